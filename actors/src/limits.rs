@@ -1,0 +1,83 @@
+//! The limits of actors: plain, already validated values. Where they come from is the settings' business.
+
+use std::time::Duration;
+
+use crate::model::Deadlines;
+
+/// Everything that bounds one peer's actor.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PeerLimits {
+    /// Requests of this peer being handled at once; the next is told to wait.
+    pub intake_max: u32,
+    /// Strong updates in one push, out, and in (told to the peer as `window`).
+    pub batch_items: u32,
+    /// Bytes of updates in one push; a single larger update still goes, alone.
+    pub batch_bytes: u64,
+    /// Unacknowledged items kept for the peer; beyond it a submission to it is refused.
+    pub outbox_items: u64,
+    /// How long acknowledged items are kept for a peer that comes back older.
+    pub retain: Duration,
+    /// How many acknowledged items are kept at most.
+    pub retain_items: u64,
+    /// The longest wait a peer may ask for.
+    pub wait_max: Duration,
+    /// The delays between attempts.
+    pub backoff: BackoffLimits,
+    /// Attempts failed in a row after which the peer counts as unreachable and is only probed.
+    pub failures_to_suspend: u32,
+    /// The time between probes of a suspended peer.
+    pub probe_every: Duration,
+    /// How long a request may take.
+    pub deadlines: Deadlines,
+    /// How often the actor may crash before it is given up as faulty.
+    pub restarts: RestartLimits,
+    /// Inbound items kept in quarantine; the oldest goes first.
+    pub quarantine_items: u64,
+    /// Attempts remembered for the trace.
+    pub attempts_keep: u32,
+    /// Hold what is queued; what the peer sends is still taken.
+    pub paused: bool,
+}
+
+/// How the delay between attempts grows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BackoffLimits {
+    /// After the first failure.
+    pub min: Duration,
+    /// Never longer.
+    pub max: Duration,
+    /// The share by which a delay is moved at random, to either side: 0.2 is a fifth.
+    pub jitter: f64,
+}
+
+/// OTP's restart intensity: so many in such a period, then no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RestartLimits {
+    /// Restarts allowed in a period.
+    pub max: u32,
+    /// The period.
+    pub period: Duration,
+}
+
+impl Default for PeerLimits {
+    fn default() -> Self {
+        const DAY: u64 = 24 * 60 * 60;
+        Self {
+            intake_max: 4,
+            batch_items: 100,
+            batch_bytes: 1 << 20,
+            outbox_items: 1_000_000,
+            retain: Duration::from_secs(7 * DAY),
+            retain_items: 100_000,
+            wait_max: Duration::from_secs(3600),
+            backoff: BackoffLimits { min: Duration::from_secs(1), max: Duration::from_secs(3600), jitter: 0.2 },
+            failures_to_suspend: 20,
+            probe_every: Duration::from_secs(3600),
+            deadlines: Deadlines { connect: Duration::from_secs(10), total: Duration::from_secs(30) },
+            restarts: RestartLimits { max: 5, period: Duration::from_secs(60) },
+            quarantine_items: 10_000,
+            attempts_keep: 20,
+            paused: false,
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! What crosses the wire, in the dialects' common words: a push in, a frame out, and what either side answers.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{Seq, ServerName};
+
+/// What identifies an update, for telling a repeat from something else: the first half of a SHA-256.
+///
+/// Taken by the dialect, over the bytes of a plain update; the core only compares.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Digest(pub [u8; 16]);
+
+impl std::fmt::Debug for Digest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0[..4].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// One strong update as it arrived.
+#[derive(Debug, Clone)]
+pub struct Strong {
+    /// Its JSON text, carried and never rewritten.
+    pub bytes: Bytes,
+    /// What identifies it.
+    pub digest: Digest,
+    /// Why it cannot be given to a messenger, if so. It still takes its number: resending cannot mend it.
+    pub unsound: Option<&'static str>,
+}
+
+/// A push of the updates dialect, decoded.
+#[derive(Debug, Clone)]
+pub struct InboundPush {
+    /// The number of the first strong update, where the sender says it.
+    pub from_seq: Option<Seq>,
+    /// The number of the last strong update; of the last one ever sent where the push has none.
+    pub seq: Seq,
+    /// The strong updates, in order.
+    pub strong: Vec<Strong>,
+    /// How the sender was proved, in the word the messenger is told.
+    pub verified: &'static str,
+}
+
+/// One request to a peer.
+#[derive(Debug, Clone)]
+pub struct OutFrame {
+    /// Whom it goes to.
+    pub to: ServerName,
+    /// The number of the last strong update in it.
+    pub last: Seq,
+    /// The number of the first, where the peer has shown that it understands ranges.
+    pub first: Option<Seq>,
+    /// The strong updates, as they were submitted.
+    pub strong: Vec<Bytes>,
+    /// Until when connecting may take, and the whole request.
+    pub deadlines: Deadlines,
+}
+
+/// How long a request may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadlines {
+    /// To a connection.
+    pub connect: Duration,
+    /// From start to the last byte of the answer.
+    pub total: Duration,
+}
+
+/// The three answers of the updates dialect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ack {
+    /// Everything up to this number is on the receiver's disk.
+    Ok(Seq),
+    /// Numbers are missing, or (`conflict`) taken by something else.
+    Hole {
+        /// The number the receiver expects next.
+        expected: Seq,
+        /// The sender numbered something anew that the receiver holds otherwise.
+        conflict: bool,
+    },
+    /// Not now: come again after this long.
+    Wait(Duration),
+}
+
+/// A peer's answer to our push.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answered {
+    /// What it says.
+    pub ack: Ack,
+    /// How many strong updates it takes in one push. Its presence says that it understands ranges.
+    pub window: Option<u32>,
+}
+
+/// Why a push has no usable answer. The variants are what the sender does differently.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PushFailure {
+    /// No connection, or it broke: distance, which never costs an item its life.
+    #[error("unreachable: {0}")]
+    Unreachable(String),
+    /// No answer within the deadline.
+    #[error("no answer within the deadline")]
+    TimedOut,
+    /// The peer is in trouble (5xx) or asks for time without the dialect's words (429).
+    #[error("status {status}: {reason}")]
+    Troubled {
+        /// The HTTP status.
+        status: u16,
+        /// The start of its body.
+        reason: String,
+        /// Its `Retry-After`.
+        retry_after: Option<Duration>,
+    },
+    /// The peer refuses us or what we send (other 4xx).
+    #[error("refused with status {status}: {reason}")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// The start of its body.
+        reason: String,
+    },
+    /// It answered 200 with something that is no answer.
+    #[error("unreadable answer: {0}")]
+    Unreadable(String),
+}
+
+/// Why a caller of an actor gets no result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// A limit is reached; nothing was taken; come again after `wait`.
+    #[error("{limit} is reached ({value})")]
+    Busy {
+        /// The configuration key of the limit.
+        limit: &'static str,
+        /// Its value.
+        value: u64,
+        /// When to come again.
+        wait: Duration,
+    },
+    /// More strong updates in one push than we take.
+    #[error("a push holds at most {max} strong updates, this one has {count}")]
+    PushTooLong {
+        /// How many there are.
+        count: usize,
+        /// How many we take.
+        max: u32,
+    },
+    /// A range that does not fit its own length, or runs below 1.
+    #[error("seq {seq} does not fit {count} strong updates{}", .from_seq.map(|n| format!(" from {n}")).unwrap_or_default())]
+    Misnumbered {
+        /// `from_seq` as given.
+        from_seq: Option<Seq>,
+        /// `seq` as given.
+        seq: Seq,
+        /// The number of strong updates.
+        count: usize,
+    },
+    /// Not a peer of ours.
+    #[error("{0} is not a peer of this server")]
+    UnknownPeer(ServerName),
+    /// The actor fails whatever it is given; an operator is needed.
+    #[error("the state of {0} is faulty; see the log, then resume it")]
+    Faulty(ServerName),
+    /// The actor stopped while it held the request: it may or may not have been done. Repeating is safe.
+    #[error("the outcome is unknown; repeat the request")]
+    OutcomeUnknown,
+    /// The gateway is stopping.
+    #[error("the gateway is stopping")]
+    Stopping,
+}

@@ -1,0 +1,209 @@
+//! Names that strangers give us, parsed once: behind this module an invalid one cannot exist.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// The name of a server: a host name, an IPv4 address or a bracketed IPv6 address, with an optional port.
+///
+/// Compared and stored in lower case, as host names are. Cloning is a reference count.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ServerName(Arc<str>);
+
+/// Why a text is no server name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadName {
+    /// Nothing, or nothing before the port.
+    #[error("a server name is empty")]
+    Empty,
+    /// Longer than a host name can be.
+    #[error("a server name has more than 255 characters")]
+    TooLong,
+    /// Not letters, digits, `-` and `.` in labels of 1 to 63 characters, and no IP address either.
+    #[error("a server name is letters, digits, '-' and '.', or an IP address (IPv6 in brackets)")]
+    Host,
+    /// Not 1 to 65535.
+    #[error("the port of a server name is a number from 1 to 65535")]
+    Port,
+}
+
+const NAME_LENGTH_MAX: usize = 255;
+const LABEL_LENGTH_MAX: usize = 63;
+
+impl ServerName {
+    /// The name as text, lower case.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The host, without the port; an IPv6 address keeps its brackets.
+    pub fn host(&self) -> &str {
+        split_port(&self.0).0
+    }
+
+    /// The port, where the name carries one.
+    pub fn port(&self) -> Option<u16> {
+        split_port(&self.0).1.and_then(|port| port.parse().ok())
+    }
+}
+
+fn split_port(text: &str) -> (&str, Option<&str>) {
+    let port_may_start = text.rfind(']').map_or(0, |bracket| bracket + 1);
+    match text[port_may_start..].find(':') {
+        Some(colon) => (&text[..port_may_start + colon], Some(&text[port_may_start + colon + 1..])),
+        None => (text, None),
+    }
+}
+
+fn is_host(host: &str) -> bool {
+    if let Some(inner) = host.strip_prefix('[') {
+        return inner.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
+    }
+    let looks_numeric = host.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    if looks_numeric {
+        return host.parse::<Ipv4Addr>().is_ok();
+    }
+    host.split('.').all(|label| {
+        (1..=LABEL_LENGTH_MAX).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    })
+}
+
+impl FromStr for ServerName {
+    type Err = BadName;
+
+    fn from_str(text: &str) -> Result<Self, BadName> {
+        if text.len() > NAME_LENGTH_MAX {
+            return Err(BadName::TooLong);
+        }
+        let (host, port) = split_port(text);
+        if host.is_empty() {
+            return Err(BadName::Empty);
+        }
+        if !is_host(host) {
+            return Err(BadName::Host);
+        }
+        if let Some(port) = port {
+            let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+            if !digits || !matches!(port.parse::<u16>(), Ok(1..)) {
+                return Err(BadName::Port);
+            }
+        }
+        Ok(Self(text.to_ascii_lowercase().into()))
+    }
+}
+
+impl fmt::Display for ServerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ServerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Borrow<str> for ServerName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The id a messenger gives to what it submits: 1 to 128 of `A-Za-z0-9._~-`.
+///
+/// Ids of messages and of updates are one name space; a repeat is the same submission.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SubmissionId(Arc<str>);
+
+/// Why a text is no submission id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an id is 1 to 128 characters of A-Z a-z 0-9 . _ ~ -")]
+pub struct BadSubmissionId;
+
+impl SubmissionId {
+    /// The id as it was given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for SubmissionId {
+    type Err = BadSubmissionId;
+
+    fn from_str(text: &str) -> Result<Self, BadSubmissionId> {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'~' | b'-');
+        if (1..=128).contains(&text.len()) && text.bytes().all(allowed) {
+            Ok(Self(text.into()))
+        } else {
+            Err(BadSubmissionId)
+        }
+    }
+}
+
+impl fmt::Display for SubmissionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for SubmissionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn server_names_are_hosts_with_an_optional_port() {
+        for good in
+            ["red", "red.example", "RED.Example:8448", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:9880", "a-b.c"]
+        {
+            assert_eq!(good.parse::<ServerName>().map(|n| n.to_string()), Ok(good.to_ascii_lowercase()), "{good}");
+        }
+        for (bad, why) in [
+            ("", BadName::Empty),
+            (":80", BadName::Empty),
+            ("red:0", BadName::Port),
+            ("red:65536", BadName::Port),
+            ("red:", BadName::Port),
+            ("red:+80", BadName::Port),
+            ("red:80:80", BadName::Port),
+            ("red..example", BadName::Host),
+            ("-red", BadName::Host),
+            ("red/", BadName::Host),
+            ("r\u{e9}d", BadName::Host),
+            ("red example", BadName::Host),
+            ("1.2.3", BadName::Host),
+            ("[::1", BadName::Host),
+            ("::1", BadName::Empty),
+        ] {
+            assert_eq!(bad.parse::<ServerName>(), Err(why), "{bad}");
+        }
+        assert_eq!("a".repeat(256).parse::<ServerName>(), Err(BadName::TooLong));
+    }
+
+    #[test]
+    fn a_server_name_splits_into_host_and_port() {
+        let name: ServerName = "[::1]:9880".parse().expect("valid");
+        assert_eq!((name.host(), name.port()), ("[::1]", Some(9880)));
+        let name: ServerName = "red.example".parse().expect("valid");
+        assert_eq!((name.host(), name.port()), ("red.example", None));
+    }
+
+    #[test]
+    fn submission_ids_are_bounded_and_url_safe() {
+        assert!("A-z.9_~".parse::<SubmissionId>().is_ok());
+        for bad in ["", "a/b", "a b", "\u{e9}", &"a".repeat(129)] {
+            assert_eq!(bad.parse::<SubmissionId>(), Err(BadSubmissionId), "{bad}");
+        }
+    }
+}

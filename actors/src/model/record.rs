@@ -1,0 +1,225 @@
+//! What actors keep on disk about themselves, and what they show of it.
+
+use bytes::Bytes;
+
+use super::{Digest, Index, Millis, Seq, ServerName, SubmissionId};
+
+/// Everything durable about one peer: the row of its actor, written whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerRecord {
+    /// Whose.
+    pub server: ServerName,
+    /// Our side of what goes to it.
+    pub outbound: OutboundRecord,
+    /// Our side of what comes from it.
+    pub inbound: InboundRecord,
+}
+
+impl PeerRecord {
+    /// A peer never heard of: numbers start at 1 in both directions.
+    pub fn new(server: ServerName) -> Self {
+        Self { server, outbound: OutboundRecord::default(), inbound: InboundRecord::default() }
+    }
+}
+
+/// The outbound half of a [`PeerRecord`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboundRecord {
+    /// Everything up to here the peer has acknowledged.
+    pub acked: Index,
+    /// How indexes become numbers, oldest first; never empty.
+    pub segments: Vec<Segment>,
+    /// How many strong updates the peer takes in a push; `None`: it never said, so it gets one at a time, without ranges.
+    pub window: Option<u32>,
+    /// Whether and until when it is left alone.
+    pub rest: Rest,
+    /// Attempts failed in a row; only a success out clears them.
+    pub failures: u32,
+    /// Since when `rest` is what it is.
+    pub since: Millis,
+}
+
+impl Default for OutboundRecord {
+    fn default() -> Self {
+        Self {
+            acked: Index(0),
+            segments: vec![Segment { first: Index(1), number: Seq(1) }],
+            window: None,
+            rest: Rest::Ready,
+            failures: 0,
+            since: Millis(0),
+        }
+    }
+}
+
+/// A run of outbox indexes numbered one by one: the item at `first` carries `number`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Segment {
+    /// The first index of the run.
+    pub first: Index,
+    /// Its number on the wire.
+    pub number: Seq,
+}
+
+/// Why a peer with work is not being written to; the durable part of its state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    /// It may be written to.
+    Ready,
+    /// It asked for time; obeyed to the moment, and no failure.
+    Waiting {
+        /// Not before.
+        until: Millis,
+    },
+    /// We failed to reach it.
+    BackingOff {
+        /// The next attempt.
+        until: Millis,
+    },
+    /// Left alone until something changes.
+    Suspended {
+        /// Why.
+        cause: Cause,
+        /// When it is tried all the same; `None`: never by itself.
+        probe_at: Option<Millis>,
+    },
+}
+
+/// Why a peer is suspended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// An operator said so.
+    Admin,
+    /// It could not be reached too often in a row.
+    Unreachable,
+    /// It refuses us.
+    Refused,
+    /// It holds more of our numbers than we ever gave.
+    AheadOfUs,
+    /// Its actor failed too often in a short time.
+    Faulty,
+}
+
+impl Cause {
+    /// The reason as `/v1/peers` shows it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Unreachable => "unreachable",
+            Self::Refused => "refused",
+            Self::AheadOfUs => "ahead_of_us",
+            Self::Faulty => "faulty",
+        }
+    }
+}
+
+/// The inbound half of a [`PeerRecord`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InboundRecord {
+    /// The number the next new strong update must carry.
+    pub expected: Seq,
+    /// How many updates were ever taken from it; the `n` of the feed's ids. Never goes back.
+    pub taken: u64,
+}
+
+impl Default for InboundRecord {
+    fn default() -> Self {
+        Self { expected: Seq(1), taken: 0 }
+    }
+}
+
+/// What a messenger submits: updates for servers, one durable unit.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    /// The messenger's id.
+    pub id: SubmissionId,
+    /// Over the bytes of the request.
+    pub digest: Digest,
+    /// When it came.
+    pub accepted: Millis,
+    /// Whom it goes to, in the order given, each once.
+    pub servers: Vec<ServerName>,
+    /// The updates, in order; each becomes one item for each server.
+    pub updates: Vec<Bytes>,
+}
+
+/// A [`Submission`] as it is remembered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubmissionRecord {
+    /// Over the bytes of the request.
+    pub digest: Digest,
+    /// When it came.
+    pub accepted: Millis,
+    /// Where its updates stand in each server's outbox: first index, and how many follow one another.
+    pub queued: Vec<(ServerName, Index)>,
+    /// How many updates it has.
+    pub updates: u32,
+}
+
+/// One try to deliver, kept in memory for the trace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// When its answer, or its failure, came.
+    pub time: Millis,
+    /// The first item it carried.
+    pub first: Index,
+    /// The last item it carried.
+    pub last: Index,
+    /// What came of it, in words.
+    pub result: String,
+}
+
+/// The five states a peer can be seen in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PeerState {
+    /// Nothing to do.
+    Idle,
+    /// A request is on its way.
+    Sending,
+    /// It asked us to wait.
+    Waiting,
+    /// We failed, and try again later.
+    BackingOff,
+    /// Left alone, for a cause.
+    Suspended(Cause),
+}
+
+impl PeerState {
+    /// The state as `/v1/peers` shows it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Sending => "sending",
+            Self::Waiting => "waiting",
+            Self::BackingOff => "backing_off",
+            Self::Suspended(_) => "suspended",
+        }
+    }
+}
+
+/// A peer as operators and messengers see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerStatus {
+    /// Which peer.
+    pub server: ServerName,
+    /// What it is doing.
+    pub state: PeerState,
+    /// Since when.
+    pub since: Millis,
+    /// Items queued and not acknowledged.
+    pub backlog: u64,
+    /// The newest acknowledged index; what the trace of a submission is compared with.
+    pub acked: Index,
+    /// When the oldest unacknowledged item was queued, where it is known without reading the disk.
+    pub oldest_unacknowledged: Option<Millis>,
+    /// When it will be tried next, where a clock decides that.
+    pub next_attempt: Option<Millis>,
+    /// Attempts failed in a row.
+    pub failures: u32,
+    /// What the last failed attempt said.
+    pub last_error: Option<String>,
+    /// The number the peer's next strong update must carry.
+    pub expected_seq: Seq,
+    /// The latest attempts, oldest first.
+    pub attempts: Vec<Attempt>,
+}

@@ -1,0 +1,241 @@
+//! What the core asks of its surroundings. An adapter supplies each; the core never sees redb, HTTP or the system clock.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{oneshot, watch};
+
+use crate::change::Change;
+use crate::limits::PeerLimits;
+use crate::model::{
+    Answered, Digest, FeedEntry, Index, Millis, OutFrame, PeerRecord, Position, PushFailure, ServerName, SubmissionId,
+    SubmissionRecord,
+};
+
+/// A future that may cross threads.
+pub type Task<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
+
+/// Wall time. Orders nothing: it says when to people, and until when to timers.
+pub trait Clock: Send + Sync + 'static {
+    /// Now.
+    fn now(&self) -> Millis;
+}
+
+/// Proof that its holder owns an actor's rows; the store refuses a batch whose fence is no longer current.
+///
+/// Opaque to actors. Today there is one slot, and its epoch is raised at every open of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fence {
+    /// Which part of the key space.
+    pub slot: u32,
+    /// Which term of ownership.
+    pub epoch: u64,
+}
+
+/// Who may run which actor. Asked before an actor starts; nothing else may assume that this process is alone.
+pub trait Ownership: Send + Sync + 'static {
+    /// The fence under which this process owns the peer's rows, or `None`: another process does.
+    fn claim(&self, peer: &ServerName) -> Option<Fence>;
+}
+
+/// The journal could not commit: the process is about to end, and what was handed over may or may not be on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the journal has stopped; the outcome is unknown")]
+pub struct Lost;
+
+/// Answers when everything handed over so far, this batch included, is on disk.
+#[derive(Debug)]
+pub struct Ticket(oneshot::Receiver<()>);
+
+impl Ticket {
+    /// A ticket and what completes it; dropping the sender instead says [`Lost`].
+    pub fn pair() -> (oneshot::Sender<()>, Self) {
+        let (done, waits) = oneshot::channel();
+        (done, Self(waits))
+    }
+
+    /// Wait for the disk.
+    pub async fn committed(self) -> Result<(), Lost> {
+        self.0.await.map_err(|_| Lost)
+    }
+}
+
+/// Whether a batch needs a commit for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Urgency {
+    /// Somebody waits for it.
+    Now,
+    /// It may ride with the next batch that somebody waits for, and is committed by itself soon after: losing it in a crash
+    /// costs a repetition that the other side recognises, never a message.
+    Rides,
+}
+
+/// How full the journal's queue is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pressure {
+    /// Rows handed over and not committed.
+    pub rows: u64,
+    /// The mark at which doors answer "wait".
+    pub rows_max: u64,
+}
+
+impl Pressure {
+    /// Doors should take nothing more.
+    pub const fn is_high(self) -> bool {
+        self.rows >= self.rows_max
+    }
+}
+
+/// The one way to the disk. Its four laws:
+///
+/// 1. Handing over is a synchronous act, done where the decision is made: the queue is in the order of decisions.
+/// 2. No answer without a ticket: also one that changes nothing rests on what was handed over before it.
+/// 3. No load without a [`barrier`](Self::barrier): else an actor that restarts reads a past its own batches have not reached.
+/// 4. References are read-your-writes: what is handed over and not yet committed is seen by look-ups.
+///
+/// It is first in, first out, and durability is prefix-closed: what was handed over earlier is on disk whenever what was
+/// handed over later is.
+pub trait Journal: Send + Sync + 'static {
+    /// Hand a batch over. It is committed whole, after all that was handed over before it.
+    fn submit(&self, fence: Fence, changes: Vec<Change>, urgency: Urgency) -> Ticket;
+
+    /// A ticket for everything handed over so far.
+    fn barrier(&self) -> Ticket;
+
+    /// How full the queue is.
+    fn pressure(&self) -> Pressure;
+}
+
+/// The store could not be read. A caller gives up what it is doing; the message is for the log.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the store cannot be read: {0}")]
+pub struct ArchiveError(pub String);
+
+/// One row of a peer's outbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxRow {
+    /// Its place.
+    pub index: Index,
+    /// When it was queued.
+    pub queued: Millis,
+    /// The update.
+    pub bytes: Bytes,
+}
+
+/// What a peer's actor starts from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerLoad {
+    /// Its row, where it has one.
+    pub record: Option<PeerRecord>,
+    /// The newest index of its outbox; 0 where nothing was ever queued.
+    pub tail: Index,
+    /// The digests of the last strong updates taken from it, ascending, ending below `record.inbound.expected`.
+    pub digests: Vec<Digest>,
+}
+
+/// A page of the feed, or why there is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FeedPage {
+    /// Entries after the position asked for, in order, without gaps; empty at the end of the feed.
+    Entries(Vec<FeedEntry>),
+    /// What follows the position is no longer kept; this is the oldest that is.
+    Gone {
+        /// The oldest kept position.
+        oldest: Position,
+    },
+}
+
+/// How far the feed reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FeedBounds {
+    /// The newest position; 0 before the first event.
+    pub tail: Position,
+    /// The newest position the messenger acknowledged.
+    pub acked: Position,
+}
+
+/// Reads of committed rows. Every range is bounded in items and bytes; nothing unbounded exists here.
+pub trait Archive: Send + Sync + 'static {
+    /// What a peer's actor starts from. Await a [`Journal::barrier`] first.
+    fn peer(&self, server: &ServerName) -> Task<Result<PeerLoad, ArchiveError>>;
+
+    /// Outbox rows of a peer from `from` on, in order: at most `items`, and not more once they exceed `bytes` (one row always
+    /// fits). Indexes without a row are skipped.
+    fn outbox_from(
+        &self,
+        server: &ServerName,
+        from: Index,
+        items: u32,
+        bytes: u64,
+    ) -> Task<Result<Vec<OutboxRow>, ArchiveError>>;
+
+    /// Peers with unacknowledged items: those to wake when the process starts.
+    fn peers_behind(&self) -> Task<Result<Vec<ServerName>, ArchiveError>>;
+
+    /// A submission by its id.
+    fn submission(&self, id: &SubmissionId) -> Task<Result<Option<SubmissionRecord>, ArchiveError>>;
+
+    /// The updates of a submission, in order; `None` once they are no longer kept.
+    fn submitted_updates(&self, id: &SubmissionId) -> Task<Result<Option<Vec<Bytes>>, ArchiveError>>;
+
+    /// Up to 1,000 submissions older than `before`, in the order of their ids, with ids after `after`; and the id to go on
+    /// from, `None` at the end. For housekeeping.
+    fn submissions_before(
+        &self,
+        before: Millis,
+        after: Option<SubmissionId>,
+    ) -> Task<Result<(Vec<SubmissionId>, Option<SubmissionId>), ArchiveError>>;
+
+    /// Feed entries after `after`: at most `limit`, and not more once they exceed `bytes`.
+    fn feed_after(&self, after: Position, limit: u32, bytes: u64) -> Task<Result<FeedPage, ArchiveError>>;
+
+    /// How far the feed reaches; changes with each commit that feeds or acknowledges.
+    fn feed_bounds(&self) -> watch::Receiver<FeedBounds>;
+}
+
+/// Requests to peers.
+pub trait Transport: Send + Sync + 'static {
+    /// Deliver one frame: resolve, connect, send, read the whole answer, all within the frame's deadlines.
+    fn push(&self, frame: OutFrame) -> Task<Result<Answered, PushFailure>>;
+}
+
+/// Who is a peer, and under which limits.
+pub trait Roster: Send + Sync + 'static {
+    /// The limits of a peer; `None`: this name is no peer of ours.
+    fn limits(&self, server: &ServerName) -> Option<Arc<PeerLimits>>;
+
+    /// The peers named in the configuration, in its order.
+    fn listed(&self) -> Vec<ServerName>;
+}
+
+/// What the journal tells after a commit: a hint that may be lost, the work itself is found in the store.
+#[derive(Debug, Clone)]
+pub struct Woken {
+    /// Whose outbox grew.
+    pub server: ServerName,
+    /// Its newest index.
+    pub tail: Index,
+    /// The new rows, where memory allowed to pass them on (bytes are shared by all peers they go to); empty otherwise.
+    pub rows: Vec<OutboxRow>,
+    /// Counts the bytes of `rows` against the bound on such bytes until the last copy is dropped.
+    pub held: Option<Arc<dyn std::any::Any + Send + Sync>>,
+}
+
+/// Everything an actor may reach.
+#[derive(Clone)]
+pub struct Ports {
+    /// The way to the disk.
+    pub journal: Arc<dyn Journal>,
+    /// Reads from it.
+    pub archive: Arc<dyn Archive>,
+    /// Requests to peers.
+    pub transport: Arc<dyn Transport>,
+    /// Who is a peer.
+    pub roster: Arc<dyn Roster>,
+    /// Whose actors run here.
+    pub ownership: Arc<dyn Ownership>,
+    /// Wall time.
+    pub clock: Arc<dyn Clock>,
+}
