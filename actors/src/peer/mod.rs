@@ -12,6 +12,8 @@
 //! Start reading at [`outbound`]: it is the whole policy of delivery. [`place`] is the whole rule of receiving.
 
 mod attempts;
+#[cfg(test)]
+mod conversation;
 pub mod effect;
 pub mod inbound;
 pub mod machine;
