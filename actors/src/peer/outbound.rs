@@ -15,6 +15,7 @@
 //! get hammered.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::backoff;
 use crate::change::Change;
@@ -273,7 +274,7 @@ impl Outbound {
                     Ack::Ok(seq) => self.fail(at, format!("ok for {seq} in answer to {}", span.last_number), out),
                     Ack::Hole { expected, conflict } => self.on_hole(at, expected, conflict, out),
                     Ack::Wait(time) => {
-                        let until = at.now.after(time.min(self.limits.wait_max));
+                        let until = at.now.after(self.patience(time));
                         self.rest(at, State::Waiting { until }, Urgency::Now, out);
                     }
                 }
@@ -376,7 +377,7 @@ impl Outbound {
                 self.rest(at, state, Urgency::Now, out);
             }
             PushFailure::Troubled { retry_after: Some(time), status: 429, .. } => {
-                let until = at.now.after((*time).min(self.limits.wait_max));
+                let until = at.now.after(self.patience(*time));
                 self.rest(at, State::Waiting { until }, Urgency::Now, out);
             }
             PushFailure::TimedOut => {
@@ -387,6 +388,11 @@ impl Outbound {
                 self.fail(at, failure.to_string(), out);
             }
         }
+    }
+
+    /// How long a peer's word keeps us away: never longer than the operator allows, and never not at all.
+    fn patience(&self, asked: Duration) -> Duration {
+        asked.clamp(Duration::from_secs(1), self.limits.wait_max.max(Duration::from_secs(1)))
     }
 
     /// Distance, trouble or nonsense: try again later. Never costs an item its life.

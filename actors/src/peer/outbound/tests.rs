@@ -1,7 +1,5 @@
 //! Printed traces: what goes in on the left, what the machine does about it on the right.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 
 use super::*;
