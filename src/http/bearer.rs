@@ -2,7 +2,7 @@
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{AUTHORIZATION, HeaderMap};
+use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use actix_web::middleware::Next;
 use actix_web::{Error, ResponseError, web};
 use sha2::{Digest, Sha256};
@@ -53,13 +53,19 @@ pub async fn require(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     match bearer.check(request.headers()) {
         Ok(()) => next.call(request).await.map(ServiceResponse::map_into_boxed_body),
-        Err(problem) => Ok(request.into_response(problem.error_response())),
+        Err(problem) => {
+            let mut answer = problem.error_response();
+            answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            Ok(request.into_response(answer))
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use actix_web::http::header::HeaderValue;
+    use actix_web::middleware::from_fn;
+    use actix_web::test::{TestRequest, call_service, init_service};
+    use actix_web::{App, HttpResponse};
 
     use super::*;
 
@@ -90,5 +96,18 @@ mod tests {
         }
         assert!(asked(&Bearer::new(None), None));
         assert!(asked(&Bearer::new(None), Some("Bearer anything")));
+    }
+
+    #[actix_web::test]
+    async fn a_scope_without_the_token_answers_and_goes_no_further() {
+        let handler = || async { HttpResponse::NoContent() };
+        let scope = web::scope("/v1").wrap(from_fn(require)).route("/x", web::get().to(handler));
+        let app = App::new().app_data(web::Data::new(Bearer::new(Some("sesame")))).service(scope);
+        let app = init_service(app).await;
+        let refused = call_service(&app, TestRequest::get().uri("/v1/x").to_request()).await;
+        let asks_for = refused.headers().get(WWW_AUTHENTICATE).map(HeaderValue::as_bytes);
+        assert_eq!((refused.status().as_u16(), asks_for), (401, Some(&b"Bearer"[..])));
+        let request = TestRequest::get().uri("/v1/x").insert_header((AUTHORIZATION, "Bearer sesame"));
+        assert_eq!(call_service(&app, request.to_request()).await.status().as_u16(), 204);
     }
 }
