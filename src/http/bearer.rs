@@ -100,7 +100,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_scope_without_the_token_answers_and_goes_no_further() {
-        let handler = || async { HttpResponse::NoContent() };
+        let handler = || async { HttpResponse::NoContent().finish() };
         let scope = web::scope("/v1").wrap(from_fn(require)).route("/x", web::get().to(handler));
         let app = App::new().app_data(web::Data::new(Bearer::new(Some("sesame")))).service(scope);
         let app = init_service(app).await;

@@ -19,7 +19,10 @@ fn wait(seconds: u64) -> Ack {
     Ack::Wait(Duration::from_secs(seconds))
 }
 
-fn read(body: &[u8]) -> Option<(Ack, Option<u32>)> {
+/// An answer and its window.
+type Read = (Ack, Option<u32>);
+
+fn read(body: &[u8]) -> Option<Read> {
     match decode(&Bytes::copy_from_slice(body)) {
         Ok(Answered { ack, window }) => Some((ack, window)),
         Err(PushFailure::Unreadable(_)) => None,
@@ -47,7 +50,7 @@ fn answers_are_written_in_one_form() {
 
 #[test]
 fn every_odd_answer_is_taken_exactly_or_not_at_all() {
-    let cases: &[(&[u8], Option<(Ack, Option<u32>)>)] = &[
+    let cases: &[(&[u8], Option<Read>)] = &[
         (br#"{"receive":"ok","seq":0}"#, Some((ok(0), None))),
         (br#"{"receive":"ok","seq":9223372036854775807,"window":1}"#, Some((ok(i64::MAX as u64), Some(1)))),
         (br#"{"receive":"ok","seq":3,"wait":9,"x":[{}]}"#, Some((ok(3), None))),

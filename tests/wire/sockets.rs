@@ -47,11 +47,15 @@ impl Addresses for One {
 }
 
 async fn pushed(us: &str, at: SocketAddr) -> Result<Answered, PushFailure> {
+    pushed_with(us, at, Bytes::from_static(br#"{"exact": 1.0}"#)).await
+}
+
+async fn pushed_with(us: &str, at: SocketAddr, update: Bytes) -> Result<Answered, PushFailure> {
     let directory = Arc::new(One(format!("http://{at}/")));
     let transport = PeerTransport::new(Arc::new(Egress::new(&name(us), directory).expect("builds")));
     let deadlines = Deadlines { connect: Duration::from_secs(5), total: Duration::from_secs(20) };
-    let strong = vec![Bytes::from_static(br#"{"exact": 1.0}"#)];
-    let frame = OutFrame { to: name("blue.example"), last: Seq(7), first: Some(Seq(7)), strong, deadlines };
+    let frame =
+        OutFrame { to: name("blue.example"), last: Seq(7), first: Some(Seq(7)), strong: vec![update], deadlines };
     transport.push(frame).await
 }
 
@@ -85,6 +89,20 @@ async fn a_refusal_comes_back_with_its_reason_and_a_stopped_server_is_unreachabl
     listening.handle.stop(true).await;
     listening.task.await.expect("no panic").expect("a clean end");
     assert!(matches!(pushed("red.example", listening.address).await, Err(PushFailure::Unreachable(_))));
+}
+
+/// A sender that is cut off while it still writes sees a broken connection, and would repeat the same push for ever.
+#[actix_web::test]
+async fn a_refusal_of_a_huge_body_reaches_the_sender() {
+    let listening = listen(&core(Ok(Ack::Ok(Seq(7)))), Duration::from_secs(30));
+    let huge = Bytes::from(format!(r#"{{"a":"{}"}}"#, "x".repeat(6 << 20)));
+    for (us, expected) in [("red.example", 413), ("blue.example", 401)] {
+        for _ in 0..10 {
+            let refused = pushed_with(us, listening.address, huge.clone()).await;
+            assert!(matches!(refused, Err(PushFailure::Refused { status, .. }) if status == expected), "{refused:?}");
+        }
+    }
+    listening.handle.stop(false).await;
 }
 
 #[actix_web::test]
