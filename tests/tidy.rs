@@ -12,11 +12,18 @@ const CORE: &[(&str, u8)] = &[
     ("model", 0),
     ("change", 1),
     ("limits", 1),
+    // Plain values that a port hands to a machine or takes from it; the ports themselves stay out of reach.
+    ("ports/OutboxRow", 1),
+    ("ports/PeerLoad", 1),
+    ("ports/Urgency", 1),
     ("backoff", MACHINES),
+    ("peer/attempts", MACHINES),
+    ("peer/effect", MACHINES),
     ("peer/inbound", MACHINES),
     ("peer/machine", MACHINES),
     ("peer/outbound", MACHINES),
     ("peer/outbox", MACHINES),
+    ("peer/place", MACHINES),
     ("router/directory", MACHINES),
     ("supervise/crashes", MACHINES),
     ("ports", 3),
@@ -159,10 +166,10 @@ impl Module {
             let tree: String = tree.split(" as ").next().unwrap_or(tree).split_whitespace().collect();
             leaves("", &tree, &mut imports);
         }
-        imports.iter().filter_map(|import| self.from_root(import)).collect()
+        imports.iter().filter_map(|import| self.resolved(import)).collect()
     }
 
-    fn from_root(&self, import: &str) -> Option<String> {
+    fn resolved(&self, import: &str) -> Option<String> {
         let mut segments: Vec<&str> = import.split("::").collect();
         let mut base: Vec<&str> = self.path.split('/').collect();
         match segments.remove(0) {

@@ -235,7 +235,7 @@ fn a_later_layer_wins_key_by_key() {
     let settings = Settings::load(&Sources { file, env, flags, text: None }).expect("valid");
     assert_eq!((settings.store.group_max, settings.store.group_rows, settings.store.queue_rows), (4, 5, 3));
     assert_eq!(settings.network.allow.len(), 2);
-    assert!(settings.messenger.token.expect("set").is("0123"), "a text stays a text");
+    assert_eq!(settings.messenger.token.expect("set").expose(), "0123", "a text stays a text");
     assert!(settings.peers.denied(&name("very.bad")));
 }
 
@@ -266,7 +266,7 @@ fn secrets_are_read_from_files_and_not_printed() {
     let config = "server.name = \"red.example\"\nmessenger.token_file = \"m.token\"\nadmin.token = \"operator\"\n";
     let folder = folder(&[("red.toml", config), ("m.token", "open-sesame\n")]);
     let settings = load_in(&folder).expect("valid");
-    assert!(settings.messenger.token.as_ref().expect("set").is("open-sesame"));
+    assert_eq!(settings.messenger.token.as_ref().expect("set").expose(), "open-sesame");
     let printed = format!("{settings:?}");
     assert!(!printed.contains("sesame") && !printed.contains("operator"));
 
