@@ -1,7 +1,7 @@
 //! Settings: compiled defaults, file, `conf.d`, environment and flags become plain, validated values.
 //!
-//! Each layer is read alone first ([`layers`]), so that an unknown key or a bad value is named where it stands; then the
-//! layers are merged and checked in one pass ([`check`]) that goes on to the end: all problems are reported at once. A
+//! Each layer is read alone first (`layers`), so that an unknown key or a bad value is named where it stands; then the
+//! layers are merged and checked in one pass (`check`) that goes on to the end: all problems are reported at once. A
 //! section is one file: what is written (`...Section`), what it becomes, and how the one is checked into the other. The
 //! manual, `config/fernpost.toml`, holds every key with its default.
 //!

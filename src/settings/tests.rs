@@ -448,3 +448,16 @@ fn peers_are_listed_in_the_order_of_the_configuration() {
     assert_eq!(good(&text).peers.listed(), names.map(name));
     assert_eq!(good("").server.drain, Duration::from_secs(10));
 }
+
+#[test]
+fn what_is_read_alone_is_read_merged() {
+    let text = "peers.default = { jitter = 1, profile = \"actor-2016\", dialect = \"updates\", outbox_items = 9_000_000_000 }\n\
+                store.backend = \"redb\"\nfederation.mode = \"allowlist\"\n"
+        .to_owned()
+        + &peer("blue.example", "127.0.0.0/8", "");
+    let peer = good(&text).peers.peer(&name("blue.example")).expect("listed");
+    assert_eq!((peer.limits.backoff.jitter, peer.link.profile), (1.0, Profile::Actor2016));
+    assert_eq!(peer.limits.outbox_items, 9_000_000_000);
+    assert_eq!(wrong("peers.default.intake_max = -1").len(), 1);
+    assert_eq!(wrong("peers.default.intake_max = 5_000_000_000").len(), 1);
+}
