@@ -1,1 +1,3 @@
 //! gw
+pub mod admin;
+pub mod messenger;
