@@ -150,6 +150,9 @@ pub enum FeedPage {
     },
 }
 
+/// A page of submission ids, and the id to go on from; `None` at the end.
+pub type SubmissionPage = (Vec<SubmissionId>, Option<SubmissionId>);
+
 /// How far the feed reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FeedBounds {
@@ -189,7 +192,7 @@ pub trait Archive: Send + Sync + 'static {
         &self,
         before: Millis,
         after: Option<SubmissionId>,
-    ) -> Task<Result<(Vec<SubmissionId>, Option<SubmissionId>), ArchiveError>>;
+    ) -> Task<Result<SubmissionPage, ArchiveError>>;
 
     /// Feed entries after `after`: at most `limit`, and not more once they exceed `bytes`.
     fn feed_after(&self, after: Position, limit: u32, bytes: u64) -> Task<Result<FeedPage, ArchiveError>>;

@@ -5,10 +5,9 @@ use std::time::Duration;
 use actix_web::http::header::ContentType;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actors::model::Position;
-use actors::ports::{Archive, FeedPage};
+use actors::ports::{Archive, ArchiveError, FeedBounds, FeedPage};
 use serde::Deserialize;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use super::MessengerApi;
 use super::answer::Refused;
@@ -78,31 +77,41 @@ async fn page(
     archive: &dyn Archive,
     after: Position,
     ask: Ask,
+    stopping: watch::Receiver<bool>,
+) -> Result<FeedPage, ArchiveError> {
+    if something_follows(after, archive.feed_bounds(), ask.wait, stopping).await {
+        archive.feed_after(after, ask.limit, PAGE_BYTES).await
+    } else {
+        Ok(FeedPage::Entries(Vec::new()))
+    }
+}
+
+/// Whether the feed reaches beyond `after`, now or within `wait`.
+async fn something_follows(
+    after: Position,
+    mut bounds: watch::Receiver<FeedBounds>,
+    wait: Duration,
     mut stopping: watch::Receiver<bool>,
-) -> Result<FeedPage, Refused> {
-    let nothing = FeedPage::Entries(Vec::new());
-    let until = Instant::now() + ask.wait;
-    // Held before the first look: what is fed between the look and the wait ends the wait.
-    let mut bounds = archive.feed_bounds();
-    loop {
-        if bounds.borrow_and_update().tail > after {
-            let page = archive.feed_after(after, ask.limit, PAGE_BYTES).await?;
-            if page != nothing {
-                return Ok(page);
-            }
+) -> bool {
+    let stops = async {
+        if stopping.wait_for(|stopping| *stopping).await.is_err() {
+            // Whoever could have said so is gone without a word: then only time ends the wait.
+            std::future::pending::<()>().await;
         }
-        tokio::select! {
-            // In this order: a read without a wait never registers one.
-            biased;
-            () = tokio::time::sleep_until(until) => return Ok(nothing),
-            _ = stopping.wait_for(|stopping| *stopping) => return Ok(nothing),
-            changed = bounds.changed() => if changed.is_err() { return Ok(nothing) },
-        }
+    };
+    tokio::select! {
+        // What is there is given also to a reader that does not wait, or comes while the gateway stops.
+        biased;
+        reached = bounds.wait_for(|bounds| bounds.tail > after) => reached.is_ok(),
+        () = stops => false,
+        () = tokio::time::sleep(wait) => false,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
 
     fn ask(after: Option<u64>, limit: u32, wait: u64) -> Result<Ask, Refused> {
@@ -129,5 +138,48 @@ mod tests {
             let refused = Ask::parse(bad).expect_err(bad);
             assert_eq!(actix_web::ResponseError::status_code(&refused).as_u16(), 400, "{bad}");
         }
+    }
+
+    fn feed(tail: u64) -> (watch::Sender<FeedBounds>, watch::Receiver<FeedBounds>) {
+        watch::channel(FeedBounds { tail: Position(tail), acked: Position(0) })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_read_at_the_end_waits_for_the_next_event_and_no_longer_than_it_said() {
+        let (fed, bounds) = feed(3);
+        let (_stop, stopping) = watch::channel(false);
+        let minute = Duration::from_secs(60);
+        assert!(something_follows(Position(2), bounds.clone(), Duration::ZERO, stopping.clone()).await, "it is there");
+        assert!(!something_follows(Position(3), bounds.clone(), Duration::ZERO, stopping.clone()).await, "no wait");
+        let started = Instant::now();
+        assert!(!something_follows(Position(3), bounds.clone(), minute, stopping.clone()).await, "nothing came");
+        assert_eq!(started.elapsed(), minute);
+        let waiting = tokio::spawn(something_follows(Position(4), bounds, minute, stopping));
+        tokio::task::yield_now().await;
+        fed.send_modify(|bounds| bounds.acked = Position(3));
+        fed.send_modify(|bounds| bounds.tail = Position(4));
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished(), "neither an ack nor an event before the position ends the wait");
+        fed.send_modify(|bounds| bounds.tail = Position(5));
+        assert!(waiting.await.expect("no panic"));
+        assert_eq!(started.elapsed(), minute, "at once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_ends_a_wait_and_keeps_nothing_back() {
+        let (_fed, bounds) = feed(3);
+        let (stop, stopping) = watch::channel(false);
+        let minute = Duration::from_secs(60);
+        let started = Instant::now();
+        let waiting = tokio::spawn(something_follows(Position(3), bounds.clone(), minute, stopping.clone()));
+        tokio::task::yield_now().await;
+        stop.send_replace(true);
+        assert!(!waiting.await.expect("no panic"));
+        assert!(something_follows(Position(2), bounds.clone(), minute, stopping.clone()).await);
+        assert_eq!(started.elapsed(), Duration::ZERO);
+        let (quiet, quietly) = watch::channel(false);
+        drop(quiet);
+        assert!(!something_follows(Position(3), bounds, minute, quietly).await);
+        assert_eq!(started.elapsed(), minute, "a lost sender is no stop");
     }
 }

@@ -11,6 +11,8 @@ pub mod housekeeping;
 mod inflight;
 mod json;
 mod peers;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod updates;
 mod updates_body;
