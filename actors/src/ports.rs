@@ -150,8 +150,14 @@ pub enum FeedPage {
     },
 }
 
-/// A page of submission ids, and the id to go on from; `None` at the end.
-pub type SubmissionPage = (Vec<SubmissionId>, Option<SubmissionId>);
+/// A page of ids for housekeeping.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubmissionsPage {
+    /// Submissions older than asked.
+    pub old: Vec<SubmissionId>,
+    /// The id to go on after; `None` at the end.
+    pub next: Option<SubmissionId>,
+}
 
 /// How far the feed reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -192,7 +198,7 @@ pub trait Archive: Send + Sync + 'static {
         &self,
         before: Millis,
         after: Option<SubmissionId>,
-    ) -> Task<Result<SubmissionPage, ArchiveError>>;
+    ) -> Task<Result<SubmissionsPage, ArchiveError>>;
 
     /// Feed entries after `after`: at most `limit`, and not more once they exceed `bytes`.
     fn feed_after(&self, after: Position, limit: u32, bytes: u64) -> Task<Result<FeedPage, ArchiveError>>;

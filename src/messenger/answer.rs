@@ -92,17 +92,18 @@ impl ResponseError for Refused {
     }
 }
 
-/// Limits that one peer's own backlog reaches: everything else still goes, so the caller is asked to slow down and not told
-/// that the gateway is in trouble.
-const LIMITS_OF_ONE_PEER: [&str; 2] = ["outbox_items", "outbox_bytes"];
+/// When to come again to a full outbox: its peer has been away for long, and is seldom back within a second.
+const OUTBOX_WAIT: Duration = Duration::from_secs(10);
 
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
         const UNAVAILABLE: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
         let words = refusal.to_string();
         match refusal {
-            Refusal::Busy { limit, wait, .. } if LIMITS_OF_ONE_PEER.iter().any(|name| limit.ends_with(name)) => {
-                Self::new(StatusCode::TOO_MANY_REQUESTS, "OUTBOX_FULL", words).after(wait)
+            // One peer's own backlog: everything else still goes, so the caller is asked to slow down, and not told that the
+            // gateway is in trouble.
+            Refusal::OutboxFull { .. } => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "OUTBOX_FULL", words).after(OUTBOX_WAIT)
             }
             Refusal::Busy { wait, .. } => Self::new(UNAVAILABLE, "BUSY", words).after(wait),
             Refusal::UnknownPeer(_) => Self::unsound("NOT_A_PEER", words),
@@ -176,15 +177,13 @@ mod tests {
 
     #[actix_web::test]
     async fn a_full_outbox_asks_one_caller_to_slow_down_and_a_full_journal_everybody() {
-        let outbox = Refusal::Busy { limit: "outbox_items", value: 3, wait: Duration::from_millis(2_001) };
-        assert_eq!(
-            shown(outbox.into()).await,
-            (429, Some("3".into()), r#"{"error":"outbox_items is reached (3)","code":"OUTBOX_FULL"}"#.into())
-        );
-        let journal = Refusal::Busy { limit: "store.queue_rows", value: 9, wait: Duration::ZERO };
+        let outbox = Refusal::OutboxFull { server: "blue".parse().expect("valid"), limit: 3 };
+        let words = r#"{"error":"blue has 3 items waiting, the most it may (outbox_items)","code":"OUTBOX_FULL"}"#;
+        assert_eq!(shown(outbox.into()).await, (429, Some("10".into()), words.into()));
+        let journal = Refusal::Busy { limit: "store.queue_rows", value: 9, wait: Duration::from_millis(2_001) };
         assert_eq!(
             shown(journal.into()).await,
-            (503, Some("1".into()), r#"{"error":"store.queue_rows is reached (9)","code":"BUSY"}"#.into())
+            (503, Some("3".into()), r#"{"error":"store.queue_rows is reached (9)","code":"BUSY"}"#.into())
         );
     }
 

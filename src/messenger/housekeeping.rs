@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actors::change::Change;
 use actors::model::{Millis, Position};
-use actors::ports::{Archive, ArchiveError, FeedPage, Fence, Lost, Ports, Urgency};
+use actors::ports::{Archive, ArchiveError, FeedPage, Fence, Lost, Ports, SubmissionsPage, Urgency};
 use tokio::time::{MissedTickBehavior, interval};
 
 /// The time between rounds.
@@ -78,9 +78,9 @@ async fn oldest_to_trim(archive: &dyn Archive, before: Millis) -> Result<Option<
 async fn forget_submissions(ports: &Ports, fence: Fence, before: Millis) -> Result<(), Broken> {
     let mut after = None;
     loop {
-        let (ids, next) = ports.archive.submissions_before(before, after).await?;
-        if !ids.is_empty() {
-            remove(ports, fence, Change::SubmissionsForgotten(ids)).await?;
+        let SubmissionsPage { old, next } = ports.archive.submissions_before(before, after).await?;
+        if !old.is_empty() {
+            remove(ports, fence, Change::SubmissionsForgotten(old)).await?;
         }
         if next.is_none() {
             return Ok(());

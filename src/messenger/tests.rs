@@ -13,7 +13,7 @@ use actors::model::{
 };
 use actors::ports::{
     Archive, ArchiveError, Clock, FeedBounds, FeedPage, Fence, Journal, OutboxRow, Ownership, PeerLoad, Ports,
-    Pressure, Roster, SubmissionPage, Task, Ticket, Transport, Urgency,
+    Pressure, Roster, SubmissionsPage, Task, Ticket, Transport, Urgency,
 };
 use actors::router::Routes;
 use bytes::Bytes;
@@ -49,7 +49,7 @@ impl Archive for Broken {
         broken()
     }
 
-    fn submissions_before(&self, _: Millis, _: Option<SubmissionId>) -> Task<Result<SubmissionPage, ArchiveError>> {
+    fn submissions_before(&self, _: Millis, _: Option<SubmissionId>) -> Task<Result<SubmissionsPage, ArchiveError>> {
         broken()
     }
 
