@@ -1,3 +1,4 @@
 //! gw
 pub mod admin;
 pub mod messenger;
+pub mod store;
