@@ -233,8 +233,10 @@ async fn start_core(
                 ownership: shared,
                 clock,
             };
-            // Nobody listens any more where the gateway was stopped on purpose.
-            Router::launch(ports.clone(), &routes, move |crashed| drop(gone.send(crashed)));
+            Router::launch(ports.clone(), &routes, move |crashed| {
+                // Nobody listens any more where the gateway was stopped on purpose.
+                let _ = gone.send(crashed);
+            });
             actix::spawn(housekeeping::run(ports.clone(), retain, keep));
             Core { gateway: Gateway::new(routes, ports), store }
         });
@@ -275,10 +277,8 @@ fn start_servers(
     };
     let federation = serve(listeners.federation, serving, move |config| wire::routes(&gate, config));
 
-    let limits = MessengerLimits {
-        submissions_max: settings.messenger.submissions_max,
-        body_max: settings.messenger.body_max,
-    };
+    let limits =
+        MessengerLimits { submissions_max: settings.messenger.submissions_max, body_max: settings.messenger.body_max };
     let api = MessengerApi::new(gateway.clone(), settings.server.name.clone(), limits, stops);
     let token = Bearer::new(settings.messenger.token.as_ref().map(|token| token.expose()));
     if token.is_open() {

@@ -38,6 +38,9 @@ pub struct Fence {
 pub trait Ownership: Send + Sync + 'static {
     /// The fence under which this process owns the peer's rows, or `None`: another process does.
     fn claim(&self, peer: &ServerName) -> Option<Fence>;
+
+    /// The fence for what belongs to no peer: the messenger's feed, its cursor, and the submissions remembered.
+    fn claim_feed(&self) -> Option<Fence>;
 }
 
 /// The journal could not commit: the process is about to end, and what was handed over may or may not be on disk.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use actix_web::http::header::RETRY_AFTER;
 use actix_web::{HttpResponse, ResponseError};
-use actors::model::Refusal;
+use actors::model::{Position, Refusal};
 use serde::Serialize;
 
 /// How long a caller of a faulty actor stays away: it takes an operator, so a second would only be noise.
@@ -16,6 +16,9 @@ pub const FAULTY_WAIT: Duration = Duration::from_secs(60);
 /// When to come again after an outcome that is unknown, or a stop: a restart takes about this long.
 pub const RESTART_WAIT: Duration = Duration::from_secs(1);
 
+/// When to come again to a full outbox: its peer has been away for long, and is seldom back within a second.
+const OUTBOX_WAIT: Duration = Duration::from_secs(10);
+
 /// A refused request: what is answered as `{"error":"<words>","code":"<SNAKE_CASE>"}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -23,18 +26,21 @@ pub struct Problem {
     code: &'static str,
     words: Cow<'static, str>,
     retry_after: Option<Duration>,
+    oldest: Option<Position>,
 }
 
 #[derive(Serialize)]
 struct Wire<'a> {
     error: &'a str,
     code: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oldest: Option<u64>,
 }
 
 impl Problem {
     /// A refusal with this status; `code` is in capitals and never changes, `words` are for people.
     pub fn new(status: StatusCode, code: &'static str, words: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code, words: words.into(), retry_after: None }
+        Self { status, code, words: words.into(), retry_after: None, oldest: None }
     }
 
     /// The same, and when to come again.
@@ -57,6 +63,22 @@ impl Problem {
     /// 403: who is calling was proved, and may not.
     pub fn forbidden(words: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "FORBIDDEN", words)
+    }
+
+    /// 404: there is no such thing.
+    pub fn not_found(code: &'static str, words: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, code, words)
+    }
+
+    /// 422: the request can be read and cannot be done as it stands.
+    pub fn unprocessable(code: &'static str, words: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, words)
+    }
+
+    /// 410: what is asked for is no longer kept; the answer names the oldest position that is.
+    pub fn gone(oldest: Position) -> Self {
+        let words = format!("events before {oldest} are no longer kept");
+        Self { oldest: Some(oldest), ..Self::new(StatusCode::GONE, "GONE", words) }
     }
 
     /// The status it is answered with.
@@ -94,7 +116,8 @@ impl ResponseError for Problem {
         if let Some(wait) = self.retry_after {
             response.insert_header((RETRY_AFTER, whole_seconds(wait).to_string()));
         }
-        response.json(Wire { error: &self.words, code: self.code })
+        let oldest = self.oldest.map(|position| position.0);
+        response.json(Wire { error: &self.words, code: self.code, oldest })
     }
 }
 
@@ -112,7 +135,12 @@ impl From<&Refusal> for Problem {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, "PUSH_TOO_LONG", refusal.to_string())
             }
             Refusal::Misnumbered { .. } => Self::bad_request("MISNUMBERED", refusal.to_string()),
-            Refusal::UnknownPeer(_) => Self::new(StatusCode::NOT_FOUND, "UNKNOWN_PEER", refusal.to_string()),
+            Refusal::UnknownPeer(_) => Self::unprocessable("NOT_A_PEER", refusal.to_string()),
+            // One peer's own backlog: everything else still goes, so the caller is asked to slow down, and not told that the
+            // gateway is in trouble.
+            Refusal::OutboxFull { .. } => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "OUTBOX_FULL", refusal.to_string()).retry_after(OUTBOX_WAIT)
+            }
         }
     }
 }
@@ -145,7 +173,8 @@ mod tests {
             (Refusal::Stopping, 503, "STOPPING", Some("1")),
             (long, 413, "PUSH_TOO_LONG", None),
             (misnumbered, 400, "MISNUMBERED", None),
-            (Refusal::UnknownPeer(red()), 404, "UNKNOWN_PEER", None),
+            (Refusal::UnknownPeer(red()), 422, "NOT_A_PEER", None),
+            (Refusal::OutboxFull { server: red(), limit: 3 }, 429, "OUTBOX_FULL", Some("10")),
         ];
         for (refusal, status, code, retry_after) in table {
             let problem = Problem::from(&refusal);

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use crate::change::Change;
 use crate::limits::PeerLimits;
 use crate::model::{
-    Ack, Answered, Digest, FeedItem, Index, InboundPush, Millis, OutFrame, PeerRecord, PushFailure, Refusal, Seq,
+    Ack, Answered, Digest, FeedItem, InboundPush, Index, Millis, OutFrame, PeerRecord, PushFailure, Refusal, Seq,
     ServerName, Strong,
 };
 use crate::peer::effect::{Effect, Token};

@@ -7,7 +7,6 @@ mod script;
 mod talk;
 mod toy;
 
-
 use clap::Args;
 
 use self::gateway::DemoGateway;
@@ -49,4 +48,3 @@ async fn pair() -> anyhow::Result<(DemoGateway, DemoGateway)> {
     blue.start().await?;
     Ok((red, blue))
 }
-

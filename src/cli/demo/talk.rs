@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader, stdin};
 use tokio::sync::mpsc;
 
-use super::gateway::DemoGateway;
 use super::super::FINE;
+use super::gateway::DemoGateway;
 use super::toy::{Heard, Toy};
 
 /// How often the sender asks whether what it said was taken.

@@ -33,7 +33,7 @@ fn wait_for(refusal: Refusal) -> Result<Duration, Problem> {
         Refusal::OutcomeUnknown | Refusal::Stopping => Ok(RESTART_WAIT),
         Refusal::Faulty(_) => Ok(FAULTY_WAIT),
         Refusal::UnknownPeer(_) => Err(Problem::forbidden(refusal.to_string())),
-        Refusal::PushTooLong { .. } | Refusal::Misnumbered { .. } => Err(refusal.into()),
+        Refusal::PushTooLong { .. } | Refusal::Misnumbered { .. } | Refusal::OutboxFull { .. } => Err(refusal.into()),
     }
 }
 

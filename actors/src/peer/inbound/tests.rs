@@ -1,3 +1,5 @@
+//! Pushes in, answers and feed out.
+
 use bytes::Bytes;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The window and the numbering, step by step.
+
 use bytes::Bytes;
 
 use super::*;

@@ -1,0 +1,64 @@
+//! What the store does, counted: the budget of a message is asserted in rows, which no machine's noise can move.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What was done since the store was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Rows inserted or replaced, except by trimming.
+    pub rows_written: u64,
+    /// Rows found by reading, except by trimming.
+    pub rows_read: u64,
+    /// Times a table was asked for a key or a range, except by trimming.
+    pub lookups: u64,
+    /// Rows removed, and item rows rewritten because one outbox row less names them.
+    pub rows_trimmed: u64,
+    /// Rows read in order to trim.
+    pub trim_reads: u64,
+    /// Transactions committed; each is one wait for the disk.
+    pub commits: u64,
+    /// Groups handled, those included that held only barriers and needed no commit.
+    pub groups: u64,
+}
+
+/// [`Counts`] in the making, shared by the writer and all readers.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    rows_written: AtomicU64,
+    rows_read: AtomicU64,
+    lookups: AtomicU64,
+    rows_trimmed: AtomicU64,
+    trim_reads: AtomicU64,
+    commits: AtomicU64,
+    groups: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn add(&self, counts: &Counts) {
+        self.rows_written.fetch_add(counts.rows_written, Ordering::Relaxed);
+        self.rows_read.fetch_add(counts.rows_read, Ordering::Relaxed);
+        self.lookups.fetch_add(counts.lookups, Ordering::Relaxed);
+        self.rows_trimmed.fetch_add(counts.rows_trimmed, Ordering::Relaxed);
+        self.trim_reads.fetch_add(counts.trim_reads, Ordering::Relaxed);
+        self.commits.fetch_add(counts.commits, Ordering::Relaxed);
+        self.groups.fetch_add(counts.groups, Ordering::Relaxed);
+    }
+
+    /// One question to a table, and how many rows it answered with.
+    pub(super) fn looked_up(&self, found: u64) {
+        self.lookups.fetch_add(1, Ordering::Relaxed);
+        self.rows_read.fetch_add(found, Ordering::Relaxed);
+    }
+
+    pub(super) fn now(&self) -> Counts {
+        Counts {
+            rows_written: self.rows_written.load(Ordering::Relaxed),
+            rows_read: self.rows_read.load(Ordering::Relaxed),
+            lookups: self.lookups.load(Ordering::Relaxed),
+            rows_trimmed: self.rows_trimmed.load(Ordering::Relaxed),
+            trim_reads: self.trim_reads.load(Ordering::Relaxed),
+            commits: self.commits.load(Ordering::Relaxed),
+            groups: self.groups.load(Ordering::Relaxed),
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Opening: whose store this is, which schema, which epoch, and where the tables end.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use actors::model::{Position, ServerName};
+use actors::ports::FeedBounds;
+use redb::{Builder, Database, DatabaseError, ReadableTable, StorageBackend, Table, WriteTransaction};
+
+use super::apply::Memory;
+use super::failure::OpenError;
+use super::queue::GroupLimits;
+use super::tables;
+
+/// The version of tables and rows this program writes.
+pub const SCHEMA: u32 = 1;
+
+/// How to open a store.
+#[derive(Debug)]
+pub struct StoreOptions {
+    /// Where it is.
+    pub place: Place,
+    /// Whose it is. A store of another name does not open.
+    pub server: ServerName,
+    /// Bytes of pages redb keeps in memory.
+    pub cache: usize,
+    /// Bytes of new rows that may be passed to actors in memory, beside the disk.
+    pub recent: u64,
+    /// Batches in one commit.
+    pub group_max: usize,
+    /// Rows in one commit; a larger batch still goes, alone.
+    pub group_rows: u64,
+    /// Rows in the queue at which doors answer "wait".
+    pub queue_rows: u64,
+    /// Pay a little at each commit for opening at once after a crash, however large the file.
+    pub quick_repair: bool,
+}
+
+impl StoreOptions {
+    /// The compiled-in defaults.
+    pub fn new(place: Place, server: ServerName) -> Self {
+        Self {
+            place,
+            server,
+            cache: 32 << 20,
+            recent: 16 << 20,
+            group_max: 256,
+            group_rows: 4_096,
+            queue_rows: 65_536,
+            quick_repair: true,
+        }
+    }
+
+    pub(super) fn group_limits(&self) -> GroupLimits {
+        GroupLimits { batches: self.group_max.max(1), rows: self.group_rows }
+    }
+}
+
+type Opener = Box<dyn FnOnce(&Builder) -> Result<Database, DatabaseError> + Send>;
+
+/// Where a store is.
+pub struct Place(Kind);
+
+enum Kind {
+    File(PathBuf),
+    Other(Opener),
+}
+
+impl Place {
+    /// In this file, which is made if need be; its folder exists.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self(Kind::File(path.into()))
+    }
+
+    /// In memory, or wherever else a backend of redb puts it.
+    pub fn backend(backend: impl StorageBackend) -> Self {
+        Self(Kind::Other(Box::new(|builder| builder.create_with_backend(backend))))
+    }
+}
+
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.name())
+    }
+}
+
+impl Place {
+    fn name(&self) -> String {
+        match &self.0 {
+            Kind::File(path) => path.display().to_string(),
+            Kind::Other(_) => "(not a file)".to_owned(),
+        }
+    }
+
+    fn open(self, builder: &Builder) -> Result<Database, redb::Error> {
+        match self.0 {
+            Kind::Other(opener) => Ok(opener(builder)?),
+            Kind::File(path) => {
+                let is_new = !path.exists();
+                let database = builder.create(&path)?;
+                if is_new {
+                    sync_folder_of(&path)?;
+                }
+                Ok(database)
+            }
+        }
+    }
+}
+
+/// A new file is safe only when its folder knows it: a power cut could else leave a store whose commits were synced and
+/// whose name was not.
+fn sync_folder_of(path: &Path) -> Result<(), std::io::Error> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+/// What opening found.
+pub(super) struct Opened {
+    pub(super) database: Database,
+    pub(super) place: String,
+    pub(super) epoch: u64,
+    pub(super) memory: Memory,
+}
+
+pub(super) fn open(options: StoreOptions) -> Result<Opened, OpenError> {
+    let place = options.place.name();
+    let unusable = |error: redb::Error| OpenError::from_redb(&place, error);
+    let mut builder = Database::builder();
+    builder.set_cache_size(options.cache);
+    builder.set_repair_callback(|repair| tracing::info!(progress = repair.progress(), "the store is being repaired"));
+    let database = options.place.open(&builder).map_err(unusable)?;
+
+    let mut transaction = database.begin_write().map_err(|error| unusable(error.into()))?;
+    transaction.set_quick_repair(options.quick_repair);
+    let epoch = stamp(&transaction, &place, &options.server)?;
+    let memory = ends(&transaction).map_err(unusable)?;
+    transaction.commit().map_err(|error| unusable(error.into()))?;
+    Ok(Opened { database, place, epoch, memory })
+}
+
+/// Refuse a store that is not ours or not understood; else raise the epoch, which every open does.
+fn stamp(transaction: &WriteTransaction, place: &str, own: &ServerName) -> Result<u64, OpenError> {
+    let unusable = |error: redb::Error| OpenError::from_redb(place, error);
+    let mut meta = transaction.open_table(tables::META).map_err(|error| unusable(error.into()))?;
+    let schema = SCHEMA.to_string();
+    let found = text(&meta, "schema").map_err(unusable)?;
+    if let Some(found) = found.filter(|found| *found != schema) {
+        return Err(OpenError::Schema { place: place.to_owned(), found, known: SCHEMA });
+    }
+    let owner = text(&meta, "server").map_err(unusable)?;
+    if let Some(owner) = owner.filter(|owner| owner != own.as_str()) {
+        return Err(OpenError::Foreign { place: place.to_owned(), owner, own: own.to_string() });
+    }
+    let epoch = text(&meta, "epoch").map_err(unusable)?.map_or(Ok(0), |epoch| epoch.parse::<u64>());
+    let epoch = epoch.map_err(|_| unusable(redb::Error::Corrupted("the epoch is no number".to_owned())))? + 1;
+    for (key, value) in [("schema", schema.as_str()), ("server", own.as_str()), ("epoch", &epoch.to_string())] {
+        meta.insert(key, value).map_err(|error| unusable(error.into()))?;
+    }
+    Ok(epoch)
+}
+
+fn text(meta: &Table<'_, &str, &str>, key: &str) -> Result<Option<String>, redb::Error> {
+    Ok(meta.get(key)?.map(|value| value.value().to_owned()))
+}
+
+/// Where the feed and the items end. Opens, and so makes, every table: a reader never meets one that does not exist.
+fn ends(transaction: &WriteTransaction) -> Result<Memory, redb::Error> {
+    transaction.open_table(tables::PEERS)?;
+    transaction.open_table(tables::OUTBOX)?;
+    transaction.open_table(tables::TAKEN)?;
+    transaction.open_table(tables::SUBMISSIONS)?;
+    transaction.open_table(tables::QUARANTINE)?;
+    let feed_acked = transaction.open_table(tables::FEED_CURSOR)?.get(tables::MESSENGER)?.map_or(0, |row| row.value());
+    let newest = transaction.open_table(tables::FEED)?.last()?.map_or(0, |(position, _)| position.value());
+    let item = transaction.open_table(tables::ITEMS)?.last()?.map_or(0, |(number, _)| number.value());
+    Ok(Memory {
+        // Only acknowledged rows are ever trimmed: a feed without rows ends at its cursor.
+        feed_tail: newest.max(feed_acked),
+        feed_acked,
+        next_item: item + 1,
+        ..Memory::default()
+    })
+}
+
+impl Memory {
+    pub(super) fn bounds(&self) -> FeedBounds {
+        FeedBounds { tail: Position(self.feed_tail), acked: Position(self.feed_acked) }
+    }
+}

@@ -1,0 +1,197 @@
+//! The changes that remove: outbox, items, digests, feed, quarantine, submissions.
+
+use actors::model::{Digest, FeedItem, Parked, ServerName, SubmissionId};
+use redb::ReadableTable;
+
+use super::apply::{Ends, Group, TakenEnds};
+use super::rows;
+use super::tables;
+
+impl Group<'_> {
+    pub(super) fn trim_outbox(
+        &mut self,
+        server: &ServerName,
+        upto: u64,
+        keep_items: u64,
+        queued_before: u64,
+        rows_max: u32,
+    ) -> Result<(), redb::Error> {
+        let outbox = self.outbox.open()?;
+        let mut gone = Vec::new();
+        // The oldest row that stays ends the walk, so it reads one row more than it removes and not the whole outbox.
+        for row in outbox.range((server.as_str(), 0)..(server.as_str(), upto))?.take(rows_max as usize) {
+            let (key, value) = row?;
+            let (index, (item, queued)) = (key.value().1, value.value());
+            self.counts.trim_reads += 1;
+            if upto - index <= keep_items && queued >= queued_before {
+                break;
+            }
+            gone.push((index, item));
+        }
+        for (index, item) in gone {
+            outbox.remove((server.as_str(), index))?;
+            *self.unnamed.entry(item).or_default() += 1;
+            self.counts.rows_trimmed += 1;
+        }
+        Ok(())
+    }
+
+    /// Count down the items that trimmed rows named. Kept to the end of the group: rows of one item often go together, and
+    /// each count rewrites the item's bytes.
+    pub(super) fn drop_unnamed_items(&mut self) -> Result<(), redb::Error> {
+        for (number, fewer) in std::mem::take(&mut self.unnamed) {
+            let items = self.items.open()?;
+            let left = match items.get(number)? {
+                Some(row) => {
+                    let (names, bytes) = row.value();
+                    (names > fewer).then(|| (names - fewer, bytes.to_vec()))
+                }
+                None => continue,
+            };
+            match left {
+                Some((names, bytes)) => items.insert(number, (names, bytes.as_slice()))?,
+                None => items.remove(number)?,
+            };
+            self.counts.trim_reads += 1;
+            self.counts.rows_trimmed += 1;
+        }
+        Ok(())
+    }
+
+    pub(super) fn taken(
+        &mut self,
+        from: &ServerName,
+        first: u64,
+        digests: &[Digest],
+        forget_below: u64,
+    ) -> Result<(), redb::Error> {
+        let server = from.as_str();
+        let mut ends = self.taken_ends(from)?;
+        if ends.is_some_and(|ends| first < ends.newest) {
+            // The numbers were set back: what stood at or after this one belongs to numbers that will be given anew.
+            self.remove_taken(server, |row_first, _| row_first >= first)?;
+            ends = self.read_taken_ends(server)?;
+        }
+        if !digests.is_empty() {
+            self.taken.open()?.insert((server, first), rows::digests_to_row(digests).as_slice())?;
+            self.counts.rows_written += 1;
+            let newest = first + digests.len() as u64;
+            ends = Some(TakenEnds { oldest: ends.map_or(newest, |ends| ends.oldest), newest });
+        }
+        if ends.is_some_and(|ends| ends.oldest <= forget_below) {
+            self.remove_taken(server, |_, row_end| row_end <= forget_below)?;
+            ends = self.read_taken_ends(server)?;
+        }
+        self.ends(from).taken = ends;
+        Ok(())
+    }
+
+    fn taken_ends(&mut self, server: &ServerName) -> Result<Option<TakenEnds>, redb::Error> {
+        match self.memory.peers.get(server).and_then(|ends| ends.taken) {
+            Some(ends) => Ok(Some(ends)),
+            None => self.read_taken_ends(server.as_str()),
+        }
+    }
+
+    fn read_taken_ends(&mut self, server: &str) -> Result<Option<TakenEnds>, redb::Error> {
+        let mut range = self.taken.open()?.range(tables::all_of(server))?;
+        let end = |(key, row): (redb::AccessGuard<'_, (&str, u64)>, redb::AccessGuard<'_, &[u8]>)| {
+            key.value().1 + rows::digests_len(row.value())
+        };
+        let oldest = range.next().transpose()?.map(end);
+        let newest = range.next_back().transpose()?.map(end);
+        self.counts.trim_reads += u64::from(oldest.is_some()) + u64::from(newest.is_some());
+        Ok(oldest.map(|oldest| TakenEnds { oldest, newest: newest.unwrap_or(oldest) }))
+    }
+
+    /// Remove the rows for which `goes(first number, number after the last)`. Their count is bounded by what `forget_below`
+    /// lets stay: as many rows as an actor remembers digests.
+    fn remove_taken(&mut self, server: &str, goes: impl Fn(u64, u64) -> bool) -> Result<(), redb::Error> {
+        let taken = self.taken.open()?;
+        let mut gone = Vec::new();
+        for row in taken.range(tables::all_of(server))? {
+            let (key, digests) = row?;
+            let first = key.value().1;
+            self.counts.trim_reads += 1;
+            if goes(first, first + rows::digests_len(digests.value())) {
+                gone.push(first);
+            } else if !gone.is_empty() {
+                break;
+            }
+        }
+        for first in gone {
+            taken.remove((server, first))?;
+            self.counts.rows_trimmed += 1;
+        }
+        Ok(())
+    }
+
+    pub(super) fn quarantined(&mut self, parked: Parked, keep: u64) -> Result<(), redb::Error> {
+        let server = parked.from.as_str();
+        let known = self.memory.peers.get(&parked.from).and_then(|ends| ends.quarantine);
+        let quarantine = self.quarantine.open()?;
+        let newest = match known {
+            Some(newest) => newest,
+            None => {
+                self.counts.lookups += 1;
+                let newest = quarantine.range(tables::all_of(server))?.next_back().transpose()?;
+                newest.map_or(0, |(key, _)| key.value().1)
+            }
+        };
+        let number = newest + 1;
+        let row = (self.now().0, parked.seq.0, parked.code.as_str(), parked.reason.as_str(), &parked.bytes[..]);
+        self.quarantine.open()?.insert((server, number), row)?;
+        self.counts.rows_written += 1;
+        self.trim_quarantine(server, number.saturating_sub(keep))?;
+        self.ends(&parked.from).quarantine = Some(number);
+        self.fed(&FeedItem::Parked(parked))
+    }
+
+    /// Numbers have no gaps but at the old end, so those beyond the number of rows kept are the oldest ones.
+    fn trim_quarantine(&mut self, server: &str, upto: u64) -> Result<(), redb::Error> {
+        /// A smaller `keep` after a change of the settings is reached over several commits.
+        const ROWS_MAX: usize = 256;
+        if upto == 0 {
+            return Ok(());
+        }
+        let quarantine = self.quarantine.open()?;
+        let oldest = quarantine.range((server, 0)..=(server, upto))?.take(ROWS_MAX);
+        let oldest = oldest.map(|row| Ok(row?.0.value().1)).collect::<Result<Vec<_>, redb::Error>>()?;
+        for number in oldest {
+            quarantine.remove((server, number))?;
+            self.counts.trim_reads += 1;
+            self.counts.rows_trimmed += 1;
+        }
+        Ok(())
+    }
+
+    pub(super) fn trim_feed(&mut self, before: u64, rows_max: u32) -> Result<(), redb::Error> {
+        let feed = self.feed.open()?;
+        let mut gone = Vec::new();
+        for row in feed.range(..=self.memory.feed_acked)?.take(rows_max as usize) {
+            let (position, value) = row?;
+            self.counts.trim_reads += 1;
+            if value.value().1 >= before {
+                break;
+            }
+            gone.push(position.value());
+        }
+        for position in gone {
+            feed.remove(position)?;
+            self.counts.rows_trimmed += 1;
+        }
+        Ok(())
+    }
+
+    pub(super) fn forget_submissions(&mut self, ids: &[SubmissionId]) -> Result<(), redb::Error> {
+        for id in ids {
+            let gone = self.submissions.open()?.remove(id.as_str())?;
+            self.counts.rows_trimmed += u64::from(gone.is_some());
+        }
+        Ok(())
+    }
+
+    fn ends(&mut self, server: &ServerName) -> &mut Ends {
+        self.memory.peers.entry(server.clone()).or_default()
+    }
+}

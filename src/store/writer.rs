@@ -1,0 +1,177 @@
+//! Group commit: one writer, one wait for the disk for all who wait meanwhile.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use actors::ports::Woken;
+use redb::Durability;
+use tokio::time::Instant;
+
+use super::apply::{Applied, Group, Memory};
+use super::counters::Counts;
+use super::failure::Failure;
+use super::queue::{Entry, Next, Work};
+use super::{Shared, State};
+
+/// How long a batch that nobody waits for may wait for one that somebody does.
+const RIDE_MAX: Duration = Duration::from_millis(100);
+
+/// The writer's task: ends with the queue, or with the first group that fails.
+///
+/// Commits run by `spawn_blocking` and not on a thread of their own: a paused test clock stands still while such a job runs.
+pub(super) async fn run(shared: Arc<Shared>, mut memory: Memory) {
+    let abandoned = Abandoned(shared.clone());
+    let mut ride_until = None;
+    loop {
+        match shared.queue.next() {
+            Next::Commit => {
+                ride_until = None;
+                let job = shared.clone();
+                let drained = tokio::task::spawn_blocking(move || drain(&job, memory)).await;
+                match drained {
+                    Ok(Some(back)) => memory = back,
+                    Ok(None) => return,
+                    Err(error) => {
+                        let failure = match error.try_into_panic() {
+                            Ok(payload) => Failure::panic(&shared.place, &*payload),
+                            Err(_) => Failure::abandoned(&shared.place),
+                        };
+                        return stop(&shared, failure);
+                    }
+                }
+            }
+            Next::Ride => {
+                let until = *ride_until.get_or_insert_with(|| Instant::now() + RIDE_MAX);
+                tokio::select! {
+                    () = shared.queue.news() => {}
+                    () = tokio::time::sleep_until(until) => shared.queue.flush(),
+                }
+            }
+            Next::Idle => shared.queue.news().await,
+            Next::End => break,
+        }
+    }
+    shared.state.send_replace(State::Closed);
+    drop(abandoned);
+}
+
+/// Says so when the task is dropped in the middle: tickets must not hang, and nobody may believe that the journal lives.
+struct Abandoned(Arc<Shared>);
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        if matches!(*self.0.state.borrow(), State::Open) {
+            stop(&self.0, Failure::abandoned(&self.0.place));
+        }
+    }
+}
+
+fn stop(shared: &Shared, failure: Failure) {
+    shared.queue.kill();
+    tracing::error!(%failure, "the journal has stopped");
+    shared.state.send_replace(State::Failed(failure));
+}
+
+/// Commit group after group until none is due; `None`: the journal has stopped.
+fn drain(shared: &Shared, mut memory: Memory) -> Option<Memory> {
+    while let Some(entries) = shared.queue.take() {
+        let committed = catch_unwind(AssertUnwindSafe(|| commit(shared, &mut memory, entries)));
+        let failure = match committed {
+            Ok(Ok(())) => continue,
+            Ok(Err(error)) => Failure::disk(&shared.place, &error),
+            Err(payload) => Failure::panic(&shared.place, &*payload as &(dyn Any + Send)),
+        };
+        stop(shared, failure);
+        return None;
+    }
+    Some(memory)
+}
+
+/// One group: write, wait for the disk, and only then tell anybody. An early return drops the tickets, which says `Lost`.
+fn commit(shared: &Shared, memory: &mut Memory, mut entries: Vec<Entry>) -> Result<(), redb::Error> {
+    shared.queue.settled(&entries);
+    entries.retain(|entry| is_current(shared, entry));
+    let mut applied = None;
+    if entries.iter().any(|entry| matches!(entry.work, Work::Batch { rows: 1.., .. })) {
+        let mut transaction = shared.database.begin_write()?;
+        // These are the defaults, or near them; said here because every promise of the journal rests on the first, and the
+        // second only helps if the last commit before a crash had it.
+        transaction.set_durability(Durability::Immediate).map_err(|error| redb::Error::Corrupted(error.to_string()))?;
+        transaction.set_quick_repair(shared.quick_repair);
+        let mut group = Group::new(&transaction, memory, shared.clock.now());
+        for entry in &mut entries {
+            if let Work::Batch { changes, .. } = &mut entry.work {
+                changes.drain(..).try_for_each(|change| group.apply(change))?;
+            }
+        }
+        applied = Some(group.finish()?);
+        transaction.commit()?;
+    }
+    let counts = applied.as_ref().map(|applied| Counts { commits: 1, ..applied.counts }).unwrap_or_default();
+    shared.counters.add(&Counts { groups: 1, ..counts });
+    for entry in entries {
+        // Whoever waited may have gone; the commit stands all the same.
+        let _ = entry.done.send(());
+    }
+    if let Some(applied) = applied {
+        tell(shared, memory, applied);
+    }
+    Ok(())
+}
+
+/// A batch of an owner that has been replaced is refused alone: its ticket says `Lost`, the others are not harmed.
+fn is_current(shared: &Shared, entry: &Entry) -> bool {
+    match &entry.work {
+        Work::Batch { fence, .. } if *fence != shared.fence => {
+            tracing::error!(?fence, current = ?shared.fence, "a batch of an owner that has been replaced is refused");
+            false
+        }
+        _ => true,
+    }
+}
+
+fn tell(shared: &Shared, memory: &Memory, applied: Applied) {
+    let bounds = memory.bounds();
+    shared.bounds.send_if_modified(|old| std::mem::replace(old, bounds) != bounds);
+    for (server, grown) in applied.grown {
+        let bytes = grown.rows.iter().map(|row| row.bytes.len() as u64).sum();
+        let held = shared.recent.hold(bytes);
+        let rows = if held.is_some() { grown.rows } else { Vec::new() };
+        (shared.wake)(Woken { server, tail: grown.tail, rows, held: held.map(|held| Arc::new(held) as _) });
+    }
+}
+
+/// How many bytes may wait in the memory of actors after their commit, so that what was just written is not read again.
+/// Bytes that go to several peers count once for each: the bound holds whoever lets go first.
+#[derive(Debug)]
+pub(super) struct Recent {
+    held: AtomicU64,
+    max: u64,
+}
+
+/// Bytes counted against [`Recent`], until dropped.
+struct Held {
+    bytes: u64,
+    recent: Arc<Recent>,
+}
+
+impl Recent {
+    pub(super) fn new(max: u64) -> Arc<Self> {
+        Arc::new(Self { held: AtomicU64::new(0), max })
+    }
+
+    fn hold(self: &Arc<Self>, bytes: u64) -> Option<Held> {
+        let within = |held: u64| held.checked_add(bytes).filter(|sum| *sum <= self.max);
+        self.held.fetch_update(Ordering::AcqRel, Ordering::Acquire, within).ok()?;
+        Some(Held { bytes, recent: self.clone() })
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.recent.held.fetch_sub(self.bytes, Ordering::AcqRel);
+    }
+}
