@@ -25,7 +25,7 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(options: &Options) -> u8 {
-    telemetry::start("warn");
+    telemetry::start("off");
     actix::System::new().block_on(async {
         let outcome = match options.check {
             true => script::run(options.updates).await,
