@@ -18,6 +18,7 @@
 
 pub mod backoff;
 pub mod change;
+pub mod context;
 pub mod gateway;
 pub mod limits;
 pub mod model;

@@ -1,5 +1,6 @@
 //! What the core asks of its surroundings. An adapter supplies each; the core never sees redb, HTTP or the system clock.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,10 +9,10 @@ use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 
 use crate::change::Change;
-use crate::limits::PeerLimits;
+use crate::limits::{ContextLimits, PeerLimits};
 use crate::model::{
-    Answered, Digest, FeedEntry, Index, Millis, OutFrame, PeerRecord, Position, PushFailure, ServerName, SubmissionId,
-    SubmissionRecord,
+    Answered, BadPdu, Berth, ContextId, ContextRecord, Deadlines, Digest, Draft, FeedEntry, Gap, HeldPdu, Index, Item, Millis,
+    OutFrame, Pdu, PduRef, PeerRecord, Position, PushFailure, SeenTransaction, ServerName, SubmissionId, SubmissionRecord, Want,
 };
 
 /// A future that may cross threads.
@@ -38,6 +39,9 @@ pub struct Fence {
 pub trait Ownership: Send + Sync + 'static {
     /// The fence under which this process owns the peer's rows, or `None`: another process does.
     fn claim(&self, peer: &ServerName) -> Option<Fence>;
+
+    /// The fence under which this process owns the conversation's rows, or `None`: another process does.
+    fn claim_context(&self, context: &ContextId) -> Option<Fence>;
 
     /// The fence for what belongs to no peer: the messenger's feed, its cursor, and the submissions remembered.
     fn claim_feed(&self) -> Option<Fence>;
@@ -123,8 +127,8 @@ pub struct OutboxRow {
     pub index: Index,
     /// When it was queued.
     pub queued: Millis,
-    /// The update.
-    pub bytes: Bytes,
+    /// What it is.
+    pub item: Item,
 }
 
 /// What a peer's actor starts from.
@@ -136,6 +140,63 @@ pub struct PeerLoad {
     pub tail: Index,
     /// The digests of the last strong updates taken from it, ascending, ending below `record.inbound.expected`.
     pub digests: Vec<Digest>,
+    /// The transactions taken from it last, oldest first.
+    pub seen: Vec<SeenTransaction>,
+}
+
+/// What a conversation's actor starts from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContextLoad {
+    /// Its row.
+    pub record: ContextRecord,
+    /// PDUs waiting for parents, in the order in which they came.
+    pub held: Vec<HeldPdu>,
+    /// Parents given up.
+    pub gaps: Vec<Gap>,
+}
+
+/// What is known of a PDU by its identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Known {
+    /// Delivered, or our own messenger's.
+    Delivered {
+        /// Its conversation.
+        context: ContextId,
+        /// Its depth, computed here.
+        depth: u64,
+    },
+    /// Waiting for its parents.
+    Held {
+        /// Its conversation.
+        context: ContextId,
+    },
+    /// Claimed by a conversation that has it in hand, and not committed yet.
+    Claimed {
+        /// Which conversation.
+        context: ContextId,
+    },
+}
+
+impl Known {
+    /// The conversation it belongs to.
+    pub const fn context(&self) -> &ContextId {
+        match self {
+            Self::Delivered { context, .. } | Self::Held { context } | Self::Claimed { context } => context,
+        }
+    }
+}
+
+/// A stored PDU as it is served to others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServedPdu {
+    /// Its conversation.
+    pub context: ContextId,
+    /// Its depth, computed here.
+    pub depth: u64,
+    /// Whether it was delivered; a held one is not shown to others.
+    pub delivered: bool,
+    /// The whole PDU as one JSON object; without `depth` where its origin stated none.
+    pub bytes: Bytes,
 }
 
 /// A page of the feed, or why there is none.
@@ -186,6 +247,36 @@ pub trait Archive: Send + Sync + 'static {
     /// Peers with unacknowledged items: those to wake when the process starts.
     fn peers_behind(&self) -> Task<Result<Vec<ServerName>, ArchiveError>>;
 
+    /// A conversation, whole. Await a [`Journal::barrier`] first where its own actor asks.
+    fn context(&self, context: &ContextId) -> Task<Result<Option<ContextLoad>, ArchiveError>>;
+
+    /// Conversations with PDUs waiting for parents: those to wake when the process starts.
+    fn contexts_holding(&self) -> Task<Result<Vec<ContextId>, ArchiveError>>;
+
+    /// What is known of PDUs, read-your-writes, at once and in one read transaction. Of `arriving`, those that nothing is known
+    /// of are claimed for `context` in the same call, until a commit stores them or [`release`](Self::release) lets them go.
+    fn look_up(
+        &self,
+        context: &ContextId,
+        arriving: &[PduRef],
+        parents: &[PduRef],
+    ) -> Result<HashMap<PduRef, Known>, ArchiveError>;
+
+    /// Let claims go: these were refused.
+    fn release(&self, context: &ContextId, references: &[PduRef]);
+
+    /// Let all claims of a conversation go that were never handed over: its actor starts again, behind a barrier.
+    fn release_all(&self, context: &ContextId);
+
+    /// A PDU, at once, from committed rows.
+    fn pdu(&self, reference: &PduRef) -> Result<Option<ServedPdu>, ArchiveError>;
+
+    /// A conversation's row, at once, from committed rows.
+    fn context_record(&self, context: &ContextId) -> Result<Option<ContextRecord>, ArchiveError>;
+
+    /// The state PDU that holds a key, at once, from committed rows.
+    fn state_holder(&self, context: &ContextId, kind: &str, key: &str) -> Result<Option<PduRef>, ArchiveError>;
+
     /// A submission by its id.
     fn submission(&self, id: &SubmissionId) -> Task<Result<Option<SubmissionRecord>, ArchiveError>>;
 
@@ -211,6 +302,20 @@ pub trait Archive: Send + Sync + 'static {
 pub trait Transport: Send + Sync + 'static {
     /// Deliver one frame: resolve, connect, send, read the whole answer, all within the frame's deadlines.
     fn push(&self, frame: OutFrame) -> Task<Result<Answered, PushFailure>>;
+
+    /// Ask a peer for PDUs. None: it says that it has none. Each comes alone, as PDUs of a batch do.
+    fn fetch(
+        &self,
+        from: &ServerName,
+        want: Want,
+        deadlines: Deadlines,
+    ) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>>;
+}
+
+/// Writes a draft as a PDU. Pure: the same draft and place give the same text.
+pub trait PduText: Send + Sync + 'static {
+    /// The whole PDU as one JSON object.
+    fn compose(&self, us: &ServerName, draft: &Draft, berth: &Berth) -> Bytes;
 }
 
 /// Who is a peer, and under which limits.
@@ -220,6 +325,9 @@ pub trait Roster: Send + Sync + 'static {
 
     /// The peers named in the configuration, in its order.
     fn listed(&self) -> Vec<ServerName>;
+
+    /// The limits of every conversation.
+    fn contexts(&self) -> Arc<ContextLimits>;
 }
 
 /// What the journal tells after a commit: a hint that may be lost, the work itself is found in the store.
@@ -250,4 +358,8 @@ pub struct Ports {
     pub ownership: Arc<dyn Ownership>,
     /// Wall time.
     pub clock: Arc<dyn Clock>,
+    /// How a message becomes a PDU.
+    pub text: Arc<dyn PduText>,
+    /// Our own name.
+    pub us: ServerName,
 }
