@@ -17,12 +17,7 @@ pub(super) struct Entry {
 /// What an entry asks for.
 pub(super) enum Work {
     /// A batch, committed whole.
-    Batch {
-        fence: Fence,
-        changes: Vec<Change>,
-        rows: u64,
-        urgency: Urgency,
-    },
+    Batch { fence: Fence, changes: Vec<Change>, rows: u64, urgency: Urgency },
     /// Nothing but to be reached.
     Barrier,
 }

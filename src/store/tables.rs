@@ -7,8 +7,7 @@
 use redb::TableDefinition;
 
 /// (kind, time, n, seq, server, word, note, body): one form for all kinds, columns unused by a kind are 0 or empty.
-pub(super) type FeedValue =
-    (u8, u64, u64, u64, &'static str, &'static str, &'static str, &'static [u8]);
+pub(super) type FeedValue = (u8, u64, u64, u64, &'static str, &'static str, &'static str, &'static [u8]);
 
 /// (accepted, digest, number of updates, JSON of the places in the outboxes).
 pub(super) type SubmissionValue = (u64, &'static [u8; 16], u32, &'static [u8]);
