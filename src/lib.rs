@@ -1,3 +1,25 @@
-//! gw
+//! The gateway: adapters around the core, and their composition.
+//!
+//! # Map
+//! - [`settings`]: what was configured, checked and resolved.
+//! - [`store`]: the journal and the archive on one redb file.
+//! - [`http`]: serving, and what every listener shares: refusals as JSON, limits, who is calling. Knows no route.
+//! - [`egress`]: the one gate outward.
+//! - [`wire`]: the dialects peers speak.
+//! - [`messenger`]: the API of the existing messenger. [`admin`]: the operator's.
+//! - [`app`]: builds a gateway and takes it apart. [`cli`]: the command line. [`telemetry`]: the log.
+//!
+//! # Arrows
+//! `actors <- settings <- http, egress <- wire, messenger, admin <- app <- cli`, and `actors <- store <- app`. The store, the
+//! dialects and the messenger's API never import one another: the app introduces them through the core's ports.
 
+pub mod admin;
+pub mod app;
+pub mod cli;
+pub mod egress;
+pub mod http;
+pub mod messenger;
+pub mod settings;
 pub mod store;
+pub mod telemetry;
+pub mod wire;

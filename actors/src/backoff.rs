@@ -1,1 +1,39 @@
-//! Back-off.
+//! The next delay, from the failures so far and a roll of the dice. Pure: tests roll as they like.
+
+use std::time::Duration;
+
+use crate::limits::BackoffLimits;
+
+/// How long to wait after `failures` attempts failed in a row: the minimum, doubled each time, capped, and moved to either
+/// side by up to the jitter. `roll` lies in 0..1; one half moves nothing.
+///
+/// The cap holds after the jitter too: an operator who says "at most an hour" gets at most an hour.
+pub fn delay(limits: &BackoffLimits, failures: u32, roll: f64) -> Duration {
+    let doublings = failures.saturating_sub(1).min(63);
+    let grown = limits.min.as_secs_f64() * 2f64.powi(i32::try_from(doublings).unwrap_or(63));
+    let moved = grown.min(limits.max.as_secs_f64()) * (1.0 + limits.jitter * (2.0 * roll - 1.0));
+    Duration::from_secs_f64(moved.clamp(0.0, limits.max.as_secs_f64()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(jitter: f64) -> BackoffLimits {
+        BackoffLimits { min: Duration::from_secs(1), max: Duration::from_secs(60), jitter }
+    }
+
+    #[test]
+    fn one_day_of_failures_does_not_part_two_servers_for_a_week() {
+        let printed: Vec<u64> = (1..=9).map(|n| delay(&limits(0.0), n, 0.5).as_secs()).collect();
+        assert_eq!(printed, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        assert_eq!(delay(&limits(0.0), u32::MAX, 0.5).as_secs(), 60);
+    }
+
+    #[test]
+    fn jitter_moves_both_ways_and_never_over_the_cap() {
+        assert_eq!(delay(&limits(0.2), 1, 0.0).as_millis(), 800);
+        assert_eq!(delay(&limits(0.2), 1, 1.0).as_millis(), 1200);
+        assert_eq!(delay(&limits(0.2), 20, 1.0).as_secs(), 60);
+    }
+}

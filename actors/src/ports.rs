@@ -38,6 +38,9 @@ pub struct Fence {
 pub trait Ownership: Send + Sync + 'static {
     /// The fence under which this process owns the peer's rows, or `None`: another process does.
     fn claim(&self, peer: &ServerName) -> Option<Fence>;
+
+    /// The fence for what belongs to no peer: the messenger's feed, its cursor, and the submissions remembered.
+    fn claim_feed(&self) -> Option<Fence>;
 }
 
 /// The journal could not commit: the process is about to end, and what was handed over may or may not be on disk.
@@ -147,6 +150,15 @@ pub enum FeedPage {
     },
 }
 
+/// A page of ids for housekeeping.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubmissionsPage {
+    /// Submissions older than asked.
+    pub old: Vec<SubmissionId>,
+    /// The id to go on after; `None` at the end.
+    pub next: Option<SubmissionId>,
+}
+
 /// How far the feed reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FeedBounds {
@@ -186,7 +198,7 @@ pub trait Archive: Send + Sync + 'static {
         &self,
         before: Millis,
         after: Option<SubmissionId>,
-    ) -> Task<Result<(Vec<SubmissionId>, Option<SubmissionId>), ArchiveError>>;
+    ) -> Task<Result<SubmissionsPage, ArchiveError>>;
 
     /// Feed entries after `after`: at most `limit`, and not more once they exceed `bytes`.
     fn feed_after(&self, after: Position, limit: u32, bytes: u64) -> Task<Result<FeedPage, ArchiveError>>;

@@ -7,7 +7,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use actors::model::{Digest, Index, Millis, Position, Seq, ServerName, SubmissionId, SubmissionRecord};
-use actors::ports::{Archive, ArchiveError, FeedBounds, FeedPage, OutboxRow, PeerLoad, Task};
+use actors::ports::{Archive, ArchiveError, FeedBounds, FeedPage, OutboxRow, PeerLoad, SubmissionsPage, Task};
 use bytes::Bytes;
 use redb::{ReadTransaction, ReadableDatabase};
 use tokio::sync::watch;
@@ -108,7 +108,7 @@ impl Archive for Store {
         &self,
         before: Millis,
         after: Option<SubmissionId>,
-    ) -> Task<Result<(Vec<SubmissionId>, Option<SubmissionId>), ArchiveError>> {
+    ) -> Task<Result<SubmissionsPage, ArchiveError>> {
         self.page(move |shared, rows| submissions_before(shared, rows, before.0, after.as_ref()))
     }
 
@@ -246,7 +246,7 @@ fn submissions_before(
     read: &ReadTransaction,
     before: u64,
     after: Option<&SubmissionId>,
-) -> Read<(Vec<SubmissionId>, Option<SubmissionId>)> {
+) -> Read<SubmissionsPage> {
     let from = after.map_or(Bound::Unbounded, |id| Bound::Excluded(id.as_str()));
     let table = read.open_table(tables::SUBMISSIONS)?;
     let mut old = Vec::new();
@@ -263,10 +263,10 @@ fn submissions_before(
             old.push(id.clone());
         }
         if full {
-            return Ok((old, Some(id)));
+            return Ok(SubmissionsPage { old, next: Some(id) });
         }
     }
-    Ok((old, None))
+    Ok(SubmissionsPage { old, next: None })
 }
 
 fn feed_after(shared: &Shared, read: &ReadTransaction, after: u64, limit: usize, bytes_max: u64) -> Read<FeedPage> {

@@ -149,4 +149,8 @@ impl Ownership for Store {
     fn claim(&self, _peer: &ServerName) -> Option<Fence> {
         Some(self.shared.fence)
     }
+
+    fn claim_feed(&self) -> Option<Fence> {
+        Some(self.shared.fence)
+    }
 }

@@ -5,6 +5,7 @@ use actors::model::{Index, Millis, Position};
 use actors::ports::{Archive, FeedPage};
 use fernpost::store::Counts;
 
+use crate::disk::Disk;
 use crate::world::{World, moved, red, submitted, taken, update};
 
 const PUSHES: u64 = 20;
@@ -78,4 +79,18 @@ async fn a_received_message_keeps_to_its_budget_of_rows() {
     assert_eq!(commits, PUSHES + 1);
     let (written, read, commits) = receive(1).await;
     println!("receiver at 1: {written:.3} written, {read:.3} read, {commits} commits");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_waits_for_the_disk_once_and_with_quick_repair_twice() {
+    for (quick_repair, syncs) in [(false, 1), (true, 2)] {
+        let disk = Disk::new();
+        let world = World::open(&disk, |options| options.quick_repair = quick_repair).unwrap();
+        let (before, commits) = (disk.syncs(), world.store.counters().commits);
+        for n in 0..10 {
+            world.commit(vec![submitted(&format!("s{n}"), &[red()], 50)]).await;
+        }
+        assert_eq!(world.store.counters().commits - commits, 10);
+        assert_eq!(disk.syncs() - before, 10 * syncs, "quick repair {quick_repair}");
+    }
 }

@@ -1,5 +1,7 @@
 //! The store against its promises, on disks in memory that fail and lose power when told.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as the tests themselves do")]
+
 #[path = "../support/disk.rs"]
 mod disk;
 

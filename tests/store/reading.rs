@@ -1,5 +1,7 @@
 //! Typed reads: pages, bounds, and what is said where rows are missing.
 
+use std::slice::from_ref;
+
 use actors::change::Change;
 use actors::model::{Index, Millis, Position};
 use actors::ports::{Archive, FeedPage};
@@ -16,7 +18,7 @@ async fn an_unknown_peer_loads_as_nothing() {
 async fn outboxes_of_names_that_begin_alike_are_not_mixed() {
     let world = World::new();
     let (long, short) = (server("red.example:8448"), red());
-    world.commit(vec![submitted("a", &[short.clone()], 1), submitted("b", &[long.clone()], 1)]).await;
+    world.commit(vec![submitted("a", from_ref(&short), 1), submitted("b", from_ref(&long), 1)]).await;
     assert_eq!(world.outbox(&short).await, [(1, body("a.0"))]);
     assert_eq!(world.outbox(&long).await, [(1, body("b.0"))]);
 }
@@ -109,9 +111,10 @@ async fn old_submissions_are_listed_in_pages() {
     let world = World::new();
     let all: Vec<_> = (0..1_500).map(|n| submitted(&format!("s{n:04}"), &[], 0)).collect();
     world.commit(all).await;
-    let (first, next) = world.store.submissions_before(Millis(1), None).await.unwrap();
-    assert_eq!((first.len(), next.clone()), (1_000, Some(id("s0999"))));
-    let (rest, end) = world.store.submissions_before(Millis(1), next).await.unwrap();
-    assert_eq!((rest.len(), rest[0].clone(), end), (500, id("s1000"), None));
-    assert_eq!(world.store.submissions_before(Millis(0), None).await.unwrap(), (vec![], None));
+    let first = world.store.submissions_before(Millis(1), None).await.unwrap();
+    assert_eq!((first.old.len(), first.next.clone()), (1_000, Some(id("s0999"))));
+    let rest = world.store.submissions_before(Millis(1), first.next).await.unwrap();
+    assert_eq!((rest.old.len(), rest.old[0].clone(), rest.next), (500, id("s1000"), None));
+    let none = world.store.submissions_before(Millis(0), None).await.unwrap();
+    assert_eq!((none.old.len(), none.next), (0, None));
 }

@@ -70,7 +70,7 @@ impl Disk {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap()
+        self.0.state.lock().expect("no holder panics")
     }
 
     /// Let the k-th sync from now on fail, and everything after it.
@@ -151,14 +151,14 @@ impl StorageBackend for Disk {
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let state = self.state();
-        let from = usize::try_from(offset).unwrap();
+        let from = usize::try_from(offset).expect("64 bits");
         let part = state.written.get(from..from + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
         out.copy_from_slice(part);
         Ok(())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.note(Write::Length(usize::try_from(len).unwrap()))
+        self.note(Write::Length(usize::try_from(len).expect("64 bits")))
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -166,7 +166,7 @@ impl StorageBackend for Disk {
         while state.held {
             state.waiting += 1;
             self.0.changed.notify_all();
-            state = self.0.changed.wait(state).unwrap();
+            state = self.0.changed.wait(state).expect("no holder panics");
             state.waiting -= 1;
         }
         state.syncs += 1;
@@ -182,7 +182,7 @@ impl StorageBackend for Disk {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.note(Write::Bytes(usize::try_from(offset).unwrap(), data.to_vec()))
+        self.note(Write::Bytes(usize::try_from(offset).expect("64 bits"), data.to_vec()))
     }
 }
 
@@ -196,10 +196,10 @@ impl Hold {
         let wait = move || {
             let mut state = disk.state();
             while state.waiting == 0 {
-                state = disk.0.changed.wait(state).unwrap();
+                state = disk.0.changed.wait(state).expect("no holder panics");
             }
         };
-        tokio::task::spawn_blocking(wait).await.unwrap();
+        tokio::task::spawn_blocking(wait).await.expect("it only waits");
     }
 }
 

@@ -136,6 +136,14 @@ pub enum Refusal {
         /// When to come again.
         wait: Duration,
     },
+    /// A peer has not taken what was queued for it for too long; nothing was taken.
+    #[error("{server} has {limit} items waiting, the most it may (outbox_items)")]
+    OutboxFull {
+        /// Which peer.
+        server: ServerName,
+        /// The limit.
+        limit: u64,
+    },
     /// More strong updates in one push than we take.
     #[error("a push holds at most {max} strong updates, this one has {count}")]
     PushTooLong {

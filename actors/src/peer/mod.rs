@@ -1,20 +1,90 @@
-//! A peer (being written).
-use crate::model::{Ack, InboundPush, PeerStatus, Refusal};
+//! One actor per remote server. It owns the numbers of what we send there, the clock of its retries, and the place we have
+//! reached in what it sends us.
+//!
+//! ```text
+//!   wire ---- PeerHandle::accept ----> shell ----> machine ---+--- inbound    what comes: each update once, in order
+//!   journal - Wake (a hint) ---------> (actix)     (pure)     +--- outbound   what goes: states, retries
+//!   timer, replies, rows ------------>    |                          +--- outbox   window, cursor, numbering
+//!                                         v effects
+//!                          journal, archive, transport, timer
+//! ```
+//!
+//! Start reading at [`outbound`]: it is the whole policy of delivery. [`place`] is the whole rule of receiving.
 
-/// The way to a peer's actor.
-pub struct PeerHandle {}
+mod attempts;
+#[cfg(test)]
+mod conversation;
+pub mod effect;
+pub mod inbound;
+pub mod machine;
+mod messages;
+pub mod outbound;
+pub mod outbox;
+pub mod place;
+pub(crate) mod shell;
+
+use std::sync::Arc;
+
+use actix::Addr;
+use tokio::sync::oneshot;
+
+use crate::model::{Ack, InboundPush, PeerStatus, Refusal, ServerName};
+use crate::ports::Woken;
+use crate::supervise::intake::Intake;
+use crate::supervise::post::post;
+use messages::{Accept, Status, Wake};
+use shell::{Gauge, PeerActor};
+
+/// The way to a peer's actor. Fetched for each request and dropped with it.
+pub struct PeerHandle {
+    server: ServerName,
+    address: Addr<PeerActor>,
+    intake: Intake,
+    gauge: Arc<Gauge>,
+    outbox_items: u64,
+}
 
 impl PeerHandle {
-    /// Take a push.
-    pub async fn accept(&self, _push: InboundPush) -> Result<Ack, Refusal> {
-        Err(Refusal::Stopping)
+    pub(crate) fn new(
+        server: ServerName,
+        address: Addr<PeerActor>,
+        intake: Intake,
+        gauge: Arc<Gauge>,
+        outbox_items: u64,
+    ) -> Self {
+        Self { server, address, intake, gauge, outbox_items }
     }
-    /// As it stands.
+
+    /// Take a push. Answers after the commit of all the answer rests on.
+    pub async fn accept(&self, push: InboundPush) -> Result<Ack, Refusal> {
+        let permit = self.intake.enter()?;
+        let (reply, answer) = oneshot::channel();
+        post(&self.address, Accept { push, reply, permit });
+        answer.await.unwrap_or(Err(Refusal::OutcomeUnknown))
+    }
+
+    /// The peer as it stands.
     pub async fn status(&self) -> Result<PeerStatus, Refusal> {
-        Err(Refusal::Stopping)
+        let (reply, status) = oneshot::channel();
+        post(&self.address, Status(reply));
+        status.await.map_err(|_| Refusal::OutcomeUnknown)
     }
-    /// Whether so many items more may be queued.
-    pub fn has_room(&self, _items: usize) -> Result<(), Refusal> {
+
+    /// Whether `items` more may be queued for the peer.
+    ///
+    /// Submissions being committed are not counted: the bound may be passed by as many as the messenger's door lets in.
+    pub fn has_room(&self, items: usize) -> Result<(), Refusal> {
+        if self.gauge.backlog() + items as u64 > self.outbox_items {
+            return Err(Refusal::OutboxFull { server: self.server.clone(), limit: self.outbox_items });
+        }
         Ok(())
+    }
+
+    pub(crate) fn wake(&self, woken: Woken) {
+        post(&self.address, Wake(woken));
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        self.address.connected()
     }
 }

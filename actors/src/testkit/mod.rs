@@ -1,1 +1,83 @@
-//! Test kit.
+//! What tests of both crates share: a clock that moves with tokio's, a transport that does as it is told, a roster that lists
+//! everybody. The store is never faked: tests run the real one in memory.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::limits::PeerLimits;
+use crate::model::{Answered, Millis, OutFrame, PushFailure, ServerName};
+use crate::ports::{Clock, Roster, Task, Transport};
+
+/// Wall time that moves with tokio's clock, so that both stand still and jump together under a paused runtime.
+#[derive(Debug)]
+pub struct TestClock {
+    base: Millis,
+    started: tokio::time::Instant,
+    /// Moves wall time alone, as a wrong system clock does.
+    skew_ms: AtomicU64,
+    breaks: AtomicBool,
+}
+
+impl TestClock {
+    /// A clock that says `base` now.
+    pub fn new(base: Millis) -> Self {
+        Self { base, started: tokio::time::Instant::now(), skew_ms: AtomicU64::new(0), breaks: AtomicBool::new(false) }
+    }
+
+    /// The next reading panics. Actors read the clock inside their guard, so this is a bug in a machine, made at will.
+    pub fn break_once(&self) {
+        self.breaks.store(true, Ordering::SeqCst);
+    }
+
+    /// Set wall time forward by so much, without any time passing.
+    pub fn jump(&self, ms: u64) {
+        self.skew_ms.fetch_add(ms, Ordering::SeqCst);
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Millis {
+        assert!(!self.breaks.swap(false, Ordering::SeqCst), "the clock breaks, as the test asked");
+        self.base.after(self.started.elapsed()).plus(self.skew_ms.load(Ordering::SeqCst))
+    }
+}
+
+type Script = dyn Fn(OutFrame) -> Task<Result<Answered, PushFailure>> + Send + Sync;
+
+/// A transport that answers as its script says and remembers what it carried.
+pub struct ScriptedTransport {
+    script: Box<Script>,
+    carried: Mutex<Vec<OutFrame>>,
+}
+
+impl ScriptedTransport {
+    /// A transport with this script.
+    pub fn new(script: impl Fn(OutFrame) -> Task<Result<Answered, PushFailure>> + Send + Sync + 'static) -> Self {
+        Self { script: Box::new(script), carried: Mutex::default() }
+    }
+
+    /// Everything carried so far, in order.
+    pub fn carried(&self) -> Vec<OutFrame> {
+        self.carried.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Transport for ScriptedTransport {
+    fn push(&self, frame: OutFrame) -> Task<Result<Answered, PushFailure>> {
+        self.carried.lock().unwrap_or_else(PoisonError::into_inner).push(frame.clone());
+        (self.script)(frame)
+    }
+}
+
+/// A roster on which everybody stands, under the same limits.
+pub struct Everybody(pub Arc<PeerLimits>);
+
+impl Roster for Everybody {
+    fn limits(&self, _: &ServerName) -> Option<Arc<PeerLimits>> {
+        Some(self.0.clone())
+    }
+
+    fn listed(&self) -> Vec<ServerName> {
+        vec![]
+    }
+}

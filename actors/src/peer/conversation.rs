@@ -1,0 +1,219 @@
+//! Two machines talk over a wire that loses, repeats and delays, and crash whenever chance says so: whatever happens,
+//! each update arrives once and in order.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use crate::change::Change;
+use crate::limits::PeerLimits;
+use crate::model::{
+    Ack, Answered, Digest, FeedItem, InboundPush, Index, Millis, OutFrame, PeerRecord, PushFailure, Refusal, Seq,
+    ServerName, Strong,
+};
+use crate::peer::effect::{Effect, Token};
+use crate::peer::machine::{Event, Machine};
+use crate::peer::outbound::Moment;
+use crate::ports::{OutboxRow, PeerLoad};
+
+#[derive(Debug, Clone, Copy)]
+enum Chance {
+    /// One more update is submitted.
+    Submit,
+    /// The frame on the wire arrives, and its answer too.
+    Deliver,
+    /// It arrives, and the answer is lost.
+    LoseAnswer,
+    /// It is lost.
+    LoseFrame,
+    /// An old frame comes once more, from nowhere.
+    Echo,
+    /// The sender, or the receiver, starts again from its disk.
+    CrashSender,
+    CrashReceiver,
+    /// The receiver asks for time instead of taking the frame.
+    Wait,
+    /// Time passes.
+    Tick,
+}
+
+fn chance() -> impl Strategy<Value = Chance> {
+    use Chance::*;
+    prop_oneof![
+        4 => Just(Submit), 6 => Just(Deliver), 2 => Just(LoseAnswer), 2 => Just(LoseFrame), 1 => Just(Echo),
+        1 => Just(CrashSender), 1 => Just(CrashReceiver), 1 => Just(Wait), 4 => Just(Tick),
+    ]
+}
+
+struct Side {
+    machine: Machine,
+    limits: Arc<PeerLimits>,
+    /// What its store holds: record, queue, digests; and what it fed, in order.
+    record: PeerRecord,
+    queue: Vec<Bytes>,
+    digests: Vec<Digest>,
+    fed: Vec<Bytes>,
+    due: Option<Millis>,
+    frame: Option<(u64, OutFrame)>,
+    answer: Option<Result<Ack, Refusal>>,
+}
+
+impl Side {
+    fn new(name: &str, other: &str, batch_items: u32) -> Self {
+        let limits = Arc::new(PeerLimits { batch_items, ..PeerLimits::default() });
+        let server: ServerName = other.parse().expect("valid");
+        let record = PeerRecord::new(server.clone());
+        let load = PeerLoad { record: None, tail: Index(0), digests: vec![] };
+        let machine = Machine::new(name.parse().expect("valid"), &limits, load);
+        let (queue, digests, fed) = (vec![], vec![], vec![]);
+        Self { machine, limits, record, queue, digests, fed, due: None, frame: None, answer: None }
+    }
+
+    fn step(&mut self, now: Millis, event: Event) {
+        let acked = self.machine.status().acked;
+        for effect in self.machine.step(Moment { now, roll: 0.5 }, event) {
+            match effect {
+                Effect::Commit(changes, _) => changes.into_iter().for_each(|change| self.commit(change)),
+                Effect::Answer(_, answer) => self.answer = Some(answer),
+                Effect::Push { attempt, frame, .. } => {
+                    assert!(frame.strong.len() <= self.limits.batch_items as usize);
+                    self.frame = Some((attempt, frame));
+                }
+                Effect::Load(from) => {
+                    let rows = Ok(self.rows(from));
+                    self.step(now, Event::Loaded { from, rows });
+                }
+                Effect::Arm(at) => self.due = Some(at),
+                Effect::Disarm => self.due = None,
+            }
+        }
+        assert!(self.machine.status().acked >= acked, "an acknowledgement is never taken back");
+    }
+
+    fn commit(&mut self, change: Change) {
+        match change {
+            Change::PeerMoved(record) => self.record = *record,
+            Change::Taken { first, digests, .. } => {
+                self.digests.truncate(usize::try_from(first.0 - 1).expect("small"));
+                self.digests.extend(digests);
+            }
+            Change::Fed(FeedItem::Update { bytes, n, .. }) => {
+                self.fed.push(bytes);
+                assert_eq!(n, self.fed.len() as u64);
+            }
+            Change::OutboxTrimmed { .. } => {}
+            other => panic!("nothing here calls for {other:?}"),
+        }
+    }
+
+    fn rows(&self, from: Index) -> Vec<OutboxRow> {
+        let row = |(at, bytes): (usize, &Bytes)| OutboxRow {
+            index: Index(at as u64 + 1),
+            queued: Millis(0),
+            bytes: bytes.clone(),
+        };
+        let rows = self.queue.iter().enumerate().map(row).filter(|row| row.index >= from);
+        rows.take(2 * self.limits.batch_items as usize).collect()
+    }
+
+    fn crash(&mut self, now: Millis) {
+        let digests = self.digests[self.digests.len().saturating_sub(1024)..].to_vec();
+        let tail = Index(self.queue.len() as u64);
+        let load = PeerLoad { record: Some(self.record.clone()), tail, digests };
+        self.machine = Machine::new(self.record.server.clone(), &self.limits, load);
+        (self.due, self.frame, self.answer) = (None, None, None);
+        self.step(now, Event::Started);
+    }
+
+    fn submit(&mut self, now: Millis) {
+        let bytes = Bytes::from(format!("{{\"n\":{}}}", self.queue.len()));
+        self.queue.push(bytes.clone());
+        let tail = Index(self.queue.len() as u64);
+        self.step(now, Event::Woken { tail, rows: vec![OutboxRow { index: tail, queued: now, bytes }] });
+    }
+
+    fn take(&mut self, now: Millis, frame: &OutFrame) -> Result<Answered, PushFailure> {
+        let strong = |bytes: &Bytes| {
+            let mut digest = [0; 16];
+            digest[..bytes.len()].copy_from_slice(bytes);
+            Strong { bytes: bytes.clone(), digest: Digest(digest), unsound: None }
+        };
+        let strong = frame.strong.iter().map(strong).collect();
+        let push = InboundPush { from_seq: frame.first, seq: frame.last, strong, verified: "network" };
+        self.step(now, Event::Accept(Token(1), push));
+        match self.answer.take().expect("each push is answered") {
+            Ok(ack) => Ok(Answered { ack, window: Some(self.limits.batch_items) }),
+            Err(Refusal::PushTooLong { .. }) => Err(PushFailure::Refused { status: 413, reason: String::new() }),
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+struct Talk {
+    now: Millis,
+    red: Side,
+    blue: Side,
+    /// The last frames that were on the wire.
+    seen: Vec<OutFrame>,
+}
+
+impl Talk {
+    fn happen(&mut self, chance: Chance) {
+        let now = self.now;
+        match chance {
+            Chance::Submit => self.red.submit(now),
+            Chance::Deliver | Chance::LoseAnswer | Chance::LoseFrame | Chance::Wait => {
+                let Some((attempt, frame)) = self.red.frame.take() else { return };
+                let wait = Answered { ack: Ack::Wait(std::time::Duration::from_secs(3)), window: None };
+                let outcome = match chance {
+                    Chance::Deliver => self.blue.take(now, &frame),
+                    Chance::Wait => Ok(wait),
+                    Chance::LoseAnswer => self.blue.take(now, &frame).and(Err(PushFailure::TimedOut)),
+                    _ => Err(PushFailure::Unreachable("lost".to_owned())),
+                };
+                self.seen.push(frame);
+                self.red.step(now, Event::Replied { attempt, outcome });
+            }
+            Chance::Echo => {
+                if let Some(frame) = self.seen.last().cloned() {
+                    let _ = self.blue.take(now, &frame);
+                }
+            }
+            Chance::CrashSender => self.red.crash(now),
+            Chance::CrashReceiver => self.blue.crash(now),
+            Chance::Tick => {
+                self.now = now.plus(1000);
+                if self.red.due.is_some_and(|due| due <= self.now) {
+                    self.red.due = None;
+                    self.red.step(self.now, Event::Due);
+                }
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn each_update_arrives_once_and_in_order_whatever_happens(
+        chances in proptest::collection::vec(chance(), 0..200), send in 1u32..5, take in 1u32..5,
+    ) {
+        let (red, blue) = (Side::new("blue", "blue", send), Side::new("red", "red", take));
+        let mut talk = Talk { now: Millis(0), red, blue, seen: vec![] };
+        for chance in chances {
+            talk.happen(chance);
+            prop_assert_eq!(&talk.blue.fed[..], &talk.red.queue[..talk.blue.fed.len()]);
+        }
+        // Heal, and demand convergence within a bound.
+        for _ in 0..2_000 {
+            talk.happen(Chance::Deliver);
+            talk.happen(Chance::Tick);
+        }
+        prop_assert_eq!(&talk.blue.fed, &talk.red.queue);
+        prop_assert_eq!(talk.red.machine.backlog(), 0);
+        prop_assert_eq!(talk.red.machine.status().acked, Index(talk.red.queue.len() as u64));
+        prop_assert_eq!(talk.blue.machine.status().expected_seq, Seq(talk.red.queue.len() as u64 + 1));
+    }
+}

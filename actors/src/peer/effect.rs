@@ -1,0 +1,62 @@
+//! What a peer's machine asks of its shell, and the collector it writes that into.
+
+use crate::change::Change;
+use crate::model::{Ack, Index, Millis, OutFrame, Refusal};
+use crate::ports::Urgency;
+
+/// A request that waits for an answer. The shell keeps what the token stands for; a restart forgets it, and the caller
+/// learns that the outcome is unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Token(pub u64);
+
+/// One thing for the shell to do, in order.
+#[derive(Debug, Clone)]
+pub enum Effect {
+    /// Hand this batch to the journal, now.
+    Commit(Vec<Change>, Urgency),
+    /// Answer once everything handed over so far is on disk.
+    Answer(Token, Result<Ack, Refusal>),
+    /// Send a frame. `settled`: not before everything handed over so far is on disk, for its numbers are new.
+    Push {
+        /// Names the attempt; an outcome of any other counts for nothing.
+        attempt: u64,
+        /// What goes.
+        frame: OutFrame,
+        /// Whether the numbers in it rest on a commit of this step.
+        settled: bool,
+    },
+    /// Read outbox rows from here on.
+    Load(Index),
+    /// Wake the machine at this time, and at no other.
+    Arm(Millis),
+    /// Forget the timer.
+    Disarm,
+}
+
+/// Collects what one step asks for. The batch always comes first: nothing else may precede what it rests on.
+#[derive(Debug, Default)]
+pub struct Out {
+    pub(super) changes: Vec<Change>,
+    pub(super) moved: Option<Urgency>,
+    pub(super) effects: Vec<Effect>,
+}
+
+impl Out {
+    /// A change of this step.
+    pub fn change(&mut self, change: Change) {
+        self.changes.push(change);
+    }
+
+    /// The peer's record differs from the one on disk.
+    pub fn moved(&mut self, urgency: Urgency) {
+        self.moved = match (self.moved, urgency) {
+            (Some(Urgency::Now), _) | (_, Urgency::Now) => Some(Urgency::Now),
+            _ => Some(Urgency::Rides),
+        };
+    }
+
+    /// Anything else.
+    pub fn effect(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+}

@@ -1,0 +1,96 @@
+//! Pushes in, answers and feed out.
+
+use bytes::Bytes;
+
+use super::*;
+
+fn inbound(limits: PeerLimits) -> Inbound {
+    Inbound::new("red".parse().expect("valid"), Arc::new(limits), &InboundRecord::default(), vec![])
+}
+
+fn push(seq: u64, texts: &[&str]) -> InboundPush {
+    let strong = |text: &&str| {
+        let mut digest = [0; 16];
+        digest[..text.len()].copy_from_slice(text.as_bytes());
+        Strong {
+            bytes: Bytes::from(text.to_string()),
+            digest: Digest(digest),
+            unsound: (!text.starts_with('{')).then_some("not an object"),
+        }
+    };
+    let from_seq = Some(Seq(seq + 1 - texts.len() as u64));
+    InboundPush { from_seq, seq: Seq(seq), strong: texts.iter().map(strong).collect(), verified: "network" }
+}
+
+/// The answer, and what went to the feed or to quarantine.
+fn take(inbound: &mut Inbound, push: InboundPush) -> (Result<Ack, Refusal>, Vec<String>) {
+    let mut out = Out::default();
+    inbound.accept(Token(1), push, &mut out);
+    let Some(Effect::Answer(_, answer)) = out.effects.pop() else { panic!("each push is answered") };
+    let told = out.changes.iter().filter_map(|change| match change {
+        Change::Fed(FeedItem::Update { n, seq, bytes, .. }) => Some(format!("#{n} {seq} {}", text(bytes))),
+        Change::Quarantined { parked, .. } => Some(format!("parked {} {}", parked.seq, text(&parked.bytes))),
+        Change::Fed(other) => Some(format!("{other:?}")),
+        _ => None,
+    });
+    (answer, told.collect())
+}
+
+fn text(bytes: &Bytes) -> &str {
+    std::str::from_utf8(bytes).expect("test data")
+}
+
+#[test]
+fn a_repeat_is_acknowledged_and_changes_nothing() {
+    let mut inbound = inbound(PeerLimits::default());
+    let (answer, told) = take(&mut inbound, push(2, &["{a}", "{b}"]));
+    assert_eq!((answer, told), (Ok(Ack::Ok(Seq(2))), vec!["#1 1 {a}".to_owned(), "#2 2 {b}".to_owned()]));
+    assert_eq!(take(&mut inbound, push(2, &["{a}", "{b}"])), (Ok(Ack::Ok(Seq(2))), vec![]));
+    let (answer, told) = take(&mut inbound, push(3, &["{b}", "{c}"]));
+    assert_eq!((answer, told), (Ok(Ack::Ok(Seq(3))), vec!["#3 3 {c}".to_owned()]));
+}
+
+#[test]
+fn a_hole_takes_nothing_and_names_what_is_expected() {
+    let mut inbound = inbound(PeerLimits::default());
+    let expected = Seq(1);
+    assert_eq!(take(&mut inbound, push(7, &["{g}"])), (Ok(Ack::Hole { expected, conflict: false }), vec![]));
+    assert_eq!(inbound.record(), InboundRecord::default());
+}
+
+#[test]
+fn one_bad_update_stops_nothing() {
+    let mut inbound = inbound(PeerLimits::default());
+    let (answer, told) = take(&mut inbound, push(3, &["{a}", "7", "{c}"]));
+    assert_eq!(answer, Ok(Ack::Ok(Seq(3))));
+    assert_eq!(told, ["#1 1 {a}", "parked 2 7", "#2 3 {c}"]);
+}
+
+#[test]
+fn more_than_the_window_is_refused_whole() {
+    let mut inbound = inbound(PeerLimits { batch_items: 1, ..PeerLimits::default() });
+    let (answer, told) = take(&mut inbound, push(2, &["{a}", "{b}"]));
+    assert_eq!((answer, told), (Err(Refusal::PushTooLong { count: 2, max: 1 }), vec![]));
+}
+
+#[test]
+fn a_sender_without_ranges_that_was_restored_is_believed_and_announced() {
+    let mut inbound = inbound(PeerLimits::default());
+    for (seq, text) in [(1, "{a}"), (2, "{b}"), (3, "{c}")] {
+        let _ = take(&mut inbound, InboundPush { from_seq: None, ..push(seq, &[text]) });
+    }
+    let (answer, told) = take(&mut inbound, InboundPush { from_seq: None, ..push(2, &["{x}"]) });
+    assert_eq!(answer, Ok(Ack::Ok(Seq(2))));
+    assert!(told[0].contains("restored from a backup"), "{told:?}");
+    assert_eq!(told[1], "#4 2 {x}", "the count of what was taken never goes back");
+    let (answer, told) = take(&mut inbound, InboundPush { from_seq: None, ..push(3, &["{y}"]) });
+    assert_eq!((answer, told), (Ok(Ack::Ok(Seq(3))), vec!["#5 3 {y}".to_owned()]));
+}
+
+#[test]
+fn a_conflict_is_answered_with_the_number_to_go_on_from() {
+    let mut inbound = inbound(PeerLimits::default());
+    let _ = take(&mut inbound, push(2, &["{a}", "{b}"]));
+    let (answer, told) = take(&mut inbound, push(2, &["{x}"]));
+    assert_eq!((answer, told), (Ok(Ack::Hole { expected: Seq(3), conflict: true }), vec![]));
+}

@@ -1,0 +1,134 @@
+//! A peer's machine: both halves, one closed list of events, effects out. Pure: no clock, no chance, no I/O.
+
+use std::sync::Arc;
+
+use crate::change::Change;
+use crate::limits::PeerLimits;
+use crate::model::{
+    Answered, Cause, InboundPush, Index, PeerRecord, PeerState, PeerStatus, PushFailure, Refusal, ServerName,
+};
+use crate::peer::effect::{Effect, Out, Token};
+use crate::peer::inbound::Inbound;
+use crate::peer::outbound::{Moment, Outbound};
+use crate::ports::{OutboxRow, PeerLoad, Urgency};
+
+/// Everything that can wake a peer.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// The actor has loaded.
+    Started,
+    /// The actor has loaded after one crash too many.
+    GivenUp,
+    /// The peer pushed.
+    Accept(Token, InboundPush),
+    /// Items were queued for it.
+    Woken {
+        /// The newest.
+        tail: Index,
+        /// The new ones, or none of them.
+        rows: Vec<OutboxRow>,
+    },
+    /// Outbox rows came from disk.
+    Loaded {
+        /// The first asked for.
+        from: Index,
+        /// What came, or why nothing did.
+        rows: Result<Vec<OutboxRow>, String>,
+    },
+    /// An attempt has an outcome.
+    Replied {
+        /// Which one.
+        attempt: u64,
+        /// What came of it.
+        outcome: Result<Answered, PushFailure>,
+    },
+    /// The timer went off.
+    Due,
+}
+
+/// One peer.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    server: ServerName,
+    outbound: Outbound,
+    inbound: Inbound,
+}
+
+impl Machine {
+    /// The machine as the store left it.
+    pub fn new(server: ServerName, limits: &Arc<PeerLimits>, load: PeerLoad) -> Self {
+        let record = load.record.unwrap_or_else(|| PeerRecord::new(server.clone()));
+        Self {
+            outbound: Outbound::new(server.clone(), limits.clone(), &record.outbound, load.tail),
+            inbound: Inbound::new(server.clone(), limits.clone(), &record.inbound, load.digests),
+            server,
+        }
+    }
+
+    /// One step. The batch, where there is one, is the first effect: all that follows may rest on it.
+    pub fn step(&mut self, at: Moment, event: Event) -> Vec<Effect> {
+        let mut out = Out::default();
+        match event {
+            Event::Started => self.outbound.started(at, &mut out),
+            Event::GivenUp => self.outbound.give_up(at),
+            Event::Accept(token, _) if self.outbound.state() == PeerState::Suspended(Cause::Faulty) => {
+                out.effect(Effect::Answer(token, Err(Refusal::Faulty(self.server.clone()))));
+            }
+            Event::Accept(token, push) => {
+                self.inbound.accept(token, push, &mut out);
+                self.outbound.contact(at, &mut out);
+            }
+            Event::Woken { tail, rows } => self.outbound.woken(at, tail, rows, &mut out),
+            Event::Loaded { from, rows } => self.outbound.loaded(at, from, rows, &mut out),
+            Event::Replied { attempt, outcome } => self.outbound.replied(at, attempt, outcome, &mut out),
+            Event::Due => self.outbound.due(at, &mut out),
+        }
+        self.finish(out)
+    }
+
+    /// The record to keep.
+    pub fn record(&self) -> PeerRecord {
+        PeerRecord { server: self.server.clone(), outbound: self.outbound.record(), inbound: self.inbound.record() }
+    }
+
+    /// The peer as operators see it.
+    pub fn status(&self) -> PeerStatus {
+        let outbox = self.outbound.outbox();
+        PeerStatus {
+            server: self.server.clone(),
+            state: self.outbound.state(),
+            since: self.outbound.since(),
+            backlog: outbox.backlog(),
+            acked: outbox.acked(),
+            oldest_unacknowledged: outbox.oldest().map(|row| row.queued),
+            next_attempt: self.outbound.next_attempt(),
+            failures: self.outbound.failures(),
+            last_error: self.outbound.attempts().last_error().map(str::to_owned),
+            expected_seq: self.inbound.record().expected,
+            attempts: self.outbound.attempts().kept(),
+        }
+    }
+
+    /// What it is doing.
+    pub const fn state(&self) -> PeerState {
+        self.outbound.state()
+    }
+
+    /// Items queued and not acknowledged.
+    pub fn backlog(&self) -> u64 {
+        self.outbound.outbox().backlog()
+    }
+
+    fn finish(&self, out: Out) -> Vec<Effect> {
+        let Out { mut changes, moved, effects } = out;
+        if moved.is_some() {
+            changes.push(Change::PeerMoved(Box::new(self.record())));
+        }
+        if changes.is_empty() {
+            return effects;
+        }
+        // Changes without a word on urgency are news for the feed: somebody waits for them.
+        let urgency = moved.unwrap_or(Urgency::Now);
+        std::iter::once(Effect::Commit(changes, urgency)).chain(effects).collect()
+    }
+}

@@ -1,0 +1,355 @@
+//! Printed traces: what goes in on the left, what the machine does about it on the right.
+
+use bytes::Bytes;
+
+use super::*;
+use crate::model::PeerRecord;
+use crate::peer::effect::Token;
+use crate::peer::machine::{Event, Machine};
+use crate::ports::PeerLoad;
+
+/// A machine under a hand-driven clock.
+struct Bench {
+    machine: Machine,
+    now: Millis,
+    attempt: u64,
+    tail: u64,
+    trace: Vec<String>,
+}
+
+impl Bench {
+    fn new(change: impl FnOnce(&mut PeerLimits, &mut PeerRecord)) -> Self {
+        let server: ServerName = "blue".parse().expect("valid");
+        let mut limits = PeerLimits { batch_items: 3, ..PeerLimits::default() };
+        let mut record = PeerRecord::new(server.clone());
+        record.outbound.window = Some(100);
+        change(&mut limits, &mut record);
+        let tail = record.outbound.acked;
+        let load = PeerLoad { record: Some(record), tail, digests: vec![] };
+        let machine = Machine::new(server, &Arc::new(limits), load);
+        Self { machine, now: Millis(0), attempt: 0, tail: tail.0, trace: vec![] }
+    }
+
+    fn step(&mut self, event: Event) -> &mut Self {
+        let effects = self.machine.step(Moment { now: self.now, roll: 0.5 }, event);
+        let printed: Vec<String> = effects.iter().map(|effect| self.print(effect)).collect();
+        self.trace.push(format!(
+            "{:>4}s {:<11} {}",
+            self.now.0 / 1000,
+            self.machine.state().as_str(),
+            printed.join("; ")
+        ));
+        self
+    }
+
+    fn print(&mut self, effect: &Effect) -> String {
+        match effect {
+            Effect::Commit(changes, urgency) => {
+                let names: Vec<String> = changes.iter().map(name).collect();
+                format!("{}{}", if *urgency == Urgency::Now { "commit " } else { "note " }, names.join("+"))
+            }
+            Effect::Answer(..) => "answer".to_owned(),
+            Effect::Push { attempt, frame, settled } => {
+                self.attempt = *attempt;
+                let first = frame.first.map_or("?".to_owned(), |first| first.to_string());
+                format!(
+                    "push {first}..={} ({}){}",
+                    frame.last,
+                    frame.strong.len(),
+                    if *settled { " settled" } else { "" }
+                )
+            }
+            Effect::Load(from) => format!("load {from}"),
+            Effect::Arm(at) => format!("arm {}s", at.0 / 1000),
+            Effect::Disarm => "disarm".to_owned(),
+        }
+    }
+
+    fn queue(&mut self, count: u64) -> &mut Self {
+        let rows = self.rows(self.tail + 1, self.tail + count);
+        self.tail += count;
+        self.step(Event::Woken { tail: Index(self.tail), rows })
+    }
+
+    fn rows(&self, from: u64, to: u64) -> Vec<OutboxRow> {
+        let row = |n| OutboxRow { index: Index(n), queued: Millis(0), bytes: Bytes::from_static(b"{}") };
+        (from..=to).map(row).collect()
+    }
+
+    fn load(&mut self, from: u64, to: u64) -> &mut Self {
+        let rows = Ok(self.rows(from, to));
+        self.step(Event::Loaded { from: Index(from), rows })
+    }
+
+    fn reply(&mut self, ack: Ack) -> &mut Self {
+        self.step(Event::Replied { attempt: self.attempt, outcome: Ok(Answered { ack, window: Some(100) }) })
+    }
+
+    fn ok(&mut self, seq: u64) -> &mut Self {
+        self.reply(Ack::Ok(Seq(seq)))
+    }
+
+    fn hole(&mut self, seq: u64) -> &mut Self {
+        self.reply(Ack::Hole { expected: Seq(seq), conflict: false })
+    }
+
+    fn fail(&mut self, failure: PushFailure) -> &mut Self {
+        self.step(Event::Replied { attempt: self.attempt, outcome: Err(failure) })
+    }
+
+    fn unreachable(&mut self) -> &mut Self {
+        self.fail(PushFailure::Unreachable("refused".into()))
+    }
+
+    fn at(&mut self, secs: u64) -> &mut Self {
+        self.now = Millis(secs * 1000);
+        self
+    }
+
+    fn contact(&mut self) -> &mut Self {
+        let push = crate::model::InboundPush { from_seq: None, seq: Seq(0), strong: vec![], verified: "network" };
+        self.step(Event::Accept(Token(1), push))
+    }
+
+    fn check(&mut self, expected: &[&str]) {
+        assert_eq!(self.trace, expected, "\n{}", self.trace.join("\n"));
+    }
+}
+
+fn name(change: &Change) -> String {
+    match change {
+        Change::PeerMoved(_) => "peer".to_owned(),
+        Change::OutboxTrimmed { upto, .. } => format!("trim<={upto}"),
+        Change::Fed(FeedItem::Notice { .. }) => "notice".to_owned(),
+        Change::Fed(FeedItem::Peer { state, reason, .. }) => format!("event({state} {})", reason.unwrap_or("")),
+        other => format!("{other:?}"),
+    }
+}
+
+fn refused(status: u16) -> PushFailure {
+    PushFailure::Refused { status, reason: "no".into() }
+}
+
+#[test]
+fn items_that_gather_while_one_push_is_out_go_together() {
+    Bench::new(|_, _| ()).queue(1).queue(1).queue(3).ok(1).ok(4).ok(5).check(&[
+        "   0s sending     push 1..=1 (1)",
+        "   0s sending     ",
+        "   0s sending     ",
+        "   0s sending     note trim<=1+peer; push 2..=4 (3)",
+        "   0s sending     note peer; push 5..=5 (1)",
+        "   0s idle        note peer",
+    ]);
+}
+
+#[test]
+fn a_peer_that_never_showed_a_window_gets_one_at_a_time_without_a_range() {
+    let mut bench = Bench::new(|_, record| record.outbound.window = None);
+    bench.queue(3);
+    bench.step(Event::Replied { attempt: 1, outcome: Ok(Answered { ack: Ack::Ok(Seq(1)), window: None }) });
+    bench.ok(2).check(&[
+        "   0s sending     push ?..=1 (1)",
+        "   0s sending     note trim<=1+peer; push ?..=2 (1)",
+        "   0s sending     note peer; push 3..=3 (1)",
+    ]);
+}
+
+#[test]
+fn a_hole_inside_what_is_kept_is_resent_from_there_once() {
+    let mut bench = Bench::new(|_, record| record.outbound.acked = Index(40));
+    bench.queue(2).hole(38).load(38, 42).ok(40).ok(42).check(&[
+        "   0s sending     push 41..=42 (2)",
+        "   0s sending     load 38",
+        "   0s sending     push 38..=40 (3)",
+        "   0s sending     note trim<=40+peer; push 41..=42 (2)",
+        "   0s idle        note peer",
+    ]);
+}
+
+#[test]
+fn the_same_hole_twice_without_progress_backs_off() {
+    let mut bench = Bench::new(|_, record| record.outbound.acked = Index(40));
+    bench.queue(1).hole(41).hole(41).check(&[
+        "   0s sending     push 41..=41 (1)",
+        "   0s sending     load 41",
+        // The reply belongs to no attempt any more.
+        "   0s sending     ",
+    ]);
+    bench.load(41, 41).hole(41).check(&[
+        "   0s sending     push 41..=41 (1)",
+        "   0s sending     load 41",
+        "   0s sending     ",
+        "   0s sending     push 41..=41 (1)",
+        "   0s backing_off note peer; arm 1s",
+    ]);
+}
+
+#[test]
+fn a_receiver_older_than_what_is_kept_gets_the_rest_under_its_number() {
+    let mut bench = Bench::new(|_, record| record.outbound.acked = Index(40));
+    bench.queue(1).hole(3).step(Event::Loaded { from: Index(3), rows: Ok(vec![]) });
+    let rows = bench.rows(30, 41);
+    let mut bench = Bench::new(|_, record| record.outbound.acked = Index(40));
+    bench.queue(1).hole(3).step(Event::Loaded { from: Index(3), rows: Ok(rows) }).load(30, 41).check(&[
+        "   0s sending     push 41..=41 (1)",
+        "   0s sending     load 3",
+        "   0s sending     commit notice+peer; load 30",
+        "   0s sending     push 3..=5 (3) settled",
+    ]);
+}
+
+#[test]
+fn a_receiver_that_holds_more_than_we_gave_makes_us_number_on_after_the_commit() {
+    let mut bench = Bench::new(|_, record| record.outbound.acked = Index(4));
+    bench.queue(2).hole(100).load(5, 6).ok(101).check(&[
+        "   0s sending     push 5..=6 (2)",
+        "   0s sending     commit notice+peer; load 5",
+        "   0s sending     push 100..=101 (2) settled",
+        "   0s idle        note trim<=6+peer",
+    ]);
+}
+
+#[test]
+fn a_number_far_beyond_belief_suspends() {
+    Bench::new(|_, _| ()).queue(1).hole(2_000_000).check(&[
+        "   0s sending     push 1..=1 (1)",
+        "   0s suspended   commit event(suspended ahead_of_us)+peer; disarm",
+    ]);
+}
+
+#[test]
+fn wait_is_obeyed_to_the_moment_and_is_no_failure() {
+    let mut bench = Bench::new(|_, _| ());
+    bench.queue(1).reply(Ack::Wait(Duration::from_secs(600))).at(10).contact().at(600).step(Event::Due);
+    bench.load(1, 1).check(&[
+        "   0s sending     push 1..=1 (1)",
+        "   0s waiting     commit peer; arm 600s",
+        "  10s waiting     answer",
+        " 600s sending     load 1",
+        " 600s sending     push 1..=1 (1)",
+    ]);
+    assert_eq!(bench.machine.status().failures, 0);
+}
+
+#[test]
+fn a_wait_beyond_the_limit_is_clamped() {
+    let mut bench = Bench::new(|limits, _| limits.wait_max = Duration::from_secs(60));
+    bench
+        .queue(1)
+        .reply(Ack::Wait(Duration::from_secs(1_000_000)))
+        .check(&["   0s sending     push 1..=1 (1)", "   0s waiting     commit peer; arm 60s"]);
+}
+
+#[test]
+fn failures_back_off_and_end_in_probes_and_a_success_clears_them() {
+    let mut bench = Bench::new(|limits, _| limits.failures_to_suspend = 3);
+    bench.queue(1).unreachable().at(1).step(Event::Due).load(1, 1).unreachable();
+    bench.at(3).step(Event::Due).load(1, 1).unreachable().at(3603).step(Event::Due).load(1, 1).unreachable();
+    bench.at(7203).step(Event::Due).load(1, 1).ok(1).check(&[
+        "   0s sending     push 1..=1 (1)",
+        "   0s backing_off note peer; arm 1s",
+        "   1s sending     load 1",
+        "   1s sending     push 1..=1 (1)",
+        "   1s backing_off note peer; arm 3s",
+        "   3s sending     load 1",
+        "   3s sending     push 1..=1 (1)",
+        "   3s suspended   note event(suspended unreachable)+peer; arm 3603s",
+        "3603s sending     load 1",
+        "3603s sending     push 1..=1 (1)",
+        // The messenger was told once; a probe that fails is no news.
+        "3603s suspended   note peer; arm 7203s",
+        "7203s sending     load 1",
+        "7203s sending     push 1..=1 (1)",
+        "7203s idle        note event(sending )+trim<=1+peer",
+    ]);
+}
+
+#[test]
+fn contact_brings_the_next_attempt_forward_once_a_period() {
+    let mut bench = Bench::new(|_, record| record.outbound.failures = 9);
+    bench.queue(1).unreachable().at(10).contact().load(1, 1).unreachable().at(11).contact().check(&[
+        "   0s sending     push 1..=1 (1)",
+        "   0s backing_off note peer; arm 512s",
+        "  10s sending     answer; disarm; load 1",
+        "  10s sending     push 1..=1 (1)",
+        "  10s backing_off note peer; arm 522s",
+        "  11s backing_off answer",
+    ]);
+}
+
+#[test]
+fn a_peer_that_writes_while_it_cannot_be_reached_never_clears_its_failures() {
+    let mut bench = Bench::new(|_, _| ());
+    bench.queue(1).unreachable().contact().load(1, 1).unreachable();
+    assert_eq!(bench.machine.status().failures, 1, "an attempt brought forward is not one more");
+    bench.at(2).step(Event::Due).load(1, 1).unreachable();
+    assert_eq!(bench.machine.status().failures, 2);
+}
+
+#[test]
+fn a_push_the_peer_cannot_take_is_made_smaller_and_refusal_suspends() {
+    let mut bench = Bench::new(|limits, _| limits.batch_items = 4);
+    bench.queue(4).fail(refused(413)).fail(refused(400)).fail(refused(400)).check(&[
+        "   0s sending     push 1..=4 (4)",
+        "   0s sending     push 1..=2 (2)",
+        "   0s sending     push 1..=1 (1)",
+        "   0s suspended   commit event(suspended refused)+peer; arm 3600s",
+    ]);
+}
+
+#[test]
+fn a_reply_to_an_attempt_that_is_over_counts_for_nothing() {
+    let mut bench = Bench::new(|_, _| ());
+    bench.queue(1).unreachable().ok(1).check(&[
+        "   0s sending     push 1..=1 (1)",
+        "   0s backing_off note peer; arm 1s",
+        "   0s backing_off ",
+    ]);
+    assert_eq!(bench.machine.status().acked, Index(0));
+}
+
+#[test]
+fn an_ok_with_another_number_never_advances() {
+    let mut bench = Bench::new(|_, _| ());
+    bench.queue(2).ok(1);
+    assert_eq!((bench.machine.status().acked, bench.machine.state()), (Index(0), PeerState::BackingOff));
+}
+
+#[test]
+fn the_remaining_backoff_survives_a_restart() {
+    let mut bench = Bench::new(|_, record| record.outbound.rest = Rest::BackingOff { until: Millis(50_000) });
+    bench.at(20).step(Event::Started).at(50).step(Event::Due);
+    bench.check(&["  20s backing_off arm 50s", "  50s idle        "]);
+    let mut bench = Bench::new(|_, record| record.outbound.rest = Rest::BackingOff { until: Millis(50_000) });
+    bench.at(60).step(Event::Started).check(&["  60s idle        "]);
+}
+
+#[test]
+fn a_waiting_peer_holds_no_payload_in_memory() {
+    let mut bench = Bench::new(|_, _| ());
+    bench.queue(1).reply(Ack::Wait(Duration::from_secs(5))).queue(2).at(5).step(Event::Due);
+    bench.check(&[
+        "   0s sending     push 1..=1 (1)",
+        "   0s waiting     commit peer; arm 5s",
+        "   0s waiting     ",
+        "   5s sending     load 1",
+    ]);
+}
+
+#[test]
+fn a_page_that_cannot_be_read_is_tried_again() {
+    let mut bench = Bench::new(|_, record| record.outbound.acked = Index(1));
+    bench.step(Event::Woken { tail: Index(3), rows: vec![] });
+    bench.step(Event::Loaded { from: Index(2), rows: Err("disk".into()) });
+    bench.check(&["   0s sending     load 2", "   0s backing_off note peer; arm 1s"]);
+}
+
+#[test]
+fn a_paused_peer_keeps_its_queue_and_still_takes() {
+    let mut bench = Bench::new(|limits, _| limits.paused = true);
+    bench.step(Event::Started).queue(1).contact().check(&[
+        "   0s suspended   ",
+        "   0s suspended   ",
+        "   0s suspended   answer",
+    ]);
+}

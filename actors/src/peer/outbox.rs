@@ -1,0 +1,239 @@
+//! The window over a peer's durable outbox, and the one place where indexes become numbers.
+//!
+//! The queue is on disk; memory holds the next few rows. `cursor` is the next item to send: one above the newest
+//! acknowledged as a rule, lower after a hole. `acked` never goes back.
+
+use std::collections::VecDeque;
+
+use crate::model::{Index, Segment, Seq};
+use crate::ports::OutboxRow;
+
+/// Segments remembered. Each tells of one renumbering; what lies further back can no longer be rewound to.
+const SEGMENTS_MAX: usize = 16;
+
+/// A run of items that one request carries, numbered without a gap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// The first item.
+    pub first: Index,
+    /// The last item.
+    pub last: Index,
+    /// The number of the first.
+    pub first_number: Seq,
+    /// The number of the last.
+    pub last_number: Seq,
+}
+
+impl Span {
+    /// How many items.
+    pub const fn count(&self) -> u64 {
+        self.last.0 - self.first.0 + 1
+    }
+}
+
+/// What there is to send next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    /// These rows.
+    Send(Span, Vec<OutboxRow>),
+    /// Rows that lie on disk, from here on.
+    Load(Index),
+    /// Nothing is unacknowledged.
+    Nothing,
+}
+
+/// What a hole the peer reported means for us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HoleAt {
+    /// An item we may still have: send from there.
+    Kept(Index),
+    /// A number we no longer know: the items from this one on are all we can still give.
+    Below(Index),
+    /// A number we never gave, this far above our newest.
+    Above(u64),
+}
+
+/// The window, the cursor and the numbering.
+#[derive(Debug, Clone)]
+pub struct Outbox {
+    acked: Index,
+    tail: Index,
+    cursor: Index,
+    segments: Vec<Segment>,
+    /// Rows from `cursor` on, ascending, none missing up to `loaded_to`.
+    rows: VecDeque<OutboxRow>,
+    /// Every row after `cursor` and up to here is in `rows`.
+    loaded_to: Index,
+    room: Room,
+}
+
+/// How much of the queue memory may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// In rows.
+    pub rows: usize,
+    /// In bytes of updates.
+    pub bytes: u64,
+}
+
+impl Outbox {
+    /// An outbox of which nothing is in memory yet.
+    pub fn new(acked: Index, tail: Index, segments: Vec<Segment>, room: Room) -> Self {
+        debug_assert!(!segments.is_empty(), "an outbox has a numbering");
+        Self {
+            acked,
+            tail: tail.max(acked),
+            cursor: acked.next(),
+            segments,
+            rows: VecDeque::new(),
+            loaded_to: acked,
+            room,
+        }
+    }
+
+    /// The newest acknowledged index.
+    pub const fn acked(&self) -> Index {
+        self.acked
+    }
+
+    /// Items queued and not acknowledged.
+    pub const fn backlog(&self) -> u64 {
+        self.tail.since(self.acked)
+    }
+
+    /// How indexes become numbers.
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// The first unacknowledged row, where it is in memory.
+    pub fn oldest(&self) -> Option<&OutboxRow> {
+        self.rows.front().filter(|row| row.index > self.acked)
+    }
+
+    /// The number of the newest item ever queued; what a push without items repeats.
+    pub fn tail_number(&self) -> Seq {
+        self.number(self.tail)
+    }
+
+    /// The outbox grew to `tail`; `rows` are the new ones, if they came along.
+    pub fn grew(&mut self, tail: Index, rows: Vec<OutboxRow>) {
+        if tail <= self.tail {
+            return;
+        }
+        let follows = rows.first().is_some_and(|row| row.index == self.loaded_to.next());
+        if self.loaded_to == self.tail && follows && self.has_room_for(&rows) {
+            self.rows.extend(rows);
+            self.loaded_to = tail;
+        }
+        self.tail = tail;
+    }
+
+    /// Rows read from disk from `from` on, as asked for by [`Next::Load`]. Tells whether `from` itself is gone.
+    pub fn loaded(&mut self, from: Index, rows: Vec<OutboxRow>) -> bool {
+        if from != self.loaded_to.next() {
+            return false; // a rewind has overtaken the read
+        }
+        let missing = rows.first().is_none_or(|row| row.index > from);
+        // An empty page says that nothing is left up to the tail.
+        self.loaded_to = rows.last().map_or(self.tail, |row| row.index);
+        self.rows.extend(rows);
+        missing
+    }
+
+    /// Leave the window: a peer that is not being written to holds no payload in memory.
+    pub fn unload(&mut self) {
+        self.rows = VecDeque::new();
+        self.loaded_to = Index(self.cursor.0 - 1);
+    }
+
+    /// What to send next: at most `items`, and not more once they exceed `bytes`.
+    pub fn next(&mut self, items: u32, bytes: u64) -> Next {
+        while self.rows.front().is_some_and(|row| row.index < self.cursor) {
+            self.rows.pop_front();
+        }
+        let Some(front) = self.rows.front() else {
+            return if self.loaded_to < self.tail { Next::Load(self.loaded_to.next()) } else { Next::Nothing };
+        };
+        let first = front.index;
+        let segment_end = self.segment_end(first);
+        let mut size = 0;
+        let mut taken = vec![];
+        for row in &self.rows {
+            size += row.bytes.len() as u64;
+            let consecutive = row.index.0 == first.0 + taken.len() as u64 && row.index < segment_end;
+            let fits = taken.is_empty() || (taken.len() < items as usize && size <= bytes);
+            if !(consecutive && fits) {
+                break;
+            }
+            taken.push(row.clone());
+        }
+        let last = Index(first.0 + taken.len() as u64 - 1);
+        Next::Send(Span { first, last, first_number: self.number(first), last_number: self.number(last) }, taken)
+    }
+
+    /// The peer has everything up to `last`. Tells how far that moved us.
+    pub fn ack(&mut self, last: Index) -> u64 {
+        let moved = last.since(self.acked);
+        self.acked = self.acked.max(last);
+        self.cursor = self.cursor.max(last.next());
+        while self.rows.front().is_some_and(|row| row.index <= last) {
+            self.rows.pop_front();
+        }
+        self.loaded_to = self.loaded_to.max(last);
+        moved
+    }
+
+    /// Where the number `n`, which the peer expects next, stands here.
+    pub fn locate(&self, n: Seq) -> HoleAt {
+        let newest = self.segments[self.segments.len() - 1];
+        if n >= newest.number {
+            let index = Index(newest.first.0 + (n.0 - newest.number.0));
+            return if index <= self.tail { HoleAt::Kept(index) } else { HoleAt::Above(index.since(self.tail)) };
+        }
+        // Older segments serve rewinds only; a newer one that numbers anew from below hides what it overlaps.
+        for pair in self.segments.windows(2).rev() {
+            let (older, newer) = (pair[0], pair[1]);
+            if n < older.number {
+                continue;
+            }
+            let index = Index(older.first.0 + (n.0 - older.number.0));
+            return if index < newer.first { HoleAt::Kept(index) } else { HoleAt::Below(newer.first) };
+        }
+        HoleAt::Below(self.segments[0].first)
+    }
+
+    /// Send again from `index`.
+    pub fn rewind(&mut self, index: Index) {
+        self.cursor = index;
+        self.unload();
+    }
+
+    /// From `first` on, items are numbered anew, starting with `number`; they are sent (again) from there.
+    pub fn renumber(&mut self, first: Index, number: Seq) {
+        self.segments.retain(|segment| segment.first < first);
+        self.segments.push(Segment { first, number });
+        if self.segments.len() > SEGMENTS_MAX {
+            self.segments.remove(0);
+        }
+        self.rewind(first);
+    }
+
+    fn has_room_for(&self, rows: &[OutboxRow]) -> bool {
+        let bytes = self.rows.iter().chain(rows).map(|row| row.bytes.len() as u64).sum::<u64>();
+        self.rows.len() + rows.len() <= self.room.rows && bytes <= self.room.bytes
+    }
+
+    fn number(&self, index: Index) -> Seq {
+        let segment = self.segments.iter().rev().find(|segment| segment.first <= index);
+        // Before the first segment there is only index 0, the tail of an empty outbox.
+        segment.map_or(Seq(0), |segment| Seq(segment.number.0 + (index.0 - segment.first.0)))
+    }
+
+    fn segment_end(&self, index: Index) -> Index {
+        self.segments.iter().map(|segment| segment.first).find(|&first| first > index).unwrap_or(Index(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests;

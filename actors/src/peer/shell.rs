@@ -1,0 +1,276 @@
+//! The actix side of a peer: messages become events, effects become calls on the ports. It decides nothing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, ContextFutureSpawner, Handler, Supervised, WrapFuture,
+};
+
+use crate::limits::PeerLimits;
+use crate::model::{Answered, PushFailure, ServerName};
+use crate::peer::effect::{Effect, Token};
+use crate::peer::machine::{Event, Machine};
+use crate::peer::messages::{Accept, Finished, Fired, Reply, Status, Wake};
+use crate::peer::outbound::Moment;
+use crate::ports::{ArchiveError, Fence, PeerLoad, Ports};
+use crate::supervise::crashes::{Crashes, Verdict};
+use crate::supervise::guard::guard;
+use crate::supervise::intake::Permit;
+use crate::supervise::lifeline::LifeLine;
+use crate::supervise::post::post;
+use crate::supervise::task::{Isolated, detached, isolated};
+use crate::supervise::timer::Timer;
+
+/// What the outside reads of an actor without asking it.
+#[derive(Debug, Default)]
+pub(crate) struct Gauge {
+    backlog: AtomicU64,
+}
+
+impl Gauge {
+    /// Items queued and not acknowledged, as of the actor's last step.
+    pub(crate) fn backlog(&self) -> u64 {
+        self.backlog.load(Ordering::Relaxed)
+    }
+}
+
+/// One remote server's actor.
+pub(crate) struct PeerActor {
+    server: ServerName,
+    limits: Arc<PeerLimits>,
+    ports: Ports,
+    fence: Fence,
+    gauge: Arc<Gauge>,
+    crashes: Crashes,
+    /// `None` while loading, and between a crash and the next load.
+    machine: Option<Machine>,
+    /// Counts loads: an ending that an earlier life started is not this one's.
+    life: u64,
+    replies: HashMap<Token, (Reply, Permit)>,
+    next_token: u64,
+    timer: Timer,
+    /// The request in flight; replaced or dropped, it is aborted.
+    attempt: Option<Isolated>,
+    reading: Option<Isolated>,
+    #[expect(dead_code, reason = "held for its drop, which tells the router")]
+    lifeline: LifeLine,
+}
+
+impl PeerActor {
+    /// An actor that loads itself when it starts.
+    pub(crate) fn new(
+        server: ServerName,
+        limits: Arc<PeerLimits>,
+        ports: Ports,
+        fence: Fence,
+        gauge: Arc<Gauge>,
+        crashes: Crashes,
+        lifeline: LifeLine,
+    ) -> Self {
+        Self {
+            server,
+            limits,
+            ports,
+            fence,
+            gauge,
+            crashes,
+            machine: None,
+            life: 0,
+            replies: HashMap::new(),
+            next_token: 0,
+            timer: Timer::default(),
+            attempt: None,
+            reading: None,
+            lifeline,
+        }
+    }
+
+    /// The one way in. A panic of the machine ends this life; the next one loads from the store.
+    fn enter(&mut self, ctx: &mut Context<Self>, event: Event) {
+        let Some(machine) = self.machine.as_mut() else { return };
+        let clock = &self.ports.clock;
+        let before = machine.state();
+        let stepped = guard(|| machine.step(Moment { now: clock.now(), roll: fastrand::f64() }, event));
+        match stepped {
+            Ok(effects) => {
+                let after = machine.state();
+                if before != after {
+                    tracing::info!(peer = %self.server, from = before.as_str(), to = after.as_str(), "peer changes state");
+                }
+                self.gauge.backlog.store(machine.backlog(), Ordering::Relaxed);
+                for effect in effects {
+                    self.perform(ctx, effect);
+                }
+            }
+            Err(panicked) => {
+                tracing::error!(peer = %self.server, %panicked, "the peer's machine failed; it restarts from the store");
+                self.crashes.note(self.ports.clock.now(), self.limits.restarts);
+                ctx.stop();
+            }
+        }
+    }
+
+    fn perform(&mut self, ctx: &mut Context<Self>, effect: Effect) {
+        match effect {
+            Effect::Commit(changes, urgency) => drop(self.ports.journal.submit(self.fence, changes, urgency)),
+            Effect::Answer(token, answer) => {
+                let Some((reply, permit)) = self.replies.remove(&token) else { return };
+                let settled = self.ports.journal.barrier();
+                detached(async move {
+                    // On a lost journal the reply is dropped, which says "unknown": the process is about to end.
+                    if settled.committed().await.is_ok() {
+                        // The caller may have gone; then nobody is owed anything.
+                        let _ = reply.send(answer);
+                    }
+                    drop(permit);
+                });
+            }
+            Effect::Push { attempt, frame, settled } => {
+                let request = self.ports.transport.push(frame);
+                let barrier = settled.then(|| self.ports.journal.barrier());
+                let sent = async move {
+                    if let Some(barrier) = barrier {
+                        let lost = |_| PushFailure::Unreachable("the journal has stopped".to_owned());
+                        barrier.committed().await.map_err(lost)?;
+                    }
+                    request.await
+                };
+                let finish = self.finisher(ctx);
+                self.attempt = Some(isolated(sent, move |ended| {
+                    let outcome: Result<Answered, PushFailure> =
+                        ended.unwrap_or_else(|panicked| Err(PushFailure::Unreachable(panicked.to_string())));
+                    finish(Event::Replied { attempt, outcome });
+                }));
+            }
+            Effect::Load(from) => {
+                let (items, bytes) = (2 * self.limits.batch_items, 2 * self.limits.batch_bytes);
+                let read = self.ports.archive.outbox_from(&self.server, from, items, bytes);
+                let finish = self.finisher(ctx);
+                self.reading = Some(isolated(read, move |ended| {
+                    let rows = ended
+                        .map_err(|panicked| panicked.to_string())
+                        .and_then(|read| read.map_err(|error| error.to_string()));
+                    finish(Event::Loaded { from, rows });
+                }));
+            }
+            Effect::Arm(due) => {
+                let address = ctx.address();
+                let delay = self.ports.clock.now().until(due);
+                self.timer.arm(delay, move |epoch| post(&address, Fired(epoch)));
+            }
+            Effect::Disarm => self.timer.disarm(),
+        }
+    }
+
+    fn finisher(&self, ctx: &Context<Self>) -> impl FnOnce(Event) + 'static {
+        let (address, life) = (ctx.address(), self.life);
+        move |event| post(&address, Finished { life, event })
+    }
+
+    fn load(&mut self, ctx: &mut Context<Self>) {
+        self.life += 1;
+        let verdict = self.crashes.verdict(self.ports.clock.now(), self.limits.restarts);
+        let (ports, server) = (self.ports.clone(), self.server.clone());
+        let load = async move {
+            if let Verdict::Load(delay) = verdict {
+                tokio::time::sleep(delay).await;
+            }
+            // Without the barrier this would read a past that the former life's batches have not reached yet.
+            if ports.journal.barrier().committed().await.is_err() {
+                return Err(ArchiveError("the journal has stopped".to_owned()));
+            }
+            ports.archive.peer(&server).await
+        };
+        let began = move |loaded, actor: &mut Self, ctx: &mut Context<Self>| actor.begin(ctx, verdict, loaded);
+        load.into_actor(self).map(began).wait(ctx);
+    }
+
+    fn begin(&mut self, ctx: &mut Context<Self>, verdict: Verdict, loaded: Result<PeerLoad, ArchiveError>) {
+        let load = match loaded {
+            Ok(load) => load,
+            Err(error) => {
+                tracing::error!(peer = %self.server, %error, "the peer cannot be loaded; it is tried again");
+                self.crashes.note(self.ports.clock.now(), self.limits.restarts);
+                return ctx.stop();
+            }
+        };
+        self.machine = Some(Machine::new(self.server.clone(), &self.limits, load));
+        let event = match verdict {
+            Verdict::Load(_) => Event::Started,
+            Verdict::GiveUp => Event::GivenUp,
+        };
+        self.enter(ctx, event);
+    }
+}
+
+impl Actor for PeerActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        // Capacity is no limit in actix: every clone of an address has a slot of its own. Permits are the limit.
+        ctx.set_mailbox_capacity(0);
+        self.load(ctx);
+    }
+}
+
+impl Supervised for PeerActor {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        self.machine = None;
+        self.attempt = None;
+        self.reading = None;
+        self.timer.disarm();
+        self.replies.clear();
+    }
+}
+
+impl Handler<Accept> for PeerActor {
+    type Result = ();
+
+    fn handle(&mut self, accept: Accept, ctx: &mut Context<Self>) {
+        self.next_token += 1;
+        let token = Token(self.next_token);
+        self.replies.insert(token, (accept.reply, accept.permit));
+        self.enter(ctx, Event::Accept(token, accept.push));
+    }
+}
+
+impl Handler<Wake> for PeerActor {
+    type Result = ();
+
+    fn handle(&mut self, Wake(woken): Wake, ctx: &mut Context<Self>) {
+        self.enter(ctx, Event::Woken { tail: woken.tail, rows: woken.rows });
+    }
+}
+
+impl Handler<Status> for PeerActor {
+    type Result = ();
+
+    fn handle(&mut self, Status(reply): Status, _: &mut Context<Self>) {
+        if let Some(machine) = &self.machine {
+            // The asker may have gone.
+            let _ = reply.send(machine.status());
+        }
+    }
+}
+
+impl Handler<Finished> for PeerActor {
+    type Result = ();
+
+    fn handle(&mut self, finished: Finished, ctx: &mut Context<Self>) {
+        if finished.life == self.life {
+            self.enter(ctx, finished.event);
+        }
+    }
+}
+
+impl Handler<Fired> for PeerActor {
+    type Result = ();
+
+    fn handle(&mut self, Fired(epoch): Fired, ctx: &mut Context<Self>) {
+        if self.timer.fired(epoch) {
+            self.enter(ctx, Event::Due);
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Restart intensity: how soon after a crash an actor starts again, and when it is given up. Pure.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::limits::RestartLimits;
+use crate::model::Millis;
+
+/// The first delay; it doubles with each further crash in the period. One immediate restart covers the single mishap.
+const DELAY_FIRST: Duration = Duration::from_secs(2);
+
+/// The crashes of one actor within the period.
+#[derive(Debug, Clone, Default)]
+pub struct Crashes {
+    times: VecDeque<Millis>,
+}
+
+/// What to do about an actor that starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Load after this delay.
+    Load(Duration),
+    /// It crashed too often: load as faulty.
+    GiveUp,
+}
+
+impl Crashes {
+    /// A crash happened now.
+    pub fn note(&mut self, now: Millis, limits: RestartLimits) {
+        self.times.push_back(now);
+        // More than these can never be asked about.
+        while self.times.len() > limits.max as usize + 1 {
+            self.times.pop_front();
+        }
+    }
+
+    /// What the crashes so far mean for a start now.
+    pub fn verdict(&mut self, now: Millis, limits: RestartLimits) -> Verdict {
+        let period = u64::try_from(limits.period.as_millis()).unwrap_or(u64::MAX);
+        self.times.retain(|&time| now.since(time) <= period);
+        if self.times.len() > limits.max as usize {
+            return Verdict::GiveUp;
+        }
+        let delay = match self.times.len() {
+            0 | 1 => Duration::ZERO,
+            n => DELAY_FIRST * 2u32.saturating_pow(u32::try_from(n - 2).unwrap_or(u32::MAX).min(16)),
+        };
+        Verdict::Load(delay)
+    }
+
+    /// An operator vouches for the actor: forget.
+    pub fn forget(&mut self) {
+        self.times.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: RestartLimits = RestartLimits { max: 5, period: Duration::from_secs(60) };
+
+    #[test]
+    fn a_crash_loop_slows_down_and_ends() {
+        let mut crashes = Crashes::default();
+        let mut now = Millis(0);
+        let mut loads = vec![];
+        loop {
+            crashes.note(now, LIMITS);
+            match crashes.verdict(now, LIMITS) {
+                Verdict::Load(delay) => now = now.after(delay),
+                Verdict::GiveUp => break,
+            }
+            loads.push(now.0 / 1000);
+        }
+        assert_eq!(loads, [0, 2, 6, 14, 30]);
+    }
+
+    #[test]
+    fn rare_crashes_never_add_up() {
+        let mut crashes = Crashes::default();
+        for n in 0..100 {
+            let now = Millis(n * 61_000);
+            crashes.note(now, LIMITS);
+            assert_eq!(crashes.verdict(now, LIMITS), Verdict::Load(Duration::ZERO));
+        }
+    }
+}

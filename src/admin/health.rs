@@ -1,0 +1,118 @@
+//! `GET /health/live` and `/health/ready`: whether the process answers, and whether it may be given work.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use actix_web::{HttpResponse, web};
+use serde::Serialize;
+
+/// What keeps this process from being ready: named conditions, each with its reason. Clones share one set.
+///
+/// A new one is ready. Whoever starts something slow says so first and takes it back when it is done, so that there is no
+/// moment at which an unfinished process looks finished.
+#[derive(Debug, Clone, Default)]
+pub struct Readiness(Arc<Mutex<BTreeMap<&'static str, String>>>);
+
+impl Readiness {
+    /// `what` ("store", "journal", "stopping") keeps the process from being ready, because of `why`. The newest reason stays.
+    pub fn fail(&self, what: &'static str, why: impl Into<String>) {
+        self.conditions().insert(what, why.into());
+    }
+
+    /// `what` is in order again.
+    pub fn mend(&self, what: &'static str) {
+        self.conditions().remove(what);
+    }
+
+    /// Nothing fails.
+    pub fn is_ready(&self) -> bool {
+        self.conditions().is_empty()
+    }
+
+    fn conditions(&self) -> MutexGuard<'_, BTreeMap<&'static str, String>> {
+        // Each change is one call on the map: a panic elsewhere cannot have left it half done.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The health routes; they need no token.
+pub fn configure(config: &mut web::ServiceConfig, readiness: Readiness) {
+    config
+        .app_data(web::Data::new(readiness))
+        .service(web::resource(["/health/live", "/health/live/"]).route(web::get().to(live)))
+        .service(web::resource(["/health/ready", "/health/ready/"]).route(web::get().to(ready)));
+}
+
+#[derive(Serialize)]
+struct Health<'a> {
+    status: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failing: Vec<Failing<'a>>,
+}
+
+#[derive(Serialize)]
+struct Failing<'a> {
+    what: &'static str,
+    why: &'a str,
+}
+
+/// That this runs is the answer.
+async fn live() -> HttpResponse {
+    HttpResponse::Ok().json(Health { status: "ok", failing: Vec::new() })
+}
+
+async fn ready(readiness: web::Data<Readiness>) -> HttpResponse {
+    let conditions = readiness.conditions();
+    let failing: Vec<_> = conditions.iter().map(|(what, why)| Failing { what, why }).collect();
+    if failing.is_empty() {
+        HttpResponse::Ok().json(Health { status: "ok", failing })
+    } else {
+        HttpResponse::ServiceUnavailable().json(Health { status: "unready", failing })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::{TestRequest, call_service, init_service, read_body};
+    use actix_web::{App, http::StatusCode};
+
+    use super::*;
+
+    async fn ask(readiness: &Readiness, path: &str) -> (StatusCode, String) {
+        let app = init_service(App::new().configure(|config| configure(config, readiness.clone()))).await;
+        let answer = call_service(&app, TestRequest::get().uri(path).to_request()).await;
+        let status = answer.status();
+        (status, String::from_utf8(read_body(answer).await.to_vec()).expect("text"))
+    }
+
+    #[actix_web::test]
+    async fn ready_names_what_fails_until_it_is_mended() {
+        let readiness = Readiness::default();
+        assert_eq!(ask(&readiness, "/health/ready").await, (StatusCode::OK, r#"{"status":"ok"}"#.into()));
+        readiness.fail("store", "being checked");
+        readiness.fail("stopping", "told to by a signal");
+        readiness.fail("store", "the disk is full");
+        assert_eq!(
+            ask(&readiness, "/health/ready").await,
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                concat!(
+                    r#"{"status":"unready","failing":[{"what":"stopping","why":"told to by a signal"},"#,
+                    r#"{"what":"store","why":"the disk is full"}]}"#
+                )
+                .into()
+            )
+        );
+        readiness.mend("store");
+        readiness.mend("stopping");
+        assert!(readiness.is_ready());
+        assert_eq!(ask(&readiness, "/health/ready/").await.0, StatusCode::OK);
+    }
+
+    #[actix_web::test]
+    async fn a_process_that_is_not_ready_is_alive() {
+        let readiness = Readiness::default();
+        readiness.fail("journal", "stopped");
+        assert_eq!(ask(&readiness, "/health/live").await, (StatusCode::OK, r#"{"status":"ok"}"#.into()));
+    }
+}

@@ -1,0 +1,341 @@
+//! The composition root: builds one gateway from its settings, and takes it apart in reverse order.
+//!
+//! The core (router, peers, the journal's writer) runs on one thread of its own, an actix arbiter: a message from a peer's
+//! actor to the journal is then no thread switch. HTTP workers reach it through [`Gateway`].
+
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use actix::{Arbiter, ArbiterHandle};
+use actix_web::dev::ServerHandle;
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, Data};
+use actors::gateway::Gateway;
+use actors::model::{Millis, ServerName};
+use actors::ports::{Clock, Ports};
+use actors::router::{Router, Routes};
+use tokio::sync::{oneshot, watch};
+
+use crate::admin::health::{self, Readiness};
+use crate::egress::{self, Addresses, Egress};
+use crate::http::bearer::{self, Bearer};
+use crate::http::body::BodyLimit;
+use crate::http::identity::Admission;
+use crate::http::serve::{Serving, serve};
+use crate::messenger::{self, MessengerApi, MessengerLimits, housekeeping};
+use crate::settings::{Network, Peers, Settings};
+use crate::store::{OpenError, Place, Store, StoreOptions};
+use crate::wire::transport::PeerTransport;
+use crate::wire::{self, Gate};
+
+/// The store's file in `server.data_dir`.
+const STORE_FILE: &str = "fernpost.redb";
+
+/// Why a gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener's address cannot be had.
+    #[error("{key} = {address}: {source}; is another process using it?")]
+    Listen {
+        /// The configuration key.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The data folder cannot be made.
+    #[error("server.data_dir = {}: {source}", .path.display())]
+    DataDir {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The store does not open.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The client for outbound requests cannot be built.
+    #[error(transparent)]
+    Egress(#[from] egress::Unbuildable),
+    /// A server cannot be started on its listener.
+    #[error("a listener cannot be served: {0}")]
+    Serve(std::io::Error),
+    /// The core's thread ended before it began.
+    #[error("the core did not start; see the log")]
+    Core,
+}
+
+/// The system's clock.
+struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the adapter that the ban points to")]
+    fn now(&self) -> Millis {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        Millis(since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)))
+    }
+}
+
+/// The three doors, bound and not yet served.
+pub struct Listeners {
+    federation: TcpListener,
+    messenger: TcpListener,
+    admin: TcpListener,
+}
+
+impl Listeners {
+    /// Bind what the settings name.
+    pub fn bind(settings: &Settings) -> Result<Self, StartError> {
+        let bind =
+            |key, address| TcpListener::bind(address).map_err(|source| StartError::Listen { key, address, source });
+        Ok(Self {
+            federation: bind("federation.listen", settings.federation.listen)?,
+            messenger: bind("messenger.listen", settings.messenger.listen)?,
+            admin: bind("admin.listen", settings.admin.listen)?,
+        })
+    }
+}
+
+/// A running gateway.
+pub struct App {
+    core: Arbiter,
+    gateway: Gateway,
+    store: Store,
+    servers: Vec<ServerHandle>,
+    readiness: Readiness,
+    stopping: watch::Sender<bool>,
+    router_gone: oneshot::Receiver<bool>,
+}
+
+/// What the core's thread hands back once it runs.
+struct Core {
+    gateway: Gateway,
+    store: Store,
+}
+
+impl App {
+    /// Start a gateway on bound listeners. The listeners are served last: whoever gets an answer gets it from a whole gateway.
+    pub async fn start(settings: &Settings, listeners: Listeners) -> Result<Self, StartError> {
+        let egress = Arc::new(Egress::new(
+            &settings.server.name,
+            Arc::new(Directory { peers: settings.peers.clone(), network: settings.network.clone() }),
+        )?);
+        let core = Arbiter::new();
+        let (gone, router_gone) = oneshot::channel();
+        let Core { gateway, store } = start_core(&core.handle(), settings, egress, gone).await?;
+        let (stopping, stops) = watch::channel(false);
+        let readiness = Readiness::default();
+        let servers = start_servers(settings, listeners, &gateway, &readiness, stops)?;
+        tracing::info!(
+            server = %settings.server.name,
+            federation = %settings.federation.listen,
+            messenger = %settings.messenger.listen,
+            admin = %settings.admin.listen,
+            peers = gateway.peers().len(),
+            "ready"
+        );
+        Ok(Self { core, gateway, store, servers, readiness, stopping, router_gone })
+    }
+
+    /// Yields when the gateway cannot go on, with one line that says why. The process should then end: all truth is on disk.
+    pub async fn failed(&mut self) -> String {
+        tokio::select! {
+            failure = self.store.failed() => failure.to_string(),
+            _ = &mut self.router_gone => "the router has ended; see the log above, then start again".to_owned(),
+        }
+    }
+
+    /// The calls into the core.
+    pub const fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    /// Stop as an operator wants it: not ready, take nothing more, finish what is under way, commit all. Returns how many
+    /// items stay on disk for how many peers.
+    pub async fn stop(self) -> Left {
+        self.readiness.fail("stopping", "told to by a signal");
+        self.stopping.send_replace(true);
+        for server in &self.servers {
+            server.stop(true).await;
+        }
+        let left = self.left().await;
+        self.store.close().await;
+        self.end().await;
+        left
+    }
+
+    /// Stop as a power cut does, as far as one process can: nothing is finished, nothing is said.
+    pub async fn kill(self) {
+        for server in &self.servers {
+            server.stop(false).await;
+        }
+        self.end().await;
+    }
+
+    async fn left(&self) -> Left {
+        let mut left = Left::default();
+        for server in self.gateway.peers() {
+            if let Ok(status) = self.gateway.peer(&server).await
+                && status.backlog > 0
+            {
+                left.peers += 1;
+                left.items += status.backlog;
+            }
+        }
+        left
+    }
+
+    async fn end(self) {
+        let Self { core, gateway, store, .. } = self;
+        core.stop();
+        drop((gateway, store));
+        // The thread's end is the end of every actor, and with them of the last hold on the store's file.
+        let joined = tokio::task::spawn_blocking(move || core.join()).await;
+        if !matches!(joined, Ok(Ok(()))) {
+            tracing::error!("the core's thread did not end well");
+        }
+    }
+}
+
+/// What stays on disk when a gateway stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Left {
+    /// Peers with something unsent.
+    pub peers: u64,
+    /// Items unsent.
+    pub items: u64,
+}
+
+async fn start_core(
+    core: &ArbiterHandle,
+    settings: &Settings,
+    egress: Arc<Egress>,
+    gone: oneshot::Sender<bool>,
+) -> Result<Core, StartError> {
+    let options = store_options(settings)?;
+    let peers = settings.peers.clone();
+    let (retain, keep) = (settings.feed.retain, settings.messenger.submissions_keep);
+    let (done, started) = oneshot::channel();
+    core.spawn(async move {
+        let routes = Routes::default();
+        let wakes = routes.clone();
+        let clock = Arc::new(SystemClock);
+        let opened = Store::open(options, clock.clone(), Arc::new(move |woken| wakes.woken(woken)));
+        let built = opened.map(|store| {
+            let shared = Arc::new(store.clone());
+            let ports = Ports {
+                journal: shared.clone(),
+                archive: shared.clone(),
+                transport: Arc::new(PeerTransport::new(egress)),
+                roster: peers,
+                ownership: shared,
+                clock,
+            };
+            Router::launch(ports.clone(), &routes, move |crashed| {
+                // Nobody listens any more where the gateway was stopped on purpose.
+                let _ = gone.send(crashed);
+            });
+            actix::spawn(housekeeping::run(ports.clone(), retain, keep));
+            Core { gateway: Gateway::new(routes, ports), store }
+        });
+        // The starter waits for this; if it has gone, the process is ending.
+        let _ = done.send(built);
+    });
+    Ok(started.await.map_err(|_| StartError::Core)??)
+}
+
+fn store_options(settings: &Settings) -> Result<StoreOptions, StartError> {
+    let path = &settings.server.data_dir;
+    std::fs::create_dir_all(path).map_err(|source| StartError::DataDir { path: path.clone(), source })?;
+    let store = &settings.store;
+    Ok(StoreOptions {
+        place: Place::file(path.join(STORE_FILE)),
+        server: settings.server.name.clone(),
+        cache: store.cache,
+        recent: store.recent as u64,
+        group_max: store.group_max,
+        group_rows: store.group_rows as u64,
+        queue_rows: store.queue_rows,
+        quick_repair: store.quick_repair,
+    })
+}
+
+fn start_servers(
+    settings: &Settings,
+    listeners: Listeners,
+    gateway: &Gateway,
+    readiness: &Readiness,
+    stops: watch::Receiver<bool>,
+) -> Result<Vec<ServerHandle>, StartError> {
+    let serving = Serving { workers: settings.server.workers, drain: settings.server.drain, ..Serving::default() };
+    let gate = Gate {
+        intake: Arc::new(gateway.clone()),
+        admission: Arc::new(Door(settings.peers.clone())),
+        body: BodyLimit { key: "federation.body_max", bytes: settings.federation.body_max, ..BodyLimit::default() },
+    };
+    let federation = serve(listeners.federation, serving, move |config| wire::routes(&gate, config));
+
+    let limits =
+        MessengerLimits { submissions_max: settings.messenger.submissions_max, body_max: settings.messenger.body_max };
+    let api = MessengerApi::new(gateway.clone(), settings.server.name.clone(), limits, stops);
+    let token = Bearer::new(settings.messenger.token.as_ref().map(|token| token.expose()));
+    if token.is_open() {
+        tracing::warn!(listen = %settings.messenger.listen, "the messenger API asks for no token; set messenger.token_file");
+    }
+    let messenger = serve(listeners.messenger, serving, move |config| {
+        let guarded = web::scope("").app_data(Data::new(token.clone())).wrap(from_fn(bearer::require));
+        config.service(guarded.configure(|config| messenger::configure(config, api.clone())));
+    });
+
+    let readiness = readiness.clone();
+    let one = Serving { workers: 1, ..serving };
+    let admin = serve(listeners.admin, one, move |config| health::configure(config, readiness.clone()));
+
+    let mut handles = vec![];
+    for server in [federation, messenger, admin] {
+        let server = server.map_err(StartError::Serve)?;
+        handles.push(server.handle());
+        actix::spawn(server);
+    }
+    Ok(handles)
+}
+
+/// The settings, as the doors ask them.
+struct Door(Arc<Peers>);
+
+impl Admission for Door {
+    fn denied(&self, server: &ServerName) -> bool {
+        self.0.denied(server)
+    }
+
+    fn believes(&self, server: &ServerName, address: IpAddr) -> bool {
+        self.0.believes(server, address)
+    }
+
+    fn who_may_be(&self, address: IpAddr) -> Option<ServerName> {
+        self.0.who_may_be(address)
+    }
+
+    fn listed(&self, server: &ServerName) -> bool {
+        self.0.peer(server).is_some()
+    }
+}
+
+/// The settings, as the gate outward asks them.
+struct Directory {
+    peers: Arc<Peers>,
+    network: Network,
+}
+
+impl Addresses for Directory {
+    fn addresses(&self, server: &ServerName) -> Option<Vec<String>> {
+        let peer = self.peers.peer(server)?;
+        Some(peer.link.addresses.iter().map(|address| address.as_str().to_owned()).collect())
+    }
+
+    fn allows(&self, address: IpAddr) -> bool {
+        self.network.allow.iter().any(|range| range.contains(&address))
+    }
+}

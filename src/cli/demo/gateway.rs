@@ -1,0 +1,108 @@
+//! One gateway of the demo: its ports, its folder, and taking it down and up again.
+
+use std::net::{SocketAddr, TcpListener};
+
+use anyhow::{Context, bail};
+use tempfile::TempDir;
+
+use crate::app::{App, Listeners};
+use crate::settings::{Settings, Sources};
+
+/// A gateway that may be down.
+pub(super) struct DemoGateway {
+    name: &'static str,
+    /// The data; goes with the demo.
+    folder: TempDir,
+    ports: Ports,
+    peers: Vec<(&'static str, SocketAddr)>,
+    app: Option<App>,
+}
+
+/// Where a gateway listens, for as long as the demo runs.
+#[derive(Debug, Clone, Copy)]
+struct Ports {
+    federation: SocketAddr,
+    messenger: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl DemoGateway {
+    /// A folder and three free ports for a gateway of this name.
+    pub(super) fn reserve(name: &'static str) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("fernpost-demo-").tempdir().context("no temporary folder")?;
+        // Bound together, so that all three differ; let go, so that the gateway can have them.
+        let bind = || TcpListener::bind("127.0.0.1:0").context("no free port on loopback");
+        let listeners = [bind()?, bind()?, bind()?];
+        let port = |at: usize| listeners[at].local_addr().context("a listener without an address");
+        let ports = Ports { federation: port(0)?, messenger: port(1)?, admin: port(2)? };
+        Ok(Self { name, folder, ports, peers: vec![], app: None })
+    }
+
+    /// Make another gateway a peer of this one.
+    pub(super) fn know(&mut self, other: &Self) {
+        self.peers.push((other.name, other.ports.federation));
+    }
+
+    /// Its name.
+    pub(super) const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The base URL of its messenger API.
+    pub(super) fn messenger_url(&self) -> String {
+        format!("http://{}/v1", self.ports.messenger)
+    }
+
+    /// The addresses, for people.
+    pub(super) fn addresses(&self) -> String {
+        let Ports { federation, messenger, admin } = self.ports;
+        format!("peers http://{federation}  messenger http://{messenger}  health http://{admin}/health/ready")
+    }
+
+    /// Whether it runs.
+    pub(super) const fn is_up(&self) -> bool {
+        self.app.is_some()
+    }
+
+    /// Start it, on what is in its folder.
+    pub(super) async fn start(&mut self) -> anyhow::Result<()> {
+        let settings = match Settings::load(&Sources::text(self.configuration(), self.folder.path())) {
+            Ok(settings) => settings,
+            Err(problems) => bail!("the demo's own configuration is refused:\n{problems}"),
+        };
+        self.app = Some(App::start(&settings, Listeners::bind(&settings)?).await?);
+        Ok(())
+    }
+
+    /// Take it down as a power cut would.
+    pub(super) async fn kill(&mut self) {
+        if let Some(app) = self.app.take() {
+            app.kill().await;
+        }
+    }
+
+    /// Stop it properly.
+    pub(super) async fn stop(&mut self) {
+        if let Some(app) = self.app.take() {
+            app.stop().await;
+        }
+    }
+
+    fn configuration(&self) -> String {
+        let Ports { federation, messenger, admin } = self.ports;
+        let mut text = format!(
+            "[server]\nname = \"{}\"\ndata_dir = \"data\"\ndrain = \"2s\"\n\
+             [federation]\nlisten = \"{federation}\"\n\
+             [messenger]\nlisten = \"{messenger}\"\n\
+             [admin]\nlisten = \"{admin}\"\n",
+            self.name
+        );
+        for (peer, address) in &self.peers {
+            text += &format!(
+                "[peers.server.\"{peer}\"]\naddresses = [\"http://{address}\"]\nauth = \"network\"\n\
+                 allow_from = [\"127.0.0.0/8\"]\nbackoff_min = \"200ms\"\nbackoff_max = \"2s\"\n"
+            );
+        }
+        text
+    }
+}

@@ -1,0 +1,88 @@
+//! The command line: one binary, one file a noun. Exit codes: 0 fine, 1 found something wrong, 2 could not run.
+
+mod check;
+mod config;
+mod demo;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::settings::{self, Problems, Settings, Sources};
+
+/// A durable federation gateway in front of an existing messenger.
+#[derive(Debug, Parser)]
+#[command(name = "fernpost", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway until it is told to stop (TERM or INT).
+    Serve(Source),
+    /// Look for what is wrong before it hurts.
+    #[command(subcommand)]
+    Check(Check),
+    /// Show what can be configured.
+    #[command(subcommand)]
+    Config(Config),
+    /// Two gateways with a toy messenger each, in this process, on loopback, with temporary data.
+    Demo(demo::Options),
+}
+
+#[derive(Debug, Subcommand)]
+enum Check {
+    /// Read the configuration as `serve` does and print all problems at once.
+    Config(Source),
+}
+
+#[derive(Debug, Subcommand)]
+enum Config {
+    /// Print the manual: every key, its default, one sentence.
+    Defaults,
+}
+
+/// Where the configuration is.
+#[derive(Debug, Args)]
+struct Source {
+    /// The configuration file; `conf.d/*.toml` beside it is read after it, by name.
+    #[arg(short, long, env = "FERNPOST_CONFIG", default_value = "fernpost.toml")]
+    config: PathBuf,
+    /// Override one key, such as `--set store.group_max=64`.
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_and_value)]
+    overrides: Vec<(String, String)>,
+}
+
+fn key_and_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+impl Source {
+    fn load(self) -> Result<Settings, Problems> {
+        let env = settings::environment();
+        Settings::load(&Sources { file: Some(self.config), env, flags: self.overrides, ..Sources::default() })
+    }
+}
+
+/// Everything is as it should be.
+const FINE: u8 = 0;
+/// Something is wrong, and was said.
+const WRONG: u8 = 1;
+/// The command itself could not run.
+const COULD_NOT_RUN: u8 = 2;
+
+/// Run the command that the arguments name.
+pub fn run() -> ExitCode {
+    let code = match Cli::parse().command {
+        Command::Serve(source) => serve::run(source),
+        Command::Check(Check::Config(source)) => check::config(source),
+        Command::Config(Config::Defaults) => config::defaults(),
+        Command::Demo(options) => demo::run(&options),
+    };
+    ExitCode::from(code)
+}

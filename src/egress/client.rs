@@ -1,0 +1,176 @@
+//! The client: one request at a time to one peer, its addresses in order, within the request's deadlines.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use actors::model::{Deadlines, PushFailure, ServerName};
+use bytes::Bytes;
+use reqwest::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, Url, redirect};
+use tokio::time::{Instant, timeout_at};
+
+use super::Request;
+use super::reply;
+use super::resolve::Checked;
+
+/// The most bytes an answer may have; the longest honest one has about a hundred.
+pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// Idle connections to a host are closed by us before the peer does it: a request that meets a closing socket is a failure.
+const IDLE_FOR: Duration = Duration::from_secs(60);
+/// One request is in flight to a peer at a time; a second connection is left over when an attempt was aborted.
+const IDLE_PER_HOST: usize = 2;
+/// Clients differ in their connect timeout alone, and a configuration has few of these.
+const CLIENTS_MAX: usize = 16;
+
+/// Where peers are, as the configuration says it.
+pub trait Addresses: Send + Sync + 'static {
+    /// The URLs of a peer, in the order in which they are tried; `None` where none is configured.
+    fn addresses(&self, server: &ServerName) -> Option<Vec<String>>;
+
+    /// Whether `network.allow` holds this address: a name may resolve to it although it is not a public one.
+    fn allows(&self, address: IpAddr) -> bool;
+}
+
+/// The gate cannot be built.
+#[derive(Debug, thiserror::Error)]
+#[error("the outbound client cannot be built: {0}")]
+pub struct Unbuildable(#[source] reqwest::Error);
+
+/// The gate outward. Cheap requests share its pool of connections.
+pub struct Egress {
+    directory: Arc<dyn Addresses>,
+    headers: HeaderMap,
+    /// By connect timeout, which the library knows per client only.
+    clients: Mutex<Vec<(Duration, Client)>>,
+    /// The address of a peer that answered last, for peers with several.
+    good: Mutex<HashMap<ServerName, String>>,
+}
+
+impl Egress {
+    /// A gate for the server `us`.
+    pub fn new(us: &ServerName, directory: Arc<dyn Addresses>) -> Result<Self, Unbuildable> {
+        let origin = HeaderValue::from_str(us.as_str()).expect("a server name is visible ASCII");
+        let mut headers = HeaderMap::new();
+        headers.insert(HeaderName::from_static("fernpost-origin"), origin);
+        let usual = Deadlines { connect: Duration::from_secs(10), total: Duration::from_secs(30) };
+        let first = build(&headers, Arc::clone(&directory), usual.connect).map_err(Unbuildable)?;
+        let clients = Mutex::new(vec![(usual.connect, first)]);
+        Ok(Self { directory, headers, clients, good: Mutex::default() })
+    }
+
+    /// Send a request and read its whole answer; the body of a 200 is the only success.
+    ///
+    /// The next address is tried only where no connection came about: what may have reached the peer is repeated by the
+    /// sender's own rules, not by ours.
+    pub async fn post(&self, to: &ServerName, request: Request, deadlines: Deadlines) -> Result<Bytes, PushFailure> {
+        let deadline = Instant::now() + deadlines.total;
+        let client = self.client(deadlines.connect)?;
+        let addresses = self.in_order(to);
+        let mut failed = Vec::new();
+        for address in &addresses {
+            let url = url(address, &request.path)?;
+            let sent = client
+                .post(url)
+                .header(HOST, to.as_str())
+                .header(CONTENT_TYPE, request.content_type)
+                .body(request.body.clone())
+                .send();
+            match timeout_at(deadline, sent).await {
+                Err(_elapsed) => return Err(PushFailure::TimedOut),
+                Ok(Ok(response)) => {
+                    if addresses.len() > 1 {
+                        locked(&self.good).insert(to.clone(), address.clone());
+                    }
+                    return reply::read(response, deadline).await;
+                }
+                Ok(Err(error)) => {
+                    let none_came_about = error.is_connect();
+                    failed.push(format!("{address}: {}", in_words(&error.without_url())));
+                    if !none_came_about {
+                        break;
+                    }
+                }
+            }
+        }
+        if failed.is_empty() {
+            failed.push(format!("no address is known; set peers.server.\"{to}\".addresses"));
+        }
+        Err(PushFailure::Unreachable(failed.join("; ")))
+    }
+
+    /// The addresses of a peer, the last good one first.
+    fn in_order(&self, to: &ServerName) -> Vec<String> {
+        let mut addresses = self.directory.addresses(to).unwrap_or_default();
+        if let Some(good) = locked(&self.good).get(to)
+            && let Some(at) = addresses.iter().position(|address| address == good)
+        {
+            addresses[..=at].rotate_right(1);
+        }
+        addresses
+    }
+
+    fn client(&self, connect: Duration) -> Result<Client, PushFailure> {
+        let mut clients = locked(&self.clients);
+        if let Some((_, client)) = clients.iter().find(|(timeout, _)| *timeout == connect) {
+            return Ok(client.clone());
+        }
+        let client = build(&self.headers, Arc::clone(&self.directory), connect)
+            .map_err(|error| PushFailure::Unreachable(Unbuildable(error).to_string()))?;
+        if clients.len() >= CLIENTS_MAX {
+            clients.remove(0);
+        }
+        clients.push((connect, client.clone()));
+        Ok(client)
+    }
+}
+
+fn build(headers: &HeaderMap, directory: Arc<dyn Addresses>, connect: Duration) -> Result<Client, reqwest::Error> {
+    Client::builder()
+        .user_agent(concat!("fernpost/", env!("CARGO_PKG_VERSION")))
+        .default_headers(headers.clone())
+        .dns_resolver(Arc::new(Checked::new(directory)))
+        .connect_timeout(connect)
+        .http1_only()
+        .no_proxy()
+        .redirect(redirect::Policy::none())
+        .referer(false)
+        .pool_max_idle_per_host(IDLE_PER_HOST)
+        .pool_idle_timeout(IDLE_FOR)
+        .build()
+}
+
+fn url(address: &str, path: &str) -> Result<Url, PushFailure> {
+    let text = format!("{}{path}", address.trim_end_matches('/'));
+    let unusable = |why: String| PushFailure::Unreachable(format!("the address {address} cannot be used: {why}"));
+    let url = Url::parse(&text).map_err(|error| unusable(error.to_string()))?;
+    match url.scheme() {
+        "http" => Ok(url),
+        scheme => Err(unusable(format!("{scheme} is not spoken by this build, http is"))),
+    }
+}
+
+/// An error with its causes: the library's own words stop at "error sending request".
+pub(super) fn in_words(error: &dyn Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let text = next.to_string();
+        if !words.contains(&text) {
+            words = format!("{words}: {text}");
+        }
+        cause = next.source();
+    }
+    reply::shown(words.as_bytes())
+}
+
+/// What these locks guard is whole at every moment, so a panic elsewhere spoils nothing.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

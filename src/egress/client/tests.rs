@@ -1,0 +1,195 @@
+//! The gate against small servers that answer as real ones do, and as they should not.
+
+use std::sync::Mutex as StdMutex;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use super::*;
+
+struct Book {
+    urls: StdMutex<Vec<String>>,
+    loopback: bool,
+}
+
+impl Addresses for Book {
+    fn addresses(&self, _: &ServerName) -> Option<Vec<String>> {
+        let urls = self.urls.lock().expect("not poisoned").clone();
+        (!urls.is_empty()).then_some(urls)
+    }
+
+    fn allows(&self, address: IpAddr) -> bool {
+        self.loopback && address.is_loopback()
+    }
+}
+
+fn blue() -> ServerName {
+    "blue.example".parse().expect("valid")
+}
+
+fn gate(urls: Vec<String>, loopback: bool) -> Egress {
+    let us = "red.example".parse().expect("valid");
+    Egress::new(&us, Arc::new(Book { urls: StdMutex::new(urls), loopback })).expect("builds")
+}
+
+const PATIENT: Deadlines = Deadlines { connect: Duration::from_secs(5), total: Duration::from_secs(20) };
+const HASTY: Deadlines = Deadlines { connect: Duration::from_millis(200), total: Duration::from_millis(300) };
+
+async fn ask(urls: Vec<String>, deadlines: Deadlines) -> Result<Bytes, PushFailure> {
+    let request =
+        Request { path: "/http/v1/updates".into(), content_type: "application/json", body: Bytes::from_static(b"{}") };
+    gate(urls, false).post(&blue(), request, deadlines).await
+}
+
+/// A server that gives every connection the same bytes after one request, and then holds it open or closes it. It tells the
+/// heads it read.
+async fn answering(answer: impl Into<Vec<u8>>, hold: bool) -> (String, mpsc::UnboundedReceiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    let (heads, read) = mpsc::unbounded_channel();
+    let answer = answer.into();
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n{}") {
+                if stream.read_buf(&mut request).await.unwrap_or(0) == 0 {
+                    break;
+                }
+            }
+            heads.send(String::from_utf8_lossy(&request).to_ascii_lowercase()).ok();
+            stream.write_all(&answer).await.ok();
+            if hold {
+                held.push(stream);
+            }
+        }
+    });
+    (url, read)
+}
+
+fn response(status: &str, headers: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n{headers}\r\n{body}", body.len())
+}
+
+#[tokio::test]
+async fn a_request_says_who_sends_it_and_to_whom() {
+    let (url, mut heads) = answering(response("200 OK", "", r#"{"receive":"ok"}"#), false).await;
+    assert_eq!(ask(vec![url], PATIENT).await, Ok(Bytes::from_static(br#"{"receive":"ok"}"#)));
+    let head = heads.recv().await.expect("a request");
+    assert!(head.starts_with("post /http/v1/updates http/1.1\r\n"), "{head}");
+    let agent = concat!("user-agent: fernpost/", env!("CARGO_PKG_VERSION"));
+    for line in ["host: blue.example", "fernpost-origin: red.example", "content-type: application/json", agent] {
+        assert!(head.contains(&format!("\r\n{line}\r\n")), "{line} is missing in {head}");
+    }
+}
+
+#[tokio::test]
+async fn a_status_is_sorted_and_its_words_are_kept_short_and_harmless() {
+    let (url, _heads) = answering(response("503 Busy", "Retry-After: 7\r\n", "not\nnow"), false).await;
+    let expected =
+        PushFailure::Troubled { status: 503, reason: "not now".to_owned(), retry_after: Some(Duration::from_secs(7)) };
+    assert_eq!(ask(vec![url], PATIENT).await, Err(expected));
+
+    let (url, _heads) = answering(response("403 No", "", &"x".repeat(5000)), false).await;
+    assert_eq!(ask(vec![url], PATIENT).await, Err(PushFailure::Refused { status: 403, reason: "x".repeat(200) }));
+
+    let (url, _heads) = answering(response("204 None", "", ""), false).await;
+    assert!(matches!(ask(vec![url], PATIENT).await, Err(PushFailure::Unreadable(_))));
+}
+
+#[tokio::test]
+async fn a_redirect_is_refused_and_never_followed() {
+    let (other, mut asked) = answering(response("200 OK", "", "{}"), false).await;
+    let (url, _heads) = answering(response("307 Elsewhere", &format!("Location: {other}/\r\n"), ""), false).await;
+    assert!(matches!(ask(vec![url], PATIENT).await, Err(PushFailure::Refused { status: 307, .. })));
+    assert!(asked.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn an_answer_that_never_ends_is_cut_at_the_cap() {
+    let announced = "HTTP/1.1 200 OK\r\nContent-Length: 70000\r\n\r\n";
+    let (url, _heads) = answering(announced, true).await;
+    assert!(matches!(ask(vec![url], PATIENT).await, Err(PushFailure::Unreadable(_))));
+
+    let mut endless = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n20000\r\n".to_vec();
+    endless.resize(endless.len() + 0x1_8000, b'x');
+    let (url, _heads) = answering(endless, true).await;
+    assert!(matches!(ask(vec![url], PATIENT).await, Err(PushFailure::Unreadable(_))));
+}
+
+#[tokio::test]
+async fn silence_and_a_half_answer_end_at_the_deadline() {
+    for start in ["", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{"] {
+        let (url, _heads) = answering(start, true).await;
+        assert_eq!(ask(vec![url], HASTY).await, Err(PushFailure::TimedOut), "{start:?}");
+    }
+    let (url, _heads) = answering("HTTP/1.1 503 Busy\r\nRetry-After: 3\r\nContent-Length: 10\r\n\r\nsorr", true).await;
+    let kept =
+        PushFailure::Troubled { status: 503, reason: "sorr".to_owned(), retry_after: Some(Duration::from_secs(3)) };
+    assert_eq!(ask(vec![url], HASTY).await, Err(kept), "a status outweighs the rest of its body");
+}
+
+#[tokio::test]
+async fn a_broken_connection_is_distance() {
+    for answer in ["", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{", "no http at all\r\n\r\n"] {
+        let (url, _heads) = answering(answer, false).await;
+        assert!(matches!(ask(vec![url], PATIENT).await, Err(PushFailure::Unreachable(_))), "{answer:?}");
+    }
+}
+
+async fn nobody() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    format!("http://{}", listener.local_addr().expect("bound"))
+}
+
+#[tokio::test]
+async fn addresses_are_tried_in_order_and_the_last_good_one_first() {
+    let (dead, (live, _heads)) = (nobody().await, answering(response("200 OK", "", "{}"), false).await);
+    let gate = gate(vec![dead.clone(), live.clone()], false);
+    let request = Request { path: "/".into(), content_type: "application/json", body: Bytes::from_static(b"{}") };
+    assert_eq!(gate.in_order(&blue()), [dead.clone(), live.clone()]);
+    assert_eq!(gate.post(&blue(), request, PATIENT).await, Ok(Bytes::from_static(b"{}")));
+    assert_eq!(gate.in_order(&blue()), [live, dead]);
+}
+
+#[tokio::test]
+async fn a_peer_nobody_answers_for_is_unreachable_and_every_address_is_named() {
+    let (one, two) = (nobody().await, nobody().await);
+    let Err(PushFailure::Unreachable(words)) = ask(vec![one.clone(), two.clone()], PATIENT).await else {
+        panic!("reached nobody")
+    };
+    assert!(words.contains(&one) && words.contains(&two), "{words}");
+
+    let Err(PushFailure::Unreachable(words)) = ask(Vec::new(), PATIENT).await else { panic!("reached nobody") };
+    assert!(words.contains("peers.server.\"blue.example\".addresses"), "{words}");
+
+    for unusable in ["https://127.0.0.1:1", "ftp://127.0.0.1", "127.0.0.1:1", "http://", "::"] {
+        let failure = ask(vec![unusable.to_owned()], PATIENT).await;
+        assert!(matches!(failure, Err(PushFailure::Unreachable(_))), "{unusable}: {failure:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_must_not_resolve_to_our_inside_unless_the_operator_allows_it() {
+    let (literal, mut heads) = answering(response("200 OK", "", "{}"), false).await;
+    let named = literal.replace("127.0.0.1", "localhost");
+    let request = Request { path: "/".into(), content_type: "application/json", body: Bytes::from_static(b"{}") };
+
+    let refused = gate(vec![named.clone()], false).post(&blue(), request.clone(), PATIENT).await;
+    let Err(PushFailure::Unreachable(words)) = refused else { panic!("let through: {refused:?}") };
+    assert!(words.contains("network.allow"), "{words}");
+    assert!(heads.try_recv().is_err());
+
+    assert!(gate(vec![named], true).post(&blue(), request, PATIENT).await.is_ok());
+}
+
+#[test]
+fn clients_are_kept_by_connect_timeout_and_are_bounded() {
+    let gate = gate(Vec::new(), false);
+    for seconds in 1..100 {
+        gate.client(Duration::from_secs(seconds)).expect("builds");
+        gate.client(Duration::from_secs(seconds)).expect("builds");
+    }
+    assert_eq!(locked(&gate.clients).len(), CLIENTS_MAX);
+}

@@ -1,0 +1,120 @@
+//! Reading what a peer answers: never more than the cap, never longer than the deadline, sorted by what the sender does next.
+
+use std::time::Duration;
+
+use actors::model::PushFailure;
+use bytes::{Bytes, BytesMut};
+use reqwest::header::RETRY_AFTER;
+use reqwest::{Response, StatusCode};
+use tokio::time::{Instant, timeout_at};
+
+use super::client::{ANSWER_BYTES_MAX, in_words};
+
+/// How much of an error's body is read; more than is shown, as one character may take four bytes.
+const REASON_BYTES_MAX: usize = 1024;
+const REASON_CHARACTERS_MAX: usize = 200;
+
+/// The body of a 200, or what went wrong.
+pub(super) async fn read(response: Response, deadline: Instant) -> Result<Bytes, PushFailure> {
+    let status = response.status();
+    if status == StatusCode::OK {
+        return timeout_at(deadline, whole(response)).await.unwrap_or(Err(PushFailure::TimedOut));
+    }
+    if status.is_success() || status.is_informational() {
+        return Err(PushFailure::Unreadable(format!("status {} instead of 200", status.as_u16())));
+    }
+    let retry_after = retry_after(&response);
+    let reason = reason(response, deadline).await;
+    Err(sorted(status, reason, retry_after))
+}
+
+/// What a status other than 200 means to a sender.
+fn sorted(status: StatusCode, reason: String, retry_after: Option<Duration>) -> PushFailure {
+    let code = status.as_u16();
+    match status {
+        // The peer waited for our bytes in vain: a slow line, not a refusal; a smaller push is the cure, as with any time-out.
+        StatusCode::REQUEST_TIMEOUT => PushFailure::TimedOut,
+        StatusCode::TOO_MANY_REQUESTS => PushFailure::Troubled { status: code, reason, retry_after },
+        status if status.is_server_error() => PushFailure::Troubled { status: code, reason, retry_after },
+        _ => PushFailure::Refused { status: code, reason },
+    }
+}
+
+fn retry_after(response: &Response) -> Option<Duration> {
+    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+async fn whole(mut response: Response) -> Result<Bytes, PushFailure> {
+    let too_long = || PushFailure::Unreadable(format!("the answer has more than {ANSWER_BYTES_MAX} bytes"));
+    if response.content_length().is_some_and(|length| length > ANSWER_BYTES_MAX as u64) {
+        return Err(too_long());
+    }
+    let mut body = BytesMut::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() > ANSWER_BYTES_MAX => return Err(too_long()),
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(None) => return Ok(body.freeze()),
+            Err(broken) => return Err(PushFailure::Unreachable(in_words(&broken.without_url()))),
+        }
+    }
+}
+
+/// The start of an error's body. What cannot be read is left out: the status alone decides.
+async fn reason(mut response: Response, deadline: Instant) -> String {
+    let mut start = BytesMut::new();
+    while start.len() < REASON_BYTES_MAX {
+        match timeout_at(deadline, response.chunk()).await {
+            Ok(Ok(Some(chunk))) => start.extend_from_slice(&chunk[..chunk.len().min(REASON_BYTES_MAX - start.len())]),
+            _ => break,
+        }
+    }
+    shown(&start)
+}
+
+/// A stranger's bytes as one short line of text that is safe in a log.
+pub(super) fn shown(bytes: &[u8]) -> String {
+    let text: String = String::from_utf8_lossy(bytes).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    text.trim().chars().take(REASON_CHARACTERS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_one_short_line_whatever_the_peer_sent() {
+        assert_eq!(shown(b" a\r\nb\x1b[31mc\0 "), "a  b [31mc");
+        assert_eq!(shown(&[0xff, b'x']), "\u{fffd}x");
+        assert_eq!(shown("\u{e9}".repeat(400).as_bytes()).chars().count(), 200);
+        assert_eq!(shown(b""), "");
+    }
+
+    #[test]
+    fn a_status_says_what_the_sender_does_next() {
+        let wait = Some(Duration::from_secs(7));
+        for (status, expected) in [
+            (408, "time-out"),
+            (429, "troubled"),
+            (500, "troubled"),
+            (503, "troubled"),
+            (599, "troubled"),
+            (301, "refused"),
+            (400, "refused"),
+            (401, "refused"),
+            (403, "refused"),
+            (404, "refused"),
+            (413, "refused"),
+        ] {
+            let status = StatusCode::from_u16(status).expect("a status");
+            let kind = match sorted(status, String::new(), wait) {
+                PushFailure::TimedOut => "time-out",
+                PushFailure::Troubled { retry_after, .. } if retry_after == wait => "troubled",
+                PushFailure::Refused { .. } => "refused",
+                _ => "other",
+            };
+            assert_eq!(kind, expected, "{status}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Bearer tokens of the private listeners.
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use actix_web::middleware::Next;
+use actix_web::{Error, ResponseError, web};
+use sha2::{Digest, Sha256};
+
+use super::refusal::Problem;
+
+/// The token a listener asks for, or none: then it is open. Put into the application's data for [`require`].
+#[derive(Clone)]
+pub struct Bearer(Option<[u8; 32]>);
+
+impl Bearer {
+    /// A listener that asks for this token; `None` leaves it open.
+    pub fn new(token: Option<&str>) -> Self {
+        Self(token.map(|token| Sha256::digest(token.as_bytes()).into()))
+    }
+
+    /// Whether no token is asked for.
+    pub fn is_open(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Whether the request carries the token.
+    ///
+    /// Digests are compared, not tokens: how far two digests agree tells nothing about the token, so the comparison needs
+    /// no constant time of its own.
+    pub fn check(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let Some(expected) = self.0 else { return Ok(()) };
+        let Some(given) = headers.get(AUTHORIZATION) else {
+            return Err(Problem::unauthenticated("a bearer token is needed"));
+        };
+        let (scheme, token) = given.as_bytes().split_at(given.as_bytes().len().min(SCHEME.len()));
+        let digest: [u8; 32] = Sha256::digest(token).into();
+        if scheme.eq_ignore_ascii_case(SCHEME) && digest == expected {
+            Ok(())
+        } else {
+            Err(Problem::unauthenticated("the bearer token is not the right one"))
+        }
+    }
+}
+
+const SCHEME: &[u8] = b"Bearer ";
+
+/// Middleware for a scope: no right token, no way in.
+pub async fn require(
+    bearer: web::Data<Bearer>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    match bearer.check(request.headers()) {
+        Ok(()) => next.call(request).await.map(ServiceResponse::map_into_boxed_body),
+        Err(problem) => {
+            let mut answer = problem.error_response();
+            answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            Ok(request.into_response(answer))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::middleware::from_fn;
+    use actix_web::test::{TestRequest, call_service, init_service};
+    use actix_web::{App, HttpResponse};
+
+    use super::*;
+
+    fn asked(bearer: &Bearer, header: Option<&str>) -> bool {
+        let mut headers = HeaderMap::new();
+        if let Some(header) = header {
+            headers.insert(AUTHORIZATION, HeaderValue::from_str(header).expect("a header"));
+        }
+        bearer.check(&headers).is_ok()
+    }
+
+    #[test]
+    fn only_the_token_opens_a_listener_that_asks_for_one() {
+        let closed = Bearer::new(Some("sesame"));
+        for (header, opens) in [
+            (None, false),
+            (Some(""), false),
+            (Some("Bearer"), false),
+            (Some("Bearer "), false),
+            (Some("sesame"), false),
+            (Some("Basic sesame"), false),
+            (Some("Bearer sesam"), false),
+            (Some("Bearer sesame2"), false),
+            (Some("Bearer sesame"), true),
+            (Some("bearer sesame"), true),
+        ] {
+            assert_eq!(asked(&closed, header), opens, "{header:?}");
+        }
+        assert!(asked(&Bearer::new(None), None));
+        assert!(asked(&Bearer::new(None), Some("Bearer anything")));
+    }
+
+    #[actix_web::test]
+    async fn a_scope_without_the_token_answers_and_goes_no_further() {
+        let handler = || async { HttpResponse::NoContent().finish() };
+        let scope = web::scope("/v1").wrap(from_fn(require)).route("/x", web::get().to(handler));
+        let app = App::new().app_data(web::Data::new(Bearer::new(Some("sesame")))).service(scope);
+        let app = init_service(app).await;
+        let refused = call_service(&app, TestRequest::get().uri("/v1/x").to_request()).await;
+        let asks_for = refused.headers().get(WWW_AUTHENTICATE).map(HeaderValue::as_bytes);
+        assert_eq!((refused.status().as_u16(), asks_for), (401, Some(&b"Bearer"[..])));
+        let request = TestRequest::get().uri("/v1/x").insert_header((AUTHORIZATION, "Bearer sesame"));
+        assert_eq!(call_service(&app, request.to_request()).await.status().as_u16(), 204);
+    }
+}

@@ -1,0 +1,74 @@
+//! Request bodies under a limit in bytes and in time; the refusal names the limit.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use actix_web::dev::Payload;
+use actix_web::http::StatusCode;
+use actix_web::http::header::CONTENT_LENGTH;
+use actix_web::{FromRequest, HttpRequest, web};
+use bytes::Bytes;
+
+use super::refusal::Problem;
+
+/// How large a body may be and how long it may take. Put into the application's data; the default holds where none is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BodyLimit {
+    /// The configuration key, named in the refusal.
+    pub key: &'static str,
+    /// The most bytes a body may have.
+    pub bytes: usize,
+    /// The longest a body may take to arrive: without it a dripping sender would hold its place for ever.
+    pub time: Duration,
+}
+
+impl Default for BodyLimit {
+    fn default() -> Self {
+        Self { key: "body", bytes: 8 << 20, time: Duration::from_secs(30) }
+    }
+}
+
+impl BodyLimit {
+    fn too_large(&self) -> Problem {
+        let words = format!("the body is larger than {} allows ({} bytes)", self.key, self.bytes);
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", words)
+    }
+
+    fn too_slow(&self) -> Problem {
+        let words = format!("the body did not arrive within {} seconds", self.time.as_secs());
+        Problem::new(StatusCode::REQUEST_TIMEOUT, "BODY_TIMEOUT", words)
+    }
+}
+
+fn broken_off(error: &actix_web::Error) -> Problem {
+    Problem::bad_request("BODY_BROKEN", format!("the body broke off: {error}"))
+}
+
+/// The whole body of a request, within its [`BodyLimit`].
+#[derive(Debug, Clone)]
+pub struct Body(pub Bytes);
+
+impl FromRequest for Body {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let limit = request.app_data::<BodyLimit>().copied().unwrap_or_default();
+        let announced =
+            request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        let payload = web::Payload::from_request(request, payload);
+        Box::pin(async move {
+            if announced.is_some_and(|length| length > limit.bytes as u64) {
+                return Err(limit.too_large());
+            }
+            let body = payload.await.map_err(|error| broken_off(&error))?;
+            match tokio::time::timeout(limit.time, body.to_bytes_limited(limit.bytes)).await {
+                Err(_elapsed) => Err(limit.too_slow()),
+                Ok(Err(_exceeded)) => Err(limit.too_large()),
+                Ok(Ok(Err(broken))) => Err(broken_off(&broken)),
+                Ok(Ok(Ok(bytes))) => Ok(Self(bytes)),
+            }
+        })
+    }
+}

@@ -1,0 +1,11 @@
+//! What every listener shares: serving, limits, refusals as JSON, and who is calling. Knows no route.
+//!
+//! A listener is [`serve`](serve::serve)d with a `configure` function that brings its routes; [`guard`] stands around all of
+//! them, so that neither a panic nor an unknown path leaves without a JSON answer.
+
+pub mod bearer;
+pub mod body;
+pub mod guard;
+pub mod identity;
+pub mod refusal;
+pub mod serve;

@@ -1,0 +1,196 @@
+//! Refusals as HTTP says them: a status, a code for programs, words for people, and when to come again.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::RETRY_AFTER;
+use actix_web::{HttpResponse, ResponseError};
+use actors::model::{Position, Refusal};
+use serde::Serialize;
+
+/// How long a caller of a faulty actor stays away: it takes an operator, so a second would only be noise.
+pub const FAULTY_WAIT: Duration = Duration::from_secs(60);
+
+/// When to come again after an outcome that is unknown, or a stop: a restart takes about this long.
+pub const RESTART_WAIT: Duration = Duration::from_secs(1);
+
+/// When to come again to a full outbox: its peer has been away for long, and is seldom back within a second.
+const OUTBOX_WAIT: Duration = Duration::from_secs(10);
+
+/// A refused request: what is answered as `{"error":"<words>","code":"<SNAKE_CASE>"}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    words: Cow<'static, str>,
+    retry_after: Option<Duration>,
+    oldest: Option<Position>,
+}
+
+#[derive(Serialize)]
+struct Wire<'a> {
+    error: &'a str,
+    code: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oldest: Option<u64>,
+}
+
+impl Problem {
+    /// A refusal with this status; `code` is in capitals and never changes, `words` are for people.
+    pub fn new(status: StatusCode, code: &'static str, words: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, code, words: words.into(), retry_after: None, oldest: None }
+    }
+
+    /// The same, and when to come again.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// 400: the request cannot be read.
+    pub fn bad_request(code: &'static str, words: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, words)
+    }
+
+    /// 401: who is calling was not proved.
+    pub fn unauthenticated(words: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", words)
+    }
+
+    /// 403: who is calling was proved, and may not.
+    pub fn forbidden(words: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "FORBIDDEN", words)
+    }
+
+    /// 404: there is no such thing.
+    pub fn not_found(code: &'static str, words: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, code, words)
+    }
+
+    /// 422: the request can be read and cannot be done as it stands.
+    pub fn unprocessable(code: &'static str, words: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, words)
+    }
+
+    /// 410: what is asked for is no longer kept; the answer names the oldest position that is.
+    pub fn gone(oldest: Position) -> Self {
+        let words = format!("events before {oldest} are no longer kept");
+        Self { oldest: Some(oldest), ..Self::new(StatusCode::GONE, "GONE", words) }
+    }
+
+    /// The status it is answered with.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Its code for programs.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+}
+
+/// Whole seconds, rounded up and never zero: the unit of `Retry-After` and of the dialects, in which 0 would be a hot loop.
+pub fn whole_seconds(wait: Duration) -> u64 {
+    let rounded_up = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
+    rounded_up.max(1)
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status);
+        if let Some(wait) = self.retry_after {
+            response.insert_header((RETRY_AFTER, whole_seconds(wait).to_string()));
+        }
+        let oldest = self.oldest.map(|position| position.0);
+        response.json(Wire { error: &self.words, code: self.code, oldest })
+    }
+}
+
+/// A core's refusal for a plain HTTP caller. Dialects with words of their own for "not now" use those instead.
+impl From<&Refusal> for Problem {
+    fn from(refusal: &Refusal) -> Self {
+        let unavailable =
+            |code, wait| Self::new(StatusCode::SERVICE_UNAVAILABLE, code, refusal.to_string()).retry_after(wait);
+        match refusal {
+            Refusal::Busy { wait, .. } => unavailable("BUSY", *wait),
+            Refusal::Faulty(_) => unavailable("FAULTY", FAULTY_WAIT),
+            Refusal::OutcomeUnknown => unavailable("OUTCOME_UNKNOWN", RESTART_WAIT),
+            Refusal::Stopping => unavailable("STOPPING", RESTART_WAIT),
+            Refusal::PushTooLong { .. } => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "PUSH_TOO_LONG", refusal.to_string())
+            }
+            Refusal::Misnumbered { .. } => Self::bad_request("MISNUMBERED", refusal.to_string()),
+            Refusal::UnknownPeer(_) => Self::unprocessable("NOT_A_PEER", refusal.to_string()),
+            // One peer's own backlog: everything else still goes, so the caller is asked to slow down, and not told that the
+            // gateway is in trouble.
+            Refusal::OutboxFull { .. } => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "OUTBOX_FULL", refusal.to_string()).retry_after(OUTBOX_WAIT)
+            }
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        Self::from(&refusal)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actors::model::{Seq, ServerName};
+
+    use super::*;
+
+    fn red() -> ServerName {
+        "red.example".parse().expect("valid")
+    }
+
+    #[test]
+    fn each_refusal_has_one_status_and_code() {
+        let busy = Refusal::Busy { limit: "peers.intake_max", value: 4, wait: Duration::from_millis(1500) };
+        let long = Refusal::PushTooLong { count: 9, max: 4 };
+        let misnumbered = Refusal::Misnumbered { from_seq: None, seq: Seq(1), count: 2 };
+        let table = [
+            (busy, 503, "BUSY", Some("2")),
+            (Refusal::Faulty(red()), 503, "FAULTY", Some("60")),
+            (Refusal::OutcomeUnknown, 503, "OUTCOME_UNKNOWN", Some("1")),
+            (Refusal::Stopping, 503, "STOPPING", Some("1")),
+            (long, 413, "PUSH_TOO_LONG", None),
+            (misnumbered, 400, "MISNUMBERED", None),
+            (Refusal::UnknownPeer(red()), 422, "NOT_A_PEER", None),
+            (Refusal::OutboxFull { server: red(), limit: 3 }, 429, "OUTBOX_FULL", Some("10")),
+        ];
+        for (refusal, status, code, retry_after) in table {
+            let problem = Problem::from(&refusal);
+            let response = problem.error_response();
+            let told = response.headers().get(RETRY_AFTER).map(|value| value.to_str().expect("ascii").to_owned());
+            assert_eq!((response.status().as_u16(), problem.code()), (status, code), "{refusal}");
+            assert_eq!(told.as_deref(), retry_after, "{refusal}");
+            assert_eq!(response.headers().get("content-type").map(|v| v.as_bytes()), Some(&b"application/json"[..]));
+        }
+    }
+
+    #[test]
+    fn a_wait_is_whole_seconds_rounded_up_and_never_zero() {
+        for (millis, seconds) in [(0, 1), (1, 1), (1000, 1), (1001, 2), (59_999, 60)] {
+            assert_eq!(whole_seconds(Duration::from_millis(millis)), seconds);
+        }
+        assert_eq!(whole_seconds(Duration::MAX), u64::MAX);
+    }
+}

@@ -1,0 +1,62 @@
+//! `POST /v1/events/ack`: the messenger has everything up to a position.
+
+use actix_web::{Error, HttpResponse, web};
+use actors::change::Change;
+use actors::model::Position;
+use actors::ports::{FeedBounds, Urgency};
+use bytes::Bytes;
+use serde::Deserialize;
+
+use super::MessengerApi;
+use super::answer::{not_ours, unreadable_body};
+use crate::http::refusal::Problem;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ack {
+    upto: u64,
+}
+
+/// Answer an acknowledgement, after its commit.
+pub(super) async fn post(api: web::Data<MessengerApi>, body: Result<Bytes, Error>) -> Result<HttpResponse, Problem> {
+    let body = body.map_err(|error| unreadable_body(&error, api.limits.body_max))?;
+    let ports = api.gateway.ports();
+    let bounds = *ports.archive.feed_bounds().borrow();
+    if let Some(upto) = moves(&body, bounds)? {
+        let fence = ports.ownership.claim_feed().ok_or_else(not_ours)?;
+        ports.journal.submit(fence, vec![Change::FeedAcked { upto }], Urgency::Now).committed().await?;
+    }
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Where the acknowledged position moves to; `None`: it is on disk already.
+fn moves(body: &[u8], bounds: FeedBounds) -> Result<Option<Position>, Problem> {
+    let ack: Ack = serde_json::from_slice(body)
+        .map_err(|error| Problem::bad_request("BAD_JSON", format!("the body is not {{\"upto\":N}}: {error}")))?;
+    let (upto, tail) = (Position(ack.upto), bounds.tail);
+    if upto > tail {
+        return Err(Problem::unprocessable("BEYOND_TAIL", format!("{upto} is beyond the newest event ({tail})")));
+    }
+    Ok((upto > bounds.acked).then_some(upto))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ack_moves_forward_within_the_feed_and_nowhere_else() {
+        let bounds = FeedBounds { tail: Position(9), acked: Position(4) };
+        let moves = |body: &str| moves(body.as_bytes(), bounds);
+        assert_eq!(moves(r#"{"upto":9}"#), Ok(Some(Position(9))));
+        assert_eq!(moves(r#"{"upto":5}"#), Ok(Some(Position(5))));
+        assert_eq!(moves(r#"{"upto":4}"#), Ok(None), "a repeat");
+        assert_eq!(moves(r#"{"upto":0}"#), Ok(None), "never back");
+        let beyond = moves(r#"{"upto":10}"#).expect_err("beyond");
+        assert_eq!(beyond, Problem::unprocessable("BEYOND_TAIL", "10 is beyond the newest event (9)"));
+        for bad in ["", "{}", "9", r#"{"upto":-1}"#, r#"{"upto":1.5}"#, r#"{"upto":1,"up_to":2}"#] {
+            let refused = moves(bad).expect_err(bad);
+            assert_eq!(actix_web::ResponseError::status_code(&refused).as_u16(), 400, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! `GET /v1/events`: the feed from a position on, waiting for what is not there yet.
+
+use std::time::Duration;
+
+use actix_web::http::header::ContentType;
+use actix_web::{HttpRequest, HttpResponse, web};
+use actors::model::Position;
+use actors::ports::{Archive, ArchiveError, FeedBounds, FeedPage};
+use serde::Deserialize;
+use tokio::sync::watch;
+
+use super::MessengerApi;
+use super::event::render;
+use crate::http::refusal::Problem;
+
+/// Events in a page where the messenger does not say.
+const LIMIT_DEFAULT: u64 = 100;
+/// Events in a page at most.
+const LIMIT_MAX: u64 = 1_000;
+/// Bytes of events in a page; one larger event is a page of its own.
+const PAGE_BYTES: u64 = 4 << 20;
+/// The longest wait, in seconds.
+const WAIT_MAX: u64 = 60;
+
+/// Answer a read.
+pub(super) async fn get(api: web::Data<MessengerApi>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let ask = Ask::parse(request.query_string())?;
+    let archive = &*api.gateway.ports().archive;
+    let after = ask.after.unwrap_or_else(|| archive.feed_bounds().borrow().acked);
+    let body = match page(archive, after, ask, api.stopping.clone()).await? {
+        FeedPage::Gone { oldest } => return Err(Problem::gone(oldest)),
+        FeedPage::Entries(entries) => render(after, &entries),
+    };
+    Ok(HttpResponse::Ok().content_type(ContentType::json()).body(body))
+}
+
+/// What is asked for, as it stands in the query.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Query {
+    after: Option<String>,
+    limit: Option<String>,
+    wait: Option<String>,
+}
+
+/// What is asked for, within its bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Ask {
+    after: Option<Position>,
+    limit: u32,
+    wait: Duration,
+}
+
+impl Ask {
+    fn parse(query: &str) -> Result<Self, Problem> {
+        let bad = |words: String| Problem::bad_request("BAD_QUERY", words);
+        let web::Query(query) = web::Query::<Query>::from_query(query).map_err(|error| bad(error.to_string()))?;
+        let number = |name: &str, text: &str| {
+            let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+            // A number that no counter reaches is as good as the largest.
+            is_number
+                .then(|| text.parse().unwrap_or(u64::MAX))
+                .ok_or_else(|| bad(format!("{name} is not a number: {text:?}")))
+        };
+        let after = query.after.map(|text| number("after", &text)).transpose()?.map(Position);
+        let limit = query.limit.map_or(Ok(LIMIT_DEFAULT), |text| number("limit", &text))?.min(LIMIT_MAX);
+        if limit == 0 {
+            return Err(bad("limit is at least 1".into()));
+        }
+        let wait = query.wait.map_or(Ok(0), |text| number("wait", &text))?.min(WAIT_MAX);
+        Ok(Self { after, limit: limit as u32, wait: Duration::from_secs(wait) })
+    }
+}
+
+/// The next page; empty when nothing came in time, or the gateway stops.
+async fn page(
+    archive: &dyn Archive,
+    after: Position,
+    ask: Ask,
+    stopping: watch::Receiver<bool>,
+) -> Result<FeedPage, ArchiveError> {
+    if something_follows(after, archive.feed_bounds(), ask.wait, stopping).await {
+        archive.feed_after(after, ask.limit, PAGE_BYTES).await
+    } else {
+        Ok(FeedPage::Entries(Vec::new()))
+    }
+}
+
+/// Whether the feed reaches beyond `after`, now or within `wait`.
+async fn something_follows(
+    after: Position,
+    mut bounds: watch::Receiver<FeedBounds>,
+    wait: Duration,
+    mut stopping: watch::Receiver<bool>,
+) -> bool {
+    let stops = async {
+        if stopping.wait_for(|stopping| *stopping).await.is_err() {
+            // Whoever could have said so is gone without a word: then only time ends the wait.
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        // What is there is given also to a reader that does not wait, or comes while the gateway stops.
+        biased;
+        reached = bounds.wait_for(|bounds| bounds.tail > after) => reached.is_ok(),
+        () = stops => false,
+        () = tokio::time::sleep(wait) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn ask(after: Option<u64>, limit: u32, wait: u64) -> Result<Ask, Problem> {
+        Ok(Ask { after: after.map(Position), limit, wait: Duration::from_secs(wait) })
+    }
+
+    #[test]
+    fn large_values_are_clamped_and_bad_ones_refused() {
+        assert_eq!(Ask::parse(""), ask(None, 100, 0));
+        assert_eq!(Ask::parse("after=7&limit=5&wait=30"), ask(Some(7), 5, 30));
+        assert_eq!(Ask::parse("limit=1001&wait=61"), ask(None, 1_000, 60));
+        assert_eq!(Ask::parse("limit=99999999999999999999&wait=99999999999999999999"), ask(None, 1_000, 60));
+        for bad in [
+            "after=",
+            "after=-1",
+            "after=x",
+            "limit=0",
+            "limit=1.5",
+            "wait=2s",
+            "wait=+1",
+            "afetr=1",
+            "after=1&after=2",
+        ] {
+            let refused = Ask::parse(bad).expect_err(bad);
+            assert_eq!(actix_web::ResponseError::status_code(&refused).as_u16(), 400, "{bad}");
+        }
+    }
+
+    fn feed(tail: u64) -> (watch::Sender<FeedBounds>, watch::Receiver<FeedBounds>) {
+        watch::channel(FeedBounds { tail: Position(tail), acked: Position(0) })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_read_at_the_end_waits_for_the_next_event_and_no_longer_than_it_said() {
+        let (fed, bounds) = feed(3);
+        let (_stop, stopping) = watch::channel(false);
+        let minute = Duration::from_secs(60);
+        assert!(something_follows(Position(2), bounds.clone(), Duration::ZERO, stopping.clone()).await, "it is there");
+        assert!(!something_follows(Position(3), bounds.clone(), Duration::ZERO, stopping.clone()).await, "no wait");
+        let started = Instant::now();
+        assert!(!something_follows(Position(3), bounds.clone(), minute, stopping.clone()).await, "nothing came");
+        assert_eq!(started.elapsed(), minute);
+        let waiting = tokio::spawn(something_follows(Position(4), bounds, minute, stopping));
+        tokio::task::yield_now().await;
+        fed.send_modify(|bounds| bounds.acked = Position(3));
+        fed.send_modify(|bounds| bounds.tail = Position(4));
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished(), "neither an ack nor an event before the position ends the wait");
+        fed.send_modify(|bounds| bounds.tail = Position(5));
+        assert!(waiting.await.expect("no panic"));
+        assert_eq!(started.elapsed(), minute, "at once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_ends_a_wait_and_keeps_nothing_back() {
+        let (_fed, bounds) = feed(3);
+        let (stop, stopping) = watch::channel(false);
+        let minute = Duration::from_secs(60);
+        let started = Instant::now();
+        let waiting = tokio::spawn(something_follows(Position(3), bounds.clone(), minute, stopping.clone()));
+        tokio::task::yield_now().await;
+        stop.send_replace(true);
+        assert!(!waiting.await.expect("no panic"));
+        assert!(something_follows(Position(2), bounds.clone(), minute, stopping.clone()).await);
+        assert_eq!(started.elapsed(), Duration::ZERO);
+        let (quiet, quietly) = watch::channel(false);
+        drop(quiet);
+        assert!(!something_follows(Position(3), bounds, minute, quietly).await);
+        assert_eq!(started.elapsed(), minute, "a lost sender is no stop");
+    }
+}

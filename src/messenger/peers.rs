@@ -1,0 +1,192 @@
+//! `GET /v1/peers` and `/v1/peers/{server}`: each peer as it stands.
+
+use actix_web::{HttpResponse, web};
+use actors::gateway::Gateway;
+use actors::model::{Cause, PeerState, PeerStatus, Refusal, ServerName};
+use serde::Serialize;
+use tokio::task::{JoinError, JoinSet};
+
+use super::MessengerApi;
+use super::answer::rfc3339;
+use crate::http::refusal::Problem;
+
+/// Peers asked at a time.
+const AT_ONCE: usize = 64;
+
+#[derive(Serialize)]
+struct Peers {
+    peers: Vec<Peer>,
+}
+
+/// A peer as the messenger sees it. What only its actor knows is left out where the actor no longer runs.
+#[derive(Serialize)]
+struct Peer {
+    server: String,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(flatten)]
+    known: Option<Known>,
+}
+
+#[derive(Serialize)]
+struct Known {
+    since: String,
+    backlog: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oldest_unacknowledged: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_attempt: Option<String>,
+    failures: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error: Option<String>,
+    expected_seq: u64,
+}
+
+/// Answer for all listed peers, in the order of the configuration.
+pub(super) async fn list(api: web::Data<MessengerApi>) -> Result<HttpResponse, Problem> {
+    let asked = statuses(&api.gateway, api.gateway.peers()).await;
+    let peers = asked.into_iter().map(|(server, status)| Peer::of(&server, status)).collect::<Result<_, _>>()?;
+    Ok(HttpResponse::Ok().json(Peers { peers }))
+}
+
+/// Answer for one.
+pub(super) async fn get(api: web::Data<MessengerApi>, path: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let unknown = || Problem::not_found("UNKNOWN_PEER", format!("{:?} is not a peer of this server", *path));
+    let server: ServerName = path.parse().map_err(|_| unknown())?;
+    match api.gateway.peer(&server).await {
+        Err(Refusal::UnknownPeer(_)) => Err(unknown()),
+        status => Ok(HttpResponse::Ok().json(Peer::of(&server, status)?)),
+    }
+}
+
+/// Ask peers, so many at a time; the answers are in the order of the question, one each.
+pub(super) async fn statuses(
+    gateway: &Gateway,
+    servers: Vec<ServerName>,
+) -> Vec<(ServerName, Result<PeerStatus, Refusal>)> {
+    let mut asked = JoinSet::new();
+    // What stays unanswered is a question that panicked.
+    let mut answers: Vec<_> = servers.iter().map(|_| Err(Refusal::OutcomeUnknown)).collect();
+    for (place, server) in servers.iter().enumerate() {
+        if asked.len() >= AT_ONCE {
+            note(&mut answers, asked.join_next().await);
+        }
+        let (gateway, server) = (gateway.clone(), server.clone());
+        asked.spawn_local(async move { (place, gateway.peer(&server).await) });
+    }
+    while !asked.is_empty() {
+        note(&mut answers, asked.join_next().await);
+    }
+    servers.into_iter().zip(answers).collect()
+}
+
+fn note<T>(answers: &mut [T], joined: Option<Result<(usize, T), JoinError>>) {
+    if let Some(Ok((place, answer))) = joined {
+        answers[place] = answer;
+    }
+}
+
+impl Peer {
+    /// One whose actor was given up is suspended, whatever else is not known of it; any other refusal is the caller's.
+    fn of(server: &ServerName, status: Result<PeerStatus, Refusal>) -> Result<Self, Refusal> {
+        match status {
+            Ok(status) => Ok(status.into()),
+            Err(Refusal::Faulty(_)) => {
+                let state = PeerState::Suspended(Cause::Faulty);
+                Ok(Self { server: server.to_string(), state: state.as_str(), reason: reason(state), known: None })
+            }
+            Err(refusal) => Err(refusal),
+        }
+    }
+}
+
+impl From<PeerStatus> for Peer {
+    fn from(status: PeerStatus) -> Self {
+        Self {
+            server: status.server.to_string(),
+            state: status.state.as_str(),
+            reason: reason(status.state),
+            known: Some(Known {
+                since: rfc3339(status.since),
+                backlog: status.backlog,
+                oldest_unacknowledged: status.oldest_unacknowledged.map(rfc3339),
+                next_attempt: status.next_attempt.map(rfc3339),
+                failures: status.failures,
+                last_error: status.last_error,
+                expected_seq: status.expected_seq.0,
+            }),
+        }
+    }
+}
+
+/// Why a peer is suspended, if it is.
+pub(super) fn reason(state: PeerState) -> Option<&'static str> {
+    match state {
+        PeerState::Suspended(cause) => Some(cause.as_str()),
+        PeerState::Idle | PeerState::Sending | PeerState::Waiting | PeerState::BackingOff => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actors::model::{Index, Millis, Seq};
+
+    use super::*;
+
+    fn shown(server: &str, status: Result<PeerStatus, Refusal>) -> Result<String, Refusal> {
+        let server: ServerName = server.parse().expect("valid");
+        Peer::of(&server, status).map(|peer| serde_json::to_string(&peer).expect("plain"))
+    }
+
+    fn idle(server: &str) -> PeerStatus {
+        PeerStatus {
+            server: server.parse().expect("valid"),
+            state: PeerState::Idle,
+            since: Millis(1_000),
+            backlog: 0,
+            acked: Index(3),
+            oldest_unacknowledged: None,
+            next_attempt: None,
+            failures: 0,
+            last_error: None,
+            expected_seq: Seq(8),
+            attempts: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_peer_shows_what_it_does_and_why_not() {
+        assert_eq!(
+            shown("blue", Ok(idle("blue"))).expect("known"),
+            r#"{"server":"blue","state":"idle","since":"1970-01-01T00:00:01.000Z","backlog":0,"failures":0,"expected_seq":8}"#
+        );
+        let away = PeerStatus {
+            state: PeerState::Suspended(Cause::Unreachable),
+            backlog: 2,
+            oldest_unacknowledged: Some(Millis(500)),
+            next_attempt: Some(Millis(9_000)),
+            failures: 20,
+            last_error: Some("no route".into()),
+            ..idle("blue")
+        };
+        assert_eq!(
+            shown("blue", Ok(away)).expect("known"),
+            concat!(
+                r#"{"server":"blue","state":"suspended","reason":"unreachable","since":"1970-01-01T00:00:01.000Z","#,
+                r#""backlog":2,"oldest_unacknowledged":"1970-01-01T00:00:00.500Z","next_attempt":"1970-01-01T00:00:09.000Z","#,
+                r#""failures":20,"last_error":"no route","expected_seq":8}"#
+            )
+        );
+    }
+
+    #[test]
+    fn a_peer_whose_actor_was_given_up_is_still_listed() {
+        let faulty = Refusal::Faulty("blue".parse().expect("valid"));
+        assert_eq!(
+            shown("blue", Err(faulty)).expect("known"),
+            r#"{"server":"blue","state":"suspended","reason":"faulty"}"#
+        );
+        assert_eq!(shown("blue", Err(Refusal::Stopping)), Err(Refusal::Stopping));
+    }
+}

@@ -1,0 +1,184 @@
+//! The calls over HTTP, with nothing behind them that works: routes, guards, and what a messenger is told when the store fails.
+
+use std::sync::Arc;
+
+use actix_web::http::{Method, StatusCode, header};
+use actix_web::test::{TestRequest, call_service, init_service, read_body};
+use actix_web::{App, web};
+use actors::change::Change;
+use actors::gateway::Gateway;
+use actors::limits::PeerLimits;
+use actors::model::{
+    Answered, Index, Millis, OutFrame, Position, PushFailure, ServerName, SubmissionId, SubmissionRecord,
+};
+use actors::ports::{
+    Archive, ArchiveError, Clock, FeedBounds, FeedPage, Fence, Journal, OutboxRow, Ownership, PeerLoad, Ports,
+    Pressure, Roster, SubmissionsPage, Task, Ticket, Transport, Urgency,
+};
+use actors::router::Routes;
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use super::{MessengerApi, MessengerLimits, configure};
+
+/// A disk that went away: whatever is asked fails.
+struct Broken;
+
+fn broken<T: Send + 'static>() -> Task<Result<T, ArchiveError>> {
+    Box::pin(async { Err(ArchiveError("no disk".into())) })
+}
+
+impl Archive for Broken {
+    fn peer(&self, _: &ServerName) -> Task<Result<PeerLoad, ArchiveError>> {
+        broken()
+    }
+
+    fn outbox_from(&self, _: &ServerName, _: Index, _: u32, _: u64) -> Task<Result<Vec<OutboxRow>, ArchiveError>> {
+        broken()
+    }
+
+    fn peers_behind(&self) -> Task<Result<Vec<ServerName>, ArchiveError>> {
+        broken()
+    }
+
+    fn submission(&self, _: &SubmissionId) -> Task<Result<Option<SubmissionRecord>, ArchiveError>> {
+        broken()
+    }
+
+    fn submitted_updates(&self, _: &SubmissionId) -> Task<Result<Option<Vec<Bytes>>, ArchiveError>> {
+        broken()
+    }
+
+    fn submissions_before(&self, _: Millis, _: Option<SubmissionId>) -> Task<Result<SubmissionsPage, ArchiveError>> {
+        broken()
+    }
+
+    fn feed_after(&self, _: Position, _: u32, _: u64) -> Task<Result<FeedPage, ArchiveError>> {
+        broken()
+    }
+
+    fn feed_bounds(&self) -> watch::Receiver<FeedBounds> {
+        watch::channel(FeedBounds { tail: Position(9), acked: Position(4) }).1
+    }
+}
+
+impl Journal for Broken {
+    fn submit(&self, _: Fence, _: Vec<Change>, _: Urgency) -> Ticket {
+        self.barrier()
+    }
+
+    fn barrier(&self) -> Ticket {
+        let (_never_done, ticket) = Ticket::pair();
+        ticket
+    }
+
+    fn pressure(&self) -> Pressure {
+        Pressure { rows: 0, rows_max: 1 }
+    }
+}
+
+impl Transport for Broken {
+    fn push(&self, _: OutFrame) -> Task<Result<Answered, PushFailure>> {
+        Box::pin(async { Err(PushFailure::TimedOut) })
+    }
+}
+
+impl Roster for Broken {
+    fn limits(&self, _: &ServerName) -> Option<Arc<PeerLimits>> {
+        None
+    }
+
+    fn listed(&self) -> Vec<ServerName> {
+        Vec::new()
+    }
+}
+
+impl Ownership for Broken {
+    fn claim(&self, _: &ServerName) -> Option<Fence> {
+        self.claim_feed()
+    }
+
+    fn claim_feed(&self) -> Option<Fence> {
+        Some(Fence { slot: 0, epoch: 1 })
+    }
+}
+
+impl Clock for Broken {
+    fn now(&self) -> Millis {
+        Millis(0)
+    }
+}
+
+fn api() -> MessengerApi {
+    let ports = Ports {
+        journal: Arc::new(Broken),
+        archive: Arc::new(Broken),
+        transport: Arc::new(Broken),
+        roster: Arc::new(Broken),
+        ownership: Arc::new(Broken),
+        clock: Arc::new(Broken),
+    };
+    let gateway = Gateway::new(Routes::default(), ports);
+    let limits = MessengerLimits { submissions_max: 2, body_max: 64 };
+    MessengerApi::new(gateway, "red".parse().expect("valid"), limits, watch::channel(false).1)
+}
+
+/// Status and body of the answer to one call.
+async fn call(method: Method, path: &str, body: &'static str) -> (u16, String) {
+    let app = init_service(App::new().configure(|config: &mut web::ServiceConfig| configure(config, api()))).await;
+    let request = TestRequest::default().method(method).uri(path).set_payload(body).to_request();
+    let answer = call_service(&app, request).await;
+    let status = answer.status();
+    if status != StatusCode::NO_CONTENT {
+        assert_eq!(answer.headers().get(header::CONTENT_TYPE).expect("set"), "application/json", "{path}");
+    }
+    (status.as_u16(), String::from_utf8(read_body(answer).await.to_vec()).expect("text"))
+}
+
+#[actix_web::test]
+async fn what_does_not_exist_and_what_is_asked_wrongly_is_told_in_json() {
+    for path in ["/", "/v1", "/v1/", "/v2/events", "/v1/event", "/v1/updates/", "/v1/peers/b/c"] {
+        let expected = r#"{"error":"there is no such call","code":"NO_ROUTE"}"#;
+        assert_eq!(call(Method::GET, path, "").await, (404, expected.into()), "{path}");
+    }
+    let expected = r#"{"error":"this call is PUT","code":"WRONG_METHOD"}"#;
+    assert_eq!(call(Method::POST, "/v1/updates/a", "{}").await, (405, expected.into()));
+    let expected = r#"{"error":"this call is GET","code":"WRONG_METHOD"}"#;
+    assert_eq!(call(Method::DELETE, "/v1/peers", "").await, (405, expected.into()));
+}
+
+#[actix_web::test]
+async fn a_slash_at_the_end_does_not_matter() {
+    for path in ["/v1/peers", "/v1/peers/"] {
+        assert_eq!(call(Method::GET, path, "").await, (200, r#"{"peers":[]}"#.into()), "{path}");
+    }
+    for path in ["/v1/events/ack", "/v1/events/ack/"] {
+        assert_eq!(call(Method::POST, path, r#"{"upto":4}"#).await, (204, String::new()), "{path}");
+    }
+}
+
+#[actix_web::test]
+async fn a_body_over_the_limit_and_an_id_out_of_form_are_refused() {
+    let long = r#"{"to":["blue"],"strong":[{"a":"....................................."}]}"#;
+    let expected = r#"{"error":"the body is larger than a request may be (64 bytes)","code":"TOO_LARGE"}"#;
+    assert_eq!(call(Method::PUT, "/v1/updates/a", long).await, (413, expected.into()));
+    let (status, body) = call(Method::PUT, "/v1/updates/a%20b", "{}").await;
+    assert!(status == 422 && body.contains("BAD_ID"), "{body}");
+    let (status, body) = call(Method::GET, "/v1/messages/a%20b", "").await;
+    assert!(status == 404 && body.contains("UNKNOWN_ID"), "{body}");
+}
+
+#[actix_web::test]
+async fn a_store_that_fails_takes_nothing_and_says_come_again() {
+    let expected = r#"{"error":"the store cannot be read: no disk","code":"STORE_UNREADABLE"}"#;
+    for (method, path, body) in [
+        (Method::PUT, "/v1/updates/a", r#"{"to":["blue"],"strong":[{}]}"#),
+        (Method::GET, "/v1/messages/a", ""),
+        (Method::GET, "/v1/events", ""),
+    ] {
+        assert_eq!(call(method, path, body).await, (503, expected.into()), "{path}");
+    }
+    let (status, body) = call(Method::POST, "/v1/events/ack", r#"{"upto":9}"#).await;
+    assert!(status == 503 && body.contains("OUTCOME_UNKNOWN"), "not acknowledged without a commit: {body}");
+    assert_eq!(call(Method::GET, "/v1/events?after=9", "").await, (200, r#"{"events":[],"next":9}"#.into()));
+}

@@ -1,0 +1,166 @@
+//! `GET /v1/messages/{id}`: how far a submission has come, peer by peer.
+
+use std::collections::BTreeMap;
+
+use actix_web::{HttpResponse, web};
+use actors::model::{Attempt, Index, PeerStatus, Refusal, ServerName, SubmissionId, SubmissionRecord};
+use actors::ports::{Archive, ArchiveError};
+use serde::Serialize;
+
+use super::MessengerApi;
+use super::answer::rfc3339;
+use super::peers::{reason, statuses};
+use crate::http::refusal::Problem;
+
+#[derive(Serialize)]
+struct Trace<'a> {
+    id: &'a str,
+    accepted: String,
+    peers: BTreeMap<&'a str, Leg>,
+}
+
+/// The way to one peer.
+#[derive(Serialize)]
+struct Leg {
+    state: &'static str,
+    attempts: Vec<Try>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Try {
+    time: String,
+    result: String,
+}
+
+/// Answer for one submission.
+pub(super) async fn get(api: web::Data<MessengerApi>, path: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let unknown = || Problem::not_found("UNKNOWN_ID", format!("nothing is known of {:?}", *path));
+    let id: SubmissionId = path.parse().map_err(|_| unknown())?;
+    let archive = &*api.gateway.ports().archive;
+    let record = archive.submission(&id).await?.ok_or_else(unknown)?;
+    let mut seen = Vec::with_capacity(record.queued.len());
+    let servers = record.queued.iter().map(|(server, _)| server.clone()).collect();
+    for (server, status) in statuses(&api.gateway, servers).await {
+        seen.push(match status {
+            Ok(status) => Seen::from(status),
+            Err(Refusal::Faulty(_)) => Seen::without_actor(archive, &server, "faulty").await?,
+            Err(Refusal::UnknownPeer(_)) => Seen::without_actor(archive, &server, "not_a_peer").await?,
+            Err(refusal) => return Err(refusal.into()),
+        });
+    }
+    Ok(HttpResponse::Ok().json(trace(&id, &record, seen)))
+}
+
+/// What a trace needs to know of a peer.
+struct Seen {
+    acked: Index,
+    attempts: Vec<Attempt>,
+    next: Option<String>,
+    reason: Option<&'static str>,
+}
+
+impl From<PeerStatus> for Seen {
+    fn from(status: PeerStatus) -> Self {
+        Self {
+            acked: status.acked,
+            attempts: status.attempts,
+            next: status.next_attempt.map(rfc3339),
+            reason: reason(status.state),
+        }
+    }
+}
+
+impl Seen {
+    /// Of a peer without an actor, its row says what it has.
+    async fn without_actor(
+        archive: &dyn Archive,
+        server: &ServerName,
+        reason: &'static str,
+    ) -> Result<Self, ArchiveError> {
+        let row = archive.peer(server).await?.record;
+        let acked = row.map_or(Index(0), |row| row.outbound.acked);
+        Ok(Self { acked, attempts: Vec::new(), next: None, reason: Some(reason) })
+    }
+}
+
+/// `seen` is in the order of the record's servers.
+fn trace<'a>(id: &'a SubmissionId, record: &'a SubmissionRecord, seen: Vec<Seen>) -> Trace<'a> {
+    let legs = record.queued.iter().zip(seen);
+    let peers = legs.map(|((server, first), seen)| (server.as_str(), leg(*first, record.updates, seen))).collect();
+    Trace { id: id.as_str(), accepted: rfc3339(record.accepted), peers }
+}
+
+/// A peer acknowledges in order, so what it has of a submission is one comparison.
+fn leg(first: Index, updates: u32, seen: Seen) -> Leg {
+    let last = Index((first.0 + u64::from(updates)).saturating_sub(1));
+    let attempts = seen.attempts.into_iter().filter(|attempt| attempt.first <= last && attempt.last >= first);
+    let attempts = attempts.map(|attempt| Try { time: rfc3339(attempt.time), result: attempt.result }).collect();
+    if seen.acked >= last {
+        Leg { state: "acknowledged", attempts, next: None, reason: None }
+    } else {
+        Leg { state: "queued", attempts, next: seen.next, reason: seen.reason }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actors::model::{Cause, Digest, Millis, PeerState, Seq};
+
+    use super::*;
+
+    fn status(server: &str, state: PeerState, acked: u64, attempts: Vec<Attempt>) -> Seen {
+        Seen::from(PeerStatus {
+            server: server.parse().expect("valid"),
+            state,
+            since: Millis(0),
+            backlog: 0,
+            acked: Index(acked),
+            oldest_unacknowledged: None,
+            next_attempt: matches!(state, PeerState::Waiting).then_some(Millis(9_000)),
+            failures: 0,
+            last_error: None,
+            expected_seq: Seq(1),
+            attempts,
+        })
+    }
+
+    fn attempt(first: u64, last: u64, result: &str) -> Attempt {
+        Attempt { time: Millis(first), first: Index(first), last: Index(last), result: result.into() }
+    }
+
+    #[test]
+    fn each_peer_has_its_own_state_and_the_attempts_that_carried_any_of_it() {
+        let id: SubmissionId = "m-1".parse().expect("valid");
+        let queued = [("blue", 5), ("green", 1), ("grey", 7)];
+        let record = SubmissionRecord {
+            digest: Digest([0; 16]),
+            accepted: Millis(1_000),
+            queued: queued.map(|(server, first)| (server.parse().expect("valid"), Index(first))).into(),
+            updates: 2,
+        };
+        let seen = vec![
+            status(
+                "blue",
+                PeerState::Waiting,
+                5,
+                vec![attempt(1, 4, "ok"), attempt(3, 5, "ok"), attempt(6, 6, "wait 120"), attempt(7, 9, "no")],
+            ),
+            status("green", PeerState::Idle, 2, vec![attempt(1, 2, "ok")]),
+            status("grey", PeerState::Suspended(Cause::Refused), 6, vec![]),
+        ];
+        assert_eq!(
+            serde_json::to_string(&trace(&id, &record, seen)).expect("plain"),
+            concat!(
+                r#"{"id":"m-1","accepted":"1970-01-01T00:00:01.000Z","peers":{"#,
+                r#""blue":{"state":"queued","attempts":[{"time":"1970-01-01T00:00:00.003Z","result":"ok"},"#,
+                r#"{"time":"1970-01-01T00:00:00.006Z","result":"wait 120"}],"next":"1970-01-01T00:00:09.000Z"},"#,
+                r#""green":{"state":"acknowledged","attempts":[{"time":"1970-01-01T00:00:00.001Z","result":"ok"}]},"#,
+                r#""grey":{"state":"queued","attempts":[],"reason":"refused"}}}"#
+            )
+        );
+    }
+}

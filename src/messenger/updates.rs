@@ -1,0 +1,117 @@
+//! `PUT /v1/updates/{id}`: strong updates for servers, taken once however often they are sent.
+
+use actix_web::http::StatusCode;
+use actix_web::{Error, HttpResponse, web};
+use actors::model::{Digest, Refusal, ServerName, Submission, SubmissionId, SubmissionRecord};
+use actors::ports::Archive;
+use bytes::Bytes;
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use super::MessengerApi;
+use super::answer::{SHORTLY, unreadable_body};
+use super::json::same_value;
+use super::updates_body::UpdatesBody;
+use crate::http::refusal::Problem;
+
+#[derive(Serialize)]
+struct Accepted<'a> {
+    id: &'a str,
+    peers: Vec<&'a str>,
+}
+
+/// Answer a submission.
+pub(super) async fn put(
+    api: web::Data<MessengerApi>,
+    path: web::Path<String>,
+    body: Result<Bytes, Error>,
+) -> Result<HttpResponse, Problem> {
+    let id: SubmissionId = path.parse().map_err(|error| Problem::unprocessable("BAD_ID", format!("{error}")))?;
+    let body = body.map_err(|error| unreadable_body(&error, api.limits.body_max))?;
+    let updates = UpdatesBody::decode(&body)?;
+    // A task of its own: were it dropped with a connection that breaks, its turn would end between hand-over and commit, and
+    // the messenger's repeat would find no record yet and be taken a second time.
+    let task = actix_web::rt::spawn(async move { take(&api, &id, digest(&body), updates).await });
+    task.await.unwrap_or_else(|_panicked| Err(Refusal::OutcomeUnknown.into()))
+}
+
+async fn take(
+    api: &MessengerApi,
+    id: &SubmissionId,
+    digest: Digest,
+    body: UpdatesBody,
+) -> Result<HttpResponse, Problem> {
+    let ports = api.gateway.ports();
+    let _turn = api.inflight.turn(id.clone()).await.map_err(|full| {
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_SUBMISSIONS", full.to_string()).retry_after(SHORTLY)
+    })?;
+    // Before anything the configuration decides: a repeat has its answer after a peer was removed, too.
+    if let Some(record) = ports.archive.submission(id).await? {
+        return repeat(&*ports.archive, id, &record, digest, &body).await;
+    }
+    body.check(&*ports.roster, &api.us)?;
+    let servers = body.to.clone();
+    let submission = Submission { id: id.clone(), digest, accepted: ports.clock.now(), servers, updates: body.strong };
+    api.gateway.submit(submission).await?;
+    Ok(accepted(id, body.to.iter()))
+}
+
+/// The answer to an id that is taken: the one it had, or that it is another submission's.
+async fn repeat(
+    archive: &dyn Archive,
+    id: &SubmissionId,
+    record: &SubmissionRecord,
+    digest: Digest,
+    body: &UpdatesBody,
+) -> Result<HttpResponse, Problem> {
+    let servers = || record.queued.iter().map(|(server, _)| server);
+    let same = digest == record.digest
+        || (servers().eq(&body.to)
+            && body.strong.len() == record.updates as usize
+            && archive.submitted_updates(id).await?.is_some_and(|kept| same_updates(&kept, &body.strong)));
+    if same {
+        Ok(accepted(id, servers()))
+    } else {
+        Err(Problem::new(StatusCode::CONFLICT, "ID_IN_USE", format!("{id} is the id of another submission")))
+    }
+}
+
+fn same_updates(kept: &[Bytes], repeated: &[Bytes]) -> bool {
+    let same = |(kept, repeated): (&Bytes, &Bytes)| match (str::from_utf8(kept), str::from_utf8(repeated)) {
+        (Ok(kept), Ok(repeated)) => same_value(kept, repeated),
+        _ => false,
+    };
+    kept.len() == repeated.len() && kept.iter().zip(repeated).all(same)
+}
+
+fn accepted<'a>(id: &SubmissionId, servers: impl Iterator<Item = &'a ServerName>) -> HttpResponse {
+    HttpResponse::Accepted().json(Accepted { id: id.as_str(), peers: servers.map(ServerName::as_str).collect() })
+}
+
+/// Over the body as it came: the common repeat is the same bytes, and needs no look at what was stored.
+fn digest(body: &[u8]) -> Digest {
+    let whole: [u8; 32] = Sha256::digest(body).into();
+    let mut half = [0; 16];
+    half.copy_from_slice(&whole[..16]);
+    Digest(half)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_is_the_first_half_of_a_sha_256() {
+        let half = [0xba, 0x78, 0x16, 0xbf, 0x8f, 0x01, 0xcf, 0xea, 0x41, 0x41, 0x40, 0xde, 0x5d, 0xae, 0x22, 0x23];
+        assert_eq!(digest(b"abc").0, half);
+    }
+
+    #[test]
+    fn a_repeat_written_anew_is_the_same_updates_and_a_missing_one_is_not() {
+        let kept = [Bytes::from_static(br#"{"a":1,"b":2}"#), Bytes::from_static(b"{}")];
+        let anew = [Bytes::from_static(br#"{"b":2, "a":1}"#), Bytes::from_static(b"{ }")];
+        assert!(same_updates(&kept, &anew));
+        assert!(!same_updates(&kept, &anew[..1]));
+        assert!(!same_updates(&kept, &[anew[1].clone(), anew[0].clone()]));
+    }
+}

@@ -1,0 +1,274 @@
+//! The body of a submission of updates: read without a copy, and checked against what its peers take.
+
+use std::collections::HashSet;
+
+use actix_web::http::StatusCode;
+use actors::model::ServerName;
+use actors::ports::Roster;
+use bytes::Bytes;
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::json::Members;
+use crate::http::refusal::Problem;
+
+/// Updates in one submission: it is one commit, and one trace.
+const UPDATES_MAX: usize = 500;
+
+/// `{"to":[..],"strong":[..]}`, decoded.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct UpdatesBody {
+    /// Whom it goes to, each once, in the order first named.
+    pub(super) to: Vec<ServerName>,
+    /// The updates' exact bytes: slices of the body.
+    pub(super) strong: Vec<Bytes>,
+}
+
+impl UpdatesBody {
+    /// Read it; nothing here depends on the configuration.
+    ///
+    /// A key that has no meaning is refused: a misspelt one passed over in silence is a message lost.
+    pub(super) fn decode(body: &Bytes) -> Result<Self, Problem> {
+        let Members(members) = serde_json::from_slice(body)
+            .map_err(|error| Problem::bad_request("BAD_JSON", format!("the body is not a JSON object: {error}")))?;
+        let (mut to, mut strong) = (None, None);
+        for (name, value) in members {
+            let place = match name.as_str() {
+                "to" => &mut to,
+                "strong" => &mut strong,
+                _ => return Err(Problem::bad_request("UNKNOWN_KEY", format!("{name:?} is no key of a submission"))),
+            };
+            if place.replace(value).is_some() {
+                return Err(Problem::bad_request("BAD_JSON", format!("{name:?} is given twice")));
+            }
+        }
+        Ok(Self { to: recipients(to)?, strong: updates(body, strong)? })
+    }
+
+    /// Whether each recipient is a peer and takes updates of this size: what is accepted here must fit the wire later.
+    pub(super) fn check(&self, roster: &dyn Roster, us: &ServerName) -> Result<(), Problem> {
+        let Some((place, largest)) = self.strong.iter().enumerate().max_by_key(|(_, update)| update.len()) else {
+            return Ok(());
+        };
+        let size = largest.len() as u64;
+        for server in &self.to {
+            if server == us {
+                return Err(Problem::unprocessable("NOT_A_PEER", format!("{server} is this server itself")));
+            }
+            let limits = roster.limits(server).ok_or_else(|| {
+                Problem::unprocessable("NOT_A_PEER", format!("{server} is not a peer of this server"))
+            })?;
+            if size > limits.batch_bytes {
+                let max = limits.batch_bytes;
+                let words = format!("update {place} has {size} bytes, batch_bytes of {server} is {max}");
+                return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", words));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn recipients(given: Option<&RawValue>) -> Result<Vec<ServerName>, Problem> {
+    let given = given.ok_or_else(|| Problem::unprocessable("BAD_TO", "\"to\" is missing"))?;
+    let Names(names) = serde_json::from_str(given.get())
+        .map_err(|error| Problem::unprocessable("BAD_TO", format!("\"to\" is not a list of server names: {error}")))?;
+    if names.is_empty() {
+        return Err(Problem::unprocessable("BAD_TO", "\"to\" is empty"));
+    }
+    Ok(names)
+}
+
+fn updates(body: &Bytes, given: Option<&RawValue>) -> Result<Vec<Bytes>, Problem> {
+    let given = given.ok_or_else(|| Problem::unprocessable("BAD_STRONG", "\"strong\" is missing"))?;
+    let Texts { first, count } = serde_json::from_str(given.get()).map_err(|error| {
+        Problem::unprocessable("BAD_STRONG", format!("\"strong\" is not a list of updates: {error}"))
+    })?;
+    if count == 0 {
+        return Err(Problem::unprocessable("BAD_STRONG", "\"strong\" is empty"));
+    }
+    if count > UPDATES_MAX {
+        let words = format!("a submission holds at most {UPDATES_MAX} updates, this one has {count}");
+        return Err(Problem::unprocessable("TOO_MANY_UPDATES", words));
+    }
+    if let Some(place) = first.iter().position(|text| !text.get().starts_with('{')) {
+        return Err(Problem::unprocessable("NOT_AN_OBJECT", format!("update {place} is not a JSON object")));
+    }
+    Ok(first.iter().map(|text| body.slice_ref(text.get().as_bytes())).collect())
+}
+
+/// Server names, each once.
+struct Names(Vec<ServerName>);
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+        struct Reader;
+
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Names;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a list of names")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Names, A::Error> {
+                let (mut names, mut seen) = (Vec::new(), HashSet::new());
+                while let Some(text) = list.next_element::<String>()? {
+                    let name: ServerName = text.parse().map_err(|why| A::Error::custom(format!("{text:?}: {why}")))?;
+                    if seen.insert(name.clone()) {
+                        names.push(name);
+                    }
+                }
+                Ok(Names(names))
+            }
+        }
+
+        source.deserialize_seq(Reader)
+    }
+}
+
+/// The first [`UPDATES_MAX`] elements of a list, and how many it has: a body of nothing but commas must not become many times
+/// its size in memory.
+struct Texts<'a> {
+    first: Vec<&'a RawValue>,
+    count: usize,
+}
+
+impl<'de> Deserialize<'de> for Texts<'de> {
+    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+        struct Reader;
+
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Texts<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Texts<'de>, A::Error> {
+                let mut first = Vec::new();
+                while first.len() < UPDATES_MAX {
+                    let Some(text) = list.next_element()? else { break };
+                    first.push(text);
+                }
+                let mut count = first.len();
+                while let Some(IgnoredAny) = list.next_element()? {
+                    count += 1;
+                }
+                Ok(Texts { first, count })
+            }
+        }
+
+        source.deserialize_seq(Reader)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use actix_web::ResponseError;
+    use actix_web::body::MessageBody;
+    use actors::limits::PeerLimits;
+
+    use super::*;
+
+    fn name(text: &str) -> ServerName {
+        text.parse().expect("valid")
+    }
+
+    fn decoded(body: &'static str) -> Result<UpdatesBody, Problem> {
+        UpdatesBody::decode(&Bytes::from_static(body.as_bytes()))
+    }
+
+    /// Status and body of a refusal.
+    fn shown(refused: &Problem) -> String {
+        let body = refused.error_response().into_body().try_into_bytes().expect("in memory");
+        format!("{} {}", refused.status_code().as_u16(), str::from_utf8(&body).expect("text"))
+    }
+
+    #[test]
+    fn updates_keep_their_exact_bytes_and_are_not_copied() {
+        let body = Bytes::from_static(
+            b"{ \"strong\":[ {\"n\": 1.0e2} ,{}],\"to\":[\"Blue.example\",\"red:80\",\"blue.example\"]}",
+        );
+        let updates = UpdatesBody::decode(&body).expect("sound");
+        assert_eq!(updates.to, [name("blue.example"), name("red:80")]);
+        assert_eq!(updates.strong, ["{\"n\": 1.0e2}", "{}"]);
+        assert!(body.as_ptr_range().contains(&updates.strong[0].as_ptr()), "a slice of the body");
+    }
+
+    #[test]
+    fn each_fault_has_a_status_a_code_and_words() {
+        for (body, expected) in [
+            ("", "400 BAD_JSON"),
+            ("[]", "400 BAD_JSON"),
+            (r#"{"to":["b"],"strong":[{}]"#, "400 BAD_JSON"),
+            (r#"{"to":["b"],"strong":[{}]}}"#, "400 BAD_JSON"),
+            (r#"{"to":["b"],"to":["c"],"strong":[{}]}"#, "400 BAD_JSON"),
+            (r#"{"to":["b"],"strong":[{}],"storng":[{}]}"#, "400 UNKNOWN_KEY"),
+            (r#"{"strong":[{}]}"#, "422 BAD_TO"),
+            (r#"{"to":[],"strong":[{}]}"#, "422 BAD_TO"),
+            (r#"{"to":"b","strong":[{}]}"#, "422 BAD_TO"),
+            (r#"{"to":["b",7],"strong":[{}]}"#, "422 BAD_TO"),
+            (r#"{"to":["b/c"],"strong":[{}]}"#, "422 BAD_TO"),
+            (r#"{"to":["b"]}"#, "422 BAD_STRONG"),
+            (r#"{"to":["b"],"strong":[]}"#, "422 BAD_STRONG"),
+            (r#"{"to":["b"],"strong":{}}"#, "422 BAD_STRONG"),
+            (r#"{"to":["b"],"strong":[{},[]]}"#, "422 NOT_AN_OBJECT"),
+        ] {
+            let refused = shown(&decoded(body).expect_err(body));
+            let (status, code) = expected.split_once(' ').expect("two words");
+            assert!(
+                refused.starts_with(status) && refused.contains(&format!("\"code\":\"{code}\"")),
+                "{body}: {refused}"
+            );
+        }
+        assert_eq!(
+            shown(&decoded(r#"{"to":["b"],"strong":[{}],"storng":[{}]}"#).expect_err("unknown")),
+            r#"400 {"error":"\"storng\" is no key of a submission","code":"UNKNOWN_KEY"}"#
+        );
+    }
+
+    #[test]
+    fn a_submission_holds_so_many_updates_and_no_more() {
+        let with = |count| Bytes::from(format!(r#"{{"to":["b"],"strong":[{}]}}"#, vec!["{}"; count].join(",")));
+        assert_eq!(UpdatesBody::decode(&with(500)).expect("as many as may be").strong.len(), 500);
+        assert_eq!(
+            shown(&UpdatesBody::decode(&with(501)).expect_err("one too many")),
+            r#"422 {"error":"a submission holds at most 500 updates, this one has 501","code":"TOO_MANY_UPDATES"}"#
+        );
+    }
+
+    struct Peers(Vec<(ServerName, u64)>);
+
+    impl Roster for Peers {
+        fn limits(&self, server: &ServerName) -> Option<Arc<PeerLimits>> {
+            let (_, batch_bytes) = self.0.iter().find(|(name, _)| name == server)?;
+            Some(Arc::new(PeerLimits { batch_bytes: *batch_bytes, ..PeerLimits::default() }))
+        }
+
+        fn listed(&self) -> Vec<ServerName> {
+            self.0.iter().map(|(name, _)| name.clone()).collect()
+        }
+    }
+
+    #[test]
+    fn what_would_not_fit_the_wire_is_refused_now_and_names_the_limit() {
+        let peers = Peers(vec![(name("blue"), 1_000), (name("green"), 8)]);
+        let check = |body| decoded(body).expect("sound").check(&peers, &name("red")).map_err(|refused| shown(&refused));
+        assert_eq!(check(r#"{"to":["blue"],"strong":[{"a":1234}]}"#), Ok(()));
+        assert_eq!(check(r#"{"to":["blue","green"],"strong":[{"a":12}]}"#), Ok(()), "as large as may be");
+        assert_eq!(
+            check(r#"{"to":["blue","green"],"strong":[{},{"a":123}]}"#),
+            Err(r#"413 {"error":"update 1 has 9 bytes, batch_bytes of green is 8","code":"TOO_LARGE"}"#.into())
+        );
+        assert_eq!(
+            check(r#"{"to":["blue","grey"],"strong":[{}]}"#),
+            Err(r#"422 {"error":"grey is not a peer of this server","code":"NOT_A_PEER"}"#.into())
+        );
+        assert_eq!(
+            check(r#"{"to":["red"],"strong":[{}]}"#),
+            Err(r#"422 {"error":"red is this server itself","code":"NOT_A_PEER"}"#.into())
+        );
+    }
+}

@@ -1,0 +1,308 @@
+//! The layers, each read alone so that what is wrong is named where it stands, then merged by the `config` crate.
+
+use std::path::{Path, PathBuf};
+
+use config::{Config, ConfigError, Map, Source, Value, ValueKind};
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+
+use super::Sources;
+use super::check::{Found, Key, written};
+use super::problem::{Fault, Place, Problem};
+use super::schema::{self, Names, Raw};
+
+/// Variables of the configuration start so.
+pub(super) const PREFIX: &str = "FERNPOST__";
+
+/// One layer: a table of values that each fit their key.
+#[derive(Debug, Clone, Default)]
+struct Layer(Map<String, Value>);
+
+impl Source for Layer {
+    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
+        Ok(self.0.clone())
+    }
+}
+
+/// All layers merged, the strongest last: file, `conf.d` by name, environment, flags. The compiled defaults lie below, in the
+/// sections.
+pub(super) fn merge(sources: &Sources, found: &mut Found) -> Value {
+    let mut layers = Vec::new();
+    for (name, text) in texts(sources, found) {
+        layers.push(file(&name, &text, found));
+    }
+    layers.push(environment(&sources.env, found));
+    layers.push(flags(&sources.flags, found));
+    let merged = layers.into_iter().fold(Config::builder(), |builder, layer| builder.add_source(layer)).build();
+    merged.expect("the layers are in memory and their values are constants").cache
+}
+
+/// The texts to read, with the names by which problems call them.
+fn texts(sources: &Sources, found: &mut Found) -> Vec<(String, String)> {
+    if let Some((text, _)) = &sources.text {
+        return vec![("configuration".into(), text.clone())];
+    }
+    let Some(main) = &sources.file else { return Vec::new() };
+    let mut files = vec![(name_of(main), main.clone())];
+    for path in snippets(&sources.folder().join("conf.d"), found) {
+        files.push((format!("conf.d/{}", name_of(&path)), path));
+    }
+    let mut texts = Vec::new();
+    for (name, path) in files {
+        match std::fs::read_to_string(&path) {
+            Ok(text) => texts.push((name, text)),
+            Err(why) => unreadable(&path, &why, found),
+        }
+    }
+    texts
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+fn unreadable(path: &Path, why: &std::io::Error, found: &mut Found) {
+    let place = Some(Place::File { name: path.display().to_string(), line: 0 });
+    found.report(Problem { key: String::new(), place, fault: Fault::File(format!("cannot be read: {why}")) });
+}
+
+/// The `*.toml` of a folder by name; none where there is no such folder.
+fn snippets(folder: &Path, found: &mut Found) -> Vec<PathBuf> {
+    let entries = match std::fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
+        Ok(entries) => entries,
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
+        Err(why) => {
+            unreadable(folder, &why, found);
+            return Vec::new();
+        }
+    };
+    let paths = entries.into_iter().map(|entry| entry.path());
+    let mut paths: Vec<PathBuf> = paths.filter(|path| path.extension().is_some_and(|ext| ext == "toml")).collect();
+    paths.sort();
+    paths
+}
+
+/// A file as a layer.
+fn file(name: &str, text: &str, found: &mut Found) -> Layer {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let file = FileText { name, text };
+    for why in &errors {
+        let place = Some(file.place(why.span().map_or(0, |span| span.start)));
+        found.report(Problem { key: String::new(), place, fault: Fault::File(one_line(why.message())) });
+    }
+    // What is left of a broken file would be judged without the part that is missing.
+    if errors.is_empty() { Layer(file.table(&mut Vec::new(), table.get_ref(), found)) } else { Layer::default() }
+}
+
+struct FileText<'a> {
+    name: &'a str,
+    text: &'a str,
+}
+
+impl FileText<'_> {
+    fn place(&self, at: usize) -> Place {
+        let before = &self.text.as_bytes()[..at.min(self.text.len())];
+        let line = before.iter().filter(|&&b| b == b'\n').count() + 1;
+        Place::File { name: self.name.to_owned(), line }
+    }
+
+    /// What can be used of a table.
+    fn table(&self, path: &mut Key, table: &DeTable<'_>, found: &mut Found) -> Map<String, Value> {
+        let mut values = Map::new();
+        let names_servers = matches!(schema::names(path), Some(Names::Any));
+        for (key, value) in table {
+            let place = self.place(key.span().start);
+            // Server names are compared in lower case; written in two ways, one would silently hide the other.
+            let name = if names_servers { key.get_ref().to_ascii_lowercase() } else { key.get_ref().to_string() };
+            let refused = schema::refuses(path, &name);
+            path.push(name.clone());
+            if let Some(fault) = refused {
+                refuse(path, place, fault, found);
+            } else if values.contains_key(&name) {
+                refuse(path, place, Fault::Invalid("the same name stands twice in this file".into()), found);
+            } else if let Some(value) = self.value(path, value, place, found) {
+                values.insert(name, value);
+            }
+            path.pop();
+        }
+        values
+    }
+
+    fn value(&self, path: &mut Key, value: &Spanned<DeValue<'_>>, place: Place, found: &mut Found) -> Option<Value> {
+        match (schema::names(path), value.get_ref()) {
+            (Some(_), DeValue::Table(table)) => {
+                found.places.insert(path.clone(), place);
+                Some(self.table(path, table, found).into())
+            }
+            (Some(_), _) => {
+                refuse(path, place, Fault::Invalid("this is a table, not a value".into()), found);
+                None
+            }
+            (None, _) => {
+                let value = toml::Value::deserialize(ValueDeserializer::from(value.clone())).ok()?;
+                constant(path, vec![value], place, found)
+            }
+        }
+    }
+}
+
+/// The variables as a layer.
+fn environment(variables: &[(String, String)], found: &mut Found) -> Layer {
+    let mut layer = Layer::default();
+    for (name, text) in variables {
+        let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+        let path: Key = rest.split("__").map(str::to_ascii_lowercase).collect();
+        let place = Place::Variable(name.clone());
+        if let ["peers", "pattern" | "server", ..] = path.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            let why = "a variable cannot hold the name of a server; write it in a file";
+            refuse(&path, place, Fault::Invalid(why.into()), found);
+        } else {
+            layer.put(&path, text, place, found);
+        }
+    }
+    layer
+}
+
+/// The overrides of the command line as a layer.
+fn flags(overrides: &[(String, String)], found: &mut Found) -> Layer {
+    let mut layer = Layer::default();
+    for (key, text) in overrides {
+        match dotted(key) {
+            Some(path) => layer.put(&path, text, Place::Flag, found),
+            None => found.report(Problem {
+                key: key.clone(),
+                place: Some(Place::Flag),
+                fault: Fault::Invalid(
+                    "a key is written as in TOML, such as peers.server.\"blue.example\".paused".into(),
+                ),
+            }),
+        }
+    }
+    layer
+}
+
+/// The segments of a key written as in TOML.
+fn dotted(key: &str) -> Option<Key> {
+    let line = format!("{key} = 0");
+    let parsed = DeTable::parse(&line).ok()?;
+    let mut path = Key::new();
+    let mut table = parsed.get_ref();
+    loop {
+        let (segment, value) = table.iter().next().filter(|_| table.len() == 1)?;
+        let names_a_server = matches!(schema::names(&path), Some(Names::Any));
+        path.push(if names_a_server { segment.get_ref().to_ascii_lowercase() } else { segment.get_ref().to_string() });
+        match value.get_ref() {
+            DeValue::Table(inner) => table = inner,
+            _ => return Some(path),
+        }
+    }
+}
+
+impl Layer {
+    /// Put a value given as text: as a text where the key takes one, else as TOML, else as a list with commas.
+    fn put(&mut self, path: &Key, text: &str, place: Place, found: &mut Found) {
+        for depth in 0..path.len() {
+            if let Some(fault) = schema::refuses(&path[..depth], &path[depth]) {
+                // What is too deep is as unknown as what is misspelt, and is named in full.
+                let key = if schema::names(&path[..depth]).is_some() { &path[..=depth] } else { path.as_slice() };
+                return refuse(key, place, fault, found);
+            }
+        }
+        if schema::names(path).is_some() {
+            return refuse(path, place, Fault::Invalid("this is a table, not a value".into()), found);
+        }
+        let mut readings = vec![toml::Value::String(text.to_owned())];
+        readings.extend(ValueDeserializer::parse(text).ok().and_then(|toml| toml::Value::deserialize(toml).ok()));
+        let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+        readings.push(toml::Value::Array(items.map(|item| toml::Value::String(item.to_owned())).collect()));
+        let Some(value) = constant(path, readings, place, found) else { return };
+        let (last, tables) = path.split_last().expect("a key has a segment");
+        let mut at = &mut self.0;
+        for table in tables {
+            let inner = at.entry(table.clone()).or_insert_with(|| Map::<String, Value>::new().into());
+            let ValueKind::Table(inner) = &mut inner.kind else { return };
+            at = inner;
+        }
+        at.insert(last.clone(), value);
+    }
+}
+
+/// The first reading that fits the key; where none does, the complaint about the second (what TOML makes of a text) says
+/// most, or about the only one.
+fn constant(path: &Key, readings: Vec<toml::Value>, place: Place, found: &mut Found) -> Option<Value> {
+    if let Some(fault) =
+        readings.first().and_then(toml::Value::as_str).and_then(|text| schema::refuses_value(path, text))
+    {
+        refuse(path, place, fault, found);
+        return None;
+    }
+    let mut complaints = Vec::new();
+    for reading in readings {
+        match fits(path, &reading) {
+            Ok(()) => {
+                found.places.insert(path.clone(), place);
+                return Some(merged_form(reading));
+            }
+            Err(complaint) => complaints.push(complaint),
+        }
+    }
+    let says_most = if complaints.len() > 2 { 1 } else { 0 };
+    let (key, why) = complaints.into_iter().nth(says_most)?;
+    found.drop_key(path);
+    found.report(Problem { key, place: Some(place), fault: Fault::Invalid(why) });
+    None
+}
+
+/// Whether the value alone makes a configuration; else the full key, into lists, and why not.
+fn fits(path: &Key, value: &toml::Value) -> Result<(), (String, String)> {
+    let mut alone = value.clone();
+    for segment in path.iter().rev() {
+        alone = toml::Value::Table([(segment.clone(), alone)].into_iter().collect());
+    }
+    match serde_path_to_error::deserialize::<_, Raw>(alone.into_deserializer()) {
+        Ok(_) => Ok(()),
+        Err(why) => {
+            let mut key = written(path);
+            for segment in why.path().iter().skip(path.len()) {
+                if let serde_path_to_error::Segment::Seq { index } = segment {
+                    key.push_str(&format!("[{index}]"));
+                }
+            }
+            Err((key, one_line(why.inner().message())))
+        }
+    }
+}
+
+fn merged_form(value: toml::Value) -> Value {
+    let kind = match value {
+        toml::Value::String(text) => ValueKind::String(text),
+        toml::Value::Integer(number) => ValueKind::I64(number),
+        toml::Value::Float(number) => ValueKind::Float(number),
+        toml::Value::Boolean(yes) => ValueKind::Boolean(yes),
+        toml::Value::Datetime(time) => ValueKind::String(time.to_string()),
+        toml::Value::Array(items) => ValueKind::Array(items.into_iter().map(merged_form).collect()),
+        toml::Value::Table(table) => ValueKind::Table(table.into_iter().map(|(k, v)| (k, merged_form(v))).collect()),
+    };
+    Value::new(None, kind)
+}
+
+fn one_line(message: &str) -> String {
+    message.lines().map(str::trim).collect::<Vec<_>>().join(", ")
+}
+
+/// Report a key whose value is not taken, and keep quiet about what follows from that.
+fn refuse(path: &[String], place: Place, fault: Fault, found: &mut Found) {
+    found.drop_key(path);
+    if let (Fault::Unknown(known), Some((_, table))) = (&fault, path.split_last())
+        && let [meant] = known.as_slice()
+    {
+        found.drop_key(&[table, std::slice::from_ref(meant)].concat());
+    }
+    found.report(Problem { key: written(path), place: Some(place), fault });
+}

@@ -1,0 +1,138 @@
+//! One listed peer: its limits and the link to it, checked.
+
+use std::sync::Arc;
+
+use actors::limits::PeerLimits;
+use actors::model::ServerName;
+use ipnet::IpNet;
+use serde::Deserialize;
+
+use super::address::{Address, BadAddress};
+use super::check::Check;
+use super::problem::Fault;
+use super::resolve::{Origin, Resolved};
+use super::schema::NETWORK_INSTEAD;
+
+/// One listed peer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Peer {
+    /// Its name.
+    pub name: ServerName,
+    /// What bounds its actor.
+    pub limits: Arc<PeerLimits>,
+    /// How it is spoken to.
+    pub link: Link,
+    /// Where each of its values came from, every key of a peer in the manual's order.
+    pub origins: Vec<(&'static str, Origin)>,
+}
+
+/// How a peer is spoken to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// In which dialect.
+    pub dialect: Dialect,
+    /// What kind of server it is.
+    pub profile: Profile,
+    /// Where it is reached, in the order to try.
+    pub addresses: Vec<Address>,
+    /// How it proves who it is.
+    pub auth: Auth,
+    /// Plain HTTP may leave the machine.
+    pub insecure: bool,
+}
+
+/// The dialect spoken to a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dialect {
+    /// Pushes of numbered updates.
+    Updates,
+}
+
+/// What kind of server a peer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum Profile {
+    /// Another gateway like this one.
+    #[serde(rename = "fernpost")]
+    Fernpost,
+    /// A server that knows the updates dialect as it was first written: one strong update a push.
+    #[serde(rename = "actor-2016")]
+    Actor2016,
+}
+
+/// How a peer proves who it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Auth {
+    /// By the address it calls from: for private links only.
+    Network {
+        /// The ranges that are its own.
+        allow_from: Vec<IpNet>,
+    },
+}
+
+/// The peer, where everything about it can be used.
+pub(super) fn peer(resolved: Resolved, own: Option<&ServerName>, check: &mut Check<'_>) -> Option<Peer> {
+    let limits = Arc::new(resolved.limits(check));
+    let name = resolved.server.clone()?;
+    if Some(&name) == own {
+        check.invalid(&["peers", "server", name.as_str()], "this is our own name; a server is no peer of itself");
+    }
+    let auth = auth(&resolved, check);
+    let addresses = addresses(&resolved, &name, check);
+    let section = &resolved.section;
+    let (dialect, profile, insecure) = (section.dialect, section.profile, section.insecure);
+    let link = Link { dialect, profile, addresses, auth: auth?, insecure };
+    Some(Peer { name, limits, link, origins: resolved.origins })
+}
+
+fn auth(resolved: &Resolved, check: &mut Check<'_>) -> Option<Auth> {
+    let section = &resolved.section;
+    let Some(super::peer_section::AuthKind::Network) = section.auth else {
+        // What an absent key means once certificates are built. Weaker proof is never assumed.
+        let fault = Fault::Unavailable { value: Some("mtls".into()), instead: Some(NETWORK_INSTEAD) };
+        check.fault(&resolved.key("auth"), fault);
+        return None;
+    };
+    let mut allow_from = Vec::new();
+    for net in &section.allow_from {
+        match net {
+            IpNet::V6(v6) if v6.network().to_ipv4_mapped().is_some() => {
+                check.invalid(&resolved.key("allow_from"), format!("{net} is an IPv4 range; write it as one"));
+            }
+            net => allow_from.push(net.trunc()),
+        }
+    }
+    if section.allow_from.is_empty() {
+        let why = "auth = \"network\" believes nobody without it; list the ranges the peer calls from";
+        check.invalid(&resolved.key("allow_from"), why);
+    }
+    Some(Auth::Network { allow_from })
+}
+
+fn addresses(resolved: &Resolved, name: &ServerName, check: &mut Check<'_>) -> Vec<Address> {
+    let section = &resolved.section;
+    let key = resolved.key("addresses");
+    let mut addresses = Vec::new();
+    for text in &section.addresses {
+        match text.parse::<Address>() {
+            Ok(address) if address.is_loopback() || section.insecure => addresses.push(address),
+            Ok(_) => check.invalid(
+                &key,
+                format!("\"{text}\" leaves the machine in plain text; set insecure = true if the link is private"),
+            ),
+            Err(BadAddress::Tls) => {
+                let instead = "on a private link use http:// with insecure = true";
+                check.fault(&key, Fault::Unavailable { value: Some(text.clone()), instead: Some(instead) });
+            }
+            Err(why) => check.invalid(&key, format!("\"{text}\": {why}")),
+        }
+    }
+    if section.addresses.is_empty() {
+        let by_name = format!("http://{name}").parse::<Address>().ok();
+        match by_name.filter(|address| address.ip().is_some() && address.is_loopback()) {
+            Some(address) => addresses.push(address),
+            None => check.invalid(&key, "a peer needs an address; names are not looked up in this version"),
+        }
+    }
+    addresses
+}

@@ -1,0 +1,141 @@
+//! `[peers.*]` as it is written: the limits of a peer and the link to it.
+
+use std::collections::BTreeMap;
+
+use actors::limits::{BackoffLimits, PeerLimits, RestartLimits};
+use actors::model::Deadlines;
+use ipnet::IpNet;
+use serde::Deserialize;
+
+use super::peer::{Dialect, Profile};
+use super::units::{Size, Span};
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct PeersSection {
+    /// What holds for every peer.
+    default: PeerSection,
+    /// What holds for peers whose names are like a pattern.
+    pattern: BTreeMap<String, PeerSection>,
+    /// The peers, by name.
+    server: BTreeMap<String, PeerSection>,
+}
+
+/// How a caller proves to be the peer. There is no default: a listed name alone must not let anybody in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum AuthKind {
+    /// By the network address it comes from.
+    Network,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct PeerSection {
+    /// Requests of this peer being handled at once; the next is told to wait.
+    intake_max: u32,
+    /// Strong updates in one push.
+    batch_items: u32,
+    /// Bytes of updates in one push; a single larger update still goes, alone.
+    batch_bytes: Size,
+    /// Unacknowledged items kept for the peer; beyond it a submission to it is refused.
+    outbox_items: u64,
+    /// How long acknowledged items are kept for a peer that comes back older.
+    retain: Span,
+    /// How many acknowledged items are kept at most.
+    retain_items: u64,
+    /// The longest wait a peer may ask for.
+    wait_max: Span,
+    /// The delay after the first failure; it doubles with each further one.
+    backoff_min: Span,
+    /// The longest delay between attempts.
+    backoff_max: Span,
+    /// The share by which a delay is moved at random, to either side.
+    jitter: f64,
+    /// Attempts failed in a row after which the peer counts as unreachable and is only probed.
+    failures_to_suspend: u32,
+    /// The time between probes of a suspended peer.
+    probe_every: Span,
+    /// How long connecting may take.
+    connect_timeout: Span,
+    /// How long a whole request may take, answer included.
+    request_timeout: Span,
+    /// Restarts of the peer's actor allowed in a period before it is given up as faulty.
+    restarts_max: u32,
+    /// The period in which restarts are counted.
+    restarts_period: Span,
+    /// Inbound items kept in quarantine; the oldest goes first.
+    quarantine_items: u64,
+    /// Attempts remembered for the trace.
+    attempts_keep: u32,
+    /// Hold what is queued for the peer; what it sends is still taken.
+    paused: bool,
+    /// What kind of server the peer is: "fernpost" or "actor-2016"; sets defaults for the rest.
+    pub(super) profile: Profile,
+    /// The dialect spoken to the peer.
+    pub(super) dialect: Dialect,
+    /// URLs of the peer, tried in order.
+    pub(super) addresses: Vec<String>,
+    /// How the peer proves who it is: "network" by the address it comes from; it has to be set.
+    pub(super) auth: Option<AuthKind>,
+    /// The ranges the peer calls from; where two peers have the same, neither is believed by its address alone.
+    pub(super) allow_from: Vec<IpNet>,
+    /// Allow plain http:// beyond loopback.
+    pub(super) insecure: bool,
+}
+
+impl Default for PeerSection {
+    fn default() -> Self {
+        let limits = PeerLimits::default();
+        Self {
+            intake_max: limits.intake_max,
+            batch_items: limits.batch_items,
+            batch_bytes: Size(limits.batch_bytes),
+            outbox_items: limits.outbox_items,
+            retain: Span(limits.retain),
+            retain_items: limits.retain_items,
+            wait_max: Span(limits.wait_max),
+            backoff_min: Span(limits.backoff.min),
+            backoff_max: Span(limits.backoff.max),
+            jitter: limits.backoff.jitter,
+            failures_to_suspend: limits.failures_to_suspend,
+            probe_every: Span(limits.probe_every),
+            connect_timeout: Span(limits.deadlines.connect),
+            request_timeout: Span(limits.deadlines.total),
+            restarts_max: limits.restarts.max,
+            restarts_period: Span(limits.restarts.period),
+            quarantine_items: limits.quarantine_items,
+            attempts_keep: limits.attempts_keep,
+            paused: limits.paused,
+            profile: Profile::Fernpost,
+            dialect: Dialect::Updates,
+            addresses: Vec::new(),
+            auth: None,
+            allow_from: Vec::new(),
+            insecure: false,
+        }
+    }
+}
+
+impl PeerSection {
+    /// The limits, unchecked.
+    pub(super) fn limits(&self) -> PeerLimits {
+        PeerLimits {
+            intake_max: self.intake_max,
+            batch_items: self.batch_items,
+            batch_bytes: self.batch_bytes.0,
+            outbox_items: self.outbox_items,
+            retain: self.retain.0,
+            retain_items: self.retain_items,
+            wait_max: self.wait_max.0,
+            backoff: BackoffLimits { min: self.backoff_min.0, max: self.backoff_max.0, jitter: self.jitter },
+            failures_to_suspend: self.failures_to_suspend,
+            probe_every: self.probe_every.0,
+            deadlines: Deadlines { connect: self.connect_timeout.0, total: self.request_timeout.0 },
+            restarts: RestartLimits { max: self.restarts_max, period: self.restarts_period.0 },
+            quarantine_items: self.quarantine_items,
+            attempts_keep: self.attempts_keep,
+            paused: self.paused,
+        }
+    }
+}

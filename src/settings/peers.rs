@@ -1,0 +1,115 @@
+//! Who is a peer, under which limits, and who a caller may be.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use actors::limits::PeerLimits;
+use actors::model::ServerName;
+use actors::ports::Roster;
+use config::Value;
+use ipnet::IpNet;
+
+use super::check::Check;
+use super::pattern::Pattern;
+use super::peer::{self, Auth, Peer};
+use super::resolve::Tables;
+
+/// All listed peers.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Peers {
+    by_name: HashMap<ServerName, Arc<Peer>>,
+    order: Vec<ServerName>,
+    /// Ranges by the length of their prefix, each with the only peer it is listed for: a look-up asks once a length, however
+    /// many peers there are.
+    ranges: BTreeMap<u8, HashMap<IpNet, Holder>>,
+    deny: Vec<Pattern>,
+}
+
+/// Whose a range is.
+#[derive(Debug, Clone, PartialEq)]
+enum Holder {
+    One(ServerName),
+    Several,
+}
+
+impl Peers {
+    /// The peers of a merged configuration.
+    pub(super) fn read(merged: &Value, own: Option<&ServerName>, deny: Vec<Pattern>, check: &mut Check<'_>) -> Self {
+        let tables = Tables::read(merged, check);
+        tables.resolve(None).limits(check);
+        let mut peers = Self { deny, ..Self::default() };
+        for name in tables.listed() {
+            if let Some(peer) = peer::peer(tables.resolve(Some(name)), own, check) {
+                peers.hold_ranges(&peer);
+                // A denied peer is left out here, so that nothing else has to remember the ban.
+                if !peers.denied(name) {
+                    peers.order.push(peer.name.clone());
+                    peers.by_name.insert(peer.name.clone(), Arc::new(peer));
+                }
+            }
+        }
+        peers
+    }
+
+    /// Also a denied peer holds its ranges: else it would be taken for the peer with the next shorter prefix.
+    fn hold_ranges(&mut self, peer: &Peer) {
+        let Auth::Network { allow_from } = &peer.link.auth;
+        for net in allow_from {
+            self.ranges
+                .entry(net.prefix_len())
+                .or_default()
+                .entry(*net)
+                .and_modify(|holder| match holder {
+                    Holder::One(name) if *name == peer.name => {}
+                    holder => *holder = Holder::Several,
+                })
+                .or_insert_with(|| Holder::One(peer.name.clone()));
+        }
+    }
+
+    /// A peer; `None`: not listed, or denied.
+    pub fn peer(&self, server: &ServerName) -> Option<Arc<Peer>> {
+        self.by_name.get(server).cloned()
+    }
+
+    /// The peer that a caller from this address is, where the address alone tells: the one listed for it with the longest
+    /// prefix. Where two peers share that prefix it is neither.
+    pub fn who_may_be(&self, address: IpAddr) -> Option<ServerName> {
+        match self.longest(address)? {
+            (_, Holder::One(name)) => self.by_name.contains_key(name).then(|| name.clone()),
+            (_, Holder::Several) => None,
+        }
+    }
+
+    /// Whether a caller from this address that says to be this peer may be it: no other peer is listed for the address with
+    /// a longer prefix.
+    pub fn believes(&self, server: &ServerName, address: IpAddr) -> bool {
+        let (Some(peer), Some((range, _))) = (self.by_name.get(server), self.longest(address)) else { return false };
+        let Auth::Network { allow_from } = &peer.link.auth;
+        allow_from.contains(&range)
+    }
+
+    /// Whether the name is denied, listed or not.
+    pub fn denied(&self, server: &ServerName) -> bool {
+        self.deny.iter().any(|pattern| pattern.means(server))
+    }
+
+    fn longest(&self, address: IpAddr) -> Option<(IpNet, &Holder)> {
+        let address = address.to_canonical();
+        self.ranges.iter().rev().find_map(|(length, ranges)| {
+            let range = IpNet::new(address, *length).ok()?.trunc();
+            ranges.get(&range).map(|holder| (range, holder))
+        })
+    }
+}
+
+impl Roster for Peers {
+    fn limits(&self, server: &ServerName) -> Option<Arc<PeerLimits>> {
+        self.by_name.get(server).map(|peer| Arc::clone(&peer.limits))
+    }
+
+    fn listed(&self) -> Vec<ServerName> {
+        self.order.clone()
+    }
+}

@@ -1,0 +1,173 @@
+//! From default, patterns and name to one peer's values: key by key, each with where it came from.
+
+use actors::limits::PeerLimits;
+use actors::model::ServerName;
+use config::{Map, Value, ValueKind};
+use serde::Deserialize;
+
+use super::check::Check;
+use super::pattern::Pattern;
+use super::peer_section::PeerSection;
+use super::schema;
+
+/// Where a peer's value came from, the weakest first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// Compiled.
+    Default,
+    /// `[peers.default]`.
+    Peers,
+    /// `[peers.pattern."..."]`.
+    Pattern(String),
+    /// `[peers.server."..."]`.
+    Server,
+}
+
+/// The merged `[peers]`, ready to answer for one peer after the other.
+pub(super) struct Tables<'a> {
+    default: Option<&'a Map<String, Value>>,
+    /// In the order in which they first appear: a later pattern wins over an earlier one.
+    patterns: Vec<(Pattern, &'a Map<String, Value>)>,
+    /// In the order in which they first appear.
+    servers: Vec<(ServerName, &'a Map<String, Value>)>,
+}
+
+fn table<'a>(within: &'a Value, key: &str) -> Option<&'a Map<String, Value>> {
+    let ValueKind::Table(table) = &within.kind else { return None };
+    match &table.get(key)?.kind {
+        ValueKind::Table(inner) => Some(inner),
+        _ => None,
+    }
+}
+
+fn tables(within: Option<&Map<String, Value>>) -> impl Iterator<Item = (&String, &Map<String, Value>)> {
+    within.into_iter().flatten().filter_map(|(name, value)| match &value.kind {
+        ValueKind::Table(inner) => Some((name, inner)),
+        _ => None,
+    })
+}
+
+impl<'a> Tables<'a> {
+    /// What the merged configuration says of peers. Names that are none are reported.
+    pub(super) fn read(merged: &'a Value, check: &mut Check<'_>) -> Self {
+        let mut found = Self { default: None, patterns: Vec::new(), servers: Vec::new() };
+        let ValueKind::Table(root) = &merged.kind else { return found };
+        let Some(peers) = root.get("peers") else { return found };
+        found.default = table(peers, "default");
+        for (name, inner) in tables(table(peers, "pattern")) {
+            match name.parse() {
+                Ok(pattern) => found.patterns.push((pattern, inner)),
+                Err(why) => check.invalid(&["peers", "pattern", name], why),
+            }
+        }
+        for (name, inner) in tables(table(peers, "server")) {
+            match name.parse() {
+                Ok(server) => found.servers.push((server, inner)),
+                Err(why) => check.invalid(&["peers", "server", name], why),
+            }
+        }
+        found
+    }
+
+    /// The listed peers.
+    pub(super) fn listed(&self) -> impl Iterator<Item = &ServerName> {
+        self.servers.iter().map(|(server, _)| server)
+    }
+
+    /// The values of a peer; of none: `[peers.default]` alone.
+    pub(super) fn resolve(&self, server: Option<&ServerName>) -> Resolved {
+        let mut values = Map::new();
+        let mut origins: Vec<(&'static str, Origin)> =
+            schema::fields_of::<PeerSection>().iter().map(|key| (*key, Origin::Default)).collect();
+        let mut lay = |table: &Map<String, Value>, origin: &Origin| {
+            for (key, value) in table {
+                values.insert(key.clone(), value.clone());
+                if let Some(entry) = origins.iter_mut().find(|(name, _)| name == key) {
+                    entry.1 = origin.clone();
+                }
+            }
+        };
+        if let Some(default) = self.default {
+            lay(default, &Origin::Peers);
+        }
+        if let Some(server) = server {
+            for (pattern, table) in self.patterns.iter().filter(|(pattern, _)| pattern.means(server)) {
+                lay(table, &Origin::Pattern(pattern.to_string()));
+            }
+            for (_, table) in self.servers.iter().filter(|(name, _)| name == server) {
+                lay(table, &Origin::Server);
+            }
+        }
+        let section = PeerSection::deserialize(Value::new(None, ValueKind::Table(values)));
+        let section = section.expect("each value was read alone before the layers were merged");
+        Resolved { server: server.cloned(), section, origins }
+    }
+}
+
+/// One peer's values, unchecked.
+pub(super) struct Resolved {
+    pub(super) server: Option<ServerName>,
+    pub(super) section: PeerSection,
+    pub(super) origins: Vec<(&'static str, Origin)>,
+}
+
+impl Resolved {
+    fn origin(&self, key: &str) -> &Origin {
+        self.origins.iter().find(|(name, _)| *name == key).map_or(&Origin::Default, |(_, origin)| origin)
+    }
+
+    /// The full key under which a value was given.
+    pub(super) fn key<'a>(&'a self, key: &'a str) -> Vec<&'a str> {
+        match (self.origin(key), &self.server) {
+            (Origin::Pattern(pattern), _) => vec!["peers", "pattern", pattern, key],
+            (Origin::Server | Origin::Default, Some(server)) => vec!["peers", "server", server.as_str(), key],
+            (Origin::Peers, _) | (_, None) => vec!["peers", "default", key],
+        }
+    }
+
+    /// The limits, checked.
+    pub(super) fn limits(&self, check: &mut Check<'_>) -> PeerLimits {
+        let limits = self.section.limits();
+        let none_gets_through = [
+            ("intake_max", u64::from(limits.intake_max)),
+            ("batch_items", limits.batch_items.into()),
+            ("batch_bytes", limits.batch_bytes),
+            ("outbox_items", limits.outbox_items),
+            ("quarantine_items", limits.quarantine_items),
+            ("failures_to_suspend", limits.failures_to_suspend.into()),
+        ];
+        for (key, _) in none_gets_through.iter().filter(|(_, number)| *number == 0) {
+            check.invalid(&self.key(key), "nothing would get through; it has to be more than 0");
+        }
+        let never_waits = [
+            ("wait_max", limits.wait_max),
+            ("backoff_min", limits.backoff.min),
+            ("probe_every", limits.probe_every),
+            ("connect_timeout", limits.deadlines.connect),
+            ("request_timeout", limits.deadlines.total),
+            ("restarts_period", limits.restarts.period),
+        ];
+        for (key, _) in never_waits.iter().filter(|(_, duration)| duration.is_zero()) {
+            check.invalid(&self.key(key), "it has to be longer than 0s");
+        }
+        if !(0.0..=1.0).contains(&limits.backoff.jitter) {
+            check.invalid(&self.key("jitter"), format!("{} is not between 0 and 1", limits.backoff.jitter));
+        }
+        self.in_order(check, ("backoff_min", limits.backoff.min), ("backoff_max", limits.backoff.max));
+        let deadlines = limits.deadlines;
+        self.in_order(check, ("connect_timeout", deadlines.connect), ("request_timeout", deadlines.total));
+        limits
+    }
+
+    /// The first must not be longer than the second. The complaint goes to the one that was set last.
+    fn in_order(&self, check: &mut Check<'_>, less: (&str, std::time::Duration), more: (&str, std::time::Duration)) {
+        if less.1 > more.1 {
+            let at = if self.origin(more.0) > self.origin(less.0) { more.0 } else { less.0 };
+            let (short, long) = (humantime::format_duration(less.1), humantime::format_duration(more.1));
+            check.invalid(
+                &self.key(at),
+                format!("`{}` is {short} and longer than `{}`, which is {long}", less.0, more.0),
+            );
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Which keys there are: read off the sections themselves, so that no second list can disagree with them.
+
+use serde::de::{self, Deserialize, Deserializer, Visitor, value};
+
+use super::admin::AdminSection;
+use super::federation::FederationSection;
+use super::feed::FeedSection;
+use super::messenger::MessengerSection;
+use super::network::NetworkSection;
+use super::peer_section::{PeerSection, PeersSection};
+use super::problem::Fault;
+use super::server::ServerSection;
+use super::store::StoreSection;
+
+/// Everything a configuration may hold, as it is written.
+#[derive(Debug, Clone, Default, PartialEq, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Raw {
+    pub(super) server: ServerSection,
+    pub(super) federation: FederationSection,
+    pub(super) messenger: MessengerSection,
+    pub(super) admin: AdminSection,
+    pub(super) store: StoreSection,
+    pub(super) feed: FeedSection,
+    pub(super) network: NetworkSection,
+    pub(super) peers: PeersSection,
+}
+
+/// The keys a table may have.
+pub(super) enum Names {
+    /// These.
+    Fixed(&'static [&'static str]),
+    /// Any: they are names of servers, or patterns.
+    Any,
+}
+
+/// The keys of the table at this path; `None`: it is no table.
+pub(super) fn names(path: &[impl AsRef<str>]) -> Option<Names> {
+    let path: Vec<&str> = path.iter().map(AsRef::as_ref).collect();
+    Some(Names::Fixed(match path.as_slice() {
+        [] => fields_of::<Raw>(),
+        ["server"] => fields_of::<ServerSection>(),
+        ["federation"] => fields_of::<FederationSection>(),
+        ["messenger"] => fields_of::<MessengerSection>(),
+        ["admin"] => fields_of::<AdminSection>(),
+        ["store"] => fields_of::<StoreSection>(),
+        ["feed"] => fields_of::<FeedSection>(),
+        ["network"] => fields_of::<NetworkSection>(),
+        ["peers"] => fields_of::<PeersSection>(),
+        ["peers", "default"] | ["peers", "pattern" | "server", _] => fields_of::<PeerSection>(),
+        ["peers", "pattern" | "server"] => return Some(Names::Any),
+        _ => return None,
+    }))
+}
+
+/// The names of a struct's fields.
+pub(super) fn fields_of<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
+    let mut fields: &'static [&'static str] = &[];
+    // Nothing is read: a struct asks for its fields by name before it looks at any value.
+    let _nothing = T::deserialize(Asked(&mut fields));
+    fields
+}
+
+/// Notes which fields a struct asks for and gives none.
+struct Asked<'a>(&'a mut &'static [&'static str]);
+
+impl<'de> Deserializer<'de> for Asked<'_> {
+    type Error = value::Error;
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        _: V,
+    ) -> Result<V::Value, value::Error> {
+        *self.0 = fields;
+        Err(de::Error::custom("only the names were wanted"))
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, value::Error> {
+        Err(de::Error::custom("not a struct"))
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
+/// Keys and sections that are planned and not built. They are refused by this name, never passed over: who writes `tls` must
+/// not run without it. `*` stands for `default`, a pattern or a server.
+const PLANNED_KEYS: &[&str] = &[
+    "contexts",
+    "federation.insecure",
+    "federation.tls",
+    "feed.high_water",
+    "feed.low_water",
+    "messenger.push",
+    "metrics",
+    "peers.*.accept_relayed",
+    "peers.*.expect_seq",
+    "peers.*.fetch_bytes",
+    "peers.*.fetch_items",
+    "peers.*.fetch_seconds",
+    "peers.*.fingerprints",
+    "peers.*.keep",
+    "peers.*.keys",
+    "peers.*.notify_after",
+    "peers.*.numbering",
+    "peers.*.outbox_bytes",
+    "peers.*.rate",
+    "peers.*.renumber_max",
+    "peers.*.route",
+    "peers.*.weak_items",
+    "peers.*.weak_ttl",
+    "peers.resident_max",
+    "relay",
+    "rpc",
+    "server.actor_threads",
+    "store.min_free",
+];
+
+/// What to do while only `network` can be had.
+pub(super) const NETWORK_INSTEAD: &str = "on a private link use auth = \"network\" with allow_from";
+
+/// Values that are planned and not built, with what to do meanwhile. A trailing `*` stands for any rest.
+const PLANNED_VALUES: &[(&str, &str, Option<&str>)] = &[
+    ("federation.mode", "open", Some("list each peer under peers.server")),
+    ("messenger.listen", "unix:*", Some("use an address such as \"127.0.0.1:9881\"")),
+    ("peers.*.auth", "mtls", Some(NETWORK_INSTEAD)),
+    ("peers.*.auth", "signature", Some(NETWORK_INSTEAD)),
+    ("peers.*.dialect", "transactions", None),
+    ("peers.*.profile", "synapse-2014", None),
+];
+
+/// The path with `*` for which peers are meant.
+fn without_names(path: &[impl AsRef<str>]) -> String {
+    let path: Vec<&str> = path.iter().map(AsRef::as_ref).collect();
+    match path.as_slice() {
+        ["peers", "default", rest @ ..] | ["peers", "pattern" | "server", _, rest @ ..] => {
+            [&["peers", "*"], rest].concat().join(".")
+        }
+        path => path.join("."),
+    }
+}
+
+/// Why this key may not stand in this table; `None`: it may.
+pub(super) fn refuses(table: &[String], key: &str) -> Option<Fault> {
+    let known = match names(table) {
+        None => &[][..],
+        Some(Names::Any) => return None,
+        Some(Names::Fixed(known)) if known.contains(&key) => return None,
+        Some(Names::Fixed(known)) => known,
+    };
+    let path = [table, &[key.to_owned()]].concat();
+    if PLANNED_KEYS.contains(&without_names(&path).as_str()) {
+        return Some(Fault::Unavailable { value: None, instead: None });
+    }
+    Some(Fault::Unknown(nearest(key, known)))
+}
+
+/// Why this value may not be given to this key although it is planned; `None`: it is not one of these.
+pub(super) fn refuses_value(key: &[String], value: &str) -> Option<Fault> {
+    let key = without_names(key);
+    let is_meant = |planned: &str| planned.strip_suffix('*').map_or(planned == value, |start| value.starts_with(start));
+    let (_, _, instead) = PLANNED_VALUES.iter().find(|(of, planned, _)| *of == key && is_meant(planned))?;
+    Some(Fault::Unavailable { value: Some(value.to_owned()), instead: *instead })
+}
+
+/// Similarity above which a name is taken for a slip of the pen.
+const SLIP: f64 = 0.8;
+
+/// The nearest known name alone where it is near; else all of them, the nearest first.
+fn nearest(key: &str, known: &[&str]) -> Vec<String> {
+    let mut by_nearness: Vec<(f64, &str)> = known.iter().map(|name| (strsim::jaro_winkler(key, name), *name)).collect();
+    by_nearness.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+    if by_nearness.first().is_some_and(|(similarity, _)| *similarity >= SLIP) {
+        by_nearness.truncate(1);
+    }
+    by_nearness.into_iter().map(|(_, name)| name.to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_those_of_the_struct() {
+        assert_eq!(fields_of::<FeedSection>(), ["retain"]);
+        assert_eq!(fields_of::<Raw>().len(), 8);
+        assert!(fields_of::<u32>().is_empty());
+    }
+
+    #[test]
+    fn every_section_has_its_names_here() {
+        for section in fields_of::<Raw>() {
+            assert!(names(&[section]).is_some(), "{section}");
+        }
+    }
+
+    #[test]
+    fn what_is_planned_is_not_known() {
+        for key in PLANNED_KEYS {
+            let path: Vec<String> = key.replace('*', "default").split('.').map(str::to_owned).collect();
+            let (last, table) = path.split_last().expect("not empty");
+            assert_eq!(refuses(table, last), Some(Fault::Unavailable { value: None, instead: None }), "{key}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_name_comes_alone_where_it_is_near() {
+        assert_eq!(nearest("batch_item", fields_of::<PeerSection>()), ["batch_items"]);
+        assert_eq!(nearest("qq", &["retain", "quick"]), ["quick", "retain"]);
+    }
+}

@@ -1,0 +1,84 @@
+//! Secrets: read from a key or from the file its `_file` twin names, never printed.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::de::{self, Deserialize, Deserializer};
+
+use super::check::Check;
+
+/// A bearer token. Its `Debug` shows none of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The secret itself, for the one place that sends it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(secret: &str) -> Self {
+        Self(secret.into())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // serde's own message would print what it found instead of a text.
+        String::deserialize(deserializer).map(Self).map_err(|_| de::Error::custom("a token is a text"))
+    }
+}
+
+/// The token of `[section]`, from `token` or `token_file`.
+pub(super) fn token(
+    check: &mut Check<'_>,
+    section: &str,
+    token: Option<Secret>,
+    token_file: Option<PathBuf>,
+) -> Option<Secret> {
+    let (secret, key) = match (token, token_file) {
+        (None, None) => return None,
+        (Some(_), Some(_)) => {
+            check.invalid(&[section, "token_file"], format!("`{section}.token` is set too; keep one of them"));
+            return None;
+        }
+        (Some(token), None) => (token.0, "token"),
+        (None, Some(file)) => {
+            let path = check.path(&file);
+            match std::fs::read_to_string(&path) {
+                Ok(text) => (text, "token_file"),
+                Err(why) => {
+                    check.invalid(&[section, "token_file"], format!("{} cannot be read: {why}", path.display()));
+                    return None;
+                }
+            }
+        }
+    };
+    let secret = secret.trim();
+    if secret.is_empty() {
+        check.invalid(&[section, key], "the token is empty; remove the key or give a token");
+    } else if !secret.bytes().all(|b| b.is_ascii_graphic()) {
+        check.invalid(&[section, key], "a token is one word of printable ASCII, else no header can carry it");
+    }
+    Some(secret.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_not_printed() {
+        let secret = Secret::from("sesame");
+        assert_eq!(format!("{secret:?}"), "Secret(..)");
+        assert_eq!(secret.expose(), "sesame");
+    }
+}

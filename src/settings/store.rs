@@ -1,0 +1,87 @@
+//! `[store]`: what is kept on disk, and how much of it in memory.
+
+use serde::Deserialize;
+
+use super::check::Check;
+use super::units::Size;
+
+/// The store on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Store {
+    /// Which engine.
+    pub backend: Backend,
+    /// Batches in one commit.
+    pub group_max: usize,
+    /// Rows in one commit; a batch is never split.
+    pub group_rows: usize,
+    /// Rows handed over and not committed at which the doors answer wait.
+    pub queue_rows: u64,
+    /// The engine's page cache, in bytes.
+    pub cache: usize,
+    /// Bytes of recent updates kept in memory for peers that are not behind.
+    pub recent: usize,
+    /// Spend a little on every commit so that a start after a crash is quick.
+    pub quick_repair: bool,
+}
+
+/// Which engine stores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// One redb file in the data folder.
+    Redb,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct StoreSection {
+    /// The engine: "redb" is one file in the data folder.
+    backend: Backend,
+    /// Batches in one commit.
+    group_max: u32,
+    /// Rows in one commit.
+    group_rows: u32,
+    /// Rows handed over and not committed at which the doors answer wait.
+    queue_rows: u32,
+    /// The engine's page cache.
+    cache: Size,
+    /// Recent updates kept in memory for peers that are not behind.
+    recent: Size,
+    /// Spend a little on every commit so that a start after a crash is quick.
+    quick_repair: bool,
+}
+
+impl Default for StoreSection {
+    fn default() -> Self {
+        Self {
+            backend: Backend::Redb,
+            group_max: 256,
+            group_rows: 4096,
+            queue_rows: 16384,
+            cache: Size::mib(32),
+            recent: Size::mib(16),
+            quick_repair: true,
+        }
+    }
+}
+
+impl StoreSection {
+    pub(super) fn check(self, check: &mut Check<'_>) -> Store {
+        let numbers = [
+            ("group_max", self.group_max.into()),
+            ("group_rows", self.group_rows.into()),
+            ("queue_rows", self.queue_rows.into()),
+            ("cache", self.cache.0),
+        ];
+        check.at_least_one(&["store"], &numbers);
+        Store {
+            backend: self.backend,
+            group_max: self.group_max as usize,
+            group_rows: self.group_rows as usize,
+            queue_rows: self.queue_rows.into(),
+            cache: self.cache.in_memory(),
+            recent: self.recent.in_memory(),
+            quick_repair: self.quick_repair,
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Values with a unit, as they are written: durations, sizes, listening addresses.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use serde::de::{self, Deserialize, Deserializer, Visitor};
+
+/// A duration: "750ms", "30s", "7d".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span(pub(super) Duration);
+
+impl Span {
+    pub(super) const fn secs(secs: u64) -> Self {
+        Self(Duration::from_secs(secs))
+    }
+
+    pub(super) const fn days(days: u64) -> Self {
+        Self::secs(days * 24 * 60 * 60)
+    }
+}
+
+/// A number of bytes: "8MiB".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Size(pub(super) u64);
+
+impl Size {
+    pub(super) const fn mib(mib: u64) -> Self {
+        Self(mib << 20)
+    }
+
+    /// The size as memory is counted.
+    pub(super) fn in_memory(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+/// Reads a text with a unit, and answers a bare number with the unit it lacks.
+struct WithUnit<T> {
+    what: &'static str,
+    example: &'static str,
+    unit: &'static str,
+    parse: fn(&str) -> Result<T, String>,
+}
+
+impl<T> WithUnit<T> {
+    fn bare<E: de::Error>(&self, number: impl fmt::Display) -> E {
+        E::custom(format_args!("{number} has no unit; write \"{number}{}\"", self.unit))
+    }
+}
+
+impl<T> Visitor<'_> for WithUnit<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} such as \"{}\"", self.what, self.example)
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
+        Err(self.bare(number))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
+        Err(self.bare(number))
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<T, E> {
+        Err(self.bare(number))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        if text.parse::<f64>().is_ok() {
+            return Err(self.bare(text));
+        }
+        (self.parse)(text).map_err(|why| {
+            E::custom(format_args!("\"{text}\" is not {} such as \"{}\": {why}", self.what, self.example))
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(WithUnit {
+            what: "a duration",
+            example: "30s",
+            unit: "s",
+            parse: |text| humantime::parse_duration(text).map(Self).map_err(|why| why.to_string()),
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(WithUnit {
+            what: "a size",
+            example: "8MiB",
+            unit: "B",
+            parse: |text| text.parse::<ByteSize>().map(|size| Self(size.as_u64())),
+        })
+    }
+}
+
+/// Where a server listens: an IP address and a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Listen(pub(super) SocketAddr);
+
+impl Listen {
+    /// A port of the loopback address.
+    pub(super) fn loopback(port: u16) -> Self {
+        Self(SocketAddr::from(([127, 0, 0, 1], port)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Listen {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Self).map_err(|_| {
+            de::Error::custom(format_args!("\"{text}\" is not an IP address and a port such as \"127.0.0.1:9881\""))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read<'de, T: Deserialize<'de>>(toml: &'de str) -> Result<T, String> {
+        let value = toml::de::ValueDeserializer::parse(toml).expect("TOML");
+        T::deserialize(value).map_err(|why| why.message().to_owned())
+    }
+
+    #[test]
+    fn durations_and_sizes_carry_units() {
+        assert_eq!(read("\"750ms\""), Ok(Span(Duration::from_millis(750))));
+        assert_eq!(read("\"7d\""), Ok(Span::days(7)));
+        assert_eq!(read("\"8MiB\""), Ok(Size::mib(8)));
+        assert_eq!(read("\"512B\""), Ok(Size(512)));
+    }
+
+    #[test]
+    fn a_bare_number_is_refused_with_the_unit_it_lacks() {
+        assert_eq!(read::<Span>("30"), Err("30 has no unit; write \"30s\"".into()));
+        assert_eq!(read::<Span>("\"30\""), Err("30 has no unit; write \"30s\"".into()));
+        assert_eq!(read::<Span>("\"0\""), Err("0 has no unit; write \"0s\"".into()));
+        assert_eq!(read::<Size>("1024"), Err("1024 has no unit; write \"1024B\"".into()));
+        assert!(read::<Size>("\"8 bananas\"").is_err_and(|why| why.starts_with("\"8 bananas\" is not a size")));
+    }
+}

@@ -1,0 +1,58 @@
+//! The dialects peers speak, and what all of them share.
+//!
+//! A dialect answers four questions: which routes it has, how a push is written, how its answer is read, and what it is
+//! called in the configuration. A new one is a folder here and a line in [`DIALECTS`].
+
+pub mod intake;
+pub mod transport;
+pub mod updates;
+
+use std::sync::Arc;
+
+use actix_web::web::{Data, ServiceConfig};
+use actors::model::{Answered, OutFrame, PushFailure};
+use bytes::Bytes;
+
+use crate::egress::Request;
+use crate::http::body::BodyLimit;
+use crate::http::identity::Admission;
+pub use intake::Intake;
+
+/// One way of speaking.
+pub trait Dialect: Send + Sync + 'static {
+    /// Its name, as `peers.*.dialect` has it.
+    fn name(&self) -> &'static str;
+
+    /// Adds its routes; they find [`Gate`]'s parts in the application's data.
+    fn routes(&self, config: &mut ServiceConfig);
+
+    /// Writes a push.
+    fn encode_push(&self, frame: &OutFrame) -> Request;
+
+    /// Reads the body of a 200 to a push.
+    fn decode_answer(&self, body: &Bytes) -> Result<Answered, PushFailure>;
+}
+
+/// Every dialect we speak, the default first.
+pub const DIALECTS: &[&dyn Dialect] = &[&updates::Updates];
+
+/// What the routes of all dialects stand on.
+#[derive(Clone)]
+pub struct Gate {
+    /// Takes what peers push.
+    pub intake: Arc<dyn Intake>,
+    /// Says who may call.
+    pub admission: Arc<dyn Admission>,
+    /// Bounds a request's body.
+    pub body: BodyLimit,
+}
+
+/// The routes of every dialect: what the listener for peers serves. A peer may speak any of them to us, whatever we speak to it.
+pub fn routes(gate: &Gate, config: &mut ServiceConfig) {
+    config.app_data(Data::from(Arc::clone(&gate.intake)));
+    config.app_data(Data::from(Arc::clone(&gate.admission)));
+    config.app_data(gate.body);
+    for dialect in DIALECTS {
+        dialect.routes(config);
+    }
+}

@@ -1,0 +1,210 @@
+//! The push as JSON: read without copying its updates, written without rewriting them.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use actors::model::{Digest, InboundPush, OutFrame, Seq, Strong};
+use bytes::{BufMut, Bytes, BytesMut};
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
+
+/// How deep arrays and objects of a body may nest. Parsers behind us stop near 128 or run out of stack, so what they could
+/// not read is not taken, either.
+pub const NESTING_MAX: usize = 100;
+
+/// Numbers end here, so that every reader, whatever its integers, agrees on them.
+const SEQ_MAX: u64 = i64::MAX as u64;
+
+/// Why a body is not taken as a push.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadPush {
+    /// The bytes are no JSON text.
+    #[error("the body is not JSON: {0}")]
+    NotJson(String),
+    /// It is JSON, and no push.
+    #[error("the body is not a push: {0}")]
+    NotAPush(String),
+    /// More strong updates than we take.
+    #[error("a push holds at most {max} strong updates, this one has {count}")]
+    TooLong {
+        /// How many there are.
+        count: usize,
+        /// How many we take.
+        max: u32,
+    },
+}
+
+/// A body, read.
+#[derive(Debug, Clone)]
+pub struct Decoded {
+    /// What the core takes.
+    pub push: InboundPush,
+    /// How many weak updates there were.
+    pub weak: usize,
+}
+
+/// Read a push. At most `max` strong updates are looked at; memory does not grow with what lies beyond.
+pub fn decode(body: &Bytes, max: u32, verified: &'static str) -> Result<Decoded, BadPush> {
+    let text = std::str::from_utf8(body).map_err(|bad| BadPush::NotJson(bad.to_string()))?;
+    if nests_deeper_than(NESTING_MAX, body) {
+        return Err(BadPush::NotJson(format!("it nests deeper than {NESTING_MAX} levels")));
+    }
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let envelope = reader
+        .deserialize_map(Reading { max: max as usize })
+        .and_then(|envelope| reader.end().map(|()| envelope))
+        .map_err(|error| match error.classify() {
+            Category::Data => BadPush::NotAPush(error.to_string()),
+            Category::Syntax | Category::Eof | Category::Io => BadPush::NotJson(error.to_string()),
+        })?;
+    if envelope.strong_count > envelope.strong.len() {
+        return Err(BadPush::TooLong { count: envelope.strong_count, max });
+    }
+    let strong = envelope.strong.iter().map(|raw| strong(body, raw)).collect();
+    let push = InboundPush { from_seq: envelope.from_seq, seq: envelope.seq, strong, verified };
+    Ok(Decoded { push, weak: envelope.weak_count })
+}
+
+fn strong(body: &Bytes, raw: &RawValue) -> Strong {
+    let bytes = body.slice_ref(raw.get().as_bytes());
+    let unsound = (!bytes.starts_with(b"{")).then_some("a strong update is a JSON object, this one is not");
+    Strong { digest: digest(&bytes), bytes, unsound }
+}
+
+/// What identifies a plain update: the first half of the SHA-256 of its bytes.
+pub fn digest(bytes: &[u8]) -> Digest {
+    let whole = Sha256::digest(bytes);
+    let mut half = [0; 16];
+    half.copy_from_slice(&whole[..16]);
+    Digest(half)
+}
+
+/// Whether brackets outside of strings open more than `max` levels. On bytes that are no JSON the answer means nothing and
+/// the parser has the word.
+fn nests_deeper_than(max: usize, body: &[u8]) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in body {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'[' | b'{' => {
+                depth += 1;
+                if depth > max {
+                    return true;
+                }
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
+}
+
+struct Envelope<'a> {
+    strong: Vec<&'a RawValue>,
+    strong_count: usize,
+    weak_count: usize,
+    seq: Seq,
+    from_seq: Option<Seq>,
+}
+
+/// Reads the envelope by hand: derived code would let a key it does not know come twice, and two readers could then see two
+/// different pushes in one body.
+struct Reading {
+    max: usize,
+}
+
+impl<'de> Visitor<'de> for Reading {
+    type Value = Envelope<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with seq, strong and weak")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let (mut strong, mut strong_count, mut weak_count) = (Vec::new(), 0, 0);
+        let (mut seq, mut from_seq) = (None, None);
+        let mut keys: HashSet<String> = HashSet::new();
+        while let Some(key) = map.next_key::<String>()? {
+            match key.as_str() {
+                "strong" => strong_count = map.next_value_seed(Items { keep: self.max, kept: &mut strong })?,
+                "weak" => weak_count = map.next_value_seed(Items { keep: 0, kept: &mut Vec::new() })?,
+                "seq" => seq = Some(number(map.next_value()?, "seq")?),
+                "from_seq" => from_seq = Some(number(map.next_value()?, "from_seq")?),
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+            if let Some(twice) = keys.replace(key) {
+                return Err(A::Error::custom(format_args!("the key {twice:?} is there twice")));
+            }
+        }
+        let seq = seq.ok_or_else(|| A::Error::missing_field("seq"))?;
+        Ok(Envelope { strong, strong_count, weak_count, seq, from_seq })
+    }
+}
+
+fn number<E: Error>(given: &RawValue, key: &str) -> Result<Seq, E> {
+    let read = given.get().parse::<u64>().ok().filter(|n| *n <= SEQ_MAX);
+    read.map(Seq).ok_or_else(|| E::custom(format_args!("{key} is an integer from 0 to {SEQ_MAX}")))
+}
+
+/// Counts the items of an array and keeps the first ones as they stand.
+struct Items<'a, 'de> {
+    keep: usize,
+    kept: &'a mut Vec<&'de RawValue>,
+}
+
+impl<'de> DeserializeSeed<'de> for Items<'_, 'de> {
+    type Value = usize;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<usize, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Items<'_, 'de> {
+    type Value = usize;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of updates")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<usize, A::Error> {
+        let mut count = 0;
+        while count < self.keep {
+            let Some(item) = items.next_element::<&RawValue>()? else { return Ok(count) };
+            self.kept.push(item);
+            count += 1;
+        }
+        while items.next_element::<IgnoredAny>()?.is_some() {
+            count += 1;
+        }
+        Ok(count)
+    }
+}
+
+/// Write a push. The updates go out byte for byte as they were submitted.
+pub fn encode(frame: &OutFrame) -> Bytes {
+    const AROUND: usize = 80;
+    let updates: usize = frame.strong.iter().map(|update| update.len() + 1).sum();
+    let mut body = BytesMut::with_capacity(updates + AROUND);
+    body.put_slice(b"{\"strong\":[");
+    for (place, update) in frame.strong.iter().enumerate() {
+        if place > 0 {
+            body.put_u8(b',');
+        }
+        body.put_slice(update);
+    }
+    body.put_slice(format!("],\"seq\":{}", frame.last).as_bytes());
+    if let Some(first) = frame.first {
+        body.put_slice(format!(",\"from_seq\":{first}").as_bytes());
+    }
+    body.put_u8(b'}');
+    body.freeze()
+}

@@ -1,0 +1,49 @@
+//! `POST /http/v1/updates`: a peer's push.
+
+use std::time::Duration;
+
+use actix_web::http::header::ContentType;
+use actix_web::{HttpResponse, web};
+use actors::model::{Ack, Refusal};
+
+use super::{answer, envelope};
+use crate::http::body::Body;
+use crate::http::identity::Caller;
+use crate::http::refusal::{FAULTY_WAIT, Problem, RESTART_WAIT};
+use crate::wire::Intake;
+
+/// Who is calling is settled before the body is read: a stranger's body costs nothing.
+pub(super) async fn take(caller: Caller, body: Body, intake: web::Data<dyn Intake>) -> Result<HttpResponse, Problem> {
+    let window = intake.window(&caller.server);
+    let decoded = envelope::decode(&body.0, window, caller.proof)?;
+    if decoded.weak > 0 {
+        tracing::debug!(peer = %caller.server, count = decoded.weak, "weak updates dropped, nobody listens");
+    }
+    let ack = match intake.accept(&caller.server, decoded.push).await {
+        Ok(ack) => ack,
+        Err(refusal) => Ack::Wait(wait_for(refusal)?),
+    };
+    Ok(HttpResponse::Ok().content_type(ContentType::json()).body(answer::encode(ack, window)))
+}
+
+/// The dialect's own word for every "not now"; what waiting cannot mend is a status.
+fn wait_for(refusal: Refusal) -> Result<Duration, Problem> {
+    match refusal {
+        Refusal::Busy { wait, .. } => Ok(wait),
+        Refusal::OutcomeUnknown | Refusal::Stopping => Ok(RESTART_WAIT),
+        Refusal::Faulty(_) => Ok(FAULTY_WAIT),
+        Refusal::UnknownPeer(_) => Err(Problem::forbidden(refusal.to_string())),
+        Refusal::PushTooLong { .. } | Refusal::Misnumbered { .. } | Refusal::OutboxFull { .. } => Err(refusal.into()),
+    }
+}
+
+impl From<envelope::BadPush> for Problem {
+    fn from(bad: envelope::BadPush) -> Self {
+        use envelope::BadPush;
+        match bad {
+            BadPush::NotJson(_) => Self::bad_request("NOT_JSON", bad.to_string()),
+            BadPush::NotAPush(_) => Self::bad_request("NOT_A_PUSH", bad.to_string()),
+            BadPush::TooLong { count, max } => Refusal::PushTooLong { count, max }.into(),
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The messenger API over HTTP, on the real store and with real peer actors; only the wire to peers is cut.
+
+mod rig;
+
+use std::time::Duration;
+
+use actix_web::http::Method;
+use actors::change::Change;
+use actors::model::{FeedItem, Index, Position, Seq};
+use actors::ports::Urgency;
+use bytes::Bytes;
+use fernpost::messenger::housekeeping;
+
+use rig::{Rig, name};
+
+const TO_BOTH: &str = r#"{"to":["blue","green"],"strong":[{"n":1e2},{"m":1208925819614629174706177}]}"#;
+
+#[actix_web::test]
+async fn a_submission_is_taken_once_and_its_repeat_has_the_same_answer() {
+    let rig = Rig::start();
+    let accepted = (202, r#"{"id":"m-1","peers":["blue","green"]}"#.to_owned());
+    assert_eq!(rig.call(Method::PUT, "/v1/updates/m-1", TO_BOTH).await, accepted);
+    assert_eq!(rig.call(Method::PUT, "/v1/updates/m-1", TO_BOTH).await, accepted, "the same bytes");
+    let anew = r#"{"strong":[ {"n":1e2}, {"m": 1208925819614629174706177} ], "to":["blue","green"]}"#;
+    assert_eq!(rig.call(Method::PUT, "/v1/updates/m-1", anew).await, accepted, "written anew");
+    let other = r#"{"to":["blue","green"],"strong":[{"n":1e2},{"m":1208925819614629174706176}]}"#;
+    let in_use = (409, r#"{"error":"m-1 is the id of another submission","code":"ID_IN_USE"}"#.to_owned());
+    assert_eq!(rig.call(Method::PUT, "/v1/updates/m-1", other).await, in_use, "another digit");
+    let fewer = r#"{"to":["blue"],"strong":[{"n":1e2},{"m":1208925819614629174706177}]}"#;
+    assert_eq!(rig.call(Method::PUT, "/v1/updates/m-1", fewer).await, in_use, "other recipients");
+    assert_eq!(rig.queued("blue").await, ["{\"n\":1e2}", "{\"m\":1208925819614629174706177}"]);
+    assert_eq!(rig.queued("green").await.len(), 2);
+}
+
+#[actix_web::test]
+async fn two_calls_of_one_id_at_once_are_one_submission() {
+    let rig = Rig::start();
+    let put = || rig.call(Method::PUT, "/v1/updates/m-1", TO_BOTH);
+    let (first, second) = tokio::join!(put(), put());
+    assert_eq!((first.0, &first), (202, &second));
+    let other = r#"{"to":["blue"],"strong":[{}]}"#;
+    let (one, two) = tokio::join!(
+        rig.call(Method::PUT, "/v1/updates/m-2", other),
+        rig.call(Method::PUT, "/v1/updates/m-2", TO_BOTH)
+    );
+    assert_eq!((one.0, two.0), (202, 409));
+    assert_eq!((rig.queued("blue").await.len(), rig.queued("green").await.len()), (3, 2));
+}
+
+#[actix_web::test]
+async fn a_connection_that_breaks_before_the_commit_does_not_let_its_repeat_in_twice() {
+    let rig = Rig::start();
+    let blue = r#"{"to":["blue"],"strong":[{}]}"#;
+    // Broken off a step later each time: some step lies between the hand-over and the commit.
+    for steps in 1..=24 {
+        let path = format!("/v1/updates/m-{steps}");
+        tokio::select! {
+            biased;
+            _answered = rig.call(Method::PUT, &path, blue) => {}
+            () = yields(steps) => {}
+        }
+        assert_eq!(rig.call(Method::PUT, &path, blue).await.0, 202);
+        assert_eq!(rig.queued("blue").await.len(), steps, "one each");
+    }
+}
+
+#[actix_web::test]
+async fn a_refused_submission_leaves_nothing_behind_and_its_id_free() {
+    let rig = Rig::start();
+    let grey = r#"{"to":["blue","grey"],"strong":[{}]}"#;
+    let (status, body) = rig.call(Method::PUT, "/v1/updates/m-1", grey).await;
+    assert!(status == 422 && body.contains("NOT_A_PEER"), "{body}");
+    assert_eq!(rig.call(Method::GET, "/v1/messages/m-1", "").await.0, 404);
+    assert_eq!(rig.call(Method::PUT, "/v1/updates/m-1", TO_BOTH).await.0, 202);
+    // `green` holds two and knows it once it sends them; `blue` has room and must get nothing either.
+    rig.pushed().await;
+    rig.pushed().await;
+    let (status, body) = rig.call(Method::PUT, "/v1/updates/m-2", TO_BOTH).await;
+    assert!(status == 429 && body.contains("OUTBOX_FULL") && body.contains("green"), "{body}");
+    assert_eq!(rig.queued("blue").await.len(), 2);
+}
+
+#[actix_web::test]
+async fn the_trace_and_the_peers_say_what_is_under_way() {
+    let rig = Rig::start();
+    rig.call(Method::PUT, "/v1/updates/m-1", TO_BOTH).await;
+    rig.pushed().await;
+    rig.pushed().await;
+    let expected = concat!(
+        r#"{"id":"m-1","accepted":"1970-01-01T00:00:01.000Z","peers":{"blue":{"state":"queued","attempts":[]},"#,
+        r#""green":{"state":"queued","attempts":[]}}}"#
+    );
+    assert_eq!(rig.call(Method::GET, "/v1/messages/m-1", "").await, (200, expected.into()));
+    let (status, body) = rig.call(Method::GET, "/v1/peers/blue", "").await;
+    assert_eq!(status, 200, "{body}");
+    assert!(body.starts_with(r#"{"server":"blue","state":"sending","since":"#), "{body}");
+    assert!(body.contains(r#""backlog":2"#) && body.ends_with(r#""failures":0,"expected_seq":1}"#), "{body}");
+    let (status, body) = rig.call(Method::GET, "/v1/peers", "").await;
+    assert_eq!((status, body.matches(r#""server":"#).count()), (200, 2), "{body}");
+    let unknown = r#"{"error":"\"grey\" is not a peer of this server","code":"UNKNOWN_PEER"}"#;
+    assert_eq!(rig.call(Method::GET, "/v1/peers/grey", "").await, (404, unknown.into()));
+}
+
+async fn yields(times: usize) {
+    for _ in 0..times {
+        tokio::task::yield_now().await;
+    }
+}
+
+fn update(n: u64) -> Change {
+    let bytes = Bytes::from(format!("{{ \"n\":{n}}}"));
+    Change::Fed(FeedItem::Update { from: name("blue"), n, seq: Seq(n), verified: "mtls", bytes })
+}
+
+#[actix_web::test]
+async fn a_reader_waits_for_the_next_event_and_acknowledges_it() {
+    let rig = Rig::start();
+    let (read, ()) = tokio::join!(rig.call(Method::GET, "/v1/events?wait=60", ""), async {
+        tokio::task::yield_now().await;
+        rig.commit(vec![update(1)], Urgency::Now).await;
+    });
+    let first = concat!(
+        r#"{"events":[{"position":1,"kind":"update","id":"blue#1","time":"1970-01-01T00:00:01.000Z","from":"blue","#,
+        r#""seq":1,"update":{ "n":1},"verified":"mtls"}],"next":1}"#
+    );
+    assert_eq!(read, (200, first.into()));
+    rig.commit(vec![update(2), update(3)], Urgency::Now).await;
+    assert_eq!(rig.call(Method::POST, "/v1/events/ack", r#"{"upto":4}"#).await.0, 422);
+    assert_eq!(rig.call(Method::POST, "/v1/events/ack", r#"{"upto":2}"#).await, (204, String::new()));
+    let (_, page) = rig.call(Method::GET, "/v1/events", "").await;
+    assert!(page.contains("blue#3") && !page.contains("blue#2") && page.ends_with(r#""next":3}"#), "{page}");
+    let (_, page) = rig.call(Method::GET, "/v1/events?after=0&limit=2", "").await;
+    assert!(page.contains("blue#1") && page.ends_with(r#""next":2}"#), "what is acknowledged is still kept: {page}");
+}
+
+#[actix_web::test]
+async fn what_is_acknowledged_and_old_is_forgotten_page_by_page() {
+    let rig = Rig::start();
+    rig.call(Method::PUT, "/v1/updates/m-1", TO_BOTH).await;
+    rig.commit((1..=2_500).map(update).collect(), Urgency::Now).await;
+    rig.clock.set(5_000);
+    rig.commit(vec![update(2_501), update(2_502)], Urgency::Now).await;
+    rig.call(Method::POST, "/v1/events/ack", r#"{"upto":2501}"#).await;
+    rig.clock.set(6_000);
+    // Time moves only when nothing else does: the limit is reached when the first round has done all it can.
+    tokio::time::pause();
+    let round = housekeeping::run(rig.ports.clone(), Duration::from_secs(2), Duration::from_secs(2));
+    tokio::time::timeout(Duration::from_secs(60), round).await.expect_err("it goes on");
+    let gone = r#"{"error":"events before 2501 are no longer kept","code":"GONE","oldest":2501}"#;
+    assert_eq!(rig.call(Method::GET, "/v1/events?after=0", "").await, (410, gone.into()));
+    let (status, page) = rig.call(Method::GET, "/v1/events?after=2500", "").await;
+    assert!(status == 200 && page.contains("blue#2501"), "acknowledged and young: {page}");
+    assert_eq!(rig.call(Method::GET, "/v1/messages/m-1", "").await.0, 404, "a submission nobody will repeat");
+    assert_eq!(rig.ports.archive.feed_bounds().borrow().tail, Position(2_502));
+    assert_eq!(rig.ports.archive.outbox_from(&name("blue"), Index(1), 9, 99).await.expect("read").len(), 2);
+}

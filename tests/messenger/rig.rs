@@ -1,0 +1,129 @@
+//! A gateway without a wire: store in memory, two peers whose pushes are never answered, a clock that stands.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use actix_web::App;
+use actix_web::http::Method;
+use actix_web::test::{TestRequest, call_service, init_service, read_body};
+use actors::change::Change;
+use actors::gateway::Gateway;
+use actors::limits::PeerLimits;
+use actors::model::{Answered, Index, Millis, OutFrame, PushFailure, ServerName};
+use actors::ports::{Clock, Ports, Roster, Task, Transport, Urgency};
+use actors::router::{Router, Routes};
+use fernpost::messenger::{MessengerApi, MessengerLimits, configure};
+use fernpost::store::{Place, Store, StoreOptions};
+use redb::backends::InMemoryBackend;
+use tokio::sync::{Semaphore, watch};
+
+/// A name that is one.
+pub(crate) fn name(text: &str) -> ServerName {
+    text.parse().expect("a server name")
+}
+
+/// A gateway, and what its test moves.
+pub(crate) struct Rig {
+    /// What the gateway's surroundings are.
+    pub(crate) ports: Ports,
+    /// Stands at one second until it is set.
+    pub(crate) clock: Standing,
+    api: MessengerApi,
+    pushes: Arc<Semaphore>,
+}
+
+/// A clock that stands.
+#[derive(Clone)]
+pub(crate) struct Standing(Arc<AtomicU64>);
+
+impl Standing {
+    /// It is now so many milliseconds since 1970.
+    pub(crate) fn set(&self, now: u64) {
+        self.0.store(now, Ordering::SeqCst);
+    }
+}
+
+impl Clock for Standing {
+    fn now(&self) -> Millis {
+        Millis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// Tells of each push, and never answers it.
+struct Silent(Arc<Semaphore>);
+
+impl Transport for Silent {
+    fn push(&self, _: OutFrame) -> Task<Result<Answered, PushFailure>> {
+        self.0.add_permits(1);
+        Box::pin(std::future::pending())
+    }
+}
+
+/// `blue` with the default limits; `green` holds no more than two items.
+struct Two;
+
+impl Roster for Two {
+    fn limits(&self, server: &ServerName) -> Option<Arc<PeerLimits>> {
+        match server.as_str() {
+            "blue" => Some(Arc::default()),
+            "green" => Some(Arc::new(PeerLimits { outbox_items: 2, ..PeerLimits::default() })),
+            _ => None,
+        }
+    }
+
+    fn listed(&self) -> Vec<ServerName> {
+        vec![name("blue"), name("green")]
+    }
+}
+
+impl Rig {
+    /// On the runtime of the test.
+    pub(crate) fn start() -> Self {
+        let clock = Standing(Arc::new(AtomicU64::new(1_000)));
+        let (routes, pushes) = (Routes::default(), Arc::new(Semaphore::new(0)));
+        let wake = routes.clone();
+        let options = StoreOptions::new(Place::backend(InMemoryBackend::new()), name("red"));
+        let store = Store::open(options, Arc::new(clock.clone()), Arc::new(move |woken| wake.woken(woken)));
+        let store = Arc::new(store.expect("a new store opens"));
+        let ports = Ports {
+            journal: store.clone(),
+            archive: store.clone(),
+            transport: Arc::new(Silent(pushes.clone())),
+            roster: Arc::new(Two),
+            ownership: store,
+            clock: Arc::new(clock.clone()),
+        };
+        Router::launch(ports.clone(), &routes, |_| {});
+        let gateway = Gateway::new(routes, ports.clone());
+        let limits = MessengerLimits { submissions_max: 8, body_max: 1 << 20 };
+        let api = MessengerApi::new(gateway, name("red"), limits, watch::channel(false).1);
+        Self { ports, clock, api, pushes }
+    }
+
+    /// Status and body of the answer to one call.
+    pub(crate) async fn call(&self, method: Method, path: &str, body: &'static str) -> (u16, String) {
+        let app = init_service(App::new().configure(|config| configure(config, self.api.clone()))).await;
+        let answer = call_service(&app, TestRequest::default().method(method).uri(path).set_payload(body).to_request());
+        let answer = answer.await;
+        let status = answer.status().as_u16();
+        (status, String::from_utf8(read_body(answer).await.to_vec()).expect("text"))
+    }
+
+    /// Wait for a push to a peer.
+    pub(crate) async fn pushed(&self) {
+        self.pushes.acquire().await.expect("never closed").forget();
+    }
+
+    /// Commit what a peer's actor might have handed over.
+    pub(crate) async fn commit(&self, changes: Vec<Change>, urgency: Urgency) {
+        let fence = self.ports.ownership.claim_feed().expect("alone");
+        self.ports.journal.submit(fence, changes, urgency).committed().await.expect("a sound store");
+    }
+
+    /// What lies in a peer's outbox.
+    pub(crate) async fn queued(&self, server: &str) -> Vec<String> {
+        self.ports.journal.barrier().committed().await.expect("a sound store");
+        let rows = self.ports.archive.outbox_from(&name(server), Index(1), 100, u64::MAX).await.expect("a sound store");
+        rows.iter().map(|row| String::from_utf8(row.bytes.to_vec()).expect("text")).collect()
+    }
+}

@@ -1,0 +1,129 @@
+//! Answers to a push as bytes: read, refused, written.
+
+use std::time::Duration;
+
+use actors::model::{Ack, Answered, PushFailure, Seq};
+use bytes::Bytes;
+use fernpost::wire::updates::answer::{decode, encode};
+use proptest::prelude::*;
+
+fn ok(seq: u64) -> Ack {
+    Ack::Ok(Seq(seq))
+}
+
+fn hole(expected: u64, conflict: bool) -> Ack {
+    Ack::Hole { expected: Seq(expected), conflict }
+}
+
+fn wait(seconds: u64) -> Ack {
+    Ack::Wait(Duration::from_secs(seconds))
+}
+
+/// An answer and its window.
+type Read = (Ack, Option<u32>);
+
+fn read(body: &[u8]) -> Option<Read> {
+    match decode(&Bytes::copy_from_slice(body)) {
+        Ok(Answered { ack, window }) => Some((ack, window)),
+        Err(PushFailure::Unreadable(_)) => None,
+        Err(other) => panic!("{other} for {}", String::from_utf8_lossy(body)),
+    }
+}
+
+#[test]
+fn the_published_answers_are_read() {
+    assert_eq!(read(include_bytes!("golden/ok.json")), Some((ok(234_234), None)));
+    assert_eq!(read(include_bytes!("golden/hole.json")), Some((hole(234_234, false), None)));
+    assert_eq!(read(include_bytes!("golden/wait.json")), Some((wait(123), None)));
+}
+
+#[test]
+fn answers_are_written_in_one_form() {
+    assert_eq!(encode(ok(5), 100), r#"{"receive":"ok","seq":5,"window":100}"#);
+    assert_eq!(encode(hole(5, false), 100), r#"{"receive":"hole_detected","seq":5,"window":100}"#);
+    assert_eq!(encode(hole(5, true), 1), r#"{"receive":"hole_detected","seq":5,"conflict":true,"window":1}"#);
+    for (millis, seconds) in [(0, 1), (1, 1), (999, 1), (1000, 1), (1001, 2), (120_000, 120)] {
+        let expected = format!(r#"{{"receive":"wait","wait":{seconds}}}"#);
+        assert_eq!(encode(Ack::Wait(Duration::from_millis(millis)), 100), expected);
+    }
+}
+
+#[test]
+fn every_odd_answer_is_taken_exactly_or_not_at_all() {
+    let cases: &[(&[u8], Option<Read>)] = &[
+        (br#"{"receive":"ok","seq":0}"#, Some((ok(0), None))),
+        (br#"{"receive":"ok","seq":9223372036854775807,"window":1}"#, Some((ok(i64::MAX as u64), Some(1)))),
+        (br#"{"receive":"ok","seq":3,"wait":9,"x":[{}]}"#, Some((ok(3), None))),
+        (br#"{"receive":"hole_detected","seq":3,"conflict":true,"window":50}"#, Some((hole(3, true), Some(50)))),
+        (br#"{"receive":"hole_detected","seq":3,"conflict":false}"#, Some((hole(3, false), None))),
+        (br#"{"receive":"hole_detected","seq":3,"conflict":"true"}"#, Some((hole(3, false), None))),
+        (br#"{"receive":"hole_detected","seq":3,"conflict":null}"#, Some((hole(3, false), None))),
+        (br#"{"receive":"wait","wait":0}"#, Some((wait(0), None))),
+        (br#"{"receive":"wait","wait":1.2}"#, Some((wait(2), None))),
+        (br#"{"receive":"wait","wait":1e300}"#, Some((wait(u64::from(u32::MAX)), None))),
+        (br#"{"receive":"wait","wait":18446744073709551615}"#, Some((wait(u64::from(u32::MAX)), None))),
+        (br#"{"receive":"wait","wait":5,"seq":null}"#, Some((wait(5), None))),
+        (br#"{"receive":"ok","seq":3,"window":0}"#, Some((ok(3), None))),
+        (br#"{"receive":"ok","seq":3,"window":"9"}"#, Some((ok(3), None))),
+        (br#"{"receive":"ok","seq":3,"window":-1}"#, Some((ok(3), None))),
+        (br#"{"receive":"ok","seq":3,"window":2.5}"#, Some((ok(3), None))),
+        (br#"{"receive":"ok","seq":3,"window":null}"#, Some((ok(3), None))),
+        (br#"{"receive":"ok","seq":3,"window":9999999999}"#, Some((ok(3), Some(u32::MAX)))),
+        (b"", None),
+        (b"ok", None),
+        (b"null", None),
+        (b"{}", None),
+        (b"[]", None),
+        (b"<html>200 OK</html>", None),
+        (br#"{"receive":"ok"}"#, None),
+        (br#"{"receive":"ok","seq":null}"#, None),
+        (br#"{"receive":"ok","seq":"3"}"#, None),
+        (br#"{"receive":"ok","seq":-3}"#, None),
+        (br#"{"receive":"ok","seq":3.0}"#, None),
+        (br#"{"receive":"ok","seq":9223372036854775808}"#, None),
+        (br#"{"receive":"ok","seq":3,"seq":4}"#, None),
+        (br#"{"receive":"OK","seq":3}"#, None),
+        (br#"{"receive":"okay","seq":3}"#, None),
+        (br#"{"receive":null,"seq":3}"#, None),
+        (br#"{"receive":1,"seq":3}"#, None),
+        (br#"{"seq":3}"#, None),
+        (br#"{"receive":"hole_detected"}"#, None),
+        (br#"{"receive":"hole_detected","seq":-1}"#, None),
+        (br#"{"receive":"wait"}"#, None),
+        (br#"{"receive":"wait","wait":null}"#, None),
+        (br#"{"receive":"wait","wait":"5"}"#, None),
+        (br#"{"receive":"wait","wait":-1}"#, None),
+        (br#"{"receive":"wait","wait":-0.001}"#, None),
+        (br#"{"receive":"wait","wait":NaN}"#, None),
+        (br#"{"receive":"wait","wait":true}"#, None),
+        (br#"{"receive":"ok","seq":3} trailing"#, None),
+        (b"{\"receive\":\"ok\",\"seq\":3,\"x\":\"\xff", None),
+    ];
+    for (body, expected) in cases {
+        assert_eq!(read(body), *expected, "{}", String::from_utf8_lossy(body));
+    }
+    assert_eq!(read("[".repeat(60_000).as_bytes()), None);
+    let deep = format!(r#"{{"receive":"ok","seq":3,"window":{}{}}}"#, "[".repeat(30_000), "]".repeat(30_000));
+    assert_eq!(read(deep.as_bytes()), None);
+}
+
+#[test]
+fn a_stranger_cannot_fill_the_log_with_his_answer() {
+    let body = format!(r#"{{"receive":"{}"}}"#, "x".repeat(60_000));
+    let Err(PushFailure::Unreadable(words)) = decode(&Bytes::from(body)) else { panic!("read") };
+    assert!(words.len() < 100, "{words}");
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_reader_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = decode(&Bytes::from(body));
+    }
+
+    #[test]
+    fn what_is_written_is_read_back(seq in 0..=i64::MAX.cast_unsigned(), conflict: bool, window in 1_u32.., seconds in 1..1_000_000_u64) {
+        for (ack, window_told) in [(ok(seq), Some(window)), (hole(seq, conflict), Some(window)), (wait(seconds), None)] {
+            prop_assert_eq!(read(encode(ack, window).as_bytes()), Some((ack, window_told)));
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! The listener for peers: who gets in, and what each of the core's answers becomes.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actix_web::body::{MessageBody, to_bytes};
+use actix_web::http::Method;
+use actix_web::middleware::from_fn;
+use actix_web::test::{TestRequest, init_service, try_call_service};
+use actix_web::{App, web};
+use actors::model::{Ack, InboundPush, Refusal, Seq, ServerName};
+use fernpost::http::body::BodyLimit;
+use fernpost::http::guard::protect;
+use fernpost::http::identity::Admission;
+use fernpost::wire::intake::Soon;
+use fernpost::wire::{Gate, Intake, routes};
+
+pub(crate) fn name(text: &str) -> ServerName {
+    text.parse().expect("a name")
+}
+
+/// red is believed on 10.1.0.0/16 and loopback, black is denied on 10.2.0.0/16.
+pub(crate) struct Book;
+
+impl Admission for Book {
+    fn denied(&self, server: &ServerName) -> bool {
+        server.as_str() == "black.example"
+    }
+    fn believes(&self, server: &ServerName, address: IpAddr) -> bool {
+        self.who_may_be(address).as_ref() == Some(server)
+    }
+    fn who_may_be(&self, address: IpAddr) -> Option<ServerName> {
+        match address {
+            IpAddr::V4(v4) if v4.octets()[..2] == [10, 1] || v4.is_loopback() => Some(name("red.example")),
+            IpAddr::V4(v4) if v4.octets()[..2] == [10, 2] => Some(name("black.example")),
+            _ => None,
+        }
+    }
+    fn listed(&self, _: &ServerName) -> bool {
+        true
+    }
+}
+
+/// A core that answers as told and remembers what it was given.
+pub(crate) struct Scripted {
+    answer: Result<Ack, Refusal>,
+    pub(crate) taken: Mutex<Vec<(ServerName, InboundPush)>>,
+}
+
+impl Intake for Scripted {
+    fn accept<'a>(&'a self, from: &'a ServerName, push: InboundPush) -> Soon<'a, Result<Ack, Refusal>> {
+        assert_ne!(push.seq, Seq(666), "poison");
+        self.taken.lock().expect("not poisoned").push((from.clone(), push));
+        let answer = self.answer.clone();
+        Box::pin(async move { answer })
+    }
+    fn window(&self, _: &ServerName) -> u32 {
+        2
+    }
+}
+
+struct Answer {
+    status: u16,
+    retry_after: Option<String>,
+    body: serde_json::Value,
+}
+
+const LIMIT: BodyLimit = BodyLimit { key: "federation.body_max", bytes: 200, time: Duration::from_secs(30) };
+
+async fn send(core: &Arc<Scripted>, request: TestRequest) -> Answer {
+    let gate = Gate { intake: core.clone(), admission: Arc::new(Book), body: LIMIT };
+    let app = App::new().wrap(from_fn(protect)).configure(|config| routes(&gate, config));
+    let app = app.route("/number/{n}", web::get().to(|n: web::Path<u32>| async move { n.to_string() }));
+    let response = match try_call_service(&init_service(app).await, request.to_request()).await {
+        Ok(response) => response.into_parts().1.map_into_boxed_body(),
+        Err(error) => error.error_response(),
+    };
+    let header = |key| response.headers().get(key).map(|value| value.to_str().expect("text").to_owned());
+    assert_eq!(header("content-type").as_deref(), Some("application/json"));
+    let (status, retry_after) = (response.status().as_u16(), header("retry-after"));
+    let bytes = to_bytes(response.into_body().boxed()).await.expect("a body");
+    Answer { status, retry_after, body: serde_json::from_slice(&bytes).expect("every answer is JSON") }
+}
+
+pub(crate) fn core(answer: Result<Ack, Refusal>) -> Arc<Scripted> {
+    Arc::new(Scripted { answer, taken: Mutex::default() })
+}
+
+fn from(address: &str) -> TestRequest {
+    let peer: SocketAddr = format!("{address}:5000").parse().expect("an address");
+    TestRequest::post().uri("/http/v1/updates").peer_addr(peer)
+}
+
+fn push() -> TestRequest {
+    from("10.1.0.1").set_payload(r#"{"strong":[{"a":1},2],"seq":9,"from_seq":8,"weak":[{}]}"#)
+}
+
+async fn refused(request: TestRequest) -> (u16, String, String) {
+    let core = core(Ok(Ack::Ok(Seq(1))));
+    let answer = send(&core, request).await;
+    assert!(core.taken.lock().expect("not poisoned").is_empty(), "nothing was taken");
+    let text = |key: &str| answer.body[key].as_str().expect("a text").to_owned();
+    assert_eq!(answer.body.as_object().expect("an object").len(), 2);
+    (answer.status, text("code"), text("error"))
+}
+
+#[actix_web::test]
+async fn a_push_reaches_the_core_and_its_answer_the_peer() {
+    let core = core(Ok(Ack::Ok(Seq(9))));
+    let answer = send(&core, push()).await;
+    assert_eq!(answer.body.to_string(), r#"{"receive":"ok","seq":9,"window":2}"#);
+    let taken = core.taken.lock().expect("not poisoned");
+    let (peer, push) = &taken[0];
+    assert_eq!(
+        (peer.as_str(), push.seq, push.from_seq, push.verified),
+        ("red.example", Seq(9), Some(Seq(8)), "network")
+    );
+    let strong: Vec<_> = push.strong.iter().map(|strong| (strong.bytes.as_ref(), strong.unsound.is_some())).collect();
+    assert_eq!(strong, [(&b"{\"a\":1}"[..], false), (&b"2"[..], true)]);
+}
+
+#[actix_web::test]
+async fn each_answer_of_the_core_has_the_dialects_words() {
+    let red = || name("red.example");
+    let second = Duration::from_secs(1);
+    let busy = Refusal::Busy { limit: "peers.intake_max", value: 4, wait: second * 3 / 2 };
+    let misnumbered = Refusal::Misnumbered { from_seq: Some(Seq(8)), seq: Seq(9), count: 1 };
+    let table = [
+        (Ok(Ack::Hole { expected: Seq(3), conflict: false }), 200, r#"{"receive":"hole_detected","seq":3,"window":2}"#),
+        (Ok(Ack::Wait(second * 120)), 200, r#"{"receive":"wait","wait":120}"#),
+        (Err(busy), 200, r#"{"receive":"wait","wait":2}"#),
+        (Err(Refusal::OutcomeUnknown), 200, r#"{"receive":"wait","wait":1}"#),
+        (Err(Refusal::Stopping), 200, r#"{"receive":"wait","wait":1}"#),
+        (Err(Refusal::Faulty(red())), 200, r#"{"receive":"wait","wait":60}"#),
+        (Err(Refusal::PushTooLong { count: 3, max: 2 }), 413, "PUSH_TOO_LONG"),
+        (Err(misnumbered), 400, "MISNUMBERED"),
+        (Err(Refusal::UnknownPeer(red())), 403, "FORBIDDEN"),
+    ];
+    for (said, status, expected) in table {
+        let words = format!("{said:?}");
+        let answer = send(&core(said), push()).await;
+        let (got, wanted) = match status {
+            200 => (answer.body, serde_json::from_str(expected).expect("JSON")),
+            _ => (answer.body["code"].clone(), serde_json::Value::from(expected)),
+        };
+        assert_eq!((answer.status, got, answer.retry_after), (status, wanted, None), "{words}");
+    }
+}
+
+#[actix_web::test]
+async fn a_trailing_slash_is_the_same_path() {
+    assert_eq!(send(&core(Ok(Ack::Ok(Seq(9)))), push().uri("/http/v1/updates/")).await.status, 200);
+}
+
+#[actix_web::test]
+async fn strangers_and_impostors_get_no_further_than_the_door() {
+    let code = |(status, code, _): (u16, String, String)| (status, code);
+    let body = "not even JSON";
+    let unproved = (401, "UNAUTHENTICATED".to_owned());
+    assert_eq!(code(refused(from("192.0.2.1").set_payload(body)).await), unproved);
+    let impostor = from("192.0.2.1").insert_header(("Fernpost-Origin", "red.example")).set_payload(body);
+    assert_eq!(code(refused(impostor).await), unproved);
+    assert_eq!(code(refused(from("10.2.0.1").set_payload(body)).await), (403, "FORBIDDEN".to_owned()));
+    let nameless = push().insert_header(("Fernpost-Origin", "red..example"));
+    assert_eq!(code(refused(nameless).await), (400, "BAD_ORIGIN".to_owned()));
+}
+
+#[actix_web::test]
+async fn a_refusal_names_the_limit_and_its_value() {
+    let (status, code, words) = refused(from("10.1.0.1").set_payload(" ".repeat(201))).await;
+    assert_eq!((status, code.as_str()), (413, "BODY_TOO_LARGE"));
+    assert!(words.contains("federation.body_max") && words.contains("200"), "{words}");
+    let announced = from("10.1.0.1").set_payload("{}").insert_header(("Content-Length", "99999999999"));
+    assert_eq!(refused(announced).await.0, 413);
+
+    let (status, code, words) = refused(from("10.1.0.1").set_payload(r#"{"strong":[1,2,3],"seq":3}"#)).await;
+    assert_eq!((status, code.as_str()), (413, "PUSH_TOO_LONG"));
+    assert!(words.contains('2') && words.contains('3'), "{words}");
+}
+
+#[actix_web::test]
+async fn malformed_bodies_are_bad_requests() {
+    for (body, expected) in
+        [("", "NOT_JSON"), ("{\"seq\":NaN}", "NOT_JSON"), ("{}", "NOT_A_PUSH"), ("[]", "NOT_A_PUSH")]
+    {
+        let (status, code, _) = refused(from("10.1.0.1").set_payload(body)).await;
+        assert_eq!((status, code.as_str()), (400, expected), "{body}");
+    }
+}
+
+#[actix_web::test]
+async fn every_answer_is_json_whatever_is_asked() {
+    let of = |(status, code, _): (u16, String, String)| (status, code);
+    let get = TestRequest::get;
+    assert_eq!(of(refused(get().uri("/nowhere")).await), (404, "NOT_FOUND".to_owned()));
+    assert_eq!(of(refused(get().uri("/http/v1/updates")).await), (405, "METHOD_NOT_ALLOWED".to_owned()));
+    assert_eq!(of(refused(get().uri("/number/x")).await).0, 404);
+    for uri in ["/http/v1/updates", "/nowhere", "/"] {
+        let answer = send(&core(Ok(Ack::Ok(Seq(1)))), TestRequest::default().method(Method::OPTIONS).uri(uri)).await;
+        assert_eq!((answer.status, answer.body.to_string()), (200, "{}".to_owned()), "{uri}");
+    }
+}
+
+/// A panic in actix-web's own hands closes the connection without a word, and the peer counts us as unreachable.
+#[actix_web::test]
+async fn a_panic_in_a_handler_is_an_answer() {
+    let poison = from("10.1.0.1").set_payload(r#"{"seq":666}"#);
+    let (status, code, words) = refused(poison).await;
+    assert_eq!((status, code.as_str()), (500, "INTERNAL"));
+    assert!(!words.contains("poison"), "what went wrong inside is for the log");
+}

@@ -1,0 +1,121 @@
+//! Both halves of the edge over a real socket: our transport writes to our listener.
+
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use actors::model::{Ack, Answered, Deadlines, OutFrame, PushFailure, Refusal, Seq, ServerName};
+use actors::ports::Transport;
+use bytes::Bytes;
+use fernpost::egress::{Addresses, Egress};
+use fernpost::http::body::BodyLimit;
+use fernpost::http::serve::{Serving, serve};
+use fernpost::wire::transport::PeerTransport;
+use fernpost::wire::{Gate, routes};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use crate::handler::{Book, Scripted, core, name};
+
+struct Listening {
+    address: SocketAddr,
+    handle: ServerHandle,
+    task: JoinHandle<std::io::Result<()>>,
+}
+
+fn listen(core: &Arc<Scripted>, body_time: Duration) -> Listening {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let body = BodyLimit { key: "federation.body_max", bytes: 1 << 20, time: body_time };
+    let gate = Gate { intake: core.clone(), admission: Arc::new(Book), body };
+    let serving = Serving { workers: 1, ..Serving::default() };
+    let server = serve(listener, serving, move |config| routes(&gate, config)).expect("serves");
+    Listening { address, handle: server.handle(), task: tokio::spawn(server) }
+}
+
+struct One(String);
+
+impl Addresses for One {
+    fn addresses(&self, _: &ServerName) -> Option<Vec<String>> {
+        Some(vec![self.0.clone()])
+    }
+    fn allows(&self, _: IpAddr) -> bool {
+        false
+    }
+}
+
+async fn pushed(us: &str, at: SocketAddr) -> Result<Answered, PushFailure> {
+    pushed_with(us, at, Bytes::from_static(br#"{"exact": 1.0}"#)).await
+}
+
+async fn pushed_with(us: &str, at: SocketAddr, update: Bytes) -> Result<Answered, PushFailure> {
+    let directory = Arc::new(One(format!("http://{at}/")));
+    let transport = PeerTransport::new(Arc::new(Egress::new(&name(us), directory).expect("builds")));
+    let deadlines = Deadlines { connect: Duration::from_secs(5), total: Duration::from_secs(20) };
+    let frame =
+        OutFrame { to: name("blue.example"), last: Seq(7), first: Some(Seq(7)), strong: vec![update], deadlines };
+    transport.push(frame).await
+}
+
+#[actix_web::test]
+async fn a_push_travels_and_every_answer_comes_back() {
+    let busy = Refusal::Busy { limit: "peers.intake_max", value: 4, wait: Duration::from_secs(3) };
+    let conflict = Ack::Hole { expected: Seq(2), conflict: true };
+    for (said, heard, window) in [
+        (Ok(Ack::Ok(Seq(7))), Ack::Ok(Seq(7)), Some(2)),
+        (Ok(conflict), conflict, Some(2)),
+        (Err(busy), Ack::Wait(Duration::from_secs(3)), None),
+    ] {
+        let core = core(said);
+        let listening = listen(&core, Duration::from_secs(30));
+        assert_eq!(pushed("red.example", listening.address).await, Ok(Answered { ack: heard, window }));
+        {
+            let taken = core.taken.lock().expect("not poisoned");
+            assert_eq!(taken[0].1.strong[0].bytes, &br#"{"exact": 1.0}"#[..]);
+        }
+        listening.handle.stop(true).await;
+        listening.task.await.expect("no panic").expect("a clean end");
+    }
+}
+
+#[actix_web::test]
+async fn a_refusal_comes_back_with_its_reason_and_a_stopped_server_is_unreachable() {
+    let listening = listen(&core(Ok(Ack::Ok(Seq(7)))), Duration::from_secs(30));
+    let refused = pushed("blue.example", listening.address).await;
+    let Err(PushFailure::Refused { status: 401, reason }) = refused else { panic!("{refused:?}") };
+    assert!(reason.contains("UNAUTHENTICATED"), "{reason}");
+    listening.handle.stop(true).await;
+    listening.task.await.expect("no panic").expect("a clean end");
+    assert!(matches!(pushed("red.example", listening.address).await, Err(PushFailure::Unreachable(_))));
+}
+
+/// A sender that is cut off while it still writes sees a broken connection, and would repeat the same push for ever.
+#[actix_web::test]
+async fn a_refusal_of_a_huge_body_reaches_the_sender() {
+    let listening = listen(&core(Ok(Ack::Ok(Seq(7)))), Duration::from_secs(30));
+    let huge = Bytes::from(format!(r#"{{"a":"{}"}}"#, "x".repeat(6 << 20)));
+    for (us, expected) in [("red.example", 413), ("blue.example", 401)] {
+        for _ in 0..10 {
+            let refused = pushed_with(us, listening.address, huge.clone()).await;
+            assert!(matches!(refused, Err(PushFailure::Refused { status, .. }) if status == expected), "{refused:?}");
+        }
+    }
+    listening.handle.stop(false).await;
+}
+
+#[actix_web::test]
+async fn a_body_that_drips_is_cut_off_with_an_answer() {
+    let listening = listen(&core(Ok(Ack::Ok(Seq(7)))), Duration::from_millis(100));
+    let mut stream = TcpStream::connect(listening.address).await.expect("connects");
+    let head = "POST /http/v1/updates HTTP/1.1\r\nHost: blue.example\r\nContent-Length: 10\r\n\r\n{";
+    stream.write_all(head.as_bytes()).await.expect("written");
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"}") {
+        assert_ne!(stream.read_buf(&mut answer).await.expect("read"), 0, "closed without an answer");
+    }
+    let answer = String::from_utf8(answer).expect("text");
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("BODY_TIMEOUT"), "{answer}");
+    listening.handle.stop(false).await;
+}
