@@ -158,10 +158,9 @@ impl Writer {
         write.set_durability(Durability::Immediate)?;
         {
             let mut table = write.open_table(ROWS)?;
-            while self.first < self.wanted {
-                table.remove(self.first)?;
-                self.first += 1;
-            }
+            // One walk over the leaves: cheaper than a descent for each row removed.
+            table.retain_in(self.first..self.wanted, |_, _| false)?;
+            self.first = self.wanted;
             for row in &self.fresh {
                 table.insert(self.next, &row[..])?;
                 self.next += 1;
