@@ -41,9 +41,8 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Opens the file, takes up what it holds and starts the writer.
-    pub(crate) fn open(path: &str) -> Result<Arc<Journal>, redb::Error> {
-        let db = Database::create(path)?;
+    /// Takes up what the database holds and starts the writer.
+    pub(crate) fn open(db: Database) -> Result<Arc<Journal>, redb::Error> {
         let mut rows = Rows::default();
         let write = db.begin_write()?;
         for row in write.open_table(ROWS)?.iter()? {
@@ -175,5 +174,54 @@ impl Writer {
             let _ = done.send(()); // whoever asked may have hung up; the rows are taken all the same
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Bytes, Database, Journal};
+    use redb::backends::InMemoryBackend;
+    use std::sync::Arc;
+
+    fn journal() -> Arc<Journal> {
+        Journal::open(Database::builder().create_with_backend(InMemoryBackend::new()).unwrap()).unwrap()
+    }
+
+    fn rows(names: &[&'static str]) -> Vec<Bytes> {
+        names.iter().map(|name| Bytes::from_static(name.as_bytes())).collect()
+    }
+
+    #[tokio::test]
+    async fn rows_are_numbered_from_one_in_the_order_they_came() {
+        let journal = journal();
+        assert!(journal.append(rows(&["a", "b"])).await);
+        assert!(journal.append(rows(&["c"])).await);
+        assert_eq!(journal.read(0, 2).await, (1, rows(&["a", "b"])));
+        assert_eq!(journal.read(2, 2).await, (3, rows(&["c"])));
+    }
+
+    #[tokio::test]
+    async fn what_is_forgotten_is_not_read_again_and_frees_no_number() {
+        let journal = journal();
+        assert!(journal.append(rows(&["a", "b"])).await);
+        journal.forget(1);
+        assert_eq!(journal.read(0, 9).await, (2, rows(&["b"])));
+        journal.forget(99);
+        assert_eq!(journal.forgotten(), 2);
+        assert!(journal.append(rows(&["c"])).await);
+        assert_eq!(journal.read(journal.forgotten(), 9).await, (3, rows(&["c"])));
+    }
+
+    #[tokio::test]
+    async fn a_reader_at_the_end_waits_for_the_next_row() {
+        let journal = journal();
+        let (read, taken) = tokio::join!(journal.read(0, 9), journal.append(rows(&["a"])));
+        assert!(taken);
+        assert_eq!(read, (1, rows(&["a"])));
+    }
+
+    #[tokio::test]
+    async fn a_call_without_rows_is_answered_all_the_same() {
+        assert!(journal().append(Vec::new()).await);
     }
 }

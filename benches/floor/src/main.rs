@@ -1,6 +1,6 @@
 //! One side of a bare durable relay: what forwarding costs before a gateway does anything it is for.
 //!
-//! `floor --listen ADDR --db FILE [--to URL] [--max N]`
+//! `floor --listen ADDR[,ADDR..] --db FILE [--to URL] [--max N]`
 //!
 //! It takes updates from a messenger or from the other side, answers after the commit, pushes them on in order where
 //! `--to` names the other side (at most `--max` in the one push in flight), and else serves them as a feed. Left out,
@@ -13,6 +13,7 @@ use bytes::Bytes;
 use journal::Journal;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{borrow::Cow, error::Error, io::Write};
@@ -156,7 +157,8 @@ fn option(name: &str) -> Option<String> {
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let listen = option("--listen").ok_or("--listen ADDR is missing")?;
-    let journal = Journal::open(&option("--db").ok_or("--db FILE is missing")?)?;
+    let listen: Vec<SocketAddr> = listen.split(',').map(str::parse).collect::<Result<_, _>>()?;
+    let journal = Journal::open(redb::Database::create(option("--db").ok_or("--db FILE is missing")?)?)?;
     if let Some(to) = option("--to") {
         let max = option("--max").map_or(Ok(100), |max| max.parse())?;
         actix_web::rt::spawn(forward(journal.clone(), to, max));
@@ -174,5 +176,5 @@ async fn main() -> Result<(), Box<dyn Error>> {
     });
     // One worker: the writer, the worker and the pusher already ask for more cores than the machine may have.
     let server = server.workers(1).keep_alive(Duration::from_secs(120)).client_request_timeout(Duration::ZERO);
-    Ok(server.shutdown_timeout(1).bind(listen)?.run().await?)
+    Ok(server.shutdown_timeout(1).bind(&listen[..])?.run().await?)
 }
