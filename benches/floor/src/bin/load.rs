@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use wire::Conn;
 
@@ -203,15 +203,18 @@ async fn drive(plan: Arc<Plan>) -> Result<String, Failure> {
     for _ in 0..plan.connections.min(plan.requests()) {
         senders.spawn(submit(plan.clone(), next.clone()));
     }
-    let (mut answered, mut refused) = (Vec::new(), 0);
-    while let Some(sender) = senders.join_next().await {
-        let (more, times) = sender??;
-        answered.extend(more);
-        refused += times;
-    }
-    let submitted = plan.elapsed_ns();
-    let (mut ways, ended) = receiver.await??;
-    acknowledger.await??;
+    let submitting = async {
+        let (mut answered, mut refused) = (Vec::new(), 0);
+        while let Some(sender) = senders.join_next().await {
+            let (more, times) = sender??;
+            answered.extend(more);
+            refused += times;
+        }
+        Ok((answered, refused, plan.elapsed_ns()))
+    };
+    // Joined, so that whichever fails first ends the run.
+    let ((mut answered, refused, submitted), (mut ways, ended), ()) =
+        tokio::try_join!(submitting, joined(receiver), joined(acknowledger))?;
     let seconds = (ended - begun) as f64 / 1e9;
     Ok(format!(
         "{{\"messages\":{},\"per_request\":{},\"seconds\":{seconds:.3},\"submit_seconds\":{:.3},\"msgs_per_s\":{:.0},\
@@ -225,6 +228,10 @@ async fn drive(plan: Arc<Plan>) -> Result<String, Failure> {
         quantile(&mut ways, 50),
         quantile(&mut ways, 99),
     ))
+}
+
+async fn joined<T>(task: JoinHandle<Result<T, Failure>>) -> Result<T, Failure> {
+    task.await?
 }
 
 /// The value in milliseconds that `percent` of these nanoseconds stay under.
