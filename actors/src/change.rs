@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::model::{
-    ContextId, ContextRecord, Delivery, Digest, FeedItem, Gap, Hold, Index, Millis, Parked, PduRef, PeerRecord, Position,
-    SeenTransaction, Seq, ServerName, StoredPdu, Submission, SubmissionId,
+    ContextId, ContextRecord, Delivery, Digest, FeedItem, Gap, Hold, Index, Millis, Parked, PduRef, PeerRecord,
+    Position, SeenTransaction, Seq, ServerName, StoredPdu, Submission, SubmissionId,
 };
 
 /// One durable fact. A batch of them is committed whole or not at all.

@@ -11,8 +11,9 @@ use tokio::sync::{oneshot, watch};
 use crate::change::Change;
 use crate::limits::{ContextLimits, PeerLimits};
 use crate::model::{
-    Answered, BadPdu, Berth, ContextId, ContextRecord, Deadlines, Digest, Draft, FeedEntry, Gap, HeldPdu, Index, Item, Millis,
-    OutFrame, Pdu, PduRef, PeerRecord, Position, PushFailure, SeenTransaction, ServerName, SubmissionId, SubmissionRecord, Want,
+    Answered, BadPdu, Berth, ContextId, ContextRecord, Deadlines, Digest, Draft, FeedEntry, Gap, HeldPdu, Index, Item,
+    Millis, OutFrame, Pdu, PduRef, PeerRecord, Position, PushFailure, SeenTransaction, ServerName, SubmissionId,
+    SubmissionRecord, Want,
 };
 
 /// A future that may cross threads.

@@ -158,12 +158,7 @@ impl ContextActor {
         load.into_actor(self).map(began).wait(ctx);
     }
 
-    fn begin(
-        &mut self,
-        ctx: &mut Context<Self>,
-        verdict: Verdict,
-        loaded: Result<Option<ContextLoad>, ArchiveError>,
-    ) {
+    fn begin(&mut self, ctx: &mut Context<Self>, verdict: Verdict, loaded: Result<Option<ContextLoad>, ArchiveError>) {
         if verdict == Verdict::GiveUp {
             tracing::error!(context = %self.context, "the context failed too often and is given up until the next start");
             self.faulty = true;

@@ -15,8 +15,8 @@ pub use context::{
 };
 pub use feed::{FeedEntry, FeedItem, Parked, ParkedCode, ParkedWhat};
 pub use frame::{
-    Ack, Answered, Deadlines, Digest, Edu, InboundPush, InboundTransaction, Item, Label, OutFrame, PushFailure, Refusal,
-    Strong, StrongBody, Taken, Want,
+    Ack, Answered, Deadlines, Digest, Edu, InboundPush, InboundTransaction, Item, Label, OutFrame, PushFailure,
+    Refusal, Strong, StrongBody, Taken, Want,
 };
 pub use names::{BadName, BadSubmissionId, ServerName, SubmissionId};
 pub use numbers::{Index, ItemNo, Millis, Position, Seq};

@@ -128,7 +128,10 @@ impl Inbound {
             Placement::Take { fresh, next: _, went_back } => {
                 if went_back {
                     self.notice(
-                        format!("sent something new under number {seq}, below {}: restored from a backup?", self.expected),
+                        format!(
+                            "sent something new under number {seq}, below {}: restored from a backup?",
+                            self.expected
+                        ),
                         out,
                     );
                 }
@@ -174,7 +177,13 @@ impl Inbound {
     }
 
     /// Give the new PDUs to their conversations; without any, finish at once.
-    fn begin(&mut self, token: Token, frame: Frame, fresh: Vec<usize>, out: &mut Out) -> Option<Result<Taken, Refusal>> {
+    fn begin(
+        &mut self,
+        token: Token,
+        frame: Frame,
+        fresh: Vec<usize>,
+        out: &mut Out,
+    ) -> Option<Result<Taken, Refusal>> {
         let pdus = fresh.iter().filter_map(|&place| Some((place, frame.pdu(place)?)));
         let mut dispatch_state = Dispatch::new(frame.len(), pdus, &self.suspects);
         let groups = dispatch_state.begin();
@@ -272,11 +281,8 @@ impl Inbound {
                 (Ok(_), None) => unreachable!("a batch that is done has a verdict for each PDU"),
             });
         }
-        let seen = SeenTransaction {
-            id: transaction.id.clone(),
-            digest: transaction.digest,
-            verdicts: verdicts.clone(),
-        };
+        let seen =
+            SeenTransaction { id: transaction.id.clone(), digest: transaction.digest, verdicts: verdicts.clone() };
         self.seen.push_back(seen.clone());
         if self.seen.len() > SEEN_MAX {
             self.seen.pop_front();
@@ -290,7 +296,14 @@ impl Inbound {
         self.quarantine_bytes(what, code, reason, &strong.bytes, out);
     }
 
-    fn quarantine_bytes(&self, what: ParkedWhat, code: ParkedCode, reason: String, bytes: &bytes::Bytes, out: &mut Out) {
+    fn quarantine_bytes(
+        &self,
+        what: ParkedWhat,
+        code: ParkedCode,
+        reason: String,
+        bytes: &bytes::Bytes,
+        out: &mut Out,
+    ) {
         let parked = Parked { from: self.server.clone(), what, code, reason, bytes: bytes.clone() };
         out.change(Change::Quarantined { parked, keep: self.limits.quarantine_items });
     }

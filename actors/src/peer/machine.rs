@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::change::Change;
 use crate::limits::PeerLimits;
 use crate::model::{
-    Answered, Cause, ContextId, Index, PeerRecord, PeerState, PeerStatus, PushFailure, Refusal, ServerName, Verdict, Want,
+    Answered, Cause, ContextId, Index, PeerRecord, PeerState, PeerStatus, PushFailure, Refusal, ServerName, Verdict,
+    Want,
 };
 use crate::peer::dispatch::{Group, Undone};
 use crate::peer::effect::{Effect, Out, Token};

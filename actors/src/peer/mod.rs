@@ -12,9 +12,9 @@
 //! Start reading at [`outbound`]: it is the whole policy of delivery. [`place`] is the whole rule of receiving.
 
 mod attempts;
-pub mod dispatch;
 #[cfg(test)]
 mod conversation;
+pub mod dispatch;
 pub mod effect;
 pub mod inbound;
 pub mod label;

@@ -15,20 +15,17 @@
 //! get hammered.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::backoff;
 use crate::change::Change;
 use crate::limits::PeerLimits;
 use crate::model::{
-    Ack, Answered, Cause, ContextId, FeedItem, Index, Label, Millis, OutFrame, OutboundRecord, PeerState, PushFailure, Rest, Seq,
-    ServerName, Want,
+    Cause, ContextId, FeedItem, Index, Label, Millis, OutFrame, OutboundRecord, PeerState, Rest, Seq, ServerName, Want,
 };
 use crate::peer::attempts::Attempts;
 use crate::peer::effect::{Effect, Out};
 use crate::peer::label::Labels;
+use crate::peer::outbox::{Next, Outbox, Room, Span};
 use crate::peer::weak::{Fleeting, Ring};
-use crate::peer::outbox::{HoleAt, Next, Outbox, Room, Span};
 use crate::ports::{OutboxRow, Urgency};
 
 /// When a step happens, and what the dice say: both come from outside.

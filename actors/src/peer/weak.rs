@@ -64,7 +64,9 @@ mod tests {
     #[test]
     fn the_newest_of_a_key_wins_and_the_oldest_of_all_goes_first() {
         let mut ring = Ring::default();
-        for fleeting in [typing(Some("a"), 1), typing(Some("b"), 2), typing(Some("a"), 3), typing(None, 4), typing(None, 5)] {
+        for fleeting in
+            [typing(Some("a"), 1), typing(Some("b"), 2), typing(Some("a"), 3), typing(None, 4), typing(None, 5)]
+        {
             ring.push(fleeting, 3);
         }
         assert_eq!(texts(ring.take(Millis(0), 10)), ["3", "4", "5"]);

@@ -6,8 +6,8 @@ use super::{Moment, Outbound, RENUMBER_MAX, State, TRIM_EVERY};
 use crate::backoff;
 use crate::change::Change;
 use crate::model::{Ack, Answered, Cause, FeedItem, Index, Label, Millis, PeerState, PushFailure, Seq};
-use crate::peer::outbox::{HoleAt, Span};
 use crate::peer::effect::Out;
+use crate::peer::outbox::{HoleAt, Span};
 use crate::ports::Urgency;
 
 impl Outbound {
@@ -151,7 +151,9 @@ impl Outbound {
                 self.rest(at, State::Waiting { until }, Urgency::Now, out);
             }
             PushFailure::TimedOut
-            | PushFailure::Unreachable(_) | PushFailure::Troubled { .. } | PushFailure::Unreadable(_) => {
+            | PushFailure::Unreachable(_)
+            | PushFailure::Troubled { .. }
+            | PushFailure::Unreadable(_) => {
                 self.fail(at, failure.to_string(), out);
             }
         }
