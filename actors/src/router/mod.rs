@@ -136,13 +136,17 @@ impl Actor for Router {
             };
             let count = u32::try_from(behind.len() + holding.len()).unwrap_or(u32::MAX).max(1);
             let step = BOOT_STEP.min(BOOT_SPREAD / count);
+            // Dates, not pauses: a timer rounds up to its millisecond, and thousands of pauses would add that up.
+            let begin = tokio::time::Instant::now();
+            let mut dates = (0u32..).map(|place| begin + step * place);
             for server in behind {
+                tokio::time::sleep_until(dates.next().unwrap_or(begin)).await;
                 post(&address, StartPeer(server));
-                tokio::time::sleep(step).await;
             }
             for context in holding {
+                tokio::time::sleep_until(dates.next().unwrap_or(begin)).await;
                 post(&address, StartContext(context));
-                tokio::time::sleep(step).await;
+            }
             }
         };
         self.booting = Some(isolated(boot, |_| {}));
