@@ -147,7 +147,6 @@ impl Actor for Router {
                 tokio::time::sleep_until(dates.next().unwrap_or(begin)).await;
                 post(&address, StartContext(context));
             }
-            }
         };
         self.booting = Some(isolated(boot, |_| {}));
     }
