@@ -227,7 +227,7 @@ impl PeerActor {
             // Given up, it refuses everything and writes nothing: for that it needs no rows, and one more try would be a loop.
             (Err(error), Verdict::GiveUp) => {
                 tracing::error!(peer = %self.server, %error, "the peer cannot be loaded; it is given up as faulty");
-                PeerLoad { record: None, tail: Index(0), digests: vec![] }
+                PeerLoad { record: None, tail: Index(0), digests: vec![], seen: vec![] }
             }
         };
         self.machine = Some(Machine::new(self.server.clone(), &self.limits, load));
