@@ -10,7 +10,7 @@ use crate::model::{
     Ack, Digest, FeedItem, InboundPush, InboundRecord, InboundTransaction, Parked, ParkedCode, ParkedWhat, Pdu, PduRef,
     Refusal, SeenTransaction, Seq, ServerName, Strong, StrongBody, Taken, Verdict,
 };
-use crate::peer::dispatch::{Dispatch, GiveBack, Group, Suspects, Undone};
+use crate::peer::dispatch::{Dispatch, Group, Suspects, Undone};
 use crate::peer::effect::{Effect, Out, Token};
 use crate::peer::place::{DIGESTS_MAX, Held, Placement, place};
 use crate::ports::Urgency;
@@ -199,12 +199,8 @@ impl Inbound {
     }
 
     fn finish(&mut self, busy: &Busy, out: &mut Out) -> Result<Taken, Refusal> {
-        match busy.dispatch.give_back() {
-            Some(GiveBack::Unknown) => return Err(Refusal::OutcomeUnknown),
-            Some(GiveBack::Busy(wait)) => {
-                return Err(Refusal::Busy { limit: "contexts.intake_max", value: 0, wait });
-            }
-            None => {}
+        if let Some(refusal) = busy.dispatch.give_back() {
+            return Err(refusal.clone());
         }
         match &busy.frame {
             Frame::Push(push) => {

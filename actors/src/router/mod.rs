@@ -85,7 +85,7 @@ impl Router {
         let actor =
             PeerActor::new(server.clone(), limits.clone(), ports, routes, fence, gauge.clone(), deaths, lifeline);
         let address = Supervisor::start(move |_| actor);
-        let intake = Intake::new(limits.intake_max);
+        let intake = Intake::new("peers.intake_max", limits.intake_max);
         let handle = Arc::new(PeerHandle::new(server.clone(), address, intake, gauge, limits.outbox_items));
         self.routes.publish_peer(server.clone(), handle.clone());
         Ok(handle)
@@ -102,7 +102,7 @@ impl Router {
         let lifeline = LifeLine::new(move |crashed| post(&router, Down { key, generation, crashed }));
         let (router, idle) = (ctx.address(), context.clone());
         let on_quiet = Box::new(move || post(&router, Idle { context: idle.clone(), generation }));
-        let intake = Intake::new(limits.intake_max);
+        let intake = Intake::new("contexts.intake_max", limits.intake_max);
         let (ports, routes) = (self.ports.clone(), self.routes.clone());
         let actor = ContextActor::new(context.clone(), limits, ports, routes, fence, deaths, on_quiet, lifeline);
         let address = Supervisor::start(move |_| actor);
