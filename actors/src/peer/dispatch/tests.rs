@@ -1,6 +1,7 @@
 //! Batches through their conversations, as traces of the inbound machine.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -183,11 +184,12 @@ fn a_conversation_that_was_given_up_costs_itself_and_never_the_link() {
 
 #[test]
 fn a_busy_conversation_gives_the_whole_batch_back() {
+    let busy = Refusal::Busy { limit: "contexts.intake_max", value: 64, wait: Duration::from_secs(1) };
     let mut bench = Bench::new();
     bench.accept(transaction("1", vec![Ok(pdu("a", "#x"))]));
     bench
-        .back("#x", &[0], Err(Undone::Busy(Duration::from_secs(1))))
-        .check(&["accept 1: to #x [0]", "#x is back: answer 1 contexts.intake_max is reached (0)"]);
+        .back("#x", &[0], Err(Undone::Busy(busy)))
+        .check(&["accept 1: to #x [0]", "#x is back: answer 1 contexts.intake_max is reached (64)"]);
 }
 
 fn push(seq: u64, bodies: Vec<StrongBody>) -> Frame {
