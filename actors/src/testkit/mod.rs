@@ -4,8 +4,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::limits::PeerLimits;
-use crate::model::{Answered, Millis, OutFrame, PushFailure, ServerName};
+use crate::limits::{ContextLimits, PeerLimits};
+use crate::model::{Answered, BadPdu, Deadlines, Millis, OutFrame, Pdu, PushFailure, ServerName, Want};
 use crate::ports::{Clock, Roster, Task, Transport};
 
 /// Wall time that moves with tokio's clock, so that both stand still and jump together under a paused runtime.
@@ -67,6 +67,11 @@ impl Transport for ScriptedTransport {
         self.carried.lock().unwrap_or_else(PoisonError::into_inner).push(frame.clone());
         (self.script)(frame)
     }
+
+    /// Nobody has anything.
+    fn fetch(&self, _: &ServerName, _: Want, _: Deadlines) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
+        Box::pin(async { Ok(vec![]) })
+    }
 }
 
 /// A roster on which everybody stands, under the same limits.
@@ -79,5 +84,9 @@ impl Roster for Everybody {
 
     fn listed(&self) -> Vec<ServerName> {
         vec![]
+    }
+
+    fn contexts(&self) -> Arc<ContextLimits> {
+        Arc::default()
     }
 }
