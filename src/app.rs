@@ -12,9 +12,10 @@ use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data};
 use actors::gateway::Gateway;
-use actors::model::{Millis, ServerName};
-use actors::ports::{Clock, Ports};
+use actors::model::{Berth, Draft, Millis, ServerName};
+use actors::ports::{Clock, PduText, Ports};
 use actors::router::{Router, Routes};
+use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 
 use crate::admin::health::{self, Readiness};
@@ -75,6 +76,15 @@ impl Clock for SystemClock {
     fn now(&self) -> Millis {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         Millis(since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)))
+    }
+}
+
+/// Stands where the transactions dialect will write PDUs: until then nothing composes one.
+struct NoText;
+
+impl PduText for NoText {
+    fn compose(&self, _: &ServerName, draft: &Draft, _: &Berth) -> Bytes {
+        draft.content.clone()
     }
 }
 
@@ -215,7 +225,7 @@ async fn start_core(
     gone: oneshot::Sender<bool>,
 ) -> Result<Core, StartError> {
     let options = store_options(settings)?;
-    let peers = settings.peers.clone();
+    let (peers, us) = (settings.peers.clone(), settings.server.name.clone());
     let (retain, keep) = (settings.feed.retain, settings.messenger.submissions_keep);
     let (done, started) = oneshot::channel();
     core.spawn(async move {
@@ -232,6 +242,8 @@ async fn start_core(
                 roster: peers,
                 ownership: shared,
                 clock,
+                text: Arc::new(NoText),
+                us,
             };
             Router::launch(ports.clone(), &routes, move |crashed| {
                 // Nobody listens any more where the gateway was stopped on purpose.

@@ -128,7 +128,7 @@ impl From<&Refusal> for Problem {
             |code, wait| Self::new(StatusCode::SERVICE_UNAVAILABLE, code, refusal.to_string()).retry_after(wait);
         match refusal {
             Refusal::Busy { wait, .. } => unavailable("BUSY", *wait),
-            Refusal::Faulty(_) => unavailable("FAULTY", FAULTY_WAIT),
+            Refusal::Faulty(_) | Refusal::FaultyContext(_) => unavailable("FAULTY", FAULTY_WAIT),
             Refusal::OutcomeUnknown => unavailable("OUTCOME_UNKNOWN", RESTART_WAIT),
             Refusal::Stopping => unavailable("STOPPING", RESTART_WAIT),
             Refusal::PushTooLong { .. } => {
@@ -136,6 +136,9 @@ impl From<&Refusal> for Problem {
             }
             Refusal::Misnumbered { .. } => Self::bad_request("MISNUMBERED", refusal.to_string()),
             Refusal::UnknownPeer(_) => Self::unprocessable("NOT_A_PEER", refusal.to_string()),
+            Refusal::UnknownContext(_) => Self::not_found("UNKNOWN_CONTEXT", refusal.to_string()),
+            Refusal::NotAParticipant { .. } => Self::unprocessable("NOT_A_PARTICIPANT", refusal.to_string()),
+            Refusal::TooManyParticipants { .. } => Self::unprocessable("TOO_MANY_PARTICIPANTS", refusal.to_string()),
             // One peer's own backlog: everything else still goes, so the caller is asked to slow down, and not told that the
             // gateway is in trouble.
             Refusal::OutboxFull { .. } => {

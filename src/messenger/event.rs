@@ -1,6 +1,6 @@
 //! Events as the messenger reads them: one JSON text a page, written once.
 
-use actors::model::{FeedEntry, FeedItem, Parked, Position};
+use actors::model::{FeedEntry, FeedItem, Parked, ParkedWhat, PduRef, Position};
 use serde::Serialize;
 
 use super::answer::rfc3339;
@@ -32,7 +32,8 @@ fn size_guess(entry: &FeedEntry) -> usize {
         FeedItem::Update { bytes, .. } => AROUND + bytes.len(),
         FeedItem::Notice { text, .. } => AROUND + text.len(),
         FeedItem::Parked(parked) => AROUND + parked.reason.len(),
-        FeedItem::Peer { .. } => AROUND,
+        FeedItem::Pdu(pdu) => AROUND + pdu.bytes.len(),
+        FeedItem::Gap { .. } | FeedItem::GapFilled { .. } | FeedItem::Delivery { .. } | FeedItem::Peer { .. } => AROUND,
     }
 }
 
@@ -53,10 +54,36 @@ fn event(out: &mut Vec<u8>, entry: &FeedEntry) {
             out.extend_from_slice(bytes);
             member(out, "verified", verified);
         }
-        FeedItem::Parked(Parked { from, seq, code, reason, .. }) => {
-            member(out, "what", "update");
+        FeedItem::Pdu(pdu) => {
+            member(out, "context", pdu.context.as_str());
+            out.push(b',');
+            name(out, "pdu");
+            out.extend_from_slice(&pdu.bytes);
+            member(out, "verified", &pdu.verified);
+        }
+        FeedItem::Gap { context, missing, children } | FeedItem::GapFilled { context, missing, children } => {
+            member(out, "context", context.as_str());
+            member(out, "missing", &pairs(missing));
+            member(out, "children", &pairs(children));
+        }
+        FeedItem::Delivery { message, server, state, reason } => {
+            member(out, "message", message.as_str());
+            member(out, "server", server.as_str());
+            member(out, "state", state);
+            if let Some(reason) = reason {
+                member(out, "reason", reason);
+            }
+        }
+        FeedItem::Parked(Parked { from, what, code, reason, .. }) => {
+            let seq = match what {
+                ParkedWhat::Update(seq) => Some(seq.0),
+                ParkedWhat::Pdu { .. } => None,
+            };
+            member(out, "what", if seq.is_some() { "update" } else { "pdu" });
             member(out, "from", from.as_str());
-            member(out, "seq", &seq.0);
+            if let Some(seq) = seq {
+                member(out, "seq", &seq);
+            }
             member(out, "code", code.as_str());
             member(out, "reason", reason);
         }
@@ -80,6 +107,10 @@ fn event(out: &mut Vec<u8>, entry: &FeedEntry) {
 fn kind(item: &FeedItem) -> &'static str {
     match item {
         FeedItem::Update { .. } => "update",
+        FeedItem::Pdu(_) => "pdu",
+        FeedItem::Gap { .. } => "gap",
+        FeedItem::GapFilled { .. } => "gap_filled",
+        FeedItem::Delivery { .. } => "delivery",
         FeedItem::Parked(_) => "parked",
         FeedItem::Peer { .. } => "peer",
         FeedItem::Notice { .. } => "notice",
@@ -90,8 +121,13 @@ fn kind(item: &FeedItem) -> &'static str {
 fn id(entry: &FeedEntry) -> String {
     match &entry.item {
         FeedItem::Update { from, n, .. } => format!("{from}#{n}"),
-        FeedItem::Parked(_) | FeedItem::Peer { .. } | FeedItem::Notice { .. } => format!("e{}", entry.position),
+        FeedItem::Pdu(pdu) => pdu.reference.to_string(),
+        _ => format!("e{}", entry.position),
     }
+}
+
+fn pairs(references: &[PduRef]) -> Vec<[&str; 2]> {
+    references.iter().map(|reference| [reference.origin.as_str(), reference.id.as_str()]).collect()
 }
 
 fn member<T: Serialize + ?Sized>(out: &mut Vec<u8>, key: &'static str, what: &T) {
@@ -150,7 +186,7 @@ mod tests {
     fn other_events_carry_their_place_as_their_id() {
         let parked = FeedItem::Parked(Parked {
             from: blue(),
-            seq: Seq(3),
+            what: ParkedWhat::Update(Seq(3)),
             code: ParkedCode::NotAnObject,
             reason: "a \"number\"".into(),
             bytes: Bytes::from_static(b"17"),

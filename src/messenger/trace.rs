@@ -90,7 +90,7 @@ impl Seen {
 /// `seen` is in the order of the record's servers.
 fn trace<'a>(id: &'a SubmissionId, record: &'a SubmissionRecord, seen: Vec<Seen>) -> Trace<'a> {
     let legs = record.queued.iter().zip(seen);
-    let peers = legs.map(|((server, first), seen)| (server.as_str(), leg(*first, record.updates, seen))).collect();
+    let peers = legs.map(|((server, first), seen)| (server.as_str(), leg(*first, record.items, seen))).collect();
     Trace { id: id.as_str(), accepted: rfc3339(record.accepted), peers }
 }
 
@@ -140,7 +140,8 @@ mod tests {
             digest: Digest([0; 16]),
             accepted: Millis(1_000),
             queued: queued.map(|(server, first)| (server.parse().expect("valid"), Index(first))).into(),
-            updates: 2,
+            items: 2,
+            pdu: None,
         };
         let seen = vec![
             status(

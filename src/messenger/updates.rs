@@ -2,7 +2,7 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{Error, HttpResponse, web};
-use actors::model::{Digest, Refusal, ServerName, Submission, SubmissionId, SubmissionRecord};
+use actors::model::{Digest, Refusal, ServerName, Submission, SubmissionId, SubmissionRecord, Submitted};
 use actors::ports::Archive;
 use bytes::Bytes;
 use serde::Serialize;
@@ -51,7 +51,8 @@ async fn take(
     }
     body.check(&*ports.roster, &api.us)?;
     let servers = body.to.clone();
-    let submission = Submission { id: id.clone(), digest, accepted: ports.clock.now(), servers, updates: body.strong };
+    let what = Submitted::Updates(body.strong);
+    let submission = Submission { id: id.clone(), digest, accepted: ports.clock.now(), servers, what };
     api.gateway.submit(submission).await?;
     Ok(accepted(id, body.to.iter()))
 }
@@ -67,7 +68,7 @@ async fn repeat(
     let servers = || record.queued.iter().map(|(server, _)| server);
     let same = digest == record.digest
         || (servers().eq(&body.to)
-            && body.strong.len() == record.updates as usize
+            && body.strong.len() == record.items as usize
             && archive.submitted_updates(id).await?.is_some_and(|kept| same_updates(&kept, &body.strong)));
     if same {
         Ok(accepted(id, servers()))

@@ -168,7 +168,7 @@ mod tests {
 
     use actix_web::ResponseError;
     use actix_web::body::MessageBody;
-    use actors::limits::PeerLimits;
+    use actors::limits::{ContextLimits, PeerLimits};
 
     use super::*;
 
@@ -249,6 +249,10 @@ mod tests {
 
         fn listed(&self) -> Vec<ServerName> {
             self.0.iter().map(|(name, _)| name.clone()).collect()
+        }
+
+        fn contexts(&self) -> Arc<ContextLimits> {
+            Arc::default()
         }
     }
 

@@ -136,6 +136,7 @@ impl PeerSection {
             quarantine_items: self.quarantine_items,
             attempts_keep: self.attempts_keep,
             paused: self.paused,
+            ..PeerLimits::default()
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use actors::limits::PeerLimits;
+use actors::limits::{ContextLimits, PeerLimits};
 use actors::model::ServerName;
 use actors::ports::Roster;
 use config::Value;
@@ -111,5 +111,9 @@ impl Roster for Peers {
 
     fn listed(&self) -> Vec<ServerName> {
         self.order.clone()
+    }
+
+    fn contexts(&self) -> Arc<ContextLimits> {
+        Arc::default()
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use actors::change::Change;
-use actors::model::{FeedItem, Index, Millis, PeerRecord, ServerName, Submission};
+use actors::model::{FeedItem, Index, Item, Millis, PeerRecord, ServerName, Submission, Submitted};
 use actors::ports::OutboxRow;
 use redb::{Key, ReadableTable, Table, TableDefinition, Value, WriteTransaction};
 
@@ -148,6 +148,14 @@ impl<'t> Group<'t> {
                 Ok(())
             }
             Change::FeedTrimmed { before, rows_max } => self.trim_feed(before.0, rows_max),
+            Change::PduStored(_)
+            | Change::PduDelivered { .. }
+            | Change::PduHeld { .. }
+            | Change::StateMoved { .. }
+            | Change::ContextMoved(_)
+            | Change::GapOpened { .. }
+            | Change::GapClosed { .. }
+            | Change::TransactionSeen { .. } => Ok(()),
             Change::SubmissionsForgotten(ids) => self.forget_submissions(&ids),
         }
     }
@@ -170,23 +178,24 @@ impl<'t> Group<'t> {
     }
 
     fn submitted(&mut self, submission: &Submission) -> Result<(), redb::Error> {
+        let updates = bodies(submission);
         let mut places = Vec::with_capacity(submission.servers.len());
         let first_item = self.memory.next_item;
         for server in &submission.servers {
             let tail = self.outbox_tail(server)?;
             places.push((server.as_str(), tail + 1));
-            self.append(server, tail, first_item, &submission.updates)?;
+            self.append(server, tail, first_item, updates)?;
         }
         if let Ok(names @ 1..) = u32::try_from(submission.servers.len()) {
             let items = self.items.open()?;
-            for (number, bytes) in (first_item..).zip(&submission.updates) {
+            for (number, bytes) in (first_item..).zip(updates) {
                 items.insert(number, (names, &bytes[..]))?;
             }
-            self.memory.next_item += submission.updates.len() as u64;
-            self.counts.rows_written += submission.updates.len() as u64;
+            self.memory.next_item += updates.len() as u64;
+            self.counts.rows_written += updates.len() as u64;
         }
         let accepted = submission.accepted.0;
-        let updates = u32::try_from(submission.updates.len()).unwrap_or(u32::MAX);
+        let updates = u32::try_from(updates.len()).unwrap_or(u32::MAX);
         let places = rows::places_to_row(&places);
         let row = (accepted, &submission.digest.0, updates, places.as_slice());
         self.submissions.open()?.insert(submission.id.as_str(), row)?;
@@ -210,7 +219,7 @@ impl<'t> Group<'t> {
         for ((index, item), bytes) in (tail + 1..).zip(first_item..).zip(updates) {
             outbox.insert((server.as_str(), index), (item, self.now.0))?;
             grown.tail = Index(index);
-            grown.rows.push(OutboxRow { index: Index(index), queued: self.now, bytes: bytes.clone() });
+            grown.rows.push(OutboxRow { index: Index(index), queued: self.now, item: Item::Update(bytes.clone()) });
         }
         self.memory.peers.entry(server.clone()).or_default().outbox = Some(grown.tail.0);
         self.counts.rows_written += updates.len() as u64;
@@ -258,10 +267,24 @@ impl<'t> Group<'t> {
     }
 }
 
+fn bodies(submission: &Submission) -> &[bytes::Bytes] {
+    match &submission.what {
+        Submitted::Updates(updates) => updates,
+        Submitted::Pdu(_, bytes) => std::slice::from_ref(bytes),
+    }
+}
+
 /// How many rows a batch is reckoned at: what it writes, and for trimming what it may remove.
 pub(super) fn weight(changes: &[Change]) -> u64 {
     let rows = |change: &Change| match change {
-        Change::Submitted(submission) => (submission.updates.len() * (submission.servers.len() + 1) + 1) as u64,
+        Change::Submitted(submission) => (bodies(submission).len() * (submission.servers.len() + 1) + 1) as u64,
+        Change::PduStored(_) | Change::PduDelivered { .. } => 3,
+        Change::PduHeld { .. }
+        | Change::StateMoved { .. }
+        | Change::ContextMoved(_)
+        | Change::GapOpened { .. }
+        | Change::GapClosed { .. }
+        | Change::TransactionSeen { .. } => 1,
         Change::PeerMoved(_) | Change::Fed(_) | Change::FeedAcked { .. } | Change::Taken { .. } => 1,
         Change::Quarantined { .. } => 2,
         Change::OutboxTrimmed { rows_max, .. } | Change::FeedTrimmed { rows_max, .. } => u64::from(*rows_max),

@@ -3,11 +3,18 @@
 //! Point reads run where they are asked: they take microseconds and never wait for a sync, while a trip to another thread
 //! costs more than it saves. Pages and walks go to a blocking thread. No read transaction lives across an await.
 
+use std::collections::HashMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use actors::model::{Digest, Index, Millis, Position, Seq, ServerName, SubmissionId, SubmissionRecord};
-use actors::ports::{Archive, ArchiveError, FeedBounds, FeedPage, OutboxRow, PeerLoad, SubmissionsPage, Task};
+use actors::model::{
+    ContextId, ContextRecord, Digest, Index, Item, Millis, PduRef, Position, Seq, ServerName, SubmissionId,
+    SubmissionRecord,
+};
+use actors::ports::{
+    Archive, ArchiveError, ContextLoad, FeedBounds, FeedPage, Known, OutboxRow, PeerLoad, ServedPdu, SubmissionsPage,
+    Task,
+};
 use bytes::Bytes;
 use redb::{ReadTransaction, ReadableDatabase};
 use tokio::sync::watch;
@@ -94,6 +101,34 @@ impl Archive for Store {
         self.page(peers_behind)
     }
 
+    fn context(&self, _: &ContextId) -> Task<Result<Option<ContextLoad>, ArchiveError>> {
+        Box::pin(async { not_built() })
+    }
+
+    fn contexts_holding(&self) -> Task<Result<Vec<ContextId>, ArchiveError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn look_up(&self, _: &ContextId, _: &[PduRef], _: &[PduRef]) -> Result<HashMap<PduRef, Known>, ArchiveError> {
+        not_built()
+    }
+
+    fn release(&self, _: &ContextId, _: &[PduRef]) {}
+
+    fn release_all(&self, _: &ContextId) {}
+
+    fn pdu(&self, _: &PduRef) -> Result<Option<ServedPdu>, ArchiveError> {
+        not_built()
+    }
+
+    fn context_record(&self, _: &ContextId) -> Result<Option<ContextRecord>, ArchiveError> {
+        not_built()
+    }
+
+    fn state_holder(&self, _: &ContextId, _: &str, _: &str) -> Result<Option<PduRef>, ArchiveError> {
+        not_built()
+    }
+
     fn submission(&self, id: &SubmissionId) -> Task<Result<Option<SubmissionRecord>, ArchiveError>> {
         let id = id.clone();
         self.point(move |shared, rows| submission(shared, rows, &id))
@@ -121,18 +156,22 @@ impl Archive for Store {
     }
 }
 
+fn not_built<T>() -> Result<T, ArchiveError> {
+    Err(ArchiveError("conversations are not built".to_owned()))
+}
+
 fn peer(shared: &Shared, read: &ReadTransaction, server: ServerName) -> Read<PeerLoad> {
     let newest = newest_index(shared, read, server.as_str())?;
     let row = read.open_table(tables::PEERS)?.get(server.as_str())?;
     shared.counters.looked_up(u64::from(row.is_some()));
     let Some(row) = row else {
-        return Ok(PeerLoad { record: None, tail: Index(newest), digests: Vec::new() });
+        return Ok(PeerLoad { record: None, tail: Index(newest), digests: Vec::new(), seen: Vec::new() });
     };
     let record = rows::peer_from_row(server, row.value())?;
     let digests = digests_below(shared, read, record.server.as_str(), record.inbound.expected)?;
     // An outbox that trimming has emptied ends where its acknowledged rows ended.
     let tail = Index(newest).max(record.outbound.acked);
-    Ok(PeerLoad { record: Some(record), tail, digests })
+    Ok(PeerLoad { record: Some(record), tail, digests, seen: Vec::new() })
 }
 
 fn newest_index(shared: &Shared, read: &ReadTransaction, server: &str) -> Read<u64> {
@@ -190,7 +229,7 @@ fn outbox_from(
         if size > bytes_max && !page.is_empty() {
             break;
         }
-        page.push(OutboxRow { index: Index(index), queued: Millis(queued), bytes });
+        page.push(OutboxRow { index: Index(index), queued: Millis(queued), item: Item::Update(bytes) });
     }
     Ok(page)
 }
@@ -232,10 +271,10 @@ fn submission(shared: &Shared, read: &ReadTransaction, id: &SubmissionId) -> Rea
 fn submitted_updates(shared: &Shared, read: &ReadTransaction, id: &SubmissionId) -> Read<Option<Vec<Bytes>>> {
     let Some(record) = submission(shared, read, id)? else { return Ok(None) };
     for (server, first) in &record.queued {
-        let found = outbox_from(shared, read, server, first.0, record.updates as usize, u64::MAX)?;
+        let found = outbox_from(shared, read, server, first.0, record.items as usize, u64::MAX)?;
         let consecutive = found.iter().zip(first.0..).all(|(row, index)| row.index.0 == index);
-        if consecutive && found.len() == record.updates as usize {
-            return Ok(Some(found.into_iter().map(|row| row.bytes).collect()));
+        if consecutive && found.len() == record.items as usize {
+            return Ok(Some(found.into_iter().map(|row| row.item.bytes().clone()).collect()));
         }
     }
     Ok(None)

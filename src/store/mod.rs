@@ -22,7 +22,7 @@ mod writer;
 use std::sync::Arc;
 
 use actors::change::Change;
-use actors::model::ServerName;
+use actors::model::{ContextId, ServerName};
 use actors::ports::{Clock, FeedBounds, Fence, Journal, Ownership, Pressure, Ticket, Urgency, Woken};
 use tokio::sync::watch;
 
@@ -147,6 +147,10 @@ impl Ownership for Store {
     /// Every peer is ours: redb's lock keeps other processes from the file. The epoch keeps out what an earlier opening of
     /// it handed over.
     fn claim(&self, _peer: &ServerName) -> Option<Fence> {
+        Some(self.shared.fence)
+    }
+
+    fn claim_context(&self, _context: &ContextId) -> Option<Fence> {
         Some(self.shared.fence)
     }
 

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 use actors::model::{
-    Cause, Digest, FeedEntry, FeedItem, InboundRecord, Index, Millis, OutboundRecord, Parked, ParkedCode, PeerRecord,
-    Position, Rest, Segment, Seq, ServerName, SubmissionRecord,
+    Cause, Digest, FeedEntry, FeedItem, InboundRecord, Index, Millis, OutboundRecord, Parked, ParkedCode, ParkedWhat,
+    PeerRecord, Position, Rest, Segment, Seq, ServerName, SubmissionRecord,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -41,6 +41,8 @@ struct OutboundRow {
     rest: RestRow,
     failures: u32,
     since: u64,
+    transaction_reserved: u64,
+    transaction_last: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -118,6 +120,8 @@ pub(super) fn peer_to_row(record: &PeerRecord) -> Vec<u8> {
             rest: out.rest.into(),
             failures: out.failures,
             since: out.since.0,
+            transaction_reserved: out.transaction_reserved,
+            transaction_last: out.transaction_last,
         },
         inbound: InboundRow { expected: record.inbound.expected.0, taken: record.inbound.taken },
     };
@@ -137,6 +141,8 @@ pub(super) fn peer_from_row(server: ServerName, row: &[u8]) -> Result<PeerRecord
             rest: out.rest.into(),
             failures: out.failures,
             since: Millis(out.since),
+            transaction_reserved: out.transaction_reserved,
+            transaction_last: out.transaction_last,
         },
         inbound: InboundRecord { expected: Seq(row.inbound.expected), taken: row.inbound.taken },
     })
@@ -147,12 +153,12 @@ pub(super) fn places_to_row(places: &[(&str, u64)]) -> Vec<u8> {
 }
 
 pub(super) fn submission_from_row(row: (u64, &[u8; 16], u32, &[u8])) -> Result<SubmissionRecord, BadRow> {
-    let (accepted, digest, updates, places) = row;
+    let (accepted, digest, items, places) = row;
     let places: Vec<(String, u64)> =
         serde_json::from_slice(places).map_err(|error| BadRow::new("submissions", &error))?;
     let queued = places.into_iter().map(|(server, first)| Ok((name("submissions", &server)?, Index(first))));
     let queued = queued.collect::<Result<_, BadRow>>()?;
-    Ok(SubmissionRecord { digest: Digest(*digest), accepted: Millis(accepted), queued, updates })
+    Ok(SubmissionRecord { digest: Digest(*digest), accepted: Millis(accepted), queued, items, pdu: None })
 }
 
 pub(super) fn digests_to_row(digests: &[Digest]) -> Vec<u8> {
@@ -181,8 +187,15 @@ pub(super) fn feed_to_row(time: u64, item: &FeedItem) -> <FeedValue as redb::Val
             (UPDATE, time, *n, seq.0, from.as_str(), verified, "", bytes)
         }
         FeedItem::Parked(parked) => {
-            let Parked { from, seq, code, reason, bytes } = parked;
-            (PARKED, time, 0, seq.0, from.as_str(), code.as_str(), reason, bytes)
+            let Parked { from, what, code, reason, bytes } = parked;
+            let seq = match what {
+                ParkedWhat::Update(seq) => seq.0,
+                ParkedWhat::Pdu { .. } => 0,
+            };
+            (PARKED, time, 0, seq, from.as_str(), code.as_str(), reason, bytes)
+        }
+        FeedItem::Pdu(_) | FeedItem::Gap { .. } | FeedItem::GapFilled { .. } | FeedItem::Delivery { .. } => {
+            (NOTICE, time, 0, 0, "", "", "an event of a conversation", &[])
         }
         FeedItem::Peer { server, state, reason } => {
             (PEER, time, 0, 0, server.as_str(), state, reason.unwrap_or(""), &[])
@@ -202,7 +215,7 @@ pub(super) fn feed_from_row(position: u64, row: <FeedValue as redb::Value>::Self
         UPDATE => FeedItem::Update { from: server_name()?, n, seq: Seq(seq), verified: interned(word), bytes: bytes() },
         PARKED => FeedItem::Parked(Parked {
             from: server_name()?,
-            seq: Seq(seq),
+            what: ParkedWhat::Update(Seq(seq)),
             code: parked_code(word)?,
             reason: note.to_owned(),
             bytes: bytes(),
@@ -273,7 +286,7 @@ mod tests {
         let bytes = Bytes::from_static(b"{ \"a\" : 1 }");
         let parked = Parked {
             from: red(),
-            seq: Seq(4),
+            what: ParkedWhat::Update(Seq(4)),
             code: ParkedCode::NotAnObject,
             reason: "a number".to_owned(),
             bytes: bytes.clone(),

@@ -1,6 +1,6 @@
 //! The changes that remove: outbox, items, digests, feed, quarantine, submissions.
 
-use actors::model::{Digest, FeedItem, Parked, ServerName, SubmissionId};
+use actors::model::{Digest, FeedItem, Parked, ParkedWhat, ServerName, SubmissionId};
 use redb::ReadableTable;
 
 use super::apply::{Ends, Group, TakenEnds};
@@ -139,7 +139,11 @@ impl Group<'_> {
             }
         };
         let number = newest + 1;
-        let row = (self.now().0, parked.seq.0, parked.code.as_str(), parked.reason.as_str(), &parked.bytes[..]);
+        let seq = match &parked.what {
+            ParkedWhat::Update(seq) => seq.0,
+            ParkedWhat::Pdu { .. } => 0,
+        };
+        let row = (self.now().0, seq, parked.code.as_str(), parked.reason.as_str(), &parked.bytes[..]);
         self.quarantine.open()?.insert((server, number), row)?;
         self.counts.rows_written += 1;
         self.trim_quarantine(server, number.saturating_sub(keep))?;

@@ -142,7 +142,7 @@ fn is_current(shared: &Shared, entry: &Entry) -> bool {
 
 fn tell(shared: &Shared, applied: Applied) {
     for (server, grown) in applied.grown {
-        let bytes = grown.rows.iter().map(|row| row.bytes.len() as u64).sum();
+        let bytes = grown.rows.iter().map(|row| row.item.bytes().len() as u64).sum();
         let held = shared.recent.hold(bytes);
         let rows = if held.is_some() { grown.rows } else { Vec::new() };
         (shared.wake)(Woken { server, tail: grown.tail, rows, held: held.map(|held| Arc::new(held) as _) });

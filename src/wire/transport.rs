@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use actors::model::{Answered, OutFrame, PushFailure, ServerName};
+use actors::model::{Answered, BadPdu, Deadlines, OutFrame, Pdu, PushFailure, ServerName, Want};
 use actors::ports::{Task, Transport};
 
 use super::{DIALECTS, Dialect};
@@ -38,5 +38,9 @@ impl Transport for PeerTransport {
             let body = egress.post(&frame.to, request, frame.deadlines).await?;
             dialect.decode_answer(&body)
         })
+    }
+
+    fn fetch(&self, _: &ServerName, _: Want, _: Deadlines) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
+        Box::pin(async { Err(PushFailure::Unreachable("not built".to_owned())) })
     }
 }

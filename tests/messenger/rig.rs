@@ -8,10 +8,13 @@ use actix_web::http::Method;
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use actors::change::Change;
 use actors::gateway::Gateway;
-use actors::limits::PeerLimits;
-use actors::model::{Answered, Index, Millis, OutFrame, PushFailure, ServerName};
-use actors::ports::{Clock, Ports, Roster, Task, Transport, Urgency};
+use actors::limits::{ContextLimits, PeerLimits};
+use actors::model::{
+    Answered, BadPdu, Berth, Deadlines, Draft, Index, Millis, OutFrame, Pdu, PushFailure, ServerName, Want,
+};
+use actors::ports::{Clock, PduText, Ports, Roster, Task, Transport, Urgency};
 use actors::router::{Router, Routes};
+use bytes::Bytes;
 use fernpost::messenger::{MessengerApi, MessengerLimits, configure};
 use fernpost::store::{Place, Store, StoreOptions};
 use redb::backends::InMemoryBackend;
@@ -57,6 +60,19 @@ impl Transport for Silent {
         self.0.add_permits(1);
         Box::pin(std::future::pending())
     }
+
+    fn fetch(&self, _: &ServerName, _: Want, _: Deadlines) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+/// Writes the content alone: no test here reads a PDU.
+struct ContentOnly;
+
+impl PduText for ContentOnly {
+    fn compose(&self, _: &ServerName, draft: &Draft, _: &Berth) -> Bytes {
+        draft.content.clone()
+    }
 }
 
 /// `blue` with the default limits; `green` holds no more than two items.
@@ -73,6 +89,10 @@ impl Roster for Two {
 
     fn listed(&self) -> Vec<ServerName> {
         vec![name("blue"), name("green")]
+    }
+
+    fn contexts(&self) -> Arc<ContextLimits> {
+        Arc::default()
     }
 }
 
@@ -92,6 +112,8 @@ impl Rig {
             roster: Arc::new(Two),
             ownership: store,
             clock: Arc::new(clock.clone()),
+            text: Arc::new(ContentOnly),
+            us: name("red"),
         };
         Router::launch(ports.clone(), &routes, |_| {});
         let gateway = Gateway::new(routes, ports.clone());
@@ -124,6 +146,6 @@ impl Rig {
     pub(crate) async fn queued(&self, server: &str) -> Vec<String> {
         self.ports.journal.barrier().committed().await.expect("a sound store");
         let rows = self.ports.archive.outbox_from(&name(server), Index(1), 100, u64::MAX).await.expect("a sound store");
-        rows.iter().map(|row| String::from_utf8(row.bytes.to_vec()).expect("text")).collect()
+        rows.iter().map(|row| String::from_utf8(row.item.bytes().to_vec()).expect("text")).collect()
     }
 }

@@ -9,7 +9,7 @@ use actix_web::http::Method;
 use actix_web::middleware::from_fn;
 use actix_web::test::{TestRequest, init_service, try_call_service};
 use actix_web::{App, web};
-use actors::model::{Ack, InboundPush, Refusal, Seq, ServerName};
+use actors::model::{Ack, InboundPush, Refusal, Seq, ServerName, StrongBody};
 use fernpost::http::body::BodyLimit;
 use fernpost::http::guard::protect;
 use fernpost::http::identity::Admission;
@@ -116,7 +116,11 @@ async fn a_push_reaches_the_core_and_its_answer_the_peer() {
         (peer.as_str(), push.seq, push.from_seq, push.verified),
         ("red.example", Seq(9), Some(Seq(8)), "network")
     );
-    let strong: Vec<_> = push.strong.iter().map(|strong| (strong.bytes.as_ref(), strong.unsound.is_some())).collect();
+    let strong: Vec<_> = push
+        .strong
+        .iter()
+        .map(|strong| (strong.bytes.as_ref(), matches!(strong.body, StrongBody::Unsound(_))))
+        .collect();
     assert_eq!(strong, [(&b"{\"a\":1}"[..], false), (&b"2"[..], true)]);
 }
 

@@ -1,6 +1,6 @@
 //! Pushes as bytes: read, refused, written.
 
-use actors::model::{Deadlines, OutFrame, Seq};
+use actors::model::{Deadlines, Item, Label, OutFrame, Seq, StrongBody};
 use bytes::Bytes;
 use fernpost::wire::updates::envelope::{BadPush, NESTING_MAX, decode, digest, encode};
 use proptest::prelude::*;
@@ -11,7 +11,9 @@ const WINDOW: u32 = 100;
 fn frame(strong: Vec<Bytes>, first: Option<u64>, last: u64) -> OutFrame {
     let second = Duration::from_secs(1);
     let deadlines = Deadlines { connect: second, total: second };
-    OutFrame { to: "blue.example".parse().expect("valid"), last: Seq(last), first: first.map(Seq), strong, deadlines }
+    let label = Label::Numbers { first: first.map(Seq), last: Seq(last) };
+    let items = strong.into_iter().map(Item::Update).collect();
+    OutFrame { to: "blue.example".parse().expect("valid"), label, items, weak: vec![], deadlines }
 }
 
 #[test]
@@ -25,7 +27,8 @@ fn the_published_push_is_read_and_its_update_keeps_every_byte() {
     let start = text.find("{\n      \"update\": \"message\"").expect("the strong update");
     let end = text.find("\n  ],\n  \"seq\"").expect("the end of the array");
     assert_eq!(update.bytes, text[start..end]);
-    assert_eq!((update.digest, update.unsound), (digest(&text.as_bytes()[start..end]), None));
+    assert!(matches!(update.body, StrongBody::Plain));
+    assert_eq!(update.digest, digest(&text.as_bytes()[start..end]));
     assert_eq!(update.bytes.as_ptr(), body[start..].as_ptr(), "a slice of the body, no copy");
 }
 
@@ -43,7 +46,7 @@ fn verdict(body: &[u8]) -> String {
         Err(BadPush::TooLong { count, max }) => format!("too long {count}/{max}"),
         Ok(decoded) => {
             let push = decoded.push;
-            let sound = |s: &actors::model::Strong| if s.unsound.is_none() { '+' } else { '-' };
+            let sound = |s: &actors::model::Strong| if matches!(s.body, StrongBody::Plain) { '+' } else { '-' };
             let from = push.from_seq.map(|from| format!(" from {from}")).unwrap_or_default();
             let strong: String = push.strong.iter().map(sound).collect();
             format!("seq {}{from} strong [{strong}] weak {}", push.seq, decoded.weak)
@@ -260,7 +263,7 @@ proptest! {
         prop_assert_eq!(decoded.weak, 0);
         let back: Vec<Bytes> = decoded.push.strong.iter().map(|strong| strong.bytes.clone()).collect();
         for (strong, update) in decoded.push.strong.iter().zip(&updates) {
-            prop_assert_eq!(strong.unsound.is_none(), update.is_object());
+            prop_assert_eq!(matches!(strong.body, StrongBody::Plain), update.is_object());
         }
         prop_assert_eq!(back, strong);
     }

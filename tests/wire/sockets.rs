@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
-use actors::model::{Ack, Answered, Deadlines, OutFrame, PushFailure, Refusal, Seq, ServerName};
+use actors::model::{Ack, Answered, Deadlines, Item, Label, OutFrame, PushFailure, Refusal, Seq, ServerName};
 use actors::ports::Transport;
 use bytes::Bytes;
 use fernpost::egress::{Addresses, Egress};
@@ -54,8 +54,9 @@ async fn pushed_with(us: &str, at: SocketAddr, update: Bytes) -> Result<Answered
     let directory = Arc::new(One(format!("http://{at}/")));
     let transport = PeerTransport::new(Arc::new(Egress::new(&name(us), directory).expect("builds")));
     let deadlines = Deadlines { connect: Duration::from_secs(5), total: Duration::from_secs(20) };
+    let label = Label::Numbers { first: Some(Seq(7)), last: Seq(7) };
     let frame =
-        OutFrame { to: name("blue.example"), last: Seq(7), first: Some(Seq(7)), strong: vec![update], deadlines };
+        OutFrame { to: name("blue.example"), label, items: vec![Item::Update(update)], weak: vec![], deadlines };
     transport.push(frame).await
 }
 
@@ -70,7 +71,10 @@ async fn a_push_travels_and_every_answer_comes_back() {
     ] {
         let core = core(said);
         let listening = listen(&core, Duration::from_secs(30));
-        assert_eq!(pushed("red.example", listening.address).await, Ok(Answered { ack: heard, window }));
+        assert_eq!(
+            pushed("red.example", listening.address).await,
+            Ok(Answered { ack: heard, window, refused: vec![] })
+        );
         {
             let taken = core.taken.lock().expect("not poisoned");
             assert_eq!(taken[0].1.strong[0].bytes, &br#"{"exact": 1.0}"#[..]);

@@ -22,7 +22,8 @@ pub(super) fn draw(lines: &[&Line]) -> String {
         let columns: String = marks.flat_map(|mark| [mark, ' ']).collect();
         let answers = line.answers.as_ref().map(|id| format!("  (answers {})", short(id))).unwrap_or_default();
         // Writing to a string cannot fail.
-        let _ = writeln!(out, "{columns:<width$} {:<14} {}{answers}", short(&line.id), line.body, width = 2 * COLUMNS_MAX);
+        let _ =
+            writeln!(out, "{columns:<width$} {:<14} {}{answers}", short(&line.id), line.body, width = 2 * COLUMNS_MAX);
         for at in merged.into_iter().rev() {
             open.remove(at);
         }

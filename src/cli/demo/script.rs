@@ -8,9 +8,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::super::{FINE, WRONG};
+use super::Trio;
 use super::table::{Row, print, progress};
 use super::toy::{Heard, Toy};
-use super::Trio;
 
 /// How long the whole exchange may take.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -40,7 +40,10 @@ pub(super) async fn run(trio: &mut Trio, updates: u32) -> anyhow::Result<u8> {
     let talking = [speak(red, "blue", lines("red")), speak(blue, "red", lines("blue"))];
     hear_until(&mut sides, count / 2, started).await;
     let heard_before = sides[1].heard.len();
-    println!("{:>6.1} s  blue goes down, as in a power cut; it has heard {heard_before}", started.elapsed().as_secs_f64());
+    println!(
+        "{:>6.1} s  blue goes down, as in a power cut; it has heard {heard_before}",
+        started.elapsed().as_secs_f64()
+    );
     trio.gateways[1].kill().await;
     tokio::time::sleep(OUTAGE).await;
     println!("{:>6.1} s  blue comes back", started.elapsed().as_secs_f64());
@@ -103,7 +106,7 @@ impl Side {
         let mut seen = HashSet::new();
         let texts: Vec<&String> = self.heard.iter().filter(|(id, _)| seen.insert(id)).map(|(_, text)| text).collect();
         let different: HashSet<&String> = texts.iter().copied().collect();
-        let in_order = texts.iter().zip(&self.expected).filter(|(text, expected)| text == expected).count();
+        let in_order = texts.iter().zip(&self.expected).filter(|(text, expected)| **text == **expected).count();
         Row {
             name: self.name,
             expected: self.expected.len(),

@@ -140,7 +140,8 @@ fn say(toy: Toy, text: String, screen: Screen) {
                 drop(screen.send(Shown::Own(name, line)));
                 let mut told = BTreeSet::new();
                 while let Ok(states) = toy.states(&id).await {
-                    for server in states.iter().filter(|(_, state)| *state == "acknowledged").map(|(server, _)| server) {
+                    for server in states.iter().filter(|(_, state)| *state == "acknowledged").map(|(server, _)| server)
+                    {
                         if told.insert(server.clone()) {
                             let news = format!("{name:<5} learns    {text:?} is on disk at {server}");
                             drop(screen.send(Shown::Text(news)));

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use actors::model::{Digest, InboundPush, OutFrame, Seq, Strong};
+use actors::model::{Digest, InboundPush, Item, Label, OutFrame, Seq, Strong, StrongBody};
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -70,8 +70,11 @@ pub fn decode(body: &Bytes, max: u32, verified: &'static str) -> Result<Decoded,
 
 fn strong(body: &Bytes, raw: &RawValue) -> Strong {
     let bytes = body.slice_ref(raw.get().as_bytes());
-    let unsound = (!bytes.starts_with(b"{")).then_some("a strong update is a JSON object, this one is not");
-    Strong { digest: digest(&bytes), bytes, unsound }
+    let body = match bytes.starts_with(b"{") {
+        true => StrongBody::Plain,
+        false => StrongBody::Unsound("a strong update is a JSON object, this one is not"),
+    };
+    Strong { digest: digest(&bytes), bytes, body }
 }
 
 /// What identifies a plain update: the first half of the SHA-256 of its bytes.
@@ -192,17 +195,28 @@ impl<'de> Visitor<'de> for Items<'_, 'de> {
 /// Write a push. The updates go out byte for byte as they were submitted.
 pub fn encode(frame: &OutFrame) -> Bytes {
     const AROUND: usize = 80;
-    let updates: usize = frame.strong.iter().map(|update| update.len() + 1).sum();
+    let updates: usize = frame.items.iter().map(|item| item.bytes().len() + AROUND).sum();
     let mut body = BytesMut::with_capacity(updates + AROUND);
     body.put_slice(b"{\"strong\":[");
-    for (place, update) in frame.strong.iter().enumerate() {
+    for (place, item) in frame.items.iter().enumerate() {
         if place > 0 {
             body.put_u8(b',');
         }
-        body.put_slice(update);
+        match item {
+            Item::Update(update) => body.put_slice(update),
+            Item::Pdu(_, pdu) => {
+                body.put_slice(b"{\"update\":\"pdu\",\"pdu\":");
+                body.put_slice(pdu);
+                body.put_u8(b'}');
+            }
+        }
     }
-    body.put_slice(format!("],\"seq\":{}", frame.last).as_bytes());
-    if let Some(first) = frame.first {
+    let (first, last) = match frame.label {
+        Label::Numbers { first, last } => (first, last),
+        Label::Transaction { id, .. } => (None, Seq(id)),
+    };
+    body.put_slice(format!("],\"seq\":{last}").as_bytes());
+    if let Some(first) = first {
         body.put_slice(format!(",\"from_seq\":{first}").as_bytes());
     }
     body.put_u8(b'}');

@@ -31,9 +31,14 @@ fn wait_for(refusal: Refusal) -> Result<Duration, Problem> {
     match refusal {
         Refusal::Busy { wait, .. } => Ok(wait),
         Refusal::OutcomeUnknown | Refusal::Stopping => Ok(RESTART_WAIT),
-        Refusal::Faulty(_) => Ok(FAULTY_WAIT),
+        Refusal::Faulty(_) | Refusal::FaultyContext(_) => Ok(FAULTY_WAIT),
         Refusal::UnknownPeer(_) => Err(Problem::forbidden(refusal.to_string())),
-        Refusal::PushTooLong { .. } | Refusal::Misnumbered { .. } | Refusal::OutboxFull { .. } => Err(refusal.into()),
+        Refusal::PushTooLong { .. }
+        | Refusal::Misnumbered { .. }
+        | Refusal::OutboxFull { .. }
+        | Refusal::UnknownContext(_)
+        | Refusal::NotAParticipant { .. }
+        | Refusal::TooManyParticipants { .. } => Err(refusal.into()),
     }
 }
 
