@@ -12,11 +12,11 @@ use crate::model::{
     Ack, Answered, Digest, FeedItem, InboundPush, Index, Item, Label, Millis, OutFrame, PeerRecord, PushFailure,
     Refusal, Seq, ServerName, Strong, StrongBody, Taken,
 };
+use crate::model::{OutboxRow, PeerLoad};
 use crate::peer::effect::{Effect, Token};
 use crate::peer::inbound::Frame;
 use crate::peer::machine::{Event, Machine};
 use crate::peer::outbound::Moment;
-use crate::ports::{OutboxRow, PeerLoad};
 
 #[derive(Debug, Clone, Copy)]
 enum Chance {

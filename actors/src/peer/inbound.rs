@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::change::Change;
+use crate::change::Urgency;
 use crate::limits::PeerLimits;
 use crate::model::{
     Ack, Digest, FeedItem, InboundPush, InboundRecord, InboundTransaction, Parked, ParkedCode, ParkedWhat, Pdu, PduRef,
@@ -13,7 +14,6 @@ use crate::model::{
 use crate::peer::dispatch::{Dispatch, Group, Suspects, Undone};
 use crate::peer::effect::{Effect, Out, Token};
 use crate::peer::place::{DIGESTS_MAX, Held, Placement, place};
-use crate::ports::Urgency;
 
 /// Transactions remembered, so that a repeat gets the same answer and does nothing again.
 const SEEN_MAX: usize = 64;

@@ -106,7 +106,7 @@ impl Side {
         let mut seen = HashSet::new();
         let texts: Vec<&String> = self.heard.iter().filter(|(id, _)| seen.insert(id)).map(|(_, text)| text).collect();
         let different: HashSet<&String> = texts.iter().copied().collect();
-        let in_order = texts.iter().zip(&self.expected).filter(|(text, expected)| **text == **expected).count();
+        let in_order = texts.iter().zip(&self.expected).filter(|(text, expected)| ***text == **expected).count();
         Row {
             name: self.name,
             expected: self.expected.len(),

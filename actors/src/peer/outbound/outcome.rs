@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::{Moment, Outbound, RENUMBER_MAX, State, TRIM_EVERY};
 use crate::backoff;
 use crate::change::Change;
+use crate::change::Urgency;
 use crate::model::{Ack, Answered, Cause, FeedItem, Index, Label, Millis, PeerState, PushFailure, Seq};
 use crate::peer::effect::Out;
 use crate::peer::outbox::{HoleAt, Span};
-use crate::ports::Urgency;
 
 impl Outbound {
     /// An attempt has an outcome.

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use super::*;
 use crate::limits::Speech;
+use crate::model::PeerLoad;
 use crate::model::{Ack, Answered, Edu, Item, PeerRecord, PushFailure, Seq};
 use crate::peer::effect::Token;
 use crate::peer::inbound::Frame;
 use crate::peer::machine::{Event, Machine};
-use crate::ports::PeerLoad;
 
 /// A machine under a hand-driven clock.
 struct Bench {
