@@ -8,5 +8,6 @@ mod kills;
 mod malformed;
 mod node;
 mod process;
+mod raw;
 mod stop;
 mod toy;
