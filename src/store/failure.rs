@@ -6,7 +6,9 @@ use std::any::Any;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process has it.
-    #[error("the store {place} is in use by another process; stop that one first, or give this one another server.data_dir")]
+    #[error(
+        "the store {place} is in use by another process; stop that one first, or give this one another server.data_dir"
+    )]
     InUse {
         /// The file.
         place: String,
