@@ -20,8 +20,10 @@ const SPEAKERS: usize = 4;
 const CALM_MAX: usize = 120;
 /// At most so many are acknowledged on the other side before a killed gateway is started again.
 const OUTAGE_MAX: usize = 40;
-/// A second at most between attempts, so that an outage ends soon after its cause.
-const LIMITS: &str = "backoff_min = \"50ms\"\nbackoff_max = \"500ms\"\nbatch_items = 20\nfailures_to_suspend = 1000";
+/// Half a second at most between attempts, so that an outage ends soon after its cause. Nothing acknowledged is kept: whoever
+/// acknowledges what is not on disk yet is not made whole by its sender.
+const LIMITS: &str = "backoff_min = \"50ms\"\nbackoff_max = \"500ms\"\nbatch_items = 20\nfailures_to_suspend = 1000\n\
+                      retain_items = 1";
 
 /// One gateway and the messenger before it.
 struct Side {
