@@ -112,12 +112,17 @@ fn commit(shared: &Shared, memory: &mut Memory, mut entries: Vec<Entry>) -> Resu
     }
     let counts = applied.as_ref().map(|applied| Counts { commits: 1, ..applied.counts }).unwrap_or_default();
     shared.counters.add(&Counts { groups: 1, ..counts });
+    // Before any ticket: who hears that an acknowledgement is on disk may read from there at once.
+    if applied.is_some() {
+        let bounds = memory.bounds();
+        shared.bounds.send_if_modified(|old| std::mem::replace(old, bounds) != bounds);
+    }
     for entry in entries {
         // Whoever waited may have gone; the commit stands all the same.
         let _ = entry.done.send(());
     }
     if let Some(applied) = applied {
-        tell(shared, memory, applied);
+        wake(shared, applied);
     }
     Ok(())
 }
@@ -133,9 +138,7 @@ fn is_current(shared: &Shared, entry: &Entry) -> bool {
     }
 }
 
-fn tell(shared: &Shared, memory: &Memory, applied: Applied) {
-    let bounds = memory.bounds();
-    shared.bounds.send_if_modified(|old| std::mem::replace(old, bounds) != bounds);
+fn wake(shared: &Shared, applied: Applied) {
     for (server, grown) in applied.grown {
         let bytes = grown.rows.iter().map(|row| row.bytes.len() as u64).sum();
         let held = shared.recent.hold(bytes);
