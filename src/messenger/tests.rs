@@ -160,7 +160,7 @@ async fn a_slash_at_the_end_does_not_matter() {
 #[actix_web::test]
 async fn a_body_over_the_limit_and_an_id_out_of_form_are_refused() {
     let long = r#"{"to":["blue"],"strong":[{"a":"....................................."}]}"#;
-    let expected = r#"{"error":"the body is larger than a request may be (64 bytes)","code":"TOO_LARGE"}"#;
+    let expected = r#"{"error":"the body is larger than messenger.body_max allows (64 bytes)","code":"TOO_LARGE"}"#;
     assert_eq!(call(Method::PUT, "/v1/updates/a", long).await, (413, expected.into()));
     let (status, body) = call(Method::PUT, "/v1/updates/a%20b", "{}").await;
     assert!(status == 422 && body.contains("BAD_ID"), "{body}");

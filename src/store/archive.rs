@@ -183,7 +183,7 @@ fn outbox_from(
     for row in read.open_table(tables::OUTBOX)?.range(range)?.take(rows_max) {
         let (key, value) = row?;
         let (index, (item, queued)) = (key.value().1, value.value());
-        let bytes = items.get(item)?.ok_or_else(|| BadRow::new("outbox", format!("item {item} is missing")))?;
+        let bytes = items.get(item)?.ok_or_else(|| BadRow::new("outbox", &format!("item {item} is missing")))?;
         let bytes = Bytes::copy_from_slice(bytes.value().1);
         shared.counters.looked_up(2);
         size += bytes.len() as u64;
@@ -258,7 +258,7 @@ fn submissions_before(
         if !is_old && !full {
             continue;
         }
-        let id: SubmissionId = key.value().parse().map_err(|error| BadRow::new("submissions", error))?;
+        let id: SubmissionId = key.value().parse().map_err(|error| BadRow::new("submissions", &error))?;
         if is_old {
             old.push(id.clone());
         }

@@ -15,7 +15,7 @@ pub struct Counts {
     pub rows_trimmed: u64,
     /// Rows read in order to trim.
     pub trim_reads: u64,
-    /// Transactions committed; each is one wait for the disk.
+    /// Transactions committed. Each syncs once; with quick repair twice, which is redb's price for it.
     pub commits: u64,
     /// Groups handled, those included that held only barriers and needed no commit.
     pub groups: u64,

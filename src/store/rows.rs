@@ -21,7 +21,7 @@ pub(super) struct BadRow {
 }
 
 impl BadRow {
-    pub(super) fn new(table: &'static str, why: impl ToString) -> Self {
+    pub(super) fn new(table: &'static str, why: &impl ToString) -> Self {
         Self { table, why: why.to_string() }
     }
 }
@@ -125,7 +125,7 @@ pub(super) fn peer_to_row(record: &PeerRecord) -> Vec<u8> {
 }
 
 pub(super) fn peer_from_row(server: ServerName, row: &[u8]) -> Result<PeerRecord, BadRow> {
-    let row: PeerRow = serde_json::from_slice(row).map_err(|error| BadRow::new("peers", error))?;
+    let row: PeerRow = serde_json::from_slice(row).map_err(|error| BadRow::new("peers", &error))?;
     let segment = |(first, number)| Segment { first: Index(first), number: Seq(number) };
     let out = row.outbound;
     Ok(PeerRecord {
@@ -149,7 +149,7 @@ pub(super) fn places_to_row(places: &[(&str, u64)]) -> Vec<u8> {
 pub(super) fn submission_from_row(row: (u64, &[u8; 16], u32, &[u8])) -> Result<SubmissionRecord, BadRow> {
     let (accepted, digest, updates, places) = row;
     let places: Vec<(String, u64)> =
-        serde_json::from_slice(places).map_err(|error| BadRow::new("submissions", error))?;
+        serde_json::from_slice(places).map_err(|error| BadRow::new("submissions", &error))?;
     let queued = places.into_iter().map(|(server, first)| Ok((name("submissions", &server)?, Index(first))));
     let queued = queued.collect::<Result<_, BadRow>>()?;
     Ok(SubmissionRecord { digest: Digest(*digest), accepted: Millis(accepted), queued, updates })
@@ -210,7 +210,7 @@ pub(super) fn feed_from_row(position: u64, row: <FeedValue as redb::Value>::Self
         PEER => FeedItem::Peer { server: server_name()?, state: interned(word), reason: optional(note) },
         NOTICE if server.is_empty() => FeedItem::Notice { text: note.to_owned(), server: None },
         NOTICE => FeedItem::Notice { text: note.to_owned(), server: Some(server_name()?) },
-        other => return Err(BadRow::new("feed", format!("kind {other}"))),
+        other => return Err(BadRow::new("feed", &format!("kind {other}"))),
     };
     Ok(FeedEntry { position: Position(position), time: Millis(time), item })
 }
@@ -218,12 +218,12 @@ pub(super) fn feed_from_row(position: u64, row: <FeedValue as redb::Value>::Self
 fn parked_code(word: &str) -> Result<ParkedCode, BadRow> {
     match word {
         "NOT_AN_OBJECT" => Ok(ParkedCode::NotAnObject),
-        other => Err(BadRow::new("feed", format!("code {other}"))),
+        other => Err(BadRow::new("feed", &format!("code {other}"))),
     }
 }
 
 pub(super) fn name(table: &'static str, text: &str) -> Result<ServerName, BadRow> {
-    text.parse().map_err(|error| BadRow::new(table, format!("{text:?}: {error}")))
+    text.parse().map_err(|error| BadRow::new(table, &format!("{text:?}: {error}")))
 }
 
 /// The fixed words of the model (`&'static str`), read back. Each word is leaked once; they are the program's own and few,

@@ -22,8 +22,13 @@ const RIDE_MAX: Duration = Duration::from_millis(100);
 /// The writer's task: ends with the queue, or with the first group that fails.
 ///
 /// Commits run by `spawn_blocking` and not on a thread of their own: a paused test clock stands still while such a job runs.
-pub(super) async fn run(shared: Arc<Shared>, mut memory: Memory) {
-    let abandoned = Abandoned(shared.clone());
+pub(super) fn run(shared: Arc<Shared>, memory: Memory) -> impl Future<Output = ()> {
+    // Made here and not in the task: a task that is dropped before its first turn must say so too.
+    let abandoned = Abandoned(shared);
+    async move { write(&abandoned.0, memory).await }
+}
+
+async fn write(shared: &Arc<Shared>, mut memory: Memory) {
     let mut ride_until = None;
     loop {
         match shared.queue.next() {
@@ -39,7 +44,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut memory: Memory) {
                             Ok(payload) => Failure::panic(&shared.place, &*payload),
                             Err(_) => Failure::abandoned(&shared.place),
                         };
-                        return stop(&shared, failure);
+                        return stop(shared, failure);
                     }
                 }
             }
@@ -55,7 +60,6 @@ pub(super) async fn run(shared: Arc<Shared>, mut memory: Memory) {
         }
     }
     shared.state.send_replace(State::Closed);
-    drop(abandoned);
 }
 
 /// Says so when the task is dropped in the middle: tickets must not hang, and nobody may believe that the journal lives.
@@ -112,17 +116,15 @@ fn commit(shared: &Shared, memory: &mut Memory, mut entries: Vec<Entry>) -> Resu
     }
     let counts = applied.as_ref().map(|applied| Counts { commits: 1, ..applied.counts }).unwrap_or_default();
     shared.counters.add(&Counts { groups: 1, ..counts });
-    // Before any ticket: who hears that an acknowledgement is on disk may read from there at once.
-    if applied.is_some() {
-        let bounds = memory.bounds();
-        shared.bounds.send_if_modified(|old| std::mem::replace(old, bounds) != bounds);
-    }
+    // First the bounds, then the tickets: whoever was told of a commit finds the feed as that commit left it.
+    let bounds = memory.bounds();
+    shared.bounds.send_if_modified(|old| std::mem::replace(old, bounds) != bounds);
     for entry in entries {
         // Whoever waited may have gone; the commit stands all the same.
         let _ = entry.done.send(());
     }
     if let Some(applied) = applied {
-        wake(shared, applied);
+        tell(shared, applied);
     }
     Ok(())
 }
@@ -138,7 +140,7 @@ fn is_current(shared: &Shared, entry: &Entry) -> bool {
     }
 }
 
-fn wake(shared: &Shared, applied: Applied) {
+fn tell(shared: &Shared, applied: Applied) {
     for (server, grown) in applied.grown {
         let bytes = grown.rows.iter().map(|row| row.bytes.len() as u64).sum();
         let held = shared.recent.hold(bytes);

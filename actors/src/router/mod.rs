@@ -140,9 +140,11 @@ impl Actor for Router {
             };
             let count = u32::try_from(behind.len()).unwrap_or(u32::MAX).max(1);
             let step = BOOT_STEP.min(BOOT_SPREAD / count);
-            for server in behind {
+            // Dates, not pauses: a timer rounds up to its millisecond, and thousands of pauses would add that up.
+            let begin = tokio::time::Instant::now();
+            for (place, server) in (0u32..).zip(behind) {
+                tokio::time::sleep_until(begin + step * place).await;
                 post(&address, Start(server));
-                tokio::time::sleep(step).await;
             }
         };
         self.booting = Some(isolated(boot, |_| {}));

@@ -1,0 +1,14 @@
+//! The store against its promises, on disks in memory that fail and lose power when told.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as the tests themselves do")]
+
+#[path = "../support/disk.rs"]
+mod disk;
+
+mod budget;
+mod crash;
+mod laws;
+mod opening;
+mod reading;
+mod trimming;
+mod world;

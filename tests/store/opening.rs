@@ -1,0 +1,78 @@
+//! Whose store it is, and which program may open it.
+
+use actors::model::Position;
+use actors::ports::{Archive, Journal, Lost, Urgency};
+use fernpost::store::{OpenError, Place};
+use redb::{Database, TableDefinition};
+
+use crate::disk::{Disk, Survives};
+use crate::world::{World, notice, red, server, submitted};
+
+const META: TableDefinition<&str, &str> = TableDefinition::new("meta");
+
+async fn used() -> Disk {
+    let disk = Disk::new();
+    let world = World::on(&disk);
+    world.commit(vec![submitted("a", &[red()], 2), notice("n")]).await;
+    world.store.close().await;
+    Disk::with(disk.survivors(Survives::Synced))
+}
+
+#[tokio::test]
+async fn a_store_of_another_server_is_refused() {
+    let disk = used().await;
+    let Err(error) = World::open(&disk, |options| options.server = server("red.example")) else { panic!("opened") };
+    assert!(matches!(error, OpenError::Foreign { .. }));
+    assert!(error.to_string().contains("belongs to blue.example"), "{error}");
+}
+
+#[tokio::test]
+async fn a_store_of_a_newer_or_unknown_schema_is_refused() {
+    for version in ["2", "banana"] {
+        let disk = used().await;
+        let database = Database::builder().create_with_backend(disk.clone()).unwrap();
+        let transaction = database.begin_write().unwrap();
+        transaction.open_table(META).unwrap().insert("schema", version).unwrap();
+        transaction.commit().unwrap();
+        drop(database);
+        let Err(error) = World::open(&disk, |_| {}) else { panic!("opened") };
+        assert!(matches!(error, OpenError::Schema { .. }));
+        assert!(error.to_string().contains(&format!("schema version {version}, this program knows 1")), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn the_epoch_rises_at_every_open_and_batches_of_the_last_one_are_refused() {
+    let disk = used().await;
+    let world = World::on(&disk);
+    let old = world.fence();
+    world.store.close().await;
+    let world = World::on(&Disk::with(disk.survivors(Survives::Synced)));
+    assert_eq!(world.fence().epoch, old.epoch + 1);
+    let late = world.store.submit(old, vec![notice("late")], Urgency::Now);
+    assert_eq!(late.committed().await, Err(Lost));
+}
+
+#[tokio::test]
+async fn a_second_opener_of_the_same_file_is_told_that_it_is_in_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = || Place::file(folder.path().join("blue.redb"));
+    let world = World::open(&Disk::new(), |options| options.place = place()).unwrap();
+    world.commit(vec![notice("kept")]).await;
+    let Err(error) = World::open(&Disk::new(), |options| options.place = place()) else { panic!("opened") };
+    assert!(matches!(error, OpenError::InUse { .. }));
+    assert!(error.to_string().contains("blue.redb is in use by another process"), "{error}");
+
+    world.store.close().await;
+    drop(world);
+    let world = World::open(&Disk::new(), |options| options.place = place()).unwrap();
+    assert_eq!(world.store.feed_bounds().borrow().tail, Position(1));
+}
+
+#[tokio::test]
+async fn a_missing_folder_is_named() {
+    let Err(error) = World::open(&Disk::new(), |options| options.place = Place::file("/nowhere/at/all.redb")) else {
+        panic!("opened")
+    };
+    assert!(error.to_string().contains("/nowhere/at/all.redb cannot be opened"), "{error}");
+}

@@ -1,0 +1,211 @@
+//! A disk in memory that knows what was synced, fails or loses power when told, and can hold a sync back.
+
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+use redb::StorageBackend;
+
+/// What is found on the disk afterwards.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Survives {
+    /// Only what was synced: the power went.
+    Synced,
+    /// All that was written: the process went, its page cache did not.
+    Written,
+    /// What was synced, and of what was written since, the part that this seed chooses.
+    Torn(u64),
+}
+
+/// The disk; clones are the same one.
+#[derive(Clone)]
+pub(crate) struct Disk(Arc<Inner>);
+
+struct Inner {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    synced: Vec<u8>,
+    written: Vec<u8>,
+    since_sync: Vec<Write>,
+    syncs: u64,
+    fail_at: Option<u64>,
+    failed: bool,
+    cut_after: Option<u64>,
+    held: bool,
+    waiting: u64,
+}
+
+enum Write {
+    Length(usize),
+    Bytes(usize, Vec<u8>),
+}
+
+impl Write {
+    fn apply(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Length(length) => bytes.resize(*length, 0),
+            Self::Bytes(at, data) => {
+                let end = at + data.len();
+                bytes.resize(bytes.len().max(end), 0);
+                bytes[*at..end].copy_from_slice(data);
+            }
+        }
+    }
+}
+
+impl Disk {
+    /// An empty disk.
+    pub(crate) fn new() -> Self {
+        Self::with(Vec::new())
+    }
+
+    /// A disk that holds this.
+    pub(crate) fn with(bytes: Vec<u8>) -> Self {
+        let state = State { synced: bytes.clone(), written: bytes, ..State::default() };
+        Self(Arc::new(Inner { state: Mutex::new(state), changed: Condvar::new() }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().expect("no holder panics")
+    }
+
+    /// Let the k-th sync from now on fail, and everything after it.
+    pub(crate) fn fail_at(&self, k: u64) {
+        let mut state = self.state();
+        state.fail_at = Some(state.syncs + k);
+    }
+
+    /// Nothing reaches the disk after the k-th sync from now on, though it says so.
+    pub(crate) fn cut_after(&self, k: u64) {
+        let mut state = self.state();
+        state.cut_after = Some(state.syncs + k);
+    }
+
+    /// How many syncs there were.
+    pub(crate) fn syncs(&self) -> u64 {
+        self.state().syncs
+    }
+
+    /// The power has gone: what was synced last is lost.
+    pub(crate) fn is_cut(&self) -> bool {
+        let state = self.state();
+        state.cut_after.is_some_and(|cut| state.syncs > cut)
+    }
+
+    /// Hold every sync back until the guard is dropped.
+    pub(crate) fn hold(&self) -> Hold {
+        self.state().held = true;
+        Hold(self.clone())
+    }
+
+    /// What the next process finds.
+    pub(crate) fn survivors(&self, survives: Survives) -> Vec<u8> {
+        let state = self.state();
+        let mut bytes = state.synced.clone();
+        match survives {
+            Survives::Synced => {}
+            Survives::Written => bytes.clone_from(&state.written),
+            Survives::Torn(seed) => {
+                let mut chance = seed | 1;
+                for write in &state.since_sync {
+                    chance ^= chance << 13;
+                    chance ^= chance >> 7;
+                    chance ^= chance << 17;
+                    // A length that did not reach the disk would only make the file shorter than redb ever leaves it.
+                    if matches!(write, Write::Length(_)) || chance.is_multiple_of(2) {
+                        write.apply(&mut bytes);
+                    }
+                }
+            }
+        }
+        bytes
+    }
+
+    fn note(&self, write: Write) -> io::Result<()> {
+        let mut state = self.state();
+        if state.failed {
+            return Err(io::Error::other("the disk has failed"));
+        }
+        write.apply(&mut state.written);
+        if state.cut_after.is_none_or(|cut| state.syncs < cut) {
+            state.since_sync.push(write);
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Disk")
+    }
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.state().written.len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let state = self.state();
+        let from = usize::try_from(offset).expect("64 bits");
+        let part = state.written.get(from..from + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        out.copy_from_slice(part);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.note(Write::Length(usize::try_from(len).expect("64 bits")))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut state = self.state();
+        while state.held {
+            state.waiting += 1;
+            self.0.changed.notify_all();
+            state = self.0.changed.wait(state).expect("no holder panics");
+            state.waiting -= 1;
+        }
+        state.syncs += 1;
+        state.failed |= state.fail_at == Some(state.syncs);
+        if state.failed {
+            return Err(io::Error::other("no space left on device"));
+        }
+        if state.cut_after.is_none_or(|cut| state.syncs <= cut) {
+            state.synced = state.written.clone();
+            state.since_sync.clear();
+        }
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.note(Write::Bytes(usize::try_from(offset).expect("64 bits"), data.to_vec()))
+    }
+}
+
+/// Syncs are held back; see [`Disk::hold`].
+pub(crate) struct Hold(Disk);
+
+impl Hold {
+    /// Wait until somebody waits for a sync.
+    pub(crate) async fn reached(&self) {
+        let disk = self.0.clone();
+        let wait = move || {
+            let mut state = disk.state();
+            while state.waiting == 0 {
+                state = disk.0.changed.wait(state).expect("no holder panics");
+            }
+        };
+        tokio::task::spawn_blocking(wait).await.expect("it only waits");
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.state().held = false;
+        self.0.0.changed.notify_all();
+    }
+}
