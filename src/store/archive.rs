@@ -310,12 +310,18 @@ fn submissions_before(
 
 fn feed_after(shared: &Shared, read: &ReadTransaction, after: u64, limit: usize, bytes_max: u64) -> Read<FeedPage> {
     let feed = read.open_table(tables::FEED)?;
+    // A commit can be read a moment before it is told. What is not told yet is not shown: its reader would acknowledge it, and
+    // hear that there is no such event.
+    let tail = shared.bounds.borrow().tail.0;
     let mut page = Vec::new();
     let mut size = 0;
     for row in feed.range((Bound::Excluded(after), Bound::Unbounded))?.take(limit.max(1)) {
         let (position, value) = row?;
         shared.counters.looked_up(1);
         let position = position.value();
+        if position > tail {
+            break;
+        }
         if page.is_empty() && position > after + 1 {
             return Ok(FeedPage::Gone { oldest: Position(position) });
         }
