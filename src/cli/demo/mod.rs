@@ -10,7 +10,7 @@ mod toy;
 use clap::Args;
 
 use self::gateway::DemoGateway;
-use super::COULD_NOT_RUN;
+use super::{COULD_NOT_RUN, FINE};
 use crate::telemetry;
 
 /// What the demo does.
@@ -27,15 +27,24 @@ pub(super) struct Options {
 pub(super) fn run(options: &Options) -> u8 {
     telemetry::start("off");
     actix::System::new().block_on(async {
-        let outcome = match options.check {
-            true => script::run(options.updates).await,
-            false => talk::run().await,
+        let outcome = tokio::select! {
+            outcome = conversation(options) => outcome,
+            // The gateways and their temporary folders are gone by now. An exit, because a read of the terminal that is still
+            // open would hold up the runtime's end until the next key.
+            _ = tokio::signal::ctrl_c() => std::process::exit(if options.check { COULD_NOT_RUN } else { FINE }.into()),
         };
         outcome.unwrap_or_else(|error| {
             eprintln!("the demo cannot run: {error:#}");
             COULD_NOT_RUN
         })
     })
+}
+
+async fn conversation(options: &Options) -> anyhow::Result<u8> {
+    match options.check {
+        true => script::run(options.updates).await,
+        false => talk::run().await,
+    }
 }
 
 /// Both gateways, running, each a peer of the other.

@@ -22,7 +22,8 @@ pub(super) async fn run() -> anyhow::Result<u8> {
     for gateway in [&red, &blue] {
         println!("{:<5} {}", gateway.name(), gateway.addresses());
     }
-    println!("\nType a line and it is said at red; `blue> hi` says it at blue. `down blue`, `up blue`, `quit`.\n");
+    println!("\nType a line and it is said at red; `blue> hi` says it at blue, and what follows, too.");
+    println!("`down blue` ends blue as a power cut does, `up blue` starts it again, `quit` ends the demo.\n");
 
     let toys = [Toy::new("red", red.messenger_url())?, Toy::new("blue", blue.messenger_url())?];
     for (toy, name) in toys.iter().zip(["red", "blue"]) {
@@ -39,15 +40,23 @@ pub(super) async fn run() -> anyhow::Result<u8> {
                 match parse(&line, speaker) {
                     Typed::Quit => break,
                     Typed::Nothing => {}
-                    Typed::Down(name) => pick(name, &mut red, &mut blue).kill().await,
+                    Typed::Down(name) => {
+                        pick(name, &mut red, &mut blue).kill().await;
+                        println!("{name:<5} is down");
+                    }
                     Typed::Up(name) => {
                         let gateway = pick(name, &mut red, &mut blue);
                         if !gateway.is_up() {
                             gateway.start().await?;
                         }
+                        println!("{name:<5} is up");
                     }
+                    Typed::Nobody(name) => println!("{name:?} is not here, only red and blue are"),
                     Typed::Say(name, text) => {
                         speaker = name;
+                        if !pick(name, &mut red, &mut blue).is_up() {
+                            println!("{name:<5} is down: it says {text:?} once it is up");
+                        }
                         say(toys[usize::from(name == "blue")].clone(), name, text, lines.clone());
                     }
                 }
@@ -81,6 +90,7 @@ fn prompt(speaker: &str) {
 
 enum Typed {
     Nothing,
+    Nobody(String),
     Quit,
     Down(&'static str),
     Up(&'static str),
@@ -93,8 +103,8 @@ fn parse(line: &str, speaker: &'static str) -> Typed {
     match line.split_once(' ') {
         _ if line.is_empty() => return Typed::Nothing,
         _ if line == "quit" => return Typed::Quit,
-        Some(("down", name)) => return named(name).map_or(Typed::Nothing, Typed::Down),
-        Some(("up", name)) => return named(name).map_or(Typed::Nothing, Typed::Up),
+        Some(("down", name)) => return named(name).map_or_else(|| Typed::Nobody(name.to_owned()), Typed::Down),
+        Some(("up", name)) => return named(name).map_or_else(|| Typed::Nobody(name.to_owned()), Typed::Up),
         _ => {}
     }
     match line.split_once('>') {
@@ -114,7 +124,8 @@ fn say(toy: Toy, name: &'static str, text: String, lines: Lines) {
             Err(error) => show(format!("{name:<5} {error}")),
             Ok(id) => {
                 show(format!("{name:<5} said      {text:?}: on disk at {name}"));
-                while toy.state(&id, to).await.is_ok_and(|state| state == "queued") {
+                // No answer, because the speaker's own gateway is down, says nothing about the other one.
+                while toy.state(&id, to).await.ok().is_none_or(|state| state != "acknowledged") {
                     tokio::time::sleep(ASK_EVERY).await;
                 }
                 show(format!("{name:<5} learns    {text:?} is on disk at {to}"));
