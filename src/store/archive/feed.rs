@@ -21,12 +21,18 @@ pub(super) fn feed_after(
 ) -> Read<FeedPage> {
     let feed = read.open_table(tables::FEED)?;
     let pdus = read.open_table(tables::PDUS)?;
+    // A commit can be read a moment before it is told. What is not told yet is not shown: its reader would acknowledge it, and
+    // hear that there is no such event.
+    let tail = shared.bounds.borrow().tail.0;
     let mut page = Vec::new();
     let mut size = 0;
     for row in feed.range((Bound::Excluded(after), Bound::Unbounded))?.take(limit.max(1)) {
         let (position, value) = row?;
         shared.counters.looked_up(1);
         let position = position.value();
+        if position > tail {
+            break;
+        }
         if page.is_empty() && position > after + 1 {
             return Ok(FeedPage::Gone { oldest: Position(position) });
         }
