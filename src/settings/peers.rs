@@ -24,6 +24,7 @@ pub struct Peers {
     /// many peers there are.
     ranges: BTreeMap<u8, HashMap<IpNet, Holder>>,
     deny: Vec<Pattern>,
+    contexts: Arc<ContextLimits>,
 }
 
 /// Whose a range is.
@@ -35,10 +36,16 @@ enum Holder {
 
 impl Peers {
     /// The peers of a merged configuration.
-    pub(super) fn read(merged: &Value, own: Option<&ServerName>, deny: Vec<Pattern>, check: &mut Check<'_>) -> Self {
+    pub(super) fn read(
+        merged: &Value,
+        own: Option<&ServerName>,
+        deny: Vec<Pattern>,
+        contexts: ContextLimits,
+        check: &mut Check<'_>,
+    ) -> Self {
         let tables = Tables::read(merged, check);
         tables.resolve(None).limits(check);
-        let mut peers = Self { deny, ..Self::default() };
+        let mut peers = Self { deny, contexts: Arc::new(contexts), ..Self::default() };
         for name in tables.listed() {
             if let Some(peer) = peer::peer(tables.resolve(Some(name)), own, check) {
                 peers.hold_ranges(&peer);
@@ -114,6 +121,6 @@ impl Roster for Peers {
     }
 
     fn contexts(&self) -> Arc<ContextLimits> {
-        Arc::default()
+        self.contexts.clone()
     }
 }

@@ -8,11 +8,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::change::Change;
+use crate::change::Urgency;
 use crate::limits::ContextLimits;
 use crate::model::{
     Composed, ContextId, ContextRecord, ContextStatus, Draft, Millis, Pdu, PduRef, Refusal, ServerName, Verdict, Want,
 };
-use crate::ports::{ContextLoad, Known, PduText, Urgency};
+use crate::model::{ContextLoad, Known, PduText};
 
 /// A request that waits for an answer; see the peer's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -48,8 +48,7 @@ impl ContextHandle {
         pdus: Vec<Pdu>,
         patience: Duration,
     ) -> Result<Vec<Verdict>, Undone> {
-        let busy = |_| Undone::Busy(Duration::from_secs(1));
-        let permit = self.intake.enter().map_err(busy)?;
+        let permit = self.intake.enter().map_err(Undone::Busy)?;
         let (answer, verdicts) = oneshot::channel();
         post(&self.address, Arrive { from, verified, pdus, answer, permit });
         match tokio::time::timeout(patience, verdicts).await {

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use crate::change::Change;
+use crate::change::Urgency;
 use crate::limits::PeerLimits;
 use crate::model::{
     Answered, Cause, ContextId, Index, PeerRecord, PeerState, PeerStatus, PushFailure, Refusal, ServerName, Verdict,
     Want,
 };
+use crate::model::{OutboxRow, PeerLoad};
 use crate::peer::dispatch::{Group, Undone};
 use crate::peer::effect::{Effect, Out, Token};
 use crate::peer::inbound::{Frame, Inbound};
 use crate::peer::outbound::{Moment, Outbound};
 use crate::peer::weak::Fleeting;
-use crate::ports::{OutboxRow, PeerLoad, Urgency};
 
 /// Everything that can wake a peer.
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@ use actix::{
 };
 
 use crate::limits::PeerLimits;
-use crate::model::{Answered, PushFailure, ServerName};
+use crate::model::{Answered, Index, PushFailure, ServerName};
 use crate::peer::effect::{Effect, Token};
 use crate::peer::machine::{Event, Machine};
 use crate::peer::messages::{Accept, Fetch, Finished, Fired, Reply, Status, Wake, Weak};
@@ -133,14 +133,15 @@ impl PeerActor {
                 });
             }
             Effect::Push { attempt, frame, settled } => {
-                let request = self.ports.transport.push(frame);
+                let transport = self.ports.transport.clone();
                 let barrier = settled.then(|| self.ports.journal.barrier());
                 let sent = async move {
                     if let Some(barrier) = barrier {
                         let lost = |_| PushFailure::Unreachable("the journal has stopped".to_owned());
                         barrier.committed().await.map_err(lost)?;
                     }
-                    request.await
+                    // Called in here, and not by the actor: a panic before there is a future is isolated like any other.
+                    transport.push(frame).await
                 };
                 let finish = self.finisher(ctx);
                 self.attempt = Some(isolated(sent, move |ended| {
@@ -173,7 +174,8 @@ impl PeerActor {
             }
             Effect::Load(from) => {
                 let (items, bytes) = (2 * self.limits.batch_items, 2 * self.limits.batch_bytes);
-                let read = self.ports.archive.outbox_from(&self.server, from, items, bytes);
+                let (archive, server) = (self.ports.archive.clone(), self.server.clone());
+                let read = async move { archive.outbox_from(&server, from, items, bytes).await };
                 let finish = self.finisher(ctx);
                 self.reading = Some(isolated(read, move |ended| {
                     let rows = ended
@@ -215,12 +217,17 @@ impl PeerActor {
     }
 
     fn begin(&mut self, ctx: &mut Context<Self>, verdict: Verdict, loaded: Result<PeerLoad, ArchiveError>) {
-        let load = match loaded {
-            Ok(load) => load,
-            Err(error) => {
+        let load = match (loaded, verdict) {
+            (Ok(load), _) => load,
+            (Err(error), Verdict::Load(_)) => {
                 tracing::error!(peer = %self.server, %error, "the peer cannot be loaded; it is tried again");
                 self.crashes.note(self.ports.clock.now(), self.limits.restarts);
                 return ctx.stop();
+            }
+            // Given up, it refuses everything and writes nothing: for that it needs no rows, and one more try would be a loop.
+            (Err(error), Verdict::GiveUp) => {
+                tracing::error!(peer = %self.server, %error, "the peer cannot be loaded; it is given up as faulty");
+                PeerLoad { record: None, tail: Index(0), digests: vec![], seen: vec![] }
             }
         };
         self.machine = Some(Machine::new(self.server.clone(), &self.limits, load));

@@ -68,7 +68,7 @@ impl Transport for ScriptedTransport {
         (self.script)(frame)
     }
 
-    /// Nobody has anything.
+    /// Has nothing to give.
     fn fetch(&self, _: &ServerName, _: Want, _: Deadlines) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
         Box::pin(async { Ok(vec![]) })
     }
@@ -87,6 +87,6 @@ impl Roster for Everybody {
     }
 
     fn contexts(&self) -> Arc<ContextLimits> {
-        Arc::default()
+        Arc::new(ContextLimits::default())
     }
 }
