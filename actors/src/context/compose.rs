@@ -100,3 +100,6 @@ impl Machine {
         (reference, bytes)
     }
 }
+
+#[cfg(test)]
+mod tests;

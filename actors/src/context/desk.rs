@@ -1,84 +1,28 @@
 //! A machine at a desk: a store in memory below it that checks each commit, and a log of all it does.
 
+mod disk;
+mod words;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use bytes::Bytes;
-
-use crate::change::Change;
 use crate::context::machine::{Effect, Event, Machine, Reply, Token};
 use crate::limits::ContextLimits;
-use crate::model::{
-    Berth, ContextId, ContextRecord, Delivery, Digest, Draft, FeedItem, Gap, HeldPdu, Hold, Millis, Pdu, PduRef,
-    ServerName, Standing, StateSlot, Submitted, Verdict, Want,
-};
-use crate::ports::{ContextLoad, Known, PduText};
+use crate::model::{ContextRecord, Gap, HeldPdu, Hold, Millis, Pdu, PduRef, ServerName, Verdict, Want};
+use crate::ports::{ContextLoad, Known};
+use words::Text;
+pub(super) use words::{at, context, draft, pdu, pdus, server};
 
-pub(super) fn server(name: &str) -> ServerName {
-    name.parse().expect("valid")
-}
-
-pub(super) fn context(name: &str) -> ContextId {
-    name.parse().expect("valid")
-}
-
-/// `red/1`
-pub(super) fn at(text: &str) -> PduRef {
-    let (origin, id) = text.split_once('/').expect("origin/id");
-    PduRef { origin: server(origin), id: id.parse().expect("valid") }
-}
-
-/// `red/2<red/1,green/1` names two parents; `red/2=topic` sets a key.
-pub(super) fn pdu(text: &str) -> Pdu {
-    let (text, key) = text.split_once('=').map_or((text, None), |(text, key)| (text, Some(key)));
-    let (reference, prev) = text.split_once('<').unwrap_or((text, ""));
-    let prev = prev.split(',').filter(|parent| !parent.is_empty()).map(at).collect();
-    let state = key.map(|key| StateSlot { key: key.to_owned(), power_level: 0, prev: None });
-    let (depth, kind) = (None, Arc::from("text"));
-    Pdu {
-        reference: at(reference),
-        context: context("room"),
-        prev,
-        depth,
-        kind,
-        state,
-        bytes: Bytes::from(text.to_owned()),
-    }
-}
-
-pub(super) fn pdus(text: &str) -> Vec<Pdu> {
-    text.split_whitespace().map(pdu).collect()
-}
-
-/// `1`, `1=topic`, `1>red,blue`
-pub(super) fn draft(text: &str) -> Draft {
-    let (text, to) = text.split_once('>').map_or((text, None), |(text, to)| (text, Some(to)));
-    let (id, key) = text.split_once('=').map_or((text, None), |(id, key)| (id, Some(key)));
-    Draft {
-        submission: format!("m{id}").parse().expect("valid"),
-        digest: Digest([0; 16]),
-        accepted: Millis(7),
-        id: id.parse().expect("valid"),
-        kind: Arc::from("text"),
-        content: Bytes::from_static(b"{}"),
-        state: key.map(|key| (key.to_owned(), 0)),
-        to: to.map(|to| to.split(',').filter(|name| !name.is_empty()).map(server).collect()),
-        extra: vec![],
-    }
-}
-
-struct Text;
-
-impl PduText for Text {
-    fn compose(&self, us: &ServerName, draft: &Draft, berth: &Berth) -> Bytes {
-        let Berth { prev, depth, prev_state, .. } = berth;
-        Bytes::from(format!("{us}/{} prev {prev:?} depth {depth} replaces {prev_state:?}", draft.id))
-    }
+struct Held {
+    hold: Hold,
+    pdu: Pdu,
+    sender: Option<ServerName>,
+    age: usize,
 }
 
 enum Row {
     Delivered(u64),
-    Held { hold: Hold, pdu: Pdu, sender: Option<ServerName>, age: usize },
+    Held(Box<Held>),
 }
 
 /// A delivery, as the model store saw it.
@@ -112,6 +56,8 @@ pub(super) struct Desk {
     pub(super) verdicts: Vec<Verdict>,
     record: Option<ContextRecord>,
     rows: BTreeMap<PduRef, Row>,
+    /// How many were delivered.
+    positions: u64,
     state: HashMap<(Arc<str>, String), PduRef>,
     claimed: HashSet<PduRef>,
     prevs: HashMap<PduRef, Vec<PduRef>>,
@@ -136,6 +82,7 @@ impl Desk {
             verdicts: vec![],
             record: None,
             rows: BTreeMap::new(),
+            positions: 0,
             state: HashMap::new(),
             claimed: HashSet::new(),
             prevs: HashMap::new(),
@@ -197,16 +144,17 @@ impl Desk {
         self.tries.clear();
         self.claimed.clear();
         self.due = None;
-        let mut held: Vec<(usize, HeldPdu)> = vec![];
+        let mut rows: Vec<(usize, HeldPdu)> = vec![];
         for (reference, row) in &self.rows {
-            let Row::Held { hold, pdu, sender, age } = row else { continue };
+            let Row::Held(held) = row else { continue };
+            let Held { hold, pdu, sender, age } = &**held;
             let state = pdu.state.as_ref().map(|slot| (pdu.kind.clone(), slot.key.clone()));
             let (reference, received) = (reference.clone(), Millis(0));
             let (prev, hold, sender) = (pdu.prev.clone(), hold.clone(), sender.clone());
-            held.push((*age, HeldPdu { reference, prev, hold, received, sender, state }));
+            rows.push((*age, HeldPdu { reference, prev, hold, received, sender, state }));
         }
-        held.sort_by_key(|(age, _)| *age);
-        let held = held.into_iter().map(|(_, held)| held).collect();
+        rows.sort_by_key(|(age, _)| *age);
+        let held = rows.into_iter().map(|(_, held)| held).collect();
         let gaps = self.gaps.values().cloned().collect();
         let load = self.record.clone().map(|record| ContextLoad { record, held, gaps });
         self.machine = Machine::new(context("room"), server("us"), self.limits.clone(), Arc::new(Text), load);
@@ -230,7 +178,7 @@ impl Desk {
                 Some(Row::Delivered(depth)) => {
                     known.insert(reference.clone(), Known::Delivered { context, depth: *depth })
                 }
-                Some(Row::Held { .. }) => known.insert(reference.clone(), Known::Held { context }),
+                Some(Row::Held(_)) => known.insert(reference.clone(), Known::Held { context }),
                 None => None,
             };
         }
@@ -291,103 +239,10 @@ impl Desk {
         }
     }
 
-    fn commit(&mut self, changes: Vec<Change>) {
-        let last = changes.len() - 1;
-        for (place, change) in changes.into_iter().enumerate() {
-            match change {
-                Change::PduStored(stored) => {
-                    let reference = stored.pdu.reference.clone();
-                    self.claimed.remove(&reference);
-                    assert!(!self.rows.contains_key(&reference), "{reference} is stored twice");
-                    self.prevs.insert(reference.clone(), stored.pdu.prev.clone());
-                    match stored.standing {
-                        Standing::Delivered(delivery) => {
-                            assert!(delivery.shown.is_some() || stored.verified == "own");
-                            self.deliver(&reference, delivery);
-                        }
-                        Standing::Held(hold) => {
-                            self.log.push(format!("hold {reference} for {:?}{}", hold.missing, edge(hold.edge)));
-                            let (pdu, sender, age) = (stored.pdu, stored.sender, self.prevs.len());
-                            self.rows.insert(reference, Row::Held { hold, pdu, sender, age });
-                        }
-                    }
-                }
-                Change::PduDelivered { reference, delivery, .. } => {
-                    assert!(matches!(self.rows.get(&reference), Some(Row::Held { .. })), "{reference} is not held");
-                    self.deliver(&reference, delivery);
-                }
-                Change::PduHeld { reference, hold: new, .. } => match self.rows.get_mut(&reference) {
-                    Some(Row::Held { hold, .. }) => *hold = new,
-                    _ => panic!("{reference} is not held"),
-                },
-                Change::StateMoved { kind, key, current, .. } => {
-                    self.log.push(format!("state {key} = {current}"));
-                    self.state.insert((kind, key), current);
-                }
-                Change::ContextMoved(record) => {
-                    assert_eq!(place, last, "the record comes last");
-                    self.record = Some(*record);
-                }
-                Change::GapOpened { gap, .. } => drop(self.gaps.insert(gap.missing.clone(), gap)),
-                Change::GapClosed { missing, .. } => assert!(self.gaps.remove(&missing).is_some() || place > 0),
-                Change::Fed(item) => self.feed(item),
-                Change::Quarantined { parked, .. } => {
-                    self.log.push(format!("park {:?} of {}", parked.what, parked.from));
-                    assert!(!parked.reason.contains("  "));
-                }
-                Change::Submitted(submission) => {
-                    let Submitted::Pdu(reference, bytes) = submission.what else { panic!("a PDU") };
-                    assert!(self.rows.contains_key(&reference));
-                    let text = std::str::from_utf8(&bytes).expect("text");
-                    self.log.push(format!("send {text} to {:?}", submission.servers));
-                }
-                other => panic!("nothing here calls for {other:?}"),
-            }
-        }
-    }
-
-    fn deliver(&mut self, reference: &PduRef, delivery: Delivery) {
-        let depths = self.prevs[reference].iter().filter_map(|parent| match self.rows.get(parent) {
-            Some(Row::Delivered(depth)) => Some(depth + 1),
-            _ => None,
-        });
-        assert_eq!(delivery.depth, depths.max().unwrap_or(0), "the depth of {reference}");
-        self.rows.insert(reference.clone(), Row::Delivered(delivery.depth));
-        let count = self.rows.values().filter(|row| matches!(row, Row::Delivered(_))).count();
-        assert_eq!(delivery.position, count as u64, "positions have no holes");
-        let Some(shown) = delivery.shown else { return };
-        let gap = if shown.gap.is_empty() { String::new() } else { format!(" without {:?}", shown.gap) };
-        let late = if shown.late { " late" } else { "" };
-        self.log.push(format!("deliver {reference} at {}{gap}{late}", delivery.depth));
-        let (reference, prev) = (reference.clone(), self.prevs[reference].clone());
-        self.told.push(Told::Pdu(Delivered { reference, prev, gap: shown.gap, late: shown.late }));
-    }
-
-    fn feed(&mut self, item: FeedItem) {
-        match item {
-            FeedItem::Gap { missing, children, .. } => {
-                self.log.push(format!("gap {missing:?} before {children:?}"));
-                self.told.push(Told::Gap(missing));
-            }
-            FeedItem::GapFilled { missing, children, .. } => {
-                self.log.push(format!("filled {missing:?} before {children:?}"));
-                self.told.extend(missing.into_iter().map(Told::Filled));
-            }
-            FeedItem::Delivery { message, server, state, reason } => {
-                self.log.push(format!("{message} at {server}: {state}, {}", reason.unwrap_or_default()));
-            }
-            other => panic!("nothing here calls for {other:?}"),
-        }
-    }
-
     /// What has happened since the last time.
     pub(super) fn expect(&mut self, expected: &[&str]) {
         assert_eq!(std::mem::take(&mut self.log), expected);
     }
-}
-
-fn edge(edge: bool) -> &'static str {
-    if edge { ", edge" } else { "" }
 }
 
 fn word(verdict: &Verdict) -> String {

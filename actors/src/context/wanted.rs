@@ -255,3 +255,6 @@ fn pick(want: &Want, reference: &PduRef, circle: Circle<'_>, limits: &GapLimits)
     let may = |server: &ServerName| want.asked(server) <= want.round && want.asked(server) < limits.tries_max.max(1);
     want.candidates(reference, circle).into_iter().filter(|server| may(server)).min_by_key(|server| want.asked(server))
 }
+
+#[cfg(test)]
+mod tests;
