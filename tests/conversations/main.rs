@@ -1,0 +1,16 @@
+//! Conversations among several gateways: real stores, actors, handlers and wire bytes on one thread, where time jumps.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as the tests themselves do")]
+
+#[path = "../support/disk.rs"]
+mod disk;
+
+mod asking;
+mod full;
+mod identity;
+mod messenger;
+mod mixed;
+mod network;
+mod node;
+mod order;
+mod surroundings;
