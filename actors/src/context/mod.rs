@@ -70,7 +70,8 @@ impl ContextHandle {
         match tokio::time::timeout(patience, verdicts).await {
             Ok(Ok(Outcome::Done(Reply::Verdicts(verdicts)))) => Ok(verdicts),
             Ok(Ok(Outcome::Faulty)) => Err(Undone::Faulty),
-            Ok(Ok(Outcome::Done(_)) | Err(_)) | Err(_) => Err(Undone::Died),
+            Ok(Ok(Outcome::Done(_)) | Err(_)) => Err(Undone::Died),
+            Err(_elapsed) => Err(Undone::Late),
         }
     }
 

@@ -12,8 +12,11 @@ use crate::model::{ContextId, ParkedCode, Pdu, PduRef, Refusal, Verdict};
 /// Why a conversation has no verdicts for what it was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Undone {
-    /// It died, or did not answer in time: what it was given may or may not be on its way to the disk.
+    /// It died: what it was given may or may not be on its way to the disk.
     Died,
+    /// It did not answer in time, or was not reached: it may be starting again, or wait for a slow disk. That is no death, and
+    /// says nothing about what it was given, which may or may not be on its way.
+    Late,
     /// It has been given up.
     Faulty,
     /// It has too much to do; nothing was taken.
@@ -124,6 +127,7 @@ impl Dispatch {
             }
             Err(Undone::Faulty) => group.places.iter().for_each(|&place| self.park(place, ParkedCode::ContextFaulty)),
             Err(Undone::Busy(refusal)) => self.give_back = Some(refusal),
+            Err(Undone::Late) => self.give_back = Some(Refusal::OutcomeUnknown),
             Err(Undone::Died) => {
                 let alone = group.places.len() == 1;
                 for &place in &group.places {

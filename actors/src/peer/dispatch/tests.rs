@@ -172,6 +172,17 @@ fn a_pdu_its_conversation_dies_on_twice_goes_to_quarantine_and_costs_nobody_else
 }
 
 #[test]
+fn a_conversation_that_is_late_convicts_nobody() {
+    let mut bench = Bench::new();
+    let mut expected = vec![];
+    for n in 1..=3 {
+        bench.accept(transaction("1", vec![Ok(pdu("a", "#x"))])).back("#x", &[0], Err(Undone::Late));
+        expected.extend([format!("accept {n}: to #x [0]"), format!("#x is back: answer {n} unknown")]);
+    }
+    bench.check(&expected.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_conversation_that_was_given_up_costs_itself_and_never_the_link() {
     let mut bench = Bench::new();
     bench.accept(transaction("1", vec![Ok(pdu("a", "#x")), Ok(pdu("b", "#y"))]));
