@@ -16,4 +16,5 @@ mod node;
 mod order;
 mod poison;
 mod ports;
+mod restart;
 mod surroundings;
