@@ -17,4 +17,5 @@ mod order;
 mod poison;
 mod ports;
 mod restart;
+mod storm;
 mod surroundings;
