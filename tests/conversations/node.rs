@@ -1,6 +1,6 @@
 //! One gateway with its real store, actors and handlers, which can be ended and started again, and the messenger behind it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -60,7 +60,6 @@ pub(crate) struct Node {
     life: RefCell<Option<Life>>,
     /// All that the messenger has read.
     pub(crate) heard: RefCell<Vec<FeedEntry>>,
-    pub(crate) said: Cell<u64>,
 }
 
 /// One life of a gateway.
@@ -102,7 +101,6 @@ impl Node {
             disk: RefCell::new(Disk::new()),
             life: RefCell::default(),
             heard: RefCell::default(),
-            said: Cell::new(0),
         });
         node.begin().await;
         node

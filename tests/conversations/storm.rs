@@ -14,7 +14,7 @@ use tokio::task::spawn_local;
 
 use crate::disk::Survives;
 use crate::messenger::{Text, context, draft, named, others};
-use crate::network::{CALM, Network, Weather, short};
+use crate::network::{Network, Weather, short};
 use crate::node::{Node, millis, seconds, world};
 use crate::surroundings::Book;
 
