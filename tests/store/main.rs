@@ -6,9 +6,12 @@
 mod disk;
 
 mod budget;
+mod claims;
+mod conversations;
 mod crash;
 mod laws;
 mod opening;
 mod reading;
+mod talk;
 mod trimming;
 mod world;
