@@ -1,5 +1,7 @@
 //! Conversations as they lie in the store: each PDU once, and everything else refers to it.
 
+use std::slice::from_ref;
+
 use actors::change::Change;
 use actors::model::{ContextId, FeedItem, Hold, Index, Item, Millis, PduRef, Position, Shown, Standing};
 use actors::ports::{Archive, FeedPage, ServedPdu};
@@ -71,10 +73,10 @@ async fn what_waits_comes_back_in_the_order_of_its_arrival_whatever_it_is_called
     let world = World::on(&disk);
     let (c, missing) = (room("c"), theirs("0"));
     for name in ["z", "b"] {
-        world.commit(vec![waits(&c, &theirs(name), std::slice::from_ref(&missing)), context_moved(&c, 1)]).await;
+        world.commit(vec![waits(&c, &theirs(name), from_ref(&missing)), context_moved(&c, 1)]).await;
     }
     let (disk, world) = reopened(&disk, world).await;
-    world.commit(vec![waits(&c, &theirs("y"), &[missing.clone()]), waits(&c, &theirs("a"), &[theirs("y")])]).await;
+    world.commit(vec![waits(&c, &theirs("y"), from_ref(&missing)), waits(&c, &theirs("a"), &[theirs("y")])]).await;
     assert_eq!(held(&world, &c).await, ["z", "b", "y", "a"].map(theirs));
 
     // It waits for something else now, and keeps its place.
@@ -98,7 +100,7 @@ async fn contexts_whose_ids_begin_alike_are_not_mixed() {
         let reference = theirs(&format!("p{n}"));
         let changes = vec![
             waits(context, &reference, &[theirs("0")]),
-            gap_opened(context, &theirs("0"), &[reference.clone()]),
+            gap_opened(context, &theirs("0"), from_ref(&reference)),
             state_moved(context, "", &reference),
             context_moved(context, n),
         ];
@@ -109,7 +111,7 @@ async fn contexts_whose_ids_begin_alike_are_not_mixed() {
         let load = world.store.context(context).await.unwrap().unwrap();
         let reference = theirs(&format!("p{n}"));
         assert_eq!(load.record, record(context, n));
-        assert_eq!(load.held.iter().map(|pdu| pdu.reference.clone()).collect::<Vec<_>>(), [reference.clone()]);
+        assert_eq!(load.held.iter().map(|pdu| pdu.reference.clone()).collect::<Vec<_>>(), from_ref(&reference));
         assert_eq!(load.gaps.iter().map(|gap| gap.children.clone()).collect::<Vec<_>>(), [[reference.clone()]]);
         assert_eq!(world.store.state_holder(context, "topic", "").unwrap(), Some(reference));
         assert_eq!(world.store.context_record(context).unwrap(), Some(load.record));
@@ -215,8 +217,10 @@ async fn a_change_that_contradicts_what_is_stored_is_left_out_and_harms_nothing(
     assert_eq!(feed[1..], [(2, notice_item("before")), (3, notice_item("after"))]);
 }
 
+type HeldRow = (u64, u64, bool, &'static [u8]);
+
 const TIMELINE: TableDefinition<(&str, u64), (&str, &str)> = TableDefinition::new("timeline");
-const HELD: TableDefinition<(&str, &str, &str), (u64, u64, bool, &[u8])> = TableDefinition::new("held");
+const HELD: TableDefinition<(&str, &str, &str), HeldRow> = TableDefinition::new("held");
 
 #[tokio::test(start_paused = true)]
 async fn the_timeline_holds_each_delivered_pdu_at_its_position() {

@@ -12,6 +12,7 @@ mod crash;
 mod laws;
 mod opening;
 mod reading;
+mod scenario;
 mod talk;
 mod trimming;
 mod world;
