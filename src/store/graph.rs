@@ -42,7 +42,10 @@ impl Group<'_> {
                 self.memory.arrivals += 1;
                 let (epoch, n) = (self.memory.epoch, self.memory.arrivals);
                 let missing = rows::refs_to_row(&hold.missing);
-                self.held.open()?.insert(place(context, reference), (epoch, n, hold.edge, &missing[..]))?;
+                let state = stored.pdu.state.as_ref();
+                let (kind, key) = state.map_or(("", ""), |slot| (&*stored.pdu.kind, &*slot.key));
+                let row = (epoch, n, hold.edge, hold.depth, &missing[..], state.is_some(), kind, key);
+                self.held.open()?.insert(place(context, reference), row)?;
                 self.counts.rows_written += 1;
                 Ok(())
             }
@@ -78,15 +81,16 @@ impl Group<'_> {
     pub(super) fn pdu_held(&mut self, reference: &PduRef, context: &ContextId, hold: &Hold) -> Write {
         let held = self.held.open()?;
         self.counts.lookups += 1;
-        let order = held.get(place(context, reference))?.map(|row| {
-            let (epoch, n, ..) = row.value();
-            (epoch, n)
+        let kept = held.get(place(context, reference))?.map(|row| {
+            let (epoch, n, .., is_state, kind, key) = row.value();
+            (epoch, n, is_state, kind.to_owned(), key.to_owned())
         });
-        let Some((epoch, n)) = order else {
+        let Some((epoch, n, is_state, kind, key)) = kept else {
             return contradiction(context, reference, "a PDU waits anew that did not wait");
         };
         let missing = rows::refs_to_row(&hold.missing);
-        held.insert(place(context, reference), (epoch, n, hold.edge, &missing[..]))?;
+        let row = (epoch, n, hold.edge, hold.depth, &missing[..], is_state, &*kind, &*key);
+        held.insert(place(context, reference), row)?;
         self.counts.rows_read += 1;
         self.counts.rows_written += 1;
         Ok(())
@@ -99,20 +103,10 @@ impl Group<'_> {
         Ok(())
     }
 
-    /// Children are added to those that are known, so that it does not matter whether all of them are named or the new ones.
+    /// All children are named each time: the row is written over.
     pub(super) fn gap_opened(&mut self, context: &ContextId, gap: &Gap) -> Write {
-        let gaps = self.gaps.open()?;
-        self.counts.lookups += 1;
-        let known = gaps.get(place(context, &gap.missing))?.map(|row| rows::refs_from_row("gaps", row.value().1));
-        self.counts.rows_read += u64::from(known.is_some());
-        let known = known.transpose().map_err(|error| redb::Error::Corrupted(error.to_string()))?;
-        let mut children = known.unwrap_or_default();
-        for child in &gap.children {
-            if !children.contains(child) {
-                children.push(child.clone());
-            }
-        }
-        gaps.insert(place(context, &gap.missing), (gap.edge, &rows::refs_to_row(&children)[..]))?;
+        let children = rows::refs_to_row(&gap.children);
+        self.gaps.open()?.insert(place(context, &gap.missing), (gap.edge, &children[..]))?;
         self.counts.rows_written += 1;
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::slice::from_ref;
 
 use actors::change::Change;
-use actors::model::{ContextId, FeedItem, Hold, Index, Item, Millis, PduRef, Position, Shown, Standing};
+use actors::model::{ContextId, FeedItem, Hold, Index, Item, Millis, PduRef, Position, Shown, Standing, StateSlot};
 use actors::ports::{Archive, FeedPage, ServedPdu};
 use redb::{Database, ReadableDatabase, TableDefinition};
 
@@ -80,7 +80,7 @@ async fn what_waits_comes_back_in_the_order_of_its_arrival_whatever_it_is_called
     assert_eq!(held(&world, &c).await, ["z", "b", "y", "a"].map(theirs));
 
     // It waits for something else now, and keeps its place.
-    let hold = Hold { missing: vec![theirs("1"), theirs("y")], edge: true };
+    let hold = Hold { missing: vec![theirs("1"), theirs("y")], edge: true, depth: 9 };
     world.commit(vec![Change::PduHeld { reference: theirs("b"), context: c.clone(), hold: hold.clone() }]).await;
     world.commit(vec![came(&c, &theirs("z"), at(1, Some(Shown::default())))]).await;
     let (_, world) = reopened(&disk, world).await;
@@ -90,6 +90,29 @@ async fn what_waits_comes_back_in_the_order_of_its_arrival_whatever_it_is_called
     assert_eq!((&b.prev, &b.hold, b.received, &b.sender), (&vec![missing], &hold, Millis(77), &Some(red())));
     assert!(world.store.pdu(&theirs("z")).unwrap().unwrap().delivered);
     assert!(!world.store.pdu(&theirs("b")).unwrap().unwrap().delivered);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_comes_back_with_the_state_it_sets() {
+    let world = World::new();
+    let c = room("c");
+    let change = |name: &str, slot: Option<&str>| match waits(&c, &theirs(name), &[theirs("0")]) {
+        Change::PduStored(mut stored) => {
+            let slot = slot.map(|key| StateSlot { key: key.to_owned(), power_level: 5, prev: None });
+            stored.pdu.state = slot;
+            Change::PduStored(stored)
+        }
+        other => other,
+    };
+    let changes = vec![context_moved(&c, 1), change("a", None), change("b", Some("")), change("d", Some("key"))];
+    world.commit(changes).await;
+    // It waits anew, and sets the same.
+    let hold = Hold { missing: vec![theirs("1")], edge: false, depth: 4 };
+    world.commit(vec![Change::PduHeld { reference: theirs("d"), context: c.clone(), hold }]).await;
+    let load = world.store.context(&c).await.unwrap().unwrap();
+    let states: Vec<_> = load.held.into_iter().map(|pdu| (pdu.hold.depth, pdu.state)).collect();
+    let state = |key: &str| Some(("message".into(), key.to_owned()));
+    assert_eq!(states, [(0, None), (0, state("")), (4, state("key"))]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -124,15 +147,15 @@ async fn contexts_whose_ids_begin_alike_are_not_mixed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_gap_gathers_its_children_until_the_parent_comes() {
+async fn a_gap_is_kept_with_its_children_until_the_parent_comes() {
     let world = World::new();
     let c = room("c");
     world.commit(vec![context_moved(&c, 1), gap_opened(&c, &theirs("0"), &[theirs("a")])]).await;
-    // Whether all children are named again, or the new one alone.
-    world.commit(vec![gap_opened(&c, &theirs("0"), &[theirs("a"), theirs("b")])]).await;
-    world.commit(vec![gap_opened(&c, &theirs("0"), &[theirs("c")]), gap_opened(&c, &theirs("1"), &[])]).await;
+    let children = ["a", "b", "c"].map(theirs);
+    world.commit(vec![gap_opened(&c, &theirs("0"), &children[..2])]).await;
+    world.commit(vec![gap_opened(&c, &theirs("0"), &children), gap_opened(&c, &theirs("1"), &[])]).await;
     let gaps = world.store.context(&c).await.unwrap().unwrap().gaps;
-    assert_eq!(gaps[0].children, ["a", "b", "c"].map(theirs));
+    assert_eq!(gaps[0].children, children);
     assert_eq!((gaps.len(), &gaps[1].missing), (2, &theirs("1")));
     world.commit(vec![gap_closed(&c, &theirs("0")), gap_closed(&c, &theirs("never"))]).await;
     let gaps = world.store.context(&c).await.unwrap().unwrap().gaps;
@@ -195,7 +218,7 @@ async fn a_change_that_contradicts_what_is_stored_is_left_out_and_harms_nothing(
     let world = World::new();
     let (c, d) = (room("c"), room("d"));
     world.commit(vec![heard(&c, &theirs("a"), &[], 1), waits(&c, &theirs("b"), &[theirs("0")])]).await;
-    let hold = Hold { missing: vec![], edge: false };
+    let hold = Hold { missing: vec![], edge: false, depth: 0 };
     world
         .commit(vec![
             notice("before"),
@@ -217,7 +240,7 @@ async fn a_change_that_contradicts_what_is_stored_is_left_out_and_harms_nothing(
     assert_eq!(feed[1..], [(2, notice_item("before")), (3, notice_item("after"))]);
 }
 
-type HeldRow = (u64, u64, bool, &'static [u8]);
+type HeldRow = (u64, u64, bool, u64, &'static [u8], bool, &'static str, &'static str);
 
 const TIMELINE: TableDefinition<(&str, u64), (&str, &str)> = TableDefinition::new("timeline");
 const HELD: TableDefinition<(&str, &str, &str), HeldRow> = TableDefinition::new("held");
@@ -254,7 +277,11 @@ async fn rows_that_do_not_belong_together_are_an_error_and_no_panic() {
         let disk = Disk::with(disk.survivors(Survives::Synced));
         let database = Database::builder().create_with_backend(disk.clone()).unwrap();
         let transaction = database.begin_write().unwrap();
-        transaction.open_table(HELD).unwrap().insert(("d", origin, name), (1, 9, false, &[][..])).unwrap();
+        transaction
+            .open_table(HELD)
+            .unwrap()
+            .insert(("d", origin, name), (1, 9, false, 0, &[][..], false, "", ""))
+            .unwrap();
         transaction.commit().unwrap();
         drop(database);
         let world = World::on(&Disk::with(disk.survivors(Survives::Written)));

@@ -137,12 +137,13 @@ pub(in crate::store) fn held(
     if of != context || delivered {
         return Err(BadRow::new("held", &format!("{reference} does not wait in {context}")));
     }
-    let (_, _, edge, missing) = hold;
+    let (_, _, edge, depth, missing, is_state, kind, key) = hold;
     Ok(HeldPdu {
         prev: refs_from_row("pdus", prev)?,
-        hold: Hold { missing: refs_from_row("held", missing)?, edge },
+        hold: Hold { missing: refs_from_row("held", missing)?, edge, depth },
         received: Millis(received),
         sender: server(sender)?,
+        state: is_state.then(|| (kind.into(), key.to_owned())),
         reference,
     })
 }
