@@ -41,10 +41,8 @@ impl Group<'_> {
             Standing::Held(hold) => {
                 self.memory.arrivals += 1;
                 let (epoch, n) = (self.memory.epoch, self.memory.arrivals);
-                let missing = rows::refs_to_row(&hold.missing);
-                let state = stored.pdu.state.as_ref();
-                let (kind, key) = state.map_or(("", ""), |slot| (&*stored.pdu.kind, &*slot.key));
-                let row = (epoch, n, hold.edge, hold.depth, &missing[..], state.is_some(), kind, key);
+                let (missing, slot) = (rows::refs_to_row(&hold.missing), rows::slot_to_row(&stored.pdu));
+                let row = (epoch, n, hold.edge, hold.depth, &slot[..], &missing[..]);
                 self.held.open()?.insert(place(context, reference), row)?;
                 self.counts.rows_written += 1;
                 Ok(())
@@ -81,16 +79,15 @@ impl Group<'_> {
     pub(super) fn pdu_held(&mut self, reference: &PduRef, context: &ContextId, hold: &Hold) -> Write {
         let held = self.held.open()?;
         self.counts.lookups += 1;
-        let kept = held.get(place(context, reference))?.map(|row| {
-            let (epoch, n, .., is_state, kind, key) = row.value();
-            (epoch, n, is_state, kind.to_owned(), key.to_owned())
+        let before = held.get(place(context, reference))?.map(|row| {
+            let (epoch, n, _, _, slot, _) = row.value();
+            (epoch, n, slot.to_vec())
         });
-        let Some((epoch, n, is_state, kind, key)) = kept else {
+        let Some((epoch, n, slot)) = before else {
             return contradiction(context, reference, "a PDU waits anew that did not wait");
         };
         let missing = rows::refs_to_row(&hold.missing);
-        let row = (epoch, n, hold.edge, hold.depth, &missing[..], is_state, &*kind, &*key);
-        held.insert(place(context, reference), row)?;
+        held.insert(place(context, reference), (epoch, n, hold.edge, hold.depth, &slot[..], &missing[..]))?;
         self.counts.rows_read += 1;
         self.counts.rows_written += 1;
         Ok(())

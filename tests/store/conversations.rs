@@ -240,7 +240,7 @@ async fn a_change_that_contradicts_what_is_stored_is_left_out_and_harms_nothing(
     assert_eq!(feed[1..], [(2, notice_item("before")), (3, notice_item("after"))]);
 }
 
-type HeldRow = (u64, u64, bool, u64, &'static [u8], bool, &'static str, &'static str);
+type HeldRow = (u64, u64, bool, u64, &'static [u8], &'static [u8]);
 
 const TIMELINE: TableDefinition<(&str, u64), (&str, &str)> = TableDefinition::new("timeline");
 const HELD: TableDefinition<(&str, &str, &str), HeldRow> = TableDefinition::new("held");
@@ -277,11 +277,7 @@ async fn rows_that_do_not_belong_together_are_an_error_and_no_panic() {
         let disk = Disk::with(disk.survivors(Survives::Synced));
         let database = Database::builder().create_with_backend(disk.clone()).unwrap();
         let transaction = database.begin_write().unwrap();
-        transaction
-            .open_table(HELD)
-            .unwrap()
-            .insert(("d", origin, name), (1, 9, false, 0, &[][..], false, "", ""))
-            .unwrap();
+        transaction.open_table(HELD).unwrap().insert(("d", origin, name), (1, 9, false, 0, &[][..], &[][..])).unwrap();
         transaction.commit().unwrap();
         drop(database);
         let world = World::on(&Disk::with(disk.survivors(Survives::Written)));

@@ -202,6 +202,7 @@ mod tests {
             Typed::Nothing => "nothing".to_owned(),
             Typed::Nobody(name) => format!("nobody {name}"),
             Typed::Quit => "quit".to_owned(),
+            Typed::Graph => "graph".to_owned(),
             Typed::Down(name) => format!("down {name}"),
             Typed::Up(name) => format!("up {name}"),
             Typed::Say(name, text) => format!("{name} says {text}"),
@@ -215,10 +216,12 @@ mod tests {
             ("hello there", "red says hello there"),
             ("blue> hi", "blue says hi"),
             ("blue>hi > all", "blue says hi > all"),
-            ("green> hi", "red says green> hi"),
+            ("green> hi", "green says hi"),
+            ("grey> hi", "red says grey> hi"),
+            ("graph", "graph"),
             ("down blue", "down blue"),
             ("up  red", "up red"),
-            ("down green", "nobody green"),
+            ("down grey", "nobody grey"),
             (" quit ", "quit"),
         ] {
             assert_eq!(shown(line), meaning, "{line:?}");
