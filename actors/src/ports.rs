@@ -12,9 +12,8 @@ use crate::change::Change;
 pub use crate::change::Urgency;
 use crate::limits::{ContextLimits, PeerLimits};
 use crate::model::{
-    Answered, BadPdu, Berth, ContextId, ContextRecord, Deadlines, Digest, Draft, FeedEntry, Gap, HeldPdu, Index, Item,
-    Millis, OutFrame, Pdu, PduRef, PeerRecord, Position, PushFailure, SeenTransaction, ServerName, SubmissionId,
-    SubmissionRecord, Want,
+    Answered, BadPdu, ContextId, ContextRecord, Deadlines, FeedEntry, Index, Millis, OutFrame, Pdu, PduRef, Position,
+    PushFailure, ServerName, SubmissionId, SubmissionRecord, Want,
 };
 pub use crate::model::{ContextLoad, Known, OutboxRow, PduText, PeerLoad, ServedPdu};
 

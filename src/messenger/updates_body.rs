@@ -8,11 +8,14 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::json::Members;
+use crate::http::nesting::{NESTING_MAX, nests_deeper_than};
 use super::lists::{Names, Texts};
 use crate::http::refusal::Problem;
 
 /// Updates in one submission: it is one commit, and one trace.
 const UPDATES_MAX: usize = 500;
+/// How deep an update may nest: on its way to a peer it stands in an array in an object.
+const UPDATE_NESTING_MAX: usize = NESTING_MAX - 2;
 
 /// `{"to":[..],"strong":[..]}`, decoded.
 #[derive(Debug, PartialEq, Eq)]
@@ -97,6 +100,11 @@ fn updates(body: &Bytes, given: Option<&RawValue>) -> Result<Vec<Bytes>, Problem
     if let Some(place) = first.iter().position(|text| !text.get().starts_with('{')) {
         return Err(Problem::unprocessable("NOT_AN_OBJECT", format!("update {place} is not a JSON object")));
     }
+    // A peer would refuse it for ever, and everything behind it would wait.
+    if let Some(place) = first.iter().position(|text| nests_deeper_than(UPDATE_NESTING_MAX, text.get().as_bytes())) {
+        let words = format!("update {place} nests deeper than {UPDATE_NESTING_MAX} levels");
+        return Err(Problem::unprocessable("NESTS_TOO_DEEP", words));
+    }
     Ok(first.iter().map(|text| body.slice_ref(text.get().as_bytes())).collect())
 }
 
@@ -174,6 +182,22 @@ mod tests {
         assert_eq!(
             shown(&UpdatesBody::decode(&with(501)).expect_err("one too many")),
             r#"422 {"error":"a submission holds at most 500 updates, this one has 501","code":"TOO_MANY_UPDATES"}"#
+        );
+    }
+
+    #[test]
+    fn what_a_peer_would_refuse_for_its_depth_is_refused_now() {
+        let deep = |levels: usize| {
+            let update = format!("{}1{}", "{\"a\":".repeat(levels), "}".repeat(levels));
+            (update.clone(), Bytes::from(format!(r#"{{"to":["b"],"strong":[{{}},{update}]}}"#)))
+        };
+        let (update, body) = deep(98);
+        assert_eq!(UpdatesBody::decode(&body).expect("as deep as may be").strong[1], update);
+        let push = format!(r#"{{"strong":[{update}],"seq":1}}"#);
+        assert!(!nests_deeper_than(NESTING_MAX, push.as_bytes()), "a peer takes it");
+        assert_eq!(
+            shown(&UpdatesBody::decode(&deep(99).1).expect_err("too deep")),
+            r#"422 {"error":"update 1 nests deeper than 98 levels","code":"NESTS_TOO_DEEP"}"#
         );
     }
 

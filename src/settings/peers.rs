@@ -23,6 +23,9 @@ pub struct Peers {
     /// Ranges by the length of their prefix, each with the only peer it is listed for: a look-up asks once a length, however
     /// many peers there are.
     ranges: BTreeMap<u8, HashMap<IpNet, Holder>>,
+    /// The ranges each listed peer may call from. A denied peer proves its name like any other, and is then told that it is
+    /// denied: whoever cannot prove it learns nothing.
+    proofs: HashMap<ServerName, Vec<IpNet>>,
     deny: Vec<Pattern>,
     contexts: Arc<ContextLimits>,
 }
@@ -62,6 +65,7 @@ impl Peers {
     /// Also a denied peer holds its ranges: else it would be taken for the peer with the next shorter prefix.
     fn hold_ranges(&mut self, peer: &Peer) {
         let Auth::Network { allow_from } = &peer.link.auth;
+        self.proofs.insert(peer.name.clone(), allow_from.clone());
         for net in allow_from {
             self.ranges
                 .entry(net.prefix_len())
@@ -92,9 +96,8 @@ impl Peers {
     /// Whether a caller from this address that says to be this peer may be it: no other peer is listed for the address with
     /// a longer prefix.
     pub fn believes(&self, server: &ServerName, address: IpAddr) -> bool {
-        let (Some(peer), Some((range, _))) = (self.by_name.get(server), self.longest(address)) else { return false };
-        let Auth::Network { allow_from } = &peer.link.auth;
-        allow_from.contains(&range)
+        let (Some(ranges), Some((range, _))) = (self.proofs.get(server), self.longest(address)) else { return false };
+        ranges.contains(&range)
     }
 
     /// Whether the name is denied, listed or not.

@@ -437,7 +437,7 @@ fn a_denied_name_is_no_peer_even_if_listed() {
     assert_eq!(peers.listed(), [name("good.example")]);
     assert_eq!(peers.who_may_be(ip("127.0.0.2")), Some(name("good.example")));
     assert_eq!(peers.who_may_be(ip("127.0.0.1")), None, "a banned server does not become its neighbour");
-    assert!(!peers.believes(&bad, ip("127.0.0.1")));
+    assert!(peers.believes(&bad, ip("127.0.0.1")), "it proves its name, and is then told that it is denied");
     assert!(!peers.believes(&name("good.example"), ip("127.0.0.1")));
 }
 

@@ -78,7 +78,7 @@ fn federation() -> Vec<Case> {
         (2, PUSH, "", Announced(1 << 40), 401, "UNAUTHENTICATED"),
         // Denied, and told no more than any stranger.
         (3, PUSH, "", Text("{\"strong\":[{}],\"seq\":1}"), 401, "UNAUTHENTICATED"),
-        (3, PUSH, "Fernpost-Origin: x.bad.example\r\n", Text("{\"strong\":[{}],\"seq\":1}"), 401, "UNAUTHENTICATED"),
+        (3, PUSH, "Fernpost-Origin: x.bad.example\r\n", Text("{\"strong\":[{}],\"seq\":1}"), 403, "FORBIDDEN"),
         (1, PUSH, "Fernpost-Origin: blue..example\r\n", Text("{\"seq\":0}"), 400, "BAD_ORIGIN"),
         (1, PUSH, "Fernpost-Origin: \r\n", Text("{\"seq\":0}"), 400, "BAD_ORIGIN"),
         (1, PUSH, "Fernpost-Origin: blue\r\nFernpost-Origin: blue\r\n", Text("{\"seq\":0}"), 400, "BAD_ORIGIN"),

@@ -2,7 +2,8 @@
 
 use actors::model::{Deadlines, Item, Label, OutFrame, Seq, StrongBody};
 use bytes::Bytes;
-use fernpost::wire::updates::envelope::{BadPush, NESTING_MAX, decode, digest, encode};
+use fernpost::http::nesting::NESTING_MAX;
+use fernpost::wire::updates::envelope::{BadPush, decode, digest, encode};
 use proptest::prelude::*;
 use std::time::Duration;
 

@@ -127,6 +127,16 @@ impl Machine {
         self.outbound.state()
     }
 
+    /// Attempts failed in a row.
+    pub const fn failures(&self) -> u32 {
+        self.outbound.failures()
+    }
+
+    /// What the last failed attempt said, until one succeeds.
+    pub fn last_error(&self) -> Option<&str> {
+        self.outbound.attempts().last_error()
+    }
+
     /// Items queued and not acknowledged.
     pub fn backlog(&self) -> u64 {
         self.outbound.outbox().backlog()

@@ -9,7 +9,7 @@ use actix::{
 };
 
 use crate::limits::PeerLimits;
-use crate::model::{Answered, Index, PushFailure, ServerName};
+use crate::model::{Answered, Index, PeerState, PushFailure, ServerName};
 use crate::peer::effect::{Effect, Token};
 use crate::peer::machine::{Event, Machine};
 use crate::peer::messages::{Accept, Fetch, Finished, Fired, Reply, Status, Wake, Weak};
@@ -96,14 +96,11 @@ impl PeerActor {
     fn enter(&mut self, ctx: &mut Context<Self>, event: Event) {
         let Some(machine) = self.machine.as_mut() else { return };
         let clock = &self.ports.clock;
-        let before = machine.state();
+        let before = (machine.state(), machine.failures());
         let stepped = guard(|| machine.step(Moment { now: clock.now(), roll: fastrand::f64() }, event));
         match stepped {
             Ok(effects) => {
-                let after = machine.state();
-                if before != after {
-                    tracing::info!(peer = %self.server, from = before.as_str(), to = after.as_str(), "peer changes state");
-                }
+                tell(&self.server, before, machine);
                 self.gauge.backlog.store(machine.backlog(), Ordering::Relaxed);
                 for effect in effects {
                     self.perform(ctx, effect);
@@ -236,6 +233,22 @@ impl PeerActor {
             Verdict::GiveUp => Event::GivenUp,
         };
         self.enter(ctx, event);
+    }
+}
+
+/// One line a change of state, and one when trouble ends. Work that comes and is done is no news: it would be two lines an
+/// update.
+fn tell(server: &ServerName, (from, failed): (PeerState, u32), machine: &Machine) {
+    let (to, failures) = (machine.state(), machine.failures());
+    let at_work = |state| matches!(state, PeerState::Idle | PeerState::Sending);
+    let (was, is) = (from.as_str(), to.as_str());
+    match machine.last_error().filter(|_| !at_work(to)) {
+        _ if (from, failed) == (to, failures) => {}
+        Some(reason) => tracing::info!(peer = %server, from = was, to = is, failures, reason, "peer changes state"),
+        None if at_work(from) && at_work(to) && failed == failures => {
+            tracing::debug!(peer = %server, from = was, to = is, "peer changes state");
+        }
+        None => tracing::info!(peer = %server, from = was, to = is, failures, "peer changes state"),
     }
 }
 

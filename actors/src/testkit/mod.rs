@@ -4,9 +4,11 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
+
 use crate::limits::{ContextLimits, PeerLimits};
-use crate::model::{Answered, BadPdu, Deadlines, Millis, OutFrame, Pdu, PushFailure, ServerName, Want};
-use crate::ports::{Clock, Roster, Task, Transport};
+use crate::model::{Answered, BadPdu, Berth, Deadlines, Draft, Millis, OutFrame, Pdu, PushFailure, ServerName, Want};
+use crate::ports::{Clock, PduText, Roster, Task, Transport};
 
 /// Wall time that moves with tokio's clock, so that both stand still and jump together under a paused runtime.
 #[derive(Debug)]
@@ -88,5 +90,14 @@ impl Roster for Everybody {
 
     fn contexts(&self) -> Arc<ContextLimits> {
         Arc::new(ContextLimits::default())
+    }
+}
+
+/// Writes a PDU that tests can tell by its id; the real text is a dialect's.
+pub struct PlainText;
+
+impl PduText for PlainText {
+    fn compose(&self, _: &ServerName, draft: &Draft, _: &Berth) -> Bytes {
+        Bytes::from(format!("{{\"pdu_id\":\"{}\"}}", draft.id))
     }
 }

@@ -15,7 +15,7 @@ use clap::Args;
 
 use self::gateway::DemoGateway;
 use self::toy::Toy;
-use super::COULD_NOT_RUN;
+use super::{COULD_NOT_RUN, FINE};
 use crate::telemetry;
 
 /// What the demo does.
@@ -39,15 +39,24 @@ pub(super) struct Options {
 pub(super) fn run(options: &Options) -> u8 {
     telemetry::start("off");
     actix::System::new().block_on(async {
-        let outcome = match options.check {
-            true => check(options).await,
-            false => talk::run().await,
+        let outcome = tokio::select! {
+            outcome = demo(options) => outcome,
+            // The gateways and their temporary folders are gone by now. An exit, because a read of the terminal that is still
+            // open would hold up the runtime's end until the next key.
+            _ = tokio::signal::ctrl_c() => std::process::exit(if options.check { COULD_NOT_RUN } else { FINE }.into()),
         };
         outcome.unwrap_or_else(|error| {
             eprintln!("the demo cannot run: {error:#}");
             COULD_NOT_RUN
         })
     })
+}
+
+async fn demo(options: &Options) -> anyhow::Result<u8> {
+    match options.check {
+        true => check(options).await,
+        false => talk::run().await,
+    }
 }
 
 async fn check(options: &Options) -> anyhow::Result<u8> {

@@ -36,7 +36,8 @@ pub(super) async fn run() -> anyhow::Result<u8> {
     }
     println!(
         "\nRed and blue write updates to each other, green transactions. All three are in {CONTEXT}.\n\
-         Type a line and it is said at red; `blue> hi` says it at blue. `down blue`, `up blue`, `graph`, `quit`.\n"
+         Type a line and it is said at red; `blue> hi` says it at blue, and what follows, too. `down blue` ends blue as a\n\
+         power cut does, `up blue` starts it again, `graph` draws what was said, `quit` ends the demo.\n"
     );
     for toy in &trio.toys {
         let others: Vec<&str> = NAMES.into_iter().filter(|name| *name != toy.name()).collect();
@@ -56,13 +57,24 @@ pub(super) async fn run() -> anyhow::Result<u8> {
                     Typed::Quit => break,
                     Typed::Nothing => {}
                     Typed::Graph => print!("{}", graph::draw(&known.iter().collect::<Vec<_>>())),
-                    Typed::Down(name) => if let Some(gateway) = trio.gateway(name) { gateway.kill().await },
-                    Typed::Up(name) => match trio.gateway(name) {
-                        Some(gateway) if !gateway.is_up() => gateway.start().await?,
-                        _ => {}
-                    },
+                    Typed::Nobody(name) => println!("{name:?} is not here, only {} are", NAMES.join(", ")),
+                    Typed::Down(name) => {
+                        if let Some(gateway) = trio.gateway(name) {
+                            gateway.kill().await;
+                        }
+                        println!("{name:<5} is down");
+                    }
+                    Typed::Up(name) => {
+                        if let Some(gateway) = trio.gateway(name).filter(|gateway| !gateway.is_up()) {
+                            gateway.start().await?;
+                        }
+                        println!("{name:<5} is up");
+                    }
                     Typed::Say(name, text) => {
                         speaker = name;
+                        if trio.gateway(name).is_some_and(|gateway| !gateway.is_up()) {
+                            println!("{name:<5} is down: it says {text:?} once it is up");
+                        }
                         if let Some(toy) = trio.toys.iter().find(|toy| toy.name() == name) {
                             say(toy.clone(), text, screen.clone());
                         }
@@ -104,6 +116,7 @@ fn prompt(speaker: &str) {
 
 enum Typed {
     Nothing,
+    Nobody(String),
     Quit,
     Graph,
     Down(&'static str),
@@ -118,8 +131,8 @@ fn parse(line: &str, speaker: &'static str) -> Typed {
         _ if line.is_empty() => return Typed::Nothing,
         _ if line == "quit" => return Typed::Quit,
         _ if line == "graph" => return Typed::Graph,
-        Some(("down", name)) => return named(name).map_or(Typed::Nothing, Typed::Down),
-        Some(("up", name)) => return named(name).map_or(Typed::Nothing, Typed::Up),
+        Some(("down", name)) => return named(name).map_or_else(|| Typed::Nobody(name.to_owned()), Typed::Down),
+        Some(("up", name)) => return named(name).map_or_else(|| Typed::Nobody(name.to_owned()), Typed::Up),
         _ => {}
     }
     match line.split_once('>') {
@@ -139,7 +152,12 @@ fn say(toy: Toy, text: String, screen: Screen) {
             Ok((id, line)) => {
                 drop(screen.send(Shown::Own(name, line)));
                 let mut told = BTreeSet::new();
-                while let Ok(states) = toy.states(&id).await {
+                loop {
+                    // No answer, because the speaker's own gateway is down, says nothing about the others.
+                    let Ok(states) = toy.states(&id).await else {
+                        tokio::time::sleep(ASK_EVERY).await;
+                        continue;
+                    };
                     for server in states.iter().filter(|(_, state)| *state == "acknowledged").map(|(server, _)| server)
                     {
                         if told.insert(server.clone()) {
