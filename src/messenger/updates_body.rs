@@ -8,8 +8,8 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::json::Members;
-use crate::http::nesting::{NESTING_MAX, nests_deeper_than};
 use super::lists::{Names, Texts};
+use crate::http::nesting::{NESTING_MAX, nests_deeper_than};
 use crate::http::refusal::Problem;
 
 /// Updates in one submission: it is one commit, and one trace.
