@@ -12,10 +12,9 @@ use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data};
 use actors::gateway::Gateway;
-use actors::model::{Berth, Draft, Millis, ServerName};
-use actors::ports::{Clock, PduText, Ports};
+use actors::model::{Millis, ServerName};
+use actors::ports::{Clock, Ports};
 use actors::router::{Router, Routes};
-use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 
 use crate::admin::health::{self, Readiness};
@@ -27,6 +26,8 @@ use crate::http::serve::{Serving, serve};
 use crate::messenger::{self, MessengerApi, MessengerLimits, housekeeping};
 use crate::settings::{Network, Peers, Settings};
 use crate::store::{OpenError, Place, Store, StoreOptions};
+use crate::wire::acquaintance::Knowledge;
+use crate::wire::pdu;
 use crate::wire::transport::PeerTransport;
 use crate::wire::{self, Gate};
 
@@ -76,15 +77,6 @@ impl Clock for SystemClock {
     fn now(&self) -> Millis {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         Millis(since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)))
-    }
-}
-
-/// Stands where the transactions dialect will write PDUs: until then nothing composes one.
-struct NoText;
-
-impl PduText for NoText {
-    fn compose(&self, _: &ServerName, draft: &Draft, _: &Berth) -> Bytes {
-        draft.content.clone()
     }
 }
 
@@ -241,14 +233,15 @@ async fn start_core(
         let opened = Store::open(options, clock.clone(), Arc::new(move |woken| wakes.woken(woken)));
         let built = opened.map(|store| {
             let shared = Arc::new(store.clone());
+            let knowledge = Knowledge { us: us.clone(), archive: shared.clone(), roster: peers.clone() };
             let ports = Ports {
                 journal: shared.clone(),
                 archive: shared.clone(),
-                transport: Arc::new(PeerTransport::new(egress)),
+                transport: Arc::new(PeerTransport::new(egress, knowledge)),
                 roster: peers,
                 ownership: shared,
                 clock,
-                text: Arc::new(NoText),
+                text: Arc::new(pdu::Text),
                 us,
             };
             Router::launch(ports.clone(), &routes, move |crashed| {
@@ -334,6 +327,10 @@ impl Admission for Door {
 
     fn who_may_be(&self, address: IpAddr) -> Option<ServerName> {
         self.0.who_may_be(address)
+    }
+
+    fn knows(&self, address: IpAddr) -> bool {
+        self.0.knows(address)
     }
 
     fn listed(&self, server: &ServerName) -> bool {

@@ -100,6 +100,11 @@ impl Peers {
         ranges.contains(&range)
     }
 
+    /// Whether the address lies in the ranges of any peer, denied ones included.
+    pub fn knows(&self, address: IpAddr) -> bool {
+        self.longest(address).is_some()
+    }
+
     /// Whether the name is denied, listed or not.
     pub fn denied(&self, server: &ServerName) -> bool {
         self.deny.iter().any(|pattern| pattern.means(server))

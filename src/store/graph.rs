@@ -41,8 +41,9 @@ impl Group<'_> {
             Standing::Held(hold) => {
                 self.memory.arrivals += 1;
                 let (epoch, n) = (self.memory.epoch, self.memory.arrivals);
-                let missing = rows::refs_to_row(&hold.missing);
-                self.held.open()?.insert(place(context, reference), (epoch, n, hold.edge, &missing[..]))?;
+                let (missing, slot) = (rows::refs_to_row(&hold.missing), rows::slot_to_row(&stored.pdu));
+                let row = (epoch, n, hold.edge, hold.depth, &slot[..], &missing[..]);
+                self.held.open()?.insert(place(context, reference), row)?;
                 self.counts.rows_written += 1;
                 Ok(())
             }
@@ -78,15 +79,15 @@ impl Group<'_> {
     pub(super) fn pdu_held(&mut self, reference: &PduRef, context: &ContextId, hold: &Hold) -> Write {
         let held = self.held.open()?;
         self.counts.lookups += 1;
-        let order = held.get(place(context, reference))?.map(|row| {
-            let (epoch, n, ..) = row.value();
-            (epoch, n)
+        let before = held.get(place(context, reference))?.map(|row| {
+            let (epoch, n, _, _, slot, _) = row.value();
+            (epoch, n, slot.to_vec())
         });
-        let Some((epoch, n)) = order else {
+        let Some((epoch, n, slot)) = before else {
             return contradiction(context, reference, "a PDU waits anew that did not wait");
         };
         let missing = rows::refs_to_row(&hold.missing);
-        held.insert(place(context, reference), (epoch, n, hold.edge, &missing[..]))?;
+        held.insert(place(context, reference), (epoch, n, hold.edge, hold.depth, &slot[..], &missing[..]))?;
         self.counts.rows_read += 1;
         self.counts.rows_written += 1;
         Ok(())

@@ -25,9 +25,10 @@ pub(super) type OutboxValue = (u64, u64, &'static str, &'static str);
 /// (context, is delivered, depth computed here, who handed it over, how it was proved, when it came, parents, bytes).
 pub(super) type PduValue = (&'static str, bool, u64, &'static str, &'static str, u64, &'static [u8], &'static [u8]);
 
-/// (epoch, number since that opening, lies at the edge, parents that are missing). The first two are the order of arrival:
+/// (epoch, number since that opening, lies at the edge, depth over the delivered parents, piece of state, parents that are
+/// missing). The first two are the order of arrival:
 /// an opening's epoch is above all earlier ones, so nothing has to be read to go on counting.
-pub(super) type HeldValue = (u64, u64, bool, &'static [u8]);
+pub(super) type HeldValue = (u64, u64, bool, u64, &'static [u8], &'static [u8]);
 
 /// (lies beyond the edge, children delivered without it).
 pub(super) type GapValue = (bool, &'static [u8]);

@@ -192,3 +192,39 @@ fn follow(toy: Toy, screen: Screen) {
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(line: &str) -> String {
+        match parse(line, "red") {
+            Typed::Nothing => "nothing".to_owned(),
+            Typed::Nobody(name) => format!("nobody {name}"),
+            Typed::Quit => "quit".to_owned(),
+            Typed::Graph => "graph".to_owned(),
+            Typed::Down(name) => format!("down {name}"),
+            Typed::Up(name) => format!("up {name}"),
+            Typed::Say(name, text) => format!("{name} says {text}"),
+        }
+    }
+
+    #[test]
+    fn a_typed_line_is_a_command_or_is_said() {
+        for (line, meaning) in [
+            ("  ", "nothing"),
+            ("hello there", "red says hello there"),
+            ("blue> hi", "blue says hi"),
+            ("blue>hi > all", "blue says hi > all"),
+            ("green> hi", "green says hi"),
+            ("grey> hi", "red says grey> hi"),
+            ("graph", "graph"),
+            ("down blue", "down blue"),
+            ("up  red", "up red"),
+            ("down grey", "nobody grey"),
+            (" quit ", "quit"),
+        ] {
+            assert_eq!(shown(line), meaning, "{line:?}");
+        }
+    }
+}
