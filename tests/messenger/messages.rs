@@ -42,7 +42,7 @@ async fn a_message_is_taken_once_and_its_repeat_has_the_same_answer() {
     let narrowed = HELLO.replace("\"type\"", "\"to\":[\"blue\",\"old\"],\"type\"");
     assert_eq!(rig.call(Method::PUT, "/v1/messages/m-1", narrowed).await, in_use, "also to the same servers");
     assert_eq!((rig.queued("blue").await.len(), rig.queued("old").await.len()), (1, 1));
-    let content = r#"{ "n":1208925819614629174706176,"a":"\u00e9"}"#;
+    let content = r#""content":{ "n":1208925819614629174706176,"a":"\u00e9"}"#;
     assert!(rig.queued("blue").await[0].contains(content), "byte for byte");
     let (_, trace) = rig.call(Method::GET, "/v1/messages/m-1", "").await;
     let expected = format!(

@@ -9,14 +9,13 @@ use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use actors::change::Change;
 use actors::gateway::Gateway;
 use actors::limits::{ContextLimits, PeerLimits, Speech};
-use actors::model::{
-    Answered, BadPdu, Berth, Deadlines, Draft, Index, Millis, OutFrame, Pdu, PushFailure, ServerName, Want,
-};
-use actors::ports::{Clock, PduText, Ports, Roster, Task, Transport, Urgency};
+use actors::model::{Answered, BadPdu, Deadlines, Index, Millis, OutFrame, Pdu, PushFailure, ServerName, Want};
+use actors::ports::{Clock, Ports, Roster, Task, Transport, Urgency};
 use actors::router::{Router, Routes};
 use bytes::Bytes;
 use fernpost::messenger::{MessengerApi, MessengerLimits, configure};
 use fernpost::store::{Place, Store, StoreOptions};
+use fernpost::wire::pdu;
 use redb::backends::InMemoryBackend;
 use tokio::sync::{Semaphore, watch};
 
@@ -71,15 +70,6 @@ impl Transport for Silent {
     }
 }
 
-/// Writes the content alone: no test here reads a PDU.
-struct ContentOnly;
-
-impl PduText for ContentOnly {
-    fn compose(&self, _: &ServerName, draft: &Draft, _: &Berth) -> Bytes {
-        draft.content.clone()
-    }
-}
-
 /// `blue` with the default limits; `green` holds no more than two items; `old` speaks transactions, and is not listed.
 struct Two;
 
@@ -119,7 +109,7 @@ impl Rig {
             roster: Arc::new(Two),
             ownership: store,
             clock: Arc::new(clock.clone()),
-            text: Arc::new(ContentOnly),
+            text: Arc::new(pdu::Text),
             us: name("red"),
         };
         Router::launch(ports.clone(), &routes, |_| {});
