@@ -12,10 +12,14 @@ use serde_json::value::RawValue;
 use super::json::{Members, write_canonical};
 use super::lists::Names;
 use super::submission;
+use crate::http::nesting::{NESTING_MAX, nests_deeper_than};
 use crate::http::refusal::Problem;
 
 /// What is left, beside the content and the texts of a message, for the PDU it becomes: parents, names, numbers.
 const ENVELOPE_BYTES: u64 = 1024;
+/// How deep a value of a message may nest: on its way to a peer it stands in a PDU, that in an update, that in a list, that in
+/// an object. In a transaction it is one level less.
+const VALUE_NESTING_MAX: usize = NESTING_MAX - 4;
 
 /// The top-level keys of a PDU that are ours to write, or that receivers strip: a message's `extra` must not hold them.
 const RESERVED: &[&str] = &[
@@ -95,7 +99,9 @@ impl MessageBody {
     pub(super) fn decode(body: &Bytes, members: Members<'_>) -> Result<Self, Problem> {
         let given = Given::sort(&members)?;
         let slice = |text: &RawValue| body.slice_ref(text.get().as_bytes());
-        let content = slice(given.content.ok_or_else(|| bad("BAD_CONTENT", "\"content\" is missing"))?);
+        let content = given.content.ok_or_else(|| bad("BAD_CONTENT", "\"content\" is missing"))?;
+        check_nesting("content", content)?;
+        let content = slice(content);
         let extra = given.extra.map_or(Ok(vec![]), |extra| extra_keys(extra, slice))?;
         let texts = [given.context, given.kind, given.content, given.state_key, given.extra];
         let size = texts.iter().flatten().map(|text| text.get().len() as u64).sum();
@@ -178,6 +184,14 @@ fn bad(code: &'static str, words: impl Into<std::borrow::Cow<'static, str>>) -> 
     Problem::unprocessable(code, words)
 }
 
+/// A peer would refuse it for ever, and everything behind it would wait.
+fn check_nesting(name: &str, value: &RawValue) -> Result<(), Problem> {
+    if nests_deeper_than(VALUE_NESTING_MAX, value.get().as_bytes()) {
+        return Err(bad("NESTS_TOO_DEEP", format!("{name:?} nests deeper than {VALUE_NESTING_MAX} levels")));
+    }
+    Ok(())
+}
+
 fn text(name: &str, code: &'static str, given: &RawValue) -> Result<String, Problem> {
     serde_json::from_str(given.get()).map_err(|error| bad(code, format!("{name:?} is not a string: {error}")))
 }
@@ -216,7 +230,8 @@ fn extra_keys(given: &RawValue, slice: impl Fn(&RawValue) -> Bytes) -> Result<Ve
     let Members(members) = serde_json::from_str(given.get())
         .map_err(|error| bad("BAD_EXTRA", format!("\"extra\" is not an object: {error}")))?;
     let mut seen = HashSet::new();
-    for (name, _) in &members {
+    for (name, value) in &members {
+        check_nesting(name, value)?;
         if RESERVED.contains(&name.as_str()) {
             return Err(bad("BAD_EXTRA", format!("{name:?} in \"extra\" is one of a PDU's own keys")));
         }
@@ -309,6 +324,21 @@ mod tests {
         ] {
             let refused = decoded(body).expect_err(body);
             assert_eq!((refused.status().as_u16(), refused.code()), (422, code), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_a_peer_would_refuse_for_its_depth_is_refused_now() {
+        let deep = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
+        let push = format!(r#"{{"strong":[{{"update":"pdu","pdu":{{"content":{}}}}}],"seq":1}}"#, deep(96));
+        assert!(!nests_deeper_than(NESTING_MAX, push.as_bytes()), "a peer takes it");
+        let content = |levels| decoded(&format!(r#"{{"context":"c","type":"t","content":{}}}"#, deep(levels)));
+        let extra = |levels| with(&format!(r#","extra":{{"a":{}}}"#, deep(levels)));
+        content(96).expect("as deep as may be");
+        extra(96).expect("as deep as may be");
+        for refused in [content(97), extra(97)] {
+            let refused = refused.expect_err("too deep");
+            assert_eq!((refused.status().as_u16(), refused.code()), (422, "NESTS_TOO_DEEP"), "{refused}");
         }
     }
 
