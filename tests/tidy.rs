@@ -40,6 +40,7 @@ const CORE: &[(&str, u8)] = &[
     ("ports", 3),
     ("supervise", 4),
     ("peer", 5),
+    ("routes", 5),
     ("context", 5),
     ("router", 6),
     ("gateway", 7),
