@@ -105,6 +105,7 @@ pub struct App {
     core: Arbiter,
     gateway: Gateway,
     store: Store,
+    /// The operator's is the last.
     servers: Vec<ServerHandle>,
     readiness: Readiness,
     stopping: watch::Sender<bool>,
@@ -159,9 +160,14 @@ impl App {
     pub async fn stop(self) -> Left {
         self.readiness.fail("stopping", "told to by a signal");
         self.stopping.send_replace(true);
-        for server in &self.servers {
-            server.stop(true).await;
+        // All told before any is waited for: one after the other, each could take the whole drain. Health answers until the
+        // others are done, and is owed none.
+        let (admin, doors) = self.servers.split_last().expect("three are served");
+        let stops: Vec<_> = doors.iter().map(|server| server.stop(true)).collect();
+        for stopped in stops {
+            stopped.await;
         }
+        admin.stop(false).await;
         let left = self.left().await;
         self.store.close().await;
         self.end().await;

@@ -10,7 +10,11 @@ pub const LOG_VARIABLE: &str = "FERNPOST_LOG";
 
 /// Start logging; `default` holds where [`LOG_VARIABLE`] does not say otherwise. Called once, by the command line.
 pub fn start(default: &str) {
-    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new(default));
+    let asked = std::env::var(LOG_VARIABLE).unwrap_or_default();
+    let filter = EnvFilter::try_new(if asked.is_empty() { default } else { &asked }).unwrap_or_else(|error| {
+        eprintln!("{LOG_VARIABLE} = {asked:?} is not a filter ({error}); {default:?} holds");
+        EnvFilter::new(default)
+    });
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

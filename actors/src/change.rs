@@ -120,3 +120,13 @@ pub enum Change {
     /// Submissions whose time to be repeated has passed.
     SubmissionsForgotten(Vec<SubmissionId>),
 }
+
+/// Whether a batch needs a commit for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Urgency {
+    /// Somebody waits for it.
+    Now,
+    /// It may ride with the next batch that somebody waits for, and is committed by itself soon after: losing it in a crash
+    /// costs a repetition that the other side recognises, never a message.
+    Rides,
+}

@@ -71,6 +71,8 @@ pub struct ContextLimits {
     pub idle: Duration,
     /// Requests of one conversation being handled at once.
     pub intake_max: u32,
+    /// PDUs of servers that take no part kept in quarantine, a sender; the oldest goes first.
+    pub quarantine_items: u64,
     /// How a missing parent is waited for.
     pub gap: GapLimits,
     /// How often the actor may crash before it is given up as faulty.
@@ -88,6 +90,8 @@ pub struct GapLimits {
     pub tries_max: u32,
     /// Missing parents asked for at once.
     pub asks_max: u32,
+    /// How far a walk goes back: so many parents of parents are asked for, then the next is given up.
+    pub depth_max: u32,
 }
 
 impl Default for ContextLimits {
@@ -99,11 +103,13 @@ impl Default for ContextLimits {
             arrive_timeout: Duration::from_secs(5),
             idle: Duration::from_secs(600),
             intake_max: 64,
+            quarantine_items: 10_000,
             gap: GapLimits {
                 grace: Duration::from_millis(750),
                 give_up: Duration::from_secs(60),
                 tries_max: 8,
                 asks_max: 4,
+                depth_max: 50,
             },
             restarts: RestartLimits { max: 5, period: Duration::from_secs(60) },
         }

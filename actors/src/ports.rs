@@ -9,12 +9,13 @@ use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 
 use crate::change::Change;
+pub use crate::change::Urgency;
 use crate::limits::{ContextLimits, PeerLimits};
 use crate::model::{
-    Answered, BadPdu, Berth, ContextId, ContextRecord, Deadlines, Digest, Draft, FeedEntry, Gap, HeldPdu, Index, Item,
-    Millis, OutFrame, Pdu, PduRef, PeerRecord, Position, PushFailure, SeenTransaction, ServerName, SubmissionId,
-    SubmissionRecord, Want,
+    Answered, BadPdu, ContextId, ContextRecord, Deadlines, FeedEntry, Index, Millis, OutFrame, Pdu, PduRef, Position,
+    PushFailure, ServerName, SubmissionId, SubmissionRecord, Want,
 };
+pub use crate::model::{ContextLoad, Known, OutboxRow, PduText, PeerLoad, ServedPdu};
 
 /// A future that may cross threads.
 pub type Task<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
@@ -70,16 +71,6 @@ impl Ticket {
     }
 }
 
-/// Whether a batch needs a commit for itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Urgency {
-    /// Somebody waits for it.
-    Now,
-    /// It may ride with the next batch that somebody waits for, and is committed by itself soon after: losing it in a crash
-    /// costs a repetition that the other side recognises, never a message.
-    Rides,
-}
-
 /// How full the journal's queue is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Pressure {
@@ -120,85 +111,6 @@ pub trait Journal: Send + Sync + 'static {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the store cannot be read: {0}")]
 pub struct ArchiveError(pub String);
-
-/// One row of a peer's outbox.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OutboxRow {
-    /// Its place.
-    pub index: Index,
-    /// When it was queued.
-    pub queued: Millis,
-    /// What it is.
-    pub item: Item,
-}
-
-/// What a peer's actor starts from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PeerLoad {
-    /// Its row, where it has one.
-    pub record: Option<PeerRecord>,
-    /// The newest index of its outbox; 0 where nothing was ever queued.
-    pub tail: Index,
-    /// The digests of the last strong updates taken from it, ascending, ending below `record.inbound.expected`.
-    pub digests: Vec<Digest>,
-    /// The transactions taken from it last, oldest first.
-    pub seen: Vec<SeenTransaction>,
-}
-
-/// What a conversation's actor starts from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ContextLoad {
-    /// Its row.
-    pub record: ContextRecord,
-    /// PDUs waiting for parents, in the order in which they came.
-    pub held: Vec<HeldPdu>,
-    /// Parents given up.
-    pub gaps: Vec<Gap>,
-}
-
-/// What is known of a PDU by its identity.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Known {
-    /// Delivered, or our own messenger's.
-    Delivered {
-        /// Its conversation.
-        context: ContextId,
-        /// Its depth, computed here.
-        depth: u64,
-    },
-    /// Waiting for its parents.
-    Held {
-        /// Its conversation.
-        context: ContextId,
-    },
-    /// Claimed by a conversation that has it in hand, and not committed yet.
-    Claimed {
-        /// Which conversation.
-        context: ContextId,
-    },
-}
-
-impl Known {
-    /// The conversation it belongs to.
-    pub const fn context(&self) -> &ContextId {
-        match self {
-            Self::Delivered { context, .. } | Self::Held { context } | Self::Claimed { context } => context,
-        }
-    }
-}
-
-/// A stored PDU as it is served to others.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServedPdu {
-    /// Its conversation.
-    pub context: ContextId,
-    /// Its depth, computed here.
-    pub depth: u64,
-    /// Whether it was delivered; a held one is not shown to others.
-    pub delivered: bool,
-    /// The whole PDU as one JSON object; without `depth` where its origin stated none.
-    pub bytes: Bytes,
-}
 
 /// A page of the feed, or why there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -311,12 +223,6 @@ pub trait Transport: Send + Sync + 'static {
         want: Want,
         deadlines: Deadlines,
     ) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>>;
-}
-
-/// Writes a draft as a PDU. Pure: the same draft and place give the same text.
-pub trait PduText: Send + Sync + 'static {
-    /// The whole PDU as one JSON object.
-    fn compose(&self, us: &ServerName, draft: &Draft, berth: &Berth) -> Bytes;
 }
 
 /// Who is a peer, and under which limits.

@@ -1,6 +1,6 @@
 //! `fernpost check`: what is wrong, before it hurts.
 
-use super::{FINE, Source, WRONG};
+use super::{FINE, Source, WRONG, print};
 
 /// Reads the configuration as `serve` does.
 pub(super) fn config(source: Source) -> u8 {
@@ -9,12 +9,8 @@ pub(super) fn config(source: Source) -> u8 {
         Ok(settings) => {
             use actors::ports::Roster;
             let peers = settings.peers.listed();
-            println!("{file}: fine; {} with {} peer(s)", settings.server.name, peers.len());
-            FINE
+            print(&format!("{file}: fine; {} with {} peer(s)\n", settings.server.name, peers.len()), FINE)
         }
-        Err(problems) => {
-            println!("{problems}");
-            WRONG
-        }
+        Err(problems) => print(&format!("{problems}\n"), WRONG),
     }
 }

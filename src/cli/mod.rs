@@ -5,6 +5,7 @@ mod config;
 mod demo;
 mod serve;
 
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -75,6 +76,18 @@ const FINE: u8 = 0;
 const WRONG: u8 = 1;
 /// The command itself could not run.
 const COULD_NOT_RUN: u8 = 2;
+
+/// Print the whole answer of a command and end with `code`. A reader that has gone (`| head`) has what it wanted.
+fn print(answer: &str, code: u8) -> u8 {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(answer.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            eprintln!("the answer cannot be written: {error}");
+            COULD_NOT_RUN
+        }
+        _ => code,
+    }
+}
 
 /// Run the command that the arguments name.
 pub fn run() -> ExitCode {

@@ -8,7 +8,8 @@ use crate::settings::Settings;
 use crate::telemetry;
 
 pub(super) fn run(source: Source) -> u8 {
-    telemetry::start("info");
+    // The HTTP server's own lines name threads; ours name what an operator knows.
+    telemetry::start("info,actix_server=warn");
     let settings = match source.load() {
         Ok(settings) => settings,
         Err(problems) => {

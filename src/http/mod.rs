@@ -7,5 +7,6 @@ pub mod bearer;
 pub mod body;
 pub mod guard;
 pub mod identity;
+pub mod nesting;
 pub mod refusal;
 pub mod serve;

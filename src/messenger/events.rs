@@ -29,7 +29,9 @@ pub(super) async fn get(api: web::Data<MessengerApi>, request: HttpRequest) -> R
     let after = ask.after.unwrap_or_else(|| archive.feed_bounds().borrow().acked);
     let body = match page(archive, after, ask, api.stopping.clone()).await? {
         FeedPage::Gone { oldest } => return Err(Problem::gone(oldest)),
-        FeedPage::Entries(entries) => render(after, &entries),
+        FeedPage::Entries(entries) => {
+            render(after, &entries, &|context, kind, key| archive.state_holder(context, kind, key))?
+        }
     };
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(body))
 }

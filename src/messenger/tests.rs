@@ -195,6 +195,10 @@ async fn what_does_not_exist_and_what_is_asked_wrongly_is_told_in_json() {
     assert_eq!(call(Method::POST, "/v1/updates/a", "{}").await, (405, expected.into()));
     let expected = r#"{"error":"this call is GET","code":"WRONG_METHOD"}"#;
     assert_eq!(call(Method::DELETE, "/v1/peers", "").await, (405, expected.into()));
+    let expected = r#"{"error":"this call is GET, PUT","code":"WRONG_METHOD"}"#;
+    for path in ["/v1/messages/a", "/v1/contexts/c"] {
+        assert_eq!(call(Method::POST, path, "{}").await, (405, expected.into()), "{path}");
+    }
 }
 
 #[actix_web::test]
@@ -214,6 +218,8 @@ async fn a_body_over_the_limit_and_an_id_out_of_form_are_refused() {
     assert_eq!(call(Method::PUT, "/v1/updates/a", long).await, (413, expected.into()));
     let (status, body) = call(Method::PUT, "/v1/updates/a%20b", "{}").await;
     assert!(status == 422 && body.contains("BAD_ID"), "{body}");
+    let (status, body) = call(Method::PUT, "/v1/messages/a%20b", "{}").await;
+    assert!(status == 422 && body.contains("BAD_ID"), "{body}");
     let (status, body) = call(Method::GET, "/v1/messages/a%20b", "").await;
     assert!(status == 404 && body.contains("UNKNOWN_ID"), "{body}");
 }
@@ -223,11 +229,14 @@ async fn a_store_that_fails_takes_nothing_and_says_come_again() {
     let expected = r#"{"error":"the store cannot be read: no disk","code":"STORE_UNREADABLE"}"#;
     for (method, path, body) in [
         (Method::PUT, "/v1/updates/a", r#"{"to":["blue"],"strong":[{}]}"#),
+        (Method::PUT, "/v1/messages/a", r#"{"context":"c","type":"t","content":1}"#),
         (Method::GET, "/v1/messages/a", ""),
         (Method::GET, "/v1/events", ""),
     ] {
         assert_eq!(call(method, path, body).await, (503, expected.into()), "{path}");
     }
+    let (status, body) = call(Method::POST, "/v1/messages", r#"{"messages":[{"id":"a"}]}"#).await;
+    assert!(status == 200 && body.contains(r#""id":"a","status":422"#), "its own fault comes first: {body}");
     let (status, body) = call(Method::POST, "/v1/events/ack", r#"{"upto":9}"#).await;
     assert!(status == 503 && body.contains("OUTCOME_UNKNOWN"), "not acknowledged without a commit: {body}");
     assert_eq!(call(Method::GET, "/v1/events?after=9", "").await, (200, r#"{"events":[],"next":9}"#.into()));

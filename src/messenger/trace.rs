@@ -10,12 +10,15 @@ use serde::Serialize;
 use super::MessengerApi;
 use super::answer::rfc3339;
 use super::peers::{reason, statuses};
+use super::submission::PduName;
 use crate::http::refusal::Problem;
 
 #[derive(Serialize)]
 struct Trace<'a> {
     id: &'a str,
     accepted: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pdu: Option<PduName<'a>>,
     peers: BTreeMap<&'a str, Leg>,
 }
 
@@ -91,7 +94,8 @@ impl Seen {
 fn trace<'a>(id: &'a SubmissionId, record: &'a SubmissionRecord, seen: Vec<Seen>) -> Trace<'a> {
     let legs = record.queued.iter().zip(seen);
     let peers = legs.map(|((server, first), seen)| (server.as_str(), leg(*first, record.items, seen))).collect();
-    Trace { id: id.as_str(), accepted: rfc3339(record.accepted), peers }
+    let pdu = record.pdu.as_ref().map(PduName::from);
+    Trace { id: id.as_str(), accepted: rfc3339(record.accepted), pdu, peers }
 }
 
 /// A peer acknowledges in order, so what it has of a submission is one comparison.
@@ -108,7 +112,7 @@ fn leg(first: Index, updates: u32, seen: Seen) -> Leg {
 
 #[cfg(test)]
 mod tests {
-    use actors::model::{Cause, Digest, Millis, PeerState, Seq};
+    use actors::model::{Cause, Digest, Millis, PduRef, PeerState, Seq};
 
     use super::*;
 
@@ -130,6 +134,21 @@ mod tests {
 
     fn attempt(first: u64, last: u64, result: &str) -> Attempt {
         Attempt { time: Millis(first), first: Index(first), last: Index(last), result: result.into() }
+    }
+
+    #[test]
+    fn a_message_is_named_by_the_pdu_it_became() {
+        let id: SubmissionId = "m-1".parse().expect("valid");
+        let reference = PduRef { origin: "red".parse().expect("valid"), id: "0190a1b2".parse().expect("valid") };
+        let (digest, accepted) = (Digest([0; 16]), Millis(1_000));
+        let record = SubmissionRecord { digest, accepted, queued: vec![], items: 1, pdu: Some(reference) };
+        assert_eq!(
+            serde_json::to_string(&trace(&id, &record, vec![])).expect("plain"),
+            concat!(
+                r#"{"id":"m-1","accepted":"1970-01-01T00:00:01.000Z","pdu":{"origin":"red","pdu_id":"0190a1b2"},"#,
+                r#""peers":{}}"#
+            )
+        );
     }
 
     #[test]

@@ -23,7 +23,11 @@ pub struct Peers {
     /// Ranges by the length of their prefix, each with the only peer it is listed for: a look-up asks once a length, however
     /// many peers there are.
     ranges: BTreeMap<u8, HashMap<IpNet, Holder>>,
+    /// The ranges each listed peer may call from. A denied peer proves its name like any other, and is then told that it is
+    /// denied: whoever cannot prove it learns nothing.
+    proofs: HashMap<ServerName, Vec<IpNet>>,
     deny: Vec<Pattern>,
+    contexts: Arc<ContextLimits>,
 }
 
 /// Whose a range is.
@@ -35,10 +39,16 @@ enum Holder {
 
 impl Peers {
     /// The peers of a merged configuration.
-    pub(super) fn read(merged: &Value, own: Option<&ServerName>, deny: Vec<Pattern>, check: &mut Check<'_>) -> Self {
+    pub(super) fn read(
+        merged: &Value,
+        own: Option<&ServerName>,
+        deny: Vec<Pattern>,
+        contexts: ContextLimits,
+        check: &mut Check<'_>,
+    ) -> Self {
         let tables = Tables::read(merged, check);
         tables.resolve(None).limits(check);
-        let mut peers = Self { deny, ..Self::default() };
+        let mut peers = Self { deny, contexts: Arc::new(contexts), ..Self::default() };
         for name in tables.listed() {
             if let Some(peer) = peer::peer(tables.resolve(Some(name)), own, check) {
                 peers.hold_ranges(&peer);
@@ -55,6 +65,7 @@ impl Peers {
     /// Also a denied peer holds its ranges: else it would be taken for the peer with the next shorter prefix.
     fn hold_ranges(&mut self, peer: &Peer) {
         let Auth::Network { allow_from } = &peer.link.auth;
+        self.proofs.insert(peer.name.clone(), allow_from.clone());
         for net in allow_from {
             self.ranges
                 .entry(net.prefix_len())
@@ -85,9 +96,8 @@ impl Peers {
     /// Whether a caller from this address that says to be this peer may be it: no other peer is listed for the address with
     /// a longer prefix.
     pub fn believes(&self, server: &ServerName, address: IpAddr) -> bool {
-        let (Some(peer), Some((range, _))) = (self.by_name.get(server), self.longest(address)) else { return false };
-        let Auth::Network { allow_from } = &peer.link.auth;
-        allow_from.contains(&range)
+        let (Some(ranges), Some((range, _))) = (self.proofs.get(server), self.longest(address)) else { return false };
+        ranges.contains(&range)
     }
 
     /// Whether the address lies in the ranges of any peer, denied ones included.
@@ -119,6 +129,6 @@ impl Roster for Peers {
     }
 
     fn contexts(&self) -> Arc<ContextLimits> {
-        Arc::default()
+        self.contexts.clone()
     }
 }

@@ -165,19 +165,19 @@ fn an_unknown_variable_and_an_unknown_flag_are_named() {
 
 #[test]
 fn what_is_planned_is_refused_by_its_name_and_never_passed_over() {
-    let planned = "federation.tls = { cert = \"c\" }\ncontexts.gap.grace = \"1s\"\nfederation.mode = \"open\"\n\
+    let planned = "federation.tls = { cert = \"c\" }\ncontexts.sign = \"never\"\nfederation.mode = \"open\"\n\
                    messenger.listen = \"unix:/run/x\"\npeers.server.\"b.example\".keys = []\n\
-                   peers.default.dialect = \"transactions\"\n";
+                   peers.default.profile = \"synapse-2014\"\n";
     let start = |line: &str| line.split(" (configuration").next().expect("a first part").to_owned();
     assert_eq!(
         wrong(planned).iter().map(|line| start(line)).take(6).collect::<Vec<_>>(),
         [
             "`federation.tls` is not available in this version",
             "`federation.mode` = \"open\" is not available in this version",
-            "`contexts` is not available in this version",
+            "`contexts.sign` is not available in this version",
             "`messenger.listen` = \"unix:/run/x\" is not available in this version",
             "`peers.server.\"b.example\".keys` is not available in this version",
-            "`peers.default.dialect` = \"transactions\" is not available in this version",
+            "`peers.default.profile` = \"synapse-2014\" is not available in this version",
         ]
     );
 }
@@ -437,7 +437,7 @@ fn a_denied_name_is_no_peer_even_if_listed() {
     assert_eq!(peers.listed(), [name("good.example")]);
     assert_eq!(peers.who_may_be(ip("127.0.0.2")), Some(name("good.example")));
     assert_eq!(peers.who_may_be(ip("127.0.0.1")), None, "a banned server does not become its neighbour");
-    assert!(!peers.believes(&bad, ip("127.0.0.1")));
+    assert!(peers.believes(&bad, ip("127.0.0.1")), "it proves its name, and is then told that it is denied");
     assert!(!peers.believes(&name("good.example"), ip("127.0.0.1")));
 }
 

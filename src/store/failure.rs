@@ -6,14 +6,16 @@ use std::any::Any;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process has it.
-    #[error("the store {place} is in use by another process; stop that one first, or give this one another store.path")]
+    #[error(
+        "the store {place} is in use by another process; stop that one first, or give this one another server.data_dir"
+    )]
     InUse {
         /// The file.
         place: String,
     },
     /// It was written by a program this one does not know.
     #[error(
-        "the store {place} has schema version {found}, this program knows {known}; start the program that wrote it, or a newer one"
+        "the store {place} has schema version {found}, this program knows {known} and cannot convert it; start the program that wrote it, or move the file away and begin anew, without all that lies in it"
     )]
     Schema {
         /// The file.
@@ -24,7 +26,7 @@ pub enum OpenError {
         known: u32,
     },
     /// It belongs to another server.
-    #[error("the store {place} belongs to {owner}, this server is {own}; check store.path and server.name")]
+    #[error("the store {place} belongs to {owner}, this server is {own}; check server.data_dir and server.name")]
     Foreign {
         /// The file.
         place: String,

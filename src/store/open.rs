@@ -13,7 +13,7 @@ use super::queue::GroupLimits;
 use super::tables;
 
 /// The version of tables and rows this program writes.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// How to open a store.
 #[derive(Debug)]
@@ -133,7 +133,7 @@ pub(super) fn open(options: StoreOptions) -> Result<Opened, OpenError> {
     let mut transaction = database.begin_write().map_err(|error| unusable(error.into()))?;
     transaction.set_quick_repair(options.quick_repair);
     let epoch = stamp(&transaction, &place, &options.server)?;
-    let memory = ends(&transaction).map_err(unusable)?;
+    let memory = Memory { epoch, ..ends(&transaction).map_err(unusable)? };
     transaction.commit().map_err(|error| unusable(error.into()))?;
     Ok(Opened { database, place, epoch, memory })
 }
@@ -170,6 +170,13 @@ fn ends(transaction: &WriteTransaction) -> Result<Memory, redb::Error> {
     transaction.open_table(tables::TAKEN)?;
     transaction.open_table(tables::SUBMISSIONS)?;
     transaction.open_table(tables::QUARANTINE)?;
+    transaction.open_table(tables::SEEN)?;
+    transaction.open_table(tables::PDUS)?;
+    transaction.open_table(tables::TIMELINE)?;
+    transaction.open_table(tables::CONTEXTS)?;
+    transaction.open_table(tables::HELD)?;
+    transaction.open_table(tables::GAPS)?;
+    transaction.open_table(tables::STATE)?;
     let feed_acked = transaction.open_table(tables::FEED_CURSOR)?.get(tables::MESSENGER)?.map_or(0, |row| row.value());
     let newest = transaction.open_table(tables::FEED)?.last()?.map_or(0, |(position, _)| position.value());
     let item = transaction.open_table(tables::ITEMS)?.last()?.map_or(0, |(number, _)| number.value());

@@ -9,10 +9,6 @@ use serde::{Deserializer, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
-/// How deep arrays and objects of a body may nest. Parsers behind us stop near 128 or run out of stack, so what they could
-/// not read is not taken, either.
-pub const NESTING_MAX: usize = 100;
-
 /// Keys of one object that we read by name. An honest one has about twenty; a key costs some hundred bytes of memory and as
 /// few as five of the body.
 pub const MEMBERS_MAX: usize = 1000;
@@ -23,29 +19,6 @@ pub fn digest(bytes: &[u8]) -> Digest {
     let mut half = [0; 16];
     half.copy_from_slice(&whole[..16]);
     Digest(half)
-}
-
-/// Whether brackets outside of strings open more than `max` levels. On bytes that are no JSON the answer means nothing and
-/// the parser has the word.
-pub fn nests_deeper_than(max: usize, body: &[u8]) -> bool {
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-    for byte in body {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            _ if in_string => {}
-            b'[' | b'{' => {
-                depth += 1;
-                if depth > max {
-                    return true;
-                }
-            }
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    false
 }
 
 /// One key of an object and its value, both as they stand.

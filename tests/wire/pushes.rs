@@ -2,7 +2,8 @@
 
 use actors::model::{Deadlines, Item, Label, OutFrame, Seq, StrongBody};
 use bytes::Bytes;
-use fernpost::wire::json::{NESTING_MAX, digest};
+use fernpost::http::nesting::NESTING_MAX;
+use fernpost::wire::json::digest;
 use fernpost::wire::pdu::Reader;
 use fernpost::wire::updates::envelope::{BadPush, Decoded, encode};
 use proptest::prelude::*;

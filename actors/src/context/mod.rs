@@ -8,12 +8,28 @@
 //!                   +----+---- given up: delivered with a gap, and told
 //! ```
 //!
+//! Start reading at [`machine`]; `admit` says what is taken, `order` when it is delivered, `wanted` how long and where a
+//! missing parent is looked for, `gaps` what is known of those that were given up.
+//!
 //! A peer's actor waits only until a conversation has *handed over* (see the journal's laws) and commits after it: one commit
 //! holds both. A conversation never waits for a gap while somebody waits for it.
 
+mod admit;
+mod compose;
+mod deliver;
+#[cfg(test)]
+mod desk;
+mod gaps;
+#[cfg(test)]
+mod graphs;
+mod heads;
 pub mod machine;
 mod messages;
+mod order;
+mod recent;
 pub(crate) mod shell;
+mod step;
+mod wanted;
 
 use std::time::Duration;
 
@@ -48,8 +64,7 @@ impl ContextHandle {
         pdus: Vec<Pdu>,
         patience: Duration,
     ) -> Result<Vec<Verdict>, Undone> {
-        let busy = |_| Undone::Busy(Duration::from_secs(1));
-        let permit = self.intake.enter().map_err(busy)?;
+        let permit = self.intake.enter().map_err(Undone::Busy)?;
         let (answer, verdicts) = oneshot::channel();
         post(&self.address, Arrive { from, verified, pdus, answer, permit });
         match tokio::time::timeout(patience, verdicts).await {

@@ -1,5 +1,7 @@
 //! What a conversation keeps on disk, and what it shows.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::{ContextId, Millis, Pdu, PduRef, ServerName};
@@ -68,6 +70,8 @@ pub struct Hold {
     pub missing: Vec<PduRef>,
     /// It came with the first batch of a conversation new to us: what cannot be had before it is the edge, and no gap.
     pub edge: bool,
+    /// One more than the deepest of its parents that are delivered, 0 where none is: what its own depth is at least.
+    pub depth: u64,
 }
 
 /// A delivery into the timeline, and into the feed unless it is our own messenger's.
@@ -105,6 +109,8 @@ pub struct HeldPdu {
     pub received: Millis,
     /// Who handed it to us.
     pub sender: Option<ServerName>,
+    /// Which piece of state it sets, where it sets one: its type, and the key.
+    pub state: Option<(Arc<str>, String)>,
 }
 
 /// A parent that was given up.

@@ -5,6 +5,7 @@
 mod context;
 mod feed;
 mod frame;
+mod load;
 mod names;
 mod numbers;
 mod pdu;
@@ -18,6 +19,7 @@ pub use frame::{
     Ack, Answered, Deadlines, Digest, Edu, InboundPush, InboundTransaction, Item, Label, OutFrame, PushFailure,
     Refusal, Strong, StrongBody, Taken, Want,
 };
+pub use load::{ContextLoad, Known, OutboxRow, PduText, PeerLoad, ServedPdu};
 pub use names::{BadName, BadSubmissionId, ServerName, SubmissionId};
 pub use numbers::{Index, ItemNo, Millis, Position, Seq};
 pub use pdu::{BadId, BadPdu, Berth, Composed, ContextId, Draft, Pdu, PduId, PduRef, StateSlot, Verdict};

@@ -6,19 +6,18 @@
 //! conversation that has been given up sends its PDUs there at once: it costs itself, never the link.
 
 use std::collections::{HashMap, VecDeque};
-use std::time::Duration;
 
-use crate::model::{ContextId, ParkedCode, Pdu, PduRef, Verdict};
+use crate::model::{ContextId, ParkedCode, Pdu, PduRef, Refusal, Verdict};
 
 /// Why a conversation has no verdicts for what it was given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Undone {
     /// It died, or did not answer in time: what it was given may or may not be on its way to the disk.
     Died,
     /// It has been given up.
     Faulty,
     /// It has too much to do; nothing was taken.
-    Busy(Duration),
+    Busy(Refusal),
 }
 
 /// PDUs for one conversation, by their place in the batch.
@@ -28,15 +27,6 @@ pub struct Group {
     pub context: ContextId,
     /// The places, ascending.
     pub places: Vec<usize>,
-}
-
-/// Why a batch is given back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GiveBack {
-    /// The outcome is unknown; the same again is safe.
-    Unknown,
-    /// A conversation is busy.
-    Busy(Duration),
 }
 
 /// PDUs a conversation has died on, and how often. Bounded: the oldest suspicion is dropped.
@@ -85,7 +75,8 @@ pub struct Dispatch {
     out: Vec<Group>,
     /// Suspects, to go one at a time.
     later: VecDeque<Group>,
-    give_back: Option<GiveBack>,
+    /// Why the batch is given back, where it is.
+    give_back: Option<Refusal>,
     /// PDUs the peer's actor itself puts into quarantine, and why.
     parked: Vec<(usize, ParkedCode)>,
 }
@@ -132,7 +123,7 @@ impl Dispatch {
                 }
             }
             Err(Undone::Faulty) => group.places.iter().for_each(|&place| self.park(place, ParkedCode::ContextFaulty)),
-            Err(Undone::Busy(wait)) => self.give_back = Some(GiveBack::Busy(wait)),
+            Err(Undone::Busy(refusal)) => self.give_back = Some(refusal),
             Err(Undone::Died) => {
                 let alone = group.places.len() == 1;
                 for &place in &group.places {
@@ -140,7 +131,7 @@ impl Dispatch {
                         self.park(place, ParkedCode::Poison);
                         suspects.cleared(reference(place));
                     } else {
-                        self.give_back = Some(GiveBack::Unknown);
+                        self.give_back = Some(Refusal::OutcomeUnknown);
                     }
                 }
             }
@@ -159,8 +150,8 @@ impl Dispatch {
     }
 
     /// Why the batch is given back, where it is.
-    pub const fn give_back(&self) -> Option<GiveBack> {
-        self.give_back
+    pub const fn give_back(&self) -> Option<&Refusal> {
+        self.give_back.as_ref()
     }
 
     /// What was decided about the entry at this place, and the code under which the peer's actor parks it, if it does.
@@ -174,3 +165,6 @@ impl Dispatch {
         self.parked.push((place, code));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,9 @@
 //! What a peer's machine asks of its shell, and the collector it writes that into.
 
 use crate::change::Change;
+use crate::change::Urgency;
 use crate::model::{ContextId, Index, Millis, OutFrame, Pdu, Refusal, Taken, Want};
 use crate::peer::dispatch::Group;
-use crate::ports::Urgency;
 
 /// A request that waits for an answer. The shell keeps what the token stands for; a restart forgets it, and the caller
 /// learns that the outcome is unknown.

@@ -5,15 +5,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::change::Change;
+use crate::change::Urgency;
 use crate::limits::PeerLimits;
 use crate::model::{
     Ack, Digest, FeedItem, InboundPush, InboundRecord, InboundTransaction, Parked, ParkedCode, ParkedWhat, Pdu, PduRef,
     Refusal, SeenTransaction, Seq, ServerName, Strong, StrongBody, Taken, Verdict,
 };
-use crate::peer::dispatch::{Dispatch, GiveBack, Group, Suspects, Undone};
+use crate::peer::dispatch::{Dispatch, Group, Suspects, Undone};
 use crate::peer::effect::{Effect, Out, Token};
 use crate::peer::place::{DIGESTS_MAX, Held, Placement, place};
-use crate::ports::Urgency;
 
 /// Transactions remembered, so that a repeat gets the same answer and does nothing again.
 const SEEN_MAX: usize = 64;
@@ -199,12 +199,8 @@ impl Inbound {
     }
 
     fn finish(&mut self, busy: &Busy, out: &mut Out) -> Result<Taken, Refusal> {
-        match busy.dispatch.give_back() {
-            Some(GiveBack::Unknown) => return Err(Refusal::OutcomeUnknown),
-            Some(GiveBack::Busy(wait)) => {
-                return Err(Refusal::Busy { limit: "contexts.intake_max", value: 0, wait });
-            }
-            None => {}
+        if let Some(refusal) = busy.dispatch.give_back() {
+            return Err(refusal.clone());
         }
         match &busy.frame {
             Frame::Push(push) => {

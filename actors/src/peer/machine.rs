@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use crate::change::Change;
+use crate::change::Urgency;
 use crate::limits::PeerLimits;
 use crate::model::{
     Answered, Cause, ContextId, Index, PeerRecord, PeerState, PeerStatus, PushFailure, Refusal, ServerName, Verdict,
     Want,
 };
+use crate::model::{OutboxRow, PeerLoad};
 use crate::peer::dispatch::{Group, Undone};
 use crate::peer::effect::{Effect, Out, Token};
 use crate::peer::inbound::{Frame, Inbound};
 use crate::peer::outbound::{Moment, Outbound};
 use crate::peer::weak::Fleeting;
-use crate::ports::{OutboxRow, PeerLoad, Urgency};
 
 /// Everything that can wake a peer.
 #[derive(Debug, Clone)]
@@ -124,6 +125,16 @@ impl Machine {
     /// What it is doing.
     pub const fn state(&self) -> PeerState {
         self.outbound.state()
+    }
+
+    /// Attempts failed in a row.
+    pub const fn failures(&self) -> u32 {
+        self.outbound.failures()
+    }
+
+    /// What the last failed attempt said, until one succeeds.
+    pub fn last_error(&self) -> Option<&str> {
+        self.outbound.attempts().last_error()
     }
 
     /// Items queued and not acknowledged.

@@ -17,7 +17,9 @@
 use std::sync::Arc;
 
 use crate::change::Change;
+use crate::change::Urgency;
 use crate::limits::PeerLimits;
+use crate::model::OutboxRow;
 use crate::model::{
     Cause, ContextId, FeedItem, Index, Label, Millis, OutFrame, OutboundRecord, PeerState, Rest, Seq, ServerName, Want,
 };
@@ -26,7 +28,6 @@ use crate::peer::effect::{Effect, Out};
 use crate::peer::label::Labels;
 use crate::peer::outbox::{Next, Outbox, Room, Span};
 use crate::peer::weak::{Fleeting, Ring};
-use crate::ports::{OutboxRow, Urgency};
 
 /// When a step happens, and what the dice say: both come from outside.
 #[derive(Debug, Clone, Copy)]

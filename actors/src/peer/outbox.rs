@@ -5,8 +5,8 @@
 
 use std::collections::VecDeque;
 
+use crate::model::OutboxRow;
 use crate::model::{Index, Segment, Seq};
-use crate::ports::OutboxRow;
 
 /// Segments remembered. Each tells of one renumbering; what lies further back can no longer be rewound to.
 const SEGMENTS_MAX: usize = 16;

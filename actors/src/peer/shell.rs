@@ -9,7 +9,7 @@ use actix::{
 };
 
 use crate::limits::PeerLimits;
-use crate::model::{Answered, PushFailure, ServerName};
+use crate::model::{Answered, Index, PeerState, PushFailure, ServerName};
 use crate::peer::effect::{Effect, Token};
 use crate::peer::machine::{Event, Machine};
 use crate::peer::messages::{Accept, Fetch, Finished, Fired, Reply, Status, Wake, Weak};
@@ -96,14 +96,11 @@ impl PeerActor {
     fn enter(&mut self, ctx: &mut Context<Self>, event: Event) {
         let Some(machine) = self.machine.as_mut() else { return };
         let clock = &self.ports.clock;
-        let before = machine.state();
+        let before = (machine.state(), machine.failures());
         let stepped = guard(|| machine.step(Moment { now: clock.now(), roll: fastrand::f64() }, event));
         match stepped {
             Ok(effects) => {
-                let after = machine.state();
-                if before != after {
-                    tracing::info!(peer = %self.server, from = before.as_str(), to = after.as_str(), "peer changes state");
-                }
+                tell(&self.server, before, machine);
                 self.gauge.backlog.store(machine.backlog(), Ordering::Relaxed);
                 for effect in effects {
                     self.perform(ctx, effect);
@@ -133,14 +130,15 @@ impl PeerActor {
                 });
             }
             Effect::Push { attempt, frame, settled } => {
-                let request = self.ports.transport.push(frame);
+                let transport = self.ports.transport.clone();
                 let barrier = settled.then(|| self.ports.journal.barrier());
                 let sent = async move {
                     if let Some(barrier) = barrier {
                         let lost = |_| PushFailure::Unreachable("the journal has stopped".to_owned());
                         barrier.committed().await.map_err(lost)?;
                     }
-                    request.await
+                    // Called in here, and not by the actor: a panic before there is a future is isolated like any other.
+                    transport.push(frame).await
                 };
                 let finish = self.finisher(ctx);
                 self.attempt = Some(isolated(sent, move |ended| {
@@ -173,7 +171,8 @@ impl PeerActor {
             }
             Effect::Load(from) => {
                 let (items, bytes) = (2 * self.limits.batch_items, 2 * self.limits.batch_bytes);
-                let read = self.ports.archive.outbox_from(&self.server, from, items, bytes);
+                let (archive, server) = (self.ports.archive.clone(), self.server.clone());
+                let read = async move { archive.outbox_from(&server, from, items, bytes).await };
                 let finish = self.finisher(ctx);
                 self.reading = Some(isolated(read, move |ended| {
                     let rows = ended
@@ -215,12 +214,17 @@ impl PeerActor {
     }
 
     fn begin(&mut self, ctx: &mut Context<Self>, verdict: Verdict, loaded: Result<PeerLoad, ArchiveError>) {
-        let load = match loaded {
-            Ok(load) => load,
-            Err(error) => {
+        let load = match (loaded, verdict) {
+            (Ok(load), _) => load,
+            (Err(error), Verdict::Load(_)) => {
                 tracing::error!(peer = %self.server, %error, "the peer cannot be loaded; it is tried again");
                 self.crashes.note(self.ports.clock.now(), self.limits.restarts);
                 return ctx.stop();
+            }
+            // Given up, it refuses everything and writes nothing: for that it needs no rows, and one more try would be a loop.
+            (Err(error), Verdict::GiveUp) => {
+                tracing::error!(peer = %self.server, %error, "the peer cannot be loaded; it is given up as faulty");
+                PeerLoad { record: None, tail: Index(0), digests: vec![], seen: vec![] }
             }
         };
         self.machine = Some(Machine::new(self.server.clone(), &self.limits, load));
@@ -229,6 +233,22 @@ impl PeerActor {
             Verdict::GiveUp => Event::GivenUp,
         };
         self.enter(ctx, event);
+    }
+}
+
+/// One line a change of state, and one when trouble ends. Work that comes and is done is no news: it would be two lines an
+/// update.
+fn tell(server: &ServerName, (from, failed): (PeerState, u32), machine: &Machine) {
+    let (to, failures) = (machine.state(), machine.failures());
+    let at_work = |state| matches!(state, PeerState::Idle | PeerState::Sending);
+    let (was, is) = (from.as_str(), to.as_str());
+    match machine.last_error().filter(|_| !at_work(to)) {
+        _ if (from, failed) == (to, failures) => {}
+        Some(reason) => tracing::info!(peer = %server, from = was, to = is, failures, reason, "peer changes state"),
+        None if at_work(from) && at_work(to) && failed == failures => {
+            tracing::debug!(peer = %server, from = was, to = is, "peer changes state");
+        }
+        None => tracing::info!(peer = %server, from = was, to = is, failures, "peer changes state"),
     }
 }
 

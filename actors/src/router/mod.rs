@@ -85,7 +85,7 @@ impl Router {
         let actor =
             PeerActor::new(server.clone(), limits.clone(), ports, routes, fence, gauge.clone(), deaths, lifeline);
         let address = Supervisor::start(move |_| actor);
-        let intake = Intake::new(limits.intake_max);
+        let intake = Intake::new("peers.intake_max", limits.intake_max);
         let handle = Arc::new(PeerHandle::new(server.clone(), address, intake, gauge, limits.outbox_items));
         self.routes.publish_peer(server.clone(), handle.clone());
         Ok(handle)
@@ -102,7 +102,7 @@ impl Router {
         let lifeline = LifeLine::new(move |crashed| post(&router, Down { key, generation, crashed }));
         let (router, idle) = (ctx.address(), context.clone());
         let on_quiet = Box::new(move || post(&router, Idle { context: idle.clone(), generation }));
-        let intake = Intake::new(limits.intake_max);
+        let intake = Intake::new("contexts.intake_max", limits.intake_max);
         let (ports, routes) = (self.ports.clone(), self.routes.clone());
         let actor = ContextActor::new(context.clone(), limits, ports, routes, fence, deaths, on_quiet, lifeline);
         let address = Supervisor::start(move |_| actor);
@@ -136,13 +136,16 @@ impl Actor for Router {
             };
             let count = u32::try_from(behind.len() + holding.len()).unwrap_or(u32::MAX).max(1);
             let step = BOOT_STEP.min(BOOT_SPREAD / count);
+            // Dates, not pauses: a timer rounds up to its millisecond, and thousands of pauses would add that up.
+            let begin = tokio::time::Instant::now();
+            let mut dates = (0u32..).map(|place| begin + step * place);
             for server in behind {
+                tokio::time::sleep_until(dates.next().unwrap_or(begin)).await;
                 post(&address, StartPeer(server));
-                tokio::time::sleep(step).await;
             }
             for context in holding {
+                tokio::time::sleep_until(dates.next().unwrap_or(begin)).await;
                 post(&address, StartContext(context));
-                tokio::time::sleep(step).await;
             }
         };
         self.booting = Some(isolated(boot, |_| {}));

@@ -87,7 +87,7 @@ impl Routes {
     ) -> Result<Vec<Verdict>, Undone> {
         match self.context(context).await {
             Ok(handle) => handle.arrive(from, verified, pdus, patience).await,
-            Err(Refusal::Busy { wait, .. }) => Err(Undone::Busy(wait)),
+            Err(busy @ Refusal::Busy { .. }) => Err(Undone::Busy(busy)),
             Err(_) => Err(Undone::Died),
         }
     }

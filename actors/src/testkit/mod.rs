@@ -4,9 +4,11 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
+
 use crate::limits::{ContextLimits, PeerLimits};
-use crate::model::{Answered, BadPdu, Deadlines, Millis, OutFrame, Pdu, PushFailure, ServerName, Want};
-use crate::ports::{Clock, Roster, Task, Transport};
+use crate::model::{Answered, BadPdu, Berth, Deadlines, Draft, Millis, OutFrame, Pdu, PushFailure, ServerName, Want};
+use crate::ports::{Clock, PduText, Roster, Task, Transport};
 
 /// Wall time that moves with tokio's clock, so that both stand still and jump together under a paused runtime.
 #[derive(Debug)]
@@ -68,7 +70,7 @@ impl Transport for ScriptedTransport {
         (self.script)(frame)
     }
 
-    /// Nobody has anything.
+    /// Has nothing to give.
     fn fetch(&self, _: &ServerName, _: Want, _: Deadlines) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
         Box::pin(async { Ok(vec![]) })
     }
@@ -87,6 +89,15 @@ impl Roster for Everybody {
     }
 
     fn contexts(&self) -> Arc<ContextLimits> {
-        Arc::default()
+        Arc::new(ContextLimits::default())
+    }
+}
+
+/// Writes a PDU that tests can tell by its id; the real text is a dialect's.
+pub struct PlainText;
+
+impl PduText for PlainText {
+    fn compose(&self, _: &ServerName, draft: &Draft, _: &Berth) -> Bytes {
+        Bytes::from(format!("{{\"pdu_id\":\"{}\"}}", draft.id))
     }
 }

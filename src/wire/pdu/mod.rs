@@ -18,7 +18,8 @@ pub use write::with_depth;
 use actors::model::{ContextId, Digest, Pdu, PduRef, ServerName};
 use actors::ports::ArchiveError;
 
-use super::json::{NESTING_MAX, digest};
+use super::json::digest;
+use crate::http::nesting::NESTING_MAX;
 
 /// How deep a PDU may nest: what wraps it in the dialect that wraps it most comes on top.
 pub const PDU_NESTING_MAX: usize = NESTING_MAX - 3;

@@ -10,7 +10,8 @@ use super::pairs::{self, Around};
 use super::state::{self, STATE_KEYS};
 use super::write::{State, Written};
 use super::{FOR_ONE_SERVER, PDU_NESTING_MAX, Reader};
-use crate::wire::json::{self, Member, nests_deeper_than};
+use crate::http::nesting::nests_deeper_than;
+use crate::wire::json::{self, Member};
 
 /// Every reader whose numbers are floating point still tells depths up to here apart.
 const DEPTH_MAX: u64 = (1 << 53) - 1;

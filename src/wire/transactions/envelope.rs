@@ -5,7 +5,8 @@ use bytes::Bytes;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use crate::wire::json::{self, Member, digest, nests_deeper_than, put};
+use crate::http::nesting::nests_deeper_than;
+use crate::wire::json::{self, Member, digest, put};
 use crate::wire::pdu::{PDU_NESTING_MAX, Reader};
 
 /// The most bytes of an id of a transaction, and of the name of an ephemeral type.

@@ -11,7 +11,8 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use super::strong;
-use crate::wire::json::{Items, NESTING_MAX, nests_deeper_than};
+use crate::http::nesting::{NESTING_MAX, nests_deeper_than};
+use crate::wire::json::Items;
 use crate::wire::pdu::Reader;
 
 /// Numbers end here, so that every reader, whatever its integers, agrees on them.

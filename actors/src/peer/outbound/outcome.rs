@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::{Moment, Outbound, RENUMBER_MAX, State, TRIM_EVERY};
 use crate::backoff;
 use crate::change::Change;
+use crate::change::Urgency;
 use crate::model::{Ack, Answered, Cause, FeedItem, Index, Label, Millis, PeerState, PushFailure, Seq};
 use crate::peer::effect::Out;
 use crate::peer::outbox::{HoleAt, Span};
-use crate::ports::Urgency;
 
 impl Outbound {
     /// An attempt has an outcome.
@@ -62,7 +62,7 @@ impl Outbound {
             self.labels.reserve(at.now);
             out.moved(Urgency::Rides);
         }
-        if self.acked_since_trim >= TRIM_EVERY {
+        if span.is_some() && self.acked_since_trim >= TRIM_EVERY {
             let rows_max = u32::try_from(2 * self.acked_since_trim).unwrap_or(u32::MAX);
             self.acked_since_trim = 0;
             let retain = u64::try_from(self.limits.retain.as_millis()).unwrap_or(u64::MAX);

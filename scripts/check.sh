@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Everything that is checked before a change goes in: form, lints, documentation, the demo, the tests.
+#
+# Ends at the first step that fails. The last line counts the tests that ran; the exit code is 0 only if all passed.
+set -euo pipefail
+export LC_ALL=C CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
+cd "$(dirname "$0")/.."
+
+target=${CARGO_TARGET_DIR:-$PWD/target}
+output=$(mktemp)
+trap 'rm -f "$output"' EXIT
+
+# step TITLE COMMAND...: run it, and say how long it took.
+step() {
+  local title=$1 began=$SECONDS
+  shift
+  echo "==> $title"
+  "$@" || { echo "==> $title: FAILED after $((SECONDS - began)) s" >&2; exit 1; }
+  echo "==> $title: fine, $((SECONDS - began)) s"
+}
+
+for name in rustfmt clippy; do
+  cargo "${name#rust}" --version >/dev/null 2>&1 ||
+    { echo "$name is not there; add it with: rustup component add $name" >&2; exit 1; }
+done
+
+# The README's command, with what it says kept for the count at the end.
+run_tests() { cargo test --workspace 2>&1 | tee "$output"; }
+
+step "form" cargo fmt --all --check
+# --locked here: a manifest that does not fit Cargo.lock ends the run before anything could mend it in passing.
+step "lints" cargo clippy --workspace --all-targets --locked -- -D warnings
+step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+# Built as the tests need it, so that the demo costs no second build.
+step "build" cargo test --workspace --no-run --locked --quiet
+step "demo" "$target/debug/fernpost" demo --check
+step "tests" run_tests
+
+awk '/^test result:/ { passed += $4; failed += $6; ignored += $8 }
+  END { print passed + 0 " passed, " failed + 0 " failed, " ignored + 0 " skipped"; exit !(passed > 0 && failed == 0) }' "$output"

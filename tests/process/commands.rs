@@ -1,0 +1,79 @@
+//! The command line as a shell sees it: exit codes, and words that name what is wrong.
+
+use std::process::Command;
+
+use crate::node::Node;
+use crate::process::{Process, fernpost};
+
+/// Exit code, standard output, standard error.
+fn run(command: &mut Command) -> (Option<i32>, String, String) {
+    let output = command.output().expect("the binary starts");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// Five things are wrong, each in its own way.
+const WRONG: &str = "[server]\nname = \"red..example\"\n[federation]\nlisten = \"0.0.0.0:9880\"\nmode = \"open\"\n\
+                     [peers.default]\nbatch_item = 5\n[peers.server.blue]\naddresses = [\"ftp://blue\"]\n";
+const NAMED: [&str; 5] = ["server.name", "federation.listen", "federation.mode", "batch_items", "peers.server.blue"];
+
+#[tokio::test]
+async fn a_wrong_configuration_exits_two_and_names_every_problem() {
+    let red = Node::new("red");
+    let file = red.configured();
+    std::fs::write(&file, WRONG).expect("a writable folder");
+    let mut serve = fernpost();
+    let mut process = Process::start(serve.args(["serve", "--config"]).arg(&file));
+    assert_eq!(process.ended().await.code(), Some(2), "{}", process.log());
+    let (code, checked, _) = run(fernpost().args(["check", "config", "--config"]).arg(&file));
+    assert_eq!(code, Some(1), "found something wrong");
+    assert_eq!(process.log(), checked.trim_end(), "serve and check say the same, and nothing else");
+    for key in NAMED {
+        assert!(checked.contains(key), "{key} is not named:\n{checked}");
+    }
+    assert!(checked.lines().all(|line| line.contains('`')), "each line names a key:\n{checked}");
+    assert!(!red.store().exists(), "nothing was begun");
+
+    let missing = red.folder().join("elsewhere.toml");
+    let (code, said, _) = run(fernpost().args(["check", "config", "--config"]).arg(&missing));
+    assert_eq!((code, said.contains("elsewhere.toml")), (Some(1), true), "{said}");
+}
+
+#[test]
+fn a_sound_configuration_is_told_so() {
+    let (red, _blue) = Node::pair("");
+    let (code, said, complaints) = run(fernpost().args(["check", "config", "--config"]).arg(red.configured()));
+    assert_eq!((code, complaints.as_str()), (Some(0), ""));
+    assert!(said.contains("fine") && said.contains("red") && said.contains("1 peer"), "{said}");
+    let variable = fernpost().env("FERNPOST__STORE__GROUP_MAX", "many").args(["check", "config"]).output();
+    assert_eq!(variable.expect("it runs").status.code(), Some(1), "a variable counts, too");
+}
+
+#[test]
+fn the_defaults_are_a_configuration() {
+    let (code, manual, _) = run(fernpost().args(["config", "defaults"]));
+    assert_eq!(code, Some(0));
+    let table: toml::Table = toml::from_str(&manual).expect("TOML");
+    assert!(table["store"].get("group_max").is_some());
+    // All that has to be added is a name.
+    let red = Node::new("red");
+    let file = red.configured();
+    std::fs::write(&file, manual).expect("a writable folder");
+    let mut check = fernpost();
+    let (code, said, _) = run(check.args(["check", "config", "--set", "server.name=red", "--config"]).arg(&file));
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn who_calls_it_wrongly_is_told_how_and_gets_a_two() {
+    for wrong in
+        [&["servve"][..], &[], &["check"], &["serve", "--set", "novalue"], &["config", "defaults", "--nothing"]]
+    {
+        let (code, said, how) = run(fernpost().args(wrong));
+        assert_eq!((code, said.as_str()), (Some(2), ""), "{wrong:?}");
+        assert!(how.contains("Usage") || how.contains("--help"), "{wrong:?}: {how}");
+    }
+    for asked in ["--help", "--version"] {
+        assert_eq!(run(fernpost().arg(asked)).0, Some(0), "{asked}");
+    }
+}

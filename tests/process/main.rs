@@ -1,0 +1,13 @@
+//! The real binary as child processes on loopback: kills, stops, full disks, wrong configurations, hostile requests.
+
+mod backoff;
+mod commands;
+mod disk;
+mod doors;
+mod kills;
+mod malformed;
+mod node;
+mod process;
+mod raw;
+mod stop;
+mod toy;

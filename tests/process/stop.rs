@@ -1,0 +1,83 @@
+//! SIGTERM: what is under way is finished, what is queued stays, and nobody who merely waits holds it up.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::node::{Api, Node, submission};
+use crate::process::soon;
+use crate::raw::Raw;
+
+/// `server.drain` of every node here.
+const DRAIN: Duration = Duration::from_secs(5);
+
+#[tokio::test]
+async fn term_finishes_what_is_under_way_and_exits_zero() {
+    // Blue is not there; red tries once, and then not again while this test runs.
+    let (mut red, _blue) = Node::pair("backoff_min = \"10m\"");
+    red.start().await;
+    let api = red.api();
+    for n in 1..=3 {
+        api.say(&format!("before-{n}"), "blue", &format!("before {n}")).await;
+    }
+    let mut waiting = Raw::connect(Ipv4Addr::LOCALHOST, red.messenger).await;
+    waiting.send(b"GET /v1/events?wait=60 HTTP/1.1\r\nHost: red\r\nConnection: close\r\n\r\n").await;
+    let body = submission("blue", &["under way"]);
+    let (half, rest) = body.split_at(body.len() / 2);
+    let mut under_way = Raw::connect(Ipv4Addr::LOCALHOST, red.messenger).await;
+    let head = format!(
+        "PUT /v1/updates/under-way HTTP/1.1\r\nHost: red\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{half}",
+        body.len()
+    );
+    under_way.send(head.as_bytes()).await;
+    // One worker takes connections in their order: once this one is answered, both others are under way.
+    red.api().get("/v1/peers").await;
+
+    let told = Instant::now();
+    red.process().term();
+    let (status, page) = waiting.answer().await;
+    assert_eq!((status, page), (200, json!({"events": [], "next": 0})), "a reader is sent home");
+    assert!(told.elapsed() < DRAIN, "and at once, not after {:?}", told.elapsed());
+    let (status, health) = Api::at(red.admin).call(reqwest::Method::GET, "/health/ready", "").await.expect("an answer");
+    assert_eq!((status, &health["failing"][0]["what"]), (503, &json!("stopping")), "{health}");
+    under_way.send(rest.as_bytes()).await;
+    assert_eq!(under_way.answer().await, (202, json!({"id": "under-way", "peers": ["blue"]})));
+
+    let exit = red.process().ended().await;
+    let took = told.elapsed();
+    println!("stopped {took:?} after the signal");
+    let log = red.process().log();
+    assert_eq!(exit.code(), Some(0), "{log}");
+    assert!(log.lines().any(|line| line.contains("stopped") && line.contains("peers=1 items=4")), "{log}");
+    assert!(took < DRAIN, "idle connections do not hold it up: {took:?}\n{log}");
+
+    red.start().await;
+    let peer = red.api().get("/v1/peers/blue").await;
+    assert_eq!(peer["backlog"], 4, "{peer}");
+    for id in ["before-1", "before-3", "under-way"] {
+        let trace = red.api().get(&format!("/v1/messages/{id}")).await;
+        assert_eq!(trace["peers"]["blue"]["state"], "queued", "{trace}");
+    }
+}
+
+/// A client that never ends its request is waited for until the drain ends, and not longer.
+#[tokio::test]
+async fn a_request_that_never_ends_holds_a_stop_up_for_one_drain_only() {
+    let (mut red, _blue) = Node::pair("");
+    red.start_with(&["server.drain=2s"]).await;
+    let mut stuck = vec![];
+    for (listener, request) in [(red.federation, "POST /http/v1/updates"), (red.messenger, "PUT /v1/updates/stuck")] {
+        let mut raw = Raw::connect(Ipv4Addr::LOCALHOST, listener).await;
+        raw.send(format!("{request} HTTP/1.1\r\nHost: red\r\nContent-Length: 9\r\n\r\n{{").as_bytes()).await;
+        stuck.push(raw);
+        Api::at(listener).call(reqwest::Method::GET, "/nothing", "").await.expect("an answer");
+    }
+    let told = Instant::now();
+    red.process().term();
+    let exit = soon("the end", red.process().ended()).await;
+    println!("stopped {:?} after the signal, drain 2 s", told.elapsed());
+    assert_eq!(exit.code(), Some(0), "{}", red.process().log());
+    assert!(told.elapsed() < Duration::from_secs(4), "{:?}", told.elapsed());
+}

@@ -1,0 +1,18 @@
+//! The core under supervision: real actors and the real store on one thread, where time jumps and disks do as they are told.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as the tests themselves do")]
+
+#[path = "../support/disk.rs"]
+#[expect(dead_code, reason = "the store's own tests lose power in more ways")]
+mod disk;
+
+mod clocks;
+mod crashes;
+mod deaths;
+mod doors;
+mod network;
+mod ports;
+mod rig;
+mod sweep;
+mod talk;
+mod tickets;

@@ -1,0 +1,228 @@
+//! Ports around the store and the wire that note when they are called, and fail when told.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use actors::change::Change;
+use actors::model::{
+    Answered, BadPdu, ContextId, ContextRecord, Deadlines, Index, Millis, OutFrame, Pdu, PduRef, Position, PushFailure,
+    ServerName, SubmissionId, SubmissionRecord, Want,
+};
+use actors::ports::{
+    Archive, ArchiveError, ContextLoad, FeedBounds, FeedPage, Fence, Journal, Known, OutboxRow, PeerLoad, Pressure,
+    ServedPdu, SubmissionsPage, Task, Ticket, Transport, Urgency,
+};
+use bytes::Bytes;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
+
+/// The archive, with the times at which peers were loaded.
+pub(crate) struct Observed {
+    archive: Arc<dyn Archive>,
+    since: Instant,
+    loads: Mutex<Vec<(ServerName, u64)>>,
+    behind: Option<Vec<ServerName>>,
+    unreadable: Option<ServerName>,
+}
+
+impl Observed {
+    /// Around this archive, which stays in use for all that is not said otherwise.
+    pub(crate) fn new(archive: Arc<dyn Archive>) -> Self {
+        Self { archive, since: Instant::now(), loads: Mutex::default(), behind: None, unreadable: None }
+    }
+
+    /// These peers are said to have a backlog.
+    pub(crate) fn with_behind(self, behind: Vec<ServerName>) -> Self {
+        Self { behind: Some(behind), ..self }
+    }
+
+    /// The rows of this peer cannot be read.
+    pub(crate) fn with_unreadable(self, server: ServerName) -> Self {
+        Self { unreadable: Some(server), ..self }
+    }
+
+    /// When a peer was loaded, in milliseconds.
+    pub(crate) fn loads_of(&self, server: &ServerName) -> Vec<u64> {
+        self.loads.lock().unwrap().iter().filter(|(loaded, _)| loaded == server).map(|(_, at)| *at).collect()
+    }
+
+    /// When any peer was loaded, in milliseconds.
+    pub(crate) fn loads(&self) -> Vec<u64> {
+        self.loads.lock().unwrap().iter().map(|(_, at)| *at).collect()
+    }
+}
+
+impl Archive for Observed {
+    fn peer(&self, server: &ServerName) -> Task<Result<PeerLoad, ArchiveError>> {
+        let at = u64::try_from(self.since.elapsed().as_millis()).unwrap();
+        self.loads.lock().unwrap().push((server.clone(), at));
+        if self.unreadable.as_ref() == Some(server) {
+            return Box::pin(async { Err(ArchiveError("a row makes no sense".to_owned())) });
+        }
+        self.archive.peer(server)
+    }
+
+    fn outbox_from(
+        &self,
+        server: &ServerName,
+        from: Index,
+        items: u32,
+        bytes: u64,
+    ) -> Task<Result<Vec<OutboxRow>, ArchiveError>> {
+        self.archive.outbox_from(server, from, items, bytes)
+    }
+
+    fn peers_behind(&self) -> Task<Result<Vec<ServerName>, ArchiveError>> {
+        match self.behind.clone() {
+            Some(behind) => Box::pin(async { Ok(behind) }),
+            None => self.archive.peers_behind(),
+        }
+    }
+
+    fn context(&self, context: &ContextId) -> Task<Result<Option<ContextLoad>, ArchiveError>> {
+        self.archive.context(context)
+    }
+
+    fn contexts_holding(&self) -> Task<Result<Vec<ContextId>, ArchiveError>> {
+        self.archive.contexts_holding()
+    }
+
+    fn look_up(
+        &self,
+        context: &ContextId,
+        arriving: &[PduRef],
+        parents: &[PduRef],
+    ) -> Result<HashMap<PduRef, Known>, ArchiveError> {
+        self.archive.look_up(context, arriving, parents)
+    }
+
+    fn release(&self, context: &ContextId, references: &[PduRef]) {
+        self.archive.release(context, references);
+    }
+
+    fn release_all(&self, context: &ContextId) {
+        self.archive.release_all(context);
+    }
+
+    fn pdu(&self, reference: &PduRef) -> Result<Option<ServedPdu>, ArchiveError> {
+        self.archive.pdu(reference)
+    }
+
+    fn context_record(&self, context: &ContextId) -> Result<Option<ContextRecord>, ArchiveError> {
+        self.archive.context_record(context)
+    }
+
+    fn state_holder(&self, context: &ContextId, kind: &str, key: &str) -> Result<Option<PduRef>, ArchiveError> {
+        self.archive.state_holder(context, kind, key)
+    }
+
+    fn submission(&self, id: &SubmissionId) -> Task<Result<Option<SubmissionRecord>, ArchiveError>> {
+        self.archive.submission(id)
+    }
+
+    fn submitted_updates(&self, id: &SubmissionId) -> Task<Result<Option<Vec<Bytes>>, ArchiveError>> {
+        self.archive.submitted_updates(id)
+    }
+
+    fn submissions_before(
+        &self,
+        before: Millis,
+        after: Option<SubmissionId>,
+    ) -> Task<Result<SubmissionsPage, ArchiveError>> {
+        self.archive.submissions_before(before, after)
+    }
+
+    fn feed_after(&self, after: Position, limit: u32, bytes: u64) -> Task<Result<FeedPage, ArchiveError>> {
+        self.archive.feed_after(after, limit, bytes)
+    }
+
+    fn feed_bounds(&self) -> watch::Receiver<FeedBounds> {
+        self.archive.feed_bounds()
+    }
+}
+
+/// The journal, which panics in the hands of a peer's actor when told. That call is made outside the actor's guard.
+pub(crate) struct Brittle {
+    journal: Arc<dyn Journal>,
+    panics: AtomicU32,
+}
+
+impl Brittle {
+    /// Sound until it is told.
+    pub(crate) fn new(journal: Arc<dyn Journal>) -> Self {
+        Self { journal, panics: AtomicU32::new(0) }
+    }
+
+    /// The next batch of a peer's actor panics, before it is handed over.
+    pub(crate) fn break_once(&self) {
+        self.panics.store(1, Ordering::SeqCst);
+    }
+}
+
+impl Journal for Brittle {
+    fn submit(&self, fence: Fence, changes: Vec<Change>, urgency: Urgency) -> Ticket {
+        let by_peer = changes.iter().any(|change| matches!(change, Change::PeerMoved(_)));
+        assert!(!by_peer || self.panics.swap(0, Ordering::SeqCst) == 0, "the journal breaks, as the test asked");
+        self.journal.submit(fence, changes, urgency)
+    }
+
+    fn barrier(&self) -> Ticket {
+        self.journal.barrier()
+    }
+
+    fn pressure(&self) -> Pressure {
+        self.journal.pressure()
+    }
+}
+
+/// One prepared answer.
+pub(crate) type Reply = fn(&OutFrame) -> Result<Answered, PushFailure>;
+
+/// A peer that gives one prepared answer after the other, then takes everything; with the times at which it was asked.
+pub(crate) struct Prepared {
+    since: Instant,
+    replies: Mutex<VecDeque<Reply>>,
+    asked: Mutex<Vec<(u64, OutFrame)>>,
+    pushes: Semaphore,
+}
+
+impl Prepared {
+    pub(crate) fn new<const N: usize>(replies: [Reply; N]) -> Arc<Self> {
+        Arc::new(Self {
+            since: Instant::now(),
+            replies: Mutex::new(replies.into()),
+            asked: Mutex::default(),
+            pushes: Semaphore::new(0),
+        })
+    }
+
+    /// When it was pushed to, in milliseconds since it was made.
+    pub(crate) fn times(&self) -> Vec<u64> {
+        self.asked.lock().unwrap().iter().map(|(at, _)| *at).collect()
+    }
+
+    /// What it was pushed.
+    pub(crate) fn frames(&self) -> Vec<OutFrame> {
+        self.asked.lock().unwrap().iter().map(|(_, frame)| frame.clone()).collect()
+    }
+
+    /// Wait for so many more pushes.
+    pub(crate) async fn pushed(&self, count: u32) {
+        self.pushes.acquire_many(count).await.unwrap().forget();
+    }
+}
+
+impl Transport for Prepared {
+    fn push(&self, frame: OutFrame) -> Task<Result<Answered, PushFailure>> {
+        let at = u64::try_from(self.since.elapsed().as_millis()).unwrap();
+        let reply = self.replies.lock().unwrap().pop_front().unwrap_or(crate::rig::taken);
+        self.asked.lock().unwrap().push((at, frame.clone()));
+        self.pushes.add_permits(1);
+        Box::pin(async move { reply(&frame) })
+    }
+
+    fn fetch(&self, _: &ServerName, _: Want, _: Deadlines) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
+        Box::pin(async { Ok(vec![]) })
+    }
+}
