@@ -128,7 +128,7 @@ impl Inbound {
             Placement::Take { fresh, next: _, went_back } => {
                 if went_back {
                     self.notice(
-                        format!(
+                        &format!(
                             "sent something new under number {seq}, below {}: restored from a backup?",
                             self.expected
                         ),
