@@ -26,6 +26,8 @@ use crate::http::serve::{Serving, serve};
 use crate::messenger::{self, MessengerApi, MessengerLimits, housekeeping};
 use crate::settings::{Network, Peers, Settings};
 use crate::store::{OpenError, Place, Store, StoreOptions};
+use crate::wire::acquaintance::Knowledge;
+use crate::wire::pdu;
 use crate::wire::transport::PeerTransport;
 use crate::wire::{self, Gate};
 
@@ -221,7 +223,7 @@ async fn start_core(
     gone: oneshot::Sender<bool>,
 ) -> Result<Core, StartError> {
     let options = store_options(settings)?;
-    let peers = settings.peers.clone();
+    let (peers, us) = (settings.peers.clone(), settings.server.name.clone());
     let (retain, keep) = (settings.feed.retain, settings.messenger.submissions_keep);
     let (done, started) = oneshot::channel();
     core.spawn(async move {
@@ -231,13 +233,16 @@ async fn start_core(
         let opened = Store::open(options, clock.clone(), Arc::new(move |woken| wakes.woken(woken)));
         let built = opened.map(|store| {
             let shared = Arc::new(store.clone());
+            let knowledge = Knowledge { us: us.clone(), archive: shared.clone(), roster: peers.clone() };
             let ports = Ports {
                 journal: shared.clone(),
                 archive: shared.clone(),
-                transport: Arc::new(PeerTransport::new(egress)),
+                transport: Arc::new(PeerTransport::new(egress, us.clone(), Arc::new(knowledge))),
                 roster: peers,
                 ownership: shared,
                 clock,
+                text: Arc::new(pdu::Text),
+                us,
             };
             Router::launch(ports.clone(), &routes, move |crashed| {
                 // Nobody listens any more where the gateway was stopped on purpose.
@@ -322,6 +327,10 @@ impl Admission for Door {
 
     fn who_may_be(&self, address: IpAddr) -> Option<ServerName> {
         self.0.who_may_be(address)
+    }
+
+    fn knows(&self, address: IpAddr) -> bool {
+        self.0.knows(address)
     }
 
     fn listed(&self, server: &ServerName) -> bool {

@@ -1,13 +1,16 @@
 //! `Change`: every durable fact, in domain words. Actors hand changes over; only the store knows tables.
 
+use std::sync::Arc;
+
 use crate::model::{
-    Digest, FeedItem, Index, Millis, Parked, PeerRecord, Position, Seq, ServerName, Submission, SubmissionId,
+    ContextId, ContextRecord, Delivery, Digest, FeedItem, Gap, Hold, Index, Millis, Parked, PduRef, PeerRecord,
+    Position, SeenTransaction, Seq, ServerName, StoredPdu, Submission, SubmissionId,
 };
 
 /// One durable fact. A batch of them is committed whole or not at all.
 #[derive(Debug, Clone)]
 pub enum Change {
-    /// A submission was accepted. The writer stores each update once, gives every server's outbox a row for it, and wakes
+    /// A submission was accepted. The writer stores each update once (a PDU is stored by its own change), gives every server's outbox a row for it, and wakes
     /// those peers after the commit: fan-out is part of the submission's own commit.
     Submitted(Submission),
     /// A peer's record is now this. Written whole, by its peer actor alone.
@@ -37,6 +40,62 @@ pub enum Change {
         /// Digests of numbers below this are forgotten.
         forget_below: Seq,
     },
+    /// A transaction of a peer was taken; beyond the newest `keep` of that peer they are forgotten.
+    TransactionSeen {
+        /// Whose.
+        from: ServerName,
+        /// Which, and what it got.
+        seen: SeenTransaction,
+        /// How many are remembered.
+        keep: u32,
+    },
+    /// A PDU is stored for the first time. Delivered, it also goes into the timeline, and into the feed if it is shown.
+    PduStored(Box<StoredPdu>),
+    /// A held PDU is delivered: into the timeline, and into the feed if it is shown.
+    PduDelivered {
+        /// Which one.
+        reference: PduRef,
+        /// Its conversation.
+        context: ContextId,
+        /// Where it goes.
+        delivery: Delivery,
+    },
+    /// A held PDU waits for these now.
+    PduHeld {
+        /// Which one.
+        reference: PduRef,
+        /// Its conversation.
+        context: ContextId,
+        /// For what.
+        hold: Hold,
+    },
+    /// A state PDU is the newest of its key.
+    StateMoved {
+        /// Its conversation.
+        context: ContextId,
+        /// The type of its PDUs.
+        kind: Arc<str>,
+        /// The key.
+        key: String,
+        /// The PDU that holds it.
+        current: PduRef,
+    },
+    /// A conversation's record is now this. Written whole, by its context actor alone.
+    ContextMoved(Box<ContextRecord>),
+    /// A parent was given up, or one more child was delivered without it.
+    GapOpened {
+        /// In which conversation.
+        context: ContextId,
+        /// Which parent, and who was delivered without it.
+        gap: Gap,
+    },
+    /// A parent that was given up came after all.
+    GapClosed {
+        /// In which conversation.
+        context: ContextId,
+        /// Which parent.
+        missing: PduRef,
+    },
     /// Something for the messenger. The writer gives it the next position of the feed.
     Fed(FeedItem),
     /// An inbound item goes to quarantine, and the messenger is told; over `keep` rows of that peer the oldest goes.
@@ -60,4 +119,14 @@ pub enum Change {
     },
     /// Submissions whose time to be repeated has passed.
     SubmissionsForgotten(Vec<SubmissionId>),
+}
+
+/// Whether a batch needs a commit for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Urgency {
+    /// Somebody waits for it.
+    Now,
+    /// It may ride with the next batch that somebody waits for, and is committed by itself soon after: losing it in a crash
+    /// costs a repetition that the other side recognises, never a message.
+    Rides,
 }

@@ -4,10 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::change::Change;
-use crate::model::{Ack, InboundPush, PeerStatus, Refusal, ServerName, Submission};
+use crate::model::{
+    Ack, Composed, ContextId, ContextRecord, ContextStatus, Draft, InboundPush, InboundTransaction, PeerStatus,
+    Refusal, ServerName, Submission, Submitted, Taken, Verdict,
+};
 use crate::peer::PeerHandle;
+use crate::peer::inbound::Frame;
+use crate::peer::weak::Fleeting;
 use crate::ports::{Ports, Urgency};
-use crate::router::Routes;
+use crate::routes::Routes;
 
 /// The door of the core.
 #[derive(Clone)]
@@ -29,7 +34,23 @@ impl Gateway {
     /// Take a peer's push. Answers after the commit of everything the answer rests on.
     pub async fn accept(&self, from: &ServerName, push: InboundPush) -> Result<Ack, Refusal> {
         self.door()?;
-        self.peer_handle(from).await?.accept(push).await
+        match self.peer_handle(from).await?.accept(Frame::Push(push)).await? {
+            Taken::Push(ack) => Ok(ack),
+            Taken::Transaction(_) => Err(Refusal::OutcomeUnknown),
+        }
+    }
+
+    /// Take a peer's transaction: one verdict a PDU, in order. Answers after the commit of everything the answer rests on.
+    pub async fn accept_transaction(
+        &self,
+        from: &ServerName,
+        transaction: InboundTransaction,
+    ) -> Result<Vec<Verdict>, Refusal> {
+        self.door()?;
+        match self.peer_handle(from).await?.accept(Frame::Transaction(transaction)).await? {
+            Taken::Transaction(verdicts) => Ok(verdicts),
+            Taken::Push(_) => Err(Refusal::OutcomeUnknown),
+        }
     }
 
     /// Take a messenger's submission. Answers after the commit; nothing is taken on any refusal but
@@ -40,11 +61,66 @@ impl Gateway {
         self.door()?;
         let Some(first) = submission.servers.first() else { return Ok(()) };
         let fence = self.ports.ownership.claim(first).ok_or_else(|| Refusal::UnknownPeer(first.clone()))?;
+        let items = match &submission.what {
+            Submitted::Updates(updates) => updates.len(),
+            Submitted::Pdu(..) => 1,
+        };
         for server in &submission.servers {
-            self.peer_handle(server).await?.has_room(submission.updates.len())?;
+            self.peer_handle(server).await?.has_room(items)?;
         }
         let ticket = self.ports.journal.submit(fence, vec![Change::Submitted(submission)], Urgency::Now);
         ticket.committed().await.map_err(|_| Refusal::OutcomeUnknown)
+    }
+
+    /// Say something in a conversation that exists, in this order. Answers after the commit, one outcome a draft.
+    ///
+    /// A participant whose outbox is full gets no row, and the messenger is told; the others are served: one dead server never
+    /// closes a conversation. The caller has made sure that the ids are new and that nobody else submits them meanwhile.
+    pub async fn compose(
+        &self,
+        context: &ContextId,
+        drafts: Vec<Draft>,
+    ) -> Result<Vec<Result<Composed, Refusal>>, Refusal> {
+        self.door()?;
+        let mut full = vec![];
+        for server in self.record(context)?.participants {
+            // Not a peer of ours (any more): it gets nothing, and can fetch what it missed once it is one.
+            let Ok(peer) = self.peer_handle(&server).await else {
+                full.push(server);
+                continue;
+            };
+            if peer.has_room(drafts.len()).is_err() {
+                full.push(server);
+            }
+        }
+        self.routes.context(context).await?.compose(drafts, full).await
+    }
+
+    /// Set who takes part in a conversation beside us, which creates it. Answers after the commit.
+    pub async fn set_participants(&self, context: &ContextId, servers: Vec<ServerName>) -> Result<(), Refusal> {
+        self.door()?;
+        self.routes.context(context).await?.set_participants(servers).await
+    }
+
+    /// A conversation's committed row.
+    pub fn record(&self, context: &ContextId) -> Result<ContextRecord, Refusal> {
+        let record = self.ports.archive.context_record(context).map_err(|error| {
+            tracing::error!(%context, %error, "the context's row cannot be read");
+            Refusal::OutcomeUnknown
+        })?;
+        record.ok_or_else(|| Refusal::UnknownContext(context.clone()))
+    }
+
+    /// A conversation that exists, as it stands.
+    pub async fn context(&self, context: &ContextId) -> Result<ContextStatus, Refusal> {
+        self.record(context)?;
+        self.routes.context(context).await?.status().await
+    }
+
+    /// Something ephemeral for a peer; dropped where it is not being written to.
+    pub async fn weak(&self, server: &ServerName, fleeting: Fleeting) -> Result<(), Refusal> {
+        self.peer_handle(server).await?.weak(fleeting);
+        Ok(())
     }
 
     /// One peer as it stands.

@@ -18,12 +18,14 @@
 
 pub mod backoff;
 pub mod change;
+pub mod context;
 pub mod gateway;
 pub mod limits;
 pub mod model;
 pub mod peer;
 pub mod ports;
 pub mod router;
+mod routes;
 pub mod supervise;
 #[cfg(feature = "testkit")]
 pub mod testkit;

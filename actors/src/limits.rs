@@ -7,6 +7,10 @@ use crate::model::Deadlines;
 /// Everything that bounds one peer's actor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PeerLimits {
+    /// How it is written to.
+    pub speech: Speech,
+    /// It can be asked for PDUs by the GETs of the transactions dialect.
+    pub fetches: bool,
     /// Requests of this peer being handled at once; the next is told to wait.
     pub intake_max: u32,
     /// Strong updates in one push, out, and in (told to the peer as `window`).
@@ -35,8 +39,81 @@ pub struct PeerLimits {
     pub quarantine_items: u64,
     /// Attempts remembered for the trace.
     pub attempts_keep: u32,
+    /// Ephemeral items kept for the peer; beyond it the oldest goes.
+    pub weak_items: u32,
+    /// How long an ephemeral item is worth sending, unless it says less.
+    pub weak_ttl: Duration,
     /// Hold what is queued; what the peer sends is still taken.
     pub paused: bool,
+}
+
+/// How a peer is written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speech {
+    /// Pushes of weak and strong updates, numbered.
+    Updates,
+    /// Transactions of PDUs, each with an id.
+    Transactions,
+}
+
+/// Everything that bounds one conversation's actor.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ContextLimits {
+    /// Anybody's PDU makes its origin a participant; otherwise only participants are heard.
+    pub open: bool,
+    /// Servers in one conversation, beside us.
+    pub participants_max: u32,
+    /// PDUs waiting for parents; beyond it the oldest is delivered as if its gap had been given up.
+    pub held_max: u32,
+    /// How long a peer's actor waits for a conversation to take its PDUs.
+    pub arrive_timeout: Duration,
+    /// How long a conversation without work stays in memory.
+    pub idle: Duration,
+    /// Requests of one conversation being handled at once.
+    pub intake_max: u32,
+    /// PDUs of servers that take no part kept in quarantine, a sender; the oldest goes first.
+    pub quarantine_items: u64,
+    /// How a missing parent is waited for.
+    pub gap: GapLimits,
+    /// How often the actor may crash before it is given up as faulty.
+    pub restarts: RestartLimits,
+}
+
+/// How a missing parent is waited for, asked for, and given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GapLimits {
+    /// It may come by itself: nobody is asked before this.
+    pub grace: Duration,
+    /// After this the children are delivered without it.
+    pub give_up: Duration,
+    /// How often each server that may have it is asked.
+    pub tries_max: u32,
+    /// Missing parents asked for at once.
+    pub asks_max: u32,
+    /// How far a walk goes back: so many parents of parents are asked for, then the next is given up.
+    pub depth_max: u32,
+}
+
+impl Default for ContextLimits {
+    fn default() -> Self {
+        Self {
+            open: false,
+            participants_max: 1000,
+            held_max: 1000,
+            arrive_timeout: Duration::from_secs(5),
+            idle: Duration::from_secs(600),
+            intake_max: 64,
+            quarantine_items: 10_000,
+            gap: GapLimits {
+                grace: Duration::from_millis(750),
+                give_up: Duration::from_secs(60),
+                tries_max: 8,
+                asks_max: 4,
+                depth_max: 50,
+            },
+            restarts: RestartLimits { max: 5, period: Duration::from_secs(60) },
+        }
+    }
 }
 
 /// How the delay between attempts grows.
@@ -63,6 +140,8 @@ impl Default for PeerLimits {
     fn default() -> Self {
         const DAY: u64 = 24 * 60 * 60;
         Self {
+            speech: Speech::Updates,
+            fetches: true,
             intake_max: 4,
             batch_items: 100,
             batch_bytes: 1 << 20,
@@ -77,6 +156,8 @@ impl Default for PeerLimits {
             restarts: RestartLimits { max: 5, period: Duration::from_secs(60) },
             quarantine_items: 10_000,
             attempts_keep: 20,
+            weak_items: 1000,
+            weak_ttl: Duration::from_secs(30),
             paused: false,
         }
     }

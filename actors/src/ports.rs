@@ -1,5 +1,6 @@
 //! What the core asks of its surroundings. An adapter supplies each; the core never sees redb, HTTP or the system clock.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,11 +9,13 @@ use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 
 use crate::change::Change;
-use crate::limits::PeerLimits;
+pub use crate::change::Urgency;
+use crate::limits::{ContextLimits, PeerLimits};
 use crate::model::{
-    Answered, Digest, FeedEntry, Index, Millis, OutFrame, PeerRecord, Position, PushFailure, ServerName, SubmissionId,
-    SubmissionRecord,
+    Answered, BadPdu, ContextId, ContextRecord, Deadlines, FeedEntry, Index, Millis, OutFrame, Pdu, PduRef, Position,
+    PushFailure, ServerName, SubmissionId, SubmissionRecord, Want,
 };
+pub use crate::model::{ContextLoad, Known, OutboxRow, PduText, PeerLoad, ServedPdu};
 
 /// A future that may cross threads.
 pub type Task<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
@@ -39,6 +42,9 @@ pub trait Ownership: Send + Sync + 'static {
     /// The fence under which this process owns the peer's rows, or `None`: another process does.
     fn claim(&self, peer: &ServerName) -> Option<Fence>;
 
+    /// The fence under which this process owns the conversation's rows, or `None`: another process does.
+    fn claim_context(&self, context: &ContextId) -> Option<Fence>;
+
     /// The fence for what belongs to no peer: the messenger's feed, its cursor, and the submissions remembered.
     fn claim_feed(&self) -> Option<Fence>;
 }
@@ -63,16 +69,6 @@ impl Ticket {
     pub async fn committed(self) -> Result<(), Lost> {
         self.0.await.map_err(|_| Lost)
     }
-}
-
-/// Whether a batch needs a commit for itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Urgency {
-    /// Somebody waits for it.
-    Now,
-    /// It may ride with the next batch that somebody waits for, and is committed by itself soon after: losing it in a crash
-    /// costs a repetition that the other side recognises, never a message.
-    Rides,
 }
 
 /// How full the journal's queue is.
@@ -115,28 +111,6 @@ pub trait Journal: Send + Sync + 'static {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the store cannot be read: {0}")]
 pub struct ArchiveError(pub String);
-
-/// One row of a peer's outbox.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OutboxRow {
-    /// Its place.
-    pub index: Index,
-    /// When it was queued.
-    pub queued: Millis,
-    /// The update.
-    pub bytes: Bytes,
-}
-
-/// What a peer's actor starts from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PeerLoad {
-    /// Its row, where it has one.
-    pub record: Option<PeerRecord>,
-    /// The newest index of its outbox; 0 where nothing was ever queued.
-    pub tail: Index,
-    /// The digests of the last strong updates taken from it, ascending, ending below `record.inbound.expected`.
-    pub digests: Vec<Digest>,
-}
 
 /// A page of the feed, or why there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -186,6 +160,36 @@ pub trait Archive: Send + Sync + 'static {
     /// Peers with unacknowledged items: those to wake when the process starts.
     fn peers_behind(&self) -> Task<Result<Vec<ServerName>, ArchiveError>>;
 
+    /// A conversation, whole. Await a [`Journal::barrier`] first where its own actor asks.
+    fn context(&self, context: &ContextId) -> Task<Result<Option<ContextLoad>, ArchiveError>>;
+
+    /// Conversations with PDUs waiting for parents: those to wake when the process starts.
+    fn contexts_holding(&self) -> Task<Result<Vec<ContextId>, ArchiveError>>;
+
+    /// What is known of PDUs, read-your-writes, at once and in one read transaction. Of `arriving`, those that nothing is known
+    /// of are claimed for `context` in the same call, until a commit stores them or [`release`](Self::release) lets them go.
+    fn look_up(
+        &self,
+        context: &ContextId,
+        arriving: &[PduRef],
+        parents: &[PduRef],
+    ) -> Result<HashMap<PduRef, Known>, ArchiveError>;
+
+    /// Let claims go: these were refused.
+    fn release(&self, context: &ContextId, references: &[PduRef]);
+
+    /// Let all claims of a conversation go that were never handed over: its actor starts again, behind a barrier.
+    fn release_all(&self, context: &ContextId);
+
+    /// A PDU, at once, from committed rows.
+    fn pdu(&self, reference: &PduRef) -> Result<Option<ServedPdu>, ArchiveError>;
+
+    /// A conversation's row, at once, from committed rows.
+    fn context_record(&self, context: &ContextId) -> Result<Option<ContextRecord>, ArchiveError>;
+
+    /// The state PDU that holds a key, at once, from committed rows.
+    fn state_holder(&self, context: &ContextId, kind: &str, key: &str) -> Result<Option<PduRef>, ArchiveError>;
+
     /// A submission by its id.
     fn submission(&self, id: &SubmissionId) -> Task<Result<Option<SubmissionRecord>, ArchiveError>>;
 
@@ -211,6 +215,14 @@ pub trait Archive: Send + Sync + 'static {
 pub trait Transport: Send + Sync + 'static {
     /// Deliver one frame: resolve, connect, send, read the whole answer, all within the frame's deadlines.
     fn push(&self, frame: OutFrame) -> Task<Result<Answered, PushFailure>>;
+
+    /// Ask a peer for PDUs. None: it says that it has none. Each comes alone, as PDUs of a batch do.
+    fn fetch(
+        &self,
+        from: &ServerName,
+        want: Want,
+        deadlines: Deadlines,
+    ) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>>;
 }
 
 /// Who is a peer, and under which limits.
@@ -220,6 +232,9 @@ pub trait Roster: Send + Sync + 'static {
 
     /// The peers named in the configuration, in its order.
     fn listed(&self) -> Vec<ServerName>;
+
+    /// The limits of every conversation.
+    fn contexts(&self) -> Arc<ContextLimits>;
 }
 
 /// What the journal tells after a commit: a hint that may be lost, the work itself is found in the store.
@@ -250,4 +265,8 @@ pub struct Ports {
     pub ownership: Arc<dyn Ownership>,
     /// Wall time.
     pub clock: Arc<dyn Clock>,
+    /// How a message becomes a PDU.
+    pub text: Arc<dyn PduText>,
+    /// Our own name.
+    pub us: ServerName,
 }

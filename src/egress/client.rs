@@ -9,14 +9,14 @@ use std::time::Duration;
 use actors::model::{Deadlines, PushFailure, ServerName};
 use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Url, redirect};
+use reqwest::{Client, RequestBuilder, Url, redirect};
 use tokio::time::{Instant, timeout_at};
 
-use super::Request;
 use super::reply;
 use super::resolve::Checked;
+use super::{Method, Request};
 
-/// The most bytes an answer may have; the longest honest one has about a hundred.
+/// The most bytes the answer to a push may have; the longest honest one has about a hundred.
 pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// Idle connections to a host are closed by us before the peer does it: a request that meets a closing socket is a failure.
@@ -66,26 +66,21 @@ impl Egress {
     ///
     /// The next address is tried only where no connection came about: what may have reached the peer is repeated by the
     /// sender's own rules, not by ours.
-    pub async fn post(&self, to: &ServerName, request: Request, deadlines: Deadlines) -> Result<Bytes, PushFailure> {
+    pub async fn send(&self, to: &ServerName, request: Request, deadlines: Deadlines) -> Result<Bytes, PushFailure> {
         let deadline = Instant::now() + deadlines.total;
         let client = self.client(deadlines.connect)?;
         let addresses = self.in_order(to);
         let mut failed = Vec::new();
         for address in &addresses {
             let url = url(address, &request.path)?;
-            let sent = client
-                .post(url)
-                .header(HOST, to.as_str())
-                .header(CONTENT_TYPE, request.content_type)
-                .body(request.body.clone())
-                .send();
+            let sent = written(&client, url, &request).header(HOST, to.as_str()).send();
             match timeout_at(deadline, sent).await {
                 Err(_elapsed) => return Err(PushFailure::TimedOut),
                 Ok(Ok(response)) => {
                     if addresses.len() > 1 {
                         locked(&self.good).insert(to.clone(), address.clone());
                     }
-                    return reply::read(response, deadline).await;
+                    return reply::read(response, deadline, request.answer).await;
                 }
                 Ok(Err(error)) => {
                     let none_came_about = error.is_connect();
@@ -141,6 +136,16 @@ fn build(headers: &HeaderMap, directory: Arc<dyn Addresses>, connect: Duration) 
         .pool_max_idle_per_host(IDLE_PER_HOST)
         .pool_idle_timeout(IDLE_FOR)
         .build()
+}
+
+fn written(client: &Client, url: Url, request: &Request) -> RequestBuilder {
+    let with_body =
+        |builder: RequestBuilder| builder.header(CONTENT_TYPE, "application/json").body(request.body.clone());
+    match request.method {
+        Method::Get => client.get(url),
+        Method::Post => with_body(client.post(url)),
+        Method::Put => with_body(client.put(url)),
+    }
 }
 
 fn url(address: &str, path: &str) -> Result<Url, PushFailure> {

@@ -18,10 +18,55 @@ use bytes::Bytes;
 /// A request to a peer, in the words of a dialect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
+    /// What is to be done.
+    pub method: Method,
     /// The path, from its first slash.
     pub path: Cow<'static, str>,
-    /// What the body is.
-    pub content_type: &'static str,
-    /// The body.
+    /// The body, which is JSON; a GET has none.
     pub body: Bytes,
+    /// What of the answer counts.
+    pub answer: Answer,
+}
+
+/// The methods peers are asked with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// Something is read.
+    Get,
+    /// Something is handed over.
+    Post,
+    /// Something is handed over under a name.
+    Put,
+}
+
+/// What of the answer counts. Its status always does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Its body says what was done: without it there is no answer.
+    Needed {
+        /// The most bytes it may have.
+        bytes_max: usize,
+    },
+    /// A 200 says all; a body that is too long or breaks off is as good as none.
+    StatusDecides {
+        /// The most bytes of it that are read.
+        bytes_max: usize,
+    },
+}
+
+impl Request {
+    /// A GET.
+    pub fn get(path: impl Into<Cow<'static, str>>, answer: Answer) -> Self {
+        Self { method: Method::Get, path: path.into(), body: Bytes::new(), answer }
+    }
+
+    /// A POST of JSON.
+    pub fn post(path: impl Into<Cow<'static, str>>, body: Bytes, answer: Answer) -> Self {
+        Self { method: Method::Post, path: path.into(), body, answer }
+    }
+
+    /// A PUT of JSON.
+    pub fn put(path: impl Into<Cow<'static, str>>, body: Bytes, answer: Answer) -> Self {
+        Self { method: Method::Put, path: path.into(), body, answer }
+    }
 }

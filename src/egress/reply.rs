@@ -8,17 +8,23 @@ use reqwest::header::RETRY_AFTER;
 use reqwest::{Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
-use super::client::{ANSWER_BYTES_MAX, in_words};
+use super::Answer;
+use super::client::in_words;
 
 /// How much of an error's body is read; more than is shown, as one character may take four bytes.
 const REASON_BYTES_MAX: usize = 1024;
 const REASON_CHARACTERS_MAX: usize = 200;
 
 /// The body of a 200, or what went wrong.
-pub(super) async fn read(response: Response, deadline: Instant) -> Result<Bytes, PushFailure> {
+pub(super) async fn read(response: Response, deadline: Instant, answer: Answer) -> Result<Bytes, PushFailure> {
     let status = response.status();
     if status == StatusCode::OK {
-        return timeout_at(deadline, whole(response)).await.unwrap_or(Err(PushFailure::TimedOut));
+        let (Answer::Needed { bytes_max } | Answer::StatusDecides { bytes_max }) = answer;
+        let body = timeout_at(deadline, whole(response, bytes_max)).await.unwrap_or(Err(PushFailure::TimedOut));
+        return match answer {
+            Answer::Needed { .. } => body,
+            Answer::StatusDecides { .. } => Ok(body.unwrap_or_default()),
+        };
     }
     if status.is_success() || status.is_informational() {
         return Err(PushFailure::Unreadable(format!("status {} instead of 200", status.as_u16())));
@@ -45,15 +51,15 @@ fn retry_after(response: &Response) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
-async fn whole(mut response: Response) -> Result<Bytes, PushFailure> {
-    let too_long = || PushFailure::Unreadable(format!("the answer has more than {ANSWER_BYTES_MAX} bytes"));
-    if response.content_length().is_some_and(|length| length > ANSWER_BYTES_MAX as u64) {
+async fn whole(mut response: Response, bytes_max: usize) -> Result<Bytes, PushFailure> {
+    let too_long = || PushFailure::Unreadable(format!("the answer has more than {bytes_max} bytes"));
+    if response.content_length().is_some_and(|length| length > bytes_max as u64) {
         return Err(too_long());
     }
     let mut body = BytesMut::new();
     loop {
         match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() > ANSWER_BYTES_MAX => return Err(too_long()),
+            Ok(Some(chunk)) if body.len() + chunk.len() > bytes_max => return Err(too_long()),
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
             Ok(None) => return Ok(body.freeze()),
             Err(broken) => return Err(PushFailure::Unreachable(in_words(&broken.without_url()))),

@@ -1,6 +1,7 @@
 //! Request bodies under a limit in bytes and in time; the refusal names the limit.
 
-use std::future::Future;
+use std::convert::Infallible;
+use std::future::{Future, Ready, ready};
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -38,6 +39,16 @@ impl BodyLimit {
     fn too_slow(&self) -> Problem {
         let words = format!("the body did not arrive within {} seconds", self.time.as_secs());
         Problem::new(StatusCode::REQUEST_TIMEOUT, "BODY_TIMEOUT", words)
+    }
+}
+
+/// The limit of the application a request came to.
+impl FromRequest for BodyLimit {
+    type Error = Infallible;
+    type Future = Ready<Result<Self, Infallible>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Ok(request.app_data::<Self>().copied().unwrap_or_default()))
     }
 }
 

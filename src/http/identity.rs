@@ -27,6 +27,9 @@ pub trait Admission: Send + Sync + 'static {
     /// Who a caller without a name is: the peer with the longest listed prefix that holds the address.
     fn who_may_be(&self, address: IpAddr) -> Option<ServerName>;
 
+    /// Whether the address lies in the ranges of any peer, denied ones included.
+    fn knows(&self, address: IpAddr) -> bool;
+
     /// Whether this server is a peer of ours.
     fn listed(&self, server: &ServerName) -> bool;
 }
@@ -59,20 +62,37 @@ fn claimed(headers: &HeaderMap) -> Result<Option<ServerName>, Problem> {
 /// A name is proved first and judged afterwards, so a stranger learns nothing about whom we shut out.
 pub fn identify(admission: &dyn Admission, address: Option<IpAddr>, headers: &HeaderMap) -> Result<Caller, Problem> {
     let claimed = claimed(headers)?;
-    let Some(address) = address.map(|address| address.to_canonical()) else {
-        return Err(Problem::unauthenticated("the connection has no address to know its caller by"));
-    };
-    let server = match claimed {
-        Some(name) if admission.believes(&name, address) => name,
-        Some(name) => {
-            return Err(Problem::unauthenticated(format!(
-                "no proof that {address} is {name}: its allow_from here does not hold that address"
-            )));
+    let address = known_by(address)?;
+    match claimed {
+        Some(name) => believed(admission, name, address),
+        None => {
+            let name = admission.who_may_be(address).ok_or_else(|| nameless(address))?;
+            admitted(admission, name)
         }
-        None => admission.who_may_be(address).ok_or_else(|| {
-            Problem::unauthenticated(format!("no {ORIGIN_HEADER} header, and no peer is listed for {address}"))
-        })?,
-    };
+    }
+}
+
+fn known_by(address: Option<IpAddr>) -> Result<IpAddr, Problem> {
+    let address = address.map(|address| address.to_canonical());
+    address.ok_or_else(|| Problem::unauthenticated("the connection has no address to know its caller by"))
+}
+
+fn nameless(address: IpAddr) -> Problem {
+    Problem::unauthenticated(format!("no {ORIGIN_HEADER} header, and no peer is listed for {address}"))
+}
+
+/// The caller of this name, where the address proves it.
+fn believed(admission: &dyn Admission, name: ServerName, address: IpAddr) -> Result<Caller, Problem> {
+    if !admission.believes(&name, address) {
+        return Err(Problem::unauthenticated(format!(
+            "no proof that {address} is {name}: its allow_from here does not hold that address"
+        )));
+    }
+    admitted(admission, name)
+}
+
+/// The caller of this proved name, where it may talk to us.
+fn admitted(admission: &dyn Admission, server: ServerName) -> Result<Caller, Problem> {
     if admission.denied(&server) {
         return Err(Problem::forbidden(format!("{server} is denied by federation.deny")));
     }
@@ -82,16 +102,70 @@ pub fn identify(admission: &dyn Admission, address: Option<IpAddr>, headers: &He
     Ok(Caller { server, proof: PROVED_BY_NETWORK })
 }
 
+/// A caller whose request says in its body who sent it; this is what can be told before that is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Arrival {
+    /// Its header said its name, and it was proved.
+    Proved(Caller),
+    /// It said no name yet; the address is one that some peer calls from, and several may.
+    From(IpAddr),
+}
+
+impl Arrival {
+    /// Who has arrived at this address with these headers.
+    pub fn meet(admission: &dyn Admission, address: Option<IpAddr>, headers: &HeaderMap) -> Result<Self, Problem> {
+        let claimed = claimed(headers)?;
+        let address = known_by(address)?;
+        if let Some(name) = claimed {
+            return believed(admission, name, address).map(Self::Proved);
+        }
+        if !admission.knows(address) {
+            return Err(nameless(address));
+        }
+        // Only this peer can be believed from here, so one that is shut out learns it now.
+        if let Some(name) = admission.who_may_be(address) {
+            admitted(admission, name)?;
+        }
+        Ok(Self::From(address))
+    }
+
+    /// The caller, now that its body names a sender.
+    pub fn claiming(self, admission: &dyn Admission, origin: &ServerName) -> Result<Caller, Problem> {
+        match self {
+            Self::From(address) => believed(admission, origin.clone(), address),
+            Self::Proved(caller) if caller.server == *origin => Ok(caller),
+            Self::Proved(caller) => {
+                Err(Problem::forbidden(format!("the sender is {}, the body says {origin}", caller.server)))
+            }
+        }
+    }
+}
+
+fn met<T>(
+    request: &HttpRequest,
+    who: impl FnOnce(&dyn Admission, Option<IpAddr>, &HeaderMap) -> Result<T, Problem>,
+) -> Ready<Result<T, Problem>> {
+    let admission = request
+        .app_data::<web::Data<dyn Admission>>()
+        .expect("every application whose routes ask for a caller has an Admission in its data");
+    ready(who(&***admission, request.peer_addr().map(|peer| peer.ip()), request.headers()))
+}
+
 impl FromRequest for Caller {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let admission = request
-            .app_data::<web::Data<dyn Admission>>()
-            .expect("every application whose routes ask for a caller has an Admission in its data");
-        let address = request.peer_addr().map(|peer| peer.ip());
-        ready(identify(&***admission, address, request.headers()))
+        met(request, identify)
+    }
+}
+
+impl FromRequest for Arrival {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        met(request, Self::meet)
     }
 }
 
@@ -126,6 +200,9 @@ mod tests {
         fn who_may_be(&self, address: IpAddr) -> Option<ServerName> {
             let holding = ranges().filter(|(_, net)| net.contains(&address));
             holding.max_by_key(|(_, net)| net.prefix_len()).map(|(name, _)| name)
+        }
+        fn knows(&self, address: IpAddr) -> bool {
+            ranges().any(|(_, net)| net.contains(&address))
         }
         fn listed(&self, server: &ServerName) -> bool {
             ranges().any(|(name, _)| name == *server)
@@ -184,5 +261,55 @@ mod tests {
             assert_eq!(asked(Some("10.9.9.9"), &[origin]), bad(), "{origin:?}");
         }
         assert_eq!(asked(Some("10.9.9.9"), &[b"red.example", b"red.example"]), bad());
+    }
+
+    /// green and grey share a range: only a body tells which of them calls from there.
+    struct Shared;
+
+    impl Admission for Shared {
+        fn denied(&self, server: &ServerName) -> bool {
+            server.as_str() == "black.example"
+        }
+        fn believes(&self, server: &ServerName, address: IpAddr) -> bool {
+            match address.to_string().as_str() {
+                "10.0.0.1" => ["green.example", "grey.example"].contains(&server.as_str()),
+                "10.0.0.2" => server.as_str() == "black.example",
+                _ => false,
+            }
+        }
+        fn who_may_be(&self, address: IpAddr) -> Option<ServerName> {
+            (address.to_string() == "10.0.0.2").then(|| "black.example".parse().expect("a name"))
+        }
+        fn knows(&self, address: IpAddr) -> bool {
+            address.to_string().starts_with("10.0.0.")
+        }
+        fn listed(&self, server: &ServerName) -> bool {
+            server.as_str() != "grey.example"
+        }
+    }
+
+    fn claiming(address: &str, header: Option<&'static str>, origin: &str) -> Result<String, (u16, bool)> {
+        let mut headers = HeaderMap::new();
+        if let Some(header) = header {
+            headers.insert(HeaderName::from_static("fernpost-origin"), HeaderValue::from_static(header));
+        }
+        let told = |no: Problem, before: bool| (no.status().as_u16(), before);
+        let arrival = Arrival::meet(&Shared, address.parse().ok(), &headers).map_err(|no| told(no, true))?;
+        let caller = arrival.claiming(&Shared, &origin.parse().expect("a name")).map_err(|no| told(no, false))?;
+        Ok(caller.server.to_string())
+    }
+
+    #[test]
+    fn a_body_may_name_its_sender_and_may_not_name_another() {
+        let (green, before_body, after_body) = ("green.example", true, false);
+        assert_eq!(claiming("10.0.0.1", None, green), Ok(green.to_owned()));
+        assert_eq!(claiming("10.0.0.1", Some(green), green), Ok(green.to_owned()));
+        assert_eq!(claiming("10.0.0.1", Some(green), "blue.example"), Err((403, after_body)));
+        assert_eq!(claiming("10.0.0.1", None, "blue.example"), Err((401, after_body)));
+        assert_eq!(claiming("10.0.0.3", None, green), Err((401, after_body)));
+        assert_eq!(claiming("10.0.0.3", Some(green), green), Err((401, before_body)));
+        assert_eq!(claiming("192.0.2.1", None, green), Err((401, before_body)));
+        assert_eq!(claiming("10.0.0.2", None, green), Err((403, before_body)), "nobody else calls from there");
+        assert_eq!(claiming("10.0.0.1", None, "grey.example"), Err((403, after_body)), "no peer");
     }
 }

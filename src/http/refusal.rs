@@ -128,7 +128,7 @@ impl From<&Refusal> for Problem {
             |code, wait| Self::new(StatusCode::SERVICE_UNAVAILABLE, code, refusal.to_string()).retry_after(wait);
         match refusal {
             Refusal::Busy { wait, .. } => unavailable("BUSY", *wait),
-            Refusal::Faulty(_) => unavailable("FAULTY", FAULTY_WAIT),
+            Refusal::Faulty(_) | Refusal::FaultyContext(_) => unavailable("FAULTY", FAULTY_WAIT),
             Refusal::OutcomeUnknown => unavailable("OUTCOME_UNKNOWN", RESTART_WAIT),
             Refusal::Stopping => unavailable("STOPPING", RESTART_WAIT),
             Refusal::PushTooLong { .. } => {
@@ -136,6 +136,9 @@ impl From<&Refusal> for Problem {
             }
             Refusal::Misnumbered { .. } => Self::bad_request("MISNUMBERED", refusal.to_string()),
             Refusal::UnknownPeer(_) => Self::unprocessable("NOT_A_PEER", refusal.to_string()),
+            Refusal::UnknownContext(_) => Self::not_found("UNKNOWN_CONTEXT", refusal.to_string()),
+            Refusal::NotAParticipant { .. } => Self::unprocessable("NOT_A_PARTICIPANT", refusal.to_string()),
+            Refusal::TooManyParticipants { .. } => Self::unprocessable("TOO_MANY_PARTICIPANTS", refusal.to_string()),
             // One peer's own backlog: everything else still goes, so the caller is asked to slow down, and not told that the
             // gateway is in trouble.
             Refusal::OutboxFull { .. } => {
@@ -153,12 +156,16 @@ impl From<Refusal> for Problem {
 
 #[cfg(test)]
 mod tests {
-    use actors::model::{Seq, ServerName};
+    use actors::model::{ContextId, Seq, ServerName};
 
     use super::*;
 
     fn red() -> ServerName {
         "red.example".parse().expect("valid")
+    }
+
+    fn room() -> ContextId {
+        "#room".parse().expect("valid")
     }
 
     #[test]
@@ -174,6 +181,10 @@ mod tests {
             (long, 413, "PUSH_TOO_LONG", None),
             (misnumbered, 400, "MISNUMBERED", None),
             (Refusal::UnknownPeer(red()), 422, "NOT_A_PEER", None),
+            (Refusal::UnknownContext(room()), 404, "UNKNOWN_CONTEXT", None),
+            (Refusal::NotAParticipant { server: red(), context: room() }, 422, "NOT_A_PARTICIPANT", None),
+            (Refusal::TooManyParticipants { count: 9, max: 4 }, 422, "TOO_MANY_PARTICIPANTS", None),
+            (Refusal::FaultyContext(room()), 503, "FAULTY", Some("60")),
             (Refusal::OutboxFull { server: red(), limit: 3 }, 429, "OUTBOX_FULL", Some("10")),
         ];
         for (refusal, status, code, retry_after) in table {

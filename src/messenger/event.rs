@@ -1,28 +1,29 @@
 //! Events as the messenger reads them: one JSON text a page, written once.
 
-use actors::model::{FeedEntry, FeedItem, Parked, Position};
-use serde::Serialize;
+use actors::model::{FeedEntry, FeedItem, Parked, ParkedWhat, Position};
+use actors::ports::ArchiveError;
 
 use super::answer::rfc3339;
+use super::contexts::pairs;
+use super::event_pdu::{Holder, PduEvent};
+use super::object::Object;
 
-/// `{"events":[..],"next":N}`: `next` is the position to pass as the next `after`.
+/// `{"events":[..],"next":N}`: `next` is the position to pass as the next `after`. `holder` is asked of each state PDU.
 ///
-/// Updates are copied into it as they came; read as JSON and written anew, a number of 30 digits would be another number.
-pub(super) fn render(after: Position, entries: &[FeedEntry]) -> Vec<u8> {
+/// Updates and contents are copied into it as they came; read as JSON and written anew, a number of 30 digits would be another
+/// number.
+pub(super) fn render(after: Position, entries: &[FeedEntry], holder: &Holder<'_>) -> Result<Vec<u8>, ArchiveError> {
     let mut out = Vec::with_capacity(64 + entries.iter().map(size_guess).sum::<usize>());
     out.extend_from_slice(b"{\"events\":[");
     for (place, entry) in entries.iter().enumerate() {
         if place > 0 {
             out.push(b',');
         }
-        event(&mut out, entry);
+        event(&mut out, entry, holder)?;
     }
     let next = entries.last().map_or(after, |entry| entry.position);
-    out.extend_from_slice(b"],");
-    name(&mut out, "next");
-    value(&mut out, &next.0);
-    out.push(b'}');
-    out
+    out.extend_from_slice(format!("],\"next\":{next}}}").as_bytes());
+    Ok(out)
 }
 
 /// Enough for most, so that a page is seldom moved while it grows.
@@ -32,88 +33,110 @@ fn size_guess(entry: &FeedEntry) -> usize {
         FeedItem::Update { bytes, .. } => AROUND + bytes.len(),
         FeedItem::Notice { text, .. } => AROUND + text.len(),
         FeedItem::Parked(parked) => AROUND + parked.reason.len(),
-        FeedItem::Peer { .. } => AROUND,
+        FeedItem::Pdu(pdu) => AROUND + pdu.bytes.len(),
+        FeedItem::Gap { .. } | FeedItem::GapFilled { .. } | FeedItem::Delivery { .. } | FeedItem::Peer { .. } => AROUND,
     }
 }
 
 /// One event. The order of its members is always the same.
-fn event(out: &mut Vec<u8>, entry: &FeedEntry) {
-    out.push(b'{');
-    name(out, "position");
-    value(out, &entry.position.0);
-    member(out, "kind", kind(&entry.item));
-    member(out, "id", &id(entry));
-    member(out, "time", &rfc3339(entry.time));
+fn event(out: &mut Vec<u8>, entry: &FeedEntry, holder: &Holder<'_>) -> Result<(), ArchiveError> {
+    let event = Object::begin(out);
     match &entry.item {
+        FeedItem::Pdu(fed) => {
+            let pdu = PduEvent::new(fed)?;
+            let mut event = begun(event, entry, pdu.kind());
+            pdu.write(&mut event, holder)?;
+            event.end();
+        }
         FeedItem::Update { from, seq, verified, bytes, .. } => {
-            member(out, "from", from.as_str());
-            member(out, "seq", &seq.0);
-            out.push(b',');
-            name(out, "update");
-            out.extend_from_slice(bytes);
-            member(out, "verified", verified);
+            let mut event = begun(event, entry, "update");
+            event.member("from", from.as_str());
+            event.member("seq", &seq.0);
+            event.raw("update", bytes);
+            event.member("verified", verified);
+            event.end();
         }
-        FeedItem::Parked(Parked { from, seq, code, reason, .. }) => {
-            member(out, "what", "update");
-            member(out, "from", from.as_str());
-            member(out, "seq", &seq.0);
-            member(out, "code", code.as_str());
-            member(out, "reason", reason);
+        FeedItem::Gap { context, missing, children } | FeedItem::GapFilled { context, missing, children } => {
+            let opened = matches!(entry.item, FeedItem::Gap { .. });
+            let mut event = begun(event, entry, if opened { "gap" } else { "gap_filled" });
+            event.member("context", context.as_str());
+            event.member("missing", &pairs(missing));
+            event.member("children", &pairs(children));
+            event.end();
         }
+        FeedItem::Delivery { message, server, state, reason } => {
+            let mut event = begun(event, entry, "delivery");
+            event.member("message", message.as_str());
+            event.member("server", server.as_str());
+            event.member("state", state);
+            event.optional("reason", *reason);
+            event.end();
+        }
+        FeedItem::Parked(parked) => write_parked(begun(event, entry, "parked"), parked),
         FeedItem::Peer { server, state, reason } => {
-            member(out, "server", server.as_str());
-            member(out, "state", state);
-            if let Some(reason) = reason {
-                member(out, "reason", reason);
-            }
+            let mut event = begun(event, entry, "peer");
+            event.member("server", server.as_str());
+            event.member("state", state);
+            event.optional("reason", *reason);
+            event.end();
         }
         FeedItem::Notice { text, server } => {
-            member(out, "text", text);
-            if let Some(server) = server {
-                member(out, "server", server.as_str());
-            }
+            let mut event = begun(event, entry, "notice");
+            event.member("text", text);
+            event.optional("server", server.as_ref().map(|server| server.as_str()));
+            event.end();
         }
     }
-    out.push(b'}');
+    Ok(())
 }
 
-fn kind(item: &FeedItem) -> &'static str {
-    match item {
-        FeedItem::Update { .. } => "update",
-        FeedItem::Parked(_) => "parked",
-        FeedItem::Peer { .. } => "peer",
-        FeedItem::Notice { .. } => "notice",
-    }
+/// The members that all events have.
+fn begun<'a>(mut event: Object<'a>, entry: &FeedEntry, kind: &str) -> Object<'a> {
+    event.member("position", &entry.position.0);
+    event.member("kind", kind);
+    event.member("id", &id(entry));
+    event.member("time", &rfc3339(entry.time));
+    event
 }
 
-/// Stable over redelivery: of an update, its count among those of its sender; of all else, its place.
+/// Stable over redelivery: a PDU's own name; of an update, its count among those of its sender; of all else, its place.
 fn id(entry: &FeedEntry) -> String {
     match &entry.item {
+        FeedItem::Pdu(pdu) => pdu.reference.to_string(),
         FeedItem::Update { from, n, .. } => format!("{from}#{n}"),
-        FeedItem::Parked(_) | FeedItem::Peer { .. } | FeedItem::Notice { .. } => format!("e{}", entry.position),
+        FeedItem::Parked(_)
+        | FeedItem::Gap { .. }
+        | FeedItem::GapFilled { .. }
+        | FeedItem::Delivery { .. }
+        | FeedItem::Peer { .. }
+        | FeedItem::Notice { .. } => format!("e{}", entry.position),
     }
 }
 
-fn member<T: Serialize + ?Sized>(out: &mut Vec<u8>, key: &'static str, what: &T) {
-    out.push(b',');
-    name(out, key);
-    value(out, what);
-}
-
-fn name(out: &mut Vec<u8>, key: &'static str) {
-    debug_assert!(key.bytes().all(|b| b.is_ascii_lowercase()), "needs no escape");
-    out.push(b'"');
-    out.extend_from_slice(key.as_bytes());
-    out.extend_from_slice(b"\":");
-}
-
-fn value<T: Serialize + ?Sized>(out: &mut Vec<u8>, what: &T) {
-    serde_json::to_writer(out, what).expect("texts and numbers into memory");
+fn write_parked(mut event: Object<'_>, parked: &Parked) {
+    let Parked { from, what, code, reason, .. } = parked;
+    match what {
+        ParkedWhat::Update(seq) => {
+            event.member("what", "update");
+            event.member("from", from.as_str());
+            event.member("seq", &seq.0);
+        }
+        ParkedWhat::Pdu { origin, id, context } => {
+            event.member("what", "pdu");
+            event.member("from", from.as_str());
+            event.optional("origin", origin.as_deref());
+            event.optional("pdu_id", id.as_deref());
+            event.optional("context", context.as_ref().map(|context| context.as_str()));
+        }
+    }
+    event.member("code", code.as_str());
+    event.member("reason", reason);
+    event.end();
 }
 
 #[cfg(test)]
 mod tests {
-    use actors::model::{Millis, ParkedCode, Seq, ServerName};
+    use actors::model::{FedPdu, Millis, ParkedCode, PduRef, Seq, ServerName, Shown};
     use bytes::Bytes;
 
     use super::*;
@@ -127,7 +150,8 @@ mod tests {
     }
 
     fn rendered(after: u64, entries: &[FeedEntry]) -> String {
-        let text = String::from_utf8(render(Position(after), entries)).expect("text");
+        let text =
+            String::from_utf8(render(Position(after), entries, &|_, _, _| Ok(None)).expect("sound")).expect("text");
         serde_json::from_str::<serde_json::Value>(&text).expect("JSON");
         text
     }
@@ -150,7 +174,7 @@ mod tests {
     fn other_events_carry_their_place_as_their_id() {
         let parked = FeedItem::Parked(Parked {
             from: blue(),
-            seq: Seq(3),
+            what: ParkedWhat::Update(Seq(3)),
             code: ParkedCode::NotAnObject,
             reason: "a \"number\"".into(),
             bytes: Bytes::from_static(b"17"),
@@ -170,6 +194,57 @@ mod tests {
                 r#"{"position":3,"kind":"peer","id":"e3","server":"blue.example","state":"idle"},"#,
                 r#"{"position":4,"kind":"notice","id":"e4","text":"restored","server":"blue.example"},"#,
                 r#"{"position":5,"kind":"notice","id":"e5","text":"line\nbreak"}],"next":5}"#
+            )
+        );
+    }
+
+    fn pdu(id: &str) -> PduRef {
+        PduRef { origin: blue(), id: id.parse().expect("valid") }
+    }
+
+    #[test]
+    fn what_happens_in_conversations_is_told_in_their_words() {
+        let context = || "#room".parse().expect("valid");
+        let fed = FedPdu {
+            reference: pdu("p1"),
+            context: context(),
+            depth: 2,
+            sender: Some(blue()),
+            verified: "mtls".into(),
+            shown: Shown::default(),
+            bytes: Bytes::from_static(br#"{"ts":7,"pdu_type":"t","content":1208925819614629174706176,"prev_pdus":[]}"#),
+        };
+        let message = "m-1".parse().expect("valid");
+        let parked = |what| {
+            let (code, reason) = (ParkedCode::NotAParticipant, "who?".into());
+            FeedItem::Parked(Parked { from: blue(), what, code, reason, bytes: Bytes::new() })
+        };
+        let whole = ParkedWhat::Pdu { origin: Some("grey".into()), id: Some("g".into()), context: Some(context()) };
+        let items = [
+            FeedItem::Pdu(Box::new(fed)),
+            FeedItem::Gap { context: context(), missing: vec![pdu("a")], children: vec![pdu("b"), pdu("c")] },
+            FeedItem::GapFilled { context: context(), missing: vec![pdu("a")], children: vec![] },
+            FeedItem::Delivery { message, server: blue(), state: "parked", reason: Some("outbox_full") },
+            parked(whole),
+            parked(ParkedWhat::Pdu { origin: None, id: None, context: None }),
+        ];
+        let entries: Vec<_> = (1..).zip(items).map(|(position, item)| entry(position, item)).collect();
+        assert_eq!(
+            rendered(0, &entries).replace(r#","time":"2024-06-15T12:34:56.007Z""#, ""),
+            concat!(
+                r#"{"events":["#,
+                r##"{"position":1,"kind":"message","id":"blue.example/p1","context":"#room","origin":"blue.example","pdu_id":"p1","##,
+                r#""type":"t","content":1208925819614629174706176,"prev":[],"depth":2,"ts":7,"extra":{},"#,
+                r#""sender":"blue.example","verified":"mtls"},"#,
+                r##"{"position":2,"kind":"gap","id":"e2","context":"#room","missing":[["blue.example","a"]],"##,
+                r#""children":[["blue.example","b"],["blue.example","c"]]},"#,
+                r##"{"position":3,"kind":"gap_filled","id":"e3","context":"#room","missing":[["blue.example","a"]],"children":[]},"##,
+                r#"{"position":4,"kind":"delivery","id":"e4","message":"m-1","server":"blue.example","state":"parked","#,
+                r#""reason":"outbox_full"},"#,
+                r#"{"position":5,"kind":"parked","id":"e5","what":"pdu","from":"blue.example","origin":"grey","pdu_id":"g","#,
+                r##""context":"#room","code":"NOT_A_PARTICIPANT","reason":"who?"},"##,
+                r#"{"position":6,"kind":"parked","id":"e6","what":"pdu","from":"blue.example","code":"NOT_A_PARTICIPANT","#,
+                r#""reason":"who?"}],"next":6}"#
             )
         );
     }

@@ -25,13 +25,12 @@ pub(super) struct TooMany {
     max: usize,
 }
 
-/// The right to work on one id, until it is dropped.
+/// The right to work on some ids, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Turn {
-    id: SubmissionId,
+    /// The senders are dropped after their id has left the map: whoever is woken finds it free, or taken by another.
+    held: Vec<(SubmissionId, watch::Sender<()>)>,
     inflight: Arc<Inflight>,
-    /// Dropped after the id has left the map: whoever is woken finds it free, or taken by another.
-    _ends: watch::Sender<()>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -42,13 +41,25 @@ impl Inflight {
         Arc::new(Self { permits: Arc::new(Semaphore::new(max)), turns: Mutex::default(), max })
     }
 
-    /// Wait until nobody works on `id`. Who comes second finds what the first left: a record, and then it is a repeat; or
-    /// nothing, and then it is the first itself.
-    pub(super) async fn turn(self: &Arc<Self>, id: SubmissionId) -> Result<Turn, TooMany> {
+    /// Wait until nobody works on any of the ids. Who comes second finds what the first left: a record, and then it is a repeat;
+    /// or nothing, and then it is the first itself. The ids of one call count as one: its body is held once.
+    pub(super) async fn turns(self: &Arc<Self>, mut ids: Vec<SubmissionId>) -> Result<Turn, TooMany> {
         let permit = self.permits.clone().try_acquire_owned().map_err(|_| TooMany { max: self.max })?;
+        // In one order for all: else two calls could each hold what the other waits for.
+        ids.sort_unstable();
+        ids.dedup();
+        let mut turn = Turn { held: Vec::with_capacity(ids.len()), inflight: self.clone(), _permit: permit };
+        for id in ids {
+            let ends = self.wait_for(&id).await;
+            turn.held.push((id, ends));
+        }
+        Ok(turn)
+    }
+
+    async fn wait_for(&self, id: &SubmissionId) -> watch::Sender<()> {
         loop {
-            let mut before_us = match self.take(&id) {
-                Ok(ends) => return Ok(Turn { id, inflight: self.clone(), _ends: ends, _permit: permit }),
+            let mut before_us = match self.take(id) {
+                Ok(ends) => return ends,
                 Err(before_us) => before_us,
             };
             // Nothing is ever sent: this returns when the turn ends.
@@ -57,7 +68,7 @@ impl Inflight {
     }
 
     fn take(&self, id: &SubmissionId) -> Result<watch::Sender<()>, watch::Receiver<()>> {
-        let mut turns = self.turns();
+        let mut turns = self.at_work();
         if let Some(before_us) = turns.get(id) {
             return Err(before_us.clone());
         }
@@ -66,7 +77,7 @@ impl Inflight {
         Ok(ends)
     }
 
-    fn turns(&self) -> MutexGuard<'_, HashMap<SubmissionId, watch::Receiver<()>>> {
+    fn at_work(&self) -> MutexGuard<'_, HashMap<SubmissionId, watch::Receiver<()>>> {
         // Each change is one call on the map: a panic elsewhere cannot have left it half done.
         self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -74,7 +85,10 @@ impl Inflight {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.inflight.turns().remove(&self.id);
+        let mut turns = self.inflight.at_work();
+        for (id, _) in &self.held {
+            turns.remove(id);
+        }
     }
 }
 
@@ -86,32 +100,32 @@ mod tests {
 
     use super::*;
 
-    fn id(text: &str) -> SubmissionId {
-        text.parse().expect("valid")
+    fn ids(texts: &[&str]) -> Vec<SubmissionId> {
+        texts.iter().map(|text| text.parse().expect("valid")).collect()
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_second_call_of_an_id_waits_for_the_first_and_others_do_not() {
         let inflight = Inflight::new(4);
-        let first = inflight.turn(id("a")).await.expect("room");
-        let _other = inflight.turn(id("b")).await.expect("another id does not wait");
-        let mut second = Box::pin(inflight.turn(id("a")));
+        let first = inflight.turns(ids(&["a"])).await.expect("room");
+        let _other = inflight.turns(ids(&["b"])).await.expect("another id does not wait");
+        let mut second = Box::pin(inflight.turns(ids(&["a"])));
         timeout(Duration::from_secs(60), &mut second).await.expect_err("waits");
         drop(first);
         second.await.expect("its turn");
-        assert_eq!(inflight.turns().len(), 1, "an id leaves with its turn");
+        assert_eq!(inflight.at_work().len(), 1, "an id leaves with its turn");
     }
 
     #[tokio::test(start_paused = true)]
     async fn of_many_that_wait_one_at_a_time_goes_on() {
         let inflight = Inflight::new(8);
-        let first = inflight.turn(id("a")).await.expect("room");
+        let first = inflight.turns(ids(&["a"])).await.expect("room");
         let at_work = Arc::new(Mutex::new((0, 0)));
         let mut waiting = tokio::task::JoinSet::new();
         for _ in 0..7 {
             let (inflight, at_work) = (inflight.clone(), at_work.clone());
             waiting.spawn(async move {
-                let _turn = inflight.turn(id("a")).await.expect("room");
+                let _turn = inflight.turns(ids(&["a"])).await.expect("room");
                 let now = {
                     let mut counts = at_work.lock().expect("whole");
                     counts.0 += 1;
@@ -132,18 +146,34 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn calls_of_many_ids_in_any_order_never_wait_for_each_other_in_a_ring() {
+        let inflight = Inflight::new(2);
+        let first = inflight.turns(ids(&["b"])).await.expect("room");
+        let mut many = Box::pin(inflight.turns(ids(&["c", "b", "a", "b"])));
+        timeout(Duration::from_secs(60), &mut many).await.expect_err("waits for b");
+        drop(first);
+        let many = many.await.expect("its turn");
+        let mut other = Box::pin(inflight.turns(ids(&["a", "c"])));
+        timeout(Duration::from_secs(60), &mut other).await.expect_err("waits for a");
+        assert_eq!(inflight.at_work().len(), 3);
+        drop(many);
+        drop(other.await.expect("its turn"));
+        assert!(inflight.at_work().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_waiting_call_counts_and_one_too_many_is_told_at_once() {
         let inflight = Inflight::new(2);
-        let first = inflight.turn(id("a")).await.expect("room");
+        let first = inflight.turns(ids(&["a"])).await.expect("room");
         let second = tokio::spawn({
             let inflight = inflight.clone();
-            async move { inflight.turn(id("a")).await }
+            async move { inflight.turns(ids(&["a"])).await }
         });
         tokio::task::yield_now().await;
-        assert_eq!(inflight.turn(id("b")).await.expect_err("full"), TooMany { max: 2 });
+        assert_eq!(inflight.turns(ids(&["b"])).await.expect_err("full"), TooMany { max: 2 });
         second.abort();
         let _gone = second.await;
-        inflight.turn(id("b")).await.expect("a call that went away gives its place back");
+        inflight.turns(ids(&["b"])).await.expect("a call that went away gives its place back");
         drop(first);
     }
 }

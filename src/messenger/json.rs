@@ -1,4 +1,5 @@
-//! JSON read without being rewritten: an object's members as raw text, and whether two texts say the same.
+//! JSON read without being rewritten: an object's members as raw text, whether two texts say the same, and one text for all
+//! that do.
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -81,9 +82,79 @@ fn same_strings(left: &str, right: &str) -> bool {
     matches!((read(left), read(right)), (Ok(left), Ok(right)) if left == right)
 }
 
+/// Write an object of these members so that [`same_value`] objects become one text, under the same rules: members sorted by
+/// name, no space, each string with the same escapes, each number as it stands.
+pub(super) fn write_canonical(out: &mut Vec<u8>, members: Members<'_>) {
+    write_object(out, members, DEPTH_MAX);
+}
+
+fn write_within(out: &mut Vec<u8>, text: &str, depth: u32) {
+    let text = text.trim_ascii();
+    let written = depth.checked_sub(1).is_some_and(|depth| match text.as_bytes().first() {
+        Some(b'{') => write_members(out, text, depth),
+        Some(b'[') => write_elements(out, text, depth),
+        Some(b'"') => serde_json::from_str::<String>(text).is_ok_and(|string| write_string(out, &string)),
+        _ => false,
+    });
+    if !written {
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+fn write_members(out: &mut Vec<u8>, text: &str, depth: u32) -> bool {
+    let Ok(members) = serde_json::from_str(text) else { return false };
+    write_object(out, members, depth);
+    true
+}
+
+fn write_object(out: &mut Vec<u8>, Members(mut members): Members<'_>, depth: u32) {
+    members.sort_by(|(one, _), (other, _)| one.cmp(other));
+    out.push(b'{');
+    for (place, (name, value)) in members.iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        write_string(out, name);
+        out.push(b':');
+        write_within(out, value.get(), depth);
+    }
+    out.push(b'}');
+}
+
+fn write_elements(out: &mut Vec<u8>, text: &str, depth: u32) -> bool {
+    let Ok(elements) = serde_json::from_str::<Vec<&RawValue>>(text) else { return false };
+    out.push(b'[');
+    for (place, element) in elements.iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        write_within(out, element.get(), depth);
+    }
+    out.push(b']');
+    true
+}
+
+fn write_string(out: &mut Vec<u8>, text: &str) -> bool {
+    serde_json::to_writer(out, text).expect("a text into memory");
+    true
+}
+
 #[cfg(test)]
 mod tests {
-    use super::same_value;
+    use super::{Members, RawValue, same_value, write_canonical};
+
+    /// Whether two texts are the same value, by both ways of telling.
+    fn same(left: &str, right: &str) -> bool {
+        let canonical = |text| {
+            let mut out = Vec::new();
+            let value: &RawValue = serde_json::from_str(text).expect("JSON");
+            write_canonical(&mut out, Members(vec![("value".into(), value)]));
+            out
+        };
+        let same = same_value(left, right);
+        assert_eq!(canonical(left) == canonical(right), same, "{left} {right}");
+        same
+    }
 
     #[test]
     fn space_order_of_members_and_escapes_do_not_count() {
@@ -94,7 +165,7 @@ mod tests {
             (r#"[{"x":{"z":1,"y":2}}]"#, r#"[{"x":{"y":2,"z":1}}]"#),
             (r#"["\ud800"]"#, r#"[ "\ud800" ]"#),
         ] {
-            assert!(same_value(left, right), "{left} {right}");
+            assert!(same(left, right), "{left} {right}");
         }
     }
 
@@ -111,23 +182,23 @@ mod tests {
             (r#"{"a":1,"a":2}"#, r#"{"a":2,"a":1}"#),
             ("true", "false"),
         ] {
-            assert!(!same_value(left, right), "{left} {right}");
+            assert!(!same(left, right), "{left} {right}");
         }
     }
 
     #[test]
     fn no_digit_of_a_number_is_lost_in_comparing() {
-        assert!(!same_value("[1208925819614629174706176]", "[1208925819614629174706177]"));
-        assert!(!same_value("[0.1]", "[0.10000000000000001]"));
-        assert!(!same_value("[9007199254740993]", "[9007199254740992]"));
-        assert!(same_value("[ 1208925819614629174706176 ]", "[1208925819614629174706176]"));
+        assert!(!same("[1208925819614629174706176]", "[1208925819614629174706177]"));
+        assert!(!same("[0.1]", "[0.10000000000000001]"));
+        assert!(!same("[9007199254740993]", "[9007199254740992]"));
+        assert!(same("[ 1208925819614629174706176 ]", "[1208925819614629174706176]"));
     }
 
     #[test]
     fn a_text_that_is_all_depth_ends_in_an_answer() {
         let deep = |n: usize, inner: &str| format!("{}{inner}{}", "[".repeat(n), "]".repeat(n));
-        assert!(same_value(&deep(100, "1"), &deep(100, " 1")));
-        assert!(same_value(&deep(20_000, "1"), &deep(20_000, "1")));
-        assert!(!same_value(&deep(20_000, "1"), &deep(20_000, "2")));
+        assert!(same(&deep(100, "1"), &deep(100, " 1")));
+        assert!(same(&deep(20_000, "1"), &deep(20_000, "1")));
+        assert!(!same(&deep(20_000, "1"), &deep(20_000, "2")));
     }
 }

@@ -5,12 +5,23 @@
 
 mod ack;
 mod answer;
+mod contexts;
+mod ephemeral;
 mod event;
+mod event_pdu;
 mod events;
 pub mod housekeeping;
 mod inflight;
 mod json;
+mod lists;
+mod message_body;
+mod messages;
+mod messages_batch;
+mod object;
+mod pdu_ids;
 mod peers;
+mod say;
+mod submission;
 #[cfg(test)]
 mod tests;
 mod trace;
@@ -26,6 +37,7 @@ use tokio::sync::watch;
 
 use crate::http::refusal::Problem;
 use inflight::Inflight;
+use pdu_ids::PduIds;
 
 /// What bounds the messenger's calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +55,7 @@ pub struct MessengerApi {
     us: ServerName,
     limits: MessengerLimits,
     inflight: Arc<Inflight>,
+    pdu_ids: Arc<PduIds>,
     /// Turns true when the gateway stops: reads that wait for events end then, or they would hold the stop up.
     stopping: watch::Receiver<bool>,
 }
@@ -50,7 +63,8 @@ pub struct MessengerApi {
 impl MessengerApi {
     /// Over a running gateway whose name is `us`.
     pub fn new(gateway: Gateway, us: ServerName, limits: MessengerLimits, stopping: watch::Receiver<bool>) -> Self {
-        Self { gateway, us, limits, inflight: Inflight::new(limits.submissions_max), stopping }
+        let inflight = Inflight::new(limits.submissions_max);
+        Self { gateway, us, limits, inflight, pdu_ids: Arc::new(PduIds::new()), stopping }
     }
 }
 
@@ -63,7 +77,18 @@ pub fn configure(config: &mut web::ServiceConfig, api: MessengerApi) {
                 .app_data(web::Data::new(api))
                 .app_data(web::PayloadConfig::new(body_max))
                 .service(call(["/updates/{id}", "/updates/{id}/"], "PUT").route(web::put().to(updates::put)))
-                .service(call(["/messages/{id}", "/messages/{id}/"], "GET").route(web::get().to(trace::get)))
+                .service(call(["/messages", "/messages/"], "POST").route(web::post().to(messages_batch::post)))
+                .service(
+                    call(["/messages/{id}", "/messages/{id}/"], "GET, PUT")
+                        .route(web::get().to(trace::get))
+                        .route(web::put().to(messages::put)),
+                )
+                .service(
+                    call(["/contexts/{context}", "/contexts/{context}/"], "GET, PUT")
+                        .route(web::get().to(contexts::get))
+                        .route(web::put().to(contexts::put)),
+                )
+                .service(call(["/ephemeral", "/ephemeral/"], "PUT").route(web::put().to(ephemeral::put)))
                 .service(call(["/events", "/events/"], "GET").route(web::get().to(events::get)))
                 .service(call(["/events/ack", "/events/ack/"], "POST").route(web::post().to(ack::post)))
                 .service(call(["/peers", "/peers/"], "GET").route(web::get().to(peers::list)))

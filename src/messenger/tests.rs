@@ -1,5 +1,6 @@
 //! The calls over HTTP, with nothing behind them that works: routes, guards, and what a messenger is told when the store fails.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use actix_web::http::{Method, StatusCode, header};
@@ -7,13 +8,14 @@ use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use actix_web::{App, web};
 use actors::change::Change;
 use actors::gateway::Gateway;
-use actors::limits::PeerLimits;
+use actors::limits::{ContextLimits, PeerLimits};
 use actors::model::{
-    Answered, Index, Millis, OutFrame, Position, PushFailure, ServerName, SubmissionId, SubmissionRecord,
+    Answered, BadPdu, Berth, ContextId, ContextRecord, Deadlines, Draft, Index, Millis, OutFrame, Pdu, PduRef,
+    Position, PushFailure, ServerName, SubmissionId, SubmissionRecord, Want,
 };
 use actors::ports::{
-    Archive, ArchiveError, Clock, FeedBounds, FeedPage, Fence, Journal, OutboxRow, Ownership, PeerLoad, Ports,
-    Pressure, Roster, SubmissionsPage, Task, Ticket, Transport, Urgency,
+    Archive, ArchiveError, Clock, ContextLoad, FeedBounds, FeedPage, Fence, Journal, Known, OutboxRow, Ownership,
+    PduText, PeerLoad, Ports, Pressure, Roster, ServedPdu, SubmissionsPage, Task, Ticket, Transport, Urgency,
 };
 use actors::router::Routes;
 use bytes::Bytes;
@@ -39,6 +41,34 @@ impl Archive for Broken {
 
     fn peers_behind(&self) -> Task<Result<Vec<ServerName>, ArchiveError>> {
         broken()
+    }
+
+    fn context(&self, _: &ContextId) -> Task<Result<Option<ContextLoad>, ArchiveError>> {
+        broken()
+    }
+
+    fn contexts_holding(&self) -> Task<Result<Vec<ContextId>, ArchiveError>> {
+        broken()
+    }
+
+    fn look_up(&self, _: &ContextId, _: &[PduRef], _: &[PduRef]) -> Result<HashMap<PduRef, Known>, ArchiveError> {
+        Err(ArchiveError("no disk".into()))
+    }
+
+    fn release(&self, _: &ContextId, _: &[PduRef]) {}
+
+    fn release_all(&self, _: &ContextId) {}
+
+    fn pdu(&self, _: &PduRef) -> Result<Option<ServedPdu>, ArchiveError> {
+        Err(ArchiveError("no disk".into()))
+    }
+
+    fn context_record(&self, _: &ContextId) -> Result<Option<ContextRecord>, ArchiveError> {
+        Err(ArchiveError("no disk".into()))
+    }
+
+    fn state_holder(&self, _: &ContextId, _: &str, _: &str) -> Result<Option<PduRef>, ArchiveError> {
+        Err(ArchiveError("no disk".into()))
     }
 
     fn submission(&self, _: &SubmissionId) -> Task<Result<Option<SubmissionRecord>, ArchiveError>> {
@@ -81,6 +111,10 @@ impl Transport for Broken {
     fn push(&self, _: OutFrame) -> Task<Result<Answered, PushFailure>> {
         Box::pin(async { Err(PushFailure::TimedOut) })
     }
+
+    fn fetch(&self, _: &ServerName, _: Want, _: Deadlines) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
+        Box::pin(async { Err(PushFailure::TimedOut) })
+    }
 }
 
 impl Roster for Broken {
@@ -91,10 +125,24 @@ impl Roster for Broken {
     fn listed(&self) -> Vec<ServerName> {
         Vec::new()
     }
+
+    fn contexts(&self) -> Arc<ContextLimits> {
+        Arc::default()
+    }
+}
+
+impl PduText for Broken {
+    fn compose(&self, _: &ServerName, draft: &Draft, _: &Berth) -> Bytes {
+        draft.content.clone()
+    }
 }
 
 impl Ownership for Broken {
     fn claim(&self, _: &ServerName) -> Option<Fence> {
+        self.claim_feed()
+    }
+
+    fn claim_context(&self, _: &ContextId) -> Option<Fence> {
         self.claim_feed()
     }
 
@@ -117,6 +165,8 @@ fn api() -> MessengerApi {
         roster: Arc::new(Broken),
         ownership: Arc::new(Broken),
         clock: Arc::new(Broken),
+        text: Arc::new(Broken),
+        us: "red".parse().expect("valid"),
     };
     let gateway = Gateway::new(Routes::default(), ports);
     let limits = MessengerLimits { submissions_max: 2, body_max: 64 };
@@ -145,6 +195,10 @@ async fn what_does_not_exist_and_what_is_asked_wrongly_is_told_in_json() {
     assert_eq!(call(Method::POST, "/v1/updates/a", "{}").await, (405, expected.into()));
     let expected = r#"{"error":"this call is GET","code":"WRONG_METHOD"}"#;
     assert_eq!(call(Method::DELETE, "/v1/peers", "").await, (405, expected.into()));
+    let expected = r#"{"error":"this call is GET, PUT","code":"WRONG_METHOD"}"#;
+    for path in ["/v1/messages/a", "/v1/contexts/c"] {
+        assert_eq!(call(Method::POST, path, "{}").await, (405, expected.into()), "{path}");
+    }
 }
 
 #[actix_web::test]
@@ -164,6 +218,8 @@ async fn a_body_over_the_limit_and_an_id_out_of_form_are_refused() {
     assert_eq!(call(Method::PUT, "/v1/updates/a", long).await, (413, expected.into()));
     let (status, body) = call(Method::PUT, "/v1/updates/a%20b", "{}").await;
     assert!(status == 422 && body.contains("BAD_ID"), "{body}");
+    let (status, body) = call(Method::PUT, "/v1/messages/a%20b", "{}").await;
+    assert!(status == 422 && body.contains("BAD_ID"), "{body}");
     let (status, body) = call(Method::GET, "/v1/messages/a%20b", "").await;
     assert!(status == 404 && body.contains("UNKNOWN_ID"), "{body}");
 }
@@ -173,12 +229,18 @@ async fn a_store_that_fails_takes_nothing_and_says_come_again() {
     let expected = r#"{"error":"the store cannot be read: no disk","code":"STORE_UNREADABLE"}"#;
     for (method, path, body) in [
         (Method::PUT, "/v1/updates/a", r#"{"to":["blue"],"strong":[{}]}"#),
+        (Method::PUT, "/v1/messages/a", r#"{"context":"c","type":"t","content":1}"#),
         (Method::GET, "/v1/messages/a", ""),
         (Method::GET, "/v1/events", ""),
     ] {
         assert_eq!(call(method, path, body).await, (503, expected.into()), "{path}");
     }
+    let (status, body) = call(Method::POST, "/v1/messages", r#"{"messages":[{"id":"a"}]}"#).await;
+    assert!(status == 200 && body.contains(r#""id":"a","status":422"#), "its own fault comes first: {body}");
     let (status, body) = call(Method::POST, "/v1/events/ack", r#"{"upto":9}"#).await;
     assert!(status == 503 && body.contains("OUTCOME_UNKNOWN"), "not acknowledged without a commit: {body}");
-    assert_eq!(call(Method::GET, "/v1/events?after=9", "").await, (200, r#"{"events":[],"next":9}"#.into()));
+    let (status, body) = call(Method::GET, "/v1/events?after=99", "").await;
+    let quiet = call(Method::GET, "/v1/events?after=9", "").await;
+    assert_eq!(quiet, (200, r#"{"events":[],"next":9}"#.into()));
+    assert!(status == 422 && body.contains("BEYOND_TAIL"), "a reader ahead of a restored store is told: {body}");
 }

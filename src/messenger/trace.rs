@@ -10,12 +10,15 @@ use serde::Serialize;
 use super::MessengerApi;
 use super::answer::rfc3339;
 use super::peers::{reason, statuses};
+use super::submission::PduName;
 use crate::http::refusal::Problem;
 
 #[derive(Serialize)]
 struct Trace<'a> {
     id: &'a str,
     accepted: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pdu: Option<PduName<'a>>,
     peers: BTreeMap<&'a str, Leg>,
 }
 
@@ -90,8 +93,9 @@ impl Seen {
 /// `seen` is in the order of the record's servers.
 fn trace<'a>(id: &'a SubmissionId, record: &'a SubmissionRecord, seen: Vec<Seen>) -> Trace<'a> {
     let legs = record.queued.iter().zip(seen);
-    let peers = legs.map(|((server, first), seen)| (server.as_str(), leg(*first, record.updates, seen))).collect();
-    Trace { id: id.as_str(), accepted: rfc3339(record.accepted), peers }
+    let peers = legs.map(|((server, first), seen)| (server.as_str(), leg(*first, record.items, seen))).collect();
+    let pdu = record.pdu.as_ref().map(PduName::from);
+    Trace { id: id.as_str(), accepted: rfc3339(record.accepted), pdu, peers }
 }
 
 /// A peer acknowledges in order, so what it has of a submission is one comparison.
@@ -108,7 +112,7 @@ fn leg(first: Index, updates: u32, seen: Seen) -> Leg {
 
 #[cfg(test)]
 mod tests {
-    use actors::model::{Cause, Digest, Millis, PeerState, Seq};
+    use actors::model::{Cause, Digest, Millis, PduRef, PeerState, Seq};
 
     use super::*;
 
@@ -133,6 +137,21 @@ mod tests {
     }
 
     #[test]
+    fn a_message_is_named_by_the_pdu_it_became() {
+        let id: SubmissionId = "m-1".parse().expect("valid");
+        let reference = PduRef { origin: "red".parse().expect("valid"), id: "0190a1b2".parse().expect("valid") };
+        let (digest, accepted) = (Digest([0; 16]), Millis(1_000));
+        let record = SubmissionRecord { digest, accepted, queued: vec![], items: 1, pdu: Some(reference) };
+        assert_eq!(
+            serde_json::to_string(&trace(&id, &record, vec![])).expect("plain"),
+            concat!(
+                r#"{"id":"m-1","accepted":"1970-01-01T00:00:01.000Z","pdu":{"origin":"red","pdu_id":"0190a1b2"},"#,
+                r#""peers":{}}"#
+            )
+        );
+    }
+
+    #[test]
     fn each_peer_has_its_own_state_and_the_attempts_that_carried_any_of_it() {
         let id: SubmissionId = "m-1".parse().expect("valid");
         let queued = [("blue", 5), ("green", 1), ("grey", 7)];
@@ -140,7 +159,8 @@ mod tests {
             digest: Digest([0; 16]),
             accepted: Millis(1_000),
             queued: queued.map(|(server, first)| (server.parse().expect("valid"), Index(first))).into(),
-            updates: 2,
+            items: 2,
+            pdu: None,
         };
         let seen = vec![
             status(

@@ -1,24 +1,16 @@
 //! `PUT /v1/updates/{id}`: strong updates for servers, taken once however often they are sent.
 
-use actix_web::http::StatusCode;
 use actix_web::{Error, HttpResponse, web};
-use actors::model::{Digest, Refusal, ServerName, Submission, SubmissionId, SubmissionRecord};
+use actors::model::{Digest, Refusal, Submission, SubmissionId, SubmissionRecord, Submitted};
 use actors::ports::Archive;
 use bytes::Bytes;
-use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 
 use super::MessengerApi;
-use super::answer::{SHORTLY, unreadable_body};
+use super::answer::unreadable_body;
 use super::json::same_value;
+use super::submission::{self, accepted, digest, in_use};
 use super::updates_body::UpdatesBody;
 use crate::http::refusal::Problem;
-
-#[derive(Serialize)]
-struct Accepted<'a> {
-    id: &'a str,
-    peers: Vec<&'a str>,
-}
 
 /// Answer a submission.
 pub(super) async fn put(
@@ -26,7 +18,7 @@ pub(super) async fn put(
     path: web::Path<String>,
     body: Result<Bytes, Error>,
 ) -> Result<HttpResponse, Problem> {
-    let id: SubmissionId = path.parse().map_err(|error| Problem::unprocessable("BAD_ID", format!("{error}")))?;
+    let id = submission::id(&path)?;
     let body = body.map_err(|error| unreadable_body(&error, api.limits.body_max))?;
     let updates = UpdatesBody::decode(&body)?;
     // A task of its own: were it dropped with a connection that breaks, its turn would end between hand-over and commit, and
@@ -42,18 +34,17 @@ async fn take(
     body: UpdatesBody,
 ) -> Result<HttpResponse, Problem> {
     let ports = api.gateway.ports();
-    let _turn = api.inflight.turn(id.clone()).await.map_err(|full| {
-        Problem::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_SUBMISSIONS", full.to_string()).retry_after(SHORTLY)
-    })?;
+    let _turn = submission::turns(api, vec![id.clone()]).await?;
     // Before anything the configuration decides: a repeat has its answer after a peer was removed, too.
     if let Some(record) = ports.archive.submission(id).await? {
         return repeat(&*ports.archive, id, &record, digest, &body).await;
     }
     body.check(&*ports.roster, &api.us)?;
     let servers = body.to.clone();
-    let submission = Submission { id: id.clone(), digest, accepted: ports.clock.now(), servers, updates: body.strong };
+    let what = Submitted::Updates(body.strong);
+    let submission = Submission { id: id.clone(), digest, accepted: ports.clock.now(), servers, what };
     api.gateway.submit(submission).await?;
-    Ok(accepted(id, body.to.iter()))
+    Ok(accepted(id, None, &body.to))
 }
 
 /// The answer to an id that is taken: the one it had, or that it is another submission's.
@@ -65,15 +56,13 @@ async fn repeat(
     body: &UpdatesBody,
 ) -> Result<HttpResponse, Problem> {
     let servers = || record.queued.iter().map(|(server, _)| server);
+    // The digest of an update is over the bytes as they came: the common repeat needs no look at what was stored.
     let same = digest == record.digest
-        || (servers().eq(&body.to)
-            && body.strong.len() == record.updates as usize
+        || (record.pdu.is_none()
+            && servers().eq(&body.to)
+            && body.strong.len() == record.items as usize
             && archive.submitted_updates(id).await?.is_some_and(|kept| same_updates(&kept, &body.strong)));
-    if same {
-        Ok(accepted(id, servers()))
-    } else {
-        Err(Problem::new(StatusCode::CONFLICT, "ID_IN_USE", format!("{id} is the id of another submission")))
-    }
+    if same { Ok(accepted(id, None, servers())) } else { Err(in_use(id)) }
 }
 
 fn same_updates(kept: &[Bytes], repeated: &[Bytes]) -> bool {
@@ -84,27 +73,9 @@ fn same_updates(kept: &[Bytes], repeated: &[Bytes]) -> bool {
     kept.len() == repeated.len() && kept.iter().zip(repeated).all(same)
 }
 
-fn accepted<'a>(id: &SubmissionId, servers: impl Iterator<Item = &'a ServerName>) -> HttpResponse {
-    HttpResponse::Accepted().json(Accepted { id: id.as_str(), peers: servers.map(ServerName::as_str).collect() })
-}
-
-/// Over the body as it came: the common repeat is the same bytes, and needs no look at what was stored.
-fn digest(body: &[u8]) -> Digest {
-    let whole: [u8; 32] = Sha256::digest(body).into();
-    let mut half = [0; 16];
-    half.copy_from_slice(&whole[..16]);
-    Digest(half)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_digest_is_the_first_half_of_a_sha_256() {
-        let half = [0xba, 0x78, 0x16, 0xbf, 0x8f, 0x01, 0xcf, 0xea, 0x41, 0x41, 0x40, 0xde, 0x5d, 0xae, 0x22, 0x23];
-        assert_eq!(digest(b"abc").0, half);
-    }
 
     #[test]
     fn a_repeat_written_anew_is_the_same_updates_and_a_missing_one_is_not() {

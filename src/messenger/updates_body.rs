@@ -1,15 +1,14 @@
 //! The body of a submission of updates: read without a copy, and checked against what its peers take.
 
-use std::collections::HashSet;
-
 use actix_web::http::StatusCode;
+use actors::limits::Speech;
 use actors::model::ServerName;
 use actors::ports::Roster;
 use bytes::Bytes;
-use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::json::Members;
+use super::lists::{Names, Texts};
 use crate::http::nesting::{NESTING_MAX, nests_deeper_than};
 use crate::http::refusal::Problem;
 
@@ -61,6 +60,11 @@ impl UpdatesBody {
             let limits = roster.limits(server).ok_or_else(|| {
                 Problem::unprocessable("NOT_A_PEER", format!("{server} is not a peer of this server"))
             })?;
+            if limits.speech == Speech::Transactions {
+                let words =
+                    format!("{server} is spoken to in the transactions dialect, which has no updates: use messages");
+                return Err(Problem::unprocessable("DIALECT", words));
+            }
             if size > limits.batch_bytes {
                 let max = limits.batch_bytes;
                 let words = format!("update {place} has {size} bytes, batch_bytes of {server} is {max}");
@@ -83,7 +87,7 @@ fn recipients(given: Option<&RawValue>) -> Result<Vec<ServerName>, Problem> {
 
 fn updates(body: &Bytes, given: Option<&RawValue>) -> Result<Vec<Bytes>, Problem> {
     let given = given.ok_or_else(|| Problem::unprocessable("BAD_STRONG", "\"strong\" is missing"))?;
-    let Texts { first, count } = serde_json::from_str(given.get()).map_err(|error| {
+    let Texts::<UPDATES_MAX> { first, count } = serde_json::from_str(given.get()).map_err(|error| {
         Problem::unprocessable("BAD_STRONG", format!("\"strong\" is not a list of updates: {error}"))
     })?;
     if count == 0 {
@@ -104,79 +108,13 @@ fn updates(body: &Bytes, given: Option<&RawValue>) -> Result<Vec<Bytes>, Problem
     Ok(first.iter().map(|text| body.slice_ref(text.get().as_bytes())).collect())
 }
 
-/// Server names, each once.
-struct Names(Vec<ServerName>);
-
-impl<'de> Deserialize<'de> for Names {
-    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
-        struct Reader;
-
-        impl<'de> Visitor<'de> for Reader {
-            type Value = Names;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a list of names")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Names, A::Error> {
-                let (mut names, mut seen) = (Vec::new(), HashSet::new());
-                while let Some(text) = list.next_element::<String>()? {
-                    let name: ServerName = text.parse().map_err(|why| A::Error::custom(format!("{text:?}: {why}")))?;
-                    if seen.insert(name.clone()) {
-                        names.push(name);
-                    }
-                }
-                Ok(Names(names))
-            }
-        }
-
-        source.deserialize_seq(Reader)
-    }
-}
-
-/// The first [`UPDATES_MAX`] elements of a list, and how many it has: a body of nothing but commas must not become many times
-/// its size in memory.
-struct Texts<'a> {
-    first: Vec<&'a RawValue>,
-    count: usize,
-}
-
-impl<'de> Deserialize<'de> for Texts<'de> {
-    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
-        struct Reader;
-
-        impl<'de> Visitor<'de> for Reader {
-            type Value = Texts<'de>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a list")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Texts<'de>, A::Error> {
-                let mut first = Vec::new();
-                while first.len() < UPDATES_MAX {
-                    let Some(text) = list.next_element()? else { break };
-                    first.push(text);
-                }
-                let mut count = first.len();
-                while let Some(IgnoredAny) = list.next_element()? {
-                    count += 1;
-                }
-                Ok(Texts { first, count })
-            }
-        }
-
-        source.deserialize_seq(Reader)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use actix_web::ResponseError;
     use actix_web::body::MessageBody;
-    use actors::limits::PeerLimits;
+    use actors::limits::{ContextLimits, PeerLimits};
 
     use super::*;
 
@@ -268,17 +206,22 @@ mod tests {
     impl Roster for Peers {
         fn limits(&self, server: &ServerName) -> Option<Arc<PeerLimits>> {
             let (_, batch_bytes) = self.0.iter().find(|(name, _)| name == server)?;
-            Some(Arc::new(PeerLimits { batch_bytes: *batch_bytes, ..PeerLimits::default() }))
+            let speech = if server.as_str() == "old" { Speech::Transactions } else { Speech::Updates };
+            Some(Arc::new(PeerLimits { batch_bytes: *batch_bytes, speech, ..PeerLimits::default() }))
         }
 
         fn listed(&self) -> Vec<ServerName> {
             self.0.iter().map(|(name, _)| name.clone()).collect()
         }
+
+        fn contexts(&self) -> Arc<ContextLimits> {
+            Arc::default()
+        }
     }
 
     #[test]
     fn what_would_not_fit_the_wire_is_refused_now_and_names_the_limit() {
-        let peers = Peers(vec![(name("blue"), 1_000), (name("green"), 8)]);
+        let peers = Peers(vec![(name("blue"), 1_000), (name("green"), 8), (name("old"), 1_000)]);
         let check = |body| decoded(body).expect("sound").check(&peers, &name("red")).map_err(|refused| shown(&refused));
         assert_eq!(check(r#"{"to":["blue"],"strong":[{"a":1234}]}"#), Ok(()));
         assert_eq!(check(r#"{"to":["blue","green"],"strong":[{"a":12}]}"#), Ok(()), "as large as may be");
@@ -289,6 +232,14 @@ mod tests {
         assert_eq!(
             check(r#"{"to":["blue","grey"],"strong":[{}]}"#),
             Err(r#"422 {"error":"grey is not a peer of this server","code":"NOT_A_PEER"}"#.into())
+        );
+        assert_eq!(
+            check(r#"{"to":["blue","old"],"strong":[{}]}"#),
+            Err(concat!(
+                r#"422 {"error":"old is spoken to in the transactions dialect, which has no updates: use messages","#,
+                r#""code":"DIALECT"}"#
+            )
+            .into())
         );
         assert_eq!(
             check(r#"{"to":["red"],"strong":[{}]}"#),

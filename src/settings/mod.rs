@@ -14,6 +14,7 @@
 mod address;
 mod admin;
 mod check;
+mod contexts;
 mod federation;
 mod feed;
 mod layers;
@@ -140,7 +141,8 @@ impl Settings {
         keep_apart(&listeners, check);
         let store = raw.store.check(check);
         let own = server.as_ref().map(|server| &server.name);
-        let peers = Arc::new(Peers::read(&merged, own, federation.deny.clone(), check));
+        let contexts = raw.contexts.check(check);
+        let peers = Arc::new(Peers::read(&merged, own, federation.deny.clone(), contexts, check));
         let (feed, network) = (raw.feed.check(), raw.network.check());
 
         let problems = found.into_problems();

@@ -47,6 +47,8 @@ pub struct Link {
 pub enum Dialect {
     /// Pushes of numbered updates.
     Updates,
+    /// Transactions of PDUs.
+    Transactions,
 }
 
 /// What kind of server a peer is.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use actors::limits::{BackoffLimits, PeerLimits, RestartLimits};
+use actors::limits::{BackoffLimits, PeerLimits, RestartLimits, Speech};
 use actors::model::Deadlines;
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -68,6 +68,10 @@ pub(super) struct PeerSection {
     quarantine_items: u64,
     /// Attempts remembered for the trace.
     attempts_keep: u32,
+    /// Ephemeral items kept for the peer; the oldest goes first.
+    weak_items: u32,
+    /// How long an ephemeral item is worth sending.
+    weak_ttl: Span,
     /// Hold what is queued for the peer; what it sends is still taken.
     paused: bool,
     /// What kind of server the peer is: "fernpost" or "actor-2016"; sets defaults for the rest.
@@ -106,6 +110,8 @@ impl Default for PeerSection {
             restarts_period: Span(limits.restarts.period),
             quarantine_items: limits.quarantine_items,
             attempts_keep: limits.attempts_keep,
+            weak_items: limits.weak_items,
+            weak_ttl: Span(limits.weak_ttl),
             paused: limits.paused,
             profile: Profile::Fernpost,
             dialect: Dialect::Updates,
@@ -136,6 +142,14 @@ impl PeerSection {
             quarantine_items: self.quarantine_items,
             attempts_keep: self.attempts_keep,
             paused: self.paused,
+            weak_items: self.weak_items,
+            weak_ttl: self.weak_ttl.0,
+            speech: match self.dialect {
+                Dialect::Updates => Speech::Updates,
+                Dialect::Transactions => Speech::Transactions,
+            },
+            // A server of the updates dialect as it was first written knows no GETs.
+            fetches: self.profile != Profile::Actor2016,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use actors::limits::PeerLimits;
+use actors::limits::{ContextLimits, PeerLimits};
 use actors::model::ServerName;
 use actors::ports::Roster;
 use config::Value;
@@ -27,6 +27,7 @@ pub struct Peers {
     /// denied: whoever cannot prove it learns nothing.
     proofs: HashMap<ServerName, Vec<IpNet>>,
     deny: Vec<Pattern>,
+    contexts: Arc<ContextLimits>,
 }
 
 /// Whose a range is.
@@ -38,10 +39,16 @@ enum Holder {
 
 impl Peers {
     /// The peers of a merged configuration.
-    pub(super) fn read(merged: &Value, own: Option<&ServerName>, deny: Vec<Pattern>, check: &mut Check<'_>) -> Self {
+    pub(super) fn read(
+        merged: &Value,
+        own: Option<&ServerName>,
+        deny: Vec<Pattern>,
+        contexts: ContextLimits,
+        check: &mut Check<'_>,
+    ) -> Self {
         let tables = Tables::read(merged, check);
         tables.resolve(None).limits(check);
-        let mut peers = Self { deny, ..Self::default() };
+        let mut peers = Self { deny, contexts: Arc::new(contexts), ..Self::default() };
         for name in tables.listed() {
             if let Some(peer) = peer::peer(tables.resolve(Some(name)), own, check) {
                 peers.hold_ranges(&peer);
@@ -93,6 +100,11 @@ impl Peers {
         ranges.contains(&range)
     }
 
+    /// Whether the address lies in the ranges of any peer, denied ones included.
+    pub fn knows(&self, address: IpAddr) -> bool {
+        self.longest(address).is_some()
+    }
+
     /// Whether the name is denied, listed or not.
     pub fn denied(&self, server: &ServerName) -> bool {
         self.deny.iter().any(|pattern| pattern.means(server))
@@ -114,5 +126,9 @@ impl Roster for Peers {
 
     fn listed(&self) -> Vec<ServerName> {
         self.order.clone()
+    }
+
+    fn contexts(&self) -> Arc<ContextLimits> {
+        self.contexts.clone()
     }
 }

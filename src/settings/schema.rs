@@ -3,6 +3,7 @@
 use serde::de::{self, Deserialize, Deserializer, Visitor, value};
 
 use super::admin::AdminSection;
+use super::contexts::{ContextsSection, GapSection};
 use super::federation::FederationSection;
 use super::feed::FeedSection;
 use super::messenger::MessengerSection;
@@ -21,6 +22,7 @@ pub(super) struct Raw {
     pub(super) messenger: MessengerSection,
     pub(super) admin: AdminSection,
     pub(super) store: StoreSection,
+    pub(super) contexts: ContextsSection,
     pub(super) feed: FeedSection,
     pub(super) network: NetworkSection,
     pub(super) peers: PeersSection,
@@ -44,6 +46,8 @@ pub(super) fn names(path: &[impl AsRef<str>]) -> Option<Names> {
         ["messenger"] => fields_of::<MessengerSection>(),
         ["admin"] => fields_of::<AdminSection>(),
         ["store"] => fields_of::<StoreSection>(),
+        ["contexts"] => fields_of::<ContextsSection>(),
+        ["contexts", "gap"] => fields_of::<GapSection>(),
         ["feed"] => fields_of::<FeedSection>(),
         ["network"] => fields_of::<NetworkSection>(),
         ["peers"] => fields_of::<PeersSection>(),
@@ -90,7 +94,11 @@ impl<'de> Deserializer<'de> for Asked<'_> {
 /// Keys and sections that are planned and not built. They are refused by this name, never passed over: who writes `tls` must
 /// not run without it. `*` stands for `default`, a pattern or a server.
 const PLANNED_KEYS: &[&str] = &[
-    "contexts",
+    "contexts.adopt_max",
+    "contexts.history",
+    "contexts.membership",
+    "contexts.sign",
+    "contexts.state",
     "federation.insecure",
     "federation.tls",
     "feed.high_water",
@@ -111,8 +119,6 @@ const PLANNED_KEYS: &[&str] = &[
     "peers.*.rate",
     "peers.*.renumber_max",
     "peers.*.route",
-    "peers.*.weak_items",
-    "peers.*.weak_ttl",
     "peers.resident_max",
     "relay",
     "rpc",
@@ -129,7 +135,6 @@ const PLANNED_VALUES: &[(&str, &str, Option<&str>)] = &[
     ("messenger.listen", "unix:*", Some("use an address such as \"127.0.0.1:9881\"")),
     ("peers.*.auth", "mtls", Some(NETWORK_INSTEAD)),
     ("peers.*.auth", "signature", Some(NETWORK_INSTEAD)),
-    ("peers.*.dialect", "transactions", None),
     ("peers.*.profile", "synapse-2014", None),
 ];
 
@@ -187,7 +192,7 @@ mod tests {
     #[test]
     fn fields_are_those_of_the_struct() {
         assert_eq!(fields_of::<FeedSection>(), ["retain"]);
-        assert_eq!(fields_of::<Raw>().len(), 8);
+        assert_eq!(fields_of::<Raw>().len(), 9);
         assert!(fields_of::<u32>().is_empty());
     }
 

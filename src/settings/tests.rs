@@ -165,19 +165,19 @@ fn an_unknown_variable_and_an_unknown_flag_are_named() {
 
 #[test]
 fn what_is_planned_is_refused_by_its_name_and_never_passed_over() {
-    let planned = "federation.tls = { cert = \"c\" }\ncontexts.gap.grace = \"1s\"\nfederation.mode = \"open\"\n\
+    let planned = "federation.tls = { cert = \"c\" }\ncontexts.sign = \"never\"\nfederation.mode = \"open\"\n\
                    messenger.listen = \"unix:/run/x\"\npeers.server.\"b.example\".keys = []\n\
-                   peers.default.dialect = \"transactions\"\n";
+                   peers.default.profile = \"synapse-2014\"\n";
     let start = |line: &str| line.split(" (configuration").next().expect("a first part").to_owned();
     assert_eq!(
         wrong(planned).iter().map(|line| start(line)).take(6).collect::<Vec<_>>(),
         [
             "`federation.tls` is not available in this version",
             "`federation.mode` = \"open\" is not available in this version",
-            "`contexts` is not available in this version",
+            "`contexts.sign` is not available in this version",
             "`messenger.listen` = \"unix:/run/x\" is not available in this version",
             "`peers.server.\"b.example\".keys` is not available in this version",
-            "`peers.default.dialect` = \"transactions\" is not available in this version",
+            "`peers.default.profile` = \"synapse-2014\" is not available in this version",
         ]
     );
 }

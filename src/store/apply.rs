@@ -3,13 +3,16 @@
 use std::collections::{BTreeMap, HashMap};
 
 use actors::change::Change;
-use actors::model::{FeedItem, Index, Millis, PeerRecord, ServerName, Submission};
+use actors::model::{ContextId, ContextRecord, Index, Millis, PeerRecord, ServerName, Submitted};
 use actors::ports::OutboxRow;
-use redb::{Key, ReadableTable, Table, TableDefinition, Value, WriteTransaction};
+use redb::{Key, Table, TableDefinition, Value, WriteTransaction};
 
 use super::counters::Counts;
-use super::rows;
-use super::tables::{self, FeedValue, QuarantineValue, SubmissionValue};
+use super::rows::{self, FeedRow};
+use super::tables::{
+    self, FeedValue, GapValue, HeldValue, OutboxValue, PduValue, PlaceKey, QuarantineValue, RefValue, SeenValue,
+    SubmissionValue,
+};
 
 /// What the writer remembers between groups, so that appending needs no reading. Right only as long as every group
 /// commits: after one that does not, the journal has stopped and this is dropped.
@@ -21,6 +24,10 @@ pub(super) struct Memory {
     pub(super) feed_acked: u64,
     /// The number of the next item.
     pub(super) next_item: u64,
+    /// The term of ownership: the order of arrival of held PDUs begins with it.
+    pub(super) epoch: u64,
+    /// PDUs held since it was opened.
+    pub(super) arrivals: u64,
     /// Where the tables of each server end; filled at its first use.
     pub(super) peers: HashMap<ServerName, Ends>,
 }
@@ -37,6 +44,8 @@ pub(super) struct Ends {
     pub(super) taken: Option<TakenEnds>,
     /// The newest number in quarantine.
     pub(super) quarantine: Option<u64>,
+    /// The newest number among its transactions.
+    pub(super) seen: Option<u64>,
 }
 
 /// The ends of the `taken` rows of a server.
@@ -85,20 +94,28 @@ pub(super) struct Applied {
 /// One group being written. Rows that many changes of a group replace are kept back and written once, at its end.
 pub(super) struct Group<'t> {
     pub(super) peers: Lazy<'t, &'static str, &'static [u8]>,
-    pub(super) outbox: Lazy<'t, (&'static str, u64), (u64, u64)>,
+    pub(super) outbox: Lazy<'t, (&'static str, u64), OutboxValue>,
     pub(super) items: Lazy<'t, u64, (u32, &'static [u8])>,
     pub(super) taken: Lazy<'t, (&'static str, u64), &'static [u8]>,
     pub(super) submissions: Lazy<'t, &'static str, SubmissionValue>,
     pub(super) feed: Lazy<'t, u64, FeedValue>,
     pub(super) feed_cursor: Lazy<'t, &'static str, u64>,
     pub(super) quarantine: Lazy<'t, (&'static str, u64), QuarantineValue>,
+    pub(super) seen: Lazy<'t, (&'static str, u64), SeenValue>,
+    pub(super) pdus: Lazy<'t, RefValue, PduValue>,
+    pub(super) timeline: Lazy<'t, (&'static str, u64), RefValue>,
+    contexts: Lazy<'t, &'static str, &'static [u8]>,
+    pub(super) held: Lazy<'t, PlaceKey, HeldValue>,
+    pub(super) gaps: Lazy<'t, PlaceKey, GapValue>,
+    pub(super) state: Lazy<'t, (&'static str, &'static str, &'static str), RefValue>,
     pub(super) memory: &'t mut Memory,
-    now: Millis,
-    moved: HashMap<ServerName, Box<PeerRecord>>,
+    pub(super) now: Millis,
+    pub(super) moved: HashMap<ServerName, Box<PeerRecord>>,
+    contexts_moved: HashMap<ContextId, Box<ContextRecord>>,
     acked_moved: bool,
     /// Item number -> outbox rows fewer.
     pub(super) unnamed: BTreeMap<u64, u32>,
-    grown: BTreeMap<ServerName, Grown>,
+    pub(super) grown: BTreeMap<ServerName, Grown>,
     pub(super) counts: Counts,
 }
 
@@ -113,9 +130,17 @@ impl<'t> Group<'t> {
             feed: Lazy::new(transaction, tables::FEED),
             feed_cursor: Lazy::new(transaction, tables::FEED_CURSOR),
             quarantine: Lazy::new(transaction, tables::QUARANTINE),
+            seen: Lazy::new(transaction, tables::SEEN),
+            pdus: Lazy::new(transaction, tables::PDUS),
+            timeline: Lazy::new(transaction, tables::TIMELINE),
+            contexts: Lazy::new(transaction, tables::CONTEXTS),
+            held: Lazy::new(transaction, tables::HELD),
+            gaps: Lazy::new(transaction, tables::GAPS),
+            state: Lazy::new(transaction, tables::STATE),
             memory,
             now,
             moved: HashMap::new(),
+            contexts_moved: HashMap::new(),
             acked_moved: false,
             unnamed: BTreeMap::new(),
             grown: BTreeMap::new(),
@@ -136,7 +161,7 @@ impl<'t> Group<'t> {
             Change::Taken { from, first, digests, forget_below } => {
                 self.taken(&from, first.0, &digests, forget_below.0)
             }
-            Change::Fed(item) => self.fed(&item),
+            Change::Fed(item) => self.fed(&rows::feed_to_row(&item)),
             Change::Quarantined { parked, keep } => self.quarantined(parked, keep),
             Change::FeedAcked { upto } => {
                 // Beyond the tail there is nothing to have: a cursor there would swallow what comes next.
@@ -148,6 +173,19 @@ impl<'t> Group<'t> {
                 Ok(())
             }
             Change::FeedTrimmed { before, rows_max } => self.trim_feed(before.0, rows_max),
+            Change::TransactionSeen { from, seen, keep } => self.transaction_seen(&from, &seen, keep),
+            Change::PduStored(stored) => self.pdu_stored(&stored),
+            Change::PduDelivered { reference, context, delivery } => {
+                self.pdu_delivered(&reference, &context, &delivery)
+            }
+            Change::PduHeld { reference, context, hold } => self.pdu_held(&reference, &context, &hold),
+            Change::StateMoved { context, kind, key, current } => self.state_moved(&context, &kind, &key, &current),
+            Change::ContextMoved(record) => {
+                self.contexts_moved.insert(record.context.clone(), record);
+                Ok(())
+            }
+            Change::GapOpened { context, gap } => self.gap_opened(&context, &gap),
+            Change::GapClosed { context, missing } => self.gap_closed(&context, &missing),
             Change::SubmissionsForgotten(ids) => self.forget_submissions(&ids),
         }
     }
@@ -156,6 +194,10 @@ impl<'t> Group<'t> {
     pub(super) fn finish(mut self) -> Result<Applied, redb::Error> {
         for (server, record) in &self.moved {
             self.peers.open()?.insert(server.as_str(), rows::peer_to_row(record).as_slice())?;
+            self.counts.rows_written += 1;
+        }
+        for (context, record) in &self.contexts_moved {
+            self.contexts.open()?.insert(context.as_str(), rows::context_to_row(record).as_slice())?;
             self.counts.rows_written += 1;
         }
         if self.acked_moved {
@@ -169,99 +211,30 @@ impl<'t> Group<'t> {
         Ok(Applied { grown: self.grown, counts: self.counts })
     }
 
-    fn submitted(&mut self, submission: &Submission) -> Result<(), redb::Error> {
-        let mut places = Vec::with_capacity(submission.servers.len());
-        let first_item = self.memory.next_item;
-        for server in &submission.servers {
-            let tail = self.outbox_tail(server)?;
-            places.push((server.as_str(), tail + 1));
-            self.append(server, tail, first_item, &submission.updates)?;
-        }
-        if let Ok(names @ 1..) = u32::try_from(submission.servers.len()) {
-            let items = self.items.open()?;
-            for (number, bytes) in (first_item..).zip(&submission.updates) {
-                items.insert(number, (names, &bytes[..]))?;
-            }
-            self.memory.next_item += submission.updates.len() as u64;
-            self.counts.rows_written += submission.updates.len() as u64;
-        }
-        let accepted = submission.accepted.0;
-        let updates = u32::try_from(submission.updates.len()).unwrap_or(u32::MAX);
-        let places = rows::places_to_row(&places);
-        let row = (accepted, &submission.digest.0, updates, places.as_slice());
-        self.submissions.open()?.insert(submission.id.as_str(), row)?;
-        self.counts.rows_written += 1;
-        Ok(())
-    }
-
-    fn append(
-        &mut self,
-        server: &ServerName,
-        tail: u64,
-        first_item: u64,
-        updates: &[bytes::Bytes],
-    ) -> Result<(), redb::Error> {
-        if updates.is_empty() {
-            return Ok(());
-        }
-        let outbox = self.outbox.open()?;
-        let grown = self.grown.entry(server.clone());
-        let grown = grown.or_insert_with(|| Grown { tail: Index(tail), rows: Vec::new() });
-        for ((index, item), bytes) in (tail + 1..).zip(first_item..).zip(updates) {
-            outbox.insert((server.as_str(), index), (item, self.now.0))?;
-            grown.tail = Index(index);
-            grown.rows.push(OutboxRow { index: Index(index), queued: self.now, bytes: bytes.clone() });
-        }
-        self.memory.peers.entry(server.clone()).or_default().outbox = Some(grown.tail.0);
-        self.counts.rows_written += updates.len() as u64;
-        Ok(())
-    }
-
-    /// The newest index ever given. Trimming may have emptied the outbox, but touches acknowledged rows only: the record
-    /// then knows.
-    fn outbox_tail(&mut self, server: &ServerName) -> Result<u64, redb::Error> {
-        if let Some(tail) = self.memory.peers.get(server).and_then(|ends| ends.outbox) {
-            return Ok(tail);
-        }
-        let newest = self.outbox.open()?.range(tables::all_of(server.as_str()))?.next_back().transpose()?;
-        let newest = newest.map_or(0, |(key, _)| key.value().1);
-        self.counts.lookups += 1;
-        self.counts.rows_read += u64::from(newest > 0);
-        let acked = match self.moved.get(server) {
-            Some(record) => record.outbound.acked.0,
-            None => self.acked_on_disk(server)?,
-        };
-        let tail = newest.max(acked);
-        self.memory.peers.entry(server.clone()).or_default().outbox = Some(tail);
-        Ok(tail)
-    }
-
-    fn acked_on_disk(&mut self, server: &ServerName) -> Result<u64, redb::Error> {
-        self.counts.lookups += 1;
-        let Some(row) = self.peers.open()?.get(server.as_str())? else { return Ok(0) };
-        self.counts.rows_read += 1;
-        let record = rows::peer_from_row(server.clone(), row.value());
-        let record = record.map_err(|error| redb::Error::Corrupted(error.to_string()))?;
-        Ok(record.outbound.acked.0)
-    }
-
-    pub(super) fn fed(&mut self, item: &FeedItem) -> Result<(), redb::Error> {
+    pub(super) fn fed(&mut self, row: &FeedRow<'_>) -> Result<(), redb::Error> {
         let position = self.memory.feed_tail + 1;
-        self.feed.open()?.insert(position, rows::feed_to_row(self.now.0, item))?;
+        self.feed.open()?.insert(position, row.row(self.now.0))?;
         self.memory.feed_tail = position;
         self.counts.rows_written += 1;
         Ok(())
-    }
-
-    pub(super) fn now(&self) -> Millis {
-        self.now
     }
 }
 
 /// How many rows a batch is reckoned at: what it writes, and for trimming what it may remove.
 pub(super) fn weight(changes: &[Change]) -> u64 {
     let rows = |change: &Change| match change {
-        Change::Submitted(submission) => (submission.updates.len() * (submission.servers.len() + 1) + 1) as u64,
+        Change::Submitted(submission) => match &submission.what {
+            Submitted::Updates(updates) => (updates.len() * (submission.servers.len() + 1) + 1) as u64,
+            Submitted::Pdu(..) => submission.servers.len() as u64 + 1,
+        },
+        Change::PduStored(_) => 3,
+        Change::PduDelivered { .. } => 4,
+        Change::PduHeld { .. }
+        | Change::StateMoved { .. }
+        | Change::ContextMoved(_)
+        | Change::GapOpened { .. }
+        | Change::GapClosed { .. } => 1,
+        Change::TransactionSeen { .. } => 2,
         Change::PeerMoved(_) | Change::Fed(_) | Change::FeedAcked { .. } | Change::Taken { .. } => 1,
         Change::Quarantined { .. } => 2,
         Change::OutboxTrimmed { rows_max, .. } | Change::FeedTrimmed { rows_max, .. } => u64::from(*rows_max),

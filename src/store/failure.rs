@@ -15,7 +15,7 @@ pub enum OpenError {
     },
     /// It was written by a program this one does not know.
     #[error(
-        "the store {place} has schema version {found}, this program knows {known}; start the program that wrote it, or a newer one"
+        "the store {place} has schema version {found}, this program knows {known} and cannot convert it; start the program that wrote it, or move the file away and begin anew, without all that lies in it"
     )]
     Schema {
         /// The file.

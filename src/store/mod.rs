@@ -2,7 +2,8 @@
 //!
 //! # Map
 //! - `tables`: every table with its owner, its bound and who trims it. `rows`: how model types lie in them.
-//! - `queue` -> `writer` -> `apply`, `trim`: the way of a batch to the disk. `archive`: the way back.
+//! - `queue` -> `writer` -> `apply`, `submissions`, `graph`, `trim`: the way of a batch to the disk. `archive`: the way back.
+//! - `claims`: the PDUs that are on that way, for those who look.
 //! - `failure`: why the store does not open, why it has stopped. `counters`: rows written and read.
 //!
 //! A batch is committed whole, in the order it was handed over, or the journal has stopped: there is no batch that fails
@@ -10,11 +11,14 @@
 
 mod apply;
 mod archive;
+mod claims;
 mod counters;
 mod failure;
+mod graph;
 mod open;
 mod queue;
 mod rows;
+mod submissions;
 mod tables;
 mod trim;
 mod writer;
@@ -22,7 +26,7 @@ mod writer;
 use std::sync::Arc;
 
 use actors::change::Change;
-use actors::model::ServerName;
+use actors::model::{ContextId, ServerName};
 use actors::ports::{Clock, FeedBounds, Fence, Journal, Ownership, Pressure, Ticket, Urgency, Woken};
 use tokio::sync::watch;
 
@@ -30,6 +34,7 @@ pub use counters::Counts;
 pub use failure::{Failure, OpenError};
 pub use open::{Place, SCHEMA, StoreOptions};
 
+use claims::Claims;
 use counters::Counters;
 use queue::{Queue, Work};
 use writer::Recent;
@@ -56,6 +61,7 @@ struct Shared {
     wake: Wake,
     queue: Queue,
     counters: Counters,
+    claims: Claims,
     recent: Arc<Recent>,
     bounds: watch::Sender<FeedBounds>,
     state: watch::Sender<State>,
@@ -95,6 +101,7 @@ impl Store {
             wake,
             queue: Queue::new(limits),
             counters: Counters::default(),
+            claims: Claims::default(),
             recent: Recent::new(recent),
             bounds: watch::Sender::new(opened.memory.bounds()),
             state: watch::Sender::new(State::Open),
@@ -131,6 +138,7 @@ impl Store {
 impl Journal for Store {
     fn submit(&self, fence: Fence, changes: Vec<Change>, urgency: Urgency) -> Ticket {
         let rows = apply::weight(&changes);
+        self.shared.claims.handed_over(&changes);
         self.shared.queue.push(Work::Batch { fence, changes, rows, urgency })
     }
 
@@ -147,6 +155,10 @@ impl Ownership for Store {
     /// Every peer is ours: redb's lock keeps other processes from the file. The epoch keeps out what an earlier opening of
     /// it handed over.
     fn claim(&self, _peer: &ServerName) -> Option<Fence> {
+        Some(self.shared.fence)
+    }
+
+    fn claim_context(&self, _context: &ContextId) -> Option<Fence> {
         Some(self.shared.fence)
     }
 

@@ -1,6 +1,8 @@
 //! Opening: whose store this is, which schema, which epoch, and where the tables end.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use actors::model::{Position, ServerName};
@@ -13,7 +15,7 @@ use super::queue::GroupLimits;
 use super::tables;
 
 /// The version of tables and rows this program writes.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// How to open a store.
 #[derive(Debug)]
@@ -96,7 +98,13 @@ impl Place {
         match self.0 {
             Kind::Other(opener) => Ok(opener(builder)?),
             Kind::File(path) => {
-                let is_new = !path.exists();
+                // What people say to each other is nobody else's to read on this machine.
+                let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+                let is_new = match made {
+                    Ok(_) => true,
+                    Err(error) if error.kind() == ErrorKind::AlreadyExists => false,
+                    Err(error) => return Err(redb::Error::Io(error)),
+                };
                 let database = builder.create(&path)?;
                 if is_new {
                     sync_folder_of(&path)?;
@@ -133,7 +141,7 @@ pub(super) fn open(options: StoreOptions) -> Result<Opened, OpenError> {
     let mut transaction = database.begin_write().map_err(|error| unusable(error.into()))?;
     transaction.set_quick_repair(options.quick_repair);
     let epoch = stamp(&transaction, &place, &options.server)?;
-    let memory = ends(&transaction).map_err(unusable)?;
+    let memory = Memory { epoch, ..ends(&transaction).map_err(unusable)? };
     transaction.commit().map_err(|error| unusable(error.into()))?;
     Ok(Opened { database, place, epoch, memory })
 }
@@ -170,6 +178,13 @@ fn ends(transaction: &WriteTransaction) -> Result<Memory, redb::Error> {
     transaction.open_table(tables::TAKEN)?;
     transaction.open_table(tables::SUBMISSIONS)?;
     transaction.open_table(tables::QUARANTINE)?;
+    transaction.open_table(tables::SEEN)?;
+    transaction.open_table(tables::PDUS)?;
+    transaction.open_table(tables::TIMELINE)?;
+    transaction.open_table(tables::CONTEXTS)?;
+    transaction.open_table(tables::HELD)?;
+    transaction.open_table(tables::GAPS)?;
+    transaction.open_table(tables::STATE)?;
     let feed_acked = transaction.open_table(tables::FEED_CURSOR)?.get(tables::MESSENGER)?.map_or(0, |row| row.value());
     let newest = transaction.open_table(tables::FEED)?.last()?.map_or(0, |(position, _)| position.value());
     let item = transaction.open_table(tables::ITEMS)?.last()?.map_or(0, |(number, _)| number.value());

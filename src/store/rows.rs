@@ -1,16 +1,24 @@
 //! How model types lie in rows. serde appears here only: rich, rare rows are JSON, hot ones are plain columns.
 
+mod context;
+mod feed;
+mod pdu;
+
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 use actors::model::{
-    Cause, Digest, FeedEntry, FeedItem, InboundRecord, Index, Millis, OutboundRecord, Parked, ParkedCode, PeerRecord,
-    Position, Rest, Segment, Seq, ServerName, SubmissionRecord,
+    Cause, ContextId, Digest, InboundRecord, Index, Millis, OutboundRecord, PeerRecord, Rest, Segment, Seq, ServerName,
+    SubmissionRecord,
 };
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::tables::FeedValue;
+use super::tables::SubmissionValue;
+pub(super) use context::{context_from_row, context_to_row, seen_from_row, verdicts_to_row};
+pub(super) use feed::{Fed, FeedRow, feed_from_row, feed_to_row, shown_to_row};
+pub(super) use pdu::{
+    OwnedPdu, fed, held, known, pdu_to_row, reference, refs_from_row, refs_to_row, served, slot_to_row, what_to_row,
+};
 
 /// A row that this program cannot have written.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +49,8 @@ struct OutboundRow {
     rest: RestRow,
     failures: u32,
     since: u64,
+    transaction_reserved: u64,
+    transaction_last: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -118,6 +128,8 @@ pub(super) fn peer_to_row(record: &PeerRecord) -> Vec<u8> {
             rest: out.rest.into(),
             failures: out.failures,
             since: out.since.0,
+            transaction_reserved: out.transaction_reserved,
+            transaction_last: out.transaction_last,
         },
         inbound: InboundRow { expected: record.inbound.expected.0, taken: record.inbound.taken },
     };
@@ -137,6 +149,8 @@ pub(super) fn peer_from_row(server: ServerName, row: &[u8]) -> Result<PeerRecord
             rest: out.rest.into(),
             failures: out.failures,
             since: Millis(out.since),
+            transaction_reserved: out.transaction_reserved,
+            transaction_last: out.transaction_last,
         },
         inbound: InboundRecord { expected: Seq(row.inbound.expected), taken: row.inbound.taken },
     })
@@ -146,13 +160,16 @@ pub(super) fn places_to_row(places: &[(&str, u64)]) -> Vec<u8> {
     serde_json::to_vec(places).expect("texts and numbers always serialize")
 }
 
-pub(super) fn submission_from_row(row: (u64, &[u8; 16], u32, &[u8])) -> Result<SubmissionRecord, BadRow> {
-    let (accepted, digest, updates, places) = row;
+pub(super) fn submission_from_row(
+    row: <SubmissionValue as redb::Value>::SelfType<'_>,
+) -> Result<SubmissionRecord, BadRow> {
+    let (accepted, digest, items, places, origin, id) = row;
     let places: Vec<(String, u64)> =
         serde_json::from_slice(places).map_err(|error| BadRow::new("submissions", &error))?;
     let queued = places.into_iter().map(|(server, first)| Ok((name("submissions", &server)?, Index(first))));
     let queued = queued.collect::<Result<_, BadRow>>()?;
-    Ok(SubmissionRecord { digest: Digest(*digest), accepted: Millis(accepted), queued, updates })
+    let pdu = (!id.is_empty()).then(|| reference("submissions", origin, id)).transpose()?;
+    Ok(SubmissionRecord { digest: Digest(*digest), accepted: Millis(accepted), queued, items, pdu })
 }
 
 pub(super) fn digests_to_row(digests: &[Digest]) -> Vec<u8> {
@@ -170,59 +187,11 @@ pub(super) fn digests_len(row: &[u8]) -> u64 {
     (row.len() / 16) as u64
 }
 
-const UPDATE: u8 = 1;
-const PARKED: u8 = 2;
-const PEER: u8 = 3;
-const NOTICE: u8 = 4;
-
-pub(super) fn feed_to_row(time: u64, item: &FeedItem) -> <FeedValue as redb::Value>::SelfType<'_> {
-    match item {
-        FeedItem::Update { from, n, seq, verified, bytes } => {
-            (UPDATE, time, *n, seq.0, from.as_str(), verified, "", bytes)
-        }
-        FeedItem::Parked(parked) => {
-            let Parked { from, seq, code, reason, bytes } = parked;
-            (PARKED, time, 0, seq.0, from.as_str(), code.as_str(), reason, bytes)
-        }
-        FeedItem::Peer { server, state, reason } => {
-            (PEER, time, 0, 0, server.as_str(), state, reason.unwrap_or(""), &[])
-        }
-        FeedItem::Notice { text, server } => {
-            (NOTICE, time, 0, 0, server.as_ref().map_or("", ServerName::as_str), "", text, &[])
-        }
-    }
-}
-
-pub(super) fn feed_from_row(position: u64, row: <FeedValue as redb::Value>::SelfType<'_>) -> Result<FeedEntry, BadRow> {
-    let (kind, time, n, seq, server, word, note, body) = row;
-    let bytes = || Bytes::copy_from_slice(body);
-    let server_name = || name("feed", server);
-    let optional = |text: &str| (!text.is_empty()).then(|| interned(text));
-    let item = match kind {
-        UPDATE => FeedItem::Update { from: server_name()?, n, seq: Seq(seq), verified: interned(word), bytes: bytes() },
-        PARKED => FeedItem::Parked(Parked {
-            from: server_name()?,
-            seq: Seq(seq),
-            code: parked_code(word)?,
-            reason: note.to_owned(),
-            bytes: bytes(),
-        }),
-        PEER => FeedItem::Peer { server: server_name()?, state: interned(word), reason: optional(note) },
-        NOTICE if server.is_empty() => FeedItem::Notice { text: note.to_owned(), server: None },
-        NOTICE => FeedItem::Notice { text: note.to_owned(), server: Some(server_name()?) },
-        other => return Err(BadRow::new("feed", &format!("kind {other}"))),
-    };
-    Ok(FeedEntry { position: Position(position), time: Millis(time), item })
-}
-
-fn parked_code(word: &str) -> Result<ParkedCode, BadRow> {
-    match word {
-        "NOT_AN_OBJECT" => Ok(ParkedCode::NotAnObject),
-        other => Err(BadRow::new("feed", &format!("code {other}"))),
-    }
-}
-
 pub(super) fn name(table: &'static str, text: &str) -> Result<ServerName, BadRow> {
+    text.parse().map_err(|error| BadRow::new(table, &format!("{text:?}: {error}")))
+}
+
+pub(super) fn context_id(table: &'static str, text: &str) -> Result<ContextId, BadRow> {
     text.parse().map_err(|error| BadRow::new(table, &format!("{text:?}: {error}")))
 }
 
@@ -269,32 +238,8 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_feed_item_survives_its_row() {
-        let bytes = Bytes::from_static(b"{ \"a\" : 1 }");
-        let parked = Parked {
-            from: red(),
-            seq: Seq(4),
-            code: ParkedCode::NotAnObject,
-            reason: "a number".to_owned(),
-            bytes: bytes.clone(),
-        };
-        for item in [
-            FeedItem::Update { from: red(), n: 3, seq: Seq(4), verified: "certificate", bytes },
-            FeedItem::Parked(parked),
-            FeedItem::Peer { server: red(), state: "suspended", reason: Some("admin") },
-            FeedItem::Peer { server: red(), state: "idle", reason: None },
-            FeedItem::Notice { text: "the disk is nearly full".to_owned(), server: None },
-            FeedItem::Notice { text: "its clock is off".to_owned(), server: Some(red()) },
-        ] {
-            let back = feed_from_row(5, feed_to_row(6, &item)).expect("readable");
-            assert_eq!(back, FeedEntry { position: Position(5), time: Millis(6), item });
-        }
-    }
-
-    #[test]
     fn a_row_of_a_later_program_is_an_error_and_no_panic() {
         assert!(peer_from_row(red(), b"{}").is_err());
-        assert!(feed_from_row(1, (9, 0, 0, 0, "", "", "", &[])).is_err());
-        assert!(submission_from_row((0, &[0; 16], 1, b"[[\"..\",1]]")).is_err());
+        assert!(submission_from_row((0, &[0; 16], 1, b"[[\"..\",1]]", "", "")).is_err());
     }
 }

@@ -9,11 +9,35 @@ use redb::TableDefinition;
 /// (kind, time, n, seq, server, word, note, body): one form for all kinds, columns unused by a kind are 0 or empty.
 pub(super) type FeedValue = (u8, u64, u64, u64, &'static str, &'static str, &'static str, &'static [u8]);
 
-/// (accepted, digest, number of updates, JSON of the places in the outboxes).
-pub(super) type SubmissionValue = (u64, &'static [u8; 16], u32, &'static [u8]);
+/// (accepted, digest, number of items for each server, JSON of the places in the outboxes, origin and id of the PDU it
+/// became, empty where it became none).
+pub(super) type SubmissionValue = (u64, &'static [u8; 16], u32, &'static [u8], &'static str, &'static str);
 
-/// (time, seq, code, reason, body).
-pub(super) type QuarantineValue = (u64, u64, &'static str, &'static str, &'static [u8]);
+/// (time, seq of an update, JSON that names a PDU and is empty for an update, code, reason, body).
+pub(super) type QuarantineValue = (u64, u64, &'static [u8], &'static str, &'static str, &'static [u8]);
+
+/// What identifies a PDU: (origin, id).
+pub(super) type RefValue = (&'static str, &'static str);
+
+/// (queued at, item number, origin, id): an update has a number, a PDU has 0 and its two names.
+pub(super) type OutboxValue = (u64, u64, &'static str, &'static str);
+
+/// (context, is delivered, depth computed here, who handed it over, how it was proved, when it came, parents, bytes).
+pub(super) type PduValue = (&'static str, bool, u64, &'static str, &'static str, u64, &'static [u8], &'static [u8]);
+
+/// (epoch, number since that opening, lies at the edge, depth over the delivered parents, piece of state, parents that are
+/// missing). The first two are the order of arrival: an opening's epoch is above all earlier ones, so nothing has to be read to
+/// go on counting.
+pub(super) type HeldValue = (u64, u64, bool, u64, &'static [u8], &'static [u8]);
+
+/// (lies beyond the edge, children delivered without it).
+pub(super) type GapValue = (bool, &'static [u8]);
+
+/// (id, digest, JSON of the verdicts).
+pub(super) type SeenValue = (&'static str, &'static [u8; 16], &'static [u8]);
+
+/// A row of a conversation about one PDU: (context, origin, id).
+pub(super) type PlaceKey = (&'static str, &'static str, &'static str);
 
 /// Schema version, own name, epoch. Owner: opening the store. Bound: three rows. Trimmed: never.
 pub(super) const META: TableDefinition<&str, &str> = TableDefinition::new("meta");
@@ -22,9 +46,9 @@ pub(super) const META: TableDefinition<&str, &str> = TableDefinition::new("meta"
 /// outlive the peer's absence.
 pub(super) const PEERS: TableDefinition<&str, &[u8]> = TableDefinition::new("peers");
 
-/// (server, index) -> (item number, queued at). Owner: appended by the writer from submissions. Bound: `outbox_items` of the
+/// (server, index) -> which item, and when it was queued. Owner: appended by the writer from submissions. Bound: `outbox_items` of the
 /// peer unacknowledged, `retain_items` acknowledged. Trimmed: by that peer's actor.
-pub(super) const OUTBOX: TableDefinition<(&str, u64), (u64, u64)> = TableDefinition::new("outbox");
+pub(super) const OUTBOX: TableDefinition<(&str, u64), OutboxValue> = TableDefinition::new("outbox");
 
 /// Item number -> (how many outbox rows name it, bytes). Owner: the writer. Bound: the rows of all outboxes. Trimmed: by the
 /// writer, with the last outbox row that names it.
@@ -49,10 +73,41 @@ pub(super) const FEED_CURSOR: TableDefinition<&str, u64> = TableDefinition::new(
 /// `quarantine_items` of the peer. Trimmed: by the writer, the oldest goes as a new one comes.
 pub(super) const QUARANTINE: TableDefinition<(&str, u64), QuarantineValue> = TableDefinition::new("quarantine");
 
+/// (server, number) -> a transaction taken from it. Owner: that peer's actor. Bound: the newest `keep` of the peer. Trimmed: by
+/// the writer, the oldest goes as a new one comes.
+pub(super) const SEEN: TableDefinition<(&str, u64), SeenValue> = TableDefinition::new("seen");
+
+/// (origin, id) -> a PDU, stored once. Owner: its context's actor. Bound: what was said. Trimmed: never, others may ask for it.
+pub(super) const PDUS: TableDefinition<RefValue, PduValue> = TableDefinition::new("pdus");
+
+/// (context, position) -> the PDU delivered there. Owner: that context's actor. Bound: the delivered PDUs. Trimmed: never.
+pub(super) const TIMELINE: TableDefinition<(&str, u64), RefValue> = TableDefinition::new("timeline");
+
+/// Context -> its record as JSON. Owner: that context's actor. Bound: one row a context. Trimmed: never.
+pub(super) const CONTEXTS: TableDefinition<&str, &[u8]> = TableDefinition::new("contexts");
+
+/// (context, origin, id) -> what a PDU waits for. Owner: that context's actor. Bound: `held_max` a context. Trimmed: by that
+/// actor's deliveries.
+pub(super) const HELD: TableDefinition<PlaceKey, HeldValue> = TableDefinition::new("held");
+
+/// (context, origin, id) -> who was delivered without this parent. Owner: that context's actor. Bound: the parents given up.
+/// Trimmed: by that actor, when the parent comes after all.
+pub(super) const GAPS: TableDefinition<PlaceKey, GapValue> = TableDefinition::new("gaps");
+
+/// (context, type, key) -> the PDU that holds this piece of state. Owner: that context's actor. Bound: the pieces of state ever
+/// set. Trimmed: never.
+pub(super) const STATE: TableDefinition<(&str, &str, &str), RefValue> = TableDefinition::new("state");
+
 /// The one consumer of today.
 pub(super) const MESSENGER: &str = "messenger";
 
 /// All rows of a server in a table keyed by (server, number).
 pub(super) fn all_of(server: &str) -> std::ops::RangeInclusive<(&str, u64)> {
     (server, 0)..=(server, u64::MAX)
+}
+
+/// The first text after a context's id that could begin another one: ids hold no control characters. All rows of a context lie
+/// from the id to this.
+pub(super) fn after(context: &str) -> String {
+    format!("{context}\0")
 }

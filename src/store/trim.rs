@@ -1,9 +1,10 @@
-//! The changes that remove: outbox, items, digests, feed, quarantine, submissions.
+//! The changes that remove: outbox, items, digests, feed, quarantine, transactions, submissions.
 
-use actors::model::{Digest, FeedItem, Parked, ServerName, SubmissionId};
-use redb::ReadableTable;
+use actors::model::{Digest, FeedItem, Parked, SeenTransaction, ServerName, SubmissionId};
+use redb::{ReadableTable, Table, Value};
 
 use super::apply::{Ends, Group, TakenEnds};
+use super::counters::Counts;
 use super::rows;
 use super::tables;
 
@@ -21,7 +22,7 @@ impl Group<'_> {
         // The oldest row that stays ends the walk, so it reads one row more than it removes and not the whole outbox.
         for row in outbox.range((server.as_str(), 0)..(server.as_str(), upto))?.take(rows_max as usize) {
             let (key, value) = row?;
-            let (index, (item, queued)) = (key.value().1, value.value());
+            let (index, (queued, item, ..)) = (key.value().1, value.value());
             self.counts.trim_reads += 1;
             if upto - index <= keep_items && queued >= queued_before {
                 break;
@@ -30,7 +31,10 @@ impl Group<'_> {
         }
         for (index, item) in gone {
             outbox.remove((server.as_str(), index))?;
-            *self.unnamed.entry(item).or_default() += 1;
+            // A PDU has no number: its row leaves, it stays.
+            if item > 0 {
+                *self.unnamed.entry(item).or_default() += 1;
+            }
             self.counts.rows_trimmed += 1;
         }
         Ok(())
@@ -139,29 +143,40 @@ impl Group<'_> {
             }
         };
         let number = newest + 1;
-        let row = (self.now().0, parked.seq.0, parked.code.as_str(), parked.reason.as_str(), &parked.bytes[..]);
+        let (seq, what) = rows::what_to_row(&parked.what);
+        let row = (self.now.0, seq, &what[..], parked.code.as_str(), parked.reason.as_str(), &parked.bytes[..]);
         self.quarantine.open()?.insert((server, number), row)?;
         self.counts.rows_written += 1;
-        self.trim_quarantine(server, number.saturating_sub(keep))?;
+        let counts = &mut self.counts;
+        trim_oldest(self.quarantine.open()?, counts, server, number.saturating_sub(keep))?;
         self.ends(&parked.from).quarantine = Some(number);
-        self.fed(&FeedItem::Parked(parked))
+        self.fed(&rows::feed_to_row(&FeedItem::Parked(parked)))
     }
 
-    /// Numbers have no gaps but at the old end, so those beyond the number of rows kept are the oldest ones.
-    fn trim_quarantine(&mut self, server: &str, upto: u64) -> Result<(), redb::Error> {
-        /// A smaller `keep` after a change of the settings is reached over several commits.
-        const ROWS_MAX: usize = 256;
-        if upto == 0 {
-            return Ok(());
-        }
-        let quarantine = self.quarantine.open()?;
-        let oldest = quarantine.range((server, 0)..=(server, upto))?.take(ROWS_MAX);
-        let oldest = oldest.map(|row| Ok(row?.0.value().1)).collect::<Result<Vec<_>, redb::Error>>()?;
-        for number in oldest {
-            quarantine.remove((server, number))?;
-            self.counts.trim_reads += 1;
-            self.counts.rows_trimmed += 1;
-        }
+    pub(super) fn transaction_seen(
+        &mut self,
+        from: &ServerName,
+        seen: &SeenTransaction,
+        keep: u32,
+    ) -> Result<(), redb::Error> {
+        let server = from.as_str();
+        let newest = match self.ends(from).seen {
+            Some(newest) => newest,
+            None => {
+                self.counts.lookups += 1;
+                let newest = self.seen.open()?.range(tables::all_of(server))?.next_back().transpose()?;
+                self.counts.rows_read += u64::from(newest.is_some());
+                newest.map_or(0, |(key, _)| key.value().1)
+            }
+        };
+        let number = newest + 1;
+        let verdicts = rows::verdicts_to_row(&seen.verdicts);
+        let row = (seen.id.as_str(), &seen.digest.0, verdicts.as_slice());
+        self.seen.open()?.insert((server, number), row)?;
+        self.counts.rows_written += 1;
+        let counts = &mut self.counts;
+        trim_oldest(self.seen.open()?, counts, server, number.saturating_sub(keep.into()))?;
+        self.ends(from).seen = Some(number);
         Ok(())
     }
 
@@ -194,4 +209,26 @@ impl Group<'_> {
     fn ends(&mut self, server: &ServerName) -> &mut Ends {
         self.memory.peers.entry(server.clone()).or_default()
     }
+}
+
+/// Numbers have no gaps but at the old end, so those beyond the number of rows kept are the oldest ones.
+fn trim_oldest<V: Value>(
+    table: &mut Table<'_, (&'static str, u64), V>,
+    counts: &mut Counts,
+    server: &str,
+    upto: u64,
+) -> Result<(), redb::Error> {
+    /// A smaller number to keep after a change of the settings is reached over several commits.
+    const ROWS_MAX: usize = 256;
+    if upto == 0 {
+        return Ok(());
+    }
+    let oldest = table.range((server, 0)..=(server, upto))?.take(ROWS_MAX);
+    let oldest = oldest.map(|row| Ok(row?.0.value().1)).collect::<Result<Vec<_>, redb::Error>>()?;
+    for number in oldest {
+        table.remove((server, number))?;
+        counts.trim_reads += 1;
+        counts.rows_trimmed += 1;
+    }
+    Ok(())
 }

@@ -14,7 +14,7 @@ use super::apply::{Applied, Group, Memory};
 use super::counters::Counts;
 use super::failure::Failure;
 use super::queue::{Entry, Next, Work};
-use super::{Shared, State};
+use super::{Shared, State, claims};
 
 /// How long a batch that nobody waits for may wait for one that somebody does.
 const RIDE_MAX: Duration = Duration::from_millis(100);
@@ -99,6 +99,7 @@ fn commit(shared: &Shared, memory: &mut Memory, mut entries: Vec<Entry>) -> Resu
     shared.queue.settled(&entries);
     entries.retain(|entry| is_current(shared, entry));
     let mut applied = None;
+    let mut stored = Vec::new();
     if entries.iter().any(|entry| matches!(entry.work, Work::Batch { rows: 1.., .. })) {
         let mut transaction = shared.database.begin_write()?;
         // These are the defaults, or near them; said here because every promise of the journal rests on the first, and the
@@ -108,6 +109,7 @@ fn commit(shared: &Shared, memory: &mut Memory, mut entries: Vec<Entry>) -> Resu
         let mut group = Group::new(&transaction, memory, shared.clock.now());
         for entry in &mut entries {
             if let Work::Batch { changes, .. } = &mut entry.work {
+                stored.extend(claims::references(changes));
                 changes.drain(..).try_for_each(|change| group.apply(change))?;
             }
         }
@@ -116,6 +118,7 @@ fn commit(shared: &Shared, memory: &mut Memory, mut entries: Vec<Entry>) -> Resu
     }
     let counts = applied.as_ref().map(|applied| Counts { commits: 1, ..applied.counts }).unwrap_or_default();
     shared.counters.add(&Counts { groups: 1, ..counts });
+    shared.claims.settled(&stored);
     // First the bounds, then the tickets: whoever was told of a commit finds the feed as that commit left it.
     let bounds = memory.bounds();
     shared.bounds.send_if_modified(|old| std::mem::replace(old, bounds) != bounds);
@@ -132,7 +135,8 @@ fn commit(shared: &Shared, memory: &mut Memory, mut entries: Vec<Entry>) -> Resu
 /// A batch of an owner that has been replaced is refused alone: its ticket says `Lost`, the others are not harmed.
 fn is_current(shared: &Shared, entry: &Entry) -> bool {
     match &entry.work {
-        Work::Batch { fence, .. } if *fence != shared.fence => {
+        Work::Batch { fence, changes, .. } if *fence != shared.fence => {
+            shared.claims.settled(&claims::references(changes).collect::<Vec<_>>());
             tracing::error!(?fence, current = ?shared.fence, "a batch of an owner that has been replaced is refused");
             false
         }
@@ -142,7 +146,7 @@ fn is_current(shared: &Shared, entry: &Entry) -> bool {
 
 fn tell(shared: &Shared, applied: Applied) {
     for (server, grown) in applied.grown {
-        let bytes = grown.rows.iter().map(|row| row.bytes.len() as u64).sum();
+        let bytes = grown.rows.iter().map(|row| row.item.bytes().len() as u64).sum();
         let held = shared.recent.hold(bytes);
         let rows = if held.is_some() { grown.rows } else { Vec::new() };
         (shared.wake)(Woken { server, tail: grown.tail, rows, held: held.map(|held| Arc::new(held) as _) });

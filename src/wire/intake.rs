@@ -1,21 +1,40 @@
-//! Where a dialect puts what a peer sent.
+//! What a dialect asks of the core: where it puts what a peer sent, and where it finds what a peer asks for.
 
 use std::future::Future;
 use std::pin::Pin;
 
 use actors::gateway::Gateway;
-use actors::model::{Ack, InboundPush, Refusal, ServerName};
+use actors::model::{Ack, InboundPush, InboundTransaction, Millis, PduRef, Refusal, ServerName, Verdict};
+use actors::ports::{ArchiveError, ServedPdu};
+
+use super::pdu::Acquaintance;
 
 /// An answer that is not there yet; it stays on the thread that serves the request.
 pub type Soon<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// The part of the core that a dialect calls.
-pub trait Intake: Send + Sync + 'static {
+pub trait Intake: Acquaintance {
     /// Take a peer's push; the answer may be told to the peer.
     fn accept<'a>(&'a self, from: &'a ServerName, push: InboundPush) -> Soon<'a, Result<Ack, Refusal>>;
 
-    /// How many strong updates this peer may put into one push.
+    /// Take a peer's transaction; the verdicts, one a PDU, may be told to the peer.
+    fn accept_transaction<'a>(
+        &'a self,
+        from: &'a ServerName,
+        transaction: InboundTransaction,
+    ) -> Soon<'a, Result<Vec<Verdict>, Refusal>>;
+
+    /// How many strong updates, or PDUs, this peer may put into one request.
     fn window(&self, from: &ServerName) -> u32;
+
+    /// A stored PDU, whoever may see it.
+    fn pdu(&self, reference: &PduRef) -> Result<Option<ServedPdu>, ArchiveError>;
+
+    /// Our own name.
+    fn us(&self) -> &ServerName;
+
+    /// Wall time.
+    fn now(&self) -> Millis;
 }
 
 impl Intake for Gateway {
@@ -23,8 +42,28 @@ impl Intake for Gateway {
         Box::pin(Self::accept(self, from, push))
     }
 
+    fn accept_transaction<'a>(
+        &'a self,
+        from: &'a ServerName,
+        transaction: InboundTransaction,
+    ) -> Soon<'a, Result<Vec<Verdict>, Refusal>> {
+        Box::pin(Self::accept_transaction(self, from, transaction))
+    }
+
     /// One where the peer vanished from the configuration since it was let in: the core refuses it next.
     fn window(&self, from: &ServerName) -> u32 {
         self.ports().roster.limits(from).map_or(1, |limits| limits.batch_items)
+    }
+
+    fn pdu(&self, reference: &PduRef) -> Result<Option<ServedPdu>, ArchiveError> {
+        self.ports().archive.pdu(reference)
+    }
+
+    fn us(&self) -> &ServerName {
+        &self.ports().us
+    }
+
+    fn now(&self) -> Millis {
+        self.ports().clock.now()
     }
 }

@@ -1,16 +1,26 @@
 //! The dialects peers speak, and what all of them share.
 //!
-//! A dialect answers four questions: which routes it has, how a push is written, how its answer is read, and what it is
-//! called in the configuration. A new one is a folder here and a line in [`DIALECTS`].
+//! A dialect answers four questions: which routes it has, how a request is written, how its answer is read, and what it is
+//! called in the configuration. A new one is a folder here, a line in [`DIALECTS`] and a label of the core's.
+//!
+//! # Map
+//! - [`transactions`]: PDUs and ephemeral items in transactions, by HTTP PUT; and the GETs.
+//! - [`updates`]: numbered pushes.
+//! - [`pdu`]: one PDU as JSON; all dialects carry the same. [`json`]: what every reader here needs.
+//! - [`intake`], [`acquaintance`]: what the dialects ask of the core. [`transport`]: what the core asks of them.
 
+pub mod acquaintance;
 pub mod intake;
+pub mod json;
+pub mod pdu;
+pub mod transactions;
 pub mod transport;
 pub mod updates;
 
 use std::sync::Arc;
 
 use actix_web::web::{Data, ServiceConfig};
-use actors::model::{Answered, OutFrame, PushFailure};
+use actors::model::{Answered, Label, OutFrame, PushFailure, ServerName};
 use bytes::Bytes;
 
 use crate::egress::Request;
@@ -26,15 +36,24 @@ pub trait Dialect: Send + Sync + 'static {
     /// Adds its routes; they find [`Gate`]'s parts in the application's data.
     fn routes(&self, config: &mut ServiceConfig);
 
-    /// Writes a push.
-    fn encode_push(&self, frame: &OutFrame) -> Request;
+    /// Writes a request from us.
+    fn encode_push(&self, us: &ServerName, frame: &OutFrame) -> Request;
 
-    /// Reads the body of a 200 to a push.
-    fn decode_answer(&self, body: &Bytes) -> Result<Answered, PushFailure>;
+    /// Reads the body of a 200 to it.
+    fn decode_answer(&self, frame: &OutFrame, body: &Bytes) -> Result<Answered, PushFailure>;
 }
 
 /// Every dialect we speak, the default first.
-pub const DIALECTS: &[&dyn Dialect] = &[&updates::Updates];
+pub const DIALECTS: &[&dyn Dialect] = &[&updates::Updates, &transactions::Transactions];
+
+/// The dialect a label belongs to: how a request is numbered is how it is written, whatever the peer's configuration says by
+/// the time it goes out.
+pub fn dialect_of(label: &Label) -> &'static dyn Dialect {
+    match label {
+        Label::Numbers { .. } => &updates::Updates,
+        Label::Transaction { .. } => &transactions::Transactions,
+    }
+}
 
 /// What the routes of all dialects stand on.
 #[derive(Clone)]

@@ -2,41 +2,54 @@
 
 use std::sync::Arc;
 
-use actors::model::{Answered, OutFrame, PushFailure, ServerName};
+use actors::model::{Answered, BadPdu, Deadlines, OutFrame, Pdu, PushFailure, ServerName, Want};
 use actors::ports::{Task, Transport};
 
-use super::{DIALECTS, Dialect};
+use super::dialect_of;
+use super::pdu::{Acquaintance, Reader};
+use super::transactions::fetch;
 use crate::egress::Egress;
-
-/// Which dialect a peer is written to in; asked at every push, so that a reload counts at once.
-pub type DialectOf = Arc<dyn (Fn(&ServerName) -> &'static dyn Dialect) + Send + Sync>;
 
 /// The core's way to its peers.
 pub struct PeerTransport {
     egress: Arc<Egress>,
-    dialect_of: DialectOf,
+    us: ServerName,
+    acquaintance: Arc<dyn Acquaintance>,
 }
 
 impl PeerTransport {
-    /// Every peer is written to in the default dialect.
-    pub fn new(egress: Arc<Egress>) -> Self {
-        Self::choosing(egress, Arc::new(|_| DIALECTS[0]))
-    }
-
-    /// Each peer is written to in the dialect chosen for it.
-    pub fn choosing(egress: Arc<Egress>, dialect_of: DialectOf) -> Self {
-        Self { egress, dialect_of }
+    /// Our way through this gate; what comes back is read with this acquaintance.
+    pub fn new(egress: Arc<Egress>, us: ServerName, acquaintance: Arc<dyn Acquaintance>) -> Self {
+        Self { egress, us, acquaintance }
     }
 }
 
 impl Transport for PeerTransport {
     fn push(&self, frame: OutFrame) -> Task<Result<Answered, PushFailure>> {
         let egress = Arc::clone(&self.egress);
-        let dialect = (self.dialect_of)(&frame.to);
+        let dialect = dialect_of(&frame.label);
+        let request = dialect.encode_push(&self.us, &frame);
         Box::pin(async move {
-            let request = dialect.encode_push(&frame);
-            let body = egress.post(&frame.to, request, frame.deadlines).await?;
-            dialect.decode_answer(&body)
+            let body = egress.send(&frame.to, request, frame.deadlines).await?;
+            dialect.decode_answer(&frame, &body)
+        })
+    }
+
+    fn fetch(
+        &self,
+        from: &ServerName,
+        want: Want,
+        deadlines: Deadlines,
+    ) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
+        let egress = Arc::clone(&self.egress);
+        let (acquaintance, from) = (Arc::clone(&self.acquaintance), from.clone());
+        Box::pin(async move {
+            match egress.send(&from, fetch::encode(&want), deadlines).await {
+                Ok(body) => fetch::decode(&want, &body, &Reader::new(&from, &*acquaintance)),
+                // It has none, or none that we may see.
+                Err(PushFailure::Refused { status: 404, .. }) => Ok(Vec::new()),
+                Err(failure) => Err(failure),
+            }
         })
     }
 }

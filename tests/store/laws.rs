@@ -183,7 +183,7 @@ async fn after_the_commit_each_peer_is_told_once_with_the_bytes_all_share() {
     let woken = world.woken().await;
     let told: Vec<_> = woken.iter().map(|news| (news.server.clone(), news.tail.0, news.rows.len())).collect();
     assert_eq!(told, [(green(), 2, 2), (red(), 3, 3)]);
-    assert_eq!(woken[0].rows[1].bytes.as_ptr(), woken[1].rows[1].bytes.as_ptr());
+    assert_eq!(woken[0].rows[1].item.bytes().as_ptr(), woken[1].rows[1].item.bytes().as_ptr());
 }
 
 #[tokio::test(start_paused = true)]

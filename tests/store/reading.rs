@@ -53,7 +53,7 @@ async fn a_submission_is_found_with_its_places_and_its_updates() {
     world.commit(vec![submitted("a", &[red(), green()], 2)]).await;
     let record = world.store.submission(&id("a")).await.unwrap().unwrap();
     assert_eq!(record.queued, [(red(), Index(2)), (green(), Index(1))]);
-    assert_eq!(record.updates, 2);
+    assert_eq!(record.items, 2);
     let updates = world.store.submitted_updates(&id("a")).await.unwrap().unwrap();
     assert_eq!(updates, [body("a.0"), body("a.1")]);
     assert_eq!(world.store.submission(&id("b")).await.unwrap(), None);

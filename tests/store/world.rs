@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use actors::change::Change;
 use actors::model::{
-    Digest, FeedItem, Index, Millis, Parked, ParkedCode, PeerRecord, Seq, ServerName, Submission, SubmissionId,
+    Digest, FeedItem, Index, Millis, Parked, ParkedCode, ParkedWhat, PeerRecord, Seq, ServerName, Submission,
+    SubmissionId, Submitted,
 };
 use actors::ports::{Archive, Clock, FeedPage, Fence, Journal, Ownership, Ticket, Urgency, Woken};
 use bytes::Bytes;
@@ -88,7 +89,7 @@ impl World {
 
     pub(crate) async fn outbox(&self, server: &ServerName) -> Vec<(u64, Bytes)> {
         let rows = self.store.outbox_from(server, Index(0), 10_000, u64::MAX).await.unwrap();
-        rows.into_iter().map(|row| (row.index.0, row.bytes)).collect()
+        rows.into_iter().map(|row| (row.index.0, row.item.bytes().clone())).collect()
     }
 
     pub(crate) async fn feed(&self) -> Vec<(u64, FeedItem)> {
@@ -131,7 +132,7 @@ pub(crate) fn submitted(name: &str, servers: &[ServerName], updates: usize) -> C
         digest: Digest([7; 16]),
         accepted: Millis(0),
         servers: servers.to_vec(),
-        updates: (0..updates).map(|n| body(&format!("{name}.{n}"))).collect(),
+        what: Submitted::Updates((0..updates).map(|n| body(&format!("{name}.{n}"))).collect()),
     })
 }
 
@@ -146,7 +147,13 @@ pub(crate) fn update(n: u64) -> Change {
 
 pub(crate) fn parked(seq: u64) -> Parked {
     let bytes = Bytes::from_static(b"12");
-    Parked { from: red(), seq: Seq(seq), code: ParkedCode::NotAnObject, reason: "a number".to_owned(), bytes }
+    Parked {
+        from: red(),
+        what: ParkedWhat::Update(Seq(seq)),
+        code: ParkedCode::NotAnObject,
+        reason: "a number".to_owned(),
+        bytes,
+    }
 }
 
 /// A record that says how far it has come.

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use actors::limits::PeerLimits;
-use actors::model::{Ack, Answered, Cause, OutFrame, PeerState, PushFailure, Refusal, Seq};
+use actors::model::{
+    Ack, Answered, BadPdu, Cause, Deadlines, OutFrame, Pdu, PeerState, PushFailure, Refusal, Seq, ServerName, Want,
+};
 use actors::ports::{Task, Transport};
 use actors::testkit::Everybody;
 
@@ -53,7 +55,7 @@ async fn an_actor_that_dies_is_replaced_without_any_traffic() {
         rig.submit("s1", &[red()], 1).await.unwrap();
         at_rest().await;
         assert_eq!(transport.times(), [0, 0], "the first acknowledgement died with the actor");
-        assert_eq!(transport.frames()[0].last, transport.frames()[1].last);
+        assert_eq!(transport.frames()[0].label, transport.frames()[1].label);
         assert_eq!(rig.status(&red()).await.backlog, 0);
     })
     .await;
@@ -114,6 +116,10 @@ impl Transport for Abrupt {
     fn push(&self, frame: OutFrame) -> Task<Result<Answered, PushFailure>> {
         assert!(!self.panics.swap(false, Ordering::SeqCst), "no request is ever made");
         self.calm.push(frame)
+    }
+
+    fn fetch(&self, _: &ServerName, _: Want, _: Deadlines) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
+        Box::pin(async { Ok(vec![]) })
     }
 }
 

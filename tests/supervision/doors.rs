@@ -23,7 +23,7 @@ async fn all_permits_are_there(disk: &Disk, rig: &Rig, first: u64) {
     let pushes: Vec<Asked<Ack>> = (first..first + PERMITS).map(|seq| rig.begin_push(&red(), seq)).collect();
     let beside = rig.begin_push(&green(), first);
     hold.reached().await;
-    let busy = Refusal::Busy { limit: "intake_max", value: PERMITS, wait: Duration::from_secs(1) };
+    let busy = Refusal::Busy { limit: "peers.intake_max", value: PERMITS, wait: Duration::from_secs(1) };
     assert_eq!(rig.push(&red(), first).await, Err(busy));
     assert!(pushes.iter().chain([&beside]).all(|push| !push.is_finished()));
     drop(hold);

@@ -5,9 +5,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actors::gateway::Gateway;
-use actors::model::{Ack, Answered, InboundPush, OutFrame, PushFailure, Refusal, ServerName, Strong};
+use actors::model::{
+    Ack, Answered, BadPdu, Deadlines, InboundPush, Label, OutFrame, Pdu, PushFailure, Refusal, ServerName, Strong,
+    StrongBody, Want,
+};
 use actors::ports::{Task, Transport};
-use fernpost::wire::updates::envelope::digest;
+use fernpost::wire::json::digest;
 
 /// How the wire behaves.
 #[derive(Debug, Clone, Copy)]
@@ -89,19 +92,27 @@ impl Transport for Wire {
             told(answer, window)
         })
     }
+
+    fn fetch(&self, _: &ServerName, _: Want, _: Deadlines) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
+        Box::pin(async { Ok(vec![]) })
+    }
 }
 
 /// A frame as the other side reads it.
 fn arrived(frame: &OutFrame) -> InboundPush {
-    let strong = frame.strong.iter().map(|bytes| Strong { bytes: bytes.clone(), digest: digest(bytes), unsound: None });
-    InboundPush { from_seq: frame.first, seq: frame.last, strong: strong.collect(), verified: "network" }
+    let strong = frame.items.iter().map(|item| {
+        let bytes = item.bytes();
+        Strong { bytes: bytes.clone(), digest: digest(bytes), body: StrongBody::Plain }
+    });
+    let Label::Numbers { first, last } = frame.label else { panic!("updates are numbered") };
+    InboundPush { from_seq: first, seq: last, strong: strong.collect(), verified: "network" }
 }
 
 /// An answer as the sender reads it: what waiting mends is a wait, anything else a status.
 fn told(answer: Result<Ack, Refusal>, window: Option<u32>) -> Result<Answered, PushFailure> {
-    let wait = |time| Ok(Answered { ack: Ack::Wait(time), window: None });
+    let wait = |time| Ok(Answered { ack: Ack::Wait(time), window: None, refused: vec![] });
     match answer {
-        Ok(ack) => Ok(Answered { ack, window }),
+        Ok(ack) => Ok(Answered { ack, window, refused: vec![] }),
         Err(Refusal::Busy { wait: time, .. }) => wait(time),
         Err(Refusal::OutcomeUnknown | Refusal::Stopping) => wait(Duration::from_secs(1)),
         Err(Refusal::Faulty(_)) => wait(Duration::from_secs(60)),

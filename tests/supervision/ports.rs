@@ -1,16 +1,17 @@
 //! Ports around the store and the wire that note when they are called, and fail when told.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use actors::change::Change;
 use actors::model::{
-    Answered, Index, Millis, OutFrame, Position, PushFailure, ServerName, SubmissionId, SubmissionRecord,
+    Answered, BadPdu, ContextId, ContextRecord, Deadlines, Index, Millis, OutFrame, Pdu, PduRef, Position, PushFailure,
+    ServerName, SubmissionId, SubmissionRecord, Want,
 };
 use actors::ports::{
-    Archive, ArchiveError, FeedBounds, FeedPage, Fence, Journal, OutboxRow, PeerLoad, Pressure, SubmissionsPage, Task,
-    Ticket, Transport, Urgency,
+    Archive, ArchiveError, ContextLoad, FeedBounds, FeedPage, Fence, Journal, Known, OutboxRow, PeerLoad, Pressure,
+    ServedPdu, SubmissionsPage, Task, Ticket, Transport, Urgency,
 };
 use bytes::Bytes;
 use tokio::sync::{Semaphore, watch};
@@ -77,6 +78,43 @@ impl Archive for Observed {
             Some(behind) => Box::pin(async { Ok(behind) }),
             None => self.archive.peers_behind(),
         }
+    }
+
+    fn context(&self, context: &ContextId) -> Task<Result<Option<ContextLoad>, ArchiveError>> {
+        self.archive.context(context)
+    }
+
+    fn contexts_holding(&self) -> Task<Result<Vec<ContextId>, ArchiveError>> {
+        self.archive.contexts_holding()
+    }
+
+    fn look_up(
+        &self,
+        context: &ContextId,
+        arriving: &[PduRef],
+        parents: &[PduRef],
+    ) -> Result<HashMap<PduRef, Known>, ArchiveError> {
+        self.archive.look_up(context, arriving, parents)
+    }
+
+    fn release(&self, context: &ContextId, references: &[PduRef]) {
+        self.archive.release(context, references);
+    }
+
+    fn release_all(&self, context: &ContextId) {
+        self.archive.release_all(context);
+    }
+
+    fn pdu(&self, reference: &PduRef) -> Result<Option<ServedPdu>, ArchiveError> {
+        self.archive.pdu(reference)
+    }
+
+    fn context_record(&self, context: &ContextId) -> Result<Option<ContextRecord>, ArchiveError> {
+        self.archive.context_record(context)
+    }
+
+    fn state_holder(&self, context: &ContextId, kind: &str, key: &str) -> Result<Option<PduRef>, ArchiveError> {
+        self.archive.state_holder(context, kind, key)
     }
 
     fn submission(&self, id: &SubmissionId) -> Task<Result<Option<SubmissionRecord>, ArchiveError>> {
@@ -182,5 +220,9 @@ impl Transport for Prepared {
         self.asked.lock().unwrap().push((at, frame.clone()));
         self.pushes.add_permits(1);
         Box::pin(async move { reply(&frame) })
+    }
+
+    fn fetch(&self, _: &ServerName, _: Want, _: Deadlines) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
+        Box::pin(async { Ok(vec![]) })
     }
 }

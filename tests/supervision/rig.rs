@@ -7,15 +7,15 @@ use std::time::Duration;
 use actors::gateway::Gateway;
 use actors::limits::{BackoffLimits, PeerLimits};
 use actors::model::{
-    Ack, Answered, Digest, FeedItem, InboundPush, Index, Millis, OutFrame, PeerStatus, Position, PushFailure, Refusal,
-    Seq, ServerName, Strong, Submission,
+    Ack, Answered, Digest, FeedItem, InboundPush, Index, Label, Millis, OutFrame, PeerStatus, Position, PushFailure,
+    Refusal, Seq, ServerName, Strong, StrongBody, Submission, Submitted,
 };
 use actors::ports::{Archive, Clock, FeedPage, Journal, Ports};
 use actors::router::{Router, Routes};
-use actors::testkit::{Everybody, ScriptedTransport, TestClock};
+use actors::testkit::{Everybody, PlainText, ScriptedTransport, TestClock};
 use bytes::Bytes;
 use fernpost::store::{Place, Store, StoreOptions};
-use fernpost::wire::updates::envelope::digest;
+use fernpost::wire::json::digest;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 
 use crate::disk::Disk;
@@ -100,6 +100,8 @@ impl Rig {
             roster: Arc::new(Everybody(Arc::new(limits()))),
             ownership: shared,
             clock: clock.clone(),
+            text: Arc::new(PlainText),
+            us: own(),
         };
         change(&mut ports);
         Router::launch(ports.clone(), &routes, |_| {});
@@ -152,7 +154,7 @@ impl Rig {
     pub(crate) async fn outbox(&self, server: &ServerName) -> Vec<Bytes> {
         let rows = self.store.outbox_from(server, Index(1), 100_000, u64::MAX).await.unwrap();
         assert!(rows.iter().map(|row| row.index.0).eq(1..=rows.len() as u64), "the outbox has gaps");
-        rows.into_iter().map(|row| row.bytes).collect()
+        rows.into_iter().map(|row| row.item.bytes().clone()).collect()
     }
 
     /// All that was handed over is on disk.
@@ -177,7 +179,8 @@ fn checked(seq: u64, bytes: &Bytes) -> u64 {
 /// A push of `count` updates, the last of which has the number `seq`.
 pub(crate) fn pushed(seq: u64, count: u64) -> InboundPush {
     let first = seq + 1 - count;
-    let strong = (first..=seq).map(update).map(|bytes| Strong { digest: digest(&bytes), bytes, unsound: None });
+    let strong =
+        (first..=seq).map(update).map(|bytes| Strong { digest: digest(&bytes), bytes, body: StrongBody::Plain });
     InboundPush { from_seq: Some(Seq(first)), seq: Seq(seq), strong: strong.collect(), verified: "network" }
 }
 
@@ -187,18 +190,19 @@ pub(crate) fn submission(id: &str, servers: &[ServerName], updates: u64) -> Subm
         digest: Digest([7; 16]),
         accepted: BASE,
         servers: servers.to_vec(),
-        updates: (0..updates).map(|n| Bytes::from(format!(r#"{{"id":"{id}.{n}"}}"#))).collect(),
+        what: Submitted::Updates((0..updates).map(|n| Bytes::from(format!(r#"{{"id":"{id}.{n}"}}"#))).collect()),
     }
 }
 
 /// What a peer says that has taken a frame.
 pub(crate) fn taken(frame: &OutFrame) -> Result<Answered, PushFailure> {
-    Ok(Answered { ack: Ack::Ok(frame.last), window: Some(100) })
+    let Label::Numbers { last, .. } = frame.label else { panic!("updates are numbered") };
+    Ok(Answered { ack: Ack::Ok(last), window: Some(100), refused: vec![] })
 }
 
 /// What a peer says that wants to be left alone.
 pub(crate) fn wait(seconds: u64) -> Result<Answered, PushFailure> {
-    Ok(Answered { ack: Ack::Wait(Duration::from_secs(seconds)), window: Some(100) })
+    Ok(Answered { ack: Ack::Wait(Duration::from_secs(seconds)), window: Some(100), refused: vec![] })
 }
 
 pub(crate) fn unreachable() -> Result<Answered, PushFailure> {

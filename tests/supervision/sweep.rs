@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actors::change::Change;
-use actors::model::{Ack, OutFrame, Position, Refusal, Seq, ServerName};
+use actors::model::{Ack, Item, Label, OutFrame, Position, Refusal, Seq, ServerName};
 use actors::ports::{Archive, Journal, Ownership, Urgency};
 use bytes::Bytes;
 
@@ -88,8 +88,9 @@ async fn play(rig: &Rig) -> Answered {
 /// Everything a peer was sent, by number.
 fn sent(frames: &[OutFrame], to: &ServerName, into: &mut BTreeMap<u64, Bytes>) {
     for frame in frames.iter().filter(|frame| frame.to == *to) {
-        let first = frame.last.0 + 1 - frame.strong.len() as u64;
-        for (number, bytes) in (first..).zip(&frame.strong) {
+        let Label::Numbers { last, .. } = frame.label else { panic!("updates are numbered") };
+        let first = last.0 + 1 - frame.items.len() as u64;
+        for (number, bytes) in (first..).zip(frame.items.iter().map(Item::bytes)) {
             let before = into.insert(number, bytes.clone());
             assert!(before.is_none_or(|before| before == bytes), "{to} saw two updates under number {number}");
         }
@@ -112,8 +113,8 @@ async fn check(disk: &Disk, answered: &Answered, before: &Prepared, context: &st
     for id in &answered.submissions {
         let record = rig.store.submission(&id.parse().unwrap()).await.unwrap().expect(id);
         for (server, first) in &record.queued {
-            let updates = rig.store.outbox_from(server, *first, record.updates, u64::MAX).await.unwrap();
-            let updates: Vec<_> = updates.into_iter().map(|row| row.bytes).collect();
+            let updates = rig.store.outbox_from(server, *first, record.items, u64::MAX).await.unwrap();
+            let updates: Vec<_> = updates.into_iter().map(|row| row.item.bytes().clone()).collect();
             let submitted = [format!(r#"{{"id":"{id}.0"}}"#), format!(r#"{{"id":"{id}.1"}}"#)];
             assert_eq!(updates, submitted, "{context}: {server}");
         }

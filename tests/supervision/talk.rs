@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::limits::PeerLimits;
-use actors::model::{PeerState, ServerName};
+use actors::model::{PeerState, ServerName, Submitted};
 use actors::ports::Archive;
 use actors::testkit::Everybody;
 use bytes::Bytes;
@@ -36,7 +36,8 @@ async fn submit_all(rig: &Rig, to: ServerName, mut chance: fastrand::Rng) -> Vec
             break;
         }
         let submission = submission(&format!("s{call}"), std::slice::from_ref(&to), chance.u64(1..=left.min(6)));
-        submitted.extend(submission.updates.iter().cloned());
+        let Submitted::Updates(updates) = &submission.what else { panic!("updates were made") };
+        submitted.extend(updates.iter().cloned());
         rig.gateway.submit(submission).await.unwrap();
         tokio::time::sleep(Duration::from_millis(chance.u64(0..2_000))).await;
     }

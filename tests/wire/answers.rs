@@ -24,7 +24,7 @@ type Read = (Ack, Option<u32>);
 
 fn read(body: &[u8]) -> Option<Read> {
     match decode(&Bytes::copy_from_slice(body)) {
-        Ok(Answered { ack, window }) => Some((ack, window)),
+        Ok(Answered { ack, window, .. }) => Some((ack, window)),
         Err(PushFailure::Unreadable(_)) => None,
         Err(other) => panic!("{other} for {}", String::from_utf8_lossy(body)),
     }

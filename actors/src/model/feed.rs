@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Millis, Position, Seq, ServerName};
+use super::{ContextId, FedPdu, Millis, PduRef, Position, Seq, ServerName, SubmissionId};
 
 /// One durable fact for the messenger, before the writer gives it a position.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,37 @@ pub enum FeedItem {
     },
     /// Something a peer sent that cannot be given to the messenger; it lies in quarantine.
     Parked(Parked),
+    /// A PDU of a conversation. Only ever read: a delivery is what puts it there.
+    Pdu(Box<FedPdu>),
+    /// Parents were given up; their children were delivered without them.
+    Gap {
+        /// In which conversation.
+        context: ContextId,
+        /// Which parents.
+        missing: Vec<PduRef>,
+        /// Delivered without them.
+        children: Vec<PduRef>,
+    },
+    /// A parent that was given up came after all.
+    GapFilled {
+        /// In which conversation.
+        context: ContextId,
+        /// Which parents.
+        missing: Vec<PduRef>,
+        /// Delivered without them before.
+        children: Vec<PduRef>,
+    },
+    /// News about something the messenger submitted.
+    Delivery {
+        /// The submitted id.
+        message: SubmissionId,
+        /// At which server.
+        server: ServerName,
+        /// `refused`, `parked`, `expired` or `acknowledged`.
+        state: &'static str,
+        /// Why.
+        reason: Option<&'static str>,
+    },
     /// A peer was suspended, or is back.
     Peer {
         /// Which one.
@@ -56,8 +87,8 @@ pub struct FeedEntry {
 pub struct Parked {
     /// Who sent it.
     pub from: ServerName,
-    /// Its number on the wire.
-    pub seq: Seq,
+    /// What it is.
+    pub what: ParkedWhat,
     /// Why, for programs.
     pub code: ParkedCode,
     /// Why, for people.
@@ -66,11 +97,35 @@ pub struct Parked {
     pub bytes: Bytes,
 }
 
+/// What lies in quarantine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ParkedWhat {
+    /// A strong update that came under this number.
+    Update(Seq),
+    /// A PDU, sound or not, as far as it could be read.
+    Pdu {
+        /// Its origin.
+        origin: Option<String>,
+        /// Its id.
+        id: Option<String>,
+        /// Its conversation.
+        context: Option<ContextId>,
+    },
+}
+
 /// Why an item is in quarantine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ParkedCode {
     /// A strong update that is not a JSON object.
     NotAnObject,
+    /// A PDU that came as a strong update and was refused.
+    BadPdu,
+    /// A PDU whose origin, or whose sender, does not take part in its conversation.
+    NotAParticipant,
+    /// A PDU its conversation's actor died on, twice.
+    Poison,
+    /// A PDU of a conversation whose actor has been given up.
+    ContextFaulty,
 }
 
 impl ParkedCode {
@@ -78,6 +133,10 @@ impl ParkedCode {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NotAnObject => "NOT_AN_OBJECT",
+            Self::BadPdu => "BAD_PDU",
+            Self::NotAParticipant => "NOT_A_PARTICIPANT",
+            Self::Poison => "POISON",
+            Self::ContextFaulty => "CONTEXT_FAULTY",
         }
     }
 }

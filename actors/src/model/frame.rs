@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Seq, ServerName};
+use super::{BadPdu, ContextId, Millis, Pdu, PduRef, Seq, ServerName, Verdict};
 
 /// What identifies an update, for telling a repeat from something else: the first half of a SHA-256.
 ///
@@ -25,8 +25,102 @@ pub struct Strong {
     pub bytes: Bytes,
     /// What identifies it.
     pub digest: Digest,
-    /// Why it cannot be given to a messenger, if so. It still takes its number: resending cannot mend it.
-    pub unsound: Option<&'static str>,
+    /// What it is.
+    pub body: StrongBody,
+}
+
+/// What a strong update is.
+#[derive(Debug, Clone)]
+pub enum StrongBody {
+    /// Something for the messenger, unread.
+    Plain,
+    /// `{"update":"pdu","pdu":{..}}`: an item of a conversation.
+    Pdu(Box<Pdu>),
+    /// The same, with something in it that is no sound PDU.
+    BadPdu(BadPdu),
+    /// Nothing that can be given to a messenger. It still takes its number: resending cannot mend it.
+    Unsound(&'static str),
+}
+
+/// An ephemeral item of the transactions dialect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edu {
+    /// `edu_type`.
+    pub kind: String,
+    /// Its content, as it came or as it is to go.
+    pub content: Bytes,
+}
+
+/// A transaction, decoded.
+#[derive(Debug, Clone)]
+pub struct InboundTransaction {
+    /// Its id, from the path.
+    pub id: String,
+    /// Over its `pdus`: the same id with others is another transaction.
+    pub digest: Digest,
+    /// The transactions its sender sent us before it.
+    pub prev_ids: Vec<String>,
+    /// Its PDUs, in order, each alone.
+    pub pdus: Vec<Result<Pdu, BadPdu>>,
+    /// Its ephemeral items.
+    pub edus: Vec<Edu>,
+    /// How the sender was proved.
+    pub verified: &'static str,
+}
+
+/// What a batch got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Taken {
+    /// A push.
+    Push(Ack),
+    /// A transaction: one verdict a PDU, in order.
+    Transaction(Vec<Verdict>),
+}
+
+/// One durable item for a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Item {
+    /// A strong update as it was submitted.
+    Update(Bytes),
+    /// A PDU: its identity and its whole JSON text.
+    Pdu(PduRef, Bytes),
+}
+
+impl Item {
+    /// The bytes of its JSON text.
+    pub const fn bytes(&self) -> &Bytes {
+        match self {
+            Self::Update(bytes) | Self::Pdu(_, bytes) => bytes,
+        }
+    }
+}
+
+/// How a request is numbered, and so in which dialect it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Label {
+    /// In the updates dialect: by the numbers of its strong updates.
+    Numbers {
+        /// The number of the first, where the peer has shown that it understands ranges.
+        first: Option<Seq>,
+        /// The number of the last; of the last one ever sent where there is none.
+        last: Seq,
+    },
+    /// In the transactions dialect: by an id of its own.
+    Transaction {
+        /// Its id, decimal on the wire.
+        id: u64,
+        /// The one sent before it.
+        prev: Option<u64>,
+        /// When it was made.
+        ts: Millis,
+    },
+}
+
+/// Something to fetch from a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Want {
+    /// One PDU.
+    Pdu(PduRef),
 }
 
 /// A push of the updates dialect, decoded.
@@ -47,12 +141,12 @@ pub struct InboundPush {
 pub struct OutFrame {
     /// Whom it goes to.
     pub to: ServerName,
-    /// The number of the last strong update in it.
-    pub last: Seq,
-    /// The number of the first, where the peer has shown that it understands ranges.
-    pub first: Option<Seq>,
-    /// The strong updates, as they were submitted.
-    pub strong: Vec<Bytes>,
+    /// How it is numbered, which is also how it is written: the dialect.
+    pub label: Label,
+    /// The durable items, in order.
+    pub items: Vec<Item>,
+    /// Ephemeral items that ride along, in the peer's dialect: weak updates, or EDUs.
+    pub weak: Vec<Edu>,
     /// Until when connecting may take, and the whole request.
     pub deadlines: Deadlines,
 }
@@ -80,15 +174,19 @@ pub enum Ack {
     },
     /// Not now: come again after this long.
     Wait(Duration),
+    /// A transaction was taken.
+    Taken,
 }
 
 /// A peer's answer to our push.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answered {
     /// What it says.
     pub ack: Ack,
     /// How many strong updates it takes in one push. Its presence says that it understands ranges.
     pub window: Option<u32>,
+    /// Items it took and refused, and why: for the trace.
+    pub refused: Vec<(PduRef, String)>,
 }
 
 /// Why a push has no usable answer. The variants are what the sender does differently.
@@ -165,6 +263,28 @@ pub enum Refusal {
     /// Not a peer of ours.
     #[error("{0} is not a peer of this server")]
     UnknownPeer(ServerName),
+    /// No such conversation.
+    #[error("there is no context {0}")]
+    UnknownContext(ContextId),
+    /// Somebody who does not take part was named.
+    #[error("{server} does not take part in {context}")]
+    NotAParticipant {
+        /// Who.
+        server: ServerName,
+        /// In what.
+        context: ContextId,
+    },
+    /// More servers than a conversation may have.
+    #[error("a context has at most {max} participants (contexts.participants_max), these are {count}")]
+    TooManyParticipants {
+        /// How many there would be.
+        count: usize,
+        /// The limit.
+        max: u32,
+    },
+    /// The conversation's actor fails whatever it is given.
+    #[error("the context {0} is faulty; see the log, then restart")]
+    FaultyContext(ContextId),
     /// The actor fails whatever it is given; an operator is needed.
     #[error("the state of {0} is faulty; see the log, then resume it")]
     Faulty(ServerName),

@@ -2,17 +2,28 @@
 //!
 //! Nothing here knows JSON, sockets or redb, and nothing derives `Serialize`: each boundary owns its own mirror types.
 
+mod context;
 mod feed;
 mod frame;
+mod load;
 mod names;
 mod numbers;
+mod pdu;
 mod record;
 
-pub use feed::{FeedEntry, FeedItem, Parked, ParkedCode};
-pub use frame::{Ack, Answered, Deadlines, Digest, InboundPush, OutFrame, PushFailure, Refusal, Strong};
+pub use context::{
+    ContextRecord, ContextStatus, Delivery, FedPdu, Gap, Head, HeldPdu, Hold, Shown, Standing, StoredPdu,
+};
+pub use feed::{FeedEntry, FeedItem, Parked, ParkedCode, ParkedWhat};
+pub use frame::{
+    Ack, Answered, Deadlines, Digest, Edu, InboundPush, InboundTransaction, Item, Label, OutFrame, PushFailure,
+    Refusal, Strong, StrongBody, Taken, Want,
+};
+pub use load::{ContextLoad, Known, OutboxRow, PduText, PeerLoad, ServedPdu};
 pub use names::{BadName, BadSubmissionId, ServerName, SubmissionId};
 pub use numbers::{Index, ItemNo, Millis, Position, Seq};
+pub use pdu::{BadId, BadPdu, Berth, Composed, ContextId, Draft, Pdu, PduId, PduRef, StateSlot, Verdict};
 pub use record::{
-    Attempt, Cause, InboundRecord, OutboundRecord, PeerRecord, PeerState, PeerStatus, Rest, Segment, Submission,
-    SubmissionRecord,
+    Attempt, Cause, InboundRecord, OutboundRecord, PeerRecord, PeerState, PeerStatus, Rest, SeenTransaction, Segment,
+    Submission, SubmissionRecord, Submitted,
 };

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Digest, Index, Millis, Seq, ServerName, SubmissionId};
+use super::{Digest, Index, Millis, PduRef, Seq, ServerName, SubmissionId, Verdict};
 
 /// Everything durable about one peer: the row of its actor, written whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +37,10 @@ pub struct OutboundRecord {
     pub failures: u32,
     /// Since when `rest` is what it is.
     pub since: Millis,
+    /// The newest transaction id this peer may have seen from us: ids are reserved ahead, and never used twice.
+    pub transaction_reserved: u64,
+    /// The newest transaction it acknowledged.
+    pub transaction_last: Option<u64>,
 }
 
 impl Default for OutboundRecord {
@@ -48,6 +52,8 @@ impl Default for OutboundRecord {
             rest: Rest::Ready,
             failures: 0,
             since: Millis(0),
+            transaction_reserved: 0,
+            transaction_last: None,
         }
     }
 }
@@ -128,7 +134,18 @@ impl Default for InboundRecord {
     }
 }
 
-/// What a messenger submits: updates for servers, one durable unit.
+/// A transaction a peer sent us, remembered so that a repeat gets the same answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenTransaction {
+    /// Its id.
+    pub id: String,
+    /// Over its `pdus`.
+    pub digest: Digest,
+    /// What each PDU got.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// What a messenger submits for servers, one durable unit.
 #[derive(Debug, Clone)]
 pub struct Submission {
     /// The messenger's id.
@@ -139,8 +156,17 @@ pub struct Submission {
     pub accepted: Millis,
     /// Whom it goes to, in the order given, each once.
     pub servers: Vec<ServerName>,
-    /// The updates, in order; each becomes one item for each server.
-    pub updates: Vec<Bytes>,
+    /// What it is.
+    pub what: Submitted,
+}
+
+/// What was submitted.
+#[derive(Debug, Clone)]
+pub enum Submitted {
+    /// Updates, in order; each becomes one item for each server.
+    Updates(Vec<Bytes>),
+    /// A PDU, stored in the same batch; one item for each server.
+    Pdu(PduRef, Bytes),
 }
 
 /// A [`Submission`] as it is remembered.
@@ -152,8 +178,10 @@ pub struct SubmissionRecord {
     pub accepted: Millis,
     /// Where its updates stand in each server's outbox: first index, and how many follow one another.
     pub queued: Vec<(ServerName, Index)>,
-    /// How many updates it has.
-    pub updates: u32,
+    /// How many items it is for each server.
+    pub items: u32,
+    /// The PDU it became, where it is one.
+    pub pdu: Option<PduRef>,
 }
 
 /// One try to deliver, kept in memory for the trace.

@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use crate::model::{Ack, Answered, Attempt, Index, Millis, PushFailure};
+use crate::model::{Ack, Answered, Attempt, Millis, PushFailure};
+use crate::peer::outbox::Span;
 
 /// A bounded ring of attempts, newest last.
 #[derive(Debug, Clone)]
@@ -19,9 +20,14 @@ impl Attempts {
     }
 
     /// An attempt ended.
-    pub fn note(&mut self, time: Millis, first: Index, last: Index, outcome: &Result<Answered, PushFailure>) {
+    pub fn note(&mut self, time: Millis, span: Span, outcome: &Result<Answered, PushFailure>) {
+        let Span { first, last, .. } = span;
         let result = match outcome {
-            Ok(Answered { ack: Ack::Ok(_), .. }) => {
+            Ok(Answered { refused, .. }) if !refused.is_empty() => {
+                let list: Vec<String> = refused.iter().map(|(pdu, why)| format!("{pdu}: {why}")).collect();
+                format!("acknowledged, but it refused {}", list.join(", "))
+            }
+            Ok(Answered { ack: Ack::Ok(_) | Ack::Taken, .. }) => {
                 self.last_error = None;
                 "acknowledged".to_owned()
             }

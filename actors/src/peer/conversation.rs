@@ -9,13 +9,14 @@ use proptest::prelude::*;
 use crate::change::Change;
 use crate::limits::PeerLimits;
 use crate::model::{
-    Ack, Answered, Digest, FeedItem, InboundPush, Index, Millis, OutFrame, PeerRecord, PushFailure, Refusal, Seq,
-    ServerName, Strong,
+    Ack, Answered, Digest, FeedItem, InboundPush, Index, Item, Label, Millis, OutFrame, PeerRecord, PushFailure,
+    Refusal, Seq, ServerName, Strong, StrongBody, Taken,
 };
+use crate::model::{OutboxRow, PeerLoad};
 use crate::peer::effect::{Effect, Token};
+use crate::peer::inbound::Frame;
 use crate::peer::machine::{Event, Machine};
 use crate::peer::outbound::Moment;
-use crate::ports::{OutboxRow, PeerLoad};
 
 #[derive(Debug, Clone, Copy)]
 enum Chance {
@@ -56,7 +57,7 @@ struct Side {
     fed: Vec<Bytes>,
     due: Option<Millis>,
     frame: Option<(u64, OutFrame)>,
-    answer: Option<Result<Ack, Refusal>>,
+    answer: Option<Result<Taken, Refusal>>,
 }
 
 impl Side {
@@ -64,7 +65,7 @@ impl Side {
         let limits = Arc::new(PeerLimits { batch_items, ..PeerLimits::default() });
         let server: ServerName = other.parse().expect("valid");
         let record = PeerRecord::new(server.clone());
-        let load = PeerLoad { record: None, tail: Index(0), digests: vec![] };
+        let load = PeerLoad { record: None, tail: Index(0), digests: vec![], seen: vec![] };
         let machine = Machine::new(name.parse().expect("valid"), &limits, load);
         let (queue, digests, fed) = (vec![], vec![], vec![]);
         Self { machine, limits, record, queue, digests, fed, due: None, frame: None, answer: None }
@@ -77,7 +78,7 @@ impl Side {
                 Effect::Commit(changes, _) => changes.into_iter().for_each(|change| self.commit(change)),
                 Effect::Answer(_, answer) => self.answer = Some(answer),
                 Effect::Push { attempt, frame, .. } => {
-                    assert!(frame.strong.len() <= self.limits.batch_items as usize);
+                    assert!(frame.items.len() <= self.limits.batch_items as usize);
                     self.frame = Some((attempt, frame));
                 }
                 Effect::Load(from) => {
@@ -86,6 +87,7 @@ impl Side {
                 }
                 Effect::Arm(at) => self.due = Some(at),
                 Effect::Disarm => self.due = None,
+                Effect::Dispatch { .. } | Effect::Get { .. } | Effect::NotAsked { .. } => panic!("no PDUs here"),
             }
         }
         assert!(self.machine.status().acked >= acked, "an acknowledgement is never taken back");
@@ -111,7 +113,7 @@ impl Side {
         let row = |(at, bytes): (usize, &Bytes)| OutboxRow {
             index: Index(at as u64 + 1),
             queued: Millis(0),
-            bytes: bytes.clone(),
+            item: Item::Update(bytes.clone()),
         };
         let rows = self.queue.iter().enumerate().map(row).filter(|row| row.index >= from);
         rows.take(2 * self.limits.batch_items as usize).collect()
@@ -120,7 +122,7 @@ impl Side {
     fn crash(&mut self, now: Millis) {
         let digests = self.digests[self.digests.len().saturating_sub(1024)..].to_vec();
         let tail = Index(self.queue.len() as u64);
-        let load = PeerLoad { record: Some(self.record.clone()), tail, digests };
+        let load = PeerLoad { record: Some(self.record.clone()), tail, digests, seen: vec![] };
         self.machine = Machine::new(self.record.server.clone(), &self.limits, load);
         (self.due, self.frame, self.answer) = (None, None, None);
         self.step(now, Event::Started);
@@ -130,20 +132,26 @@ impl Side {
         let bytes = Bytes::from(format!("{{\"n\":{}}}", self.queue.len()));
         self.queue.push(bytes.clone());
         let tail = Index(self.queue.len() as u64);
-        self.step(now, Event::Woken { tail, rows: vec![OutboxRow { index: tail, queued: now, bytes }] });
+        self.step(
+            now,
+            Event::Woken { tail, rows: vec![OutboxRow { index: tail, queued: now, item: Item::Update(bytes) }] },
+        );
     }
 
     fn take(&mut self, now: Millis, frame: &OutFrame) -> Result<Answered, PushFailure> {
-        let strong = |bytes: &Bytes| {
+        let strong = |item: &Item| {
+            let bytes = item.bytes();
             let mut digest = [0; 16];
             digest[..bytes.len()].copy_from_slice(bytes);
-            Strong { bytes: bytes.clone(), digest: Digest(digest), unsound: None }
+            Strong { bytes: bytes.clone(), digest: Digest(digest), body: StrongBody::Plain }
         };
-        let strong = frame.strong.iter().map(strong).collect();
-        let push = InboundPush { from_seq: frame.first, seq: frame.last, strong, verified: "network" };
-        self.step(now, Event::Accept(Token(1), push));
+        let strong = frame.items.iter().map(strong).collect();
+        let Label::Numbers { first, last } = frame.label else { panic!("updates are numbered") };
+        let push = InboundPush { from_seq: first, seq: last, strong, verified: "network" };
+        self.step(now, Event::Accept(Token(1), Frame::Push(push)));
         match self.answer.take().expect("each push is answered") {
-            Ok(ack) => Ok(Answered { ack, window: Some(self.limits.batch_items) }),
+            Ok(Taken::Push(ack)) => Ok(Answered { ack, window: Some(self.limits.batch_items), refused: vec![] }),
+            Ok(Taken::Transaction(_)) => panic!("a push is answered as one"),
             Err(Refusal::PushTooLong { .. }) => Err(PushFailure::Refused { status: 413, reason: String::new() }),
             Err(other) => panic!("{other}"),
         }
@@ -165,7 +173,8 @@ impl Talk {
             Chance::Submit => self.red.submit(now),
             Chance::Deliver | Chance::LoseAnswer | Chance::LoseFrame | Chance::Wait => {
                 let Some((attempt, frame)) = self.red.frame.take() else { return };
-                let wait = Answered { ack: Ack::Wait(std::time::Duration::from_secs(3)), window: None };
+                let wait =
+                    Answered { ack: Ack::Wait(std::time::Duration::from_secs(3)), window: None, refused: vec![] };
                 let outcome = match chance {
                     Chance::Deliver => self.blue.take(now, &frame),
                     Chance::Wait => Ok(wait),

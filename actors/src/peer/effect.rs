@@ -1,8 +1,9 @@
 //! What a peer's machine asks of its shell, and the collector it writes that into.
 
 use crate::change::Change;
-use crate::model::{Ack, Index, Millis, OutFrame, Refusal};
-use crate::ports::Urgency;
+use crate::change::Urgency;
+use crate::model::{ContextId, Index, Millis, OutFrame, Pdu, Refusal, Taken, Want};
+use crate::peer::dispatch::Group;
 
 /// A request that waits for an answer. The shell keeps what the token stands for; a restart forgets it, and the caller
 /// learns that the outcome is unknown.
@@ -15,7 +16,30 @@ pub enum Effect {
     /// Hand this batch to the journal, now.
     Commit(Vec<Change>, Urgency),
     /// Answer once everything handed over so far is on disk.
-    Answer(Token, Result<Ack, Refusal>),
+    Answer(Token, Result<Taken, Refusal>),
+    /// Give PDUs to their conversation; the outcome comes back as [`Event::Dispatched`](super::machine::Event).
+    Dispatch {
+        /// Which PDUs of the batch, and whose they are.
+        group: Group,
+        /// How the sender was proved.
+        verified: &'static str,
+        /// The PDUs.
+        pdus: Vec<Pdu>,
+    },
+    /// Ask the peer for PDUs on behalf of a conversation, which gets the answer.
+    Get {
+        /// Who wants to know.
+        context: ContextId,
+        /// What.
+        want: Want,
+    },
+    /// The peer is not asked now: tell the conversation so.
+    NotAsked {
+        /// Who wants to know.
+        context: ContextId,
+        /// What.
+        want: Want,
+    },
     /// Send a frame. `settled`: not before everything handed over so far is on disk, for its numbers are new.
     Push {
         /// Names the attempt; an outcome of any other counts for nothing.

@@ -1,16 +1,31 @@
-//! The machine that takes what one peer sends: each strong update once, in the order of its numbers.
+//! The machine that takes what one peer sends: each strong update once, in the order of its numbers; each transaction once, by
+//! its id. PDUs go through their conversations first; the peer's own batch is handed over last, so that one commit holds all.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::change::Change;
+use crate::change::Urgency;
 use crate::limits::PeerLimits;
 use crate::model::{
-    Ack, Digest, FeedItem, InboundPush, InboundRecord, Parked, ParkedCode, Refusal, Seq, ServerName, Strong,
+    Ack, Digest, FeedItem, InboundPush, InboundRecord, InboundTransaction, Parked, ParkedCode, ParkedWhat, Pdu, PduRef,
+    Refusal, SeenTransaction, Seq, ServerName, Strong, StrongBody, Taken, Verdict,
 };
+use crate::peer::dispatch::{Dispatch, Group, Suspects, Undone};
 use crate::peer::effect::{Effect, Out, Token};
 use crate::peer::place::{DIGESTS_MAX, Held, Placement, place};
-use crate::ports::Urgency;
+
+/// Transactions remembered, so that a repeat gets the same answer and does nothing again.
+const SEEN_MAX: usize = 64;
+
+/// What a peer sends in one request.
+#[derive(Debug, Clone)]
+pub enum Frame {
+    /// A push of the updates dialect.
+    Push(InboundPush),
+    /// A transaction.
+    Transaction(InboundTransaction),
+}
 
 /// The inbound half of a peer's machine.
 #[derive(Debug, Clone)]
@@ -23,11 +38,32 @@ pub struct Inbound {
     digests: VecDeque<Digest>,
     /// A push too old to compare was announced; once tells it all.
     told_too_old: bool,
+    seen: VecDeque<SeenTransaction>,
+    /// The one batch whose PDUs are with their conversations.
+    busy: Option<Busy>,
+    /// Batches behind it, under their permits.
+    waiting: VecDeque<(Token, Frame)>,
+    suspects: Suspects,
+}
+
+#[derive(Debug, Clone)]
+struct Busy {
+    token: Token,
+    frame: Frame,
+    /// Of a push: the places of its updates that are new.
+    fresh: Vec<usize>,
+    dispatch: Dispatch,
 }
 
 impl Inbound {
     /// The machine as the store left it.
-    pub fn new(server: ServerName, limits: Arc<PeerLimits>, record: &InboundRecord, digests: Vec<Digest>) -> Self {
+    pub fn new(
+        server: ServerName,
+        limits: Arc<PeerLimits>,
+        record: &InboundRecord,
+        digests: Vec<Digest>,
+        seen: Vec<SeenTransaction>,
+    ) -> Self {
         Self {
             server,
             limits,
@@ -35,6 +71,10 @@ impl Inbound {
             taken: record.taken,
             digests: digests.into(),
             told_too_old: false,
+            seen: seen.into(),
+            busy: None,
+            waiting: VecDeque::new(),
+            suspects: Suspects::default(),
         }
     }
 
@@ -43,99 +83,275 @@ impl Inbound {
         InboundRecord { expected: self.expected, taken: self.taken }
     }
 
-    /// A push came; `token` is owed an answer.
-    pub fn accept(&mut self, token: Token, push: InboundPush, out: &mut Out) {
-        let answer = self.take(push, out);
-        out.effect(Effect::Answer(token, answer));
+    /// A batch came; `token` is owed an answer. One at a time: the next waits until this one is answered.
+    pub fn accept(&mut self, token: Token, frame: Frame, out: &mut Out) {
+        if self.busy.is_some() {
+            return self.waiting.push_back((token, frame));
+        }
+        let answer = match frame {
+            Frame::Push(push) => self.take_push(token, push, out),
+            Frame::Transaction(transaction) => self.take_transaction(token, transaction, out),
+        };
+        if let Some(answer) = answer {
+            out.effect(Effect::Answer(token, answer));
+        }
     }
 
-    fn take(&mut self, push: InboundPush, out: &mut Out) -> Result<Ack, Refusal> {
+    /// A conversation has answered for its part of the batch.
+    pub fn dispatched(&mut self, group: &Group, outcome: Result<Vec<Verdict>, Undone>, out: &mut Out) {
+        let Some(busy) = self.busy.as_mut() else { return };
+        let reference = |place| busy.frame.pdu(place).map(|pdu| &pdu.reference).expect("only PDUs are dispatched");
+        if let Some(next) = busy.dispatch.back(group, outcome, reference, &mut self.suspects) {
+            out.effect(dispatch(&busy.frame, next));
+        }
+        if busy.dispatch.is_done()
+            && let Some(busy) = self.busy.take()
+        {
+            let answer = self.finish(&busy, out);
+            out.effect(Effect::Answer(busy.token, answer));
+            while self.busy.is_none()
+                && let Some((token, frame)) = self.waiting.pop_front()
+            {
+                self.accept(token, frame, out);
+            }
+        }
+    }
+
+    /// The answer, or none yet.
+    fn take_push(&mut self, token: Token, push: InboundPush, out: &mut Out) -> Option<Result<Taken, Refusal>> {
         let (seq, count) = (push.seq, push.strong.len());
         if count > self.limits.batch_items as usize {
-            return Err(Refusal::PushTooLong { count, max: self.limits.batch_items });
+            return Some(Err(Refusal::PushTooLong { count, max: self.limits.batch_items }));
         }
         let held = Held { expected: self.expected, digests: self.digests.make_contiguous() };
-        match place(&push, held) {
-            Placement::Take { fresh, next, went_back } => {
+        let ack = match place(&push, held) {
+            Placement::Take { fresh, next: _, went_back } => {
                 if went_back {
-                    let text = format!(
-                        "{} sent something new under number {seq}, below {}: it seems to be restored from a backup",
-                        self.server, self.expected
+                    self.notice(
+                        &format!(
+                            "sent something new under number {seq}, below {}: restored from a backup?",
+                            self.expected
+                        ),
+                        out,
                     );
-                    out.change(Change::Fed(FeedItem::Notice { text, server: Some(self.server.clone()) }));
                 }
-                self.remember(&push, next, out);
-                self.feed(push, &fresh, out);
-                out.moved(Urgency::Now);
-                Ok(Ack::Ok(seq))
+                return self.begin(token, Frame::Push(push), fresh, out);
             }
-            Placement::Known => Ok(Ack::Ok(seq)),
+            Placement::Known => Ack::Ok(seq),
             Placement::TooOld => {
                 if !std::mem::replace(&mut self.told_too_old, true) {
                     let text = format!(
-                        "{} sent updates up to number {seq} again, too far below {} to compare: dropped. \
-                         If it was restored from a backup, set peers.server.\"{}\".expect_seq",
-                        self.server, self.expected, self.server
+                        "sent updates up to number {seq} again, too far below {} to compare: dropped. If it was restored from a \
+                         backup, tell which number it goes on from",
+                        self.expected
                     );
-                    out.change(Change::Fed(FeedItem::Notice { text, server: Some(self.server.clone()) }));
+                    self.notice(&text, out);
                 }
-                Ok(Ack::Ok(seq))
+                Ack::Ok(seq)
             }
-            Placement::Hole => Ok(Ack::Hole { expected: self.expected, conflict: false }),
-            Placement::Conflict => Ok(Ack::Hole { expected: self.expected, conflict: true }),
-            Placement::Misnumbered => Err(Refusal::Misnumbered { from_seq: push.from_seq, seq, count }),
+            Placement::Hole => Ack::Hole { expected: self.expected, conflict: false },
+            Placement::Conflict => Ack::Hole { expected: self.expected, conflict: true },
+            Placement::Misnumbered => {
+                return Some(Err(Refusal::Misnumbered { from_seq: push.from_seq, seq, count }));
+            }
+        };
+        Some(Ok(Taken::Push(ack)))
+    }
+
+    fn take_transaction(
+        &mut self,
+        token: Token,
+        transaction: InboundTransaction,
+        out: &mut Out,
+    ) -> Option<Result<Taken, Refusal>> {
+        let count = transaction.pdus.len();
+        if count > self.limits.batch_items as usize {
+            return Some(Err(Refusal::PushTooLong { count, max: self.limits.batch_items }));
+        }
+        let same = |seen: &&SeenTransaction| seen.id == transaction.id && seen.digest == transaction.digest;
+        if let Some(seen) = self.seen.iter().find(same) {
+            return Some(Ok(Taken::Transaction(seen.verdicts.clone())));
+        }
+        let fresh = (0..count).collect();
+        self.begin(token, Frame::Transaction(transaction), fresh, out)
+    }
+
+    /// Give the new PDUs to their conversations; without any, finish at once.
+    fn begin(
+        &mut self,
+        token: Token,
+        frame: Frame,
+        fresh: Vec<usize>,
+        out: &mut Out,
+    ) -> Option<Result<Taken, Refusal>> {
+        let pdus = fresh.iter().filter_map(|&place| Some((place, frame.pdu(place)?)));
+        let mut dispatch_state = Dispatch::new(frame.len(), pdus, &self.suspects);
+        let groups = dispatch_state.begin();
+        let busy = Busy { token, frame, fresh, dispatch: dispatch_state };
+        if groups.is_empty() {
+            return Some(self.finish(&busy, out));
+        }
+        for group in groups {
+            out.effect(dispatch(&busy.frame, group));
+        }
+        self.busy = Some(busy);
+        None
+    }
+
+    fn finish(&mut self, busy: &Busy, out: &mut Out) -> Result<Taken, Refusal> {
+        if let Some(refusal) = busy.dispatch.give_back() {
+            return Err(refusal.clone());
+        }
+        match &busy.frame {
+            Frame::Push(push) => {
+                self.remember(push, out);
+                self.feed(push, busy, out);
+                out.moved(Urgency::Now);
+                Ok(Taken::Push(Ack::Ok(push.seq)))
+            }
+            Frame::Transaction(transaction) => Ok(Taken::Transaction(self.close(transaction, busy, out))),
         }
     }
 
-    /// Hold the digests of all of the push under its numbers, up to `next`.
-    fn remember(&mut self, push: &InboundPush, next: Seq, out: &mut Out) {
-        let first = Seq(next.0 - push.strong.len() as u64);
+    /// Hold the digests of all of the push under its numbers.
+    fn remember(&mut self, push: &InboundPush, out: &mut Out) {
+        let first = Seq(push.seq.0 + 1 - push.strong.len() as u64);
         let kept_from = Seq(self.expected.0 - self.digests.len() as u64);
         self.digests.truncate(usize::try_from(first.since(kept_from)).unwrap_or(usize::MAX));
         self.digests.extend(push.strong.iter().map(|strong| strong.digest));
         while self.digests.len() > DIGESTS_MAX {
             self.digests.pop_front();
         }
-        self.expected = next;
+        self.expected = push.seq.next();
         out.change(Change::Taken {
             from: self.server.clone(),
             first,
             digests: push.strong.iter().map(|strong| strong.digest).collect(),
-            forget_below: Seq(next.0 - self.digests.len() as u64),
+            forget_below: Seq(self.expected.0 - self.digests.len() as u64),
         });
     }
 
-    fn feed(&mut self, push: InboundPush, fresh: &[usize], out: &mut Out) {
+    fn feed(&mut self, push: &InboundPush, busy: &Busy, out: &mut Out) {
         let first = push.seq.0 + 1 - push.strong.len() as u64;
-        let verified = push.verified;
-        let mut wanted = fresh.iter().copied().peekable();
-        for (at, strong) in push.strong.into_iter().enumerate() {
-            if wanted.next_if_eq(&at).is_some() {
-                self.feed_one(Seq(first + at as u64), strong, verified, out);
+        for &place in &busy.fresh {
+            let strong = &push.strong[place];
+            let seq = Seq(first + place as u64);
+            match &strong.body {
+                StrongBody::Plain => {
+                    self.taken += 1;
+                    let (from, bytes) = (self.server.clone(), strong.bytes.clone());
+                    let item = FeedItem::Update { from, n: self.taken, seq, verified: push.verified, bytes };
+                    out.change(Change::Fed(item));
+                }
+                // It takes its number all the same: sending it again cannot mend it, and the rest must not wait for it.
+                StrongBody::Unsound(reason) => {
+                    let what = ParkedWhat::Update(seq);
+                    self.quarantine(what, ParkedCode::NotAnObject, (*reason).to_owned(), strong, out);
+                }
+                StrongBody::BadPdu(bad) => {
+                    let what = ParkedWhat::Pdu { origin: bad.origin.clone(), id: bad.id.clone(), context: None };
+                    self.quarantine(what, ParkedCode::BadPdu, bad.reason.clone(), strong, out);
+                }
+                StrongBody::Pdu(pdu) => match busy.dispatch.verdict(place) {
+                    (_, Some(code)) => self.quarantine(what(pdu), code, words(code), strong, out),
+                    (Some(Verdict::Refused { reason, .. }), None) => {
+                        self.quarantine(what(pdu), ParkedCode::BadPdu, reason.clone(), strong, out);
+                    }
+                    _ => {}
+                },
             }
         }
     }
 
-    fn feed_one(&mut self, seq: Seq, strong: Strong, verified: &'static str, out: &mut Out) {
-        let from = self.server.clone();
-        match strong.unsound {
-            None => {
-                self.taken += 1;
-                let item = FeedItem::Update { from, n: self.taken, seq, verified, bytes: strong.bytes };
-                out.change(Change::Fed(item));
+    /// Remember a transaction and what its PDUs got.
+    fn close(&mut self, transaction: &InboundTransaction, busy: &Busy, out: &mut Out) -> Vec<Verdict> {
+        let mut verdicts = vec![];
+        for (place, pdu) in transaction.pdus.iter().enumerate() {
+            let (verdict, parked) = busy.dispatch.verdict(place);
+            if let (Ok(pdu), Some(code)) = (pdu, parked) {
+                self.quarantine_bytes(what(pdu), code, words(code), &pdu.bytes, out);
             }
-            // It takes its number all the same: sending it again cannot mend it, and the rest must not wait for it.
-            Some(reason) => out.change(Change::Quarantined {
-                parked: Parked {
-                    from,
-                    seq,
-                    code: ParkedCode::NotAnObject,
-                    reason: reason.to_owned(),
-                    bytes: strong.bytes,
-                },
-                keep: self.limits.quarantine_items,
-            }),
+            verdicts.push(match (pdu, verdict) {
+                (Err(bad), _) => Verdict::Refused { code: bad.code, reason: bad.reason.clone() },
+                (Ok(_), Some(verdict)) => verdict.clone(),
+                (Ok(_), None) => unreachable!("a batch that is done has a verdict for each PDU"),
+            });
         }
+        let seen =
+            SeenTransaction { id: transaction.id.clone(), digest: transaction.digest, verdicts: verdicts.clone() };
+        self.seen.push_back(seen.clone());
+        if self.seen.len() > SEEN_MAX {
+            self.seen.pop_front();
+        }
+        let keep = u32::try_from(SEEN_MAX).unwrap_or(u32::MAX);
+        out.change(Change::TransactionSeen { from: self.server.clone(), seen, keep });
+        verdicts
+    }
+
+    fn quarantine(&self, what: ParkedWhat, code: ParkedCode, reason: String, strong: &Strong, out: &mut Out) {
+        self.quarantine_bytes(what, code, reason, &strong.bytes, out);
+    }
+
+    fn quarantine_bytes(
+        &self,
+        what: ParkedWhat,
+        code: ParkedCode,
+        reason: String,
+        bytes: &bytes::Bytes,
+        out: &mut Out,
+    ) {
+        let parked = Parked { from: self.server.clone(), what, code, reason, bytes: bytes.clone() };
+        out.change(Change::Quarantined { parked, keep: self.limits.quarantine_items });
+    }
+
+    fn notice(&self, text: &str, out: &mut Out) {
+        let text = format!("{} {text}", self.server);
+        out.change(Change::Fed(FeedItem::Notice { text, server: Some(self.server.clone()) }));
+    }
+}
+
+impl Frame {
+    fn len(&self) -> usize {
+        match self {
+            Self::Push(push) => push.strong.len(),
+            Self::Transaction(transaction) => transaction.pdus.len(),
+        }
+    }
+
+    /// The PDU at this place, where there is a sound one.
+    fn pdu(&self, place: usize) -> Option<&Pdu> {
+        match self {
+            Self::Push(push) => match &push.strong[place].body {
+                StrongBody::Pdu(pdu) => Some(pdu),
+                StrongBody::Plain | StrongBody::BadPdu(_) | StrongBody::Unsound(_) => None,
+            },
+            Self::Transaction(transaction) => transaction.pdus[place].as_ref().ok(),
+        }
+    }
+
+    const fn verified(&self) -> &'static str {
+        match self {
+            Self::Push(push) => push.verified,
+            Self::Transaction(transaction) => transaction.verified,
+        }
+    }
+}
+
+fn dispatch(frame: &Frame, group: Group) -> Effect {
+    let pdus = group.places.iter().filter_map(|&place| frame.pdu(place).cloned()).collect();
+    Effect::Dispatch { group, verified: frame.verified(), pdus }
+}
+
+fn what(pdu: &Pdu) -> ParkedWhat {
+    let PduRef { origin, id } = &pdu.reference;
+    ParkedWhat::Pdu { origin: Some(origin.to_string()), id: Some(id.to_string()), context: Some(pdu.context.clone()) }
+}
+
+fn words(code: ParkedCode) -> String {
+    match code {
+        ParkedCode::Poison => "its conversation's actor failed on it twice".to_owned(),
+        ParkedCode::ContextFaulty => "its conversation's actor has been given up; see the log".to_owned(),
+        other => other.as_str().to_lowercase(),
     }
 }
 

@@ -3,14 +3,18 @@
 use std::sync::Arc;
 
 use crate::change::Change;
+use crate::change::Urgency;
 use crate::limits::PeerLimits;
 use crate::model::{
-    Answered, Cause, InboundPush, Index, PeerRecord, PeerState, PeerStatus, PushFailure, Refusal, ServerName,
+    Answered, Cause, ContextId, Index, PeerRecord, PeerState, PeerStatus, PushFailure, Refusal, ServerName, Verdict,
+    Want,
 };
+use crate::model::{OutboxRow, PeerLoad};
+use crate::peer::dispatch::{Group, Undone};
 use crate::peer::effect::{Effect, Out, Token};
-use crate::peer::inbound::Inbound;
+use crate::peer::inbound::{Frame, Inbound};
 use crate::peer::outbound::{Moment, Outbound};
-use crate::ports::{OutboxRow, PeerLoad, Urgency};
+use crate::peer::weak::Fleeting;
 
 /// Everything that can wake a peer.
 #[derive(Debug, Clone)]
@@ -19,8 +23,14 @@ pub enum Event {
     Started,
     /// The actor has loaded after one crash too many.
     GivenUp,
-    /// The peer pushed.
-    Accept(Token, InboundPush),
+    /// The peer sent a batch.
+    Accept(Token, Frame),
+    /// A conversation has answered for its part of a batch.
+    Dispatched(Group, Result<Vec<Verdict>, Undone>),
+    /// Our messenger has something ephemeral for the peer.
+    Weak(Fleeting),
+    /// A conversation misses something that the peer may have.
+    Fetch(ContextId, Want),
     /// Items were queued for it.
     Woken {
         /// The newest.
@@ -60,7 +70,7 @@ impl Machine {
         let record = load.record.unwrap_or_else(|| PeerRecord::new(server.clone()));
         Self {
             outbound: Outbound::new(server.clone(), limits.clone(), &record.outbound, load.tail),
-            inbound: Inbound::new(server.clone(), limits.clone(), &record.inbound, load.digests),
+            inbound: Inbound::new(server.clone(), limits.clone(), &record.inbound, load.digests, load.seen),
             server,
         }
     }
@@ -74,10 +84,13 @@ impl Machine {
             Event::Accept(token, _) if self.outbound.state() == PeerState::Suspended(Cause::Faulty) => {
                 out.effect(Effect::Answer(token, Err(Refusal::Faulty(self.server.clone()))));
             }
-            Event::Accept(token, push) => {
-                self.inbound.accept(token, push, &mut out);
+            Event::Accept(token, frame) => {
+                self.inbound.accept(token, frame, &mut out);
                 self.outbound.contact(at, &mut out);
             }
+            Event::Dispatched(group, outcome) => self.inbound.dispatched(&group, outcome, &mut out),
+            Event::Weak(fleeting) => self.outbound.weak(at, fleeting, &mut out),
+            Event::Fetch(context, want) => self.outbound.fetch(context, want, &mut out),
             Event::Woken { tail, rows } => self.outbound.woken(at, tail, rows, &mut out),
             Event::Loaded { from, rows } => self.outbound.loaded(at, from, rows, &mut out),
             Event::Replied { attempt, outcome } => self.outbound.replied(at, attempt, outcome, &mut out),

@@ -3,20 +3,22 @@
 use actix::Message;
 use tokio::sync::oneshot;
 
-use crate::model::{Ack, InboundPush, PeerStatus, Refusal};
+use crate::model::{ContextId, PeerStatus, Refusal, Taken, Want};
+use crate::peer::inbound::Frame;
 use crate::peer::machine::Event;
+use crate::peer::weak::Fleeting;
 use crate::ports::Woken;
 use crate::supervise::intake::Permit;
 
 /// Where an answer goes. Dropped unanswered, it tells the caller that the outcome is unknown.
-pub(super) type Reply = oneshot::Sender<Result<Ack, Refusal>>;
+pub(super) type Reply = oneshot::Sender<Result<Taken, Refusal>>;
 
-/// The peer pushed.
+/// The peer sent a batch.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Accept {
-    /// What it pushed.
-    pub(super) push: InboundPush,
+    /// What it sent.
+    pub(super) frame: Frame,
     /// Where the answer goes.
     pub(super) reply: Reply,
     /// The right to be here.
@@ -27,6 +29,21 @@ pub(crate) struct Accept {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Wake(pub(super) Woken);
+
+/// Our messenger has something ephemeral for the peer.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Weak(pub(super) Fleeting);
+
+/// A conversation misses something the peer may have. Nobody waits: the answer goes to the conversation.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Fetch {
+    /// Which conversation.
+    pub(super) context: ContextId,
+    /// What it misses.
+    pub(super) want: Want,
+}
 
 /// Somebody asks how the peer stands.
 #[derive(Message)]

@@ -14,26 +14,31 @@
 mod attempts;
 #[cfg(test)]
 mod conversation;
+pub mod dispatch;
 pub mod effect;
 pub mod inbound;
+pub mod label;
 pub mod machine;
 mod messages;
 pub mod outbound;
 pub mod outbox;
 pub mod place;
 pub(crate) mod shell;
+pub mod weak;
 
 use std::sync::Arc;
 
 use actix::Addr;
 use tokio::sync::oneshot;
 
-use crate::model::{Ack, InboundPush, PeerStatus, Refusal, ServerName};
+use crate::model::{ContextId, PeerStatus, Refusal, ServerName, Taken, Want};
 use crate::ports::Woken;
 use crate::supervise::intake::Intake;
 use crate::supervise::post::post;
-use messages::{Accept, Status, Wake};
+use inbound::Frame;
+use messages::{Accept, Fetch, Status, Wake, Weak};
 use shell::{Gauge, PeerActor};
+use weak::Fleeting;
 
 /// The way to a peer's actor. Fetched for each request and dropped with it.
 pub struct PeerHandle {
@@ -55,11 +60,11 @@ impl PeerHandle {
         Self { server, address, intake, gauge, outbox_items }
     }
 
-    /// Take a push. Answers after the commit of all the answer rests on.
-    pub async fn accept(&self, push: InboundPush) -> Result<Ack, Refusal> {
+    /// Take a batch. Answers after the commit of all the answer rests on.
+    pub async fn accept(&self, frame: Frame) -> Result<Taken, Refusal> {
         let permit = self.intake.enter()?;
         let (reply, answer) = oneshot::channel();
-        post(&self.address, Accept { push, reply, permit });
+        post(&self.address, Accept { frame, reply, permit });
         answer.await.unwrap_or(Err(Refusal::OutcomeUnknown))
     }
 
@@ -78,6 +83,16 @@ impl PeerHandle {
             return Err(Refusal::OutboxFull { server: self.server.clone(), limit: self.outbox_items });
         }
         Ok(())
+    }
+
+    /// Something ephemeral for the peer. The actor's ring bounds how many are kept; how many are on the way there is bounded by
+    /// the requests the messenger may have open.
+    pub fn weak(&self, fleeting: Fleeting) {
+        post(&self.address, Weak(fleeting));
+    }
+
+    pub(crate) fn fetch(&self, context: ContextId, want: Want) {
+        post(&self.address, Fetch { context, want });
     }
 
     pub(crate) fn wake(&self, woken: Woken) {

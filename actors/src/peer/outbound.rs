@@ -15,19 +15,19 @@
 //! get hammered.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::backoff;
 use crate::change::Change;
+use crate::change::Urgency;
 use crate::limits::PeerLimits;
+use crate::model::OutboxRow;
 use crate::model::{
-    Ack, Answered, Cause, FeedItem, Index, Millis, OutFrame, OutboundRecord, PeerState, PushFailure, Rest, Seq,
-    ServerName,
+    Cause, ContextId, FeedItem, Index, Label, Millis, OutFrame, OutboundRecord, PeerState, Rest, Seq, ServerName, Want,
 };
 use crate::peer::attempts::Attempts;
 use crate::peer::effect::{Effect, Out};
-use crate::peer::outbox::{HoleAt, Next, Outbox, Room, Span};
-use crate::ports::{OutboxRow, Urgency};
+use crate::peer::label::Labels;
+use crate::peer::outbox::{Next, Outbox, Room, Span};
+use crate::peer::weak::{Fleeting, Ring};
 
 /// When a step happens, and what the dice say: both come from outside.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +52,8 @@ enum State {
     /// A request is in flight. `forwarded`: it was brought forward by contact, this was the date.
     Sending {
         attempt: u64,
-        span: Span,
+        label: Label,
+        span: Option<Span>,
         forwarded: Option<Millis>,
     },
     Waiting {
@@ -79,7 +80,9 @@ pub struct Outbound {
     state: State,
     since: Millis,
     failures: u32,
-    window: Option<u32>,
+    labels: Labels,
+    /// Ephemeral items that ride with the next push.
+    ring: Ring,
     /// The newest attempt; numbers them within this life of the actor.
     attempt: u64,
     /// Strong updates a push, at most, after what the peer could not take; grows back.
@@ -113,7 +116,8 @@ impl Outbound {
             state,
             since: record.since,
             failures: record.failures,
-            window: record.window,
+            labels: Labels::new(limits.speech, record),
+            ring: Ring::default(),
             attempt: 0,
             cap: limits.batch_items,
             hole: None,
@@ -141,14 +145,16 @@ impl Outbound {
             State::Suspended { cause: Cause::Faulty | Cause::Admin, .. } => Rest::Ready,
             State::Suspended { cause, probe_at, .. } => Rest::Suspended { cause, probe_at },
         };
-        OutboundRecord {
+        let mut record = OutboundRecord {
             acked: self.outbox.acked(),
             segments: self.outbox.segments().to_vec(),
-            window: self.window,
             rest,
             failures: self.failures,
             since: self.since,
-        }
+            ..OutboundRecord::default()
+        };
+        self.labels.keep(&mut record);
+        record
     }
 
     /// What it is doing.
@@ -255,167 +261,11 @@ impl Outbound {
         }
     }
 
-    /// An attempt has an outcome.
-    pub fn replied(&mut self, at: Moment, attempt: u64, outcome: Result<Answered, PushFailure>, out: &mut Out) {
-        let State::Sending { attempt: current, span, forwarded } = self.state else { return };
-        if attempt != current {
-            return;
-        }
-        self.forwarded = forwarded;
-        self.attempts.note(at.now, span.first, span.last, &outcome);
-        match outcome {
-            Ok(Answered { ack, window }) => {
-                if window.is_some() && window != self.window {
-                    self.window = window;
-                    out.moved(Urgency::Rides);
-                }
-                match ack {
-                    Ack::Ok(seq) if seq == span.last_number => self.delivered(at, span, out),
-                    Ack::Ok(seq) => self.fail(at, format!("ok for {seq} in answer to {}", span.last_number), out),
-                    Ack::Hole { expected, conflict } => self.on_hole(at, expected, conflict, out),
-                    Ack::Wait(time) => {
-                        let until = at.now.after(self.patience(time));
-                        self.rest(at, State::Waiting { until }, Urgency::Now, out);
-                    }
-                }
-            }
-            Err(failure) => self.on_failure(at, span, &failure, out),
-        }
-    }
-
-    fn delivered(&mut self, at: Moment, span: Span, out: &mut Out) {
-        self.hole = None;
-        self.forwarded = None;
-        if std::mem::take(&mut self.failures) > 0 {
-            self.since = at.now;
-        }
-        if self.told.take().is_some() {
-            let state = PeerState::Sending.as_str();
-            out.change(Change::Fed(FeedItem::Peer { server: self.server.clone(), state, reason: None }));
-        }
-        self.cap = (self.cap + self.cap.div_ceil(4)).min(self.limits.batch_items);
-        self.acked_since_trim += self.outbox.ack(span.last);
-        out.moved(Urgency::Rides);
-        if self.acked_since_trim >= TRIM_EVERY {
-            let rows_max = u32::try_from(2 * self.acked_since_trim).unwrap_or(u32::MAX);
-            self.acked_since_trim = 0;
-            let retain = u64::try_from(self.limits.retain.as_millis()).unwrap_or(u64::MAX);
-            out.change(Change::OutboxTrimmed {
-                server: self.server.clone(),
-                upto: self.outbox.acked(),
-                keep_items: self.limits.retain_items,
-                queued_before: Millis(at.now.0.saturating_sub(retain)),
-                rows_max,
-            });
-        }
-        self.proceed(at, out);
-    }
-
-    fn on_hole(&mut self, at: Moment, expected: Seq, conflict: bool, out: &mut Out) {
-        if self.hole.replace(expected) == Some(expected) {
-            return self.fail(at, format!("the peer asks for {expected} again and again"), out);
-        }
-        let unacked = self.outbox.acked().next();
-        if conflict {
-            self.renumber(unacked, expected, "it holds other updates under our numbers", out);
-            return self.proceed(at, out);
-        }
-        match self.outbox.locate(expected) {
-            HoleAt::Kept(index) => {
-                self.sought = Some(expected);
-                self.outbox.rewind(index);
-                self.proceed(at, out);
-            }
-            HoleAt::Below(oldest) => {
-                self.give_less(expected, oldest, out);
-                self.proceed(at, out);
-            }
-            HoleAt::Above(by) if by <= RENUMBER_MAX => {
-                self.renumber(unacked, expected, "it holds more than we ever numbered", out);
-                self.proceed(at, out);
-            }
-            HoleAt::Above(_) => {
-                self.rest(
-                    at,
-                    State::Suspended { cause: Cause::AheadOfUs, probe_at: None, contacted: true },
-                    Urgency::Now,
-                    out,
-                );
-            }
-        }
-    }
-
-    /// The peer asks for numbers we no longer have: go on with the oldest item we do have, under the number it asks for.
-    fn give_less(&mut self, expected: Seq, oldest: Index, out: &mut Out) {
-        self.renumber(oldest, expected, "it asks for updates that are no longer kept", out);
-    }
-
-    fn renumber(&mut self, first: Index, number: Seq, why: &str, out: &mut Out) {
-        self.outbox.renumber(first, number);
-        self.renumbered = true;
-        out.moved(Urgency::Now);
-        let text =
-            format!("{}: {why}; from our item {first} on, updates to it are numbered from {number}", self.server);
-        out.change(Change::Fed(FeedItem::Notice { text, server: Some(self.server.clone()) }));
-    }
-
-    fn on_failure(&mut self, at: Moment, span: Span, failure: &PushFailure, out: &mut Out) {
-        let several = span.count() > 1;
-        match failure {
-            PushFailure::Refused { status: 413, .. } if several => {
-                self.cap = u32::try_from(span.count() / 2).unwrap_or(u32::MAX).max(1);
-                self.proceed(at, out);
-            }
-            PushFailure::Refused { status: 400, .. } if several => {
-                self.cap = 1;
-                self.proceed(at, out);
-            }
-            PushFailure::Refused { .. } => {
-                let probe_at = Some(at.now.after(self.limits.probe_every));
-                self.failures += 1;
-                let state = State::Suspended { cause: Cause::Refused, probe_at, contacted: true };
-                self.rest(at, state, Urgency::Now, out);
-            }
-            PushFailure::Troubled { retry_after: Some(time), status: 429, .. } => {
-                let until = at.now.after(self.patience(*time));
-                self.rest(at, State::Waiting { until }, Urgency::Now, out);
-            }
-            PushFailure::TimedOut => {
-                self.cap = u32::try_from(span.count() / 2).unwrap_or(u32::MAX).max(1);
-                self.fail(at, failure.to_string(), out);
-            }
-            PushFailure::Unreachable(_) | PushFailure::Troubled { .. } | PushFailure::Unreadable(_) => {
-                self.fail(at, failure.to_string(), out);
-            }
-        }
-    }
-
-    /// How long a peer's word keeps us away: never longer than the operator allows, and never not at all.
-    fn patience(&self, asked: Duration) -> Duration {
-        asked.clamp(Duration::from_secs(1), self.limits.wait_max.max(Duration::from_secs(1)))
-    }
-
-    /// Distance, trouble or nonsense: try again later. Never costs an item its life.
-    fn fail(&mut self, at: Moment, reason: String, out: &mut Out) {
-        self.attempts.failed(reason);
-        // The counter moves once a period: an attempt that contact brought forward is not one more.
-        let forwarded = self.forwarded.take();
-        self.failures += u32::from(forwarded.is_none());
-        let contacted = forwarded.is_some();
-        let state = if self.failures >= self.limits.failures_to_suspend {
-            let probe_at = forwarded.unwrap_or(at.now.after(self.limits.probe_every));
-            State::Suspended { cause: Cause::Unreachable, probe_at: Some(probe_at), contacted }
-        } else {
-            let delay = at.now.after(backoff::delay(&self.limits.backoff, self.failures.max(1), at.roll));
-            State::BackingOff { until: forwarded.map_or(delay, |date| date.max(delay)), contacted }
-        };
-        self.rest(at, state, Urgency::Rides, out);
-    }
-
     /// Leave the peer alone until a clock, contact or an operator says otherwise.
     fn rest(&mut self, at: Moment, state: State, urgency: Urgency, out: &mut Out) {
         self.forwarded = None;
         self.outbox.unload();
+        self.ring.clear();
         self.enter(at, state);
         out.moved(urgency);
         if let PeerState::Suspended(cause) = self.state()
@@ -430,32 +280,63 @@ impl Outbound {
         }
     }
 
+    /// Our messenger has something ephemeral. It never wakes a peer that is being left alone.
+    pub fn weak(&mut self, at: Moment, fleeting: Fleeting, out: &mut Out) {
+        match self.state {
+            State::Idle => {
+                self.ring.push(fleeting, self.limits.weak_items);
+                self.proceed(at, out);
+            }
+            State::Loading | State::Sending { .. } => self.ring.push(fleeting, self.limits.weak_items),
+            State::Waiting { .. } | State::BackingOff { .. } | State::Suspended { .. } => {}
+        }
+    }
+
+    /// A conversation misses something the peer may have. All that goes out goes through one gate: a peer that is being left
+    /// alone is not asked either.
+    pub fn fetch(&self, context: ContextId, want: Want, out: &mut Out) {
+        let reachable = matches!(self.state, State::Idle | State::Loading | State::Sending { .. });
+        out.effect(match reachable && self.limits.fetches {
+            true => Effect::Get { context, want },
+            false => Effect::NotAsked { context, want },
+        });
+    }
+
     /// Send what is next, or read it, or be idle.
     fn proceed(&mut self, at: Moment, out: &mut Out) {
-        // A peer that never said how much it takes reads a number as every text does only when it stands for one update.
-        let items = self.window.map_or(1, |window| window.min(self.cap)).max(1);
-        match self.outbox.next(items, self.limits.batch_bytes) {
-            Next::Send(span, rows) => {
-                self.attempt += 1;
-                let attempt = self.attempt;
-                let forwarded = self.forwarded.take();
-                self.enter(at, State::Sending { attempt, span, forwarded });
-                let frame = OutFrame {
-                    to: self.server.clone(),
-                    last: span.last_number,
-                    first: self.window.map(|_| span.first_number),
-                    strong: rows.into_iter().map(|row| row.bytes).collect(),
-                    deadlines: self.limits.deadlines,
-                };
-                let settled = std::mem::take(&mut self.renumbered);
-                out.effect(Effect::Push { attempt, frame, settled });
-            }
+        let room = self.labels.room(self.cap, &self.limits);
+        match self.outbox.next(room.items, room.bytes) {
+            Next::Send(span, rows) => self.send(at, Some(span), rows, out),
             Next::Load(from) => {
                 self.enter(at, State::Loading);
                 out.effect(Effect::Load(from));
             }
-            Next::Nothing => self.enter(at, State::Idle),
+            Next::Nothing => self.send(at, None, vec![], out),
         }
+    }
+
+    fn send(&mut self, at: Moment, span: Option<Span>, rows: Vec<OutboxRow>, out: &mut Out) {
+        let weak = self.ring.take(at.now, self.limits.batch_items);
+        if span.is_none() && weak.is_empty() {
+            return self.enter(at, State::Idle);
+        }
+        let (label, beyond) = self.labels.label(at.now, span, self.outbox.tail_number());
+        if beyond {
+            out.moved(Urgency::Now);
+        }
+        self.attempt += 1;
+        let attempt = self.attempt;
+        let forwarded = self.forwarded.take();
+        self.enter(at, State::Sending { attempt, label, span, forwarded });
+        let frame = OutFrame {
+            to: self.server.clone(),
+            label,
+            items: rows.into_iter().map(|row| row.item).collect(),
+            weak,
+            deadlines: self.limits.deadlines,
+        };
+        let settled = std::mem::take(&mut self.renumbered) || beyond;
+        out.effect(Effect::Push { attempt, frame, settled });
     }
 
     /// The one place where the state changes. A try amid trouble does not end the trouble: `since` stays what it was.
@@ -474,5 +355,6 @@ impl Outbound {
     }
 }
 
+mod outcome;
 #[cfg(test)]
 mod tests;

@@ -5,8 +5,8 @@
 
 use std::collections::VecDeque;
 
+use crate::model::OutboxRow;
 use crate::model::{Index, Segment, Seq};
-use crate::ports::OutboxRow;
 
 /// Segments remembered. Each tells of one renumbering; what lies further back can no longer be rewound to.
 const SEGMENTS_MAX: usize = 16;
@@ -160,7 +160,7 @@ impl Outbox {
         let mut size = 0;
         let mut taken = vec![];
         for row in &self.rows {
-            size += row.bytes.len() as u64;
+            size += row.item.bytes().len() as u64;
             let consecutive = row.index.0 == first.0 + taken.len() as u64 && row.index < segment_end;
             let fits = taken.is_empty() || (taken.len() < items as usize && size <= bytes);
             if !(consecutive && fits) {
@@ -220,7 +220,7 @@ impl Outbox {
     }
 
     fn has_room_for(&self, rows: &[OutboxRow]) -> bool {
-        let bytes = self.rows.iter().chain(rows).map(|row| row.bytes.len() as u64).sum::<u64>();
+        let bytes = self.rows.iter().chain(rows).map(|row| row.item.bytes().len() as u64).sum::<u64>();
         self.rows.len() + rows.len() <= self.room.rows && bytes <= self.room.bytes
     }
 

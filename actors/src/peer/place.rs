@@ -96,14 +96,14 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::model::Strong;
+    use crate::model::{Strong, StrongBody};
 
     fn digest(letter: char) -> Digest {
         Digest([letter as u8; 16])
     }
 
     fn push(from_seq: Option<u64>, seq: u64, letters: &str) -> InboundPush {
-        let strong = |letter| Strong { bytes: Bytes::new(), digest: digest(letter), unsound: None };
+        let strong = |letter| Strong { bytes: Bytes::new(), digest: digest(letter), body: StrongBody::Plain };
         InboundPush {
             from_seq: from_seq.map(Seq),
             seq: Seq(seq),

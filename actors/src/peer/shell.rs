@@ -12,9 +12,10 @@ use crate::limits::PeerLimits;
 use crate::model::{Answered, Index, PeerState, PushFailure, ServerName};
 use crate::peer::effect::{Effect, Token};
 use crate::peer::machine::{Event, Machine};
-use crate::peer::messages::{Accept, Finished, Fired, Reply, Status, Wake};
+use crate::peer::messages::{Accept, Fetch, Finished, Fired, Reply, Status, Wake, Weak};
 use crate::peer::outbound::Moment;
 use crate::ports::{ArchiveError, Fence, PeerLoad, Ports};
+use crate::routes::Routes;
 use crate::supervise::crashes::{Crashes, Verdict};
 use crate::supervise::guard::guard;
 use crate::supervise::intake::Permit;
@@ -41,6 +42,7 @@ pub(crate) struct PeerActor {
     server: ServerName,
     limits: Arc<PeerLimits>,
     ports: Ports,
+    routes: Routes,
     fence: Fence,
     gauge: Arc<Gauge>,
     crashes: Crashes,
@@ -60,10 +62,12 @@ pub(crate) struct PeerActor {
 
 impl PeerActor {
     /// An actor that loads itself when it starts.
+    #[expect(clippy::too_many_arguments, reason = "each is a different thing the router has in hand, used once")]
     pub(crate) fn new(
         server: ServerName,
         limits: Arc<PeerLimits>,
         ports: Ports,
+        routes: Routes,
         fence: Fence,
         gauge: Arc<Gauge>,
         crashes: Crashes,
@@ -73,6 +77,7 @@ impl PeerActor {
             server,
             limits,
             ports,
+            routes,
             fence,
             gauge,
             crashes,
@@ -142,6 +147,28 @@ impl PeerActor {
                     finish(Event::Replied { attempt, outcome });
                 }));
             }
+            Effect::Dispatch { group, verified, pdus } => {
+                let (routes, from, finish) = (self.routes.clone(), self.server.clone(), self.finisher(ctx));
+                let patience = self.ports.roster.contexts().arrive_timeout;
+                detached(async move {
+                    let outcome = routes.arrive(&group.context, from, verified, pdus, patience).await;
+                    finish(Event::Dispatched(group, outcome));
+                });
+            }
+            Effect::Get { context, want } => {
+                let asked = self.ports.transport.fetch(&self.server, want.clone(), self.limits.deadlines);
+                let (routes, server) = (self.routes.clone(), self.server.clone());
+                detached(async move {
+                    let pdus = asked.await.inspect_err(|failure| {
+                        tracing::debug!(peer = %server, %context, %failure, "the peer was asked in vain");
+                    });
+                    routes.fetched(&context, want, server, pdus.ok()).await;
+                });
+            }
+            Effect::NotAsked { context, want } => {
+                let (routes, server) = (self.routes.clone(), self.server.clone());
+                detached(async move { routes.fetched(&context, want, server, None).await });
+            }
             Effect::Load(from) => {
                 let (items, bytes) = (2 * self.limits.batch_items, 2 * self.limits.batch_bytes);
                 let (archive, server) = (self.ports.archive.clone(), self.server.clone());
@@ -197,7 +224,7 @@ impl PeerActor {
             // Given up, it refuses everything and writes nothing: for that it needs no rows, and one more try would be a loop.
             (Err(error), Verdict::GiveUp) => {
                 tracing::error!(peer = %self.server, %error, "the peer cannot be loaded; it is given up as faulty");
-                PeerLoad { record: None, tail: Index(0), digests: vec![] }
+                PeerLoad { record: None, tail: Index(0), digests: vec![], seen: vec![] }
             }
         };
         self.machine = Some(Machine::new(self.server.clone(), &self.limits, load));
@@ -252,7 +279,7 @@ impl Handler<Accept> for PeerActor {
         self.next_token += 1;
         let token = Token(self.next_token);
         self.replies.insert(token, (accept.reply, accept.permit));
-        self.enter(ctx, Event::Accept(token, accept.push));
+        self.enter(ctx, Event::Accept(token, accept.frame));
     }
 }
 
@@ -261,6 +288,22 @@ impl Handler<Wake> for PeerActor {
 
     fn handle(&mut self, Wake(woken): Wake, ctx: &mut Context<Self>) {
         self.enter(ctx, Event::Woken { tail: woken.tail, rows: woken.rows });
+    }
+}
+
+impl Handler<Weak> for PeerActor {
+    type Result = ();
+
+    fn handle(&mut self, Weak(fleeting): Weak, ctx: &mut Context<Self>) {
+        self.enter(ctx, Event::Weak(fleeting));
+    }
+}
+
+impl Handler<Fetch> for PeerActor {
+    type Result = ();
+
+    fn handle(&mut self, Fetch { context, want }: Fetch, ctx: &mut Context<Self>) {
+        self.enter(ctx, Event::Fetch(context, want));
     }
 }
 

@@ -1,15 +1,16 @@
 //! Who lives, in which generation, and how often each has died: a table, pure.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 
 use crate::limits::RestartLimits;
-use crate::model::{Millis, ServerName};
+use crate::model::Millis;
 use crate::supervise::crashes::Crashes;
 
-/// What the router knows of the peers' actors.
-#[derive(Debug, Default)]
-pub(super) struct Directory {
-    entries: HashMap<ServerName, Entry>,
+/// What the router knows of the actors of one kind, by their key.
+#[derive(Debug)]
+pub(super) struct Directory<K> {
+    entries: HashMap<K, Entry>,
     generation: u64,
 }
 
@@ -25,36 +26,48 @@ struct Entry {
 pub(super) enum AfterDeath {
     /// Start another, through the same intensity book.
     Respawn,
-    /// It ended as it should, or was replaced long ago.
+    /// It ended as it should.
+    Gone,
+    /// It was replaced long ago.
     Nothing,
 }
 
-impl Directory {
+impl<K: Eq + Hash + Clone> Directory<K> {
+    pub(super) fn new() -> Self {
+        Self { entries: HashMap::new(), generation: 0 }
+    }
+
     /// An actor is about to start: its generation, and the book of deaths it starts from.
-    pub(super) fn birth(&mut self, server: &ServerName) -> (u64, Crashes) {
+    pub(super) fn birth(&mut self, key: &K) -> (u64, Crashes) {
         self.generation += 1;
-        let entry = self.entries.entry(server.clone()).or_default();
+        let entry = self.entries.entry(key.clone()).or_default();
         entry.generation = self.generation;
         (self.generation, entry.deaths.clone())
     }
 
-    /// An actor is gone.
+    /// An actor is gone. One that ended as it should is forgotten: a conversation that left costs nothing.
     pub(super) fn death(
         &mut self,
-        server: &ServerName,
+        key: &K,
         generation: u64,
         crashed: bool,
         now: Millis,
         limits: RestartLimits,
     ) -> AfterDeath {
-        let Some(entry) = self.entries.get_mut(server).filter(|entry| entry.generation == generation) else {
+        let Some(entry) = self.entries.get_mut(key).filter(|entry| entry.generation == generation) else {
             return AfterDeath::Nothing;
         };
         if !crashed {
-            return AfterDeath::Nothing;
+            self.entries.remove(key);
+            return AfterDeath::Gone;
         }
         entry.deaths.note(now, limits);
         AfterDeath::Respawn
+    }
+
+    /// Whether this generation is the living one.
+    pub(super) fn is_current(&self, key: &K, generation: u64) -> bool {
+        self.entries.get(key).is_some_and(|entry| entry.generation == generation)
     }
 }
 
@@ -63,30 +76,34 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::model::ServerName;
     use crate::supervise::crashes::Verdict;
 
     const LIMITS: RestartLimits = RestartLimits { max: 2, period: Duration::from_secs(60) };
 
+    fn red() -> ServerName {
+        "red".parse().expect("valid")
+    }
+
     #[test]
     fn a_death_reported_late_does_not_touch_the_successor() {
-        let red: ServerName = "red".parse().expect("valid");
-        let mut directory = Directory::default();
-        let (first, _) = directory.birth(&red);
-        assert_eq!(directory.death(&red, first, true, Millis(0), LIMITS), AfterDeath::Respawn);
-        let (second, _) = directory.birth(&red);
-        assert_eq!(directory.death(&red, first, true, Millis(0), LIMITS), AfterDeath::Nothing);
-        assert_eq!(directory.death(&red, second, false, Millis(0), LIMITS), AfterDeath::Nothing);
+        let mut directory = Directory::new();
+        let (first, _) = directory.birth(&red());
+        assert_eq!(directory.death(&red(), first, true, Millis(0), LIMITS), AfterDeath::Respawn);
+        let (second, _) = directory.birth(&red());
+        assert_eq!(directory.death(&red(), first, true, Millis(0), LIMITS), AfterDeath::Nothing);
+        assert!(directory.is_current(&red(), second) && !directory.is_current(&red(), first));
+        assert_eq!(directory.death(&red(), second, false, Millis(0), LIMITS), AfterDeath::Gone);
     }
 
     #[test]
     fn deaths_outside_the_guard_count_against_the_same_intensity() {
-        let red: ServerName = "red".parse().expect("valid");
-        let mut directory = Directory::default();
+        let mut directory = Directory::new();
         for _ in 0..3 {
-            let (generation, _) = directory.birth(&red);
-            directory.death(&red, generation, true, Millis(0), LIMITS);
+            let (generation, _) = directory.birth(&red());
+            directory.death(&red(), generation, true, Millis(0), LIMITS);
         }
-        let (_, mut book) = directory.birth(&red);
+        let (_, mut book) = directory.birth(&red());
         assert_eq!(book.verdict(Millis(0), LIMITS), Verdict::GiveUp);
     }
 }

@@ -1,4 +1,4 @@
-//! The router: starts each peer's actor once, starts another when one dies, and publishes who runs.
+//! The router: starts each actor once, starts another when one dies, lets idle conversations go, and publishes who runs.
 //!
 //! It owns life cycles only. Look-ups go through [`Routes`], a read-mostly map that it publishes; it is asked on a miss. A hop
 //! through it would cost each message about as much as all else an actor does.
@@ -6,72 +6,42 @@
 mod directory;
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Supervisor};
+use actix::{Actor, AsyncContext, Context, Handler, Message, Supervisor};
+use tokio::sync::oneshot;
 
+use crate::context::ContextHandle;
+use crate::context::shell::ContextActor;
 use crate::limits::PeerLimits;
-use crate::model::{Refusal, ServerName};
+use crate::model::{ContextId, Refusal, ServerName};
 use crate::peer::PeerHandle;
 use crate::peer::shell::{Gauge, PeerActor};
-use crate::ports::{Ports, Woken};
+use crate::ports::Ports;
+pub use crate::routes::Routes;
+use crate::routes::{Asks, FindContext, FindPeer, StartPeer};
 use crate::supervise::intake::Intake;
 use crate::supervise::lifeline::LifeLine;
 use crate::supervise::post::post;
 use crate::supervise::task::{Isolated, isolated};
 use directory::{AfterDeath, Directory};
 
-/// At start, peers with a backlog are woken this far apart ...
+/// At start, actors with work due are woken this far apart ...
 const BOOT_STEP: Duration = Duration::from_millis(50);
 /// ... and all of them within this.
 const BOOT_SPREAD: Duration = Duration::from_secs(120);
-
-/// Who runs, for any thread.
-#[derive(Clone, Default)]
-pub struct Routes(Arc<Published>);
-
-#[derive(Default)]
-struct Published {
-    peers: RwLock<HashMap<ServerName, Arc<PeerHandle>>>,
-    router: OnceLock<Addr<Router>>,
-}
-
-impl Routes {
-    /// The handle of a peer's actor, which is started if need be.
-    pub async fn peer(&self, server: &ServerName) -> Result<Arc<PeerHandle>, Refusal> {
-        if let Some(handle) = self.published(server) {
-            return Ok(handle);
-        }
-        let router = self.0.router.get().ok_or(Refusal::Stopping)?;
-        router.send(FindPeer(server.clone())).await.unwrap_or(Err(Refusal::Stopping))
-    }
-
-    /// Work was queued for a peer: a hint for its actor. Any thread may call this.
-    pub fn woken(&self, woken: Woken) {
-        match (self.published(&woken.server), self.0.router.get()) {
-            (Some(handle), _) => handle.wake(woken),
-            (None, Some(router)) => post(router, Start(woken.server)),
-            (None, None) => {}
-        }
-    }
-
-    fn published(&self, server: &ServerName) -> Option<Arc<PeerHandle>> {
-        // A poisoned lock means that an insert or a look-up panicked; the map itself is whole.
-        let peers = self.0.peers.read().unwrap_or_else(PoisonError::into_inner);
-        peers.get(server).filter(|handle| handle.is_alive()).cloned()
-    }
-
-    fn publish(&self, server: ServerName, handle: Arc<PeerHandle>) {
-        self.0.peers.write().unwrap_or_else(PoisonError::into_inner).insert(server, handle);
-    }
-}
 
 /// The root of supervision. Its own panic ends the process: restarted, it would forget who lives.
 pub struct Router {
     ports: Ports,
     routes: Routes,
-    directory: Directory,
+    peers: Directory<ServerName>,
+    contexts: Directory<ContextId>,
+    /// Conversations told to leave and not gone yet, and who waits to find them again: there are never two of the same.
+    leaving: HashMap<ContextId, Vec<oneshot::Sender<()>>>,
     booting: Option<Isolated>,
     #[expect(dead_code, reason = "held for its drop, which ends the process")]
     lifeline: LifeLine,
@@ -80,111 +50,195 @@ pub struct Router {
 impl Router {
     /// Start a router on this thread. `gone` is told when it has ended, and whether by a panic.
     pub fn launch(ports: Ports, routes: &Routes, gone: impl FnOnce(bool) + Send + 'static) {
-        let address = Self {
+        let router = Self {
             ports,
             routes: routes.clone(),
-            directory: Directory::default(),
+            peers: Directory::new(),
+            contexts: Directory::new(),
+            leaving: HashMap::new(),
             booting: None,
             lifeline: LifeLine::new(gone),
-        }
-        .start();
-        // Launched twice, the first one stays: its peers are the published ones.
-        let _ = routes.0.router.set(address);
+        };
+        let router = router.start();
+        let (peer, context, start) = (router.clone().recipient(), router.clone().recipient(), router.recipient());
+        routes.attach(Asks { peer, context, start });
     }
 
-    fn find(&mut self, ctx: &Context<Self>, server: &ServerName) -> Result<Arc<PeerHandle>, Refusal> {
-        if let Some(handle) = self.routes.published(server) {
+    fn find_peer(&mut self, ctx: &Context<Self>, server: &ServerName) -> Result<Arc<PeerHandle>, Refusal> {
+        if let Some(handle) = self.routes.published_peer(server) {
             return Ok(handle);
         }
         let limits = self.ports.roster.limits(server).ok_or_else(|| Refusal::UnknownPeer(server.clone()))?;
-        self.birth(ctx, server, &limits)
+        self.bear_peer(ctx, server, &limits)
     }
 
-    fn birth(
+    fn bear_peer(
         &mut self,
         ctx: &Context<Self>,
         server: &ServerName,
         limits: &Arc<PeerLimits>,
     ) -> Result<Arc<PeerHandle>, Refusal> {
-        let elsewhere = || Refusal::Busy { limit: "ownership", value: 0, wait: Duration::from_secs(1) };
         let fence = self.ports.ownership.claim(server).ok_or_else(elsewhere)?;
-        let (generation, deaths) = self.directory.birth(server);
-        let (router, name) = (ctx.address(), server.clone());
-        let lifeline = LifeLine::new(move |crashed| post(&router, Down { server: name, generation, crashed }));
+        let (generation, deaths) = self.peers.birth(server);
+        let (router, key) = (ctx.address(), Key::Peer(server.clone()));
+        let lifeline = LifeLine::new(move |crashed| post(&router, Down { key, generation, crashed }));
         let gauge = Arc::new(Gauge::default());
-        let handle = {
-            let (server, limits, gauge) = (server.clone(), limits.clone(), gauge.clone());
-            let actor = PeerActor::new(server, limits, self.ports.clone(), fence, gauge, deaths, lifeline);
-            Supervisor::start(move |_| actor)
-        };
-        let intake = Intake::new(limits.intake_max);
-        let handle = Arc::new(PeerHandle::new(server.clone(), handle, intake, gauge, limits.outbox_items));
-        self.routes.publish(server.clone(), handle.clone());
+        let (ports, routes) = (self.ports.clone(), self.routes.clone());
+        let actor =
+            PeerActor::new(server.clone(), limits.clone(), ports, routes, fence, gauge.clone(), deaths, lifeline);
+        let address = Supervisor::start(move |_| actor);
+        let intake = Intake::new("peers.intake_max", limits.intake_max);
+        let handle = Arc::new(PeerHandle::new(server.clone(), address, intake, gauge, limits.outbox_items));
+        self.routes.publish_peer(server.clone(), handle.clone());
         Ok(handle)
     }
+
+    fn find_context(&mut self, ctx: &Context<Self>, context: &ContextId) -> Result<Arc<ContextHandle>, Refusal> {
+        if let Some(handle) = self.routes.published_context(context) {
+            return Ok(handle);
+        }
+        let fence = self.ports.ownership.claim_context(context).ok_or_else(elsewhere)?;
+        let limits = self.ports.roster.contexts();
+        let (generation, deaths) = self.contexts.birth(context);
+        let (router, key) = (ctx.address(), Key::Context(context.clone()));
+        let lifeline = LifeLine::new(move |crashed| post(&router, Down { key, generation, crashed }));
+        let (router, idle) = (ctx.address(), context.clone());
+        let on_quiet = Box::new(move || post(&router, Idle { context: idle.clone(), generation }));
+        let intake = Intake::new("contexts.intake_max", limits.intake_max);
+        let (ports, routes) = (self.ports.clone(), self.routes.clone());
+        let actor = ContextActor::new(context.clone(), limits, ports, routes, fence, deaths, on_quiet, lifeline);
+        let address = Supervisor::start(move |_| actor);
+        let handle = Arc::new(ContextHandle::new(context.clone(), address, intake));
+        self.routes.publish_context(context.clone(), handle.clone());
+        Ok(handle)
+    }
+}
+
+/// Another process runs this actor; it is asked, and not us.
+fn elsewhere() -> Refusal {
+    Refusal::Busy { limit: "ownership", value: 0, wait: Duration::from_secs(1) }
 }
 
 impl Actor for Router {
     type Context = Context<Self>;
 
-    /// Whoever has something unsent is woken without any new traffic: a clock drives delivery, also at start.
+    /// Whoever has something unsent, or waits for a parent, is woken without any new traffic: a clock drives delivery, also at
+    /// start.
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(0); // see the permits of `supervise::intake`
         let (archive, address) = (self.ports.archive.clone(), ctx.address());
         let boot = async move {
-            let behind = match archive.peers_behind().await {
-                Ok(behind) => behind,
-                Err(error) => {
-                    return tracing::error!(%error, "peers with a backlog are not known; they wake with traffic");
+            let behind = archive.peers_behind().await;
+            let holding = archive.contexts_holding().await;
+            let (behind, holding) = match (behind, holding) {
+                (Ok(behind), Ok(holding)) => (behind, holding),
+                (Err(error), _) | (_, Err(error)) => {
+                    return tracing::error!(%error, "who has work due is not known; they wake with traffic");
                 }
             };
-            let count = u32::try_from(behind.len()).unwrap_or(u32::MAX).max(1);
+            let count = u32::try_from(behind.len() + holding.len()).unwrap_or(u32::MAX).max(1);
             let step = BOOT_STEP.min(BOOT_SPREAD / count);
             // Dates, not pauses: a timer rounds up to its millisecond, and thousands of pauses would add that up.
             let begin = tokio::time::Instant::now();
-            for (place, server) in (0u32..).zip(behind) {
-                tokio::time::sleep_until(begin + step * place).await;
-                post(&address, Start(server));
+            let mut dates = (0u32..).map(|place| begin + step * place);
+            for server in behind {
+                tokio::time::sleep_until(dates.next().unwrap_or(begin)).await;
+                post(&address, StartPeer(server));
+            }
+            for context in holding {
+                tokio::time::sleep_until(dates.next().unwrap_or(begin)).await;
+                post(&address, StartContext(context));
             }
         };
         self.booting = Some(isolated(boot, |_| {}));
     }
 }
 
-/// Find a peer's actor, or start it.
-#[derive(Message)]
-#[rtype(result = "Result<Arc<PeerHandle>, Refusal>")]
-struct FindPeer(ServerName);
-
 impl Handler<FindPeer> for Router {
     type Result = Result<Arc<PeerHandle>, Refusal>;
 
     fn handle(&mut self, FindPeer(server): FindPeer, ctx: &mut Context<Self>) -> Self::Result {
-        self.find(ctx, &server)
+        self.find_peer(ctx, &server)
     }
 }
 
-/// Start a peer's actor: there is work for it.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Start(ServerName);
+impl Handler<FindContext> for Router {
+    type Result = actix::Response<Result<Arc<ContextHandle>, Refusal>>;
 
-impl Handler<Start> for Router {
+    fn handle(&mut self, FindContext(context): FindContext, ctx: &mut Context<Self>) -> Self::Result {
+        let Some(waiting) = self.leaving.get_mut(&context) else {
+            return actix::Response::reply(self.find_context(ctx, &context));
+        };
+        let (gone, left) = oneshot::channel();
+        waiting.push(gone);
+        let router = ctx.address();
+        let again: Pin<Box<dyn Future<Output = _>>> = Box::pin(async move {
+            // Dropped or sent, it has left.
+            let _ = left.await;
+            router.send(FindContext(context)).await.unwrap_or(Err(Refusal::Stopping))
+        });
+        actix::Response::fut(again)
+    }
+}
+
+impl Handler<StartPeer> for Router {
     type Result = ();
 
-    fn handle(&mut self, Start(server): Start, ctx: &mut Context<Self>) {
+    fn handle(&mut self, StartPeer(server): StartPeer, ctx: &mut Context<Self>) {
         // A peer that was taken out of the configuration keeps its queue and is not written to.
-        if let Err(refusal) = self.find(ctx, &server) {
+        if let Err(refusal) = self.find_peer(ctx, &server) {
             tracing::warn!(peer = %server, %refusal, "there is work for a peer that cannot be started");
         }
     }
+}
+
+/// Start a conversation's actor: it waits for parents.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct StartContext(ContextId);
+
+impl Handler<StartContext> for Router {
+    type Result = ();
+
+    fn handle(&mut self, StartContext(context): StartContext, ctx: &mut Context<Self>) {
+        if let Err(refusal) = self.find_context(ctx, &context) {
+            tracing::warn!(%context, %refusal, "a context that waits for parents cannot be started");
+        }
+    }
+}
+
+/// A conversation has had nothing to do for a while.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Idle {
+    context: ContextId,
+    generation: u64,
+}
+
+impl Handler<Idle> for Router {
+    type Result = ();
+
+    /// It leaves once the last handle to it is dropped; whoever holds one may still use it. Until it is gone nobody starts
+    /// another.
+    fn handle(&mut self, idle: Idle, _: &mut Context<Self>) {
+        if self.contexts.is_current(&idle.context, idle.generation) {
+            self.routes.withdraw_context(&idle.context);
+            self.leaving.entry(idle.context).or_default();
+        }
+    }
+}
+
+/// Which actor.
+enum Key {
+    Peer(ServerName),
+    Context(ContextId),
 }
 
 /// An actor is gone.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Down {
-    server: ServerName,
+    key: Key,
     generation: u64,
     crashed: bool,
 }
@@ -193,14 +247,31 @@ impl Handler<Down> for Router {
     type Result = ();
 
     fn handle(&mut self, down: Down, ctx: &mut Context<Self>) {
-        let Some(limits) = self.ports.roster.limits(&down.server) else { return };
-        let now = self.ports.clock.now();
-        if self.directory.death(&down.server, down.generation, down.crashed, now, limits.restarts)
-            == AfterDeath::Respawn
-        {
-            tracing::error!(peer = %down.server, "the peer's actor died outside its guard; another is started");
-            if let Err(refusal) = self.birth(ctx, &down.server, &limits) {
-                tracing::error!(peer = %down.server, %refusal, "the peer's actor cannot be started");
+        let (now, generation, crashed) = (self.ports.clock.now(), down.generation, down.crashed);
+        match down.key {
+            Key::Peer(server) => {
+                let Some(limits) = self.ports.roster.limits(&server) else { return };
+                if self.peers.death(&server, generation, crashed, now, limits.restarts) == AfterDeath::Respawn {
+                    tracing::error!(peer = %server, "the peer's actor died outside its guard; another is started");
+                    if let Err(refusal) = self.bear_peer(ctx, &server, &limits) {
+                        tracing::error!(peer = %server, %refusal, "the peer's actor cannot be started");
+                    }
+                }
+            }
+            Key::Context(context) => {
+                let limits = self.ports.roster.contexts().restarts;
+                let after = self.contexts.death(&context, generation, crashed, now, limits);
+                if after != AfterDeath::Nothing {
+                    self.routes.withdraw_context(&context);
+                    // Those who waited find it anew.
+                    self.leaving.remove(&context);
+                }
+                if after == AfterDeath::Respawn {
+                    tracing::error!(%context, "the context's actor died outside its guard; another is started");
+                    if let Err(refusal) = self.find_context(ctx, &context) {
+                        tracing::error!(%context, %refusal, "the context's actor cannot be started");
+                    }
+                }
             }
         }
     }

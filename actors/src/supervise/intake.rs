@@ -15,6 +15,7 @@ use crate::model::Refusal;
 pub struct Intake {
     permits: Arc<Semaphore>,
     max: u32,
+    key: &'static str,
 }
 
 /// The right to be in an actor's mailbox. Dropped when the request is done with.
@@ -25,14 +26,14 @@ pub struct Permit(#[expect(dead_code, reason = "held for its drop")] OwnedSemaph
 const WAIT: Duration = Duration::from_secs(1);
 
 impl Intake {
-    /// A door for `max` requests at once.
-    pub fn new(max: u32) -> Self {
-        Self { permits: Arc::new(Semaphore::new(max as usize)), max }
+    /// A door for `max` requests at once; `key` is what the operator calls that limit.
+    pub fn new(key: &'static str, max: u32) -> Self {
+        Self { permits: Arc::new(Semaphore::new(max as usize)), max, key }
     }
 
     /// Enter, or be told to come again.
     pub fn enter(&self) -> Result<Permit, Refusal> {
-        let busy = |_| Refusal::Busy { limit: "intake_max", value: u64::from(self.max), wait: WAIT };
+        let busy = |_| Refusal::Busy { limit: self.key, value: u64::from(self.max), wait: WAIT };
         self.permits.clone().try_acquire_owned().map(Permit).map_err(busy)
     }
 
@@ -48,11 +49,11 @@ mod tests {
 
     #[test]
     fn as_many_enter_as_there_are_permits_and_each_permit_returns() {
-        let intake = Intake::new(2);
+        let intake = Intake::new("peers.intake_max", 2);
         let first = intake.enter();
         let second = intake.enter();
         assert!(first.is_ok() && second.is_ok());
-        assert!(matches!(intake.enter(), Err(Refusal::Busy { limit: "intake_max", value: 2, .. })));
+        assert!(matches!(intake.enter(), Err(Refusal::Busy { limit: "peers.intake_max", value: 2, .. })));
         drop(first);
         assert!(intake.enter().is_ok());
     }

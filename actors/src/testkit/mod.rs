@@ -4,9 +4,11 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::limits::PeerLimits;
-use crate::model::{Answered, Millis, OutFrame, PushFailure, ServerName};
-use crate::ports::{Clock, Roster, Task, Transport};
+use bytes::Bytes;
+
+use crate::limits::{ContextLimits, PeerLimits};
+use crate::model::{Answered, BadPdu, Berth, Deadlines, Draft, Millis, OutFrame, Pdu, PushFailure, ServerName, Want};
+use crate::ports::{Clock, PduText, Roster, Task, Transport};
 
 /// Wall time that moves with tokio's clock, so that both stand still and jump together under a paused runtime.
 #[derive(Debug)]
@@ -67,6 +69,11 @@ impl Transport for ScriptedTransport {
         self.carried.lock().unwrap_or_else(PoisonError::into_inner).push(frame.clone());
         (self.script)(frame)
     }
+
+    /// Has nothing to give.
+    fn fetch(&self, _: &ServerName, _: Want, _: Deadlines) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
+        Box::pin(async { Ok(vec![]) })
+    }
 }
 
 /// A roster on which everybody stands, under the same limits.
@@ -79,5 +86,18 @@ impl Roster for Everybody {
 
     fn listed(&self) -> Vec<ServerName> {
         vec![]
+    }
+
+    fn contexts(&self) -> Arc<ContextLimits> {
+        Arc::new(ContextLimits::default())
+    }
+}
+
+/// Writes a PDU that tests can tell by its id; the real text is a dialect's.
+pub struct PlainText;
+
+impl PduText for PlainText {
+    fn compose(&self, _: &ServerName, draft: &Draft, _: &Berth) -> Bytes {
+        Bytes::from(format!("{{\"pdu_id\":\"{}\"}}", draft.id))
     }
 }

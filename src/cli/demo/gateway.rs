@@ -14,7 +14,7 @@ pub(super) struct DemoGateway {
     /// The data; goes with the demo.
     folder: TempDir,
     ports: Ports,
-    peers: Vec<(&'static str, SocketAddr)>,
+    peers: Vec<(&'static str, SocketAddr, &'static str)>,
     app: Option<App>,
 }
 
@@ -38,9 +38,9 @@ impl DemoGateway {
         Ok(Self { name, folder, ports, peers: vec![], app: None })
     }
 
-    /// Make another gateway a peer of this one.
-    pub(super) fn know(&mut self, other: &Self) {
-        self.peers.push((other.name, other.ports.federation));
+    /// Make another gateway a peer of this one, written to in this dialect.
+    pub(super) fn know(&mut self, other: &Self, dialect: &'static str) {
+        self.peers.push((other.name, other.ports.federation, dialect));
     }
 
     /// Its name.
@@ -97,9 +97,9 @@ impl DemoGateway {
              [admin]\nlisten = \"{admin}\"\n",
             self.name
         );
-        for (peer, address) in &self.peers {
+        for (peer, address, dialect) in &self.peers {
             text += &format!(
-                "[peers.server.\"{peer}\"]\naddresses = [\"http://{address}\"]\nauth = \"network\"\n\
+                "[peers.server.\"{peer}\"]\naddresses = [\"http://{address}\"]\ndialect = \"{dialect}\"\nauth = \"network\"\n\
                  allow_from = [\"127.0.0.0/8\"]\nbackoff_min = \"200ms\"\nbackoff_max = \"2s\"\n"
             );
         }

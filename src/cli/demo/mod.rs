@@ -1,34 +1,46 @@
-//! `fernpost demo`: two gateways and a toy messenger each, in one process, on loopback, with temporary data.
+//! `fernpost demo`: three gateways and a toy messenger each, in one process, on loopback, with temporary data.
 //!
-//! The gateways are real: real stores, real HTTP between them, the same code as `serve`. Only the messengers are toys.
+//! Red and blue write updates to each other; green is written to, and writes, in transactions. The gateways are real: real
+//! stores, real HTTP between them, the same code as `serve`. Only the messengers are toys.
 
+mod conversation;
 mod gateway;
+mod graph;
 mod script;
+mod table;
 mod talk;
 mod toy;
 
 use clap::Args;
 
 use self::gateway::DemoGateway;
+use self::toy::Toy;
 use super::{COULD_NOT_RUN, FINE};
 use crate::telemetry;
 
 /// What the demo does.
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    /// Send a scripted conversation of 500 updates each way with an outage in the middle, verify both sides, and exit 0 or 1.
+    /// Run a scripted conversation with outages in the middle, verify every side, and exit 0 or 1: updates between red and
+    /// blue, then messages among all three with replies in two contexts.
     #[arg(long)]
     check: bool,
     /// With `--check`: updates each way.
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(4..=100_000), requires = "check")]
     updates: u32,
+    /// With `--check`: messages in all.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(12..=100_000), requires = "check")]
+    messages: u32,
+    /// With `--check`: draw the graph of the first context as it grew.
+    #[arg(long, requires = "check")]
+    graph: bool,
 }
 
 pub(super) fn run(options: &Options) -> u8 {
     telemetry::start("off");
     actix::System::new().block_on(async {
         let outcome = tokio::select! {
-            outcome = conversation(options) => outcome,
+            outcome = demo(options) => outcome,
             // The gateways and their temporary folders are gone by now. An exit, because a read of the terminal that is still
             // open would hold up the runtime's end until the next key.
             _ = tokio::signal::ctrl_c() => std::process::exit(if options.check { COULD_NOT_RUN } else { FINE }.into()),
@@ -40,20 +52,60 @@ pub(super) fn run(options: &Options) -> u8 {
     })
 }
 
-async fn conversation(options: &Options) -> anyhow::Result<u8> {
+async fn demo(options: &Options) -> anyhow::Result<u8> {
     match options.check {
-        true => script::run(options.updates).await,
+        true => check(options).await,
         false => talk::run().await,
     }
 }
 
-/// Both gateways, running, each a peer of the other.
-async fn pair() -> anyhow::Result<(DemoGateway, DemoGateway)> {
-    let mut red = DemoGateway::reserve("red")?;
-    let mut blue = DemoGateway::reserve("blue")?;
-    red.know(&blue);
-    blue.know(&red);
-    red.start().await?;
-    blue.start().await?;
-    Ok((red, blue))
+async fn check(options: &Options) -> anyhow::Result<u8> {
+    let mut trio = Trio::start().await?;
+    let updates = script::run(&mut trio, options.updates).await;
+    let messages = match updates {
+        Ok(_) => conversation::run(&mut trio, options.messages, options.graph).await,
+        Err(_) => Ok(COULD_NOT_RUN),
+    };
+    trio.stop().await;
+    // The worse of the two: each has printed its own table.
+    Ok(updates?.max(messages?))
+}
+
+/// The names, in the order in which everything is shown.
+const NAMES: [&str; 3] = ["red", "blue", "green"];
+
+/// Three gateways, each a peer of the others, and the messengers behind them.
+struct Trio {
+    gateways: [DemoGateway; 3],
+    toys: [Toy; 3],
+}
+
+impl Trio {
+    async fn start() -> anyhow::Result<Self> {
+        let [mut red, mut blue, mut green] =
+            [DemoGateway::reserve(NAMES[0])?, DemoGateway::reserve(NAMES[1])?, DemoGateway::reserve(NAMES[2])?];
+        red.know(&blue, "updates");
+        blue.know(&red, "updates");
+        for other in [&mut red, &mut blue] {
+            other.know(&green, "transactions");
+            green.know(other, "transactions");
+        }
+        let mut gateways = [red, blue, green];
+        for gateway in &mut gateways {
+            gateway.start().await?;
+        }
+        let toy = |gateway: &DemoGateway| Toy::new(gateway.name(), gateway.messenger_url());
+        let toys = [toy(&gateways[0])?, toy(&gateways[1])?, toy(&gateways[2])?];
+        Ok(Self { gateways, toys })
+    }
+
+    fn gateway(&mut self, name: &str) -> Option<&mut DemoGateway> {
+        self.gateways.iter_mut().find(|gateway| gateway.name() == name)
+    }
+
+    async fn stop(&mut self) {
+        for gateway in &mut self.gateways {
+            gateway.stop().await;
+        }
+    }
 }

@@ -1,7 +1,6 @@
-//! The demo as a check: a scripted conversation with an outage in the middle, verified on both sides.
+//! The first half of the check: updates between red and blue, with an outage of blue in the middle.
 
 use std::collections::HashSet;
-use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -9,61 +8,62 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::super::{FINE, WRONG};
+use super::Trio;
+use super::table::{Row, print, progress};
 use super::toy::{Heard, Toy};
 
-/// How long the whole conversation may take.
+/// How long the whole exchange may take.
 const DEADLINE: Duration = Duration::from_secs(120);
+/// How long blue is away.
+const OUTAGE: Duration = Duration::from_secs(1);
 /// Updates said in one breath: some alone, some together.
 const BREATHS: [usize; 4] = [1, 7, 2, 20];
 
-/// One side of the conversation.
+/// One side.
 struct Side {
     name: &'static str,
     /// What the other one says to it, in order.
     expected: Vec<String>,
     heard: Vec<(String, String)>,
     hears: mpsc::UnboundedReceiver<Heard>,
+    listener: tokio::task::JoinHandle<()>,
 }
 
-pub(super) async fn run(updates: u32) -> anyhow::Result<u8> {
+pub(super) async fn run(trio: &mut Trio, updates: u32) -> anyhow::Result<u8> {
     let started = Instant::now();
-    let (mut red, mut blue) = super::pair().await?;
     let count = updates as usize;
+    println!("{count} updates each way between red and blue:");
     let lines = |name: &str| (1..=count).map(|n| format!("{name} says {n} of {count}")).collect::<Vec<_>>();
-    let (red_says, blue_says) = (lines("red"), lines("blue"));
-    let (red_toy, blue_toy) = (Toy::new("red", red.messenger_url())?, Toy::new("blue", blue.messenger_url())?);
-    let mut sides = [side("red", &red_toy, blue_says.clone()), side("blue", &blue_toy, red_says.clone())];
+    let (red, blue) = (trio.toys[0].clone(), trio.toys[1].clone());
+    let mut sides = [side(&red, lines("blue")), side(&blue, lines("red"))];
 
-    // Blue goes down when half is said, in the middle of traffic both ways; red goes on talking to nobody.
-    let half = count / 2;
-    let talking = [speak(&red_toy, "blue", red_says), speak(&blue_toy, "red", blue_says)];
-    hear_until(&mut sides, half, started).await;
-    println!("{:>6.1} s  blue goes down, as in a power cut", started.elapsed().as_secs_f64());
-    blue.kill().await;
+    let talking = [speak(red, "blue", lines("red")), speak(blue, "red", lines("blue"))];
+    hear_until(&mut sides, count / 2, started).await;
     let heard_before = sides[1].heard.len();
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    println!(
+        "{:>6.1} s  blue goes down, as in a power cut; it has heard {heard_before}",
+        started.elapsed().as_secs_f64()
+    );
+    trio.gateways[1].kill().await;
+    tokio::time::sleep(OUTAGE).await;
     println!("{:>6.1} s  blue comes back", started.elapsed().as_secs_f64());
-    blue.start().await.context("blue does not come back")?;
+    trio.gateways[1].start().await.context("blue does not come back")?;
 
     hear_until(&mut sides, count, started).await;
-    println!("{:>6.1} s  all is said\n", started.elapsed().as_secs_f64());
-    for talk in talking {
-        talk.abort();
-    }
-    red.stop().await;
-    blue.stop().await;
-    Ok(table(&sides, count, heard_before))
+    println!("{:>6.1} s  all is said", started.elapsed().as_secs_f64());
+    talking.iter().for_each(tokio::task::JoinHandle::abort);
+    sides.iter().for_each(|side| side.listener.abort());
+    Ok(if print(&sides.each_ref().map(Side::row)) { FINE } else { WRONG })
 }
 
-fn side(name: &'static str, toy: &Toy, expected: Vec<String>) -> Side {
+fn side(toy: &Toy, expected: Vec<String>) -> Side {
     let (heard, hears) = mpsc::unbounded_channel();
-    actix::spawn(toy.clone().listen(heard));
-    Side { name, expected, heard: vec![], hears }
+    let listener = actix::spawn(toy.clone().listen(heard));
+    Side { name: toy.name(), expected, heard: vec![], hears, listener }
 }
 
 /// Say all lines, one breath after the other.
-fn speak(toy: &Toy, to: &'static str, lines: Vec<String>) -> tokio::task::JoinHandle<()> {
-    let toy = toy.clone();
+fn speak(toy: Toy, to: &'static str, lines: Vec<String>) -> tokio::task::JoinHandle<()> {
     actix::spawn(async move {
         let (mut rest, mut breaths) = (&lines[..], BREATHS.iter().cycle());
         while !rest.is_empty() {
@@ -90,22 +90,7 @@ async fn hear_until(sides: &mut [Side; 2], count: usize, started: Instant) {
         if timeout_at(until, next).await.is_err() {
             return;
         }
-        progress(red, blue);
-    }
-    clear();
-}
-
-fn progress(red: &Side, blue: &Side) {
-    if std::io::stdout().is_terminal() {
-        print!("\r  red has heard {}, blue {} ", red.heard.len(), blue.heard.len());
-        // Progress that cannot be shown is not worth ending for.
-        let _ = std::io::stdout().flush();
-    }
-}
-
-fn clear() {
-    if std::io::stdout().is_terminal() {
-        print!("\r{:60}\r", "");
+        progress(&format!("red has heard {}, blue {}", red.heard.len(), blue.heard.len()));
     }
 }
 
@@ -116,27 +101,18 @@ impl Side {
         }
     }
 
-    /// What the feed brought, each event once: an event that comes again after a lost acknowledgement has its old id.
-    fn distinct(&self) -> Vec<&str> {
+    fn row(&self) -> Row {
+        // An event that comes again after a lost acknowledgement has its old id: that is no second arrival.
         let mut seen = HashSet::new();
-        self.heard.iter().filter(|(id, _)| seen.insert(id)).map(|(_, text)| text.as_str()).collect()
+        let texts: Vec<&String> = self.heard.iter().filter(|(id, _)| seen.insert(id)).map(|(_, text)| text).collect();
+        let different: HashSet<&String> = texts.iter().copied().collect();
+        let in_order = texts.iter().zip(&self.expected).filter(|(text, expected)| ***text == **expected).count();
+        Row {
+            name: self.name,
+            expected: self.expected.len(),
+            received: self.expected.iter().filter(|text| different.contains(text)).count(),
+            twice: texts.len() - different.len(),
+            too_early: texts.len().min(self.expected.len()) - in_order,
+        }
     }
-}
-
-fn table(sides: &[Side; 2], count: usize, heard_before: usize) -> u8 {
-    println!("side  expected  received  missing  twice  in order");
-    let mut fine = true;
-    for side in sides {
-        let texts = side.distinct();
-        let different: HashSet<&str> = texts.iter().copied().collect();
-        let missing = side.expected.iter().filter(|text| !different.contains(text.as_str())).count();
-        let twice = texts.len() - different.len();
-        let in_order = texts == side.expected;
-        fine &= in_order && missing == 0 && twice == 0;
-        let order = if in_order { "yes" } else { "NO" };
-        println!("{:<5} {count:>8}  {:>8}  {missing:>7}  {twice:>5}  {order}", side.name, texts.len());
-    }
-    println!("\nblue had heard {heard_before} when it went down.");
-    println!("{}", if fine { "All there, once, in order." } else { "SOMETHING IS WRONG." });
-    if fine { FINE } else { WRONG }
 }

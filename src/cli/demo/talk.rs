@@ -1,5 +1,6 @@
-//! The demo as a conversation: what is typed at one messenger appears at the other.
+//! The demo as a conversation: what is typed at one messenger appears at the others, in one context that all three share.
 
+use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
@@ -7,77 +8,102 @@ use tokio::io::{AsyncBufReadExt, BufReader, stdin};
 use tokio::sync::mpsc;
 
 use super::super::FINE;
-use super::gateway::DemoGateway;
-use super::toy::{Heard, Toy};
+use super::toy::{Heard, Line, Toy};
+use super::{NAMES, Trio, graph};
 
-/// How often the sender asks whether what it said was taken.
+/// Where they talk.
+const CONTEXT: &str = "#garden";
+
+/// How often a speaker asks whether what it said was taken.
 const ASK_EVERY: Duration = Duration::from_millis(50);
 
-/// A line for the screen.
-type Lines = mpsc::UnboundedSender<String>;
+/// Something for the screen.
+enum Shown {
+    Text(String),
+    /// One's own.
+    Own(&'static str, Line),
+    /// Somebody else's.
+    Heard(&'static str, Line),
+}
+
+type Screen = mpsc::UnboundedSender<Shown>;
 
 pub(super) async fn run() -> anyhow::Result<u8> {
-    let (mut red, mut blue) = super::pair().await?;
-    let (lines, mut shown) = mpsc::unbounded_channel();
-    for gateway in [&red, &blue] {
+    let mut trio = Trio::start().await?;
+    let (screen, mut shown) = mpsc::unbounded_channel();
+    for gateway in &trio.gateways {
         println!("{:<5} {}", gateway.name(), gateway.addresses());
     }
-    println!("\nType a line and it is said at red; `blue> hi` says it at blue, and what follows, too.");
-    println!("`down blue` ends blue as a power cut does, `up blue` starts it again, `quit` ends the demo.\n");
-
-    let toys = [Toy::new("red", red.messenger_url())?, Toy::new("blue", blue.messenger_url())?];
-    for (toy, name) in toys.iter().zip(["red", "blue"]) {
-        follow(toy.clone(), name, lines.clone());
+    println!(
+        "\nRed and blue write updates to each other, green transactions. All three are in {CONTEXT}.\n\
+         Type a line and it is said at red; `blue> hi` says it at blue, and what follows, too. `down blue` ends blue as a\n\
+         power cut does, `up blue` starts it again, `graph` draws what was said, `quit` ends the demo.\n"
+    );
+    for toy in &trio.toys {
+        let others: Vec<&str> = NAMES.into_iter().filter(|name| *name != toy.name()).collect();
+        toy.begin(CONTEXT, &others).await?;
+        follow(toy.clone(), screen.clone());
     }
     let mut typed = BufReader::new(stdin()).lines();
-    let mut speaker = "red";
+    let mut speaker = NAMES[0];
+    let mut known = vec![];
     loop {
         prompt(speaker);
         tokio::select! {
-            Some(line) = shown.recv() => println!("\r{line}"),
+            Some(news) = shown.recv() => show(news, &mut known),
             line = typed.next_line() => {
                 let Some(line) = line? else { break };
                 match parse(&line, speaker) {
                     Typed::Quit => break,
                     Typed::Nothing => {}
+                    Typed::Graph => print!("{}", graph::draw(&known.iter().collect::<Vec<_>>())),
+                    Typed::Nobody(name) => println!("{name:?} is not here, only {} are", NAMES.join(", ")),
                     Typed::Down(name) => {
-                        pick(name, &mut red, &mut blue).kill().await;
+                        if let Some(gateway) = trio.gateway(name) {
+                            gateway.kill().await;
+                        }
                         println!("{name:<5} is down");
                     }
                     Typed::Up(name) => {
-                        let gateway = pick(name, &mut red, &mut blue);
-                        if !gateway.is_up() {
+                        if let Some(gateway) = trio.gateway(name).filter(|gateway| !gateway.is_up()) {
                             gateway.start().await?;
                         }
                         println!("{name:<5} is up");
                     }
-                    Typed::Nobody(name) => println!("{name:?} is not here, only red and blue are"),
                     Typed::Say(name, text) => {
                         speaker = name;
-                        if !pick(name, &mut red, &mut blue).is_up() {
+                        if trio.gateway(name).is_some_and(|gateway| !gateway.is_up()) {
                             println!("{name:<5} is down: it says {text:?} once it is up");
                         }
-                        say(toys[usize::from(name == "blue")].clone(), name, text, lines.clone());
+                        if let Some(toy) = trio.toys.iter().find(|toy| toy.name() == name) {
+                            say(toy.clone(), text, screen.clone());
+                        }
                     }
                 }
             }
         }
     }
     // What was typed last may still be on its way when the input is a file.
-    while let Ok(Some(line)) = tokio::time::timeout(Duration::from_millis(500), shown.recv()).await {
-        println!("{line}");
+    while let Ok(Some(news)) = tokio::time::timeout(Duration::from_millis(500), shown.recv()).await {
+        show(news, &mut known);
     }
-    red.stop().await;
-    blue.stop().await;
+    trio.stop().await;
     Ok(FINE)
 }
 
-fn pick<'a>(name: &str, red: &'a mut DemoGateway, blue: &'a mut DemoGateway) -> &'a mut DemoGateway {
-    if name == "blue" { blue } else { red }
-}
-
-fn other(name: &str) -> &'static str {
-    if name == "red" { "blue" } else { "red" }
+/// Red's view is the one that is drawn.
+fn show(shown: Shown, known: &mut Vec<Line>) {
+    match shown {
+        Shown::Text(text) => println!("\r{text}"),
+        Shown::Heard(name, line) => {
+            println!("\r{name:<5} received  {:?}", line.body);
+            known.extend((name == NAMES[0]).then_some(line));
+        }
+        Shown::Own(name, line) => {
+            println!("\r{name:<5} said      {:?}: on disk at {name}", line.body);
+            known.extend((name == NAMES[0]).then_some(line));
+        }
+    }
 }
 
 fn prompt(speaker: &str) {
@@ -92,17 +118,19 @@ enum Typed {
     Nothing,
     Nobody(String),
     Quit,
+    Graph,
     Down(&'static str),
     Up(&'static str),
     Say(&'static str, String),
 }
 
 fn parse(line: &str, speaker: &'static str) -> Typed {
-    let named = |name: &str| ["red", "blue"].into_iter().find(|known| *known == name.trim());
+    let named = |name: &str| NAMES.into_iter().find(|known| *known == name.trim());
     let line = line.trim();
     match line.split_once(' ') {
         _ if line.is_empty() => return Typed::Nothing,
         _ if line == "quit" => return Typed::Quit,
+        _ if line == "graph" => return Typed::Graph,
         Some(("down", name)) => return named(name).map_or_else(|| Typed::Nobody(name.to_owned()), Typed::Down),
         Some(("up", name)) => return named(name).map_or_else(|| Typed::Nobody(name.to_owned()), Typed::Up),
         _ => {}
@@ -115,35 +143,50 @@ fn parse(line: &str, speaker: &'static str) -> Typed {
     }
 }
 
-/// Say it, and report when it is on our disk and when on theirs.
-fn say(toy: Toy, name: &'static str, text: String, lines: Lines) {
+/// Say it, and report when it is on our disk.
+fn say(toy: Toy, text: String, screen: Screen) {
     actix::spawn(async move {
-        let to = other(name);
-        let show = |line: String| drop(lines.send(line));
-        match toy.say(to, vec![text.clone()]).await {
-            Err(error) => show(format!("{name:<5} {error}")),
-            Ok(id) => {
-                show(format!("{name:<5} said      {text:?}: on disk at {name}"));
-                // No answer, because the speaker's own gateway is down, says nothing about the other one.
-                while toy.state(&id, to).await.ok().is_none_or(|state| state != "acknowledged") {
+        let name = toy.name();
+        match toy.message(CONTEXT, text.clone(), None).await {
+            Err(error) => drop(screen.send(Shown::Text(format!("{name:<5} {error}")))),
+            Ok((id, line)) => {
+                drop(screen.send(Shown::Own(name, line)));
+                let mut told = BTreeSet::new();
+                loop {
+                    // No answer, because the speaker's own gateway is down, says nothing about the others.
+                    let Ok(states) = toy.states(&id).await else {
+                        tokio::time::sleep(ASK_EVERY).await;
+                        continue;
+                    };
+                    for server in states.iter().filter(|(_, state)| *state == "acknowledged").map(|(server, _)| server)
+                    {
+                        if told.insert(server.clone()) {
+                            let news = format!("{name:<5} learns    {text:?} is on disk at {server}");
+                            drop(screen.send(Shown::Text(news)));
+                        }
+                    }
+                    if told.len() == states.len() {
+                        return;
+                    }
                     tokio::time::sleep(ASK_EVERY).await;
                 }
-                show(format!("{name:<5} learns    {text:?} is on disk at {to}"));
             }
         }
     });
 }
 
-fn follow(toy: Toy, name: &'static str, lines: Lines) {
+fn follow(toy: Toy, screen: Screen) {
     let (heard, mut hears) = mpsc::unbounded_channel();
+    let name = toy.name();
     actix::spawn(toy.listen(heard));
     actix::spawn(async move {
         while let Some(heard) = hears.recv().await {
-            let line = match heard {
-                Heard::Text { from, text, .. } => format!("{name:<5} received  {text:?} from {from}"),
-                Heard::News(words) => format!("{name:<5} is told   {words}"),
+            let shown = match heard {
+                Heard::Message(line) => Shown::Heard(name, line),
+                Heard::Text { from, text, .. } => Shown::Text(format!("{name:<5} received  {text:?} from {from}")),
+                Heard::News(words) => Shown::Text(format!("{name:<5} is told   {words}")),
             };
-            if lines.send(line).is_err() {
+            if screen.send(shown).is_err() {
                 return;
             }
         }
@@ -159,6 +202,7 @@ mod tests {
             Typed::Nothing => "nothing".to_owned(),
             Typed::Nobody(name) => format!("nobody {name}"),
             Typed::Quit => "quit".to_owned(),
+            Typed::Graph => "graph".to_owned(),
             Typed::Down(name) => format!("down {name}"),
             Typed::Up(name) => format!("up {name}"),
             Typed::Say(name, text) => format!("{name} says {text}"),
@@ -172,10 +216,12 @@ mod tests {
             ("hello there", "red says hello there"),
             ("blue> hi", "blue says hi"),
             ("blue>hi > all", "blue says hi > all"),
-            ("green> hi", "red says green> hi"),
+            ("green> hi", "green says hi"),
+            ("grey> hi", "red says grey> hi"),
+            ("graph", "graph"),
             ("down blue", "down blue"),
             ("up  red", "up red"),
-            ("down green", "nobody green"),
+            ("down grey", "nobody grey"),
             (" quit ", "quit"),
         ] {
             assert_eq!(shown(line), meaning, "{line:?}");

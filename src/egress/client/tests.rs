@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
+use super::super::{ANSWER_BYTES_MAX, Answer};
 use super::*;
 
 struct Book {
@@ -36,10 +37,13 @@ fn gate(urls: Vec<String>, loopback: bool) -> Egress {
 const PATIENT: Deadlines = Deadlines { connect: Duration::from_secs(5), total: Duration::from_secs(20) };
 const HASTY: Deadlines = Deadlines { connect: Duration::from_millis(200), total: Duration::from_millis(300) };
 
+fn push() -> Request {
+    let answer = Answer::Needed { bytes_max: ANSWER_BYTES_MAX };
+    Request::post("/http/v1/updates", Bytes::from_static(b"{}"), answer)
+}
+
 async fn ask(urls: Vec<String>, deadlines: Deadlines) -> Result<Bytes, PushFailure> {
-    let request =
-        Request { path: "/http/v1/updates".into(), content_type: "application/json", body: Bytes::from_static(b"{}") };
-    gate(urls, false).post(&blue(), request, deadlines).await
+    gate(urls, false).send(&blue(), push(), deadlines).await
 }
 
 /// A server that gives every connection the same bytes after one request, and then holds it open or closes it. It tells the
@@ -130,6 +134,26 @@ async fn silence_and_a_half_answer_end_at_the_deadline() {
     assert_eq!(ask(vec![url], HASTY).await, Err(kept), "a status outweighs the rest of its body");
 }
 
+/// A server that took a transaction and then chokes on its answer would be sent it for ever.
+#[tokio::test]
+async fn where_the_status_says_all_a_choking_answer_is_as_good_as_none() {
+    let taken = |url| async {
+        let request = Request { answer: Answer::StatusDecides { bytes_max: 8 }, method: Method::Put, ..push() };
+        gate(vec![url], false).send(&blue(), request, HASTY).await
+    };
+    let long = response("200 OK", "", "more than eight");
+    let broken = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{".to_owned();
+    for (answer, hold) in [(long, false), (broken.clone(), false), (broken, true)] {
+        let (url, mut heads) = answering(answer, hold).await;
+        assert_eq!(taken(url).await, Ok(Bytes::new()));
+        assert!(heads.recv().await.expect("a request").starts_with("put "));
+    }
+    let (url, _heads) = answering(response("200 OK", "", "null"), false).await;
+    assert_eq!(taken(url).await, Ok(Bytes::from_static(b"null")));
+    let (url, _heads) = answering(response("202 Later", "", "null"), false).await;
+    assert!(matches!(taken(url).await, Err(PushFailure::Unreadable(_))));
+}
+
 #[tokio::test]
 async fn a_broken_connection_is_distance() {
     for answer in ["", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{", "no http at all\r\n\r\n"] {
@@ -147,9 +171,9 @@ async fn nobody() -> String {
 async fn addresses_are_tried_in_order_and_the_last_good_one_first() {
     let (dead, (live, _heads)) = (nobody().await, answering(response("200 OK", "", "{}"), false).await);
     let gate = gate(vec![dead.clone(), live.clone()], false);
-    let request = Request { path: "/".into(), content_type: "application/json", body: Bytes::from_static(b"{}") };
+    let request = push();
     assert_eq!(gate.in_order(&blue()), [dead.clone(), live.clone()]);
-    assert_eq!(gate.post(&blue(), request, PATIENT).await, Ok(Bytes::from_static(b"{}")));
+    assert_eq!(gate.send(&blue(), request, PATIENT).await, Ok(Bytes::from_static(b"{}")));
     assert_eq!(gate.in_order(&blue()), [live, dead]);
 }
 
@@ -174,14 +198,14 @@ async fn a_peer_nobody_answers_for_is_unreachable_and_every_address_is_named() {
 async fn a_name_must_not_resolve_to_our_inside_unless_the_operator_allows_it() {
     let (literal, mut heads) = answering(response("200 OK", "", "{}"), false).await;
     let named = literal.replace("127.0.0.1", "localhost");
-    let request = Request { path: "/".into(), content_type: "application/json", body: Bytes::from_static(b"{}") };
+    let request = push();
 
-    let refused = gate(vec![named.clone()], false).post(&blue(), request.clone(), PATIENT).await;
+    let refused = gate(vec![named.clone()], false).send(&blue(), request.clone(), PATIENT).await;
     let Err(PushFailure::Unreachable(words)) = refused else { panic!("let through: {refused:?}") };
     assert!(words.contains("network.allow"), "{words}");
     assert!(heads.try_recv().is_err());
 
-    assert!(gate(vec![named], true).post(&blue(), request, PATIENT).await.is_ok());
+    assert!(gate(vec![named], true).send(&blue(), request, PATIENT).await.is_ok());
 }
 
 #[test]

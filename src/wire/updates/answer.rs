@@ -25,6 +25,8 @@ pub fn encode(ack: Ack, window: u32) -> String {
         Ack::Hole { expected, conflict: true } => {
             format!(r#"{{"receive":"hole_detected","seq":{expected},"conflict":true,"window":{window}}}"#)
         }
+        // Never the answer to a push; should it be, asking again costs nothing.
+        Ack::Taken => encode(Ack::Wait(Duration::from_secs(1)), window),
         Ack::Wait(wait) => format!(r#"{{"receive":"wait","wait":{}}}"#, whole_seconds(wait)),
     }
 }
@@ -50,7 +52,7 @@ pub fn decode(body: &Bytes) -> Result<Answered, PushFailure> {
         "wait" => Ack::Wait(wait(wire.wait.as_ref())?),
         other => return Err(unreadable(format_args!("receive is {:?}", shortened(other)))),
     };
-    Ok(Answered { ack, window: wire.window.as_ref().and_then(window) })
+    Ok(Answered { ack, window: wire.window.as_ref().and_then(window), refused: Vec::new() })
 }
 
 fn unreadable(why: std::fmt::Arguments<'_>) -> PushFailure {

@@ -3,15 +3,17 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use actors::model::{Digest, InboundPush, OutFrame, Seq, Strong};
+use actors::model::{InboundPush, Item, Label, OutFrame, Seq};
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Deserializer;
-use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
-use sha2::{Digest as _, Sha256};
 
+use super::strong;
 use crate::http::nesting::{NESTING_MAX, nests_deeper_than};
+use crate::wire::json::Items;
+use crate::wire::pdu::Reader;
 
 /// Numbers end here, so that every reader, whatever its integers, agrees on them.
 const SEQ_MAX: u64 = i64::MAX as u64;
@@ -45,15 +47,15 @@ pub struct Decoded {
 }
 
 /// Read a push. At most `max` strong updates are looked at; memory does not grow with what lies beyond.
-pub fn decode(body: &Bytes, max: u32, verified: &'static str) -> Result<Decoded, BadPush> {
+pub fn decode(body: &Bytes, max: u32, pdus: &Reader<'_>, verified: &'static str) -> Result<Decoded, BadPush> {
     let text = std::str::from_utf8(body).map_err(|bad| BadPush::NotJson(bad.to_string()))?;
     if nests_deeper_than(NESTING_MAX, body) {
         return Err(BadPush::NotJson(format!("it nests deeper than {NESTING_MAX} levels")));
     }
-    let mut reader = serde_json::Deserializer::from_str(text);
-    let envelope = reader
+    let mut parser = serde_json::Deserializer::from_str(text);
+    let envelope = parser
         .deserialize_map(Reading { max: max as usize })
-        .and_then(|envelope| reader.end().map(|()| envelope))
+        .and_then(|envelope| parser.end().map(|()| envelope))
         .map_err(|error| match error.classify() {
             Category::Data => BadPush::NotAPush(error.to_string()),
             Category::Syntax | Category::Eof | Category::Io => BadPush::NotJson(error.to_string()),
@@ -61,23 +63,9 @@ pub fn decode(body: &Bytes, max: u32, verified: &'static str) -> Result<Decoded,
     if envelope.strong_count > envelope.strong.len() {
         return Err(BadPush::TooLong { count: envelope.strong_count, max });
     }
-    let strong = envelope.strong.iter().map(|raw| strong(body, raw)).collect();
+    let strong = envelope.strong.iter().map(|raw| strong::read(body, raw, pdus)).collect();
     let push = InboundPush { from_seq: envelope.from_seq, seq: envelope.seq, strong, verified };
     Ok(Decoded { push, weak: envelope.weak_count })
-}
-
-fn strong(body: &Bytes, raw: &RawValue) -> Strong {
-    let bytes = body.slice_ref(raw.get().as_bytes());
-    let unsound = (!bytes.starts_with(b"{")).then_some("a strong update is a JSON object, this one is not");
-    Strong { digest: digest(&bytes), bytes, unsound }
-}
-
-/// What identifies a plain update: the first half of the SHA-256 of its bytes.
-pub fn digest(bytes: &[u8]) -> Digest {
-    let whole = Sha256::digest(bytes);
-    let mut half = [0; 16];
-    half.copy_from_slice(&whole[..16]);
-    Digest(half)
 }
 
 struct Envelope<'a> {
@@ -129,57 +117,44 @@ fn number<E: Error>(given: &RawValue, key: &str) -> Result<Seq, E> {
     read.map(Seq).ok_or_else(|| E::custom(format_args!("{key} is an integer from 0 to {SEQ_MAX}")))
 }
 
-/// Counts the items of an array and keeps the first ones as they stand.
-struct Items<'a, 'de> {
-    keep: usize,
-    kept: &'a mut Vec<&'de RawValue>,
-}
-
-impl<'de> DeserializeSeed<'de> for Items<'_, 'de> {
-    type Value = usize;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<usize, D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Items<'_, 'de> {
-    type Value = usize;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array of updates")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<usize, A::Error> {
-        let mut count = 0;
-        while count < self.keep {
-            let Some(item) = items.next_element::<&RawValue>()? else { return Ok(count) };
-            self.kept.push(item);
-            count += 1;
-        }
-        while items.next_element::<IgnoredAny>()?.is_some() {
-            count += 1;
-        }
-        Ok(count)
-    }
-}
-
-/// Write a push. The updates go out byte for byte as they were submitted.
+/// Write a push. What was submitted goes out byte for byte; a PDU goes in the update that carries it.
 pub fn encode(frame: &OutFrame) -> Bytes {
     const AROUND: usize = 80;
-    let updates: usize = frame.strong.iter().map(|update| update.len() + 1).sum();
-    let mut body = BytesMut::with_capacity(updates + AROUND);
-    body.put_slice(b"{\"strong\":[");
-    for (place, update) in frame.strong.iter().enumerate() {
-        if place > 0 {
-            body.put_u8(b',');
-        }
-        body.put_slice(update);
+    let items: usize = frame.items.iter().map(|item| item.bytes().len() + AROUND).sum();
+    let weak: usize = frame.weak.iter().map(|weak| weak.content.len() + 1).sum();
+    let mut body = BytesMut::with_capacity(items + weak + AROUND);
+    body.put_u8(b'{');
+    if !frame.weak.is_empty() {
+        body.put_slice(b"\"weak\":[");
+        list(&mut body, frame.weak.iter(), |body, weak| body.put_slice(&weak.content));
+        body.put_slice(b"],");
     }
-    body.put_slice(format!("],\"seq\":{}", frame.last).as_bytes());
-    if let Some(first) = frame.first {
+    body.put_slice(b"\"strong\":[");
+    list(&mut body, frame.items.iter(), |body, item| match item {
+        Item::Update(update) => body.put_slice(update),
+        Item::Pdu(_, pdu) => {
+            body.put_slice(b"{\"update\":\"pdu\",\"pdu\":");
+            body.put_slice(pdu);
+            body.put_u8(b'}');
+        }
+    });
+    let (first, last) = match frame.label {
+        Label::Numbers { first, last } => (first, last),
+        Label::Transaction { id, .. } => (None, Seq(id)),
+    };
+    body.put_slice(format!("],\"seq\":{last}").as_bytes());
+    if let Some(first) = first {
         body.put_slice(format!(",\"from_seq\":{first}").as_bytes());
     }
     body.put_u8(b'}');
     body.freeze()
+}
+
+fn list<T>(body: &mut BytesMut, items: impl Iterator<Item = T>, write: impl Fn(&mut BytesMut, T)) {
+    for (place, item) in items.enumerate() {
+        if place > 0 {
+            body.put_u8(b',');
+        }
+        write(body, item);
+    }
 }

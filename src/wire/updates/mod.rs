@@ -3,15 +3,14 @@
 pub mod answer;
 pub mod envelope;
 mod push;
-
-use std::borrow::Cow;
+mod strong;
 
 use actix_web::web::{self, ServiceConfig};
-use actors::model::{Answered, OutFrame, PushFailure};
+use actors::model::{Answered, OutFrame, PushFailure, ServerName};
 use bytes::Bytes;
 
 use super::Dialect;
-use crate::egress::Request;
+use crate::egress::{ANSWER_BYTES_MAX, Answer, Request};
 
 /// Where pushes go.
 pub const UPDATES_PATH: &str = "/http/v1/updates";
@@ -28,11 +27,11 @@ impl Dialect for Updates {
         config.service(web::resource([UPDATES_PATH, "/http/v1/updates/"]).route(web::post().to(push::take)));
     }
 
-    fn encode_push(&self, frame: &OutFrame) -> Request {
-        Request { path: Cow::Borrowed(UPDATES_PATH), content_type: "application/json", body: envelope::encode(frame) }
+    fn encode_push(&self, _: &ServerName, frame: &OutFrame) -> Request {
+        Request::post(UPDATES_PATH, envelope::encode(frame), Answer::Needed { bytes_max: ANSWER_BYTES_MAX })
     }
 
-    fn decode_answer(&self, body: &Bytes) -> Result<Answered, PushFailure> {
+    fn decode_answer(&self, _: &OutFrame, body: &Bytes) -> Result<Answered, PushFailure> {
         answer::decode(body)
     }
 }

@@ -11,11 +11,13 @@ use crate::http::body::Body;
 use crate::http::identity::Caller;
 use crate::http::refusal::{FAULTY_WAIT, Problem, RESTART_WAIT};
 use crate::wire::Intake;
+use crate::wire::pdu::Reader;
 
 /// Who is calling is settled before the body is read: a stranger's body costs nothing.
 pub(super) async fn take(caller: Caller, body: Body, intake: web::Data<dyn Intake>) -> Result<HttpResponse, Problem> {
     let window = intake.window(&caller.server);
-    let decoded = envelope::decode(&body.0, window, caller.proof)?;
+    let pdus = Reader::new(&caller.server, &**intake);
+    let decoded = envelope::decode(&body.0, window, &pdus, caller.proof)?;
     if decoded.weak > 0 {
         tracing::debug!(peer = %caller.server, count = decoded.weak, "weak updates dropped, nobody listens");
     }
@@ -31,9 +33,14 @@ fn wait_for(refusal: Refusal) -> Result<Duration, Problem> {
     match refusal {
         Refusal::Busy { wait, .. } => Ok(wait),
         Refusal::OutcomeUnknown | Refusal::Stopping => Ok(RESTART_WAIT),
-        Refusal::Faulty(_) => Ok(FAULTY_WAIT),
+        Refusal::Faulty(_) | Refusal::FaultyContext(_) => Ok(FAULTY_WAIT),
         Refusal::UnknownPeer(_) => Err(Problem::forbidden(refusal.to_string())),
-        Refusal::PushTooLong { .. } | Refusal::Misnumbered { .. } | Refusal::OutboxFull { .. } => Err(refusal.into()),
+        Refusal::PushTooLong { .. }
+        | Refusal::Misnumbered { .. }
+        | Refusal::OutboxFull { .. }
+        | Refusal::UnknownContext(_)
+        | Refusal::NotAParticipant { .. }
+        | Refusal::TooManyParticipants { .. } => Err(refusal.into()),
     }
 }
 

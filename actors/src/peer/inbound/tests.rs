@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::*;
 
 fn inbound(limits: PeerLimits) -> Inbound {
-    Inbound::new("red".parse().expect("valid"), Arc::new(limits), &InboundRecord::default(), vec![])
+    Inbound::new("red".parse().expect("valid"), Arc::new(limits), &InboundRecord::default(), vec![], vec![])
 }
 
 fn push(seq: u64, texts: &[&str]) -> InboundPush {
@@ -15,7 +15,7 @@ fn push(seq: u64, texts: &[&str]) -> InboundPush {
         Strong {
             bytes: Bytes::from(text.to_string()),
             digest: Digest(digest),
-            unsound: (!text.starts_with('{')).then_some("not an object"),
+            body: if text.starts_with('{') { StrongBody::Plain } else { StrongBody::Unsound("not an object") },
         }
     };
     let from_seq = Some(Seq(seq + 1 - texts.len() as u64));
@@ -25,13 +25,17 @@ fn push(seq: u64, texts: &[&str]) -> InboundPush {
 /// The answer, and what went to the feed or to quarantine.
 fn take(inbound: &mut Inbound, push: InboundPush) -> (Result<Ack, Refusal>, Vec<String>) {
     let mut out = Out::default();
-    inbound.accept(Token(1), push, &mut out);
+    inbound.accept(Token(1), Frame::Push(push), &mut out);
     let Some(Effect::Answer(_, answer)) = out.effects.pop() else { panic!("each push is answered") };
     let told = out.changes.iter().filter_map(|change| match change {
         Change::Fed(FeedItem::Update { n, seq, bytes, .. }) => Some(format!("#{n} {seq} {}", text(bytes))),
-        Change::Quarantined { parked, .. } => Some(format!("parked {} {}", parked.seq, text(&parked.bytes))),
+        Change::Quarantined { parked, .. } => Some(format!("parked {:?} {}", parked.what, text(&parked.bytes))),
         Change::Fed(other) => Some(format!("{other:?}")),
         _ => None,
+    });
+    let answer = answer.map(|taken| match taken {
+        Taken::Push(ack) => ack,
+        Taken::Transaction(_) => panic!("a push is answered as one"),
     });
     (answer, told.collect())
 }
@@ -63,7 +67,7 @@ fn one_bad_update_stops_nothing() {
     let mut inbound = inbound(PeerLimits::default());
     let (answer, told) = take(&mut inbound, push(3, &["{a}", "7", "{c}"]));
     assert_eq!(answer, Ok(Ack::Ok(Seq(3))));
-    assert_eq!(told, ["#1 1 {a}", "parked 2 7", "#2 3 {c}"]);
+    assert_eq!(told, ["#1 1 {a}", "parked Update(2) 7", "#2 3 {c}"]);
 }
 
 #[test]

@@ -2,11 +2,15 @@
 
 use bytes::Bytes;
 
+use std::time::Duration;
+
 use super::*;
-use crate::model::PeerRecord;
+use crate::limits::Speech;
+use crate::model::PeerLoad;
+use crate::model::{Ack, Answered, Edu, Item, PeerRecord, PushFailure, Seq};
 use crate::peer::effect::Token;
+use crate::peer::inbound::Frame;
 use crate::peer::machine::{Event, Machine};
-use crate::ports::PeerLoad;
 
 /// A machine under a hand-driven clock.
 struct Bench {
@@ -25,7 +29,7 @@ impl Bench {
         record.outbound.window = Some(100);
         change(&mut limits, &mut record);
         let tail = record.outbound.acked;
-        let load = PeerLoad { record: Some(record), tail, digests: vec![] };
+        let load = PeerLoad { record: Some(record), tail, digests: vec![], seen: vec![] };
         let machine = Machine::new(server, &Arc::new(limits), load);
         Self { machine, now: Millis(0), attempt: 0, tail: tail.0, trace: vec![] }
     }
@@ -51,14 +55,20 @@ impl Bench {
             Effect::Answer(..) => "answer".to_owned(),
             Effect::Push { attempt, frame, settled } => {
                 self.attempt = *attempt;
-                let first = frame.first.map_or("?".to_owned(), |first| first.to_string());
-                format!(
-                    "push {first}..={} ({}){}",
-                    frame.last,
-                    frame.strong.len(),
-                    if *settled { " settled" } else { "" }
-                )
+                let label = match frame.label {
+                    Label::Numbers { first, last } => {
+                        format!("{}..={last}", first.map_or("?".to_owned(), |first| first.to_string()))
+                    }
+                    Label::Transaction { id, prev, .. } => {
+                        format!("#{id} after {}", prev.map_or("none".to_owned(), |prev| prev.to_string()))
+                    }
+                };
+                let weak = if frame.weak.is_empty() { String::new() } else { format!("+{} weak", frame.weak.len()) };
+                format!("push {label} ({}{weak}){}", frame.items.len(), if *settled { " settled" } else { "" })
             }
+            Effect::Get { .. } => "get".to_owned(),
+            Effect::NotAsked { .. } => "not asked".to_owned(),
+            Effect::Dispatch { .. } => "dispatch".to_owned(),
             Effect::Load(from) => format!("load {from}"),
             Effect::Arm(at) => format!("arm {}s", at.0 / 1000),
             Effect::Disarm => "disarm".to_owned(),
@@ -72,7 +82,7 @@ impl Bench {
     }
 
     fn rows(&self, from: u64, to: u64) -> Vec<OutboxRow> {
-        let row = |n| OutboxRow { index: Index(n), queued: Millis(0), bytes: Bytes::from_static(b"{}") };
+        let row = |n| OutboxRow { index: Index(n), queued: Millis(0), item: Item::Update(Bytes::from_static(b"{}")) };
         (from..=to).map(row).collect()
     }
 
@@ -82,7 +92,10 @@ impl Bench {
     }
 
     fn reply(&mut self, ack: Ack) -> &mut Self {
-        self.step(Event::Replied { attempt: self.attempt, outcome: Ok(Answered { ack, window: Some(100) }) })
+        self.step(Event::Replied {
+            attempt: self.attempt,
+            outcome: Ok(Answered { ack, window: Some(100), refused: vec![] }),
+        })
     }
 
     fn ok(&mut self, seq: u64) -> &mut Self {
@@ -108,7 +121,7 @@ impl Bench {
 
     fn contact(&mut self) -> &mut Self {
         let push = crate::model::InboundPush { from_seq: None, seq: Seq(0), strong: vec![], verified: "network" };
-        self.step(Event::Accept(Token(1), push))
+        self.step(Event::Accept(Token(1), Frame::Push(push)))
     }
 
     fn check(&mut self, expected: &[&str]) {
@@ -146,7 +159,10 @@ fn items_that_gather_while_one_push_is_out_go_together() {
 fn a_peer_that_never_showed_a_window_gets_one_at_a_time_without_a_range() {
     let mut bench = Bench::new(|_, record| record.outbound.window = None);
     bench.queue(3);
-    bench.step(Event::Replied { attempt: 1, outcome: Ok(Answered { ack: Ack::Ok(Seq(1)), window: None }) });
+    bench.step(Event::Replied {
+        attempt: 1,
+        outcome: Ok(Answered { ack: Ack::Ok(Seq(1)), window: None, refused: vec![] }),
+    });
     bench.ok(2).check(&[
         "   0s sending     push ?..=1 (1)",
         "   0s sending     note trim<=1+peer; push ?..=2 (1)",
@@ -351,5 +367,105 @@ fn a_paused_peer_keeps_its_queue_and_still_takes() {
         "   0s suspended   ",
         "   0s suspended   ",
         "   0s suspended   answer",
+    ]);
+}
+
+/// A machine that speaks transactions.
+fn transactions() -> Bench {
+    Bench::new(|limits, _| limits.speech = Speech::Transactions)
+}
+
+fn taken(bench: &mut Bench) -> &mut Bench {
+    bench.reply(Ack::Taken)
+}
+
+#[test]
+fn a_transaction_keeps_its_id_and_its_span_on_every_retry() {
+    let mut bench = transactions();
+    bench.at(1000).queue(2).queue(1).unreachable().at(1001).step(Event::Due).load(1, 3);
+    taken(taken(&mut bench)).check(&[
+        "1000s sending     commit peer; push #1000000 after none (2) settled",
+        "1000s sending     ",
+        "1000s backing_off note peer; arm 1001s",
+        "1001s sending     load 1",
+        "1001s sending     push #1000000 after none (2)",
+        "1001s sending     note trim<=2+peer; push #1001000 after 1000000 (1)",
+        "1001s idle        note peer",
+    ]);
+}
+
+#[test]
+fn a_batch_the_peer_refuses_is_split_and_each_half_has_an_id_of_its_own() {
+    let mut bench = transactions();
+    bench.at(1000).queue(3).fail(refused(413));
+    taken(taken(taken(&mut bench))).check(&[
+        "1000s sending     commit peer; push #1000000 after none (3) settled",
+        "1000s sending     push #1000001 after none (1)",
+        "1000s sending     note trim<=1+peer; push #1000002 after 1000001 (2)",
+        "1000s idle        note peer",
+        // The reply belongs to no attempt any more.
+        "1000s idle        ",
+    ]);
+}
+
+#[test]
+fn an_id_is_above_everything_the_peer_may_have_seen_before_a_crash() {
+    let mut bench = Bench::new(|limits, record| {
+        limits.speech = Speech::Transactions;
+        record.outbound.transaction_reserved = 2_000_000;
+        record.outbound.transaction_last = Some(1_000_000);
+    });
+    bench.at(1000).queue(1).check(&["1000s sending     commit peer; push #2000001 after 1000000 (1) settled"]);
+}
+
+#[test]
+fn an_answer_in_the_other_dialect_never_advances() {
+    let mut bench = transactions();
+    bench.queue(1).ok(1);
+    assert_eq!((bench.machine.status().acked, bench.machine.state()), (Index(0), PeerState::BackingOff));
+}
+
+fn typing(bench: &mut Bench) -> &mut Bench {
+    let edu = Edu { kind: "typing".into(), content: Bytes::from_static(b"{}") };
+    bench.step(Event::Weak(Fleeting { key: None, until: Millis(u64::MAX), edu }))
+}
+
+#[test]
+fn something_ephemeral_goes_alone_when_nothing_else_does_and_rides_otherwise() {
+    let mut bench = Bench::new(|_, record| record.outbound.acked = Index(7));
+    typing(typing(&mut bench)).queue(1).ok(7).ok(8).check(&[
+        "   0s sending     push 8..=7 (0+1 weak)",
+        "   0s sending     ",
+        "   0s sending     ",
+        "   0s sending     push 8..=8 (1+1 weak)",
+        "   0s idle        note trim<=8+peer",
+    ]);
+}
+
+#[test]
+fn something_ephemeral_never_wakes_a_peer_that_is_left_alone() {
+    let mut bench = Bench::new(|_, _| ());
+    typing(bench.queue(1).unreachable()).at(1).step(Event::Due).load(1, 1).check(&[
+        "   0s sending     push 1..=1 (1)",
+        "   0s backing_off note peer; arm 1s",
+        "   0s backing_off ",
+        "   1s sending     load 1",
+        "   1s sending     push 1..=1 (1)",
+    ]);
+}
+
+#[test]
+fn a_peer_that_is_left_alone_is_not_asked_either() {
+    let context = || "#room".parse().expect("valid");
+    let want = || {
+        let id = "a".parse().expect("valid");
+        Want::Pdu(crate::model::PduRef { origin: "green".parse().expect("valid"), id })
+    };
+    let mut bench = Bench::new(|_, _| ());
+    bench.step(Event::Fetch(context(), want())).queue(1).unreachable().step(Event::Fetch(context(), want())).check(&[
+        "   0s idle        get",
+        "   0s sending     push 1..=1 (1)",
+        "   0s backing_off note peer; arm 1s",
+        "   0s backing_off not asked",
     ]);
 }

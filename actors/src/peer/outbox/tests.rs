@@ -3,10 +3,14 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::model::Millis;
+use crate::model::{Item, Millis};
 
 fn rows(range: std::ops::RangeInclusive<u64>) -> Vec<OutboxRow> {
-    let row = |n: u64| OutboxRow { index: Index(n), queued: Millis(n), bytes: Bytes::from(format!("{{\"n\":{n}}}")) };
+    let row = |n: u64| OutboxRow {
+        index: Index(n),
+        queued: Millis(n),
+        item: Item::Update(Bytes::from(format!("{{\"n\":{n}}}"))),
+    };
     range.map(row).collect()
 }
 

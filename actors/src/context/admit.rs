@@ -1,0 +1,205 @@
+//! What is taken of what comes: each PDU alone, in the order of the request. One bad one never harms its neighbours.
+
+use std::collections::HashMap;
+
+use crate::change::Change;
+use crate::context::machine::Machine;
+use crate::context::order::Waiting;
+use crate::context::step::{Fate, Fresh, Step};
+use crate::model::Known;
+use crate::model::{Parked, ParkedCode, ParkedWhat, Pdu, PduRef, ServerName, Verdict};
+
+/// How PDUs came.
+#[derive(Clone, Copy)]
+pub(super) struct Way<'a> {
+    /// Who handed them to us.
+    pub(super) from: &'a ServerName,
+    /// How that was proved; `None`: we asked for them.
+    pub(super) verified: Option<&'static str>,
+}
+
+/// Where a parent stands.
+enum Parent {
+    Delivered(u64),
+    Undelivered,
+    Foreign,
+}
+
+impl Machine {
+    /// Take in what may be taken; deliver what is ready.
+    pub(super) fn admit(
+        &mut self,
+        step: &mut Step,
+        way: Way<'_>,
+        pdus: Vec<Pdu>,
+        known: &HashMap<PduRef, Known>,
+    ) -> Vec<Fate> {
+        // Adoption covers the whole first batch.
+        let is_first = self.is_new();
+        let mut told: HashMap<PduRef, Fate> = HashMap::new();
+        let mut taken = vec![];
+        let mut fates = Vec::with_capacity(pdus.len());
+        for pdu in pdus {
+            let reference = pdu.reference.clone();
+            let fate = match told.get(&reference) {
+                Some(Fate::Taken(_)) => Fate::Told(Verdict::Duplicate),
+                Some(told) => told.clone(),
+                None => match self.judge(step, way, &pdu, known) {
+                    Ok(()) => {
+                        taken.push((reference.clone(), self.hold(step, way, pdu, known, is_first)));
+                        Fate::Taken(reference.clone())
+                    }
+                    Err(verdict) => Fate::Told(verdict),
+                },
+            };
+            told.entry(reference).or_insert_with(|| fate.clone());
+            fates.push(fate);
+        }
+        // Only now, so that parents are found among the batch's own PDUs, whatever their order.
+        for (reference, generation) in &taken {
+            self.link(step, reference, *generation);
+        }
+        self.deliver(step);
+        fates
+    }
+
+    /// Whether a PDU is taken. From the look-up on it is claimed; the claim of one that is not taken is let go.
+    fn judge(
+        &mut self,
+        step: &mut Step,
+        way: Way<'_>,
+        pdu: &Pdu,
+        known: &HashMap<PduRef, Known>,
+    ) -> Result<(), Verdict> {
+        let reference = &pdu.reference;
+        let is_elsewhere = pdu.context != self.record.context;
+        if !is_elsewhere && (self.recent.get(reference).is_some() || self.order.holds(reference)) {
+            return Err(Verdict::Duplicate);
+        }
+        match known.get(reference) {
+            Some(known) if *known.context() == pdu.context && !is_elsewhere => return Err(Verdict::Duplicate),
+            // Whoever was first with an identity has it.
+            Some(_) => return Err(refused("OTHER_CONTEXT", format!("{reference} is a PDU of another context"))),
+            None if is_elsewhere => return Err(refused("OTHER_CONTEXT", format!("{reference} is of {}", pdu.context))),
+            None => {}
+        }
+        let verdict = self.sound(pdu, known).and_then(|()| self.may_speak(step, way, pdu));
+        if verdict.is_err() {
+            step.released.push(reference.clone());
+        }
+        verdict
+    }
+
+    /// Whether it can have a place in the graph.
+    fn sound(&self, pdu: &Pdu, known: &HashMap<PduRef, Known>) -> Result<(), Verdict> {
+        let reference = &pdu.reference;
+        if reference.origin == self.us {
+            return Err(refused("OWN_ORIGIN_UNKNOWN", format!("{reference} bears our name, and we do not know it")));
+        }
+        if pdu.prev.contains(reference) {
+            return Err(refused("SELF_PARENT", format!("{reference} names itself as a parent")));
+        }
+        if let Some(parent) = pdu.prev.iter().find(|parent| matches!(self.parent(parent, known), Parent::Foreign)) {
+            return Err(refused("FOREIGN_PARENT", format!("its parent {parent} is a PDU of another context")));
+        }
+        if self.order.is_named(reference) && self.order.closes_cycle(reference, &pdu.prev) {
+            return Err(refused("CYCLE", format!("{reference} is its own ancestor")));
+        }
+        Ok(())
+    }
+
+    fn parent(&self, parent: &PduRef, known: &HashMap<PduRef, Known>) -> Parent {
+        if let Some(depth) = self.recent.get(parent) {
+            return Parent::Delivered(*depth);
+        }
+        match known.get(parent).filter(|_| !self.order.holds(parent)) {
+            Some(known) if *known.context() != self.record.context => Parent::Foreign,
+            Some(Known::Delivered { depth, .. }) => Parent::Delivered(*depth),
+            // Delivered, handed over, and forgotten before the commit: its depth is not known, but it is none greater.
+            Some(Known::Claimed { .. }) => Parent::Delivered(self.record.depth),
+            Some(Known::Held { .. }) | None => Parent::Undelivered,
+        }
+    }
+
+    /// Whether its origin and its sender are heard here; else it goes to quarantine, where our messenger can see it.
+    fn may_speak(&mut self, step: &mut Step, way: Way<'_>, pdu: &Pdu) -> Result<(), Verdict> {
+        let (origin, asked_for) = (&pdu.reference.origin, way.verified.is_none());
+        let max = self.limits.participants_max as usize;
+        if self.is_new() && !asked_for {
+            let mut servers = vec![origin.clone(), way.from.clone()];
+            servers.dedup();
+            servers.retain(|server| *server != self.us);
+            if servers.len() > max {
+                return Err(self.park(step, way, pdu, origin));
+            }
+            self.record.participants = servers;
+            step.moved = true;
+            return Ok(());
+        }
+        let participants = &self.record.participants;
+        if self.limits.open && !participants.contains(origin) && participants.len() < max {
+            self.record.participants.push(origin.clone());
+            step.moved = true;
+        }
+        let participants = &self.record.participants;
+        let must_take_part = [Some(origin), Some(way.from).filter(|_| !asked_for && !self.limits.open)];
+        match must_take_part.into_iter().flatten().find(|server| !participants.contains(server)) {
+            Some(stranger) => Err(self.park(step, way, pdu, stranger)),
+            None => Ok(()),
+        }
+    }
+
+    fn park(&mut self, step: &mut Step, way: Way<'_>, pdu: &Pdu, stranger: &ServerName) -> Verdict {
+        let code = ParkedCode::NotAParticipant;
+        let PduRef { origin, id } = &pdu.reference;
+        // One that we asked for comes again from everybody who has it: it is told of once, and not at all when too late.
+        let is_told = match self.wanted.get_mut(&pdu.reference) {
+            Some(want) if way.verified.is_none() => !std::mem::replace(&mut want.parked, true),
+            _ => way.verified.is_some(),
+        };
+        if is_told {
+            let context = &pdu.context;
+            let max = self.limits.participants_max;
+            let reason = format!(
+                "{stranger} does not take part in {context}; add it to the context's servers \
+                 (at most {max}, contexts.participants_max), or leave {origin}/{id} in quarantine"
+            );
+            let (origin, id) = (Some(origin.to_string()), Some(id.to_string()));
+            let what = ParkedWhat::Pdu { origin, id, context: Some(context.clone()) };
+            let parked = Parked { from: way.from.clone(), what, code, reason, bytes: pdu.bytes.clone() };
+            step.changes.push(Change::Quarantined { parked, keep: self.limits.quarantine_items });
+        }
+        Verdict::Parked { code: code.as_str() }
+    }
+
+    /// Take one in; it waits until it is linked. Returns how far back the walk is at its parents.
+    fn hold(&mut self, step: &mut Step, way: Way<'_>, pdu: Pdu, known: &HashMap<PduRef, Known>, is_first: bool) -> u32 {
+        let reference = pdu.reference.clone();
+        let want = self.wanted.remove(&reference);
+        // What lies before the edge has only the edge before it.
+        let beyond =
+            want.as_ref().is_some_and(|want| want.edge) || self.gaps.get(&reference).is_some_and(|gap| gap.edge);
+        let (mut prev, mut missing, mut depth): (Vec<PduRef>, _, _) = (vec![], vec![], 0);
+        for parent in &pdu.prev {
+            if prev.contains(parent) {
+                continue;
+            }
+            prev.push(parent.clone());
+            match self.parent(parent, known) {
+                Parent::Delivered(parents) => depth = depth.max(parents + 1),
+                Parent::Undelivered | Parent::Foreign => missing.push(parent.clone()),
+            }
+        }
+        let state = pdu.state.as_ref().map(|slot| (pdu.kind.clone(), slot.key.clone()));
+        let (edge, sender) = (is_first || beyond, Some(way.from.clone()));
+        self.order.insert(reference, Waiting { prev, missing, edge, depth, sender, state });
+        let by_origin = if pdu.reference.origin == *way.from { "network" } else { "relayed" };
+        let verified = way.verified.unwrap_or(by_origin);
+        step.take(Fresh { pdu, sender: way.from.clone(), verified });
+        want.filter(|_| way.verified.is_none()).map_or(1, |want| want.generation + 1)
+    }
+}
+
+fn refused(code: &'static str, reason: String) -> Verdict {
+    Verdict::Refused { code, reason }
+}

@@ -1,0 +1,62 @@
+//! Printed traces of what our messenger says.
+
+use crate::context::desk::{Desk, at, draft, pdus};
+use crate::context::machine::{Event, Token};
+
+#[test]
+fn what_we_say_names_all_edges_and_one_batch_is_one_chain() {
+    let mut desk = Desk::among("red green");
+    desk.compose("1", "");
+    desk.expect(&["send us/1 prev [] depth 0 replaces None to [red, green]", "composed us/1 for [red, green]"]);
+    desk.arrive("red", pdus("red/1 red/2<us/1"));
+    desk.log.clear();
+    desk.compose("2 3", "green");
+    desk.expect(&[
+        "m2 at green: parked, outbox_full",
+        "send us/2 prev [red/1, red/2] depth 2 replaces None to [red]",
+        "m3 at green: parked, outbox_full",
+        "send us/3 prev [us/2] depth 3 replaces None to [red]",
+        "composed us/2 for [red]",
+        "composed us/3 for [red]",
+    ]);
+    assert_eq!(desk.record().depth, 3);
+}
+
+#[test]
+fn one_that_is_narrowed_is_nobodys_parent() {
+    let mut desk = Desk::among("red green");
+    desk.compose("1 2>green,us,green 3>blue 4 5>us", "");
+    desk.expect(&[
+        "send us/1 prev [] depth 0 replaces None to [red, green]",
+        "send us/2 prev [us/1] depth 1 replaces None to [green]",
+        "send us/4 prev [us/1] depth 1 replaces None to [red, green]",
+        "send us/5 prev [us/4] depth 2 replaces None to []",
+        "composed us/1 for [red, green]",
+        "composed us/2 for [green]",
+        "refused: blue does not take part in room",
+        "composed us/4 for [red, green]",
+        "composed us/5 for []",
+    ]);
+}
+
+#[test]
+fn state_replaces_what_was_set_last_on_disk_or_not() {
+    let mut desk = Desk::among("red");
+    desk.compose("1=topic 2=topic", "");
+    desk.arrive("red", pdus("red/2<red/1=topic red/1<us/2"));
+    desk.log.retain(|line| line.starts_with("state") || line.starts_with("send"));
+    desk.expect(&[
+        "state topic = us/1",
+        "send us/1 prev [] depth 0 replaces None to [red]",
+        "state topic = us/2",
+        "send us/2 prev [us/1] depth 1 replaces Some(us/1) to [red]",
+        "state topic = red/2",
+    ]);
+    let holders = [(("text".into(), "topic".to_owned()), at("red/1"))].into();
+    let drafts = vec![draft("3=topic")];
+    desk.step(Event::Compose { token: Token(9), drafts, full: vec![], holders });
+    assert!(desk.log.iter().any(|line| line.contains("replaces Some(red/2)")), "memory is newer than the disk");
+    desk.restart();
+    desk.compose("4=topic", "");
+    assert!(desk.log.iter().any(|line| line.contains("replaces Some(us/3)")), "{:?}", desk.log);
+}

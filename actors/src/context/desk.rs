@@ -1,0 +1,256 @@
+//! A machine at a desk: a store in memory below it that checks each commit, and a log of all it does.
+
+mod disk;
+mod words;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::context::machine::{Effect, Event, Machine, Reply, Token};
+use crate::limits::ContextLimits;
+use crate::model::{ContextLoad, Known};
+use crate::model::{ContextRecord, Gap, HeldPdu, Hold, Millis, Pdu, PduRef, ServerName, Verdict, Want};
+use words::Text;
+pub(super) use words::{at, context, draft, pdu, pdus, server};
+
+struct Held {
+    hold: Hold,
+    pdu: Pdu,
+    sender: Option<ServerName>,
+    age: usize,
+}
+
+enum Row {
+    Delivered(u64),
+    Held(Box<Held>),
+}
+
+/// A delivery, as the model store saw it.
+#[derive(Debug, Clone)]
+pub(super) struct Delivered {
+    pub(super) reference: PduRef,
+    pub(super) prev: Vec<PduRef>,
+    pub(super) gap: Vec<PduRef>,
+    pub(super) late: bool,
+}
+
+/// What the messenger's feed got, in order.
+#[derive(Debug, Clone)]
+pub(super) enum Told {
+    Pdu(Delivered),
+    Gap(Vec<PduRef>),
+    Filled(PduRef),
+}
+
+pub(super) struct Desk {
+    pub(super) machine: Machine,
+    pub(super) limits: Arc<ContextLimits>,
+    pub(super) now: Millis,
+    pub(super) due: Option<Millis>,
+    pub(super) log: Vec<String>,
+    pub(super) told: Vec<Told>,
+    pub(super) gaps: BTreeMap<PduRef, Gap>,
+    /// Requests under way.
+    pub(super) asked: Vec<(ServerName, PduRef)>,
+    pub(super) elsewhere: HashMap<PduRef, Known>,
+    pub(super) verdicts: Vec<Verdict>,
+    record: Option<ContextRecord>,
+    rows: BTreeMap<PduRef, Row>,
+    /// How many were delivered.
+    positions: u64,
+    state: HashMap<(Arc<str>, String), PduRef>,
+    claimed: HashSet<PduRef>,
+    prevs: HashMap<PduRef, Vec<PduRef>>,
+    /// How often each was asked for what in this life, and when last.
+    tries: HashMap<(ServerName, PduRef), (u32, Millis)>,
+}
+
+impl Desk {
+    pub(super) fn new(limits: ContextLimits) -> Self {
+        let limits = Arc::new(limits);
+        let machine = Machine::new(context("room"), server("us"), limits.clone(), Arc::new(Text), None);
+        let mut desk = Self {
+            machine,
+            limits,
+            now: Millis(0),
+            due: None,
+            log: vec![],
+            told: vec![],
+            gaps: BTreeMap::new(),
+            asked: vec![],
+            elsewhere: HashMap::new(),
+            verdicts: vec![],
+            record: None,
+            rows: BTreeMap::new(),
+            positions: 0,
+            state: HashMap::new(),
+            claimed: HashSet::new(),
+            prevs: HashMap::new(),
+            tries: HashMap::new(),
+        };
+        desk.step(Event::Started);
+        desk
+    }
+
+    /// A conversation that our messenger began.
+    pub(super) fn among(servers: &str) -> Self {
+        let mut desk = Self::new(ContextLimits::default());
+        desk.participants(servers);
+        desk.log.clear();
+        desk
+    }
+
+    pub(super) fn participants(&mut self, servers: &str) {
+        let servers = servers.split_whitespace().map(server).collect();
+        self.step(Event::Participants { token: Token(1), servers });
+    }
+
+    pub(super) fn arrive(&mut self, from: &str, pdus: Vec<Pdu>) {
+        let known = self.look_up(&pdus);
+        self.step(Event::Arrive { token: Token(2), from: server(from), verified: "mtls", pdus, known });
+        assert!(self.claimed.is_empty(), "claimed and neither stored nor released: {:?}", self.claimed);
+    }
+
+    pub(super) fn compose(&mut self, drafts: &str, full: &str) {
+        let drafts = drafts.split_whitespace().map(draft).collect();
+        let full = full.split_whitespace().map(server).collect();
+        self.step(Event::Compose { token: Token(3), drafts, full, holders: self.state.clone() });
+    }
+
+    /// The answer to the request for this one from that server.
+    pub(super) fn fetched(&mut self, from: &str, wanted: &str, answered: bool, pdus: Vec<Pdu>) {
+        let (from, wanted) = (server(from), at(wanted));
+        let place = self.asked.iter().position(|asked| *asked == (from.clone(), wanted.clone()));
+        self.asked.remove(place.expect("it was asked"));
+        let known = self.look_up(&pdus);
+        self.step(Event::Fetched { want: Want::Pdu(wanted), from, pdus, answered, known });
+        assert!(self.claimed.is_empty(), "claimed and neither stored nor released: {:?}", self.claimed);
+    }
+
+    /// Time passes up to `at`; the timer fires whenever it is due.
+    pub(super) fn until(&mut self, at: u64) {
+        while let Some(due) = self.due.filter(|due| due.0 <= at) {
+            self.now = self.now.max(due);
+            self.due = None;
+            self.log.push(format!("-- {}", self.now));
+            self.step(Event::Due);
+        }
+        self.now = self.now.max(Millis(at));
+    }
+
+    /// The process starts again from its disk; requests under way are forgotten.
+    pub(super) fn restart(&mut self) {
+        self.asked.clear();
+        self.tries.clear();
+        self.claimed.clear();
+        self.due = None;
+        let mut rows: Vec<(usize, HeldPdu)> = vec![];
+        for (reference, row) in &self.rows {
+            let Row::Held(held) = row else { continue };
+            let Held { hold, pdu, sender, age } = &**held;
+            let state = pdu.state.as_ref().map(|slot| (pdu.kind.clone(), slot.key.clone()));
+            let (reference, received) = (reference.clone(), Millis(0));
+            let (prev, hold, sender) = (pdu.prev.clone(), hold.clone(), sender.clone());
+            rows.push((*age, HeldPdu { reference, prev, hold, received, sender, state }));
+        }
+        rows.sort_by_key(|(age, _)| *age);
+        let held = rows.into_iter().map(|(_, held)| held).collect();
+        let gaps = self.gaps.values().cloned().collect();
+        let load = self.record.clone().map(|record| ContextLoad { record, held, gaps });
+        self.machine = Machine::new(context("room"), server("us"), self.limits.clone(), Arc::new(Text), load);
+        self.log.push("-- restart".to_owned());
+        self.step(Event::Started);
+    }
+
+    pub(super) fn record(&self) -> &ContextRecord {
+        self.record.as_ref().expect("it exists")
+    }
+
+    fn look_up(&mut self, pdus: &[Pdu]) -> HashMap<PduRef, Known> {
+        let (arriving, parents) = self.machine.unknown(pdus);
+        let mut known = HashMap::new();
+        for reference in arriving.iter().chain(&parents) {
+            if let Some(elsewhere) = self.elsewhere.get(reference) {
+                known.insert(reference.clone(), elsewhere.clone());
+            }
+            let context = context("room");
+            match self.rows.get(reference) {
+                Some(Row::Delivered(depth)) => {
+                    known.insert(reference.clone(), Known::Delivered { context, depth: *depth })
+                }
+                Some(Row::Held(_)) => known.insert(reference.clone(), Known::Held { context }),
+                None => None,
+            };
+        }
+        self.claimed = arriving.into_iter().filter(|reference| !known.contains_key(reference)).collect();
+        known
+    }
+
+    pub(super) fn step(&mut self, event: Event) {
+        let effects = self.machine.step(self.now, event);
+        for (place, effect) in effects.into_iter().enumerate() {
+            match effect {
+                Effect::Commit(changes, _) => {
+                    assert_eq!(place, 0, "the commit comes first");
+                    self.commit(changes);
+                }
+                Effect::HandedOver(_, Reply::Verdicts(verdicts)) => {
+                    let words = verdicts.iter().map(word).collect::<Vec<_>>();
+                    self.log.push(format!("verdicts {}", words.join(" ")));
+                    self.verdicts = verdicts;
+                }
+                Effect::HandedOver(_, other) => panic!("only verdicts are answered at once, not {other:?}"),
+                Effect::Answer(_, reply) => self.answer(reply),
+                Effect::Release(references) => {
+                    for reference in references {
+                        assert!(self.claimed.remove(&reference), "{reference} was not claimed, or was stored");
+                        self.log.push(format!("release {reference}"));
+                    }
+                }
+                Effect::Fetch(from, Want::Pdu(reference)) => {
+                    self.log.push(format!("fetch {reference} from {from}"));
+                    let (tries, last) = self.tries.entry((from.clone(), reference.clone())).or_default();
+                    (*tries, *last) = (*tries + 1, self.now);
+                    assert!(*tries <= self.limits.gap.tries_max && from != server("us"));
+                    self.asked.push((from, reference));
+                    let is_waited_for = |asked: &&_| self.now < self.tries[*asked].1.after(self.limits.gap.give_up);
+                    let flying = self.asked.iter().filter(is_waited_for).count();
+                    assert!(flying <= self.limits.gap.asks_max as usize);
+                }
+                Effect::Arm(due) => self.due = Some(due),
+                Effect::Disarm => self.due = None,
+            }
+        }
+    }
+
+    fn answer(&mut self, reply: Reply) {
+        match reply {
+            Reply::Composed(outcomes) => {
+                for outcome in outcomes {
+                    self.log.push(match outcome {
+                        Ok(composed) => format!("composed {} for {:?}", composed.reference, composed.peers),
+                        Err(refusal) => format!("refused: {refusal}"),
+                    });
+                }
+            }
+            Reply::Set(Ok(())) => self.log.push(format!("set {:?}", self.record().participants)),
+            Reply::Set(Err(refusal)) => self.log.push(format!("refused: {refusal}")),
+            Reply::Verdicts(_) => panic!("verdicts are handed over, not answered after the commit"),
+        }
+    }
+
+    /// What has happened since the last time.
+    pub(super) fn expect(&mut self, expected: &[&str]) {
+        assert_eq!(std::mem::take(&mut self.log), expected);
+    }
+}
+
+fn word(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Accepted => "accepted".to_owned(),
+        Verdict::Held => "held".to_owned(),
+        Verdict::Duplicate => "duplicate".to_owned(),
+        Verdict::Parked { code } => format!("parked:{code}"),
+        Verdict::Refused { code, .. } => format!("refused:{code}"),
+    }
+}

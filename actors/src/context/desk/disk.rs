@@ -1,0 +1,100 @@
+//! The store below the desk: it takes nothing that does not fit what it holds.
+
+use crate::change::Change;
+use crate::context::desk::{Delivered, Desk, Held, Row, Told};
+use crate::model::{Delivery, FeedItem, PduRef, Standing, Submitted};
+
+impl Desk {
+    pub(super) fn commit(&mut self, changes: Vec<Change>) {
+        let last = changes.len() - 1;
+        for (place, change) in changes.into_iter().enumerate() {
+            match change {
+                Change::PduStored(stored) => {
+                    let reference = stored.pdu.reference.clone();
+                    self.claimed.remove(&reference);
+                    assert!(!self.rows.contains_key(&reference), "{reference} is stored twice");
+                    self.prevs.insert(reference.clone(), stored.pdu.prev.clone());
+                    match stored.standing {
+                        Standing::Delivered(delivery) => {
+                            assert!(delivery.shown.is_some() || stored.verified == "own");
+                            self.deliver(&reference, delivery);
+                        }
+                        Standing::Held(hold) => {
+                            self.log.push(format!("hold {reference} for {:?}{}", hold.missing, edge(hold.edge)));
+                            let (pdu, sender, age) = (stored.pdu, stored.sender, self.prevs.len());
+                            self.rows.insert(reference, Row::Held(Box::new(Held { hold, pdu, sender, age })));
+                        }
+                    }
+                }
+                Change::PduDelivered { reference, delivery, .. } => {
+                    assert!(matches!(self.rows.get(&reference), Some(Row::Held(_))), "{reference} is not held");
+                    self.deliver(&reference, delivery);
+                }
+                Change::PduHeld { reference, hold: new, .. } => match self.rows.get_mut(&reference) {
+                    Some(Row::Held(held)) => held.hold = new,
+                    _ => panic!("{reference} is not held"),
+                },
+                Change::StateMoved { kind, key, current, .. } => {
+                    self.log.push(format!("state {key} = {current}"));
+                    self.state.insert((kind, key), current);
+                }
+                Change::ContextMoved(record) => {
+                    assert_eq!(place, last, "the record comes last");
+                    self.record = Some(*record);
+                }
+                Change::GapOpened { gap, .. } => drop(self.gaps.insert(gap.missing.clone(), gap)),
+                Change::GapClosed { missing, .. } => assert!(self.gaps.remove(&missing).is_some() || place > 0),
+                Change::Fed(item) => self.feed(item),
+                Change::Quarantined { parked, .. } => {
+                    self.log.push(format!("park {:?} of {}", parked.what, parked.from));
+                    assert!(!parked.reason.contains("  "));
+                }
+                Change::Submitted(submission) => {
+                    let Submitted::Pdu(reference, bytes) = submission.what else { panic!("a PDU") };
+                    assert!(self.rows.contains_key(&reference));
+                    let text = std::str::from_utf8(&bytes).expect("text");
+                    self.log.push(format!("send {text} to {:?}", submission.servers));
+                }
+                other => panic!("nothing here calls for {other:?}"),
+            }
+        }
+    }
+
+    fn deliver(&mut self, reference: &PduRef, delivery: Delivery) {
+        let depths = self.prevs[reference].iter().filter_map(|parent| match self.rows.get(parent) {
+            Some(Row::Delivered(depth)) => Some(depth + 1),
+            _ => None,
+        });
+        assert_eq!(delivery.depth, depths.max().unwrap_or(0), "the depth of {reference}");
+        self.rows.insert(reference.clone(), Row::Delivered(delivery.depth));
+        self.positions += 1;
+        assert_eq!(delivery.position, self.positions, "positions have no holes");
+        let Some(shown) = delivery.shown else { return };
+        let gap = if shown.gap.is_empty() { String::new() } else { format!(" without {:?}", shown.gap) };
+        let late = if shown.late { " late" } else { "" };
+        self.log.push(format!("deliver {reference} at {}{gap}{late}", delivery.depth));
+        let (reference, prev) = (reference.clone(), self.prevs[reference].clone());
+        self.told.push(Told::Pdu(Delivered { reference, prev, gap: shown.gap, late: shown.late }));
+    }
+
+    fn feed(&mut self, item: FeedItem) {
+        match item {
+            FeedItem::Gap { missing, children, .. } => {
+                self.log.push(format!("gap {missing:?} before {children:?}"));
+                self.told.push(Told::Gap(missing));
+            }
+            FeedItem::GapFilled { missing, children, .. } => {
+                self.log.push(format!("filled {missing:?} before {children:?}"));
+                self.told.extend(missing.into_iter().map(Told::Filled));
+            }
+            FeedItem::Delivery { message, server, state, reason } => {
+                self.log.push(format!("{message} at {server}: {state}, {}", reason.unwrap_or_default()));
+            }
+            other => panic!("nothing here calls for {other:?}"),
+        }
+    }
+}
+
+fn edge(edge: bool) -> &'static str {
+    if edge { ", edge" } else { "" }
+}

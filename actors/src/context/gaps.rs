@@ -1,0 +1,65 @@
+//! Parents that were given up, and who was delivered without them: known for good, so that one that comes after all is told
+//! as what it is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::{Gap, PduRef};
+
+/// Children listed for one parent: the list is there to tell people what to look at again, not to be complete.
+const CHILDREN_MAX: usize = 100;
+
+/// The gaps of a conversation.
+#[derive(Default)]
+pub(super) struct Gaps {
+    open: BTreeMap<PduRef, Gap>,
+    /// Those that are not as the disk has them.
+    touched: BTreeSet<PduRef>,
+}
+
+impl Gaps {
+    pub(super) fn load(gaps: Vec<Gap>) -> Self {
+        let open = gaps.into_iter().map(|gap| (gap.missing.clone(), gap)).collect();
+        Self { open, touched: BTreeSet::new() }
+    }
+
+    pub(super) fn get(&self, reference: &PduRef) -> Option<&Gap> {
+        self.open.get(reference)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    pub(super) fn list(&self) -> Vec<Gap> {
+        self.open.values().cloned().collect()
+    }
+
+    /// Nobody waits for it any longer. No child has been delivered without it yet: while that is so, its coming is no event.
+    pub(super) fn give_up(&mut self, missing: PduRef, edge: bool) {
+        self.touched.insert(missing.clone());
+        self.open.insert(missing.clone(), Gap { missing, children: vec![], edge });
+    }
+
+    /// A child is delivered without it. Whether that is the first.
+    pub(super) fn delivered_without(&mut self, missing: &PduRef, child: &PduRef) -> bool {
+        let Some(gap) = self.open.get_mut(missing) else { return false };
+        let first = gap.children.is_empty();
+        if gap.children.len() < CHILDREN_MAX {
+            gap.children.push(child.clone());
+            self.touched.insert(missing.clone());
+        }
+        first
+    }
+
+    /// It came after all.
+    pub(super) fn close(&mut self, reference: &PduRef) -> Option<Gap> {
+        self.touched.remove(reference);
+        self.open.remove(reference)
+    }
+
+    /// Those the disk must be told of.
+    pub(super) fn take_touched(&mut self) -> Vec<Gap> {
+        let touched = std::mem::take(&mut self.touched);
+        touched.iter().filter_map(|missing| self.open.get(missing).cloned()).collect()
+    }
+}

@@ -1,0 +1,283 @@
+//! A conversation's machine: PDUs in, in any order; deliveries out, no PDU before a PDU it names as a parent.
+//!
+//! The life of a PDU: unknown -> held (some parents are not delivered) -> ready -> delivered. A missing parent is waited for
+//! briefly, then asked for; when everybody was asked for long enough it is given up, and its children are delivered with a
+//! gap. Nothing is ever silently skipped or reordered.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::change::Change;
+use crate::change::Urgency;
+use crate::context::admit::Way;
+use crate::context::gaps::Gaps;
+use crate::context::order::{Order, StateKey, Waiting};
+use crate::context::recent::Recent;
+use crate::context::step::{Owed, Step};
+use crate::context::wanted::{Circle, Wanted};
+use crate::limits::ContextLimits;
+use crate::model::{
+    Composed, ContextId, ContextRecord, ContextStatus, Draft, Hold, Millis, Pdu, PduRef, Refusal, ServerName, Verdict,
+    Want,
+};
+use crate::model::{ContextLoad, Known, PduText};
+
+/// A request that waits for an answer; see the peer's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Token(pub u64);
+
+/// Everything that can wake a conversation.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// The actor has loaded.
+    Started,
+    /// A peer's actor hands over PDUs of this conversation, in the order of the request.
+    Arrive {
+        /// Is owed the verdicts, as soon as the batch is handed over.
+        token: Token,
+        /// Who sent them.
+        from: ServerName,
+        /// How it was proved.
+        verified: &'static str,
+        /// The PDUs.
+        pdus: Vec<Pdu>,
+        /// What the archive knows of them and of their parents; those it knew nothing of are claimed.
+        known: HashMap<PduRef, Known>,
+    },
+    /// Our messenger says something, in this order.
+    Compose {
+        /// Is owed the outcome, after the commit.
+        token: Token,
+        /// What it says.
+        drafts: Vec<Draft>,
+        /// Peers whose outbox is full: they get no row, and the messenger is told.
+        full: Vec<ServerName>,
+        /// Who holds the state keys these drafts set, where the archive knows.
+        holders: HashMap<(Arc<str>, String), PduRef>,
+    },
+    /// Our messenger sets the participants.
+    Participants {
+        /// Is owed the outcome, after the commit.
+        token: Token,
+        /// Who takes part beside us.
+        servers: Vec<ServerName>,
+    },
+    /// An answer to [`Effect::Fetch`].
+    Fetched {
+        /// What was asked for.
+        want: Want,
+        /// Who was asked.
+        from: ServerName,
+        /// What came: nothing, where it has none or could not be asked.
+        pdus: Vec<Pdu>,
+        /// Whether it answered at all: one that could not be reached has not said that it has none.
+        answered: bool,
+        /// What the archive knows, as for [`Event::Arrive`].
+        known: HashMap<PduRef, Known>,
+    },
+    /// The timer went off.
+    Due,
+}
+
+/// What an answer says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply {
+    /// To [`Event::Arrive`], one a PDU, in order.
+    Verdicts(Vec<Verdict>),
+    /// To [`Event::Compose`], one a draft, in order.
+    Composed(Vec<Result<Composed, Refusal>>),
+    /// To [`Event::Participants`].
+    Set(Result<(), Refusal>),
+}
+
+/// One thing for the shell to do, in order.
+#[derive(Debug, Clone)]
+pub enum Effect {
+    /// Hand this batch to the journal, now.
+    Commit(Vec<Change>, Urgency),
+    /// Answer at once: what it rests on is handed over, and the asker commits after us.
+    HandedOver(Token, Reply),
+    /// Answer once everything handed over so far is on disk.
+    Answer(Token, Reply),
+    /// Let these claims go: their PDUs were refused.
+    Release(Vec<PduRef>),
+    /// Ask a peer; the answer comes back as [`Event::Fetched`].
+    Fetch(ServerName, Want),
+    /// Wake the machine at this time, and at no other.
+    Arm(Millis),
+    /// Forget the timer.
+    Disarm,
+}
+
+/// Delivered PDUs remembered, so that parents are normally found without a look-up.
+const REFERENCES_KEPT: usize = 1024;
+
+/// State keys remembered: more than can be handed over and not committed, which the archive does not see yet.
+const KEYS_KEPT: usize = 1024;
+
+/// The machine of one conversation.
+pub struct Machine {
+    pub(super) us: ServerName,
+    pub(super) limits: Arc<ContextLimits>,
+    pub(super) text: Arc<dyn PduText>,
+    pub(super) record: ContextRecord,
+    /// The record has a row, or was handed over.
+    stored: bool,
+    pub(super) order: Order,
+    pub(super) wanted: Wanted,
+    pub(super) gaps: Gaps,
+    /// Delivered lately, with their depths.
+    pub(super) recent: Recent<PduRef, u64>,
+    /// Who was made the holder of a key lately.
+    pub(super) holders: Recent<StateKey, PduRef>,
+    /// What the shell's timer is set to.
+    armed: Option<Millis>,
+}
+
+impl Machine {
+    /// The machine as the store left it; a conversation nobody has heard of is one that its first PDU will begin.
+    pub fn new(
+        context: ContextId,
+        us: ServerName,
+        limits: Arc<ContextLimits>,
+        text: Arc<dyn PduText>,
+        load: Option<ContextLoad>,
+    ) -> Self {
+        let stored = load.is_some();
+        let new = || ContextLoad { record: ContextRecord::new(context, vec![], true), held: vec![], gaps: vec![] };
+        let load = load.unwrap_or_else(new);
+        let mut recent = Recent::new(REFERENCES_KEPT);
+        load.record.heads.iter().for_each(|head| recent.insert(head.reference.clone(), head.depth));
+        let mut order = Order::default();
+        for held in load.held {
+            let (prev, sender, state) = (held.prev, held.sender, held.state);
+            let Hold { missing, edge, depth } = held.hold;
+            order.insert(held.reference, Waiting { prev, missing, edge, depth, sender, state });
+        }
+        let (wanted, gaps) = (Wanted::new(limits.gap), Gaps::load(load.gaps));
+        let (record, holders) = (load.record, Recent::new(KEYS_KEPT));
+        Self { us, limits, text, record, stored, order, wanted, gaps, recent, holders, armed: None }
+    }
+
+    /// Which of these PDUs, and which of their parents, the machine cannot tell about from memory.
+    pub fn unknown(&self, pdus: &[Pdu]) -> (Vec<PduRef>, Vec<PduRef>) {
+        let is_known = |reference: &PduRef| self.recent.get(reference).is_some() || self.order.holds(reference);
+        let ours = || pdus.iter().filter(|pdu| pdu.context == self.record.context);
+        let mut seen = HashSet::new();
+        let mut ask =
+            |reference: &PduRef| (!is_known(reference) && seen.insert(reference.clone())).then(|| reference.clone());
+        let arriving = ours().filter_map(|pdu| ask(&pdu.reference)).collect();
+        (arriving, ours().flat_map(|pdu| &pdu.prev).filter_map(ask).collect())
+    }
+
+    /// One step.
+    pub fn step(&mut self, now: Millis, event: Event) -> Vec<Effect> {
+        let mut step = Step::new(now);
+        let is_arrival = matches!(event, Event::Arrive { .. });
+        let answer = match event {
+            Event::Started => {
+                self.resume(&mut step);
+                None
+            }
+            Event::Arrive { token, from, verified, pdus, known } => {
+                let fates = self.admit(&mut step, Way { from: &from, verified: Some(verified) }, pdus, &known);
+                Some(Owed::Verdicts(token, fates))
+            }
+            Event::Compose { token, drafts, full, holders } => {
+                let composed = self.compose(&mut step, drafts, &full, &holders);
+                Some(Owed::Reply(token, Reply::Composed(composed)))
+            }
+            Event::Participants { token, servers } => {
+                Some(Owed::Reply(token, Reply::Set(self.set_participants(&mut step, servers))))
+            }
+            Event::Fetched { want: Want::Pdu(reference), from, pdus, answered: _, known } => {
+                // One that could not be asked is heard too: it is asked again in the next round, and what it may have is
+                // given up only when the time for that has passed.
+                self.wanted.heard(now, &reference, &from, circle(&self.us, &self.record, &self.limits));
+                self.admit(&mut step, Way { from: &from, verified: None }, pdus, &known);
+                None
+            }
+            Event::Due => {
+                self.armed = None;
+                None
+            }
+        };
+        self.release_over_limit(&mut step);
+        self.give_up_due(&mut step);
+        self.finish(step, is_arrival, answer)
+    }
+
+    /// Nothing is held and nothing is asked for: it may leave memory.
+    pub fn is_idle(&self) -> bool {
+        self.order.len() == 0 && self.wanted.asks_nobody()
+    }
+
+    /// The conversation as others see it.
+    pub fn status(&self) -> ContextStatus {
+        let (held, wanted, gaps) = (self.order.len() as u64, self.wanted.list(), self.gaps.list());
+        ContextStatus { record: self.record.clone(), held, wanted, gaps }
+    }
+
+    /// Nothing was ever taken, and our messenger has not named it: what comes first begins it.
+    pub(super) fn is_new(&self) -> bool {
+        let record = &self.record;
+        let untouched = record.participants.is_empty() && record.next == 1;
+        record.adopted && untouched && self.order.len() == 0 && self.gaps.is_empty()
+    }
+
+    /// What the former life waited for is waited for anew.
+    fn resume(&mut self, step: &mut Step) {
+        for reference in self.order.list() {
+            let prev = self.order.get(&reference).map(|waiting| waiting.prev.clone()).unwrap_or_default();
+            for parent in prev.iter().filter(|parent| self.gaps.get(parent).is_some()) {
+                self.order.leaves_without(&reference, parent);
+            }
+            self.link(step, &reference, 1);
+        }
+        self.deliver(step);
+    }
+
+    fn set_participants(&mut self, step: &mut Step, servers: Vec<ServerName>) -> Result<(), Refusal> {
+        let mut seen = HashSet::from([self.us.clone()]);
+        let servers: Vec<ServerName> = servers.into_iter().filter(|server| seen.insert(server.clone())).collect();
+        let max = self.limits.participants_max;
+        if servers.len() > max as usize {
+            return Err(Refusal::TooManyParticipants { count: servers.len(), max });
+        }
+        let adopted = self.record.adopted && !self.is_new();
+        step.moved |= !self.stored || self.record.participants != servers || self.record.adopted != adopted;
+        self.record.adopted = adopted;
+        self.record.participants = servers;
+        Ok(())
+    }
+
+    fn finish(&mut self, mut step: Step, is_arrival: bool, owed: Option<Owed>) -> Vec<Effect> {
+        let asks = self.wanted.ask(step.now, circle(&self.us, &self.record, &self.limits));
+        let mut effects = vec![];
+        self.stored |= step.moved;
+        let changes = step.take_changes(&self.record, &mut self.order, &mut self.gaps);
+        if !changes.is_empty() {
+            // A peer's actor commits right after an arrival, and that commit holds both.
+            effects.push(Effect::Commit(changes, if is_arrival { Urgency::Rides } else { Urgency::Now }));
+        }
+        if !step.released.is_empty() {
+            effects.push(Effect::Release(step.released));
+        }
+        effects.extend(owed.map(|owed| owed.into_effect(&self.order)));
+        effects.extend(asks.into_iter().map(|(server, reference)| Effect::Fetch(server, Want::Pdu(reference))));
+        let due = self.wanted.due();
+        if due != self.armed {
+            effects.push(due.map_or(Effect::Disarm, Effect::Arm));
+            self.armed = due;
+        }
+        effects
+    }
+}
+
+/// The servers that may have what is missing.
+pub(super) fn circle<'a>(us: &'a ServerName, record: &'a ContextRecord, limits: &ContextLimits) -> Circle<'a> {
+    Circle { us, participants: &record.participants, open: limits.open }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+//! Printed traces of what comes: what is taken, and when it is delivered.
+
+use std::collections::HashMap;
+
+use crate::context::desk::{Desk, at, context, pdus, server};
+use crate::context::machine::{Effect, Event, Token};
+use crate::limits::ContextLimits;
+use crate::model::Known;
+
+#[test]
+fn an_answer_that_overtakes_what_it_answers_waits_for_it() {
+    let mut desk = Desk::among("red green");
+    desk.arrive("green", pdus("green/1<red/1"));
+    desk.expect(&["hold green/1 for [red/1]", "verdicts held"]);
+    desk.arrive("red", pdus("red/1"));
+    desk.expect(&["deliver red/1 at 0", "deliver green/1 at 1", "verdicts accepted"]);
+    assert!(desk.machine.is_idle() && desk.due.is_none());
+}
+
+#[test]
+fn the_same_where_the_conversation_is_new_to_us() {
+    let mut desk = Desk::new(ContextLimits::default());
+    desk.arrive("green", pdus("green/1<red/1"));
+    desk.expect(&["hold green/1 for [red/1], edge", "verdicts held"]);
+    assert_eq!(desk.record().participants, [server("green")]);
+    desk.participants("red green us red");
+    desk.expect(&["set [red, green]"]);
+    desk.arrive("red", pdus("red/1"));
+    desk.expect(&["deliver red/1 at 0", "deliver green/1 at 1", "verdicts accepted"]);
+}
+
+#[test]
+fn the_first_pdu_brings_its_origin_and_its_sender_in() {
+    let mut desk = Desk::new(ContextLimits::default());
+    desk.arrive("red", pdus("us/1 green/1 red/1 blue/1"));
+    let park = "park Pdu { origin: Some(\"blue\"), id: Some(\"1\"), context: Some(room) } of red";
+    let verdicts = "verdicts refused:OWN_ORIGIN_UNKNOWN accepted accepted parked:NOT_A_PARTICIPANT";
+    let delivered = ["deliver green/1 at 0", "deliver red/1 at 0"];
+    desk.expect(&[park, delivered[0], delivered[1], "release us/1", "release blue/1", verdicts]);
+    let record = desk.record();
+    assert_eq!((record.participants.clone(), record.adopted), (vec![server("green"), server("red")], true));
+}
+
+#[test]
+fn what_is_ready_together_goes_by_depth_origin_and_id() {
+    let mut desk = Desk::among("red green");
+    desk.arrive("red", pdus("red/3<green/1,red/1 red/2 red/1 green/2<green/1 green/1 red/1"));
+    let order = ["green/1 at 0", "red/1 at 0", "red/2 at 0", "green/2 at 1", "red/3 at 1"];
+    let mut expected: Vec<String> = order.iter().map(|one| format!("deliver {one}")).collect();
+    expected.push("verdicts accepted accepted accepted accepted accepted duplicate".to_owned());
+    assert_eq!(desk.log, expected);
+}
+
+#[test]
+fn one_bad_pdu_never_harms_its_neighbours() {
+    let mut desk = Desk::among("red green");
+    desk.elsewhere.insert(at("red/7"), Known::Held { context: context("attic") });
+    desk.elsewhere.insert(at("red/8"), Known::Claimed { context: context("attic") });
+    desk.elsewhere.insert(at("red/9"), Known::Claimed { context: context("room") });
+    desk.arrive("red", pdus("red/1 red/1<red/1 red/2<red/2 red/3<red/7 red/8 us/5 red/9 red/4<red/1"));
+    let verdicts = "verdicts accepted duplicate refused:SELF_PARENT refused:FOREIGN_PARENT refused:OTHER_CONTEXT \
+                    refused:OWN_ORIGIN_UNKNOWN duplicate accepted";
+    let released = ["release red/2", "release red/3", "release us/5"];
+    desk.expect(&["deliver red/1 at 0", "deliver red/4 at 1", released[0], released[1], released[2], verdicts]);
+}
+
+#[test]
+fn a_cycle_is_broken_where_it_closes() {
+    let mut desk = Desk::among("red green");
+    desk.arrive("red", pdus("red/1<red/2 red/2<red/3 red/3<green/9,red/1"));
+    desk.expect(&[
+        "hold red/1 for [red/2]",
+        "hold red/2 for [red/3]",
+        "release red/3",
+        "verdicts held held refused:CYCLE",
+    ]);
+    desk.restart();
+    desk.arrive("green", pdus("red/3<red/2"));
+    desk.expect(&["-- restart", "release red/3", "verdicts refused:CYCLE"]);
+}
+
+#[test]
+fn the_same_identity_in_two_conversations_belongs_to_the_first() {
+    let mut desk = Desk::among("red");
+    desk.elsewhere.insert(at("red/1"), Known::Delivered { context: context("attic"), depth: 3 });
+    desk.arrive("red", pdus("red/1 red/2<red/1"));
+    desk.expect(&["release red/2", "verdicts refused:OTHER_CONTEXT refused:FOREIGN_PARENT"]);
+    assert!(desk.machine.is_idle());
+}
+
+#[test]
+fn a_stranger_is_kept_in_quarantine_and_heard_once_it_takes_part() {
+    let mut desk = Desk::among("red");
+    desk.arrive("green", pdus("red/1"));
+    let park = "park Pdu { origin: Some(\"red\"), id: Some(\"1\"), context: Some(room) } of green";
+    desk.expect(&[park, "release red/1", "verdicts parked:NOT_A_PARTICIPANT"]);
+    desk.participants("red green");
+    desk.arrive("green", pdus("red/1"));
+    desk.expect(&["set [red, green]", "deliver red/1 at 0", "verdicts accepted"]);
+}
+
+#[test]
+fn an_open_conversation_takes_everybody_in_up_to_its_limit() {
+    let mut desk = Desk::new(ContextLimits { open: true, participants_max: 2, ..ContextLimits::default() });
+    desk.arrive("red", pdus("red/1"));
+    desk.arrive("red", pdus("green/1 blue/1"));
+    let verdicts = "verdicts accepted parked:NOT_A_PARTICIPANT";
+    assert_eq!(desk.log.last().map(String::as_str), Some(verdicts));
+    assert_eq!(desk.record().participants, [server("red"), server("green")]);
+    desk.log.clear();
+    desk.participants("red green blue");
+    desk.expect(&["refused: a context has at most 2 participants (contexts.participants_max), these are 3"]);
+}
+
+#[test]
+fn held_state_is_known_after_a_restart() {
+    let mut desk = Desk::among("red");
+    desk.arrive("red", pdus("red/5 red/2<red/1,red/5=topic"));
+    desk.restart();
+    desk.log.clear();
+    desk.arrive("red", pdus("red/1"));
+    let state = "state topic = red/2";
+    desk.expect(&["deliver red/1 at 0", "deliver red/2 at 1", state, "verdicts accepted"]);
+}
+
+#[test]
+fn over_the_limit_the_oldest_leaves_with_its_gaps() {
+    let mut desk = Desk::new(ContextLimits { held_max: 2, ..ContextLimits::default() });
+    desk.participants("red");
+    desk.log.clear();
+    desk.arrive("red", pdus("red/3<red/2 red/2<red/1"));
+    desk.log.clear();
+    desk.arrive("red", pdus("red/9<red/8"));
+    desk.expect(&[
+        "gap [red/1] before [red/2]",
+        "deliver red/2 at 0 without [red/1]",
+        "deliver red/3 at 1",
+        "hold red/9 for [red/8]",
+        "verdicts held",
+    ]);
+}
+
+#[test]
+fn a_restart_at_any_step_changes_nothing_of_what_is_delivered() {
+    let batches = ["red/4<red/3,green/2", "green/2<green/1 red/1", "red/3<red/2,red/1", "green/1<red/1", "red/2 red/4"];
+    let play = |restart_after: usize| {
+        let mut desk = Desk::among("red green");
+        for (n, batch) in batches.iter().enumerate() {
+            desk.arrive("red", pdus(batch));
+            if n == restart_after {
+                desk.restart();
+            }
+            desk.until(desk.now.0 + 500);
+        }
+        desk.log.retain(|line| line.starts_with("deliver") || line.starts_with("gap"));
+        desk.log
+    };
+    let order = ["red/1 at 0", "green/1 at 1", "green/2 at 2", "red/2 at 0", "red/3 at 1", "red/4 at 3"];
+    let expected: Vec<String> = order.iter().map(|one| format!("deliver {one}")).collect();
+    (0..=batches.len()).for_each(|step| assert_eq!(play(step), expected, "restarted after step {step}"));
+}
+
+#[test]
+fn a_long_chain_in_the_worst_order_is_one_pass() {
+    let limits = ContextLimits { held_max: 5000, ..ContextLimits::default() };
+    let mut desk = Desk::new(limits);
+    desk.participants("red");
+    let chain: Vec<String> = (1..2000).rev().map(|n| format!("red/{}<red/{n}", n + 1)).collect();
+    desk.machine.step(desk.now, arrival(&chain.join(" ")));
+    let effects = desk.machine.step(desk.now, arrival("red/1"));
+    let Effect::Commit(changes, _) = &effects[0] else { panic!("{effects:?}") };
+    assert_eq!((changes.len(), desk.machine.is_idle()), (2001, true));
+}
+
+fn arrival(text: &str) -> Event {
+    let (token, known) = (Token(1), HashMap::new());
+    Event::Arrive { token, from: server("red"), verified: "mtls", pdus: pdus(text), known }
+}

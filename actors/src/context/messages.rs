@@ -1,0 +1,88 @@
+//! What a conversation's actor is sent. Callers use [`ContextHandle`](super::ContextHandle).
+
+use actix::Message;
+use tokio::sync::oneshot;
+
+use crate::context::machine::Reply;
+use crate::model::{BadPdu, ContextStatus, Draft, Pdu, ServerName, Want};
+use crate::supervise::intake::Permit;
+
+/// Where an answer goes. Dropped unanswered, it tells the caller that the outcome is unknown.
+pub(super) type Answer = oneshot::Sender<Outcome>;
+
+/// What a caller gets.
+pub(super) enum Outcome {
+    /// The machine's answer.
+    Done(Reply),
+    /// The actor has been given up.
+    Faulty,
+}
+
+/// A peer's actor hands over PDUs.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Arrive {
+    /// Who sent them.
+    pub(super) from: ServerName,
+    /// How it was proved.
+    pub(super) verified: &'static str,
+    /// The PDUs.
+    pub(super) pdus: Vec<Pdu>,
+    /// Where the verdicts go.
+    pub(super) answer: Answer,
+    /// The right to be here.
+    pub(super) permit: Permit,
+}
+
+/// Our messenger says something.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Compose {
+    /// What.
+    pub(super) drafts: Vec<Draft>,
+    /// Peers whose outbox is full.
+    pub(super) full: Vec<ServerName>,
+    /// Where the outcome goes.
+    pub(super) answer: Answer,
+    /// The right to be here.
+    pub(super) permit: Permit,
+}
+
+/// Our messenger sets the participants.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct SetParticipants {
+    /// Who takes part beside us.
+    pub(super) servers: Vec<ServerName>,
+    /// Where the outcome goes.
+    pub(super) answer: Answer,
+    /// The right to be here.
+    pub(super) permit: Permit,
+}
+
+/// A peer's actor has asked its peer for what we miss.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Fetched {
+    /// What was asked for.
+    pub(super) want: Want,
+    /// Who was asked.
+    pub(super) from: ServerName,
+    /// What came; `None`: it gave no answer, or was not asked.
+    pub(super) pdus: Option<Vec<Result<Pdu, BadPdu>>>,
+}
+
+/// Somebody asks how the conversation stands.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Status(pub(super) oneshot::Sender<ContextStatus>);
+
+/// The machine's timer fired.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Fired(pub(super) u64);
+
+/// Nothing has happened for a while.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Quiet(pub(super) u64);

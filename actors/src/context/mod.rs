@@ -1,0 +1,125 @@
+//! One actor per conversation. It gives what our messenger says its place in the graph, and what comes from outside to the
+//! messenger in an order in which no PDU comes before one it names as a parent.
+//!
+//! ```text
+//!   unknown ----> held {missing} ----> ready ----> delivered
+//!                   |    ^
+//!                   |    | the parent comes, by itself or by being asked for
+//!                   +----+---- given up: delivered with a gap, and told
+//! ```
+//!
+//! Start reading at [`machine`]; `admit` says what is taken, `order` when it is delivered, `wanted` how long and where a
+//! missing parent is looked for, `gaps` what is known of those that were given up.
+//!
+//! A peer's actor waits only until a conversation has *handed over* (see the journal's laws) and commits after it: one commit
+//! holds both. A conversation never waits for a gap while somebody waits for it.
+
+mod admit;
+mod compose;
+mod deliver;
+#[cfg(test)]
+mod desk;
+mod gaps;
+#[cfg(test)]
+mod graphs;
+mod heads;
+pub mod machine;
+mod messages;
+mod order;
+mod recent;
+pub(crate) mod shell;
+mod step;
+mod wanted;
+
+use std::time::Duration;
+
+use actix::Addr;
+use tokio::sync::oneshot;
+
+use crate::model::{BadPdu, Composed, ContextId, ContextStatus, Draft, Pdu, Refusal, ServerName, Verdict, Want};
+use crate::peer::dispatch::Undone;
+use crate::supervise::intake::Intake;
+use crate::supervise::post::post;
+use machine::Reply;
+use messages::{Arrive, Compose, Fetched, Outcome, SetParticipants, Status};
+use shell::ContextActor;
+
+/// The way to a conversation's actor. Fetched for each request and dropped with it, else idle conversations never leave.
+pub struct ContextHandle {
+    context: ContextId,
+    address: Addr<ContextActor>,
+    intake: Intake,
+}
+
+impl ContextHandle {
+    pub(crate) fn new(context: ContextId, address: Addr<ContextActor>, intake: Intake) -> Self {
+        Self { context, address, intake }
+    }
+
+    /// Hand PDUs over. Answers once their batch is in the journal's queue: the asker commits after it.
+    pub async fn arrive(
+        &self,
+        from: ServerName,
+        verified: &'static str,
+        pdus: Vec<Pdu>,
+        patience: Duration,
+    ) -> Result<Vec<Verdict>, Undone> {
+        let permit = self.intake.enter().map_err(Undone::Busy)?;
+        let (answer, verdicts) = oneshot::channel();
+        post(&self.address, Arrive { from, verified, pdus, answer, permit });
+        match tokio::time::timeout(patience, verdicts).await {
+            Ok(Ok(Outcome::Done(Reply::Verdicts(verdicts)))) => Ok(verdicts),
+            Ok(Ok(Outcome::Faulty)) => Err(Undone::Faulty),
+            Ok(Ok(Outcome::Done(_)) | Err(_)) | Err(_) => Err(Undone::Died),
+        }
+    }
+
+    /// Say something in it. Answers after the commit, one outcome a draft.
+    pub async fn compose(
+        &self,
+        drafts: Vec<Draft>,
+        full: Vec<ServerName>,
+    ) -> Result<Vec<Result<Composed, Refusal>>, Refusal> {
+        let permit = self.intake.enter()?;
+        let (answer, outcome) = oneshot::channel();
+        post(&self.address, Compose { drafts, full, answer, permit });
+        match self.reply(outcome).await? {
+            Reply::Composed(outcomes) => Ok(outcomes),
+            Reply::Verdicts(_) | Reply::Set(_) => Err(Refusal::OutcomeUnknown),
+        }
+    }
+
+    /// Set who takes part beside us. Answers after the commit.
+    pub async fn set_participants(&self, servers: Vec<ServerName>) -> Result<(), Refusal> {
+        let permit = self.intake.enter()?;
+        let (answer, outcome) = oneshot::channel();
+        post(&self.address, SetParticipants { servers, answer, permit });
+        match self.reply(outcome).await? {
+            Reply::Set(outcome) => outcome,
+            Reply::Verdicts(_) | Reply::Composed(_) => Err(Refusal::OutcomeUnknown),
+        }
+    }
+
+    /// The conversation as it stands.
+    pub async fn status(&self) -> Result<ContextStatus, Refusal> {
+        let (reply, status) = oneshot::channel();
+        post(&self.address, Status(reply));
+        status.await.map_err(|_| Refusal::OutcomeUnknown)
+    }
+
+    pub(crate) fn fetched(&self, want: Want, from: ServerName, pdus: Option<Vec<Result<Pdu, BadPdu>>>) {
+        post(&self.address, Fetched { want, from, pdus });
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        self.address.connected()
+    }
+
+    async fn reply(&self, outcome: oneshot::Receiver<Outcome>) -> Result<Reply, Refusal> {
+        match outcome.await {
+            Ok(Outcome::Done(reply)) => Ok(reply),
+            Ok(Outcome::Faulty) => Err(Refusal::FaultyContext(self.context.clone())),
+            Err(_) => Err(Refusal::OutcomeUnknown),
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Held -> ready -> delivered: no PDU leaves before the parents it waits for, and those ready together leave by depth, origin
+//! and id. Only references are kept here; the bytes lie on the disk.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::model::{Hold, PduRef, ServerName};
+
+/// The piece of state a PDU sets: its type, and the key.
+pub(super) type StateKey = (Arc<str>, String);
+
+/// A PDU that was taken and is not delivered.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    /// All its parents, each once.
+    pub(super) prev: Vec<PduRef>,
+    /// Those it waits for: unknown ones, and held ones. Empty: it is ready.
+    pub(super) missing: Vec<PduRef>,
+    /// What cannot be had before it is the edge of the conversation, and no gap.
+    pub(super) edge: bool,
+    /// One more than the deepest parent delivered so far.
+    pub(super) depth: u64,
+    /// Who handed it to us: the first to be asked for its parents.
+    pub(super) sender: Option<ServerName>,
+    /// What it sets, where it sets something.
+    pub(super) state: Option<StateKey>,
+}
+
+impl Waiting {
+    /// What the disk keeps of it.
+    pub(super) fn hold(&self) -> Hold {
+        Hold { missing: self.missing.clone(), edge: self.edge, depth: self.depth }
+    }
+}
+
+/// The PDUs of a conversation that are not delivered, and who waits for whom.
+#[derive(Default)]
+pub(super) struct Order {
+    held: HashMap<PduRef, (u64, Waiting)>,
+    /// From what is not delivered, held or unknown, to the held ones that name it: they wait for it, or it was given up.
+    children: HashMap<PduRef, BTreeSet<PduRef>>,
+    /// In the order in which they came: the oldest is released first when there are too many.
+    by_age: BTreeMap<u64, PduRef>,
+    arrivals: u64,
+    ready: BTreeSet<(u64, PduRef)>,
+    /// Those whose hold is not as it was when the step began.
+    changed: BTreeSet<u64>,
+}
+
+impl Order {
+    pub(super) fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    pub(super) fn get(&self, reference: &PduRef) -> Option<&Waiting> {
+        self.held.get(reference).map(|(_, waiting)| waiting)
+    }
+
+    pub(super) fn holds(&self, reference: &PduRef) -> bool {
+        self.held.contains_key(reference)
+    }
+
+    /// All that are held, oldest first.
+    pub(super) fn list(&self) -> Vec<PduRef> {
+        self.by_age.values().cloned().collect()
+    }
+
+    /// Whether a held PDU names this.
+    pub(super) fn is_named(&self, reference: &PduRef) -> bool {
+        self.children.contains_key(reference)
+    }
+
+    /// Take one in. It does not leave before [`settle`](Self::settle) has seen it. Those that were to leave without it wait
+    /// for it again: it is here.
+    pub(super) fn insert(&mut self, reference: PduRef, waiting: Waiting) {
+        for child in self.children.get(&reference).into_iter().flatten() {
+            let Some((age, waiting)) = self.held.get_mut(child) else { continue };
+            if !waiting.missing.contains(&reference) {
+                waiting.missing.push(reference.clone());
+                self.changed.insert(*age);
+            }
+        }
+        for parent in &waiting.missing {
+            self.children.entry(parent.clone()).or_default().insert(reference.clone());
+        }
+        self.arrivals += 1;
+        self.by_age.insert(self.arrivals, reference.clone());
+        self.held.insert(reference, (self.arrivals, waiting));
+    }
+
+    /// This held one names a parent that was given up before the last restart.
+    pub(super) fn leaves_without(&mut self, reference: &PduRef, parent: &PduRef) {
+        self.children.entry(parent.clone()).or_default().insert(reference.clone());
+    }
+
+    /// It is ready if it waits for nothing.
+    pub(super) fn settle(&mut self, reference: &PduRef) {
+        if let Some((_, waiting)) = self.held.get(reference)
+            && waiting.missing.is_empty()
+        {
+            self.ready.insert((waiting.depth, reference.clone()));
+        }
+    }
+
+    /// This was given up: nobody waits for it unless it comes.
+    pub(super) fn give_up(&mut self, parent: &PduRef) {
+        let children = self.children.get(parent).cloned().unwrap_or_default();
+        children.iter().for_each(|child| self.relieve(child, parent, 0));
+    }
+
+    /// This was delivered.
+    pub(super) fn delivered(&mut self, parent: &PduRef, depth: u64) {
+        let children = self.children.remove(parent).unwrap_or_default();
+        children.iter().for_each(|child| self.relieve(child, parent, depth + 1));
+    }
+
+    fn relieve(&mut self, child: &PduRef, parent: &PduRef, depth: u64) {
+        let Some((age, waiting)) = self.held.get_mut(child) else { return };
+        if let Some(place) = waiting.missing.iter().position(|missing| missing == parent) {
+            waiting.missing.remove(place);
+            waiting.depth = waiting.depth.max(depth);
+            self.changed.insert(*age);
+            self.settle(child);
+        }
+    }
+
+    /// The next to deliver.
+    pub(super) fn pop(&mut self) -> Option<(PduRef, Waiting)> {
+        let (_, reference) = self.ready.pop_first()?;
+        let (age, waiting) = self.held.remove(&reference)?;
+        self.by_age.remove(&age);
+        self.changed.remove(&age);
+        for parent in &waiting.prev {
+            if let Some(children) = self.children.get_mut(parent) {
+                children.remove(&reference);
+                if children.is_empty() {
+                    self.children.remove(parent);
+                }
+            }
+        }
+        Some((reference, waiting))
+    }
+
+    /// Those that wait for something else than when the step began, oldest first.
+    pub(super) fn take_changed(&mut self) -> Vec<PduRef> {
+        let changed = std::mem::take(&mut self.changed);
+        changed.iter().filter_map(|age| self.by_age.get(age).cloned()).collect()
+    }
+
+    /// The unknown PDUs that the oldest waits for in the end: were they given up, it would leave.
+    pub(super) fn roots_of_oldest(&self) -> Vec<PduRef> {
+        let Some(oldest) = self.by_age.values().next() else { return vec![] };
+        let (mut roots, mut seen, mut ahead) = (vec![], HashSet::from([oldest]), vec![oldest]);
+        while let Some(reference) = ahead.pop() {
+            let Some(waiting) = self.get(reference) else {
+                roots.push(reference.clone());
+                continue;
+            };
+            ahead.extend(waiting.missing.iter().filter(|missing| seen.insert(missing)));
+        }
+        roots
+    }
+
+    /// Whether a PDU with these parents would be its own ancestor through held ones. Each held PDU is looked at once.
+    pub(super) fn closes_cycle(&self, reference: &PduRef, prev: &[PduRef]) -> bool {
+        let (mut seen, mut ahead) = (HashSet::new(), prev.iter().collect::<Vec<_>>());
+        while let Some(ancestor) = ahead.pop() {
+            if ancestor == reference {
+                return true;
+            }
+            if let Some(waiting) = self.get(ancestor) {
+                ahead.extend(waiting.prev.iter().filter(|next| seen.insert(*next)));
+            }
+        }
+        false
+    }
+}

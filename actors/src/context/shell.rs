@@ -1,0 +1,315 @@
+//! The actix side of a conversation: messages become events, effects become calls on the ports. It decides nothing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, ContextFutureSpawner, Handler, Supervised, WrapFuture,
+};
+
+use crate::context::machine::{Effect, Event, Machine, Reply, Token};
+use crate::context::messages::{Answer, Arrive, Compose, Fetched, Fired, Outcome, Quiet, SetParticipants, Status};
+use crate::limits::ContextLimits;
+use crate::model::{ContextId, Pdu, PduRef};
+use crate::ports::{ArchiveError, ContextLoad, Fence, Known, Ports};
+use crate::routes::Routes;
+use crate::supervise::crashes::{Crashes, Verdict};
+use crate::supervise::guard::guard;
+use crate::supervise::intake::Permit;
+use crate::supervise::lifeline::LifeLine;
+use crate::supervise::post::post;
+use crate::supervise::task::detached;
+use crate::supervise::timer::Timer;
+
+/// One conversation's actor.
+pub(crate) struct ContextActor {
+    context: ContextId,
+    limits: Arc<ContextLimits>,
+    ports: Ports,
+    routes: Routes,
+    fence: Fence,
+    crashes: Crashes,
+    /// `None` while loading, and after the actor was given up.
+    machine: Option<Machine>,
+    faulty: bool,
+    answers: HashMap<Token, (Answer, Permit)>,
+    next_token: u64,
+    timer: Timer,
+    quiet: Timer,
+    /// Tells the router that nothing has happened for a while.
+    on_quiet: Box<dyn Fn()>,
+    #[expect(dead_code, reason = "held for its drop, which tells the router")]
+    lifeline: LifeLine,
+}
+
+impl ContextActor {
+    /// An actor that loads itself when it starts.
+    #[expect(clippy::too_many_arguments, reason = "each is a different thing the router has in hand, used once")]
+    pub(crate) fn new(
+        context: ContextId,
+        limits: Arc<ContextLimits>,
+        ports: Ports,
+        routes: Routes,
+        fence: Fence,
+        crashes: Crashes,
+        on_quiet: Box<dyn Fn()>,
+        lifeline: LifeLine,
+    ) -> Self {
+        Self {
+            context,
+            limits,
+            ports,
+            routes,
+            fence,
+            crashes,
+            machine: None,
+            faulty: false,
+            answers: HashMap::new(),
+            next_token: 0,
+            timer: Timer::default(),
+            quiet: Timer::default(),
+            on_quiet,
+            lifeline,
+        }
+    }
+
+    /// The one way in. A panic of the machine ends this life; the next one loads from the store.
+    fn enter(&mut self, ctx: &mut Context<Self>, event: Event) {
+        let Some(machine) = self.machine.as_mut() else { return };
+        let clock = &self.ports.clock;
+        match guard(|| machine.step(clock.now(), event)) {
+            Ok(effects) => effects.into_iter().for_each(|effect| self.perform(ctx, effect)),
+            Err(panicked) => {
+                tracing::error!(context = %self.context, %panicked, "the context's machine failed; it restarts from the store");
+                self.crash(ctx);
+            }
+        }
+        self.watch_quiet(ctx);
+    }
+
+    fn crash(&mut self, ctx: &mut Context<Self>) {
+        self.crashes.note(self.ports.clock.now(), self.limits.restarts);
+        ctx.stop();
+    }
+
+    fn perform(&mut self, ctx: &mut Context<Self>, effect: Effect) {
+        match effect {
+            Effect::Commit(changes, urgency) => drop(self.ports.journal.submit(self.fence, changes, urgency)),
+            Effect::HandedOver(token, reply) => {
+                if let Some((answer, _)) = self.answers.remove(&token) {
+                    // The asker may have given up; it asks again.
+                    let _ = answer.send(Outcome::Done(reply));
+                }
+            }
+            Effect::Answer(token, reply) => self.answer(token, reply),
+            Effect::Release(references) => self.ports.archive.release(&self.context, &references),
+            Effect::Fetch(server, want) => {
+                let (routes, context) = (self.routes.clone(), self.context.clone());
+                detached(async move {
+                    match routes.peer(&server).await {
+                        Ok(peer) => peer.fetch(context, want),
+                        // Not a peer of ours: it cannot be asked, which is an answer too.
+                        Err(_) => routes.fetched(&context, want, server, None).await,
+                    }
+                });
+            }
+            Effect::Arm(due) => {
+                let address = ctx.address();
+                let delay = self.ports.clock.now().until(due);
+                self.timer.arm(delay, move |epoch| post(&address, Fired(epoch)));
+            }
+            Effect::Disarm => self.timer.disarm(),
+        }
+    }
+
+    fn answer(&mut self, token: Token, reply: Reply) {
+        let Some((answer, permit)) = self.answers.remove(&token) else { return };
+        let settled = self.ports.journal.barrier();
+        detached(async move {
+            if settled.committed().await.is_ok() {
+                // The caller may have gone; then nobody is owed anything.
+                let _ = answer.send(Outcome::Done(reply));
+            }
+            drop(permit);
+        });
+    }
+
+    /// An idle conversation leaves: it costs nothing to load again. One with work due keeps itself.
+    fn watch_quiet(&mut self, ctx: &mut Context<Self>) {
+        let address = ctx.address();
+        self.quiet.arm(self.limits.idle, move |epoch| post(&address, Quiet(epoch)));
+    }
+
+    fn load(&mut self, ctx: &mut Context<Self>) {
+        let verdict = self.crashes.verdict(self.ports.clock.now(), self.limits.restarts);
+        let (ports, context) = (self.ports.clone(), self.context.clone());
+        let load = async move {
+            if let Verdict::Load(delay) = verdict {
+                tokio::time::sleep(delay).await;
+            }
+            // Without the barrier this would read a past that the former life's batches have not reached yet.
+            if ports.journal.barrier().committed().await.is_err() {
+                return Err(ArchiveError("the journal has stopped".to_owned()));
+            }
+            ports.archive.release_all(&context);
+            ports.archive.context(&context).await
+        };
+        let began = move |loaded, actor: &mut Self, ctx: &mut Context<Self>| actor.begin(ctx, verdict, loaded);
+        load.into_actor(self).map(began).wait(ctx);
+    }
+
+    fn begin(&mut self, ctx: &mut Context<Self>, verdict: Verdict, loaded: Result<Option<ContextLoad>, ArchiveError>) {
+        if verdict == Verdict::GiveUp {
+            tracing::error!(context = %self.context, "the context failed too often and is given up until the next start");
+            self.faulty = true;
+            return;
+        }
+        match loaded {
+            Ok(load) => {
+                let (limits, text) = (self.limits.clone(), self.ports.text.clone());
+                self.machine = Some(Machine::new(self.context.clone(), self.ports.us.clone(), limits, text, load));
+                self.enter(ctx, Event::Started);
+            }
+            Err(error) => {
+                tracing::error!(context = %self.context, %error, "the context cannot be loaded; it is tried again");
+                self.crash(ctx);
+            }
+        }
+    }
+
+    /// Keep an answer's way for the machine; a conversation that was given up answers at once.
+    fn token(&mut self, answer: Answer, permit: Permit) -> Option<Token> {
+        if self.faulty {
+            // The caller may have gone.
+            let _ = answer.send(Outcome::Faulty);
+            return None;
+        }
+        self.next_token += 1;
+        let token = Token(self.next_token);
+        self.answers.insert(token, (answer, permit));
+        Some(token)
+    }
+
+    /// What the archive knows of these PDUs and of their parents. The new ones are claimed for this conversation.
+    fn look_up(&mut self, ctx: &mut Context<Self>, pdus: &[Pdu]) -> Option<HashMap<PduRef, Known>> {
+        let machine = self.machine.as_ref()?;
+        let (arriving, parents) = machine.unknown(pdus);
+        match self.ports.archive.look_up(&self.context, &arriving, &parents) {
+            Ok(known) => Some(known),
+            Err(error) => {
+                tracing::error!(context = %self.context, %error, "the context cannot look up what it was given; it restarts");
+                self.crash(ctx);
+                None
+            }
+        }
+    }
+}
+
+impl Actor for ContextActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        // Capacity is no limit in actix: every clone of an address has a slot of its own. Permits are the limit.
+        ctx.set_mailbox_capacity(0);
+        self.load(ctx);
+    }
+}
+
+impl Supervised for ContextActor {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        self.machine = None;
+        self.timer.disarm();
+        self.quiet.disarm();
+        self.answers.clear();
+    }
+}
+
+impl Handler<Arrive> for ContextActor {
+    type Result = ();
+
+    fn handle(&mut self, arrive: Arrive, ctx: &mut Context<Self>) {
+        let Arrive { from, verified, pdus, answer, permit } = arrive;
+        let Some(token) = self.token(answer, permit) else { return };
+        if let Some(known) = self.look_up(ctx, &pdus) {
+            self.enter(ctx, Event::Arrive { token, from, verified, pdus, known });
+        }
+    }
+}
+
+impl Handler<Compose> for ContextActor {
+    type Result = ();
+
+    fn handle(&mut self, compose: Compose, ctx: &mut Context<Self>) {
+        let Compose { drafts, full, answer, permit } = compose;
+        let Some(token) = self.token(answer, permit) else { return };
+        let mut holders = HashMap::new();
+        for draft in &drafts {
+            let Some((key, _)) = &draft.state else { continue };
+            match self.ports.archive.state_holder(&self.context, &draft.kind, key) {
+                Ok(Some(holder)) => drop(holders.insert((draft.kind.clone(), key.clone()), holder)),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::error!(context = %self.context, %error, "the state cannot be read; the context restarts");
+                    return self.crash(ctx);
+                }
+            }
+        }
+        self.enter(ctx, Event::Compose { token, drafts, full, holders });
+    }
+}
+
+impl Handler<SetParticipants> for ContextActor {
+    type Result = ();
+
+    fn handle(&mut self, set: SetParticipants, ctx: &mut Context<Self>) {
+        let Some(token) = self.token(set.answer, set.permit) else { return };
+        self.enter(ctx, Event::Participants { token, servers: set.servers });
+    }
+}
+
+impl Handler<Fetched> for ContextActor {
+    type Result = ();
+
+    fn handle(&mut self, fetched: Fetched, ctx: &mut Context<Self>) {
+        let Fetched { want, from, pdus } = fetched;
+        let answered = pdus.is_some();
+        let pdus: Vec<Pdu> = pdus.into_iter().flatten().flatten().collect();
+        if let Some(known) = self.look_up(ctx, &pdus) {
+            self.enter(ctx, Event::Fetched { want, from, pdus, answered, known });
+        }
+    }
+}
+
+impl Handler<Status> for ContextActor {
+    type Result = ();
+
+    fn handle(&mut self, Status(reply): Status, _: &mut Context<Self>) {
+        if let Some(status) = self.machine.as_ref().map(Machine::status) {
+            // The asker may have gone.
+            let _ = reply.send(status);
+        }
+    }
+}
+
+impl Handler<Fired> for ContextActor {
+    type Result = ();
+
+    fn handle(&mut self, Fired(epoch): Fired, ctx: &mut Context<Self>) {
+        if self.timer.fired(epoch) {
+            self.enter(ctx, Event::Due);
+        }
+    }
+}
+
+impl Handler<Quiet> for ContextActor {
+    type Result = ();
+
+    fn handle(&mut self, Quiet(epoch): Quiet, ctx: &mut Context<Self>) {
+        let fired = self.quiet.fired(epoch);
+        if fired && self.machine.as_ref().is_some_and(|machine| machine.is_idle() && self.answers.is_empty()) {
+            (self.on_quiet)();
+        } else if fired {
+            self.watch_quiet(ctx);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Printed traces of what is missing: asked for, brought, given up, and come after all.
+
+use crate::context::desk::{Desk, at, context, pdu, pdus, server};
+use crate::limits::{ContextLimits, GapLimits};
+use crate::model::Pdu;
+
+#[test]
+fn what_lies_before_the_edge_is_no_gap_and_comes_late_without_a_word() {
+    let mut desk = Desk::new(ContextLimits::default());
+    desk.arrive("red", pdus("red/3<red/2"));
+    desk.log.clear();
+    desk.until(750);
+    desk.expect(&["-- 750", "fetch red/2 from red"]);
+    desk.fetched("red", "red/2", true, vec![]);
+    let mut asks = vec![];
+    while let Some(due) = desk.due.filter(|due| due.0 < 60_000) {
+        desk.until(due.0);
+        desk.fetched("red", "red/2", true, vec![]);
+        asks.push(due.0);
+    }
+    assert_eq!(asks, [1500, 3000, 6000, 12_000, 24_000, 48_000], "the pauses double");
+    desk.log.clear();
+    desk.until(60_000);
+    desk.expect(&["-- 60000", "deliver red/3 at 0"]);
+    assert!(desk.gaps[&at("red/2")].edge);
+    desk.arrive("red", pdus("red/4<red/2"));
+    desk.expect(&["deliver red/4 at 0", "verdicts accepted"]);
+    desk.arrive("red", pdus("red/2<red/1"));
+    desk.expect(&["hold red/2 for [red/1], edge", "verdicts held"]);
+    desk.arrive("red", pdus("red/1"));
+    desk.expect(&["deliver red/1 at 0", "deliver red/2 at 1 late", "verdicts accepted"]);
+    assert!(desk.gaps.is_empty());
+}
+
+#[test]
+fn a_gap_is_given_up_told_and_filled() {
+    let mut desk = Desk::among("red green");
+    desk.arrive("green", pdus("green/1<red/1"));
+    desk.until(750);
+    desk.fetched("green", "red/1", true, vec![]);
+    desk.fetched("red", "red/1", false, vec![]);
+    desk.log.clear();
+    while desk.due.is_some() {
+        desk.until(desk.now.0 + 1000);
+        for (from, wanted) in desk.asked.clone() {
+            desk.fetched(from.as_str(), &wanted.to_string(), from == server("green"), vec![]);
+        }
+    }
+    assert!((60_000..61_000).contains(&desk.now.0));
+    let end = desk.log.split_off(desk.log.len() - 2);
+    assert_eq!(end, ["gap [red/1] before [green/1]", "deliver green/1 at 0 without [red/1]"]);
+    desk.log.clear();
+    desk.arrive("green", pdus("green/2<red/1,green/1"));
+    desk.expect(&["deliver green/2 at 1 without [red/1]", "verdicts accepted"]);
+    desk.restart();
+    desk.arrive("red", pdus("red/1"));
+    desk.expect(&[
+        "-- restart",
+        "deliver red/1 at 0 late",
+        "filled [red/1] before [green/1, green/2]",
+        "verdicts accepted",
+    ]);
+    let heads: Vec<_> = desk.record().heads.iter().map(|head| head.reference.clone()).collect();
+    assert_eq!(heads, [at("green/2")], "one that is named already is no edge");
+}
+
+#[test]
+fn nobody_is_given_up_who_was_not_heard() {
+    let mut desk = Desk::among("red green");
+    desk.arrive("green", pdus("green/1<red/1"));
+    desk.until(750);
+    desk.fetched("green", "red/1", true, vec![]);
+    desk.log.clear();
+    desk.until(60_749);
+    desk.expect(&["-- 60000"]);
+    desk.until(60_750);
+    desk.expect(&["-- 60750", "gap [red/1] before [green/1]", "deliver green/1 at 0 without [red/1]"]);
+    assert!(!desk.machine.is_idle() || desk.asked.len() == 1, "red's silence counts as an answer");
+}
+
+#[test]
+fn a_walk_back_goes_on_through_what_it_brings_until_it_is_too_far() {
+    let gap = GapLimits { depth_max: 2, ..ContextLimits::default().gap };
+    let mut desk = Desk::new(ContextLimits { gap, ..ContextLimits::default() });
+    desk.participants("red green");
+    desk.arrive("green", pdus("red/9<red/8"));
+    desk.until(750);
+    desk.log.clear();
+    desk.fetched("green", "red/8", true, pdus("red/8<red/7"));
+    desk.expect(&["hold red/8 for [red/7]"]);
+    desk.until(1500);
+    desk.log.clear();
+    desk.fetched("green", "red/7", true, pdus("red/7<red/6"));
+    desk.expect(&[
+        "gap [red/6] before [red/7]",
+        "deliver red/7 at 0 without [red/6]",
+        "deliver red/8 at 1",
+        "deliver red/9 at 2",
+    ]);
+}
+
+#[test]
+fn a_fetch_brings_what_was_asked_for_whoever_has_it() {
+    let mut desk = Desk::among("red green");
+    desk.arrive("red", pdus("red/2<green/1"));
+    desk.until(750);
+    desk.log.clear();
+    let attic = Pdu { context: context("attic"), ..pdu("green/7") };
+    let stranger = pdu("blue/1");
+    desk.fetched("red", "green/1", true, vec![attic, stranger, pdu("green/1")]);
+    desk.expect(&["deliver green/1 at 0", "deliver red/2 at 1", "release blue/1"]);
+}
+
+#[test]
+fn a_parent_of_a_stranger_is_parked_once_and_given_up() {
+    let mut desk = Desk::among("red green");
+    desk.arrive("red", pdus("red/2<blue/1"));
+    while desk.due.is_some() {
+        desk.until(desk.now.0 + 500);
+        for (from, wanted) in desk.asked.clone() {
+            desk.fetched(from.as_str(), &wanted.to_string(), true, pdus("blue/1"));
+        }
+    }
+    assert_eq!(desk.log.iter().filter(|line| line.starts_with("park")).count(), 1);
+    assert_eq!(desk.log.last().map(String::as_str), Some("deliver red/2 at 0 without [blue/1]"));
+    assert!(!desk.log.iter().any(|line| line.ends_with("from blue")), "a stranger is not asked");
+}
+
+#[test]
+fn a_restart_asks_anew_for_what_is_held() {
+    let mut desk = Desk::among("red green");
+    desk.arrive("green", pdus("green/2<green/1,red/1 green/1<red/9"));
+    desk.until(40_000);
+    desk.restart();
+    desk.log.clear();
+    assert_eq!(desk.machine.status().wanted, [at("red/1"), at("red/9")]);
+    desk.until(40_750);
+    desk.expect(&["-- 40750", "fetch red/1 from green", "fetch red/9 from green"]);
+    desk.fetched("green", "red/1", true, pdus("red/1"));
+    desk.restart();
+    assert_eq!((desk.machine.status().held, desk.machine.status().wanted), (2, vec![at("red/9")]));
+}
+
+#[test]
+fn one_that_comes_before_anything_was_delivered_without_it_is_in_time() {
+    let mut desk = Desk::among("red");
+    desk.arrive("red", pdus("red/3<red/1,red/2"));
+    desk.until(30_000);
+    desk.arrive("red", pdus("red/2<red/0"));
+    while desk.due.is_some() && !desk.gaps.contains_key(&at("red/1")) {
+        desk.until(desk.now.0 + 1000);
+        desk.asked
+            .clone()
+            .iter()
+            .for_each(|(from, wanted)| desk.fetched(from.as_str(), &wanted.to_string(), true, vec![]));
+    }
+    desk.log.clear();
+    desk.arrive("red", pdus("red/1 red/0"));
+    let delivered = ["deliver red/0 at 0", "deliver red/1 at 0", "deliver red/2 at 1", "deliver red/3 at 2"];
+    desk.expect(&[delivered[0], delivered[1], delivered[2], delivered[3], "verdicts accepted accepted"]);
+    assert!(desk.gaps.is_empty() && desk.machine.is_idle());
+}

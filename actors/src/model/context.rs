@@ -1,0 +1,157 @@
+//! What a conversation keeps on disk, and what it shows.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{ContextId, Millis, Pdu, PduRef, ServerName};
+
+/// Everything durable about one conversation but its PDUs: the row of its actor, written whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContextRecord {
+    /// Which one.
+    pub context: ContextId,
+    /// The servers that take part, beside us; each once.
+    pub participants: Vec<ServerName>,
+    /// The delivered PDUs that nobody has named as a parent yet.
+    pub heads: Vec<Head>,
+    /// The greatest depth so far.
+    pub depth: u64,
+    /// The position the next delivered PDU gets in the timeline; the first is 1.
+    pub next: u64,
+    /// It began with a PDU from outside, not by our messenger's word.
+    pub adopted: bool,
+}
+
+impl ContextRecord {
+    /// A conversation nothing has been said in.
+    pub fn new(context: ContextId, participants: Vec<ServerName>, adopted: bool) -> Self {
+        Self { context, participants, heads: vec![], depth: 0, next: 1, adopted }
+    }
+}
+
+/// A forward edge of the graph.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// Which PDU.
+    pub reference: PduRef,
+    /// How deep it lies, computed here.
+    pub depth: u64,
+}
+
+/// A PDU on its way to the disk for the first time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredPdu {
+    /// The PDU.
+    pub pdu: Pdu,
+    /// Who handed it to us; `None`: our own messenger.
+    pub sender: Option<ServerName>,
+    /// How it was proved, in the word the messenger is told.
+    pub verified: &'static str,
+    /// When it came.
+    pub received: Millis,
+    /// Where it stands.
+    pub standing: Standing,
+}
+
+/// Where a stored PDU stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// Given to the messenger, or come from it.
+    Delivered(Delivery),
+    /// Waiting for these parents.
+    Held(Hold),
+}
+
+/// What a held PDU waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// Parents that are not delivered: unknown ones, and held ones.
+    pub missing: Vec<PduRef>,
+    /// It came with the first batch of a conversation new to us: what cannot be had before it is the edge, and no gap.
+    pub edge: bool,
+    /// One more than the deepest of its parents that are delivered, 0 where none is: what its own depth is at least.
+    pub depth: u64,
+}
+
+/// A delivery into the timeline, and into the feed unless it is our own messenger's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// Its place in the conversation's timeline.
+    pub position: u64,
+    /// Its depth, computed here.
+    pub depth: u64,
+    /// How the feed shows it; `None`: not at all, it is our own messenger's.
+    pub shown: Option<Shown>,
+}
+
+/// How the feed shows a delivered PDU.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Shown {
+    /// Parents given up.
+    pub gap: Vec<PduRef>,
+    /// It was given up and came after all.
+    pub late: bool,
+    /// It is history, not news.
+    pub history: bool,
+}
+
+/// A held PDU as read back: what the machine needs of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldPdu {
+    /// Which one.
+    pub reference: PduRef,
+    /// All its parents.
+    pub prev: Vec<PduRef>,
+    /// What it waits for.
+    pub hold: Hold,
+    /// When it came.
+    pub received: Millis,
+    /// Who handed it to us.
+    pub sender: Option<ServerName>,
+    /// Which piece of state it sets, where it sets one: its type, and the key.
+    pub state: Option<(Arc<str>, String)>,
+}
+
+/// A parent that was given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    /// Which one.
+    pub missing: PduRef,
+    /// The PDUs delivered without it.
+    pub children: Vec<PduRef>,
+    /// It lies beyond the edge of a conversation we came into later: no gap event was raised.
+    pub edge: bool,
+}
+
+/// A PDU in the feed, joined with what the store knows of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FedPdu {
+    /// Which one.
+    pub reference: PduRef,
+    /// Its conversation.
+    pub context: ContextId,
+    /// Its depth, computed here.
+    pub depth: u64,
+    /// Who handed it to us.
+    pub sender: Option<ServerName>,
+    /// How it was proved.
+    pub verified: String,
+    /// How it is shown.
+    pub shown: Shown,
+    /// The whole PDU as one JSON object.
+    pub bytes: Bytes,
+}
+
+/// A conversation as messengers and operators see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContextStatus {
+    /// Its row.
+    pub record: ContextRecord,
+    /// PDUs waiting for parents.
+    pub held: u64,
+    /// Parents being looked for.
+    pub wanted: Vec<PduRef>,
+    /// Parents given up.
+    pub gaps: Vec<Gap>,
+}

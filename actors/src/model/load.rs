@@ -1,0 +1,93 @@
+//! What is read back from the store: rows, and what actors start from.
+
+use bytes::Bytes;
+
+use super::{
+    Berth, ContextId, ContextRecord, Digest, Draft, Gap, HeldPdu, Index, Item, Millis, PeerRecord, SeenTransaction,
+    ServerName,
+};
+
+/// One row of a peer's outbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxRow {
+    /// Its place.
+    pub index: Index,
+    /// When it was queued.
+    pub queued: Millis,
+    /// What it is.
+    pub item: Item,
+}
+
+/// What a peer's actor starts from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerLoad {
+    /// Its row, where it has one.
+    pub record: Option<PeerRecord>,
+    /// The newest index of its outbox; 0 where nothing was ever queued.
+    pub tail: Index,
+    /// The digests of the last strong updates taken from it, ascending, ending below `record.inbound.expected`.
+    pub digests: Vec<Digest>,
+    /// The transactions taken from it last, oldest first.
+    pub seen: Vec<SeenTransaction>,
+}
+
+/// What a conversation's actor starts from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContextLoad {
+    /// Its row.
+    pub record: ContextRecord,
+    /// PDUs waiting for parents, in the order in which they came.
+    pub held: Vec<HeldPdu>,
+    /// Parents given up.
+    pub gaps: Vec<Gap>,
+}
+
+/// What is known of a PDU by its identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Known {
+    /// Delivered, or our own messenger's.
+    Delivered {
+        /// Its conversation.
+        context: ContextId,
+        /// Its depth, computed here.
+        depth: u64,
+    },
+    /// Waiting for its parents.
+    Held {
+        /// Its conversation.
+        context: ContextId,
+    },
+    /// Claimed by a conversation that has it in hand, and not committed yet.
+    Claimed {
+        /// Which conversation.
+        context: ContextId,
+    },
+}
+
+impl Known {
+    /// The conversation it belongs to.
+    pub const fn context(&self) -> &ContextId {
+        match self {
+            Self::Delivered { context, .. } | Self::Held { context } | Self::Claimed { context } => context,
+        }
+    }
+}
+
+/// A stored PDU as it is served to others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServedPdu {
+    /// Its conversation.
+    pub context: ContextId,
+    /// Its depth, computed here.
+    pub depth: u64,
+    /// Whether it was delivered; a held one is not shown to others.
+    pub delivered: bool,
+    /// The whole PDU as one JSON object; without `depth` where its origin stated none.
+    pub bytes: Bytes,
+}
+
+/// Writes a draft as a PDU. Pure: the same draft and place give the same text.
+pub trait PduText: Send + Sync + 'static {
+    /// The whole PDU as one JSON object.
+    fn compose(&self, us: &ServerName, draft: &Draft, berth: &Berth) -> Bytes;
+}

@@ -1,0 +1,170 @@
+//! One batch of a peer on its way through the conversations: which PDUs go where, what each got, and what is done about a
+//! conversation that dies on them.
+//!
+//! A conversation that dies takes the answer with it: the peer is told to come again. When the same PDUs come again they go
+//! one by one, so that the second death names the one that kills; that one goes to quarantine and counts as received. A
+//! conversation that has been given up sends its PDUs there at once: it costs itself, never the link.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::model::{ContextId, ParkedCode, Pdu, PduRef, Refusal, Verdict};
+
+/// Why a conversation has no verdicts for what it was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Undone {
+    /// It died, or did not answer in time: what it was given may or may not be on its way to the disk.
+    Died,
+    /// It has been given up.
+    Faulty,
+    /// It has too much to do; nothing was taken.
+    Busy(Refusal),
+}
+
+/// PDUs for one conversation, by their place in the batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// Which conversation.
+    pub context: ContextId,
+    /// The places, ascending.
+    pub places: Vec<usize>,
+}
+
+/// PDUs a conversation has died on, and how often. Bounded: the oldest suspicion is dropped.
+#[derive(Debug, Clone, Default)]
+pub struct Suspects {
+    deaths: HashMap<PduRef, u32>,
+    order: VecDeque<PduRef>,
+}
+
+const SUSPECTS_MAX: usize = 256;
+/// The death that convicts.
+const DEATHS: u32 = 2;
+
+impl Suspects {
+    fn holds(&self, reference: &PduRef) -> bool {
+        self.deaths.contains_key(reference)
+    }
+
+    /// One more death; tells whether it convicts.
+    fn died_on(&mut self, reference: &PduRef, alone: bool) -> bool {
+        if !self.holds(reference) {
+            self.order.push_back(reference.clone());
+            if self.order.len() > SUSPECTS_MAX
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.deaths.remove(&oldest);
+            }
+        }
+        let deaths = self.deaths.entry(reference.clone()).or_default();
+        *deaths = if alone { *deaths + 1 } else { (*deaths).max(1) };
+        *deaths >= DEATHS
+    }
+
+    fn cleared(&mut self, reference: &PduRef) {
+        if self.deaths.remove(reference).is_some() {
+            self.order.retain(|other| other != reference);
+        }
+    }
+}
+
+/// The state of one batch.
+#[derive(Debug, Clone)]
+pub struct Dispatch {
+    /// By place in the batch; `None`: not given to a conversation, or not back yet.
+    verdicts: Vec<Option<Verdict>>,
+    out: Vec<Group>,
+    /// Suspects, to go one at a time.
+    later: VecDeque<Group>,
+    /// Why the batch is given back, where it is.
+    give_back: Option<Refusal>,
+    /// PDUs the peer's actor itself puts into quarantine, and why.
+    parked: Vec<(usize, ParkedCode)>,
+}
+
+impl Dispatch {
+    /// A batch of `count` entries of which these are PDUs to dispatch.
+    pub fn new<'a>(count: usize, pdus: impl Iterator<Item = (usize, &'a Pdu)>, suspects: &Suspects) -> Self {
+        let (mut out, mut later): (Vec<Group>, VecDeque<Group>) = Default::default();
+        for (place, pdu) in pdus {
+            let context = &pdu.context;
+            if suspects.holds(&pdu.reference) {
+                later.push_back(Group { context: context.clone(), places: vec![place] });
+            } else if let Some(group) = out.iter_mut().find(|group| group.context == *context) {
+                group.places.push(place);
+            } else {
+                out.push(Group { context: context.clone(), places: vec![place] });
+            }
+        }
+        Self { verdicts: vec![None; count], out, later, give_back: None, parked: vec![] }
+    }
+
+    /// What to give to conversations first: everything but the suspects, or the first suspect.
+    pub fn begin(&mut self) -> Vec<Group> {
+        if self.out.is_empty() {
+            self.out.extend(self.later.pop_front());
+        }
+        self.out.clone()
+    }
+
+    /// A group came back. Returns what to give out next.
+    pub fn back<'a>(
+        &mut self,
+        group: &Group,
+        outcome: Result<Vec<Verdict>, Undone>,
+        reference: impl Fn(usize) -> &'a PduRef,
+        suspects: &mut Suspects,
+    ) -> Option<Group> {
+        self.out.retain(|other| other != group);
+        match outcome {
+            Ok(verdicts) => {
+                for (&place, verdict) in group.places.iter().zip(verdicts) {
+                    suspects.cleared(reference(place));
+                    self.verdicts[place] = Some(verdict);
+                }
+            }
+            Err(Undone::Faulty) => group.places.iter().for_each(|&place| self.park(place, ParkedCode::ContextFaulty)),
+            Err(Undone::Busy(refusal)) => self.give_back = Some(refusal),
+            Err(Undone::Died) => {
+                let alone = group.places.len() == 1;
+                for &place in &group.places {
+                    if suspects.died_on(reference(place), alone) && alone {
+                        self.park(place, ParkedCode::Poison);
+                        suspects.cleared(reference(place));
+                    } else {
+                        self.give_back = Some(Refusal::OutcomeUnknown);
+                    }
+                }
+            }
+        }
+        if !self.out.is_empty() || self.give_back.is_some() {
+            return None;
+        }
+        let next = self.later.pop_front()?;
+        self.out.push(next.clone());
+        Some(next)
+    }
+
+    /// Whether everything is back.
+    pub fn is_done(&self) -> bool {
+        self.out.is_empty() && (self.later.is_empty() || self.give_back.is_some())
+    }
+
+    /// Why the batch is given back, where it is.
+    pub const fn give_back(&self) -> Option<&Refusal> {
+        self.give_back.as_ref()
+    }
+
+    /// What was decided about the entry at this place, and the code under which the peer's actor parks it, if it does.
+    pub fn verdict(&self, place: usize) -> (Option<&Verdict>, Option<ParkedCode>) {
+        let parked = self.parked.iter().find(|(other, _)| *other == place).map(|(_, code)| *code);
+        (self.verdicts[place].as_ref(), parked)
+    }
+
+    fn park(&mut self, place: usize, code: ParkedCode) {
+        self.verdicts[place] = Some(Verdict::Parked { code: code.as_str() });
+        self.parked.push((place, code));
+    }
+}
+
+#[cfg(test)]
+mod tests;

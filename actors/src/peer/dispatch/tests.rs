@@ -1,0 +1,229 @@
+//! Batches through their conversations, as traces of the inbound machine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::change::Change;
+use crate::limits::PeerLimits;
+use crate::model::{
+    Ack, BadPdu, Digest, InboundPush, InboundRecord, InboundTransaction, Parked, Refusal, Seq, Strong, StrongBody,
+    Taken,
+};
+use crate::peer::effect::{Effect, Out, Token};
+use crate::peer::inbound::{Frame, Inbound};
+
+fn pdu(id: &str, context: &str) -> Pdu {
+    Pdu {
+        reference: PduRef { origin: "red".parse().expect("valid"), id: id.parse().expect("valid") },
+        context: context.parse().expect("valid"),
+        prev: vec![],
+        depth: None,
+        kind: "m.text".into(),
+        state: None,
+        bytes: Bytes::from(format!("{{\"pdu_id\":\"{id}\"}}")),
+    }
+}
+
+fn transaction(id: &str, pdus: Vec<Result<Pdu, BadPdu>>) -> Frame {
+    let mut digest = [0; 16];
+    digest[0] = u8::try_from(pdus.len()).expect("few");
+    Frame::Transaction(InboundTransaction {
+        id: id.to_owned(),
+        digest: Digest(digest),
+        prev_ids: vec![],
+        pdus,
+        edus: vec![],
+        verified: "network",
+    })
+}
+
+/// An inbound machine whose effects are printed.
+struct Bench {
+    inbound: Inbound,
+    trace: Vec<String>,
+    tokens: u64,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let server = "red".parse().expect("valid");
+        let limits = Arc::new(PeerLimits::default());
+        let inbound = Inbound::new(server, limits, &InboundRecord::default(), vec![], vec![]);
+        Self { inbound, trace: vec![], tokens: 0 }
+    }
+
+    fn accept(&mut self, frame: Frame) -> &mut Self {
+        self.tokens += 1;
+        let token = Token(self.tokens);
+        self.step(&format!("accept {}", token.0), |inbound, out| inbound.accept(token, frame, out))
+    }
+
+    fn back(&mut self, context: &str, places: &[usize], outcome: Result<Vec<Verdict>, Undone>) -> &mut Self {
+        let group = Group { context: context.parse().expect("valid"), places: places.to_vec() };
+        self.step(&format!("{context} is back"), |inbound, out| inbound.dispatched(&group, outcome, out))
+    }
+
+    fn step(&mut self, cause: &str, step: impl FnOnce(&mut Inbound, &mut Out)) -> &mut Self {
+        let mut out = Out::default();
+        step(&mut self.inbound, &mut out);
+        let changes = out.changes.iter().map(|change| match change {
+            Change::Quarantined { parked: Parked { code, bytes, .. }, .. } => {
+                format!("park {} {}", code.as_str(), String::from_utf8_lossy(bytes))
+            }
+            Change::TransactionSeen { seen, .. } => format!("seen {}", seen.id),
+            Change::Taken { first, digests, .. } => format!("taken {first}+{}", digests.len()),
+            Change::Fed(_) => "feed".to_owned(),
+            other => panic!("{other:?}"),
+        });
+        let effects = out.effects.iter().map(|effect| match effect {
+            Effect::Dispatch { group, .. } => format!("to {} {:?}", group.context, group.places),
+            Effect::Answer(token, answer) => format!("answer {} {}", token.0, print(answer)),
+            other => panic!("{other:?}"),
+        });
+        self.trace.push(format!("{cause}: {}", changes.chain(effects).collect::<Vec<_>>().join("; ")));
+        self
+    }
+
+    fn check(&self, expected: &[&str]) {
+        assert_eq!(self.trace, expected, "\n{}", self.trace.join("\n"));
+    }
+}
+
+fn print(answer: &Result<Taken, Refusal>) -> String {
+    match answer {
+        Ok(Taken::Push(Ack::Ok(seq))) => format!("ok {seq}"),
+        Ok(Taken::Push(ack)) => format!("{ack:?}"),
+        Ok(Taken::Transaction(verdicts)) => {
+            let word = |verdict: &Verdict| match verdict {
+                Verdict::Parked { code } | Verdict::Refused { code, .. } => (*code).to_owned(),
+                other => format!("{other:?}").to_lowercase(),
+            };
+            verdicts.iter().map(word).collect::<Vec<_>>().join(",")
+        }
+        Err(Refusal::OutcomeUnknown) => "unknown".to_owned(),
+        Err(other) => other.to_string(),
+    }
+}
+
+const OK: Verdict = Verdict::Accepted;
+
+#[test]
+fn the_pdus_of_a_transaction_go_to_their_conversations_at_once_and_the_answer_waits_for_all() {
+    let bad = BadPdu { id: None, origin: None, code: "NO_CONTEXT", reason: "context is missing".into() };
+    let mut bench = Bench::new();
+    bench.accept(transaction("1", vec![Ok(pdu("a", "#x")), Err(bad), Ok(pdu("b", "#y")), Ok(pdu("c", "#x"))]));
+    bench.back("#y", &[2], Ok(vec![Verdict::Held])).back("#x", &[0, 3], Ok(vec![OK, Verdict::Duplicate])).check(&[
+        "accept 1: to #x [0, 3]; to #y [2]",
+        "#y is back: ",
+        "#x is back: seen 1; answer 1 accepted,NO_CONTEXT,held,duplicate",
+    ]);
+}
+
+#[test]
+fn the_same_transaction_again_gets_the_same_verdicts_and_does_nothing_again() {
+    let mut bench = Bench::new();
+    bench.accept(transaction("1", vec![Ok(pdu("a", "#x"))])).back("#x", &[0], Ok(vec![OK]));
+    bench.accept(transaction("1", vec![Ok(pdu("a", "#x"))]));
+    // The same id with other PDUs is another transaction.
+    bench.accept(transaction("1", vec![Ok(pdu("b", "#x")), Ok(pdu("c", "#x"))]));
+    bench.check(&[
+        "accept 1: to #x [0]",
+        "#x is back: seen 1; answer 1 accepted",
+        "accept 2: answer 2 accepted",
+        "accept 3: to #x [0, 1]",
+    ]);
+}
+
+#[test]
+fn the_same_batch_twice_at_once_is_done_once() {
+    let mut bench = Bench::new();
+    bench.accept(transaction("1", vec![Ok(pdu("a", "#x"))])).accept(transaction("1", vec![Ok(pdu("a", "#x"))]));
+    bench.back("#x", &[0], Ok(vec![OK])).check(&[
+        "accept 1: to #x [0]",
+        "accept 2: ",
+        "#x is back: seen 1; answer 1 accepted; answer 2 accepted",
+    ]);
+}
+
+#[test]
+fn a_transaction_without_pdus_records_its_id() {
+    Bench::new().accept(transaction("9", vec![])).check(&["accept 1: seen 9; answer 1 "]);
+}
+
+#[test]
+fn a_pdu_its_conversation_dies_on_twice_goes_to_quarantine_and_costs_nobody_else() {
+    let batch = || transaction("1", vec![Ok(pdu("a", "#x")), Ok(pdu("b", "#x")), Ok(pdu("c", "#y"))]);
+    let mut bench = Bench::new();
+    bench.accept(batch()).back("#x", &[0, 1], Err(Undone::Died)).back("#y", &[2], Ok(vec![OK]));
+    bench.accept(batch()).back("#y", &[2], Ok(vec![Verdict::Duplicate]));
+    bench.back("#x", &[0], Ok(vec![OK])).back("#x", &[1], Err(Undone::Died)).check(&[
+        "accept 1: to #x [0, 1]; to #y [2]",
+        "#x is back: ",
+        "#y is back: answer 1 unknown",
+        // Again: what is under suspicion goes one by one, after the rest.
+        "accept 2: to #y [2]",
+        "#y is back: to #x [0]",
+        "#x is back: to #x [1]",
+        "#x is back: park POISON {\"pdu_id\":\"b\"}; seen 1; answer 2 accepted,POISON,duplicate",
+    ]);
+}
+
+#[test]
+fn a_conversation_that_was_given_up_costs_itself_and_never_the_link() {
+    let mut bench = Bench::new();
+    bench.accept(transaction("1", vec![Ok(pdu("a", "#x")), Ok(pdu("b", "#y"))]));
+    bench.back("#x", &[0], Err(Undone::Faulty)).back("#y", &[1], Ok(vec![OK])).check(&[
+        "accept 1: to #x [0]; to #y [1]",
+        "#x is back: ",
+        "#y is back: park CONTEXT_FAULTY {\"pdu_id\":\"a\"}; seen 1; answer 1 CONTEXT_FAULTY,accepted",
+    ]);
+}
+
+#[test]
+fn a_busy_conversation_gives_the_whole_batch_back() {
+    let busy = Refusal::Busy { limit: "contexts.intake_max", value: 64, wait: Duration::from_secs(1) };
+    let mut bench = Bench::new();
+    bench.accept(transaction("1", vec![Ok(pdu("a", "#x"))]));
+    bench
+        .back("#x", &[0], Err(Undone::Busy(busy)))
+        .check(&["accept 1: to #x [0]", "#x is back: answer 1 contexts.intake_max is reached (64)"]);
+}
+
+fn push(seq: u64, bodies: Vec<StrongBody>) -> Frame {
+    let strong = |(n, body)| {
+        let mut digest = [7; 16];
+        digest[0] = u8::try_from(seq).expect("small");
+        digest[1] = n;
+        Strong { bytes: Bytes::from(format!("update {n}")), digest: Digest(digest), body }
+    };
+    let strong: Vec<Strong> = (0u8..).zip(bodies).map(strong).collect();
+    Frame::Push(InboundPush { from_seq: None, seq: Seq(seq), strong, verified: "network" })
+}
+
+#[test]
+fn plain_updates_wait_with_the_pdus_of_their_push_so_that_one_commit_holds_all() {
+    let mut bench = Bench::new();
+    let bodies = || vec![StrongBody::Plain, StrongBody::Pdu(Box::new(pdu("a", "#x")))];
+    bench.accept(push(2, bodies())).accept(push(3, vec![StrongBody::Plain]));
+    bench.back("#x", &[1], Ok(vec![Verdict::Held])).accept(push(2, bodies())).check(&[
+        "accept 1: to #x [1]",
+        "accept 2: ",
+        "#x is back: taken 1+2; feed; taken 3+1; feed; answer 1 ok 2; answer 2 ok 3",
+        "accept 3: answer 3 ok 2",
+    ]);
+}
+
+#[test]
+fn a_pdu_in_a_push_that_is_refused_takes_its_number_and_is_parked() {
+    let bad = BadPdu { id: None, origin: None, code: "NO_CONTEXT", reason: "context is missing".into() };
+    let refused = Verdict::Refused { code: "SELF_PARENT", reason: "it names itself".into() };
+    let mut bench = Bench::new();
+    bench.accept(push(2, vec![StrongBody::BadPdu(bad), StrongBody::Pdu(Box::new(pdu("a", "#x")))]));
+    bench.back("#x", &[1], Ok(vec![refused])).check(&[
+        "accept 1: to #x [1]",
+        "#x is back: taken 1+2; park BAD_PDU update 0; park BAD_PDU update 1; answer 1 ok 2",
+    ]);
+}

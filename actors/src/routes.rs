@@ -1,0 +1,161 @@
+//! Who runs, for any thread: a read-mostly map that the router publishes and that callers ask first.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
+
+use actix::{Message, Recipient};
+
+use crate::context::ContextHandle;
+use crate::model::{BadPdu, ContextId, Pdu, Refusal, ServerName, Verdict, Want};
+use crate::peer::PeerHandle;
+use crate::peer::dispatch::Undone;
+use crate::ports::Woken;
+use crate::supervise::post::post_to;
+
+/// Who runs, for any thread.
+#[derive(Clone, Default)]
+pub struct Routes(Arc<Published>);
+
+#[derive(Default)]
+struct Published {
+    peers: Map<ServerName, PeerHandle>,
+    contexts: Map<ContextId, ContextHandle>,
+    router: OnceLock<Asks>,
+}
+
+/// What the router is asked on a miss.
+pub(crate) struct Asks {
+    /// Finds a peer's actor.
+    pub(crate) peer: Recipient<FindPeer>,
+    /// Finds a conversation's actor.
+    pub(crate) context: Recipient<FindContext>,
+    /// Starts a peer's actor.
+    pub(crate) start: Recipient<StartPeer>,
+}
+
+/// Find a peer's actor, or start it.
+#[derive(Message)]
+#[rtype(result = "Result<Arc<PeerHandle>, Refusal>")]
+pub(crate) struct FindPeer(pub(crate) ServerName);
+
+/// Find a conversation's actor, or start it.
+#[derive(Message)]
+#[rtype(result = "Result<Arc<ContextHandle>, Refusal>")]
+pub(crate) struct FindContext(pub(crate) ContextId);
+
+/// Start a peer's actor: there is work for it.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct StartPeer(pub(crate) ServerName);
+
+/// Handles by key. A poisoned lock means that an insert or a look-up panicked; the map itself is whole.
+struct Map<K, H>(RwLock<HashMap<K, Arc<H>>>);
+
+impl<K, H> Default for Map<K, H> {
+    fn default() -> Self {
+        Self(RwLock::default())
+    }
+}
+
+impl<K: Eq + Hash, H> Map<K, H> {
+    fn get(&self, key: &K) -> Option<Arc<H>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    fn insert(&self, key: K, handle: Arc<H>) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(key, handle);
+    }
+
+    fn remove(&self, key: &K) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+}
+
+impl Routes {
+    /// The handle of a peer's actor, which is started if need be.
+    pub async fn peer(&self, server: &ServerName) -> Result<Arc<PeerHandle>, Refusal> {
+        if let Some(handle) = self.published_peer(server) {
+            return Ok(handle);
+        }
+        self.router()?.peer.send(FindPeer(server.clone())).await.unwrap_or(Err(Refusal::Stopping))
+    }
+
+    /// The handle of a conversation's actor, which is started if need be: a conversation nobody has heard of is one that its
+    /// first PDU, or the messenger, will begin.
+    pub async fn context(&self, context: &ContextId) -> Result<Arc<ContextHandle>, Refusal> {
+        if let Some(handle) = self.published_context(context) {
+            return Ok(handle);
+        }
+        self.router()?.context.send(FindContext(context.clone())).await.unwrap_or(Err(Refusal::Stopping))
+    }
+
+    /// Work was queued for a peer: a hint for its actor. Any thread may call this.
+    pub fn woken(&self, woken: Woken) {
+        match (self.published_peer(&woken.server), self.0.router.get()) {
+            (Some(handle), _) => handle.wake(woken),
+            (None, Some(router)) => post_to(&router.start, StartPeer(woken.server)),
+            (None, None) => {}
+        }
+    }
+
+    /// Hand PDUs to their conversation. One whose actor was gone before it got them is found once more: nothing was taken.
+    pub(crate) async fn arrive(
+        &self,
+        context: &ContextId,
+        from: ServerName,
+        verified: &'static str,
+        pdus: Vec<Pdu>,
+        patience: Duration,
+    ) -> Result<Vec<Verdict>, Undone> {
+        match self.context(context).await {
+            Ok(handle) => handle.arrive(from, verified, pdus, patience).await,
+            Err(busy @ Refusal::Busy { .. }) => Err(Undone::Busy(busy)),
+            Err(_) => Err(Undone::Died),
+        }
+    }
+
+    /// Tell a conversation what asking a peer brought.
+    pub(crate) async fn fetched(
+        &self,
+        context: &ContextId,
+        want: Want,
+        from: ServerName,
+        pdus: Option<Vec<Result<Pdu, BadPdu>>>,
+    ) {
+        // One that has left was not waiting; at its next start it asks for what it still misses.
+        if let Ok(handle) = self.context(context).await {
+            handle.fetched(want, from, pdus);
+        }
+    }
+
+    fn router(&self) -> Result<&Asks, Refusal> {
+        self.0.router.get().ok_or(Refusal::Stopping)
+    }
+
+    pub(crate) fn attach(&self, router: Asks) {
+        // Launched twice, the first one stays: its actors are the published ones.
+        let _ = self.0.router.set(router);
+    }
+
+    pub(crate) fn published_peer(&self, server: &ServerName) -> Option<Arc<PeerHandle>> {
+        self.0.peers.get(server).filter(|handle| handle.is_alive())
+    }
+
+    pub(crate) fn published_context(&self, context: &ContextId) -> Option<Arc<ContextHandle>> {
+        self.0.contexts.get(context).filter(|handle| handle.is_alive())
+    }
+
+    pub(crate) fn publish_peer(&self, server: ServerName, handle: Arc<PeerHandle>) {
+        self.0.peers.insert(server, handle);
+    }
+
+    pub(crate) fn publish_context(&self, context: ContextId, handle: Arc<ContextHandle>) {
+        self.0.contexts.insert(context, handle);
+    }
+
+    pub(crate) fn withdraw_context(&self, context: &ContextId) {
+        self.0.contexts.remove(context);
+    }
+}

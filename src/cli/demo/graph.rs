@@ -1,0 +1,86 @@
+//! A context's graph in text: one line a message, oldest first, with a column for each line of thought that is open.
+
+use std::fmt::Write;
+
+use super::toy::Line;
+
+/// Columns at most; what lies further to the right shares the last one.
+const COLUMNS_MAX: usize = 12;
+
+/// Draw the messages in the order given. A message stands in the column of a message it names; `+` marks columns that it
+/// brings together.
+pub(super) fn draw(lines: &[&Line]) -> String {
+    let mut out = String::new();
+    let mut open: Vec<&str> = vec![];
+    for line in lines {
+        let (own, merged) = place(&mut open, line);
+        let marks = (0..open.len().min(COLUMNS_MAX)).map(|at| match at {
+            at if at == own => 'o',
+            at if merged.contains(&at) => '+',
+            _ => '|',
+        });
+        let columns: String = marks.flat_map(|mark| [mark, ' ']).collect();
+        let answers = line.answers.as_ref().map(|id| format!("  (answers {})", short(id))).unwrap_or_default();
+        // Writing to a string cannot fail.
+        let _ =
+            writeln!(out, "{columns:<width$} {:<14} {}{answers}", short(&line.id), line.body, width = 2 * COLUMNS_MAX);
+        for at in merged.into_iter().rev() {
+            open.remove(at);
+        }
+    }
+    out
+}
+
+/// The column of a message, and the other columns that end in it.
+fn place<'a>(open: &mut Vec<&'a str>, line: &'a Line) -> (usize, Vec<usize>) {
+    let mut named = (0..open.len()).filter(|&at| line.prev.iter().any(|prev| prev == open[at])).collect::<Vec<_>>();
+    // Of one's own messages the parents are not told: they follow all that is open.
+    if line.prev.is_empty() {
+        named = (0..open.len()).collect();
+    }
+    match named.first().copied() {
+        Some(own) => {
+            open[own] = &line.id;
+            (own, named.split_off(1))
+        }
+        None => {
+            open.push(&line.id);
+            (open.len() - 1, vec![])
+        }
+    }
+}
+
+/// Enough of an id to tell messages apart by eye: the origin and the end.
+fn short(id: &str) -> String {
+    let (origin, pdu) = id.split_once('/').unwrap_or(("", id));
+    format!("{origin}/{}", &pdu[pdu.len().saturating_sub(4)..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(id: &str, prev: &[&str]) -> Line {
+        Line {
+            id: id.to_owned(),
+            context: "#x".to_owned(),
+            body: "hm".to_owned(),
+            answers: None,
+            prev: prev.iter().map(|id| (*id).to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn concurrent_messages_get_columns_and_a_message_that_names_both_ends_them() {
+        let lines = [
+            line("red/1", &[]),
+            line("blue/2", &["red/1"]),
+            line("green/3", &["red/1"]),
+            line("red/4", &["blue/2", "green/3"]),
+            line("blue/5", &["red/4"]),
+        ];
+        let drawn = draw(&lines.iter().collect::<Vec<_>>());
+        let columns: Vec<&str> = drawn.lines().map(|line| line[..24].trim_end()).collect();
+        assert_eq!(columns, ["o", "o", "| o", "o +", "o"]);
+    }
+}

@@ -1,0 +1,172 @@
+//! `PUT` and `GET /v1/contexts/{context}`: who takes part in a conversation, and how it stands.
+
+use actix_web::{Error, HttpResponse, web};
+use actors::model::{ContextId, ContextStatus, Gap, PduRef, Refusal, ServerName};
+use actors::ports::Roster;
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::MessengerApi;
+use super::answer::unreadable_body;
+use super::json::Members;
+use super::lists::Names;
+use crate::http::refusal::Problem;
+
+/// A PDU's name in a list: `[origin, pdu_id]`.
+pub(super) type Pair<'a> = [&'a str; 2];
+
+/// PDUs as this API lists them.
+pub(super) fn pairs<'a>(references: impl IntoIterator<Item = &'a PduRef>) -> Vec<Pair<'a>> {
+    references.into_iter().map(|reference| [reference.origin.as_str(), reference.id.as_str()]).collect()
+}
+
+#[derive(Serialize)]
+struct Set<'a> {
+    context: &'a str,
+    participants: Vec<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Status<'a> {
+    context: &'a str,
+    participants: Vec<&'a str>,
+    heads: Vec<Pair<'a>>,
+    depth: u64,
+    held: u64,
+    wanted: Vec<Pair<'a>>,
+    gaps: Vec<Missing<'a>>,
+    /// Parents beyond the place where we came in; nothing was lost there.
+    edge: Vec<Pair<'a>>,
+}
+
+#[derive(Serialize)]
+struct Missing<'a> {
+    missing: Pair<'a>,
+    children: Vec<Pair<'a>>,
+}
+
+/// Answer a change of participants, after its commit.
+pub(super) async fn put(
+    api: web::Data<MessengerApi>,
+    path: web::Path<String>,
+    body: Result<Bytes, Error>,
+) -> Result<HttpResponse, Problem> {
+    let context: ContextId = path.parse().map_err(|why| Problem::unprocessable("BAD_CONTEXT", format!("{why}")))?;
+    let body = body.map_err(|error| unreadable_body(&error, api.limits.body_max))?;
+    let mut servers = decode(&body)?;
+    servers.retain(|server| *server != api.us);
+    check(&servers, &*api.gateway.ports().roster)?;
+    api.gateway.set_participants(&context, servers.clone()).await?;
+    Ok(HttpResponse::Ok().json(Set { context: context.as_str(), participants: all(&api.us, &servers) }))
+}
+
+/// Answer how it stands.
+pub(super) async fn get(api: web::Data<MessengerApi>, path: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let unknown = || Problem::not_found("UNKNOWN_CONTEXT", format!("there is no context {:?}", *path));
+    let context: ContextId = path.parse().map_err(|_| unknown())?;
+    let status = api.gateway.context(&context).await?;
+    Ok(HttpResponse::Ok().json(Status::of(&status, &api.us)))
+}
+
+fn decode(body: &[u8]) -> Result<Vec<ServerName>, Problem> {
+    let Members(members) = serde_json::from_slice(body)
+        .map_err(|error| Problem::bad_request("BAD_JSON", format!("the body is not a JSON object: {error}")))?;
+    let [(name, list)] = members.as_slice() else {
+        return Err(Problem::bad_request("BAD_JSON", "the body is not {\"servers\":[..]}"));
+    };
+    if name != "servers" {
+        return Err(Problem::bad_request("UNKNOWN_KEY", format!("{name:?} is no key of a context")));
+    }
+    let Names(names) = serde_json::from_str(list.get()).map_err(|error| {
+        Problem::unprocessable("BAD_SERVERS", format!("\"servers\" is not a list of server names: {error}"))
+    })?;
+    Ok(names)
+}
+
+fn check(servers: &[ServerName], roster: &dyn Roster) -> Result<(), Refusal> {
+    let stranger = servers.iter().find(|server| roster.limits(server).is_none());
+    stranger.map_or(Ok(()), |server| Err(Refusal::UnknownPeer(server.clone())))
+}
+
+/// We always take part, named or not.
+fn all<'a>(us: &'a ServerName, others: &'a [ServerName]) -> Vec<&'a str> {
+    std::iter::once(us).chain(others).map(ServerName::as_str).collect()
+}
+
+impl<'a> Status<'a> {
+    fn of(status: &'a ContextStatus, us: &'a ServerName) -> Self {
+        let record = &status.record;
+        let (edge, gaps): (Vec<&Gap>, Vec<&Gap>) = status.gaps.iter().partition(|gap| gap.edge);
+        let missing = |gap: &&'a Gap| {
+            let Gap { missing, children, .. } = gap;
+            Missing { missing: [missing.origin.as_str(), missing.id.as_str()], children: pairs(children) }
+        };
+        Self {
+            context: record.context.as_str(),
+            participants: all(us, &record.participants),
+            heads: pairs(record.heads.iter().map(|head| &head.reference)),
+            depth: record.depth,
+            held: status.held,
+            wanted: pairs(&status.wanted),
+            gaps: gaps.iter().map(missing).collect(),
+            edge: pairs(edge.into_iter().map(|gap| &gap.missing)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actors::model::{ContextRecord, Head};
+
+    use super::*;
+
+    fn name(text: &str) -> ServerName {
+        text.parse().expect("valid")
+    }
+
+    fn pdu(origin: &str, id: &str) -> PduRef {
+        PduRef { origin: name(origin), id: id.parse().expect("valid") }
+    }
+
+    #[test]
+    fn a_list_of_servers_is_all_a_context_is_set_by() {
+        assert_eq!(decode(br#"{"servers":["blue","Blue","green:80"]}"#), Ok(vec![name("blue"), name("green:80")]));
+        assert_eq!(decode(br#"{"servers":[]}"#), Ok(vec![]));
+        for (body, status, code) in [
+            ("", 400, "BAD_JSON"),
+            ("[]", 400, "BAD_JSON"),
+            ("{}", 400, "BAD_JSON"),
+            (r#"{"servers":[],"servers":[]}"#, 400, "BAD_JSON"),
+            (r#"{"severs":[]}"#, 400, "UNKNOWN_KEY"),
+            (r#"{"servers":"blue"}"#, 422, "BAD_SERVERS"),
+            (r#"{"servers":["b/c"]}"#, 422, "BAD_SERVERS"),
+            (r#"{"servers":null}"#, 422, "BAD_SERVERS"),
+        ] {
+            let refused = decode(body.as_bytes()).expect_err(body);
+            assert_eq!((refused.status().as_u16(), refused.code()), (status, code), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_context_shows_who_takes_part_where_it_stands_and_what_it_lacks() {
+        let context: ContextId = "#room".parse().expect("valid");
+        let mut record = ContextRecord::new(context, vec![name("blue")], true);
+        record.heads = vec![Head { reference: pdu("red", "c"), depth: 7 }];
+        record.depth = 7;
+        let gap = |id, edge| Gap { missing: pdu("blue", id), children: vec![pdu("blue", "b")], edge };
+        let status = ContextStatus {
+            record,
+            held: 1,
+            wanted: vec![pdu("blue", "x")],
+            gaps: vec![gap("a", false), gap("z", true)],
+        };
+        assert_eq!(
+            serde_json::to_string(&Status::of(&status, &name("red"))).expect("plain"),
+            concat!(
+                r##"{"context":"#room","participants":["red","blue"],"heads":[["red","c"]],"depth":7,"held":1,"##,
+                r#""wanted":[["blue","x"]],"gaps":[{"missing":["blue","a"],"children":[["blue","b"]]}],"#,
+                r#""edge":[["blue","z"]]}"#
+            )
+        );
+    }
+}

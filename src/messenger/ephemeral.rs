@@ -1,0 +1,300 @@
+//! `PUT /v1/ephemeral`: something worth knowing now or never, such as who is typing.
+
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::{Error, HttpResponse, web};
+use actors::limits::{PeerLimits, Speech};
+use actors::model::{ContextId, Edu, Millis, Refusal, ServerName};
+use actors::peer::weak::Fleeting;
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use super::MessengerApi;
+use super::answer::unreadable_body;
+use super::json::Members;
+use super::lists::Names;
+use super::object::Object;
+use crate::http::nesting::{NESTING_MAX, nests_deeper_than};
+use crate::http::refusal::Problem;
+
+/// Members that say what an update is about: the newest of those that agree in all of them is the only one worth sending.
+const ABOUT: &[&str] = &["user_id", "peer", "room_id"];
+
+/// How deep an update may nest: as an EDU, its rest stands in an object, that in a list, that in an object.
+const UPDATE_NESTING_MAX: usize = NESTING_MAX - 3;
+
+/// Answer, as soon as it is handed to the peers' actors; nobody promises more.
+pub(super) async fn put(api: web::Data<MessengerApi>, body: Result<Bytes, Error>) -> Result<HttpResponse, Problem> {
+    let body = body.map_err(|error| unreadable_body(&error, api.limits.body_max))?;
+    let ephemeral = Ephemeral::decode(&body)?;
+    let ports = api.gateway.ports();
+    let mut legs = Vec::new();
+    for server in ephemeral.recipients(&api)? {
+        if let Some(limits) = ports.roster.limits(&server) {
+            ephemeral.check(&server, &limits)?;
+            legs.push((server, limits));
+        } else if matches!(ephemeral.address, Address::Servers(_)) {
+            return Err(Refusal::UnknownPeer(server).into());
+        }
+    }
+    let now = ports.clock.now();
+    for (server, limits) in legs {
+        api.gateway.weak(&server, ephemeral.fleeting(now, &limits)).await?;
+    }
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Whom it is for.
+#[derive(Debug, PartialEq, Eq)]
+enum Address {
+    Servers(Vec<ServerName>),
+    Context(ContextId),
+}
+
+/// `{"to":[..]` or `"context":..,"key"?,"ttl"?,"update":{..}}`, decoded.
+#[derive(Debug, PartialEq, Eq)]
+struct Ephemeral {
+    address: Address,
+    key: String,
+    ttl: Option<Duration>,
+    /// `update.update`.
+    kind: String,
+    /// The update as it came: what a peer of the updates dialect gets.
+    whole: Bytes,
+    /// The update without `update`: the content of an EDU.
+    rest: Bytes,
+}
+
+impl Ephemeral {
+    fn decode(body: &Bytes) -> Result<Self, Problem> {
+        let Members(members) = serde_json::from_slice(body)
+            .map_err(|error| Problem::bad_request("BAD_JSON", format!("the body is not a JSON object: {error}")))?;
+        let (mut to, mut context, mut key, mut ttl, mut update) = (None, None, None, None, None);
+        for (name, value) in members {
+            let place = match name.as_str() {
+                "to" => &mut to,
+                "context" => &mut context,
+                "key" => &mut key,
+                "ttl" => &mut ttl,
+                "update" => &mut update,
+                _ => {
+                    let words = format!("{name:?} is no key of something ephemeral");
+                    return Err(Problem::bad_request("UNKNOWN_KEY", words));
+                }
+            };
+            if place.replace(value).is_some() {
+                return Err(Problem::bad_request("BAD_JSON", format!("{name:?} is given twice")));
+            }
+        }
+        let address = address(to, context)?;
+        let whole = update.ok_or_else(|| bad("BAD_UPDATE", "\"update\" is missing"))?;
+        let Members(members) = serde_json::from_str(whole.get())
+            .map_err(|error| bad("BAD_UPDATE", format!("\"update\" is not an object: {error}")))?;
+        // A peer would refuse the whole push that it rides on.
+        if nests_deeper_than(UPDATE_NESTING_MAX, whole.get().as_bytes()) {
+            return Err(bad("NESTS_TOO_DEEP", format!("\"update\" nests deeper than {UPDATE_NESTING_MAX} levels")));
+        }
+        let kind = kind(&members)?;
+        let key = match key {
+            Some(key) => given_key(key)?,
+            None => default_key(&address, &kind, &members),
+        };
+        let ttl = ttl.map(lifetime).transpose()?;
+        let rest = without_update(&members);
+        Ok(Self { address, key, ttl, kind, whole: body.slice_ref(whole.get().as_bytes()), rest })
+    }
+
+    /// The servers it goes to; of a conversation, its participants.
+    fn recipients(&self, api: &MessengerApi) -> Result<Vec<ServerName>, Refusal> {
+        match &self.address {
+            Address::Servers(servers) => Ok(servers.clone()),
+            Address::Context(context) => Ok(api.gateway.record(context)?.participants),
+        }
+    }
+
+    fn check(&self, server: &ServerName, limits: &PeerLimits) -> Result<(), Problem> {
+        let (size, max) = (self.whole.len(), limits.batch_bytes);
+        if size as u64 > max {
+            let words = format!("the update has {size} bytes, batch_bytes of {server} is {max}");
+            return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", words));
+        }
+        Ok(())
+    }
+
+    /// As it goes to one peer: in the words of its dialect, and no longer than that peer's `weak_ttl`.
+    fn fleeting(&self, now: Millis, limits: &PeerLimits) -> Fleeting {
+        let ttl = self.ttl.map_or(limits.weak_ttl, |ttl| ttl.min(limits.weak_ttl));
+        let content = match limits.speech {
+            Speech::Updates => self.whole.clone(),
+            Speech::Transactions => self.rest.clone(),
+        };
+        let edu = Edu { kind: self.kind.clone(), content };
+        Fleeting { key: Some(self.key.clone()), until: now.after(ttl), edu }
+    }
+}
+
+fn bad(code: &'static str, words: impl Into<std::borrow::Cow<'static, str>>) -> Problem {
+    Problem::unprocessable(code, words)
+}
+
+fn address(to: Option<&RawValue>, context: Option<&RawValue>) -> Result<Address, Problem> {
+    match (to, context) {
+        (Some(to), None) => {
+            let Names(names) = serde_json::from_str(to.get())
+                .map_err(|error| bad("BAD_TO", format!("\"to\" is not a list of server names: {error}")))?;
+            if names.is_empty() { Err(bad("BAD_TO", "\"to\" is empty")) } else { Ok(Address::Servers(names)) }
+        }
+        (None, Some(context)) => {
+            let text: String = serde_json::from_str(context.get())
+                .map_err(|error| bad("BAD_CONTEXT", format!("\"context\" is not a string: {error}")))?;
+            let context = text.parse().map_err(|error| bad("BAD_CONTEXT", format!("\"context\": {error}")))?;
+            Ok(Address::Context(context))
+        }
+        _ => Err(bad("BAD_TO", "exactly one of \"to\" and \"context\" says whom it is for")),
+    }
+}
+
+fn kind(members: &[(String, &RawValue)]) -> Result<String, Problem> {
+    let mut kinds = members.iter().filter(|(name, _)| name == "update");
+    let (Some((_, kind)), None) = (kinds.next(), kinds.next()) else {
+        return Err(bad("BAD_UPDATE", "\"update\" in the update, its type, is missing or given twice"));
+    };
+    serde_json::from_str(kind.get())
+        .map_err(|error| bad("BAD_UPDATE", format!("\"update\" in the update, its type, is not a string: {error}")))
+}
+
+/// A key of the messenger's. Never one that is made up here, whatever it holds.
+fn given_key(given: &RawValue) -> Result<String, Problem> {
+    let key: String = serde_json::from_str(given.get())
+        .map_err(|error| bad("BAD_KEY", format!("\"key\" is not a string: {error}")))?;
+    Ok(format!("key\0{key}"))
+}
+
+/// The key where none is given: what it is, about whom, and where. No JSON text holds a NUL, so no two run into one.
+fn default_key(address: &Address, kind: &str, members: &[(String, &RawValue)]) -> String {
+    let mut key = format!("update\0{kind}");
+    if let Address::Context(context) = address {
+        key.extend(["\0context\0", context.as_str()]);
+    }
+    for name in ABOUT {
+        if let Some((_, value)) = members.iter().find(|(member, _)| member == name) {
+            key.extend(["\0", *name, "\0", value.get()]);
+        }
+    }
+    key
+}
+
+/// A text with a unit, or whole seconds.
+fn lifetime(given: &RawValue) -> Result<Duration, Problem> {
+    let text: Result<String, _> = serde_json::from_str(given.get());
+    let ttl = match text {
+        Ok(text) => humantime::parse_duration(&text).ok(),
+        Err(_) => serde_json::from_str(given.get()).ok().map(Duration::from_secs),
+    };
+    ttl.filter(|ttl| !ttl.is_zero())
+        .ok_or_else(|| bad("BAD_TTL", "\"ttl\" is not a duration such as \"30s\", nor a number of seconds above 0"))
+}
+
+fn without_update(members: &[(String, &RawValue)]) -> Bytes {
+    let mut out = Vec::new();
+    let mut object = Object::begin(&mut out);
+    for (name, value) in members.iter().filter(|(name, _)| name != "update") {
+        object.raw(name, value.get());
+    }
+    object.end();
+    out.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decoded(body: &str) -> Result<Ephemeral, Problem> {
+        Ephemeral::decode(&Bytes::copy_from_slice(body.as_bytes()))
+    }
+
+    #[test]
+    fn a_peer_gets_it_in_the_words_of_its_dialect() {
+        let update = r#"{ "n":1208925819614629174706176,"update":"typing","user_id":"@a:red","x":"\u00e9"}"#;
+        let typing = decoded(&format!(r#"{{"to":["blue"],"update":{update}}}"#)).expect("sound");
+        let updates = typing.fleeting(Millis(1_000), &PeerLimits::default());
+        assert_eq!((updates.edu.kind.as_str(), &*updates.edu.content), ("typing", update.as_bytes()));
+        let limits = PeerLimits { speech: Speech::Transactions, ..PeerLimits::default() };
+        let transactions = typing.fleeting(Millis(1_000), &limits);
+        let rest = r#"{"n":1208925819614629174706176,"user_id":"@a:red","x":"\u00e9"}"#;
+        assert_eq!((transactions.edu.kind.as_str(), &*transactions.edu.content), ("typing", rest.as_bytes()));
+    }
+
+    #[test]
+    fn it_lives_as_long_as_it_says_and_no_longer_than_the_peer_allows() {
+        let limits = PeerLimits { weak_ttl: Duration::from_secs(30), ..PeerLimits::default() };
+        let until = |ttl: &str| {
+            let body = format!(r#"{{"to":["blue"],{ttl}"update":{{"update":"typing"}}}}"#);
+            decoded(&body).map(|typing| typing.fleeting(Millis(1_000), &limits).until)
+        };
+        assert_eq!(until(""), Ok(Millis(31_000)));
+        assert_eq!(until(r#""ttl":"1500ms","#), Ok(Millis(2_500)));
+        assert_eq!(until(r#""ttl":2,"#), Ok(Millis(3_000)));
+        assert_eq!(until(r#""ttl":"7d","#), Ok(Millis(31_000)));
+        assert_eq!(until(r#""ttl":18446744073709551615,"#), Ok(Millis(31_000)));
+        for bad in [r#""30""#, "0", r#""0s""#, "-1", "1.5", "null", "[]", r#""soon""#] {
+            let refused = until(&format!(r#""ttl":{bad},"#)).expect_err(bad);
+            assert_eq!((refused.status().as_u16(), refused.code()), (422, "BAD_TTL"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_newest_about_the_same_is_the_only_one() {
+        let key = |rest: &str| decoded(&format!(r#"{{{rest}}}"#)).expect(rest).key;
+        let typing = key(r#""to":["blue"],"update":{"update":"typing","user_id":"@a:red","on":true}"#);
+        assert_eq!(typing, key(r#""to":["blue"],"update":{"on":false,"user_id":"@a:red","update":"typing"}"#));
+        for other in [
+            r#""to":["blue"],"update":{"update":"typing","user_id":"@b:red"}"#,
+            r#""to":["blue"],"update":{"update":"typing","peer":"@a:red"}"#,
+            r#""to":["blue"],"update":{"update":"seen","user_id":"@a:red"}"#,
+            r##""context":"#room","update":{"update":"typing","user_id":"@a:red"}"##,
+            r#""to":["blue"],"key":"typing","update":{"update":"typing","user_id":"@a:red"}"#,
+            r#""to":["blue"],"key":"update\u0000typing","update":{"update":"typing"}"#,
+        ] {
+            assert_ne!(typing, key(other), "{other}");
+        }
+        let mine = |update| key(&format!(r#""to":["blue"],"key":"k","update":{update}"#));
+        assert_eq!(mine(r#"{"update":"typing"}"#), mine(r#"{"update":"seen","user_id":"@b:red"}"#));
+    }
+
+    #[test]
+    fn what_a_peer_would_refuse_for_its_depth_is_refused_now() {
+        let deep = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
+        let with = |levels| decoded(&format!(r#"{{"to":["b"],"update":{{"update":"t","a":{}}}}}"#, deep(levels)));
+        let edu = with(96).expect("as deep as may be").rest;
+        let transaction = format!(r#"{{"edus":[{{"content":{}}}]}}"#, String::from_utf8_lossy(&edu));
+        assert!(!nests_deeper_than(NESTING_MAX, transaction.as_bytes()), "a peer takes it");
+        assert_eq!(with(97).expect_err("too deep").code(), "NESTS_TOO_DEEP");
+    }
+
+    #[test]
+    fn each_fault_has_a_status_and_a_code() {
+        for (body, status, code) in [
+            ("", 400, "BAD_JSON"),
+            ("[]", 400, "BAD_JSON"),
+            (r#"{"to":["b"],"update":{"update":"t"},"tll":1}"#, 400, "UNKNOWN_KEY"),
+            (r#"{"to":["b"],"to":["b"],"update":{"update":"t"}}"#, 400, "BAD_JSON"),
+            (r#"{"update":{"update":"t"}}"#, 422, "BAD_TO"),
+            (r#"{"to":["b"],"context":"c","update":{"update":"t"}}"#, 422, "BAD_TO"),
+            (r#"{"to":[],"update":{"update":"t"}}"#, 422, "BAD_TO"),
+            (r#"{"to":"b","update":{"update":"t"}}"#, 422, "BAD_TO"),
+            (r#"{"context":"","update":{"update":"t"}}"#, 422, "BAD_CONTEXT"),
+            (r#"{"context":7,"update":{"update":"t"}}"#, 422, "BAD_CONTEXT"),
+            (r#"{"to":["b"]}"#, 422, "BAD_UPDATE"),
+            (r#"{"to":["b"],"update":[]}"#, 422, "BAD_UPDATE"),
+            (r#"{"to":["b"],"update":{}}"#, 422, "BAD_UPDATE"),
+            (r#"{"to":["b"],"update":{"update":7}}"#, 422, "BAD_UPDATE"),
+            (r#"{"to":["b"],"update":{"update":"t","update":"u"}}"#, 422, "BAD_UPDATE"),
+            (r#"{"to":["b"],"key":7,"update":{"update":"t"}}"#, 422, "BAD_KEY"),
+        ] {
+            let refused = decoded(body).expect_err(body);
+            assert_eq!((refused.status().as_u16(), refused.code()), (status, code), "{body}");
+        }
+    }
+}

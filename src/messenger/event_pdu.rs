@@ -1,0 +1,236 @@
+//! PDUs of conversations as events: what the store knows of one, and the parts of its text, each as it came.
+
+use actors::model::{ContextId, FedPdu, PduRef};
+use actors::ports::ArchiveError;
+use serde_json::value::RawValue;
+
+use super::contexts::pairs;
+use super::json::Members;
+use super::object::Object;
+
+/// Says who holds a state key: context, type, key.
+pub(super) type Holder<'a> = dyn Fn(&ContextId, &str, &str) -> Result<Option<PduRef>, ArchiveError> + 'a;
+
+/// A fed PDU with its text taken apart.
+pub(super) struct PduEvent<'a> {
+    fed: &'a FedPdu,
+    parts: Parts<'a>,
+}
+
+/// The members of a stored PDU, which has no member twice and none that is null.
+#[derive(Default)]
+struct Parts<'a> {
+    ts: Option<&'a RawValue>,
+    kind: Option<&'a RawValue>,
+    content: Option<&'a RawValue>,
+    prev: Option<&'a RawValue>,
+    is_state: bool,
+    state_key: Option<&'a RawValue>,
+    power_level: Option<&'a RawValue>,
+    prev_state_id: Option<&'a RawValue>,
+    prev_state_origin: Option<&'a RawValue>,
+    /// Keys that have no meaning here, in their order.
+    extra: Vec<(String, &'a RawValue)>,
+}
+
+impl<'a> Parts<'a> {
+    fn read(text: &'a [u8]) -> Result<Self, serde_json::Error> {
+        let Members(members) = serde_json::from_slice(text)?;
+        let mut parts = Self::default();
+        for (name, value) in members {
+            match name.as_str() {
+                "ts" => parts.ts = Some(value),
+                "pdu_type" => parts.kind = Some(value),
+                "content" => parts.content = Some(value),
+                "prev_pdus" => parts.prev = Some(value),
+                "is_state" => parts.is_state = value.get() == "true",
+                "state_key" => parts.state_key = Some(value),
+                "power_level" => parts.power_level = Some(value),
+                "prev_state_id" => parts.prev_state_id = Some(value),
+                "prev_state_origin" => parts.prev_state_origin = Some(value),
+                // Told in other words, or a proof that was looked at when it came.
+                "pdu_id" | "origin" | "context" | "depth" | "hashes" | "signatures" => {}
+                _ => parts.extra.push((name, value)),
+            }
+        }
+        Ok(parts)
+    }
+}
+
+impl<'a> PduEvent<'a> {
+    /// Take one apart.
+    pub(super) fn new(fed: &'a FedPdu) -> Result<Self, ArchiveError> {
+        let parts = Parts::read(&fed.bytes)
+            .map_err(|error| ArchiveError(format!("the text of {} is no PDU: {error}", fed.reference)))?;
+        Ok(Self { fed, parts })
+    }
+
+    /// The event's kind.
+    pub(super) fn kind(&self) -> &'static str {
+        if self.parts.is_state { "state" } else { "message" }
+    }
+
+    /// The event's members, behind those that all events have.
+    pub(super) fn write(&self, event: &mut Object<'_>, holder: &Holder<'_>) -> Result<(), ArchiveError> {
+        let Self { fed, parts } = self;
+        event.member("context", fed.context.as_str());
+        event.member("origin", fed.reference.origin.as_str());
+        event.member("pdu_id", fed.reference.id.as_str());
+        event.raw("type", or(parts.kind, "\"\""));
+        event.raw("content", or(parts.content, "null"));
+        if parts.is_state {
+            self.write_state(event, holder)?;
+        }
+        event.raw("prev", or(parts.prev, "[]"));
+        event.member("depth", &fed.depth);
+        event.raw("ts", or(parts.ts, "0"));
+        let mut extra = event.object("extra");
+        for (name, value) in &parts.extra {
+            extra.raw(name, value.get());
+        }
+        extra.end();
+        event.optional("sender", fed.sender.as_ref().map(|sender| sender.as_str()));
+        event.member("verified", &fed.verified);
+        if !fed.shown.gap.is_empty() {
+            event.member("gap", &pairs(&fed.shown.gap));
+        }
+        event.optional("late", fed.shown.late.then_some(true));
+        event.optional("history", fed.shown.history.then_some(true));
+        Ok(())
+    }
+
+    fn write_state(&self, event: &mut Object<'_>, holder: &Holder<'_>) -> Result<(), ArchiveError> {
+        let Self { fed, parts } = self;
+        event.raw("state_key", or(parts.state_key, "\"\""));
+        event.raw("power_level", or(parts.power_level, "0"));
+        match (parts.prev_state_origin, parts.prev_state_id) {
+            (Some(origin), Some(id)) => event.member("prev_state", &[origin, id]),
+            _ => event.member("prev_state", &()),
+        }
+        let (kind, key) = (plain(parts.kind), plain(parts.state_key));
+        let current = holder(&fed.context, &kind, &key)?;
+        event.member("current", &(current.as_ref() == Some(&fed.reference)));
+        Ok(())
+    }
+}
+
+fn or<'a>(text: Option<&'a RawValue>, absent: &'a str) -> &'a str {
+    text.map_or(absent, RawValue::get)
+}
+
+/// A string of a stored PDU; the store keeps state under texts that can be read.
+fn plain(text: Option<&RawValue>) -> String {
+    text.and_then(|text| serde_json::from_str(text.get()).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use actors::model::Shown;
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn pdu(id: &str) -> PduRef {
+        PduRef { origin: "blue".parse().expect("valid"), id: id.parse().expect("valid") }
+    }
+
+    fn fed(bytes: &'static str, shown: Shown) -> FedPdu {
+        FedPdu {
+            reference: pdu("p1"),
+            context: "#r\u{e9}d \"x\"".parse().expect("valid"),
+            depth: 5,
+            sender: Some("green".parse().expect("valid")),
+            verified: "network".into(),
+            shown,
+            bytes: Bytes::from_static(bytes.as_bytes()),
+        }
+    }
+
+    fn written(fed: &FedPdu, holder: &Holder<'_>) -> Result<(&'static str, String), ArchiveError> {
+        let pdu = PduEvent::new(fed)?;
+        let mut out = Vec::new();
+        let mut event = Object::begin(&mut out);
+        pdu.write(&mut event, holder)?;
+        event.end();
+        let text = String::from_utf8(out).expect("text");
+        serde_json::from_str::<&RawValue>(&text).expect("JSON");
+        Ok((pdu.kind(), text))
+    }
+
+    fn nobody(_: &ContextId, _: &str, _: &str) -> Result<Option<PduRef>, ArchiveError> {
+        Ok(None)
+    }
+
+    #[test]
+    fn a_message_is_given_on_with_its_content_byte_for_byte() {
+        let text = concat!(
+            r#"{"pdu_id":"p1","origin":"blue","context":"x","ts":1404838188000,"pdu_type":"m.\u0074ext","#,
+            r#""content":{ "n": 1208925819614629174706176, "z":1.0e2,"a":"\u00e9\/" },"prev_pdus":[["red","r1"],["blue","b0"]],"#,
+            r#""depth":9,"is_state":false,"hashes":{"sha256":"x"},"signatures":{},"zeta":{"k":[1E400]},"al\"pha":"\ud83d\ude00"}"#
+        );
+        let (kind, event) = written(&fed(text, Shown::default()), &nobody).expect("sound");
+        assert_eq!(kind, "message");
+        assert_eq!(
+            event,
+            concat!(
+                r##"{"context":"#réd \"x\"","origin":"blue","pdu_id":"p1","type":"m.\u0074ext","##,
+                r#""content":{ "n": 1208925819614629174706176, "z":1.0e2,"a":"\u00e9\/" },"prev":[["red","r1"],["blue","b0"]],"#,
+                r#""depth":5,"ts":1404838188000,"extra":{"zeta":{"k":[1E400]},"al\"pha":"\ud83d\ude00"},"#,
+                r#""sender":"green","verified":"network"}"#
+            )
+        );
+    }
+
+    #[test]
+    fn what_was_given_up_and_what_comes_late_is_said() {
+        let text = r#"{"ts":1,"pdu_type":"t","content":null,"prev_pdus":[["red","r1"]]}"#;
+        let shown = Shown { gap: vec![pdu("g1"), pdu("g2")], late: true, history: true };
+        let (_, event) = written(&fed(text, shown), &nobody).expect("sound");
+        let expected = concat!(
+            r#""content":null,"prev":[["red","r1"]],"depth":5,"ts":1,"extra":{},"sender":"green","verified":"network","#,
+            r#""gap":[["blue","g1"],["blue","g2"]],"late":true,"history":true}"#
+        );
+        assert!(event.ends_with(expected), "{event}");
+    }
+
+    #[test]
+    fn state_says_what_it_sets_what_it_replaces_and_whether_it_holds_the_key() {
+        let text = concat!(
+            r#"{"ts":1,"pdu_type":"m.topic","content":[],"prev_pdus":[],"is_state":true,"state_key":"k\u00e9y","#,
+            r#""power_level":-9223372036854775808,"prev_state_id":"p0","prev_state_origin":"red"}"#
+        );
+        let fed = fed(text, Shown::default());
+        let held_by = |holder: Option<PduRef>| {
+            let asked = move |_: &ContextId, kind: &str, key: &str| {
+                assert_eq!((kind, key), ("m.topic", "k\u{e9}y"));
+                Ok(holder.clone())
+            };
+            written(&fed, &asked).expect("sound")
+        };
+        let (kind, event) = held_by(Some(pdu("p1")));
+        assert_eq!(kind, "state");
+        let expected = concat!(
+            r#""type":"m.topic","content":[],"state_key":"k\u00e9y","power_level":-9223372036854775808,"#,
+            r#""prev_state":["red","p0"],"current":true,"prev":[],"depth":5,"ts":1,"extra":{},"#
+        );
+        assert!(event.contains(expected), "{event}");
+        assert!(held_by(Some(pdu("p2"))).1.contains(r#""current":false"#));
+        assert!(held_by(None).1.contains(r#""current":false"#));
+    }
+
+    #[test]
+    fn the_first_state_of_a_key_replaces_nothing() {
+        let text = r#"{"ts":1,"pdu_type":"t","content":{},"prev_pdus":[],"is_state":true,"state_key":""}"#;
+        let (_, event) = written(&fed(text, Shown::default()), &nobody).expect("sound");
+        assert!(event.contains(r#""state_key":"","power_level":0,"prev_state":null,"current":false"#), "{event}");
+    }
+
+    #[test]
+    fn a_text_that_is_no_pdu_and_a_store_that_fails_are_told() {
+        let broken = written(&fed("[]", Shown::default()), &nobody).expect_err("no object");
+        assert!(broken.0.starts_with("the text of blue/p1 is no PDU"), "{broken}");
+        let text = r#"{"ts":1,"pdu_type":"t","content":{},"prev_pdus":[],"is_state":true,"state_key":""}"#;
+        let fails = |_: &ContextId, _: &str, _: &str| Err(ArchiveError("no disk".into()));
+        assert_eq!(written(&fed(text, Shown::default()), &fails), Err(ArchiveError("no disk".into())));
+    }
+}

@@ -1,0 +1,75 @@
+//! Lists in a messenger's bodies: server names, and values as their texts, both bounded while they are read.
+
+use std::collections::HashSet;
+
+use actors::model::ServerName;
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// Server names, each once.
+pub(super) struct Names(pub(super) Vec<ServerName>);
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+        struct Reader;
+
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Names;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a list of names")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Names, A::Error> {
+                let (mut names, mut seen) = (Vec::new(), HashSet::new());
+                while let Some(text) = list.next_element::<String>()? {
+                    let name: ServerName = text.parse().map_err(|why| A::Error::custom(format!("{text:?}: {why}")))?;
+                    if seen.insert(name.clone()) {
+                        names.push(name);
+                    }
+                }
+                Ok(Names(names))
+            }
+        }
+
+        source.deserialize_seq(Reader)
+    }
+}
+
+/// The first `MAX` elements of a list, and how many it has: a body of nothing but commas must not become many times its size
+/// in memory.
+pub(super) struct Texts<'a, const MAX: usize> {
+    /// The first elements, each as its text.
+    pub(super) first: Vec<&'a RawValue>,
+    /// How many there are.
+    pub(super) count: usize,
+}
+
+impl<'de, const MAX: usize> Deserialize<'de> for Texts<'de, MAX> {
+    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+        struct Reader<const MAX: usize>;
+
+        impl<'de, const MAX: usize> Visitor<'de> for Reader<MAX> {
+            type Value = Texts<'de, MAX>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut first = Vec::new();
+                while first.len() < MAX {
+                    let Some(text) = list.next_element()? else { break };
+                    first.push(text);
+                }
+                let mut count = first.len();
+                while let Some(IgnoredAny) = list.next_element()? {
+                    count += 1;
+                }
+                Ok(Texts { first, count })
+            }
+        }
+
+        source.deserialize_seq(Reader::<MAX>)
+    }
+}

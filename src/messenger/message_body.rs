@@ -1,0 +1,463 @@
+//! The body of a message: read without a copy, and checked against what its recipients take.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actors::model::{ContextId, Digest, Draft, Millis, PduId, Refusal, ServerName, SubmissionId};
+use actors::ports::Roster;
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use super::json::{Members, write_canonical};
+use super::lists::Names;
+use super::submission;
+use crate::http::nesting::{NESTING_MAX, nests_deeper_than};
+use crate::http::refusal::Problem;
+
+/// What is left, beside the content and the texts of a message, for the PDU it becomes: parents, names, numbers.
+const ENVELOPE_BYTES: u64 = 1024;
+/// How deep a value of a message may nest: on its way to a peer it stands in a PDU, that in an update, that in a list, that in
+/// an object. In a transaction it is one level less.
+const VALUE_NESTING_MAX: usize = NESTING_MAX - 4;
+
+/// Bytes of a type or a state key.
+const NAME_BYTES_MAX: usize = 255;
+
+/// Keys in `extra`; far more than anybody needs, and fewer than peers take.
+const EXTRA_MAX: usize = 100;
+
+/// The top-level keys of a PDU that are ours to write, or that receivers strip: a message's `extra` must not hold them.
+const RESERVED: &[&str] = &[
+    "pdu_id",
+    "origin",
+    "context",
+    "ts",
+    "pdu_type",
+    "content",
+    "prev_pdus",
+    "depth",
+    "is_state",
+    "state_key",
+    "power_level",
+    "prev_state_id",
+    "prev_state_origin",
+    "hashes",
+    "signatures",
+    "outlier",
+    "destinations",
+    "transaction_id",
+];
+
+/// `{"context","type","content","state_key"?,"power_level"?,"to"?,"extra"?}`, decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct MessageBody {
+    /// The conversation it is said in.
+    pub(super) context: ContextId,
+    /// Over its value: a repeat is recognised however it is written, and wherever the PDU has gone.
+    pub(super) digest: Digest,
+    kind: Arc<str>,
+    content: Bytes,
+    state: Option<(String, i64)>,
+    to: Option<Vec<ServerName>>,
+    extra: Vec<(String, Bytes)>,
+    /// Of all its texts together.
+    size: u64,
+}
+
+/// The members, each as its text.
+#[derive(Default)]
+struct Given<'a> {
+    context: Option<&'a RawValue>,
+    kind: Option<&'a RawValue>,
+    content: Option<&'a RawValue>,
+    state_key: Option<&'a RawValue>,
+    power_level: Option<&'a RawValue>,
+    to: Option<&'a RawValue>,
+    extra: Option<&'a RawValue>,
+}
+
+impl<'a> Given<'a> {
+    /// A key that has no meaning is refused: a misspelt `to` passed over in silence would tell everybody.
+    fn sort(members: &Members<'a>) -> Result<Self, Problem> {
+        let mut given = Self::default();
+        for (name, value) in &members.0 {
+            let place = match name.as_str() {
+                "context" => &mut given.context,
+                "type" => &mut given.kind,
+                "content" => &mut given.content,
+                "state_key" => &mut given.state_key,
+                "power_level" => &mut given.power_level,
+                "to" => &mut given.to,
+                "extra" => &mut given.extra,
+                _ => return Err(Problem::bad_request("UNKNOWN_KEY", format!("{name:?} is no key of a message"))),
+            };
+            if place.replace(value).is_some() {
+                return Err(Problem::bad_request("BAD_JSON", format!("{name:?} is given twice")));
+            }
+        }
+        Ok(given)
+    }
+}
+
+impl MessageBody {
+    /// Read one; nothing here depends on the configuration. `members` are slices of `body`.
+    pub(super) fn decode(body: &Bytes, members: Members<'_>) -> Result<Self, Problem> {
+        let given = Given::sort(&members)?;
+        let slice = |text: &RawValue| body.slice_ref(text.get().as_bytes());
+        let content = given.content.ok_or_else(|| bad("BAD_CONTENT", "\"content\" is missing"))?;
+        check_nesting("content", content)?;
+        if content.get() == "null" {
+            return Err(bad("BAD_CONTENT", "\"content\" is null, which in a PDU means that there is none"));
+        }
+        let content = slice(content);
+        let extra = given.extra.map_or(Ok(vec![]), |extra| extra_keys(extra, slice))?;
+        let texts = [given.context, given.kind, given.content, given.state_key, given.extra];
+        let size = texts.iter().flatten().map(|text| text.get().len() as u64).sum();
+        let (context, kind) = (context(given.context)?, kind(given.kind)?);
+        let state = state(given.state_key, given.power_level)?;
+        let to = given.to.map(recipients).transpose()?;
+        let mut canonical = Vec::new();
+        write_canonical(&mut canonical, members);
+        let digest = submission::digest(&canonical);
+        Ok(Self { context, digest, kind, content, state, to, extra, size })
+    }
+
+    /// Whether it may be said to whom it is for, and fits the wire to each: what is accepted here must not fail later.
+    pub(super) fn check(
+        &self,
+        participants: &HashSet<&ServerName>,
+        roster: &dyn Roster,
+        us: &ServerName,
+    ) -> Result<(), Problem> {
+        let smallest = match &self.to {
+            None => smallest_batch(participants.iter().copied(), roster),
+            Some(to) => {
+                let others: Vec<_> = to.iter().filter(|server| *server != us).collect();
+                if others.is_empty() {
+                    return Err(bad("BAD_TO", "\"to\" names nobody but this server itself"));
+                }
+                for server in &others {
+                    self.check_named(server, participants, roster)?;
+                }
+                smallest_batch(others, roster)
+            }
+        };
+        match smallest {
+            Some((max, server)) if self.size + ENVELOPE_BYTES > max => {
+                let words = format!(
+                    "the message has {} bytes, and with {ENVELOPE_BYTES} for its envelope it exceeds batch_bytes of \
+                     {server} ({max})",
+                    self.size
+                );
+                Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", words))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_named(
+        &self,
+        server: &ServerName,
+        participants: &HashSet<&ServerName>,
+        roster: &dyn Roster,
+    ) -> Result<(), Refusal> {
+        if !participants.contains(server) {
+            return Err(Refusal::NotAParticipant { server: server.clone(), context: self.context.clone() });
+        }
+        // A participant that is no peer (any more) gets nothing, and to nobody but it nothing can be said.
+        roster.limits(server).map(|_| ()).ok_or_else(|| Refusal::UnknownPeer(server.clone()))
+    }
+
+    /// What the conversation is handed.
+    pub(super) fn draft(self, submission: SubmissionId, id: PduId, accepted: Millis, us: &ServerName) -> Draft {
+        let to = self.to.map(|mut to| {
+            to.retain(|server| server != us);
+            to
+        });
+        let Self { digest, kind, content, state, extra, .. } = self;
+        Draft { submission, digest, accepted, id, kind, content, state, to, extra }
+    }
+}
+
+/// The smallest batch that one of these peers takes; those that are no peers of ours get nothing.
+fn smallest_batch<'a>(
+    servers: impl IntoIterator<Item = &'a ServerName>,
+    roster: &dyn Roster,
+) -> Option<(u64, &'a ServerName)> {
+    let limits = servers.into_iter().filter_map(|server| Some((roster.limits(server)?.batch_bytes, server)));
+    limits.min()
+}
+
+fn bad(code: &'static str, words: impl Into<std::borrow::Cow<'static, str>>) -> Problem {
+    Problem::unprocessable(code, words)
+}
+
+/// A peer would refuse it for ever, and everything behind it would wait.
+fn check_nesting(name: &str, value: &RawValue) -> Result<(), Problem> {
+    if nests_deeper_than(VALUE_NESTING_MAX, value.get().as_bytes()) {
+        return Err(bad("NESTS_TOO_DEEP", format!("{name:?} nests deeper than {VALUE_NESTING_MAX} levels")));
+    }
+    Ok(())
+}
+
+fn text(name: &str, code: &'static str, given: &RawValue) -> Result<String, Problem> {
+    serde_json::from_str(given.get()).map_err(|error| bad(code, format!("{name:?} is not a string: {error}")))
+}
+
+/// What is longer, peers refuse.
+fn short(name: &str, code: &'static str, text: &str) -> Result<(), Problem> {
+    if text.len() > NAME_BYTES_MAX {
+        return Err(bad(code, format!("{name:?} has more than {NAME_BYTES_MAX} bytes")));
+    }
+    Ok(())
+}
+
+fn context(given: Option<&RawValue>) -> Result<ContextId, Problem> {
+    let given = given.ok_or_else(|| bad("BAD_CONTEXT", "\"context\" is missing"))?;
+    text("context", "BAD_CONTEXT", given)?.parse().map_err(|error| bad("BAD_CONTEXT", format!("\"context\": {error}")))
+}
+
+fn kind(given: Option<&RawValue>) -> Result<Arc<str>, Problem> {
+    let given = given.ok_or_else(|| bad("BAD_TYPE", "\"type\" is missing"))?;
+    let kind = text("type", "BAD_TYPE", given)?;
+    if kind.is_empty() {
+        return Err(bad("BAD_TYPE", "\"type\" is empty"));
+    }
+    short("type", "BAD_TYPE", &kind)?;
+    Ok(kind.into())
+}
+
+fn state(key: Option<&RawValue>, power_level: Option<&RawValue>) -> Result<Option<(String, i64)>, Problem> {
+    let power = power_level.map(|given| {
+        serde_json::from_str::<i64>(given.get())
+            .map_err(|_| bad("BAD_POWER_LEVEL", "\"power_level\" is not an integer of 64 bits"))
+    });
+    let power = power.transpose()?;
+    match (key, power) {
+        (Some(key), power) => {
+            let key = text("state_key", "BAD_STATE_KEY", key)?;
+            short("state_key", "BAD_STATE_KEY", &key)?;
+            Ok(Some((key, power.unwrap_or(0))))
+        }
+        (None, None) => Ok(None),
+        (None, Some(_)) => Err(bad("BAD_POWER_LEVEL", "\"power_level\" is of state, and there is no \"state_key\"")),
+    }
+}
+
+fn recipients(given: &RawValue) -> Result<Vec<ServerName>, Problem> {
+    let Names(names) = serde_json::from_str(given.get())
+        .map_err(|error| bad("BAD_TO", format!("\"to\" is not a list of server names: {error}")))?;
+    if names.is_empty() { Err(bad("BAD_TO", "\"to\" is empty")) } else { Ok(names) }
+}
+
+fn extra_keys(given: &RawValue, slice: impl Fn(&RawValue) -> Bytes) -> Result<Vec<(String, Bytes)>, Problem> {
+    let Members(members) = serde_json::from_str(given.get())
+        .map_err(|error| bad("BAD_EXTRA", format!("\"extra\" is not an object: {error}")))?;
+    if members.len() > EXTRA_MAX {
+        return Err(bad("BAD_EXTRA", format!("\"extra\" has more than {EXTRA_MAX} keys")));
+    }
+    let mut seen = HashSet::new();
+    for (name, value) in &members {
+        check_nesting(name, value)?;
+        if value.get() == "null" {
+            return Err(bad(
+                "BAD_EXTRA",
+                format!("{name:?} in \"extra\" is null, which in a PDU means that there is none"),
+            ));
+        }
+        if RESERVED.contains(&name.as_str()) {
+            return Err(bad("BAD_EXTRA", format!("{name:?} in \"extra\" is one of a PDU's own keys")));
+        }
+        if !seen.insert(name.as_str()) {
+            return Err(bad("BAD_EXTRA", format!("{name:?} is given twice in \"extra\"")));
+        }
+    }
+    Ok(members.into_iter().map(|(name, value)| (name, slice(value))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use actors::limits::{ContextLimits, PeerLimits};
+
+    use super::*;
+
+    fn name(text: &str) -> ServerName {
+        text.parse().expect("valid")
+    }
+
+    fn decoded(body: &str) -> Result<MessageBody, Problem> {
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        let members = serde_json::from_slice(&body).expect("an object");
+        MessageBody::decode(&body, members)
+    }
+
+    /// A sound message but for these members behind.
+    fn with(members: &str) -> Result<MessageBody, Problem> {
+        decoded(&format!(r#"{{"context":"c","type":"t","content":{{}}{members}}}"#))
+    }
+
+    #[test]
+    fn content_and_extra_keys_keep_their_exact_bytes() {
+        let body = concat!(
+            r##"{"context":"#r\u00f6om","type":"m.text","content":{ "n": 1208925819614629174706176, "z":1.0e2,"a":"\u00e9\/" },"##,
+            r#""extra":{"zeta":[ 1E400 ],"\u0061lpha":false}}"#
+        );
+        let message = decoded(body).expect("sound");
+        assert_eq!(message.context.as_str(), "#r\u{f6}om");
+        let draft = message.draft("m-1".parse().expect("valid"), "p".parse().expect("valid"), Millis(7), &name("red"));
+        assert_eq!(&*draft.kind, "m.text");
+        assert_eq!(draft.content, r#"{ "n": 1208925819614629174706176, "z":1.0e2,"a":"\u00e9\/" }"#);
+        let extra: Vec<_> = draft.extra.iter().map(|(name, text)| (name.as_str(), &**text)).collect();
+        assert_eq!(extra, [("zeta", &b"[ 1E400 ]"[..]), ("alpha", b"false")]);
+        assert_eq!((draft.state, draft.to, draft.accepted), (None, None, Millis(7)));
+    }
+
+    #[test]
+    fn any_value_is_content_and_a_state_key_makes_state() {
+        for content in ["0", "\"\"", "[]", "true"] {
+            decoded(&format!(r#"{{"context":"c","type":"t","content":{content}}}"#)).expect(content);
+        }
+        let state = |members| with(members).expect(members).state;
+        assert_eq!(state(r#","state_key":"""#), Some((String::new(), 0)));
+        assert_eq!(state(r#","power_level":-9223372036854775808,"state_key":"k""#), Some(("k".into(), i64::MIN)));
+        assert_eq!(state(r#","power_level":9223372036854775807,"state_key":"k""#), Some(("k".into(), i64::MAX)));
+    }
+
+    #[test]
+    fn each_fault_has_a_status_and_a_code() {
+        for (members, status, code) in [
+            (r#","contents":{}"#, 400, "UNKNOWN_KEY"),
+            (r#","id":"m""#, 400, "UNKNOWN_KEY"),
+            (r#","content":1"#, 400, "BAD_JSON"),
+            (r#","state_key":7"#, 422, "BAD_STATE_KEY"),
+            (r#","state_key":null"#, 422, "BAD_STATE_KEY"),
+            (r#","state_key":"\ud800""#, 422, "BAD_STATE_KEY"),
+            (r#","power_level":1"#, 422, "BAD_POWER_LEVEL"),
+            (r#","state_key":"","power_level":"1""#, 422, "BAD_POWER_LEVEL"),
+            (r#","state_key":"","power_level":1.0"#, 422, "BAD_POWER_LEVEL"),
+            (r#","state_key":"","power_level":9223372036854775808"#, 422, "BAD_POWER_LEVEL"),
+            (r#","to":null"#, 422, "BAD_TO"),
+            (r#","to":[]"#, 422, "BAD_TO"),
+            (r#","to":"blue""#, 422, "BAD_TO"),
+            (r#","to":["b/c"]"#, 422, "BAD_TO"),
+            (r#","extra":[]"#, 422, "BAD_EXTRA"),
+            (r#","extra":{"a":null}"#, 422, "BAD_EXTRA"),
+            (r#","extra":{"a":1,"a":1}"#, 422, "BAD_EXTRA"),
+        ] {
+            let refused = with(members).expect_err(members);
+            assert_eq!((refused.status().as_u16(), refused.code()), (status, code), "{members}");
+        }
+        for (body, code) in [
+            (r#"{"type":"t","content":1}"#, "BAD_CONTEXT"),
+            (r#"{"context":"","type":"t","content":1}"#, "BAD_CONTEXT"),
+            (r#"{"context":7,"type":"t","content":1}"#, "BAD_CONTEXT"),
+            (r#"{"context":"c","content":1}"#, "BAD_TYPE"),
+            (r#"{"context":"c","type":"","content":1}"#, "BAD_TYPE"),
+            (r#"{"context":"c","type":null,"content":1}"#, "BAD_TYPE"),
+            (r#"{"context":"c","type":"t"}"#, "BAD_CONTENT"),
+            (r#"{"context":"c","type":"t","content":null}"#, "BAD_CONTENT"),
+        ] {
+            let refused = decoded(body).expect_err(body);
+            assert_eq!((refused.status().as_u16(), refused.code()), (422, code), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_a_peer_would_refuse_for_its_depth_is_refused_now() {
+        let deep = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
+        let push = format!(r#"{{"strong":[{{"update":"pdu","pdu":{{"content":{}}}}}],"seq":1}}"#, deep(96));
+        assert!(!nests_deeper_than(NESTING_MAX, push.as_bytes()), "a peer takes it");
+        let content = |levels| decoded(&format!(r#"{{"context":"c","type":"t","content":{}}}"#, deep(levels)));
+        let extra = |levels| with(&format!(r#","extra":{{"a":{}}}"#, deep(levels)));
+        content(96).expect("as deep as may be");
+        extra(96).expect("as deep as may be");
+        for refused in [content(97), extra(97)] {
+            let refused = refused.expect_err("too deep");
+            assert_eq!((refused.status().as_u16(), refused.code()), (422, "NESTS_TOO_DEEP"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn no_extra_key_clashes_with_a_pdus_own() {
+        for key in RESERVED {
+            let refused = with(&format!(r#","extra":{{"{key}":1}}"#)).expect_err(key);
+            assert_eq!((refused.status().as_u16(), refused.code()), (422, "BAD_EXTRA"), "{key}");
+        }
+        with(r#","extra":{"orig\u0069n":1}"#).expect_err("the same key, escaped");
+        with(r#","extra":{"origins":1,"type":2,"to":3,"":4}"#).expect("keys with a meaning elsewhere only");
+    }
+
+    #[test]
+    fn the_digest_is_that_of_the_value_and_not_of_its_text() {
+        let digest = |body| decoded(body).expect(body).digest;
+        let first = digest(r#"{"context":"c","type":"t","content":{"a":1,"b":"\u00e9"},"to":["blue"]}"#);
+        assert_eq!(
+            first,
+            digest("{ \"to\":[\"blue\"],\"content\":{\"b\":\"\u{e9}\", \"a\":1},\"type\":\"t\",\"context\":\"c\"}")
+        );
+        for other in [
+            r#"{"context":"c","type":"t","content":{"a":1,"b":"\u00e9"}}"#,
+            r#"{"context":"c","type":"t","content":{"a":1,"b":"\u00e9"},"to":["green"]}"#,
+            r#"{"context":"c","type":"t","content":{"a":1,"b":"\u00e9"},"to":["blue"],"state_key":""}"#,
+            r#"{"context":"c","type":"t","content":{"a":1.0,"b":"\u00e9"},"to":["blue"]}"#,
+            r#"{"context":"c","type":"t","content":{"a":1,"b":"\u00e9"},"to":["blue"],"extra":{}}"#,
+        ] {
+            assert_ne!(first, digest(other), "{other}");
+        }
+    }
+
+    struct Peers;
+
+    impl Roster for Peers {
+        fn limits(&self, server: &ServerName) -> Option<Arc<PeerLimits>> {
+            let batch_bytes = match server.as_str() {
+                "blue" => 2_000,
+                "green" => 1_050,
+                _ => return None,
+            };
+            Some(Arc::new(PeerLimits { batch_bytes, ..PeerLimits::default() }))
+        }
+
+        fn listed(&self) -> Vec<ServerName> {
+            vec![]
+        }
+
+        fn contexts(&self) -> Arc<ContextLimits> {
+            Arc::default()
+        }
+    }
+
+    fn checked(participants: &[&str], body: &str) -> Result<(), String> {
+        let participants: Vec<_> = participants.iter().map(|server| name(server)).collect();
+        let checked = decoded(body).expect("sound").check(&participants.iter().collect(), &Peers, &name("red"));
+        checked.map_err(|refused| format!("{} {} {refused}", refused.status().as_u16(), refused.code()))
+    }
+
+    #[test]
+    fn what_would_not_fit_the_wire_is_refused_now_and_names_the_limit_and_the_server() {
+        // 26 bytes of texts: 3 of "c" with its quotes, 3 of "t", 20 of content.
+        let body = |rest| format!(r#"{{"context":"c","type":"t","content":"{:a<18}"{rest}}}"#, "");
+        let extra = r#","extra":{}"#;
+        assert_eq!(checked(&["blue", "green"], &body("")), Ok(()), "as large as may be");
+        assert_eq!(
+            checked(&["blue", "green", "grey"], &body(extra)),
+            Err("413 TOO_LARGE the message has 28 bytes, and with 1024 for its envelope it exceeds batch_bytes of green \
+                 (1050)"
+                .into())
+        );
+        assert_eq!(checked(&["blue", "grey"], &body(extra)), Ok(()), "one that is no peer gets nothing");
+        assert_eq!(checked(&["blue", "green"], &body(r#","extra":{},"to":["blue"]"#)), Ok(()), "not for green");
+        assert_eq!(checked(&[], &body(extra)), Ok(()), "we are alone");
+    }
+
+    #[test]
+    fn whoever_is_named_takes_part_and_is_a_peer() {
+        let to = |to| checked(&["blue", "grey"], &format!(r#"{{"context":"c","type":"t","content":1,"to":[{to}]}}"#));
+        assert_eq!(to(r#""blue""#), Ok(()));
+        assert_eq!(to(r#""blue","red""#), Ok(()), "we always take part");
+        assert_eq!(to(r#""red""#), Err("422 BAD_TO \"to\" names nobody but this server itself".into()));
+        assert_eq!(to(r#""blue","green""#), Err("422 NOT_A_PARTICIPANT green does not take part in c".into()));
+        assert_eq!(to(r#""grey""#), Err("422 NOT_A_PEER grey is not a peer of this server".into()));
+    }
+}

@@ -1,0 +1,35 @@
+//! `PUT /v1/messages/{id}`: one message into a conversation, taken once however often it is sent.
+
+use actix_web::{Error, HttpResponse, web};
+use actors::model::Refusal;
+use bytes::Bytes;
+
+use super::MessengerApi;
+use super::answer::unreadable_body;
+use super::message_body::MessageBody;
+use super::say::{Message, say};
+use super::submission::{self, accepted};
+use crate::http::refusal::Problem;
+
+/// Answer a message, after its commit.
+pub(super) async fn put(
+    api: web::Data<MessengerApi>,
+    path: web::Path<String>,
+    body: Result<Bytes, Error>,
+) -> Result<HttpResponse, Problem> {
+    let id = submission::id(&path)?;
+    let body = body.map_err(|error| unreadable_body(&error, api.limits.body_max))?;
+    let members = serde_json::from_slice(&body)
+        .map_err(|error| Problem::bad_request("BAD_JSON", format!("the body is not a JSON object: {error}")))?;
+    let message = Message { id, body: MessageBody::decode(&body, members)? };
+    // A task of its own: it must not end with the connection while its turn is needed; see the submission of updates.
+    let task = actix_web::rt::spawn(async move { take(&api, message).await });
+    task.await.unwrap_or_else(|_panicked| Err(Refusal::OutcomeUnknown.into()))
+}
+
+async fn take(api: &MessengerApi, message: Message) -> Result<HttpResponse, Problem> {
+    let id = message.id.clone();
+    let _turn = submission::turns(api, vec![id.clone()]).await?;
+    let composed = say(api, vec![message]).await.pop().unwrap_or_else(|| Err(Refusal::OutcomeUnknown.into()))?;
+    Ok(accepted(&id, Some(&composed.reference), &composed.peers))
+}

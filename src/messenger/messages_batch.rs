@@ -1,0 +1,200 @@
+//! `POST /v1/messages`: many messages in one call, each with its own outcome.
+
+use actix_web::http::StatusCode;
+use actix_web::{Error, HttpResponse, web};
+use actors::model::{Composed, Refusal, ServerName};
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::MessengerApi;
+use super::answer::unreadable_body;
+use super::json::Members;
+use super::lists::Texts;
+use super::message_body::MessageBody;
+use super::say::{Message, Outcome, say};
+use super::submission::{self, PduName};
+use crate::http::refusal::Problem;
+
+/// Messages in one call.
+const MESSAGES_MAX: usize = 500;
+/// Bytes of one call, whatever larger bodies are allowed elsewhere.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// Answer a batch, after all its commits.
+pub(super) async fn post(api: web::Data<MessengerApi>, body: Result<Bytes, Error>) -> Result<HttpResponse, Problem> {
+    let body = body.map_err(|error| unreadable_body(&error, api.limits.body_max))?;
+    let elements = decode(&body)?;
+    // A task of its own: it must not end with the connection while its turns are needed; see the submission of updates.
+    let task = actix_web::rt::spawn(async move { take(&api, elements).await });
+    task.await.unwrap_or_else(|_panicked| Err(Refusal::OutcomeUnknown.into()))
+}
+
+async fn take(api: &MessengerApi, elements: Vec<Element>) -> Result<HttpResponse, Problem> {
+    let sound = || elements.iter().filter_map(|element| element.message.as_ref().ok());
+    let _turns = submission::turns(api, sound().map(|message| message.id.clone()).collect()).await?;
+    let said = say(api, sound().cloned().collect()).await;
+    Ok(HttpResponse::Ok().json(answer(&elements, &said)))
+}
+
+/// One element of the list.
+#[derive(Debug)]
+struct Element {
+    /// Its id as it was given, where it is a text.
+    id: Option<String>,
+    /// The message, or why it is none.
+    message: Result<Message, Problem>,
+}
+
+fn decode(body: &Bytes) -> Result<Vec<Element>, Problem> {
+    let bad = |words: String| Problem::bad_request("BAD_JSON", words);
+    if body.len() > BATCH_BYTES {
+        let words = format!("a batch has at most {BATCH_BYTES} bytes, this one has {}", body.len());
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", words));
+    }
+    let Members(members) =
+        serde_json::from_slice(body).map_err(|error| bad(format!("the body is not a JSON object: {error}")))?;
+    let list = match members.as_slice() {
+        [(name, list)] if name == "messages" => *list,
+        _ => return Err(bad("the body is not {\"messages\":[..]}".into())),
+    };
+    let Texts::<MESSAGES_MAX> { first, count } =
+        serde_json::from_str(list.get()).map_err(|error| bad(format!("\"messages\" is not a list: {error}")))?;
+    if count > MESSAGES_MAX {
+        let words = format!("a batch holds at most {MESSAGES_MAX} messages, this one has {count}");
+        return Err(Problem::unprocessable("TOO_MANY_MESSAGES", words));
+    }
+    Ok(first.into_iter().map(|text| element(body, text)).collect())
+}
+
+fn element(body: &Bytes, text: &RawValue) -> Element {
+    let unreadable = |words: String| Element { id: None, message: Err(Problem::bad_request("BAD_JSON", words)) };
+    let mut members = match serde_json::from_str::<Members<'_>>(text.get()) {
+        Ok(Members(members)) => members,
+        Err(error) => return unreadable(format!("the message is not a JSON object: {error}")),
+    };
+    let Some(place) = members.iter().position(|(name, _)| name == "id") else {
+        return Element { id: None, message: Err(Problem::unprocessable("BAD_ID", "\"id\" is missing")) };
+    };
+    // What is left is what the call for one message has as its body; a second "id" is an unknown key of that.
+    let (_, id) = members.remove(place);
+    let Ok(id) = serde_json::from_str::<String>(id.get()) else {
+        return Element { id: None, message: Err(Problem::unprocessable("BAD_ID", "\"id\" is not a string")) };
+    };
+    let message =
+        submission::id(&id).and_then(|id| Ok(Message { id, body: MessageBody::decode(body, Members(members))? }));
+    Element { id: Some(id), message }
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    messages: Vec<Entry<'a>>,
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    id: Option<&'a str>,
+    status: u16,
+    #[serde(flatten)]
+    what: What<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum What<'a> {
+    Accepted { pdu: PduName<'a>, peers: Vec<&'a str> },
+    Refused { error: String, code: &'a str },
+}
+
+/// One entry an element, in order; `said` has one outcome for each sound one.
+fn answer<'a>(elements: &'a [Element], said: &'a [Outcome]) -> Answer<'a> {
+    let mut said = said.iter();
+    let mut entry = |Element { id, message }: &'a Element| {
+        let id = id.as_deref();
+        match message.as_ref().map(|_| said.next()) {
+            Ok(Some(Ok(composed))) => accepted(id, composed),
+            Ok(Some(Err(problem))) | Err(problem) => refused(id, problem),
+            Ok(None) => refused(id, &Refusal::OutcomeUnknown.into()),
+        }
+    };
+    Answer { messages: elements.iter().map(&mut entry).collect() }
+}
+
+fn accepted<'a>(id: Option<&'a str>, composed: &'a Composed) -> Entry<'a> {
+    let peers = composed.peers.iter().map(ServerName::as_str).collect();
+    let what = What::Accepted { pdu: PduName::from(&composed.reference), peers };
+    Entry { id, status: StatusCode::ACCEPTED.as_u16(), what }
+}
+
+fn refused<'a>(id: Option<&'a str>, problem: &Problem) -> Entry<'a> {
+    let what = What::Refused { error: problem.to_string(), code: problem.code() };
+    Entry { id, status: problem.status().as_u16(), what }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(elements: &[Element]) -> Vec<String> {
+        let word = |element: &Element| match &element.message {
+            Ok(message) => format!("{} in {}", message.id, message.body.context),
+            Err(problem) => format!("{:?}: {} {}", element.id, problem.status().as_u16(), problem.code()),
+        };
+        elements.iter().map(word).collect()
+    }
+
+    #[test]
+    fn each_element_is_read_alone() {
+        let body = Bytes::from_static(
+            br#"{"messages":[{"id":"a","context":"c","type":"t","content":1},7,{"context":"c"},{"id":7},{"id":"a b"},
+                {"id":"d","context":"c","type":"t"},{"id":"e","id":"f","context":"c","type":"t","content":1},
+                {"context":"d","type":"t","content":1,"id":"a"}]}"#,
+        );
+        assert_eq!(
+            shown(&decode(&body).expect("a batch")),
+            [
+                "a in c",
+                "None: 400 BAD_JSON",
+                "None: 422 BAD_ID",
+                "None: 422 BAD_ID",
+                "Some(\"a b\"): 422 BAD_ID",
+                "Some(\"d\"): 422 BAD_CONTENT",
+                "Some(\"e\"): 400 UNKNOWN_KEY",
+                "a in d",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_batch_that_cannot_be_read_or_is_too_long_is_refused_whole() {
+        let refused =
+            |body: Bytes| decode(&body).map(|elements| elements.len()).map_err(|refused| refused.status().as_u16());
+        for bad in ["", "[]", "{}", r#"{"messages":{}}"#, r#"{"messages":[]}x"#, r#"{"messages":[],"messages":[]}"#] {
+            assert_eq!(refused(Bytes::from_static(bad.as_bytes())), Err(400), "{bad}");
+        }
+        assert_eq!(refused(Bytes::from_static(br#"{"messages":[]}"#)), Ok(0));
+        let with = |count| Bytes::from(format!(r#"{{"messages":[{}]}}"#, vec!["{}"; count].join(",")));
+        assert_eq!((refused(with(500)), refused(with(501))), (Ok(500), Err(422)));
+        assert_eq!(refused(Bytes::from(vec![b' '; BATCH_BYTES + 1])), Err(413));
+    }
+
+    #[test]
+    fn each_entry_says_what_the_call_for_one_message_would_have_said() {
+        let body = Bytes::from_static(
+            br#"{"messages":[{"id":"a","context":"c","type":"t","content":1},{},{"id":"b","context":"c","type":"t","content":1}]}"#,
+        );
+        let reference =
+            actors::model::PduRef { origin: "red".parse().expect("valid"), id: "0190a1b2".parse().expect("valid") };
+        let composed = Composed { reference, peers: vec!["blue".parse().expect("valid")] };
+        let unknown = Refusal::UnknownContext("c".parse().expect("valid"));
+        let elements = decode(&body).expect("a batch");
+        assert_eq!(
+            serde_json::to_string(&answer(&elements, &[Ok(composed), Err(unknown.into())])).expect("plain"),
+            concat!(
+                r#"{"messages":[{"id":"a","status":202,"pdu":{"origin":"red","pdu_id":"0190a1b2"},"peers":["blue"]},"#,
+                r#"{"id":null,"status":422,"error":"\"id\" is missing","code":"BAD_ID"},"#,
+                r#"{"id":"b","status":404,"error":"there is no context c","code":"UNKNOWN_CONTEXT"}]}"#
+            )
+        );
+    }
+}

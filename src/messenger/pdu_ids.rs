@@ -1,0 +1,41 @@
+//! The ids of our own PDUs: no two alike, and rising, so that the rows of one conversation are written side by side.
+
+use std::sync::Mutex;
+
+use actors::model::{Millis, PduId};
+use uuid::{ContextV7, Timestamp, Uuid};
+
+/// Gives ids. Workers share one: what is given later is larger, also within a millisecond and when the clock goes back.
+pub(super) struct PduIds(Mutex<ContextV7>);
+
+impl PduIds {
+    pub(super) fn new() -> Self {
+        Self(Mutex::new(ContextV7::new()))
+    }
+
+    /// The next id: a version 7 UUID as 32 lower-case hex digits.
+    pub(super) fn next(&self, now: Millis) -> PduId {
+        let nanos = u32::try_from(now.0 % 1000).unwrap_or(0) * 1_000_000;
+        let id = Uuid::new_v7(Timestamp::from_unix(&self.0, now.0 / 1000, nanos));
+        id.simple().to_string().parse().expect("32 hex digits are an id")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_rise_within_a_millisecond_and_when_the_clock_goes_back() {
+        let ids = PduIds::new();
+        let times = [1_718_454_896_007, 1_718_454_896_007, 1_718_454_896_008, 1_718_454_890_000, 0];
+        let given: Vec<_> = times.iter().flat_map(|time| [ids.next(Millis(*time)), ids.next(Millis(*time))]).collect();
+        assert!(given.windows(2).all(|pair| pair[0] < pair[1]), "{given:?}");
+        for id in &given {
+            assert_eq!(id.as_str().len(), 32);
+            assert!(id.as_str().bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')), "{id}");
+            assert_eq!(&id.as_str()[12..13], "7");
+        }
+        assert!(given[0].as_str().starts_with("01901be4c587"), "the time comes first: {}", given[0]);
+    }
+}

@@ -1,0 +1,79 @@
+//! What submissions of updates and of messages have in common: one name space of ids, one at a time of each, one answer.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actors::model::{Digest, PduRef, ServerName, SubmissionId};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use super::MessengerApi;
+use super::answer::SHORTLY;
+use super::inflight::Turn;
+use crate::http::refusal::Problem;
+
+/// The id in a path or a body.
+pub(super) fn id(text: &str) -> Result<SubmissionId, Problem> {
+    text.parse().map_err(|error| Problem::unprocessable("BAD_ID", format!("{error}")))
+}
+
+/// The right to work on these ids.
+pub(super) async fn turns(api: &MessengerApi, ids: Vec<SubmissionId>) -> Result<Turn, Problem> {
+    api.inflight.turns(ids).await.map_err(|full| {
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_SUBMISSIONS", full.to_string()).retry_after(SHORTLY)
+    })
+}
+
+/// The id is another submission's.
+pub(super) fn in_use(id: &SubmissionId) -> Problem {
+    Problem::new(StatusCode::CONFLICT, "ID_IN_USE", format!("{id} is the id of another submission"))
+}
+
+/// What identifies a submission.
+pub(super) fn digest(bytes: &[u8]) -> Digest {
+    let whole: [u8; 32] = Sha256::digest(bytes).into();
+    let mut half = [0; 16];
+    half.copy_from_slice(&whole[..16]);
+    Digest(half)
+}
+
+/// Which PDU, as this API writes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(super) struct PduName<'a> {
+    origin: &'a str,
+    pdu_id: &'a str,
+}
+
+impl<'a> From<&'a PduRef> for PduName<'a> {
+    fn from(reference: &'a PduRef) -> Self {
+        Self { origin: reference.origin.as_str(), pdu_id: reference.id.as_str() }
+    }
+}
+
+#[derive(Serialize)]
+struct Accepted<'a> {
+    id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pdu: Option<PduName<'a>>,
+    peers: Vec<&'a str>,
+}
+
+/// The answer after the commit; `pdu` where it is a message.
+pub(super) fn accepted<'a>(
+    id: &SubmissionId,
+    pdu: Option<&PduRef>,
+    servers: impl IntoIterator<Item = &'a ServerName>,
+) -> HttpResponse {
+    let peers = servers.into_iter().map(ServerName::as_str).collect();
+    HttpResponse::Accepted().json(Accepted { id: id.as_str(), pdu: pdu.map(PduName::from), peers })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_is_the_first_half_of_a_sha_256() {
+        let half = [0xba, 0x78, 0x16, 0xbf, 0x8f, 0x01, 0xcf, 0xea, 0x41, 0x41, 0x40, 0xde, 0x5d, 0xae, 0x22, 0x23];
+        assert_eq!(digest(b"abc").0, half);
+    }
+}

@@ -1,0 +1,117 @@
+//! `[contexts]`: what bounds every conversation.
+
+use actors::limits::{ContextLimits, GapLimits, RestartLimits};
+use serde::Deserialize;
+
+use super::check::Check;
+use super::units::Span;
+
+/// Whose PDUs a conversation takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Admission {
+    /// Those of servers that take part.
+    Participants,
+    /// Anybody's, which makes its origin take part.
+    Open,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ContextsSection {
+    /// Whose PDUs are taken: "participants", or "open", which adds their origins.
+    admission: Admission,
+    /// Servers that may take part in one context.
+    participants_max: u32,
+    /// PDUs of a context waiting for parents; beyond it the oldest is delivered with a gap.
+    held_max: u32,
+    /// How long a peer's request waits for a context before the peer is told to come again.
+    arrive_timeout: Span,
+    /// How long a context without work stays in memory.
+    idle: Span,
+    /// Requests of one context being handled at once.
+    intake_max: u32,
+    /// Restarts of a context's actor allowed in a period before it is given up as faulty.
+    restarts_max: u32,
+    /// The period in which restarts are counted.
+    restarts_period: Span,
+    /// PDUs of servers that take no part kept in quarantine, a sender; the oldest goes first.
+    quarantine_items: u64,
+    /// Missing parents.
+    pub(super) gap: GapSection,
+}
+
+/// How a missing parent is waited for, asked for, and given up.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct GapSection {
+    /// How long a missing parent is waited for before anybody is asked for it.
+    grace: Span,
+    /// How long it is looked for before its children are delivered without it.
+    give_up: Span,
+    /// How often each server that may have it is asked.
+    tries_max: u32,
+    /// Missing parents of one context asked for at once.
+    asks_max: u32,
+    /// How far a walk from parent to parent goes before it is given up.
+    depth_max: u32,
+}
+
+impl Default for ContextsSection {
+    fn default() -> Self {
+        let limits = ContextLimits::default();
+        Self {
+            admission: if limits.open { Admission::Open } else { Admission::Participants },
+            participants_max: limits.participants_max,
+            held_max: limits.held_max,
+            arrive_timeout: Span(limits.arrive_timeout),
+            idle: Span(limits.idle),
+            intake_max: limits.intake_max,
+            restarts_max: limits.restarts.max,
+            restarts_period: Span(limits.restarts.period),
+            quarantine_items: limits.quarantine_items,
+            gap: GapSection::default(),
+        }
+    }
+}
+
+impl Default for GapSection {
+    fn default() -> Self {
+        let GapLimits { grace, give_up, tries_max, asks_max, depth_max } = ContextLimits::default().gap;
+        Self { grace: Span(grace), give_up: Span(give_up), tries_max, asks_max, depth_max }
+    }
+}
+
+impl ContextsSection {
+    pub(super) fn check(&self, check: &mut Check<'_>) -> ContextLimits {
+        let at_least_one =
+            [("participants_max", self.participants_max), ("held_max", self.held_max), ("intake_max", self.intake_max)];
+        for (key, _) in at_least_one.into_iter().filter(|(_, value)| *value == 0) {
+            check.invalid(&["contexts", key], "must be at least 1");
+        }
+        let at_least_one = [("tries_max", self.gap.tries_max), ("asks_max", self.gap.asks_max)];
+        for (key, _) in at_least_one.into_iter().filter(|(_, value)| *value == 0) {
+            check.invalid(&["contexts", "gap", key], "must be at least 1");
+        }
+        if self.gap.grace.0 > self.gap.give_up.0 {
+            check.invalid(&["contexts", "gap", "grace"], "must not be longer than contexts.gap.give_up");
+        }
+        ContextLimits {
+            open: self.admission == Admission::Open,
+            participants_max: self.participants_max,
+            held_max: self.held_max,
+            arrive_timeout: self.arrive_timeout.0,
+            idle: self.idle.0,
+            intake_max: self.intake_max,
+            gap: GapLimits {
+                grace: self.gap.grace.0,
+                give_up: self.gap.give_up.0,
+                tries_max: self.gap.tries_max,
+                asks_max: self.gap.asks_max,
+                depth_max: self.gap.depth_max,
+            },
+            restarts: RestartLimits { max: self.restarts_max, period: self.restarts_period.0 },
+            quarantine_items: self.quarantine_items,
+        }
+    }
+}

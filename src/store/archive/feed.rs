@@ -1,0 +1,71 @@
+//! Pages of the feed.
+
+use std::ops::Bound;
+
+use actors::model::{FeedEntry, FeedItem, Millis, Position};
+use actors::ports::FeedPage;
+use redb::ReadTransaction;
+
+use super::Read;
+use crate::store::Shared;
+use crate::store::rows::{self, BadRow, Fed};
+use crate::store::tables;
+
+/// A PDU is looked up for each row that names one: its bytes lie once, in `pdus`.
+pub(super) fn feed_after(
+    shared: &Shared,
+    read: &ReadTransaction,
+    after: u64,
+    limit: usize,
+    bytes_max: u64,
+) -> Read<FeedPage> {
+    let feed = read.open_table(tables::FEED)?;
+    let pdus = read.open_table(tables::PDUS)?;
+    // A commit can be read a moment before it is told. What is not told yet is not shown: its reader would acknowledge it, and
+    // hear that there is no such event.
+    let tail = shared.bounds.borrow().tail.0;
+    let mut page = Vec::new();
+    let mut size = 0;
+    for row in feed.range((Bound::Excluded(after), Bound::Unbounded))?.take(limit.max(1)) {
+        let (position, value) = row?;
+        shared.counters.looked_up(1);
+        let position = position.value();
+        if position > tail {
+            break;
+        }
+        if page.is_empty() && position > after + 1 {
+            return Ok(FeedPage::Gone { oldest: Position(position) });
+        }
+        let row = value.value();
+        let (item, bytes) = match rows::feed_from_row(row)? {
+            Fed::Whole(item) => (item, row.7.len()),
+            Fed::Pdu(reference, shown) => {
+                let key = (reference.origin.as_str(), reference.id.as_str());
+                let stored = pdus.get(key)?.ok_or_else(|| BadRow::new("feed", &format!("{reference} is missing")))?;
+                shared.counters.looked_up(1);
+                let pdu = rows::fed(reference, shown, stored.value())?;
+                let bytes = pdu.bytes.len();
+                (FeedItem::Pdu(Box::new(pdu)), bytes)
+            }
+        };
+        size += bytes as u64;
+        if page.len() == limit || size > bytes_max && !page.is_empty() {
+            break;
+        }
+        page.push(FeedEntry { position: Position(position), time: Millis(row.1), item });
+    }
+    if page.is_empty() && limit > 0 {
+        return gone_or_end(shared, read, after);
+    }
+    Ok(FeedPage::Entries(page))
+}
+
+/// Nothing follows: the end of the feed, or all of it was trimmed and the reader is behind what it acknowledged.
+fn gone_or_end(shared: &Shared, read: &ReadTransaction, after: u64) -> Read<FeedPage> {
+    let acked = read.open_table(tables::FEED_CURSOR)?.get(tables::MESSENGER)?.map_or(0, |row| row.value());
+    shared.counters.looked_up(u64::from(acked > 0));
+    if after < acked {
+        return Ok(FeedPage::Gone { oldest: Position(acked + 1) });
+    }
+    Ok(FeedPage::Entries(Vec::new()))
+}

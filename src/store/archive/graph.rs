@@ -1,0 +1,128 @@
+//! What a conversation's actor starts from, and PDUs by their names.
+
+use std::collections::HashMap;
+use std::ops::Bound;
+
+use actors::model::{ContextId, ContextRecord, Gap, HeldPdu, PduRef};
+use actors::ports::{ContextLoad, Known, ServedPdu};
+use redb::{ReadTransaction, ReadableDatabase};
+
+use super::Read;
+use crate::store::Shared;
+use crate::store::rows::{self, BadRow};
+use crate::store::tables::{self, after};
+
+pub(super) fn context(shared: &Shared, read: &ReadTransaction, context: &ContextId) -> Read<Option<ContextLoad>> {
+    let Some(record) = context_record(shared, read, context)? else { return Ok(None) };
+    let held = held(shared, read, context)?;
+    let gaps = gaps(shared, read, context.as_str())?;
+    Ok(Some(ContextLoad { record, held, gaps }))
+}
+
+fn held(shared: &Shared, read: &ReadTransaction, context: &ContextId) -> Read<Vec<HeldPdu>> {
+    let (from, to) = (context.as_str(), after(context.as_str()));
+    let pdus = read.open_table(tables::PDUS)?;
+    let mut held = Vec::new();
+    for row in read.open_table(tables::HELD)?.range((from, "", "")..(to.as_str(), "", ""))? {
+        let (key, hold) = row?;
+        let ((_, origin, id), hold) = (key.value(), hold.value());
+        let reference = rows::reference("held", origin, id)?;
+        let pdu = pdus.get((origin, id))?.ok_or_else(|| BadRow::new("held", &format!("{reference} is missing")))?;
+        shared.counters.looked_up(2);
+        held.push(((hold.0, hold.1), rows::held(reference, context.as_str(), hold, pdu.value())?));
+    }
+    held.sort_by_key(|(order, _)| *order);
+    Ok(held.into_iter().map(|(_, pdu)| pdu).collect())
+}
+
+fn gaps(shared: &Shared, read: &ReadTransaction, context: &str) -> Read<Vec<Gap>> {
+    let to = after(context);
+    let mut gaps = Vec::new();
+    for row in read.open_table(tables::GAPS)?.range((context, "", "")..(to.as_str(), "", ""))? {
+        let (key, gap) = row?;
+        let ((_, origin, id), (edge, children)) = (key.value(), gap.value());
+        let children = rows::refs_from_row("gaps", children)?;
+        gaps.push(Gap { missing: rows::reference("gaps", origin, id)?, children, edge });
+    }
+    shared.counters.looked_up(gaps.len() as u64);
+    Ok(gaps)
+}
+
+/// Jumps from context to context: one look-up each, however much they hold.
+pub(super) fn contexts_holding(shared: &Shared, read: &ReadTransaction) -> Read<Vec<ContextId>> {
+    let held = read.open_table(tables::HELD)?;
+    let mut contexts = Vec::new();
+    let mut from = String::new();
+    loop {
+        let rest = (Bound::Included((from.as_str(), "", "")), Bound::Unbounded);
+        let Some((key, _)) = held.range::<(&str, &str, &str)>(rest)?.next().transpose()? else { return Ok(contexts) };
+        shared.counters.looked_up(1);
+        let context = rows::context_id("held", key.value().0)?;
+        from = after(context.as_str());
+        contexts.push(context);
+    }
+}
+
+/// Claims of a batch are made at its end: a PDU that names another one of its batch is told that nothing is known of it, which
+/// is for the asker to know.
+pub(super) fn look_up(
+    shared: &Shared,
+    context: &ContextId,
+    arriving: &[PduRef],
+    parents: &[PduRef],
+) -> Read<HashMap<PduRef, Known>> {
+    // The lock comes before the transaction: a commit is visible before its claims go, so nothing falls between the two.
+    let mut claims = shared.claims.lock();
+    let pdus = shared.database.begin_read()?.open_table(tables::PDUS)?;
+    let mut found = HashMap::new();
+    for reference in arriving.iter().chain(parents) {
+        if found.contains_key(reference) {
+            continue;
+        }
+        let known = match claims.get(reference) {
+            Some(known) => Some(known.clone()),
+            None => {
+                let row = pdus.get((reference.origin.as_str(), reference.id.as_str()))?;
+                shared.counters.looked_up(u64::from(row.is_some()));
+                row.map(|row| rows::known(row.value())).transpose()?
+            }
+        };
+        if let Some(known) = known {
+            found.insert(reference.clone(), known);
+        }
+    }
+    for reference in arriving.iter().filter(|reference| !found.contains_key(*reference)) {
+        claims.claim(context, reference);
+    }
+    Ok(found)
+}
+
+pub(super) fn pdu(shared: &Shared, read: &ReadTransaction, reference: &PduRef) -> Read<Option<ServedPdu>> {
+    let row = read.open_table(tables::PDUS)?.get((reference.origin.as_str(), reference.id.as_str()))?;
+    shared.counters.looked_up(u64::from(row.is_some()));
+    Ok(row.map(|row| rows::served(row.value())).transpose()?)
+}
+
+pub(super) fn context_record(
+    shared: &Shared,
+    read: &ReadTransaction,
+    context: &ContextId,
+) -> Read<Option<ContextRecord>> {
+    let row = read.open_table(tables::CONTEXTS)?.get(context.as_str())?;
+    shared.counters.looked_up(u64::from(row.is_some()));
+    Ok(row.map(|row| rows::context_from_row(context.clone(), row.value())).transpose()?)
+}
+
+pub(super) fn state_holder(
+    shared: &Shared,
+    read: &ReadTransaction,
+    context: &ContextId,
+    kind: &str,
+    key: &str,
+) -> Read<Option<PduRef>> {
+    let row = read.open_table(tables::STATE)?.get((context.as_str(), kind, key))?;
+    shared.counters.looked_up(u64::from(row.is_some()));
+    let Some(row) = row else { return Ok(None) };
+    let (origin, id) = row.value();
+    Ok(Some(rows::reference("state", origin, id)?))
+}

@@ -1,0 +1,72 @@
+//! Submissions by their ids.
+
+use std::ops::Bound;
+
+use actors::model::{SubmissionId, SubmissionRecord};
+use actors::ports::SubmissionsPage;
+use bytes::Bytes;
+use redb::ReadTransaction;
+
+use super::Read;
+use super::peers::outbox_from;
+use crate::store::Shared;
+use crate::store::rows::{self, BadRow};
+use crate::store::tables;
+
+/// Submissions on one page of housekeeping, and rows looked at for it.
+const FORGET_MAX: usize = 1_000;
+const FORGET_WALK_MAX: usize = 10_000;
+
+pub(super) fn submission(shared: &Shared, read: &ReadTransaction, id: &SubmissionId) -> Read<Option<SubmissionRecord>> {
+    let row = read.open_table(tables::SUBMISSIONS)?.get(id.as_str())?;
+    shared.counters.looked_up(u64::from(row.is_some()));
+    Ok(row.map(|row| rows::submission_from_row(row.value())).transpose()?)
+}
+
+/// Found through the outbox of any server that still has all its rows. A PDU is found by its own name, and not here.
+pub(super) fn submitted_updates(
+    shared: &Shared,
+    read: &ReadTransaction,
+    id: &SubmissionId,
+) -> Read<Option<Vec<Bytes>>> {
+    let Some(record) = submission(shared, read, id)? else { return Ok(None) };
+    if record.pdu.is_some() {
+        return Ok(None);
+    }
+    for (server, first) in &record.queued {
+        let found = outbox_from(shared, read, server, first.0, record.items as usize, u64::MAX)?;
+        let consecutive = found.iter().zip(first.0..).all(|(row, index)| row.index.0 == index);
+        if consecutive && found.len() == record.items as usize {
+            return Ok(Some(found.into_iter().map(|row| row.item.bytes().clone()).collect()));
+        }
+    }
+    Ok(None)
+}
+
+pub(super) fn submissions_before(
+    shared: &Shared,
+    read: &ReadTransaction,
+    before: u64,
+    after: Option<&SubmissionId>,
+) -> Read<SubmissionsPage> {
+    let from = after.map_or(Bound::Unbounded, |id| Bound::Excluded(id.as_str()));
+    let table = read.open_table(tables::SUBMISSIONS)?;
+    let mut old = Vec::new();
+    for (walked, row) in (1..).zip(table.range::<&str>((from, Bound::Unbounded))?) {
+        let (key, row) = row?;
+        shared.counters.looked_up(1);
+        let is_old = row.value().0 < before;
+        let full = old.len() + usize::from(is_old) >= FORGET_MAX || walked >= FORGET_WALK_MAX;
+        if !is_old && !full {
+            continue;
+        }
+        let id: SubmissionId = key.value().parse().map_err(|error| BadRow::new("submissions", &error))?;
+        if is_old {
+            old.push(id.clone());
+        }
+        if full {
+            return Ok(SubmissionsPage { old, next: Some(id) });
+        }
+    }
+    Ok(SubmissionsPage { old, next: None })
+}

@@ -1,0 +1,116 @@
+//! References that are claimed, or handed over and not on disk yet: look-ups see them beside the rows.
+//!
+//! A commit is visible to readers before its references leave here, and a look-up holds the lock while it reads: so what is
+//! neither here nor in the rows is not there. Bounded by what conversations have in hand, and that by the permits at the doors.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use actors::change::Change;
+use actors::model::{ContextId, PduRef, Standing};
+use actors::ports::Known;
+
+/// What stands in no row yet.
+#[derive(Debug, Default)]
+pub(super) struct Claims(Mutex<HashMap<PduRef, Claim>>);
+
+#[derive(Debug)]
+struct Claim {
+    known: Known,
+    /// Changes about it that were handed over and are not on disk. None: a mere claim, which its context may let go.
+    under_way: u32,
+}
+
+/// The claims, while nobody else may look or change them.
+pub(super) struct Locked<'a>(MutexGuard<'a, HashMap<PduRef, Claim>>);
+
+impl Claims {
+    pub(super) fn lock(&self) -> Locked<'_> {
+        // Each change is one call on the map: a panic elsewhere cannot have left it half done.
+        Locked(self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// To be called before the batch can be committed.
+    pub(super) fn handed_over(&self, changes: &[Change]) {
+        let mut told = changes.iter().filter_map(stands).peekable();
+        if told.peek().is_none() {
+            return;
+        }
+        let mut claims = self.lock();
+        for (reference, known) in told {
+            let claim = claims.0.entry(reference.clone());
+            let claim = claim.or_insert_with(|| Claim { known: known.clone(), under_way: 0 });
+            claim.known = known;
+            claim.under_way += 1;
+        }
+    }
+
+    /// One change about each of these is on disk and can be read, or never will be.
+    pub(super) fn settled(&self, references: &[PduRef]) {
+        if references.is_empty() {
+            return;
+        }
+        let mut claims = self.lock();
+        for reference in references {
+            let Some(claim) = claims.0.get_mut(reference) else { continue };
+            claim.under_way = claim.under_way.saturating_sub(1);
+            if claim.under_way == 0 {
+                claims.0.remove(reference);
+            }
+        }
+    }
+
+    pub(super) fn release(&self, context: &ContextId, references: &[PduRef]) {
+        let mut claims = self.lock();
+        for reference in references {
+            if claims.0.get(reference).is_some_and(|claim| claim.is_mere(context)) {
+                claims.0.remove(reference);
+            }
+        }
+    }
+
+    pub(super) fn release_all(&self, context: &ContextId) {
+        self.lock().0.retain(|_, claim| !claim.is_mere(context));
+    }
+}
+
+impl Claim {
+    fn is_mere(&self, context: &ContextId) -> bool {
+        self.under_way == 0 && self.known.context() == context
+    }
+}
+
+impl Locked<'_> {
+    pub(super) fn get(&self, reference: &PduRef) -> Option<&Known> {
+        self.0.get(reference).map(|claim| &claim.known)
+    }
+
+    /// For a reference that nothing is known of.
+    pub(super) fn claim(&mut self, context: &ContextId, reference: &PduRef) {
+        let known = Known::Claimed { context: context.clone() };
+        self.0.insert(reference.clone(), Claim { known, under_way: 0 });
+    }
+}
+
+/// The PDUs that a batch stores or delivers.
+pub(super) fn references(changes: &[Change]) -> impl Iterator<Item = PduRef> {
+    changes.iter().filter_map(stands).map(|(reference, _)| reference.clone())
+}
+
+/// The PDU a change is about, and what is known of it from then on.
+fn stands(change: &Change) -> Option<(&PduRef, Known)> {
+    match change {
+        Change::PduStored(stored) => {
+            let context = stored.pdu.context.clone();
+            let known = match &stored.standing {
+                Standing::Delivered(delivery) => Known::Delivered { context, depth: delivery.depth },
+                Standing::Held(_) => Known::Held { context },
+            };
+            Some((&stored.pdu.reference, known))
+        }
+        Change::PduDelivered { reference, context, delivery } => {
+            Some((reference, Known::Delivered { context: context.clone(), depth: delivery.depth }))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,116 @@
+//! The changes of conversations: PDUs stored, delivered, held; gaps, state, records.
+//!
+//! A change that contradicts the rows is one that no sound actor hands over. It is left out and logged: to stop the journal for
+//! it would stop all conversations, and again at each start.
+
+use actors::model::{ContextId, Delivery, Gap, Hold, PduRef, Standing, StoredPdu};
+use redb::ReadableTable;
+
+use super::apply::Group;
+use super::rows::{self, OwnedPdu};
+
+type Write = Result<(), redb::Error>;
+
+fn key(reference: &PduRef) -> (&str, &str) {
+    (reference.origin.as_str(), reference.id.as_str())
+}
+
+fn place<'a>(context: &'a ContextId, reference: &'a PduRef) -> (&'a str, &'a str, &'a str) {
+    (context.as_str(), reference.origin.as_str(), reference.id.as_str())
+}
+
+fn contradiction(context: &ContextId, reference: &PduRef, what: &'static str) -> Write {
+    tracing::error!(%context, %reference, "{what}; the change is left out");
+    Ok(())
+}
+
+impl Group<'_> {
+    pub(super) fn pdu_stored(&mut self, stored: &StoredPdu) -> Write {
+        let (reference, context) = (&stored.pdu.reference, &stored.pdu.context);
+        let prev = rows::refs_to_row(&stored.pdu.prev);
+        let pdus = self.pdus.open()?;
+        // Instead of a look before each insertion: what was there comes back, and goes back.
+        let before = pdus.insert(key(reference), rows::pdu_to_row(stored, &prev))?;
+        if let Some(first) = before.map(|row| OwnedPdu::from_row(row.value())) {
+            pdus.insert(key(reference), first.row())?;
+            return contradiction(context, reference, "a PDU is stored for the second time, the first one stays");
+        }
+        self.counts.rows_written += 1;
+        match &stored.standing {
+            Standing::Delivered(delivery) => self.deliver(context, reference, delivery),
+            Standing::Held(hold) => {
+                self.memory.arrivals += 1;
+                let (epoch, n) = (self.memory.epoch, self.memory.arrivals);
+                let (missing, slot) = (rows::refs_to_row(&hold.missing), rows::slot_to_row(&stored.pdu));
+                let row = (epoch, n, hold.edge, hold.depth, &slot[..], &missing[..]);
+                self.held.open()?.insert(place(context, reference), row)?;
+                self.counts.rows_written += 1;
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn pdu_delivered(&mut self, reference: &PduRef, context: &ContextId, delivery: &Delivery) -> Write {
+        let pdus = self.pdus.open()?;
+        self.counts.lookups += 1;
+        let found = pdus.get(key(reference))?.map(|row| OwnedPdu::from_row(row.value()));
+        self.counts.rows_read += u64::from(found.is_some());
+        let Some(mut row) = found.filter(|row| row.waits_in(context.as_str())) else {
+            return contradiction(context, reference, "a PDU is delivered that does not wait here");
+        };
+        row.deliver(delivery);
+        pdus.insert(key(reference), row.row())?;
+        self.counts.rows_written += 1;
+        let held = self.held.open()?.remove(place(context, reference))?;
+        self.counts.rows_trimmed += u64::from(held.is_some());
+        drop(held);
+        self.deliver(context, reference, delivery)
+    }
+
+    fn deliver(&mut self, context: &ContextId, reference: &PduRef, delivery: &Delivery) -> Write {
+        self.timeline.open()?.insert((context.as_str(), delivery.position), key(reference))?;
+        self.counts.rows_written += 1;
+        match &delivery.shown {
+            Some(shown) => self.fed(&rows::shown_to_row(reference, shown)),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn pdu_held(&mut self, reference: &PduRef, context: &ContextId, hold: &Hold) -> Write {
+        let held = self.held.open()?;
+        self.counts.lookups += 1;
+        let before = held.get(place(context, reference))?.map(|row| {
+            let (epoch, n, _, _, slot, _) = row.value();
+            (epoch, n, slot.to_vec())
+        });
+        let Some((epoch, n, slot)) = before else {
+            return contradiction(context, reference, "a PDU waits anew that did not wait");
+        };
+        let missing = rows::refs_to_row(&hold.missing);
+        held.insert(place(context, reference), (epoch, n, hold.edge, hold.depth, &slot[..], &missing[..]))?;
+        self.counts.rows_read += 1;
+        self.counts.rows_written += 1;
+        Ok(())
+    }
+
+    pub(super) fn state_moved(&mut self, context: &ContextId, kind: &str, key: &str, current: &PduRef) -> Write {
+        let current = (current.origin.as_str(), current.id.as_str());
+        self.state.open()?.insert((context.as_str(), kind, key), current)?;
+        self.counts.rows_written += 1;
+        Ok(())
+    }
+
+    /// All children are named each time: the row is written over.
+    pub(super) fn gap_opened(&mut self, context: &ContextId, gap: &Gap) -> Write {
+        let children = rows::refs_to_row(&gap.children);
+        self.gaps.open()?.insert(place(context, &gap.missing), (gap.edge, &children[..]))?;
+        self.counts.rows_written += 1;
+        Ok(())
+    }
+
+    pub(super) fn gap_closed(&mut self, context: &ContextId, missing: &PduRef) -> Write {
+        let gone = self.gaps.open()?.remove(place(context, missing))?;
+        self.counts.rows_trimmed += u64::from(gone.is_some());
+        Ok(())
+    }
+}

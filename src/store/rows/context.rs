@@ -1,0 +1,115 @@
+//! A conversation's row, and the transactions a peer sent: rare or written once a group, so both hold JSON.
+
+use actors::model::{ContextId, ContextRecord, Digest, Head, SeenTransaction, ServerName, Verdict};
+use serde::{Deserialize, Serialize};
+
+use super::pdu::reference;
+use super::{BadRow, interned, name};
+use crate::store::tables::SeenValue;
+
+#[derive(Serialize, Deserialize)]
+struct ContextRow {
+    participants: Vec<String>,
+    /// (origin, id, depth)
+    heads: Vec<(String, String, u64)>,
+    depth: u64,
+    next: u64,
+    adopted: bool,
+}
+
+pub(in crate::store) fn context_to_row(record: &ContextRecord) -> Vec<u8> {
+    let head = |head: &Head| (head.reference.origin.to_string(), head.reference.id.to_string(), head.depth);
+    let row = ContextRow {
+        participants: record.participants.iter().map(ServerName::to_string).collect(),
+        heads: record.heads.iter().map(head).collect(),
+        depth: record.depth,
+        next: record.next,
+        adopted: record.adopted,
+    };
+    serde_json::to_vec(&row).expect("texts and numbers always serialize")
+}
+
+pub(in crate::store) fn context_from_row(context: ContextId, row: &[u8]) -> Result<ContextRecord, BadRow> {
+    let row: ContextRow = serde_json::from_slice(row).map_err(|error| BadRow::new("contexts", &error))?;
+    let head = |(origin, id, depth): (String, String, u64)| {
+        Ok(Head { reference: reference("contexts", &origin, &id)?, depth })
+    };
+    Ok(ContextRecord {
+        context,
+        participants: row.participants.iter().map(|server| name("contexts", server)).collect::<Result<_, _>>()?,
+        heads: row.heads.into_iter().map(head).collect::<Result<_, BadRow>>()?,
+        depth: row.depth,
+        next: row.next,
+        adopted: row.adopted,
+    })
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum VerdictRow {
+    Accepted,
+    Held,
+    Duplicate,
+    Parked(String),
+    /// (code, reason)
+    Refused(String, String),
+}
+
+pub(in crate::store) fn verdicts_to_row(verdicts: &[Verdict]) -> Vec<u8> {
+    let row = |verdict: &Verdict| match verdict {
+        Verdict::Accepted => VerdictRow::Accepted,
+        Verdict::Held => VerdictRow::Held,
+        Verdict::Duplicate => VerdictRow::Duplicate,
+        Verdict::Parked { code } => VerdictRow::Parked((*code).to_owned()),
+        Verdict::Refused { code, reason } => VerdictRow::Refused((*code).to_owned(), reason.clone()),
+    };
+    serde_json::to_vec(&verdicts.iter().map(row).collect::<Vec<_>>()).expect("texts always serialize")
+}
+
+pub(in crate::store) fn seen_from_row(
+    row: <SeenValue as redb::Value>::SelfType<'_>,
+) -> Result<SeenTransaction, BadRow> {
+    let (id, digest, verdicts) = row;
+    let verdicts: Vec<VerdictRow> = serde_json::from_slice(verdicts).map_err(|error| BadRow::new("seen", &error))?;
+    let verdict = |row| match row {
+        VerdictRow::Accepted => Verdict::Accepted,
+        VerdictRow::Held => Verdict::Held,
+        VerdictRow::Duplicate => Verdict::Duplicate,
+        VerdictRow::Parked(code) => Verdict::Parked { code: interned(&code) },
+        VerdictRow::Refused(code, reason) => Verdict::Refused { code: interned(&code), reason },
+    };
+    let verdicts = verdicts.into_iter().map(verdict).collect();
+    Ok(SeenTransaction { id: id.to_owned(), digest: Digest(*digest), verdicts })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_context_survives_its_row() {
+        let server = |text: &str| text.parse::<ServerName>().expect("valid");
+        let context: ContextId = "room \"1\"".parse().expect("valid");
+        let mut record = ContextRecord::new(context.clone(), vec![server("red.example"), server("[::1]:80")], true);
+        let reference = reference("contexts", "red.example", "\\$1").expect("valid");
+        record.heads.push(Head { reference, depth: u64::MAX });
+        (record.depth, record.next) = (u64::MAX, 9);
+        assert_eq!(context_from_row(context.clone(), &context_to_row(&record)).expect("readable"), record);
+        assert!(context_from_row(context, b"{}").is_err());
+    }
+
+    #[test]
+    fn each_verdict_survives_its_row() {
+        let verdicts = vec![
+            Verdict::Accepted,
+            Verdict::Held,
+            Verdict::Duplicate,
+            Verdict::Parked { code: "POISON" },
+            Verdict::Refused { code: "BAD_PDU", reason: "no \"type\"".to_owned() },
+        ];
+        let seen = SeenTransaction { id: "7".to_owned(), digest: Digest([3; 16]), verdicts };
+        let row = verdicts_to_row(&seen.verdicts);
+        assert_eq!(seen_from_row(("7", &[3; 16], &row)).expect("readable"), seen);
+        assert!(seen_from_row(("7", &[3; 16], b"[\"maybe\"]")).is_err());
+    }
+}

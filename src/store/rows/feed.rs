@@ -1,0 +1,230 @@
+//! The feed's rows: one form for all kinds. A PDU is only named; its bytes lie in `pdus`.
+
+use std::borrow::Cow;
+
+use actors::model::{FeedItem, Parked, ParkedCode, PduRef, Seq, ServerName, Shown};
+use bytes::Bytes;
+
+use super::pdu::{reference, refs_from_row, refs_to_row, what_from_row, what_to_row};
+use super::{BadRow, context_id, interned, name};
+use crate::store::tables::FeedValue;
+
+const UPDATE: u8 = 1;
+const PARKED: u8 = 2;
+const PEER: u8 = 3;
+const NOTICE: u8 = 4;
+const PDU: u8 = 5;
+const GAP: u8 = 6;
+const GAP_FILLED: u8 = 7;
+const DELIVERY: u8 = 8;
+
+const LATE: u64 = 1;
+const HISTORY: u64 = 2;
+
+/// A row without its time. What each column holds depends on the kind.
+pub(in crate::store) struct FeedRow<'a> {
+    kind: u8,
+    /// The count of an update among its sender's; the flags of a PDU; the missing parents of a gap; the length of what names
+    /// a parked PDU.
+    n: u64,
+    seq: u64,
+    server: &'a str,
+    word: &'a str,
+    note: &'a str,
+    body: Cow<'a, [u8]>,
+}
+
+impl FeedRow<'_> {
+    pub(in crate::store) fn row(&self, time: u64) -> <FeedValue as redb::Value>::SelfType<'_> {
+        (self.kind, time, self.n, self.seq, self.server, self.word, self.note, &self.body)
+    }
+}
+
+/// A row as read: whole, or the name of a PDU that is still to be looked up.
+#[derive(Debug, PartialEq)]
+pub(in crate::store) enum Fed {
+    Whole(FeedItem),
+    Pdu(PduRef, Shown),
+}
+
+pub(in crate::store) fn shown_to_row<'a>(reference: &'a PduRef, shown: &Shown) -> FeedRow<'a> {
+    let flags = u64::from(shown.late) * LATE + u64::from(shown.history) * HISTORY;
+    let (origin, id) = (reference.origin.as_str(), reference.id.as_str());
+    let body = Cow::Owned(refs_to_row(&shown.gap));
+    FeedRow { kind: PDU, n: flags, seq: 0, server: origin, word: "", note: id, body }
+}
+
+pub(in crate::store) fn feed_to_row(item: &FeedItem) -> FeedRow<'_> {
+    let plain = FeedRow { kind: NOTICE, n: 0, seq: 0, server: "", word: "", note: "", body: Cow::Borrowed(&[]) };
+    match item {
+        FeedItem::Update { from, n, seq, verified, bytes } => {
+            let body = Cow::Borrowed(&bytes[..]);
+            FeedRow { kind: UPDATE, n: *n, seq: seq.0, server: from.as_str(), word: verified, body, ..plain }
+        }
+        FeedItem::Parked(Parked { from, what, code, reason, bytes }) => {
+            let (seq, named) = what_to_row(what);
+            let n = named.len() as u64;
+            let body =
+                if named.is_empty() { Cow::Borrowed(&bytes[..]) } else { Cow::Owned([&named, &bytes[..]].concat()) };
+            FeedRow { kind: PARKED, n, seq, server: from.as_str(), word: code.as_str(), note: reason, body }
+        }
+        FeedItem::Pdu(pdu) => shown_to_row(&pdu.reference, &pdu.shown),
+        FeedItem::Gap { context, missing, children } => gap(GAP, context.as_str(), missing, children),
+        FeedItem::GapFilled { context, missing, children } => gap(GAP_FILLED, context.as_str(), missing, children),
+        FeedItem::Delivery { message, server, state, reason } => FeedRow {
+            kind: DELIVERY,
+            server: server.as_str(),
+            word: state,
+            note: reason.unwrap_or(""),
+            body: Cow::Borrowed(message.as_str().as_bytes()),
+            ..plain
+        },
+        FeedItem::Peer { server, state, reason } => {
+            FeedRow { kind: PEER, server: server.as_str(), word: state, note: reason.unwrap_or(""), ..plain }
+        }
+        FeedItem::Notice { text, server } => {
+            FeedRow { server: server.as_ref().map_or("", ServerName::as_str), note: text, ..plain }
+        }
+    }
+}
+
+fn gap<'a>(kind: u8, context: &'a str, missing: &[PduRef], children: &[PduRef]) -> FeedRow<'a> {
+    let body = Cow::Owned(refs_to_row(missing.iter().chain(children)));
+    FeedRow { kind, n: missing.len() as u64, seq: 0, server: "", word: "", note: context, body }
+}
+
+pub(in crate::store) fn feed_from_row(row: <FeedValue as redb::Value>::SelfType<'_>) -> Result<Fed, BadRow> {
+    let (kind, _, n, seq, server, word, note, body) = row;
+    let server_name = || name("feed", server);
+    let optional = |text: &str| (!text.is_empty()).then(|| interned(text));
+    Ok(Fed::Whole(match kind {
+        UPDATE => {
+            let bytes = Bytes::copy_from_slice(body);
+            FeedItem::Update { from: server_name()?, n, seq: Seq(seq), verified: interned(word), bytes }
+        }
+        PARKED => {
+            let split = usize::try_from(n).ok().and_then(|length| body.split_at_checked(length));
+            let (named, bytes) = split.ok_or_else(|| BadRow::new("feed", &"a parked item that ends early"))?;
+            FeedItem::Parked(Parked {
+                from: server_name()?,
+                what: what_from_row("feed", seq, named)?,
+                code: parked_code(word)?,
+                reason: note.to_owned(),
+                bytes: Bytes::copy_from_slice(bytes),
+            })
+        }
+        PDU => {
+            let gap = refs_from_row("feed", body)?;
+            let shown = Shown { gap, late: n & LATE != 0, history: n & HISTORY != 0 };
+            return Ok(Fed::Pdu(reference("feed", server, note)?, shown));
+        }
+        GAP | GAP_FILLED => {
+            let (context, mut missing) = (context_id("feed", note)?, refs_from_row("feed", body)?);
+            let children = missing.split_off(missing.len().min(usize::try_from(n).unwrap_or(usize::MAX)));
+            match kind {
+                GAP => FeedItem::Gap { context, missing, children },
+                _ => FeedItem::GapFilled { context, missing, children },
+            }
+        }
+        DELIVERY => {
+            let message = str::from_utf8(body).ok().and_then(|id| id.parse().ok());
+            let message = message.ok_or_else(|| BadRow::new("feed", &"a submission's id that is none"))?;
+            FeedItem::Delivery { message, server: server_name()?, state: interned(word), reason: optional(note) }
+        }
+        PEER => FeedItem::Peer { server: server_name()?, state: interned(word), reason: optional(note) },
+        NOTICE if server.is_empty() => FeedItem::Notice { text: note.to_owned(), server: None },
+        NOTICE => FeedItem::Notice { text: note.to_owned(), server: Some(server_name()?) },
+        other => return Err(BadRow::new("feed", &format!("kind {other}"))),
+    }))
+}
+
+fn parked_code(word: &str) -> Result<ParkedCode, BadRow> {
+    const CODES: [ParkedCode; 5] = [
+        ParkedCode::NotAnObject,
+        ParkedCode::BadPdu,
+        ParkedCode::NotAParticipant,
+        ParkedCode::Poison,
+        ParkedCode::ContextFaulty,
+    ];
+    let code = CODES.into_iter().find(|code| code.as_str() == word);
+    code.ok_or_else(|| BadRow::new("feed", &format!("code {word}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use actors::model::{ContextId, FedPdu, ParkedWhat};
+
+    use super::*;
+
+    fn red() -> ServerName {
+        "red.example".parse().expect("valid")
+    }
+
+    fn pdu(id: &str) -> PduRef {
+        PduRef { origin: red(), id: id.parse().expect("valid") }
+    }
+
+    fn back(item: &FeedItem) -> Fed {
+        feed_from_row(feed_to_row(item).row(6)).expect("readable")
+    }
+
+    #[test]
+    fn every_kind_of_feed_item_survives_its_row() {
+        let bytes = Bytes::from_static(b"{ \"a\" : 1 }");
+        let context: ContextId = "c".parse().expect("valid");
+        let parked = |what, code, reason: &str| {
+            FeedItem::Parked(Parked { from: red(), what, code, reason: reason.to_owned(), bytes: bytes.clone() })
+        };
+        let unnamed = ParkedWhat::Pdu { origin: None, id: Some("$7".to_owned()), context: Some(context.clone()) };
+        for item in [
+            FeedItem::Update { from: red(), n: 3, seq: Seq(4), verified: "certificate", bytes: bytes.clone() },
+            parked(ParkedWhat::Update(Seq(4)), ParkedCode::NotAnObject, "a number"),
+            parked(unnamed.clone(), ParkedCode::BadPdu, "no origin"),
+            parked(unnamed.clone(), ParkedCode::NotAParticipant, "a stranger"),
+            parked(unnamed.clone(), ParkedCode::Poison, "twice"),
+            parked(unnamed, ParkedCode::ContextFaulty, "given up"),
+            FeedItem::Gap { context: context.clone(), missing: vec![pdu("a")], children: vec![pdu("b"), pdu("c")] },
+            FeedItem::GapFilled { context, missing: vec![pdu("a"), pdu("b")], children: vec![] },
+            FeedItem::Delivery {
+                message: "m1".parse().expect("valid"),
+                server: red(),
+                state: "parked",
+                reason: Some("outbox_full"),
+            },
+            FeedItem::Peer { server: red(), state: "suspended", reason: Some("admin") },
+            FeedItem::Peer { server: red(), state: "idle", reason: None },
+            FeedItem::Notice { text: "the disk is nearly full".to_owned(), server: None },
+            FeedItem::Notice { text: "its clock is off".to_owned(), server: Some(red()) },
+        ] {
+            assert_eq!(back(&item), Fed::Whole(item));
+        }
+    }
+
+    #[test]
+    fn a_pdu_lies_in_the_feed_as_a_reference_and_never_by_its_bytes() {
+        for shown in [
+            Shown::default(),
+            Shown { gap: vec![pdu("x"), pdu("y")], late: true, history: false },
+            Shown { gap: vec![], late: false, history: true },
+        ] {
+            let item = FeedItem::Pdu(Box::new(FedPdu {
+                reference: pdu("p"),
+                context: "c".parse().expect("valid"),
+                depth: 3,
+                sender: None,
+                verified: "network".to_owned(),
+                shown: shown.clone(),
+                bytes: Bytes::from(vec![b'x'; 10_000]),
+            }));
+            assert_eq!(back(&item), Fed::Pdu(pdu("p"), shown));
+            assert!(feed_to_row(&item).body.len() < 100);
+        }
+    }
+
+    #[test]
+    fn a_row_of_a_later_program_is_an_error_and_no_panic() {
+        assert!(feed_from_row((9, 0, 0, 0, "", "", "", &[])).is_err());
+        assert!(feed_from_row((PARKED, 0, 9, 0, "red.example", "POISON", "", b"{}")).is_err());
+        assert!(feed_from_row((PDU, 0, 0, 0, "red.example", "", "p", &[4])).is_err());
+    }
+}

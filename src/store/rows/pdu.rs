@@ -1,0 +1,233 @@
+//! PDUs in rows: their references, and what the store knows of each beside its bytes.
+
+use std::sync::Arc;
+
+use actors::model::{
+    Delivery, FedPdu, HeldPdu, Hold, Millis, ParkedWhat, Pdu, PduRef, Seq, ServerName, Shown, Standing, StoredPdu,
+};
+use actors::ports::{Known, ServedPdu};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{BadRow, context_id, name};
+use crate::store::tables::{HeldValue, PduValue};
+
+/// A row of `pdus`, as it lies there.
+pub(in crate::store) type PduRow<'a> = <PduValue as redb::Value>::SelfType<'a>;
+
+/// A reference, from its columns.
+pub(in crate::store) fn reference(table: &'static str, origin: &str, id: &str) -> Result<PduRef, BadRow> {
+    let id = id.parse().map_err(|error| BadRow::new(table, &format!("{id:?}: {error}")))?;
+    Ok(PduRef { origin: name(table, origin)?, id })
+}
+
+/// References one after the other, each text behind its length in one byte: neither names nor ids are longer than 255.
+pub(in crate::store) fn refs_to_row<'a>(references: impl IntoIterator<Item = &'a PduRef>) -> Vec<u8> {
+    let mut row = Vec::new();
+    for reference in references {
+        for text in [reference.origin.as_str(), reference.id.as_str()] {
+            row.push(u8::try_from(text.len()).expect("names and ids are at most 255 bytes"));
+            row.extend_from_slice(text.as_bytes());
+        }
+    }
+    row
+}
+
+pub(in crate::store) fn refs_from_row(table: &'static str, mut row: &[u8]) -> Result<Vec<PduRef>, BadRow> {
+    let mut references = Vec::new();
+    while !row.is_empty() {
+        let (Some(origin), Some(id)) = (text(&mut row), text(&mut row)) else {
+            return Err(BadRow::new(table, &"a list of references that ends early"));
+        };
+        references.push(reference(table, origin, id)?);
+    }
+    Ok(references)
+}
+
+fn text<'a>(row: &mut &'a [u8]) -> Option<&'a str> {
+    let (length, rest) = row.split_first()?;
+    let (text, rest) = rest.split_at_checked(usize::from(*length))?;
+    *row = rest;
+    str::from_utf8(text).ok()
+}
+
+/// A row of `pdus` apart from the table: what changes a row cannot borrow it.
+pub(in crate::store) struct OwnedPdu {
+    context: String,
+    delivered: bool,
+    depth: u64,
+    sender: String,
+    verified: String,
+    received: u64,
+    prev: Vec<u8>,
+    bytes: Vec<u8>,
+}
+
+impl OwnedPdu {
+    pub(in crate::store) fn from_row(row: PduRow<'_>) -> Self {
+        let (context, delivered, depth, sender, verified, received, prev, bytes) = row;
+        Self {
+            context: context.to_owned(),
+            delivered,
+            depth,
+            sender: sender.to_owned(),
+            verified: verified.to_owned(),
+            received,
+            prev: prev.to_vec(),
+            bytes: bytes.to_vec(),
+        }
+    }
+
+    pub(in crate::store) fn row(&self) -> PduRow<'_> {
+        let Self { context, delivered, depth, sender, verified, received, prev, bytes } = self;
+        (context, *delivered, *depth, sender, verified, *received, prev, bytes)
+    }
+
+    /// It is held, and of this context.
+    pub(in crate::store) fn waits_in(&self, context: &str) -> bool {
+        !self.delivered && self.context == context
+    }
+
+    pub(in crate::store) fn deliver(&mut self, delivery: &Delivery) {
+        (self.delivered, self.depth) = (true, delivery.depth);
+    }
+}
+
+/// `prev` is [`refs_to_row`] of its parents.
+pub(in crate::store) fn pdu_to_row<'a>(stored: &'a StoredPdu, prev: &'a [u8]) -> PduRow<'a> {
+    let (delivered, depth) = match &stored.standing {
+        Standing::Delivered(delivery) => (true, delivery.depth),
+        Standing::Held(_) => (false, 0),
+    };
+    let sender = stored.sender.as_ref().map_or("", ServerName::as_str);
+    let pdu = &stored.pdu;
+    (pdu.context.as_str(), delivered, depth, sender, stored.verified, stored.received.0, prev, &pdu.bytes)
+}
+
+pub(in crate::store) fn known(row: PduRow<'_>) -> Result<Known, BadRow> {
+    let (context, delivered, depth, ..) = row;
+    let context = context_id("pdus", context)?;
+    Ok(if delivered { Known::Delivered { context, depth } } else { Known::Held { context } })
+}
+
+pub(in crate::store) fn served(row: PduRow<'_>) -> Result<ServedPdu, BadRow> {
+    let (context, delivered, depth, .., bytes) = row;
+    let context = context_id("pdus", context)?;
+    Ok(ServedPdu { context, depth, delivered, bytes: Bytes::copy_from_slice(bytes) })
+}
+
+pub(in crate::store) fn fed(reference: PduRef, shown: Shown, row: PduRow<'_>) -> Result<FedPdu, BadRow> {
+    let (context, _, depth, sender, verified, .., bytes) = row;
+    Ok(FedPdu {
+        reference,
+        context: context_id("pdus", context)?,
+        depth,
+        sender: server(sender)?,
+        verified: verified.to_owned(),
+        shown,
+        bytes: Bytes::copy_from_slice(bytes),
+    })
+}
+
+pub(in crate::store) fn held(
+    reference: PduRef,
+    context: &str,
+    hold: <HeldValue as redb::Value>::SelfType<'_>,
+    row: PduRow<'_>,
+) -> Result<HeldPdu, BadRow> {
+    let (of, delivered, _, sender, _, received, prev, _) = row;
+    if of != context || delivered {
+        return Err(BadRow::new("held", &format!("{reference} does not wait in {context}")));
+    }
+    let (_, _, edge, depth, slot, missing) = hold;
+    Ok(HeldPdu {
+        prev: refs_from_row("pdus", prev)?,
+        hold: Hold { missing: refs_from_row("held", missing)?, depth, edge },
+        state: slot_from_row(slot)?,
+        received: Millis(received),
+        sender: server(sender)?,
+        reference,
+    })
+}
+
+/// Which piece of state a PDU sets, in two texts; empty where it sets none.
+pub(in crate::store) fn slot_to_row(pdu: &Pdu) -> Vec<u8> {
+    let slot = pdu.state.as_ref().map(|slot| (&*pdu.kind, slot.key.as_str()));
+    slot.map_or_else(Vec::new, |slot| serde_json::to_vec(&slot).expect("texts always serialize"))
+}
+
+fn slot_from_row(row: &[u8]) -> Result<Option<(Arc<str>, String)>, BadRow> {
+    if row.is_empty() {
+        return Ok(None);
+    }
+    let (kind, key): (String, String) = serde_json::from_slice(row).map_err(|error| BadRow::new("held", &error))?;
+    Ok(Some((kind.into(), key)))
+}
+
+fn server(text: &str) -> Result<Option<ServerName>, BadRow> {
+    (!text.is_empty()).then(|| name("pdus", text)).transpose()
+}
+
+/// What names a PDU in quarantine, which may have come without any of it.
+#[derive(Serialize, Deserialize)]
+struct WhatRow {
+    origin: Option<String>,
+    id: Option<String>,
+    context: Option<String>,
+}
+
+/// The number of an update, or what names a PDU: the other one is 0 or empty.
+pub(in crate::store) fn what_to_row(what: &ParkedWhat) -> (u64, Vec<u8>) {
+    match what {
+        ParkedWhat::Update(seq) => (seq.0, Vec::new()),
+        ParkedWhat::Pdu { origin, id, context } => {
+            let context = context.as_ref().map(ToString::to_string);
+            let row = WhatRow { origin: origin.clone(), id: id.clone(), context };
+            (0, serde_json::to_vec(&row).expect("texts always serialize"))
+        }
+    }
+}
+
+pub(in crate::store) fn what_from_row(table: &'static str, seq: u64, row: &[u8]) -> Result<ParkedWhat, BadRow> {
+    if row.is_empty() {
+        return Ok(ParkedWhat::Update(Seq(seq)));
+    }
+    let row: WhatRow = serde_json::from_slice(row).map_err(|error| BadRow::new(table, &error))?;
+    let context = row.context.map(|context| context_id(table, &context)).transpose()?;
+    Ok(ParkedWhat::Pdu { origin: row.origin, id: row.id, context })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_survive_their_row_and_a_damaged_list_is_an_error_and_no_panic() {
+        let long = "x".repeat(255);
+        let references: Vec<_> = ["$1", "\u{e9} /", &long]
+            .map(|id| reference("pdus", "red.example", id).expect("an id"))
+            .into_iter()
+            .collect();
+        let row = refs_to_row(&references);
+        assert_eq!(refs_from_row("pdus", &row).expect("readable"), references);
+        for end in [1, 5, row.len() - 1] {
+            assert!(refs_from_row("pdus", &row[..end]).is_err(), "cut at {end}");
+        }
+        assert!(refs_from_row("pdus", &[1, 0xff, 1, b'a']).is_err());
+        assert!(refs_from_row("pdus", &[]).expect("none").is_empty());
+    }
+
+    #[test]
+    fn what_lies_in_quarantine_survives_its_row() {
+        let named = ParkedWhat::Pdu {
+            origin: Some("no name".to_owned()),
+            id: None,
+            context: Some("c".parse().expect("an id")),
+        };
+        let nameless = ParkedWhat::Pdu { origin: None, id: None, context: None };
+        for what in [named, nameless, ParkedWhat::Update(Seq(7))] {
+            let (seq, row) = what_to_row(&what);
+            assert_eq!(what_from_row("quarantine", seq, &row).expect("readable"), what);
+        }
+    }
+}

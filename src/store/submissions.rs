@@ -1,0 +1,100 @@
+//! A submission to rows: one for each server's outbox, and one that remembers it.
+
+use actors::model::{Index, Item, ServerName, Submission, Submitted};
+use actors::ports::OutboxRow;
+use redb::ReadableTable;
+
+use super::apply::{Group, Grown};
+use super::rows;
+use super::tables;
+
+impl Group<'_> {
+    pub(super) fn submitted(&mut self, submission: &Submission) -> Result<(), redb::Error> {
+        let queued = self.items_of(submission)?;
+        let mut places = Vec::with_capacity(submission.servers.len());
+        for server in &submission.servers {
+            let tail = self.outbox_tail(server)?;
+            places.push((server.as_str(), tail + 1));
+            self.append(server, tail, &queued)?;
+        }
+        let (origin, id) = match &submission.what {
+            Submitted::Pdu(pdu, _) => (pdu.origin.as_str(), pdu.id.as_str()),
+            Submitted::Updates(_) => ("", ""),
+        };
+        let accepted = submission.accepted.0;
+        let items = u32::try_from(queued.len()).unwrap_or(u32::MAX);
+        let places = rows::places_to_row(&places);
+        let row = (accepted, &submission.digest.0, items, places.as_slice(), origin, id);
+        self.submissions.open()?.insert(submission.id.as_str(), row)?;
+        self.counts.rows_written += 1;
+        Ok(())
+    }
+
+    /// The items with their numbers. Updates are written here, once for all servers; a PDU has a change of its own, and no
+    /// number.
+    fn items_of(&mut self, submission: &Submission) -> Result<Vec<(u64, Item)>, redb::Error> {
+        let updates = match &submission.what {
+            Submitted::Pdu(reference, bytes) => return Ok(vec![(0, Item::Pdu(reference.clone(), bytes.clone()))]),
+            Submitted::Updates(updates) => updates,
+        };
+        let first = self.memory.next_item;
+        if let Ok(names @ 1..) = u32::try_from(submission.servers.len()) {
+            let items = self.items.open()?;
+            for (number, bytes) in (first..).zip(updates) {
+                items.insert(number, (names, &bytes[..]))?;
+            }
+            self.memory.next_item += updates.len() as u64;
+            self.counts.rows_written += updates.len() as u64;
+        }
+        Ok((first..).zip(updates.iter().cloned().map(Item::Update)).collect())
+    }
+
+    fn append(&mut self, server: &ServerName, tail: u64, items: &[(u64, Item)]) -> Result<(), redb::Error> {
+        if items.is_empty() {
+            return Ok(());
+        }
+        let outbox = self.outbox.open()?;
+        let grown = self.grown.entry(server.clone());
+        let grown = grown.or_insert_with(|| Grown { tail: Index(tail), rows: Vec::new() });
+        for (index, (number, item)) in (tail + 1..).zip(items) {
+            let (origin, id) = match item {
+                Item::Pdu(pdu, _) => (pdu.origin.as_str(), pdu.id.as_str()),
+                Item::Update(_) => ("", ""),
+            };
+            outbox.insert((server.as_str(), index), (self.now.0, *number, origin, id))?;
+            grown.tail = Index(index);
+            grown.rows.push(OutboxRow { index: Index(index), queued: self.now, item: item.clone() });
+        }
+        self.memory.peers.entry(server.clone()).or_default().outbox = Some(grown.tail.0);
+        self.counts.rows_written += items.len() as u64;
+        Ok(())
+    }
+
+    /// The newest index ever given. Trimming may have emptied the outbox, but touches acknowledged rows only: the record
+    /// then knows.
+    fn outbox_tail(&mut self, server: &ServerName) -> Result<u64, redb::Error> {
+        if let Some(tail) = self.memory.peers.get(server).and_then(|ends| ends.outbox) {
+            return Ok(tail);
+        }
+        let newest = self.outbox.open()?.range(tables::all_of(server.as_str()))?.next_back().transpose()?;
+        let newest = newest.map_or(0, |(key, _)| key.value().1);
+        self.counts.lookups += 1;
+        self.counts.rows_read += u64::from(newest > 0);
+        let acked = match self.moved.get(server) {
+            Some(record) => record.outbound.acked.0,
+            None => self.acked_on_disk(server)?,
+        };
+        let tail = newest.max(acked);
+        self.memory.peers.entry(server.clone()).or_default().outbox = Some(tail);
+        Ok(tail)
+    }
+
+    fn acked_on_disk(&mut self, server: &ServerName) -> Result<u64, redb::Error> {
+        self.counts.lookups += 1;
+        let Some(row) = self.peers.open()?.get(server.as_str())? else { return Ok(0) };
+        self.counts.rows_read += 1;
+        let record = rows::peer_from_row(server.clone(), row.value());
+        let record = record.map_err(|error| redb::Error::Corrupted(error.to_string()))?;
+        Ok(record.outbound.acked.0)
+    }
+}

@@ -1,0 +1,63 @@
+//! What is known here of servers and PDUs, for whoever reads the order of a pair.
+
+use std::sync::Arc;
+
+use actors::gateway::Gateway;
+use actors::model::{ContextId, PduRef, ServerName};
+use actors::ports::{Archive, ArchiveError, Ports, Roster};
+
+use super::pdu::Acquaintance;
+
+/// Our own knowledge: the configuration and the store.
+#[derive(Clone)]
+pub struct Knowledge {
+    /// Our own name.
+    pub us: ServerName,
+    /// What is stored, and on its way to be.
+    pub archive: Arc<dyn Archive>,
+    /// Who is a peer.
+    pub roster: Arc<dyn Roster>,
+}
+
+impl Acquaintance for Knowledge {
+    fn is_server(&self, name: &ServerName) -> bool {
+        is_server(&self.us, &*self.roster, name)
+    }
+
+    fn known(&self, context: &ContextId, pdus: &[PduRef]) -> Result<Vec<PduRef>, ArchiveError> {
+        known(&*self.archive, context, pdus)
+    }
+
+    fn takes_part(&self, context: &ContextId, server: &ServerName) -> Result<bool, ArchiveError> {
+        takes_part(&*self.archive, context, server)
+    }
+}
+
+impl Acquaintance for Gateway {
+    fn is_server(&self, name: &ServerName) -> bool {
+        let Ports { us, roster, .. } = self.ports();
+        is_server(us, &**roster, name)
+    }
+
+    fn known(&self, context: &ContextId, pdus: &[PduRef]) -> Result<Vec<PduRef>, ArchiveError> {
+        known(&*self.ports().archive, context, pdus)
+    }
+
+    fn takes_part(&self, context: &ContextId, server: &ServerName) -> Result<bool, ArchiveError> {
+        takes_part(&*self.ports().archive, context, server)
+    }
+}
+
+fn is_server(us: &ServerName, roster: &dyn Roster, name: &ServerName) -> bool {
+    name == us || roster.limits(name).is_some()
+}
+
+/// Nothing arrives by this look-up, so it claims nothing.
+fn known(archive: &dyn Archive, context: &ContextId, pdus: &[PduRef]) -> Result<Vec<PduRef>, ArchiveError> {
+    Ok(archive.look_up(context, &[], pdus)?.into_keys().collect())
+}
+
+fn takes_part(archive: &dyn Archive, context: &ContextId, server: &ServerName) -> Result<bool, ArchiveError> {
+    let record = archive.context_record(context)?;
+    Ok(record.is_some_and(|record| record.participants.contains(server)))
+}

@@ -1,0 +1,47 @@
+//! A message of our own messenger written as a PDU.
+
+use actors::model::{Berth, Draft, PduRef, ServerName};
+use actors::ports::PduText;
+use bytes::Bytes;
+
+use super::read::is_taken;
+use super::write::{State, Written};
+use crate::wire::json::put;
+
+/// Writes drafts in the form in which PDUs are stored and sent.
+pub struct Text;
+
+impl PduText for Text {
+    fn compose(&self, us: &ServerName, draft: &Draft, berth: &Berth) -> Bytes {
+        let reference = PduRef { origin: us.clone(), id: draft.id.clone() };
+        let further = further(draft);
+        let written = Written {
+            reference: &reference,
+            context: &berth.context,
+            ts: &draft.accepted.to_string(),
+            kind: &draft.kind,
+            prev: &berth.prev,
+            depth: Some(berth.depth),
+            state: draft.state.as_ref().map(|(key, power)| State {
+                key,
+                power: Some(*power),
+                prev: berth.prev_state.as_ref(),
+            }),
+            content: &draft.content,
+        };
+        let about = draft.content.len() + 512 + further.iter().map(|(key, text)| key.len() + text.len()).sum::<usize>();
+        written.bytes(further.iter().map(|(key, text)| (&key[..], &text[..])), about)
+    }
+}
+
+/// Further keys as JSON texts. One that a PDU says itself would be there twice, and one that is null would not come through:
+/// every receiver reads a PDU without them.
+fn further(draft: &Draft) -> Vec<(Vec<u8>, &Bytes)> {
+    let kept = draft.extra.iter().filter(|(key, value)| !is_taken(key) && value.trim_ascii() != b"null");
+    let written = |key: &str| {
+        let mut out = Vec::with_capacity(key.len() + 2);
+        put(&mut out, key);
+        out
+    };
+    kept.map(|(key, value)| (written(key), value)).collect()
+}

@@ -1,0 +1,127 @@
+//! `prev_pdus`: parents as pairs of an origin and an id, in whichever order their author writes them.
+//!
+//! One order holds for all pairs of a PDU, and what tells it is asked in this order: an element that is the name of a server
+//! known here, a pair that names a PDU known here, a participant of the conversation, the look of a name, what can be a name
+//! at all, the sender's habit. A known PDU is the better proof; a known name is nearly always there, costs no look-up, and
+//! does not disagree with it: ids do not read like the names of our peers.
+
+use std::borrow::Cow;
+
+use actors::model::{ContextId, PduRef, ServerName};
+use actors::ports::ArchiveError;
+use serde_json::value::RawValue;
+
+use super::fields::{Flaw, flaw};
+use super::{PARENTS_MAX, Reader};
+use crate::wire::json;
+
+/// Which comes first in a pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PairOrder {
+    /// `[origin, id]`, as the published text shows it and as we write it.
+    OriginFirst,
+    /// `[id, origin]`, as the servers of 2014 write it.
+    IdFirst,
+}
+
+/// Where the pairs stand.
+pub(super) struct Around<'a> {
+    pub(super) reader: &'a Reader<'a>,
+    pub(super) context: &'a ContextId,
+    /// The server that made the PDU.
+    pub(super) origin: &'a ServerName,
+}
+
+type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
+
+/// The parents, each once, in the order in which they are first named.
+pub(super) fn read(value: Option<&RawValue>, around: &Around<'_>) -> Result<Vec<PduRef>, Flaw> {
+    let Some(value) = value else { return Ok(Vec::new()) };
+    let bad = || flaw("BAD_PREV_PDUS", "prev_pdus is not an array of pairs of texts");
+    let (raw, count) = json::items(value, PARENTS_MAX).ok_or_else(bad)?;
+    if count > PARENTS_MAX {
+        let words = format!("a PDU names at most {PARENTS_MAX} parents, this one names {count}");
+        return Err(flaw("TOO_MANY_PARENTS", words));
+    }
+    let pairs: Vec<Pair<'_>> = raw.into_iter().map(pair).collect::<Option<_>>().ok_or_else(bad)?;
+    if pairs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let order = order(&pairs, around);
+    let mut parents = Vec::with_capacity(pairs.len());
+    for pair in &pairs {
+        let parent = named(pair, order).ok_or_else(|| {
+            flaw("BAD_PREV_PDUS", "a pair in prev_pdus does not hold the name of a server and the id of a PDU")
+        })?;
+        if !parents.contains(&parent) {
+            parents.push(parent);
+        }
+    }
+    Ok(parents)
+}
+
+/// The first two elements; later dialects put hashes into a third.
+fn pair(value: &RawValue) -> Option<Pair<'_>> {
+    let (elements, _) = json::items(value, 2)?;
+    match elements[..] {
+        [first, second] => Some((json::text(first)?, json::text(second)?)),
+        _ => None,
+    }
+}
+
+/// The PDU a pair names when read in this order.
+fn named((first, second): &Pair<'_>, order: PairOrder) -> Option<PduRef> {
+    let (origin, id) = match order {
+        PairOrder::OriginFirst => (first, second),
+        PairOrder::IdFirst => (second, first),
+    };
+    Some(PduRef { origin: origin.parse().ok()?, id: id.parse().ok()? })
+}
+
+fn order(pairs: &[Pair<'_>], around: &Around<'_>) -> PairOrder {
+    let Around { reader, context, origin } = around;
+    let server = |name: &str| -> Option<ServerName> { name.parse().ok() };
+    let is_known = |name: &str| {
+        name.eq_ignore_ascii_case(origin.as_str())
+            || name.eq_ignore_ascii_case(reader.sender.as_str())
+            || server(name).is_some_and(|name| reader.acquaintance.is_server(&name))
+    };
+    let takes_part = |name: &str| {
+        server(name).is_some_and(|name| answered(reader.acquaintance.takes_part(context, &name)).unwrap_or(false))
+    };
+    let looks_like_one = |name: &str| server(name).is_some() && (name.contains(['.', ':']) || name == "localhost");
+    by_names(pairs, is_known)
+        .or_else(|| by_known_pdus(pairs, around))
+        .or_else(|| by_names(pairs, takes_part))
+        .or_else(|| by_names(pairs, looks_like_one))
+        .or_else(|| by_names(pairs, |name| server(name).is_some()))
+        .unwrap_or(reader.usual)
+}
+
+/// Each pair has a vote where one element is a server by this test and the other is not.
+fn by_names(pairs: &[Pair<'_>], is_server: impl Fn(&str) -> bool) -> Option<PairOrder> {
+    majority(pairs.iter().map(|(first, second)| i32::from(is_server(first)) - i32::from(is_server(second))))
+}
+
+/// Each pair has a vote where it names a PDU known here in one order and not in the other.
+fn by_known_pdus(pairs: &[Pair<'_>], around: &Around<'_>) -> Option<PairOrder> {
+    let readings: Vec<_> =
+        pairs.iter().map(|pair| (named(pair, PairOrder::OriginFirst), named(pair, PairOrder::IdFirst))).collect();
+    let candidates: Vec<PduRef> = readings.iter().flat_map(|(one, other)| [one, other]).flatten().cloned().collect();
+    let known = answered(around.reader.acquaintance.known(around.context, &candidates)).unwrap_or_default();
+    let is_known = |reading: &Option<PduRef>| reading.as_ref().is_some_and(|reading| known.contains(reading));
+    majority(readings.iter().map(|(one, other)| i32::from(is_known(one)) - i32::from(is_known(other))))
+}
+
+fn majority(votes: impl Iterator<Item = i32>) -> Option<PairOrder> {
+    match votes.sum::<i32>() {
+        0 => None,
+        for_origin if for_origin > 0 => Some(PairOrder::OriginFirst),
+        _ => Some(PairOrder::IdFirst),
+    }
+}
+
+/// A store that cannot be read tells nothing of the order; the batch fails at its commit, if it must.
+fn answered<T>(answer: Result<T, ArchiveError>) -> Option<T> {
+    answer.inspect_err(|error| tracing::error!(%error, "the order of prev_pdus is guessed")).ok()
+}

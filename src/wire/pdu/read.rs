@@ -1,0 +1,107 @@
+//! One PDU as it came, judged alone.
+
+use std::sync::Arc;
+
+use actors::model::{BadPdu, ContextId, Pdu, PduId, PduRef, ServerName};
+use serde_json::value::RawValue;
+
+use super::fields::{Fields, Flaw, flaw};
+use super::pairs::{self, Around};
+use super::state::{self, STATE_KEYS};
+use super::write::{State, Written};
+use super::{FOR_ONE_SERVER, PDU_NESTING_MAX, Reader};
+use crate::http::nesting::nests_deeper_than;
+use crate::wire::json::{self, Member};
+
+/// Every reader whose numbers are floating point still tells depths up to here apart.
+const DEPTH_MAX: u64 = (1 << 53) - 1;
+
+/// The keys of every PDU.
+const KEYS: [&str; 9] = ["pdu_id", "origin", "context", "ts", "pdu_type", "prev_pdus", "depth", "is_state", "content"];
+
+/// Whether a PDU says this key itself: further keys must have other names.
+pub(super) fn is_taken(key: &str) -> bool {
+    KEYS.contains(&key) || STATE_KEYS.contains(&key) || FOR_ONE_SERVER.contains(&key)
+}
+
+impl Reader<'_> {
+    /// Read a PDU from its JSON text, which a parser has passed over before: it is JSON, whatever else it is not.
+    pub fn read(&self, text: &RawValue) -> Result<Pdu, BadPdu> {
+        let text = text.get();
+        let bad = |Flaw { code, reason }| BadPdu { id: None, origin: None, code, reason };
+        if !text.starts_with('{') {
+            return Err(bad(flaw("NOT_AN_OBJECT", "a PDU is a JSON object, this is not one")));
+        }
+        let members = json::members(text).map_err(|error| bad(flaw("BAD_KEYS", error.to_string())))?;
+        let fields = Fields(members);
+        self.sound(text, &fields).map_err(|Flaw { code, reason }| BadPdu {
+            id: fields.told("pdu_id"),
+            origin: fields.told("origin"),
+            code,
+            reason,
+        })
+    }
+
+    fn sound(&self, text: &str, fields: &Fields<'_>) -> Result<Pdu, Flaw> {
+        if nests_deeper_than(PDU_NESTING_MAX, text.as_bytes()) {
+            return Err(flaw("TOO_DEEP", format!("a PDU nests at most {PDU_NESTING_MAX} levels deep")));
+        }
+        if let Some(key) = json::twice(&fields.0) {
+            return Err(flaw("DUPLICATE_KEY", format!("the key {:?} is there twice", shortened(key))));
+        }
+        let id: PduId = fields.required_name("pdu_id", "BAD_ID")?;
+        let origin: ServerName = fields.required_name("origin", "BAD_ORIGIN")?;
+        let context: ContextId = fields.required_name("context", "BAD_CONTEXT")?;
+        let ts = ts(fields)?;
+        let kind: Arc<str> = fields.short_text("pdu_type", "BAD_TYPE")?.into();
+        let content = fields.required("content")?;
+        let state = if state::is_state(fields)? { Some(state::read(fields)?) } else { None };
+        let depth = fields.get("depth").and_then(depth);
+        let around = Around { reader: self, context: &context, origin: &origin };
+        let prev = pairs::read(fields.get("prev_pdus"), &around)?;
+        let reference = PduRef { origin, id };
+        let bytes = Written {
+            reference: &reference,
+            context: &context,
+            ts,
+            kind: &kind,
+            prev: &prev,
+            depth,
+            state: state.as_ref().map(|stated| State {
+                key: &stated.slot.key,
+                power: stated.has_power.then_some(stated.slot.power_level),
+                prev: stated.slot.prev.as_ref(),
+            }),
+            content: content.get().as_bytes(),
+        }
+        .bytes(further(fields, state.is_some()), text.len());
+        Ok(Pdu { reference, context, prev, depth, kind, state: state.map(|stated| stated.slot), bytes })
+    }
+}
+
+/// Its text: what is compared with the digest of a signature must not become another spelling of the same number.
+fn ts<'a>(fields: &Fields<'a>) -> Result<&'a str, Flaw> {
+    let ts = fields.required("ts")?.get();
+    match ts.as_bytes().first() {
+        Some(b'-' | b'0'..=b'9') => Ok(ts),
+        _ => Err(flaw("BAD_TS", "ts is not a number")),
+    }
+}
+
+/// A depth that cannot be one is as if absent: it is never trusted, so it refuses nothing, either.
+fn depth(value: &RawValue) -> Option<u64> {
+    value.get().parse().ok().filter(|depth| *depth <= DEPTH_MAX)
+}
+
+/// Keys without a meaning for us, as they were written. The keys of state mean nothing in a PDU that is none.
+fn further<'f>(fields: &'f Fields<'_>, is_state: bool) -> impl Iterator<Item = (&'f [u8], &'f [u8])> {
+    let is_ours = move |key: &str| {
+        KEYS.contains(&key) || FOR_ONE_SERVER.contains(&key) || (is_state && STATE_KEYS.contains(&key))
+    };
+    let kept = move |member: &&Member<'_>| !is_ours(&member.key) && member.value.get() != "null";
+    fields.0.iter().filter(kept).map(|member| (member.written.as_bytes(), member.value.get().as_bytes()))
+}
+
+fn shortened(key: &str) -> String {
+    key.chars().take(40).collect()
+}

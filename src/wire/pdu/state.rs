@@ -1,0 +1,49 @@
+//! The keys of a PDU that say which piece of state it sets.
+
+use actors::model::{PduId, PduRef, ServerName, StateSlot};
+use serde_json::value::RawValue;
+
+use super::fields::{Fields, Flaw, flaw};
+use crate::wire::json;
+
+/// The keys that belong to state.
+pub(super) const STATE_KEYS: [&str; 4] = ["state_key", "power_level", "prev_state_id", "prev_state_origin"];
+
+/// A piece of state as it was stated.
+pub(super) struct Stated {
+    pub(super) slot: StateSlot,
+    /// An absent power level counts as 0 and stays absent: whoever signed the PDU signed it so.
+    pub(super) has_power: bool,
+}
+
+/// `is_state`: absent is no, and stored rows of old servers say 0 and 1.
+pub(super) fn is_state(fields: &Fields<'_>) -> Result<bool, Flaw> {
+    match fields.get("is_state").map(RawValue::get) {
+        None | Some("false" | "0") => Ok(false),
+        Some("true" | "1") => Ok(true),
+        Some(_) => Err(flaw("BAD_IS_STATE", "is_state is neither true nor false")),
+    }
+}
+
+/// The state a PDU with `is_state` sets.
+pub(super) fn read(fields: &Fields<'_>) -> Result<Stated, Flaw> {
+    let key = fields.short_text("state_key", "BAD_STATE_KEY")?.into_owned();
+    let power = fields.get("power_level").map(power).transpose()?;
+    let id = fields.name::<PduId>("prev_state_id", "BAD_PREV_STATE")?;
+    let origin = fields.name::<ServerName>("prev_state_origin", "BAD_PREV_STATE")?;
+    let prev = match (origin, id) {
+        (Some(origin), Some(id)) => Some(PduRef { origin, id }),
+        (None, None) => None,
+        _ => return Err(flaw("BAD_PREV_STATE", "prev_state_id and prev_state_origin come together or not at all")),
+    };
+    Ok(Stated { slot: StateSlot { key, power_level: power.unwrap_or(0), prev }, has_power: power.is_some() })
+}
+
+/// An integer, or the text of one: rows of old servers hold it as text.
+fn power(value: &RawValue) -> Result<i64, Flaw> {
+    let written = json::text(value).unwrap_or_else(|| value.get().into());
+    let digits = written.strip_prefix('-').unwrap_or(&written);
+    let plain = digits == "0" || (!digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit()));
+    let level = written.parse().ok().filter(|_| plain);
+    level.ok_or_else(|| flaw("BAD_POWER_LEVEL", "power_level is not an integer of 64 bits"))
+}

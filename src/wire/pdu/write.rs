@@ -1,0 +1,122 @@
+//! The one form in which PDUs are stored and sent.
+
+use actors::model::{ContextId, PduRef};
+use bytes::Bytes;
+
+use crate::wire::json::{self, put};
+
+/// A PDU to write.
+pub(super) struct Written<'a> {
+    pub(super) reference: &'a PduRef,
+    pub(super) context: &'a ContextId,
+    /// A JSON number.
+    pub(super) ts: &'a str,
+    pub(super) kind: &'a str,
+    pub(super) prev: &'a [PduRef],
+    pub(super) depth: Option<u64>,
+    pub(super) state: Option<State<'a>>,
+    /// A JSON text.
+    pub(super) content: &'a [u8],
+}
+
+/// The state it sets.
+pub(super) struct State<'a> {
+    pub(super) key: &'a str,
+    pub(super) power: Option<i64>,
+    pub(super) prev: Option<&'a PduRef>,
+}
+
+impl Written<'_> {
+    /// The text. `further` are keys and values as JSON texts; `about` is how long it may become.
+    pub(super) fn bytes<'f>(&self, further: impl Iterator<Item = (&'f [u8], &'f [u8])>, about: usize) -> Bytes {
+        const AROUND: usize = 64;
+        let mut out = Vec::with_capacity(about + AROUND);
+        out.extend_from_slice(b"{\"pdu_id\":");
+        put(&mut out, self.reference.id.as_str());
+        key(&mut out, b"origin");
+        put(&mut out, self.reference.origin.as_str());
+        key(&mut out, b"context");
+        put(&mut out, self.context.as_str());
+        key(&mut out, b"ts");
+        out.extend_from_slice(self.ts.as_bytes());
+        key(&mut out, b"pdu_type");
+        put(&mut out, self.kind);
+        key(&mut out, b"prev_pdus");
+        parents(&mut out, self.prev);
+        if let Some(depth) = self.depth {
+            key(&mut out, b"depth");
+            put(&mut out, &depth);
+        }
+        key(&mut out, b"is_state");
+        put(&mut out, &self.state.is_some());
+        if let Some(state) = &self.state {
+            state.write(&mut out);
+        }
+        key(&mut out, b"content");
+        out.extend_from_slice(self.content);
+        for (written, value) in further {
+            out.push(b',');
+            out.extend_from_slice(written);
+            out.push(b':');
+            out.extend_from_slice(value);
+        }
+        out.push(b'}');
+        out.into()
+    }
+}
+
+impl State<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        key(out, b"state_key");
+        put(out, self.key);
+        if let Some(power) = self.power {
+            key(out, b"power_level");
+            put(out, &power);
+        }
+        if let Some(prev) = self.prev {
+            key(out, b"prev_state_id");
+            put(out, prev.id.as_str());
+            key(out, b"prev_state_origin");
+            put(out, prev.origin.as_str());
+        }
+    }
+}
+
+fn key(out: &mut Vec<u8>, key: &[u8]) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(key);
+    out.extend_from_slice(b"\":");
+}
+
+fn parents(out: &mut Vec<u8>, parents: &[PduRef]) {
+    out.push(b'[');
+    for (place, parent) in parents.iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        put(out, &[parent.origin.as_str(), parent.id.as_str()]);
+    }
+    out.push(b']');
+}
+
+/// A PDU as others are shown it: with this depth where its own text states none. Servers of 2014 drop a PDU without one.
+pub fn with_depth(pdu: &Bytes, depth: u64) -> Bytes {
+    let text = std::str::from_utf8(pdu).ok();
+    let Some(members) = text.and_then(|text| json::members(text).ok()) else { return pdu.clone() };
+    if json::get(&members, "depth").is_some() {
+        return pdu.clone();
+    }
+    let mut out = Vec::with_capacity(pdu.len() + 32);
+    for member in &members {
+        out.push(if out.is_empty() { b'{' } else { b',' });
+        out.extend_from_slice(member.written.as_bytes());
+        out.push(b':');
+        out.extend_from_slice(member.value.get().as_bytes());
+        if member.key == "prev_pdus" {
+            key(&mut out, b"depth");
+            put(&mut out, &depth);
+        }
+    }
+    out.push(b'}');
+    out.into()
+}

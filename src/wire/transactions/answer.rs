@@ -1,0 +1,120 @@
+//! The answer to a transaction as JSON: what became of each PDU.
+
+use actors::model::{Ack, Answered, Item, OutFrame, PduRef, Verdict};
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use crate::wire::json::{self, Member, put};
+
+/// What an entry says of a PDU that was refused, at most.
+const WORDS_MAX: usize = 200;
+
+/// How a PDU is named in the answer, as far as it could be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// Its id.
+    pub id: Option<String>,
+    /// Its origin.
+    pub origin: Option<String>,
+}
+
+/// How much we take in a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// PDUs.
+    pub pdus: u32,
+    /// Bytes of the whole body.
+    pub bytes: usize,
+}
+
+/// Write an answer: one entry a PDU, in the order of the request.
+pub fn encode<'a>(verdicts: impl Iterator<Item = (&'a Named, &'a Verdict)>, limits: Limits) -> Vec<u8> {
+    let mut out = b"{\"pdus\":[".to_vec();
+    for (place, (named, verdict)) in verdicts.enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        entry(&mut out, named, verdict);
+    }
+    let Limits { pdus, bytes } = limits;
+    out.extend_from_slice(format!("],\"limits\":{{\"pdus\":{pdus},\"bytes\":{bytes}}}}}").as_bytes());
+    out
+}
+
+fn entry(out: &mut Vec<u8>, named: &Named, verdict: &Verdict) {
+    let status = |status| [("status", status)].to_vec();
+    let said: Vec<(&str, &str)> = match verdict {
+        Verdict::Accepted => status("accepted"),
+        Verdict::Held => status("held"),
+        Verdict::Duplicate => status("duplicate"),
+        Verdict::Parked { code } => vec![("status", "parked"), ("code", code)],
+        Verdict::Refused { code, reason } => vec![("error", reason), ("code", code)],
+    };
+    let names = [("pdu_id", &named.id), ("origin", &named.origin)];
+    let names = names.into_iter().filter_map(|(key, name)| Some((key, name.as_deref()?)));
+    out.push(b'{');
+    for (place, (key, text)) in names.chain(said).enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        put(out, key);
+        out.push(b':');
+        put(out, text);
+    }
+    out.push(b'}');
+}
+
+/// Read an answer to a transaction of ours. It was taken; all that can be learned is what a PDU was refused for.
+///
+/// Entries stand in the order of the request; one that names a PDU of the request is about that one.
+pub fn decode(frame: &OutFrame, body: &Bytes) -> Answered {
+    let refused = refused(frame, body).unwrap_or_default();
+    Answered { ack: Ack::Taken, window: None, refused }
+}
+
+fn refused(frame: &OutFrame, body: &Bytes) -> Option<Vec<(PduRef, String)>> {
+    let whole: &RawValue = serde_json::from_slice(body).ok()?;
+    let sent: Vec<&PduRef> = frame
+        .items
+        .iter()
+        .filter_map(|item| match item {
+            Item::Pdu(reference, _) => Some(reference),
+            Item::Update(_) => None,
+        })
+        .collect();
+    let members = json::members(whole.get()).unwrap_or_default();
+    let list = if whole.get().starts_with('[') { whole } else { json::get(&members, "pdus")? };
+    let (entries, count) = json::items(list, sent.len())?;
+    let about = |place: usize, members: &[Member<'_>]| {
+        let named = sent.iter().find(|reference| is_named(reference, members));
+        named.or_else(|| sent.get(place).filter(|_| count == sent.len() && is_nameless(members))).copied().cloned()
+    };
+    let read = |(place, entry): (usize, &RawValue)| {
+        let members = json::members(entry.get()).ok()?;
+        let error = json::get(&members, "error").filter(|error| error.get() != "null")?;
+        Some((about(place, &members)?, words(error, &members)))
+    };
+    Some(entries.into_iter().enumerate().filter_map(read).collect())
+}
+
+fn text_of(members: &[Member<'_>], key: &str) -> Option<String> {
+    json::get(members, key).and_then(json::text).map(Into::into)
+}
+
+fn is_named(reference: &PduRef, members: &[Member<'_>]) -> bool {
+    text_of(members, "pdu_id").as_deref() == Some(reference.id.as_str())
+        && text_of(members, "origin").is_some_and(|origin| origin.eq_ignore_ascii_case(reference.origin.as_str()))
+}
+
+/// Old servers were to name nothing: only the place tells.
+fn is_nameless(members: &[Member<'_>]) -> bool {
+    json::get(members, "pdu_id").is_none()
+}
+
+/// A stranger's words, short enough for the trace and safe in a log.
+fn words(error: &RawValue, members: &[Member<'_>]) -> String {
+    let said = json::text(error).unwrap_or_else(|| error.get().into());
+    let code = text_of(members, "code").map(|code| format!("{code}: ")).unwrap_or_default();
+    let line = format!("{code}{said}");
+    line.chars().map(|c| if c.is_control() { ' ' } else { c }).take(WORDS_MAX).collect()
+}

@@ -1,0 +1,218 @@
+//! A transaction as JSON: its envelope read before anything in it is judged, its items written as they are stored.
+
+use actors::model::{Digest, Edu, InboundTransaction, Item, Label, Millis, OutFrame, ServerName};
+use bytes::Bytes;
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+
+use crate::http::nesting::nests_deeper_than;
+use crate::wire::json::{self, Member, digest, put};
+use crate::wire::pdu::{PDU_NESTING_MAX, Reader};
+
+/// The most bytes of an id of a transaction, and of the name of an ephemeral type.
+const ID_BYTES_MAX: usize = 255;
+
+/// Earlier transactions a transaction may name; one is usual.
+const PREV_IDS_MAX: usize = 20;
+
+/// Ephemeral items read from one transaction; what is dropped first anyway is not counted further.
+const EDUS_MAX: usize = 1000;
+
+/// Why a body is not taken as a transaction.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadTransaction {
+    /// The bytes are no JSON text.
+    #[error("the body is not JSON: {0}")]
+    NotJson(String),
+    /// It is JSON, and no transaction.
+    #[error("the body is not a transaction: {0}")]
+    NotATransaction(String),
+    /// More PDUs than we take.
+    #[error("a transaction holds at most {max} PDUs (batch_items), this one has {count}")]
+    TooLong {
+        /// How many there are.
+        count: usize,
+        /// How many we take.
+        max: u32,
+    },
+}
+
+/// A body that is a transaction, with nothing in it judged yet.
+#[derive(Debug)]
+pub struct Envelope<'a> {
+    members: Vec<Member<'a>>,
+    /// Absent is empty.
+    pdus: Option<&'a RawValue>,
+}
+
+impl<'a> Envelope<'a> {
+    /// Read the envelope.
+    pub fn read(body: &'a [u8]) -> Result<Self, BadTransaction> {
+        let text = std::str::from_utf8(body).map_err(|bad| BadTransaction::NotJson(bad.to_string()))?;
+        let members = json::members(text).map_err(|error| match error.classify() {
+            Category::Data => BadTransaction::NotATransaction(error.to_string()),
+            Category::Syntax | Category::Eof | Category::Io => BadTransaction::NotJson(error.to_string()),
+        })?;
+        if let Some(key) = json::twice(&members) {
+            let shown: String = key.chars().take(40).collect();
+            return Err(BadTransaction::NotATransaction(format!("the key {shown:?} is there twice")));
+        }
+        let pdus = json::get(&members, "pdus");
+        if pdus.is_some_and(|pdus| !pdus.get().starts_with('[')) {
+            return Err(BadTransaction::NotATransaction("pdus is not an array".to_owned()));
+        }
+        Ok(Self { members, pdus })
+    }
+
+    /// The server that says to have sent it.
+    pub fn origin(&self) -> Result<ServerName, BadTransaction> {
+        let bad = |why: String| BadTransaction::NotATransaction(why);
+        let value = json::get(&self.members, "origin").ok_or_else(|| bad("origin is missing".to_owned()))?;
+        let text = json::text(value).ok_or_else(|| bad("origin is not a text".to_owned()))?;
+        text.parse().map_err(|why| bad(format!("origin: {why}")))
+    }
+
+    /// The texts of its PDUs, at most `max`.
+    pub fn pdus(&self, max: u32) -> Result<Vec<&'a RawValue>, BadTransaction> {
+        let Some(pdus) = self.pdus else { return Ok(Vec::new()) };
+        let (kept, count) = json::items(pdus, max as usize)
+            .ok_or_else(|| BadTransaction::NotATransaction("pdus is not an array".to_owned()))?;
+        if count > kept.len() {
+            return Err(BadTransaction::TooLong { count, max });
+        }
+        Ok(kept)
+    }
+
+    /// What the core takes: each PDU judged alone, and of the ephemeral items those that are what they must be.
+    pub fn transaction(
+        &self,
+        id: String,
+        max: u32,
+        reader: &Reader<'_>,
+        verified: &'static str,
+    ) -> Result<InboundTransaction, BadTransaction> {
+        let pdus = self.pdus(max)?.into_iter().map(|pdu| reader.read(pdu)).collect();
+        Ok(InboundTransaction {
+            id,
+            digest: self.digest(),
+            prev_ids: self.prev_ids(),
+            pdus,
+            edus: self.edus(reader.sender),
+            verified,
+        })
+    }
+
+    /// Over the text of `pdus`: an absent list is an empty one.
+    fn digest(&self) -> Digest {
+        digest(self.pdus.map_or(b"[]", |pdus| pdus.get().as_bytes()))
+    }
+
+    /// A hint: what is not usable in it is left out.
+    fn prev_ids(&self) -> Vec<String> {
+        let listed = json::get(&self.members, "prev_ids").and_then(|ids| json::items(ids, PREV_IDS_MAX));
+        let texts = listed.into_iter().flat_map(|(ids, _)| ids).filter_map(json::text);
+        texts.filter(|id| is_id(id)).map(Into::into).collect()
+    }
+
+    fn edus(&self, origin: &ServerName) -> Vec<Edu> {
+        let listed = json::get(&self.members, "edus").and_then(|edus| json::items(edus, EDUS_MAX));
+        let Some((listed, count)) = listed else { return Vec::new() };
+        let edus: Vec<Edu> = listed.into_iter().filter_map(|text| edu(text, origin)).collect();
+        if edus.len() < count {
+            tracing::debug!(%origin, dropped = count - edus.len(), "ephemeral items of a transaction are unusable");
+        }
+        edus
+    }
+}
+
+/// Whether a text can be the id of a transaction. What it means is its sender's business.
+pub fn is_id(text: &str) -> bool {
+    (1..=ID_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
+/// An ephemeral item; one that speaks for another server than the transaction's is none.
+fn edu(text: &RawValue, origin: &ServerName) -> Option<Edu> {
+    if nests_deeper_than(PDU_NESTING_MAX, text.get().as_bytes()) {
+        return None;
+    }
+    let members = json::members(text.get()).ok()?;
+    if json::twice(&members).is_some() {
+        return None;
+    }
+    let claimed: ServerName = json::text(json::get(&members, "origin")?)?.parse().ok()?;
+    let kind = json::text(json::get(&members, "edu_type")?)?;
+    // A copy: an item that waits for a listener must not keep the whole body.
+    let content = json::get(&members, "content").map_or("null", RawValue::get).as_bytes();
+    let sound = claimed == *origin && is_id(&kind);
+    sound.then(|| Edu { kind: kind.into_owned(), content: Bytes::copy_from_slice(content) })
+}
+
+/// Write a transaction of ours.
+pub fn encode(us: &ServerName, frame: &OutFrame) -> Bytes {
+    const AROUND: usize = 256;
+    let items: usize = frame.items.iter().map(|item| item.bytes().len() + 1).sum();
+    let weak: usize = frame.weak.iter().map(|edu| edu.content.len() + AROUND).sum();
+    let mut out = Vec::with_capacity(AROUND + items + weak);
+    let (id, prev, ts) = match frame.label {
+        Label::Transaction { id, prev, ts } => (id, prev, ts),
+        Label::Numbers { last, .. } => (last.0, None, Millis(0)),
+    };
+    out.extend_from_slice(format!("{{\"transaction_id\":\"{id}\",\"ts\":{ts},\"origin\":").as_bytes());
+    put(&mut out, us.as_str());
+    out.extend_from_slice(b",\"destination\":");
+    put(&mut out, frame.to.as_str());
+    out.extend_from_slice(b",\"prev_ids\":");
+    put(&mut out, &prev.map(|prev| prev.to_string()).as_slice());
+    out.extend_from_slice(b",\"pdus\":");
+    let pdus = frame.items.iter().filter_map(|item| match item {
+        Item::Pdu(_, bytes) => Some(bytes),
+        Item::Update(_) => {
+            debug_assert!(false, "updates are not queued for a peer that is sent transactions");
+            None
+        }
+    });
+    list(&mut out, pdus);
+    if !frame.weak.is_empty() {
+        edus(&mut out, us, frame);
+    }
+    out.push(b'}');
+    out.into()
+}
+
+fn edus(out: &mut Vec<u8>, us: &ServerName, frame: &OutFrame) {
+    out.extend_from_slice(b",\"edus\":[");
+    for (place, edu) in frame.weak.iter().enumerate() {
+        out.extend_from_slice(if place > 0 { b",{\"edu_type\":" } else { b"{\"edu_type\":" });
+        put(out, &edu.kind);
+        out.extend_from_slice(b",\"content\":");
+        out.extend_from_slice(&edu.content);
+        out.extend_from_slice(b",\"origin\":");
+        put(out, us.as_str());
+        out.extend_from_slice(b",\"destination\":");
+        put(out, frame.to.as_str());
+        out.push(b'}');
+    }
+    out.push(b']');
+}
+
+/// Write the answer to a GET.
+pub fn encode_reply(us: &ServerName, now: Millis, pdus: &[Bytes]) -> Bytes {
+    let mut out = Vec::with_capacity(128 + pdus.iter().map(|pdu| pdu.len() + 1).sum::<usize>());
+    out.extend_from_slice(b"{\"origin\":");
+    put(&mut out, us.as_str());
+    out.extend_from_slice(format!(",\"ts\":{now},\"pdus\":").as_bytes());
+    list(&mut out, pdus.iter());
+    out.push(b'}');
+    out.into()
+}
+
+fn list<'b>(out: &mut Vec<u8>, texts: impl Iterator<Item = &'b Bytes>) {
+    out.push(b'[');
+    for (place, text) in texts.enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(text);
+    }
+    out.push(b']');
+}

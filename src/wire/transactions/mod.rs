@@ -1,0 +1,51 @@
+//! The transactions dialect: PDUs and ephemeral items in `PUT /matrix/federation/v1/send/..`, and the GETs beside it.
+
+pub mod answer;
+pub mod envelope;
+pub mod fetch;
+mod read;
+mod send;
+
+use actix_web::web::{self, ServiceConfig};
+use actors::model::{Answered, Label, OutFrame, PushFailure, ServerName};
+use bytes::Bytes;
+
+use super::Dialect;
+use crate::egress::{Answer, Request};
+
+/// Where all paths begin.
+pub const PREFIX: &str = "/matrix/federation/v1";
+
+/// The most bytes of an answer that are read for the trace: verdicts on the largest batch.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+
+/// The dialect.
+pub struct Transactions;
+
+impl Dialect for Transactions {
+    fn name(&self) -> &'static str {
+        "transactions"
+    }
+
+    fn routes(&self, config: &mut ServiceConfig) {
+        let with_and_without_slash = |path: &str| [format!("{PREFIX}{path}/"), format!("{PREFIX}{path}")];
+        let send = web::resource(with_and_without_slash("/send/{id}").to_vec());
+        let pdu = web::resource(with_and_without_slash("/pdu/{origin}/{id}").to_vec());
+        config.service(send.route(web::put().to(send::take)));
+        config.service(pdu.route(web::get().to(read::pdu)));
+    }
+
+    fn encode_push(&self, us: &ServerName, frame: &OutFrame) -> Request {
+        let id = match frame.label {
+            Label::Transaction { id, .. } => id,
+            Label::Numbers { last, .. } => last.0,
+        };
+        let path = format!("{PREFIX}/send/{id}/");
+        Request::put(path, envelope::encode(us, frame), Answer::StatusDecides { bytes_max: ANSWER_BYTES_MAX })
+    }
+
+    /// Taken, whatever it says: servers answer `null`, a list, an object or nothing.
+    fn decode_answer(&self, frame: &OutFrame, body: &Bytes) -> Result<Answered, PushFailure> {
+        Ok(answer::decode(frame, body))
+    }
+}

@@ -1,0 +1,36 @@
+//! One strong update: carried unread, but for the one that carries a PDU.
+
+use actors::model::{BadPdu, Pdu, Strong, StrongBody};
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use crate::wire::json::{self, digest};
+use crate::wire::pdu::{Reader, identity};
+
+/// Read one. A repeat is known by its bytes; that of a PDU by the PDU's identity, whoever wrote it anew on the way.
+pub(super) fn read(body: &Bytes, raw: &RawValue, pdus: &Reader<'_>) -> Strong {
+    let bytes = body.slice_ref(raw.get().as_bytes());
+    if !bytes.starts_with(b"{") {
+        let unsound = StrongBody::Unsound("a strong update is a JSON object, this one is not");
+        return Strong { digest: digest(&bytes), bytes, body: unsound };
+    }
+    if !json::says(raw.get(), "update", "pdu") {
+        return Strong { digest: digest(&bytes), bytes, body: StrongBody::Plain };
+    }
+    match pdu(raw.get(), pdus) {
+        Ok(pdu) => Strong { digest: identity(&pdu), bytes, body: StrongBody::Pdu(Box::new(pdu)) },
+        Err(bad) => Strong { digest: digest(&bytes), bytes, body: StrongBody::BadPdu(bad) },
+    }
+}
+
+/// The PDU in an update that says to carry one.
+fn pdu(update: &str, pdus: &Reader<'_>) -> Result<Pdu, BadPdu> {
+    let bad = |code, reason: String| BadPdu { id: None, origin: None, code, reason };
+    let members = json::members(update).map_err(|error| bad("BAD_KEYS", error.to_string()))?;
+    if let Some(key) = json::twice(&members) {
+        let shown: String = key.chars().take(40).collect();
+        return Err(bad("DUPLICATE_KEY", format!("the key {shown:?} of the update is there twice")));
+    }
+    let text = json::get(&members, "pdu").ok_or_else(|| bad("MISSING_KEY", "pdu is missing".to_owned()))?;
+    pdus.read(text)
+}
