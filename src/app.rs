@@ -237,7 +237,7 @@ async fn start_core(
             let ports = Ports {
                 journal: shared.clone(),
                 archive: shared.clone(),
-                transport: Arc::new(PeerTransport::new(egress, knowledge)),
+                transport: Arc::new(PeerTransport::new(egress, us.clone(), Arc::new(knowledge))),
                 roster: peers,
                 ownership: shared,
                 clock,

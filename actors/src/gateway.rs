@@ -12,7 +12,7 @@ use crate::peer::PeerHandle;
 use crate::peer::inbound::Frame;
 use crate::peer::weak::Fleeting;
 use crate::ports::{Ports, Urgency};
-use crate::router::Routes;
+use crate::routes::Routes;
 
 /// The door of the core.
 #[derive(Clone)]

@@ -25,6 +25,7 @@ pub mod model;
 pub mod peer;
 pub mod ports;
 pub mod router;
+mod routes;
 pub mod supervise;
 #[cfg(feature = "testkit")]
 pub mod testkit;

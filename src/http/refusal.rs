@@ -156,12 +156,16 @@ impl From<Refusal> for Problem {
 
 #[cfg(test)]
 mod tests {
-    use actors::model::{Seq, ServerName};
+    use actors::model::{ContextId, Seq, ServerName};
 
     use super::*;
 
     fn red() -> ServerName {
         "red.example".parse().expect("valid")
+    }
+
+    fn room() -> ContextId {
+        "#room".parse().expect("valid")
     }
 
     #[test]
@@ -177,6 +181,10 @@ mod tests {
             (long, 413, "PUSH_TOO_LONG", None),
             (misnumbered, 400, "MISNUMBERED", None),
             (Refusal::UnknownPeer(red()), 422, "NOT_A_PEER", None),
+            (Refusal::UnknownContext(room()), 404, "UNKNOWN_CONTEXT", None),
+            (Refusal::NotAParticipant { server: red(), context: room() }, 422, "NOT_A_PARTICIPANT", None),
+            (Refusal::TooManyParticipants { count: 9, max: 4 }, 422, "TOO_MANY_PARTICIPANTS", None),
+            (Refusal::FaultyContext(room()), 503, "FAULTY", Some("60")),
             (Refusal::OutboxFull { server: red(), limit: 3 }, 429, "OUTBOX_FULL", Some("10")),
         ];
         for (refusal, status, code, retry_after) in table {

@@ -15,10 +15,14 @@ use super::answer::unreadable_body;
 use super::json::Members;
 use super::lists::Names;
 use super::object::Object;
+use crate::http::nesting::{NESTING_MAX, nests_deeper_than};
 use crate::http::refusal::Problem;
 
 /// Members that say what an update is about: the newest of those that agree in all of them is the only one worth sending.
 const ABOUT: &[&str] = &["user_id", "peer", "room_id"];
+
+/// How deep an update may nest: as an EDU, its rest stands in an object, that in a list, that in an object.
+const UPDATE_NESTING_MAX: usize = NESTING_MAX - 3;
 
 /// Answer, as soon as it is handed to the peers' actors; nobody promises more.
 pub(super) async fn put(api: web::Data<MessengerApi>, body: Result<Bytes, Error>) -> Result<HttpResponse, Problem> {
@@ -87,6 +91,10 @@ impl Ephemeral {
         let whole = update.ok_or_else(|| bad("BAD_UPDATE", "\"update\" is missing"))?;
         let Members(members) = serde_json::from_str(whole.get())
             .map_err(|error| bad("BAD_UPDATE", format!("\"update\" is not an object: {error}")))?;
+        // A peer would refuse the whole push that it rides on.
+        if nests_deeper_than(UPDATE_NESTING_MAX, whole.get().as_bytes()) {
+            return Err(bad("NESTS_TOO_DEEP", format!("\"update\" nests deeper than {UPDATE_NESTING_MAX} levels")));
+        }
         let kind = kind(&members)?;
         let key = match key {
             Some(key) => given_key(key)?,
@@ -253,6 +261,16 @@ mod tests {
         }
         let mine = |update| key(&format!(r#""to":["blue"],"key":"k","update":{update}"#));
         assert_eq!(mine(r#"{"update":"typing"}"#), mine(r#"{"update":"seen","user_id":"@b:red"}"#));
+    }
+
+    #[test]
+    fn what_a_peer_would_refuse_for_its_depth_is_refused_now() {
+        let deep = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
+        let with = |levels| decoded(&format!(r#"{{"to":["b"],"update":{{"update":"t","a":{}}}}}"#, deep(levels)));
+        let edu = with(96).expect("as deep as may be").rest;
+        let transaction = format!(r#"{{"edus":[{{"content":{}}}]}}"#, String::from_utf8_lossy(&edu));
+        assert!(!nests_deeper_than(NESTING_MAX, transaction.as_bytes()), "a peer takes it");
+        assert_eq!(with(97).expect_err("too deep").code(), "NESTS_TOO_DEEP");
     }
 
     #[test]

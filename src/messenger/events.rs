@@ -26,7 +26,14 @@ const WAIT_MAX: u64 = 60;
 pub(super) async fn get(api: web::Data<MessengerApi>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let ask = Ask::parse(request.query_string())?;
     let archive = &*api.gateway.ports().archive;
-    let after = ask.after.unwrap_or_else(|| archive.feed_bounds().borrow().acked);
+    let bounds = *archive.feed_bounds().borrow();
+    let after = ask.after.unwrap_or(bounds.acked);
+    if after > bounds.tail {
+        // A reader that is ahead of us has seen a feed that a restored store no longer knows: waiting would make it miss
+        // everything up to where it believes to be.
+        let words = format!("position {after} is beyond the newest event, {}", bounds.tail);
+        return Err(Problem::unprocessable("BEYOND_TAIL", words));
+    }
     let body = match page(archive, after, ask, api.stopping.clone()).await? {
         FeedPage::Gone { oldest } => return Err(Problem::gone(oldest)),
         FeedPage::Entries(entries) => {

@@ -12,10 +12,20 @@ use serde_json::value::RawValue;
 use super::json::{Members, write_canonical};
 use super::lists::Names;
 use super::submission;
+use crate::http::nesting::{NESTING_MAX, nests_deeper_than};
 use crate::http::refusal::Problem;
 
 /// What is left, beside the content and the texts of a message, for the PDU it becomes: parents, names, numbers.
 const ENVELOPE_BYTES: u64 = 1024;
+/// How deep a value of a message may nest: on its way to a peer it stands in a PDU, that in an update, that in a list, that in
+/// an object. In a transaction it is one level less.
+const VALUE_NESTING_MAX: usize = NESTING_MAX - 4;
+
+/// Bytes of a type or a state key.
+const NAME_BYTES_MAX: usize = 255;
+
+/// Keys in `extra`; far more than anybody needs, and fewer than peers take.
+const EXTRA_MAX: usize = 100;
 
 /// The top-level keys of a PDU that are ours to write, or that receivers strip: a message's `extra` must not hold them.
 const RESERVED: &[&str] = &[
@@ -95,7 +105,12 @@ impl MessageBody {
     pub(super) fn decode(body: &Bytes, members: Members<'_>) -> Result<Self, Problem> {
         let given = Given::sort(&members)?;
         let slice = |text: &RawValue| body.slice_ref(text.get().as_bytes());
-        let content = slice(given.content.ok_or_else(|| bad("BAD_CONTENT", "\"content\" is missing"))?);
+        let content = given.content.ok_or_else(|| bad("BAD_CONTENT", "\"content\" is missing"))?;
+        check_nesting("content", content)?;
+        if content.get() == "null" {
+            return Err(bad("BAD_CONTENT", "\"content\" is null, which in a PDU means that there is none"));
+        }
+        let content = slice(content);
         let extra = given.extra.map_or(Ok(vec![]), |extra| extra_keys(extra, slice))?;
         let texts = [given.context, given.kind, given.content, given.state_key, given.extra];
         let size = texts.iter().flatten().map(|text| text.get().len() as u64).sum();
@@ -178,8 +193,24 @@ fn bad(code: &'static str, words: impl Into<std::borrow::Cow<'static, str>>) -> 
     Problem::unprocessable(code, words)
 }
 
+/// A peer would refuse it for ever, and everything behind it would wait.
+fn check_nesting(name: &str, value: &RawValue) -> Result<(), Problem> {
+    if nests_deeper_than(VALUE_NESTING_MAX, value.get().as_bytes()) {
+        return Err(bad("NESTS_TOO_DEEP", format!("{name:?} nests deeper than {VALUE_NESTING_MAX} levels")));
+    }
+    Ok(())
+}
+
 fn text(name: &str, code: &'static str, given: &RawValue) -> Result<String, Problem> {
     serde_json::from_str(given.get()).map_err(|error| bad(code, format!("{name:?} is not a string: {error}")))
+}
+
+/// What is longer, peers refuse.
+fn short(name: &str, code: &'static str, text: &str) -> Result<(), Problem> {
+    if text.len() > NAME_BYTES_MAX {
+        return Err(bad(code, format!("{name:?} has more than {NAME_BYTES_MAX} bytes")));
+    }
+    Ok(())
 }
 
 fn context(given: Option<&RawValue>) -> Result<ContextId, Problem> {
@@ -190,7 +221,11 @@ fn context(given: Option<&RawValue>) -> Result<ContextId, Problem> {
 fn kind(given: Option<&RawValue>) -> Result<Arc<str>, Problem> {
     let given = given.ok_or_else(|| bad("BAD_TYPE", "\"type\" is missing"))?;
     let kind = text("type", "BAD_TYPE", given)?;
-    if kind.is_empty() { Err(bad("BAD_TYPE", "\"type\" is empty")) } else { Ok(kind.into()) }
+    if kind.is_empty() {
+        return Err(bad("BAD_TYPE", "\"type\" is empty"));
+    }
+    short("type", "BAD_TYPE", &kind)?;
+    Ok(kind.into())
 }
 
 fn state(key: Option<&RawValue>, power_level: Option<&RawValue>) -> Result<Option<(String, i64)>, Problem> {
@@ -200,7 +235,11 @@ fn state(key: Option<&RawValue>, power_level: Option<&RawValue>) -> Result<Optio
     });
     let power = power.transpose()?;
     match (key, power) {
-        (Some(key), power) => Ok(Some((text("state_key", "BAD_STATE_KEY", key)?, power.unwrap_or(0)))),
+        (Some(key), power) => {
+            let key = text("state_key", "BAD_STATE_KEY", key)?;
+            short("state_key", "BAD_STATE_KEY", &key)?;
+            Ok(Some((key, power.unwrap_or(0))))
+        }
         (None, None) => Ok(None),
         (None, Some(_)) => Err(bad("BAD_POWER_LEVEL", "\"power_level\" is of state, and there is no \"state_key\"")),
     }
@@ -215,8 +254,18 @@ fn recipients(given: &RawValue) -> Result<Vec<ServerName>, Problem> {
 fn extra_keys(given: &RawValue, slice: impl Fn(&RawValue) -> Bytes) -> Result<Vec<(String, Bytes)>, Problem> {
     let Members(members) = serde_json::from_str(given.get())
         .map_err(|error| bad("BAD_EXTRA", format!("\"extra\" is not an object: {error}")))?;
+    if members.len() > EXTRA_MAX {
+        return Err(bad("BAD_EXTRA", format!("\"extra\" has more than {EXTRA_MAX} keys")));
+    }
     let mut seen = HashSet::new();
-    for (name, _) in &members {
+    for (name, value) in &members {
+        check_nesting(name, value)?;
+        if value.get() == "null" {
+            return Err(bad(
+                "BAD_EXTRA",
+                format!("{name:?} in \"extra\" is null, which in a PDU means that there is none"),
+            ));
+        }
         if RESERVED.contains(&name.as_str()) {
             return Err(bad("BAD_EXTRA", format!("{name:?} in \"extra\" is one of a PDU's own keys")));
         }
@@ -252,7 +301,7 @@ mod tests {
     fn content_and_extra_keys_keep_their_exact_bytes() {
         let body = concat!(
             r##"{"context":"#r\u00f6om","type":"m.text","content":{ "n": 1208925819614629174706176, "z":1.0e2,"a":"\u00e9\/" },"##,
-            r#""extra":{"zeta":[ 1E400 ],"\u0061lpha":null}}"#
+            r#""extra":{"zeta":[ 1E400 ],"\u0061lpha":false}}"#
         );
         let message = decoded(body).expect("sound");
         assert_eq!(message.context.as_str(), "#r\u{f6}om");
@@ -260,13 +309,13 @@ mod tests {
         assert_eq!(&*draft.kind, "m.text");
         assert_eq!(draft.content, r#"{ "n": 1208925819614629174706176, "z":1.0e2,"a":"\u00e9\/" }"#);
         let extra: Vec<_> = draft.extra.iter().map(|(name, text)| (name.as_str(), &**text)).collect();
-        assert_eq!(extra, [("zeta", &b"[ 1E400 ]"[..]), ("alpha", b"null")]);
+        assert_eq!(extra, [("zeta", &b"[ 1E400 ]"[..]), ("alpha", b"false")]);
         assert_eq!((draft.state, draft.to, draft.accepted), (None, None, Millis(7)));
     }
 
     #[test]
     fn any_value_is_content_and_a_state_key_makes_state() {
-        for content in ["null", "0", "\"\"", "[]", "true"] {
+        for content in ["0", "\"\"", "[]", "true"] {
             decoded(&format!(r#"{{"context":"c","type":"t","content":{content}}}"#)).expect(content);
         }
         let state = |members| with(members).expect(members).state;
@@ -293,6 +342,7 @@ mod tests {
             (r#","to":"blue""#, 422, "BAD_TO"),
             (r#","to":["b/c"]"#, 422, "BAD_TO"),
             (r#","extra":[]"#, 422, "BAD_EXTRA"),
+            (r#","extra":{"a":null}"#, 422, "BAD_EXTRA"),
             (r#","extra":{"a":1,"a":1}"#, 422, "BAD_EXTRA"),
         ] {
             let refused = with(members).expect_err(members);
@@ -306,9 +356,25 @@ mod tests {
             (r#"{"context":"c","type":"","content":1}"#, "BAD_TYPE"),
             (r#"{"context":"c","type":null,"content":1}"#, "BAD_TYPE"),
             (r#"{"context":"c","type":"t"}"#, "BAD_CONTENT"),
+            (r#"{"context":"c","type":"t","content":null}"#, "BAD_CONTENT"),
         ] {
             let refused = decoded(body).expect_err(body);
             assert_eq!((refused.status().as_u16(), refused.code()), (422, code), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_a_peer_would_refuse_for_its_depth_is_refused_now() {
+        let deep = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
+        let push = format!(r#"{{"strong":[{{"update":"pdu","pdu":{{"content":{}}}}}],"seq":1}}"#, deep(96));
+        assert!(!nests_deeper_than(NESTING_MAX, push.as_bytes()), "a peer takes it");
+        let content = |levels| decoded(&format!(r#"{{"context":"c","type":"t","content":{}}}"#, deep(levels)));
+        let extra = |levels| with(&format!(r#","extra":{{"a":{}}}"#, deep(levels)));
+        content(96).expect("as deep as may be");
+        extra(96).expect("as deep as may be");
+        for refused in [content(97), extra(97)] {
+            let refused = refused.expect_err("too deep");
+            assert_eq!((refused.status().as_u16(), refused.code()), (422, "NESTS_TOO_DEEP"), "{refused}");
         }
     }
 

@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn fields_are_those_of_the_struct() {
         assert_eq!(fields_of::<FeedSection>(), ["retain"]);
-        assert_eq!(fields_of::<Raw>().len(), 8);
+        assert_eq!(fields_of::<Raw>().len(), 9);
         assert!(fields_of::<u32>().is_empty());
     }
 

@@ -100,20 +100,10 @@ impl Group<'_> {
         Ok(())
     }
 
-    /// Children are added to those that are known, so that it does not matter whether all of them are named or the new ones.
+    /// All children are named each time: the row is written over.
     pub(super) fn gap_opened(&mut self, context: &ContextId, gap: &Gap) -> Write {
-        let gaps = self.gaps.open()?;
-        self.counts.lookups += 1;
-        let known = gaps.get(place(context, &gap.missing))?.map(|row| rows::refs_from_row("gaps", row.value().1));
-        self.counts.rows_read += u64::from(known.is_some());
-        let known = known.transpose().map_err(|error| redb::Error::Corrupted(error.to_string()))?;
-        let mut children = known.unwrap_or_default();
-        for child in &gap.children {
-            if !children.contains(child) {
-                children.push(child.clone());
-            }
-        }
-        gaps.insert(place(context, &gap.missing), (gap.edge, &rows::refs_to_row(&children)[..]))?;
+        let children = rows::refs_to_row(&gap.children);
+        self.gaps.open()?.insert(place(context, &gap.missing), (gap.edge, &children[..]))?;
         self.counts.rows_written += 1;
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! Opening: whose store this is, which schema, which epoch, and where the tables end.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use actors::model::{Position, ServerName};
@@ -96,7 +98,13 @@ impl Place {
         match self.0 {
             Kind::Other(opener) => Ok(opener(builder)?),
             Kind::File(path) => {
-                let is_new = !path.exists();
+                // What people say to each other is nobody else's to read on this machine.
+                let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+                let is_new = match made {
+                    Ok(_) => true,
+                    Err(error) if error.kind() == ErrorKind::AlreadyExists => false,
+                    Err(error) => return Err(redb::Error::Io(error)),
+                };
                 let database = builder.create(&path)?;
                 if is_new {
                     sync_folder_of(&path)?;

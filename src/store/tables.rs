@@ -26,8 +26,8 @@ pub(super) type OutboxValue = (u64, u64, &'static str, &'static str);
 pub(super) type PduValue = (&'static str, bool, u64, &'static str, &'static str, u64, &'static [u8], &'static [u8]);
 
 /// (epoch, number since that opening, lies at the edge, depth over the delivered parents, piece of state, parents that are
-/// missing). The first two are the order of arrival:
-/// an opening's epoch is above all earlier ones, so nothing has to be read to go on counting.
+/// missing). The first two are the order of arrival: an opening's epoch is above all earlier ones, so nothing has to be read to
+/// go on counting.
 pub(super) type HeldValue = (u64, u64, bool, u64, &'static [u8], &'static [u8]);
 
 /// (lies beyond the edge, children delivered without it).

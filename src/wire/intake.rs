@@ -13,7 +13,7 @@ use super::pdu::Acquaintance;
 pub type Soon<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// The part of the core that a dialect calls.
-pub trait Intake: Acquaintance + Send + Sync + 'static {
+pub trait Intake: Acquaintance {
     /// Take a peer's push; the answer may be told to the peer.
     fn accept<'a>(&'a self, from: &'a ServerName, push: InboundPush) -> Soon<'a, Result<Ack, Refusal>>;
 

@@ -5,22 +5,22 @@ use std::sync::Arc;
 use actors::model::{Answered, BadPdu, Deadlines, OutFrame, Pdu, PushFailure, ServerName, Want};
 use actors::ports::{Task, Transport};
 
-use super::acquaintance::Knowledge;
 use super::dialect_of;
-use super::pdu::Reader;
+use super::pdu::{Acquaintance, Reader};
 use super::transactions::fetch;
 use crate::egress::Egress;
 
 /// The core's way to its peers.
 pub struct PeerTransport {
     egress: Arc<Egress>,
-    knowledge: Knowledge,
+    us: ServerName,
+    acquaintance: Arc<dyn Acquaintance>,
 }
 
 impl PeerTransport {
-    /// A way through this gate; what comes back is read with this knowledge.
-    pub fn new(egress: Arc<Egress>, knowledge: Knowledge) -> Self {
-        Self { egress, knowledge }
+    /// Our way through this gate; what comes back is read with this acquaintance.
+    pub fn new(egress: Arc<Egress>, us: ServerName, acquaintance: Arc<dyn Acquaintance>) -> Self {
+        Self { egress, us, acquaintance }
     }
 }
 
@@ -28,7 +28,7 @@ impl Transport for PeerTransport {
     fn push(&self, frame: OutFrame) -> Task<Result<Answered, PushFailure>> {
         let egress = Arc::clone(&self.egress);
         let dialect = dialect_of(&frame.label);
-        let request = dialect.encode_push(&self.knowledge.us, &frame);
+        let request = dialect.encode_push(&self.us, &frame);
         Box::pin(async move {
             let body = egress.send(&frame.to, request, frame.deadlines).await?;
             dialect.decode_answer(&frame, &body)
@@ -42,10 +42,10 @@ impl Transport for PeerTransport {
         deadlines: Deadlines,
     ) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
         let egress = Arc::clone(&self.egress);
-        let (knowledge, from) = (self.knowledge.clone(), from.clone());
+        let (acquaintance, from) = (Arc::clone(&self.acquaintance), from.clone());
         Box::pin(async move {
             match egress.send(&from, fetch::encode(&want), deadlines).await {
-                Ok(body) => fetch::decode(&want, &body, &Reader::new(&from, &knowledge)),
+                Ok(body) => fetch::decode(&want, &body, &Reader::new(&from, &*acquaintance)),
                 // It has none, or none that we may see.
                 Err(PushFailure::Refused { status: 404, .. }) => Ok(Vec::new()),
                 Err(failure) => Err(failure),

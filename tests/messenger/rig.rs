@@ -1,22 +1,21 @@
 //! A gateway without a wire: store in memory, two peers whose pushes are never answered, a clock that stands.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use actix_web::App;
 use actix_web::http::Method;
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use actors::change::Change;
 use actors::gateway::Gateway;
-use actors::limits::{ContextLimits, PeerLimits};
-use actors::model::{
-    Answered, BadPdu, Berth, Deadlines, Draft, Index, Millis, OutFrame, Pdu, PushFailure, ServerName, Want,
-};
-use actors::ports::{Clock, PduText, Ports, Roster, Task, Transport, Urgency};
+use actors::limits::{ContextLimits, PeerLimits, Speech};
+use actors::model::{Answered, BadPdu, Deadlines, Index, Millis, OutFrame, Pdu, PushFailure, ServerName, Want};
+use actors::ports::{Clock, Ports, Roster, Task, Transport, Urgency};
 use actors::router::{Router, Routes};
 use bytes::Bytes;
 use fernpost::messenger::{MessengerApi, MessengerLimits, configure};
 use fernpost::store::{Place, Store, StoreOptions};
+use fernpost::wire::pdu;
 use redb::backends::InMemoryBackend;
 use tokio::sync::{Semaphore, watch};
 
@@ -32,7 +31,7 @@ pub(crate) struct Rig {
     /// Stands at one second until it is set.
     pub(crate) clock: Standing,
     api: MessengerApi,
-    pushes: Arc<Semaphore>,
+    wire: Silent,
 }
 
 /// A clock that stands.
@@ -53,11 +52,16 @@ impl Clock for Standing {
 }
 
 /// Tells of each push, and never answers it.
-struct Silent(Arc<Semaphore>);
+#[derive(Clone)]
+struct Silent {
+    pushes: Arc<Semaphore>,
+    frames: Arc<Mutex<Vec<OutFrame>>>,
+}
 
 impl Transport for Silent {
-    fn push(&self, _: OutFrame) -> Task<Result<Answered, PushFailure>> {
-        self.0.add_permits(1);
+    fn push(&self, frame: OutFrame) -> Task<Result<Answered, PushFailure>> {
+        self.frames.lock().expect("whole").push(frame);
+        self.pushes.add_permits(1);
         Box::pin(std::future::pending())
     }
 
@@ -66,16 +70,7 @@ impl Transport for Silent {
     }
 }
 
-/// Writes the content alone: no test here reads a PDU.
-struct ContentOnly;
-
-impl PduText for ContentOnly {
-    fn compose(&self, _: &ServerName, draft: &Draft, _: &Berth) -> Bytes {
-        draft.content.clone()
-    }
-}
-
-/// `blue` with the default limits; `green` holds no more than two items.
+/// `blue` with the default limits; `green` holds no more than two items; `old` speaks transactions, and is not listed.
 struct Two;
 
 impl Roster for Two {
@@ -83,6 +78,7 @@ impl Roster for Two {
         match server.as_str() {
             "blue" => Some(Arc::default()),
             "green" => Some(Arc::new(PeerLimits { outbox_items: 2, ..PeerLimits::default() })),
+            "old" => Some(Arc::new(PeerLimits { speech: Speech::Transactions, ..PeerLimits::default() })),
             _ => None,
         }
     }
@@ -100,7 +96,8 @@ impl Rig {
     /// On the runtime of the test.
     pub(crate) fn start() -> Self {
         let clock = Standing(Arc::new(AtomicU64::new(1_000)));
-        let (routes, pushes) = (Routes::default(), Arc::new(Semaphore::new(0)));
+        let routes = Routes::default();
+        let wire = Silent { pushes: Arc::new(Semaphore::new(0)), frames: Arc::default() };
         let wake = routes.clone();
         let options = StoreOptions::new(Place::backend(InMemoryBackend::new()), name("red"));
         let store = Store::open(options, Arc::new(clock.clone()), Arc::new(move |woken| wake.woken(woken)));
@@ -108,22 +105,22 @@ impl Rig {
         let ports = Ports {
             journal: store.clone(),
             archive: store.clone(),
-            transport: Arc::new(Silent(pushes.clone())),
+            transport: Arc::new(wire.clone()),
             roster: Arc::new(Two),
             ownership: store,
             clock: Arc::new(clock.clone()),
-            text: Arc::new(ContentOnly),
+            text: Arc::new(pdu::Text),
             us: name("red"),
         };
         Router::launch(ports.clone(), &routes, |_| {});
         let gateway = Gateway::new(routes, ports.clone());
         let limits = MessengerLimits { submissions_max: 8, body_max: 1 << 20 };
         let api = MessengerApi::new(gateway, name("red"), limits, watch::channel(false).1);
-        Self { ports, clock, api, pushes }
+        Self { ports, clock, api, wire }
     }
 
     /// Status and body of the answer to one call.
-    pub(crate) async fn call(&self, method: Method, path: &str, body: &'static str) -> (u16, String) {
+    pub(crate) async fn call(&self, method: Method, path: &str, body: impl Into<Bytes>) -> (u16, String) {
         let app = init_service(App::new().configure(|config| configure(config, self.api.clone()))).await;
         let answer = call_service(&app, TestRequest::default().method(method).uri(path).set_payload(body).to_request());
         let answer = answer.await;
@@ -133,7 +130,12 @@ impl Rig {
 
     /// Wait for a push to a peer.
     pub(crate) async fn pushed(&self) {
-        self.pushes.acquire().await.expect("never closed").forget();
+        self.wire.pushes.acquire().await.expect("never closed").forget();
+    }
+
+    /// What was pushed so far.
+    pub(crate) fn frames(&self) -> Vec<OutFrame> {
+        self.wire.frames.lock().expect("whole").clone()
     }
 
     /// Commit what a peer's actor might have handed over.

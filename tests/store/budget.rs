@@ -6,6 +6,7 @@ use actors::ports::{Archive, FeedPage};
 use fernpost::store::Counts;
 
 use crate::disk::Disk;
+use crate::talk::{context_moved, heard, ours, room, said, seen, theirs};
 use crate::world::{World, moved, red, submitted, taken, update};
 
 const PUSHES: u64 = 20;
@@ -79,6 +80,96 @@ async fn a_received_message_keeps_to_its_budget_of_rows() {
     assert_eq!(commits, PUSHES + 1);
     let (written, read, commits) = receive(1).await;
     println!("receiver at 1: {written:.3} written, {read:.3} read, {commits} commits");
+}
+
+/// Messages of ours to one peer: what [`send`] is for updates.
+async fn say(batch: u64) -> (f64, f64, u64) {
+    let world = World::new();
+    let before = world.store.counters();
+    for push in 0..PUSHES {
+        let compose = |n: u64| {
+            let position = push * batch + n;
+            let mut changes = said(&room("c"), &ours(&format!("m{position:05}")), &[red()], position);
+            changes.push(context_moved(&room("c"), position + 1));
+            changes
+        };
+        for n in 1..batch {
+            drop(world.ride(compose(n)));
+        }
+        world.commit(compose(batch)).await;
+        let acked = (push + 1) * batch;
+        let trimmed = Change::OutboxTrimmed {
+            server: red(),
+            upto: Index(acked),
+            keep_items: 10,
+            queued_before: Millis(0),
+            rows_max: 1_000,
+        };
+        world.commit(vec![moved(red(), acked, 1), trimmed]).await;
+    }
+    assert!(world.store.counters().rows_trimmed > 0);
+    per_message(&world, before, PUSHES * batch)
+}
+
+/// PDUs of a peer, taken and delivered at once; each names a parent that is on disk and nowhere else, which costs most.
+async fn hear(batch: u64) -> (f64, f64, u64) {
+    let world = World::new();
+    let name = |position: u64| theirs(&format!("m{position:05}"));
+    let first_parents: Vec<_> = (1..=batch).map(|n| heard(&room("c"), &name(n), &[], n)).collect();
+    world.commit(first_parents).await;
+    let before = world.store.counters();
+    for push in 1..=PUSHES {
+        let positions = push * batch + 1..(push + 1) * batch + 1;
+        let arriving: Vec<_> = positions.clone().map(name).collect();
+        let parents: Vec<_> = positions.clone().map(|position| name(position - batch)).collect();
+        let known = world.store.look_up(&room("c"), &arriving, &parents).unwrap();
+        assert_eq!(known.len() as u64, batch);
+        let pdus = arriving.iter().zip(&parents).zip(positions.clone());
+        let pdus =
+            pdus.map(|((name, parent), position)| heard(&room("c"), name, std::slice::from_ref(parent), position));
+        // The conversation hands over first, the peer's actor commits after it.
+        drop(world.ride(pdus.chain([context_moved(&room("c"), positions.end)]).collect()));
+        drop(world.ride(vec![Change::FeedAcked { upto: Position(positions.start - 1) }]));
+        world.commit(vec![seen(push, 5), moved(red(), 0, 1)]).await;
+    }
+    per_message(&world, before, PUSHES * batch)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sent_message_of_a_conversation_keeps_to_its_budget_of_rows() {
+    let (written, read, commits) = say(50).await;
+    println!("sender of messages at 50: {written:.3} written, {read:.3} read, {commits} commits");
+    assert!(written <= 4.2 && read <= 0.1, "{written} written, {read} read");
+    assert_eq!(commits, 2 * PUSHES);
+    let (written, read, commits) = say(1).await;
+    println!("sender of messages at 1: {written:.3} written, {read:.3} read, {commits} commits");
+    // The PDU, its place, the outbox, the submission; and the rows of a group: its context's, and later the peer's.
+    assert_eq!((written, read), (6.0, 0.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_received_message_of_a_conversation_keeps_to_its_budget_of_rows() {
+    let (written, read, commits) = hear(50).await;
+    println!("receiver of messages at 50: {written:.3} written, {read:.3} read, {commits} commits");
+    assert!(written <= 3.2 && read <= 1.1, "{written} written, {read} read");
+    assert_eq!(commits, PUSHES);
+    let (written, read, commits) = hear(1).await;
+    println!("receiver of messages at 1: {written:.3} written, {read:.3} read, {commits} commits");
+    // The PDU, its place, the feed; and the rows of a group: context, transaction, peer, the feed's cursor.
+    assert_eq!((written, read), (7.0, 1.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_of_the_feed_reads_two_rows_a_message_and_one_an_update() {
+    let world = World::new();
+    world.commit((1..=50).map(|n| heard(&room("c"), &theirs(&n.to_string()), &[], n)).collect()).await;
+    world.commit((1..=50).map(update).collect()).await;
+    for (after, rows) in [(0, 100), (50, 50)] {
+        let before = world.store.counters();
+        let page = world.store.feed_after(Position(after), 50, u64::MAX).await.unwrap();
+        assert!(matches!(page, FeedPage::Entries(entries) if entries.len() == 50));
+        assert_eq!(world.store.counters().rows_read - before.rows_read, rows);
+    }
 }
 
 #[tokio::test(start_paused = true)]

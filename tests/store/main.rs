@@ -6,9 +6,13 @@
 mod disk;
 
 mod budget;
+mod claims;
+mod conversations;
 mod crash;
 mod laws;
 mod opening;
 mod reading;
+mod scenario;
+mod talk;
 mod trimming;
 mod world;

@@ -10,7 +10,7 @@ use actors::model::{
     StrongBody, Want,
 };
 use actors::ports::{Task, Transport};
-use fernpost::wire::updates::envelope::digest;
+use fernpost::wire::json::digest;
 
 /// How the wire behaves.
 #[derive(Debug, Clone, Copy)]

@@ -15,7 +15,7 @@ use actors::router::{Router, Routes};
 use actors::testkit::{Everybody, PlainText, ScriptedTransport, TestClock};
 use bytes::Bytes;
 use fernpost::store::{Place, Store, StoreOptions};
-use fernpost::wire::updates::envelope::digest;
+use fernpost::wire::json::digest;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 
 use crate::disk::Disk;

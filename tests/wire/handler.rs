@@ -9,18 +9,20 @@ use actix_web::http::Method;
 use actix_web::middleware::from_fn;
 use actix_web::test::{TestRequest, init_service, try_call_service};
 use actix_web::{App, web};
-use actors::model::{Ack, InboundPush, Refusal, Seq, ServerName, StrongBody};
+use actors::model::{
+    Ack, ContextId, InboundPush, InboundTransaction, Millis, PduRef, Refusal, Seq, ServerName, StrongBody, Verdict,
+};
+use actors::ports::{ArchiveError, ServedPdu};
 use fernpost::http::body::BodyLimit;
 use fernpost::http::guard::protect;
 use fernpost::http::identity::Admission;
 use fernpost::wire::intake::Soon;
+use fernpost::wire::pdu::Acquaintance;
 use fernpost::wire::{Gate, Intake, routes};
 
-pub(crate) fn name(text: &str) -> ServerName {
-    text.parse().expect("a name")
-}
+use crate::circle::name;
 
-/// red is believed on 10.1.0.0/16 and loopback, black is denied on 10.2.0.0/16.
+/// red is believed on 10.1.0.0/16 and loopback, black is denied on 10.2.0.0/16; on 10.3.0.1 red and blue are both believed.
 pub(crate) struct Book;
 
 impl Admission for Book {
@@ -28,7 +30,9 @@ impl Admission for Book {
         server.as_str() == "black.example"
     }
     fn believes(&self, server: &ServerName, address: IpAddr) -> bool {
-        self.who_may_be(address).as_ref() == Some(server)
+        let shared =
+            address == IpAddr::from([10, 3, 0, 1]) && ["red.example", "blue.example"].contains(&server.as_str());
+        shared || self.who_may_be(address).as_ref() == Some(server)
     }
     fn who_may_be(&self, address: IpAddr) -> Option<ServerName> {
         match address {
@@ -36,6 +40,9 @@ impl Admission for Book {
             IpAddr::V4(v4) if v4.octets()[..2] == [10, 2] => Some(name("black.example")),
             _ => None,
         }
+    }
+    fn knows(&self, address: IpAddr) -> bool {
+        self.who_may_be(address).is_some() || address == IpAddr::from([10, 3, 0, 1])
     }
     fn listed(&self, _: &ServerName) -> bool {
         true
@@ -45,7 +52,34 @@ impl Admission for Book {
 /// A core that answers as told and remembers what it was given.
 pub(crate) struct Scripted {
     answer: Result<Ack, Refusal>,
+    /// To a transaction; by default each PDU is accepted.
+    pub(crate) verdicts: Option<Result<Vec<Verdict>, Refusal>>,
     pub(crate) taken: Mutex<Vec<(ServerName, InboundPush)>>,
+    pub(crate) transactions: Mutex<Vec<(ServerName, InboundTransaction)>>,
+    /// What is stored.
+    pub(crate) stored: Vec<(PduRef, ServedPdu)>,
+    /// Whether the store can be read.
+    pub(crate) broken: bool,
+    us: ServerName,
+}
+
+impl Scripted {
+    fn ask(&self) -> Result<(), ArchiveError> {
+        if self.broken { Err(ArchiveError("gone".to_owned())) } else { Ok(()) }
+    }
+}
+
+impl Acquaintance for Scripted {
+    fn is_server(&self, name: &ServerName) -> bool {
+        *name == self.us
+    }
+    fn known(&self, _: &ContextId, _: &[PduRef]) -> Result<Vec<PduRef>, ArchiveError> {
+        self.ask().map(|()| vec![])
+    }
+    /// red takes part in `c` and nobody anywhere else.
+    fn takes_part(&self, context: &ContextId, server: &ServerName) -> Result<bool, ArchiveError> {
+        self.ask().map(|()| context.as_str() == "c" && server.as_str() == "red.example")
+    }
 }
 
 impl Intake for Scripted {
@@ -55,20 +89,41 @@ impl Intake for Scripted {
         let answer = self.answer.clone();
         Box::pin(async move { answer })
     }
+    fn accept_transaction<'a>(
+        &'a self,
+        from: &'a ServerName,
+        transaction: InboundTransaction,
+    ) -> Soon<'a, Result<Vec<Verdict>, Refusal>> {
+        let accepted = vec![Verdict::Accepted; transaction.pdus.len()];
+        self.transactions.lock().expect("not poisoned").push((from.clone(), transaction));
+        let verdicts = self.verdicts.clone().unwrap_or(Ok(accepted));
+        Box::pin(async move { verdicts })
+    }
     fn window(&self, _: &ServerName) -> u32 {
         2
     }
+    fn pdu(&self, reference: &PduRef) -> Result<Option<ServedPdu>, ArchiveError> {
+        self.ask()?;
+        Ok(self.stored.iter().find(|(stored, _)| stored == reference).map(|(_, pdu)| pdu.clone()))
+    }
+    fn us(&self) -> &ServerName {
+        &self.us
+    }
+    fn now(&self) -> Millis {
+        Millis(1_404_835_423_000)
+    }
 }
 
-struct Answer {
-    status: u16,
-    retry_after: Option<String>,
-    body: serde_json::Value,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) retry_after: Option<String>,
+    pub(crate) body: serde_json::Value,
+    pub(crate) text: String,
 }
 
-const LIMIT: BodyLimit = BodyLimit { key: "federation.body_max", bytes: 200, time: Duration::from_secs(30) };
+pub(crate) const LIMIT: BodyLimit = BodyLimit { key: "federation.body_max", bytes: 400, time: Duration::from_secs(30) };
 
-async fn send(core: &Arc<Scripted>, request: TestRequest) -> Answer {
+pub(crate) async fn send(core: &Arc<Scripted>, request: TestRequest) -> Answer {
     let gate = Gate { intake: core.clone(), admission: Arc::new(Book), body: LIMIT };
     let app = App::new().wrap(from_fn(protect)).configure(|config| routes(&gate, config));
     let app = app.route("/number/{n}", web::get().to(|n: web::Path<u32>| async move { n.to_string() }));
@@ -80,11 +135,24 @@ async fn send(core: &Arc<Scripted>, request: TestRequest) -> Answer {
     assert_eq!(header("content-type").as_deref(), Some("application/json"));
     let (status, retry_after) = (response.status().as_u16(), header("retry-after"));
     let bytes = to_bytes(response.into_body().boxed()).await.expect("a body");
-    Answer { status, retry_after, body: serde_json::from_slice(&bytes).expect("every answer is JSON") }
+    let text = String::from_utf8(bytes.to_vec()).expect("text");
+    Answer { status, retry_after, body: serde_json::from_str(&text).expect("every answer is JSON"), text }
 }
 
 pub(crate) fn core(answer: Result<Ack, Refusal>) -> Arc<Scripted> {
-    Arc::new(Scripted { answer, taken: Mutex::default() })
+    Arc::new(scripted(answer))
+}
+
+pub(crate) fn scripted(answer: Result<Ack, Refusal>) -> Scripted {
+    Scripted {
+        answer,
+        verdicts: None,
+        taken: Mutex::default(),
+        transactions: Mutex::default(),
+        stored: vec![],
+        broken: false,
+        us: name("us.example"),
+    }
 }
 
 fn from(address: &str) -> TestRequest {
@@ -172,9 +240,9 @@ async fn strangers_and_impostors_get_no_further_than_the_door() {
 
 #[actix_web::test]
 async fn a_refusal_names_the_limit_and_its_value() {
-    let (status, code, words) = refused(from("10.1.0.1").set_payload(" ".repeat(201))).await;
+    let (status, code, words) = refused(from("10.1.0.1").set_payload(" ".repeat(401))).await;
     assert_eq!((status, code.as_str()), (413, "BODY_TOO_LARGE"));
-    assert!(words.contains("federation.body_max") && words.contains("200"), "{words}");
+    assert!(words.contains("federation.body_max") && words.contains("400"), "{words}");
     let announced = from("10.1.0.1").set_payload("{}").insert_header(("Content-Length", "99999999999"));
     assert_eq!(refused(announced).await.0, 413);
 

@@ -1,6 +1,15 @@
-//! The updates dialect at its edge: the published examples, everything odd that may arrive, and the handler's answers.
+//! The dialects at their edge: the published examples, everything odd that may arrive, and the handlers' answers.
 
 mod answers;
+mod carried;
+mod circle;
+mod fetching;
 mod handler;
+mod pairs;
+mod pdus;
 mod pushes;
+mod reading;
+mod sending;
 mod sockets;
+mod transactions;
+mod verdicts;

@@ -17,15 +17,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-use crate::handler::{Book, Scripted, core, name};
+use crate::circle::{Circle, name};
+use crate::handler::{Book, Scripted, core};
 
-struct Listening {
-    address: SocketAddr,
-    handle: ServerHandle,
+pub(crate) struct Listening {
+    pub(crate) address: SocketAddr,
+    pub(crate) handle: ServerHandle,
     task: JoinHandle<std::io::Result<()>>,
 }
 
-fn listen(core: &Arc<Scripted>, body_time: Duration) -> Listening {
+pub(crate) fn listen(core: &Arc<Scripted>, body_time: Duration) -> Listening {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("bound");
     let body = BodyLimit { key: "federation.body_max", bytes: 1 << 20, time: body_time };
@@ -35,7 +36,7 @@ fn listen(core: &Arc<Scripted>, body_time: Duration) -> Listening {
     Listening { address, handle: server.handle(), task: tokio::spawn(server) }
 }
 
-struct One(String);
+pub(crate) struct One(pub(crate) String);
 
 impl Addresses for One {
     fn addresses(&self, _: &ServerName) -> Option<Vec<String>> {
@@ -52,7 +53,8 @@ async fn pushed(us: &str, at: SocketAddr) -> Result<Answered, PushFailure> {
 
 async fn pushed_with(us: &str, at: SocketAddr, update: Bytes) -> Result<Answered, PushFailure> {
     let directory = Arc::new(One(format!("http://{at}/")));
-    let transport = PeerTransport::new(Arc::new(Egress::new(&name(us), directory).expect("builds")));
+    let egress = Arc::new(Egress::new(&name(us), directory).expect("builds"));
+    let transport = PeerTransport::new(egress, name(us), Arc::new(Circle::default()));
     let deadlines = Deadlines { connect: Duration::from_secs(5), total: Duration::from_secs(20) };
     let label = Label::Numbers { first: Some(Seq(7)), last: Seq(7) };
     let frame =

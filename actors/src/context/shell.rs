@@ -12,7 +12,7 @@ use crate::context::messages::{Answer, Arrive, Compose, Fetched, Fired, Outcome,
 use crate::limits::ContextLimits;
 use crate::model::{ContextId, Pdu, PduRef};
 use crate::ports::{ArchiveError, ContextLoad, Fence, Known, Ports};
-use crate::router::Routes;
+use crate::routes::Routes;
 use crate::supervise::crashes::{Crashes, Verdict};
 use crate::supervise::guard::guard;
 use crate::supervise::intake::Permit;

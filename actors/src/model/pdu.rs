@@ -153,7 +153,7 @@ pub enum Verdict {
 pub struct Draft {
     /// The messenger's id for it.
     pub submission: SubmissionId,
-    /// Over the bytes of the submission.
+    /// What identifies the submission, for telling a repeat from something else.
     pub digest: Digest,
     /// When it came.
     pub accepted: Millis,

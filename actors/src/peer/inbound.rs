@@ -128,7 +128,7 @@ impl Inbound {
             Placement::Take { fresh, next: _, went_back } => {
                 if went_back {
                     self.notice(
-                        format!(
+                        &format!(
                             "sent something new under number {seq}, below {}: restored from a backup?",
                             self.expected
                         ),
@@ -145,7 +145,7 @@ impl Inbound {
                          backup, tell which number it goes on from",
                         self.expected
                     );
-                    self.notice(text, out);
+                    self.notice(&text, out);
                 }
                 Ack::Ok(seq)
             }
@@ -304,7 +304,7 @@ impl Inbound {
         out.change(Change::Quarantined { parked, keep: self.limits.quarantine_items });
     }
 
-    fn notice(&self, text: String, out: &mut Out) {
+    fn notice(&self, text: &str, out: &mut Out) {
         let text = format!("{} {text}", self.server);
         out.change(Change::Fed(FeedItem::Notice { text, server: Some(self.server.clone()) }));
     }

@@ -15,7 +15,7 @@ use crate::peer::machine::{Event, Machine};
 use crate::peer::messages::{Accept, Fetch, Finished, Fired, Reply, Status, Wake, Weak};
 use crate::peer::outbound::Moment;
 use crate::ports::{ArchiveError, Fence, PeerLoad, Ports};
-use crate::router::Routes;
+use crate::routes::Routes;
 use crate::supervise::crashes::{Crashes, Verdict};
 use crate::supervise::guard::guard;
 use crate::supervise::intake::Permit;

@@ -4,7 +4,6 @@
 //! through it would cost each message about as much as all else an actor does.
 
 mod directory;
-mod routes;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -22,12 +21,13 @@ use crate::model::{ContextId, Refusal, ServerName};
 use crate::peer::PeerHandle;
 use crate::peer::shell::{Gauge, PeerActor};
 use crate::ports::Ports;
+pub use crate::routes::Routes;
+use crate::routes::{Asks, FindContext, FindPeer, StartPeer};
 use crate::supervise::intake::Intake;
 use crate::supervise::lifeline::LifeLine;
 use crate::supervise::post::post;
 use crate::supervise::task::{Isolated, isolated};
 use directory::{AfterDeath, Directory};
-pub use routes::Routes;
 
 /// At start, actors with work due are woken this far apart ...
 const BOOT_STEP: Duration = Duration::from_millis(50);
@@ -59,7 +59,9 @@ impl Router {
             booting: None,
             lifeline: LifeLine::new(gone),
         };
-        routes.attach(router.start());
+        let router = router.start();
+        let (peer, context, start) = (router.clone().recipient(), router.clone().recipient(), router.recipient());
+        routes.attach(Asks { peer, context, start });
     }
 
     fn find_peer(&mut self, ctx: &Context<Self>, server: &ServerName) -> Result<Arc<PeerHandle>, Refusal> {
@@ -152,11 +154,6 @@ impl Actor for Router {
     }
 }
 
-/// Find a peer's actor, or start it.
-#[derive(Message)]
-#[rtype(result = "Result<Arc<PeerHandle>, Refusal>")]
-struct FindPeer(ServerName);
-
 impl Handler<FindPeer> for Router {
     type Result = Result<Arc<PeerHandle>, Refusal>;
 
@@ -164,11 +161,6 @@ impl Handler<FindPeer> for Router {
         self.find_peer(ctx, &server)
     }
 }
-
-/// Find a conversation's actor, or start it.
-#[derive(Message)]
-#[rtype(result = "Result<Arc<ContextHandle>, Refusal>")]
-struct FindContext(ContextId);
 
 impl Handler<FindContext> for Router {
     type Result = actix::Response<Result<Arc<ContextHandle>, Refusal>>;
@@ -188,11 +180,6 @@ impl Handler<FindContext> for Router {
         actix::Response::fut(again)
     }
 }
-
-/// Start a peer's actor: there is work for it.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct StartPeer(ServerName);
 
 impl Handler<StartPeer> for Router {
     type Result = ();

@@ -1,7 +1,7 @@
 //! The one place that sends to a mailbox without waiting for room.
 
 use actix::dev::ToEnvelope;
-use actix::{Actor, Addr, Handler, Message};
+use actix::{Actor, Addr, Handler, Message, Recipient};
 
 /// Put a message into an actor's mailbox and forget it.
 ///
@@ -12,6 +12,15 @@ pub fn post<A, M>(to: &Addr<A>, message: M)
 where
     A: Actor + Handler<M>,
     A::Context: ToEnvelope<A, M>,
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    to.do_send(message);
+}
+
+/// The same, where the actor is known only by what it can be told.
+pub fn post_to<M>(to: &Recipient<M>, message: M)
+where
     M: Message + Send + 'static,
     M::Result: Send,
 {

@@ -34,7 +34,7 @@ const NAME_BYTES_MAX: usize = 255;
 const FOR_ONE_SERVER: [&str; 3] = ["outlier", "destinations", "transaction_id"];
 
 /// What the reader may ask about the world. Only ever asked about parents, whose pairs come in either order.
-pub trait Acquaintance {
+pub trait Acquaintance: Send + Sync + 'static {
     /// Whether this is our own name or that of a configured peer. In memory, at once.
     fn is_server(&self, name: &ServerName) -> bool;
 

@@ -21,7 +21,9 @@ pub(super) async fn pdu(
     // Servers that read a pair in the wrong order ask for it in that order.
     for (origin, id) in [(&first, &second), (&second, &first)] {
         let (Ok(origin), Ok(id)) = (origin.parse(), id.parse()) else { continue };
-        if let Some(pdu) = seen_by(&caller.server, &PduRef { origin, id }, &**intake).map_err(unreadable)? {
+        if let Some(pdu) =
+            seen_by(&caller.server, &PduRef { origin, id }, &**intake).map_err(|error| unreadable(&error))?
+        {
             let reply = encode_reply(intake.us(), intake.now(), &[with_depth(&pdu.bytes, pdu.depth)]);
             return Ok(HttpResponse::Ok().content_type(ContentType::json()).body(reply));
         }
@@ -35,7 +37,7 @@ fn seen_by(asker: &ServerName, reference: &PduRef, intake: &dyn Intake) -> Resul
 }
 
 /// Not a 404: whoever asks would take it as a definite answer.
-fn unreadable(error: ArchiveError) -> Problem {
+fn unreadable(error: &ArchiveError) -> Problem {
     tracing::error!(%error, "a PDU that a peer asks for cannot be read");
     Refusal::OutcomeUnknown.into()
 }

@@ -58,15 +58,15 @@ impl Bench {
     fn accept(&mut self, frame: Frame) -> &mut Self {
         self.tokens += 1;
         let token = Token(self.tokens);
-        self.step(format!("accept {}", token.0), |inbound, out| inbound.accept(token, frame, out))
+        self.step(&format!("accept {}", token.0), |inbound, out| inbound.accept(token, frame, out))
     }
 
     fn back(&mut self, context: &str, places: &[usize], outcome: Result<Vec<Verdict>, Undone>) -> &mut Self {
         let group = Group { context: context.parse().expect("valid"), places: places.to_vec() };
-        self.step(format!("{context} is back"), |inbound, out| inbound.dispatched(&group, outcome, out))
+        self.step(&format!("{context} is back"), |inbound, out| inbound.dispatched(&group, outcome, out))
     }
 
-    fn step(&mut self, cause: String, step: impl FnOnce(&mut Inbound, &mut Out)) -> &mut Self {
+    fn step(&mut self, cause: &str, step: impl FnOnce(&mut Inbound, &mut Out)) -> &mut Self {
         let mut out = Out::default();
         step(&mut self.inbound, &mut out);
         let changes = out.changes.iter().map(|change| match change {

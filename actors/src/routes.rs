@@ -5,15 +5,14 @@ use std::hash::Hash;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use actix::Addr;
+use actix::{Message, Recipient};
 
-use super::{FindContext, FindPeer, Router, StartPeer};
 use crate::context::ContextHandle;
 use crate::model::{BadPdu, ContextId, Pdu, Refusal, ServerName, Verdict, Want};
 use crate::peer::PeerHandle;
 use crate::peer::dispatch::Undone;
 use crate::ports::Woken;
-use crate::supervise::post::post;
+use crate::supervise::post::post_to;
 
 /// Who runs, for any thread.
 #[derive(Clone, Default)]
@@ -23,8 +22,33 @@ pub struct Routes(Arc<Published>);
 struct Published {
     peers: Map<ServerName, PeerHandle>,
     contexts: Map<ContextId, ContextHandle>,
-    router: OnceLock<Addr<Router>>,
+    router: OnceLock<Asks>,
 }
+
+/// What the router is asked on a miss.
+pub(crate) struct Asks {
+    /// Finds a peer's actor.
+    pub(crate) peer: Recipient<FindPeer>,
+    /// Finds a conversation's actor.
+    pub(crate) context: Recipient<FindContext>,
+    /// Starts a peer's actor.
+    pub(crate) start: Recipient<StartPeer>,
+}
+
+/// Find a peer's actor, or start it.
+#[derive(Message)]
+#[rtype(result = "Result<Arc<PeerHandle>, Refusal>")]
+pub(crate) struct FindPeer(pub(crate) ServerName);
+
+/// Find a conversation's actor, or start it.
+#[derive(Message)]
+#[rtype(result = "Result<Arc<ContextHandle>, Refusal>")]
+pub(crate) struct FindContext(pub(crate) ContextId);
+
+/// Start a peer's actor: there is work for it.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct StartPeer(pub(crate) ServerName);
 
 /// Handles by key. A poisoned lock means that an insert or a look-up panicked; the map itself is whole.
 struct Map<K, H>(RwLock<HashMap<K, Arc<H>>>);
@@ -55,7 +79,7 @@ impl Routes {
         if let Some(handle) = self.published_peer(server) {
             return Ok(handle);
         }
-        self.router()?.send(FindPeer(server.clone())).await.unwrap_or(Err(Refusal::Stopping))
+        self.router()?.peer.send(FindPeer(server.clone())).await.unwrap_or(Err(Refusal::Stopping))
     }
 
     /// The handle of a conversation's actor, which is started if need be: a conversation nobody has heard of is one that its
@@ -64,14 +88,14 @@ impl Routes {
         if let Some(handle) = self.published_context(context) {
             return Ok(handle);
         }
-        self.router()?.send(FindContext(context.clone())).await.unwrap_or(Err(Refusal::Stopping))
+        self.router()?.context.send(FindContext(context.clone())).await.unwrap_or(Err(Refusal::Stopping))
     }
 
     /// Work was queued for a peer: a hint for its actor. Any thread may call this.
     pub fn woken(&self, woken: Woken) {
         match (self.published_peer(&woken.server), self.0.router.get()) {
             (Some(handle), _) => handle.wake(woken),
-            (None, Some(router)) => post(router, StartPeer(woken.server)),
+            (None, Some(router)) => post_to(&router.start, StartPeer(woken.server)),
             (None, None) => {}
         }
     }
@@ -106,32 +130,32 @@ impl Routes {
         }
     }
 
-    fn router(&self) -> Result<&Addr<Router>, Refusal> {
+    fn router(&self) -> Result<&Asks, Refusal> {
         self.0.router.get().ok_or(Refusal::Stopping)
     }
 
-    pub(super) fn attach(&self, router: Addr<Router>) {
+    pub(crate) fn attach(&self, router: Asks) {
         // Launched twice, the first one stays: its actors are the published ones.
         let _ = self.0.router.set(router);
     }
 
-    pub(super) fn published_peer(&self, server: &ServerName) -> Option<Arc<PeerHandle>> {
+    pub(crate) fn published_peer(&self, server: &ServerName) -> Option<Arc<PeerHandle>> {
         self.0.peers.get(server).filter(|handle| handle.is_alive())
     }
 
-    pub(super) fn published_context(&self, context: &ContextId) -> Option<Arc<ContextHandle>> {
+    pub(crate) fn published_context(&self, context: &ContextId) -> Option<Arc<ContextHandle>> {
         self.0.contexts.get(context).filter(|handle| handle.is_alive())
     }
 
-    pub(super) fn publish_peer(&self, server: ServerName, handle: Arc<PeerHandle>) {
+    pub(crate) fn publish_peer(&self, server: ServerName, handle: Arc<PeerHandle>) {
         self.0.peers.insert(server, handle);
     }
 
-    pub(super) fn publish_context(&self, context: ContextId, handle: Arc<ContextHandle>) {
+    pub(crate) fn publish_context(&self, context: ContextId, handle: Arc<ContextHandle>) {
         self.0.contexts.insert(context, handle);
     }
 
-    pub(super) fn withdraw_context(&self, context: &ContextId) {
+    pub(crate) fn withdraw_context(&self, context: &ContextId) {
         self.0.contexts.remove(context);
     }
 }

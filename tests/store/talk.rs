@@ -1,0 +1,106 @@
+//! Short ways to say what conversations hand over.
+
+use actors::change::Change;
+use actors::model::{
+    ContextId, ContextRecord, Delivery, Digest, Gap, Hold, Millis, Pdu, PduRef, SeenTransaction, ServerName, Shown,
+    Standing, StoredPdu, Submission, Submitted, Verdict,
+};
+use bytes::Bytes;
+
+use crate::world::{id, red, server};
+
+pub(crate) fn room(text: &str) -> ContextId {
+    text.parse().unwrap()
+}
+
+/// A PDU of ours.
+pub(crate) fn ours(id: &str) -> PduRef {
+    PduRef { origin: server("blue.example"), id: id.parse().unwrap() }
+}
+
+/// A PDU of red's.
+pub(crate) fn theirs(id: &str) -> PduRef {
+    PduRef { origin: red(), id: id.parse().unwrap() }
+}
+
+/// What a PDU is made of here.
+pub(crate) fn text(reference: &PduRef) -> Bytes {
+    Bytes::from(format!("{{\"pdu\":\"{reference}\"}}"))
+}
+
+pub(crate) fn stored(context: &ContextId, reference: &PduRef, prev: &[PduRef], standing: Standing) -> Change {
+    let pdu = Pdu {
+        reference: reference.clone(),
+        context: context.clone(),
+        prev: prev.to_vec(),
+        depth: None,
+        kind: "message".into(),
+        state: None,
+        bytes: text(reference),
+    };
+    let sender = (reference.origin == red()).then(red);
+    let received = Millis(77);
+    Change::PduStored(Box::new(StoredPdu { pdu, sender, verified: "network", received, standing }))
+}
+
+pub(crate) fn at(position: u64, shown: Option<Shown>) -> Delivery {
+    Delivery { position, depth: 100 + position, shown }
+}
+
+/// Of red's, delivered as soon as it came.
+pub(crate) fn heard(context: &ContextId, reference: &PduRef, prev: &[PduRef], position: u64) -> Change {
+    stored(context, reference, prev, Standing::Delivered(at(position, Some(Shown::default()))))
+}
+
+/// Of red's, and its parents are missing.
+pub(crate) fn waits(context: &ContextId, reference: &PduRef, missing: &[PduRef]) -> Change {
+    stored(context, reference, missing, Standing::Held(Hold { missing: missing.to_vec(), edge: false, depth: 0 }))
+}
+
+/// It need not wait any longer.
+pub(crate) fn came(context: &ContextId, reference: &PduRef, delivery: Delivery) -> Change {
+    Change::PduDelivered { reference: reference.clone(), context: context.clone(), delivery }
+}
+
+/// Our messenger says something to these servers; the submission is named as the PDU is.
+pub(crate) fn said(context: &ContextId, reference: &PduRef, servers: &[ServerName], position: u64) -> Vec<Change> {
+    let submission = Submission {
+        id: id(reference.id.as_str()),
+        digest: Digest([8; 16]),
+        accepted: Millis(0),
+        servers: servers.to_vec(),
+        what: Submitted::Pdu(reference.clone(), text(reference)),
+    };
+    let standing = Standing::Delivered(at(position, None));
+    vec![stored(context, reference, &[], standing), Change::Submitted(submission)]
+}
+
+pub(crate) fn gap_opened(context: &ContextId, missing: &PduRef, children: &[PduRef]) -> Change {
+    let gap = Gap { missing: missing.clone(), children: children.to_vec(), edge: false };
+    Change::GapOpened { context: context.clone(), gap }
+}
+
+pub(crate) fn gap_closed(context: &ContextId, missing: &PduRef) -> Change {
+    Change::GapClosed { context: context.clone(), missing: missing.clone() }
+}
+
+pub(crate) fn state_moved(context: &ContextId, key: &str, current: &PduRef) -> Change {
+    Change::StateMoved { context: context.clone(), kind: "topic".into(), key: key.to_owned(), current: current.clone() }
+}
+
+pub(crate) fn record(context: &ContextId, next: u64) -> ContextRecord {
+    ContextRecord { next, ..ContextRecord::new(context.clone(), vec![red()], false) }
+}
+
+pub(crate) fn context_moved(context: &ContextId, next: u64) -> Change {
+    Change::ContextMoved(Box::new(record(context, next)))
+}
+
+pub(crate) fn transaction(n: u64) -> SeenTransaction {
+    let verdicts = vec![Verdict::Accepted, Verdict::Refused { code: "BAD_PDU", reason: format!("in {n}") }];
+    SeenTransaction { id: n.to_string(), digest: Digest([u8::try_from(n).unwrap(); 16]), verdicts }
+}
+
+pub(crate) fn seen(n: u64, keep: u32) -> Change {
+    Change::TransactionSeen { from: red(), seen: transaction(n), keep }
+}

@@ -1,0 +1,60 @@
+//! A small world to read PDUs in: who is a server, which PDUs are known, who takes part.
+
+use std::sync::Mutex;
+
+use actors::model::{BadPdu, ContextId, Pdu, PduRef, ServerName};
+use actors::ports::ArchiveError;
+use bytes::Bytes;
+use fernpost::wire::pdu::{Acquaintance, PairOrder, Reader};
+use serde_json::value::RawValue;
+
+pub(crate) fn name(text: &str) -> ServerName {
+    text.parse().expect("a name")
+}
+
+pub(crate) fn reference(origin: &str, id: &str) -> PduRef {
+    PduRef { origin: name(origin), id: id.parse().expect("an id") }
+}
+
+/// We are red, blue is a peer; `held` are known, `participants` take part in every conversation.
+#[derive(Default)]
+pub(crate) struct Circle {
+    pub(crate) held: Vec<PduRef>,
+    pub(crate) participants: Vec<ServerName>,
+    /// What the store was asked, and whether it is broken.
+    pub(crate) asked: Mutex<Vec<&'static str>>,
+    pub(crate) broken: bool,
+}
+
+impl Circle {
+    fn ask(&self, what: &'static str) -> Result<(), ArchiveError> {
+        self.asked.lock().expect("not poisoned").push(what);
+        if self.broken { Err(ArchiveError("gone".to_owned())) } else { Ok(()) }
+    }
+
+    /// What becomes of a PDU that blue sent.
+    pub(crate) fn read(&self, text: &str, usual: PairOrder) -> Result<Pdu, BadPdu> {
+        let raw: &RawValue = serde_json::from_str(text).expect("JSON");
+        Reader { usual, ..Reader::new(&name("blue"), self) }.read(raw)
+    }
+}
+
+impl Acquaintance for Circle {
+    fn is_server(&self, name: &ServerName) -> bool {
+        ["red", "blue"].contains(&name.as_str())
+    }
+
+    fn known(&self, _: &ContextId, pdus: &[PduRef]) -> Result<Vec<PduRef>, ArchiveError> {
+        self.ask("known")?;
+        Ok(self.held.iter().filter(|held| pdus.contains(held)).cloned().collect())
+    }
+
+    fn takes_part(&self, _: &ContextId, server: &ServerName) -> Result<bool, ArchiveError> {
+        self.ask("takes_part")?;
+        Ok(self.participants.contains(server))
+    }
+}
+
+pub(crate) fn text(bytes: &Bytes) -> &str {
+    std::str::from_utf8(bytes).expect("text")
+}

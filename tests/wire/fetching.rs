@@ -1,0 +1,141 @@
+//! Both halves of the transactions dialect over a real socket, and fetching from peers that answer what they like.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actors::model::{
+    Ack, Answered, BadPdu, Deadlines, Edu, Item, Label, Millis, OutFrame, Pdu, PushFailure, Seq, Verdict, Want,
+};
+use actors::ports::{ServedPdu, Transport};
+use bytes::Bytes;
+use fernpost::egress::Egress;
+use fernpost::wire::pdu::Reader;
+use fernpost::wire::transactions::fetch::{decode, encode};
+use fernpost::wire::transport::PeerTransport;
+
+use crate::circle::{Circle, name, reference, text};
+use crate::handler::{Scripted, scripted};
+use crate::sockets::{One, listen};
+
+const PDU: &str = r##"{"pdu_id":"#a/b","origin":"green","context":"c","ts":1,"pdu_type":"t","prev_pdus":[],"is_state":false,"content":{"n": 1e2}}"##;
+const DEADLINES: Deadlines = Deadlines { connect: Duration::from_secs(5), total: Duration::from_secs(20) };
+
+fn transport(at: SocketAddr) -> PeerTransport {
+    let us = name("red.example");
+    let egress = Egress::new(&us, Arc::new(One(format!("http://{at}")))).expect("builds");
+    PeerTransport::new(Arc::new(egress), us, Arc::new(Circle::default()))
+}
+
+fn core() -> Scripted {
+    scripted(Ok(Ack::Ok(Seq(1))))
+}
+
+#[actix_web::test]
+async fn a_transaction_travels_and_its_refusals_come_back() {
+    let mut core = core();
+    core.verdicts = Some(Ok(vec![
+        Verdict::Accepted,
+        Verdict::Refused { code: "NOT_A_PARTICIPANT", reason: "green does not take part".to_owned() },
+    ]));
+    let core = Arc::new(core);
+    let listening = listen(&core, Duration::from_secs(30));
+    let sent = [("red.example", "1"), ("green", "2")].map(|(origin, id)| {
+        let text = PDU.replace("\"#a/b\"", &format!("{id:?}")).replace("\"green\"", &format!("{origin:?}"));
+        Item::Pdu(reference(origin, id), Bytes::from(text))
+    });
+    let typing = Edu { kind: "typing".to_owned(), content: Bytes::from_static(b"{\"on\": true}") };
+    let frame = OutFrame {
+        to: name("blue.example"),
+        label: Label::Transaction { id: 1_404_835_423_001, prev: Some(9), ts: Millis(1_404_835_423_000) },
+        items: sent.to_vec(),
+        weak: vec![typing.clone()],
+        deadlines: DEADLINES,
+    };
+    let refused = vec![(reference("green", "2"), "NOT_A_PARTICIPANT: green does not take part".to_owned())];
+    let answered = transport(listening.address).push(frame).await;
+    assert_eq!(answered, Ok(Answered { ack: Ack::Taken, window: None, refused }));
+    let (from, transaction) = core.transactions.lock().expect("not poisoned")[0].clone();
+    assert_eq!((from.as_str(), transaction.id.as_str()), ("red.example", "1404835423001"));
+    assert_eq!((transaction.prev_ids, transaction.edus), (vec!["9".to_owned()], vec![typing]));
+    let came: Vec<Bytes> = transaction.pdus.into_iter().map(|pdu| pdu.expect("sound").bytes).collect();
+    assert_eq!(came, sent.map(|item| item.bytes().clone()));
+    listening.handle.stop(false).await;
+}
+
+#[actix_web::test]
+async fn a_pdu_is_fetched_whatever_its_id_or_it_is_not_there() {
+    let mut core = core();
+    let served = |context: &str| ServedPdu {
+        context: context.parse().expect("an id"),
+        depth: 7,
+        delivered: true,
+        bytes: Bytes::from_static(PDU.as_bytes()),
+    };
+    core.stored = vec![(reference("green", "#a/b"), served("c")), (reference("green", "secret"), served("other"))];
+    let core = Arc::new(core);
+    let listening = listen(&core, Duration::from_secs(30));
+    let fetch =
+        |origin, id| transport(listening.address).fetch(&name("blue"), Want::Pdu(reference(origin, id)), DEADLINES);
+    let fetched = fetch("green", "#a/b").await.expect("an answer");
+    let [Ok(pdu)] = &fetched[..] else { panic!("{fetched:?}") };
+    assert_eq!((&pdu.reference, pdu.depth), (&reference("green", "#a/b"), Some(7)));
+    assert!(text(&pdu.bytes).contains(r#""content":{"n": 1e2}"#));
+    for (origin, id) in
+        [("green", "nothing"), ("green", "secret"), ("green", ".."), ("[::1]:80", "%2F?x=\"{}|\\^`\u{e9}")]
+    {
+        assert_eq!(fetch(origin, id).await, Ok(vec![]), "{id}");
+    }
+    listening.handle.stop(false).await;
+    let gone = fetch("green", "#a/b").await;
+    assert!(matches!(gone, Err(PushFailure::Unreachable(_))), "{gone:?}");
+}
+
+#[actix_web::test]
+async fn a_peer_in_trouble_has_not_said_that_it_has_none() {
+    let mut core = core();
+    core.broken = true;
+    let core = Arc::new(core);
+    let listening = listen(&core, Duration::from_secs(30));
+    let want = Want::Pdu(reference("green", "i"));
+    let failed = transport(listening.address).fetch(&name("blue"), want, DEADLINES).await;
+    assert!(matches!(failed, Err(PushFailure::Troubled { status: 503, retry_after: Some(_), .. })), "{failed:?}");
+    listening.handle.stop(false).await;
+}
+
+#[test]
+fn a_path_holds_an_id_as_one_segment() {
+    let path = |origin, id| encode(&Want::Pdu(reference(origin, id))).path.into_owned();
+    assert_eq!(path("green", "a-b._~1"), "/matrix/federation/v1/pdu/green/a-b._~1/");
+    assert_eq!(path("[::1]:80", "#a/b c?%"), "/matrix/federation/v1/pdu/%5B%3A%3A1%5D%3A80/%23a%2Fb%20c%3F%25/");
+}
+
+fn fetched(body: &str) -> Result<Vec<Result<Pdu, BadPdu>>, PushFailure> {
+    let circle = Circle::default();
+    let want = Want::Pdu(reference("green", "#a/b"));
+    decode(&want, &Bytes::copy_from_slice(body.as_bytes()), &Reader::new(&name("blue"), &circle))
+}
+
+#[test]
+fn a_fetched_answer_is_read_leniently_and_brings_only_what_was_asked_for() {
+    for body in [
+        format!(r#"{{"origin":"blue","ts":1,"pdus":[{PDU}]}}"#),
+        format!(r#"{{"pdus":[{PDU}],"edus":7,"ts":1.5}}"#),
+        format!(
+            r#"{{"origin":null,"pdus":[{}]}}"#,
+            PDU.replace("\"is_state\":false", "\"is_state\":0,\"state_key\":null")
+        ),
+    ] {
+        let pdus = fetched(&body).expect("an answer");
+        assert!(matches!(&pdus[..], [Ok(pdu)] if text(&pdu.bytes) == PDU), "{pdus:?}");
+    }
+    for none in [r#"{"origin":"blue"}"#, r#"{"pdus":[]}"#] {
+        assert_eq!(fetched(none), Ok(vec![]));
+    }
+    assert_eq!(fetched(&format!(r#"{{"pdus":[{}]}}"#, PDU.replace("#a/b", "other"))), Ok(vec![]));
+    let bad = fetched(&format!(r#"{{"pdus":[{}]}}"#, PDU.replace("\"ts\":1", "\"ts\":null"))).expect("an answer");
+    assert!(matches!(&bad[..], [Err(BadPdu { code: "MISSING_KEY", .. })]), "{bad:?}");
+    for unreadable in ["", "\"\"", "null", "[]", r#"{"pdus":null}"#, "<html>", r#"{"pdus":[1,2]}"#] {
+        assert!(matches!(fetched(unreadable), Err(PushFailure::Unreadable(_))), "{unreadable}");
+    }
+}

@@ -1,0 +1,82 @@
+//! The order of the pairs in `prev_pdus`, told from what is known and from what they look like.
+
+use actors::model::PduRef;
+use fernpost::wire::pdu::PairOrder::{IdFirst, OriginFirst};
+
+use crate::circle::{Circle, name, reference};
+
+/// The parents of a PDU that green made and blue sent.
+fn parents(circle: &Circle, prev: &str, usual: fernpost::wire::pdu::PairOrder) -> Vec<PduRef> {
+    let pdu = format!(
+        r#"{{"pdu_id":"i","origin":"green","context":"c","ts":1,"pdu_type":"t","content":{{}},"prev_pdus":{prev}}}"#
+    );
+    circle.read(&pdu, usual).expect("sound").prev
+}
+
+#[test]
+fn what_is_known_tells_before_what_is_likely() {
+    // The same pair, and one more thing known each time.
+    let prev = r#"[["lime","mint"]]"#;
+    let nothing = Circle::default();
+    assert_eq!(parents(&nothing, prev, OriginFirst), [reference("lime", "mint")]);
+    assert_eq!(parents(&nothing, prev, IdFirst), [reference("mint", "lime")]);
+    let takes_part = Circle { participants: vec![name("mint")], ..Circle::default() };
+    assert_eq!(parents(&takes_part, prev, OriginFirst), [reference("mint", "lime")]);
+    let holds = Circle { held: vec![reference("lime", "mint")], ..takes_part };
+    assert_eq!(parents(&holds, prev, IdFirst), [reference("lime", "mint")]);
+    let broken = Circle { broken: true, ..holds };
+    assert_eq!(parents(&broken, prev, IdFirst), [reference("mint", "lime")], "a store that fails tells nothing");
+}
+
+#[test]
+fn the_store_is_asked_only_where_no_known_server_tells() {
+    let circle = Circle { held: vec![reference("id", "blue")], ..Circle::default() };
+    for prev in [r#"[["blue","id"]]"#, r#"[["green","id"]]"#, r#"[["RED","id"],["x","y"]]"#, "[]"] {
+        parents(&circle, prev, IdFirst);
+    }
+    assert_eq!(*circle.asked.lock().expect("not poisoned"), Vec::<&str>::new());
+    parents(&circle, r#"[["x","y"],["v","w"]]"#, IdFirst);
+    let asked = circle.asked.lock().expect("not poisoned");
+    assert_eq!(asked.iter().filter(|what| **what == "known").count(), 1, "one look-up for all pairs");
+}
+
+#[test]
+fn all_pairs_of_a_pdu_are_read_alike() {
+    let circle = Circle::default();
+    let table: &[(&str, &[(&str, &str)])] = &[
+        // A known server: us, the sender, the origin.
+        (r#"[["red","a"]]"#, &[("red", "a")]),
+        (r#"[["a","red"]]"#, &[("red", "a")]),
+        (r#"[["a","blue"]]"#, &[("blue", "a")]),
+        (r#"[["a","GREEN"]]"#, &[("green", "a")]),
+        // One pair that tells is enough for those that do not.
+        (r#"[["a","b"],["c","red"]]"#, &[("b", "a"), ("red", "c")]),
+        (r#"[["red","c"],["a","b"]]"#, &[("red", "c"), ("a", "b")]),
+        // Ids that are names of servers: pairs of two such tell nothing, and the majority tells.
+        (r#"[["red","blue"]]"#, &[("red", "blue")]),
+        (r#"[["x","red"],["y","blue"],["green","z"]]"#, &[("red", "x"), ("blue", "y"), ("z", "green")]),
+        // Shape.
+        (r#"[["a","hs.example"]]"#, &[("hs.example", "a")]),
+        (r#"[["a","hs:6000"]]"#, &[("hs:6000", "a")]),
+        (r#"[["1404381395883","localhost"]]"#, &[("localhost", "1404381395883")]),
+        (r#"[["a","10.0.0.1"]]"#, &[("10.0.0.1", "a")]),
+        (r#"[["a","[::1]:80"]]"#, &[("[::1]:80", "a")]),
+        (r#"[["hs.example","a"]]"#, &[("hs.example", "a")]),
+        // What cannot be a name is none.
+        (r#"[["$a!b","hs"]]"#, &[("hs", "$a!b")]),
+        (r#"[["a.b!c","hs"]]"#, &[("hs", "a.b!c")]),
+        (r#"[["a_b","hs"],["cd","ef"]]"#, &[("hs", "a_b"), ("ef", "cd")]),
+        // Nothing tells: the habit of the sender.
+        (r#"[["JVlSCkGcSH","hs1"]]"#, &[("jvlsckgcsh", "hs1")]),
+        (r#"[["a.b","c.d"]]"#, &[("a.b", "c.d")]),
+        // A third element is ignored.
+        (r#"[["a","red",{"sha256":"x"}],["b","red",1,2,3]]"#, &[("red", "a"), ("red", "b")]),
+        // Each parent once.
+        (r#"[["red","a"],["red","b"],["RED","a"]]"#, &[("red", "a"), ("red", "b")]),
+    ];
+    for (prev, expected) in table {
+        let expected: Vec<PduRef> = expected.iter().map(|(origin, id)| reference(origin, id)).collect();
+        assert_eq!(parents(&circle, prev, OriginFirst), expected, "{prev}");
+    }
+    assert_eq!(parents(&circle, r#"[["JVlSCkGcSH","hs1"]]"#, IdFirst), [reference("hs1", "JVlSCkGcSH")]);
+}

@@ -1,0 +1,77 @@
+//! `GET /matrix/federation/v1/pdu/..`: one PDU, for those who may see it, and one answer for all others.
+
+use std::net::SocketAddr;
+
+use actix_web::test::TestRequest;
+use actors::model::{Ack, PduRef, Seq};
+use actors::ports::ServedPdu;
+use bytes::Bytes;
+
+use crate::circle::reference;
+use crate::handler::{Answer, Scripted, scripted, send};
+
+fn stored(origin: &str, id: &str, context: &str, delivered: bool) -> (PduRef, ServedPdu) {
+    let text = format!(
+        r#"{{"pdu_id":"{id}","origin":"{origin}","context":"{context}","ts":1,"pdu_type":"t","prev_pdus":[],"is_state":false,"content":{{"n": 1e2}}}}"#
+    );
+    let context = context.parse().expect("an id");
+    (reference(origin, id), ServedPdu { context, depth: 7, delivered, bytes: Bytes::from(text) })
+}
+
+fn core() -> Scripted {
+    let mut core = scripted(Ok(Ack::Ok(Seq(1))));
+    core.stored = vec![
+        stored("green.example", "i", "c", true),
+        stored("green.example", "#a/b c?", "c", true),
+        stored("green.example", "held", "c", false),
+        stored("green.example", "secret", "elsewhere", true),
+        stored("both", "twin", "elsewhere", true),
+        stored("twin", "both", "c", true),
+    ];
+    core
+}
+
+async fn asked(core: Scripted, address: &str, path: &str) -> Answer {
+    let peer: SocketAddr = format!("{address}:5000").parse().expect("an address");
+    let uri = format!("/matrix/federation/v1/pdu/{path}");
+    send(&core.into(), TestRequest::get().uri(&uri).peer_addr(peer)).await
+}
+
+#[actix_web::test]
+async fn a_pdu_is_shown_to_those_who_take_part() {
+    let expected = concat!(
+        r#"{"origin":"us.example","ts":1404835423000,"pdus":[{"pdu_id":"i","origin":"green.example","context":"c","ts":1,"#,
+        r#""pdu_type":"t","prev_pdus":[],"depth":7,"is_state":false,"content":{"n": 1e2}}]}"#
+    );
+    for path in ["green.example/i/", "green.example/i", "GREEN.example/i/", "i/green.example/", "%67reen.example/%69/"]
+    {
+        let answer = asked(core(), "10.1.0.1", path).await;
+        assert_eq!((answer.status, answer.text.as_str()), (200, expected), "{path}");
+    }
+    let odd = asked(core(), "10.1.0.1", "green.example/%23a%2Fb%20c%3F/").await;
+    assert_eq!((odd.status, odd.body["pdus"][0]["pdu_id"].as_str()), (200, Some("#a/b c?")));
+    let swapped = asked(core(), "10.1.0.1", "both/twin/").await;
+    assert_eq!(swapped.body["pdus"][0]["origin"].as_str(), Some("twin"), "what may not be seen is a miss");
+}
+
+#[actix_web::test]
+async fn what_may_not_be_seen_is_answered_as_what_is_not_there() {
+    let unknown = asked(core(), "10.1.0.1", "green.example/nothing/").await;
+    assert_eq!((unknown.status, unknown.body["code"].as_str()), (404, Some("NOT_FOUND")));
+    for path in ["green.example/held/", "green.example/secret/", "a%20b/c%0A/", "blue.example/i/"] {
+        let answer = asked(core(), "10.1.0.1", path).await;
+        assert_eq!((answer.status, answer.text), (404, unknown.text.clone()), "{path}");
+    }
+    for (address, status) in [("192.0.2.1", 401), ("10.2.0.1", 403)] {
+        assert_eq!(asked(core(), address, "green.example/i/").await.status, status);
+    }
+}
+
+/// A 404 is a definite answer: the asker would take the PDU for lost.
+#[actix_web::test]
+async fn a_store_that_cannot_be_read_is_no_miss() {
+    let mut core = core();
+    core.broken = true;
+    let answer = asked(core, "10.1.0.1", "green.example/i/").await;
+    assert_eq!((answer.status, answer.retry_after.as_deref()), (503, Some("1")));
+}

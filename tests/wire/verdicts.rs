@@ -1,0 +1,90 @@
+//! Answers to a transaction as bytes: written, and read from whoever answers what.
+
+use std::time::Duration;
+
+use actors::model::{Ack, Answered, Deadlines, Item, Label, Millis, OutFrame, Verdict};
+use bytes::Bytes;
+use fernpost::wire::transactions::answer::{Limits, Named, decode, encode};
+use proptest::prelude::*;
+
+use crate::circle::{name, reference};
+
+#[test]
+fn every_verdict_has_its_words() {
+    let named = |id: &str| Named { id: Some(id.to_owned()), origin: Some("red".to_owned()) };
+    let refused = |code, reason: &str| Verdict::Refused { code, reason: reason.to_owned() };
+    let entries = [
+        (named("a"), Verdict::Accepted),
+        (named("b"), Verdict::Held),
+        (named("c"), Verdict::Duplicate),
+        (named("d"), Verdict::Parked { code: "NOT_A_PARTICIPANT" }),
+        (named("e"), refused("OWN_ORIGIN_UNKNOWN", "a \"word\"")),
+        (Named { id: None, origin: None }, refused("NOT_AN_OBJECT", "a PDU is a JSON object, this is not one")),
+    ];
+    let limits = Limits { pdus: 100, bytes: 8 << 20 };
+    let written = encode(entries.iter().map(|(named, verdict)| (named, verdict)), limits);
+    let expected = include_str!("golden/transactions/answer.json").trim_end();
+    assert_eq!(String::from_utf8(written).expect("text"), expected);
+}
+
+/// Three PDUs on their way: red/a, red/b, green/a.
+fn frame() -> OutFrame {
+    let second = Duration::from_secs(1);
+    let items = [("red", "a"), ("red", "b"), ("green", "a")];
+    OutFrame {
+        to: name("blue"),
+        label: Label::Transaction { id: 1, prev: None, ts: Millis(1) },
+        items: items.map(|(origin, id)| Item::Pdu(reference(origin, id), Bytes::from_static(b"{}"))).to_vec(),
+        weak: vec![],
+        deadlines: Deadlines { connect: second, total: second },
+    }
+}
+
+fn refused(body: &[u8]) -> Vec<(String, String)> {
+    let Answered { ack, window, refused } = decode(&frame(), &Bytes::copy_from_slice(body));
+    assert_eq!((ack, window), (Ack::Taken, None));
+    refused.into_iter().map(|(reference, why)| (reference.to_string(), why)).collect()
+}
+
+#[test]
+fn whatever_is_answered_it_was_taken() {
+    for body in [
+        &b""[..],
+        b"null",
+        b"[]",
+        b"{}",
+        b"\"\"",
+        b"<html>",
+        b"\xff",
+        br#"{"pdus":null}"#,
+        br#"{"pdus":{}}"#,
+        br#"{"pdus":[{},{},{}]}"#,
+        br#"[{},{},{}]"#,
+        br#"{"pdus":[1,null,"x",[]]}"#,
+        br#"{"pdus":[{"pdu_id":"a","origin":"red","status":"parked","code":"X"}]}"#,
+        br#"{"pdus":[{"pdu_id":"a","origin":"red","error":null}]}"#,
+        br#"{"pdus":[{"pdu_id":"z","origin":"red","error":"not ours"}]}"#,
+        br#"{"pdus":[{"error":"which one?"}]}"#,
+        br#"{"error":"all of it","code":"X"}"#,
+    ] {
+        assert_eq!(refused(body), [], "{}", String::from_utf8_lossy(body));
+    }
+}
+
+#[test]
+fn refusals_are_read_by_name_or_by_place() {
+    let pair = |reference: &str, why: &str| (reference.to_owned(), why.to_owned());
+    let named = br#"{"pdus":[{"pdu_id":"a","origin":"GREEN","error":"no","code":"BAD_TS"},{"pdu_id":"a","origin":"red","status":"held"}]}"#;
+    assert_eq!(refused(named), [pair("green/a", "BAD_TS: no")]);
+    let listed = br#"[{},{"error":"no\nroom"},{"error":{"deep":1}}]"#;
+    assert_eq!(refused(listed), [pair("red/b", "no room"), pair("green/a", "{\"deep\":1}")]);
+    let long = format!(r#"[{{}},{{}},{{"error":"{}"}}]"#, "x".repeat(500));
+    assert_eq!(refused(long.as_bytes()), [pair("green/a", &"x".repeat(200))]);
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_reader_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = decode(&frame(), &Bytes::from(body));
+    }
+}
