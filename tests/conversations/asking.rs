@@ -127,7 +127,7 @@ async fn a_peer_that_is_backing_off_is_not_asked() {
         let (network, blue) = alone(Book::usual("blue")).await;
         // For red alone, which cannot be reached.
         network.cut(&blue.name, &server("red"));
-        let whisper = Draft { to: Some(vec![server("red")]), ..draft(&blue, "whisper") };
+        let whisper = Draft { to: Some(vec![server("red")]), ..draft("whisper") };
         blue.say_draft("garden", whisper).await.unwrap();
         seconds(40).await;
         assert_eq!(blue.gateway().peer(&server("red")).await.unwrap().state, PeerState::BackingOff);

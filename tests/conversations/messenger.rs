@@ -7,7 +7,7 @@ use actors::change::Change;
 use actors::model::{
     ContextId, Digest, Draft, FedPdu, FeedEntry, FeedItem, ParkedWhat, PduRef, Position, Refusal, ServerName,
 };
-use actors::ports::{Archive, Clock, FeedPage, Journal, Ownership, Urgency};
+use actors::ports::{Archive, FeedPage, Journal, Ownership, Urgency};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -51,11 +51,11 @@ impl<'a> Text<'a> {
 }
 
 /// Something to say; its text is its id.
-pub(crate) fn draft(node: &Node, id: &str) -> Draft {
+pub(crate) fn draft(id: &str) -> Draft {
     Draft {
         submission: id.parse().unwrap(),
         digest: Digest([7; 16]),
-        accepted: node.clock.now(),
+        accepted: crate::network::BASE,
         id: id.parse().unwrap(),
         kind: Arc::from("m.text"),
         content: format!(r#"{{"text":"{id}"}}"#).into(),
@@ -79,7 +79,7 @@ impl Node {
 
     /// Say something, which may be refused.
     pub(crate) async fn try_say(&self, room: &str, id: &str) -> Result<(), Refusal> {
-        self.say_draft(room, draft(self, id)).await
+        self.say_draft(room, draft(id)).await
     }
 
     pub(crate) async fn say_draft(&self, room: &str, draft: Draft) -> Result<(), Refusal> {

@@ -30,7 +30,7 @@ async fn three_servers_and_two_dialects_hold_one_conversation() {
         for (round, content) in CONTENTS.iter().enumerate() {
             let say = async |node: &Node| {
                 let id = format!("{}-{round}", crate::network::short(&node.name));
-                let draft = Draft { content: (*content).into(), ..draft(node, &id) };
+                let draft = Draft { content: (*content).into(), ..draft(&id) };
                 node.say_draft("garden", draft).await.unwrap();
             };
             tokio::join!(say(&nodes[0]), say(&nodes[1]), say(&nodes[2]));

@@ -1,31 +1,37 @@
 //! A long conversation of three over a network that does all it can, with a restart in the middle; each seed is another one.
 //!
-//! One seed again: `FERNPOST_SEED=<seed> cargo test --test conversations storm -- --nocapture`.
+//! One seed again: `FERNPOST_SEED=<seed> cargo test --test conversations every_storm`.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actors::model::{Draft, FeedItem, PduRef, Refusal};
-use actors::ports::Archive;
+use actors::ports::{Archive, Ports};
+use actors::testkit::TestClock;
 use tokio::task::spawn_local;
+use tokio::time::Instant;
 
 use crate::disk::Survives;
 use crate::messenger::{Text, context, draft, named, others};
 use crate::network::{Network, Weather, short};
-use crate::node::{Node, millis, seconds, world};
-use crate::surroundings::Book;
+use crate::node::{Change, Node, millis, seconds, world};
+use crate::ports::{LookUp, Watched};
+use crate::surroundings::{Book, server};
 
 const NAMES: [&str; 3] = ["red", "green", "blue"];
 
 const WEATHER: Weather =
     Weather { requests_lost: 0.05, answers_lost: 0.05, repeated: 0.1, delay_max: Duration::from_millis(800) };
 
-const SEEDS: std::ops::Range<u64> = 0..30;
-
 const MESSAGES: u32 = 200;
+
+/// More deaths than this would be a crash loop, which ends in giving up.
+const BREAKS_APART: Duration = Duration::from_secs(70);
 
 /// The time within which everybody knows everything once the network is well: an hour between two attempts at most, and
 /// what was held back by a gap comes after its own clock.
@@ -41,6 +47,23 @@ struct Storm {
     taken: Rc<Taken>,
     chance: fastrand::Rng,
     said: u32,
+    breaks: Arc<AtomicBool>,
+    /// When a machine was last made to die.
+    broken: Instant,
+}
+
+/// A conversation dies of what it is given next, once for each time this is set.
+fn dying(breaks: &Arc<AtomicBool>) -> Change {
+    let breaks = breaks.clone();
+    Rc::new(move |ports: &mut Ports, clock: &Arc<TestClock>| {
+        let (breaks, clock) = (breaks.clone(), clock.clone());
+        let seen = move |look_up: &LookUp<'_>| {
+            if !look_up.arriving.is_empty() && breaks.swap(false, Ordering::SeqCst) {
+                clock.break_once();
+            }
+        };
+        ports.archive = Arc::new(Watched::new(ports.archive.clone(), seen));
+    })
 }
 
 impl Storm {
@@ -49,20 +72,24 @@ impl Storm {
         fastrand::seed(seed);
         let mut chance = fastrand::Rng::with_seed(seed);
         let network = Network::new(chance.u64(..), WEATHER);
-        let mut nodes = vec![];
+        let (mut nodes, breaks) = (vec![], Arc::new(AtomicBool::new(false)));
         for name in NAMES {
-            let idle = Duration::from_secs(chance.u64(2..100));
-            let mut book = Book::usual(name).with_contexts(|contexts| contexts.idle = idle);
-            for other in others(&crate::surroundings::server(name), &NAMES) {
-                book = book.with_peer(other, |peer| peer.batch_items = 7);
+            let mut book = Book::usual(name).with_contexts(|contexts| {
+                contexts.idle = Duration::from_secs(chance.u64(2..100));
+                contexts.held_max = [3, 1000][chance.usize(0..2)];
+                contexts.intake_max = chance.u32(2..6);
+                contexts.gap.give_up = Duration::from_secs(chance.u64(2..60));
+            });
+            for other in others(&server(name), &NAMES) {
+                book = book.with_peer(other, |peer| peer.batch_items = chance.u32(1..10));
             }
-            let node = Node::start(&network, name, book).await;
+            let node = Node::changed(&network, name, book, dying(&breaks)).await;
             for room in ["garden", "kitchen"] {
                 node.with(room, &others(&node.name, &NAMES)).await;
             }
             nodes.push(node);
         }
-        Self { network, nodes, taken: Rc::default(), chance, said: 0 }
+        Self { network, nodes, taken: Rc::default(), chance, said: 0, breaks, broken: Instant::now() }
     }
 
     fn node(&mut self) -> Rc<Node> {
@@ -96,6 +123,11 @@ impl Storm {
                 self.network.mend(&from, &to);
                 self.network.release(&from, &to);
             }
+            // The next conversation that is given something, wherever that is, dies of it.
+            2 if self.broken.elapsed() > BREAKS_APART => {
+                self.broken = Instant::now();
+                self.breaks.store(true, Ordering::SeqCst);
+            }
             2 => seconds(self.chance.u64(1..40)).await,
             3..=7 => millis(self.chance.u64(1..2000)).await,
             8 => self.node().read().await,
@@ -115,7 +147,7 @@ impl Storm {
 async fn insist(node: Rc<Node>, room: &'static str, id: String, answers: String, taken: Rc<Taken>) {
     let content = format!(r#"{{"text":"{id}","answers":"{answers}"}}"#);
     loop {
-        let asked = Draft { content: content.clone().into(), ..draft(&node, &id) };
+        let asked = Draft { content: content.clone().into(), ..draft(&id) };
         match node.say_draft(room, asked).await {
             Ok(()) => break,
             Err(Refusal::OutcomeUnknown | Refusal::Stopping | Refusal::Busy { .. }) => {}
@@ -197,7 +229,7 @@ fn check(storm: &Storm, about: &str) {
 }
 
 async fn storm(seed: u64) {
-    let about = format!("FERNPOST_SEED={seed} cargo test --test conversations storm");
+    let about = format!("FERNPOST_SEED={seed} cargo test --test conversations every_storm");
     let mut storm = Storm::begin(seed).await;
     let restarts_at = storm.chance.u32(20..180);
     while storm.said < MESSAGES {
@@ -231,16 +263,27 @@ async fn storm(seed: u64) {
     }
 }
 
-#[test]
-fn conversations_weather_every_storm() {
+fn weather(seeds: Range<u64>) {
     let seeds = match std::env::var("FERNPOST_SEED") {
         Ok(seed) => vec![seed.parse().expect("a seed is a number")],
-        Err(_) => SEEDS.collect(),
+        Err(_) => seeds.collect(),
     };
     for seed in seeds {
-        println!("FERNPOST_SEED={seed} cargo test --test conversations storm");
+        println!("FERNPOST_SEED={seed} cargo test --test conversations every_storm");
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_all().start_paused(true).build().unwrap();
         runtime.block_on(world(storm(seed)));
     }
+}
+
+// Two of them, for two cores.
+
+#[test]
+fn conversations_weather_every_storm() {
+    weather(0..15);
+}
+
+#[test]
+fn conversations_weather_every_other_storm() {
+    weather(15..30);
 }
