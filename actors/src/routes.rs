@@ -114,7 +114,7 @@ impl Routes {
         match found {
             Ok(handle) => handle.arrive(from, verified, pdus, patience).await,
             Err(busy @ Refusal::Busy { .. }) => Err(Undone::Busy(busy)),
-            Err(_) => Err(Undone::Died),
+            Err(_) => Err(Undone::Late),
         }
     }
 

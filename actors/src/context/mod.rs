@@ -87,7 +87,7 @@ impl ContextHandle {
             Ok(Ok(Outcome::Done(Reply::Verdicts(verdicts)))) => Ok(verdicts),
             Ok(Ok(Outcome::Faulty)) => Err(Undone::Faulty),
             Ok(Ok(Outcome::Done(_)) | Err(_)) => Err(Undone::Died),
-            Err(_) => Err(Undone::Late),
+            Err(_elapsed) => Err(Undone::Late),
         }
     }
 

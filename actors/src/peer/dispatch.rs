@@ -14,7 +14,8 @@ use crate::model::{ContextId, ParkedCode, Pdu, PduRef, Refusal, Verdict};
 pub enum Undone {
     /// It died: what it was given may or may not be on its way to the disk.
     Died,
-    /// It did not answer in time. It may be loading, or waiting for the disk: nobody is to blame.
+    /// It did not answer in time, or was not reached: it may be starting again, or wait for a slow disk. That is no death, and
+    /// says nothing about what it was given, which may or may not be on its way.
     Late,
     /// It has been given up.
     Faulty,
