@@ -82,18 +82,18 @@ impl Gateway {
         drafts: Vec<Draft>,
     ) -> Result<Vec<Result<Composed, Refusal>>, Refusal> {
         self.door()?;
-        let mut full = vec![];
+        let mut shut = vec![];
         for server in self.record(context)?.participants {
             // Not a peer of ours (any more): it gets nothing, and can fetch what it missed once it is one.
             let Ok(peer) = self.peer_handle(&server).await else {
-                full.push(server);
+                shut.push((server, "not_a_peer"));
                 continue;
             };
             if peer.has_room(drafts.len()).is_err() {
-                full.push(server);
+                shut.push((server, "outbox_full"));
             }
         }
-        self.routes.context(context).await?.compose(drafts, full).await
+        self.routes.context(context).await?.compose(drafts, shut).await
     }
 
     /// Set who takes part in a conversation beside us, which creates it. Answers after the commit.

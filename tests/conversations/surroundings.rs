@@ -114,7 +114,7 @@ impl Transport for Wire {
         let dialect = dialect_of(&frame.label);
         let request = dialect.encode_push(&us, &frame);
         Box::pin(async move {
-            let body = network.send((us, frame.to.clone()), request, frame.deadlines).await?;
+            let body = network.send((us, frame.to.clone()), request?, frame.deadlines).await?;
             dialect.decode_answer(&frame, &body)
         })
     }

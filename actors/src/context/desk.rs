@@ -113,8 +113,8 @@ impl Desk {
 
     pub(super) fn compose(&mut self, drafts: &str, full: &str) {
         let drafts = drafts.split_whitespace().map(draft).collect();
-        let full = full.split_whitespace().map(server).collect();
-        self.step(Event::Compose { token: Token(3), drafts, full, holders: self.state.clone() });
+        let shut = full.split_whitespace().map(|name| (server(name), "outbox_full")).collect();
+        self.step(Event::Compose { token: Token(3), drafts, shut, holders: self.state.clone() });
     }
 
     /// The answer to the request for this one from that server.

@@ -50,8 +50,8 @@ pub enum Event {
         token: Token,
         /// What it says.
         drafts: Vec<Draft>,
-        /// Peers whose outbox is full: they get no row, and the messenger is told.
-        full: Vec<ServerName>,
+        /// Participants that cannot be sent to now, and why: they get no row, and the messenger is told.
+        shut: Vec<(ServerName, &'static str)>,
         /// Who holds the state keys these drafts set, where the archive knows.
         holders: HashMap<(Arc<str>, String), PduRef>,
     },
@@ -183,8 +183,8 @@ impl Machine {
                 let fates = self.admit(&mut step, Way { from: &from, verified: Some(verified) }, pdus, &known);
                 Some(Owed::Verdicts(token, fates))
             }
-            Event::Compose { token, drafts, full, holders } => {
-                let composed = self.compose(&mut step, drafts, &full, &holders);
+            Event::Compose { token, drafts, shut, holders } => {
+                let composed = self.compose(&mut step, drafts, &shut, &holders);
                 Some(Owed::Reply(token, Reply::Composed(composed)))
             }
             Event::Participants { token, servers } => {

@@ -48,6 +48,11 @@ impl Suspects {
         self.deaths.contains_key(reference)
     }
 
+    /// It lies in quarantine: given to its conversation once more, it would only kill it once more.
+    fn convicted(&self, reference: &PduRef) -> bool {
+        self.deaths.get(reference).is_some_and(|deaths| *deaths >= DEATHS)
+    }
+
     /// One more death; tells whether it convicts.
     fn died_on(&mut self, reference: &PduRef, alone: bool) -> bool {
         if !self.holds(reference) {
@@ -88,9 +93,12 @@ impl Dispatch {
     /// A batch of `count` entries of which these are PDUs to dispatch.
     pub fn new<'a>(count: usize, pdus: impl Iterator<Item = (usize, &'a Pdu)>, suspects: &Suspects) -> Self {
         let (mut out, mut later): (Vec<Group>, VecDeque<Group>) = Default::default();
+        let mut verdicts = vec![None; count];
         for (place, pdu) in pdus {
             let context = &pdu.context;
-            if suspects.holds(&pdu.reference) {
+            if suspects.convicted(&pdu.reference) {
+                verdicts[place] = Some(Verdict::Parked { code: ParkedCode::Poison.as_str() });
+            } else if suspects.holds(&pdu.reference) {
                 later.push_back(Group { context: context.clone(), places: vec![place] });
             } else if let Some(group) = out.iter_mut().find(|group| group.context == *context) {
                 group.places.push(place);
@@ -98,7 +106,7 @@ impl Dispatch {
                 out.push(Group { context: context.clone(), places: vec![place] });
             }
         }
-        Self { verdicts: vec![None; count], out, later, give_back: None, parked: vec![] }
+        Self { verdicts, out, later, give_back: None, parked: vec![] }
     }
 
     /// What to give to conversations first: everything but the suspects, or the first suspect.
@@ -133,7 +141,6 @@ impl Dispatch {
                 for &place in &group.places {
                     if suspects.died_on(reference(place), alone) && alone {
                         self.park(place, ParkedCode::Poison);
-                        suspects.cleared(reference(place));
                     } else {
                         self.give_back = Some(Refusal::OutcomeUnknown);
                     }

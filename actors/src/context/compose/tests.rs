@@ -54,7 +54,7 @@ fn state_replaces_what_was_set_last_on_disk_or_not() {
     ]);
     let holders = [(("text".into(), "topic".to_owned()), at("red/1"))].into();
     let drafts = vec![draft("3=topic")];
-    desk.step(Event::Compose { token: Token(9), drafts, full: vec![], holders });
+    desk.step(Event::Compose { token: Token(9), drafts, shut: vec![], holders });
     assert!(desk.log.iter().any(|line| line.contains("replaces Some(red/2)")), "memory is newer than the disk");
     desk.restart();
     desk.compose("4=topic", "");
