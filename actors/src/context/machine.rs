@@ -245,9 +245,13 @@ impl Machine {
             return Err(Refusal::TooManyParticipants { count: servers.len(), max });
         }
         let adopted = self.record.adopted && !self.is_new();
-        step.moved |= !self.stored || self.record.participants != servers || self.record.adopted != adopted;
+        let is_other = self.record.participants != servers;
+        step.moved |= !self.stored || is_other || self.record.adopted != adopted;
         self.record.adopted = adopted;
         self.record.participants = servers;
+        if is_other {
+            self.wanted.ask_anew(step.now, circle(&self.us, &self.record, &self.limits));
+        }
         Ok(())
     }
 
