@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::change::Change;
 use crate::context::heads;
-use crate::context::machine::Machine;
+use crate::context::machine::{Machine, Shut};
 use crate::context::step::Step;
 use crate::model::{
     Berth, Composed, Delivery, Draft, FeedItem, Head, Pdu, PduRef, Refusal, ServerName, Standing, StateSlot, StoredPdu,
@@ -19,24 +19,25 @@ impl Machine {
         &mut self,
         step: &mut Step,
         drafts: Vec<Draft>,
-        full: &[ServerName],
+        shut: &[Shut],
         holders: &HashMap<(Arc<str>, String), PduRef>,
     ) -> Vec<Result<Composed, Refusal>> {
-        drafts.into_iter().map(|draft| self.compose_one(step, draft, full, holders)).collect()
+        drafts.into_iter().map(|draft| self.compose_one(step, draft, shut, holders)).collect()
     }
 
     fn compose_one(
         &mut self,
         step: &mut Step,
         draft: Draft,
-        full: &[ServerName],
+        shut: &[Shut],
         holders: &HashMap<(Arc<str>, String), PduRef>,
     ) -> Result<Composed, Refusal> {
         let audience = self.audience(&draft)?;
-        let (shut, peers): (Vec<_>, Vec<_>) = audience.into_iter().partition(|server| full.contains(server));
+        let why = |server: &ServerName| shut.iter().find(|(other, _)| other == server).map(|(_, reason)| *reason);
+        let (left_out, peers): (Vec<_>, Vec<_>) = audience.into_iter().partition(|server| why(server).is_some());
         let (reference, bytes) = self.berth(step, &draft, holders);
-        for server in shut {
-            let (message, state, reason) = (draft.submission.clone(), "parked", Some("outbox_full"));
+        for server in left_out {
+            let (message, state, reason) = (draft.submission.clone(), "parked", why(&server));
             step.changes.push(Change::Fed(FeedItem::Delivery { message, server, state, reason }));
         }
         let Draft { submission: id, digest, accepted, .. } = draft;

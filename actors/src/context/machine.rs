@@ -26,6 +26,9 @@ use crate::model::{ContextLoad, Known, PduText};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Token(pub u64);
 
+/// A participant that nothing can be queued for now, with the reason: `outbox_full`, `not_a_peer` or `faulty`.
+pub type Shut = (ServerName, &'static str);
+
 /// Everything that can wake a conversation.
 #[derive(Debug, Clone)]
 pub enum Event {
@@ -50,8 +53,8 @@ pub enum Event {
         token: Token,
         /// What it says.
         drafts: Vec<Draft>,
-        /// Peers whose outbox is full: they get no row, and the messenger is told.
-        full: Vec<ServerName>,
+        /// Participants that get no row, each with the reason that the messenger is told.
+        shut: Vec<Shut>,
         /// Who holds the state keys these drafts set, where the archive knows.
         holders: HashMap<(Arc<str>, String), PduRef>,
     },
@@ -183,8 +186,8 @@ impl Machine {
                 let fates = self.admit(&mut step, Way { from: &from, verified: Some(verified) }, pdus, &known);
                 Some(Owed::Verdicts(token, fates))
             }
-            Event::Compose { token, drafts, full, holders } => {
-                let composed = self.compose(&mut step, drafts, &full, &holders);
+            Event::Compose { token, drafts, shut, holders } => {
+                let composed = self.compose(&mut step, drafts, &shut, &holders);
                 Some(Owed::Reply(token, Reply::Composed(composed)))
             }
             Event::Participants { token, servers } => {

@@ -40,7 +40,7 @@ use crate::model::{BadPdu, Composed, ContextId, ContextStatus, Draft, Pdu, Refus
 use crate::peer::dispatch::Undone;
 use crate::supervise::intake::Intake;
 use crate::supervise::post::post;
-use machine::Reply;
+use machine::{Reply, Shut};
 use messages::{Arrive, Compose, Fetched, Outcome, SetParticipants, Status};
 use shell::ContextActor;
 
@@ -78,11 +78,11 @@ impl ContextHandle {
     pub async fn compose(
         &self,
         drafts: Vec<Draft>,
-        full: Vec<ServerName>,
+        shut: Vec<Shut>,
     ) -> Result<Vec<Result<Composed, Refusal>>, Refusal> {
         let permit = self.intake.enter()?;
         let (answer, outcome) = oneshot::channel();
-        post(&self.address, Compose { drafts, full, answer, permit });
+        post(&self.address, Compose { drafts, shut, answer, permit });
         match self.reply(outcome).await? {
             Reply::Composed(outcomes) => Ok(outcomes),
             Reply::Verdicts(_) | Reply::Set(_) => Err(Refusal::OutcomeUnknown),

@@ -240,7 +240,7 @@ impl Handler<Compose> for ContextActor {
     type Result = ();
 
     fn handle(&mut self, compose: Compose, ctx: &mut Context<Self>) {
-        let Compose { drafts, full, answer, permit } = compose;
+        let Compose { drafts, shut, answer, permit } = compose;
         let Some(token) = self.token(answer, permit) else { return };
         let mut holders = HashMap::new();
         for draft in &drafts {
@@ -254,7 +254,7 @@ impl Handler<Compose> for ContextActor {
                 }
             }
         }
-        self.enter(ctx, Event::Compose { token, drafts, full, holders });
+        self.enter(ctx, Event::Compose { token, drafts, shut, holders });
     }
 }
 
