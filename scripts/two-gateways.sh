@@ -1,11 +1,24 @@
 #!/usr/bin/env bash
-# Two gateways on this machine that know each other, from config/two-gateways, until Ctrl-C.
+# Gateways on this machine that know each other, from config/two-gateways, until Ctrl-C: red and blue, and with the argument
+# `green` a third one, to which both write in transactions.
+#
+#   scripts/two-gateways.sh [green]
 #
 #   FERNPOST_BIN  the program (built with `cargo build --release` unless given)
 #
 # Their data stays in target/two-gateways between runs; remove that folder to begin anew.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+names=(red blue)
+case "${1:-}" in
+  "") ;;
+  green) names+=(green) ;;
+  *)
+    echo "usage: scripts/two-gateways.sh [green]" >&2
+    exit 2
+    ;;
+esac
 
 binary=${FERNPOST_BIN:-}
 if [[ -z $binary ]]; then
@@ -19,23 +32,22 @@ stop() {
   # Only what was started here; each finishes what is under way.
   for pid in ${pids[@]+"${pids[@]}"}; do kill -TERM "$pid" 2>/dev/null || true; done
   wait
-  echo "both have stopped; their data is in $data"
+  echo "all have stopped; their data is in $data"
 }
 trap stop EXIT
 trap 'exit 0' INT TERM
 
 mkdir -p "$data"
-for name in red blue; do
+declare -A ports=([red]=988 [blue]=989 [green]=990)
+for name in "${names[@]}"; do
   "$binary" serve --config "config/two-gateways/$name.toml" 2>>"$data/$name.log" &
   pids+=($!)
+  at=http://127.0.0.1:${ports[$name]}
+  printf '%-6s peers %s0  messenger %s1/v1  health %s2/health/ready  log %s\n' "$name" "$at" "$at" "$at" "$data/$name.log"
 done
-cat <<TEXT
-red    peers http://127.0.0.1:9880  messenger http://127.0.0.1:9881/v1  health http://127.0.0.1:9882/health/ready  log $data/red.log
-blue   peers http://127.0.0.1:9890  messenger http://127.0.0.1:9891/v1  health http://127.0.0.1:9892/health/ready  log $data/blue.log
-Ctrl-C stops both.
-TEXT
+echo "Ctrl-C stops them."
 
-# One that ends by itself ends the other.
+# One that ends by itself ends the others.
 wait -n || true
-tail -n 3 "$data/red.log" "$data/blue.log" >&2
+for name in "${names[@]}"; do tail -n 3 "$data/$name.log" >&2; done
 exit 1

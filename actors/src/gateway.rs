@@ -74,8 +74,8 @@ impl Gateway {
 
     /// Say something in a conversation that exists, in this order. Answers after the commit, one outcome a draft.
     ///
-    /// A participant whose outbox is full gets no row, and the messenger is told; the others are served: one dead server never
-    /// closes a conversation. The caller has made sure that the ids are new and that nobody else submits them meanwhile.
+    /// A participant that nothing can be queued for gets no row, and the messenger is told why; the others are served: one dead
+    /// server never closes a conversation. The caller has made sure that the ids are new and that nobody else submits them meanwhile.
     pub async fn compose(
         &self,
         context: &ContextId,
@@ -84,13 +84,14 @@ impl Gateway {
         self.door()?;
         let mut shut = vec![];
         for server in self.record(context)?.participants {
-            // Not a peer of ours (any more): it gets nothing, and can fetch what it missed once it is one.
-            let Ok(peer) = self.peer_handle(&server).await else {
-                shut.push((server, "not_a_peer"));
-                continue;
-            };
-            if peer.has_room(drafts.len()).is_err() {
-                shut.push((server, "outbox_full"));
+            match self.peer_handle(&server).await {
+                Ok(peer) if peer.has_room(drafts.len()).is_ok() => {}
+                Ok(_) => shut.push((server, "outbox_full")),
+                // It gets nothing, and can fetch what it missed once it is a peer of ours (again).
+                Err(Refusal::UnknownPeer(_)) => shut.push((server, "not_a_peer")),
+                Err(Refusal::Faulty(_)) => shut.push((server, "faulty")),
+                // Not now, for instance because we stop: nobody is left out for that.
+                Err(refusal) => return Err(refusal),
             }
         }
         self.routes.context(context).await?.compose(drafts, shut).await

@@ -31,7 +31,7 @@ enum Command {
     /// Show what can be configured.
     #[command(subcommand)]
     Config(Config),
-    /// Two gateways with a toy messenger each, in this process, on loopback, with temporary data.
+    /// Three gateways with a toy messenger each, in this process, on loopback, with temporary data.
     Demo(demo::Options),
 }
 

@@ -78,7 +78,7 @@ fn known_by(address: Option<IpAddr>) -> Result<IpAddr, Problem> {
 }
 
 fn nameless(address: IpAddr) -> Problem {
-    Problem::unauthenticated(format!("no {ORIGIN_HEADER} header, and no peer is listed for {address}"))
+    Problem::unauthenticated(format!("no {ORIGIN_HEADER} header, and no one peer is known by {address}"))
 }
 
 /// The caller of this name, where the address proves it.

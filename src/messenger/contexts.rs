@@ -1,9 +1,10 @@
 //! `PUT` and `GET /v1/contexts/{context}`: who takes part in a conversation, and how it stands.
 
-use actix_web::{Error, HttpResponse, web};
+use actix_web::{Error, HttpRequest, HttpResponse, web};
 use actors::model::{ContextId, ContextStatus, Gap, PduRef, Refusal, ServerName};
 use actors::ports::Roster;
 use bytes::Bytes;
+use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
 use super::MessengerApi;
@@ -48,9 +49,11 @@ struct Missing<'a> {
 /// Answer a change of participants, after its commit.
 pub(super) async fn put(
     api: web::Data<MessengerApi>,
+    request: HttpRequest,
     path: web::Path<String>,
     body: Result<Bytes, Error>,
 ) -> Result<HttpResponse, Problem> {
+    readable(request.uri().path())?;
     let context: ContextId = path.parse().map_err(|why| Problem::unprocessable("BAD_CONTEXT", format!("{why}")))?;
     let body = body.map_err(|error| unreadable_body(&error, api.limits.body_max))?;
     let mut servers = decode(&body)?;
@@ -66,6 +69,18 @@ pub(super) async fn get(api: web::Data<MessengerApi>, path: web::Path<String>) -
     let context: ContextId = path.parse().map_err(|_| unknown())?;
     let status = api.gateway.context(&context).await?;
     Ok(HttpResponse::Ok().json(Status::of(&status, &api.us)))
+}
+
+/// Answer a call whose path ends before the name of a context, as one does where a `#` was left as it is.
+pub(super) async fn nameless() -> Result<HttpResponse, Problem> {
+    let words = "there is no such call: the name of a context is missing in the path, where a # is written %23";
+    Err(Problem::not_found("NO_ROUTE", words))
+}
+
+/// What is no UTF-8 has been made readable by now, so that different names would be the same one.
+fn readable(path: &str) -> Result<(), Problem> {
+    let decoded = percent_decode_str(path).decode_utf8();
+    decoded.map(|_| ()).map_err(|_| Problem::unprocessable("BAD_CONTEXT", "the name in the path is not UTF-8"))
 }
 
 fn decode(body: &[u8]) -> Result<Vec<ServerName>, Problem> {
@@ -145,6 +160,15 @@ mod tests {
             let refused = decode(body.as_bytes()).expect_err(body);
             assert_eq!((refused.status().as_u16(), refused.code()), (status, code), "{body}");
         }
+    }
+
+    #[test]
+    fn a_name_that_is_no_text_is_refused_and_not_mended() {
+        for path in ["/v1/contexts/%23r%C3%B6om", "/v1/contexts/%EF%BF%BD", "/v1/contexts/%zz"] {
+            assert_eq!(readable(path), Ok(()), "{path}");
+        }
+        let refused = readable("/v1/contexts/%ff%fe").expect_err("no text");
+        assert_eq!((refused.status().as_u16(), refused.code()), (422, "BAD_CONTEXT"));
     }
 
     #[test]

@@ -83,6 +83,7 @@ pub fn configure(config: &mut web::ServiceConfig, api: MessengerApi) {
                         .route(web::get().to(trace::get))
                         .route(web::put().to(messages::put)),
                 )
+                .service(web::resource(["/contexts", "/contexts/"]).to(contexts::nameless))
                 .service(
                     call(["/contexts/{context}", "/contexts/{context}/"], "GET, PUT")
                         .route(web::get().to(contexts::get))

@@ -9,6 +9,7 @@ use actors::limits::PeerLimits;
 use actors::model::ServerName;
 use actors::ports::Roster;
 
+use super::peer::Dialect;
 use super::schema::{self, Names, Raw};
 use super::*;
 
@@ -111,16 +112,19 @@ fn the_manual_holds_every_key_with_a_sentence() {
 }
 
 #[test]
-fn the_two_gateways_know_each_other() {
+fn the_gateways_on_one_machine_know_each_other() {
     let load = |who: &str| {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/two-gateways").join(who);
         Settings::load(&Sources::file(file)).unwrap_or_else(|problems| panic!("{problems}"))
     };
-    let (red, blue) = (load("red.toml"), load("blue.toml"));
-    for (one, other) in [(&red, &blue), (&blue, &red)] {
+    let all = ["red.toml", "blue.toml", "green.toml"].map(load);
+    for (one, other) in (0..9).map(|n| (n / 3, n % 3)).filter(|(one, other)| one != other) {
+        let (one, other) = (&all[one], &all[other]);
         let peer = one.peers.peer(&other.server.name).expect("listed");
         assert_eq!(peer.link.addresses[0].as_str(), format!("http://{}", other.federation.listen));
-        assert_eq!(one.peers.who_may_be(ip("127.0.0.1")), Some(other.server.name.clone()));
+        assert!(one.peers.believes(&other.server.name, ip("127.0.0.1")));
+        let mixed = [one, other].iter().any(|gateway| gateway.server.name.as_str() == "green.example");
+        assert_eq!(peer.link.dialect, if mixed { Dialect::Transactions } else { Dialect::Updates });
         assert_ne!(one.server.data_dir, other.server.data_dir);
     }
 }

@@ -26,6 +26,9 @@ use crate::model::{ContextLoad, Known, PduText};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Token(pub u64);
 
+/// A participant that nothing can be queued for now, with the reason: `outbox_full`, `not_a_peer` or `faulty`.
+pub type Shut = (ServerName, &'static str);
+
 /// Everything that can wake a conversation.
 #[derive(Debug, Clone)]
 pub enum Event {
@@ -50,8 +53,8 @@ pub enum Event {
         token: Token,
         /// What it says.
         drafts: Vec<Draft>,
-        /// Participants that cannot be sent to now, and why: they get no row, and the messenger is told.
-        shut: Vec<(ServerName, &'static str)>,
+        /// Participants that get no row, each with the reason that the messenger is told.
+        shut: Vec<Shut>,
         /// Who holds the state keys these drafts set, where the archive knows.
         holders: HashMap<(Arc<str>, String), PduRef>,
     },
@@ -245,9 +248,13 @@ impl Machine {
             return Err(Refusal::TooManyParticipants { count: servers.len(), max });
         }
         let adopted = self.record.adopted && !self.is_new();
-        step.moved |= !self.stored || self.record.participants != servers || self.record.adopted != adopted;
+        let is_other = self.record.participants != servers;
+        step.moved |= !self.stored || is_other || self.record.adopted != adopted;
         self.record.adopted = adopted;
         self.record.participants = servers;
+        if is_other {
+            self.wanted.ask_anew(step.now, circle(&self.us, &self.record, &self.limits));
+        }
         Ok(())
     }
 

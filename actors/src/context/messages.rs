@@ -3,7 +3,7 @@
 use actix::Message;
 use tokio::sync::oneshot;
 
-use crate::context::machine::Reply;
+use crate::context::machine::{Reply, Shut};
 use crate::model::{BadPdu, ContextStatus, Draft, Pdu, ServerName, Want};
 use crate::supervise::intake::Permit;
 
@@ -40,8 +40,8 @@ pub(crate) struct Arrive {
 pub(crate) struct Compose {
     /// What.
     pub(super) drafts: Vec<Draft>,
-    /// Participants that cannot be sent to now, and why.
-    pub(super) shut: Vec<(ServerName, &'static str)>,
+    /// Participants it cannot be queued for, and why.
+    pub(super) shut: Vec<Shut>,
     /// Where the outcome goes.
     pub(super) answer: Answer,
     /// The right to be here.

@@ -192,6 +192,20 @@ impl Wanted {
         }
     }
 
+    /// Others take part now: what waits for its next turn is asked for at once, and what was given may be taken.
+    pub(super) fn ask_anew(&mut self, now: Millis, circle: Circle<'_>) {
+        let waiting: Vec<PduRef> =
+            self.wants.keys().filter(|wanted| !self.flying.contains_key(wanted)).cloned().collect();
+        for reference in waiting {
+            let Some(want) = self.wants.get(&reference) else { continue };
+            // Not earlier than the first time: the parent may be on its way by itself.
+            let is_early = now < want.first.after(self.limits.grace);
+            if !is_early && pick(want, &reference, circle, &self.limits).is_some() {
+                self.ask_at(&reference, Some(now));
+            }
+        }
+    }
+
     /// Those that are given up now.
     pub(super) fn give_up(&mut self, now: Millis, circle: Circle<'_>) -> Vec<(PduRef, Want)> {
         while let Some((_, reference)) = self.silences.first().filter(|(until, _)| *until <= now).cloned() {

@@ -10,7 +10,7 @@ fn what_we_say_names_all_edges_and_one_batch_is_one_chain() {
     desk.expect(&["send us/1 prev [] depth 0 replaces None to [red, green]", "composed us/1 for [red, green]"]);
     desk.arrive("red", pdus("red/1 red/2<us/1"));
     desk.log.clear();
-    desk.compose("2 3", "green");
+    desk.compose("2 3", "green:outbox_full");
     desk.expect(&[
         "m2 at green: parked, outbox_full",
         "send us/2 prev [red/1, red/2] depth 2 replaces None to [red]",
@@ -20,6 +20,18 @@ fn what_we_say_names_all_edges_and_one_batch_is_one_chain() {
         "composed us/3 for [red]",
     ]);
     assert_eq!(desk.record().depth, 3);
+}
+
+#[test]
+fn the_messenger_is_told_why_a_participant_gets_nothing() {
+    let mut desk = Desk::among("red green");
+    desk.compose("1", "red:not_a_peer green:faulty");
+    desk.expect(&[
+        "m1 at red: parked, not_a_peer",
+        "m1 at green: parked, faulty",
+        "send us/1 prev [] depth 0 replaces None to []",
+        "composed us/1 for []",
+    ]);
 }
 
 #[test]

@@ -65,6 +65,21 @@ fn a_gap_is_given_up_told_and_filled() {
 }
 
 #[test]
+fn who_comes_to_take_part_is_asked_at_once() {
+    let mut desk = Desk::among("red");
+    desk.arrive("red", pdus("red/1<green/1"));
+    desk.until(750);
+    desk.fetched("red", "green/1", true, pdus("green/1"));
+    desk.until(1500);
+    desk.fetched("red", "green/1", true, pdus("green/1"));
+    desk.log.clear();
+    desk.participants("red green");
+    desk.expect(&["set [red, green]", "fetch green/1 from green"]);
+    desk.fetched("green", "green/1", true, pdus("green/1"));
+    desk.expect(&["deliver green/1 at 0", "deliver red/1 at 1"]);
+}
+
+#[test]
 fn nobody_is_given_up_who_was_not_heard() {
     let mut desk = Desk::among("red green");
     desk.arrive("green", pdus("green/1<red/1"));
