@@ -36,7 +36,7 @@ impl Machine {
         let (shut, peers): (Vec<_>, Vec<_>) = audience.into_iter().partition(|server| full.contains(server));
         let (reference, bytes) = self.berth(step, &draft, holders);
         for server in shut {
-            let (message, state, reason) = (draft.submission.clone(), "parked", Some("outbox_full"));
+            let (message, state, reason) = (draft.submission.clone(), "parked", Some("outbox_full".to_owned()));
             step.changes.push(Change::Fed(FeedItem::Delivery { message, server, state, reason }));
         }
         let Draft { submission: id, digest, accepted, .. } = draft;

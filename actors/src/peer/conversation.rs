@@ -114,6 +114,7 @@ impl Side {
             index: Index(at as u64 + 1),
             queued: Millis(0),
             item: Item::Update(bytes.clone()),
+            submission: name(at as u64 + 1),
         };
         let rows = self.queue.iter().enumerate().map(row).filter(|row| row.index >= from);
         rows.take(2 * self.limits.batch_items as usize).collect()
@@ -134,7 +135,10 @@ impl Side {
         let tail = Index(self.queue.len() as u64);
         self.step(
             now,
-            Event::Woken { tail, rows: vec![OutboxRow { index: tail, queued: now, item: Item::Update(bytes) }] },
+            Event::Woken {
+                tail,
+                rows: vec![OutboxRow { index: tail, queued: now, item: Item::Update(bytes), submission: name(tail.0) }],
+            },
         );
     }
 
@@ -156,6 +160,10 @@ impl Side {
             Err(other) => panic!("{other}"),
         }
     }
+}
+
+fn name(n: u64) -> crate::model::SubmissionId {
+    format!("m{n}").parse().expect("valid")
 }
 
 struct Talk {
