@@ -29,6 +29,18 @@ pub enum Change {
         /// How many rows one commit may remove.
         rows_max: u32,
     },
+    /// A peer refuses an item for what it is, and will never have it: its outbox row, with all that it says, becomes a dead
+    /// letter. Over `keep` rows of that peer the oldest dead letter goes.
+    OutboundParked {
+        /// Whose outbox.
+        server: ServerName,
+        /// Which row.
+        index: Index,
+        /// What the peer said.
+        reason: String,
+        /// Dead letters kept for this peer.
+        keep: u64,
+    },
     /// Strong updates of a peer were taken under these numbers: what they were, for telling a repeat from something else.
     Taken {
         /// Whose.

@@ -35,7 +35,7 @@ pub struct PeerLimits {
     pub deadlines: Deadlines,
     /// How often the actor may crash before it is given up as faulty.
     pub restarts: RestartLimits,
-    /// Inbound items kept in quarantine; the oldest goes first.
+    /// Inbound items kept in quarantine, and as many outbound ones that the peer refused; the oldest goes first.
     pub quarantine_items: u64,
     /// Attempts remembered for the trace.
     pub attempts_keep: u32,

@@ -157,6 +157,15 @@ pub trait Archive: Send + Sync + 'static {
         bytes: u64,
     ) -> Task<Result<Vec<OutboxRow>, ArchiveError>>;
 
+    /// Items of a peer that it refused for good, with what it said, in order: those from `first` to `last` that are still
+    /// remembered.
+    fn parked_items(
+        &self,
+        server: &ServerName,
+        first: Index,
+        last: Index,
+    ) -> Task<Result<Vec<(Index, String)>, ArchiveError>>;
+
     /// Peers with unacknowledged items: those to wake when the process starts.
     fn peers_behind(&self) -> Task<Result<Vec<ServerName>, ArchiveError>>;
 

@@ -69,7 +69,7 @@ fn event(out: &mut Vec<u8>, entry: &FeedEntry, holder: &Holder<'_>) -> Result<()
             event.member("message", message.as_str());
             event.member("server", server.as_str());
             event.member("state", state);
-            event.optional("reason", *reason);
+            event.optional("reason", reason.as_deref());
             event.end();
         }
         FeedItem::Parked(parked) => write_parked(begun(event, entry, "parked"), parked),
@@ -224,7 +224,7 @@ mod tests {
             FeedItem::Pdu(Box::new(fed)),
             FeedItem::Gap { context: context(), missing: vec![pdu("a")], children: vec![pdu("b"), pdu("c")] },
             FeedItem::GapFilled { context: context(), missing: vec![pdu("a")], children: vec![] },
-            FeedItem::Delivery { message, server: blue(), state: "parked", reason: Some("outbox_full") },
+            FeedItem::Delivery { message, server: blue(), state: "parked", reason: Some("outbox_full".into()) },
             parked(whole),
             parked(ParkedWhat::Pdu { origin: None, id: None, context: None }),
         ];

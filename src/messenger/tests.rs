@@ -39,6 +39,10 @@ impl Archive for Broken {
         broken()
     }
 
+    fn parked_items(&self, _: &ServerName, _: Index, _: Index) -> Task<Result<Vec<(Index, String)>, ArchiveError>> {
+        broken()
+    }
+
     fn peers_behind(&self) -> Task<Result<Vec<ServerName>, ArchiveError>> {
         broken()
     }

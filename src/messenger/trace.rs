@@ -30,7 +30,7 @@ struct Leg {
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
+    reason: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -43,7 +43,8 @@ struct Try {
 pub(super) async fn get(api: web::Data<MessengerApi>, path: web::Path<String>) -> Result<HttpResponse, Problem> {
     let unknown = || Problem::not_found("UNKNOWN_ID", format!("nothing is known of {:?}", *path));
     let id: SubmissionId = path.parse().map_err(|_| unknown())?;
-    let archive = &*api.gateway.ports().archive;
+    let ports = api.gateway.ports();
+    let archive = &*ports.archive;
     let record = archive.submission(&id).await?.ok_or_else(unknown)?;
     let mut seen = Vec::with_capacity(record.queued.len());
     let servers = record.queued.iter().map(|(server, _)| server.clone()).collect();
@@ -55,6 +56,12 @@ pub(super) async fn get(api: web::Data<MessengerApi>, path: web::Path<String>) -
             Err(refusal) => return Err(refusal.into()),
         });
     }
+    // What an actor says it did may not be on disk yet, and there it says which items it parked.
+    ports.journal.barrier().committed().await.map_err(|_| Refusal::OutcomeUnknown)?;
+    for ((server, first), seen) in record.queued.iter().zip(&mut seen) {
+        let parked = archive.parked_items(server, *first, last(*first, record.items)).await?;
+        seen.parked = parked.into_iter().next().map(|(_, reason)| reason);
+    }
     Ok(HttpResponse::Ok().json(trace(&id, &record, seen)))
 }
 
@@ -64,6 +71,8 @@ struct Seen {
     attempts: Vec<Attempt>,
     next: Option<String>,
     reason: Option<&'static str>,
+    /// Why the peer refused the first of the items that it refused for good.
+    parked: Option<String>,
 }
 
 impl From<PeerStatus> for Seen {
@@ -73,6 +82,7 @@ impl From<PeerStatus> for Seen {
             attempts: status.attempts,
             next: status.next_attempt.map(rfc3339),
             reason: reason(status.state),
+            parked: None,
         }
     }
 }
@@ -86,7 +96,7 @@ impl Seen {
     ) -> Result<Self, ArchiveError> {
         let row = archive.peer(server).await?.record;
         let acked = row.map_or(Index(0), |row| row.outbound.acked);
-        Ok(Self { acked, attempts: Vec::new(), next: None, reason: Some(reason) })
+        Ok(Self { acked, attempts: Vec::new(), next: None, reason: Some(reason), parked: None })
     }
 }
 
@@ -98,15 +108,22 @@ fn trace<'a>(id: &'a SubmissionId, record: &'a SubmissionRecord, seen: Vec<Seen>
     Trace { id: id.as_str(), accepted: rfc3339(record.accepted), pdu, peers }
 }
 
-/// A peer acknowledges in order, so what it has of a submission is one comparison.
-fn leg(first: Index, updates: u32, seen: Seen) -> Leg {
-    let last = Index((first.0 + u64::from(updates)).saturating_sub(1));
+/// The last of so many items.
+fn last(first: Index, items: u32) -> Index {
+    Index((first.0 + u64::from(items)).saturating_sub(1))
+}
+
+/// A peer acknowledges in order, so what it has of a submission is one comparison. An item that it refused for good counts
+/// among the acknowledged ones, and is none: one is enough for the whole to be `parked`, whatever becomes of the others.
+fn leg(first: Index, items: u32, seen: Seen) -> Leg {
+    let last = last(first, items);
     let attempts = seen.attempts.into_iter().filter(|attempt| attempt.first <= last && attempt.last >= first);
     let attempts = attempts.map(|attempt| Try { time: rfc3339(attempt.time), result: attempt.result }).collect();
-    if seen.acked >= last {
-        Leg { state: "acknowledged", attempts, next: None, reason: None }
-    } else {
-        Leg { state: "queued", attempts, next: seen.next, reason: seen.reason }
+    let next = seen.next.filter(|_| seen.acked < last);
+    match seen.parked {
+        Some(reason) => Leg { state: "parked", attempts, next, reason: Some(reason) },
+        None if seen.acked >= last => Leg { state: "acknowledged", attempts, next, reason: None },
+        None => Leg { state: "queued", attempts, next, reason: seen.reason.map(str::to_owned) },
     }
 }
 
@@ -154,7 +171,7 @@ mod tests {
     #[test]
     fn each_peer_has_its_own_state_and_the_attempts_that_carried_any_of_it() {
         let id: SubmissionId = "m-1".parse().expect("valid");
-        let queued = [("blue", 5), ("green", 1), ("grey", 7)];
+        let queued = [("blue", 5), ("green", 1), ("grey", 7), ("pink", 1), ("plum", 3)];
         let record = SubmissionRecord {
             digest: Digest([0; 16]),
             accepted: Millis(1_000),
@@ -171,6 +188,8 @@ mod tests {
             ),
             status("green", PeerState::Idle, 2, vec![attempt(1, 2, "ok")]),
             status("grey", PeerState::Suspended(Cause::Refused), 6, vec![]),
+            Seen { parked: Some("refused with status 400: no".into()), ..status("pink", PeerState::Idle, 2, vec![]) },
+            Seen { parked: Some("too large".into()), ..status("plum", PeerState::Waiting, 3, vec![]) },
         ];
         assert_eq!(
             serde_json::to_string(&trace(&id, &record, seen)).expect("plain"),
@@ -179,7 +198,9 @@ mod tests {
                 r#""blue":{"state":"queued","attempts":[{"time":"1970-01-01T00:00:00.003Z","result":"ok"},"#,
                 r#"{"time":"1970-01-01T00:00:00.006Z","result":"wait 120"}],"next":"1970-01-01T00:00:09.000Z"},"#,
                 r#""green":{"state":"acknowledged","attempts":[{"time":"1970-01-01T00:00:00.001Z","result":"ok"}]},"#,
-                r#""grey":{"state":"queued","attempts":[],"reason":"refused"}}}"#
+                r#""grey":{"state":"queued","attempts":[],"reason":"refused"},"#,
+                r#""pink":{"state":"parked","attempts":[],"reason":"refused with status 400: no"},"#,
+                r#""plum":{"state":"parked","attempts":[],"next":"1970-01-01T00:00:09.000Z","reason":"too large"}}}"#
             )
         );
     }

@@ -10,8 +10,8 @@ use redb::{Key, Table, TableDefinition, Value, WriteTransaction};
 use super::counters::Counts;
 use super::rows::{self, FeedRow};
 use super::tables::{
-    self, FeedValue, GapValue, HeldValue, OutboxValue, PduValue, PlaceKey, QuarantineValue, RefValue, SeenValue,
-    SubmissionValue,
+    self, DeadLetterValue, FeedValue, GapValue, HeldValue, OutboxValue, PduValue, PlaceKey, QuarantineValue, RefValue,
+    SeenValue, SubmissionValue,
 };
 
 /// What the writer remembers between groups, so that appending needs no reading. Right only as long as every group
@@ -44,6 +44,8 @@ pub(super) struct Ends {
     pub(super) taken: Option<TakenEnds>,
     /// The newest number in quarantine.
     pub(super) quarantine: Option<u64>,
+    /// How many dead letters it has.
+    pub(super) dead_letters: Option<u64>,
     /// The newest number among its transactions.
     pub(super) seen: Option<u64>,
 }
@@ -101,6 +103,7 @@ pub(super) struct Group<'t> {
     pub(super) feed: Lazy<'t, u64, FeedValue>,
     pub(super) feed_cursor: Lazy<'t, &'static str, u64>,
     pub(super) quarantine: Lazy<'t, (&'static str, u64), QuarantineValue>,
+    pub(super) dead_letters: Lazy<'t, (&'static str, u64), DeadLetterValue>,
     pub(super) seen: Lazy<'t, (&'static str, u64), SeenValue>,
     pub(super) pdus: Lazy<'t, RefValue, PduValue>,
     pub(super) timeline: Lazy<'t, (&'static str, u64), RefValue>,
@@ -113,7 +116,7 @@ pub(super) struct Group<'t> {
     pub(super) moved: HashMap<ServerName, Box<PeerRecord>>,
     contexts_moved: HashMap<ContextId, Box<ContextRecord>>,
     acked_moved: bool,
-    /// Item number -> outbox rows fewer.
+    /// Item number -> rows that name it fewer.
     pub(super) unnamed: BTreeMap<u64, u32>,
     pub(super) grown: BTreeMap<ServerName, Grown>,
     pub(super) counts: Counts,
@@ -130,6 +133,7 @@ impl<'t> Group<'t> {
             feed: Lazy::new(transaction, tables::FEED),
             feed_cursor: Lazy::new(transaction, tables::FEED_CURSOR),
             quarantine: Lazy::new(transaction, tables::QUARANTINE),
+            dead_letters: Lazy::new(transaction, tables::DEAD_LETTERS),
             seen: Lazy::new(transaction, tables::SEEN),
             pdus: Lazy::new(transaction, tables::PDUS),
             timeline: Lazy::new(transaction, tables::TIMELINE),
@@ -157,6 +161,9 @@ impl<'t> Group<'t> {
             }
             Change::OutboxTrimmed { server, upto, keep_items, queued_before, rows_max } => {
                 self.trim_outbox(&server, upto.0, keep_items, queued_before.0, rows_max)
+            }
+            Change::OutboundParked { server, index, reason, keep } => {
+                self.outbound_parked(&server, index.0, &reason, keep)
             }
             Change::Taken { from, first, digests, forget_below } => {
                 self.taken(&from, first.0, &digests, forget_below.0)
@@ -236,7 +243,7 @@ pub(super) fn weight(changes: &[Change]) -> u64 {
         | Change::GapClosed { .. } => 1,
         Change::TransactionSeen { .. } => 2,
         Change::PeerMoved(_) | Change::Fed(_) | Change::FeedAcked { .. } | Change::Taken { .. } => 1,
-        Change::Quarantined { .. } => 2,
+        Change::Quarantined { .. } | Change::OutboundParked { .. } => 2,
         Change::OutboxTrimmed { rows_max, .. } | Change::FeedTrimmed { rows_max, .. } => u64::from(*rows_max),
         Change::SubmissionsForgotten(ids) => ids.len() as u64,
     };

@@ -3,6 +3,7 @@
 //! Point reads run where they are asked: they take microseconds and never wait for a sync, while a trip to another thread
 //! costs more than it saves. Pages and walks go to a blocking thread. No read transaction lives across an await.
 
+mod dead_letters;
 mod feed;
 mod graph;
 mod peers;
@@ -91,6 +92,16 @@ impl Archive for Store {
     ) -> Task<Result<Vec<OutboxRow>, ArchiveError>> {
         let server = server.clone();
         self.page(move |shared, rows| peers::outbox_from(shared, rows, &server, from.0, items as usize, bytes))
+    }
+
+    fn parked_items(
+        &self,
+        server: &ServerName,
+        first: Index,
+        last: Index,
+    ) -> Task<Result<Vec<(Index, String)>, ArchiveError>> {
+        let server = server.clone();
+        self.page(move |shared, rows| dead_letters::parked_items(shared, rows, &server, first.0, last.0))
     }
 
     fn peers_behind(&self) -> Task<Result<Vec<ServerName>, ArchiveError>> {

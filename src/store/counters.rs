@@ -11,7 +11,7 @@ pub struct Counts {
     pub rows_read: u64,
     /// Times a table was asked for a key or a range, except by trimming.
     pub lookups: u64,
-    /// Rows removed, and item rows rewritten because one outbox row less names them.
+    /// Rows removed, and item rows rewritten because one row less names them.
     pub rows_trimmed: u64,
     /// Rows read in order to trim.
     pub trim_reads: u64,

@@ -15,7 +15,7 @@ use super::queue::GroupLimits;
 use super::tables;
 
 /// The version of tables and rows this program writes.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// How to open a store.
 #[derive(Debug)]
@@ -178,6 +178,7 @@ fn ends(transaction: &WriteTransaction) -> Result<Memory, redb::Error> {
     transaction.open_table(tables::TAKEN)?;
     transaction.open_table(tables::SUBMISSIONS)?;
     transaction.open_table(tables::QUARANTINE)?;
+    transaction.open_table(tables::DEAD_LETTERS)?;
     transaction.open_table(tables::SEEN)?;
     transaction.open_table(tables::PDUS)?;
     transaction.open_table(tables::TIMELINE)?;

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use actors::model::{
     Cause, ContextId, Digest, InboundRecord, Index, Millis, OutboundRecord, PeerRecord, Rest, Segment, Seq, ServerName,
-    SubmissionRecord,
+    SubmissionId, SubmissionRecord,
 };
 use serde::{Deserialize, Serialize};
 
@@ -188,6 +188,10 @@ pub(super) fn digests_len(row: &[u8]) -> u64 {
 }
 
 pub(super) fn name(table: &'static str, text: &str) -> Result<ServerName, BadRow> {
+    text.parse().map_err(|error| BadRow::new(table, &format!("{text:?}: {error}")))
+}
+
+pub(super) fn submission_id(table: &'static str, text: &str) -> Result<SubmissionId, BadRow> {
     text.parse().map_err(|error| BadRow::new(table, &format!("{text:?}: {error}")))
 }
 

@@ -15,7 +15,7 @@ impl Group<'_> {
         for server in &submission.servers {
             let tail = self.outbox_tail(server)?;
             places.push((server.as_str(), tail + 1));
-            self.append(server, tail, &queued)?;
+            self.append(server, tail, submission, &queued)?;
         }
         let (origin, id) = match &submission.what {
             Submitted::Pdu(pdu, _) => (pdu.origin.as_str(), pdu.id.as_str()),
@@ -49,7 +49,13 @@ impl Group<'_> {
         Ok((first..).zip(updates.iter().cloned().map(Item::Update)).collect())
     }
 
-    fn append(&mut self, server: &ServerName, tail: u64, items: &[(u64, Item)]) -> Result<(), redb::Error> {
+    fn append(
+        &mut self,
+        server: &ServerName,
+        tail: u64,
+        submission: &Submission,
+        items: &[(u64, Item)],
+    ) -> Result<(), redb::Error> {
         if items.is_empty() {
             return Ok(());
         }
@@ -61,17 +67,23 @@ impl Group<'_> {
                 Item::Pdu(pdu, _) => (pdu.origin.as_str(), pdu.id.as_str()),
                 Item::Update(_) => ("", ""),
             };
-            outbox.insert((server.as_str(), index), (self.now.0, *number, origin, id))?;
+            let row = (self.now.0, *number, origin, id, submission.id.as_str());
+            outbox.insert((server.as_str(), index), row)?;
             grown.tail = Index(index);
-            grown.rows.push(OutboxRow { index: Index(index), queued: self.now, item: item.clone() });
+            grown.rows.push(OutboxRow {
+                index: Index(index),
+                queued: self.now,
+                item: item.clone(),
+                submission: submission.id.clone(),
+            });
         }
         self.memory.peers.entry(server.clone()).or_default().outbox = Some(grown.tail.0);
         self.counts.rows_written += items.len() as u64;
         Ok(())
     }
 
-    /// The newest index ever given. Trimming may have emptied the outbox, but touches acknowledged rows only: the record
-    /// then knows.
+    /// The newest index ever given. Trimming, or a park, may have emptied the outbox, but neither leaves an index above what
+    /// the record says is acknowledged: it then knows.
     fn outbox_tail(&mut self, server: &ServerName) -> Result<u64, redb::Error> {
         if let Some(tail) = self.memory.peers.get(server).and_then(|ends| ends.outbox) {
             return Ok(tail);

@@ -19,8 +19,11 @@ pub(super) type QuarantineValue = (u64, u64, &'static [u8], &'static str, &'stat
 /// What identifies a PDU: (origin, id).
 pub(super) type RefValue = (&'static str, &'static str);
 
-/// (queued at, item number, origin, id): an update has a number, a PDU has 0 and its two names.
-pub(super) type OutboxValue = (u64, u64, &'static str, &'static str);
+/// (queued at, item number, origin, id, submission): an update has a number, a PDU has 0 and its two names.
+pub(super) type OutboxValue = (u64, u64, &'static str, &'static str, &'static str);
+
+/// (parked at, reason, and then the outbox row it was: item number, origin, id, submission).
+pub(super) type DeadLetterValue = (u64, &'static str, u64, &'static str, &'static str, &'static str);
 
 /// (context, is delivered, depth computed here, who handed it over, how it was proved, when it came, parents, bytes).
 pub(super) type PduValue = (&'static str, bool, u64, &'static str, &'static str, u64, &'static [u8], &'static [u8]);
@@ -50,8 +53,8 @@ pub(super) const PEERS: TableDefinition<&str, &[u8]> = TableDefinition::new("pee
 /// peer unacknowledged, `retain_items` acknowledged. Trimmed: by that peer's actor.
 pub(super) const OUTBOX: TableDefinition<(&str, u64), OutboxValue> = TableDefinition::new("outbox");
 
-/// Item number -> (how many outbox rows name it, bytes). Owner: the writer. Bound: the rows of all outboxes. Trimmed: by the
-/// writer, with the last outbox row that names it.
+/// Item number -> (how many rows of `outbox` and `dead_letters` name it, bytes). Owner: the writer. Bound: the rows of these two.
+/// Trimmed: by the writer, with the last row that names it.
 pub(super) const ITEMS: TableDefinition<u64, (u32, &[u8])> = TableDefinition::new("items");
 
 /// (server, number of the first) -> digests of 16 bytes, one after the other; a row is a push. Owner: that peer's actor.
@@ -72,6 +75,10 @@ pub(super) const FEED_CURSOR: TableDefinition<&str, u64> = TableDefinition::new(
 /// (server, number) -> an inbound item that cannot be given to the messenger. Owner: the actor that refused it. Bound:
 /// `quarantine_items` of the peer. Trimmed: by the writer, the oldest goes as a new one comes.
 pub(super) const QUARANTINE: TableDefinition<(&str, u64), QuarantineValue> = TableDefinition::new("quarantine");
+
+/// (server, index) -> an item that this peer refused for good; its row has left `outbox`. Owner: that peer's actor. Bound:
+/// `quarantine_items` of the peer. Trimmed: by the writer, the oldest goes as a new one comes.
+pub(super) const DEAD_LETTERS: TableDefinition<(&str, u64), DeadLetterValue> = TableDefinition::new("dead_letters");
 
 /// (server, number) -> a transaction taken from it. Owner: that peer's actor. Bound: the newest `keep` of the peer. Trimmed: by
 /// the writer, the oldest goes as a new one comes.

@@ -167,10 +167,10 @@ fn words(entry: &FeedEntry) -> String {
             format!("parked {id} of {}: {}", short(&parked.from), parked.code.as_str())
         }
         FeedItem::Delivery { message, server, state, reason } => {
-            format!("{message} at {}: {state}, {}", short(server), reason.unwrap_or_default())
+            format!("{message} at {}: {state}, {}", short(server), reason.as_deref().unwrap_or_default())
         }
         FeedItem::Peer { server, state, reason } => {
-            format!("peer {}: {state} {}", short(server), reason.unwrap_or_default())
+            format!("peer {}: {state} {}", short(server), reason.as_deref().unwrap_or_default())
         }
         other => format!("{other:?}"),
     }

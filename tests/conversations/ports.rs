@@ -101,6 +101,15 @@ impl Archive for Watched {
         self.archive.submission(id)
     }
 
+    fn parked_items(
+        &self,
+        server: &ServerName,
+        first: Index,
+        last: Index,
+    ) -> Task<Result<Vec<(Index, String)>, ArchiveError>> {
+        self.archive.parked_items(server, first, last)
+    }
+
     fn submitted_updates(&self, id: &SubmissionId) -> Task<Result<Option<Vec<Bytes>>, ArchiveError>> {
         self.archive.submitted_updates(id)
     }

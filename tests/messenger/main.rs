@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use actix_web::http::Method;
 use actors::change::Change;
-use actors::model::{FeedItem, Index, Position, Seq};
+use actors::model::{Digest, FeedItem, Index, Millis, PeerRecord, Position, Seq, Submission, Submitted};
 use actors::ports::Urgency;
 use bytes::Bytes;
 use fernpost::messenger::housekeeping;
@@ -101,6 +101,43 @@ async fn the_trace_and_the_peers_say_what_is_under_way() {
     assert_eq!((status, body.matches(r#""server":"#).count()), (200, 2), "{body}");
     let unknown = r#"{"error":"\"grey\" is not a peer of this server","code":"UNKNOWN_PEER"}"#;
     assert_eq!(rig.call(Method::GET, "/v1/peers/grey", "").await, (404, unknown.into()));
+}
+
+fn submitted(id: &str, updates: usize) -> Change {
+    Change::Submitted(Submission {
+        id: id.parse().expect("valid"),
+        digest: Digest([7; 16]),
+        accepted: Millis(1_000),
+        servers: vec![name("blue"), name("green")],
+        what: Submitted::Updates(vec![Bytes::from_static(b"{}"); updates]),
+    })
+}
+
+#[actix_web::test]
+async fn what_a_peer_refuses_is_told_and_never_called_acknowledged() {
+    let rig = Rig::start();
+    let reason = "refused with status 400: \"no\"";
+    let mut record = PeerRecord::new(name("blue"));
+    record.outbound.acked = Index(3);
+    let (server, message) = (name("blue"), "m-1".parse().expect("valid"));
+    let parked = Change::OutboundParked { server: server.clone(), index: Index(2), reason: reason.to_owned(), keep: 9 };
+    let told = FeedItem::Delivery { message, server, state: "parked", reason: Some(reason.to_owned()) };
+    let changes = vec![submitted("m-1", 2), submitted("m-2", 1), parked, Change::Fed(told)];
+    rig.commit(changes.into_iter().chain([Change::PeerMoved(Box::new(record))]).collect(), Urgency::Now).await;
+    let (status, trace) = rig.call(Method::GET, "/v1/messages/m-1", "").await;
+    let expected = concat!(
+        r#""peers":{"blue":{"state":"parked","attempts":[],"reason":"refused with status 400: \"no\""},"#,
+        r#""green":{"state":"queued","attempts":[]}}}"#
+    );
+    assert!(status == 200 && trace.ends_with(expected), "{trace}");
+    let (_, trace) = rig.call(Method::GET, "/v1/messages/m-2", "").await;
+    assert!(trace.contains(r#""blue":{"state":"acknowledged","attempts":[]}"#), "what stood behind it: {trace}");
+    let (_, page) = rig.call(Method::GET, "/v1/events?after=0", "").await;
+    let event = concat!(
+        r#""kind":"delivery","id":"e1","time":"1970-01-01T00:00:01.000Z","message":"m-1","server":"blue","#,
+        r#""state":"parked","reason":"refused with status 400: \"no\""}],"next":1}"#
+    );
+    assert!(page.ends_with(event), "{page}");
 }
 
 async fn yields(times: usize) {

@@ -28,7 +28,7 @@ async fn a_store_of_another_server_is_refused() {
 
 #[tokio::test]
 async fn a_store_of_a_newer_or_unknown_schema_is_refused() {
-    for version in ["1", "3", "banana"] {
+    for version in ["2", "4", "banana"] {
         let disk = used().await;
         let database = Database::builder().create_with_backend(disk.clone()).unwrap();
         let transaction = database.begin_write().unwrap();
@@ -37,7 +37,7 @@ async fn a_store_of_a_newer_or_unknown_schema_is_refused() {
         drop(database);
         let Err(error) = World::open(&disk, |_| {}) else { panic!("opened") };
         assert!(matches!(error, OpenError::Schema { .. }));
-        assert!(error.to_string().contains(&format!("schema version {version}, this program knows 2")), "{error}");
+        assert!(error.to_string().contains(&format!("schema version {version}, this program knows 3")), "{error}");
     }
 }
 

@@ -8,14 +8,14 @@ use crate::talk::{
     at, came, context_moved, gap_closed, gap_opened, ours, record, room, said, seen, state_moved, stored, text, theirs,
     transaction, waits,
 };
-use crate::world::{World, digest, green, id, moved, notice, red, submitted, taken};
+use crate::world::{World, digest, green, id, moved, notice, red, refused, server, submitted, taken};
 
 pub(crate) const BATCHES: u64 = 12;
 
 /// What is played.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Scenario {
-    /// Updates to two peers and from one.
+    /// Updates to three peers, one of which refuses all, and from one.
     Updates,
     /// Two conversations with red, in which something is always missing.
     Talk,
@@ -41,7 +41,10 @@ impl Scenario {
     }
 }
 
-/// Each leaves a mark in four tables and in the feed, so that a part of one would show,
+/// Dead letters kept.
+const KEPT: u64 = 3;
+
+/// Each leaves a mark in five tables and in the feed, so that a part of one would show,
 /// and trims what earlier ones left.
 fn updates(n: u64) -> Vec<Change> {
     let trimmed = Change::OutboxTrimmed {
@@ -53,7 +56,9 @@ fn updates(n: u64) -> Vec<Change> {
     };
     vec![
         notice(&format!("begin {n}")),
-        submitted(&format!("s{n}"), &[red(), green()], 1),
+        submitted(&format!("s{n}"), &[red(), green(), server("grey")], 1),
+        refused(server("grey"), n, KEPT),
+        moved(server("grey"), n, 1),
         taken(n, n + 1, n.saturating_sub(3)),
         moved(red(), n - 1, n + 1),
         trimmed,
@@ -74,6 +79,12 @@ async fn surviving_updates(world: &World, context: &str) -> u64 {
     }
     assert_eq!(world.outbox(&red()).await.len() as u64, count, "{context}");
     assert_eq!(world.outbox(&green()).await.last().map_or(0, |(index, _)| *index), count, "{context}");
+    let grey = server("grey");
+    let parked = world.store.parked_items(&grey, Index(1), Index(u64::MAX)).await.unwrap();
+    let wanted = count.saturating_sub(KEPT) + 1..=count;
+    assert_eq!(parked, wanted.map(|n| (Index(n), format!("no to {n}"))).collect::<Vec<_>>(), "{context}");
+    let grey = (world.outbox(&grey).await.len(), world.store.peer(&grey).await.unwrap().tail);
+    assert_eq!(grey, (0, Index(count)), "{context}");
     // A batch takes one number, and its predecessor said that nothing more than three below it is wanted.
     let wanted: Vec<_> = (1..=count).skip(usize::try_from(count.saturating_sub(4)).unwrap()).map(digest).collect();
     assert_eq!(load.digests, wanted, "{context}");

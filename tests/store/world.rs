@@ -156,6 +156,11 @@ pub(crate) fn parked(seq: u64) -> Parked {
     }
 }
 
+/// This peer refuses the row of this index for good.
+pub(crate) fn refused(server: ServerName, index: u64, keep: u64) -> Change {
+    Change::OutboundParked { server, index: Index(index), reason: format!("no to {index}"), keep }
+}
+
 /// A record that says how far it has come.
 pub(crate) fn moved(server: ServerName, acked: u64, expected: u64) -> Change {
     let mut record = PeerRecord::new(server);

@@ -73,6 +73,15 @@ impl Archive for Observed {
         self.archive.outbox_from(server, from, items, bytes)
     }
 
+    fn parked_items(
+        &self,
+        server: &ServerName,
+        first: Index,
+        last: Index,
+    ) -> Task<Result<Vec<(Index, String)>, ArchiveError>> {
+        self.archive.parked_items(server, first, last)
+    }
+
     fn peers_behind(&self) -> Task<Result<Vec<ServerName>, ArchiveError>> {
         match self.behind.clone() {
             Some(behind) => Box::pin(async { Ok(behind) }),

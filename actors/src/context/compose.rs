@@ -37,7 +37,7 @@ impl Machine {
         let (left_out, peers): (Vec<_>, Vec<_>) = audience.into_iter().partition(|server| why(server).is_some());
         let (reference, bytes) = self.berth(step, &draft, holders);
         for server in left_out {
-            let (message, state, reason) = (draft.submission.clone(), "parked", why(&server));
+            let (message, state, reason) = (draft.submission.clone(), "parked", why(&server).map(str::to_owned));
             step.changes.push(Change::Fed(FeedItem::Delivery { message, server, state, reason }));
         }
         let Draft { submission: id, digest, accepted, .. } = draft;

@@ -50,8 +50,8 @@ pub enum FeedItem {
         server: ServerName,
         /// `refused`, `parked`, `expired` or `acknowledged`.
         state: &'static str,
-        /// Why.
-        reason: Option<&'static str>,
+        /// Why, in a word of ours or in the peer's.
+        reason: Option<String>,
     },
     /// A peer was suspended, or is back.
     Peer {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{
     Berth, ContextId, ContextRecord, Digest, Draft, Gap, HeldPdu, Index, Item, Millis, PeerRecord, SeenTransaction,
-    ServerName,
+    ServerName, SubmissionId,
 };
 
 /// One row of a peer's outbox.
@@ -16,6 +16,8 @@ pub struct OutboxRow {
     pub queued: Millis,
     /// What it is.
     pub item: Item,
+    /// What the messenger calls the submission it is a part of.
+    pub submission: SubmissionId,
 }
 
 /// What a peer's actor starts from.

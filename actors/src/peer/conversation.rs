@@ -1,6 +1,7 @@
 //! Two machines talk over a wire that loses, repeats and delays, and crash whenever chance says so: whatever happens,
-//! each update arrives once and in order.
+//! each update arrives once and in order, but for those that the receiver refuses for ever. These, and no others, are parked.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use crate::change::Change;
 use crate::limits::PeerLimits;
 use crate::model::{
     Ack, Answered, Digest, FeedItem, InboundPush, Index, Item, Label, Millis, OutFrame, PeerRecord, PushFailure,
-    Refusal, Seq, ServerName, Strong, StrongBody, Taken,
+    Refusal, Seq, ServerName, Strong, StrongBody, SubmissionId, Taken,
 };
 use crate::model::{OutboxRow, PeerLoad};
 use crate::peer::effect::{Effect, Token};
@@ -22,6 +23,8 @@ use crate::peer::outbound::Moment;
 enum Chance {
     /// One more update is submitted.
     Submit,
+    /// One that the receiver will never take, nor anything it comes with.
+    SubmitBad,
     /// The frame on the wire arrives, and its answer too.
     Deliver,
     /// It arrives, and the answer is lost.
@@ -33,6 +36,9 @@ enum Chance {
     /// The sender, or the receiver, starts again from its disk.
     CrashSender,
     CrashReceiver,
+    /// The receiver is restored from its last backup, or makes one.
+    RestoreReceiver,
+    Backup,
     /// The receiver asks for time instead of taking the frame.
     Wait,
     /// Time passes.
@@ -42,22 +48,34 @@ enum Chance {
 fn chance() -> impl Strategy<Value = Chance> {
     use Chance::*;
     prop_oneof![
-        4 => Just(Submit), 6 => Just(Deliver), 2 => Just(LoseAnswer), 2 => Just(LoseFrame), 1 => Just(Echo),
-        1 => Just(CrashSender), 1 => Just(CrashReceiver), 1 => Just(Wait), 4 => Just(Tick),
+        4 => Just(Submit), 1 => Just(SubmitBad), 8 => Just(Deliver), 2 => Just(LoseAnswer), 2 => Just(LoseFrame),
+        1 => Just(Echo), 1 => Just(CrashSender), 1 => Just(CrashReceiver), 1 => Just(RestoreReceiver), 1 => Just(Backup),
+        1 => Just(Wait), 4 => Just(Tick),
     ]
 }
 
 struct Side {
     machine: Machine,
     limits: Arc<PeerLimits>,
-    /// What its store holds: record, queue, digests; and what it fed, in order.
-    record: PeerRecord,
+    /// Everything ever queued.
     queue: Vec<Bytes>,
-    digests: Vec<Digest>,
-    fed: Vec<Bytes>,
+    disk: Disk,
+    backup: Disk,
+    /// Handed over and not on disk yet.
+    pending: Vec<Change>,
     due: Option<Millis>,
     frame: Option<(u64, OutFrame)>,
     answer: Option<Result<Taken, Refusal>>,
+}
+
+/// What a store holds: record and digests, what was fed in order, and what was parked, and told.
+#[derive(Clone)]
+struct Disk {
+    record: PeerRecord,
+    digests: Vec<Digest>,
+    fed: Vec<Bytes>,
+    parked: BTreeSet<Index>,
+    told: Vec<SubmissionId>,
 }
 
 impl Side {
@@ -67,17 +85,24 @@ impl Side {
         let record = PeerRecord::new(server.clone());
         let load = PeerLoad { record: None, tail: Index(0), digests: vec![], seen: vec![] };
         let machine = Machine::new(name.parse().expect("valid"), &limits, load);
-        let (queue, digests, fed) = (vec![], vec![], vec![]);
-        Self { machine, limits, record, queue, digests, fed, due: None, frame: None, answer: None }
+        let disk = Disk { record, digests: vec![], fed: vec![], parked: BTreeSet::new(), told: vec![] };
+        let (queue, pending, backup) = (vec![], vec![], disk.clone());
+        Self { machine, limits, queue, disk, backup, pending, due: None, frame: None, answer: None }
     }
 
     fn step(&mut self, now: Millis, event: Event) {
         let acked = self.machine.status().acked;
         for effect in self.machine.step(Moment { now, roll: 0.5 }, event) {
             match effect {
-                Effect::Commit(changes, _) => changes.into_iter().for_each(|change| self.commit(change)),
-                Effect::Answer(_, answer) => self.answer = Some(answer),
-                Effect::Push { attempt, frame, .. } => {
+                Effect::Commit(changes, _) => self.pending.extend(changes),
+                Effect::Answer(_, answer) => {
+                    self.settle();
+                    self.answer = Some(answer);
+                }
+                Effect::Push { attempt, frame, settled } => {
+                    if settled {
+                        self.settle();
+                    }
                     assert!(frame.items.len() <= self.limits.batch_items as usize);
                     self.frame = Some((attempt, frame));
                 }
@@ -93,18 +118,30 @@ impl Side {
         assert!(self.machine.status().acked >= acked, "an acknowledgement is never taken back");
     }
 
+    /// All that was handed over comes to the disk.
+    fn settle(&mut self) {
+        for change in std::mem::take(&mut self.pending) {
+            self.commit(change);
+        }
+    }
+
     fn commit(&mut self, change: Change) {
+        let disk = &mut self.disk;
         match change {
-            Change::PeerMoved(record) => self.record = *record,
+            Change::PeerMoved(record) => disk.record = *record,
             Change::Taken { first, digests, .. } => {
-                self.digests.truncate(usize::try_from(first.0 - 1).expect("small"));
-                self.digests.extend(digests);
+                disk.digests.truncate(usize::try_from(first.0 - 1).expect("small"));
+                disk.digests.extend(digests);
             }
             Change::Fed(FeedItem::Update { bytes, n, .. }) => {
-                self.fed.push(bytes);
-                assert_eq!(n, self.fed.len() as u64);
+                disk.fed.push(bytes);
+                assert_eq!(n, disk.fed.len() as u64);
             }
+            Change::OutboundParked { index, .. } => assert!(disk.parked.insert(index), "{index} is parked twice"),
+            Change::Fed(FeedItem::Delivery { message, state: "parked", .. }) => disk.told.push(message),
             Change::OutboxTrimmed { .. } => {}
+            // Restored from a backup it may claim anything; here it never asks for what is not kept.
+            Change::Fed(FeedItem::Peer { .. }) => {}
             other => panic!("nothing here calls for {other:?}"),
         }
     }
@@ -114,31 +151,43 @@ impl Side {
             index: Index(at as u64 + 1),
             queued: Millis(0),
             item: Item::Update(bytes.clone()),
+            submission: name(at as u64 + 1),
         };
-        let rows = self.queue.iter().enumerate().map(row).filter(|row| row.index >= from);
+        let kept = |row: &OutboxRow| row.index >= from && !self.disk.parked.contains(&row.index);
+        let rows = self.queue.iter().enumerate().map(row).filter(kept);
         rows.take(2 * self.limits.batch_items as usize).collect()
     }
 
+    /// What was handed over and is not on disk is lost.
     fn crash(&mut self, now: Millis) {
-        let digests = self.digests[self.digests.len().saturating_sub(1024)..].to_vec();
+        let Disk { record, digests, .. } = &self.disk;
+        let digests = digests[digests.len().saturating_sub(1024)..].to_vec();
         let tail = Index(self.queue.len() as u64);
-        let load = PeerLoad { record: Some(self.record.clone()), tail, digests, seen: vec![] };
-        self.machine = Machine::new(self.record.server.clone(), &self.limits, load);
+        let load = PeerLoad { record: Some(record.clone()), tail, digests, seen: vec![] };
+        self.machine = Machine::new(record.server.clone(), &self.limits, load);
+        self.pending.clear();
         (self.due, self.frame, self.answer) = (None, None, None);
         self.step(now, Event::Started);
     }
 
-    fn submit(&mut self, now: Millis) {
-        let bytes = Bytes::from(format!("{{\"n\":{}}}", self.queue.len()));
+    fn submit(&mut self, now: Millis, what: char) {
+        let bytes = Bytes::from(format!("{{\"{what}\":{}}}", self.queue.len()));
         self.queue.push(bytes.clone());
         let tail = Index(self.queue.len() as u64);
         self.step(
             now,
-            Event::Woken { tail, rows: vec![OutboxRow { index: tail, queued: now, item: Item::Update(bytes) }] },
+            Event::Woken {
+                tail,
+                rows: vec![OutboxRow { index: tail, queued: now, item: Item::Update(bytes), submission: name(tail.0) }],
+            },
         );
     }
 
     fn take(&mut self, now: Millis, frame: &OutFrame) -> Result<Answered, PushFailure> {
+        if let Some(bad) = frame.items.iter().find(|item| is_bad(item.bytes())) {
+            let status = if bad.bytes().len() % 2 == 0 { 400 } else { 413 };
+            return Err(PushFailure::Refused { status, reason: String::new() });
+        }
         let strong = |item: &Item| {
             let bytes = item.bytes();
             let mut digest = [0; 16];
@@ -158,6 +207,17 @@ impl Side {
     }
 }
 
+/// Names what the receiver never takes.
+const BAD: char = 'b';
+
+fn is_bad(bytes: &Bytes) -> bool {
+    bytes.starts_with(b"{\"b\"")
+}
+
+fn name(n: u64) -> SubmissionId {
+    format!("m{n}").parse().expect("valid")
+}
+
 struct Talk {
     now: Millis,
     red: Side,
@@ -170,7 +230,8 @@ impl Talk {
     fn happen(&mut self, chance: Chance) {
         let now = self.now;
         match chance {
-            Chance::Submit => self.red.submit(now),
+            Chance::Submit => self.red.submit(now, 'n'),
+            Chance::SubmitBad => self.red.submit(now, BAD),
             Chance::Deliver | Chance::LoseAnswer | Chance::LoseFrame | Chance::Wait => {
                 let Some((attempt, frame)) = self.red.frame.take() else { return };
                 let wait =
@@ -191,7 +252,13 @@ impl Talk {
             }
             Chance::CrashSender => self.red.crash(now),
             Chance::CrashReceiver => self.blue.crash(now),
+            Chance::RestoreReceiver => {
+                self.blue.disk = self.blue.backup.clone();
+                self.blue.crash(now);
+            }
+            Chance::Backup => self.blue.backup = self.blue.disk.clone(),
             Chance::Tick => {
+                self.red.settle();
                 self.now = now.plus(1000);
                 if self.red.due.is_some_and(|due| due <= self.now) {
                     self.red.due = None;
@@ -213,16 +280,23 @@ proptest! {
         let mut talk = Talk { now: Millis(0), red, blue, seen: vec![] };
         for chance in chances {
             talk.happen(chance);
-            prop_assert_eq!(&talk.blue.fed[..], &talk.red.queue[..talk.blue.fed.len()]);
+            let wanted = talk.red.queue.iter().filter(|bytes| !is_bad(bytes));
+            prop_assert!(wanted.zip(&talk.blue.disk.fed).all(|(queued, fed)| queued == fed));
         }
+        // A receiver that was restored shows it when it is written to.
+        talk.red.submit(talk.now, 'n');
         // Heal, and demand convergence within a bound.
         for _ in 0..2_000 {
             talk.happen(Chance::Deliver);
             talk.happen(Chance::Tick);
         }
-        prop_assert_eq!(&talk.blue.fed, &talk.red.queue);
-        prop_assert_eq!(talk.red.machine.backlog(), 0);
-        prop_assert_eq!(talk.red.machine.status().acked, Index(talk.red.queue.len() as u64));
-        prop_assert_eq!(talk.blue.machine.status().expected_seq, Seq(talk.red.queue.len() as u64 + 1));
+        let Talk { red, blue, .. } = talk;
+        let (bad, wanted): (Vec<_>, Vec<_>) = (1..).zip(&red.queue).partition(|(_, bytes)| is_bad(bytes));
+        prop_assert_eq!(&blue.disk.fed, &wanted.iter().map(|(_, bytes)| (*bytes).clone()).collect::<Vec<_>>());
+        prop_assert_eq!(&red.disk.parked, &bad.iter().map(|(n, _)| Index(*n)).collect::<BTreeSet<_>>());
+        prop_assert_eq!(&red.disk.told, &bad.iter().map(|(n, _)| name(*n)).collect::<Vec<_>>());
+        prop_assert_eq!(red.machine.backlog(), 0);
+        prop_assert_eq!(red.machine.status().acked, Index(red.queue.len() as u64));
+        prop_assert_eq!(blue.machine.status().expected_seq, Seq(wanted.len() as u64 + 1));
     }
 }

@@ -11,8 +11,11 @@
 //! ```
 //!
 //! One request is in flight at a time. A reply counts only for the attempt that is current. `wait` is obeyed to the moment
-//! and is no failure; only a success out clears failures, so a peer that writes to us while it cannot be reached does not
-//! get hammered.
+//! and is no failure; only what it says to an item of ours clears failures, so a peer that writes to us while it cannot be
+//! reached does not get hammered.
+//!
+//! A peer that refuses a request for what is in it gets a smaller one, down to a single item and nothing beside it. If that is
+//! refused too, the item is the culprit: it is parked, its number goes to the next, and the others flow.
 
 use std::sync::Arc;
 
@@ -49,11 +52,13 @@ enum State {
     Idle,
     /// Reading the next rows; nothing is in flight.
     Loading,
-    /// A request is in flight. `forwarded`: it was brought forward by contact, this was the date.
+    /// A request is in flight. `bare`: nothing ephemeral rides on it. `forwarded`: it was brought forward by contact, this was
+    /// the date.
     Sending {
         attempt: u64,
         label: Label,
         span: Option<Span>,
+        bare: bool,
         forwarded: Option<Millis>,
     },
     Waiting {
@@ -87,6 +92,8 @@ pub struct Outbound {
     attempt: u64,
     /// Strong updates a push, at most, after what the peer could not take; grows back.
     cap: u32,
+    /// The next push carries nothing ephemeral: it is to show whether an item is refused for its own sake.
+    bare: bool,
     /// The hole answered last without progress since: the same once more means two confused servers, not a resend.
     hole: Option<Seq>,
     /// The next push carries numbers that the journal does not hold yet.
@@ -120,6 +127,7 @@ impl Outbound {
             ring: Ring::default(),
             attempt: 0,
             cap: limits.batch_items,
+            bare: false,
             hole: None,
             renumbered: false,
             sought: None,
@@ -304,6 +312,10 @@ impl Outbound {
 
     /// Send what is next, or read it, or be idle.
     fn proceed(&mut self, at: Moment, out: &mut Out) {
+        if self.outbox.mend() {
+            self.renumbered = true;
+            out.moved(Urgency::Now);
+        }
         let room = self.labels.room(self.cap, &self.limits);
         match self.outbox.next(room.items, room.bytes) {
             Next::Send(span, rows) => self.send(at, Some(span), rows, out),
@@ -316,7 +328,8 @@ impl Outbound {
     }
 
     fn send(&mut self, at: Moment, span: Option<Span>, rows: Vec<OutboxRow>, out: &mut Out) {
-        let weak = self.ring.take(at.now, self.limits.batch_items);
+        let bare = std::mem::take(&mut self.bare) && span.is_some();
+        let weak = if bare { vec![] } else { self.ring.take(at.now, self.limits.batch_items, self.limits.batch_bytes) };
         if span.is_none() && weak.is_empty() {
             return self.enter(at, State::Idle);
         }
@@ -327,7 +340,7 @@ impl Outbound {
         self.attempt += 1;
         let attempt = self.attempt;
         let forwarded = self.forwarded.take();
-        self.enter(at, State::Sending { attempt, label, span, forwarded });
+        self.enter(at, State::Sending { attempt, label, span, bare: weak.is_empty(), forwarded });
         let frame = OutFrame {
             to: self.server.clone(),
             label,

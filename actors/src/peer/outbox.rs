@@ -2,6 +2,10 @@
 //!
 //! The queue is on disk; memory holds the next few rows. `cursor` is the next item to send: one above the newest
 //! acknowledged as a rule, lower after a hole. `acked` never goes back.
+//!
+//! Rows leave the queue in two ways. Acknowledged ones are trimmed, oldest first. One that the peer refuses for good leaves from
+//! the middle, and the row after it takes over its number: a new segment starts there, so the numbers the peer sees have no
+//! hole. Whatever a rewind finds gone is closed over in the same way.
 
 use std::collections::VecDeque;
 
@@ -64,6 +68,8 @@ pub struct Outbox {
     rows: VecDeque<OutboxRow>,
     /// Every row after `cursor` and up to here is in `rows`.
     loaded_to: Index,
+    /// The tail when rows were last asked for: what a page says ends there.
+    asked: Index,
     room: Room,
 }
 
@@ -87,6 +93,7 @@ impl Outbox {
             segments,
             rows: VecDeque::new(),
             loaded_to: acked,
+            asked: acked,
             room,
         }
     }
@@ -111,9 +118,9 @@ impl Outbox {
         self.rows.front().filter(|row| row.index > self.acked)
     }
 
-    /// The number of the newest item ever queued; what a push without items repeats.
+    /// The newest number ever given; what a push without items repeats. An item that was parked last has none.
     pub fn tail_number(&self) -> Seq {
-        self.number(self.tail)
+        Seq(self.number(self.tail.next()).0.saturating_sub(1))
     }
 
     /// The outbox grew to `tail`; `rows` are the new ones, if they came along.
@@ -135,8 +142,8 @@ impl Outbox {
             return false; // a rewind has overtaken the read
         }
         let missing = rows.first().is_none_or(|row| row.index > from);
-        // An empty page says that nothing is left up to the tail.
-        self.loaded_to = rows.last().map_or(self.tail, |row| row.index);
+        // An empty page says that nothing is left up to the tail as it was when the page was asked for.
+        self.loaded_to = rows.last().map_or(self.asked.max(self.loaded_to), |row| row.index);
         self.rows.extend(rows);
         missing
     }
@@ -147,13 +154,33 @@ impl Outbox {
         self.loaded_to = Index(self.cursor.0 - 1);
     }
 
-    /// What to send next: at most `items`, and not more once they exceed `bytes`.
-    pub fn next(&mut self, items: u32, bytes: u64) -> Next {
-        while self.rows.front().is_some_and(|row| row.index < self.cursor) {
-            self.rows.pop_front();
+    /// Step over rows at the cursor that are gone. Tells whether that gave their numbers to what follows: before one of these
+    /// is sent, the new segments must be on disk.
+    pub fn mend(&mut self) -> bool {
+        self.forget_sent();
+        let first = match self.rows.front() {
+            Some(row) => row.index,
+            None if self.loaded_to >= self.tail => self.tail.next(),
+            None => return false,
+        };
+        let gone = std::mem::replace(&mut self.cursor, first);
+        // As a rule a segment starts behind what was parked; it may have been lost to a renumbering from further below.
+        let anew = first > gone && self.number(first) != self.number(gone);
+        if anew {
+            self.close(gone, first);
         }
+        anew
+    }
+
+    /// What to send next, once nothing is left to [`mend`](Self::mend): at most `items`, and not more once they exceed `bytes`.
+    pub fn next(&mut self, items: u32, bytes: u64) -> Next {
+        self.forget_sent();
         let Some(front) = self.rows.front() else {
-            return if self.loaded_to < self.tail { Next::Load(self.loaded_to.next()) } else { Next::Nothing };
+            if self.loaded_to >= self.tail {
+                return Next::Nothing;
+            }
+            self.asked = self.tail;
+            return Next::Load(self.loaded_to.next());
         };
         let first = front.index;
         let segment_end = self.segment_end(first);
@@ -184,6 +211,16 @@ impl Outbox {
         moved
     }
 
+    /// The item at `index`, next in turn, leaves without being acknowledged, and the one after it takes over its number. `None`:
+    /// it is not in memory, and stays.
+    pub fn skip(&mut self, index: Index) -> Option<OutboxRow> {
+        self.rows.front().filter(|row| row.index == index)?;
+        let row = self.rows.pop_front()?;
+        self.close(index, index.next());
+        self.ack(index);
+        Some(row)
+    }
+
     /// Where the number `n`, which the peer expects next, stands here.
     pub fn locate(&self, n: Seq) -> HoleAt {
         let newest = self.segments[self.segments.len() - 1];
@@ -211,12 +248,29 @@ impl Outbox {
 
     /// From `first` on, items are numbered anew, starting with `number`; they are sent (again) from there.
     pub fn renumber(&mut self, first: Index, number: Seq) {
-        self.segments.retain(|segment| segment.first < first);
+        self.begin_segment(first, first, number);
+        self.rewind(first);
+    }
+
+    /// Nothing is left of the items from `from` up to `to`, which takes over the number of the first of them. A segment that
+    /// starts among them holds nothing any more: however many are parked in a row, they are one step in the numbering.
+    fn close(&mut self, from: Index, to: Index) {
+        let number = self.number(from);
+        self.begin_segment(from, to, number);
+    }
+
+    fn begin_segment(&mut self, kept_below: Index, first: Index, number: Seq) {
+        self.segments.retain(|segment| segment.first < kept_below);
         self.segments.push(Segment { first, number });
         if self.segments.len() > SEGMENTS_MAX {
             self.segments.remove(0);
         }
-        self.rewind(first);
+    }
+
+    fn forget_sent(&mut self) {
+        while self.rows.front().is_some_and(|row| row.index < self.cursor) {
+            self.rows.pop_front();
+        }
     }
 
     fn has_room_for(&self, rows: &[OutboxRow]) -> bool {

@@ -33,10 +33,15 @@ impl Ring {
         }
     }
 
-    /// Take up to `max` that are still worth sending.
-    pub fn take(&mut self, now: Millis, max: u32) -> Vec<Edu> {
+    /// Take up to `max` that are still worth sending, and not more once they exceed `bytes`.
+    pub fn take(&mut self, now: Millis, max: u32, bytes: u64) -> Vec<Edu> {
         self.items.retain(|fleeting| fleeting.until > now);
-        let count = self.items.len().min(max as usize);
+        let mut size = 0;
+        let fits = |fleeting: &&Fleeting| {
+            size += fleeting.edu.content.len() as u64;
+            size <= bytes
+        };
+        let count = self.items.iter().take(max as usize).take_while(fits).count();
         self.items.drain(..count).map(|fleeting| fleeting.edu).collect()
     }
 
@@ -69,15 +74,23 @@ mod tests {
         {
             ring.push(fleeting, 3);
         }
-        assert_eq!(texts(ring.take(Millis(0), 10)), ["3", "4", "5"]);
+        assert_eq!(texts(ring.take(Millis(0), 10, 99)), ["3", "4", "5"]);
     }
 
     #[test]
     fn what_is_stale_is_not_sent() {
         let mut ring = Ring::default();
         (1..=4).for_each(|n| ring.push(typing(None, n), 10));
-        assert_eq!(texts(ring.take(Millis(20), 1)), ["3"]);
-        assert_eq!(texts(ring.take(Millis(20), 9)), ["4"]);
-        assert_eq!(texts(ring.take(Millis(20), 9)), Vec::<String>::new());
+        assert_eq!(texts(ring.take(Millis(20), 1, 99)), ["3"]);
+        assert_eq!(texts(ring.take(Millis(20), 9, 99)), ["4"]);
+        assert_eq!(texts(ring.take(Millis(20), 9, 99)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_is_ephemeral_never_makes_a_request_too_large() {
+        let mut ring = Ring::default();
+        (1..=4).for_each(|n| ring.push(typing(None, n), 10));
+        assert_eq!(texts(ring.take(Millis(0), 9, 3)), ["1", "2", "3"]);
+        assert_eq!(texts(ring.take(Millis(0), 9, 3)), ["4"]);
     }
 }

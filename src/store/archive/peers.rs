@@ -83,32 +83,37 @@ pub(super) fn outbox_from(
     rows_max: usize,
     bytes_max: u64,
 ) -> Read<Vec<OutboxRow>> {
-    let bodies = Bodies { items: read.open_table(tables::ITEMS)?, pdus: read.open_table(tables::PDUS)? };
+    let bodies = Bodies::open(read)?;
     let mut page = Vec::new();
     let mut size = 0;
     let range = (server.as_str(), from)..=(server.as_str(), u64::MAX);
     for row in read.open_table(tables::OUTBOX)?.range(range)?.take(rows_max) {
         let (key, value) = row?;
-        let (index, (queued, number, origin, id)) = (key.value().1, value.value());
+        let (index, (queued, number, origin, id, submission)) = (key.value().1, value.value());
         let item = bodies.item(number, origin, id)?;
         shared.counters.looked_up(2);
         size += item.bytes().len() as u64;
         if size > bytes_max && !page.is_empty() {
             break;
         }
-        page.push(OutboxRow { index: Index(index), queued: Millis(queued), item });
+        let submission = rows::submission_id("outbox", submission)?;
+        page.push(OutboxRow { index: Index(index), queued: Millis(queued), item, submission });
     }
     Ok(page)
 }
 
 /// Where the bytes of items lie: each once, however many outboxes name it.
-struct Bodies {
+pub(super) struct Bodies {
     items: ReadOnlyTable<u64, (u32, &'static [u8])>,
     pdus: ReadOnlyTable<RefValue, PduValue>,
 }
 
 impl Bodies {
-    fn item(&self, number: u64, origin: &str, id: &str) -> Read<Item> {
+    pub(super) fn open(read: &ReadTransaction) -> Read<Self> {
+        Ok(Self { items: read.open_table(tables::ITEMS)?, pdus: read.open_table(tables::PDUS)? })
+    }
+
+    pub(super) fn item(&self, number: u64, origin: &str, id: &str) -> Read<Item> {
         let missing = |what: &str| BadRow::new("outbox", &format!("{what} is missing"));
         if number > 0 {
             let row = self.items.get(number)?.ok_or_else(|| missing(&format!("item {number}")))?;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use redb::ReadTransaction;
 
 use super::Read;
+use super::dead_letters;
 use super::peers::outbox_from;
 use crate::store::Shared;
 use crate::store::rows::{self, BadRow};
@@ -23,7 +24,8 @@ pub(super) fn submission(shared: &Shared, read: &ReadTransaction, id: &Submissio
     Ok(row.map(|row| rows::submission_from_row(row.value())).transpose()?)
 }
 
-/// Found through the outbox of any server that still has all its rows. A PDU is found by its own name, and not here.
+/// Found through the outbox of any server that still has all its rows; what it refused lies among its dead letters. A PDU is
+/// found by its own name, and not here.
 pub(super) fn submitted_updates(
     shared: &Shared,
     read: &ReadTransaction,
@@ -34,10 +36,13 @@ pub(super) fn submitted_updates(
         return Ok(None);
     }
     for (server, first) in &record.queued {
-        let found = outbox_from(shared, read, server, first.0, record.items as usize, u64::MAX)?;
-        let consecutive = found.iter().zip(first.0..).all(|(row, index)| row.index.0 == index);
-        if consecutive && found.len() == record.items as usize {
-            return Ok(Some(found.into_iter().map(|row| row.item.bytes().clone()).collect()));
+        let places = first.0..first.0 + u64::from(record.items);
+        let queued = outbox_from(shared, read, server, first.0, record.items as usize, u64::MAX)?;
+        let mut found = dead_letters::bodies(shared, read, server, &places)?;
+        found.extend(queued.into_iter().map(|row| (row.index.0, row.item.bytes().clone())));
+        found.retain(|index, _| places.contains(index));
+        if found.len() == record.items as usize {
+            return Ok(Some(found.into_values().collect()));
         }
     }
     Ok(None)

@@ -75,7 +75,7 @@ pub(in crate::store) fn feed_to_row(item: &FeedItem) -> FeedRow<'_> {
             kind: DELIVERY,
             server: server.as_str(),
             word: state,
-            note: reason.unwrap_or(""),
+            note: reason.as_deref().unwrap_or(""),
             body: Cow::Borrowed(message.as_str().as_bytes()),
             ..plain
         },
@@ -129,7 +129,8 @@ pub(in crate::store) fn feed_from_row(row: <FeedValue as redb::Value>::SelfType<
         DELIVERY => {
             let message = str::from_utf8(body).ok().and_then(|id| id.parse().ok());
             let message = message.ok_or_else(|| BadRow::new("feed", &"a submission's id that is none"))?;
-            FeedItem::Delivery { message, server: server_name()?, state: interned(word), reason: optional(note) }
+            let reason = (!note.is_empty()).then(|| note.to_owned());
+            FeedItem::Delivery { message, server: server_name()?, state: interned(word), reason }
         }
         PEER => FeedItem::Peer { server: server_name()?, state: interned(word), reason: optional(note) },
         NOTICE if server.is_empty() => FeedItem::Notice { text: note.to_owned(), server: None },
@@ -189,7 +190,7 @@ mod tests {
                 message: "m1".parse().expect("valid"),
                 server: red(),
                 state: "parked",
-                reason: Some("outbox_full"),
+                reason: Some("outbox_full".to_owned()),
             },
             FeedItem::Peer { server: red(), state: "suspended", reason: Some("admin") },
             FeedItem::Peer { server: red(), state: "idle", reason: None },

@@ -13,7 +13,7 @@ use crate::peer::outbox::{HoleAt, Span};
 impl Outbound {
     /// An attempt has an outcome.
     pub fn replied(&mut self, at: Moment, attempt: u64, outcome: Result<Answered, PushFailure>, out: &mut Out) {
-        let State::Sending { attempt: current, label, span, forwarded } = self.state else { return };
+        let State::Sending { attempt: current, label, span, bare, forwarded } = self.state else { return };
         if attempt != current {
             return;
         }
@@ -42,11 +42,12 @@ impl Outbound {
                     (ack, label) => self.fail(at, format!("{ack:?} is no answer to {label:?}"), out),
                 }
             }
-            Err(failure) => self.on_failure(at, span, &failure, out),
+            Err(failure) => self.on_failure(at, span, bare, &failure, out),
         }
     }
 
-    fn delivered(&mut self, at: Moment, span: Option<Span>, out: &mut Out) {
+    /// The peer has judged what it was sent: there is no trouble between us, and things move.
+    fn heard(&mut self, at: Moment, out: &mut Out) {
         self.hole = None;
         self.forwarded = None;
         if std::mem::take(&mut self.failures) > 0 {
@@ -56,6 +57,10 @@ impl Outbound {
             let state = PeerState::Sending.as_str();
             out.change(Change::Fed(FeedItem::Peer { server: self.server.clone(), state, reason: None }));
         }
+    }
+
+    fn delivered(&mut self, at: Moment, span: Option<Span>, out: &mut Out) {
+        self.heard(at, out);
         self.cap = (self.cap + self.cap.div_ceil(4)).min(self.limits.batch_items);
         if let Some(span) = span {
             self.acked_since_trim += self.outbox.ack(span.last);
@@ -125,19 +130,22 @@ impl Outbound {
         out.change(Change::Fed(FeedItem::Notice { text, server: Some(self.server.clone()) }));
     }
 
-    fn on_failure(&mut self, at: Moment, span: Option<Span>, failure: &PushFailure, out: &mut Out) {
+    fn on_failure(&mut self, at: Moment, span: Option<Span>, bare: bool, failure: &PushFailure, out: &mut Out) {
         let count = span.map_or(1, |span| u32::try_from(span.count()).unwrap_or(u32::MAX));
-        let smaller = match failure {
-            PushFailure::Refused { status: 413, .. } | PushFailure::TimedOut => (count / 2).max(1),
-            PushFailure::Refused { status: 400 | 422, .. } => 1,
-            _ => self.cap,
-        };
-        if smaller < self.cap {
-            self.cap = smaller;
+        let half = (count / 2).max(1);
+        if matches!(failure, PushFailure::TimedOut) {
+            self.cap = self.cap.min(half);
         }
         match failure {
-            PushFailure::Refused { status: 400 | 413 | 422, .. } if count > 1 => {
+            PushFailure::Refused { status: status @ (400 | 413 | 422), .. } => {
                 self.labels.abandon();
+                self.bare = true;
+                match span {
+                    Some(span) if count == 1 && bare => return self.park(at, span.first, failure.to_string(), out),
+                    Some(_) if count > 1 => self.cap = self.cap.min(if *status == 413 { half } else { 1 }),
+                    // What is ephemeral was all there was, or may have been what is refused: it is gone, and not missed.
+                    Some(_) | None => {}
+                }
                 self.proceed(at, out);
             }
             PushFailure::Refused { .. } => {
@@ -157,6 +165,21 @@ impl Outbound {
                 self.fail(at, failure.to_string(), out);
             }
         }
+    }
+
+    /// The peer refuses this item and no other: it leaves, its number goes to the next one, and the messenger is told. Until that
+    /// is on disk nothing is sent under the number; a crash before it ends in the same refusal again.
+    fn park(&mut self, at: Moment, index: Index, reason: String, out: &mut Out) {
+        let Some(row) = self.outbox.skip(index) else { return self.fail(at, reason, out) };
+        let (server, keep) = (self.server.clone(), self.limits.quarantine_items);
+        out.change(Change::OutboundParked { server: server.clone(), index, reason: reason.clone(), keep });
+        let (message, state, reason) = (row.submission, "parked", Some(reason));
+        out.change(Change::Fed(FeedItem::Delivery { message, server, state, reason }));
+        self.heard(at, out);
+        self.labels.reserve(at.now);
+        self.renumbered = true;
+        out.moved(Urgency::Now);
+        self.proceed(at, out);
     }
 
     /// How long a peer's word keeps us away: never longer than the operator allows, and never not at all.

@@ -82,7 +82,12 @@ impl Bench {
     }
 
     fn rows(&self, from: u64, to: u64) -> Vec<OutboxRow> {
-        let row = |n| OutboxRow { index: Index(n), queued: Millis(0), item: Item::Update(Bytes::from_static(b"{}")) };
+        let row = |n| OutboxRow {
+            index: Index(n),
+            queued: Millis(0),
+            item: Item::Update(Bytes::from_static(b"{}")),
+            submission: format!("m{n}").parse().expect("valid"),
+        };
         (from..=to).map(row).collect()
     }
 
@@ -135,6 +140,10 @@ fn name(change: &Change) -> String {
         Change::OutboxTrimmed { upto, .. } => format!("trim<={upto}"),
         Change::Fed(FeedItem::Notice { .. }) => "notice".to_owned(),
         Change::Fed(FeedItem::Peer { state, reason, .. }) => format!("event({state} {})", reason.unwrap_or("")),
+        Change::OutboundParked { index, .. } => format!("park {index}"),
+        Change::Fed(FeedItem::Delivery { message, state, reason, .. }) => {
+            format!("event({message} {state}: {})", reason.as_deref().unwrap_or(""))
+        }
         other => format!("{other:?}"),
     }
 }
@@ -303,17 +312,6 @@ fn a_peer_that_writes_while_it_cannot_be_reached_never_clears_its_failures() {
 }
 
 #[test]
-fn a_push_the_peer_cannot_take_is_made_smaller_and_refusal_suspends() {
-    let mut bench = Bench::new(|limits, _| limits.batch_items = 4);
-    bench.queue(4).fail(refused(413)).fail(refused(400)).fail(refused(400)).check(&[
-        "   0s sending     push 1..=4 (4)",
-        "   0s sending     push 1..=2 (2)",
-        "   0s sending     push 1..=1 (1)",
-        "   0s suspended   commit event(suspended refused)+peer; arm 3600s",
-    ]);
-}
-
-#[test]
 fn a_reply_to_an_attempt_that_is_over_counts_for_nothing() {
     let mut bench = Bench::new(|_, _| ());
     bench.queue(1).unreachable().ok(1).check(&[
@@ -469,3 +467,5 @@ fn a_peer_that_is_left_alone_is_not_asked_either() {
         "   0s backing_off not asked",
     ]);
 }
+
+mod parking;

@@ -10,6 +10,7 @@ fn rows(range: std::ops::RangeInclusive<u64>) -> Vec<OutboxRow> {
         index: Index(n),
         queued: Millis(n),
         item: Item::Update(Bytes::from(format!("{{\"n\":{n}}}"))),
+        submission: "m".parse().expect("valid"),
     };
     range.map(row).collect()
 }
@@ -121,4 +122,129 @@ fn what_is_no_longer_kept_is_seen_at_the_read() {
     outbox.rewind(Index(3));
     assert_eq!(outbox.next(10, 1000), Next::Load(Index(3)));
     assert!(outbox.loaded(Index(3), rows(30..=42)), "3 to 29 are gone");
+}
+
+/// As many rows as there are after `gone` left; answers a load.
+fn load(outbox: &mut Outbox, gone: &[u64]) {
+    if let Next::Load(from) = outbox.next(100, 1 << 20) {
+        let kept = rows(from.0..=outbox.tail.0).into_iter().filter(|row| !gone.contains(&row.index.0));
+        outbox.loaded(from, kept.collect());
+    }
+}
+
+/// What goes out from the cursor on, `items` at a time: (number, index), and `!` before what rests on a commit.
+fn sent(outbox: &mut Outbox, items: u32, gone: &[u64]) -> String {
+    let mut log = vec![];
+    loop {
+        load(outbox, gone);
+        let anew = if outbox.mend() { "!" } else { "" };
+        match outbox.next(items, 1 << 20) {
+            Next::Send(span, rows) => {
+                let numbers = span.first_number.0..=span.last_number.0;
+                let pairs = numbers.zip(&rows).map(|(number, row)| format!("{number}:{}", row.index));
+                log.push(format!("{anew}{}", pairs.collect::<Vec<_>>().join(" ")));
+                outbox.ack(span.last);
+            }
+            Next::Load(_) => log.extend((!anew.is_empty()).then(|| anew.to_owned())),
+            Next::Nothing => return log.join(", "),
+        }
+    }
+}
+
+fn skip(outbox: &mut Outbox, index: u64, gone: &[u64]) {
+    load(outbox, gone);
+    outbox.mend();
+    outbox.next(1, 1);
+    assert_eq!(outbox.skip(Index(index)).map(|row| row.index), Some(Index(index)));
+}
+
+#[test]
+fn a_parked_item_gives_its_number_to_the_next_and_rewinds_step_over_it() {
+    let mut outbox = outbox(3, 8);
+    skip(&mut outbox, 4, &[]);
+    assert_eq!((outbox.acked(), outbox.backlog(), outbox.tail_number()), (Index(4), 4, Seq(7)));
+    assert_eq!(sent(&mut outbox, 2, &[4]), "4:5 5:6, 6:7 7:8");
+    for (number, index) in [(1, 1), (3, 3), (4, 5), (7, 8)] {
+        assert_eq!(outbox.locate(Seq(number)), HoleAt::Kept(Index(index)));
+    }
+    outbox.rewind(Index(2));
+    assert_eq!(sent(&mut outbox, 10, &[4]), "2:2 3:3, 4:5 5:6 6:7 7:8", "a push never spans what is gone");
+}
+
+#[test]
+fn however_many_are_parked_in_a_row_older_numbers_are_not_forgotten() {
+    let mut outbox = outbox(3, 100);
+    for index in 4..=99 {
+        skip(&mut outbox, index, &[]);
+    }
+    assert_eq!(outbox.segments().len(), 2);
+    let gone: Vec<u64> = (4..=99).collect();
+    outbox.rewind(Index(1));
+    assert_eq!(sent(&mut outbox, 10, &gone), "1:1 2:2 3:3, 4:100");
+}
+
+#[test]
+fn what_is_parked_first_or_last_leaves_the_numbers_whole() {
+    let mut outbox = outbox(0, 2);
+    skip(&mut outbox, 1, &[]);
+    skip(&mut outbox, 2, &[]);
+    assert_eq!((outbox.acked(), outbox.tail_number(), outbox.next(1, 1)), (Index(2), Seq(0), Next::Nothing));
+    outbox.grew(Index(3), rows(3..=3));
+    assert_eq!((sent(&mut outbox, 1, &[]), outbox.tail_number()), ("1:3".to_owned(), Seq(1)));
+}
+
+#[test]
+fn segments_lost_to_a_renumbering_from_below_are_found_again_by_what_is_gone() {
+    let mut outbox = outbox(3, 9);
+    skip(&mut outbox, 4, &[]);
+    outbox.ack(Index(5));
+    skip(&mut outbox, 6, &[]);
+    skip(&mut outbox, 7, &[]);
+    outbox.ack(Index(8));
+    let gone = [1, 4, 6, 7];
+    assert_eq!(sent(&mut outbox, 10, &gone), "6:9");
+    // The peer has lost all, and of ours the first is no longer kept: 2 goes as 1, and with that all that follows is numbered
+    // anew, without a hole where something was parked.
+    outbox.renumber(Index(2), Seq(1));
+    assert_eq!(sent(&mut outbox, 10, &gone), "1:2 2:3, !3:5, !4:8 5:9");
+    outbox.rewind(Index(2));
+    assert_eq!(sent(&mut outbox, 10, &gone), "1:2 2:3, 3:5, 4:8 5:9", "and it is remembered");
+}
+
+#[test]
+fn an_item_refused_when_it_is_sent_again_closes_the_numbers_from_there() {
+    let mut outbox = outbox(3, 9);
+    skip(&mut outbox, 4, &[]);
+    outbox.ack(Index(9));
+    outbox.rewind(Index(3));
+    skip(&mut outbox, 3, &[4]);
+    assert_eq!((outbox.acked(), outbox.tail_number()), (Index(9), Seq(8)), "4 is gone, too, and not stepped over yet");
+    assert_eq!(sent(&mut outbox, 10, &[3, 4]), "!3:5 4:6 5:7 6:8 7:9");
+    assert_eq!((outbox.segments().len(), outbox.tail_number()), (2, Seq(7)));
+}
+
+#[test]
+fn when_nothing_is_left_after_a_rewind_the_next_item_gets_the_number_asked_for() {
+    let mut outbox = outbox(3, 4);
+    skip(&mut outbox, 4, &[]);
+    outbox.renumber(Index(3), Seq(1));
+    assert_eq!(sent(&mut outbox, 10, &[4]), "1:3", "nothing follows");
+    assert_eq!(outbox.tail_number(), Seq(1));
+    outbox.grew(Index(5), rows(5..=5));
+    assert_eq!(sent(&mut outbox, 10, &[4]), "2:5");
+}
+
+#[test]
+fn a_page_says_nothing_of_rows_queued_after_it_was_asked_for() {
+    let mut outbox = outbox(3, 4);
+    skip(&mut outbox, 4, &[]);
+    outbox.rewind(Index(4));
+    assert_eq!(outbox.next(10, 1000), Next::Load(Index(4)));
+    outbox.grew(Index(5), rows(5..=5));
+    outbox.loaded(Index(4), vec![]);
+    assert!(!outbox.mend());
+    assert_eq!(outbox.next(10, 1000), Next::Load(Index(5)));
+    outbox.loaded(Index(5), rows(5..=5));
+    assert!(!outbox.mend());
+    assert_eq!(span(outbox.next(10, 1000)), (5, 5, 4, 4));
 }

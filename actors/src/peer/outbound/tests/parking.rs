@@ -1,0 +1,144 @@
+//! Traces of a peer that refuses what it is sent: one item is found and parked, and the others flow.
+
+use super::*;
+use crate::model::Segment;
+
+#[test]
+fn a_push_the_peer_cannot_take_is_made_smaller_down_to_the_culprit_and_the_rest_flows() {
+    let mut bench = Bench::new(|limits, _| limits.batch_items = 4);
+    bench.queue(4).fail(refused(413)).fail(refused(400)).fail(refused(400)).ok(1).ok(3).check(&[
+        "   0s sending     push 1..=4 (4)",
+        "   0s sending     push 1..=2 (2)",
+        "   0s sending     push 1..=1 (1)",
+        "   0s sending     commit park 1+event(m1 parked: refused with status 400: no)+peer; push 1..=1 (1) settled",
+        "   0s sending     note trim<=2+peer; push 2..=3 (2)",
+        "   0s idle        note peer",
+    ]);
+    let record = bench.machine.record().outbound;
+    assert_eq!((record.acked, record.segments), (Index(4), vec![Segment { first: Index(2), number: Seq(1) }]));
+}
+
+#[test]
+fn an_item_too_large_by_itself_is_parked_and_the_last_one_leaves_the_peer_idle() {
+    let mut bench = Bench::new(|_, record| record.outbound.acked = Index(6));
+    bench.queue(1).fail(refused(413)).queue(1).ok(7).check(&[
+        "   0s sending     push 7..=7 (1)",
+        "   0s idle        commit park 7+event(m7 parked: refused with status 413: no)+peer",
+        "   0s sending     push 7..=7 (1) settled",
+        "   0s idle        note trim<=8+peer",
+    ]);
+}
+
+#[test]
+fn what_refuses_us_and_not_an_item_still_suspends() {
+    for status in [401, 403, 404, 409, 301] {
+        let mut bench = Bench::new(|_, _| ());
+        bench.queue(1).fail(refused(status)).check(&[
+            "   0s sending     push 1..=1 (1)",
+            "   0s suspended   commit event(suspended refused)+peer; arm 3600s",
+        ]);
+    }
+}
+
+#[test]
+fn a_crash_before_the_park_is_on_disk_ends_in_the_same_park() {
+    let life = || {
+        let mut bench = Bench::new(|_, _| ());
+        bench.step(Event::Woken { tail: Index(2), rows: vec![] }).load(1, 2).fail(refused(422)).fail(refused(422));
+        bench
+    };
+    let first = life();
+    // Nothing of it came to the disk: the record and the rows are what they were.
+    let mut second = life();
+    assert_eq!(second.trace, first.trace);
+    second.ok(1).check(&[
+        "   0s sending     load 1",
+        "   0s sending     push 1..=2 (2)",
+        "   0s sending     push 1..=1 (1)",
+        "   0s sending     commit park 1+event(m1 parked: refused with status 422: no)+peer; push 1..=1 (1) settled",
+        "   0s idle        note trim<=2+peer",
+    ]);
+}
+
+#[test]
+fn an_item_is_not_judged_by_what_rides_along() {
+    let mut bench = Bench::new(|_, record| record.outbound.acked = Index(7));
+    typing(&mut bench).fail(refused(400)).check(&[
+        "   0s sending     push 8..=7 (0+1 weak)",
+        // Ephemeral as it is, it is not missed, and the peer is not left alone for it.
+        "   0s idle        ",
+    ]);
+    bench.trace.clear();
+    bench.queue(1);
+    typing(typing(&mut bench)).queue(1).ok(8).fail(refused(400)).ok(9).check(&[
+        "   0s sending     push 8..=8 (1)",
+        "   0s sending     ",
+        "   0s sending     ",
+        "   0s sending     ",
+        "   0s sending     note trim<=8+peer; push 9..=9 (1+2 weak)",
+        "   0s sending     push 9..=9 (1)",
+        "   0s idle        note peer",
+    ]);
+}
+
+#[test]
+fn a_rewind_steps_over_what_was_parked() {
+    let mut bench = Bench::new(|_, record| record.outbound.acked = Index(4));
+    bench.queue(1).fail(refused(400)).queue(2).ok(6).hole(3);
+    bench.trace.clear();
+    bench.queue(1).hole(3);
+    let rows: Vec<_> = bench.rows(3, 8).into_iter().filter(|row| row.index != Index(5)).collect();
+    bench.step(Event::Loaded { from: Index(3), rows: Ok(rows) }).ok(4).ok(7).check(&[
+        "   0s sending     push 7..=7 (1)",
+        "   0s sending     load 3",
+        "   0s sending     push 3..=4 (2)",
+        "   0s sending     note peer; push 5..=7 (3)",
+        "   0s idle        note peer",
+    ]);
+}
+
+#[test]
+fn a_rewind_to_an_item_that_is_gone_and_last_waits_for_the_next_under_its_number() {
+    let mut bench = Bench::new(|_, record| {
+        record.outbound.acked = Index(5);
+        // As a renumbering from below leaves it: 5 was parked, and no segment says so any more.
+        record.outbound.segments = vec![Segment { first: Index(1), number: Seq(1) }];
+    });
+    bench.queue(1).hole(5);
+    let rows = bench.rows(6, 6);
+    bench.step(Event::Loaded { from: Index(5), rows: Ok(rows) }).load(6, 6).ok(5).check(&[
+        "   0s sending     push 6..=6 (1)",
+        "   0s sending     load 5",
+        "   0s sending     commit notice+peer; load 6",
+        "   0s sending     push 5..=5 (1) settled",
+        "   0s idle        note trim<=6+peer",
+    ]);
+}
+
+#[test]
+fn a_peer_that_was_given_up_is_back_when_it_has_judged_an_item() {
+    let mut bench = Bench::new(|limits, _| limits.failures_to_suspend = 1);
+    bench.queue(1).unreachable().at(3600).step(Event::Due).load(1, 1).fail(refused(400)).check(&[
+        "   0s sending     push 1..=1 (1)",
+        "   0s suspended   note event(suspended unreachable)+peer; arm 3600s",
+        "3600s sending     load 1",
+        "3600s sending     push 1..=1 (1)",
+        "3600s idle        commit park 1+event(m1 parked: refused with status 400: no)+event(sending )+peer",
+    ]);
+    assert_eq!(bench.machine.failures(), 0);
+}
+
+#[test]
+fn a_transaction_refused_down_to_one_item_parks_it_and_the_next_has_an_id_of_its_own() {
+    let mut bench = transactions();
+    bench.at(1000).queue(2).fail(refused(400)).fail(refused(400));
+    taken(&mut bench).check(&[
+        "1000s sending     commit peer; push #1000000 after none (2) settled",
+        "1000s sending     push #1000001 after none (1)",
+        "1000s sending     commit park 1+event(m1 parked: refused with status 400: no)+peer; push #1000002 after none (1) settled",
+        "1000s idle        note trim<=2+peer",
+    ]);
+    bench.queue(1);
+    taken(&mut bench);
+    assert_eq!(bench.trace[4..], ["1000s sending     push #1000003 after 1000002 (1)", "1000s idle        note peer"]);
+}

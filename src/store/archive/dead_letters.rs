@@ -1,0 +1,51 @@
+//! What peers refused for good.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use actors::model::{Index, ServerName};
+use bytes::Bytes;
+use redb::ReadTransaction;
+
+use super::Read;
+use super::peers::Bodies;
+use crate::store::Shared;
+use crate::store::tables;
+
+pub(super) fn parked_items(
+    shared: &Shared,
+    read: &ReadTransaction,
+    server: &ServerName,
+    first: u64,
+    last: u64,
+) -> Read<Vec<(Index, String)>> {
+    let mut parked = Vec::new();
+    if first > last {
+        return Ok(parked);
+    }
+    for row in read.open_table(tables::DEAD_LETTERS)?.range((server.as_str(), first)..=(server.as_str(), last))? {
+        let (key, value) = row?;
+        parked.push((Index(key.value().1), value.value().1.to_owned()));
+    }
+    shared.counters.looked_up(parked.len() as u64);
+    Ok(parked)
+}
+
+/// The bytes of the dead letters at `places`, by index.
+pub(super) fn bodies(
+    shared: &Shared,
+    read: &ReadTransaction,
+    server: &ServerName,
+    places: &Range<u64>,
+) -> Read<BTreeMap<u64, Bytes>> {
+    let bodies = Bodies::open(read)?;
+    let mut found = BTreeMap::new();
+    let range = (server.as_str(), places.start)..(server.as_str(), places.end);
+    for row in read.open_table(tables::DEAD_LETTERS)?.range(range)? {
+        let (key, value) = row?;
+        let (_, _, number, origin, id, _) = value.value();
+        found.insert(key.value().1, bodies.item(number, origin, id)?.bytes().clone());
+        shared.counters.looked_up(2);
+    }
+    Ok(found)
+}
