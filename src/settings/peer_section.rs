@@ -64,7 +64,7 @@ pub(super) struct PeerSection {
     restarts_max: u32,
     /// The period in which restarts are counted.
     restarts_period: Span,
-    /// Inbound items kept in quarantine; the oldest goes first.
+    /// Inbound items kept in quarantine, and as many outbound ones that the peer refused; the oldest goes first.
     quarantine_items: u64,
     /// Attempts remembered for the trace.
     attempts_keep: u32,

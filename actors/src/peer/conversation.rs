@@ -140,7 +140,7 @@ impl Side {
             Change::OutboundParked { index, .. } => assert!(disk.parked.insert(index), "{index} is parked twice"),
             Change::Fed(FeedItem::Delivery { message, state: "parked", .. }) => disk.told.push(message),
             Change::OutboxTrimmed { .. } => {}
-            // Restored from a backup it may claim anything; here it never asks for what is not kept.
+            // Too many frames lost in a row, or one that got through after them.
             Change::Fed(FeedItem::Peer { .. }) => {}
             other => panic!("nothing here calls for {other:?}"),
         }

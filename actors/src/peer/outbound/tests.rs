@@ -377,95 +377,11 @@ fn taken(bench: &mut Bench) -> &mut Bench {
     bench.reply(Ack::Taken)
 }
 
-#[test]
-fn a_transaction_keeps_its_id_and_its_span_on_every_retry() {
-    let mut bench = transactions();
-    bench.at(1000).queue(2).queue(1).unreachable().at(1001).step(Event::Due).load(1, 3);
-    taken(taken(&mut bench)).check(&[
-        "1000s sending     commit peer; push #1000000 after none (2) settled",
-        "1000s sending     ",
-        "1000s backing_off note peer; arm 1001s",
-        "1001s sending     load 1",
-        "1001s sending     push #1000000 after none (2)",
-        "1001s sending     note trim<=2+peer; push #1001000 after 1000000 (1)",
-        "1001s idle        note peer",
-    ]);
-}
-
-#[test]
-fn a_batch_the_peer_refuses_is_split_and_each_half_has_an_id_of_its_own() {
-    let mut bench = transactions();
-    bench.at(1000).queue(3).fail(refused(413));
-    taken(taken(taken(&mut bench))).check(&[
-        "1000s sending     commit peer; push #1000000 after none (3) settled",
-        "1000s sending     push #1000001 after none (1)",
-        "1000s sending     note trim<=1+peer; push #1000002 after 1000001 (2)",
-        "1000s idle        note peer",
-        // The reply belongs to no attempt any more.
-        "1000s idle        ",
-    ]);
-}
-
-#[test]
-fn an_id_is_above_everything_the_peer_may_have_seen_before_a_crash() {
-    let mut bench = Bench::new(|limits, record| {
-        limits.speech = Speech::Transactions;
-        record.outbound.transaction_reserved = 2_000_000;
-        record.outbound.transaction_last = Some(1_000_000);
-    });
-    bench.at(1000).queue(1).check(&["1000s sending     commit peer; push #2000001 after 1000000 (1) settled"]);
-}
-
-#[test]
-fn an_answer_in_the_other_dialect_never_advances() {
-    let mut bench = transactions();
-    bench.queue(1).ok(1);
-    assert_eq!((bench.machine.status().acked, bench.machine.state()), (Index(0), PeerState::BackingOff));
-}
-
 fn typing(bench: &mut Bench) -> &mut Bench {
     let edu = Edu { kind: "typing".into(), content: Bytes::from_static(b"{}") };
     bench.step(Event::Weak(Fleeting { key: None, until: Millis(u64::MAX), edu }))
 }
 
-#[test]
-fn something_ephemeral_goes_alone_when_nothing_else_does_and_rides_otherwise() {
-    let mut bench = Bench::new(|_, record| record.outbound.acked = Index(7));
-    typing(typing(&mut bench)).queue(1).ok(7).ok(8).check(&[
-        "   0s sending     push 8..=7 (0+1 weak)",
-        "   0s sending     ",
-        "   0s sending     ",
-        "   0s sending     push 8..=8 (1+1 weak)",
-        "   0s idle        note trim<=8+peer",
-    ]);
-}
-
-#[test]
-fn something_ephemeral_never_wakes_a_peer_that_is_left_alone() {
-    let mut bench = Bench::new(|_, _| ());
-    typing(bench.queue(1).unreachable()).at(1).step(Event::Due).load(1, 1).check(&[
-        "   0s sending     push 1..=1 (1)",
-        "   0s backing_off note peer; arm 1s",
-        "   0s backing_off ",
-        "   1s sending     load 1",
-        "   1s sending     push 1..=1 (1)",
-    ]);
-}
-
-#[test]
-fn a_peer_that_is_left_alone_is_not_asked_either() {
-    let context = || "#room".parse().expect("valid");
-    let want = || {
-        let id = "a".parse().expect("valid");
-        Want::Pdu(crate::model::PduRef { origin: "green".parse().expect("valid"), id })
-    };
-    let mut bench = Bench::new(|_, _| ());
-    bench.step(Event::Fetch(context(), want())).queue(1).unreachable().step(Event::Fetch(context(), want())).check(&[
-        "   0s idle        get",
-        "   0s sending     push 1..=1 (1)",
-        "   0s backing_off note peer; arm 1s",
-        "   0s backing_off not asked",
-    ]);
-}
-
 mod parking;
+mod transactions;
+mod weak;
