@@ -44,6 +44,9 @@ pub struct Moment {
 /// A hole may move our numbers up by at most this much; a peer that claims more is not believed.
 const RENUMBER_MAX: u64 = 1_000_000;
 
+/// A peer that refuses this many items one after the other is suspended, and keeps the rest of its queue.
+const PARKED_IN_A_ROW_MAX: u32 = 100;
+
 /// Acknowledged rows are trimmed when this many have gathered, and at least this many at a time.
 const TRIM_EVERY: u64 = 256;
 
@@ -102,6 +105,8 @@ pub struct Outbound {
     sought: Option<Seq>,
     acked_since_trim: u64,
     forwarded: Option<Millis>,
+    /// Items parked since the peer last took one.
+    parked_in_a_row: u32,
     /// What the messenger was last told about a suspension; each probe that fails is not news.
     told: Option<Cause>,
     attempts: Attempts,
@@ -133,6 +138,7 @@ impl Outbound {
             sought: None,
             acked_since_trim: TRIM_EVERY,
             forwarded: None,
+            parked_in_a_row: 0,
             told: match record.rest {
                 Rest::Suspended { cause, .. } => Some(cause),
                 _ => None,

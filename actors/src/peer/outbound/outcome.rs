@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Moment, Outbound, RENUMBER_MAX, State, TRIM_EVERY};
+use super::{Moment, Outbound, PARKED_IN_A_ROW_MAX, RENUMBER_MAX, State, TRIM_EVERY};
 use crate::backoff;
 use crate::change::Change;
 use crate::change::Urgency;
@@ -60,6 +60,7 @@ impl Outbound {
     }
 
     fn delivered(&mut self, at: Moment, span: Option<Span>, out: &mut Out) {
+        self.parked_in_a_row = 0;
         self.heard(at, out);
         self.cap = (self.cap + self.cap.div_ceil(4)).min(self.limits.batch_items);
         if let Some(span) = span {
@@ -148,12 +149,7 @@ impl Outbound {
                 }
                 self.proceed(at, out);
             }
-            PushFailure::Refused { .. } => {
-                let probe_at = Some(at.now.after(self.limits.probe_every));
-                self.failures += 1;
-                let state = State::Suspended { cause: Cause::Refused, probe_at, contacted: true };
-                self.rest(at, state, Urgency::Now, out);
-            }
+            PushFailure::Refused { .. } => self.refused(at, out),
             PushFailure::Troubled { retry_after: Some(time), status: 429, .. } => {
                 let until = at.now.after(self.patience(*time));
                 self.rest(at, State::Waiting { until }, Urgency::Now, out);
@@ -167,10 +163,23 @@ impl Outbound {
         }
     }
 
+    /// The peer refuses us: leave it alone, and look in on it now and then.
+    fn refused(&mut self, at: Moment, out: &mut Out) {
+        let probe_at = Some(at.now.after(self.limits.probe_every));
+        self.failures += 1;
+        let state = State::Suspended { cause: Cause::Refused, probe_at, contacted: true };
+        self.rest(at, state, Urgency::Now, out);
+    }
+
     /// The peer refuses this item and no other: it leaves, its number goes to the next one, and the messenger is told. Until that
     /// is on disk nothing is sent under the number; a crash before it ends in the same refusal again.
     fn park(&mut self, at: Moment, index: Index, reason: String, out: &mut Out) {
+        if self.parked_in_a_row >= PARKED_IN_A_ROW_MAX {
+            // Whoever refuses everything refuses us, and not an item: a proxy in between, most likely.
+            return self.refused(at, out);
+        }
         let Some(row) = self.outbox.skip(index) else { return self.fail(at, reason, out) };
+        self.parked_in_a_row += 1;
         let (server, keep) = (self.server.clone(), self.limits.quarantine_items);
         out.change(Change::OutboundParked { server: server.clone(), index, reason: reason.clone(), keep });
         let (message, state, reason) = (row.submission, "parked", Some(reason));

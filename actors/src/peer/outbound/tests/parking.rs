@@ -142,3 +142,16 @@ fn a_transaction_refused_down_to_one_item_parks_it_and_the_next_has_an_id_of_its
     taken(&mut bench);
     assert_eq!(bench.trace[4..], ["1000s sending     push #1000003 after 1000002 (1)", "1000s idle        note peer"]);
 }
+
+#[test]
+fn whoever_refuses_everything_is_suspended_and_keeps_the_rest_of_its_queue() {
+    let mut bench = Bench::new(|limits, _| limits.batch_items = 100);
+    bench.queue(150).fail(refused(400));
+    for _ in 0..100 {
+        bench.fail(refused(400));
+        assert_eq!(bench.machine.state(), PeerState::Sending);
+    }
+    bench.fail(refused(400));
+    let status = bench.machine.status();
+    assert_eq!((status.state, status.backlog), (PeerState::Suspended(Cause::Refused), 50));
+}
