@@ -100,7 +100,7 @@ impl Routes {
         }
     }
 
-    /// Hand PDUs to their conversation. One whose actor was gone before it got them is found once more: nothing was taken.
+    /// Hand PDUs to their conversation.
     pub(crate) async fn arrive(
         &self,
         context: &ContextId,
@@ -109,10 +109,12 @@ impl Routes {
         pdus: Vec<Pdu>,
         patience: Duration,
     ) -> Result<Vec<Verdict>, Undone> {
-        match self.context(context).await {
+        // The search is part of what the peer waits for: a conversation that cannot be had must not hold its link.
+        let Ok(found) = tokio::time::timeout(patience, self.context(context)).await else { return Err(Undone::Late) };
+        match found {
             Ok(handle) => handle.arrive(from, verified, pdus, patience).await,
             Err(busy @ Refusal::Busy { .. }) => Err(Undone::Busy(busy)),
-            Err(_) => Err(Undone::Died),
+            Err(_) => Err(Undone::Late),
         }
     }
 

@@ -37,7 +37,7 @@ pub trait Dialect: Send + Sync + 'static {
     fn routes(&self, config: &mut ServiceConfig);
 
     /// Writes a request from us.
-    fn encode_push(&self, us: &ServerName, frame: &OutFrame) -> Request;
+    fn encode_push(&self, us: &ServerName, frame: &OutFrame) -> Result<Request, PushFailure>;
 
     /// Reads the body of a 200 to it.
     fn decode_answer(&self, frame: &OutFrame, body: &Bytes) -> Result<Answered, PushFailure>;

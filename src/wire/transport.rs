@@ -30,7 +30,7 @@ impl Transport for PeerTransport {
         let dialect = dialect_of(&frame.label);
         let request = dialect.encode_push(&self.us, &frame);
         Box::pin(async move {
-            let body = egress.send(&frame.to, request, frame.deadlines).await?;
+            let body = egress.send(&frame.to, request?, frame.deadlines).await?;
             dialect.decode_answer(&frame, &body)
         })
     }

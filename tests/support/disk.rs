@@ -175,8 +175,8 @@ impl StorageBackend for Disk {
             return Err(io::Error::other("no space left on device"));
         }
         if state.cut_after.is_none_or(|cut| state.syncs <= cut) {
-            state.synced = state.written.clone();
-            state.since_sync.clear();
+            let State { synced, since_sync, .. } = &mut *state;
+            since_sync.drain(..).for_each(|write| write.apply(synced));
         }
         Ok(())
     }

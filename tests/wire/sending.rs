@@ -133,7 +133,7 @@ async fn not_now_is_a_status_with_a_time() {
     let second = Duration::from_secs(1);
     let busy = Refusal::Busy { limit: "peers.intake_max", value: 4, wait: second * 3 / 2 };
     for (refusal, status, code, retry_after) in [
-        (busy, 503, "BUSY", Some("2")),
+        (busy, 429, "BUSY", Some("2")),
         (Refusal::OutcomeUnknown, 503, "OUTCOME_UNKNOWN", Some("1")),
         (Refusal::Stopping, 503, "STOPPING", Some("1")),
         (Refusal::Faulty(name("red.example")), 503, "FAULTY", Some("60")),

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use actors::model::{Deadlines, Edu, InboundTransaction, Item, Label, Millis, OutFrame};
+use actors::model::{Deadlines, Edu, InboundTransaction, Item, Label, Millis, OutFrame, PushFailure};
 use bytes::Bytes;
+use fernpost::wire::dialect_of;
 use fernpost::wire::json::digest;
 use fernpost::wire::pdu::{Reader, with_depth};
 use fernpost::wire::transactions::envelope::{BadTransaction, Envelope, encode, encode_reply};
@@ -238,4 +239,15 @@ proptest! {
         let back: Vec<&Bytes> = read.pdus.iter().map(|pdu| &pdu.as_ref().expect("sound").bytes).collect();
         prop_assert_eq!(back, items.iter().map(Item::bytes).collect::<Vec<_>>());
     }
+}
+
+#[test]
+fn an_update_queued_before_the_dialect_was_changed_is_refused_and_never_left_out() {
+    let label = Label::Transaction { id: 7, prev: None, ts: Millis(0) };
+    let items =
+        vec![Item::Pdu(reference("red", "a"), Bytes::from_static(b"{}")), Item::Update(Bytes::from_static(b"{}"))];
+    let deadlines = Deadlines { connect: Duration::from_secs(1), total: Duration::from_secs(1) };
+    let frame = OutFrame { to: name("green"), label, items, weak: vec![], deadlines };
+    let refused = dialect_of(&label).encode_push(&name("red"), &frame);
+    assert!(matches!(refused, Err(PushFailure::Refused { status: 422, .. })), "{refused:?}");
 }

@@ -115,9 +115,8 @@ impl Machine {
         match known.get(parent).filter(|_| !self.order.holds(parent)) {
             Some(known) if *known.context() != self.record.context => Parent::Foreign,
             Some(Known::Delivered { depth, .. }) => Parent::Delivered(*depth),
-            // Delivered, handed over, and forgotten before the commit: its depth is not known, but it is none greater.
-            Some(Known::Claimed { .. }) => Parent::Delivered(self.record.depth),
-            Some(Known::Held { .. }) | None => Parent::Undelivered,
+            // A mere claim is one of this very batch, which has its say first.
+            Some(Known::Held { .. } | Known::Claimed { .. }) | None => Parent::Undelivered,
         }
     }
 
@@ -126,12 +125,19 @@ impl Machine {
         let (origin, asked_for) = (&pdu.reference.origin, way.verified.is_none());
         let max = self.limits.participants_max as usize;
         if self.is_new() && !asked_for {
-            let mut servers = vec![origin.clone(), way.from.clone()];
-            servers.dedup();
-            servers.retain(|server| *server != self.us);
-            if servers.len() > max {
+            // Its origin and its sender take part, and the origins of the PDUs it names: without them what it answers could
+            // never come before it.
+            let mut servers: Vec<ServerName> = vec![];
+            let named = pdu.prev.iter().map(|parent| &parent.origin);
+            for server in [origin, way.from].into_iter().chain(named).filter(|server| **server != self.us) {
+                if !servers.contains(server) {
+                    servers.push(server.clone());
+                }
+            }
+            if [origin, way.from].into_iter().any(|server| !servers.iter().take(max).any(|known| known == server)) {
                 return Err(self.park(step, way, pdu, origin));
             }
+            servers.truncate(max);
             self.record.participants = servers;
             step.moved = true;
             return Ok(());
@@ -193,8 +199,11 @@ impl Machine {
         let state = pdu.state.as_ref().map(|slot| (pdu.kind.clone(), slot.key.clone()));
         let (edge, sender) = (is_first || beyond, Some(way.from.clone()));
         self.order.insert(reference, Waiting { prev, missing, edge, depth, sender, state });
-        let by_origin = if pdu.reference.origin == *way.from { "network" } else { "relayed" };
-        let verified = way.verified.unwrap_or(by_origin);
+        // What its sender proved is the sender's own name: of another's PDU we have the sender's word.
+        let verified = match pdu.reference.origin == *way.from {
+            true => way.verified.unwrap_or("network"),
+            false => "relayed",
+        };
         step.take(Fresh { pdu, sender: way.from.clone(), verified });
         want.filter(|_| way.verified.is_none()).map_or(1, |want| want.generation + 1)
     }

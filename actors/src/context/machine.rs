@@ -53,8 +53,8 @@ pub enum Event {
         token: Token,
         /// What it says.
         drafts: Vec<Draft>,
-        /// Participants that get no row, each with the reason that the messenger is told.
-        shut: Vec<Shut>,
+        /// Participants that cannot be sent to now, and why: they get no row, and the messenger is told.
+        shut: Vec<(ServerName, &'static str)>,
         /// Who holds the state keys these drafts set, where the archive knows.
         holders: HashMap<(Arc<str>, String), PduRef>,
     },

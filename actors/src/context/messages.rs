@@ -40,8 +40,8 @@ pub(crate) struct Arrive {
 pub(crate) struct Compose {
     /// What.
     pub(super) drafts: Vec<Draft>,
-    /// Participants it cannot be queued for, and why.
-    pub(super) shut: Vec<Shut>,
+    /// Participants that cannot be sent to now, and why.
+    pub(super) shut: Vec<(ServerName, &'static str)>,
     /// Where the outcome goes.
     pub(super) answer: Answer,
     /// The right to be here.

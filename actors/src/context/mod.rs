@@ -31,9 +31,10 @@ pub(crate) mod shell;
 mod step;
 mod wanted;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use actix::Addr;
+use actix::{Addr, WeakAddr};
 use tokio::sync::oneshot;
 
 use crate::model::{BadPdu, Composed, ContextId, ContextStatus, Draft, Pdu, Refusal, ServerName, Verdict, Want};
@@ -49,6 +50,21 @@ pub struct ContextHandle {
     context: ContextId,
     address: Addr<ContextActor>,
     intake: Intake,
+}
+
+/// The way to an actor that is leaving, for as long as somebody else still holds it.
+pub(crate) struct WeakContext {
+    context: ContextId,
+    address: WeakAddr<ContextActor>,
+    intake: Intake,
+}
+
+impl WeakContext {
+    /// The handle once more, if the actor is still held and lives.
+    pub(crate) fn revive(&self) -> Option<Arc<ContextHandle>> {
+        let address = self.address.upgrade().filter(Addr::connected)?;
+        Some(Arc::new(ContextHandle::new(self.context.clone(), address, self.intake.clone())))
+    }
 }
 
 impl ContextHandle {
@@ -70,7 +86,8 @@ impl ContextHandle {
         match tokio::time::timeout(patience, verdicts).await {
             Ok(Ok(Outcome::Done(Reply::Verdicts(verdicts)))) => Ok(verdicts),
             Ok(Ok(Outcome::Faulty)) => Err(Undone::Faulty),
-            Ok(Ok(Outcome::Done(_)) | Err(_)) | Err(_) => Err(Undone::Died),
+            Ok(Ok(Outcome::Done(_)) | Err(_)) => Err(Undone::Died),
+            Err(_elapsed) => Err(Undone::Late),
         }
     }
 
@@ -78,7 +95,7 @@ impl ContextHandle {
     pub async fn compose(
         &self,
         drafts: Vec<Draft>,
-        shut: Vec<Shut>,
+        shut: Vec<(ServerName, &'static str)>,
     ) -> Result<Vec<Result<Composed, Refusal>>, Refusal> {
         let permit = self.intake.enter()?;
         let (answer, outcome) = oneshot::channel();
@@ -109,6 +126,11 @@ impl ContextHandle {
 
     pub(crate) fn fetched(&self, want: Want, from: ServerName, pdus: Option<Vec<Result<Pdu, BadPdu>>>) {
         post(&self.address, Fetched { want, from, pdus });
+    }
+
+    /// A way to it that keeps nobody alive.
+    pub(crate) fn downgrade(&self) -> WeakContext {
+        WeakContext { context: self.context.clone(), address: self.address.downgrade(), intake: self.intake.clone() }
     }
 
     pub(crate) fn is_alive(&self) -> bool {

@@ -1,6 +1,6 @@
 //! The actix side of a conversation: messages become events, effects become calls on the ports. It decides nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use actix::{
@@ -21,6 +21,12 @@ use crate::supervise::post::post;
 use crate::supervise::task::detached;
 use crate::supervise::timer::Timer;
 
+/// Deaths remembered: more than any restart intensity lets happen in a short time.
+const KILLERS_MAX: usize = 64;
+
+/// So many deaths on one PDU are no mishap: then it is as if nobody had it, and its children are delivered with a gap.
+const DEATHS: usize = 2;
+
 /// One conversation's actor.
 pub(crate) struct ContextActor {
     context: ContextId,
@@ -29,6 +35,9 @@ pub(crate) struct ContextActor {
     routes: Routes,
     fence: Fence,
     crashes: Crashes,
+    /// The PDUs the machine died on alone, one entry a death. What a peer pushes is tried by the peer's actor, which parks it; a
+    /// copy of it that is fetched comes past that, as often as a child waits for it.
+    killers: VecDeque<PduRef>,
     /// `None` while loading, and after the actor was given up.
     machine: Option<Machine>,
     faulty: bool,
@@ -62,6 +71,7 @@ impl ContextActor {
             routes,
             fence,
             crashes,
+            killers: VecDeque::new(),
             machine: None,
             faulty: false,
             answers: HashMap::new(),
@@ -76,11 +86,16 @@ impl ContextActor {
     /// The one way in. A panic of the machine ends this life; the next one loads from the store.
     fn enter(&mut self, ctx: &mut Context<Self>, event: Event) {
         let Some(machine) = self.machine.as_mut() else { return };
+        let alone = alone(&event).cloned();
         let clock = &self.ports.clock;
         match guard(|| machine.step(clock.now(), event)) {
             Ok(effects) => effects.into_iter().for_each(|effect| self.perform(ctx, effect)),
             Err(panicked) => {
                 tracing::error!(context = %self.context, %panicked, "the context's machine failed; it restarts from the store");
+                self.killers.extend(alone);
+                if self.killers.len() > KILLERS_MAX {
+                    self.killers.pop_front();
+                }
                 self.crash(ctx);
             }
         }
@@ -205,6 +220,14 @@ impl ContextActor {
     }
 }
 
+/// The PDU an event brings, where it brings one only: of several it is not known which kills.
+fn alone(event: &Event) -> Option<&PduRef> {
+    match event {
+        Event::Arrive { pdus, .. } | Event::Fetched { pdus, .. } if pdus.len() == 1 => Some(&pdus[0].reference),
+        _ => None,
+    }
+}
+
 impl Actor for ContextActor {
     type Context = Context<Self>;
 
@@ -273,7 +296,8 @@ impl Handler<Fetched> for ContextActor {
     fn handle(&mut self, fetched: Fetched, ctx: &mut Context<Self>) {
         let Fetched { want, from, pdus } = fetched;
         let answered = pdus.is_some();
-        let pdus: Vec<Pdu> = pdus.into_iter().flatten().flatten().collect();
+        let is_sound = |pdu: &Pdu| self.killers.iter().filter(|killer| **killer == pdu.reference).count() < DEATHS;
+        let pdus: Vec<Pdu> = pdus.into_iter().flatten().flatten().filter(is_sound).collect();
         if let Some(known) = self.look_up(ctx, &pdus) {
             self.enter(ctx, Event::Fetched { want, from, pdus, answered, known });
         }

@@ -12,8 +12,11 @@ use crate::model::{ContextId, ParkedCode, Pdu, PduRef, Refusal, Verdict};
 /// Why a conversation has no verdicts for what it was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Undone {
-    /// It died, or did not answer in time: what it was given may or may not be on its way to the disk.
+    /// It died: what it was given may or may not be on its way to the disk.
     Died,
+    /// It did not answer in time, or was not reached: it may be starting again, or wait for a slow disk. That is no death, and
+    /// says nothing about what it was given, which may or may not be on its way.
+    Late,
     /// It has been given up.
     Faulty,
     /// It has too much to do; nothing was taken.
@@ -43,6 +46,11 @@ const DEATHS: u32 = 2;
 impl Suspects {
     fn holds(&self, reference: &PduRef) -> bool {
         self.deaths.contains_key(reference)
+    }
+
+    /// It lies in quarantine: given to its conversation once more, it would only kill it once more.
+    fn convicted(&self, reference: &PduRef) -> bool {
+        self.deaths.get(reference).is_some_and(|deaths| *deaths >= DEATHS)
     }
 
     /// One more death; tells whether it convicts.
@@ -85,9 +93,12 @@ impl Dispatch {
     /// A batch of `count` entries of which these are PDUs to dispatch.
     pub fn new<'a>(count: usize, pdus: impl Iterator<Item = (usize, &'a Pdu)>, suspects: &Suspects) -> Self {
         let (mut out, mut later): (Vec<Group>, VecDeque<Group>) = Default::default();
+        let mut verdicts = vec![None; count];
         for (place, pdu) in pdus {
             let context = &pdu.context;
-            if suspects.holds(&pdu.reference) {
+            if suspects.convicted(&pdu.reference) {
+                verdicts[place] = Some(Verdict::Parked { code: ParkedCode::Poison.as_str() });
+            } else if suspects.holds(&pdu.reference) {
                 later.push_back(Group { context: context.clone(), places: vec![place] });
             } else if let Some(group) = out.iter_mut().find(|group| group.context == *context) {
                 group.places.push(place);
@@ -95,7 +106,7 @@ impl Dispatch {
                 out.push(Group { context: context.clone(), places: vec![place] });
             }
         }
-        Self { verdicts: vec![None; count], out, later, give_back: None, parked: vec![] }
+        Self { verdicts, out, later, give_back: None, parked: vec![] }
     }
 
     /// What to give to conversations first: everything but the suspects, or the first suspect.
@@ -124,12 +135,12 @@ impl Dispatch {
             }
             Err(Undone::Faulty) => group.places.iter().for_each(|&place| self.park(place, ParkedCode::ContextFaulty)),
             Err(Undone::Busy(refusal)) => self.give_back = Some(refusal),
+            Err(Undone::Late) => self.give_back = Some(Refusal::OutcomeUnknown),
             Err(Undone::Died) => {
                 let alone = group.places.len() == 1;
                 for &place in &group.places {
                     if suspects.died_on(reference(place), alone) && alone {
                         self.park(place, ParkedCode::Poison);
-                        suspects.cleared(reference(place));
                     } else {
                         self.give_back = Some(Refusal::OutcomeUnknown);
                     }

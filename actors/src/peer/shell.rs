@@ -18,7 +18,7 @@ use crate::ports::{ArchiveError, Fence, PeerLoad, Ports};
 use crate::routes::Routes;
 use crate::supervise::crashes::{Crashes, Verdict};
 use crate::supervise::guard::guard;
-use crate::supervise::intake::Permit;
+use crate::supervise::intake::{Intake, Permit};
 use crate::supervise::lifeline::LifeLine;
 use crate::supervise::post::post;
 use crate::supervise::task::{Isolated, detached, isolated};
@@ -56,6 +56,8 @@ pub(crate) struct PeerActor {
     /// The request in flight; replaced or dropped, it is aborted.
     attempt: Option<Isolated>,
     reading: Option<Isolated>,
+    /// Requests for PDUs under way to the peer.
+    fetches: Intake,
     #[expect(dead_code, reason = "held for its drop, which tells the router")]
     lifeline: LifeLine,
 }
@@ -73,6 +75,7 @@ impl PeerActor {
         crashes: Crashes,
         lifeline: LifeLine,
     ) -> Self {
+        let intake_max = limits.intake_max;
         Self {
             server,
             limits,
@@ -88,6 +91,7 @@ impl PeerActor {
             timer: Timer::default(),
             attempt: None,
             reading: None,
+            fetches: Intake::new("peers.intake_max", intake_max),
             lifeline,
         }
     }
@@ -156,10 +160,16 @@ impl PeerActor {
                 });
             }
             Effect::Get { context, want } => {
-                let asked = self.ports.transport.fetch(&self.server, want.clone(), self.limits.deadlines);
                 let (routes, server) = (self.routes.clone(), self.server.clone());
+                // Beyond the bound the peer is not asked, and the conversation asks the next one or again later.
+                let Ok(permit) = self.fetches.enter() else {
+                    return detached(async move { routes.fetched(&context, want, server, None).await });
+                };
+                let (transport, deadlines) = (self.ports.transport.clone(), self.limits.deadlines);
                 detached(async move {
-                    let pdus = asked.await.inspect_err(|failure| {
+                    let asked = transport.fetch(&server, want.clone(), deadlines).await;
+                    drop(permit);
+                    let pdus = asked.inspect_err(|failure| {
                         tracing::debug!(peer = %server, %context, %failure, "the peer was asked in vain");
                     });
                     routes.fetched(&context, want, server, pdus.ok()).await;

@@ -14,8 +14,8 @@ use std::time::Duration;
 use actix::{Actor, AsyncContext, Context, Handler, Message, Supervisor};
 use tokio::sync::oneshot;
 
-use crate::context::ContextHandle;
 use crate::context::shell::ContextActor;
+use crate::context::{ContextHandle, WeakContext};
 use crate::limits::PeerLimits;
 use crate::model::{ContextId, Refusal, ServerName};
 use crate::peer::PeerHandle;
@@ -34,14 +34,22 @@ const BOOT_STEP: Duration = Duration::from_millis(50);
 /// ... and all of them within this.
 const BOOT_SPREAD: Duration = Duration::from_secs(120);
 
+/// A conversation on its way out.
+struct Leaving {
+    /// Revives it while somebody still holds it.
+    last: WeakContext,
+    /// Who waits to find it anew.
+    waiting: Vec<oneshot::Sender<()>>,
+}
+
 /// The root of supervision. Its own panic ends the process: restarted, it would forget who lives.
 pub struct Router {
     ports: Ports,
     routes: Routes,
     peers: Directory<ServerName>,
     contexts: Directory<ContextId>,
-    /// Conversations told to leave and not gone yet, and who waits to find them again: there are never two of the same.
-    leaving: HashMap<ContextId, Vec<oneshot::Sender<()>>>,
+    /// Conversations told to leave and not gone yet: there are never two of the same.
+    leaving: HashMap<ContextId, Leaving>,
     booting: Option<Isolated>,
     #[expect(dead_code, reason = "held for its drop, which ends the process")]
     lifeline: LifeLine,
@@ -166,11 +174,17 @@ impl Handler<FindContext> for Router {
     type Result = actix::Response<Result<Arc<ContextHandle>, Refusal>>;
 
     fn handle(&mut self, FindContext(context): FindContext, ctx: &mut Context<Self>) -> Self::Result {
-        let Some(waiting) = self.leaving.get_mut(&context) else {
+        let Some(leaving) = self.leaving.get_mut(&context) else {
             return actix::Response::reply(self.find_context(ctx, &context));
         };
+        if let Some(handle) = leaving.last.revive() {
+            // Somebody used it while it was leaving, and it would stay for as long as that keeps it busy: it stays for all.
+            self.leaving.remove(&context);
+            self.routes.publish_context(context, handle.clone());
+            return actix::Response::reply(Ok(handle));
+        }
         let (gone, left) = oneshot::channel();
-        waiting.push(gone);
+        leaving.waiting.push(gone);
         let router = ctx.address();
         let again: Pin<Box<dyn Future<Output = _>>> = Box::pin(async move {
             // Dropped or sent, it has left.
@@ -221,9 +235,12 @@ impl Handler<Idle> for Router {
     /// It leaves once the last handle to it is dropped; whoever holds one may still use it. Until it is gone nobody starts
     /// another.
     fn handle(&mut self, idle: Idle, _: &mut Context<Self>) {
-        if self.contexts.is_current(&idle.context, idle.generation) {
+        if self.contexts.is_current(&idle.context, idle.generation)
+            && let Some(handle) = self.routes.published_context(&idle.context)
+        {
             self.routes.withdraw_context(&idle.context);
-            self.leaving.entry(idle.context).or_default();
+            let last = handle.downgrade();
+            self.leaving.insert(idle.context, Leaving { last, waiting: vec![] });
         }
     }
 }

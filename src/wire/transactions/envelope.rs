@@ -147,7 +147,7 @@ fn edu(text: &RawValue, origin: &ServerName) -> Option<Edu> {
     sound.then(|| Edu { kind: kind.into_owned(), content: Bytes::copy_from_slice(content) })
 }
 
-/// Write a transaction of ours.
+/// Write a transaction of ours. All its items are PDUs.
 pub fn encode(us: &ServerName, frame: &OutFrame) -> Bytes {
     const AROUND: usize = 256;
     let items: usize = frame.items.iter().map(|item| item.bytes().len() + 1).sum();
@@ -164,13 +164,7 @@ pub fn encode(us: &ServerName, frame: &OutFrame) -> Bytes {
     out.extend_from_slice(b",\"prev_ids\":");
     put(&mut out, &prev.map(|prev| prev.to_string()).as_slice());
     out.extend_from_slice(b",\"pdus\":");
-    let pdus = frame.items.iter().filter_map(|item| match item {
-        Item::Pdu(_, bytes) => Some(bytes),
-        Item::Update(_) => {
-            debug_assert!(false, "updates are not queued for a peer that is sent transactions");
-            None
-        }
-    });
+    let pdus = frame.items.iter().map(Item::bytes);
     list(&mut out, pdus);
     if !frame.weak.is_empty() {
         edus(&mut out, us, frame);

@@ -7,7 +7,7 @@ mod read;
 mod send;
 
 use actix_web::web::{self, ServiceConfig};
-use actors::model::{Answered, Label, OutFrame, PushFailure, ServerName};
+use actors::model::{Answered, Item, Label, OutFrame, PushFailure, ServerName};
 use bytes::Bytes;
 
 use super::Dialect;
@@ -35,13 +35,21 @@ impl Dialect for Transactions {
         config.service(pdu.route(web::get().to(read::pdu)));
     }
 
-    fn encode_push(&self, us: &ServerName, frame: &OutFrame) -> Request {
+    /// An update that was queued while the peer was spoken to in updates has no form here. It is refused like something the
+    /// peer refuses: leaving it out would lose it in silence, for the answer to the rest would count for it, too.
+    fn encode_push(&self, us: &ServerName, frame: &OutFrame) -> Result<Request, PushFailure> {
+        if frame.items.iter().any(|item| matches!(item, Item::Update(_))) {
+            let reason = "an update without a context cannot go to a peer of the transactions dialect; set its dialect to \
+                          \"updates\" until its queue is empty";
+            return Err(PushFailure::Refused { status: 422, reason: reason.to_owned() });
+        }
         let id = match frame.label {
             Label::Transaction { id, .. } => id,
             Label::Numbers { last, .. } => last.0,
         };
         let path = format!("{PREFIX}/send/{id}/");
-        Request::put(path, envelope::encode(us, frame), Answer::StatusDecides { bytes_max: ANSWER_BYTES_MAX })
+        let answer = Answer::StatusDecides { bytes_max: ANSWER_BYTES_MAX };
+        Ok(Request::put(path, envelope::encode(us, frame), answer))
     }
 
     /// Taken, whatever it says: servers answer `null`, a list, an object or nothing.

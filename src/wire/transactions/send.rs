@@ -53,6 +53,10 @@ fn refused(refusal: Refusal) -> Problem {
     match refusal {
         Refusal::PushTooLong { count, max } => BadTransaction::TooLong { count, max }.into(),
         Refusal::UnknownPeer(_) => Problem::forbidden(refusal.to_string()),
+        // To a sender 429 is a wait, which it obeys, and 503 a failure, after so many of which it gives us up.
+        Refusal::Busy { wait, .. } => {
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "BUSY", refusal.to_string()).retry_after(wait)
+        }
         other => other.into(),
     }
 }

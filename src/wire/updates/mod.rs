@@ -27,8 +27,9 @@ impl Dialect for Updates {
         config.service(web::resource([UPDATES_PATH, "/http/v1/updates/"]).route(web::post().to(push::take)));
     }
 
-    fn encode_push(&self, _: &ServerName, frame: &OutFrame) -> Request {
-        Request::post(UPDATES_PATH, envelope::encode(frame), Answer::Needed { bytes_max: ANSWER_BYTES_MAX })
+    fn encode_push(&self, _: &ServerName, frame: &OutFrame) -> Result<Request, PushFailure> {
+        let answer = Answer::Needed { bytes_max: ANSWER_BYTES_MAX };
+        Ok(Request::post(UPDATES_PATH, envelope::encode(frame), answer))
     }
 
     fn decode_answer(&self, _: &OutFrame, body: &Bytes) -> Result<Answered, PushFailure> {

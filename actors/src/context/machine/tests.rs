@@ -22,11 +22,11 @@ fn the_same_where_the_conversation_is_new_to_us() {
     let mut desk = Desk::new(ContextLimits::default());
     desk.arrive("green", pdus("green/1<red/1"));
     desk.expect(&["hold green/1 for [red/1], edge", "verdicts held"]);
-    assert_eq!(desk.record().participants, [server("green")]);
-    desk.participants("red green us red");
-    desk.expect(&["set [red, green]"]);
+    assert_eq!(desk.record().participants, [server("green"), server("red")]);
     desk.arrive("red", pdus("red/1"));
     desk.expect(&["deliver red/1 at 0", "deliver green/1 at 1", "verdicts accepted"]);
+    desk.participants("red green us red");
+    desk.expect(&["set [red, green]"]);
 }
 
 #[test]

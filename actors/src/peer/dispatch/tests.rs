@@ -159,7 +159,8 @@ fn a_pdu_its_conversation_dies_on_twice_goes_to_quarantine_and_costs_nobody_else
     let mut bench = Bench::new();
     bench.accept(batch()).back("#x", &[0, 1], Err(Undone::Died)).back("#y", &[2], Ok(vec![OK]));
     bench.accept(batch()).back("#y", &[2], Ok(vec![Verdict::Duplicate]));
-    bench.back("#x", &[0], Ok(vec![OK])).back("#x", &[1], Err(Undone::Died)).check(&[
+    bench.back("#x", &[0], Ok(vec![OK])).back("#x", &[1], Err(Undone::Died));
+    bench.accept(transaction("2", vec![Ok(pdu("b", "#x"))])).check(&[
         "accept 1: to #x [0, 1]; to #y [2]",
         "#x is back: ",
         "#y is back: answer 1 unknown",
@@ -168,6 +169,25 @@ fn a_pdu_its_conversation_dies_on_twice_goes_to_quarantine_and_costs_nobody_else
         "#y is back: to #x [0]",
         "#x is back: to #x [1]",
         "#x is back: park POISON {\"pdu_id\":\"b\"}; seen 1; answer 2 accepted,POISON,duplicate",
+        // It is in quarantine, and kills nobody any more.
+        "accept 3: seen 2; answer 3 POISON",
+    ]);
+}
+
+#[test]
+fn a_conversation_that_is_only_late_convicts_nobody() {
+    let batch = || transaction("1", vec![Ok(pdu("a", "#x"))]);
+    let mut bench = Bench::new();
+    for _ in 0..3 {
+        bench.accept(batch()).back("#x", &[0], Err(Undone::Late));
+    }
+    bench.check(&[
+        "accept 1: to #x [0]",
+        "#x is back: answer 1 unknown",
+        "accept 2: to #x [0]",
+        "#x is back: answer 2 unknown",
+        "accept 3: to #x [0]",
+        "#x is back: answer 3 unknown",
     ]);
 }
 

@@ -1,0 +1,140 @@
+//! What is missing is asked for: of whom, in which order, and of whom never.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actors::model::{Draft, PeerState};
+use bytes::Bytes;
+use fernpost::egress::{Answer as Wanted, Request};
+
+use crate::messenger::{draft, others};
+use crate::network::{Answer, CALM, Network};
+use crate::node::{Node, millis, seconds, world};
+use crate::surroundings::{Book, server};
+
+const NAMES: [&str; 4] = ["red", "green", "blue", "grey"];
+
+/// Blue in a garden with three servers, which are no gateways; what is asked of them gets no further than the wire.
+async fn alone(book: Book) -> (Arc<Network>, Rc<Node>) {
+    let network = Network::new(1, CALM);
+    let blue = Node::start(&network, "blue", book).await;
+    blue.with("garden", &others(&blue.name, &NAMES)).await;
+    (network, blue)
+}
+
+/// A PDU of the garden, as it is written.
+pub(crate) fn pdu(origin: &str, id: &str, room: &str, prev: &[&str]) -> String {
+    let pair = |parent: &&str| {
+        let (origin, id) = parent.split_once('/').unwrap();
+        format!(r#"["{origin}.example","{id}"]"#)
+    };
+    let prev = prev.iter().map(pair).collect::<Vec<_>>().join(",");
+    format!(
+        r#"{{"pdu_id":"{id}","origin":"{origin}.example","context":"{room}","ts":7,"pdu_type":"m.text","content":{{"text":"{id}"}},"prev_pdus":[{prev}]}}"#
+    )
+}
+
+/// One transaction comes to blue.
+pub(crate) async fn send(network: &Network, from: &str, transaction: &str, pdus: &[String]) -> Answer {
+    let pdus = pdus.join(",");
+    let body = format!(r#"{{"transaction_id":"{transaction}","ts":7,"origin":"{from}.example","pdus":[{pdus}]}}"#);
+    let path = format!("/matrix/federation/v1/send/{transaction}/");
+    let request = Request::put(path, Bytes::from(body), Wanted::Needed { bytes_max: 1 << 20 });
+    network.knock((server(from), server("blue")), request).await.expect("blue lives")
+}
+
+/// What became of each PDU of a transaction.
+pub(crate) fn verdicts(answer: &Answer) -> Vec<String> {
+    assert_eq!(answer.status, 200, "{:?}", answer.body);
+    let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    let text = |entry: &serde_json::Value, key: &str| entry[key].as_str().unwrap_or_default().to_owned();
+    let entries = body["pdus"].as_array().expect("a list");
+    entries
+        .iter()
+        .map(|entry| format!("{} {}{}", text(entry, "pdu_id"), text(entry, "status"), text(entry, "code")))
+        .collect()
+}
+
+/// Who was asked for it, each once, in the order of the first time; and when the first was.
+fn asked(network: &Network) -> (u64, Vec<String>) {
+    let mut order: Vec<String> = vec![];
+    let asked = network.asked();
+    for (_, words) in &asked {
+        if !order.contains(words) {
+            order.push(words.clone());
+        }
+    }
+    (asked.first().map_or(0, |(at, _)| *at), order)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_sender_is_asked_first_then_the_origin_then_the_others() {
+    world(async {
+        let (network, _blue) = alone(Book::usual("blue")).await;
+        // Relayed: green hands over what grey said; its parent is red's.
+        let child = pdu("grey", "child", "garden", &["red/parent"]);
+        assert_eq!(verdicts(&send(&network, "green", "1", &[child]).await), ["child held"]);
+        seconds(10).await;
+        let expected = ["blue asks green for parent", "blue asks red for parent", "blue asks grey for parent"];
+        assert_eq!(asked(&network), (750, expected.map(str::to_owned).to_vec()));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_missing_is_fetched_and_delivered_before_its_child() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let names = ["red", "green", "blue"];
+        let [red, green, blue] = names.map(|name| Node::usual(&network, name));
+        let (red, green, blue) = (red.await, green.await, blue.await);
+        for node in [&red, &green, &blue] {
+            node.with("garden", &others(&node.name, &names)).await;
+        }
+        network.hold(&red.name, &blue.name);
+        red.say("garden", "question").await;
+        millis(10).await;
+        green.say("garden", "answer").await;
+        millis(700).await;
+        assert!(network.asked().is_empty(), "it may come by itself");
+        seconds(1).await;
+        assert_eq!(asked(&network).1, ["blue asks green for question"]);
+        assert_eq!(blue.feed().await, ["red/question", "green/answer"]);
+        network.release(&red.name, &blue.name);
+        seconds(120).await;
+        assert_eq!(blue.feed().await.len(), 2, "what comes by itself at last is known");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn servers_of_2016_are_never_asked() {
+    world(async {
+        let book = Book::usual("blue").with_peer("green", |green| green.fetches = false);
+        let (network, blue) = alone(book).await;
+        let child = pdu("green", "child", "garden", &["red/parent"]);
+        send(&network, "green", "1", &[child]).await;
+        seconds(90).await;
+        assert_eq!(asked(&network).1, ["blue asks red for parent", "blue asks grey for parent"]);
+        assert_eq!(blue.feed().await, ["gap red/parent before green/child", "green/child without red/parent"]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_is_backing_off_is_not_asked() {
+    world(async {
+        let (network, blue) = alone(Book::usual("blue")).await;
+        // For red alone, which cannot be reached.
+        network.cut(&blue.name, &server("red"));
+        let whisper = Draft { to: Some(vec![server("red")]), ..draft(&blue, "whisper") };
+        blue.say_draft("garden", whisper).await.unwrap();
+        seconds(40).await;
+        assert_eq!(blue.gateway().peer(&server("red")).await.unwrap().state, PeerState::BackingOff);
+        let child = pdu("green", "child", "garden", &["red/parent"]);
+        send(&network, "green", "1", &[child]).await;
+        seconds(20).await;
+        assert_eq!(asked(&network).1, ["blue asks green for parent", "blue asks grey for parent"]);
+    })
+    .await;
+}

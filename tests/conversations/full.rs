@@ -1,0 +1,40 @@
+//! One dead server never closes a conversation: what it has no room for it can fetch once it is back.
+
+use crate::messenger::others;
+use crate::network::{CALM, Network};
+use crate::node::{Node, millis, seconds, world};
+use crate::surroundings::Book;
+
+#[tokio::test(start_paused = true)]
+async fn a_full_outbox_costs_its_own_server_a_row_and_nobody_else_anything() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let names = ["red", "green", "blue"];
+        let book = Book::usual("red").with_peer("green", |green| green.outbox_items = 2);
+        let red = Node::start(&network, "red", book).await;
+        let (green, blue) = (Node::usual(&network, "green").await, Node::usual(&network, "blue").await);
+        for node in [&red, &green, &blue] {
+            node.with("garden", &others(&node.name, &names)).await;
+        }
+        network.cut(&red.name, &green.name);
+        for id in ["1", "2", "3", "4"] {
+            red.say("garden", id).await;
+            millis(10).await;
+        }
+        let parked = ["3 at green: parked, outbox_full", "4 at green: parked, outbox_full"];
+        assert_eq!(red.feed().await, parked);
+        assert_eq!(blue.feed().await, ["red/1", "red/2", "red/3", "red/4"]);
+        assert_eq!(green.feed().await, Vec::<String>::new());
+
+        network.heal();
+        seconds(10).await;
+        assert_eq!(green.feed().await, ["red/1", "red/2"]);
+        // Only now does it learn of them: as parents that it lacks.
+        red.say("garden", "5").await;
+        seconds(5).await;
+        assert_eq!(green.feed().await, ["red/1", "red/2", "red/3", "red/4", "red/5"]);
+        assert_eq!(blue.feed().await.len(), 5);
+        green.check_order("after a full outbox");
+    })
+    .await;
+}

@@ -1,0 +1,182 @@
+//! The messenger behind a gateway: it says things, reads its feed, and holds what it read against what it knows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use actors::change::Change;
+use actors::model::{
+    ContextId, Digest, Draft, FedPdu, FeedEntry, FeedItem, ParkedWhat, PduRef, Position, Refusal, ServerName,
+};
+use actors::ports::{Archive, Clock, FeedPage, Journal, Ownership, Urgency};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::network::short;
+use crate::node::Node;
+use crate::surroundings::server;
+
+pub(crate) fn context(name: &str) -> ContextId {
+    name.parse().unwrap()
+}
+
+/// `red/1`
+pub(crate) fn at(text: &str) -> PduRef {
+    let (origin, id) = text.split_once('/').expect("origin/id");
+    PduRef { origin: server(origin), id: id.parse().unwrap() }
+}
+
+/// `red/1` again.
+pub(crate) fn named(reference: &PduRef) -> String {
+    format!("{}/{}", short(&reference.origin), reference.id)
+}
+
+/// The parts of a PDU that a messenger looks at.
+#[derive(Deserialize)]
+pub(crate) struct Text<'a> {
+    prev_pdus: Vec<(String, String)>,
+    #[serde(borrow)]
+    pub(crate) content: &'a RawValue,
+}
+
+impl<'a> Text<'a> {
+    pub(crate) fn of(pdu: &'a FedPdu) -> Self {
+        serde_json::from_slice(&pdu.bytes).unwrap()
+    }
+
+    pub(crate) fn prev(&self) -> Vec<PduRef> {
+        let reference =
+            |(origin, id): &(String, String)| PduRef { origin: origin.parse().unwrap(), id: id.parse().unwrap() };
+        self.prev_pdus.iter().map(reference).collect()
+    }
+}
+
+/// Something to say; its text is its id.
+pub(crate) fn draft(node: &Node, id: &str) -> Draft {
+    Draft {
+        submission: id.parse().unwrap(),
+        digest: Digest([7; 16]),
+        accepted: node.clock.now(),
+        id: id.parse().unwrap(),
+        kind: Arc::from("m.text"),
+        content: format!(r#"{{"text":"{id}"}}"#).into(),
+        state: None,
+        to: None,
+        extra: vec![],
+    }
+}
+
+impl Node {
+    /// Who takes part beside us.
+    pub(crate) async fn with(&self, room: &str, servers: &[&str]) {
+        let servers = servers.iter().map(|name| server(name)).collect();
+        self.gateway().set_participants(&context(room), servers).await.unwrap();
+    }
+
+    /// Say something.
+    pub(crate) async fn say(&self, room: &str, id: &str) {
+        self.try_say(room, id).await.unwrap();
+    }
+
+    /// Say something, which may be refused.
+    pub(crate) async fn try_say(&self, room: &str, id: &str) -> Result<(), Refusal> {
+        self.say_draft(room, draft(self, id)).await
+    }
+
+    pub(crate) async fn say_draft(&self, room: &str, draft: Draft) -> Result<(), Refusal> {
+        let Some(gateway) = self.alive() else { return Err(Refusal::Stopping) };
+        let composed = gateway.compose(&context(room), vec![draft]).await?;
+        composed.into_iter().next().expect("one a draft").map(|_| ())
+    }
+
+    /// Read what is new in the feed, and acknowledge it.
+    pub(crate) async fn read(&self) {
+        if self.alive().is_none() {
+            return;
+        }
+        let store = self.store();
+        loop {
+            let after = self.heard.borrow().last().map_or(Position(0), |last| last.position);
+            let page = store.feed_after(after, 1000, u64::MAX).await.unwrap();
+            let FeedPage::Entries(entries) = page else { panic!("nothing is ever trimmed here") };
+            let Some(last) = entries.last().map(|entry| entry.position) else { return };
+            let expected = (after.0 + 1..).take(entries.len());
+            assert!(entries.iter().map(|entry| entry.position.0).eq(expected), "the feed of {} has a hole", self.name);
+            self.heard.borrow_mut().extend(entries);
+            let fence = store.claim_feed().expect("ours");
+            let acked = vec![Change::FeedAcked { upto: last }];
+            // A journal that has failed is no business of the messenger's: it reads on in the next life.
+            let _ = store.submit(fence, acked, Urgency::Now).committed().await;
+        }
+    }
+
+    /// All that was ever read, in few words.
+    pub(crate) async fn feed(&self) -> Vec<String> {
+        self.read().await;
+        self.heard.borrow().iter().map(words).collect()
+    }
+
+    /// PDUs read so far, in order.
+    pub(crate) fn pdus(&self) -> Vec<FedPdu> {
+        let pdu = |entry: &FeedEntry| match &entry.item {
+            FeedItem::Pdu(pdu) => Some((**pdu).clone()),
+            _ => None,
+        };
+        self.heard.borrow().iter().filter_map(pdu).collect()
+    }
+
+    /// Whatever happened: each PDU once, and none before one it names, unless a gap says so.
+    pub(crate) fn check_order(&self, about: &str) {
+        let mut seen: BTreeMap<ContextId, BTreeSet<PduRef>> = BTreeMap::new();
+        let mut announced = BTreeSet::new();
+        for entry in self.heard.borrow().iter() {
+            match &entry.item {
+                FeedItem::Gap { missing, .. } => announced.extend(missing.iter().cloned()),
+                FeedItem::Pdu(pdu) => {
+                    let seen = seen.entry(pdu.context.clone()).or_default();
+                    let us = &self.name;
+                    let is_there = |parent: &PduRef| parent.origin == *us || seen.contains(parent);
+                    let absent: Vec<PduRef> =
+                        Text::of(pdu).prev().into_iter().filter(|parent| !is_there(parent)).collect();
+                    assert_eq!(absent, pdu.shown.gap, "{about}: {us} sees {} before what it names", pdu.reference);
+                    assert!(absent.iter().all(|parent| announced.contains(parent)), "{about}: {us} was told of no gap");
+                    assert!(seen.insert(pdu.reference.clone()), "{about}: {us} sees {} twice", pdu.reference);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// An event in few words.
+fn words(entry: &FeedEntry) -> String {
+    let list = |references: &[PduRef]| references.iter().map(named).collect::<Vec<_>>().join(", ");
+    match &entry.item {
+        FeedItem::Pdu(pdu) => {
+            let without =
+                if pdu.shown.gap.is_empty() { String::new() } else { format!(" without {}", list(&pdu.shown.gap)) };
+            let late = if pdu.shown.late { " late" } else { "" };
+            format!("{}{without}{late}", named(&pdu.reference))
+        }
+        FeedItem::Gap { missing, children, .. } => format!("gap {} before {}", list(missing), list(children)),
+        FeedItem::GapFilled { missing, children, .. } => format!("filled {} before {}", list(missing), list(children)),
+        FeedItem::Parked(parked) => {
+            let id = match &parked.what {
+                ParkedWhat::Pdu { id, .. } => id.clone().unwrap_or_default(),
+                ParkedWhat::Update(seq) => seq.to_string(),
+            };
+            format!("parked {id} of {}: {}", short(&parked.from), parked.code.as_str())
+        }
+        FeedItem::Delivery { message, server, state, reason } => {
+            format!("{message} at {}: {state}, {}", short(server), reason.unwrap_or_default())
+        }
+        FeedItem::Peer { server, state, reason } => {
+            format!("peer {}: {state} {}", short(server), reason.unwrap_or_default())
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+/// The first words of names, to give to [`Node::with`].
+pub(crate) fn others<'a>(us: &ServerName, all: &[&'a str]) -> Vec<&'a str> {
+    all.iter().copied().filter(|name| server(name) != *us).collect()
+}

@@ -1,0 +1,77 @@
+//! One conversation over both dialects: the same PDUs everywhere, each once, in order, byte for byte.
+
+use actors::model::Draft;
+
+use crate::messenger::{Text, draft, others};
+use crate::network::{CALM, Network};
+use crate::node::{Node, millis, seconds, world};
+
+/// What no reader of numbers, texts or keys may touch.
+const CONTENTS: [&str; 6] = [
+    r#"{"n":1208925819614629174706176,"m":-0.0,"e":1e400,"long":0.1000000000000000055511151231257827}"#,
+    r#"{"b":1,"a":2,"b":3,"":{"z":null,"y":[]}}"#,
+    r#"{"esc":"\u0041\ud83d\ude00\/\n\"","raw":"é😀","nul":"\u0000"}"#,
+    r#"{ "spaces" : [ 1 , 2 ] }"#,
+    r#""a text""#,
+    r#"[null,true,{"pdu_id":"not mine","prev_pdus":[["x","y"]]}]"#,
+];
+
+#[tokio::test(start_paused = true)]
+async fn three_servers_and_two_dialects_hold_one_conversation() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let names = ["red", "green", "blue"];
+        let [red, green, blue] = names.map(|name| Node::usual(&network, name));
+        let nodes = [red.await, green.await, blue.await];
+        for node in &nodes {
+            node.with("garden", &others(&node.name, &names)).await;
+        }
+        // Everybody speaks at once, in rounds: each round has three heads, which the next one joins.
+        for (round, content) in CONTENTS.iter().enumerate() {
+            let say = async |node: &Node| {
+                let id = format!("{}-{round}", crate::network::short(&node.name));
+                let draft = Draft { content: (*content).into(), ..draft(node, &id) };
+                node.say_draft("garden", draft).await.unwrap();
+            };
+            tokio::join!(say(&nodes[0]), say(&nodes[1]), say(&nodes[2]));
+            millis(50).await;
+        }
+        seconds(5).await;
+        for node in &nodes {
+            node.read().await;
+            node.check_order("mixed");
+            let pdus = node.pdus();
+            assert_eq!(pdus.len(), 2 * CONTENTS.len(), "{}", node.name);
+            for pdu in &pdus {
+                let round: usize = pdu.reference.id.as_str().rsplit('-').next().unwrap().parse().unwrap();
+                let text = Text::of(pdu);
+                assert_eq!(text.content.get(), CONTENTS[round], "{} at {}", pdu.reference, node.name);
+                assert_eq!(text.prev().len(), if round == 0 { 0 } else { 3 }, "{}", pdu.reference);
+                assert_eq!((pdu.depth, &pdu.verified[..]), (round as u64, "network"));
+            }
+        }
+        let dialect = |from: usize, to: usize| {
+            let sent =
+                network.sent().into_iter().filter(|sent| sent.from == nodes[from].name && sent.to == nodes[to].name);
+            let mut paths: Vec<String> =
+                sent.map(|sent| sent.request.path.split('/').take(3).collect::<Vec<_>>().join("/")).collect();
+            paths.dedup();
+            paths
+        };
+        for (from, to) in [(0, 2), (2, 0)] {
+            assert_eq!(dialect(from, to), ["/http/v1"]);
+        }
+        for (from, to) in [(0, 1), (1, 0), (1, 2), (2, 1)] {
+            assert_eq!(dialect(from, to), ["/matrix/federation"]);
+        }
+        // The same bytes lie everywhere.
+        let texts = |node: &Node, origin: &Node| {
+            let of_origin = node.pdus().into_iter().filter(|pdu| pdu.reference.origin == origin.name);
+            of_origin.map(|pdu| pdu.bytes).collect::<Vec<_>>()
+        };
+        for (one, two, origin) in [(0, 1, 2), (0, 2, 1), (1, 2, 0)] {
+            assert_eq!(texts(&nodes[one], &nodes[origin]), texts(&nodes[two], &nodes[origin]));
+        }
+    })
+    .await;
+}

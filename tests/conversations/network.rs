@@ -1,0 +1,243 @@
+//! A network in memory that carries the bytes of requests and answers; it delays, loses, repeats and holds back as told.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use actors::model::{Deadlines, Millis, PushFailure, ServerName};
+use bytes::Bytes;
+use fernpost::egress::{Method, Request};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep, timeout};
+
+/// How the wire behaves.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Weather {
+    /// The share of requests that never arrive.
+    pub(crate) requests_lost: f64,
+    /// The share of answers that never come back.
+    pub(crate) answers_lost: f64,
+    /// The share of requests that arrive a second time, at some other moment.
+    pub(crate) repeated: f64,
+    /// The longest a request or an answer travels.
+    pub(crate) delay_max: Duration,
+}
+
+/// Nothing is lost, and nothing takes time.
+pub(crate) const CALM: Weather =
+    Weather { requests_lost: 0.0, answers_lost: 0.0, repeated: 0.0, delay_max: Duration::ZERO };
+
+/// A request as it reaches a gateway's door.
+pub(crate) struct Call {
+    pub(crate) from: ServerName,
+    pub(crate) request: Request,
+    pub(crate) answer: oneshot::Sender<Answer>,
+}
+
+/// What a gateway answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) body: Bytes,
+}
+
+/// A request that was begun, wherever it ended.
+#[derive(Debug, Clone)]
+pub(crate) struct Sent {
+    /// In milliseconds since the network was made.
+    pub(crate) at: u64,
+    pub(crate) from: ServerName,
+    pub(crate) to: ServerName,
+    pub(crate) request: Request,
+}
+
+type Way = (ServerName, ServerName);
+
+/// Who can be reached, and how well.
+pub(crate) struct Network {
+    state: Mutex<State>,
+    /// Counts changes of the ways, for those who wait on one.
+    ways: watch::Sender<u64>,
+    since: Instant,
+}
+
+struct State {
+    doors: HashMap<ServerName, mpsc::UnboundedSender<Call>>,
+    down: HashSet<Way>,
+    held: HashSet<Way>,
+    weather: Weather,
+    chance: fastrand::Rng,
+    sent: Vec<Sent>,
+}
+
+/// What becomes of one request.
+struct Fate {
+    lost: bool,
+    answer_lost: bool,
+    there: Duration,
+    back: Duration,
+    again: Option<Duration>,
+}
+
+impl Network {
+    /// An empty network; the seed decides every loss.
+    pub(crate) fn new(seed: u64, weather: Weather) -> Arc<Self> {
+        let chance = fastrand::Rng::with_seed(seed);
+        let (doors, down, held, sent) = (HashMap::new(), HashSet::new(), HashSet::new(), vec![]);
+        let state = State { doors, down, held, weather, chance, sent };
+        Arc::new(Self { state: Mutex::new(state), ways: watch::Sender::new(0), since: Instant::now() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder panics")
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) {
+        change(&mut self.state());
+        self.ways.send_modify(|changes| *changes += 1);
+    }
+
+    /// From now on this server is reached here.
+    pub(crate) fn open(&self, name: ServerName, door: mpsc::UnboundedSender<Call>) {
+        self.change(|state| state.doors.insert(name, door));
+    }
+
+    /// Nobody listens under this name.
+    pub(crate) fn close(&self, name: &ServerName) {
+        self.change(|state| state.doors.remove(name));
+    }
+
+    /// No request gets this way; whoever tries learns it at once.
+    pub(crate) fn cut(&self, from: &ServerName, to: &ServerName) {
+        self.change(|state| state.down.insert((from.clone(), to.clone())));
+    }
+
+    /// Requests get this way again.
+    pub(crate) fn mend(&self, from: &ServerName, to: &ServerName) {
+        self.change(|state| state.down.remove(&(from.clone(), to.clone())));
+    }
+
+    /// Requests this way are on their way and do not arrive, until they are let go.
+    pub(crate) fn hold(&self, from: &ServerName, to: &ServerName) {
+        self.change(|state| state.held.insert((from.clone(), to.clone())));
+    }
+
+    /// What was held arrives.
+    pub(crate) fn release(&self, from: &ServerName, to: &ServerName) {
+        self.change(|state| state.held.remove(&(from.clone(), to.clone())));
+    }
+
+    /// Every way is open, and nothing is lost any more.
+    pub(crate) fn heal(&self) {
+        self.change(|state| {
+            state.down.clear();
+            state.held.clear();
+            state.weather = Weather { delay_max: state.weather.delay_max, ..CALM };
+        });
+    }
+
+    /// All requests begun so far.
+    pub(crate) fn sent(&self) -> Vec<Sent> {
+        self.state().sent.clone()
+    }
+
+    /// Who asked whom for PDUs so far: when, by whom, of whom, and which.
+    pub(crate) fn asked(&self) -> Vec<(u64, String)> {
+        let gets = self.sent().into_iter().filter(|sent| sent.request.method == Method::Get);
+        let shown = |sent: Sent| {
+            let wanted = sent.request.path.rsplit('/').nth(1).expect("an id").to_owned();
+            (sent.at, format!("{} asks {} for {wanted}", short(&sent.from), short(&sent.to)))
+        };
+        gets.map(shown).collect()
+    }
+
+    fn fate(&self) -> Fate {
+        let mut state = self.state();
+        let (weather, chance) = (state.weather, &mut state.chance);
+        let mut delay = || weather.delay_max.mul_f64(chance.f64());
+        let (there, back, again) = (delay(), delay(), delay() * 3);
+        let is_repeated = chance.f64() < weather.repeated;
+        Fate {
+            lost: chance.f64() < weather.requests_lost,
+            answer_lost: chance.f64() < weather.answers_lost,
+            there,
+            back,
+            again: is_repeated.then_some(again),
+        }
+    }
+
+    fn is_down(&self, way: &Way) -> bool {
+        self.state().down.contains(way)
+    }
+
+    /// Send a request and wait for its answer, as a gateway's client does; the body of a 200 is the only success.
+    pub(crate) async fn send(
+        self: Arc<Self>,
+        way: Way,
+        request: Request,
+        deadlines: Deadlines,
+    ) -> Result<Bytes, PushFailure> {
+        let at = u64::try_from(self.since.elapsed().as_millis()).expect("64 bits");
+        let sent = Sent { at, from: way.0.clone(), to: way.1.clone(), request: request.clone() };
+        self.state().sent.push(sent);
+        let fate = self.fate();
+        if self.is_down(&way) {
+            sleep(Duration::from_millis(1)).await;
+            return Err(PushFailure::Unreachable("no way there".to_owned()));
+        }
+        if let Some(again) = fate.again {
+            tokio::spawn(self.clone().carry(way.clone(), request.clone(), again));
+        }
+        // A task of its own: what is on its way arrives, whether its sender still waits or not.
+        let carried = (!fate.lost).then(|| tokio::spawn(self.clone().carry(way, request, fate.there)));
+        let answered = async {
+            match carried {
+                Some(carried) if !fate.answer_lost => carried.await.expect("carrying does not panic"),
+                _ => std::future::pending().await,
+            }
+        };
+        let answer = timeout(deadlines.total, answered).await.map_err(|_| PushFailure::TimedOut)?;
+        let answer = answer.ok_or_else(|| PushFailure::Unreachable("the connection broke".to_owned()))?;
+        sleep(fate.back).await;
+        read(answer)
+    }
+
+    /// Hand a request over at the other end, when it gets there. No answer: nobody is there, or went amid it.
+    async fn carry(self: Arc<Self>, way: Way, request: Request, there: Duration) -> Option<Answer> {
+        sleep(there).await;
+        let mut ways = self.ways.subscribe();
+        ways.wait_for(|_| !self.state().held.contains(&way)).await.expect("the sender is ours");
+        if self.is_down(&way) {
+            return None;
+        }
+        self.knock(way, request).await
+    }
+
+    /// Straight to the door, whatever the weather: what a test sends itself.
+    pub(crate) async fn knock(&self, (from, to): Way, request: Request) -> Option<Answer> {
+        let door = self.state().doors.get(&to).cloned()?;
+        let (answer, answered) = oneshot::channel();
+        door.send(Call { from, request, answer }).ok()?;
+        answered.await.ok()
+    }
+}
+
+/// What a status means to a sender.
+fn read(answer: Answer) -> Result<Bytes, PushFailure> {
+    let Answer { status, retry_after, body } = answer;
+    let reason = String::from_utf8_lossy(&body).into_owned();
+    match status {
+        200 => Ok(body),
+        429 | 500..=599 => Err(PushFailure::Troubled { status, reason, retry_after }),
+        _ => Err(PushFailure::Refused { status, reason }),
+    }
+}
+
+/// The first word of a name: enough for people.
+pub(crate) fn short(name: &ServerName) -> &str {
+    name.as_str().split('.').next().expect("a first part")
+}
+
+/// Wall time when a network is made: not zero, so that a date that was forgotten shows.
+pub(crate) const BASE: Millis = Millis(1_700_000_000_000);

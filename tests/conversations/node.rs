@@ -1,0 +1,249 @@
+//! One gateway with its real store, actors and handlers, which can be ended and started again, and the messenger behind it.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::App;
+use actix_web::body::{MessageBody, to_bytes};
+use actix_web::dev::{Service, ServiceResponse};
+use actix_web::http::{Method as HttpMethod, header};
+use actix_web::middleware::from_fn;
+use actix_web::test::{TestRequest, init_service};
+use actors::gateway::Gateway;
+use actors::model::{FeedEntry, ServerName};
+use actors::ports::Ports;
+use actors::router::{Router, Routes};
+use actors::testkit::TestClock;
+use fernpost::egress::Method;
+use fernpost::http::body::BodyLimit;
+use fernpost::http::guard::protect;
+use fernpost::http::identity::ORIGIN_HEADER;
+use fernpost::store::{Place, Store, StoreOptions};
+use fernpost::wire::acquaintance::Knowledge;
+use fernpost::wire::{Gate, pdu, routes};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinHandle, LocalSet, spawn_local};
+
+use crate::disk::{Disk, Survives};
+use crate::network::{Answer, Call, Network};
+use crate::surroundings::{Book, Wire, address, server};
+
+/// Puts other surroundings around a gateway, at each of its starts.
+pub(crate) type Change = Rc<dyn Fn(&mut Ports, &Arc<TestClock>)>;
+
+/// Run a test. What it started is dropped where it stands.
+pub(crate) async fn world<T>(body: impl Future<Output = T>) -> T {
+    LocalSet::new().run_until(body).await
+}
+
+/// So much virtual time passes.
+pub(crate) async fn seconds(count: u64) {
+    millis(count * 1000).await;
+}
+
+/// So much virtual time passes. All that can run without time passing has run before.
+pub(crate) async fn millis(count: u64) {
+    tokio::time::sleep(Duration::from_millis(count)).await;
+}
+
+/// A gateway, and its messenger, which outlives it.
+pub(crate) struct Node {
+    pub(crate) name: ServerName,
+    pub(crate) clock: Arc<TestClock>,
+    network: Arc<Network>,
+    book: Arc<Book>,
+    change: Change,
+    disk: RefCell<Disk>,
+    life: RefCell<Option<Life>>,
+    /// All that the messenger has read.
+    pub(crate) heard: RefCell<Vec<FeedEntry>>,
+}
+
+/// One life of a gateway.
+#[derive(Clone)]
+struct Life {
+    gateway: Gateway,
+    store: Store,
+    task: Rc<Abort>,
+}
+
+/// Everything a gateway runs; dropped, it ends where it stands.
+struct Abort(JoinHandle<()>);
+
+impl Drop for Abort {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Node {
+    /// A gateway as usual.
+    pub(crate) async fn usual(network: &Arc<Network>, name: &str) -> Rc<Self> {
+        Self::start(network, name, Book::usual(name)).await
+    }
+
+    /// A gateway with this configuration, on an empty disk.
+    pub(crate) async fn start(network: &Arc<Network>, name: &str, book: Book) -> Rc<Self> {
+        Self::changed(network, name, book, Rc::new(|_, _| {})).await
+    }
+
+    /// The same, in other surroundings.
+    pub(crate) async fn changed(network: &Arc<Network>, name: &str, book: Book, change: Change) -> Rc<Self> {
+        let node = Rc::new(Self {
+            name: server(name),
+            clock: Arc::new(TestClock::new(crate::network::BASE)),
+            network: network.clone(),
+            book: Arc::new(book),
+            change,
+            disk: RefCell::new(Disk::new()),
+            life: RefCell::default(),
+            heard: RefCell::default(),
+        });
+        node.begin().await;
+        node
+    }
+
+    /// Start on what the disk holds.
+    pub(crate) async fn begin(&self) {
+        let set = LocalSet::new();
+        let (built, ready) = oneshot::channel();
+        let (door, calls) = mpsc::unbounded_channel();
+        let build = Build {
+            name: self.name.clone(),
+            clock: self.clock.clone(),
+            network: self.network.clone(),
+            book: self.book.clone(),
+            change: self.change.clone(),
+            disk: self.disk.borrow().clone(),
+        };
+        set.spawn_local(async move {
+            let (gateway, store) = build.build();
+            let gate = Gate { intake: Arc::new(gateway.clone()), admission: build.book, body: BodyLimit::default() };
+            let app = App::new().wrap(from_fn(protect)).configure(|config| routes(&gate, config));
+            let app = Rc::new(init_service(app).await);
+            drop(gate);
+            let _ = built.send((gateway, store));
+            serve(app, calls, |call| written(call).to_request()).await;
+        });
+        let task = Rc::new(Abort(spawn_local(set)));
+        let (gateway, store) = ready.await.unwrap();
+        self.life.replace(Some(Life { gateway, store, task }));
+        self.network.open(self.name.clone(), door);
+    }
+
+    /// End as a power cut ends it, or as the death of the process: the disk holds what survives that.
+    pub(crate) async fn end(&self, survives: Survives) {
+        self.network.close(&self.name);
+        let Some(life) = self.life.take() else { return };
+        let bytes = self.disk.borrow().survivors(survives);
+        self.disk.replace(Disk::with(bytes));
+        let Life { gateway, store, task } = life;
+        drop((gateway, store, task));
+        // The tasks are dropped when the runtime comes round to it.
+        for _ in 0..8 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// End, and start again at once.
+    pub(crate) async fn restart(&self, survives: Survives) {
+        self.end(survives).await;
+        self.begin().await;
+    }
+
+    pub(crate) fn disk(&self) -> Disk {
+        self.disk.borrow().clone()
+    }
+
+    /// The calls into it, while it lives.
+    pub(crate) fn alive(&self) -> Option<Gateway> {
+        self.life.borrow().as_ref().map(|life| life.gateway.clone())
+    }
+
+    pub(crate) fn gateway(&self) -> Gateway {
+        self.alive().expect("it lives")
+    }
+
+    pub(crate) fn store(&self) -> Store {
+        self.life.borrow().as_ref().expect("it lives").store.clone()
+    }
+}
+
+/// What a life is built from.
+struct Build {
+    name: ServerName,
+    clock: Arc<TestClock>,
+    network: Arc<Network>,
+    book: Arc<Book>,
+    change: Change,
+    disk: Disk,
+}
+
+impl Build {
+    /// As the real thing is composed.
+    fn build(&self) -> (Gateway, Store) {
+        let us = self.name.clone();
+        let place = Place::backend(self.disk.clone());
+        let options = StoreOptions { cache: 1 << 20, ..StoreOptions::new(place, us.clone()) };
+        let (routes, clock) = (Routes::default(), self.clock.clone());
+        let wakes = routes.clone();
+        // The writer has a clock of its own: the one that tests break is the actors'.
+        let stamps = Arc::new(TestClock::new(actors::ports::Clock::now(&*clock)));
+        let store = Store::open(options, stamps, Arc::new(move |woken| wakes.woken(woken))).unwrap();
+        let shared = Arc::new(store.clone());
+        let knowledge = Knowledge { us: us.clone(), archive: shared.clone(), roster: self.book.clone() };
+        let mut ports = Ports {
+            journal: shared.clone(),
+            archive: shared.clone(),
+            transport: Arc::new(Wire { network: self.network.clone(), knowledge }),
+            roster: self.book.clone(),
+            ownership: shared,
+            clock,
+            text: Arc::new(pdu::Text),
+            us,
+        };
+        (self.change)(&mut ports, &self.clock);
+        Router::launch(ports.clone(), &routes, |_| {});
+        (Gateway::new(routes, ports), store)
+    }
+}
+
+/// The listener for peers.
+async fn serve<S, R, B>(app: Rc<S>, mut calls: mpsc::UnboundedReceiver<Call>, written: impl Fn(&Call) -> R)
+where
+    S: Service<R, Response = ServiceResponse<B>, Error = actix_web::Error> + 'static,
+    S::Future: 'static,
+    B: MessageBody + 'static,
+{
+    while let Some(call) = calls.recv().await {
+        let asked = app.call(written(&call));
+        spawn_local(async move {
+            let response = match asked.await {
+                Ok(response) => response.into_parts().1.map_into_boxed_body(),
+                Err(error) => error.error_response(),
+            };
+            let status = response.status().as_u16();
+            let seconds =
+                response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+            let body = to_bytes(response.into_body()).await.map_err(|_| "a body that breaks off").unwrap();
+            // The caller may have gone.
+            let _ = call.answer.send(Answer { status, retry_after: seconds.map(Duration::from_secs), body });
+        });
+    }
+}
+
+/// A request as it comes out of a socket.
+fn written(call: &Call) -> TestRequest {
+    let method = match call.request.method {
+        Method::Get => HttpMethod::GET,
+        Method::Post => HttpMethod::POST,
+        Method::Put => HttpMethod::PUT,
+    };
+    let request = TestRequest::default().method(method).uri(&call.request.path);
+    let request =
+        request.insert_header((ORIGIN_HEADER, call.from.as_str())).peer_addr((address(&call.from), 5000).into());
+    request.set_payload(call.request.body.clone())
+}

@@ -1,0 +1,127 @@
+//! Who answers faster than the question travels is heard after it: the promise of causal order, seen by a messenger.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::messenger::{context, others};
+use crate::network::{CALM, Network};
+use crate::node::{Node, millis, seconds, world};
+use crate::surroundings::{Book, server};
+
+const NAMES: [&str; 3] = ["red", "green", "blue"];
+
+/// Three gateways; these have been told who takes part. Blue takes PDUs of strangers to a conversation where it is `open`.
+async fn three(told: &[&str], open: bool) -> (Arc<Network>, [Rc<Node>; 3]) {
+    let network = Network::new(1, CALM);
+    let [red, green, blue] =
+        NAMES.map(|name| Node::start(&network, name, Book::usual(name).with_contexts(|contexts| contexts.open = open)));
+    let nodes = [red.await, green.await, blue.await];
+    for node in &nodes {
+        if told.iter().any(|name| node.name == server(name)) {
+            node.with("garden", &others(&node.name, &NAMES)).await;
+        }
+    }
+    (network, nodes)
+}
+
+/// Red has asked and green has answered; blue has heard of the answer alone, and can reach nobody.
+async fn overtaken(told: &[&str], open: bool) -> (Arc<Network>, [Rc<Node>; 3]) {
+    let (network, nodes) = three(told, open).await;
+    let [red, green, blue] = &nodes;
+    network.hold(&red.name, &blue.name);
+    network.cut(&blue.name, &green.name);
+    network.cut(&blue.name, &red.name);
+    red.say("garden", "question").await;
+    millis(10).await;
+    assert_eq!(green.feed().await, ["red/question"]);
+    green.say("garden", "answer").await;
+    millis(10).await;
+    assert_eq!(red.feed().await, ["green/answer"]);
+    assert_eq!(blue.gateway().context(&context("garden")).await.unwrap().held, 1);
+    (network, nodes)
+}
+
+const NOTHING: [&str; 0] = [];
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_overtakes_its_question_is_heard_after_it() {
+    world(async {
+        let (network, [red, _green, blue]) = overtaken(&NAMES, false).await;
+        seconds(20).await;
+        assert_eq!(blue.feed().await, NOTHING);
+        network.release(&red.name, &blue.name);
+        millis(10).await;
+        assert_eq!(blue.feed().await, ["red/question", "green/answer"]);
+        blue.check_order("overtaken");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_begins_a_context_waits_for_its_question_too() {
+    world(async {
+        // Blue's messenger has never heard of the garden: the answer is the first of it there.
+        let (network, [red, _green, blue]) = overtaken(&["red", "green"], true).await;
+        seconds(20).await;
+        assert_eq!(blue.feed().await, NOTHING);
+        network.release(&red.name, &blue.name);
+        millis(10).await;
+        assert_eq!(blue.feed().await, ["red/question", "green/answer"]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_nobody_gives_is_a_gap_and_its_answer_is_heard_after_that() {
+    world(async {
+        let (network, [red, green, blue]) = overtaken(&NAMES, false).await;
+        seconds(58).await;
+        assert_eq!(blue.feed().await, NOTHING);
+        seconds(5).await;
+        assert_eq!(blue.feed().await, ["gap red/question before green/answer", "green/answer without red/question"]);
+
+        // It comes all the same, and the messenger learns what it was.
+        network.release(&red.name, &blue.name);
+        millis(10).await;
+        assert_eq!(blue.feed().await[2..], ["red/question late", "filled red/question before green/answer"]);
+        network.heal();
+        // What is said next rests on both, as if nothing had been missing.
+        blue.say("garden", "thanks").await;
+        seconds(120).await;
+        assert_eq!(red.feed().await, ["green/answer", "blue/thanks"]);
+        assert_eq!(green.feed().await, ["red/question", "blue/thanks"]);
+        assert_eq!(blue.feed().await.len(), 4, "and nothing comes twice");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_lies_before_the_first_batch_of_a_new_context_is_its_edge_and_no_gap() {
+    world(async {
+        let (network, [red, _green, blue]) = overtaken(&["red", "green"], true).await;
+        seconds(58).await;
+        assert_eq!(blue.feed().await, NOTHING, "what lies before is waited for like any other");
+        seconds(5).await;
+        assert_eq!(blue.feed().await, ["green/answer"]);
+        let gaps = blue.gateway().context(&context("garden")).await.unwrap().gaps;
+        assert!(gaps.iter().all(|gap| gap.edge), "{gaps:?}");
+        network.release(&red.name, &blue.name);
+        millis(10).await;
+        assert_eq!(blue.feed().await[1..], ["red/question late"]);
+    })
+    .await;
+}
+
+/// Who begins a context makes it. The servers of what its first PDU answers take part too: else nothing it answers could ever
+/// come before it.
+#[tokio::test(start_paused = true)]
+async fn the_server_of_a_question_is_heard_in_a_context_that_its_answer_begins() {
+    world(async {
+        let (network, [red, _green, blue]) = overtaken(&["red", "green"], false).await;
+        network.release(&red.name, &blue.name);
+        millis(10).await;
+        assert_eq!(blue.feed().await, ["red/question", "green/answer"]);
+        network.heal();
+    })
+    .await;
+}

@@ -1,0 +1,123 @@
+//! The archive with an eye on it: told of each look-up, and of each load of a conversation.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use actors::model::{
+    ContextId, ContextRecord, Index, Millis, PduRef, Position, ServerName, SubmissionId, SubmissionRecord,
+};
+use actors::ports::{
+    Archive, ArchiveError, ContextLoad, FeedBounds, FeedPage, Known, OutboxRow, PeerLoad, ServedPdu, SubmissionsPage,
+    Task,
+};
+use bytes::Bytes;
+use tokio::sync::watch;
+
+/// What a conversation asks before it takes PDUs.
+pub(crate) struct LookUp<'a> {
+    pub(crate) arriving: &'a [PduRef],
+}
+
+type Seen = dyn Fn(&LookUp<'_>) + Send + Sync;
+
+/// The archive, watched.
+pub(crate) struct Watched {
+    archive: Arc<dyn Archive>,
+    seen: Box<Seen>,
+    loads: Arc<Mutex<Vec<ContextId>>>,
+}
+
+impl Watched {
+    /// Around this archive; `seen` is called before each look-up.
+    pub(crate) fn new(archive: Arc<dyn Archive>, seen: impl Fn(&LookUp<'_>) + Send + Sync + 'static) -> Self {
+        Self { archive, seen: Box::new(seen), loads: Arc::default() }
+    }
+
+    /// Each load of a conversation is noted here.
+    pub(crate) fn noting(self, loads: Arc<Mutex<Vec<ContextId>>>) -> Self {
+        Self { loads, ..self }
+    }
+}
+
+impl Archive for Watched {
+    fn peer(&self, server: &ServerName) -> Task<Result<PeerLoad, ArchiveError>> {
+        self.archive.peer(server)
+    }
+
+    fn outbox_from(
+        &self,
+        server: &ServerName,
+        from: Index,
+        items: u32,
+        bytes: u64,
+    ) -> Task<Result<Vec<OutboxRow>, ArchiveError>> {
+        self.archive.outbox_from(server, from, items, bytes)
+    }
+
+    fn peers_behind(&self) -> Task<Result<Vec<ServerName>, ArchiveError>> {
+        self.archive.peers_behind()
+    }
+
+    fn context(&self, context: &ContextId) -> Task<Result<Option<ContextLoad>, ArchiveError>> {
+        self.loads.lock().unwrap().push(context.clone());
+        self.archive.context(context)
+    }
+
+    fn contexts_holding(&self) -> Task<Result<Vec<ContextId>, ArchiveError>> {
+        self.archive.contexts_holding()
+    }
+
+    fn look_up(
+        &self,
+        context: &ContextId,
+        arriving: &[PduRef],
+        parents: &[PduRef],
+    ) -> Result<HashMap<PduRef, Known>, ArchiveError> {
+        (self.seen)(&LookUp { arriving });
+        self.archive.look_up(context, arriving, parents)
+    }
+
+    fn release(&self, context: &ContextId, references: &[PduRef]) {
+        self.archive.release(context, references);
+    }
+
+    fn release_all(&self, context: &ContextId) {
+        self.archive.release_all(context);
+    }
+
+    fn pdu(&self, reference: &PduRef) -> Result<Option<ServedPdu>, ArchiveError> {
+        self.archive.pdu(reference)
+    }
+
+    fn context_record(&self, context: &ContextId) -> Result<Option<ContextRecord>, ArchiveError> {
+        self.archive.context_record(context)
+    }
+
+    fn state_holder(&self, context: &ContextId, kind: &str, key: &str) -> Result<Option<PduRef>, ArchiveError> {
+        self.archive.state_holder(context, kind, key)
+    }
+
+    fn submission(&self, id: &SubmissionId) -> Task<Result<Option<SubmissionRecord>, ArchiveError>> {
+        self.archive.submission(id)
+    }
+
+    fn submitted_updates(&self, id: &SubmissionId) -> Task<Result<Option<Vec<Bytes>>, ArchiveError>> {
+        self.archive.submitted_updates(id)
+    }
+
+    fn submissions_before(
+        &self,
+        before: Millis,
+        after: Option<SubmissionId>,
+    ) -> Task<Result<SubmissionsPage, ArchiveError>> {
+        self.archive.submissions_before(before, after)
+    }
+
+    fn feed_after(&self, after: Position, limit: u32, bytes: u64) -> Task<Result<FeedPage, ArchiveError>> {
+        self.archive.feed_after(after, limit, bytes)
+    }
+
+    fn feed_bounds(&self) -> watch::Receiver<FeedBounds> {
+        self.archive.feed_bounds()
+    }
+}

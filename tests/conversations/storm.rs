@@ -1,0 +1,246 @@
+//! A long conversation of three over a network that does all it can, with a restart in the middle; each seed is another one.
+//!
+//! One seed again: `FERNPOST_SEED=<seed> cargo test --test conversations storm -- --nocapture`.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actors::model::{Draft, FeedItem, PduRef, Refusal};
+use actors::ports::Archive;
+use tokio::task::spawn_local;
+
+use crate::disk::Survives;
+use crate::messenger::{Text, context, draft, named, others};
+use crate::network::{Network, Weather, short};
+use crate::node::{Node, millis, seconds, world};
+use crate::surroundings::Book;
+
+const NAMES: [&str; 3] = ["red", "green", "blue"];
+
+const WEATHER: Weather =
+    Weather { requests_lost: 0.05, answers_lost: 0.05, repeated: 0.1, delay_max: Duration::from_millis(800) };
+
+const SEEDS: std::ops::Range<u64> = 0..30;
+
+const MESSAGES: u32 = 200;
+
+/// The time within which everybody knows everything once the network is well: an hour between two attempts at most, and
+/// what was held back by a gap comes after its own clock.
+const HEALED: u64 = 2 * 3600;
+
+/// What messengers were told is taken: who said it where, and what it answers.
+#[derive(Default)]
+struct Taken(RefCell<Vec<(PduRef, String)>>);
+
+struct Storm {
+    network: Arc<Network>,
+    nodes: Vec<Rc<Node>>,
+    taken: Rc<Taken>,
+    chance: fastrand::Rng,
+    said: u32,
+}
+
+impl Storm {
+    async fn begin(seed: u64) -> Self {
+        // The actors' own dice are this thread's.
+        fastrand::seed(seed);
+        let mut chance = fastrand::Rng::with_seed(seed);
+        let network = Network::new(chance.u64(..), WEATHER);
+        let mut nodes = vec![];
+        for name in NAMES {
+            let idle = Duration::from_secs(chance.u64(2..100));
+            let mut book = Book::usual(name).with_contexts(|contexts| contexts.idle = idle);
+            for other in others(&crate::surroundings::server(name), &NAMES) {
+                book = book.with_peer(other, |peer| peer.batch_items = 7);
+            }
+            let node = Node::start(&network, name, book).await;
+            for room in ["garden", "kitchen"] {
+                node.with(room, &others(&node.name, &NAMES)).await;
+            }
+            nodes.push(node);
+        }
+        Self { network, nodes, taken: Rc::default(), chance, said: 0 }
+    }
+
+    fn node(&mut self) -> Rc<Node> {
+        self.nodes[self.chance.usize(..self.nodes.len())].clone()
+    }
+
+    /// Somebody says something, mostly in answer to what it has heard last.
+    async fn say(&mut self) {
+        let node = self.node();
+        node.read().await;
+        let room = if self.chance.u8(0..4) == 0 { "kitchen" } else { "garden" };
+        let heard = node.pdus().into_iter().rev().find(|pdu| pdu.context == context(room));
+        let answers = heard.map(|pdu| named(&pdu.reference)).unwrap_or_default();
+        let id = format!("{}{:03}", short(&node.name), self.said);
+        self.said += 1;
+        spawn_local(insist(node, room, id, answers, self.taken.clone()));
+    }
+
+    async fn step(&mut self, restarts_at: u32) {
+        match self.chance.u8(0..20) {
+            0 => {
+                let (from, to) = (self.node().name.clone(), self.node().name.clone());
+                match self.chance.u8(0..3) {
+                    0 => self.network.cut(&from, &to),
+                    1 => self.network.hold(&from, &to),
+                    _ => (),
+                }
+            }
+            1 => {
+                let (from, to) = (self.node().name.clone(), self.node().name.clone());
+                self.network.mend(&from, &to);
+                self.network.release(&from, &to);
+            }
+            2 => seconds(self.chance.u64(1..40)).await,
+            3..=7 => millis(self.chance.u64(1..2000)).await,
+            8 => self.node().read().await,
+            _ => self.say().await,
+        }
+        if self.said == restarts_at {
+            self.said += 1;
+            let (node, survives) = (self.node(), if self.chance.bool() { Survives::Synced } else { Survives::Written });
+            node.end(survives).await;
+            millis(self.chance.u64(0..20_000)).await;
+            node.begin().await;
+        }
+    }
+}
+
+/// Say it until it is taken, as a messenger does that repeats what it was not told about.
+async fn insist(node: Rc<Node>, room: &'static str, id: String, answers: String, taken: Rc<Taken>) {
+    let content = format!(r#"{{"text":"{id}","answers":"{answers}"}}"#);
+    loop {
+        let asked = Draft { content: content.clone().into(), ..draft(&node, &id) };
+        match node.say_draft(room, asked).await {
+            Ok(()) => break,
+            Err(Refusal::OutcomeUnknown | Refusal::Stopping | Refusal::Busy { .. }) => {}
+            Err(other) => panic!("{id}: {other}"),
+        }
+        // It may have been taken all the same.
+        while node.alive().is_none() {
+            seconds(1).await;
+        }
+        let store = node.store();
+        if store.submission(&id.parse().unwrap()).await.unwrap().is_some() {
+            break;
+        }
+        seconds(1).await;
+    }
+    let reference = PduRef { origin: node.name.clone(), id: id.parse().unwrap() };
+    taken.0.borrow_mut().push((reference, room.to_owned()));
+}
+
+/// The parents of every PDU, in short words.
+fn graph(storm: &Storm) -> BTreeMap<String, Vec<String>> {
+    let pdus = storm.nodes.iter().flat_map(|node| node.pdus());
+    pdus.map(|pdu| (named(&pdu.reference), Text::of(&pdu).prev().iter().map(named).collect())).collect()
+}
+
+/// Whether the one is the other, or lies before it.
+fn is_before(graph: &BTreeMap<String, Vec<String>>, one: &str, other: &str) -> bool {
+    let (mut seen, mut next) = (BTreeSet::new(), vec![other]);
+    while let Some(at) = next.pop() {
+        if at == one {
+            return true;
+        }
+        if seen.insert(at) {
+            next.extend(graph.get(at).into_iter().flatten().map(String::as_str));
+        }
+    }
+    false
+}
+
+/// In words that a messenger understands: no answer before its question, unless that lies beyond a gap it was told of.
+fn check_answers(node: &Node, graph: &BTreeMap<String, Vec<String>>, about: &str) {
+    let (mut known, mut gaps) = (BTreeSet::new(), BTreeSet::new());
+    for entry in node.heard.borrow().iter() {
+        match &entry.item {
+            FeedItem::Gap { missing, .. } => gaps.extend(missing.iter().map(named)),
+            FeedItem::Pdu(pdu) => {
+                let content: serde_json::Value = serde_json::from_str(Text::of(pdu).content.get()).unwrap();
+                let answers = content["answers"].as_str().unwrap();
+                let is_ours = answers.starts_with(short(&node.name));
+                let is_heard = answers.is_empty() || is_ours || known.contains(answers);
+                assert!(
+                    is_heard || gaps.iter().any(|gap| is_before(graph, answers, gap)),
+                    "{about}: {} answers {answers} at {}, which has not heard it",
+                    pdu.reference,
+                    node.name
+                );
+                gaps.remove(&named(&pdu.reference));
+                known.insert(named(&pdu.reference));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What every messenger may rely on, held against its whole feed.
+fn check(storm: &Storm, about: &str) {
+    let (taken, graph) = (storm.taken.0.borrow(), graph(storm));
+    for node in &storm.nodes {
+        node.check_order(about);
+        check_answers(node, &graph, about);
+        let heard: BTreeMap<PduRef, String> =
+            node.pdus().into_iter().map(|pdu| (pdu.reference, pdu.context.to_string())).collect();
+        let others = taken.iter().filter(|(reference, _)| reference.origin != node.name);
+        let expected: BTreeMap<PduRef, String> = others.cloned().collect();
+        let lost: Vec<_> = expected.keys().filter(|reference| !heard.contains_key(reference)).collect();
+        assert!(lost.is_empty(), "{about}: {} never heard {lost:?}", node.name);
+        assert_eq!(heard, expected, "{about}: {} heard what nobody was told is taken", node.name);
+    }
+}
+
+async fn storm(seed: u64) {
+    let about = format!("FERNPOST_SEED={seed} cargo test --test conversations storm");
+    let mut storm = Storm::begin(seed).await;
+    let restarts_at = storm.chance.u32(20..180);
+    while storm.said < MESSAGES {
+        storm.step(restarts_at).await;
+    }
+    storm.network.heal();
+    for _ in 0..10 {
+        seconds(HEALED / 10).await;
+        for node in &storm.nodes {
+            node.read().await;
+        }
+    }
+    check(&storm, &about);
+    for room in ["garden", "kitchen"] {
+        let mut heads = BTreeSet::new();
+        for node in &storm.nodes {
+            let status = node.gateway().context(&context(room)).await.unwrap();
+            assert_eq!((status.held, status.gaps.len()), (0, 0), "{about}: {} in the {room}", node.name);
+            // Not their depths: where a gap was delivered over, what follows lies less deep.
+            let mut of_node: Vec<_> = status.record.heads.into_iter().map(|head| head.reference).collect();
+            of_node.sort();
+            heads.insert((of_node, status.record.next));
+        }
+        assert_eq!(heads.len(), 1, "{about}: the {room} is one graph: {heads:?}");
+    }
+    for node in &storm.nodes {
+        for other in storm.nodes.iter().filter(|other| other.name != node.name) {
+            let status = node.gateway().peer(&other.name).await.unwrap();
+            assert_eq!(status.backlog, 0, "{about}: {} for {}: {status:?}", node.name, other.name);
+        }
+    }
+}
+
+#[test]
+fn conversations_weather_every_storm() {
+    let seeds = match std::env::var("FERNPOST_SEED") {
+        Ok(seed) => vec![seed.parse().expect("a seed is a number")],
+        Err(_) => SEEDS.collect(),
+    };
+    for seed in seeds {
+        println!("FERNPOST_SEED={seed} cargo test --test conversations storm");
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(world(storm(seed)));
+    }
+}

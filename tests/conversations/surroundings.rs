@@ -1,0 +1,138 @@
+//! What stands around a gateway under test: its configuration, and its client, which writes and reads what the real one does.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use actors::limits::{BackoffLimits, ContextLimits, PeerLimits, Speech};
+use actors::model::{Answered, BadPdu, Deadlines, OutFrame, Pdu, PushFailure, ServerName, Want};
+use actors::ports::{Roster, Task, Transport};
+use fernpost::http::identity::Admission;
+use fernpost::wire::acquaintance::Knowledge;
+use fernpost::wire::dialect_of;
+use fernpost::wire::pdu::Reader;
+use fernpost::wire::transactions::fetch;
+
+use crate::network::Network;
+
+pub(crate) fn server(name: &str) -> ServerName {
+    format!("{name}.example").parse().unwrap()
+}
+
+/// The compiled-in limits without chance.
+pub(crate) fn limits(speech: Speech) -> PeerLimits {
+    let backoff = BackoffLimits { jitter: 0.0, ..PeerLimits::default().backoff };
+    PeerLimits { backoff, speech, ..PeerLimits::default() }
+}
+
+/// Everybody there is; each calls from an address of its own.
+const EVERYBODY: [&str; 4] = ["red", "green", "blue", "grey"];
+
+/// The address a server calls from.
+pub(crate) fn address(name: &ServerName) -> IpAddr {
+    let place = EVERYBODY.iter().position(|other| server(other) == *name).expect("one of us");
+    Ipv4Addr::new(10, 0, 0, u8::try_from(place).unwrap() + 1).into()
+}
+
+/// The configuration of one gateway.
+#[derive(Clone)]
+pub(crate) struct Book {
+    pub(crate) peers: Vec<(ServerName, Arc<PeerLimits>)>,
+    pub(crate) contexts: Arc<ContextLimits>,
+}
+
+impl Book {
+    /// The usual one: updates are spoken with red and blue, transactions where green is one of the two.
+    pub(crate) fn usual(us: &str) -> Self {
+        let speech = |other: &str| match us == "green" || other == "green" {
+            true => Speech::Transactions,
+            false => Speech::Updates,
+        };
+        let others = EVERYBODY.iter().filter(|other| **other != us);
+        let peers = others.map(|other| (server(other), Arc::new(limits(speech(other))))).collect();
+        Self { peers, contexts: Arc::default() }
+    }
+
+    /// The same, with something else about one peer.
+    pub(crate) fn with_peer(mut self, name: &str, change: impl FnOnce(&mut PeerLimits)) -> Self {
+        let peer = self.peers.iter_mut().find(|(other, _)| *other == server(name)).expect("a peer");
+        change(Arc::make_mut(&mut peer.1));
+        self
+    }
+
+    /// The same, with something else about conversations.
+    pub(crate) fn with_contexts(mut self, change: impl FnOnce(&mut ContextLimits)) -> Self {
+        change(Arc::make_mut(&mut self.contexts));
+        self
+    }
+}
+
+impl Roster for Book {
+    fn limits(&self, server: &ServerName) -> Option<Arc<PeerLimits>> {
+        self.peers.iter().find(|(other, _)| other == server).map(|(_, limits)| limits.clone())
+    }
+
+    fn listed(&self) -> Vec<ServerName> {
+        self.peers.iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    fn contexts(&self) -> Arc<ContextLimits> {
+        self.contexts.clone()
+    }
+}
+
+impl Admission for Book {
+    fn denied(&self, _: &ServerName) -> bool {
+        false
+    }
+
+    fn believes(&self, server: &ServerName, from: IpAddr) -> bool {
+        self.who_may_be(from).as_ref() == Some(server)
+    }
+
+    fn who_may_be(&self, from: IpAddr) -> Option<ServerName> {
+        self.peers.iter().map(|(name, _)| name).find(|name| address(name) == from).cloned()
+    }
+
+    fn knows(&self, from: IpAddr) -> bool {
+        self.who_may_be(from).is_some()
+    }
+
+    fn listed(&self, server: &ServerName) -> bool {
+        self.limits(server).is_some()
+    }
+}
+
+/// The way outward of one gateway.
+pub(crate) struct Wire {
+    pub(crate) network: Arc<Network>,
+    pub(crate) knowledge: Knowledge,
+}
+
+impl Transport for Wire {
+    fn push(&self, frame: OutFrame) -> Task<Result<Answered, PushFailure>> {
+        let (network, us) = (self.network.clone(), self.knowledge.us.clone());
+        let dialect = dialect_of(&frame.label);
+        let request = dialect.encode_push(&us, &frame);
+        Box::pin(async move {
+            let body = network.send((us, frame.to.clone()), request?, frame.deadlines).await?;
+            dialect.decode_answer(&frame, &body)
+        })
+    }
+
+    fn fetch(
+        &self,
+        from: &ServerName,
+        want: Want,
+        deadlines: Deadlines,
+    ) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
+        let (network, knowledge, from) = (self.network.clone(), self.knowledge.clone(), from.clone());
+        Box::pin(async move {
+            let way = (knowledge.us.clone(), from.clone());
+            match network.send(way, fetch::encode(&want), deadlines).await {
+                Ok(body) => fetch::decode(&want, &body, &Reader::new(&from, &knowledge)),
+                Err(PushFailure::Refused { status: 404, .. }) => Ok(vec![]),
+                Err(failure) => Err(failure),
+            }
+        })
+    }
+}
