@@ -84,13 +84,14 @@ impl Gateway {
         self.door()?;
         let mut shut = vec![];
         for server in self.record(context)?.participants {
-            // Not a peer of ours (any more): it gets nothing, and can fetch what it missed once it is one.
-            let Ok(peer) = self.peer_handle(&server).await else {
-                shut.push((server, "not_a_peer"));
-                continue;
-            };
-            if peer.has_room(drafts.len()).is_err() {
-                shut.push((server, "outbox_full"));
+            match self.peer_handle(&server).await {
+                Ok(peer) if peer.has_room(drafts.len()).is_ok() => {}
+                Ok(_) => shut.push((server, "outbox_full")),
+                // It gets nothing, and can fetch what it missed once it is a peer of ours (again).
+                Err(Refusal::UnknownPeer(_)) => shut.push((server, "not_a_peer")),
+                Err(Refusal::Faulty(_)) => shut.push((server, "faulty")),
+                // Not now, for instance because we stop: nobody is left out for that.
+                Err(refusal) => return Err(refusal),
             }
         }
         self.routes.context(context).await?.compose(drafts, shut).await

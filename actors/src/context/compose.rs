@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::change::Change;
 use crate::context::heads;
-use crate::context::machine::{Machine, Shut};
+use crate::context::machine::Machine;
 use crate::context::step::Step;
 use crate::model::{
     Berth, Composed, Delivery, Draft, FeedItem, Head, Pdu, PduRef, Refusal, ServerName, Standing, StateSlot, StoredPdu,

@@ -114,7 +114,8 @@ impl Desk {
     /// `shut` is a list of servers with their reasons: `green:outbox_full`.
     pub(super) fn compose(&mut self, drafts: &str, shut: &'static str) {
         let drafts = drafts.split_whitespace().map(draft).collect();
-        let shut = full.split_whitespace().map(|name| (server(name), "outbox_full")).collect();
+        let shut = shut.split_whitespace().filter_map(|one| one.split_once(':'));
+        let shut = shut.map(|(name, reason)| (server(name), reason)).collect();
         self.step(Event::Compose { token: Token(3), drafts, shut, holders: self.state.clone() });
     }
 

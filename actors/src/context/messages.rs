@@ -3,7 +3,7 @@
 use actix::Message;
 use tokio::sync::oneshot;
 
-use crate::context::machine::{Reply, Shut};
+use crate::context::machine::Reply;
 use crate::model::{BadPdu, ContextStatus, Draft, Pdu, ServerName, Want};
 use crate::supervise::intake::Permit;
 

@@ -41,7 +41,7 @@ use crate::model::{BadPdu, Composed, ContextId, ContextStatus, Draft, Pdu, Refus
 use crate::peer::dispatch::Undone;
 use crate::supervise::intake::Intake;
 use crate::supervise::post::post;
-use machine::{Reply, Shut};
+use machine::Reply;
 use messages::{Arrive, Compose, Fetched, Outcome, SetParticipants, Status};
 use shell::ContextActor;
 
