@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::change::Change;
 use crate::context::heads;
-use crate::context::machine::{Machine, Shut};
+use crate::context::machine::Machine;
 use crate::context::step::Step;
 use crate::model::{
     Berth, Composed, Delivery, Draft, FeedItem, Head, Pdu, PduRef, Refusal, ServerName, Standing, StateSlot, StoredPdu,
@@ -19,7 +19,7 @@ impl Machine {
         &mut self,
         step: &mut Step,
         drafts: Vec<Draft>,
-        shut: &[Shut],
+        shut: &[(ServerName, &'static str)],
         holders: &HashMap<(Arc<str>, String), PduRef>,
     ) -> Vec<Result<Composed, Refusal>> {
         drafts.into_iter().map(|draft| self.compose_one(step, draft, shut, holders)).collect()
@@ -29,7 +29,7 @@ impl Machine {
         &mut self,
         step: &mut Step,
         draft: Draft,
-        shut: &[Shut],
+        shut: &[(ServerName, &'static str)],
         holders: &HashMap<(Arc<str>, String), PduRef>,
     ) -> Result<Composed, Refusal> {
         let audience = self.audience(&draft)?;

@@ -26,9 +26,6 @@ use crate::model::{ContextLoad, Known, PduText};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Token(pub u64);
 
-/// A participant that nothing can be queued for now, with the reason: `outbox_full`, `not_a_peer` or `faulty`.
-pub type Shut = (ServerName, &'static str);
-
 /// Everything that can wake a conversation.
 #[derive(Debug, Clone)]
 pub enum Event {
@@ -54,7 +51,7 @@ pub enum Event {
         /// What it says.
         drafts: Vec<Draft>,
         /// Participants that get no row, each with the reason that the messenger is told.
-        shut: Vec<Shut>,
+        shut: Vec<(ServerName, &'static str)>,
         /// Who holds the state keys these drafts set, where the archive knows.
         holders: HashMap<(Arc<str>, String), PduRef>,
     },

@@ -3,7 +3,7 @@
 use actix::Message;
 use tokio::sync::oneshot;
 
-use crate::context::machine::{Reply, Shut};
+use crate::context::machine::Reply;
 use crate::model::{BadPdu, ContextStatus, Draft, Pdu, ServerName, Want};
 use crate::supervise::intake::Permit;
 
@@ -41,7 +41,7 @@ pub(crate) struct Compose {
     /// What.
     pub(super) drafts: Vec<Draft>,
     /// Participants it cannot be queued for, and why.
-    pub(super) shut: Vec<Shut>,
+    pub(super) shut: Vec<(ServerName, &'static str)>,
     /// Where the outcome goes.
     pub(super) answer: Answer,
     /// The right to be here.

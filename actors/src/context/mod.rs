@@ -41,7 +41,7 @@ use crate::model::{BadPdu, Composed, ContextId, ContextStatus, Draft, Pdu, Refus
 use crate::peer::dispatch::Undone;
 use crate::supervise::intake::Intake;
 use crate::supervise::post::post;
-use machine::{Reply, Shut};
+use machine::Reply;
 use messages::{Arrive, Compose, Fetched, Outcome, SetParticipants, Status};
 use shell::ContextActor;
 
@@ -95,7 +95,7 @@ impl ContextHandle {
     pub async fn compose(
         &self,
         drafts: Vec<Draft>,
-        shut: Vec<Shut>,
+        shut: Vec<(ServerName, &'static str)>,
     ) -> Result<Vec<Result<Composed, Refusal>>, Refusal> {
         let permit = self.intake.enter()?;
         let (answer, outcome) = oneshot::channel();
