@@ -5,6 +5,7 @@ use actors::limits::Speech;
 use actors::model::ServerName;
 use actors::ports::Roster;
 use bytes::Bytes;
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::json::Members;
@@ -105,7 +106,23 @@ fn updates(body: &Bytes, given: Option<&RawValue>) -> Result<Vec<Bytes>, Problem
         let words = format!("update {place} nests deeper than {UPDATE_NESTING_MAX} levels");
         return Err(Problem::unprocessable("NESTS_TOO_DEEP", words));
     }
+    if let Some(place) = first.iter().position(|text| is_pdu(text)) {
+        let words = format!("update {place} is \"pdu\", the form in which gateways carry messages; use /v1/messages");
+        return Err(Problem::unprocessable("RESERVED", words));
+    }
     Ok(first.iter().map(|text| body.slice_ref(text.get().as_bytes())).collect())
+}
+
+/// Whether the peer would read it as a message of a conversation, whoever it says it is from.
+fn is_pdu(update: &RawValue) -> bool {
+    #[derive(Deserialize)]
+    struct Head<'a> {
+        #[serde(borrow)]
+        update: Option<&'a RawValue>,
+    }
+    let head = serde_json::from_str::<Head<'_>>(update.get()).ok();
+    let kind = head.and_then(|head| serde_json::from_str::<String>(head.update?.get()).ok());
+    kind.is_some_and(|kind| kind == "pdu")
 }
 
 #[cfg(test)]
@@ -161,6 +178,7 @@ mod tests {
             (r#"{"to":["b"],"strong":[]}"#, "422 BAD_STRONG"),
             (r#"{"to":["b"],"strong":{}}"#, "422 BAD_STRONG"),
             (r#"{"to":["b"],"strong":[{},[]]}"#, "422 NOT_AN_OBJECT"),
+            (r#"{"to":["b"],"strong":[{},{"pdu":{},"\u0075pdate":"pd\u0075"}]}"#, "422 RESERVED"),
         ] {
             let refused = shown(&decoded(body).expect_err(body));
             let (status, code) = expected.split_once(' ').expect("two words");
