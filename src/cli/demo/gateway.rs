@@ -1,6 +1,6 @@
 //! One gateway of the demo: its ports, its folder, and taking it down and up again.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use anyhow::{Context, bail};
 use tempfile::TempDir;
@@ -30,8 +30,12 @@ impl DemoGateway {
     /// A folder and three free ports for a gateway of this name.
     pub(super) fn reserve(name: &'static str) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("fernpost-demo-").tempdir().context("no temporary folder")?;
-        // Bound together, so that all three differ; let go, so that the gateway can have them.
-        let bind = || TcpListener::bind("127.0.0.1:0").context("no free port on loopback");
+        // Bound together, so that all three differ; let go, so that the gateway can have them. Connections out of this machine
+        // to itself come from 127.0.0.1: on an address of its own, none of them can take a port while its gateway is down.
+        let bind = || {
+            let own = TcpListener::bind((own_address(name), 0));
+            own.or_else(|_| TcpListener::bind("127.0.0.1:0")).context("no free port on loopback")
+        };
         let listeners = [bind()?, bind()?, bind()?];
         let port = |at: usize| listeners[at].local_addr().context("a listener without an address");
         let ports = Ports { federation: port(0)?, messenger: port(1)?, admin: port(2)? };
@@ -105,4 +109,10 @@ impl DemoGateway {
         }
         text
     }
+}
+
+/// A loopback address for this gateway alone. Where a system has but one, that one is used.
+fn own_address(name: &str) -> Ipv4Addr {
+    let place = super::NAMES.iter().position(|known| *known == name).unwrap_or(0);
+    Ipv4Addr::new(127, 0, 77, u8::try_from(place + 1).unwrap_or(1))
 }
