@@ -47,11 +47,6 @@ impl Crashes {
         };
         Verdict::Load(delay)
     }
-
-    /// An operator vouches for the actor: forget.
-    pub fn forget(&mut self) {
-        self.times.clear();
-    }
 }
 
 #[cfg(test)]

@@ -36,11 +36,6 @@ impl Intake {
         let busy = |_| Refusal::Busy { limit: self.key, value: u64::from(self.max), wait: WAIT };
         self.permits.clone().try_acquire_owned().map(Permit).map_err(busy)
     }
-
-    /// How many may enter now.
-    pub fn free(&self) -> usize {
-        self.permits.available_permits()
-    }
 }
 
 #[cfg(test)]
