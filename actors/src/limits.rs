@@ -45,6 +45,20 @@ pub struct PeerLimits {
     pub weak_ttl: Duration,
     /// Hold what is queued; what the peer sends is still taken.
     pub paused: bool,
+    /// What the peer's `seq` counts.
+    pub numbering: Numbering,
+}
+
+/// What a peer's `seq` counts in the updates dialect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Numbering {
+    /// Its strong updates, until a push shows otherwise; what was learned is remembered.
+    #[default]
+    Auto,
+    /// Its strong updates.
+    Updates,
+    /// Its pushes, those without strong updates too.
+    Pushes,
 }
 
 /// How a peer is written to.
@@ -159,6 +173,7 @@ impl Default for PeerLimits {
             weak_items: 1000,
             weak_ttl: Duration::from_secs(30),
             paused: false,
+            numbering: Numbering::Auto,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use actors::limits::{BackoffLimits, PeerLimits, RestartLimits, Speech};
+use actors::limits::{BackoffLimits, Numbering, PeerLimits, RestartLimits, Speech};
 use actors::model::Deadlines;
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -27,6 +27,18 @@ pub(super) struct PeersSection {
 pub(super) enum AuthKind {
     /// By the network address it comes from.
     Network,
+}
+
+/// What a peer's `seq` counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Counts {
+    /// Learned from its pushes.
+    Auto,
+    /// Its strong updates.
+    Updates,
+    /// Its pushes.
+    Pushes,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -74,6 +86,8 @@ pub(super) struct PeerSection {
     weak_ttl: Span,
     /// Hold what is queued for the peer; what it sends is still taken.
     paused: bool,
+    /// What the peer's `seq` counts: "updates", "pushes", or "auto", which learns it.
+    numbering: Counts,
     /// What kind of server the peer is: "fernpost" or "actor-2016"; sets defaults for the rest.
     pub(super) profile: Profile,
     /// The dialect spoken to the peer.
@@ -113,6 +127,7 @@ impl Default for PeerSection {
             weak_items: limits.weak_items,
             weak_ttl: Span(limits.weak_ttl),
             paused: limits.paused,
+            numbering: Counts::Auto,
             profile: Profile::Fernpost,
             dialect: Dialect::Updates,
             addresses: Vec::new(),
@@ -142,6 +157,11 @@ impl PeerSection {
             quarantine_items: self.quarantine_items,
             attempts_keep: self.attempts_keep,
             paused: self.paused,
+            numbering: match self.numbering {
+                Counts::Auto => Numbering::Auto,
+                Counts::Updates => Numbering::Updates,
+                Counts::Pushes => Numbering::Pushes,
+            },
             weak_items: self.weak_items,
             weak_ttl: self.weak_ttl.0,
             speech: match self.dialect {

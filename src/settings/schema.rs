@@ -114,7 +114,6 @@ const PLANNED_KEYS: &[&str] = &[
     "peers.*.keep",
     "peers.*.keys",
     "peers.*.notify_after",
-    "peers.*.numbering",
     "peers.*.outbox_bytes",
     "peers.*.rate",
     "peers.*.renumber_max",

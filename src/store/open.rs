@@ -15,7 +15,7 @@ use super::queue::GroupLimits;
 use super::tables;
 
 /// The version of tables and rows this program writes.
-pub const SCHEMA: u32 = 3;
+pub const SCHEMA: u32 = 4;
 
 /// How to open a store.
 #[derive(Debug)]

@@ -57,6 +57,7 @@ struct OutboundRow {
 struct InboundRow {
     expected: u64,
     taken: u64,
+    pushes: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -131,7 +132,11 @@ pub(super) fn peer_to_row(record: &PeerRecord) -> Vec<u8> {
             transaction_reserved: out.transaction_reserved,
             transaction_last: out.transaction_last,
         },
-        inbound: InboundRow { expected: record.inbound.expected.0, taken: record.inbound.taken },
+        inbound: InboundRow {
+            expected: record.inbound.expected.0,
+            taken: record.inbound.taken,
+            pushes: record.inbound.pushes,
+        },
     };
     serde_json::to_vec(&row).expect("numbers and fixed words always serialize")
 }
@@ -152,7 +157,11 @@ pub(super) fn peer_from_row(server: ServerName, row: &[u8]) -> Result<PeerRecord
             transaction_reserved: out.transaction_reserved,
             transaction_last: out.transaction_last,
         },
-        inbound: InboundRecord { expected: Seq(row.inbound.expected), taken: row.inbound.taken },
+        inbound: InboundRecord {
+            expected: Seq(row.inbound.expected),
+            taken: row.inbound.taken,
+            pushes: row.inbound.pushes,
+        },
     })
 }
 

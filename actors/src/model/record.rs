@@ -126,11 +126,13 @@ pub struct InboundRecord {
     pub expected: Seq,
     /// How many updates were ever taken from it; the `n` of the feed's ids. Never goes back.
     pub taken: u64,
+    /// It was learned that it numbers its pushes, and not its strong updates.
+    pub pushes: bool,
 }
 
 impl Default for InboundRecord {
     fn default() -> Self {
-        Self { expected: Seq(1), taken: 0 }
+        Self { expected: Seq(1), taken: 0, pushes: false }
     }
 }
 

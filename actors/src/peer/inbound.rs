@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use crate::change::Change;
 use crate::change::Urgency;
-use crate::limits::PeerLimits;
+use crate::limits::{Numbering, PeerLimits};
 use crate::model::{
     Ack, Digest, FeedItem, InboundPush, InboundRecord, InboundTransaction, Parked, ParkedCode, ParkedWhat, Pdu, PduRef,
     Refusal, SeenTransaction, Seq, ServerName, Strong, StrongBody, Taken, Verdict,
 };
 use crate::peer::dispatch::{Dispatch, Group, Suspects, Undone};
 use crate::peer::effect::{Effect, Out, Token};
-use crate::peer::place::{DIGESTS_MAX, Held, Placement, place};
+use crate::peer::place::{DIGESTS_MAX, Held, Placed, Placement, digest_of, place};
 
 /// Transactions remembered, so that a repeat gets the same answer and does nothing again.
 const SEEN_MAX: usize = 64;
@@ -36,8 +36,14 @@ pub struct Inbound {
     taken: u64,
     /// Of the updates taken last, ascending, ending just below `expected`.
     digests: VecDeque<Digest>,
+    /// The sender numbers its pushes, it was learned.
+    pushes: bool,
+    /// The number expected that a push without strong updates carried when it was answered with a hole.
+    holed: Option<Seq>,
     /// A push too old to compare was announced; once tells it all.
     told_too_old: bool,
+    /// The number named in the conflict announced last: the sender repeats its push until it obeys.
+    told_conflict: Option<Seq>,
     seen: VecDeque<SeenTransaction>,
     /// The one batch whose PDUs are with their conversations.
     busy: Option<Busy>,
@@ -50,8 +56,10 @@ pub struct Inbound {
 struct Busy {
     token: Token,
     frame: Frame,
-    /// Of a push: the places of its updates that are new.
+    /// The places of what is new in it.
     fresh: Vec<usize>,
+    /// Its number is its own, and not that of its last update.
+    pushes: bool,
     dispatch: Dispatch,
 }
 
@@ -70,7 +78,10 @@ impl Inbound {
             expected: record.expected,
             taken: record.taken,
             digests: digests.into(),
+            pushes: record.pushes,
+            holed: None,
             told_too_old: false,
+            told_conflict: None,
             seen: seen.into(),
             busy: None,
             waiting: VecDeque::new(),
@@ -80,7 +91,7 @@ impl Inbound {
 
     /// The durable half.
     pub const fn record(&self) -> InboundRecord {
-        InboundRecord { expected: self.expected, taken: self.taken }
+        InboundRecord { expected: self.expected, taken: self.taken, pushes: self.pushes }
     }
 
     /// A batch came; `token` is owed an answer. One at a time: the next waits until this one is answered.
@@ -123,8 +134,19 @@ impl Inbound {
         if count > self.limits.batch_items as usize {
             return Some(Err(Refusal::PushTooLong { count, max: self.limits.batch_items }));
         }
-        let held = Held { expected: self.expected, digests: self.digests.make_contiguous() };
-        let ack = match place(&push, held) {
+        let held = Held {
+            expected: self.expected,
+            digests: self.digests.make_contiguous(),
+            numbering: self.limits.numbering,
+            pushes: self.pushes,
+            holed: self.holed,
+        };
+        let Placed { what, pushes } = place(&push, held);
+        if self.limits.numbering == Numbering::Auto && pushes != self.pushes {
+            self.pushes = pushes;
+            out.moved(Urgency::Rides);
+        }
+        let ack = match what {
             Placement::Take { fresh, next: _, went_back } => {
                 if went_back {
                     self.notice(
@@ -135,7 +157,7 @@ impl Inbound {
                         out,
                     );
                 }
-                return self.begin(token, Frame::Push(push), fresh, out);
+                return self.begin(token, Frame::Push(push), fresh, pushes, out);
             }
             Placement::Known => Ack::Ok(seq),
             Placement::TooOld => {
@@ -149,8 +171,25 @@ impl Inbound {
                 }
                 Ack::Ok(seq)
             }
-            Placement::Hole => Ack::Hole { expected: self.expected, conflict: false },
-            Placement::Conflict => Ack::Hole { expected: self.expected, conflict: true },
+            Placement::Hole => {
+                if count == 0 && seq == self.expected {
+                    self.holed = Some(seq);
+                }
+                Ack::Hole { expected: self.expected, conflict: false }
+            }
+            Placement::Conflict => {
+                if self.told_conflict.replace(self.expected) != Some(self.expected) {
+                    let first = seq.0 + 1 - count as u64;
+                    let kept_from = self.expected.0 - self.digests.len() as u64;
+                    let text = format!(
+                        "sent other updates under numbers {first} to {seq} than we hold: it has lost its counter, and is asked to \
+                         go on from {}. What we can compare begins at {kept_from}",
+                        self.expected
+                    );
+                    self.notice(&text, out);
+                }
+                Ack::Hole { expected: self.expected, conflict: true }
+            }
             Placement::Misnumbered => {
                 return Some(Err(Refusal::Misnumbered { from_seq: push.from_seq, seq, count }));
             }
@@ -173,7 +212,7 @@ impl Inbound {
             return Some(Ok(Taken::Transaction(seen.verdicts.clone())));
         }
         let fresh = (0..count).collect();
-        self.begin(token, Frame::Transaction(transaction), fresh, out)
+        self.begin(token, Frame::Transaction(transaction), fresh, false, out)
     }
 
     /// Give the new PDUs to their conversations; without any, finish at once.
@@ -182,12 +221,13 @@ impl Inbound {
         token: Token,
         frame: Frame,
         fresh: Vec<usize>,
+        pushes: bool,
         out: &mut Out,
     ) -> Option<Result<Taken, Refusal>> {
         let pdus = fresh.iter().filter_map(|&place| Some((place, frame.pdu(place)?)));
         let mut dispatch_state = Dispatch::new(frame.len(), pdus, &self.suspects);
         let groups = dispatch_state.begin();
-        let busy = Busy { token, frame, fresh, dispatch: dispatch_state };
+        let busy = Busy { token, frame, fresh, pushes, dispatch: dispatch_state };
         if groups.is_empty() {
             return Some(self.finish(&busy, out));
         }
@@ -204,7 +244,7 @@ impl Inbound {
         }
         match &busy.frame {
             Frame::Push(push) => {
-                self.remember(push, out);
+                self.remember(push, busy.pushes, out);
                 self.feed(push, busy, out);
                 out.moved(Urgency::Now);
                 Ok(Taken::Push(Ack::Ok(push.seq)))
@@ -213,29 +253,33 @@ impl Inbound {
         }
     }
 
-    /// Hold the digests of all of the push under its numbers.
-    fn remember(&mut self, push: &InboundPush, out: &mut Out) {
-        let first = Seq(push.seq.0 + 1 - push.strong.len() as u64);
+    /// Hold the digests of all of the push under its numbers, or under its number.
+    fn remember(&mut self, push: &InboundPush, pushes: bool, out: &mut Out) {
+        let (first, digests) = match pushes {
+            true => (push.seq, vec![digest_of(push)]),
+            false => {
+                let first = Seq(push.seq.0 + 1 - push.strong.len() as u64);
+                (first, push.strong.iter().map(|strong| strong.digest).collect())
+            }
+        };
         let kept_from = Seq(self.expected.0 - self.digests.len() as u64);
         self.digests.truncate(usize::try_from(first.since(kept_from)).unwrap_or(usize::MAX));
-        self.digests.extend(push.strong.iter().map(|strong| strong.digest));
+        self.digests.extend(digests.iter().copied());
         while self.digests.len() > DIGESTS_MAX {
             self.digests.pop_front();
         }
         self.expected = push.seq.next();
-        out.change(Change::Taken {
-            from: self.server.clone(),
-            first,
-            digests: push.strong.iter().map(|strong| strong.digest).collect(),
-            forget_below: Seq(self.expected.0 - self.digests.len() as u64),
-        });
+        let forget_below = Seq(self.expected.0 - self.digests.len() as u64);
+        out.change(Change::Taken { from: self.server.clone(), first, digests, forget_below });
     }
 
     fn feed(&mut self, push: &InboundPush, busy: &Busy, out: &mut Out) {
-        let first = push.seq.0 + 1 - push.strong.len() as u64;
         for &place in &busy.fresh {
             let strong = &push.strong[place];
-            let seq = Seq(first + place as u64);
+            let seq = match busy.pushes {
+                true => push.seq,
+                false => Seq(push.seq.0 + 1 + place as u64 - push.strong.len() as u64),
+            };
             match &strong.body {
                 StrongBody::Plain => {
                     self.taken += 1;

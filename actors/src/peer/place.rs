@@ -1,9 +1,21 @@
 //! Where a push stands among what we hold: one pure function, and the whole of the numbering rule for receivers.
 
+use std::cmp::Ordering;
+
+use crate::limits::Numbering;
 use crate::model::{Digest, InboundPush, Seq};
 
 /// How many digests of the newest updates are kept: a repeat older than this cannot be told from something else.
 pub const DIGESTS_MAX: usize = 1024;
+
+/// What to do with a push, and how its numbers were read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    /// What to do.
+    pub what: Placement,
+    /// `seq` was read as the number of the push, which its updates have in common.
+    pub pushes: bool,
+}
 
 /// What to do with a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,13 +42,19 @@ pub enum Placement {
     Misnumbered,
 }
 
-/// The digests of the updates taken last, ascending, ending just below `expected`.
+/// What we hold, and what we know of how the sender numbers.
 #[derive(Debug, Clone, Copy)]
 pub struct Held<'a> {
     /// The number the next new strong update must carry.
     pub expected: Seq,
-    /// Digests of the numbers below it.
+    /// The digests of the updates taken last, ascending, ending just below `expected`; one a number.
     pub digests: &'a [Digest],
+    /// What the operator says the sender numbers.
+    pub numbering: Numbering,
+    /// It was learned that the sender numbers its pushes.
+    pub pushes: bool,
+    /// The number of a push without strong updates that was last answered with a hole although it was the one expected.
+    pub holed: Option<Seq>,
 }
 
 impl Held<'_> {
@@ -44,14 +62,93 @@ impl Held<'_> {
         let back = usize::try_from(self.expected.0.checked_sub(number)?).ok()?;
         self.digests.len().checked_sub(back).and_then(|at| self.digests.get(at)).copied()
     }
+
+    fn is_too_old(&self, number: u64) -> bool {
+        number + (self.digests.len() as u64) < self.expected.0
+    }
+}
+
+/// Stands for a push without strong updates where pushes are numbered.
+const NOTHING: Digest = Digest([0; 16]);
+
+/// What stands for a whole push where pushes are numbered: of a single update its own digest, so that learning how a sender
+/// numbers does not turn what is held into something else. A sender that forges it fools only itself.
+pub fn digest_of(push: &InboundPush) -> Digest {
+    match &*push.strong {
+        [] => NOTHING,
+        [one] => one.digest,
+        strong => {
+            const ODD: u128 = 0x0000_0100_0000_01b3_9e37_79b9_7f4a_7c15;
+            let mix = |sum: u128, digest: Digest| {
+                (sum.rotate_left(43) ^ u128::from_le_bytes(digest.0)).wrapping_mul(ODD).wrapping_add(1)
+            };
+            Digest(strong.iter().map(|strong| strong.digest).fold(0, mix).to_le_bytes())
+        }
+    }
 }
 
 /// Place a push.
 ///
 /// Strong updates are numbered 1, 2, 3 ... per sender and receiver, and `seq` is the number of the last one in the push; a
 /// push without any repeats the last number and so doubles as a probe. A sender that states `from_seq` understands
-/// "renumber"; to one that does not, every text's reading of `seq` must be forgiven.
-pub fn place(push: &InboundPush, held: Held<'_>) -> Placement {
+/// "renumber"; to one that does not, every text's reading of `seq` must be forgiven: some number their pushes instead, those
+/// without strong updates too. That is learned from a push that fits no other reading, and unlearned in the same way.
+pub fn place(push: &InboundPush, held: Held<'_>) -> Placed {
+    let by_updates = |what| Placed { what, pushes: false };
+    match held.numbering {
+        Numbering::Updates => by_updates(by_update(push, held)),
+        Numbering::Pushes => Placed { what: by_push(push, held), pushes: true },
+        Numbering::Auto if push.from_seq.is_some() => by_updates(by_update(push, held)),
+        Numbering::Auto if held.pushes => match fits_updates_only(push, held) {
+            true => by_updates(by_update(push, held)),
+            false => Placed { what: by_push(push, held), pushes: true },
+        },
+        Numbering::Auto => match fits_pushes_only(push, held) {
+            true => Placed { what: by_push(push, held), pushes: true },
+            false => by_updates(by_update(push, held)),
+        },
+    }
+}
+
+/// For a sender believed to number its updates: whether this push can only be read by the number of pushes.
+fn fits_pushes_only(push: &InboundPush, held: Held<'_>) -> bool {
+    let (count, seq, expected) = (push.strong.len() as u64, push.seq, held.expected);
+    match count {
+        // Told of the hole, one that numbers updates sends what is missing.
+        0 => seq == expected && held.holed == Some(seq),
+        // It would begin below 1.
+        _ if count > seq.0 => seq >= expected,
+        1 => false,
+        // It would begin with numbers that are taken, and does not begin with what we hold under them.
+        _ => seq == expected && (0..count - 1).any(|at| differs(push, held, seq.0 + 1 - count, at)),
+    }
+}
+
+/// For a sender believed to number its pushes: whether this push can only be read by the numbers of its updates.
+fn fits_updates_only(push: &InboundPush, held: Held<'_>) -> bool {
+    let (count, seq, expected) = (push.strong.len() as u64, push.seq.0, held.expected.0);
+    match count {
+        // The last number once more, and what we hold under it was no push without strong updates.
+        0 => seq + 1 == expected && held.digest(seq).is_some_and(|digest| digest != NOTHING),
+        _ => count > 1 && seq + 1 == expected + count,
+    }
+}
+
+fn by_push(push: &InboundPush, held: Held<'_>) -> Placement {
+    let (seq, expected) = (push.seq, held.expected);
+    let all = || (0..push.strong.len()).collect();
+    match seq.cmp(&expected) {
+        _ if seq.0 == 0 && !push.strong.is_empty() => Placement::Misnumbered,
+        Ordering::Greater => Placement::Hole,
+        Ordering::Equal => Placement::Take { fresh: all(), next: seq.next(), went_back: false },
+        Ordering::Less if push.strong.is_empty() => Placement::Known,
+        Ordering::Less if held.is_too_old(seq.0) => Placement::TooOld,
+        Ordering::Less if held.digest(seq.0) == Some(digest_of(push)) => Placement::Known,
+        Ordering::Less => Placement::Take { fresh: all(), next: seq.next(), went_back: true },
+    }
+}
+
+fn by_update(push: &InboundPush, held: Held<'_>) -> Placement {
     let expected = held.expected.0;
     let count = push.strong.len() as u64;
     let seq = push.seq.0;
@@ -71,9 +168,8 @@ pub fn place(push: &InboundPush, held: Held<'_>) -> Placement {
     if first > expected {
         return Placement::Hole;
     }
-    let differs = |at: usize| held.digest(first + at as u64) != Some(push.strong[at].digest);
     let overlap = usize::try_from(count.min(expected - first)).unwrap_or(usize::MAX);
-    let differing: Vec<usize> = (0..overlap).filter(|&at| differs(at)).collect();
+    let differing: Vec<usize> = (0..overlap).filter(|&at| differs(push, held, first, at as u64)).collect();
     let new = overlap..push.strong.len();
     if differing.is_empty() {
         return match new.is_empty() {
@@ -84,11 +180,17 @@ pub fn place(push: &InboundPush, held: Held<'_>) -> Placement {
     if push.from_seq.is_some() {
         return Placement::Conflict;
     }
-    if seq + (held.digests.len() as u64) < expected {
+    if held.is_too_old(seq) {
         return Placement::TooOld;
     }
     let fresh = differing.into_iter().chain(new).collect();
-    Placement::Take { fresh, next: Seq(seq + 1), went_back: seq + 1 < expected }
+    Placement::Take { fresh, next: Seq(seq + 1), went_back: seq < expected }
+}
+
+/// Whether the update at this place is another one than the one we hold under its number.
+fn differs(push: &InboundPush, held: Held<'_>, first: u64, at: u64) -> bool {
+    let given = usize::try_from(at).ok().and_then(|at| push.strong.get(at));
+    held.digest(first + at) != given.map(|strong| strong.digest)
 }
 
 #[cfg(test)]
@@ -113,15 +215,22 @@ mod tests {
     }
 
     /// We hold a, b, c, d, e under 1 to 5.
-    fn verdict(from_seq: Option<u64>, seq: u64, letters: &str) -> String {
+    fn verdict(numbering: Numbering, pushes: bool, from_seq: Option<u64>, seq: u64, letters: &str) -> String {
         let digests: Vec<Digest> = "abcde".chars().map(digest).collect();
-        match place(&push(from_seq, seq, letters), Held { expected: Seq(6), digests: &digests }) {
+        let held = Held { expected: Seq(6), digests: &digests, numbering, pushes, holed: None };
+        let placed = place(&push(from_seq, seq, letters), held);
+        let what = match placed.what {
             Placement::Take { fresh, next, went_back } => {
                 let taken: String = fresh.iter().filter_map(|&at| letters.chars().nth(at)).collect();
                 format!("take {taken}, then {next}{}", if went_back { ", went back" } else { "" })
             }
             other => format!("{other:?}").to_lowercase(),
-        }
+        };
+        if placed.pushes { format!("{what}; pushes") } else { what }
+    }
+
+    fn at(expected: u64) -> Held<'static> {
+        Held { expected: Seq(expected), digests: &[], numbering: Numbering::Auto, pushes: false, holed: None }
     }
 
     #[test]
@@ -134,15 +243,22 @@ mod tests {
             // a repeat, whole or in part, by its digests
             (Some(4), 5, "de", "known"),
             (None, 5, "e", "known"),
+            (None, 5, "de", "known"),
             (Some(5), 7, "efg", "take fg, then 8"),
             (None, 7, "efg", "take fg, then 8"),
+            (None, 6, "ef", "take f, then 7"),
             // something else under our numbers
             (Some(5), 6, "xf", "conflict"),
             (Some(3), 3, "x", "conflict"),
-            (None, 5, "x", "take x, then 6"),
+            (None, 5, "x", "take x, then 6, went back"),
             (None, 3, "x", "take x, then 4, went back"),
             (None, 4, "cx", "take x, then 5, went back"),
-            (None, 6, "xf", "take xf, then 7"),
+            (None, 7, "xfg", "take xfg, then 8"),
+            // the number expected, and several: it counts pushes
+            (None, 6, "xf", "take xf, then 7; pushes"),
+            (None, 6, "exf", "take exf, then 7; pushes"),
+            (None, 6, "fghijklm", "take fghijklm, then 7; pushes"),
+            (None, 7, "fghijklm", "hole; pushes"),
             // numbers missing before it
             (Some(7), 7, "g", "hole"),
             (None, 8, "g", "hole"),
@@ -158,37 +274,98 @@ mod tests {
             (None, 0, "f", "misnumbered"),
             (None, 1, "fgh", "misnumbered"),
         ] {
-            assert_eq!(verdict(from_seq, seq, letters), expected, "from {from_seq:?} to {seq}: {letters:?}");
+            let placed = verdict(Numbering::Auto, false, from_seq, seq, letters);
+            assert_eq!(placed, expected, "from {from_seq:?} to {seq}: {letters:?}");
         }
+    }
+
+    #[test]
+    fn of_a_sender_that_numbers_pushes_each_push_has_one_number() {
+        for (from_seq, seq, letters, expected) in [
+            (None, 6, "f", "take f, then 7; pushes"),
+            (None, 6, "fgh", "take fgh, then 7; pushes"),
+            (None, 6, "", "take , then 7; pushes"),
+            (None, 5, "e", "known; pushes"),
+            (None, 4, "", "known; pushes"),
+            (None, 7, "", "hole; pushes"),
+            (None, 9, "gh", "hole; pushes"),
+            (None, 5, "x", "take x, then 6, went back; pushes"),
+            (None, 4, "de", "take de, then 5, went back; pushes"),
+            // What fits the other reading only: that one was learned in error.
+            (None, 8, "fgh", "take fgh, then 9"),
+            (None, 5, "", "known"),
+            (Some(6), 7, "fg", "take fg, then 8"),
+            (Some(5), 6, "xf", "conflict"),
+        ] {
+            let placed = verdict(Numbering::Auto, true, from_seq, seq, letters);
+            assert_eq!(placed, expected, "from {from_seq:?} to {seq}: {letters:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_operator_says_is_never_learned_otherwise() {
+        for (numbering, seq, letters, expected) in [
+            (Numbering::Updates, 6, "xf", "take xf, then 7"),
+            (Numbering::Updates, 6, "fghijklm", "misnumbered"),
+            (Numbering::Pushes, 8, "fgh", "hole; pushes"),
+            (Numbering::Pushes, 6, "", "take , then 7; pushes"),
+            (Numbering::Pushes, 0, "f", "misnumbered; pushes"),
+        ] {
+            assert_eq!(verdict(numbering, false, None, seq, letters), expected, "{numbering:?} {seq}: {letters:?}");
+        }
+    }
+
+    #[test]
+    fn a_push_without_strong_updates_that_insists_on_the_number_expected_has_one() {
+        let held = |holed| Held { expected: Seq(6), digests: &[], numbering: Numbering::Auto, pushes: false, holed };
+        let (hole, taken) = (
+            Placed { what: Placement::Hole, pushes: false },
+            Placed { what: Placement::Take { fresh: vec![], next: Seq(7), went_back: false }, pushes: true },
+        );
+        assert_eq!(place(&push(None, 6, ""), held(None)), hole);
+        assert_eq!(place(&push(None, 6, ""), held(Some(Seq(6)))), taken);
+        assert_eq!(place(&push(None, 7, ""), held(Some(Seq(6)))), hole);
+        assert_eq!(place(&push(Some(7), 6, ""), held(Some(Seq(6)))), hole, "one that states ranges numbers updates");
+    }
+
+    #[test]
+    fn a_push_is_known_again_as_a_whole() {
+        let whole = |letters| digest_of(&push(None, 9, letters));
+        assert_eq!(whole("a"), digest('a'));
+        assert_eq!(whole("ab"), whole("ab"));
+        let others = ["", "a", "ba", "abb", "bb", "aab"];
+        assert!(others.iter().all(|other| whole(other) != whole("ab")));
     }
 
     #[test]
     fn what_lies_further_back_than_the_digests_is_not_guessed_about() {
         let digests = [digest('d'), digest('e')];
-        let held = Held { expected: Seq(6), digests: &digests };
-        assert_eq!(place(&push(None, 3, "c"), held), Placement::TooOld);
-        assert_eq!(place(&push(Some(3), 3, "c"), held), Placement::Conflict);
-        assert_eq!(place(&push(None, 4, "d"), held), Placement::Known);
+        let held = Held { digests: &digests, ..at(6) };
+        assert_eq!(place(&push(None, 3, "c"), held).what, Placement::TooOld);
+        assert_eq!(place(&push(Some(3), 3, "c"), held).what, Placement::Conflict);
+        assert_eq!(place(&push(None, 4, "d"), held).what, Placement::Known);
+        let numbered = Held { pushes: true, ..held };
+        assert_eq!(place(&push(None, 3, "c"), numbered).what, Placement::TooOld);
     }
 
     #[test]
     fn a_first_contact_above_one_is_a_hole_at_one() {
-        let held = Held { expected: Seq(1), digests: &[] };
-        assert_eq!(place(&push(None, 234_234, "a"), held), Placement::Hole);
+        assert_eq!(place(&push(None, 234_234, "a"), at(1)).what, Placement::Hole);
         assert_eq!(
-            place(&push(None, 1, "a"), held),
+            place(&push(None, 1, "a"), at(1)).what,
             Placement::Take { fresh: vec![0], next: Seq(2), went_back: false }
         );
     }
 
     proptest::proptest! {
         #[test]
-        fn whatever_comes_nothing_is_taken_over_a_hole(from in 0u64..12, seq in 0u64..12, ranged: bool, letters in "[a-h]{0,6}") {
+        fn whatever_comes_nothing_is_taken_over_a_hole(from in 0u64..12, seq in 0u64..12, ranged: bool, pushes: bool, letters in "[a-h]{0,6}") {
             let digests: Vec<Digest> = "abcde".chars().map(digest).collect();
-            let held = Held { expected: Seq(6), digests: &digests };
-            if let Placement::Take { fresh, next, .. } = place(&push(ranged.then_some(from), seq, &letters), held) {
-                let first = seq + 1 - letters.len() as u64;
-                proptest::prop_assert!(first <= 6 && next == Seq(seq + 1) && !fresh.is_empty());
+            let held = Held { digests: &digests, pushes, ..at(6) };
+            let placed = place(&push(ranged.then_some(from), seq, &letters), held);
+            if let Placement::Take { fresh, next, .. } = placed.what {
+                let first = if placed.pushes { seq } else { seq + 1 - letters.len() as u64 };
+                proptest::prop_assert!(first <= 6 && next == Seq(seq + 1) && (placed.pushes || !fresh.is_empty()));
                 proptest::prop_assert!(fresh.windows(2).all(|pair| pair[0] < pair[1]));
             }
         }

@@ -92,9 +92,72 @@ fn a_sender_without_ranges_that_was_restored_is_believed_and_announced() {
 }
 
 #[test]
-fn a_conflict_is_answered_with_the_number_to_go_on_from() {
+fn a_conflict_is_answered_with_the_number_to_go_on_from_and_told_once() {
     let mut inbound = inbound(PeerLimits::default());
     let _ = take(&mut inbound, push(2, &["{a}", "{b}"]));
+    let hole = |expected| Ok(Ack::Hole { expected: Seq(expected), conflict: true });
     let (answer, told) = take(&mut inbound, push(2, &["{x}"]));
-    assert_eq!((answer, told), (Ok(Ack::Hole { expected: Seq(3), conflict: true }), vec![]));
+    assert_eq!((answer, told.len()), (hole(3), 1));
+    assert!(told[0].contains("numbers 2 to 2") && told[0].contains("go on from 3"), "{told:?}");
+    assert_eq!(take(&mut inbound, push(2, &["{x}"])), (hole(3), vec![]), "a repeat is no other conflict");
+    let _ = take(&mut inbound, push(3, &["{x}"]));
+    let (answer, told) = take(&mut inbound, push(3, &["{y}"]));
+    assert_eq!((answer, told.len()), (hole(4), 1), "another conflict is");
+}
+
+#[test]
+fn a_ranged_replay_older_than_the_digests_is_a_conflict() {
+    let mut inbound = inbound(PeerLimits::default());
+    for n in 1..=1_100 {
+        let _ = take(&mut inbound, push(n, &[&format!("{{{n}}}")]));
+    }
+    let (answer, told) = take(&mut inbound, push(5, &["{5}"]));
+    assert_eq!((answer, told.len()), (Ok(Ack::Hole { expected: Seq(1_101), conflict: true }), 1));
+}
+
+#[test]
+fn an_unranged_replay_older_than_the_digests_is_dropped_and_announced_once() {
+    let mut inbound = inbound(PeerLimits::default());
+    for n in 1..=1_100 {
+        let _ = take(&mut inbound, push(n, &[&format!("{{{n}}}")]));
+    }
+    let unranged = |n: u64| InboundPush { from_seq: None, ..push(n, &["{x}"]) };
+    let (answer, told) = take(&mut inbound, unranged(5));
+    assert_eq!((answer, told.len()), (Ok(Ack::Ok(Seq(5))), 1));
+    assert!(told[0].contains("dropped"), "{told:?}");
+    assert_eq!(take(&mut inbound, unranged(6)), (Ok(Ack::Ok(Seq(6))), vec![]));
+    assert_eq!(inbound.record().expected, Seq(1_101));
+}
+
+#[test]
+fn a_sender_that_numbers_pushes_is_understood_from_then_on_and_after_a_restart() {
+    let mut inbound = inbound(PeerLimits::default());
+    let unranged = |seq: u64, texts: &[&str]| {
+        let push = push(seq + texts.len() as u64, texts);
+        InboundPush { from_seq: None, seq: Seq(seq), ..push }
+    };
+    let (answer, told) = take(&mut inbound, unranged(1, &["{a}", "{b}"]));
+    assert_eq!((answer, told), (Ok(Ack::Ok(Seq(1))), vec!["#1 1 {a}".to_owned(), "#2 1 {b}".to_owned()]));
+    assert!(inbound.record().pushes);
+    assert_eq!(take(&mut inbound, unranged(1, &["{a}", "{b}"])), (Ok(Ack::Ok(Seq(1))), vec![]), "a repeat");
+    assert_eq!(take(&mut inbound, unranged(2, &[])), (Ok(Ack::Ok(Seq(2))), vec![]));
+    let (record, digests) = (inbound.record(), inbound.digests.clone().into());
+    let limits = Arc::new(PeerLimits::default());
+    let mut again = Inbound::new("red".parse().expect("valid"), limits, &record, digests, vec![]);
+    assert_eq!(take(&mut again, unranged(2, &[])), (Ok(Ack::Ok(Seq(2))), vec![]));
+    assert_eq!(take(&mut again, unranged(3, &["{c}"])), (Ok(Ack::Ok(Seq(3))), vec!["#3 3 {c}".to_owned()]));
+    // Two under numbers 4 and 5: this one counts updates after all.
+    let (answer, told) = take(&mut again, unranged(5, &["{d}", "{e}"]));
+    assert_eq!((answer, told), (Ok(Ack::Ok(Seq(5))), vec!["#4 4 {d}".to_owned(), "#5 5 {e}".to_owned()]));
+    assert!(!again.record().pushes);
+}
+
+#[test]
+fn a_push_without_strong_updates_is_taken_when_it_insists_on_its_number() {
+    let mut inbound = inbound(PeerLimits::default());
+    let weak = |seq| InboundPush { from_seq: None, ..push(seq, &[]) };
+    let hole = Ok(Ack::Hole { expected: Seq(1), conflict: false });
+    assert_eq!(take(&mut inbound, InboundPush { seq: Seq(1), ..weak(0) }), (hole, vec![]));
+    assert_eq!(take(&mut inbound, InboundPush { seq: Seq(1), ..weak(0) }), (Ok(Ack::Ok(Seq(1))), vec![]));
+    assert_eq!(inbound.record(), InboundRecord { expected: Seq(2), taken: 0, pushes: true });
 }
