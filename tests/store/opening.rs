@@ -2,7 +2,7 @@
 
 use actors::model::Position;
 use actors::ports::{Archive, Journal, Lost, Urgency};
-use fernpost::store::{OpenError, Place};
+use fernpost::store::{OpenError, Place, SCHEMA};
 use redb::{Database, TableDefinition};
 
 use crate::disk::{Disk, Survives};
@@ -28,7 +28,8 @@ async fn a_store_of_another_server_is_refused() {
 
 #[tokio::test]
 async fn a_store_of_a_newer_or_unknown_schema_is_refused() {
-    for version in ["2", "4", "banana"] {
+    let (older, newer) = ((SCHEMA - 1).to_string(), (SCHEMA + 1).to_string());
+    for version in [older.as_str(), newer.as_str(), "banana"] {
         let disk = used().await;
         let database = Database::builder().create_with_backend(disk.clone()).unwrap();
         let transaction = database.begin_write().unwrap();
@@ -37,7 +38,8 @@ async fn a_store_of_a_newer_or_unknown_schema_is_refused() {
         drop(database);
         let Err(error) = World::open(&disk, |_| {}) else { panic!("opened") };
         assert!(matches!(error, OpenError::Schema { .. }));
-        assert!(error.to_string().contains(&format!("schema version {version}, this program knows 3")), "{error}");
+        let words = format!("schema version {version}, this program knows {SCHEMA}");
+        assert!(error.to_string().contains(&words), "{error}");
     }
 }
 
