@@ -11,6 +11,8 @@ pub struct PeerLimits {
     pub speech: Speech,
     /// It can be asked for PDUs by the GETs of the transactions dialect.
     pub fetches: bool,
+    /// What it does in its own way.
+    pub habits: Habits,
     /// Requests of this peer being handled at once; the next is told to wait.
     pub intake_max: u32,
     /// Strong updates in one push, out, and in (told to the peer as `window`).
@@ -68,6 +70,25 @@ pub enum Speech {
     Updates,
     /// Transactions of PDUs, each with an id.
     Transactions,
+}
+
+/// What the dialects leave open and a peer does in its own way. The core carries it; only what writes and reads looks at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Habits {
+    /// How it writes the pairs that name PDUs, and how it reads them.
+    pub pairs: PairOrder,
+    /// It takes request targets as they stand: what is encoded in them it does not decode.
+    pub raw_targets: bool,
+}
+
+/// Which comes first in a pair that names a PDU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PairOrder {
+    /// `[origin, id]`, as the published text shows it and as we store it.
+    #[default]
+    OriginFirst,
+    /// `[id, origin]`, as the servers of 2014 write it.
+    IdFirst,
 }
 
 /// Everything that bounds one conversation's actor.
@@ -156,6 +177,7 @@ impl Default for PeerLimits {
         Self {
             speech: Speech::Updates,
             fetches: true,
+            habits: Habits::default(),
             intake_max: 4,
             batch_items: 100,
             batch_bytes: 1 << 20,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use actors::limits::PeerLimits;
+use actors::limits::{Habits, PairOrder, PeerLimits};
 use actors::model::ServerName;
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -60,6 +60,42 @@ pub enum Profile {
     /// A server that knows the updates dialect as it was first written: one strong update a push.
     #[serde(rename = "actor-2016")]
     Actor2016,
+    /// The first public server of the transactions dialect, on a private link: it has neither TLS nor a proof of its name.
+    #[serde(rename = "synapse-2014")]
+    Synapse2014,
+}
+
+impl Profile {
+    /// What such a server's keys are where nobody has set them. Whatever is set wins, wherever it stands.
+    pub(super) fn defaults(self) -> &'static [(&'static str, Preset)] {
+        match self {
+            Self::Fernpost | Self::Actor2016 => &[],
+            Self::Synapse2014 => &[
+                ("dialect", Preset::Text("transactions")),
+                ("auth", Preset::Text("network")),
+                ("insecure", Preset::Yes),
+                // While it holds our request it looks for missing parents, and for each it tries 31 seconds to connect.
+                ("request_timeout", Preset::Text("75s")),
+            ],
+        }
+    }
+
+    /// What such a server does in its own way.
+    pub(super) fn habits(self) -> Habits {
+        match self {
+            Self::Fernpost | Self::Actor2016 => Habits::default(),
+            Self::Synapse2014 => Habits { pairs: PairOrder::IdFirst, raw_targets: true },
+        }
+    }
+}
+
+/// The value of a key that a profile sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Preset {
+    /// This text.
+    Text(&'static str),
+    /// `true`.
+    Yes,
 }
 
 /// How a peer proves who it is.

@@ -88,7 +88,7 @@ pub(super) struct PeerSection {
     paused: bool,
     /// What the peer's `seq` counts: "updates", "pushes", or "auto", which learns it.
     numbering: Counts,
-    /// What kind of server the peer is: "fernpost" or "actor-2016"; sets defaults for the rest.
+    /// What kind of server the peer is: "fernpost", "actor-2016" or "synapse-2014"; sets defaults for the rest.
     pub(super) profile: Profile,
     /// The dialect spoken to the peer.
     pub(super) dialect: Dialect,
@@ -170,6 +170,7 @@ impl PeerSection {
             },
             // A server of the updates dialect as it was first written knows no GETs.
             fetches: self.profile != Profile::Actor2016,
+            habits: self.profile.habits(),
         }
     }
 }

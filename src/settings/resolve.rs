@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::check::Check;
 use super::pattern::Pattern;
+use super::peer::{Preset, Profile};
 use super::peer_section::PeerSection;
 use super::schema;
 
@@ -15,6 +16,8 @@ use super::schema;
 pub enum Origin {
     /// Compiled.
     Default,
+    /// What `profile` says of such a server.
+    Profile,
     /// `[peers.default]`.
     Peers,
     /// `[peers.pattern."..."]`.
@@ -76,31 +79,70 @@ impl<'a> Tables<'a> {
 
     /// The values of a peer; of none: `[peers.default]` alone.
     pub(super) fn resolve(&self, server: Option<&ServerName>) -> Resolved {
-        let mut values = Map::new();
-        let mut origins: Vec<(&'static str, Origin)> =
-            schema::fields_of::<PeerSection>().iter().map(|key| (*key, Origin::Default)).collect();
-        let mut lay = |table: &Map<String, Value>, origin: &Origin| {
-            for (key, value) in table {
-                values.insert(key.clone(), value.clone());
-                if let Some(entry) = origins.iter_mut().find(|(name, _)| name == key) {
-                    entry.1 = origin.clone();
-                }
-            }
-        };
+        let mut laid = Laid::default();
         if let Some(default) = self.default {
-            lay(default, &Origin::Peers);
+            laid.table(default, &Origin::Peers);
         }
         if let Some(server) = server {
             for (pattern, table) in self.patterns.iter().filter(|(pattern, _)| pattern.means(server)) {
-                lay(table, &Origin::Pattern(pattern.to_string()));
+                laid.table(table, &Origin::Pattern(pattern.to_string()));
             }
             for (_, table) in self.servers.iter().filter(|(name, _)| name == server) {
-                lay(table, &Origin::Server);
+                laid.table(table, &Origin::Server);
             }
         }
-        let section = PeerSection::deserialize(Value::new(None, ValueKind::Table(values)));
-        let section = section.expect("each value was read alone before the layers were merged");
-        Resolved { server: server.cloned(), section, origins }
+        // The profile is itself a key that any layer may set, so what it says comes last, below all that was said.
+        let profile = laid.section().profile;
+        laid.below(profile);
+        let section = laid.section();
+        Resolved { server: server.cloned(), section, origins: laid.origins }
+    }
+}
+
+/// Values laid one over the other, and where each came from.
+struct Laid {
+    values: Map<String, Value>,
+    origins: Vec<(&'static str, Origin)>,
+}
+
+impl Default for Laid {
+    fn default() -> Self {
+        let keys = schema::fields_of::<PeerSection>().iter();
+        Self { values: Map::new(), origins: keys.map(|key| (*key, Origin::Default)).collect() }
+    }
+}
+
+impl Laid {
+    /// A table over all that is there.
+    fn table(&mut self, table: &Map<String, Value>, origin: &Origin) {
+        for (key, value) in table {
+            self.put(key, value.clone(), origin);
+        }
+    }
+
+    /// What a profile says of keys that nobody has set.
+    fn below(&mut self, profile: Profile) {
+        for (key, preset) in profile.defaults() {
+            if !self.values.contains_key(*key) {
+                let value = match preset {
+                    Preset::Text(text) => Value::from(*text),
+                    Preset::Yes => Value::from(true),
+                };
+                self.put(key, value, &Origin::Profile);
+            }
+        }
+    }
+
+    fn put(&mut self, key: &str, value: Value, origin: &Origin) {
+        self.values.insert(key.to_owned(), value);
+        if let Some(entry) = self.origins.iter_mut().find(|(name, _)| *name == key) {
+            entry.1 = origin.clone();
+        }
+    }
+
+    fn section(&self) -> PeerSection {
+        let section = PeerSection::deserialize(Value::new(None, ValueKind::Table(self.values.clone())));
+        section.expect("each value was read alone before the layers were merged")
     }
 }
 
@@ -120,7 +162,9 @@ impl Resolved {
     pub(super) fn key<'a>(&'a self, key: &'a str) -> Vec<&'a str> {
         match (self.origin(key), &self.server) {
             (Origin::Pattern(pattern), _) => vec!["peers", "pattern", pattern, key],
-            (Origin::Server | Origin::Default, Some(server)) => vec!["peers", "server", server.as_str(), key],
+            (Origin::Server | Origin::Profile | Origin::Default, Some(server)) => {
+                vec!["peers", "server", server.as_str(), key]
+            }
             (Origin::Peers, _) | (_, None) => vec!["peers", "default", key],
         }
     }

@@ -134,7 +134,6 @@ const PLANNED_VALUES: &[(&str, &str, Option<&str>)] = &[
     ("messenger.listen", "unix:*", Some("use an address such as \"127.0.0.1:9881\"")),
     ("peers.*.auth", "mtls", Some(NETWORK_INSTEAD)),
     ("peers.*.auth", "signature", Some(NETWORK_INSTEAD)),
-    ("peers.*.profile", "synapse-2014", None),
 ];
 
 /// The path with `*` for which peers are meant.

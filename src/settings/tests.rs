@@ -13,6 +13,8 @@ use super::peer::Dialect;
 use super::schema::{self, Names, Raw};
 use super::*;
 
+mod profiles;
+
 const RED: &str = "server.name = \"red.example\"\n";
 
 fn load(text: &str) -> Result<Settings, Problems> {
@@ -171,7 +173,7 @@ fn an_unknown_variable_and_an_unknown_flag_are_named() {
 fn what_is_planned_is_refused_by_its_name_and_never_passed_over() {
     let planned = "federation.tls = { cert = \"c\" }\ncontexts.sign = \"never\"\nfederation.mode = \"open\"\n\
                    messenger.listen = \"unix:/run/x\"\npeers.server.\"b.example\".keys = []\n\
-                   peers.default.profile = \"synapse-2014\"\n";
+                   peers.default.auth = \"signature\"\n";
     let start = |line: &str| line.split(" (configuration").next().expect("a first part").to_owned();
     assert_eq!(
         wrong(planned).iter().map(|line| start(line)).take(6).collect::<Vec<_>>(),
@@ -181,7 +183,7 @@ fn what_is_planned_is_refused_by_its_name_and_never_passed_over() {
             "`contexts.sign` is not available in this version",
             "`messenger.listen` = \"unix:/run/x\" is not available in this version",
             "`peers.server.\"b.example\".keys` is not available in this version",
-            "`peers.default.profile` = \"synapse-2014\" is not available in this version",
+            "`peers.default.auth` = \"signature\" is not available in this version",
         ]
     );
 }

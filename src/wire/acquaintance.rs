@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use actors::gateway::Gateway;
+use actors::limits::Habits;
 use actors::model::{ContextId, PduRef, ServerName};
 use actors::ports::{Archive, ArchiveError, Ports, Roster};
 
@@ -24,6 +25,10 @@ impl Acquaintance for Knowledge {
         is_server(&self.us, &*self.roster, name)
     }
 
+    fn habits(&self, server: &ServerName) -> Habits {
+        habits(&*self.roster, server)
+    }
+
     fn known(&self, context: &ContextId, pdus: &[PduRef]) -> Result<Vec<PduRef>, ArchiveError> {
         known(&*self.archive, context, pdus)
     }
@@ -39,6 +44,10 @@ impl Acquaintance for Gateway {
         is_server(us, &**roster, name)
     }
 
+    fn habits(&self, server: &ServerName) -> Habits {
+        habits(&*self.ports().roster, server)
+    }
+
     fn known(&self, context: &ContextId, pdus: &[PduRef]) -> Result<Vec<PduRef>, ArchiveError> {
         known(&*self.ports().archive, context, pdus)
     }
@@ -50,6 +59,10 @@ impl Acquaintance for Gateway {
 
 fn is_server(us: &ServerName, roster: &dyn Roster, name: &ServerName) -> bool {
     name == us || roster.limits(name).is_some()
+}
+
+fn habits(roster: &dyn Roster, server: &ServerName) -> Habits {
+    roster.limits(server).map(|limits| limits.habits).unwrap_or_default()
 }
 
 /// Nothing arrives by this look-up, so it claims nothing.

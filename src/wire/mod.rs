@@ -20,6 +20,7 @@ pub mod updates;
 use std::sync::Arc;
 
 use actix_web::web::{Data, ServiceConfig};
+use actors::limits::Habits;
 use actors::model::{Answered, Label, OutFrame, PushFailure, ServerName};
 use bytes::Bytes;
 
@@ -36,8 +37,8 @@ pub trait Dialect: Send + Sync + 'static {
     /// Adds its routes; they find [`Gate`]'s parts in the application's data.
     fn routes(&self, config: &mut ServiceConfig);
 
-    /// Writes a request from us.
-    fn encode_push(&self, us: &ServerName, frame: &OutFrame) -> Result<Request, PushFailure>;
+    /// Writes a request from us to a peer with these habits.
+    fn encode_push(&self, us: &ServerName, frame: &OutFrame, habits: Habits) -> Result<Request, PushFailure>;
 
     /// Reads the body of a 200 to it.
     fn decode_answer(&self, frame: &OutFrame, body: &Bytes) -> Result<Answered, PushFailure>;

@@ -28,7 +28,7 @@ impl Transport for PeerTransport {
     fn push(&self, frame: OutFrame) -> Task<Result<Answered, PushFailure>> {
         let egress = Arc::clone(&self.egress);
         let dialect = dialect_of(&frame.label);
-        let request = dialect.encode_push(&self.us, &frame);
+        let request = dialect.encode_push(&self.us, &frame, self.acquaintance.habits(&frame.to));
         Box::pin(async move {
             let body = egress.send(&frame.to, request?, frame.deadlines).await?;
             dialect.decode_answer(&frame, &body)

@@ -9,7 +9,7 @@ use actors::ports::{Roster, Task, Transport};
 use fernpost::http::identity::Admission;
 use fernpost::wire::acquaintance::Knowledge;
 use fernpost::wire::dialect_of;
-use fernpost::wire::pdu::Reader;
+use fernpost::wire::pdu::{Acquaintance, Reader};
 use fernpost::wire::transactions::fetch;
 
 use crate::network::Network;
@@ -112,7 +112,7 @@ impl Transport for Wire {
     fn push(&self, frame: OutFrame) -> Task<Result<Answered, PushFailure>> {
         let (network, us) = (self.network.clone(), self.knowledge.us.clone());
         let dialect = dialect_of(&frame.label);
-        let request = dialect.encode_push(&us, &frame);
+        let request = dialect.encode_push(&us, &frame, self.knowledge.habits(&frame.to));
         Box::pin(async move {
             let body = network.send((us, frame.to.clone()), request?, frame.deadlines).await?;
             dialect.decode_answer(&frame, &body)

@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use actors::limits::Habits;
 use actors::model::{BadPdu, ContextId, Pdu, PduRef, ServerName};
 use actors::ports::ArchiveError;
 use bytes::Bytes;
@@ -24,6 +25,8 @@ pub(crate) struct Circle {
     /// What the store was asked, and whether it is broken.
     pub(crate) asked: Mutex<Vec<&'static str>>,
     pub(crate) broken: bool,
+    /// Of every peer.
+    pub(crate) habits: Habits,
 }
 
 impl Circle {
@@ -42,6 +45,10 @@ impl Circle {
 impl Acquaintance for Circle {
     fn is_server(&self, name: &ServerName) -> bool {
         ["red", "blue"].contains(&name.as_str())
+    }
+
+    fn habits(&self, _: &ServerName) -> Habits {
+        self.habits
     }
 
     fn known(&self, _: &ContextId, pdus: &[PduRef]) -> Result<Vec<PduRef>, ArchiveError> {

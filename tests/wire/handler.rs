@@ -9,6 +9,7 @@ use actix_web::http::Method;
 use actix_web::middleware::from_fn;
 use actix_web::test::{TestRequest, init_service, try_call_service};
 use actix_web::{App, web};
+use actors::limits::Habits;
 use actors::model::{
     Ack, ContextId, InboundPush, InboundTransaction, Millis, PduRef, Refusal, Seq, ServerName, StrongBody, Verdict,
 };
@@ -60,6 +61,8 @@ pub(crate) struct Scripted {
     pub(crate) stored: Vec<(PduRef, ServedPdu)>,
     /// Whether the store can be read.
     pub(crate) broken: bool,
+    /// Of every peer.
+    pub(crate) habits: Habits,
     us: ServerName,
 }
 
@@ -73,6 +76,10 @@ impl Acquaintance for Scripted {
     fn is_server(&self, name: &ServerName) -> bool {
         *name == self.us
     }
+    fn habits(&self, _: &ServerName) -> Habits {
+        self.habits
+    }
+
     fn known(&self, _: &ContextId, _: &[PduRef]) -> Result<Vec<PduRef>, ArchiveError> {
         self.ask().map(|()| vec![])
     }
@@ -151,6 +158,7 @@ pub(crate) fn scripted(answer: Result<Ack, Refusal>) -> Scripted {
         transactions: Mutex::default(),
         stored: vec![],
         broken: false,
+        habits: Habits::default(),
         us: name("us.example"),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actors::model::{Berth, Digest, Draft, Millis, StateSlot};
 use actors::ports::PduText;
 use bytes::Bytes;
-use fernpost::wire::pdu::{PDU_NESTING_MAX, PairOrder, Text, with_depth};
+use fernpost::wire::pdu::{PDU_NESTING_MAX, PairOrder, Text, shown};
 use proptest::prelude::*;
 
 use crate::circle::{Circle, name, reference, text};
@@ -237,9 +237,27 @@ fn twenty_parents_and_the_greatest_depth_of_nesting_are_taken() {
 #[test]
 fn a_pdu_is_shown_with_a_depth_it_does_not_state() {
     let bytes = Bytes::from(stored(&with(&[("x", "[1, 2]")])));
-    let shown = r#"{"pdu_id":"i","origin":"blue","context":"c","ts":1,"pdu_type":"t","prev_pdus":[],"depth":7,"is_state":false,"content":{},"x":[1, 2]}"#;
-    assert_eq!(text(&with_depth(&bytes, 7)), shown);
-    assert_eq!(text(&with_depth(&Bytes::from(shown), 9)), shown, "its own depth is not ours to change");
+    let deep = r#"{"pdu_id":"i","origin":"blue","context":"c","ts":1,"pdu_type":"t","prev_pdus":[],"depth":7,"is_state":false,"content":{},"x":[1, 2]}"#;
+    for pairs in [PairOrder::OriginFirst, PairOrder::IdFirst] {
+        assert_eq!(text(&shown(&bytes, Some(7), pairs)), deep);
+        assert_eq!(text(&shown(&Bytes::from(deep), Some(9), pairs)), deep, "its own depth is not ours to change");
+    }
+}
+
+/// A server of 2014 that gets pairs in our order does not fail: it asks for PDUs that nobody has, for ever.
+#[test]
+fn pairs_are_turned_for_a_peer_that_writes_the_id_first() {
+    let content = r#"{"prev_pdus": [["blue","b1"]], "n": 1e2}"#;
+    let came =
+        with(&[("prev_pdus", r#"[["blue","b1"],["\u0067reen","g \"1\""]]"#), ("content", content), ("depth", "3")]);
+    let bytes = Bytes::from(stored(&came));
+    let ours = r#""prev_pdus":[["blue","b1"],["green","g \"1\""]],"depth":3"#;
+    let theirs = r#""prev_pdus":[["b1","blue"],["g \"1\"","green"]],"depth":3"#;
+    assert!(text(&bytes).contains(ours), "{}", text(&bytes));
+    let turned = shown(&bytes, None, PairOrder::IdFirst);
+    assert_eq!(text(&turned), text(&bytes).replace(ours, theirs), "and no other byte");
+    assert_eq!(stored(text(&turned)), text(&bytes), "it comes back as the same PDU");
+    assert_eq!(shown(&bytes, None, PairOrder::OriginFirst), bytes);
 }
 
 fn draft(state: Option<(String, i64)>, content: &str, extra: Vec<(String, Bytes)>) -> Draft {

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use actors::limits::Habits;
 use actors::model::{Deadlines, Edu, InboundTransaction, Item, Label, Millis, OutFrame, PushFailure};
 use bytes::Bytes;
 use fernpost::wire::dialect_of;
 use fernpost::wire::json::digest;
-use fernpost::wire::pdu::{Reader, with_depth};
+use fernpost::wire::pdu::{PairOrder, Reader};
 use fernpost::wire::transactions::envelope::{BadTransaction, Envelope, encode, encode_reply};
 use proptest::prelude::*;
 
@@ -189,9 +190,13 @@ fn pdu(id: &str, text: &'static str) -> Item {
 fn a_transaction_is_written_from_stored_pdus() {
     let items = vec![pdu("a", include_str!("golden/pdus/published.stored.json")), pdu("b", r#"{"n":1e2}"#)];
     let typing = Edu { kind: "typing".to_owned(), content: Bytes::from_static(br#"{"user_id": "uid"}"#) };
-    let written = encode(&name("red"), &frame(items, vec![typing], 1_404_835_423_001, Some(1_404_835_422_999)));
+    let written = encode(
+        &name("red"),
+        &frame(items, vec![typing], 1_404_835_423_001, Some(1_404_835_422_999)),
+        PairOrder::OriginFirst,
+    );
     assert_eq!(text(&written), include_str!("golden/transactions/written.json").trim_end());
-    let first = encode(&name("red"), &frame(vec![], vec![], 5, None));
+    let first = encode(&name("red"), &frame(vec![], vec![], 5, None), PairOrder::OriginFirst);
     let expected =
         r#"{"transaction_id":"5","ts":1404835423000,"origin":"red","destination":"blue","prev_ids":[],"pdus":[]}"#;
     assert_eq!(text(&first), expected);
@@ -200,7 +205,7 @@ fn a_transaction_is_written_from_stored_pdus() {
 #[test]
 fn a_reply_carries_a_pdu_with_its_depth() {
     let stored = Bytes::from(include_str!("golden/pdus/published.stored.json").trim_end());
-    let reply = encode_reply(&name("red"), Millis(1_404_835_423_000), &[with_depth(&stored, 7)]);
+    let reply = encode_reply(&name("red"), Millis(1_404_835_423_000), &[(stored, 7)], PairOrder::OriginFirst);
     assert_eq!(text(&reply), include_str!("golden/transactions/reply.json").trim_end());
 }
 
@@ -232,7 +237,7 @@ proptest! {
             Item::Pdu(reference("red", id), Bytes::from(text))
         }).collect();
         let typing = Edu { kind: "typing".to_owned(), content: Bytes::from(content) };
-        let body = encode(&name("red"), &frame(items.clone(), vec![typing.clone()], 9, Some(8)));
+        let body = encode(&name("red"), &frame(items.clone(), vec![typing.clone()], 9, Some(8)), PairOrder::OriginFirst);
         let read = read(&body, 9).expect("our own transaction");
         prop_assert_eq!(read.prev_ids, ["8"]);
         prop_assert_eq!(read.edus, [typing]);
@@ -248,6 +253,6 @@ fn an_update_queued_before_the_dialect_was_changed_is_refused_and_never_left_out
         vec![Item::Pdu(reference("red", "a"), Bytes::from_static(b"{}")), Item::Update(Bytes::from_static(b"{}"))];
     let deadlines = Deadlines { connect: Duration::from_secs(1), total: Duration::from_secs(1) };
     let frame = OutFrame { to: name("green"), label, items, weak: vec![], deadlines };
-    let refused = dialect_of(&label).encode_push(&name("red"), &frame);
+    let refused = dialect_of(&label).encode_push(&name("red"), &frame, Habits::default());
     assert!(matches!(refused, Err(PushFailure::Refused { status: 422, .. })), "{refused:?}");
 }

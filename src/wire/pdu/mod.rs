@@ -2,7 +2,8 @@
 //!
 //! What is read is judged alone. Bytes in order means: the keys we know first and in one order, booleans and integers where
 //! servers write `0`, `1` and `"10"`, no null, `[origin, id]` in each pair of parents, nothing that was meant for one server
-//! alone; `content` and every key we do not know byte for byte. Bytes in order are read back as they stand.
+//! alone; `content` and every key we do not know byte for byte. Bytes in order are read back as they stand. A peer that has its
+//! own order in pairs is [`shown`] them in that.
 
 mod compose;
 mod fields;
@@ -11,10 +12,11 @@ mod read;
 mod state;
 mod write;
 
+pub use actors::limits::PairOrder;
 pub use compose::Text;
-pub use pairs::PairOrder;
-pub use write::with_depth;
+pub use write::shown;
 
+use actors::limits::Habits;
 use actors::model::{ContextId, Digest, Pdu, PduRef, ServerName};
 use actors::ports::ArchiveError;
 
@@ -38,6 +40,9 @@ pub trait Acquaintance: Send + Sync + 'static {
     /// Whether this is our own name or that of a configured peer. In memory, at once.
     fn is_server(&self, name: &ServerName) -> bool;
 
+    /// What this server does in its own way; nothing, where it is no peer. In memory, at once.
+    fn habits(&self, server: &ServerName) -> Habits;
+
     /// Those of the PDUs that are known here; one look-up for all.
     fn known(&self, context: &ContextId, pdus: &[PduRef]) -> Result<Vec<PduRef>, ArchiveError>;
 
@@ -59,7 +64,7 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// A reader of what this server hands us.
     pub fn new(sender: &'a ServerName, acquaintance: &'a dyn Acquaintance) -> Self {
-        Self { sender, acquaintance, usual: PairOrder::OriginFirst }
+        Self { sender, acquaintance, usual: acquaintance.habits(sender).pairs }
     }
 }
 

@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 
+use actors::limits::PairOrder;
 use actors::model::{ContextId, PduRef, ServerName};
 use actors::ports::ArchiveError;
 use serde_json::value::RawValue;
@@ -14,15 +15,6 @@ use serde_json::value::RawValue;
 use super::fields::{Flaw, flaw};
 use super::{PARENTS_MAX, Reader};
 use crate::wire::json;
-
-/// Which comes first in a pair.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PairOrder {
-    /// `[origin, id]`, as the published text shows it and as we write it.
-    OriginFirst,
-    /// `[id, origin]`, as the servers of 2014 write it.
-    IdFirst,
-}
 
 /// Where the pairs stand.
 pub(super) struct Around<'a> {

@@ -1,8 +1,11 @@
 //! The one form in which PDUs are stored and sent.
 
+use actors::limits::PairOrder;
 use actors::model::{ContextId, PduRef};
 use bytes::Bytes;
+use serde_json::value::RawValue;
 
+use super::PARENTS_MAX;
 use crate::wire::json::{self, put};
 
 /// A PDU to write.
@@ -99,11 +102,16 @@ fn parents(out: &mut Vec<u8>, parents: &[PduRef]) {
     out.push(b']');
 }
 
-/// A PDU as others are shown it: with this depth where its own text states none. Servers of 2014 drop a PDU without one.
-pub fn with_depth(pdu: &Bytes, depth: u64) -> Bytes {
+/// A stored PDU as one peer is shown it: with its pairs in the order in which that peer reads them, and with this depth where
+/// its own text states none (servers of 2014 drop a PDU without one). Every other byte is as it is stored.
+pub fn shown(pdu: &Bytes, depth: Option<u64>, pairs: PairOrder) -> Bytes {
+    if depth.is_none() && pairs == PairOrder::OriginFirst {
+        return pdu.clone();
+    }
     let text = std::str::from_utf8(pdu).ok();
     let Some(members) = text.and_then(|text| json::members(text).ok()) else { return pdu.clone() };
-    if json::get(&members, "depth").is_some() {
+    let depth = depth.filter(|_| json::get(&members, "depth").is_none());
+    if depth.is_none() && pairs == PairOrder::OriginFirst {
         return pdu.clone();
     }
     let mut out = Vec::with_capacity(pdu.len() + 32);
@@ -111,12 +119,31 @@ pub fn with_depth(pdu: &Bytes, depth: u64) -> Bytes {
         out.push(if out.is_empty() { b'{' } else { b',' });
         out.extend_from_slice(member.written.as_bytes());
         out.push(b':');
-        out.extend_from_slice(member.value.get().as_bytes());
-        if member.key == "prev_pdus" {
-            key(&mut out, b"depth");
-            put(&mut out, &depth);
+        match member.key.as_ref() {
+            "prev_pdus" => {
+                swapped(&mut out, member.value, pairs);
+                if let Some(depth) = depth {
+                    key(&mut out, b"depth");
+                    put(&mut out, &depth);
+                }
+            }
+            _ => out.extend_from_slice(member.value.get().as_bytes()),
         }
     }
     out.push(b'}');
     out.into()
+}
+
+/// The pairs as stored, or each the other way round.
+fn swapped(out: &mut Vec<u8>, stored: &RawValue, pairs: PairOrder) {
+    let pair = |value| match json::items(value, 2) {
+        Some((elements, 2)) => Some([elements[1], elements[0]]),
+        _ => None,
+    };
+    let listed = json::items(stored, PARENTS_MAX).filter(|_| pairs == PairOrder::IdFirst);
+    let turned = listed.and_then(|(listed, _)| listed.into_iter().map(pair).collect::<Option<Vec<_>>>());
+    match turned {
+        Some(turned) => put(out, &turned),
+        None => out.extend_from_slice(stored.get().as_bytes()),
+    }
 }

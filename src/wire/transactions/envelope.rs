@@ -1,13 +1,13 @@
 //! A transaction as JSON: its envelope read before anything in it is judged, its items written as they are stored.
 
-use actors::model::{Digest, Edu, InboundTransaction, Item, Label, Millis, OutFrame, ServerName};
+use actors::model::{Digest, Edu, InboundTransaction, Label, Millis, OutFrame, ServerName};
 use bytes::Bytes;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use crate::http::nesting::nests_deeper_than;
 use crate::wire::json::{self, Member, digest, put};
-use crate::wire::pdu::{PDU_NESTING_MAX, Reader};
+use crate::wire::pdu::{PDU_NESTING_MAX, PairOrder, Reader, shown};
 
 /// The most bytes of an id of a transaction, and of the name of an ephemeral type.
 const ID_BYTES_MAX: usize = 255;
@@ -147,8 +147,8 @@ fn edu(text: &RawValue, origin: &ServerName) -> Option<Edu> {
     sound.then(|| Edu { kind: kind.into_owned(), content: Bytes::copy_from_slice(content) })
 }
 
-/// Write a transaction of ours. All its items are PDUs.
-pub fn encode(us: &ServerName, frame: &OutFrame) -> Bytes {
+/// Write a transaction of ours to a peer that reads pairs in this order. All its items are PDUs.
+pub fn encode(us: &ServerName, frame: &OutFrame, pairs: PairOrder) -> Bytes {
     const AROUND: usize = 256;
     let items: usize = frame.items.iter().map(|item| item.bytes().len() + 1).sum();
     let weak: usize = frame.weak.iter().map(|edu| edu.content.len() + AROUND).sum();
@@ -164,8 +164,7 @@ pub fn encode(us: &ServerName, frame: &OutFrame) -> Bytes {
     out.extend_from_slice(b",\"prev_ids\":");
     put(&mut out, &prev.map(|prev| prev.to_string()).as_slice());
     out.extend_from_slice(b",\"pdus\":");
-    let pdus = frame.items.iter().map(Item::bytes);
-    list(&mut out, pdus);
+    list(&mut out, frame.items.iter().map(|item| shown(item.bytes(), None, pairs)));
     if !frame.weak.is_empty() {
         edus(&mut out, us, frame);
     }
@@ -189,24 +188,24 @@ fn edus(out: &mut Vec<u8>, us: &ServerName, frame: &OutFrame) {
     out.push(b']');
 }
 
-/// Write the answer to a GET.
-pub fn encode_reply(us: &ServerName, now: Millis, pdus: &[Bytes]) -> Bytes {
-    let mut out = Vec::with_capacity(128 + pdus.iter().map(|pdu| pdu.len() + 1).sum::<usize>());
+/// Write the answer to a GET of a peer that reads pairs in this order: PDUs and the depths that were computed for them.
+pub fn encode_reply(us: &ServerName, now: Millis, pdus: &[(Bytes, u64)], pairs: PairOrder) -> Bytes {
+    let mut out = Vec::with_capacity(128 + pdus.iter().map(|(pdu, _)| pdu.len() + 32).sum::<usize>());
     out.extend_from_slice(b"{\"origin\":");
     put(&mut out, us.as_str());
     out.extend_from_slice(format!(",\"ts\":{now},\"pdus\":").as_bytes());
-    list(&mut out, pdus.iter());
+    list(&mut out, pdus.iter().map(|(pdu, depth)| shown(pdu, Some(*depth), pairs)));
     out.push(b'}');
     out.into()
 }
 
-fn list<'b>(out: &mut Vec<u8>, texts: impl Iterator<Item = &'b Bytes>) {
+fn list(out: &mut Vec<u8>, texts: impl Iterator<Item = Bytes>) {
     out.push(b'[');
     for (place, text) in texts.enumerate() {
         if place > 0 {
             out.push(b',');
         }
-        out.extend_from_slice(text);
+        out.extend_from_slice(&text);
     }
     out.push(b']');
 }

@@ -7,6 +7,7 @@ mod read;
 mod send;
 
 use actix_web::web::{self, ServiceConfig};
+use actors::limits::Habits;
 use actors::model::{Answered, Item, Label, OutFrame, PushFailure, ServerName};
 use bytes::Bytes;
 
@@ -37,7 +38,7 @@ impl Dialect for Transactions {
 
     /// An update that was queued while the peer was spoken to in updates has no form here. It is refused like something the
     /// peer refuses: leaving it out would lose it in silence, for the answer to the rest would count for it, too.
-    fn encode_push(&self, us: &ServerName, frame: &OutFrame) -> Result<Request, PushFailure> {
+    fn encode_push(&self, us: &ServerName, frame: &OutFrame, habits: Habits) -> Result<Request, PushFailure> {
         if frame.items.iter().any(|item| matches!(item, Item::Update(_))) {
             let reason = "an update without a context cannot go to a peer of the transactions dialect; set its dialect to \
                           \"updates\" until its queue is empty";
@@ -49,7 +50,7 @@ impl Dialect for Transactions {
         };
         let path = format!("{PREFIX}/send/{id}/");
         let answer = Answer::StatusDecides { bytes_max: ANSWER_BYTES_MAX };
-        Ok(Request::put(path, envelope::encode(us, frame), answer))
+        Ok(Request::put(path, envelope::encode(us, frame, habits.pairs), answer))
     }
 
     /// Taken, whatever it says: servers answer `null`, a list, an object or nothing.

@@ -9,7 +9,6 @@ use super::envelope::encode_reply;
 use crate::http::identity::Caller;
 use crate::http::refusal::Problem;
 use crate::wire::Intake;
-use crate::wire::pdu::with_depth;
 
 /// What may not be seen is answered as what is not there: whether it exists is not told.
 pub(super) async fn pdu(
@@ -24,7 +23,8 @@ pub(super) async fn pdu(
         if let Some(pdu) =
             seen_by(&caller.server, &PduRef { origin, id }, &**intake).map_err(|error| unreadable(&error))?
         {
-            let reply = encode_reply(intake.us(), intake.now(), &[with_depth(&pdu.bytes, pdu.depth)]);
+            let pairs = intake.habits(&caller.server).pairs;
+            let reply = encode_reply(intake.us(), intake.now(), &[(pdu.bytes, pdu.depth)], pairs);
             return Ok(HttpResponse::Ok().content_type(ContentType::json()).body(reply));
         }
     }

@@ -6,6 +6,7 @@ mod push;
 mod strong;
 
 use actix_web::web::{self, ServiceConfig};
+use actors::limits::Habits;
 use actors::model::{Answered, OutFrame, PushFailure, ServerName};
 use bytes::Bytes;
 
@@ -27,7 +28,7 @@ impl Dialect for Updates {
         config.service(web::resource([UPDATES_PATH, "/http/v1/updates/"]).route(web::post().to(push::take)));
     }
 
-    fn encode_push(&self, _: &ServerName, frame: &OutFrame) -> Result<Request, PushFailure> {
+    fn encode_push(&self, _: &ServerName, frame: &OutFrame, _: Habits) -> Result<Request, PushFailure> {
         let answer = Answer::Needed { bytes_max: ANSWER_BYTES_MAX };
         Ok(Request::post(UPDATES_PATH, envelope::encode(frame), answer))
     }

@@ -1,0 +1,47 @@
+//! What a profile means for the other keys of a peer.
+
+use std::time::Duration;
+
+use actors::limits::{Habits, PairOrder, Speech};
+
+use super::super::peer::Dialect;
+use super::{Auth, Origin, Peer, Profile, good, name, wrong};
+
+#[test]
+fn a_profile_sets_what_nobody_has_set() {
+    let listed = |more: &str| {
+        let text = "[peers.server.green]\naddresses = [\"http://10.0.0.2:8080\"]\nallow_from = [\"10.0.0.2/32\"]\n";
+        good(&format!("{text}{more}")).peers.peer(&name("green")).expect("listed")
+    };
+    let old = listed("profile = \"synapse-2014\"\n");
+    assert_eq!(
+        (old.link.profile, old.link.dialect, old.link.insecure),
+        (Profile::Synapse2014, Dialect::Transactions, true)
+    );
+    assert!(matches!(&old.link.auth, Auth::Network { allow_from } if allow_from.len() == 1));
+    assert_eq!(old.limits.deadlines.total, Duration::from_secs(75), "longer than it tries to connect elsewhere");
+    assert_eq!((old.limits.speech, old.limits.fetches), (Speech::Transactions, true));
+    assert_eq!(old.limits.habits, Habits { pairs: PairOrder::IdFirst, raw_targets: true });
+    let origin =
+        |peer: &Peer, key| peer.origins.iter().find(|(name, _)| *name == key).map(|(_, origin)| origin.clone());
+    for key in ["dialect", "auth", "insecure", "request_timeout"] {
+        assert_eq!(origin(&old, key), Some(Origin::Profile), "{key}");
+    }
+    assert_eq!(origin(&old, "profile"), Some(Origin::Server));
+    assert_eq!(origin(&old, "batch_items"), Some(Origin::Default));
+
+    // A key that is set wins over the profile, wherever it and the profile stand.
+    let set = listed(
+        "dialect = \"updates\"\n[peers.pattern.\"g*\"]\nprofile = \"synapse-2014\"\n[peers.default]\nrequest_timeout = \"12s\"\n",
+    );
+    assert_eq!((set.link.profile, set.link.dialect), (Profile::Synapse2014, Dialect::Updates));
+    assert_eq!(
+        (set.limits.deadlines.total, origin(&set, "request_timeout")),
+        (Duration::from_secs(12), Some(Origin::Peers))
+    );
+    assert_eq!(origin(&set, "insecure"), Some(Origin::Profile));
+
+    let plain = "[peers.server.green]\naddresses = [\"http://10.0.0.2:8080\"]\nallow_from = [\"10.0.0.2/32\"]\n\
+                 profile = \"synapse-2014\"\ninsecure = false\n";
+    assert!(wrong(plain)[0].contains("leaves the machine in plain text"));
+}
