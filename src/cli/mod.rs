@@ -3,6 +3,7 @@
 mod check;
 mod config;
 mod demo;
+mod peer_sim;
 mod serve;
 
 use std::io::{ErrorKind, Write};
@@ -33,6 +34,8 @@ enum Command {
     Config(Config),
     /// Three gateways with a toy messenger each, in this process, on loopback, with temporary data.
     Demo(demo::Options),
+    /// Peers that misbehave on purpose, on loopback: for tests, and to see what a gateway does about them.
+    PeerSim(Box<peer_sim::Options>),
 }
 
 #[derive(Debug, Subcommand)]
@@ -96,6 +99,7 @@ pub fn run() -> ExitCode {
         Command::Check(Check::Config(source)) => check::config(source),
         Command::Config(Config::Defaults) => config::defaults(),
         Command::Demo(options) => demo::run(&options),
+        Command::PeerSim(options) => peer_sim::run(*options),
     };
     ExitCode::from(code)
 }

@@ -9,5 +9,7 @@ mod malformed;
 mod node;
 mod process;
 mod raw;
+mod sim;
+mod simulated;
 mod stop;
 mod toy;

@@ -1,6 +1,6 @@
 //! One gateway under test: its folder, its addresses, its configuration, its process, and calls on its APIs.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -14,6 +14,14 @@ use crate::process::{Process, fernpost, soon};
 
 /// Between two looks at a process that starts: it says nothing before its doors are open.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// An address on loopback that nobody else has: connections outward leave from 127.0.0.1, so none of them can take a port of it
+/// while its owner is down.
+pub(crate) fn own_address() -> Ipv4Addr {
+    static TAKEN: AtomicU8 = AtomicU8::new(1);
+    let (pid, own) = (std::process::id().to_be_bytes(), TAKEN.fetch_add(1, Ordering::Relaxed));
+    Ipv4Addr::new(127, 64 | (pid[2] & 63), pid[3], own)
+}
 
 /// A gateway that may be down.
 pub(crate) struct Node {
@@ -29,14 +37,8 @@ pub(crate) struct Node {
 impl Node {
     /// A folder and three free ports for a gateway of this name.
     pub(crate) fn new(name: &'static str) -> Self {
-        // An address of its own on loopback: connections outward leave from 127.0.0.1, so none of them can take a port while
-        // its owner is down.
-        static NODES: AtomicU8 = AtomicU8::new(1);
-        let (pid, node) = (std::process::id().to_be_bytes(), NODES.fetch_add(1, Ordering::Relaxed));
-        let bind = || {
-            TcpListener::bind(SocketAddr::from(([127, 64 | (pid[2] & 63), pid[3], node], 0)))
-                .expect("a free port on loopback")
-        };
+        let address = own_address();
+        let bind = || TcpListener::bind(SocketAddr::from((address, 0))).expect("a free port on loopback");
         let bound = [bind(), bind(), bind()];
         let [federation, messenger, admin] = bound.each_ref().map(|one| one.local_addr().expect("bound"));
         let configuration = format!(

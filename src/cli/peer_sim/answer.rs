@@ -1,0 +1,118 @@
+//! One connection of a peer, acted out: what was decided becomes bytes, or the lack of them.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::sleep;
+
+use super::http::{Connection, Request, answer};
+use super::script::{Behaviour, Plan, Script};
+use super::world::{Decision, World};
+
+/// How long a silent peer holds a connection that nobody hangs up.
+const SILENCE_MAX: Duration = Duration::from_secs(600);
+/// Where even an endless answer ends.
+const HUGE_MAX: usize = 1 << 30;
+/// What a TLS listener says to whoever speaks HTTP: a fatal alert, unexpected message.
+const ALERT: [u8; 7] = [0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x0a];
+
+/// Serve a connection to its end. Without a `name`, the Host header has it.
+pub(super) async fn serve(stream: TcpStream, name: Option<Arc<str>>, world: Arc<Mutex<World>>) {
+    // Answers are short and somebody waits for each.
+    let _ = stream.set_nodelay(true);
+    let mut connection = Connection::new(stream);
+    while let Some(request) = connection.request().await {
+        let goes_on = match request.target.starts_with("/sim/") {
+            true => {
+                let (status, body) = about(&request, &world);
+                connection.write(answer(status, &body).as_bytes()).await
+            }
+            false => {
+                let host = request.header("host").unwrap_or_default();
+                let peer = name.as_deref().unwrap_or(host);
+                let from = request.header("fernpost-origin").unwrap_or("?");
+                let path = request.target.split('?').next().unwrap_or_default();
+                let decision = locked(&world).request(peer, from, path, &request.body);
+                act(&mut connection, decision).await
+            }
+        };
+        if !goes_on {
+            break;
+        }
+    }
+}
+
+/// Tells whether the connection goes on.
+async fn act(connection: &mut Connection, Decision { behaviour, status, body }: Decision) -> bool {
+    let whole = answer(status, &body);
+    match behaviour {
+        Behaviour::Silent => {
+            connection.hold(SILENCE_MAX).await;
+            false
+        }
+        Behaviour::Garbage => {
+            connection.write(&ALERT).await;
+            false
+        }
+        Behaviour::Close => {
+            let (half, _) = whole.split_at(whole.len() - body.len() / 2 - 1);
+            connection.write(half.as_bytes()).await;
+            false
+        }
+        Behaviour::Huge => {
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+            let chunk = format!("1000\r\n{}\r\n", " ".repeat(0x1000));
+            let mut goes_on = connection.write(head.as_bytes()).await;
+            let mut written = 0;
+            while goes_on && written < HUGE_MAX {
+                goes_on = connection.write(chunk.as_bytes()).await;
+                written += chunk.len();
+            }
+            false
+        }
+        Behaviour::Drip(pause) => {
+            for byte in whole.as_bytes() {
+                if !connection.write(&[*byte]).await {
+                    return false;
+                }
+                sleep(pause).await;
+            }
+            true
+        }
+        Behaviour::Slow(pause) => {
+            sleep(pause).await;
+            connection.write(whole.as_bytes()).await
+        }
+        _ => connection.write(whole.as_bytes()).await,
+    }
+}
+
+/// What tests and operators ask of the simulation itself.
+fn about(request: &Request, world: &Mutex<World>) -> (u16, String) {
+    let (path, peer) = (request.target.split('?').next().unwrap_or_default(), request.query("peer"));
+    match (request.method.as_str(), path) {
+        ("GET", "/sim/received") => (200, locked(world).received(peer).to_string()),
+        ("POST", "/sim/script") => {
+            let script = String::from_utf8_lossy(&request.body).trim().parse::<Script>();
+            match script.map(Plan::Script) {
+                Ok(plan) if plan.unreachable().is_none() => {
+                    locked(world).change(peer, plan);
+                    (200, "{}".to_owned())
+                }
+                Ok(_) => (400, refusal("whoever listens cannot be refused any more")),
+                Err(bad) => (400, refusal(&bad.to_string())),
+            }
+        }
+        _ => (404, refusal("GET /sim/received and POST /sim/script are all there is")),
+    }
+}
+
+fn refusal(words: &str) -> String {
+    serde_json::json!({"error": words}).to_string()
+}
+
+/// Nothing panics in the middle of a change.
+fn locked(world: &Mutex<World>) -> MutexGuard<'_, World> {
+    world.lock().unwrap_or_else(PoisonError::into_inner)
+}

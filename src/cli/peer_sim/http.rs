@@ -1,0 +1,115 @@
+//! Just enough HTTP to misbehave in it: requests read whole, answers written byte by byte where that is wanted.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// Of a request's head and of its body.
+const HEAD_MAX: usize = 16 * 1024;
+const BODY_MAX: usize = 16 * 1024 * 1024;
+/// How long a connection may be idle, and a request may take to come.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A request, read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Request {
+    pub(super) method: String,
+    /// With its query.
+    pub(super) target: String,
+    head: String,
+    pub(super) body: Vec<u8>,
+}
+
+impl Request {
+    /// A header's value.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        header(&self.head, name)
+    }
+
+    /// A value of the query.
+    pub(super) fn query(&self, key: &str) -> Option<&str> {
+        let (_, query) = self.target.split_once('?')?;
+        query.split('&').filter_map(|pair| pair.split_once('=')).find(|(name, _)| *name == key).map(|(_, value)| value)
+    }
+}
+
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let mut lines = head.lines().filter_map(|line| line.split_once(':'));
+    lines.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+}
+
+/// One connection.
+pub(super) struct Connection {
+    stream: TcpStream,
+    read: Vec<u8>,
+}
+
+impl Connection {
+    pub(super) const fn new(stream: TcpStream) -> Self {
+        Self { stream, read: vec![] }
+    }
+
+    /// The next request; `None` where none comes, or what comes is none.
+    pub(super) async fn request(&mut self) -> Option<Request> {
+        timeout(PATIENCE, self.whole()).await.ok()?
+    }
+
+    async fn whole(&mut self) -> Option<Request> {
+        let end = loop {
+            if let Some(at) = self.read.windows(4).position(|four| four == b"\r\n\r\n") {
+                break at + 4;
+            }
+            if self.read.len() > HEAD_MAX {
+                return None;
+            }
+            self.more().await?;
+        };
+        let head = String::from_utf8(self.read[..end].to_vec()).ok()?;
+        // A body without a length is nothing that gateways send.
+        let length: usize = header(&head, "content-length").map_or(Some(0), |text| text.parse().ok())?;
+        if length > BODY_MAX || header(&head, "transfer-encoding").is_some() {
+            return None;
+        }
+        while self.read.len() < end + length {
+            self.more().await?;
+        }
+        let body = self.read[end..end + length].to_vec();
+        self.read.drain(..end + length);
+        let mut line = head.lines().next()?.split(' ');
+        let (method, target) = (line.next()?.to_owned(), line.next()?.to_owned());
+        Some(Request { method, target, head, body })
+    }
+
+    async fn more(&mut self) -> Option<()> {
+        match self.stream.read_buf(&mut self.read).await {
+            Ok(0) | Err(_) => None,
+            Ok(_) => Some(()),
+        }
+    }
+
+    /// Write; tells whether the other side still takes it.
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).await.is_ok()
+    }
+
+    /// Wait until the other side hangs up, or for so long.
+    pub(super) async fn hold(&mut self, most: Duration) {
+        let gone = async {
+            let mut dropped = [0; 1024];
+            while self.stream.read(&mut dropped).await.is_ok_and(|count| count > 0) {}
+        };
+        // Either is an end.
+        let _ = timeout(most, gone).await;
+    }
+}
+
+/// An answer with its head.
+pub(super) fn answer(status: u16, body: &str) -> String {
+    let retry = if status == 429 { "Retry-After: 1\r\n" } else { "" };
+    format!(
+        "HTTP/1.1 {status} Simulated\r\nContent-Type: application/json\r\n{retry}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}

@@ -1,0 +1,105 @@
+//! Where the peers are: listeners, addresses that refuse, and addresses that swallow.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use anyhow::Context;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{Duration, timeout};
+
+use super::answer;
+use super::script::{Behaviour, Plan};
+use super::world::World;
+
+/// Connections served at once, by all peers together; further ones wait in the kernel's queue.
+const CONNECTIONS_MAX: usize = 8_192;
+/// Connections that fill the queue of a listener which takes none, and how long it is tried to make one more.
+const FILLING: usize = 4;
+const FULL_AFTER: Duration = Duration::from_millis(50);
+
+/// A peer and its address.
+pub(super) struct Place {
+    /// `None`: all of them, by their Host header.
+    pub(super) name: Option<String>,
+    pub(super) address: SocketAddr,
+}
+
+/// Each name on a port of its own.
+pub(super) fn places(names: impl Iterator<Item = String>, first: SocketAddr) -> anyhow::Result<Vec<Place>> {
+    let place = |(n, name): (u32, String)| {
+        let port = match first.port() {
+            0 => 0,
+            port => u16::try_from(u32::from(port) + n).with_context(|| format!("no port is left for {name}"))?,
+        };
+        Ok(Place { name: Some(name), address: SocketAddr::new(first.ip(), port) })
+    };
+    (0..).zip(names).map(place).collect()
+}
+
+/// All that is held open: dropped, nobody listens any more.
+pub(super) struct Served {
+    /// As they came to be.
+    pub(super) addresses: Vec<(Option<String>, SocketAddr)>,
+    /// Dropped, they end.
+    listeners: JoinSet<()>,
+    /// Bound, so that nobody else gets the port, and not listening.
+    refusing: Vec<TcpSocket>,
+    /// Listeners that take nothing, and what fills their queues.
+    swallowing: Vec<(TcpListener, Vec<TcpStream>)>,
+}
+
+/// Open all places.
+pub(super) async fn serve(places: Vec<Place>, plan: &Plan, world: &Arc<Mutex<World>>) -> anyhow::Result<Served> {
+    let mut served = Served { addresses: vec![], listeners: JoinSet::new(), refusing: vec![], swallowing: vec![] };
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    for Place { name, address } in places {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address).with_context(|| format!("{address} cannot be had"))?;
+        served.addresses.push((name.clone(), socket.local_addr()?));
+        match plan.unreachable() {
+            Some(Behaviour::Blackhole) => served.swallowing.push(swallow(socket).await?),
+            Some(_) => served.refusing.push(socket),
+            None => {
+                let accepting = accept(socket.listen(1024)?, name.map(Into::into), world.clone(), room.clone());
+                served.listeners.spawn(accepting);
+            }
+        }
+    }
+    Ok(served)
+}
+
+async fn accept(listener: TcpListener, name: Option<Arc<str>>, world: Arc<Mutex<World>>, room: Arc<Semaphore>) {
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        let Ok(permit) = room.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let serving = answer::serve(stream, name.clone(), world.clone());
+                connections.spawn(async move {
+                    serving.await;
+                    drop(permit);
+                });
+            }
+            // Out of descriptors, most likely: those that end give some back.
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+/// A listener with a queue of one that nobody empties: once it is full, the kernel drops whoever knocks.
+async fn swallow(socket: TcpSocket) -> anyhow::Result<(TcpListener, Vec<TcpStream>)> {
+    let listener = socket.listen(1)?;
+    let address = listener.local_addr()?;
+    let mut filling = vec![];
+    while filling.len() < FILLING {
+        match timeout(FULL_AFTER, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => filling.push(stream),
+            _ => break,
+        }
+    }
+    Ok((listener, filling))
+}

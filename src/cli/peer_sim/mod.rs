@@ -1,0 +1,150 @@
+//! `fernpost peer-sim`: servers that misbehave on purpose, for tests and for whoever wants to see what a gateway does about it.
+//!
+//! One process plays one peer or thousands, on loopback, in both dialects. Each answers as its script says, remembers what it
+//! was sent, and tells it at `GET /sim/received`. With `--push` the process plays a sender instead.
+//!
+//! It shares no code with the gateway's own dialects: what both get wrong in the same way, no test would see.
+
+mod answer;
+mod http;
+mod listen;
+mod push;
+mod record;
+mod script;
+mod transactions;
+mod updates;
+mod world;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context, ensure};
+use clap::Args;
+
+use self::record::Recorder;
+use self::script::{Chance, Plan, Script};
+use self::world::World;
+use super::{COULD_NOT_RUN, FINE};
+
+/// Peers one process plays at most.
+const PEERS_MAX: u32 = 10_000;
+
+/// How the simulated peers behave.
+#[derive(Debug, Args)]
+#[command(after_help = BEHAVIOURS)]
+pub(super) struct Options {
+    /// Where the first peer listens; each further one on the next port. Port 0 is any free one.
+    #[arg(long, default_value = "127.0.0.1:0", value_parser = on_loopback)]
+    listen: SocketAddr,
+    /// How many peers are played.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=PEERS_MAX as i64))]
+    peers: u32,
+    /// What the peers are called; {} stands for their number.
+    #[arg(long, default_value = "sim{}.example")]
+    name: String,
+    /// One listener for all: the Host header says which peer is meant.
+    #[arg(long)]
+    by_host: bool,
+    /// What each peer does with its requests, one after the other: BEHAVIOUR[:TIMES], with commas. Without TIMES once; the last
+    /// one then for ever. What comes after the end is `ok`.
+    #[arg(long, default_value = "ok")]
+    script: Script,
+    /// Behaviours by chance, with weights: ok=8,5xx=1,close=1.
+    #[arg(long, conflicts_with = "script")]
+    chance: Option<Chance>,
+    /// Of every chance taken here; printed where it is not given.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Strong updates taken in a push, as told to the sender; 0 tells nothing, as old servers do.
+    #[arg(long, default_value_t = 100)]
+    window: u32,
+    /// Write each request here too, a line of JSON each: peer, from, number, items, answer, time.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    #[command(flatten)]
+    push: push::Pushing,
+}
+
+const BEHAVIOURS: &str = "\
+Behaviours:
+  ok                take it and say so
+  slow:TIME         the same, TIME later
+  drip:TIME         the same, each byte TIME after the one before
+  close             take it, and hang up in the middle of the answer
+  silent            read it, and never answer
+  huge              an answer that never ends
+  garbage           an answer that is no HTTP, as from a TLS listener
+  wait:TIME         ask for time (429 in the transactions dialect)
+  hole              ask for what was expected, whatever came
+  4xx, 5xx, 409     an error status; 4xx is 403, 5xx is 503
+  too-many:N        413 where there are more than N items, else ok
+  lie-seq           ok, with another number
+  lie-receive       a word that is none
+  lie-json          no JSON
+  lie-hole          always a hole at 1
+  lie-verdicts      verdicts for PDUs nobody sent
+  refuse            nobody listens: connections are refused
+  blackhole         a listener whose queue is full: connecting takes for ever
+The last two are for ever, and stand alone.
+
+Each listener also answers GET /sim/received[?peer=NAME], and POST /sim/script[?peer=NAME] with a new script as body.
+
+Example: two peers, one that fails three times after ten requests, and a sender that repeats itself
+  fernpost peer-sim --listen 127.0.0.1:7001 --peers 2 --script ok:10,5xx:3,ok
+  fernpost peer-sim --push http://127.0.0.1:9880 --as sim1.example --count 100 --shuffled --twice";
+
+fn on_loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text.parse().map_err(|error| format!("{error}"))?;
+    if !address.ip().is_loopback() {
+        return Err("a peer that misbehaves listens on loopback only".to_owned());
+    }
+    Ok(address)
+}
+
+pub(super) fn run(options: Options) -> u8 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let outcome = runtime.context("no runtime").and_then(|runtime| {
+        runtime.block_on(async {
+            match options.push.url.is_some() {
+                true => push::run(&options.push, options.seed.unwrap_or_else(|| fastrand::u64(..))).await,
+                false => play(options).await,
+            }
+        })
+    });
+    outcome.unwrap_or_else(|error| {
+        eprintln!("peer-sim cannot run: {error:#}");
+        COULD_NOT_RUN
+    })
+}
+
+async fn play(options: Options) -> anyhow::Result<u8> {
+    ensure!(options.peers == 1 || options.name.contains("{}"), "--name of several peers needs a {{}} for their number");
+    let seed = options.seed.unwrap_or_else(|| fastrand::u64(..));
+    let plan = match options.chance {
+        Some(chance) => Plan::Chance(chance, fastrand::Rng::with_seed(seed)),
+        None => Plan::Script(options.script),
+    };
+    let recorder = Recorder::open(options.record.as_deref())?;
+    let world = Arc::new(Mutex::new(World::new(plan.clone(), options.window, recorder)));
+    let names = (1..=options.peers).map(|n| options.name.replace("{}", &n.to_string()));
+    let places = match options.by_host {
+        true => vec![listen::Place { name: None, address: options.listen }],
+        false => listen::places(names, options.listen)?,
+    };
+    if let Plan::Chance(..) = plan {
+        eprintln!("--seed {seed}");
+    }
+    let served = listen::serve(places, &plan, &world).await?;
+    for (name, address) in &served.addresses {
+        println!("{} http://{address}", name.as_deref().unwrap_or("*"));
+    }
+    eprintln!("ready: {} listeners", served.addresses.len());
+    let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = term.recv() => {}
+    }
+    drop(served);
+    Ok(FINE)
+}

@@ -1,0 +1,250 @@
+//! A peer as sender: pushes at a gateway in order and out of it, once and twice, numbered in every way a text allows.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use fastrand::Rng;
+use reqwest::{Client, StatusCode};
+use serde_json::{Value, json};
+
+use crate::cli::FINE;
+
+/// How long a push may take.
+const CALL: Duration = Duration::from_secs(30);
+/// How often the same push is made again because it was told to wait, or because nobody answered, and how long after.
+const TRIES_MAX: u32 = 50;
+const AGAIN: Duration = Duration::from_millis(200);
+/// The longest wait that is obeyed in full.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// What is pushed, and how.
+#[derive(Debug, Args)]
+pub(super) struct Pushing {
+    /// Push at this gateway instead of playing peers; the base URL of its federation listener.
+    #[arg(long = "push", value_name = "URL", requires = "sender")]
+    pub(super) url: Option<String>,
+    /// Who pushes: a name that the gateway believes from this machine.
+    #[arg(long = "as", value_name = "NAME", id = "sender")]
+    sender: Option<String>,
+    /// How many items are sent.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    count: u32,
+    /// How many in a request.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    batch: u32,
+    /// Send everything out of order first, then in order.
+    #[arg(long)]
+    shuffled: bool,
+    /// Send each request twice.
+    #[arg(long)]
+    twice: bool,
+    /// Say the number of each push's first update, too (from_seq).
+    #[arg(long)]
+    ranges: bool,
+    /// What the numbers count.
+    #[arg(long, value_enum, default_value_t = Numbering::Updates)]
+    numbering: Numbering,
+    /// Send transactions of messages in this context instead of updates.
+    #[arg(long, value_name = "CONTEXT")]
+    context: Option<String>,
+}
+
+/// What a sender's numbers count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Numbering {
+    /// Strong updates, one by one.
+    Updates,
+    /// Pushes, whatever is in them.
+    Pushes,
+}
+
+/// One request, ready to be sent any number of times.
+#[derive(Debug, Clone, PartialEq)]
+struct Prepared {
+    path: String,
+    put: bool,
+    /// What `ok` has to say.
+    seq: u64,
+    body: Value,
+}
+
+/// All requests, in order.
+fn prepared(options: &Pushing, sender: &str) -> Vec<Prepared> {
+    let count = u64::from(options.count);
+    let firsts = (1..=count).step_by(options.batch as usize);
+    let all = firsts.zip(1..).map(|(first, n): (u64, u64)| {
+        let last = (first + u64::from(options.batch) - 1).min(count);
+        match &options.context {
+            Some(context) => transaction(sender, context, n, first, last),
+            None => push(options, sender, n, first, last),
+        }
+    });
+    all.collect()
+}
+
+fn push(options: &Pushing, sender: &str, n: u64, first: u64, last: u64) -> Prepared {
+    let strong: Vec<Value> =
+        (first..=last).map(|item| json!({"update": "message", "text": format!("{sender}/{item}")})).collect();
+    let seq = if options.numbering == Numbering::Pushes { n } else { last };
+    let mut body = json!({"strong": strong, "seq": seq});
+    if options.ranges && options.numbering == Numbering::Updates {
+        body["from_seq"] = first.into();
+    }
+    Prepared { path: "/http/v1/updates".to_owned(), put: false, seq, body }
+}
+
+/// A chain: each message names the one before.
+fn transaction(sender: &str, context: &str, n: u64, first: u64, last: u64) -> Prepared {
+    let pdu = |item: u64| {
+        let before: Vec<Value> = (item > 1).then(|| json!([sender, format!("sim-{}", item - 1)])).into_iter().collect();
+        json!({"pdu_id": format!("sim-{item}"), "origin": sender, "context": context, "ts": item, "pdu_type": "m.text",
+               "content": {"body": format!("{sender}/{item}")}, "prev_pdus": before})
+    };
+    let pdus: Vec<Value> = (first..=last).map(pdu).collect();
+    let body = json!({"origin": sender, "ts": n, "prev_ids": [], "pdus": pdus});
+    Prepared { path: format!("/matrix/federation/v1/send/{n}/"), put: true, seq: n, body }
+}
+
+/// Counts, told at the end.
+#[derive(Debug, Default)]
+struct Tally {
+    requests: u64,
+    taken: u64,
+    holes: u64,
+    waits: u64,
+    failures: u64,
+}
+
+/// What a request came to.
+enum Outcome {
+    Taken,
+    Hole,
+    Wait(Duration),
+    Failed(String),
+}
+
+pub(super) async fn run(options: &Pushing, seed: u64) -> anyhow::Result<u8> {
+    let url = options.url.as_deref().unwrap_or_default().trim_end_matches('/');
+    let sender = options.sender.as_deref().unwrap_or_default();
+    let client = Client::builder().no_proxy().timeout(CALL).build().context("no HTTP client")?;
+    let all = prepared(options, sender);
+    let mut tally = Tally::default();
+    let times = if options.twice { 2 } else { 1 };
+    if options.shuffled {
+        eprintln!("--seed {seed}");
+        let mut order: Vec<&Prepared> = all.iter().collect();
+        Rng::with_seed(seed).shuffle(&mut order);
+        for one in order {
+            for _ in 0..times {
+                // Whatever it says: it comes again, in its place.
+                send(&client, url, sender, one, &mut tally).await;
+            }
+        }
+    }
+    for one in &all {
+        for _ in 0..times {
+            insist(&client, url, sender, one, &mut tally).await?;
+        }
+    }
+    let Tally { requests, taken, holes, waits, failures } = tally;
+    let told = json!({"items": options.count, "requests": requests, "taken": taken, "holes": holes, "waits": waits,
+                      "failures": failures});
+    Ok(crate::cli::print(&format!("{told}\n"), FINE))
+}
+
+/// Until it is taken.
+async fn insist(client: &Client, url: &str, sender: &str, one: &Prepared, tally: &mut Tally) -> anyhow::Result<()> {
+    let mut last = String::new();
+    for _ in 0..TRIES_MAX {
+        match send(client, url, sender, one, tally).await {
+            Outcome::Taken => return Ok(()),
+            Outcome::Wait(time) => tokio::time::sleep(time.min(WAIT_MAX)).await,
+            Outcome::Hole => bail!("{} {}: a hole, though all before it was taken", one.path, one.seq),
+            Outcome::Failed(why) => {
+                last = why;
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+    }
+    bail!("{} {}: not taken in {TRIES_MAX} tries: {last}", one.path, one.seq)
+}
+
+async fn send(client: &Client, url: &str, sender: &str, one: &Prepared, tally: &mut Tally) -> Outcome {
+    let target = format!("{url}{}", one.path);
+    let request = if one.put { client.put(target) } else { client.post(target) };
+    let request = request.header("Fernpost-Origin", sender).header("Content-Type", "application/json");
+    tally.requests += 1;
+    let outcome = match request.body(one.body.to_string()).send().await {
+        Ok(answer) => {
+            let status = answer.status();
+            read(one, status, &answer.text().await.unwrap_or_default())
+        }
+        Err(error) => Outcome::Failed(error.to_string()),
+    };
+    *match outcome {
+        Outcome::Taken => &mut tally.taken,
+        Outcome::Hole => &mut tally.holes,
+        Outcome::Wait(_) => &mut tally.waits,
+        Outcome::Failed(_) => &mut tally.failures,
+    } += 1;
+    outcome
+}
+
+fn read(one: &Prepared, status: StatusCode, text: &str) -> Outcome {
+    let short = |text: &str| text.chars().take(200).collect::<String>();
+    match status {
+        StatusCode::TOO_MANY_REQUESTS => return Outcome::Wait(Duration::from_secs(1)),
+        StatusCode::OK if one.put => return Outcome::Taken,
+        StatusCode::OK => {}
+        _ => return Outcome::Failed(format!("{status}: {}", short(text))),
+    }
+    let answer: Value = serde_json::from_str(text).unwrap_or_default();
+    match answer["receive"].as_str() {
+        Some("ok") if answer["seq"] == one.seq => Outcome::Taken,
+        Some("hole_detected") => Outcome::Hole,
+        Some("wait") => Outcome::Wait(Duration::from_secs(answer["wait"].as_u64().unwrap_or(1))),
+        _ => Outcome::Failed(short(text)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        push: Pushing,
+    }
+
+    fn numbers(line: &str) -> Vec<(Value, Value, usize)> {
+        let line = Line::parse_from(format!("sim --push http://x --as blue {line}").split(' '));
+        let all = prepared(&line.push, "blue");
+        all.iter()
+            .map(|one| {
+                (
+                    one.body["seq"].clone(),
+                    one.body["from_seq"].clone(),
+                    one.body["strong"].as_array().map_or(0, Vec::len),
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn pushes_are_numbered_by_what_is_in_them_or_one_by_one() {
+        let none = Value::Null;
+        assert_eq!(
+            numbers("--count 5 --batch 2"),
+            [(2.into(), none.clone(), 2), (4.into(), none.clone(), 2), (5.into(), none.clone(), 1)]
+        );
+        assert_eq!(numbers("--count 3 --batch 2 --ranges"), [(2.into(), 1.into(), 2), (3.into(), 3.into(), 1)]);
+        assert_eq!(
+            numbers("--count 3 --batch 2 --numbering pushes"),
+            [(1.into(), none.clone(), 2), (2.into(), none, 1)]
+        );
+    }
+}
