@@ -25,6 +25,7 @@ const CORE: &[(&str, u8)] = &[
     ("context/recent", MACHINES),
     ("context/step", MACHINES),
     ("context/wanted", MACHINES),
+    ("peer/budget", MACHINES),
     ("peer/dispatch", MACHINES),
     ("peer/label", MACHINES),
     ("peer/weak", MACHINES),

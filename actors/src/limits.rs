@@ -49,6 +49,8 @@ pub struct PeerLimits {
     pub paused: bool,
     /// What the peer's `seq` counts.
     pub numbering: Numbering,
+    /// What may be fetched, from whomever, to fill gaps that this peer's PDUs open.
+    pub fetch: FetchLimits,
 }
 
 /// What a peer's `seq` counts in the updates dialect.
@@ -61,6 +63,23 @@ pub enum Numbering {
     Updates,
     /// Its pushes, those without strong updates too.
     Pushes,
+}
+
+/// What one peer may cause to be fetched: an hour's worth. Used up, it comes back evenly over the hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FetchLimits {
+    /// PDUs.
+    pub items: u64,
+    /// Bytes of PDUs.
+    pub bytes: u64,
+    /// Time spent asking.
+    pub seconds: Duration,
+}
+
+impl Default for FetchLimits {
+    fn default() -> Self {
+        Self { items: 20_000, bytes: 64 << 20, seconds: Duration::from_secs(600) }
+    }
 }
 
 /// How a peer is written to.
@@ -110,6 +129,8 @@ pub struct ContextLimits {
     pub quarantine_items: u64,
     /// How a missing parent is waited for.
     pub gap: GapLimits,
+    /// What is asked for, and served, of the past.
+    pub history: HistoryLimits,
     /// How often the actor may crash before it is given up as faulty.
     pub restarts: RestartLimits,
 }
@@ -125,8 +146,23 @@ pub struct GapLimits {
     pub tries_max: u32,
     /// Missing parents asked for at once.
     pub asks_max: u32,
-    /// How far a walk goes back: so many parents of parents are asked for, then the next is given up.
+    /// How far a walk goes back: what so many questions in a row have led to is asked for, and what lies behind it is given up.
     pub depth_max: u32,
+}
+
+/// What is asked for, and served, of a conversation's past.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistoryLimits {
+    /// PDUs in one answer to `backfill`, and in one question.
+    pub backfill_max: u32,
+    /// PDUs in one page of an answer to `pull`.
+    pub pull_max: u32,
+}
+
+impl Default for HistoryLimits {
+    fn default() -> Self {
+        Self { backfill_max: 200, pull_max: 200 }
+    }
 }
 
 impl Default for ContextLimits {
@@ -146,6 +182,7 @@ impl Default for ContextLimits {
                 asks_max: 4,
                 depth_max: 50,
             },
+            history: HistoryLimits::default(),
             restarts: RestartLimits { max: 5, period: Duration::from_secs(60) },
         }
     }
@@ -196,6 +233,7 @@ impl Default for PeerLimits {
             weak_ttl: Duration::from_secs(30),
             paused: false,
             numbering: Numbering::Auto,
+            fetch: FetchLimits::default(),
         }
     }
 }

@@ -16,6 +16,8 @@ pub(super) struct Way<'a> {
     pub(super) from: &'a ServerName,
     /// How that was proved; `None`: we asked for them.
     pub(super) verified: Option<&'static str>,
+    /// How many questions in a row have led to them, where we asked.
+    pub(super) walked: u32,
 }
 
 /// Where a parent stands.
@@ -205,7 +207,7 @@ impl Machine {
             false => "relayed",
         };
         step.take(Fresh { pdu, sender: way.from.clone(), verified });
-        want.filter(|_| way.verified.is_none()).map_or(1, |want| want.generation + 1)
+        way.walked + 1
     }
 }
 

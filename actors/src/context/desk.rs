@@ -50,8 +50,10 @@ pub(super) struct Desk {
     pub(super) log: Vec<String>,
     pub(super) told: Vec<Told>,
     pub(super) gaps: BTreeMap<PduRef, Gap>,
-    /// Requests under way.
+    /// What is asked for, of whom.
     pub(super) asked: Vec<(ServerName, PduRef)>,
+    /// Questions by `backfill` under way.
+    pub(super) stretches: Vec<(ServerName, Want)>,
     pub(super) elsewhere: HashMap<PduRef, Known>,
     pub(super) verdicts: Vec<Verdict>,
     record: Option<ContextRecord>,
@@ -78,6 +80,7 @@ impl Desk {
             told: vec![],
             gaps: BTreeMap::new(),
             asked: vec![],
+            stretches: vec![],
             elsewhere: HashMap::new(),
             verdicts: vec![],
             record: None,
@@ -129,6 +132,16 @@ impl Desk {
         assert!(self.claimed.is_empty(), "claimed and neither stored nor released: {:?}", self.claimed);
     }
 
+    /// The answer to the question by `backfill` that names this one, from that server.
+    pub(super) fn brought(&mut self, from: &str, named: &str, answered: bool, pdus: Vec<Pdu>) {
+        let is_meant = |(of, want): &(ServerName, Want)| *of == server(from) && want.named().contains(&at(named));
+        let place = self.stretches.iter().position(is_meant).expect("it was asked");
+        let (from, want) = self.stretches.remove(place);
+        let known = self.look_up(&pdus);
+        self.step(Event::Fetched { want, from, pdus, answered, known });
+        assert!(self.claimed.is_empty(), "claimed and neither stored nor released: {:?}", self.claimed);
+    }
+
     /// Time passes up to `at`; the timer fires whenever it is due.
     pub(super) fn until(&mut self, at: u64) {
         while let Some(due) = self.due.filter(|due| due.0 <= at) {
@@ -143,6 +156,7 @@ impl Desk {
     /// The process starts again from its disk; requests under way are forgotten.
     pub(super) fn restart(&mut self) {
         self.asked.clear();
+        self.stretches.clear();
         self.tries.clear();
         self.claimed.clear();
         self.due = None;
@@ -209,20 +223,35 @@ impl Desk {
                         self.log.push(format!("release {reference}"));
                     }
                 }
-                Effect::Fetch(from, Want::Pdu(reference)) => {
-                    self.log.push(format!("fetch {reference} from {from}"));
-                    let (tries, last) = self.tries.entry((from.clone(), reference.clone())).or_default();
-                    (*tries, *last) = (*tries + 1, self.now);
-                    assert!(*tries <= self.limits.gap.tries_max && from != server("us"));
-                    self.asked.push((from, reference));
-                    let is_waited_for = |asked: &&_| self.now < self.tries[*asked].1.after(self.limits.gap.give_up);
-                    let flying = self.asked.iter().filter(is_waited_for).count();
-                    assert!(flying <= self.limits.gap.asks_max as usize);
-                }
+                Effect::Fetch { of, want, cause: _ } => self.fetch(of, want),
                 Effect::Arm(due) => self.due = Some(due),
                 Effect::Disarm => self.due = None,
             }
         }
+    }
+
+    fn fetch(&mut self, of: ServerName, want: Want) {
+        for reference in want.named() {
+            let (tries, last) = self.tries.entry((of.clone(), reference.clone())).or_default();
+            (*tries, *last) = (*tries + 1, self.now);
+            assert!(*tries <= self.limits.gap.tries_max && of != server("us"));
+        }
+        match want {
+            Want::Pdu(reference) => {
+                self.log.push(format!("fetch {reference} from {of}"));
+                self.asked.push((of, reference));
+            }
+            Want::Backfill { ref from, limit, .. } => {
+                self.log.push(format!("fetch {limit} back from {from:?} from {of}"));
+                self.stretches.push((of, want));
+            }
+        }
+        let is_waited_for =
+            |asked: &(ServerName, PduRef)| self.now < self.tries[asked].1.after(self.limits.gap.give_up);
+        let singles = self.asked.iter().filter(|asked| is_waited_for(asked)).count();
+        let first = |(of, want): &(ServerName, Want)| (of.clone(), want.named()[0].clone());
+        let stretches = self.stretches.iter().filter(|stretch| is_waited_for(&first(stretch))).count();
+        assert!(singles + stretches <= self.limits.gap.asks_max as usize);
     }
 
     fn answer(&mut self, reply: Reply) {

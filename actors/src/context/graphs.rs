@@ -1,14 +1,14 @@
 //! Random graphs: up to 200 PDUs of three servers in any order, some withheld for a while or for ever, with repeats and
 //! restarts. Whatever happens, the messenger sees each once, after what it answers, and is told where something is missing.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use proptest::prelude::*;
 use proptest::sample::Index;
 
 use crate::context::desk::{Delivered, Desk, Told, at, pdu};
 use crate::limits::ContextLimits;
-use crate::model::{Pdu, PduRef, ServerName};
+use crate::model::{Pdu, PduRef, ServerName, Want};
 
 /// How one PDU reaches us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,15 +63,43 @@ struct World {
 }
 
 impl World {
-    /// Answer what was asked before; some cannot be reached the first time.
+    /// Answer what was asked before, and what is asked for because of the answers; some cannot be reached the first time.
     fn answer(&mut self) {
-        while let Some((from, wanted)) = self.desk.asked.first().cloned() {
-            let is_reached =
-                wanted.id.as_str().ends_with(['1', '4', '7']) || !self.failed.insert((from.clone(), wanted.clone()));
-            let found = self.servable.get(&wanted).filter(|_| is_reached && from == wanted.origin);
-            let pdus = found.cloned().into_iter().collect();
-            self.desk.fetched(from.as_str(), &wanted.to_string(), is_reached, pdus);
+        loop {
+            if let Some((from, wanted)) = self.desk.asked.first().cloned() {
+                let is_reached = self.is_reached(&from, &wanted);
+                let found = self.servable.get(&wanted).filter(|_| is_reached && from == wanted.origin);
+                let pdus = found.cloned().into_iter().collect();
+                self.desk.fetched(from.as_str(), &wanted.to_string(), is_reached, pdus);
+            } else if let Some((from, want)) = self.desk.stretches.first().cloned() {
+                let named = want.named()[0].clone();
+                let is_reached = self.is_reached(&from, &named);
+                let pdus = if is_reached { self.stretch(&from, &want) } else { vec![] };
+                self.desk.brought(from.as_str(), &named.to_string(), is_reached, pdus);
+            } else {
+                return;
+            }
         }
+    }
+
+    fn is_reached(&mut self, from: &ServerName, wanted: &PduRef) -> bool {
+        wanted.id.as_str().ends_with(['1', '4', '7']) || !self.failed.insert((from.clone(), wanted.clone()))
+    }
+
+    /// What a server of its own PDUs alone answers to `backfill`.
+    fn stretch(&self, from: &ServerName, want: &Want) -> Vec<Pdu> {
+        let Want::Backfill { from: named, limit, .. } = want else { return vec![] };
+        let mut pdus: Vec<Pdu> = vec![];
+        let mut ahead: VecDeque<&PduRef> = named.iter().collect();
+        while let Some(reference) = ahead.pop_front() {
+            let is_new = pdus.iter().all(|pdu| pdu.reference != *reference);
+            if let Some(pdu) = self.servable.get(reference).filter(|_| is_new && reference.origin == *from) {
+                ahead.extend(&pdu.prev);
+                pdus.push(pdu.clone());
+            }
+        }
+        pdus.truncate(*limit as usize);
+        pdus
     }
 
     fn pass(&mut self, ms: u64) {

@@ -102,7 +102,14 @@ pub enum Effect {
     /// Let these claims go: their PDUs were refused.
     Release(Vec<PduRef>),
     /// Ask a peer; the answer comes back as [`Event::Fetched`].
-    Fetch(ServerName, Want),
+    Fetch {
+        /// Who is asked.
+        of: ServerName,
+        /// For what.
+        want: Want,
+        /// Who handed us what names it, and pays for the search.
+        cause: ServerName,
+    },
     /// Wake the machine at this time, and at no other.
     Arm(Millis),
     /// Forget the timer.
@@ -180,7 +187,8 @@ impl Machine {
                 None
             }
             Event::Arrive { token, from, verified, pdus, known } => {
-                let fates = self.admit(&mut step, Way { from: &from, verified: Some(verified) }, pdus, &known);
+                let fates =
+                    self.admit(&mut step, Way { from: &from, verified: Some(verified), walked: 0 }, pdus, &known);
                 Some(Owed::Verdicts(token, fates))
             }
             Event::Compose { token, drafts, shut, holders } => {
@@ -190,11 +198,14 @@ impl Machine {
             Event::Participants { token, servers } => {
                 Some(Owed::Reply(token, Reply::Set(self.set_participants(&mut step, servers))))
             }
-            Event::Fetched { want: Want::Pdu(reference), from, pdus, answered: _, known } => {
+            Event::Fetched { want, from, pdus, answered: _, known } => {
+                let walked = self.wanted.generation(want.named());
                 // One that could not be asked is heard too: it is asked again in the next round, and what it may have is
                 // given up only when the time for that has passed.
-                self.wanted.heard(now, &reference, &from, circle(&self.us, &self.record, &self.limits));
-                self.admit(&mut step, Way { from: &from, verified: None }, pdus, &known);
+                for reference in want.named() {
+                    self.wanted.heard(now, reference, &from, circle(&self.us, &self.record, &self.limits));
+                }
+                self.admit(&mut step, Way { from: &from, verified: None, walked }, pdus, &known);
                 None
             }
             Event::Due => {
@@ -268,7 +279,11 @@ impl Machine {
             effects.push(Effect::Release(step.released));
         }
         effects.extend(owed.map(|owed| owed.into_effect(&self.order)));
-        effects.extend(asks.into_iter().map(|(server, reference)| Effect::Fetch(server, Want::Pdu(reference))));
+        for ask in asks {
+            let (of, cause) = (ask.of.clone(), ask.cause.clone());
+            let wants = ask.wants(&self.record.context, self.limits.history.backfill_max);
+            effects.extend(wants.map(|want| Effect::Fetch { of: of.clone(), want, cause: cause.clone() }));
+        }
         let due = self.wanted.due();
         if due != self.armed {
             effects.push(due.map_or(Effect::Disarm, Effect::Arm));

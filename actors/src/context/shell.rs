@@ -118,13 +118,18 @@ impl ContextActor {
             }
             Effect::Answer(token, reply) => self.answer(token, reply),
             Effect::Release(references) => self.ports.archive.release(&self.context, &references),
-            Effect::Fetch(server, want) => {
+            Effect::Fetch { of, want, cause } => {
                 let (routes, context) = (self.routes.clone(), self.context.clone());
                 detached(async move {
-                    match routes.peer(&server).await {
-                        Ok(peer) => peer.fetch(context, want),
+                    // A cause that is no peer any more has no budget; then it is a matter between us and whom we ask.
+                    let payer = match routes.peer(&cause).await {
+                        Ok(payer) => Ok(payer),
+                        Err(_) => routes.peer(&of).await,
+                    };
+                    match payer {
+                        Ok(payer) => payer.fetch(context, want, of),
                         // Not a peer of ours: it cannot be asked, which is an answer too.
-                        Err(_) => routes.fetched(&context, want, server, None).await,
+                        Err(_) => routes.fetched(&context, want, of, None).await,
                     }
                 });
             }

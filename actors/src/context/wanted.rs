@@ -1,16 +1,30 @@
 //! Parents that are missing: whom to ask for each, when, and when to give up.
 //!
 //! A parent is waited for briefly, then asked for, one server after the other; a round over all of them is followed by a
-//! pause that doubles. It is given up when it has been missing long enough and every server that may have it has been heard,
+//! pause that doubles. One or two are asked for by name; more of them, or what lies behind something that was asked for, by
+//! `backfill`: one question may then bring a whole stretch. It is given up when it has been missing long enough and every server that may have it has been heard,
 //! be it with "none" or by its silence.
 
 use std::collections::{BTreeSet, HashMap};
 
 use crate::limits::GapLimits;
-use crate::model::{Millis, PduRef, ServerName};
+use crate::model::{ContextId, Millis, PduRef, ServerName, Want as Question};
 
 /// Servers asked for one parent: a conversation may have a thousand, and a parent that sixteen do not have is not there.
 const CANDIDATES_MAX: usize = 16;
+
+/// PDUs one question names, and bytes of their names: old servers read no longer lines.
+const NAMED_MAX: usize = 20;
+const NAMED_BYTES_MAX: usize = 4_000;
+
+/// So many are asked for one by one.
+const ONE_BY_ONE_MAX: usize = 2;
+
+/// Parents looked at for one round of questions; the others have their turn when a question has been answered.
+const LOOKED_AT_MAX: usize = 256;
+
+/// How many PDUs before the missing ones a first question by `backfill` asks for; each further one asks for four times more.
+const STRETCH: u32 = 10;
 
 /// Who may have what is missing.
 #[derive(Clone, Copy)]
@@ -23,12 +37,48 @@ pub(super) struct Circle<'a> {
     pub(super) open: bool,
 }
 
+/// What to ask whom now.
+pub(super) struct Ask {
+    /// Who is asked.
+    pub(super) of: ServerName,
+    /// Who handed us what names it.
+    pub(super) cause: ServerName,
+    /// What is missing; at least one.
+    references: Vec<PduRef>,
+    /// How many questions in a row led there.
+    generation: u32,
+}
+
+impl Ask {
+    fn is_one_by_one(&self) -> bool {
+        self.generation <= 1 && self.references.len() <= ONE_BY_ONE_MAX
+    }
+
+    fn takes(&self, reference: &PduRef) -> bool {
+        let bytes = |reference: &PduRef| reference.origin.as_str().len() + reference.id.as_str().len();
+        let named: usize = self.references.iter().map(bytes).sum();
+        self.references.len() < NAMED_MAX && named + bytes(reference) <= NAMED_BYTES_MAX
+    }
+
+    /// The questions it becomes.
+    pub(super) fn wants(self, context: &ContextId, limit_max: u32) -> impl Iterator<Item = Question> + use<> {
+        let one_by_one = self.is_one_by_one();
+        let stretch = STRETCH << (2 * self.generation.saturating_sub(1)).min(16);
+        let named = u32::try_from(self.references.len()).unwrap_or(u32::MAX);
+        let limit = named.saturating_add(stretch).min(limit_max.max(1));
+        let (singles, together) = if one_by_one { (self.references, vec![]) } else { (vec![], self.references) };
+        let together =
+            (!together.is_empty()).then(|| Question::Backfill { context: context.clone(), from: together, limit });
+        singles.into_iter().map(Question::Pdu).chain(together)
+    }
+}
+
 /// A parent that is neither delivered nor held.
 pub(super) struct Want {
     first: Millis,
     /// It lies before the first batch of a conversation new to us.
     pub(super) edge: bool,
-    /// How many steps back from what came by itself.
+    /// How many questions in a row, this one included, it takes to get to it from what came by itself.
     pub(super) generation: u32,
     /// It was brought and put into quarantine: once is enough to tell.
     pub(super) parked: bool,
@@ -85,16 +135,46 @@ pub(super) struct Wanted {
     asks: BTreeSet<(Millis, PduRef)>,
     /// When to see whether one is to be given up.
     checks: BTreeSet<(Millis, PduRef)>,
-    /// Requests under way: to whom, and until when an answer is waited for.
-    flying: HashMap<PduRef, (ServerName, Millis)>,
+    /// What is asked for at the moment.
+    flying: HashMap<PduRef, Flight>,
+    /// Requests under way, and how many of what each asks for is not answered yet.
+    requests: HashMap<u64, usize>,
+    /// Numbers them.
+    request: u64,
     /// An actor may die with a request in hand: then its answer never comes.
     silences: BTreeSet<(Millis, PduRef)>,
 }
 
+/// A request under way, as far as it is about one PDU.
+struct Flight {
+    of: ServerName,
+    /// Until when an answer is waited for.
+    until: Millis,
+    request: u64,
+}
+
 impl Wanted {
     pub(super) fn new(limits: GapLimits) -> Self {
-        let (wants, flying) = (HashMap::new(), HashMap::new());
-        Self { limits, wants, asks: BTreeSet::new(), checks: BTreeSet::new(), flying, silences: BTreeSet::new() }
+        Self {
+            limits,
+            wants: HashMap::new(),
+            asks: BTreeSet::new(),
+            checks: BTreeSet::new(),
+            flying: HashMap::new(),
+            requests: HashMap::new(),
+            request: 0,
+            silences: BTreeSet::new(),
+        }
+    }
+
+    /// How many questions in a row have led to these.
+    pub(super) fn generation(&self, references: &[PduRef]) -> u32 {
+        references
+            .iter()
+            .filter_map(|reference| self.wants.get(reference))
+            .map(|want| want.generation)
+            .max()
+            .unwrap_or(1)
     }
 
     pub(super) fn get_mut(&mut self, reference: &PduRef) -> Option<&mut Want> {
@@ -153,10 +233,16 @@ impl Wanted {
 
     /// A server has answered, or could not be asked.
     pub(super) fn heard(&mut self, now: Millis, reference: &PduRef, from: &ServerName, circle: Circle<'_>) {
-        if self.flying.get(reference).is_some_and(|(server, _)| server == from)
-            && let Some((_, until)) = self.flying.remove(reference)
+        if self.flying.get(reference).is_some_and(|flight| flight.of == *from)
+            && let Some(flight) = self.flying.remove(reference)
         {
-            self.silences.remove(&(until, reference.clone()));
+            self.silences.remove(&(flight.until, reference.clone()));
+            if let Some(left) = self.requests.get_mut(&flight.request) {
+                *left -= 1;
+                if *left == 0 {
+                    self.requests.remove(&flight.request);
+                }
+            }
         }
         let Some(want) = self.wants.get_mut(reference) else { return };
         if let Some(tries) = want.tries.iter_mut().find(|tries| tries.server == *from) {
@@ -210,8 +296,8 @@ impl Wanted {
     pub(super) fn give_up(&mut self, now: Millis, circle: Circle<'_>) -> Vec<(PduRef, Want)> {
         while let Some((_, reference)) = self.silences.first().filter(|(until, _)| *until <= now).cloned() {
             self.silences.pop_first();
-            if let Some((server, _)) = self.flying.get(&reference).cloned() {
-                self.heard(now, &reference, &server, circle);
+            if let Some(silent) = self.flying.get(&reference).map(|flight| flight.of.clone()) {
+                self.heard(now, &reference, &silent, circle);
             }
         }
         let mut given_up = vec![];
@@ -231,30 +317,76 @@ impl Wanted {
         given_up
     }
 
-    /// What to ask whom now.
-    pub(super) fn ask(&mut self, now: Millis, circle: Circle<'_>) -> Vec<(ServerName, PduRef)> {
-        let mut asked = vec![];
-        while self.has_room()
-            && let Some((_, reference)) = self.asks.first().filter(|(at, _)| *at <= now).cloned()
-        {
-            self.asks.pop_first();
-            let Some(want) = self.wants.get_mut(&reference) else { continue };
-            want.ask_at = None;
-            if self.flying.contains_key(&reference) {
-                continue;
+    /// What to ask whom now: what is due, put together by whom to ask and at whose cost, as far as there is room for requests.
+    pub(super) fn ask(&mut self, now: Millis, circle: Circle<'_>) -> Vec<Ask> {
+        let mut asks: Vec<Ask> = vec![];
+        if self.has_room() {
+            for reference in self.due_asks(now) {
+                self.join(&mut asks, &reference, circle);
             }
-            let Some(server) = pick(want, &reference, circle, &self.limits) else { continue };
-            want.note_ask(&server);
-            let until = now.after(self.limits.give_up);
-            self.flying.insert(reference.clone(), (server.clone(), until));
-            self.silences.insert((until, reference.clone()));
-            asked.push((server, reference));
         }
-        asked
+        for ask in &mut asks {
+            let room = self.room();
+            if ask.is_one_by_one() {
+                ask.references.truncate(room);
+                for reference in &ask.references {
+                    self.request += 1;
+                    self.fly(now, ask.of.clone(), reference);
+                }
+            } else if room > 0 {
+                self.request += 1;
+                for reference in &ask.references {
+                    self.fly(now, ask.of.clone(), reference);
+                }
+            } else {
+                ask.references.clear();
+            }
+        }
+        asks.retain(|ask| !ask.references.is_empty());
+        asks
+    }
+
+    fn due_asks(&self, now: Millis) -> Vec<PduRef> {
+        let due = self.asks.iter().take_while(|(at, _)| *at <= now).take(LOOKED_AT_MAX);
+        due.map(|(_, reference)| reference.clone()).collect()
+    }
+
+    /// Find a place for it among the questions; one that nobody is left to be asked for has no date any more.
+    fn join(&mut self, asks: &mut Vec<Ask>, reference: &PduRef, circle: Circle<'_>) {
+        let Some(want) = self.wants.get(reference) else { return };
+        let picked = match self.flying.contains_key(reference) {
+            true => None,
+            false => pick(want, reference, circle, &self.limits),
+        };
+        let Some(of) = picked else { return self.ask_at(reference, None) };
+        let cause = want.senders.first().unwrap_or(&of).clone();
+        let generation = want.generation;
+        let fits =
+            |ask: &&mut Ask| ask.of == of && ask.cause == cause && ask.generation == generation && ask.takes(reference);
+        match asks.iter_mut().find(fits) {
+            Some(ask) => ask.references.push(reference.clone()),
+            None => asks.push(Ask { of, cause, references: vec![reference.clone()], generation }),
+        }
+    }
+
+    /// The newest request asks for it.
+    fn fly(&mut self, now: Millis, of: ServerName, reference: &PduRef) {
+        self.ask_at(reference, None);
+        if let Some(want) = self.wants.get_mut(reference) {
+            want.note_ask(&of);
+        }
+        let until = now.after(self.limits.give_up);
+        self.flying.insert(reference.clone(), Flight { of, until, request: self.request });
+        self.silences.insert((until, reference.clone()));
+        *self.requests.entry(self.request).or_default() += 1;
+    }
+
+    fn room(&self) -> usize {
+        (self.limits.asks_max.max(1) as usize).saturating_sub(self.requests.len())
     }
 
     fn has_room(&self) -> bool {
-        self.flying.len() < self.limits.asks_max.max(1) as usize
+        self.room() > 0
     }
 
     /// When something is to be done next.

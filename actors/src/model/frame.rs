@@ -121,6 +121,25 @@ pub enum Label {
 pub enum Want {
     /// One PDU.
     Pdu(PduRef),
+    /// These PDUs and what lies before them, level by level: so many in all.
+    Backfill {
+        /// Their conversation.
+        context: ContextId,
+        /// Those that are missing.
+        from: Vec<PduRef>,
+        /// How many PDUs at most.
+        limit: u32,
+    },
+}
+
+impl Want {
+    /// The PDUs it names.
+    pub fn named(&self) -> &[PduRef] {
+        match self {
+            Self::Pdu(reference) => std::slice::from_ref(reference),
+            Self::Backfill { from, .. } => from,
+        }
+    }
 }
 
 /// A push of the updates dialect, decoded.

@@ -112,7 +112,9 @@ impl Side {
                 }
                 Effect::Arm(at) => self.due = Some(at),
                 Effect::Disarm => self.due = None,
-                Effect::Dispatch { .. } | Effect::Get { .. } | Effect::NotAsked { .. } => panic!("no PDUs here"),
+                Effect::Dispatch { .. } | Effect::Get { .. } | Effect::Ask { .. } | Effect::NotAsked { .. } => {
+                    panic!("no PDUs here")
+                }
             }
         }
         assert!(self.machine.status().acked >= acked, "an acknowledgement is never taken back");

@@ -2,7 +2,7 @@
 
 use crate::change::Change;
 use crate::change::Urgency;
-use crate::model::{ContextId, Index, Millis, OutFrame, Pdu, Refusal, Taken, Want};
+use crate::model::{ContextId, Index, Millis, OutFrame, Pdu, Refusal, ServerName, Taken, Want};
 use crate::peer::dispatch::Group;
 
 /// A request that waits for an answer. The shell keeps what the token stands for; a restart forgets it, and the caller
@@ -32,9 +32,22 @@ pub enum Effect {
         context: ContextId,
         /// What.
         want: Want,
+        /// Whose budget it is charged to.
+        cause: ServerName,
     },
-    /// The peer is not asked now: tell the conversation so.
+    /// Have another peer asked, at this one's cost.
+    Ask {
+        /// Who is asked.
+        of: ServerName,
+        /// Who wants to know.
+        context: ContextId,
+        /// What.
+        want: Want,
+    },
+    /// Nobody is asked now: tell the conversation so.
     NotAsked {
+        /// Who was to be asked.
+        of: ServerName,
         /// Who wants to know.
         context: ContextId,
         /// What.

@@ -9,7 +9,8 @@ use crate::model::{
     Answered, Cause, ContextId, Index, PeerRecord, PeerState, PeerStatus, PushFailure, Refusal, ServerName, Verdict,
     Want,
 };
-use crate::model::{OutboxRow, PeerLoad};
+use crate::model::{FeedItem, OutboxRow, PeerLoad};
+use crate::peer::budget::{Budget, Spent, UsedUp};
 use crate::peer::dispatch::{Group, Undone};
 use crate::peer::effect::{Effect, Out, Token};
 use crate::peer::inbound::{Frame, Inbound};
@@ -29,8 +30,12 @@ pub enum Event {
     Dispatched(Group, Result<Vec<Verdict>, Undone>),
     /// Our messenger has something ephemeral for the peer.
     Weak(Fleeting),
-    /// A conversation misses something that the peer may have.
-    Fetch(ContextId, Want),
+    /// A conversation misses something that a PDU of the peer's names, and that this server may have.
+    Fetch(ContextId, Want, ServerName),
+    /// The peer is to be asked for something, at the cost of this server.
+    Ask(ContextId, Want, ServerName),
+    /// A fetch that the peer caused has ended.
+    Spent(Spent),
     /// Items were queued for it.
     Woken {
         /// The newest.
@@ -60,8 +65,10 @@ pub enum Event {
 #[derive(Debug, Clone)]
 pub struct Machine {
     server: ServerName,
+    limits: Arc<PeerLimits>,
     outbound: Outbound,
     inbound: Inbound,
+    budget: Budget,
 }
 
 impl Machine {
@@ -71,6 +78,8 @@ impl Machine {
         Self {
             outbound: Outbound::new(server.clone(), limits.clone(), &record.outbound, load.tail),
             inbound: Inbound::new(server.clone(), limits.clone(), &record.inbound, load.digests, load.seen),
+            limits: limits.clone(),
+            budget: Budget::default(),
             server,
         }
     }
@@ -90,13 +99,34 @@ impl Machine {
             }
             Event::Dispatched(group, outcome) => self.inbound.dispatched(&group, outcome, &mut out),
             Event::Weak(fleeting) => self.outbound.weak(at, fleeting, &mut out),
-            Event::Fetch(context, want) => self.outbound.fetch(context, want, &mut out),
+            Event::Fetch(context, want, of) => self.fetch(at, context, want, of, &mut out),
+            Event::Ask(context, want, cause) => self.outbound.ask(context, want, cause, &mut out),
+            Event::Spent(spent) => self.budget.spend(at.now, self.limits.fetch, spent),
             Event::Woken { tail, rows } => self.outbound.woken(at, tail, rows, &mut out),
             Event::Loaded { from, rows } => self.outbound.loaded(at, from, rows, &mut out),
             Event::Replied { attempt, outcome } => self.outbound.replied(at, attempt, outcome, &mut out),
             Event::Due => self.outbound.due(at, &mut out),
         }
         self.finish(out)
+    }
+
+    /// Whoever names what nobody has pays for the search.
+    fn fetch(&mut self, at: Moment, context: ContextId, want: Want, of: ServerName, out: &mut Out) {
+        if let Err(UsedUp { key, limit }) = self.budget.allows(at.now, self.limits.fetch) {
+            if self.budget.is_news() {
+                let server = &self.server;
+                let text = format!(
+                    "{server} names more parents that are missing here than may be fetched for it within an hour \
+                     ({key} = {limit}): what is missing now is given up in time; if it is honest, raise peers.server.\"{server}\".{key}"
+                );
+                out.change(Change::Fed(FeedItem::Notice { text, server: Some(server.clone()) }));
+            }
+            return out.effect(Effect::NotAsked { of, context, want });
+        }
+        if of == self.server {
+            return self.outbound.ask(context, want, of, out);
+        }
+        out.effect(Effect::Ask { of, context, want });
     }
 
     /// The record to keep.

@@ -3,7 +3,8 @@
 use actix::Message;
 use tokio::sync::oneshot;
 
-use crate::model::{ContextId, PeerStatus, Refusal, Taken, Want};
+use crate::model::{ContextId, PeerStatus, Refusal, ServerName, Taken, Want};
+use crate::peer::budget::Spent;
 use crate::peer::inbound::Frame;
 use crate::peer::machine::Event;
 use crate::peer::weak::Fleeting;
@@ -35,7 +36,7 @@ pub(crate) struct Wake(pub(super) Woken);
 #[rtype(result = "()")]
 pub(crate) struct Weak(pub(super) Fleeting);
 
-/// A conversation misses something the peer may have. Nobody waits: the answer goes to the conversation.
+/// A conversation misses something that a PDU of this peer's names. Nobody waits: the answer goes to the conversation.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Fetch {
@@ -43,7 +44,26 @@ pub(crate) struct Fetch {
     pub(super) context: ContextId,
     /// What it misses.
     pub(super) want: Want,
+    /// Who may have it.
+    pub(super) of: ServerName,
 }
+
+/// The peer is to be asked for something.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Ask {
+    /// For which conversation.
+    pub(super) context: ContextId,
+    /// For what.
+    pub(super) want: Want,
+    /// Whose budget it is charged to.
+    pub(super) cause: ServerName,
+}
+
+/// A fetch that the peer caused has ended.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Charge(pub(super) Spent);
 
 /// Somebody asks how the peer stands.
 #[derive(Message)]

@@ -12,6 +12,7 @@
 //! Start reading at [`outbound`]: it is the whole policy of delivery. [`place`] is the whole rule of receiving.
 
 mod attempts;
+pub mod budget;
 #[cfg(test)]
 mod conversation;
 pub mod dispatch;
@@ -35,8 +36,9 @@ use crate::model::{ContextId, PeerStatus, Refusal, ServerName, Taken, Want};
 use crate::ports::Woken;
 use crate::supervise::intake::Intake;
 use crate::supervise::post::post;
+use budget::Spent;
 use inbound::Frame;
-use messages::{Accept, Fetch, Status, Wake, Weak};
+use messages::{Accept, Ask, Charge, Fetch, Status, Wake, Weak};
 use shell::{Gauge, PeerActor};
 use weak::Fleeting;
 
@@ -91,8 +93,19 @@ impl PeerHandle {
         post(&self.address, Weak(fleeting));
     }
 
-    pub(crate) fn fetch(&self, context: ContextId, want: Want) {
-        post(&self.address, Fetch { context, want });
+    /// A PDU of this peer's lacks parents; `of` is to be asked for them.
+    pub(crate) fn fetch(&self, context: ContextId, want: Want, of: ServerName) {
+        post(&self.address, Fetch { context, want, of });
+    }
+
+    /// The peer is to be asked, at the cost of `cause`.
+    pub(crate) fn ask(&self, context: ContextId, want: Want, cause: ServerName) {
+        post(&self.address, Ask { context, want, cause });
+    }
+
+    /// A fetch that the peer caused has ended.
+    pub(crate) fn spent(&self, spent: Spent) {
+        post(&self.address, Charge(spent));
     }
 
     pub(crate) fn wake(&self, woken: Woken) {

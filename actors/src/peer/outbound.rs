@@ -308,11 +308,11 @@ impl Outbound {
 
     /// A conversation misses something the peer may have. All that goes out goes through one gate: a peer that is being left
     /// alone is not asked either.
-    pub fn fetch(&self, context: ContextId, want: Want, out: &mut Out) {
+    pub fn ask(&self, context: ContextId, want: Want, cause: ServerName, out: &mut Out) {
         let reachable = matches!(self.state, State::Idle | State::Loading | State::Sending { .. });
         out.effect(match reachable && self.limits.fetches {
-            true => Effect::Get { context, want },
-            false => Effect::NotAsked { context, want },
+            true => Effect::Get { context, want, cause },
+            false => Effect::NotAsked { of: self.server.clone(), context, want },
         });
     }
 

@@ -9,10 +9,11 @@ use actix::{
 };
 
 use crate::limits::PeerLimits;
-use crate::model::{Answered, Index, PeerState, PushFailure, ServerName};
+use crate::model::{Answered, ContextId, Index, PeerState, PushFailure, ServerName, Want};
+use crate::peer::budget::Spent;
 use crate::peer::effect::{Effect, Token};
 use crate::peer::machine::{Event, Machine};
-use crate::peer::messages::{Accept, Fetch, Finished, Fired, Reply, Status, Wake, Weak};
+use crate::peer::messages::{Accept, Ask, Charge, Fetch, Finished, Fired, Reply, Status, Wake, Weak};
 use crate::peer::outbound::Moment;
 use crate::ports::{ArchiveError, Fence, PeerLoad, Ports};
 use crate::routes::Routes;
@@ -159,25 +160,20 @@ impl PeerActor {
                     finish(Event::Dispatched(group, outcome));
                 });
             }
-            Effect::Get { context, want } => {
-                let (routes, server) = (self.routes.clone(), self.server.clone());
-                // Beyond the bound the peer is not asked, and the conversation asks the next one or again later.
-                let Ok(permit) = self.fetches.enter() else {
-                    return detached(async move { routes.fetched(&context, want, server, None).await });
-                };
-                let (transport, deadlines) = (self.ports.transport.clone(), self.limits.deadlines);
+            Effect::Get { context, want, cause } => self.get(context, want, cause),
+            Effect::Ask { of, context, want } => {
+                let (routes, cause) = (self.routes.clone(), self.server.clone());
                 detached(async move {
-                    let asked = transport.fetch(&server, want.clone(), deadlines).await;
-                    drop(permit);
-                    let pdus = asked.inspect_err(|failure| {
-                        tracing::debug!(peer = %server, %context, %failure, "the peer was asked in vain");
-                    });
-                    routes.fetched(&context, want, server, pdus.ok()).await;
+                    match routes.peer(&of).await {
+                        Ok(peer) => peer.ask(context, want, cause),
+                        // Not a peer of ours: it cannot be asked, which is an answer too.
+                        Err(_) => routes.fetched(&context, want, of, None).await,
+                    }
                 });
             }
-            Effect::NotAsked { context, want } => {
-                let (routes, server) = (self.routes.clone(), self.server.clone());
-                detached(async move { routes.fetched(&context, want, server, None).await });
+            Effect::NotAsked { of, context, want } => {
+                let routes = self.routes.clone();
+                detached(async move { routes.fetched(&context, want, of, None).await });
             }
             Effect::Load(from) => {
                 let (items, bytes) = (2 * self.limits.batch_items, 2 * self.limits.batch_bytes);
@@ -198,6 +194,32 @@ impl PeerActor {
             }
             Effect::Disarm => self.timer.disarm(),
         }
+    }
+
+    /// Ask the peer; the answer goes to the conversation, the bill to whoever caused it.
+    fn get(&self, context: ContextId, want: Want, cause: ServerName) {
+        let (routes, server) = (self.routes.clone(), self.server.clone());
+        // Beyond the bound the peer is not asked, and the conversation asks the next one or again later.
+        let Ok(permit) = self.fetches.enter() else {
+            return detached(async move { routes.fetched(&context, want, server, None).await });
+        };
+        let (transport, deadlines, clock) =
+            (self.ports.transport.clone(), self.limits.deadlines, self.ports.clock.clone());
+        detached(async move {
+            let began = clock.now();
+            let asked = transport.fetch(&server, want.clone(), deadlines).await;
+            drop(permit);
+            let pdus = asked.inspect_err(|failure| {
+                tracing::debug!(peer = %server, %context, %failure, "the peer was asked in vain");
+            });
+            let pdus = pdus.ok();
+            if let Ok(cause) = routes.peer(&cause).await {
+                let sound = || pdus.iter().flatten().flatten();
+                let bytes = sound().map(|pdu| pdu.bytes.len() as u64).sum();
+                cause.spent(Spent { items: sound().count() as u64, bytes, time: began.until(clock.now()) });
+            }
+            routes.fetched(&context, want, server, pdus).await;
+        });
     }
 
     fn finisher(&self, ctx: &Context<Self>) -> impl FnOnce(Event) + 'static {
@@ -312,8 +334,24 @@ impl Handler<Weak> for PeerActor {
 impl Handler<Fetch> for PeerActor {
     type Result = ();
 
-    fn handle(&mut self, Fetch { context, want }: Fetch, ctx: &mut Context<Self>) {
-        self.enter(ctx, Event::Fetch(context, want));
+    fn handle(&mut self, Fetch { context, want, of }: Fetch, ctx: &mut Context<Self>) {
+        self.enter(ctx, Event::Fetch(context, want, of));
+    }
+}
+
+impl Handler<Ask> for PeerActor {
+    type Result = ();
+
+    fn handle(&mut self, Ask { context, want, cause }: Ask, ctx: &mut Context<Self>) {
+        self.enter(ctx, Event::Ask(context, want, cause));
+    }
+}
+
+impl Handler<Charge> for PeerActor {
+    type Result = ();
+
+    fn handle(&mut self, Charge(spent): Charge, ctx: &mut Context<Self>) {
+        self.enter(ctx, Event::Spent(spent));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::context::desk::{Desk, at, context, pdu, pdus, server};
 use crate::limits::{ContextLimits, GapLimits};
-use crate::model::Pdu;
+use crate::model::{Pdu, Want};
 
 #[test]
 fn what_lies_before_the_edge_is_no_gap_and_comes_late_without_a_word() {
@@ -104,14 +104,59 @@ fn a_walk_back_goes_on_through_what_it_brings_until_it_is_too_far() {
     desk.fetched("green", "red/8", true, pdus("red/8<red/7"));
     desk.expect(&["hold red/8 for [red/7]"]);
     desk.until(1500);
-    desk.log.clear();
-    desk.fetched("green", "red/7", true, pdus("red/7<red/6"));
+    desk.expect(&["-- 1500", "fetch 41 back from [red/7] from green"]);
+    desk.brought("green", "red/7", true, pdus("red/7<red/6"));
     desk.expect(&[
         "gap [red/6] before [red/7]",
         "deliver red/7 at 0 without [red/6]",
         "deliver red/8 at 1",
         "deliver red/9 at 2",
     ]);
+}
+
+#[test]
+fn more_than_two_that_are_missing_are_one_question() {
+    let mut desk = Desk::among("red green");
+    desk.arrive("green", pdus("green/9<red/1,red/2 green/10<red/3,red/4"));
+    desk.log.clear();
+    desk.until(750);
+    desk.expect(&["-- 750", "fetch 14 back from [red/1, red/2, red/3, red/4] from green"]);
+    desk.brought("green", "red/1", true, pdus("red/2 red/1"));
+    desk.expect(&[
+        "deliver red/1 at 0",
+        "deliver red/2 at 0",
+        "deliver green/9 at 1",
+        "fetch red/3 from red",
+        "fetch red/4 from red",
+    ]);
+}
+
+#[test]
+fn a_long_stretch_that_was_missed_comes_in_a_few_questions() {
+    let mut desk = Desk::among("red");
+    let chain = |from: u64, to: u64| -> Vec<Pdu> {
+        (from..=to).rev().map(|n| pdu(&format!("red/{n:04}<red/{:04}", n - 1))).collect()
+    };
+    desk.arrive("red", vec![pdu("red/0000")]);
+    desk.arrive("red", chain(500, 500));
+    let mut questions = 0;
+    while !desk.machine.is_idle() {
+        desk.until(desk.due.expect("it goes on").0);
+        for (_, wanted) in desk.asked.clone() {
+            questions += 1;
+            let n = wanted.id.as_str().parse().expect("a number");
+            desk.fetched("red", &wanted.to_string(), true, chain(n, n));
+        }
+        for (_, want) in desk.stretches.clone() {
+            questions += 1;
+            let Want::Backfill { from, limit, .. } = want else { panic!("a stretch") };
+            let n: u64 = from[0].id.as_str().parse().expect("a number");
+            let lowest = (n + 1).saturating_sub(u64::from(limit)).max(1);
+            desk.brought("red", &from[0].to_string(), true, chain(lowest, n));
+        }
+    }
+    assert!(questions <= 5, "{questions} questions");
+    assert_eq!((desk.record().next, desk.gaps.len()), (502, 0));
 }
 
 #[test]

@@ -66,8 +66,9 @@ impl Bench {
                 let weak = if frame.weak.is_empty() { String::new() } else { format!("+{} weak", frame.weak.len()) };
                 format!("push {label} ({}{weak}){}", frame.items.len(), if *settled { " settled" } else { "" })
             }
-            Effect::Get { .. } => "get".to_owned(),
-            Effect::NotAsked { .. } => "not asked".to_owned(),
+            Effect::Get { cause, .. } => format!("get for {cause}"),
+            Effect::Ask { of, .. } => format!("ask {of}"),
+            Effect::NotAsked { of, .. } => format!("{of} is not asked"),
             Effect::Dispatch { .. } => "dispatch".to_owned(),
             Effect::Load(from) => format!("load {from}"),
             Effect::Arm(at) => format!("arm {}s", at.0 / 1000),
@@ -382,6 +383,7 @@ fn typing(bench: &mut Bench) -> &mut Bench {
     bench.step(Event::Weak(Fleeting { key: None, until: Millis(u64::MAX), edu }))
 }
 
+mod asking;
 mod parking;
 mod transactions;
 mod weak;

@@ -25,19 +25,3 @@ fn something_ephemeral_never_wakes_a_peer_that_is_left_alone() {
         "   1s sending     push 1..=1 (1)",
     ]);
 }
-
-#[test]
-fn a_peer_that_is_left_alone_is_not_asked_either() {
-    let context = || "#room".parse().expect("valid");
-    let want = || {
-        let id = "a".parse().expect("valid");
-        Want::Pdu(crate::model::PduRef { origin: "green".parse().expect("valid"), id })
-    };
-    let mut bench = Bench::new(|_, _| ());
-    bench.step(Event::Fetch(context(), want())).queue(1).unreachable().step(Event::Fetch(context(), want())).check(&[
-        "   0s idle        get",
-        "   0s sending     push 1..=1 (1)",
-        "   0s backing_off note peer; arm 1s",
-        "   0s backing_off not asked",
-    ]);
-}

@@ -1,0 +1,136 @@
+//! What one peer may cause to be fetched. Whoever names parents that nobody has makes others walk: the walk is charged to the
+//! server that handed the child over, whichever server is asked.
+//!
+//! A bucket an hour deep for each of three measures. What was spent comes back evenly over the hour, so a peer that caused one
+//! long walk may cause short ones soon after, and one that never ends causes no more than an hour's worth an hour.
+
+use std::time::Duration;
+
+use crate::limits::FetchLimits;
+use crate::model::Millis;
+
+/// The time over which what was spent comes back.
+const PERIOD: Duration = Duration::from_secs(3600);
+
+/// What a fetch took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spent {
+    /// PDUs that came.
+    pub items: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// How long it took.
+    pub time: Duration,
+}
+
+/// A measure that is used up: its name in the configuration, and its limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsedUp {
+    /// The key.
+    pub key: &'static str,
+    /// Its value, with its unit.
+    pub limit: String,
+}
+
+/// The budget of one peer.
+#[derive(Debug, Clone, Default)]
+pub struct Budget {
+    items: f64,
+    bytes: f64,
+    seconds: f64,
+    /// When the sums were last brought up to date.
+    at: Millis,
+    /// That it is used up was told; once a time is enough.
+    told: bool,
+}
+
+impl Budget {
+    /// Whether one more request may go out now. What is under way is charged when it comes, so the limit may be passed by that.
+    pub fn allows(&mut self, now: Millis, limits: FetchLimits) -> Result<(), UsedUp> {
+        self.refill(now, limits);
+        let used_up = |key, limit| Err(UsedUp { key, limit });
+        if self.items >= limits.items as f64 {
+            return used_up("fetch_items", limits.items.to_string());
+        }
+        if self.bytes >= limits.bytes as f64 {
+            return used_up("fetch_bytes", format!("{} bytes", limits.bytes));
+        }
+        if self.seconds >= limits.seconds.as_secs_f64() {
+            return used_up("fetch_seconds", format!("{} s", limits.seconds.as_secs()));
+        }
+        self.told = false;
+        Ok(())
+    }
+
+    /// Whether it is news that the budget is used up.
+    pub fn is_news(&mut self) -> bool {
+        !std::mem::replace(&mut self.told, true)
+    }
+
+    /// A fetch has ended.
+    pub fn spend(&mut self, now: Millis, limits: FetchLimits, spent: Spent) {
+        self.refill(now, limits);
+        self.items += spent.items as f64;
+        self.bytes += spent.bytes as f64;
+        self.seconds += spent.time.as_secs_f64();
+    }
+
+    fn refill(&mut self, now: Millis, limits: FetchLimits) {
+        let share = self.at.until(now).as_secs_f64() / PERIOD.as_secs_f64();
+        // A clock that is set back refills nothing.
+        self.at = now;
+        self.items = (self.items - share * limits.items as f64).max(0.0);
+        self.bytes = (self.bytes - share * limits.bytes as f64).max(0.0);
+        self.seconds = (self.seconds - share * limits.seconds.as_secs_f64()).max(0.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: FetchLimits = FetchLimits { items: 100, bytes: 1000, seconds: Duration::from_secs(10) };
+
+    fn spent(items: u64, bytes: u64, seconds: u64) -> Spent {
+        Spent { items, bytes, time: Duration::from_secs(seconds) }
+    }
+
+    fn key(budget: &mut Budget, now: u64) -> Option<&'static str> {
+        budget.allows(Millis(now), LIMITS).err().map(|used_up| used_up.key)
+    }
+
+    #[test]
+    fn an_endless_chain_of_invented_parents_ends_with_the_budget() {
+        for (taken, named) in
+            [(spent(100, 0, 0), "fetch_items"), (spent(1, 1000, 0), "fetch_bytes"), (spent(0, 0, 10), "fetch_seconds")]
+        {
+            let mut budget = Budget::default();
+            assert_eq!(key(&mut budget, 0), None);
+            budget.spend(Millis(0), LIMITS, taken);
+            assert_eq!(key(&mut budget, 0), Some(named));
+        }
+    }
+
+    #[test]
+    fn what_was_spent_comes_back_within_the_hour_and_is_told_of_once() {
+        let mut budget = Budget::default();
+        budget.spend(Millis(0), LIMITS, spent(150, 0, 0));
+        assert!(key(&mut budget, 0).is_some() && budget.is_news() && !budget.is_news());
+        assert_eq!(
+            key(&mut budget, 30 * 60_000),
+            Some("fetch_items"),
+            "a half of it is back, all of that was overdrawn"
+        );
+        assert_eq!(key(&mut budget, 31 * 60_000), None);
+        budget.spend(Millis(31 * 60_000), LIMITS, spent(100, 0, 0));
+        assert!(key(&mut budget, 31 * 60_000).is_some() && budget.is_news(), "used up anew, it is news anew");
+    }
+
+    #[test]
+    fn a_clock_that_jumps_back_gives_nothing_away() {
+        let mut budget = Budget::default();
+        budget.spend(Millis(10_000_000), LIMITS, spent(150, 0, 0));
+        assert!(key(&mut budget, 0).is_some());
+        assert!(key(&mut budget, 1000).is_some());
+    }
+}

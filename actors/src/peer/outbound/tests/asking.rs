@@ -1,0 +1,57 @@
+//! Traces of asking a peer, and of who pays for it.
+
+use std::time::Duration;
+
+use super::*;
+use crate::limits::FetchLimits;
+use crate::model::{PduRef, Want};
+use crate::peer::budget::Spent;
+
+fn fetch(of: &str) -> Event {
+    Event::Fetch("#room".parse().expect("valid"), want(), of.parse().expect("valid"))
+}
+
+fn ask(cause: &str) -> Event {
+    Event::Ask("#room".parse().expect("valid"), want(), cause.parse().expect("valid"))
+}
+
+fn want() -> Want {
+    Want::Pdu(PduRef { origin: "green".parse().expect("valid"), id: "a".parse().expect("valid") })
+}
+
+fn spent(items: u64) -> Event {
+    Event::Spent(Spent { items, bytes: 0, time: Duration::ZERO })
+}
+
+#[test]
+fn a_peer_that_is_left_alone_is_not_asked_either() {
+    let mut bench = Bench::new(|_, _| ());
+    bench.step(ask("green")).queue(1).unreachable().step(ask("green")).check(&[
+        "   0s idle        get for green",
+        "   0s sending     push 1..=1 (1)",
+        "   0s backing_off note peer; arm 1s",
+        "   0s backing_off blue is not asked",
+    ]);
+}
+
+#[test]
+fn whoever_names_what_nobody_has_pays_for_the_search() {
+    let mut bench = Bench::new(|limits, _| limits.fetch = FetchLimits { items: 10, ..FetchLimits::default() });
+    bench.step(fetch("green")).step(fetch("blue")).step(spent(9)).step(fetch("green")).step(spent(9));
+    bench.step(fetch("green")).step(fetch("blue")).at(3600).step(fetch("green")).check(&[
+        "   0s idle        ask green",
+        "   0s idle        get for blue",
+        "   0s idle        ",
+        "   0s idle        ask green",
+        "   0s idle        ",
+        "   0s idle        commit notice; green is not asked",
+        "   0s idle        blue is not asked",
+        "3600s idle        ask green",
+    ]);
+}
+
+#[test]
+fn one_that_is_asked_at_the_cost_of_another_pays_nothing() {
+    let mut bench = Bench::new(|limits, _| limits.fetch = FetchLimits { items: 1, ..FetchLimits::default() });
+    bench.step(spent(1)).step(ask("green")).check(&["   0s idle        ", "   0s idle        get for green"]);
+}
