@@ -67,6 +67,10 @@ impl Archive for Broken {
         Err(ArchiveError("no disk".into()))
     }
 
+    fn backfill(&self, _: &ContextId, _: Vec<PduRef>, _: u32, _: u64) -> Task<Result<Vec<ServedPdu>, ArchiveError>> {
+        Box::pin(async { Err(ArchiveError("no disk".into())) })
+    }
+
     fn context_record(&self, _: &ContextId) -> Result<Option<ContextRecord>, ArchiveError> {
         Err(ArchiveError("no disk".into()))
     }

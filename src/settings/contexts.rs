@@ -1,6 +1,6 @@
 //! `[contexts]`: what bounds every conversation.
 
-use actors::limits::{ContextLimits, GapLimits, RestartLimits};
+use actors::limits::{ContextLimits, GapLimits, HistoryLimits, RestartLimits};
 use serde::Deserialize;
 
 use super::check::Check;
@@ -39,6 +39,18 @@ pub(super) struct ContextsSection {
     quarantine_items: u64,
     /// Missing parents.
     pub(super) gap: GapSection,
+    /// The past.
+    pub(super) history: HistorySection,
+}
+
+/// What is asked for, and served, of a context's past.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct HistorySection {
+    /// PDUs in one answer to a peer that asks for older ones, and the most asked for at once.
+    backfill_max: u32,
+    /// PDUs in one page of an answer to a peer that asks again for what was sent to it.
+    pull_max: u32,
 }
 
 /// How a missing parent is waited for, asked for, and given up.
@@ -53,7 +65,7 @@ pub(super) struct GapSection {
     tries_max: u32,
     /// Missing parents of one context asked for at once.
     asks_max: u32,
-    /// How far a walk from parent to parent goes before it is given up.
+    /// How many questions in a row a walk from parent to parent takes before it is given up.
     depth_max: u32,
 }
 
@@ -71,6 +83,7 @@ impl Default for ContextsSection {
             restarts_period: Span(limits.restarts.period),
             quarantine_items: limits.quarantine_items,
             gap: GapSection::default(),
+            history: HistorySection::default(),
         }
     }
 }
@@ -79,6 +92,13 @@ impl Default for GapSection {
     fn default() -> Self {
         let GapLimits { grace, give_up, tries_max, asks_max, depth_max } = ContextLimits::default().gap;
         Self { grace: Span(grace), give_up: Span(give_up), tries_max, asks_max, depth_max }
+    }
+}
+
+impl Default for HistorySection {
+    fn default() -> Self {
+        let HistoryLimits { backfill_max, pull_max } = HistoryLimits::default();
+        Self { backfill_max, pull_max }
     }
 }
 
@@ -92,6 +112,10 @@ impl ContextsSection {
         let at_least_one = [("tries_max", self.gap.tries_max), ("asks_max", self.gap.asks_max)];
         for (key, _) in at_least_one.into_iter().filter(|(_, value)| *value == 0) {
             check.invalid(&["contexts", "gap", key], "must be at least 1");
+        }
+        let at_least_one = [("backfill_max", self.history.backfill_max), ("pull_max", self.history.pull_max)];
+        for (key, _) in at_least_one.into_iter().filter(|(_, value)| *value == 0) {
+            check.invalid(&["contexts", "history", key], "must be at least 1");
         }
         if self.gap.grace.0 > self.gap.give_up.0 {
             check.invalid(&["contexts", "gap", "grace"], "must not be longer than contexts.gap.give_up");
@@ -110,6 +134,7 @@ impl ContextsSection {
                 asks_max: self.gap.asks_max,
                 depth_max: self.gap.depth_max,
             },
+            history: HistoryLimits { backfill_max: self.history.backfill_max, pull_max: self.history.pull_max },
             restarts: RestartLimits { max: self.restarts_max, period: self.restarts_period.0 },
             quarantine_items: self.quarantine_items,
         }

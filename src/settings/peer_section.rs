@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use actors::limits::{BackoffLimits, Numbering, PeerLimits, RestartLimits, Speech};
+use actors::limits::{BackoffLimits, FetchLimits, Numbering, PeerLimits, RestartLimits, Speech};
 use actors::model::Deadlines;
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -84,6 +84,12 @@ pub(super) struct PeerSection {
     weak_items: u32,
     /// How long an ephemeral item is worth sending.
     weak_ttl: Span,
+    /// PDUs fetched within an hour, from whomever, for parents that are missing to what this peer hands over.
+    fetch_items: u64,
+    /// Bytes of PDUs fetched so.
+    fetch_bytes: Size,
+    /// Time spent fetching so.
+    fetch_seconds: Span,
     /// Hold what is queued for the peer; what it sends is still taken.
     paused: bool,
     /// What the peer's `seq` counts: "updates", "pushes", or "auto", which learns it.
@@ -126,6 +132,9 @@ impl Default for PeerSection {
             attempts_keep: limits.attempts_keep,
             weak_items: limits.weak_items,
             weak_ttl: Span(limits.weak_ttl),
+            fetch_items: limits.fetch.items,
+            fetch_bytes: Size(limits.fetch.bytes),
+            fetch_seconds: Span(limits.fetch.seconds),
             paused: limits.paused,
             numbering: Counts::Auto,
             profile: Profile::Fernpost,
@@ -157,6 +166,7 @@ impl PeerSection {
             quarantine_items: self.quarantine_items,
             attempts_keep: self.attempts_keep,
             paused: self.paused,
+            fetch: FetchLimits { items: self.fetch_items, bytes: self.fetch_bytes.0, seconds: self.fetch_seconds.0 },
             numbering: match self.numbering {
                 Counts::Auto => Numbering::Auto,
                 Counts::Updates => Numbering::Updates,

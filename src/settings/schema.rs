@@ -3,7 +3,7 @@
 use serde::de::{self, Deserialize, Deserializer, Visitor, value};
 
 use super::admin::AdminSection;
-use super::contexts::{ContextsSection, GapSection};
+use super::contexts::{ContextsSection, GapSection, HistorySection};
 use super::federation::FederationSection;
 use super::feed::FeedSection;
 use super::messenger::MessengerSection;
@@ -48,6 +48,7 @@ pub(super) fn names(path: &[impl AsRef<str>]) -> Option<Names> {
         ["store"] => fields_of::<StoreSection>(),
         ["contexts"] => fields_of::<ContextsSection>(),
         ["contexts", "gap"] => fields_of::<GapSection>(),
+        ["contexts", "history"] => fields_of::<HistorySection>(),
         ["feed"] => fields_of::<FeedSection>(),
         ["network"] => fields_of::<NetworkSection>(),
         ["peers"] => fields_of::<PeersSection>(),
@@ -95,7 +96,7 @@ impl<'de> Deserializer<'de> for Asked<'_> {
 /// not run without it. `*` stands for `default`, a pattern or a server.
 const PLANNED_KEYS: &[&str] = &[
     "contexts.adopt_max",
-    "contexts.history",
+    "contexts.history.keep",
     "contexts.membership",
     "contexts.sign",
     "contexts.state",
@@ -107,9 +108,6 @@ const PLANNED_KEYS: &[&str] = &[
     "metrics",
     "peers.*.accept_relayed",
     "peers.*.expect_seq",
-    "peers.*.fetch_bytes",
-    "peers.*.fetch_items",
-    "peers.*.fetch_seconds",
     "peers.*.fingerprints",
     "peers.*.keep",
     "peers.*.keys",

@@ -6,6 +6,7 @@
 mod dead_letters;
 mod feed;
 mod graph;
+mod history;
 mod peers;
 mod submissions;
 
@@ -136,6 +137,17 @@ impl Archive for Store {
 
     fn pdu(&self, reference: &PduRef) -> Result<Option<ServedPdu>, ArchiveError> {
         Ok(run(&self.shared, |shared, rows| graph::pdu(shared, rows, reference))?)
+    }
+
+    fn backfill(
+        &self,
+        context: &ContextId,
+        from: Vec<PduRef>,
+        limit: u32,
+        bytes: u64,
+    ) -> Task<Result<Vec<ServedPdu>, ArchiveError>> {
+        let context = context.clone();
+        self.page(move |shared, rows| history::backfill(shared, rows, &context, from, limit as usize, bytes))
     }
 
     fn context_record(&self, context: &ContextId) -> Result<Option<ContextRecord>, ArchiveError> {

@@ -17,7 +17,8 @@ use super::tables::SubmissionValue;
 pub(super) use context::{context_from_row, context_to_row, seen_from_row, verdicts_to_row};
 pub(super) use feed::{Fed, FeedRow, feed_from_row, feed_to_row, shown_to_row};
 pub(super) use pdu::{
-    OwnedPdu, fed, held, known, pdu_to_row, reference, refs_from_row, refs_to_row, served, slot_to_row, what_to_row,
+    OwnedPdu, fed, held, known, parents, pdu_to_row, reference, refs_from_row, refs_to_row, served, slot_to_row,
+    what_to_row,
 };
 
 /// A row that this program cannot have written.

@@ -4,7 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 
 use actors::gateway::Gateway;
-use actors::model::{Ack, InboundPush, InboundTransaction, Millis, PduRef, Refusal, ServerName, Verdict};
+use actors::limits::HistoryLimits;
+use actors::model::{Ack, ContextId, InboundPush, InboundTransaction, Millis, PduRef, Refusal, ServerName, Verdict};
 use actors::ports::{ArchiveError, ServedPdu};
 
 use super::pdu::Acquaintance;
@@ -29,6 +30,19 @@ pub trait Intake: Acquaintance {
 
     /// A stored PDU, whoever may see it.
     fn pdu(&self, reference: &PduRef) -> Result<Option<ServedPdu>, ArchiveError>;
+
+    /// Delivered PDUs of a conversation, those of `from` first and then what lies before them: at most `limit`, and not more once
+    /// they exceed `bytes`.
+    fn backfill<'a>(
+        &'a self,
+        context: &'a ContextId,
+        from: Vec<PduRef>,
+        limit: u32,
+        bytes: u64,
+    ) -> Soon<'a, Result<Vec<ServedPdu>, ArchiveError>>;
+
+    /// How much of the past is served at once.
+    fn history(&self) -> HistoryLimits;
 
     /// Our own name.
     fn us(&self) -> &ServerName;
@@ -57,6 +71,20 @@ impl Intake for Gateway {
 
     fn pdu(&self, reference: &PduRef) -> Result<Option<ServedPdu>, ArchiveError> {
         self.ports().archive.pdu(reference)
+    }
+
+    fn backfill<'a>(
+        &'a self,
+        context: &'a ContextId,
+        from: Vec<PduRef>,
+        limit: u32,
+        bytes: u64,
+    ) -> Soon<'a, Result<Vec<ServedPdu>, ArchiveError>> {
+        self.ports().archive.backfill(context, from, limit, bytes)
+    }
+
+    fn history(&self) -> HistoryLimits {
+        self.ports().roster.contexts().history
     }
 
     fn us(&self) -> &ServerName {

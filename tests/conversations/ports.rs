@@ -89,6 +89,16 @@ impl Archive for Watched {
         self.archive.pdu(reference)
     }
 
+    fn backfill(
+        &self,
+        context: &ContextId,
+        from: Vec<PduRef>,
+        limit: u32,
+        bytes: u64,
+    ) -> Task<Result<Vec<ServedPdu>, ArchiveError>> {
+        self.archive.backfill(context, from, limit, bytes)
+    }
+
     fn context_record(&self, context: &ContextId) -> Result<Option<ContextRecord>, ArchiveError> {
         self.archive.context_record(context)
     }

@@ -9,6 +9,7 @@ mod budget;
 mod claims;
 mod conversations;
 mod crash;
+mod history;
 mod laws;
 mod opening;
 mod reading;

@@ -110,6 +110,37 @@ fn a_path_holds_an_id_as_one_segment() {
     assert_eq!(path("[::1]:80", "#a/b c?%"), "/matrix/federation/v1/pdu/%5B%3A%3A1%5D%3A80/%23a%2Fb%20c%3F%25/");
 }
 
+#[test]
+fn a_question_for_older_pdus_names_them_id_first() {
+    let from = vec![reference("green", "#a"), reference("[::1]:80", "b,c")];
+    let want = Want::Backfill { context: "#room c".parse().expect("an id"), from, limit: 7 };
+    let path = encode(&want).path.into_owned();
+    assert_eq!(path, "/matrix/federation/v1/backfill/%23room%20c/?limit=7&v=%23a%2Cgreen&v=b%2Cc%2C%5B%3A%3A1%5D%3A80");
+}
+
+/// The ids of what is taken of an answer to a question for `e`, at most four PDUs.
+fn stretch(pdus: &[(&str, &[&str])]) -> Vec<String> {
+    let text = |(id, prev): &(&str, &[&str])| {
+        let pairs: Vec<String> = prev.iter().map(|id| format!(r#"["green","{id}"]"#)).collect();
+        let pairs = format!(r#""prev_pdus":[{}]"#, pairs.join(","));
+        PDU.replace("#a/b", id).replace(r#""prev_pdus":[]"#, &pairs)
+    };
+    let body = format!(r#"{{"pdus":[{}]}}"#, pdus.iter().map(text).collect::<Vec<_>>().join(","));
+    let circle = Circle::default();
+    let want = Want::Backfill { context: "c".parse().expect("an id"), from: vec![reference("green", "e")], limit: 4 };
+    let read = decode(&want, &Bytes::from(body), &Reader::new(&name("blue"), &circle)).expect("an answer");
+    read.into_iter().map(|pdu| pdu.expect("sound").reference.id.to_string()).collect()
+}
+
+#[test]
+fn old_servers_give_too_much_and_twice_and_strangers_give_what_nobody_asked_for() {
+    assert_eq!(stretch(&[("e", &["d"]), ("d", &["c", "b"]), ("c", &["a"]), ("b", &["a"])]), ["e", "d", "c", "b"]);
+    assert_eq!(stretch(&[("e", &["d"]), ("d", &["c"]), ("d", &["c"]), ("c", &[]), ("e", &["d"])]), ["e", "d", "c"]);
+    let overshoot = [("e", &["d", "c", "b", "a"][..]), ("d", &[]), ("c", &[]), ("b", &[]), ("a", &[])];
+    assert_eq!(stretch(&overshoot), ["e", "d", "c", "b"]);
+    assert_eq!(stretch(&[("d", &[]), ("x", &["y"]), ("e", &["d"]), ("y", &[])]), ["e"]);
+}
+
 fn fetched(body: &str) -> Result<Vec<Result<Pdu, BadPdu>>, PushFailure> {
     let circle = Circle::default();
     let want = Want::Pdu(reference("green", "#a/b"));

@@ -9,7 +9,7 @@ use actix_web::http::Method;
 use actix_web::middleware::from_fn;
 use actix_web::test::{TestRequest, init_service, try_call_service};
 use actix_web::{App, web};
-use actors::limits::Habits;
+use actors::limits::{Habits, HistoryLimits};
 use actors::model::{
     Ack, ContextId, InboundPush, InboundTransaction, Millis, PduRef, Refusal, Seq, ServerName, StrongBody, Verdict,
 };
@@ -112,6 +112,24 @@ impl Intake for Scripted {
     fn pdu(&self, reference: &PduRef) -> Result<Option<ServedPdu>, ArchiveError> {
         self.ask()?;
         Ok(self.stored.iter().find(|(stored, _)| stored == reference).map(|(_, pdu)| pdu.clone()))
+    }
+    /// What is stored of the PDUs named, and nothing of what lies before them.
+    fn backfill<'a>(
+        &'a self,
+        context: &'a ContextId,
+        from: Vec<PduRef>,
+        limit: u32,
+        _: u64,
+    ) -> Soon<'a, Result<Vec<ServedPdu>, ArchiveError>> {
+        Box::pin(async move {
+            self.ask()?;
+            let found = from.iter().filter_map(|named| self.stored.iter().find(|(stored, _)| stored == named));
+            let of_context = found.map(|(_, pdu)| pdu.clone()).filter(|pdu| pdu.context == *context && pdu.delivered);
+            Ok(of_context.take(limit as usize).collect())
+        })
+    }
+    fn history(&self) -> HistoryLimits {
+        HistoryLimits { backfill_max: 3, ..HistoryLimits::default() }
     }
     fn us(&self) -> &ServerName {
         &self.us

@@ -67,6 +67,49 @@ async fn what_may_not_be_seen_is_answered_as_what_is_not_there() {
     }
 }
 
+async fn walked(core: Scripted, address: &str, path: &str) -> Answer {
+    let peer: SocketAddr = format!("{address}:5000").parse().expect("an address");
+    let uri = format!("/matrix/federation/v1/{path}");
+    send(&core.into(), TestRequest::get().uri(&uri).peer_addr(peer)).await
+}
+
+fn ids(answer: &Answer) -> Vec<&str> {
+    let pdus = answer.body["pdus"].as_array().expect("a list");
+    pdus.iter().map(|pdu| pdu["pdu_id"].as_str().expect("a text")).collect()
+}
+
+#[actix_web::test]
+async fn older_pdus_are_given_to_those_who_take_part_those_named_among_them() {
+    for path in ["backfill/c/", "backfill/c", "paginate/c/", "%62ackfill/%63/"] {
+        let answer = walked(core(), "10.1.0.1", &format!("{path}?v=i,green.example&v=both%2Ctwin&limit=9")).await;
+        assert_eq!((answer.status, ids(&answer)), (200, vec!["i", "both"]), "{path}");
+        assert_eq!(answer.body["ts"].as_u64(), Some(1_404_835_423_000), "old servers throw away an answer without");
+    }
+    let several = "backfill/c/?v=i,green.example&limit=9&limit=0";
+    assert_eq!(ids(&walked(core(), "10.1.0.1", several).await), Vec::<&str>::new());
+    let unknown = "backfill/c/?v=nothing,green.example&limit=5";
+    assert_eq!(ids(&walked(core(), "10.1.0.1", unknown).await), Vec::<&str>::new());
+}
+
+#[actix_web::test]
+async fn a_question_for_older_pdus_that_makes_no_sense_is_refused() {
+    for question in ["", "?limit=3", "?v=a,b", "?v=a&limit=3", "?v=a,b&limit=-1", "?v=a,b&limit=x"] {
+        let answer = walked(core(), "10.1.0.1", &format!("backfill/c/{question}")).await;
+        assert_eq!((answer.status, answer.body["code"].as_str()), (400, Some("BAD_QUESTION")), "{question}");
+    }
+}
+
+#[actix_web::test]
+async fn whether_a_conversation_exists_is_not_told_to_strangers() {
+    let unknown = walked(core(), "10.1.0.1", "backfill/nowhere/?v=i,green.example&limit=1").await;
+    assert_eq!((unknown.status, unknown.body["code"].as_str()), (404, Some("NOT_FOUND")));
+    let secret = walked(core(), "10.1.0.1", "backfill/elsewhere/?v=secret,green.example&limit=1").await;
+    assert_eq!((secret.status, secret.text), (404, unknown.text));
+    let mut broken = core();
+    broken.broken = true;
+    assert_eq!(walked(broken, "10.1.0.1", "backfill/c/?v=i,green.example&limit=1").await.status, 503);
+}
+
 /// A 404 is a definite answer: the asker would take the PDU for lost.
 #[actix_web::test]
 async fn a_store_that_cannot_be_read_is_no_miss() {

@@ -116,6 +116,11 @@ pub(in crate::store) fn served(row: PduRow<'_>) -> Result<ServedPdu, BadRow> {
     Ok(ServedPdu { context, depth, delivered, bytes: Bytes::copy_from_slice(bytes) })
 }
 
+/// The parents a PDU names, in its order.
+pub(in crate::store) fn parents(row: PduRow<'_>) -> Result<Vec<PduRef>, BadRow> {
+    refs_from_row("pdus", row.6)
+}
+
 pub(in crate::store) fn fed(reference: PduRef, shown: Shown, row: PduRow<'_>) -> Result<FedPdu, BadRow> {
     let (context, _, depth, sender, verified, .., bytes) = row;
     Ok(FedPdu {

@@ -83,6 +83,13 @@ impl<'a> Envelope<'a> {
         Ok(kept)
     }
 
+    /// The texts of its first PDUs, at most `max`; what follows them is left out.
+    pub fn first_pdus(&self, max: u32) -> Result<Vec<&'a RawValue>, BadTransaction> {
+        let Some(pdus) = self.pdus else { return Ok(Vec::new()) };
+        let not_an_array = || BadTransaction::NotATransaction("pdus is not an array".to_owned());
+        json::items(pdus, max as usize).map(|(kept, _)| kept).ok_or_else(not_an_array)
+    }
+
     /// What the core takes: each PDU judged alone, and of the ephemeral items those that are what they must be.
     pub fn transaction(
         &self,

@@ -1,6 +1,8 @@
 //! Asking a peer for PDUs: the GETs from the asking side.
 
-use actors::model::{BadPdu, Pdu, PduRef, PushFailure, Want};
+use std::collections::HashSet;
+
+use actors::model::{BadPdu, ContextId, Pdu, PduRef, PushFailure, Want};
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -17,20 +19,66 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 
 /// Write the request.
 pub fn encode(want: &Want) -> Request {
-    let Want::Pdu(PduRef { origin, id }) = want;
     let segment = |text| utf8_percent_encode(text, SEGMENT);
-    let path = format!("{PREFIX}/pdu/{}/{}/", segment(origin.as_str()), segment(id.as_str()));
+    let path = match want {
+        Want::Pdu(PduRef { origin, id }) => {
+            format!("{PREFIX}/pdu/{}/{}/", segment(origin.as_str()), segment(id.as_str()))
+        }
+        Want::Backfill { context, from, limit } => {
+            let mut path = format!("{PREFIX}/backfill/{}/?limit={limit}", segment(context.as_str()));
+            for PduRef { origin, id } in from {
+                path.push_str(&format!("&v={}%2C{}", segment(id.as_str()), segment(origin.as_str())));
+            }
+            path
+        }
+    };
     Request::get(path, Answer::Needed { bytes_max: FETCHED_BYTES_MAX })
 }
 
 /// Read the body of a 200. What was not asked for is left out: a peer's answer is no way past its intake.
 pub fn decode(want: &Want, body: &Bytes, reader: &Reader<'_>) -> Result<Vec<Result<Pdu, BadPdu>>, PushFailure> {
-    let Want::Pdu(wanted) = want;
     let unreadable = |error: super::envelope::BadTransaction| PushFailure::Unreadable(error.to_string());
-    let pdus = Envelope::read(body).and_then(|envelope| {
-        let pdus = envelope.pdus(1)?;
-        Ok(pdus.into_iter().map(|pdu| reader.read(pdu)).collect::<Vec<_>>())
-    });
-    let is_wanted = |pdu: &Result<Pdu, BadPdu>| pdu.as_ref().map_or(true, |pdu| pdu.reference == *wanted);
-    Ok(pdus.map_err(unreadable)?.into_iter().filter(is_wanted).collect())
+    let envelope = Envelope::read(body).map_err(unreadable)?;
+    match want {
+        Want::Pdu(wanted) => {
+            let pdus = envelope.pdus(1).map_err(unreadable)?.into_iter().map(|pdu| reader.read(pdu));
+            let is_wanted = |pdu: &Result<Pdu, BadPdu>| pdu.as_ref().map_or(true, |pdu| pdu.reference == *wanted);
+            Ok(pdus.filter(is_wanted).collect())
+        }
+        Want::Backfill { context, from, limit } => {
+            // Servers of 2014 give more than they are asked for, and some of it twice.
+            let most = limit.saturating_mul(2).saturating_add(NAMED_ON_TOP);
+            let pdus = envelope.first_pdus(most).map_err(unreadable)?;
+            Ok(stretch(context, from, *limit as usize, pdus.into_iter().map(|pdu| reader.read(pdu))))
+        }
+    }
+}
+
+/// Read of an answer beyond twice the limit.
+const NAMED_ON_TOP: u32 = 20;
+
+/// Of what came, what was asked for: those named, and what these name in turn, nearest first, each once. What comes before any
+/// PDU of the answer names it has no place in it.
+fn stretch(
+    context: &ContextId,
+    from: &[PduRef],
+    limit: usize,
+    pdus: impl Iterator<Item = Result<Pdu, BadPdu>>,
+) -> Vec<Result<Pdu, BadPdu>> {
+    let mut asked: HashSet<PduRef> = from.iter().cloned().collect();
+    let mut kept = Vec::new();
+    for pdu in pdus {
+        match pdu {
+            Ok(pdu) if pdu.context == *context && asked.remove(&pdu.reference) => {
+                asked.extend(pdu.prev.iter().cloned());
+                kept.push(Ok(pdu));
+            }
+            Ok(_) => {}
+            Err(bad) => kept.push(Err(bad)),
+        }
+        if kept.len() == limit.max(from.len()) {
+            break;
+        }
+    }
+    kept
 }

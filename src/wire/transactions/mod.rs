@@ -1,6 +1,7 @@
 //! The transactions dialect: PDUs and ephemeral items in `PUT /matrix/federation/v1/send/..`, and the GETs beside it.
 
 pub mod answer;
+mod backfill;
 pub mod envelope;
 pub mod fetch;
 mod read;
@@ -34,6 +35,9 @@ impl Dialect for Transactions {
         let pdu = web::resource(with_and_without_slash("/pdu/{origin}/{id}").to_vec());
         config.service(send.route(web::put().to(send::take)));
         config.service(pdu.route(web::get().to(read::pdu)));
+        let names = ["/backfill/{context}", "/paginate/{context}"];
+        let backfill = web::resource(names.into_iter().flat_map(with_and_without_slash).collect::<Vec<_>>());
+        config.service(backfill.route(web::get().to(backfill::backfill)));
     }
 
     /// An update that was queued while the peer was spoken to in updates has no form here. It is refused like something the

@@ -4,6 +4,7 @@ use actix_web::http::header::ContentType;
 use actix_web::{HttpResponse, web};
 use actors::model::{PduRef, Refusal, ServerName};
 use actors::ports::{ArchiveError, ServedPdu};
+use bytes::Bytes;
 
 use super::envelope::encode_reply;
 use crate::http::identity::Caller;
@@ -23,12 +24,22 @@ pub(super) async fn pdu(
         if let Some(pdu) =
             seen_by(&caller.server, &PduRef { origin, id }, &**intake).map_err(|error| unreadable(&error))?
         {
-            let pairs = intake.habits(&caller.server).pairs;
-            let reply = encode_reply(intake.us(), intake.now(), &[(pdu.bytes, pdu.depth)], pairs);
-            return Ok(HttpResponse::Ok().content_type(ContentType::json()).body(reply));
+            return Ok(reply(&**intake, &caller.server, vec![pdu]));
         }
     }
-    Err(Problem::not_found("NOT_FOUND", "there is no such PDU in a context you take part in"))
+    Err(nothing_there())
+}
+
+/// PDUs as the answer to a GET.
+pub(super) fn reply(intake: &dyn Intake, asker: &ServerName, pdus: Vec<ServedPdu>) -> HttpResponse {
+    let pdus: Vec<(Bytes, u64)> = pdus.into_iter().map(|pdu| (pdu.bytes, pdu.depth)).collect();
+    let body = encode_reply(intake.us(), intake.now(), &pdus, intake.habits(asker).pairs);
+    HttpResponse::Ok().content_type(ContentType::json()).body(body)
+}
+
+/// The one answer to who may not see something, and to who asks for what is not there.
+pub(super) fn nothing_there() -> Problem {
+    Problem::not_found("NOT_FOUND", "there is no such thing in a context you take part in")
 }
 
 fn seen_by(asker: &ServerName, reference: &PduRef, intake: &dyn Intake) -> Result<Option<ServedPdu>, ArchiveError> {
@@ -37,7 +48,7 @@ fn seen_by(asker: &ServerName, reference: &PduRef, intake: &dyn Intake) -> Resul
 }
 
 /// Not a 404: whoever asks would take it as a definite answer.
-fn unreadable(error: &ArchiveError) -> Problem {
+pub(super) fn unreadable(error: &ArchiveError) -> Problem {
     tracing::error!(%error, "a PDU that a peer asks for cannot be read");
     Refusal::OutcomeUnknown.into()
 }

@@ -1,0 +1,112 @@
+//! `GET /matrix/federation/v1/backfill/{context}/?v=<id>,<origin>&v=..&limit=N`: PDUs that the asker lacks, and what lies before
+//! them, for those who take part in the conversation. Also under the name `paginate`, which it had first.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use actors::model::{ContextId, PduRef};
+use url::form_urlencoded;
+
+use super::read::{nothing_there, reply, unreadable};
+use crate::http::identity::Caller;
+use crate::http::refusal::Problem;
+use crate::wire::Intake;
+
+/// Bytes of PDUs in one answer: less than any asker reads, whatever one more PDU adds.
+const BYTES_MAX: u64 = 2 << 20;
+
+/// Answer with at most `limit` PDUs: those named are among them, for it is they that the asker lacks.
+pub(super) async fn backfill(
+    caller: Caller,
+    request: HttpRequest,
+    path: web::Path<String>,
+    intake: web::Data<dyn Intake>,
+) -> Result<HttpResponse, Problem> {
+    let Question { from, limit } = Question::read(request.query_string())?;
+    let Ok(context) = path.parse::<ContextId>() else { return Err(nothing_there()) };
+    if !intake.takes_part(&context, &caller.server).map_err(|error| unreadable(&error))? {
+        return Err(nothing_there());
+    }
+    let limit = limit.min(intake.history().backfill_max);
+    let pdus = intake.backfill(&context, from, limit, BYTES_MAX).await.map_err(|error| unreadable(&error))?;
+    Ok(reply(&**intake, &caller.server, pdus))
+}
+
+/// What is asked for.
+#[derive(Debug, PartialEq)]
+struct Question {
+    /// Each pair in both of its readings: at most one of them names a PDU.
+    from: Vec<PduRef>,
+    limit: u32,
+}
+
+impl Question {
+    fn read(query: &str) -> Result<Self, Problem> {
+        let bad = |words: &'static str| Problem::bad_request("BAD_QUESTION", words);
+        let (mut from, mut limit, mut named) = (Vec::new(), None, false);
+        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+            match &*key {
+                "v" => {
+                    named = true;
+                    let pairs = readings(&value);
+                    if pairs.is_empty() {
+                        return Err(bad("a v is not <pdu id>,<origin>"));
+                    }
+                    from.extend(pairs);
+                }
+                // The last one counts.
+                "limit" => limit = Some(value.into_owned()),
+                _ => {}
+            }
+        }
+        if !named {
+            return Err(bad("v is missing: <pdu id>,<origin> of a PDU to begin at"));
+        }
+        let limit = limit.ok_or_else(|| bad("limit is missing"))?;
+        if limit.is_empty() || !limit.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(bad("limit is not a number of PDUs"));
+        }
+        // A number too large for us asks for no more than the largest one.
+        Ok(Self { from, limit: limit.parse().unwrap_or(u32::MAX) })
+    }
+}
+
+/// A name has no comma, an id may: as the id comes first, the last comma divides; as the origin does, the first.
+fn readings(pair: &str) -> Vec<PduRef> {
+    let reading = |origin: &str, id: &str| Some(PduRef { origin: origin.parse().ok()?, id: id.parse().ok()? });
+    let id_first = pair.rsplit_once(',').and_then(|(id, origin)| reading(origin, id));
+    let origin_first = pair.split_once(',').and_then(|(origin, id)| reading(origin, id));
+    id_first.into_iter().chain(origin_first).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(query: &str) -> Vec<String> {
+        Question::read(query).expect("a question").from.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn pairs_are_read_in_either_order() {
+        assert_eq!(named("v=a1%2Cgreen.example&limit=3"), ["green.example/a1"]);
+        assert_eq!(named("v=green.example%2C$a&limit=3"), ["green.example/$a"]);
+        assert_eq!(named("limit=1&v=$a,b,green&v=x,y"), ["green/$a,b", "y/x", "x/y"]);
+    }
+
+    #[test]
+    fn the_last_limit_counts_and_a_huge_one_is_the_largest() {
+        let limit = |query: &str| Question::read(query).expect("a question").limit;
+        assert_eq!(limit("v=a,b&limit=3&limit=7"), 7);
+        assert_eq!(limit("v=a,b&limit=0"), 0);
+        assert_eq!(limit("v=a,b&limit=99999999999999999999"), u32::MAX);
+    }
+
+    #[test]
+    fn a_question_that_is_none_is_refused() {
+        for query in ["", "limit=1", "v=a,b", "v=&limit=1", "v=a&limit=1", "v=$,$&limit=1"] {
+            assert!(Question::read(query).is_err(), "{query}");
+        }
+        for limit in ["", "-1", "1.5", "x", "%201", "0x10"] {
+            assert!(Question::read(&format!("v=a,b&limit={limit}")).is_err(), "{limit}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Walks back through a conversation, as peers ask for them.
+
+use actors::model::PduRef;
+use actors::ports::Archive;
+
+use crate::talk::{heard, ours, room, theirs, waits};
+use crate::world::World;
+
+/// The ids of what a walk gives.
+async fn walk(world: &World, from: &[PduRef], limit: u32, bytes: u64) -> Vec<String> {
+    let given = world.store.backfill(&room("c"), from.to_vec(), limit, bytes).await.unwrap();
+    given.iter().map(|pdu| String::from_utf8(pdu.bytes.to_vec()).unwrap()).map(|text| named(&text)).collect()
+}
+
+fn named(text: &str) -> String {
+    text.trim_end_matches("\"}").rsplit('/').next().unwrap().to_owned()
+}
+
+/// `a` is before `b` and `c`, both before `d`, and `e` after `d` and `a`.
+async fn diamond() -> World {
+    let world = World::new();
+    let r = theirs;
+    let changes = vec![
+        heard(&room("c"), &r("a"), &[], 1),
+        heard(&room("c"), &r("b"), &[r("a")], 2),
+        heard(&room("c"), &r("c"), &[r("a")], 3),
+        heard(&room("c"), &r("d"), &[r("c"), r("b")], 4),
+        heard(&room("c"), &r("e"), &[r("d"), r("a")], 5),
+        heard(&room("elsewhere"), &r("x"), &[], 1),
+        waits(&room("c"), &r("held"), &[r("missing")]),
+    ];
+    world.commit(changes).await;
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_walk_begins_with_what_is_named_and_goes_back_level_by_level_each_once() {
+    let world = diamond().await;
+    assert_eq!(walk(&world, &[theirs("d")], 10, u64::MAX).await, ["d", "c", "b", "a"]);
+    assert_eq!(walk(&world, &[theirs("e")], 10, u64::MAX).await, ["e", "d", "a", "c", "b"]);
+    assert_eq!(walk(&world, &[theirs("b"), theirs("c")], 10, u64::MAX).await, ["b", "c", "a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn never_more_than_asked_for_and_one_always_fits() {
+    let world = diamond().await;
+    for limit in 0..5 {
+        assert_eq!(walk(&world, &[theirs("d")], limit, u64::MAX).await.len(), limit.min(4) as usize);
+    }
+    assert_eq!(walk(&world, &[theirs("d")], 10, 1).await, ["d"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_of_another_conversation_nothing_held_and_nothing_unknown_is_given_or_walked_past() {
+    let world = diamond().await;
+    let from = [theirs("x"), theirs("held"), ours("never"), theirs("a")];
+    assert_eq!(walk(&world, &from, 10, u64::MAX).await, ["a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_cost_of_a_walk_is_that_of_what_it_gives_however_long_the_conversation_is() {
+    let world = World::new();
+    let id = |n: u64| theirs(&format!("{n:05}"));
+    for hundred in 0..20 {
+        let numbers = hundred * 100 + 1..=hundred * 100 + 100;
+        world.commit(numbers.map(|n| heard(&room("c"), &id(n), &[id(n - 1)], n)).collect()).await;
+    }
+    for from in [150, 2000] {
+        let before = world.store.counters();
+        assert_eq!(walk(&world, &[id(from)], 100, u64::MAX).await.len(), 100);
+        assert_eq!(world.store.counters().rows_read - before.rows_read, 100);
+    }
+}
