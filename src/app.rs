@@ -25,14 +25,11 @@ use crate::http::identity::Admission;
 use crate::http::serve::{Serving, serve};
 use crate::messenger::{self, MessengerApi, MessengerLimits, housekeeping};
 use crate::settings::{Network, Peers, Settings};
-use crate::store::{OpenError, Place, Store, StoreOptions};
+use crate::store::{self, OpenError, Place, Store, StoreOptions};
 use crate::wire::acquaintance::Knowledge;
 use crate::wire::pdu;
 use crate::wire::transport::PeerTransport;
 use crate::wire::{self, Gate};
-
-/// The store's file in `server.data_dir`.
-const STORE_FILE: &str = "fernpost.redb";
 
 /// Why a gateway does not start.
 #[derive(Debug, thiserror::Error)]
@@ -260,16 +257,16 @@ async fn start_core(
 fn store_options(settings: &Settings) -> Result<StoreOptions, StartError> {
     let path = &settings.server.data_dir;
     std::fs::create_dir_all(path).map_err(|source| StartError::DataDir { path: path.clone(), source })?;
-    let store = &settings.store;
+    let options = &settings.store;
     Ok(StoreOptions {
-        place: Place::file(path.join(STORE_FILE)),
+        place: Place::file(path.join(store::FILE)),
         server: settings.server.name.clone(),
-        cache: store.cache,
-        recent: store.recent as u64,
-        group_max: store.group_max,
-        group_rows: store.group_rows as u64,
-        queue_rows: store.queue_rows,
-        quick_repair: store.quick_repair,
+        cache: options.cache,
+        recent: options.recent as u64,
+        group_max: options.group_max,
+        group_rows: options.group_rows as u64,
+        queue_rows: options.queue_rows,
+        quick_repair: options.quick_repair,
     })
 }
 

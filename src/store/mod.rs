@@ -3,6 +3,7 @@
 //! # Map
 //! - `tables`: every table with its owner, its bound and who trims it. `rows`: how model types lie in them.
 //! - `queue` -> `writer` -> `apply`, `submissions`, `graph`, `dead_letters`, `trim`: the way of a batch to the disk. `archive`: the way back.
+//! - `stats`, `backup`, `verify`, `restore`, `restored`: what an operator does with the file as a whole.
 //! - `claims`: the PDUs that are on that way, for those who look.
 //! - `failure`: why the store does not open, why it has stopped. `counters`: rows written and read.
 //!
@@ -11,6 +12,7 @@
 
 mod apply;
 mod archive;
+mod backup;
 mod claims;
 mod counters;
 mod dead_letters;
@@ -18,12 +20,18 @@ mod failure;
 mod graph;
 mod open;
 mod queue;
+mod restore;
+mod restored;
 mod rows;
+mod stats;
 mod submissions;
 mod tables;
 mod trim;
+mod untouched;
+mod verify;
 mod writer;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use actors::change::Change;
@@ -31,9 +39,13 @@ use actors::model::{ContextId, ServerName};
 use actors::ports::{Clock, FeedBounds, Fence, Journal, Ownership, Pressure, Ticket, Urgency, Woken};
 use tokio::sync::watch;
 
+pub use backup::{Backup, BackupError, Progress};
 pub use counters::Counts;
 pub use failure::{Failure, OpenError};
-pub use open::{Place, SCHEMA, StoreOptions};
+pub use open::{FILE, Place, SCHEMA, StoreOptions};
+pub use restore::{RestoreError, Restored, restore};
+pub use stats::{Stats, TableStats};
+pub use verify::{Finding, Verified, verify, verify_backend};
 
 use claims::Claims;
 use counters::Counters;
@@ -55,6 +67,10 @@ struct Shared {
     database: redb::Database,
     /// The file, for messages.
     place: String,
+    /// The file itself, where it is one.
+    file: Option<PathBuf>,
+    /// What updates from peers are counted from; see `restored`.
+    counted_from: u64,
     fence: Fence,
     quick_repair: bool,
     queue_rows: u64,
@@ -91,10 +107,12 @@ impl Store {
     pub fn open(options: StoreOptions, clock: Arc<dyn Clock>, wake: Wake) -> Result<Self, OpenError> {
         let limits = options.group_limits();
         let (queue_rows, recent, quick_repair) = (options.queue_rows, options.recent, options.quick_repair);
-        let opened = open::open(options)?;
+        let opened = open::open(options, &*clock)?;
         let shared = Arc::new(Shared {
             database: opened.database,
             place: opened.place,
+            file: opened.file,
+            counted_from: opened.counted_from,
             fence: Fence { slot: 0, epoch: opened.epoch },
             quick_repair,
             queue_rows,

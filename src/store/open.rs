@@ -6,16 +6,23 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use actors::model::{Position, ServerName};
-use actors::ports::FeedBounds;
-use redb::{Builder, Database, DatabaseError, ReadableTable, StorageBackend, Table, WriteTransaction};
+use actors::ports::{Clock, FeedBounds};
+use redb::{
+    Builder, Database, DatabaseError, Key, ReadableTable, StorageBackend, Table, TableDefinition, Value,
+    WriteTransaction,
+};
 
 use super::apply::Memory;
 use super::failure::OpenError;
 use super::queue::GroupLimits;
-use super::tables;
+use super::restored;
+use super::tables::{self, Visit};
 
 /// The version of tables and rows this program writes.
 pub const SCHEMA: u32 = 4;
+
+/// The store's file in its folder.
+pub const FILE: &str = "fernpost.redb";
 
 /// How to open a store.
 #[derive(Debug)]
@@ -94,6 +101,13 @@ impl Place {
         }
     }
 
+    fn path(&self) -> Option<PathBuf> {
+        match &self.0 {
+            Kind::File(path) => Some(path.clone()),
+            Kind::Other(_) => None,
+        }
+    }
+
     fn open(self, builder: &Builder) -> Result<Database, redb::Error> {
         match self.0 {
             Kind::Other(opener) => Ok(opener(builder)?),
@@ -117,7 +131,7 @@ impl Place {
 
 /// A new file is safe only when its folder knows it: a power cut could else leave a store whose commits were synced and
 /// whose name was not.
-fn sync_folder_of(path: &Path) -> Result<(), std::io::Error> {
+pub(super) fn sync_folder_of(path: &Path) -> Result<(), std::io::Error> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
 }
@@ -126,12 +140,16 @@ fn sync_folder_of(path: &Path) -> Result<(), std::io::Error> {
 pub(super) struct Opened {
     pub(super) database: Database,
     pub(super) place: String,
+    /// The file, where it is one.
+    pub(super) file: Option<PathBuf>,
     pub(super) epoch: u64,
     pub(super) memory: Memory,
+    /// What updates from peers are counted from: 0, but in a store that was restored from a backup.
+    pub(super) counted_from: u64,
 }
 
-pub(super) fn open(options: StoreOptions) -> Result<Opened, OpenError> {
-    let place = options.place.name();
+pub(super) fn open(options: StoreOptions, clock: &dyn Clock) -> Result<Opened, OpenError> {
+    let (place, file) = (options.place.name(), options.place.path());
     let unusable = |error: redb::Error| OpenError::from_redb(&place, error);
     let mut builder = Database::builder();
     builder.set_cache_size(options.cache);
@@ -141,9 +159,10 @@ pub(super) fn open(options: StoreOptions) -> Result<Opened, OpenError> {
     let mut transaction = database.begin_write().map_err(|error| unusable(error.into()))?;
     transaction.set_quick_repair(options.quick_repair);
     let epoch = stamp(&transaction, &place, &options.server)?;
-    let memory = Memory { epoch, ..ends(&transaction).map_err(unusable)? };
+    let mut memory = Memory { epoch, ..ends(&transaction).map_err(unusable)? };
+    let counted_from = restored::settle(&transaction, &mut memory, clock).map_err(unusable)?;
     transaction.commit().map_err(|error| unusable(error.into()))?;
-    Ok(Opened { database, place, epoch, memory })
+    Ok(Opened { database, place, file, epoch, memory, counted_from })
 }
 
 /// Refuse a store that is not ours or not understood; else raise the epoch, which every open does.
@@ -173,19 +192,7 @@ fn text(meta: &Table<'_, &str, &str>, key: &str) -> Result<Option<String>, redb:
 
 /// Where the feed and the items end. Opens, and so makes, every table: a reader never meets one that does not exist.
 fn ends(transaction: &WriteTransaction) -> Result<Memory, redb::Error> {
-    transaction.open_table(tables::PEERS)?;
-    transaction.open_table(tables::OUTBOX)?;
-    transaction.open_table(tables::TAKEN)?;
-    transaction.open_table(tables::SUBMISSIONS)?;
-    transaction.open_table(tables::QUARANTINE)?;
-    transaction.open_table(tables::DEAD_LETTERS)?;
-    transaction.open_table(tables::SEEN)?;
-    transaction.open_table(tables::PDUS)?;
-    transaction.open_table(tables::TIMELINE)?;
-    transaction.open_table(tables::CONTEXTS)?;
-    transaction.open_table(tables::HELD)?;
-    transaction.open_table(tables::GAPS)?;
-    transaction.open_table(tables::STATE)?;
+    tables::each(&mut Made(transaction))?;
     let feed_acked = transaction.open_table(tables::FEED_CURSOR)?.get(tables::MESSENGER)?.map_or(0, |row| row.value());
     let newest = transaction.open_table(tables::FEED)?.last()?.map_or(0, |(position, _)| position.value());
     let item = transaction.open_table(tables::ITEMS)?.last()?.map_or(0, |(number, _)| number.value());
@@ -196,6 +203,21 @@ fn ends(transaction: &WriteTransaction) -> Result<Memory, redb::Error> {
         next_item: item + 1,
         ..Memory::default()
     })
+}
+
+/// Opens each table.
+struct Made<'t>(&'t WriteTransaction);
+
+impl Visit for Made<'_> {
+    type Error = redb::Error;
+
+    fn visit<K: Key + 'static, V: Value + 'static>(
+        &mut self,
+        table: TableDefinition<'static, K, V>,
+    ) -> Result<(), redb::Error> {
+        self.0.open_table(table)?;
+        Ok(())
+    }
 }
 
 impl Memory {

@@ -4,7 +4,9 @@
 //! numbers, a look-up before each write and a rule for names that go away. Within a server keys rise, and that is what a
 //! commit costs: it pays for each page it dirties, hardly for a row, so what is written together lies together.
 
-use redb::TableDefinition;
+use std::ops::Bound;
+
+use redb::{Key, ReadableTable, TableDefinition, Value};
 
 /// (kind, time, n, seq, server, word, note, body): one form for all kinds, columns unused by a kind are 0 or empty.
 pub(super) type FeedValue = (u8, u64, u64, u64, &'static str, &'static str, &'static str, &'static [u8]);
@@ -42,7 +44,8 @@ pub(super) type SeenValue = (&'static str, &'static [u8; 16], &'static [u8]);
 /// A row of a conversation about one PDU: (context, origin, id).
 pub(super) type PlaceKey = (&'static str, &'static str, &'static str);
 
-/// Schema version, own name, epoch. Owner: opening the store. Bound: three rows. Trimmed: never.
+/// Schema version, own name, epoch; in a backup when it was taken; after a restore what updates are counted from. Owner: opening
+/// the store. Bound: a row for each of these. Trimmed: what marks a backup, by the opening that makes a store of it.
 pub(super) const META: TableDefinition<&str, &str> = TableDefinition::new("meta");
 
 /// Server -> its record as JSON. Owner: that peer's actor. Bound: one row a peer. Trimmed: never, the numbers in it must
@@ -113,8 +116,55 @@ pub(super) fn all_of(server: &str) -> std::ops::RangeInclusive<(&str, u64)> {
     (server, 0)..=(server, u64::MAX)
 }
 
+/// The servers that have rows in a table keyed by (server, number): one look-up each, however many rows they have.
+pub(super) fn servers<V: Value + 'static>(
+    table: &impl ReadableTable<(&'static str, u64), V>,
+) -> Result<Vec<String>, redb::Error> {
+    let mut servers: Vec<String> = Vec::new();
+    loop {
+        let from = servers.last().map_or(Bound::Unbounded, |last| Bound::Excluded((last.as_str(), u64::MAX)));
+        let Some((key, _)) = table.range::<(&str, u64)>((from, Bound::Unbounded))?.next().transpose()? else {
+            return Ok(servers);
+        };
+        servers.push(key.value().0.to_owned());
+    }
+}
+
 /// The first text after a context's id that could begin another one: ids hold no control characters. All rows of a context lie
 /// from the id to this.
 pub(super) fn after(context: &str) -> String {
     format!("{context}\0")
+}
+
+/// Something done to each table in turn.
+pub(super) trait Visit {
+    /// Why it ends early.
+    type Error;
+
+    /// The next table.
+    fn visit<K: Key + 'static, V: Value + 'static>(
+        &mut self,
+        table: TableDefinition<'static, K, V>,
+    ) -> Result<(), Self::Error>;
+}
+
+/// Visit every table there is. What makes, copies and measures tables goes this way, so that a new one is not forgotten.
+pub(super) fn each<T: Visit>(visit: &mut T) -> Result<(), T::Error> {
+    visit.visit(META)?;
+    visit.visit(PEERS)?;
+    visit.visit(OUTBOX)?;
+    visit.visit(ITEMS)?;
+    visit.visit(TAKEN)?;
+    visit.visit(SUBMISSIONS)?;
+    visit.visit(FEED)?;
+    visit.visit(FEED_CURSOR)?;
+    visit.visit(QUARANTINE)?;
+    visit.visit(DEAD_LETTERS)?;
+    visit.visit(SEEN)?;
+    visit.visit(PDUS)?;
+    visit.visit(TIMELINE)?;
+    visit.visit(CONTEXTS)?;
+    visit.visit(HELD)?;
+    visit.visit(GAPS)?;
+    visit.visit(STATE)
 }

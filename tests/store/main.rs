@@ -16,4 +16,5 @@ mod reading;
 mod scenario;
 mod talk;
 mod trimming;
+mod whole;
 mod world;

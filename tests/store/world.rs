@@ -50,11 +50,20 @@ impl World {
         Self::open(&Disk::new(), change).unwrap()
     }
 
+    /// Opened so many minutes after the beginning of time.
+    pub(crate) fn later(disk: &Disk, minutes: u64) -> Self {
+        Self::open_at(minutes * 60_000, disk, |_| {}).unwrap()
+    }
+
     pub(crate) fn open(disk: &Disk, change: impl FnOnce(&mut StoreOptions)) -> Result<Self, OpenError> {
+        Self::open_at(0, disk, change)
+    }
+
+    fn open_at(now: u64, disk: &Disk, change: impl FnOnce(&mut StoreOptions)) -> Result<Self, OpenError> {
         let mut options = StoreOptions::new(Place::backend(disk.clone()), server("blue.example"));
         options.cache = 1 << 20;
         change(&mut options);
-        let clock = Arc::new(TestClock::default());
+        let clock = Arc::new(TestClock(AtomicU64::new(now)));
         let woken = Arc::new(Mutex::new(Vec::new()));
         let told = woken.clone();
         let store = Store::open(options, clock.clone(), Arc::new(move |news| told.lock().unwrap().push(news)))?;

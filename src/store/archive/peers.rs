@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use actors::model::{Digest, Index, Item, Millis, SeenTransaction, Seq, ServerName};
+use actors::model::{Digest, Index, Item, Millis, PeerRecord, SeenTransaction, Seq, ServerName};
 use actors::ports::{OutboxRow, PeerLoad};
 use bytes::Bytes;
 use redb::{ReadOnlyTable, ReadTransaction};
@@ -22,9 +22,13 @@ pub(super) fn peer(shared: &Shared, read: &ReadTransaction, server: ServerName) 
     shared.counters.looked_up(u64::from(row.is_some()));
     let seen = seen(shared, read, server.as_str())?;
     let Some(row) = row else {
-        return Ok(PeerLoad { record: None, tail: Index(newest), digests: Vec::new(), seen });
+        let mut record = (shared.counted_from > 0).then(|| PeerRecord::new(server));
+        record.iter_mut().for_each(|record| record.inbound.taken = shared.counted_from);
+        return Ok(PeerLoad { record, tail: Index(newest), digests: Vec::new(), seen });
     };
-    let record = rows::peer_from_row(server, row.value())?;
+    let mut record = rows::peer_from_row(server, row.value())?;
+    // Restored from a backup, we may have counted further than this once; see `restored`.
+    record.inbound.taken = record.inbound.taken.max(shared.counted_from);
     let digests = digests_below(shared, read, record.server.as_str(), record.inbound.expected)?;
     // An outbox that trimming has emptied ends where its acknowledged rows ended.
     let tail = Index(newest).max(record.outbound.acked);

@@ -1,0 +1,89 @@
+//! A backup becomes the store of a gateway that has lost its own.
+
+use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use actors::model::Millis;
+
+use super::backup::{draft_beside, publish};
+use super::failure::OpenError;
+use super::open::FILE;
+use super::verify::{Verified, verify};
+
+/// A store that lies ready; its first opening makes it a gateway's own again, and tells the messenger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// The store's file.
+    pub path: PathBuf,
+    /// When the backup was taken.
+    pub taken: Millis,
+    /// What was found in it.
+    pub verified: Verified,
+}
+
+/// Why nothing was restored.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// There is a store, which is never overwritten.
+    #[error("{} is there already; stop the gateway and move it away first, it may hold what the backup does not", .0.display())]
+    Exists(PathBuf),
+    /// Somebody has the store, or the backup, open.
+    #[error("{} is in use by another process; stop the gateway first, and restore from a backup and not from a store", .0.display())]
+    InUse(PathBuf),
+    /// It is a store, and not a backup of one.
+    #[error("{} is a store and no backup: nobody knows what was done since it was copied; start the gateway on it where it lies", .0.display())]
+    NoBackup(PathBuf),
+    /// The backup does not keep its promises.
+    #[error("the backup is damaged in {} ways, the first: {}; use an older one", .0.findings.len() as u64 + .0.more, .0.findings[0])]
+    Damaged(Box<Verified>),
+    /// The backup cannot be examined.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Something cannot be read or written.
+    #[error("{}: {source}", .path.display())]
+    File {
+        /// What.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+}
+
+/// Copy a backup to where a gateway looks for its store, unless there is one. What is copied is verified before it gets its name.
+pub fn restore(backup: impl AsRef<Path>, data_dir: impl AsRef<Path>) -> Result<Restored, RestoreError> {
+    let (backup, data_dir) = (backup.as_ref(), data_dir.as_ref());
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| RestoreError::File { path, source }
+    };
+    let path = data_dir.join(FILE);
+    std::fs::create_dir_all(data_dir).map_err(failed(data_dir))?;
+    match File::open(&path) {
+        Ok(there) if is_in_use(&there) => return Err(RestoreError::InUse(path)),
+        Ok(_) => return Err(RestoreError::Exists(path)),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(source) => return Err(failed(&path)(source)),
+    }
+    let mut source = File::open(backup).map_err(failed(backup))?;
+    if is_in_use(&source) {
+        return Err(RestoreError::InUse(backup.to_owned()));
+    }
+    let mut draft = draft_beside(&path).map_err(failed(&path))?;
+    std::io::copy(&mut source, draft.as_file_mut()).map_err(failed(&path))?;
+    let verified = verify(draft.path())?;
+    if !verified.is_sound() {
+        return Err(RestoreError::Damaged(Box::new(verified)));
+    }
+    let Some(taken) = verified.taken else { return Err(RestoreError::NoBackup(backup.to_owned())) };
+    publish(draft, &path).map_err(|source| match source.kind() {
+        ErrorKind::AlreadyExists => RestoreError::Exists(path.clone()),
+        _ => failed(&path)(source),
+    })?;
+    Ok(Restored { path, taken, verified })
+}
+
+/// Whoever has a store open holds a lock on it.
+fn is_in_use(file: &File) -> bool {
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+}

@@ -1,0 +1,114 @@
+//! A store that begins from a backup: what its first opening changes, so that it can live among peers that remember more.
+//!
+//! Everything the lost disk held after the backup is unknown here and known elsewhere, so whatever is counted must not be counted
+//! a second time for something else:
+//! - **Ids of updates in the feed** (`<from>#<n>`): `n` goes on from the clock, in microseconds, which no counter of one update
+//!   at a time reaches. A fixed leap would do for one restore, and give the same ids again at the second one from the same backup.
+//!   What a peer sends again has a new id then, and the messenger may see it twice; under an old id it would miss something else.
+//! - **Numbers of updates we send**: peers hold others under them, say so, and both sides number anew. A push never holds rows
+//!   from both sides of the restore: those from before it are known to the peer under these numbers, and are not taken twice.
+//! - **Ids of transactions** follow the clock by themselves; ids of PDUs are chance.
+//! - **Positions of the feed** are given anew. A reader that is beyond the newest one is told so; the notice names the position.
+
+use actors::model::{FeedItem, Index, Millis, PeerRecord, Segment};
+use actors::ports::Clock;
+use redb::{ReadableTable, Table, WriteTransaction};
+
+use super::apply::Memory;
+use super::rows;
+use super::tables::{self, OutboxValue};
+
+/// In a backup: when it was taken.
+const TAKEN: &str = "taken";
+/// In a store that was ever restored: what updates are counted from.
+const COUNTED_FROM: &str = "counted_from";
+
+/// Mark a copy as one.
+pub(super) fn mark(copy: &WriteTransaction, taken: Millis) -> Result<(), redb::Error> {
+    copy.open_table(tables::META)?.insert(TAKEN, taken.0.to_string().as_str())?;
+    Ok(())
+}
+
+/// When the backup was taken that this is.
+pub(super) fn taken(meta: &impl ReadableTable<&'static str, &'static str>) -> Result<Option<Millis>, redb::Error> {
+    number(meta, TAKEN).map(|taken| taken.map(Millis))
+}
+
+/// What updates from peers are counted from; 0 in a store that was never restored.
+pub(super) fn counted_from(meta: &impl ReadableTable<&'static str, &'static str>) -> Result<u64, redb::Error> {
+    Ok(number(meta, COUNTED_FROM)?.unwrap_or(0))
+}
+
+fn number(meta: &impl ReadableTable<&'static str, &'static str>, key: &str) -> Result<Option<u64>, redb::Error> {
+    let Some(row) = meta.get(key)? else { return Ok(None) };
+    let bad = |_| redb::Error::Corrupted(format!("the row {key} of meta is no number"));
+    row.value().parse().map(Some).map_err(bad)
+}
+
+/// Make a store of a backup, in the transaction that opens it; returns what updates are counted from.
+pub(super) fn settle(opening: &WriteTransaction, memory: &mut Memory, clock: &dyn Clock) -> Result<u64, redb::Error> {
+    let mut meta = opening.open_table(tables::META)?;
+    let before = counted_from(&meta)?;
+    let Some(taken) = taken(&meta)? else { return Ok(before) };
+    let now = clock.now();
+    let from = before.max(now.0.saturating_mul(1_000));
+    meta.insert(COUNTED_FROM, from.to_string().as_str())?;
+    meta.remove(TAKEN)?;
+    divide(opening)?;
+    let tail = memory.feed_tail;
+    let text = format!(
+        "this gateway was restored at {} from a backup of {}: what was submitted or received in between only the lost disk held. \
+         Submit again what was accepted after the backup; positions of the feed after {tail} are given anew; updates are counted \
+         on from {from}, and what a peer sends again has a new id",
+        time(now),
+        time(taken)
+    );
+    let item = FeedItem::Notice { text, server: None };
+    memory.feed_tail += 1;
+    opening.open_table(tables::FEED)?.insert(memory.feed_tail, rows::feed_to_row(&item).row(now.0))?;
+    tracing::warn!(taken = %time(taken), position = tail, "the store is a backup; it goes on from there");
+    Ok(from)
+}
+
+fn time(at: Millis) -> String {
+    let since = std::time::Duration::from_millis(at.0);
+    humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + since).to_string()
+}
+
+/// Start a segment behind each outbox, numbered as before: no push reaches across the start of a segment.
+fn divide(opening: &WriteTransaction) -> Result<(), redb::Error> {
+    let mut peers = opening.open_table(tables::PEERS)?;
+    let outbox = opening.open_table(tables::OUTBOX)?;
+    let servers =
+        |names: Vec<String>| names.into_iter().map(|name| rows::name("peers", &name)).collect::<Result<Vec<_>, _>>();
+    let bad = |error: rows::BadRow| redb::Error::Corrupted(error.to_string());
+    let mut known = servers(tables::servers(&outbox)?).map_err(bad)?;
+    for row in peers.iter()? {
+        known.push(rows::name("peers", row?.0.value()).map_err(bad)?);
+    }
+    known.sort();
+    known.dedup();
+    for server in known {
+        let record = match peers.get(server.as_str())? {
+            Some(row) => rows::peer_from_row(server, row.value()).map_err(bad)?,
+            None => PeerRecord::new(server),
+        };
+        if let Some(record) = divided(record, &outbox)? {
+            peers.insert(record.server.as_str(), rows::peer_to_row(&record).as_slice())?;
+        }
+    }
+    Ok(())
+}
+
+fn divided(
+    mut record: PeerRecord,
+    outbox: &Table<'_, (&'static str, u64), OutboxValue>,
+) -> Result<Option<PeerRecord>, redb::Error> {
+    let newest = outbox.range(tables::all_of(record.server.as_str()))?.next_back().transpose()?;
+    let tail = Index(newest.map_or(0, |(key, _)| key.value().1)).max(record.outbound.acked);
+    let first = tail.next();
+    let segments = &mut record.outbound.segments;
+    let Some(newest) = segments.last().copied().filter(|newest| newest.first < first) else { return Ok(None) };
+    segments.push(Segment { first, number: newest.number.plus(first.since(newest.first)) });
+    Ok(Some(record))
+}

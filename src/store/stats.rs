@@ -1,0 +1,108 @@
+//! How full the store is, table by table.
+
+use std::path::PathBuf;
+
+use actors::ports::ArchiveError;
+use redb::{Key, ReadTransaction, ReadableDatabase, ReadableTableMetadata, TableDefinition, TableHandle, Value};
+
+use super::counters::Counts;
+use super::open::SCHEMA;
+use super::tables::{self, Visit};
+use super::{Shared, Store};
+
+/// One table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableStats {
+    /// Its name, as `tables` documents it.
+    pub name: String,
+    /// Rows in it.
+    pub rows: u64,
+    /// Bytes of pages it takes, with what lies unused in them.
+    pub bytes: u64,
+}
+
+/// The store as it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stats {
+    /// The version of tables and rows.
+    pub schema: u32,
+    /// The number of this opening.
+    pub epoch: u64,
+    /// Every table.
+    pub tables: Vec<TableStats>,
+    /// Bytes of pages that hold rows.
+    pub live_bytes: u64,
+    /// Bytes of the file; `None` where the store is no file.
+    pub file_bytes: Option<u64>,
+    /// What was done since it was opened.
+    pub counts: Counts,
+}
+
+impl Stats {
+    /// Bytes of the file that hold no row: they are used again before the file grows, and leave it only by compaction.
+    pub fn dead_bytes(&self) -> Option<u64> {
+        self.file_bytes.map(|file| file.saturating_sub(self.live_bytes))
+    }
+
+    /// The share of the file that holds no row, from 0 to 1.
+    pub fn free_share(&self) -> Option<f64> {
+        match self.file_bytes? {
+            0 => None,
+            file => Some(self.dead_bytes()? as f64 / file as f64),
+        }
+    }
+}
+
+impl Store {
+    /// Measure the store. Walks all pages of it on a blocking thread, beside the commits: seconds where it holds gigabytes.
+    pub async fn stats(&self) -> Result<Stats, ArchiveError> {
+        let shared = self.shared.clone();
+        let measured = tokio::task::spawn_blocking(move || measure(&shared)).await;
+        let failed = |error: &dyn ToString| ArchiveError(error.to_string());
+        measured.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
+    }
+}
+
+fn measure(shared: &Shared) -> Result<Stats, redb::Error> {
+    let tables = measured(&shared.database.begin_read()?)?;
+    Ok(Stats {
+        schema: SCHEMA,
+        epoch: shared.fence.epoch,
+        live_bytes: tables.iter().map(|table| table.bytes).sum(),
+        tables,
+        file_bytes: shared
+            .file
+            .as_ref()
+            .map(|path: &PathBuf| Ok(std::fs::metadata(path)?.len()))
+            .transpose()
+            .map_err(redb::Error::Io)?,
+        counts: shared.counters.now(),
+    })
+}
+
+/// Rows and bytes of every table.
+pub(super) fn measured(read: &ReadTransaction) -> Result<Vec<TableStats>, redb::Error> {
+    let mut measuring = Measuring { read, tables: Vec::new() };
+    tables::each(&mut measuring)?;
+    Ok(measuring.tables)
+}
+
+struct Measuring<'t> {
+    read: &'t ReadTransaction,
+    tables: Vec<TableStats>,
+}
+
+impl Visit for Measuring<'_> {
+    type Error = redb::Error;
+
+    fn visit<K: Key + 'static, V: Value + 'static>(
+        &mut self,
+        table: TableDefinition<'static, K, V>,
+    ) -> Result<(), redb::Error> {
+        let opened = self.read.open_table(table)?;
+        let stats = opened.stats()?;
+        let bytes = stats.stored_bytes() + stats.metadata_bytes() + stats.fragmented_bytes();
+        self.tables.push(TableStats { name: table.name().to_owned(), rows: opened.len()?, bytes });
+        Ok(())
+    }
+}

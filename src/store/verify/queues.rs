@@ -1,0 +1,238 @@
+//! What goes out, what comes in, and the feed: each row against those it rests on.
+
+use std::collections::HashMap;
+
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
+
+use super::Findings;
+use crate::store::rows;
+use crate::store::tables::{self, FeedValue, OutboxValue, PduValue, RefValue};
+
+/// Items counted in one walk over the queues: what bounds the memory.
+const ITEMS_AT_ONCE: u64 = 1 << 20;
+
+type Done = Result<(), redb::Error>;
+
+pub(super) fn examine(read: &ReadTransaction, findings: &mut Findings) -> Done {
+    let tails = tails(read, findings)?;
+    queued(read, findings, &tails)?;
+    items(read, findings)?;
+    taken(read, findings)?;
+    submissions(read, findings, &tails)?;
+    feed(read, findings)?;
+    for (server, _) in tails {
+        findings.unless(rows::name("outbox", &server).is_ok(), "outbox", || format!("{server:?} is no server name"));
+    }
+    Ok(())
+}
+
+/// The newest index each outbox ever had.
+type Tails = HashMap<String, u64>;
+
+fn tails(read: &ReadTransaction, findings: &mut Findings) -> Result<Tails, redb::Error> {
+    let outbox = read.open_table(tables::OUTBOX)?;
+    let newest = |server: &str| -> Result<u64, redb::Error> {
+        let newest = outbox.range(tables::all_of(server))?.next_back().transpose()?;
+        Ok(newest.map_or(0, |(key, _)| key.value().1))
+    };
+    let mut tails = HashMap::new();
+    for server in tables::servers(&outbox)? {
+        tails.insert(server.clone(), newest(&server)?);
+    }
+    for row in read.open_table(tables::PEERS)?.iter()? {
+        let (key, value) = row?;
+        let server = key.value();
+        let record = rows::name("peers", server).and_then(|name| rows::peer_from_row(name, value.value()));
+        let record = match record {
+            Ok(record) => record,
+            Err(error) => {
+                findings.add("peers", error);
+                continue;
+            }
+        };
+        let segments = &record.outbound.segments;
+        findings.unless(!segments.is_empty(), "peers", || format!("{server} has no numbering"));
+        let rises = segments.windows(2).all(|pair| pair[0].first < pair[1].first);
+        findings.unless(rises, "peers", || format!("the segments of {server} are not in order: {segments:?}"));
+        let counted = segments.iter().all(|segment| segment.number.0 > 0 && segment.first.0 > 0);
+        findings.unless(counted, "peers", || format!("the segments of {server} begin below 1: {segments:?}"));
+        let (acked, expected) = (record.outbound.acked.0, record.inbound.expected.0);
+        findings.unless(expected > 0, "peers", || format!("{server} is to send number 0"));
+        tails.insert(server.to_owned(), newest(server)?.max(acked));
+    }
+    Ok(tails)
+}
+
+/// Each row's PDU is there; nothing is queued and a dead letter as well. Items are counted apart.
+fn queued(read: &ReadTransaction, findings: &mut Findings, tails: &Tails) -> Done {
+    let pdus = read.open_table(tables::PDUS)?;
+    let outbox = read.open_table(tables::OUTBOX)?;
+    for row in outbox.iter()? {
+        let (key, value) = row?;
+        let ((server, index), (_, item, origin, id, submission)) = (key.value(), value.value());
+        named(&pdus, findings, "outbox", (server, index), (item, origin, id))?;
+        findings.unless(index > 0, "outbox", || format!("{server} has a row 0"));
+        let sound = rows::submission_id("outbox", submission).is_ok();
+        findings.unless(sound, "outbox", || format!("row {index} of {server} is of no submission: {submission:?}"));
+    }
+    for row in read.open_table(tables::DEAD_LETTERS)?.iter()? {
+        let (key, value) = row?;
+        let ((server, index), (_, _, item, origin, id, _)) = (key.value(), value.value());
+        named(&pdus, findings, "dead_letters", (server, index), (item, origin, id))?;
+        let twice = outbox.get((server, index))?.is_some();
+        findings.unless(!twice, "dead_letters", || format!("row {index} of {server} is still queued"));
+        let tail = tails.get(server).copied().unwrap_or(0);
+        findings.unless(index <= tail, "dead_letters", || format!("row {index} of {server} is beyond its end, {tail}"));
+    }
+    Ok(())
+}
+
+fn named(
+    pdus: &ReadOnlyTable<RefValue, PduValue>,
+    findings: &mut Findings,
+    table: &'static str,
+    (server, index): (&str, u64),
+    (item, origin, id): (u64, &str, &str),
+) -> Done {
+    if item == 0 {
+        let there = pdus.get((origin, id))?.is_some();
+        findings.unless(there, table, || format!("row {index} of {server} names {origin}/{id}, which is missing"));
+    }
+    Ok(())
+}
+
+/// Every item is named as often as it says, and every named item is there: counted a span of numbers at a time.
+fn items(read: &ReadTransaction, findings: &mut Findings) -> Done {
+    let items = read.open_table(tables::ITEMS)?;
+    let mut from = 1;
+    loop {
+        let mut names: HashMap<u64, u32> = HashMap::new();
+        let mut lowest = items.range(from..)?.next().transpose()?.map(|(number, _)| number.value());
+        each_number(read, &mut |number| {
+            if number >= from {
+                lowest = Some(lowest.map_or(number, |lowest| lowest.min(number)));
+            }
+        })?;
+        let Some(first) = lowest else { return Ok(()) };
+        let span = first..first.saturating_add(ITEMS_AT_ONCE);
+        each_number(read, &mut |number| {
+            if span.contains(&number) {
+                *names.entry(number).or_default() += 1;
+            }
+        })?;
+        for row in items.range(span.clone())? {
+            let (number, value) = row?;
+            let (number, said) = (number.value(), value.value().0);
+            let counted = names.remove(&number).unwrap_or(0);
+            findings.unless(said == counted, "items", || {
+                format!("item {number} says that {said} rows name it, {counted} do")
+            });
+        }
+        let mut missing: Vec<_> = names.into_keys().collect();
+        missing.sort_unstable();
+        for number in missing {
+            findings.add("items", format!("item {number} is named and missing"));
+        }
+        from = span.end;
+    }
+}
+
+fn each_number(read: &ReadTransaction, note: &mut impl FnMut(u64)) -> Done {
+    for row in read.open_table(tables::OUTBOX)?.iter()? {
+        note(outbox_item(row?.1.value()));
+    }
+    for row in read.open_table(tables::DEAD_LETTERS)?.iter()? {
+        note(row?.1.value().2);
+    }
+    Ok(())
+}
+
+fn outbox_item(row: <OutboxValue as redb::Value>::SelfType<'_>) -> u64 {
+    row.1
+}
+
+/// Digests are whole.
+fn taken(read: &ReadTransaction, findings: &mut Findings) -> Done {
+    for row in read.open_table(tables::TAKEN)?.iter()? {
+        let (key, value) = row?;
+        let ((server, first), digests) = (key.value(), value.value());
+        findings
+            .unless(digests.len() % 16 == 0, "taken", || format!("a digest of {server} from {first} on is not whole"));
+    }
+    Ok(())
+}
+
+fn submissions(read: &ReadTransaction, findings: &mut Findings, tails: &Tails) -> Done {
+    let pdus = read.open_table(tables::PDUS)?;
+    for row in read.open_table(tables::SUBMISSIONS)?.iter()? {
+        let (key, value) = row?;
+        let id = key.value();
+        let record = match rows::submission_from_row(value.value()) {
+            Ok(record) => record,
+            Err(error) => {
+                findings.add("submissions", format!("{id}: {error}"));
+                continue;
+            }
+        };
+        if let Some(pdu) = &record.pdu {
+            let there = pdus.get((pdu.origin.as_str(), pdu.id.as_str()))?.is_some();
+            findings.unless(there, "submissions", || format!("{id} became {pdu}, which is missing"));
+        }
+        for (server, first) in record.queued.iter().filter(|_| record.items > 0) {
+            let (last, tail) =
+                (first.0 + u64::from(record.items) - 1, tails.get(server.as_str()).copied().unwrap_or(0));
+            findings.unless(last <= tail, "submissions", || {
+                format!("{id} is queued for {server} up to {last}, its outbox ends at {tail}")
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Above its start the feed has no gap, and every PDU it shows is there and delivered.
+fn feed(read: &ReadTransaction, findings: &mut Findings) -> Done {
+    let feed = read.open_table(tables::FEED)?;
+    let pdus = read.open_table(tables::PDUS)?;
+    let acked = read.open_table(tables::FEED_CURSOR)?.get(tables::MESSENGER)?.map_or(0, |row| row.value());
+    let mut last = None;
+    for row in feed.iter()? {
+        let (position, value) = row?;
+        let position = position.value();
+        match last.replace(position) {
+            Some(before) => {
+                findings
+                    .unless(position == before + 1, "feed", || format!("nothing lies between {before} and {position}"));
+            }
+            None => findings.unless(position <= acked + 1, "feed", || {
+                format!("it begins at {position}, and only {acked} is acknowledged")
+            }),
+        }
+        shown(&pdus, findings, position, value.value())?;
+    }
+    if let Some(last) = last {
+        findings.unless(acked <= last, "feed", || format!("it ends at {last}, and {acked} is acknowledged"));
+    }
+    Ok(())
+}
+
+fn shown(
+    pdus: &ReadOnlyTable<RefValue, PduValue>,
+    findings: &mut Findings,
+    position: u64,
+    row: <FeedValue as redb::Value>::SelfType<'_>,
+) -> Done {
+    match rows::feed_from_row(row) {
+        Err(error) => findings.add("feed", format!("at {position}: {error}")),
+        Ok(rows::Fed::Whole(_)) => {}
+        Ok(rows::Fed::Pdu(reference, _)) => {
+            let delivered = pdus.get((reference.origin.as_str(), reference.id.as_str()))?.map(|row| row.value().1);
+            findings.unless(delivered == Some(true), "feed", || {
+                format!(
+                    "at {position} stands {reference}, which is {}",
+                    if delivered.is_some() { "held" } else { "missing" }
+                )
+            });
+        }
+    }
+    Ok(())
+}
