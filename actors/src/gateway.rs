@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::change::Change;
 use crate::model::{
-    Ack, Composed, ContextId, ContextRecord, ContextStatus, Draft, InboundPush, InboundTransaction, PeerStatus,
+    Ack, Composed, ContextId, ContextRecord, ContextStatus, Draft, InboundPush, InboundTransaction, Order, PeerStatus,
     Refusal, ServerName, Submission, Submitted, Taken, Verdict,
 };
 use crate::peer::PeerHandle;
@@ -127,6 +127,11 @@ impl Gateway {
     /// One peer as it stands.
     pub async fn peer(&self, server: &ServerName) -> Result<PeerStatus, Refusal> {
         self.peer_handle(server).await?.status().await
+    }
+
+    /// Do what an operator orders about a peer; answers with the peer as it stands once that is on disk.
+    pub async fn order(&self, server: &ServerName, order: Order) -> Result<PeerStatus, Refusal> {
+        self.peer_handle(server).await?.order(order).await
     }
 
     /// The listed peers, in the order of the configuration.

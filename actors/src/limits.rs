@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::Deadlines;
+use crate::model::{Deadlines, Seq};
 
 /// Everything that bounds one peer's actor.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +47,8 @@ pub struct PeerLimits {
     pub weak_ttl: Duration,
     /// Hold what is queued; what the peer sends is still taken.
     pub paused: bool,
+    /// The number the peer's next new strong update carries, as the operator knows it; applied once.
+    pub expect_seq: Option<Seq>,
     /// What the peer's `seq` counts.
     pub numbering: Numbering,
     /// What may be fetched, from whomever, to fill gaps that this peer's PDUs open.
@@ -234,6 +236,7 @@ impl Default for PeerLimits {
             paused: false,
             numbering: Numbering::Auto,
             fetch: FetchLimits::default(),
+            expect_seq: None,
         }
     }
 }

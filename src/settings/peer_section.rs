@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use actors::limits::{BackoffLimits, FetchLimits, Numbering, PeerLimits, RestartLimits, Speech};
-use actors::model::Deadlines;
+use actors::model::{Deadlines, Seq};
 use ipnet::IpNet;
 use serde::Deserialize;
 
@@ -92,6 +92,8 @@ pub(super) struct PeerSection {
     fetch_seconds: Span,
     /// Hold what is queued for the peer; what it sends is still taken.
     paused: bool,
+    /// The number the peer's next new strong update carries; each value is applied once.
+    expect_seq: Option<u64>,
     /// What the peer's `seq` counts: "updates", "pushes", or "auto", which learns it.
     numbering: Counts,
     /// What kind of server the peer is: "fernpost", "actor-2016" or "synapse-2014"; sets defaults for the rest.
@@ -137,6 +139,7 @@ impl Default for PeerSection {
             fetch_seconds: Span(limits.fetch.seconds),
             paused: limits.paused,
             numbering: Counts::Auto,
+            expect_seq: None,
             profile: Profile::Fernpost,
             dialect: Dialect::Updates,
             addresses: Vec::new(),
@@ -172,6 +175,7 @@ impl PeerSection {
                 Counts::Updates => Numbering::Updates,
                 Counts::Pushes => Numbering::Pushes,
             },
+            expect_seq: self.expect_seq.map(Seq),
             weak_items: self.weak_items,
             weak_ttl: self.weak_ttl.0,
             speech: match self.dialect {

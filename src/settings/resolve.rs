@@ -197,6 +197,9 @@ impl Resolved {
         if !(0.0..=1.0).contains(&limits.backoff.jitter) {
             check.invalid(&self.key("jitter"), format!("{} is not between 0 and 1", limits.backoff.jitter));
         }
+        if limits.expect_seq.is_some_and(|seq| seq.0 == 0) {
+            check.invalid(&self.key("expect_seq"), "numbers begin at 1");
+        }
         self.in_order(check, ("backoff_min", limits.backoff.min), ("backoff_max", limits.backoff.max));
         let deadlines = limits.deadlines;
         self.in_order(check, ("connect_timeout", deadlines.connect), ("request_timeout", deadlines.total));

@@ -107,7 +107,6 @@ const PLANNED_KEYS: &[&str] = &[
     "messenger.push",
     "metrics",
     "peers.*.accept_relayed",
-    "peers.*.expect_seq",
     "peers.*.fingerprints",
     "peers.*.keep",
     "peers.*.keys",

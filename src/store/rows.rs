@@ -59,6 +59,7 @@ struct InboundRow {
     expected: u64,
     taken: u64,
     pushes: bool,
+    expect_applied: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -137,6 +138,7 @@ pub(super) fn peer_to_row(record: &PeerRecord) -> Vec<u8> {
             expected: record.inbound.expected.0,
             taken: record.inbound.taken,
             pushes: record.inbound.pushes,
+            expect_applied: record.inbound.expect_applied.map(|seq| seq.0),
         },
     };
     serde_json::to_vec(&row).expect("numbers and fixed words always serialize")
@@ -162,6 +164,7 @@ pub(super) fn peer_from_row(server: ServerName, row: &[u8]) -> Result<PeerRecord
             expected: Seq(row.inbound.expected),
             taken: row.inbound.taken,
             pushes: row.inbound.pushes,
+            expect_applied: row.inbound.expect_applied.map(Seq),
         },
     })
 }
@@ -246,6 +249,7 @@ mod tests {
             record.outbound.window = Some(20);
             record.outbound.segments.push(Segment { first: Index(40), number: Seq(u64::MAX) });
             record.inbound.expected = Seq(77);
+            record.inbound.expect_applied = Some(Seq(70));
             let back = peer_from_row(red(), &peer_to_row(&record)).expect("readable");
             assert_eq!(back, record);
         }

@@ -11,6 +11,7 @@ mod crashes;
 mod deaths;
 mod doors;
 mod network;
+mod orders;
 mod parking;
 mod ports;
 mod rig;

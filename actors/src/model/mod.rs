@@ -8,6 +8,7 @@ mod frame;
 mod load;
 mod names;
 mod numbers;
+mod order;
 mod pdu;
 mod record;
 
@@ -22,6 +23,7 @@ pub use frame::{
 pub use load::{ContextLoad, Known, OutboxRow, PduText, PeerLoad, ServedPdu};
 pub use names::{BadName, BadSubmissionId, ServerName, SubmissionId};
 pub use numbers::{Index, ItemNo, Millis, Position, Seq};
+pub use order::Order;
 pub use pdu::{BadId, BadPdu, Berth, Composed, ContextId, Draft, Pdu, PduId, PduRef, StateSlot, Verdict};
 pub use record::{
     Attempt, Cause, InboundRecord, OutboundRecord, PeerRecord, PeerState, PeerStatus, Rest, SeenTransaction, Segment,

@@ -128,11 +128,13 @@ pub struct InboundRecord {
     pub taken: u64,
     /// It was learned that it numbers its pushes, and not its strong updates.
     pub pushes: bool,
+    /// The `expect_seq` of the configuration that was applied last: each value is applied once.
+    pub expect_applied: Option<Seq>,
 }
 
 impl Default for InboundRecord {
     fn default() -> Self {
-        Self { expected: Seq(1), taken: 0, pushes: false }
+        Self { expected: Seq(1), taken: 0, pushes: false, expect_applied: None }
     }
 }
 

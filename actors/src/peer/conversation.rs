@@ -115,6 +115,9 @@ impl Side {
                 Effect::Dispatch { .. } | Effect::Get { .. } | Effect::Ask { .. } | Effect::NotAsked { .. } => {
                     panic!("no PDUs here")
                 }
+                Effect::Report(_) => {}
+                Effect::Abort => self.frame = None,
+                Effect::Decline(..) | Effect::Restart(_) => panic!("nothing here is faulty"),
             }
         }
         assert!(self.machine.status().acked >= acked, "an acknowledgement is never taken back");

@@ -17,6 +17,12 @@ pub enum Effect {
     Commit(Vec<Change>, Urgency),
     /// Answer once everything handed over so far is on disk.
     Answer(Token, Result<Taken, Refusal>),
+    /// An operator's order is done: answer with the peer as it stands then, once everything handed over so far is on disk.
+    Report(Token),
+    /// An operator's order cannot be done.
+    Decline(Token, Refusal),
+    /// Begin a new life from the store, with the book of crashes closed; the order is answered when it has begun.
+    Restart(Token),
     /// Give PDUs to their conversation; the outcome comes back as [`Event::Dispatched`](super::machine::Event).
     Dispatch {
         /// Which PDUs of the batch, and whose they are.
@@ -62,6 +68,8 @@ pub enum Effect {
         /// Whether the numbers in it rest on a commit of this step.
         settled: bool,
     },
+    /// Give up what is in flight: the request, and the read.
+    Abort,
     /// Read outbox rows from here on.
     Load(Index),
     /// Wake the machine at this time, and at no other.

@@ -50,6 +50,9 @@ pub struct Inbound {
     /// Batches behind it, under their permits.
     waiting: VecDeque<(Token, Frame)>,
     suspects: Suspects,
+    /// Numbers an operator has set, for when the batch under way is done with.
+    expecting: Vec<(Token, Seq)>,
+    expect_applied: Option<Seq>,
 }
 
 #[derive(Debug, Clone)]
@@ -86,12 +89,19 @@ impl Inbound {
             busy: None,
             waiting: VecDeque::new(),
             suspects: Suspects::default(),
+            expecting: Vec::new(),
+            expect_applied: record.expect_applied,
         }
     }
 
     /// The durable half.
     pub const fn record(&self) -> InboundRecord {
-        InboundRecord { expected: self.expected, taken: self.taken, pushes: self.pushes }
+        InboundRecord {
+            expected: self.expected,
+            taken: self.taken,
+            pushes: self.pushes,
+            expect_applied: self.expect_applied,
+        }
     }
 
     /// A batch came; `token` is owed an answer. One at a time: the next waits until this one is answered.
@@ -120,6 +130,7 @@ impl Inbound {
         {
             let answer = self.finish(&busy, out);
             out.effect(Effect::Answer(busy.token, answer));
+            self.expect_at_last(out);
             while self.busy.is_none()
                 && let Some((token, frame)) = self.waiting.pop_front()
             {
@@ -399,5 +410,6 @@ fn words(code: ParkedCode) -> String {
     }
 }
 
+mod expect;
 #[cfg(test)]
 mod tests;

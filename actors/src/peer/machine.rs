@@ -6,8 +6,8 @@ use crate::change::Change;
 use crate::change::Urgency;
 use crate::limits::PeerLimits;
 use crate::model::{
-    Answered, Cause, ContextId, Index, PeerRecord, PeerState, PeerStatus, PushFailure, Refusal, ServerName, Verdict,
-    Want,
+    Answered, Cause, ContextId, Index, Order, PeerRecord, PeerState, PeerStatus, PushFailure, Refusal, ServerName,
+    Verdict, Want,
 };
 use crate::model::{FeedItem, OutboxRow, PeerLoad};
 use crate::peer::budget::{Budget, Spent, UsedUp};
@@ -57,6 +57,8 @@ pub enum Event {
         /// What came of it.
         outcome: Result<Answered, PushFailure>,
     },
+    /// An operator orders something.
+    Operator(Token, Order),
     /// The timer went off.
     Due,
 }
@@ -88,7 +90,10 @@ impl Machine {
     pub fn step(&mut self, at: Moment, event: Event) -> Vec<Effect> {
         let mut out = Out::default();
         match event {
-            Event::Started => self.outbound.started(at, &mut out),
+            Event::Started => {
+                self.inbound.started(&mut out);
+                self.outbound.started(at, &mut out);
+            }
             Event::GivenUp => self.outbound.give_up(at),
             Event::Accept(token, _) if self.outbound.state() == PeerState::Suspended(Cause::Faulty) => {
                 out.effect(Effect::Answer(token, Err(Refusal::Faulty(self.server.clone()))));
@@ -105,6 +110,7 @@ impl Machine {
             Event::Woken { tail, rows } => self.outbound.woken(at, tail, rows, &mut out),
             Event::Loaded { from, rows } => self.outbound.loaded(at, from, rows, &mut out),
             Event::Replied { attempt, outcome } => self.outbound.replied(at, attempt, outcome, &mut out),
+            Event::Operator(token, order) => self.obey(at, token, order, &mut out),
             Event::Due => self.outbound.due(at, &mut out),
         }
         self.finish(out)
@@ -127,6 +133,23 @@ impl Machine {
             return self.outbound.ask(context, want, of, out);
         }
         out.effect(Effect::Ask { of, context, want });
+    }
+
+    fn obey(&mut self, at: Moment, token: Token, order: Order, out: &mut Out) {
+        if self.outbound.state() == PeerState::Suspended(Cause::Faulty) {
+            // What this machine holds may be half of the truth: it may have started without its row.
+            return out.effect(match order {
+                Order::Resume => Effect::Restart(token),
+                _ => Effect::Decline(token, Refusal::Faulty(self.server.clone())),
+            });
+        }
+        match order {
+            Order::Suspend => self.outbound.suspend(at, out),
+            Order::Resume => self.outbound.resume(at, out),
+            Order::Retry => self.outbound.retry(at, out),
+            Order::Expect(number) => return self.inbound.expect(token, number, out),
+        }
+        out.effect(Effect::Report(token));
     }
 
     /// The record to keep.

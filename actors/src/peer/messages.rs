@@ -3,7 +3,7 @@
 use actix::Message;
 use tokio::sync::oneshot;
 
-use crate::model::{ContextId, PeerStatus, Refusal, ServerName, Taken, Want};
+use crate::model::{ContextId, Order, PeerStatus, Refusal, ServerName, Taken, Want};
 use crate::peer::budget::Spent;
 use crate::peer::inbound::Frame;
 use crate::peer::machine::Event;
@@ -69,6 +69,19 @@ pub(crate) struct Charge(pub(super) Spent);
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Status(pub(super) oneshot::Sender<PeerStatus>);
+
+/// An operator orders something.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Ordered {
+    /// What.
+    pub(super) order: Order,
+    /// Where the answer goes.
+    pub(super) reply: Report,
+}
+
+/// Where the answer to an order goes.
+pub(super) type Report = oneshot::Sender<Result<PeerStatus, Refusal>>;
 
 /// Something the actor itself started has come to an end.
 #[derive(Message)]

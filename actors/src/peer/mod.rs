@@ -32,13 +32,13 @@ use std::sync::Arc;
 use actix::Addr;
 use tokio::sync::oneshot;
 
-use crate::model::{ContextId, PeerStatus, Refusal, ServerName, Taken, Want};
+use crate::model::{ContextId, Order, PeerStatus, Refusal, ServerName, Taken, Want};
 use crate::ports::Woken;
 use crate::supervise::intake::Intake;
 use crate::supervise::post::post;
 use budget::Spent;
 use inbound::Frame;
-use messages::{Accept, Ask, Charge, Fetch, Status, Wake, Weak};
+use messages::{Accept, Ask, Charge, Fetch, Ordered, Status, Wake, Weak};
 use shell::{Gauge, PeerActor};
 use weak::Fleeting;
 
@@ -75,6 +75,14 @@ impl PeerHandle {
         let (reply, status) = oneshot::channel();
         post(&self.address, Status(reply));
         status.await.map_err(|_| Refusal::OutcomeUnknown)
+    }
+
+    /// Do what an operator orders; answers with the peer as it stands once that is on disk. How many orders are on the way is
+    /// bounded by the requests an operator may have open.
+    pub async fn order(&self, order: Order) -> Result<PeerStatus, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        post(&self.address, Ordered { order, reply });
+        answer.await.unwrap_or(Err(Refusal::OutcomeUnknown))
     }
 
     /// Whether `items` more may be queued for the peer.

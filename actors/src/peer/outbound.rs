@@ -72,11 +72,20 @@ enum State {
         until: Millis,
         contacted: bool,
     },
+    /// `beneath`: the cause is of this process or of its configuration; this is what the disk says meanwhile.
     Suspended {
         cause: Cause,
         probe_at: Option<Millis>,
         contacted: bool,
+        beneath: Option<Rest>,
     },
+}
+
+impl State {
+    /// Left alone for this cause, which contact does not change.
+    const fn suspended(cause: Cause, probe_at: Option<Millis>) -> Self {
+        Self::Suspended { cause, probe_at, contacted: true, beneath: None }
+    }
 }
 
 /// The outbound half of a peer's machine.
@@ -117,11 +126,15 @@ impl Outbound {
     pub fn new(server: ServerName, limits: Arc<PeerLimits>, record: &OutboundRecord, tail: Index) -> Self {
         let room = Room { rows: 2 * limits.batch_items as usize, bytes: 2 * limits.batch_bytes };
         let state = match record.rest {
-            _ if limits.paused => State::Suspended { cause: Cause::Admin, probe_at: None, contacted: true },
+            beneath if limits.paused => {
+                State::Suspended { cause: Cause::Admin, probe_at: None, contacted: true, beneath: Some(beneath) }
+            }
             Rest::Ready => State::Idle,
             Rest::Waiting { until } => State::Waiting { until },
             Rest::BackingOff { until } => State::BackingOff { until, contacted: false },
-            Rest::Suspended { cause, probe_at } => State::Suspended { cause, probe_at, contacted: false },
+            Rest::Suspended { cause, probe_at } => {
+                State::Suspended { cause, probe_at, contacted: false, beneath: None }
+            }
         };
         Self {
             outbox: Outbox::new(record.acked, tail, record.segments.clone(), room),
@@ -151,24 +164,26 @@ impl Outbound {
 
     /// The durable half.
     pub fn record(&self) -> OutboundRecord {
-        let rest = match self.state {
-            State::Idle | State::Loading | State::Sending { .. } => Rest::Ready,
-            State::Waiting { until } => Rest::Waiting { until },
-            State::BackingOff { until, .. } => Rest::BackingOff { until },
-            // Faults are of this process, and a pause is of the configuration: neither outlives it.
-            State::Suspended { cause: Cause::Faulty | Cause::Admin, .. } => Rest::Ready,
-            State::Suspended { cause, probe_at, .. } => Rest::Suspended { cause, probe_at },
-        };
         let mut record = OutboundRecord {
             acked: self.outbox.acked(),
             segments: self.outbox.segments().to_vec(),
-            rest,
+            rest: self.durable_rest(),
             failures: self.failures,
             since: self.since,
             ..OutboundRecord::default()
         };
         self.labels.keep(&mut record);
         record
+    }
+
+    const fn durable_rest(&self) -> Rest {
+        match self.state {
+            State::Idle | State::Loading | State::Sending { .. } => Rest::Ready,
+            State::Waiting { until } => Rest::Waiting { until },
+            State::BackingOff { until, .. } => Rest::BackingOff { until },
+            State::Suspended { beneath: Some(beneath), .. } => beneath,
+            State::Suspended { cause, probe_at, beneath: None, .. } => Rest::Suspended { cause, probe_at },
+        }
     }
 
     /// What it is doing.
@@ -224,7 +239,8 @@ impl Outbound {
 
     /// The actor is given up: refuse until an operator, or a restart of the process, says otherwise.
     pub fn give_up(&mut self, at: Moment) {
-        self.enter(at, State::Suspended { cause: Cause::Faulty, probe_at: None, contacted: true });
+        let beneath = Some(self.durable_rest());
+        self.enter(at, State::Suspended { cause: Cause::Faulty, probe_at: None, contacted: true, beneath });
     }
 
     /// Items were queued.
@@ -265,7 +281,7 @@ impl Outbound {
     pub fn contact(&mut self, at: Moment, out: &mut Out) {
         let date = match self.state {
             State::BackingOff { until, contacted: false } => Some(until),
-            State::Suspended { cause: Cause::Unreachable, probe_at, contacted: false } => probe_at,
+            State::Suspended { cause: Cause::Unreachable, probe_at, contacted: false, .. } => probe_at,
             _ => None,
         };
         if let Some(date) = date {
@@ -374,6 +390,7 @@ impl Outbound {
     }
 }
 
+mod orders;
 mod outcome;
 #[cfg(test)]
 mod tests;

@@ -9,11 +9,11 @@ use actix::{
 };
 
 use crate::limits::PeerLimits;
-use crate::model::{Answered, ContextId, Index, PeerState, PushFailure, ServerName, Want};
+use crate::model::{Answered, ContextId, Index, PeerState, PeerStatus, PushFailure, ServerName, Want};
 use crate::peer::budget::Spent;
 use crate::peer::effect::{Effect, Token};
 use crate::peer::machine::{Event, Machine};
-use crate::peer::messages::{Accept, Ask, Charge, Fetch, Finished, Fired, Reply, Status, Wake, Weak};
+use crate::peer::messages::{Accept, Ask, Charge, Fetch, Finished, Fired, Ordered, Reply, Report, Status, Wake, Weak};
 use crate::peer::outbound::Moment;
 use crate::ports::{ArchiveError, Fence, PeerLoad, Ports};
 use crate::routes::Routes;
@@ -52,6 +52,9 @@ pub(crate) struct PeerActor {
     /// Counts loads: an ending that an earlier life started is not this one's.
     life: u64,
     replies: HashMap<Token, (Reply, Permit)>,
+    reports: HashMap<Token, Report>,
+    /// Who ordered the restart under way; answered when the new life has begun.
+    reborn: Vec<Report>,
     next_token: u64,
     timer: Timer,
     /// The request in flight; replaced or dropped, it is aborted.
@@ -88,6 +91,8 @@ impl PeerActor {
             machine: None,
             life: 0,
             replies: HashMap::new(),
+            reports: HashMap::new(),
+            reborn: Vec::new(),
             next_token: 0,
             timer: Timer::default(),
             attempt: None,
@@ -133,6 +138,25 @@ impl PeerActor {
                     }
                     drop(permit);
                 });
+            }
+            Effect::Report(token) => {
+                let (Some(reply), Some(machine)) = (self.reports.remove(&token), &self.machine) else { return };
+                self.report(reply, machine.status());
+            }
+            Effect::Decline(token, refusal) => {
+                if let Some(reply) = self.reports.remove(&token) {
+                    // The operator may have gone.
+                    let _ = reply.send(Err(refusal));
+                }
+            }
+            Effect::Restart(token) => {
+                self.reborn.extend(self.reports.remove(&token));
+                self.crashes = Crashes::default();
+                ctx.stop();
+            }
+            Effect::Abort => {
+                self.attempt = None;
+                self.reading = None;
             }
             Effect::Push { attempt, frame, settled } => {
                 let transport = self.ports.transport.clone();
@@ -222,6 +246,16 @@ impl PeerActor {
         });
     }
 
+    fn report(&self, reply: Report, status: PeerStatus) {
+        let settled = self.ports.journal.barrier();
+        detached(async move {
+            if settled.committed().await.is_ok() {
+                // The operator may have gone.
+                let _ = reply.send(Ok(status));
+            }
+        });
+    }
+
     fn finisher(&self, ctx: &Context<Self>) -> impl FnOnce(Event) + 'static {
         let (address, life) = (ctx.address(), self.life);
         move |event| post(&address, Finished { life, event })
@@ -265,6 +299,12 @@ impl PeerActor {
             Verdict::GiveUp => Event::GivenUp,
         };
         self.enter(ctx, event);
+        if let Some(machine) = &self.machine {
+            let status = machine.status();
+            for reply in std::mem::take(&mut self.reborn) {
+                self.report(reply, status.clone());
+            }
+        }
     }
 }
 
@@ -301,6 +341,7 @@ impl Supervised for PeerActor {
         self.reading = None;
         self.timer.disarm();
         self.replies.clear();
+        self.reports.clear();
     }
 }
 
@@ -352,6 +393,17 @@ impl Handler<Charge> for PeerActor {
 
     fn handle(&mut self, Charge(spent): Charge, ctx: &mut Context<Self>) {
         self.enter(ctx, Event::Spent(spent));
+    }
+}
+
+impl Handler<Ordered> for PeerActor {
+    type Result = ();
+
+    fn handle(&mut self, Ordered { order, reply }: Ordered, ctx: &mut Context<Self>) {
+        self.next_token += 1;
+        let token = Token(self.next_token);
+        self.reports.insert(token, reply);
+        self.enter(ctx, Event::Operator(token, order));
     }
 }
 

@@ -159,5 +159,5 @@ fn a_push_without_strong_updates_is_taken_when_it_insists_on_its_number() {
     let hole = Ok(Ack::Hole { expected: Seq(1), conflict: false });
     assert_eq!(take(&mut inbound, InboundPush { seq: Seq(1), ..weak(0) }), (hole, vec![]));
     assert_eq!(take(&mut inbound, InboundPush { seq: Seq(1), ..weak(0) }), (Ok(Ack::Ok(Seq(1))), vec![]));
-    assert_eq!(inbound.record(), InboundRecord { expected: Seq(2), taken: 0, pushes: true });
+    assert_eq!(inbound.record(), InboundRecord { expected: Seq(2), taken: 0, pushes: true, expect_applied: None });
 }

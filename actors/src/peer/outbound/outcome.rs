@@ -107,12 +107,7 @@ impl Outbound {
                 self.proceed(at, out);
             }
             HoleAt::Above(_) => {
-                self.rest(
-                    at,
-                    State::Suspended { cause: Cause::AheadOfUs, probe_at: None, contacted: true },
-                    Urgency::Now,
-                    out,
-                );
+                self.rest(at, State::suspended(Cause::AheadOfUs, None), Urgency::Now, out);
             }
         }
     }
@@ -167,8 +162,7 @@ impl Outbound {
     fn refused(&mut self, at: Moment, out: &mut Out) {
         let probe_at = Some(at.now.after(self.limits.probe_every));
         self.failures += 1;
-        let state = State::Suspended { cause: Cause::Refused, probe_at, contacted: true };
-        self.rest(at, state, Urgency::Now, out);
+        self.rest(at, State::suspended(Cause::Refused, probe_at), Urgency::Now, out);
     }
 
     /// The peer refuses this item and no other: it leaves, its number goes to the next one, and the messenger is told. Until that
@@ -205,7 +199,7 @@ impl Outbound {
         let contacted = forwarded.is_some();
         let state = if self.failures >= self.limits.failures_to_suspend {
             let probe_at = forwarded.unwrap_or(at.now.after(self.limits.probe_every));
-            State::Suspended { cause: Cause::Unreachable, probe_at: Some(probe_at), contacted }
+            State::Suspended { cause: Cause::Unreachable, probe_at: Some(probe_at), contacted, beneath: None }
         } else {
             let delay = at.now.after(backoff::delay(&self.limits.backoff, self.failures.max(1), at.roll));
             State::BackingOff { until: forwarded.map_or(delay, |date| date.max(delay)), contacted }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::limits::Speech;
 use crate::model::PeerLoad;
-use crate::model::{Ack, Answered, Edu, Item, PeerRecord, PushFailure, Seq};
+use crate::model::{Ack, Answered, Edu, Item, Order, PeerRecord, PushFailure, Seq};
 use crate::peer::effect::Token;
 use crate::peer::inbound::Frame;
 use crate::peer::machine::{Event, Machine};
@@ -53,6 +53,10 @@ impl Bench {
                 format!("{}{}", if *urgency == Urgency::Now { "commit " } else { "note " }, names.join("+"))
             }
             Effect::Answer(..) => "answer".to_owned(),
+            Effect::Report(_) => "report".to_owned(),
+            Effect::Decline(_, why) => format!("decline: {why}"),
+            Effect::Restart(_) => "restart".to_owned(),
+            Effect::Abort => "abort".to_owned(),
             Effect::Push { attempt, frame, settled } => {
                 self.attempt = *attempt;
                 let label = match frame.label {
@@ -130,6 +134,22 @@ impl Bench {
         self.step(Event::Accept(Token(1), Frame::Push(push)))
     }
 
+    fn order(&mut self, order: Order) -> &mut Self {
+        self.step(Event::Operator(Token(2), order))
+    }
+
+    /// The same peer after a restart.
+    fn restart(&mut self, change: impl FnOnce(&mut PeerLimits)) -> Self {
+        let record = self.machine.record();
+        let mut bench = Self::new(|limits, from| {
+            *from = record;
+            change(limits);
+        });
+        bench.now = self.now;
+        bench.step(Event::Started);
+        bench
+    }
+
     fn check(&mut self, expected: &[&str]) {
         assert_eq!(self.trace, expected, "\n{}", self.trace.join("\n"));
     }
@@ -145,6 +165,7 @@ fn name(change: &Change) -> String {
         Change::Fed(FeedItem::Delivery { message, state, reason, .. }) => {
             format!("event({message} {state}: {})", reason.as_deref().unwrap_or(""))
         }
+        Change::Taken { digests, forget_below, .. } if digests.is_empty() => format!("forget<{forget_below}"),
         other => format!("{other:?}"),
     }
 }
@@ -384,6 +405,7 @@ fn typing(bench: &mut Bench) -> &mut Bench {
 }
 
 mod asking;
+mod orders;
 mod parking;
 mod transactions;
 mod weak;

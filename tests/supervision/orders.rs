@@ -1,0 +1,78 @@
+//! What operators order, done by real actors and kept by the real store.
+
+use std::sync::Arc;
+
+use actors::model::{Ack, Cause, Order, PeerState, Refusal, Seq};
+use actors::testkit::ScriptedTransport;
+
+use crate::disk::{Disk, Survives};
+use crate::ports::Prepared;
+use crate::rig::{Rig, at_rest, life, red};
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_was_answered_survives_the_loss_of_power() {
+    let disk = Disk::new();
+    let survived = life(async {
+        let rig = Rig::start(&disk, |ports| ports.transport = Prepared::new([]));
+        assert_eq!(rig.gateway.order(&red(), Order::Suspend).await.unwrap().state, PeerState::Suspended(Cause::Admin));
+        assert_eq!(rig.gateway.order(&red(), Order::Expect(Seq(40))).await.unwrap().expected_seq, Seq(40));
+        rig.submit("s1", &[red()], 1).await.unwrap();
+        disk.survivors(Survives::Synced)
+    })
+    .await;
+    life(async {
+        let transport = Prepared::new([]);
+        let rig = Rig::start(&Disk::with(survived), |ports| ports.transport = transport.clone());
+        at_rest().await;
+        assert_eq!(transport.frames().len(), 0, "a suspended peer is written to after a restart");
+        assert_eq!(rig.push(&red(), 40).await, Ok(Ack::Ok(Seq(40))), "what it sends is taken");
+        rig.gateway.order(&red(), Order::Resume).await.unwrap();
+        transport.pushed(1).await;
+        at_rest().await;
+        assert_eq!(rig.status(&red()).await.state, PeerState::Idle);
+        rig.settled().await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_in_flight_is_given_up_when_its_peer_is_suspended() {
+    life(async {
+        let in_flight = Arc::new(());
+        let held = in_flight.clone();
+        let silent = ScriptedTransport::new(move |_| {
+            let held = held.clone();
+            Box::pin(async move {
+                let _held = held;
+                std::future::pending().await
+            })
+        });
+        let rig = Rig::start(&Disk::new(), |ports| ports.transport = Arc::new(silent));
+        rig.submit("s1", &[red()], 1).await.unwrap();
+        at_rest().await;
+        assert_eq!(rig.status(&red()).await.state, PeerState::Sending);
+        assert_eq!(Arc::strong_count(&in_flight), 3);
+        rig.gateway.order(&red(), Order::Suspend).await.unwrap();
+        at_rest().await;
+        assert_eq!(Arc::strong_count(&in_flight), 2, "the request in flight goes on");
+        rig.settled().await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_faulty_peer_that_is_resumed_begins_anew_without_a_restart_of_the_process() {
+    life(async {
+        let rig = Rig::start(&Disk::new(), |ports| ports.transport = Prepared::new([]));
+        for _ in 0..6 {
+            assert_eq!(rig.status(&red()).await.state, PeerState::Idle);
+            rig.clock.break_once();
+            assert_eq!(rig.push(&red(), 1).await, Err(Refusal::OutcomeUnknown));
+        }
+        assert_eq!(rig.gateway.order(&red(), Order::Retry).await, Err(Refusal::Faulty(red())));
+        assert_eq!(rig.gateway.order(&red(), Order::Resume).await.unwrap().state, PeerState::Idle);
+        assert_eq!(rig.push(&red(), 1).await, Ok(Ack::Ok(Seq(1))));
+        rig.settled().await;
+    })
+    .await;
+}
