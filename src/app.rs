@@ -22,7 +22,7 @@ use crate::egress::{self, Addresses, Egress};
 use crate::http::bearer::{self, Bearer};
 use crate::http::body::BodyLimit;
 use crate::http::identity::Admission;
-use crate::http::serve::{Serving, serve};
+use crate::http::serve::{Serving, serve, serve_raw_targets};
 use crate::messenger::{self, MessengerApi, MessengerLimits, housekeeping};
 use crate::settings::{Network, Peers, Settings};
 use crate::store::{self, OpenError, Place, Store, StoreOptions};
@@ -283,7 +283,7 @@ fn start_servers(
         admission: Arc::new(Door(settings.peers.clone())),
         body: BodyLimit { key: "federation.body_max", bytes: settings.federation.body_max, ..BodyLimit::default() },
     };
-    let federation = serve(listeners.federation, serving, move |config| wire::routes(&gate, config));
+    let federation = serve_raw_targets(listeners.federation, serving, move |config| wire::routes(&gate, config));
 
     let limits =
         MessengerLimits { submissions_max: settings.messenger.submissions_max, body_max: settings.messenger.body_max };

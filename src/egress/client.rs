@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::error::Error;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,13 +11,16 @@ use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, RequestBuilder, Url, redirect};
 use tokio::time::{Instant, timeout_at};
+use url::{Host, Position};
 
-use super::reply;
-use super::resolve::Checked;
-use super::{Method, Request};
+use super::resolve::{Checked, permitted};
+use super::{Method, Request, raw, reply};
 
 /// The most bytes the answer to a push may have; the longest honest one has about a hundred.
 pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+const ORIGIN: &str = "fernpost-origin";
+const USER_AGENT: &str = concat!("fernpost/", env!("CARGO_PKG_VERSION"));
 
 /// Idle connections to a host are closed by us before the peer does it: a request that meets a closing socket is a failure.
 const IDLE_FOR: Duration = Duration::from_secs(60);
@@ -55,7 +58,7 @@ impl Egress {
     pub fn new(us: &ServerName, directory: Arc<dyn Addresses>) -> Result<Self, Unbuildable> {
         let origin = HeaderValue::from_str(us.as_str()).expect("a server name is visible ASCII");
         let mut headers = HeaderMap::new();
-        headers.insert(HeaderName::from_static("fernpost-origin"), origin);
+        headers.insert(HeaderName::from_static(ORIGIN), origin);
         let usual = Deadlines { connect: Duration::from_secs(10), total: Duration::from_secs(30) };
         let first = build(&headers, Arc::clone(&directory), usual.connect).map_err(Unbuildable)?;
         let clients = Mutex::new(vec![(usual.connect, first)]);
@@ -73,6 +76,14 @@ impl Egress {
         let mut failed = Vec::new();
         for address in &addresses {
             let url = url(address, &request.path)?;
+            if request.raw && request.method == Method::Get && is_changed(&url, &request.path) {
+                match self.send_raw(to, &url, &request, deadlines.connect, deadline).await {
+                    Err(raw::Failed::NoConnection(words)) => failed.push(format!("{address}: {words}")),
+                    Err(raw::Failed::Told(failure)) => return Err(failure),
+                    Ok(body) => return Ok(body),
+                }
+                continue;
+            }
             let sent = written(&client, url, &request).header(HOST, to.as_str()).send();
             match timeout_at(deadline, sent).await {
                 Err(_elapsed) => return Err(PushFailure::TimedOut),
@@ -95,6 +106,38 @@ impl Egress {
             failed.push(format!("no address is known; set peers.server.\"{to}\".addresses"));
         }
         Err(PushFailure::Unreachable(failed.join("; ")))
+    }
+
+    /// Ask by hand for what a URL cannot hold.
+    async fn send_raw(
+        &self,
+        to: &ServerName,
+        url: &Url,
+        request: &Request,
+        connect: Duration,
+        deadline: Instant,
+    ) -> Result<Bytes, raw::Failed> {
+        let found =
+            timeout_at(deadline, self.resolved(url)).await.map_err(|_| raw::Failed::Told(PushFailure::TimedOut))?;
+        let within = connect.min(deadline.saturating_duration_since(Instant::now()));
+        let stream = raw::connect(&found.map_err(raw::Failed::NoConnection)?, within).await?;
+        let us = self.headers.get(ORIGIN).and_then(|us| us.to_str().ok()).unwrap_or_default();
+        let headers = format!("Host: {to}\r\nUser-Agent: {USER_AGENT}\r\n{ORIGIN}: {us}\r\n");
+        let get = raw::Get { target: &request.path, headers: &headers, answer: request.answer };
+        raw::get(stream, &get, deadline).await.map_err(raw::Failed::Told)
+    }
+
+    /// Where a URL leads: a literal address stands in the configuration, where somebody wrote it on purpose.
+    async fn resolved(&self, url: &Url) -> Result<Vec<SocketAddr>, String> {
+        let port = url.port_or_known_default().unwrap_or_default();
+        match url.host() {
+            Some(Host::Ipv4(ip)) => Ok(vec![(ip, port).into()]),
+            Some(Host::Ipv6(ip)) => Ok(vec![(ip, port).into()]),
+            Some(Host::Domain(name)) => {
+                permitted(&*self.directory, name, port).await.map_err(|error| in_words(&*error))
+            }
+            None => Err("it names no host".to_owned()),
+        }
     }
 
     /// The addresses of a peer, the last good one first.
@@ -125,7 +168,7 @@ impl Egress {
 
 fn build(headers: &HeaderMap, directory: Arc<dyn Addresses>, connect: Duration) -> Result<Client, reqwest::Error> {
     Client::builder()
-        .user_agent(concat!("fernpost/", env!("CARGO_PKG_VERSION")))
+        .user_agent(USER_AGENT)
         .default_headers(headers.clone())
         .dns_resolver(Arc::new(Checked::new(directory)))
         .connect_timeout(connect)
@@ -146,6 +189,11 @@ fn written(client: &Client, url: Url, request: &Request) -> RequestBuilder {
         Method::Post => with_body(client.post(url)),
         Method::Put => with_body(client.put(url)),
     }
+}
+
+/// Whether a URL would carry something else than this path.
+fn is_changed(url: &Url, path: &str) -> bool {
+    &url[Position::BeforePath..Position::AfterQuery] != path
 }
 
 fn url(address: &str, path: &str) -> Result<Url, PushFailure> {

@@ -5,6 +5,7 @@
 
 mod client;
 mod guard;
+mod raw;
 mod reply;
 mod resolve;
 
@@ -26,6 +27,8 @@ pub struct Request {
     pub body: Bytes,
     /// What of the answer counts.
     pub answer: Answer,
+    /// The path is written as it stands, whatever a URL would make of it; only a GET can be. Else it is a URL's.
+    pub raw: bool,
 }
 
 /// The methods peers are asked with.
@@ -57,16 +60,22 @@ pub enum Answer {
 impl Request {
     /// A GET.
     pub fn get(path: impl Into<Cow<'static, str>>, answer: Answer) -> Self {
-        Self { method: Method::Get, path: path.into(), body: Bytes::new(), answer }
+        Self { method: Method::Get, path: path.into(), body: Bytes::new(), answer, raw: false }
+    }
+
+    /// The same, to a server that takes its target as it stands.
+    #[must_use]
+    pub fn raw(self) -> Self {
+        Self { raw: true, ..self }
     }
 
     /// A POST of JSON.
     pub fn post(path: impl Into<Cow<'static, str>>, body: Bytes, answer: Answer) -> Self {
-        Self { method: Method::Post, path: path.into(), body, answer }
+        Self { method: Method::Post, path: path.into(), body, answer, raw: false }
     }
 
     /// A PUT of JSON.
     pub fn put(path: impl Into<Cow<'static, str>>, body: Bytes, answer: Answer) -> Self {
-        Self { method: Method::Put, path: path.into(), body, answer }
+        Self { method: Method::Put, path: path.into(), body, answer, raw: false }
     }
 }

@@ -12,7 +12,7 @@ use super::Answer;
 use super::client::in_words;
 
 /// How much of an error's body is read; more than is shown, as one character may take four bytes.
-const REASON_BYTES_MAX: usize = 1024;
+pub(super) const REASON_BYTES_MAX: usize = 1024;
 const REASON_CHARACTERS_MAX: usize = 200;
 
 /// The body of a 200, or what went wrong.
@@ -26,18 +26,18 @@ pub(super) async fn read(response: Response, deadline: Instant, answer: Answer) 
             Answer::StatusDecides { .. } => Ok(body.unwrap_or_default()),
         };
     }
-    if status.is_success() || status.is_informational() {
-        return Err(PushFailure::Unreadable(format!("status {} instead of 200", status.as_u16())));
-    }
     let retry_after = retry_after(&response);
     let reason = reason(response, deadline).await;
     Err(sorted(status, reason, retry_after))
 }
 
 /// What a status other than 200 means to a sender.
-fn sorted(status: StatusCode, reason: String, retry_after: Option<Duration>) -> PushFailure {
+pub(super) fn sorted(status: StatusCode, reason: String, retry_after: Option<Duration>) -> PushFailure {
     let code = status.as_u16();
     match status {
+        status if status.is_success() || status.is_informational() => {
+            PushFailure::Unreadable(format!("status {code} instead of 200"))
+        }
         // The peer waited for our bytes in vain: a slow line, not a refusal; a smaller push is the cure, as with any time-out.
         StatusCode::REQUEST_TIMEOUT => PushFailure::TimedOut,
         StatusCode::TOO_MANY_REQUESTS => PushFailure::Troubled { status: code, reason, retry_after },
@@ -47,8 +47,12 @@ fn sorted(status: StatusCode, reason: String, retry_after: Option<Duration>) -> 
 }
 
 fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
+    seconds(response.headers().get(RETRY_AFTER)?.to_str().ok()?)
+}
+
+/// The seconds of a `Retry-After`; a date in it is passed over.
+pub(super) fn seconds(value: &str) -> Option<Duration> {
+    value.trim().parse().ok().map(Duration::from_secs)
 }
 
 async fn whole(mut response: Response, bytes_max: usize) -> Result<Bytes, PushFailure> {

@@ -1,5 +1,6 @@
 //! Names to addresses, every one of them checked; a connection is only ever made to an address that passed.
 
+use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -32,16 +33,25 @@ impl Resolve for Checked {
     fn resolve(&self, name: Name) -> Resolving {
         let directory = Arc::clone(&self.directory);
         Box::pin(async move {
-            let name = name.as_str().to_owned();
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let permitted =
-                |address: &&SocketAddr| !is_special(address.ip()) || directory.allows(address.ip().to_canonical());
-            let passed: Vec<SocketAddr> = found.iter().filter(permitted).copied().collect();
-            if passed.is_empty() {
-                let found = found.iter().map(|address| address.ip().to_string()).collect::<Vec<_>>().join(", ");
-                return Err(Forbidden { name, found }.into());
-            }
+            let passed = permitted(&*directory, name.as_str(), 0).await?;
             Ok(Box::new(passed.into_iter()) as Addrs)
         })
     }
+}
+
+/// The permitted addresses of a name.
+pub(super) async fn permitted(
+    directory: &dyn Addresses,
+    name: &str,
+    port: u16,
+) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
+    let found: Vec<SocketAddr> = tokio::net::lookup_host((name, port)).await?.collect();
+    let is_permitted =
+        |address: &&SocketAddr| !is_special(address.ip()) || directory.allows(address.ip().to_canonical());
+    let passed: Vec<SocketAddr> = found.iter().filter(is_permitted).copied().collect();
+    if passed.is_empty() {
+        let found = found.iter().map(|address| address.ip().to_string()).collect::<Vec<_>>().join(", ");
+        return Err(Forbidden { name: name.to_owned(), found }.into());
+    }
+    Ok(passed)
 }

@@ -8,5 +8,6 @@ pub mod body;
 pub mod guard;
 pub mod identity;
 pub mod nesting;
+pub mod raw_target;
 pub mod refusal;
 pub mod serve;

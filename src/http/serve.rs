@@ -4,12 +4,19 @@ use std::io;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use actix_web::dev::Server;
+use actix_http::HttpService;
+use actix_http::Protocol;
+use actix_http::error::DispatchError;
+use actix_server::ServerBuilder;
+use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::dev::{AppConfig, Server};
 use actix_web::middleware::from_fn;
+use actix_web::rt::net::TcpStream;
 use actix_web::web::ServiceConfig;
 use actix_web::{App, HttpServer};
 
 use super::guard;
+use super::raw_target::RawTargets;
 
 /// What bounds a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +46,13 @@ impl Default for Serving {
     }
 }
 
+/// What every listener serves, with its routes. Its type has no name, so a function could not return it.
+macro_rules! application {
+    ($configure:expr) => {
+        App::new().wrap(from_fn(guard::protect)).configure($configure.clone())
+    };
+}
+
 /// How long a connection that was told to close may take to do so.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -50,8 +64,7 @@ pub fn serve<F>(listener: TcpListener, serving: Serving, configure: F) -> io::Re
 where
     F: Fn(&mut ServiceConfig) + Clone + Send + 'static,
 {
-    let app = move || App::new().wrap(from_fn(guard::protect)).configure(configure.clone());
-    let server = HttpServer::new(app)
+    let server = HttpServer::new(move || application!(configure))
         .workers(serving.workers.max(1))
         .max_connections(serving.connections_max)
         .keep_alive(serving.keep_alive)
@@ -61,5 +74,45 @@ where
         .shutdown_timeout(super::refusal::whole_seconds(serving.drain))
         .disable_signals()
         .listen(listener)?;
+    Ok(server.run())
+}
+
+/// The same for callers that write a raw `#` into their targets. It is what [`HttpServer`] does with a listener, with
+/// [`RawTargets`] between the socket and the parser, for which it leaves no room itself.
+pub fn serve_raw_targets<F>(listener: TcpListener, serving: Serving, configure: F) -> io::Result<Server>
+where
+    F: Fn(&mut ServiceConfig) + Clone + Send + 'static,
+{
+    let builder = ServerBuilder::default();
+    let stops = builder.graceful_shutdown_signal();
+    let local = listener.local_addr()?;
+    let service = move || {
+        let stops = stops.clone();
+        let app = application!(configure).into_factory().map_err(|error: actix_web::Error| error.error_response());
+        let http = HttpService::build()
+            .keep_alive(serving.keep_alive)
+            .client_request_timeout(serving.head_timeout)
+            .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+            .local_addr(local)
+            // Without it a stop would wait for connections that nobody uses.
+            .graceful_shutdown_signal(move || {
+                let stops = stops.clone();
+                async move { stops.notified().await }
+            })
+            .finish(map_config(app, |()| AppConfig::default()));
+        fn_service(|io: TcpStream| async move {
+            // Only costs time where it fails.
+            let _ = io.set_nodelay(true);
+            let caller = io.peer_addr().ok();
+            Ok::<_, DispatchError>((RawTargets::new(io), Protocol::Http1, caller))
+        })
+        .and_then(http)
+    };
+    let server = builder
+        .workers(serving.workers.max(1))
+        .max_concurrent_connections(serving.connections_max)
+        .shutdown_timeout(super::refusal::whole_seconds(serving.drain))
+        .disable_signals()
+        .listen("raw-targets", listener, service)?;
     Ok(server.run())
 }

@@ -44,10 +44,11 @@ impl Transport for PeerTransport {
         let egress = Arc::clone(&self.egress);
         let (acquaintance, from) = (Arc::clone(&self.acquaintance), from.clone());
         Box::pin(async move {
-            match egress.send(&from, fetch::encode(&want), deadlines).await {
+            let request = fetch::encode(&want, acquaintance.habits(&from));
+            match egress.send(&from, request, deadlines).await {
                 Ok(body) => fetch::decode(&want, &body, &Reader::new(&from, &*acquaintance)),
-                // It has none, or none that we may see.
-                Err(PushFailure::Refused { status: 404, .. }) => Ok(Vec::new()),
+                // It has none, or none that we may see; or it has no such path, for which old servers say 400.
+                Err(PushFailure::Refused { status: 400 | 404 | 405, .. }) => Ok(Vec::new()),
                 Err(failure) => Err(failure),
             }
         })

@@ -128,9 +128,9 @@ impl Transport for Wire {
         let (network, knowledge, from) = (self.network.clone(), self.knowledge.clone(), from.clone());
         Box::pin(async move {
             let way = (knowledge.us.clone(), from.clone());
-            match network.send(way, fetch::encode(&want), deadlines).await {
+            match network.send(way, fetch::encode(&want, knowledge.habits(&from)), deadlines).await {
                 Ok(body) => fetch::decode(&want, &body, &Reader::new(&from, &knowledge)),
-                Err(PushFailure::Refused { status: 404, .. }) => Ok(vec![]),
+                Err(PushFailure::Refused { status: 400 | 404 | 405, .. }) => Ok(vec![]),
                 Err(failure) => Err(failure),
             }
         })

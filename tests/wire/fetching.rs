@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actors::limits::Habits;
 use actors::model::{
     Ack, Answered, BadPdu, Deadlines, Edu, Item, Label, Millis, OutFrame, Pdu, PushFailure, Seq, Verdict, Want,
 };
@@ -105,7 +106,7 @@ async fn a_peer_in_trouble_has_not_said_that_it_has_none() {
 
 #[test]
 fn a_path_holds_an_id_as_one_segment() {
-    let path = |origin, id| encode(&Want::Pdu(reference(origin, id))).path.into_owned();
+    let path = |origin, id| encode(&Want::Pdu(reference(origin, id)), Habits::default()).path.into_owned();
     assert_eq!(path("green", "a-b._~1"), "/matrix/federation/v1/pdu/green/a-b._~1/");
     assert_eq!(path("[::1]:80", "#a/b c?%"), "/matrix/federation/v1/pdu/%5B%3A%3A1%5D%3A80/%23a%2Fb%20c%3F%25/");
 }
@@ -114,7 +115,7 @@ fn a_path_holds_an_id_as_one_segment() {
 fn a_question_for_older_pdus_names_them_id_first() {
     let from = vec![reference("green", "#a"), reference("[::1]:80", "b,c")];
     let want = Want::Backfill { context: "#room c".parse().expect("an id"), from, limit: 7 };
-    let path = encode(&want).path.into_owned();
+    let path = encode(&want, Habits::default()).path.into_owned();
     assert_eq!(path, "/matrix/federation/v1/backfill/%23room%20c/?limit=7&v=%23a%2Cgreen&v=b%2Cc%2C%5B%3A%3A1%5D%3A80");
 }
 

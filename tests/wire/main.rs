@@ -8,6 +8,7 @@ mod handler;
 mod pairs;
 mod pdus;
 mod pushes;
+mod raw_targets;
 mod reading;
 mod sending;
 mod sockets;

@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 
+use actors::limits::Habits;
 use actors::model::{BadPdu, ContextId, Pdu, PduRef, PushFailure, Want};
 use bytes::Bytes;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 
 use super::PREFIX;
 use super::envelope::Envelope;
@@ -17,22 +18,37 @@ pub const FETCHED_BYTES_MAX: usize = 4 << 20;
 /// All that means something in a path is written as it is nowhere else: an id may hold any character.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Write the request.
-pub fn encode(want: &Want) -> Request {
-    let segment = |text| utf8_percent_encode(text, SEGMENT);
+/// What ends a request line, a path or a segment, and so is encoded even for a server that decodes nothing: it will find
+/// nothing under it, and not something else.
+const RAW_SEGMENT: &AsciiSet = &CONTROLS.add(b' ').add(b'/').add(b'?');
+
+/// Write the request to a peer with these habits. Queries are decoded by everybody, and so encoded for everybody.
+pub fn encode(want: &Want, habits: Habits) -> Request {
+    let argument = |text| utf8_percent_encode(text, SEGMENT);
     let path = match want {
         Want::Pdu(PduRef { origin, id }) => {
-            format!("{PREFIX}/pdu/{}/{}/", segment(origin.as_str()), segment(id.as_str()))
+            format!("{PREFIX}/pdu/{}/{}/", segment(origin.as_str(), habits), segment(id.as_str(), habits))
         }
         Want::Backfill { context, from, limit } => {
-            let mut path = format!("{PREFIX}/backfill/{}/?limit={limit}", segment(context.as_str()));
+            let mut path = format!("{PREFIX}/backfill/{}/?limit={limit}", segment(context.as_str(), habits));
             for PduRef { origin, id } in from {
-                path.push_str(&format!("&v={}%2C{}", segment(id.as_str()), segment(origin.as_str())));
+                path.push_str(&format!("&v={}%2C{}", argument(id.as_str()), argument(origin.as_str())));
             }
             path
         }
     };
-    Request::get(path, Answer::Needed { bytes_max: FETCHED_BYTES_MAX })
+    request(path, habits, Answer::Needed { bytes_max: FETCHED_BYTES_MAX })
+}
+
+/// A text as one segment of a path.
+pub fn segment(text: &str, habits: Habits) -> PercentEncode<'_> {
+    utf8_percent_encode(text, if habits.raw_targets { RAW_SEGMENT } else { SEGMENT })
+}
+
+/// A GET of a path whose segments were written for these habits.
+pub fn request(path: String, habits: Habits, answer: Answer) -> Request {
+    let request = Request::get(path, answer);
+    if habits.raw_targets { request.raw() } else { request }
 }
 
 /// Read the body of a 200. What was not asked for is left out: a peer's answer is no way past its intake.

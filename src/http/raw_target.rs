@@ -1,0 +1,94 @@
+//! Raw `#` in request targets, which servers of 2014 write: they reach the HTTP parser as `%23`.
+//!
+//! A URL ends at its `#`, so behind the parser nobody knows what stood after it. The stream between the socket and the parser is
+//! the last place where it can be saved. Only request lines are touched, and only their targets; where one begins is told by
+//! [`framing`], and where that is not certain nothing is touched any more.
+
+mod framing;
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use framing::Framing;
+
+/// A stream of requests in which no target holds a raw `#`. What is written to it passes untouched.
+#[derive(Debug)]
+pub struct RawTargets<T> {
+    io: T,
+    framing: Framing,
+    /// Bytes that were read and had no room any more, as each `#` became three. At most three times one read.
+    rest: Bytes,
+    /// Where the `#` of the newest read are; kept for its memory.
+    hashes: Vec<usize>,
+}
+
+impl<T> RawTargets<T> {
+    /// The stream from its first byte on.
+    pub fn new(io: T) -> Self {
+        Self { io, framing: Framing::default(), rest: Bytes::new(), hashes: Vec::new() }
+    }
+}
+
+/// The bytes with `%23` in these places.
+fn escaped(bytes: &[u8], hashes: &[usize]) -> Bytes {
+    let mut out = Vec::with_capacity(bytes.len() + 2 * hashes.len());
+    let mut from = 0;
+    for &hash in hashes {
+        out.extend_from_slice(&bytes[from..hash]);
+        out.extend_from_slice(b"%23");
+        from = hash + 1;
+    }
+    out.extend_from_slice(&bytes[from..]);
+    out.into()
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for RawTargets<T> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.rest.is_empty() {
+            let before = buf.filled().len();
+            ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
+            this.hashes.clear();
+            this.framing.hashes(&buf.filled()[before..], &mut this.hashes);
+            if this.hashes.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            this.rest = escaped(&buf.filled()[before..], &this.hashes);
+            buf.set_filled(before);
+        }
+        let fits = this.rest.len().min(buf.remaining());
+        buf.put_slice(&this.rest[..fits]);
+        this.rest.advance(fits);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for RawTargets<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,250 @@
+//! Where requests begin in a stream of bytes, and where a `#` stands in a target: a state machine that is given each byte once.
+//!
+//! ```text
+//!      +------------- no body, or its end --------------+
+//!      v                                                |
+//!   Between --> Method --> Target --> Version --> Header --> Body | Chunks
+//!                                                   |
+//!                        not certain, from anywhere +--> Blind
+//! ```
+//!
+//! It must never take a byte of a body for a request line. So it reads heads and chunks as strictly as the HTTP parser behind
+//! it, and whatever it does not understand with certainty (another encoding, two lengths, an upgrade, a folded line, a broken
+//! one) makes it blind: from there on the connection passes untouched. The price is a 404 for a raw `#` on such a connection;
+//! the parser refuses most of them anyway. It keeps one short line, however long lines are: how long they may be is for the
+//! parser to say.
+
+/// A header that frames the body is shorter, unless somebody plays games with blanks.
+const LINE_KEPT: usize = 64;
+
+/// The place in the stream.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Framing {
+    at: At,
+    /// The method, then the header in hand.
+    line: Line,
+    head: Head,
+}
+
+/// What the head says of the body so far.
+#[derive(Debug, Clone, Default)]
+struct Head {
+    connect: bool,
+    length: Option<u64>,
+    chunked: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+enum At {
+    /// Before a request line, where empty lines are passed over.
+    #[default]
+    Between,
+    Method,
+    Target,
+    Version,
+    Header,
+    /// So many bytes of a body are to come, and this follows.
+    Body(u64, AfterBody),
+    Chunks(Chunks),
+    Blind,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum AfterBody {
+    Request,
+    ChunkEnd,
+}
+
+/// Between the data of chunks, state for state as the HTTP parser has it.
+#[derive(Debug, Clone, Copy)]
+enum Chunks {
+    /// The first digit of a size.
+    First,
+    Size(u64),
+    Blank(u64),
+    Extension(u64),
+    SizeLf(u64),
+    DataCr,
+    DataLf,
+    EndCr,
+    EndLf,
+    Trailer,
+    TrailerLf,
+}
+
+/// The start of a line, and how long it is.
+#[derive(Debug, Clone)]
+struct Line {
+    start: [u8; LINE_KEPT],
+    length: usize,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self { start: [0; LINE_KEPT], length: 0 }
+    }
+}
+
+impl Line {
+    fn push(&mut self, byte: u8) {
+        if let Some(place) = self.start.get_mut(self.length) {
+            *place = byte;
+        }
+        self.length = self.length.saturating_add(1);
+    }
+
+    fn is_whole(&self) -> bool {
+        self.length <= LINE_KEPT
+    }
+
+    /// What is kept of it, without the end of the line.
+    fn text(&self) -> &[u8] {
+        let kept = &self.start[..self.length.min(LINE_KEPT)];
+        kept.strip_suffix(b"\r").unwrap_or(kept)
+    }
+}
+
+impl Framing {
+    /// Go over the next bytes; where a `#` stands in the target of a request, its place is put into `found`.
+    pub(super) fn hashes(&mut self, bytes: &[u8], found: &mut Vec<usize>) {
+        let mut place = 0;
+        while let Some(&byte) = bytes.get(place) {
+            match &mut self.at {
+                At::Blind => return,
+                At::Body(left, after) => {
+                    let here = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len() - place);
+                    *left -= here as u64;
+                    place += here;
+                    if *left == 0 {
+                        self.at = match after {
+                            AfterBody::Request => At::Between,
+                            AfterBody::ChunkEnd => At::Chunks(Chunks::DataCr),
+                        };
+                    }
+                }
+                at => {
+                    if byte == b'#' && matches!(at, At::Target) {
+                        found.push(place);
+                    }
+                    self.step(byte);
+                    place += 1;
+                }
+            }
+        }
+    }
+
+    fn step(&mut self, byte: u8) {
+        self.at = match (self.at, byte) {
+            (At::Between, b'\r' | b'\n') => At::Between,
+            (At::Between, _) => {
+                self.head = Head::default();
+                self.line.length = 0;
+                self.line.push(byte);
+                At::Method
+            }
+            (At::Method, b' ') => {
+                self.head.connect = self.line.text() == b"CONNECT";
+                At::Target
+            }
+            // A line that ends before its version is no request.
+            (At::Method | At::Target, b'\r' | b'\n') => At::Blind,
+            (At::Method, _) => {
+                self.line.push(byte);
+                At::Method
+            }
+            (At::Target, b' ') => At::Version,
+            (At::Target, _) => At::Target,
+            (At::Version, b'\n') => self.next_header(),
+            (At::Version, _) => At::Version,
+            (At::Header, b'\n') => self.headed(),
+            (At::Header, _) => {
+                self.line.push(byte);
+                At::Header
+            }
+            (At::Chunks(chunks), _) => chunks.step(byte),
+            (At::Body(..) | At::Blind, _) => At::Blind,
+        };
+    }
+
+    fn next_header(&mut self) -> At {
+        self.line.length = 0;
+        At::Header
+    }
+
+    /// What follows a line of the head.
+    fn headed(&mut self) -> At {
+        let text = self.line.text();
+        if text.is_empty() {
+            return self.body();
+        }
+        // Folded: it belongs to the line before it.
+        if text.starts_with(b" ") || text.starts_with(b"\t") {
+            return At::Blind;
+        }
+        let Some(colon) = text.iter().position(|&byte| byte == b':') else { return self.next_header() };
+        let (name, value) = (&text[..colon], text[colon + 1..].trim_ascii());
+        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+        let certain = if is("content-length") {
+            let length = length(value).filter(|_| self.line.is_whole() && self.head.length.is_none());
+            self.head.length = length;
+            length.is_some()
+        } else if is("transfer-encoding") {
+            let again = std::mem::replace(&mut self.head.chunked, true);
+            self.line.is_whole() && !again && value.eq_ignore_ascii_case(b"chunked")
+        } else {
+            !is("upgrade")
+        };
+        if certain { self.next_header() } else { At::Blind }
+    }
+
+    fn body(&self) -> At {
+        match self.head {
+            Head { connect: true, .. } | Head { length: Some(_), chunked: true, .. } => At::Blind,
+            Head { chunked: true, .. } => At::Chunks(Chunks::First),
+            Head { length: None | Some(0), .. } => At::Between,
+            Head { length: Some(length), .. } => At::Body(length, AfterBody::Request),
+        }
+    }
+}
+
+impl Chunks {
+    fn step(self, byte: u8) -> At {
+        At::Chunks(match (self, byte) {
+            (Self::First, digit) => match hex(digit) {
+                Some(size) => Self::Size(size),
+                None => return At::Blind,
+            },
+            (Self::Size(size) | Self::Blank(size), b' ' | b'\t') => Self::Blank(size),
+            (Self::Size(size) | Self::Blank(size), b';') => Self::Extension(size),
+            (Self::Size(size) | Self::Blank(size) | Self::Extension(size), b'\r') => Self::SizeLf(size),
+            (Self::Size(size), digit) => match (hex(digit), size.checked_mul(16)) {
+                (Some(digit), Some(size)) => Self::Size(size + digit),
+                _ => return At::Blind,
+            },
+            (Self::Extension(size), b'\t' | b' '..=b'~' | 0x80..) => Self::Extension(size),
+            (Self::SizeLf(0), b'\n') => Self::EndCr,
+            (Self::SizeLf(size), b'\n') => return At::Body(size, AfterBody::ChunkEnd),
+            (Self::DataCr, b'\r') => Self::DataLf,
+            (Self::DataLf, b'\n') => Self::First,
+            (Self::EndCr, b'\r') => Self::EndLf,
+            (Self::EndLf, b'\n') => return At::Between,
+            (Self::Trailer, b'\r') => Self::TrailerLf,
+            (Self::TrailerLf, b'\n') => Self::EndCr,
+            (Self::EndCr | Self::Trailer, _) => Self::Trailer,
+            _ => return At::Blind,
+        })
+    }
+}
+
+fn hex(digit: u8) -> Option<u64> {
+    char::from(digit).to_digit(16).map(u64::from)
+}
+
+/// Digits and nothing else.
+fn length(value: &[u8]) -> Option<u64> {
+    let digits = value.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(value).ok().filter(|_| digits)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests;
