@@ -1,7 +1,10 @@
 //! The order of the pairs in `prev_pdus`, told from what is known and from what they look like.
 
+use actors::limits::Habits;
 use actors::model::PduRef;
 use fernpost::wire::pdu::PairOrder::{IdFirst, OriginFirst};
+use fernpost::wire::pdu::Reader;
+use serde_json::value::RawValue;
 
 use crate::circle::{Circle, name, reference};
 
@@ -26,6 +29,22 @@ fn what_is_known_tells_before_what_is_likely() {
     assert_eq!(parents(&holds, prev, IdFirst), [reference("lime", "mint")]);
     let broken = Circle { broken: true, ..holds };
     assert_eq!(parents(&broken, prev, IdFirst), [reference("mint", "lime")], "a store that fails tells nothing");
+}
+
+/// A server of 2014 on a network of names without dots: nothing in its pairs tells, and its profile does.
+#[test]
+fn where_nothing_tells_the_habit_of_the_sender_does() {
+    let pdu: &RawValue = serde_json::from_str(
+        r#"{"pdu_id":"i","origin":"hs2","context":"c","ts":1,"pdu_type":"t","content":{},"prev_pdus":[["JVlSCkGcSH","hs1"]]}"#,
+    )
+    .expect("JSON");
+    let old = Circle { habits: Habits { pairs: IdFirst, raw_targets: true }, ..Circle::default() };
+    for (circle, expected) in
+        [(old, reference("hs1", "JVlSCkGcSH")), (Circle::default(), reference("jvlsckgcsh", "hs1"))]
+    {
+        let read = Reader::new(&name("blue"), &circle).read(pdu).expect("sound");
+        assert_eq!(read.prev, [expected]);
+    }
 }
 
 #[test]

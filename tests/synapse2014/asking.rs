@@ -1,0 +1,109 @@
+//! Looking for what an old server's PDUs answer, and how such servers answer that.
+
+use crate::gateway::{Blue, ids};
+use crate::old::{INTERNAL, Old, P, UNKNOWN_PDU, UNRECOGNIZED, answer, pdu, pdu_of};
+
+const SERVED: &[u8] = include_bytes!("golden/served.http");
+
+async fn red_alone() -> (Blue, Old) {
+    let mut red = Old::red().await;
+    (Blue::knowing([&mut red], "").await, red)
+}
+
+/// In a context that is known, so that what is missing is a gap.
+async fn missing(red: &Old, id: &str, parent: &str) {
+    assert_eq!(red.sends("0", &[pdu_of("red", "root", 0, &[])]).await.verdicts(), ["accepted"]);
+    assert_eq!(red.sends("1", &[pdu_of("red", id, 2, &[parent])]).await.verdicts(), ["held"]);
+}
+
+#[actix_web::test]
+async fn oddities_09_and_10_a_text_for_a_body_and_a_400_both_say_that_there_is_none() {
+    for none in [UNKNOWN_PDU, UNRECOGNIZED] {
+        let (blue, red) = red_alone().await;
+        missing(&red, "b", "a").await;
+        let asked = red.asked().await;
+        assert_eq!(asked.line(), format!("GET {P}/pdu/red/a/"));
+        asked.answered(none).await;
+        let events = blue.feed(3).await;
+        let child = events.iter().find(|event| event["pdu_id"] == "b").expect("delivered without it");
+        assert_eq!(child["gap"], serde_json::json!([["red", "a"]]));
+        assert!(events.iter().any(|event| event["kind"] == "gap"), "{events:?}");
+        blue.end().await;
+    }
+}
+
+/// There a missing parent is asked for at the origin of its child alone.
+#[actix_web::test]
+async fn oddity_17_the_sender_is_asked_then_the_origin_then_the_others() {
+    let mut pair = (Old::red().await, Old::green().await);
+    let blue = Blue::knowing([&mut pair.0, &mut pair.1], "").await;
+    let (red, green) = pair;
+    blue.context("ctx", &["red", "green"]).await;
+    assert_eq!(red.sends("1", &[pdu("p2", 1, &["p1"])]).await.verdicts(), ["held"]);
+    red.asked().await.answered(UNKNOWN_PDU).await;
+    let asked = green.asked().await;
+    assert_eq!(asked.line(), format!("GET {P}/pdu/green/p1/"));
+    asked.answered(&answer("200 OK", &green.envelope(&[pdu("p1", 0, &[])]))).await;
+    assert_eq!(ids(&blue.feed(2).await), ["p1", "p2"]);
+    blue.end().await;
+}
+
+/// There no depth of 0 and no first PDU ever led to a question.
+#[actix_web::test]
+async fn oddity_18_a_first_pdu_and_a_depth_of_0_do_not_switch_the_search_off() {
+    let (blue, red) = red_alone().await;
+    let verdicts = red.sends("0", &[pdu_of("red", "b", 0, &["a"])]).await.verdicts();
+    assert_eq!(verdicts, ["held"]);
+    let reply = answer("200 OK", &red.envelope(&[pdu_of("red", "a", 0, &[])]));
+    red.asked().await.answered(&reply).await;
+    assert_eq!(ids(&blue.feed(2).await), ["a", "b"]);
+    blue.end().await;
+}
+
+/// A row of such a server, with its nulls, as it comes when it is asked for.
+#[actix_web::test]
+async fn oddity_13_a_fetched_row_is_put_in_order() {
+    let (blue, red) = red_alone().await;
+    assert_eq!(red.sends("0", &[pdu("p2", 2, &["p1"])]).await.verdicts(), ["held"]);
+    red.asked().await.answered(SERVED).await;
+    let events = blue.feed(2).await;
+    assert_eq!((ids(&events), &events[0]["kind"]), (vec!["p1", "p2"], &"message".into()), "and no old state");
+    let shown = red.gets(&format!("{P}/pdu/green/p1/")).await;
+    assert!(!shown.text.contains("null") && shown.text.contains("\"is_state\":false"), "{}", shown.text);
+    blue.end().await;
+}
+
+/// Each reply is one that such servers, or proxies before them, have given; after each the question is put again.
+#[actix_web::test]
+async fn oddities_27_and_28_a_reply_that_cannot_be_read_costs_nothing_but_time() {
+    let (blue, red) = red_alone().await;
+    missing(&red, "b", "a").await;
+    let good = red.envelope(&[pdu_of("red", "a", 1, &["root"])]);
+    let nan = answer("200 OK", &good.replace("{\"body\":\"a\"}", "{\"n\":NaN}"));
+    for odd in [INTERNAL.to_vec(), nan, answer("200 OK", "null"), b"HTTP/1.1 200 OK\r\n\r\n".to_vec()] {
+        red.asked().await.answered(&odd).await;
+    }
+    let pretty = good.replace(",\"", ", \n    \"").replace(":{", ": {").replace("\"ts\"", "\"edus\": null, \"ts\"");
+    red.asked().await.answered(&answer("200 OK", &pretty)).await;
+    assert_eq!(ids(&blue.feed(3).await), ["root", "a", "b"]);
+    blue.end().await;
+}
+
+/// Most HTTP libraries cut a target at its `#`, and then ask for something else.
+#[actix_web::test]
+async fn trap_01_a_raw_target_is_written_and_read() {
+    let (blue, red) = red_alone().await;
+    missing(&red, "b", "#a!:@ %").await;
+    let asked = red.asked().await;
+    assert_eq!(asked.line(), format!("GET {P}/pdu/red/#a!:@%20%/"));
+    assert!(
+        asked.head.contains("\r\nHost: red\r\n") && asked.head.contains("\r\nConnection: close\r\n"),
+        "{}",
+        asked.head
+    );
+    let reply = answer("200 OK", &red.envelope(&[pdu_of("red", "#a!:@ %", 1, &["root"])]));
+    asked.answered(&reply).await;
+    assert_eq!(ids(&blue.feed(3).await), ["root", "#a!:@ %", "b"]);
+    assert_eq!(red.gets(&format!("{P}/pdu/red/#a!:@%20%25/")).await.status, 200);
+    blue.end().await;
+}

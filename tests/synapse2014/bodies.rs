@@ -1,0 +1,225 @@
+//! Transactions as an old server writes them: what is missing, what is too much, what is not even JSON.
+
+use crate::gateway::{Blue, ids};
+use crate::old::{Answer, NULL, Old, P, pdu, pdu_of};
+
+const TEXT: &[u8] = include_bytes!("golden/put_text.http");
+const EDU: &[u8] = include_bytes!("golden/put_edu.http");
+
+async fn red_alone() -> (Blue, Old) {
+    let mut red = Old::red().await;
+    (Blue::knowing([&mut red], "").await, red)
+}
+
+/// A refusal as ours are: JSON with words and a code.
+fn refused(answer: &Answer) -> (u16, String) {
+    let json = answer.json();
+    assert!(json["error"].as_str().is_some_and(|words| !words.is_empty()), "{}", answer.text);
+    (answer.status, json["code"].as_str().expect("a code").to_owned())
+}
+
+/// The genuine bytes: no ids in the body, a time with a fraction, the id first in each pair. Their parent is not known here and
+/// its server knows it no more: the message comes all the same, as the edge of a conversation that is new to us.
+#[actix_web::test]
+async fn oddity_01_a_genuine_transaction_is_taken_and_a_real_verdict_given_for_null() {
+    let (blue, red) = red_alone().await;
+    let answer = red.writes(TEXT).await;
+    assert_eq!(answer.verdicts(), ["held"]);
+    let asked = red.asked().await;
+    assert_eq!(asked.line(), format!("GET {P}/pdu/red/A1/"));
+    asked.answered(crate::old::UNKNOWN_PDU).await;
+    let event = &blue.feed(1).await[0];
+    assert_eq!(
+        (&event["pdu_id"], &event["context"], &event["sender"]),
+        (&"A2".into(), &"#room.red".into(), &"red".into())
+    );
+    assert_eq!((&event["prev"], &event["ts"]), (&serde_json::json!([["red", "A1"]]), &1_795_291_147_213_u64.into()));
+    blue.end().await;
+}
+
+#[actix_web::test]
+async fn oddity_01_whatever_a_200_says_it_is_success() {
+    let (blue, red) = red_alone().await;
+    blue.context("ctx", &["red"]).await;
+    let with_length = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}".to_vec();
+    let to_the_end = b"HTTP/1.0 200 OK\r\nServer: TwistedWeb/14.0.2\r\n\r\nnull".to_vec();
+    let answers = ["null", "[]", "[{}]", "[{\"error\":\"x\"}]", "{\"pdus\":{}}", " \n null", "<html>", "\"\"", "NaN"];
+    let answers = answers.iter().map(|body| crate::old::answer("200 OK", body));
+    for (n, answer) in answers.chain([NULL.to_vec(), with_length, to_the_end]).enumerate() {
+        let id = format!("m{n}");
+        blue.say(&id, "ctx", "hello").await;
+        red.asked().await.answered(&answer).await;
+        blue.becomes(&id, "red", "acknowledged").await;
+    }
+    let nothing = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    blue.say("last", "ctx", "hello").await;
+    red.asked().await.answered(nothing).await;
+    blue.becomes("last", "red", "acknowledged").await;
+    blue.end().await;
+}
+
+#[actix_web::test]
+async fn oddity_02_a_transaction_that_comes_again_is_answered_again_and_done_once() {
+    let (blue, red) = red_alone().await;
+    let body = red.envelope(&[pdu_of("red", "a", 0, &[])]);
+    let first = red.puts("7", &body).await;
+    let again = red.puts("7", &body).await;
+    assert_eq!((first.verdicts(), &first.text), (vec!["accepted".to_owned()], &again.text));
+    // The same id with other PDUs is another transaction: such servers use an id again.
+    let other = red.sends("7", &[pdu_of("red", "b", 1, &["a"]), pdu_of("red", "a", 0, &[])]).await;
+    assert_eq!(other.verdicts(), ["accepted", "duplicate"]);
+    assert_eq!(ids(&blue.feed(2).await), ["a", "b"]);
+    blue.end().await;
+}
+
+#[actix_web::test]
+async fn oddity_03_earlier_ids_are_sent_and_not_missed() {
+    let (blue, red) = red_alone().await;
+    blue.context("ctx", &["red"]).await;
+    blue.say("m1", "ctx", "one").await;
+    let first = red.takes().await;
+    blue.becomes("m1", "red", "acknowledged").await;
+    blue.say("m2", "ctx", "two").await;
+    let second = red.takes().await;
+    assert_eq!(first.json()["prev_ids"], serde_json::json!([]));
+    assert_eq!(second.json()["prev_ids"], serde_json::json!([first.json()["transaction_id"]]));
+    assert_eq!(red.sends("9", &[pdu_of("red", "a", 0, &[])]).await.verdicts(), ["accepted"]);
+    blue.end().await;
+}
+
+#[actix_web::test]
+async fn oddity_04_any_time_is_taken_and_integers_are_written() {
+    let (blue, red) = red_alone().await;
+    for (n, ts) in ["1795291146180.182", "-1", "1e400", "\"x\"", "null", "{}", "[1]", "true"].iter().enumerate() {
+        let body = format!("{{\"origin\":\"red\",\"pdus\":[{}],\"ts\":{ts}}}", pdu_of("red", &format!("p{n}"), 0, &[]));
+        assert_eq!(red.puts(&n.to_string(), body).await.verdicts(), ["accepted"], "{ts}");
+    }
+    blue.context("ctx", &["red"]).await;
+    blue.say("m1", "ctx", "one").await;
+    let asked = red.takes().await;
+    assert!(asked.json()["ts"].is_u64() && asked.json()["pdus"][0]["ts"].is_u64(), "{}", asked.body);
+    blue.end().await;
+}
+
+#[actix_web::test]
+async fn oddity_05_what_is_missing_in_an_envelope_is_told() {
+    let (blue, red) = red_alone().await;
+    for body in [
+        "{\"pdus\":[],\"ts\":1}",
+        "{\"origin\":null,\"ts\":1}",
+        "[]",
+        "\"x\"",
+        "null",
+        "{\"origin\":\"red\",\"pdus\":null}",
+    ] {
+        assert_eq!(refused(&red.puts("1", body).await), (400, "NOT_A_TRANSACTION".to_owned()), "{body}");
+    }
+    for body in ["{\"origin\":\"red\"}", "{\"origin\":\"red\",\"pdus\":[]}", "{\"origin\":\"RED\",\"edus\":null}"] {
+        assert_eq!(red.puts("1", body).await.verdicts(), Vec::<String>::new(), "{body}");
+    }
+    blue.end().await;
+}
+
+#[actix_web::test]
+async fn oddity_06_one_bad_item_harms_no_other() {
+    let (blue, red) = red_alone().await;
+    let good = [pdu_of("red", "a", 0, &[]), pdu_of("red", "b", 1, &["a"])];
+    let bad = [
+        "{\"content\":{}}",
+        "\"x\"",
+        "null",
+        "{\"pdu_id\":\"s\",\"origin\":\"red\",\"context\":\"ctx\",\"ts\":1,\"pdu_type\":\"t\",\"content\":{},\"is_state\":true}",
+    ];
+    let body = format!(
+        "{{\"edus\":[7,{{\"content\":{{}}}},{{\"edu_type\":\"m.presence\",\"origin\":\"red\"}}],\"origin\":\"red\",\
+         \"pdus\":[{},{},{}],\"ts\":1.5}}",
+        good[1],
+        bad.join(","),
+        good[0]
+    );
+    let verdicts = red.puts("1", body).await.verdicts();
+    let expected = ["accepted", "MISSING_KEY", "NOT_AN_OBJECT", "NOT_AN_OBJECT", "MISSING_KEY", "accepted"];
+    assert_eq!(verdicts, expected);
+    assert_eq!(ids(&blue.feed(2).await), ["a", "b"]);
+    blue.end().await;
+}
+
+#[actix_web::test]
+async fn oddity_07_a_failure_is_told_for_each_pdu_alone() {
+    let (blue, red) = red_alone().await;
+    let with_words = pdu_of("red", "a", 0, &[]).replace("\"ts\":1404838188000", "\"ts\":\"now\"");
+    let answer = red.sends("1", &[with_words, pdu_of("red", "b", 0, &[])]).await;
+    assert_eq!(answer.verdicts(), ["BAD_TS", "accepted"]);
+    assert_eq!(
+        (&answer.json()["pdus"][0]["pdu_id"], &answer.json()["pdus"][0]["origin"]),
+        (&"a".into(), &"red".into())
+    );
+    blue.end().await;
+}
+
+#[actix_web::test]
+async fn oddity_25_an_ephemeral_item_of_another_server_is_none_and_a_relayed_pdu_is_marked() {
+    let mut pair = (Old::red().await, Old::green().await);
+    let blue = Blue::knowing([&mut pair.0, &mut pair.1], "").await;
+    let red = pair.0;
+    assert_eq!(red.writes(EDU).await.verdicts(), Vec::<String>::new());
+    let foreign = String::from_utf8_lossy(EDU)
+        .replace("\"edu_type\":\"m.presence\",\"origin\":\"red\"", "\"edu_type\":\"m.presence\",\"origin\":\"blu\"");
+    assert_eq!(red.writes(foreign.as_bytes()).await.verdicts(), Vec::<String>::new());
+    let answer = red.sends("1", &[pdu("p1", 0, &[]), pdu_of("red", "r1", 0, &[])]).await;
+    assert_eq!(answer.verdicts(), ["accepted", "accepted"]);
+    let events = blue.feed(2).await;
+    let proof = |id: &str| events.iter().find(|event| event["pdu_id"] == id).expect("delivered")["verified"].clone();
+    assert_eq!((proof("p1"), proof("r1")), ("relayed".into(), "network".into()));
+    let pretender = format!("{{\"origin\":\"green\",\"pdus\":[{}],\"ts\":1}}", pdu("p2", 0, &[]));
+    assert_eq!(refused(&red.puts("2", pretender).await).0, 401, "and nobody writes in another's name");
+    blue.end().await;
+}
+
+#[actix_web::test]
+async fn oddity_27_what_is_no_json_is_refused_and_breaks_nothing() {
+    let (blue, red) = red_alone().await;
+    let nan = pdu_of("red", "a", 0, &[]).replace("{\"body\":\"a\"}", "{\"n\":NaN}");
+    for body in [
+        red.envelope(&[nan.clone()]),
+        red.envelope(&[nan.replace("NaN", "-Infinity")]),
+        "{\"origin\":\"red\",\"ts\":NaN}".to_owned(),
+        String::new(),
+    ] {
+        assert_eq!(refused(&red.puts("1", body).await), (400, "NOT_JSON".to_owned()));
+    }
+    let surrogate = b"{\"origin\":\"red\",\"pdus\":[{\"content\":\"\xed\xa0\x80\"}],\"ts\":1}";
+    for body in [&surrogate[..], b"\xef\xbb\xbf{\"origin\":\"red\",\"ts\":1}", b"\xff\xfe{\0"] {
+        assert_eq!(refused(&red.puts("1", body).await), (400, "NOT_JSON".to_owned()));
+    }
+    assert_eq!(red.sends("1", &[pdu_of("red", "a", 0, &[])]).await.verdicts(), ["accepted"]);
+    blue.end().await;
+}
+
+/// Chunked bodies, no type, another type: such servers' own clients are not the only ones that speak to us.
+#[actix_web::test]
+async fn oddity_28_the_form_of_a_request_does_not_matter() {
+    let (blue, red) = red_alone().await;
+    let body = red.envelope(&[pdu_of("red", "a", 0, &[])]);
+    let pretty = body.replace(",\"", ", \n    \"").replace(":{", ": {");
+    assert_eq!(red.puts("1", pretty).await.verdicts(), ["accepted"]);
+    let head =
+        format!("PUT {P}/send/2 HTTP/1.1\r\nHost: blue\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let (one, other) = body.split_at(40);
+    let chunked = format!("{head}{:x}\r\n{one}\r\n{:x}\r\n{other}\r\n0\r\n\r\n", one.len(), other.len());
+    assert_eq!(red.writes(chunked.as_bytes()).await.verdicts(), ["duplicate"]);
+    let typed = String::from_utf8_lossy(TEXT).replace("application/json", "text/plain");
+    assert_eq!(red.writes(typed.as_bytes()).await.verdicts(), ["held"]);
+    blue.end().await;
+}
+
+/// Its ids rise with gaps, as one counter serves all its peers: what is not there was not for us.
+#[actix_web::test]
+async fn trap_07_ids_with_gaps_are_no_holes() {
+    let (blue, red) = red_alone().await;
+    for (n, id) in ["1795291064506", "1795291064507", "1795291064509", "abc", "1795291064400"].iter().enumerate() {
+        assert_eq!(red.sends(id, &[pdu_of("red", &format!("p{n}"), 0, &[])]).await.verdicts(), ["accepted"], "{id}");
+    }
+    assert_eq!(blue.feed(5).await.len(), 5);
+    blue.end().await;
+}

@@ -1,0 +1,89 @@
+//! Writing to an old server: what it gets, byte for byte, and what becomes of it when it answers nothing, late, or with a status.
+
+use serde_json::json;
+
+use crate::gateway::{Blue, ids};
+use crate::old::{INTERNAL, NULL, Old, P, pdu_of};
+
+async fn red_alone(limits: &str) -> (Blue, Old) {
+    let mut red = Old::red().await;
+    (Blue::knowing([&mut red], limits).await, red)
+}
+
+/// There all PDUs of a transaction run at once, and one that is there twice is shown twice.
+#[actix_web::test]
+async fn oddity_19_a_transaction_is_taken_in_order_and_what_is_there_twice_once() {
+    let (blue, red) = red_alone("").await;
+    let [n1, n2, n3] = [("n1", 0, &[][..]), ("n2", 1, &["n1"]), ("n3", 2, &["n2"])]
+        .map(|(id, depth, prev)| pdu_of("red", id, depth, prev));
+    let verdicts = red.sends("1", &[n3.clone(), n2.clone(), n1, n2, n3]).await.verdicts();
+    assert_eq!(verdicts, ["accepted", "accepted", "accepted", "duplicate", "duplicate"]);
+    assert_eq!(ids(&blue.feed(3).await), ["n1", "n2", "n3"]);
+    assert_eq!(blue.feed(3).await.len(), 3);
+    blue.end().await;
+}
+
+/// There whatever did not get through within 31 seconds was lost.
+#[actix_web::test]
+async fn oddity_20_what_did_not_get_through_is_sent_again_as_it_was() {
+    let (blue, red) = red_alone("").await;
+    blue.context("ctx", &["red"]).await;
+    blue.say("m1", "ctx", "hello").await;
+    let first = red.asked().await;
+    let (line, body) = (first.line().to_owned(), first.body.clone());
+    drop(first);
+    for answer in [&b"HTTP/1.1 "[..], b"", INTERNAL] {
+        let again = red.asked().await;
+        assert_eq!((again.line(), &again.body), (line.as_str(), &body), "the same id, the same bytes");
+        again.answered(answer).await;
+    }
+    let last = red.takes().await;
+    assert_eq!(last.line(), line);
+    blue.becomes("m1", "red", "acknowledged").await;
+    blue.end().await;
+}
+
+/// There one server that never answers holds up its whole queue for ever.
+#[actix_web::test]
+async fn oddity_21_a_server_that_hangs_is_left_and_holds_up_nobody() {
+    let mut pair = (Old::red().await, Old::green().await);
+    let blue = Blue::knowing([&mut pair.0, &mut pair.1], "connect_timeout = \"1s\"\nrequest_timeout = \"1s\"").await;
+    let (red, green) = pair;
+    blue.context("ctx", &["red", "green"]).await;
+    blue.say("m1", "ctx", "hello").await;
+    let hangs = red.asked().await;
+    green.takes().await;
+    blue.becomes("m1", "green", "acknowledged").await;
+    let again = red.asked().await;
+    assert_eq!(again.line(), hangs.line());
+    again.answered(NULL).await;
+    blue.becomes("m1", "red", "acknowledged").await;
+    blue.end().await;
+}
+
+/// A wrong guess brings no error there, only gaps that cannot be filled.
+#[actix_web::test]
+async fn trap_02_pairs_are_written_with_the_id_first_and_read_in_either_order() {
+    let (blue, red) = red_alone("").await;
+    let turned = pdu_of("red", "b", 1, &["a"]).replace("[\"a\",\"red\"]", "[\"red\",\"a\"]");
+    let with_third = pdu_of("red", "c", 2, &["b"]).replace("[\"b\",\"red\"]", "[\"b\",\"red\",{\"sha256\":\"x\"}]");
+    let verdicts = red.sends("1", &[pdu_of("red", "a", 0, &[]), turned, with_third]).await.verdicts();
+    assert_eq!(verdicts, ["accepted"; 3]);
+    let prev: Vec<_> = blue.feed(3).await.iter().map(|event| event["prev"].clone()).collect();
+    assert_eq!(prev, [json!([]), json!([["red", "a"]]), json!([["red", "b"]])]);
+
+    let id = blue.say("m1", "ctx", "hello").await;
+    let asked = red.takes().await;
+    let json = asked.json();
+    let (transaction, ts, said) =
+        (json["transaction_id"].as_str().expect("an id"), &json["ts"], &json["pdus"][0]["ts"]);
+    let expected = format!(
+        "{{\"transaction_id\":\"{transaction}\",\"ts\":{ts},\"origin\":\"blue\",\"destination\":\"red\",\"prev_ids\":[],\
+         \"pdus\":[{{\"pdu_id\":\"{id}\",\"origin\":\"blue\",\"context\":\"ctx\",\"ts\":{said},\"pdu_type\":\"m.text\",\
+         \"prev_pdus\":[[\"c\",\"red\"]],\"depth\":3,\"is_state\":false,\"content\":{{\"body\":\"hello\"}}}}]}}"
+    );
+    assert_eq!((asked.line(), &asked.body), (format!("PUT {P}/send/{transaction}/").as_str(), &expected));
+    let shown = red.gets(&format!("{P}/pdu/red/c/")).await;
+    assert_eq!(shown.json()["pdus"][0]["prev_pdus"], json!([["b", "red"]]), "in a reply, too");
+    blue.end().await;
+}

@@ -1,0 +1,124 @@
+//! Blue: a whole gateway in this process, and its messenger.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use fernpost::app::{App, Listeners};
+use fernpost::settings::{Settings, Sources};
+use reqwest::{Client, Method};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+use crate::old::Old;
+
+/// Longer than anything takes that works, on a machine that is busy with something else.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Wait for what has to happen.
+pub(crate) async fn soon<T>(what: &str, happens: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, happens).await.unwrap_or_else(|_| panic!("{what}: not within {} s", PATIENCE.as_secs()))
+}
+
+/// A gateway with servers of 2014 as its peers.
+pub(crate) struct Blue {
+    app: App,
+    messenger: SocketAddr,
+    client: Client,
+    _folder: TempDir,
+}
+
+impl Blue {
+    /// Start it for these peers; `limits` is more TOML for each.
+    pub(crate) async fn knowing<const N: usize>(peers: [&mut Old; N], limits: &str) -> Self {
+        // An address of its own on loopback: no connection outward can take a port of it.
+        static GATEWAYS: AtomicU8 = AtomicU8::new(1);
+        let own = Ipv4Addr::new(127, 0, 14, GATEWAYS.fetch_add(1, Ordering::Relaxed));
+        let bound = [0; 3].map(|port| TcpListener::bind((own, port)).expect("a free port"));
+        let [federation, messenger, admin] = bound.each_ref().map(|one| one.local_addr().expect("bound"));
+        drop(bound);
+        let mut text = format!(
+            "[server]\nname = \"blue\"\ndata_dir = \"data\"\ndrain = \"1s\"\n[federation]\nlisten = \"{federation}\"\n\
+             [messenger]\nlisten = \"{messenger}\"\n[admin]\nlisten = \"{admin}\"\n\
+             [contexts.gap]\ngrace = \"50ms\"\ngive_up = \"1s\"\n"
+        );
+        for peer in peers {
+            text += &format!(
+                "[peers.server.{}]\nprofile = \"synapse-2014\"\naddresses = [\"http://{}\"]\nallow_from = [\"{}/32\"]\n\
+                 backoff_min = \"100ms\"\nbackoff_max = \"500ms\"\n{limits}\n",
+                peer.name, peer.address, peer.from
+            );
+            peer.blue = Some(federation);
+        }
+        let folder = tempfile::Builder::new().prefix("fernpost-2014-").tempdir().expect("a temporary folder");
+        let settings =
+            Settings::load(&Sources::text(text, folder.path())).unwrap_or_else(|problems| panic!("{problems}"));
+        let listeners = Listeners::bind(&settings).expect("free ports");
+        let app = App::start(&settings, listeners).await.expect("starts");
+        let client = Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client");
+        Self { app, messenger, client, _folder: folder }
+    }
+
+    /// Take it down.
+    pub(crate) async fn end(self) {
+        self.app.kill().await;
+    }
+
+    async fn call(&self, method: Method, path: &str, body: &str) -> (u16, Value) {
+        let request = self.client.request(method, format!("http://{}/v1{path}", self.messenger)).body(body.to_owned());
+        let answer = request.send().await.expect("an answer");
+        let (status, text) = (answer.status().as_u16(), answer.text().await.expect("a body"));
+        (status, serde_json::from_str(&text).unwrap_or(Value::Null))
+    }
+
+    /// The servers of a context, said by the messenger.
+    pub(crate) async fn context(&self, context: &str, servers: &[&str]) {
+        let path = format!("/contexts/{}", context.replace('#', "%23"));
+        let (status, json) =
+            self.call(Method::PUT, &path, &serde_json::json!({ "servers": servers }).to_string()).await;
+        assert_eq!(status, 200, "{json}");
+    }
+
+    /// Say something in a context; returns the id of the PDU.
+    pub(crate) async fn say(&self, id: &str, context: &str, text: &str) -> String {
+        let body = serde_json::json!({ "context": context, "type": "m.text", "content": { "body": text } });
+        let (status, json) = self.call(Method::PUT, &format!("/messages/{id}"), &body.to_string()).await;
+        assert_eq!(status, 202, "{json}");
+        json["pdu"]["pdu_id"].as_str().expect("an id").to_owned()
+    }
+
+    /// What its messenger reads, from the beginning on, once there is so much.
+    pub(crate) async fn feed(&self, count: usize) -> Vec<Value> {
+        let mut events: Vec<Value> = vec![];
+        let all = async {
+            while events.len() < count {
+                let path = format!("/events?after={}&wait=10", events.len());
+                let (status, json) = self.call(Method::GET, &path, "").await;
+                assert_eq!(status, 200, "{json}");
+                events.extend(json["events"].as_array().expect("a list").iter().cloned());
+            }
+        };
+        soon("the feed", all).await;
+        events
+    }
+
+    /// Wait until a message has come to this with a server.
+    pub(crate) async fn becomes(&self, id: &str, server: &str, state: &str) {
+        let there = async {
+            loop {
+                let (_, json) = self.call(Method::GET, &format!("/messages/{id}"), "").await;
+                if json["peers"][server]["state"] == state {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        soon(&format!("{id} {state} at {server}"), there).await;
+    }
+}
+
+/// The ids of PDUs, or the kinds of events without one, in the order of the feed.
+pub(crate) fn ids(events: &[Value]) -> Vec<&str> {
+    events.iter().map(|event| event["pdu_id"].as_str().or(event["kind"].as_str()).expect("a kind")).collect()
+}
