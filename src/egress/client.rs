@@ -80,7 +80,10 @@ impl Egress {
                 match self.send_raw(to, &url, &request, deadlines.connect, deadline).await {
                     Err(raw::Failed::NoConnection(words)) => failed.push(format!("{address}: {words}")),
                     Err(raw::Failed::Told(failure)) => return Err(failure),
-                    Ok(body) => return Ok(body),
+                    Ok(body) => {
+                        self.was_good(to, address, &addresses);
+                        return Ok(body);
+                    }
                 }
                 continue;
             }
@@ -88,9 +91,7 @@ impl Egress {
             match timeout_at(deadline, sent).await {
                 Err(_elapsed) => return Err(PushFailure::TimedOut),
                 Ok(Ok(response)) => {
-                    if addresses.len() > 1 {
-                        locked(&self.good).insert(to.clone(), address.clone());
-                    }
+                    self.was_good(to, address, &addresses);
                     return reply::read(response, deadline, request.answer).await;
                 }
                 Ok(Err(error)) => {
@@ -106,6 +107,13 @@ impl Egress {
             failed.push(format!("no address is known; set peers.server.\"{to}\".addresses"));
         }
         Err(PushFailure::Unreachable(failed.join("; ")))
+    }
+
+    /// Begin with this address of a peer next time, where it has several.
+    fn was_good(&self, to: &ServerName, address: &str, addresses: &[String]) {
+        if addresses.len() > 1 {
+            locked(&self.good).insert(to.clone(), address.to_owned());
+        }
     }
 
     /// Ask by hand for what a URL cannot hold.

@@ -181,7 +181,7 @@ async fn oddity_27_what_is_no_json_is_refused_and_breaks_nothing() {
     let (blue, red) = red_alone().await;
     let nan = pdu_of("red", "a", 0, &[]).replace("{\"body\":\"a\"}", "{\"n\":NaN}");
     for body in [
-        red.envelope(&[nan.clone()]),
+        red.envelope(std::slice::from_ref(&nan)),
         red.envelope(&[nan.replace("NaN", "-Infinity")]),
         "{\"origin\":\"red\",\"ts\":NaN}".to_owned(),
         String::new(),

@@ -83,7 +83,12 @@ impl Blue {
     /// Say something in a context; returns the id of the PDU.
     pub(crate) async fn say(&self, id: &str, context: &str, text: &str) -> String {
         let body = serde_json::json!({ "context": context, "type": "m.text", "content": { "body": text } });
-        let (status, json) = self.call(Method::PUT, &format!("/messages/{id}"), &body.to_string()).await;
+        self.submit(id, &body.to_string()).await
+    }
+
+    /// Submit what is no plain text.
+    pub(crate) async fn submit(&self, id: &str, body: &str) -> String {
+        let (status, json) = self.call(Method::PUT, &format!("/messages/{id}"), body).await;
         assert_eq!(status, 202, "{json}");
         json["pdu"]["pdu_id"].as_str().expect("an id").to_owned()
     }

@@ -7,6 +7,7 @@ mod asking;
 mod bodies;
 mod delivery;
 mod gateway;
+mod history;
 mod old;
 mod pdus;
 mod replies;
