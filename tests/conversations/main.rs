@@ -18,5 +18,6 @@ mod order;
 mod poison;
 mod ports;
 mod restart;
+mod restored;
 mod storm;
 mod surroundings;

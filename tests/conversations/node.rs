@@ -154,6 +154,20 @@ impl Node {
         self.begin().await;
     }
 
+    /// A copy of its store, taken while it works.
+    pub(crate) async fn backup(&self) -> Disk {
+        let copy = Disk::new();
+        self.store().backup_into(copy.clone(), |_| {}).await.unwrap();
+        copy
+    }
+
+    /// Its disk is lost; a backup takes its place.
+    pub(crate) async fn restore(&self, backup: &Disk) {
+        self.end(Survives::Synced).await;
+        self.disk.replace(Disk::with(backup.survivors(Survives::Written)));
+        self.begin().await;
+    }
+
     pub(crate) fn disk(&self) -> Disk {
         self.disk.borrow().clone()
     }

@@ -78,6 +78,13 @@ impl Process {
         found.unwrap_or_else(|| panic!("it ended without {words:?}:\n{}", said.lines.join("\n"))).clone()
     }
 
+    /// The most memory it ever had, in kilobytes.
+    pub(crate) fn memory_kb(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux says so");
+        peak.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
     /// All it has said so far.
     pub(crate) fn log(&self) -> String {
         self.said.borrow().lines.join("\n")

@@ -1,0 +1,240 @@
+//! A gateway that has lost its disk and goes on from a backup, among peers that remember more than it does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actors::model::{Digest, FeedItem, Position, ServerName, Submission, Submitted};
+use actors::ports::Archive;
+use bytes::Bytes;
+
+use crate::disk::Disk;
+use crate::messenger::{Text, context, others};
+use crate::network::{CALM, Network};
+use crate::node::{Node, seconds, world};
+
+const NAMES: [&str; 3] = ["red", "green", "blue"];
+
+struct Scene {
+    network: Arc<Network>,
+    nodes: [Rc<Node>; 3],
+    /// What each messenger ever read under an id, over all lives of its gateway.
+    read: BTreeMap<(ServerName, String), Bytes>,
+    /// Where the life of each gateway that lives now begins in its feed.
+    begins: [Position; 3],
+}
+
+impl Scene {
+    async fn begin() -> Self {
+        let network = Network::new(1, CALM);
+        let [red, green, blue] = NAMES.map(|name| Node::usual(&network, name));
+        let nodes = [red.await, green.await, blue.await];
+        for node in &nodes {
+            node.with("garden", &others(&node.name, &NAMES)).await;
+        }
+        Self { network, nodes, read: BTreeMap::new(), begins: [Position(0); 3] }
+    }
+
+    /// Everybody says something twice, and red and blue tell each other something beside it.
+    async fn talk(&mut self, phase: &str) {
+        for n in 1..=2 {
+            for (node, name) in self.nodes.iter().zip(NAMES) {
+                node.say("garden", &format!("{name}-{phase}{n}")).await;
+                match name {
+                    "red" => tell(node, &self.nodes[2], &format!("red-{phase}{n}")).await,
+                    "blue" => tell(node, &self.nodes[0], &format!("blue-{phase}{n}")).await,
+                    _ => {}
+                }
+            }
+            seconds(3).await;
+        }
+        self.read().await;
+    }
+
+    /// Every messenger reads on. An id that it read before says what it said before.
+    async fn read(&mut self) {
+        for node in &self.nodes {
+            node.read().await;
+            for entry in node.heard.borrow().iter() {
+                let (id, bytes) = match &entry.item {
+                    FeedItem::Update { from, n, bytes, .. } => (format!("{from}#{n}"), bytes.clone()),
+                    FeedItem::Pdu(pdu) => (pdu.reference.to_string(), pdu.bytes.clone()),
+                    _ => continue,
+                };
+                let before = self.read.insert((node.name.clone(), id.clone()), bytes.clone());
+                assert!(before.is_none_or(|before| before == bytes), "{id} at {} says something else now", node.name);
+            }
+        }
+    }
+
+    /// The messenger of a restored gateway is told that it is ahead, and reads on from where the gateway is.
+    async fn restore(&mut self, which: usize, backup: &Disk) {
+        let node = self.nodes[which].clone();
+        node.restore(backup).await;
+        let tail = node.store().feed_bounds().borrow().tail;
+        node.heard.borrow_mut().retain(|entry| entry.position < tail);
+        self.begins[which] = tail;
+    }
+}
+
+async fn tell(node: &Node, to: &Node, text: &str) {
+    let submission = Submission {
+        id: format!("update-{text}").parse().unwrap(),
+        digest: Digest([1; 16]),
+        accepted: crate::network::BASE,
+        servers: vec![to.name.clone()],
+        what: Submitted::Updates(vec![format!("{{\"text\":\"{text}\"}}").into()]),
+    };
+    node.gateway().submit(submission).await.unwrap();
+}
+
+/// The texts of updates in the feed, in order, from the life on that is lived now.
+fn updates(node: &Node, from: Position) -> Vec<String> {
+    let heard = node.heard.borrow();
+    let of_now = heard.iter().filter(|entry| entry.position >= from);
+    let text = |item: &FeedItem| match item {
+        FeedItem::Update { bytes, .. } => {
+            let json: serde_json::Value = serde_json::from_slice(bytes).unwrap();
+            Some(json["text"].as_str().unwrap().to_owned())
+        }
+        _ => None,
+    };
+    of_now.filter_map(|entry| text(&entry.item)).collect()
+}
+
+fn notices(node: &Node) -> Vec<String> {
+    let heard = node.heard.borrow();
+    let text = |item: &FeedItem| match item {
+        FeedItem::Notice { text, .. } => Some(text.clone()),
+        _ => None,
+    };
+    heard.iter().filter_map(|entry| text(&entry.item)).collect()
+}
+
+/// Each PDU once, and none before one that it names and that is not announced as a gap. What it names of its own, and no longer
+/// knows, is a gap as well.
+fn check_order(node: &Node, about: &str) {
+    let (mut seen, mut gaps) = (BTreeSet::new(), BTreeSet::new());
+    for entry in node.heard.borrow().iter() {
+        match &entry.item {
+            FeedItem::Gap { missing, .. } => gaps.extend(missing.iter().cloned()),
+            FeedItem::Pdu(pdu) => {
+                for parent in Text::of(pdu).prev() {
+                    let there = seen.contains(&parent) || parent.origin == node.name || gaps.contains(&parent);
+                    assert!(there, "{about}: {} sees {} before {parent}", node.name, pdu.reference);
+                }
+                assert!(seen.insert(pdu.reference.clone()), "{about}: {} sees {} twice", node.name, pdu.reference);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A transaction's id stands for the same PDUs for ever, whichever life of a gateway gave it.
+fn check_transactions(network: &Network, about: &str) {
+    let mut seen: BTreeMap<(ServerName, ServerName, String), serde_json::Value> = BTreeMap::new();
+    for sent in network.sent() {
+        let path = sent.request.path.split('?').next().unwrap().to_owned();
+        if path.contains("/send/") {
+            let body: serde_json::Value = serde_json::from_slice(&sent.request.body).unwrap();
+            let key = (sent.from, sent.to, path);
+            let before = seen.insert(key.clone(), body["pdus"].clone());
+            assert!(before.is_none_or(|before| before == body["pdus"]), "{about}: {key:?} is two transactions");
+        }
+    }
+}
+
+/// Those in `lost` lose their disks, and begin again from backups: red's is the oldest.
+async fn lose(lost: &[usize]) {
+    let about = format!("{:?} restored", lost.iter().map(|at| NAMES[*at]).collect::<Vec<_>>());
+    let mut scene = Scene::begin().await;
+    scene.talk("a").await;
+    let red = scene.nodes[0].backup().await;
+    scene.talk("b").await;
+    let backups = [red, scene.nodes[1].backup().await, scene.nodes[2].backup().await];
+    scene.talk("c").await;
+    seconds(30).await;
+    scene.read().await;
+    for &which in lost {
+        scene.restore(which, &backups[which]).await;
+    }
+    scene.talk("d").await;
+    scene.talk("e").await;
+    seconds(7200).await;
+    scene.read().await;
+
+    check_transactions(&scene.network, &about);
+    for (at, node) in scene.nodes.iter().enumerate() {
+        check_order(node, &about);
+        let feed = node.feed().await;
+        for (other, name) in NAMES.iter().enumerate().filter(|(other, _)| *other != at) {
+            for text in ["d1", "d2", "e1", "e2"].map(|text| format!("{name}/{name}-{text}")) {
+                let times = feed.iter().filter(|event| event.split(' ').next() == Some(text.as_str())).count();
+                assert_eq!(times, 1, "{about}: {text} at {}: {feed:#?}", node.name);
+            }
+            let backlog = node.gateway().peer(&scene.nodes[other].name).await.unwrap().backlog;
+            assert_eq!(backlog, 0, "{about}: {} for {name}: {:#?}", node.name, notices(node));
+        }
+        let status = node.gateway().context(&context("garden")).await.unwrap();
+        assert_eq!(status.held, 0, "{about}: {}", node.name);
+        let told = notices(node).iter().any(|text| text.contains("was restored at"));
+        assert_eq!(told, lost.contains(&at), "{about}: {}: {:#?}", node.name, notices(node));
+    }
+    for (at, other, name) in [(0, 2, "blue"), (2, 0, "red")] {
+        let node = &scene.nodes[at];
+        // What a peer that kept its disk sent comes again where it was lost, and nothing comes twice.
+        let from = scene.begins[at];
+        let mut expected: Vec<String> = vec![];
+        let phases = match (lost.contains(&at), lost.contains(&other)) {
+            // Red lost what came after its first backup, blue what came after its second one.
+            (true, false) if at == 0 => "bcde",
+            (true, false) => "cde",
+            // Blue still has what it sent before its own backup.
+            (true, true) if at == 0 => "bde",
+            (true, true) => "de",
+            (false, _) => "abcde",
+        };
+        for phase in phases.chars() {
+            expected.extend((1..=2).map(|n| format!("{name}-{phase}{n}")));
+        }
+        assert_eq!(updates(node, from), expected, "{about}: {} from {name}: {:#?}", node.name, notices(node));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restored_gateway_and_its_peers_converge_whoever_lost_its_disk() {
+    for lost in [&[0][..], &[1], &[2], &[0, 1], &[0, 2], &[1, 2], &[0, 1, 2]] {
+        world(lose(lost)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waited_when_the_backup_was_taken_is_not_taken_twice_for_being_sent_with_something_new() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let (red, blue) = (Node::usual(&network, "red").await, Node::usual(&network, "blue").await);
+        // Known to each other, so that pushes are ranges.
+        tell(&red, &blue, "0").await;
+        seconds(5).await;
+        network.cut(&red.name, &blue.name);
+        tell(&red, &blue, "1").await;
+        tell(&red, &blue, "2").await;
+        let backup = red.backup().await;
+        network.mend(&red.name, &blue.name);
+        seconds(600).await;
+        tell(&red, &blue, "3").await;
+        seconds(5).await;
+        red.restore(&backup).await;
+        network.cut(&red.name, &blue.name);
+        for text in ["4", "5"] {
+            tell(&red, &blue, text).await;
+        }
+        network.mend(&red.name, &blue.name);
+        seconds(3600).await;
+        blue.read().await;
+        red.read().await;
+        assert_eq!(updates(&blue, Position(0)), ["0", "1", "2", "3", "4", "5"], "{:#?}", notices(&red));
+        assert!(notices(&red).iter().any(|text| text.contains("numbered from 5")), "{:#?}", notices(&red));
+    })
+    .await;
+}
