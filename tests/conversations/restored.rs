@@ -235,6 +235,7 @@ async fn what_waited_when_the_backup_was_taken_is_not_taken_twice_for_being_sent
         red.read().await;
         assert_eq!(updates(&blue, Position(0)), ["0", "1", "2", "3", "4", "5"], "{:#?}", notices(&red));
         assert!(notices(&red).iter().any(|text| text.contains("numbered from 5")), "{:#?}", notices(&red));
+        assert!(notices(&blue).iter().any(|text| text.contains("has lost its counter")), "{:#?}", notices(&blue));
     })
     .await;
 }

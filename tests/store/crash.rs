@@ -2,6 +2,7 @@
 
 use actors::model::Millis;
 use actors::ports::{Journal, Lost};
+use fernpost::store;
 
 use crate::disk::{Disk, Survives};
 use crate::scenario::{BATCHES, Scenario};
@@ -15,11 +16,36 @@ async fn goes_on(scenario: Scenario, world: &World, count: u64, context: &str) {
 
 async fn reopened(scenario: Scenario, disk: &Disk, survives: Survives, acknowledged: u64, context: &str) {
     let context = format!("{scenario:?}: {context}, {survives:?}");
+    sound(&disk.survivors(survives), &context);
     let world = World::on(&Disk::with(disk.survivors(survives)));
     let count = scenario.surviving_batches(&world, &context).await;
     assert!(count >= acknowledged, "{context}: {acknowledged} acknowledged, {count} found");
     goes_on(scenario, &world, count, &context).await;
     world.store.close().await;
+}
+
+/// Whatever lies there, its rows keep their promises to one another.
+fn sound(bytes: &[u8], context: &str) {
+    let verified = store::verify_backend(Disk::with(bytes.to_vec())).unwrap();
+    assert_eq!(verified.findings, [], "{context}");
+}
+
+/// What fails.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    /// The k-th sync.
+    Sync(u64),
+    /// The k-th write.
+    Write(u64),
+}
+
+impl Fault {
+    fn befall(self, disk: &Disk) {
+        match self {
+            Self::Sync(k) => disk.fail_at(k),
+            Self::Write(k) => disk.fail_write_at(k),
+        }
+    }
 }
 
 /// Whether batches come one by one, or all at once and share groups.
@@ -30,13 +56,19 @@ enum Pace {
 }
 
 /// Play the scenario on a failing disk: how many batches were acknowledged, and whether the journal failed.
-async fn play_until_failure(scenario: Scenario, disk: &Disk, pace: Pace, quick_repair: bool, k: u64) -> (u64, bool) {
+async fn play_until_failure(
+    scenario: Scenario,
+    disk: &Disk,
+    pace: Pace,
+    quick_repair: bool,
+    fault: Fault,
+) -> (u64, bool) {
     let world = World::open(disk, |options| {
         options.quick_repair = quick_repair;
         options.group_max = 5;
     });
     let world = world.unwrap();
-    disk.fail_at(k);
+    fault.befall(disk);
     let mut acknowledged = 0;
     let mut failed = false;
     let mut note = |n: u64, outcome: Result<(), Lost>| match outcome {
@@ -83,7 +115,7 @@ async fn fail_at_each_sync(scenario: Scenario, pace: Pace, quick_repair: bool) {
     let mut k = 1;
     loop {
         let disk = Disk::new();
-        let (acknowledged, failed) = play_until_failure(scenario, &disk, pace, quick_repair, k).await;
+        let (acknowledged, failed) = play_until_failure(scenario, &disk, pace, quick_repair, Fault::Sync(k)).await;
         let context = format!("{pace:?}, quick repair {quick_repair}, sync {k} failed");
         for survives in [Survives::Synced, Survives::Written, Survives::Torn(k), Survives::Torn(k + 77)] {
             reopened(scenario, &disk, survives, acknowledged, &context).await;
@@ -95,6 +127,99 @@ async fn fail_at_each_sync(scenario: Scenario, pace: Pace, quick_repair: bool) {
         k += 1;
     }
     assert!(k > 3, "the scenario has only {k} syncs");
+}
+
+/// Every `step`-th write of a scenario, beginning with another one for each: the sweep of all of them is for those who ask.
+fn step() -> u64 {
+    if std::env::var_os("FERNPOST_SWEEP").is_some() { 1 } else { 23 }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_fails_at_any_write_loses_nothing_acknowledged_and_ends_the_journal() {
+    for (scenario, first) in Scenario::ALL.into_iter().zip(1..) {
+        for (pace, quick_repair) in [(Pace::OneByOne, true), (Pace::Together, true), (Pace::OneByOne, false)] {
+            let mut k = first.min(step());
+            loop {
+                let disk = Disk::new();
+                let fault = Fault::Write(k);
+                let (acknowledged, failed) = play_until_failure(scenario, &disk, pace, quick_repair, fault).await;
+                let context = format!("{pace:?}, quick repair {quick_repair}, {fault:?} failed");
+                for survives in [Survives::Synced, Survives::Written, Survives::Torn(k)] {
+                    reopened(scenario, &disk, survives, acknowledged, &context).await;
+                }
+                if !failed {
+                    assert_eq!(acknowledged, BATCHES);
+                    break;
+                }
+                k += step();
+            }
+            println!("{scenario:?}, {pace:?}, quick repair {quick_repair}: {k} writes");
+        }
+    }
+}
+
+/// The copy's disk fails at some write or sync, or loses power after some sync: what is there is no backup, or a whole one; and
+/// the store that was copied never notices.
+#[tokio::test(start_paused = true)]
+async fn a_backup_that_fails_anywhere_is_none_and_harms_nobody() {
+    for fault in [Fault::Sync, Fault::Write] {
+        for k in (1..).step_by(if matches!(fault(1), Fault::Write(_)) { 5 } else { 1 }) {
+            let world = World::new();
+            world.commit(Scenario::Talk.batch(1)).await;
+            world.commit(Scenario::Talk.batch(2)).await;
+            let copy = Disk::new();
+            fault(k).befall(&copy);
+            let taken = world.store.backup_into(copy.clone(), |_| {}).await;
+            world.commit(Scenario::Talk.batch(3)).await;
+            assert_eq!(Scenario::Talk.surviving_batches(&world, "copied").await, 3);
+            for survives in [Survives::Synced, Survives::Written, Survives::Torn(k)] {
+                let context = format!("{:?} of the copy failed, {survives:?}", fault(k));
+                let bytes = copy.survivors(survives);
+                match &taken {
+                    Ok(_) => sound(&bytes, &context),
+                    // A part of a copy never says that it is a backup. The last fault of all finds it whole.
+                    Err(_) => {
+                        let found = store::verify_backend(Disk::with(bytes));
+                        let half = |found: &store::Verified| found.taken.is_some() && !found.is_sound();
+                        assert!(!found.is_ok_and(|found| half(&found)), "{context}");
+                    }
+                }
+            }
+            if taken.is_ok() {
+                assert!(k > 10, "the copy has only {k} of them");
+                break;
+            }
+        }
+    }
+}
+
+/// The disk of the store fails at some write while it is copied: the copy is whole all the same, and of one moment.
+#[tokio::test(start_paused = true)]
+async fn a_backup_of_a_store_that_fails_meanwhile_holds_what_was_acknowledged_before_it() {
+    for scenario in Scenario::ALL {
+        for k in (1..400).step_by(23) {
+            let disk = Disk::new();
+            let world = std::sync::Arc::new(World::on(&disk));
+            for n in 1..=3 {
+                world.commit(scenario.batch(n)).await;
+            }
+            disk.fail_write_at(k);
+            let (writes, runtime) = (world.clone(), tokio::runtime::Handle::current());
+            let (copy, mut next) = (Disk::new(), 4);
+            let taken = world.store.backup_into(copy.clone(), move |_| {
+                if next <= BATCHES {
+                    // It may fail; the copy goes on.
+                    let _ = runtime.block_on(writes.submit(scenario.batch(next)).committed());
+                    next += 1;
+                }
+            });
+            taken.await.unwrap();
+            let context = format!("{scenario:?}: write {k} failed during the copy");
+            sound(&copy.survivors(Survives::Synced), &context);
+            let plain = crate::whole::unmarked(&copy);
+            assert_eq!(scenario.surviving_batches(&World::on(&plain), &context).await, 3);
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,6 +12,7 @@ mod crash;
 mod history;
 mod laws;
 mod opening;
+mod passing;
 mod reading;
 mod scenario;
 mod talk;

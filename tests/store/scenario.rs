@@ -4,6 +4,7 @@ use actors::change::Change;
 use actors::model::{FeedItem, Index, Item, Millis, PduRef, Position, Shown, Standing};
 use actors::ports::{Archive, Known};
 
+use crate::passing;
 use crate::talk::{
     at, came, context_moved, gap_closed, gap_opened, ours, record, room, said, seen, state_moved, stored, text, theirs,
     transaction, waits,
@@ -19,16 +20,25 @@ pub(crate) enum Scenario {
     Updates,
     /// Two conversations with red, in which something is always missing.
     Talk,
+    /// Transactions of red's, of which something always goes to quarantine.
+    Inbound,
+    /// Updates to two peers, one of which refuses half of them, while the other keeps nothing.
+    Leaving,
+    /// A feed that is acknowledged and trimmed, and submissions that are forgotten.
+    Feed,
 }
 
 impl Scenario {
-    pub(crate) const ALL: [Self; 2] = [Self::Updates, Self::Talk];
+    pub(crate) const ALL: [Self; 5] = [Self::Updates, Self::Talk, Self::Inbound, Self::Leaving, Self::Feed];
 
     /// Batch `n`, from 1.
     pub(crate) fn batch(self, n: u64) -> Vec<Change> {
         match self {
             Self::Updates => updates(n),
             Self::Talk => talk(n),
+            Self::Inbound => passing::inbound(n),
+            Self::Leaving => passing::leaving(n),
+            Self::Feed => passing::feed(n),
         }
     }
 
@@ -37,6 +47,9 @@ impl Scenario {
         match self {
             Self::Updates => surviving_updates(world, context).await,
             Self::Talk => surviving_talk(world, context).await,
+            Self::Inbound => passing::surviving_inbound(world, context).await,
+            Self::Leaving => passing::surviving_leaving(world, context).await,
+            Self::Feed => passing::surviving_feed(world, context).await,
         }
     }
 }

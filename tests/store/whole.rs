@@ -32,6 +32,13 @@ fn tampered(disk: &Disk, change: impl FnOnce(&WriteTransaction)) -> Disk {
     Disk::with(disk.survivors(Survives::Written))
 }
 
+/// A copy as if it were the store itself: opened, it says nothing.
+pub(crate) fn unmarked(copy: &Disk) -> Disk {
+    tampered(copy, |transaction| {
+        transaction.open_table(META).unwrap().remove("taken").unwrap();
+    })
+}
+
 async fn played(scenario: Scenario, disk: &Disk, batches: u64) -> World {
     let world = World::on(disk);
     for n in 1..=batches {
@@ -68,9 +75,7 @@ async fn a_backup_holds_one_moment_while_commits_go_on() {
         let verified = sound(&copy);
         assert_eq!((verified.server.as_str(), verified.taken), ("blue.example", Some(backup.taken)));
         // Without its mark the copy is a store that was cut off at that moment.
-        let plain = tampered(&copy, |transaction| {
-            transaction.open_table(META).unwrap().remove("taken").unwrap();
-        });
+        let plain = unmarked(&copy);
         assert_eq!(scenario.surviving_batches(&World::on(&plain), "the copy").await, 3);
     }
 }

@@ -32,7 +32,9 @@ struct State {
     written: Vec<u8>,
     since_sync: Vec<Write>,
     syncs: u64,
+    writes: u64,
     fail_at: Option<u64>,
+    fail_write_at: Option<u64>,
     failed: bool,
     cut_after: Option<u64>,
     held: bool,
@@ -77,6 +79,12 @@ impl Disk {
     pub(crate) fn fail_at(&self, k: u64) {
         let mut state = self.state();
         state.fail_at = Some(state.syncs + k);
+    }
+
+    /// Let the k-th write from now on fail, and everything after it.
+    pub(crate) fn fail_write_at(&self, k: u64) {
+        let mut state = self.state();
+        state.fail_write_at = Some(state.writes + k);
     }
 
     /// Nothing reaches the disk after the k-th sync from now on, though it says so.
@@ -127,6 +135,8 @@ impl Disk {
 
     fn note(&self, write: Write) -> io::Result<()> {
         let mut state = self.state();
+        state.writes += 1;
+        state.failed |= state.fail_write_at == Some(state.writes);
         if state.failed {
             return Err(io::Error::other("the disk has failed"));
         }
