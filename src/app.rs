@@ -18,13 +18,14 @@ use actors::router::{Router, Routes};
 use tokio::sync::{oneshot, watch};
 
 use crate::admin::health::{self, Readiness};
+use crate::admin::{self, AdminApi};
 use crate::egress::{self, Addresses, Egress};
 use crate::http::bearer::{self, Bearer};
 use crate::http::body::BodyLimit;
 use crate::http::identity::Admission;
 use crate::http::serve::{Serving, serve, serve_raw_targets};
 use crate::messenger::{self, MessengerApi, MessengerLimits, housekeeping};
-use crate::settings::{Network, Peers, Settings};
+use crate::settings::{Network, Peers, Secret, Settings};
 use crate::store::{self, OpenError, Place, Store, StoreOptions};
 use crate::wire::acquaintance::Knowledge;
 use crate::wire::pdu;
@@ -67,7 +68,7 @@ pub enum StartError {
 }
 
 /// The system's clock.
-struct SystemClock;
+pub(crate) struct SystemClock;
 
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the adapter that the ban points to")]
@@ -127,7 +128,7 @@ impl App {
         let Core { gateway, store } = start_core(&core.handle(), settings, egress, gone).await?;
         let (stopping, stops) = watch::channel(false);
         let readiness = Readiness::default();
-        let servers = start_servers(settings, listeners, &gateway, &readiness, stops)?;
+        let servers = start_servers(settings, listeners, &gateway, &store, &readiness, stops)?;
         tracing::info!(
             server = %settings.server.name,
             federation = %settings.federation.listen,
@@ -274,6 +275,7 @@ fn start_servers(
     settings: &Settings,
     listeners: Listeners,
     gateway: &Gateway,
+    store: &Store,
     readiness: &Readiness,
     stops: watch::Receiver<bool>,
 ) -> Result<Vec<ServerHandle>, StartError> {
@@ -288,7 +290,7 @@ fn start_servers(
     let limits =
         MessengerLimits { submissions_max: settings.messenger.submissions_max, body_max: settings.messenger.body_max };
     let api = MessengerApi::new(gateway.clone(), settings.server.name.clone(), limits, stops);
-    let token = Bearer::new(settings.messenger.token.as_ref().map(|token| token.expose()));
+    let token = Bearer::new(settings.messenger.token.as_ref().map(Secret::expose));
     if token.is_open() {
         tracing::warn!(listen = %settings.messenger.listen, "the messenger API asks for no token; set messenger.token_file");
     }
@@ -299,7 +301,15 @@ fn start_servers(
 
     let readiness = readiness.clone();
     let one = Serving { workers: 1, ..serving };
-    let admin = serve(listeners.admin, one, move |config| health::configure(config, readiness.clone()));
+    let api = AdminApi::new(gateway.clone(), Arc::new(store.clone()));
+    let token = Bearer::new(settings.admin.token.as_ref().map(Secret::expose));
+    if token.is_open() {
+        tracing::warn!(listen = %settings.admin.listen, "the operator's API asks for no token; set admin.token_file");
+    }
+    let admin = serve(listeners.admin, one, move |config| {
+        health::configure(config, readiness.clone());
+        admin::configure(config, api.clone(), token.clone());
+    });
 
     let mut handles = vec![];
     for server in [federation, messenger, admin] {

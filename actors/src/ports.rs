@@ -1,5 +1,7 @@
 //! What the core asks of its surroundings. An adapter supplies each; the core never sees redb, HTTP or the system clock.
 
+mod inspect;
+
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
@@ -16,6 +18,7 @@ use crate::model::{
     PushFailure, ServerName, SubmissionId, SubmissionRecord, Want,
 };
 pub use crate::model::{ContextLoad, Known, OutboxRow, PduText, PeerLoad, ServedPdu};
+pub use inspect::{Direction, Inspect, Page, ParkedFilter, ParkedRow, Place, QueuedItem, What};
 
 /// A future that may cross threads.
 pub type Task<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;

@@ -1,3 +1,68 @@
-//! What operators and their machines ask of a running gateway.
+//! What operators and their machines ask of a running gateway: health for anybody, `/admin/v1` for who has the token.
+//!
+//! One file a noun. Reads come in bounded pages; what changes anything goes through actors or the journal, as everything else
+//! does, and stands in the log with the address that asked for it. A peer and a trace look as they do for the messenger.
 
+mod answer;
 pub mod health;
+mod peers;
+mod quarantine;
+mod queue;
+
+use std::sync::Arc;
+
+use actix_web::middleware::from_fn;
+use actix_web::{Resource, web};
+use actors::gateway::Gateway;
+use actors::ports::Inspect;
+
+use crate::http::answer::{no_route, wrong_method};
+use crate::http::bearer::{self, Bearer};
+use crate::http::refusal::Problem;
+
+/// The most bytes a call's body may have: what is said here is a number or a word.
+const BODY_MAX: usize = 64 * 1024;
+
+/// What every call works with.
+#[derive(Clone)]
+pub struct AdminApi {
+    gateway: Gateway,
+    inspect: Arc<dyn Inspect>,
+}
+
+impl AdminApi {
+    /// Over a running gateway and its store.
+    pub fn new(gateway: Gateway, inspect: Arc<dyn Inspect>) -> Self {
+        Self { gateway, inspect }
+    }
+}
+
+/// The routes of `/admin/v1`, behind the token.
+pub fn configure(config: &mut web::ServiceConfig, api: AdminApi, token: Bearer) {
+    config.service(
+        web::scope("/admin/v1")
+            .app_data(web::Data::new(api))
+            .app_data(web::Data::new(token))
+            .app_data(web::PayloadConfig::new(BODY_MAX))
+            .app_data(web::QueryConfig::default().error_handler(|error, _| {
+                Problem::bad_request("BAD_QUERY", format!("the query cannot be read: {error}")).into()
+            }))
+            .wrap(from_fn(bearer::require))
+            .service(call("/peers", "GET").route(web::get().to(peers::list)))
+            .service(call("/peers/{server}", "GET").route(web::get().to(peers::get)))
+            .service(call("/queue", "GET").route(web::get().to(queue::shape)))
+            .service(call("/queue/{server}", "GET").route(web::get().to(queue::show)))
+            .service(call("/quarantine", "GET").route(web::get().to(quarantine::list)))
+            .service(call("/quarantine/{server}/{id}", "GET").route(web::get().to(quarantine::show)))
+            .default_service(web::to(missing)),
+    );
+}
+
+/// A path, and an answer to methods it does not have.
+fn call(path: &'static str, allowed: &'static str) -> Resource {
+    web::resource(path).default_service(web::to(move || async move { wrong_method(allowed) }))
+}
+
+async fn missing() -> Result<&'static str, Problem> {
+    Err(no_route())
+}

@@ -3,8 +3,14 @@
 mod check;
 mod config;
 mod demo;
+mod operator;
+mod peer;
 mod peer_sim;
+mod quarantine;
+mod queue;
 mod serve;
+mod table;
+mod words;
 
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
@@ -32,6 +38,15 @@ enum Command {
     /// Show what can be configured.
     #[command(subcommand)]
     Config(Config),
+    /// Who is written to, who is not, and why.
+    #[command(subcommand)]
+    Peer(peer::Peer),
+    /// What waits for whom, and since when.
+    #[command(subcommand)]
+    Queue(queue::Queue),
+    /// What was put aside, in both directions.
+    #[command(subcommand)]
+    Quarantine(quarantine::Quarantine),
     /// Three gateways with a toy messenger each, in this process, on loopback, with temporary data.
     Demo(demo::Options),
     /// Peers that misbehave on purpose, on loopback: for tests, and to see what a gateway does about them.
@@ -98,6 +113,9 @@ pub fn run() -> ExitCode {
         Command::Serve(source) => serve::run(source),
         Command::Check(Check::Config(source)) => check::config(source),
         Command::Config(Config::Defaults) => config::defaults(),
+        Command::Peer(command) => peer::run(command),
+        Command::Queue(command) => queue::run(command),
+        Command::Quarantine(command) => quarantine::run(command),
         Command::Demo(options) => demo::run(&options),
         Command::PeerSim(options) => peer_sim::run(*options),
     };

@@ -3,6 +3,7 @@
 //! A listener is [`serve`](serve::serve)d with a `configure` function that brings its routes; [`guard`] stands around all of
 //! them, so that neither a panic nor an unknown path leaves without a JSON answer.
 
+pub mod answer;
 pub mod bearer;
 pub mod body;
 pub mod guard;

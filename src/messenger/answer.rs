@@ -1,34 +1,15 @@
-//! What the messenger API's answers have in common: failures of its ports as refusals, and times as it writes them.
+//! What the messenger API's answers have in common, beside what all private listeners share.
 
-use std::time::{Duration, UNIX_EPOCH};
-
+use actix_web::Error;
 use actix_web::error::PayloadError;
-use actix_web::http::{StatusCode, header};
-use actix_web::{Error, HttpResponse, ResponseError};
-use actors::model::{Millis, Refusal};
-use actors::ports::{ArchiveError, Lost};
+use actix_web::http::StatusCode;
 
+pub(super) use crate::http::answer::{SHORTLY, no_route, rfc3339, wrong_method};
 use crate::http::refusal::Problem;
-
-/// When to come again where nothing says more: the header knows no shorter time than a second.
-pub(super) const SHORTLY: Duration = Duration::from_secs(1);
 
 /// Another process owns what this call is about; it has the answer.
 pub(super) fn not_ours() -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "NOT_OURS", "another process owns the feed").retry_after(SHORTLY)
-}
-
-impl From<Lost> for Problem {
-    fn from(_: Lost) -> Self {
-        Refusal::OutcomeUnknown.into()
-    }
-}
-
-impl From<ArchiveError> for Problem {
-    fn from(error: ArchiveError) -> Self {
-        tracing::error!(%error, "a messenger's call was refused");
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "STORE_UNREADABLE", error.to_string()).retry_after(SHORTLY)
-    }
 }
 
 /// The body did not arrive whole.
@@ -40,38 +21,5 @@ pub(super) fn unreadable_body(error: &Error, body_max: usize) -> Problem {
             format!("the body is larger than messenger.body_max allows ({body_max} bytes)"),
         ),
         _ => Problem::bad_request("BAD_BODY", format!("the body cannot be read: {error}")),
-    }
-}
-
-/// No such route.
-pub(super) fn no_route() -> Problem {
-    Problem::not_found("NO_ROUTE", "there is no such call")
-}
-
-/// The route exists; the method is another one.
-pub(super) fn wrong_method(allowed: &'static str) -> HttpResponse {
-    let refused = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "WRONG_METHOD", format!("this call is {allowed}"));
-    let mut response = refused.error_response();
-    response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allowed));
-    response
-}
-
-/// A moment as this API writes it: RFC 3339, UTC, milliseconds.
-pub(super) fn rfc3339(moment: Millis) -> String {
-    // The end of the year 9999, after which the format has no words.
-    const LAST: u64 = 253_402_300_799_999;
-    let since_1970 = Duration::from_millis(moment.0.min(LAST));
-    humantime::format_rfc3339_millis(UNIX_EPOCH + since_1970).to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_rfc_3339_with_milliseconds_whatever_the_clock_says() {
-        assert_eq!(rfc3339(Millis(0)), "1970-01-01T00:00:00.000Z");
-        assert_eq!(rfc3339(Millis(1_718_454_896_007)), "2024-06-15T12:34:56.007Z");
-        assert_eq!(rfc3339(Millis(u64::MAX)), "9999-12-31T23:59:59.999Z");
     }
 }

@@ -19,7 +19,7 @@ mod messages;
 mod messages_batch;
 mod object;
 mod pdu_ids;
-mod peers;
+pub(crate) mod peers;
 mod say;
 mod submission;
 #[cfg(test)]

@@ -14,13 +14,13 @@ use crate::http::refusal::Problem;
 const AT_ONCE: usize = 64;
 
 #[derive(Serialize)]
-struct Peers {
-    peers: Vec<Peer>,
+pub(crate) struct Peers {
+    pub(crate) peers: Vec<Peer>,
 }
 
-/// A peer as the messenger sees it. What only its actor knows is left out where the actor no longer runs.
+/// A peer as messengers and operators see it. What only its actor knows is left out where the actor no longer runs.
 #[derive(Serialize)]
-struct Peer {
+pub(crate) struct Peer {
     server: String,
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,14 +54,14 @@ pub(super) async fn list(api: web::Data<MessengerApi>) -> Result<HttpResponse, P
 pub(super) async fn get(api: web::Data<MessengerApi>, path: web::Path<String>) -> Result<HttpResponse, Problem> {
     let unknown = || Problem::not_found("UNKNOWN_PEER", format!("{:?} is not a peer of this server", *path));
     let server: ServerName = path.parse().map_err(|_| unknown())?;
-    match api.gateway.peer(&server).await {
+    match status(&api.gateway, &server).await {
         Err(Refusal::UnknownPeer(_)) => Err(unknown()),
         status => Ok(HttpResponse::Ok().json(Peer::of(&server, status)?)),
     }
 }
 
 /// Ask peers, so many at a time; the answers are in the order of the question, one each.
-pub(super) async fn statuses(
+pub(crate) async fn statuses(
     gateway: &Gateway,
     servers: Vec<ServerName>,
 ) -> Vec<(ServerName, Result<PeerStatus, Refusal>)> {
@@ -73,12 +73,25 @@ pub(super) async fn statuses(
             note(&mut answers, asked.join_next().await);
         }
         let (gateway, server) = (gateway.clone(), server.clone());
-        asked.spawn_local(async move { (place, gateway.peer(&server).await) });
+        asked.spawn_local(async move { (place, status(&gateway, &server).await) });
     }
     while !asked.is_empty() {
         note(&mut answers, asked.join_next().await);
     }
     servers.into_iter().zip(answers).collect()
+}
+
+/// One peer as it stands. Of a queue that is not in memory, since its peer is left alone, the disk tells how old it is.
+pub(crate) async fn status(gateway: &Gateway, server: &ServerName) -> Result<PeerStatus, Refusal> {
+    let mut status = gateway.peer(server).await?;
+    if status.backlog > 0 && status.oldest_unacknowledged.is_none() {
+        match gateway.ports().archive.outbox_from(server, status.acked.next(), 1, 0).await {
+            Ok(rows) => status.oldest_unacknowledged = rows.first().map(|row| row.queued),
+            // The rest of the answer is as good without it.
+            Err(error) => tracing::error!(peer = %server, %error, "the age of a queue cannot be read"),
+        }
+    }
+    Ok(status)
 }
 
 fn note<T>(answers: &mut [T], joined: Option<Result<(usize, T), JoinError>>) {
@@ -89,7 +102,7 @@ fn note<T>(answers: &mut [T], joined: Option<Result<(usize, T), JoinError>>) {
 
 impl Peer {
     /// One whose actor was given up is suspended, whatever else is not known of it; any other refusal is the caller's.
-    fn of(server: &ServerName, status: Result<PeerStatus, Refusal>) -> Result<Self, Refusal> {
+    pub(crate) fn of(server: &ServerName, status: Result<PeerStatus, Refusal>) -> Result<Self, Refusal> {
         match status {
             Ok(status) => Ok(status.into()),
             Err(Refusal::Faulty(_)) => {

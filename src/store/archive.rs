@@ -7,6 +7,7 @@ mod dead_letters;
 mod feed;
 mod graph;
 mod history;
+mod inspect;
 mod peers;
 mod submissions;
 

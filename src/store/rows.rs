@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 
 use super::tables::SubmissionValue;
 pub(super) use context::{context_from_row, context_to_row, seen_from_row, verdicts_to_row};
-pub(super) use feed::{Fed, FeedRow, feed_from_row, feed_to_row, shown_to_row};
+pub(super) use feed::{Fed, FeedRow, feed_from_row, feed_to_row, parked_code, shown_to_row};
 pub(super) use pdu::{
     OwnedPdu, fed, held, known, parents, pdu_to_row, reference, refs_from_row, refs_to_row, served, slot_to_row,
-    what_to_row,
+    what_from_row, what_to_row,
 };
 
 /// A row that this program cannot have written.

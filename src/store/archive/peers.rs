@@ -108,8 +108,8 @@ pub(super) fn outbox_from(
 
 /// Where the bytes of items lie: each once, however many outboxes name it.
 pub(super) struct Bodies {
-    items: ReadOnlyTable<u64, (u32, &'static [u8])>,
-    pdus: ReadOnlyTable<RefValue, PduValue>,
+    pub(super) items: ReadOnlyTable<u64, (u32, &'static [u8])>,
+    pub(super) pdus: ReadOnlyTable<RefValue, PduValue>,
 }
 
 impl Bodies {

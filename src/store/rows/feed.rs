@@ -108,7 +108,7 @@ pub(in crate::store) fn feed_from_row(row: <FeedValue as redb::Value>::SelfType<
             FeedItem::Parked(Parked {
                 from: server_name()?,
                 what: what_from_row("feed", seq, named)?,
-                code: parked_code(word)?,
+                code: parked_code("feed", word)?,
                 reason: note.to_owned(),
                 bytes: Bytes::copy_from_slice(bytes),
             })
@@ -139,7 +139,7 @@ pub(in crate::store) fn feed_from_row(row: <FeedValue as redb::Value>::SelfType<
     }))
 }
 
-fn parked_code(word: &str) -> Result<ParkedCode, BadRow> {
+pub(in crate::store) fn parked_code(table: &'static str, word: &str) -> Result<ParkedCode, BadRow> {
     const CODES: [ParkedCode; 5] = [
         ParkedCode::NotAnObject,
         ParkedCode::BadPdu,
@@ -148,7 +148,7 @@ fn parked_code(word: &str) -> Result<ParkedCode, BadRow> {
         ParkedCode::ContextFaulty,
     ];
     let code = CODES.into_iter().find(|code| code.as_str() == word);
-    code.ok_or_else(|| BadRow::new("feed", &format!("code {word}")))
+    code.ok_or_else(|| BadRow::new(table, &format!("code {word}")))
 }
 
 #[cfg(test)]

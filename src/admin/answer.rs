@@ -1,0 +1,78 @@
+//! What the operator's calls have in common: who is meant, and how much is wanted.
+
+use actors::gateway::Gateway;
+use actors::model::{PduRef, ServerName};
+use serde::Serialize;
+
+use crate::http::refusal::Problem;
+
+/// Rows on a page where the caller does not say, and at most.
+const PAGE: u32 = 100;
+const PAGE_MAX: u32 = 1_000;
+
+/// How like a name must be to be taken for a slip of the pen.
+const NEAR: f64 = 0.8;
+
+/// What identifies a PDU.
+#[derive(Serialize)]
+pub(super) struct PduName {
+    origin: String,
+    pdu_id: String,
+}
+
+impl From<PduRef> for PduName {
+    fn from(reference: PduRef) -> Self {
+        Self { origin: reference.origin.to_string(), pdu_id: reference.id.to_string() }
+    }
+}
+
+/// How many rows a page has.
+pub(super) fn page(limit: Option<u32>) -> u32 {
+    limit.unwrap_or(PAGE).clamp(1, PAGE_MAX)
+}
+
+/// The name of a listed peer.
+pub(super) fn peer(gateway: &Gateway, text: &str) -> Result<ServerName, Problem> {
+    let listed = gateway.peers();
+    let name: Option<ServerName> = text.parse().ok();
+    match name {
+        // A peer that is not listed may still be one: who is asked decides.
+        Some(name) if listed.contains(&name) || gateway.ports().roster.limits(&name).is_some() => Ok(name),
+        _ => Err(unknown_peer(text, &listed)),
+    }
+}
+
+/// The name of any server: it may have been a peer once.
+pub(super) fn server(gateway: &Gateway, text: &str) -> Result<ServerName, Problem> {
+    text.parse().map_err(|_| unknown_peer(text, &gateway.peers()))
+}
+
+fn unknown_peer(text: &str, listed: &[ServerName]) -> Problem {
+    let likeness = |name: &&ServerName| strsim::jaro_winkler(text, name.as_str());
+    let nearest = listed.iter().max_by(|one, other| likeness(one).total_cmp(&likeness(other)));
+    let words = match nearest.filter(|name| likeness(name) >= NEAR) {
+        Some(near) => format!("{text} is not a peer of this gateway; did you mean {near}?"),
+        None => format!("{text} is not a peer of this gateway; `fernpost peer list` names those it has"),
+    };
+    Problem::not_found("UNKNOWN_PEER", words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_peer_is_told_the_nearest_name_if_one_is_near() {
+        let listed: Vec<ServerName> =
+            ["blue.example", "green.example"].map(|name| name.parse().expect("a name")).into();
+        let said = |text: &str| unknown_peer(text, &listed).to_string();
+        assert_eq!(said("bleu.example"), "bleu.example is not a peer of this gateway; did you mean blue.example?");
+        assert!(said("x").ends_with("`fernpost peer list` names those it has"));
+        assert!(unknown_peer("x", &[]).to_string().contains("peer list"));
+    }
+
+    #[test]
+    fn a_page_has_a_size_whatever_is_asked_for() {
+        assert_eq!([page(None), page(Some(0)), page(Some(7)), page(Some(u32::MAX))], [100, 1, 7, 1_000]);
+    }
+}

@@ -1,0 +1,21 @@
+//! `/admin/v1/peers`: each peer as it stands, in the form that the messenger gets.
+
+use actix_web::{HttpResponse, web};
+
+use super::AdminApi;
+use super::answer::peer;
+use crate::http::refusal::Problem;
+use crate::messenger::peers::{Peer, Peers, status, statuses};
+
+/// All listed peers, in the order of the configuration.
+pub(super) async fn list(api: web::Data<AdminApi>) -> Result<HttpResponse, Problem> {
+    let asked = statuses(&api.gateway, api.gateway.peers()).await;
+    let peers = asked.into_iter().map(|(server, status)| Peer::of(&server, status)).collect::<Result<_, _>>()?;
+    Ok(HttpResponse::Ok().json(Peers { peers }))
+}
+
+/// One of them.
+pub(super) async fn get(api: web::Data<AdminApi>, path: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let server = peer(&api.gateway, &path)?;
+    Ok(HttpResponse::Ok().json(Peer::of(&server, status(&api.gateway, &server).await)?))
+}

@@ -1,0 +1,248 @@
+//! `/admin/v1/quarantine`: everything that was put aside, in both directions and one form: what a peer sent that could not be
+//! given to the messenger, and what a peer would not take.
+
+use std::fmt;
+use std::str::FromStr;
+
+use actix_web::{HttpResponse, web};
+use actors::model::ServerName;
+use actors::ports::{Direction, ParkedFilter, ParkedRow, Place, What};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::AdminApi;
+use super::answer::{page, server};
+use crate::http::answer::rfc3339;
+use crate::http::refusal::Problem;
+
+#[derive(Deserialize)]
+pub(super) struct Listed {
+    server: Option<String>,
+    direction: Option<String>,
+    kind: Option<String>,
+    after: Option<String>,
+    limit: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct Parked {
+    items: Vec<Item>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+/// A parked item.
+#[derive(Serialize)]
+struct Item {
+    server: String,
+    id: String,
+    direction: &'static str,
+    number: u64,
+    kind: &'static str,
+    code: &'static str,
+    reason: String,
+    time: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    context: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pdu: Option<Named>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    submission: Option<String>,
+    size: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<Box<RawValue>>,
+}
+
+/// A PDU, as far as what came names one.
+#[derive(Serialize)]
+struct Named {
+    origin: Option<String>,
+    pdu_id: Option<String>,
+}
+
+/// The code of a dead letter: the peer's own words are the reason.
+const REFUSED: &str = "REFUSED_BY_PEER";
+
+impl From<ParkedRow> for Item {
+    fn from(row: ParkedRow) -> Self {
+        let (context, pdu, seq) = match &row.what {
+            What::UpdateIn(seq) => (None, None, Some(seq.0)),
+            What::PduIn { origin, id, context } => {
+                let named = Named { origin: origin.clone(), pdu_id: id.clone() };
+                (context.as_ref().map(ToString::to_string), Some(named), None)
+            }
+            What::UpdateOut => (None, None, None),
+            What::PduOut(reference, context) => {
+                let (origin, id) = (reference.origin.to_string(), reference.id.to_string());
+                (Some(context.to_string()), Some(Named { origin: Some(origin), pdu_id: Some(id) }), None)
+            }
+        };
+        Self {
+            server: row.place.server.to_string(),
+            id: Id::of(&row.place).to_string(),
+            direction: direction(row.place.direction),
+            number: row.place.number,
+            kind: if row.what.is_pdu() { "pdu" } else { "update" },
+            code: row.code.map_or(REFUSED, actors::model::ParkedCode::as_str),
+            reason: row.reason,
+            time: rfc3339(row.time),
+            context,
+            pdu,
+            seq,
+            submission: row.submission.map(|id| id.to_string()),
+            size: row.size,
+            body: row.bytes.map(|bytes| body(&bytes)),
+        }
+    }
+}
+
+/// What came as it came. It was read as JSON once; should it be none, it is shown as a text.
+fn body(bytes: &[u8]) -> Box<RawValue> {
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    RawValue::from_string(text.clone()).unwrap_or_else(|_| {
+        let text = serde_json::to_string(&text).expect("a text is JSON");
+        RawValue::from_string(text).expect("just written")
+    })
+}
+
+const fn direction(direction: Direction) -> &'static str {
+    match direction {
+        Direction::In => "in",
+        Direction::Out => "out",
+    }
+}
+
+/// What an operator calls a parked item of a server: `in:7`, `out:12`, or the number alone where only one way has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Id {
+    direction: Option<Direction>,
+    number: u64,
+}
+
+impl Id {
+    const fn of(place: &Place) -> Self {
+        Self { direction: Some(place.direction), number: place.number }
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.direction {
+            Some(way) => write!(f, "{}:{}", direction(way), self.number),
+            None => write!(f, "{}", self.number),
+        }
+    }
+}
+
+impl FromStr for Id {
+    type Err = Problem;
+
+    fn from_str(text: &str) -> Result<Self, Problem> {
+        let bad = || {
+            let words =
+                format!("{text:?} names no parked item; an id is in:NUMBER or out:NUMBER, as the list shows it");
+            Problem::bad_request("BAD_ID", words)
+        };
+        let (way, number) = match text.split_once(':') {
+            Some((way, number)) => (Some(direction_of(way).ok_or_else(bad)?), number),
+            None => (None, text),
+        };
+        Ok(Self { direction: way, number: number.parse().map_err(|_| bad())? })
+    }
+}
+
+fn direction_of(text: &str) -> Option<Direction> {
+    match text {
+        "in" => Some(Direction::In),
+        "out" => Some(Direction::Out),
+        _ => None,
+    }
+}
+
+impl Listed {
+    fn filter(&self, api: &AdminApi) -> Result<ParkedFilter, Problem> {
+        let bad = |what: &str, value: &str, known: &str| {
+            Problem::bad_request("BAD_FILTER", format!("{what} is {known}, not {value:?}"))
+        };
+        let pdus = self.kind.as_deref().map(|kind| match kind {
+            "pdu" => Ok(true),
+            "update" => Ok(false),
+            other => Err(bad("kind", other, "pdu or update")),
+        });
+        let way = self.direction.as_deref();
+        let way = way.map(|way| direction_of(way).ok_or_else(|| bad("direction", way, "in or out")));
+        Ok(ParkedFilter {
+            server: self.server.as_deref().map(|name| server(&api.gateway, name)).transpose()?,
+            direction: way.transpose()?,
+            pdus: pdus.transpose()?,
+        })
+    }
+
+    fn after(&self) -> Result<Option<Place>, Problem> {
+        let Some(after) = &self.after else { return Ok(None) };
+        let place = after.split_once('/').and_then(|(server, id)| {
+            let (server, id) = (server.parse::<ServerName>().ok()?, id.parse::<Id>().ok()?);
+            Some(Place { server, direction: id.direction?, number: id.number })
+        });
+        let bad = || Problem::bad_request("BAD_AFTER", format!("{after:?} is no `next` of an earlier page"));
+        place.map(Some).ok_or_else(bad)
+    }
+}
+
+/// A page of them, by server, what came before what went.
+pub(super) async fn list(api: web::Data<AdminApi>, asked: web::Query<Listed>) -> Result<HttpResponse, Problem> {
+    let page = api.inspect.parked(asked.filter(&api)?, asked.after()?, page(asked.limit)).await?;
+    let next = page.next.map(|place| format!("{}/{}", place.server, Id::of(&place)));
+    Ok(HttpResponse::Ok().json(Parked { items: page.rows.into_iter().map(Item::from).collect(), next }))
+}
+
+/// One of them, whole.
+pub(super) async fn show(api: web::Data<AdminApi>, path: web::Path<(String, String)>) -> Result<HttpResponse, Problem> {
+    Ok(HttpResponse::Ok().json(Item::from(find(&api, &path).await?)))
+}
+
+/// The item a path names.
+async fn find(api: &AdminApi, (name, id): &(String, String)) -> Result<ParkedRow, Problem> {
+    let server = server(&api.gateway, name)?;
+    let id: Id = id.parse()?;
+    let ways = id.direction.map_or(vec![Direction::In, Direction::Out], |way| vec![way]);
+    let mut found = Vec::new();
+    for direction in ways {
+        let place = Place { server: server.clone(), direction, number: id.number };
+        found.extend(api.inspect.parked_row(place).await?);
+    }
+    match (found.pop(), found.pop()) {
+        (Some(row), None) => Ok(row),
+        (None, _) => {
+            let words = format!("nothing of {server} is parked as {id}; `fernpost quarantine list` shows what is");
+            Err(Problem::not_found("UNKNOWN_ITEM", words))
+        }
+        (Some(_), Some(_)) => {
+            let words = format!("{server} has two of them; say in:{0} or out:{0}", id.number);
+            Err(Problem::unprocessable("AMBIGUOUS_ID", words))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_reads_as_it_is_written() {
+        for text in ["in:7", "out:12", "9"] {
+            assert_eq!(text.parse::<Id>().expect("an id").to_string(), text);
+        }
+        for text in ["", "in:", "up:7", "in:-1", "7:in", "in:7:8"] {
+            assert!(text.parse::<Id>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_parked_is_shown_as_it_came_and_no_json_as_a_text() {
+        assert_eq!(body(br#"{ "n":1e2 }"#).get(), r#"{ "n":1e2 }"#);
+        assert_eq!(body(b"no \xff").get(), "\"no \u{fffd}\"");
+    }
+}

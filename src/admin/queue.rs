@@ -1,0 +1,165 @@
+//! `/admin/v1/queue`: what waits for whom, and since when.
+
+use actix_web::{HttpResponse, web};
+use actors::model::{Index, Millis, Refusal, ServerName};
+use actors::ports::QueuedItem;
+use serde::{Deserialize, Serialize};
+
+use super::AdminApi;
+use super::answer::{PduName, page, peer};
+use crate::http::answer::rfc3339;
+use crate::http::refusal::Problem;
+
+const MINUTE: u64 = 60 * 1000;
+
+/// Where each bucket of ages ends, and what it is called. They double, so that one glance tells an outage of minutes from one
+/// of days. What is older than all of them is in one more.
+const BUCKETS: [(&str, u64); 8] = [
+    ("5m", 5 * MINUTE),
+    ("10m", 10 * MINUTE),
+    ("20m", 20 * MINUTE),
+    ("40m", 40 * MINUTE),
+    ("80m", 80 * MINUTE),
+    ("160m", 160 * MINUTE),
+    ("320m", 320 * MINUTE),
+    ("1d", 24 * 60 * MINUTE),
+];
+const OLDER: &str = "1d+";
+
+/// A call goes on to the next peer until it has looked at so many items. A queue is looked at whole: `outbox_items` bounds it.
+const ITEMS_A_CALL: u64 = 200_000;
+
+/// Peers in one answer.
+const PEERS_A_CALL: usize = 1_000;
+
+#[derive(Deserialize)]
+pub(super) struct Shaped {
+    /// Go on after this peer.
+    after: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Shape {
+    time: String,
+    buckets: Vec<&'static str>,
+    peers: Vec<PeerShape>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+#[derive(Serialize)]
+struct PeerShape {
+    server: String,
+    total: u64,
+    counts: Vec<u64>,
+}
+
+/// Peers with something unacknowledged, by name: how much, by age.
+pub(super) async fn shape(api: web::Data<AdminApi>, asked: web::Query<Shaped>) -> Result<HttpResponse, Problem> {
+    let now = api.gateway.ports().clock.now();
+    let edges: Vec<Millis> = BUCKETS.iter().map(|(_, age)| Millis(now.0.saturating_sub(*age))).collect();
+    let behind = api.gateway.ports().archive.peers_behind().await?;
+    let after = asked.after.as_deref().unwrap_or("");
+    let mut servers = behind.into_iter().filter(|server| server.as_str() > after).peekable();
+    let (mut peers, mut looked_at) = (Vec::new(), 0);
+    let mut next = None;
+    while let Some(server) = servers.next() {
+        let counts = ages(&api, &server, &edges).await?;
+        let total = counts.iter().sum();
+        looked_at += total;
+        // It may have acknowledged all of it meanwhile.
+        if total > 0 {
+            peers.push(PeerShape { server: server.to_string(), total, counts });
+        }
+        if (looked_at >= ITEMS_A_CALL || peers.len() >= PEERS_A_CALL) && servers.peek().is_some() {
+            next = Some(server.to_string());
+            break;
+        }
+    }
+    let buckets = BUCKETS.iter().map(|(name, _)| *name).chain([OLDER]).collect();
+    Ok(HttpResponse::Ok().json(Shape { time: rfc3339(now), buckets, peers, next }))
+}
+
+async fn ages(api: &AdminApi, server: &ServerName, edges: &[Millis]) -> Result<Vec<u64>, Problem> {
+    let mut counts = vec![0; edges.len() + 1];
+    let mut after = Some(acked(api, server).await?);
+    while let Some(from) = after {
+        let page = api.inspect.ages(server, from, edges.to_vec()).await?;
+        counts.iter_mut().zip(page.rows).for_each(|(sum, count)| *sum += count);
+        after = page.next;
+    }
+    Ok(counts)
+}
+
+/// Up to where a peer has acknowledged. One that is no peer any more, or whose actor was given up, has its row.
+async fn acked(api: &AdminApi, server: &ServerName) -> Result<Index, Problem> {
+    match api.gateway.peer(server).await {
+        Ok(status) => Ok(status.acked),
+        Err(Refusal::UnknownPeer(_) | Refusal::Faulty(_)) => {
+            let row = api.gateway.ports().archive.peer(server).await?.record;
+            Ok(row.map_or(Index(0), |row| row.outbound.acked))
+        }
+        Err(refusal) => Err(refusal.into()),
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Shown {
+    after: Option<u64>,
+    limit: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct Queue {
+    server: String,
+    time: String,
+    items: Vec<Queued>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Queued {
+    index: u64,
+    queued: String,
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    context: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pdu: Option<PduName>,
+    submission: String,
+    size: u64,
+}
+
+impl From<QueuedItem> for Queued {
+    fn from(item: QueuedItem) -> Self {
+        let kind = if item.pdu.is_some() { "pdu" } else { "update" };
+        let (reference, context) = item.pdu.unzip();
+        Self {
+            index: item.index.0,
+            queued: rfc3339(item.queued),
+            kind,
+            context: context.map(|context| context.to_string()),
+            pdu: reference.map(PduName::from),
+            submission: item.submission.to_string(),
+            size: item.size,
+        }
+    }
+}
+
+/// The unacknowledged items of a peer, oldest first.
+pub(super) async fn show(
+    api: web::Data<AdminApi>,
+    path: web::Path<String>,
+    asked: web::Query<Shown>,
+) -> Result<HttpResponse, Problem> {
+    let server = peer(&api.gateway, &path)?;
+    let acked = acked(&api, &server).await?;
+    let limit = page(asked.limit);
+    let after = Index(asked.after.unwrap_or(0)).max(acked);
+    let items = api.inspect.queued(&server, after, limit).await?;
+    let next = items.last().filter(|_| items.len() == limit as usize).map(|item| item.index.0);
+    let items = items.into_iter().map(Queued::from).collect();
+    let time = rfc3339(api.gateway.ports().clock.now());
+    Ok(HttpResponse::Ok().json(Queue { server: server.to_string(), time, items, next }))
+}

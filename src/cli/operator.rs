@@ -1,0 +1,231 @@
+//! The way to a running gateway: where its admin listener is, one call, and what to do when there is no answer.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::{Client, Method, Response};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::{COULD_NOT_RUN, FINE, Source, print};
+
+/// How long connecting may take: the gateway is on this machine, or near.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// How long a call may take, its answer included.
+const CALL: Duration = Duration::from_secs(60);
+
+/// The most bytes an answer may have: a page, or one item.
+const ANSWER_MAX: usize = 64 << 20;
+
+/// What stands for itself in a path.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Which gateway is asked, and how its answer is printed.
+#[derive(Debug, Args)]
+pub(super) struct Operator {
+    #[command(flatten)]
+    source: Source,
+    /// The gateway's admin address, such as http://127.0.0.1:9882; else `admin.listen` of the configuration.
+    #[arg(long, value_name = "URL")]
+    admin: Option<String>,
+    /// A file with the admin token; else that of the configuration.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Print the answer as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Why a command could not do what it was told.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// The gateway is not found, for want of a configuration or of a sound address.
+    #[error("{0}")]
+    Nowhere(String),
+    /// Nobody answers.
+    #[error("{0}")]
+    Silent(String),
+    /// The gateway answers, and says no.
+    #[error("{words}")]
+    Refused {
+        /// Its code.
+        code: String,
+        /// Its words.
+        words: String,
+    },
+    /// What answers is no gateway, or one of another version.
+    #[error("{0}")]
+    Odd(String),
+}
+
+/// A gateway that can be called.
+pub(super) struct Gateway {
+    client: Client,
+    base: String,
+    token: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Problem {
+    error: String,
+    code: String,
+}
+
+impl Operator {
+    /// Work with the gateway; what it could not do is one line on stderr.
+    pub(super) fn run(self, work: impl AsyncFnOnce(&Gateway, bool) -> Result<u8, Failure>) -> u8 {
+        let json = self.json;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let done = match (self.gateway(), runtime) {
+            (Ok(gateway), Ok(runtime)) => runtime.block_on(work(&gateway, json)),
+            (Err(failure), _) => Err(failure),
+            (_, Err(error)) => Err(Failure::Nowhere(format!("no runtime can be had: {error}"))),
+        };
+        done.unwrap_or_else(|failure| {
+            eprintln!("{failure}");
+            COULD_NOT_RUN
+        })
+    }
+
+    fn gateway(self) -> Result<Gateway, Failure> {
+        let token = self.token_file.map(|file| {
+            let read = std::fs::read_to_string(&file);
+            let unreadable = |error| Failure::Nowhere(format!("--token-file {}: {error}", file.display()));
+            read.map(|text| text.trim().to_owned()).map_err(unreadable)
+        });
+        let token = token.transpose()?;
+        let (base, token) = match self.admin {
+            Some(url) => (checked(&url)?, token),
+            None => {
+                let file = self.source.config.display().to_string();
+                let settings = self.source.load().map_err(|problems| {
+                    Failure::Nowhere(format!(
+                        "{problems}\nthe gateway is found by its configuration, {file}; name another one by --config, or the gateway by --admin URL"
+                    ))
+                })?;
+                let configured = || settings.admin.token.as_ref().map(|token| token.expose().to_owned());
+                (format!("http://{}", settings.admin.listen), token.or_else(configured))
+            }
+        };
+        let client = Client::builder().no_proxy().connect_timeout(CONNECT).redirect(reqwest::redirect::Policy::none());
+        let client = client.build().map_err(|error| Failure::Nowhere(format!("no client can be built: {error}")))?;
+        Ok(Gateway { client, base, token })
+    }
+}
+
+fn checked(url: &str) -> Result<String, Failure> {
+    let bad = |why: &dyn std::fmt::Display| Failure::Nowhere(format!("--admin {url}: {why}"));
+    let parsed = url::Url::parse(url).map_err(|error| bad(&error))?;
+    match parsed.scheme() {
+        "http" => Ok(url.trim_end_matches('/').to_owned()),
+        other => Err(bad(&format!("{other} is not spoken by this build; it is http://HOST:PORT"))),
+    }
+}
+
+impl Gateway {
+    /// Read something.
+    pub(super) async fn get(&self, path: &str) -> Result<String, Failure> {
+        self.call(Method::GET, path, String::new(), CALL).await
+    }
+
+    async fn call(&self, method: Method, path: &str, body: String, within: Duration) -> Result<String, Failure> {
+        let Self { client, base, token } = self;
+        let mut request = client.request(method, format!("{base}/admin/v1{path}")).body(body).timeout(within);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        let response = request.send().await.map_err(|error| self.silent(&error))?;
+        let status = response.status().as_u16();
+        let text = self.text(response).await?;
+        match status {
+            200..300 => Ok(text),
+            401 => Err(Failure::Refused {
+                code: "UNAUTHENTICATED".to_owned(),
+                words: format!(
+                    "the gateway at {base} wants another token; see admin.token_file, or give --token-file FILE"
+                ),
+            }),
+            _ => Err(match serde_json::from_str::<Problem>(&text) {
+                Ok(Problem { error, code }) => Failure::Refused { code, words: error },
+                Err(_) => self.odd(&format!("status {status}")),
+            }),
+        }
+    }
+
+    async fn text(&self, mut response: Response) -> Result<String, Failure> {
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.silent(&error))? {
+            if body.len() + chunk.len() > ANSWER_MAX {
+                return Err(self.odd(&format!("an answer of more than {ANSWER_MAX} bytes")));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        String::from_utf8(body).map_err(|_| self.odd("an answer that is no text"))
+    }
+
+    fn silent(&self, error: &reqwest::Error) -> Failure {
+        let base = &self.base;
+        Failure::Silent(if error.is_timeout() {
+            format!("the gateway at {base} does not answer in time; look at its log, and at {base}/health/ready")
+        } else {
+            format!("no gateway answers at {base}; start it (`fernpost serve`), or name another one by --admin URL")
+        })
+    }
+
+    fn odd(&self, what: &str) -> Failure {
+        Failure::Odd(format!("what answers at {} is no gateway of this version: {what}", self.base))
+    }
+
+    /// The answer in a form of ours.
+    pub(super) fn read<T: DeserializeOwned>(&self, text: &str) -> Result<T, Failure> {
+        serde_json::from_str(text).map_err(|error| self.odd(&error.to_string()))
+    }
+}
+
+/// Print an answer as it came.
+pub(super) fn print_json(answer: &str) -> u8 {
+    print(&format!("{}\n", answer.trim_end()), FINE)
+}
+
+/// A part of a path.
+pub(super) fn segment(text: &str) -> String {
+    utf8_percent_encode(text, PLAIN).to_string()
+}
+
+/// The part of a path behind its question mark, of what is given.
+pub(super) fn query(pairs: &[(&str, Option<String>)]) -> String {
+    let mut query = String::new();
+    for (key, value) in pairs {
+        if let Some(value) = value {
+            let mark = if query.is_empty() { '?' } else { '&' };
+            // Writing into a text cannot fail.
+            let _ = write!(query, "{mark}{key}={}", segment(value));
+        }
+    }
+    query
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_given_stands_in_the_query_whatever_it_holds() {
+        let pairs = [("server", None), ("after", Some("a/in:7".to_owned())), ("limit", Some("9".to_owned()))];
+        assert_eq!(query(&pairs), "?after=a%2Fin%3A7&limit=9");
+        assert_eq!(query(&[]), "");
+        assert_eq!(segment("[::1]:9880"), "%5B%3A%3A1%5D%3A9880");
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_asked_is_told_at_once() {
+        assert_eq!(checked("http://127.0.0.1:9882/").expect("an address"), "http://127.0.0.1:9882");
+        for bad in ["127.0.0.1:9882", "https://red.example", "nowhere"] {
+            assert!(checked(bad).expect_err("no address").to_string().contains(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! `fernpost peer`: who is written to, who is not, and why.
+
+use clap::Subcommand;
+use serde::Deserialize;
+
+use super::operator::{Failure, Gateway, Operator, print_json, segment};
+use super::table::Align::{Left, Right};
+use super::table::Table;
+use super::words::{ago, brief, count, items, until};
+use super::{FINE, print};
+
+/// What can be done about peers.
+#[derive(Debug, Subcommand)]
+pub(super) enum Peer {
+    /// All peers, one a line.
+    List {
+        #[command(flatten)]
+        operator: Operator,
+    },
+    /// One peer, with all that is known of it.
+    Show {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        operator: Operator,
+    },
+}
+
+#[derive(Deserialize)]
+struct Peers {
+    peers: Vec<Row>,
+}
+
+/// A peer as the gateway tells it; what its actor alone knows is missing where that does not run.
+#[derive(Deserialize)]
+struct Row {
+    server: String,
+    state: String,
+    reason: Option<String>,
+    since: Option<String>,
+    backlog: Option<u64>,
+    oldest_unacknowledged: Option<String>,
+    next_attempt: Option<String>,
+    failures: Option<u64>,
+    last_error: Option<String>,
+    expected_seq: Option<u64>,
+}
+
+/// Characters of an error that a line has room for.
+const ERROR_LENGTH: usize = 60;
+
+impl Row {
+    fn state(&self) -> String {
+        let state = self.state.replace('_', " ");
+        match &self.reason {
+            Some(reason) => format!("{state} ({})", reason.replace('_', " ")),
+            None => state,
+        }
+    }
+}
+
+/// Run one of them.
+pub(super) fn run(command: Peer) -> u8 {
+    match command {
+        Peer::List { operator } => operator.run(list),
+        Peer::Show { name, operator } => operator.run(async |gateway, json| show(gateway, json, &name).await),
+    }
+}
+
+async fn list(gateway: &Gateway, json: bool) -> Result<u8, Failure> {
+    let answer = gateway.get("/peers").await?;
+    if json {
+        return Ok(print_json(&answer));
+    }
+    let Peers { peers } = gateway.read(&answer)?;
+    if peers.is_empty() {
+        return Ok(print("there are no peers; list them under [peers.server.\"NAME\"]\n", FINE));
+    }
+    let mut table = Table::new([
+        ("PEER", Left),
+        ("STATE", Left),
+        ("SINCE", Right),
+        ("BACKLOG", Right),
+        ("OLDEST", Right),
+        ("NEXT ATTEMPT", Right),
+        ("FAILURES", Right),
+        ("LAST ERROR", Left),
+    ]);
+    let said = |text: &Option<String>, how: fn(&str) -> String| text.as_deref().map(how).unwrap_or_default();
+    for peer in &peers {
+        table.row(vec![
+            peer.server.clone(),
+            peer.state(),
+            said(&peer.since, ago),
+            peer.backlog.map(count).unwrap_or_default(),
+            said(&peer.oldest_unacknowledged, ago),
+            said(&peer.next_attempt, until),
+            peer.failures.filter(|failures| *failures > 0).map(count).unwrap_or_default(),
+            said(&peer.last_error, |error| brief(error, ERROR_LENGTH)),
+        ]);
+    }
+    Ok(print(&table.text(), FINE))
+}
+
+async fn show(gateway: &Gateway, json: bool, name: &str) -> Result<u8, Failure> {
+    let answer = gateway.get(&format!("/peers/{}", segment(name))).await?;
+    tell(gateway, json, &answer)
+}
+
+/// Print one peer.
+fn tell(gateway: &Gateway, json: bool, answer: &str) -> Result<u8, Failure> {
+    if json {
+        return Ok(print_json(answer));
+    }
+    let peer: Row = gateway.read(answer)?;
+    let mut lines = vec![("state", peer.state())];
+    if let Some(since) = peer.since.as_deref().map(ago).filter(|since| !since.is_empty()) {
+        lines.push(("since", format!("{since} ago")));
+    }
+    if let Some(backlog) = peer.backlog {
+        let oldest = peer.oldest_unacknowledged.as_deref().map(ago);
+        let oldest = oldest.map(|oldest| format!(", the oldest queued {oldest} ago")).unwrap_or_default();
+        lines.push(("backlog", format!("{}{oldest}", items(backlog))));
+    }
+    if let Some(next) = &peer.next_attempt {
+        lines.push(("next attempt", until(next)));
+    }
+    if let Some(failures @ 1..) = peer.failures {
+        lines.push(("failures", format!("{} in a row", count(failures))));
+    }
+    if let Some(error) = &peer.last_error {
+        lines.push(("last error", error.clone()));
+    }
+    if let Some(number) = peer.expected_seq {
+        lines.push(("expects", format!("update {} from it next", count(number))));
+    }
+    let mut text = format!("{}\n", peer.server);
+    for (what, words) in lines {
+        text.push_str(&format!("  {what:<13} {words}\n"));
+    }
+    Ok(print(&text, FINE))
+}

@@ -1,0 +1,194 @@
+//! `fernpost quarantine`: everything that was put aside, in both directions.
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::operator::{Failure, Gateway, Operator, print_json, query, segment};
+use super::table::Align::{Left, Right};
+use super::table::Table;
+use super::words::{ago, brief, size};
+use super::{FINE, print};
+
+/// What can be done about parked items.
+#[derive(Debug, Subcommand)]
+pub(super) enum Quarantine {
+    /// What peers sent that could not be given to the messenger, and what they would not take.
+    List {
+        #[command(flatten)]
+        filter: Filter,
+        /// Go on after this one, as an earlier page says.
+        #[arg(long, value_name = "PLACE")]
+        after: Option<String>,
+        /// Items to show, at most 1000.
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+        #[command(flatten)]
+        operator: Operator,
+    },
+    /// One item, whole.
+    Show {
+        #[command(flatten)]
+        item: ItemId,
+        #[command(flatten)]
+        operator: Operator,
+    },
+}
+
+/// Which items are meant.
+#[derive(Debug, Args)]
+pub(super) struct Filter {
+    /// Of this server alone.
+    #[arg(long, value_name = "NAME")]
+    server: Option<String>,
+    /// Of this kind alone.
+    #[arg(long)]
+    kind: Option<Kind>,
+    /// Only what came in, or only what was to go out.
+    #[arg(long)]
+    direction: Option<Direction>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Kind {
+    Pdu,
+    Update,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Direction {
+    In,
+    Out,
+}
+
+/// One parked item.
+#[derive(Debug, Args)]
+pub(super) struct ItemId {
+    /// The server it came from, or was for.
+    name: String,
+    /// Its id in the list: in:7, out:12, or the number alone where only one way has it.
+    id: String,
+}
+
+impl ItemId {
+    fn path(&self) -> String {
+        format!("/quarantine/{}/{}", segment(&self.name), segment(&self.id))
+    }
+}
+
+#[derive(Deserialize)]
+struct Page {
+    items: Vec<Item>,
+    next: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    server: String,
+    id: String,
+    direction: String,
+    kind: String,
+    code: String,
+    reason: String,
+    time: String,
+    context: Option<String>,
+    pdu: Option<Pdu>,
+    seq: Option<u64>,
+    submission: Option<String>,
+    size: u64,
+    body: Option<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+struct Pdu {
+    origin: Option<String>,
+    pdu_id: Option<String>,
+}
+
+/// Characters of a reason that a line has room for.
+const REASON_LENGTH: usize = 60;
+
+/// Run one of them.
+pub(super) fn run(command: Quarantine) -> u8 {
+    match command {
+        Quarantine::List { filter, after, limit, operator } => {
+            operator.run(async |gateway, json| list(gateway, json, &filter, after, limit).await)
+        }
+        Quarantine::Show { item, operator } => operator.run(async |gateway, json| show(gateway, json, &item).await),
+    }
+}
+
+fn word(value: Option<impl ValueEnum>) -> Option<String> {
+    value.and_then(|value| value.to_possible_value()).map(|value| value.get_name().to_owned())
+}
+
+async fn list(
+    gateway: &Gateway,
+    json: bool,
+    filter: &Filter,
+    after: Option<String>,
+    limit: u32,
+) -> Result<u8, Failure> {
+    let asked = [
+        ("server", filter.server.clone()),
+        ("kind", word(filter.kind)),
+        ("direction", word(filter.direction)),
+        ("after", after),
+        ("limit", Some(limit.to_string())),
+    ];
+    let answer = gateway.get(&format!("/quarantine{}", query(&asked))).await?;
+    if json {
+        return Ok(print_json(&answer));
+    }
+    let Page { items, next } = gateway.read(&answer)?;
+    let more = next.map(|next| format!("there is more: --after {next}\n")).unwrap_or_default();
+    if items.is_empty() && more.is_empty() {
+        return Ok(print("nothing is parked\n", FINE));
+    }
+    let mut table = Table::new([
+        ("PEER", Left),
+        ("ID", Left),
+        ("KIND", Left),
+        ("AGE", Right),
+        ("SIZE", Right),
+        ("CODE", Left),
+        ("CONTEXT", Left),
+        ("REASON", Left),
+    ]);
+    for item in items {
+        let reason = brief(&item.reason, REASON_LENGTH);
+        let context = item.context.unwrap_or_default();
+        let (age, size) = (ago(&item.time), size(item.size));
+        table.row(vec![item.server, item.id, item.kind, age, size, item.code, context, reason]);
+    }
+    Ok(print(&format!("{}{more}", table.text()), FINE))
+}
+
+async fn show(gateway: &Gateway, json: bool, item: &ItemId) -> Result<u8, Failure> {
+    let answer = gateway.get(&item.path()).await?;
+    if json {
+        return Ok(print_json(&answer));
+    }
+    let item: Item = gateway.read(&answer)?;
+    let way = if item.direction == "in" { "from" } else { "for" };
+    let mut lines = vec![
+        ("parked", format!("{} ago: {}", ago(&item.time), item.code)),
+        ("reason", item.reason),
+        ("size", size(item.size)),
+    ];
+    lines.extend(item.context.map(|context| ("context", context)));
+    if let Some(pdu) = item.pdu {
+        let part = |text: Option<String>| text.unwrap_or_else(|| "?".to_owned());
+        lines.push(("pdu", format!("{}/{}", part(pdu.origin), part(pdu.pdu_id))));
+    }
+    lines.extend(item.seq.map(|seq| ("number", seq.to_string())));
+    lines.extend(item.submission.map(|id| ("submission", id)));
+    let mut text = format!("{} {}, {} {way} {}\n", item.server, item.id, item.kind, item.server);
+    for (what, words) in lines {
+        text.push_str(&format!("  {what:<11} {words}\n"));
+    }
+    if let Some(body) = item.body {
+        text.push_str(&format!("\n{body}\n"));
+    }
+    Ok(print(&text, FINE))
+}

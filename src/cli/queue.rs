@@ -1,0 +1,140 @@
+//! `fernpost queue`: what waits for whom, and since when.
+
+use clap::Subcommand;
+use serde::{Deserialize, Serialize};
+
+use super::operator::{Failure, Gateway, Operator, print_json, query, segment};
+use super::table::Align::{Left, Right};
+use super::table::Table;
+use super::words::{ago, count, size};
+use super::{FINE, print};
+
+/// What can be asked of queues.
+#[derive(Debug, Subcommand)]
+pub(super) enum Queue {
+    /// How much waits for each peer, by age: an outage shows as a bulge that moves to the right.
+    Shape {
+        #[command(flatten)]
+        operator: Operator,
+    },
+    /// The items that wait for one peer, oldest first.
+    Show {
+        /// Its name.
+        name: String,
+        /// Go on after this index.
+        #[arg(long, value_name = "INDEX")]
+        after: Option<u64>,
+        /// Items to show, at most 1000.
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+        #[command(flatten)]
+        operator: Operator,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Shape {
+    time: String,
+    buckets: Vec<String>,
+    peers: Vec<PeerShape>,
+    #[serde(skip_serializing)]
+    next: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PeerShape {
+    server: String,
+    total: u64,
+    counts: Vec<u64>,
+}
+
+#[derive(Deserialize)]
+struct Items {
+    items: Vec<Item>,
+    next: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    index: u64,
+    queued: String,
+    kind: String,
+    context: Option<String>,
+    submission: String,
+    size: u64,
+}
+
+/// Run one of them.
+pub(super) fn run(command: Queue) -> u8 {
+    match command {
+        Queue::Shape { operator } => operator.run(shape),
+        Queue::Show { name, after, limit, operator } => {
+            operator.run(async |gateway, json| show(gateway, json, &name, after, limit).await)
+        }
+    }
+}
+
+async fn shape(gateway: &Gateway, json: bool) -> Result<u8, Failure> {
+    let mut whole: Shape = gateway.read(&gateway.get("/queue").await?)?;
+    while let Some(after) = whole.next.take() {
+        let page: Shape = gateway.read(&gateway.get(&format!("/queue{}", query(&[("after", Some(after))]))).await?)?;
+        whole.peers.extend(page.peers);
+        whole.next = page.next;
+    }
+    if json {
+        let text = serde_json::to_string(&whole).expect("texts and numbers always serialize");
+        return Ok(print_json(&text));
+    }
+    if whole.peers.is_empty() {
+        return Ok(print("nothing is queued\n", FINE));
+    }
+    whole.peers.sort_by(|one, other| other.total.cmp(&one.total).then_with(|| one.server.cmp(&other.server)));
+    let heads = ["PEER", "TOTAL"].into_iter().chain(whole.buckets.iter().map(String::as_str));
+    let mut table = Table::new(heads.enumerate().map(|(place, head)| (head, if place == 0 { Left } else { Right })));
+    // A zero is what the eye should pass over.
+    let number = |number: &u64| if *number == 0 { "-".to_owned() } else { count(*number) };
+    for peer in &whole.peers {
+        let numbers = std::iter::once(&peer.total).chain(&peer.counts).map(number);
+        table.row(std::iter::once(peer.server.clone()).chain(numbers).collect());
+    }
+    if whole.peers.len() > 1 {
+        let sum = |place: usize| whole.peers.iter().filter_map(|peer| peer.counts.get(place)).sum::<u64>();
+        let total = whole.peers.iter().map(|peer| peer.total).sum::<u64>();
+        let numbers = std::iter::once(total).chain((0..whole.buckets.len()).map(sum)).map(|sum| number(&sum));
+        table.row(std::iter::once("TOTAL".to_owned()).chain(numbers).collect());
+    }
+    Ok(print(&table.text(), FINE))
+}
+
+async fn show(gateway: &Gateway, json: bool, name: &str, after: Option<u64>, limit: u32) -> Result<u8, Failure> {
+    let asked = query(&[("after", after.map(|after| after.to_string())), ("limit", Some(limit.to_string()))]);
+    let answer = gateway.get(&format!("/queue/{}{asked}", segment(name))).await?;
+    if json {
+        return Ok(print_json(&answer));
+    }
+    let Items { items, next } = gateway.read(&answer)?;
+    if items.is_empty() {
+        return Ok(print(&format!("nothing waits for {name}\n"), FINE));
+    }
+    let mut table = Table::new([
+        ("INDEX", Right),
+        ("AGE", Right),
+        ("KIND", Left),
+        ("SIZE", Right),
+        ("CONTEXT", Left),
+        ("SUBMISSION", Left),
+    ]);
+    for item in items {
+        let context = item.context.unwrap_or_default();
+        table.row(vec![
+            item.index.to_string(),
+            ago(&item.queued),
+            item.kind,
+            size(item.size),
+            context,
+            item.submission,
+        ]);
+    }
+    let more = next.map(|next| format!("there is more: --after {next}\n")).unwrap_or_default();
+    Ok(print(&format!("{}{more}", table.text()), FINE))
+}

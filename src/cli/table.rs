@@ -1,0 +1,75 @@
+//! Rows for people: columns that stand under their heads, and no lines between them.
+
+/// On which side the text of a column stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Align {
+    /// Words.
+    Left,
+    /// Numbers.
+    Right,
+}
+
+/// A table in the making.
+pub(super) struct Table {
+    columns: Vec<(String, Align)>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// With these heads.
+    pub(super) fn new<'a>(columns: impl IntoIterator<Item = (&'a str, Align)>) -> Self {
+        let columns = columns.into_iter().map(|(head, align)| (head.to_owned(), align)).collect();
+        Self { columns, rows: vec![] }
+    }
+
+    /// One more row, a text a column.
+    pub(super) fn row(&mut self, row: Vec<String>) {
+        debug_assert_eq!(row.len(), self.columns.len(), "a text a column");
+        self.rows.push(row);
+    }
+
+    /// As it is printed. A column in which no row says anything is left out.
+    pub(super) fn text(&self) -> String {
+        let heads: Vec<String> = self.columns.iter().map(|(head, _)| head.clone()).collect();
+        let lines: Vec<&Vec<String>> = std::iter::once(&heads).chain(&self.rows).collect();
+        let width = |column: usize| {
+            let says = self.rows.iter().any(|row| !row[column].is_empty());
+            says.then(|| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0))
+        };
+        let widths: Vec<Option<usize>> = (0..self.columns.len()).map(width).collect();
+        let mut text = String::new();
+        for line in lines {
+            let mut printed = String::new();
+            for (column, cell) in line.iter().enumerate() {
+                let Some(width) = widths[column] else { continue };
+                if !printed.is_empty() {
+                    printed.push_str("  ");
+                }
+                printed.push_str(&match self.columns[column].1 {
+                    Align::Left => format!("{cell:<width$}"),
+                    Align::Right => format!("{cell:>width$}"),
+                });
+            }
+            text.push_str(printed.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Align::{Left, Right};
+    use super::*;
+
+    #[test]
+    fn columns_stand_under_their_heads_and_empty_ones_are_left_out() {
+        let mut table = Table::new([("PEER", Left), ("BACKLOG", Right), ("NEXT", Left), ("LAST ERROR", Left)]);
+        for (peer, backlog, error) in [("blue.example", "1,204", "no route"), ("gr\u{fc}n", "7", "")] {
+            table.row(vec![peer.to_owned(), backlog.to_owned(), String::new(), error.to_owned()]);
+        }
+        let expected =
+            "PEER          BACKLOG  LAST ERROR\nblue.example    1,204  no route\ngr\u{fc}n                7\n";
+        assert_eq!(table.text(), expected);
+    }
+}

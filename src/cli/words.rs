@@ -1,0 +1,110 @@
+//! Ages, sizes and numbers as people read them.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use actors::model::Millis;
+use actors::ports::Clock;
+
+use crate::app::SystemClock;
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+/// A moment of the gateway's, in milliseconds since 1970; `None`: it is not written as one.
+fn moment(text: &str) -> Option<u64> {
+    let since = humantime::parse_rfc3339(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_millis()).ok()
+}
+
+/// How long ago it was; empty for what never was, which is written as the beginning of 1970.
+pub(super) fn ago(text: &str) -> String {
+    let Millis(now) = SystemClock.now();
+    match moment(text) {
+        Some(0) | None => String::new(),
+        Some(then) => span(Duration::from_millis(now.saturating_sub(then))),
+    }
+}
+
+/// How long it is until then.
+pub(super) fn until(text: &str) -> String {
+    let Millis(now) = SystemClock.now();
+    match moment(text) {
+        None => String::new(),
+        Some(then) if then <= now => "now".to_owned(),
+        Some(then) => format!("in {}", span(Duration::from_millis(then - now))),
+    }
+}
+
+/// A span of time in its two largest units.
+fn span(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let two = |large: u64, unit: &str, small: u64, smaller: &str| match small {
+        0 => format!("{large}{unit}"),
+        _ => format!("{large}{unit} {small}{smaller}"),
+    };
+    match seconds {
+        ..MINUTE => format!("{seconds}s"),
+        MINUTE..HOUR => two(seconds / MINUTE, "m", seconds % MINUTE, "s"),
+        HOUR..DAY => two(seconds / HOUR, "h", seconds % HOUR / MINUTE, "m"),
+        DAY.. => two(seconds / DAY, "d", seconds % DAY / HOUR, "h"),
+    }
+}
+
+/// A number with its thousands apart; nothing for none.
+pub(super) fn count(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// So many bytes.
+pub(super) fn size(bytes: u64) -> String {
+    bytesize::ByteSize(bytes).to_string()
+}
+
+/// "1 item", "7 items".
+pub(super) fn items(number: u64) -> String {
+    match number {
+        1 => "1 item".to_owned(),
+        _ => format!("{} items", count(number)),
+    }
+}
+
+/// A long text cut to a length, on one line.
+pub(super) fn brief(text: &str, length: usize) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(length) {
+        None => line,
+        Some((at, _)) => format!("{}\u{2026}", line[..at].trim_end()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_has_two_units_at_most() {
+        let table = [(0, "0s"), (59, "59s"), (60, "1m"), (61, "1m 1s"), (3600, "1h"), (7_500, "2h 5m")];
+        for (seconds, words) in table.into_iter().chain([(86_400, "1d"), (273_599, "3d 3h")]) {
+            assert_eq!(span(Duration::from_secs(seconds)), words);
+        }
+    }
+
+    #[test]
+    fn numbers_and_texts_are_made_for_reading() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([1, 2_000].map(items), ["1 item", "2,000 items"]);
+        assert_eq!(brief("a\n  b  c", 9), "a b c");
+        assert_eq!(brief("gr\u{fc}n und blau", 5), "gr\u{fc}n\u{2026}");
+        assert_eq!(ago("1970-01-01T00:00:00.000Z"), "", "never");
+        assert_eq!(until("1970-01-01T00:00:00.000Z"), "now");
+    }
+}

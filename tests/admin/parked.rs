@@ -1,0 +1,111 @@
+//! What was put aside, in both directions and one form.
+
+use actix_web::http::Method;
+use actors::change::Change;
+use actors::model::{Index, Parked, ParkedCode, ParkedWhat, PeerRecord, Seq};
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::rig::{Rig, name};
+
+/// Blue sent a number and a PDU of a stranger, and does not take the second of two updates; green sent a number.
+async fn parked(rig: &Rig) {
+    let number = |from: &str, seq| Change::Quarantined {
+        parked: Parked {
+            from: name(from),
+            what: ParkedWhat::Update(Seq(seq)),
+            code: ParkedCode::NotAnObject,
+            reason: "an update is a JSON object".to_owned(),
+            bytes: Bytes::from_static(b"17"),
+        },
+        keep: 10,
+    };
+    let stranger = Change::Quarantined {
+        parked: Parked {
+            from: name("blue.example"),
+            what: ParkedWhat::Pdu {
+                origin: Some("grey.example".to_owned()),
+                id: Some("p1".to_owned()),
+                context: Some("#room".parse().expect("an id")),
+            },
+            code: ParkedCode::NotAParticipant,
+            reason: "grey.example does not take part".to_owned(),
+            bytes: Bytes::from_static(br#"{"pdu_id":"p1"}"#),
+        },
+        keep: 10,
+    };
+    rig.submit("m-1", &["blue.example"], &["{}", r#"{"text":"no"}"#]).await;
+    let (server, reason) = (name("blue.example"), "refused with status 400: no".to_owned());
+    let refused = Change::OutboundParked { server: server.clone(), index: Index(2), reason, keep: 10 };
+    let mut record = PeerRecord::new(server);
+    record.outbound.acked = Index(2);
+    let moved = Change::PeerMoved(Box::new(record));
+    rig.commit(vec![number("green.example", 3), number("blue.example", 7), stranger, refused, moved]).await;
+}
+
+fn ids(list: &Value) -> Vec<String> {
+    let items = list["items"].as_array().expect("a list");
+    items.iter().map(|item| format!("{}/{}", item["server"], item["id"]).replace('"', "")).collect()
+}
+
+#[actix_web::test]
+async fn everything_parked_stands_in_one_list_in_one_form() {
+    let rig = Rig::start();
+    parked(&rig).await;
+    let list = rig.get("/quarantine").await;
+    let expected = json!({"items": [
+        {"server": "blue.example", "id": "in:1", "direction": "in", "number": 1, "kind": "update", "code": "NOT_AN_OBJECT",
+         "reason": "an update is a JSON object", "time": "1970-01-11T00:00:00.000Z", "seq": 7, "size": 2},
+        {"server": "blue.example", "id": "in:2", "direction": "in", "number": 2, "kind": "pdu", "code": "NOT_A_PARTICIPANT",
+         "reason": "grey.example does not take part", "time": "1970-01-11T00:00:00.000Z", "context": "#room",
+         "pdu": {"origin": "grey.example", "pdu_id": "p1"}, "size": 15},
+        {"server": "blue.example", "id": "out:2", "direction": "out", "number": 2, "kind": "update", "code": "REFUSED_BY_PEER",
+         "reason": "refused with status 400: no", "time": "1970-01-11T00:00:00.000Z", "submission": "m-1", "size": 13},
+        {"server": "green.example", "id": "in:1", "direction": "in", "number": 1, "kind": "update", "code": "NOT_AN_OBJECT",
+         "reason": "an update is a JSON object", "time": "1970-01-11T00:00:00.000Z", "seq": 3, "size": 2},
+    ]});
+    assert_eq!(list, expected);
+}
+
+#[actix_web::test]
+async fn the_list_is_read_by_filter_and_by_page() {
+    let rig = Rig::start();
+    parked(&rig).await;
+    for (asked, found) in [
+        ("?server=green.example", &["green.example/in:1"][..]),
+        ("?kind=pdu", &["blue.example/in:2"]),
+        ("?direction=out", &["blue.example/out:2"]),
+        ("?direction=in&kind=update", &["blue.example/in:1", "green.example/in:1"]),
+        ("?server=grey.example", &[]),
+    ] {
+        assert_eq!(ids(&rig.get(&format!("/quarantine{asked}")).await), found, "{asked}");
+    }
+    let mut seen = vec![];
+    let mut after = String::new();
+    loop {
+        let page = rig.get(&format!("/quarantine?limit=1{after}")).await;
+        seen.extend(ids(&page));
+        let Some(next) = page["next"].as_str() else { break };
+        after = format!("&after={next}");
+    }
+    assert_eq!(seen, ["blue.example/in:1", "blue.example/in:2", "blue.example/out:2", "green.example/in:1"]);
+    for bad in ["?kind=edus", "?direction=up", "?after=blue.example", "?limit=many"] {
+        assert_eq!(rig.call(Method::GET, &format!("/quarantine{bad}"), "").await.0, 400, "{bad}");
+    }
+}
+
+#[actix_web::test]
+async fn one_item_is_shown_with_its_bytes() {
+    let rig = Rig::start();
+    parked(&rig).await;
+    for (id, body) in [("in:1", json!(17)), ("in:2", json!({"pdu_id": "p1"})), ("out:2", json!({"text": "no"}))] {
+        let item = rig.get(&format!("/quarantine/blue.example/{id}")).await;
+        assert_eq!((&item["id"], &item["body"]), (&json!(id), &body), "{item}");
+    }
+    assert_eq!(rig.get("/quarantine/blue.example/1").await["id"], "in:1", "only one way has it");
+    let (status, said) = rig.call(Method::GET, "/quarantine/blue.example/2", "").await;
+    assert_eq!((status, said["code"].as_str()), (422, Some("AMBIGUOUS_ID")), "{said}");
+    let (status, said) = rig.call(Method::GET, "/quarantine/blue.example/in:9", "").await;
+    assert_eq!((status, said["code"].as_str()), (404, Some("UNKNOWN_ITEM")), "{said}");
+    assert_eq!(rig.call(Method::GET, "/quarantine/blue.example/nine", "").await.0, 400);
+}

@@ -1,0 +1,159 @@
+//! A gateway whose operator is under test: store in memory, a wire that is down, a clock that stands.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use actix_web::App;
+use actix_web::http::Method;
+use actix_web::http::header::AUTHORIZATION;
+use actix_web::test::{TestRequest, call_service, init_service, read_body};
+use actors::change::Change;
+use actors::gateway::Gateway;
+use actors::limits::{BackoffLimits, ContextLimits, PeerLimits};
+use actors::model::{
+    Answered, BadPdu, Deadlines, Digest, Millis, OutFrame, Pdu, PushFailure, ServerName, Submission, Submitted, Want,
+};
+use actors::ports::{Clock, Ports, Roster, Task, Transport, Urgency};
+use actors::router::{Router, Routes};
+use bytes::Bytes;
+use fernpost::admin::{AdminApi, configure};
+use fernpost::http::bearer::Bearer;
+use fernpost::store::{Place, Store, StoreOptions};
+use fernpost::wire::pdu;
+use redb::backends::InMemoryBackend;
+use serde_json::Value;
+
+/// The operator's token.
+const TOKEN: &str = "sesame";
+
+/// A name that is one.
+pub(crate) fn name(text: &str) -> ServerName {
+    text.parse().expect("a server name")
+}
+
+/// A gateway, and what its test moves.
+pub(crate) struct Rig {
+    /// What the gateway's surroundings are.
+    pub(crate) ports: Ports,
+    /// Its calls.
+    pub(crate) gateway: Gateway,
+    /// In milliseconds since 1970.
+    clock: Standing,
+    api: AdminApi,
+}
+
+#[derive(Clone)]
+struct Standing(Arc<AtomicU64>);
+
+impl Clock for Standing {
+    fn now(&self) -> Millis {
+        Millis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// Cannot be reached.
+struct Down;
+
+impl Transport for Down {
+    fn push(&self, _: OutFrame) -> Task<Result<Answered, PushFailure>> {
+        Box::pin(async { Err(PushFailure::Unreachable("the cable is out".to_owned())) })
+    }
+
+    fn fetch(&self, _: &ServerName, _: Want, _: Deadlines) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+/// `blue.example` and `green.example`.
+struct Two;
+
+impl Roster for Two {
+    fn limits(&self, server: &ServerName) -> Option<Arc<PeerLimits>> {
+        let backoff = BackoffLimits { jitter: 0.0, ..PeerLimits::default().backoff };
+        self.listed().contains(server).then(|| Arc::new(PeerLimits { backoff, ..PeerLimits::default() }))
+    }
+
+    fn listed(&self) -> Vec<ServerName> {
+        vec![name("green.example"), name("blue.example")]
+    }
+
+    fn contexts(&self) -> Arc<ContextLimits> {
+        Arc::default()
+    }
+}
+
+impl Rig {
+    /// On the runtime of the test; it is ten days after 1970, and nobody can be reached.
+    pub(crate) fn start() -> Self {
+        let clock = Standing(Arc::new(AtomicU64::new(10 * 24 * 3_600_000)));
+        let routes = Routes::default();
+        let wake = routes.clone();
+        let options = StoreOptions::new(Place::backend(InMemoryBackend::new()), name("red.example"));
+        let store = Store::open(options, Arc::new(clock.clone()), Arc::new(move |woken| wake.woken(woken)));
+        let store = Arc::new(store.expect("a new store opens"));
+        let ports = Ports {
+            journal: store.clone(),
+            archive: store.clone(),
+            transport: Arc::new(Down),
+            roster: Arc::new(Two),
+            ownership: store.clone(),
+            clock: Arc::new(clock.clone()),
+            text: Arc::new(pdu::Text),
+            us: name("red.example"),
+        };
+        Router::launch(ports.clone(), &routes, |_| {});
+        let gateway = Gateway::new(routes, ports.clone());
+        let api = AdminApi::new(gateway.clone(), store);
+        Self { ports, gateway, clock, api }
+    }
+
+    /// Time passes for the clock, and for nobody's timers.
+    pub(crate) fn pass(&self, minutes: u64) {
+        self.clock.0.fetch_add(minutes * 60_000, Ordering::SeqCst);
+    }
+
+    /// Status and JSON of the answer to one call of the operator.
+    pub(crate) async fn call(&self, method: Method, path: &str, body: &str) -> (u16, Value) {
+        self.call_as(Some(TOKEN), method, path, body).await
+    }
+
+    /// The same, by somebody with another token, or none.
+    pub(crate) async fn call_as(&self, token: Option<&str>, method: Method, path: &str, body: &str) -> (u16, Value) {
+        let bearer = Bearer::new(Some(TOKEN));
+        let app = init_service(App::new().configure(|config| configure(config, self.api.clone(), bearer))).await;
+        let mut request = TestRequest::default().method(method).uri(&format!("/admin/v1{path}"));
+        if let Some(token) = token {
+            request = request.insert_header((AUTHORIZATION, format!("Bearer {token}")));
+        }
+        let answer = call_service(&app, request.set_payload(body.to_owned()).to_request()).await;
+        let status = answer.status().as_u16();
+        let body = read_body(answer).await;
+        let json = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).expect("JSON") };
+        (status, json)
+    }
+
+    /// A read that works.
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        let (status, json) = self.call(Method::GET, path, "").await;
+        assert_eq!(status, 200, "{path}: {json}");
+        json
+    }
+
+    /// Commit what actors might have handed over.
+    pub(crate) async fn commit(&self, changes: Vec<Change>) {
+        let fence = self.ports.ownership.claim_feed().expect("alone");
+        self.ports.journal.submit(fence, changes, Urgency::Now).committed().await.expect("a sound store");
+    }
+
+    /// Submit updates for servers.
+    pub(crate) async fn submit(&self, id: &str, servers: &[&str], updates: &[&str]) {
+        let submission = Submission {
+            id: id.parse().expect("valid"),
+            digest: Digest([7; 16]),
+            accepted: self.ports.clock.now(),
+            servers: servers.iter().map(|server| name(server)).collect(),
+            what: Submitted::Updates(updates.iter().map(|text| Bytes::from((*text).to_owned())).collect()),
+        };
+        self.gateway.submit(submission).await.expect("taken");
+    }
+}
