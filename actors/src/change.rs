@@ -117,6 +117,27 @@ pub enum Change {
         /// Rows kept for this peer.
         keep: u64,
     },
+    /// An inbound item leaves quarantine: it was taken after all, or an operator will not have it.
+    QuarantineLeft {
+        /// Who sent it.
+        server: ServerName,
+        /// Its number there.
+        number: u64,
+    },
+    /// A dead letter is forgotten.
+    DeadLetterLeft {
+        /// Whom it was for.
+        server: ServerName,
+        /// The index it had in the outbox.
+        index: Index,
+    },
+    /// A dead letter goes back to the end of its peer's outbox, and the peer is woken.
+    DeadLetterRequeued {
+        /// Whom it is for.
+        server: ServerName,
+        /// The index it had in the outbox.
+        index: Index,
+    },
     /// The messenger has everything up to here.
     FeedAcked {
         /// The newest position it has.

@@ -1,5 +1,7 @@
 //! `Gateway`: the typed calls adapters may make. Cheap to clone; every HTTP worker holds one.
 
+mod parked;
+
 use std::sync::Arc;
 use std::time::Duration;
 

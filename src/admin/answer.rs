@@ -1,5 +1,11 @@
-//! What the operator's calls have in common: who is meant, and how much is wanted.
+//! What the operator's calls have in common: who is meant, how much is wanted, and a line in the log for what they change.
 
+use std::fmt;
+use std::future::{Ready, ready};
+use std::net::SocketAddr;
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest};
 use actors::gateway::Gateway;
 use actors::model::{PduRef, ServerName};
 use serde::Serialize;
@@ -55,6 +61,29 @@ fn unknown_peer(text: &str, listed: &[ServerName]) -> Problem {
         None => format!("{text} is not a peer of this gateway; `fernpost peer list` names those it has"),
     };
     Problem::not_found("UNKNOWN_PEER", words)
+}
+
+/// Who asks for a change.
+pub(super) struct Operator(Option<SocketAddr>);
+
+impl FromRequest for Operator {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Ok(Self(request.peer_addr())))
+    }
+}
+
+impl Operator {
+    /// Write down that this was asked for, and what came of it.
+    pub(super) fn did(&self, what: &'static str, to: &dyn fmt::Display, outcome: Result<(), &Problem>) {
+        let from = self.0.map_or_else(|| "this process".to_owned(), |address| address.to_string());
+        match outcome {
+            Ok(()) => tracing::info!(from, what, %to, "an operator acts"),
+            Err(problem) => tracing::warn!(from, what, %to, %problem, "an operator's action is refused"),
+        }
+    }
 }
 
 #[cfg(test)]

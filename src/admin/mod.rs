@@ -5,9 +5,11 @@
 
 mod answer;
 pub mod health;
+mod messages;
 mod peers;
 mod quarantine;
 mod queue;
+mod release;
 
 use std::sync::Arc;
 
@@ -44,16 +46,24 @@ pub fn configure(config: &mut web::ServiceConfig, api: AdminApi, token: Bearer) 
             .app_data(web::Data::new(api))
             .app_data(web::Data::new(token))
             .app_data(web::PayloadConfig::new(BODY_MAX))
+            .app_data(web::JsonConfig::default().limit(BODY_MAX).content_type_required(false).error_handler(
+                |error, _| Problem::bad_request("BAD_BODY", format!("the body cannot be read: {error}")).into(),
+            ))
             .app_data(web::QueryConfig::default().error_handler(|error, _| {
                 Problem::bad_request("BAD_QUERY", format!("the query cannot be read: {error}")).into()
             }))
             .wrap(from_fn(bearer::require))
             .service(call("/peers", "GET").route(web::get().to(peers::list)))
             .service(call("/peers/{server}", "GET").route(web::get().to(peers::get)))
+            .service(call("/messages/{id}", "GET").route(web::get().to(messages::get)))
             .service(call("/queue", "GET").route(web::get().to(queue::shape)))
             .service(call("/queue/{server}", "GET").route(web::get().to(queue::show)))
             .service(call("/quarantine", "GET").route(web::get().to(quarantine::list)))
+            .service(call("/quarantine/{server}/release", "POST").route(web::post().to(release::release_all)))
+            .service(call("/quarantine/{server}/drop", "POST").route(web::post().to(release::drop_all)))
             .service(call("/quarantine/{server}/{id}", "GET").route(web::get().to(quarantine::show)))
+            .service(call("/quarantine/{server}/{id}/release", "POST").route(web::post().to(release::release)))
+            .service(call("/quarantine/{server}/{id}/drop", "POST").route(web::post().to(release::drop)))
             .default_service(web::to(missing)),
     );
 }

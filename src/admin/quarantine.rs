@@ -116,13 +116,13 @@ const fn direction(direction: Direction) -> &'static str {
 
 /// What an operator calls a parked item of a server: `in:7`, `out:12`, or the number alone where only one way has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Id {
+pub(super) struct Id {
     direction: Option<Direction>,
     number: u64,
 }
 
 impl Id {
-    const fn of(place: &Place) -> Self {
+    pub(super) const fn of(place: &Place) -> Self {
         Self { direction: Some(place.direction), number: place.number }
     }
 }
@@ -161,40 +161,45 @@ fn direction_of(text: &str) -> Option<Direction> {
     }
 }
 
-impl Listed {
-    fn filter(&self, api: &AdminApi) -> Result<ParkedFilter, Problem> {
-        let bad = |what: &str, value: &str, known: &str| {
-            Problem::bad_request("BAD_FILTER", format!("{what} is {known}, not {value:?}"))
-        };
-        let pdus = self.kind.as_deref().map(|kind| match kind {
-            "pdu" => Ok(true),
-            "update" => Ok(false),
-            other => Err(bad("kind", other, "pdu or update")),
-        });
-        let way = self.direction.as_deref();
-        let way = way.map(|way| direction_of(way).ok_or_else(|| bad("direction", way, "in or out")));
-        Ok(ParkedFilter {
-            server: self.server.as_deref().map(|name| server(&api.gateway, name)).transpose()?,
-            direction: way.transpose()?,
-            pdus: pdus.transpose()?,
-        })
-    }
+/// Which items are meant.
+pub(super) fn filter(
+    server: Option<ServerName>,
+    direction: Option<&str>,
+    kind: Option<&str>,
+) -> Result<ParkedFilter, Problem> {
+    let bad = |what: &str, value: &str, known: &str| {
+        Problem::bad_request("BAD_FILTER", format!("{what} is {known}, not {value:?}"))
+    };
+    let pdus = kind.map(|kind| match kind {
+        "pdu" => Ok(true),
+        "update" => Ok(false),
+        other => Err(bad("kind", other, "pdu or update")),
+    });
+    let way = direction.map(|way| direction_of(way).ok_or_else(|| bad("direction", way, "in or out")));
+    Ok(ParkedFilter { server, direction: way.transpose()?, pdus: pdus.transpose()? })
+}
 
-    fn after(&self) -> Result<Option<Place>, Problem> {
-        let Some(after) = &self.after else { return Ok(None) };
-        let place = after.split_once('/').and_then(|(server, id)| {
-            let (server, id) = (server.parse::<ServerName>().ok()?, id.parse::<Id>().ok()?);
-            Some(Place { server, direction: id.direction?, number: id.number })
-        });
-        let bad = || Problem::bad_request("BAD_AFTER", format!("{after:?} is no `next` of an earlier page"));
-        place.map(Some).ok_or_else(bad)
-    }
+/// A place as a page's `next` names it.
+pub(super) fn written(place: &Place) -> String {
+    format!("{}/{}", place.server, Id::of(place))
+}
+
+/// The place that a `next` names.
+pub(super) fn place(text: &str) -> Result<Place, Problem> {
+    let place = text.split_once('/').and_then(|(server, id)| {
+        let (server, id) = (server.parse::<ServerName>().ok()?, id.parse::<Id>().ok()?);
+        Some(Place { server, direction: id.direction?, number: id.number })
+    });
+    place.ok_or_else(|| Problem::bad_request("BAD_AFTER", format!("{text:?} is no `next` of an earlier page")))
 }
 
 /// A page of them, by server, what came before what went.
 pub(super) async fn list(api: web::Data<AdminApi>, asked: web::Query<Listed>) -> Result<HttpResponse, Problem> {
-    let page = api.inspect.parked(asked.filter(&api)?, asked.after()?, page(asked.limit)).await?;
-    let next = page.next.map(|place| format!("{}/{}", place.server, Id::of(&place)));
+    let of = asked.server.as_deref().map(|name| server(&api.gateway, name)).transpose()?;
+    let filter = filter(of, asked.direction.as_deref(), asked.kind.as_deref())?;
+    let after = asked.after.as_deref().map(place).transpose()?;
+    let page = api.inspect.parked(filter, after, page(asked.limit)).await?;
+    let next = page.next.map(|place| written(&place));
     Ok(HttpResponse::Ok().json(Parked { items: page.rows.into_iter().map(Item::from).collect(), next }))
 }
 
@@ -204,7 +209,7 @@ pub(super) async fn show(api: web::Data<AdminApi>, path: web::Path<(String, Stri
 }
 
 /// The item a path names.
-async fn find(api: &AdminApi, (name, id): &(String, String)) -> Result<ParkedRow, Problem> {
+pub(super) async fn find(api: &AdminApi, (name, id): &(String, String)) -> Result<ParkedRow, Problem> {
     let server = server(&api.gateway, name)?;
     let id: Id = id.parse()?;
     let ways = id.direction.map_or(vec![Direction::In, Direction::Out], |way| vec![way]);

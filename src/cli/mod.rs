@@ -3,9 +3,11 @@
 mod check;
 mod config;
 mod demo;
+mod message;
 mod operator;
 mod peer;
 mod peer_sim;
+mod progress;
 mod quarantine;
 mod queue;
 mod serve;
@@ -41,6 +43,9 @@ enum Command {
     /// Who is written to, who is not, and why.
     #[command(subcommand)]
     Peer(peer::Peer),
+    /// One submission on its way to its peers.
+    #[command(subcommand)]
+    Message(message::Message),
     /// What waits for whom, and since when.
     #[command(subcommand)]
     Queue(queue::Queue),
@@ -114,6 +119,7 @@ pub fn run() -> ExitCode {
         Command::Check(Check::Config(source)) => check::config(source),
         Command::Config(Config::Defaults) => config::defaults(),
         Command::Peer(command) => peer::run(command),
+        Command::Message(command) => message::run(command),
         Command::Queue(command) => queue::run(command),
         Command::Quarantine(command) => quarantine::run(command),
         Command::Demo(options) => demo::run(&options),

@@ -132,6 +132,11 @@ impl Gateway {
         self.call(Method::GET, path, String::new(), CALL).await
     }
 
+    /// Have something done.
+    pub(super) async fn post(&self, path: &str, body: String) -> Result<String, Failure> {
+        self.call(Method::POST, path, body, CALL).await
+    }
+
     async fn call(&self, method: Method, path: &str, body: String, within: Duration) -> Result<String, Failure> {
         let Self { client, base, token } = self;
         let mut request = client.request(method, format!("{base}/admin/v1{path}")).body(body).timeout(within);

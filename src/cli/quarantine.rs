@@ -1,5 +1,7 @@
 //! `fernpost quarantine`: everything that was put aside, in both directions.
 
+mod release;
+
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -33,6 +35,42 @@ pub(super) enum Quarantine {
         #[command(flatten)]
         operator: Operator,
     },
+    /// Give back: what came to its conversation, what was to go out to its queue. What is not taken now stays.
+    Release {
+        #[command(flatten)]
+        target: Target,
+        #[command(flatten)]
+        operator: Operator,
+    },
+    /// Forget for ever.
+    Drop {
+        #[command(flatten)]
+        target: Target,
+        #[command(flatten)]
+        operator: Operator,
+    },
+}
+
+/// One parked item, or all of a server's.
+#[derive(Debug, Args)]
+pub(super) struct Target {
+    /// The server it came from, or was for.
+    #[arg(required_unless_present = "all_of", requires = "id")]
+    name: Option<String>,
+    /// Its id in the list: in:7, out:12, or the number alone where only one way has it.
+    id: Option<String>,
+    /// All of this server; without --yes it is only said how many there are.
+    #[arg(long, value_name = "NAME", conflicts_with = "name")]
+    all_of: Option<String>,
+    /// Do it.
+    #[arg(long, requires = "all_of")]
+    yes: bool,
+    /// Of all: this kind alone.
+    #[arg(long, requires = "all_of")]
+    kind: Option<Kind>,
+    /// Of all: only what came in, or only what was to go out.
+    #[arg(long, requires = "all_of")]
+    direction: Option<Direction>,
 }
 
 /// Which items are meant.
@@ -113,6 +151,12 @@ pub(super) fn run(command: Quarantine) -> u8 {
     match command {
         Quarantine::List { filter, after, limit, operator } => {
             operator.run(async |gateway, json| list(gateway, json, &filter, after, limit).await)
+        }
+        Quarantine::Release { target, operator } => {
+            operator.run(async |gateway, json| release::act(gateway, json, &target, "release").await)
+        }
+        Quarantine::Drop { target, operator } => {
+            operator.run(async |gateway, json| release::act(gateway, json, &target, "drop").await)
         }
         Quarantine::Show { item, operator } => operator.run(async |gateway, json| show(gateway, json, &item).await),
     }

@@ -24,7 +24,7 @@ mod say;
 mod submission;
 #[cfg(test)]
 mod tests;
-mod trace;
+pub(crate) mod trace;
 mod updates;
 mod updates_body;
 

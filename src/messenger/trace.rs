@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use actix_web::{HttpResponse, web};
+use actors::gateway::Gateway;
 use actors::model::{Attempt, Index, PeerStatus, Refusal, ServerName, SubmissionId, SubmissionRecord};
 use actors::ports::{Archive, ArchiveError};
 use serde::Serialize;
@@ -41,14 +42,19 @@ struct Try {
 
 /// Answer for one submission.
 pub(super) async fn get(api: web::Data<MessengerApi>, path: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let unknown = || Problem::not_found("UNKNOWN_ID", format!("nothing is known of {:?}", *path));
-    let id: SubmissionId = path.parse().map_err(|_| unknown())?;
-    let ports = api.gateway.ports();
+    answer(&api.gateway, &path).await
+}
+
+/// The trace of what the messenger calls `id`.
+pub(crate) async fn answer(gateway: &Gateway, id: &str) -> Result<HttpResponse, Problem> {
+    let unknown = || Problem::not_found("UNKNOWN_ID", format!("nothing is known of {id:?}"));
+    let id: SubmissionId = id.parse().map_err(|_| unknown())?;
+    let ports = gateway.ports();
     let archive = &*ports.archive;
     let record = archive.submission(&id).await?.ok_or_else(unknown)?;
     let mut seen = Vec::with_capacity(record.queued.len());
     let servers = record.queued.iter().map(|(server, _)| server.clone()).collect();
-    for (server, status) in statuses(&api.gateway, servers).await {
+    for (server, status) in statuses(gateway, servers).await {
         seen.push(match status {
             Ok(status) => Seen::from(status),
             Err(Refusal::Faulty(_)) => Seen::without_actor(archive, &server, "faulty").await?,
@@ -61,6 +67,14 @@ pub(super) async fn get(api: web::Data<MessengerApi>, path: web::Path<String>) -
     for ((server, first), seen) in record.queued.iter().zip(&mut seen) {
         let parked = archive.parked_items(server, *first, last(*first, record.items)).await?;
         seen.parked = parked.into_iter().next().map(|(_, reason)| reason);
+        seen.again = record.again.iter().filter(|(of, _)| of == server).map(|(_, place)| *place).collect();
+        for place in &seen.again {
+            let parked = archive.parked_items(server, *place, *place).await?;
+            seen.parked = seen.parked.take().or(parked.into_iter().next().map(|(_, reason)| reason));
+        }
+        if seen.parked.is_none() && record.dropped.contains(server) {
+            seen.parked = Some("dropped by an operator".to_owned());
+        }
     }
     Ok(HttpResponse::Ok().json(trace(&id, &record, seen)))
 }
@@ -73,6 +87,8 @@ struct Seen {
     reason: Option<&'static str>,
     /// Why the peer refused the first of the items that it refused for good.
     parked: Option<String>,
+    /// Where those stand that an operator queued again.
+    again: Vec<Index>,
 }
 
 impl From<PeerStatus> for Seen {
@@ -83,6 +99,7 @@ impl From<PeerStatus> for Seen {
             next: status.next_attempt.map(rfc3339),
             reason: reason(status.state),
             parked: None,
+            again: Vec::new(),
         }
     }
 }
@@ -96,7 +113,7 @@ impl Seen {
     ) -> Result<Self, ArchiveError> {
         let row = archive.peer(server).await?.record;
         let acked = row.map_or(Index(0), |row| row.outbound.acked);
-        Ok(Self { acked, attempts: Vec::new(), next: None, reason: Some(reason), parked: None })
+        Ok(Self { acked, attempts: Vec::new(), next: None, reason: Some(reason), parked: None, again: Vec::new() })
     }
 }
 
@@ -117,8 +134,14 @@ fn last(first: Index, items: u32) -> Index {
 /// among the acknowledged ones, and is none: one is enough for the whole to be `parked`, whatever becomes of the others.
 fn leg(first: Index, items: u32, seen: Seen) -> Leg {
     let last = last(first, items);
-    let attempts = seen.attempts.into_iter().filter(|attempt| attempt.first <= last && attempt.last >= first);
+    let carried = |attempt: &Attempt, first, last| attempt.first <= last && attempt.last >= first;
+    let again = &seen.again;
+    let attempts = seen
+        .attempts
+        .into_iter()
+        .filter(|attempt| carried(attempt, first, last) || again.iter().any(|place| carried(attempt, *place, *place)));
     let attempts = attempts.map(|attempt| Try { time: rfc3339(attempt.time), result: attempt.result }).collect();
+    let last = seen.again.iter().copied().max().unwrap_or(last).max(last);
     let next = seen.next.filter(|_| seen.acked < last);
     match seen.parked {
         Some(reason) => Leg { state: "parked", attempts, next, reason: Some(reason) },
@@ -158,7 +181,15 @@ mod tests {
         let id: SubmissionId = "m-1".parse().expect("valid");
         let reference = PduRef { origin: "red".parse().expect("valid"), id: "0190a1b2".parse().expect("valid") };
         let (digest, accepted) = (Digest([0; 16]), Millis(1_000));
-        let record = SubmissionRecord { digest, accepted, queued: vec![], items: 1, pdu: Some(reference) };
+        let record = SubmissionRecord {
+            digest,
+            accepted,
+            queued: vec![],
+            again: vec![],
+            dropped: vec![],
+            items: 1,
+            pdu: Some(reference),
+        };
         assert_eq!(
             serde_json::to_string(&trace(&id, &record, vec![])).expect("plain"),
             concat!(
@@ -176,6 +207,8 @@ mod tests {
             digest: Digest([0; 16]),
             accepted: Millis(1_000),
             queued: queued.map(|(server, first)| (server.parse().expect("valid"), Index(first))).into(),
+            again: vec![("green".parse().expect("valid"), Index(2))],
+            dropped: vec![],
             items: 2,
             pdu: None,
         };

@@ -170,6 +170,9 @@ impl<'t> Group<'t> {
             }
             Change::Fed(item) => self.fed(&rows::feed_to_row(&item)),
             Change::Quarantined { parked, keep } => self.quarantined(parked, keep),
+            Change::QuarantineLeft { server, number } => self.quarantine_left(&server, number),
+            Change::DeadLetterLeft { server, index } => self.dead_letter_left(&server, index.0),
+            Change::DeadLetterRequeued { server, index } => self.dead_letter_requeued(&server, index.0),
             Change::FeedAcked { upto } => {
                 // Beyond the tail there is nothing to have: a cursor there would swallow what comes next.
                 let upto = upto.0.min(self.memory.feed_tail);
@@ -244,6 +247,8 @@ pub(super) fn weight(changes: &[Change]) -> u64 {
         Change::TransactionSeen { .. } => 2,
         Change::PeerMoved(_) | Change::Fed(_) | Change::FeedAcked { .. } | Change::Taken { .. } => 1,
         Change::Quarantined { .. } | Change::OutboundParked { .. } => 2,
+        Change::QuarantineLeft { .. } | Change::DeadLetterLeft { .. } => 1,
+        Change::DeadLetterRequeued { .. } => 3,
         Change::OutboxTrimmed { rows_max, .. } | Change::FeedTrimmed { rows_max, .. } => u64::from(*rows_max),
         Change::SubmissionsForgotten(ids) => ids.len() as u64,
     };

@@ -2,7 +2,7 @@
 //!
 //! # Map
 //! - `tables`: every table with its owner, its bound and who trims it. `rows`: how model types lie in them.
-//! - `queue` -> `writer` -> `apply`, `submissions`, `graph`, `dead_letters`, `trim`: the way of a batch to the disk. `archive`: the way back.
+//! - `queue` -> `writer` -> `apply`, `submissions`, `graph`, `dead_letters`, `parked`, `trim`: the way of a batch to the disk. `archive`: the way back.
 //! - `stats`, `backup`, `verify`, `restore`, `restored`: what an operator does with the file as a whole.
 //! - `claims`: the PDUs that are on that way, for those who look.
 //! - `failure`: why the store does not open, why it has stopped. `counters`: rows written and read.
@@ -19,6 +19,7 @@ mod dead_letters;
 mod failure;
 mod graph;
 mod open;
+mod parked;
 mod queue;
 mod restore;
 mod restored;

@@ -173,16 +173,43 @@ pub(super) fn places_to_row(places: &[(&str, u64)]) -> Vec<u8> {
     serde_json::to_vec(places).expect("texts and numbers always serialize")
 }
 
+/// The places of a submission whose item at `from` stands at `to` now. A submission of one item simply stands there; of several,
+/// that one is named beside the others, which keep theirs. One that is dropped stands at 0, where nothing ever does.
+pub(super) fn place_moved(row: &[u8], items: u32, server: &str, from: u64, to: u64) -> Result<Vec<u8>, BadRow> {
+    let mut places = read_places(row)?;
+    let first = places.iter().position(|(name, _)| name == server);
+    let exact = places.iter().position(|(name, place)| name == server && *place == from);
+    match exact.filter(|at| to != DROPPED && (items == 1 || first != Some(*at))) {
+        Some(at) => places[at].1 = to,
+        None => places.push((server.to_owned(), to)),
+    }
+    Ok(serde_json::to_vec(&places).expect("texts and numbers always serialize"))
+}
+
+/// Where an item stands that was dropped: indexes begin with 1.
+pub(super) const DROPPED: u64 = 0;
+
+fn read_places(row: &[u8]) -> Result<Vec<(String, u64)>, BadRow> {
+    serde_json::from_slice(row).map_err(|error| BadRow::new("submissions", &error))
+}
+
 pub(super) fn submission_from_row(
     row: <SubmissionValue as redb::Value>::SelfType<'_>,
 ) -> Result<SubmissionRecord, BadRow> {
     let (accepted, digest, items, places, origin, id) = row;
-    let places: Vec<(String, u64)> =
-        serde_json::from_slice(places).map_err(|error| BadRow::new("submissions", &error))?;
-    let queued = places.into_iter().map(|(server, first)| Ok((name("submissions", &server)?, Index(first))));
-    let queued = queued.collect::<Result<_, BadRow>>()?;
+    let (mut queued, mut again): (Vec<(ServerName, Index)>, _) = (Vec::new(), Vec::new());
+    let mut dropped = Vec::new();
+    for (server, first) in read_places(places)? {
+        let place = (name("submissions", &server)?, Index(first));
+        // The first place of a server is where all of it was queued; the others are items that were queued again.
+        match queued.iter().any(|(known, _)| *known == place.0) {
+            _ if first == DROPPED => dropped.push(place.0),
+            false => queued.push(place),
+            true => again.push(place),
+        }
+    }
     let pdu = (!id.is_empty()).then(|| reference("submissions", origin, id)).transpose()?;
-    Ok(SubmissionRecord { digest: Digest(*digest), accepted: Millis(accepted), queued, items, pdu })
+    Ok(SubmissionRecord { digest: Digest(*digest), accepted: Millis(accepted), queued, again, dropped, items, pdu })
 }
 
 pub(super) fn digests_to_row(digests: &[Digest]) -> Vec<u8> {
@@ -253,6 +280,23 @@ mod tests {
             let back = peer_from_row(red(), &peer_to_row(&record)).expect("readable");
             assert_eq!(back, record);
         }
+    }
+
+    #[test]
+    fn a_submission_remembers_what_was_queued_again_and_what_was_dropped() {
+        let read = |row: &[u8], items| submission_from_row((0, &[0; 16], items, row, "", "")).expect("readable");
+        let row = places_to_row(&[("red", 5), ("blue", 1)]);
+        let place = |server: &str, index| (server.parse().expect("valid"), Index(index));
+        let moved = place_moved(&row, 1, "red", 5, 9).expect("readable");
+        assert_eq!(read(&moved, 1).queued, [place("red", 9), place("blue", 1)], "of one item");
+        let moved = place_moved(&row, 3, "red", 5, 9).expect("readable");
+        let moved = place_moved(&moved, 3, "red", 7, 10).expect("readable");
+        let moved = place_moved(&moved, 3, "red", 9, 11).expect("readable");
+        let moved = place_moved(&moved, 3, "blue", 1, DROPPED).expect("readable");
+        let record = read(&moved, 3);
+        assert_eq!(record.queued, [place("red", 5), place("blue", 1)], "of several");
+        assert_eq!(record.again, [place("red", 11), place("red", 10)]);
+        assert_eq!(record.dropped, ["blue".parse().expect("valid")]);
     }
 
     #[test]

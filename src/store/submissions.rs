@@ -84,7 +84,7 @@ impl Group<'_> {
 
     /// The newest index ever given. Trimming, or a park, may have emptied the outbox, but neither leaves an index above what
     /// the record says is acknowledged: it then knows.
-    fn outbox_tail(&mut self, server: &ServerName) -> Result<u64, redb::Error> {
+    pub(super) fn outbox_tail(&mut self, server: &ServerName) -> Result<u64, redb::Error> {
         if let Some(tail) = self.memory.peers.get(server).and_then(|ends| ends.outbox) {
             return Ok(tail);
         }

@@ -3,4 +3,5 @@
 mod parked;
 mod peers;
 mod queue;
+mod release;
 mod rig;

@@ -1,4 +1,4 @@
-//! A gateway whose operator is under test: store in memory, a wire that is down, a clock that stands.
+//! A gateway whose operator is under test: store in memory, a wire that is up or down, a clock that stands.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,8 @@ use actors::change::Change;
 use actors::gateway::Gateway;
 use actors::limits::{BackoffLimits, ContextLimits, PeerLimits};
 use actors::model::{
-    Answered, BadPdu, Deadlines, Digest, Millis, OutFrame, Pdu, PushFailure, ServerName, Submission, Submitted, Want,
+    Ack, Answered, BadPdu, Deadlines, Digest, Label, Millis, OutFrame, Pdu, PushFailure, ServerName, Submission,
+    Submitted, Want,
 };
 use actors::ports::{Clock, Ports, Roster, Task, Transport, Urgency};
 use actors::router::{Router, Routes};
@@ -22,6 +23,7 @@ use fernpost::store::{Place, Store, StoreOptions};
 use fernpost::wire::pdu;
 use redb::backends::InMemoryBackend;
 use serde_json::Value;
+use tokio::sync::watch;
 
 /// The operator's token.
 const TOKEN: &str = "sesame";
@@ -40,6 +42,7 @@ pub(crate) struct Rig {
     /// In milliseconds since 1970.
     clock: Standing,
     api: AdminApi,
+    wire: Wire,
 }
 
 #[derive(Clone)]
@@ -51,12 +54,28 @@ impl Clock for Standing {
     }
 }
 
-/// Cannot be reached.
-struct Down;
+/// Takes everything while it is up, and cannot be reached while it is down.
+#[derive(Clone)]
+struct Wire {
+    up: watch::Sender<bool>,
+    /// Bodies of the items it took, in order.
+    taken: watch::Sender<Vec<String>>,
+}
 
-impl Transport for Down {
-    fn push(&self, _: OutFrame) -> Task<Result<Answered, PushFailure>> {
-        Box::pin(async { Err(PushFailure::Unreachable("the cable is out".to_owned())) })
+impl Transport for Wire {
+    fn push(&self, frame: OutFrame) -> Task<Result<Answered, PushFailure>> {
+        let answer = if *self.up.borrow() {
+            let items = frame.items.iter().map(|item| String::from_utf8(item.bytes().to_vec()).expect("text"));
+            self.taken.send_modify(|taken| taken.extend(items));
+            let ack = match frame.label {
+                Label::Numbers { last, .. } => Ack::Ok(last),
+                Label::Transaction { .. } => Ack::Taken,
+            };
+            Ok(Answered { ack, window: Some(100), refused: vec![] })
+        } else {
+            Err(PushFailure::Unreachable("the cable is out".to_owned()))
+        };
+        Box::pin(async move { answer })
     }
 
     fn fetch(&self, _: &ServerName, _: Want, _: Deadlines) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
@@ -83,10 +102,11 @@ impl Roster for Two {
 }
 
 impl Rig {
-    /// On the runtime of the test; it is ten days after 1970, and nobody can be reached.
+    /// On the runtime of the test; it is ten days after 1970, and the wire is down.
     pub(crate) fn start() -> Self {
         let clock = Standing(Arc::new(AtomicU64::new(10 * 24 * 3_600_000)));
         let routes = Routes::default();
+        let wire = Wire { up: watch::Sender::new(false), taken: watch::Sender::default() };
         let wake = routes.clone();
         let options = StoreOptions::new(Place::backend(InMemoryBackend::new()), name("red.example"));
         let store = Store::open(options, Arc::new(clock.clone()), Arc::new(move |woken| wake.woken(woken)));
@@ -94,7 +114,7 @@ impl Rig {
         let ports = Ports {
             journal: store.clone(),
             archive: store.clone(),
-            transport: Arc::new(Down),
+            transport: Arc::new(wire.clone()),
             roster: Arc::new(Two),
             ownership: store.clone(),
             clock: Arc::new(clock.clone()),
@@ -104,12 +124,23 @@ impl Rig {
         Router::launch(ports.clone(), &routes, |_| {});
         let gateway = Gateway::new(routes, ports.clone());
         let api = AdminApi::new(gateway.clone(), store);
-        Self { ports, gateway, clock, api }
+        Self { ports, gateway, clock, api, wire }
     }
 
     /// Time passes for the clock, and for nobody's timers.
     pub(crate) fn pass(&self, minutes: u64) {
         self.clock.0.fetch_add(minutes * 60_000, Ordering::SeqCst);
+    }
+
+    /// The wire is up, or down.
+    pub(crate) fn wire(&self, up: bool) {
+        self.wire.up.send_replace(up);
+    }
+
+    /// Wait until so many items were taken; all of them, in order.
+    pub(crate) async fn taken(&self, count: usize) -> Vec<String> {
+        let mut taken = self.wire.taken.subscribe();
+        taken.wait_for(|taken| taken.len() >= count).await.expect("the wire stays").clone()
     }
 
     /// Status and JSON of the answer to one call of the operator.
@@ -139,21 +170,32 @@ impl Rig {
         json
     }
 
+    /// Have something done that can be done.
+    pub(crate) async fn post(&self, path: &str, body: &str) -> Value {
+        let (status, json) = self.call(Method::POST, path, body).await;
+        assert_eq!(status, 200, "{path}: {json}");
+        json
+    }
+
     /// Commit what actors might have handed over.
     pub(crate) async fn commit(&self, changes: Vec<Change>) {
         let fence = self.ports.ownership.claim_feed().expect("alone");
         self.ports.journal.submit(fence, changes, Urgency::Now).committed().await.expect("a sound store");
     }
 
-    /// Submit updates for servers.
-    pub(crate) async fn submit(&self, id: &str, servers: &[&str], updates: &[&str]) {
-        let submission = Submission {
+    /// What the messenger submits.
+    pub(crate) fn submission(&self, id: &str, servers: &[&str], updates: &[&str]) -> Submission {
+        Submission {
             id: id.parse().expect("valid"),
             digest: Digest([7; 16]),
             accepted: self.ports.clock.now(),
             servers: servers.iter().map(|server| name(server)).collect(),
             what: Submitted::Updates(updates.iter().map(|text| Bytes::from((*text).to_owned())).collect()),
-        };
-        self.gateway.submit(submission).await.expect("taken");
+        }
+    }
+
+    /// Submit updates for servers.
+    pub(crate) async fn submit(&self, id: &str, servers: &[&str], updates: &[&str]) {
+        self.gateway.submit(self.submission(id, servers, updates)).await.expect("taken");
     }
 }

@@ -165,7 +165,7 @@ impl Machine {
             Some(want) if way.verified.is_none() => !std::mem::replace(&mut want.parked, true),
             _ => way.verified.is_some(),
         };
-        if is_told {
+        if is_told && step.parks {
             let context = &pdu.context;
             let max = self.limits.participants_max;
             let reason = format!(

@@ -44,6 +44,17 @@ pub enum Event {
         /// What the archive knows of them and of their parents; those it knew nothing of are claimed.
         known: HashMap<PduRef, Known>,
     },
+    /// An operator gives back a PDU that lies in quarantine, to be judged anew.
+    Readmit {
+        /// Is owed the verdict, as soon as the batch is handed over.
+        token: Token,
+        /// Who sent it, then.
+        from: ServerName,
+        /// The PDU.
+        pdu: Pdu,
+        /// As for [`Event::Arrive`].
+        known: HashMap<PduRef, Known>,
+    },
     /// Our messenger says something, in this order.
     Compose {
         /// Is owed the outcome, after the commit.
@@ -189,6 +200,12 @@ impl Machine {
             Event::Arrive { token, from, verified, pdus, known } => {
                 let fates =
                     self.admit(&mut step, Way { from: &from, verified: Some(verified), walked: 0 }, pdus, &known);
+                Some(Owed::Verdicts(token, fates))
+            }
+            Event::Readmit { token, from, pdu, known } => {
+                step.parks = false;
+                // How its sender was proved then is not kept; that it was listed for its address is the least of it.
+                let fates = self.admit(&mut step, Way { from: &from, verified: Some("network") }, vec![pdu], &known);
                 Some(Owed::Verdicts(token, fates))
             }
             Event::Compose { token, drafts, shut, holders } => {

@@ -34,6 +34,20 @@ pub(crate) struct Arrive {
     pub(super) permit: Permit,
 }
 
+/// An operator gives back a PDU that lies in quarantine.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Readmit {
+    /// Who sent it, then.
+    pub(super) from: ServerName,
+    /// The PDU.
+    pub(super) pdu: Pdu,
+    /// Where the verdict goes.
+    pub(super) answer: Answer,
+    /// The right to be here.
+    pub(super) permit: Permit,
+}
+
 /// Our messenger says something.
 #[derive(Message)]
 #[rtype(result = "()")]

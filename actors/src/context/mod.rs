@@ -42,7 +42,7 @@ use crate::peer::dispatch::Undone;
 use crate::supervise::intake::Intake;
 use crate::supervise::post::post;
 use machine::Reply;
-use messages::{Arrive, Compose, Fetched, Outcome, SetParticipants, Status};
+use messages::{Arrive, Compose, Fetched, Outcome, Readmit, SetParticipants, Status};
 use shell::ContextActor;
 
 /// The way to a conversation's actor. Fetched for each request and dropped with it, else idle conversations never leave.
@@ -88,6 +88,17 @@ impl ContextHandle {
             Ok(Ok(Outcome::Faulty)) => Err(Undone::Faulty),
             Ok(Ok(Outcome::Done(_)) | Err(_)) => Err(Undone::Died),
             Err(_elapsed) => Err(Undone::Late),
+        }
+    }
+
+    /// Give back a PDU that lies in quarantine. Answers once its batch is in the journal's queue: the asker commits after it.
+    pub async fn readmit(&self, from: ServerName, pdu: Pdu) -> Result<Verdict, Refusal> {
+        let permit = self.intake.enter()?;
+        let (answer, outcome) = oneshot::channel();
+        post(&self.address, Readmit { from, pdu, answer, permit });
+        match self.reply(outcome).await? {
+            Reply::Verdicts(mut verdicts) => verdicts.pop().ok_or(Refusal::OutcomeUnknown),
+            _ => Err(Refusal::OutcomeUnknown),
         }
     }
 

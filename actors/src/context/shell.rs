@@ -8,7 +8,9 @@ use actix::{
 };
 
 use crate::context::machine::{Effect, Event, Machine, Reply, Token};
-use crate::context::messages::{Answer, Arrive, Compose, Fetched, Fired, Outcome, Quiet, SetParticipants, Status};
+use crate::context::messages::{
+    Answer, Arrive, Compose, Fetched, Fired, Outcome, Quiet, Readmit, SetParticipants, Status,
+};
 use crate::limits::ContextLimits;
 use crate::model::{ContextId, Pdu, PduRef};
 use crate::ports::{ArchiveError, ContextLoad, Fence, Known, Ports};
@@ -260,6 +262,18 @@ impl Handler<Arrive> for ContextActor {
         let Some(token) = self.token(answer, permit) else { return };
         if let Some(known) = self.look_up(ctx, &pdus) {
             self.enter(ctx, Event::Arrive { token, from, verified, pdus, known });
+        }
+    }
+}
+
+impl Handler<Readmit> for ContextActor {
+    type Result = ();
+
+    fn handle(&mut self, readmit: Readmit, ctx: &mut Context<Self>) {
+        let Readmit { from, pdu, answer, permit } = readmit;
+        let Some(token) = self.token(answer, permit) else { return };
+        if let Some(known) = self.look_up(ctx, std::slice::from_ref(&pdu)) {
+            self.enter(ctx, Event::Readmit { token, from, pdu, known });
         }
     }
 }

@@ -33,12 +33,14 @@ pub(super) struct Step {
     pub(super) released: Vec<PduRef>,
     /// The conversation's record is not as it was.
     pub(super) moved: bool,
+    /// What may not speak here goes to quarantine; not where it lies there already.
+    pub(super) parks: bool,
 }
 
 impl Step {
     pub(super) fn new(now: Millis) -> Self {
         let (fresh, fresh_order) = (HashMap::new(), vec![]);
-        Self { now, changes: vec![], fresh, fresh_order, released: vec![], moved: false }
+        Self { now, changes: vec![], fresh, fresh_order, released: vec![], moved: false, parks: true }
     }
 
     pub(super) fn take(&mut self, fresh: Fresh) {

@@ -182,6 +182,10 @@ pub struct SubmissionRecord {
     pub accepted: Millis,
     /// Where its updates stand in each server's outbox: first index, and how many follow one another.
     pub queued: Vec<(ServerName, Index)>,
+    /// Of several items: those that an operator queued again, where they stand now.
+    pub again: Vec<(ServerName, Index)>,
+    /// Servers of whose items an operator dropped at least one.
+    pub dropped: Vec<ServerName>,
     /// How many items it is for each server.
     pub items: u32,
     /// The PDU it became, where it is one.

@@ -1,0 +1,41 @@
+//! What an operator may have done with parked items. Each answers after the commit.
+
+use crate::change::Change;
+use crate::gateway::Gateway;
+use crate::model::{Index, Pdu, Refusal, ServerName, Verdict};
+use crate::ports::{Direction, Place, Urgency};
+
+impl Gateway {
+    /// Forget a parked item.
+    pub async fn forget_parked(&self, place: &Place) -> Result<(), Refusal> {
+        let Place { server, direction, number } = place.clone();
+        let change = match direction {
+            Direction::In => Change::QuarantineLeft { server, number },
+            Direction::Out => Change::DeadLetterLeft { server, index: Index(number) },
+        };
+        self.change_parked(&place.server, change).await
+    }
+
+    /// Queue a dead letter again, behind all that waits for its peer.
+    pub async fn requeue(&self, server: &ServerName, index: Index) -> Result<(), Refusal> {
+        self.door()?;
+        self.peer_handle(server).await?.has_room(1)?;
+        self.change_parked(server, Change::DeadLetterRequeued { server: server.clone(), index }).await
+    }
+
+    /// Give a PDU that lies in quarantine to its conversation, which judges it as it does what comes. Answers once what the
+    /// conversation makes of it is on disk; the row in quarantine is the caller's to keep or to forget.
+    pub async fn admit_parked(&self, from: &ServerName, pdu: Pdu) -> Result<Verdict, Refusal> {
+        self.door()?;
+        let context = pdu.context.clone();
+        let verdict = self.routes.context(&context).await?.readmit(from.clone(), pdu).await?;
+        self.ports.journal.barrier().committed().await.map_err(|_| Refusal::OutcomeUnknown)?;
+        Ok(verdict)
+    }
+
+    async fn change_parked(&self, server: &ServerName, change: Change) -> Result<(), Refusal> {
+        let fence = self.ports.ownership.claim(server).ok_or_else(|| Refusal::UnknownPeer(server.clone()))?;
+        let ticket = self.ports.journal.submit(fence, vec![change], Urgency::Now);
+        ticket.committed().await.map_err(|_| Refusal::OutcomeUnknown)
+    }
+}

@@ -1,0 +1,185 @@
+//! Taking parked items back, or forgetting them: one by its id, or all of a server, a page a call.
+
+use actix_web::{HttpResponse, web};
+use actors::model::{Index, Verdict};
+use actors::ports::{Direction, ParkedRow};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::AdminApi;
+use super::answer::{Operator, server};
+use super::quarantine::{Id, filter, find, place, written};
+use crate::http::refusal::Problem;
+use crate::wire::json;
+use crate::wire::pdu::Reader;
+
+/// Items in one call on all of a server: each may be a commit, and somebody waits.
+const AT_ONCE: u32 = 100;
+
+/// What is done with an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Act {
+    Release,
+    Drop,
+}
+
+impl Act {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Release => "release from quarantine",
+            Self::Drop => "drop from quarantine",
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Done {
+    server: String,
+    id: String,
+    outcome: &'static str,
+}
+
+/// Give one back: what came to its conversation, what was to go to its queue.
+pub(super) async fn release(
+    api: web::Data<AdminApi>,
+    operator: Operator,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    one(&api, &operator, &path, Act::Release).await
+}
+
+/// Forget one.
+pub(super) async fn drop(
+    api: web::Data<AdminApi>,
+    operator: Operator,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    one(&api, &operator, &path, Act::Drop).await
+}
+
+async fn one(api: &AdminApi, operator: &Operator, path: &(String, String), act: Act) -> Result<HttpResponse, Problem> {
+    let row = find(api, path).await?;
+    let (server, id) = (row.place.server.to_string(), Id::of(&row.place).to_string());
+    let outcome = done(api, row, act).await;
+    operator.did(act.word(), &format_args!("{server} {id}"), outcome.as_ref().map(|_| ()));
+    Ok(HttpResponse::Ok().json(Done { server, id, outcome: outcome? }))
+}
+
+/// Which items of a server, and where to go on.
+#[derive(Deserialize)]
+pub(super) struct Many {
+    #[serde(default)]
+    after: Option<String>,
+    #[serde(default)]
+    direction: Option<String>,
+    #[serde(default)]
+    kind: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ManyDone {
+    server: String,
+    done: u64,
+    stayed: Vec<Stayed>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Stayed {
+    id: String,
+    code: &'static str,
+    reason: String,
+}
+
+/// Give all of a server's back, in their order; what cannot be taken stays, and the answer says why.
+pub(super) async fn release_all(
+    api: web::Data<AdminApi>,
+    operator: Operator,
+    path: web::Path<String>,
+    asked: web::Json<Many>,
+) -> Result<HttpResponse, Problem> {
+    many(&api, &operator, &path, &asked, Act::Release).await
+}
+
+/// Forget all of a server's.
+pub(super) async fn drop_all(
+    api: web::Data<AdminApi>,
+    operator: Operator,
+    path: web::Path<String>,
+    asked: web::Json<Many>,
+) -> Result<HttpResponse, Problem> {
+    many(&api, &operator, &path, &asked, Act::Drop).await
+}
+
+async fn many(
+    api: &AdminApi,
+    operator: &Operator,
+    name: &str,
+    asked: &Many,
+    act: Act,
+) -> Result<HttpResponse, Problem> {
+    let server = server(&api.gateway, name)?;
+    let filter = filter(Some(server.clone()), asked.direction.as_deref(), asked.kind.as_deref())?;
+    let after = asked.after.as_deref().map(place).transpose()?;
+    let page = api.inspect.parked(filter, after, AT_ONCE).await?;
+    let (mut count, mut stayed) = (0, Vec::new());
+    for listed in page.rows {
+        let id = Id::of(&listed.place).to_string();
+        // It may have gone since the page was read.
+        let Some(row) = api.inspect.parked_row(listed.place).await? else { continue };
+        match done(api, row, act).await {
+            Ok(_) => count += 1,
+            Err(problem) if problem.status().is_server_error() => return Err(problem),
+            Err(problem) => stayed.push(Stayed { id, code: problem.code(), reason: problem.to_string() }),
+        }
+    }
+    operator.did(act.word(), &format_args!("{server}: {count} items, {} stay", stayed.len()), Ok(()));
+    let next = page.next.map(|place| written(&place));
+    Ok(HttpResponse::Ok().json(ManyDone { server: server.to_string(), done: count, stayed, next }))
+}
+
+/// Do it, and say what became of the item.
+async fn done(api: &AdminApi, row: ParkedRow, act: Act) -> Result<&'static str, Problem> {
+    match (act, row.place.direction) {
+        (Act::Drop, _) => {
+            api.gateway.forget_parked(&row.place).await?;
+            Ok("dropped")
+        }
+        (Act::Release, Direction::Out) => {
+            api.gateway.requeue(&row.place.server, Index(row.place.number)).await?;
+            Ok("queued")
+        }
+        (Act::Release, Direction::In) => {
+            let outcome = taken(api, &row).await?;
+            api.gateway.forget_parked(&row.place).await?;
+            Ok(outcome)
+        }
+    }
+}
+
+/// Give what a peer sent to whom it was for, if it is taken now.
+async fn taken(api: &AdminApi, row: &ParkedRow) -> Result<&'static str, Problem> {
+    let stays = |reason: String| Problem::unprocessable("STAYS", reason);
+    if !row.what.is_pdu() {
+        return Err(stays(format!("the messenger could not read it ({}); it can only be dropped", row.reason)));
+    }
+    let bytes = row.bytes.as_deref().unwrap_or_default();
+    let raw: &RawValue = serde_json::from_slice(bytes).map_err(|error| stays(format!("it is no JSON: {error}")))?;
+    let reader = Reader::new(&row.place.server, &api.gateway);
+    let pdu = reader.read(carried(raw).unwrap_or(raw)).map_err(|bad| stays(bad.reason))?;
+    match api.gateway.admit_parked(&row.place.server, pdu).await? {
+        Verdict::Accepted => Ok("delivered"),
+        Verdict::Held => Ok("held"),
+        Verdict::Duplicate => Ok("known"),
+        Verdict::Parked { code } => Err(stays(format!("{code} still: {}", row.reason))),
+        Verdict::Refused { code, reason } => Err(stays(format!("{code}: {reason}"))),
+    }
+}
+
+/// The PDU in an update that carries one.
+fn carried(update: &RawValue) -> Option<&RawValue> {
+    let members = json::members(update.get()).ok()?;
+    let is_update = json::says(update.get(), "update", "pdu") && json::get(&members, "pdu_id").is_none();
+    json::get(&members, "pdu").filter(|_| is_update)
+}

@@ -1,0 +1,97 @@
+//! `fernpost message`: one submission on its way to its peers.
+
+use std::collections::BTreeMap;
+
+use clap::Subcommand;
+use serde::Deserialize;
+
+use super::operator::{Failure, Gateway, Operator, print_json, segment};
+use super::table::Align::{Left, Right};
+use super::table::Table;
+use super::words::{ago, brief, count, until};
+use super::{FINE, WRONG, print};
+
+/// What can be done about a submission.
+#[derive(Debug, Subcommand)]
+pub(super) enum Message {
+    /// How far it has come, peer by peer; ends with 1 where a peer will not have it.
+    Trace {
+        /// The messenger's id for it.
+        id: String,
+        #[command(flatten)]
+        operator: Operator,
+    },
+}
+
+#[derive(Deserialize)]
+struct Trace {
+    id: String,
+    accepted: String,
+    pdu: Option<Pdu>,
+    peers: BTreeMap<String, Leg>,
+}
+
+#[derive(Deserialize)]
+struct Pdu {
+    origin: String,
+    pdu_id: String,
+}
+
+#[derive(Deserialize)]
+struct Leg {
+    state: String,
+    attempts: Vec<Attempt>,
+    next: Option<String>,
+    reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Attempt {
+    time: String,
+    result: String,
+}
+
+/// Characters of an attempt's result that a line has room for.
+const RESULT_LENGTH: usize = 50;
+
+/// Run one of them.
+pub(super) fn run(command: Message) -> u8 {
+    match command {
+        Message::Trace { id, operator } => operator.run(async |gateway, json| trace(gateway, json, &id).await),
+    }
+}
+
+async fn trace(gateway: &Gateway, json: bool, id: &str) -> Result<u8, Failure> {
+    let answer = gateway.get(&format!("/messages/{}", segment(id))).await?;
+    let trace: Trace = gateway.read(&answer)?;
+    let ends_badly = |leg: &Leg| !matches!(leg.state.as_str(), "queued" | "acknowledged");
+    let code = if trace.peers.values().any(ends_badly) { WRONG } else { FINE };
+    if json {
+        print_json(&answer);
+        return Ok(code);
+    }
+    let pdu = trace.pdu.map(|Pdu { origin, pdu_id }| format!(", as {origin}/{pdu_id}")).unwrap_or_default();
+    let mut table = Table::new([
+        ("PEER", Left),
+        ("STATE", Left),
+        ("ATTEMPTS", Right),
+        ("LAST", Right),
+        ("RESULT", Left),
+        ("NEXT ATTEMPT", Right),
+        ("REASON", Left),
+    ]);
+    for (server, leg) in trace.peers {
+        let last = leg.attempts.last();
+        table.row(vec![
+            server,
+            leg.state,
+            count(leg.attempts.len() as u64),
+            last.map(|attempt| format!("{} ago", ago(&attempt.time))).unwrap_or_default(),
+            last.map(|attempt| brief(&attempt.result, RESULT_LENGTH)).unwrap_or_default(),
+            leg.next.as_deref().map(until).unwrap_or_default(),
+            leg.reason.unwrap_or_default(),
+        ]);
+    }
+    let accepted = ago(&trace.accepted);
+    Ok(print(&format!("{}, accepted {accepted} ago{pdu}\n\n{}", trace.id, table.text()), code))
+}

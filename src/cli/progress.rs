@@ -1,0 +1,64 @@
+//! Progress of work that takes longer than a second: on a terminal, in place, and gone when the work is done.
+
+use std::io::{IsTerminal, Write, stderr};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Work that is done sooner needs no bar.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Characters of a bar.
+const WIDTH: u64 = 30;
+
+/// Some work under way.
+pub(super) struct Progress {
+    what: String,
+    began: Instant,
+    shown: bool,
+}
+
+impl Progress {
+    /// It begins now.
+    pub(super) fn new(what: &str) -> Self {
+        Self { what: what.to_owned(), began: Instant::now(), shown: false }
+    }
+
+    /// So much of all is done.
+    pub(super) fn at(&mut self, done: u64, of: u64) {
+        if self.began.elapsed() < PATIENCE || !stderr().is_terminal() {
+            return;
+        }
+        self.shown = true;
+        // Progress that cannot be shown is not worth ending for.
+        let _ = write!(stderr(), "\r{}", line(&self.what, done, of));
+        let _ = stderr().flush();
+    }
+
+    /// It is done: leave nothing on the line.
+    pub(super) fn end(self) {
+        if self.shown {
+            let _ = write!(stderr(), "\r\x1b[K");
+            let _ = stderr().flush();
+        }
+    }
+}
+
+fn line(what: &str, done: u64, of: u64) -> String {
+    let (done, of) = (done.min(of), of.max(1));
+    let full = usize::try_from(done * WIDTH / of).unwrap_or(0);
+    let empty = usize::try_from(WIDTH).unwrap_or(0) - full;
+    format!("{what}  [{}{}] {:>3}%", "=".repeat(full), " ".repeat(empty), done * 100 / of)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::line;
+
+    #[test]
+    fn a_bar_grows_from_nothing_to_all_and_never_beyond() {
+        assert_eq!(line("drop", 0, 0), format!("drop  [{}]   0%", " ".repeat(30)));
+        assert_eq!(line("drop", 5, 10), format!("drop  [{}{}]  50%", "=".repeat(15), " ".repeat(15)));
+        assert_eq!(line("drop", 12, 10), format!("drop  [{}] 100%", "=".repeat(30)));
+    }
+}

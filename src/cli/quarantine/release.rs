@@ -1,0 +1,135 @@
+//! Giving parked items back, and forgetting them.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Page, Target, word};
+use crate::cli::operator::{Failure, Gateway, print_json, query, segment};
+use crate::cli::progress::Progress;
+use crate::cli::words::{count, items};
+use crate::cli::{COULD_NOT_RUN, FINE, WRONG, print};
+
+#[derive(Deserialize)]
+struct Done {
+    outcome: String,
+}
+
+/// What became of all of a server's; one page of it as the gateway answers, the whole as it is printed.
+#[derive(Serialize, Deserialize)]
+struct Many {
+    server: String,
+    done: u64,
+    stayed: Vec<Stayed>,
+    #[serde(skip_serializing)]
+    next: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stayed {
+    id: String,
+    code: String,
+    reason: String,
+}
+
+/// What to do in the next call.
+#[derive(Serialize)]
+struct Asked {
+    after: Option<String>,
+    direction: Option<String>,
+    kind: Option<String>,
+}
+
+/// Do `verb` to what is meant.
+pub(super) async fn act(gateway: &Gateway, json: bool, target: &Target, verb: &str) -> Result<u8, Failure> {
+    match (&target.name, &target.id, &target.all_of) {
+        (Some(name), Some(id), _) => one(gateway, json, name, id, verb).await,
+        (_, _, Some(name)) if target.yes => all(gateway, json, name, target, verb).await,
+        (_, _, Some(name)) => {
+            let found = counted(gateway, name, target).await?;
+            eprintln!("{name} has {} parked; to {verb} all of them, add --yes", items(found));
+            Ok(COULD_NOT_RUN)
+        }
+        _ => Ok(COULD_NOT_RUN),
+    }
+}
+
+async fn one(gateway: &Gateway, json: bool, name: &str, id: &str, verb: &str) -> Result<u8, Failure> {
+    let path = format!("/quarantine/{}/{}/{verb}", segment(name), segment(id));
+    let answer = match gateway.post(&path, String::new()).await {
+        Err(Failure::Refused { code, words }) if code == "STAYS" => {
+            eprintln!("{name} {id} stays in quarantine: {words}");
+            return Ok(WRONG);
+        }
+        answer => answer?,
+    };
+    if json {
+        return Ok(print_json(&answer));
+    }
+    let Done { outcome } = gateway.read(&answer)?;
+    Ok(print(&format!("{name} {id}: {}\n", told(&outcome)), FINE))
+}
+
+/// An outcome for people.
+fn told(outcome: &str) -> &str {
+    match outcome {
+        "delivered" => "delivered to the messenger",
+        "held" => "taken; it waits for the messages it answers",
+        "known" => "it was here already; gone from quarantine",
+        "queued" => "queued again",
+        other => other,
+    }
+}
+
+/// How many there are.
+async fn counted(gateway: &Gateway, name: &str, target: &Target) -> Result<u64, Failure> {
+    let (mut found, mut after) = (0, None);
+    loop {
+        let asked = [
+            ("server", Some(name.to_owned())),
+            ("kind", word(target.kind)),
+            ("direction", word(target.direction)),
+            ("after", after),
+            ("limit", Some("1000".to_owned())),
+        ];
+        let Page { items, next } = gateway.read(&gateway.get(&format!("/quarantine{}", query(&asked))).await?)?;
+        found += items.len() as u64;
+        match next {
+            Some(next) => after = Some(next),
+            None => return Ok(found),
+        }
+    }
+}
+
+async fn all(gateway: &Gateway, json: bool, name: &str, target: &Target, verb: &str) -> Result<u8, Failure> {
+    let found = counted(gateway, name, target).await?;
+    let mut progress = Progress::new(&format!("{verb} {}", items(found)));
+    let mut whole = Many { server: name.to_owned(), done: 0, stayed: vec![], next: None };
+    loop {
+        let asked = Asked { after: whole.next.take(), direction: word(target.direction), kind: word(target.kind) };
+        let body = serde_json::to_string(&asked).expect("texts always serialize");
+        let page: Many = gateway.read(&gateway.post(&format!("/quarantine/{}/{verb}", segment(name)), body).await?)?;
+        whole.done += page.done;
+        whole.stayed.extend(page.stayed);
+        progress.at(whole.done + whole.stayed.len() as u64, found);
+        if page.next.is_none() {
+            break;
+        }
+        whole.next = page.next;
+    }
+    progress.end();
+    let code = if whole.stayed.is_empty() { FINE } else { WRONG };
+    if json {
+        let text = serde_json::to_string(&whole).expect("texts and numbers always serialize");
+        return Ok(print(&format!("{text}\n"), code));
+    }
+    let past = if verb == "drop" { "dropped" } else { "released" };
+    let mut text = format!("{name}: {} {past}", items(whole.done));
+    if !whole.stayed.is_empty() {
+        text.push_str(&format!(", {} stay\n", count(whole.stayed.len() as u64)));
+        for Stayed { id, reason, .. } in &whole.stayed {
+            text.push_str(&format!("  {id:<8}  {reason}\n"));
+        }
+    } else {
+        text.push('\n');
+    }
+    Ok(print(&text, code))
+}

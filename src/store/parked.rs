@@ -1,0 +1,113 @@
+//! What becomes of parked items when an operator says so: they leave, or a dead letter goes back into its queue.
+
+use actors::model::{Index, Item, ServerName, SubmissionId};
+use actors::ports::OutboxRow;
+use bytes::Bytes;
+use redb::ReadableTable;
+
+use super::apply::{Group, Grown};
+use super::rows;
+
+type Write = Result<(), redb::Error>;
+
+/// A dead letter that has left its table: its item, where it is an update; its PDU, where it is one; its submission.
+struct Letter {
+    number: u64,
+    origin: String,
+    id: String,
+    submission: String,
+}
+
+impl Group<'_> {
+    pub(super) fn quarantine_left(&mut self, server: &ServerName, number: u64) -> Write {
+        // The newest number is remembered by whoever parks, or found among the rows: where the row that bore it goes, the number
+        // is given again, to something else.
+        let gone = self.quarantine.open()?.remove((server.as_str(), number))?.is_some();
+        self.counts.rows_trimmed += u64::from(gone);
+        Ok(())
+    }
+
+    pub(super) fn dead_letter_left(&mut self, server: &ServerName, index: u64) -> Write {
+        let Some(letter) = self.take_letter(server, index)? else { return Ok(()) };
+        // A PDU has no number: its row leaves, it stays.
+        if letter.number > 0 {
+            *self.unnamed.entry(letter.number).or_default() += 1;
+        }
+        let submission = rows::submission_id("dead_letters", &letter.submission);
+        let submission = submission.map_err(|error| redb::Error::Corrupted(error.to_string()))?;
+        self.moved_to(&submission, server, index, rows::DROPPED)
+    }
+
+    /// It gets a new place at the end of the queue: its old number has gone to what stood behind it.
+    pub(super) fn dead_letter_requeued(&mut self, server: &ServerName, index: u64) -> Write {
+        let Some(letter) = self.take_letter(server, index)? else { return Ok(()) };
+        let Some(item) = self.item_of(&letter)? else {
+            tracing::error!(%server, index, "a dead letter has no content; this is a bug");
+            return Ok(());
+        };
+        let tail = self.outbox_tail(server)?;
+        let place = tail + 1;
+        let row = (self.now.0, letter.number, letter.origin.as_str(), letter.id.as_str(), letter.submission.as_str());
+        self.outbox.open()?.insert((server.as_str(), place), row)?;
+        self.counts.rows_written += 1;
+        self.memory.peers.entry(server.clone()).or_default().outbox = Some(place);
+        let submission = rows::submission_id("dead_letters", &letter.submission);
+        let submission = submission.map_err(|error| redb::Error::Corrupted(error.to_string()))?;
+        self.moved_to(&submission, server, index, place)?;
+        let grown = self.grown.entry(server.clone());
+        let grown = grown.or_insert_with(|| Grown { tail: Index(tail), rows: Vec::new() });
+        grown.tail = Index(place);
+        grown.rows.push(OutboxRow { index: Index(place), queued: self.now, item, submission });
+        Ok(())
+    }
+
+    fn take_letter(&mut self, server: &ServerName, index: u64) -> Result<Option<Letter>, redb::Error> {
+        self.counts.lookups += 1;
+        let letters = self.dead_letters.open()?;
+        let letter = letters.remove((server.as_str(), index))?.map(|row| {
+            let (_, _, number, origin, id, submission) = row.value();
+            let [origin, id, submission] = [origin, id, submission].map(str::to_owned);
+            Letter { number, origin, id, submission }
+        });
+        if letter.is_some() {
+            self.counts.rows_trimmed += 1;
+            if let Some(count) = self.memory.peers.get_mut(server).and_then(|ends| ends.dead_letters.as_mut()) {
+                *count = count.saturating_sub(1);
+            }
+        }
+        Ok(letter)
+    }
+
+    fn item_of(&mut self, letter: &Letter) -> Result<Option<Item>, redb::Error> {
+        self.counts.lookups += 1;
+        self.counts.rows_read += 1;
+        if letter.number > 0 {
+            let row = self.items.open()?.get(letter.number)?;
+            return Ok(row.map(|row| Item::Update(Bytes::copy_from_slice(row.value().1))));
+        }
+        let reference = rows::reference("dead_letters", &letter.origin, &letter.id);
+        let reference = reference.map_err(|error| redb::Error::Corrupted(error.to_string()))?;
+        let row = self.pdus.open()?.get((letter.origin.as_str(), letter.id.as_str()))?;
+        Ok(row.map(|row| Item::Pdu(reference, Bytes::copy_from_slice(row.value().7))))
+    }
+
+    /// The submission remembers where the item stands now, or that it was dropped: its trace is a comparison with what the peer acknowledged. One that is
+    /// forgotten already has no trace.
+    fn moved_to(&mut self, submission: &SubmissionId, server: &ServerName, from: u64, to: u64) -> Write {
+        self.counts.lookups += 1;
+        let submissions = self.submissions.open()?;
+        let Some((accepted, digest, items, places, origin, id)) = submissions.get(submission.as_str())?.map(|row| {
+            let (accepted, digest, items, places, origin, id) = row.value();
+            (accepted, *digest, items, places.to_vec(), origin.to_owned(), id.to_owned())
+        }) else {
+            return Ok(());
+        };
+        let places = rows::place_moved(&places, items, server.as_str(), from, to);
+        let places = places.map_err(|error| redb::Error::Corrupted(error.to_string()))?;
+        let row = (accepted, &digest, items, places.as_slice(), origin.as_str(), id.as_str());
+        submissions.insert(submission.as_str(), row)?;
+        self.counts.rows_read += 1;
+        self.counts.rows_written += 1;
+        Ok(())
+    }
+}

@@ -1,0 +1,155 @@
+//! Parked items are given back or forgotten: nothing is lost by it, and nothing comes twice.
+
+use actix_web::http::Method;
+use actors::change::Change;
+use actors::model::{Index, Parked, ParkedCode, ParkedWhat, PeerRecord, Position, Seq};
+use actors::ports::FeedPage;
+use bytes::Bytes;
+use serde_json::json;
+
+use crate::rig::{Rig, name};
+
+/// What a stranger said in `#room`, as its quarantine row has it.
+fn said(id: &str, prev: &str) -> Change {
+    let body = format!(
+        r##"{{"pdu_id":"{id}","origin":"blue.example","context":"#room","ts":1,"pdu_type":"m.text","prev_pdus":[{prev}],"content":{{}}}}"##
+    );
+    Change::Quarantined {
+        parked: Parked {
+            from: name("blue.example"),
+            what: ParkedWhat::Pdu {
+                origin: Some("blue.example".to_owned()),
+                id: Some(id.to_owned()),
+                context: Some("#room".parse().expect("an id")),
+            },
+            code: ParkedCode::NotAParticipant,
+            reason: "blue.example does not take part in #room".to_owned(),
+            bytes: Bytes::from(body),
+        },
+        keep: 10,
+    }
+}
+
+/// The kinds of all events, and the ids of the messages among them.
+async fn feed(rig: &Rig) -> Vec<String> {
+    let page = rig.ports.archive.feed_after(Position(0), 100, u64::MAX).await.expect("a sound store");
+    let FeedPage::Entries(entries) = page else { panic!("nothing is forgotten") };
+    entries
+        .into_iter()
+        .map(|entry| match entry.item {
+            actors::model::FeedItem::Pdu(pdu) => pdu.reference.id.to_string(),
+            actors::model::FeedItem::Parked(_) => "parked".to_owned(),
+            other => format!("{other:?}"),
+        })
+        .collect()
+}
+
+async fn parked(rig: &Rig) -> usize {
+    rig.get("/quarantine").await["items"].as_array().expect("a list").len()
+}
+
+#[actix_web::test]
+async fn what_was_said_by_a_stranger_is_delivered_once_it_takes_part() {
+    let rig = Rig::start();
+    let room = "#room".parse().expect("an id");
+    rig.gateway.set_participants(&room, vec![name("green.example")]).await.expect("a context");
+    rig.commit(vec![said("p1", ""), said("p2", r#"["blue.example","p1"]"#)]).await;
+    let (status, stays) = rig.call(Method::POST, "/quarantine/blue.example/in:1/release", "").await;
+    assert_eq!((status, stays["code"].as_str()), (422, Some("STAYS")), "{stays}");
+    assert!(stays["error"].as_str().is_some_and(|words| words.contains("does not take part")), "{stays}");
+    assert_eq!((parked(&rig).await, feed(&rig).await), (2, vec!["parked".to_owned(); 2]), "nor is it parked twice");
+
+    let servers = vec![name("green.example"), name("blue.example")];
+    rig.gateway.set_participants(&room, servers).await.expect("a context");
+    let done = rig.post("/quarantine/blue.example/in:2/release", "").await;
+    assert_eq!(done, json!({"server": "blue.example", "id": "in:2", "outcome": "held"}));
+    let done = rig.post("/quarantine/blue.example/in:1/release", "").await;
+    assert_eq!(done["outcome"], "delivered");
+    assert_eq!((parked(&rig).await, feed(&rig).await), (0, ["parked", "parked", "p1", "p2"].map(str::to_owned).into()));
+}
+
+#[actix_web::test]
+async fn all_of_a_server_go_in_their_order_and_what_is_not_taken_stays_with_its_reason() {
+    let rig = Rig::start();
+    let room = "#room".parse().expect("an id");
+    rig.gateway.set_participants(&room, vec![name("blue.example")]).await.expect("a context");
+    let number = Change::Quarantined {
+        parked: Parked {
+            from: name("blue.example"),
+            what: ParkedWhat::Update(Seq(1)),
+            code: ParkedCode::NotAnObject,
+            reason: "an update is a JSON object".to_owned(),
+            bytes: Bytes::from_static(b"17"),
+        },
+        keep: 10,
+    };
+    // What came in a push lies there with the update around it.
+    let Change::Quarantined { parked: mut wrapped, keep } = said("p3", "") else { unreachable!() };
+    wrapped.bytes = [&b"{\"update\":\"pdu\",\"pdu\":"[..], &wrapped.bytes[..], b"}"].concat().into();
+    let wrapped = Change::Quarantined { parked: wrapped, keep };
+    rig.commit(vec![said("p1", ""), number, said("p2", r#"["blue.example","p1"]"#), wrapped, said("p1", "")]).await;
+    let all = rig.post("/quarantine/blue.example/release", "{}").await;
+    assert_eq!((&all["done"], all.get("next")), (&json!(4), None), "{all}");
+    assert_eq!(all["stayed"][0]["id"], "in:2", "{all}");
+    assert_eq!(feed(&rig).await[5..], ["p1", "p2", "p3"], "in their order, and the repeat once");
+    assert_eq!(parked(&rig).await, 1);
+    let all = rig.post("/quarantine/blue.example/drop", r#"{"kind":"update"}"#).await;
+    assert_eq!((&all["done"], parked(&rig).await), (&json!(1), 0), "{all}");
+}
+
+/// Blue refused the second item of `m-1` and the only one of `m-2`, and has taken the other.
+async fn refused(rig: &Rig) {
+    let first = rig.submission("m-1", &["blue.example"], &["{}", r#"{"n":1}"#]);
+    let second = rig.submission("m-2", &["blue.example"], &[r#"{"n":2}"#]);
+    let server = name("blue.example");
+    let refused = |index| {
+        let reason = "refused with status 400: no".to_owned();
+        Change::OutboundParked { server: server.clone(), index: Index(index), reason, keep: 10 }
+    };
+    let mut record = PeerRecord::new(server.clone());
+    record.outbound.acked = Index(3);
+    // In one commit: its actor starts after it, and finds it so.
+    let submitted = [first, second].map(Change::Submitted);
+    let refused = [refused(2), refused(3), Change::PeerMoved(Box::new(record))];
+    rig.commit(submitted.into_iter().chain(refused).collect()).await;
+}
+
+#[actix_web::test]
+async fn a_dead_letter_that_is_released_is_queued_once_and_its_trace_says_so() {
+    let rig = Rig::start();
+    refused(&rig).await;
+    let state = async |id: &str| rig.get(&format!("/messages/{id}")).await["peers"]["blue.example"]["state"].clone();
+    assert_eq!((state("m-1").await, state("m-2").await), (json!("parked"), json!("parked")));
+    for id in ["out:2", "out:3"] {
+        assert_eq!(rig.post(&format!("/quarantine/blue.example/{id}/release"), "").await["outcome"], "queued");
+        assert_eq!(rig.call(Method::POST, &format!("/quarantine/blue.example/{id}/release"), "").await.0, 404, "once");
+    }
+    assert_eq!((state("m-1").await, state("m-2").await), (json!("queued"), json!("queued")));
+    let queue = rig.get("/queue/blue.example").await;
+    assert_eq!((&queue["items"][0]["index"], &queue["items"][0]["submission"]), (&json!(4), &json!("m-1")), "{queue}");
+    assert_eq!((&queue["items"][1]["index"], &queue["items"][1]["submission"]), (&json!(5), &json!("m-2")), "{queue}");
+}
+
+#[actix_web::test]
+async fn a_dead_letter_that_is_released_reaches_its_peer() {
+    let rig = Rig::start();
+    rig.wire(true);
+    refused(&rig).await;
+    rig.post("/quarantine/blue.example/release", r#"{"direction":"out"}"#).await;
+    assert_eq!(rig.taken(2).await, [r#"{"n":1}"#, r#"{"n":2}"#]);
+    while rig.get("/messages/m-1").await["peers"]["blue.example"]["state"] != "acknowledged" {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[actix_web::test]
+async fn a_dead_letter_that_is_dropped_is_never_called_acknowledged() {
+    let rig = Rig::start();
+    refused(&rig).await;
+    let all = rig.post("/quarantine/blue.example/drop", r#"{"direction":"out"}"#).await;
+    assert_eq!((&all["done"], parked(&rig).await), (&json!(2), 0), "{all}");
+    for id in ["m-1", "m-2"] {
+        let leg = &rig.get(&format!("/messages/{id}")).await["peers"]["blue.example"];
+        assert_eq!((&leg["state"], &leg["reason"]), (&json!("parked"), &json!("dropped by an operator")), "{leg}");
+    }
+}
