@@ -301,7 +301,7 @@ fn start_servers(
 
     let readiness = readiness.clone();
     let one = Serving { workers: 1, ..serving };
-    let api = AdminApi::new(gateway.clone(), Arc::new(store.clone()));
+    let api = AdminApi::new(gateway.clone(), store.clone());
     let token = Bearer::new(settings.admin.token.as_ref().map(Secret::expose));
     if token.is_open() {
         tracing::warn!(listen = %settings.admin.listen, "the operator's API asks for no token; set admin.token_file");

@@ -6,10 +6,12 @@
 mod answer;
 pub mod health;
 mod messages;
+mod orders;
 mod peers;
 mod quarantine;
 mod queue;
 mod release;
+mod store;
 
 use std::sync::Arc;
 
@@ -21,21 +23,25 @@ use actors::ports::Inspect;
 use crate::http::answer::{no_route, wrong_method};
 use crate::http::bearer::{self, Bearer};
 use crate::http::refusal::Problem;
+use crate::store::Store;
+use store::Backups;
 
 /// The most bytes a call's body may have: what is said here is a number or a word.
 const BODY_MAX: usize = 64 * 1024;
 
-/// What every call works with.
+/// What every call works with. Clones share one.
 #[derive(Clone)]
 pub struct AdminApi {
     gateway: Gateway,
     inspect: Arc<dyn Inspect>,
+    store: Store,
+    backups: Backups,
 }
 
 impl AdminApi {
     /// Over a running gateway and its store.
-    pub fn new(gateway: Gateway, inspect: Arc<dyn Inspect>) -> Self {
-        Self { gateway, inspect }
+    pub fn new(gateway: Gateway, store: Store) -> Self {
+        Self { gateway, inspect: Arc::new(store.clone()), store, backups: Backups::default() }
     }
 }
 
@@ -56,8 +62,18 @@ pub fn configure(config: &mut web::ServiceConfig, api: AdminApi, token: Bearer) 
             .service(call("/peers", "GET").route(web::get().to(peers::list)))
             .service(call("/peers/{server}", "GET").route(web::get().to(peers::get)))
             .service(call("/messages/{id}", "GET").route(web::get().to(messages::get)))
+            .service(call("/peers/{server}/suspend", "POST").route(web::post().to(orders::suspend)))
+            .service(call("/peers/{server}/resume", "POST").route(web::post().to(orders::resume)))
+            .service(call("/peers/{server}/retry", "POST").route(web::post().to(orders::retry)))
+            .service(call("/peers/{server}/expect", "POST").route(web::post().to(orders::expect)))
             .service(call("/queue", "GET").route(web::get().to(queue::shape)))
             .service(call("/queue/{server}", "GET").route(web::get().to(queue::show)))
+            .service(call("/store", "GET").route(web::get().to(store::stats)))
+            .service(
+                call("/store/backup", "GET, POST")
+                    .route(web::get().to(store::progress))
+                    .route(web::post().to(store::backup)),
+            )
             .service(call("/quarantine", "GET").route(web::get().to(quarantine::list)))
             .service(call("/quarantine/{server}/release", "POST").route(web::post().to(release::release_all)))
             .service(call("/quarantine/{server}/drop", "POST").route(web::post().to(release::drop_all)))

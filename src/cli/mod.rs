@@ -11,6 +11,7 @@ mod progress;
 mod quarantine;
 mod queue;
 mod serve;
+mod store;
 mod table;
 mod words;
 
@@ -52,6 +53,9 @@ enum Command {
     /// What was put aside, in both directions.
     #[command(subcommand)]
     Quarantine(quarantine::Quarantine),
+    /// How full the store is, copies of it, and whether a file can be trusted.
+    #[command(subcommand)]
+    Store(store::Store),
     /// Three gateways with a toy messenger each, in this process, on loopback, with temporary data.
     Demo(demo::Options),
     /// Peers that misbehave on purpose, on loopback: for tests, and to see what a gateway does about them.
@@ -122,6 +126,7 @@ pub fn run() -> ExitCode {
         Command::Message(command) => message::run(command),
         Command::Queue(command) => queue::run(command),
         Command::Quarantine(command) => quarantine::run(command),
+        Command::Store(command) => store::run(command),
         Command::Demo(options) => demo::run(&options),
         Command::PeerSim(options) => peer_sim::run(*options),
     };

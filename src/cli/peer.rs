@@ -24,6 +24,37 @@ pub(super) enum Peer {
         #[command(flatten)]
         operator: Operator,
     },
+    /// Write nothing to it, also after a restart, until it is resumed; what it sends is still taken.
+    Suspend {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        operator: Operator,
+    },
+    /// End its suspension, whatever the cause, and write at once.
+    Resume {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        operator: Operator,
+    },
+    /// Make the next attempt now.
+    Retry {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        operator: Operator,
+    },
+    /// Say which number its next update carries: it was restored from a backup, or cannot go back as far as we ask.
+    Expect {
+        /// Its name.
+        name: String,
+        /// The number.
+        #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+        number: u64,
+        #[command(flatten)]
+        operator: Operator,
+    },
 }
 
 #[derive(Deserialize)]
@@ -64,6 +95,10 @@ pub(super) fn run(command: Peer) -> u8 {
     match command {
         Peer::List { operator } => operator.run(list),
         Peer::Show { name, operator } => operator.run(async |gateway, json| show(gateway, json, &name).await),
+        Peer::Suspend { name, operator } => order(operator, &name, "suspend", String::new()),
+        Peer::Resume { name, operator } => order(operator, &name, "resume", String::new()),
+        Peer::Retry { name, operator } => order(operator, &name, "retry", String::new()),
+        Peer::Expect { name, number, operator } => order(operator, &name, "expect", format!("{{\"seq\":{number}}}")),
     }
 }
 
@@ -105,6 +140,14 @@ async fn list(gateway: &Gateway, json: bool) -> Result<u8, Failure> {
 async fn show(gateway: &Gateway, json: bool, name: &str) -> Result<u8, Failure> {
     let answer = gateway.get(&format!("/peers/{}", segment(name))).await?;
     tell(gateway, json, &answer)
+}
+
+/// Give an order, and show the peer as it stands then.
+fn order(operator: Operator, name: &str, order: &str, body: String) -> u8 {
+    operator.run(async |gateway, json| {
+        let answer = gateway.post(&format!("/peers/{}/{order}", segment(name)), body).await?;
+        tell(gateway, json, &answer)
+    })
 }
 
 /// Print one peer.

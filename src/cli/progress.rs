@@ -1,6 +1,7 @@
 //! Progress of work that takes longer than a second: on a terminal, in place, and gone when the work is done.
 
 use std::io::{IsTerminal, Write, stderr};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -38,10 +39,37 @@ impl Progress {
     /// It is done: leave nothing on the line.
     pub(super) fn end(self) {
         if self.shown {
-            let _ = write!(stderr(), "\r\x1b[K");
-            let _ = stderr().flush();
+            clear();
         }
     }
+}
+
+/// Do some work that says nothing of how far it is, and meanwhile how long it takes.
+pub(super) fn during<T: Send>(what: &str, work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let (done, finished) = mpsc::channel();
+        let worker = scope.spawn(move || {
+            let result = work();
+            // Whoever watched may have stopped.
+            let _ = done.send(());
+            result
+        });
+        let mut seconds = 0;
+        while stderr().is_terminal() && finished.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+            seconds += 1;
+            let _ = write!(stderr(), "\r{what}  {seconds} s");
+            let _ = stderr().flush();
+        }
+        if seconds > 0 {
+            clear();
+        }
+        worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+fn clear() {
+    let _ = write!(stderr(), "\r\x1b[K");
+    let _ = stderr().flush();
 }
 
 fn line(what: &str, done: u64, of: u64) -> String {

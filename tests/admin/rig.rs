@@ -123,7 +123,7 @@ impl Rig {
         };
         Router::launch(ports.clone(), &routes, |_| {});
         let gateway = Gateway::new(routes, ports.clone());
-        let api = AdminApi::new(gateway.clone(), store);
+        let api = AdminApi::new(gateway.clone(), (*store).clone());
         Self { ports, gateway, clock, api, wire }
     }
 

@@ -7,6 +7,7 @@ mod doors;
 mod kills;
 mod malformed;
 mod node;
+mod operator;
 mod outage;
 mod process;
 mod raw;

@@ -205,7 +205,8 @@ impl Machine {
             Event::Readmit { token, from, pdu, known } => {
                 step.parks = false;
                 // How its sender was proved then is not kept; that it was listed for its address is the least of it.
-                let fates = self.admit(&mut step, Way { from: &from, verified: Some("network") }, vec![pdu], &known);
+                let fates =
+                    self.admit(&mut step, Way { from: &from, verified: Some("network"), walked: 0 }, vec![pdu], &known);
                 Some(Owed::Verdicts(token, fates))
             }
             Event::Compose { token, drafts, shut, holders } => {

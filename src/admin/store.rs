@@ -1,0 +1,162 @@
+//! `/admin/v1/store`: how full it is, and a backup of it while it works. A backup may take minutes, so it is begun by one call and
+//! watched by others.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, web};
+use serde::{Deserialize, Serialize};
+
+use super::AdminApi;
+use super::answer::Operator;
+use crate::http::answer::rfc3339;
+use crate::http::refusal::Problem;
+
+#[derive(Serialize)]
+struct Stats {
+    schema: u32,
+    epoch: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file_bytes: Option<u64>,
+    live_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dead_bytes: Option<u64>,
+    tables: Vec<Table>,
+    counts: Counts,
+}
+
+#[derive(Serialize)]
+struct Table {
+    name: String,
+    rows: u64,
+    bytes: u64,
+}
+
+/// What was done since the store was opened.
+#[derive(Serialize)]
+struct Counts {
+    commits: u64,
+    rows_written: u64,
+    rows_read: u64,
+    rows_trimmed: u64,
+}
+
+/// How full the store is.
+pub(super) async fn stats(api: web::Data<AdminApi>) -> Result<HttpResponse, Problem> {
+    let stats = api.store.stats().await?;
+    let tables = stats.tables.iter();
+    let tables = tables.map(|table| Table { name: table.name.clone(), rows: table.rows, bytes: table.bytes }).collect();
+    let counts = Counts {
+        commits: stats.counts.commits,
+        rows_written: stats.counts.rows_written,
+        rows_read: stats.counts.rows_read,
+        rows_trimmed: stats.counts.rows_trimmed,
+    };
+    Ok(HttpResponse::Ok().json(Stats {
+        schema: stats.schema,
+        epoch: stats.epoch,
+        file_bytes: stats.file_bytes,
+        live_bytes: stats.live_bytes,
+        dead_bytes: stats.dead_bytes(),
+        tables,
+        counts,
+    }))
+}
+
+/// The backup under way, or the last one. One at a time: each costs the disk a pass over the whole store.
+#[derive(Clone, Default)]
+pub(super) struct Backups(Arc<Mutex<Option<Job>>>);
+
+#[derive(Debug, Clone, Serialize)]
+struct Job {
+    path: PathBuf,
+    state: &'static str,
+    began: String,
+    rows: u64,
+    rows_total: u64,
+    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    taken: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+const RUNNING: &str = "running";
+
+impl Backups {
+    fn job(&self) -> MutexGuard<'_, Option<Job>> {
+        // Each change is one assignment: a panic elsewhere cannot have left it half done.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Job)) {
+        if let Some(job) = self.job().as_mut() {
+            change(job);
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Wanted {
+    path: PathBuf,
+}
+
+/// Begin a backup into a new file on this machine.
+pub(super) async fn backup(
+    api: web::Data<AdminApi>,
+    operator: Operator,
+    wanted: web::Json<Wanted>,
+) -> Result<HttpResponse, Problem> {
+    let path = wanted.into_inner().path;
+    let begun = begin(&api, path.clone());
+    operator.did("back up the store", &path.display(), begun.as_ref().map(|_| ()));
+    Ok(HttpResponse::Accepted().json(begun?))
+}
+
+fn begin(api: &AdminApi, path: PathBuf) -> Result<Job, Problem> {
+    if !path.is_absolute() {
+        let words = format!("{} is no absolute path; where this gateway runs is not where you are", path.display());
+        return Err(Problem::unprocessable("BAD_PATH", words));
+    }
+    let mut current = api.backups.job();
+    if let Some(running) = current.as_ref().filter(|job| job.state == RUNNING) {
+        let words = format!("a backup to {} is under way; wait for it", running.path.display());
+        return Err(Problem::new(StatusCode::CONFLICT, "BACKUP_RUNNING", words));
+    }
+    let began = rfc3339(api.gateway.ports().clock.now());
+    let job =
+        Job { path: path.clone(), state: RUNNING, began, rows: 0, rows_total: 0, bytes: 0, taken: None, error: None };
+    *current = Some(job.clone());
+    let (store, backups) = (api.store.clone(), api.backups.clone());
+    actix_web::rt::spawn(async move {
+        let watched = backups.clone();
+        let done = store.backup(&path, move |progress| {
+            watched.change(|job| {
+                (job.rows, job.rows_total, job.bytes) = (progress.rows, progress.rows_total, progress.bytes);
+            });
+        });
+        match done.await {
+            Ok(backup) => {
+                tracing::info!(path = %path.display(), rows = backup.rows, "the backup is done");
+                backups.change(|job| {
+                    (job.rows, job.rows_total, job.bytes) = (backup.rows, backup.rows, backup.bytes);
+                    (job.state, job.taken) = ("done", Some(rfc3339(backup.taken)));
+                });
+            }
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "the backup has failed");
+                backups.change(|job| (job.state, job.error) = ("failed", Some(error.to_string())));
+            }
+        }
+    });
+    Ok(job)
+}
+
+/// How far the backup is.
+pub(super) async fn progress(api: web::Data<AdminApi>) -> Result<HttpResponse, Problem> {
+    match api.backups.job().as_ref() {
+        Some(job) => Ok(HttpResponse::Ok().json(job)),
+        None => Err(Problem::not_found("NO_BACKUP", "no backup was taken since this gateway started")),
+    }
+}

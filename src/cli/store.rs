@@ -1,0 +1,157 @@
+//! `fernpost store`: how full the store is, copies of it, and whether a file can be trusted.
+
+mod offline;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Subcommand;
+use serde::Deserialize;
+
+use super::operator::{Failure, Gateway, Operator, print_json};
+use super::progress::Progress;
+use super::table::Align::{Left, Right};
+use super::table::Table;
+use super::words::{count, size};
+use super::{FINE, Source, WRONG, print};
+
+/// Between two looks at a backup under way.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// What can be done about the store.
+#[derive(Debug, Subcommand)]
+pub(super) enum Store {
+    /// How full it is, table by table.
+    Stats {
+        #[command(flatten)]
+        operator: Operator,
+    },
+    /// Copy the store of a running gateway to a new file on its machine.
+    Backup {
+        /// The file; nothing is ever overwritten.
+        file: PathBuf,
+        #[command(flatten)]
+        operator: Operator,
+    },
+    /// Examine a store that is not in use, or a backup; ends with 1 where something is wrong with it.
+    Verify {
+        /// The file; else the store of the configuration.
+        file: Option<PathBuf>,
+        /// Print the answer as JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Make a backup the store of a gateway that has lost its own.
+    Restore {
+        /// The backup.
+        backup: PathBuf,
+        /// The gateway's data folder; else that of the configuration.
+        #[arg(long, value_name = "FOLDER")]
+        to: Option<PathBuf>,
+        /// Print the answer as JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        source: Source,
+    },
+}
+
+/// Run one of them.
+pub(super) fn run(command: Store) -> u8 {
+    match command {
+        Store::Stats { operator } => operator.run(stats),
+        Store::Backup { file, operator } => operator.run(async |gateway, json| backup(gateway, json, &file).await),
+        Store::Verify { file, json, source } => offline::verify(file, json, source),
+        Store::Restore { backup, to, json, source } => offline::restore(&backup, to, json, source),
+    }
+}
+
+#[derive(Deserialize)]
+struct Stats {
+    schema: u32,
+    epoch: u64,
+    file_bytes: Option<u64>,
+    dead_bytes: Option<u64>,
+    tables: Vec<Rows>,
+    counts: Counts,
+}
+
+#[derive(Deserialize)]
+struct Rows {
+    name: String,
+    rows: u64,
+    bytes: u64,
+}
+
+#[derive(Deserialize)]
+struct Counts {
+    commits: u64,
+    rows_written: u64,
+}
+
+/// Tables with anything in them, the largest first.
+fn tables(rows: impl Iterator<Item = (String, u64, u64)>) -> String {
+    let mut rows: Vec<_> = rows.filter(|(_, rows, _)| *rows > 0).collect();
+    rows.sort_by_key(|(_, _, bytes)| std::cmp::Reverse(*bytes));
+    let mut table = Table::new([("TABLE", Left), ("ROWS", Right), ("SIZE", Right)]);
+    for (name, rows, bytes) in rows {
+        table.row(vec![name, count(rows), size(bytes)]);
+    }
+    table.text()
+}
+
+async fn stats(gateway: &Gateway, json: bool) -> Result<u8, Failure> {
+    let answer = gateway.get("/store").await?;
+    if json {
+        return Ok(print_json(&answer));
+    }
+    let stats: Stats = gateway.read(&answer)?;
+    let mut text = tables(stats.tables.into_iter().map(|table| (table.name, table.rows, table.bytes)));
+    text.push('\n');
+    if let (Some(file), Some(dead)) = (stats.file_bytes, stats.dead_bytes) {
+        text.push_str(&format!("file     {}, of which {} hold no row\n", size(file), size(dead)));
+    }
+    text.push_str(&format!("opened   {} times, schema {}\n", count(stats.epoch), stats.schema));
+    let Counts { commits, rows_written } = stats.counts;
+    text.push_str(&format!("written  {} rows in {} commits since then\n", count(rows_written), count(commits)));
+    Ok(print(&text, FINE))
+}
+
+#[derive(Deserialize)]
+struct Job {
+    path: PathBuf,
+    state: String,
+    rows: u64,
+    rows_total: u64,
+    bytes: u64,
+    error: Option<String>,
+}
+
+async fn backup(gateway: &Gateway, json: bool, file: &Path) -> Result<u8, Failure> {
+    let path = std::path::absolute(file);
+    let path = path.map_err(|error| Failure::Nowhere(format!("{}: {error}", file.display())))?;
+    let body = serde_json::json!({ "path": path }).to_string();
+    let mut answer = gateway.post("/store/backup", body).await?;
+    let mut progress = Progress::new("backup");
+    let job = loop {
+        let job: Job = gateway.read(&answer)?;
+        if job.state != "running" {
+            break job;
+        }
+        progress.at(job.rows, job.rows_total);
+        tokio::time::sleep(LOOK_AGAIN).await;
+        answer = gateway.get("/store/backup").await?;
+    };
+    progress.end();
+    if let Some(error) = job.error {
+        eprintln!("{error}");
+        return Ok(WRONG);
+    }
+    if json {
+        return Ok(print_json(&answer));
+    }
+    let (path, rows, bytes) = (job.path.display(), count(job.rows), size(job.bytes));
+    Ok(print(&format!("{path}: {rows} rows, {bytes}; `fernpost store verify` examines it\n"), FINE))
+}

@@ -1,0 +1,43 @@
+//! Orders: a peer is suspended, and what is queued meanwhile is delivered once it is resumed.
+
+use actix_web::http::Method;
+
+use crate::rig::Rig;
+
+#[actix_web::test]
+async fn what_is_queued_for_a_suspended_peer_is_delivered_once_it_is_resumed() {
+    let rig = Rig::start();
+    rig.wire(true);
+    let blue = rig.post("/peers/blue.example/suspend", "").await;
+    assert_eq!((&blue["state"], &blue["reason"]), (&"suspended".into(), &"admin".into()), "{blue}");
+    rig.submit("m-1", &["blue.example"], &[r#"{"n":1}"#, r#"{"n":2}"#]).await;
+    let blue = rig.get("/peers/blue.example").await;
+    assert_eq!((&blue["backlog"], &blue["state"]), (&2.into(), &"suspended".into()), "{blue}");
+    let resumed = rig.post("/peers/blue.example/resume", "").await;
+    assert_ne!(resumed["state"], "suspended", "{resumed}");
+    assert_eq!(rig.taken(2).await, [r#"{"n":1}"#, r#"{"n":2}"#]);
+}
+
+#[actix_web::test]
+async fn a_peer_that_is_retried_is_written_to_now() {
+    let rig = Rig::start();
+    rig.submit("m-1", &["blue.example"], &["{}"]).await;
+    while rig.get("/peers/blue.example").await["state"] != "backing_off" {
+        tokio::task::yield_now().await;
+    }
+    rig.wire(true);
+    rig.post("/peers/blue.example/retry", "").await;
+    assert_eq!(rig.taken(1).await, ["{}"]);
+}
+
+#[actix_web::test]
+async fn a_peer_that_was_restored_is_told_which_number_to_expect() {
+    let rig = Rig::start();
+    let blue = rig.post("/peers/blue.example/expect", r#"{"seq":41}"#).await;
+    assert_eq!(blue["expected_seq"], 41, "{blue}");
+    for (bad, status) in [("", 400), ("{}", 400), (r#"{"seq":-1}"#, 400), (r#"{"seq":0}"#, 422)] {
+        assert_eq!(rig.call(Method::POST, "/peers/blue.example/expect", bad).await.0, status, "{bad}");
+    }
+    assert_eq!(rig.call(Method::POST, "/peers/bleu.example/suspend", "").await.0, 404);
+    assert_eq!(rig.call(Method::POST, "/peers/blue.example/explode", "").await.0, 404);
+}

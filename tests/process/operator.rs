@@ -1,0 +1,125 @@
+//! The operator's commands as a shell sees them, against a gateway that runs: what they print, what they end with, and what
+//! they say when there is nobody to ask.
+
+use std::process::Output;
+
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::node::{Node, texts};
+use crate::process::fernpost;
+
+/// `fernpost` with these words, for this gateway.
+async fn operate(node: &Node, words: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = fernpost();
+    command.args(words).arg("--config").arg(node.configured());
+    // Elsewhere than on the test's thread: that one may have to drive what the command waits for.
+    let output = tokio::task::spawn_blocking(move || command.output().expect("the binary starts")).await;
+    said(output.expect("no panic"))
+}
+
+fn said(output: Output) -> (Option<i32>, String, String) {
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// The same, where it has to work; what it printed.
+async fn works(node: &Node, words: &[&str]) -> String {
+    let (code, printed, complaints) = operate(node, words).await;
+    assert_eq!((code, complaints.as_str()), (Some(0), ""), "{words:?}: {printed}");
+    printed
+}
+
+async fn json(node: &Node, words: &[&str]) -> Value {
+    let words = [words, &["--json"]].concat();
+    serde_json::from_str(&works(node, &words).await).expect("JSON")
+}
+
+#[tokio::test]
+async fn an_operator_suspends_a_peer_and_what_queues_meanwhile_is_delivered_once_it_is_resumed() {
+    let (mut red, mut blue) = Node::pair("");
+    red.start().await;
+    blue.start().await;
+    let shown = works(&red, &["peer", "suspend", "blue"]).await;
+    assert!(shown.starts_with("blue\n") && shown.contains("suspended (admin)"), "{shown}");
+    for n in 0..3 {
+        red.api().say(&format!("m-{n}"), "blue", &format!("text {n}")).await;
+    }
+    let list = works(&red, &["peer", "list"]).await;
+    let lines: Vec<&str> = list.lines().collect();
+    assert!(lines[0].starts_with("PEER  STATE") && lines[1].starts_with("blue  suspended (admin)"), "{list}");
+    let shape = works(&red, &["queue", "shape"]).await;
+    let numbers: Vec<&str> = shape.lines().nth(1).expect("blue's line").split_whitespace().collect();
+    assert_eq!(numbers, ["blue", "3", "3", "-", "-", "-", "-", "-", "-", "-", "-"], "{shape}");
+    let shape = json(&red, &["queue", "shape"]).await;
+    assert_eq!((&shape["peers"][0]["server"], &shape["peers"][0]["total"]), (&"blue".into(), &3.into()), "{shape}");
+    let queue = json(&red, &["queue", "show", "blue", "--limit", "2"]).await;
+    assert_eq!((&queue["items"][1]["submission"], &queue["next"]), (&"m-1".into(), &2.into()), "{queue}");
+    let trace = works(&red, &["message", "trace", "m-0"]).await;
+    assert!(trace.starts_with("m-0, accepted ") && trace.contains("blue  queued"), "{trace}");
+
+    works(&red, &["peer", "resume", "blue"]).await;
+    let events = blue.api().hear(3).await;
+    assert_eq!(texts(&events), ["text 0", "text 1", "text 2"]);
+    let peer = json(&blue, &["peer", "expect", "red", "40"]).await;
+    assert_eq!(peer["expected_seq"], 40, "{peer}");
+}
+
+#[tokio::test]
+async fn what_was_parked_is_listed_shown_kept_with_its_reason_and_dropped() {
+    let (red, mut blue) = Node::pair("");
+    blue.start().await;
+    // Red's part is played by hand: a push of two updates that are none.
+    let call = crate::node::Api::at(blue.federation);
+    let (status, answer) =
+        call.call(Method::POST, "/http/v1/updates", r#"{"strong":[1,"two"],"seq":2}"#).await.expect("an answer");
+    assert_eq!((status, &answer["receive"]), (200, &"ok".into()), "{answer}");
+    let list = works(&blue, &["quarantine", "list"]).await;
+    assert!(list.starts_with("PEER  ID    KIND") && list.contains("red   in:1  update"), "{list}");
+    let item = json(&blue, &["quarantine", "show", "red", "2"]).await;
+    assert_eq!((&item["id"], &item["seq"], &item["body"]), (&"in:2".into(), &2.into(), &"two".into()), "{item}");
+    let shown = works(&blue, &["quarantine", "show", "red", "in:2"]).await;
+    assert!(shown.starts_with("red in:2, update from red\n") && shown.ends_with("\n\"two\"\n"), "{shown}");
+
+    let (code, printed, why) = operate(&blue, &["quarantine", "release", "red", "in:1"]).await;
+    assert_eq!((code, printed.as_str()), (Some(1), ""), "{why}");
+    assert!(why.starts_with("red in:1 stays in quarantine: ") && why.lines().count() == 1, "{why}");
+    let (code, _, why) = operate(&blue, &["quarantine", "drop", "--all-of", "red"]).await;
+    assert_eq!((code, why.as_str()), (Some(2), "red has 2 items parked; to drop all of them, add --yes\n"));
+    assert_eq!(works(&blue, &["quarantine", "drop", "red", "in:1"]).await, "red in:1: dropped\n");
+    assert_eq!(works(&blue, &["quarantine", "drop", "--all-of", "red", "--yes"]).await, "red: 1 item dropped\n");
+    assert_eq!(works(&blue, &["quarantine", "list"]).await, "nothing is parked\n");
+    let (code, _, why) = operate(&blue, &["quarantine", "show", "red", "in:1"]).await;
+    assert!(code == Some(2) && why.contains("quarantine list"), "{why}");
+    drop(red);
+}
+
+#[tokio::test]
+async fn who_cannot_be_asked_is_told_in_one_line_with_what_to_do() {
+    let (mut red, _blue) = Node::pair("");
+    let (code, printed, why) = operate(&red, &["peer", "list"]).await;
+    assert_eq!((code, printed.as_str(), why.lines().count()), (Some(2), "", 1), "{why}");
+    assert!(why.contains("no gateway answers at") && why.contains("fernpost serve"), "{why}");
+
+    std::fs::write(red.folder().join("admin.token"), "sesame\n").expect("a writable folder");
+    red.start_with(&["admin.token_file=admin.token"]).await;
+    let (code, _, why) = operate(&red, &["peer", "list"]).await;
+    assert!(code == Some(2) && why.contains("admin.token_file") && why.lines().count() == 1, "{why}");
+    works(&red, &["peer", "list", "--set", "admin.token_file=admin.token"]).await;
+    let file = red.folder().join("admin.token");
+    let elsewhere = fernpost()
+        .args(["peer", "list", "--admin", &format!("http://{}", red.admin), "--token-file"])
+        .arg(&file)
+        .output()
+        .expect("the binary starts");
+    let (code, list, why) = said(elsewhere);
+    assert!(code == Some(0) && list.contains("blue"), "without a configuration: {list}{why}");
+
+    let (code, _, why) = operate(&red, &["peer", "show", "bleu", "--set", "admin.token_file=admin.token"]).await;
+    assert_eq!((code, why.as_str()), (Some(2), "bleu is not a peer of this gateway; did you mean blue?\n"));
+    let (code, _, why) = operate(&red, &["message", "trace", "never", "--set", "admin.token_file=admin.token"]).await;
+    assert!(code == Some(2) && why.contains("never"), "{why}");
+    let nowhere = fernpost().args(["peer", "list", "--config", "nowhere.toml"]).output().expect("the binary starts");
+    let (code, _, why) = said(nowhere);
+    assert!(code == Some(2) && why.contains("nowhere.toml") && why.contains("--admin URL"), "{why}");
+}
