@@ -18,6 +18,7 @@
 //! refused too, the item is the culprit: it is parked, its number goes to the next, and the others flow.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::change::Change;
 use crate::change::Urgency;
@@ -228,6 +229,7 @@ impl Outbound {
 
     /// The actor has loaded: go on from where the store says.
     pub fn started(&mut self, at: Moment, out: &mut Out) {
+        self.bring_nearer(at.now);
         match self.next_attempt() {
             // A due date that has passed while we were down is due now; one that has not is waited for, the remainder only.
             Some(due) if due > at.now => out.effect(Effect::Arm(due)),
@@ -235,6 +237,19 @@ impl Outbound {
             None if matches!(self.state, State::Idle) => self.proceed(at, out),
             None => {}
         }
+    }
+
+    /// No date lies further ahead than its kind allows. One that seems to was written before the clock was set back, and would
+    /// keep us away for as long as that.
+    fn bring_nearer(&mut self, now: Millis) {
+        let limits = self.limits.clone();
+        let (date, longest) = match &mut self.state {
+            State::Waiting { until } => (until, limits.wait_max.max(Duration::from_secs(1))),
+            State::BackingOff { until, .. } => (until, limits.backoff.max),
+            State::Suspended { probe_at: Some(probe_at), .. } => (probe_at, limits.probe_every),
+            _ => return,
+        };
+        *date = (*date).min(now.after(longest));
     }
 
     /// The actor is given up: refuse until an operator, or a restart of the process, says otherwise.

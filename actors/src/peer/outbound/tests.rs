@@ -361,6 +361,20 @@ fn the_remaining_backoff_survives_a_restart() {
 }
 
 #[test]
+fn a_clock_set_back_by_a_day_parts_nobody_for_a_day() {
+    let day = Millis(86_400_000);
+    let suspended = Rest::Suspended { cause: Cause::Unreachable, probe_at: Some(day) };
+    for (rest, state) in [
+        (Rest::Waiting { until: day }, "waiting    "),
+        (Rest::BackingOff { until: day }, "backing_off"),
+        (suspended, "suspended  "),
+    ] {
+        let mut bench = Bench::new(|_, record| record.outbound.rest = rest);
+        bench.at(20).step(Event::Started).check(&[&format!("  20s {state} arm 3620s")]);
+    }
+}
+
+#[test]
 fn a_waiting_peer_holds_no_payload_in_memory() {
     let mut bench = Bench::new(|_, _| ());
     bench.queue(1).reply(Ack::Wait(Duration::from_secs(5))).queue(2).at(5).step(Event::Due);
