@@ -26,7 +26,7 @@ use crate::http::identity::Admission;
 use crate::http::serve::{Serving, serve, serve_raw_targets};
 use crate::messenger::{self, MessengerApi, MessengerLimits, housekeeping};
 use crate::settings::{Network, Peers, Secret, Settings};
-use crate::store::{self, OpenError, Place, Store, StoreOptions};
+use crate::store::{self, Lane, OpenError, Place, Store, StoreOptions};
 use crate::wire::acquaintance::Knowledge;
 use crate::wire::pdu;
 use crate::wire::transport::PeerTransport;
@@ -268,6 +268,7 @@ fn store_options(settings: &Settings) -> Result<StoreOptions, StartError> {
         group_rows: options.group_rows as u64,
         queue_rows: options.queue_rows,
         quick_repair: options.quick_repair,
+        lane: Lane::Threads,
     })
 }
 

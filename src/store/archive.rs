@@ -68,7 +68,8 @@ impl Store {
     ) -> Task<Result<T, ArchiveError>> {
         let shared: Arc<Shared> = self.shared.clone();
         Box::pin(async move {
-            let read = tokio::task::spawn_blocking(move || run(&shared, read)).await;
+            let lane = shared.lane.clone();
+            let read = lane.run(move || run(&shared, read)).await;
             Ok(read.map_err(|error| ArchiveError(error.to_string()))??)
         })
     }

@@ -4,7 +4,7 @@
 //! - `tables`: every table with its owner, its bound and who trims it. `rows`: how model types lie in them.
 //! - `queue` -> `writer` -> `apply`, `submissions`, `graph`, `dead_letters`, `parked`, `trim`: the way of a batch to the disk. `archive`: the way back.
 //! - `stats`, `backup`, `verify`, `restore`, `restored`: what an operator does with the file as a whole.
-//! - `claims`: the PDUs that are on that way, for those who look.
+//! - `lane`: which thread waits for the disk. `claims`: the PDUs that are on the way there, for those who look.
 //! - `failure`: why the store does not open, why it has stopped. `counters`: rows written and read.
 //!
 //! A batch is committed whole, in the order it was handed over, or the journal has stopped: there is no batch that fails
@@ -18,6 +18,7 @@ mod counters;
 mod dead_letters;
 mod failure;
 mod graph;
+mod lane;
 mod open;
 mod parked;
 mod queue;
@@ -43,6 +44,7 @@ use tokio::sync::watch;
 pub use backup::{Backup, BackupError, Progress};
 pub use counters::Counts;
 pub use failure::{Failure, OpenError};
+pub use lane::Lane;
 pub use open::{FILE, Place, SCHEMA, StoreOptions};
 pub use restore::{RestoreError, Restored, restore};
 pub use stats::{Stats, TableStats};
@@ -74,6 +76,7 @@ struct Shared {
     counted_from: u64,
     fence: Fence,
     quick_repair: bool,
+    lane: Lane,
     queue_rows: u64,
     clock: Arc<dyn Clock>,
     wake: Wake,
@@ -108,6 +111,7 @@ impl Store {
     pub fn open(options: StoreOptions, clock: Arc<dyn Clock>, wake: Wake) -> Result<Self, OpenError> {
         let limits = options.group_limits();
         let (queue_rows, recent, quick_repair) = (options.queue_rows, options.recent, options.quick_repair);
+        let lane = options.lane.clone();
         let opened = open::open(options, &*clock)?;
         let shared = Arc::new(Shared {
             database: opened.database,
@@ -116,6 +120,7 @@ impl Store {
             counted_from: opened.counted_from,
             fence: Fence { slot: 0, epoch: opened.epoch },
             quick_repair,
+            lane,
             queue_rows,
             clock,
             wake,

@@ -14,6 +14,7 @@ use redb::{
 
 use super::apply::Memory;
 use super::failure::OpenError;
+use super::lane::Lane;
 use super::queue::GroupLimits;
 use super::restored;
 use super::tables::{self, Visit};
@@ -43,6 +44,8 @@ pub struct StoreOptions {
     pub queue_rows: u64,
     /// Pay a little at each commit for opening at once after a crash, however large the file.
     pub quick_repair: bool,
+    /// Where commits and long reads run.
+    pub lane: Lane,
 }
 
 impl StoreOptions {
@@ -57,6 +60,7 @@ impl StoreOptions {
             group_rows: 4_096,
             queue_rows: 65_536,
             quick_repair: true,
+            lane: Lane::default(),
         }
     }
 

@@ -21,7 +21,7 @@ const RIDE_MAX: Duration = Duration::from_millis(100);
 
 /// The writer's task: ends with the queue, or with the first group that fails.
 ///
-/// Commits run by `spawn_blocking` and not on a thread of their own: a paused test clock stands still while such a job runs.
+/// Commits run by `spawn_blocking` (see [`Lane`](super::Lane)) and not on a thread of their own: a paused test clock stands still while such a job runs.
 pub(super) fn run(shared: Arc<Shared>, memory: Memory) -> impl Future<Output = ()> {
     // Made here and not in the task: a task that is dropped before its first turn must say so too.
     let abandoned = Abandoned(shared);
@@ -35,7 +35,7 @@ async fn write(shared: &Arc<Shared>, mut memory: Memory) {
             Next::Commit => {
                 ride_until = None;
                 let job = shared.clone();
-                let drained = tokio::task::spawn_blocking(move || drain(&job, memory)).await;
+                let drained = shared.lane.run(move || drain(&job, memory)).await;
                 match drained {
                     Ok(Some(back)) => memory = back,
                     Ok(None) => return,
@@ -51,6 +51,7 @@ async fn write(shared: &Arc<Shared>, mut memory: Memory) {
             Next::Ride => {
                 let until = *ride_until.get_or_insert_with(|| Instant::now() + RIDE_MAX);
                 tokio::select! {
+                    biased;
                     () = shared.queue.news() => {}
                     () = tokio::time::sleep_until(until) => shared.queue.flush(),
                 }

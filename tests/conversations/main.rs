@@ -5,19 +5,26 @@
 #[path = "../support/disk.rs"]
 #[expect(dead_code, reason = "the store's own tests lose power in more ways")]
 mod disk;
+#[path = "../support/messenger.rs"]
+#[expect(dead_code, reason = "the simulation asks for more")]
+mod messenger;
+#[path = "../support/network.rs"]
+#[expect(dead_code, reason = "the simulation has more weather")]
+mod network;
+#[path = "../support/node.rs"]
+#[expect(dead_code, reason = "the simulation changes disks")]
+mod node;
+#[path = "../support/surroundings.rs"]
+mod surroundings;
 
 mod asking;
 mod full;
 mod identity;
 mod idle;
-mod messenger;
 mod mixed;
-mod network;
-mod node;
 mod order;
 mod poison;
 mod ports;
 mod restart;
 mod restored;
 mod storm;
-mod surroundings;

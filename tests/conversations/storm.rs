@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::disk::Survives;
 use crate::messenger::{Text, context, draft, named, others};
-use crate::network::{Network, Weather, short};
+use crate::network::{CALM, Network, Weather, short};
 use crate::node::{Change, Node, millis, seconds, world};
 use crate::ports::{LookUp, Watched};
 use crate::surroundings::{Book, server};
@@ -26,7 +26,7 @@ use crate::surroundings::{Book, server};
 const NAMES: [&str; 3] = ["red", "green", "blue"];
 
 const WEATHER: Weather =
-    Weather { requests_lost: 0.05, answers_lost: 0.05, repeated: 0.1, delay_max: Duration::from_millis(800) };
+    Weather { requests_lost: 0.05, answers_lost: 0.05, repeated: 0.1, delay_max: Duration::from_millis(800), ..CALM };
 
 const MESSAGES: u32 = 200;
 

@@ -34,6 +34,8 @@ struct State {
     syncs: u64,
     writes: u64,
     fail_at: Option<u64>,
+    /// The sync that fails is on the disk all the same.
+    synced_all_the_same: bool,
     fail_write_at: Option<u64>,
     failed: bool,
     cut_after: Option<u64>,
@@ -79,6 +81,13 @@ impl Disk {
     pub(crate) fn fail_at(&self, k: u64) {
         let mut state = self.state();
         state.fail_at = Some(state.syncs + k);
+    }
+
+    /// Let the k-th sync from now on reach the disk, and nobody hear of it: the process ends right there.
+    pub(crate) fn end_after(&self, k: u64) {
+        let mut state = self.state();
+        state.fail_at = Some(state.syncs + k);
+        state.synced_all_the_same = true;
     }
 
     /// Let the k-th write from now on fail, and everything after it.
@@ -181,6 +190,10 @@ impl StorageBackend for Disk {
         }
         state.syncs += 1;
         state.failed |= state.fail_at == Some(state.syncs);
+        if state.fail_at == Some(state.syncs) && state.synced_all_the_same {
+            let State { synced, since_sync, .. } = &mut *state;
+            since_sync.drain(..).for_each(|write| write.apply(synced));
+        }
         if state.failed {
             return Err(io::Error::other("no space left on device"));
         }

@@ -1,7 +1,7 @@
 //! What tests of both crates share: a clock that moves with tokio's, a transport that does as it is told, a roster that lists
 //! everybody. The store is never faked: tests run the real one in memory.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -16,14 +16,19 @@ pub struct TestClock {
     base: Millis,
     started: tokio::time::Instant,
     /// Moves wall time alone, as a wrong system clock does.
-    skew_ms: AtomicU64,
+    skew_ms: Arc<AtomicI64>,
     breaks: AtomicBool,
 }
 
 impl TestClock {
     /// A clock that says `base` now.
     pub fn new(base: Millis) -> Self {
-        Self { base, started: tokio::time::Instant::now(), skew_ms: AtomicU64::new(0), breaks: AtomicBool::new(false) }
+        Self { base, started: tokio::time::Instant::now(), skew_ms: Arc::default(), breaks: AtomicBool::new(false) }
+    }
+
+    /// The same time, on a clock that is not made to break.
+    pub fn unbroken(&self) -> Self {
+        Self { base: self.base, started: self.started, skew_ms: self.skew_ms.clone(), breaks: AtomicBool::new(false) }
     }
 
     /// The next reading panics. Actors read the clock inside their guard, so this is a bug in a machine, made at will.
@@ -31,8 +36,8 @@ impl TestClock {
         self.breaks.store(true, Ordering::SeqCst);
     }
 
-    /// Set wall time forward by so much, without any time passing.
-    pub fn jump(&self, ms: u64) {
+    /// Set wall time forward by so much, or back, without any time passing.
+    pub fn jump(&self, ms: i64) {
         self.skew_ms.fetch_add(ms, Ordering::SeqCst);
     }
 }
@@ -40,7 +45,7 @@ impl TestClock {
 impl Clock for TestClock {
     fn now(&self) -> Millis {
         assert!(!self.breaks.swap(false, Ordering::SeqCst), "the clock breaks, as the test asked");
-        self.base.after(self.started.elapsed()).plus(self.skew_ms.load(Ordering::SeqCst))
+        Millis(self.base.after(self.started.elapsed()).0.saturating_add_signed(self.skew_ms.load(Ordering::SeqCst)))
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) fn limits(speech: Speech) -> PeerLimits {
 }
 
 /// Everybody there is; each calls from an address of its own.
-const EVERYBODY: [&str; 4] = ["red", "green", "blue", "grey"];
+const EVERYBODY: [&str; 5] = ["red", "green", "blue", "grey", "pink"];
 
 /// The address a server calls from.
 pub(crate) fn address(name: &ServerName) -> IpAddr {

@@ -21,11 +21,13 @@ pub(crate) struct Weather {
     pub(crate) repeated: f64,
     /// The longest a request or an answer travels.
     pub(crate) delay_max: Duration,
+    /// The share of requests that a box in between answers itself: busy, too large, in trouble.
+    pub(crate) meddled: f64,
 }
 
 /// Nothing is lost, and nothing takes time.
 pub(crate) const CALM: Weather =
-    Weather { requests_lost: 0.0, answers_lost: 0.0, repeated: 0.0, delay_max: Duration::ZERO };
+    Weather { requests_lost: 0.0, answers_lost: 0.0, repeated: 0.0, delay_max: Duration::ZERO, meddled: 0.0 };
 
 /// A request as it reaches a gateway's door.
 pub(crate) struct Call {
@@ -54,6 +56,9 @@ pub(crate) struct Sent {
 
 type Way = (ServerName, ServerName);
 
+/// Is told of everything the network carries.
+type Ear = Arc<dyn Fn(String) + Send + Sync>;
+
 /// Who can be reached, and how well.
 pub(crate) struct Network {
     state: Mutex<State>,
@@ -66,9 +71,12 @@ struct State {
     doors: HashMap<ServerName, mpsc::UnboundedSender<Call>>,
     down: HashSet<Way>,
     held: HashSet<Way>,
+    /// Ways back on which answers are made to look as a server of 2016 writes them.
+    plain: HashSet<Way>,
     weather: Weather,
     chance: fastrand::Rng,
     sent: Vec<Sent>,
+    ear: Option<Ear>,
 }
 
 /// What becomes of one request.
@@ -78,14 +86,15 @@ struct Fate {
     there: Duration,
     back: Duration,
     again: Option<Duration>,
+    meddled: Option<u8>,
 }
 
 impl Network {
     /// An empty network; the seed decides every loss.
     pub(crate) fn new(seed: u64, weather: Weather) -> Arc<Self> {
         let chance = fastrand::Rng::with_seed(seed);
-        let (doors, down, held, sent) = (HashMap::new(), HashSet::new(), HashSet::new(), vec![]);
-        let state = State { doors, down, held, weather, chance, sent };
+        let (doors, down, held, plain, sent) = (HashMap::new(), HashSet::new(), HashSet::new(), HashSet::new(), vec![]);
+        let state = State { doors, down, held, plain, weather, chance, sent, ear: None };
         Arc::new(Self { state: Mutex::new(state), ways: watch::Sender::new(0), since: Instant::now() })
     }
 
@@ -137,6 +146,28 @@ impl Network {
         });
     }
 
+    /// From now on it behaves like this.
+    pub(crate) fn becomes(&self, weather: Weather) {
+        self.state().weather = weather;
+    }
+
+    /// Answers to what the one sends the other never say how much is taken, as a server of 2016 does not.
+    pub(crate) fn make_plain(&self, from: &ServerName, to: &ServerName) {
+        self.state().plain.insert((from.clone(), to.clone()));
+    }
+
+    /// Tell of everything that is carried.
+    pub(crate) fn tell(&self, ear: impl Fn(String) + Send + Sync + 'static) {
+        self.state().ear = Some(Arc::new(ear));
+    }
+
+    fn told(&self, way: &Way, what: impl FnOnce() -> String) {
+        let ear = self.state().ear.clone();
+        if let Some(ear) = ear {
+            ear(format!("{} -> {}: {}", short(&way.0), short(&way.1), what()));
+        }
+    }
+
     /// All requests begun so far.
     pub(crate) fn sent(&self) -> Vec<Sent> {
         self.state().sent.clone()
@@ -164,6 +195,7 @@ impl Network {
             there,
             back,
             again: is_repeated.then_some(again),
+            meddled: (weather.meddled > 0.0 && chance.f64() < weather.meddled).then(|| chance.u8(..)),
         }
     }
 
@@ -181,16 +213,27 @@ impl Network {
         let at = u64::try_from(self.since.elapsed().as_millis()).expect("64 bits");
         let sent = Sent { at, from: way.0.clone(), to: way.1.clone(), request: request.clone() };
         self.state().sent.push(sent);
+        self.told(&way, || format!("{} {}", request.path, String::from_utf8_lossy(&request.body)));
+        let answer = self.clone().exchange(way.clone(), request, deadlines).await;
+        self.told(&way, || format!("answered {answer:?}"));
+        answer
+    }
+
+    async fn exchange(self: Arc<Self>, way: Way, request: Request, deadlines: Deadlines) -> Result<Bytes, PushFailure> {
         let fate = self.fate();
         if self.is_down(&way) {
             sleep(Duration::from_millis(1)).await;
             return Err(PushFailure::Unreachable("no way there".to_owned()));
         }
+        if let Some(whim) = fate.meddled {
+            sleep(fate.there + fate.back).await;
+            return read(meddle(whim, &request.path));
+        }
         if let Some(again) = fate.again {
             tokio::spawn(self.clone().carry(way.clone(), request.clone(), again));
         }
         // A task of its own: what is on its way arrives, whether its sender still waits or not.
-        let carried = (!fate.lost).then(|| tokio::spawn(self.clone().carry(way, request, fate.there)));
+        let carried = (!fate.lost).then(|| tokio::spawn(self.clone().carry(way.clone(), request, fate.there)));
         let answered = async {
             match carried {
                 Some(carried) if !fate.answer_lost => carried.await.expect("carrying does not panic"),
@@ -200,7 +243,8 @@ impl Network {
         let answer = timeout(deadlines.total, answered).await.map_err(|_| PushFailure::TimedOut)?;
         let answer = answer.ok_or_else(|| PushFailure::Unreachable("the connection broke".to_owned()))?;
         sleep(fate.back).await;
-        read(answer)
+        let body = read(answer)?;
+        Ok(if self.state().plain.contains(&way) { without_window(body) } else { body })
     }
 
     /// Hand a request over at the other end, when it gets there. No answer: nobody is there, or went amid it.
@@ -221,6 +265,34 @@ impl Network {
         door.send(Call { from, request, answer }).ok()?;
         answered.await.ok()
     }
+}
+
+/// What a box in between may say. Never that something was taken.
+fn meddle(whim: u8, path: &str) -> Answer {
+    let answer = |status, retry_after: Option<u64>, body: &'static str| Answer {
+        status,
+        retry_after: retry_after.map(Duration::from_secs),
+        body: Bytes::from_static(body.as_bytes()),
+    };
+    let is_push = path.starts_with("/http/");
+    match whim % 8 {
+        0 => answer(413, None, r#"{"error":"too large","code":"TOO_LARGE"}"#),
+        1 | 2 => answer(429, Some(u64::from(whim / 16)), "{}"),
+        3 => answer(503, Some(2), "{}"),
+        4 if is_push => answer(200, None, r#"{"receive":"wait","wait":7}"#),
+        5 if is_push => answer(200, None, "<html>please sign in</html>"),
+        _ => answer(500, None, "<html>trouble</html>"),
+    }
+}
+
+/// The same answer from a server that never heard of windows.
+fn without_window(body: Bytes) -> Bytes {
+    let Ok(mut answer) = serde_json::from_slice::<serde_json::Value>(&body) else { return body };
+    if let Some(answer) = answer.as_object_mut() {
+        answer.remove("window");
+        answer.remove("conflict");
+    }
+    answer.to_string().into()
 }
 
 /// What a status means to a sender.

@@ -109,6 +109,11 @@ impl Node {
         }
     }
 
+    /// The newest position of its feed.
+    pub(crate) fn store_tail(&self) -> u64 {
+        self.store().feed_bounds().borrow().tail.0
+    }
+
     /// All that was ever read, in few words.
     pub(crate) async fn feed(&self) -> Vec<String> {
         self.read().await;

@@ -21,7 +21,7 @@ use fernpost::egress::Method;
 use fernpost::http::body::BodyLimit;
 use fernpost::http::guard::protect;
 use fernpost::http::identity::ORIGIN_HEADER;
-use fernpost::store::{Place, Store, StoreOptions};
+use fernpost::store::{Lane, Place, Store, StoreOptions};
 use fernpost::wire::acquaintance::Knowledge;
 use fernpost::wire::{Gate, pdu, routes};
 use tokio::sync::{mpsc, oneshot};
@@ -56,6 +56,7 @@ pub(crate) struct Node {
     network: Arc<Network>,
     book: Arc<Book>,
     change: Change,
+    lane: Lane,
     disk: RefCell<Disk>,
     life: RefCell<Option<Life>>,
     /// All that the messenger has read.
@@ -92,18 +93,24 @@ impl Node {
 
     /// The same, in other surroundings.
     pub(crate) async fn changed(network: &Arc<Network>, name: &str, book: Book, change: Change) -> Rc<Self> {
-        let node = Rc::new(Self {
+        let node = Self::built(network, name, book, change, Lane::Threads);
+        node.begin().await;
+        node
+    }
+
+    /// A gateway that has not begun.
+    pub(crate) fn built(network: &Arc<Network>, name: &str, book: Book, change: Change, lane: Lane) -> Rc<Self> {
+        Rc::new(Self {
             name: server(name),
             clock: Arc::new(TestClock::new(crate::network::BASE)),
             network: network.clone(),
             book: Arc::new(book),
             change,
+            lane,
             disk: RefCell::new(Disk::new()),
             life: RefCell::default(),
             heard: RefCell::default(),
-        });
-        node.begin().await;
-        node
+        })
     }
 
     /// Start on what the disk holds.
@@ -117,6 +124,7 @@ impl Node {
             network: self.network.clone(),
             book: self.book.clone(),
             change: self.change.clone(),
+            lane: self.lane.clone(),
             disk: self.disk.borrow().clone(),
         };
         set.spawn_local(async move {
@@ -168,6 +176,12 @@ impl Node {
         self.begin().await;
     }
 
+    /// While it is ended: another disk takes the place of its own.
+    pub(crate) fn give(&self, bytes: Vec<u8>) {
+        assert!(self.alive().is_none(), "a disk is changed only under a gateway that has ended");
+        self.disk.replace(Disk::with(bytes));
+    }
+
     pub(crate) fn disk(&self) -> Disk {
         self.disk.borrow().clone()
     }
@@ -193,6 +207,7 @@ struct Build {
     network: Arc<Network>,
     book: Arc<Book>,
     change: Change,
+    lane: Lane,
     disk: Disk,
 }
 
@@ -201,11 +216,12 @@ impl Build {
     fn build(&self) -> (Gateway, Store) {
         let us = self.name.clone();
         let place = Place::backend(self.disk.clone());
-        let options = StoreOptions { cache: 1 << 20, ..StoreOptions::new(place, us.clone()) };
+        let lane = self.lane.clone();
+        let options = StoreOptions { cache: 1 << 20, lane, ..StoreOptions::new(place, us.clone()) };
         let (routes, clock) = (Routes::default(), self.clock.clone());
         let wakes = routes.clone();
         // The writer has a clock of its own: the one that tests break is the actors'.
-        let stamps = Arc::new(TestClock::new(actors::ports::Clock::now(&*clock)));
+        let stamps = Arc::new(clock.unbroken());
         let store = Store::open(options, stamps, Arc::new(move |woken| wakes.woken(woken))).unwrap();
         let shared = Arc::new(store.clone());
         let knowledge = Knowledge { us: us.clone(), archive: shared.clone(), roster: self.book.clone() };

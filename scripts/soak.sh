@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Many seeds of the simulation, on all cores, in release.
+#
+#   scripts/soak.sh N [FIRST]
+#
+# Runs the seeds FIRST (0) to FIRST+N-1, with a line of progress on a terminal. Each seed that fails is printed with the command
+# that runs it again; the end of its course stands in the log named with it. The last line says `N seeds, F failed, T s`.
+# Exits 1 when a seed failed, 2 when nothing could be run.
+#
+#   SOAK_BIN   the simulation's test binary, to use instead of building it
+set -euo pipefail
+export LC_ALL=C RUST_BACKTRACE=0
+cd "$(dirname "$0")/.."
+
+fail() { echo "soak: $*" >&2; exit 2; }
+[[ ${1:-} =~ ^[1-9][0-9]*$ && ${2:-0} =~ ^[0-9]+$ && $# -le 2 ]] || fail "usage: scripts/soak.sh N [FIRST]"
+count=$1 first=${2:-0} chunk=50
+end=$((first + count))
+
+binary=${SOAK_BIN:-}
+if [[ -z $binary ]]; then
+  # The path of the binary is the last thing cargo says.
+  binary=$(cargo test --release --locked --test simulation --no-run 2>&1 | tee /dev/stderr |
+    sed -n 's/.*Executable.*(\(.*\))$/\1/p') || fail "the simulation does not build"
+fi
+[[ -x $binary ]] || fail "no program at $binary"
+
+logs=$(mktemp -d "${TMPDIR:-/tmp}/fernpost-soak.XXXXXX")
+cores=$(getconf _NPROCESSORS_ONLN)
+workers=()
+# Only those started here, by their ids.
+trap 'for pid in ${workers[@]+"${workers[@]}"}; do kill "$pid" 2>/dev/null || true; done; exit 2' INT TERM
+
+# worker K: every cores-th chunk of seeds, one after the other.
+worker() {
+  local at last
+  for ((at = first + $1 * chunk; at < end; at += cores * chunk)); do
+    last=$((at + chunk < end ? at + chunk : end))
+    FERNPOST_SEEDS=$at..$last "$binary" --nocapture --test-threads 1 what_was_acknowledged >"$logs/$at" 2>&1 ||
+      echo "$at" >>"$logs/failed"
+    echo $((last - at)) >>"$logs/done"
+  done
+}
+
+began=$SECONDS
+for ((k = 0; k < cores; k++)); do worker "$k" & workers+=($!); done
+
+ran() { awk '{ sum += $1 } END { print sum + 0 }' "$logs/done" 2>/dev/null || echo 0; }
+if [[ -t 1 ]]; then
+  while [[ $(ran) -lt $count ]] && jobs -r | grep -q .; do
+    printf '\r%d of %d seeds, %d s ' "$(ran)" "$count" $((SECONDS - began))
+    sleep 1
+  done
+  printf '\r\033[K'
+fi
+wait
+
+failed=0
+for log in $(sort -n "$logs/failed" 2>/dev/null || true); do
+  commands=$(sed -n 's/^again: //p' "$logs/$log")
+  # One that did not come to a verdict failed too: it died, or never ended.
+  [[ -n $commands ]] || commands="(no verdict after $(grep -c '^seed [0-9]*$' "$logs/$log" || true) seeds)"
+  failed=$((failed + $(wc -l <<<"$commands")))
+  sed "s|\$|   # $logs/$log|" <<<"$commands"
+done
+echo "$(ran) seeds, $failed failed, $((SECONDS - began)) s"
+[[ $failed -eq 0 ]] || exit 1
+rm -rf "$logs"

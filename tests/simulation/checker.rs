@@ -1,0 +1,224 @@
+//! The promises, held against a history. Each complaint is one line that names what is wrong where.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::history::{History, Message, Name, Update, What};
+
+impl History {
+    /// Every promise that was broken; empty: none.
+    pub(crate) fn faults(&self) -> Vec<String> {
+        let mut faults = vec![];
+        for server in self.feeds.keys() {
+            self.positions(server, &mut faults);
+            self.once_and_known(server, &mut faults);
+            self.causes(server, &mut faults);
+            self.numbers(server, &mut faults);
+            self.order(server, &mut faults);
+        }
+        self.everything_arrived(&mut faults);
+        self.confusion_was_told(&mut faults);
+        faults
+    }
+
+    /// Positions are 1, 2, 3 ...
+    fn positions(&self, server: Name, faults: &mut Vec<String>) {
+        let positions = self.feeds[server].iter().map(|event| event.position);
+        if let Some((place, position)) = (1u64..).zip(positions).find(|(place, position)| place != position) {
+            faults.push(format!("the feed of {server} has position {position} in place {place}"));
+        }
+    }
+
+    /// Nothing twice, nothing that was never said, nothing that was said to others.
+    fn once_and_known(&self, server: Name, faults: &mut Vec<String>) {
+        let messages: HashMap<&str, &Message> = self.messages.iter().map(|said| (&*said.pdu, said)).collect();
+        let updates: HashMap<&str, &Update> = self.updates.iter().map(|said| (&*said.token, said)).collect();
+        let mut seen = BTreeSet::new();
+        for what in self.feed(server) {
+            match what {
+                What::Pdu { pdu, room, .. } => {
+                    match messages.get(&**pdu) {
+                        None => faults.push(format!("{server} heard {pdu}, which nobody said")),
+                        Some(said) if said.room != *room => faults.push(format!("{server} heard {pdu} in {room}")),
+                        Some(said) if said.origin == server && self.was_restored(server) => {}
+                        Some(said) if !said.hearers.contains(server) => {
+                            faults.push(format!("{server} heard {pdu}, which was not for it"));
+                        }
+                        Some(said) if said.taken.is_none() && !self.was_restored(said.origin) => {
+                            faults.push(format!("{server} heard {pdu}, which was never taken"));
+                        }
+                        Some(_) => {}
+                    }
+                    if !seen.insert(pdu.clone()) {
+                        faults.push(format!("{server} heard {pdu} twice"));
+                    }
+                }
+                What::Update { from, n, token } => {
+                    match updates.get(&**token) {
+                        Some(said) if said.origin == *from && said.hearers.contains(server) => {}
+                        _ => faults.push(format!("{server} got {token} from {from}, which it did not say to it")),
+                    }
+                    // A restored sender that has to number anew cannot tell which of its updates arrived; both sides say so.
+                    let told = self.was_restored(from) && self.has_notice(server, from);
+                    if !seen.insert(token.clone()) && !told {
+                        faults.push(format!("{server} got {token} twice"));
+                    }
+                    if !seen.insert(format!("{from}#{n}")) {
+                        faults.push(format!("{server} has the id {from}#{n} twice"));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// No PDU before its parents, unless `gap` names them, and then an event has announced it.
+    fn causes(&self, server: Name, faults: &mut Vec<String>) {
+        let (mut heard, mut announced) = (BTreeSet::new(), BTreeSet::new());
+        for what in self.feed(server) {
+            match what {
+                What::Gap { missing } => announced.extend(missing),
+                What::Pdu { pdu, prev, gap, .. } => {
+                    for parent in prev {
+                        let is_own = parent.split('/').next() == Some(server);
+                        match (heard.contains(parent) || is_own, gap.contains(parent)) {
+                            (true, true) if !is_own => {
+                                faults.push(format!("{server} is told that {parent} is missing, which it has heard"));
+                            }
+                            (false, false) => faults.push(format!("{server} heard {pdu} before its parent {parent}")),
+                            _ => {}
+                        }
+                    }
+                    for parent in gap.iter().filter(|parent| !announced.contains(parent)) {
+                        faults.push(format!("{server} heard {pdu} without {parent}, and no event said so"));
+                    }
+                    heard.insert(pdu);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The ids of a peer's updates rise, and none is left out.
+    fn numbers(&self, server: Name, faults: &mut Vec<String>) {
+        let mut last: BTreeMap<Name, u64> = BTreeMap::new();
+        for what in self.feed(server) {
+            if let What::Update { from, n, .. } = what
+                && last.insert(from, *n).unwrap_or(0) + 1 != *n
+            {
+                faults.push(format!("{server} has {from}#{n} out of turn"));
+            }
+        }
+    }
+
+    /// What one server said after it was told that something else is taken is heard after that.
+    fn order(&self, server: Name, faults: &mut Vec<String>) {
+        let said: HashMap<&str, &Update> = self.updates.iter().map(|said| (&*said.token, said)).collect();
+        let mut newest: BTreeMap<Name, &Update> = BTreeMap::new();
+        for what in self.feed(server) {
+            let What::Update { from, token, .. } = what else { continue };
+            let Some(&update) = said.get(&**token) else { continue };
+            let told = self.was_restored(from) && self.has_notice(server, from);
+            if let Some(before) = newest.get(from)
+                && update.taken.is_some_and(|taken| taken < before.begun)
+                && !told
+            {
+                faults.push(format!("{server} got {token} after {}", before.token));
+            }
+            if newest.get(from).is_none_or(|before| before.begun <= update.begun) {
+                newest.insert(from, update);
+            }
+        }
+    }
+
+    /// Whatever a messenger was told is taken is with everybody it was for, or somebody was told that it is not.
+    fn everything_arrived(&self, faults: &mut Vec<String>) {
+        for server in self.feeds.keys() {
+            let beyond_gaps = self.beyond_gaps(server);
+            let pdus: BTreeSet<&str> = self
+                .feed(server)
+                .filter_map(|what| match what {
+                    What::Pdu { pdu, .. } | What::Parked { pdu: Some(pdu) } => Some(&**pdu),
+                    _ => None,
+                })
+                .collect();
+            for said in self.messages.iter().filter(|said| said.hearers.contains(server)) {
+                let Some(taken) = said.taken else { continue };
+                let reported = self.was_reported(&said.submission, said.origin, server)
+                    || beyond_gaps.contains(&*said.pdu)
+                    || self.went_with_the_disk(said.origin, taken);
+                if !pdus.contains(&*said.pdu) && !reported {
+                    faults.push(format!("{server} never heard {} in {}", said.pdu, said.room));
+                }
+            }
+            let tokens: BTreeSet<&str> = self
+                .feed(server)
+                .filter_map(|what| match what {
+                    What::Update { token, .. } => Some(&**token),
+                    _ => None,
+                })
+                .collect();
+            for said in self.updates.iter().filter(|said| said.hearers.contains(server)) {
+                let Some(taken) = said.taken else { continue };
+                let reported = self.was_reported(&said.submission, said.origin, server)
+                    || self.went_with_the_disk(said.origin, taken);
+                if !tokens.contains(&*said.token) && !reported {
+                    faults.push(format!("{server} never got {} from {}", said.token, said.origin));
+                }
+            }
+        }
+    }
+
+    /// The sender's messenger was told that it will not arrive there.
+    fn was_reported(&self, submission: &str, origin: Name, at: Name) -> bool {
+        self.feed(origin).any(|what| match what {
+            What::Delivery { message, server, state } => {
+                message == submission && *server == at && state != "acknowledged"
+            }
+            _ => false,
+        })
+    }
+
+    /// What a messenger was told is missing, and all that lies before it.
+    fn beyond_gaps(&self, server: Name) -> BTreeSet<&str> {
+        let mut parents: HashMap<&str, &[String]> = HashMap::new();
+        for what in self.feeds.keys().flat_map(|other| self.feed(other)) {
+            if let What::Pdu { pdu, prev, .. } = what {
+                parents.insert(pdu, prev);
+            }
+        }
+        let missing = self.feed(server).filter_map(|what| match what {
+            What::Gap { missing } => Some(missing.iter().map(String::as_str)),
+            _ => None,
+        });
+        let (mut beyond, mut ahead): (BTreeSet<&str>, Vec<&str>) = (BTreeSet::new(), missing.flatten().collect());
+        while let Some(pdu) = ahead.pop() {
+            if beyond.insert(pdu) {
+                ahead.extend(parents.get(pdu).into_iter().copied().flatten().map(String::as_str));
+            }
+        }
+        beyond
+    }
+
+    /// A sender whose disk went back and whose updates are known to others by numbers it gives again: both are told.
+    fn confusion_was_told(&self, faults: &mut Vec<String>) {
+        for said in &self.updates {
+            let Some(taken) = said.taken.filter(|taken| self.went_with_the_disk(said.origin, *taken)) else { continue };
+            for server in said.hearers.iter().filter(|hearer| !self.was_restored(hearer)) {
+                let arrived =
+                    self.feed(server).any(|what| matches!(what, What::Update { token, .. } if *token == said.token));
+                let said_more = self.updates.iter().any(|later| {
+                    later.begun > taken
+                        && later.taken.is_some_and(|taken| !self.went_with_the_disk(later.origin, taken))
+                        && later.origin == said.origin
+                        && later.hearers.contains(server)
+                });
+                if arrived && said_more && !self.has_notice(server, said.origin) {
+                    faults.push(format!("{server} was not told that {} went back in time", said.origin));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

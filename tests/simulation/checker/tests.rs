@@ -1,0 +1,170 @@
+//! That each promise can be seen to be broken.
+
+use std::collections::BTreeSet;
+
+use crate::history::{Event, History, Message, Name, Restore, Update, What};
+
+fn hearers(names: &[Name]) -> BTreeSet<Name> {
+    names.iter().copied().collect()
+}
+
+fn message(pdu: &str, taken: u64) -> Message {
+    Message {
+        pdu: pdu.to_owned(),
+        submission: pdu.to_owned(),
+        origin: "red",
+        room: "garden".to_owned(),
+        hearers: hearers(&["blue"]),
+        taken: Some(taken),
+    }
+}
+
+fn update(token: &str, begun: u64) -> Update {
+    Update {
+        token: token.to_owned(),
+        submission: token.to_owned(),
+        origin: "red",
+        hearers: hearers(&["blue"]),
+        begun,
+        taken: Some(begun + 1),
+    }
+}
+
+fn pdu(pdu: &str, prev: &[&str]) -> What {
+    let prev = prev.iter().map(|parent| (*parent).to_owned()).collect();
+    What::Pdu { pdu: pdu.to_owned(), room: "garden".to_owned(), prev, gap: vec![] }
+}
+
+fn got(token: &str, n: u64) -> What {
+    What::Update { from: "red", n, token: token.to_owned() }
+}
+
+fn feed(events: Vec<What>) -> Vec<Event> {
+    (1..).zip(events).map(|(position, what)| Event { position, what }).collect()
+}
+
+/// Red has said a, then b in answer to it, and the updates u and v; blue has heard them all.
+fn whole() -> History {
+    let heard = vec![pdu("red/a", &[]), got("u", 1), pdu("red/b", &["red/a"]), got("v", 2)];
+    History {
+        messages: vec![message("red/a", 1), message("red/b", 2)],
+        updates: vec![update("u", 3), update("v", 5)],
+        feeds: [("red", vec![]), ("blue", feed(heard))].into(),
+        restores: vec![],
+    }
+}
+
+/// What is said of the history once blue has heard this instead.
+fn faults(heard: Vec<What>) -> Vec<String> {
+    let mut history = whole();
+    history.feeds.insert("blue", feed(heard));
+    history.faults()
+}
+
+#[test]
+fn a_whole_history_has_no_fault() {
+    assert_eq!(whole().faults(), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_lost_is_missed() {
+    let heard = vec![pdu("red/a", &[]), got("u", 1)];
+    assert_eq!(faults(heard), ["blue never heard red/b in garden", "blue never got v from red"]);
+}
+
+#[test]
+fn what_was_reported_is_not_missed() {
+    let mut history = whole();
+    history.feeds.insert("blue", feed(vec![pdu("red/a", &[]), pdu("red/b", &["red/a"]), got("u", 1)]));
+    let parked = What::Delivery { message: "v".to_owned(), server: "blue", state: "parked".to_owned() };
+    history.feeds.insert("red", feed(vec![parked]));
+    assert_eq!(history.faults(), Vec::<String>::new());
+    let gap = What::Gap { missing: vec!["red/a".to_owned()] };
+    let without = What::Pdu {
+        pdu: "red/b".to_owned(),
+        room: "garden".to_owned(),
+        prev: vec!["red/a".to_owned()],
+        gap: vec!["red/a".to_owned()],
+    };
+    history.feeds.insert("blue", feed(vec![gap, without.clone(), got("u", 1)]));
+    assert_eq!(history.faults(), Vec::<String>::new());
+    history.feeds.insert("blue", feed(vec![without, got("u", 1)]));
+    assert_eq!(
+        history.faults(),
+        ["blue heard red/b without red/a, and no event said so", "blue never heard red/a in garden"]
+    );
+}
+
+#[test]
+fn what_comes_twice_is_seen() {
+    let heard =
+        vec![pdu("red/a", &[]), pdu("red/b", &["red/a"]), pdu("red/a", &[]), got("u", 1), got("v", 2), got("u", 3)];
+    assert_eq!(faults(heard), ["blue heard red/a twice", "blue got u twice", "blue got u after v"]);
+}
+
+#[test]
+fn what_nobody_said_is_seen() {
+    let mut heard = vec![pdu("red/a", &[]), pdu("red/b", &["red/a"]), got("u", 1), got("v", 2)];
+    heard.extend([pdu("red/c", &[]), got("w", 3)]);
+    assert_eq!(
+        faults(heard),
+        ["blue heard red/c, which nobody said", "blue got w from red, which it did not say to it"]
+    );
+}
+
+#[test]
+fn what_was_said_to_others_or_not_at_all_is_seen() {
+    let mut history = whole();
+    history.messages[0].hearers.clear();
+    history.messages[1].taken = None;
+    assert_eq!(history.faults(), ["blue heard red/a, which was not for it", "blue heard red/b, which was never taken"]);
+}
+
+#[test]
+fn an_answer_before_its_question_is_seen() {
+    let heard = vec![pdu("red/b", &["red/a"]), pdu("red/a", &[]), got("u", 1), got("v", 2)];
+    assert_eq!(faults(heard), ["blue heard red/b before its parent red/a"]);
+}
+
+#[test]
+fn order_and_numbers_are_held_against_what_was_said() {
+    let heard = vec![pdu("red/a", &[]), pdu("red/b", &["red/a"]), got("v", 1), got("u", 2)];
+    assert_eq!(faults(heard), ["blue got u after v"]);
+    let heard = vec![pdu("red/a", &[]), pdu("red/b", &["red/a"]), got("u", 1), got("v", 3)];
+    assert_eq!(faults(heard), ["blue has red#3 out of turn"]);
+}
+
+#[test]
+fn a_hole_in_the_feed_is_seen() {
+    let mut history = whole();
+    history.feeds.get_mut("blue").unwrap()[3].position = 5;
+    assert_eq!(history.faults(), ["the feed of blue has position 5 in place 4"]);
+}
+
+#[test]
+fn after_a_restore_only_what_went_with_the_disk_may_be_missing() {
+    let mut history = whole();
+    history.restores.push(Restore { server: "red", copied: 3, restored: 10 });
+    let heard = vec![pdu("red/a", &[]), pdu("red/b", &["red/a"])];
+    history.feeds.insert("blue", feed(heard));
+    assert_eq!(history.faults(), Vec::<String>::new());
+    history.feeds.insert("blue", feed(vec![pdu("red/a", &[])]));
+    assert_eq!(history.faults(), ["blue never heard red/b in garden"]);
+}
+
+#[test]
+fn a_sender_that_went_back_in_time_is_told_of() {
+    let mut history = whole();
+    history.restores.push(Restore { server: "red", copied: 3, restored: 10 });
+    assert_eq!(history.faults(), Vec::<String>::new(), "nothing has met the numbers yet");
+    history.updates.push(update("w", 11));
+    let mut heard: Vec<What> = history.feed("blue").cloned().collect();
+    heard.push(got("w", 3));
+    history.feeds.insert("blue", feed(heard.clone()));
+    // Both u and v went with red's disk, and are known to blue.
+    let fault = "blue was not told that red went back in time";
+    assert_eq!(history.faults(), [fault, fault]);
+    heard.push(What::Notice { about: Some("red") });
+    history.feeds.insert("blue", feed(heard));
+    assert_eq!(history.faults(), Vec::<String>::new());
+}

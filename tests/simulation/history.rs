@@ -1,0 +1,93 @@
+//! What happened, in plain words: who said what to whom, what each messenger read in the end, and whose disk went back in
+//! time. Knows nothing of how it came about; [`faults`](History::faults) in `checker` holds it against the promises.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The short name of a server.
+pub(crate) type Name = &'static str;
+
+/// Counts what happens in the driver: of two moments the larger is the later.
+pub(crate) type Stamp = u64;
+
+/// A message a messenger gave to its gateway, as one PDU.
+#[derive(Debug, Clone)]
+pub(crate) struct Message {
+    /// `red/id`
+    pub(crate) pdu: String,
+    pub(crate) submission: String,
+    pub(crate) origin: Name,
+    pub(crate) room: String,
+    /// Who is to hear it.
+    pub(crate) hearers: BTreeSet<Name>,
+    /// When the messenger was told that it is taken.
+    pub(crate) taken: Option<Stamp>,
+}
+
+/// A plain update.
+#[derive(Debug, Clone)]
+pub(crate) struct Update {
+    pub(crate) token: String,
+    pub(crate) submission: String,
+    pub(crate) origin: Name,
+    pub(crate) hearers: BTreeSet<Name>,
+    pub(crate) begun: Stamp,
+    pub(crate) taken: Option<Stamp>,
+}
+
+/// One event of a feed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Event {
+    pub(crate) position: u64,
+    pub(crate) what: What,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum What {
+    Pdu { pdu: String, room: String, prev: Vec<String>, gap: Vec<String> },
+    Update { from: Name, n: u64, token: String },
+    Gap { missing: Vec<String> },
+    Delivery { message: String, server: Name, state: String },
+    Parked { pdu: Option<String> },
+    Notice { about: Option<Name> },
+    Other,
+}
+
+/// A disk was replaced by a copy of how it was before.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Restore {
+    pub(crate) server: Name,
+    /// When the copy was made.
+    pub(crate) copied: Stamp,
+    /// When it was put back.
+    pub(crate) restored: Stamp,
+}
+
+/// All of it.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct History {
+    pub(crate) messages: Vec<Message>,
+    pub(crate) updates: Vec<Update>,
+    pub(crate) feeds: BTreeMap<Name, Vec<Event>>,
+    pub(crate) restores: Vec<Restore>,
+}
+
+impl History {
+    /// Whether something that was taken then went with the server's disk.
+    pub(crate) fn went_with_the_disk(&self, server: Name, taken: Stamp) -> bool {
+        self.restores.iter().any(|r| r.server == server && r.copied < taken && taken <= r.restored)
+    }
+
+    pub(crate) fn was_restored(&self, server: Name) -> bool {
+        self.restores.iter().any(|restore| restore.server == server)
+    }
+
+    /// The events of a feed.
+    pub(crate) fn feed(&self, server: Name) -> impl Iterator<Item = &What> {
+        self.feeds.get(server).into_iter().flatten().map(|event| &event.what)
+    }
+
+    /// Whether a server's messenger was told something about another server in words.
+    pub(crate) fn has_notice(&self, server: Name, about: Name) -> bool {
+        self.feed(server).any(|what| *what == What::Notice { about: Some(about) })
+    }
+}

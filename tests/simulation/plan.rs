@@ -1,0 +1,162 @@
+//! What a seed is: how many gateways, who is in which room, which dialects and limits, which faults and how often.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use actors::limits::{BackoffLimits, ContextLimits, GapLimits, PeerLimits, Speech};
+use actors::model::Deadlines;
+use fastrand::Rng;
+
+use crate::history::Name;
+use crate::network::Weather;
+use crate::surroundings::{Book, limits, server};
+
+const NAMES: [Name; 5] = ["red", "green", "blue", "grey", "pink"];
+const ROOMS: [&str; 3] = ["garden", "kitchen", "attic"];
+
+/// How often each fault is chosen, against all that is chosen; most seeds leave some of them out.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Faults {
+    pub(crate) cut: u32,
+    pub(crate) hold: u32,
+    pub(crate) weather: u32,
+    pub(crate) crash: u32,
+    pub(crate) disk: u32,
+    pub(crate) restore: u32,
+    pub(crate) clock: u32,
+    pub(crate) sleepy: u32,
+}
+
+/// One seed, drawn.
+pub(crate) struct Plan {
+    pub(crate) names: Vec<Name>,
+    pub(crate) rooms: Vec<(&'static str, Vec<Name>)>,
+    pub(crate) books: BTreeMap<Name, Book>,
+    /// Whose answers to whom look as a server of 2016 writes them.
+    pub(crate) plain: Vec<(Name, Name)>,
+    pub(crate) weather: Weather,
+    /// The longest a commit takes.
+    pub(crate) disk_max: u64,
+    /// Messages said before the network heals.
+    pub(crate) messages: u32,
+    pub(crate) faults: Faults,
+    /// The time within which everybody knows everything once all is well, in seconds.
+    pub(crate) bound: u64,
+}
+
+fn pick<T: Copy>(chance: &mut Rng, from: &[T]) -> T {
+    from[chance.usize(..from.len())]
+}
+
+fn seconds(chance: &mut Rng, from: &[u64]) -> Duration {
+    Duration::from_secs(pick(chance, from))
+}
+
+/// A share below `max`, and often none.
+fn share(chance: &mut Rng, max: f64) -> f64 {
+    if chance.bool() { 0.0 } else { chance.f64() * max }
+}
+
+/// How often a fault is chosen, and often never.
+fn often(chance: &mut Rng, max: u32) -> u32 {
+    if chance.bool() { 0 } else { chance.u32(1..=max) }
+}
+
+impl Plan {
+    pub(crate) fn draw(chance: &mut Rng) -> Self {
+        let names = NAMES[..pick(chance, &[2, 2, 3, 3, 3, 4, 5])].to_vec();
+        let mut rooms = vec![(ROOMS[0], names.clone())];
+        for room in &ROOMS[1..chance.usize(1..=ROOMS.len())] {
+            let mut members = names.clone();
+            while members.len() > 2 && chance.bool() {
+                members.remove(chance.usize(..members.len()));
+            }
+            rooms.push((room, members));
+        }
+        let contexts = context_limits(chance);
+        let (mut books, mut plain) = (BTreeMap::new(), vec![]);
+        let mut slowest = 0;
+        for name in &names {
+            let others = names.iter().filter(|other| *other != name);
+            let mut peers = vec![];
+            for other in others {
+                let limits = peer_limits(chance);
+                if limits.speech == Speech::Updates && chance.u8(0..4) == 0 {
+                    plain.push((*name, *other));
+                }
+                let longest = [limits.wait_max, limits.probe_every, limits.backoff.max, limits.deadlines.total];
+                slowest = slowest.max(longest.iter().sum::<Duration>().as_secs());
+                peers.push((server(other), std::sync::Arc::new(limits)));
+            }
+            books.insert(*name, Book { peers, contexts: std::sync::Arc::new(contexts.clone()) });
+        }
+        let weather = Weather {
+            requests_lost: share(chance, 0.2),
+            answers_lost: share(chance, 0.2),
+            repeated: share(chance, 0.3),
+            delay_max: Duration::from_millis(pick(chance, &[0, 20, 800, 5000])),
+            meddled: share(chance, 0.2),
+        };
+        let faults = Faults {
+            cut: often(chance, 6),
+            hold: often(chance, 6),
+            weather: often(chance, 4),
+            crash: often(chance, 4),
+            disk: often(chance, 4),
+            restore: 0,
+            clock: often(chance, 3),
+            sleepy: often(chance, 4),
+        };
+        // What is held back by a missing parent comes after that parent's own clock, and such clocks may follow one another.
+        let bound = 4 * slowest + 6 * contexts.gap.give_up.as_secs() + 300;
+        let (disk_max, messages) = (pick(chance, &[0, 3, 40]), chance.u32(10..70));
+        Self { names, rooms, books, plain, weather, disk_max, messages, faults, bound }
+    }
+
+    /// The servers a plain update can go to from this one.
+    pub(crate) fn numbered(&self, from: Name) -> Vec<Name> {
+        let speaks = |to: &&Name| {
+            let limits = self.books[from].peers.iter().find(|(name, _)| *name == server(to));
+            limits.is_some_and(|(_, limits)| limits.speech == Speech::Updates)
+        };
+        self.names.iter().filter(|to| **to != from).filter(speaks).copied().collect()
+    }
+}
+
+fn peer_limits(chance: &mut Rng) -> PeerLimits {
+    let speech = if chance.u8(0..5) < 3 { Speech::Updates } else { Speech::Transactions };
+    let backoff = BackoffLimits {
+        min: Duration::from_millis(pick(chance, &[200, 1000])),
+        max: seconds(chance, &[5, 60]),
+        jitter: 0.2,
+    };
+    PeerLimits {
+        backoff,
+        intake_max: pick(chance, &[1, 4]),
+        batch_items: pick(chance, &[1, 2, 3, 5, 100]),
+        batch_bytes: pick(chance, &[1, 400, 1 << 20]),
+        outbox_items: pick(chance, &[6, 1_000_000, 1_000_000]),
+        wait_max: seconds(chance, &[5, 60]),
+        failures_to_suspend: pick(chance, &[2, 5, 20]),
+        probe_every: seconds(chance, &[20, 120]),
+        deadlines: Deadlines { connect: Duration::from_secs(1), total: seconds(chance, &[2, 30]) },
+        weak_items: pick(chance, &[1, 10]),
+        ..limits(speech)
+    }
+}
+
+fn context_limits(chance: &mut Rng) -> ContextLimits {
+    ContextLimits {
+        idle: seconds(chance, &[2, 30, 600]),
+        held_max: pick(chance, &[2, 5, 1000, 1000]),
+        intake_max: pick(chance, &[2, 64]),
+        gap: GapLimits {
+            grace: Duration::from_millis(pick(chance, &[50, 750])),
+            give_up: seconds(chance, &[5, 60]),
+            tries_max: pick(chance, &[2, 8]),
+            asks_max: pick(chance, &[1, 4]),
+            depth_max: pick(chance, &[3, 50]),
+        },
+        ..ContextLimits::default()
+    }
+}

@@ -1,0 +1,209 @@
+//! One seed from its beginning to its verdict: chaos, then peace, then everybody must know everything within a bound.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+use fastrand::Rng;
+
+use crate::node::{millis, seconds, world};
+use crate::trace::Trace;
+use crate::world::World;
+
+/// How a seed is run again.
+pub(crate) fn command(seed: u64) -> String {
+    format!("FERNPOST_SEED={seed} cargo test --test simulation -- --nocapture replay")
+}
+
+/// What became of a seed.
+pub(crate) struct Outcome {
+    /// Over its whole course.
+    pub(crate) hash: u64,
+    /// What was wrong; empty: nothing.
+    pub(crate) faults: Vec<String>,
+    /// The end of its course, for people.
+    pub(crate) tail: String,
+}
+
+/// Run a seed. `speaks`: every event is printed as it happens.
+pub(crate) fn run(seed: u64, speaks: bool) -> Outcome {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().start_paused(true).build().unwrap();
+    let _inside = runtime.enter();
+    let trace = Trace::new(speaks);
+    let course = world(course(seed, trace.clone()));
+    let faults = match catch_unwind(AssertUnwindSafe(|| runtime.block_on(course))) {
+        Ok(faults) => faults,
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            vec![format!("a panic: {}", text.unwrap_or_default())]
+        }
+    };
+    Outcome { hash: trace.hash(), faults, tail: trace.tail(80) }
+}
+
+async fn course(seed: u64, trace: Trace) -> Vec<String> {
+    let world = World::begin(seed, trace).await;
+    world.network.becomes(world.plan.weather);
+    let (mut said, mut next) = (0, 0);
+    while said < world.plan.messages {
+        step(&world, &mut said, &mut next).await;
+    }
+    world.heal().await;
+    if let Some(restless) = settle(&world).await {
+        return vec![restless];
+    }
+    // Whoever came back older learns what it lacks from what comes next.
+    for member in &world.members {
+        for (place, (room, _)) in world.plan.rooms.iter().enumerate().filter(|(_, (_, who))| who.contains(&member.name))
+        {
+            world.say_in(member, format!("{}-last{place}", member.name), room, None);
+        }
+        let to = world.plan.numbered(member.name);
+        if !to.is_empty() {
+            world.update_to(member, format!("{}-last", member.name), to, 1);
+        }
+    }
+    if let Some(restless) = settle(&world).await {
+        return vec![restless];
+    }
+    world.close().faults()
+}
+
+/// One thing happens, and a little time passes.
+async fn step(world: &Rc<World>, said: &mut u32, next: &mut u32) {
+    let faults = &world.plan.faults;
+    let weights = [
+        (Deed::Say, 18),
+        (Deed::Update, 9),
+        (Deed::Whisper, 3),
+        (Deed::Read, 4),
+        (Deed::Pause, 10),
+        (Deed::Rest, 2),
+        (Deed::Cut, faults.cut),
+        (Deed::Hold, faults.hold),
+        (Deed::Mend, faults.cut + faults.hold),
+        (Deed::Weather, faults.weather),
+        (Deed::Crash, faults.crash),
+        (Deed::Disk, faults.disk),
+        (Deed::Restore, faults.restore),
+        (Deed::Clock, faults.clock),
+        (Deed::Sleep, faults.sleepy),
+    ];
+    let deed = draw(&mut world.chance.borrow_mut(), &weights);
+    *next += 1;
+    let member = world.anyone();
+    match deed {
+        Deed::Say => {
+            *said += 1;
+            world.say(&member, format!("m{next}"));
+        }
+        Deed::Update => {
+            *said += 1;
+            world.update(&member, format!("u{next}"));
+        }
+        Deed::Whisper => {
+            let (from, to) = world.way();
+            world.whisper(&from, to.name).await;
+        }
+        Deed::Read if !member.sleeps.get() => world.read(&member).await,
+        Deed::Read => {}
+        Deed::Pause => {
+            let ms = world.chance.borrow_mut().u64(0..2000);
+            millis(ms).await;
+        }
+        Deed::Rest => {
+            let count = world.chance.borrow_mut().u64(1..60);
+            seconds(count).await;
+        }
+        Deed::Cut => {
+            let (from, to) = world.way();
+            world.trace.note(&format!("cut: {} -> {}", from.name, to.name));
+            world.network.cut(&from.node.name, &to.node.name);
+            if world.chance.borrow_mut().bool() {
+                world.network.cut(&to.node.name, &from.node.name);
+            }
+        }
+        Deed::Hold => {
+            let (from, to) = world.way();
+            world.trace.note(&format!("held: {} -> {}", from.name, to.name));
+            world.network.hold(&from.node.name, &to.node.name);
+        }
+        Deed::Mend => {
+            let (from, to) = world.way();
+            for (from, to) in [(&from, &to), (&to, &from)] {
+                world.network.mend(&from.node.name, &to.node.name);
+                world.network.release(&from.node.name, &to.node.name);
+            }
+        }
+        Deed::Weather => {
+            let weather = match world.chance.borrow_mut().bool() {
+                true => crate::network::CALM,
+                false => world.plan.weather,
+            };
+            world.network.becomes(weather);
+        }
+        Deed::Crash => world.crash_somewhen(&member),
+        Deed::Disk => world.break_disk(&member),
+        Deed::Restore => world.copy_or_restore(&member),
+        Deed::Clock => {
+            let day = 24 * 3_600_000;
+            let by = [day, -day, 5000, -5000][world.chance.borrow_mut().usize(..4)];
+            world.trace.note(&format!("{}: the clock jumps by {by} ms", member.name));
+            member.node.clock.jump(by);
+        }
+        Deed::Sleep => member.sleeps.set(!member.sleeps.get()),
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Deed {
+    Say,
+    Update,
+    Whisper,
+    Read,
+    Pause,
+    Rest,
+    Cut,
+    Hold,
+    Mend,
+    Weather,
+    Crash,
+    Disk,
+    Restore,
+    Clock,
+    Sleep,
+}
+
+fn draw(chance: &mut Rng, weights: &[(Deed, u32)]) -> Deed {
+    let sum: u32 = weights.iter().map(|(_, weight)| weight).sum();
+    let mut left = chance.u32(..sum);
+    for (deed, weight) in weights {
+        match left.checked_sub(*weight) {
+            Some(rest) => left = rest,
+            None => return *deed,
+        }
+    }
+    unreachable!("what is drawn lies within the sum")
+}
+
+/// Wait until nobody has anything left to do, at most for as long as the plan allows. What is left to do then, if anything.
+async fn settle(world: &Rc<World>) -> Option<String> {
+    const LOOKS: u64 = 40;
+    let mut restless = None;
+    let mut quiet = 0;
+    for _ in 0..LOOKS {
+        millis(world.plan.bound * 1000 / LOOKS).await;
+        for member in &world.members {
+            world.read(member).await;
+        }
+        restless = world.is_quiet().await;
+        quiet = if restless.is_none() && world.all_is_said() { quiet + 1 } else { 0 };
+        // Twice in a row: something may have been on its way at the first look.
+        if quiet == 2 {
+            return None;
+        }
+    }
+    let bound = world.plan.bound;
+    Some(format!("after {bound} s of peace {}", restless.unwrap_or_else(|| "a messenger still waits".to_owned())))
+}

@@ -1,0 +1,293 @@
+//! One run: the gateways of a plan with their messengers, and what is done to them.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use fastrand::Rng;
+use fernpost::store::Lane;
+use tokio::task::{JoinHandle, spawn_local};
+
+use crate::disk::Survives;
+use crate::history::{History, Name, Restore, Stamp};
+use crate::messenger::context;
+use crate::network::{CALM, Network, Weather};
+use crate::node::{Change, Node, millis, seconds};
+use crate::plan::Plan;
+use crate::read;
+use crate::surroundings::server;
+use crate::trace::Trace;
+
+/// A gateway, and what only the driver knows about it.
+pub(crate) struct Member {
+    pub(crate) name: Name,
+    pub(crate) node: Rc<Node>,
+    /// It is ending, ended or beginning: leave it alone.
+    busy: Cell<bool>,
+    /// Its messenger does not read.
+    pub(crate) sleeps: Cell<bool>,
+    /// A copy of its disk, and when it was made.
+    copy: RefCell<Option<(Stamp, Vec<u8>)>>,
+    /// Counts its processes: what one of them has not answered when it ends, it never answers.
+    pub(crate) life: Cell<u64>,
+    /// Waits for the journal to stop.
+    watch: RefCell<Option<JoinHandle<()>>>,
+}
+
+impl Member {
+    fn new(name: Name, node: Rc<Node>) -> Self {
+        let (busy, sleeps, life) = (Cell::default(), Cell::default(), Cell::default());
+        Self { name, node, busy, sleeps, copy: RefCell::default(), life, watch: RefCell::default() }
+    }
+}
+
+/// Everything of one run.
+pub(crate) struct World {
+    pub(crate) plan: Plan,
+    pub(crate) network: Arc<Network>,
+    pub(crate) members: Vec<Rc<Member>>,
+    pub(crate) history: Rc<RefCell<History>>,
+    pub(crate) trace: Trace,
+    pub(crate) chance: RefCell<Rng>,
+    stamp: Cell<Stamp>,
+}
+
+impl World {
+    pub(crate) async fn begin(seed: u64, trace: Trace) -> Rc<Self> {
+        // The actors' own dice are this thread's.
+        fastrand::seed(seed);
+        let mut chance = Rng::with_seed(seed);
+        let plan = Plan::draw(&mut chance);
+        let network = Network::new(chance.u64(..), CALM);
+        let ear = trace.clone();
+        network.tell(move |what| ear.note(&what));
+        for (from, to) in &plan.plain {
+            network.make_plain(&server(from), &server(to));
+        }
+        let dice = Arc::new(Mutex::new(Rng::with_seed(chance.u64(..))));
+        let unchanged: Change = Rc::new(|_, _| {});
+        let mut members = vec![];
+        for name in &plan.names {
+            let (dice, max) = (dice.clone(), plan.disk_max);
+            let pace = move || Duration::from_millis(dice.lock().expect("no holder panics").u64(0..=max));
+            let book = plan.books[name].clone();
+            let node = Node::built(&network, name, book, unchanged.clone(), Lane::Here(Arc::new(pace)));
+            members.push(Rc::new(Member::new(name, node)));
+        }
+        let (history, chance, stamp) = (Rc::default(), RefCell::new(chance), Cell::new(0));
+        let world = Rc::new(Self { plan, network, members, history, trace, chance, stamp });
+        for member in &world.members {
+            world.up(member).await;
+            for (room, servers) in world.plan.rooms.iter().filter(|(_, servers)| servers.contains(&member.name)) {
+                let others: Vec<&str> = servers.iter().filter(|name| **name != member.name).copied().collect();
+                member.node.with(room, &others).await;
+            }
+        }
+        world
+    }
+
+    /// A moment later than every one before.
+    pub(crate) fn stamp(&self) -> Stamp {
+        self.stamp.set(self.stamp.get() + 1);
+        self.stamp.get()
+    }
+
+    /// Any gateway.
+    pub(crate) fn anyone(&self) -> Rc<Member> {
+        self.members[self.chance.borrow_mut().usize(..self.members.len())].clone()
+    }
+
+    /// Any way.
+    pub(crate) fn way(&self) -> (Rc<Member>, Rc<Member>) {
+        let from = self.anyone();
+        loop {
+            let to = self.anyone();
+            if to.name != from.name {
+                return (from, to);
+            }
+        }
+    }
+
+    /// It begins, and is watched: once its journal has stopped, the process ends, and is started again.
+    async fn up(self: &Rc<Self>, member: &Rc<Member>) {
+        member.node.begin().await;
+        let (world, watched, store) = (self.clone(), member.clone(), member.node.store());
+        let watch = spawn_local(async move {
+            let failure = store.failed().await;
+            world.trace.note(&format!("{}: the journal has stopped: {failure}", watched.name));
+            let (survives, pause) = world.luck();
+            // In a task of its own: this one ends with the gateway.
+            spawn_local(async move { world.crash(&watched, survives, pause, None).await });
+        });
+        member.watch.replace(Some(watch));
+    }
+
+    /// What is found on a disk after a crash, and when the next process looks.
+    fn luck(&self) -> (Survives, u64) {
+        let mut chance = self.chance.borrow_mut();
+        let torn = chance.u64(..);
+        let survives = [Survives::Synced, Survives::Written, Survives::Torn(torn)][chance.usize(..3)];
+        (survives, [0, 100, 20_000][chance.usize(..3)])
+    }
+
+    /// End it, here and now or amid what it does; start it again after a while.
+    pub(crate) fn crash_somewhen(self: &Rc<Self>, member: &Rc<Member>) {
+        let (survives, pause) = self.luck();
+        let turns = self.chance.borrow_mut().u32(0..60);
+        let (world, member) = (self.clone(), member.clone());
+        spawn_local(async move {
+            for _ in 0..turns {
+                tokio::task::yield_now().await;
+            }
+            world.crash(&member, survives, pause, None).await;
+        });
+    }
+
+    /// Its disk is to fail, or the power to go, at one of the next things written.
+    pub(crate) fn break_disk(&self, member: &Member) {
+        if member.busy.get() {
+            return;
+        }
+        let mut chance = self.chance.borrow_mut();
+        let disk = member.node.disk();
+        match chance.u8(0..3) {
+            0 => disk.fail_at(chance.u64(1..12)),
+            1 => disk.end_after(chance.u64(1..12)),
+            _ => disk.fail_write_at(chance.u64(1..80)),
+        }
+        self.trace.note(&format!("{}: the disk will fail", member.name));
+    }
+
+    /// Make a copy of its disk, or come back with the copy.
+    pub(crate) fn copy_or_restore(self: &Rc<Self>, member: &Rc<Member>) {
+        let Some((copied, bytes)) = member.copy.take() else {
+            if !member.busy.get() {
+                let copy = (self.stamp(), member.node.disk().survivors(Survives::Synced));
+                self.trace.note(&format!("{}: the disk is copied", member.name));
+                member.copy.replace(Some(copy));
+            }
+            return;
+        };
+        let (_, pause) = self.luck();
+        let (world, member) = (self.clone(), member.clone());
+        spawn_local(async move {
+            world.crash(&member, Survives::Synced, pause, Some((copied, bytes))).await;
+        });
+    }
+
+    async fn crash(
+        self: &Rc<Self>,
+        member: &Rc<Member>,
+        survives: Survives,
+        pause: u64,
+        copy: Option<(Stamp, Vec<u8>)>,
+    ) {
+        if member.busy.replace(true) {
+            return;
+        }
+        let how = if copy.is_some() { "a copy comes back" } else { "crash" };
+        self.trace.note(&format!("{}: {how}, {survives:?}, for {pause} ms", member.name));
+        if let Some(watch) = member.watch.take() {
+            watch.abort();
+        }
+        member.life.set(member.life.get() + 1);
+        member.node.end(survives).await;
+        let is_older = copy.is_some();
+        if let Some((copied, bytes)) = copy {
+            member.node.give(bytes);
+            let restore = Restore { server: member.name, copied, restored: self.stamp() };
+            self.history.borrow_mut().restores.push(restore);
+        }
+        millis(pause).await;
+        self.up(member).await;
+        let tail = member.node.store_tail();
+        let mut heard = member.node.heard.borrow_mut();
+        match is_older {
+            // The messenger is restored with its gateway.
+            true => heard.retain(|entry| entry.position.0 <= tail),
+            false => assert!(
+                heard.last().is_none_or(|last| last.position.0 <= tail),
+                "{} had given its messenger what is not on its disk",
+                member.name
+            ),
+        }
+        drop(heard);
+        self.trace.note(&format!("{}: is back", member.name));
+        member.busy.set(false);
+    }
+
+    /// A messenger reads, and what it has read before must stand there still.
+    pub(crate) async fn read(&self, member: &Member) {
+        let before = member.node.heard.borrow().len();
+        if member.busy.get() {
+            return;
+        }
+        member.node.read().await;
+        for entry in &member.node.heard.borrow()[before.min(member.node.heard.borrow().len())..] {
+            self.trace.note(&format!("{} reads {:?}", member.name, read::event(entry, &self.plan.names)));
+        }
+    }
+
+    /// All is well from now on: everybody is up, everybody reads, nothing is lost.
+    pub(crate) async fn heal(self: &Rc<Self>) {
+        self.network.heal();
+        self.network.becomes(Weather { delay_max: Duration::from_millis(20), ..CALM });
+        self.trace.note("all is well");
+        for member in &self.members {
+            member.sleeps.set(false);
+            member.copy.take();
+            // A disk that was still to fail is replaced with its gateway.
+            while member.busy.get() {
+                seconds(1).await;
+            }
+            self.crash(member, Survives::Synced, 0, None).await;
+        }
+    }
+
+    /// Whether nobody has anything left to do.
+    pub(crate) async fn is_quiet(&self) -> Option<String> {
+        for member in &self.members {
+            let Some(gateway) = member.node.alive() else { return Some(format!("{} is not there", member.name)) };
+            for (room, _) in self.plan.rooms.iter().filter(|(_, servers)| servers.contains(&member.name)) {
+                let Ok(status) = gateway.context(&context(room)).await else {
+                    return Some(format!("{} does not answer for {room}", member.name));
+                };
+                if status.held > 0 || !status.wanted.is_empty() {
+                    return Some(format!("{} holds {} PDUs of {room}: {status:?}", member.name, status.held));
+                }
+            }
+            for other in self.plan.names.iter().filter(|other| **other != member.name) {
+                let Ok(status) = gateway.peer(&server(other)).await else {
+                    return Some(format!("{} does not answer for {other}", member.name));
+                };
+                if status.backlog > 0 {
+                    return Some(format!("{} has {} items for {other}: {status:?}", member.name, status.backlog));
+                }
+            }
+        }
+        None
+    }
+
+    /// Whether every messenger was told that what it said is taken.
+    pub(crate) fn all_is_said(&self) -> bool {
+        let history = self.history.borrow();
+        let is_taken = |submission: &str| {
+            history.messages.iter().any(|said| said.submission == submission && said.taken.is_some())
+        };
+        history.messages.iter().all(|said| is_taken(&said.submission))
+            && history.updates.iter().all(|said| said.taken.is_some())
+    }
+
+    /// What everybody heard, for the checker.
+    pub(crate) fn close(&self) -> History {
+        let mut history = self.history.borrow().clone();
+        let feed = |member: &Rc<Member>| {
+            let heard = member.node.heard.borrow();
+            (member.name, heard.iter().map(|entry| read::event(entry, &self.plan.names)).collect())
+        };
+        history.feeds = self.members.iter().map(feed).collect::<BTreeMap<_, _>>();
+        history
+    }
+}
