@@ -8,6 +8,8 @@
 //! - **Numbers of updates we send**: peers hold others under them, say so, and both sides number anew. A push never holds rows
 //!   from both sides of the restore: those from before it are known to the peer under these numbers, and are not taken twice.
 //! - **Ids of transactions** follow the clock by themselves; ids of PDUs are chance.
+//! - **PDUs of our own** that only the lost disk held are refused where they come back: nothing proves yet that we wrote them. What
+//!   names them as parents is delivered over a gap.
 //! - **Positions of the feed** are given anew. A reader that is beyond the newest one is told so; the notice names the position.
 
 use actors::model::{FeedItem, Index, Millis, PeerRecord, Segment};
@@ -59,7 +61,8 @@ pub(super) fn settle(opening: &WriteTransaction, memory: &mut Memory, clock: &dy
     let text = format!(
         "this gateway was restored at {} from a backup of {}: what was submitted or received in between only the lost disk held. \
          Submit again what was accepted after the backup; positions of the feed after {tail} are given anew; updates are counted \
-         on from {from}, and what a peer sends again has a new id",
+         on from {from}, and what a peer sends again has a new id; what this gateway said in contexts after the backup is refused \
+         where it comes back, and answers to it come over a gap",
         time(now),
         time(taken)
     );
