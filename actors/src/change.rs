@@ -1,10 +1,8 @@
 //! `Change`: every durable fact, in domain words. Actors hand changes over; only the store knows tables.
 
-use std::sync::Arc;
-
 use crate::model::{
     ContextId, ContextRecord, Delivery, Digest, FeedItem, Gap, Hold, Index, Millis, Parked, PduRef, PeerRecord,
-    Position, SeenTransaction, Seq, ServerName, StoredPdu, Submission, SubmissionId,
+    Position, SeenTransaction, Seq, ServerName, StateKey, StateLink, StatePiece, StoredPdu, Submission, SubmissionId,
 };
 
 /// One durable fact. A batch of them is committed whole or not at all.
@@ -81,16 +79,42 @@ pub enum Change {
         /// For what.
         hold: Hold,
     },
-    /// A state PDU is the newest of its key.
+    /// A delivered state PDU counts among those of its key in this way from now on.
+    StateKept {
+        /// Its conversation.
+        context: ContextId,
+        /// The key.
+        key: StateKey,
+        /// What counts of it.
+        piece: StatePiece,
+    },
+    /// Another state PDU holds the key.
     StateMoved {
         /// Its conversation.
         context: ContextId,
-        /// The type of its PDUs.
-        kind: Arc<str>,
         /// The key.
-        key: String,
-        /// The PDU that holds it.
-        current: PduRef,
+        key: StateKey,
+        /// The PDU that holds it; `None`: none that counts is left.
+        current: Option<StatePiece>,
+    },
+    /// A state PDU that was told before has come to hold its key: the messenger is told again.
+    StateAgain {
+        /// Which one.
+        reference: PduRef,
+    },
+    /// State PDUs name this one as replaced, and it was not delivered; or it was given up. Written over where it is known.
+    LinkOpened {
+        /// In which conversation.
+        context: ContextId,
+        /// Which one, and in which keys.
+        link: StateLink,
+    },
+    /// It came after all.
+    LinkClosed {
+        /// In which conversation.
+        context: ContextId,
+        /// Which one.
+        missing: PduRef,
     },
     /// A conversation's record is now this. Written whole, by its context actor alone.
     ContextMoved(Box<ContextRecord>),

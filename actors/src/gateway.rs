@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::change::Change;
 use crate::model::{
     Ack, Composed, ContextId, ContextRecord, ContextStatus, Draft, InboundPush, InboundTransaction, Order, PeerStatus,
-    Refusal, ServerName, Submission, Submitted, Taken, Verdict,
+    Refusal, ServerName, Spoken, Submission, Submitted, Taken, Verdict,
 };
 use crate::peer::PeerHandle;
 use crate::peer::inbound::Frame;
@@ -85,7 +85,13 @@ impl Gateway {
     ) -> Result<Vec<Result<Composed, Refusal>>, Refusal> {
         self.door()?;
         let mut shut = vec![];
-        for server in self.record(context)?.participants {
+        let mut servers = self.record(context)?.participants;
+        for server in self.joining(&drafts) {
+            if !servers.contains(&server) {
+                servers.push(server);
+            }
+        }
+        for server in servers {
             match self.peer_handle(&server).await {
                 Ok(peer) if peer.has_room(drafts.len()).is_ok() => {}
                 Ok(_) => shut.push((server, "outbox_full")),
@@ -97,6 +103,18 @@ impl Gateway {
             }
         }
         self.routes.context(context).await?.compose(drafts, shut).await
+    }
+
+    /// The servers that drafts say take part: who comes in by a message is sent it.
+    fn joining(&self, drafts: &[Draft]) -> Vec<ServerName> {
+        let types = &self.ports.roster.contexts().membership_types;
+        let speaks = |draft: &&Draft| types.iter().any(|speaks| **speaks == *draft.kind);
+        let member = |draft: &Draft| {
+            let (key, _) = draft.state.as_ref()?;
+            self.ports.text.membership(key, Spoken::Content(&draft.content)).filter(|member| member.joins)
+        };
+        let joining = drafts.iter().filter(speaks).filter_map(member);
+        joining.map(|member| member.server).filter(|server| *server != self.ports.us).collect()
     }
 
     /// Set who takes part in a conversation beside us, which creates it. Answers after the commit.

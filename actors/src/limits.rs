@@ -133,6 +133,10 @@ pub struct ContextLimits {
     pub gap: GapLimits,
     /// What is asked for, and served, of the past.
     pub history: HistoryLimits,
+    /// What is done about state.
+    pub state: StateLimits,
+    /// Types whose state says who takes part.
+    pub membership_types: Vec<String>,
     /// How often the actor may crash before it is given up as faulty.
     pub restarts: RestartLimits,
 }
@@ -167,6 +171,15 @@ impl Default for HistoryLimits {
     }
 }
 
+/// What is done about state whose links are missing, and about weak words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StateLimits {
+    /// How far a chain of state PDUs is followed: so many links are asked for, then the next is given up.
+    pub chain_max: u32,
+    /// State of our own messenger that weighs less than what it would replace is refused.
+    pub enforce_power: bool,
+}
+
 impl Default for ContextLimits {
     fn default() -> Self {
         Self {
@@ -185,6 +198,8 @@ impl Default for ContextLimits {
                 depth_max: 50,
             },
             history: HistoryLimits::default(),
+            state: StateLimits { chain_max: 50, enforce_power: true },
+            membership_types: vec!["m.room.member".to_owned()],
             restarts: RestartLimits { max: 5, period: Duration::from_secs(60) },
         }
     }

@@ -15,9 +15,9 @@ pub use crate::change::Urgency;
 use crate::limits::{ContextLimits, PeerLimits};
 use crate::model::{
     Answered, BadPdu, ContextId, ContextRecord, Deadlines, FeedEntry, Index, Millis, OutFrame, Pdu, PduRef, Position,
-    PushFailure, ServerName, SubmissionId, SubmissionRecord, Want,
+    PushFailure, ServerName, StateKey, StatePiece, SubmissionId, SubmissionRecord, Want,
 };
-pub use crate::model::{ContextLoad, Known, OutboxRow, PduText, PeerLoad, ServedPdu};
+pub use crate::model::{ContextLoad, CurrentState, Known, OutboxRow, PduText, PeerLoad, ServedPdu, Spoken};
 pub use inspect::{Direction, Inspect, Page, ParkedFilter, ParkedRow, Place, QueuedItem, What};
 
 /// A future that may cross threads.
@@ -127,6 +127,15 @@ pub enum FeedPage {
     },
 }
 
+/// A page of the state that holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatePage {
+    /// Some of it.
+    pub state: Vec<CurrentState>,
+    /// More follows.
+    pub more: bool,
+}
+
 /// A page of ids for housekeeping.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubmissionsPage {
@@ -175,7 +184,7 @@ pub trait Archive: Send + Sync + 'static {
     /// A conversation, whole. Await a [`Journal::barrier`] first where its own actor asks.
     fn context(&self, context: &ContextId) -> Task<Result<Option<ContextLoad>, ArchiveError>>;
 
-    /// Conversations with PDUs waiting for parents: those to wake when the process starts.
+    /// Conversations with PDUs waiting for parents, or with state whose link is looked for: those to wake when the process starts.
     fn contexts_holding(&self) -> Task<Result<Vec<ContextId>, ArchiveError>>;
 
     /// What is known of PDUs, read-your-writes, at once and in one read transaction. Of `arriving`, those that nothing is known
@@ -209,8 +218,22 @@ pub trait Archive: Send + Sync + 'static {
     /// A conversation's row, at once, from committed rows.
     fn context_record(&self, context: &ContextId) -> Result<Option<ContextRecord>, ArchiveError>;
 
-    /// The state PDU that holds a key, at once, from committed rows.
-    fn state_holder(&self, context: &ContextId, kind: &str, key: &str) -> Result<Option<PduRef>, ArchiveError>;
+    /// The state PDU that holds a key, at once, read-your-writes.
+    fn state_holder(&self, context: &ContextId, key: &StateKey) -> Result<Option<StatePiece>, ArchiveError>;
+
+    /// All delivered state PDUs of a key, at once, read-your-writes: one range, as long as what was ever said of this key. For
+    /// forks and late links only; a plain replacement needs none of it.
+    fn state_set(&self, context: &ContextId, key: &StateKey) -> Result<Vec<StatePiece>, ArchiveError>;
+
+    /// The state PDUs that hold their keys, by type and key, those after `after`: at most `limit`, and not more once they
+    /// exceed `bytes` (one always fits). From committed rows.
+    fn current_state(
+        &self,
+        context: &ContextId,
+        after: Option<StateKey>,
+        limit: u32,
+        bytes: u64,
+    ) -> Task<Result<StatePage, ArchiveError>>;
 
     /// A submission by its id.
     fn submission(&self, id: &SubmissionId) -> Task<Result<Option<SubmissionRecord>, ArchiveError>>;

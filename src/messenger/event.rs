@@ -5,21 +5,21 @@ use actors::ports::ArchiveError;
 
 use super::answer::rfc3339;
 use super::contexts::pairs;
-use super::event_pdu::{Holder, PduEvent};
+use super::event_pdu::PduEvent;
 use super::object::Object;
 
-/// `{"events":[..],"next":N}`: `next` is the position to pass as the next `after`. `holder` is asked of each state PDU.
+/// `{"events":[..],"next":N}`: `next` is the position to pass as the next `after`.
 ///
 /// Updates and contents are copied into it as they came; read as JSON and written anew, a number of 30 digits would be another
 /// number.
-pub(super) fn render(after: Position, entries: &[FeedEntry], holder: &Holder<'_>) -> Result<Vec<u8>, ArchiveError> {
+pub(super) fn render(after: Position, entries: &[FeedEntry]) -> Result<Vec<u8>, ArchiveError> {
     let mut out = Vec::with_capacity(64 + entries.iter().map(size_guess).sum::<usize>());
     out.extend_from_slice(b"{\"events\":[");
     for (place, entry) in entries.iter().enumerate() {
         if place > 0 {
             out.push(b',');
         }
-        event(&mut out, entry, holder)?;
+        event(&mut out, entry)?;
     }
     let next = entries.last().map_or(after, |entry| entry.position);
     out.extend_from_slice(format!("],\"next\":{next}}}").as_bytes());
@@ -39,13 +39,13 @@ fn size_guess(entry: &FeedEntry) -> usize {
 }
 
 /// One event. The order of its members is always the same.
-fn event(out: &mut Vec<u8>, entry: &FeedEntry, holder: &Holder<'_>) -> Result<(), ArchiveError> {
+fn event(out: &mut Vec<u8>, entry: &FeedEntry) -> Result<(), ArchiveError> {
     let event = Object::begin(out);
     match &entry.item {
         FeedItem::Pdu(fed) => {
             let pdu = PduEvent::new(fed)?;
             let mut event = begun(event, entry, pdu.kind());
-            pdu.write(&mut event, holder)?;
+            pdu.write(&mut event);
             event.end();
         }
         FeedItem::Update { from, seq, verified, bytes, .. } => {
@@ -99,12 +99,14 @@ fn begun<'a>(mut event: Object<'a>, entry: &FeedEntry, kind: &str) -> Object<'a>
     event
 }
 
-/// Stable over redelivery: a PDU's own name; of an update, its count among those of its sender; of all else, its place.
+/// Stable over redelivery: a PDU's own name; of an update, its count among those of its sender; of all else, its place. A PDU
+/// that is told again because it holds its key again is another event: under its own name it would be taken for a repeat.
 fn id(entry: &FeedEntry) -> String {
     match &entry.item {
-        FeedItem::Pdu(pdu) => pdu.reference.to_string(),
+        FeedItem::Pdu(pdu) if !pdu.shown.again => pdu.reference.to_string(),
         FeedItem::Update { from, n, .. } => format!("{from}#{n}"),
-        FeedItem::Parked(_)
+        FeedItem::Pdu(_)
+        | FeedItem::Parked(_)
         | FeedItem::Gap { .. }
         | FeedItem::GapFilled { .. }
         | FeedItem::Delivery { .. }
@@ -150,8 +152,7 @@ mod tests {
     }
 
     fn rendered(after: u64, entries: &[FeedEntry]) -> String {
-        let text =
-            String::from_utf8(render(Position(after), entries, &|_, _, _| Ok(None)).expect("sound")).expect("text");
+        let text = String::from_utf8(render(Position(after), entries).expect("sound")).expect("text");
         serde_json::from_str::<serde_json::Value>(&text).expect("JSON");
         text
     }

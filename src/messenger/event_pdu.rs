@@ -1,15 +1,12 @@
 //! PDUs of conversations as events: what the store knows of one, and the parts of its text, each as it came.
 
-use actors::model::{ContextId, FedPdu, PduRef};
+use actors::model::FedPdu;
 use actors::ports::ArchiveError;
 use serde_json::value::RawValue;
 
 use super::contexts::pairs;
 use super::json::Members;
 use super::object::Object;
-
-/// Says who holds a state key: context, type, key.
-pub(super) type Holder<'a> = dyn Fn(&ContextId, &str, &str) -> Result<Option<PduRef>, ArchiveError> + 'a;
 
 /// A fed PDU with its text taken apart.
 pub(super) struct PduEvent<'a> {
@@ -71,7 +68,7 @@ impl<'a> PduEvent<'a> {
     }
 
     /// The event's members, behind those that all events have.
-    pub(super) fn write(&self, event: &mut Object<'_>, holder: &Holder<'_>) -> Result<(), ArchiveError> {
+    pub(super) fn write(&self, event: &mut Object<'_>) {
         let Self { fed, parts } = self;
         event.member("context", fed.context.as_str());
         event.member("origin", fed.reference.origin.as_str());
@@ -79,7 +76,7 @@ impl<'a> PduEvent<'a> {
         event.raw("type", or(parts.kind, "\"\""));
         event.raw("content", or(parts.content, "null"));
         if parts.is_state {
-            self.write_state(event, holder)?;
+            self.write_state(event);
         }
         event.raw("prev", or(parts.prev, "[]"));
         event.member("depth", &fed.depth);
@@ -96,10 +93,9 @@ impl<'a> PduEvent<'a> {
         }
         event.optional("late", fed.shown.late.then_some(true));
         event.optional("history", fed.shown.history.then_some(true));
-        Ok(())
     }
 
-    fn write_state(&self, event: &mut Object<'_>, holder: &Holder<'_>) -> Result<(), ArchiveError> {
+    fn write_state(&self, event: &mut Object<'_>) {
         let Self { fed, parts } = self;
         event.raw("state_key", or(parts.state_key, "\"\""));
         event.raw("power_level", or(parts.power_level, "0"));
@@ -107,10 +103,9 @@ impl<'a> PduEvent<'a> {
             (Some(origin), Some(id)) => event.member("prev_state", &[origin, id]),
             _ => event.member("prev_state", &()),
         }
-        let (kind, key) = (plain(parts.kind), plain(parts.state_key));
-        let current = holder(&fed.context, &kind, &key)?;
-        event.member("current", &(current.as_ref() == Some(&fed.reference)));
-        Ok(())
+        // As it was when this was put into the feed: a page that is read again says the same.
+        event.member("current", &fed.shown.current);
+        event.optional("again", fed.shown.again.then_some(true));
     }
 }
 
@@ -118,14 +113,9 @@ fn or<'a>(text: Option<&'a RawValue>, absent: &'a str) -> &'a str {
     text.map_or(absent, RawValue::get)
 }
 
-/// A string of a stored PDU; the store keeps state under texts that can be read.
-fn plain(text: Option<&RawValue>) -> String {
-    text.and_then(|text| serde_json::from_str(text.get()).ok()).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
-    use actors::model::Shown;
+    use actors::model::{PduRef, Shown};
     use bytes::Bytes;
 
     use super::*;
@@ -146,19 +136,15 @@ mod tests {
         }
     }
 
-    fn written(fed: &FedPdu, holder: &Holder<'_>) -> Result<(&'static str, String), ArchiveError> {
+    fn written(fed: &FedPdu) -> Result<(&'static str, String), ArchiveError> {
         let pdu = PduEvent::new(fed)?;
         let mut out = Vec::new();
         let mut event = Object::begin(&mut out);
-        pdu.write(&mut event, holder)?;
+        pdu.write(&mut event);
         event.end();
         let text = String::from_utf8(out).expect("text");
         serde_json::from_str::<&RawValue>(&text).expect("JSON");
         Ok((pdu.kind(), text))
-    }
-
-    fn nobody(_: &ContextId, _: &str, _: &str) -> Result<Option<PduRef>, ArchiveError> {
-        Ok(None)
     }
 
     #[test]
@@ -168,7 +154,7 @@ mod tests {
             r#""content":{ "n": 1208925819614629174706176, "z":1.0e2,"a":"\u00e9\/" },"prev_pdus":[["red","r1"],["blue","b0"]],"#,
             r#""depth":9,"is_state":false,"hashes":{"sha256":"x"},"signatures":{},"zeta":{"k":[1E400]},"al\"pha":"\ud83d\ude00"}"#
         );
-        let (kind, event) = written(&fed(text, Shown::default()), &nobody).expect("sound");
+        let (kind, event) = written(&fed(text, Shown::default())).expect("sound");
         assert_eq!(kind, "message");
         assert_eq!(
             event,
@@ -184,8 +170,8 @@ mod tests {
     #[test]
     fn what_was_given_up_and_what_comes_late_is_said() {
         let text = r#"{"ts":1,"pdu_type":"t","content":null,"prev_pdus":[["red","r1"]]}"#;
-        let shown = Shown { gap: vec![pdu("g1"), pdu("g2")], late: true, history: true };
-        let (_, event) = written(&fed(text, shown), &nobody).expect("sound");
+        let shown = Shown { gap: vec![pdu("g1"), pdu("g2")], late: true, history: true, ..Shown::default() };
+        let (_, event) = written(&fed(text, shown)).expect("sound");
         let expected = concat!(
             r#""content":null,"prev":[["red","r1"]],"depth":5,"ts":1,"extra":{},"sender":"green","verified":"network","#,
             r#""gap":[["blue","g1"],["blue","g2"]],"late":true,"history":true}"#
@@ -199,38 +185,28 @@ mod tests {
             r#"{"ts":1,"pdu_type":"m.topic","content":[],"prev_pdus":[],"is_state":true,"state_key":"k\u00e9y","#,
             r#""power_level":-9223372036854775808,"prev_state_id":"p0","prev_state_origin":"red"}"#
         );
-        let fed = fed(text, Shown::default());
-        let held_by = |holder: Option<PduRef>| {
-            let asked = move |_: &ContextId, kind: &str, key: &str| {
-                assert_eq!((kind, key), ("m.topic", "k\u{e9}y"));
-                Ok(holder.clone())
-            };
-            written(&fed, &asked).expect("sound")
-        };
-        let (kind, event) = held_by(Some(pdu("p1")));
+        let shown = |current, again| written(&fed(text, Shown { current, again, ..Shown::default() })).expect("sound");
+        let (kind, event) = shown(true, false);
         assert_eq!(kind, "state");
         let expected = concat!(
             r#""type":"m.topic","content":[],"state_key":"k\u00e9y","power_level":-9223372036854775808,"#,
             r#""prev_state":["red","p0"],"current":true,"prev":[],"depth":5,"ts":1,"extra":{},"#
         );
         assert!(event.contains(expected), "{event}");
-        assert!(held_by(Some(pdu("p2"))).1.contains(r#""current":false"#));
-        assert!(held_by(None).1.contains(r#""current":false"#));
+        assert!(shown(false, false).1.contains(r#""current":false,"prev""#));
+        assert!(shown(true, true).1.contains(r#""current":true,"again":true,"prev""#));
     }
 
     #[test]
     fn the_first_state_of_a_key_replaces_nothing() {
         let text = r#"{"ts":1,"pdu_type":"t","content":{},"prev_pdus":[],"is_state":true,"state_key":""}"#;
-        let (_, event) = written(&fed(text, Shown::default()), &nobody).expect("sound");
+        let (_, event) = written(&fed(text, Shown::default())).expect("sound");
         assert!(event.contains(r#""state_key":"","power_level":0,"prev_state":null,"current":false"#), "{event}");
     }
 
     #[test]
-    fn a_text_that_is_no_pdu_and_a_store_that_fails_are_told() {
-        let broken = written(&fed("[]", Shown::default()), &nobody).expect_err("no object");
+    fn a_text_that_is_no_pdu_is_told() {
+        let broken = written(&fed("[]", Shown::default())).expect_err("no object");
         assert!(broken.0.starts_with("the text of blue/p1 is no PDU"), "{broken}");
-        let text = r#"{"ts":1,"pdu_type":"t","content":{},"prev_pdus":[],"is_state":true,"state_key":""}"#;
-        let fails = |_: &ContextId, _: &str, _: &str| Err(ArchiveError("no disk".into()));
-        assert_eq!(written(&fed(text, Shown::default()), &fails), Err(ArchiveError("no disk".into())));
     }
 }

@@ -36,9 +36,7 @@ pub(super) async fn get(api: web::Data<MessengerApi>, request: HttpRequest) -> R
     }
     let body = match page(archive, after, ask, api.stopping.clone()).await? {
         FeedPage::Gone { oldest } => return Err(Problem::gone(oldest)),
-        FeedPage::Entries(entries) => {
-            render(after, &entries, &|context, kind, key| archive.state_holder(context, kind, key))?
-        }
+        FeedPage::Entries(entries) => render(after, &entries)?,
     };
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(body))
 }

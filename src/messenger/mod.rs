@@ -21,6 +21,7 @@ mod object;
 mod pdu_ids;
 pub(crate) mod peers;
 mod say;
+mod state;
 mod submission;
 #[cfg(test)]
 mod tests;
@@ -88,6 +89,10 @@ pub fn configure(config: &mut web::ServiceConfig, api: MessengerApi) {
                     call(["/contexts/{context}", "/contexts/{context}/"], "GET, PUT")
                         .route(web::get().to(contexts::get))
                         .route(web::put().to(contexts::put)),
+                )
+                .service(
+                    call(["/contexts/{context}/state", "/contexts/{context}/state/"], "GET")
+                        .route(web::get().to(state::get)),
                 )
                 .service(call(["/ephemeral", "/ephemeral/"], "PUT").route(web::put().to(ephemeral::put)))
                 .service(call(["/events", "/events/"], "GET").route(web::get().to(events::get)))

@@ -10,12 +10,13 @@ use actors::change::Change;
 use actors::gateway::Gateway;
 use actors::limits::{ContextLimits, PeerLimits};
 use actors::model::{
-    Answered, BadPdu, Berth, ContextId, ContextRecord, Deadlines, Draft, Index, Millis, OutFrame, Pdu, PduRef,
-    Position, PushFailure, ServerName, SubmissionId, SubmissionRecord, Want,
+    Answered, BadPdu, Berth, ContextId, ContextRecord, Deadlines, Draft, Index, Membership, Millis, OutFrame, Pdu,
+    PduRef, Position, PushFailure, ServerName, Spoken, StateKey, StatePiece, SubmissionId, SubmissionRecord, Want,
 };
 use actors::ports::{
     Archive, ArchiveError, Clock, ContextLoad, FeedBounds, FeedPage, Fence, Journal, Known, OutboxRow, Ownership,
-    PduText, PeerLoad, Ports, Pressure, Roster, ServedPdu, SubmissionsPage, Task, Ticket, Transport, Urgency,
+    PduText, PeerLoad, Ports, Pressure, Roster, ServedPdu, StatePage, SubmissionsPage, Task, Ticket, Transport,
+    Urgency,
 };
 use actors::router::Routes;
 use bytes::Bytes;
@@ -75,8 +76,22 @@ impl Archive for Broken {
         Err(ArchiveError("no disk".into()))
     }
 
-    fn state_holder(&self, _: &ContextId, _: &str, _: &str) -> Result<Option<PduRef>, ArchiveError> {
+    fn state_holder(&self, _: &ContextId, _: &StateKey) -> Result<Option<StatePiece>, ArchiveError> {
         Err(ArchiveError("no disk".into()))
+    }
+
+    fn state_set(&self, _: &ContextId, _: &StateKey) -> Result<Vec<StatePiece>, ArchiveError> {
+        Err(ArchiveError("no disk".into()))
+    }
+
+    fn current_state(
+        &self,
+        _: &ContextId,
+        _: Option<StateKey>,
+        _: u32,
+        _: u64,
+    ) -> Task<Result<StatePage, ArchiveError>> {
+        broken()
     }
 
     fn submission(&self, _: &SubmissionId) -> Task<Result<Option<SubmissionRecord>, ArchiveError>> {
@@ -142,6 +157,10 @@ impl Roster for Broken {
 impl PduText for Broken {
     fn compose(&self, _: &ServerName, draft: &Draft, _: &Berth) -> Bytes {
         draft.content.clone()
+    }
+
+    fn membership(&self, _: &str, _: Spoken<'_>) -> Option<Membership> {
+        None
     }
 }
 

@@ -1,6 +1,6 @@
 //! `[contexts]`: what bounds every conversation.
 
-use actors::limits::{ContextLimits, GapLimits, HistoryLimits, RestartLimits};
+use actors::limits::{ContextLimits, GapLimits, HistoryLimits, RestartLimits, StateLimits};
 use serde::Deserialize;
 
 use super::check::Check;
@@ -41,6 +41,10 @@ pub(super) struct ContextsSection {
     pub(super) gap: GapSection,
     /// The past.
     pub(super) history: HistorySection,
+    /// State.
+    pub(super) state: StateSection,
+    /// Who takes part by what is said of members.
+    pub(super) membership: MembershipSection,
 }
 
 /// What is asked for, and served, of a context's past.
@@ -69,6 +73,37 @@ pub(super) struct GapSection {
     depth_max: u32,
 }
 
+/// State whose links are missing, and state that weighs too little.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct StateSection {
+    /// How many links of a chain of state are asked for, one after the other, before the next is given up.
+    chain_max: u32,
+    /// Refuse state of our own messenger whose power_level is below that of the state it would replace.
+    enforce_power: bool,
+}
+
+/// Which state says who takes part.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct MembershipSection {
+    /// Types whose state_key names a user and whose content.membership says whether it takes part.
+    types: Vec<String>,
+}
+
+impl Default for StateSection {
+    fn default() -> Self {
+        let StateLimits { chain_max, enforce_power } = ContextLimits::default().state;
+        Self { chain_max, enforce_power }
+    }
+}
+
+impl Default for MembershipSection {
+    fn default() -> Self {
+        Self { types: ContextLimits::default().membership_types }
+    }
+}
+
 impl Default for ContextsSection {
     fn default() -> Self {
         let limits = ContextLimits::default();
@@ -84,6 +119,8 @@ impl Default for ContextsSection {
             quarantine_items: limits.quarantine_items,
             gap: GapSection::default(),
             history: HistorySection::default(),
+            state: StateSection::default(),
+            membership: MembershipSection::default(),
         }
     }
 }
@@ -120,7 +157,13 @@ impl ContextsSection {
         if self.gap.grace.0 > self.gap.give_up.0 {
             check.invalid(&["contexts", "gap", "grace"], "must not be longer than contexts.gap.give_up");
         }
+        if self.membership.types.iter().any(String::is_empty) {
+            check.invalid(&["contexts", "membership", "types"], "a type is a text that is not empty");
+        }
+        let StateSection { chain_max, enforce_power } = self.state;
         ContextLimits {
+            state: StateLimits { chain_max, enforce_power },
+            membership_types: self.membership.types.clone(),
             open: self.admission == Admission::Open,
             participants_max: self.participants_max,
             held_max: self.held_max,

@@ -3,7 +3,7 @@
 use serde::de::{self, Deserialize, Deserializer, Visitor, value};
 
 use super::admin::AdminSection;
-use super::contexts::{ContextsSection, GapSection, HistorySection};
+use super::contexts::{ContextsSection, GapSection, HistorySection, MembershipSection, StateSection};
 use super::federation::FederationSection;
 use super::feed::FeedSection;
 use super::messenger::MessengerSection;
@@ -49,6 +49,8 @@ pub(super) fn names(path: &[impl AsRef<str>]) -> Option<Names> {
         ["contexts"] => fields_of::<ContextsSection>(),
         ["contexts", "gap"] => fields_of::<GapSection>(),
         ["contexts", "history"] => fields_of::<HistorySection>(),
+        ["contexts", "membership"] => fields_of::<MembershipSection>(),
+        ["contexts", "state"] => fields_of::<StateSection>(),
         ["feed"] => fields_of::<FeedSection>(),
         ["network"] => fields_of::<NetworkSection>(),
         ["peers"] => fields_of::<PeersSection>(),
@@ -97,9 +99,7 @@ impl<'de> Deserializer<'de> for Asked<'_> {
 const PLANNED_KEYS: &[&str] = &[
     "contexts.adopt_max",
     "contexts.history.keep",
-    "contexts.membership",
     "contexts.sign",
-    "contexts.state",
     "federation.insecure",
     "federation.tls",
     "feed.high_water",

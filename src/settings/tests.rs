@@ -467,3 +467,16 @@ fn what_is_read_alone_is_read_merged() {
     assert_eq!(wrong("peers.default.intake_max = -1").len(), 1);
     assert_eq!(wrong("peers.default.intake_max = 5_000_000_000").len(), 1);
 }
+
+#[test]
+fn state_and_membership_reach_the_conversations() {
+    let limits = good("").peers.contexts();
+    assert_eq!((limits.state.chain_max, limits.state.enforce_power), (50, true));
+    assert_eq!(limits.membership_types, ["m.room.member"]);
+    let text = "contexts.state.chain_max = 3\ncontexts.state.enforce_power = false\ncontexts.membership.types = [\"a\", \"b\"]\n";
+    let limits = good(text).peers.contexts();
+    assert_eq!((limits.state.chain_max, limits.state.enforce_power), (3, false));
+    assert_eq!(limits.membership_types, ["a", "b"]);
+    let empty = wrong("contexts.membership.types = [\"\"]\n");
+    assert!(empty[0].contains("contexts.membership.types"), "{empty:?}");
+}

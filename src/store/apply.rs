@@ -10,8 +10,8 @@ use redb::{Key, Table, TableDefinition, Value, WriteTransaction};
 use super::counters::Counts;
 use super::rows::{self, FeedRow};
 use super::tables::{
-    self, DeadLetterValue, FeedValue, GapValue, HeldValue, OutboxValue, PduValue, PlaceKey, QuarantineValue, RefValue,
-    SeenValue, SubmissionValue,
+    self, DeadLetterValue, FeedValue, GapValue, HeldValue, HolderValue, OutboxValue, PduValue, PieceKey, PieceValue,
+    PlaceKey, QuarantineValue, RefValue, SeenValue, SubmissionValue,
 };
 
 /// What the writer remembers between groups, so that appending needs no reading. Right only as long as every group
@@ -110,7 +110,9 @@ pub(super) struct Group<'t> {
     contexts: Lazy<'t, &'static str, &'static [u8]>,
     pub(super) held: Lazy<'t, PlaceKey, HeldValue>,
     pub(super) gaps: Lazy<'t, PlaceKey, GapValue>,
-    pub(super) state: Lazy<'t, (&'static str, &'static str, &'static str), RefValue>,
+    pub(super) state: Lazy<'t, PlaceKey, HolderValue>,
+    pub(super) state_pdus: Lazy<'t, PieceKey, PieceValue>,
+    pub(super) state_links: Lazy<'t, (&'static str, u8, &'static str, &'static str), &'static [u8]>,
     pub(super) memory: &'t mut Memory,
     pub(super) now: Millis,
     pub(super) moved: HashMap<ServerName, Box<PeerRecord>>,
@@ -141,6 +143,8 @@ impl<'t> Group<'t> {
             held: Lazy::new(transaction, tables::HELD),
             gaps: Lazy::new(transaction, tables::GAPS),
             state: Lazy::new(transaction, tables::STATE),
+            state_pdus: Lazy::new(transaction, tables::STATE_PDUS),
+            state_links: Lazy::new(transaction, tables::STATE_LINKS),
             memory,
             now,
             moved: HashMap::new(),
@@ -189,7 +193,11 @@ impl<'t> Group<'t> {
                 self.pdu_delivered(&reference, &context, &delivery)
             }
             Change::PduHeld { reference, context, hold } => self.pdu_held(&reference, &context, &hold),
-            Change::StateMoved { context, kind, key, current } => self.state_moved(&context, &kind, &key, &current),
+            Change::StateKept { context, key, piece } => self.state_kept(&context, &key, &piece),
+            Change::StateMoved { context, key, current } => self.state_moved(&context, &key, current.as_ref()),
+            Change::StateAgain { reference } => self.state_again(&reference),
+            Change::LinkOpened { context, link } => self.link_opened(&context, &link),
+            Change::LinkClosed { context, missing } => self.link_closed(&context, &missing),
             Change::ContextMoved(record) => {
                 self.contexts_moved.insert(record.context.clone(), record);
                 Ok(())
@@ -240,11 +248,13 @@ pub(super) fn weight(changes: &[Change]) -> u64 {
         Change::PduStored(_) => 3,
         Change::PduDelivered { .. } => 4,
         Change::PduHeld { .. }
+        | Change::StateKept { .. }
         | Change::StateMoved { .. }
+        | Change::StateAgain { .. }
         | Change::ContextMoved(_)
         | Change::GapOpened { .. }
         | Change::GapClosed { .. } => 1,
-        Change::TransactionSeen { .. } => 2,
+        Change::TransactionSeen { .. } | Change::LinkOpened { .. } | Change::LinkClosed { .. } => 2,
         Change::PeerMoved(_) | Change::Fed(_) | Change::FeedAcked { .. } | Change::Taken { .. } => 1,
         Change::Quarantined { .. } | Change::OutboundParked { .. } => 2,
         Change::QuarantineLeft { .. } | Change::DeadLetterLeft { .. } => 1,

@@ -9,17 +9,19 @@ mod graph;
 mod history;
 mod inspect;
 mod peers;
+mod state;
 mod submissions;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use actors::model::{
-    ContextId, ContextRecord, Index, Millis, PduRef, Position, ServerName, SubmissionId, SubmissionRecord,
+    ContextId, ContextRecord, Index, Millis, PduRef, Position, ServerName, StateKey, StatePiece, SubmissionId,
+    SubmissionRecord,
 };
 use actors::ports::{
-    Archive, ArchiveError, ContextLoad, FeedBounds, FeedPage, Known, OutboxRow, PeerLoad, ServedPdu, SubmissionsPage,
-    Task,
+    Archive, ArchiveError, ContextLoad, FeedBounds, FeedPage, Known, OutboxRow, PeerLoad, ServedPdu, StatePage,
+    SubmissionsPage, Task,
 };
 use bytes::Bytes;
 use redb::{ReadTransaction, ReadableDatabase};
@@ -156,8 +158,23 @@ impl Archive for Store {
         Ok(run(&self.shared, |shared, rows| graph::context_record(shared, rows, context))?)
     }
 
-    fn state_holder(&self, context: &ContextId, kind: &str, key: &str) -> Result<Option<PduRef>, ArchiveError> {
-        Ok(run(&self.shared, |shared, rows| graph::state_holder(shared, rows, context, kind, key))?)
+    fn state_holder(&self, context: &ContextId, key: &StateKey) -> Result<Option<StatePiece>, ArchiveError> {
+        Ok(state::holder(&self.shared, context, key)?)
+    }
+
+    fn state_set(&self, context: &ContextId, key: &StateKey) -> Result<Vec<StatePiece>, ArchiveError> {
+        Ok(state::set(&self.shared, context, key)?)
+    }
+
+    fn current_state(
+        &self,
+        context: &ContextId,
+        after: Option<StateKey>,
+        limit: u32,
+        bytes: u64,
+    ) -> Task<Result<StatePage, ArchiveError>> {
+        let context = context.clone();
+        self.page(move |shared, rows| state::current(shared, rows, &context, after.as_ref(), limit as usize, bytes))
     }
 
     fn submission(&self, id: &SubmissionId) -> Task<Result<Option<SubmissionRecord>, ArchiveError>> {

@@ -1,4 +1,4 @@
-//! The changes of conversations: PDUs stored, delivered, held; gaps, state, records.
+//! The changes of conversations: PDUs stored, delivered, held; gaps, records.
 //!
 //! A change that contradicts the rows is one that no sound actor hands over. It is left out and logged: to stop the journal for
 //! it would stop all conversations, and again at each start.
@@ -89,13 +89,6 @@ impl Group<'_> {
         let missing = rows::refs_to_row(&hold.missing);
         held.insert(place(context, reference), (epoch, n, hold.edge, hold.depth, &slot[..], &missing[..]))?;
         self.counts.rows_read += 1;
-        self.counts.rows_written += 1;
-        Ok(())
-    }
-
-    pub(super) fn state_moved(&mut self, context: &ContextId, kind: &str, key: &str, current: &PduRef) -> Write {
-        let current = (current.origin.as_str(), current.id.as_str());
-        self.state.open()?.insert((context.as_str(), kind, key), current)?;
         self.counts.rows_written += 1;
         Ok(())
     }

@@ -2,9 +2,9 @@
 //!
 //! # Map
 //! - `tables`: every table with its owner, its bound and who trims it. `rows`: how model types lie in them.
-//! - `queue` -> `writer` -> `apply`, `submissions`, `graph`, `dead_letters`, `parked`, `trim`: the way of a batch to the disk. `archive`: the way back.
+//! - `queue` -> `writer` -> `apply`, `submissions`, `graph`, `state`, `dead_letters`, `parked`, `trim`: the way of a batch to the disk. `archive`: the way back.
 //! - `stats`, `backup`, `verify`, `restore`, `restored`: what an operator does with the file as a whole.
-//! - `lane`: which thread waits for the disk. `claims`: the PDUs that are on the way there, for those who look.
+//! - `lane`: which thread waits for the disk. `claims`, `under_way`: the PDUs and the state on the way there, for those who look.
 //! - `failure`: why the store does not open, why it has stopped. `counters`: rows written and read.
 //!
 //! A batch is committed whole, in the order it was handed over, or the journal has stopped: there is no batch that fails
@@ -25,10 +25,12 @@ mod queue;
 mod restore;
 mod restored;
 mod rows;
+mod state;
 mod stats;
 mod submissions;
 mod tables;
 mod trim;
+mod under_way;
 mod untouched;
 mod verify;
 mod writer;
@@ -53,6 +55,7 @@ pub use verify::{Finding, Verified, verify, verify_backend};
 use claims::Claims;
 use counters::Counters;
 use queue::{Queue, Work};
+use under_way::UnderWay;
 use writer::Recent;
 
 /// Told after each commit, once for each server whose outbox grew; runs on the writer's thread and must not block.
@@ -83,6 +86,7 @@ struct Shared {
     queue: Queue,
     counters: Counters,
     claims: Claims,
+    under_way: UnderWay,
     recent: Arc<Recent>,
     bounds: watch::Sender<FeedBounds>,
     state: watch::Sender<State>,
@@ -127,6 +131,7 @@ impl Store {
             queue: Queue::new(limits),
             counters: Counters::default(),
             claims: Claims::default(),
+            under_way: UnderWay::default(),
             recent: Recent::new(recent),
             bounds: watch::Sender::new(opened.memory.bounds()),
             state: watch::Sender::new(State::Open),
@@ -164,6 +169,7 @@ impl Journal for Store {
     fn submit(&self, fence: Fence, changes: Vec<Change>, urgency: Urgency) -> Ticket {
         let rows = apply::weight(&changes);
         self.shared.claims.handed_over(&changes);
+        self.shared.under_way.handed_over(&changes);
         self.shared.queue.push(Work::Batch { fence, changes, rows, urgency })
     }
 

@@ -3,6 +3,7 @@
 mod context;
 mod feed;
 mod pdu;
+mod state;
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -17,8 +18,11 @@ use super::tables::SubmissionValue;
 pub(super) use context::{context_from_row, context_to_row, seen_from_row, verdicts_to_row};
 pub(super) use feed::{Fed, FeedRow, feed_from_row, feed_to_row, parked_code, shown_to_row};
 pub(super) use pdu::{
-    OwnedPdu, fed, held, known, parents, pdu_to_row, reference, refs_from_row, refs_to_row, served, slot_to_row,
-    what_from_row, what_to_row,
+    OwnedPdu, fed, held, known, parents, pdu_to_row, reference, refs_from_row, refs_to_row, served, what_from_row,
+    what_to_row,
+};
+pub(super) use state::{
+    holder_from_row, holder_to_row, keys_from_row, keys_to_row, piece_from_row, piece_to_row, slot_to_row,
 };
 
 /// A row that this program cannot have written.

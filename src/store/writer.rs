@@ -14,7 +14,7 @@ use super::apply::{Applied, Group, Memory};
 use super::counters::Counts;
 use super::failure::Failure;
 use super::queue::{Entry, Next, Work};
-use super::{Shared, State, claims};
+use super::{Shared, State, claims, under_way};
 
 /// How long a batch that nobody waits for may wait for one that somebody does.
 const RIDE_MAX: Duration = Duration::from_millis(100);
@@ -100,7 +100,7 @@ fn commit(shared: &Shared, memory: &mut Memory, mut entries: Vec<Entry>) -> Resu
     shared.queue.settled(&entries);
     entries.retain(|entry| is_current(shared, entry));
     let mut applied = None;
-    let mut stored = Vec::new();
+    let (mut stored, mut moved) = (Vec::new(), Vec::new());
     if entries.iter().any(|entry| matches!(entry.work, Work::Batch { rows: 1.., .. })) {
         let mut transaction = shared.database.begin_write()?;
         // These are the defaults, or near them; said here because every promise of the journal rests on the first, and the
@@ -111,6 +111,7 @@ fn commit(shared: &Shared, memory: &mut Memory, mut entries: Vec<Entry>) -> Resu
         for entry in &mut entries {
             if let Work::Batch { changes, .. } = &mut entry.work {
                 stored.extend(claims::references(changes));
+                moved.extend(under_way::moves(changes));
                 changes.drain(..).try_for_each(|change| group.apply(change))?;
             }
         }
@@ -120,6 +121,7 @@ fn commit(shared: &Shared, memory: &mut Memory, mut entries: Vec<Entry>) -> Resu
     let counts = applied.as_ref().map(|applied| Counts { commits: 1, ..applied.counts }).unwrap_or_default();
     shared.counters.add(&Counts { groups: 1, ..counts });
     shared.claims.settled(&stored);
+    shared.under_way.settled(moved);
     // First the bounds, then the tickets: whoever was told of a commit finds the feed as that commit left it.
     let bounds = memory.bounds();
     shared.bounds.send_if_modified(|old| std::mem::replace(old, bounds) != bounds);
@@ -138,6 +140,7 @@ fn is_current(shared: &Shared, entry: &Entry) -> bool {
     match &entry.work {
         Work::Batch { fence, changes, .. } if *fence != shared.fence => {
             shared.claims.settled(&claims::references(changes).collect::<Vec<_>>());
+            shared.under_way.settled(under_way::moves(changes).collect());
             tracing::error!(?fence, current = ?shared.fence, "a batch of an owner that has been replaced is refused");
             false
         }

@@ -36,11 +36,16 @@ pub(crate) fn pdu(origin: &str, id: &str, room: &str, prev: &[&str]) -> String {
 
 /// One transaction comes to blue.
 pub(crate) async fn send(network: &Network, from: &str, transaction: &str, pdus: &[String]) -> Answer {
+    send_to(network, from, "blue", transaction, pdus).await
+}
+
+/// One transaction comes to somebody.
+pub(crate) async fn send_to(network: &Network, from: &str, to: &str, transaction: &str, pdus: &[String]) -> Answer {
     let pdus = pdus.join(",");
     let body = format!(r#"{{"transaction_id":"{transaction}","ts":7,"origin":"{from}.example","pdus":[{pdus}]}}"#);
     let path = format!("/matrix/federation/v1/send/{transaction}/");
     let request = Request::put(path, Bytes::from(body), Wanted::Needed { bytes_max: 1 << 20 });
-    network.knock((server(from), server("blue")), request).await.expect("blue lives")
+    network.knock((server(from), server(to)), request).await.expect("it lives")
 }
 
 /// What became of each PDU of a transaction.

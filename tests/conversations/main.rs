@@ -27,4 +27,5 @@ mod poison;
 mod ports;
 mod restart;
 mod restored;
+mod state;
 mod storm;

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use actors::model::{
-    ContextId, ContextRecord, Index, Millis, PduRef, Position, ServerName, SubmissionId, SubmissionRecord,
+    ContextId, ContextRecord, Index, Millis, PduRef, Position, ServerName, StateKey, StatePiece, SubmissionId,
+    SubmissionRecord,
 };
 use actors::ports::{
-    Archive, ArchiveError, ContextLoad, FeedBounds, FeedPage, Known, OutboxRow, PeerLoad, ServedPdu, SubmissionsPage,
-    Task,
+    Archive, ArchiveError, ContextLoad, FeedBounds, FeedPage, Known, OutboxRow, PeerLoad, ServedPdu, StatePage,
+    SubmissionsPage, Task,
 };
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -103,8 +104,22 @@ impl Archive for Watched {
         self.archive.context_record(context)
     }
 
-    fn state_holder(&self, context: &ContextId, kind: &str, key: &str) -> Result<Option<PduRef>, ArchiveError> {
-        self.archive.state_holder(context, kind, key)
+    fn state_holder(&self, context: &ContextId, key: &StateKey) -> Result<Option<StatePiece>, ArchiveError> {
+        self.archive.state_holder(context, key)
+    }
+
+    fn state_set(&self, context: &ContextId, key: &StateKey) -> Result<Vec<StatePiece>, ArchiveError> {
+        self.archive.state_set(context, key)
+    }
+
+    fn current_state(
+        &self,
+        context: &ContextId,
+        after: Option<StateKey>,
+        limit: u32,
+        bytes: u64,
+    ) -> Task<Result<StatePage, ArchiveError>> {
+        self.archive.current_state(context, after, limit, bytes)
     }
 
     fn submission(&self, id: &SubmissionId) -> Task<Result<Option<SubmissionRecord>, ArchiveError>> {

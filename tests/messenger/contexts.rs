@@ -3,7 +3,8 @@
 use actix_web::http::Method;
 use actors::change::Change;
 use actors::model::{
-    ContextId, ContextRecord, Delivery, Head, Millis, Pdu, PduRef, ServerName, Shown, Standing, StateSlot, StoredPdu,
+    Bond, ContextId, ContextRecord, Delivery, Head, Millis, Pdu, PduRef, ServerName, Shown, Standing, StateKey,
+    StatePiece, StateSlot, StoredPdu,
 };
 use actors::ports::Urgency;
 use bytes::Bytes;
@@ -31,11 +32,11 @@ fn moved(participants: &[&str]) -> Change {
 }
 
 /// State from `blue`, delivered.
-fn stored(id: &str, position: u64) -> Change {
+fn stored(id: &str, position: u64, current: bool) -> Change {
     let bytes = format!(
         r##"{{"pdu_id":"{id}","origin":"blue","context":"#room","ts":5,"pdu_type":"topic","content":{{ "n":1208925819614629174706176}},"##
     ) + r#""prev_pdus":[],"is_state":true,"state_key":"","power_level":3,"colour":"\u00e9"}"#;
-    let state = Some(StateSlot { key: String::new(), power_level: 3, prev: None });
+    let state = Some(StateSlot { key: String::new(), power_level: 3, prev: None, member: None });
     let pdu = Pdu {
         reference: pdu(id),
         context: room(),
@@ -45,7 +46,7 @@ fn stored(id: &str, position: u64) -> Change {
         state,
         bytes: Bytes::from(bytes),
     };
-    let delivery = Delivery { position, depth: 0, shown: Some(Shown::default()) };
+    let delivery = Delivery { position, depth: 0, shown: Some(Shown { current, ..Shown::default() }) };
     let standing = Standing::Delivered(delivery);
     let (sender, received): (Option<ServerName>, _) = (Some(name("blue")), Millis(1_000));
     Change::PduStored(Box::new(StoredPdu { pdu, sender, verified: "network", received, standing }))
@@ -77,21 +78,77 @@ async fn only_peers_can_be_made_participants() {
     assert_eq!(rig.call(Method::PUT, &long, r#"{"servers":["blue"]}"#).await.0, 422);
 }
 
+/// What counts of it, and that it holds its key.
+fn holds(id: &str) -> [Change; 2] {
+    let key: StateKey = ("topic".into(), String::new());
+    let piece = StatePiece { reference: pdu(id), power: 3, prev: None, bond: Bond::Sound, member: None };
+    [
+        Change::StateKept { context: room(), key: key.clone(), piece: piece.clone() },
+        Change::StateMoved { context: room(), key, current: Some(piece) },
+    ]
+}
+
+/// It said so by what held the key when the page was read: a page that was read again said something else.
 #[actix_web::test]
-async fn state_is_shown_exactly_and_says_whether_it_still_holds_its_key() {
+async fn state_is_shown_exactly_and_says_whether_it_held_its_key_when_it_came() {
     let rig = Rig::start();
-    let holds =
-        |id: &str| Change::StateMoved { context: room(), kind: "topic".into(), key: String::new(), current: pdu(id) };
-    rig.commit(vec![stored("p1", 1), holds("p1"), stored("p2", 2), holds("p2")], Urgency::Now).await;
+    rig.commit([vec![stored("p1", 1, true)], holds("p1").into()].concat(), Urgency::Now).await;
+    rig.commit([vec![stored("p2", 2, true)], holds("p2").into()].concat(), Urgency::Now).await;
+    let again = Change::StateAgain { reference: pdu("p1") };
+    rig.commit([holds("p1").into(), vec![again, stored("p3", 3, false)]].concat(), Urgency::Now).await;
     let (status, page) = rig.call(Method::GET, "/v1/events", "").await;
     let first = concat!(
         r##"{"events":[{"position":1,"kind":"state","id":"blue/p1","time":"1970-01-01T00:00:01.000Z","context":"#room","##,
         r#""origin":"blue","pdu_id":"p1","type":"topic","content":{ "n":1208925819614629174706176},"state_key":"","#,
-        r#""power_level":3,"prev_state":null,"current":false,"prev":[],"depth":0,"ts":5,"extra":{"colour":"\u00e9"},"#,
+        r#""power_level":3,"prev_state":null,"current":true,"prev":[],"depth":0,"ts":5,"extra":{"colour":"\u00e9"},"#,
         r#""sender":"blue","verified":"network"},"#
     );
     assert!(status == 200 && page.starts_with(first), "{page}");
-    assert!(page.contains(r#""id":"blue/p2""#) && page.contains(r#""current":true"#), "{page}");
+    let page: serde_json::Value = serde_json::from_str(&page).expect("JSON");
+    let shown = |event: &serde_json::Value| {
+        format!("{} {} {} {}", event["id"], event["pdu_id"], event["current"], event["again"])
+    };
+    let events: Vec<String> = page["events"].as_array().expect("a list").iter().map(shown).collect();
+    assert_eq!(
+        events,
+        [
+            r#""blue/p1" "p1" true null"#,
+            r#""blue/p2" "p2" true null"#,
+            r#""e3" "p1" true true"#,
+            r#""blue/p3" "p3" false null"#,
+        ]
+    );
+}
+
+#[actix_web::test]
+async fn the_state_that_holds_is_read_in_pages_and_what_lost_is_not_in_it() {
+    let rig = Rig::start();
+    let path = "/v1/contexts/%23room/state";
+    assert_eq!(rig.call(Method::GET, path, "").await.0, 404);
+    rig.commit(vec![moved(&["blue"])], Urgency::Now).await;
+    assert_eq!(rig.call(Method::GET, path, "").await, (200, r##"{"context":"#room","state":[]}"##.into()));
+    let mut changes = [vec![stored("p1", 1, true), stored("p2", 2, false)], holds("p1").into()].concat();
+    for (n, id) in [(3, "p3"), (4, "p4")] {
+        let piece = StatePiece { reference: pdu(id), power: 0, prev: None, bond: Bond::Sound, member: None };
+        let key: StateKey = ("topic".into(), id.to_owned());
+        changes.extend([stored(id, n, true), Change::StateMoved { context: room(), key, current: Some(piece) }]);
+    }
+    rig.commit(changes, Urgency::Now).await;
+    let (mut seen, mut query) = (vec![], "?limit=2".to_owned());
+    loop {
+        let (status, page) = rig.call(Method::GET, &format!("{path}/{query}"), "").await;
+        assert_eq!(status, 200, "{page}");
+        let page: serde_json::Value = serde_json::from_str(&page).expect("JSON");
+        let state = page["state"].as_array().expect("a list");
+        seen.extend(state.iter().map(|state| format!("{} {}", state["pdu_id"], state["current"])));
+        let Some(next) = page["next"].as_object() else { break };
+        let text = |key: &str| next[key].as_str().expect("a text").to_owned();
+        query = format!("?limit=2&after_type={}&after_key={}", text("after_type"), text("after_key"));
+    }
+    assert_eq!(seen, [r#""p1" true"#, r#""p3" true"#, r#""p4" true"#]);
+    for query in ["?limit=0", "?limit=x", "?after_type=t", "?before=1"] {
+        assert_eq!(rig.call(Method::GET, &format!("{path}{query}"), "").await.0, 400, "{query}");
+    }
 }
 
 #[actix_web::test]

@@ -9,8 +9,8 @@ use redb::{Database, ReadableDatabase, TableDefinition};
 
 use crate::disk::{Disk, Survives};
 use crate::talk::{
-    at, came, context_moved, gap_closed, gap_opened, heard, ours, record, room, said, seen, state_moved, stored, text,
-    theirs, transaction, waits,
+    at, came, context_moved, gap_closed, gap_opened, heard, ours, piece, record, room, said, seen, state_moved, stored,
+    text, theirs, topic, transaction, waits,
 };
 use crate::world::{World, green, id, moved, notice, red};
 
@@ -98,7 +98,12 @@ async fn what_waits_comes_back_with_the_state_it_sets() {
     let c = room("c");
     let change = |name: &str, slot: Option<&str>| match waits(&c, &theirs(name), &[theirs("0")]) {
         Change::PduStored(mut stored) => {
-            let slot = slot.map(|key| StateSlot { key: key.to_owned(), power_level: 5, prev: None });
+            let slot = slot.map(|key| StateSlot {
+                key: key.to_owned(),
+                power_level: 5,
+                prev: Some(theirs("s")),
+                member: None,
+            });
             stored.pdu.state = slot;
             Change::PduStored(stored)
         }
@@ -111,8 +116,9 @@ async fn what_waits_comes_back_with_the_state_it_sets() {
     world.commit(vec![Change::PduHeld { reference: theirs("d"), context: c.clone(), hold }]).await;
     let load = world.store.context(&c).await.unwrap().unwrap();
     let states: Vec<_> = load.held.into_iter().map(|pdu| (pdu.hold.depth, pdu.state)).collect();
-    let state = |key: &str| Some(("message".into(), key.to_owned()));
-    assert_eq!(states, [(0, None), (0, state("")), (4, state("key"))]);
+    let state =
+        |name: &str, key: &str| Some((("message".into(), key.to_owned()), piece(&theirs(name), Some(&theirs("s")), 5)));
+    assert_eq!(states, [(0, None), (0, state("b", "")), (4, state("d", "key"))]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -136,14 +142,17 @@ async fn contexts_whose_ids_begin_alike_are_not_mixed() {
         assert_eq!(load.record, record(context, n));
         assert_eq!(load.held.iter().map(|pdu| pdu.reference.clone()).collect::<Vec<_>>(), from_ref(&reference));
         assert_eq!(load.gaps.iter().map(|gap| gap.children.clone()).collect::<Vec<_>>(), [[reference.clone()]]);
-        assert_eq!(world.store.state_holder(context, "topic", "").unwrap(), Some(reference));
+        assert_eq!(
+            world.store.state_holder(context, &topic("")).unwrap().map(|holder| holder.reference),
+            Some(reference)
+        );
         assert_eq!(world.store.context_record(context).unwrap(), Some(load.record));
     }
     world.commit(vec![came(&rooms[1], &theirs("p2"), at(1, None))]).await;
     assert_eq!(world.store.contexts_holding().await.unwrap().len(), 3);
     assert_eq!(world.store.context(&room("nowhere")).await.unwrap(), None);
     assert_eq!(world.store.context_record(&room("nowhere")).unwrap(), None);
-    assert_eq!(world.store.state_holder(&rooms[0], "topic", "k").unwrap(), None);
+    assert_eq!(world.store.state_holder(&rooms[0], &topic("k")).unwrap(), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -166,7 +175,7 @@ async fn a_gap_is_kept_with_its_children_until_the_parent_comes() {
 async fn the_feed_shows_a_pdu_with_all_that_is_known_of_it() {
     let world = World::new();
     let c = room("c");
-    let shown = Shown { gap: vec![theirs("0"), ours("x")], late: true, history: true };
+    let shown = Shown { gap: vec![theirs("0"), ours("x")], late: true, history: true, ..Shown::default() };
     world.commit(vec![heard(&c, &theirs("a"), &[], 1), waits(&c, &theirs("b"), &[theirs("0")]), notice("n")]).await;
     world.commit(vec![came(&c, &theirs("b"), at(2, Some(shown.clone())))]).await;
     let feed = world.feed().await;

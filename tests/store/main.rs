@@ -16,6 +16,7 @@ mod opening;
 mod passing;
 mod reading;
 mod scenario;
+mod state;
 mod talk;
 mod trimming;
 mod whole;

@@ -6,8 +6,8 @@ use actors::ports::{Archive, Known};
 
 use crate::passing;
 use crate::talk::{
-    at, came, context_moved, gap_closed, gap_opened, ours, record, room, said, seen, state_moved, stored, text, theirs,
-    transaction, waits,
+    at, came, context_moved, gap_closed, gap_opened, ours, piece, record, room, said, seen, state_kept, state_moved,
+    stored, text, theirs, topic, transaction, waits,
 };
 use crate::world::{World, digest, green, id, moved, notice, red, refused, server, submitted, taken};
 
@@ -146,6 +146,7 @@ fn talk(n: u64) -> Vec<Change> {
     };
     changes.extend([
         context_moved(&here, 3 * n + 2),
+        state_kept(&here, "", &piece(&ours(&name("m", n)), None, 0)),
         state_moved(&here, "", &ours(&name("m", n))),
         seen(n, 3),
         moved(red(), n - 1, n + 1),
@@ -209,8 +210,10 @@ async fn surviving_rooms(world: &World, count: u64, context: &str) {
     let held: Vec<_> = load.held.into_iter().map(|pdu| (pdu.reference, pdu.hold.missing)).collect();
     assert_eq!(held, [(theirs(&name("child", count)), vec![theirs(&name("parent", count))])], "{context}");
     assert_eq!(load.gaps, [], "{context}");
-    let holder = world.store.state_holder(&here, "topic", "").unwrap();
+    let holder = world.store.state_holder(&here, &topic("")).unwrap().map(|holder| holder.reference);
     assert_eq!(holder, Some(ours(&name("m", count))), "{context}");
+    let set = world.store.state_set(&here, &topic("")).unwrap();
+    assert_eq!(set.len() as u64, count.div_ceil(2), "{context}");
     let load = world.store.context(&there).await.unwrap();
     assert_eq!(load.is_some(), count > 1, "{context}");
     let Some(load) = load else { return };

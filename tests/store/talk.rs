@@ -2,8 +2,8 @@
 
 use actors::change::Change;
 use actors::model::{
-    ContextId, ContextRecord, Delivery, Digest, Gap, Hold, Millis, Pdu, PduRef, SeenTransaction, ServerName, Shown,
-    Standing, StoredPdu, Submission, Submitted, Verdict,
+    Bond, ContextId, ContextRecord, Delivery, Digest, Gap, Hold, Millis, Pdu, PduRef, SeenTransaction, ServerName,
+    Shown, Standing, StateKey, StatePiece, StoredPdu, Submission, Submitted, Verdict,
 };
 use bytes::Bytes;
 
@@ -85,7 +85,22 @@ pub(crate) fn gap_closed(context: &ContextId, missing: &PduRef) -> Change {
 }
 
 pub(crate) fn state_moved(context: &ContextId, key: &str, current: &PduRef) -> Change {
-    Change::StateMoved { context: context.clone(), kind: "topic".into(), key: key.to_owned(), current: current.clone() }
+    let key = topic(key);
+    Change::StateMoved { context: context.clone(), key, current: Some(piece(current, None, 0)) }
+}
+
+/// A key of state.
+pub(crate) fn topic(key: &str) -> StateKey {
+    ("topic".into(), key.to_owned())
+}
+
+/// What counts of a state PDU.
+pub(crate) fn piece(reference: &PduRef, prev: Option<&PduRef>, power: i64) -> StatePiece {
+    StatePiece { reference: reference.clone(), power, prev: prev.cloned(), bond: Bond::Sound, member: None }
+}
+
+pub(crate) fn state_kept(context: &ContextId, key: &str, piece: &StatePiece) -> Change {
+    Change::StateKept { context: context.clone(), key: topic(key), piece: piece.clone() }
 }
 
 pub(crate) fn record(context: &ContextId, next: u64) -> ContextRecord {

@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 use actors::change::Change;
 use actors::model::{
     Answered, BadPdu, ContextId, ContextRecord, Deadlines, Index, Millis, OutFrame, Pdu, PduRef, Position, PushFailure,
-    ServerName, SubmissionId, SubmissionRecord, Want,
+    ServerName, StateKey, StatePiece, SubmissionId, SubmissionRecord, Want,
 };
 use actors::ports::{
     Archive, ArchiveError, ContextLoad, FeedBounds, FeedPage, Fence, Journal, Known, OutboxRow, PeerLoad, Pressure,
-    ServedPdu, SubmissionsPage, Task, Ticket, Transport, Urgency,
+    ServedPdu, StatePage, SubmissionsPage, Task, Ticket, Transport, Urgency,
 };
 use bytes::Bytes;
 use tokio::sync::{Semaphore, watch};
@@ -132,8 +132,22 @@ impl Archive for Observed {
         self.archive.context_record(context)
     }
 
-    fn state_holder(&self, context: &ContextId, kind: &str, key: &str) -> Result<Option<PduRef>, ArchiveError> {
-        self.archive.state_holder(context, kind, key)
+    fn state_holder(&self, context: &ContextId, key: &StateKey) -> Result<Option<StatePiece>, ArchiveError> {
+        self.archive.state_holder(context, key)
+    }
+
+    fn state_set(&self, context: &ContextId, key: &StateKey) -> Result<Vec<StatePiece>, ArchiveError> {
+        self.archive.state_set(context, key)
+    }
+
+    fn current_state(
+        &self,
+        context: &ContextId,
+        after: Option<StateKey>,
+        limit: u32,
+        bytes: u64,
+    ) -> Task<Result<StatePage, ArchiveError>> {
+        self.archive.current_state(context, after, limit, bytes)
     }
 
     fn submission(&self, id: &SubmissionId) -> Task<Result<Option<SubmissionRecord>, ArchiveError>> {

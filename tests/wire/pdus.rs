@@ -41,7 +41,7 @@ fn what_the_core_needs_of_a_pdu_is_read() {
     assert_eq!((pdu.context.as_str(), &*pdu.kind, pdu.depth), ("#example.green", "m.topic", None));
     let prev = reference("blue", "99d16afbc857975916f1d73e49e52b65");
     assert_eq!(pdu.prev, std::slice::from_ref(&prev));
-    assert_eq!(pdu.state, Some(StateSlot { key: String::new(), power_level: 10, prev: Some(prev) }));
+    assert_eq!(pdu.state, Some(StateSlot { key: String::new(), power_level: 10, prev: Some(prev), member: None }));
     let exact = circle.read(include_str!("golden/pdus/exact.json"), PairOrder::OriginFirst).expect("sound");
     assert_eq!((exact.depth, exact.state), (Some(9_007_199_254_740_991), None));
     assert_eq!(exact.prev, [reference("red", "r1"), reference("blue", "b1")], "each parent once");

@@ -7,7 +7,9 @@ use crate::context::machine::Machine;
 use crate::context::order::Waiting;
 use crate::context::step::{Fate, Fresh, Step};
 use crate::model::Known;
-use crate::model::{Parked, ParkedCode, ParkedWhat, Pdu, PduRef, ServerName, Verdict};
+use crate::model::{
+    Bond, Parked, ParkedCode, ParkedWhat, Pdu, PduRef, ServerName, Spoken, StateKey, StatePiece, StateSlot, Verdict,
+};
 
 /// How PDUs came.
 #[derive(Clone, Copy)]
@@ -31,7 +33,7 @@ impl Machine {
     /// Take in what may be taken; deliver what is ready.
     pub(super) fn admit(
         &mut self,
-        step: &mut Step,
+        step: &mut Step<'_>,
         way: Way<'_>,
         pdus: Vec<Pdu>,
         known: &HashMap<PduRef, Known>,
@@ -68,7 +70,7 @@ impl Machine {
     /// Whether a PDU is taken. From the look-up on it is claimed; the claim of one that is not taken is let go.
     fn judge(
         &mut self,
-        step: &mut Step,
+        step: &mut Step<'_>,
         way: Way<'_>,
         pdu: &Pdu,
         known: &HashMap<PduRef, Known>,
@@ -85,7 +87,10 @@ impl Machine {
             None if is_elsewhere => return Err(refused("OTHER_CONTEXT", format!("{reference} is of {}", pdu.context))),
             None => {}
         }
-        let verdict = self.sound(pdu, known).and_then(|()| self.may_speak(step, way, pdu));
+        let verdict = self
+            .sound(pdu, known)
+            .and_then(|()| self.sets_soundly(step, pdu, known))
+            .and_then(|()| self.may_speak(step, way, pdu));
         if verdict.is_err() {
             step.released.push(reference.clone());
         }
@@ -110,6 +115,26 @@ impl Machine {
         Ok(())
     }
 
+    /// Whether what it replaces, where that is known, is of its own key.
+    fn sets_soundly(&mut self, step: &mut Step<'_>, pdu: &Pdu, known: &HashMap<PduRef, Known>) -> Result<(), Verdict> {
+        let Some(slot) = &pdu.state else { return Ok(()) };
+        let Some(prev) = &slot.prev else { return Ok(()) };
+        if *prev == pdu.reference {
+            return Err(refused("SELF_STATE", format!("{prev} says that it replaces itself")));
+        }
+        let key = (pdu.kind.clone(), slot.key.clone());
+        let is_sound = match self.parent(prev, known) {
+            Parent::Foreign => false,
+            Parent::Delivered(_) => self.is_of_key(step, &key, prev),
+            Parent::Undelivered => match self.order.get(prev) {
+                Some(held) => held.state.as_ref().is_some_and(|(other, _)| *other == key),
+                None => true,
+            },
+        };
+        let words = || format!("it says that it replaces {prev}, which is of another key or context");
+        if is_sound { Ok(()) } else { Err(refused("FOREIGN_STATE", words())) }
+    }
+
     fn parent(&self, parent: &PduRef, known: &HashMap<PduRef, Known>) -> Parent {
         if let Some(depth) = self.recent.get(parent) {
             return Parent::Delivered(*depth);
@@ -123,7 +148,7 @@ impl Machine {
     }
 
     /// Whether its origin and its sender are heard here; else it goes to quarantine, where our messenger can see it.
-    fn may_speak(&mut self, step: &mut Step, way: Way<'_>, pdu: &Pdu) -> Result<(), Verdict> {
+    fn may_speak(&mut self, step: &mut Step<'_>, way: Way<'_>, pdu: &Pdu) -> Result<(), Verdict> {
         let (origin, asked_for) = (&pdu.reference.origin, way.verified.is_none());
         let max = self.limits.participants_max as usize;
         if self.is_new() && !asked_for {
@@ -157,7 +182,7 @@ impl Machine {
         }
     }
 
-    fn park(&mut self, step: &mut Step, way: Way<'_>, pdu: &Pdu, stranger: &ServerName) -> Verdict {
+    fn park(&mut self, step: &mut Step<'_>, way: Way<'_>, pdu: &Pdu, stranger: &ServerName) -> Verdict {
         let code = ParkedCode::NotAParticipant;
         let PduRef { origin, id } = &pdu.reference;
         // One that we asked for comes again from everybody who has it: it is told of once, and not at all when too late.
@@ -181,7 +206,14 @@ impl Machine {
     }
 
     /// Take one in; it waits until it is linked. Returns how far back the walk is at its parents.
-    fn hold(&mut self, step: &mut Step, way: Way<'_>, pdu: Pdu, known: &HashMap<PduRef, Known>, is_first: bool) -> u32 {
+    fn hold(
+        &mut self,
+        step: &mut Step<'_>,
+        way: Way<'_>,
+        mut pdu: Pdu,
+        known: &HashMap<PduRef, Known>,
+        is_first: bool,
+    ) -> u32 {
         let reference = pdu.reference.clone();
         let want = self.wanted.remove(&reference);
         // What lies before the edge has only the edge before it.
@@ -198,9 +230,15 @@ impl Machine {
                 Parent::Undelivered | Parent::Foreign => missing.push(parent.clone()),
             }
         }
-        let state = pdu.state.as_ref().map(|slot| (pdu.kind.clone(), slot.key.clone()));
+        // Fetched for the state that rests on it, and for nothing else: it need not be linked.
+        let history = way.verified.is_none() && want.as_ref().is_some_and(|want| want.link);
+        if history {
+            missing.clear();
+        }
+        let (state, link) = self.setting(&mut pdu, known).unzip();
         let (edge, sender) = (is_first || beyond, Some(way.from.clone()));
-        self.order.insert(reference, Waiting { prev, missing, edge, depth, sender, state });
+        let waiting = Waiting { prev, missing, edge, depth, sender, state, link: link.flatten(), history };
+        self.order.insert(reference, waiting);
         // What its sender proved is the sender's own name: of another's PDU we have the sender's word.
         let verified = match pdu.reference.origin == *way.from {
             true => way.verified.unwrap_or("network"),
@@ -208,6 +246,23 @@ impl Machine {
         };
         step.take(Fresh { pdu, sender: way.from.clone(), verified });
         way.walked + 1
+    }
+}
+
+impl Machine {
+    /// What a PDU sets, and the state PDU it replaces where that has not been delivered.
+    fn setting(
+        &self,
+        pdu: &mut Pdu,
+        known: &HashMap<PduRef, Known>,
+    ) -> Option<((StateKey, StatePiece), Option<PduRef>)> {
+        let slot = pdu.state.as_mut()?;
+        slot.member = self.membership(&pdu.kind, &slot.key, Spoken::Pdu(&pdu.bytes));
+        let StateSlot { key, power_level, prev, member } = slot.clone();
+        let lacks = prev.clone().filter(|prev| matches!(self.parent(prev, known), Parent::Undelivered));
+        let (reference, bond) = (pdu.reference.clone(), Bond::Sound);
+        let piece = StatePiece { reference, power: power_level, prev, bond, member };
+        Some((((pdu.kind.clone(), key), piece), lacks))
     }
 }
 

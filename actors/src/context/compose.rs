@@ -2,40 +2,43 @@
 //!
 //! Serial in memory, pipelined on disk: the next PDU may name one that is handed over and not committed.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
 use crate::change::Change;
 use crate::context::heads;
 use crate::context::machine::Machine;
 use crate::context::step::Step;
 use crate::model::{
-    Berth, Composed, Delivery, Draft, FeedItem, Head, Pdu, PduRef, Refusal, ServerName, Standing, StateSlot, StoredPdu,
-    Submission, Submitted,
+    Berth, Bond, Composed, Delivery, Draft, FeedItem, Head, Membership, Pdu, PduRef, Refusal, ServerName, Spoken,
+    Standing, StatePiece, StateSlot, StoredPdu, Submission, Submitted,
 };
 
 impl Machine {
     pub(super) fn compose(
         &mut self,
-        step: &mut Step,
+        step: &mut Step<'_>,
         drafts: Vec<Draft>,
         shut: &[(ServerName, &'static str)],
-        holders: &HashMap<(Arc<str>, String), PduRef>,
     ) -> Vec<Result<Composed, Refusal>> {
-        drafts.into_iter().map(|draft| self.compose_one(step, draft, shut, holders)).collect()
+        drafts.into_iter().map(|draft| self.compose_one(step, draft, shut)).collect()
     }
 
     fn compose_one(
         &mut self,
-        step: &mut Step,
+        step: &mut Step<'_>,
         draft: Draft,
         shut: &[(ServerName, &'static str)],
-        holders: &HashMap<(Arc<str>, String), PduRef>,
     ) -> Result<Composed, Refusal> {
-        let audience = self.audience(&draft)?;
+        let mut audience = self.audience(&draft)?;
+        let setting = draft.state.as_ref().map(|(key, power)| self.replace(step, &draft, key, *power)).transpose()?;
+        if let Some(Membership { server, joins: true }) = setting.as_ref().and_then(|setting| setting.member.as_ref())
+            && draft.to.is_none()
+            && self.comes_in(server)
+        {
+            // Who comes in by it is told of it.
+            audience.push(server.clone());
+        }
         let why = |server: &ServerName| shut.iter().find(|(other, _)| other == server).map(|(_, reason)| *reason);
         let (left_out, peers): (Vec<_>, Vec<_>) = audience.into_iter().partition(|server| why(server).is_some());
-        let (reference, bytes) = self.berth(step, &draft, holders);
+        let (reference, bytes) = self.berth(step, &draft, setting);
         for server in left_out {
             let (message, state, reason) = (draft.submission.clone(), "parked", why(&server).map(str::to_owned));
             step.changes.push(Change::Fed(FeedItem::Delivery { message, server, state, reason }));
@@ -63,24 +66,25 @@ impl Machine {
         Ok(audience)
     }
 
+    /// What a draft sets: a direct replacement of what holds the key, so it holds the key from then on.
+    fn replace(&mut self, step: &Step<'_>, draft: &Draft, key: &str, power_level: i64) -> Result<StateSlot, Refusal> {
+        let holder = self.holder(step, &(draft.kind.clone(), key.to_owned()));
+        if let Some(holder) = holder.as_ref().filter(|holder| holder.power > power_level)
+            && self.limits.state.enforce_power
+        {
+            return Err(Refusal::PowerTooLow { own: power_level, current: holder.power });
+        }
+        let member = self.membership(&draft.kind, key, Spoken::Content(&draft.content));
+        let prev = holder.map(|holder| holder.reference);
+        Ok(StateSlot { key: key.to_owned(), power_level, prev, member })
+    }
+
     /// Give it its place, and write it.
-    fn berth(
-        &mut self,
-        step: &mut Step,
-        draft: &Draft,
-        holders: &HashMap<(Arc<str>, String), PduRef>,
-    ) -> (PduRef, bytes::Bytes) {
+    fn berth(&mut self, step: &mut Step<'_>, draft: &Draft, state: Option<StateSlot>) -> (PduRef, bytes::Bytes) {
         let reference = PduRef { origin: self.us.clone(), id: draft.id.clone() };
         let context = self.record.context.clone();
         let (prev, depth) = heads::parents(&self.record.heads);
-        let key = draft.state.as_ref().map(|(key, _)| (draft.kind.clone(), key.clone()));
-        // Memory first: what was handed over may not be committed yet.
-        let prev_state = key.as_ref().and_then(|key| self.holders.get(key).or_else(|| holders.get(key)).cloned());
-        let state = draft.state.as_ref().map(|(key, power_level)| StateSlot {
-            key: key.clone(),
-            power_level: *power_level,
-            prev: prev_state.clone(),
-        });
+        let prev_state = state.as_ref().and_then(|state| state.prev.clone());
         let berth = Berth { context: context.clone(), prev: prev.clone(), depth, prev_state };
         let bytes = self.text.compose(&self.us, draft, &berth);
         let position = self.next_position(step, depth);
@@ -90,13 +94,18 @@ impl Machine {
         if draft.to.is_none() {
             heads::advance(&mut self.record.heads, &prev, Some(Head { reference: reference.clone(), depth }));
         }
+        let counts = state.clone().map(|StateSlot { key, power_level, prev, member }| {
+            let (reference, power, bond) = (reference.clone(), power_level, Bond::Sound);
+            ((kind.clone(), key), StatePiece { reference, power, prev, bond, member })
+        });
         let pdu =
             Pdu { reference: reference.clone(), context, prev, depth: Some(depth), kind, state, bytes: bytes.clone() };
         let stored = StoredPdu { pdu, sender: None, verified: "own", received, standing };
         step.changes.push(Change::PduStored(Box::new(stored)));
         self.recent.insert(reference.clone(), depth);
-        if let Some((kind, key)) = key {
-            self.hold_state(step, kind, key, &reference);
+        if let Some((key, piece)) = counts {
+            let counted = self.count(step, key, piece, None);
+            self.counted(step, counted);
         }
         (reference, bytes)
     }

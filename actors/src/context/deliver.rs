@@ -1,14 +1,14 @@
 //! What is ready goes to the messenger, and what waited too long goes with its gaps named.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use crate::change::Change;
 use crate::context::heads;
+use crate::context::keys::Counted;
 use crate::context::machine::{Machine, circle};
 use crate::context::order::Waiting;
 use crate::context::step::Step;
-use crate::model::{Delivery, FeedItem, Head, PduRef, Shown};
+use crate::model::{Bond, Delivery, FeedItem, Head, PduRef, ServerName, Shown, StateKey};
 
 /// What the messenger is told before children that are delivered without a parent.
 #[derive(Default)]
@@ -20,7 +20,7 @@ struct Announced {
 
 impl Machine {
     /// Deliver what is ready, and what becomes ready by that: by depth, origin and id.
-    pub(super) fn deliver(&mut self, step: &mut Step) {
+    pub(super) fn deliver(&mut self, step: &mut Step<'_>) {
         let begin = step.changes.len();
         let mut announced = Announced::default();
         while let Some((reference, waiting)) = self.order.pop() {
@@ -56,20 +56,30 @@ impl Machine {
         gap
     }
 
-    fn place(&mut self, step: &mut Step, reference: &PduRef, waiting: Waiting, gap: Vec<PduRef>) {
-        let Waiting { prev, depth, state, .. } = waiting;
+    fn place(&mut self, step: &mut Step<'_>, reference: &PduRef, waiting: Waiting, gap: Vec<PduRef>) {
+        let Waiting { prev, depth, state, history, .. } = waiting;
+        let link = self.links.close(reference);
         // Given up, but nothing delivered without it yet: then it comes in time.
         let given_up = self.gaps.close(reference);
         let late = given_up.as_ref().is_some_and(|gap| !gap.children.is_empty());
-        let shown = Some(Shown { gap, late, history: false });
+        let own = state.as_ref().map(|(key, _)| key.clone());
+        let counted = state.map(|(key, piece)| self.count(step, key, piece, link.as_ref()));
+        let current = counted.as_ref().is_some_and(Counted::is_current);
+        let shown = Some(Shown { gap, late, history, current, again: false });
         let position = self.next_position(step, depth);
         step.delivered(reference, &self.record, Delivery { position, depth, shown });
-        // A late one has been named by a delivered child already.
-        let head = (!late).then(|| Head { reference: reference.clone(), depth });
-        heads::advance(&mut self.record.heads, &prev, head);
+        // What lies far back is no edge, and hides none.
+        if !history {
+            // A late one has been named by a delivered child already.
+            let head = (!late).then(|| Head { reference: reference.clone(), depth });
+            heads::advance(&mut self.record.heads, &prev, head);
+        }
         self.recent.insert(reference.clone(), depth);
-        if let Some((kind, key)) = state {
-            self.hold_state(step, kind, key, reference);
+        if let Some(counted) = counted {
+            self.counted(step, counted);
+        }
+        if let Some(link) = link {
+            self.link_came(step, link, own.as_ref());
         }
         if let Some(gap) = given_up {
             let (context, missing) = (self.record.context.clone(), reference.clone());
@@ -82,7 +92,7 @@ impl Machine {
         self.order.delivered(reference, depth);
     }
 
-    pub(super) fn next_position(&mut self, step: &mut Step, depth: u64) -> u64 {
+    pub(super) fn next_position(&mut self, step: &mut Step<'_>, depth: u64) -> u64 {
         let position = self.record.next;
         self.record.next += 1;
         self.record.depth = self.record.depth.max(depth);
@@ -90,17 +100,11 @@ impl Machine {
         position
     }
 
-    /// The last delivered holds the key: a rule that needs no history, until forks of state are resolved by their weight.
-    pub(super) fn hold_state(&mut self, step: &mut Step, kind: Arc<str>, key: String, current: &PduRef) {
-        self.holders.insert((kind.clone(), key.clone()), current.clone());
-        let (context, current) = (self.record.context.clone(), current.clone());
-        step.changes.push(Change::StateMoved { context, kind, key, current });
-    }
-
     /// Find out what a PDU that was taken waits for: a held parent is awaited, one given up is not, another is looked for.
-    pub(super) fn link(&mut self, step: &Step, reference: &PduRef, generation: u32) {
+    pub(super) fn link(&mut self, step: &Step<'_>, reference: &PduRef, generation: u32) {
         let Some(waiting) = self.order.get(reference) else { return };
         let (missing, edge, sender) = (waiting.missing.clone(), waiting.edge, waiting.sender.clone());
+        let link = waiting.link.clone().zip(waiting.state.as_ref().map(|(key, _)| key.clone()));
         for parent in missing {
             if self.order.holds(&parent) {
                 continue;
@@ -115,25 +119,52 @@ impl Machine {
                 self.wanted.want(step.now, &parent, sender.as_ref(), edge, generation);
             }
         }
+        if let Some((replaced, key)) = link {
+            self.seek(step, &replaced, &key, sender.as_ref(), generation);
+        }
         self.order.settle(reference);
     }
 
+    /// Look for the state PDU that one replaces, which holds up nothing. One that is held comes by itself.
+    fn seek(
+        &mut self,
+        step: &Step<'_>,
+        replaced: &PduRef,
+        key: &StateKey,
+        sender: Option<&ServerName>,
+        generation: u32,
+    ) {
+        if self.order.holds(replaced) || self.links.open(replaced, key) != Bond::Sound {
+            return;
+        }
+        let too_far = generation > self.limits.state.chain_max && !self.wanted.contains(replaced);
+        if too_far || self.gaps.get(replaced).is_some() {
+            // What rests on it is not delivered yet, or was not weighed with it: nothing is to be weighed anew.
+            self.links.give_up(replaced);
+        } else {
+            self.wanted.want_link(step.now, replaced, sender, generation);
+        }
+    }
+
     /// Parents whose time is over.
-    pub(super) fn give_up_due(&mut self, step: &mut Step) {
+    pub(super) fn give_up_due(&mut self, step: &mut Step<'_>) {
         let given_up = self.wanted.give_up(step.now, circle(&self.us, &self.record, &self.limits));
         if given_up.is_empty() {
             return;
         }
         for (missing, want) in given_up {
-            self.order.give_up(&missing);
-            self.gaps.give_up(missing, want.edge);
+            self.link_given_up(step, &missing);
+            if !want.link {
+                self.order.give_up(&missing);
+                self.gaps.give_up(missing, want.edge);
+            }
         }
         self.deliver(step);
     }
 
     /// Too many wait: the oldest leaves as if what it waits for had been given up. Refusing what comes would be no way out,
     /// the parent may stand behind the children.
-    pub(super) fn release_over_limit(&mut self, step: &mut Step) {
+    pub(super) fn release_over_limit(&mut self, step: &mut Step<'_>) {
         while self.order.len() > self.limits.held_max as usize {
             let roots = self.order.roots_of_oldest();
             debug_assert!(!roots.is_empty(), "what is held waits, in the end, for something unknown");
@@ -142,6 +173,7 @@ impl Machine {
             }
             for missing in roots {
                 let edge = self.wanted.remove(&missing).is_some_and(|want| want.edge);
+                self.link_given_up(step, &missing);
                 self.order.give_up(&missing);
                 self.gaps.give_up(missing, edge);
             }

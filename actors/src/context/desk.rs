@@ -3,13 +3,18 @@
 mod disk;
 mod words;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::context::keys::Reads;
 use crate::context::machine::{Effect, Event, Machine, Reply, Token};
 use crate::limits::ContextLimits;
+use crate::model::{
+    Bond, ContextRecord, Gap, HeldPdu, Hold, Millis, Pdu, PduRef, ServerName, StateKey, StateLink, StatePiece,
+    StateSlot, Verdict, Want,
+};
 use crate::model::{ContextLoad, Known};
-use crate::model::{ContextRecord, Gap, HeldPdu, Hold, Millis, Pdu, PduRef, ServerName, Verdict, Want};
 use words::Text;
 pub(super) use words::{at, context, draft, pdu, pdus, server};
 
@@ -60,7 +65,11 @@ pub(super) struct Desk {
     rows: BTreeMap<PduRef, Row>,
     /// How many were delivered.
     positions: u64,
-    state: HashMap<(Arc<str>, String), PduRef>,
+    pub(super) held_by: HashMap<StateKey, StatePiece>,
+    pub(super) pieces: HashMap<StateKey, BTreeMap<PduRef, StatePiece>>,
+    pub(super) links: BTreeMap<PduRef, StateLink>,
+    /// How often a whole key was read.
+    pub(super) weighed: Cell<usize>,
     claimed: HashSet<PduRef>,
     prevs: HashMap<PduRef, Vec<PduRef>>,
     /// How often each was asked for what in this life, and when last.
@@ -86,7 +95,10 @@ impl Desk {
             record: None,
             rows: BTreeMap::new(),
             positions: 0,
-            state: HashMap::new(),
+            held_by: HashMap::new(),
+            pieces: HashMap::new(),
+            links: BTreeMap::new(),
+            weighed: Cell::new(0),
             claimed: HashSet::new(),
             prevs: HashMap::new(),
             tries: HashMap::new(),
@@ -119,7 +131,7 @@ impl Desk {
         let drafts = drafts.split_whitespace().map(draft).collect();
         let shut = shut.split_whitespace().filter_map(|one| one.split_once(':'));
         let shut = shut.map(|(name, reason)| (server(name), reason)).collect();
-        self.step(Event::Compose { token: Token(3), drafts, shut, holders: self.state.clone() });
+        self.step(Event::Compose { token: Token(3), drafts, shut });
     }
 
     /// The answer to the request for this one from that server.
@@ -164,7 +176,10 @@ impl Desk {
         for (reference, row) in &self.rows {
             let Row::Held(held) = row else { continue };
             let Held { hold, pdu, sender, age } = &**held;
-            let state = pdu.state.as_ref().map(|slot| (pdu.kind.clone(), slot.key.clone()));
+            let state = pdu.state.clone().map(|StateSlot { key, power_level, prev, member }| {
+                let (reference, power, bond) = (reference.clone(), power_level, Bond::Sound);
+                ((pdu.kind.clone(), key), StatePiece { reference, power, prev, bond, member })
+            });
             let (reference, received) = (reference.clone(), Millis(0));
             let (prev, hold, sender) = (pdu.prev.clone(), hold.clone(), sender.clone());
             rows.push((*age, HeldPdu { reference, prev, hold, received, sender, state }));
@@ -172,10 +187,15 @@ impl Desk {
         rows.sort_by_key(|(age, _)| *age);
         let held = rows.into_iter().map(|(_, held)| held).collect();
         let gaps = self.gaps.values().cloned().collect();
-        let load = self.record.clone().map(|record| ContextLoad { record, held, gaps });
+        let links = self.links.values().cloned().collect();
+        let load = self.record.clone().map(|record| ContextLoad { record, held, gaps, links });
         self.machine = Machine::new(context("room"), server("us"), self.limits.clone(), Arc::new(Text), load);
         self.log.push("-- restart".to_owned());
         self.step(Event::Started);
+    }
+
+    pub(super) fn is_delivered(&self, reference: &PduRef) -> bool {
+        matches!(self.rows.get(reference), Some(Row::Delivered(_)))
     }
 
     pub(super) fn record(&self) -> &ContextRecord {
@@ -202,8 +222,14 @@ impl Desk {
         known
     }
 
+    /// What the machine says to an event, and nothing is done about it.
+    pub(super) fn decide(&mut self, event: Event) -> Vec<Effect> {
+        let reads = Below { held_by: &self.held_by, pieces: &self.pieces, rows: &self.rows, weighed: &self.weighed };
+        self.machine.step(self.now, event, &reads)
+    }
+
     pub(super) fn step(&mut self, event: Event) {
-        let effects = self.machine.step(self.now, event);
+        let effects = self.decide(event);
         for (place, effect) in effects.into_iter().enumerate() {
             match effect {
                 Effect::Commit(changes, _) => {
@@ -273,6 +299,33 @@ impl Desk {
     /// What has happened since the last time.
     pub(super) fn expect(&mut self, expected: &[&str]) {
         assert_eq!(std::mem::take(&mut self.log), expected);
+    }
+}
+
+/// What a step may read.
+struct Below<'a> {
+    held_by: &'a HashMap<StateKey, StatePiece>,
+    pieces: &'a HashMap<StateKey, BTreeMap<PduRef, StatePiece>>,
+    rows: &'a BTreeMap<PduRef, Row>,
+    weighed: &'a Cell<usize>,
+}
+
+impl Reads for Below<'_> {
+    fn holder(&self, key: &StateKey) -> Option<StatePiece> {
+        self.held_by.get(key).cloned()
+    }
+
+    fn set(&self, key: &StateKey) -> Vec<StatePiece> {
+        self.weighed.set(self.weighed.get() + 1);
+        self.pieces.get(key).map(|set| set.values().cloned().collect()).unwrap_or_default()
+    }
+
+    fn known(&self, reference: &PduRef) -> Option<Known> {
+        let context = context("room");
+        Some(match self.rows.get(reference)? {
+            Row::Delivered(depth) => Known::Delivered { context, depth: *depth },
+            Row::Held(_) => Known::Held { context },
+        })
     }
 }
 

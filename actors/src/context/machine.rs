@@ -11,14 +11,16 @@ use crate::change::Change;
 use crate::change::Urgency;
 use crate::context::admit::Way;
 use crate::context::gaps::Gaps;
-use crate::context::order::{Order, StateKey, Waiting};
+use crate::context::keys::Reads;
+use crate::context::links::Links;
+use crate::context::order::{Order, Waiting};
 use crate::context::recent::Recent;
 use crate::context::step::{Owed, Step};
 use crate::context::wanted::{Circle, Wanted};
 use crate::limits::ContextLimits;
 use crate::model::{
-    Composed, ContextId, ContextRecord, ContextStatus, Draft, Hold, Millis, Pdu, PduRef, Refusal, ServerName, Verdict,
-    Want,
+    Composed, ContextId, ContextRecord, ContextStatus, Draft, Hold, Millis, Pdu, PduRef, Refusal, ServerName, StateKey,
+    StatePiece, Verdict, Want,
 };
 use crate::model::{ContextLoad, Known, PduText};
 
@@ -63,8 +65,6 @@ pub enum Event {
         drafts: Vec<Draft>,
         /// Participants that get no row, each with the reason that the messenger is told.
         shut: Vec<(ServerName, &'static str)>,
-        /// Who holds the state keys these drafts set, where the archive knows.
-        holders: HashMap<(Arc<str>, String), PduRef>,
     },
     /// Our messenger sets the participants.
     Participants {
@@ -130,7 +130,7 @@ pub enum Effect {
 /// Delivered PDUs remembered, so that parents are normally found without a look-up.
 const REFERENCES_KEPT: usize = 1024;
 
-/// State keys remembered: more than can be handed over and not committed, which the archive does not see yet.
+/// State keys whose holder is remembered, so that a plain replacement reads nothing.
 const KEYS_KEPT: usize = 1024;
 
 /// The machine of one conversation.
@@ -146,8 +146,10 @@ pub struct Machine {
     pub(super) gaps: Gaps,
     /// Delivered lately, with their depths.
     pub(super) recent: Recent<PduRef, u64>,
-    /// Who was made the holder of a key lately.
-    pub(super) holders: Recent<StateKey, PduRef>,
+    /// State PDUs that are named as replaced and were not delivered.
+    pub(super) links: Links,
+    /// Who holds the keys that were looked at lately.
+    pub(super) holders: Recent<StateKey, Option<StatePiece>>,
     /// What the shell's timer is set to.
     armed: Option<Millis>,
 }
@@ -162,19 +164,21 @@ impl Machine {
         load: Option<ContextLoad>,
     ) -> Self {
         let stored = load.is_some();
-        let new = || ContextLoad { record: ContextRecord::new(context, vec![], true), held: vec![], gaps: vec![] };
-        let load = load.unwrap_or_else(new);
+        let new = || ContextRecord::new(context, vec![], true);
+        let load = load.unwrap_or_else(|| ContextLoad { record: new(), held: vec![], gaps: vec![], links: vec![] });
         let mut recent = Recent::new(REFERENCES_KEPT);
         load.record.heads.iter().for_each(|head| recent.insert(head.reference.clone(), head.depth));
         let mut order = Order::default();
         for held in load.held {
             let (prev, sender, state) = (held.prev, held.sender, held.state);
             let Hold { missing, edge, depth } = held.hold;
-            order.insert(held.reference, Waiting { prev, missing, edge, depth, sender, state });
+            // A link that was lacking when it came is among the links; one that came since is not.
+            let waiting = Waiting { prev, missing, edge, depth, sender, state, link: None, history: false };
+            order.insert(held.reference, waiting);
         }
-        let (wanted, gaps) = (Wanted::new(limits.gap), Gaps::load(load.gaps));
+        let (wanted, gaps, links) = (Wanted::new(limits.gap), Gaps::load(load.gaps), Links::load(load.links));
         let (record, holders) = (load.record, Recent::new(KEYS_KEPT));
-        Self { us, limits, text, record, stored, order, wanted, gaps, recent, holders, armed: None }
+        Self { us, limits, text, record, stored, order, wanted, gaps, recent, links, holders, armed: None }
     }
 
     /// Which of these PDUs, and which of their parents, the machine cannot tell about from memory.
@@ -185,12 +189,15 @@ impl Machine {
         let mut ask =
             |reference: &PduRef| (!is_known(reference) && seen.insert(reference.clone())).then(|| reference.clone());
         let arriving = ours().filter_map(|pdu| ask(&pdu.reference)).collect();
-        (arriving, ours().flat_map(|pdu| &pdu.prev).filter_map(ask).collect())
+        let replaced = |pdu: &'_ Pdu| pdu.state.as_ref().and_then(|state| state.prev.clone());
+        let mut parents: Vec<PduRef> = ours().flat_map(|pdu| &pdu.prev).filter_map(&mut ask).collect();
+        parents.extend(ours().filter_map(replaced).filter_map(|replaced| ask(&replaced)));
+        (arriving, parents)
     }
 
     /// One step.
-    pub fn step(&mut self, now: Millis, event: Event) -> Vec<Effect> {
-        let mut step = Step::new(now);
+    pub fn step(&mut self, now: Millis, event: Event, reads: &dyn Reads) -> Vec<Effect> {
+        let mut step = Step::new(now, reads);
         let is_arrival = matches!(event, Event::Arrive { .. });
         let answer = match event {
             Event::Started => {
@@ -209,8 +216,8 @@ impl Machine {
                     self.admit(&mut step, Way { from: &from, verified: Some("network"), walked: 0 }, vec![pdu], &known);
                 Some(Owed::Verdicts(token, fates))
             }
-            Event::Compose { token, drafts, shut, holders } => {
-                let composed = self.compose(&mut step, drafts, &shut, &holders);
+            Event::Compose { token, drafts, shut } => {
+                let composed = self.compose(&mut step, drafts, &shut);
                 Some(Owed::Reply(token, Reply::Composed(composed)))
             }
             Event::Participants { token, servers } => {
@@ -238,7 +245,7 @@ impl Machine {
 
     /// Nothing is held and nothing is asked for: it may leave memory.
     pub fn is_idle(&self) -> bool {
-        self.order.len() == 0 && self.wanted.asks_nobody()
+        self.order.len() == 0 && self.wanted.is_empty()
     }
 
     /// The conversation as others see it.
@@ -255,7 +262,7 @@ impl Machine {
     }
 
     /// What the former life waited for is waited for anew.
-    fn resume(&mut self, step: &mut Step) {
+    fn resume(&mut self, step: &mut Step<'_>) {
         for reference in self.order.list() {
             let prev = self.order.get(&reference).map(|waiting| waiting.prev.clone()).unwrap_or_default();
             for parent in prev.iter().filter(|parent| self.gaps.get(parent).is_some()) {
@@ -263,10 +270,15 @@ impl Machine {
             }
             self.link(step, &reference, 1);
         }
+        for missing in self.links.list_sought() {
+            if !self.order.holds(&missing) {
+                self.wanted.want_link(step.now, &missing, None, 1);
+            }
+        }
         self.deliver(step);
     }
 
-    fn set_participants(&mut self, step: &mut Step, servers: Vec<ServerName>) -> Result<(), Refusal> {
+    fn set_participants(&mut self, step: &mut Step<'_>, servers: Vec<ServerName>) -> Result<(), Refusal> {
         let mut seen = HashSet::from([self.us.clone()]);
         let servers: Vec<ServerName> = servers.into_iter().filter(|server| seen.insert(server.clone())).collect();
         let max = self.limits.participants_max;
@@ -284,11 +296,11 @@ impl Machine {
         Ok(())
     }
 
-    fn finish(&mut self, mut step: Step, is_arrival: bool, owed: Option<Owed>) -> Vec<Effect> {
+    fn finish(&mut self, mut step: Step<'_>, is_arrival: bool, owed: Option<Owed>) -> Vec<Effect> {
         let asks = self.wanted.ask(step.now, circle(&self.us, &self.record, &self.limits));
         let mut effects = vec![];
         self.stored |= step.moved;
-        let changes = step.take_changes(&self.record, &mut self.order, &mut self.gaps);
+        let changes = step.take_changes(&self.record, &mut self.order, &mut self.gaps, &mut self.links);
         if !changes.is_empty() {
             // A peer's actor commits right after an arrival, and that commit holds both.
             effects.push(Effect::Commit(changes, if is_arrival { Urgency::Rides } else { Urgency::Now }));

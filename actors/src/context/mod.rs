@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Start reading at [`machine`]; `admit` says what is taken, `order` when it is delivered, `wanted` how long and where a
-//! missing parent is looked for, `gaps` what is known of those that were given up.
+//! missing parent is looked for, `gaps` what is known of those that were given up. `state` chooses who holds a key, `keys` and
+//! `links` keep what it chooses among, `members` draws from it who takes part.
 //!
 //! A peer's actor waits only until a conversation has *handed over* (see the journal's laws) and commits after it: one commit
 //! holds both. A conversation never waits for a gap while somebody waits for it.
@@ -23,11 +24,16 @@ mod gaps;
 #[cfg(test)]
 mod graphs;
 mod heads;
+mod keys;
+mod links;
 pub mod machine;
+mod members;
 mod messages;
 mod order;
+mod reads;
 mod recent;
 pub(crate) mod shell;
+mod state;
 mod step;
 mod wanted;
 

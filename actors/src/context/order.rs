@@ -2,12 +2,8 @@
 //! and id. Only references are kept here; the bytes lie on the disk.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
 
-use crate::model::{Hold, PduRef, ServerName};
-
-/// The piece of state a PDU sets: its type, and the key.
-pub(super) type StateKey = (Arc<str>, String);
+use crate::model::{Hold, PduRef, ServerName, StateKey, StatePiece};
 
 /// A PDU that was taken and is not delivered.
 #[derive(Debug)]
@@ -22,8 +18,12 @@ pub(super) struct Waiting {
     pub(super) depth: u64,
     /// Who handed it to us: the first to be asked for its parents.
     pub(super) sender: Option<ServerName>,
-    /// What it sets, where it sets something.
-    pub(super) state: Option<StateKey>,
+    /// What it sets, where it sets something, and what counts of it there.
+    pub(super) state: Option<(StateKey, StatePiece)>,
+    /// The state PDU it replaces, where that was not delivered when this one came.
+    pub(super) link: Option<PduRef>,
+    /// It is history, and waits for no parents.
+    pub(super) history: bool,
 }
 
 impl Waiting {

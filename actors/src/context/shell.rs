@@ -11,6 +11,7 @@ use crate::context::machine::{Effect, Event, Machine, Reply, Token};
 use crate::context::messages::{
     Answer, Arrive, Compose, Fetched, Fired, Outcome, Quiet, Readmit, SetParticipants, Status,
 };
+use crate::context::reads::Disk;
 use crate::limits::ContextLimits;
 use crate::model::{ContextId, Pdu, PduRef};
 use crate::ports::{ArchiveError, ContextLoad, Fence, Known, Ports};
@@ -90,7 +91,13 @@ impl ContextActor {
         let Some(machine) = self.machine.as_mut() else { return };
         let alone = alone(&event).cloned();
         let clock = &self.ports.clock;
-        match guard(|| machine.step(clock.now(), event)) {
+        let reads = Disk::new(&*self.ports.archive, &self.context);
+        let done = guard(|| machine.step(clock.now(), event, &reads));
+        if let (Ok(_), Some(error)) = (&done, reads.failed()) {
+            tracing::error!(context = %self.context, %error, "the state cannot be read; the context restarts");
+            return self.crash(ctx);
+        }
+        match done {
             Ok(effects) => effects.into_iter().for_each(|effect| self.perform(ctx, effect)),
             Err(panicked) => {
                 tracing::error!(context = %self.context, %panicked, "the context's machine failed; it restarts from the store");
@@ -284,19 +291,7 @@ impl Handler<Compose> for ContextActor {
     fn handle(&mut self, compose: Compose, ctx: &mut Context<Self>) {
         let Compose { drafts, shut, answer, permit } = compose;
         let Some(token) = self.token(answer, permit) else { return };
-        let mut holders = HashMap::new();
-        for draft in &drafts {
-            let Some((key, _)) = &draft.state else { continue };
-            match self.ports.archive.state_holder(&self.context, &draft.kind, key) {
-                Ok(Some(holder)) => drop(holders.insert((draft.kind.clone(), key.clone()), holder)),
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::error!(context = %self.context, %error, "the state cannot be read; the context restarts");
-                    return self.crash(ctx);
-                }
-            }
-        }
-        self.enter(ctx, Event::Compose { token, drafts, shut, holders });
+        self.enter(ctx, Event::Compose { token, drafts, shut });
     }
 }
 

@@ -1,12 +1,16 @@
 //! What one step has done so far, on its way to one commit.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::change::Change;
 use crate::context::gaps::Gaps;
+use crate::context::keys::{Reads, Sets};
+use crate::context::links::Links;
 use crate::context::machine::{Effect, Reply, Token};
 use crate::context::order::Order;
-use crate::model::{ContextRecord, Delivery, Millis, Pdu, PduRef, ServerName, Standing, StoredPdu, Verdict};
+use crate::model::{
+    ContextRecord, Delivery, Millis, Pdu, PduRef, ServerName, Standing, StateKey, StatePiece, StoredPdu, Verdict,
+};
 
 /// A PDU taken in this step: its bytes are in hand, and leave with the commit.
 pub(super) struct Fresh {
@@ -23,8 +27,12 @@ impl Fresh {
 }
 
 /// One step of the machine.
-pub(super) struct Step {
+pub(super) struct Step<'a> {
     pub(super) now: Millis,
+    /// What may be read.
+    pub(super) reads: &'a dyn Reads,
+    /// The state PDUs it has to do with.
+    pub(super) sets: Sets,
     /// In the order in which the messenger is to see them.
     pub(super) changes: Vec<Change>,
     fresh: HashMap<PduRef, Fresh>,
@@ -35,12 +43,20 @@ pub(super) struct Step {
     pub(super) moved: bool,
     /// What may not speak here goes to quarantine; not where it lies there already.
     pub(super) parks: bool,
+    /// A server has come to take part.
+    pub(super) admitted: bool,
 }
 
-impl Step {
-    pub(super) fn new(now: Millis) -> Self {
+impl<'a> Step<'a> {
+    pub(super) fn new(now: Millis, reads: &'a dyn Reads) -> Self {
         let (fresh, fresh_order) = (HashMap::new(), vec![]);
-        Self { now, changes: vec![], fresh, fresh_order, released: vec![], moved: false, parks: true }
+        let (changes, released, sets) = (vec![], vec![], Sets::default());
+        Self { now, reads, sets, changes, fresh, fresh_order, released, moved: false, parks: true, admitted: false }
+    }
+
+    /// All state PDUs of a key that were delivered, those of this step included.
+    pub(super) fn set(&mut self, key: &StateKey) -> &mut BTreeMap<PduRef, StatePiece> {
+        self.sets.of(self.reads, key)
     }
 
     pub(super) fn take(&mut self, fresh: Fresh) {
@@ -60,7 +76,13 @@ impl Step {
     }
 
     /// All that is to be committed: the deliveries, then what is held, and for what, the gaps, and the record.
-    pub(super) fn take_changes(&mut self, record: &ContextRecord, order: &mut Order, gaps: &mut Gaps) -> Vec<Change> {
+    pub(super) fn take_changes(
+        &mut self,
+        record: &ContextRecord,
+        order: &mut Order,
+        gaps: &mut Gaps,
+        links: &mut Links,
+    ) -> Vec<Change> {
         let mut changes = std::mem::take(&mut self.changes);
         let context = &record.context;
         for reference in order.take_changed() {
@@ -75,6 +97,8 @@ impl Step {
         }
         let opened = gaps.take_touched().into_iter();
         changes.extend(opened.map(|gap| Change::GapOpened { context: context.clone(), gap }));
+        let opened = links.take_touched().into_iter();
+        changes.extend(opened.map(|link| Change::LinkOpened { context: context.clone(), link }));
         if self.moved {
             changes.push(Change::ContextMoved(Box::new(record.clone())));
         }

@@ -47,11 +47,13 @@ pub(super) struct Ask {
     references: Vec<PduRef>,
     /// How many questions in a row led there.
     generation: u32,
+    /// It is about what state PDUs replace. Each is asked for by itself: what lies before it is nobody's business.
+    link: bool,
 }
 
 impl Ask {
     fn is_one_by_one(&self) -> bool {
-        self.generation <= 1 && self.references.len() <= ONE_BY_ONE_MAX
+        self.link || self.generation <= 1 && self.references.len() <= ONE_BY_ONE_MAX
     }
 
     fn takes(&self, reference: &PduRef) -> bool {
@@ -76,6 +78,8 @@ impl Ask {
 /// A parent that is neither delivered nor held.
 pub(super) struct Want {
     first: Millis,
+    /// Nobody waits for it: it is only what a state PDU replaces.
+    pub(super) link: bool,
     /// It lies before the first batch of a conversation new to us.
     pub(super) edge: bool,
     /// How many questions in a row, this one included, it takes to get to it from what came by itself.
@@ -191,8 +195,9 @@ impl Wanted {
         list
     }
 
-    pub(super) fn asks_nobody(&self) -> bool {
-        self.flying.is_empty()
+    /// Nothing is missing, and nobody is being asked.
+    pub(super) fn is_empty(&self) -> bool {
+        self.wants.is_empty() && self.flying.is_empty()
     }
 
     /// A child waits for it.
@@ -204,12 +209,38 @@ impl Wanted {
         edge: bool,
         generation: u32,
     ) {
+        self.note(now, reference, sender, edge, generation).link = false;
+    }
+
+    /// A state PDU replaces it, and nobody waits for it.
+    pub(super) fn want_link(&mut self, now: Millis, reference: &PduRef, sender: Option<&ServerName>, generation: u32) {
+        self.note(now, reference, sender, false, generation);
+    }
+
+    fn note(
+        &mut self,
+        now: Millis,
+        reference: &PduRef,
+        sender: Option<&ServerName>,
+        edge: bool,
+        generation: u32,
+    ) -> &mut Want {
         let want = self.wants.entry(reference.clone()).or_insert_with(|| {
             let ask_at = now.after(self.limits.grace);
             self.asks.insert((ask_at, reference.clone()));
             self.checks.insert((now.after(self.limits.give_up), reference.clone()));
             let (senders, tries) = (vec![], vec![]);
-            Want { first: now, edge, generation, parked: false, senders, tries, round: 0, ask_at: Some(ask_at) }
+            Want {
+                first: now,
+                link: true,
+                edge,
+                generation,
+                parked: false,
+                senders,
+                tries,
+                round: 0,
+                ask_at: Some(ask_at),
+            }
         });
         want.edge |= edge;
         want.generation = want.generation.min(generation);
@@ -219,6 +250,7 @@ impl Wanted {
         {
             want.senders.push(sender.clone());
         }
+        want
     }
 
     /// It is missing no longer. A request for it may still be under way.
@@ -360,12 +392,11 @@ impl Wanted {
         };
         let Some(of) = picked else { return self.ask_at(reference, None) };
         let cause = want.senders.first().unwrap_or(&of).clone();
-        let generation = want.generation;
-        let fits =
-            |ask: &&mut Ask| ask.of == of && ask.cause == cause && ask.generation == generation && ask.takes(reference);
-        match asks.iter_mut().find(fits) {
+        let (generation, link) = (want.generation, want.link);
+        let is_like = |ask: &Ask| (ask.generation, ask.link) == (generation, link) && ask.takes(reference);
+        match asks.iter_mut().find(|ask| ask.of == of && ask.cause == cause && is_like(ask)) {
             Some(ask) => ask.references.push(reference.clone()),
-            None => asks.push(Ask { of, cause, references: vec![reference.clone()], generation }),
+            None => asks.push(Ask { of, cause, references: vec![reference.clone()], generation, link }),
         }
     }
 

@@ -1,10 +1,8 @@
 //! What a conversation keeps on disk, and what it shows.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
-use super::{ContextId, Millis, Pdu, PduRef, ServerName};
+use super::{ContextId, Millis, Pdu, PduRef, ServerName, StateKey, StatePiece};
 
 /// Everything durable about one conversation but its PDUs: the row of its actor, written whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,12 +19,14 @@ pub struct ContextRecord {
     pub next: u64,
     /// It began with a PDU from outside, not by our messenger's word.
     pub adopted: bool,
+    /// How many users of each server take part by the state that holds; each server once, none without a user.
+    pub members: Vec<(ServerName, u64)>,
 }
 
 impl ContextRecord {
     /// A conversation nothing has been said in.
     pub fn new(context: ContextId, participants: Vec<ServerName>, adopted: bool) -> Self {
-        Self { context, participants, heads: vec![], depth: 0, next: 1, adopted }
+        Self { context, participants, heads: vec![], depth: 0, next: 1, adopted, members: vec![] }
     }
 }
 
@@ -94,6 +94,10 @@ pub struct Shown {
     pub late: bool,
     /// It is history, not news.
     pub history: bool,
+    /// It is state, and held its key when this was put into the feed.
+    pub current: bool,
+    /// It was told before, and is told again because it has come to hold its key.
+    pub again: bool,
 }
 
 /// A held PDU as read back: what the machine needs of it.
@@ -109,8 +113,8 @@ pub struct HeldPdu {
     pub received: Millis,
     /// Who handed it to us.
     pub sender: Option<ServerName>,
-    /// Which piece of state it sets, where it sets one: its type, and the key.
-    pub state: Option<(Arc<str>, String)>,
+    /// Which piece of state it sets, where it sets one, and what counts of it there.
+    pub state: Option<(StateKey, StatePiece)>,
 }
 
 /// A parent that was given up.

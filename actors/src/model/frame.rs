@@ -293,6 +293,17 @@ pub enum Refusal {
         /// In what.
         context: ContextId,
     },
+    /// A messenger's own state weighs less than what it would replace.
+    #[error(
+        "power_level {own} is below {current}, that of the state it would replace (contexts.state.enforce_power); \
+         submit it with {current} or more"
+    )]
+    PowerTooLow {
+        /// Its own.
+        own: i64,
+        /// That of the PDU that holds the key.
+        current: i64,
+    },
     /// More servers than a conversation may have.
     #[error("a context has at most {max} participants (contexts.participants_max), these are {count}")]
     TooManyParticipants {

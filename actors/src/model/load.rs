@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::{
-    Berth, ContextId, ContextRecord, Digest, Draft, Gap, HeldPdu, Index, Item, Millis, PeerRecord, SeenTransaction,
-    ServerName, SubmissionId,
+    Berth, ContextId, ContextRecord, Digest, Draft, Gap, HeldPdu, Index, Item, Membership, Millis, PduRef, PeerRecord,
+    SeenTransaction, ServerName, StateKey, StateLink, SubmissionId,
 };
 
 /// One row of a peer's outbox.
@@ -42,6 +42,8 @@ pub struct ContextLoad {
     pub held: Vec<HeldPdu>,
     /// Parents given up.
     pub gaps: Vec<Gap>,
+    /// State PDUs that are named as replaced and were not delivered.
+    pub links: Vec<StateLink>,
 }
 
 /// What is known of a PDU by its identity.
@@ -88,8 +90,37 @@ pub struct ServedPdu {
     pub bytes: Bytes,
 }
 
-/// Writes a draft as a PDU. Pure: the same draft and place give the same text.
+/// Where what a PDU says stands.
+#[derive(Debug, Clone, Copy)]
+pub enum Spoken<'a> {
+    /// The whole PDU as one JSON object.
+    Pdu(&'a [u8]),
+    /// Its content alone.
+    Content(&'a [u8]),
+}
+
+/// A state PDU that holds its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CurrentState {
+    /// The key.
+    pub key: StateKey,
+    /// Which PDU.
+    pub reference: PduRef,
+    /// Its depth, computed here.
+    pub depth: u64,
+    /// Who handed it to us; `None`: our own messenger.
+    pub sender: Option<ServerName>,
+    /// How it was proved.
+    pub verified: String,
+    /// The whole PDU as one JSON object; without `depth` where its origin stated none.
+    pub bytes: Bytes,
+}
+
+/// Writes a draft as a PDU, and reads what only a dialect can. Pure: the same draft and place give the same text.
 pub trait PduText: Send + Sync + 'static {
     /// The whole PDU as one JSON object.
     fn compose(&self, us: &ServerName, draft: &Draft, berth: &Berth) -> Bytes;
+
+    /// What a PDU says of the membership of the user its key names; `None`: nothing that can be understood.
+    fn membership(&self, key: &str, text: Spoken<'_>) -> Option<Membership>;
 }

@@ -11,6 +11,7 @@ mod numbers;
 mod order;
 mod pdu;
 mod record;
+mod state;
 
 pub use context::{
     ContextRecord, ContextStatus, Delivery, FedPdu, Gap, Head, HeldPdu, Hold, Shown, Standing, StoredPdu,
@@ -20,7 +21,7 @@ pub use frame::{
     Ack, Answered, Deadlines, Digest, Edu, InboundPush, InboundTransaction, Item, Label, OutFrame, PushFailure,
     Refusal, Strong, StrongBody, Taken, Want,
 };
-pub use load::{ContextLoad, Known, OutboxRow, PduText, PeerLoad, ServedPdu};
+pub use load::{ContextLoad, CurrentState, Known, OutboxRow, PduText, PeerLoad, ServedPdu, Spoken};
 pub use names::{BadName, BadSubmissionId, ServerName, SubmissionId};
 pub use numbers::{Index, ItemNo, Millis, Position, Seq};
 pub use order::Order;
@@ -29,3 +30,4 @@ pub use record::{
     Attempt, Cause, InboundRecord, OutboundRecord, PeerRecord, PeerState, PeerStatus, Rest, SeenTransaction, Segment,
     Submission, SubmissionRecord, Submitted,
 };
+pub use state::{Bond, Membership, StateKey, StateLink, StatePiece};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Digest, Millis, ServerName, SubmissionId};
+use super::{Digest, Membership, Millis, ServerName, SubmissionId};
 
 /// Why a text is no id of a context or a PDU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -110,6 +110,8 @@ pub struct StateSlot {
     pub power_level: i64,
     /// The PDU it replaces.
     pub prev: Option<PduRef>,
+    /// What it says of a membership; known only where its conversation has looked.
+    pub member: Option<Membership>,
 }
 
 /// Something in a batch that is no PDU, or not a sound one.

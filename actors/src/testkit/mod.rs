@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 
 use crate::limits::{ContextLimits, PeerLimits};
-use crate::model::{Answered, BadPdu, Berth, Deadlines, Draft, Millis, OutFrame, Pdu, PushFailure, ServerName, Want};
+use crate::model::{
+    Answered, BadPdu, Berth, Deadlines, Draft, Membership, Millis, OutFrame, Pdu, PushFailure, ServerName, Spoken, Want,
+};
 use crate::ports::{Clock, PduText, Roster, Task, Transport};
 
 /// Wall time that moves with tokio's clock, so that both stand still and jump together under a paused runtime.
@@ -104,5 +106,9 @@ pub struct PlainText;
 impl PduText for PlainText {
     fn compose(&self, _: &ServerName, draft: &Draft, _: &Berth) -> Bytes {
         Bytes::from(format!("{{\"pdu_id\":\"{}\"}}", draft.id))
+    }
+
+    fn membership(&self, _: &str, _: Spoken<'_>) -> Option<Membership> {
+        None
     }
 }

@@ -7,7 +7,7 @@ use actors::model::{ContextId, ContextRecord, Gap, HeldPdu, PduRef};
 use actors::ports::{ContextLoad, Known, ServedPdu};
 use redb::{ReadTransaction, ReadableDatabase};
 
-use super::Read;
+use super::{Read, state};
 use crate::store::Shared;
 use crate::store::rows::{self, BadRow};
 use crate::store::tables::{self, after};
@@ -16,7 +16,8 @@ pub(super) fn context(shared: &Shared, read: &ReadTransaction, context: &Context
     let Some(record) = context_record(shared, read, context)? else { return Ok(None) };
     let held = held(shared, read, context)?;
     let gaps = gaps(shared, read, context.as_str())?;
-    Ok(Some(ContextLoad { record, held, gaps }))
+    let links = state::links(shared, read, context.as_str())?;
+    Ok(Some(ContextLoad { record, held, gaps, links }))
 }
 
 fn held(shared: &Shared, read: &ReadTransaction, context: &ContextId) -> Read<Vec<HeldPdu>> {
@@ -55,12 +56,16 @@ pub(super) fn contexts_holding(shared: &Shared, read: &ReadTransaction) -> Read<
     let mut from = String::new();
     loop {
         let rest = (Bound::Included((from.as_str(), "", "")), Bound::Unbounded);
-        let Some((key, _)) = held.range::<(&str, &str, &str)>(rest)?.next().transpose()? else { return Ok(contexts) };
+        let Some((key, _)) = held.range::<(&str, &str, &str)>(rest)?.next().transpose()? else { break };
         shared.counters.looked_up(1);
         let context = rows::context_id("held", key.value().0)?;
         from = after(context.as_str());
         contexts.push(context);
     }
+    contexts.extend(state::contexts_seeking(shared, read)?);
+    contexts.sort();
+    contexts.dedup();
+    Ok(contexts)
 }
 
 /// Claims of a batch are made at its end: a PDU that names another one of its batch is told that nothing is known of it, which
@@ -111,18 +116,4 @@ pub(super) fn context_record(
     let row = read.open_table(tables::CONTEXTS)?.get(context.as_str())?;
     shared.counters.looked_up(u64::from(row.is_some()));
     Ok(row.map(|row| rows::context_from_row(context.clone(), row.value())).transpose()?)
-}
-
-pub(super) fn state_holder(
-    shared: &Shared,
-    read: &ReadTransaction,
-    context: &ContextId,
-    kind: &str,
-    key: &str,
-) -> Read<Option<PduRef>> {
-    let row = read.open_table(tables::STATE)?.get((context.as_str(), kind, key))?;
-    shared.counters.looked_up(u64::from(row.is_some()));
-    let Some(row) = row else { return Ok(None) };
-    let (origin, id) = row.value();
-    Ok(Some(rows::reference("state", origin, id)?))
 }

@@ -4,6 +4,7 @@ use actors::model::{ContextId, ContextRecord, Digest, Head, SeenTransaction, Ser
 use serde::{Deserialize, Serialize};
 
 use super::pdu::reference;
+use super::state::{members_from_row, members_to_row};
 use super::{BadRow, interned, name};
 use crate::store::tables::SeenValue;
 
@@ -15,6 +16,8 @@ struct ContextRow {
     depth: u64,
     next: u64,
     adopted: bool,
+    /// (server, users)
+    members: Vec<(String, u64)>,
 }
 
 pub(in crate::store) fn context_to_row(record: &ContextRecord) -> Vec<u8> {
@@ -25,6 +28,7 @@ pub(in crate::store) fn context_to_row(record: &ContextRecord) -> Vec<u8> {
         depth: record.depth,
         next: record.next,
         adopted: record.adopted,
+        members: members_to_row(&record.members),
     };
     serde_json::to_vec(&row).expect("texts and numbers always serialize")
 }
@@ -41,6 +45,7 @@ pub(in crate::store) fn context_from_row(context: ContextId, row: &[u8]) -> Resu
         depth: row.depth,
         next: row.next,
         adopted: row.adopted,
+        members: members_from_row(row.members)?,
     })
 }
 
@@ -94,6 +99,7 @@ mod tests {
         let reference = reference("contexts", "red.example", "\\$1").expect("valid");
         record.heads.push(Head { reference, depth: u64::MAX });
         (record.depth, record.next) = (u64::MAX, 9);
+        record.members = vec![(server("blue.example"), 2)];
         assert_eq!(context_from_row(context.clone(), &context_to_row(&record)).expect("readable"), record);
         assert!(context_from_row(context, b"{}").is_err());
     }

@@ -20,6 +20,8 @@ const DELIVERY: u8 = 8;
 
 const LATE: u64 = 1;
 const HISTORY: u64 = 2;
+const CURRENT: u64 = 4;
+const AGAIN: u64 = 8;
 
 /// A row without its time. What each column holds depends on the kind.
 pub(in crate::store) struct FeedRow<'a> {
@@ -48,7 +50,8 @@ pub(in crate::store) enum Fed {
 }
 
 pub(in crate::store) fn shown_to_row<'a>(reference: &'a PduRef, shown: &Shown) -> FeedRow<'a> {
-    let flags = u64::from(shown.late) * LATE + u64::from(shown.history) * HISTORY;
+    let flags = [(shown.late, LATE), (shown.history, HISTORY), (shown.current, CURRENT), (shown.again, AGAIN)];
+    let flags = flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).sum();
     let (origin, id) = (reference.origin.as_str(), reference.id.as_str());
     let body = Cow::Owned(refs_to_row(&shown.gap));
     FeedRow { kind: PDU, n: flags, seq: 0, server: origin, word: "", note: id, body }
@@ -115,7 +118,9 @@ pub(in crate::store) fn feed_from_row(row: <FeedValue as redb::Value>::SelfType<
         }
         PDU => {
             let gap = refs_from_row("feed", body)?;
-            let shown = Shown { gap, late: n & LATE != 0, history: n & HISTORY != 0 };
+            let is_set = |flag| n & flag != 0;
+            let (late, history, current, again) = (is_set(LATE), is_set(HISTORY), is_set(CURRENT), is_set(AGAIN));
+            let shown = Shown { gap, late, history, current, again };
             return Ok(Fed::Pdu(reference("feed", server, note)?, shown));
         }
         GAP | GAP_FILLED => {
@@ -205,8 +210,9 @@ mod tests {
     fn a_pdu_lies_in_the_feed_as_a_reference_and_never_by_its_bytes() {
         for shown in [
             Shown::default(),
-            Shown { gap: vec![pdu("x"), pdu("y")], late: true, history: false },
-            Shown { gap: vec![], late: false, history: true },
+            Shown { gap: vec![pdu("x"), pdu("y")], late: true, current: true, ..Shown::default() },
+            Shown { history: true, ..Shown::default() },
+            Shown { current: true, again: true, ..Shown::default() },
         ] {
             let item = FeedItem::Pdu(Box::new(FedPdu {
                 reference: pdu("p"),

@@ -1,14 +1,13 @@
 //! PDUs in rows: their references, and what the store knows of each beside its bytes.
 
-use std::sync::Arc;
-
 use actors::model::{
-    Delivery, FedPdu, HeldPdu, Hold, Millis, ParkedWhat, Pdu, PduRef, Seq, ServerName, Shown, Standing, StoredPdu,
+    Delivery, FedPdu, HeldPdu, Hold, Millis, ParkedWhat, PduRef, Seq, ServerName, Shown, Standing, StoredPdu,
 };
 use actors::ports::{Known, ServedPdu};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::state::slot_from_row;
 use super::{BadRow, context_id, name};
 use crate::store::tables::{HeldValue, PduValue};
 
@@ -148,25 +147,11 @@ pub(in crate::store) fn held(
     Ok(HeldPdu {
         prev: refs_from_row("pdus", prev)?,
         hold: Hold { missing: refs_from_row("held", missing)?, depth, edge },
-        state: slot_from_row(slot)?,
+        state: slot_from_row(&reference, slot)?,
         received: Millis(received),
         sender: server(sender)?,
         reference,
     })
-}
-
-/// Which piece of state a PDU sets, in two texts; empty where it sets none.
-pub(in crate::store) fn slot_to_row(pdu: &Pdu) -> Vec<u8> {
-    let slot = pdu.state.as_ref().map(|slot| (&*pdu.kind, slot.key.as_str()));
-    slot.map_or_else(Vec::new, |slot| serde_json::to_vec(&slot).expect("texts always serialize"))
-}
-
-fn slot_from_row(row: &[u8]) -> Result<Option<(Arc<str>, String)>, BadRow> {
-    if row.is_empty() {
-        return Ok(None);
-    }
-    let (kind, key): (String, String) = serde_json::from_slice(row).map_err(|error| BadRow::new("held", &error))?;
-    Ok(Some((kind.into(), key)))
 }
 
 fn server(text: &str) -> Result<Option<ServerName>, BadRow> {

@@ -127,9 +127,20 @@ fn others(read: &ReadTransaction, findings: &mut Findings, pdus: &Pdus) -> Done 
     }
     for row in read.open_table(tables::STATE)?.iter()? {
         let (key, value) = row?;
-        let ((context, kind, name), (origin, id)) = (key.value(), value.value());
+        let ((context, kind, name), (origin, id, ..)) = (key.value(), value.value());
         let there = pdus.get((origin, id))?.is_some();
         findings.unless(there, "state", || format!("{kind}/{name} of {context} is {origin}/{id}, which is missing"));
+    }
+    for row in read.open_table(tables::STATE_PDUS)?.iter()? {
+        let (key, value) = row?;
+        let (context, kind, name, origin, id) = key.value();
+        let there = pdus.get((origin, id))?.is_some();
+        findings.unless(there, "state_pdus", || format!("{origin}/{id}, of {kind}/{name} in {context}, is missing"));
+        if let Err(error) = rows::reference("state_pdus", origin, id)
+            .and_then(|reference| rows::piece_from_row(reference, value.value()))
+        {
+            findings.add("state_pdus", error);
+        }
     }
     Ok(())
 }

@@ -1,9 +1,10 @@
 //! A message of our own messenger written as a PDU.
 
-use actors::model::{Berth, Draft, PduRef, ServerName};
+use actors::model::{Berth, Draft, Membership, PduRef, ServerName, Spoken};
 use actors::ports::PduText;
 use bytes::Bytes;
 
+use super::membership;
 use super::read::is_taken;
 use super::write::{State, Written};
 use crate::wire::json::put;
@@ -31,6 +32,10 @@ impl PduText for Text {
         };
         let about = draft.content.len() + 512 + further.iter().map(|(key, text)| key.len() + text.len()).sum::<usize>();
         written.bytes(further.iter().map(|(key, text)| (&key[..], &text[..])), about)
+    }
+
+    fn membership(&self, key: &str, text: Spoken<'_>) -> Option<Membership> {
+        membership::read(key, text)
     }
 }
 

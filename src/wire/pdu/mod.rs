@@ -7,6 +7,7 @@
 
 mod compose;
 mod fields;
+mod membership;
 mod pairs;
 mod read;
 mod state;

@@ -36,7 +36,8 @@ pub(super) fn read(fields: &Fields<'_>) -> Result<Stated, Flaw> {
         (None, None) => None,
         _ => return Err(flaw("BAD_PREV_STATE", "prev_state_id and prev_state_origin come together or not at all")),
     };
-    Ok(Stated { slot: StateSlot { key, power_level: power.unwrap_or(0), prev }, has_power: power.is_some() })
+    let slot = StateSlot { key, power_level: power.unwrap_or(0), prev, member: None };
+    Ok(Stated { slot, has_power: power.is_some() })
 }
 
 /// An integer, or the text of one: rows of old servers hold it as text.

@@ -40,6 +40,7 @@ fn wait_for(refusal: Refusal) -> Result<Duration, Problem> {
         | Refusal::OutboxFull { .. }
         | Refusal::UnknownContext(_)
         | Refusal::NotAParticipant { .. }
+        | Refusal::PowerTooLow { .. }
         | Refusal::TooManyParticipants { .. } => Err(refusal.into()),
     }
 }

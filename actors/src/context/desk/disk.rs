@@ -34,10 +34,26 @@ impl Desk {
                     Some(Row::Held(held)) => held.hold = new,
                     _ => panic!("{reference} is not held"),
                 },
-                Change::StateMoved { kind, key, current, .. } => {
-                    self.log.push(format!("state {key} = {current}"));
-                    self.state.insert((kind, key), current);
+                Change::StateKept { key, piece, .. } => {
+                    assert!(matches!(self.rows.get(&piece.reference), Some(Row::Delivered(_))));
+                    self.pieces.entry(key).or_default().insert(piece.reference.clone(), piece);
                 }
+                Change::StateMoved { key, current, .. } => match current {
+                    Some(current) => {
+                        self.log.push(format!("state {} = {}", key.1, current.reference));
+                        self.held_by.insert(key, current);
+                    }
+                    None => {
+                        self.log.push(format!("state {} is nobody's", key.1));
+                        self.held_by.remove(&key);
+                    }
+                },
+                Change::StateAgain { reference } => {
+                    assert!(matches!(self.rows.get(&reference), Some(Row::Delivered(_))));
+                    self.log.push(format!("again {reference}"));
+                }
+                Change::LinkOpened { link, .. } => drop(self.links.insert(link.missing.clone(), link)),
+                Change::LinkClosed { missing, .. } => drop(self.links.remove(&missing)),
                 Change::ContextMoved(record) => {
                     assert_eq!(place, last, "the record comes last");
                     self.record = Some(*record);
@@ -72,7 +88,9 @@ impl Desk {
         let Some(shown) = delivery.shown else { return };
         let gap = if shown.gap.is_empty() { String::new() } else { format!(" without {:?}", shown.gap) };
         let late = if shown.late { " late" } else { "" };
-        self.log.push(format!("deliver {reference} at {}{gap}{late}", delivery.depth));
+        let history = if shown.history { " as history" } else { "" };
+        self.log.push(format!("deliver {reference} at {}{gap}{late}{history}", delivery.depth));
+        assert!(!shown.again);
         let (reference, prev) = (reference.clone(), self.prevs[reference].clone());
         self.told.push(Told::Pdu(Delivered { reference, prev, gap: shown.gap, late: shown.late }));
     }
@@ -90,6 +108,7 @@ impl Desk {
             FeedItem::Delivery { message, server, state, reason } => {
                 self.log.push(format!("{message} at {server}: {state}, {}", reason.unwrap_or_default()));
             }
+            FeedItem::Notice { text, .. } => self.log.push(format!("notice {text}")),
             other => panic!("nothing here calls for {other:?}"),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::model::PduText;
-use crate::model::{Berth, ContextId, Digest, Draft, Millis, Pdu, PduRef, ServerName, StateSlot};
+use crate::model::{Berth, ContextId, Digest, Draft, Membership, Millis, Pdu, PduRef, ServerName, Spoken, StateSlot};
 
 pub(in crate::context) fn server(name: &str) -> ServerName {
     name.parse().expect("valid")
@@ -21,13 +21,14 @@ pub(in crate::context) fn at(text: &str) -> PduRef {
     PduRef { origin: server(origin), id: id.parse().expect("valid") }
 }
 
-/// `red/2<red/1,green/1` names two parents; `red/2=topic` sets a key.
+/// `red/2<red/1,green/1` names two parents; `red/2=topic` sets a key, `red/2=topic*5^red/1` with power 5 in place of another;
+/// `red/2=@a:blue+` lets a user of blue join, `red/2=@a:blue-` lets it leave.
 pub(in crate::context) fn pdu(text: &str) -> Pdu {
     let (text, key) = text.split_once('=').map_or((text, None), |(text, key)| (text, Some(key)));
     let (reference, prev) = text.split_once('<').unwrap_or((text, ""));
     let prev = prev.split(',').filter(|parent| !parent.is_empty()).map(at).collect();
-    let state = key.map(|key| StateSlot { key: key.to_owned(), power_level: 0, prev: None });
-    let (depth, kind) = (None, Arc::from("text"));
+    let state = key.map(slot);
+    let (depth, kind) = (None, kind(key));
     Pdu {
         reference: at(reference),
         context: context("room"),
@@ -35,15 +36,26 @@ pub(in crate::context) fn pdu(text: &str) -> Pdu {
         depth,
         kind,
         state,
-        bytes: Bytes::from(text.to_owned()),
+        bytes: Bytes::from(key.unwrap_or(text).to_owned()),
     }
+}
+
+fn slot(text: &str) -> StateSlot {
+    let (text, prev) = text.split_once('^').map_or((text, None), |(text, prev)| (text, Some(at(prev))));
+    let (text, power) = text.split_once('*').unwrap_or((text, "0"));
+    let key = text.trim_end_matches(['+', '-']).to_owned();
+    StateSlot { key, power_level: power.parse().expect("a number"), prev, member: None }
+}
+
+fn kind(key: Option<&str>) -> Arc<str> {
+    Arc::from(if key.is_some_and(|key| key.starts_with('@')) { "m.room.member" } else { "text" })
 }
 
 pub(in crate::context) fn pdus(text: &str) -> Vec<Pdu> {
     text.split_whitespace().map(pdu).collect()
 }
 
-/// `1`, `1=topic`, `1>red,blue`
+/// `1`, `1=topic`, `1=topic*5`, `1=@a:blue+`, `1>red,blue`
 pub(in crate::context) fn draft(text: &str) -> Draft {
     let (text, to) = text.split_once('>').map_or((text, None), |(text, to)| (text, Some(to)));
     let (id, key) = text.split_once('=').map_or((text, None), |(id, key)| (id, Some(key)));
@@ -52,20 +64,27 @@ pub(in crate::context) fn draft(text: &str) -> Draft {
         digest: Digest([0; 16]),
         accepted: Millis(7),
         id: id.parse().expect("valid"),
-        kind: Arc::from("text"),
-        content: Bytes::from_static(b"{}"),
-        state: key.map(|key| (key.to_owned(), 0)),
+        kind: kind(key),
+        content: Bytes::from(key.unwrap_or("{}").to_owned()),
+        state: key.map(slot).map(|slot| (slot.key, slot.power_level)),
         to: to.map(|to| to.split(',').filter(|name| !name.is_empty()).map(server).collect()),
         extra: vec![],
     }
 }
 
-/// Writes what a PDU rests on.
+/// Writes what a PDU rests on; reads what [`pdu`] and [`draft`] write.
 pub(super) struct Text;
 
 impl PduText for Text {
     fn compose(&self, us: &ServerName, draft: &Draft, berth: &Berth) -> Bytes {
         let Berth { prev, depth, prev_state, .. } = berth;
         Bytes::from(format!("{us}/{} prev {prev:?} depth {depth} replaces {prev_state:?}", draft.id))
+    }
+
+    fn membership(&self, key: &str, text: Spoken<'_>) -> Option<Membership> {
+        let (Spoken::Pdu(text) | Spoken::Content(text)) = text;
+        let text = std::str::from_utf8(text).expect("text").split(['*', '^']).next()?;
+        let (_, server) = key.split_once(':')?;
+        Some(Membership { server: server.parse().ok()?, joins: text.ends_with('+') })
     }
 }

@@ -166,8 +166,8 @@ fn a_long_chain_in_the_worst_order_is_one_pass() {
     let mut desk = Desk::new(limits);
     desk.participants("red");
     let chain: Vec<String> = (1..2000).rev().map(|n| format!("red/{}<red/{n}", n + 1)).collect();
-    desk.machine.step(desk.now, arrival(&chain.join(" ")));
-    let effects = desk.machine.step(desk.now, arrival("red/1"));
+    desk.decide(arrival(&chain.join(" ")));
+    let effects = desk.decide(arrival("red/1"));
     let Effect::Commit(changes, _) = &effects[0] else { panic!("{effects:?}") };
     assert_eq!((changes.len(), desk.machine.is_idle()), (2001, true));
 }

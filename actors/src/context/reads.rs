@@ -1,0 +1,46 @@
+//! The archive, lent to a conversation's machine for one step.
+
+use std::cell::RefCell;
+
+use crate::context::keys::Reads;
+use crate::model::{ContextId, Known, PduRef, StateKey, StatePiece};
+use crate::ports::{Archive, ArchiveError};
+
+/// What the machine may read while it steps. One read that fails spoils the step: what came of it is dropped.
+pub(super) struct Disk<'a> {
+    archive: &'a dyn Archive,
+    context: &'a ContextId,
+    failed: RefCell<Option<ArchiveError>>,
+}
+
+impl<'a> Disk<'a> {
+    pub(super) fn new(archive: &'a dyn Archive, context: &'a ContextId) -> Self {
+        Self { archive, context, failed: RefCell::new(None) }
+    }
+
+    /// The last read that failed.
+    pub(super) fn failed(self) -> Option<ArchiveError> {
+        self.failed.into_inner()
+    }
+
+    fn read<T: Default>(&self, read: Result<T, ArchiveError>) -> T {
+        read.unwrap_or_else(|error| {
+            self.failed.replace(Some(error));
+            T::default()
+        })
+    }
+}
+
+impl Reads for Disk<'_> {
+    fn holder(&self, key: &StateKey) -> Option<StatePiece> {
+        self.read(self.archive.state_holder(self.context, key))
+    }
+
+    fn set(&self, key: &StateKey) -> Vec<StatePiece> {
+        self.read(self.archive.state_set(self.context, key))
+    }
+
+    fn known(&self, reference: &PduRef) -> Option<Known> {
+        self.read(self.archive.look_up(self.context, &[], std::slice::from_ref(reference))).remove(reference)
+    }
+}

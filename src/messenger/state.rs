@@ -1,0 +1,92 @@
+//! `GET /v1/contexts/{context}/state`: the state that holds, without what lost to it.
+
+use actix_web::http::header::ContentType;
+use actix_web::{HttpRequest, HttpResponse, web};
+use actors::model::{ContextId, FedPdu, Shown, StateKey};
+use actors::ports::{ArchiveError, StatePage};
+use serde::{Deserialize, Serialize};
+
+use super::MessengerApi;
+use super::event_pdu::PduEvent;
+use super::object::Object;
+use crate::http::refusal::Problem;
+
+/// State PDUs in a page where the messenger does not say.
+const LIMIT_DEFAULT: u32 = 100;
+/// State PDUs in a page at most.
+const LIMIT_MAX: u32 = 1_000;
+/// Bytes of PDUs in a page; one larger PDU is a page of its own.
+const PAGE_BYTES: u64 = 4 << 20;
+
+/// What is asked for. The two that say where a page begins come together: the `next` of the page before.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Query {
+    limit: Option<u32>,
+    after_type: Option<String>,
+    after_key: Option<String>,
+}
+
+/// Where the next page begins.
+#[derive(Serialize)]
+struct Next<'a> {
+    after_type: &'a str,
+    after_key: &'a str,
+}
+
+/// Answer a page, from what is on disk.
+pub(super) async fn get(
+    api: web::Data<MessengerApi>,
+    request: HttpRequest,
+    path: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let unknown = || Problem::not_found("UNKNOWN_CONTEXT", format!("there is no context {:?}", *path));
+    let context: ContextId = path.parse().map_err(|_| unknown())?;
+    let bad = |words: String| Problem::bad_request("BAD_QUERY", words);
+    let query = web::Query::<Query>::from_query(request.query_string()).map_err(|error| bad(error.to_string()))?;
+    let web::Query(Query { limit, after_type, after_key }) = query;
+    let after: Option<StateKey> = match (after_type, after_key) {
+        (Some(kind), Some(key)) => Some((kind.into(), key)),
+        (None, None) => None,
+        _ => return Err(bad("after_type and after_key come together or not at all".to_owned())),
+    };
+    let limit = match limit.unwrap_or(LIMIT_DEFAULT) {
+        0 => return Err(bad("limit is at least 1".to_owned())),
+        limit => limit.min(LIMIT_MAX),
+    };
+    api.gateway.record(&context)?;
+    let page = api.gateway.ports().archive.current_state(&context, after, limit, PAGE_BYTES).await?;
+    Ok(HttpResponse::Ok().content_type(ContentType::json()).body(render(&context, page)?))
+}
+
+fn render(context: &ContextId, page: StatePage) -> Result<Vec<u8>, ArchiveError> {
+    let mut out = Vec::new();
+    let mut body = Object::begin(&mut out);
+    body.member("context", context.as_str());
+    let next = page.state.last().filter(|_| page.more).map(|last| last.key.clone());
+    if let Some((kind, key)) = &next {
+        body.member("next", &Next { after_type: kind, after_key: key });
+    }
+    let mut list = Vec::from(*b"[");
+    for state in page.state {
+        if list.len() > 1 {
+            list.push(b',');
+        }
+        let fed = FedPdu {
+            reference: state.reference,
+            context: context.clone(),
+            depth: state.depth,
+            sender: state.sender,
+            verified: state.verified,
+            shown: Shown { current: true, ..Shown::default() },
+            bytes: state.bytes,
+        };
+        let mut entry = Object::begin(&mut list);
+        PduEvent::new(&fed)?.write(&mut entry);
+        entry.end();
+    }
+    list.push(b']');
+    body.raw("state", &list);
+    body.end();
+    Ok(out)
+}

@@ -1,0 +1,132 @@
+//! State by its keys: who holds one, all that was said of it, and all that holds in a conversation.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use actors::model::{ContextId, PduRef, StateKey, StateLink, StatePiece};
+use actors::ports::{CurrentState, StatePage};
+use bytes::Bytes;
+use redb::{ReadTransaction, ReadableDatabase};
+
+use super::Read;
+use crate::store::Shared;
+use crate::store::rows::{self, BadRow};
+use crate::store::tables::{self, after};
+use crate::store::under_way::Move;
+
+pub(super) fn holder(shared: &Shared, context: &ContextId, key: &StateKey) -> Read<Option<StatePiece>> {
+    // The lock comes before the transaction: a commit is visible before what it holds leaves, so nothing falls between the two.
+    let under_way = shared.under_way.lock();
+    let moves = under_way.get(&(context.clone(), key.clone())).map_or(&[][..], Vec::as_slice);
+    let newest = moves.iter().rev().find_map(|one| match one {
+        Move::Holder(holder) => Some(holder.clone()),
+        Move::Kept(_) => None,
+    });
+    if let Some(newest) = newest {
+        return Ok(newest);
+    }
+    let state = shared.database.begin_read()?.open_table(tables::STATE)?;
+    let row = state.get((context.as_str(), &*key.0, key.1.as_str()))?;
+    shared.counters.looked_up(u64::from(row.is_some()));
+    Ok(row.map(|row| rows::holder_from_row(row.value())).transpose()?)
+}
+
+pub(super) fn set(shared: &Shared, context: &ContextId, key: &StateKey) -> Read<Vec<StatePiece>> {
+    let under_way = shared.under_way.lock();
+    let table = shared.database.begin_read()?.open_table(tables::STATE_PDUS)?;
+    let (kind, name) = (&*key.0, key.1.as_str());
+    let mut set: BTreeMap<PduRef, StatePiece> = BTreeMap::new();
+    let from = (context.as_str(), kind, name, "", "");
+    for row in table.range::<(&str, &str, &str, &str, &str)>((Bound::Included(from), Bound::Unbounded))? {
+        let (place, piece) = row?;
+        let (of, of_kind, of_key, origin, id) = place.value();
+        if (of, of_kind, of_key) != (context.as_str(), kind, name) {
+            break;
+        }
+        let reference = rows::reference("state_pdus", origin, id)?;
+        set.insert(reference.clone(), rows::piece_from_row(reference, piece.value())?);
+    }
+    shared.counters.looked_up(set.len() as u64);
+    for one in under_way.get(&(context.clone(), key.clone())).into_iter().flatten() {
+        if let Move::Kept(piece) = one {
+            set.insert(piece.reference.clone(), piece.clone());
+        }
+    }
+    Ok(set.into_values().collect())
+}
+
+pub(super) fn current(
+    shared: &Shared,
+    read: &ReadTransaction,
+    context: &ContextId,
+    after: Option<&StateKey>,
+    limit: usize,
+    bytes_max: u64,
+) -> Read<StatePage> {
+    let pdus = read.open_table(tables::PDUS)?;
+    let from = match after {
+        Some((kind, key)) => Bound::Excluded((context.as_str(), &**kind, key.as_str())),
+        None => Bound::Included((context.as_str(), "", "")),
+    };
+    let (mut page, mut size) = (vec![], 0);
+    for row in read.open_table(tables::STATE)?.range::<(&str, &str, &str)>((from, Bound::Unbounded))? {
+        let (place, holder) = row?;
+        let (of, kind, key) = place.value();
+        if of != context.as_str() {
+            break;
+        }
+        if page.len() == limit {
+            return Ok(StatePage { state: page, more: true });
+        }
+        let (origin, id, ..) = holder.value();
+        let reference = rows::reference("state", origin, id)?;
+        let stored = pdus.get((origin, id))?.ok_or_else(|| BadRow::new("state", &format!("{reference} is missing")))?;
+        shared.counters.looked_up(2);
+        let (_, _, depth, sender, verified, .., bytes) = stored.value();
+        size += bytes.len() as u64;
+        if size > bytes_max && !page.is_empty() {
+            return Ok(StatePage { state: page, more: true });
+        }
+        page.push(CurrentState {
+            key: (kind.into(), key.to_owned()),
+            reference,
+            depth,
+            sender: (!sender.is_empty()).then(|| rows::name("pdus", sender)).transpose()?,
+            verified: verified.to_owned(),
+            bytes: Bytes::copy_from_slice(bytes),
+        });
+    }
+    Ok(StatePage { state: page, more: false })
+}
+
+pub(super) fn links(shared: &Shared, read: &ReadTransaction, context: &str) -> Read<Vec<StateLink>> {
+    let to = after(context);
+    let mut links = Vec::new();
+    for row in read.open_table(tables::STATE_LINKS)?.range((context, 0, "", "")..(to.as_str(), 0, "", ""))? {
+        let (place, keys) = row?;
+        let (_, given_up, origin, id) = place.value();
+        let missing = rows::reference("state_links", origin, id)?;
+        links.push(StateLink { missing, keys: rows::keys_from_row(keys.value())?, given_up: given_up != 0 });
+    }
+    shared.counters.looked_up(links.len() as u64);
+    Ok(links)
+}
+
+/// Jumps from context to context, as for those that hold: the first row of one tells whether any link is still looked for.
+pub(super) fn contexts_seeking(shared: &Shared, read: &ReadTransaction) -> Read<Vec<ContextId>> {
+    let links = read.open_table(tables::STATE_LINKS)?;
+    let mut contexts = Vec::new();
+    let mut from = String::new();
+    loop {
+        let rest = (Bound::Included((from.as_str(), 0, "", "")), Bound::Unbounded);
+        let first = links.range::<(&str, u8, &str, &str)>(rest)?.next().transpose()?;
+        let Some((place, _)) = first else { return Ok(contexts) };
+        shared.counters.looked_up(1);
+        let (context, given_up, ..) = place.value();
+        let context = rows::context_id("state_links", context)?;
+        from = after(context.as_str());
+        if given_up == 0 {
+            contexts.push(context);
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! State in rows: what counts of each state PDU, and links that are lacking.
+
+use actors::model::{Bond, Membership, Pdu, PduRef, ServerName, StateKey, StateLink, StatePiece};
+use serde::{Deserialize, Serialize};
+
+use super::pdu::reference;
+use super::{BadRow, name};
+use crate::store::tables::{HolderValue, PieceValue};
+
+const SOUND: u8 = 0;
+const GIVEN_UP: u8 = 1;
+const FOREIGN: u8 = 2;
+
+/// What counts of a PDU, as it lies among those of its key.
+pub(in crate::store) fn piece_to_row(piece: &StatePiece) -> <PieceValue as redb::Value>::SelfType<'_> {
+    let (origin, id) = piece.prev.as_ref().map_or(("", ""), |prev| (prev.origin.as_str(), prev.id.as_str()));
+    let bond = match piece.bond {
+        Bond::Sound => SOUND,
+        Bond::GivenUp => GIVEN_UP,
+        Bond::Foreign => FOREIGN,
+    };
+    let (server, joins) = piece.member.as_ref().map_or(("", false), |member| (member.server.as_str(), member.joins));
+    (piece.power, origin, id, bond, server, joins)
+}
+
+pub(in crate::store) fn piece_from_row(
+    reference: PduRef,
+    row: <PieceValue as redb::Value>::SelfType<'_>,
+) -> Result<StatePiece, BadRow> {
+    let (power, origin, id, bond, server, joins) = row;
+    let prev = (!id.is_empty()).then(|| self::reference("state_pdus", origin, id)).transpose()?;
+    let server = (!server.is_empty()).then(|| name("state_pdus", server)).transpose()?;
+    let member = server.map(|server| Membership { server, joins });
+    let bond = match bond {
+        SOUND => Bond::Sound,
+        GIVEN_UP => Bond::GivenUp,
+        FOREIGN => Bond::Foreign,
+        other => return Err(BadRow::new("state_pdus", &format!("bond {other}"))),
+    };
+    Ok(StatePiece { reference, power, prev, bond, member })
+}
+
+/// The same with its name, for the one that holds its key.
+pub(in crate::store) fn holder_to_row(piece: &StatePiece) -> <HolderValue as redb::Value>::SelfType<'_> {
+    let (power, prev_origin, prev_id, bond, server, joins) = piece_to_row(piece);
+    let (origin, id) = (piece.reference.origin.as_str(), piece.reference.id.as_str());
+    (origin, id, power, prev_origin, prev_id, bond, server, joins)
+}
+
+pub(in crate::store) fn holder_from_row(row: <HolderValue as redb::Value>::SelfType<'_>) -> Result<StatePiece, BadRow> {
+    let (origin, id, power, prev_origin, prev_id, bond, server, joins) = row;
+    piece_from_row(reference("state", origin, id)?, (power, prev_origin, prev_id, bond, server, joins))
+}
+
+/// What a PDU that waits sets.
+#[derive(Serialize, Deserialize)]
+struct SlotRow {
+    kind: String,
+    key: String,
+    power: i64,
+    /// (origin, id)
+    prev: Option<(String, String)>,
+    /// (server, joins)
+    member: Option<(String, bool)>,
+}
+
+/// Which piece of state a PDU sets; empty where it sets none.
+pub(in crate::store) fn slot_to_row(pdu: &Pdu) -> Vec<u8> {
+    let row = pdu.state.as_ref().map(|slot| SlotRow {
+        kind: pdu.kind.to_string(),
+        key: slot.key.clone(),
+        power: slot.power_level,
+        prev: slot.prev.as_ref().map(|prev| (prev.origin.to_string(), prev.id.to_string())),
+        member: slot.member.as_ref().map(|member| (member.server.to_string(), member.joins)),
+    });
+    row.map_or_else(Vec::new, |row| serde_json::to_vec(&row).expect("texts and numbers always serialize"))
+}
+
+pub(in crate::store) fn slot_from_row(
+    reference: &PduRef,
+    row: &[u8],
+) -> Result<Option<(StateKey, StatePiece)>, BadRow> {
+    if row.is_empty() {
+        return Ok(None);
+    }
+    let row: SlotRow = serde_json::from_slice(row).map_err(|error| BadRow::new("held", &error))?;
+    let prev = row.prev.map(|(origin, id)| self::reference("held", &origin, &id)).transpose()?;
+    let member = |(server, joins): (String, bool)| Ok(Membership { server: name("held", &server)?, joins });
+    let member = row.member.map(member).transpose()?;
+    let (reference, bond) = (reference.clone(), Bond::Sound);
+    let piece = StatePiece { reference, power: row.power, prev, bond, member };
+    Ok(Some(((row.kind.into(), row.key), piece)))
+}
+
+/// The keys in which something rests on a link.
+pub(in crate::store) fn keys_to_row(link: &StateLink) -> Vec<u8> {
+    let keys: Vec<(&str, &str)> = link.keys.iter().map(|(kind, key)| (&**kind, key.as_str())).collect();
+    serde_json::to_vec(&keys).expect("texts always serialize")
+}
+
+pub(in crate::store) fn keys_from_row(row: &[u8]) -> Result<Vec<StateKey>, BadRow> {
+    let keys: Vec<(String, String)> =
+        serde_json::from_slice(row).map_err(|error| BadRow::new("state_links", &error))?;
+    Ok(keys.into_iter().map(|(kind, key)| (kind.into(), key)).collect())
+}
+
+/// How many users of each server take part, as the row of a conversation holds it.
+pub(in crate::store) fn members_to_row(members: &[(ServerName, u64)]) -> Vec<(String, u64)> {
+    members.iter().map(|(server, count)| (server.to_string(), *count)).collect()
+}
+
+pub(in crate::store) fn members_from_row(row: Vec<(String, u64)>) -> Result<Vec<(ServerName, u64)>, BadRow> {
+    row.into_iter().map(|(server, count)| Ok((name("contexts", &server)?, count))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pdu(id: &str) -> PduRef {
+        reference("state_pdus", "red.example", id).expect("valid")
+    }
+
+    #[test]
+    fn what_counts_of_a_state_pdu_survives_its_row() {
+        let member = |joins| Some(Membership { server: "blue.example:80".parse().expect("valid"), joins });
+        for (prev, bond, member) in [
+            (None, Bond::Sound, None),
+            (Some(pdu("0")), Bond::GivenUp, member(true)),
+            (Some(pdu("\u{e9} /")), Bond::Foreign, member(false)),
+        ] {
+            let piece = StatePiece { reference: pdu("1"), power: i64::MIN, prev, bond, member };
+            assert_eq!(piece_from_row(pdu("1"), piece_to_row(&piece)).expect("readable"), piece);
+            assert_eq!(holder_from_row(holder_to_row(&piece)).expect("readable"), piece);
+        }
+        assert!(piece_from_row(pdu("1"), (0, "", "", 9, "", false)).is_err());
+    }
+}

@@ -1,0 +1,67 @@
+//! The changes of state: what counts of each state PDU, who holds a key, links that are lacking.
+
+use actors::model::{ContextId, PduRef, Shown, StateKey, StateLink, StatePiece};
+
+use super::apply::Group;
+use super::rows;
+
+type Write = Result<(), redb::Error>;
+
+impl Group<'_> {
+    pub(super) fn state_kept(&mut self, context: &ContextId, (kind, key): &StateKey, piece: &StatePiece) -> Write {
+        let (origin, id) = (piece.reference.origin.as_str(), piece.reference.id.as_str());
+        let place = (context.as_str(), &**kind, key.as_str(), origin, id);
+        self.state_pdus.open()?.insert(place, rows::piece_to_row(piece))?;
+        self.counts.rows_written += 1;
+        Ok(())
+    }
+
+    pub(super) fn state_moved(
+        &mut self,
+        context: &ContextId,
+        (kind, key): &StateKey,
+        current: Option<&StatePiece>,
+    ) -> Write {
+        let place = (context.as_str(), &**kind, key.as_str());
+        match current {
+            Some(current) => {
+                self.state.open()?.insert(place, rows::holder_to_row(current))?;
+                self.counts.rows_written += 1;
+            }
+            None => {
+                let gone = self.state.open()?.remove(place)?;
+                self.counts.rows_trimmed += u64::from(gone.is_some());
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn state_again(&mut self, reference: &PduRef) -> Write {
+        let shown = Shown { current: true, again: true, ..Shown::default() };
+        self.fed(&rows::shown_to_row(reference, &shown))
+    }
+
+    /// All keys are named each time: the row is written over, and moves when it is given up.
+    pub(super) fn link_opened(&mut self, context: &ContextId, link: &StateLink) -> Write {
+        if link.given_up {
+            self.remove_link(context, 0, &link.missing)?;
+        }
+        let (origin, id) = (link.missing.origin.as_str(), link.missing.id.as_str());
+        let place = (context.as_str(), u8::from(link.given_up), origin, id);
+        self.state_links.open()?.insert(place, &rows::keys_to_row(link)[..])?;
+        self.counts.rows_written += 1;
+        Ok(())
+    }
+
+    pub(super) fn link_closed(&mut self, context: &ContextId, missing: &PduRef) -> Write {
+        self.remove_link(context, 0, missing)?;
+        self.remove_link(context, 1, missing)
+    }
+
+    fn remove_link(&mut self, context: &ContextId, given_up: u8, missing: &PduRef) -> Write {
+        let place = (context.as_str(), given_up, missing.origin.as_str(), missing.id.as_str());
+        let gone = self.state_links.open()?.remove(place)?;
+        self.counts.rows_trimmed += u64::from(gone.is_some());
+        Ok(())
+    }
+}

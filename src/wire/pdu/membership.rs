@@ -1,0 +1,80 @@
+//! What a PDU says of a member: a user of a server, named by its key, that joins or is invited, or leaves or is banned.
+
+use actors::model::{Membership, Spoken};
+
+use crate::wire::json;
+
+/// `None`: the key names no user of a server, or the content says nothing that is understood. Such a PDU is state like any
+/// other, and nobody comes or goes by it.
+pub(super) fn read(key: &str, text: Spoken<'_>) -> Option<Membership> {
+    let server = server(key)?.parse().ok()?;
+    let content = match text {
+        Spoken::Content(content) => str::from_utf8(content).ok()?,
+        Spoken::Pdu(pdu) => json::get(&json::members(str::from_utf8(pdu).ok()?).ok()?, "content")?.get(),
+    };
+    if !content.starts_with('{') {
+        return None;
+    }
+    let members = json::members(content).ok()?;
+    let joins = match &*json::text(json::get(&members, "membership")?)? {
+        "join" | "invite" => true,
+        "leave" | "ban" => false,
+        _ => return None,
+    };
+    Some(Membership { server, joins })
+}
+
+/// Of `@user:server`, or `user@server`. A port stands behind another colon.
+fn server(key: &str) -> Option<&str> {
+    let (user, server) = match key.strip_prefix('@') {
+        Some(key) => key.split_once(':')?,
+        None => key.rsplit_once('@')?,
+    };
+    (!user.is_empty()).then_some(server)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_names_a_user_of_a_server_in_two_ways() {
+        for (key, expected) in [
+            ("@ann:red.example", Some("red.example")),
+            ("@ann:red.example:8448", Some("red.example:8448")),
+            ("ann@red.example", Some("red.example")),
+            ("ann@work@red.example:80", Some("red.example:80")),
+            ("@ann:[::1]:80", Some("[::1]:80")),
+            ("ann", None),
+            ("@ann", None),
+            ("@:red.example", None),
+            ("@red.example", None),
+            ("ann@", None),
+            ("ann@two words", None),
+            ("", None),
+        ] {
+            let said = read(key, Spoken::Content(br#"{"membership":"join"}"#));
+            assert_eq!(said.map(|member| member.server.to_string()).as_deref(), expected, "{key}");
+        }
+    }
+
+    #[test]
+    fn only_four_words_move_anybody_and_never_by_force() {
+        let said = |content: &str| read("@a:red", Spoken::Content(content.as_bytes())).map(|member| member.joins);
+        for (content, expected) in [
+            (r#"{"membership":"join"}"#, Some(true)),
+            (r#"{"name":{"membership":"ban"},"membership":"inv\u0069te"}"#, Some(true)),
+            (r#"{"membership":"leave"}"#, Some(false)),
+            (r#"{"membership":"ban","n":1e999}"#, Some(false)),
+            (r#"{"membership":"knock"}"#, None),
+            (r#"{"membership":["join"]}"#, None),
+            (r#"["membership"]"#, None),
+            (r#"{"other":1}"#, None),
+            ("null", None),
+        ] {
+            assert_eq!(said(content), expected, "{content}");
+        }
+        let whole = br#"{"pdu_id":"1","content":{"membership":"leave"},"membership":"join"}"#;
+        assert_eq!(read("@a:red", Spoken::Pdu(whole)).map(|member| member.joins), Some(false));
+    }
+}
