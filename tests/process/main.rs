@@ -15,3 +15,4 @@ mod sim;
 mod simulated;
 mod stop;
 mod toy;
+mod wire;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use fastrand::Rng;
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::node::{Api, submission};
@@ -26,11 +26,20 @@ async fn next_life(lives: &mut watch::Receiver<Life>, after: u64) -> (u64, Api) 
     (up.number, up.api.clone().expect("just seen"))
 }
 
+/// How something is said.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Way {
+    /// As updates to this server, some at a time.
+    Updates(&'static str),
+    /// As messages in this context, which is written as in a URL.
+    Messages(&'static str),
+}
+
 /// One line of thought of a messenger: what it says, it says one after the other.
 pub(crate) struct Speaker {
     /// Starts each text.
     pub(crate) name: String,
-    pub(crate) to: &'static str,
+    pub(crate) way: Way,
     pub(crate) lives: watch::Receiver<Life>,
     pub(crate) rng: Rng,
     /// Submissions that have their 202, of all speakers of this side.
@@ -41,8 +50,11 @@ pub(crate) struct Speaker {
 /// What came of one speaker.
 pub(crate) struct Spoken {
     pub(crate) name: String,
+    pub(crate) way: Way,
     /// All have their 202; in the order of submission.
     pub(crate) texts: Vec<String>,
+    /// The ids they have everywhere, where they are messages.
+    pub(crate) ids: Vec<String>,
     /// Calls made again because the gateway was killed over them.
     pub(crate) repeats: usize,
 }
@@ -50,35 +62,55 @@ pub(crate) struct Spoken {
 impl Speaker {
     /// Speak until told that it is enough, and until the last submission has its 202.
     pub(crate) async fn speak(mut self) -> Spoken {
-        let mut spoken = Spoken { name: self.name.clone(), texts: vec![], repeats: 0 };
+        let mut spoken = Spoken { name: self.name.clone(), way: self.way, texts: vec![], ids: vec![], repeats: 0 };
         for n in 0.. {
             if *self.enough.borrow() {
                 break;
             }
-            let count = if self.rng.bool() { 1 } else { self.rng.usize(2..=8) };
+            let count = match self.way {
+                Way::Updates(_) if self.rng.bool() => self.rng.usize(2..=8),
+                _ => 1,
+            };
             let texts: Vec<String> = (0..count).map(|part| format!("{}/{n}.{part}", self.name)).collect();
-            spoken.repeats += self.submit(&format!("{}-{n}", self.name), &submission(self.to, &texts)).await;
+            let (kind, body) = match self.way {
+                Way::Updates(to) => ("updates", submission(to, &texts)),
+                Way::Messages(context) => ("messages", message(context, &texts[0])),
+            };
+            let (repeats, answer) = self.submit(&format!("/v1/{kind}/{}-{n}", self.name), &body).await;
+            spoken.repeats += repeats;
+            if let Some(pdu) = answer.get("pdu") {
+                spoken.ids.push(format!("{}/{}", text(&pdu["origin"]), text(&pdu["pdu_id"])));
+            }
             spoken.texts.extend(texts);
             self.acknowledged.send_modify(|count| *count += 1);
         }
         spoken
     }
 
-    async fn submit(&mut self, id: &str, body: &str) -> usize {
+    async fn submit(&mut self, path: &str, body: &str) -> (usize, Value) {
         let (mut life, mut repeats) = (0, 0);
         loop {
             let (number, api) = next_life(&mut self.lives, life).await;
-            match api.call(Method::PUT, &format!("/v1/updates/{id}"), body).await {
+            match api.call(Method::PUT, path, body).await {
                 Ok((202, answer)) => {
-                    assert_eq!(answer["id"], id);
-                    return repeats;
+                    assert!(path.ends_with(text(&answer["id"])), "{path}: {answer}");
+                    return (repeats, answer);
                 }
-                Ok(other) => panic!("{id} is answered with {other:?}"),
+                Ok(other) => panic!("{path} is answered with {other:?}"),
                 Err(error) => assert_killed(&self.lives, number, &error),
             }
             (life, repeats) = (number, repeats + 1);
         }
     }
+}
+
+fn message(context: &str, body: &str) -> String {
+    json!({"context": context.replace("%23", "#"), "type": "m.text", "content": {"body": body}}).to_string()
+}
+
+/// A text of an answer or an event.
+pub(crate) fn text(value: &Value) -> &str {
+    value.as_str().expect("a text")
 }
 
 /// A call may break only with the life it was made to.
@@ -92,6 +124,8 @@ fn assert_killed(lives: &watch::Receiver<Life>, life: u64, error: &reqwest::Erro
 pub(crate) struct Heard {
     /// Each event by its position, as it came first.
     pub(crate) events: BTreeMap<u64, Value>,
+    /// How many of them are what somebody said.
+    said: usize,
     /// Events that came again.
     pub(crate) redelivered: usize,
     /// The acknowledgement that was answered, and the one that was tried.
@@ -119,7 +153,10 @@ impl Heard {
                     assert_eq!(before, event, "an event that comes again is the same");
                     self.redelivered += 1;
                 }
-                None => drop(self.events.insert(position, event.clone())),
+                None => {
+                    self.said += usize::from(matches!(event["kind"].as_str(), Some("update" | "message")));
+                    self.events.insert(position, event.clone());
+                }
             }
         }
         next
@@ -131,7 +168,7 @@ pub(crate) struct Listener {
     pub(crate) lives: watch::Receiver<Life>,
     pub(crate) rng: Rng,
     pub(crate) heard: Arc<Mutex<Heard>>,
-    /// How many different events there are.
+    /// How many different events are what somebody said.
     pub(crate) count: watch::Sender<usize>,
 }
 
@@ -151,7 +188,7 @@ impl Listener {
                 assert_eq!(status, 200, "{page}");
                 let next = self.heard().page(after, &page);
                 after = Some(next);
-                let count = self.heard().events.len();
+                let count = self.heard().said;
                 self.count.send_replace(count);
                 if self.rng.u8(..3) == 0
                     && let Err(error) = self.acknowledge(&api, next).await

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# SIGKILLs at random moments under load: three release binaries of both dialects, real files, real sockets.
+#
+#   scripts/kills.sh [N]     kills (200)
+#
+#   FERNPOST_BIN   the program to kill, instead of one built here
+#   FERNPOST_SEED  which side is killed when
+#
+# Prints one line of figures; exits non-zero where anything acknowledged is lost, comes twice in a feed or out of order.
+set -euo pipefail
+export LC_ALL=C
+cd "$(dirname "$0")/.."
+
+kills=${1:-200}
+[[ $kills =~ ^[1-9][0-9]*$ ]] || { echo "kills: the number of kills is above 0, not '$kills'" >&2; exit 2; }
+if [[ -z ${FERNPOST_BIN:-} ]]; then
+  cargo build --release --locked --quiet --bin fernpost
+  FERNPOST_BIN=${CARGO_TARGET_DIR:-$PWD/target}/release/fernpost
+fi
+export FERNPOST_BIN FERNPOST_KILLS=$kills
+
+output=$(mktemp)
+trap 'rm -f "$output"' EXIT
+cargo test --quiet --locked --test process kills::nothing_acknowledged_is_lost -- --nocapture >"$output" 2>&1 ||
+  { tail -n 60 "$output" >&2; echo "kills: FAILED" >&2; exit 1; }
+model=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
+echo "machine: $(nproc) cores, ${model:-unknown CPU}, $(uname -sr); load average now $(cut -d' ' -f1-3 /proc/loadavg)"
+echo "command: scripts/kills.sh $kills"
+grep '^figures: ' "$output"
