@@ -28,7 +28,7 @@ const WAYS: [(&str, &[Way]); 3] = [
 /// The context of all three, as a URL has it.
 const GARDEN: &str = "%23garden";
 /// At most so many submissions are acknowledged between a start and the next kill.
-const CALM_MAX: usize = 120;
+const CALM_MAX: usize = 60;
 /// At most so many are acknowledged on the other side before a killed gateway is started again.
 const OUTAGE_MAX: usize = 40;
 /// Half a second at most between attempts, so that an outage ends soon after its cause. Nothing acknowledged is kept: whoever

@@ -35,7 +35,9 @@ impl Wire {
                 while ways.try_join_next().is_some() {}
                 let counts = counted.clone();
                 // Where either side breaks, both are to see it break.
-                ways.spawn(async move { drop(carry(stream, gateway, &counts).await) });
+                ways.spawn(async move {
+                    carry(stream, gateway, &counts).await;
+                });
             }
         });
         Self { address, counts, tasks }
