@@ -9,7 +9,7 @@ use actix::{
 };
 
 use crate::limits::PeerLimits;
-use crate::model::{Answered, ContextId, Index, PeerState, PeerStatus, PushFailure, ServerName, Want};
+use crate::model::{Answered, ContextId, Index, Millis, PeerState, PeerStatus, PushFailure, ServerName, Want};
 use crate::peer::budget::Spent;
 use crate::peer::effect::{Effect, Token};
 use crate::peer::machine::{Event, Machine};
@@ -49,6 +49,8 @@ pub(crate) struct PeerActor {
     crashes: Crashes,
     /// `None` while loading, and between a crash and the next load.
     machine: Option<Machine>,
+    /// The state that the log knows.
+    told: PeerState,
     /// Counts loads: an ending that an earlier life started is not this one's.
     life: u64,
     replies: HashMap<Token, (Reply, Permit)>,
@@ -89,6 +91,7 @@ impl PeerActor {
             gauge,
             crashes,
             machine: None,
+            told: PeerState::Idle,
             life: 0,
             replies: HashMap::new(),
             reports: HashMap::new(),
@@ -110,7 +113,9 @@ impl PeerActor {
         let stepped = guard(|| machine.step(Moment { now: clock.now(), roll: fastrand::f64() }, event));
         match stepped {
             Ok(effects) => {
-                tell(&self.server, before, machine);
+                if before != (machine.state(), machine.failures()) {
+                    self.told = tell(&self.server, self.told, clock.now(), machine);
+                }
                 self.gauge.backlog.store(machine.backlog(), Ordering::Relaxed);
                 for effect in effects {
                     self.perform(ctx, effect);
@@ -212,6 +217,8 @@ impl PeerActor {
                 }));
             }
             Effect::Arm(due) => {
+                // A peer that is left alone has nothing under way; what is left of the tasks that were would be kept as long.
+                (self.attempt, self.reading) = (None, None);
                 let address = ctx.address();
                 let delay = self.ports.clock.now().until(due);
                 self.timer.arm(delay, move |epoch| post(&address, Fired(epoch)));
@@ -293,7 +300,10 @@ impl PeerActor {
                 PeerLoad { record: None, tail: Index(0), digests: vec![], seen: vec![] }
             }
         };
-        self.machine = Some(Machine::new(self.server.clone(), &self.limits, load));
+        let machine = Machine::new(self.server.clone(), &self.limits, load);
+        // What lasts from before a start was told then.
+        self.told = machine.state();
+        self.machine = Some(machine);
         let event = match verdict {
             Verdict::Load(_) => Event::Started,
             Verdict::GiveUp => Event::GivenUp,
@@ -308,20 +318,27 @@ impl PeerActor {
     }
 }
 
-/// One line a change of state, and one when trouble ends. Work that comes and is done is no news: it would be two lines an
-/// update.
-fn tell(server: &ServerName, (from, failed): (PeerState, u32), machine: &Machine) {
+/// One line when trouble begins, changes, or ends. Tries amid trouble are no news: a thousand dead peers would be a flood. Neither
+/// is work that comes and is done. Returns what is told by now.
+fn tell(server: &ServerName, told: PeerState, now: Millis, machine: &Machine) -> PeerState {
     let (to, failures) = (machine.state(), machine.failures());
     let at_work = |state| matches!(state, PeerState::Idle | PeerState::Sending);
-    let (was, is) = (from.as_str(), to.as_str());
-    match machine.last_error().filter(|_| !at_work(to)) {
-        _ if (from, failed) == (to, failures) => {}
-        Some(reason) => tracing::info!(peer = %server, from = was, to = is, failures, reason, "peer changes state"),
-        None if at_work(from) && at_work(to) && failed == failures => {
-            tracing::debug!(peer = %server, from = was, to = is, "peer changes state");
+    // Whether what it asked us to wait for goes now is seen when all has gone.
+    let amid =
+        at_work(to) && !at_work(told) && (failures > 0 || (told == PeerState::Waiting && to == PeerState::Sending));
+    let (was, is) = (told.as_str(), to.as_str());
+    if to == told || amid || (at_work(to) && at_work(told)) {
+        tracing::debug!(peer = %server, from = was, to = is, failures, "peer at work");
+        return told;
+    }
+    match machine.status().next_attempt.map(|due| now.until(due)) {
+        Some(next) => {
+            let reason = machine.last_error().filter(|_| to != PeerState::Waiting).unwrap_or("it asked for time");
+            tracing::info!(peer = %server, from = was, to = is, failures, next = ?next, reason, "peer changes state");
         }
         None => tracing::info!(peer = %server, from = was, to = is, failures, "peer changes state"),
     }
+    to
 }
 
 impl Actor for PeerActor {
