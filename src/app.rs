@@ -119,10 +119,13 @@ struct Core {
 impl App {
     /// Start a gateway on bound listeners. The listeners are served last: whoever gets an answer gets it from a whole gateway.
     pub async fn start(settings: &Settings, listeners: Listeners) -> Result<Self, StartError> {
-        let egress = Arc::new(Egress::new(
-            &settings.server.name,
-            Arc::new(Directory { peers: settings.peers.clone(), network: settings.network.clone() }),
-        )?);
+        let egress = Arc::new(
+            Egress::new(
+                &settings.server.name,
+                Arc::new(Directory { peers: settings.peers.clone(), network: settings.network.clone() }),
+            )?
+            .with_requests_max(settings.network.requests_max),
+        );
         let core = Arbiter::new();
         let (gone, router_gone) = oneshot::channel();
         let Core { gateway, store } = start_core(&core.handle(), settings, egress, gone).await?;

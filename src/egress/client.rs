@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use url::{Host, Position};
 
 use super::resolve::{Checked, permitted};
+use super::slots::{Load, Slots};
 use super::{Method, Request, raw, reply};
 
 /// The most bytes the answer to a push may have; the longest honest one has about a hundred.
@@ -21,6 +22,9 @@ pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 const ORIGIN: &str = "fernpost-origin";
 const USER_AGENT: &str = concat!("fernpost/", env!("CARGO_PKG_VERSION"));
+
+/// Requests under way where the configuration does not say how many.
+const REQUESTS_MAX: usize = 512;
 
 /// Idle connections to a host are closed by us before the peer does it: a request that meets a closing socket is a failure.
 const IDLE_FOR: Duration = Duration::from_secs(60);
@@ -51,6 +55,7 @@ pub struct Egress {
     clients: Mutex<Vec<(Duration, Client)>>,
     /// The address of a peer that answered last, for peers with several.
     good: Mutex<HashMap<ServerName, String>>,
+    slots: Slots,
 }
 
 impl Egress {
@@ -62,7 +67,18 @@ impl Egress {
         let usual = Deadlines { connect: Duration::from_secs(10), total: Duration::from_secs(30) };
         let first = build(&headers, Arc::clone(&directory), usual.connect).map_err(Unbuildable)?;
         let clients = Mutex::new(vec![(usual.connect, first)]);
-        Ok(Self { directory, headers, clients, good: Mutex::default() })
+        Ok(Self { directory, headers, clients, good: Mutex::default(), slots: Slots::new(REQUESTS_MAX) })
+    }
+
+    /// The same gate with so many requests under way at most.
+    #[must_use]
+    pub fn with_requests_max(self, most: usize) -> Self {
+        Self { slots: Slots::new(most), ..self }
+    }
+
+    /// How many requests are under way, and how many wait for it.
+    pub fn load(&self) -> Load {
+        self.slots.load()
     }
 
     /// Send a request and read its whole answer; the body of a 200 is the only success.
@@ -70,6 +86,13 @@ impl Egress {
     /// The next address is tried only where no connection came about: what may have reached the peer is repeated by the
     /// sender's own rules, not by ours.
     pub async fn send(&self, to: &ServerName, request: Request, deadlines: Deadlines) -> Result<Bytes, PushFailure> {
+        let slot = self.slots.enter(to).await;
+        let outcome = self.sent(to, request, deadlines).await;
+        slot.ended(to, !matches!(outcome, Err(PushFailure::TimedOut | PushFailure::Unreachable(_))));
+        outcome
+    }
+
+    async fn sent(&self, to: &ServerName, request: Request, deadlines: Deadlines) -> Result<Bytes, PushFailure> {
         let deadline = Instant::now() + deadlines.total;
         let client = self.client(deadlines.connect)?;
         let addresses = self.in_order(to);

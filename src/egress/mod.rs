@@ -5,12 +5,15 @@
 
 mod client;
 mod guard;
+mod lookups;
 mod raw;
 mod reply;
 mod resolve;
+mod slots;
 
 pub use client::{ANSWER_BYTES_MAX, Addresses, Egress, Unbuildable};
 pub use guard::is_special;
+pub use slots::Load;
 
 use std::borrow::Cow;
 

@@ -8,6 +8,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use super::client::Addresses;
 use super::guard::is_special;
+use super::lookups;
 
 /// A resolver that hands out nothing but permitted addresses. Literal addresses never come here: they stand in the
 /// configuration, where somebody wrote them on purpose.
@@ -45,7 +46,7 @@ pub(super) async fn permitted(
     name: &str,
     port: u16,
 ) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
-    let found: Vec<SocketAddr> = tokio::net::lookup_host((name, port)).await?.collect();
+    let found = lookups::of(name, port).await?;
     let is_permitted =
         |address: &&SocketAddr| !is_special(address.ip()) || directory.allows(address.ip().to_canonical());
     let passed: Vec<SocketAddr> = found.iter().filter(is_permitted).copied().collect();

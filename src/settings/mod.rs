@@ -143,7 +143,7 @@ impl Settings {
         let own = server.as_ref().map(|server| &server.name);
         let contexts = raw.contexts.check(check);
         let peers = Arc::new(Peers::read(&merged, own, federation.deny.clone(), contexts, check));
-        let (feed, network) = (raw.feed.check(), raw.network.check());
+        let (feed, network) = (raw.feed.check(), raw.network.check(check));
 
         let problems = found.into_problems();
         match server {

@@ -1,0 +1,158 @@
+//! How many requests are under way: all together, and those to peers that have not shown yet, or no longer, that they answer.
+//!
+//! A dead peer holds its slot for a whole deadline, an honest one for milliseconds. Where all stand in one line, a few hundred
+//! dead ones are all that moves. So peers that did not answer last time have a quarter of the slots at most, these and those
+//! never tried three quarters: what is left is for peers that answer. Waiting for a slot is no failure and no news; no deadline
+//! runs meanwhile.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use actors::model::ServerName;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// How many requests are under way, and how many wait for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Load {
+    /// Requests under way.
+    pub under_way: u64,
+    /// Requests that wait for a slot.
+    pub waiting: u64,
+}
+
+/// The slots.
+pub(super) struct Slots {
+    all: Semaphore,
+    unproven: Semaphore,
+    failing: Semaphore,
+    /// Whether a peer answered last time; absent, it was never tried. Only listed peers are ever asked.
+    answered: Mutex<HashMap<ServerName, bool>>,
+    under_way: AtomicU64,
+    waiting: AtomicU64,
+}
+
+/// A slot, free again when it is dropped.
+pub(super) struct Slot<'a> {
+    slots: &'a Slots,
+    #[expect(dead_code, reason = "held for their drop")]
+    permits: [Option<SemaphorePermit<'a>>; 3],
+    #[expect(dead_code, reason = "held for its drop")]
+    counted: Counted<'a>,
+}
+
+/// One more, for as long as it lives.
+struct Counted<'a>(&'a AtomicU64);
+
+impl<'a> Counted<'a> {
+    fn new(count: &'a AtomicU64) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Slots {
+    /// So many in all.
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            all: Semaphore::new(most.max(1)),
+            unproven: Semaphore::new((most * 3 / 4).max(1)),
+            failing: Semaphore::new((most / 4).max(1)),
+            answered: Mutex::default(),
+            under_way: AtomicU64::new(0),
+            waiting: AtomicU64::new(0),
+        }
+    }
+
+    /// Wait for a slot. All take theirs in the same order, so nobody holds what another one waits for in vain.
+    pub(super) async fn enter(&self, to: &ServerName) -> Slot<'_> {
+        let _waiting = Counted::new(&self.waiting);
+        let answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner).get(to).copied();
+        let failing = if answered == Some(false) { permit(&self.failing).await } else { None };
+        let unproven = if answered == Some(true) { None } else { permit(&self.unproven).await };
+        let permits = [failing, unproven, permit(&self.all).await];
+        Slot { slots: self, permits, counted: Counted::new(&self.under_way) }
+    }
+
+    /// How many there are.
+    pub(super) fn load(&self) -> Load {
+        Load { under_way: self.under_way.load(Ordering::Relaxed), waiting: self.waiting.load(Ordering::Relaxed) }
+    }
+}
+
+/// Nobody closes these: there is always one in the end.
+async fn permit(of: &Semaphore) -> Option<SemaphorePermit<'_>> {
+    of.acquire().await.ok()
+}
+
+impl Slot<'_> {
+    /// The request has ended: did the peer answer?
+    pub(super) fn ended(self, to: &ServerName, answered: bool) {
+        let mut all = self.slots.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        match all.get_mut(to) {
+            Some(last) => *last = answered,
+            None => drop(all.insert(to.clone(), answered)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Duration, timeout};
+
+    use super::*;
+
+    fn name(n: usize) -> ServerName {
+        format!("peer{n}.example").parse().expect("valid")
+    }
+
+    async fn try_enter<'a>(slots: &'a Slots, to: &ServerName) -> Option<Slot<'a>> {
+        timeout(Duration::from_millis(1), slots.enter(to)).await.ok()
+    }
+
+    /// What brought a large service to a standstill for an hour: some dead servers held every worker there was.
+    #[tokio::test(start_paused = true)]
+    async fn a_few_dead_servers_stop_no_delivery() {
+        let slots = Slots::new(8);
+        for dead in 0..10 {
+            slots.enter(&name(dead)).await.ended(&name(dead), false);
+        }
+        let healthy = name(99);
+        slots.enter(&healthy).await.ended(&healthy, true);
+
+        let mut held = vec![];
+        for dead in 0..10 {
+            held.extend(try_enter(&slots, &name(dead)).await);
+        }
+        assert_eq!(held.len(), 2, "a quarter is for those that did not answer");
+        for new in 20..30 {
+            held.extend(try_enter(&slots, &name(new)).await);
+        }
+        assert_eq!(held.len(), 6, "three quarters are for these and for those never tried");
+        held.extend(try_enter(&slots, &healthy).await);
+        held.extend(try_enter(&slots, &healthy).await);
+        assert_eq!(held.len(), 8, "the rest is for those that answer");
+        assert_eq!(slots.load(), Load { under_way: 8, waiting: 0 }, "whoever gave up does not wait any more");
+        assert!(try_enter(&slots, &healthy).await.is_none(), "and that is all");
+        held.clear();
+        assert_eq!(slots.load(), Load::default());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_answers_again_is_believed_at_once() {
+        let slots = Slots::new(4);
+        slots.enter(&name(1)).await.ended(&name(1), false);
+        slots.enter(&name(2)).await.ended(&name(2), false);
+        let dead = slots.enter(&name(1)).await;
+        assert!(try_enter(&slots, &name(2)).await.is_none());
+        dead.ended(&name(1), true);
+        let _other = slots.enter(&name(2)).await;
+        assert!(try_enter(&slots, &name(1)).await.is_some());
+    }
+}
