@@ -2,6 +2,7 @@
 
 mod backoff;
 mod commands;
+mod dead;
 mod disk;
 mod doors;
 mod kills;

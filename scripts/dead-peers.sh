@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# A thousand peers, nine hundred of them dead in every way, played by `fernpost peer-sim`: what that costs the hundred healthy
+# ones, the memory, the log and the descriptors of the gateway that writes to all. About three minutes.
+#
+#   scripts/dead-peers.sh [PEERS]     peers (1000)
+#
+#   FERNPOST_BIN      the program, instead of a release build made here
+#   FERNPOST_RATE     updates a second to the healthy (100)
+#   FERNPOST_SECONDS  of each of two turns a round (10)
+#   FERNPOST_ROUNDS   rounds (3)
+#   FERNPOST_RATIO    p99 with the dead, in hundredths of p99 without, that is allowed (110)
+set -euo pipefail
+export LC_ALL=C
+cd "$(dirname "$0")/.."
+
+peers=${1:-1000}
+[[ $peers =~ ^[1-9][0-9]*0$ ]] || { echo "dead-peers: the number of peers ends in 0, unlike '$peers'" >&2; exit 2; }
+if [[ -z ${FERNPOST_BIN:-} ]]; then
+  cargo build --release --locked --quiet --bin fernpost
+  FERNPOST_BIN=${CARGO_TARGET_DIR:-$PWD/target}/release/fernpost
+fi
+export FERNPOST_BIN FERNPOST_PEERS=$peers FERNPOST_RATE=${FERNPOST_RATE:-100} FERNPOST_SECONDS=${FERNPOST_SECONDS:-10}
+export FERNPOST_ROUNDS=${FERNPOST_ROUNDS:-3} FERNPOST_CONNECTS=10000 FERNPOST_RATIO=${FERNPOST_RATIO:-110}
+
+output=$(mktemp)
+trap 'rm -f "$output"' EXIT
+# One after the other: each is measured alone.
+status=0
+cargo test --quiet --locked --test process dead:: -- --nocapture --test-threads=1 >"$output" 2>&1 || status=$?
+model=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
+echo "machine: $(nproc) cores, ${model:-unknown CPU}, $(uname -sr); load average now $(cut -d' ' -f1-3 /proc/loadavg)"
+echo "command: scripts/dead-peers.sh $peers"
+sed -n 's/^\.*figures: //p' "$output"
+if [[ $status != 0 ]]; then
+  grep -A 4 'panicked at' "$output" | cut -c 1-400 | head -n 30 >&2
+  echo "dead-peers: FAILED" >&2
+  exit 1
+fi

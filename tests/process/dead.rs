@@ -1,0 +1,272 @@
+//! Dead peers among healthy ones: they cost the healthy no time, next to no memory, and the log no flood.
+//!
+//! A few dead servers have stopped all delivery elsewhere, because they held every worker; destinations that were offline have
+//! filled the memory, and each failed connection has left something behind.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use reqwest::Method;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+
+use crate::node::{Api, Node, submission};
+use crate::process::soon;
+use crate::sim::Sim;
+
+/// Ways of being dead that a simulated peer plays; one more is a name that does not resolve.
+const WAYS: [(&str, &str); 5] =
+    [("refuse", "refuse"), ("drop", "blackhole"), ("silent", "silent"), ("endless", "huge"), ("tls", "garbage")];
+
+/// Dead peers stay as busy being dead as they can.
+const LIMITS: &str = "connect_timeout = \"3s\"\nrequest_timeout = \"5s\"\nbackoff_min = \"1s\"\nbackoff_max = \"8s\"\n\
+                      failures_to_suspend = 1000\ninsecure = true";
+
+fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |text| text.parse().expect("a number"))
+}
+
+/// Microseconds, by the clock that the simulated peers use.
+#[expect(clippy::disallowed_methods, reason = "compared with the time at which another process took something")]
+fn now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    u64::try_from(since.as_micros()).expect("before the year 500000")
+}
+
+/// Submissions to the healthy at a steady rate; each says when it was made. Whoever is late is not waited for.
+async fn drive(api: &Api, healthy: &[String], round: &str, rate: u64, time: Duration) {
+    let (mut ticks, until) = (interval(Duration::from_micros(1_000_000 / rate)), Instant::now() + time);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut calls = tokio::task::JoinSet::new();
+    for (n, peer) in healthy.iter().cycle().enumerate() {
+        ticks.tick().await;
+        if Instant::now() >= until {
+            break;
+        }
+        let (api, id, text) = (api.clone(), format!("{round}-{n}"), format!("{round}/{}/{n}", now()));
+        let body = submission(peer, &[text]);
+        calls.spawn(async move { api.call(Method::PUT, &format!("/v1/updates/{id}"), &body).await });
+        while let Some(done) = calls.try_join_next() {
+            assert_eq!(done.expect("no panic").expect("an answer").0, 202);
+        }
+    }
+    while let Some(done) = calls.join_next().await {
+        assert_eq!(done.expect("no panic").expect("an answer").0, 202);
+    }
+}
+
+/// How long each submission of a round was on its way to its peer, in milliseconds, sorted.
+async fn ways(sim: &Sim, healthy: &[String], round: &str) -> Vec<f64> {
+    let mut all = vec![];
+    for peer in healthy {
+        let (_, told) = sim.received(peer).await;
+        for item in told["items"].as_array().expect("a list") {
+            let (text, taken) = (item[0].as_str().expect("a text"), item[1].as_u64().expect("a time"));
+            let mut parts = text.split('/');
+            if parts.next() == Some(round) {
+                let made: u64 = parts.next().expect("a time").parse().expect("a number");
+                all.push(taken.saturating_sub(made) as f64 / 1000.0);
+            }
+        }
+    }
+    all.sort_by(f64::total_cmp);
+    all
+}
+
+fn percentile(sorted: &[f64], share: f64) -> f64 {
+    sorted[((sorted.len() as f64 * share) as usize).min(sorted.len() - 1)]
+}
+
+/// Queue one update for each, some peers a submission.
+async fn queue(api: &Api, peers: &[String], id: &str) {
+    for (n, some) in peers.chunks(50).enumerate() {
+        let body = submission(&some.join("\",\""), &["is anybody there?"]);
+        let (status, json) = api.call(Method::PUT, &format!("/v1/updates/{id}-{n}"), &body).await.expect("an answer");
+        assert_eq!(status, 202, "{json}");
+    }
+}
+
+/// How many peers are in each state, and have failed so often.
+async fn failed(api: &Api, times: u64) -> (usize, BTreeMap<String, usize>) {
+    let told = api.get("/v1/peers").await;
+    let peers = told["peers"].as_array().expect("a list");
+    let mut states = BTreeMap::new();
+    for peer in peers {
+        *states.entry(peer["state"].as_str().expect("a state").to_owned()).or_default() += 1;
+    }
+    (peers.iter().filter(|peer| peer["failures"].as_u64() >= Some(times)).count(), states)
+}
+
+async fn until_failed(api: &Api, peers: usize, times: u64) {
+    let all = async {
+        while failed(api, times).await.0 < peers {
+            sleep(Duration::from_millis(300)).await;
+        }
+    };
+    let patience = Duration::from_secs(120);
+    if tokio::time::timeout(patience, all).await.is_err() {
+        panic!("{peers} peers do not fail within {patience:?}: {:?}", failed(api, times).await);
+    }
+}
+
+/// Kilobytes of memory that a process has written, in proportion where it is shared, and its open descriptors. The program
+/// itself, which comes to memory as it is used, is not counted.
+fn held(pid: u32) -> (u64, usize) {
+    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("a process of ours");
+    let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss_Anon:")).expect("the line is there");
+    let kilobytes = pss.trim().trim_end_matches(" kB").trim().parse().expect("a number");
+    (kilobytes, std::fs::read_dir(format!("/proc/{pid}/fd")).expect("a process of ours").count())
+}
+
+/// All dead peers, known to a gateway, and the processes that play them.
+async fn bury(red: &mut Node, dead: usize) -> (Vec<Sim>, Vec<String>) {
+    let (mut sims, mut names) = (vec![], vec![]);
+    let each = u16::try_from(dead / (WAYS.len() + 1)).expect("few");
+    for (way, script) in WAYS {
+        let sim = Sim::start(way, each, &["--script", script]).await;
+        sim.are_known_to(red, LIMITS);
+        names.extend(sim.names());
+        sims.push(sim);
+    }
+    for n in 1..=dead - names.len() {
+        let name = format!("nobody{n}.invalid");
+        red.peer(&name, &format!("addresses = [\"http://{name}:7001\"]\nallow_from = [\"127.0.0.1/32\"]\n{LIMITS}"));
+        names.push(name);
+    }
+    (sims, names)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dead_peers_do_not_slow_the_healthy_nor_flood_the_log() {
+    let (peers, rate) = (number("FERNPOST_PEERS", 40) as usize, number("FERNPOST_RATE", 50));
+    let (time, rounds) = (Duration::from_secs(number("FERNPOST_SECONDS", 2)), number("FERNPOST_ROUNDS", 1));
+    let healthy = Sim::start("well", u16::try_from(peers / 10).expect("few"), &[]).await;
+    let names: Vec<String> = healthy.names().collect();
+    let (mut calm, mut troubled) = (Node::new("calm"), Node::new("troubled"));
+    healthy.are_known_to(&mut calm, LIMITS);
+    healthy.are_known_to(&mut troubled, LIMITS);
+    let (_sims, dead) = bury(&mut troubled, peers - names.len()).await;
+    calm.start().await;
+    troubled.start().await;
+    queue(&troubled.api(), &dead, "dead").await;
+    until_failed(&troubled.api(), dead.len(), 2).await;
+
+    // Turn by turn on the same machine: one stands still while the other is measured.
+    let (mut without, mut with, mut lines, mut watched) = (vec![], vec![], 0, Duration::ZERO);
+    for round in 0..rounds {
+        troubled.process().signal("STOP");
+        let name = format!("a{round}");
+        drive(&calm.api(), &names, &name, rate, time).await;
+        sleep(Duration::from_millis(200)).await;
+        without.extend(ways(&healthy, &names, &name).await);
+        troubled.process().signal("CONT");
+        // What was due while it stood still comes at once; that is no part of an ordinary day.
+        sleep(Duration::from_secs(3)).await;
+        let (name, before, began) = (format!("b{round}"), troubled.process().log().lines().count(), Instant::now());
+        drive(&troubled.api(), &names, &name, rate, time).await;
+        sleep(Duration::from_millis(200)).await;
+        with.extend(ways(&healthy, &names, &name).await);
+        lines += troubled.process().log().lines().count() - before;
+        watched += began.elapsed();
+    }
+    assert!(with.len() as u64 * 4 >= rounds * rate * time.as_secs(), "the load was driven: {}", with.len());
+    without.sort_by(f64::total_cmp);
+    with.sort_by(f64::total_cmp);
+    let (_, states) = failed(&troubled.api(), 1).await;
+    let (kilobytes, descriptors) = held(troubled.process().id());
+    let a_minute = lines as f64 * 60.0 / watched.as_secs_f64();
+    println!(
+        "figures: {} healthy and {} dead peers, {rate}/s to the healthy, {rounds} rounds of {time:?} each",
+        names.len(),
+        dead.len()
+    );
+    println!("figures: end to end ms        {:>10} {:>10} {:>8}", "without", "with dead", "ratio");
+    for (title, share) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99)] {
+        let (a, b) = (percentile(&without, share), percentile(&with, share));
+        println!("figures:   {title:<18} {a:>10.2} {b:>10.2} {:>8.2}", b / a);
+    }
+    println!("figures: updates measured {} and {}; states {states:?}", without.len(), with.len());
+    println!("figures: log lines a minute {a_minute:.1}; troubled holds {kilobytes} kB PSS, {descriptors} descriptors");
+    assert!(a_minute < 60.0, "tries amid trouble are no news:\n{}", troubled.process().log());
+    // Each of the dead was told of once when its trouble began.
+    let log = troubled.process().log();
+    for name in &dead {
+        let of_it = log.lines().filter(|line| line.contains(&format!("peer={name} "))).count();
+        assert_eq!(of_it, 1, "{name}:\n{log}");
+    }
+    assert!(log.lines().any(|line| line.contains("next=") && line.contains("reason=")), "{log}");
+    if rounds > 1 {
+        let ratio = percentile(&with, 0.99) / percentile(&without, 0.99);
+        assert!(ratio <= number("FERNPOST_RATIO", 110) as f64 / 100.0, "p99 is {ratio:.2} of that without dead peers");
+    }
+}
+
+/// What one more peer costs that waits, with all that is remembered of its attempts.
+#[tokio::test]
+async fn a_peer_that_waits_holds_next_to_nothing() {
+    let (few, many) = (number("FERNPOST_PEERS", 200) / 10, number("FERNPOST_PEERS", 200));
+    let mut red = Node::new("red");
+    let sim = Sim::start("refuse", u16::try_from(many).expect("few"), &["--script", "refuse"]).await;
+    sim.are_known_to(&mut red, "backoff_min = \"20ms\"\nbackoff_max = \"50ms\"\nfailures_to_suspend = 20");
+    // What requests under way cost at their peak is another matter, and has its own bound.
+    red.start_with(&["store.cache=1MiB", "network.requests_max=16"]).await;
+    let (names, few) = (sim.names().collect::<Vec<_>>(), usize::try_from(few).expect("few"));
+    let mut seen = vec![];
+    for (id, upto) in [("few", &names[..few]), ("many", &names[few..])] {
+        queue(&red.api(), upto, id).await;
+        let waiting = if id == "few" { few } else { names.len() };
+        // Asked of the log: answers about all peers would be the largest thing in memory.
+        let tired = |log: &str| log.matches("to=\"suspended\"").count();
+        let all = async {
+            while tired(&red.process().log()) < waiting {
+                sleep(Duration::from_millis(300)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(120), all).await.expect("all are given up");
+        // Connections of the last attempts are closed, and nothing moves any more.
+        sleep(Duration::from_millis(500)).await;
+        seen.push(held(red.process().id()));
+    }
+    let [(first, descriptors), (second, later)] = seen[..] else { panic!("two were taken") };
+    let each = (second.saturating_sub(first) * 1024) as f64 / (names.len() - few) as f64;
+    println!(
+        "figures: {few} waiting peers {first} kB PSS, {} waiting peers {second} kB: {each:.0} bytes each; descriptors {descriptors} and {later}",
+        names.len()
+    );
+    // With what the allocator keeps of the twenty attempts; what is in use is a fraction of it.
+    assert!(each < 24.0 * 1024.0, "{each:.0} bytes a waiting peer");
+    assert!(later <= descriptors + 8, "descriptors: {descriptors}, then {later}");
+}
+
+/// Each failed connection elsewhere left a process and a socket behind, until the node died.
+#[tokio::test]
+async fn ten_thousand_failing_connects_leave_nothing_behind() {
+    let connects = number("FERNPOST_CONNECTS", 2_000);
+    let mut red = Node::new("red");
+    let sim = Sim::start("refuse", 50, &["--script", "refuse"]).await;
+    sim.are_known_to(
+        &mut red,
+        "backoff_min = \"1ms\"\nbackoff_max = \"10ms\"\njitter = 0.0\nfailures_to_suspend = 1000000",
+    );
+    red.start().await;
+    queue(&red.api(), &sim.names().collect::<Vec<_>>(), "soak").await;
+    let api = red.api();
+    let tried = async |upto: u64| {
+        let each = upto / 50;
+        soon("the failures", async {
+            while failed(&api, each).await.0 < 50 {
+                sleep(Duration::from_millis(200)).await;
+            }
+        })
+        .await;
+    };
+    // Warm first: caches fill once.
+    tried(connects / 4).await;
+    let (before, descriptors) = held(red.process().id());
+    tried(connects + connects / 4).await;
+    let (after, later) = held(red.process().id());
+    println!("figures: {connects} failing connects: {before} -> {after} kB PSS, {descriptors} -> {later} descriptors");
+    assert!(after < before + 4 * 1024, "{before} -> {after} kB");
+    assert!(later <= descriptors + 60, "{descriptors} -> {later} descriptors");
+    let told = api.get("/v1/peers").await;
+    assert!(told["peers"].as_array().expect("a list").iter().all(|peer| peer["backlog"] == 1), "{told}");
+}
