@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::AdminApi;
 use super::answer::{Operator, peer};
 use crate::http::refusal::Problem;
-use crate::messenger::peers::Peer;
+use crate::messenger::peers::{Peer, aged};
 
 /// Leave it alone until it is resumed.
 pub(super) async fn suspend(
@@ -66,5 +66,5 @@ async fn give(
     // One that was given up takes no orders; that it is faulty is what there is to tell, and the reason is in the log.
     let done = status.map_err(Problem::from);
     operator.did(what, &server, done.as_ref().map(|_| ()));
-    Ok(HttpResponse::Ok().json(Peer::from(done?)))
+    Ok(HttpResponse::Ok().json(Peer::from(aged(&api.gateway, done?).await)))
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::operator::{Failure, Gateway, Operator, print_json, segment};
 use super::table::Align::{Left, Right};
 use super::table::Table;
-use super::words::{ago, brief, count, until};
+use super::words::{ago, count, gist, until};
 use super::{FINE, WRONG, print};
 
 /// What can be done about a submission.
@@ -87,7 +87,7 @@ async fn trace(gateway: &Gateway, json: bool, id: &str) -> Result<u8, Failure> {
             leg.state,
             count(leg.attempts.len() as u64),
             last.map(|attempt| format!("{} ago", ago(&attempt.time))).unwrap_or_default(),
-            last.map(|attempt| brief(&attempt.result, RESULT_LENGTH)).unwrap_or_default(),
+            last.map(|attempt| gist(&attempt.result, RESULT_LENGTH)).unwrap_or_default(),
             leg.next.as_deref().map(until).unwrap_or_default(),
             leg.reason.unwrap_or_default(),
         ]);

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::operator::{Failure, Gateway, Operator, print_json, segment};
 use super::table::Align::{Left, Right};
 use super::table::Table;
-use super::words::{ago, brief, count, items, until};
+use super::words::{ago, count, gist, items, until};
 use super::{FINE, print};
 
 /// What can be done about peers.
@@ -78,7 +78,7 @@ struct Row {
 }
 
 /// Characters of an error that a line has room for.
-const ERROR_LENGTH: usize = 60;
+const ERROR_LENGTH: usize = 70;
 
 impl Row {
     fn state(&self) -> String {
@@ -131,7 +131,7 @@ async fn list(gateway: &Gateway, json: bool) -> Result<u8, Failure> {
             said(&peer.oldest_unacknowledged, ago),
             said(&peer.next_attempt, until),
             peer.failures.filter(|failures| *failures > 0).map(count).unwrap_or_default(),
-            said(&peer.last_error, |error| brief(error, ERROR_LENGTH)),
+            said(&peer.last_error, |error| gist(error, ERROR_LENGTH)),
         ]);
     }
     Ok(print(&table.text(), FINE))

@@ -12,8 +12,8 @@ use super::operator::{Failure, Gateway, Operator, print_json};
 use super::progress::Progress;
 use super::table::Align::{Left, Right};
 use super::table::Table;
-use super::words::{count, size};
-use super::{FINE, Source, WRONG, print};
+use super::words::{count, size, times};
+use super::{COULD_NOT_RUN, FINE, Source, print};
 
 /// Between two looks at a backup under way.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
@@ -113,7 +113,7 @@ async fn stats(gateway: &Gateway, json: bool) -> Result<u8, Failure> {
     if let (Some(file), Some(dead)) = (stats.file_bytes, stats.dead_bytes) {
         text.push_str(&format!("file     {}, of which {} hold no row\n", size(file), size(dead)));
     }
-    text.push_str(&format!("opened   {} times, schema {}\n", count(stats.epoch), stats.schema));
+    text.push_str(&format!("opened   {}, schema {}\n", times(stats.epoch), stats.schema));
     let Counts { commits, rows_written } = stats.counts;
     text.push_str(&format!("written  {} rows in {} commits since then\n", count(rows_written), count(commits)));
     Ok(print(&text, FINE))
@@ -147,7 +147,7 @@ async fn backup(gateway: &Gateway, json: bool, file: &Path) -> Result<u8, Failur
     progress.end();
     if let Some(error) = job.error {
         eprintln!("{error}");
-        return Ok(WRONG);
+        return Ok(COULD_NOT_RUN);
     }
     if json {
         return Ok(print_json(&answer));

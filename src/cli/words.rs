@@ -77,6 +77,14 @@ pub(super) fn items(number: u64) -> String {
     }
 }
 
+/// "once", "7 times".
+pub(super) fn times(number: u64) -> String {
+    match number {
+        1 => "once".to_owned(),
+        _ => format!("{} times", count(number)),
+    }
+}
+
 /// A long text cut to a length, on one line.
 pub(super) fn brief(text: &str, length: usize) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -84,6 +92,19 @@ pub(super) fn brief(text: &str, length: usize) -> String {
         None => line,
         Some((at, _)) => format!("{}\u{2026}", line[..at].trim_end()),
     }
+}
+
+/// A long text cut in its middle, on one line: of an error, who failed stands first and why stands last.
+pub(super) fn gist(text: &str, length: usize) -> String {
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let characters: Vec<char> = words.chars().collect();
+    if characters.len() <= length {
+        return words;
+    }
+    let (head, tail) = (length / 3, length - length / 3);
+    let part = |part: &[char]| part.iter().collect::<String>();
+    let (head, tail) = (part(&characters[..head]), part(&characters[characters.len() - tail..]));
+    format!("{}\u{2026}{}", head.trim_end(), tail.trim_start())
 }
 
 #[cfg(test)]
@@ -102,8 +123,11 @@ mod tests {
     fn numbers_and_texts_are_made_for_reading() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([1, 2_000].map(items), ["1 item", "2,000 items"]);
+        assert_eq!([1, 2_000].map(times), ["once", "2,000 times"]);
         assert_eq!(brief("a\n  b  c", 9), "a b c");
         assert_eq!(brief("gr\u{fc}n und blau", 5), "gr\u{fc}n\u{2026}");
+        assert_eq!(gist("unreachable:  http://x: Connection refused", 24), "unreacha\u{2026}nnection refused");
+        assert_eq!(gist("no\nroute", 24), "no route");
         assert_eq!(ago("1970-01-01T00:00:00.000Z"), "", "never");
         assert_eq!(until("1970-01-01T00:00:00.000Z"), "now");
     }

@@ -81,17 +81,21 @@ pub(crate) async fn statuses(
     servers.into_iter().zip(answers).collect()
 }
 
-/// One peer as it stands. Of a queue that is not in memory, since its peer is left alone, the disk tells how old it is.
+/// One peer as it stands.
 pub(crate) async fn status(gateway: &Gateway, server: &ServerName) -> Result<PeerStatus, Refusal> {
-    let mut status = gateway.peer(server).await?;
+    Ok(aged(gateway, gateway.peer(server).await?).await)
+}
+
+/// The same with the age of a queue that is not in memory, since its peer is left alone: the disk tells it.
+pub(crate) async fn aged(gateway: &Gateway, mut status: PeerStatus) -> PeerStatus {
     if status.backlog > 0 && status.oldest_unacknowledged.is_none() {
-        match gateway.ports().archive.outbox_from(server, status.acked.next(), 1, 0).await {
+        match gateway.ports().archive.outbox_from(&status.server, status.acked.next(), 1, 0).await {
             Ok(rows) => status.oldest_unacknowledged = rows.first().map(|row| row.queued),
             // The rest of the answer is as good without it.
-            Err(error) => tracing::error!(peer = %server, %error, "the age of a queue cannot be read"),
+            Err(error) => tracing::error!(peer = %status.server, %error, "the age of a queue cannot be read"),
         }
     }
-    Ok(status)
+    status
 }
 
 fn note<T>(answers: &mut [T], joined: Option<Result<(usize, T), JoinError>>) {

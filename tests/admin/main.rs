@@ -6,3 +6,4 @@ mod peers;
 mod queue;
 mod release;
 mod rig;
+mod store;

@@ -13,6 +13,9 @@ async fn what_is_queued_for_a_suspended_peer_is_delivered_once_it_is_resumed() {
     rig.submit("m-1", &["blue.example"], &[r#"{"n":1}"#, r#"{"n":2}"#]).await;
     let blue = rig.get("/peers/blue.example").await;
     assert_eq!((&blue["backlog"], &blue["state"]), (&2.into(), &"suspended".into()), "{blue}");
+    assert_eq!(blue["oldest_unacknowledged"], "1970-01-11T00:00:00.000Z", "{blue}");
+    let again = rig.post("/peers/blue.example/suspend", "").await;
+    assert_eq!(again["oldest_unacknowledged"], blue["oldest_unacknowledged"], "an order shows it, too: {again}");
     let resumed = rig.post("/peers/blue.example/resume", "").await;
     assert_ne!(resumed["state"], "suspended", "{resumed}");
     assert_eq!(rig.taken(2).await, [r#"{"n":1}"#, r#"{"n":2}"#]);

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::tables;
 use crate::cli::progress::during;
-use crate::cli::words::count;
+use crate::cli::words::{count, times};
 use crate::cli::{COULD_NOT_RUN, FINE, Source, WRONG, print};
 use crate::http::answer::rfc3339;
 use crate::settings::Settings;
@@ -62,7 +62,7 @@ impl<'a> Report<'a> {
     /// What the file is, in one line.
     fn words(&self) -> String {
         let taken = self.taken.as_ref().map(|taken| format!(", a backup of {taken}")).unwrap_or_default();
-        format!("{}, opened {} times{taken}", self.server, count(self.epoch))
+        format!("{}, opened {}{taken}", self.server, times(self.epoch))
     }
 }
 
