@@ -19,6 +19,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::admin::health::{self, Readiness};
 use crate::admin::{self, AdminApi};
+use crate::disk::FolderDisk;
 use crate::egress::{self, Addresses, Egress};
 use crate::http::bearer::{self, Bearer};
 use crate::http::body::BodyLimit;
@@ -131,6 +132,9 @@ impl App {
         let Core { gateway, store } = start_core(&core.handle(), settings, egress, gone).await?;
         let (stopping, stops) = watch::channel(false);
         let readiness = Readiness::default();
+        if let Some(overload) = gateway.overload() {
+            actix::spawn(health::follow(readiness.clone(), overload));
+        }
         let servers = start_servers(settings, listeners, &gateway, &store, &readiness, stops)?;
         tracing::info!(
             server = %settings.server.name,
@@ -226,6 +230,7 @@ async fn start_core(
     let options = store_options(settings)?;
     let (peers, us) = (settings.peers.clone(), settings.server.name.clone());
     let (retain, keep) = (settings.feed.retain, settings.messenger.submissions_keep);
+    let disk = Arc::new(FolderDisk(settings.server.data_dir.clone()));
     let (done, started) = oneshot::channel();
     core.spawn(async move {
         let routes = Routes::default();
@@ -241,6 +246,7 @@ async fn start_core(
                 transport: Arc::new(PeerTransport::new(egress, us.clone(), Arc::new(knowledge))),
                 roster: peers,
                 ownership: shared,
+                disk,
                 clock,
                 text: Arc::new(pdu::Text),
                 us,

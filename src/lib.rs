@@ -16,6 +16,7 @@
 pub mod admin;
 pub mod app;
 pub mod cli;
+pub mod disk;
 pub mod egress;
 pub mod http;
 pub mod messenger;

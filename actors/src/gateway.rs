@@ -6,15 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::change::Change;
+use crate::congestion::{HIGH_WATER, Overload};
 use crate::model::{
     Ack, Composed, ContextId, ContextRecord, ContextStatus, Draft, InboundPush, InboundTransaction, Order, PeerStatus,
     Refusal, ServerName, Spoken, Submission, Submitted, Taken, Verdict,
 };
-use crate::peer::PeerHandle;
 use crate::peer::inbound::Frame;
 use crate::peer::weak::Fleeting;
+use crate::peer::{PeerHandle, RATE};
 use crate::ports::{Ports, Urgency};
 use crate::routes::Routes;
+use crate::supervise::intake::Permit;
 
 /// The door of the core.
 #[derive(Clone)]
@@ -27,6 +29,14 @@ pub struct Gateway {
 /// unit that both HTTP and the dialects have for this is the second.
 const JOURNAL_WAIT: Duration = Duration::from_secs(1);
 
+/// How often a request that is held looks whether there is room.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Waiting mends it.
+const fn is_for_now(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::Busy { .. } | Refusal::DiskLow { .. })
+}
+
 impl Gateway {
     /// A gateway over a running router.
     pub fn new(routes: Routes, ports: Ports) -> Self {
@@ -35,8 +45,8 @@ impl Gateway {
 
     /// Take a peer's push. Answers after the commit of everything the answer rests on.
     pub async fn accept(&self, from: &ServerName, push: InboundPush) -> Result<Ack, Refusal> {
-        self.door()?;
-        match self.peer_handle(from).await?.accept(Frame::Push(push)).await? {
+        let items = push.strong.len();
+        match self.take(from, items, Frame::Push(push)).await? {
             Taken::Push(ack) => Ok(ack),
             Taken::Transaction(_) => Err(Refusal::OutcomeUnknown),
         }
@@ -48,8 +58,8 @@ impl Gateway {
         from: &ServerName,
         transaction: InboundTransaction,
     ) -> Result<Vec<Verdict>, Refusal> {
-        self.door()?;
-        match self.peer_handle(from).await?.accept(Frame::Transaction(transaction)).await? {
+        let items = transaction.pdus.len();
+        match self.take(from, items, Frame::Transaction(transaction)).await? {
             Taken::Transaction(verdicts) => Ok(verdicts),
             Taken::Push(_) => Err(Refusal::OutcomeUnknown),
         }
@@ -164,7 +174,59 @@ impl Gateway {
         &self.ports
     }
 
+    /// Whether the gateway is too full to take more, and news of it. None before its router is launched.
+    pub fn overload(&self) -> Option<Arc<Overload>> {
+        self.routes.overload().cloned()
+    }
+
+    async fn take(&self, from: &ServerName, items: usize, frame: Frame) -> Result<Taken, Refusal> {
+        let peer = self.peer_handle(from).await?;
+        let permit = match self.admit(&peer, items) {
+            Err(refusal) if is_for_now(&refusal) => self.hold(&peer, items, refusal).await?,
+            other => other?,
+        };
+        peer.accept(frame, permit).await
+    }
+
+    /// Every limit that a peer's request meets, those on all peers first. What brings nothing durable meets only those on
+    /// requests: it fills neither feed nor disk.
+    fn admit(&self, peer: &PeerHandle, items: usize) -> Result<Permit, Refusal> {
+        self.queue()?;
+        if let Some(overload) = self.routes.overload().filter(|_| items > 0) {
+            overload.intake()?;
+        }
+        let permit = peer.enter()?;
+        peer.pace(self.ports.clock.now(), items)?;
+        Ok(permit)
+    }
+
+    /// To a peer that takes every refusal for good "not now" is an answer that comes late. Held for so long, its request is
+    /// taken all the same, so that the line does not die of silence: what the messenger does not read grows by one request in
+    /// that time, and no faster.
+    async fn hold(&self, peer: &PeerHandle, items: usize, refusal: Refusal) -> Result<Permit, Refusal> {
+        let Some(held) = peer.hold() else { return Err(refusal) };
+        let (_place, longest) = held?;
+        let (begun, mut refusal) = (tokio::time::Instant::now(), refusal);
+        while let Some(rest) = longest.checked_sub(begun.elapsed()).filter(|rest| !rest.is_zero()) {
+            tokio::time::sleep(rest.min(LOOK_AGAIN)).await;
+            match self.admit(peer, items) {
+                Err(again) if is_for_now(&again) => refusal = again,
+                other => return other,
+            }
+        }
+        match refusal {
+            Refusal::Busy { limit: HIGH_WATER | RATE, .. } => peer.enter(),
+            other => Err(other),
+        }
+    }
+
+    /// What a messenger's call meets.
     fn door(&self) -> Result<(), Refusal> {
+        self.queue()?;
+        self.routes.overload().map_or(Ok(()), |overload| overload.room())
+    }
+
+    fn queue(&self) -> Result<(), Refusal> {
         let pressure = self.ports.journal.pressure();
         if pressure.is_high() {
             return Err(Refusal::Busy { limit: "store.queue_rows", value: pressure.rows_max, wait: JOURNAL_WAIT });

@@ -9,6 +9,7 @@
 //! - [`model`]: names, numbers, frames, records. [`limits`]: what bounds an actor. [`change`]: durable facts.
 //! - [`ports`]: all that the surroundings must supply: journal, archive, transport, roster, ownership, clock.
 //! - [`peer`]: one actor per remote server: its outbound queue, its inbound sequence.
+//! - [`congestion`]: whether the gateway is too full to take more.
 //! - [`router`]: starts peers, restarts dead ones, publishes who runs.
 //! - [`gateway`]: the calls adapters make.
 //!
@@ -18,6 +19,7 @@
 
 pub mod backoff;
 pub mod change;
+pub mod congestion;
 pub mod context;
 pub mod gateway;
 pub mod limits;

@@ -53,6 +53,29 @@ pub struct PeerLimits {
     pub numbering: Numbering,
     /// What may be fetched, from whomever, to fill gaps that this peer's PDUs open.
     pub fetch: FetchLimits,
+    /// Items it may bring in a second; 0: as many as come.
+    pub rate: u32,
+    /// It takes every refusal for good: a request that cannot be taken now is answered later, and not with "later".
+    pub answers_late: bool,
+    /// How long such a request is held before it is taken all the same.
+    pub hold_max: Duration,
+}
+
+/// When the gateway is too full to take more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OverloadLimits {
+    /// Events not acknowledged at which peers are told to wait.
+    pub feed_high: u64,
+    /// Fewer than this, and what they send is taken again.
+    pub feed_low: u64,
+    /// Bytes that stay free on the disk: below it nothing is taken from anybody.
+    pub min_free: u64,
+}
+
+impl Default for OverloadLimits {
+    fn default() -> Self {
+        Self { feed_high: 1_000_000, feed_low: 900_000, min_free: 1 << 30 }
+    }
 }
 
 /// What a peer's `seq` counts in the updates dialect.
@@ -252,6 +275,9 @@ impl Default for PeerLimits {
             numbering: Numbering::Auto,
             fetch: FetchLimits::default(),
             expect_seq: None,
+            rate: 0,
+            answers_late: false,
+            hold_max: Duration::from_secs(25),
         }
     }
 }

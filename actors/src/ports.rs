@@ -12,7 +12,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::change::Change;
 pub use crate::change::Urgency;
-use crate::limits::{ContextLimits, PeerLimits};
+use crate::limits::{ContextLimits, OverloadLimits, PeerLimits};
 use crate::model::{
     Answered, BadPdu, ContextId, ContextRecord, Deadlines, FeedEntry, Index, Millis, OutFrame, Pdu, PduRef, Position,
     PushFailure, ServerName, StateKey, StatePiece, SubmissionId, SubmissionRecord, Want,
@@ -280,6 +280,17 @@ pub trait Roster: Send + Sync + 'static {
 
     /// The limits of every conversation.
     fn contexts(&self) -> Arc<ContextLimits>;
+
+    /// When the gateway is too full to take more.
+    fn overload(&self) -> OverloadLimits {
+        OverloadLimits::default()
+    }
+}
+
+/// The disk the journal writes to.
+pub trait Disk: Send + Sync + 'static {
+    /// Bytes that are free on it; `None`: it cannot be told. Asked from any thread, and must not block for long.
+    fn free(&self) -> Option<u64>;
 }
 
 /// What the journal tells after a commit: a hint that may be lost, the work itself is found in the store.
@@ -308,6 +319,8 @@ pub struct Ports {
     pub roster: Arc<dyn Roster>,
     /// Whose actors run here.
     pub ownership: Arc<dyn Ownership>,
+    /// The space that is left.
+    pub disk: Arc<dyn Disk>,
     /// Wall time.
     pub clock: Arc<dyn Clock>,
     /// How a message becomes a PDU.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use actix::{Message, Recipient};
 
+use crate::congestion::Overload;
 use crate::context::ContextHandle;
 use crate::model::{BadPdu, ContextId, Pdu, Refusal, ServerName, Verdict, Want};
 use crate::peer::PeerHandle;
@@ -23,6 +24,8 @@ struct Published {
     peers: Map<ServerName, PeerHandle>,
     contexts: Map<ContextId, ContextHandle>,
     router: OnceLock<Asks>,
+    /// Whether we are too full to take more.
+    overload: OnceLock<Arc<Overload>>,
 }
 
 /// What the router is asked on a miss.
@@ -66,6 +69,10 @@ impl<K: Eq + Hash, H> Map<K, H> {
 
     fn insert(&self, key: K, handle: Arc<H>) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(key, handle);
+    }
+
+    fn all(&self) -> Vec<Arc<H>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     fn remove(&self, key: &K) {
@@ -136,9 +143,26 @@ impl Routes {
         self.0.router.get().ok_or(Refusal::Stopping)
     }
 
-    pub(crate) fn attach(&self, router: Asks) {
+    pub(crate) fn attach(&self, router: Asks, overload: Arc<Overload>) {
         // Launched twice, the first one stays: its actors are the published ones.
+        let _ = self.0.overload.set(overload);
         let _ = self.0.router.set(router);
+    }
+
+    /// Whether we are too full to take more; none before the router is launched.
+    pub(crate) fn overload(&self) -> Option<&Arc<Overload>> {
+        self.0.overload.get()
+    }
+
+    /// What peers send is taken.
+    pub(crate) fn is_open(&self) -> bool {
+        self.overload().is_none_or(|overload| overload.is_open())
+    }
+
+    /// Tell every conversation whether what peers send is taken.
+    pub(crate) fn tell_intake(&self) {
+        let open = self.is_open();
+        self.0.contexts.all().iter().for_each(|handle| handle.tell_intake(open));
     }
 
     pub(crate) fn published_peer(&self, server: &ServerName) -> Option<Arc<PeerHandle>> {

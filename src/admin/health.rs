@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use actix_web::{HttpResponse, web};
+use actors::congestion::Overload;
 use serde::Serialize;
 
 /// What keeps this process from being ready: named conditions, each with its reason. Clones share one set.
@@ -32,6 +34,29 @@ impl Readiness {
     fn conditions(&self) -> MutexGuard<'_, BTreeMap<&'static str, String>> {
         // Each change is one call on the map: a panic elsewhere cannot have left it half done.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is full is named for as long as it is. The disk is looked at also while nobody writes.
+pub async fn follow(readiness: Readiness, overload: Arc<Overload>) {
+    const LOOK_EVERY: Duration = Duration::from_secs(5);
+    let mut state = overload.subscribe();
+    loop {
+        overload.measure();
+        let now = *state.borrow_and_update();
+        let full = overload.words(now);
+        for what in ["feed", "disk"] {
+            match full.iter().find(|(name, _)| *name == what) {
+                Some((_, words)) => readiness.fail(what, words.clone()),
+                None => readiness.mend(what),
+            }
+        }
+        tokio::select! {
+            changed = state.changed() => if changed.is_err() {
+                return;
+            },
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
     }
 }
 

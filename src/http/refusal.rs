@@ -128,6 +128,7 @@ impl From<&Refusal> for Problem {
             |code, wait| Self::new(StatusCode::SERVICE_UNAVAILABLE, code, refusal.to_string()).retry_after(wait);
         match refusal {
             Refusal::Busy { wait, .. } => unavailable("BUSY", *wait),
+            Refusal::DiskLow { wait, .. } => unavailable("DISK_LOW", *wait),
             Refusal::Faulty(_) | Refusal::FaultyContext(_) => unavailable("FAULTY", FAULTY_WAIT),
             Refusal::OutcomeUnknown => unavailable("OUTCOME_UNKNOWN", RESTART_WAIT),
             Refusal::Stopping => unavailable("STOPPING", RESTART_WAIT),
@@ -172,10 +173,12 @@ mod tests {
     #[test]
     fn each_refusal_has_one_status_and_code() {
         let busy = Refusal::Busy { limit: "peers.intake_max", value: 4, wait: Duration::from_millis(1500) };
+        let low = Refusal::DiskLow { free: 9, min_free: 10, wait: Duration::from_secs(10) };
         let long = Refusal::PushTooLong { count: 9, max: 4 };
         let misnumbered = Refusal::Misnumbered { from_seq: None, seq: Seq(1), count: 2 };
         let table = [
             (busy, 503, "BUSY", Some("2")),
+            (low, 503, "DISK_LOW", Some("10")),
             (Refusal::Faulty(red()), 503, "FAULTY", Some("60")),
             (Refusal::OutcomeUnknown, 503, "OUTCOME_UNKNOWN", Some("1")),
             (Refusal::Stopping, 503, "STOPPING", Some("1")),

@@ -19,6 +19,7 @@ use actors::ports::{
     Urgency,
 };
 use actors::router::Routes;
+use actors::testkit::TestDisk;
 use bytes::Bytes;
 use tokio::sync::watch;
 
@@ -191,6 +192,7 @@ fn api() -> MessengerApi {
         transport: Arc::new(Broken),
         roster: Arc::new(Broken),
         ownership: Arc::new(Broken),
+        disk: Arc::new(TestDisk::default()),
         clock: Arc::new(Broken),
         text: Arc::new(Broken),
         us: "red".parse().expect("valid"),

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use actors::limits::OverloadLimits;
 use serde::Deserialize;
 
+use super::check::Check;
 use super::units::Span;
 
 /// The messenger's feed.
@@ -11,6 +13,10 @@ use super::units::Span;
 pub struct Feed {
     /// How long acknowledged events are kept.
     pub retain: Duration,
+    /// Events not acknowledged at which peers are told to wait.
+    pub high_water: u64,
+    /// Fewer than this, and what they send is taken again.
+    pub low_water: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -18,16 +24,25 @@ pub struct Feed {
 pub(super) struct FeedSection {
     /// How long events are kept after the messenger acknowledged them.
     retain: Span,
+    /// Events not acknowledged at which peers are told to wait.
+    high_water: u64,
+    /// Fewer events than this, and what peers send is taken again.
+    low_water: u64,
 }
 
 impl Default for FeedSection {
     fn default() -> Self {
-        Self { retain: Span::days(7) }
+        let limits = OverloadLimits::default();
+        Self { retain: Span::days(7), high_water: limits.feed_high, low_water: limits.feed_low }
     }
 }
 
 impl FeedSection {
-    pub(super) fn check(self) -> Feed {
-        Feed { retain: self.retain.0 }
+    pub(super) fn check(self, check: &mut Check<'_>) -> Feed {
+        check.at_least_one(&["feed"], &[("high_water", self.high_water), ("low_water", self.low_water)]);
+        if self.low_water > self.high_water {
+            check.invalid(&["feed", "low_water"], "must not be more than feed.high_water");
+        }
+        Feed { retain: self.retain.0, high_water: self.high_water, low_water: self.low_water }
     }
 }

@@ -39,6 +39,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use actors::limits::OverloadLimits;
 use serde::Deserialize;
 
 pub use address::{Address, BadAddress};
@@ -142,8 +143,11 @@ impl Settings {
         let store = raw.store.check(check);
         let own = server.as_ref().map(|server| &server.name);
         let contexts = raw.contexts.check(check);
-        let peers = Arc::new(Peers::read(&merged, own, federation.deny.clone(), contexts, check));
-        let (feed, network) = (raw.feed.check(), raw.network.check(check));
+        let (feed, network) = (raw.feed.check(check), raw.network.check(check));
+        let overload =
+            OverloadLimits { feed_high: feed.high_water, feed_low: feed.low_water, min_free: store.min_free };
+        let peers = Peers::read(&merged, own, federation.deny.clone(), contexts, check).under(overload);
+        let peers = Arc::new(peers);
 
         let problems = found.into_problems();
         match server {

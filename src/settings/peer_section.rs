@@ -96,6 +96,10 @@ pub(super) struct PeerSection {
     expect_seq: Option<u64>,
     /// What the peer's `seq` counts: "updates", "pushes", or "auto", which learns it.
     numbering: Counts,
+    /// Items (strong updates, PDUs) the peer may bring in a second; 0 is no limit.
+    rate: u32,
+    /// How long a request is held of a peer that knows no "later", before it is taken all the same.
+    hold_max: Span,
     /// What kind of server the peer is: "fernpost", "actor-2016" or "synapse-2014"; sets defaults for the rest.
     pub(super) profile: Profile,
     /// The dialect spoken to the peer.
@@ -140,6 +144,8 @@ impl Default for PeerSection {
             paused: limits.paused,
             numbering: Counts::Auto,
             expect_seq: None,
+            rate: limits.rate,
+            hold_max: Span(limits.hold_max),
             profile: Profile::Fernpost,
             dialect: Dialect::Updates,
             addresses: Vec::new(),
@@ -176,6 +182,9 @@ impl PeerSection {
                 Counts::Pushes => Numbering::Pushes,
             },
             expect_seq: self.expect_seq.map(Seq),
+            rate: self.rate,
+            hold_max: self.hold_max.0,
+            answers_late: self.profile == Profile::Synapse2014,
             weak_items: self.weak_items,
             weak_ttl: self.weak_ttl.0,
             speech: match self.dialect {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use actors::limits::{ContextLimits, PeerLimits};
+use actors::limits::{ContextLimits, OverloadLimits, PeerLimits};
 use actors::model::ServerName;
 use actors::ports::Roster;
 use config::Value;
@@ -28,6 +28,7 @@ pub struct Peers {
     proofs: HashMap<ServerName, Vec<IpNet>>,
     deny: Vec<Pattern>,
     contexts: Arc<ContextLimits>,
+    overload: OverloadLimits,
 }
 
 /// Whose a range is.
@@ -60,6 +61,11 @@ impl Peers {
             }
         }
         peers
+    }
+
+    /// The same, with the limits of the gateway as a whole.
+    pub(super) fn under(self, overload: OverloadLimits) -> Self {
+        Self { overload, ..self }
     }
 
     /// Also a denied peer holds its ranges: else it would be taken for the peer with the next shorter prefix.
@@ -130,5 +136,9 @@ impl Roster for Peers {
 
     fn contexts(&self) -> Arc<ContextLimits> {
         self.contexts.clone()
+    }
+
+    fn overload(&self) -> OverloadLimits {
+        self.overload
     }
 }

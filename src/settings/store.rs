@@ -20,6 +20,8 @@ pub struct Store {
     pub cache: usize,
     /// Bytes of recent updates kept in memory for peers that are not behind.
     pub recent: usize,
+    /// Bytes that stay free on the disk: below it nothing is taken.
+    pub min_free: u64,
     /// Spend a little on every commit so that a start after a crash is quick.
     pub quick_repair: bool,
 }
@@ -47,6 +49,8 @@ pub(super) struct StoreSection {
     cache: Size,
     /// Recent updates kept in memory for peers that are not behind.
     recent: Size,
+    /// What stays free on the disk: below it nothing is taken from anybody; 0B: no matter.
+    min_free: Size,
     /// Spend a little on every commit so that a start after a crash is quick.
     quick_repair: bool,
 }
@@ -60,6 +64,7 @@ impl Default for StoreSection {
             queue_rows: 16384,
             cache: Size::mib(32),
             recent: Size::mib(16),
+            min_free: Size::mib(1024),
             quick_repair: true,
         }
     }
@@ -81,6 +86,7 @@ impl StoreSection {
             queue_rows: self.queue_rows.into(),
             cache: self.cache.in_memory(),
             recent: self.recent.in_memory(),
+            min_free: self.min_free.0,
             quick_repair: self.quick_repair,
         }
     }

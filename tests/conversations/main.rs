@@ -19,10 +19,12 @@ mod surroundings;
 
 mod asking;
 mod full;
+mod held;
 mod identity;
 mod idle;
 mod mixed;
 mod order;
+mod overload;
 mod poison;
 mod ports;
 mod restart;

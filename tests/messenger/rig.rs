@@ -12,6 +12,7 @@ use actors::limits::{ContextLimits, PeerLimits, Speech};
 use actors::model::{Answered, BadPdu, Deadlines, Index, Millis, OutFrame, Pdu, PushFailure, ServerName, Want};
 use actors::ports::{Clock, Ports, Roster, Task, Transport, Urgency};
 use actors::router::{Router, Routes};
+use actors::testkit::TestDisk;
 use bytes::Bytes;
 use fernpost::messenger::{MessengerApi, MessengerLimits, configure};
 use fernpost::store::{Place, Store, StoreOptions};
@@ -108,6 +109,7 @@ impl Rig {
             transport: Arc::new(wire.clone()),
             roster: Arc::new(Two),
             ownership: store,
+            disk: Arc::new(TestDisk::default()),
             clock: Arc::new(clock.clone()),
             text: Arc::new(pdu::Text),
             us: name("red"),

@@ -12,7 +12,7 @@ use actors::model::{
 };
 use actors::ports::{Archive, Clock, FeedPage, Journal, Ports};
 use actors::router::{Router, Routes};
-use actors::testkit::{Everybody, PlainText, ScriptedTransport, TestClock};
+use actors::testkit::{Everybody, PlainText, ScriptedTransport, TestClock, TestDisk};
 use bytes::Bytes;
 use fernpost::store::{Place, Store, StoreOptions};
 use fernpost::wire::json::digest;
@@ -99,6 +99,7 @@ impl Rig {
             transport: Arc::new(ScriptedTransport::new(|_| Box::pin(std::future::pending()))),
             roster: Arc::new(Everybody(Arc::new(limits()))),
             ownership: shared,
+            disk: Arc::new(TestDisk::default()),
             clock: clock.clone(),
             text: Arc::new(PlainText),
             us: own(),

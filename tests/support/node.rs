@@ -16,7 +16,7 @@ use actors::gateway::Gateway;
 use actors::model::{FeedEntry, ServerName};
 use actors::ports::Ports;
 use actors::router::{Router, Routes};
-use actors::testkit::TestClock;
+use actors::testkit::{TestClock, TestDisk};
 use fernpost::egress::Method;
 use fernpost::http::body::BodyLimit;
 use fernpost::http::guard::protect;
@@ -231,6 +231,7 @@ impl Build {
             transport: Arc::new(Wire { network: self.network.clone(), knowledge }),
             roster: self.book.clone(),
             ownership: shared,
+            disk: Arc::new(TestDisk::default()),
             clock,
             text: Arc::new(pdu::Text),
             us,

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use actors::limits::{BackoffLimits, ContextLimits, PeerLimits, Speech};
+use actors::limits::{BackoffLimits, ContextLimits, OverloadLimits, PeerLimits, Speech};
 use actors::model::{Answered, BadPdu, Deadlines, OutFrame, Pdu, PushFailure, ServerName, Want};
 use actors::ports::{Roster, Task, Transport};
 use fernpost::http::identity::Admission;
@@ -38,6 +38,7 @@ pub(crate) fn address(name: &ServerName) -> IpAddr {
 pub(crate) struct Book {
     pub(crate) peers: Vec<(ServerName, Arc<PeerLimits>)>,
     pub(crate) contexts: Arc<ContextLimits>,
+    pub(crate) overload: OverloadLimits,
 }
 
 impl Book {
@@ -49,13 +50,19 @@ impl Book {
         };
         let others = EVERYBODY.iter().filter(|other| **other != us);
         let peers = others.map(|other| (server(other), Arc::new(limits(speech(other))))).collect();
-        Self { peers, contexts: Arc::default() }
+        Self { peers, contexts: Arc::default(), overload: OverloadLimits::default() }
     }
 
     /// The same, with something else about one peer.
     pub(crate) fn with_peer(mut self, name: &str, change: impl FnOnce(&mut PeerLimits)) -> Self {
         let peer = self.peers.iter_mut().find(|(other, _)| *other == server(name)).expect("a peer");
         change(Arc::make_mut(&mut peer.1));
+        self
+    }
+
+    /// The same, where peers wait from so many unread events on, until there are fewer than that.
+    pub(crate) fn with_water(mut self, high: u64, low: u64) -> Self {
+        self.overload = OverloadLimits { feed_high: high, feed_low: low, ..self.overload };
         self
     }
 
@@ -77,6 +84,10 @@ impl Roster for Book {
 
     fn contexts(&self) -> Arc<ContextLimits> {
         self.contexts.clone()
+    }
+
+    fn overload(&self) -> OverloadLimits {
+        self.overload
     }
 }
 

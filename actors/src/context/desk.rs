@@ -154,6 +154,11 @@ impl Desk {
         assert!(self.claimed.is_empty(), "claimed and neither stored nor released: {:?}", self.claimed);
     }
 
+    /// What peers send is taken, or is not.
+    pub(super) fn intake(&mut self, open: bool) {
+        self.step(Event::Intake { open });
+    }
+
     /// Time passes up to `at`; the timer fires whenever it is due.
     pub(super) fn until(&mut self, at: u64) {
         while let Some(due) = self.due.filter(|due| due.0 <= at) {

@@ -86,6 +86,11 @@ pub enum Event {
         /// What the archive knows, as for [`Event::Arrive`].
         known: HashMap<PduRef, Known>,
     },
+    /// What peers send is taken, or is not: while it is not, a parent that is missing may be waiting at our own door.
+    Intake {
+        /// It is taken.
+        open: bool,
+    },
     /// The timer went off.
     Due,
 }
@@ -231,6 +236,10 @@ impl Machine {
                     self.wanted.heard(now, reference, &from, circle(&self.us, &self.record, &self.limits));
                 }
                 self.admit(&mut step, Way { from: &from, verified: None, walked }, pdus, &known);
+                None
+            }
+            Event::Intake { open } => {
+                self.wanted.intake(now, open);
                 None
             }
             Event::Due => {

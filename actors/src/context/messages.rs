@@ -86,6 +86,14 @@ pub(crate) struct Fetched {
     pub(super) pdus: Option<Vec<Result<Pdu, BadPdu>>>,
 }
 
+/// What peers send is taken, or is not.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct IntakeIs {
+    /// It is.
+    pub(super) open: bool,
+}
+
 /// Somebody asks how the conversation stands.
 #[derive(Message)]
 #[rtype(result = "()")]

@@ -48,7 +48,7 @@ use crate::peer::dispatch::Undone;
 use crate::supervise::intake::Intake;
 use crate::supervise::post::post;
 use machine::Reply;
-use messages::{Arrive, Compose, Fetched, Outcome, Readmit, SetParticipants, Status};
+use messages::{Arrive, Compose, Fetched, IntakeIs, Outcome, Readmit, SetParticipants, Status};
 use shell::ContextActor;
 
 /// The way to a conversation's actor. Fetched for each request and dropped with it, else idle conversations never leave.
@@ -143,6 +143,11 @@ impl ContextHandle {
 
     pub(crate) fn fetched(&self, want: Want, from: ServerName, pdus: Option<Vec<Result<Pdu, BadPdu>>>) {
         post(&self.address, Fetched { want, from, pdus });
+    }
+
+    /// What peers send is taken, or is not.
+    pub(crate) fn tell_intake(&self, open: bool) {
+        post(&self.address, IntakeIs { open });
     }
 
     /// A way to it that keeps nobody alive.

@@ -9,7 +9,7 @@ use actix::{
 
 use crate::context::machine::{Effect, Event, Machine, Reply, Token};
 use crate::context::messages::{
-    Answer, Arrive, Compose, Fetched, Fired, Outcome, Quiet, Readmit, SetParticipants, Status,
+    Answer, Arrive, Compose, Fetched, Fired, IntakeIs, Outcome, Quiet, Readmit, SetParticipants, Status,
 };
 use crate::context::reads::Disk;
 use crate::limits::ContextLimits;
@@ -198,6 +198,9 @@ impl ContextActor {
                 let (limits, text) = (self.limits.clone(), self.ports.text.clone());
                 self.machine = Some(Machine::new(self.context.clone(), self.ports.us.clone(), limits, text, load));
                 self.enter(ctx, Event::Started);
+                if !self.routes.is_open() {
+                    self.enter(ctx, Event::Intake { open: false });
+                }
             }
             Err(error) => {
                 tracing::error!(context = %self.context, %error, "the context cannot be loaded; it is tried again");
@@ -326,6 +329,14 @@ impl Handler<Status> for ContextActor {
             // The asker may have gone.
             let _ = reply.send(status);
         }
+    }
+}
+
+impl Handler<IntakeIs> for ContextActor {
+    type Result = ();
+
+    fn handle(&mut self, IntakeIs { open }: IntakeIs, ctx: &mut Context<Self>) {
+        self.enter(ctx, Event::Intake { open });
     }
 }
 

@@ -147,6 +147,8 @@ pub(super) struct Wanted {
     request: u64,
     /// An actor may die with a request in hand: then its answer never comes.
     silences: BTreeSet<(Millis, PduRef)>,
+    /// Since when what peers send is not taken: no parent is given up meanwhile, for it may be waiting at our own door.
+    shut: Option<Millis>,
 }
 
 /// A request under way, as far as it is about one PDU.
@@ -168,6 +170,7 @@ impl Wanted {
             requests: HashMap::new(),
             request: 0,
             silences: BTreeSet::new(),
+            shut: None,
         }
     }
 
@@ -193,6 +196,22 @@ impl Wanted {
         let mut list: Vec<PduRef> = self.wants.keys().cloned().collect();
         list.sort_unstable();
         list
+    }
+
+    /// What peers send is taken, or is not. The time in which it was not does not count.
+    pub(super) fn intake(&mut self, now: Millis, open: bool) {
+        match (self.shut, open) {
+            (None, false) => self.shut = Some(now),
+            (Some(since), true) => {
+                self.shut = None;
+                for (reference, want) in &mut self.wants {
+                    self.checks.remove(&(want.first.after(self.limits.give_up), reference.clone()));
+                    want.first = want.first.plus(now.since(since.max(want.first)));
+                    self.checks.insert((want.first.after(self.limits.give_up), reference.clone()));
+                }
+            }
+            (None, true) | (Some(_), false) => {}
+        }
     }
 
     /// Nothing is missing, and nobody is being asked.
@@ -333,7 +352,9 @@ impl Wanted {
             }
         }
         let mut given_up = vec![];
-        while let Some((_, reference)) = self.checks.first().filter(|(at, _)| *at <= now).cloned() {
+        while self.shut.is_none()
+            && let Some((_, reference)) = self.checks.first().filter(|(at, _)| *at <= now).cloned()
+        {
             self.checks.pop_first();
             let Some(want) = self.wants.get(&reference) else { continue };
             // A request under way is waited for; a check may also be left over from an earlier life of the want.
@@ -423,7 +444,8 @@ impl Wanted {
     /// When something is to be done next.
     pub(super) fn due(&self) -> Option<Millis> {
         let ask = self.asks.first().filter(|_| self.has_room());
-        [ask, self.checks.first(), self.silences.first()].into_iter().flatten().map(|(at, _)| *at).min()
+        let check = self.checks.first().filter(|_| self.shut.is_none());
+        [ask, check, self.silences.first()].into_iter().flatten().map(|(at, _)| *at).min()
     }
 }
 

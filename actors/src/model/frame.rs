@@ -253,6 +253,16 @@ pub enum Refusal {
         /// When to come again.
         wait: Duration,
     },
+    /// The disk is nearly full; nothing was taken; come again after `wait`.
+    #[error("the disk has {free} bytes left, and store.min_free is {min_free}: nothing is taken until there is room")]
+    DiskLow {
+        /// Bytes that are free.
+        free: u64,
+        /// The limit.
+        min_free: u64,
+        /// When to come again.
+        wait: Duration,
+    },
     /// A peer has not taken what was queued for it for too long; nothing was taken.
     #[error("{server} has {limit} items waiting, the most it may (outbox_items)")]
     OutboxFull {

@@ -24,21 +24,25 @@ mod messages;
 pub mod outbound;
 pub mod outbox;
 pub mod place;
+pub mod rate;
 pub(crate) mod shell;
 pub mod weak;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use actix::Addr;
 use tokio::sync::oneshot;
 
-use crate::model::{ContextId, Order, PeerStatus, Refusal, ServerName, Taken, Want};
+use crate::limits::PeerLimits;
+use crate::model::{ContextId, Millis, Order, PeerStatus, Refusal, ServerName, Taken, Want};
 use crate::ports::Woken;
-use crate::supervise::intake::Intake;
+use crate::supervise::intake::{Intake, Permit};
 use crate::supervise::post::post;
 use budget::Spent;
 use inbound::Frame;
 use messages::{Accept, Ask, Charge, Fetch, Ordered, Status, Wake, Weak};
+use rate::Bucket;
 use shell::{Gauge, PeerActor};
 use weak::Fleeting;
 
@@ -47,24 +51,48 @@ pub struct PeerHandle {
     server: ServerName,
     address: Addr<PeerActor>,
     intake: Intake,
+    /// Requests held until there is room.
+    held: Intake,
+    bucket: Mutex<Bucket>,
     gauge: Arc<Gauge>,
-    outbox_items: u64,
+    limits: Arc<PeerLimits>,
 }
+
+/// What the operator calls the limit on items a second.
+pub(crate) const RATE: &str = "peers.rate";
 
 impl PeerHandle {
     pub(crate) fn new(
         server: ServerName,
         address: Addr<PeerActor>,
-        intake: Intake,
         gauge: Arc<Gauge>,
-        outbox_items: u64,
+        limits: Arc<PeerLimits>,
+        now: Millis,
     ) -> Self {
-        Self { server, address, intake, gauge, outbox_items }
+        let intake = || Intake::new("peers.intake_max", limits.intake_max);
+        let bucket = Mutex::new(Bucket::new(limits.rate, limits.batch_items, now));
+        Self { server, address, intake: intake(), held: intake(), bucket, gauge, limits }
+    }
+
+    /// The right to bring a batch, or which limit it meets.
+    pub(crate) fn enter(&self) -> Result<Permit, Refusal> {
+        self.intake.enter()
+    }
+
+    /// Whether so many items more may come now.
+    pub(crate) fn pace(&self, now: Millis, items: usize) -> Result<(), Refusal> {
+        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        let busy = |wait| Refusal::Busy { limit: RATE, value: self.limits.rate.into(), wait };
+        bucket.take(now, items).map_err(busy)
+    }
+
+    /// For a peer that takes every refusal for good: the right to be held until there is room, and for how long at most.
+    pub(crate) fn hold(&self) -> Option<Result<(Permit, Duration), Refusal>> {
+        self.limits.answers_late.then(|| Ok((self.held.enter()?, self.limits.hold_max)))
     }
 
     /// Take a batch. Answers after the commit of all the answer rests on.
-    pub async fn accept(&self, frame: Frame) -> Result<Taken, Refusal> {
-        let permit = self.intake.enter()?;
+    pub(crate) async fn accept(&self, frame: Frame, permit: Permit) -> Result<Taken, Refusal> {
         let (reply, answer) = oneshot::channel();
         post(&self.address, Accept { frame, reply, permit });
         answer.await.unwrap_or(Err(Refusal::OutcomeUnknown))
@@ -89,8 +117,9 @@ impl PeerHandle {
     ///
     /// Submissions being committed are not counted: the bound may be passed by as many as the messenger's door lets in.
     pub fn has_room(&self, items: usize) -> Result<(), Refusal> {
-        if self.gauge.backlog() + items as u64 > self.outbox_items {
-            return Err(Refusal::OutboxFull { server: self.server.clone(), limit: self.outbox_items });
+        let limit = self.limits.outbox_items;
+        if self.gauge.backlog() + items as u64 > limit {
+            return Err(Refusal::OutboxFull { server: self.server.clone(), limit });
         }
         Ok(())
     }

@@ -14,13 +14,15 @@ use std::time::Duration;
 use actix::{Actor, AsyncContext, Context, Handler, Message, Supervisor};
 use tokio::sync::oneshot;
 
+use crate::change::Change;
+use crate::congestion::{Congestion, Overload};
 use crate::context::shell::ContextActor;
 use crate::context::{ContextHandle, WeakContext};
 use crate::limits::PeerLimits;
-use crate::model::{ContextId, Refusal, ServerName};
+use crate::model::{ContextId, FeedItem, Refusal, ServerName};
 use crate::peer::PeerHandle;
 use crate::peer::shell::{Gauge, PeerActor};
-use crate::ports::Ports;
+use crate::ports::{Ports, Urgency};
 pub use crate::routes::Routes;
 use crate::routes::{Asks, FindContext, FindPeer, StartPeer};
 use crate::supervise::intake::Intake;
@@ -51,6 +53,8 @@ pub struct Router {
     /// Conversations told to leave and not gone yet: there are never two of the same.
     leaving: HashMap<ContextId, Leaving>,
     booting: Option<Isolated>,
+    overload: Arc<Overload>,
+    watching: Option<Isolated>,
     #[expect(dead_code, reason = "held for its drop, which ends the process")]
     lifeline: LifeLine,
 }
@@ -58,8 +62,11 @@ pub struct Router {
 impl Router {
     /// Start a router on this thread. `gone` is told when it has ended, and whether by a panic.
     pub fn launch(ports: Ports, routes: &Routes, gone: impl FnOnce(bool) + Send + 'static) {
+        let overload = Arc::new(Overload::new(&ports));
         let router = Self {
             ports,
+            overload: overload.clone(),
+            watching: None,
             routes: routes.clone(),
             peers: Directory::new(),
             contexts: Directory::new(),
@@ -69,7 +76,7 @@ impl Router {
         };
         let router = router.start();
         let (peer, context, start) = (router.clone().recipient(), router.clone().recipient(), router.recipient());
-        routes.attach(Asks { peer, context, start });
+        routes.attach(Asks { peer, context, start }, overload);
     }
 
     fn find_peer(&mut self, ctx: &Context<Self>, server: &ServerName) -> Result<Arc<PeerHandle>, Refusal> {
@@ -95,8 +102,8 @@ impl Router {
         let actor =
             PeerActor::new(server.clone(), limits.clone(), ports, routes, fence, gauge.clone(), deaths, lifeline);
         let address = Supervisor::start(move |_| actor);
-        let intake = Intake::new("peers.intake_max", limits.intake_max);
-        let handle = Arc::new(PeerHandle::new(server.clone(), address, intake, gauge, limits.outbox_items));
+        let now = self.ports.clock.now();
+        let handle = Arc::new(PeerHandle::new(server.clone(), address, gauge, limits.clone(), now));
         self.routes.publish_peer(server.clone(), handle.clone());
         Ok(handle)
     }
@@ -122,6 +129,53 @@ impl Router {
     }
 }
 
+impl Router {
+    /// Follow what may run full. A clock drives it only while the disk keeps the door shut: then nothing else would open it.
+    fn watch(&mut self, ctx: &Context<Self>) {
+        const LOOK_EVERY: Duration = Duration::from_secs(1);
+        let (overload, address) = (self.overload.clone(), ctx.address());
+        let mut bounds = self.ports.archive.feed_bounds();
+        let watch = async move {
+            let mut state = overload.subscribe();
+            post(&address, Congested(*state.borrow_and_update()));
+            loop {
+                let reached = *bounds.borrow_and_update();
+                overload.feed(reached);
+                overload.measure();
+                let is_low = overload.subscribe().borrow().free.is_some();
+                tokio::select! {
+                    changed = state.changed() => match changed {
+                        Ok(()) => post(&address, Congested(*state.borrow_and_update())),
+                        Err(_closed) => return,
+                    },
+                    changed = bounds.changed() => if changed.is_err() {
+                        return;
+                    },
+                    () = tokio::time::sleep(LOOK_EVERY), if is_low => {}
+                }
+            }
+        };
+        self.watching = Some(isolated(watch, |_| {}));
+    }
+}
+
+/// Something has run full, or has room again.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Congested(Congestion);
+
+impl Handler<Congested> for Router {
+    type Result = ();
+
+    fn handle(&mut self, Congested(now): Congested, _: &mut Context<Self>) {
+        self.routes.tell_intake();
+        let told = self.overload.take_news(now);
+        let Some(fence) = self.ports.ownership.claim_feed().filter(|_| !told.is_empty()) else { return };
+        let notice = |text| Change::Fed(FeedItem::Notice { text, server: None });
+        drop(self.ports.journal.submit(fence, told.into_iter().map(notice).collect(), Urgency::Now));
+    }
+}
+
 /// Another process runs this actor; it is asked, and not us.
 fn elsewhere() -> Refusal {
     Refusal::Busy { limit: "ownership", value: 0, wait: Duration::from_secs(1) }
@@ -134,6 +188,7 @@ impl Actor for Router {
     /// start.
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(0); // see the permits of `supervise::intake`
+        self.watch(ctx);
         let (archive, address) = (self.ports.archive.clone(), ctx.address());
         let boot = async move {
             let behind = archive.peers_behind().await;
@@ -180,6 +235,8 @@ impl Handler<FindContext> for Router {
         if let Some(handle) = leaving.last.revive() {
             // Somebody used it while it was leaving, and it would stay for as long as that keeps it busy: it stays for all.
             self.leaving.remove(&context);
+            // It was not told meanwhile.
+            handle.tell_intake(self.routes.is_open());
             self.routes.publish_context(context, handle.clone());
             return actix::Response::reply(Ok(handle));
         }

@@ -10,7 +10,7 @@ use crate::limits::{ContextLimits, PeerLimits};
 use crate::model::{
     Answered, BadPdu, Berth, Deadlines, Draft, Membership, Millis, OutFrame, Pdu, PushFailure, ServerName, Spoken, Want,
 };
-use crate::ports::{Clock, PduText, Roster, Task, Transport};
+use crate::ports::{Clock, Disk, PduText, Roster, Task, Transport};
 
 /// Wall time that moves with tokio's clock, so that both stand still and jump together under a paused runtime.
 #[derive(Debug)]
@@ -80,6 +80,29 @@ impl Transport for ScriptedTransport {
     /// Has nothing to give.
     fn fetch(&self, _: &ServerName, _: Want, _: Deadlines) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
         Box::pin(async { Ok(vec![]) })
+    }
+}
+
+/// A disk with as much room as the test says; as much as there can be, until it does.
+#[derive(Debug)]
+pub struct TestDisk(AtomicU64);
+
+impl Default for TestDisk {
+    fn default() -> Self {
+        Self(AtomicU64::new(u64::MAX))
+    }
+}
+
+impl TestDisk {
+    /// So many bytes are free from now on.
+    pub fn leave(&self, free: u64) {
+        self.0.store(free, Ordering::SeqCst);
+    }
+}
+
+impl Disk for TestDisk {
+    fn free(&self) -> Option<u64> {
+        Some(self.0.load(Ordering::SeqCst))
     }
 }
 

@@ -57,6 +57,9 @@ fn refused(refusal: Refusal) -> Problem {
         Refusal::Busy { wait, .. } => {
             Problem::new(StatusCode::TOO_MANY_REQUESTS, "BUSY", refusal.to_string()).retry_after(wait)
         }
+        Refusal::DiskLow { wait, .. } => {
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "DISK_LOW", refusal.to_string()).retry_after(wait)
+        }
         other => other.into(),
     }
 }

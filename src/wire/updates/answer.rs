@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::http::refusal::whole_seconds;
+use crate::wire::json::put;
 
 /// Numbers end here, so that every reader, whatever its integers, agrees on them.
 const SEQ_MAX: u64 = i64::MAX as u64;
@@ -29,6 +30,14 @@ pub fn encode(ack: Ack, window: u32) -> String {
         Ack::Taken => encode(Ack::Wait(Duration::from_secs(1)), window),
         Ack::Wait(wait) => format!(r#"{{"receive":"wait","wait":{}}}"#, whole_seconds(wait)),
     }
+}
+
+/// Write a `wait`, and why: whoever runs the peer sees which limit it meets. Readers that know no `reason` pass it over.
+pub fn encode_wait(wait: Duration, reason: &str) -> String {
+    let mut out = format!(r#"{{"receive":"wait","wait":{},"reason":"#, whole_seconds(wait)).into_bytes();
+    put(&mut out, reason);
+    out.push(b'}');
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 #[derive(Deserialize)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix_web::http::header::ContentType;
 use actix_web::{HttpResponse, web};
-use actors::model::{Ack, Refusal};
+use actors::model::Refusal;
 
 use super::{answer, envelope};
 use crate::http::body::Body;
@@ -21,17 +21,20 @@ pub(super) async fn take(caller: Caller, body: Body, intake: web::Data<dyn Intak
     if decoded.weak > 0 {
         tracing::debug!(peer = %caller.server, count = decoded.weak, "weak updates dropped, nobody listens");
     }
-    let ack = match intake.accept(&caller.server, decoded.push).await {
-        Ok(ack) => ack,
-        Err(refusal) => Ack::Wait(wait_for(refusal)?),
+    let body = match intake.accept(&caller.server, decoded.push).await {
+        Ok(ack) => answer::encode(ack, window),
+        Err(refusal) => {
+            let reason = refusal.to_string();
+            answer::encode_wait(wait_for(refusal)?, &reason)
+        }
     };
-    Ok(HttpResponse::Ok().content_type(ContentType::json()).body(answer::encode(ack, window)))
+    Ok(HttpResponse::Ok().content_type(ContentType::json()).body(body))
 }
 
 /// The dialect's own word for every "not now"; what waiting cannot mend is a status.
 fn wait_for(refusal: Refusal) -> Result<Duration, Problem> {
     match refusal {
-        Refusal::Busy { wait, .. } => Ok(wait),
+        Refusal::Busy { wait, .. } | Refusal::DiskLow { wait, .. } => Ok(wait),
         Refusal::OutcomeUnknown | Refusal::Stopping => Ok(RESTART_WAIT),
         Refusal::Faulty(_) | Refusal::FaultyContext(_) => Ok(FAULTY_WAIT),
         Refusal::UnknownPeer(_) => Err(Problem::forbidden(refusal.to_string())),

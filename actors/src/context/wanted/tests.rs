@@ -32,6 +32,51 @@ fn what_lies_before_the_edge_is_no_gap_and_comes_late_without_a_word() {
     assert!(desk.gaps.is_empty());
 }
 
+/// Everybody who is asked has none, at once. Until so much time has passed, or something is delivered.
+fn in_vain(desk: &mut Desk, until: u64) {
+    while let Some(due) = desk.due.filter(|due| due.0 <= until) {
+        desk.until(due.0);
+        for (from, wanted) in desk.asked.clone() {
+            desk.fetched(from.as_str(), &wanted.to_string(), true, vec![]);
+        }
+    }
+    desk.until(until);
+}
+
+#[test]
+fn nothing_is_given_up_while_its_parent_may_wait_at_our_own_door() {
+    let mut desk = Desk::among("red green");
+    desk.arrive("green", pdus("green/1<red/1"));
+    in_vain(&mut desk, 20_000);
+    desk.intake(false);
+    in_vain(&mut desk, 3_600_000);
+    // One that begins to wait meanwhile has all its time before it.
+    desk.arrive("green", pdus("green/2<red/9"));
+    in_vain(&mut desk, 4_000_000);
+    desk.intake(false);
+    desk.log.clear();
+    desk.intake(true);
+    in_vain(&mut desk, 4_039_999);
+    assert!(!desk.log.iter().any(|line| line.contains("deliver")), "{:?}", desk.log);
+    in_vain(&mut desk, 4_042_000);
+    let told = |desk: &Desk| desk.log.iter().filter(|line| line.contains("deliver")).cloned().collect::<Vec<_>>();
+    assert_eq!(told(&desk), ["deliver green/1 at 0 without [red/1]"]);
+    in_vain(&mut desk, 4_062_000);
+    assert_eq!(told(&desk)[1..], ["deliver green/2 at 0 without [red/9]"]);
+}
+
+#[test]
+fn what_comes_while_the_door_is_shut_is_delivered() {
+    let mut desk = Desk::among("red green");
+    desk.arrive("green", pdus("green/1<red/1"));
+    desk.until(750);
+    desk.fetched("green", "red/1", true, vec![]);
+    desk.intake(false);
+    desk.log.clear();
+    desk.fetched("red", "red/1", true, pdus("red/1"));
+    assert_eq!(desk.log.last().map(String::as_str), Some("deliver green/1 at 1"));
+}
+
 #[test]
 fn a_gap_is_given_up_told_and_filled() {
     let mut desk = Desk::among("red green");

@@ -1,0 +1,96 @@
+//! When the gateway is too full to take more: two marks for each thing that may run full, so that a door at the edge does not
+//! open and close with every event.
+
+use crate::limits::OverloadLimits;
+
+/// What keeps the gateway from taking more. Nothing: it is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Congestion {
+    /// So many events wait for the messenger, which is too many: peers are told to wait.
+    pub unread: Option<u64>,
+    /// So many bytes are left on the disk, which is too few: everybody is.
+    pub free: Option<u64>,
+}
+
+impl Congestion {
+    /// What peers send is taken.
+    pub const fn is_open(&self) -> bool {
+        self.unread.is_none() && self.free.is_none()
+    }
+}
+
+/// What was measured last, against its marks.
+#[derive(Debug, Clone, Copy)]
+pub struct Levels {
+    limits: OverloadLimits,
+    now: Congestion,
+}
+
+impl Levels {
+    /// Open, until something is measured.
+    pub fn new(limits: OverloadLimits) -> Self {
+        Self { limits, now: Congestion::default() }
+    }
+
+    /// As it stands.
+    pub const fn now(&self) -> Congestion {
+        self.now
+    }
+
+    /// So many events are not acknowledged. Closes at the high mark, and opens below the low one.
+    pub fn unread(&mut self, events: u64) {
+        let mark = if self.now.unread.is_some() { self.limits.feed_low } else { self.limits.feed_high };
+        self.now.unread = (events >= mark).then_some(events);
+    }
+
+    /// So many bytes are free. Closes below the least, and opens once there is an eighth more.
+    pub fn free(&mut self, bytes: u64) {
+        let least = self.limits.min_free;
+        let mark = if self.now.free.is_some() { least.saturating_add(least / 8) } else { least };
+        self.now.free = (bytes < mark).then_some(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn levels() -> Levels {
+        Levels::new(OverloadLimits { feed_high: 10, feed_low: 8, min_free: 800 })
+    }
+
+    #[test]
+    fn the_feed_closes_the_door_at_the_high_mark_and_opens_it_below_the_low_one() {
+        let mut levels = levels();
+        let mut trace = vec![];
+        for events in [0, 9, 10, 9, 8, 7, 9, 10, 11, 0] {
+            levels.unread(events);
+            trace.push((events, levels.now().is_open()));
+        }
+        let closed: Vec<u64> = trace.iter().filter(|(_, open)| !open).map(|(events, _)| *events).collect();
+        assert_eq!(closed, [10, 9, 8, 10, 11], "{trace:?}");
+    }
+
+    #[test]
+    fn the_disk_closes_it_below_the_least_and_opens_it_with_an_eighth_more() {
+        let mut levels = levels();
+        let mut trace = vec![];
+        for bytes in [801, 800, 799, 800, 899, 900, 800, 0] {
+            levels.free(bytes);
+            trace.push((bytes, levels.now().is_open()));
+        }
+        let closed: Vec<u64> = trace.iter().filter(|(_, open)| !open).map(|(bytes, _)| *bytes).collect();
+        assert_eq!(closed, [799, 800, 899, 0], "{trace:?}");
+    }
+
+    #[test]
+    fn either_keeps_it_closed() {
+        let mut levels = levels();
+        levels.unread(10);
+        levels.free(1);
+        levels.unread(0);
+        assert_eq!(levels.now(), Congestion { unread: None, free: Some(1) });
+        levels.free(u64::MAX);
+        assert!(levels.now().is_open());
+    }
+}

@@ -1,0 +1,156 @@
+//! Whether the gateway is too full to take more: measured here, asked at every door, and told to whoever waits for news of it.
+//!
+//! ```text
+//!   journal - how far the feed reaches ---> Overload ---> doors        wait, 429, 503
+//!   disk ---- how much of it is left ----->    |     ---> contexts     the clock of a gap stands still
+//!                                              +--------> readiness, and a notice in the feed, once a closing
+//! ```
+
+pub mod levels;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::limits::OverloadLimits;
+use crate::model::{Millis, Refusal};
+use crate::ports::{Clock, Disk, FeedBounds, Ports};
+pub use levels::Congestion;
+use levels::Levels;
+
+/// When a peer comes again: a messenger that is this far behind reads for longer than a second.
+const WAIT: Duration = Duration::from_secs(10);
+
+/// The disk is measured at most this often.
+const MEASURE_EVERY: Duration = Duration::from_secs(1);
+
+/// What is full, for any thread.
+pub struct Overload {
+    limits: OverloadLimits,
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+    measured: Mutex<Measured>,
+    /// What the messenger was told of: each closing once.
+    told: Mutex<Congestion>,
+    state: watch::Sender<Congestion>,
+}
+
+struct Measured {
+    levels: Levels,
+    /// When the disk was.
+    disk: Option<Millis>,
+}
+
+impl Overload {
+    /// Measured once, so that it is true from the start.
+    pub(crate) fn new(ports: &Ports) -> Self {
+        let limits = ports.roster.overload();
+        let overload = Self {
+            limits,
+            disk: ports.disk.clone(),
+            clock: ports.clock.clone(),
+            measured: Mutex::new(Measured { levels: Levels::new(limits), disk: None }),
+            told: Mutex::default(),
+            state: watch::Sender::default(),
+        };
+        overload.feed(*ports.archive.feed_bounds().borrow());
+        overload.measure();
+        overload
+    }
+
+    /// The marks.
+    pub const fn limits(&self) -> OverloadLimits {
+        self.limits
+    }
+
+    /// As it stands; changes when something closes or opens.
+    pub fn subscribe(&self) -> watch::Receiver<Congestion> {
+        self.state.subscribe()
+    }
+
+    /// The feed reaches so far.
+    pub(crate) fn feed(&self, bounds: FeedBounds) {
+        self.note(|measured| measured.levels.unread(bounds.tail.since(bounds.acked)));
+    }
+
+    /// Look at the disk, unless it was looked at just now.
+    pub fn measure(&self) {
+        let now = self.clock.now();
+        self.note(|measured| {
+            let fresh = |last: Millis| last <= now && last.until(now) < MEASURE_EVERY;
+            if !measured.disk.is_some_and(fresh) {
+                measured.disk = Some(now);
+                // What cannot be measured closes nothing: a commit that finds no room ends the process anyway.
+                measured.levels.free(self.disk.free().unwrap_or(u64::MAX));
+            }
+        });
+    }
+
+    fn note(&self, note: impl FnOnce(&mut Measured)) {
+        // A panic within cannot have left more than one level half noted, and the next measure notes it anew.
+        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        note(&mut measured);
+        let now = measured.levels.now();
+        let is_news =
+            |was: &Congestion| (was.unread.is_some(), was.free.is_some()) != (now.unread.is_some(), now.free.is_some());
+        self.state.send_if_modified(|was| is_news(&std::mem::replace(was, now)));
+    }
+
+    /// Whether anything may be written that somebody submits.
+    pub(crate) fn room(&self) -> Result<(), Refusal> {
+        self.measure();
+        match self.state.borrow().free {
+            Some(free) => Err(Refusal::DiskLow { free, min_free: self.limits.min_free, wait: WAIT }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether durable items of peers are taken.
+    pub(crate) fn intake(&self) -> Result<(), Refusal> {
+        self.room()?;
+        match self.state.borrow().unread {
+            Some(_) => Err(Refusal::Busy { limit: HIGH_WATER, value: self.limits.feed_high, wait: WAIT }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether what peers send is taken.
+    pub(crate) fn is_open(&self) -> bool {
+        self.state.borrow().is_open()
+    }
+
+    /// What the messenger is to be told of, now that this is so.
+    pub(crate) fn take_news(&self, now: Congestion) -> Vec<String> {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let was = std::mem::replace(&mut *told, now);
+        let news = Congestion {
+            unread: now.unread.filter(|_| was.unread.is_none()),
+            free: now.free.filter(|_| was.free.is_none()),
+        };
+        self.words(news).into_iter().map(|(_, words)| words).collect()
+    }
+
+    /// What keeps the door shut, each by its name.
+    pub fn words(&self, now: Congestion) -> Vec<(&'static str, String)> {
+        let OverloadLimits { feed_high, feed_low, min_free } = self.limits;
+        let feed = now.unread.map(|unread| {
+            let words = format!(
+                "{unread} events are not acknowledged, and {HIGH_WATER} is {feed_high}: peers are told to wait until fewer than \
+                 feed.low_water ({feed_low}) are left; read and acknowledge them"
+            );
+            ("feed", words)
+        });
+        let disk = now.free.map(|free| {
+            let words = format!(
+                "{free} bytes are free on the disk of server.data_dir, and store.min_free is {min_free}: nothing is taken until \
+                 there is an eighth more than that; make room"
+            );
+            ("disk", words)
+        });
+        feed.into_iter().chain(disk).collect()
+    }
+}
+
+/// What the operator calls the mark at which peers wait for the messenger.
+pub(crate) const HIGH_WATER: &str = "feed.high_water";

@@ -1,0 +1,107 @@
+//! How fast a peer may bring items: a bucket of tokens that fills with time. One request takes a token an item.
+
+use std::time::Duration;
+
+use crate::model::Millis;
+
+/// The bucket of one peer.
+#[derive(Debug, Clone)]
+pub struct Bucket {
+    /// Items a second; 0: as many as come.
+    rate: u64,
+    /// The most it holds: what comes in one request must fit.
+    holds: u64,
+    /// Thousandths of tokens.
+    level: u64,
+    /// When it was filled last.
+    at: Millis,
+}
+
+impl Bucket {
+    /// A full bucket for `rate` items a second, of which up to `batch` come in one request.
+    pub fn new(rate: u32, batch: u32, now: Millis) -> Self {
+        let holds = u64::from(rate.max(batch)) * 1000;
+        Self { rate: rate.into(), holds, level: holds, at: now }
+    }
+
+    /// Take a token an item; or how long until there are enough. A request without items takes none.
+    pub fn take(&mut self, now: Millis, items: usize) -> Result<(), Duration> {
+        if self.rate == 0 {
+            return Ok(());
+        }
+        // A clock that was set back fills nothing, and counts on from where it is now.
+        self.level = self.holds.min(self.level.saturating_add(now.since(self.at).saturating_mul(self.rate)));
+        self.at = now;
+        // More than ever fits is refused elsewhere, for what it is.
+        let wanted = (items as u64).saturating_mul(1000).min(self.holds);
+        match wanted.saturating_sub(self.level) {
+            0 => {
+                self.level -= wanted;
+                Ok(())
+            }
+            lacking => Err(Duration::from_millis(lacking.div_ceil(self.rate))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wait(millis: u64) -> Result<(), Duration> {
+        Err(Duration::from_millis(millis))
+    }
+
+    #[test]
+    fn a_burst_is_a_batch_and_then_the_rate_holds() {
+        let mut bucket = Bucket::new(10, 20, Millis(0));
+        assert_eq!(bucket.take(Millis(0), 20), Ok(()));
+        assert_eq!(bucket.take(Millis(0), 1), wait(100));
+        assert_eq!(bucket.take(Millis(99), 1), wait(1));
+        assert_eq!(bucket.take(Millis(100), 1), Ok(()));
+        assert_eq!(bucket.take(Millis(100), 20), wait(2000), "what is refused takes nothing");
+        assert_eq!(bucket.take(Millis(2_100), 20), Ok(()));
+    }
+
+    #[test]
+    fn it_never_holds_more_than_a_second_or_a_batch() {
+        let mut bucket = Bucket::new(10, 2, Millis(0));
+        assert_eq!(bucket.take(Millis(1 << 40), 10), Ok(()));
+        assert_eq!(bucket.take(Millis(1 << 40), 1), wait(100));
+    }
+
+    #[test]
+    fn what_brings_no_items_and_what_has_no_rate_always_passes() {
+        let mut bucket = Bucket::new(1, 1, Millis(0));
+        assert_eq!(bucket.take(Millis(0), 1), Ok(()));
+        assert_eq!(bucket.take(Millis(0), 0), Ok(()));
+        let mut free = Bucket::new(0, 1, Millis(0));
+        assert!((0..1000).all(|_| free.take(Millis(0), 1000).is_ok()));
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_locks_nobody_out() {
+        let mut bucket = Bucket::new(10, 1, Millis(1_000_000));
+        assert_eq!(bucket.take(Millis(1_000_000), 10), Ok(()));
+        assert_eq!(bucket.take(Millis(0), 1), wait(100));
+        assert_eq!(bucket.take(Millis(100), 1), Ok(()));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn over_any_time_no_more_passes_than_rate_and_one_burst(
+            rate in 1u32..50, batch in 1u32..50, asks in proptest::collection::vec((0u64..500, 0usize..60), 0..100),
+        ) {
+            let mut bucket = Bucket::new(rate, batch, Millis(0));
+            let (mut now, mut passed) = (0, 0);
+            for (pause, items) in asks {
+                now += pause;
+                let items = items.min(batch as usize);
+                if bucket.take(Millis(now), items).is_ok() {
+                    passed += items as u64;
+                }
+            }
+            proptest::prop_assert!(passed * 1000 <= u64::from(rate) * now + u64::from(rate.max(batch)) * 1000);
+        }
+    }
+}

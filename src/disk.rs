@@ -1,0 +1,28 @@
+//! How much room is left on the disk of the data folder.
+
+use std::path::PathBuf;
+
+use actors::ports::Disk;
+
+/// The file system that a folder lies on.
+pub struct FolderDisk(pub PathBuf);
+
+impl Disk for FolderDisk {
+    /// What a process without privileges may still use. One call of the system, which answers from memory.
+    fn free(&self) -> Option<u64> {
+        let state = rustix::fs::statvfs(&self.0).ok()?;
+        Some(state.f_bavail.saturating_mul(state.f_frsize))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_there_has_room_and_one_that_is_not_cannot_be_told() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert!(FolderDisk(folder.path().into()).free().is_some_and(|free| free > 0));
+        assert_eq!(FolderDisk(folder.path().join("nothing")).free(), None);
+    }
+}

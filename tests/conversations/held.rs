@@ -1,0 +1,87 @@
+//! A peer that takes every refusal for good is never refused for now: its request is held until there is room.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actors::limits::PeerLimits;
+use tokio::task::spawn_local;
+use tokio::time::Instant;
+
+use crate::asking::{pdu, send, verdicts};
+use crate::network::{Answer, CALM, Network};
+use crate::node::{Node, seconds, world};
+use crate::surroundings::Book;
+
+fn old(peer: &mut PeerLimits) {
+    peer.answers_late = true;
+    peer.intake_max = 2;
+}
+
+/// A transaction of one PDU comes to blue from green; the answer, and how long it took.
+fn begin(network: &Arc<Network>, n: u32) -> tokio::task::JoinHandle<(Answer, Duration)> {
+    let network = network.clone();
+    spawn_local(async move {
+        let begun = Instant::now();
+        let pdus = [pdu("green", &format!("{n}"), "garden", &[])];
+        (send(&network, "green", &format!("{n}"), &pdus).await, begun.elapsed())
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_would_be_a_loss_is_an_answer_that_comes_late() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let blue = Node::start(&network, "blue", Book::usual("blue").with_peer("green", old).with_water(1, 1)).await;
+        blue.with("garden", &["green"]).await;
+        assert_eq!(begin(&network, 1).await.unwrap().0.status, 200);
+        seconds(1).await;
+        let held = begin(&network, 2);
+        seconds(7).await;
+        assert!(!held.is_finished(), "the messenger has something to read first");
+        blue.read().await;
+        blue.read().await;
+        let (answer, took) = held.await.unwrap();
+        assert_eq!(verdicts(&answer), ["2 accepted"]);
+        assert!((7..=9).contains(&took.as_secs()), "as soon as there is room: {took:?}");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_held_for_long_is_taken_all_the_same() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let blue = Node::start(&network, "blue", Book::usual("blue").with_peer("green", old).with_water(1, 1)).await;
+        blue.with("garden", &["green"]).await;
+        assert_eq!(begin(&network, 1).await.unwrap().0.status, 200);
+        seconds(1).await;
+        let (answer, took) = begin(&network, 2).await.unwrap();
+        assert_eq!(verdicts(&answer), ["2 accepted"]);
+        assert_eq!(took.as_secs(), 25, "hold_max");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_many_are_held_as_may_be_handled_and_the_next_is_told_which_limit_that_is() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let rate = |peer: &mut PeerLimits| {
+            old(peer);
+            (peer.rate, peer.batch_items) = (1, 1);
+        };
+        let blue = Node::start(&network, "blue", Book::usual("blue").with_peer("green", rate)).await;
+        blue.with("garden", &["green"]).await;
+        let begun: Vec<_> = (1..=4).map(|n| begin(&network, n)).collect();
+        let mut answers = vec![];
+        for asked in begun {
+            answers.push(asked.await.unwrap());
+        }
+        let statuses: Vec<u16> = answers.iter().map(|(answer, _)| answer.status).collect();
+        assert_eq!(statuses, [200, 200, 200, 429]);
+        let body = String::from_utf8(answers[3].0.body.to_vec()).unwrap();
+        assert!(body.contains("peers.intake_max is reached (2)"), "{body}");
+        assert_eq!(answers[2].1.as_secs(), 2, "one a second");
+    })
+    .await;
+}
