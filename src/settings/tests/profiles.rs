@@ -22,6 +22,7 @@ fn a_profile_sets_what_nobody_has_set() {
     assert_eq!(old.limits.deadlines.total, Duration::from_secs(75), "longer than it tries to connect elsewhere");
     assert_eq!((old.limits.speech, old.limits.fetches), (Speech::Transactions, true));
     assert_eq!(old.limits.habits, Habits { pairs: PairOrder::IdFirst, raw_targets: true });
+    assert!(old.limits.answers_late, "to it a refusal for now is a loss");
     let origin =
         |peer: &Peer, key| peer.origins.iter().find(|(name, _)| *name == key).map(|(_, origin)| origin.clone());
     for key in ["dialect", "auth", "insecure", "request_timeout"] {
