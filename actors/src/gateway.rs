@@ -196,7 +196,7 @@ impl Gateway {
             overload.intake()?;
         }
         let permit = peer.enter()?;
-        peer.pace(self.ports.clock.now(), items)?;
+        peer.pace(items)?;
         Ok(permit)
     }
 

@@ -117,6 +117,7 @@ impl Rig {
             transport: Arc::new(wire.clone()),
             roster: Arc::new(Two),
             ownership: store.clone(),
+            disk: Arc::new(actors::testkit::TestDisk::default()),
             clock: Arc::new(clock.clone()),
             text: Arc::new(pdu::Text),
             us: name("red.example"),

@@ -88,7 +88,14 @@ impl Plan {
                 slowest = slowest.max(longest.iter().sum::<Duration>().as_secs());
                 peers.push((server(other), std::sync::Arc::new(limits)));
             }
-            books.insert(*name, Book { peers, contexts: std::sync::Arc::new(contexts.clone()) });
+            books.insert(
+                *name,
+                Book {
+                    peers,
+                    contexts: std::sync::Arc::new(contexts.clone()),
+                    overload: actors::limits::OverloadLimits::default(),
+                },
+            );
         }
         let weather = Weather {
             requests_lost: share(chance, 0.2),

@@ -12,10 +12,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::limits::OverloadLimits;
-use crate::model::{Millis, Refusal};
-use crate::ports::{Clock, Disk, FeedBounds, Ports};
+use crate::model::Refusal;
+use crate::ports::{Disk, FeedBounds, Ports};
 pub use levels::Congestion;
 use levels::Levels;
 
@@ -29,7 +30,6 @@ const MEASURE_EVERY: Duration = Duration::from_secs(1);
 pub struct Overload {
     limits: OverloadLimits,
     disk: Arc<dyn Disk>,
-    clock: Arc<dyn Clock>,
     measured: Mutex<Measured>,
     /// What the messenger was told of: each closing once.
     told: Mutex<Congestion>,
@@ -38,8 +38,8 @@ pub struct Overload {
 
 struct Measured {
     levels: Levels,
-    /// When the disk was.
-    disk: Option<Millis>,
+    /// When the disk was. A clock that is set back must not keep anybody from looking.
+    disk: Option<Instant>,
 }
 
 impl Overload {
@@ -49,7 +49,6 @@ impl Overload {
         let overload = Self {
             limits,
             disk: ports.disk.clone(),
-            clock: ports.clock.clone(),
             measured: Mutex::new(Measured { levels: Levels::new(limits), disk: None }),
             told: Mutex::default(),
             state: watch::Sender::default(),
@@ -76,11 +75,9 @@ impl Overload {
 
     /// Look at the disk, unless it was looked at just now.
     pub fn measure(&self) {
-        let now = self.clock.now();
         self.note(|measured| {
-            let fresh = |last: Millis| last <= now && last.until(now) < MEASURE_EVERY;
-            if !measured.disk.is_some_and(fresh) {
-                measured.disk = Some(now);
+            if measured.disk.is_none_or(|last| last.elapsed() >= MEASURE_EVERY) {
+                measured.disk = Some(Instant::now());
                 // What cannot be measured closes nothing: a commit that finds no room ends the process anyway.
                 measured.levels.free(self.disk.free().unwrap_or(u64::MAX));
             }

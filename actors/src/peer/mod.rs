@@ -33,6 +33,7 @@ use std::time::Duration;
 
 use actix::Addr;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::limits::PeerLimits;
 use crate::model::{ContextId, Millis, Order, PeerStatus, Refusal, ServerName, Taken, Want};
@@ -54,6 +55,8 @@ pub struct PeerHandle {
     /// Requests held until there is room.
     held: Intake,
     bucket: Mutex<Bucket>,
+    /// The bucket's time begins here: wall time may be set.
+    born: Instant,
     gauge: Arc<Gauge>,
     limits: Arc<PeerLimits>,
 }
@@ -67,11 +70,10 @@ impl PeerHandle {
         address: Addr<PeerActor>,
         gauge: Arc<Gauge>,
         limits: Arc<PeerLimits>,
-        now: Millis,
     ) -> Self {
         let intake = || Intake::new("peers.intake_max", limits.intake_max);
-        let bucket = Mutex::new(Bucket::new(limits.rate, limits.batch_items, now));
-        Self { server, address, intake: intake(), held: intake(), bucket, gauge, limits }
+        let bucket = Mutex::new(Bucket::new(limits.rate, limits.batch_items, Millis(0)));
+        Self { server, address, intake: intake(), held: intake(), bucket, born: Instant::now(), gauge, limits }
     }
 
     /// The right to bring a batch, or which limit it meets.
@@ -80,7 +82,8 @@ impl PeerHandle {
     }
 
     /// Whether so many items more may come now.
-    pub(crate) fn pace(&self, now: Millis, items: usize) -> Result<(), Refusal> {
+    pub(crate) fn pace(&self, items: usize) -> Result<(), Refusal> {
+        let now = Millis(u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX));
         let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
         let busy = |wait| Refusal::Busy { limit: RATE, value: self.limits.rate.into(), wait };
         bucket.take(now, items).map_err(busy)

@@ -102,8 +102,7 @@ impl Router {
         let actor =
             PeerActor::new(server.clone(), limits.clone(), ports, routes, fence, gauge.clone(), deaths, lifeline);
         let address = Supervisor::start(move |_| actor);
-        let now = self.ports.clock.now();
-        let handle = Arc::new(PeerHandle::new(server.clone(), address, gauge, limits.clone(), now));
+        let handle = Arc::new(PeerHandle::new(server.clone(), address, gauge, limits.clone()));
         self.routes.publish_peer(server.clone(), handle.clone());
         Ok(handle)
     }

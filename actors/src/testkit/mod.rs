@@ -1,7 +1,7 @@
 //! What tests of both crates share: a clock that moves with tokio's, a transport that does as it is told, a roster that lists
 //! everybody. The store is never faked: tests run the real one in memory.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
