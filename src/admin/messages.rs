@@ -1,12 +1,130 @@
-//! `/admin/v1/messages/{id}`: one submission on its way to its peers.
+//! `/admin/v1/messages/{id}`: one submission on its way to its peers, and what an operator may do about it there.
 
 use actix_web::{HttpResponse, web};
+use actors::model::{Index, Order, ServerName, SubmissionId, SubmissionRecord};
+use actors::ports::{Direction, Place};
+use serde::{Deserialize, Serialize};
 
 use super::AdminApi;
+use super::answer::Operator;
 use crate::http::refusal::Problem;
 use crate::messenger::trace;
 
 /// How far it has come, as the messenger is told it.
 pub(super) async fn get(api: web::Data<AdminApi>, path: web::Path<String>) -> Result<HttpResponse, Problem> {
     trace::answer(&api.gateway, &path).await
+}
+
+#[derive(Deserialize)]
+pub(super) struct Legs {
+    /// On the way to this peer alone.
+    server: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Done {
+    id: String,
+    peers: Vec<Leg>,
+}
+
+/// What was done on the way to one peer.
+#[derive(Serialize)]
+struct Leg {
+    server: String,
+    /// Items that the peer had refused, and that were queued again or dropped.
+    parked: u64,
+    /// Items that wait for it.
+    queued: u64,
+}
+
+/// Queue again what peers refused of it, and try now those that it waits for.
+pub(super) async fn retry(
+    api: web::Data<AdminApi>,
+    operator: Operator,
+    path: web::Path<String>,
+    legs: web::Query<Legs>,
+) -> Result<HttpResponse, Problem> {
+    let done = each(&api, &path, &legs, async |server, parked, queued| {
+        for index in parked {
+            api.gateway.requeue(server, *index).await?;
+        }
+        if queued > 0 || !parked.is_empty() {
+            api.gateway.order(server, Order::Retry).await?;
+        }
+        Ok(())
+    });
+    answer(&operator, "retry a message", &path, done.await)
+}
+
+/// Drop what peers refused of it. What waits for a peer goes its way: its number is given already, or will be next.
+pub(super) async fn drop(
+    api: web::Data<AdminApi>,
+    operator: Operator,
+    path: web::Path<String>,
+    legs: web::Query<Legs>,
+) -> Result<HttpResponse, Problem> {
+    let done = each(&api, &path, &legs, async |server, parked, _| {
+        for index in parked {
+            let place = Place { server: server.clone(), direction: Direction::Out, number: index.0 };
+            api.gateway.forget_parked(&place).await?;
+        }
+        Ok(())
+    });
+    answer(&operator, "drop a message", &path, done.await)
+}
+
+fn answer(
+    operator: &Operator,
+    what: &'static str,
+    id: &str,
+    done: Result<Done, Problem>,
+) -> Result<HttpResponse, Problem> {
+    operator.did(what, &id, done.as_ref().map(|_| ()));
+    Ok(HttpResponse::Ok().json(done?))
+}
+
+/// Do something on the way to each peer that is meant, with the items that it refused and the number of those that wait.
+async fn each(
+    api: &AdminApi,
+    id: &str,
+    legs: &Legs,
+    act: impl AsyncFn(&ServerName, &[Index], u64) -> Result<(), Problem>,
+) -> Result<Done, Problem> {
+    let unknown = || Problem::not_found("UNKNOWN_ID", format!("nothing is known of {id:?}"));
+    let known: SubmissionId = id.parse().map_err(|_| unknown())?;
+    let record = api.gateway.ports().archive.submission(&known).await?.ok_or_else(unknown)?;
+    let is_meant = |server: &ServerName| legs.server.as_ref().is_none_or(|name| *name == server.as_str());
+    let mut peers = Vec::new();
+    for (server, first) in record.queued.iter().filter(|(server, _)| is_meant(server)) {
+        let parked = parked(api, &record, server, *first).await?;
+        let acked = super::queue::acked(api, server).await?;
+        let queued = places(&record, server, *first).filter(|place| *place > acked.0).count() as u64;
+        act(server, &parked, queued).await?;
+        peers.push(Leg { server: server.to_string(), parked: parked.len() as u64, queued });
+    }
+    match (&legs.server, peers.is_empty()) {
+        (Some(name), true) => Err(Problem::not_found("UNKNOWN_LEG", format!("{id} does not go to {name}"))),
+        _ => Ok(Done { id: id.to_owned(), peers }),
+    }
+}
+
+/// Where its items stand in the queue of a server, those that were queued again included.
+fn places(record: &SubmissionRecord, server: &ServerName, first: Index) -> impl Iterator<Item = u64> {
+    let again = record.again.iter().filter(move |(of, _)| of == server).map(|(_, place)| place.0);
+    (first.0..first.0 + u64::from(record.items)).chain(again)
+}
+
+async fn parked(
+    api: &AdminApi,
+    record: &SubmissionRecord,
+    server: &ServerName,
+    first: Index,
+) -> Result<Vec<Index>, Problem> {
+    let archive = &api.gateway.ports().archive;
+    let last = Index((first.0 + u64::from(record.items)).saturating_sub(1));
+    let mut parked = archive.parked_items(server, first, last).await?;
+    for (_, place) in record.again.iter().filter(|(of, _)| of == server) {
+        parked.extend(archive.parked_items(server, *place, *place).await?);
+    }
+    Ok(parked.into_iter().map(|(index, _)| index).collect())
 }

@@ -92,7 +92,7 @@ async fn ages(api: &AdminApi, server: &ServerName, edges: &[Millis]) -> Result<V
 }
 
 /// Up to where a peer has acknowledged. One that is no peer any more, or whose actor was given up, has its row.
-async fn acked(api: &AdminApi, server: &ServerName) -> Result<Index, Problem> {
+pub(super) async fn acked(api: &AdminApi, server: &ServerName) -> Result<Index, Problem> {
     match api.gateway.peer(server).await {
         Ok(status) => Ok(status.acked),
         Err(Refusal::UnknownPeer(_) | Refusal::Faulty(_)) => {

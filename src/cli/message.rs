@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use clap::Subcommand;
 use serde::Deserialize;
 
-use super::operator::{Failure, Gateway, Operator, print_json, segment};
+use super::operator::{Failure, Gateway, Operator, print_json, query, segment};
 use super::table::Align::{Left, Right};
 use super::table::Table;
-use super::words::{ago, count, gist, until};
+use super::words::{ago, count, gist, items, until};
 use super::{FINE, WRONG, print};
 
 /// What can be done about a submission.
@@ -21,6 +21,38 @@ pub(super) enum Message {
         #[command(flatten)]
         operator: Operator,
     },
+    /// Queue again what peers refused of it, and try now those that it waits for.
+    Retry {
+        /// The messenger's id for it.
+        id: String,
+        /// On the way to this peer alone.
+        #[arg(long, value_name = "NAME")]
+        server: Option<String>,
+        #[command(flatten)]
+        operator: Operator,
+    },
+    /// Forget what peers refused of it; what still waits for one goes its way, and then this ends with 1.
+    Drop {
+        /// The messenger's id for it.
+        id: String,
+        /// On the way to this peer alone.
+        #[arg(long, value_name = "NAME")]
+        server: Option<String>,
+        #[command(flatten)]
+        operator: Operator,
+    },
+}
+
+#[derive(Deserialize)]
+struct Done {
+    peers: Vec<DoneLeg>,
+}
+
+#[derive(Deserialize)]
+struct DoneLeg {
+    server: String,
+    parked: u64,
+    queued: u64,
 }
 
 #[derive(Deserialize)]
@@ -58,7 +90,42 @@ const RESULT_LENGTH: usize = 50;
 pub(super) fn run(command: Message) -> u8 {
     match command {
         Message::Trace { id, operator } => operator.run(async |gateway, json| trace(gateway, json, &id).await),
+        Message::Retry { id, server, operator } => {
+            operator.run(async |gateway, json| act(gateway, json, &id, server, "retry").await)
+        }
+        Message::Drop { id, server, operator } => {
+            operator.run(async |gateway, json| act(gateway, json, &id, server, "drop").await)
+        }
     }
+}
+
+async fn act(gateway: &Gateway, json: bool, id: &str, server: Option<String>, verb: &str) -> Result<u8, Failure> {
+    let path = format!("/messages/{}/{verb}{}", segment(id), query(&[("server", server)]));
+    let answer = gateway.post(&path, String::new()).await?;
+    let Done { peers } = gateway.read(&answer)?;
+    let is_drop = verb == "drop";
+    let code = if is_drop && peers.iter().any(|leg| leg.queued > 0) { WRONG } else { FINE };
+    if json {
+        print_json(&answer);
+        return Ok(code);
+    }
+    let mut text = String::new();
+    for DoneLeg { server, parked, queued } in peers {
+        let refused = match (parked, is_drop) {
+            (0, _) => String::new(),
+            (_, true) => format!("{} dropped", items(parked)),
+            (_, false) => format!("{} queued again", items(parked)),
+        };
+        let waiting = match (queued, is_drop) {
+            (0, _) => String::new(),
+            (_, true) => format!("{} still queued; suspend the peer to hold it back", items(queued)),
+            (_, false) => format!("{} tried now", items(queued)),
+        };
+        let said: Vec<String> = [refused, waiting].into_iter().filter(|words| !words.is_empty()).collect();
+        let said = if said.is_empty() { "nothing to do".to_owned() } else { said.join(", ") };
+        text.push_str(&format!("{server}: {said}\n"));
+    }
+    Ok(print(&text, code))
 }
 
 async fn trace(gateway: &Gateway, json: bool, id: &str) -> Result<u8, Failure> {

@@ -143,11 +143,36 @@ async fn a_dead_letter_that_is_released_reaches_its_peer() {
 }
 
 #[actix_web::test]
+async fn what_a_peer_refused_of_a_message_is_retried_by_the_name_of_the_message() {
+    let rig = Rig::start();
+    refused(&rig).await;
+    let done = rig.post("/messages/m-1/retry?server=blue.example", "").await;
+    assert_eq!(done, json!({"id": "m-1", "peers": [{"server": "blue.example", "parked": 1, "queued": 0}]}));
+    assert_eq!(rig.get("/messages/m-1").await["peers"]["blue.example"]["state"], "queued");
+    assert_eq!(rig.get("/messages/m-2").await["peers"]["blue.example"]["state"], "parked", "another message");
+    // It waits for its peer now, which is tried at once.
+    rig.wire(true);
+    let done = rig.post("/messages/m-1/retry", "").await;
+    assert_eq!(done["peers"][0]["parked"], 0, "{done}");
+    assert_eq!(rig.taken(1).await, [r#"{"n":1}"#]);
+    let dropped = rig.post("/messages/m-2/drop", "").await;
+    assert_eq!((&dropped["peers"][0]["parked"], &dropped["peers"][0]["queued"]), (&json!(1), &json!(0)), "{dropped}");
+    assert_eq!(rig.get("/messages/m-2").await["peers"]["blue.example"]["reason"], "dropped by an operator");
+    for (path, code) in [("/messages/m-9/retry", "UNKNOWN_ID"), ("/messages/m-1/drop?server=grey", "UNKNOWN_LEG")] {
+        let (status, said) = rig.call(Method::POST, path, "").await;
+        assert_eq!((status, said["code"].as_str()), (404, Some(code)), "{said}");
+    }
+}
+
+#[actix_web::test]
 async fn a_dead_letter_that_is_dropped_is_never_called_acknowledged() {
     let rig = Rig::start();
     refused(&rig).await;
     let all = rig.post("/quarantine/blue.example/drop", r#"{"direction":"out"}"#).await;
     assert_eq!((&all["done"], parked(&rig).await), (&json!(2), 0), "{all}");
+    let stats = rig.get("/store").await;
+    let items = stats["tables"].as_array().and_then(|tables| tables.iter().find(|table| table["name"] == "items"));
+    assert_eq!(items.map(|items| &items["rows"]), Some(&json!(1)), "what nothing names any more is gone: {stats}");
     for id in ["m-1", "m-2"] {
         let leg = &rig.get(&format!("/messages/{id}")).await["peers"]["blue.example"];
         assert_eq!((&leg["state"], &leg["reason"]), (&json!("parked"), &json!("dropped by an operator")), "{leg}");
