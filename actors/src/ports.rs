@@ -15,7 +15,7 @@ pub use crate::change::Urgency;
 use crate::limits::{ContextLimits, OverloadLimits, PeerLimits};
 use crate::model::{
     Answered, BadPdu, ContextId, ContextRecord, Deadlines, FeedEntry, Index, Millis, OutFrame, Pdu, PduRef, Position,
-    PushFailure, ServerName, StateKey, StatePiece, SubmissionId, SubmissionRecord, Want,
+    Pulled, PushFailure, ServerName, StateKey, StatePiece, SubmissionId, SubmissionRecord, Want,
 };
 pub use crate::model::{ContextLoad, CurrentState, Known, OutboxRow, PduText, PeerLoad, ServedPdu, Spoken};
 pub use inspect::{Direction, Inspect, Page, ParkedFilter, ParkedRow, Place, QueuedItem, What};
@@ -268,6 +268,13 @@ pub trait Transport: Send + Sync + 'static {
         want: Want,
         deadlines: Deadlines,
     ) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>>;
+
+    /// Ask a peer for what it sent us in transactions after this one of its own. A transport that knows no such question has
+    /// nothing to bring.
+    fn pull(&self, from: &ServerName, after: u64, deadlines: Deadlines) -> Task<Result<Pulled, PushFailure>> {
+        let _ = (from, after, deadlines);
+        Box::pin(async { Ok(Pulled::default()) })
+    }
 }
 
 /// Who is a peer, and under which limits.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use actors::model::{Answered, BadPdu, Deadlines, OutFrame, Pdu, PushFailure, ServerName, Want};
+use actors::model::{Answered, BadPdu, Deadlines, OutFrame, Pdu, Pulled, PushFailure, ServerName, Want};
 use actors::ports::{Task, Transport};
 
 use super::dialect_of;
@@ -51,6 +51,16 @@ impl Transport for PeerTransport {
                 Err(PushFailure::Refused { status: 400 | 404 | 405, .. }) => Ok(Vec::new()),
                 Err(failure) => Err(failure),
             }
+        })
+    }
+
+    fn pull(&self, from: &ServerName, after: u64, deadlines: Deadlines) -> Task<Result<Pulled, PushFailure>> {
+        let egress = Arc::clone(&self.egress);
+        let (acquaintance, from) = (Arc::clone(&self.acquaintance), from.clone());
+        let request = fetch::encode_pull(&self.us, after);
+        Box::pin(async move {
+            let body = egress.send(&from, request, deadlines).await?;
+            fetch::decode_pull(&body, &Reader::new(&from, &*acquaintance))
         })
     }
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use actors::limits::{BackoffLimits, ContextLimits, OverloadLimits, PeerLimits, Speech};
-use actors::model::{Answered, BadPdu, Deadlines, OutFrame, Pdu, PushFailure, ServerName, Want};
+use actors::model::{Answered, BadPdu, Deadlines, OutFrame, Pdu, Pulled, PushFailure, ServerName, Want};
 use actors::ports::{Roster, Task, Transport};
 use fernpost::http::identity::Admission;
 use fernpost::wire::acquaintance::Knowledge;
@@ -144,6 +144,15 @@ impl Transport for Wire {
                 Err(PushFailure::Refused { status: 400 | 404 | 405, .. }) => Ok(vec![]),
                 Err(failure) => Err(failure),
             }
+        })
+    }
+
+    fn pull(&self, from: &ServerName, after: u64, deadlines: Deadlines) -> Task<Result<Pulled, PushFailure>> {
+        let (network, knowledge, from) = (self.network.clone(), self.knowledge.clone(), from.clone());
+        Box::pin(async move {
+            let way = (knowledge.us.clone(), from.clone());
+            let body = network.send(way, fetch::encode_pull(&knowledge.us, after), deadlines).await?;
+            fetch::decode_pull(&body, &Reader::new(&from, &knowledge))
         })
     }
 }

@@ -12,7 +12,7 @@ use actors::ports::{ServedPdu, Transport};
 use bytes::Bytes;
 use fernpost::egress::Egress;
 use fernpost::wire::pdu::Reader;
-use fernpost::wire::transactions::fetch::{decode, encode};
+use fernpost::wire::transactions::fetch::{decode, decode_pull, encode, encode_pull};
 use fernpost::wire::transport::PeerTransport;
 
 use crate::circle::{Circle, name, reference, text};
@@ -140,6 +140,29 @@ fn old_servers_give_too_much_and_twice_and_strangers_give_what_nobody_asked_for(
     let overshoot = [("e", &["d", "c", "b", "a"][..]), ("d", &[]), ("c", &[]), ("b", &[]), ("a", &[])];
     assert_eq!(stretch(&overshoot), ["e", "d", "c", "b"]);
     assert_eq!(stretch(&[("d", &[]), ("x", &["y"]), ("e", &["d"]), ("y", &[])]), ["e"]);
+}
+
+#[test]
+fn missed_transactions_are_asked_for_by_our_name_and_the_last_one_held() {
+    let path = |us| encode_pull(&name(us), 1_404_835_423_000).path.into_owned();
+    assert_eq!(path("red.example"), "/matrix/federation/v1/pull/?origin=red.example&v=1404835423000");
+    assert_eq!(path("red.example:80"), "/matrix/federation/v1/pull/?origin=red.example%3A80&v=1404835423000");
+}
+
+#[test]
+fn an_answer_to_it_says_how_far_it_goes_or_does_not() {
+    let circle = Circle::default();
+    let read = |body: &str| decode_pull(&Bytes::copy_from_slice(body.as_bytes()), &Reader::new(&name("blue"), &circle));
+    let said = |body: &str| read(body).map(|pulled| (pulled.pdus.len(), pulled.upto, pulled.more));
+    let page = format!(r#"{{"origin":"blue","ts":1,"transaction_id":"17","more":true,"pdus":[{PDU},{{}}]}}"#);
+    assert_eq!(said(&page), Ok((2, Some(17), true)));
+    assert!(read(&page).is_ok_and(|pulled| pulled.pdus[0].is_ok() && pulled.pdus[1].is_err()), "each alone");
+    assert_eq!(said(&format!(r#"{{"ts":1,"pdus":[{PDU}]}}"#)), Ok((1, None, false)), "as of 2014");
+    assert_eq!(said(r#"{"transaction_id":"abc","more":1}"#), Ok((0, None, false)));
+    assert_eq!(said(" null\n"), Ok((0, None, false)));
+    for unreadable in ["", "[]", "<html>", r#"{"pdus":null}"#] {
+        assert!(matches!(read(unreadable), Err(PushFailure::Unreadable(_))), "{unreadable}");
+    }
 }
 
 fn fetched(body: &str) -> Result<Vec<Result<Pdu, BadPdu>>, PushFailure> {

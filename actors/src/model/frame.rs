@@ -142,6 +142,17 @@ impl Want {
     }
 }
 
+/// A peer's answer when it is asked for the transactions after one of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Pulled {
+    /// What was in them, in their order, each alone.
+    pub pdus: Vec<Result<Pdu, BadPdu>>,
+    /// The last transaction in it, where it says so.
+    pub upto: Option<u64>,
+    /// It has more after that one.
+    pub more: bool,
+}
+
 /// A push of the updates dialect, decoded.
 #[derive(Debug, Clone)]
 pub struct InboundPush {

@@ -18,7 +18,7 @@ pub use context::{
 };
 pub use feed::{FeedEntry, FeedItem, Parked, ParkedCode, ParkedWhat};
 pub use frame::{
-    Ack, Answered, Deadlines, Digest, Edu, InboundPush, InboundTransaction, Item, Label, OutFrame, PushFailure,
+    Ack, Answered, Deadlines, Digest, Edu, InboundPush, InboundTransaction, Item, Label, OutFrame, Pulled, PushFailure,
     Refusal, Strong, StrongBody, Taken, Want,
 };
 pub use load::{ContextLoad, CurrentState, Known, OutboxRow, PduText, PeerLoad, ServedPdu, Spoken};

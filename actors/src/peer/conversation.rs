@@ -112,7 +112,11 @@ impl Side {
                 }
                 Effect::Arm(at) => self.due = Some(at),
                 Effect::Disarm => self.due = None,
-                Effect::Dispatch { .. } | Effect::Get { .. } | Effect::Ask { .. } | Effect::NotAsked { .. } => {
+                Effect::Pull(_)
+                | Effect::Dispatch { .. }
+                | Effect::Get { .. }
+                | Effect::Ask { .. }
+                | Effect::NotAsked { .. } => {
                     panic!("no PDUs here")
                 }
                 Effect::Report(_) => {}

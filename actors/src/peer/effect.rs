@@ -10,6 +10,15 @@ use crate::peer::dispatch::Group;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Token(pub u64);
 
+/// A question for transactions that we missed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pull {
+    /// The newest of its transactions before them that we hold.
+    pub after: u64,
+    /// Pages asked for so far, this one included.
+    pub page: u32,
+}
+
 /// One thing for the shell to do, in order.
 #[derive(Debug, Clone)]
 pub enum Effect {
@@ -41,6 +50,8 @@ pub enum Effect {
         /// Whose budget it is charged to.
         cause: ServerName,
     },
+    /// Ask the peer for the transactions after this one; the answer comes back as [`Event::Pulled`](super::machine::Event).
+    Pull(Pull),
     /// Have another peer asked, at this one's cost.
     Ask {
         /// Who is asked.

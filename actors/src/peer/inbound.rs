@@ -8,15 +8,18 @@ use crate::change::Change;
 use crate::change::Urgency;
 use crate::limits::{Numbering, PeerLimits};
 use crate::model::{
-    Ack, Digest, FeedItem, InboundPush, InboundRecord, InboundTransaction, Parked, ParkedCode, ParkedWhat, Pdu, PduRef,
-    Refusal, SeenTransaction, Seq, ServerName, Strong, StrongBody, Taken, Verdict,
+    Ack, BadPdu, Digest, FeedItem, InboundPush, InboundRecord, InboundTransaction, Parked, ParkedCode, ParkedWhat, Pdu,
+    PduRef, Pulled, Refusal, SeenTransaction, Seq, ServerName, Strong, StrongBody, Taken, Verdict,
 };
 use crate::peer::dispatch::{Dispatch, Group, Suspects, Undone};
-use crate::peer::effect::{Effect, Out, Token};
+use crate::peer::effect::{Effect, Out, Pull, Token};
 use crate::peer::place::{DIGESTS_MAX, Held, Placed, Placement, digest_of, place};
 
 /// Transactions remembered, so that a repeat gets the same answer and does nothing again.
 const SEEN_MAX: usize = 64;
+
+/// Pages of missed transactions asked for in a row; what is missing after that shows in its conversation.
+pub(super) const PULL_PAGES_MAX: u32 = 10;
 
 /// What a peer sends in one request.
 #[derive(Debug, Clone)]
@@ -25,6 +28,8 @@ pub enum Frame {
     Push(InboundPush),
     /// A transaction.
     Transaction(InboundTransaction),
+    /// What it gave when it was asked for transactions that we missed, and what to ask next.
+    Pulled(Vec<Result<Pdu, BadPdu>>, Option<Pull>),
 }
 
 /// The inbound half of a peer's machine.
@@ -48,7 +53,9 @@ pub struct Inbound {
     /// The one batch whose PDUs are with their conversations.
     busy: Option<Busy>,
     /// Batches behind it, under their permits.
-    waiting: VecDeque<(Token, Frame)>,
+    waiting: VecDeque<(Option<Token>, Frame)>,
+    /// Transactions it was asked for: once each, whatever came of it.
+    asked: VecDeque<String>,
     suspects: Suspects,
     /// Numbers an operator has set, for when the batch under way is done with.
     expecting: Vec<(Token, Seq)>,
@@ -57,7 +64,8 @@ pub struct Inbound {
 
 #[derive(Debug, Clone)]
 struct Busy {
-    token: Token,
+    /// Nobody waits for what we asked for ourselves.
+    token: Option<Token>,
     frame: Frame,
     /// The places of what is new in it.
     fresh: Vec<usize>,
@@ -88,6 +96,7 @@ impl Inbound {
             seen: seen.into(),
             busy: None,
             waiting: VecDeque::new(),
+            asked: VecDeque::new(),
             suspects: Suspects::default(),
             expecting: Vec::new(),
             expect_applied: record.expect_applied,
@@ -106,14 +115,29 @@ impl Inbound {
 
     /// A batch came; `token` is owed an answer. One at a time: the next waits until this one is answered.
     pub fn accept(&mut self, token: Token, frame: Frame, out: &mut Out) {
+        self.take(Some(token), frame, out);
+    }
+
+    /// The peer was asked for transactions that we missed: what it gave goes the way of a batch.
+    pub fn pulled(&mut self, asked: Pull, pulled: Pulled, out: &mut Out) {
+        let further = pulled.upto.filter(|upto| pulled.more && *upto > asked.after && asked.page < PULL_PAGES_MAX);
+        let next = further.map(|after| Pull { after, page: asked.page + 1 });
+        self.take(None, Frame::Pulled(pulled.pdus, next), out);
+    }
+
+    fn take(&mut self, token: Option<Token>, frame: Frame, out: &mut Out) {
         if self.busy.is_some() {
             return self.waiting.push_back((token, frame));
         }
         let answer = match frame {
             Frame::Push(push) => self.take_push(token, push, out),
             Frame::Transaction(transaction) => self.take_transaction(token, transaction, out),
+            Frame::Pulled(pdus, next) => {
+                let all = (0..pdus.len()).collect();
+                self.begin(token, Frame::Pulled(pdus, next), all, false, out)
+            }
         };
-        if let Some(answer) = answer {
+        if let (Some(token), Some(answer)) = (token, answer) {
             out.effect(Effect::Answer(token, answer));
         }
     }
@@ -129,18 +153,20 @@ impl Inbound {
             && let Some(busy) = self.busy.take()
         {
             let answer = self.finish(&busy, out);
-            out.effect(Effect::Answer(busy.token, answer));
+            if let Some(token) = busy.token {
+                out.effect(Effect::Answer(token, answer));
+            }
             self.expect_at_last(out);
             while self.busy.is_none()
                 && let Some((token, frame)) = self.waiting.pop_front()
             {
-                self.accept(token, frame, out);
+                self.take(token, frame, out);
             }
         }
     }
 
     /// The answer, or none yet.
-    fn take_push(&mut self, token: Token, push: InboundPush, out: &mut Out) -> Option<Result<Taken, Refusal>> {
+    fn take_push(&mut self, token: Option<Token>, push: InboundPush, out: &mut Out) -> Option<Result<Taken, Refusal>> {
         let (seq, count) = (push.seq, push.strong.len());
         if count > self.limits.batch_items as usize {
             return Some(Err(Refusal::PushTooLong { count, max: self.limits.batch_items }));
@@ -210,7 +236,7 @@ impl Inbound {
 
     fn take_transaction(
         &mut self,
-        token: Token,
+        token: Option<Token>,
         transaction: InboundTransaction,
         out: &mut Out,
     ) -> Option<Result<Taken, Refusal>> {
@@ -229,7 +255,7 @@ impl Inbound {
     /// Give the new PDUs to their conversations; without any, finish at once.
     fn begin(
         &mut self,
-        token: Token,
+        token: Option<Token>,
         frame: Frame,
         fresh: Vec<usize>,
         pushes: bool,
@@ -260,7 +286,21 @@ impl Inbound {
                 out.moved(Urgency::Now);
                 Ok(Taken::Push(Ack::Ok(push.seq)))
             }
-            Frame::Transaction(transaction) => Ok(Taken::Transaction(self.close(transaction, busy, out))),
+            Frame::Transaction(transaction) => {
+                let missed = self.missed(transaction);
+                let verdicts = self.close(transaction, busy, out);
+                if let Some(after) = missed {
+                    out.effect(Effect::Pull(Pull { after, page: 1 }));
+                }
+                Ok(Taken::Transaction(verdicts))
+            }
+            Frame::Pulled(pdus, next) => {
+                self.park(pdus, busy, out);
+                if let Some(next) = next {
+                    out.effect(Effect::Pull(*next));
+                }
+                Ok(Taken::Transaction(vec![]))
+            }
         }
     }
 
@@ -320,12 +360,10 @@ impl Inbound {
 
     /// Remember a transaction and what its PDUs got.
     fn close(&mut self, transaction: &InboundTransaction, busy: &Busy, out: &mut Out) -> Vec<Verdict> {
+        self.park(&transaction.pdus, busy, out);
         let mut verdicts = vec![];
         for (place, pdu) in transaction.pdus.iter().enumerate() {
-            let (verdict, parked) = busy.dispatch.verdict(place);
-            if let (Ok(pdu), Some(code)) = (pdu, parked) {
-                self.quarantine_bytes(what(pdu), code, words(code), &pdu.bytes, out);
-            }
+            let (verdict, _) = busy.dispatch.verdict(place);
             verdicts.push(match (pdu, verdict) {
                 (Err(bad), _) => Verdict::Refused { code: bad.code, reason: bad.reason.clone() },
                 (Ok(_), Some(verdict)) => verdict.clone(),
@@ -341,6 +379,35 @@ impl Inbound {
         let keep = u32::try_from(SEEN_MAX).unwrap_or(u32::MAX);
         out.change(Change::TransactionSeen { from: self.server.clone(), seen, keep });
         verdicts
+    }
+
+    /// Into quarantine with those that their conversation died on.
+    fn park(&self, pdus: &[Result<Pdu, BadPdu>], busy: &Busy, out: &mut Out) {
+        for (place, pdu) in pdus.iter().enumerate() {
+            if let (Ok(pdu), (_, Some(code))) = (pdu, busy.dispatch.verdict(place)) {
+                self.quarantine_bytes(what(pdu), code, words(code), &pdu.bytes, out);
+            }
+        }
+    }
+
+    /// After which of its transactions to ask for what we missed: those that this one names and we never saw, each once. What
+    /// lies before all that we remember is forgotten, not missed; and where nothing is held there is nothing to count from.
+    fn missed(&mut self, transaction: &InboundTransaction) -> Option<u64> {
+        let held: Vec<u64> = self.seen.iter().filter_map(|seen| decimal(&seen.id)).collect();
+        let mut missed = None;
+        for id in transaction.prev_ids.iter().filter(|_| self.limits.fetches) {
+            if *id == transaction.id || self.seen.iter().any(|seen| seen.id == *id) || self.asked.contains(id) {
+                continue;
+            }
+            let before = |held: &&u64| decimal(id).is_none_or(|number| **held < number);
+            let Some(after) = held.iter().filter(before).max() else { continue };
+            missed = Some(missed.map_or(*after, |other: u64| other.min(*after)));
+            self.asked.push_back(id.clone());
+            if self.asked.len() > SEEN_MAX {
+                self.asked.pop_front();
+            }
+        }
+        missed
     }
 
     fn quarantine(&self, what: ParkedWhat, code: ParkedCode, reason: String, strong: &Strong, out: &mut Out) {
@@ -370,6 +437,7 @@ impl Frame {
         match self {
             Self::Push(push) => push.strong.len(),
             Self::Transaction(transaction) => transaction.pdus.len(),
+            Self::Pulled(pdus, _) => pdus.len(),
         }
     }
 
@@ -381,6 +449,7 @@ impl Frame {
                 StrongBody::Plain | StrongBody::BadPdu(_) | StrongBody::Unsound(_) => None,
             },
             Self::Transaction(transaction) => transaction.pdus[place].as_ref().ok(),
+            Self::Pulled(pdus, _) => pdus[place].as_ref().ok(),
         }
     }
 
@@ -388,6 +457,8 @@ impl Frame {
         match self {
             Self::Push(push) => push.verified,
             Self::Transaction(transaction) => transaction.verified,
+            // It was reached at its own address.
+            Self::Pulled(..) => "network",
         }
     }
 }
@@ -395,6 +466,11 @@ impl Frame {
 fn dispatch(frame: &Frame, group: Group) -> Effect {
     let pdus = group.places.iter().filter_map(|&place| frame.pdu(place).cloned()).collect();
     Effect::Dispatch { group, verified: frame.verified(), pdus }
+}
+
+/// The number that an id is, where it is one.
+fn decimal(id: &str) -> Option<u64> {
+    id.bytes().all(|byte| byte.is_ascii_digit()).then(|| id.parse().ok())?
 }
 
 fn what(pdu: &Pdu) -> ParkedWhat {

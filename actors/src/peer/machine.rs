@@ -6,13 +6,13 @@ use crate::change::Change;
 use crate::change::Urgency;
 use crate::limits::PeerLimits;
 use crate::model::{
-    Answered, Cause, ContextId, Index, Order, PeerRecord, PeerState, PeerStatus, PushFailure, Refusal, ServerName,
-    Verdict, Want,
+    Answered, Cause, ContextId, Index, Order, PeerRecord, PeerState, PeerStatus, Pulled, PushFailure, Refusal,
+    ServerName, Verdict, Want,
 };
 use crate::model::{FeedItem, OutboxRow, PeerLoad};
 use crate::peer::budget::{Budget, Spent, UsedUp};
 use crate::peer::dispatch::{Group, Undone};
-use crate::peer::effect::{Effect, Out, Token};
+use crate::peer::effect::{Effect, Out, Pull, Token};
 use crate::peer::inbound::{Frame, Inbound};
 use crate::peer::outbound::{Moment, Outbound};
 use crate::peer::weak::Fleeting;
@@ -36,6 +36,8 @@ pub enum Event {
     Ask(ContextId, Want, ServerName),
     /// A fetch that the peer caused has ended.
     Spent(Spent),
+    /// What came of asking it for transactions that we missed.
+    Pulled(Pull, Result<Pulled, PushFailure>),
     /// Items were queued for it.
     Woken {
         /// The newest.
@@ -107,11 +109,16 @@ impl Machine {
             Event::Fetch(context, want, of) => self.fetch(at, context, want, of, &mut out),
             Event::Ask(context, want, cause) => self.outbound.ask(context, want, cause, &mut out),
             Event::Spent(spent) => self.budget.spend(at.now, self.limits.fetch, spent),
+            Event::Pulled(pull, pulled) => self.inbound.pulled(pull, pulled.unwrap_or_default(), &mut out),
             Event::Woken { tail, rows } => self.outbound.woken(at, tail, rows, &mut out),
             Event::Loaded { from, rows } => self.outbound.loaded(at, from, rows, &mut out),
             Event::Replied { attempt, outcome } => self.outbound.replied(at, attempt, outcome, &mut out),
             Event::Operator(token, order) => self.obey(at, token, order, &mut out),
             Event::Due => self.outbound.due(at, &mut out),
+        }
+        // All that goes out goes through one gate: a peer that is being left alone is not asked either.
+        if !self.outbound.may_ask() {
+            out.effects.retain(|effect| !matches!(effect, Effect::Pull(_)));
         }
         self.finish(out)
     }

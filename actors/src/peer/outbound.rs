@@ -337,11 +337,16 @@ impl Outbound {
         }
     }
 
+    /// Whether it may be asked for something now.
+    pub fn may_ask(&self) -> bool {
+        let reachable = matches!(self.state, State::Idle | State::Loading | State::Sending { .. });
+        reachable && self.limits.fetches
+    }
+
     /// A conversation misses something the peer may have. All that goes out goes through one gate: a peer that is being left
     /// alone is not asked either.
     pub fn ask(&self, context: ContextId, want: Want, cause: ServerName, out: &mut Out) {
-        let reachable = matches!(self.state, State::Idle | State::Loading | State::Sending { .. });
-        out.effect(match reachable && self.limits.fetches {
+        out.effect(match self.may_ask() {
             true => Effect::Get { context, want, cause },
             false => Effect::NotAsked { of: self.server.clone(), context, want },
         });

@@ -200,6 +200,19 @@ impl PeerActor {
                     }
                 });
             }
+            Effect::Pull(pull) => {
+                // Beyond the bound it is not asked; what is missing shows in its conversation, too.
+                let Ok(permit) = self.fetches.enter() else { return };
+                let asked = self.ports.transport.pull(&self.server, pull.after, self.limits.deadlines);
+                let (server, finish) = (self.server.clone(), self.finisher(ctx));
+                detached(async move {
+                    let pulled = asked.await.inspect_err(|failure| {
+                        tracing::debug!(peer = %server, after = pull.after, %failure, "the peer was asked in vain");
+                    });
+                    drop(permit);
+                    finish(Event::Pulled(pull, pulled));
+                });
+            }
             Effect::NotAsked { of, context, want } => {
                 let routes = self.routes.clone();
                 detached(async move { routes.fetched(&context, want, of, None).await });

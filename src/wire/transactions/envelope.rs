@@ -72,6 +72,16 @@ impl<'a> Envelope<'a> {
         text.parse().map_err(|why| bad(format!("origin: {why}")))
     }
 
+    /// Its own id, where it is a number.
+    pub fn number(&self) -> Option<u64> {
+        json::get(&self.members, "transaction_id").and_then(json::text)?.parse().ok()
+    }
+
+    /// It is a page, and others follow.
+    pub fn has_more(&self) -> bool {
+        json::get(&self.members, "more").is_some_and(|more| more.get() == "true")
+    }
+
     /// The texts of its PDUs, at most `max`.
     pub fn pdus(&self, max: u32) -> Result<Vec<&'a RawValue>, BadTransaction> {
         let Some(pdus) = self.pdus else { return Ok(Vec::new()) };

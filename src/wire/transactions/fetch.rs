@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use actors::limits::Habits;
-use actors::model::{BadPdu, ContextId, Pdu, PduRef, PushFailure, Want};
+use actors::model::{BadPdu, ContextId, Pdu, PduRef, Pulled, PushFailure, ServerName, Want};
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 
@@ -14,6 +14,9 @@ use crate::wire::pdu::Reader;
 
 /// The most bytes of an answer. A PDU may be larger than a batch, and hardly ever is.
 pub const FETCHED_BYTES_MAX: usize = 4 << 20;
+
+/// The most PDUs of one page of missed transactions.
+const PULLED_MAX: u32 = 1000;
 
 /// All that means something in a path is written as it is nowhere else: an id may hold any character.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -49,6 +52,25 @@ pub fn segment(text: &str, habits: Habits) -> PercentEncode<'_> {
 pub fn request(path: String, habits: Habits, answer: Answer) -> Request {
     let request = Request::get(path, answer);
     if habits.raw_targets { request.raw() } else { request }
+}
+
+/// Write the question for all transactions after this one of the peer's.
+pub fn encode_pull(us: &ServerName, after: u64) -> Request {
+    let path = format!("{PREFIX}/pull/?origin={}&v={after}", utf8_percent_encode(us.as_str(), SEGMENT));
+    Request::get(path, Answer::Needed { bytes_max: FETCHED_BYTES_MAX })
+}
+
+/// Read the answer to it. Old servers say `null` where they have nothing, and neither how far it goes nor that there is more.
+pub fn decode_pull(body: &Bytes, reader: &Reader<'_>) -> Result<Pulled, PushFailure> {
+    if body.trim_ascii() == b"null" {
+        return Ok(Pulled::default());
+    }
+    let read = || {
+        let envelope = Envelope::read(body)?;
+        let pdus = envelope.pdus(PULLED_MAX)?.into_iter().map(|pdu| reader.read(pdu)).collect();
+        Ok(Pulled { pdus, upto: envelope.number(), more: envelope.has_more() })
+    };
+    read().map_err(|error: super::envelope::BadTransaction| PushFailure::Unreadable(error.to_string()))
 }
 
 /// Read the body of a 200. What was not asked for is left out: a peer's answer is no way past its intake.

@@ -9,11 +9,11 @@ use super::*;
 use crate::change::Change;
 use crate::limits::PeerLimits;
 use crate::model::{
-    Ack, BadPdu, Digest, InboundPush, InboundRecord, InboundTransaction, Parked, Refusal, Seq, Strong, StrongBody,
-    Taken,
+    Ack, BadPdu, Digest, InboundPush, InboundRecord, InboundTransaction, Parked, Pulled, Refusal, Seq, Strong,
+    StrongBody, Taken,
 };
-use crate::peer::effect::{Effect, Out, Token};
-use crate::peer::inbound::{Frame, Inbound};
+use crate::peer::effect::{Effect, Out, Pull, Token};
+use crate::peer::inbound::{Frame, Inbound, PULL_PAGES_MAX};
 
 fn pdu(id: &str, context: &str) -> Pdu {
     Pdu {
@@ -40,6 +40,15 @@ fn transaction(id: &str, pdus: Vec<Result<Pdu, BadPdu>>) -> Frame {
     })
 }
 
+/// A transaction without PDUs that names others before it.
+fn after(id: &str, prev_ids: &[&str]) -> Frame {
+    let Frame::Transaction(transaction) = transaction(id, vec![]) else { panic!("it is one") };
+    Frame::Transaction(InboundTransaction {
+        prev_ids: prev_ids.iter().map(|id| (*id).to_owned()).collect(),
+        ..transaction
+    })
+}
+
 /// An inbound machine whose effects are printed.
 struct Bench {
     inbound: Inbound,
@@ -49,8 +58,12 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::under(PeerLimits::default())
+    }
+
+    fn under(limits: PeerLimits) -> Self {
         let server = "red".parse().expect("valid");
-        let limits = Arc::new(PeerLimits::default());
+        let limits = Arc::new(limits);
         let inbound = Inbound::new(server, limits, &InboundRecord::default(), vec![], vec![]);
         Self { inbound, trace: vec![], tokens: 0 }
     }
@@ -59,6 +72,10 @@ impl Bench {
         self.tokens += 1;
         let token = Token(self.tokens);
         self.step(&format!("accept {}", token.0), |inbound, out| inbound.accept(token, frame, out))
+    }
+
+    fn pulled(&mut self, after: u64, page: u32, pulled: Pulled) -> &mut Self {
+        self.step("pulled", |inbound, out| inbound.pulled(Pull { after, page }, pulled, out))
     }
 
     fn back(&mut self, context: &str, places: &[usize], outcome: Result<Vec<Verdict>, Undone>) -> &mut Self {
@@ -81,6 +98,7 @@ impl Bench {
         let effects = out.effects.iter().map(|effect| match effect {
             Effect::Dispatch { group, .. } => format!("to {} {:?}", group.context, group.places),
             Effect::Answer(token, answer) => format!("answer {} {}", token.0, print(answer)),
+            Effect::Pull(Pull { after, page }) => format!("pull after {after}, page {page}"),
             other => panic!("{other:?}"),
         });
         self.trace.push(format!("{cause}: {}", changes.chain(effects).collect::<Vec<_>>().join("; ")));
@@ -245,5 +263,60 @@ fn a_pdu_in_a_push_that_is_refused_takes_its_number_and_is_parked() {
     bench.back("#x", &[1], Ok(vec![refused])).check(&[
         "accept 1: to #x [1]",
         "#x is back: taken 1+2; park BAD_PDU update 0; park BAD_PDU update 1; answer 1 ok 2",
+    ]);
+}
+
+#[test]
+fn what_a_transaction_names_and_we_never_saw_is_pulled_once() {
+    let mut bench = Bench::new();
+    bench.accept(after("10", &["9"])); // nothing is held to count from
+    bench.accept(after("20", &["10"]));
+    bench.accept(after("40", &["30"]));
+    bench.accept(after("50", &["30", "40"]));
+    bench.accept(after("50", &["30"])); // a repeat
+    bench.accept(after("x", &["z"])); // not a number: all that is newer than what we hold
+    bench.accept(after("60", &["45", "15"]));
+    bench.accept(after("70", &["3"])); // before all that is remembered
+    bench.check(&[
+        "accept 1: seen 10; answer 1 ",
+        "accept 2: seen 20; answer 2 ",
+        "accept 3: seen 40; pull after 20, page 1; answer 3 ",
+        "accept 4: seen 50; answer 4 ",
+        "accept 5: answer 5 ",
+        "accept 6: seen x; pull after 50, page 1; answer 6 ",
+        "accept 7: seen 60; pull after 10, page 1; answer 7 ",
+        "accept 8: seen 70; answer 8 ",
+    ]);
+}
+
+#[test]
+fn a_peer_that_knows_no_gets_is_never_asked() {
+    let mut bench = Bench::under(PeerLimits { fetches: false, ..PeerLimits::default() });
+    bench.accept(after("10", &[])).accept(after("20", &["15"]));
+    bench.check(&["accept 1: seen 10; answer 1 ", "accept 2: seen 20; answer 2 "]);
+}
+
+#[test]
+fn what_is_pulled_goes_the_way_of_a_batch_page_by_page() {
+    let page = |pdus, upto, more| Pulled { pdus, upto, more };
+    let bad = BadPdu { id: None, origin: None, code: "NO_CONTEXT", reason: "context is missing".into() };
+    let mut bench = Bench::new();
+    bench.pulled(20, 1, page(vec![Ok(pdu("a", "#x")), Err(bad)], Some(30), true));
+    bench.accept(transaction("50", vec![Ok(pdu("c", "#x"))])); // waits its turn
+    bench.back("#x", &[0], Ok(vec![OK]));
+    bench.back("#x", &[0], Ok(vec![OK]));
+    bench.pulled(30, 2, page(vec![Ok(pdu("b", "#y"))], Some(30), true)); // it goes round in a circle
+    bench.back("#y", &[0], Err(Undone::Died));
+    bench.pulled(40, PULL_PAGES_MAX, page(vec![], Some(50), true));
+    bench.pulled(40, 1, page(vec![], None, true));
+    bench.check(&[
+        "pulled: to #x [0]",
+        "accept 1: ",
+        "#x is back: pull after 30, page 2; to #x [0]",
+        "#x is back: seen 50; answer 1 accepted",
+        "pulled: to #y [0]",
+        "#y is back: ",
+        "pulled: ",
+        "pulled: ",
     ]);
 }

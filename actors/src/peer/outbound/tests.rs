@@ -74,6 +74,7 @@ impl Bench {
             Effect::Ask { of, .. } => format!("ask {of}"),
             Effect::NotAsked { of, .. } => format!("{of} is not asked"),
             Effect::Dispatch { .. } => "dispatch".to_owned(),
+            Effect::Pull(pull) => format!("pull after {}", pull.after),
             Effect::Load(from) => format!("load {from}"),
             Effect::Arm(at) => format!("arm {}s", at.0 / 1000),
             Effect::Disarm => "disarm".to_owned(),
