@@ -87,3 +87,18 @@ async fn trap_02_pairs_are_written_with_the_id_first_and_read_in_either_order() 
     assert_eq!(shown.json()["pdus"][0]["prev_pdus"], json!([["b", "red"]]), "in a reply, too");
     blue.end().await;
 }
+
+/// There any status but 200 means that what was sent is forgotten.
+#[actix_web::test]
+async fn trap_03_as_many_at_once_as_we_handle_are_all_taken() {
+    let (blue, red) = red_alone("").await;
+    let bodies = [0, 1, 2, 3].map(|n| [pdu_of("red", &format!("p{n}"), 0, &[])]);
+    let [a, b, c, d] = bodies.each_ref();
+    let answers = tokio::join!(red.sends("1", a), red.sends("2", b), red.sends("3", c), red.sends("4", d));
+    for answer in [answers.0, answers.1, answers.2, answers.3] {
+        assert_eq!(answer.verdicts(), ["accepted"]);
+    }
+    let huge = red.puts("6", format!("{{\"origin\":\"red\",\"x\":\"{}\"}}", "x".repeat(9 << 20))).await;
+    assert_eq!(huge.status, 413, "what will never be taken is told at once");
+    blue.end().await;
+}

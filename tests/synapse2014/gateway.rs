@@ -93,6 +93,14 @@ impl Blue {
         json["pdu"]["pdu_id"].as_str().expect("an id").to_owned()
     }
 
+    /// The ids of the state PDUs that hold.
+    pub(crate) async fn state(&self, context: &str) -> Vec<String> {
+        let (status, json) = self.call(Method::GET, &format!("/contexts/{context}/state"), "").await;
+        assert_eq!(status, 200, "{json}");
+        let state = json["state"].as_array().expect("a list");
+        state.iter().map(|pdu| pdu["pdu_id"].as_str().expect("an id").to_owned()).collect()
+    }
+
     /// What its messenger reads, from the beginning on, once there is so much.
     pub(crate) async fn feed(&self, count: usize) -> Vec<Value> {
         let mut events: Vec<Value> = vec![];

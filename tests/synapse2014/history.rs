@@ -1,7 +1,11 @@
 //! History and state: what an old server asks for, and what it gives when it is asked.
 
+use serde_json::json;
+
 use crate::gateway::{Blue, ids};
 use crate::old::{Answer, Old, P, answer, pdu_of};
+
+const GET_BACKFILL: &[u8] = include_bytes!("golden/get_backfill.http");
 
 async fn red_alone() -> (Blue, Old) {
     let mut red = Old::red().await;
@@ -82,4 +86,69 @@ async fn trap_08_what_is_missing_is_asked_for_by_name_and_comes_with_what_lies_b
     assert_eq!((&order[..2], order[5]), (&["c0", "w"][..], "top"), "{order:?}");
     assert_eq!(order.len(), 6, "each once: {order:?}");
     blue.end().await;
+}
+
+/// There `/state/` and `/context/` show everything to everybody.
+#[actix_web::test]
+async fn oddity_26_history_is_for_those_who_take_part() {
+    let mut pair = (Old::red().await, Old::green().await);
+    let blue = Blue::knowing([&mut pair.0, &mut pair.1], "").await;
+    let (red, green) = pair;
+    chain(&red, 2).await;
+    assert_eq!(given(&red.gets(&format!("{P}/backfill/ctx/?limit=3&v=c1%2Cred")).await), ["c1", "c0"]);
+    let none = green.gets(&format!("{P}/backfill/#nothing/?limit=3&v=c1%2Cred")).await;
+    for path in ["backfill/ctx/?limit=3&v=c1%2Cred", "paginate/ctx/?limit=3&v=c1%2Cred", "state/ctx/", "pdu/red/c1/"] {
+        let answer = green.gets(&format!("{P}/{path}")).await;
+        assert_eq!((answer.status, &answer.json()["code"]), (404, &none.json()["code"]), "{path}");
+    }
+    assert_eq!(red.gets(&format!("{P}/context/ctx/")).await.status, 404, "and all at once for nobody");
+    assert_eq!(green.writes(GET_BACKFILL).await.status, 404);
+    blue.end().await;
+}
+
+/// An invited server asks at the moment of joining, and its join comes later.
+#[actix_web::test]
+async fn oddity_31_whoever_is_invited_may_ask_before_it_has_joined() {
+    let (blue, red) = red_alone().await;
+    blue.context("#room.red", &[]).await;
+    let invited = json!({
+        "context": "#room.red", "type": "m.room.member", "state_key": "@bob:red", "content": { "membership": "invite" }
+    });
+    let id = blue.submit("invite", &invited.to_string()).await;
+    let taken = red.takes().await;
+    let row = &taken.json()["pdus"][0];
+    assert_eq!((&row["pdu_id"], &row["is_state"], &row["state_key"]), (&json!(id), &json!(true), &json!("@bob:red")));
+    let asked = red.gets(&format!("{P}/backfill/#room.red/?limit=3&v={id}%2Cblue")).await;
+    assert_eq!(given(&asked), [id]);
+    let join = pdu_of("red", "join", 1, &[])
+        .replace("\"ctx\"", "\"#room.red\"")
+        .replace("m.text", "m.room.member")
+        .replace("\"is_state\":false", "\"is_state\":true,\"state_key\":\"@bob:red\"")
+        .replace("{\"body\":\"join\"}", "{\"membership\":\"join\"}");
+    assert_eq!(red.sends("1", &[join]).await.verdicts(), ["accepted"]);
+    blue.end().await;
+}
+
+/// There two servers that see the same rivals in another order end with another state.
+#[actix_web::test]
+async fn trap_09_state_does_not_depend_on_the_order_of_arrival() {
+    let rival = |id: &str, power: u32, prev: &str| {
+        format!(
+            "{{\"content\":{{\"topic\":\"{id}\"}},\"context\":\"ctx\",\"depth\":1,\"is_state\":true,\"origin\":\"red\",\
+             \"pdu_id\":\"{id}\",\"pdu_type\":\"m.topic\",\"power_level\":{power},\"prev_pdus\":[],{prev}\"state_key\":\"\",\"ts\":1}}"
+        )
+    };
+    let on_root = "\"prev_state_id\":\"root\",\"prev_state_origin\":\"red\",";
+    let (root, weak, strong) = (rival("root", 1, ""), rival("weak", 1, on_root), rival("strong", 7, on_root));
+    for order in [[&root, &weak, &strong], [&root, &strong, &weak], [&strong, &weak, &root]] {
+        let (blue, red) = red_alone().await;
+        assert_eq!(red.sends("0", &[pdu_of("red", "c0", 0, &[])]).await.verdicts(), ["accepted"]);
+        for (n, pdu) in order.into_iter().enumerate() {
+            red.sends(&format!("s{n}"), std::slice::from_ref(pdu)).await;
+        }
+        // Each once, and again where it came to hold the key after it came.
+        blue.feed(4).await;
+        assert_eq!(blue.state("ctx").await, ["strong"]);
+        blue.end().await;
+    }
 }

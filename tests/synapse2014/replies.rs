@@ -32,6 +32,9 @@ async fn oddity_10_an_unknown_path_or_method_is_told_as_such_and_options_are_ans
         (&format!("get {P}/pdu/red/A1/"), 405),
         (&format!("PUT {P}/send//"), 404),
         ("GET //", 404),
+        (&format!("GET {P}/pdu//A1/"), 404),
+        (&format!("GET {P}/state//"), 404),
+        (&format!("GET {P}/backfill//?limit=1&v=A1%2Cred"), 404),
         (&format!("GET {P}/pdu/red/A1/;a=b"), 404),
     ] {
         let answer = red.writes(request(line).as_bytes()).await;
