@@ -203,7 +203,8 @@ async fn dead_peers_do_not_slow_the_healthy_nor_flood_the_log() {
 /// What one more peer costs that waits, with all that is remembered of its attempts.
 #[tokio::test]
 async fn a_peer_that_waits_holds_next_to_nothing() {
-    let (few, many) = (number("FERNPOST_PEERS", 200) / 10, number("FERNPOST_PEERS", 200));
+    let many = number("FERNPOST_PEERS", 300);
+    let few = (many / 3).min(100);
     let mut red = Node::new("red");
     let sim = Sim::start("refuse", u16::try_from(many).expect("few"), &["--script", "refuse"]).await;
     sim.are_known_to(&mut red, "backoff_min = \"20ms\"\nbackoff_max = \"50ms\"\nfailures_to_suspend = 20");
@@ -232,8 +233,9 @@ async fn a_peer_that_waits_holds_next_to_nothing() {
         "figures: {few} waiting peers {first} kB PSS, {} waiting peers {second} kB: {each:.0} bytes each; descriptors {descriptors} and {later}",
         names.len()
     );
-    // With what the allocator keeps of the twenty attempts; what is in use is a fraction of it.
-    assert!(each < 24.0 * 1024.0, "{each:.0} bytes a waiting peer");
+    // Most of it is what the allocator keeps of twenty attempts at full speed. Where each attempt left a connection's buffers, or
+    // the payload, behind, it would be far more.
+    assert!(each < 64.0 * 1024.0, "{each:.0} bytes a waiting peer");
     assert!(later <= descriptors + 8, "descriptors: {descriptors}, then {later}");
 }
 
