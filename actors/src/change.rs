@@ -1,7 +1,7 @@
 //! `Change`: every durable fact, in domain words. Actors hand changes over; only the store knows tables.
 
 use crate::model::{
-    ContextId, ContextRecord, Delivery, Digest, FeedItem, Gap, Hold, Index, Millis, Parked, PduRef, PeerRecord,
+    ContextId, ContextRecord, Delivery, Digest, FeedItem, Gap, Head, Hold, Index, Millis, Parked, PduRef, PeerRecord,
     Position, SeenTransaction, Seq, ServerName, StateKey, StateLink, StatePiece, StoredPdu, Submission, SubmissionId,
 };
 
@@ -161,6 +161,15 @@ pub enum Change {
         server: ServerName,
         /// The index it had in the outbox.
         index: Index,
+    },
+    /// Open ends of a conversation beyond those that its record holds on disk.
+    HeadsMoved {
+        /// Of which conversation.
+        context: ContextId,
+        /// Those that stand there from now on.
+        added: Vec<Head>,
+        /// Those that do so no longer.
+        gone: Vec<PduRef>,
     },
     /// The messenger has everything up to here.
     FeedAcked {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::change::Change;
 use crate::congestion::{HIGH_WATER, Overload};
+use crate::context::PARENTS_MAX;
 use crate::model::{
     Ack, Composed, ContextId, ContextRecord, ContextStatus, Draft, InboundPush, InboundTransaction, Order, PeerStatus,
     Refusal, ServerName, Spoken, Submission, Submitted, Taken, Verdict,
@@ -36,6 +37,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const fn is_for_now(refusal: &Refusal) -> bool {
     matches!(refusal, Refusal::Busy { .. } | Refusal::DiskLow { .. })
 }
+
+/// Messages that join open ends handed over at once.
+const MERGED_AT_ONCE: usize = 32;
 
 impl Gateway {
     /// A gateway over a running router.
@@ -113,6 +117,29 @@ impl Gateway {
             }
         }
         self.routes.context(context).await?.compose(drafts, shut).await
+    }
+
+    /// Join the open ends of a conversation until one is left, by empty messages that name ten each. `draft` makes one of this
+    /// type under an id that is new. Returns how many it took; ends that come meanwhile may be left.
+    pub async fn merge_heads(
+        &self,
+        context: &ContextId,
+        mut draft: impl FnMut(&Arc<str>) -> Draft,
+    ) -> Result<usize, Refusal> {
+        let kind: Arc<str> = self.ports.roster.contexts().merge_type.as_str().into();
+        let needed = |heads: usize| heads.saturating_sub(1).div_ceil(PARENTS_MAX - 1);
+        let heads = self.context(context).await?.record.heads.len();
+        let (mut left, mut said) = (needed(heads), 0);
+        while left > 0 {
+            // A few at once: each is a message to everybody.
+            let drafts: Vec<Draft> = (0..left.min(MERGED_AT_ONCE)).map(|_| draft(&kind)).collect();
+            for outcome in self.compose(context, drafts).await? {
+                outcome?;
+                (left, said) = (left - 1, said + 1);
+            }
+            left = left.min(needed(self.context(context).await?.record.heads.len()));
+        }
+        Ok(said)
     }
 
     /// The servers that drafts say take part: who comes in by a message is sent it.

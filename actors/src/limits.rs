@@ -156,6 +156,10 @@ pub struct ContextLimits {
     pub gap: GapLimits,
     /// What is asked for, and served, of the past.
     pub history: HistoryLimits,
+    /// Open ends remembered; beyond it the shallowest is forgotten.
+    pub heads_max: u32,
+    /// The type of what joins open ends at an operator's word.
+    pub merge_type: String,
     /// What is done about state.
     pub state: StateLimits,
     /// Types whose state says who takes part.
@@ -221,6 +225,8 @@ impl Default for ContextLimits {
                 depth_max: 50,
             },
             history: HistoryLimits::default(),
+            heads_max: 2_000,
+            merge_type: "fernpost.merge".to_owned(),
             state: StateLimits { chain_max: 50, enforce_power: true },
             membership_types: vec!["m.room.member".to_owned()],
             restarts: RestartLimits { max: 5, period: Duration::from_secs(60) },

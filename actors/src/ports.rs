@@ -17,7 +17,9 @@ use crate::model::{
     Answered, BadPdu, ContextId, ContextRecord, Deadlines, FeedEntry, Index, Millis, OutFrame, Pdu, PduRef, Position,
     Pulled, PushFailure, ServerName, StateKey, StatePiece, SubmissionId, SubmissionRecord, Want,
 };
-pub use crate::model::{ContextLoad, CurrentState, Known, OutboxRow, PduText, PeerLoad, ServedPdu, Spoken};
+pub use crate::model::{
+    ContextLoad, CurrentState, Known, OutboxRow, PduText, PeerLoad, ServedPdu, Spoken, StrangersPdu,
+};
 pub use inspect::{Direction, Inspect, Page, ParkedFilter, ParkedRow, Place, QueuedItem, What};
 
 /// A future that may cross threads.
@@ -234,6 +236,19 @@ pub trait Archive: Send + Sync + 'static {
         limit: u32,
         bytes: u64,
     ) -> Task<Result<StatePage, ArchiveError>>;
+
+    /// Whether a PDU of a server that takes no part lies in quarantine, at once, read-your-writes.
+    fn is_kept(&self, context: &ContextId, reference: &PduRef) -> Result<bool, ArchiveError>;
+
+    /// The PDUs of a conversation that lie in quarantine because a server took no part, and whose origin and sender are among
+    /// `participants`: the first `limit` after this place in the order of their arrival.
+    fn strangers(
+        &self,
+        context: &ContextId,
+        participants: Vec<ServerName>,
+        after: (u64, u64),
+        limit: u32,
+    ) -> Task<Result<Vec<StrangersPdu>, ArchiveError>>;
 
     /// A submission by its id.
     fn submission(&self, id: &SubmissionId) -> Task<Result<Option<SubmissionRecord>, ArchiveError>>;

@@ -15,8 +15,8 @@ use actors::model::{
 };
 use actors::ports::{
     Archive, ArchiveError, Clock, ContextLoad, FeedBounds, FeedPage, Fence, Journal, Known, OutboxRow, Ownership,
-    PduText, PeerLoad, Ports, Pressure, Roster, ServedPdu, StatePage, SubmissionsPage, Task, Ticket, Transport,
-    Urgency,
+    PduText, PeerLoad, Ports, Pressure, Roster, ServedPdu, StatePage, StrangersPdu, SubmissionsPage, Task, Ticket,
+    Transport, Urgency,
 };
 use actors::router::Routes;
 use actors::testkit::TestDisk;
@@ -95,6 +95,20 @@ impl Archive for Broken {
         broken()
     }
 
+    fn is_kept(&self, _: &ContextId, _: &PduRef) -> Result<bool, ArchiveError> {
+        Err(ArchiveError("no disk".into()))
+    }
+
+    fn strangers(
+        &self,
+        _: &ContextId,
+        _: Vec<ServerName>,
+        _: (u64, u64),
+        _: u32,
+    ) -> Task<Result<Vec<StrangersPdu>, ArchiveError>> {
+        broken()
+    }
+
     fn submission(&self, _: &SubmissionId) -> Task<Result<Option<SubmissionRecord>, ArchiveError>> {
         broken()
     }
@@ -161,6 +175,10 @@ impl PduText for Broken {
     }
 
     fn membership(&self, _: &str, _: Spoken<'_>) -> Option<Membership> {
+        None
+    }
+
+    fn read(&self, _: &ServerName, _: &Bytes) -> Option<Pdu> {
         None
     }
 }

@@ -25,6 +25,10 @@ pub(super) struct ContextsSection {
     participants_max: u32,
     /// PDUs of a context waiting for parents; beyond it the oldest is delivered with a gap.
     held_max: u32,
+    /// Messages of a context that nobody has answered and that are remembered as such; beyond it the shallowest is forgotten.
+    heads_max: u32,
+    /// The type of the empty messages that join these at an operator's word.
+    merge_type: String,
     /// How long a peer's request waits for a context before the peer is told to come again.
     arrive_timeout: Span,
     /// How long a context without work stays in memory.
@@ -111,6 +115,8 @@ impl Default for ContextsSection {
             admission: if limits.open { Admission::Open } else { Admission::Participants },
             participants_max: limits.participants_max,
             held_max: limits.held_max,
+            heads_max: limits.heads_max,
+            merge_type: limits.merge_type,
             arrive_timeout: Span(limits.arrive_timeout),
             idle: Span(limits.idle),
             intake_max: limits.intake_max,
@@ -141,8 +147,12 @@ impl Default for HistorySection {
 
 impl ContextsSection {
     pub(super) fn check(&self, check: &mut Check<'_>) -> ContextLimits {
-        let at_least_one =
-            [("participants_max", self.participants_max), ("held_max", self.held_max), ("intake_max", self.intake_max)];
+        let at_least_one = [
+            ("participants_max", self.participants_max),
+            ("held_max", self.held_max),
+            ("heads_max", self.heads_max),
+            ("intake_max", self.intake_max),
+        ];
         for (key, _) in at_least_one.into_iter().filter(|(_, value)| *value == 0) {
             check.invalid(&["contexts", key], "must be at least 1");
         }
@@ -157,11 +167,16 @@ impl ContextsSection {
         if self.gap.grace.0 > self.gap.give_up.0 {
             check.invalid(&["contexts", "gap", "grace"], "must not be longer than contexts.gap.give_up");
         }
+        if self.merge_type.is_empty() || self.merge_type.len() > 255 {
+            check.invalid(&["contexts", "merge_type"], "a type is a text of 1 to 255 bytes");
+        }
         if self.membership.types.iter().any(String::is_empty) {
             check.invalid(&["contexts", "membership", "types"], "a type is a text that is not empty");
         }
         let StateSection { chain_max, enforce_power } = self.state;
         ContextLimits {
+            heads_max: self.heads_max,
+            merge_type: self.merge_type.clone(),
             state: StateLimits { chain_max, enforce_power },
             membership_types: self.membership.types.clone(),
             open: self.admission == Admission::Open,

@@ -113,6 +113,8 @@ pub(super) struct Group<'t> {
     pub(super) state: Lazy<'t, PlaceKey, HolderValue>,
     pub(super) state_pdus: Lazy<'t, PieceKey, PieceValue>,
     pub(super) state_links: Lazy<'t, (&'static str, u8, &'static str, &'static str), &'static [u8]>,
+    pub(super) strangers: Lazy<'t, PlaceKey, (&'static str, u64, u64, u64)>,
+    pub(super) heads: Lazy<'t, PlaceKey, u64>,
     pub(super) memory: &'t mut Memory,
     pub(super) now: Millis,
     pub(super) moved: HashMap<ServerName, Box<PeerRecord>>,
@@ -145,6 +147,8 @@ impl<'t> Group<'t> {
             state: Lazy::new(transaction, tables::STATE),
             state_pdus: Lazy::new(transaction, tables::STATE_PDUS),
             state_links: Lazy::new(transaction, tables::STATE_LINKS),
+            strangers: Lazy::new(transaction, tables::STRANGERS),
+            heads: Lazy::new(transaction, tables::HEADS),
             memory,
             now,
             moved: HashMap::new(),
@@ -172,6 +176,7 @@ impl<'t> Group<'t> {
             Change::Taken { from, first, digests, forget_below } => {
                 self.taken(&from, first.0, &digests, forget_below.0)
             }
+            Change::HeadsMoved { context, added, gone } => self.heads_moved(&context, &added, &gone),
             Change::Fed(item) => self.fed(&rows::feed_to_row(&item)),
             Change::Quarantined { parked, keep } => self.quarantined(parked, keep),
             Change::QuarantineLeft { server, number } => self.quarantine_left(&server, number),
@@ -256,7 +261,9 @@ pub(super) fn weight(changes: &[Change]) -> u64 {
         | Change::GapClosed { .. } => 1,
         Change::TransactionSeen { .. } | Change::LinkOpened { .. } | Change::LinkClosed { .. } => 2,
         Change::PeerMoved(_) | Change::Fed(_) | Change::FeedAcked { .. } | Change::Taken { .. } => 1,
-        Change::Quarantined { .. } | Change::OutboundParked { .. } => 2,
+        Change::HeadsMoved { added, gone, .. } => (added.len() + gone.len()) as u64,
+        Change::Quarantined { .. } => 3,
+        Change::OutboundParked { .. } => 2,
         Change::QuarantineLeft { .. } | Change::DeadLetterLeft { .. } => 1,
         Change::DeadLetterRequeued { .. } => 3,
         Change::OutboxTrimmed { rows_max, .. } | Change::FeedTrimmed { rows_max, .. } => u64::from(*rows_max),

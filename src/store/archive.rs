@@ -10,6 +10,7 @@ mod history;
 mod inspect;
 mod peers;
 mod state;
+mod strangers;
 mod submissions;
 
 use std::collections::HashMap;
@@ -21,7 +22,7 @@ use actors::model::{
 };
 use actors::ports::{
     Archive, ArchiveError, ContextLoad, FeedBounds, FeedPage, Known, OutboxRow, PeerLoad, ServedPdu, StatePage,
-    SubmissionsPage, Task,
+    StrangersPdu, SubmissionsPage, Task,
 };
 use bytes::Bytes;
 use redb::{ReadTransaction, ReadableDatabase};
@@ -175,6 +176,21 @@ impl Archive for Store {
     ) -> Task<Result<StatePage, ArchiveError>> {
         let context = context.clone();
         self.page(move |shared, rows| state::current(shared, rows, &context, after.as_ref(), limit as usize, bytes))
+    }
+
+    fn is_kept(&self, context: &ContextId, reference: &PduRef) -> Result<bool, ArchiveError> {
+        Ok(strangers::is_kept(&self.shared, context, reference)?)
+    }
+
+    fn strangers(
+        &self,
+        context: &ContextId,
+        participants: Vec<ServerName>,
+        after: (u64, u64),
+        limit: u32,
+    ) -> Task<Result<Vec<StrangersPdu>, ArchiveError>> {
+        let context = context.clone();
+        self.page(move |shared, rows| strangers::page(shared, rows, &context, &participants, after, limit as usize))
     }
 
     fn submission(&self, id: &SubmissionId) -> Task<Result<Option<SubmissionRecord>, ArchiveError>> {

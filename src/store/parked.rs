@@ -7,6 +7,7 @@ use redb::ReadableTable;
 
 use super::apply::{Group, Grown};
 use super::rows;
+use super::strangers::stranger_in;
 
 type Write = Result<(), redb::Error>;
 
@@ -22,9 +23,14 @@ impl Group<'_> {
     pub(super) fn quarantine_left(&mut self, server: &ServerName, number: u64) -> Write {
         // The newest number is remembered by whoever parks, or found among the rows: where the row that bore it goes, the number
         // is given again, to something else.
-        let gone = self.quarantine.open()?.remove((server.as_str(), number))?.is_some();
-        self.counts.rows_trimmed += u64::from(gone);
-        Ok(())
+        let gone = self.quarantine.open()?.remove((server.as_str(), number))?.map(|row| stranger_in(row.value()));
+        self.counts.rows_trimmed += u64::from(gone.is_some());
+        match gone.flatten() {
+            Some((context, origin, id)) => {
+                self.forget_stranger((context.as_str(), &origin, &id), server.as_str(), number)
+            }
+            None => Ok(()),
+        }
     }
 
     pub(super) fn dead_letter_left(&mut self, server: &ServerName, index: u64) -> Write {

@@ -126,6 +126,16 @@ pub(super) const STATE_PDUS: TableDefinition<PieceKey, PieceValue> = TableDefini
 /// not delivered. Owner: that context's actor. Bound: 10,000 a context. Trimmed: by that actor, when it comes.
 pub(super) const STATE_LINKS: TableDefinition<(&str, u8, &str, &str), &[u8]> = TableDefinition::new("state_links");
 
+/// (context, origin, id) -> where a PDU of a server that took no part lies in `quarantine` (server, number), and its place in
+/// the order of arrival (epoch, number since that opening). Owner: that context's actor. Bound: the rows it points at. Trimmed:
+/// by the writer, with these.
+pub(super) const STRANGERS: TableDefinition<PlaceKey, (&str, u64, u64, u64)> = TableDefinition::new("strangers");
+
+/// (context, origin, id) -> depth of an open end beyond the hundred that the row of its context holds: rows of their own, so that
+/// a crowd of them does not make each commit write them all. Owner: that context's actor. Bound: `contexts.heads_max` a context.
+/// Trimmed: by that actor, when it is named or moves up.
+pub(super) const HEADS: TableDefinition<PlaceKey, u64> = TableDefinition::new("heads");
+
 /// The one consumer of today.
 pub(super) const MESSENGER: &str = "messenger";
 
@@ -186,5 +196,7 @@ pub(super) fn each<T: Visit>(visit: &mut T) -> Result<(), T::Error> {
     visit.visit(GAPS)?;
     visit.visit(STATE)?;
     visit.visit(STATE_PDUS)?;
-    visit.visit(STATE_LINKS)
+    visit.visit(STATE_LINKS)?;
+    visit.visit(STRANGERS)?;
+    visit.visit(HEADS)
 }

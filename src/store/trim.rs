@@ -147,8 +147,8 @@ impl Group<'_> {
         let row = (self.now.0, seq, &what[..], parked.code.as_str(), parked.reason.as_str(), &parked.bytes[..]);
         self.quarantine.open()?.insert((server, number), row)?;
         self.counts.rows_written += 1;
-        let counts = &mut self.counts;
-        trim_oldest(self.quarantine.open()?, counts, server, number.saturating_sub(keep))?;
+        self.stranger_kept(&parked, number)?;
+        self.trim_quarantine(server, number.saturating_sub(keep))?;
         self.ends(&parked.from).quarantine = Some(number);
         self.fed(&rows::feed_to_row(&FeedItem::Parked(parked)))
     }

@@ -1,26 +1,39 @@
-//! State that was handed over and is not on disk yet: reads of a key see it beside the rows.
+//! State and parked PDUs that were handed over and are not on disk yet: reads see them beside the rows.
 //!
-//! As with claims, a commit is visible to readers before its state leaves here, and a read holds the lock: so what is neither
-//! here nor in the rows is not there. Bounded by what conversations have in hand.
+//! As with claims, a commit is visible to readers before what it holds leaves here, and a read holds the lock: so what is
+//! neither here nor in the rows is not there. Bounded by what conversations have in hand.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use actors::change::Change;
-use actors::model::{ContextId, StateKey, StatePiece};
+use actors::model::{ContextId, PduRef, StateKey, StatePiece};
 
-/// One change of a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Move {
-    /// What counts of one of its PDUs.
-    Kept(StatePiece),
-    /// Who holds it.
-    Holder(Option<StatePiece>),
+use super::strangers::stranger;
+
+/// What is changed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Place {
+    /// A key of a conversation.
+    Key(ContextId, StateKey),
+    /// A PDU of a server that takes no part.
+    Stranger(ContextId, PduRef),
 }
 
-type Moves = HashMap<(ContextId, StateKey), Vec<Move>>;
+/// One change of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Move {
+    /// What counts of one of the key's PDUs.
+    Kept(StatePiece),
+    /// Who holds the key.
+    Holder(Option<StatePiece>),
+    /// It goes to quarantine.
+    Parked,
+}
 
-/// The changes of keys that stand in no row yet, oldest first.
+type Moves = HashMap<Place, Vec<Move>>;
+
+/// The changes that stand in no row yet, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct UnderWay(Mutex<Moves>);
 
@@ -40,7 +53,7 @@ impl UnderWay {
     }
 
     /// These are on disk and can be read, or never will be.
-    pub(super) fn settled(&self, settled: Vec<((ContextId, StateKey), Move)>) {
+    pub(super) fn settled(&self, settled: Vec<(Place, Move)>) {
         if settled.is_empty() {
             return;
         }
@@ -57,12 +70,14 @@ impl UnderWay {
     }
 }
 
-/// The changes of keys in a batch.
-pub(super) fn moves(changes: &[Change]) -> impl Iterator<Item = ((ContextId, StateKey), Move)> {
-    changes.iter().filter_map(|change| match change {
-        Change::StateKept { context, key, piece } => Some(((context.clone(), key.clone()), Move::Kept(piece.clone()))),
-        Change::StateMoved { context, key, current } => {
-            Some(((context.clone(), key.clone()), Move::Holder(current.clone())))
+/// What a batch changes of these.
+pub(super) fn moves(changes: &[Change]) -> impl Iterator<Item = (Place, Move)> {
+    let key = |context: &ContextId, key: &StateKey| Place::Key(context.clone(), key.clone());
+    changes.iter().filter_map(move |change| match change {
+        Change::StateKept { context, key: of, piece } => Some((key(context, of), Move::Kept(piece.clone()))),
+        Change::StateMoved { context, key: of, current } => Some((key(context, of), Move::Holder(current.clone()))),
+        Change::Quarantined { parked, .. } => {
+            stranger(parked).map(|(context, reference)| (Place::Stranger(context, reference), Move::Parked))
         }
         _ => None,
     })

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use actors::model::{Draft, Refusal};
 use actors::ports::Archive;
 
-use crate::asking::{send, send_to, verdicts};
+use crate::asking::{pdu, send, send_to, verdicts};
 use crate::messenger::{at, context, draft, others};
 use crate::network::{CALM, Network};
 use crate::node::{Node, millis, seconds, world};
@@ -162,6 +162,48 @@ async fn weak_words_of_our_own_messenger_are_refused_and_those_of_others_are_not
         send(&network, "red", "2", &[topic("red", "2", 0, Some("blue/strong"))]).await;
         assert_eq!(held_by(&nodes[0]).as_deref(), Some("red/2"));
         assert!(nodes[0].store().pdu(&at("blue/weak")).unwrap().is_none(), "nothing of it was taken");
+    })
+    .await;
+}
+
+/// What a server had said before it was let in lay in quarantine for ever.
+#[tokio::test(start_paused = true)]
+async fn what_a_stranger_said_is_told_once_and_taken_when_it_is_let_in() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let blue = Node::usual(&network, "blue").await;
+        blue.with("garden", &["red"]).await;
+        let said = [pdu("green", "x", "garden", &[]), pdu("green", "y", "garden", &["green/x"])];
+        for transaction in ["1", "2", "3"] {
+            let parked = ["x parkedNOT_A_PARTICIPANT", "y parkedNOT_A_PARTICIPANT"];
+            assert_eq!(verdicts(&send(&network, "green", transaction, &said).await), parked);
+        }
+        assert_eq!(blue.feed().await.len(), 2, "each is told once");
+        blue.restart(crate::disk::Survives::Synced).await;
+        blue.with("garden", &["red", "green"]).await;
+        millis(50).await;
+        assert_eq!(blue.feed().await[2..], ["green/x", "green/y"]);
+        assert_eq!(verdicts(&send(&network, "green", "4", &said).await), ["x duplicate", "y duplicate"]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn open_ends_are_merged_at_an_operators_word() {
+    world(async {
+        let (network, nodes) = garden(&["blue"]).await;
+        let ends: Vec<String> = (10..40).map(|n| pdu("red", &n.to_string(), "garden", &[])).collect();
+        send(&network, "red", "1", &ends).await;
+        let gateway = nodes[0].gateway();
+        let mut n = 0;
+        let merge = |kind: &Arc<str>| {
+            n += 1;
+            assert_eq!(&**kind, "fernpost.merge");
+            Draft { kind: kind.clone(), content: "{}".into(), ..draft(&format!("merge{n}")) }
+        };
+        assert_eq!(gateway.merge_heads(&context("garden"), merge).await, Ok(4));
+        assert_eq!(gateway.context(&context("garden")).await.unwrap().record.heads.len(), 1);
+        assert_eq!(gateway.merge_heads(&context("garden"), |_| panic!("nothing is open")).await, Ok(0));
     })
     .await;
 }

@@ -17,6 +17,7 @@ mod passing;
 mod reading;
 mod scenario;
 mod state;
+mod strangers;
 mod talk;
 mod trimming;
 mod whole;

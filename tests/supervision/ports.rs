@@ -11,7 +11,7 @@ use actors::model::{
 };
 use actors::ports::{
     Archive, ArchiveError, ContextLoad, FeedBounds, FeedPage, Fence, Journal, Known, OutboxRow, PeerLoad, Pressure,
-    ServedPdu, StatePage, SubmissionsPage, Task, Ticket, Transport, Urgency,
+    ServedPdu, StatePage, StrangersPdu, SubmissionsPage, Task, Ticket, Transport, Urgency,
 };
 use bytes::Bytes;
 use tokio::sync::{Semaphore, watch};
@@ -148,6 +148,20 @@ impl Archive for Observed {
         bytes: u64,
     ) -> Task<Result<StatePage, ArchiveError>> {
         self.archive.current_state(context, after, limit, bytes)
+    }
+
+    fn is_kept(&self, context: &ContextId, reference: &PduRef) -> Result<bool, ArchiveError> {
+        self.archive.is_kept(context, reference)
+    }
+
+    fn strangers(
+        &self,
+        context: &ContextId,
+        participants: Vec<ServerName>,
+        after: (u64, u64),
+        limit: u32,
+    ) -> Task<Result<Vec<StrangersPdu>, ArchiveError>> {
+        self.archive.strangers(context, participants, after, limit)
     }
 
     fn submission(&self, id: &SubmissionId) -> Task<Result<Option<SubmissionRecord>, ArchiveError>> {

@@ -11,6 +11,17 @@ use crate::model::{
     Bond, Parked, ParkedCode, ParkedWhat, Pdu, PduRef, ServerName, Spoken, StateKey, StatePiece, StateSlot, Verdict,
 };
 
+/// A PDU that lay in quarantine because a server took no part.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    /// Who sent it, then.
+    pub from: ServerName,
+    /// Its number in that server's quarantine.
+    pub number: u64,
+    /// The PDU.
+    pub pdu: Pdu,
+}
+
 /// How PDUs came.
 #[derive(Clone, Copy)]
 pub(super) struct Way<'a> {
@@ -65,6 +76,18 @@ impl Machine {
         }
         self.deliver(step);
         fates
+    }
+
+    /// Judge one anew that lay in quarantine. Taken, or refused for good, it leaves it.
+    pub(super) fn take_back(&mut self, step: &mut Step<'_>, kept: Kept, known: &HashMap<PduRef, Known>) {
+        let Kept { from, number, pdu } = kept;
+        step.parks = false;
+        // How its sender was proved then is not kept; that it was listed for its address is the least of it.
+        let way = Way { from: &from, verified: Some("network"), walked: 0 };
+        let fate = self.admit(step, way, vec![pdu], known).pop();
+        if !matches!(fate, Some(Fate::Told(Verdict::Parked { .. }))) {
+            step.changes.push(Change::QuarantineLeft { server: from, number });
+        }
     }
 
     /// Whether a PDU is taken. From the look-up on it is claimed; the claim of one that is not taken is let go.
@@ -190,7 +213,7 @@ impl Machine {
             Some(want) if way.verified.is_none() => !std::mem::replace(&mut want.parked, true),
             _ => way.verified.is_some(),
         };
-        if is_told && step.parks {
+        if is_told && step.parks && !step.reads.is_kept(&pdu.reference) {
             let context = &pdu.context;
             let max = self.limits.participants_max;
             let reason = format!(

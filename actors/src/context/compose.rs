@@ -92,7 +92,8 @@ impl Machine {
         let (kind, received) = (draft.kind.clone(), draft.accepted);
         // Others never saw one that was narrowed: it is nobody's parent, and what it names stays an edge.
         if draft.to.is_none() {
-            heads::advance(&mut self.record.heads, &prev, Some(Head { reference: reference.clone(), depth }));
+            let head = Some(Head { reference: reference.clone(), depth });
+            heads::advance(&mut self.record.heads, &prev, head, self.limits.heads_max as usize);
         }
         let counts = state.clone().map(|StateSlot { key, power_level, prev, member }| {
             let (reference, power, bond) = (reference.clone(), power_level, Bond::Sound);

@@ -72,7 +72,7 @@ impl Machine {
         if !history {
             // A late one has been named by a delivered child already.
             let head = (!late).then(|| Head { reference: reference.clone(), depth });
-            heads::advance(&mut self.record.heads, &prev, head);
+            heads::advance(&mut self.record.heads, &prev, head, self.limits.heads_max as usize);
         }
         self.recent.insert(reference.clone(), depth);
         if let Some(counted) = counted {

@@ -7,11 +7,12 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::context::admit::Kept;
 use crate::context::keys::Reads;
 use crate::context::machine::{Effect, Event, Machine, Reply, Token};
 use crate::limits::ContextLimits;
 use crate::model::{
-    Bond, ContextRecord, Gap, HeldPdu, Hold, Millis, Pdu, PduRef, ServerName, StateKey, StateLink, StatePiece,
+    Bond, ContextRecord, Gap, Head, HeldPdu, Hold, Millis, Pdu, PduRef, ServerName, StateKey, StateLink, StatePiece,
     StateSlot, Verdict, Want,
 };
 use crate::model::{ContextLoad, Known};
@@ -68,6 +69,14 @@ pub(super) struct Desk {
     pub(super) held_by: HashMap<StateKey, StatePiece>,
     pub(super) pieces: HashMap<StateKey, BTreeMap<PduRef, StatePiece>>,
     pub(super) links: BTreeMap<PduRef, StateLink>,
+    /// What lies in quarantine, by its number: who sent it, and the PDU.
+    pub(super) kept: BTreeMap<u64, (ServerName, PduRef)>,
+    /// Whose PDUs are to be taken back, and after which place.
+    take_back: Option<(Vec<ServerName>, u64)>,
+    /// Open ends that have rows of their own.
+    pub(super) spilled: BTreeMap<PduRef, Head>,
+    /// All that ever came.
+    arrived: HashMap<PduRef, Pdu>,
     /// How often a whole key was read.
     pub(super) weighed: Cell<usize>,
     claimed: HashSet<PduRef>,
@@ -98,6 +107,10 @@ impl Desk {
             held_by: HashMap::new(),
             pieces: HashMap::new(),
             links: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            take_back: None,
+            spilled: BTreeMap::new(),
+            arrived: HashMap::new(),
             weighed: Cell::new(0),
             claimed: HashSet::new(),
             prevs: HashMap::new(),
@@ -121,6 +134,7 @@ impl Desk {
     }
 
     pub(super) fn arrive(&mut self, from: &str, pdus: Vec<Pdu>) {
+        self.arrived.extend(pdus.iter().map(|pdu| (pdu.reference.clone(), pdu.clone())));
         let known = self.look_up(&pdus);
         self.step(Event::Arrive { token: Token(2), from: server(from), verified: "mtls", pdus, known });
         assert!(self.claimed.is_empty(), "claimed and neither stored nor released: {:?}", self.claimed);
@@ -170,6 +184,23 @@ impl Desk {
         self.now = self.now.max(Millis(at));
     }
 
+    /// What is to be taken back from quarantine is, in pages of two.
+    pub(super) fn take_back(&mut self) {
+        while let Some((participants, after)) = self.take_back.take() {
+            let takes_part = |(_, (from, reference)): &(&u64, &(ServerName, PduRef))| {
+                participants.contains(from) && participants.contains(&reference.origin)
+            };
+            let page = self.kept.range(after + 1..).filter(takes_part).take(2);
+            let page: Vec<_> = page.map(|(number, kept)| (*number, kept.clone())).collect();
+            for (place, (number, (from, reference))) in page.iter().enumerate() {
+                let pdu = self.arrived[reference].clone();
+                let known = self.look_up(std::slice::from_ref(&pdu));
+                let kept = Some(Kept { from: from.clone(), number: *number, pdu });
+                self.step(Event::Kept { kept, known, next: (place == 1).then_some((0, *number)) });
+            }
+        }
+    }
+
     /// The process starts again from its disk; requests under way are forgotten.
     pub(super) fn restart(&mut self) {
         self.asked.clear();
@@ -193,7 +224,13 @@ impl Desk {
         let held = rows.into_iter().map(|(_, held)| held).collect();
         let gaps = self.gaps.values().cloned().collect();
         let links = self.links.values().cloned().collect();
-        let load = self.record.clone().map(|record| ContextLoad { record, held, gaps, links });
+        let spilled = self.spilled.values().cloned();
+        let whole = |mut record: ContextRecord| {
+            record.heads.extend(spilled);
+            record.heads.sort_by(|one, other| (one.depth, &one.reference).cmp(&(other.depth, &other.reference)));
+            record
+        };
+        let load = self.record.clone().map(whole).map(|record| ContextLoad { record, held, gaps, links });
         self.machine = Machine::new(context("room"), server("us"), self.limits.clone(), Arc::new(Text), load);
         self.log.push("-- restart".to_owned());
         self.step(Event::Started);
@@ -229,7 +266,13 @@ impl Desk {
 
     /// What the machine says to an event, and nothing is done about it.
     pub(super) fn decide(&mut self, event: Event) -> Vec<Effect> {
-        let reads = Below { held_by: &self.held_by, pieces: &self.pieces, rows: &self.rows, weighed: &self.weighed };
+        let reads = Below {
+            held_by: &self.held_by,
+            pieces: &self.pieces,
+            rows: &self.rows,
+            weighed: &self.weighed,
+            kept: &self.kept,
+        };
         self.machine.step(self.now, event, &reads)
     }
 
@@ -255,6 +298,7 @@ impl Desk {
                     }
                 }
                 Effect::Fetch { of, want, cause: _ } => self.fetch(of, want),
+                Effect::TakeBack { participants, after, .. } => self.take_back = Some((participants, after.1)),
                 Effect::Arm(due) => self.due = Some(due),
                 Effect::Disarm => self.due = None,
             }
@@ -313,6 +357,7 @@ struct Below<'a> {
     pieces: &'a HashMap<StateKey, BTreeMap<PduRef, StatePiece>>,
     rows: &'a BTreeMap<PduRef, Row>,
     weighed: &'a Cell<usize>,
+    kept: &'a BTreeMap<u64, (ServerName, PduRef)>,
 }
 
 impl Reads for Below<'_> {
@@ -323,6 +368,10 @@ impl Reads for Below<'_> {
     fn set(&self, key: &StateKey) -> Vec<StatePiece> {
         self.weighed.set(self.weighed.get() + 1);
         self.pieces.get(key).map(|set| set.values().cloned().collect()).unwrap_or_default()
+    }
+
+    fn is_kept(&self, reference: &PduRef) -> bool {
+        self.kept.values().any(|(_, kept)| kept == reference)
     }
 
     fn known(&self, reference: &PduRef) -> Option<Known> {

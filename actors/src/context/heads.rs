@@ -2,12 +2,8 @@
 
 use crate::model::{Head, PduRef};
 
-/// Edges kept: the row of a conversation is written whole, and a peer that names no parents makes an edge a PDU. The
-/// shallowest goes first; it stays in the conversation, only nothing of ours will name it.
-const HEADS_MAX: usize = 100;
-
 /// Parents of one PDU of ours.
-const PARENTS_MAX: usize = 10;
+pub(crate) const PARENTS_MAX: usize = 10;
 
 /// The parents of what we say next, oldest depth first, and the depth it gets.
 ///
@@ -18,14 +14,15 @@ pub(super) fn parents(heads: &[Head]) -> (Vec<PduRef>, u64) {
     (named.iter().map(|head| head.reference.clone()).collect(), depth)
 }
 
-/// A PDU was delivered: what it names is no edge any more; it is one itself, where `head` says so.
-pub(super) fn advance(heads: &mut Vec<Head>, named: &[PduRef], head: Option<Head>) {
+/// A PDU was delivered: what it names is no edge any more; it is one itself, where `head` says so. Beyond `max` the shallowest
+/// goes: it stays in the conversation, only nothing of ours will name it.
+pub(super) fn advance(heads: &mut Vec<Head>, named: &[PduRef], head: Option<Head>, max: usize) {
     heads.retain(|head| !named.contains(&head.reference));
     if let Some(head) = head {
         let place = |other: &Head| (other.depth, &other.reference) < (head.depth, &head.reference);
         heads.insert(heads.partition_point(place), head);
     }
-    if heads.len() > HEADS_MAX {
+    if heads.len() > max.max(1) {
         heads.remove(0);
     }
 }
@@ -42,19 +39,19 @@ mod tests {
     #[test]
     fn ten_edges_are_named_the_oldest_depth_first() {
         let mut heads = vec![];
-        (0..12).rev().for_each(|n| advance(&mut heads, &[], Some(head(n, n))));
+        (0..12).rev().for_each(|n| advance(&mut heads, &[], Some(head(n, n)), 100));
         let (named, depth) = parents(&heads);
         assert_eq!((named.len(), depth), (10, 10));
         assert_eq!(named[0], head(0, 0).reference);
-        advance(&mut heads, &named, Some(head(99, depth)));
+        advance(&mut heads, &named, Some(head(99, depth)), 100);
         assert_eq!(heads, [head(10, 10), head(99, 10), head(11, 11)]);
     }
 
     #[test]
     fn a_flood_of_edges_costs_a_bounded_row() {
         let mut heads = vec![];
-        (0..500).for_each(|n| advance(&mut heads, &[], Some(head(n, n))));
-        assert_eq!((heads.len(), heads[0].depth), (HEADS_MAX, 400));
+        (0..500).for_each(|n| advance(&mut heads, &[], Some(head(n, n)), 100));
+        assert_eq!((heads.len(), heads[0].depth), (100, 400));
     }
 
     #[test]

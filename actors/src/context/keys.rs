@@ -20,6 +20,8 @@ pub trait Reads {
     fn set(&self, key: &StateKey) -> Vec<StatePiece>;
     /// What is known of a PDU.
     fn known(&self, reference: &PduRef) -> Option<Known>;
+    /// Whether it lies in quarantine as one of a server that takes no part.
+    fn is_kept(&self, reference: &PduRef) -> bool;
 }
 
 /// The state PDUs of the keys a step has to do with, as the disk has them and as the step has changed them.

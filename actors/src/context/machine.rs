@@ -4,12 +4,12 @@
 //! briefly, then asked for; when everybody was asked for long enough it is given up, and its children are delivered with a
 //! gap. Nothing is ever silently skipped or reordered.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::change::Change;
 use crate::change::Urgency;
-use crate::context::admit::Way;
+use crate::context::admit::{Kept, Way};
 use crate::context::gaps::Gaps;
 use crate::context::keys::Reads;
 use crate::context::links::Links;
@@ -19,8 +19,8 @@ use crate::context::step::{Owed, Step};
 use crate::context::wanted::{Circle, Wanted};
 use crate::limits::ContextLimits;
 use crate::model::{
-    Composed, ContextId, ContextRecord, ContextStatus, Draft, Hold, Millis, Pdu, PduRef, Refusal, ServerName, StateKey,
-    StatePiece, Verdict, Want,
+    Composed, ContextId, ContextRecord, ContextStatus, Draft, Head, Hold, Millis, Pdu, PduRef, Refusal, ServerName,
+    StateKey, StatePiece, Verdict, Want,
 };
 use crate::model::{ContextLoad, Known, PduText};
 
@@ -91,6 +91,15 @@ pub enum Event {
         /// It is taken.
         open: bool,
     },
+    /// An answer to [`Effect::TakeBack`]: one of what was found, where it can be read.
+    Kept {
+        /// It.
+        kept: Option<Kept>,
+        /// What the archive knows, as for [`Event::Arrive`].
+        known: HashMap<PduRef, Known>,
+        /// It is the last of a full page: where the next one begins.
+        next: Option<(u64, u64)>,
+    },
     /// The timer went off.
     Due,
 }
@@ -126,11 +135,27 @@ pub enum Effect {
         /// Who handed us what names it, and pays for the search.
         cause: ServerName,
     },
+    /// Find what lies in quarantine of servers that take part now; it comes back as [`Event::Kept`], one by one: of several it
+    /// would not be known which kills.
+    TakeBack {
+        /// Who takes part.
+        participants: Vec<ServerName>,
+        /// After this place in the order of arrival.
+        after: (u64, u64),
+        /// How many at once.
+        limit: u32,
+    },
     /// Wake the machine at this time, and at no other.
     Arm(Millis),
     /// Forget the timer.
     Disarm,
 }
+
+/// PDUs taken back from quarantine at once.
+const KEPT_PAGE: u32 = 100;
+
+/// Open ends that the record holds on disk, which is written whole with each commit; further ones have rows of their own.
+const HEADS_IN_RECORD: usize = 100;
 
 /// Delivered PDUs remembered, so that parents are normally found without a look-up.
 const REFERENCES_KEPT: usize = 1024;
@@ -155,6 +180,8 @@ pub struct Machine {
     pub(super) links: Links,
     /// Who holds the keys that were looked at lately.
     pub(super) holders: Recent<StateKey, Option<StatePiece>>,
+    /// Open ends that have rows of their own.
+    spilled: BTreeSet<PduRef>,
     /// What the shell's timer is set to.
     armed: Option<Millis>,
 }
@@ -183,7 +210,8 @@ impl Machine {
         }
         let (wanted, gaps, links) = (Wanted::new(limits.gap), Gaps::load(load.gaps), Links::load(load.links));
         let (record, holders) = (load.record, Recent::new(KEYS_KEPT));
-        Self { us, limits, text, record, stored, order, wanted, gaps, recent, links, holders, armed: None }
+        let spilled = record.heads.iter().skip(HEADS_IN_RECORD).map(|head| head.reference.clone()).collect();
+        Self { us, limits, text, record, stored, order, wanted, gaps, recent, links, holders, spilled, armed: None }
     }
 
     /// Which of these PDUs, and which of their parents, the machine cannot tell about from memory.
@@ -242,6 +270,13 @@ impl Machine {
                 self.wanted.intake(now, open);
                 None
             }
+            Event::Kept { kept, known, next } => {
+                if let Some(kept) = kept {
+                    self.take_back(&mut step, kept, &known);
+                }
+                step.take_back = next;
+                None
+            }
             Event::Due => {
                 self.armed = None;
                 None
@@ -279,6 +314,8 @@ impl Machine {
             }
             self.link(step, &reference, 1);
         }
+        // What a former life did not come to: servers that were let in just before it ended.
+        step.admitted = self.stored;
         for missing in self.links.list_sought() {
             if !self.order.holds(&missing) {
                 self.wanted.want_link(step.now, &missing, None, 1);
@@ -296,20 +333,41 @@ impl Machine {
         }
         let adopted = self.record.adopted && !self.is_new();
         let is_other = self.record.participants != servers;
+        step.admitted = servers.iter().any(|server| !self.record.participants.contains(server));
         step.moved |= !self.stored || is_other || self.record.adopted != adopted;
         self.record.adopted = adopted;
         self.record.participants = servers;
-        if is_other {
-            self.wanted.ask_anew(step.now, circle(&self.us, &self.record, &self.limits));
-        }
         Ok(())
     }
 
+    /// The disk learns which open ends have rows of their own now: mostly none.
+    fn spill_heads(&mut self, step: &mut Step<'_>) {
+        let beyond = self.record.heads.get(HEADS_IN_RECORD..).unwrap_or_default();
+        if beyond.is_empty() && self.spilled.is_empty() {
+            return;
+        }
+        let now: BTreeSet<PduRef> = beyond.iter().map(|head| head.reference.clone()).collect();
+        let added: Vec<Head> = beyond.iter().filter(|head| !self.spilled.contains(&head.reference)).cloned().collect();
+        let gone: Vec<PduRef> = self.spilled.difference(&now).cloned().collect();
+        self.spilled = now;
+        if !added.is_empty() || !gone.is_empty() {
+            step.changes.push(Change::HeadsMoved { context: self.record.context.clone(), added, gone });
+        }
+    }
+
     fn finish(&mut self, mut step: Step<'_>, is_arrival: bool, owed: Option<Owed>) -> Vec<Effect> {
+        if step.admitted {
+            self.wanted.ask_anew(step.now, circle(&self.us, &self.record, &self.limits));
+            step.take_back = Some((0, 0));
+        }
         let asks = self.wanted.ask(step.now, circle(&self.us, &self.record, &self.limits));
         let mut effects = vec![];
         self.stored |= step.moved;
-        let changes = step.take_changes(&self.record, &mut self.order, &mut self.gaps, &mut self.links);
+        if step.moved {
+            self.spill_heads(&mut step);
+        }
+        let changes =
+            step.take_changes(&self.record, &mut self.order, &mut self.gaps, &mut self.links, HEADS_IN_RECORD);
         if !changes.is_empty() {
             // A peer's actor commits right after an arrival, and that commit holds both.
             effects.push(Effect::Commit(changes, if is_arrival { Urgency::Rides } else { Urgency::Now }));
@@ -322,6 +380,10 @@ impl Machine {
             let (of, cause) = (ask.of.clone(), ask.cause.clone());
             let wants = ask.wants(&self.record.context, self.limits.history.backfill_max);
             effects.extend(wants.map(|want| Effect::Fetch { of: of.clone(), want, cause: cause.clone() }));
+        }
+        if let Some(after) = step.take_back.filter(|_| !self.record.participants.is_empty()) {
+            let participants = self.record.participants.clone();
+            effects.push(Effect::TakeBack { participants, after, limit: KEPT_PAGE });
         }
         let due = self.wanted.due();
         if due != self.armed {

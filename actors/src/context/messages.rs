@@ -4,7 +4,7 @@ use actix::Message;
 use tokio::sync::oneshot;
 
 use crate::context::machine::Reply;
-use crate::model::{BadPdu, ContextStatus, Draft, Pdu, ServerName, Want};
+use crate::model::{BadPdu, ContextStatus, Draft, Pdu, ServerName, StrangersPdu, Want};
 use crate::supervise::intake::Permit;
 
 /// Where an answer goes. Dropped unanswered, it tells the caller that the outcome is unknown.
@@ -98,6 +98,16 @@ pub(crate) struct IntakeIs {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Status(pub(super) oneshot::Sender<ContextStatus>);
+
+/// What lies in quarantine of servers that take part now.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct TakenBack {
+    /// A page of it.
+    pub(super) page: Vec<StrangersPdu>,
+    /// More may follow.
+    pub(super) is_full: bool,
+}
 
 /// The machine's timer fired.
 #[derive(Message)]

@@ -47,6 +47,7 @@ use crate::model::{BadPdu, Composed, ContextId, ContextStatus, Draft, Pdu, Refus
 use crate::peer::dispatch::Undone;
 use crate::supervise::intake::Intake;
 use crate::supervise::post::post;
+pub(crate) use heads::PARENTS_MAX;
 use machine::Reply;
 use messages::{Arrive, Compose, Fetched, IntakeIs, Outcome, Readmit, SetParticipants, Status};
 use shell::ContextActor;

@@ -43,4 +43,8 @@ impl Reads for Disk<'_> {
     fn known(&self, reference: &PduRef) -> Option<Known> {
         self.read(self.archive.look_up(self.context, &[], std::slice::from_ref(reference))).remove(reference)
     }
+
+    fn is_kept(&self, reference: &PduRef) -> bool {
+        self.read(self.archive.is_kept(self.context, reference))
+    }
 }

@@ -7,13 +7,14 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, ContextFutureSpawner, Handler, Supervised, WrapFuture,
 };
 
+use crate::context::admit::Kept;
 use crate::context::machine::{Effect, Event, Machine, Reply, Token};
 use crate::context::messages::{
-    Answer, Arrive, Compose, Fetched, Fired, IntakeIs, Outcome, Quiet, Readmit, SetParticipants, Status,
+    Answer, Arrive, Compose, Fetched, Fired, IntakeIs, Outcome, Quiet, Readmit, SetParticipants, Status, TakenBack,
 };
 use crate::context::reads::Disk;
 use crate::limits::ContextLimits;
-use crate::model::{ContextId, Pdu, PduRef};
+use crate::model::{ContextId, Pdu, PduRef, StrangersPdu};
 use crate::ports::{ArchiveError, ContextLoad, Fence, Known, Ports};
 use crate::routes::Routes;
 use crate::supervise::crashes::{Crashes, Verdict};
@@ -142,6 +143,18 @@ impl ContextActor {
                     }
                 });
             }
+            Effect::TakeBack { participants, after, limit } => {
+                let page = self.ports.archive.strangers(&self.context, participants, after, limit);
+                let (address, context) = (ctx.address(), self.context.clone());
+                detached(async move {
+                    match page.await {
+                        Ok(page) => post(&address, TakenBack { is_full: page.len() == limit as usize, page }),
+                        Err(error) => {
+                            tracing::error!(%context, %error, "what servers said before they took part stays in quarantine");
+                        }
+                    }
+                });
+            }
             Effect::Arm(due) => {
                 let address = ctx.address();
                 let delay = self.ports.clock.now().until(due);
@@ -209,6 +222,11 @@ impl ContextActor {
         }
     }
 
+    /// It has not killed the machine twice.
+    fn is_sound(&self, reference: &PduRef) -> bool {
+        self.killers.iter().filter(|killer| *killer == reference).count() < DEATHS
+    }
+
     /// Keep an answer's way for the machine; a conversation that was given up answers at once.
     fn token(&mut self, answer: Answer, permit: Permit) -> Option<Token> {
         if self.faulty {
@@ -240,6 +258,7 @@ impl ContextActor {
 /// The PDU an event brings, where it brings one only: of several it is not known which kills.
 fn alone(event: &Event) -> Option<&PduRef> {
     match event {
+        Event::Kept { kept: Some(kept), .. } => Some(&kept.pdu.reference),
         Event::Arrive { pdus, .. } | Event::Fetched { pdus, .. } if pdus.len() == 1 => Some(&pdus[0].reference),
         _ => None,
     }
@@ -313,10 +332,25 @@ impl Handler<Fetched> for ContextActor {
     fn handle(&mut self, fetched: Fetched, ctx: &mut Context<Self>) {
         let Fetched { want, from, pdus } = fetched;
         let answered = pdus.is_some();
-        let is_sound = |pdu: &Pdu| self.killers.iter().filter(|killer| **killer == pdu.reference).count() < DEATHS;
+        let is_sound = |pdu: &Pdu| self.is_sound(&pdu.reference);
         let pdus: Vec<Pdu> = pdus.into_iter().flatten().flatten().filter(is_sound).collect();
         if let Some(known) = self.look_up(ctx, &pdus) {
             self.enter(ctx, Event::Fetched { want, from, pdus, answered, known });
+        }
+    }
+}
+
+impl Handler<TakenBack> for ContextActor {
+    type Result = ();
+
+    fn handle(&mut self, TakenBack { page, is_full }: TakenBack, ctx: &mut Context<Self>) {
+        let last = page.last().filter(|_| is_full).map(|last| last.place);
+        for StrangersPdu { place, reference, from, number, bytes } in page {
+            // One that killed stays where it is: the operator can see it there.
+            let pdu = self.ports.text.read(&from, &bytes).filter(|_| self.is_sound(&reference));
+            let Some(known) = self.look_up(ctx, pdu.as_slice()) else { return };
+            let kept = pdu.map(|pdu| Kept { from, number, pdu });
+            self.enter(ctx, Event::Kept { kept, known, next: last.filter(|last| *last == place) });
         }
     }
 }

@@ -45,13 +45,27 @@ pub(super) struct Step<'a> {
     pub(super) parks: bool,
     /// A server has come to take part.
     pub(super) admitted: bool,
+    /// What lies in quarantine after this place is to be looked at.
+    pub(super) take_back: Option<(u64, u64)>,
 }
 
 impl<'a> Step<'a> {
     pub(super) fn new(now: Millis, reads: &'a dyn Reads) -> Self {
         let (fresh, fresh_order) = (HashMap::new(), vec![]);
         let (changes, released, sets) = (vec![], vec![], Sets::default());
-        Self { now, reads, sets, changes, fresh, fresh_order, released, moved: false, parks: true, admitted: false }
+        Self {
+            now,
+            reads,
+            sets,
+            changes,
+            fresh,
+            fresh_order,
+            released,
+            moved: false,
+            parks: true,
+            admitted: false,
+            take_back: None,
+        }
     }
 
     /// All state PDUs of a key that were delivered, those of this step included.
@@ -82,6 +96,7 @@ impl<'a> Step<'a> {
         order: &mut Order,
         gaps: &mut Gaps,
         links: &mut Links,
+        heads_max: usize,
     ) -> Vec<Change> {
         let mut changes = std::mem::take(&mut self.changes);
         let context = &record.context;
@@ -100,7 +115,8 @@ impl<'a> Step<'a> {
         let opened = links.take_touched().into_iter();
         changes.extend(opened.map(|link| Change::LinkOpened { context: context.clone(), link }));
         if self.moved {
-            changes.push(Change::ContextMoved(Box::new(record.clone())));
+            let heads = record.heads.iter().take(heads_max).cloned().collect();
+            changes.push(Change::ContextMoved(Box::new(ContextRecord { heads, ..record.clone() })));
         }
         changes
     }

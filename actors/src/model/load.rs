@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::{
-    Berth, ContextId, ContextRecord, Digest, Draft, Gap, HeldPdu, Index, Item, Membership, Millis, PduRef, PeerRecord,
-    SeenTransaction, ServerName, StateKey, StateLink, SubmissionId,
+    Berth, ContextId, ContextRecord, Digest, Draft, Gap, HeldPdu, Index, Item, Membership, Millis, Pdu, PduRef,
+    PeerRecord, SeenTransaction, ServerName, StateKey, StateLink, SubmissionId,
 };
 
 /// One row of a peer's outbox.
@@ -99,6 +99,21 @@ pub enum Spoken<'a> {
     Content(&'a [u8]),
 }
 
+/// A PDU of a server that took no part, as it lies in quarantine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StrangersPdu {
+    /// Its place in the order of arrival.
+    pub place: (u64, u64),
+    /// Which one.
+    pub reference: PduRef,
+    /// Who sent it.
+    pub from: ServerName,
+    /// Its number in that server's quarantine.
+    pub number: u64,
+    /// The PDU as it would be stored.
+    pub bytes: Bytes,
+}
+
 /// A state PDU that holds its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CurrentState {
@@ -123,4 +138,7 @@ pub trait PduText: Send + Sync + 'static {
 
     /// What a PDU says of the membership of the user its key names; `None`: nothing that can be understood.
     fn membership(&self, key: &str, text: Spoken<'_>) -> Option<Membership>;
+
+    /// A PDU from the form in which it is stored. `None`: it is none, or not by today's rules.
+    fn read(&self, from: &ServerName, bytes: &Bytes) -> Option<Pdu>;
 }

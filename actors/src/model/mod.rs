@@ -21,7 +21,7 @@ pub use frame::{
     Ack, Answered, Deadlines, Digest, Edu, InboundPush, InboundTransaction, Item, Label, OutFrame, Pulled, PushFailure,
     Refusal, Strong, StrongBody, Taken, Want,
 };
-pub use load::{ContextLoad, CurrentState, Known, OutboxRow, PduText, PeerLoad, ServedPdu, Spoken};
+pub use load::{ContextLoad, CurrentState, Known, OutboxRow, PduText, PeerLoad, ServedPdu, Spoken, StrangersPdu};
 pub use names::{BadName, BadSubmissionId, ServerName, SubmissionId};
 pub use numbers::{Index, ItemNo, Millis, Position, Seq};
 pub use order::Order;

@@ -134,4 +134,8 @@ impl PduText for PlainText {
     fn membership(&self, _: &str, _: Spoken<'_>) -> Option<Membership> {
         None
     }
+
+    fn read(&self, _: &ServerName, _: &Bytes) -> Option<Pdu> {
+        None
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Bound;
 
-use actors::model::{ContextId, ContextRecord, Gap, HeldPdu, PduRef};
+use actors::model::{ContextId, ContextRecord, Gap, Head, HeldPdu, PduRef};
 use actors::ports::{ContextLoad, Known, ServedPdu};
 use redb::{ReadTransaction, ReadableDatabase};
 
@@ -13,7 +13,9 @@ use crate::store::rows::{self, BadRow};
 use crate::store::tables::{self, after};
 
 pub(super) fn context(shared: &Shared, read: &ReadTransaction, context: &ContextId) -> Read<Option<ContextLoad>> {
-    let Some(record) = context_record(shared, read, context)? else { return Ok(None) };
+    let Some(mut record) = context_record(shared, read, context)? else { return Ok(None) };
+    record.heads.extend(heads(shared, read, context.as_str())?);
+    record.heads.sort_by(|one, other| (one.depth, &one.reference).cmp(&(other.depth, &other.reference)));
     let held = held(shared, read, context)?;
     let gaps = gaps(shared, read, context.as_str())?;
     let links = state::links(shared, read, context.as_str())?;
@@ -34,6 +36,18 @@ fn held(shared: &Shared, read: &ReadTransaction, context: &ContextId) -> Read<Ve
     }
     held.sort_by_key(|(order, _)| *order);
     Ok(held.into_iter().map(|(_, pdu)| pdu).collect())
+}
+
+fn heads(shared: &Shared, read: &ReadTransaction, context: &str) -> Read<Vec<Head>> {
+    let to = after(context);
+    let mut heads = Vec::new();
+    for row in read.open_table(tables::HEADS)?.range((context, "", "")..(to.as_str(), "", ""))? {
+        let (key, depth) = row?;
+        let (_, origin, id) = key.value();
+        heads.push(Head { reference: rows::reference("heads", origin, id)?, depth: depth.value() });
+    }
+    shared.counters.looked_up(heads.len() as u64);
+    Ok(heads)
 }
 
 fn gaps(shared: &Shared, read: &ReadTransaction, context: &str) -> Read<Vec<Gap>> {

@@ -12,15 +12,15 @@ use super::Read;
 use crate::store::Shared;
 use crate::store::rows::{self, BadRow};
 use crate::store::tables::{self, after};
-use crate::store::under_way::Move;
+use crate::store::under_way::{Move, Place};
 
 pub(super) fn holder(shared: &Shared, context: &ContextId, key: &StateKey) -> Read<Option<StatePiece>> {
     // The lock comes before the transaction: a commit is visible before what it holds leaves, so nothing falls between the two.
     let under_way = shared.under_way.lock();
-    let moves = under_way.get(&(context.clone(), key.clone())).map_or(&[][..], Vec::as_slice);
+    let moves = under_way.get(&Place::Key(context.clone(), key.clone())).map_or(&[][..], Vec::as_slice);
     let newest = moves.iter().rev().find_map(|one| match one {
         Move::Holder(holder) => Some(holder.clone()),
-        Move::Kept(_) => None,
+        Move::Kept(_) | Move::Parked => None,
     });
     if let Some(newest) = newest {
         return Ok(newest);
@@ -47,7 +47,7 @@ pub(super) fn set(shared: &Shared, context: &ContextId, key: &StateKey) -> Read<
         set.insert(reference.clone(), rows::piece_from_row(reference, piece.value())?);
     }
     shared.counters.looked_up(set.len() as u64);
-    for one in under_way.get(&(context.clone(), key.clone())).into_iter().flatten() {
+    for one in under_way.get(&Place::Key(context.clone(), key.clone())).into_iter().flatten() {
         if let Move::Kept(piece) = one {
             set.insert(piece.reference.clone(), piece.clone());
         }

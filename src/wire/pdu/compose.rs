@@ -1,13 +1,34 @@
 //! A message of our own messenger written as a PDU.
 
-use actors::model::{Berth, Draft, Membership, PduRef, ServerName, Spoken};
-use actors::ports::PduText;
+use actors::model::{Berth, ContextId, Draft, Membership, Pdu, PduRef, ServerName, Spoken};
+use actors::ports::{ArchiveError, PduText};
 use bytes::Bytes;
 
-use super::membership;
 use super::read::is_taken;
 use super::write::{State, Written};
+use super::{Acquaintance, Habits, Reader, membership};
 use crate::wire::json::put;
+
+/// Who knows nobody: what is in order needs nobody to be known.
+struct Nobody;
+
+impl Acquaintance for Nobody {
+    fn habits(&self, _: &ServerName) -> Habits {
+        Habits::default()
+    }
+
+    fn is_server(&self, _: &ServerName) -> bool {
+        false
+    }
+
+    fn known(&self, _: &ContextId, _: &[PduRef]) -> Result<Vec<PduRef>, ArchiveError> {
+        Ok(vec![])
+    }
+
+    fn takes_part(&self, _: &ContextId, _: &ServerName) -> Result<bool, ArchiveError> {
+        Ok(false)
+    }
+}
 
 /// Writes drafts in the form in which PDUs are stored and sent.
 pub struct Text;
@@ -36,6 +57,10 @@ impl PduText for Text {
 
     fn membership(&self, key: &str, text: Spoken<'_>) -> Option<Membership> {
         membership::read(key, text)
+    }
+
+    fn read(&self, from: &ServerName, bytes: &Bytes) -> Option<Pdu> {
+        Reader { in_order: true, ..Reader::new(from, &Nobody) }.read(serde_json::from_slice(bytes).ok()?).ok()
     }
 }
 

@@ -60,12 +60,14 @@ pub struct Reader<'a> {
     pub acquaintance: &'a dyn Acquaintance,
     /// How the sender writes the pairs in `prev_pdus`, where nothing in them tells.
     pub usual: PairOrder,
+    /// The bytes are in order, as we store them: each pair is an origin and an id, whatever it looks like.
+    pub in_order: bool,
 }
 
 impl<'a> Reader<'a> {
     /// A reader of what this server hands us.
     pub fn new(sender: &'a ServerName, acquaintance: &'a dyn Acquaintance) -> Self {
-        Self { sender, acquaintance, usual: acquaintance.habits(sender).pairs }
+        Self { sender, acquaintance, usual: acquaintance.habits(sender).pairs, in_order: false }
     }
 }
 

@@ -72,6 +72,9 @@ fn named((first, second): &Pair<'_>, order: PairOrder) -> Option<PduRef> {
 
 fn order(pairs: &[Pair<'_>], around: &Around<'_>) -> PairOrder {
     let Around { reader, context, origin } = around;
+    if reader.in_order {
+        return PairOrder::OriginFirst;
+    }
     let server = |name: &str| -> Option<ServerName> { name.parse().ok() };
     let is_known = |name: &str| {
         name.eq_ignore_ascii_case(origin.as_str())

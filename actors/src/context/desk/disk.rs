@@ -1,8 +1,8 @@
 //! The store below the desk: it takes nothing that does not fit what it holds.
 
 use crate::change::Change;
-use crate::context::desk::{Delivered, Desk, Held, Row, Told};
-use crate::model::{Delivery, FeedItem, PduRef, Standing, Submitted};
+use crate::context::desk::{Delivered, Desk, Held, Row, Told, at};
+use crate::model::{Delivery, FeedItem, ParkedWhat, PduRef, Standing, Submitted};
 
 impl Desk {
     pub(super) fn commit(&mut self, changes: Vec<Change>) {
@@ -53,6 +53,11 @@ impl Desk {
                     self.log.push(format!("again {reference}"));
                 }
                 Change::LinkOpened { link, .. } => drop(self.links.insert(link.missing.clone(), link)),
+                Change::QuarantineLeft { number, .. } => assert!(self.kept.remove(&number).is_some()),
+                Change::HeadsMoved { added, gone, .. } => {
+                    gone.iter().for_each(|reference| assert!(self.spilled.remove(reference).is_some()));
+                    self.spilled.extend(added.into_iter().map(|head| (head.reference.clone(), head)));
+                }
                 Change::LinkClosed { missing, .. } => drop(self.links.remove(&missing)),
                 Change::ContextMoved(record) => {
                     assert_eq!(place, last, "the record comes last");
@@ -64,6 +69,9 @@ impl Desk {
                 Change::Quarantined { parked, .. } => {
                     self.log.push(format!("park {:?} of {}", parked.what, parked.from));
                     assert!(!parked.reason.contains("  "));
+                    let ParkedWhat::Pdu { origin: Some(origin), id: Some(id), .. } = parked.what else { continue };
+                    let number = self.kept.last_key_value().map_or(1, |(last, _)| last + 1);
+                    self.kept.insert(number, (parked.from, at(&format!("{origin}/{id}"))));
                 }
                 Change::Submitted(submission) => {
                     let Submitted::Pdu(reference, bytes) = submission.what else { panic!("a PDU") };

@@ -81,6 +81,10 @@ impl PduText for Text {
         Bytes::from(format!("{us}/{} prev {prev:?} depth {depth} replaces {prev_state:?}", draft.id))
     }
 
+    fn read(&self, _: &ServerName, _: &Bytes) -> Option<Pdu> {
+        None
+    }
+
     fn membership(&self, key: &str, text: Spoken<'_>) -> Option<Membership> {
         let (Spoken::Pdu(text) | Spoken::Content(text)) = text;
         let text = std::str::from_utf8(text).expect("text").split(['*', '^']).next()?;

@@ -100,6 +100,62 @@ fn a_stranger_is_kept_in_quarantine_and_heard_once_it_takes_part() {
 }
 
 #[test]
+fn what_a_stranger_said_is_told_once_and_taken_in_order_once_it_takes_part() {
+    let mut desk = Desk::among("red");
+    desk.arrive("green", pdus("green/1 green/2<green/1"));
+    desk.arrive("green", pdus("green/1"));
+    desk.arrive("red", pdus("green/3<green/2 blue/1"));
+    assert_eq!(desk.log.iter().filter(|line| line.starts_with("park")).count(), 4);
+    assert_eq!(desk.log.last().map(String::as_str), Some("verdicts parked:NOT_A_PARTICIPANT parked:NOT_A_PARTICIPANT"));
+    desk.log.clear();
+    desk.participants("red green");
+    desk.take_back();
+    desk.expect(&["set [red, green]", "deliver green/1 at 0", "deliver green/2 at 1", "deliver green/3 at 2"]);
+    assert_eq!(desk.kept.len(), 1, "blue takes no part");
+    desk.restart();
+    desk.arrive("red", pdus("red/1=@a:blue+"));
+    desk.take_back();
+    desk.log.retain(|line| line.starts_with("deliver blue"));
+    desk.expect(&["deliver blue/1 at 0"]);
+    assert!(desk.kept.is_empty());
+}
+
+/// A server was let in, and the process ended before what it had said was taken.
+#[test]
+fn a_restart_does_not_forget_what_is_to_be_taken_back() {
+    let mut desk = Desk::among("red");
+    desk.arrive("green", pdus("green/1"));
+    desk.participants("red green");
+    desk.restart();
+    desk.log.clear();
+    desk.take_back();
+    desk.expect(&["deliver green/1 at 0"]);
+}
+
+/// Rooms got slower as open ends piled up, 1,600 in one.
+#[test]
+fn sixteen_hundred_open_ends_are_merged_down_in_a_bounded_row() {
+    let mut desk = Desk::among("red");
+    for batch in 0..16 {
+        let ends: Vec<String> = (0..100).map(|n| format!("red/{:04}", batch * 100 + n)).collect();
+        desk.arrive("red", pdus(&ends.join(" ")));
+        assert!(desk.record().heads.len() <= 100);
+        if batch % 5 == 0 {
+            desk.restart();
+        }
+    }
+    assert_eq!((desk.machine.status().record.heads.len(), desk.spilled.len()), (1600, 1500));
+    let merges: Vec<String> = (0..178).map(|n| format!("{n:03}")).collect();
+    for some in merges.chunks(60) {
+        desk.compose(&some.join(" "), "");
+        desk.restart();
+    }
+    let heads = desk.machine.status().record.heads;
+    assert_eq!((heads.len(), heads[0].reference.to_string().as_str()), (1, "us/177"));
+    assert!(desk.spilled.is_empty() && desk.record().heads.len() == 1);
+}
+
+#[test]
 fn an_open_conversation_takes_everybody_in_up_to_its_limit() {
     let mut desk = Desk::new(ContextLimits { open: true, participants_max: 2, ..ContextLimits::default() });
     desk.arrive("red", pdus("red/1"));

@@ -1,0 +1,68 @@
+//! What servers that took no part said, and where it lies in quarantine.
+
+use std::collections::BTreeMap;
+
+use actors::model::{ContextId, PduRef, ServerName};
+use actors::ports::StrangersPdu;
+use bytes::Bytes;
+use redb::{ReadTransaction, ReadableDatabase};
+
+use super::Read;
+use crate::store::Shared;
+use crate::store::rows;
+use crate::store::tables::{self, after};
+use crate::store::under_way::Place;
+
+/// Whether a PDU lies there, or is on its way.
+pub(super) fn is_kept(shared: &Shared, context: &ContextId, reference: &PduRef) -> Read<bool> {
+    let under_way = shared.under_way.lock();
+    if under_way.contains_key(&Place::Stranger(context.clone(), reference.clone())) {
+        return Ok(true);
+    }
+    let read = shared.database.begin_read()?;
+    let place = (context.as_str(), reference.origin.as_str(), reference.id.as_str());
+    let row = read.open_table(tables::STRANGERS)?.get(place)?.map(|row| {
+        let (server, number, ..) = row.value();
+        (server.to_owned(), number)
+    });
+    shared.counters.looked_up(u64::from(row.is_some()));
+    let Some((server, number)) = row else { return Ok(false) };
+    Ok(read.open_table(tables::QUARANTINE)?.get((server.as_str(), number))?.is_some())
+}
+
+/// All rows of the context are passed, and those that come first are kept: their number is bounded by what lies in quarantine.
+pub(super) fn page(
+    shared: &Shared,
+    read: &ReadTransaction,
+    context: &ContextId,
+    participants: &[ServerName],
+    after_place: (u64, u64),
+    limit: usize,
+) -> Read<Vec<StrangersPdu>> {
+    let takes_part = |name: &str| participants.iter().any(|server| server.as_str() == name);
+    let (from, to) = (context.as_str(), after(context.as_str()));
+    let mut first: BTreeMap<(u64, u64), (PduRef, String, u64)> = BTreeMap::new();
+    for row in read.open_table(tables::STRANGERS)?.range((from, "", "")..(to.as_str(), "", ""))? {
+        let (key, value) = row?;
+        let ((_, origin, id), (server, number, epoch, n)) = (key.value(), value.value());
+        let place = (epoch, n);
+        let is_late = first.len() == limit && first.last_key_value().is_some_and(|(last, _)| *last < place);
+        if place <= after_place || is_late || !takes_part(origin) || !takes_part(server) {
+            continue;
+        }
+        first.insert(place, (rows::reference("strangers", origin, id)?, server.to_owned(), number));
+        if first.len() > limit {
+            first.pop_last();
+        }
+    }
+    shared.counters.looked_up(first.len() as u64);
+    let quarantine = read.open_table(tables::QUARANTINE)?;
+    let mut page = Vec::with_capacity(first.len());
+    for (place, (reference, server, number)) in first {
+        // One that an operator has dealt with meanwhile has no bytes any more; then only its place is left to be forgotten.
+        let row = quarantine.get((server.as_str(), number))?;
+        let bytes = row.map_or_else(Bytes::new, |row| Bytes::copy_from_slice(row.value().5));
+        page.push(StrangersPdu { place, reference, from: rows::name("strangers", &server)?, number, bytes });
+    }
+    Ok(page)
+}

@@ -1,0 +1,84 @@
+//! Where the PDUs of servers that took no part lie in quarantine, by their conversation: an index over those rows.
+
+use actors::model::{ContextId, Parked, ParkedCode, ParkedWhat, PduRef};
+use redb::ReadableTable;
+
+use super::apply::Group;
+use super::rows;
+use super::tables::QuarantineValue;
+
+/// A smaller number to keep after a change of the settings is reached over several commits.
+const ROWS_MAX: usize = 256;
+
+/// Which PDU of which conversation this is, where it waits for its server to take part.
+pub(super) fn stranger(parked: &Parked) -> Option<(ContextId, PduRef)> {
+    let ParkedWhat::Pdu { origin: Some(origin), id: Some(id), context: Some(context) } = &parked.what else {
+        return None;
+    };
+    let waits = parked.code == ParkedCode::NotAParticipant;
+    let reference = PduRef { origin: origin.parse().ok()?, id: id.parse().ok()? };
+    waits.then(|| (context.clone(), reference))
+}
+
+/// The same of a row: context, origin, id.
+pub(super) fn stranger_in(row: <QuarantineValue as redb::Value>::SelfType<'_>) -> Option<(ContextId, String, String)> {
+    let (_, seq, what, code, ..) = row;
+    let waits = code == ParkedCode::NotAParticipant.as_str();
+    match waits.then(|| rows::what_from_row("quarantine", seq, what))?.ok()? {
+        ParkedWhat::Pdu { origin: Some(origin), id: Some(id), context: Some(context) } => Some((context, origin, id)),
+        _ => None,
+    }
+}
+
+impl Group<'_> {
+    /// It lies in quarantine under this number.
+    pub(super) fn stranger_kept(&mut self, parked: &Parked, number: u64) -> Result<(), redb::Error> {
+        let Some((context, reference)) = stranger(parked) else { return Ok(()) };
+        self.memory.arrivals += 1;
+        let row = (parked.from.as_str(), number, self.memory.epoch, self.memory.arrivals);
+        let place = (context.as_str(), reference.origin.as_str(), reference.id.as_str());
+        self.strangers.open()?.insert(place, row)?;
+        self.counts.rows_written += 1;
+        Ok(())
+    }
+
+    /// Its place is forgotten, unless it has come anew and lies elsewhere.
+    pub(super) fn forget_stranger(
+        &mut self,
+        place: (&str, &str, &str),
+        server: &str,
+        number: u64,
+    ) -> Result<(), redb::Error> {
+        let strangers = self.strangers.open()?;
+        self.counts.trim_reads += 1;
+        let is_this = strangers.get(place)?.is_some_and(|row| (row.value().0, row.value().1) == (server, number));
+        if is_this {
+            strangers.remove(place)?;
+            self.counts.rows_trimmed += 1;
+        }
+        Ok(())
+    }
+
+    /// The oldest rows of a server's quarantine go: numbers have no gaps but where rows have left, so those beyond the number
+    /// of rows kept are the oldest ones.
+    pub(super) fn trim_quarantine(&mut self, server: &str, upto: u64) -> Result<(), redb::Error> {
+        if upto == 0 {
+            return Ok(());
+        }
+        let quarantine = self.quarantine.open()?;
+        let mut gone = Vec::new();
+        for row in quarantine.range((server, 0)..=(server, upto))?.take(ROWS_MAX) {
+            let (key, value) = row?;
+            gone.push((key.value().1, stranger_in(value.value())));
+        }
+        for (number, what) in gone {
+            self.quarantine.open()?.remove((server, number))?;
+            self.counts.trim_reads += 1;
+            self.counts.rows_trimmed += 1;
+            if let Some((context, origin, id)) = what {
+                self.forget_stranger((context.as_str(), &origin, &id), server, number)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,75 @@
+//! What servers said before they took part, as it lies in the store; and open ends beyond those of a row.
+
+use actors::change::Change;
+use actors::model::{ContextId, Head, Parked, ParkedCode, ParkedWhat, PduRef, ServerName};
+use actors::ports::Archive;
+
+use crate::disk::{Disk, Survives};
+use crate::talk::{context_moved, room, text, theirs};
+use crate::world::{World, green, red};
+
+fn parked(context: &ContextId, reference: &PduRef, from: ServerName, keep: u64) -> Change {
+    let (origin, id) = (Some(reference.origin.to_string()), Some(reference.id.to_string()));
+    let what = ParkedWhat::Pdu { origin, id, context: Some(context.clone()) };
+    let (code, reason) = (ParkedCode::NotAParticipant, "a stranger".to_owned());
+    Change::Quarantined { parked: Parked { from, what, code, reason, bytes: text(reference) }, keep }
+}
+
+async fn found(world: &World, context: &ContextId, participants: &[ServerName]) -> Vec<PduRef> {
+    let (mut found, mut after) = (vec![], (0, 0));
+    loop {
+        let page = world.store.strangers(context, participants.to_vec(), after, 2).await.unwrap();
+        let Some(last) = page.last() else { return found };
+        after = last.place;
+        assert!(page.iter().all(|one| one.bytes == text(&one.reference)));
+        found.extend(page.into_iter().map(|one| one.reference));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_strangers_said_is_found_by_context_and_server_in_the_order_of_its_arrival() {
+    let disk = Disk::new();
+    let world = World::on(&disk);
+    let (c, d) = (room("c"), room("c d"));
+    let under_way = world.submit(vec![parked(&c, &theirs("z"), red(), 9)]);
+    assert!(world.store.is_kept(&c, &theirs("z")).unwrap(), "on its way");
+    under_way.committed().await.unwrap();
+    world.commit(vec![parked(&c, &theirs("a"), red(), 9), parked(&d, &theirs("d"), red(), 9)]).await;
+    world.commit(vec![parked(&c, &theirs("m"), green(), 9)]).await;
+    world.store.close().await;
+    let world = World::on(&Disk::with(disk.survivors(Survives::Synced)));
+    world.commit(vec![parked(&c, &theirs("b"), red(), 9)]).await;
+    assert!(world.store.is_kept(&c, &theirs("z")).unwrap() && !world.store.is_kept(&d, &theirs("z")).unwrap());
+    assert_eq!(found(&world, &c, &[red()]).await, ["z", "a", "b"].map(theirs));
+    assert_eq!(found(&world, &c, &[red(), green()]).await, ["z", "a", "m", "b"].map(theirs));
+    assert_eq!(found(&world, &c, &[green()]).await, [], "its origin takes no part");
+    assert_eq!(found(&world, &d, &[red()]).await, [theirs("d")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_leaves_quarantine_is_not_found_any_more() {
+    let world = World::new();
+    let c = room("c");
+    for id in ["1", "2", "3", "4"] {
+        world.commit(vec![parked(&c, &theirs(id), red(), 3)]).await;
+    }
+    assert_eq!(found(&world, &c, &[red()]).await, ["2", "3", "4"].map(theirs), "the oldest has gone");
+    assert!(!world.store.is_kept(&c, &theirs("1")).unwrap());
+    world.commit(vec![Change::QuarantineLeft { server: red(), number: 3 }]).await;
+    assert_eq!(found(&world, &c, &[red()]).await, ["2", "4"].map(theirs));
+    // It comes again, and lies elsewhere.
+    world.commit(vec![parked(&c, &theirs("1"), green(), 3)]).await;
+    assert_eq!(found(&world, &c, &[red(), green()]).await, ["2", "4", "1"].map(theirs));
+}
+
+#[tokio::test(start_paused = true)]
+async fn open_ends_beyond_those_of_the_row_come_back_in_their_order() {
+    let world = World::new();
+    let c = room("c");
+    let head = |id: &str, depth| Head { reference: theirs(id), depth };
+    let moved = |added: Vec<Head>, gone: Vec<PduRef>| Change::HeadsMoved { context: c.clone(), added, gone };
+    world.commit(vec![context_moved(&c, 1), moved(vec![head("b", 2), head("a", 9), head("c", 2)], vec![])]).await;
+    world.commit(vec![moved(vec![head("d", 1)], vec![theirs("c")])]).await;
+    let heads = world.store.context(&c).await.unwrap().unwrap().record.heads;
+    assert_eq!(heads, [head("d", 1), head("b", 2), head("a", 9)]);
+}
