@@ -17,7 +17,32 @@ impl History {
         }
         self.everything_arrived(&mut faults);
         self.confusion_was_told(&mut faults);
+        self.one_state(&mut faults);
         faults
+    }
+
+    /// Who knows the same of a room says the same of its state, whatever the order in which it came.
+    fn one_state(&self, faults: &mut Vec<String>) {
+        let mut known = BTreeMap::new();
+        for (server, room, holder) in &self.holders {
+            // What a lost disk held of its own words is not known to it, and is to others.
+            if self.was_restored(server) {
+                continue;
+            }
+            let heard = self.feed(server).filter_map(|what| match what {
+                What::Pdu { pdu, room: other, .. } if other == room => Some(&**pdu),
+                _ => None,
+            });
+            let own = self.messages.iter().filter(|said| said.origin == *server && said.room == *room);
+            let own = own.filter(|said| said.taken.is_some()).map(|said| &*said.pdu);
+            let set: BTreeSet<&str> = heard.chain(own).collect();
+            let (other, theirs) = *known.entry((room, set)).or_insert((*server, holder));
+            if theirs != holder {
+                faults.push(format!(
+                    "{room}: {server} says {holder:?} holds, {other} {theirs:?}, and both know the same"
+                ));
+            }
+        }
     }
 
     /// Positions are 1, 2, 3 ...
@@ -77,6 +102,11 @@ impl History {
         for what in self.feed(server) {
             match what {
                 What::Gap { missing } => announced.extend(missing),
+                // Asked for, and not news: it comes whether or not its parents are known.
+                What::Pdu { pdu, history: true, .. } => drop(heard.insert(pdu)),
+                What::Again { pdu } if !heard.contains(pdu) && !pdu.starts_with(server) => {
+                    faults.push(format!("{server} is told of {pdu} again, which it has not heard"));
+                }
                 What::Pdu { pdu, prev, gap, .. } => {
                     for parent in prev {
                         let is_own = parent.split('/').next() == Some(server);
@@ -102,9 +132,10 @@ impl History {
     fn numbers(&self, server: Name, faults: &mut Vec<String>) {
         let mut last: BTreeMap<Name, u64> = BTreeMap::new();
         for what in self.feed(server) {
-            if let What::Update { from, n, .. } = what
-                && last.insert(from, *n).unwrap_or(0) + 1 != *n
-            {
+            let What::Update { from, n, .. } = what else { continue };
+            let before = last.insert(from, *n).unwrap_or(0);
+            // One that was restored counts on from the clock: what the lost disk counted is known to its messenger.
+            if before + 1 != *n && !(before < *n && self.was_restored(server)) {
                 faults.push(format!("{server} has {from}#{n} out of turn"));
             }
         }
@@ -178,22 +209,19 @@ impl History {
         })
     }
 
-    /// What a messenger was told is missing, and all that lies before it.
+    /// What a messenger was told is missing, and all that lies before it. Where a lost disk held what lies before something that
+    /// came as history, nothing names it any more.
     fn beyond_gaps(&self, server: Name) -> BTreeSet<&str> {
-        let mut parents: HashMap<&str, &[String]> = HashMap::new();
-        for what in self.feeds.keys().flat_map(|other| self.feed(other)) {
-            if let What::Pdu { pdu, prev, .. } = what {
-                parents.insert(pdu, prev);
-            }
-        }
         let missing = self.feed(server).filter_map(|what| match what {
-            What::Gap { missing } => Some(missing.iter().map(String::as_str)),
+            What::Gap { missing } => Some(&missing[..]),
+            What::Pdu { prev, history: true, .. } if self.was_restored(server) => Some(&prev[..]),
             _ => None,
         });
-        let (mut beyond, mut ahead): (BTreeSet<&str>, Vec<&str>) = (BTreeSet::new(), missing.flatten().collect());
+        let (mut beyond, mut ahead): (BTreeSet<&str>, Vec<&str>) =
+            (BTreeSet::new(), missing.flatten().map(String::as_str).collect());
         while let Some(pdu) = ahead.pop() {
             if beyond.insert(pdu) {
-                ahead.extend(parents.get(pdu).into_iter().copied().flatten().map(String::as_str));
+                ahead.extend(self.parents.get(pdu).into_iter().flatten().map(String::as_str));
             }
         }
         beyond
@@ -203,6 +231,10 @@ impl History {
     fn confusion_was_told(&self, faults: &mut Vec<String>) {
         for said in &self.updates {
             let Some(taken) = said.taken.filter(|taken| self.went_with_the_disk(said.origin, *taken)) else { continue };
+            // What was begun before the copy was made may be on it.
+            if !self.went_with_the_disk(said.origin, said.begun) {
+                continue;
+            }
             for server in said.hearers.iter().filter(|hearer| !self.was_restored(hearer)) {
                 let arrived =
                     self.feed(server).any(|what| matches!(what, What::Update { token, .. } if *token == said.token));

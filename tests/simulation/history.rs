@@ -43,12 +43,36 @@ pub(crate) struct Event {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum What {
-    Pdu { pdu: String, room: String, prev: Vec<String>, gap: Vec<String> },
-    Update { from: Name, n: u64, token: String },
-    Gap { missing: Vec<String> },
-    Delivery { message: String, server: Name, state: String },
-    Parked { pdu: Option<String> },
-    Notice { about: Option<Name> },
+    Pdu {
+        pdu: String,
+        room: String,
+        prev: Vec<String>,
+        gap: Vec<String>,
+        history: bool,
+    },
+    /// It was heard before, and has come to hold its key.
+    Again {
+        pdu: String,
+    },
+    Update {
+        from: Name,
+        n: u64,
+        token: String,
+    },
+    Gap {
+        missing: Vec<String>,
+    },
+    Delivery {
+        message: String,
+        server: Name,
+        state: String,
+    },
+    Parked {
+        pdu: Option<String>,
+    },
+    Notice {
+        about: Option<Name>,
+    },
     Other,
 }
 
@@ -69,6 +93,10 @@ pub(crate) struct History {
     pub(crate) updates: Vec<Update>,
     pub(crate) feeds: BTreeMap<Name, Vec<Event>>,
     pub(crate) restores: Vec<Restore>,
+    /// Which PDU holds the key of state that all write, for each server in each room.
+    pub(crate) holders: Vec<(Name, String, Option<String>)>,
+    /// The parents of every PDU that was ever stored, also of those whose disk is lost.
+    pub(crate) parents: BTreeMap<String, Vec<String>>,
 }
 
 impl History {

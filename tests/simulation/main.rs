@@ -37,7 +37,7 @@ mod world;
 use std::ops::Range;
 
 /// Seeds of an ordinary test run; half of them in each of two tests, for two cores.
-const SEEDS: Range<u64> = 0..100;
+const SEEDS: Range<u64> = 0..500;
 
 /// The seeds to run: `FERNPOST_SEEDS=FIRST..LAST` (without the last) instead of the usual ones.
 fn seeds() -> Range<u64> {

@@ -110,7 +110,7 @@ impl Plan {
             weather: often(chance, 4),
             crash: often(chance, 4),
             disk: often(chance, 4),
-            restore: 0,
+            restore: often(chance, 4),
             clock: often(chance, 3),
             sleepy: often(chance, 4),
         };

@@ -20,11 +20,13 @@ fn name(server: &ServerName, names: &[Name]) -> Name {
 pub(crate) fn event(entry: &FeedEntry, names: &[Name]) -> Event {
     let list = |references: &[actors::model::PduRef]| references.iter().map(named).collect::<Vec<_>>();
     let what = match &entry.item {
+        FeedItem::Pdu(pdu) if pdu.shown.again => What::Again { pdu: named(&pdu.reference) },
         FeedItem::Pdu(pdu) => What::Pdu {
             pdu: named(&pdu.reference),
             room: pdu.context.to_string(),
             prev: list(&Text::of(pdu).prev()),
             gap: list(&pdu.shown.gap),
+            history: pdu.shown.history,
         },
         FeedItem::Update { from, n, bytes, .. } => {
             let Token { token } = serde_json::from_slice(bytes).expect("an update of ours");

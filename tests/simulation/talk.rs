@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::task::spawn_local;
 
 use crate::history::{Message, Name, Update};
-use crate::messenger::{draft, named};
+use crate::messenger::{Text, draft, named};
 use crate::node::{millis, seconds};
 use crate::surroundings::server;
 use crate::world::{Member, World};
@@ -75,7 +75,7 @@ impl World {
             let hearers: BTreeSet<Name> = to.as_ref().map_or_else(all, |to| to.iter().copied().collect());
             for attempt in 0.. {
                 match before(&member, &id).await {
-                    Before::Taken(Some(pdu)) => return world.taken(&id, Some(&named(&pdu))),
+                    Before::Taken(Some(pdu)) => return world.heard_of(&member, &id, &pdu),
                     Before::Taken(None) => panic!("{id} is a message"),
                     Before::Unknown => {
                         seconds(1).await;
@@ -103,13 +103,24 @@ impl World {
                 let life = member.life.get();
                 match member.node.say_draft(room, draft).await {
                     _ if member.life.get() != life => {}
-                    Ok(()) => return world.taken(&id, Some(&format!("{}/{pdu}", member.name))),
+                    Ok(()) => {
+                        let reference = PduRef { origin: server(member.name), id: pdu.parse().unwrap() };
+                        return world.heard_of(&member, &id, &reference);
+                    }
                     Err(Refusal::OutcomeUnknown | Refusal::Stopping | Refusal::Busy { .. }) => {}
                     Err(other) => panic!("{id}: {other}"),
                 }
                 seconds(1).await;
             }
         });
+    }
+
+    /// A messenger is told that its message is taken as this PDU.
+    fn heard_of(&self, member: &Member, id: &str, pdu: &PduRef) {
+        let stored = member.node.store().pdu(pdu).unwrap().expect("it was acknowledged");
+        let prev = Text::read(&stored.bytes).prev().iter().map(named).collect();
+        self.history.borrow_mut().parents.insert(named(pdu), prev);
+        self.taken(id, Some(&named(pdu)));
     }
 
     /// A messenger is told that this is taken.

@@ -6,19 +6,30 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use actors::model::Millis;
+use actors::ports::{Archive, Clock};
 use fastrand::Rng;
 use fernpost::store::Lane;
+use redb::TableDefinition;
 use tokio::task::{JoinHandle, spawn_local};
 
-use crate::disk::Survives;
-use crate::history::{History, Name, Restore, Stamp};
-use crate::messenger::context;
+use crate::disk::{Disk, Survives};
+use crate::history::{History, Name, Restore, Stamp, What};
+use crate::messenger::{context, named};
 use crate::network::{CALM, Network, Weather};
 use crate::node::{Change, Node, millis, seconds};
 use crate::plan::Plan;
 use crate::read;
 use crate::surroundings::server;
 use crate::trace::Trace;
+
+/// A copy of a disk.
+struct Copied {
+    at: Stamp,
+    bytes: Vec<u8>,
+    /// The newest position of the feed on it.
+    tail: u64,
+}
 
 /// A gateway, and what only the driver knows about it.
 pub(crate) struct Member {
@@ -28,8 +39,7 @@ pub(crate) struct Member {
     busy: Cell<bool>,
     /// Its messenger does not read.
     pub(crate) sleeps: Cell<bool>,
-    /// A copy of its disk, and when it was made.
-    copy: RefCell<Option<(Stamp, Vec<u8>)>>,
+    copy: RefCell<Option<Copied>>,
     /// Counts its processes: what one of them has not answered when it ends, it never answers.
     pub(crate) life: Cell<u64>,
     /// Waits for the journal to stop.
@@ -41,6 +51,20 @@ impl Member {
         let (busy, sleeps, life) = (Cell::default(), Cell::default(), Cell::default());
         Self { name, node, busy, sleeps, copy: RefCell::default(), life, watch: RefCell::default() }
     }
+}
+
+/// The same disk, marked as a backup is.
+fn as_backup(bytes: Vec<u8>, taken: Millis) -> Vec<u8> {
+    let disk = Disk::with(bytes);
+    let meta: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
+    let database = redb::Database::builder().create_with_backend(disk.clone()).expect("a store");
+    let transaction = database.begin_write().expect("a store that nobody writes to");
+    let marked =
+        transaction.open_table(meta).and_then(|mut meta| Ok(meta.insert("taken", &*taken.0.to_string()).map(drop)?));
+    marked.expect("a table of texts");
+    transaction.commit().expect("a disk that is well");
+    drop(database);
+    disk.survivors(Survives::Written)
 }
 
 /// Everything of one run.
@@ -160,30 +184,25 @@ impl World {
         self.trace.note(&format!("{}: the disk will fail", member.name));
     }
 
-    /// Make a copy of its disk, or come back with the copy.
+    /// Make a copy of its disk, or come back with the copy: as a backup that says so, or without a word.
     pub(crate) fn copy_or_restore(self: &Rc<Self>, member: &Rc<Member>) {
-        let Some((copied, bytes)) = member.copy.take() else {
+        let Some(mut copy) = member.copy.take() else {
             if !member.busy.get() {
-                let copy = (self.stamp(), member.node.disk().survivors(Survives::Synced));
                 self.trace.note(&format!("{}: the disk is copied", member.name));
-                member.copy.replace(Some(copy));
+                let (bytes, tail) = (member.node.disk().survivors(Survives::Synced), member.node.store_tail());
+                member.copy.replace(Some(Copied { at: self.stamp(), bytes, tail }));
             }
             return;
         };
         let (_, pause) = self.luck();
+        if self.chance.borrow_mut().bool() {
+            copy.bytes = as_backup(copy.bytes, member.node.clock.now());
+        }
         let (world, member) = (self.clone(), member.clone());
-        spawn_local(async move {
-            world.crash(&member, Survives::Synced, pause, Some((copied, bytes))).await;
-        });
+        spawn_local(async move { world.crash(&member, Survives::Synced, pause, Some(copy)).await });
     }
 
-    async fn crash(
-        self: &Rc<Self>,
-        member: &Rc<Member>,
-        survives: Survives,
-        pause: u64,
-        copy: Option<(Stamp, Vec<u8>)>,
-    ) {
+    async fn crash(self: &Rc<Self>, member: &Rc<Member>, survives: Survives, pause: u64, copy: Option<Copied>) {
         if member.busy.replace(true) {
             return;
         }
@@ -194,20 +213,20 @@ impl World {
         }
         member.life.set(member.life.get() + 1);
         member.node.end(survives).await;
-        let is_older = copy.is_some();
-        if let Some((copied, bytes)) = copy {
-            member.node.give(bytes);
-            let restore = Restore { server: member.name, copied, restored: self.stamp() };
+        let older = copy.map(|copy| {
+            member.node.give(copy.bytes);
+            let restore = Restore { server: member.name, copied: copy.at, restored: self.stamp() };
             self.history.borrow_mut().restores.push(restore);
-        }
+            copy.tail
+        });
         millis(pause).await;
         self.up(member).await;
         let tail = member.node.store_tail();
         let mut heard = member.node.heard.borrow_mut();
-        match is_older {
+        match older {
             // The messenger is restored with its gateway.
-            true => heard.retain(|entry| entry.position.0 <= tail),
-            false => assert!(
+            Some(tail) => heard.retain(|entry| entry.position.0 <= tail),
+            None => assert!(
                 heard.last().is_none_or(|last| last.position.0 <= tail),
                 "{} had given its messenger what is not on its disk",
                 member.name
@@ -288,6 +307,18 @@ impl World {
             (member.name, heard.iter().map(|entry| read::event(entry, &self.plan.names)).collect())
         };
         history.feeds = self.members.iter().map(feed).collect::<BTreeMap<_, _>>();
+        for what in history.feeds.values().flatten().map(|event| &event.what) {
+            if let What::Pdu { pdu, prev, .. } = what {
+                history.parents.insert(pdu.clone(), prev.clone());
+            }
+        }
+        for (room, members) in &self.plan.rooms {
+            for member in self.members.iter().filter(|member| members.contains(&member.name)) {
+                let key = (Arc::from("m.text"), "topic".to_owned());
+                let holder = member.node.store().state_holder(&context(room), &key).expect("a store that reads");
+                history.holders.push((member.name, (*room).to_owned(), holder.map(|piece| named(&piece.reference))));
+            }
+        }
         history
     }
 }

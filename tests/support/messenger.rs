@@ -40,7 +40,11 @@ pub(crate) struct Text<'a> {
 
 impl<'a> Text<'a> {
     pub(crate) fn of(pdu: &'a FedPdu) -> Self {
-        serde_json::from_slice(&pdu.bytes).unwrap()
+        Self::read(&pdu.bytes)
+    }
+
+    pub(crate) fn read(bytes: &'a [u8]) -> Self {
+        serde_json::from_slice(bytes).unwrap()
     }
 
     pub(crate) fn prev(&self) -> Vec<PduRef> {
