@@ -19,7 +19,7 @@ pub(super) struct Inflight {
 
 /// As many submissions are being worked on as may be; nothing of this one was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("submissions_max is reached ({max})")]
+#[error("messenger.submissions_max is reached ({max})")]
 pub(super) struct TooMany {
     /// The limit.
     max: usize,

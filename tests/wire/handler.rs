@@ -227,10 +227,18 @@ async fn each_answer_of_the_core_has_the_dialects_words() {
     let table = [
         (Ok(Ack::Hole { expected: Seq(3), conflict: false }), 200, r#"{"receive":"hole_detected","seq":3,"window":2}"#),
         (Ok(Ack::Wait(second * 120)), 200, r#"{"receive":"wait","wait":120}"#),
-        (Err(busy), 200, r#"{"receive":"wait","wait":2}"#),
-        (Err(Refusal::OutcomeUnknown), 200, r#"{"receive":"wait","wait":1}"#),
-        (Err(Refusal::Stopping), 200, r#"{"receive":"wait","wait":1}"#),
-        (Err(Refusal::Faulty(red())), 200, r#"{"receive":"wait","wait":60}"#),
+        (Err(busy), 200, r#"{"receive":"wait","wait":2,"reason":"peers.intake_max is reached (4)"}"#),
+        (
+            Err(Refusal::OutcomeUnknown),
+            200,
+            r#"{"receive":"wait","wait":1,"reason":"the outcome is unknown; repeat the request"}"#,
+        ),
+        (Err(Refusal::Stopping), 200, r#"{"receive":"wait","wait":1,"reason":"the gateway is stopping"}"#),
+        (
+            Err(Refusal::Faulty(red())),
+            200,
+            r#"{"receive":"wait","wait":60,"reason":"the state of red.example is faulty; see the log, then resume it"}"#,
+        ),
         (Err(Refusal::PushTooLong { count: 3, max: 2 }), 413, "PUSH_TOO_LONG"),
         (Err(misnumbered), 400, "MISNUMBERED"),
         (Err(Refusal::UnknownPeer(red())), 403, "FORBIDDEN"),

@@ -275,7 +275,7 @@ pub enum Refusal {
         wait: Duration,
     },
     /// A peer has not taken what was queued for it for too long; nothing was taken.
-    #[error("{server} has {limit} items waiting, the most it may (outbox_items)")]
+    #[error("{server} has {limit} items waiting, the most it may (peers.outbox_items)")]
     OutboxFull {
         /// Which peer.
         server: ServerName,
@@ -283,7 +283,7 @@ pub enum Refusal {
         limit: u64,
     },
     /// More strong updates in one push than we take.
-    #[error("a push holds at most {max} strong updates, this one has {count}")]
+    #[error("a request holds at most {max} items (peers.batch_items), this one has {count}")]
     PushTooLong {
         /// How many there are.
         count: usize,

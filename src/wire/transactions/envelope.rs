@@ -28,7 +28,7 @@ pub enum BadTransaction {
     #[error("the body is not a transaction: {0}")]
     NotATransaction(String),
     /// More PDUs than we take.
-    #[error("a transaction holds at most {max} PDUs (batch_items), this one has {count}")]
+    #[error("a transaction holds at most {max} PDUs (peers.batch_items), this one has {count}")]
     TooLong {
         /// How many there are.
         count: usize,

@@ -28,7 +28,7 @@ pub enum BadPush {
     #[error("the body is not a push: {0}")]
     NotAPush(String),
     /// More strong updates than we take.
-    #[error("a push holds at most {max} strong updates, this one has {count}")]
+    #[error("a push holds at most {max} strong updates (peers.batch_items), this one has {count}")]
     TooLong {
         /// How many there are.
         count: usize,
