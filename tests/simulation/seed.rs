@@ -67,7 +67,8 @@ async fn course(seed: u64, trace: Trace) -> Vec<String> {
     if let Some(restless) = settle(&world).await {
         return vec![restless];
     }
-    world.close().faults()
+    let troubles = world.troubles.take();
+    troubles.into_iter().chain(world.close().faults()).collect()
 }
 
 /// One thing happens, and a little time passes.

@@ -100,7 +100,12 @@ impl Node {
         let store = self.store();
         loop {
             let after = self.heard.borrow().last().map_or(Position(0), |last| last.position);
+            let life = self.life_now();
             let page = store.feed_after(after, 1000, u64::MAX).await.unwrap();
+            // Who has died meanwhile has given nothing.
+            if life.strong_count() == 0 {
+                return;
+            }
             let FeedPage::Entries(entries) = page else { panic!("nothing is ever trimmed here") };
             let Some(last) = entries.last().map(|entry| entry.position) else { return };
             let expected = (after.0 + 1..).take(entries.len());

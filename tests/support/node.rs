@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::future::Future;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,7 +72,7 @@ struct Life {
 }
 
 /// Everything a gateway runs; dropped, it ends where it stands.
-struct Abort(JoinHandle<()>);
+pub(crate) struct Abort(JoinHandle<()>);
 
 impl Drop for Abort {
     fn drop(&mut self) {
@@ -193,6 +193,11 @@ impl Node {
 
     pub(crate) fn gateway(&self) -> Gateway {
         self.alive().expect("it lives")
+    }
+
+    /// Its life, without keeping it.
+    pub(crate) fn life_now(&self) -> Weak<Abort> {
+        self.life.borrow().as_ref().map(|life| Rc::downgrade(&life.task)).unwrap_or_default()
     }
 
     pub(crate) fn store(&self) -> Store {
