@@ -25,6 +25,7 @@ const CORE: &[(&str, u8)] = &[
     ("context/machine", MACHINES),
     ("context/members", MACHINES),
     ("context/order", MACHINES),
+    ("context/past", MACHINES),
     ("context/recent", MACHINES),
     ("context/state", MACHINES),
     ("context/step", MACHINES),

@@ -160,6 +160,20 @@ impl Gateway {
         self.routes.context(context).await?.set_participants(servers).await
     }
 
+    /// Fetch a conversation from a peer that takes part: its state, and then so many PDUs of its past. Answers once the intent is
+    /// committed; what comes goes into the feed, marked as history, and the context's status tells how far it is.
+    pub async fn join(&self, context: &ContextId, via: ServerName, backfill: u32) -> Result<(), Refusal> {
+        self.door()?;
+        self.peer_handle(&via).await?;
+        self.routes.context(context).await?.join(via, backfill).await
+    }
+
+    /// Ask those who take part for PDUs that lie before what is known here. How many came.
+    pub async fn older(&self, context: &ContextId, limit: u32) -> Result<u64, Refusal> {
+        self.record(context)?;
+        self.routes.context(context).await?.older(limit).await
+    }
+
     /// A conversation's committed row.
     pub fn record(&self, context: &ContextId) -> Result<ContextRecord, Refusal> {
         let record = self.ports.archive.context_record(context).map_err(|error| {

@@ -14,8 +14,8 @@ use crate::change::Change;
 pub use crate::change::Urgency;
 use crate::limits::{ContextLimits, OverloadLimits, PeerLimits};
 use crate::model::{
-    Answered, BadPdu, ContextId, ContextRecord, Deadlines, FeedEntry, Index, Millis, OutFrame, Pdu, PduRef, Position,
-    Pulled, PushFailure, ServerName, StateKey, StatePiece, SubmissionId, SubmissionRecord, Want,
+    Answered, BadPdu, ContextId, ContextRecord, Deadlines, FedPdu, FeedEntry, Index, Millis, OutFrame, Pdu, PduRef,
+    Position, Pulled, PushFailure, ServerName, StateKey, StatePiece, SubmissionId, SubmissionRecord, Want,
 };
 pub use crate::model::{
     ContextLoad, CurrentState, Known, OutboxRow, PduText, PeerLoad, ServedPdu, Spoken, StrangersPdu,
@@ -216,6 +216,16 @@ pub trait Archive: Send + Sync + 'static {
         limit: u32,
         bytes: u64,
     ) -> Task<Result<Vec<ServedPdu>, ArchiveError>>;
+
+    /// PDUs delivered in a conversation, the newest first: those before this place of its timeline, or the newest of all; at most
+    /// `limit`, and not more once they exceed `bytes` (one always fits). Each with the parents that are not here.
+    fn timeline(
+        &self,
+        context: &ContextId,
+        before: Option<i64>,
+        limit: u32,
+        bytes: u64,
+    ) -> Task<Result<Vec<(i64, FedPdu)>, ArchiveError>>;
 
     /// A conversation's row, at once, from committed rows.
     fn context_record(&self, context: &ContextId) -> Result<Option<ContextRecord>, ArchiveError>;

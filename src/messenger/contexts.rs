@@ -38,6 +38,20 @@ struct Status<'a> {
     gaps: Vec<Missing<'a>>,
     /// Parents beyond the place where we came in; nothing was lost there.
     edge: Vec<Pair<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    join: Option<Joining<'a>>,
+}
+
+/// How the fetching of a conversation goes.
+#[derive(Serialize)]
+struct Joining<'a> {
+    via: &'a str,
+    /// "state", "history", "done" or "failed".
+    stage: &'static str,
+    /// PDUs that came.
+    came: u64,
+    /// PDUs of the past still wanted.
+    left: u32,
 }
 
 #[derive(Serialize)]
@@ -125,6 +139,12 @@ impl<'a> Status<'a> {
             wanted: pairs(&status.wanted),
             gaps: gaps.iter().map(missing).collect(),
             edge: pairs(edge.into_iter().map(|gap| &gap.missing)),
+            join: record.join.as_ref().map(|join| Joining {
+                via: join.via.as_str(),
+                stage: join.stage.as_str(),
+                came: join.came,
+                left: join.left,
+            }),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! PDUs of conversations as events: what the store knows of one, and the parts of its text, each as it came.
 
-use actors::model::FedPdu;
+use actors::model::{FedPdu, StateKey};
 use actors::ports::ArchiveError;
 use serde_json::value::RawValue;
 
@@ -60,6 +60,13 @@ impl<'a> PduEvent<'a> {
         let parts = Parts::read(&fed.bytes)
             .map_err(|error| ArchiveError(format!("the text of {} is no PDU: {error}", fed.reference)))?;
         Ok(Self { fed, parts })
+    }
+
+    /// The piece of state it sets, where it sets one.
+    pub(super) fn sets(&self) -> Option<StateKey> {
+        let text = |value: &RawValue| serde_json::from_str::<String>(value.get()).ok();
+        let key = self.parts.state_key.filter(|_| self.parts.is_state).and_then(text)?;
+        Some((text(self.parts.kind?)?.into(), key))
     }
 
     /// The event's kind.

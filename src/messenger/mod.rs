@@ -10,8 +10,10 @@ mod ephemeral;
 mod event;
 mod event_pdu;
 mod events;
+mod history;
 pub mod housekeeping;
 mod inflight;
+mod join;
 mod json;
 mod lists;
 mod message_body;
@@ -93,6 +95,14 @@ pub fn configure(config: &mut web::ServiceConfig, api: MessengerApi) {
                 .service(
                     call(["/contexts/{context}/state", "/contexts/{context}/state/"], "GET")
                         .route(web::get().to(state::get)),
+                )
+                .service(
+                    call(["/contexts/{context}/history", "/contexts/{context}/history/"], "GET")
+                        .route(web::get().to(history::get)),
+                )
+                .service(
+                    call(["/contexts/{context}/join", "/contexts/{context}/join/"], "POST")
+                        .route(web::post().to(join::post)),
                 )
                 .service(call(["/ephemeral", "/ephemeral/"], "PUT").route(web::put().to(ephemeral::put)))
                 .service(call(["/events", "/events/"], "GET").route(web::get().to(events::get)))

@@ -10,8 +10,8 @@ use actors::change::Change;
 use actors::gateway::Gateway;
 use actors::limits::{ContextLimits, PeerLimits};
 use actors::model::{
-    Answered, BadPdu, Berth, ContextId, ContextRecord, Deadlines, Draft, Index, Membership, Millis, OutFrame, Pdu,
-    PduRef, Position, PushFailure, ServerName, Spoken, StateKey, StatePiece, SubmissionId, SubmissionRecord, Want,
+    Answered, BadPdu, Berth, ContextId, ContextRecord, Deadlines, Draft, FedPdu, Index, Membership, Millis, OutFrame,
+    Pdu, PduRef, Position, PushFailure, ServerName, Spoken, StateKey, StatePiece, SubmissionId, SubmissionRecord, Want,
 };
 use actors::ports::{
     Archive, ArchiveError, Clock, ContextLoad, FeedBounds, FeedPage, Fence, Journal, Known, OutboxRow, Ownership,
@@ -70,6 +70,16 @@ impl Archive for Broken {
     }
 
     fn backfill(&self, _: &ContextId, _: Vec<PduRef>, _: u32, _: u64) -> Task<Result<Vec<ServedPdu>, ArchiveError>> {
+        Box::pin(async { Err(ArchiveError("no disk".into())) })
+    }
+
+    fn timeline(
+        &self,
+        _: &ContextId,
+        _: Option<i64>,
+        _: u32,
+        _: u64,
+    ) -> Task<Result<Vec<(i64, FedPdu)>, ArchiveError>> {
         Box::pin(async { Err(ArchiveError("no disk".into())) })
     }
 

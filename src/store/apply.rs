@@ -106,7 +106,7 @@ pub(super) struct Group<'t> {
     pub(super) dead_letters: Lazy<'t, (&'static str, u64), DeadLetterValue>,
     pub(super) seen: Lazy<'t, (&'static str, u64), SeenValue>,
     pub(super) pdus: Lazy<'t, RefValue, PduValue>,
-    pub(super) timeline: Lazy<'t, (&'static str, u64), RefValue>,
+    pub(super) timeline: Lazy<'t, (&'static str, i64), RefValue>,
     contexts: Lazy<'t, &'static str, &'static [u8]>,
     pub(super) held: Lazy<'t, PlaceKey, HeldValue>,
     pub(super) gaps: Lazy<'t, PlaceKey, GapValue>,

@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use actors::model::{
-    ContextId, ContextRecord, Index, Millis, PduRef, Position, ServerName, StateKey, StatePiece, SubmissionId,
+    ContextId, ContextRecord, FedPdu, Index, Millis, PduRef, Position, ServerName, StateKey, StatePiece, SubmissionId,
     SubmissionRecord,
 };
 use actors::ports::{
@@ -153,6 +153,17 @@ impl Archive for Store {
     ) -> Task<Result<Vec<ServedPdu>, ArchiveError>> {
         let context = context.clone();
         self.page(move |shared, rows| history::backfill(shared, rows, &context, from, limit as usize, bytes))
+    }
+
+    fn timeline(
+        &self,
+        context: &ContextId,
+        before: Option<i64>,
+        limit: u32,
+        bytes: u64,
+    ) -> Task<Result<Vec<(i64, FedPdu)>, ArchiveError>> {
+        let context = context.clone();
+        self.page(move |shared, rows| history::timeline(shared, rows, &context, before, limit as usize, bytes))
     }
 
     fn context_record(&self, context: &ContextId) -> Result<Option<ContextRecord>, ArchiveError> {

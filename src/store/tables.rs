@@ -100,8 +100,8 @@ pub(super) const SEEN: TableDefinition<(&str, u64), SeenValue> = TableDefinition
 /// (origin, id) -> a PDU, stored once. Owner: its context's actor. Bound: what was said. Trimmed: never, others may ask for it.
 pub(super) const PDUS: TableDefinition<RefValue, PduValue> = TableDefinition::new("pdus");
 
-/// (context, position) -> the PDU delivered there. Owner: that context's actor. Bound: the delivered PDUs. Trimmed: never.
-pub(super) const TIMELINE: TableDefinition<(&str, u64), RefValue> = TableDefinition::new("timeline");
+/// (context, position) -> the PDU delivered there; what came as history stands from 0 downwards. Owner: that context's actor. Bound: the delivered PDUs. Trimmed: never.
+pub(super) const TIMELINE: TableDefinition<(&str, i64), RefValue> = TableDefinition::new("timeline");
 
 /// Context -> its record as JSON. Owner: that context's actor. Bound: one row a context. Trimmed: never.
 pub(super) const CONTEXTS: TableDefinition<&str, &[u8]> = TableDefinition::new("contexts");

@@ -10,6 +10,9 @@ use actors::ports::{ArchiveError, ServedPdu};
 
 use super::pdu::Acquaintance;
 
+/// State PDUs read at a time.
+const STATE_PAGE: u32 = 500;
+
 /// An answer that is not there yet; it stays on the thread that serves the request.
 pub type Soon<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
@@ -40,6 +43,9 @@ pub trait Intake: Acquaintance {
         limit: u32,
         bytes: u64,
     ) -> Soon<'a, Result<Vec<ServedPdu>, ArchiveError>>;
+
+    /// The state PDUs of a conversation that hold, until they exceed `bytes`.
+    fn state<'a>(&'a self, context: &'a ContextId, bytes: u64) -> Soon<'a, Result<Vec<ServedPdu>, ArchiveError>>;
 
     /// How much of the past is served at once.
     fn history(&self) -> HistoryLimits;
@@ -81,6 +87,25 @@ impl Intake for Gateway {
         bytes: u64,
     ) -> Soon<'a, Result<Vec<ServedPdu>, ArchiveError>> {
         self.ports().archive.backfill(context, from, limit, bytes)
+    }
+
+    fn state<'a>(&'a self, context: &'a ContextId, bytes: u64) -> Soon<'a, Result<Vec<ServedPdu>, ArchiveError>> {
+        Box::pin(async move {
+            let (mut state, mut size, mut after) = (Vec::new(), 0, None);
+            loop {
+                let archive = &self.ports().archive;
+                let page = archive.current_state(context, after, STATE_PAGE, bytes.saturating_sub(size)).await?;
+                after = page.state.last().map(|last| last.key.clone());
+                for current in page.state {
+                    size += current.bytes.len() as u64;
+                    let (context, depth, bytes) = (context.clone(), current.depth, current.bytes);
+                    state.push(ServedPdu { context, depth, delivered: true, bytes });
+                }
+                if !page.more || size >= bytes {
+                    return Ok(state);
+                }
+            }
+        })
     }
 
     fn history(&self) -> HistoryLimits {

@@ -47,8 +47,7 @@ impl Transport for PeerTransport {
             let request = fetch::encode(&want, acquaintance.habits(&from));
             match egress.send(&from, request, deadlines).await {
                 Ok(body) => fetch::decode(&want, &body, &Reader::new(&from, &*acquaintance)),
-                // It has none, or none that we may see; or it has no such path, for which old servers say 400.
-                Err(PushFailure::Refused { status: 400 | 404 | 405, .. }) => Ok(Vec::new()),
+                Err(PushFailure::Refused { status, .. }) if fetch::says_none(&want, status) => Ok(Vec::new()),
                 Err(failure) => Err(failure),
             }
         })

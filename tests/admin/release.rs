@@ -49,7 +49,7 @@ async fn parked(rig: &Rig) -> usize {
 }
 
 #[actix_web::test]
-async fn what_was_said_by_a_stranger_is_delivered_once_it_takes_part() {
+async fn what_a_stranger_said_stays_where_it_is_and_is_not_parked_twice() {
     let rig = Rig::start();
     let room = "#room".parse().expect("an id");
     rig.gateway.set_participants(&room, vec![name("green.example")]).await.expect("a context");
@@ -58,9 +58,14 @@ async fn what_was_said_by_a_stranger_is_delivered_once_it_takes_part() {
     assert_eq!((status, stays["code"].as_str()), (422, Some("STAYS")), "{stays}");
     assert!(stays["error"].as_str().is_some_and(|words| words.contains("does not take part")), "{stays}");
     assert_eq!((parked(&rig).await, feed(&rig).await), (2, vec!["parked".to_owned(); 2]), "nor is it parked twice");
+}
 
-    let servers = vec![name("green.example"), name("blue.example")];
-    rig.gateway.set_participants(&room, servers).await.expect("a context");
+#[actix_web::test]
+async fn what_may_be_said_by_now_is_held_for_what_it_answers_and_then_delivered() {
+    let rig = Rig::start();
+    let room = "#room".parse().expect("an id");
+    rig.gateway.set_participants(&room, vec![name("blue.example")]).await.expect("a context");
+    rig.commit(vec![said("p1", ""), said("p2", r#"["blue.example","p1"]"#)]).await;
     let done = rig.post("/quarantine/blue.example/in:2/release", "").await;
     assert_eq!(done, json!({"server": "blue.example", "id": "in:2", "outcome": "held"}));
     let done = rig.post("/quarantine/blue.example/in:1/release", "").await;

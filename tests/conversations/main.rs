@@ -22,6 +22,7 @@ mod full;
 mod held;
 mod identity;
 mod idle;
+mod joining;
 mod limits;
 mod mixed;
 mod order;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use actors::model::{
-    ContextId, ContextRecord, Index, Millis, PduRef, Position, ServerName, StateKey, StatePiece, SubmissionId,
+    ContextId, ContextRecord, FedPdu, Index, Millis, PduRef, Position, ServerName, StateKey, StatePiece, SubmissionId,
     SubmissionRecord,
 };
 use actors::ports::{
@@ -98,6 +98,16 @@ impl Archive for Watched {
         bytes: u64,
     ) -> Task<Result<Vec<ServedPdu>, ArchiveError>> {
         self.archive.backfill(context, from, limit, bytes)
+    }
+
+    fn timeline(
+        &self,
+        context: &ContextId,
+        before: Option<i64>,
+        limit: u32,
+        bytes: u64,
+    ) -> Task<Result<Vec<(i64, FedPdu)>, ArchiveError>> {
+        self.archive.timeline(context, before, limit, bytes)
     }
 
     fn context_record(&self, context: &ContextId) -> Result<Option<ContextRecord>, ArchiveError> {

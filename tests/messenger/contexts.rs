@@ -32,7 +32,7 @@ fn moved(participants: &[&str]) -> Change {
 }
 
 /// State from `blue`, delivered.
-fn stored(id: &str, position: u64, current: bool) -> Change {
+fn stored(id: &str, position: i64, current: bool) -> Change {
     let bytes = format!(
         r##"{{"pdu_id":"{id}","origin":"blue","context":"#room","ts":5,"pdu_type":"topic","content":{{ "n":1208925819614629174706176}},"##
     ) + r#""prev_pdus":[],"is_state":true,"state_key":"","power_level":3,"colour":"\u00e9"}"#;

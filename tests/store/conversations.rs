@@ -251,7 +251,7 @@ async fn a_change_that_contradicts_what_is_stored_is_left_out_and_harms_nothing(
 
 type HeldRow = (u64, u64, bool, u64, &'static [u8], &'static [u8]);
 
-const TIMELINE: TableDefinition<(&str, u64), (&str, &str)> = TableDefinition::new("timeline");
+const TIMELINE: TableDefinition<(&str, i64), (&str, &str)> = TableDefinition::new("timeline");
 const HELD: TableDefinition<(&str, &str, &str), HeldRow> = TableDefinition::new("held");
 
 #[tokio::test(start_paused = true)]

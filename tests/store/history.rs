@@ -71,3 +71,36 @@ async fn the_cost_of_a_walk_is_that_of_what_it_gives_however_long_the_conversati
         assert_eq!(world.store.counters().rows_read - before.rows_read, 100);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_timeline_is_read_backwards_history_last_and_tells_what_is_missing() {
+    let world = World::new();
+    let r = theirs;
+    let changes = vec![
+        heard(&room("c"), &r("a"), &[], -1),
+        heard(&room("c"), &r("b"), &[r("a"), r("never")], 0),
+        heard(&room("c"), &r("c"), &[r("b")], 1),
+        heard(&room("c"), &r("d"), &[r("held")], 2),
+        waits(&room("c"), &r("held"), &[r("missing")]),
+        heard(&room("d"), &r("x"), &[], 1),
+    ];
+    world.commit(changes).await;
+    let page = |before, limit, bytes| {
+        let store = world.store.clone();
+        async move {
+            let page = store.timeline(&room("c"), before, limit, bytes).await.unwrap();
+            let shown = |(at, pdu): &(i64, actors::model::FedPdu)| {
+                let gap: Vec<&str> = pdu.shown.gap.iter().map(|gap| gap.id.as_str()).collect();
+                let history = if pdu.shown.history { " history" } else { "" };
+                format!("{at} {} without {gap:?}{history}", pdu.reference.id)
+            };
+            page.iter().map(shown).collect::<Vec<_>>()
+        }
+    };
+    let all =
+        [r#"2 d without ["held"]"#, "1 c without []", r#"0 b without ["never"] history"#, "-1 a without [] history"];
+    assert_eq!(page(None, 10, u64::MAX).await, all);
+    assert_eq!(page(Some(1), 1, u64::MAX).await, all[2..3]);
+    assert_eq!(page(Some(0), 10, 1).await, all[3..]);
+    assert!(page(Some(-1), 10, 1).await.is_empty());
+}

@@ -43,12 +43,13 @@ pub(crate) fn stored(context: &ContextId, reference: &PduRef, prev: &[PduRef], s
     Change::PduStored(Box::new(StoredPdu { pdu, sender, verified: "network", received, standing }))
 }
 
-pub(crate) fn at(position: u64, shown: Option<Shown>) -> Delivery {
-    Delivery { position, depth: 100 + position, shown }
+pub(crate) fn at(position: impl TryInto<i64>, shown: Option<Shown>) -> Delivery {
+    let position = position.try_into().ok().unwrap();
+    Delivery { position, depth: 100u64.saturating_add_signed(position), shown }
 }
 
 /// Of red's, delivered as soon as it came.
-pub(crate) fn heard(context: &ContextId, reference: &PduRef, prev: &[PduRef], position: u64) -> Change {
+pub(crate) fn heard(context: &ContextId, reference: &PduRef, prev: &[PduRef], position: impl TryInto<i64>) -> Change {
     stored(context, reference, prev, Standing::Delivered(at(position, Some(Shown::default()))))
 }
 
@@ -63,7 +64,12 @@ pub(crate) fn came(context: &ContextId, reference: &PduRef, delivery: Delivery) 
 }
 
 /// Our messenger says something to these servers; the submission is named as the PDU is.
-pub(crate) fn said(context: &ContextId, reference: &PduRef, servers: &[ServerName], position: u64) -> Vec<Change> {
+pub(crate) fn said(
+    context: &ContextId,
+    reference: &PduRef,
+    servers: &[ServerName],
+    position: impl TryInto<i64>,
+) -> Vec<Change> {
     let submission = Submission {
         id: id(reference.id.as_str()),
         digest: Digest([8; 16]),

@@ -187,7 +187,7 @@ type Event = (u8, u64, u64, u64, &'static str, &'static str, &'static str, &'sta
 type Held = (u64, u64, bool, u64, &'static [u8], &'static [u8]);
 const FEED: TableDefinition<u64, Event> = TableDefinition::new("feed");
 const CURSOR: TableDefinition<&str, u64> = TableDefinition::new("feed_cursor");
-const TIMELINE: TableDefinition<(&str, u64), (&str, &str)> = TableDefinition::new("timeline");
+const TIMELINE: TableDefinition<(&str, i64), (&str, &str)> = TableDefinition::new("timeline");
 const CONTEXTS: TableDefinition<&str, &[u8]> = TableDefinition::new("contexts");
 const TAKEN: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("taken");
 

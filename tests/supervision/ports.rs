@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use actors::change::Change;
 use actors::model::{
-    Answered, BadPdu, ContextId, ContextRecord, Deadlines, Index, Millis, OutFrame, Pdu, PduRef, Position, PushFailure,
-    ServerName, StateKey, StatePiece, SubmissionId, SubmissionRecord, Want,
+    Answered, BadPdu, ContextId, ContextRecord, Deadlines, FedPdu, Index, Millis, OutFrame, Pdu, PduRef, Position,
+    PushFailure, ServerName, StateKey, StatePiece, SubmissionId, SubmissionRecord, Want,
 };
 use actors::ports::{
     Archive, ArchiveError, ContextLoad, FeedBounds, FeedPage, Fence, Journal, Known, OutboxRow, PeerLoad, Pressure,
@@ -126,6 +126,16 @@ impl Archive for Observed {
         bytes: u64,
     ) -> Task<Result<Vec<ServedPdu>, ArchiveError>> {
         self.archive.backfill(context, from, limit, bytes)
+    }
+
+    fn timeline(
+        &self,
+        context: &ContextId,
+        before: Option<i64>,
+        limit: u32,
+        bytes: u64,
+    ) -> Task<Result<Vec<(i64, FedPdu)>, ArchiveError>> {
+        self.archive.timeline(context, before, limit, bytes)
     }
 
     fn context_record(&self, context: &ContextId) -> Result<Option<ContextRecord>, ArchiveError> {

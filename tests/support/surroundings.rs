@@ -141,7 +141,7 @@ impl Transport for Wire {
             let way = (knowledge.us.clone(), from.clone());
             match network.send(way, fetch::encode(&want, knowledge.habits(&from)), deadlines).await {
                 Ok(body) => fetch::decode(&want, &body, &Reader::new(&from, &knowledge)),
-                Err(PushFailure::Refused { status: 400 | 404 | 405, .. }) => Ok(vec![]),
+                Err(PushFailure::Refused { status, .. }) if fetch::says_none(&want, status) => Ok(vec![]),
                 Err(failure) => Err(failure),
             }
         })

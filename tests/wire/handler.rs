@@ -128,6 +128,14 @@ impl Intake for Scripted {
             Ok(of_context.take(limit as usize).collect())
         })
     }
+    /// All that is stored of the conversation.
+    fn state<'a>(&'a self, context: &'a ContextId, _: u64) -> Soon<'a, Result<Vec<ServedPdu>, ArchiveError>> {
+        Box::pin(async move {
+            self.ask()?;
+            let stored = self.stored.iter().map(|(_, pdu)| pdu.clone());
+            Ok(stored.filter(|pdu| pdu.context == *context && pdu.delivered).collect())
+        })
+    }
     fn history(&self) -> HistoryLimits {
         HistoryLimits { backfill_max: 3, ..HistoryLimits::default() }
     }

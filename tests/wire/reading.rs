@@ -100,6 +100,17 @@ async fn a_question_for_older_pdus_that_makes_no_sense_is_refused() {
 }
 
 #[actix_web::test]
+async fn the_state_is_given_to_those_who_take_part() {
+    for path in ["state/c/", "state/c"] {
+        let answer = walked(core(), "10.1.0.1", path).await;
+        assert_eq!((answer.status, ids(&answer)), (200, vec!["i", "#a/b c?", "both"]), "{path}");
+    }
+    let unknown = walked(core(), "10.1.0.1", "state/nowhere/").await;
+    assert_eq!((unknown.status, unknown.body["code"].as_str()), (404, Some("NOT_FOUND")));
+    assert_eq!(walked(core(), "10.1.0.1", "state/elsewhere/").await.text, unknown.text);
+}
+
+#[actix_web::test]
 async fn whether_a_conversation_exists_is_not_told_to_strangers() {
     let unknown = walked(core(), "10.1.0.1", "backfill/nowhere/?v=i,green.example&limit=1").await;
     assert_eq!((unknown.status, unknown.body["code"].as_str()), (404, Some("NOT_FOUND")));

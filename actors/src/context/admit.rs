@@ -31,6 +31,8 @@ pub(super) struct Way<'a> {
     pub(super) verified: Option<&'static str>,
     /// How many questions in a row have led to them, where we asked.
     pub(super) walked: u32,
+    /// They are history: what of their parents is not among them is not waited for.
+    pub(super) past: bool,
 }
 
 /// Where a parent stands.
@@ -50,7 +52,7 @@ impl Machine {
         known: &HashMap<PduRef, Known>,
     ) -> Vec<Fate> {
         // Adoption covers the whole first batch.
-        let is_first = self.is_new();
+        let is_first = self.is_new() || self.is_just_joined();
         let mut told: HashMap<PduRef, Fate> = HashMap::new();
         let mut taken = vec![];
         let mut fates = Vec::with_capacity(pdus.len());
@@ -83,7 +85,7 @@ impl Machine {
         let Kept { from, number, pdu } = kept;
         step.parks = false;
         // How its sender was proved then is not kept; that it was listed for its address is the least of it.
-        let way = Way { from: &from, verified: Some("network"), walked: 0 };
+        let way = Way { from: &from, verified: Some("network"), walked: 0, past: false };
         let fate = self.admit(step, way, vec![pdu], known).pop();
         if !matches!(fate, Some(Fate::Told(Verdict::Parked { .. }))) {
             step.changes.push(Change::QuarantineLeft { server: from, number });
@@ -110,10 +112,32 @@ impl Machine {
             None if is_elsewhere => return Err(refused("OTHER_CONTEXT", format!("{reference} is of {}", pdu.context))),
             None => {}
         }
+        // State may rest on what was said by somebody who has left since.
+        let is_link = way.verified.is_none() && self.wanted.is_link(reference);
         let verdict = self
             .sound(pdu, known)
             .and_then(|()| self.sets_soundly(step, pdu, known))
-            .and_then(|()| self.may_speak(step, way, pdu));
+            .and_then(|()| if is_link { Ok(()) } else { self.may_speak(step, way, pdu) });
+        if verdict.is_err() {
+            step.released.push(reference.clone());
+        }
+        verdict
+    }
+
+    /// Whether a PDU is taken as history. Who takes part now does not matter: whom we asked says that this was said.
+    pub(super) fn judge_past(
+        &mut self,
+        step: &mut Step<'_>,
+        pdu: &Pdu,
+        known: &HashMap<PduRef, Known>,
+    ) -> Result<(), Verdict> {
+        let reference = &pdu.reference;
+        let is_elsewhere = pdu.context != self.record.context;
+        let is_here = self.recent.get(reference).is_some() || self.order.holds(reference);
+        if is_elsewhere || is_here || known.contains_key(reference) {
+            return Err(Verdict::Duplicate);
+        }
+        let verdict = self.sound(pdu, known).and_then(|()| self.sets_soundly(step, pdu, known));
         if verdict.is_err() {
             step.released.push(reference.clone());
         }
@@ -229,7 +253,7 @@ impl Machine {
     }
 
     /// Take one in; it waits until it is linked. Returns how far back the walk is at its parents.
-    fn hold(
+    pub(super) fn hold(
         &mut self,
         step: &mut Step<'_>,
         way: Way<'_>,
@@ -253,11 +277,8 @@ impl Machine {
                 Parent::Undelivered | Parent::Foreign => missing.push(parent.clone()),
             }
         }
-        // Fetched for the state that rests on it, and for nothing else: it need not be linked.
-        let history = way.verified.is_none() && want.as_ref().is_some_and(|want| want.link);
-        if history {
-            missing.clear();
-        }
+        // Fetched for the state that rests on it, or to be read: what lies before it is not waited for.
+        let history = way.past || way.verified.is_none() && want.as_ref().is_some_and(|want| want.link);
         let (state, link) = self.setting(&mut pdu, known).unzip();
         let (edge, sender) = (is_first || beyond, Some(way.from.clone()));
         let waiting = Waiting { prev, missing, edge, depth, sender, state, link: link.flatten(), history };

@@ -10,6 +10,9 @@ use crate::context::order::Waiting;
 use crate::context::step::Step;
 use crate::model::{Bond, Delivery, FeedItem, Head, PduRef, ServerName, Shown, StateKey};
 
+/// Steps back from the first batch of a conversation new to us that are asked for.
+const EDGE_STEPS: u32 = 3;
+
 /// What the messenger is told before children that are delivered without a parent.
 #[derive(Default)]
 struct Announced {
@@ -61,12 +64,12 @@ impl Machine {
         let link = self.links.close(reference);
         // Given up, but nothing delivered without it yet: then it comes in time.
         let given_up = self.gaps.close(reference);
-        let late = given_up.as_ref().is_some_and(|gap| !gap.children.is_empty());
+        let late = !history && given_up.as_ref().is_some_and(|gap| !gap.children.is_empty());
         let own = state.as_ref().map(|(key, _)| key.clone());
         let counted = state.map(|(key, piece)| self.count(step, key, piece, link.as_ref()));
         let current = counted.as_ref().is_some_and(Counted::is_current);
         let shown = Some(Shown { gap, late, history, current, again: false });
-        let position = self.next_position(step, depth);
+        let position = if history { self.past_position(step) } else { self.next_position(step, depth) };
         step.delivered(reference, &self.record, Delivery { position, depth, shown });
         // What lies far back is no edge, and hides none.
         if !history {
@@ -92,8 +95,8 @@ impl Machine {
         self.order.delivered(reference, depth);
     }
 
-    pub(super) fn next_position(&mut self, step: &mut Step<'_>, depth: u64) -> u64 {
-        let position = self.record.next;
+    pub(super) fn next_position(&mut self, step: &mut Step<'_>, depth: u64) -> i64 {
+        let position = i64::try_from(self.record.next).unwrap_or(i64::MAX);
         self.record.next += 1;
         self.record.depth = self.record.depth.max(depth);
         step.moved = true;
@@ -103,13 +106,19 @@ impl Machine {
     /// Find out what a PDU that was taken waits for: a held parent is awaited, one given up is not, another is looked for.
     pub(super) fn link(&mut self, step: &Step<'_>, reference: &PduRef, generation: u32) {
         let Some(waiting) = self.order.get(reference) else { return };
+        if waiting.history {
+            return self.link_past(step, reference, &[], generation);
+        }
         let (missing, edge, sender) = (waiting.missing.clone(), waiting.edge, waiting.sender.clone());
         let link = waiting.link.clone().zip(waiting.state.as_ref().map(|(key, _)| key.clone()));
         for parent in missing {
             if self.order.holds(&parent) {
                 continue;
             }
-            let too_far = generation > self.limits.gap.depth_max && !self.wanted.contains(&parent);
+            // What lies before the place where we came in is asked for only as far as what comes may answer it: the rest is
+            // history, which is fetched when the messenger wants it.
+            let depth_max = if edge { EDGE_STEPS } else { self.limits.gap.depth_max };
+            let too_far = generation > depth_max && !self.wanted.contains(&parent);
             if too_far && self.gaps.get(&parent).is_none() {
                 self.gaps.give_up(parent.clone(), edge);
             }
@@ -126,7 +135,7 @@ impl Machine {
     }
 
     /// Look for the state PDU that one replaces, which holds up nothing. One that is held comes by itself.
-    fn seek(
+    pub(super) fn seek(
         &mut self,
         step: &Step<'_>,
         replaced: &PduRef,

@@ -60,12 +60,16 @@ pub(super) struct Desk {
     pub(super) asked: Vec<(ServerName, PduRef)>,
     /// Questions by `backfill` under way.
     pub(super) stretches: Vec<(ServerName, Want)>,
+    /// Questions about the past under way.
+    pub(super) past: Vec<(ServerName, Want)>,
     pub(super) elsewhere: HashMap<PduRef, Known>,
     pub(super) verdicts: Vec<Verdict>,
     record: Option<ContextRecord>,
     rows: BTreeMap<PduRef, Row>,
     /// How many were delivered.
-    positions: u64,
+    positions: i64,
+    /// Places that history got.
+    past_places: std::collections::BTreeSet<i64>,
     pub(super) held_by: HashMap<StateKey, StatePiece>,
     pub(super) pieces: HashMap<StateKey, BTreeMap<PduRef, StatePiece>>,
     pub(super) links: BTreeMap<PduRef, StateLink>,
@@ -99,11 +103,13 @@ impl Desk {
             gaps: BTreeMap::new(),
             asked: vec![],
             stretches: vec![],
+            past: vec![],
             elsewhere: HashMap::new(),
             verdicts: vec![],
             record: None,
             rows: BTreeMap::new(),
             positions: 0,
+            past_places: Default::default(),
             held_by: HashMap::new(),
             pieces: HashMap::new(),
             links: BTreeMap::new(),
@@ -173,6 +179,20 @@ impl Desk {
         self.step(Event::Intake { open });
     }
 
+    /// Our messenger joins.
+    pub(super) fn join(&mut self, via: &str, backfill: u32) {
+        self.step(Event::Join { token: Token(4), via: server(via), backfill });
+    }
+
+    /// The answer to the oldest question about the past; `None`: it was not answered.
+    pub(super) fn told_of_the_past(&mut self, pdus: Option<Vec<Pdu>>) {
+        let (from, want) = self.past.remove(0);
+        let (answered, pdus) = (pdus.is_some(), pdus.unwrap_or_default());
+        let known = self.look_up(&pdus);
+        self.step(Event::Fetched { want, from, pdus, answered, known });
+        assert!(self.claimed.is_empty(), "claimed and neither stored nor released: {:?}", self.claimed);
+    }
+
     /// Time passes up to `at`; the timer fires whenever it is due.
     pub(super) fn until(&mut self, at: u64) {
         while let Some(due) = self.due.filter(|due| due.0 <= at) {
@@ -205,6 +225,7 @@ impl Desk {
     pub(super) fn restart(&mut self) {
         self.asked.clear();
         self.stretches.clear();
+        self.past.clear();
         self.tries.clear();
         self.claimed.clear();
         self.due = None;
@@ -316,6 +337,14 @@ impl Desk {
                 self.log.push(format!("fetch {reference} from {of}"));
                 self.asked.push((of, reference));
             }
+            Want::State(_) => {
+                self.log.push(format!("ask {of} for the state"));
+                return self.past.push((of, want));
+            }
+            Want::History { ref from, limit, .. } => {
+                self.log.push(format!("ask {of} for {limit} before {from:?}"));
+                return self.past.push((of, want));
+            }
             Want::Backfill { ref from, limit, .. } => {
                 self.log.push(format!("fetch {limit} back from {from:?} from {of}"));
                 self.stretches.push((of, want));
@@ -341,6 +370,7 @@ impl Desk {
             }
             Reply::Set(Ok(())) => self.log.push(format!("set {:?}", self.record().participants)),
             Reply::Set(Err(refusal)) => self.log.push(format!("refused: {refusal}")),
+            Reply::Older(came) => self.log.push(format!("{came} came")),
             Reply::Verdicts(_) => panic!("verdicts are handed over, not answered after the commit"),
         }
     }

@@ -30,6 +30,11 @@ impl Gaps {
         self.open.is_empty()
     }
 
+    /// Those beyond the edge, the last by name first.
+    pub(super) fn edges(&self) -> impl Iterator<Item = &PduRef> {
+        self.open.values().rev().filter(|gap| gap.edge).map(|gap| &gap.missing)
+    }
+
     pub(super) fn list(&self) -> Vec<Gap> {
         self.open.values().cloned().collect()
     }

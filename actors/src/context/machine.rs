@@ -14,6 +14,7 @@ use crate::context::gaps::Gaps;
 use crate::context::keys::Reads;
 use crate::context::links::Links;
 use crate::context::order::{Order, Waiting};
+use crate::context::past::Past;
 use crate::context::recent::Recent;
 use crate::context::step::{Owed, Step};
 use crate::context::wanted::{Circle, Wanted};
@@ -73,6 +74,22 @@ pub enum Event {
         /// Who takes part beside us.
         servers: Vec<ServerName>,
     },
+    /// Our messenger wants the conversation from a server that takes part: its state, and so much of its past.
+    Join {
+        /// Is owed the outcome, after the commit.
+        token: Token,
+        /// From whom.
+        via: ServerName,
+        /// PDUs of the past.
+        backfill: u32,
+    },
+    /// Our messenger wants to read further back than we can.
+    Older {
+        /// Is owed how many PDUs came.
+        token: Token,
+        /// How many are wanted.
+        limit: u32,
+    },
     /// An answer to [`Effect::Fetch`].
     Fetched {
         /// What was asked for.
@@ -111,8 +128,10 @@ pub enum Reply {
     Verdicts(Vec<Verdict>),
     /// To [`Event::Compose`], one a draft, in order.
     Composed(Vec<Result<Composed, Refusal>>),
-    /// To [`Event::Participants`].
+    /// To [`Event::Participants`] and [`Event::Join`].
     Set(Result<(), Refusal>),
+    /// To [`Event::Older`]: how many PDUs came.
+    Older(u64),
 }
 
 /// One thing for the shell to do, in order.
@@ -182,6 +201,8 @@ pub struct Machine {
     pub(super) holders: Recent<StateKey, Option<StatePiece>>,
     /// Open ends that have rows of their own.
     spilled: BTreeSet<PduRef>,
+    /// What is being fetched because somebody wants to read it.
+    pub(super) past: Past,
     /// What the shell's timer is set to.
     armed: Option<Millis>,
 }
@@ -211,7 +232,23 @@ impl Machine {
         let (wanted, gaps, links) = (Wanted::new(limits.gap), Gaps::load(load.gaps), Links::load(load.links));
         let (record, holders) = (load.record, Recent::new(KEYS_KEPT));
         let spilled = record.heads.iter().skip(HEADS_IN_RECORD).map(|head| head.reference.clone()).collect();
-        Self { us, limits, text, record, stored, order, wanted, gaps, recent, links, holders, spilled, armed: None }
+        let past = Past::default();
+        Self {
+            us,
+            limits,
+            text,
+            record,
+            stored,
+            order,
+            wanted,
+            gaps,
+            recent,
+            links,
+            holders,
+            spilled,
+            past,
+            armed: None,
+        }
     }
 
     /// Which of these PDUs, and which of their parents, the machine cannot tell about from memory.
@@ -238,15 +275,23 @@ impl Machine {
                 None
             }
             Event::Arrive { token, from, verified, pdus, known } => {
-                let fates =
-                    self.admit(&mut step, Way { from: &from, verified: Some(verified), walked: 0 }, pdus, &known);
+                let fates = self.admit(
+                    &mut step,
+                    Way { from: &from, verified: Some(verified), walked: 0, past: false },
+                    pdus,
+                    &known,
+                );
                 Some(Owed::Verdicts(token, fates))
             }
             Event::Readmit { token, from, pdu, known } => {
                 step.parks = false;
                 // How its sender was proved then is not kept; that it was listed for its address is the least of it.
-                let fates =
-                    self.admit(&mut step, Way { from: &from, verified: Some("network"), walked: 0 }, vec![pdu], &known);
+                let fates = self.admit(
+                    &mut step,
+                    Way { from: &from, verified: Some("network"), walked: 0, past: false },
+                    vec![pdu],
+                    &known,
+                );
                 Some(Owed::Verdicts(token, fates))
             }
             Event::Compose { token, drafts, shut } => {
@@ -256,6 +301,17 @@ impl Machine {
             Event::Participants { token, servers } => {
                 Some(Owed::Reply(token, Reply::Set(self.set_participants(&mut step, servers))))
             }
+            Event::Join { token, via, backfill } => {
+                Some(Owed::Reply(token, Reply::Set(self.join(&mut step, via, backfill))))
+            }
+            Event::Older { token, limit } => {
+                self.older(&mut step, token, limit);
+                None
+            }
+            Event::Fetched { want: want @ (Want::State(_) | Want::History { .. }), from, pdus, answered, known } => {
+                self.past_came(&mut step, &want, &from, answered.then_some(pdus), &known);
+                None
+            }
             Event::Fetched { want, from, pdus, answered: _, known } => {
                 let walked = self.wanted.generation(want.named());
                 // One that could not be asked is heard too: it is asked again in the next round, and what it may have is
@@ -263,7 +319,7 @@ impl Machine {
                 for reference in want.named() {
                     self.wanted.heard(now, reference, &from, circle(&self.us, &self.record, &self.limits));
                 }
-                self.admit(&mut step, Way { from: &from, verified: None, walked }, pdus, &known);
+                self.admit(&mut step, Way { from: &from, verified: None, walked, past: false }, pdus, &known);
                 None
             }
             Event::Intake { open } => {
@@ -284,12 +340,13 @@ impl Machine {
         };
         self.release_over_limit(&mut step);
         self.give_up_due(&mut step);
+        self.pursue_past(&mut step);
         self.finish(step, is_arrival, answer)
     }
 
     /// Nothing is held and nothing is asked for: it may leave memory.
     pub fn is_idle(&self) -> bool {
-        self.order.len() == 0 && self.wanted.is_empty()
+        self.order.len() == 0 && self.wanted.is_empty() && !self.is_after_the_past()
     }
 
     /// The conversation as others see it.
@@ -303,6 +360,11 @@ impl Machine {
         let record = &self.record;
         let untouched = record.participants.is_empty() && record.next == 1;
         record.adopted && untouched && self.order.len() == 0 && self.gaps.is_empty()
+    }
+
+    /// It was joined, and nothing was said in it since: what the first PDU names and the past did not bring is the edge.
+    pub(super) fn is_just_joined(&self) -> bool {
+        self.record.join.is_some() && self.record.next == 1 && self.order.len() == 0
     }
 
     /// What the former life waited for is waited for anew.
@@ -385,7 +447,8 @@ impl Machine {
             let participants = self.record.participants.clone();
             effects.push(Effect::TakeBack { participants, after, limit: KEPT_PAGE });
         }
-        let due = self.wanted.due();
+        effects.extend(step.effects);
+        let due = [self.wanted.due(), self.past.due()].into_iter().flatten().min();
         if due != self.armed {
             effects.push(due.map_or(Effect::Disarm, Effect::Arm));
             self.armed = due;

@@ -74,6 +74,32 @@ pub(crate) struct SetParticipants {
     pub(super) permit: Permit,
 }
 
+/// Our messenger joins.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Join {
+    /// From whom the conversation is fetched.
+    pub(super) via: ServerName,
+    /// PDUs of its past that are wanted.
+    pub(super) backfill: u32,
+    /// Where the outcome goes.
+    pub(super) answer: Answer,
+    /// The right to be here.
+    pub(super) permit: Permit,
+}
+
+/// Our messenger wants to read further back than we can.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Older {
+    /// PDUs wanted.
+    pub(super) limit: u32,
+    /// Where the outcome goes.
+    pub(super) answer: Answer,
+    /// The right to be here.
+    pub(super) permit: Permit,
+}
+
 /// A peer's actor has asked its peer for what we miss.
 #[derive(Message)]
 #[rtype(result = "()")]

@@ -30,6 +30,7 @@ pub mod machine;
 mod members;
 mod messages;
 mod order;
+mod past;
 mod reads;
 mod recent;
 pub(crate) mod shell;
@@ -49,7 +50,7 @@ use crate::supervise::intake::Intake;
 use crate::supervise::post::post;
 pub(crate) use heads::PARENTS_MAX;
 use machine::Reply;
-use messages::{Arrive, Compose, Fetched, IntakeIs, Outcome, Readmit, SetParticipants, Status};
+use messages::{Arrive, Compose, Fetched, IntakeIs, Join, Older, Outcome, Readmit, SetParticipants, Status};
 use shell::ContextActor;
 
 /// The way to a conversation's actor. Fetched for each request and dropped with it, else idle conversations never leave.
@@ -120,7 +121,7 @@ impl ContextHandle {
         post(&self.address, Compose { drafts, shut, answer, permit });
         match self.reply(outcome).await? {
             Reply::Composed(outcomes) => Ok(outcomes),
-            Reply::Verdicts(_) | Reply::Set(_) => Err(Refusal::OutcomeUnknown),
+            Reply::Verdicts(_) | Reply::Set(_) | Reply::Older(_) => Err(Refusal::OutcomeUnknown),
         }
     }
 
@@ -131,7 +132,30 @@ impl ContextHandle {
         post(&self.address, SetParticipants { servers, answer, permit });
         match self.reply(outcome).await? {
             Reply::Set(outcome) => outcome,
-            Reply::Verdicts(_) | Reply::Composed(_) => Err(Refusal::OutcomeUnknown),
+            Reply::Verdicts(_) | Reply::Composed(_) | Reply::Older(_) => Err(Refusal::OutcomeUnknown),
+        }
+    }
+
+    /// Fetch the conversation from a server that takes part: its state, and then so many PDUs of its past. Answers once the
+    /// intent is committed; what comes goes into the feed, and the status tells how far it is.
+    pub async fn join(&self, via: ServerName, backfill: u32) -> Result<(), Refusal> {
+        let permit = self.intake.enter()?;
+        let (answer, outcome) = oneshot::channel();
+        post(&self.address, Join { via, backfill, answer, permit });
+        match self.reply(outcome).await? {
+            Reply::Set(outcome) => outcome,
+            Reply::Verdicts(_) | Reply::Composed(_) | Reply::Older(_) => Err(Refusal::OutcomeUnknown),
+        }
+    }
+
+    /// Ask those who take part for PDUs that lie before what is known here. How many came.
+    pub async fn older(&self, limit: u32) -> Result<u64, Refusal> {
+        let permit = self.intake.enter()?;
+        let (answer, outcome) = oneshot::channel();
+        post(&self.address, Older { limit, answer, permit });
+        match self.reply(outcome).await? {
+            Reply::Older(came) => Ok(came),
+            Reply::Verdicts(_) | Reply::Composed(_) | Reply::Set(_) => Err(Refusal::OutcomeUnknown),
         }
     }
 

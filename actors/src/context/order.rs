@@ -22,7 +22,7 @@ pub(super) struct Waiting {
     pub(super) state: Option<(StateKey, StatePiece)>,
     /// The state PDU it replaces, where that was not delivered when this one came.
     pub(super) link: Option<PduRef>,
-    /// It is history, and waits for no parents.
+    /// It is history, and waits for no parents but those it came with.
     pub(super) history: bool,
 }
 
@@ -100,6 +100,11 @@ impl Order {
         {
             self.ready.insert((waiting.depth, reference.clone()));
         }
+    }
+
+    /// This one does not wait for that parent any longer.
+    pub(super) fn waits_not(&mut self, child: &PduRef, parent: &PduRef) {
+        self.relieve(child, parent, 0);
     }
 
     /// This was given up: nobody waits for it unless it comes.

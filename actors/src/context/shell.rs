@@ -10,7 +10,8 @@ use actix::{
 use crate::context::admit::Kept;
 use crate::context::machine::{Effect, Event, Machine, Reply, Token};
 use crate::context::messages::{
-    Answer, Arrive, Compose, Fetched, Fired, IntakeIs, Outcome, Quiet, Readmit, SetParticipants, Status, TakenBack,
+    Answer, Arrive, Compose, Fetched, Fired, IntakeIs, Join, Older, Outcome, Quiet, Readmit, SetParticipants, Status,
+    TakenBack,
 };
 use crate::context::reads::Disk;
 use crate::limits::ContextLimits;
@@ -323,6 +324,24 @@ impl Handler<SetParticipants> for ContextActor {
     fn handle(&mut self, set: SetParticipants, ctx: &mut Context<Self>) {
         let Some(token) = self.token(set.answer, set.permit) else { return };
         self.enter(ctx, Event::Participants { token, servers: set.servers });
+    }
+}
+
+impl Handler<Join> for ContextActor {
+    type Result = ();
+
+    fn handle(&mut self, Join { via, backfill, answer, permit }: Join, ctx: &mut Context<Self>) {
+        let Some(token) = self.token(answer, permit) else { return };
+        self.enter(ctx, Event::Join { token, via, backfill });
+    }
+}
+
+impl Handler<Older> for ContextActor {
+    type Result = ();
+
+    fn handle(&mut self, Older { limit, answer, permit }: Older, ctx: &mut Context<Self>) {
+        let Some(token) = self.token(answer, permit) else { return };
+        self.enter(ctx, Event::Older { token, limit });
     }
 }
 

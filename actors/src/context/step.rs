@@ -47,6 +47,8 @@ pub(super) struct Step<'a> {
     pub(super) admitted: bool,
     /// What lies in quarantine after this place is to be looked at.
     pub(super) take_back: Option<(u64, u64)>,
+    /// What else is to be done, after the commit is handed over.
+    pub(super) effects: Vec<Effect>,
 }
 
 impl<'a> Step<'a> {
@@ -65,6 +67,7 @@ impl<'a> Step<'a> {
             parks: true,
             admitted: false,
             take_back: None,
+            effects: vec![],
         }
     }
 

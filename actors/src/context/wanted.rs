@@ -47,13 +47,13 @@ pub(super) struct Ask {
     references: Vec<PduRef>,
     /// How many questions in a row led there.
     generation: u32,
-    /// It is about what state PDUs replace. Each is asked for by itself: what lies before it is nobody's business.
-    link: bool,
+    /// What lies before these is not asked for: they are what state PDUs replace, or lie at the edge. Each goes by itself.
+    alone: bool,
 }
 
 impl Ask {
     fn is_one_by_one(&self) -> bool {
-        self.link || self.generation <= 1 && self.references.len() <= ONE_BY_ONE_MAX
+        self.alone || self.generation <= 1 && self.references.len() <= ONE_BY_ONE_MAX
     }
 
     fn takes(&self, reference: &PduRef) -> bool {
@@ -186,6 +186,11 @@ impl Wanted {
 
     pub(super) fn get_mut(&mut self, reference: &PduRef) -> Option<&mut Want> {
         self.wants.get_mut(reference)
+    }
+
+    /// It is looked for only because a state PDU replaces it.
+    pub(super) fn is_link(&self, reference: &PduRef) -> bool {
+        self.wants.get(reference).is_some_and(|want| want.link)
     }
 
     pub(super) fn contains(&self, reference: &PduRef) -> bool {
@@ -413,11 +418,11 @@ impl Wanted {
         };
         let Some(of) = picked else { return self.ask_at(reference, None) };
         let cause = want.senders.first().unwrap_or(&of).clone();
-        let (generation, link) = (want.generation, want.link);
-        let is_like = |ask: &Ask| (ask.generation, ask.link) == (generation, link) && ask.takes(reference);
+        let (generation, alone) = (want.generation, want.link || want.edge);
+        let is_like = |ask: &Ask| (ask.generation, ask.alone) == (generation, alone) && ask.takes(reference);
         match asks.iter_mut().find(|ask| ask.of == of && ask.cause == cause && is_like(ask)) {
             Some(ask) => ask.references.push(reference.clone()),
-            None => asks.push(Ask { of, cause, references: vec![reference.clone()], generation, link }),
+            None => asks.push(Ask { of, cause, references: vec![reference.clone()], generation, alone }),
         }
     }
 

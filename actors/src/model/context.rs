@@ -21,12 +21,60 @@ pub struct ContextRecord {
     pub adopted: bool,
     /// How many users of each server take part by the state that holds; each server once, none without a user.
     pub members: Vec<(ServerName, u64)>,
+    /// How many delivered PDUs came as history: they stand in the timeline before what was said here, from 0 downwards.
+    pub past: u64,
+    /// How the conversation is being fetched from a server that takes part, or was.
+    pub join: Option<Join>,
+}
+
+/// A conversation fetched from a server that takes part: first its state, then its past.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Join {
+    /// From whom.
+    pub via: ServerName,
+    /// PDUs of the past that are still wanted.
+    pub left: u32,
+    /// PDUs that came.
+    pub came: u64,
+    /// How far it is.
+    pub stage: JoinStage,
+}
+
+/// How far the fetching of a conversation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JoinStage {
+    /// Its state is asked for.
+    State,
+    /// Its past is asked for.
+    History,
+    /// All that was wanted came, or all there is.
+    Done,
+    /// The server gives nothing: it cannot be reached, or says that we take no part.
+    Failed,
+}
+
+impl JoinStage {
+    /// Whether there is something left to do.
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::State | Self::History)
+    }
+
+    /// The stage as it is shown, and kept.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::State => "state",
+            Self::History => "history",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 impl ContextRecord {
     /// A conversation nothing has been said in.
     pub fn new(context: ContextId, participants: Vec<ServerName>, adopted: bool) -> Self {
-        Self { context, participants, heads: vec![], depth: 0, next: 1, adopted, members: vec![] }
+        let (heads, members) = (vec![], vec![]);
+        Self { context, participants, heads, depth: 0, next: 1, adopted, members, past: 0, join: None }
     }
 }
 
@@ -77,8 +125,8 @@ pub struct Hold {
 /// A delivery into the timeline, and into the feed unless it is our own messenger's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// Its place in the conversation's timeline.
-    pub position: u64,
+    /// Its place in the conversation's timeline: from 1 on; from 0 downwards what came as history.
+    pub position: i64,
     /// Its depth, computed here.
     pub depth: u64,
     /// How the feed shows it; `None`: not at all, it is our own messenger's.

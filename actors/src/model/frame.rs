@@ -130,14 +130,26 @@ pub enum Want {
         /// How many PDUs at most.
         limit: u32,
     },
+    /// The same, because somebody wants to read the past and not because something is missing.
+    History {
+        /// Their conversation.
+        context: ContextId,
+        /// Where to begin.
+        from: Vec<PduRef>,
+        /// How many PDUs at most.
+        limit: u32,
+    },
+    /// The state of a conversation as it is now.
+    State(ContextId),
 }
 
 impl Want {
-    /// The PDUs it names.
+    /// The missing PDUs it names.
     pub fn named(&self) -> &[PduRef] {
         match self {
             Self::Pdu(reference) => std::slice::from_ref(reference),
             Self::Backfill { from, .. } => from,
+            Self::History { .. } | Self::State(_) => &[],
         }
     }
 }

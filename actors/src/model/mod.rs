@@ -14,7 +14,8 @@ mod record;
 mod state;
 
 pub use context::{
-    ContextRecord, ContextStatus, Delivery, FedPdu, Gap, Head, HeldPdu, Hold, Shown, Standing, StoredPdu,
+    ContextRecord, ContextStatus, Delivery, FedPdu, Gap, Head, HeldPdu, Hold, Join, JoinStage, Shown, Standing,
+    StoredPdu,
 };
 pub use feed::{FeedEntry, FeedItem, Parked, ParkedCode, ParkedWhat};
 pub use frame::{

@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 
-use actors::model::{ContextId, PduRef};
+use actors::model::{ContextId, FedPdu, PduRef, Shown};
 use actors::ports::ServedPdu;
 use redb::ReadTransaction;
 
 use super::Read;
 use crate::store::Shared;
-use crate::store::rows;
+use crate::store::rows::{self, BadRow};
 use crate::store::tables;
 
 /// Level by level. What is not there, not delivered yet, or of another conversation is neither given nor walked past. Each
@@ -51,4 +51,42 @@ pub(super) fn backfill(
         level = next;
     }
     Ok(found)
+}
+
+/// What was delivered, from a place backwards. A parent that is not here, or only held, is a gap to whoever reads.
+pub(super) fn timeline(
+    shared: &Shared,
+    read: &ReadTransaction,
+    context: &ContextId,
+    before: Option<i64>,
+    limit: usize,
+    bytes_max: u64,
+) -> Read<Vec<(i64, FedPdu)>> {
+    let pdus = read.open_table(tables::PDUS)?;
+    let (of, end) = (context.as_str(), before.unwrap_or(i64::MAX));
+    let (mut page, mut size) = (Vec::new(), 0);
+    for row in read.open_table(tables::TIMELINE)?.range((of, i64::MIN)..(of, end))?.rev().take(limit) {
+        let (place, named) = row?;
+        let (position, (origin, id)) = (place.value().1, named.value());
+        let reference = rows::reference("timeline", origin, id)?;
+        let missing = || BadRow::new("timeline", &format!("{origin}/{id} is missing"));
+        let stored = pdus.get((origin, id))?.ok_or_else(missing)?;
+        shared.counters.looked_up(2);
+        let mut gap = Vec::new();
+        for parent in rows::parents(stored.value())? {
+            let found = pdus.get((parent.origin.as_str(), parent.id.as_str()))?;
+            shared.counters.looked_up(u64::from(found.is_some()));
+            if !found.is_some_and(|row| row.value().1) {
+                gap.push(parent);
+            }
+        }
+        let shown = Shown { gap, history: position <= 0, ..Shown::default() };
+        let fed = rows::fed(reference, shown, stored.value())?;
+        size += fed.bytes.len() as u64;
+        if size > bytes_max && !page.is_empty() {
+            break;
+        }
+        page.push((position, fed));
+    }
+    Ok(page)
 }

@@ -1,6 +1,6 @@
 //! A conversation's row, and the transactions a peer sent: rare or written once a group, so both hold JSON.
 
-use actors::model::{ContextId, ContextRecord, Digest, Head, SeenTransaction, ServerName, Verdict};
+use actors::model::{ContextId, ContextRecord, Digest, Head, Join, JoinStage, SeenTransaction, ServerName, Verdict};
 use serde::{Deserialize, Serialize};
 
 use super::pdu::reference;
@@ -18,6 +18,9 @@ struct ContextRow {
     adopted: bool,
     /// (server, users)
     members: Vec<(String, u64)>,
+    past: u64,
+    /// (via, left, came, stage)
+    join: Option<(String, u32, u64, String)>,
 }
 
 pub(in crate::store) fn context_to_row(record: &ContextRecord) -> Vec<u8> {
@@ -29,6 +32,8 @@ pub(in crate::store) fn context_to_row(record: &ContextRecord) -> Vec<u8> {
         next: record.next,
         adopted: record.adopted,
         members: members_to_row(&record.members),
+        past: record.past,
+        join: record.join.as_ref().map(join_to_row),
     };
     serde_json::to_vec(&row).expect("texts and numbers always serialize")
 }
@@ -46,7 +51,20 @@ pub(in crate::store) fn context_from_row(context: ContextId, row: &[u8]) -> Resu
         next: row.next,
         adopted: row.adopted,
         members: members_from_row(row.members)?,
+        past: row.past,
+        join: row.join.map(join_from_row).transpose()?,
     })
+}
+
+fn join_to_row(join: &Join) -> (String, u32, u64, String) {
+    (join.via.to_string(), join.left, join.came, join.stage.as_str().to_owned())
+}
+
+fn join_from_row((via, left, came, stage): (String, u32, u64, String)) -> Result<Join, BadRow> {
+    let stages = [JoinStage::State, JoinStage::History, JoinStage::Done, JoinStage::Failed];
+    let stage = stages.into_iter().find(|known| known.as_str() == stage);
+    let stage = stage.ok_or_else(|| BadRow::new("contexts", &"an unknown stage of joining"))?;
+    Ok(Join { via: name("contexts", &via)?, left, came, stage })
 }
 
 #[derive(Serialize, Deserialize)]

@@ -51,7 +51,7 @@ fn stored(read: &ReadTransaction, findings: &mut Findings, pdus: &Pdus) -> Resul
 fn timeline(read: &ReadTransaction, findings: &mut Findings, pdus: &Pdus, delivered: u64) -> Done {
     let timeline = read.open_table(tables::TIMELINE)?;
     let contexts = read.open_table(tables::CONTEXTS)?;
-    let mut at: Option<(String, u64)> = None;
+    let mut at: Option<(String, i64)> = None;
     for row in timeline.iter()? {
         let (key, value) = row?;
         let ((context, position), (origin, id)) = (key.value(), value.value());
@@ -70,9 +70,10 @@ fn timeline(read: &ReadTransaction, findings: &mut Findings, pdus: &Pdus, delive
                 }
             };
             // A row that cannot be understood has been told of.
-            at = Some((context.to_owned(), record.map_or(u64::MAX, |record| record.next)));
+            let next = record.and_then(|record| i64::try_from(record.next).ok());
+            at = Some((context.to_owned(), next.unwrap_or(i64::MAX)));
         }
-        let next = at.as_ref().map_or(u64::MAX, |(_, next)| *next);
+        let next = at.as_ref().map_or(i64::MAX, |(_, next)| *next);
         findings
             .unless(position < next, "timeline", || format!("{context} goes on at {next}, and {position} is taken"));
     }

@@ -87,7 +87,8 @@ mod tests {
 
     #[test]
     fn pairs_are_read_in_either_order() {
-        assert_eq!(named("v=a1%2Cgreen.example&limit=3"), ["green.example/a1"]);
+        assert_eq!(named("v=$a1%2Cgreen.example&limit=3"), ["green.example/$a1"]);
+        assert_eq!(named("v=a1%2Cgreen.example&limit=3"), ["green.example/a1", "a1/green.example"]);
         assert_eq!(named("v=green.example%2C$a&limit=3"), ["green.example/$a"]);
         assert_eq!(named("limit=1&v=$a,b,green&v=x,y"), ["green/$a,b", "y/x", "x/y"]);
     }

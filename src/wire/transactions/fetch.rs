@@ -18,6 +18,9 @@ pub const FETCHED_BYTES_MAX: usize = 4 << 20;
 /// The most PDUs of one page of missed transactions.
 const PULLED_MAX: u32 = 1000;
 
+/// The same of an answer that holds a whole state.
+pub const STATE_BYTES_MAX: usize = 16 << 20;
+
 /// All that means something in a path is written as it is nowhere else: an id may hold any character.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -32,7 +35,8 @@ pub fn encode(want: &Want, habits: Habits) -> Request {
         Want::Pdu(PduRef { origin, id }) => {
             format!("{PREFIX}/pdu/{}/{}/", segment(origin.as_str(), habits), segment(id.as_str(), habits))
         }
-        Want::Backfill { context, from, limit } => {
+        Want::State(context) => format!("{PREFIX}/state/{}/", segment(context.as_str(), habits)),
+        Want::Backfill { context, from, limit } | Want::History { context, from, limit } => {
             let mut path = format!("{PREFIX}/backfill/{}/?limit={limit}", segment(context.as_str(), habits));
             for PduRef { origin, id } in from {
                 path.push_str(&format!("&v={}%2C{}", argument(id.as_str()), argument(origin.as_str())));
@@ -40,7 +44,8 @@ pub fn encode(want: &Want, habits: Habits) -> Request {
             path
         }
     };
-    request(path, habits, Answer::Needed { bytes_max: FETCHED_BYTES_MAX })
+    let bytes_max = if matches!(want, Want::State(_)) { STATE_BYTES_MAX } else { FETCHED_BYTES_MAX };
+    request(path, habits, Answer::Needed { bytes_max })
 }
 
 /// A text as one segment of a path.
@@ -73,6 +78,12 @@ pub fn decode_pull(body: &Bytes, reader: &Reader<'_>) -> Result<Pulled, PushFail
     read().map_err(|error: super::envelope::BadTransaction| PushFailure::Unreadable(error.to_string()))
 }
 
+/// Whether this status says that the peer has nothing: no such PDU, or none that we may see; or no such path, for which old
+/// servers say 400. Of a state it says that we take no part, which is another thing than an empty one.
+pub const fn says_none(want: &Want, status: u16) -> bool {
+    matches!(status, 400 | 404 | 405) && !matches!(want, Want::State(_))
+}
+
 /// Read the body of a 200. What was not asked for is left out: a peer's answer is no way past its intake.
 pub fn decode(want: &Want, body: &Bytes, reader: &Reader<'_>) -> Result<Vec<Result<Pdu, BadPdu>>, PushFailure> {
     let unreadable = |error: super::envelope::BadTransaction| PushFailure::Unreadable(error.to_string());
@@ -83,7 +94,14 @@ pub fn decode(want: &Want, body: &Bytes, reader: &Reader<'_>) -> Result<Vec<Resu
             let is_wanted = |pdu: &Result<Pdu, BadPdu>| pdu.as_ref().map_or(true, |pdu| pdu.reference == *wanted);
             Ok(pdus.filter(is_wanted).collect())
         }
-        Want::Backfill { context, from, limit } => {
+        Want::State(context) => {
+            let pdus = envelope.first_pdus(STATE_PDUS_MAX).map_err(unreadable)?.into_iter().map(|pdu| reader.read(pdu));
+            let is_state = |pdu: &Result<Pdu, BadPdu>| {
+                pdu.as_ref().map_or(true, |pdu| pdu.context == *context && pdu.state.is_some())
+            };
+            Ok(pdus.filter(is_state).collect())
+        }
+        Want::Backfill { context, from, limit } | Want::History { context, from, limit } => {
             // Servers of 2014 give more than they are asked for, and some of it twice.
             let most = limit.saturating_mul(2).saturating_add(NAMED_ON_TOP);
             let pdus = envelope.first_pdus(most).map_err(unreadable)?;
@@ -91,6 +109,9 @@ pub fn decode(want: &Want, body: &Bytes, reader: &Reader<'_>) -> Result<Vec<Resu
         }
     }
 }
+
+/// State PDUs read of one answer.
+const STATE_PDUS_MAX: u32 = 10_000;
 
 /// Read of an answer beyond twice the limit.
 const NAMED_ON_TOP: u32 = 20;

@@ -6,6 +6,7 @@ pub mod envelope;
 pub mod fetch;
 mod read;
 mod send;
+mod state;
 
 use actix_web::web::{self, ServiceConfig};
 use actors::limits::Habits;
@@ -35,6 +36,8 @@ impl Dialect for Transactions {
         let pdu = web::resource(with_and_without_slash("/pdu/{origin}/{id}").to_vec());
         config.service(send.route(web::put().to(send::take)));
         config.service(pdu.route(web::get().to(read::pdu)));
+        let state = web::resource(with_and_without_slash("/state/{context}").to_vec());
+        config.service(state.route(web::get().to(state::state)));
         let names = ["/backfill/{context}", "/paginate/{context}"];
         let backfill = web::resource(names.into_iter().flat_map(with_and_without_slash).collect::<Vec<_>>());
         config.service(backfill.route(web::get().to(backfill::backfill)));

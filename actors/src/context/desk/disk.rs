@@ -91,8 +91,15 @@ impl Desk {
         });
         assert_eq!(delivery.depth, depths.max().unwrap_or(0), "the depth of {reference}");
         self.rows.insert(reference.clone(), Row::Delivered(delivery.depth));
-        self.positions += 1;
-        assert_eq!(delivery.position, self.positions, "positions have no holes");
+        match delivery.shown.as_ref().is_some_and(|shown| shown.history) {
+            true => {
+                assert!(delivery.position <= 0 && self.past_places.insert(delivery.position), "a place is given once");
+            }
+            false => {
+                self.positions += 1;
+                assert_eq!(delivery.position, self.positions, "positions have no holes");
+            }
+        }
         let Some(shown) = delivery.shown else { return };
         let gap = if shown.gap.is_empty() { String::new() } else { format!(" without {:?}", shown.gap) };
         let late = if shown.late { " late" } else { "" };

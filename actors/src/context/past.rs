@@ -1,0 +1,291 @@
+//! What is fetched because somebody wants to read it: a conversation we join, and what lies before the edge of one we know.
+//!
+//! What comes is history and not news. It is stored and delivered at once, whether or not what lies before it is known, and
+//! marked so; it stands in the timeline before all that was said here. What it names and nobody gave is the edge from then on.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+
+use crate::context::admit::Way;
+use crate::context::machine::{Effect, Machine, Reply, Token};
+use crate::context::step::Step;
+use crate::model::{Head, Join, JoinStage, Known, Millis, Pdu, PduRef, Refusal, ServerName, Want};
+
+/// PDUs one question names.
+const NAMED_MAX: usize = 20;
+
+/// Servers asked for what lies further back; see the same for missing parents.
+const CANDIDATES_MAX: usize = 16;
+
+/// What is being fetched of the past.
+#[derive(Default)]
+pub(super) struct Past {
+    asking: Option<Asking>,
+    /// Who waits for the question that is under way.
+    readers: Vec<Token>,
+    /// Not before this is a server that did not answer asked again ...
+    again: Option<Millis>,
+    /// ... which it was so often.
+    tries: u32,
+    /// Edges that a server which was asked knows nothing of.
+    barren: HashSet<PduRef>,
+    /// How deep the PDUs lie that name an edge, in the words of their origins: the newest edge is asked for first.
+    ranks: HashMap<PduRef, u64>,
+    /// Places for what is being delivered.
+    places: Range<i64>,
+}
+
+/// The question under way.
+struct Asking {
+    of: ServerName,
+    /// Whom to ask next, where this one has nothing; of a join there is nobody else.
+    then: Vec<ServerName>,
+    /// How many PDUs are wanted; of a join the record says.
+    older: Option<u32>,
+    /// An actor may die with a request in hand: until then an answer is waited for.
+    until: Millis,
+}
+
+impl Past {
+    /// When something is to be done next.
+    pub(super) fn due(&self) -> Option<Millis> {
+        [self.asking.as_ref().map(|asking| asking.until), self.again].into_iter().flatten().min()
+    }
+}
+
+impl Machine {
+    /// Something of the past is still to come, or waited for.
+    pub(super) fn is_after_the_past(&self) -> bool {
+        self.past.asking.is_some() || self.open_join().is_some()
+    }
+
+    fn open_join(&self) -> Option<&Join> {
+        self.record.join.as_ref().filter(|join| join.stage.is_open())
+    }
+
+    /// Our messenger joins: whoever is to tell us takes part.
+    pub(super) fn join(&mut self, step: &mut Step<'_>, via: ServerName, backfill: u32) -> Result<(), Refusal> {
+        let participants = &mut self.record.participants;
+        if !participants.contains(&via) {
+            let max = self.limits.participants_max;
+            if participants.len() >= max as usize {
+                return Err(Refusal::TooManyParticipants { count: participants.len() + 1, max });
+            }
+            participants.push(via.clone());
+        }
+        self.record.adopted = false;
+        self.record.join = Some(Join { via, left: backfill, came: 0, stage: JoinStage::State });
+        (self.past.tries, self.past.again) = (0, None);
+        step.moved = true;
+        Ok(())
+    }
+
+    /// Our messenger wants to read further back. Whoever comes while somebody is being asked hears what that brings.
+    pub(super) fn older(&mut self, step: &mut Step<'_>, token: Token, limit: u32) {
+        self.past.readers.push(token);
+        if self.past.asking.is_some() {
+            return;
+        }
+        let mut servers: Vec<ServerName> = self.record.participants.clone();
+        servers.truncate(CANDIDATES_MAX);
+        servers.reverse();
+        self.ask_next(step, servers, limit);
+    }
+
+    /// Ask the last of these; without any, or without an edge, nothing comes.
+    fn ask_next(&mut self, step: &mut Step<'_>, mut servers: Vec<ServerName>, limit: u32) {
+        let from = self.edges();
+        match servers.pop().filter(|_| !from.is_empty()) {
+            Some(of) => {
+                let limit = limit.clamp(1, self.limits.history.backfill_max);
+                let want = Want::History { context: self.record.context.clone(), from, limit };
+                self.ask_past(step, of, want, servers, Some(limit));
+            }
+            None => self.tell_readers(step, 0),
+        }
+    }
+
+    fn ask_past(&mut self, step: &mut Step<'_>, of: ServerName, want: Want, then: Vec<ServerName>, older: Option<u32>) {
+        let until = step.now.after(self.limits.gap.give_up);
+        self.past.asking = Some(Asking { of: of.clone(), then, older, until });
+        step.effects.push(Effect::Fetch { of: of.clone(), want, cause: of });
+    }
+
+    fn tell_readers(&mut self, step: &mut Step<'_>, came: u64) {
+        let readers = std::mem::take(&mut self.past.readers);
+        step.effects.extend(readers.into_iter().map(|token| Effect::Answer(token, Reply::Older(came))));
+    }
+
+    /// Where the past begins that we do not have, the newest first.
+    fn edges(&self) -> Vec<PduRef> {
+        let mut edges: Vec<&PduRef> = self.gaps.edges().filter(|edge| !self.past.barren.contains(edge)).collect();
+        edges.sort_by_key(|edge| std::cmp::Reverse(self.past.ranks.get(edge).copied().unwrap_or(0)));
+        edges.into_iter().take(NAMED_MAX).cloned().collect()
+    }
+
+    /// Go on with what is to be fetched, at the end of each step.
+    pub(super) fn pursue_past(&mut self, step: &mut Step<'_>) {
+        if let Some(asking) = &self.past.asking {
+            if asking.until > step.now {
+                return;
+            }
+            let silent = asking.of.clone();
+            self.past_came(step, &Want::State(self.record.context.clone()), &silent, None, &HashMap::new());
+        }
+        if self.past.asking.is_some() || self.past.again.is_some_and(|again| again > step.now) {
+            return;
+        }
+        self.past.again = None;
+        let Some(Join { via, left, stage, .. }) = self.open_join().cloned() else { return };
+        let context = self.record.context.clone();
+        let from = self.edges();
+        match stage {
+            JoinStage::State => self.ask_past(step, via, Want::State(context), vec![], None),
+            _ if left == 0 || from.is_empty() => self.join_moves(step, |join| join.stage = JoinStage::Done),
+            _ => {
+                let limit = left.min(self.limits.history.backfill_max);
+                self.ask_past(step, via, Want::History { context, from, limit }, vec![], None);
+            }
+        }
+    }
+
+    fn join_moves(&mut self, step: &mut Step<'_>, change: impl FnOnce(&mut Join)) {
+        if let Some(join) = &mut self.record.join {
+            change(join);
+            step.moved = true;
+        }
+    }
+
+    /// A question about the past has its answer, or none.
+    pub(super) fn past_came(
+        &mut self,
+        step: &mut Step<'_>,
+        want: &Want,
+        from: &ServerName,
+        pdus: Option<Vec<Pdu>>,
+        known: &HashMap<PduRef, Known>,
+    ) {
+        let is_awaited = self.past.asking.as_ref().is_some_and(|asking| asking.of == *from);
+        let Some(asking) = self.past.asking.take_if(|_| is_awaited) else {
+            // It comes after its time; what it brings is welcome all the same.
+            self.admit_past(step, from, pdus.unwrap_or_default(), known);
+            return;
+        };
+        let answered = pdus.is_some();
+        let came = self.admit_past(step, from, pdus.unwrap_or_default(), known);
+        if let (true, 0, Want::History { from, .. }) = (answered, came, want) {
+            self.past.barren.extend(from.iter().cloned());
+        }
+        match asking.older {
+            Some(_) if came > 0 => self.tell_readers(step, came),
+            Some(limit) => {
+                // What one server does not have, the next may.
+                if let Want::History { from, .. } = want {
+                    self.past.barren.retain(|edge| !from.contains(edge));
+                }
+                self.ask_next(step, asking.then, limit);
+            }
+            None if answered => {
+                self.past.tries = 0;
+                let is_state = matches!(want, Want::State(_));
+                let left = if is_state { 0 } else { u32::try_from(came).unwrap_or(u32::MAX) };
+                self.join_moves(step, |join| {
+                    join.stage = JoinStage::History;
+                    join.came += came;
+                    join.left = join.left.saturating_sub(left);
+                });
+            }
+            None => self.join_waits(step),
+        }
+    }
+
+    /// The server that is to tell us has not answered: it is asked again, and in the end no more.
+    fn join_waits(&mut self, step: &mut Step<'_>) {
+        self.past.tries += 1;
+        if self.past.tries >= self.limits.gap.tries_max {
+            return self.join_moves(step, |join| join.stage = JoinStage::Failed);
+        }
+        let pause = self.limits.gap.grace.saturating_mul(1 << self.past.tries.min(16));
+        self.past.again = Some(step.now.after(pause));
+    }
+
+    /// Take in what is history; how many PDUs that is.
+    fn admit_past(
+        &mut self,
+        step: &mut Step<'_>,
+        from: &ServerName,
+        pdus: Vec<Pdu>,
+        known: &HashMap<PduRef, Known>,
+    ) -> u64 {
+        let way = Way { from, verified: None, walked: 0, past: true };
+        let mut taken: Vec<PduRef> = vec![];
+        for pdu in pdus {
+            let (reference, claimed) = (pdu.reference.clone(), pdu.depth.unwrap_or(0));
+            if taken.contains(&reference) || self.judge_past(step, &pdu, known).is_err() {
+                continue;
+            }
+            for parent in &pdu.prev {
+                let rank = self.past.ranks.entry(parent.clone()).or_default();
+                *rank = (*rank).max(claimed);
+            }
+            self.hold(step, way, pdu, known, true);
+            taken.push(reference);
+        }
+        for reference in &taken {
+            self.link_past(step, reference, &taken, 1);
+        }
+        let count = i64::try_from(taken.len()).unwrap_or(0);
+        let lowest = 1 - i64::try_from(self.record.past).unwrap_or(i64::MAX) - count;
+        self.past.places = lowest..lowest + count;
+        self.record.past += taken.len() as u64;
+        self.deliver(step);
+        let is_edge = |edge: &PduRef| self.gaps.get(edge).is_some_and(|gap| gap.edge);
+        let ranks = std::mem::take(&mut self.past.ranks);
+        self.past.ranks = ranks.into_iter().filter(|(edge, _)| is_edge(edge)).collect();
+        self.begin_heads(step, &taken);
+        taken.len() as u64
+    }
+
+    /// It waits for those it came with. What else it names and is not here is the edge.
+    pub(super) fn link_past(&mut self, step: &Step<'_>, reference: &PduRef, taken: &[PduRef], generation: u32) {
+        let Some(waiting) = self.order.get(reference) else { return };
+        let link = waiting.link.clone().zip(waiting.state.as_ref().map(|(key, _)| key.clone()));
+        let elsewhere = waiting.missing.iter().filter(|parent| !taken.contains(parent));
+        for parent in elsewhere.cloned().collect::<Vec<_>>() {
+            if !self.order.holds(&parent) && !self.wanted.contains(&parent) && self.gaps.get(&parent).is_none() {
+                self.gaps.give_up(parent.clone(), true);
+            }
+            self.order.waits_not(reference, &parent);
+        }
+        if let Some((replaced, key)) = link {
+            let sender = self.order.get(reference).and_then(|waiting| waiting.sender.clone());
+            self.seek(step, &replaced, &key, sender.as_ref(), generation);
+        }
+        self.order.settle(reference);
+    }
+
+    /// Where nothing else was ever said here, what we say next follows the newest of what came.
+    fn begin_heads(&mut self, step: &mut Step<'_>, taken: &[PduRef]) {
+        if !self.record.heads.is_empty() {
+            return;
+        }
+        let deep = |reference: &&PduRef| self.recent.get(*reference).copied().unwrap_or(0);
+        if let Some(reference) = taken.iter().max_by_key(deep).cloned() {
+            let depth = deep(&&reference);
+            self.record.heads.push(Head { reference, depth });
+            step.moved = true;
+        }
+    }
+
+    /// The next place for what came as history: a batch stands in its order, before all that came earlier.
+    pub(super) fn past_position(&mut self, step: &mut Step<'_>) -> i64 {
+        step.moved = true;
+        self.past.places.next().unwrap_or_else(|| {
+            self.record.past += 1;
+            1 - i64::try_from(self.record.past).unwrap_or(i64::MAX)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+//! Traces of joining, and of reading further back.
+
+use crate::context::desk::{Desk, at, pdus, server};
+use crate::context::machine::{Event, Token};
+use crate::limits::ContextLimits;
+use crate::model::JoinStage;
+
+fn stage(desk: &Desk) -> (JoinStage, u64) {
+    let join = desk.record().join.as_ref().expect("it was joined");
+    (join.stage, join.came)
+}
+
+#[test]
+fn a_conversation_is_joined_by_its_state_and_then_its_past() {
+    let mut desk = Desk::new(ContextLimits::default());
+    desk.join("red", 3);
+    desk.expect(&["set [red]", "ask red for the state"]);
+    desk.told_of_the_past(Some(pdus("red/5<red/4=topic red/2<red/1=name")));
+    desk.log.retain(|line| !line.starts_with("state"));
+    desk.expect(&[
+        "deliver red/2 at 0 as history",
+        "deliver red/5 at 0 as history",
+        "ask red for 3 before [red/4, red/1]",
+    ]);
+    desk.told_of_the_past(Some(pdus("red/4<red/3 red/3<red/2")));
+    desk.expect(&["deliver red/3 at 1 as history", "deliver red/4 at 2 as history", "ask red for 1 before [red/1]"]);
+    desk.told_of_the_past(Some(pdus("red/1")));
+    desk.expect(&["deliver red/1 at 0 as history"]);
+    assert_eq!(stage(&desk), (JoinStage::Done, 5));
+    assert!(desk.gaps.is_empty() && desk.machine.is_idle());
+    let heads: Vec<_> = desk.record().heads.iter().map(|head| head.reference.clone()).collect();
+    assert_eq!(heads.len(), 1, "what we say first follows something: {heads:?}");
+}
+
+#[test]
+fn what_is_said_first_after_a_join_does_not_drag_the_whole_past_in_as_news() {
+    let mut desk = Desk::new(ContextLimits::default());
+    desk.join("red", 0);
+    desk.told_of_the_past(Some(pdus("red/5<red/4=topic")));
+    assert_eq!(stage(&desk), (JoinStage::Done, 1));
+    desk.log.clear();
+    desk.arrive("red", pdus("red/900<red/899"));
+    let mut steps = 0;
+    while let Some(due) = desk.due.filter(|due| due.0 < 60_000) {
+        desk.until(due.0);
+        for (from, wanted) in desk.asked.clone() {
+            steps += 1;
+            let n: u64 = wanted.id.as_str().parse().expect("a number");
+            desk.fetched(from.as_str(), &wanted.to_string(), true, pdus(&format!("red/{n}<red/{}", n - 1)));
+        }
+    }
+    assert_eq!((steps, desk.machine.is_idle()), (3, true));
+    assert!(desk.gaps[&at("red/896")].edge && desk.log.iter().all(|line| !line.starts_with("gap")));
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_asked_again_and_given_up() {
+    let mut desk = Desk::new(ContextLimits::default());
+    desk.join("red", 3);
+    let mut asks = vec![0];
+    loop {
+        desk.told_of_the_past(None);
+        let Some(due) = desk.due else { break };
+        desk.until(due.0);
+        asks.push(due.0);
+    }
+    assert_eq!(asks, [0, 1500, 4500, 10_500, 22_500, 46_500, 94_500, 190_500]);
+    assert_eq!(stage(&desk), (JoinStage::Failed, 0));
+    desk.join("red", 3);
+    assert_eq!(stage(&desk), (JoinStage::State, 0), "it may be tried anew");
+}
+
+#[test]
+fn a_join_goes_on_after_a_restart() {
+    let mut desk = Desk::new(ContextLimits::default());
+    desk.join("red", 3);
+    desk.told_of_the_past(Some(pdus("red/5<red/4=topic")));
+    desk.log.clear();
+    desk.restart();
+    desk.expect(&["-- restart", "ask red for 3 before [red/4]"]);
+}
+
+#[test]
+fn an_answer_that_never_comes_is_none() {
+    let mut desk = Desk::new(ContextLimits::default());
+    desk.join("red", 3);
+    desk.log.clear();
+    desk.until(61_500);
+    desk.expect(&["-- 60000", "-- 61500", "ask red for the state"]);
+}
+
+#[test]
+fn whoever_reads_further_back_asks_one_server_after_the_other() {
+    let mut desk = Desk::new(ContextLimits::default());
+    desk.arrive("green", pdus("red/5<red/4"));
+    while desk.due.is_some() {
+        desk.until(desk.now.0 + 1000);
+        for (from, wanted) in desk.asked.clone() {
+            desk.fetched(from.as_str(), &wanted.to_string(), true, vec![]);
+        }
+    }
+    desk.log.clear();
+    let older = |desk: &mut Desk| desk.step(Event::Older { token: Token(9), limit: 2 });
+    older(&mut desk);
+    older(&mut desk);
+    desk.expect(&["ask red for 2 before [red/4]"]);
+    desk.told_of_the_past(Some(vec![]));
+    desk.expect(&["ask green for 2 before [red/4]"]);
+    desk.told_of_the_past(Some(pdus("red/4<red/3 red/3<red/2")));
+    desk.expect(&["deliver red/3 at 0 as history", "deliver red/4 at 1 as history", "2 came", "2 came"]);
+    assert_eq!(desk.gaps.keys().collect::<Vec<_>>(), [&at("red/2")]);
+    older(&mut desk);
+    desk.told_of_the_past(None);
+    desk.told_of_the_past(None);
+    assert_eq!(desk.log.last().map(String::as_str), Some("0 came"));
+}
+
+#[test]
+fn nobody_is_asked_where_nothing_lies_before() {
+    let mut desk = Desk::among("red");
+    desk.arrive("red", pdus("red/1"));
+    desk.log.clear();
+    desk.step(Event::Older { token: Token(9), limit: 2 });
+    desk.expect(&["0 came"]);
+}
+
+#[test]
+fn the_past_brings_only_what_may_be_there() {
+    let mut desk = Desk::among("red");
+    desk.join("red", 3);
+    desk.log.clear();
+    desk.told_of_the_past(Some(pdus("us/1 red/2<red/2 red/3 red/3 blue/4<red/3")));
+    let released = ["release us/1", "release red/2"];
+    desk.expect(&["deliver red/3 at 0 as history", "deliver blue/4 at 1 as history", released[0], released[1]]);
+    assert_eq!(desk.record().participants, [server("red")], "one that has left is heard, and takes no part by that");
+}

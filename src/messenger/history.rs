@@ -1,0 +1,95 @@
+//! `GET /v1/contexts/{context}/history`: what was said in a conversation, the newest first; where ours ends, others are asked.
+
+use std::time::Duration;
+
+use actix_web::http::header::ContentType;
+use actix_web::{HttpRequest, HttpResponse, web};
+use actors::model::{ContextId, FedPdu};
+use actors::ports::ArchiveError;
+use serde::Deserialize;
+
+use super::MessengerApi;
+use super::event_pdu::PduEvent;
+use super::object::Object;
+use crate::http::refusal::Problem;
+
+/// PDUs in a page where the messenger does not say.
+const LIMIT_DEFAULT: u32 = 50;
+/// PDUs in a page at most.
+const LIMIT_MAX: u32 = 500;
+/// Bytes of PDUs in a page; one larger PDU is a page of its own.
+const PAGE_BYTES: u64 = 4 << 20;
+/// How long a reader waits for what others are asked for. What comes later is there for the next call.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Query {
+    /// The `next` of the page before.
+    before: Option<i64>,
+    limit: Option<u32>,
+}
+
+/// Answer a page. `next` is there as long as there may be more.
+pub(super) async fn get(
+    api: web::Data<MessengerApi>,
+    request: HttpRequest,
+    path: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let unknown = || Problem::not_found("UNKNOWN_CONTEXT", format!("there is no context {:?}", *path));
+    let context: ContextId = path.parse().map_err(|_| unknown())?;
+    let bad = |words: String| Problem::bad_request("BAD_QUERY", words);
+    let query = web::Query::<Query>::from_query(request.query_string()).map_err(|error| bad(error.to_string()))?;
+    let Query { before, limit } = query.into_inner();
+    let limit = match limit.unwrap_or(LIMIT_DEFAULT) {
+        0 => return Err(bad("limit is at least 1".to_owned())),
+        limit => limit.min(LIMIT_MAX),
+    };
+    api.gateway.record(&context)?;
+    let archive = &api.gateway.ports().archive;
+    let mut page = archive.timeline(&context, before, limit, PAGE_BYTES).await?;
+    let lacking = limit.saturating_sub(u32::try_from(page.len()).unwrap_or(u32::MAX));
+    let bytes: u64 = page.iter().map(|(_, pdu)| pdu.bytes.len() as u64).sum();
+    let mut more = lacking == 0 || bytes > PAGE_BYTES / 2;
+    if !more {
+        // Out of time: what was asked for may still come.
+        let asked = tokio::time::timeout(PATIENCE, api.gateway.older(&context, lacking)).await;
+        more = !matches!(asked, Ok(Ok(0)));
+        if matches!(asked, Ok(Ok(1..))) {
+            page = archive.timeline(&context, before, limit, PAGE_BYTES).await?;
+        }
+    }
+    let next = page.last().map(|(position, _)| *position).or(before).filter(|_| more);
+    Ok(HttpResponse::Ok().content_type(ContentType::json()).body(render(&api, &context, page, next)?))
+}
+
+fn render(
+    api: &MessengerApi,
+    context: &ContextId,
+    page: Vec<(i64, FedPdu)>,
+    next: Option<i64>,
+) -> Result<Vec<u8>, ArchiveError> {
+    let mut out = Vec::new();
+    let mut body = Object::begin(&mut out);
+    body.member("context", context.as_str());
+    body.optional("next", next);
+    let mut list = Vec::from(*b"[");
+    for (_, mut fed) in page {
+        if list.len() > 1 {
+            list.push(b',');
+        }
+        if let Some(key) = PduEvent::new(&fed)?.sets() {
+            let holder = api.gateway.ports().archive.state_holder(context, &key)?;
+            fed.shown.current = holder.is_some_and(|holder| holder.reference == fed.reference);
+        }
+        let event = PduEvent::new(&fed)?;
+        let mut entry = Object::begin(&mut list);
+        entry.member("kind", event.kind());
+        event.write(&mut entry);
+        entry.end();
+    }
+    list.push(b']');
+    body.raw("history", &list);
+    body.end();
+    Ok(out)
+}

@@ -1,0 +1,54 @@
+//! `POST /v1/contexts/{context}/join`: fetch a conversation from a server that takes part.
+
+use actix_web::{Error, HttpResponse, web};
+use actors::model::{ContextId, ServerName};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::MessengerApi;
+use super::answer::unreadable_body;
+use crate::http::refusal::Problem;
+
+/// PDUs of the past that one call may ask for.
+const BACKFILL_MAX: u32 = 100_000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    via: String,
+    #[serde(default)]
+    backfill: u32,
+}
+
+#[derive(Serialize)]
+struct Joining<'a> {
+    context: &'a str,
+    via: &'a str,
+    backfill: u32,
+}
+
+/// Answer once the intent is on disk: it outlives a restart. `GET /v1/contexts/{context}` tells how far it is.
+pub(super) async fn post(
+    api: web::Data<MessengerApi>,
+    path: web::Path<String>,
+    body: Result<Bytes, Error>,
+) -> Result<HttpResponse, Problem> {
+    let context: ContextId = path.parse().map_err(|why| Problem::unprocessable("BAD_CONTEXT", format!("{why}")))?;
+    let body = body.map_err(|error| unreadable_body(&error, api.limits.body_max))?;
+    let Body { via, backfill } = serde_json::from_slice(&body).map_err(|error| {
+        Problem::bad_request("BAD_JSON", format!("the body is not {{\"via\":..,\"backfill\":..}}: {error}"))
+    })?;
+    let via: ServerName = via.parse().map_err(|why| Problem::unprocessable("BAD_SERVER", format!("via: {why}")))?;
+    if via == api.us {
+        return Err(Problem::unprocessable(
+            "BAD_SERVER",
+            "a conversation is fetched from another server than this one",
+        ));
+    }
+    if backfill > BACKFILL_MAX {
+        let words = format!("backfill is at most {BACKFILL_MAX}; read further back by .../history, page by page");
+        return Err(Problem::unprocessable("BAD_BACKFILL", words));
+    }
+    api.gateway.join(&context, via.clone(), backfill).await?;
+    Ok(HttpResponse::Accepted().json(Joining { context: context.as_str(), via: via.as_str(), backfill }))
+}

@@ -1,0 +1,148 @@
+//! Those who come late: a conversation is joined by its state and its past, and read further back where the rest lies.
+
+use actors::model::{Draft, FeedItem, JoinStage};
+use actors::ports::Archive;
+
+use crate::messenger::{at, context, draft, named};
+use crate::network::{CALM, Network};
+use crate::node::{Node, seconds, world};
+use crate::surroundings::server;
+
+fn topic(id: &str) -> Draft {
+    Draft { state: Some((String::new(), 0)), kind: "topic".into(), ..draft(id) }
+}
+
+/// What the feed holds, with a mark behind what is history.
+fn heard(node: &Node) -> Vec<String> {
+    let mark = |entry: &actors::model::FeedEntry| match &entry.item {
+        FeedItem::Pdu(pdu) => {
+            let mark = if pdu.shown.history { " history" } else { "" };
+            let late = if pdu.shown.late { " late" } else { "" };
+            Some(format!("{}{mark}{late}", named(&pdu.reference)))
+        }
+        FeedItem::Gap { .. } => Some("gap".to_owned()),
+        _ => None,
+    };
+    node.heard.borrow().iter().filter_map(mark).collect()
+}
+
+/// Red and green have talked for a while, and blue is let in.
+async fn garden(network: &std::sync::Arc<Network>) -> [std::rc::Rc<Node>; 3] {
+    let [red, green, blue] =
+        [Node::usual(network, "red").await, Node::usual(network, "green").await, Node::usual(network, "blue").await];
+    red.with("garden", &["green"]).await;
+    green.with("garden", &["red"]).await;
+    for n in 0..30 {
+        red.say("garden", &format!("r{n:02}")).await;
+        seconds(1).await;
+        green.say("garden", &format!("g{n:02}")).await;
+        seconds(1).await;
+    }
+    red.say_draft("garden", topic("t1")).await.unwrap();
+    seconds(1).await;
+    for n in 30..35 {
+        green.say("garden", &format!("g{n:02}")).await;
+        seconds(1).await;
+    }
+    red.say_draft("garden", topic("t2")).await.unwrap();
+    seconds(1).await;
+    red.with("garden", &["green", "blue"]).await;
+    green.with("garden", &["red", "blue"]).await;
+    [red, green, blue]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_joiner_gets_the_state_then_the_past_and_then_the_news() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let [red, green, blue] = garden(&network).await;
+        blue.with("garden", &["red", "green"]).await;
+        blue.gateway().join(&context("garden"), server("red"), 10).await.unwrap();
+        seconds(10).await;
+        blue.read().await;
+        let status = blue.gateway().context(&context("garden")).await.unwrap();
+        let join = status.record.join.clone().expect("it was joined");
+        assert_eq!((join.stage, join.left, join.came), (JoinStage::Done, 0, 11));
+        let past = heard(&blue);
+        assert_eq!(past[0], "red/t2 history", "the state comes first: {past:?}");
+        assert_eq!(past.len(), 11);
+        assert_eq!(past[10], "green/g34 history", "in the order in which it was said: {past:?}");
+        red.say("garden", "news").await;
+        seconds(5).await;
+        blue.say("garden", "thanks").await;
+        seconds(5).await;
+        for node in [&red, &green, &blue] {
+            node.read().await;
+        }
+        assert_eq!(heard(&blue)[11..], ["red/news"], "no gap, and nothing twice");
+        assert_eq!(heard(&green).last().map(String::as_str), Some("blue/thanks"));
+        let prev = green.pdus().last().map(|pdu| crate::messenger::Text::of(pdu).prev()).unwrap();
+        assert_eq!(prev, [at("red/news")]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn reading_further_back_fetches_page_after_page_until_nothing_is_left() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let [_red, _green, blue] = garden(&network).await;
+        blue.gateway().join(&context("garden"), server("green"), 5).await.unwrap();
+        seconds(10).await;
+        let mut came = 0;
+        loop {
+            match blue.gateway().older(&context("garden"), 20).await.unwrap() {
+                0 => break,
+                more => came += more,
+            }
+        }
+        // 30 of each, five more of green's, two topics; both topics and five came before.
+        assert_eq!(came, 67 - 7);
+        let timeline = blue.store().timeline(&context("garden"), None, 1000, u64::MAX).await.unwrap();
+        let ids: Vec<String> = timeline.iter().map(|(_, pdu)| named(&pdu.reference)).collect();
+        assert_eq!((ids.len(), ids.last().map(String::as_str)), (67, Some("red/r00")));
+        assert!(timeline.iter().all(|(_, pdu)| pdu.shown.gap.is_empty()), "nothing is missing any more");
+        blue.read().await;
+        let heard = heard(&blue);
+        assert!(heard.iter().all(|line| line.ends_with(" history")), "{heard:?}");
+        let status = blue.gateway().context(&context("garden")).await.unwrap();
+        assert!(status.gaps.is_empty());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_takes_no_part_is_told_nothing_and_the_join_says_so() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let red = Node::usual(&network, "red").await;
+        let blue = Node::usual(&network, "blue").await;
+        red.with("garden", &["green"]).await;
+        red.say("garden", "secret").await;
+        blue.gateway().join(&context("garden"), server("red"), 5).await.unwrap();
+        seconds(400).await;
+        let status = blue.gateway().context(&context("garden")).await.unwrap();
+        assert_eq!(status.record.join.map(|join| (join.stage, join.came)), Some((JoinStage::Failed, 0)));
+        blue.read().await;
+        assert!(heard(&blue).is_empty());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_join_outlives_the_death_of_its_gateway() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let [red, _green, blue] = garden(&network).await;
+        network.cut(&blue.name, &red.name);
+        blue.gateway().join(&context("garden"), server("red"), 10).await.unwrap();
+        blue.restart(crate::disk::Survives::Synced).await;
+        network.mend(&blue.name, &red.name);
+        // Whoever asks about it wakes it.
+        let _ = blue.gateway().context(&context("garden")).await.unwrap();
+        seconds(30).await;
+        let status = blue.gateway().context(&context("garden")).await.unwrap();
+        assert_eq!(status.record.join.map(|join| join.stage), Some(JoinStage::Done));
+    })
+    .await;
+}
