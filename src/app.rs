@@ -297,8 +297,11 @@ fn start_servers(
     };
     let federation = serve_raw_targets(listeners.federation, serving, move |config| wire::routes(&gate, config));
 
-    let limits =
-        MessengerLimits { submissions_max: settings.messenger.submissions_max, body_max: settings.messenger.body_max };
+    let limits = MessengerLimits {
+        submissions_max: settings.messenger.submissions_max,
+        reads_max: settings.messenger.reads_max,
+        body_max: settings.messenger.body_max,
+    };
     let api = MessengerApi::new(gateway.clone(), settings.server.name.clone(), limits, stops);
     let token = Bearer::new(settings.messenger.token.as_ref().map(Secret::expose));
     if token.is_open() {

@@ -142,6 +142,8 @@ pub struct ContextLimits {
     pub open: bool,
     /// Servers in one conversation, beside us.
     pub participants_max: u32,
+    /// Conversations one peer may begin here.
+    pub adopt_max: u64,
     /// PDUs waiting for parents; beyond it the oldest is delivered as if its gap had been given up.
     pub held_max: u32,
     /// How long a peer's actor waits for a conversation to take its PDUs.
@@ -181,6 +183,8 @@ pub struct GapLimits {
     pub asks_max: u32,
     /// How far a walk goes back: what so many questions in a row have led to is asked for, and what lies behind it is given up.
     pub depth_max: u32,
+    /// Parents given up that a conversation remembers; beyond it the one given up longest ago is forgotten.
+    pub kept_max: u32,
 }
 
 /// What is asked for, and served, of a conversation's past.
@@ -212,6 +216,7 @@ impl Default for ContextLimits {
         Self {
             open: false,
             participants_max: 1000,
+            adopt_max: 10_000,
             held_max: 1000,
             arrive_timeout: Duration::from_secs(5),
             idle: Duration::from_secs(600),
@@ -223,6 +228,7 @@ impl Default for ContextLimits {
                 tries_max: 8,
                 asks_max: 4,
                 depth_max: 50,
+                kept_max: 10_000,
             },
             history: HistoryLimits::default(),
             heads_max: 2_000,

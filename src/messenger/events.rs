@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use actix_web::http::StatusCode;
 use actix_web::http::header::ContentType;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actors::model::Position;
@@ -10,6 +11,7 @@ use serde::Deserialize;
 use tokio::sync::watch;
 
 use super::MessengerApi;
+use super::answer::SHORTLY;
 use super::event::render;
 use crate::http::refusal::Problem;
 
@@ -34,11 +36,22 @@ pub(super) async fn get(api: web::Data<MessengerApi>, request: HttpRequest) -> R
         let words = format!("position {after} is beyond the newest event, {}", bounds.tail);
         return Err(Problem::unprocessable("BEYOND_TAIL", words));
     }
+    // Held while it may wait: each waiting read holds a connection.
+    let _read = match ask.wait.is_zero() {
+        true => None,
+        false => Some(api.reads.try_acquire().map_err(|_| too_many(api.limits.reads_max))?),
+    };
     let body = match page(archive, after, ask, api.stopping.clone()).await? {
         FeedPage::Gone { oldest } => return Err(Problem::gone(oldest)),
         FeedPage::Entries(entries) => render(after, &entries)?,
     };
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(body))
+}
+
+fn too_many(max: usize) -> Problem {
+    let words =
+        format!("messenger.reads_max is reached ({max}): so many reads wait for an event; read without wait, or again");
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_READS", words).retry_after(SHORTLY)
 }
 
 /// What is asked for, as it stands in the query.

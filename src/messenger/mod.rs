@@ -36,7 +36,7 @@ use std::sync::Arc;
 use actix_web::{Resource, web};
 use actors::gateway::Gateway;
 use actors::model::ServerName;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::http::refusal::Problem;
 use inflight::Inflight;
@@ -47,6 +47,8 @@ use pdu_ids::PduIds;
 pub struct MessengerLimits {
     /// Submissions being worked on at once; one more is told to come again.
     pub submissions_max: usize,
+    /// Reads waiting for an event at once.
+    pub reads_max: usize,
     /// Bytes of a request's body.
     pub body_max: usize,
 }
@@ -58,6 +60,8 @@ pub struct MessengerApi {
     us: ServerName,
     limits: MessengerLimits,
     inflight: Arc<Inflight>,
+    /// One for each read that waits.
+    reads: Arc<Semaphore>,
     pdu_ids: Arc<PduIds>,
     /// Turns true when the gateway stops: reads that wait for events end then, or they would hold the stop up.
     stopping: watch::Receiver<bool>,
@@ -67,7 +71,8 @@ impl MessengerApi {
     /// Over a running gateway whose name is `us`.
     pub fn new(gateway: Gateway, us: ServerName, limits: MessengerLimits, stopping: watch::Receiver<bool>) -> Self {
         let inflight = Inflight::new(limits.submissions_max);
-        Self { gateway, us, limits, inflight, pdu_ids: Arc::new(PduIds::new()), stopping }
+        let reads = Arc::new(Semaphore::new(limits.reads_max.min(Semaphore::MAX_PERMITS)));
+        Self { gateway, us, limits, inflight, reads, pdu_ids: Arc::new(PduIds::new()), stopping }
     }
 }
 

@@ -226,7 +226,7 @@ fn api() -> MessengerApi {
         us: "red".parse().expect("valid"),
     };
     let gateway = Gateway::new(Routes::default(), ports);
-    let limits = MessengerLimits { submissions_max: 2, body_max: 64 };
+    let limits = MessengerLimits { submissions_max: 2, reads_max: 2, body_max: 64 };
     MessengerApi::new(gateway, "red".parse().expect("valid"), limits, watch::channel(false).1)
 }
 

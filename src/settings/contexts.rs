@@ -23,6 +23,8 @@ pub(super) struct ContextsSection {
     admission: Admission,
     /// Servers that may take part in one context.
     participants_max: u32,
+    /// Contexts that one peer may begin here.
+    adopt_max: u64,
     /// PDUs of a context waiting for parents; beyond it the oldest is delivered with a gap.
     held_max: u32,
     /// Messages of a context that nobody has answered and that are remembered as such; beyond it the shallowest is forgotten.
@@ -75,6 +77,8 @@ pub(super) struct GapSection {
     asks_max: u32,
     /// How many questions in a row a walk from parent to parent takes before it is given up.
     depth_max: u32,
+    /// Missing parents given up that a context remembers; the one given up longest ago goes first.
+    kept_max: u32,
 }
 
 /// State whose links are missing, and state that weighs too little.
@@ -114,6 +118,7 @@ impl Default for ContextsSection {
         Self {
             admission: if limits.open { Admission::Open } else { Admission::Participants },
             participants_max: limits.participants_max,
+            adopt_max: limits.adopt_max,
             held_max: limits.held_max,
             heads_max: limits.heads_max,
             merge_type: limits.merge_type,
@@ -133,8 +138,8 @@ impl Default for ContextsSection {
 
 impl Default for GapSection {
     fn default() -> Self {
-        let GapLimits { grace, give_up, tries_max, asks_max, depth_max } = ContextLimits::default().gap;
-        Self { grace: Span(grace), give_up: Span(give_up), tries_max, asks_max, depth_max }
+        let GapLimits { grace, give_up, tries_max, asks_max, depth_max, kept_max } = ContextLimits::default().gap;
+        Self { grace: Span(grace), give_up: Span(give_up), tries_max, asks_max, depth_max, kept_max }
     }
 }
 
@@ -181,6 +186,7 @@ impl ContextsSection {
             membership_types: self.membership.types.clone(),
             open: self.admission == Admission::Open,
             participants_max: self.participants_max,
+            adopt_max: self.adopt_max,
             held_max: self.held_max,
             arrive_timeout: self.arrive_timeout.0,
             idle: self.idle.0,
@@ -191,6 +197,7 @@ impl ContextsSection {
                 tries_max: self.gap.tries_max,
                 asks_max: self.gap.asks_max,
                 depth_max: self.gap.depth_max,
+                kept_max: self.gap.kept_max,
             },
             history: HistoryLimits { backfill_max: self.history.backfill_max, pull_max: self.history.pull_max },
             restarts: RestartLimits { max: self.restarts_max, period: self.restarts_period.0 },

@@ -21,6 +21,8 @@ pub struct Messenger {
     pub submissions_keep: Duration,
     /// Submissions being committed at once.
     pub submissions_max: usize,
+    /// Reads of the feed waiting for an event at once.
+    pub reads_max: usize,
     /// The largest request body, in bytes.
     pub body_max: usize,
 }
@@ -38,6 +40,8 @@ pub(super) struct MessengerSection {
     submissions_keep: Span,
     /// Submissions being committed at once; the next is told to wait.
     submissions_max: u32,
+    /// Reads of the feed waiting for an event at once; the next is told to come again.
+    reads_max: u32,
     /// The largest request body the messenger may send.
     body_max: Size,
 }
@@ -50,6 +54,7 @@ impl Default for MessengerSection {
             token_file: None,
             submissions_keep: Span::days(7),
             submissions_max: 1024,
+            reads_max: 64,
             body_max: Size::mib(8),
         }
     }
@@ -58,7 +63,11 @@ impl Default for MessengerSection {
 impl MessengerSection {
     pub(super) fn check(self, check: &mut Check<'_>) -> Messenger {
         check.loopback("messenger", self.listen.0);
-        let numbers = [("submissions_max", self.submissions_max.into()), ("body_max", self.body_max.0)];
+        let numbers = [
+            ("submissions_max", self.submissions_max.into()),
+            ("reads_max", self.reads_max.into()),
+            ("body_max", self.body_max.0),
+        ];
         check.at_least_one(&["messenger"], &numbers);
         if self.submissions_keep.0.is_zero() {
             check.invalid(
@@ -71,6 +80,7 @@ impl MessengerSection {
             token: secret::token(check, "messenger", self.token, self.token_file),
             submissions_keep: self.submissions_keep.0,
             submissions_max: self.submissions_max as usize,
+            reads_max: self.reads_max as usize,
             body_max: self.body_max.in_memory(),
         }
     }

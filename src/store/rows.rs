@@ -64,6 +64,7 @@ struct InboundRow {
     taken: u64,
     pushes: bool,
     expect_applied: Option<u64>,
+    begun: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -143,6 +144,7 @@ pub(super) fn peer_to_row(record: &PeerRecord) -> Vec<u8> {
             taken: record.inbound.taken,
             pushes: record.inbound.pushes,
             expect_applied: record.inbound.expect_applied.map(|seq| seq.0),
+            begun: record.inbound.begun,
         },
     };
     serde_json::to_vec(&row).expect("numbers and fixed words always serialize")
@@ -169,6 +171,7 @@ pub(super) fn peer_from_row(server: ServerName, row: &[u8]) -> Result<PeerRecord
             taken: row.inbound.taken,
             pushes: row.inbound.pushes,
             expect_applied: row.inbound.expect_applied.map(Seq),
+            begun: row.inbound.begun,
         },
     })
 }

@@ -6,12 +6,13 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use actors::limits::PeerLimits;
+use actors::limits::{ContextLimits, PeerLimits};
 use actors::model::{Digest, Submission, Submitted};
 use bytes::Bytes;
 use fernpost::egress::{Answer as Wanted, Request};
 use fernpost::settings::Settings;
 
+use crate::asking::{pdu, send};
 use crate::network::{BASE, CALM, Network};
 use crate::node::{Node, world};
 use crate::surroundings::{Book, server};
@@ -105,6 +106,31 @@ async fn nobody_has_to_guess_which_limiter_fired() {
             let said = met(key).await.replace("strong updates", "items");
             assert!(said.contains(words), "{key} says {said}");
         }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_bounds_all_peers_names_itself_too() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let tight = |contexts: &mut ContextLimits| (contexts.participants_max, contexts.adopt_max) = (1, 1);
+        let blue = Node::start(&network, "blue", Book::usual("blue").with_contexts(tight)).await;
+        let servers = vec![server("red"), server("green")];
+        let refused = blue.gateway().set_participants(&"c".parse().unwrap(), servers).await.unwrap_err();
+        assert!(refused.to_string().contains("1 participants (contexts.participants_max)"), "{refused}");
+
+        assert_eq!(send(&network, "green", "1", &[pdu("green", "a", "one", &[])]).await.status, 200);
+        let both = [pdu("green", "b", "one", &[]), pdu("green", "c", "two", &[])];
+        let answer = String::from_utf8(send(&network, "green", "2", &both).await.body.to_vec()).unwrap();
+        assert!(answer.contains(r#""status":"accepted"},{"pdu_id":"c""#), "what was begun goes on: {answer}");
+        assert!(answer.contains("contexts.adopt_max is reached (1)"), "{answer}");
+        blue.restart(crate::disk::Survives::Synced).await;
+        let answer = String::from_utf8(send(&network, "green", "3", &both[1..]).await.body.to_vec()).unwrap();
+        assert!(answer.contains("contexts.adopt_max is reached (1)"), "after a restart, too: {answer}");
+        blue.with("two", &["green"]).await;
+        let answer = String::from_utf8(send(&network, "green", "4", &both[1..]).await.body.to_vec()).unwrap();
+        assert!(answer.contains(r#""status":"accepted""#), "what our messenger creates is not counted: {answer}");
     })
     .await;
 }

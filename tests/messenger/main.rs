@@ -193,3 +193,20 @@ async fn what_is_acknowledged_and_old_is_forgotten_page_by_page() {
     assert_eq!(rig.ports.archive.feed_bounds().borrow().tail, Position(2_502));
     assert_eq!(rig.ports.archive.outbox_from(&name("blue"), Index(1), 9, 99).await.expect("read").len(), 2);
 }
+
+#[actix_web::test]
+async fn so_many_reads_wait_and_the_next_is_told_which_limit_that_is() {
+    let rig = Rig::start();
+    let wait = || rig.call(Method::GET, "/v1/events?wait=60", "");
+    let third = async {
+        let (status, body) = wait().await;
+        let words = "messenger.reads_max is reached (2)";
+        assert!(status == 429 && body.contains(words) && body.contains("TOO_MANY_READS"), "{status} {body}");
+        assert_eq!(rig.call(Method::GET, "/v1/events", "").await.0, 200, "one that does not wait is answered");
+        let notice = FeedItem::Notice { text: "news".to_owned(), server: None };
+        rig.commit(vec![Change::Fed(notice)], Urgency::Now).await;
+    };
+    let (first, second, ()) = tokio::join!(wait(), wait(), third);
+    assert_eq!((first.0, second.0), (200, 200));
+    assert!(first.1.contains("news") && second.1.contains("news"));
+}

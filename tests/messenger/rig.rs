@@ -116,7 +116,7 @@ impl Rig {
         };
         Router::launch(ports.clone(), &routes, |_| {});
         let gateway = Gateway::new(routes, ports.clone());
-        let limits = MessengerLimits { submissions_max: 8, body_max: 1 << 20 };
+        let limits = MessengerLimits { submissions_max: 8, reads_max: 2, body_max: 1 << 20 };
         let api = MessengerApi::new(gateway, name("red"), limits, watch::channel(false).1);
         Self { ports, clock, api, wire }
     }

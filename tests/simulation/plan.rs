@@ -163,6 +163,8 @@ fn context_limits(chance: &mut Rng) -> ContextLimits {
             tries_max: pick(chance, &[2, 8]),
             asks_max: pick(chance, &[1, 4]),
             depth_max: pick(chance, &[3, 50]),
+            // Above what a run gives up: one that is forgotten is no event when it comes after all.
+            kept_max: 10_000,
         },
         ..ContextLimits::default()
     }

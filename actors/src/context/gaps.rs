@@ -1,7 +1,7 @@
 //! Parents that were given up, and who was delivered without them: known for good, so that one that comes after all is told
 //! as what it is.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::model::{Gap, PduRef};
 
@@ -14,12 +14,15 @@ pub(super) struct Gaps {
     open: BTreeMap<PduRef, Gap>,
     /// Those that are not as the disk has them.
     touched: BTreeSet<PduRef>,
+    /// In the order in which they were given up; those of an earlier life in the order of their names.
+    order: VecDeque<PduRef>,
 }
 
 impl Gaps {
     pub(super) fn load(gaps: Vec<Gap>) -> Self {
+        let order = gaps.iter().map(|gap| gap.missing.clone()).collect();
         let open = gaps.into_iter().map(|gap| (gap.missing.clone(), gap)).collect();
-        Self { open, touched: BTreeSet::new() }
+        Self { open, touched: BTreeSet::new(), order }
     }
 
     pub(super) fn get(&self, reference: &PduRef) -> Option<&Gap> {
@@ -42,7 +45,21 @@ impl Gaps {
     /// Nobody waits for it any longer. No child has been delivered without it yet: while that is so, its coming is no event.
     pub(super) fn give_up(&mut self, missing: PduRef, edge: bool) {
         self.touched.insert(missing.clone());
-        self.open.insert(missing.clone(), Gap { missing, children: vec![], edge });
+        if self.open.insert(missing.clone(), Gap { missing: missing.clone(), children: vec![], edge }).is_none() {
+            self.order.push_back(missing);
+        }
+    }
+
+    /// Forget those given up longest ago until no more than `kept` are left: their coming will be no event, and a child that
+    /// names one looks for it anew. Returns which.
+    pub(super) fn forget(&mut self, kept: usize) -> Vec<PduRef> {
+        let mut forgotten = vec![];
+        while self.open.len() > kept
+            && let Some(oldest) = self.order.front().cloned()
+        {
+            forgotten.extend(self.close(&oldest).map(|gap| gap.missing));
+        }
+        forgotten
     }
 
     /// A child is delivered without it. Whether that is the first.
@@ -59,6 +76,9 @@ impl Gaps {
     /// It came after all.
     pub(super) fn close(&mut self, reference: &PduRef) -> Option<Gap> {
         self.touched.remove(reference);
+        if let Some(place) = self.order.iter().position(|other| other == reference) {
+            self.order.remove(place);
+        }
         self.open.remove(reference)
     }
 

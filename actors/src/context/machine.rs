@@ -341,6 +341,9 @@ impl Machine {
         self.release_over_limit(&mut step);
         self.give_up_due(&mut step);
         self.pursue_past(&mut step);
+        for missing in self.gaps.forget(self.limits.gap.kept_max as usize) {
+            step.changes.push(Change::GapClosed { context: self.record.context.clone(), missing });
+        }
         self.finish(step, is_arrival, answer)
     }
 

@@ -130,11 +130,13 @@ pub struct InboundRecord {
     pub pushes: bool,
     /// The `expect_seq` of the configuration that was applied last: each value is applied once.
     pub expect_applied: Option<Seq>,
+    /// How many conversations it has begun here.
+    pub begun: u64,
 }
 
 impl Default for InboundRecord {
     fn default() -> Self {
-        Self { expected: Seq(1), taken: 0, pushes: false, expect_applied: None }
+        Self { expected: Seq(1), taken: 0, pushes: false, begun: 0, expect_applied: None }
     }
 }
 

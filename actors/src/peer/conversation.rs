@@ -14,6 +14,7 @@ use crate::model::{
     Refusal, Seq, ServerName, Strong, StrongBody, SubmissionId, Taken,
 };
 use crate::model::{OutboxRow, PeerLoad};
+use crate::peer::dispatch::Strange;
 use crate::peer::effect::{Effect, Token};
 use crate::peer::inbound::Frame;
 use crate::peer::machine::{Event, Machine};
@@ -206,7 +207,7 @@ impl Side {
         let strong = frame.items.iter().map(strong).collect();
         let Label::Numbers { first, last } = frame.label else { panic!("updates are numbered") };
         let push = InboundPush { from_seq: first, seq: last, strong, verified: "network" };
-        self.step(now, Event::Accept(Token(1), Frame::Push(push)));
+        self.step(now, Event::Accept(Token(1), Frame::Push(push), Strange::default()));
         match self.answer.take().expect("each push is answered") {
             Ok(Taken::Push(ack)) => Ok(Answered { ack, window: Some(self.limits.batch_items), refused: vec![] }),
             Ok(Taken::Transaction(_)) => panic!("a push is answered as one"),

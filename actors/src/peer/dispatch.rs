@@ -32,6 +32,15 @@ pub struct Group {
     pub places: Vec<usize>,
 }
 
+/// Conversations of a batch that nobody here has heard of.
+#[derive(Debug, Clone, Default)]
+pub struct Strange {
+    /// Which ones, in the order of the batch.
+    pub contexts: Vec<ContextId>,
+    /// How many the peer may begin in all.
+    pub most: u64,
+}
+
 /// PDUs a conversation has died on, and how often. Bounded: the oldest suspicion is dropped.
 #[derive(Debug, Clone, Default)]
 pub struct Suspects {
@@ -107,6 +116,11 @@ impl Dispatch {
             }
         }
         Self { verdicts, out, later, give_back: None, parked: vec![] }
+    }
+
+    /// The entry at this place goes to no conversation: this is what it gets.
+    pub fn settle(&mut self, place: usize, verdict: Verdict) {
+        self.verdicts[place] = Some(verdict);
     }
 
     /// What to give to conversations first: everything but the suspects, or the first suspect.

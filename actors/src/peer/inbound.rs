@@ -8,18 +8,18 @@ use crate::change::Change;
 use crate::change::Urgency;
 use crate::limits::{Numbering, PeerLimits};
 use crate::model::{
-    Ack, BadPdu, Digest, FeedItem, InboundPush, InboundRecord, InboundTransaction, Parked, ParkedCode, ParkedWhat, Pdu,
-    PduRef, Pulled, Refusal, SeenTransaction, Seq, ServerName, Strong, StrongBody, Taken, Verdict,
+    Ack, BadPdu, ContextId, Digest, FeedItem, InboundPush, InboundRecord, InboundTransaction, Parked, ParkedCode,
+    ParkedWhat, Pdu, PduRef, Pulled, Refusal, SeenTransaction, Seq, ServerName, Strong, StrongBody, Taken, Verdict,
 };
-use crate::peer::dispatch::{Dispatch, Group, Suspects, Undone};
+use crate::peer::dispatch::{Dispatch, Group, Strange, Suspects, Undone};
 use crate::peer::effect::{Effect, Out, Pull, Token};
 use crate::peer::place::{DIGESTS_MAX, Held, Placed, Placement, digest_of, place};
 
-/// Transactions remembered, so that a repeat gets the same answer and does nothing again.
-const SEEN_MAX: usize = 64;
-
 /// Pages of missed transactions asked for in a row; what is missing after that shows in its conversation.
 pub(super) const PULL_PAGES_MAX: u32 = 10;
+
+/// Conversations begun lately that are remembered by name.
+const LATELY_MAX: usize = 1024;
 
 /// What a peer sends in one request.
 #[derive(Debug, Clone)]
@@ -53,13 +53,24 @@ pub struct Inbound {
     /// The one batch whose PDUs are with their conversations.
     busy: Option<Busy>,
     /// Batches behind it, under their permits.
-    waiting: VecDeque<(Option<Token>, Frame)>,
+    waiting: VecDeque<(Option<Token>, Frame, Strange)>,
+    /// How many conversations it has begun ...
+    begun: u64,
+    /// ... and the last of them: batches that came before their rows were committed took them for strange.
+    lately: VecDeque<ContextId>,
     /// Transactions it was asked for: once each, whatever came of it.
     asked: VecDeque<String>,
     suspects: Suspects,
     /// Numbers an operator has set, for when the batch under way is done with.
     expecting: Vec<(Token, Seq)>,
     expect_applied: Option<Seq>,
+}
+
+/// What is to be taken of a batch.
+struct Fresh {
+    places: Vec<usize>,
+    pushes: bool,
+    strange: Strange,
 }
 
 #[derive(Debug, Clone)]
@@ -72,6 +83,8 @@ struct Busy {
     /// Its number is its own, and not that of its last update.
     pushes: bool,
     dispatch: Dispatch,
+    /// Conversations that its PDUs would begin.
+    strange: Vec<ContextId>,
 }
 
 impl Inbound {
@@ -97,6 +110,8 @@ impl Inbound {
             busy: None,
             waiting: VecDeque::new(),
             asked: VecDeque::new(),
+            begun: record.begun,
+            lately: VecDeque::new(),
             suspects: Suspects::default(),
             expecting: Vec::new(),
             expect_applied: record.expect_applied,
@@ -109,32 +124,34 @@ impl Inbound {
             expected: self.expected,
             taken: self.taken,
             pushes: self.pushes,
+            begun: self.begun,
             expect_applied: self.expect_applied,
         }
     }
 
     /// A batch came; `token` is owed an answer. One at a time: the next waits until this one is answered.
-    pub fn accept(&mut self, token: Token, frame: Frame, out: &mut Out) {
-        self.take(Some(token), frame, out);
+    pub fn accept(&mut self, token: Token, frame: Frame, strange: Strange, out: &mut Out) {
+        self.take(Some(token), frame, strange, out);
     }
 
     /// The peer was asked for transactions that we missed: what it gave goes the way of a batch.
-    pub fn pulled(&mut self, asked: Pull, pulled: Pulled, out: &mut Out) {
+    pub fn pulled(&mut self, asked: Pull, pulled: Pulled, strange: Strange, out: &mut Out) {
         let further = pulled.upto.filter(|upto| pulled.more && *upto > asked.after && asked.page < PULL_PAGES_MAX);
         let next = further.map(|after| Pull { after, page: asked.page + 1 });
-        self.take(None, Frame::Pulled(pulled.pdus, next), out);
+        // Our own question is no reason to let it begin more than it may; what it brings is mostly of conversations we know.
+        self.take(None, Frame::Pulled(pulled.pdus, next), strange, out);
     }
 
-    fn take(&mut self, token: Option<Token>, frame: Frame, out: &mut Out) {
+    fn take(&mut self, token: Option<Token>, frame: Frame, strange: Strange, out: &mut Out) {
         if self.busy.is_some() {
-            return self.waiting.push_back((token, frame));
+            return self.waiting.push_back((token, frame, strange));
         }
         let answer = match frame {
-            Frame::Push(push) => self.take_push(token, push, out),
-            Frame::Transaction(transaction) => self.take_transaction(token, transaction, out),
+            Frame::Push(push) => self.take_push(token, push, strange, out),
+            Frame::Transaction(transaction) => self.take_transaction(token, transaction, strange, out),
             Frame::Pulled(pdus, next) => {
                 let all = (0..pdus.len()).collect();
-                self.begin(token, Frame::Pulled(pdus, next), all, false, out)
+                self.begin(token, Frame::Pulled(pdus, next), Fresh { places: all, pushes: false, strange }, out)
             }
         };
         if let (Some(token), Some(answer)) = (token, answer) {
@@ -146,6 +163,17 @@ impl Inbound {
     pub fn dispatched(&mut self, group: &Group, outcome: Result<Vec<Verdict>, Undone>, out: &mut Out) {
         let Some(busy) = self.busy.as_mut() else { return };
         let reference = |place| busy.frame.pdu(place).map(|pdu| &pdu.reference).expect("only PDUs are dispatched");
+        let is_taken = |verdict: &Verdict| matches!(verdict, Verdict::Accepted | Verdict::Held);
+        let place = busy.strange.iter().position(|context| *context == group.context);
+        if let Some(place) = place.filter(|_| outcome.as_ref().is_ok_and(|verdicts| verdicts.iter().any(is_taken))) {
+            busy.strange.remove(place);
+            self.begun += 1;
+            self.lately.push_back(group.context.clone());
+            if self.lately.len() > LATELY_MAX {
+                self.lately.pop_front();
+            }
+            out.moved(Urgency::Rides);
+        }
         if let Some(next) = busy.dispatch.back(group, outcome, reference, &mut self.suspects) {
             out.effect(dispatch(&busy.frame, next));
         }
@@ -158,15 +186,21 @@ impl Inbound {
             }
             self.expect_at_last(out);
             while self.busy.is_none()
-                && let Some((token, frame)) = self.waiting.pop_front()
+                && let Some((token, frame, strange)) = self.waiting.pop_front()
             {
-                self.take(token, frame, out);
+                self.take(token, frame, strange, out);
             }
         }
     }
 
     /// The answer, or none yet.
-    fn take_push(&mut self, token: Option<Token>, push: InboundPush, out: &mut Out) -> Option<Result<Taken, Refusal>> {
+    fn take_push(
+        &mut self,
+        token: Option<Token>,
+        push: InboundPush,
+        strange: Strange,
+        out: &mut Out,
+    ) -> Option<Result<Taken, Refusal>> {
         let (seq, count) = (push.seq, push.strong.len());
         if count > self.limits.batch_items as usize {
             return Some(Err(Refusal::PushTooLong { count, max: self.limits.batch_items }));
@@ -194,7 +228,7 @@ impl Inbound {
                         out,
                     );
                 }
-                return self.begin(token, Frame::Push(push), fresh, pushes, out);
+                return self.begin(token, Frame::Push(push), Fresh { places: fresh, pushes, strange }, out);
             }
             Placement::Known => Ack::Ok(seq),
             Placement::TooOld => {
@@ -234,37 +268,31 @@ impl Inbound {
         Some(Ok(Taken::Push(ack)))
     }
 
-    fn take_transaction(
-        &mut self,
-        token: Option<Token>,
-        transaction: InboundTransaction,
-        out: &mut Out,
-    ) -> Option<Result<Taken, Refusal>> {
-        let count = transaction.pdus.len();
-        if count > self.limits.batch_items as usize {
-            return Some(Err(Refusal::PushTooLong { count, max: self.limits.batch_items }));
-        }
-        let same = |seen: &&SeenTransaction| seen.id == transaction.id && seen.digest == transaction.digest;
-        if let Some(seen) = self.seen.iter().find(same) {
-            return Some(Ok(Taken::Transaction(seen.verdicts.clone())));
-        }
-        let fresh = (0..count).collect();
-        self.begin(token, Frame::Transaction(transaction), fresh, false, out)
-    }
-
     /// Give the new PDUs to their conversations; without any, finish at once.
     fn begin(
         &mut self,
         token: Option<Token>,
         frame: Frame,
-        fresh: Vec<usize>,
-        pushes: bool,
+        fresh: Fresh,
         out: &mut Out,
     ) -> Option<Result<Taken, Refusal>> {
+        let Fresh { places: fresh, pushes, mut strange } = fresh;
+        strange.contexts.retain(|context| !self.lately.contains(context));
+        // It begins no more than it may, those of this batch included; what it has begun it goes on with.
+        let room = usize::try_from(strange.most.saturating_sub(self.begun)).unwrap_or(usize::MAX);
+        let (may, may_not) = strange.contexts.split_at(room.min(strange.contexts.len()));
         let pdus = fresh.iter().filter_map(|&place| Some((place, frame.pdu(place)?)));
-        let mut dispatch_state = Dispatch::new(frame.len(), pdus, &self.suspects);
+        let (beyond, pdus): (Vec<_>, Vec<_>) = pdus.partition(|(_, pdu)| may_not.contains(&pdu.context));
+        let mut dispatch_state = Dispatch::new(frame.len(), pdus.into_iter(), &self.suspects);
+        for (place, pdu) in beyond {
+            let reason = format!(
+                "contexts.adopt_max is reached ({}): {} may begin no other context; create {} here, or raise the limit",
+                strange.most, self.server, pdu.context
+            );
+            dispatch_state.settle(place, Verdict::Refused { code: "ADOPT_MAX", reason });
+        }
         let groups = dispatch_state.begin();
-        let busy = Busy { token, frame, fresh, pushes, dispatch: dispatch_state };
+        let busy = Busy { token, frame, fresh, pushes, dispatch: dispatch_state, strange: may.to_vec() };
         if groups.is_empty() {
             return Some(self.finish(&busy, out));
         }
@@ -358,29 +386,6 @@ impl Inbound {
         }
     }
 
-    /// Remember a transaction and what its PDUs got.
-    fn close(&mut self, transaction: &InboundTransaction, busy: &Busy, out: &mut Out) -> Vec<Verdict> {
-        self.park(&transaction.pdus, busy, out);
-        let mut verdicts = vec![];
-        for (place, pdu) in transaction.pdus.iter().enumerate() {
-            let (verdict, _) = busy.dispatch.verdict(place);
-            verdicts.push(match (pdu, verdict) {
-                (Err(bad), _) => Verdict::Refused { code: bad.code, reason: bad.reason.clone() },
-                (Ok(_), Some(verdict)) => verdict.clone(),
-                (Ok(_), None) => unreachable!("a batch that is done has a verdict for each PDU"),
-            });
-        }
-        let seen =
-            SeenTransaction { id: transaction.id.clone(), digest: transaction.digest, verdicts: verdicts.clone() };
-        self.seen.push_back(seen.clone());
-        if self.seen.len() > SEEN_MAX {
-            self.seen.pop_front();
-        }
-        let keep = u32::try_from(SEEN_MAX).unwrap_or(u32::MAX);
-        out.change(Change::TransactionSeen { from: self.server.clone(), seen, keep });
-        verdicts
-    }
-
     /// Into quarantine with those that their conversation died on.
     fn park(&self, pdus: &[Result<Pdu, BadPdu>], busy: &Busy, out: &mut Out) {
         for (place, pdu) in pdus.iter().enumerate() {
@@ -388,26 +393,6 @@ impl Inbound {
                 self.quarantine_bytes(what(pdu), code, words(code), &pdu.bytes, out);
             }
         }
-    }
-
-    /// After which of its transactions to ask for what we missed: those that this one names and we never saw, each once. What
-    /// lies before all that we remember is forgotten, not missed; and where nothing is held there is nothing to count from.
-    fn missed(&mut self, transaction: &InboundTransaction) -> Option<u64> {
-        let held: Vec<u64> = self.seen.iter().filter_map(|seen| decimal(&seen.id)).collect();
-        let mut missed = None;
-        for id in transaction.prev_ids.iter().filter(|_| self.limits.fetches) {
-            if *id == transaction.id || self.seen.iter().any(|seen| seen.id == *id) || self.asked.contains(id) {
-                continue;
-            }
-            let before = |held: &&u64| decimal(id).is_none_or(|number| **held < number);
-            let Some(after) = held.iter().filter(before).max() else { continue };
-            missed = Some(missed.map_or(*after, |other: u64| other.min(*after)));
-            self.asked.push_back(id.clone());
-            if self.asked.len() > SEEN_MAX {
-                self.asked.pop_front();
-            }
-        }
-        missed
     }
 
     fn quarantine(&self, what: ParkedWhat, code: ParkedCode, reason: String, strong: &Strong, out: &mut Out) {
@@ -453,6 +438,11 @@ impl Frame {
         }
     }
 
+    /// The conversations of its PDUs.
+    pub fn contexts(&self) -> impl Iterator<Item = &ContextId> {
+        (0..self.len()).filter_map(|place| Some(&self.pdu(place)?.context))
+    }
+
     const fn verified(&self) -> &'static str {
         match self {
             Self::Push(push) => push.verified,
@@ -466,11 +456,6 @@ impl Frame {
 fn dispatch(frame: &Frame, group: Group) -> Effect {
     let pdus = group.places.iter().filter_map(|&place| frame.pdu(place).cloned()).collect();
     Effect::Dispatch { group, verified: frame.verified(), pdus }
-}
-
-/// The number that an id is, where it is one.
-fn decimal(id: &str) -> Option<u64> {
-    id.bytes().all(|byte| byte.is_ascii_digit()).then(|| id.parse().ok())?
 }
 
 fn what(pdu: &Pdu) -> ParkedWhat {
@@ -489,3 +474,4 @@ fn words(code: ParkedCode) -> String {
 mod expect;
 #[cfg(test)]
 mod tests;
+mod transactions;

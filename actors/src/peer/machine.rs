@@ -11,7 +11,7 @@ use crate::model::{
 };
 use crate::model::{FeedItem, OutboxRow, PeerLoad};
 use crate::peer::budget::{Budget, Spent, UsedUp};
-use crate::peer::dispatch::{Group, Undone};
+use crate::peer::dispatch::{Group, Strange, Undone};
 use crate::peer::effect::{Effect, Out, Pull, Token};
 use crate::peer::inbound::{Frame, Inbound};
 use crate::peer::outbound::{Moment, Outbound};
@@ -25,7 +25,7 @@ pub enum Event {
     /// The actor has loaded after one crash too many.
     GivenUp,
     /// The peer sent a batch.
-    Accept(Token, Frame),
+    Accept(Token, Frame, Strange),
     /// A conversation has answered for its part of a batch.
     Dispatched(Group, Result<Vec<Verdict>, Undone>),
     /// Our messenger has something ephemeral for the peer.
@@ -37,7 +37,7 @@ pub enum Event {
     /// A fetch that the peer caused has ended.
     Spent(Spent),
     /// What came of asking it for transactions that we missed.
-    Pulled(Pull, Result<Pulled, PushFailure>),
+    Pulled(Pull, Result<Pulled, PushFailure>, Strange),
     /// Items were queued for it.
     Woken {
         /// The newest.
@@ -97,11 +97,11 @@ impl Machine {
                 self.outbound.started(at, &mut out);
             }
             Event::GivenUp => self.outbound.give_up(at),
-            Event::Accept(token, _) if self.outbound.state() == PeerState::Suspended(Cause::Faulty) => {
+            Event::Accept(token, ..) if self.outbound.state() == PeerState::Suspended(Cause::Faulty) => {
                 out.effect(Effect::Answer(token, Err(Refusal::Faulty(self.server.clone()))));
             }
-            Event::Accept(token, frame) => {
-                self.inbound.accept(token, frame, &mut out);
+            Event::Accept(token, frame, strange) => {
+                self.inbound.accept(token, frame, strange, &mut out);
                 self.outbound.contact(at, &mut out);
             }
             Event::Dispatched(group, outcome) => self.inbound.dispatched(&group, outcome, &mut out),
@@ -109,7 +109,9 @@ impl Machine {
             Event::Fetch(context, want, of) => self.fetch(at, context, want, of, &mut out),
             Event::Ask(context, want, cause) => self.outbound.ask(context, want, cause, &mut out),
             Event::Spent(spent) => self.budget.spend(at.now, self.limits.fetch, spent),
-            Event::Pulled(pull, pulled) => self.inbound.pulled(pull, pulled.unwrap_or_default(), &mut out),
+            Event::Pulled(pull, pulled, strange) => {
+                self.inbound.pulled(pull, pulled.unwrap_or_default(), strange, &mut out);
+            }
             Event::Woken { tail, rows } => self.outbound.woken(at, tail, rows, &mut out),
             Event::Loaded { from, rows } => self.outbound.loaded(at, from, rows, &mut out),
             Event::Replied { attempt, outcome } => self.outbound.replied(at, attempt, outcome, &mut out),

@@ -1,6 +1,6 @@
 //! The actix side of a peer: messages become events, effects become calls on the ports. It decides nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,11 +11,12 @@ use actix::{
 use crate::limits::PeerLimits;
 use crate::model::{Answered, ContextId, Index, Millis, PeerState, PeerStatus, PushFailure, ServerName, Want};
 use crate::peer::budget::Spent;
+use crate::peer::dispatch::Strange;
 use crate::peer::effect::{Effect, Token};
 use crate::peer::machine::{Event, Machine};
 use crate::peer::messages::{Accept, Ask, Charge, Fetch, Finished, Fired, Ordered, Reply, Report, Status, Wake, Weak};
 use crate::peer::outbound::Moment;
-use crate::ports::{ArchiveError, Fence, PeerLoad, Ports};
+use crate::ports::{Archive, ArchiveError, Fence, PeerLoad, Ports};
 use crate::routes::Routes;
 use crate::supervise::crashes::{Crashes, Verdict};
 use crate::supervise::guard::guard;
@@ -205,12 +206,16 @@ impl PeerActor {
                 let Ok(permit) = self.fetches.enter() else { return };
                 let asked = self.ports.transport.pull(&self.server, pull.after, self.limits.deadlines);
                 let (server, finish) = (self.server.clone(), self.finisher(ctx));
+                let (archive, most) = (self.ports.archive.clone(), self.ports.roster.contexts().adopt_max);
                 detached(async move {
                     let pulled = asked.await.inspect_err(|failure| {
                         tracing::debug!(peer = %server, after = pull.after, %failure, "the peer was asked in vain");
                     });
                     drop(permit);
-                    finish(Event::Pulled(pull, pulled));
+                    let pdus = pulled.iter().flat_map(|pulled| pulled.pdus.iter().flatten());
+                    let contexts = unheard_of(&*archive, pdus.map(|pdu| &pdu.context));
+                    let strange = Strange { contexts, most };
+                    finish(Event::Pulled(pull, pulled, strange));
                 });
             }
             Effect::NotAsked { of, context, want } => {
@@ -331,6 +336,14 @@ impl PeerActor {
     }
 }
 
+/// The conversations without a row, each once. Where that cannot be told they count as known: a limit on beginnings is no reason
+/// to refuse what may go on.
+fn unheard_of<'a>(archive: &dyn Archive, contexts: impl Iterator<Item = &'a ContextId>) -> Vec<ContextId> {
+    let mut seen = HashSet::new();
+    let is_strange = |context: &&ContextId| archive.context_record(context).is_ok_and(|record| record.is_none());
+    contexts.filter(|context| seen.insert(*context)).filter(is_strange).cloned().collect()
+}
+
 /// One line when trouble begins, changes, or ends. Tries amid trouble are no news: a thousand dead peers would be a flood. Neither
 /// is work that comes and is done. Returns what is told by now.
 fn tell(server: &ServerName, told: PeerState, now: Millis, machine: &Machine) -> PeerState {
@@ -382,7 +395,9 @@ impl Handler<Accept> for PeerActor {
         self.next_token += 1;
         let token = Token(self.next_token);
         self.replies.insert(token, (accept.reply, accept.permit));
-        self.enter(ctx, Event::Accept(token, accept.frame));
+        let contexts = unheard_of(&*self.ports.archive, accept.frame.contexts());
+        let strange = Strange { contexts, most: self.ports.roster.contexts().adopt_max };
+        self.enter(ctx, Event::Accept(token, accept.frame, strange));
     }
 }
 

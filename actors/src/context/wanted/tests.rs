@@ -265,3 +265,19 @@ fn one_that_comes_before_anything_was_delivered_without_it_is_in_time() {
     desk.expect(&[delivered[0], delivered[1], delivered[2], delivered[3], "verdicts accepted accepted"]);
     assert!(desk.gaps.is_empty() && desk.machine.is_idle());
 }
+
+#[test]
+fn a_peer_that_names_parents_without_end_is_not_remembered_without_end() {
+    let gap = GapLimits { kept_max: 2, ..ContextLimits::default().gap };
+    let mut desk = Desk::new(ContextLimits { gap, ..ContextLimits::default() });
+    desk.participants("red");
+    for n in 1..=4 {
+        desk.arrive("red", pdus(&format!("red/{n}0<red/{n}")));
+        in_vain(&mut desk, u64::from(n as u32) * 100_000);
+    }
+    let kept: Vec<String> = desk.gaps.keys().map(ToString::to_string).collect();
+    assert_eq!(kept, ["red/3", "red/4"], "on disk, too");
+    desk.log.clear();
+    desk.arrive("red", pdus("red/1"));
+    desk.expect(&["deliver red/1 at 0", "verdicts accepted"]);
+}

@@ -69,13 +69,17 @@ impl Bench {
     }
 
     fn accept(&mut self, frame: Frame) -> &mut Self {
+        self.accept_strange(frame, Strange::default())
+    }
+
+    fn accept_strange(&mut self, frame: Frame, strange: Strange) -> &mut Self {
         self.tokens += 1;
         let token = Token(self.tokens);
-        self.step(&format!("accept {}", token.0), |inbound, out| inbound.accept(token, frame, out))
+        self.step(&format!("accept {}", token.0), |inbound, out| inbound.accept(token, frame, strange, out))
     }
 
     fn pulled(&mut self, after: u64, page: u32, pulled: Pulled) -> &mut Self {
-        self.step("pulled", |inbound, out| inbound.pulled(Pull { after, page }, pulled, out))
+        self.step("pulled", |inbound, out| inbound.pulled(Pull { after, page }, pulled, Strange::default(), out))
     }
 
     fn back(&mut self, context: &str, places: &[usize], outcome: Result<Vec<Verdict>, Undone>) -> &mut Self {
@@ -319,4 +323,55 @@ fn what_is_pulled_goes_the_way_of_a_batch_page_by_page() {
         "pulled: ",
         "pulled: ",
     ]);
+}
+
+#[test]
+fn a_peer_begins_so_many_contexts_and_goes_on_with_those() {
+    let strange = |contexts: &[&str]| Strange {
+        contexts: contexts.iter().map(|id| id.parse().expect("valid")).collect(),
+        most: 2,
+    };
+    let mut bench = Bench::new();
+    bench.accept_strange(transaction("1", vec![Ok(pdu("a", "#x")), Ok(pdu("b", "#x"))]), strange(&["#x"]));
+    bench.back("#x", &[0, 1], Ok(vec![OK, Verdict::Held]));
+    assert_eq!(bench.inbound.record().begun, 1);
+    let refused = Verdict::Refused { code: "BAD", reason: String::new() };
+    bench.accept_strange(transaction("2", vec![Ok(pdu("c", "#none"))]), strange(&["#none"]));
+    bench.back("#none", &[0], Ok(vec![refused]));
+    assert_eq!(bench.inbound.record().begun, 1, "nothing was begun");
+    let three = vec![Ok(pdu("d", "#y")), Ok(pdu("e", "#z")), Ok(pdu("f", "#x"))];
+    bench.accept_strange(transaction("3", three), strange(&["#y", "#z"]));
+    bench.back("#y", &[0], Ok(vec![OK])).back("#x", &[2], Ok(vec![OK]));
+    bench.accept_strange(transaction("4", vec![Ok(pdu("g", "#z"))]), strange(&["#z"]));
+    bench.check(&[
+        "accept 1: to #x [0, 1]",
+        "#x is back: seen 1; answer 1 accepted,held",
+        "accept 2: to #none [0]",
+        "#none is back: seen 2; answer 2 BAD",
+        "accept 3: to #y [0]; to #x [2]",
+        "#y is back: ",
+        "#x is back: seen 3; answer 3 accepted,ADOPT_MAX,accepted",
+        "accept 4: seen 4; answer 4 ADOPT_MAX",
+    ]);
+    assert_eq!(bench.inbound.record().begun, 2);
+}
+
+#[test]
+fn what_was_begun_a_moment_ago_is_begun_once() {
+    let strange = || Strange { contexts: vec!["#x".parse().expect("valid")], most: 1 };
+    let mut bench = Bench::new();
+    bench.accept_strange(transaction("1", vec![Ok(pdu("a", "#x"))]), strange());
+    bench.accept_strange(transaction("2", vec![Ok(pdu("b", "#x"))]), strange());
+    bench.back("#x", &[0], Ok(vec![OK])).back("#x", &[0], Ok(vec![OK]));
+    bench.accept_strange(transaction("3", vec![Ok(pdu("c", "#x"))]), strange());
+    bench.back("#x", &[0], Ok(vec![OK]));
+    bench.check(&[
+        "accept 1: to #x [0]",
+        "accept 2: ",
+        "#x is back: seen 1; answer 1 accepted; to #x [0]",
+        "#x is back: seen 2; answer 2 accepted",
+        "accept 3: to #x [0]",
+        "#x is back: seen 3; answer 3 accepted",
+    ]);
+    assert_eq!(bench.inbound.record().begun, 1);
 }

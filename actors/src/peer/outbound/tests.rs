@@ -8,6 +8,7 @@ use super::*;
 use crate::limits::Speech;
 use crate::model::PeerLoad;
 use crate::model::{Ack, Answered, Edu, Item, Order, PeerRecord, PushFailure, Seq};
+use crate::peer::dispatch::Strange;
 use crate::peer::effect::Token;
 use crate::peer::inbound::Frame;
 use crate::peer::machine::{Event, Machine};
@@ -132,7 +133,7 @@ impl Bench {
 
     fn contact(&mut self) -> &mut Self {
         let push = crate::model::InboundPush { from_seq: None, seq: Seq(0), strong: vec![], verified: "network" };
-        self.step(Event::Accept(Token(1), Frame::Push(push)))
+        self.step(Event::Accept(Token(1), Frame::Push(push), Strange::default()))
     }
 
     fn order(&mut self, order: Order) -> &mut Self {

@@ -1,0 +1,80 @@
+//! Transactions: each is taken once, by its id; those that one names and that never came are asked for.
+
+use crate::change::Change;
+use crate::model::{InboundTransaction, Refusal, SeenTransaction, Taken, Verdict};
+use crate::peer::dispatch::Strange;
+use crate::peer::effect::{Out, Token};
+
+use super::{Busy, Frame, Fresh, Inbound};
+
+/// Transactions remembered, so that a repeat gets the same answer and does nothing again.
+const SEEN_MAX: usize = 64;
+
+impl Inbound {
+    pub(super) fn take_transaction(
+        &mut self,
+        token: Option<Token>,
+        transaction: InboundTransaction,
+        strange: Strange,
+        out: &mut Out,
+    ) -> Option<Result<Taken, Refusal>> {
+        let count = transaction.pdus.len();
+        if count > self.limits.batch_items as usize {
+            return Some(Err(Refusal::PushTooLong { count, max: self.limits.batch_items }));
+        }
+        let same = |seen: &&SeenTransaction| seen.id == transaction.id && seen.digest == transaction.digest;
+        if let Some(seen) = self.seen.iter().find(same) {
+            return Some(Ok(Taken::Transaction(seen.verdicts.clone())));
+        }
+        let fresh = Fresh { places: (0..count).collect(), pushes: false, strange };
+        self.begin(token, Frame::Transaction(transaction), fresh, out)
+    }
+
+    /// Remember a transaction and what its PDUs got.
+    pub(super) fn close(&mut self, transaction: &InboundTransaction, busy: &Busy, out: &mut Out) -> Vec<Verdict> {
+        self.park(&transaction.pdus, busy, out);
+        let mut verdicts = vec![];
+        for (place, pdu) in transaction.pdus.iter().enumerate() {
+            let (verdict, _) = busy.dispatch.verdict(place);
+            verdicts.push(match (pdu, verdict) {
+                (Err(bad), _) => Verdict::Refused { code: bad.code, reason: bad.reason.clone() },
+                (Ok(_), Some(verdict)) => verdict.clone(),
+                (Ok(_), None) => unreachable!("a batch that is done has a verdict for each PDU"),
+            });
+        }
+        let seen =
+            SeenTransaction { id: transaction.id.clone(), digest: transaction.digest, verdicts: verdicts.clone() };
+        self.seen.push_back(seen.clone());
+        if self.seen.len() > SEEN_MAX {
+            self.seen.pop_front();
+        }
+        let keep = u32::try_from(SEEN_MAX).unwrap_or(u32::MAX);
+        out.change(Change::TransactionSeen { from: self.server.clone(), seen, keep });
+        verdicts
+    }
+
+    /// After which of its transactions to ask for what we missed: those that this one names and we never saw, each once. What
+    /// lies before all that we remember is forgotten, not missed; and where nothing is held there is nothing to count from.
+    pub(super) fn missed(&mut self, transaction: &InboundTransaction) -> Option<u64> {
+        let held: Vec<u64> = self.seen.iter().filter_map(|seen| decimal(&seen.id)).collect();
+        let mut missed = None;
+        for id in transaction.prev_ids.iter().filter(|_| self.limits.fetches) {
+            if *id == transaction.id || self.seen.iter().any(|seen| seen.id == *id) || self.asked.contains(id) {
+                continue;
+            }
+            let before = |held: &&u64| decimal(id).is_none_or(|number| **held < number);
+            let Some(after) = held.iter().filter(before).max() else { continue };
+            missed = Some(missed.map_or(*after, |other: u64| other.min(*after)));
+            self.asked.push_back(id.clone());
+            if self.asked.len() > SEEN_MAX {
+                self.asked.pop_front();
+            }
+        }
+        missed
+    }
+}
+
+/// The number that an id is, where it is one.
+fn decimal(id: &str) -> Option<u64> {
+    id.bytes().all(|byte| byte.is_ascii_digit()).then(|| id.parse().ok())?
+}
