@@ -4,6 +4,7 @@
 //! does, and stands in the log with the address that asked for it. A peer and a trace look as they do for the messenger.
 
 mod answer;
+mod contexts;
 pub mod health;
 mod messages;
 mod orders;
@@ -23,6 +24,7 @@ use actors::ports::Inspect;
 use crate::http::answer::{no_route, wrong_method};
 use crate::http::bearer::{self, Bearer};
 use crate::http::refusal::Problem;
+use crate::messenger::pdu_ids::PduIds;
 use crate::store::Store;
 use store::Backups;
 
@@ -36,12 +38,19 @@ pub struct AdminApi {
     inspect: Arc<dyn Inspect>,
     store: Store,
     backups: Backups,
+    pdu_ids: Arc<PduIds>,
 }
 
 impl AdminApi {
     /// Over a running gateway and its store.
     pub fn new(gateway: Gateway, store: Store) -> Self {
-        Self { gateway, inspect: Arc::new(store.clone()), store, backups: Backups::default() }
+        Self {
+            gateway,
+            inspect: Arc::new(store.clone()),
+            store,
+            backups: Backups::default(),
+            pdu_ids: Arc::new(PduIds::new()),
+        }
     }
 }
 
@@ -68,6 +77,9 @@ pub fn configure(config: &mut web::ServiceConfig, api: AdminApi, token: Bearer) 
             .service(call("/peers/{server}/resume", "POST").route(web::post().to(orders::resume)))
             .service(call("/peers/{server}/retry", "POST").route(web::post().to(orders::retry)))
             .service(call("/peers/{server}/expect", "POST").route(web::post().to(orders::expect)))
+            .service(call("/contexts", "GET").route(web::get().to(contexts::list)))
+            .service(call("/contexts/{context}", "GET").route(web::get().to(contexts::show)))
+            .service(call("/contexts/{context}/merge", "POST").route(web::post().to(contexts::merge)))
             .service(call("/queue", "GET").route(web::get().to(queue::shape)))
             .service(call("/queue/{server}", "GET").route(web::get().to(queue::show)))
             .service(call("/store", "GET").route(web::get().to(store::stats)))

@@ -2,6 +2,7 @@
 
 mod check;
 mod config;
+mod context;
 mod demo;
 mod message;
 mod operator;
@@ -47,6 +48,9 @@ enum Command {
     /// One submission on its way to its peers.
     #[command(subcommand)]
     Message(message::Message),
+    /// Conversations: who takes part, how they stand, and their open ends.
+    #[command(subcommand)]
+    Context(context::Context),
     /// What waits for whom, and since when.
     #[command(subcommand)]
     Queue(queue::Queue),
@@ -124,6 +128,7 @@ pub fn run() -> ExitCode {
         Command::Config(Config::Defaults) => config::defaults(),
         Command::Peer(command) => peer::run(command),
         Command::Message(command) => message::run(command),
+        Command::Context(command) => context::run(command),
         Command::Queue(command) => queue::run(command),
         Command::Quarantine(command) => quarantine::run(command),
         Command::Store(command) => store::run(command),

@@ -1,6 +1,7 @@
 //! `PUT` and `GET /v1/contexts/{context}`: who takes part in a conversation, and how it stands.
 
 use actix_web::{Error, HttpRequest, HttpResponse, web};
+use actors::gateway::Gateway;
 use actors::model::{ContextId, ContextStatus, Gap, PduRef, Refusal, ServerName};
 use actors::ports::Roster;
 use bytes::Bytes;
@@ -79,10 +80,18 @@ pub(super) async fn put(
 
 /// Answer how it stands.
 pub(super) async fn get(api: web::Data<MessengerApi>, path: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let unknown = || Problem::not_found("UNKNOWN_CONTEXT", format!("there is no context {:?}", *path));
-    let context: ContextId = path.parse().map_err(|_| unknown())?;
-    let status = api.gateway.context(&context).await?;
-    Ok(HttpResponse::Ok().json(Status::of(&status, &api.us)))
+    shown(&api.gateway, &path).await
+}
+
+/// A conversation as it stands, for the messenger and for the operator.
+pub(crate) async fn shown(gateway: &Gateway, name: &str) -> Result<HttpResponse, Problem> {
+    let status = gateway.context(&known(name)?).await?;
+    Ok(HttpResponse::Ok().json(Status::of(&status, &gateway.ports().us)))
+}
+
+/// A name that a conversation may have. What may not be one names none.
+pub(crate) fn known(name: &str) -> Result<ContextId, Problem> {
+    name.parse().map_err(|_| Problem::not_found("UNKNOWN_CONTEXT", format!("there is no context {name:?}")))
 }
 
 /// Answer a call whose path ends before the name of a context, as one does where a `#` was left as it is.

@@ -5,7 +5,7 @@
 
 mod ack;
 mod answer;
-mod contexts;
+pub(crate) mod contexts;
 mod ephemeral;
 mod event;
 mod event_pdu;
@@ -20,7 +20,7 @@ mod message_body;
 mod messages;
 mod messages_batch;
 mod object;
-mod pdu_ids;
+pub(crate) mod pdu_ids;
 pub(crate) mod peers;
 mod say;
 mod state;

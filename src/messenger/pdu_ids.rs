@@ -6,15 +6,15 @@ use actors::model::{Millis, PduId};
 use uuid::{ContextV7, Timestamp, Uuid};
 
 /// Gives ids. Workers share one: what is given later is larger, also within a millisecond and when the clock goes back.
-pub(super) struct PduIds(Mutex<ContextV7>);
+pub(crate) struct PduIds(Mutex<ContextV7>);
 
 impl PduIds {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Mutex::new(ContextV7::new()))
     }
 
     /// The next id: a version 7 UUID as 32 lower-case hex digits.
-    pub(super) fn next(&self, now: Millis) -> PduId {
+    pub(crate) fn next(&self, now: Millis) -> PduId {
         let nanos = u32::try_from(now.0 % 1000).unwrap_or(0) * 1_000_000;
         let id = Uuid::new_v7(Timestamp::from_unix(&self.0, now.0 / 1000, nanos));
         id.simple().to_string().parse().expect("32 hex digits are an id")

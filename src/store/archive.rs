@@ -3,6 +3,7 @@
 //! Point reads run where they are asked: they take microseconds and never wait for a sync, while a trip to another thread
 //! costs more than it saves. Pages and walks go to a blocking thread. No read transaction lives across an await.
 
+mod contexts;
 mod dead_letters;
 mod feed;
 mod graph;

@@ -1,5 +1,6 @@
 //! The operator's API over a real store, without a wire: what waits, what was put aside, and what can be done about it.
 
+mod contexts;
 mod orders;
 mod parked;
 mod peers;

@@ -3,7 +3,9 @@
 use bytes::Bytes;
 
 use super::{ArchiveError, Task};
-use crate::model::{ContextId, Index, Millis, ParkedCode, ParkedWhat, PduRef, Seq, ServerName, SubmissionId};
+use crate::model::{
+    ContextId, ContextRecord, Index, Millis, ParkedCode, ParkedWhat, PduRef, Seq, ServerName, SubmissionId,
+};
 
 /// Which way an item was going.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -118,6 +120,21 @@ pub struct QueuedItem {
     pub size: u64,
 }
 
+/// A conversation in a list of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContextRow {
+    /// Its row; of many open ends it names a hundred.
+    pub record: ContextRecord,
+    /// All its open ends.
+    pub heads: u64,
+    /// PDUs waiting for parents.
+    pub held: u64,
+    /// Parents given up, those beyond the place where we came in left out.
+    pub gaps: u64,
+    /// When what stands last in its timeline came; `None`: nothing stands there.
+    pub last: Option<Millis>,
+}
+
 /// Reads for an operator. Every call is one bounded page on a thread that may block.
 pub trait Inspect: Send + Sync + 'static {
     /// Items of a peer's outbox after `after`, in order, acknowledged ones that are still kept included.
@@ -139,6 +156,10 @@ pub trait Inspect: Send + Sync + 'static {
         after: Option<Place>,
         limit: u32,
     ) -> Task<Result<Page<ParkedRow, Place>, ArchiveError>>;
+
+    /// Conversations by name: at most `limit` after `after`. Ends earlier where those on the page have much to count.
+    fn contexts(&self, after: Option<ContextId>, limit: u32)
+    -> Task<Result<Page<ContextRow, ContextId>, ArchiveError>>;
 
     /// One parked item, with its bytes.
     fn parked_row(&self, place: Place) -> Task<Result<Option<ParkedRow>, ArchiveError>>;

@@ -3,18 +3,21 @@
 use std::ops::Bound;
 
 use actors::model::{ContextId, Index, Millis, PduRef, ServerName};
-use actors::ports::{ArchiveError, Direction, Inspect, Page, ParkedFilter, ParkedRow, Place, QueuedItem, Task, What};
+use actors::ports::{
+    ArchiveError, ContextRow, Direction, Inspect, Page, ParkedFilter, ParkedRow, Place, QueuedItem, Task, What,
+};
 use bytes::Bytes;
 use redb::{ReadOnlyTable, ReadTransaction, Value};
 
 use super::Read;
+use super::contexts;
 use super::peers::Bodies;
 use crate::store::rows::{self, BadRow};
 use crate::store::tables::{self, DeadLetterValue, QuarantineValue};
 use crate::store::{Shared, Store};
 
 /// Rows looked at for one page, however few of them are wanted.
-const WALK_MAX: usize = 10_000;
+pub(super) const WALK_MAX: usize = 10_000;
 
 impl Inspect for Store {
     fn queued(&self, server: &ServerName, after: Index, limit: u32) -> Task<Result<Vec<QueuedItem>, ArchiveError>> {
@@ -39,6 +42,14 @@ impl Inspect for Store {
         limit: u32,
     ) -> Task<Result<Page<ParkedRow, Place>, ArchiveError>> {
         self.page(move |shared, read| parked(shared, read, &filter, after.as_ref(), limit as usize))
+    }
+
+    fn contexts(
+        &self,
+        after: Option<ContextId>,
+        limit: u32,
+    ) -> Task<Result<Page<ContextRow, ContextId>, ArchiveError>> {
+        self.page(move |shared, read| contexts::page(shared, read, after.as_ref(), limit as usize))
     }
 
     fn parked_row(&self, place: Place) -> Task<Result<Option<ParkedRow>, ArchiveError>> {

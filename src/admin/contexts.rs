@@ -1,0 +1,111 @@
+//! `/admin/v1/contexts`: conversations, how each stands, and the merging of its open ends.
+
+use actix_web::{HttpResponse, web};
+use actors::model::{ContextId, Draft, Refusal, SubmissionId};
+use actors::ports::ContextRow;
+use serde::{Deserialize, Serialize};
+
+use super::AdminApi;
+use super::answer::{Operator, page};
+use crate::http::answer::rfc3339;
+use crate::http::refusal::Problem;
+use crate::messenger::contexts::{known, shown};
+use crate::wire::json::digest;
+
+#[derive(Deserialize)]
+pub(super) struct Listed {
+    /// Go on after this one.
+    after: Option<String>,
+    limit: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct Contexts {
+    contexts: Vec<Listing>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Listing {
+    context: String,
+    /// We are one of them, and come first.
+    participants: Vec<String>,
+    heads: u64,
+    depth: u64,
+    held: u64,
+    gaps: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last: Option<String>,
+}
+
+/// All of them by name, a page a call.
+pub(super) async fn list(api: web::Data<AdminApi>, asked: web::Query<Listed>) -> Result<HttpResponse, Problem> {
+    let after = asked.after.as_deref().map(known).transpose()?;
+    let page = api.inspect.contexts(after, page(asked.limit)).await?;
+    let us = &api.gateway.ports().us;
+    let listing = |row: ContextRow| Listing {
+        context: row.record.context.to_string(),
+        participants: std::iter::once(us).chain(&row.record.participants).map(ToString::to_string).collect(),
+        heads: row.heads,
+        depth: row.record.depth,
+        held: row.held,
+        gaps: row.gaps,
+        last: row.last.map(rfc3339),
+    };
+    let next = page.next.map(|next| next.to_string());
+    Ok(HttpResponse::Ok().json(Contexts { contexts: page.rows.into_iter().map(listing).collect(), next }))
+}
+
+/// One of them, as the messenger is told it.
+pub(super) async fn show(api: web::Data<AdminApi>, path: web::Path<String>) -> Result<HttpResponse, Problem> {
+    shown(&api.gateway, &path).await
+}
+
+#[derive(Serialize)]
+struct Merged {
+    context: String,
+    /// Open ends before, and after.
+    heads: usize,
+    left: usize,
+    /// Messages that it took.
+    said: usize,
+}
+
+/// Join its open ends by messages of ours. The messenger reads of them what it reads of other messages of its own: nothing.
+pub(super) async fn merge(
+    api: web::Data<AdminApi>,
+    operator: Operator,
+    path: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let merged = match known(&path) {
+        Ok(context) => merged(&api, &context).await.map_err(Problem::from),
+        Err(problem) => Err(problem),
+    };
+    operator.did("merge the open ends of a context", &*path, merged.as_ref().map(|_| ()));
+    Ok(HttpResponse::Ok().json(merged?))
+}
+
+async fn merged(api: &AdminApi, context: &ContextId) -> Result<Merged, Refusal> {
+    let clock = &api.gateway.ports().clock;
+    let heads = api.gateway.context(context).await?.record.heads.len();
+    let said = api.gateway.merge_heads(context, |kind| {
+        let accepted = clock.now();
+        let id = api.pdu_ids.next(accepted);
+        let submission: SubmissionId = format!("merge-{id}").parse().expect("letters, digits and a dash");
+        Draft {
+            digest: digest(submission.as_str().as_bytes()),
+            submission,
+            accepted,
+            id,
+            kind: kind.clone(),
+            content: "{}".into(),
+            state: None,
+            to: None,
+            extra: vec![],
+        }
+    });
+    let said = said.await?;
+    let left = api.gateway.context(context).await?.record.heads.len();
+    Ok(Merged { context: context.to_string(), heads, left, said })
+}

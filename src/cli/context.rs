@@ -1,0 +1,208 @@
+//! `fernpost context`: who takes part in a conversation, how it stands, and its open ends.
+
+use clap::Subcommand;
+use serde::Deserialize;
+
+use super::operator::{Failure, Gateway, Operator, print_json, query, segment};
+use super::table::Align::{Left, Right};
+use super::table::Table;
+use super::words::{ago, brief, count, items};
+use super::{FINE, print};
+
+/// What can be done about conversations.
+#[derive(Debug, Subcommand)]
+pub(super) enum Context {
+    /// All conversations by name, one a line.
+    List {
+        /// Go on after this one.
+        #[arg(long, value_name = "CONTEXT")]
+        after: Option<String>,
+        /// Conversations to show, at most 1000.
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+        #[command(flatten)]
+        operator: Operator,
+    },
+    /// One of them, with what it lacks.
+    Show {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        operator: Operator,
+    },
+    /// Join its open ends by empty messages, which everybody who takes part gets.
+    Merge {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        operator: Operator,
+    },
+}
+
+#[derive(Deserialize)]
+struct Page {
+    contexts: Vec<Row>,
+    next: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Row {
+    context: String,
+    participants: Vec<String>,
+    heads: u64,
+    depth: u64,
+    held: u64,
+    gaps: u64,
+    last: Option<String>,
+}
+
+/// A PDU: (origin, id).
+type Pair = (String, String);
+
+#[derive(Deserialize)]
+struct Status {
+    context: String,
+    participants: Vec<String>,
+    heads: Vec<Pair>,
+    depth: u64,
+    held: u64,
+    wanted: Vec<Pair>,
+    gaps: Vec<Missing>,
+    edge: Vec<Pair>,
+    join: Option<Joining>,
+}
+
+#[derive(Deserialize)]
+struct Missing {
+    missing: Pair,
+    children: Vec<Pair>,
+}
+
+#[derive(Deserialize)]
+struct Joining {
+    via: String,
+    stage: String,
+    came: u64,
+    left: u64,
+}
+
+#[derive(Deserialize)]
+struct Merged {
+    context: String,
+    heads: u64,
+    left: u64,
+    said: u64,
+}
+
+/// Characters that a line has room for, of a name and of a list of servers.
+const NAME_LENGTH: usize = 40;
+const SERVERS_LENGTH: usize = 60;
+
+/// PDUs named for people; a machine gets them all.
+const NAMED_MAX: usize = 10;
+
+/// Run one of them.
+pub(super) fn run(command: Context) -> u8 {
+    match command {
+        Context::List { after, limit, operator } => {
+            operator.run(async |gateway, json| list(gateway, json, after, limit).await)
+        }
+        Context::Show { name, operator } => operator.run(async |gateway, json| show(gateway, json, &name).await),
+        Context::Merge { name, operator } => operator.run(async |gateway, json| merge(gateway, json, &name).await),
+    }
+}
+
+async fn list(gateway: &Gateway, json: bool, after: Option<String>, limit: u32) -> Result<u8, Failure> {
+    let asked = query(&[("after", after), ("limit", Some(limit.to_string()))]);
+    let answer = gateway.get(&format!("/contexts{asked}")).await?;
+    if json {
+        return Ok(print_json(&answer));
+    }
+    let Page { contexts, next } = gateway.read(&answer)?;
+    if contexts.is_empty() {
+        return Ok(print("there are no contexts; the messenger makes one by PUT /v1/contexts/NAME\n", FINE));
+    }
+    let mut table = Table::new([
+        ("CONTEXT", Left),
+        ("HEADS", Right),
+        ("DEPTH", Right),
+        ("HELD", Right),
+        ("GAPS", Right),
+        ("LAST", Right),
+        ("SERVERS", Left),
+    ]);
+    for row in contexts {
+        table.row(vec![
+            brief(&row.context, NAME_LENGTH),
+            count(row.heads),
+            count(row.depth),
+            count(row.held),
+            count(row.gaps),
+            row.last.as_deref().map(ago).unwrap_or_default(),
+            brief(&row.participants.join(" "), SERVERS_LENGTH),
+        ]);
+    }
+    let more = next.map(|next| format!("there is more: --after '{next}'\n")).unwrap_or_default();
+    Ok(print(&format!("{}{more}", table.text()), FINE))
+}
+
+async fn show(gateway: &Gateway, json: bool, name: &str) -> Result<u8, Failure> {
+    let answer = gateway.get(&format!("/contexts/{}", segment(name))).await?;
+    if json {
+        return Ok(print_json(&answer));
+    }
+    let status: Status = gateway.read(&answer)?;
+    let mut lines = vec![
+        ("servers", status.participants.join(" ")),
+        ("heads", named(&status.heads)),
+        ("depth", count(status.depth)),
+    ];
+    if status.held > 0 {
+        lines.push(("held", format!("{}, waiting for parents", items(status.held))));
+    }
+    if !status.wanted.is_empty() {
+        lines.push(("looked for", named(&status.wanted)));
+    }
+    for Missing { missing, children } in status.gaps.iter().take(NAMED_MAX) {
+        lines.push(("gap", format!("{} before {}", named(std::slice::from_ref(missing)), named(children))));
+    }
+    if let Some(more) = status.gaps.len().checked_sub(NAMED_MAX).filter(|more| *more > 0) {
+        lines.push(("gaps", format!("and {} more", count(more as u64))));
+    }
+    if !status.edge.is_empty() {
+        lines.push(("edge", named(&status.edge)));
+    }
+    if let Some(Joining { via, stage, came, left }) = &status.join {
+        let left = if *left > 0 { format!(", {} still wanted", count(*left)) } else { String::new() };
+        lines.push(("join", format!("{stage}, by {via}: {} came{left}", items(*came))));
+    }
+    let mut text = format!("{}\n", status.context);
+    for (what, words) in lines {
+        text.push_str(&format!("  {what:<13} {words}\n"));
+    }
+    Ok(print(&text, FINE))
+}
+
+/// The first of them, and how many more.
+fn named(pdus: &[Pair]) -> String {
+    let mut words: Vec<String> = pdus.iter().take(NAMED_MAX).map(|(origin, id)| format!("{origin}/{id}")).collect();
+    if let Some(more) = pdus.len().checked_sub(NAMED_MAX).filter(|more| *more > 0) {
+        words.push(format!("and {} more", count(more as u64)));
+    }
+    if words.is_empty() { "none".to_owned() } else { words.join(" ") }
+}
+
+async fn merge(gateway: &Gateway, json: bool, name: &str) -> Result<u8, Failure> {
+    let answer = gateway.post(&format!("/contexts/{}/merge", segment(name)), String::new()).await?;
+    if json {
+        return Ok(print_json(&answer));
+    }
+    let Merged { context, heads, left, said } = gateway.read(&answer)?;
+    let ends = |count: u64| if count == 1 { "1 open end".to_owned() } else { format!("{count} open ends") };
+    let text = match said {
+        0 => format!("{context}: {}, nothing to merge\n", ends(heads)),
+        1 => format!("{context}: {} merged into {left} by 1 message\n", ends(heads)),
+        _ => format!("{context}: {} merged into {left} by {} messages\n", ends(heads), count(said)),
+    };
+    Ok(print(&text, FINE))
+}

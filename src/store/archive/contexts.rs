@@ -1,0 +1,64 @@
+//! Conversations in a list, for an operator: what each is made of, counted.
+
+use std::ops::Bound;
+
+use actors::model::{ContextId, Millis};
+use actors::ports::{ContextRow, Page};
+use redb::{ReadTransaction, Value};
+
+use super::Read;
+use super::inspect::WALK_MAX;
+use crate::store::Shared;
+use crate::store::rows;
+use crate::store::tables::{self, PlaceKey, after};
+
+/// The rows that are counted bound the page as its length does.
+pub(super) fn page(
+    shared: &Shared,
+    read: &ReadTransaction,
+    from: Option<&ContextId>,
+    limit: usize,
+) -> Read<Page<ContextRow, ContextId>> {
+    let (heads, held, gaps) =
+        (read.open_table(tables::HEADS)?, read.open_table(tables::HELD)?, read.open_table(tables::GAPS)?);
+    let (timeline, pdus) = (read.open_table(tables::TIMELINE)?, read.open_table(tables::PDUS)?);
+    let from = from.map_or(Bound::Unbounded, |context| Bound::Excluded(context.as_str()));
+    let (mut page, mut walked, mut next) = (Vec::new(), 0, None);
+    for row in read.open_table(tables::CONTEXTS)?.range::<&str>((from, Bound::Unbounded))? {
+        let (name, row) = row?;
+        if page.len() >= limit.max(1) || walked >= WALK_MAX {
+            next = page.last().map(|row: &ContextRow| row.record.context.clone());
+            break;
+        }
+        let context = rows::context_id("contexts", name.value())?;
+        let name = context.as_str();
+        let record = rows::context_from_row(context.clone(), row.value())?;
+        let further = count(&heads, name, &mut walked, |_| true)?;
+        let (held, gaps) = (count(&held, name, &mut walked, |_| true)?, count(&gaps, name, &mut walked, |gap| !gap.0)?);
+        let last = match timeline.range((name, i64::MIN)..=(name, i64::MAX))?.next_back().transpose()? {
+            Some((_, reference)) => pdus.get(reference.value())?.map(|pdu| Millis(pdu.value().5)),
+            None => None,
+        };
+        walked += 3;
+        let heads = record.heads.len() as u64 + further;
+        page.push(ContextRow { record, heads, held, gaps, last });
+    }
+    shared.counters.looked_up(walked as u64);
+    Ok(Page { rows: page, next })
+}
+
+/// Rows of a conversation, of which those that are meant count.
+fn count<V: Value + 'static>(
+    table: &redb::ReadOnlyTable<PlaceKey, V>,
+    context: &str,
+    walked: &mut usize,
+    is_meant: impl Fn(V::SelfType<'_>) -> bool,
+) -> Read<u64> {
+    let (to, mut count) = (after(context), 0);
+    for row in table.range((context, "", "")..(to.as_str(), "", ""))? {
+        let (_, value) = row?;
+        *walked += 1;
+        count += u64::from(is_meant(value.value()));
+    }
+    Ok(count)
+}

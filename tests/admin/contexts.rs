@@ -1,0 +1,78 @@
+//! Conversations in a list and one by one, and open ends that an operator has merged.
+
+use actix_web::http::Method;
+use actors::change::Change;
+use actors::model::{ContextId, ContextRecord, Gap, Head, PduRef};
+use serde_json::json;
+
+use crate::rig::{Rig, name};
+
+fn pdu(id: &str) -> PduRef {
+    PduRef { origin: name("blue.example"), id: id.parse().expect("an id") }
+}
+
+/// A conversation with blue in which so many ends are open.
+fn record(context: &str, ends: u64) -> ContextRecord {
+    let context: ContextId = context.parse().expect("a context");
+    let mut record = ContextRecord::new(context, vec![name("blue.example")], false);
+    record.heads = (0..ends).map(|n| Head { reference: pdu(&format!("h{n:03}")), depth: 5 }).collect();
+    record.depth = 5;
+    record
+}
+
+async fn kept(rig: &Rig, record: ContextRecord) {
+    rig.commit(vec![Change::ContextMoved(Box::new(record))]).await;
+}
+
+#[actix_web::test]
+async fn contexts_are_listed_by_name_page_by_page() {
+    let rig = Rig::start();
+    for (context, ends) in [("#c", 1), ("#a", 3), ("#b", 0)] {
+        kept(&rig, record(context, ends)).await;
+    }
+    let context: ContextId = "#a".parse().expect("a context");
+    let gap = |id, edge| Gap { missing: pdu(id), children: vec![pdu("h000")], edge };
+    let gaps = [gap("x", false), gap("y", true)];
+    let open = gaps.map(|gap| Change::GapOpened { context: context.clone(), gap });
+    let added = vec![Head { reference: pdu("h900"), depth: 5 }];
+    let further = Change::HeadsMoved { context: context.clone(), added, gone: vec![] };
+    rig.commit(open.into_iter().chain([further]).collect()).await;
+    let first = rig.get("/contexts?limit=2").await;
+    let listed = |context: &str, heads, gaps| {
+        let participants = ["red.example", "blue.example"];
+        json!({"context": context, "participants": participants, "heads": heads, "depth": 5, "held": 0, "gaps": gaps})
+    };
+    assert_eq!(first, json!({"contexts": [listed("#a", 4, 1), listed("#b", 0, 0)], "next": "#b"}));
+    let rest = rig.get("/contexts?after=%23b").await;
+    assert_eq!(rest, json!({"contexts": [listed("#c", 1, 0)]}));
+    assert_eq!(rig.get("/contexts?after=%23c").await, json!({"contexts": []}));
+}
+
+#[actix_web::test]
+async fn one_context_is_shown_as_the_messenger_is_told_it() {
+    let rig = Rig::start();
+    kept(&rig, record("#a/b c", 1)).await;
+    let shown = rig.get("/contexts/%23a%2Fb%20c").await;
+    assert_eq!((&shown["context"], &shown["heads"]), (&json!("#a/b c"), &json!([["blue.example", "h000"]])), "{shown}");
+    for path in ["/contexts/%23other", "/contexts/%0A"] {
+        let (status, none) = rig.call(Method::GET, path, "").await;
+        assert_eq!((status, none["code"].as_str()), (404, Some("UNKNOWN_CONTEXT")), "{path}: {none}");
+    }
+}
+
+#[actix_web::test]
+async fn open_ends_are_merged_and_last_activity_shows() {
+    let rig = Rig::start();
+    kept(&rig, record("#a", 25)).await;
+    let merged = rig.post("/contexts/%23a/merge", "").await;
+    assert_eq!(merged, json!({"context": "#a", "heads": 25, "left": 1, "said": 3}));
+    let again = rig.post("/contexts/%23a/merge", "").await;
+    assert_eq!(again, json!({"context": "#a", "heads": 1, "left": 1, "said": 0}));
+    let list = rig.get("/contexts").await;
+    let row = &list["contexts"][0];
+    assert_eq!((&row["heads"], &row["last"]), (&json!(1), &json!("1970-01-11T00:00:00.000Z")), "{list}");
+    let queue = rig.get("/queue/blue.example").await;
+    assert_eq!(queue["items"].as_array().map(Vec::len), Some(3), "everybody gets them: {queue}");
+    let (status, none) = rig.call(Method::POST, "/contexts/%23other/merge", "").await;
+    assert_eq!((status, none["code"].as_str()), (404, Some("UNKNOWN_CONTEXT")), "{none}");
+}
