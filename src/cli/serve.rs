@@ -1,6 +1,6 @@
 //! `fernpost serve`: one gateway, from start to the signal that ends it.
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{COULD_NOT_RUN, FINE, Source, WRONG};
 use crate::app::{App, Left, Listeners, StartError};
@@ -34,22 +34,38 @@ async fn serve(settings: &Settings) -> u8 {
             return COULD_NOT_RUN;
         }
     };
-    match wait(&mut app).await {
-        Ok(End::Told) => {
-            tracing::info!("stopping: finishing what is under way");
-            let Left { peers, items } = app.stop().await;
-            tracing::info!(peers, items, "stopped; what is unsent stays on disk and goes on at the next start");
-            FINE
+    let mut signals = match Signals::listen() {
+        Ok(signals) => signals,
+        Err(error) => {
+            eprintln!("fernpost cannot wait for signals: {error}");
+            return COULD_NOT_RUN;
         }
-        Ok(End::Failed(reason)) => {
+    };
+    let end = tokio::select! {
+        () = signals.next() => End::Told,
+        reason = app.failed() => End::Failed(reason),
+    };
+    match end {
+        End::Told => {
+            tracing::info!("stopping: finishing what is under way; a second signal ends it at once");
+            tokio::select! {
+                left = app.stop() => {
+                    let Left { peers, items } = left;
+                    tracing::info!(peers, items, "stopped; what is unsent stays on disk and goes on at the next start");
+                    FINE
+                }
+                () = signals.next() => {
+                    tracing::warn!("ended at once by a second signal; what was answered is on disk, what was under way is unknown");
+                    // Nothing is waited for, no thread either: to the disk this is a crash, which it is made for.
+                    std::process::exit(i32::from(WRONG))
+                }
+            }
+        }
+        End::Failed(reason) => {
             // Stop accepting at once: an answer given from here on would rest on nothing.
             eprintln!("fernpost ends: {reason}");
             app.kill().await;
             WRONG
-        }
-        Err(error) => {
-            eprintln!("fernpost cannot wait for signals: {error}");
-            COULD_NOT_RUN
         }
     }
 }
@@ -58,12 +74,21 @@ async fn start(settings: &Settings) -> Result<App, StartError> {
     App::start(settings, Listeners::bind(settings)?).await
 }
 
-async fn wait(app: &mut App) -> std::io::Result<End> {
-    let mut term = signal(SignalKind::terminate())?;
-    let mut int = signal(SignalKind::interrupt())?;
-    Ok(tokio::select! {
-        _ = term.recv() => End::Told,
-        _ = int.recv() => End::Told,
-        reason = app.failed() => End::Failed(reason),
-    })
+/// The signals that tell a gateway to stop.
+struct Signals {
+    term: Signal,
+    int: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
+        }
+    }
 }

@@ -81,3 +81,25 @@ async fn a_request_that_never_ends_holds_a_stop_up_for_one_drain_only() {
     assert_eq!(exit.code(), Some(0), "{}", red.process().log());
     assert!(told.elapsed() < Duration::from_secs(4), "{:?}", told.elapsed());
 }
+
+/// Whoever stops it twice does not want to wait, and loses nothing that was answered.
+#[tokio::test]
+async fn a_second_term_ends_it_at_once() {
+    let (mut red, _blue) = Node::pair("backoff_min = \"10m\"");
+    red.start_with(&["server.drain=10m"]).await;
+    red.api().say("answered", "blue", "answered").await;
+    let mut stuck = Raw::connect(Ipv4Addr::LOCALHOST, red.messenger).await;
+    stuck.send(b"PUT /v1/updates/stuck HTTP/1.1\r\nHost: red\r\nContent-Length: 9\r\n\r\n{").await;
+    red.api().get("/v1/peers").await;
+
+    red.process().term();
+    red.process().says("a second signal ends it at once").await;
+    red.process().term();
+    let exit = red.process().ended().await;
+    let log = red.process().log();
+    assert_eq!(exit.code(), Some(1), "nobody may take it for a clean stop\n{log}");
+    assert!(log.contains("ended at once by a second signal"), "{log}");
+
+    red.start().await;
+    assert_eq!(red.api().get("/v1/peers/blue").await["backlog"], 1);
+}
