@@ -217,3 +217,24 @@ fn clients_are_kept_by_connect_timeout_and_are_bounded() {
     }
     assert_eq!(locked(&gate.clients).len(), CLIENTS_MAX);
 }
+
+#[tokio::test]
+async fn no_more_requests_are_under_way_than_the_operator_allows() {
+    let (silent, mut heads) = answering("", true).await;
+    let gate = Arc::new(gate(vec![silent], false).with_requests_max(1));
+    let ask = |name: &'static str| {
+        let gate = gate.clone();
+        tokio::spawn(async move { gate.send(&name.parse().expect("valid"), push(), PATIENT).await })
+    };
+    let first = ask("blue.example");
+    heads.recv().await.expect("it is on its way");
+    let second = ask("green.example");
+    while gate.load().waiting == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(gate.load(), Load { under_way: 1, waiting: 1 });
+    assert!(heads.try_recv().is_err(), "the second has not been sent");
+    first.abort();
+    heads.recv().await.expect("it goes once there is room");
+    second.abort();
+}
