@@ -191,12 +191,22 @@ impl History {
             for said in self.updates.iter().filter(|said| said.hearers.contains(server)) {
                 let Some(taken) = said.taken else { continue };
                 let reported = self.was_reported(&said.submission, said.origin, server)
-                    || self.went_with_the_disk(said.origin, taken);
+                    || self.went_with_the_disk(said.origin, taken)
+                    || self.numbers_are_lost(said.origin, server);
                 if !tokens.contains(&*said.token) && !reported {
                     faults.push(format!("{server} never got {} from {}", said.token, said.origin));
                 }
             }
         }
+    }
+
+    /// Both came back older, and one of them gave or took the same numbers in two courses: nobody can tell which updates those
+    /// were. That somebody came back must have been told.
+    fn numbers_are_lost(&self, origin: Name, server: Name) -> bool {
+        let told = |server, about| self.feed(server).any(|what| *what == What::Notice { about });
+        let is_told =
+            told(server, Some(origin)) || told(origin, Some(server)) || told(server, None) || told(origin, None);
+        self.was_restored(origin) && self.was_restored(server) && is_told
     }
 
     /// The sender's messenger was told that it will not arrive there.

@@ -217,6 +217,8 @@ impl World {
         member.life.set(member.life.get() + 1);
         member.node.end(survives).await;
         let older = copy.map(|copy| {
+            // One that was made meanwhile is of a course that has not been taken.
+            member.copy.take();
             member.node.give(copy.bytes);
             let restore = Restore { server: member.name, copied: copy.at, restored: self.stamp() };
             self.history.borrow_mut().restores.push(restore);

@@ -97,10 +97,9 @@ impl Node {
         if self.alive().is_none() {
             return;
         }
-        let store = self.store();
+        let (store, life) = (self.store(), self.life_now());
         loop {
             let after = self.heard.borrow().last().map_or(Position(0), |last| last.position);
-            let life = self.life_now();
             let page = store.feed_after(after, 1000, u64::MAX).await.unwrap();
             // Who has died meanwhile has given nothing.
             if life.strong_count() == 0 {

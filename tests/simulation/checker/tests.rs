@@ -158,7 +158,7 @@ fn after_a_restore_only_what_went_with_the_disk_may_be_missing() {
 #[test]
 fn a_sender_that_went_back_in_time_is_told_of() {
     let mut history = whole();
-    history.restores.push(Restore { server: "red", copied: 3, restored: 10 });
+    history.restores.push(Restore { server: "red", copied: 2, restored: 10 });
     assert_eq!(history.faults(), Vec::<String>::new(), "nothing has met the numbers yet");
     history.updates.push(update("w", 11));
     let mut heard: Vec<What> = history.feed("blue").cloned().collect();
@@ -190,4 +190,18 @@ fn what_is_told_again_was_told_before() {
     assert_eq!(faults(heard.clone()), Vec::<String>::new());
     heard.push(What::Again { pdu: "green/z".to_owned() });
     assert_eq!(faults(heard), ["blue is told of green/z again, which it has not heard"]);
+}
+
+#[test]
+fn numbers_given_in_two_courses_are_lost_only_where_somebody_was_told() {
+    let mut history = whole();
+    for server in ["red", "blue"] {
+        history.restores.push(Restore { server, copied: 6, restored: 10 });
+    }
+    history.feeds.insert("blue", feed(vec![pdu("red/a", &[]), pdu("red/b", &["red/a"]), got("u", 1)]));
+    history.updates[1].begun = 11;
+    history.updates[1].taken = Some(12);
+    assert_eq!(history.faults(), ["blue never got v from red"]);
+    history.feeds.insert("red", feed(vec![What::Notice { about: None }]));
+    assert_eq!(history.faults(), Vec::<String>::new());
 }
