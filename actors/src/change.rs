@@ -1,8 +1,9 @@
 //! `Change`: every durable fact, in domain words. Actors hand changes over; only the store knows tables.
 
 use crate::model::{
-    ContextId, ContextRecord, Delivery, Digest, FeedItem, Gap, Head, Hold, Index, Millis, Parked, PduRef, PeerRecord,
-    Position, SeenTransaction, Seq, ServerName, StateKey, StateLink, StatePiece, StoredPdu, Submission, SubmissionId,
+    ContextId, ContextRecord, Delivery, Digest, Fate, FeedItem, Gap, Head, Hold, Index, Millis, Parked, PduRef,
+    PeerRecord, Position, SeenTransaction, Seq, ServerName, StateKey, StateLink, StatePiece, StoredPdu, Submission,
+    SubmissionId,
 };
 
 /// One durable fact. A batch of them is committed whole or not at all.
@@ -27,17 +28,32 @@ pub enum Change {
         /// How many rows one commit may remove.
         rows_max: u32,
     },
-    /// A peer refuses an item for what it is, and will never have it: its outbox row, with all that it says, becomes a dead
-    /// letter. Over `keep` rows of that peer the oldest dead letter goes.
-    OutboundParked {
+    /// A peer will not have these items: their outbox rows, with all that they say, become dead letters (a refused one was
+    /// sent, and stays beside its letter). Over `keep` rows of that peer the oldest dead letters go.
+    OutboxLeft {
         /// Whose outbox.
         server: ServerName,
-        /// Which row.
-        index: Index,
-        /// What the peer said.
+        /// The first row; places without one are passed over.
+        first: Index,
+        /// The last row.
+        last: Index,
+        /// What became of them.
+        fate: Fate,
+        /// Why, in the peer's words or in ours.
         reason: String,
         /// Dead letters kept for this peer.
         keep: u64,
+    },
+    /// A transaction of ours was acknowledged: what it carried. Kept as long as the rows of its items.
+    TransactionSent {
+        /// By whom.
+        server: ServerName,
+        /// Its id.
+        id: u64,
+        /// Its first item.
+        first: Index,
+        /// Its last item.
+        last: Index,
     },
     /// Strong updates of a peer were taken under these numbers: what they were, for telling a repeat from something else.
     Taken {

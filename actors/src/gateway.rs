@@ -1,9 +1,12 @@
 //! `Gateway`: the typed calls adapters may make. Cheap to clone; every HTTP worker holds one.
 
+mod messages;
 mod parked;
 
 use std::sync::Arc;
 use std::time::Duration;
+
+use bytes::Bytes;
 
 use crate::change::Change;
 use crate::congestion::{HIGH_WATER, Overload};
@@ -77,12 +80,12 @@ impl Gateway {
         self.door()?;
         let Some(first) = submission.servers.first() else { return Ok(()) };
         let fence = self.ports.ownership.claim(first).ok_or_else(|| Refusal::UnknownPeer(first.clone()))?;
-        let items = match &submission.what {
-            Submitted::Updates(updates) => updates.len(),
-            Submitted::Pdu(..) => 1,
+        let (items, bytes) = match &submission.what {
+            Submitted::Updates(updates) => (updates.len(), updates.iter().map(Bytes::len).sum()),
+            Submitted::Pdu(_, bytes) => (1, bytes.len()),
         };
         for server in &submission.servers {
-            self.peer_handle(server).await?.has_room(items)?;
+            self.peer_handle(server).await?.has_room(items, bytes)?;
         }
         let ticket = self.ports.journal.submit(fence, vec![Change::Submitted(submission)], Urgency::Now);
         ticket.committed().await.map_err(|_| Refusal::OutcomeUnknown)
@@ -98,6 +101,7 @@ impl Gateway {
         drafts: Vec<Draft>,
     ) -> Result<Vec<Result<Composed, Refusal>>, Refusal> {
         self.door()?;
+        let bytes = drafts.iter().map(|draft| draft.content.len()).sum();
         let mut shut = vec![];
         let mut servers = self.record(context)?.participants;
         for server in self.joining(&drafts) {
@@ -107,7 +111,7 @@ impl Gateway {
         }
         for server in servers {
             match self.peer_handle(&server).await {
-                Ok(peer) if peer.has_room(drafts.len()).is_ok() => {}
+                Ok(peer) if peer.has_room(drafts.len(), bytes).is_ok() => {}
                 Ok(_) => shut.push((server, "outbox_full")),
                 // It gets nothing, and can fetch what it missed once it is a peer of ours (again).
                 Err(Refusal::UnknownPeer(_)) => shut.push((server, "not_a_peer")),

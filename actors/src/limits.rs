@@ -21,6 +21,16 @@ pub struct PeerLimits {
     pub batch_bytes: u64,
     /// Unacknowledged items kept for the peer; beyond it a submission to it is refused.
     pub outbox_items: u64,
+    /// Bytes of unacknowledged items kept for the peer, in the same way.
+    pub outbox_bytes: u64,
+    /// How long an item waits for the peer before it is given up.
+    pub keep: Duration,
+    /// An item that was queued longer is told of when the peer has it.
+    pub notify_after: Duration,
+    /// A peer that asks for numbers this far above ours is not believed.
+    pub renumber_max: u64,
+    /// Every answer but 200 means that the peer has lost what it was sent: it is not asked for the same for ever.
+    pub loss_on_error: bool,
     /// How long acknowledged items are kept for a peer that comes back older.
     pub retain: Duration,
     /// How many acknowledged items are kept at most.
@@ -271,6 +281,11 @@ impl Default for PeerLimits {
             batch_items: 100,
             batch_bytes: 1 << 20,
             outbox_items: 1_000_000,
+            outbox_bytes: 1 << 30,
+            keep: Duration::from_secs(30 * DAY),
+            notify_after: Duration::from_secs(300),
+            renumber_max: 1_000_000,
+            loss_on_error: false,
             retain: Duration::from_secs(7 * DAY),
             retain_items: 100_000,
             wait_max: Duration::from_secs(3600),

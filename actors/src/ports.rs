@@ -18,7 +18,7 @@ use crate::model::{
     Position, Pulled, PushFailure, ServerName, StateKey, StatePiece, SubmissionId, SubmissionRecord, Want,
 };
 pub use crate::model::{
-    ContextLoad, CurrentState, Known, OutboxRow, PduText, PeerLoad, ServedPdu, Spoken, StrangersPdu,
+    ContextLoad, CurrentState, Known, Letter, OutboxRow, PduText, PeerLoad, SentPage, ServedPdu, Spoken, StrangersPdu,
 };
 pub use inspect::{ContextRow, Direction, Inspect, Page, ParkedFilter, ParkedRow, Place, QueuedItem, What};
 
@@ -171,14 +171,21 @@ pub trait Archive: Send + Sync + 'static {
         bytes: u64,
     ) -> Task<Result<Vec<OutboxRow>, ArchiveError>>;
 
-    /// Items of a peer that it refused for good, with what it said, in order: those from `first` to `last` that are still
-    /// remembered.
-    fn parked_items(
+    /// The dead letters of a peer, in order: of the items that were first queued from `first` to `last`, those still
+    /// remembered, each with what became of it since.
+    fn letters(&self, server: &ServerName, first: Index, last: Index) -> Task<Result<Vec<Letter>, ArchiveError>>;
+
+    /// The PDUs of the transactions sent to a peer after the one with this id, whole transactions at a time: at most `items`
+    /// and `bytes` of them, and one transaction at least. `open` is the one on its way, which counts as sent. Await a
+    /// [`Journal::barrier`] first.
+    fn sent_after(
         &self,
         server: &ServerName,
-        first: Index,
-        last: Index,
-    ) -> Task<Result<Vec<(Index, String)>, ArchiveError>>;
+        after: u64,
+        open: Option<(u64, Index, Index)>,
+        items: u32,
+        bytes: u64,
+    ) -> Task<Result<SentPage, ArchiveError>>;
 
     /// Peers with unacknowledged items: those to wake when the process starts.
     fn peers_behind(&self) -> Task<Result<Vec<ServerName>, ArchiveError>>;
@@ -332,6 +339,8 @@ pub struct Woken {
     pub server: ServerName,
     /// Its newest index.
     pub tail: Index,
+    /// Bytes ever queued there, up to that.
+    pub queued_bytes: u64,
     /// The new rows, where memory allowed to pass them on (bytes are shared by all peers they go to); empty otherwise.
     pub rows: Vec<OutboxRow>,
     /// Counts the bytes of `rows` against the bound on such bytes until the last copy is dropped.

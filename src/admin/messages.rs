@@ -122,9 +122,9 @@ async fn parked(
 ) -> Result<Vec<Index>, Problem> {
     let archive = &api.gateway.ports().archive;
     let last = Index((first.0 + u64::from(record.items)).saturating_sub(1));
-    let mut parked = archive.parked_items(server, first, last).await?;
+    let mut parked = archive.letters(server, first, last).await?;
     for (_, place) in record.again.iter().filter(|(of, _)| of == server) {
-        parked.extend(archive.parked_items(server, *place, *place).await?);
+        parked.extend(archive.letters(server, *place, *place).await?);
     }
-    Ok(parked.into_iter().map(|(index, _)| index).collect())
+    Ok(parked.into_iter().map(|letter| letter.index).collect())
 }

@@ -138,6 +138,7 @@ impl From<&Refusal> for Problem {
             Refusal::Misnumbered { .. } => Self::bad_request("MISNUMBERED", refusal.to_string()),
             Refusal::UnknownPeer(_) => Self::unprocessable("NOT_A_PEER", refusal.to_string()),
             Refusal::UnknownContext(_) => Self::not_found("UNKNOWN_CONTEXT", refusal.to_string()),
+            Refusal::UnknownSubmission(_) => Self::not_found("UNKNOWN_ID", refusal.to_string()),
             Refusal::NotAParticipant { .. } => Self::unprocessable("NOT_A_PARTICIPANT", refusal.to_string()),
             Refusal::PowerTooLow { .. } => Self::new(StatusCode::FORBIDDEN, "POWER_TOO_LOW", refusal.to_string()),
             Refusal::TooManyParticipants { .. } => Self::unprocessable("TOO_MANY_PARTICIPANTS", refusal.to_string()),
@@ -186,11 +187,17 @@ mod tests {
             (misnumbered, 400, "MISNUMBERED", None),
             (Refusal::UnknownPeer(red()), 422, "NOT_A_PEER", None),
             (Refusal::UnknownContext(room()), 404, "UNKNOWN_CONTEXT", None),
+            (Refusal::UnknownSubmission("m".parse().expect("valid")), 404, "UNKNOWN_ID", None),
             (Refusal::NotAParticipant { server: red(), context: room() }, 422, "NOT_A_PARTICIPANT", None),
             (Refusal::PowerTooLow { own: 1, current: 50 }, 403, "POWER_TOO_LOW", None),
             (Refusal::TooManyParticipants { count: 9, max: 4 }, 422, "TOO_MANY_PARTICIPANTS", None),
             (Refusal::FaultyContext(room()), 503, "FAULTY", Some("60")),
-            (Refusal::OutboxFull { server: red(), limit: 3 }, 429, "OUTBOX_FULL", Some("10")),
+            (
+                Refusal::OutboxFull { server: red(), key: "peers.outbox_items", limit: 3 },
+                429,
+                "OUTBOX_FULL",
+                Some("10"),
+            ),
         ];
         for (refusal, status, code, retry_after) in table {
             let problem = Problem::from(&refusal);

@@ -34,7 +34,11 @@ fn size_guess(entry: &FeedEntry) -> usize {
         FeedItem::Notice { text, .. } => AROUND + text.len(),
         FeedItem::Parked(parked) => AROUND + parked.reason.len(),
         FeedItem::Pdu(pdu) => AROUND + pdu.bytes.len(),
-        FeedItem::Gap { .. } | FeedItem::GapFilled { .. } | FeedItem::Delivery { .. } | FeedItem::Peer { .. } => AROUND,
+        FeedItem::Gap { .. }
+        | FeedItem::GapFilled { .. }
+        | FeedItem::UpdateGap { .. }
+        | FeedItem::Delivery { .. }
+        | FeedItem::Peer { .. } => AROUND,
     }
 }
 
@@ -62,6 +66,14 @@ fn event(out: &mut Vec<u8>, entry: &FeedEntry) -> Result<(), ArchiveError> {
             event.member("context", context.as_str());
             event.member("missing", &pairs(missing));
             event.member("children", &pairs(children));
+            event.end();
+        }
+        FeedItem::UpdateGap { from, server, first, last } => {
+            let mut event = begun(event, entry, "gap");
+            event.member("from", from.as_str());
+            event.member("server", server.as_str());
+            event.member("seq_from", &first.0);
+            event.member("seq_to", &last.0);
             event.end();
         }
         FeedItem::Delivery { message, server, state, reason } => {
@@ -109,6 +121,7 @@ fn id(entry: &FeedEntry) -> String {
         | FeedItem::Parked(_)
         | FeedItem::Gap { .. }
         | FeedItem::GapFilled { .. }
+        | FeedItem::UpdateGap { .. }
         | FeedItem::Delivery { .. }
         | FeedItem::Peer { .. }
         | FeedItem::Notice { .. } => format!("e{}", entry.position),

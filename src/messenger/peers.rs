@@ -169,6 +169,8 @@ mod tests {
             last_error: None,
             expected_seq: Seq(8),
             attempts: Vec::new(),
+            backlog_bytes: 0,
+            open: None,
         }
     }
 

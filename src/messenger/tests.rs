@@ -14,9 +14,9 @@ use actors::model::{
     Pdu, PduRef, Position, PushFailure, ServerName, Spoken, StateKey, StatePiece, SubmissionId, SubmissionRecord, Want,
 };
 use actors::ports::{
-    Archive, ArchiveError, Clock, ContextLoad, FeedBounds, FeedPage, Fence, Journal, Known, OutboxRow, Ownership,
-    PduText, PeerLoad, Ports, Pressure, Roster, ServedPdu, StatePage, StrangersPdu, SubmissionsPage, Task, Ticket,
-    Transport, Urgency,
+    Archive, ArchiveError, Clock, ContextLoad, FeedBounds, FeedPage, Fence, Journal, Known, Letter, OutboxRow,
+    Ownership, PduText, PeerLoad, Ports, Pressure, Roster, SentPage, ServedPdu, StatePage, StrangersPdu,
+    SubmissionsPage, Task, Ticket, Transport, Urgency,
 };
 use actors::router::Routes;
 use actors::testkit::TestDisk;
@@ -41,7 +41,18 @@ impl Archive for Broken {
         broken()
     }
 
-    fn parked_items(&self, _: &ServerName, _: Index, _: Index) -> Task<Result<Vec<(Index, String)>, ArchiveError>> {
+    fn letters(&self, _: &ServerName, _: Index, _: Index) -> Task<Result<Vec<Letter>, ArchiveError>> {
+        broken()
+    }
+
+    fn sent_after(
+        &self,
+        _: &ServerName,
+        _: u64,
+        _: Option<(u64, Index, Index)>,
+        _: u32,
+        _: u64,
+    ) -> Task<Result<SentPage, ArchiveError>> {
         broken()
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use actix_web::{HttpResponse, web};
 use actors::gateway::Gateway;
-use actors::model::{Attempt, Index, PeerStatus, Refusal, ServerName, SubmissionId, SubmissionRecord};
+use actors::model::{Attempt, Fate, Index, Letter, PeerStatus, Refusal, ServerName, SubmissionId, SubmissionRecord};
 use actors::ports::{Archive, ArchiveError};
 use serde::Serialize;
 
@@ -65,16 +65,12 @@ pub(crate) async fn answer(gateway: &Gateway, id: &str) -> Result<HttpResponse, 
     // What an actor says it did may not be on disk yet, and there it says which items it parked.
     ports.journal.barrier().committed().await.map_err(|_| Refusal::OutcomeUnknown)?;
     for ((server, first), seen) in record.queued.iter().zip(&mut seen) {
-        let parked = archive.parked_items(server, *first, last(*first, record.items)).await?;
-        seen.parked = parked.into_iter().next().map(|(_, reason)| reason);
+        seen.letters = archive.letters(server, *first, last(*first, record.items)).await?;
         seen.again = record.again.iter().filter(|(of, _)| of == server).map(|(_, place)| *place).collect();
         for place in &seen.again {
-            let parked = archive.parked_items(server, *place, *place).await?;
-            seen.parked = seen.parked.take().or(parked.into_iter().next().map(|(_, reason)| reason));
+            seen.letters.extend(archive.letters(server, *place, *place).await?);
         }
-        if seen.parked.is_none() && record.dropped.contains(server) {
-            seen.parked = Some("dropped by an operator".to_owned());
-        }
+        seen.dropped = record.dropped.contains(server);
     }
     Ok(HttpResponse::Ok().json(trace(&id, &record, seen)))
 }
@@ -85,10 +81,12 @@ struct Seen {
     attempts: Vec<Attempt>,
     next: Option<String>,
     reason: Option<&'static str>,
-    /// Why the peer refused the first of the items that it refused for good.
-    parked: Option<String>,
+    /// Its items that the peer did not simply take, and what became of them.
+    letters: Vec<Letter>,
     /// Where those stand that an operator queued again.
     again: Vec<Index>,
+    /// An operator forgot one of them.
+    dropped: bool,
 }
 
 impl From<PeerStatus> for Seen {
@@ -98,8 +96,9 @@ impl From<PeerStatus> for Seen {
             attempts: status.attempts,
             next: status.next_attempt.map(rfc3339),
             reason: reason(status.state),
-            parked: None,
+            letters: Vec::new(),
             again: Vec::new(),
+            dropped: false,
         }
     }
 }
@@ -113,7 +112,8 @@ impl Seen {
     ) -> Result<Self, ArchiveError> {
         let row = archive.peer(server).await?.record;
         let acked = row.map_or(Index(0), |row| row.outbound.acked);
-        Ok(Self { acked, attempts: Vec::new(), next: None, reason: Some(reason), parked: None, again: Vec::new() })
+        let (attempts, letters, again) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Self { acked, attempts, next: None, reason: Some(reason), letters, again, dropped: false })
     }
 }
 
@@ -130,8 +130,9 @@ fn last(first: Index, items: u32) -> Index {
     Index((first.0 + u64::from(items)).saturating_sub(1))
 }
 
-/// A peer acknowledges in order, so what it has of a submission is one comparison. An item that it refused for good counts
-/// among the acknowledged ones, and is none: one is enough for the whole to be `parked`, whatever becomes of the others.
+/// A peer acknowledges in order, so what it has of a submission is one comparison. An item that left counts among the
+/// acknowledged ones, and is none: one is enough for the whole to be what that one is, whatever becomes of the others. Where all
+/// that left are queued again, the last of these decides.
 fn leg(first: Index, items: u32, seen: Seen) -> Leg {
     let last = last(first, items);
     let carried = |attempt: &Attempt, first, last| attempt.first <= last && attempt.last >= first;
@@ -143,8 +144,11 @@ fn leg(first: Index, items: u32, seen: Seen) -> Leg {
     let attempts = attempts.map(|attempt| Try { time: rfc3339(attempt.time), result: attempt.result }).collect();
     let last = seen.again.iter().copied().max().unwrap_or(last).max(last);
     let next = seen.next.filter(|_| seen.acked < last);
-    match seen.parked {
-        Some(reason) => Leg { state: "parked", attempts, next, reason: Some(reason) },
+    match seen.letters.into_iter().next() {
+        Some(letter) => Leg { state: letter.fate.state(), attempts, next, reason: Some(letter.reason) },
+        None if seen.dropped => {
+            Leg { state: Fate::Dropped.state(), attempts, next, reason: Some("dropped by an operator".to_owned()) }
+        }
         None if seen.acked >= last => Leg { state: "acknowledged", attempts, next, reason: None },
         None => Leg { state: "queued", attempts, next, reason: seen.reason.map(str::to_owned) },
     }
@@ -169,7 +173,13 @@ mod tests {
             last_error: None,
             expected_seq: Seq(1),
             attempts,
+            backlog_bytes: 0,
+            open: None,
         })
+    }
+
+    fn letter(index: u64, fate: Fate, reason: &str) -> Letter {
+        Letter { index: Index(index), fate, reason: reason.to_owned() }
     }
 
     fn attempt(first: u64, last: u64, result: &str) -> Attempt {
@@ -221,8 +231,14 @@ mod tests {
             ),
             status("green", PeerState::Idle, 2, vec![attempt(1, 2, "ok")]),
             status("grey", PeerState::Suspended(Cause::Refused), 6, vec![]),
-            Seen { parked: Some("refused with status 400: no".into()), ..status("pink", PeerState::Idle, 2, vec![]) },
-            Seen { parked: Some("too large".into()), ..status("plum", PeerState::Waiting, 3, vec![]) },
+            Seen {
+                letters: vec![letter(2, Fate::Parked, "refused with status 400: no")],
+                ..status("pink", PeerState::Idle, 2, vec![])
+            },
+            Seen {
+                letters: vec![letter(3, Fate::Expired, "too old")],
+                ..status("plum", PeerState::Waiting, 3, vec![])
+            },
         ];
         assert_eq!(
             serde_json::to_string(&trace(&id, &record, seen)).expect("plain"),
@@ -233,8 +249,18 @@ mod tests {
                 r#""green":{"state":"acknowledged","attempts":[{"time":"1970-01-01T00:00:00.001Z","result":"ok"}]},"#,
                 r#""grey":{"state":"queued","attempts":[],"reason":"refused"},"#,
                 r#""pink":{"state":"parked","attempts":[],"reason":"refused with status 400: no"},"#,
-                r#""plum":{"state":"parked","attempts":[],"next":"1970-01-01T00:00:09.000Z","reason":"too large"}}}"#
+                r#""plum":{"state":"expired","attempts":[],"next":"1970-01-01T00:00:09.000Z","reason":"too old"}}}"#
             )
         );
+    }
+
+    #[test]
+    fn an_item_that_is_queued_again_is_queued_until_it_is_acknowledged_where_it_stands_now() {
+        let again = |acked| {
+            let status = status("blue", PeerState::Idle, acked, vec![attempt(3, 4, "no"), attempt(8, 9, "ok")]);
+            let leg = leg(Index(3), 2, Seen { again: vec![Index(9)], ..status });
+            (leg.state, leg.attempts.len())
+        };
+        assert_eq!((again(8), again(9)), (("queued", 2), ("acknowledged", 2)));
     }
 }

@@ -52,6 +52,14 @@ pub(super) struct PeerSection {
     batch_bytes: Size,
     /// Unacknowledged items kept for the peer; beyond it a submission to it is refused.
     outbox_items: u64,
+    /// Bytes of unacknowledged items kept for the peer, in the same way.
+    outbox_bytes: Size,
+    /// How long an item waits for the peer before it is given up.
+    keep: Span,
+    /// An item that was queued longer than this is told of when the peer has it.
+    notify_after: Span,
+    /// A peer that asks for numbers this far above ours is not believed.
+    renumber_max: u64,
     /// How long acknowledged items are kept for a peer that comes back older.
     retain: Span,
     /// How many acknowledged items are kept at most.
@@ -122,6 +130,10 @@ impl Default for PeerSection {
             batch_items: limits.batch_items,
             batch_bytes: Size(limits.batch_bytes),
             outbox_items: limits.outbox_items,
+            outbox_bytes: Size(limits.outbox_bytes),
+            keep: Span(limits.keep),
+            notify_after: Span(limits.notify_after),
+            renumber_max: limits.renumber_max,
             retain: Span(limits.retain),
             retain_items: limits.retain_items,
             wait_max: Span(limits.wait_max),
@@ -164,6 +176,11 @@ impl PeerSection {
             batch_items: self.batch_items,
             batch_bytes: self.batch_bytes.0,
             outbox_items: self.outbox_items,
+            outbox_bytes: self.outbox_bytes.0,
+            keep: self.keep.0,
+            notify_after: self.notify_after.0,
+            renumber_max: self.renumber_max,
+            loss_on_error: self.profile == Profile::Synapse2014,
             retain: self.retain.0,
             retain_items: self.retain_items,
             wait_max: self.wait_max.0,

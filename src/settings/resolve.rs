@@ -177,6 +177,7 @@ impl Resolved {
             ("batch_items", limits.batch_items.into()),
             ("batch_bytes", limits.batch_bytes),
             ("outbox_items", limits.outbox_items),
+            ("outbox_bytes", limits.outbox_bytes),
             ("quarantine_items", limits.quarantine_items),
             ("failures_to_suspend", limits.failures_to_suspend.into()),
         ];
@@ -185,6 +186,7 @@ impl Resolved {
         }
         let never_waits = [
             ("wait_max", limits.wait_max),
+            ("keep", limits.keep),
             ("backoff_min", limits.backoff.min),
             ("probe_every", limits.probe_every),
             ("connect_timeout", limits.deadlines.connect),

@@ -38,8 +38,8 @@ const REMEMBERED_MAX: usize = 16_384;
 /// Where the tables of one server end.
 #[derive(Debug, Default)]
 pub(super) struct Ends {
-    /// The newest index of its outbox.
-    pub(super) outbox: Option<u64>,
+    /// The newest index of its outbox, and the bytes ever queued up to there.
+    pub(super) outbox: Option<(u64, u64)>,
     /// The span of the numbers with digests.
     pub(super) taken: Option<TakenEnds>,
     /// The newest number in quarantine.
@@ -83,6 +83,7 @@ impl<'t, K: Key + 'static, V: Value + 'static> Lazy<'t, K, V> {
 #[derive(Debug)]
 pub(super) struct Grown {
     pub(super) tail: Index,
+    pub(super) queued_bytes: u64,
     pub(super) rows: Vec<OutboxRow>,
 }
 
@@ -104,6 +105,7 @@ pub(super) struct Group<'t> {
     pub(super) feed_cursor: Lazy<'t, &'static str, u64>,
     pub(super) quarantine: Lazy<'t, (&'static str, u64), QuarantineValue>,
     pub(super) dead_letters: Lazy<'t, (&'static str, u64), DeadLetterValue>,
+    pub(super) sent: Lazy<'t, (&'static str, u64), (u64, u64)>,
     pub(super) seen: Lazy<'t, (&'static str, u64), SeenValue>,
     pub(super) pdus: Lazy<'t, RefValue, PduValue>,
     pub(super) timeline: Lazy<'t, (&'static str, i64), RefValue>,
@@ -138,6 +140,7 @@ impl<'t> Group<'t> {
             feed_cursor: Lazy::new(transaction, tables::FEED_CURSOR),
             quarantine: Lazy::new(transaction, tables::QUARANTINE),
             dead_letters: Lazy::new(transaction, tables::DEAD_LETTERS),
+            sent: Lazy::new(transaction, tables::SENT),
             seen: Lazy::new(transaction, tables::SEEN),
             pdus: Lazy::new(transaction, tables::PDUS),
             timeline: Lazy::new(transaction, tables::TIMELINE),
@@ -170,8 +173,13 @@ impl<'t> Group<'t> {
             Change::OutboxTrimmed { server, upto, keep_items, queued_before, rows_max } => {
                 self.trim_outbox(&server, upto.0, keep_items, queued_before.0, rows_max)
             }
-            Change::OutboundParked { server, index, reason, keep } => {
-                self.outbound_parked(&server, index.0, &reason, keep)
+            Change::OutboxLeft { server, first, last, fate, reason, keep } => {
+                self.outbox_left(&server, first.0..=last.0, fate, &reason, keep)
+            }
+            Change::TransactionSent { server, id, first, last } => {
+                self.sent.open()?.insert((server.as_str(), id), (first.0, last.0))?;
+                self.counts.rows_written += 1;
+                Ok(())
             }
             Change::Taken { from, first, digests, forget_below } => {
                 self.taken(&from, first.0, &digests, forget_below.0)
@@ -260,10 +268,14 @@ pub(super) fn weight(changes: &[Change]) -> u64 {
         | Change::GapOpened { .. }
         | Change::GapClosed { .. } => 1,
         Change::TransactionSeen { .. } | Change::LinkOpened { .. } | Change::LinkClosed { .. } => 2,
-        Change::PeerMoved(_) | Change::Fed(_) | Change::FeedAcked { .. } | Change::Taken { .. } => 1,
+        Change::PeerMoved(_)
+        | Change::TransactionSent { .. }
+        | Change::Fed(_)
+        | Change::FeedAcked { .. }
+        | Change::Taken { .. } => 1,
         Change::HeadsMoved { added, gone, .. } => (added.len() + gone.len()) as u64,
         Change::Quarantined { .. } => 3,
-        Change::OutboundParked { .. } => 2,
+        Change::OutboxLeft { first, last, .. } => 2 * (last.since(*first) + 1),
         Change::QuarantineLeft { .. } | Change::DeadLetterLeft { .. } => 1,
         Change::DeadLetterRequeued { .. } => 3,
         Change::OutboxTrimmed { rows_max, .. } | Change::FeedTrimmed { rows_max, .. } => u64::from(*rows_max),

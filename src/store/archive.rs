@@ -22,8 +22,8 @@ use actors::model::{
     SubmissionRecord,
 };
 use actors::ports::{
-    Archive, ArchiveError, ContextLoad, FeedBounds, FeedPage, Known, OutboxRow, PeerLoad, ServedPdu, StatePage,
-    StrangersPdu, SubmissionsPage, Task,
+    Archive, ArchiveError, ContextLoad, FeedBounds, FeedPage, Known, Letter, OutboxRow, PeerLoad, SentPage, ServedPdu,
+    StatePage, StrangersPdu, SubmissionsPage, Task,
 };
 use bytes::Bytes;
 use redb::{ReadTransaction, ReadableDatabase};
@@ -101,14 +101,21 @@ impl Archive for Store {
         self.page(move |shared, rows| peers::outbox_from(shared, rows, &server, from.0, items as usize, bytes))
     }
 
-    fn parked_items(
+    fn letters(&self, server: &ServerName, first: Index, last: Index) -> Task<Result<Vec<Letter>, ArchiveError>> {
+        let server = server.clone();
+        self.page(move |shared, rows| dead_letters::letters(shared, rows, &server, first.0, last.0))
+    }
+
+    fn sent_after(
         &self,
         server: &ServerName,
-        first: Index,
-        last: Index,
-    ) -> Task<Result<Vec<(Index, String)>, ArchiveError>> {
-        let server = server.clone();
-        self.page(move |shared, rows| dead_letters::parked_items(shared, rows, &server, first.0, last.0))
+        after: u64,
+        open: Option<(u64, Index, Index)>,
+        items: u32,
+        bytes: u64,
+    ) -> Task<Result<SentPage, ArchiveError>> {
+        let (server, room) = (server.clone(), (items as usize, bytes));
+        self.page(move |shared, rows| peers::sent_after(shared, rows, &server, after, open, room))
     }
 
     fn peers_behind(&self) -> Task<Result<Vec<ServerName>, ArchiveError>> {

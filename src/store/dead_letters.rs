@@ -1,6 +1,8 @@
-//! An outbox row that its peer refused for good moves among the dead letters, and the oldest of these go.
+//! Outbox rows that their peer will not have move among the dead letters, and the oldest of these go.
 
-use actors::model::ServerName;
+use std::ops::RangeInclusive;
+
+use actors::model::{Fate, ServerName};
 use redb::ReadableTable;
 
 use super::apply::Group;
@@ -9,30 +11,54 @@ use super::tables;
 /// A smaller number to keep after a change of the settings is reached over several commits.
 const TRIM_ROWS_MAX: usize = 256;
 
+/// A row on its way.
+struct Owned {
+    index: u64,
+    item: u64,
+    origin: String,
+    id: String,
+    submission: String,
+}
+
 impl Group<'_> {
-    pub(super) fn outbound_parked(
+    /// Their count is bounded by the caller: a page of the outbox, or the items of one submission.
+    pub(super) fn outbox_left(
         &mut self,
         server: &ServerName,
-        index: u64,
+        places: RangeInclusive<u64>,
+        fate: Fate,
         reason: &str,
         keep: u64,
     ) -> Result<(), redb::Error> {
         let before = self.dead_letters_of(server)?;
-        let key = (server.as_str(), index);
-        self.counts.lookups += 1;
-        {
-            let Some(row) = self.outbox.open()?.remove(key)? else {
-                tracing::error!(%server, index, "an outbox row that is to be parked is not there; this is a bug");
-                return Ok(());
-            };
-            let (_, item, origin, id, submission) = row.value();
-            // The row only moves: as many rows name the item as before.
-            let row = (self.now.0, reason, item, origin, id, submission);
-            self.dead_letters.open()?.insert(key, row)?;
+        let name = server.as_str();
+        let mut gone = Vec::new();
+        for row in self.outbox.open()?.range((name, *places.start())..=(name, *places.end()))? {
+            let (key, row) = row?;
+            let (index, (_, _, _, item, origin, id, submission)) = (key.value().1, row.value());
+            let (origin, id, submission) = (origin.to_owned(), id.to_owned(), submission.to_owned());
+            gone.push(Owned { index, item, origin, id, submission });
         }
-        self.counts.rows_read += 1;
-        self.counts.rows_written += 1;
-        let left = self.trim_dead_letters(server, before + 1, keep)?;
+        self.counts.lookups += 1;
+        self.counts.rows_read += gone.len() as u64;
+        for row in &gone {
+            // One that was sent and refused stays among what was sent; it is a PDU, and nothing counts who names a PDU.
+            if fate != Fate::Refused {
+                self.outbox.open()?.remove((name, row.index))?;
+            }
+            let letter = (
+                fate.as_str(),
+                self.now.0,
+                reason,
+                row.item,
+                row.origin.as_str(),
+                row.id.as_str(),
+                row.submission.as_str(),
+            );
+            self.dead_letters.open()?.insert((name, row.index), letter)?;
+            self.counts.rows_written += 1;
+        }
+        let left = self.trim_dead_letters(server, before + gone.len() as u64, keep)?;
         self.memory.peers.entry(server.clone()).or_default().dead_letters = Some(left);
         Ok(())
     }
@@ -59,7 +85,7 @@ impl Group<'_> {
         }
         let letters = self.dead_letters.open()?;
         let oldest = letters.range(tables::all_of(server.as_str()))?.take(too_many.min(TRIM_ROWS_MAX));
-        let oldest = oldest.map(|row| row.map(|(key, value)| (key.value().1, value.value().2)));
+        let oldest = oldest.map(|row| row.map(|(key, value)| (key.value().1, value.value().3)));
         let oldest = oldest.collect::<Result<Vec<_>, _>>()?;
         for &(index, item) in &oldest {
             letters.remove((server.as_str(), index))?;

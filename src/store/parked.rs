@@ -1,11 +1,10 @@
 //! What becomes of parked items when an operator says so: they leave, or a dead letter goes back into its queue.
 
-use actors::model::{Index, Item, ServerName, SubmissionId};
-use actors::ports::OutboxRow;
+use actors::model::{Item, ServerName, SubmissionId};
 use bytes::Bytes;
 use redb::ReadableTable;
 
-use super::apply::{Group, Grown};
+use super::apply::Group;
 use super::rows;
 use super::strangers::stranger_in;
 
@@ -52,26 +51,17 @@ impl Group<'_> {
             return Ok(());
         };
         let tail = self.outbox_tail(server)?;
-        let place = tail + 1;
-        let row = (self.now.0, letter.number, letter.origin.as_str(), letter.id.as_str(), letter.submission.as_str());
-        self.outbox.open()?.insert((server.as_str(), place), row)?;
-        self.counts.rows_written += 1;
-        self.memory.peers.entry(server.clone()).or_default().outbox = Some(place);
         let submission = rows::submission_id("dead_letters", &letter.submission);
         let submission = submission.map_err(|error| redb::Error::Corrupted(error.to_string()))?;
-        self.moved_to(&submission, server, index, place)?;
-        let grown = self.grown.entry(server.clone());
-        let grown = grown.or_insert_with(|| Grown { tail: Index(tail), rows: Vec::new() });
-        grown.tail = Index(place);
-        grown.rows.push(OutboxRow { index: Index(place), queued: self.now, item, submission });
-        Ok(())
+        self.moved_to(&submission, server, index, tail.0 + 1)?;
+        self.append_rows(server, tail, [(letter.number, item, submission)], true)
     }
 
     fn take_letter(&mut self, server: &ServerName, index: u64) -> Result<Option<Letter>, redb::Error> {
         self.counts.lookups += 1;
         let letters = self.dead_letters.open()?;
         let letter = letters.remove((server.as_str(), index))?.map(|row| {
-            let (_, _, number, origin, id, submission) = row.value();
+            let (.., number, origin, id, submission) = row.value();
             let [origin, id, submission] = [origin, id, submission].map(str::to_owned);
             Letter { number, origin, id, submission }
         });

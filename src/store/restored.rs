@@ -108,7 +108,8 @@ fn divided(
     outbox: &Table<'_, (&'static str, u64), OutboxValue>,
 ) -> Result<Option<PeerRecord>, redb::Error> {
     let newest = outbox.range(tables::all_of(record.server.as_str()))?.next_back().transpose()?;
-    let tail = Index(newest.map_or(0, |(key, _)| key.value().1)).max(record.outbound.acked);
+    let newest = Index(newest.map_or(0, |(key, _)| key.value().1));
+    let tail = newest.max(record.outbound.acked).max(record.outbound.newest);
     let first = tail.next();
     let segments = &mut record.outbound.segments;
     let Some(newest) = segments.last().copied().filter(|newest| newest.first < first) else { return Ok(None) };

@@ -9,8 +9,8 @@ use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 use actors::model::{
-    Cause, ContextId, Digest, InboundRecord, Index, Millis, OutboundRecord, PeerRecord, Rest, Segment, Seq, ServerName,
-    SubmissionId, SubmissionRecord,
+    Cause, ContextId, Digest, Fate, InboundRecord, Index, Millis, OutboundRecord, PeerRecord, Rest, Segment, Seq,
+    ServerName, SubmissionId, SubmissionRecord,
 };
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +56,9 @@ struct OutboundRow {
     since: u64,
     transaction_reserved: u64,
     transaction_last: Option<u64>,
+    acked_bytes: u64,
+    oldest: Option<u64>,
+    newest: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -138,6 +141,9 @@ pub(super) fn peer_to_row(record: &PeerRecord) -> Vec<u8> {
             since: out.since.0,
             transaction_reserved: out.transaction_reserved,
             transaction_last: out.transaction_last,
+            acked_bytes: out.acked_bytes,
+            oldest: out.oldest.map(|at| at.0),
+            newest: out.newest.0,
         },
         inbound: InboundRow {
             expected: record.inbound.expected.0,
@@ -165,6 +171,9 @@ pub(super) fn peer_from_row(server: ServerName, row: &[u8]) -> Result<PeerRecord
             since: Millis(out.since),
             transaction_reserved: out.transaction_reserved,
             transaction_last: out.transaction_last,
+            acked_bytes: out.acked_bytes,
+            oldest: out.oldest.map(Millis),
+            newest: Index(out.newest),
         },
         inbound: InboundRecord {
             expected: Seq(row.inbound.expected),
@@ -246,6 +255,13 @@ pub(super) fn context_id(table: &'static str, text: &str) -> Result<ContextId, B
     text.parse().map_err(|error| BadRow::new(table, &format!("{text:?}: {error}")))
 }
 
+/// What became of a dead letter.
+pub(super) fn fate(word: &str) -> Result<Fate, BadRow> {
+    let fates = [Fate::Parked, Fate::Expired, Fate::Dropped, Fate::Refused];
+    let fate = fates.into_iter().find(|fate| fate.as_str() == word);
+    fate.ok_or_else(|| BadRow::new("dead_letters", &format!("kind {word}")))
+}
+
 /// The fixed words of the model (`&'static str`), read back. Each word is leaked once; they are the program's own and few,
 /// and a damaged file cannot make them many.
 fn interned(word: &str) -> &'static str {
@@ -281,6 +297,9 @@ mod tests {
             let mut record = PeerRecord::new(red());
             record.outbound.rest = rest;
             record.outbound.window = Some(20);
+            record.outbound.acked_bytes = 7_000;
+            record.outbound.oldest = Some(Millis(5));
+            record.outbound.newest = Index(41);
             record.outbound.segments.push(Segment { first: Index(40), number: Seq(u64::MAX) });
             record.inbound.expected = Seq(77);
             record.inbound.expect_applied = Some(Seq(70));

@@ -1,6 +1,6 @@
 //! A submission to rows: one for each server's outbox, and one that remembers it.
 
-use actors::model::{Index, Item, ServerName, Submission, Submitted};
+use actors::model::{Index, Item, OutboundRecord, ServerName, Submission, SubmissionId, Submitted};
 use actors::ports::OutboxRow;
 use redb::ReadableTable;
 
@@ -14,7 +14,7 @@ impl Group<'_> {
         let mut places = Vec::with_capacity(submission.servers.len());
         for server in &submission.servers {
             let tail = self.outbox_tail(server)?;
-            places.push((server.as_str(), tail + 1));
+            places.push((server.as_str(), tail.0 + 1));
             self.append(server, tail, submission, &queued)?;
         }
         let (origin, id) = match &submission.what {
@@ -52,61 +52,76 @@ impl Group<'_> {
     fn append(
         &mut self,
         server: &ServerName,
-        tail: u64,
+        tail: (u64, u64),
         submission: &Submission,
         items: &[(u64, Item)],
     ) -> Result<(), redb::Error> {
-        if items.is_empty() {
+        let rows = items.iter().map(|(number, item)| (*number, item.clone(), submission.id.clone()));
+        self.append_rows(server, tail, rows, false)
+    }
+
+    /// Items go to the end of an outbox: (number, item, submission).
+    pub(super) fn append_rows(
+        &mut self,
+        server: &ServerName,
+        (tail, mut queued_bytes): (u64, u64),
+        rows: impl IntoIterator<Item = (u64, Item, SubmissionId)>,
+        again: bool,
+    ) -> Result<(), redb::Error> {
+        let mut rows = (tail + 1..).zip(rows).peekable();
+        if rows.peek().is_none() {
             return Ok(());
         }
         let outbox = self.outbox.open()?;
         let grown = self.grown.entry(server.clone());
-        let grown = grown.or_insert_with(|| Grown { tail: Index(tail), rows: Vec::new() });
-        for (index, (number, item)) in (tail + 1..).zip(items) {
-            let (origin, id) = match item {
+        let grown = grown.or_insert_with(|| Grown { tail: Index(tail), queued_bytes, rows: Vec::new() });
+        for (index, (number, item, submission)) in rows {
+            let (origin, id) = match &item {
                 Item::Pdu(pdu, _) => (pdu.origin.as_str(), pdu.id.as_str()),
                 Item::Update(_) => ("", ""),
             };
-            let row = (self.now.0, *number, origin, id, submission.id.as_str());
+            queued_bytes += item.bytes().len() as u64;
+            let row = (self.now.0, queued_bytes, again, number, origin, id, submission.as_str());
             outbox.insert((server.as_str(), index), row)?;
-            grown.tail = Index(index);
-            grown.rows.push(OutboxRow {
-                index: Index(index),
-                queued: self.now,
-                item: item.clone(),
-                submission: submission.id.clone(),
-            });
+            self.counts.rows_written += 1;
+            (grown.tail, grown.queued_bytes) = (Index(index), queued_bytes);
+            let (index, queued) = (Index(index), self.now);
+            grown.rows.push(OutboxRow { index, queued, item, submission, queued_bytes, again });
         }
-        self.memory.peers.entry(server.clone()).or_default().outbox = Some(grown.tail.0);
-        self.counts.rows_written += items.len() as u64;
+        self.memory.peers.entry(server.clone()).or_default().outbox = Some((grown.tail.0, queued_bytes));
         Ok(())
     }
 
-    /// The newest index ever given. Trimming, or a park, may have emptied the outbox, but neither leaves an index above what
-    /// the record says is acknowledged: it then knows.
-    pub(super) fn outbox_tail(&mut self, server: &ServerName) -> Result<u64, redb::Error> {
+    /// The newest index ever given, and the bytes ever queued up to there. Trimming, a park or a drop may have emptied the outbox,
+    /// but none leaves an index above what the record says: it then knows.
+    pub(super) fn outbox_tail(&mut self, server: &ServerName) -> Result<(u64, u64), redb::Error> {
         if let Some(tail) = self.memory.peers.get(server).and_then(|ends| ends.outbox) {
             return Ok(tail);
         }
         let newest = self.outbox.open()?.range(tables::all_of(server.as_str()))?.next_back().transpose()?;
-        let newest = newest.map_or(0, |(key, _)| key.value().1);
+        let newest = newest.map_or((0, 0), |(key, row)| (key.value().1, row.value().1));
         self.counts.lookups += 1;
-        self.counts.rows_read += u64::from(newest > 0);
-        let acked = match self.moved.get(server) {
-            Some(record) => record.outbound.acked.0,
-            None => self.acked_on_disk(server)?,
+        self.counts.rows_read += u64::from(newest.0 > 0);
+        let (given, bytes) = match self.moved.get(server) {
+            Some(record) => ends(&record.outbound),
+            None => self.ends_on_disk(server)?,
         };
-        let tail = newest.max(acked);
+        let tail = (newest.0.max(given), newest.1.max(bytes));
         self.memory.peers.entry(server.clone()).or_default().outbox = Some(tail);
         Ok(tail)
     }
 
-    fn acked_on_disk(&mut self, server: &ServerName) -> Result<u64, redb::Error> {
+    fn ends_on_disk(&mut self, server: &ServerName) -> Result<(u64, u64), redb::Error> {
         self.counts.lookups += 1;
-        let Some(row) = self.peers.open()?.get(server.as_str())? else { return Ok(0) };
+        let Some(row) = self.peers.open()?.get(server.as_str())? else { return Ok((0, 0)) };
         self.counts.rows_read += 1;
         let record = rows::peer_from_row(server.clone(), row.value());
         let record = record.map_err(|error| redb::Error::Corrupted(error.to_string()))?;
-        Ok(record.outbound.acked.0)
+        Ok(ends(&record.outbound))
     }
+}
+
+/// What the record knows of the end of an outbox: an index that was given, and the bytes queued up to the acknowledged ones.
+pub(super) fn ends(record: &OutboundRecord) -> (u64, u64) {
+    (record.acked.max(record.newest).0, record.acked_bytes)
 }

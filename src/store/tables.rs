@@ -21,11 +21,12 @@ pub(super) type QuarantineValue = (u64, u64, &'static [u8], &'static str, &'stat
 /// What identifies a PDU: (origin, id).
 pub(super) type RefValue = (&'static str, &'static str);
 
-/// (queued at, item number, origin, id, submission): an update has a number, a PDU has 0 and its two names.
-pub(super) type OutboxValue = (u64, u64, &'static str, &'static str, &'static str);
+/// (queued at, bytes ever queued for the server up to and with it, queued again, item number, origin, id, submission): an
+/// update has a number, a PDU has 0 and its two names. The sum tells what waits by two look-ups, however long the queue is.
+pub(super) type OutboxValue = (u64, u64, bool, u64, &'static str, &'static str, &'static str);
 
-/// (parked at, reason, and then the outbox row it was: item number, origin, id, submission).
-pub(super) type DeadLetterValue = (u64, &'static str, u64, &'static str, &'static str, &'static str);
+/// (kind, when it left, reason, and then the outbox row it was: item number, origin, id, submission).
+pub(super) type DeadLetterValue = (&'static str, u64, &'static str, u64, &'static str, &'static str, &'static str);
 
 /// (context, is delivered, depth computed here, who handed it over, how it was proved, when it came, parents, bytes).
 pub(super) type PduValue = (&'static str, bool, u64, &'static str, &'static str, u64, &'static [u8], &'static [u8]);
@@ -89,7 +90,11 @@ pub(super) const FEED_CURSOR: TableDefinition<&str, u64> = TableDefinition::new(
 /// `quarantine_items` of the peer. Trimmed: by the writer, the oldest goes as a new one comes.
 pub(super) const QUARANTINE: TableDefinition<(&str, u64), QuarantineValue> = TableDefinition::new("quarantine");
 
-/// (server, index) -> an item that this peer refused for good; its row has left `outbox`. Owner: that peer's actor. Bound:
+/// (server, transaction id) -> (first index, last index): what an acknowledged transaction carried. Owner: that peer's actor.
+/// Bound: the rows of `outbox`. Trimmed: by that actor, with the last of its rows.
+pub(super) const SENT: TableDefinition<(&str, u64), (u64, u64)> = TableDefinition::new("sent");
+
+/// (server, index) -> an item that this peer will not have; its row has left `outbox`, but for one it took and refused. Owner: that peer's actor. Bound:
 /// `quarantine_items` of the peer. Trimmed: by the writer, the oldest goes as a new one comes.
 pub(super) const DEAD_LETTERS: TableDefinition<(&str, u64), DeadLetterValue> = TableDefinition::new("dead_letters");
 
@@ -188,6 +193,7 @@ pub(super) fn each<T: Visit>(visit: &mut T) -> Result<(), T::Error> {
     visit.visit(FEED_CURSOR)?;
     visit.visit(QUARANTINE)?;
     visit.visit(DEAD_LETTERS)?;
+    visit.visit(SENT)?;
     visit.visit(SEEN)?;
     visit.visit(PDUS)?;
     visit.visit(TIMELINE)?;

@@ -22,19 +22,39 @@ impl Group<'_> {
         // The oldest row that stays ends the walk, so it reads one row more than it removes and not the whole outbox.
         for row in outbox.range((server.as_str(), 0)..(server.as_str(), upto))?.take(rows_max as usize) {
             let (key, value) = row?;
-            let (index, (queued, item, ..)) = (key.value().1, value.value());
+            let (index, (queued, _, _, item, ..)) = (key.value().1, value.value());
             self.counts.trim_reads += 1;
             if upto - index <= keep_items && queued >= queued_before {
                 break;
             }
             gone.push((index, item));
         }
+        let newest = gone.last().map(|(index, _)| *index);
         for (index, item) in gone {
             outbox.remove((server.as_str(), index))?;
             // A PDU has no number: its row leaves, it stays.
             if item > 0 {
                 *self.unnamed.entry(item).or_default() += 1;
             }
+            self.counts.rows_trimmed += 1;
+        }
+        newest.map_or(Ok(()), |newest| self.trim_sent(server, newest, rows_max))
+    }
+
+    /// Transactions of which no row is left, oldest first.
+    fn trim_sent(&mut self, server: &ServerName, newest: u64, rows_max: u32) -> Result<(), redb::Error> {
+        let sent = self.sent.open()?;
+        let mut gone = Vec::new();
+        for row in sent.range(tables::all_of(server.as_str()))?.take(rows_max as usize) {
+            let (key, places) = row?;
+            self.counts.trim_reads += 1;
+            if places.value().1 > newest {
+                break;
+            }
+            gone.push(key.value().1);
+        }
+        for id in gone {
+            sent.remove((server.as_str(), id))?;
             self.counts.rows_trimmed += 1;
         }
         Ok(())

@@ -153,7 +153,13 @@ fn tell(shared: &Shared, applied: Applied) {
         let bytes = grown.rows.iter().map(|row| row.item.bytes().len() as u64).sum();
         let held = shared.recent.hold(bytes);
         let rows = if held.is_some() { grown.rows } else { Vec::new() };
-        (shared.wake)(Woken { server, tail: grown.tail, rows, held: held.map(|held| Arc::new(held) as _) });
+        (shared.wake)(Woken {
+            server,
+            tail: grown.tail,
+            queued_bytes: grown.queued_bytes,
+            rows,
+            held: held.map(|held| Arc::new(held) as _),
+        });
     }
 }
 

@@ -2,7 +2,7 @@
 
 use actix_web::http::Method;
 use actors::change::Change;
-use actors::model::{Index, Parked, ParkedCode, ParkedWhat, PeerRecord, Seq};
+use actors::model::{Fate, Index, Parked, ParkedCode, ParkedWhat, PeerRecord, Seq};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
@@ -36,7 +36,14 @@ async fn parked(rig: &Rig) {
     };
     rig.submit("m-1", &["blue.example"], &["{}", r#"{"text":"no"}"#]).await;
     let (server, reason) = (name("blue.example"), "refused with status 400: no".to_owned());
-    let refused = Change::OutboundParked { server: server.clone(), index: Index(2), reason, keep: 10 };
+    let refused = Change::OutboxLeft {
+        server: server.clone(),
+        first: Index(2),
+        last: Index(2),
+        fate: Fate::Parked,
+        reason,
+        keep: 10,
+    };
     let mut record = PeerRecord::new(server);
     record.outbound.acked = Index(2);
     let moved = Change::PeerMoved(Box::new(record));

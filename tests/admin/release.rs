@@ -2,7 +2,7 @@
 
 use actix_web::http::Method;
 use actors::change::Change;
-use actors::model::{Index, Parked, ParkedCode, ParkedWhat, PeerRecord, Position, Seq};
+use actors::model::{Fate, Index, Parked, ParkedCode, ParkedWhat, PeerRecord, Position, Seq};
 use actors::ports::FeedPage;
 use bytes::Bytes;
 use serde_json::json;
@@ -109,7 +109,14 @@ async fn refused(rig: &Rig) {
     let server = name("blue.example");
     let refused = |index| {
         let reason = "refused with status 400: no".to_owned();
-        Change::OutboundParked { server: server.clone(), index: Index(index), reason, keep: 10 }
+        Change::OutboxLeft {
+            server: server.clone(),
+            first: Index(index),
+            last: Index(index),
+            fate: Fate::Parked,
+            reason,
+            keep: 10,
+        }
     };
     let mut record = PeerRecord::new(server.clone());
     record.outbound.acked = Index(3);

@@ -8,8 +8,8 @@ use actors::model::{
     SubmissionRecord,
 };
 use actors::ports::{
-    Archive, ArchiveError, ContextLoad, FeedBounds, FeedPage, Known, OutboxRow, PeerLoad, ServedPdu, StatePage,
-    StrangersPdu, SubmissionsPage, Task,
+    Archive, ArchiveError, ContextLoad, FeedBounds, FeedPage, Known, Letter, OutboxRow, PeerLoad, SentPage, ServedPdu,
+    StatePage, StrangersPdu, SubmissionsPage, Task,
 };
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -150,13 +150,19 @@ impl Archive for Watched {
         self.archive.submission(id)
     }
 
-    fn parked_items(
+    fn letters(&self, server: &ServerName, first: Index, last: Index) -> Task<Result<Vec<Letter>, ArchiveError>> {
+        self.archive.letters(server, first, last)
+    }
+
+    fn sent_after(
         &self,
         server: &ServerName,
-        first: Index,
-        last: Index,
-    ) -> Task<Result<Vec<(Index, String)>, ArchiveError>> {
-        self.archive.parked_items(server, first, last)
+        after: u64,
+        open: Option<(u64, Index, Index)>,
+        items: u32,
+        bytes: u64,
+    ) -> Task<Result<SentPage, ArchiveError>> {
+        self.archive.sent_after(server, after, open, items, bytes)
     }
 
     fn submitted_updates(&self, id: &SubmissionId) -> Task<Result<Option<Vec<Bytes>>, ArchiveError>> {

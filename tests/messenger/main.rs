@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use actix_web::http::Method;
 use actors::change::Change;
-use actors::model::{Digest, FeedItem, Index, Millis, PeerRecord, Position, Seq, Submission, Submitted};
+use actors::model::{Digest, Fate, FeedItem, Index, Millis, PeerRecord, Position, Seq, Submission, Submitted};
 use actors::ports::Urgency;
 use bytes::Bytes;
 use fernpost::messenger::housekeeping;
@@ -120,7 +120,8 @@ async fn what_a_peer_refuses_is_told_and_never_called_acknowledged() {
     let mut record = PeerRecord::new(name("blue"));
     record.outbound.acked = Index(3);
     let (server, message) = (name("blue"), "m-1".parse().expect("valid"));
-    let parked = Change::OutboundParked { server: server.clone(), index: Index(2), reason: reason.to_owned(), keep: 9 };
+    let (first, last, fate) = (Index(2), Index(2), Fate::Parked);
+    let parked = Change::OutboxLeft { server: server.clone(), first, last, fate, reason: reason.to_owned(), keep: 9 };
     let told = FeedItem::Delivery { message, server, state: "parked", reason: Some(reason.to_owned()) };
     let changes = vec![submitted("m-1", 2), submitted("m-2", 1), parked, Change::Fed(told)];
     rig.commit(changes.into_iter().chain([Change::PeerMoved(Box::new(record))]).collect(), Urgency::Now).await;

@@ -7,7 +7,7 @@ use actors::ports::Archive;
 
 use crate::scenario::BATCHES;
 use crate::talk::{context_moved, heard, room, seen, theirs, transaction};
-use crate::world::{World, green, id, moved, notice, parked, red, refused, submitted, update};
+use crate::world::{World, green, id, letter, moved, notice, parked, red, refused, submitted, update};
 
 /// Rows kept of what is bounded by number.
 const KEPT: u64 = 3;
@@ -98,8 +98,8 @@ pub(crate) async fn surviving_leaving(world: &World, context: &str) -> u64 {
     // All of green's rows but the newest are gone.
     let left: Vec<u64> = if count == 0 { vec![] } else { vec![2 * count] };
     assert_eq!(indexes(world.outbox(&green()).await), left, "{context}");
-    let letters = world.store.parked_items(&red(), Index(1), Index(u64::MAX)).await.unwrap();
-    let wanted = newest(count, 1).map(|n| (Index(first(n)), format!("no to {}", first(n))));
+    let letters = world.store.letters(&red(), Index(1), Index(u64::MAX)).await.unwrap();
+    let wanted = newest(count, 1).map(|n| letter(first(n)));
     assert_eq!(letters, wanted.collect::<Vec<_>>(), "{context}");
     // The bytes of an item go with the last row that names it: red still has every one of them, queued or as a dead letter.
     assert_eq!(rows(world, "items").await, 2 * count, "{context}");

@@ -9,7 +9,7 @@ use crate::talk::{
     at, came, context_moved, gap_closed, gap_opened, ours, piece, record, room, said, seen, state_kept, state_moved,
     stored, text, theirs, topic, transaction, waits,
 };
-use crate::world::{World, digest, green, id, moved, notice, red, refused, server, submitted, taken};
+use crate::world::{World, digest, green, id, letter, moved, notice, red, refused, server, submitted, taken};
 
 pub(crate) const BATCHES: u64 = 12;
 
@@ -93,9 +93,9 @@ async fn surviving_updates(world: &World, context: &str) -> u64 {
     assert_eq!(world.outbox(&red()).await.len() as u64, count, "{context}");
     assert_eq!(world.outbox(&green()).await.last().map_or(0, |(index, _)| *index), count, "{context}");
     let grey = server("grey");
-    let parked = world.store.parked_items(&grey, Index(1), Index(u64::MAX)).await.unwrap();
+    let parked = world.store.letters(&grey, Index(1), Index(u64::MAX)).await.unwrap();
     let wanted = count.saturating_sub(KEPT) + 1..=count;
-    assert_eq!(parked, wanted.map(|n| (Index(n), format!("no to {n}"))).collect::<Vec<_>>(), "{context}");
+    assert_eq!(parked, wanted.map(letter).collect::<Vec<_>>(), "{context}");
     let grey = (world.outbox(&grey).await.len(), world.store.peer(&grey).await.unwrap().tail);
     assert_eq!(grey, (0, Index(count)), "{context}");
     // A batch takes one number, and its predecessor said that nothing more than three below it is wanted.

@@ -5,7 +5,7 @@ use actors::model::{FeedItem, Index, Millis, Position, ServerName};
 use actors::ports::{Archive, FeedPage};
 
 use crate::disk::{Disk, Survives};
-use crate::world::{World, body, digest, green, id, moved, notice, parked, red, refused, submitted, taken};
+use crate::world::{World, body, digest, green, id, letter, moved, notice, parked, red, refused, submitted, taken};
 
 fn trimmed(server: ServerName, upto: u64, keep_items: u64, queued_before: u64, rows_max: u32) -> Change {
     Change::OutboxTrimmed { server, upto: Index(upto), keep_items, queued_before: Millis(queued_before), rows_max }
@@ -121,11 +121,11 @@ async fn a_parked_item_leaves_its_outbox_and_its_bytes_stay_until_its_dead_lette
     world.commit(vec![refused(red(), 2, 2), moved(red(), 2, 1)]).await;
     assert_eq!(indexes(&world, &red()).await, [1, 3]);
     let reasons =
-        async |world: &World, first, last| world.store.parked_items(&red(), Index(first), Index(last)).await.unwrap();
-    let two = (Index(2), "no to 2".to_owned());
+        async |world: &World, first, last| world.store.letters(&red(), Index(first), Index(last)).await.unwrap();
+    let two = letter(2);
     assert_eq!(reasons(&world, 1, 3).await, std::slice::from_ref(&two));
     assert_eq!((reasons(&world, 3, 9).await, reasons(&world, 3, 2).await), (vec![], vec![]));
-    assert_eq!(world.store.parked_items(&green(), Index(1), Index(3)).await.unwrap(), []);
+    assert_eq!(world.store.letters(&green(), Index(1), Index(3)).await.unwrap(), []);
 
     world.commit(vec![trimmed(green(), 4, 0, 0, 100)]).await;
     let kept = world.store.submitted_updates(&id("a")).await.unwrap();
@@ -135,7 +135,7 @@ async fn a_parked_item_leaves_its_outbox_and_its_bytes_stay_until_its_dead_lette
     assert_eq!(reasons(&world, 1, 3).await, [two]);
     let before = world.store.counters();
     world.commit(vec![refused(red(), 3, 2), refused(red(), 1, 2), moved(red(), 3, 1)]).await;
-    assert_eq!(reasons(&world, 1, 3).await, [2, 3].map(|n| (Index(n), format!("no to {n}"))));
+    assert_eq!(reasons(&world, 1, 3).await, [2, 3].map(letter));
     // The dead letter, and with it the item that nothing else names.
     assert_eq!(world.store.counters().rows_trimmed - before.rows_trimmed, 2);
     assert_eq!(world.store.submitted_updates(&id("a")).await.unwrap(), None);
@@ -148,7 +148,7 @@ async fn a_parked_item_leaves_its_outbox_and_its_bytes_stay_until_its_dead_lette
 async fn a_park_of_a_row_that_is_not_there_is_left_out_and_harms_nothing() {
     let world = World::new();
     world.commit(vec![submitted("a", &[red()], 1), refused(red(), 7, 2), notice("after")]).await;
-    assert_eq!(world.store.parked_items(&red(), Index(1), Index(9)).await.unwrap(), []);
+    assert_eq!(world.store.letters(&red(), Index(1), Index(9)).await.unwrap(), []);
     assert_eq!((indexes(&world, &red()).await, world.feed().await.len()), (vec![1], 1));
 }
 

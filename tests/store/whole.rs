@@ -178,7 +178,7 @@ async fn what_cannot_be_examined_is_an_error_and_what_is_broken_a_finding() {
 }
 
 type Pdu = (&'static str, bool, u64, &'static str, &'static str, u64, &'static [u8], &'static [u8]);
-type Outbox = (u64, u64, &'static str, &'static str, &'static str);
+type Outbox = (u64, u64, bool, u64, &'static str, &'static str, &'static str);
 const PDUS: TableDefinition<(&str, &str), Pdu> = TableDefinition::new("pdus");
 const OUTBOX: TableDefinition<(&str, u64), Outbox> = TableDefinition::new("outbox");
 const ITEMS: TableDefinition<u64, (u32, &[u8])> = TableDefinition::new("items");
@@ -204,7 +204,7 @@ async fn a_row_that_contradicts_another_is_found() {
         ("items", "named and missing", |t| drop(t.open_table(ITEMS).unwrap().pop_last().unwrap())),
         ("items", "rows name it", |t| drop(t.open_table(ITEMS).unwrap().insert(77, (2, &b"{}"[..])).unwrap())),
         ("outbox", "which is missing", |t| {
-            let row = (1, 0, "red.example", "nowhere", "s");
+            let row = (1, 0, false, 0, "red.example", "nowhere", "s");
             t.open_table(OUTBOX).unwrap().insert(("red.example", 90), row).unwrap();
         }),
         ("peers", "cannot be understood", |t| {

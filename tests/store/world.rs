@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use actors::change::Change;
 use actors::model::{
-    Digest, FeedItem, Index, Millis, Parked, ParkedCode, ParkedWhat, PeerRecord, Seq, ServerName, Submission,
-    SubmissionId, Submitted,
+    Digest, Fate, FeedItem, Index, Letter, Millis, Parked, ParkedCode, ParkedWhat, PeerRecord, Seq, ServerName,
+    Submission, SubmissionId, Submitted,
 };
 use actors::ports::{Archive, Clock, FeedPage, Fence, Journal, Ownership, Ticket, Urgency, Woken};
 use bytes::Bytes;
@@ -167,7 +167,13 @@ pub(crate) fn parked(seq: u64) -> Parked {
 
 /// This peer refuses the row of this index for good.
 pub(crate) fn refused(server: ServerName, index: u64, keep: u64) -> Change {
-    Change::OutboundParked { server, index: Index(index), reason: format!("no to {index}"), keep }
+    let (first, last, fate, reason) = (Index(index), Index(index), Fate::Parked, format!("no to {index}"));
+    Change::OutboxLeft { server, first, last, fate, reason, keep }
+}
+
+/// What is told of it then.
+pub(crate) fn letter(index: u64) -> Letter {
+    Letter { index: Index(index), fate: Fate::Parked, reason: format!("no to {index}") }
 }
 
 /// A record that says how far it has come.

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use actors::change::Change;
 use actors::limits::{PeerLimits, Speech};
-use actors::model::{Ack, Answered, FeedItem, Index, Label, OutFrame, PeerState, Position, PushFailure, Seq};
+use actors::model::{
+    Ack, Answered, Fate, FeedItem, Index, Label, Letter, OutFrame, PeerState, Position, PushFailure, Seq,
+};
 use actors::ports::{Archive, FeedPage, Journal, Ownership, Urgency};
 use actors::testkit::{Everybody, ScriptedTransport};
 use bytes::Bytes;
@@ -79,6 +81,10 @@ async fn told(rig: &Rig) -> Vec<String> {
     news.collect()
 }
 
+fn letter(n: u64, reason: &str) -> Letter {
+    Letter { index: Index(n), fate: Fate::Parked, reason: reason.to_owned() }
+}
+
 /// Everything but the bad ones arrived once and in order; these, and no others, are parked and told of.
 async fn assert_parked(rig: &Rig, fussy: &Fussy, context: &str) {
     let wanted: Vec<Bytes> = (1..=12).filter(|n| !BAD.contains(n)).map(text).collect();
@@ -87,8 +93,8 @@ async fn assert_parked(rig: &Rig, fussy: &Fussy, context: &str) {
     assert_eq!((status.state, status.backlog, status.acked), (PeerState::Idle, 0, Index(12)), "{context}");
     rig.settled().await;
     let no = "refused with status 400: no such thing";
-    let parked = rig.store.parked_items(&red(), Index(1), Index(12)).await.unwrap();
-    assert_eq!(parked, BAD.map(|n| (Index(n), no.to_owned())), "{context}");
+    let parked = rig.store.letters(&red(), Index(1), Index(12)).await.unwrap();
+    assert_eq!(parked, BAD.map(|n| letter(n, no)), "{context}");
     let news = ["s1", "s1", "s2", "s3"].map(|id| format!("{id} at red.example: parked, {no}"));
     assert_eq!(told(rig).await, news, "{context}");
 }

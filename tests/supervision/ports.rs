@@ -10,8 +10,8 @@ use actors::model::{
     PushFailure, ServerName, StateKey, StatePiece, SubmissionId, SubmissionRecord, Want,
 };
 use actors::ports::{
-    Archive, ArchiveError, ContextLoad, FeedBounds, FeedPage, Fence, Journal, Known, OutboxRow, PeerLoad, Pressure,
-    ServedPdu, StatePage, StrangersPdu, SubmissionsPage, Task, Ticket, Transport, Urgency,
+    Archive, ArchiveError, ContextLoad, FeedBounds, FeedPage, Fence, Journal, Known, Letter, OutboxRow, PeerLoad,
+    Pressure, SentPage, ServedPdu, StatePage, StrangersPdu, SubmissionsPage, Task, Ticket, Transport, Urgency,
 };
 use bytes::Bytes;
 use tokio::sync::{Semaphore, watch};
@@ -73,13 +73,19 @@ impl Archive for Observed {
         self.archive.outbox_from(server, from, items, bytes)
     }
 
-    fn parked_items(
+    fn letters(&self, server: &ServerName, first: Index, last: Index) -> Task<Result<Vec<Letter>, ArchiveError>> {
+        self.archive.letters(server, first, last)
+    }
+
+    fn sent_after(
         &self,
         server: &ServerName,
-        first: Index,
-        last: Index,
-    ) -> Task<Result<Vec<(Index, String)>, ArchiveError>> {
-        self.archive.parked_items(server, first, last)
+        after: u64,
+        open: Option<(u64, Index, Index)>,
+        items: u32,
+        bytes: u64,
+    ) -> Task<Result<SentPage, ArchiveError>> {
+        self.archive.sent_after(server, after, open, items, bytes)
     }
 
     fn peers_behind(&self) -> Task<Result<Vec<ServerName>, ArchiveError>> {

@@ -19,7 +19,7 @@ impl Gateway {
     /// Queue a dead letter again, behind all that waits for its peer.
     pub async fn requeue(&self, server: &ServerName, index: Index) -> Result<(), Refusal> {
         self.door()?;
-        self.peer_handle(server).await?.has_room(1)?;
+        self.peer_handle(server).await?.has_room(1, 0)?;
         self.change_parked(server, Change::DeadLetterRequeued { server: server.clone(), index }).await
     }
 

@@ -42,6 +42,17 @@ pub enum FeedItem {
         /// Delivered without them before.
         children: Vec<PduRef>,
     },
+    /// Strong updates that cannot be had any more.
+    UpdateGap {
+        /// Who sent them.
+        from: ServerName,
+        /// The peer it is about: the one that cannot have them, or that cannot send them.
+        server: ServerName,
+        /// The number of the first.
+        first: Seq,
+        /// The number of the last.
+        last: Seq,
+    },
     /// News about something the messenger submitted.
     Delivery {
         /// The submitted id.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{BadPdu, ContextId, Millis, Pdu, PduRef, Seq, ServerName, Verdict};
+use super::{BadPdu, ContextId, Millis, Pdu, PduRef, Seq, ServerName, SubmissionId, Verdict};
 
 /// What identifies an update, for telling a repeat from something else: the first half of a SHA-256.
 ///
@@ -287,11 +287,13 @@ pub enum Refusal {
         wait: Duration,
     },
     /// A peer has not taken what was queued for it for too long; nothing was taken.
-    #[error("{server} has {limit} items waiting, the most it may (peers.outbox_items)")]
+    #[error("too much waits for {server}: {key} is {limit}; come again when it takes some, or raise the limit")]
     OutboxFull {
         /// Which peer.
         server: ServerName,
-        /// The limit.
+        /// The configuration key of the limit.
+        key: &'static str,
+        /// Its value.
         limit: u64,
     },
     /// More strong updates in one push than we take.
@@ -315,6 +317,9 @@ pub enum Refusal {
     /// Not a peer of ours.
     #[error("{0} is not a peer of this server")]
     UnknownPeer(ServerName),
+    /// Nothing is known of a submission, or it does not go there.
+    #[error("nothing is known of {0} there")]
+    UnknownSubmission(SubmissionId),
     /// No such conversation.
     #[error("there is no context {0}")]
     UnknownContext(ContextId),

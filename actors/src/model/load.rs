@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{
-    Berth, ContextId, ContextRecord, Digest, Draft, Gap, HeldPdu, Index, Item, Membership, Millis, Pdu, PduRef,
+    Berth, ContextId, ContextRecord, Digest, Draft, Fate, Gap, HeldPdu, Index, Item, Membership, Millis, Pdu, PduRef,
     PeerRecord, SeenTransaction, ServerName, StateKey, StateLink, SubmissionId,
 };
 
@@ -18,6 +18,32 @@ pub struct OutboxRow {
     pub item: Item,
     /// What the messenger calls the submission it is a part of.
     pub submission: SubmissionId,
+    /// Bytes ever queued for the peer, up to and with this item: the difference of two rows is what lies between.
+    pub queued_bytes: u64,
+    /// It was among the dead letters, and is queued anew.
+    pub again: bool,
+}
+
+/// What became of an item that a peer did not simply take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Letter {
+    /// The place it had in the outbox.
+    pub index: Index,
+    /// What became of it.
+    pub fate: Fate,
+    /// Why, in the peer's words or in ours.
+    pub reason: String,
+}
+
+/// Transactions sent to a peer, and what was in them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SentPage {
+    /// The id of the transaction, and a PDU of it, in the order in which they were sent.
+    pub pdus: Vec<(u64, PduRef, Bytes)>,
+    /// The last transaction on this page; `None`: there is none after the one asked for.
+    pub last: Option<u64>,
+    /// There are more.
+    pub more: bool,
 }
 
 /// What a peer's actor starts from.
@@ -27,6 +53,8 @@ pub struct PeerLoad {
     pub record: Option<PeerRecord>,
     /// The newest index of its outbox; 0 where nothing was ever queued.
     pub tail: Index,
+    /// Bytes ever queued for it, up to there.
+    pub queued_bytes: u64,
     /// The digests of the last strong updates taken from it, ascending, ending below `record.inbound.expected`.
     pub digests: Vec<Digest>,
     /// The transactions taken from it last, oldest first.

@@ -22,13 +22,15 @@ pub use frame::{
     Ack, Answered, Deadlines, Digest, Edu, InboundPush, InboundTransaction, Item, Label, OutFrame, Pulled, PushFailure,
     Refusal, Strong, StrongBody, Taken, Want,
 };
-pub use load::{ContextLoad, CurrentState, Known, OutboxRow, PduText, PeerLoad, ServedPdu, Spoken, StrangersPdu};
+pub use load::{
+    ContextLoad, CurrentState, Known, Letter, OutboxRow, PduText, PeerLoad, SentPage, ServedPdu, Spoken, StrangersPdu,
+};
 pub use names::{BadName, BadSubmissionId, ServerName, SubmissionId};
 pub use numbers::{Index, ItemNo, Millis, Position, Seq};
 pub use order::Order;
 pub use pdu::{BadId, BadPdu, Berth, Composed, ContextId, Draft, Pdu, PduId, PduRef, StateSlot, Verdict};
 pub use record::{
-    Attempt, Cause, InboundRecord, OutboundRecord, PeerRecord, PeerState, PeerStatus, Rest, SeenTransaction, Segment,
-    Submission, SubmissionRecord, Submitted,
+    Attempt, Cause, Fate, InboundRecord, OutboundRecord, PeerRecord, PeerState, PeerStatus, Rest, SeenTransaction,
+    Segment, Submission, SubmissionRecord, Submitted,
 };
 pub use state::{Bond, Membership, StateKey, StateLink, StatePiece};

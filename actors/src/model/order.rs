@@ -1,9 +1,9 @@
 //! What operators order about a peer.
 
-use super::Seq;
+use super::{Index, Seq, SubmissionId};
 
 /// One order about one peer. It is answered once what it changed is on disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
     /// Write nothing to it, also after a restart, until it is resumed; what it sends is still taken.
     Suspend,
@@ -13,4 +13,13 @@ pub enum Order {
     Retry,
     /// The peer's next new strong update carries this number: it was restored from a backup, or cannot go back to 1.
     Expect(Seq),
+    /// Items of a submission that are not acknowledged leave the queue; they lie among the dead letters from then on.
+    Drop {
+        /// Whose.
+        message: SubmissionId,
+        /// The first, by its place.
+        first: Index,
+        /// The last.
+        last: Index,
+    },
 }

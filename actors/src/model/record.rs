@@ -41,6 +41,12 @@ pub struct OutboundRecord {
     pub transaction_reserved: u64,
     /// The newest transaction it acknowledged.
     pub transaction_last: Option<u64>,
+    /// Bytes ever queued for it, up to `acked`. With the same sum in each row of the outbox this tells what waits without a walk.
+    pub acked_bytes: u64,
+    /// When the oldest unacknowledged item was queued, where that is known while it is left alone.
+    pub oldest: Option<Millis>,
+    /// No index up to here is given again, even where the rows that had them have left.
+    pub newest: Index,
 }
 
 impl Default for OutboundRecord {
@@ -54,6 +60,41 @@ impl Default for OutboundRecord {
             since: Millis(0),
             transaction_reserved: 0,
             transaction_last: None,
+            acked_bytes: 0,
+            oldest: None,
+            newest: Index(0),
+        }
+    }
+}
+
+/// Why an item is among the dead letters of a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// The peer refuses the item, and would for ever.
+    Parked,
+    /// The peer could not be reached for as long as it may be kept.
+    Expired,
+    /// An operator took it out.
+    Dropped,
+    /// The peer took the transaction and refused this item of it.
+    Refused,
+}
+
+impl Fate {
+    /// What the messenger is told. What an operator took out can be put back, like what is parked.
+    pub const fn state(self) -> &'static str {
+        match self {
+            Self::Parked | Self::Dropped => "parked",
+            Self::Expired => "expired",
+            Self::Refused => "refused",
+        }
+    }
+
+    /// The kind of its dead letter.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dropped => "dropped",
+            other => other.state(),
         }
     }
 }
@@ -260,4 +301,8 @@ pub struct PeerStatus {
     pub expected_seq: Seq,
     /// The latest attempts, oldest first.
     pub attempts: Vec<Attempt>,
+    /// Bytes of the items queued and not acknowledged.
+    pub backlog_bytes: u64,
+    /// The transaction on its way, or to be sent again as it is: its id, its first item and its last.
+    pub open: Option<(u64, Index, Index)>,
 }

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use crate::change::Change;
 use crate::limits::PeerLimits;
 use crate::model::{
-    Ack, Answered, Digest, FeedItem, InboundPush, Index, Item, Label, Millis, OutFrame, PeerRecord, PushFailure,
+    Ack, Answered, Digest, Fate, FeedItem, InboundPush, Index, Item, Label, Millis, OutFrame, PeerRecord, PushFailure,
     Refusal, Seq, ServerName, Strong, StrongBody, SubmissionId, Taken,
 };
 use crate::model::{OutboxRow, PeerLoad};
@@ -84,8 +84,8 @@ impl Side {
         let limits = Arc::new(PeerLimits { batch_items, ..PeerLimits::default() });
         let server: ServerName = other.parse().expect("valid");
         let record = PeerRecord::new(server.clone());
-        let load = PeerLoad { record: None, tail: Index(0), digests: vec![], seen: vec![] };
-        let machine = Machine::new(name.parse().expect("valid"), &limits, load);
+        let load = PeerLoad { record: None, tail: Index(0), queued_bytes: 0, digests: vec![], seen: vec![] };
+        let machine = Machine::new("us".parse().expect("valid"), name.parse().expect("valid"), &limits, load);
         let disk = Disk { record, digests: vec![], fed: vec![], parked: BTreeSet::new(), told: vec![] };
         let (queue, pending, backup) = (vec![], vec![], disk.clone());
         Self { machine, limits, queue, disk, backup, pending, due: None, frame: None, answer: None }
@@ -147,7 +147,10 @@ impl Side {
                 disk.fed.push(bytes);
                 assert_eq!(n, disk.fed.len() as u64);
             }
-            Change::OutboundParked { index, .. } => assert!(disk.parked.insert(index), "{index} is parked twice"),
+            Change::OutboxLeft { first, last, fate: Fate::Parked, .. } => {
+                assert_eq!(first, last);
+                assert!(disk.parked.insert(first), "{first} is parked twice");
+            }
             Change::Fed(FeedItem::Delivery { message, state: "parked", .. }) => disk.told.push(message),
             Change::OutboxTrimmed { .. } => {}
             // Too many frames lost in a row, or one that got through after them.
@@ -162,6 +165,8 @@ impl Side {
             queued: Millis(0),
             item: Item::Update(bytes.clone()),
             submission: name(at as u64 + 1),
+            queued_bytes: 0,
+            again: false,
         };
         let kept = |row: &OutboxRow| row.index >= from && !self.disk.parked.contains(&row.index);
         let rows = self.queue.iter().enumerate().map(row).filter(kept);
@@ -173,8 +178,8 @@ impl Side {
         let Disk { record, digests, .. } = &self.disk;
         let digests = digests[digests.len().saturating_sub(1024)..].to_vec();
         let tail = Index(self.queue.len() as u64);
-        let load = PeerLoad { record: Some(record.clone()), tail, digests, seen: vec![] };
-        self.machine = Machine::new(record.server.clone(), &self.limits, load);
+        let load = PeerLoad { record: Some(record.clone()), tail, queued_bytes: 0, digests, seen: vec![] };
+        self.machine = Machine::new("us".parse().expect("valid"), record.server.clone(), &self.limits, load);
         self.pending.clear();
         (self.due, self.frame, self.answer) = (None, None, None);
         self.step(now, Event::Started);
@@ -188,7 +193,15 @@ impl Side {
             now,
             Event::Woken {
                 tail,
-                rows: vec![OutboxRow { index: tail, queued: now, item: Item::Update(bytes), submission: name(tail.0) }],
+                queued_bytes: 0,
+                rows: vec![OutboxRow {
+                    index: tail,
+                    queued: now,
+                    item: Item::Update(bytes),
+                    submission: name(tail.0),
+                    queued_bytes: 0,
+                    again: false,
+                }],
             },
         );
     }

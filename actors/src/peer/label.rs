@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::limits::{PeerLimits, Speech};
-use crate::model::{Label, Millis, OutboundRecord, Seq};
+use crate::model::{Index, Label, Millis, OutboundRecord, Seq};
 use crate::peer::outbox::Span;
 
 /// Ids are reserved this far ahead of the clock. The reserve rides on other commits of the peer; one of its own comes only
@@ -114,6 +114,12 @@ impl Labels {
         }
     }
 
+    /// The transaction on its way, or to be sent again as it is, where it carries anything.
+    pub fn open(&self) -> Option<(u64, Index, Index)> {
+        let open = self.open?;
+        open.span.map(|span| (open.id, span.first, span.last))
+    }
+
     /// The request on its way was taken.
     pub fn taken(&mut self) {
         if let Some(open) = self.open.take() {
@@ -130,7 +136,6 @@ impl Labels {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Index;
 
     fn span(first: u64, last: u64) -> Option<Span> {
         Some(Span { first: Index(first), last: Index(last), first_number: Seq(first), last_number: Seq(last) })

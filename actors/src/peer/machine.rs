@@ -42,6 +42,8 @@ pub enum Event {
     Woken {
         /// The newest.
         tail: Index,
+        /// Bytes ever queued for it, up to that.
+        queued_bytes: u64,
         /// The new ones, or none of them.
         rows: Vec<OutboxRow>,
     },
@@ -76,11 +78,11 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// The machine as the store left it.
-    pub fn new(server: ServerName, limits: &Arc<PeerLimits>, load: PeerLoad) -> Self {
+    /// The machine of a peer of `us`, as the store left it.
+    pub fn new(us: ServerName, server: ServerName, limits: &Arc<PeerLimits>, load: PeerLoad) -> Self {
         let record = load.record.unwrap_or_else(|| PeerRecord::new(server.clone()));
         Self {
-            outbound: Outbound::new(server.clone(), limits.clone(), &record.outbound, load.tail),
+            outbound: Outbound::new(us, server.clone(), limits.clone(), &record.outbound, load.tail, load.queued_bytes),
             inbound: Inbound::new(server.clone(), limits.clone(), &record.inbound, load.digests, load.seen),
             limits: limits.clone(),
             budget: Budget::default(),
@@ -112,7 +114,7 @@ impl Machine {
             Event::Pulled(pull, pulled, strange) => {
                 self.inbound.pulled(pull, pulled.unwrap_or_default(), strange, &mut out);
             }
-            Event::Woken { tail, rows } => self.outbound.woken(at, tail, rows, &mut out),
+            Event::Woken { tail, queued_bytes, rows } => self.outbound.woken(at, tail, queued_bytes, rows, &mut out),
             Event::Loaded { from, rows } => self.outbound.loaded(at, from, rows, &mut out),
             Event::Replied { attempt, outcome } => self.outbound.replied(at, attempt, outcome, &mut out),
             Event::Operator(token, order) => self.obey(at, token, order, &mut out),
@@ -157,6 +159,7 @@ impl Machine {
             Order::Resume => self.outbound.resume(at, out),
             Order::Retry => self.outbound.retry(at, out),
             Order::Expect(number) => return self.inbound.expect(token, number, out),
+            Order::Drop { message, first, last } => self.outbound.drop_items(at, message, first, last, out),
         }
         out.effect(Effect::Report(token));
     }
@@ -175,12 +178,14 @@ impl Machine {
             since: self.outbound.since(),
             backlog: outbox.backlog(),
             acked: outbox.acked(),
-            oldest_unacknowledged: outbox.oldest().map(|row| row.queued),
+            oldest_unacknowledged: self.outbound.oldest(),
             next_attempt: self.outbound.next_attempt(),
             failures: self.outbound.failures(),
             last_error: self.outbound.attempts().last_error().map(str::to_owned),
             expected_seq: self.inbound.record().expected,
             attempts: self.outbound.attempts().kept(),
+            backlog_bytes: outbox.backlog_bytes(),
+            open: self.outbound.open(),
         }
     }
 
@@ -202,6 +207,11 @@ impl Machine {
     /// Items queued and not acknowledged.
     pub fn backlog(&self) -> u64 {
         self.outbound.outbox().backlog()
+    }
+
+    /// Bytes of these.
+    pub fn backlog_bytes(&self) -> u64 {
+        self.outbound.outbox().backlog_bytes()
     }
 
     fn finish(&self, out: Out) -> Vec<Effect> {

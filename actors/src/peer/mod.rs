@@ -116,13 +116,16 @@ impl PeerHandle {
         answer.await.unwrap_or(Err(Refusal::OutcomeUnknown))
     }
 
-    /// Whether `items` more may be queued for the peer.
+    /// Whether `items` more, of `bytes` in all, may be queued for the peer.
     ///
     /// Submissions being committed are not counted: the bound may be passed by as many as the messenger's door lets in.
-    pub fn has_room(&self, items: usize) -> Result<(), Refusal> {
-        let limit = self.limits.outbox_items;
-        if self.gauge.backlog() + items as u64 > limit {
-            return Err(Refusal::OutboxFull { server: self.server.clone(), limit });
+    pub fn has_room(&self, items: usize, bytes: usize) -> Result<(), Refusal> {
+        let full = |key, limit| Err(Refusal::OutboxFull { server: self.server.clone(), key, limit });
+        if self.gauge.backlog() + items as u64 > self.limits.outbox_items {
+            return full("peers.outbox_items", self.limits.outbox_items);
+        }
+        if self.gauge.bytes() + bytes as u64 > self.limits.outbox_bytes {
+            return full("peers.outbox_bytes", self.limits.outbox_bytes);
         }
         Ok(())
     }

@@ -32,6 +32,7 @@ use crate::peer::effect::{Effect, Out};
 use crate::peer::label::Labels;
 use crate::peer::outbox::{Next, Outbox, Room, Span};
 use crate::peer::weak::{Fleeting, Ring};
+use search::Search;
 
 /// When a step happens, and what the dice say: both come from outside.
 #[derive(Debug, Clone, Copy)]
@@ -41,9 +42,6 @@ pub struct Moment {
     /// A number in 0..1.
     pub roll: f64,
 }
-
-/// A hole may move our numbers up by at most this much; a peer that claims more is not believed.
-const RENUMBER_MAX: u64 = 1_000_000;
 
 /// A peer that refuses this many items one after the other is suspended, and keeps the rest of its queue.
 const PARKED_IN_A_ROW_MAX: u32 = 100;
@@ -92,6 +90,7 @@ impl State {
 /// The outbound half of a peer's machine.
 #[derive(Debug, Clone)]
 pub struct Outbound {
+    us: ServerName,
     server: ServerName,
     limits: Arc<PeerLimits>,
     outbox: Outbox,
@@ -105,6 +104,18 @@ pub struct Outbound {
     attempt: u64,
     /// Strong updates a push, at most, after what the peer could not take; grows back.
     cap: u32,
+    /// Where the culprit of a batch that was refused is looked for.
+    search: Search,
+    /// The peer was suspended and has taken nothing since: it gets one item, and not a batch.
+    probing: bool,
+    /// What the timer was armed for.
+    armed: Option<Millis>,
+    /// When the oldest unacknowledged item was queued, as far as it is known while nothing is in memory.
+    oldest: Option<Millis>,
+    /// A page is being read from here on for the items whose time is over.
+    sweeping: Option<Index>,
+    /// No index up to here is given again.
+    newest: Index,
     /// The next push carries nothing ephemeral: it is to show whether an item is refused for its own sake.
     bare: bool,
     /// The hole answered last without progress since: the same once more means two confused servers, not a resend.
@@ -124,7 +135,14 @@ pub struct Outbound {
 
 impl Outbound {
     /// The machine as the store left it.
-    pub fn new(server: ServerName, limits: Arc<PeerLimits>, record: &OutboundRecord, tail: Index) -> Self {
+    pub fn new(
+        us: ServerName,
+        server: ServerName,
+        limits: Arc<PeerLimits>,
+        record: &OutboundRecord,
+        tail: Index,
+        queued_bytes: u64,
+    ) -> Self {
         let room = Room { rows: 2 * limits.batch_items as usize, bytes: 2 * limits.batch_bytes };
         let state = match record.rest {
             beneath if limits.paused => {
@@ -138,7 +156,9 @@ impl Outbound {
             }
         };
         Self {
-            outbox: Outbox::new(record.acked, tail, record.segments.clone(), room),
+            us,
+            outbox: Outbox::new(record.acked, tail, record.segments.clone(), room)
+                .weighing(record.acked_bytes, queued_bytes),
             state,
             since: record.since,
             failures: record.failures,
@@ -146,6 +166,12 @@ impl Outbound {
             ring: Ring::default(),
             attempt: 0,
             cap: limits.batch_items,
+            search: Search::default(),
+            probing: false,
+            armed: None,
+            oldest: record.oldest,
+            sweeping: None,
+            newest: record.newest,
             bare: false,
             hole: None,
             renumbered: false,
@@ -171,6 +197,9 @@ impl Outbound {
             rest: self.durable_rest(),
             failures: self.failures,
             since: self.since,
+            acked_bytes: self.outbox.acked_bytes(),
+            oldest: self.oldest.filter(|_| self.rests()),
+            newest: self.newest,
             ..OutboundRecord::default()
         };
         self.labels.keep(&mut record);
@@ -227,15 +256,32 @@ impl Outbound {
         &self.attempts
     }
 
+    /// The transaction on its way, or to be sent again.
+    pub fn open(&self) -> Option<(u64, Index, Index)> {
+        self.labels.open()
+    }
+
+    /// When the oldest unacknowledged item was queued, where it is known without reading the disk.
+    pub fn oldest(&self) -> Option<Millis> {
+        match self.rests() {
+            true => self.oldest.filter(|_| self.outbox.backlog() > 0),
+            false => self.outbox.oldest().map(|row| row.queued),
+        }
+    }
+
+    /// Nothing is written to the peer, and nothing is kept in memory for it.
+    const fn rests(&self) -> bool {
+        !matches!(self.state, State::Idle | State::Loading | State::Sending { .. })
+    }
+
     /// The actor has loaded: go on from where the store says.
     pub fn started(&mut self, at: Moment, out: &mut Out) {
         self.bring_nearer(at.now);
         match self.next_attempt() {
             // A due date that has passed while we were down is due now; one that has not is waited for, the remainder only.
-            Some(due) if due > at.now => out.effect(Effect::Arm(due)),
-            Some(_) => self.proceed(at, out),
-            None if matches!(self.state, State::Idle) => self.proceed(at, out),
-            None => {}
+            Some(due) if due <= at.now => self.go_on(at, out),
+            None if !self.rests() => self.proceed(at, out),
+            _ => self.watch(out),
         }
     }
 
@@ -259,16 +305,23 @@ impl Outbound {
     }
 
     /// Items were queued.
-    pub fn woken(&mut self, at: Moment, tail: Index, rows: Vec<OutboxRow>, out: &mut Out) {
-        let writing = matches!(self.state, State::Idle | State::Loading | State::Sending { .. });
-        self.outbox.grew(tail, if writing { rows } else { vec![] });
+    pub fn woken(&mut self, at: Moment, tail: Index, bytes: u64, rows: Vec<OutboxRow>, out: &mut Out) {
+        let first = self.outbox.backlog() == 0 && tail > self.outbox.tail();
+        self.outbox.grew(tail, bytes, if self.rests() { vec![] } else { rows });
         if matches!(self.state, State::Idle) {
             self.proceed(at, out);
+        } else if self.rests() && first {
+            // The only item that waits; a clock sees to it that it does not wait for ever.
+            self.oldest = Some(at.now);
+            self.arm(out);
         }
     }
 
     /// Rows came from disk, or could not be read.
     pub fn loaded(&mut self, at: Moment, from: Index, rows: Result<Vec<OutboxRow>, String>, out: &mut Out) {
+        if self.rests() {
+            return self.swept(at, from, rows, out);
+        }
         match rows {
             Ok(rows) => {
                 let oldest = rows.first().map(|row| row.index);
@@ -287,9 +340,21 @@ impl Outbound {
 
     /// The timer went off.
     pub fn due(&mut self, at: Moment, out: &mut Out) {
-        if self.next_attempt().is_some() {
-            self.proceed(at, out);
+        // What was waited for has passed, also where the wall clock was set back meanwhile.
+        let now = at.now.max(self.armed.take().unwrap_or(at.now));
+        if self.next_attempt().is_some_and(|due| due <= now) {
+            self.go_on(at, out);
+        } else if self.expiry().is_some_and(|due| due <= now) {
+            self.sweep(out);
+        } else if self.rests() {
+            self.arm(out);
         }
+    }
+
+    /// The time has come for a peer that was left alone. One that was suspended is only looked in on.
+    fn go_on(&mut self, at: Moment, out: &mut Out) {
+        self.probing |= matches!(self.state, State::Suspended { cause: Cause::Unreachable | Cause::Refused, .. });
+        self.proceed(at, out);
     }
 
     /// The peer has written to us: it lives. This brings the next attempt forward, once a period.
@@ -302,13 +367,15 @@ impl Outbound {
         if let Some(date) = date {
             self.forwarded = Some(date);
             out.effect(Effect::Disarm);
-            self.proceed(at, out);
+            self.go_on(at, out);
         }
     }
 
     /// Leave the peer alone until a clock, contact or an operator says otherwise.
     fn rest(&mut self, at: Moment, state: State, urgency: Urgency, out: &mut Out) {
         self.forwarded = None;
+        self.sweeping = None;
+        self.oldest = self.outbox.oldest().map(|row| row.queued).or(self.oldest.filter(|_| self.rests()));
         self.outbox.unload();
         self.ring.clear();
         self.enter(at, state);
@@ -319,10 +386,7 @@ impl Outbound {
             let (state, reason) = (self.state().as_str(), Some(cause.as_str()));
             out.change(Change::Fed(FeedItem::Peer { server: self.server.clone(), state, reason }));
         }
-        match self.next_attempt() {
-            Some(due) => out.effect(Effect::Arm(due)),
-            None => out.effect(Effect::Disarm),
-        }
+        self.watch(out);
     }
 
     /// Our messenger has something ephemeral. It never wakes a peer that is being left alone.
@@ -354,12 +418,12 @@ impl Outbound {
 
     /// Send what is next, or read it, or be idle.
     fn proceed(&mut self, at: Moment, out: &mut Out) {
-        if self.outbox.mend() {
-            self.renumbered = true;
-            out.moved(Urgency::Now);
-        }
+        self.sweeping = None;
+        self.mend(out);
+        self.expire_loaded(at, out);
         let room = self.labels.room(self.cap, &self.limits);
-        match self.outbox.next(room.items, room.bytes) {
+        let (items, end) = self.search.portion(self.outbox.cursor(), if self.probing { 1 } else { room.items });
+        match self.outbox.next(items, end, room.bytes) {
             Next::Send(span, rows) => self.send(at, Some(span), rows, out),
             Next::Load(from) => {
                 self.enter(at, State::Loading);
@@ -372,7 +436,8 @@ impl Outbound {
     fn send(&mut self, at: Moment, span: Option<Span>, rows: Vec<OutboxRow>, out: &mut Out) {
         let bare = std::mem::take(&mut self.bare) && span.is_some();
         let weak = if bare { vec![] } else { self.ring.take(at.now, self.limits.batch_items, self.limits.batch_bytes) };
-        if span.is_none() && weak.is_empty() {
+        // A request without anything in it is a probe; a peer that is well needs none.
+        if span.is_none() && weak.is_empty() && !self.probing {
             return self.enter(at, State::Idle);
         }
         let (label, beyond) = self.labels.label(at.now, span, self.outbox.tail_number());
@@ -410,7 +475,9 @@ impl Outbound {
     }
 }
 
+mod leave;
 mod orders;
 mod outcome;
+mod search;
 #[cfg(test)]
 mod tests;

@@ -71,6 +71,11 @@ pub struct Outbox {
     /// The tail when rows were last asked for: what a page says ends there.
     asked: Index,
     room: Room,
+    /// Bytes ever queued, up to `acked` and up to `tail`: what lies between is waiting.
+    acked_bytes: u64,
+    tail_bytes: u64,
+    /// Runs that left from the middle in this life; a page read from disk may still have them.
+    left: Vec<(Index, Index)>,
 }
 
 /// How much of the queue memory may hold.
@@ -95,7 +100,18 @@ impl Outbox {
             loaded_to: acked,
             asked: acked,
             room,
+            acked_bytes: 0,
+            tail_bytes: 0,
+            left: vec![],
         }
+    }
+
+    /// The same, with what the store says of bytes.
+    #[must_use]
+    pub fn weighing(mut self, acked_bytes: u64, tail_bytes: u64) -> Self {
+        self.acked_bytes = acked_bytes;
+        self.tail_bytes = tail_bytes.max(acked_bytes);
+        self
     }
 
     /// The newest acknowledged index.
@@ -108,6 +124,26 @@ impl Outbox {
         self.tail.since(self.acked)
     }
 
+    /// The newest index.
+    pub const fn tail(&self) -> Index {
+        self.tail
+    }
+
+    /// The item to send next.
+    pub const fn cursor(&self) -> Index {
+        self.cursor
+    }
+
+    /// Bytes ever queued, up to the newest acknowledged item.
+    pub const fn acked_bytes(&self) -> u64 {
+        self.acked_bytes
+    }
+
+    /// Bytes queued and not acknowledged; what left from the middle counts until the cursor has passed it.
+    pub const fn backlog_bytes(&self) -> u64 {
+        self.tail_bytes - self.acked_bytes
+    }
+
     /// How indexes become numbers.
     pub fn segments(&self) -> &[Segment] {
         &self.segments
@@ -115,7 +151,12 @@ impl Outbox {
 
     /// The first unacknowledged row, where it is in memory.
     pub fn oldest(&self) -> Option<&OutboxRow> {
-        self.rows.front().filter(|row| row.index > self.acked)
+        self.rows.iter().find(|row| row.index > self.acked)
+    }
+
+    /// The rows in memory up to `last` that are not acknowledged.
+    pub fn unacknowledged(&self, last: Index) -> impl Iterator<Item = &OutboxRow> {
+        self.rows.iter().filter(move |row| row.index > self.acked && row.index <= last)
     }
 
     /// The newest number ever given; what a push without items repeats. An item that was parked last has none.
@@ -123,11 +164,12 @@ impl Outbox {
         Seq(self.number(self.tail.next()).0.saturating_sub(1))
     }
 
-    /// The outbox grew to `tail`; `rows` are the new ones, if they came along.
-    pub fn grew(&mut self, tail: Index, rows: Vec<OutboxRow>) {
+    /// The outbox grew to `tail`, and to so many bytes ever queued; `rows` are the new ones, if they came along.
+    pub fn grew(&mut self, tail: Index, bytes: u64, rows: Vec<OutboxRow>) {
         if tail <= self.tail {
             return;
         }
+        self.tail_bytes = self.tail_bytes.max(bytes);
         let follows = rows.first().is_some_and(|row| row.index == self.loaded_to.next());
         if self.loaded_to == self.tail && follows && self.has_room_for(&rows) {
             self.rows.extend(rows);
@@ -137,13 +179,15 @@ impl Outbox {
     }
 
     /// Rows read from disk from `from` on, as asked for by [`Next::Load`]. Tells whether `from` itself is gone.
-    pub fn loaded(&mut self, from: Index, rows: Vec<OutboxRow>) -> bool {
+    pub fn loaded(&mut self, from: Index, mut rows: Vec<OutboxRow>) -> bool {
         if from != self.loaded_to.next() {
             return false; // a rewind has overtaken the read
         }
+        let end = rows.last().map(|row| row.index);
+        rows.retain(|row| !self.has_left(row.index));
         let missing = rows.first().is_none_or(|row| row.index > from);
         // An empty page says that nothing is left up to the tail as it was when the page was asked for.
-        self.loaded_to = rows.last().map_or(self.asked.max(self.loaded_to), |row| row.index);
+        self.loaded_to = end.unwrap_or(self.asked.max(self.loaded_to));
         self.rows.extend(rows);
         missing
     }
@@ -164,6 +208,14 @@ impl Outbox {
             None => return false,
         };
         let gone = std::mem::replace(&mut self.cursor, first);
+        if first > gone {
+            // Nothing is left below the cursor: what was there counts as done with.
+            self.acked = self.acked.max(Index(first.0 - 1));
+            self.left.retain(|(_, last)| *last >= first);
+        }
+        if self.acked == self.tail {
+            self.acked_bytes = self.tail_bytes;
+        }
         // As a rule a segment starts behind what was parked; it may have been lost to a renumbering from further below.
         let anew = first > gone && self.number(first) != self.number(gone);
         if anew {
@@ -172,8 +224,8 @@ impl Outbox {
         anew
     }
 
-    /// What to send next, once nothing is left to [`mend`](Self::mend): at most `items`, and not more once they exceed `bytes`.
-    pub fn next(&mut self, items: u32, bytes: u64) -> Next {
+    /// What to send next, once nothing is left to [`mend`](Self::mend): at most `items`, none after `end`, and not more once they exceed `bytes`.
+    pub fn next(&mut self, items: u32, end: Option<Index>, bytes: u64) -> Next {
         self.forget_sent();
         let Some(front) = self.rows.front() else {
             if self.loaded_to >= self.tail {
@@ -189,7 +241,8 @@ impl Outbox {
         for row in &self.rows {
             size += row.item.bytes().len() as u64;
             let consecutive = row.index.0 == first.0 + taken.len() as u64 && row.index < segment_end;
-            let fits = taken.is_empty() || (taken.len() < items as usize && size <= bytes);
+            let within = end.is_none_or(|end| row.index <= end);
+            let fits = taken.is_empty() || (taken.len() < items as usize && within && size <= bytes);
             if !(consecutive && fits) {
                 break;
             }
@@ -205,10 +258,36 @@ impl Outbox {
         self.acked = self.acked.max(last);
         self.cursor = self.cursor.max(last.next());
         while self.rows.front().is_some_and(|row| row.index <= last) {
-            self.rows.pop_front();
+            self.acked_bytes = self.rows.pop_front().map_or(0, |row| row.queued_bytes).max(self.acked_bytes);
         }
         self.loaded_to = self.loaded_to.max(last);
+        if self.acked >= self.tail {
+            self.acked_bytes = self.tail_bytes;
+        }
+        self.tail_bytes = self.tail_bytes.max(self.acked_bytes);
         moved
+    }
+
+    /// The unacknowledged items up to `last` leave, however many: one step in the numbering. A rewind under way goes on.
+    pub fn leave(&mut self, last: Index) {
+        let rewound = (self.cursor <= self.acked).then_some(self.cursor);
+        self.left.push((self.acked.next(), last));
+        self.close(self.acked.next(), last.next());
+        self.ack(last);
+        if let Some(cursor) = rewound {
+            self.rewind(cursor);
+        }
+    }
+
+    /// Items leave from the middle. Their numbers are closed over when the cursor comes to them.
+    pub fn forget(&mut self, first: Index, last: Index) {
+        self.rows.retain(|row| row.index < first || row.index > last);
+        self.left.push((first, last));
+    }
+
+    /// Whether an item has left in this life of the actor.
+    pub fn has_left(&self, index: Index) -> bool {
+        self.left.iter().any(|&(first, last)| first <= index && index <= last)
     }
 
     /// The item at `index`, next in turn, leaves without being acknowledged, and the one after it takes over its number. `None`:
@@ -225,7 +304,8 @@ impl Outbox {
     pub fn locate(&self, n: Seq) -> HoleAt {
         let newest = self.segments[self.segments.len() - 1];
         if n >= newest.number {
-            let index = Index(newest.first.0 + (n.0 - newest.number.0));
+            // A number that a peer makes up may lie beyond all counting.
+            let index = Index(newest.first.0.saturating_add(n.0 - newest.number.0));
             return if index <= self.tail { HoleAt::Kept(index) } else { HoleAt::Above(index.since(self.tail)) };
         }
         // Older segments serve rewinds only; a newer one that numbers anew from below hides what it overlaps.
@@ -278,7 +358,8 @@ impl Outbox {
         self.rows.len() + rows.len() <= self.room.rows && bytes <= self.room.bytes
     }
 
-    fn number(&self, index: Index) -> Seq {
+    /// The number of an item.
+    pub fn number(&self, index: Index) -> Seq {
         let segment = self.segments.iter().rev().find(|segment| segment.first <= index);
         // Before the first segment there is only index 0, the tail of an empty outbox.
         segment.map_or(Seq(0), |segment| Seq(segment.number.0 + (index.0 - segment.first.0)))

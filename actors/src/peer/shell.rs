@@ -30,12 +30,18 @@ use crate::supervise::timer::Timer;
 #[derive(Debug, Default)]
 pub(crate) struct Gauge {
     backlog: AtomicU64,
+    bytes: AtomicU64,
 }
 
 impl Gauge {
     /// Items queued and not acknowledged, as of the actor's last step.
     pub(crate) fn backlog(&self) -> u64 {
         self.backlog.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of these.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 }
 
@@ -118,6 +124,7 @@ impl PeerActor {
                     self.told = tell(&self.server, self.told, clock.now(), machine);
                 }
                 self.gauge.backlog.store(machine.backlog(), Ordering::Relaxed);
+                self.gauge.bytes.store(machine.backlog_bytes(), Ordering::Relaxed);
                 for effect in effects {
                     self.perform(ctx, effect);
                 }
@@ -315,10 +322,10 @@ impl PeerActor {
             // Given up, it refuses everything and writes nothing: for that it needs no rows, and one more try would be a loop.
             (Err(error), Verdict::GiveUp) => {
                 tracing::error!(peer = %self.server, %error, "the peer cannot be loaded; it is given up as faulty");
-                PeerLoad { record: None, tail: Index(0), digests: vec![], seen: vec![] }
+                PeerLoad { record: None, tail: Index(0), queued_bytes: 0, digests: vec![], seen: vec![] }
             }
         };
-        let machine = Machine::new(self.server.clone(), &self.limits, load);
+        let machine = Machine::new(self.ports.us.clone(), self.server.clone(), &self.limits, load);
         // What lasts from before a start was told then.
         self.told = machine.state();
         self.machine = Some(machine);
@@ -405,7 +412,7 @@ impl Handler<Wake> for PeerActor {
     type Result = ();
 
     fn handle(&mut self, Wake(woken): Wake, ctx: &mut Context<Self>) {
-        self.enter(ctx, Event::Woken { tail: woken.tail, rows: woken.rows });
+        self.enter(ctx, Event::Woken { tail: woken.tail, queued_bytes: woken.queued_bytes, rows: woken.rows });
     }
 }
 

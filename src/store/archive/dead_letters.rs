@@ -1,34 +1,35 @@
-//! What peers refused for good.
+//! What peers will not have.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use actors::model::{Index, ServerName};
+use actors::model::{Index, Letter, ServerName};
 use bytes::Bytes;
 use redb::ReadTransaction;
 
 use super::Read;
 use super::peers::Bodies;
 use crate::store::Shared;
-use crate::store::tables;
+use crate::store::{rows, tables};
 
-pub(super) fn parked_items(
+pub(super) fn letters(
     shared: &Shared,
     read: &ReadTransaction,
     server: &ServerName,
     first: u64,
     last: u64,
-) -> Read<Vec<(Index, String)>> {
-    let mut parked = Vec::new();
+) -> Read<Vec<Letter>> {
+    let mut letters = Vec::new();
     if first > last {
-        return Ok(parked);
+        return Ok(letters);
     }
     for row in read.open_table(tables::DEAD_LETTERS)?.range((server.as_str(), first)..=(server.as_str(), last))? {
         let (key, value) = row?;
-        parked.push((Index(key.value().1), value.value().1.to_owned()));
+        let (kind, _, reason, ..) = value.value();
+        letters.push(Letter { index: Index(key.value().1), fate: rows::fate(kind)?, reason: reason.to_owned() });
     }
-    shared.counters.looked_up(parked.len() as u64);
-    Ok(parked)
+    shared.counters.looked_up(letters.len() as u64);
+    Ok(letters)
 }
 
 /// The bytes of the dead letters at `places`, by index.
@@ -43,7 +44,7 @@ pub(super) fn bodies(
     let range = (server.as_str(), places.start)..(server.as_str(), places.end);
     for row in read.open_table(tables::DEAD_LETTERS)?.range(range)? {
         let (key, value) = row?;
-        let (_, _, number, origin, id, _) = value.value();
+        let (.., number, origin, id, _) = value.value();
         found.insert(key.value().1, bodies.item(number, origin, id)?.bytes().clone());
         shared.counters.looked_up(2);
     }

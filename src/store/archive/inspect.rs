@@ -69,7 +69,7 @@ fn queued(
     let range = (Bound::Excluded((server.as_str(), after)), Bound::Included((server.as_str(), u64::MAX)));
     for row in read.open_table(tables::OUTBOX)?.range::<(&str, u64)>(range)?.take(limit) {
         let (key, value) = row?;
-        let (queued, number, origin, id, submission) = value.value();
+        let (queued, _, _, number, origin, id, submission) = value.value();
         let (size, pdu) = bodies.size(number, origin, id)?;
         let (index, queued) = (Index(key.value().1), Millis(queued));
         let submission = rows::submission_id("outbox", submission)?;
@@ -141,7 +141,7 @@ impl Parked {
     }
 
     fn outbound(&self, place: Place, row: <DeadLetterValue as Value>::SelfType<'_>, whole: bool) -> Read<ParkedRow> {
-        let (time, reason, number, origin, id, submission) = row;
+        let (_, time, reason, number, origin, id, submission) = row;
         let (size, pdu) = self.bodies.size(number, origin, id)?;
         let bytes = whole.then(|| self.bodies.item(number, origin, id)).transpose()?;
         Ok(ParkedRow {

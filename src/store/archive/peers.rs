@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use actors::model::{Digest, Index, Item, Millis, PeerRecord, SeenTransaction, Seq, ServerName};
+use actors::model::{Digest, Index, Item, Millis, PeerRecord, SeenTransaction, SentPage, Seq, ServerName};
 use actors::ports::{OutboxRow, PeerLoad};
 use bytes::Bytes;
 use redb::{ReadOnlyTable, ReadTransaction};
@@ -10,6 +10,7 @@ use redb::{ReadOnlyTable, ReadTransaction};
 use super::Read;
 use crate::store::Shared;
 use crate::store::rows::{self, BadRow};
+use crate::store::submissions::ends;
 use crate::store::tables::{self, PduValue, RefValue};
 
 /// Digests an actor starts from at most, and transactions.
@@ -17,22 +18,23 @@ const DIGESTS_MAX: usize = 1_024;
 const SEEN_MAX: usize = 1_024;
 
 pub(super) fn peer(shared: &Shared, read: &ReadTransaction, server: ServerName) -> Read<PeerLoad> {
-    let newest = newest_index(shared, read, server.as_str())?;
+    let (newest, newest_bytes) = newest_row(shared, read, server.as_str())?;
     let row = read.open_table(tables::PEERS)?.get(server.as_str())?;
     shared.counters.looked_up(u64::from(row.is_some()));
     let seen = seen(shared, read, server.as_str())?;
     let Some(row) = row else {
         let mut record = (shared.counted_from > 0).then(|| PeerRecord::new(server));
         record.iter_mut().for_each(|record| record.inbound.taken = shared.counted_from);
-        return Ok(PeerLoad { record, tail: Index(newest), digests: Vec::new(), seen });
+        return Ok(PeerLoad { record, tail: Index(newest), queued_bytes: newest_bytes, digests: Vec::new(), seen });
     };
     let mut record = rows::peer_from_row(server, row.value())?;
     // Restored from a backup, we may have counted further than this once; see `restored`.
     record.inbound.taken = record.inbound.taken.max(shared.counted_from);
     let digests = digests_below(shared, read, record.server.as_str(), record.inbound.expected)?;
-    // An outbox that trimming has emptied ends where its acknowledged rows ended.
-    let tail = Index(newest).max(record.outbound.acked);
-    Ok(PeerLoad { record: Some(record), tail, digests, seen })
+    // An outbox that has been emptied ends where its record says.
+    let (given, bytes) = ends(&record.outbound);
+    let (tail, queued_bytes) = (Index(newest.max(given)), newest_bytes.max(bytes));
+    Ok(PeerLoad { record: Some(record), tail, queued_bytes, digests, seen })
 }
 
 /// The newest transactions, oldest first.
@@ -46,10 +48,11 @@ fn seen(shared: &Shared, read: &ReadTransaction, server: &str) -> Read<Vec<SeenT
     Ok(newest_first)
 }
 
-fn newest_index(shared: &Shared, read: &ReadTransaction, server: &str) -> Read<u64> {
+/// The newest index with a row, and the bytes ever queued up to there.
+fn newest_row(shared: &Shared, read: &ReadTransaction, server: &str) -> Read<(u64, u64)> {
     let newest = read.open_table(tables::OUTBOX)?.range(tables::all_of(server))?.next_back().transpose()?;
     shared.counters.looked_up(u64::from(newest.is_some()));
-    Ok(newest.map_or(0, |(key, _)| key.value().1))
+    Ok(newest.map_or((0, 0), |(key, row)| (key.value().1, row.value().1)))
 }
 
 /// The last digests below `expected`, ascending and without a gap: the last one is of `expected - 1`. Rows may overlap where
@@ -93,7 +96,8 @@ pub(super) fn outbox_from(
     let range = (server.as_str(), from)..=(server.as_str(), u64::MAX);
     for row in read.open_table(tables::OUTBOX)?.range(range)?.take(rows_max) {
         let (key, value) = row?;
-        let (index, (queued, number, origin, id, submission)) = (key.value().1, value.value());
+        let (index, value) = (key.value().1, value.value());
+        let (queued, queued_bytes, again, number, origin, id, submission) = value;
         let item = bodies.item(number, origin, id)?;
         shared.counters.looked_up(2);
         size += item.bytes().len() as u64;
@@ -101,7 +105,7 @@ pub(super) fn outbox_from(
             break;
         }
         let submission = rows::submission_id("outbox", submission)?;
-        page.push(OutboxRow { index: Index(index), queued: Millis(queued), item, submission });
+        page.push(OutboxRow { index: Index(index), queued: Millis(queued), item, submission, queued_bytes, again });
     }
     Ok(page)
 }
@@ -129,6 +133,57 @@ impl Bodies {
     }
 }
 
+/// Whole transactions, with what is left of their rows. `open` counts as sent; where it has been acknowledged meanwhile it is
+/// among the rows.
+pub(super) fn sent_after(
+    shared: &Shared,
+    read: &ReadTransaction,
+    server: &ServerName,
+    after: u64,
+    open: Option<(u64, Index, Index)>,
+    (items_max, bytes_max): (usize, u64),
+) -> Read<SentPage> {
+    let name = server.as_str();
+    let (sent, outbox) = (read.open_table(tables::SENT)?, read.open_table(tables::OUTBOX)?);
+    let bodies = Bodies::open(read)?;
+    let mut page = SentPage::default();
+    let mut size = 0;
+    let mut take = |id: u64, first: u64, last: u64, page: &mut SentPage| -> Read<bool> {
+        let mut pdus = Vec::new();
+        for row in outbox.range((name, first)..=(name, last))? {
+            let (_, row) = row?;
+            let (.., number, origin, id_of_pdu, _) = row.value();
+            shared.counters.looked_up(2);
+            if let Item::Pdu(reference, bytes) = bodies.item(number, origin, id_of_pdu)? {
+                pdus.push((id, reference, bytes));
+            }
+        }
+        let bytes: u64 = pdus.iter().map(|(.., bytes)| bytes.len() as u64).sum();
+        let fits = page.pdus.len() + pdus.len() <= items_max && size + bytes <= bytes_max;
+        page.more = page.last.is_some() && !fits;
+        if !page.more {
+            size += bytes;
+            page.last = Some(id);
+            page.pdus.extend(pdus);
+        }
+        Ok(page.more)
+    };
+    if let Some(next) = after.checked_add(1) {
+        for row in sent.range((name, next)..=(name, u64::MAX))? {
+            let (key, places) = row?;
+            shared.counters.looked_up(1);
+            let ((_, id), (first, last)) = (key.value(), places.value());
+            if take(id, first, last, &mut page)? {
+                return Ok(page);
+            }
+        }
+    }
+    if let Some((id, first, last)) = open.filter(|(id, ..)| *id > page.last.unwrap_or(after)) {
+        take(id, first.0, last.0, &mut page)?;
+    }
+    Ok(page)
+}
+
 /// Jumps from server to server: three look-ups each, however long the outboxes are.
 pub(super) fn peers_behind(shared: &Shared, read: &ReadTransaction) -> Read<Vec<ServerName>> {
     let outbox = read.open_table(tables::OUTBOX)?;
@@ -142,7 +197,7 @@ pub(super) fn peers_behind(shared: &Shared, read: &ReadTransaction) -> Read<Vec<
         };
         shared.counters.looked_up(1);
         let server = rows::name("outbox", head.value().0)?;
-        let tail = newest_index(shared, read, server.as_str())?;
+        let (tail, _) = newest_row(shared, read, server.as_str())?;
         let row = peers.get(server.as_str())?;
         shared.counters.looked_up(u64::from(row.is_some()));
         let acked = match row {

@@ -17,6 +17,7 @@ const PDU: u8 = 5;
 const GAP: u8 = 6;
 const GAP_FILLED: u8 = 7;
 const DELIVERY: u8 = 8;
+const UPDATE_GAP: u8 = 9;
 
 const LATE: u64 = 1;
 const HISTORY: u64 = 2;
@@ -74,6 +75,10 @@ pub(in crate::store) fn feed_to_row(item: &FeedItem) -> FeedRow<'_> {
         FeedItem::Pdu(pdu) => shown_to_row(&pdu.reference, &pdu.shown),
         FeedItem::Gap { context, missing, children } => gap(GAP, context.as_str(), missing, children),
         FeedItem::GapFilled { context, missing, children } => gap(GAP_FILLED, context.as_str(), missing, children),
+        FeedItem::UpdateGap { from, server, first, last } => {
+            let (n, seq) = (first.0, last.0);
+            FeedRow { kind: UPDATE_GAP, n, seq, server: server.as_str(), note: from.as_str(), ..plain }
+        }
         FeedItem::Delivery { message, server, state, reason } => FeedRow {
             kind: DELIVERY,
             server: server.as_str(),
@@ -137,6 +142,10 @@ pub(in crate::store) fn feed_from_row(row: <FeedValue as redb::Value>::SelfType<
             let reason = (!note.is_empty()).then(|| note.to_owned());
             FeedItem::Delivery { message, server: server_name()?, state: interned(word), reason }
         }
+        UPDATE_GAP => {
+            let (from, server) = (name("feed", note)?, server_name()?);
+            FeedItem::UpdateGap { from, server, first: Seq(n), last: Seq(seq) }
+        }
         PEER => FeedItem::Peer { server: server_name()?, state: interned(word), reason: optional(note) },
         NOTICE if server.is_empty() => FeedItem::Notice { text: note.to_owned(), server: None },
         NOTICE => FeedItem::Notice { text: note.to_owned(), server: Some(server_name()?) },
@@ -197,6 +206,12 @@ mod tests {
                 state: "parked",
                 reason: Some("outbox_full".to_owned()),
             },
+            FeedItem::UpdateGap {
+                from: red(),
+                server: "blue".parse().expect("valid"),
+                first: Seq(3),
+                last: Seq(u64::MAX),
+            },
             FeedItem::Peer { server: red(), state: "suspended", reason: Some("admin") },
             FeedItem::Peer { server: red(), state: "idle", reason: None },
             FeedItem::Notice { text: "the disk is nearly full".to_owned(), server: None },
@@ -230,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_row_of_a_later_program_is_an_error_and_no_panic() {
-        assert!(feed_from_row((9, 0, 0, 0, "", "", "", &[])).is_err());
+        assert!(feed_from_row((99, 0, 0, 0, "", "", "", &[])).is_err());
         assert!(feed_from_row((PARKED, 0, 9, 0, "red.example", "POISON", "", b"{}")).is_err());
         assert!(feed_from_row((PDU, 0, 0, 0, "red.example", "", "p", &[4])).is_err());
     }

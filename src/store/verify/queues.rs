@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use actors::model::Fate;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 
 use super::Findings;
@@ -58,7 +59,7 @@ fn tails(read: &ReadTransaction, findings: &mut Findings) -> Result<Tails, redb:
         findings.unless(counted, "peers", || format!("the segments of {server} begin below 1: {segments:?}"));
         let (acked, expected) = (record.outbound.acked.0, record.inbound.expected.0);
         findings.unless(expected > 0, "peers", || format!("{server} is to send number 0"));
-        tails.insert(server.to_owned(), newest(server)?.max(acked));
+        tails.insert(server.to_owned(), newest(server)?.max(acked).max(record.outbound.newest.0));
     }
     Ok(tails)
 }
@@ -69,7 +70,7 @@ fn queued(read: &ReadTransaction, findings: &mut Findings, tails: &Tails) -> Don
     let outbox = read.open_table(tables::OUTBOX)?;
     for row in outbox.iter()? {
         let (key, value) = row?;
-        let ((server, index), (_, item, origin, id, submission)) = (key.value(), value.value());
+        let ((server, index), (_, _, _, item, origin, id, submission)) = (key.value(), value.value());
         named(&pdus, findings, "outbox", (server, index), (item, origin, id))?;
         findings.unless(index > 0, "outbox", || format!("{server} has a row 0"));
         let sound = rows::submission_id("outbox", submission).is_ok();
@@ -77,9 +78,10 @@ fn queued(read: &ReadTransaction, findings: &mut Findings, tails: &Tails) -> Don
     }
     for row in read.open_table(tables::DEAD_LETTERS)?.iter()? {
         let (key, value) = row?;
-        let ((server, index), (_, _, item, origin, id, _)) = (key.value(), value.value());
+        let ((server, index), (kind, _, _, item, origin, id, _)) = (key.value(), value.value());
         named(&pdus, findings, "dead_letters", (server, index), (item, origin, id))?;
-        let twice = outbox.get((server, index))?.is_some();
+        // One that was sent and refused stays among what was sent.
+        let twice = kind != Fate::Refused.as_str() && outbox.get((server, index))?.is_some();
         findings.unless(!twice, "dead_letters", || format!("row {index} of {server} is still queued"));
         let tail = tails.get(server).copied().unwrap_or(0);
         findings.unless(index <= tail, "dead_letters", || format!("row {index} of {server} is beyond its end, {tail}"));
@@ -142,13 +144,13 @@ fn each_number(read: &ReadTransaction, note: &mut impl FnMut(u64)) -> Done {
         note(outbox_item(row?.1.value()));
     }
     for row in read.open_table(tables::DEAD_LETTERS)?.iter()? {
-        note(row?.1.value().2);
+        note(row?.1.value().3);
     }
     Ok(())
 }
 
 fn outbox_item(row: <OutboxValue as redb::Value>::SelfType<'_>) -> u64 {
-    row.1
+    row.3
 }
 
 /// Digests are whole.

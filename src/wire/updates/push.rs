@@ -42,6 +42,7 @@ fn wait_for(refusal: Refusal) -> Result<Duration, Problem> {
         | Refusal::Misnumbered { .. }
         | Refusal::OutboxFull { .. }
         | Refusal::UnknownContext(_)
+        | Refusal::UnknownSubmission(_)
         | Refusal::NotAParticipant { .. }
         | Refusal::PowerTooLow { .. }
         | Refusal::TooManyParticipants { .. } => Err(refusal.into()),

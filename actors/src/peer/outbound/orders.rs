@@ -20,7 +20,7 @@ impl Outbound {
         let State::Suspended { cause, .. } = self.state else { return };
         self.begin_anew();
         out.effect(Effect::Disarm);
-        self.proceed(at, out);
+        self.go_on(at, out);
         out.moved(Urgency::Now);
         // That an operator is done with it is true at once. Any other cause has gone when the peer has taken something.
         if cause == Cause::Admin && self.told.take().is_some() {
@@ -41,7 +41,7 @@ impl Outbound {
         self.begin_anew();
         self.forwarded = date;
         out.effect(Effect::Disarm);
-        self.proceed(at, out);
+        self.go_on(at, out);
     }
 
     /// What was held against the peer's last answers no longer is.

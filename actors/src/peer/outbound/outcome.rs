@@ -2,13 +2,23 @@
 
 use std::time::Duration;
 
-use super::{Moment, Outbound, PARKED_IN_A_ROW_MAX, RENUMBER_MAX, State, TRIM_EVERY};
+use super::{Moment, Outbound, PARKED_IN_A_ROW_MAX, State, TRIM_EVERY};
 use crate::backoff;
 use crate::change::Change;
 use crate::change::Urgency;
-use crate::model::{Ack, Answered, Cause, FeedItem, Index, Label, Millis, PeerState, PushFailure, Seq};
+use crate::limits::Speech;
+use crate::model::{
+    Ack, Answered, Cause, Fate, FeedItem, Index, Item, Label, Millis, PduRef, PeerState, PushFailure, Seq, SubmissionId,
+};
 use crate::peer::effect::Out;
+use crate::peer::outbound::leave::millis;
 use crate::peer::outbox::{HoleAt, Span};
+
+/// How long a peer is left alone that says "not now" and not until when.
+const WAIT_UNSAID: Duration = Duration::from_secs(60);
+
+/// A batch that was made smaller grows back in this many steps.
+const GROWTH_STEPS: u32 = 20;
 
 impl Outbound {
     /// An attempt has an outcome.
@@ -22,15 +32,17 @@ impl Outbound {
             self.attempts.note(at.now, span, &outcome);
         }
         match outcome {
-            Ok(Answered { ack, window, .. }) => {
+            Ok(Answered { ack, window, refused }) => {
                 if self.labels.showed(window) {
                     out.moved(Urgency::Rides);
                 }
                 match (ack, label) {
-                    (Ack::Ok(seq), Label::Numbers { last, .. }) if seq == last => self.delivered(at, span, out),
-                    (Ack::Taken, Label::Transaction { .. }) => {
+                    (Ack::Ok(seq), Label::Numbers { last, .. }) if seq == last => {
+                        self.delivered(at, span, None, &refused, out);
+                    }
+                    (Ack::Taken, Label::Transaction { id, .. }) => {
                         self.labels.taken();
-                        self.delivered(at, span, out);
+                        self.delivered(at, span, Some(id), &refused, out);
                     }
                     (Ack::Hole { expected, conflict }, Label::Numbers { .. }) => {
                         self.on_hole(at, expected, conflict, out);
@@ -42,7 +54,7 @@ impl Outbound {
                     (ack, label) => self.fail(at, format!("{ack:?} is no answer to {label:?}"), out),
                 }
             }
-            Err(failure) => self.on_failure(at, span, bare, &failure, out),
+            Err(failure) => self.on_failure(at, label, span, bare, &failure, out),
         }
     }
 
@@ -50,6 +62,7 @@ impl Outbound {
     fn heard(&mut self, at: Moment, out: &mut Out) {
         self.hole = None;
         self.forwarded = None;
+        self.probing = false;
         if std::mem::take(&mut self.failures) > 0 {
             self.since = at.now;
         }
@@ -59,11 +72,28 @@ impl Outbound {
         }
     }
 
-    fn delivered(&mut self, at: Moment, span: Option<Span>, out: &mut Out) {
+    /// The peer has taken it all; `transaction` is what carried it, where it was one.
+    fn delivered(
+        &mut self,
+        at: Moment,
+        span: Option<Span>,
+        transaction: Option<u64>,
+        refused: &[(PduRef, String)],
+        out: &mut Out,
+    ) {
         self.parked_in_a_row = 0;
         self.heard(at, out);
-        self.cap = (self.cap + self.cap.div_ceil(4)).min(self.limits.batch_items);
         if let Some(span) = span {
+            // By a step, and only where the cap was what held the batch back: what a peer could not take once it is not sent
+            // again and again.
+            if span.count() >= u64::from(self.cap) {
+                self.cap = (self.cap + (self.limits.batch_items / GROWTH_STEPS).max(1)).min(self.limits.batch_items);
+            }
+            self.say_what_was_taken(at, span, refused, out);
+            if let Some(id) = transaction {
+                let server = self.server.clone();
+                out.change(Change::TransactionSent { server, id, first: span.first, last: span.last });
+            }
             self.acked_since_trim += self.outbox.ack(span.last);
             self.labels.reserve(at.now);
             out.moved(Urgency::Rides);
@@ -71,7 +101,7 @@ impl Outbound {
         if span.is_some() && self.acked_since_trim >= TRIM_EVERY {
             let rows_max = u32::try_from(2 * self.acked_since_trim).unwrap_or(u32::MAX);
             self.acked_since_trim = 0;
-            let retain = u64::try_from(self.limits.retain.as_millis()).unwrap_or(u64::MAX);
+            let retain = millis(self.limits.retain);
             out.change(Change::OutboxTrimmed {
                 server: self.server.clone(),
                 upto: self.outbox.acked(),
@@ -83,9 +113,32 @@ impl Outbound {
         self.proceed(at, out);
     }
 
+    /// A message that was in trouble, or waited long, is told of; one of which the peer refuses the PDU is too. All else is read by
+    /// who asks.
+    fn say_what_was_taken(&self, at: Moment, span: Span, refused: &[(PduRef, String)], out: &mut Out) {
+        let mut told: Option<&SubmissionId> = None;
+        for row in self.outbox.unacknowledged(span.last) {
+            let reason = match &row.item {
+                Item::Pdu(pdu, _) => refused.iter().find(|(named, _)| named == pdu).map(|(_, reason)| reason),
+                Item::Update(_) => None,
+            };
+            if let Some(reason) = reason {
+                self.left(row.index, row.index, Fate::Refused, reason, out);
+                self.tell(row.submission.clone(), Fate::Refused.state(), Some(reason.clone()), out);
+            } else if (row.again || row.queued.until(at.now) > self.limits.notify_after)
+                && told.replace(&row.submission) != Some(&row.submission)
+            {
+                self.tell(row.submission.clone(), "acknowledged", None, out);
+            }
+        }
+    }
+
     fn on_hole(&mut self, at: Moment, expected: Seq, conflict: bool, out: &mut Out) {
         if self.hole.replace(expected) == Some(expected) {
             return self.fail(at, format!("the peer asks for {expected} again and again"), out);
+        }
+        if expected == Seq(0) {
+            return self.fail(at, "the peer asks for number 0, and numbers begin at 1".to_owned(), out);
         }
         let unacked = self.outbox.acked().next();
         if conflict {
@@ -102,7 +155,7 @@ impl Outbound {
                 self.give_less(expected, oldest, out);
                 self.proceed(at, out);
             }
-            HoleAt::Above(by) if by <= RENUMBER_MAX => {
+            HoleAt::Above(by) if by <= self.limits.renumber_max => {
                 self.renumber(unacked, expected, "it holds more than we ever numbered", out);
                 self.proceed(at, out);
             }
@@ -114,48 +167,86 @@ impl Outbound {
 
     /// The peer asks for numbers we no longer have: go on with the oldest item we do have, under the number it asks for.
     pub(super) fn give_less(&mut self, expected: Seq, oldest: Index, out: &mut Out) {
+        let number = self.outbox.number(oldest);
+        if expected < number {
+            let (from, server, last) = (self.us.clone(), self.server.clone(), Seq(number.0 - 1));
+            out.change(Change::Fed(FeedItem::UpdateGap { from, server, first: expected, last }));
+        }
         self.renumber(oldest, expected, "it asks for updates that are no longer kept", out);
     }
 
     fn renumber(&mut self, first: Index, number: Seq, why: &str, out: &mut Out) {
+        let ours = (self.outbox.number(first), self.outbox.tail_number());
         self.outbox.renumber(first, number);
         self.renumbered = true;
         out.moved(Urgency::Now);
         let text =
-            format!("{}: {why}; from our item {first} on, updates to it are numbered from {number}", self.server);
+            format!("{}: {why}; what we numbered {} to {} is numbered from {number} on", self.server, ours.0, ours.1);
         out.change(Change::Fed(FeedItem::Notice { text, server: Some(self.server.clone()) }));
     }
 
-    fn on_failure(&mut self, at: Moment, span: Option<Span>, bare: bool, failure: &PushFailure, out: &mut Out) {
+    fn on_failure(
+        &mut self,
+        at: Moment,
+        label: Label,
+        span: Option<Span>,
+        bare: bool,
+        failure: &PushFailure,
+        out: &mut Out,
+    ) {
         let count = span.map_or(1, |span| u32::try_from(span.count()).unwrap_or(u32::MAX));
         let half = (count / 2).max(1);
         if matches!(failure, PushFailure::TimedOut) {
             self.cap = self.cap.min(half);
         }
-        match failure {
-            PushFailure::Refused { status: status @ (400 | 413 | 422), .. } => {
-                self.labels.abandon();
-                self.bare = true;
-                match span {
-                    Some(span) if count == 1 && bare => return self.park(at, span.first, failure.to_string(), out),
-                    Some(_) if count > 1 => self.cap = self.cap.min(if *status == 413 { half } else { 1 }),
-                    // What is ephemeral was all there was, or may have been what is refused: it is gone, and not missed.
-                    Some(_) | None => {}
-                }
-                self.proceed(at, out);
+        match (failure, label) {
+            (PushFailure::Refused { status: 400 | 413 | 422, .. }, _) => {
+                self.on_refused_content(at, span, bare, failure, out);
             }
-            PushFailure::Refused { .. } => self.refused(at, out),
-            PushFailure::Troubled { retry_after: Some(time), status: 429, .. } => {
-                let until = at.now.after(self.patience(*time));
+            (PushFailure::Refused { .. }, _) => self.refused(at, out),
+            (PushFailure::Troubled { retry_after, status: 429, .. }, _) => {
+                let until = at.now.after(self.patience(retry_after.unwrap_or(WAIT_UNSAID)));
                 self.rest(at, State::Waiting { until }, Urgency::Now, out);
             }
-            PushFailure::TimedOut
-            | PushFailure::Unreachable(_)
-            | PushFailure::Troubled { .. }
-            | PushFailure::Unreadable(_) => {
-                self.fail(at, failure.to_string(), out);
+            (PushFailure::Troubled { .. }, Label::Transaction { id, .. })
+                if self.limits.loss_on_error && self.search.blames(id) =>
+            {
+                self.on_refused_content(at, span, bare, failure, out);
             }
+            (PushFailure::Troubled { retry_after: Some(time), .. }, _) => {
+                let not_before = at.now.after(self.patience(*time));
+                self.fail_until(at, failure.to_string(), Some(not_before), out);
+            }
+            _ => self.fail(at, failure.to_string(), out),
         }
+    }
+
+    /// The peer refuses a request for what is in it: smaller ones follow, until one item shows to be the culprit.
+    fn on_refused_content(&mut self, at: Moment, span: Option<Span>, bare: bool, failure: &PushFailure, out: &mut Out) {
+        if self.parked_in_a_row >= PARKED_IN_A_ROW_MAX {
+            // Whoever refuses everything refuses us, and not an item: a proxy in between, most likely.
+            return self.refused(at, out);
+        }
+        self.labels.abandon();
+        self.bare = true;
+        let too_large = matches!(failure, PushFailure::Refused { status: 413, .. });
+        match span {
+            Some(span) if span.count() == 1 && bare => return self.park(at, span.first, failure.to_string(), out),
+            Some(span) if span.count() > 1 => {
+                if too_large {
+                    self.cap = self.cap.min(u32::try_from(span.count() / 2).unwrap_or(u32::MAX).max(1));
+                }
+                match too_large || self.limits.speech == Speech::Transactions {
+                    true => self.search.halve(span),
+                    false => self.search.one_by_one(span),
+                }
+            }
+            // What is ephemeral was all there was, or may have been what is refused: it is gone, and not missed.
+            Some(_) | None => {}
+        }
+        // An answer it is, if a bad one: without anything of ours in it there is nothing to try again.
+        self.probing &= span.is_some();
+        self.proceed(at, out);
     }
 
     /// The peer refuses us: leave it alone, and look in on it now and then.
@@ -168,16 +259,10 @@ impl Outbound {
     /// The peer refuses this item and no other: it leaves, its number goes to the next one, and the messenger is told. Until that
     /// is on disk nothing is sent under the number; a crash before it ends in the same refusal again.
     fn park(&mut self, at: Moment, index: Index, reason: String, out: &mut Out) {
-        if self.parked_in_a_row >= PARKED_IN_A_ROW_MAX {
-            // Whoever refuses everything refuses us, and not an item: a proxy in between, most likely.
-            return self.refused(at, out);
-        }
         let Some(row) = self.outbox.skip(index) else { return self.fail(at, reason, out) };
         self.parked_in_a_row += 1;
-        let (server, keep) = (self.server.clone(), self.limits.quarantine_items);
-        out.change(Change::OutboundParked { server: server.clone(), index, reason: reason.clone(), keep });
-        let (message, state, reason) = (row.submission, "parked", Some(reason));
-        out.change(Change::Fed(FeedItem::Delivery { message, server, state, reason }));
+        self.left(index, index, Fate::Parked, &reason, out);
+        self.tell(row.submission, Fate::Parked.state(), Some(reason), out);
         self.heard(at, out);
         self.labels.reserve(at.now);
         self.renumbered = true;
@@ -192,17 +277,22 @@ impl Outbound {
 
     /// Distance, trouble or nonsense: try again later. Never costs an item its life.
     pub(super) fn fail(&mut self, at: Moment, reason: String, out: &mut Out) {
+        self.fail_until(at, reason, None, out);
+    }
+
+    fn fail_until(&mut self, at: Moment, reason: String, not_before: Option<Millis>, out: &mut Out) {
         self.attempts.failed(reason);
         // The counter moves once a period: an attempt that contact brought forward is not one more.
         let forwarded = self.forwarded.take();
         self.failures += u32::from(forwarded.is_none());
         let contacted = forwarded.is_some();
         let state = if self.failures >= self.limits.failures_to_suspend {
-            let probe_at = forwarded.unwrap_or(at.now.after(self.limits.probe_every));
+            let probe_at = forwarded.unwrap_or(at.now.after(self.limits.probe_every)).max(not_before.unwrap_or(at.now));
             State::Suspended { cause: Cause::Unreachable, probe_at: Some(probe_at), contacted, beneath: None }
         } else {
             let delay = at.now.after(backoff::delay(&self.limits.backoff, self.failures.max(1), at.roll));
-            State::BackingOff { until: forwarded.map_or(delay, |date| date.max(delay)), contacted }
+            let until = delay.max(forwarded.unwrap_or(delay)).max(not_before.unwrap_or(delay));
+            State::BackingOff { until, contacted }
         };
         self.rest(at, state, Urgency::Rides, out);
     }

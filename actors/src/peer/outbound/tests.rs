@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::limits::Speech;
 use crate::model::PeerLoad;
-use crate::model::{Ack, Answered, Edu, Item, Order, PeerRecord, PushFailure, Seq};
+use crate::model::{Ack, Answered, Edu, Fate, Item, Order, PeerRecord, PushFailure, Segment, Seq};
 use crate::peer::dispatch::Strange;
 use crate::peer::effect::Token;
 use crate::peer::inbound::Frame;
@@ -25,13 +25,13 @@ struct Bench {
 impl Bench {
     fn new(change: impl FnOnce(&mut PeerLimits, &mut PeerRecord)) -> Self {
         let server: ServerName = "blue".parse().expect("valid");
-        let mut limits = PeerLimits { batch_items: 3, ..PeerLimits::default() };
+        let mut limits = PeerLimits { batch_items: 3, notify_after: Duration::MAX, ..PeerLimits::default() };
         let mut record = PeerRecord::new(server.clone());
         record.outbound.window = Some(100);
         change(&mut limits, &mut record);
         let tail = record.outbound.acked;
-        let load = PeerLoad { record: Some(record), tail, digests: vec![], seen: vec![] };
-        let machine = Machine::new(server, &Arc::new(limits), load);
+        let load = PeerLoad { record: Some(record), tail, queued_bytes: 0, digests: vec![], seen: vec![] };
+        let machine = Machine::new("us".parse().expect("valid"), server, &Arc::new(limits), load);
         Self { machine, now: Millis(0), attempt: 0, tail: tail.0, trace: vec![] }
     }
 
@@ -85,7 +85,7 @@ impl Bench {
     fn queue(&mut self, count: u64) -> &mut Self {
         let rows = self.rows(self.tail + 1, self.tail + count);
         self.tail += count;
-        self.step(Event::Woken { tail: Index(self.tail), rows })
+        self.step(Event::Woken { tail: Index(self.tail), queued_bytes: 2 * self.tail, rows })
     }
 
     fn rows(&self, from: u64, to: u64) -> Vec<OutboxRow> {
@@ -94,6 +94,8 @@ impl Bench {
             queued: Millis(0),
             item: Item::Update(Bytes::from_static(b"{}")),
             submission: format!("m{n}").parse().expect("valid"),
+            queued_bytes: 2 * n,
+            again: false,
         };
         (from..=to).map(row).collect()
     }
@@ -163,7 +165,13 @@ fn name(change: &Change) -> String {
         Change::OutboxTrimmed { upto, .. } => format!("trim<={upto}"),
         Change::Fed(FeedItem::Notice { .. }) => "notice".to_owned(),
         Change::Fed(FeedItem::Peer { state, reason, .. }) => format!("event({state} {})", reason.unwrap_or("")),
-        Change::OutboundParked { index, .. } => format!("park {index}"),
+        Change::OutboxLeft { first, last, fate, .. } if first == last => {
+            let verb = if *fate == Fate::Parked { "park" } else { fate.as_str() };
+            format!("{verb} {first}")
+        }
+        Change::OutboxLeft { first, last, fate, .. } => format!("{} {first}..={last}", fate.as_str()),
+        Change::TransactionSent { id, first, last, .. } => format!("sent #{id} {first}..={last}"),
+        Change::Fed(FeedItem::UpdateGap { first, last, .. }) => format!("gap {first}..={last}"),
         Change::Fed(FeedItem::Delivery { message, state, reason, .. }) => {
             format!("event({message} {state}: {})", reason.as_deref().unwrap_or(""))
         }
@@ -242,7 +250,7 @@ fn a_receiver_older_than_what_is_kept_gets_the_rest_under_its_number() {
     bench.queue(1).hole(3).step(Event::Loaded { from: Index(3), rows: Ok(rows) }).load(30, 41).check(&[
         "   0s sending     push 41..=41 (1)",
         "   0s sending     load 3",
-        "   0s sending     commit notice+peer; load 30",
+        "   0s sending     commit gap 3..=29+notice+peer; load 30",
         "   0s sending     push 3..=5 (3) settled",
     ]);
 }
@@ -262,7 +270,7 @@ fn a_receiver_that_holds_more_than_we_gave_makes_us_number_on_after_the_commit()
 fn a_number_far_beyond_belief_suspends() {
     Bench::new(|_, _| ()).queue(1).hole(2_000_000).check(&[
         "   0s sending     push 1..=1 (1)",
-        "   0s suspended   commit event(suspended ahead_of_us)+peer; disarm",
+        "   0s suspended   commit event(suspended ahead_of_us)+peer; arm 2592000s",
     ]);
 }
 
@@ -391,7 +399,7 @@ fn a_waiting_peer_holds_no_payload_in_memory() {
 #[test]
 fn a_page_that_cannot_be_read_is_tried_again() {
     let mut bench = Bench::new(|_, record| record.outbound.acked = Index(1));
-    bench.step(Event::Woken { tail: Index(3), rows: vec![] });
+    bench.step(Event::Woken { tail: Index(3), queued_bytes: 0, rows: vec![] });
     bench.step(Event::Loaded { from: Index(2), rows: Err("disk".into()) });
     bench.check(&["   0s sending     load 2", "   0s backing_off note peer; arm 1s"]);
 }
@@ -400,8 +408,9 @@ fn a_page_that_cannot_be_read_is_tried_again() {
 fn a_paused_peer_keeps_its_queue_and_still_takes() {
     let mut bench = Bench::new(|limits, _| limits.paused = true);
     bench.step(Event::Started).queue(1).contact().check(&[
-        "   0s suspended   ",
-        "   0s suspended   ",
+        "   0s suspended   disarm",
+        // The clock of what waits runs.
+        "   0s suspended   arm 2592000s",
         "   0s suspended   answer",
     ]);
 }
@@ -421,6 +430,8 @@ fn typing(bench: &mut Bench) -> &mut Bench {
 }
 
 mod asking;
+mod halving;
+mod leaving;
 mod orders;
 mod parking;
 mod transactions;

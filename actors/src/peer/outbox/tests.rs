@@ -11,6 +11,8 @@ fn rows(range: std::ops::RangeInclusive<u64>) -> Vec<OutboxRow> {
         queued: Millis(n),
         item: Item::Update(Bytes::from(format!("{{\"n\":{n}}}"))),
         submission: "m".parse().expect("valid"),
+        queued_bytes: n,
+        again: false,
     };
     range.map(row).collect()
 }
@@ -37,40 +39,40 @@ fn span(next: Next) -> (u64, u64, u64, u64) {
 #[test]
 fn a_peer_that_is_not_behind_is_served_from_memory() {
     let mut outbox = outbox(0, 0);
-    assert_eq!(outbox.next(10, 1000), Next::Nothing);
-    outbox.grew(Index(2), rows(1..=2));
-    assert_eq!(span(outbox.next(10, 1000)), (1, 2, 1, 2));
+    assert_eq!(outbox.next(10, None, 1000), Next::Nothing);
+    outbox.grew(Index(2), 0, rows(1..=2));
+    assert_eq!(span(outbox.next(10, None, 1000)), (1, 2, 1, 2));
     assert_eq!(outbox.ack(Index(2)), 2);
-    assert_eq!(outbox.next(10, 1000), Next::Nothing);
+    assert_eq!(outbox.next(10, None, 1000), Next::Nothing);
 }
 
 #[test]
 fn a_lost_hint_is_made_good_by_the_next_read() {
     let mut outbox = outbox(0, 0);
-    outbox.grew(Index(5), rows(4..=5)); // the hint about 1 to 3 was lost
-    assert_eq!(outbox.next(10, 1000), Next::Load(Index(1)));
+    outbox.grew(Index(5), 0, rows(4..=5)); // the hint about 1 to 3 was lost
+    assert_eq!(outbox.next(10, None, 1000), Next::Load(Index(1)));
     assert!(!outbox.loaded(Index(1), rows(1..=5)));
-    assert_eq!(span(outbox.next(10, 1000)), (1, 5, 1, 5));
+    assert_eq!(span(outbox.next(10, None, 1000)), (1, 5, 1, 5));
 }
 
 #[test]
 fn a_push_is_bounded_in_items_and_bytes_but_one_item_always_goes() {
     let mut outbox = outbox(0, 0);
-    outbox.grew(Index(9), rows(1..=9));
-    assert_eq!(span(outbox.next(3, 1000)), (1, 3, 1, 3));
-    assert_eq!(span(outbox.next(9, 14)), (1, 2, 1, 2));
-    assert_eq!(span(outbox.next(9, 1)), (1, 1, 1, 1));
+    outbox.grew(Index(9), 0, rows(1..=9));
+    assert_eq!(span(outbox.next(3, None, 1000)), (1, 3, 1, 3));
+    assert_eq!(span(outbox.next(9, None, 14)), (1, 2, 1, 2));
+    assert_eq!(span(outbox.next(9, None, 1)), (1, 1, 1, 1));
 }
 
 #[test]
 fn memory_holds_a_window_and_disk_holds_the_queue() {
     let mut outbox = outbox(0, 0);
-    outbox.grew(Index(100), rows(1..=100));
-    outbox.grew(Index(150), rows(101..=150)); // beyond the window: left on disk
+    outbox.grew(Index(100), 0, rows(1..=100));
+    outbox.grew(Index(150), 0, rows(101..=150)); // beyond the window: left on disk
     outbox.ack(Index(100));
-    assert_eq!(outbox.next(100, 1 << 20), Next::Load(Index(101)));
+    assert_eq!(outbox.next(100, None, 1 << 20), Next::Load(Index(101)));
     outbox.unload();
-    assert_eq!(outbox.next(100, 1 << 20), Next::Load(Index(101)));
+    assert_eq!(outbox.next(100, None, 1 << 20), Next::Load(Index(101)));
 }
 
 #[test]
@@ -78,19 +80,19 @@ fn a_rewind_keeps_the_numbers() {
     let mut outbox = outbox(40, 42);
     assert_eq!(outbox.locate(Seq(38)), HoleAt::Kept(Index(38)));
     outbox.rewind(Index(38));
-    assert_eq!(outbox.next(10, 1000), Next::Load(Index(38)));
+    assert_eq!(outbox.next(10, None, 1000), Next::Load(Index(38)));
     outbox.loaded(Index(38), rows(38..=42));
-    assert_eq!(span(outbox.next(10, 1000)), (38, 42, 38, 42));
+    assert_eq!(span(outbox.next(10, None, 1000)), (38, 42, 38, 42));
     assert_eq!(outbox.acked(), Index(40), "an acknowledgement is never taken back");
 }
 
 #[test]
 fn a_read_overtaken_by_a_rewind_is_thrown_away() {
     let mut outbox = outbox(40, 42);
-    assert_eq!(outbox.next(10, 1000), Next::Load(Index(41)));
+    assert_eq!(outbox.next(10, None, 1000), Next::Load(Index(41)));
     outbox.rewind(Index(38));
     outbox.loaded(Index(41), rows(41..=42));
-    assert_eq!(outbox.next(10, 1000), Next::Load(Index(38)));
+    assert_eq!(outbox.next(10, None, 1000), Next::Load(Index(38)));
 }
 
 #[test]
@@ -98,7 +100,7 @@ fn renumbering_starts_a_segment_and_older_numbers_still_serve_rewinds() {
     let mut outbox = outbox(10, 15);
     outbox.renumber(Index(11), Seq(100));
     outbox.loaded(Index(11), rows(11..=15));
-    assert_eq!(span(outbox.next(10, 1000)), (11, 15, 100, 104));
+    assert_eq!(span(outbox.next(10, None, 1000)), (11, 15, 100, 104));
     assert_eq!(outbox.locate(Seq(102)), HoleAt::Kept(Index(13)));
     assert_eq!(outbox.locate(Seq(105)), HoleAt::Above(1));
     assert_eq!(outbox.locate(Seq(5)), HoleAt::Kept(Index(5)));
@@ -111,22 +113,22 @@ fn a_push_never_spans_two_numberings() {
     outbox.renumber(Index(13), Seq(50));
     outbox.rewind(Index(11));
     outbox.loaded(Index(11), rows(11..=15));
-    assert_eq!(span(outbox.next(10, 1000)), (11, 12, 11, 12));
+    assert_eq!(span(outbox.next(10, None, 1000)), (11, 12, 11, 12));
     outbox.ack(Index(12));
-    assert_eq!(span(outbox.next(10, 1000)), (13, 15, 50, 52));
+    assert_eq!(span(outbox.next(10, None, 1000)), (13, 15, 50, 52));
 }
 
 #[test]
 fn what_is_no_longer_kept_is_seen_at_the_read() {
     let mut outbox = outbox(40, 42);
     outbox.rewind(Index(3));
-    assert_eq!(outbox.next(10, 1000), Next::Load(Index(3)));
+    assert_eq!(outbox.next(10, None, 1000), Next::Load(Index(3)));
     assert!(outbox.loaded(Index(3), rows(30..=42)), "3 to 29 are gone");
 }
 
 /// As many rows as there are after `gone` left; answers a load.
 fn load(outbox: &mut Outbox, gone: &[u64]) {
-    if let Next::Load(from) = outbox.next(100, 1 << 20) {
+    if let Next::Load(from) = outbox.next(100, None, 1 << 20) {
         let kept = rows(from.0..=outbox.tail.0).into_iter().filter(|row| !gone.contains(&row.index.0));
         outbox.loaded(from, kept.collect());
     }
@@ -138,7 +140,7 @@ fn sent(outbox: &mut Outbox, items: u32, gone: &[u64]) -> String {
     loop {
         load(outbox, gone);
         let anew = if outbox.mend() { "!" } else { "" };
-        match outbox.next(items, 1 << 20) {
+        match outbox.next(items, None, 1 << 20) {
             Next::Send(span, rows) => {
                 let numbers = span.first_number.0..=span.last_number.0;
                 let pairs = numbers.zip(&rows).map(|(number, row)| format!("{number}:{}", row.index));
@@ -154,7 +156,7 @@ fn sent(outbox: &mut Outbox, items: u32, gone: &[u64]) -> String {
 fn skip(outbox: &mut Outbox, index: u64, gone: &[u64]) {
     load(outbox, gone);
     outbox.mend();
-    outbox.next(1, 1);
+    outbox.next(1, None, 1);
     assert_eq!(outbox.skip(Index(index)).map(|row| row.index), Some(Index(index)));
 }
 
@@ -188,8 +190,8 @@ fn what_is_parked_first_or_last_leaves_the_numbers_whole() {
     let mut outbox = outbox(0, 2);
     skip(&mut outbox, 1, &[]);
     skip(&mut outbox, 2, &[]);
-    assert_eq!((outbox.acked(), outbox.tail_number(), outbox.next(1, 1)), (Index(2), Seq(0), Next::Nothing));
-    outbox.grew(Index(3), rows(3..=3));
+    assert_eq!((outbox.acked(), outbox.tail_number(), outbox.next(1, None, 1)), (Index(2), Seq(0), Next::Nothing));
+    outbox.grew(Index(3), 0, rows(3..=3));
     assert_eq!((sent(&mut outbox, 1, &[]), outbox.tail_number()), ("1:3".to_owned(), Seq(1)));
 }
 
@@ -230,7 +232,7 @@ fn when_nothing_is_left_after_a_rewind_the_next_item_gets_the_number_asked_for()
     outbox.renumber(Index(3), Seq(1));
     assert_eq!(sent(&mut outbox, 10, &[4]), "1:3", "nothing follows");
     assert_eq!(outbox.tail_number(), Seq(1));
-    outbox.grew(Index(5), rows(5..=5));
+    outbox.grew(Index(5), 0, rows(5..=5));
     assert_eq!(sent(&mut outbox, 10, &[4]), "2:5");
 }
 
@@ -239,12 +241,12 @@ fn a_page_says_nothing_of_rows_queued_after_it_was_asked_for() {
     let mut outbox = outbox(3, 4);
     skip(&mut outbox, 4, &[]);
     outbox.rewind(Index(4));
-    assert_eq!(outbox.next(10, 1000), Next::Load(Index(4)));
-    outbox.grew(Index(5), rows(5..=5));
+    assert_eq!(outbox.next(10, None, 1000), Next::Load(Index(4)));
+    outbox.grew(Index(5), 0, rows(5..=5));
     outbox.loaded(Index(4), vec![]);
     assert!(!outbox.mend());
-    assert_eq!(outbox.next(10, 1000), Next::Load(Index(5)));
+    assert_eq!(outbox.next(10, None, 1000), Next::Load(Index(5)));
     outbox.loaded(Index(5), rows(5..=5));
     assert!(!outbox.mend());
-    assert_eq!(span(outbox.next(10, 1000)), (5, 5, 4, 4));
+    assert_eq!(span(outbox.next(10, None, 1000)), (5, 5, 4, 4));
 }

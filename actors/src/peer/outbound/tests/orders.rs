@@ -8,7 +8,7 @@ fn a_suspended_peer_is_left_alone_until_it_is_resumed_whatever_comes() {
     bench.queue(1).order(Order::Suspend).ok(1).queue(1).contact().order(Order::Retry).at(9000).order(Order::Resume);
     bench.load(1, 2).ok(2).check(&[
         "   0s sending     push 1..=1 (1)",
-        "   0s suspended   commit event(suspended admin)+peer; abort; disarm; report",
+        "   0s suspended   commit event(suspended admin)+peer; abort; arm 2592000s; report",
         // Whether the peer took it is learnt when it is sent again.
         "   0s suspended   ",
         "   0s suspended   ",
@@ -26,8 +26,8 @@ fn an_operators_suspension_outlives_a_restart_and_a_pause_does_not_outlive_the_c
     bench.order(Order::Suspend);
     let mut again = bench.restart(|_| ());
     again.queue(1).order(Order::Resume).check(&[
-        "   0s suspended   ",
-        "   0s suspended   ",
+        "   0s suspended   disarm",
+        "   0s suspended   arm 2592000s",
         "   0s sending     commit event(sending )+peer; disarm; load 1; report",
     ]);
     let mut paused = again.restart(|limits| limits.paused = true);
@@ -93,10 +93,10 @@ fn a_number_beyond_belief_is_heard_again_after_a_resume() {
     bench.queue(1).hole(2_000_000).order(Order::Resume).load(1, 1).hole(2_000_000).order(Order::Retry).load(1, 1).ok(1);
     bench.check(&[
         "   0s sending     push 1..=1 (1)",
-        "   0s suspended   commit event(suspended ahead_of_us)+peer; disarm",
+        "   0s suspended   commit event(suspended ahead_of_us)+peer; arm 2592000s",
         "   0s sending     commit peer; disarm; load 1; report",
         "   0s sending     push 1..=1 (1)",
-        "   0s suspended   commit peer; disarm",
+        "   0s suspended   commit peer; arm 2592000s",
         "   0s sending     disarm; load 1; report",
         "   0s sending     push 1..=1 (1)",
         "   0s idle        note event(sending )+trim<=1+peer",

@@ -1,7 +1,6 @@
 //! Traces of a peer that refuses what it is sent: one item is found and parked, and the others flow.
 
 use super::*;
-use crate::model::Segment;
 
 #[test]
 fn a_push_the_peer_cannot_take_is_made_smaller_down_to_the_culprit_and_the_rest_flows() {
@@ -44,7 +43,11 @@ fn what_refuses_us_and_not_an_item_still_suspends() {
 fn a_crash_before_the_park_is_on_disk_ends_in_the_same_park() {
     let life = || {
         let mut bench = Bench::new(|_, _| ());
-        bench.step(Event::Woken { tail: Index(2), rows: vec![] }).load(1, 2).fail(refused(422)).fail(refused(422));
+        bench
+            .step(Event::Woken { tail: Index(2), queued_bytes: 0, rows: vec![] })
+            .load(1, 2)
+            .fail(refused(422))
+            .fail(refused(422));
         bench
     };
     let first = life();
@@ -109,7 +112,7 @@ fn a_rewind_to_an_item_that_is_gone_and_last_waits_for_the_next_under_its_number
     bench.step(Event::Loaded { from: Index(5), rows: Ok(rows) }).load(6, 6).ok(5).check(&[
         "   0s sending     push 6..=6 (1)",
         "   0s sending     load 5",
-        "   0s sending     commit notice+peer; load 6",
+        "   0s sending     commit gap 5..=5+notice+peer; load 6",
         "   0s sending     push 5..=5 (1) settled",
         "   0s idle        note trim<=6+peer",
     ]);
@@ -136,11 +139,14 @@ fn a_transaction_refused_down_to_one_item_parks_it_and_the_next_has_an_id_of_its
         "1000s sending     commit peer; push #1000000 after none (2) settled",
         "1000s sending     push #1000001 after none (1)",
         "1000s sending     commit park 1+event(m1 parked: refused with status 400: no)+peer; push #1000002 after none (1) settled",
-        "1000s idle        note trim<=2+peer",
+        "1000s idle        note sent #1000002 2..=2+trim<=2+peer",
     ]);
     bench.queue(1);
     taken(&mut bench);
-    assert_eq!(bench.trace[4..], ["1000s sending     push #1000003 after 1000002 (1)", "1000s idle        note peer"]);
+    assert_eq!(
+        bench.trace[4..],
+        ["1000s sending     push #1000003 after 1000002 (1)", "1000s idle        note sent #1000003 3..=3+peer"]
+    );
 }
 
 #[test]

@@ -12,8 +12,8 @@ fn a_transaction_keeps_its_id_and_its_span_on_every_retry() {
         "1000s backing_off note peer; arm 1001s",
         "1001s sending     load 1",
         "1001s sending     push #1000000 after none (2)",
-        "1001s sending     note trim<=2+peer; push #1001000 after 1000000 (1)",
-        "1001s idle        note peer",
+        "1001s sending     note sent #1000000 1..=2+trim<=2+peer; push #1001000 after 1000000 (1)",
+        "1001s idle        note sent #1001000 3..=3+peer",
     ]);
 }
 
@@ -24,8 +24,8 @@ fn a_batch_the_peer_refuses_is_split_and_each_half_has_an_id_of_its_own() {
     taken(taken(taken(&mut bench))).check(&[
         "1000s sending     commit peer; push #1000000 after none (3) settled",
         "1000s sending     push #1000001 after none (1)",
-        "1000s sending     note trim<=1+peer; push #1000002 after 1000001 (2)",
-        "1000s idle        note peer",
+        "1000s sending     note sent #1000001 1..=1+trim<=1+peer; push #1000002 after 1000001 (2)",
+        "1000s idle        note sent #1000002 2..=3+peer",
         // The reply belongs to no attempt any more.
         "1000s idle        ",
     ]);

@@ -1,0 +1,158 @@
+//! Traces of batches that are made smaller, and of peers that are looked in on.
+
+use super::*;
+
+fn troubled(status: u16) -> PushFailure {
+    PushFailure::Troubled { status, reason: "oh".into(), retry_after: None }
+}
+
+#[test]
+fn a_refused_transaction_is_halved_down_to_the_culprit_and_the_rest_goes_before_anything_newer() {
+    let mut bench = transactions_of(8);
+    bench.at(1000).queue(8).queue(2).fail(refused(400));
+    taken(&mut bench).fail(refused(400)).fail(refused(400)).fail(refused(400));
+    taken(taken(taken(&mut bench))).check(&[
+        "1000s sending     commit peer; push #1000000 after none (8) settled",
+        "1000s sending     ",
+        "1000s sending     push #1000001 after none (4)",
+        "1000s sending     note sent #1000001 1..=4+trim<=4+peer; push #1000002 after 1000001 (4)",
+        "1000s sending     push #1000003 after 1000001 (2)",
+        "1000s sending     push #1000004 after 1000001 (1)",
+        "1000s sending     commit park 5+event(m5 parked: refused with status 400: no)+peer; push #1000005 after 1000001 (1) settled",
+        "1000s sending     note sent #1000005 6..=6+peer; push #1000006 after 1000005 (2)",
+        "1000s sending     note sent #1000006 7..=8+peer; push #1000007 after 1000006 (2)",
+        "1000s idle        note sent #1000007 9..=10+peer",
+    ]);
+}
+
+fn transactions_of(batch_items: u32) -> Bench {
+    Bench::new(|limits, _| {
+        limits.speech = Speech::Transactions;
+        limits.batch_items = batch_items;
+    })
+}
+
+fn counts(bench: &Bench) -> Vec<String> {
+    let count = |line: &String| Some(line.rsplit_once(" (")?.1.split(')').next()?.to_owned());
+    bench.trace.iter().filter(|line| line.contains("push")).filter_map(count).collect()
+}
+
+#[test]
+fn a_batch_that_was_too_large_stays_small_and_grows_back_by_steps() {
+    let mut bench = transactions_of(40);
+    bench.queue(400).load(1, 80).fail(refused(413));
+    for _ in 0..16 {
+        match bench.trace.last().expect("traced").rsplit_once("load ").and_then(|(_, from)| from.parse::<u64>().ok()) {
+            Some(from) => bench.load(from, from + 79),
+            None => taken(&mut bench),
+        };
+    }
+    // The shorter ones are the ends of pages.
+    let sizes = ["40", "20", "20", "22", "18", "24", "26", "28", "2", "30", "32", "18", "34", "36"];
+    assert_eq!(counts(&bench)[..14], sizes[..]);
+}
+
+#[test]
+fn what_is_refused_for_its_form_goes_one_by_one_to_a_peer_of_updates_and_what_is_too_large_in_halves() {
+    let mut bench = Bench::new(|limits, _| limits.batch_items = 4);
+    bench.queue(4).fail(refused(400)).ok(1).ok(2).ok(3).ok(4);
+    assert_eq!(counts(&bench), ["4", "1", "1", "1", "1"]);
+    bench.queue(4).fail(refused(413)).ok(6).ok(8);
+    assert_eq!(counts(&bench)[5..], ["4", "2", "2"]);
+}
+
+#[test]
+fn a_server_that_answers_500_to_one_bad_pdu_does_not_lose_the_others() {
+    let mut bench = transactions_of(2);
+    bench.machine = Bench::new(|limits, _| {
+        limits.speech = Speech::Transactions;
+        limits.batch_items = 2;
+        limits.loss_on_error = true;
+    })
+    .machine;
+    bench.at(1000).queue(2).fail(troubled(500));
+    for _ in 0..2 {
+        bench.now = bench.machine.status().next_attempt.expect("it backs off");
+        bench.step(Event::Due).load(1, 2).fail(troubled(500));
+    }
+    assert_eq!(
+        bench.trace[bench.trace.len() - 2..],
+        ["1003s sending     push #1000000 after none (2)", "1003s sending     push #1003000 after none (1)",]
+    );
+    // Any other server is only in trouble, however long.
+    let mut bench = transactions_of(2);
+    bench.queue(2).fail(troubled(500));
+    for _ in 0..9 {
+        bench.now = bench.machine.status().next_attempt.expect("it backs off");
+        bench.step(Event::Due).load(1, 2).fail(troubled(500));
+    }
+    assert_eq!(bench.machine.state(), PeerState::BackingOff);
+}
+
+#[test]
+fn too_many_requests_is_a_wait_and_no_failure_also_without_a_date() {
+    let mut bench = transactions();
+    bench.queue(1).fail(troubled(429));
+    assert_eq!((bench.machine.state(), bench.machine.failures()), (PeerState::Waiting, 0));
+    assert_eq!(bench.machine.status().next_attempt, Some(Millis(60_000)));
+}
+
+#[test]
+fn a_date_that_comes_with_trouble_is_heeded() {
+    let mut bench = transactions();
+    let retry_after = Some(Duration::from_secs(90));
+    bench.queue(1).fail(PushFailure::Troubled { status: 503, reason: "busy".into(), retry_after });
+    assert_eq!((bench.machine.state(), bench.machine.failures()), (PeerState::BackingOff, 1));
+    assert_eq!(bench.machine.status().next_attempt, Some(Millis(90_000)));
+}
+
+#[test]
+fn a_probe_is_one_item_and_its_success_brings_full_batches_back() {
+    let mut bench = Bench::new(|limits, _| limits.failures_to_suspend = 1);
+    bench.queue(3).unreachable().at(3600).step(Event::Due).load(1, 3).ok(1).ok(3).check(&[
+        "   0s sending     push 1..=3 (3)",
+        "   0s suspended   note event(suspended unreachable)+peer; arm 3600s",
+        "3600s sending     load 1",
+        "3600s sending     push 1..=1 (1)",
+        "3600s sending     note event(sending )+trim<=1+peer; push 2..=3 (2)",
+        "3600s idle        note peer",
+    ]);
+}
+
+#[test]
+fn a_probe_without_anything_to_say_repeats_the_last_number() {
+    let mut bench = Bench::new(|limits, record| {
+        limits.failures_to_suspend = 1;
+        record.outbound.acked = Index(7);
+    });
+    typing(&mut bench).unreachable().at(3600).step(Event::Due).ok(7).check(&[
+        "   0s sending     push 8..=7 (0+1 weak)",
+        "   0s suspended   note event(suspended unreachable)+peer; arm 3600s",
+        "3600s sending     push 8..=7 (0)",
+        "3600s idle        commit event(sending )",
+    ]);
+}
+
+#[test]
+fn a_number_that_nobody_can_mean_is_no_reason_to_renumber() {
+    let mut bench =
+        Bench::new(|_, record| record.outbound.segments = vec![Segment { first: Index(9), number: Seq(1) }]);
+    bench.queue(1).hole(0);
+    assert_eq!(bench.machine.state(), PeerState::BackingOff);
+    let mut bench = Bench::new(|_, record| {
+        record.outbound.acked = Index(8);
+        record.outbound.segments = vec![Segment { first: Index(9), number: Seq(1) }];
+    });
+    bench.queue(1).hole(u64::MAX);
+    assert_eq!(bench.machine.state(), PeerState::Suspended(Cause::AheadOfUs));
+}
+
+#[test]
+fn how_far_a_peer_may_be_ahead_is_the_operators_word() {
+    let mut bench = Bench::new(|limits, _| limits.renumber_max = 10);
+    bench.queue(1).hole(12);
+    assert_eq!(bench.machine.state(), PeerState::Suspended(Cause::AheadOfUs));
+    let mut bench = Bench::new(|limits, _| limits.renumber_max = 10);
+    bench.queue(1).hole(11);
+    assert_eq!(bench.machine.state(), PeerState::Sending);
+}

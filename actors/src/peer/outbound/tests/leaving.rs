@@ -1,0 +1,195 @@
+//! Traces of items that leave unacknowledged: by age, by an operator's hand; and of those that are put back.
+
+use super::*;
+
+const MONTH: u64 = 30 * 86_400;
+
+fn kept_for(secs: u64) -> Bench {
+    Bench::new(|limits, _| {
+        limits.keep = Duration::from_secs(secs);
+        limits.failures_to_suspend = 1;
+    })
+}
+
+#[test]
+fn distance_never_ends_the_life_of_an_item_and_age_does_in_whatever_state_its_peer_is() {
+    let mut bench = kept_for(100);
+    bench.queue(2).unreachable().at(50).queue(1).at(100).step(Event::Due);
+    bench.step(Event::Loaded { from: Index(1), rows: Ok(bench_rows(&[(1, 0), (2, 0), (3, 50)])) });
+    bench.at(150).step(Event::Due).step(Event::Loaded { from: Index(3), rows: Ok(bench_rows(&[(3, 50)])) });
+    bench.check(&[
+        "   0s sending     push 1..=2 (2)",
+        "   0s suspended   note event(suspended unreachable)+peer; arm 100s",
+        "  50s suspended   ",
+        " 100s suspended   load 1",
+        " 100s suspended   commit expired 1..=2+event(m1 expired: not taken within 100 s (keep))+event(m2 expired: not taken within 100 s (keep))+peer; arm 150s",
+        " 150s suspended   load 3",
+        " 150s suspended   commit expired 3+event(m3 expired: not taken within 100 s (keep))+peer; arm 3600s",
+    ]);
+    let record = bench.machine.record().outbound;
+    assert_eq!((record.acked, record.segments), (Index(3), vec![Segment { first: Index(4), number: Seq(1) }]));
+    assert_eq!((bench.machine.backlog(), bench.machine.backlog_bytes()), (0, 0));
+}
+
+fn bench_rows(rows: &[(u64, u64)]) -> Vec<OutboxRow> {
+    let row = |&(n, queued): &(u64, u64)| OutboxRow {
+        index: Index(n),
+        queued: Millis(queued * 1000),
+        item: Item::Update(Bytes::from_static(b"{}")),
+        submission: format!("m{n}").parse().expect("valid"),
+        queued_bytes: 2 * n,
+        again: false,
+    };
+    rows.iter().map(row).collect()
+}
+
+#[test]
+fn failures_in_any_number_never_end_the_life_of_an_item() {
+    let mut bench = Bench::new(|limits, _| limits.failures_to_suspend = 5);
+    bench.queue(1).unreachable();
+    for _ in 0..500 {
+        let due = bench.machine.status().next_attempt.expect("a clock decides");
+        bench.now = due;
+        bench.step(Event::Due).load(1, 1).unreachable();
+    }
+    assert!(bench.now < Millis(MONTH * 1000) && bench.machine.backlog() == 1);
+}
+
+#[test]
+fn what_waits_for_a_peer_that_nobody_will_try_is_watched_after_a_restart_too() {
+    let mut bench = kept_for(100);
+    bench.queue(1).order(Order::Suspend);
+    let mut again = bench.restart(|limits| limits.keep = Duration::from_secs(100));
+    // What was queued last was not known to the record, nor how long it waits.
+    let mut record = bench.machine.record();
+    record.outbound.oldest = None;
+    let mut unknown = Bench::new(|limits, from| {
+        limits.keep = Duration::from_secs(100);
+        *from = record;
+    });
+    unknown.at(7).step(Event::Woken { tail: Index(1), queued_bytes: 2, rows: vec![] });
+    assert_eq!(again.trace, ["   0s suspended   disarm"], "the bench begins with an empty outbox");
+    again.step(Event::Woken { tail: Index(1), queued_bytes: 2, rows: vec![] });
+    assert_eq!(
+        (again.trace[1].as_str(), unknown.trace[0].as_str()),
+        ("   0s suspended   arm 100s", "   7s suspended   arm 107s")
+    );
+}
+
+#[test]
+fn a_long_queue_expires_page_by_page() {
+    let mut bench = kept_for(100);
+    bench.queue(4).order(Order::Suspend).at(100).step(Event::Due).load(1, 2).load(3, 4).check(&[
+        "   0s sending     push 1..=3 (3)",
+        "   0s suspended   commit event(suspended admin)+peer; abort; arm 100s; report",
+        " 100s suspended   load 1",
+        " 100s suspended   commit expired 1..=2+event(m1 expired: not taken within 100 s (keep))+event(m2 expired: not taken within 100 s (keep))+peer; load 3",
+        " 100s suspended   commit expired 3..=4+event(m3 expired: not taken within 100 s (keep))+event(m4 expired: not taken within 100 s (keep))+peer; disarm",
+    ]);
+    assert_eq!(bench.machine.record().outbound.segments.len(), 1, "runs that leave together are one step");
+}
+
+#[test]
+fn a_page_that_cannot_be_read_for_age_is_read_again_later() {
+    let mut bench = kept_for(100);
+    bench.queue(1).order(Order::Suspend).at(100).step(Event::Due);
+    bench.step(Event::Loaded { from: Index(1), rows: Err("disk".into()) });
+    assert_eq!(bench.trace[3], " 100s suspended   arm 160s");
+}
+
+#[test]
+fn what_is_too_old_when_its_turn_comes_is_not_sent() {
+    let mut bench = kept_for(100);
+    bench.queue(3).ok(3).queue(1).unreachable().at(99).order(Order::Retry);
+    bench.step(Event::Loaded { from: Index(4), rows: Ok(bench_rows(&[(4, 0)])) }).at(200).queue(2).ok(4).check(&[
+        "   0s sending     push 1..=3 (3)",
+        "   0s idle        note trim<=3+peer",
+        "   0s sending     push 4..=4 (1)",
+        "   0s suspended   note event(suspended unreachable)+peer; arm 100s",
+        "  99s sending     disarm; load 4; report",
+        "  99s sending     push 4..=4 (1)",
+        " 200s sending     ",
+        // The bench queues all its rows at the beginning of time.
+        " 200s idle        commit event(sending )+expired 5..=6+event(m5 expired: not taken within 100 s (keep))+event(m6 expired: not taken within 100 s (keep))+peer",
+    ]);
+}
+
+fn drop_items(first: u64, last: u64) -> Order {
+    Order::Drop { message: "m".parse().expect("valid"), first: Index(first), last: Index(last) }
+}
+
+#[test]
+fn an_operator_takes_an_item_out_of_the_middle_and_the_others_close_up() {
+    let mut bench = Bench::new(|_, _| ());
+    bench.queue(6).order(drop_items(5, 5)).ok(3).ok(4).ok(5).check(&[
+        "   0s sending     push 1..=3 (3)",
+        "   0s sending     commit dropped 5+event(m parked: taken out by an operator)+peer; report",
+        "   0s sending     note trim<=3+peer; push 4..=4 (1) settled",
+        "   0s sending     commit peer; push 5..=5 (1) settled",
+        "   0s idle        note peer",
+    ]);
+    assert_eq!((bench.machine.status().acked, bench.machine.backlog_bytes()), (Index(6), 0));
+}
+
+#[test]
+fn a_request_with_an_item_that_is_taken_out_is_given_up_and_goes_without_it() {
+    let mut bench = transactions();
+    bench.at(1000).queue(3).order(drop_items(1, 1)).load(2, 3);
+    taken(&mut bench).check(&[
+        "1000s sending     commit peer; push #1000000 after none (3) settled",
+        "1000s sending     commit dropped 1+event(m parked: taken out by an operator)+peer; abort; push #1000001 after none (2) settled; report",
+        // A page that nobody asked for.
+        "1000s sending     ",
+        "1000s idle        note sent #1000001 2..=3+trim<=3+peer",
+    ]);
+}
+
+#[test]
+fn the_last_items_may_leave_and_their_places_are_not_given_again() {
+    let mut bench = Bench::new(|_, _| ());
+    bench.queue(3).unreachable().order(drop_items(2, 3)).at(1).step(Event::Due).load(1, 1).ok(1);
+    bench.step(Event::Loaded { from: Index(2), rows: Ok(vec![]) });
+    let record = bench.machine.record().outbound;
+    assert_eq!((record.newest, bench.machine.backlog(), bench.machine.state()), (Index(3), 0, PeerState::Idle));
+    bench.queue(1);
+    assert_eq!(bench.trace.last().expect("traced"), "   1s sending     push 2..=2 (1) settled");
+}
+
+#[test]
+fn a_page_read_before_a_drop_is_on_disk_does_not_bring_the_item_back() {
+    let mut bench = Bench::new(|_, record| record.outbound.acked = Index(4));
+    bench.step(Event::Woken { tail: Index(6), queued_bytes: 12, rows: vec![] }).order(drop_items(5, 5)).load(6, 6);
+    bench.hole(4).load(4, 6).ok(4).ok(5).check(&[
+        "   0s sending     load 5",
+        "   0s sending     commit dropped 5+event(m parked: taken out by an operator)+peer; abort; load 6; report",
+        "   0s sending     push 5..=5 (1) settled",
+        "   0s sending     load 4",
+        "   0s sending     push 4..=4 (1)",
+        "   0s sending     note trim<=5+peer; push 5..=5 (1)",
+        "   0s idle        note peer",
+    ]);
+}
+
+#[test]
+fn a_message_is_queued_again_and_told_of_when_its_peer_has_it() {
+    let mut bench = Bench::new(|_, _| ());
+    let mut rows = bench_rows(&[(3, 0)]);
+    rows[0].again = true;
+    bench.step(Event::Woken { tail: Index(3), queued_bytes: 6, rows: vec![] });
+    bench.step(Event::Loaded { from: Index(1), rows: Ok(rows) }).ok(1).check(&[
+        "   0s sending     load 1",
+        "   0s sending     commit peer; push 1..=1 (1) settled",
+        "   0s idle        note event(m3 acknowledged: )+trim<=3+peer",
+    ]);
+}
+
+#[test]
+fn a_message_that_waited_long_is_told_of_and_one_that_did_not_is_not() {
+    let mut bench = Bench::new(|limits, _| limits.notify_after = Duration::from_secs(300));
+    bench.queue(1).at(300).ok(1).queue(1).at(301).ok(2).check(&[
+        "   0s sending     push 1..=1 (1)",
+        " 300s idle        note trim<=1+peer",
+        " 300s sending     push 2..=2 (1)",
+        " 301s idle        note event(m2 acknowledged: )+peer",
+    ]);
+}
