@@ -12,6 +12,7 @@ mod conversations;
 mod crash;
 mod history;
 mod laws;
+mod leaving;
 mod opening;
 mod passing;
 mod reading;

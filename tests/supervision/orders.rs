@@ -76,3 +76,61 @@ async fn a_faulty_peer_that_is_resumed_begins_anew_without_a_restart_of_the_proc
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_dead_peer_is_bounded_in_bytes_also_after_a_restart() {
+    use actors::limits::PeerLimits;
+    use actors::testkit::Everybody;
+
+    let disk = Disk::new();
+    let small = || Arc::new(PeerLimits { outbox_bytes: 26, ..crate::rig::limits() });
+    let full = || Err(Refusal::OutboxFull { server: red(), key: "peers.outbox_bytes", limit: 26 });
+    let survived = life(async {
+        let rig = Rig::start(&disk, |ports| ports.roster = Arc::new(Everybody(small())));
+        // Thirteen bytes each.
+        rig.submit("s1", &[red()], 1).await.unwrap();
+        rig.submit("s2", &[red()], 1).await.unwrap();
+        at_rest().await;
+        assert_eq!(rig.submit("s3", &[red()], 1).await, full());
+        disk.survivors(Survives::Synced)
+    })
+    .await;
+    life(async {
+        let rig = Rig::start(&Disk::with(survived), |ports| {
+            ports.roster = Arc::new(Everybody(small()));
+            ports.transport = Prepared::new([]);
+        });
+        assert_eq!(rig.status(&red()).await.backlog_bytes, 26, "what waits is not known after a restart");
+        assert_eq!(rig.submit("s3", &[red()], 1).await, full());
+        at_rest().await;
+        rig.submit("s3", &[red()], 1).await.unwrap();
+        rig.settled().await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_that_is_taken_out_is_not_sent_and_goes_again_when_it_is_put_back() {
+    let disk = Disk::new();
+    life(async {
+        let transport = Prepared::new([]);
+        let rig = Rig::start(&disk, |ports| ports.transport = transport.clone());
+        rig.gateway.order(&red(), Order::Suspend).await.unwrap();
+        for id in ["s1", "s2"] {
+            rig.submit(id, &[red()], 1).await.unwrap();
+        }
+        let (s1, nobody) = ("s1".parse().unwrap(), "nobody".parse().unwrap());
+        rig.gateway.drop_message(&s1, None).await.unwrap();
+        assert_eq!(rig.gateway.drop_message(&nobody, None).await, Err(Refusal::UnknownSubmission(nobody)));
+        rig.gateway.order(&red(), Order::Resume).await.unwrap();
+        at_rest().await;
+        let carried = || transport.frames().iter().flat_map(|frame| frame.items.clone()).count();
+        assert_eq!((carried(), rig.status(&red()).await.backlog), (1, 0));
+        assert_eq!(rig.gateway.retry_message(&s1, Some(&red())).await, Ok(1));
+        at_rest().await;
+        assert_eq!((carried(), rig.status(&red()).await.backlog), (2, 0));
+        assert_eq!(rig.gateway.retry_message(&s1, None).await, Ok(0), "it is no dead letter any more");
+        rig.settled().await;
+    })
+    .await;
+}
