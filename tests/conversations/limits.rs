@@ -21,7 +21,8 @@ use crate::surroundings::{Book, server};
 const REFUSING: &[(&str, &str)] = &[
     ("intake_max", "peers.intake_max is reached (1)"),
     ("batch_items", "at most 1 items (peers.batch_items), this one has 2"),
-    ("outbox_items", "the most it may (peers.outbox_items)"),
+    ("outbox_items", "1 is the most it may (peers.outbox_items)"),
+    ("outbox_bytes", "3 is the most it may (peers.outbox_bytes)"),
     ("rate", "peers.rate is reached (1)"),
 ];
 
@@ -45,6 +46,9 @@ const SHAPING: &[(&str, &str)] = &[
     ("hold_max", "what_was_held_for_long_is_taken_all_the_same"),
     ("expect_seq", "a_number_in_the_configuration_is_applied_once_and_again_when_it_is_another"),
     ("quarantine_items", "quarantine_keeps_the_newest_and_tells_the_messenger_each_time"),
+    ("keep", "distance_never_ends_the_life_of_an_item_and_age_does_in_whatever_state_its_peer_is"),
+    ("notify_after", "a_message_that_waited_long_is_told_of_and_one_that_did_not_is_not"),
+    ("renumber_max", "how_far_a_peer_may_be_ahead_is_the_operators_word"),
     ("attempts_keep", "a_long_outage_is_remembered_in_a_few_words"),
     ("fetch_items", "an_endless_chain_of_invented_parents_ends_with_the_budget"),
     ("fetch_bytes", "an_endless_chain_of_invented_parents_ends_with_the_budget"),
@@ -62,13 +66,14 @@ async fn met(key: &str) -> String {
         "intake_max" => peer.intake_max = 1,
         "batch_items" => peer.batch_items = 1,
         "outbox_items" => peer.outbox_items = 1,
+        "outbox_bytes" => peer.outbox_bytes = 3,
         "rate" => (peer.rate, peer.batch_items) = (1, 1),
         other => panic!("{other} is not known here"),
     };
     let network = Network::new(1, CALM);
     let blue = Node::start(&network, "blue", Book::usual("blue").with_peer("red", tight)).await;
     match key {
-        "outbox_items" => {
+        "outbox_items" | "outbox_bytes" => {
             let two = Submission {
                 id: "m".parse().unwrap(),
                 digest: Digest([7; 16]),

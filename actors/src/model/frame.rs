@@ -287,7 +287,9 @@ pub enum Refusal {
         wait: Duration,
     },
     /// A peer has not taken what was queued for it for too long; nothing was taken.
-    #[error("too much waits for {server}: {key} is {limit}; come again when it takes some, or raise the limit")]
+    #[error(
+        "too much waits for {server}: {limit} is the most it may ({key}); come again when it has taken some, or raise the limit"
+    )]
     OutboxFull {
         /// Which peer.
         server: ServerName,
