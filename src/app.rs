@@ -6,13 +6,15 @@
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{Arbiter, ArbiterHandle};
+use actix_web::ResponseError;
 use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data};
 use actors::gateway::Gateway;
-use actors::model::{Millis, ServerName};
+use actors::model::{Millis, Refusal, ServerName};
 use actors::ports::{Clock, Ports};
 use actors::router::{Router, Routes};
 use tokio::sync::{oneshot, watch};
@@ -23,7 +25,9 @@ use crate::disk::FolderDisk;
 use crate::egress::{self, Addresses, Egress};
 use crate::http::bearer::{self, Bearer};
 use crate::http::body::BodyLimit;
+use crate::http::closing::{self, Closing};
 use crate::http::identity::Admission;
+use crate::http::refusal::Problem;
 use crate::http::serve::{Serving, serve, serve_raw_targets};
 use crate::messenger::{self, MessengerApi, MessengerLimits, housekeeping};
 use crate::settings::{Network, Peers, Secret, Settings};
@@ -108,6 +112,8 @@ pub struct App {
     servers: Vec<ServerHandle>,
     readiness: Readiness,
     stopping: watch::Sender<bool>,
+    closing: Closing,
+    drain: Duration,
     router_gone: oneshot::Receiver<bool>,
 }
 
@@ -135,7 +141,8 @@ impl App {
         if let Some(overload) = gateway.overload() {
             actix::spawn(health::follow(readiness.clone(), overload));
         }
-        let servers = start_servers(settings, listeners, &gateway, &store, &readiness, stops)?;
+        let closing = Closing::default();
+        let servers = start_servers(settings, listeners, &gateway, &store, &readiness, (stops, &closing))?;
         tracing::info!(
             server = %settings.server.name,
             federation = %settings.federation.listen,
@@ -144,7 +151,8 @@ impl App {
             peers = gateway.peers().len(),
             "ready"
         );
-        Ok(Self { core, gateway, store, servers, readiness, stopping, router_gone })
+        let drain = settings.server.drain;
+        Ok(Self { core, gateway, store, servers, readiness, stopping, closing, drain, router_gone })
     }
 
     /// Yields when the gateway cannot go on, with one line that says why. The process should then end: all truth is on disk.
@@ -165,10 +173,13 @@ impl App {
     pub async fn stop(self) -> Left {
         self.readiness.fail("stopping", "told to by a signal");
         self.stopping.send_replace(true);
+        self.closing.close();
+        // The listeners stand meanwhile, and who calls is told to come again. After the drain nobody is waited for.
+        let finished = tokio::time::timeout(self.drain, self.closing.idle()).await.is_ok();
         // All told before any is waited for: one after the other, each could take the whole drain. Health answers until the
         // others are done, and is owed none.
         let (admin, doors) = self.servers.split_last().expect("three are served");
-        let stops: Vec<_> = doors.iter().map(|server| server.stop(true)).collect();
+        let stops: Vec<_> = doors.iter().map(|server| server.stop(finished)).collect();
         for stopped in stops {
             stopped.await;
         }
@@ -287,7 +298,7 @@ fn start_servers(
     gateway: &Gateway,
     store: &Store,
     readiness: &Readiness,
-    stops: watch::Receiver<bool>,
+    (stops, closing): (watch::Receiver<bool>, &Closing),
 ) -> Result<Vec<ServerHandle>, StartError> {
     let serving = Serving { workers: settings.server.workers, drain: settings.server.drain, ..Serving::default() };
     let gate = Gate {
@@ -295,7 +306,11 @@ fn start_servers(
         admission: Arc::new(Door(settings.peers.clone())),
         body: BodyLimit { key: "federation.body_max", bytes: settings.federation.body_max, ..BodyLimit::default() },
     };
-    let federation = serve_raw_targets(listeners.federation, serving, move |config| wire::routes(&gate, config));
+    let door = closing.door(wire::later);
+    let federation = serve_raw_targets(listeners.federation, serving, move |config| {
+        let scope = web::scope("").app_data(Data::new(door.clone())).wrap(from_fn(closing::admit));
+        config.service(scope.configure(|config| wire::routes(&gate, config)));
+    });
 
     let limits = MessengerLimits {
         submissions_max: settings.messenger.submissions_max,
@@ -307,8 +322,10 @@ fn start_servers(
     if token.is_open() {
         tracing::warn!(listen = %settings.messenger.listen, "the messenger API asks for no token; set messenger.token_file");
     }
+    let door = closing.door(|_| Some(Problem::from(Refusal::Stopping).error_response()));
     let messenger = serve(listeners.messenger, serving, move |config| {
-        let guarded = web::scope("").app_data(Data::new(token.clone())).wrap(from_fn(bearer::require));
+        let scope = web::scope("").app_data(Data::new(door.clone())).wrap(from_fn(closing::admit));
+        let guarded = scope.app_data(Data::new(token.clone())).wrap(from_fn(bearer::require));
         config.service(guarded.configure(|config| messenger::configure(config, api.clone())));
     });
 

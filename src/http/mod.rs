@@ -6,6 +6,7 @@
 pub mod answer;
 pub mod bearer;
 pub mod body;
+pub mod closing;
 pub mod guard;
 pub mod identity;
 pub mod nesting;

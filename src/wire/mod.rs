@@ -19,6 +19,7 @@ pub mod updates;
 
 use std::sync::Arc;
 
+use actix_web::HttpResponse;
 use actix_web::web::{Data, ServiceConfig};
 use actors::limits::Habits;
 use actors::model::{Answered, Label, OutFrame, PushFailure, ServerName};
@@ -39,6 +40,10 @@ pub trait Dialect: Send + Sync + 'static {
 
     /// Writes a request from us to a peer with these habits.
     fn encode_push(&self, us: &ServerName, frame: &OutFrame, habits: Habits) -> Result<Request, PushFailure>;
+
+    /// What a request to this path is told once the gateway finishes only what is under way, in the dialect's word for "not
+    /// now". `None`: it is served, where it is not ours, or where any refusal may be taken for good.
+    fn later(&self, path: &str) -> Option<HttpResponse>;
 
     /// Reads the body of a 200 to it.
     fn decode_answer(&self, frame: &OutFrame, body: &Bytes) -> Result<Answered, PushFailure>;
@@ -65,6 +70,11 @@ pub struct Gate {
     pub admission: Arc<dyn Admission>,
     /// Bounds a request's body.
     pub body: BodyLimit,
+}
+
+/// What peers are told once the gateway finishes only what is under way.
+pub fn later(path: &str) -> Option<HttpResponse> {
+    DIALECTS.iter().find_map(|dialect| dialect.later(path))
 }
 
 /// The routes of every dialect: what the listener for peers serves. A peer may speak any of them to us, whatever we speak to it.

@@ -42,6 +42,12 @@ async fn term_finishes_what_is_under_way_and_exits_zero() {
     assert!(told.elapsed() < DRAIN, "and at once, not after {:?}", told.elapsed());
     let (status, health) = Api::at(red.admin).call(reqwest::Method::GET, "/health/ready", "").await.expect("an answer");
     assert_eq!((status, &health["failing"][0]["what"]), (503, &json!("stopping")), "{health}");
+    let mut peer = Raw::connect(Ipv4Addr::LOCALHOST, red.federation).await;
+    peer.send(b"POST /http/v1/updates HTTP/1.1\r\nHost: red\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}").await;
+    let told_to_wait = json!({"receive": "wait", "wait": 1, "reason": "the gateway is stopping"});
+    assert_eq!(peer.answer().await, (200, told_to_wait), "a peer is not refused a connection");
+    let (status, said) = Api::at(red.messenger).call(reqwest::Method::GET, "/v1/peers", "").await.expect("an answer");
+    assert_eq!((status, &said["code"]), (503, &json!("STOPPING")), "{said}");
     under_way.send(rest.as_bytes()).await;
     assert_eq!(under_way.answer().await, (202, json!({"id": "under-way", "peers": ["blue"]})));
 

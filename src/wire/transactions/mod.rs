@@ -8,6 +8,7 @@ mod read;
 mod send;
 mod state;
 
+use actix_web::HttpResponse;
 use actix_web::web::{self, ServiceConfig};
 use actors::limits::Habits;
 use actors::model::{Answered, Item, Label, OutFrame, PushFailure, ServerName};
@@ -58,6 +59,11 @@ impl Dialect for Transactions {
         let path = format!("{PREFIX}/send/{id}/");
         let answer = Answer::StatusDecides { bytes_max: ANSWER_BYTES_MAX };
         Ok(Request::put(path, envelope::encode(us, frame, habits.pairs), answer))
+    }
+
+    /// Nobody: servers of 2014 never send again what they got any refusal for. It is taken like what was under way.
+    fn later(&self, _: &str) -> Option<HttpResponse> {
+        None
     }
 
     /// Taken, whatever it says: servers answer `null`, a list, an object or nothing.

@@ -5,13 +5,16 @@ pub mod envelope;
 mod push;
 mod strong;
 
+use actix_web::HttpResponse;
+use actix_web::http::header::ContentType;
 use actix_web::web::{self, ServiceConfig};
 use actors::limits::Habits;
-use actors::model::{Answered, OutFrame, PushFailure, ServerName};
+use actors::model::{Answered, OutFrame, PushFailure, Refusal, ServerName};
 use bytes::Bytes;
 
 use super::Dialect;
 use crate::egress::{ANSWER_BYTES_MAX, Answer, Request};
+use crate::http::refusal::RESTART_WAIT;
 
 /// Where pushes go.
 pub const UPDATES_PATH: &str = "/http/v1/updates";
@@ -31,6 +34,13 @@ impl Dialect for Updates {
     fn encode_push(&self, _: &ServerName, frame: &OutFrame, _: Habits) -> Result<Request, PushFailure> {
         let answer = Answer::Needed { bytes_max: ANSWER_BYTES_MAX };
         Ok(Request::post(UPDATES_PATH, envelope::encode(frame), answer))
+    }
+
+    fn later(&self, path: &str) -> Option<HttpResponse> {
+        path.starts_with(UPDATES_PATH).then(|| {
+            let body = answer::encode_wait(RESTART_WAIT, &Refusal::Stopping.to_string());
+            HttpResponse::Ok().content_type(ContentType::json()).body(body)
+        })
     }
 
     fn decode_answer(&self, _: &OutFrame, body: &Bytes) -> Result<Answered, PushFailure> {
