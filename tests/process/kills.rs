@@ -53,12 +53,18 @@ struct Crowd {
 }
 
 impl Side {
-    async fn start(mut node: Node, number: usize, rng: &mut Rng, crowd: &mut Crowd) -> Self {
+    /// A gateway that knows who takes part, before anybody says anything.
+    async fn ready(mut node: Node) -> Node {
         node.start().await;
         let others = WAYS.iter().map(|(name, _)| *name).filter(|name| *name != node.name);
         let servers = serde_json::json!({"servers": others.collect::<Vec<_>>()}).to_string();
         let began = node.api().call(Method::PUT, &format!("/v1/contexts/{GARDEN}"), &servers).await;
         assert_eq!(began.expect("an answer").0, 200);
+        node
+    }
+
+    /// Everybody speaks and listens from here on.
+    fn start(node: Node, number: usize, rng: &mut Rng, crowd: &mut Crowd) -> Self {
         let lives = watch::Sender::new(Life { number: 1, api: Some(node.api()) });
         let acknowledged = Arc::new(watch::Sender::new(0));
         for (n, way) in WAYS[number].1.iter().enumerate() {
@@ -135,8 +141,12 @@ async fn nothing_acknowledged_is_lost_over_ten_sigkills() {
     let mut crowd = Crowd { speakers: JoinSet::new(), listeners: JoinSet::new(), enough: watch::Sender::new(false) };
     let (nodes, wires) = three().await;
     let mut sides = vec![];
-    for (number, node) in nodes.into_iter().enumerate() {
-        sides.push(Side::start(node, number, &mut rng, &mut crowd).await);
+    let mut ready = vec![];
+    for node in nodes {
+        ready.push(Side::ready(node).await);
+    }
+    for (number, node) in ready.into_iter().enumerate() {
+        sides.push(Side::start(node, number, &mut rng, &mut crowd));
     }
 
     for n in 0..kills {

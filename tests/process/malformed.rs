@@ -57,7 +57,7 @@ fn federation() -> Vec<Case> {
         (1, PUSH, "", Text("{\"strong\":[{}],\"seq\":1,\"seq\":1}"), 400, "NOT_A_PUSH"),
         // Numbers that fit nothing.
         (1, PUSH, "", Text("{\"strong\":[{}],\"seq\":0}"), 400, "MISNUMBERED"),
-        (1, PUSH, "", Text("{\"strong\":[{},{}],\"seq\":1}"), 400, "MISNUMBERED"),
+        (1, PUSH, "", Text("{\"strong\":[{},{}],\"seq\":1,\"from_seq\":1}"), 400, "MISNUMBERED"),
         (1, PUSH, "", Text("{\"strong\":[{}],\"seq\":1,\"from_seq\":0}"), 400, "MISNUMBERED"),
         (1, PUSH, "", Text("{\"strong\":[{}],\"seq\":1,\"from_seq\":2}"), 400, "MISNUMBERED"),
         (1, PUSH, "", Text("{\"strong\":[{},{}],\"seq\":3,\"from_seq\":1}"), 400, "MISNUMBERED"),
