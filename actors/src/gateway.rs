@@ -199,6 +199,11 @@ impl Gateway {
         Ok(())
     }
 
+    /// One peer as it stands, without its attempts.
+    pub async fn peer_in_brief(&self, server: &ServerName) -> Result<PeerStatus, Refusal> {
+        self.peer_handle(server).await?.brief().await
+    }
+
     /// One peer as it stands.
     pub async fn peer(&self, server: &ServerName) -> Result<PeerStatus, Refusal> {
         self.peer_handle(server).await?.status().await

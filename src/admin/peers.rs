@@ -9,7 +9,7 @@ use crate::messenger::peers::{Peer, Peers, status, statuses};
 
 /// All listed peers, in the order of the configuration.
 pub(super) async fn list(api: web::Data<AdminApi>) -> Result<HttpResponse, Problem> {
-    let asked = statuses(&api.gateway, api.gateway.peers()).await;
+    let asked = statuses(&api.gateway, api.gateway.peers(), false).await;
     let peers = asked.into_iter().map(|(server, status)| Peer::of(&server, status)).collect::<Result<_, _>>()?;
     Ok(HttpResponse::Ok().json(Peers { peers }))
 }

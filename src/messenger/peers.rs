@@ -45,7 +45,7 @@ struct Known {
 
 /// Answer for all listed peers, in the order of the configuration.
 pub(super) async fn list(api: web::Data<MessengerApi>) -> Result<HttpResponse, Problem> {
-    let asked = statuses(&api.gateway, api.gateway.peers()).await;
+    let asked = statuses(&api.gateway, api.gateway.peers(), false).await;
     let peers = asked.into_iter().map(|(server, status)| Peer::of(&server, status)).collect::<Result<_, _>>()?;
     Ok(HttpResponse::Ok().json(Peers { peers }))
 }
@@ -60,10 +60,11 @@ pub(super) async fn get(api: web::Data<MessengerApi>, path: web::Path<String>) -
     }
 }
 
-/// Ask peers, so many at a time; the answers are in the order of the question, one each.
+/// Ask peers, so many at a time; the answers are in the order of the question, one each. `tried`: with their attempts.
 pub(crate) async fn statuses(
     gateway: &Gateway,
     servers: Vec<ServerName>,
+    tried: bool,
 ) -> Vec<(ServerName, Result<PeerStatus, Refusal>)> {
     let mut asked = JoinSet::new();
     // What stays unanswered is a question that panicked.
@@ -73,7 +74,10 @@ pub(crate) async fn statuses(
             note(&mut answers, asked.join_next().await);
         }
         let (gateway, server) = (gateway.clone(), server.clone());
-        asked.spawn_local(async move { (place, status(&gateway, &server).await) });
+        asked.spawn_local(async move {
+            let asked = if tried { gateway.peer(&server).await } else { status(&gateway, &server).await };
+            (place, asked)
+        });
     }
     while !asked.is_empty() {
         note(&mut answers, asked.join_next().await);
@@ -81,9 +85,9 @@ pub(crate) async fn statuses(
     servers.into_iter().zip(answers).collect()
 }
 
-/// One peer as it stands.
+/// One peer as it stands, without its attempts.
 pub(crate) async fn status(gateway: &Gateway, server: &ServerName) -> Result<PeerStatus, Refusal> {
-    Ok(aged(gateway, gateway.peer(server).await?).await)
+    Ok(aged(gateway, gateway.peer_in_brief(server).await?).await)
 }
 
 /// The same with the age of a queue that is not in memory, since its peer is left alone: the disk tells it.

@@ -54,7 +54,7 @@ pub(crate) async fn answer(gateway: &Gateway, id: &str) -> Result<HttpResponse, 
     let record = archive.submission(&id).await?.ok_or_else(unknown)?;
     let mut seen = Vec::with_capacity(record.queued.len());
     let servers = record.queued.iter().map(|(server, _)| server.clone()).collect();
-    for (server, status) in statuses(gateway, servers).await {
+    for (server, status) in statuses(gateway, servers, true).await {
         seen.push(match status {
             Ok(status) => Seen::from(status),
             Err(Refusal::Faulty(_)) => Seen::without_actor(archive, &server, "faulty").await?,

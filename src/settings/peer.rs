@@ -1,5 +1,6 @@
 //! One listed peer: its limits and the link to it, checked.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 use actors::limits::{Habits, PairOrder, PeerLimits};
@@ -23,7 +24,7 @@ pub struct Peer {
     /// How it is spoken to.
     pub link: Link,
     /// Where each of its values came from, every key of a peer in the manual's order.
-    pub origins: Vec<(&'static str, Origin)>,
+    pub origins: Arc<[(&'static str, Origin)]>,
 }
 
 /// How a peer is spoken to.
@@ -109,8 +110,13 @@ pub enum Auth {
 }
 
 /// The peer, where everything about it can be used.
-pub(super) fn peer(resolved: Resolved, own: Option<&ServerName>, check: &mut Check<'_>) -> Option<Peer> {
-    let limits = Arc::new(resolved.limits(check));
+pub(super) fn peer(
+    resolved: Resolved,
+    own: Option<&ServerName>,
+    alike: &mut Alike,
+    check: &mut Check<'_>,
+) -> Option<Peer> {
+    let limits = shared(&mut alike.limits, resolved.limits(check));
     let name = resolved.server.clone()?;
     if Some(&name) == own {
         check.invalid(&["peers", "server", name.as_str()], "this is our own name; a server is no peer of itself");
@@ -120,7 +126,35 @@ pub(super) fn peer(resolved: Resolved, own: Option<&ServerName>, check: &mut Che
     let section = &resolved.section;
     let (dialect, profile, insecure) = (section.dialect, section.profile, section.insecure);
     let link = Link { dialect, profile, addresses, auth: auth?, insecure };
-    Some(Peer { name, limits, link, origins: resolved.origins })
+    let origins = shared(&mut alike.origins, resolved.origins);
+    Some(Peer { name, limits, link, origins })
+}
+
+/// What peers have in common, each once: most of a thousand say nothing of their own, and would hold two kilobytes each to repeat
+/// it.
+#[derive(Default)]
+pub(super) struct Alike {
+    limits: Vec<Arc<PeerLimits>>,
+    origins: Vec<Arc<[(&'static str, Origin)]>>,
+}
+
+/// So many different ones are compared with; where each peer is different, the search must not grow with them.
+const ALIKE_MAX: usize = 64;
+
+fn shared<T, V>(known: &mut Vec<Arc<T>>, value: V) -> Arc<T>
+where
+    V: Borrow<T> + Into<Arc<T>>,
+    T: PartialEq + ?Sized,
+{
+    if let Some(same) = known.iter().find(|other| ***other == *value.borrow()) {
+        return Arc::clone(same);
+    }
+    let new: Arc<T> = value.into();
+    if known.len() >= ALIKE_MAX {
+        known.remove(0);
+    }
+    known.push(Arc::clone(&new));
+    new
 }
 
 fn auth(resolved: &Resolved, check: &mut Check<'_>) -> Option<Auth> {
@@ -144,6 +178,7 @@ fn auth(resolved: &Resolved, check: &mut Check<'_>) -> Option<Auth> {
         let why = "auth = \"network\" believes nobody without it; list the ranges the peer calls from";
         check.invalid(&resolved.key("allow_from"), why);
     }
+    allow_from.shrink_to_fit();
     Some(Auth::Network { allow_from })
 }
 
@@ -172,5 +207,6 @@ fn addresses(resolved: &Resolved, name: &ServerName, check: &mut Check<'_>) -> V
             None => check.invalid(&key, "a peer needs an address; names are not looked up in this version"),
         }
     }
+    addresses.shrink_to_fit();
     addresses
 }

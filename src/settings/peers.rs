@@ -12,7 +12,7 @@ use ipnet::IpNet;
 
 use super::check::Check;
 use super::pattern::Pattern;
-use super::peer::{self, Auth, Peer};
+use super::peer::{self, Alike, Auth, Peer};
 use super::resolve::Tables;
 
 /// All listed peers.
@@ -50,8 +50,9 @@ impl Peers {
         let tables = Tables::read(merged, check);
         tables.resolve(None).limits(check);
         let mut peers = Self { deny, contexts: Arc::new(contexts), ..Self::default() };
+        let mut alike = Alike::default();
         for name in tables.listed() {
-            if let Some(peer) = peer::peer(tables.resolve(Some(name)), own, check) {
+            if let Some(peer) = peer::peer(tables.resolve(Some(name)), own, &mut alike, check) {
                 peers.hold_ranges(&peer);
                 // A denied peer is left out here, so that nothing else has to remember the ban.
                 if !peers.denied(name) {

@@ -9,16 +9,16 @@ use crate::peer::outbox::Span;
 /// A bounded ring of attempts, newest last.
 #[derive(Debug, Clone)]
 pub struct Attempts {
-    ring: VecDeque<Kept>,
+    runs: VecDeque<Run>,
     keep: usize,
     last_error: Option<Arc<str>>,
 }
 
-/// An [`Attempt`] as it is kept. In a long outage one reads like the other, and the words are the most of it: like words are
-/// held once.
+/// [`Attempt`]s as they are kept. In a long outage one is like the other but for its time: like ones, in a row, share all else,
+/// and like words are held once.
 #[derive(Debug, Clone)]
-struct Kept {
-    time: Millis,
+struct Run {
+    times: VecDeque<Millis>,
     first: Index,
     last: Index,
     result: Arc<str>,
@@ -27,7 +27,7 @@ struct Kept {
 impl Attempts {
     /// Keeps this many.
     pub fn new(keep: u32) -> Self {
-        Self { ring: VecDeque::new(), keep: keep as usize, last_error: None }
+        Self { runs: VecDeque::new(), keep: keep as usize, last_error: None }
     }
 
     /// An attempt ended.
@@ -47,39 +47,55 @@ impl Attempts {
             Err(failure) => {
                 let words = self.words(failure.to_string());
                 self.last_error = Some(words.clone());
-                return self.keep(Kept { time, first, last, result: words });
+                return self.keep(time, span, words);
             }
         };
-        // A run of like outcomes is one line: a long outage must not push the beginning out of sight for nothing.
-        if let Some(newest) = self.ring.back_mut()
+        // A run of successes is one attempt: a long queue on its way must not push its beginning out of sight for nothing.
+        if let Some(newest) = self.runs.back_mut()
             && *newest.result == *result
             && result == "acknowledged"
             && newest.last.next() == first
         {
             newest.last = last;
-            newest.time = time;
+            newest.times.clear();
+            newest.times.push_back(time);
             return;
         }
         let result = self.words(result);
-        self.keep(Kept { time, first, last, result });
+        self.keep(time, span, result);
     }
 
-    fn keep(&mut self, kept: Kept) {
+    fn keep(&mut self, time: Millis, Span { first, last, .. }: Span, result: Arc<str>) {
         // Room is made first: a ring that grows for a moment stays as large.
-        while self.ring.len() >= self.keep.max(1) {
-            self.ring.pop_front();
+        while self.len() >= self.keep.max(1) {
+            self.forget_oldest();
         }
-        if self.keep > 0 {
-            if self.ring.len() == self.ring.capacity() {
-                self.ring.reserve_exact(4);
+        if self.keep == 0 {
+            return;
+        }
+        let like = |run: &&mut Run| run.first == first && run.last == last && run.result == result;
+        match self.runs.back_mut().filter(like) {
+            Some(run) => push(&mut run.times, time),
+            None => push(&mut self.runs, Run { times: VecDeque::from([time]), first, last, result }),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.runs.iter().map(|run| run.times.len()).sum()
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some(run) = self.runs.front_mut() {
+            run.times.pop_front();
+            if run.times.is_empty() {
+                self.runs.pop_front();
             }
-            self.ring.push_back(kept);
         }
     }
 
     /// These words, shared with those that are kept already.
     fn words(&self, words: String) -> Arc<str> {
-        let known = self.ring.iter().rev().map(|kept| &kept.result).chain(&self.last_error);
+        let known = self.runs.iter().rev().map(|run| &run.result).chain(&self.last_error);
         known.into_iter().find(|known| ***known == *words).cloned().unwrap_or_else(|| words.into())
     }
 
@@ -95,12 +111,20 @@ impl Attempts {
 
     /// All that are kept, oldest first.
     pub fn kept(&self) -> Vec<Attempt> {
-        let told = |kept: &Kept| {
-            let Kept { time, first, last, result } = kept;
+        let told = |run: &Run, time: &Millis| {
+            let Run { first, last, result, .. } = run;
             Attempt { time: *time, first: *first, last: *last, result: result.to_string() }
         };
-        self.ring.iter().map(told).collect()
+        self.runs.iter().flat_map(|run| run.times.iter().map(move |time| told(run, time))).collect()
     }
+}
+
+/// One more, with as little room beside it as may be: there is a ring for each peer, and it does not grow for long.
+fn push<T>(ring: &mut VecDeque<T>, item: T) {
+    if ring.len() == ring.capacity() {
+        ring.reserve_exact(1 + ring.len() / 4);
+    }
+    ring.push_back(item);
 }
 
 #[cfg(test)]
@@ -120,12 +144,9 @@ mod tests {
         }
         assert_eq!(attempts.kept().len(), 20);
         assert_eq!(attempts.kept()[19].time, Millis(999));
-        let texts: std::collections::HashSet<_> = attempts.ring.iter().map(|kept| kept.result.as_ptr()).collect();
-        assert_eq!(
-            (texts.len(), attempts.ring.capacity()),
-            (2, 20),
-            "two texts, each once; the ring as large as it has to be"
-        );
+        let texts: std::collections::HashSet<_> = attempts.runs.iter().map(|run| run.result.as_ptr()).collect();
+        assert_eq!((texts.len(), attempts.runs.len()), (2, 14), "two texts, each once; like attempts in a row are one");
+        assert!(attempts.runs.capacity() <= 20 && attempts.runs.iter().all(|run| run.times.capacity() <= 4));
         assert_eq!(attempts.last_error(), Some("no answer within the deadline"));
     }
 }

@@ -5,7 +5,7 @@
 //! one by one, so that the second death names the one that kills; that one goes to quarantine and counts as received. A
 //! conversation that has been given up sends its PDUs there at once: it costs itself, never the link.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use crate::model::{ContextId, ParkedCode, Pdu, PduRef, Refusal, Verdict};
 
@@ -41,46 +41,46 @@ pub struct Strange {
     pub most: u64,
 }
 
-/// PDUs a conversation has died on, and how often. Bounded: the oldest suspicion is dropped.
+/// PDUs a conversation has died on, and how often, the oldest suspicion first. Bounded: that one is dropped.
 #[derive(Debug, Clone, Default)]
-pub struct Suspects {
-    deaths: HashMap<PduRef, u32>,
-    order: VecDeque<PduRef>,
-}
+pub struct Suspects(VecDeque<(PduRef, u32)>);
 
 const SUSPECTS_MAX: usize = 256;
 /// The death that convicts.
 const DEATHS: u32 = 2;
 
 impl Suspects {
+    fn deaths(&self, reference: &PduRef) -> u32 {
+        self.0.iter().find(|(other, _)| other == reference).map_or(0, |(_, deaths)| *deaths)
+    }
+
     fn holds(&self, reference: &PduRef) -> bool {
-        self.deaths.contains_key(reference)
+        self.deaths(reference) > 0
     }
 
     /// It lies in quarantine: given to its conversation once more, it would only kill it once more.
     fn convicted(&self, reference: &PduRef) -> bool {
-        self.deaths.get(reference).is_some_and(|deaths| *deaths >= DEATHS)
+        self.deaths(reference) >= DEATHS
     }
 
     /// One more death; tells whether it convicts.
     fn died_on(&mut self, reference: &PduRef, alone: bool) -> bool {
-        if !self.holds(reference) {
-            self.order.push_back(reference.clone());
-            if self.order.len() > SUSPECTS_MAX
-                && let Some(oldest) = self.order.pop_front()
-            {
-                self.deaths.remove(&oldest);
+        let before = self.deaths(reference);
+        let deaths = if alone { before + 1 } else { before.max(1) };
+        match self.0.iter_mut().find(|(other, _)| other == reference) {
+            Some(suspect) => suspect.1 = deaths,
+            None => {
+                if self.0.len() >= SUSPECTS_MAX {
+                    self.0.pop_front();
+                }
+                self.0.push_back((reference.clone(), deaths));
             }
         }
-        let deaths = self.deaths.entry(reference.clone()).or_default();
-        *deaths = if alone { *deaths + 1 } else { (*deaths).max(1) };
-        *deaths >= DEATHS
+        deaths >= DEATHS
     }
 
     fn cleared(&mut self, reference: &PduRef) {
-        if self.deaths.remove(reference).is_some() {
-            self.order.retain(|other| other != reference);
-        }
+        self.0.retain(|(other, _)| other != reference);
     }
 }
 

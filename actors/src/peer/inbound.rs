@@ -50,8 +50,8 @@ pub struct Inbound {
     /// The number named in the conflict announced last: the sender repeats its push until it obeys.
     told_conflict: Option<Seq>,
     seen: VecDeque<SeenTransaction>,
-    /// The one batch whose PDUs are with their conversations.
-    busy: Option<Busy>,
+    /// The one batch whose PDUs are with their conversations. Boxed: most peers have none, most of the time.
+    busy: Option<Box<Busy>>,
     /// Batches behind it, under their permits.
     waiting: VecDeque<(Option<Token>, Frame, Strange)>,
     /// How many conversations it has begun ...
@@ -299,7 +299,7 @@ impl Inbound {
         for group in groups {
             out.effect(dispatch(&busy.frame, group));
         }
-        self.busy = Some(busy);
+        self.busy = Some(Box::new(busy));
         None
     }
 

@@ -171,6 +171,11 @@ impl Machine {
 
     /// The peer as operators see it.
     pub fn status(&self) -> PeerStatus {
+        PeerStatus { attempts: self.outbound.attempts().kept(), ..self.brief() }
+    }
+
+    /// The same without the attempts, which are the most of it.
+    pub fn brief(&self) -> PeerStatus {
         let outbox = self.outbound.outbox();
         PeerStatus {
             server: self.server.clone(),
@@ -183,7 +188,7 @@ impl Machine {
             failures: self.outbound.failures(),
             last_error: self.outbound.attempts().last_error().map(str::to_owned),
             expected_seq: self.inbound.record().expected,
-            attempts: self.outbound.attempts().kept(),
+            attempts: vec![],
             backlog_bytes: outbox.backlog_bytes(),
             open: self.outbound.open(),
         }

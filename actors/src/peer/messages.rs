@@ -68,7 +68,12 @@ pub(crate) struct Charge(pub(super) Spent);
 /// Somebody asks how the peer stands.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Status(pub(super) oneshot::Sender<PeerStatus>);
+pub(crate) struct Status {
+    /// Where the answer goes.
+    pub(super) reply: oneshot::Sender<PeerStatus>,
+    /// Without the attempts.
+    pub(super) brief: bool,
+}
 
 /// An operator orders something.
 #[derive(Message)]
@@ -92,8 +97,3 @@ pub(crate) struct Finished {
     /// What it brings.
     pub(super) event: Event,
 }
-
-/// The timer fired.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct Fired(pub(super) u64);

@@ -52,13 +52,19 @@ pub struct PeerHandle {
     server: ServerName,
     address: Addr<PeerActor>,
     intake: Intake,
-    /// Requests held until there is room.
-    held: Intake,
+    /// Requests held until there is room, of a peer that takes every refusal for good.
+    held: Option<Intake>,
+    /// Where the configuration sets a pace. Boxed: it seldom does.
+    pace: Option<Box<Pace>>,
+    gauge: Arc<Gauge>,
+    limits: Arc<PeerLimits>,
+}
+
+/// The pace at which items may come.
+struct Pace {
     bucket: Mutex<Bucket>,
     /// The bucket's time begins here: wall time may be set.
     born: Instant,
-    gauge: Arc<Gauge>,
-    limits: Arc<PeerLimits>,
 }
 
 /// What the operator calls the limit on items a second.
@@ -72,8 +78,10 @@ impl PeerHandle {
         limits: Arc<PeerLimits>,
     ) -> Self {
         let intake = || Intake::new("peers.intake_max", limits.intake_max);
-        let bucket = Mutex::new(Bucket::new(limits.rate, limits.batch_items, Millis(0)));
-        Self { server, address, intake: intake(), held: intake(), bucket, born: Instant::now(), gauge, limits }
+        let bucket = || Mutex::new(Bucket::new(limits.rate, limits.batch_items, Millis(0)));
+        let pace = (limits.rate > 0).then(|| Box::new(Pace { bucket: bucket(), born: Instant::now() }));
+        let held = limits.answers_late.then(intake);
+        Self { server, address, intake: intake(), held, pace, gauge, limits }
     }
 
     /// The right to bring a batch, or which limit it meets.
@@ -83,15 +91,16 @@ impl PeerHandle {
 
     /// Whether so many items more may come now.
     pub(crate) fn pace(&self, items: usize) -> Result<(), Refusal> {
-        let now = Millis(u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX));
-        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Pace { bucket, born }) = self.pace.as_deref() else { return Ok(()) };
+        let now = Millis(u64::try_from(born.elapsed().as_millis()).unwrap_or(u64::MAX));
+        let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
         let busy = |wait| Refusal::Busy { limit: RATE, value: self.limits.rate.into(), wait };
         bucket.take(now, items).map_err(busy)
     }
 
     /// For a peer that takes every refusal for good: the right to be held until there is room, and for how long at most.
     pub(crate) fn hold(&self) -> Option<Result<(Permit, Duration), Refusal>> {
-        self.limits.answers_late.then(|| Ok((self.held.enter()?, self.limits.hold_max)))
+        self.held.as_ref().map(|held| Ok((held.enter()?, self.limits.hold_max)))
     }
 
     /// Take a batch. Answers after the commit of all the answer rests on.
@@ -103,8 +112,17 @@ impl PeerHandle {
 
     /// The peer as it stands.
     pub async fn status(&self) -> Result<PeerStatus, Refusal> {
+        self.seen(false).await
+    }
+
+    /// The same without its attempts: whoever lists a thousand peers does not copy twenty of each.
+    pub async fn brief(&self) -> Result<PeerStatus, Refusal> {
+        self.seen(true).await
+    }
+
+    async fn seen(&self, brief: bool) -> Result<PeerStatus, Refusal> {
         let (reply, status) = oneshot::channel();
-        post(&self.address, Status(reply));
+        post(&self.address, Status { reply, brief });
         status.await.map_err(|_| Refusal::OutcomeUnknown)
     }
 

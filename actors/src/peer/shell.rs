@@ -1,5 +1,6 @@
 //! The actix side of a peer: messages become events, effects become calls on the ports. It decides nothing.
 
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,17 +15,17 @@ use crate::peer::budget::Spent;
 use crate::peer::dispatch::Strange;
 use crate::peer::effect::{Effect, Token};
 use crate::peer::machine::{Event, Machine};
-use crate::peer::messages::{Accept, Ask, Charge, Fetch, Finished, Fired, Ordered, Reply, Report, Status, Wake, Weak};
+use crate::peer::messages::{Accept, Ask, Charge, Fetch, Finished, Ordered, Reply, Report, Status, Wake, Weak};
 use crate::peer::outbound::Moment;
 use crate::ports::{Archive, ArchiveError, Fence, PeerLoad, Ports};
 use crate::routes::Routes;
+use crate::supervise::alarm::Alarm;
 use crate::supervise::crashes::{Crashes, Verdict};
 use crate::supervise::guard::guard;
 use crate::supervise::intake::{Intake, Permit};
 use crate::supervise::lifeline::LifeLine;
 use crate::supervise::post::post;
 use crate::supervise::task::{Isolated, detached, isolated};
-use crate::supervise::timer::Timer;
 
 /// What the outside reads of an actor without asking it.
 #[derive(Debug, Default)]
@@ -49,7 +50,7 @@ impl Gauge {
 pub(crate) struct PeerActor {
     server: ServerName,
     limits: Arc<PeerLimits>,
-    ports: Ports,
+    ports: Arc<Ports>,
     routes: Routes,
     fence: Fence,
     gauge: Arc<Gauge>,
@@ -65,12 +66,12 @@ pub(crate) struct PeerActor {
     /// Who ordered the restart under way; answered when the new life has begun.
     reborn: Vec<Report>,
     next_token: u64,
-    timer: Timer,
+    alarm: Alarm,
     /// The request in flight; replaced or dropped, it is aborted.
     attempt: Option<Isolated>,
     reading: Option<Isolated>,
-    /// Requests for PDUs under way to the peer.
-    fetches: Intake,
+    /// Requests for PDUs under way to the peer; made when there is a first one.
+    fetches: OnceCell<Intake>,
     #[expect(dead_code, reason = "held for its drop, which tells the router")]
     lifeline: LifeLine,
 }
@@ -81,14 +82,13 @@ impl PeerActor {
     pub(crate) fn new(
         server: ServerName,
         limits: Arc<PeerLimits>,
-        ports: Ports,
+        ports: Arc<Ports>,
         routes: Routes,
         fence: Fence,
         gauge: Arc<Gauge>,
         crashes: Crashes,
         lifeline: LifeLine,
     ) -> Self {
-        let intake_max = limits.intake_max;
         Self {
             server,
             limits,
@@ -104,10 +104,10 @@ impl PeerActor {
             reports: HashMap::new(),
             reborn: Vec::new(),
             next_token: 0,
-            timer: Timer::default(),
+            alarm: Alarm::default(),
             attempt: None,
             reading: None,
-            fetches: Intake::new("peers.intake_max", intake_max),
+            fetches: OnceCell::new(),
             lifeline,
         }
     }
@@ -210,7 +210,7 @@ impl PeerActor {
             }
             Effect::Pull(pull) => {
                 // Beyond the bound it is not asked; what is missing shows in its conversation, too.
-                let Ok(permit) = self.fetches.enter() else { return };
+                let Ok(permit) = self.fetches().enter() else { return };
                 let asked = self.ports.transport.pull(&self.server, pull.after, self.limits.deadlines);
                 let (server, finish) = (self.server.clone(), self.finisher(ctx));
                 let (archive, most) = (self.ports.archive.clone(), self.ports.roster.contexts().adopt_max);
@@ -244,19 +244,28 @@ impl PeerActor {
             Effect::Arm(due) => {
                 // A peer that is left alone has nothing under way; what is left of the tasks that were would be kept as long.
                 (self.attempt, self.reading) = (None, None);
-                let address = ctx.address();
                 let delay = self.ports.clock.now().until(due);
-                self.timer.arm(delay, move |epoch| post(&address, Fired(epoch)));
+                self.alarm.arm(ctx, delay, Self::due);
             }
-            Effect::Disarm => self.timer.disarm(),
+            Effect::Disarm => self.alarm.disarm(ctx),
         }
+    }
+
+    fn due(&mut self, ctx: &mut Context<Self>, epoch: u64) {
+        if self.alarm.fired(epoch) {
+            self.enter(ctx, Event::Due);
+        }
+    }
+
+    fn fetches(&self) -> &Intake {
+        self.fetches.get_or_init(|| Intake::new("peers.intake_max", self.limits.intake_max))
     }
 
     /// Ask the peer; the answer goes to the conversation, the bill to whoever caused it.
     fn get(&self, context: ContextId, want: Want, cause: ServerName) {
         let (routes, server) = (self.routes.clone(), self.server.clone());
         // Beyond the bound the peer is not asked, and the conversation asks the next one or again later.
-        let Ok(permit) = self.fetches.enter() else {
+        let Ok(permit) = self.fetches().enter() else {
             return detached(async move { routes.fetched(&context, want, server, None).await });
         };
         let (transport, deadlines, clock) =
@@ -364,7 +373,7 @@ fn tell(server: &ServerName, told: PeerState, now: Millis, machine: &Machine) ->
         tracing::debug!(peer = %server, from = was, to = is, failures, "peer at work");
         return told;
     }
-    match machine.status().next_attempt.map(|due| now.until(due)) {
+    match machine.brief().next_attempt.map(|due| now.until(due)) {
         Some(next) => {
             let reason = machine.last_error().filter(|_| to != PeerState::Waiting).unwrap_or("it asked for time");
             tracing::info!(peer = %server, from = was, to = is, failures, next = ?next, reason, "peer changes state");
@@ -389,7 +398,7 @@ impl Supervised for PeerActor {
         self.machine = None;
         self.attempt = None;
         self.reading = None;
-        self.timer.disarm();
+        self.alarm.forget();
         self.replies.clear();
         self.reports.clear();
     }
@@ -462,10 +471,10 @@ impl Handler<Ordered> for PeerActor {
 impl Handler<Status> for PeerActor {
     type Result = ();
 
-    fn handle(&mut self, Status(reply): Status, _: &mut Context<Self>) {
+    fn handle(&mut self, Status { reply, brief }: Status, _: &mut Context<Self>) {
         if let Some(machine) = &self.machine {
             // The asker may have gone.
-            let _ = reply.send(machine.status());
+            let _ = reply.send(if brief { machine.brief() } else { machine.status() });
         }
     }
 }
@@ -476,16 +485,6 @@ impl Handler<Finished> for PeerActor {
     fn handle(&mut self, finished: Finished, ctx: &mut Context<Self>) {
         if finished.life == self.life {
             self.enter(ctx, finished.event);
-        }
-    }
-}
-
-impl Handler<Fired> for PeerActor {
-    type Result = ();
-
-    fn handle(&mut self, Fired(epoch): Fired, ctx: &mut Context<Self>) {
-        if self.timer.fired(epoch) {
-            self.enter(ctx, Event::Due);
         }
     }
 }

@@ -5,13 +5,14 @@
 
 mod directory;
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, Supervisor};
+use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Supervisor};
 use tokio::sync::oneshot;
 
 use crate::change::Change;
@@ -46,12 +47,14 @@ struct Leaving {
 
 /// The root of supervision. Its own panic ends the process: restarted, it would forget who lives.
 pub struct Router {
-    ports: Ports,
+    ports: Arc<Ports>,
     routes: Routes,
     peers: Directory<ServerName>,
     contexts: Directory<ContextId>,
     /// Conversations told to leave and not gone yet: there are never two of the same.
     leaving: HashMap<ContextId, Leaving>,
+    /// Its own address, which each life line of a peer's reports to.
+    me: OnceCell<Arc<Addr<Self>>>,
     booting: Option<Isolated>,
     overload: Arc<Overload>,
     watching: Option<Isolated>,
@@ -64,13 +67,14 @@ impl Router {
     pub fn launch(ports: Ports, routes: &Routes, gone: impl FnOnce(bool) + Send + 'static) {
         let overload = Arc::new(Overload::new(&ports));
         let router = Self {
-            ports,
+            ports: Arc::new(ports),
             overload: overload.clone(),
             watching: None,
             routes: routes.clone(),
             peers: Directory::new(),
             contexts: Directory::new(),
             leaving: HashMap::new(),
+            me: OnceCell::new(),
             booting: None,
             lifeline: LifeLine::new(gone),
         };
@@ -95,7 +99,8 @@ impl Router {
     ) -> Result<Arc<PeerHandle>, Refusal> {
         let fence = self.ports.ownership.claim(server).ok_or_else(elsewhere)?;
         let (generation, deaths) = self.peers.birth(server);
-        let (router, key) = (ctx.address(), Key::Peer(server.clone()));
+        let router = self.me.get_or_init(|| Arc::new(ctx.address())).clone();
+        let key = Key::Peer(server.clone());
         let lifeline = LifeLine::new(move |crashed| post(&router, Down { key, generation, crashed }));
         let gauge = Arc::new(Gauge::default());
         let (ports, routes) = (self.ports.clone(), self.routes.clone());
@@ -119,7 +124,7 @@ impl Router {
         let (router, idle) = (ctx.address(), context.clone());
         let on_quiet = Box::new(move || post(&router, Idle { context: idle.clone(), generation }));
         let intake = Intake::new("contexts.intake_max", limits.intake_max);
-        let (ports, routes) = (self.ports.clone(), self.routes.clone());
+        let (ports, routes) = (Ports::clone(&self.ports), self.routes.clone());
         let actor = ContextActor::new(context.clone(), limits, ports, routes, fence, deaths, on_quiet, lifeline);
         let address = Supervisor::start(move |_| actor);
         let handle = Arc::new(ContextHandle::new(context.clone(), address, intake));

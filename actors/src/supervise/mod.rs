@@ -15,6 +15,7 @@
 //! Never persist, assert or unwrap in actix's `stopping` or `stopped`: they run while a panic unwinds, and a second one
 //! aborts the process.
 
+pub mod alarm;
 pub mod crashes;
 pub mod guard;
 pub mod intake;

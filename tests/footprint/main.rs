@@ -1,0 +1,140 @@
+//! What a peer that waits holds in memory, to the byte: live bytes with few such peers, and with many more, by an allocator that
+//! counts. Real settings, real actors, the real store on a file; what a page cache keeps is small and the same for both.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as the tests themselves do")]
+
+use std::alloc::System;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actors::gateway::Gateway;
+use actors::model::{
+    Answered, BadPdu, Cause, Deadlines, Digest, Millis, OutFrame, Pdu, PeerState, PushFailure, ServerName, Submission,
+    Submitted, Want,
+};
+use actors::ports::{Journal, Ports, Task, Transport};
+use actors::router::{Router, Routes};
+use actors::testkit::{PlainText, TestClock, TestDisk};
+use bytes::Bytes;
+use fernpost::settings::{Peers, Settings, Sources};
+use fernpost::store::{FILE, Place, Store, StoreOptions};
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+use tokio::task::LocalSet;
+
+#[global_allocator]
+static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// The promise: less than this for each peer that waits.
+const BYTES_MAX: i64 = 4096;
+
+/// Bytes that are in use.
+fn live() -> i64 {
+    let stats = HEAP.stats();
+    i64::try_from(stats.bytes_allocated).unwrap() - i64::try_from(stats.bytes_deallocated).unwrap()
+}
+
+fn name(n: usize) -> ServerName {
+    format!("chat.partner-{n:04}.example").parse().unwrap()
+}
+
+/// A configuration that lists so many, each at an address and in a range of its own.
+fn settings(peers: usize) -> Arc<Peers> {
+    let mut text = "server.name = \"us.example\"\npeers.default.jitter = 0.0\n".to_owned();
+    for n in 0..peers {
+        let ip = format!("127.1.{}.{}", n / 256, n % 256);
+        writeln!(text, "[peers.server.\"{}\"]\naddresses = [\"http://{ip}:9890\"]\nauth = \"network\"", name(n))
+            .unwrap();
+        writeln!(text, "allow_from = [\"{ip}/32\"]").unwrap();
+    }
+    let loaded = Settings::load(&Sources::text(text, "/etc/fernpost")).unwrap_or_else(|why| panic!("{why}"));
+    loaded.peers.clone()
+}
+
+/// Nobody is ever there; why not is said in words of the peer's own.
+struct Dead;
+
+impl Transport for Dead {
+    fn push(&self, frame: OutFrame) -> Task<Result<Answered, PushFailure>> {
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            Err(PushFailure::Unreachable(format!("http://{}:9890: connection refused (os error 111)", frame.to)))
+        })
+    }
+
+    fn fetch(&self, _: &ServerName, _: Want, _: Deadlines) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
+        Box::pin(async { Err(PushFailure::TimedOut) })
+    }
+}
+
+/// Bytes that live once so many peers, each with ten items queued, back off, and once they are given up.
+fn held(peers: usize) -> [i64; 2] {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let before = live();
+    LocalSet::new().block_on(&runtime, async {
+        let roster = settings(peers);
+        let place = Place::file(folder.path().join(FILE));
+        // What these keep is bounded by configuration, and no peer's own.
+        let small =
+            StoreOptions { cache: 1 << 16, recent: 0, quick_repair: false, ..StoreOptions::new(place, name(9999)) };
+        let routes = Routes::default();
+        let wakes = routes.clone();
+        let clock = Arc::new(TestClock::new(Millis(1_700_000_000_000)));
+        let store = Store::open(small, clock.clone(), Arc::new(move |woken| wakes.woken(woken))).unwrap();
+        let shared = Arc::new(store.clone());
+        let ports = Ports {
+            journal: shared.clone(),
+            archive: shared.clone(),
+            transport: Arc::new(Dead),
+            roster,
+            ownership: shared,
+            disk: Arc::new(TestDisk::default()),
+            clock,
+            text: Arc::new(PlainText),
+            us: name(9999),
+        };
+        Router::launch(ports.clone(), &routes, |_| {});
+        let gateway = Gateway::new(routes, ports);
+        let servers: Vec<_> = (0..peers).map(name).collect();
+        for item in 0..10 {
+            let what =
+                Submitted::Updates(vec![Bytes::from(format!("{{\"item\":{item},\"text\":\"{:0>200}\"}}", item))]);
+            let id = format!("m-{item}").parse().unwrap();
+            let accepted = Millis(1_700_000_000_000);
+            gateway
+                .submit(Submission { id, digest: Digest([7; 16]), accepted, servers: servers.clone(), what })
+                .await
+                .unwrap();
+        }
+        let settled = async |hours: f64| {
+            tokio::time::sleep(Duration::from_secs_f64(hours * 3600.0)).await;
+            store.barrier().committed().await.unwrap();
+            live() - before
+        };
+        let backing_off = settled(0.1).await;
+        let (first, last) = (gateway.peer(&name(0)).await.unwrap(), gateway.peer(&name(peers - 1)).await.unwrap());
+        assert_eq!([first.state, last.state], [PeerState::BackingOff; 2]);
+        assert_eq!([first.backlog, last.backlog], [10; 2]);
+        let suspended = settled(48.0).await;
+        let (first, last) = (gateway.peer(&name(0)).await.unwrap(), gateway.peer(&name(peers - 1)).await.unwrap());
+        assert_eq!([first.state, last.state], [PeerState::Suspended(Cause::Unreachable); 2]);
+        assert_eq!([first.attempts.len(), last.attempts.len()], [20; 2]);
+        assert!(
+            gateway.peer_in_brief(&name(0)).await.unwrap().attempts.is_empty(),
+            "a list of peers copies none of them"
+        );
+        [backing_off, suspended]
+    })
+}
+
+/// Elsewhere each destination that was offline cost as much as one that was at work, for as long as it was offline.
+#[test]
+fn a_peer_that_waits_holds_less_than_four_kibibytes() {
+    // What is made once, whoever comes first.
+    held(10);
+    let (few, many) = (held(200), held(1200));
+    let each: Vec<i64> = many.iter().zip(few).map(|(many, few)| (many - few) / 1000).collect();
+    println!("figures: {} bytes a peer that backs off, {} bytes a peer that was given up", each[0], each[1]);
+    assert!(each.iter().all(|each| *each < BYTES_MAX), "{each:?} bytes a waiting peer");
+}
