@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::gateway::{Blue, ids};
 use crate::old::{Answer, Old, P, answer, pdu_of};
 
+const GET_STATE: &[u8] = include_bytes!("golden/get_state.http");
 const GET_BACKFILL: &[u8] = include_bytes!("golden/get_backfill.http");
 
 async fn red_alone() -> (Blue, Old) {
@@ -90,7 +91,7 @@ async fn trap_08_what_is_missing_is_asked_for_by_name_and_comes_with_what_lies_b
 
 /// There `/state/` and `/context/` show everything to everybody.
 #[actix_web::test]
-async fn oddity_26_history_is_for_those_who_take_part() {
+async fn oddity_26_history_and_state_are_for_those_who_take_part() {
     let mut pair = (Old::red().await, Old::green().await);
     let blue = Blue::knowing([&mut pair.0, &mut pair.1], "").await;
     let (red, green) = pair;
@@ -103,6 +104,12 @@ async fn oddity_26_history_is_for_those_who_take_part() {
     }
     assert_eq!(red.gets(&format!("{P}/context/ctx/")).await.status, 404, "and all at once for nobody");
     assert_eq!(green.writes(GET_BACKFILL).await.status, 404);
+    assert_eq!(given(&red.gets(&format!("{P}/state/ctx/")).await), Vec::<String>::new(), "nothing is state yet");
+    for target in ["state/#nothing/", "state/ctx"] {
+        let answer = green.gets(&format!("{P}/{target}")).await;
+        assert_eq!((answer.status, &answer.json()["code"]), (404, &none.json()["code"]), "{target}");
+    }
+    assert_eq!(green.writes(GET_STATE).await.status, 404);
     blue.end().await;
 }
 
@@ -119,7 +126,11 @@ async fn oddity_31_whoever_is_invited_may_ask_before_it_has_joined() {
     let row = &taken.json()["pdus"][0];
     assert_eq!((&row["pdu_id"], &row["is_state"], &row["state_key"]), (&json!(id), &json!(true), &json!("@bob:red")));
     let asked = red.gets(&format!("{P}/backfill/#room.red/?limit=3&v={id}%2Cblue")).await;
-    assert_eq!(given(&asked), [id]);
+    assert_eq!(given(&asked), [id.as_str()]);
+    let state = red.writes(GET_STATE).await;
+    assert_eq!(given(&state), [id]);
+    let row = &state.json()["pdus"][0];
+    assert_eq!((&row["is_state"], &row["state_key"]), (&json!(true), &json!("@bob:red")));
     let join = pdu_of("red", "join", 1, &[])
         .replace("\"ctx\"", "\"#room.red\"")
         .replace("m.text", "m.room.member")
@@ -149,6 +160,7 @@ async fn trap_09_state_does_not_depend_on_the_order_of_arrival() {
         // Each once, and again where it came to hold the key after it came.
         blue.feed(4).await;
         assert_eq!(blue.state("ctx").await, ["strong"]);
+        assert_eq!(given(&red.gets(&format!("{P}/state/ctx/")).await), ["strong"], "and losers are given to nobody");
         blue.end().await;
     }
 }

@@ -1,0 +1,112 @@
+//! What a message costs in a conversation in which a lot was said: as many rows as in one in which little was.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actors::change::Change;
+use actors::model::{ContextRecord, Delivery, Head, Millis, Pdu, PduRef, Shown, Standing, StoredPdu};
+use actors::ports::{Archive, Journal, Ownership, Urgency};
+use fernpost::egress::{Answer as Wanted, Request};
+use fernpost::store::Counts;
+
+use crate::asking::{pdu, send, verdicts};
+use crate::messenger::{at, context};
+use crate::network::{CALM, Network};
+use crate::node::{Node, millis, world};
+use crate::surroundings::server;
+
+/// PDUs in one commit while a conversation is made.
+const AT_ONCE: u64 = 1000;
+
+fn said(n: u64) -> PduRef {
+    at(&format!("red/old{n:06}"))
+}
+
+/// Red's, delivered, each naming the one before it.
+fn delivered(n: u64) -> Change {
+    let prev: Vec<PduRef> = (n > 1).then(|| said(n - 1)).into_iter().collect();
+    let names: Vec<String> = prev.iter().map(crate::messenger::named).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let bytes = pdu("red", said(n).id.as_str(), "garden", &names).into();
+    let delivery = Delivery { position: i64::try_from(n).unwrap(), depth: n, shown: Some(Shown::default()) };
+    let pdu = Pdu {
+        reference: said(n),
+        context: context("garden"),
+        prev,
+        depth: None,
+        kind: "m.text".into(),
+        state: None,
+        bytes,
+    };
+    let standing = Standing::Delivered(delivery);
+    let (sender, received) = (Some(server("red")), Millis(7));
+    Change::PduStored(Box::new(StoredPdu { pdu, sender, verified: "network", received, standing }))
+}
+
+/// Blue in a garden with red and green in which so much was said.
+async fn garden(length: u64) -> (Arc<Network>, Rc<Node>) {
+    let network = Network::new(1, CALM);
+    let blue = Node::usual(&network, "blue").await;
+    let store = blue.store();
+    let fence = store.claim_context(&context("garden")).unwrap();
+    for first in (1..=length).step_by(usize::try_from(AT_ONCE).unwrap()) {
+        let some = (first..(first + AT_ONCE).min(length + 1)).map(delivered).collect();
+        store.submit(fence, some, Urgency::Now).committed().await.unwrap();
+    }
+    let mut record = ContextRecord::new(context("garden"), vec![server("red"), server("green")], false);
+    record.heads = vec![Head { reference: said(length), depth: length }];
+    (record.depth, record.next) = (length, length + 1);
+    let moved = vec![Change::ContextMoved(Box::new(record))];
+    store.submit(fence, moved, Urgency::Now).committed().await.unwrap();
+    (network, blue)
+}
+
+/// Rows written, rows read, questions to tables.
+fn spent(before: Counts, after: Counts) -> [u64; 3] {
+    [after.rows_written - before.rows_written, after.rows_read - before.rows_read, after.lookups - before.lookups]
+}
+
+/// What loading it, saying something, taking something and serving older messages cost, one after the other.
+async fn costs(length: u64) -> [[u64; 3]; 4] {
+    let (network, blue) = garden(length).await;
+    let (store, count) = (blue.store(), || blue.store().counters());
+    let mut marks = vec![count()];
+    assert_eq!(store.context(&context("garden")).await.unwrap().unwrap().record.depth, length);
+    marks.push(count());
+    for n in 0..10 {
+        blue.say("garden", &format!("mine{n}")).await;
+        millis(50).await;
+    }
+    marks.push(count());
+    for n in 0..10 {
+        let parent = if n == 0 { "red/old000001".to_owned() } else { format!("red/new{}", n - 1) };
+        let taken =
+            send(&network, "red", &n.to_string(), &[pdu("red", &format!("new{n}"), "garden", &[&parent])]).await;
+        assert_eq!(verdicts(&taken), [format!("new{n} accepted")]);
+        millis(50).await;
+    }
+    marks.push(count());
+    let newest = said(length);
+    let path = format!("/matrix/federation/v1/backfill/garden/?limit=50&v={},red.example", newest.id);
+    let asked = Request::get(path, Wanted::Needed { bytes_max: 1 << 20 });
+    let answer = network.knock((server("green"), server("blue")), asked).await.unwrap();
+    let answer: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    let given: Vec<&str> =
+        answer["pdus"].as_array().unwrap().iter().map(|pdu| pdu["pdu_id"].as_str().unwrap()).collect();
+    let expected: Vec<PduRef> = (0..50).map(|back| said(length - back)).collect();
+    assert!(given.iter().copied().eq(expected.iter().map(|pdu| pdu.id.as_str())), "{given:?}");
+    marks.push(count());
+    std::array::from_fn(|step| spent(marks[step], marks[step + 1]))
+}
+
+/// Rooms that were slow because they were old.
+#[tokio::test(start_paused = true)]
+async fn a_message_costs_the_same_rows_however_much_was_said_before() {
+    world(async {
+        let short = costs(200).await;
+        let long = costs(20_000).await;
+        assert_eq!(short, long, "loading, saying, taking and serving, in rows written and read and in questions");
+        println!("load, say 10, take 10, serve 50: {short:?}");
+    })
+    .await;
+}
