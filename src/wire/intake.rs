@@ -5,7 +5,9 @@ use std::pin::Pin;
 
 use actors::gateway::Gateway;
 use actors::limits::HistoryLimits;
-use actors::model::{Ack, ContextId, InboundPush, InboundTransaction, Millis, PduRef, Refusal, ServerName, Verdict};
+use actors::model::{
+    Ack, ContextId, InboundPush, InboundTransaction, Millis, PduRef, Refusal, SentPage, ServerName, Verdict,
+};
 use actors::ports::{ArchiveError, ServedPdu};
 
 use super::pdu::Acquaintance;
@@ -46,6 +48,16 @@ pub trait Intake: Acquaintance {
 
     /// The state PDUs of a conversation that hold, until they exceed `bytes`.
     fn state<'a>(&'a self, context: &'a ContextId, bytes: u64) -> Soon<'a, Result<Vec<ServedPdu>, ArchiveError>>;
+
+    /// What a peer was sent in transactions after this one: whole ones, at most `items` PDUs of `bytes` in all, and one
+    /// transaction at least.
+    fn sent_after<'a>(
+        &'a self,
+        server: &'a ServerName,
+        after: u64,
+        items: u32,
+        bytes: u64,
+    ) -> Soon<'a, Result<SentPage, Refusal>>;
 
     /// How much of the past is served at once.
     fn history(&self) -> HistoryLimits;
@@ -106,6 +118,16 @@ impl Intake for Gateway {
                 }
             }
         })
+    }
+
+    fn sent_after<'a>(
+        &'a self,
+        server: &'a ServerName,
+        after: u64,
+        items: u32,
+        bytes: u64,
+    ) -> Soon<'a, Result<SentPage, Refusal>> {
+        Box::pin(Self::sent_after(self, server, after, items, bytes))
     }
 
     fn history(&self) -> HistoryLimits {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::gateway::{Blue, ids};
-use crate::old::{Answer, Old, P, answer, pdu_of};
+use crate::old::{Answer, INTERNAL, NULL, Old, P, answer, pdu_of};
 
 const GET_STATE: &[u8] = include_bytes!("golden/get_state.http");
 const GET_BACKFILL: &[u8] = include_bytes!("golden/get_backfill.http");
@@ -35,6 +35,46 @@ async fn chain(red: &Old, count: u64) {
         })
         .collect();
     assert_eq!(red.sends("1", &pdus).await.verdicts(), vec!["accepted"; pdus.len()]);
+}
+
+/// There it always failed; here whoever asks gets what it missed, and that it fails there costs nothing.
+#[actix_web::test]
+async fn oddity_11_pull_works_here_and_its_failure_there_costs_nothing() {
+    let (blue, red) = red_alone().await;
+    blue.context("ctx", &["red"]).await;
+    let mut transactions = vec![];
+    for n in 1..=3 {
+        let id = blue.say(&format!("m{n}"), "ctx", "hello").await;
+        let taken = red.takes().await;
+        transactions.push((taken.json()["transaction_id"].as_str().expect("an id").to_owned(), id));
+        blue.becomes(&format!("m{n}"), "red", "acknowledged").await;
+    }
+    let [(first, one), (_, two), (last, three)] = &transactions[..] else { panic!("three were sent") };
+    for (query, expected) in [
+        (format!("origin=red&v={first}"), vec![two, three]),
+        ("origin=red&v=0".to_owned(), vec![one, two, three]),
+        (format!("v=0&v={last}&v={first}&origin=red"), vec![]),
+    ] {
+        let pulled = given(&red.gets(&format!("{P}/pull/?{query}")).await);
+        assert_eq!(pulled.iter().collect::<Vec<_>>(), expected, "{query}");
+    }
+    for (query, status) in [("origin=red&v=x", 400), ("origin=red", 400), ("origin=green&v=0", 403)] {
+        assert_eq!(red.gets(&format!("{P}/pull/?{query}")).await.status, status, "{query}");
+    }
+    let unanswered = blue.say("m4", "ctx", "hello").await;
+    let asked = red.asked().await;
+    let pulled = given(&red.gets(&format!("{P}/pull/?origin=red&v={last}")).await);
+    assert_eq!(pulled, [unanswered], "what is not acknowledged yet was sent, too");
+    asked.answered(NULL).await;
+    // As asker.
+    assert_eq!(red.sends("10", &[pdu_of("red", "a", 0, &[])]).await.verdicts(), ["accepted"]);
+    let body = red.envelope(&[pdu_of("red", "b", 1, &["a"])]).replacen('{', "{\"prev_ids\":[\"11\"],", 1);
+    assert_eq!(red.puts("12", body).await.verdicts(), ["accepted"]);
+    let asked = red.asked().await;
+    assert!(asked.line().starts_with(&format!("GET {P}/pull/?origin=blue&v=10")), "{}", asked.line());
+    asked.answered(INTERNAL).await;
+    assert_eq!(red.sends("13", &[pdu_of("red", "c", 2, &["b"])]).await.verdicts(), ["accepted"]);
+    blue.end().await;
 }
 
 /// There it repeats, overshoots, leaves the context and goes round in circles.

@@ -11,9 +11,11 @@ use actix_web::test::{TestRequest, init_service, try_call_service};
 use actix_web::{App, web};
 use actors::limits::{Habits, HistoryLimits};
 use actors::model::{
-    Ack, ContextId, InboundPush, InboundTransaction, Millis, PduRef, Refusal, Seq, ServerName, StrongBody, Verdict,
+    Ack, ContextId, InboundPush, InboundTransaction, Millis, PduRef, Refusal, SentPage, Seq, ServerName, StrongBody,
+    Verdict,
 };
 use actors::ports::{ArchiveError, ServedPdu};
+use bytes::Bytes;
 use fernpost::http::body::BodyLimit;
 use fernpost::http::guard::protect;
 use fernpost::http::identity::Admission;
@@ -59,6 +61,8 @@ pub(crate) struct Scripted {
     pub(crate) transactions: Mutex<Vec<(ServerName, InboundTransaction)>>,
     /// What is stored.
     pub(crate) stored: Vec<(PduRef, ServedPdu)>,
+    /// Transactions sent to red.
+    pub(crate) sent: Vec<(u64, Vec<PduRef>)>,
     /// Whether the store can be read.
     pub(crate) broken: bool,
     /// Of every peer.
@@ -136,8 +140,30 @@ impl Intake for Scripted {
             Ok(stored.filter(|pdu| pdu.context == *context && pdu.delivered).collect())
         })
     }
+    /// What was scripted for red, after that transaction: so many PDUs a page, and one transaction at least.
+    fn sent_after<'a>(
+        &'a self,
+        server: &'a ServerName,
+        after: u64,
+        items: u32,
+        _: u64,
+    ) -> Soon<'a, Result<SentPage, Refusal>> {
+        Box::pin(async move {
+            self.ask().map_err(|_| Refusal::OutcomeUnknown)?;
+            let mut page = SentPage::default();
+            for (id, pdus) in self.sent.iter().filter(|(id, _)| *id > after && server.as_str() == "red.example") {
+                if page.last.is_some() && page.pdus.len() + pdus.len() > items as usize {
+                    page.more = true;
+                    break;
+                }
+                page.last = Some(*id);
+                page.pdus.extend(pdus.iter().map(|pdu| (*id, pdu.clone(), Bytes::new())));
+            }
+            Ok(page)
+        })
+    }
     fn history(&self) -> HistoryLimits {
-        HistoryLimits { backfill_max: 3, ..HistoryLimits::default() }
+        HistoryLimits { backfill_max: 3, pull_max: 2 }
     }
     fn us(&self) -> &ServerName {
         &self.us
@@ -183,6 +209,7 @@ pub(crate) fn scripted(answer: Result<Ack, Refusal>) -> Scripted {
         taken: Mutex::default(),
         transactions: Mutex::default(),
         stored: vec![],
+        sent: vec![],
         broken: false,
         habits: Habits::default(),
         us: name("us.example"),

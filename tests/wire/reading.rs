@@ -121,6 +121,52 @@ async fn whether_a_conversation_exists_is_not_told_to_strangers() {
     assert_eq!(walked(broken, "10.1.0.1", "backfill/c/?v=i,green.example&limit=1").await.status, 503);
 }
 
+fn sent() -> Scripted {
+    let mut core = core();
+    let pdu = |id: &str| reference("green.example", id);
+    core.stored.push(stored("green.example", "j", "c", true));
+    core.stored.push(stored("green.example", "k", "c", true));
+    core.sent = vec![
+        (9, vec![pdu("i"), pdu("secret"), pdu("j")]),
+        (10, vec![pdu("held"), pdu("i")]),
+        (11, vec![pdu("k"), pdu("gone")]),
+    ];
+    core
+}
+
+#[actix_web::test]
+async fn who_missed_a_transaction_is_given_all_that_followed_page_by_page() {
+    let page = async |query: &str| {
+        let answer = walked(sent(), "10.1.0.1", &format!("pull/?origin=red.example&{query}")).await;
+        let next = answer.body["transaction_id"].as_str().map(str::to_owned);
+        assert_eq!((answer.status, answer.body["more"].as_bool()), (200, next.as_ref().map(|_| true)), "{query}");
+        (ids(&answer).join(" "), next)
+    };
+    let more = |ids: &str, next: &str| (ids.to_owned(), Some(next.to_owned()));
+    assert_eq!(page("v=0").await, more("i j", "9"), "one that is larger than a page is given whole");
+    assert_eq!(page("v=2&v=9").await, more("i", "10"), "as a number 10 comes after 9");
+    assert_eq!(page("v=10&v=9").await, ("k".to_owned(), None), "the largest counts, and what is gone is left out");
+    assert_eq!(page("v=11").await, (String::new(), None));
+    assert_eq!(page("v=99999999999999999999999").await, (String::new(), None));
+}
+
+#[actix_web::test]
+async fn nobody_is_told_what_another_server_was_sent() {
+    for (query, status, code) in [
+        ("?origin=green.example&v=0", 403, "FORBIDDEN"),
+        ("?v=0", 400, "BAD_QUESTION"),
+        ("?origin=red.example", 400, "BAD_QUESTION"),
+        ("?origin=red.example&v=0x1", 400, "BAD_QUESTION"),
+        ("", 400, "BAD_QUESTION"),
+    ] {
+        let answer = walked(sent(), "10.1.0.1", &format!("pull/{query}")).await;
+        assert_eq!((answer.status, answer.body["code"].as_str()), (status, Some(code)), "{query}");
+    }
+    let mut broken = sent();
+    broken.broken = true;
+    assert_eq!(walked(broken, "10.1.0.1", "pull?origin=red.example&v=0").await.status, 503);
+}
+
 /// A 404 is a definite answer: the asker would take the PDU for lost.
 #[actix_web::test]
 async fn a_store_that_cannot_be_read_is_no_miss() {

@@ -207,10 +207,25 @@ fn edus(out: &mut Vec<u8>, us: &ServerName, frame: &OutFrame) {
 
 /// Write the answer to a GET of a peer that reads pairs in this order: PDUs and the depths that were computed for them.
 pub fn encode_reply(us: &ServerName, now: Millis, pdus: &[(Bytes, u64)], pairs: PairOrder) -> Bytes {
-    let mut out = Vec::with_capacity(128 + pdus.iter().map(|(pdu, _)| pdu.len() + 32).sum::<usize>());
+    encode_page(us, now, pdus, pairs, None)
+}
+
+/// The same, where more is to be had after this transaction, the last in it.
+pub fn encode_page(
+    us: &ServerName,
+    now: Millis,
+    pdus: &[(Bytes, u64)],
+    pairs: PairOrder,
+    more_after: Option<u64>,
+) -> Bytes {
+    let mut out = Vec::with_capacity(192 + pdus.iter().map(|(pdu, _)| pdu.len() + 32).sum::<usize>());
     out.extend_from_slice(b"{\"origin\":");
     put(&mut out, us.as_str());
-    out.extend_from_slice(format!(",\"ts\":{now},\"pdus\":").as_bytes());
+    out.extend_from_slice(format!(",\"ts\":{now}").as_bytes());
+    if let Some(last) = more_after {
+        out.extend_from_slice(format!(",\"transaction_id\":\"{last}\",\"more\":true").as_bytes());
+    }
+    out.extend_from_slice(b",\"pdus\":");
     list(&mut out, pdus.iter().map(|(pdu, depth)| shown(pdu, Some(*depth), pairs)));
     out.push(b'}');
     out.into()

@@ -4,6 +4,7 @@ pub mod answer;
 mod backfill;
 pub mod envelope;
 pub mod fetch;
+mod pull;
 mod read;
 mod send;
 mod state;
@@ -37,6 +38,8 @@ impl Dialect for Transactions {
         let pdu = web::resource(with_and_without_slash("/pdu/{origin}/{id}").to_vec());
         config.service(send.route(web::put().to(send::take)));
         config.service(pdu.route(web::get().to(read::pdu)));
+        let pull = web::resource(with_and_without_slash("/pull").to_vec());
+        config.service(pull.route(web::get().to(pull::pull)));
         let state = web::resource(with_and_without_slash("/state/{context}").to_vec());
         config.service(state.route(web::get().to(state::state)));
         let names = ["/backfill/{context}", "/paginate/{context}"];

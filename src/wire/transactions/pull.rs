@@ -1,0 +1,96 @@
+//! `GET /matrix/federation/v1/pull/?origin=<asker>&v=<transaction>&v=..`: what the asker was sent after the transactions that it
+//! names, for an asker that finds one missing.
+
+use actix_web::http::header::ContentType;
+use actix_web::{HttpRequest, HttpResponse, web};
+use actors::model::ServerName;
+use bytes::Bytes;
+use url::form_urlencoded;
+
+use super::envelope::encode_page;
+use super::read::unreadable;
+use crate::http::identity::Caller;
+use crate::http::refusal::Problem;
+use crate::wire::Intake;
+
+/// Bytes of PDUs in one answer, as for other questions of this kind.
+const BYTES_MAX: u64 = 2 << 20;
+
+/// Answer with whole transactions in the order in which they were sent. What the asker takes part in no longer is left out,
+/// though it was sent once.
+pub(super) async fn pull(
+    caller: Caller,
+    request: HttpRequest,
+    intake: web::Data<dyn Intake>,
+) -> Result<HttpResponse, Problem> {
+    let Question { origin, after } = Question::read(request.query_string())?;
+    if origin != caller.server {
+        let words = format!("{} may ask for what {} was sent, and for nothing else", caller.server, caller.server);
+        return Err(Problem::forbidden(words));
+    }
+    let items = intake.history().pull_max;
+    let page = intake.sent_after(&caller.server, after, items, BYTES_MAX).await?;
+    let mut pdus: Vec<(Bytes, u64)> = Vec::with_capacity(page.pdus.len());
+    for (_, reference, _) in &page.pdus {
+        let stored = intake.pdu(reference).map_err(|error| unreadable(&error))?;
+        let Some(pdu) = stored.filter(|pdu| pdu.delivered) else { continue };
+        if intake.takes_part(&pdu.context, &caller.server).map_err(|error| unreadable(&error))? {
+            pdus.push((pdu.bytes, pdu.depth));
+        }
+    }
+    let page = page.last.filter(|_| page.more);
+    let body = encode_page(intake.us(), intake.now(), &pdus, intake.habits(&caller.server).pairs, page);
+    Ok(HttpResponse::Ok().content_type(ContentType::json()).body(body))
+}
+
+/// What is asked for.
+#[derive(Debug, PartialEq)]
+struct Question {
+    origin: ServerName,
+    /// The largest of the transactions named; 0 is before the first.
+    after: u64,
+}
+
+impl Question {
+    fn read(query: &str) -> Result<Self, Problem> {
+        let bad = |words: &'static str| Problem::bad_request("BAD_QUESTION", words);
+        let (mut origin, mut after) = (None, None);
+        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+            match &*key {
+                "v" if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_digit()) => {
+                    return Err(bad("a v is not the decimal id of a transaction"));
+                }
+                // A number too large for us is after all that was ever sent.
+                "v" => after = after.max(Some(value.parse().unwrap_or(u64::MAX))),
+                "origin" => origin = Some(value.into_owned()),
+                _ => {}
+            }
+        }
+        let after = after.ok_or_else(|| bad("v is missing: the id of a transaction that you have, or 0"))?;
+        let origin = origin.ok_or_else(|| bad("origin is missing: your own name"))?;
+        let origin = origin.parse().map_err(|_| bad("origin is not the name of a server"))?;
+        Ok(Self { origin, after })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_transaction_named_counts_as_a_number() {
+        let after = |query: &str| Question::read(query).expect("a question").after;
+        assert_eq!(after("origin=red&v=9&v=10&v=2"), 10);
+        assert_eq!(after("v=0&origin=red"), 0);
+        assert_eq!(after("v=99999999999999999999&origin=red"), u64::MAX);
+    }
+
+    #[test]
+    fn a_question_that_is_none_is_refused() {
+        for query in
+            ["", "origin=red", "v=1", "origin=red&v=", "origin=red&v=-1", "origin=red&v=7&v=x", "origin=a/b&v=1"]
+        {
+            assert!(Question::read(query).is_err(), "{query}");
+        }
+    }
+}
