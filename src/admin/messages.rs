@@ -33,7 +33,7 @@ struct Leg {
     server: String,
     /// Items that the peer had refused, and that were queued again or dropped.
     parked: u64,
-    /// Items that wait for it.
+    /// Items that waited for it.
     queued: u64,
 }
 
@@ -56,14 +56,18 @@ pub(super) async fn retry(
     answer(&operator, "retry a message", &path, done.await)
 }
 
-/// Drop what peers refused of it. What waits for a peer goes its way: its number is given already, or will be next.
+/// Take out of the queues what still waits, which leaves a dead letter each, and forget what peers refused of it before.
 pub(super) async fn drop(
     api: web::Data<AdminApi>,
     operator: Operator,
     path: web::Path<String>,
     legs: web::Query<Legs>,
 ) -> Result<HttpResponse, Problem> {
-    let done = each(&api, &path, &legs, async |server, parked, _| {
+    let known: Option<SubmissionId> = path.parse().ok();
+    let done = each(&api, &path, &legs, async |server, parked, queued| {
+        if let Some(message) = known.as_ref().filter(|_| queued > 0) {
+            api.gateway.drop_message(message, Some(server)).await?;
+        }
         for index in parked {
             let place = Place { server: server.clone(), direction: Direction::Out, number: index.0 };
             api.gateway.forget_parked(&place).await?;

