@@ -102,3 +102,43 @@ async fn trap_03_as_many_at_once_as_we_handle_are_all_taken() {
     assert_eq!(huge.status, 413, "what will never be taken is told at once");
     blue.end().await;
 }
+
+/// There one PDU that it does not like costs all that came with it.
+#[actix_web::test]
+async fn trap_10_a_batch_that_is_refused_again_and_again_is_taken_apart() {
+    let (blue, red) = red_alone("").await;
+    blue.context("ctx", &["red"]).await;
+    blue.say("first", "ctx", "hello").await;
+    let first = red.asked().await;
+    for (id, text) in [("m1", "good"), ("m2", "poison"), ("m3", "good"), ("m4", "good")] {
+        blue.say(id, "ctx", text).await;
+    }
+    first.answered(NULL).await;
+    let mut refused: Vec<(String, usize)> = vec![];
+    let answers = async {
+        loop {
+            let asked = red.asked().await;
+            if asked.body.contains("poison") {
+                refused.push((asked.line().to_owned(), asked.json()["pdus"].as_array().expect("a list").len()));
+                asked.answered(INTERNAL).await;
+            } else {
+                asked.answered(NULL).await;
+            }
+        }
+    };
+    let settled = async {
+        blue.becomes("m2", "red", "parked").await;
+        for id in ["m1", "m3", "m4"] {
+            blue.becomes(id, "red", "acknowledged").await;
+        }
+    };
+    tokio::select! { () = settled => {}, () = answers => {} }
+    let (line, count) = refused[0].clone();
+    assert_eq!(
+        (count, refused.iter().filter(|(other, _)| *other == line).count()),
+        (4, 3),
+        "three times as it was: {refused:?}"
+    );
+    assert_eq!(refused.last().map(|(_, count)| *count), Some(1), "and in the end it alone: {refused:?}");
+    blue.end().await;
+}
