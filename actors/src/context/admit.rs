@@ -278,7 +278,12 @@ impl Machine {
             }
         }
         // Fetched for the state that rests on it, or to be read: what lies before it is not waited for.
-        let history = way.past || way.verified.is_none() && want.as_ref().is_some_and(|want| want.link);
+        let is_link = way.verified.is_none() && want.as_ref().is_some_and(|want| want.link);
+        if is_link && !way.past && !want.as_ref().is_some_and(|want| want.past) {
+            // Nobody reads what lies before it: should that come by itself, it is news, and waits for what it names.
+            missing.clear();
+        }
+        let history = way.past || is_link;
         let (state, link) = self.setting(&mut pdu, known).unzip();
         let (edge, sender) = (is_first || beyond, Some(way.from.clone()));
         let waiting = Waiting { prev, missing, edge, depth, sender, state, link: link.flatten(), history };

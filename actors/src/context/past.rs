@@ -255,6 +255,7 @@ impl Machine {
             if !self.order.holds(&parent) && !self.wanted.contains(&parent) && self.gaps.get(&parent).is_none() {
                 self.gaps.give_up(parent.clone(), true);
             }
+            self.wanted.note_past(&parent);
             self.order.waits_not(reference, &parent);
         }
         if let Some((replaced, key)) = link {

@@ -80,6 +80,8 @@ pub(super) struct Want {
     first: Millis,
     /// Nobody waits for it: it is only what a state PDU replaces.
     pub(super) link: bool,
+    /// Somebody reads the past, and came to it: what lies before it is where that goes on.
+    pub(super) past: bool,
     /// It lies before the first batch of a conversation new to us.
     pub(super) edge: bool,
     /// How many questions in a row, this one included, it takes to get to it from what came by itself.
@@ -188,6 +190,13 @@ impl Wanted {
         self.wants.get_mut(reference)
     }
 
+    /// Somebody reads the past, and came to this one, which is looked for already.
+    pub(super) fn note_past(&mut self, reference: &PduRef) {
+        if let Some(want) = self.wants.get_mut(reference) {
+            want.past = true;
+        }
+    }
+
     /// It is looked for only because a state PDU replaces it.
     pub(super) fn is_link(&self, reference: &PduRef) -> bool {
         self.wants.get(reference).is_some_and(|want| want.link)
@@ -257,6 +266,7 @@ impl Wanted {
             Want {
                 first: now,
                 link: true,
+                past: false,
                 edge,
                 generation,
                 parked: false,
