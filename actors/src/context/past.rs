@@ -246,10 +246,19 @@ impl Machine {
         taken.len() as u64
     }
 
+    /// It was fetched for the state that rests on it and waits for none of its parents. They are no edge: news that names one
+    /// waits for it, or would be heard before what it answers.
+    pub(super) fn link_state(&mut self, step: &Step<'_>, reference: &PduRef, generation: u32) {
+        let Some(waiting) = self.order.get(reference) else { return };
+        for parent in waiting.missing.clone() {
+            self.order.waits_not(reference, &parent);
+        }
+        self.settle_past(step, reference, generation);
+    }
+
     /// It waits for those it came with. What else it names and is not here is the edge.
     pub(super) fn link_past(&mut self, step: &Step<'_>, reference: &PduRef, taken: &[PduRef], generation: u32) {
         let Some(waiting) = self.order.get(reference) else { return };
-        let link = waiting.link.clone().zip(waiting.state.as_ref().map(|(key, _)| key.clone()));
         let elsewhere = waiting.missing.iter().filter(|parent| !taken.contains(parent));
         for parent in elsewhere.cloned().collect::<Vec<_>>() {
             if !self.order.holds(&parent) && !self.wanted.contains(&parent) && self.gaps.get(&parent).is_none() {
@@ -258,8 +267,14 @@ impl Machine {
             self.wanted.note_past(&parent);
             self.order.waits_not(reference, &parent);
         }
+        self.settle_past(step, reference, generation);
+    }
+
+    fn settle_past(&mut self, step: &Step<'_>, reference: &PduRef, generation: u32) {
+        let waiting = self.order.get(reference);
+        let link = waiting.and_then(|waiting| Some((waiting.link.clone()?, waiting.state.as_ref()?.0.clone())));
         if let Some((replaced, key)) = link {
-            let sender = self.order.get(reference).and_then(|waiting| waiting.sender.clone());
+            let sender = waiting.and_then(|waiting| waiting.sender.clone());
             self.seek(step, &replaced, &key, sender.as_ref(), generation);
         }
         self.order.settle(reference);

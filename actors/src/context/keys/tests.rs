@@ -71,6 +71,20 @@ fn a_lacking_link_is_asked_for_and_comes_as_history_and_an_older_one_holds_the_k
     assert_eq!(heads, [at("green/3"), at("red/1")], "history is no edge");
 }
 
+/// An answer was heard before its question, without a word of a gap, because the question also lay before a piece of state.
+#[test]
+fn what_lies_before_a_link_is_waited_for_by_news_that_names_it() {
+    let mut desk = Desk::among("red green");
+    desk.arrive("green", pdus("green/3=topic^green/2"));
+    desk.until(750);
+    desk.fetched("green", "green/2", true, pdus("green/2<green/0=topic"));
+    desk.log.clear();
+    desk.arrive("red", pdus("red/1<green/0"));
+    desk.expect(&["hold red/1 for [green/0]", "verdicts held"]);
+    desk.arrive("green", pdus("green/0"));
+    desk.expect(&["deliver green/0 at 0", "deliver red/1 at 1", "verdicts accepted"]);
+}
+
 #[test]
 fn a_link_that_is_nowhere_is_given_up_and_what_rests_on_it_begins_with_itself() {
     let mut desk = Desk::among("red green");
