@@ -7,7 +7,7 @@ use crate::peer::dispatch::Group;
 
 /// A request that waits for an answer. The shell keeps what the token stands for; a restart forgets it, and the caller
 /// learns that the outcome is unknown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Token(pub u64);
 
 /// A question for transactions that we missed.

@@ -199,6 +199,11 @@ impl Machine {
         self.outbound.state()
     }
 
+    /// How much of its queue to read next, in items and bytes.
+    pub fn page(&self) -> (u32, u64) {
+        self.outbound.page()
+    }
+
     /// Attempts failed in a row.
     pub const fn failures(&self) -> u32 {
         self.outbound.failures()

@@ -416,6 +416,13 @@ impl Outbound {
         });
     }
 
+    /// How much of the queue to read next, in items and bytes. What is read for a probe may wait long for its turn to go out: of a
+    /// peer that was given up it is the one item that the probe carries.
+    pub fn page(&self) -> (u32, u64) {
+        let items = if self.probing && self.sweeping.is_none() { 1 } else { 2 * self.limits.batch_items };
+        (items, 2 * self.limits.batch_bytes)
+    }
+
     /// Send what is next, or read it, or be idle.
     fn proceed(&mut self, at: Moment, out: &mut Out) {
         self.sweeping = None;

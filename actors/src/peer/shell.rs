@@ -1,7 +1,7 @@
 //! The actix side of a peer: messages become events, effects become calls on the ports. It decides nothing.
 
 use std::cell::OnceCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -56,13 +56,13 @@ pub(crate) struct PeerActor {
     gauge: Arc<Gauge>,
     crashes: Crashes,
     /// `None` while loading, and between a crash and the next load.
-    machine: Option<Machine>,
+    machine: Option<Box<Machine>>,
     /// The state that the log knows.
     told: PeerState,
     /// Counts loads: an ending that an earlier life started is not this one's.
     life: u64,
-    replies: HashMap<Token, (Reply, Permit)>,
-    reports: HashMap<Token, Report>,
+    replies: BTreeMap<Token, (Reply, Permit)>,
+    reports: BTreeMap<Token, Report>,
     /// Who ordered the restart under way; answered when the new life has begun.
     reborn: Vec<Report>,
     next_token: u64,
@@ -100,8 +100,8 @@ impl PeerActor {
             machine: None,
             told: PeerState::Idle,
             life: 0,
-            replies: HashMap::new(),
-            reports: HashMap::new(),
+            replies: BTreeMap::new(),
+            reports: BTreeMap::new(),
             reborn: Vec::new(),
             next_token: 0,
             alarm: Alarm::default(),
@@ -230,7 +230,7 @@ impl PeerActor {
                 detached(async move { routes.fetched(&context, want, of, None).await });
             }
             Effect::Load(from) => {
-                let (items, bytes) = (2 * self.limits.batch_items, 2 * self.limits.batch_bytes);
+                let Some((items, bytes)) = self.machine.as_ref().map(|machine| machine.page()) else { return };
                 let (archive, server) = (self.ports.archive.clone(), self.server.clone());
                 let read = async move { archive.outbox_from(&server, from, items, bytes).await };
                 let finish = self.finisher(ctx);
@@ -337,7 +337,7 @@ impl PeerActor {
         let machine = Machine::new(self.ports.us.clone(), self.server.clone(), &self.limits, load);
         // What lasts from before a start was told then.
         self.told = machine.state();
-        self.machine = Some(machine);
+        self.machine = Some(Box::new(machine));
         let event = match verdict {
             Verdict::Load(_) => Event::Started,
             Verdict::GiveUp => Event::GivenUp,

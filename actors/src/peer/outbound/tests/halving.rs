@@ -119,6 +119,17 @@ fn a_probe_is_one_item_and_its_success_brings_full_batches_back() {
     ]);
 }
 
+/// Many dead servers wait for their turn, each with what was read for it.
+#[test]
+fn a_peer_that_was_given_up_reads_no_more_than_its_probe() {
+    let mut bench = Bench::new(|limits, _| limits.failures_to_suspend = 1);
+    let full = bench.machine.page();
+    bench.queue(3).unreachable().at(3600).step(Event::Due);
+    assert_eq!((bench.machine.page().0, full.0 > 1), (1, true));
+    bench.load(1, 1).ok(1);
+    assert_eq!(bench.machine.page(), full);
+}
+
 #[test]
 fn a_probe_without_anything_to_say_repeats_the_last_number() {
     let mut bench = Bench::new(|limits, record| {
