@@ -10,9 +10,8 @@
 //!                           +--------> Waiting --- timer ---> Sending    +-+ probe
 //! ```
 //!
-//! One request is in flight at a time. A reply counts only for the attempt that is current. `wait` is obeyed to the moment
-//! and is no failure; only what it says to an item of ours clears failures, so a peer that writes to us while it cannot be
-//! reached does not get hammered.
+//! One request is in flight at a time; a reply counts only for the attempt that is current. `wait` is obeyed to the moment and
+//! is no failure; only what it says to an item of ours clears failures, so one that writes to us unreached is not hammered.
 //!
 //! A peer that refuses a request for what is in it gets a smaller one, down to a single item and nothing beside it. If that is
 //! refused too, the item is the culprit: it is parked, its number goes to the next, and the others flow.
@@ -32,6 +31,7 @@ use crate::peer::effect::{Effect, Out};
 use crate::peer::label::Labels;
 use crate::peer::outbox::{Next, Outbox, Room, Span};
 use crate::peer::weak::{Fleeting, Ring};
+use doubt::Doubt;
 use search::Search;
 
 /// When a step happens, and what the dice say: both come from outside.
@@ -108,6 +108,8 @@ pub struct Outbound {
     search: Search,
     /// The peer was suspended and has taken nothing since: it gets one item, and not a batch.
     probing: bool,
+    /// What the peer may have taken without our hearing of it.
+    doubt: Doubt,
     /// What the timer was armed for.
     armed: Option<Millis>,
     /// When the oldest unacknowledged item was queued, as far as it is known while nothing is in memory.
@@ -168,6 +170,7 @@ impl Outbound {
             cap: limits.batch_items,
             search: Search::default(),
             probing: false,
+            doubt: Doubt::at_start(limits.speech, tail),
             armed: None,
             oldest: record.oldest,
             sweeping: None,
@@ -376,6 +379,9 @@ impl Outbound {
         self.forwarded = None;
         self.sweeping = None;
         self.oldest = self.outbox.oldest().map(|row| row.queued).or(self.oldest.filter(|_| self.rests()));
+        if let Some(index) = self.doubt.put_off() {
+            self.outbox.rewind(index);
+        }
         self.outbox.unload();
         self.ring.clear();
         self.enter(at, state);
@@ -427,6 +433,9 @@ impl Outbound {
     fn proceed(&mut self, at: Moment, out: &mut Out) {
         self.sweeping = None;
         self.mend(out);
+        if let Some((index, reason)) = self.outbox.front().and_then(|front| self.doubt.leaves(front)) {
+            return self.park(at, index, reason, out);
+        }
         self.expire_loaded(at, out);
         let room = self.labels.room(self.cap, &self.limits);
         let (items, end) = self.search.portion(self.outbox.cursor(), if self.probing { 1 } else { room.items });
@@ -482,6 +491,7 @@ impl Outbound {
     }
 }
 
+mod doubt;
 mod leave;
 mod orders;
 mod outcome;

@@ -320,6 +320,16 @@ impl Outbox {
         HoleAt::Below(self.segments[0].first)
     }
 
+    /// The next row to send, where it is in memory.
+    pub fn front(&self) -> Option<Index> {
+        self.rows.iter().map(|row| row.index).find(|index| *index >= self.cursor)
+    }
+
+    /// Leave `index` where it is, unacknowledged, and go on behind it.
+    pub fn step_over(&mut self, index: Index) {
+        self.cursor = index.next();
+    }
+
     /// Send again from `index`.
     pub fn rewind(&mut self, index: Index) {
         self.cursor = index;

@@ -74,6 +74,10 @@ impl Outbound {
 
     /// Of the items in memory, those at the cursor that have waited long enough leave instead of being sent.
     pub(super) fn expire_loaded(&mut self, at: Moment, out: &mut Out) {
+        // While the next item is to tell about the one before it, the queue begins with one that is not in memory.
+        if self.doubt.is_asking() {
+            return;
+        }
         let next = self.outbox.unacknowledged(Index(u64::MAX));
         let over: Vec<OutboxRow> = next.take_while(|row| self.is_over(at, row)).cloned().collect();
         if !over.is_empty() {

@@ -84,6 +84,7 @@ impl Outbound {
         self.parked_in_a_row = 0;
         self.heard(at, out);
         if let Some(span) = span {
+            self.doubt.taken(span.last);
             // By a step, and only where the cap was what held the batch back: what a peer could not take once it is not sent
             // again and again.
             if span.count() >= u64::from(self.cap) {
@@ -142,11 +143,13 @@ impl Outbound {
         }
         let unacked = self.outbox.acked().next();
         if conflict {
+            self.doubt.settle();
             self.renumber(unacked, expected, "it holds other updates under our numbers", out);
             return self.proceed(at, out);
         }
         match self.outbox.locate(expected) {
             HoleAt::Kept(index) => {
+                self.doubt.expects(index);
                 self.sought = Some(expected);
                 self.outbox.rewind(index);
                 self.proceed(at, out);
@@ -196,6 +199,10 @@ impl Outbound {
     ) {
         let count = span.map_or(1, |span| u32::try_from(span.count()).unwrap_or(u32::MAX));
         let half = (count / 2).max(1);
+        let is_answer = matches!(failure, PushFailure::Refused { .. } | PushFailure::Troubled { status: 429, .. });
+        if let (Label::Numbers { .. }, Some(span), false) = (label, span, is_answer) {
+            self.doubt.unanswered(span.last);
+        }
         if matches!(failure, PushFailure::TimedOut) {
             self.cap = self.cap.min(half);
         }
@@ -231,7 +238,7 @@ impl Outbound {
         self.bare = true;
         let too_large = matches!(failure, PushFailure::Refused { status: 413, .. });
         match span {
-            Some(span) if span.count() == 1 && bare => return self.park(at, span.first, failure.to_string(), out),
+            Some(span) if span.count() == 1 && bare => return self.part_with(at, span, failure.to_string(), out),
             Some(span) if span.count() > 1 => {
                 if too_large {
                     self.cap = self.cap.min(u32::try_from(span.count() / 2).unwrap_or(u32::MAX).max(1));
@@ -256,9 +263,28 @@ impl Outbound {
         self.rest(at, State::suspended(Cause::Refused, probe_at), Urgency::Now, out);
     }
 
+    /// The peer refuses this item and no other. If it may have taken it before, the next one tells.
+    fn part_with(&mut self, at: Moment, span: Span, reason: String, out: &mut Out) {
+        let next = span.last.next();
+        if self.doubt.is_asking() {
+            // The next one is refused as well, and tells nothing.
+            if let Some(index) = self.doubt.give_up() {
+                self.outbox.rewind(index);
+            }
+            return self.proceed(at, out);
+        }
+        if self.doubt.concerns(span.first) && next <= self.outbox.tail() {
+            self.doubt.ask_about(span.first, reason);
+            self.outbox.step_over(span.first);
+            self.search.one_by_one(Span { first: next, last: next, ..span });
+            return self.proceed(at, out);
+        }
+        self.park(at, span.first, reason, out);
+    }
+
     /// The peer refuses this item and no other: it leaves, its number goes to the next one, and the messenger is told. Until that
     /// is on disk nothing is sent under the number; a crash before it ends in the same refusal again.
-    fn park(&mut self, at: Moment, index: Index, reason: String, out: &mut Out) {
+    pub(super) fn park(&mut self, at: Moment, index: Index, reason: String, out: &mut Out) {
         let Some(row) = self.outbox.skip(index) else { return self.fail(at, reason, out) };
         self.parked_in_a_row += 1;
         self.left(index, index, Fate::Parked, &reason, out);

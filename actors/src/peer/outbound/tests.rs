@@ -24,12 +24,17 @@ struct Bench {
 
 impl Bench {
     fn new(change: impl FnOnce(&mut PeerLimits, &mut PeerRecord)) -> Self {
+        Self::queued(0, change)
+    }
+
+    /// With so many items behind the acknowledged ones in the store.
+    fn queued(items: u64, change: impl FnOnce(&mut PeerLimits, &mut PeerRecord)) -> Self {
         let server: ServerName = "blue".parse().expect("valid");
         let mut limits = PeerLimits { batch_items: 3, notify_after: Duration::MAX, ..PeerLimits::default() };
         let mut record = PeerRecord::new(server.clone());
         record.outbound.window = Some(100);
         change(&mut limits, &mut record);
-        let tail = record.outbound.acked;
+        let tail = Index(record.outbound.acked.0 + items);
         let load = PeerLoad { record: Some(record), tail, queued_bytes: 0, digests: vec![], seen: vec![] };
         let machine = Machine::new("us".parse().expect("valid"), server, &Arc::new(limits), load);
         Self { machine, now: Millis(0), attempt: 0, tail: tail.0, trace: vec![] }

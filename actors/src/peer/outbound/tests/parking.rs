@@ -161,3 +161,77 @@ fn whoever_refuses_everything_is_suspended_and_keeps_the_rest_of_its_queue() {
     let status = bench.machine.status();
     assert_eq!((status.state, status.backlog), (PeerState::Suspended(Cause::Refused), 50));
 }
+
+#[test]
+fn an_item_that_was_taken_without_our_hearing_of_it_does_not_leave_and_nothing_behind_it_comes_twice() {
+    let mut bench = Bench::new(|_, _| ());
+    bench.queue(3).fail(PushFailure::TimedOut).at(1).step(Event::Due).load(1, 3).fail(refused(413)).ok(2).ok(3);
+    bench.check(&[
+        "   0s sending     push 1..=3 (3)",
+        "   0s backing_off note peer; arm 1s",
+        "   1s sending     load 1",
+        "   1s sending     push 1..=1 (1)",
+        "   1s sending     push 2..=2 (1)",
+        "   1s sending     note trim<=2+peer; push 3..=3 (1)",
+        "   1s idle        note peer",
+    ]);
+}
+
+#[test]
+fn an_item_that_the_peer_lacks_for_certain_leaves_all_the_same() {
+    let mut bench = Bench::new(|_, _| ());
+    bench.queue(2).fail(PushFailure::TimedOut).at(1).step(Event::Due).load(1, 2).fail(refused(413)).hole(1);
+    bench.load(1, 2).ok(1).check(&[
+        "   0s sending     push 1..=2 (2)",
+        "   0s backing_off note peer; arm 1s",
+        "   1s sending     load 1",
+        "   1s sending     push 1..=1 (1)",
+        "   1s sending     push 2..=2 (1)",
+        "   1s sending     load 1",
+        "   1s sending     commit park 1+event(m1 parked: refused with status 413: no)+peer; push 1..=1 (1) settled",
+        "   1s idle        note trim<=2+peer",
+    ]);
+}
+
+#[test]
+fn where_the_next_one_is_refused_too_the_first_leaves_and_so_does_the_next() {
+    let mut bench = Bench::new(|_, _| ());
+    bench.queue(2).fail(PushFailure::TimedOut).at(1).step(Event::Due).load(1, 2).fail(refused(413)).fail(refused(413));
+    bench.load(1, 2).fail(refused(413)).check(&[
+        "   0s sending     push 1..=2 (2)",
+        "   0s backing_off note peer; arm 1s",
+        "   1s sending     load 1",
+        "   1s sending     push 1..=1 (1)",
+        "   1s sending     push 2..=2 (1)",
+        "   1s sending     load 1",
+        "   1s sending     commit park 1+event(m1 parked: refused with status 413: no)+peer; push 1..=1 (1) settled",
+        "   1s idle        commit park 2+event(m2 parked: refused with status 413: no)+peer",
+    ]);
+}
+
+#[test]
+fn trouble_while_the_next_one_is_to_tell_begins_at_the_first_again() {
+    let mut bench = Bench::new(|_, _| ());
+    bench.queue(2).fail(PushFailure::TimedOut).at(1).step(Event::Due).load(1, 2).fail(refused(413));
+    bench.fail(PushFailure::TimedOut).at(10).step(Event::Due).check(&[
+        "   0s sending     push 1..=2 (2)",
+        "   0s backing_off note peer; arm 1s",
+        "   1s sending     load 1",
+        "   1s sending     push 1..=1 (1)",
+        "   1s sending     push 2..=2 (1)",
+        "   1s backing_off note peer; arm 3s",
+        "  10s sending     load 1",
+    ]);
+}
+
+#[test]
+fn after_a_restart_all_that_is_unacknowledged_may_have_been_taken() {
+    let mut bench = Bench::queued(2, |_, _| ());
+    bench.step(Event::Started).load(1, 2).fail(refused(413)).fail(refused(413)).ok(2).check(&[
+        "   0s sending     load 1",
+        "   0s sending     push 1..=2 (2)",
+        "   0s sending     push 1..=1 (1)",
+        "   0s sending     push 2..=2 (1)",
+        "   0s idle        note trim<=2+peer",
+    ]);
+}
