@@ -2,7 +2,7 @@
 //!
 //! A URL ends at its `#`, so behind the parser nobody knows what stood after it. The stream between the socket and the parser is
 //! the last place where it can be saved. Only request lines are touched, and only their targets; where one begins is told by
-//! [`framing`], and where that is not certain nothing is touched any more.
+//! `framing`, and where that is not certain nothing is touched any more.
 
 mod framing;
 
