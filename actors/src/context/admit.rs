@@ -279,8 +279,8 @@ impl Machine {
         }
         // Fetched for the state that rests on it, or to be read: what lies before it is not waited for.
         let is_link = way.verified.is_none() && want.as_ref().is_some_and(|want| want.link);
-        if is_link && !way.past && !want.as_ref().is_some_and(|want| want.past) {
-            // Nobody reads what lies before it: should that come by itself, it is news, and waits for what it names.
+        if is_link && !way.past && self.record.join.is_none() && !want.as_ref().is_some_and(|want| want.past) {
+            // Nobody reads what lies before it (a conversation that was joined is read): what comes of that by itself is news.
             missing.clear();
         }
         let history = way.past || is_link;

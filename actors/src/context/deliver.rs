@@ -107,7 +107,11 @@ impl Machine {
     pub(super) fn link(&mut self, step: &Step<'_>, reference: &PduRef, generation: u32) {
         let Some(waiting) = self.order.get(reference) else { return };
         if waiting.history {
-            return self.link_state(step, reference, generation);
+            // A conversation that was joined is read back through it.
+            return match self.record.join {
+                Some(_) => self.link_past(step, reference, &[], generation),
+                None => self.link_state(step, reference, generation),
+            };
         }
         let (missing, edge, sender) = (waiting.missing.clone(), waiting.edge, waiting.sender.clone());
         let link = waiting.link.clone().zip(waiting.state.as_ref().map(|(key, _)| key.clone()));
