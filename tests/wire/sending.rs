@@ -153,7 +153,7 @@ async fn what_is_not_spoken_here_is_told_in_json() {
     let get = |uri: &str| from("10.1.0.1").method(actix_web::http::Method::GET).uri(uri);
     assert_eq!(in_short(refused(get(SEND)).await), (405, "METHOD_NOT_ALLOWED".to_owned()));
     let prefix = "/matrix/federation/v1";
-    for path in ["/pull/?origin=red&v=0", "/query/profile", "/context/c/", "/"] {
+    for path in ["/query/profile", "/context/c/", "/"] {
         let answer = refused(get(&format!("{prefix}{path}"))).await;
         assert_eq!(in_short(answer), (404, "NOT_FOUND".to_owned()), "{path}");
     }
