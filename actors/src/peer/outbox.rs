@@ -198,15 +198,24 @@ impl Outbox {
         self.loaded_to = Index(self.cursor.0 - 1);
     }
 
+    /// Whether the row at the cursor is known to be gone, and [`mend`](Self::mend) would step over it.
+    pub fn is_at_a_gap(&mut self) -> bool {
+        self.first_left().is_some_and(|first| first > self.cursor)
+    }
+
+    /// The first row from the cursor on that is left, or the place behind the tail. `None`: that is not in memory.
+    fn first_left(&mut self) -> Option<Index> {
+        self.forget_sent();
+        match self.rows.front() {
+            Some(row) => Some(row.index),
+            None => (self.loaded_to >= self.tail).then(|| self.tail.next()),
+        }
+    }
+
     /// Step over rows at the cursor that are gone. Tells whether that gave their numbers to what follows: before one of these
     /// is sent, the new segments must be on disk.
     pub fn mend(&mut self) -> bool {
-        self.forget_sent();
-        let first = match self.rows.front() {
-            Some(row) => row.index,
-            None if self.loaded_to >= self.tail => self.tail.next(),
-            None => return false,
-        };
+        let Some(first) = self.first_left() else { return false };
         let gone = std::mem::replace(&mut self.cursor, first);
         if first > gone {
             // Nothing is left below the cursor: what was there counts as done with.

@@ -2,19 +2,30 @@
 //!
 //! One that is refused later would leave, and give its number to the next. If the peer holds it under that number all the same,
 //! the next one meets a conflict there, is numbered anew, and what stands behind it arrives twice. So before such an item leaves,
-//! the next goes under its own number: a hole says that the peer lacks the item, anything else that it has it.
+//! the next goes under its own number: a hole says that the peer lacks the item, anything else that it has something under its
+//! number. As a rule that is the item; where one of both was restored from an old copy it may be another, so the messenger is told.
 
-use crate::{limits::Speech, model::Index};
+use crate::{
+    limits::Speech,
+    model::{Index, OutboxRow, SubmissionId},
+};
 
 /// What may have been taken.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Doubt {
     /// Up to here items went out, and no answer came.
     upto: Index,
-    /// Refused by the peer, and perhaps taken before, with its reason; the next item is on its way to tell.
-    suspect: Option<(Index, String)>,
+    /// Refused by the peer, and perhaps taken before; the next item is on its way to tell.
+    suspect: Option<Suspect>,
     /// The peer lacks it, as the next one told: it leaves as soon as it is in memory again.
     lacking: Option<(Index, String)>,
+}
+
+#[derive(Debug, Clone)]
+struct Suspect {
+    index: Index,
+    message: SubmissionId,
+    reason: String,
 }
 
 impl Doubt {
@@ -35,8 +46,8 @@ impl Doubt {
     }
 
     /// It is refused; the next item is to tell about it.
-    pub(super) fn ask_about(&mut self, index: Index, reason: String) {
-        self.suspect = Some((index, reason));
+    pub(super) fn ask_about(&mut self, row: &OutboxRow, reason: String) {
+        self.suspect = Some(Suspect { index: row.index, message: row.submission.clone(), reason });
     }
 
     /// Something is being found out.
@@ -46,28 +57,29 @@ impl Doubt {
 
     /// It is not found out now. Which item it was about.
     pub(super) fn put_off(&mut self) -> Option<Index> {
-        self.suspect.take().map(|(index, _)| index)
+        self.suspect.take().map(|suspect| suspect.index)
     }
 
     /// Nothing is found out: the item leaves as if the peer lacked it.
     pub(super) fn give_up(&mut self) -> Option<Index> {
         self.upto = Index(0);
-        self.lacking = self.suspect.take();
+        self.lacking = self.suspect.take().map(|suspect| (suspect.index, suspect.reason));
         self.lacking.as_ref().map(|(index, _)| *index)
     }
 
     /// The peer said what it expects next: the item at this place.
     pub(super) fn expects(&mut self, next: Index) {
         self.upto = Index(0);
-        self.lacking = self.suspect.take().filter(|(index, _)| *index == next);
+        let suspect = self.suspect.take().filter(|suspect| suspect.index == next);
+        self.lacking = suspect.map(|suspect| (suspect.index, suspect.reason));
     }
 
-    /// The peer has everything up to here.
-    pub(super) fn taken(&mut self, last: Index) {
-        self.suspect = None;
+    /// The peer has everything up to here. What it refused all the same, and why.
+    pub(super) fn taken(&mut self, last: Index) -> Option<(SubmissionId, String)> {
         if last >= self.upto {
             self.upto = Index(0);
         }
+        self.suspect.take().map(|suspect| (suspect.message, suspect.reason))
     }
 
     /// All that was in doubt is told.

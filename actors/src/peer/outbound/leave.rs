@@ -14,6 +14,10 @@ const SWEEP_AGAIN_MS: u64 = 60_000;
 impl Outbound {
     /// Close over what is gone at the cursor.
     pub(super) fn mend(&mut self, out: &mut Out) {
+        if self.doubt.is_asking() && self.outbox.is_at_a_gap() {
+            // The one that was to tell has left itself.
+            self.ask_no_more();
+        }
         let acked = self.outbox.acked();
         if self.outbox.mend() {
             self.renumbered = true;

@@ -84,7 +84,11 @@ impl Outbound {
         self.parked_in_a_row = 0;
         self.heard(at, out);
         if let Some(span) = span {
-            self.doubt.taken(span.last);
+            if let Some((message, reason)) = self.doubt.taken(span.last) {
+                // Not a dead letter: it keeps its number, or an item behind it would go under one that the peer knows.
+                let reason = format!("{reason}; it may have been taken before, when no answer came");
+                self.tell(message, Fate::Refused.state(), Some(reason), out);
+            }
             // By a step, and only where the cap was what held the batch back: what a peer could not take once it is not sent
             // again and again.
             if span.count() >= u64::from(self.cap) {
@@ -135,7 +139,8 @@ impl Outbound {
     }
 
     fn on_hole(&mut self, at: Moment, expected: Seq, conflict: bool, out: &mut Out) {
-        if self.hole.replace(expected) == Some(expected) {
+        // One that was asked for by the item behind it is about to leave: that is no confusion.
+        if self.hole.replace(expected) == Some(expected) && !self.doubt.is_asking() {
             return self.fail(at, format!("the peer asks for {expected} again and again"), out);
         }
         if expected == Seq(0) {
@@ -268,18 +273,26 @@ impl Outbound {
         let next = span.last.next();
         if self.doubt.is_asking() {
             // The next one is refused as well, and tells nothing.
-            if let Some(index) = self.doubt.give_up() {
-                self.outbox.rewind(index);
-            }
+            self.ask_no_more();
             return self.proceed(at, out);
         }
-        if self.doubt.concerns(span.first) && next <= self.outbox.tail() {
-            self.doubt.ask_about(span.first, reason);
+        if self.doubt.concerns(span.first)
+            && next <= self.outbox.tail()
+            && let Some(row) = self.outbox.unacknowledged(span.first).last()
+        {
+            self.doubt.ask_about(row, reason);
             self.outbox.step_over(span.first);
             self.search.one_by_one(Span { first: next, last: next, ..span });
             return self.proceed(at, out);
         }
         self.park(at, span.first, reason, out);
+    }
+
+    /// Nothing tells whether it was taken: it leaves as if it was not.
+    pub(super) fn ask_no_more(&mut self) {
+        if let Some(index) = self.doubt.give_up() {
+            self.outbox.rewind(index);
+        }
     }
 
     /// The peer refuses this item and no other: it leaves, its number goes to the next one, and the messenger is told. Until that

@@ -114,7 +114,7 @@ fn what_is_too_old_when_its_turn_comes_is_not_sent() {
     ]);
 }
 
-fn drop_items(first: u64, last: u64) -> Order {
+pub(super) fn drop_items(first: u64, last: u64) -> Order {
     Order::Drop { message: "m".parse().expect("valid"), first: Index(first), last: Index(last) }
 }
 
