@@ -201,12 +201,13 @@ impl History {
     }
 
     /// Both came back older, and one of them gave or took the same numbers in two courses: nobody can tell which updates those
-    /// were. That somebody came back must have been told.
+    /// were. That somebody came back must have been told, be it to one who went back behind the telling afterwards.
     fn numbers_are_lost(&self, origin: Name, server: Name) -> bool {
         let told = |server, about| self.feed(server).any(|what| *what == What::Notice { about });
         let is_told =
             told(server, Some(origin)) || told(origin, Some(server)) || told(server, None) || told(origin, None);
-        self.was_restored(origin) && self.was_restored(server) && is_told
+        let is_untold = self.goes_back_behind(server, origin) || self.goes_back_behind(origin, server);
+        self.was_restored(origin) && self.was_restored(server) && (is_told || is_untold)
     }
 
     /// The sender's messenger was told that it will not arrive there.

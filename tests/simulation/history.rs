@@ -82,7 +82,7 @@ pub(crate) struct Restore {
     pub(crate) server: Name,
     /// When the copy was made.
     pub(crate) copied: Stamp,
-    /// When it was put back.
+    /// When its server began again.
     pub(crate) restored: Stamp,
 }
 
@@ -103,6 +103,12 @@ impl History {
     /// Whether something that was taken then went with the server's disk.
     pub(crate) fn went_with_the_disk(&self, server: Name, taken: Stamp) -> bool {
         self.restores.iter().any(|r| r.server == server && r.copied < taken && taken <= r.restored)
+    }
+
+    /// Whether `server` came back from a copy made before `other` came back: what it was told of that is not on it.
+    pub(crate) fn goes_back_behind(&self, server: Name, other: Name) -> bool {
+        let of = |name| self.restores.iter().filter(move |restore| restore.server == name);
+        of(server).any(|own| of(other).any(|its| own.copied < its.restored && its.restored <= own.restored))
     }
 
     pub(crate) fn was_restored(&self, server: Name) -> bool {

@@ -220,11 +220,14 @@ impl World {
             // One that was made meanwhile is of a course that has not been taken.
             member.copy.take();
             member.node.give(copy.bytes);
-            let restore = Restore { server: member.name, copied: copy.at, restored: self.stamp() };
-            self.history.borrow_mut().restores.push(restore);
-            copy.tail
+            (copy.at, copy.tail)
         });
         millis(pause).await;
+        let older = older.map(|(copied, tail)| {
+            let restore = Restore { server: member.name, copied, restored: self.stamp() };
+            self.history.borrow_mut().restores.push(restore);
+            tail
+        });
         self.up(member).await;
         let tail = member.node.store_tail();
         let mut heard = member.node.heard.borrow_mut();

@@ -195,13 +195,16 @@ fn what_is_told_again_was_told_before() {
 #[test]
 fn numbers_given_in_two_courses_are_lost_only_where_somebody_was_told() {
     let mut history = whole();
-    for server in ["red", "blue"] {
-        history.restores.push(Restore { server, copied: 6, restored: 10 });
-    }
+    history.restores.push(Restore { server: "red", copied: 6, restored: 10 });
+    history.restores.push(Restore { server: "blue", copied: 11, restored: 14 });
     history.feeds.insert("blue", feed(vec![pdu("red/a", &[]), pdu("red/b", &["red/a"]), got("u", 1)]));
     history.updates[1].begun = 11;
     history.updates[1].taken = Some(12);
     assert_eq!(history.faults(), ["blue never got v from red"]);
+    // Blue was told, and went back to before.
+    let mut untold = history.clone();
+    untold.restores[1].copied = 9;
+    assert_eq!(untold.faults(), Vec::<String>::new());
     history.feeds.insert("red", feed(vec![What::Notice { about: None }]));
     assert_eq!(history.faults(), Vec::<String>::new());
 }
