@@ -9,6 +9,7 @@
 //! - [`model`]: names, numbers, frames, records. [`limits`]: what bounds an actor. [`change`]: durable facts.
 //! - [`ports`]: all that the surroundings must supply: journal, archive, transport, roster, ownership, clock.
 //! - [`peer`]: one actor per remote server: its outbound queue, its inbound sequence.
+//! - [`context`]: one actor per conversation: its place in the graph, what is held, its state.
 //! - [`congestion`]: whether the gateway is too full to take more.
 //! - [`router`]: starts peers, restarts dead ones, publishes who runs.
 //! - [`gateway`]: the calls adapters make.

@@ -1,7 +1,7 @@
 //! `/admin/v1/messages/{id}`: one submission on its way to its peers, and what an operator may do about it there.
 
 use actix_web::{HttpResponse, web};
-use actors::model::{Index, Order, ServerName, SubmissionId, SubmissionRecord};
+use actors::model::{Index, Order, ServerName, SubmissionId};
 use actors::ports::{Direction, Place};
 use serde::{Deserialize, Serialize};
 
@@ -44,9 +44,9 @@ pub(super) async fn retry(
     path: web::Path<String>,
     legs: web::Query<Legs>,
 ) -> Result<HttpResponse, Problem> {
-    let done = each(&api, &path, &legs, async |server, parked, queued| {
-        for index in parked {
-            api.gateway.requeue(server, *index).await?;
+    let done = each(&api, &path, &legs, async |message, server, parked, queued| {
+        if !parked.is_empty() {
+            api.gateway.retry_message(message, Some(server)).await?;
         }
         if queued > 0 || !parked.is_empty() {
             api.gateway.order(server, Order::Retry).await?;
@@ -63,9 +63,8 @@ pub(super) async fn drop(
     path: web::Path<String>,
     legs: web::Query<Legs>,
 ) -> Result<HttpResponse, Problem> {
-    let known: Option<SubmissionId> = path.parse().ok();
-    let done = each(&api, &path, &legs, async |server, parked, queued| {
-        if let Some(message) = known.as_ref().filter(|_| queued > 0) {
+    let done = each(&api, &path, &legs, async |message, server, parked, queued| {
+        if queued > 0 {
             api.gateway.drop_message(message, Some(server)).await?;
         }
         for index in parked {
@@ -92,43 +91,26 @@ async fn each(
     api: &AdminApi,
     id: &str,
     legs: &Legs,
-    act: impl AsyncFn(&ServerName, &[Index], u64) -> Result<(), Problem>,
+    act: impl AsyncFn(&SubmissionId, &ServerName, &[Index], u64) -> Result<(), Problem>,
 ) -> Result<Done, Problem> {
     let unknown = || Problem::not_found("UNKNOWN_ID", format!("nothing is known of {id:?}"));
     let known: SubmissionId = id.parse().map_err(|_| unknown())?;
     let record = api.gateway.ports().archive.submission(&known).await?.ok_or_else(unknown)?;
     let is_meant = |server: &ServerName| legs.server.as_ref().is_none_or(|name| *name == server.as_str());
     let mut peers = Vec::new();
-    for (server, first) in record.queued.iter().filter(|(server, _)| is_meant(server)) {
-        let parked = parked(api, &record, server, *first).await?;
+    for (server, _) in record.queued.iter().filter(|(server, _)| is_meant(server)) {
         let acked = super::queue::acked(api, server).await?;
-        let queued = places(&record, server, *first).filter(|place| *place > acked.0).count() as u64;
-        act(server, &parked, queued).await?;
+        let (mut parked, mut queued) = (Vec::new(), 0);
+        for (first, last) in record.runs(server) {
+            let letters = api.gateway.ports().archive.letters(server, first, last).await?;
+            parked.extend(letters.into_iter().map(|letter| letter.index));
+            queued += last.since(acked.max(Index(first.0.saturating_sub(1))));
+        }
+        act(&known, server, &parked, queued).await?;
         peers.push(Leg { server: server.to_string(), parked: parked.len() as u64, queued });
     }
     match (&legs.server, peers.is_empty()) {
         (Some(name), true) => Err(Problem::not_found("UNKNOWN_LEG", format!("{id} does not go to {name}"))),
         _ => Ok(Done { id: id.to_owned(), peers }),
     }
-}
-
-/// Where its items stand in the queue of a server, those that were queued again included.
-fn places(record: &SubmissionRecord, server: &ServerName, first: Index) -> impl Iterator<Item = u64> {
-    let again = record.again.iter().filter(move |(of, _)| of == server).map(|(_, place)| place.0);
-    (first.0..first.0 + u64::from(record.items)).chain(again)
-}
-
-async fn parked(
-    api: &AdminApi,
-    record: &SubmissionRecord,
-    server: &ServerName,
-    first: Index,
-) -> Result<Vec<Index>, Problem> {
-    let archive = &api.gateway.ports().archive;
-    let last = Index((first.0 + u64::from(record.items)).saturating_sub(1));
-    let mut parked = archive.letters(server, first, last).await?;
-    for (_, place) in record.again.iter().filter(|(of, _)| of == server) {
-        parked.extend(archive.letters(server, *place, *place).await?);
-    }
-    Ok(parked.into_iter().map(|letter| letter.index).collect())
 }

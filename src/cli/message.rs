@@ -31,7 +31,7 @@ pub(super) enum Message {
         #[command(flatten)]
         operator: Operator,
     },
-    /// Forget what peers refused of it; what still waits for one goes its way, and then this ends with 1.
+    /// Take it out of the queues for good, and forget what peers refused of it.
     Drop {
         /// The messenger's id for it.
         id: String,

@@ -9,6 +9,7 @@ use actors::ports::ArchiveError;
 use serde::Deserialize;
 
 use super::MessengerApi;
+use super::contexts::known;
 use super::event_pdu::PduEvent;
 use super::object::Object;
 use crate::http::refusal::Problem;
@@ -36,8 +37,7 @@ pub(super) async fn get(
     request: HttpRequest,
     path: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let unknown = || Problem::not_found("UNKNOWN_CONTEXT", format!("there is no context {:?}", *path));
-    let context: ContextId = path.parse().map_err(|_| unknown())?;
+    let context = known(&path)?;
     let bad = |words: String| Problem::bad_request("BAD_QUERY", words);
     let query = web::Query::<Query>::from_query(request.query_string()).map_err(|error| bad(error.to_string()))?;
     let Query { before, limit } = query.into_inner();

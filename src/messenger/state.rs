@@ -7,6 +7,7 @@ use actors::ports::{ArchiveError, StatePage};
 use serde::{Deserialize, Serialize};
 
 use super::MessengerApi;
+use super::contexts::known;
 use super::event_pdu::PduEvent;
 use super::object::Object;
 use crate::http::refusal::Problem;
@@ -40,8 +41,7 @@ pub(super) async fn get(
     request: HttpRequest,
     path: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let unknown = || Problem::not_found("UNKNOWN_CONTEXT", format!("there is no context {:?}", *path));
-    let context: ContextId = path.parse().map_err(|_| unknown())?;
+    let context = known(&path)?;
     let bad = |words: String| Problem::bad_request("BAD_QUERY", words);
     let query = web::Query::<Query>::from_query(request.query_string()).map_err(|error| bad(error.to_string()))?;
     let web::Query(Query { limit, after_type, after_key }) = query;

@@ -64,11 +64,9 @@ pub(crate) async fn answer(gateway: &Gateway, id: &str) -> Result<HttpResponse, 
     }
     // What an actor says it did may not be on disk yet, and there it says which items it parked.
     ports.journal.barrier().committed().await.map_err(|_| Refusal::OutcomeUnknown)?;
-    for ((server, first), seen) in record.queued.iter().zip(&mut seen) {
-        seen.letters = archive.letters(server, *first, last(*first, record.items)).await?;
-        seen.again = record.again.iter().filter(|(of, _)| of == server).map(|(_, place)| *place).collect();
-        for place in &seen.again {
-            seen.letters.extend(archive.letters(server, *place, *place).await?);
+    for ((server, _), seen) in record.queued.iter().zip(&mut seen) {
+        for (first, last) in record.runs(server) {
+            seen.letters.extend(archive.letters(server, first, last).await?);
         }
         seen.dropped = record.dropped.contains(server);
     }
@@ -83,8 +81,6 @@ struct Seen {
     reason: Option<&'static str>,
     /// Its items that the peer did not simply take, and what became of them.
     letters: Vec<Letter>,
-    /// Where those stand that an operator queued again.
-    again: Vec<Index>,
     /// An operator forgot one of them.
     dropped: bool,
 }
@@ -97,7 +93,6 @@ impl From<PeerStatus> for Seen {
             next: status.next_attempt.map(rfc3339),
             reason: reason(status.state),
             letters: Vec::new(),
-            again: Vec::new(),
             dropped: false,
         }
     }
@@ -112,37 +107,30 @@ impl Seen {
     ) -> Result<Self, ArchiveError> {
         let row = archive.peer(server).await?.record;
         let acked = row.map_or(Index(0), |row| row.outbound.acked);
-        let (attempts, letters, again) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Self { acked, attempts, next: None, reason: Some(reason), letters, again, dropped: false })
+        let (attempts, letters) = (Vec::new(), Vec::new());
+        Ok(Self { acked, attempts, next: None, reason: Some(reason), letters, dropped: false })
     }
 }
 
 /// `seen` is in the order of the record's servers.
 fn trace<'a>(id: &'a SubmissionId, record: &'a SubmissionRecord, seen: Vec<Seen>) -> Trace<'a> {
     let legs = record.queued.iter().zip(seen);
-    let peers = legs.map(|((server, first), seen)| (server.as_str(), leg(*first, record.items, seen))).collect();
+    let runs = |server| record.runs(server).collect::<Vec<_>>();
+    let peers = legs.map(|((server, _), seen)| (server.as_str(), leg(&runs(server), seen))).collect();
     let pdu = record.pdu.as_ref().map(PduName::from);
     Trace { id: id.as_str(), accepted: rfc3339(record.accepted), pdu, peers }
-}
-
-/// The last of so many items.
-fn last(first: Index, items: u32) -> Index {
-    Index((first.0 + u64::from(items)).saturating_sub(1))
 }
 
 /// A peer acknowledges in order, so what it has of a submission is one comparison. An item that left counts among the
 /// acknowledged ones, and is none: one is enough for the whole to be what that one is, whatever becomes of the others. Where all
 /// that left are queued again, the last of these decides.
-fn leg(first: Index, items: u32, seen: Seen) -> Leg {
-    let last = last(first, items);
-    let carried = |attempt: &Attempt, first, last| attempt.first <= last && attempt.last >= first;
-    let again = &seen.again;
-    let attempts = seen
-        .attempts
-        .into_iter()
-        .filter(|attempt| carried(attempt, first, last) || again.iter().any(|place| carried(attempt, *place, *place)));
+///
+/// `runs`: where its items stand.
+fn leg(runs: &[(Index, Index)], seen: Seen) -> Leg {
+    let carried = |attempt: &Attempt| runs.iter().any(|(first, last)| attempt.first <= *last && attempt.last >= *first);
+    let attempts = seen.attempts.into_iter().filter(carried);
     let attempts = attempts.map(|attempt| Try { time: rfc3339(attempt.time), result: attempt.result }).collect();
-    let last = seen.again.iter().copied().max().unwrap_or(last).max(last);
+    let last = runs.iter().map(|(_, last)| *last).max().unwrap_or(Index(0));
     let next = seen.next.filter(|_| seen.acked < last);
     match seen.letters.into_iter().next() {
         Some(letter) => Leg { state: letter.fate.state(), attempts, next, reason: Some(letter.reason) },
@@ -258,7 +246,7 @@ mod tests {
     fn an_item_that_is_queued_again_is_queued_until_it_is_acknowledged_where_it_stands_now() {
         let again = |acked| {
             let status = status("blue", PeerState::Idle, acked, vec![attempt(3, 4, "no"), attempt(8, 9, "ok")]);
-            let leg = leg(Index(3), 2, Seen { again: vec![Index(9)], ..status });
+            let leg = leg(&[(Index(3), Index(4)), (Index(9), Index(9))], status);
             (leg.state, leg.attempts.len())
         };
         assert_eq!((again(8), again(9)), (("queued", 2), ("acknowledged", 2)));

@@ -152,23 +152,19 @@ impl Default for HistorySection {
 
 impl ContextsSection {
     pub(super) fn check(&self, check: &mut Check<'_>) -> ContextLimits {
-        let at_least_one = [
-            ("participants_max", self.participants_max),
-            ("held_max", self.held_max),
-            ("heads_max", self.heads_max),
-            ("intake_max", self.intake_max),
-        ];
-        for (key, _) in at_least_one.into_iter().filter(|(_, value)| *value == 0) {
-            check.invalid(&["contexts", key], "must be at least 1");
-        }
-        let at_least_one = [("tries_max", self.gap.tries_max), ("asks_max", self.gap.asks_max)];
-        for (key, _) in at_least_one.into_iter().filter(|(_, value)| *value == 0) {
-            check.invalid(&["contexts", "gap", key], "must be at least 1");
-        }
-        let at_least_one = [("backfill_max", self.history.backfill_max), ("pull_max", self.history.pull_max)];
-        for (key, _) in at_least_one.into_iter().filter(|(_, value)| *value == 0) {
-            check.invalid(&["contexts", "history", key], "must be at least 1");
-        }
+        check.at_least_one(
+            &["contexts"],
+            &[
+                ("participants_max", self.participants_max.into()),
+                ("held_max", self.held_max.into()),
+                ("heads_max", self.heads_max.into()),
+                ("intake_max", self.intake_max.into()),
+            ],
+        );
+        let gap = [("tries_max", self.gap.tries_max.into()), ("asks_max", self.gap.asks_max.into())];
+        check.at_least_one(&["contexts", "gap"], &gap);
+        let history = [("backfill_max", self.history.backfill_max.into()), ("pull_max", self.history.pull_max.into())];
+        check.at_least_one(&["contexts", "history"], &history);
         if self.gap.grace.0 > self.gap.give_up.0 {
             check.invalid(&["contexts", "gap", "grace"], "must not be longer than contexts.gap.give_up");
         }

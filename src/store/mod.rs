@@ -2,9 +2,10 @@
 //!
 //! # Map
 //! - `tables`: every table with its owner, its bound and who trims it. `rows`: how model types lie in them.
-//! - `queue` -> `writer` -> `apply`, `submissions`, `graph`, `state`, `dead_letters`, `parked`, `trim`: the way of a batch to the disk. `archive`: the way back.
+//! - `queue` -> `writer` -> `apply`, `submissions`, `graph`, `heads`, `state`, `dead_letters`, `parked`, `trim`: the way of a batch to the disk. `archive`: the way back.
 //! - `stats`, `backup`, `verify`, `restore`, `restored`: what an operator does with the file as a whole.
 //! - `lane`: which thread waits for the disk. `claims`, `under_way`: the PDUs and the state on the way there, for those who look.
+//! - `strangers`: what lies in quarantine, by conversation. `untouched`: a file looked at without being changed.
 //! - `failure`: why the store does not open, why it has stopped. `counters`: rows written and read.
 //!
 //! A batch is committed whole, in the order it was handed over, or the journal has stopped: there is no batch that fails

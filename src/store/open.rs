@@ -58,7 +58,7 @@ impl StoreOptions {
             recent: 16 << 20,
             group_max: 256,
             group_rows: 4_096,
-            queue_rows: 65_536,
+            queue_rows: 16_384,
             quick_repair: true,
             lane: Lane::default(),
         }

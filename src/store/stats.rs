@@ -43,14 +43,6 @@ impl Stats {
     pub fn dead_bytes(&self) -> Option<u64> {
         self.file_bytes.map(|file| file.saturating_sub(self.live_bytes))
     }
-
-    /// The share of the file that holds no row, from 0 to 1.
-    pub fn free_share(&self) -> Option<f64> {
-        match self.file_bytes? {
-            0 => None,
-            file => Some(self.dead_bytes()? as f64 / file as f64),
-        }
-    }
 }
 
 impl Store {

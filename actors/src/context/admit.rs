@@ -80,13 +80,24 @@ impl Machine {
         fates
     }
 
-    /// Judge one anew that lay in quarantine. Taken, or refused for good, it leaves it.
-    pub(super) fn take_back(&mut self, step: &mut Step<'_>, kept: Kept, known: &HashMap<PduRef, Known>) {
-        let Kept { from, number, pdu } = kept;
+    /// Judge one anew that lay in quarantine.
+    pub(super) fn readmit(
+        &mut self,
+        step: &mut Step<'_>,
+        from: &ServerName,
+        pdu: Pdu,
+        known: &HashMap<PduRef, Known>,
+    ) -> Vec<Fate> {
         step.parks = false;
         // How its sender was proved then is not kept; that it was listed for its address is the least of it.
-        let way = Way { from: &from, verified: Some("network"), walked: 0, past: false };
-        let fate = self.admit(step, way, vec![pdu], known).pop();
+        let way = Way { from, verified: Some("network"), walked: 0, past: false };
+        self.admit(step, way, vec![pdu], known)
+    }
+
+    /// The same, for one that its conversation asks for by itself. Taken, or refused for good, it leaves it.
+    pub(super) fn take_back(&mut self, step: &mut Step<'_>, kept: Kept, known: &HashMap<PduRef, Known>) {
+        let Kept { from, number, pdu } = kept;
+        let fate = self.readmit(step, &from, pdu, known).pop();
         if !matches!(fate, Some(Fate::Told(Verdict::Parked { .. }))) {
             step.changes.push(Change::QuarantineLeft { server: from, number });
         }

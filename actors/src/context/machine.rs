@@ -284,14 +284,7 @@ impl Machine {
                 Some(Owed::Verdicts(token, fates))
             }
             Event::Readmit { token, from, pdu, known } => {
-                step.parks = false;
-                // How its sender was proved then is not kept; that it was listed for its address is the least of it.
-                let fates = self.admit(
-                    &mut step,
-                    Way { from: &from, verified: Some("network"), walked: 0, past: false },
-                    vec![pdu],
-                    &known,
-                );
+                let fates = self.readmit(&mut step, &from, pdu, &known);
                 Some(Owed::Verdicts(token, fates))
             }
             Event::Compose { token, drafts, shut } => {

@@ -50,10 +50,10 @@ impl Gateway {
     ) -> Result<Vec<(ServerName, Index, Index)>, Refusal> {
         let unknown = || Refusal::UnknownSubmission(message.clone());
         let record = self.read(self.ports.archive.submission(message).await)?.ok_or_else(unknown)?;
-        let last = |first: Index| Index((first.0 + u64::from(record.items)).saturating_sub(1));
-        let queued = record.queued.into_iter().map(|(server, first)| (server, first, last(first)));
-        let again = record.again.into_iter().map(|(server, place)| (server, place, place));
-        let legs: Vec<_> = queued.chain(again).filter(|(server, ..)| only.is_none_or(|only| only == server)).collect();
+        let servers =
+            record.queued.iter().map(|(server, _)| server).filter(|server| only.is_none_or(|only| only == *server));
+        let legs = |server| record.runs(server).map(move |(first, last)| (ServerName::clone(server), first, last));
+        let legs: Vec<_> = servers.flat_map(legs).collect();
         if legs.is_empty() { Err(unknown()) } else { Ok(legs) }
     }
 

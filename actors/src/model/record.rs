@@ -235,6 +235,16 @@ pub struct SubmissionRecord {
     pub pdu: Option<PduRef>,
 }
 
+impl SubmissionRecord {
+    /// Where its items stand in a server's queue, run by run: as they were queued first, then each that was queued again.
+    pub fn runs<'a>(&'a self, server: &'a ServerName) -> impl Iterator<Item = (Index, Index)> + 'a {
+        let last = |first: Index| Index((first.0 + u64::from(self.items)).saturating_sub(1));
+        let queued = self.queued.iter().map(move |(of, first)| (of, *first, last(*first)));
+        let again = self.again.iter().map(|(of, place)| (of, *place, *place));
+        queued.chain(again).filter(move |(of, ..)| *of == server).map(|(_, first, last)| (first, last))
+    }
+}
+
 /// One try to deliver, kept in memory for the trace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {

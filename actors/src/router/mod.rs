@@ -1,6 +1,6 @@
 //! The router: starts each actor once, starts another when one dies, lets idle conversations go, and publishes who runs.
 //!
-//! It owns life cycles only. Look-ups go through [`Routes`], a read-mostly map that it publishes; it is asked on a miss. A hop
+//! It owns life cycles, and follows what may run full. Look-ups go through [`Routes`], a read-mostly map that it publishes; it is asked on a miss. A hop
 //! through it would cost each message about as much as all else an actor does.
 
 mod directory;
