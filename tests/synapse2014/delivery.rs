@@ -110,9 +110,7 @@ async fn trap_10_a_batch_that_is_refused_again_and_again_is_taken_apart() {
     blue.context("ctx", &["red"]).await;
     blue.say("first", "ctx", "hello").await;
     let first = red.asked().await;
-    for (id, text) in [("m1", "good"), ("m2", "poison"), ("m3", "good"), ("m4", "good")] {
-        blue.say(id, "ctx", text).await;
-    }
+    blue.say_at_once("ctx", &[("m1", "good"), ("m2", "poison"), ("m3", "good"), ("m4", "good")]).await;
     first.answered(NULL).await;
     let mut refused: Vec<(String, usize)> = vec![];
     let answers = async {
