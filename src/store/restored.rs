@@ -7,6 +7,8 @@
 //!   What a peer sends again has a new id then, and the messenger may see it twice; under an old id it would miss something else.
 //! - **Numbers of updates we send**: peers hold others under them, say so, and both sides number anew. A push never holds rows
 //!   from both sides of the restore: those from before it are known to the peer under these numbers, and are not taken twice.
+//! - **What peers sent by transactions** to the lost disk they are asked for, once each, after the newest transaction that the backup
+//!   holds: one that has nothing new to say would never show what is missing. Of updates the next number shows it.
 //! - **Ids of transactions** follow the clock by themselves; ids of PDUs are chance.
 //! - **PDUs of our own** that only the lost disk held are refused where they come back: nothing proves yet that we wrote them. What
 //!   names them as parents is delivered over a gap.

@@ -68,6 +68,10 @@ struct InboundRow {
     pushes: bool,
     expect_applied: Option<u64>,
     begun: u64,
+    #[serde(default)]
+    catch_up: Option<u64>,
+    #[serde(default)]
+    restored: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -151,6 +155,8 @@ pub(super) fn peer_to_row(record: &PeerRecord) -> Vec<u8> {
             pushes: record.inbound.pushes,
             expect_applied: record.inbound.expect_applied.map(|seq| seq.0),
             begun: record.inbound.begun,
+            catch_up: record.inbound.catch_up,
+            restored: record.inbound.restored,
         },
     };
     serde_json::to_vec(&row).expect("numbers and fixed words always serialize")
@@ -181,6 +187,8 @@ pub(super) fn peer_from_row(server: ServerName, row: &[u8]) -> Result<PeerRecord
             pushes: row.inbound.pushes,
             expect_applied: row.inbound.expect_applied.map(Seq),
             begun: row.inbound.begun,
+            catch_up: row.inbound.catch_up,
+            restored: row.inbound.restored,
         },
     })
 }
@@ -303,6 +311,7 @@ mod tests {
             record.outbound.segments.push(Segment { first: Index(40), number: Seq(u64::MAX) });
             record.inbound.expected = Seq(77);
             record.inbound.expect_applied = Some(Seq(70));
+            (record.inbound.catch_up, record.inbound.restored) = (Some(12), 13);
             let back = peer_from_row(red(), &peer_to_row(&record)).expect("readable");
             assert_eq!(back, record);
         }

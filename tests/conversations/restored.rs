@@ -8,7 +8,7 @@ use actors::model::{Digest, FeedItem, Position, ServerName, Submission, Submitte
 use actors::ports::Archive;
 use bytes::Bytes;
 
-use crate::disk::Disk;
+use crate::disk::{Disk, Survives};
 use crate::messenger::{Text, context, others};
 use crate::network::{CALM, Network};
 use crate::node::{Node, seconds, world};
@@ -243,6 +243,78 @@ async fn what_waited_when_the_backup_was_taken_is_not_taken_twice_for_being_sent
         assert_eq!(updates(&blue, Position(0)), ["0", "1", "2", "3", "4", "5"], "{:#?}", notices(&red));
         assert!(notices(&red).iter().any(|text| text.contains("numbered from 5")), "{:#?}", notices(&red));
         assert!(notices(&blue).iter().any(|text| text.contains("has lost its counter")), "{:#?}", notices(&blue));
+    })
+    .await;
+}
+
+/// The ids of what was heard in a room, in order. What blue says to green goes by transactions.
+fn heard(green: &Node, room: &str) -> Vec<String> {
+    let pdus = green.pdus().into_iter().filter(|pdu| pdu.context == context(room));
+    pdus.map(|pdu| pdu.reference.id.to_string()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_nothing_new_to_say_is_asked_what_the_lost_disk_held() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let (blue, green) = (Node::usual(&network, "blue").await, Node::usual(&network, "green").await);
+        blue.with("garden", &["green"]).await;
+        blue.say("garden", "1").await;
+        seconds(5).await;
+        let backup = green.backup().await;
+        blue.say("garden", "2").await;
+        // A conversation that the backup knows nothing of: what came last in it must not hide what came first.
+        blue.with("attic", &["green"]).await;
+        for text in ["3", "4", "5", "6", "7", "8"] {
+            blue.say("attic", text).await;
+            seconds(1).await;
+        }
+        seconds(60).await;
+        green.restore(&backup).await;
+        seconds(60).await;
+        green.read().await;
+        assert_eq!(heard(&green, "garden"), ["1", "2"], "{:#?}", notices(&green));
+        assert_eq!(heard(&green, "attic"), ["3", "4", "5", "6", "7", "8"], "{:#?}", notices(&green));
+        // It was asked once, and not at each beginning.
+        let pulls =
+            |network: &Network| network.sent().iter().filter(|sent| sent.request.path.contains("/pull/")).count();
+        let before = pulls(&network);
+        green.restart(Survives::Synced).await;
+        seconds(60).await;
+        assert_eq!((before, pulls(&network)), (1, 1));
+        blue.say("attic", "9").await;
+        seconds(60).await;
+        green.read().await;
+        assert_eq!(heard(&green, "attic").last().map(String::as_str), Some("9"));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_away_is_asked_when_it_is_back_and_from_where_the_backup_ends() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let (blue, green) = (Node::usual(&network, "blue").await, Node::usual(&network, "green").await);
+        blue.with("garden", &["green"]).await;
+        blue.say("garden", "1").await;
+        seconds(5).await;
+        let backup = green.backup().await;
+        blue.with("attic", &["green"]).await;
+        blue.say("attic", "2").await;
+        seconds(5).await;
+        network.cut(&green.name, &blue.name);
+        green.restore(&backup).await;
+        seconds(60).await;
+        // What comes before blue can be asked, and a crash on top of it, do not move the place.
+        blue.say("garden", "3").await;
+        seconds(60).await;
+        green.restart(Survives::Synced).await;
+        network.mend(&green.name, &blue.name);
+        blue.say("garden", "4").await;
+        seconds(60).await;
+        green.read().await;
+        assert_eq!(heard(&green, "garden"), ["1", "3", "4"], "{:#?}", notices(&green));
+        assert_eq!(heard(&green, "attic"), ["2"], "{:#?}", notices(&green));
     })
     .await;
 }

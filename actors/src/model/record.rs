@@ -173,11 +173,15 @@ pub struct InboundRecord {
     pub expect_applied: Option<Seq>,
     /// How many conversations it has begun here.
     pub begun: u64,
+    /// After which of its transactions it is still to be asked what it sent to a disk that was lost.
+    pub catch_up: Option<u64>,
+    /// The restore that was settled with it last, as the store counts them; 0 in a store that was never restored.
+    pub restored: u64,
 }
 
 impl Default for InboundRecord {
     fn default() -> Self {
-        Self { expected: Seq(1), taken: 0, pushes: false, begun: 0, expect_applied: None }
+        Self { expected: Seq(1), taken: 0, pushes: false, begun: 0, expect_applied: None, catch_up: None, restored: 0 }
     }
 }
 

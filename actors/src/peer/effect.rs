@@ -17,6 +17,8 @@ pub struct Pull {
     pub after: u64,
     /// Pages asked for so far, this one included.
     pub page: u32,
+    /// It is asked because our store was restored, and not for something that it named.
+    pub catch_up: bool,
 }
 
 /// One thing for the shell to do, in order.

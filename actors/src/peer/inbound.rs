@@ -9,10 +9,11 @@ use crate::change::Urgency;
 use crate::limits::{Numbering, PeerLimits};
 use crate::model::{
     Ack, BadPdu, ContextId, Digest, FeedItem, InboundPush, InboundRecord, InboundTransaction, Parked, ParkedCode,
-    ParkedWhat, Pdu, PduRef, Pulled, Refusal, SeenTransaction, Seq, ServerName, Strong, StrongBody, Taken, Verdict,
+    ParkedWhat, Pdu, PduRef, Refusal, SeenTransaction, Seq, ServerName, Strong, StrongBody, Taken, Verdict,
 };
 use crate::peer::dispatch::{Dispatch, Group, Strange, Suspects, Undone};
 use crate::peer::effect::{Effect, Out, Pull, Token};
+use crate::peer::inbound::catch_up::CatchUp;
 use crate::peer::place::{DIGESTS_MAX, Held, Placed, Placement, digest_of, place};
 
 /// Pages of missed transactions asked for in a row; what is missing after that shows in its conversation.
@@ -28,8 +29,8 @@ pub enum Frame {
     Push(InboundPush),
     /// A transaction.
     Transaction(InboundTransaction),
-    /// What it gave when it was asked for transactions that we missed, and what to ask next.
-    Pulled(Vec<Result<Pdu, BadPdu>>, Option<Pull>),
+    /// What it gave when it was asked for transactions that we missed, and after which it has more.
+    Pulled(Vec<Result<Pdu, BadPdu>>, Pull, Option<u64>),
 }
 
 /// The inbound half of a peer's machine.
@@ -64,6 +65,7 @@ pub struct Inbound {
     /// Numbers an operator has set, for when the batch under way is done with.
     expecting: Vec<(Token, Seq)>,
     expect_applied: Option<Seq>,
+    catch_up: CatchUp,
 }
 
 /// What is to be taken of a batch.
@@ -115,6 +117,7 @@ impl Inbound {
             suspects: Suspects::default(),
             expecting: Vec::new(),
             expect_applied: record.expect_applied,
+            catch_up: CatchUp::new(record),
         }
     }
 
@@ -126,20 +129,14 @@ impl Inbound {
             pushes: self.pushes,
             begun: self.begun,
             expect_applied: self.expect_applied,
+            catch_up: self.catch_up.after,
+            restored: self.catch_up.restored,
         }
     }
 
     /// A batch came; `token` is owed an answer. One at a time: the next waits until this one is answered.
     pub fn accept(&mut self, token: Token, frame: Frame, strange: Strange, out: &mut Out) {
         self.take(Some(token), frame, strange, out);
-    }
-
-    /// The peer was asked for transactions that we missed: what it gave goes the way of a batch.
-    pub fn pulled(&mut self, asked: Pull, pulled: Pulled, strange: Strange, out: &mut Out) {
-        let further = pulled.upto.filter(|upto| pulled.more && *upto > asked.after && asked.page < PULL_PAGES_MAX);
-        let next = further.map(|after| Pull { after, page: asked.page + 1 });
-        // Our own question is no reason to let it begin more than it may; what it brings is mostly of conversations we know.
-        self.take(None, Frame::Pulled(pulled.pdus, next), strange, out);
     }
 
     fn take(&mut self, token: Option<Token>, frame: Frame, strange: Strange, out: &mut Out) {
@@ -149,9 +146,9 @@ impl Inbound {
         let answer = match frame {
             Frame::Push(push) => self.take_push(token, push, strange, out),
             Frame::Transaction(transaction) => self.take_transaction(token, transaction, strange, out),
-            Frame::Pulled(pdus, next) => {
-                let all = (0..pdus.len()).collect();
-                self.begin(token, Frame::Pulled(pdus, next), Fresh { places: all, pushes: false, strange }, out)
+            Frame::Pulled(..) => {
+                let all = (0..frame.len()).collect();
+                self.begin(token, frame, Fresh { places: all, pushes: false, strange }, out)
             }
         };
         if let (Some(token), Some(answer)) = (token, answer) {
@@ -305,6 +302,9 @@ impl Inbound {
 
     fn finish(&mut self, busy: &Busy, out: &mut Out) -> Result<Taken, Refusal> {
         if let Some(refusal) = busy.dispatch.give_back() {
+            if let Frame::Pulled(_, asked, _) = busy.frame {
+                self.put_off(asked);
+            }
             return Err(refusal.clone());
         }
         match &busy.frame {
@@ -318,15 +318,13 @@ impl Inbound {
                 let missed = self.missed(transaction);
                 let verdicts = self.close(transaction, busy, out);
                 if let Some(after) = missed {
-                    out.effect(Effect::Pull(Pull { after, page: 1 }));
+                    out.effect(Effect::Pull(Pull { after, page: 1, catch_up: false }));
                 }
                 Ok(Taken::Transaction(verdicts))
             }
-            Frame::Pulled(pdus, next) => {
+            Frame::Pulled(pdus, asked, further) => {
                 self.park(pdus, busy, out);
-                if let Some(next) = next {
-                    out.effect(Effect::Pull(*next));
-                }
+                self.paged(*asked, *further, out);
                 Ok(Taken::Transaction(vec![]))
             }
         }
@@ -422,7 +420,7 @@ impl Frame {
         match self {
             Self::Push(push) => push.strong.len(),
             Self::Transaction(transaction) => transaction.pdus.len(),
-            Self::Pulled(pdus, _) => pdus.len(),
+            Self::Pulled(pdus, ..) => pdus.len(),
         }
     }
 
@@ -434,7 +432,7 @@ impl Frame {
                 StrongBody::Plain | StrongBody::BadPdu(_) | StrongBody::Unsound(_) => None,
             },
             Self::Transaction(transaction) => transaction.pdus[place].as_ref().ok(),
-            Self::Pulled(pdus, _) => pdus[place].as_ref().ok(),
+            Self::Pulled(pdus, ..) => pdus[place].as_ref().ok(),
         }
     }
 
@@ -471,6 +469,7 @@ fn words(code: ParkedCode) -> String {
     }
 }
 
+mod catch_up;
 mod expect;
 #[cfg(test)]
 mod tests;

@@ -93,6 +93,7 @@ impl Machine {
     /// One step. The batch, where there is one, is the first effect: all that follows may rest on it.
     pub fn step(&mut self, at: Moment, event: Event) -> Vec<Effect> {
         let mut out = Out::default();
+        let contact = matches!(event, Event::Started | Event::Accept(..) | Event::Replied { outcome: Ok(_), .. });
         match event {
             Event::Started => {
                 self.inbound.started(&mut out);
@@ -112,7 +113,7 @@ impl Machine {
             Event::Ask(context, want, cause) => self.outbound.ask(context, want, cause, &mut out),
             Event::Spent(spent) => self.budget.spend(at.now, self.limits.fetch, spent),
             Event::Pulled(pull, pulled, strange) => {
-                self.inbound.pulled(pull, pulled.unwrap_or_default(), strange, &mut out);
+                self.inbound.pulled(pull, pulled, strange, &mut out);
             }
             Event::Woken { tail, queued_bytes, rows } => self.outbound.woken(at, tail, queued_bytes, rows, &mut out),
             Event::Loaded { from, rows } => self.outbound.loaded(at, from, rows, &mut out),
@@ -122,7 +123,13 @@ impl Machine {
         }
         // All that goes out goes through one gate: a peer that is being left alone is not asked either.
         if !self.outbound.may_ask() {
-            out.effects.retain(|effect| !matches!(effect, Effect::Pull(_)));
+            for asked in out.effects.extract_if(.., |effect| matches!(effect, Effect::Pull(_))) {
+                if let Effect::Pull(asked) = asked {
+                    self.inbound.put_off(asked);
+                }
+            }
+        } else if contact {
+            self.inbound.catch_up(&mut out);
         }
         self.finish(out)
     }

@@ -210,7 +210,11 @@ impl PeerActor {
             }
             Effect::Pull(pull) => {
                 // Beyond the bound it is not asked; what is missing shows in its conversation, too.
-                let Ok(permit) = self.fetches().enter() else { return };
+                let Ok(permit) = self.fetches().enter() else {
+                    let (finish, strange) = (self.finisher(ctx), Strange::default());
+                    let busy = Err(PushFailure::Unreachable("peers.intake_max questions are open".to_owned()));
+                    return detached(async move { finish(Event::Pulled(pull, busy, strange)) });
+                };
                 let asked = self.ports.transport.pull(&self.server, pull.after, self.limits.deadlines);
                 let (server, finish) = (self.server.clone(), self.finisher(ctx));
                 let (archive, most) = (self.ports.archive.clone(), self.ports.roster.contexts().adopt_max);

@@ -1,11 +1,14 @@
 //! What a peer's actor starts from, and what lies in its outbox.
 
+use std::collections::HashSet;
 use std::ops::Bound;
 
-use actors::model::{Digest, Index, Item, Millis, PeerRecord, SeenTransaction, SentPage, Seq, ServerName};
+use actors::model::{
+    Digest, InboundRecord, Index, Item, Millis, PeerRecord, SeenTransaction, SentPage, Seq, ServerName,
+};
 use actors::ports::{OutboxRow, PeerLoad};
 use bytes::Bytes;
-use redb::{ReadOnlyTable, ReadTransaction};
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 
 use super::Read;
 use crate::store::Shared;
@@ -24,17 +27,26 @@ pub(super) fn peer(shared: &Shared, read: &ReadTransaction, server: ServerName) 
     let seen = seen(shared, read, server.as_str())?;
     let Some(row) = row else {
         let mut record = (shared.counted_from > 0).then(|| PeerRecord::new(server));
-        record.iter_mut().for_each(|record| record.inbound.taken = shared.counted_from);
+        record.iter_mut().for_each(|record| settle(record, shared, &seen));
         return Ok(PeerLoad { record, tail: Index(newest), queued_bytes: newest_bytes, digests: Vec::new(), seen });
     };
     let mut record = rows::peer_from_row(server, row.value())?;
-    // Restored from a backup, we may have counted further than this once; see `restored`.
-    record.inbound.taken = record.inbound.taken.max(shared.counted_from);
+    settle(&mut record, shared, &seen);
     let digests = digests_below(shared, read, record.server.as_str(), record.inbound.expected)?;
     // An outbox that has been emptied ends where its record says.
     let (given, bytes) = ends(&record.outbound);
     let (tail, queued_bytes) = (Index(newest.max(given)), newest_bytes.max(bytes));
     Ok(PeerLoad { record: Some(record), tail, queued_bytes, digests, seen })
+}
+
+/// Restored from a backup, we may have counted further than this once, and the peer may have sent more; see `restored`.
+fn settle(record: &mut PeerRecord, shared: &Shared, seen: &[SeenTransaction]) {
+    let inbound = &mut record.inbound;
+    inbound.taken = inbound.taken.max(shared.counted_from);
+    if inbound.restored < shared.counted_from {
+        inbound.restored = shared.counted_from;
+        inbound.catch_up = Some(seen.iter().filter_map(|seen| seen.id.parse().ok()).max().unwrap_or(0));
+    }
 }
 
 /// The newest transactions, oldest first.
@@ -184,8 +196,26 @@ pub(super) fn sent_after(
     Ok(page)
 }
 
-/// Jumps from server to server: three look-ups each, however long the outboxes are.
+/// Those with something unsent, and those that were not yet asked what they sent to a disk that was lost.
 pub(super) fn peers_behind(shared: &Shared, read: &ReadTransaction) -> Read<Vec<ServerName>> {
+    let mut behind = unsent(shared, read)?;
+    if shared.counted_from > 0 {
+        let unsent: HashSet<ServerName> = behind.iter().cloned().collect();
+        for row in read.open_table(tables::PEERS)?.iter()? {
+            let (server, row) = row?;
+            let record = rows::peer_from_row(rows::name("peers", server.value())?, row.value())?;
+            let InboundRecord { restored, catch_up, .. } = record.inbound;
+            let is_settled = restored >= shared.counted_from && catch_up.is_none();
+            if !is_settled && !unsent.contains(&record.server) {
+                behind.push(record.server);
+            }
+        }
+    }
+    Ok(behind)
+}
+
+/// Jumps from server to server: three look-ups each, however long the outboxes are.
+fn unsent(shared: &Shared, read: &ReadTransaction) -> Read<Vec<ServerName>> {
     let outbox = read.open_table(tables::OUTBOX)?;
     let peers = read.open_table(tables::PEERS)?;
     let mut behind = Vec::new();

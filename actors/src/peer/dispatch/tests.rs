@@ -9,8 +9,8 @@ use super::*;
 use crate::change::Change;
 use crate::limits::PeerLimits;
 use crate::model::{
-    Ack, BadPdu, Digest, InboundPush, InboundRecord, InboundTransaction, Parked, Pulled, Refusal, Seq, Strong,
-    StrongBody, Taken,
+    Ack, BadPdu, Digest, InboundPush, InboundRecord, InboundTransaction, Parked, Pulled, PushFailure, Refusal, Seq,
+    Strong, StrongBody, Taken,
 };
 use crate::peer::effect::{Effect, Out, Pull, Token};
 use crate::peer::inbound::{Frame, Inbound, PULL_PAGES_MAX};
@@ -68,6 +68,14 @@ impl Bench {
         Self { inbound, trace: vec![], tokens: 0 }
     }
 
+    /// Of a store that was restored, with this transaction as the newest one it holds.
+    fn restored(newest: u64) -> Self {
+        let record = InboundRecord { catch_up: Some(newest), restored: 1, ..InboundRecord::default() };
+        let inbound =
+            Inbound::new("red".parse().expect("valid"), Arc::new(PeerLimits::default()), &record, vec![], vec![]);
+        Self { inbound, ..Self::new() }
+    }
+
     fn accept(&mut self, frame: Frame) -> &mut Self {
         self.accept_strange(frame, Strange::default())
     }
@@ -79,7 +87,9 @@ impl Bench {
     }
 
     fn pulled(&mut self, after: u64, page: u32, pulled: Pulled) -> &mut Self {
-        self.step("pulled", |inbound, out| inbound.pulled(Pull { after, page }, pulled, Strange::default(), out))
+        self.step("pulled", |inbound, out| {
+            inbound.pulled(Pull { after, page, catch_up: false }, Ok(pulled), Strange::default(), out);
+        })
     }
 
     fn back(&mut self, context: &str, places: &[usize], outcome: Result<Vec<Verdict>, Undone>) -> &mut Self {
@@ -102,7 +112,9 @@ impl Bench {
         let effects = out.effects.iter().map(|effect| match effect {
             Effect::Dispatch { group, .. } => format!("to {} {:?}", group.context, group.places),
             Effect::Answer(token, answer) => format!("answer {} {}", token.0, print(answer)),
-            Effect::Pull(Pull { after, page }) => format!("pull after {after}, page {page}"),
+            Effect::Pull(Pull { after, page, catch_up }) => {
+                format!("pull after {after}, page {page}{}", if *catch_up { ", to catch up" } else { "" })
+            }
             other => panic!("{other:?}"),
         });
         self.trace.push(format!("{cause}: {}", changes.chain(effects).collect::<Vec<_>>().join("; ")));
@@ -298,6 +310,54 @@ fn a_peer_that_knows_no_gets_is_never_asked() {
     let mut bench = Bench::under(PeerLimits { fetches: false, ..PeerLimits::default() });
     bench.accept(after("10", &[])).accept(after("20", &["15"]));
     bench.check(&["accept 1: seen 10; answer 1 ", "accept 2: seen 20; answer 2 "]);
+}
+
+#[test]
+fn after_a_restore_the_place_asked_from_moves_with_the_pages_and_with_nothing_else() {
+    let page = |upto, more| Ok(Pulled { pdus: vec![], upto, more });
+    let troubled = || Err(PushFailure::Troubled { status: 500, reason: "no".into(), retry_after: None });
+    let asked = |after, page| Pull { after, page, catch_up: true };
+    let mut bench = Bench::restored(20);
+    let step = |bench: &mut Bench, asked: Pull, answer| {
+        bench.step("told", |inbound, out| inbound.pulled(asked, answer, Strange::default(), out));
+        bench.trace.push(format!("{:?}", bench.inbound.record().catch_up));
+    };
+    bench.step("contact", Inbound::catch_up).step("contact", Inbound::catch_up);
+    bench.accept(after("90", &[]));
+    step(&mut bench, asked(20, 1), page(Some(30), true));
+    step(&mut bench, asked(30, 2), Err(PushFailure::TimedOut));
+    bench.step("contact", Inbound::catch_up);
+    step(&mut bench, asked(30, 1), troubled());
+    step(&mut bench, asked(30, 1), page(Some(40), true)); // a word of it, and the refusals count from the beginning
+    step(&mut bench, asked(40, 2), troubled());
+    step(&mut bench, asked(40, 1), troubled());
+    step(&mut bench, asked(40, 1), troubled());
+    bench.step("contact", Inbound::catch_up);
+    bench.check(&[
+        "contact: pull after 20, page 1, to catch up",
+        "contact: ",
+        "accept 1: seen 90; answer 1 ",
+        "told: pull after 30, page 2, to catch up",
+        "Some(30)",
+        "told: ",
+        "Some(30)",
+        "contact: pull after 30, page 1, to catch up",
+        "told: ",
+        "Some(30)",
+        "told: pull after 40, page 2, to catch up",
+        "Some(40)",
+        "told: ",
+        "Some(40)",
+        "told: ",
+        "Some(40)",
+        "told: feed",
+        "None",
+        "contact: ",
+    ]);
+    let mut bench = Bench::restored(20);
+    bench.step("contact", Inbound::catch_up);
+    step(&mut bench, asked(20, 1), page(Some(20), true)); // it goes round in a circle
+    bench.check(&["contact: pull after 20, page 1, to catch up", "told: ", "None"]);
 }
 
 #[test]

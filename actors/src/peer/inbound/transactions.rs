@@ -1,6 +1,6 @@
 //! Transactions: each is taken once, by its id; those that one names and that never came are asked for.
 
-use crate::change::Change;
+use crate::change::{Change, Urgency};
 use crate::model::{InboundTransaction, Refusal, SeenTransaction, Taken, Verdict};
 use crate::peer::dispatch::Strange;
 use crate::peer::effect::{Out, Token};
@@ -50,6 +50,10 @@ impl Inbound {
         }
         let keep = u32::try_from(SEEN_MAX).unwrap_or(u32::MAX);
         out.change(Change::TransactionSeen { from: self.server.clone(), seen, keep });
+        if self.catch_up.after.is_some() {
+            // In the same commit: read from what is seen once more, the place to ask from would lie behind this one.
+            out.moved(Urgency::Now);
+        }
         verdicts
     }
 
