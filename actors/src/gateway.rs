@@ -16,10 +16,11 @@ use crate::model::{
     Refusal, ServerName, Spoken, Submission, Submitted, Taken, Verdict,
 };
 use crate::peer::inbound::Frame;
+use crate::peer::machine::Machine;
 use crate::peer::weak::Fleeting;
 use crate::peer::{PeerHandle, RATE};
 use crate::ports::{Ports, Urgency};
-use crate::routes::Routes;
+use crate::routes::{Need, RESIDENT_MAX, Routes};
 use crate::supervise::intake::Permit;
 
 /// The door of the core.
@@ -85,7 +86,7 @@ impl Gateway {
             Submitted::Pdu(_, bytes) => (1, bytes.len()),
         };
         for server in &submission.servers {
-            self.peer_handle(server).await?.has_room(items, bytes)?;
+            self.routes.peer(server, Need::Work).await?.has_room(items, bytes)?;
         }
         let ticket = self.ports.journal.submit(fence, vec![Change::Submitted(submission)], Urgency::Now);
         ticket.committed().await.map_err(|_| Refusal::OutcomeUnknown)
@@ -110,7 +111,7 @@ impl Gateway {
             }
         }
         for server in servers {
-            match self.peer_handle(&server).await {
+            match self.routes.peer(&server, Need::Work).await {
                 Ok(peer) if peer.has_room(drafts.len(), bytes).is_ok() => {}
                 Ok(_) => shut.push((server, "outbox_full")),
                 // It gets nothing, and can fetch what it missed once it is a peer of ours (again).
@@ -168,7 +169,7 @@ impl Gateway {
     /// committed; what comes goes into the feed, marked as history, and the context's status tells how far it is.
     pub async fn join(&self, context: &ContextId, via: ServerName, backfill: u32) -> Result<(), Refusal> {
         self.door()?;
-        self.peer_handle(&via).await?;
+        self.routes.peer(&via, Need::Work).await?;
         self.routes.context(context).await?.join(via, backfill).await
     }
 
@@ -193,25 +194,35 @@ impl Gateway {
         self.routes.context(context).await?.status().await
     }
 
-    /// Something ephemeral for a peer; dropped where it is not being written to.
+    /// Something ephemeral for a peer; dropped where it is not being written to, or where it would take room that is not there.
     pub async fn weak(&self, server: &ServerName, fleeting: Fleeting) -> Result<(), Refusal> {
-        self.peer_handle(server).await?.weak(fleeting);
+        match self.routes.peer(server, Need::Call).await {
+            Ok(peer) => peer.weak(fleeting),
+            Err(Refusal::Busy { limit: RESIDENT_MAX, .. }) => {}
+            Err(refusal) => return Err(refusal),
+        }
         Ok(())
     }
 
     /// One peer as it stands, without its attempts.
     pub async fn peer_in_brief(&self, server: &ServerName) -> Result<PeerStatus, Refusal> {
-        self.peer_handle(server).await?.brief().await
+        match self.routes.peer(server, Need::Look).await {
+            Err(Refusal::Busy { limit: RESIDENT_MAX, .. }) => self.absent(server).await,
+            found => found?.brief().await,
+        }
     }
 
     /// One peer as it stands.
     pub async fn peer(&self, server: &ServerName) -> Result<PeerStatus, Refusal> {
-        self.peer_handle(server).await?.status().await
+        match self.routes.peer(server, Need::Look).await {
+            Err(Refusal::Busy { limit: RESIDENT_MAX, .. }) => self.absent(server).await,
+            found => found?.status().await,
+        }
     }
 
     /// Do what an operator orders about a peer; answers with the peer as it stands once that is on disk.
     pub async fn order(&self, server: &ServerName, order: Order) -> Result<PeerStatus, Refusal> {
-        self.peer_handle(server).await?.order(order).await
+        self.routes.peer(server, Need::Work).await?.order(order).await
     }
 
     /// The listed peers, in the order of the configuration.
@@ -230,7 +241,9 @@ impl Gateway {
     }
 
     async fn take(&self, from: &ServerName, items: usize, frame: Frame) -> Result<Taken, Refusal> {
-        let peer = self.peer_handle(from).await?;
+        // One that takes every refusal for good is not turned away.
+        let is_owed = self.ports.roster.limits(from).is_some_and(|limits| limits.answers_late);
+        let peer = self.routes.peer(from, if is_owed { Need::Work } else { Need::Call }).await?;
         let permit = match self.admit(&peer, items) {
             Err(refusal) if is_for_now(&refusal) => self.hold(&peer, items, refusal).await?,
             other => other?,
@@ -284,7 +297,11 @@ impl Gateway {
         Ok(())
     }
 
-    async fn peer_handle(&self, server: &ServerName) -> Result<Arc<PeerHandle>, Refusal> {
-        self.routes.peer(server).await
+    /// A peer that is not in memory, and finds no room there: the disk tells how it stands.
+    async fn absent(&self, server: &ServerName) -> Result<PeerStatus, Refusal> {
+        let limits = self.ports.roster.limits(server).ok_or_else(|| Refusal::UnknownPeer(server.clone()))?;
+        self.ports.journal.barrier().committed().await.map_err(|_| Refusal::OutcomeUnknown)?;
+        let load = self.read(self.ports.archive.peer(server).await)?;
+        Ok(Machine::new(self.ports.us.clone(), server.clone(), &limits, load).brief())
     }
 }

@@ -71,6 +71,9 @@ pub struct PeerLimits {
     pub hold_max: Duration,
 }
 
+/// How many peers are in memory at once, unless the configuration says otherwise: some forty megabytes of them.
+pub const PEERS_RESIDENT_MAX: u32 = 10_000;
+
 /// When the gateway is too full to take more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OverloadLimits {

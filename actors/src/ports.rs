@@ -12,7 +12,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::change::Change;
 pub use crate::change::Urgency;
-use crate::limits::{ContextLimits, OverloadLimits, PeerLimits};
+use crate::limits::{ContextLimits, OverloadLimits, PEERS_RESIDENT_MAX, PeerLimits};
 use crate::model::{
     Answered, BadPdu, ContextId, ContextRecord, Deadlines, FedPdu, FeedEntry, Index, Millis, OutFrame, Pdu, PduRef,
     Position, Pulled, PushFailure, ServerName, StateKey, StatePiece, SubmissionId, SubmissionRecord, Want,
@@ -319,6 +319,11 @@ pub trait Roster: Send + Sync + 'static {
 
     /// The limits of every conversation.
     fn contexts(&self) -> Arc<ContextLimits>;
+
+    /// How many peers are in memory at once.
+    fn peers_resident_max(&self) -> u32 {
+        PEERS_RESIDENT_MAX
+    }
 
     /// When the gateway is too full to take more.
     fn overload(&self) -> OverloadLimits {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use actix::{Message, Recipient};
 
 use crate::congestion::Overload;
 use crate::context::ContextHandle;
-use crate::model::{BadPdu, ContextId, Pdu, Refusal, ServerName, Verdict, Want};
+use crate::model::{BadPdu, ContextId, Millis, Pdu, Refusal, ServerName, Verdict, Want};
 use crate::peer::PeerHandle;
 use crate::peer::dispatch::Undone;
 use crate::ports::Woken;
@@ -22,6 +23,8 @@ pub struct Routes(Arc<Published>);
 #[derive(Default)]
 struct Published {
     peers: Map<ServerName, PeerHandle>,
+    /// How often a peer was asked for: tells which of them was last.
+    calls: AtomicU64,
     contexts: Map<ContextId, ContextHandle>,
     router: OnceLock<Asks>,
     /// Whether we are too full to take more.
@@ -38,10 +41,27 @@ pub(crate) struct Asks {
     pub(crate) start: Recipient<StartPeer>,
 }
 
+/// What the operator calls the bound on peers in memory.
+pub(crate) const RESIDENT_MAX: &str = "peers.resident_max";
+
+/// How much it matters that a peer is in memory, where as many are there as may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Somebody wants to know how it stands: the disk tells it as well, and nobody leaves for that.
+    Look,
+    /// It brings something: another one leaves for it that has nothing to do, or it is told to come again.
+    Call,
+    /// There is something to do for it: it starts in any case, or its work would never be done.
+    Work,
+}
+
 /// Find a peer's actor, or start it.
 #[derive(Message)]
 #[rtype(result = "Result<Arc<PeerHandle>, Refusal>")]
-pub(crate) struct FindPeer(pub(crate) ServerName);
+pub(crate) struct FindPeer {
+    pub(crate) server: ServerName,
+    pub(crate) need: Need,
+}
 
 /// Find a conversation's actor, or start it.
 #[derive(Message)]
@@ -51,7 +71,11 @@ pub(crate) struct FindContext(pub(crate) ContextId);
 /// Start a peer's actor: there is work for it.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct StartPeer(pub(crate) ServerName);
+pub(crate) struct StartPeer {
+    pub(crate) server: ServerName,
+    /// What an actor that runs already is to be told; one that starts finds it on disk.
+    pub(crate) woken: Option<Woken>,
+}
 
 /// Handles by key. A poisoned lock means that an insert or a look-up panicked; the map itself is whole.
 struct Map<K, H>(RwLock<HashMap<K, Arc<H>>>);
@@ -78,15 +102,46 @@ impl<K: Eq + Hash, H> Map<K, H> {
     fn remove(&self, key: &K) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
+
+    /// What is true of each, with its key.
+    fn filter_map<T>(&self, what: impl Fn(&H) -> Option<T>) -> Vec<(K, T)>
+    where
+        K: Clone,
+    {
+        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        all.iter().filter_map(|(key, handle)| Some((key.clone(), what(handle)?))).collect()
+    }
+
+    fn len(&self) -> usize {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Take one out that nobody else holds, and of which this is true meanwhile: then nobody can come to hold it either.
+    fn remove_unheld(&self, key: &K, is_true: impl FnOnce(&H) -> bool) -> Option<Arc<H>> {
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        all.get(key).filter(|handle| Arc::strong_count(handle) == 1 && is_true(handle))?;
+        all.remove(key)
+    }
 }
 
 impl Routes {
     /// The handle of a peer's actor, which is started if need be.
-    pub async fn peer(&self, server: &ServerName) -> Result<Arc<PeerHandle>, Refusal> {
-        if let Some(handle) = self.published_peer(server) {
-            return Ok(handle);
+    pub(crate) async fn peer(&self, server: &ServerName, need: Need) -> Result<Arc<PeerHandle>, Refusal> {
+        let handle = match self.published_peer(server) {
+            Some(handle) => handle,
+            None => {
+                let find = FindPeer { server: server.clone(), need };
+                self.router()?.peer.send(find).await.unwrap_or(Err(Refusal::Stopping))?
+            }
+        };
+        if need != Need::Look {
+            self.touch(&handle);
         }
-        self.router()?.peer.send(FindPeer(server.clone())).await.unwrap_or(Err(Refusal::Stopping))
+        Ok(handle)
+    }
+
+    fn touch(&self, handle: &PeerHandle) {
+        handle.touch(self.0.calls.fetch_add(1, Ordering::Relaxed));
     }
 
     /// The handle of a conversation's actor, which is started if need be: a conversation nobody has heard of is one that its
@@ -101,8 +156,13 @@ impl Routes {
     /// Work was queued for a peer: a hint for its actor. Any thread may call this.
     pub fn woken(&self, woken: Woken) {
         match (self.published_peer(&woken.server), self.0.router.get()) {
-            (Some(handle), _) => handle.wake(woken),
-            (None, Some(router)) => post_to(&router.start, StartPeer(woken.server)),
+            (Some(handle), _) => {
+                self.touch(&handle);
+                handle.wake(woken);
+            }
+            (None, Some(router)) => {
+                post_to(&router.start, StartPeer { server: woken.server.clone(), woken: Some(woken) });
+            }
             (None, None) => {}
         }
     }
@@ -171,6 +231,23 @@ impl Routes {
 
     pub(crate) fn published_context(&self, context: &ContextId) -> Option<Arc<ContextHandle>> {
         self.0.contexts.get(context).filter(|handle| handle.is_alive())
+    }
+
+    /// How many peers are in memory; those that are leaving are not counted.
+    pub(crate) fn peers_resident(&self) -> usize {
+        self.0.peers.len()
+    }
+
+    /// Take so many peers out that have nothing to do and that nobody holds, those first that were not asked for the longest. Who
+    /// they were. One look at all of them.
+    pub(crate) fn put_out(&self, now: Millis, count: usize) -> Vec<(ServerName, Arc<PeerHandle>)> {
+        let mut free = self.0.peers.filter_map(|handle| handle.is_free(now).then(|| handle.used()));
+        free.sort_unstable_by_key(|(_, used)| *used);
+        let out = |(server, _)| {
+            let handle = self.0.peers.remove_unheld(&server, |handle| handle.is_free(now))?;
+            Some((server, handle))
+        };
+        free.into_iter().filter_map(out).take(count).collect()
     }
 
     pub(crate) fn publish_peer(&self, server: ServerName, handle: Arc<PeerHandle>) {

@@ -146,7 +146,8 @@ impl Settings {
         let (feed, network) = (raw.feed.check(check), raw.network.check(check));
         let overload =
             OverloadLimits { feed_high: feed.high_water, feed_low: feed.low_water, min_free: store.min_free };
-        let peers = Peers::read(&merged, own, federation.deny.clone(), contexts, check).under(overload);
+        let resident_max = raw.peers.check(check);
+        let peers = Peers::read(&merged, own, federation.deny.clone(), contexts, check).under(overload, resident_max);
         let peers = Arc::new(peers);
 
         let problems = found.into_problems();

@@ -2,23 +2,41 @@
 
 use std::collections::BTreeMap;
 
-use actors::limits::{BackoffLimits, FetchLimits, Numbering, PeerLimits, RestartLimits, Speech};
+use actors::limits::{BackoffLimits, FetchLimits, Numbering, PEERS_RESIDENT_MAX, PeerLimits, RestartLimits, Speech};
 use actors::model::{Deadlines, Seq};
 use ipnet::IpNet;
 use serde::Deserialize;
 
+use super::check::Check;
 use super::peer::{Dialect, Profile};
 use super::units::{Size, Span};
 
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct PeersSection {
+    /// Peers in memory at once; beyond it those leave that have nothing to do.
+    resident_max: u32,
     /// What holds for every peer.
     default: PeerSection,
     /// What holds for peers whose names are like a pattern.
     pattern: BTreeMap<String, PeerSection>,
     /// The peers, by name.
     server: BTreeMap<String, PeerSection>,
+}
+
+impl Default for PeersSection {
+    fn default() -> Self {
+        let (default, pattern, server) = Default::default();
+        Self { resident_max: PEERS_RESIDENT_MAX, default, pattern, server }
+    }
+}
+
+impl PeersSection {
+    /// How many peers are in memory at once; the limits of each are read table by table.
+    pub(super) fn check(&self, check: &mut Check<'_>) -> u32 {
+        check.at_least_one(&["peers"], &[("resident_max", self.resident_max.into())]);
+        self.resident_max
+    }
 }
 
 /// How a caller proves to be the peer. There is no default: a listed name alone must not let anybody in.

@@ -29,6 +29,7 @@ pub struct Peers {
     deny: Vec<Pattern>,
     contexts: Arc<ContextLimits>,
     overload: OverloadLimits,
+    resident_max: u32,
 }
 
 /// Whose a range is.
@@ -65,8 +66,8 @@ impl Peers {
     }
 
     /// The same, with the limits of the gateway as a whole.
-    pub(super) fn under(self, overload: OverloadLimits) -> Self {
-        Self { overload, ..self }
+    pub(super) fn under(self, overload: OverloadLimits, resident_max: u32) -> Self {
+        Self { overload, resident_max, ..self }
     }
 
     /// Also a denied peer holds its ranges: else it would be taken for the peer with the next shorter prefix.
@@ -137,6 +138,10 @@ impl Roster for Peers {
 
     fn contexts(&self) -> Arc<ContextLimits> {
         self.contexts.clone()
+    }
+
+    fn peers_resident_max(&self) -> u32 {
+        self.resident_max
     }
 
     fn overload(&self) -> OverloadLimits {

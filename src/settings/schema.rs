@@ -107,7 +107,6 @@ const PLANNED_KEYS: &[&str] = &[
     "peers.*.fingerprints",
     "peers.*.keys",
     "peers.*.route",
-    "peers.resident_max",
     "relay",
     "rpc",
     "server.actor_threads",

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use actors::limits::PeerLimits;
+use actors::limits::{PEERS_RESIDENT_MAX, PeerLimits};
 use actors::model::ServerName;
 use actors::ports::Roster;
 
@@ -292,6 +292,17 @@ fn a_peer_without_keys_has_the_limits_of_the_core() {
     let settings = good(&peer("blue.example", "127.0.0.0/8", ""));
     assert_eq!(*settings.peers.limits(&name("blue.example")).expect("listed"), PeerLimits::default());
     assert_eq!(settings.peers.limits(&name("green.example")), None);
+}
+
+#[test]
+fn how_many_peers_are_in_memory_is_set_for_all_of_them() {
+    assert_eq!(good(&peer("blue.example", "127.0.0.0/8", "")).peers.peers_resident_max(), PEERS_RESIDENT_MAX);
+    let text = format!("peers.resident_max = 2\n{}", peer("blue.example", "127.0.0.0/8", ""));
+    assert_eq!(good(&text).peers.peers_resident_max(), 2);
+    assert_eq!(
+        wrong("peers.resident_max = 0\n"),
+        ["`peers.resident_max` in configuration, line 2: nothing would get through; it has to be more than 0"]
+    );
 }
 
 #[test]

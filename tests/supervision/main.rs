@@ -14,6 +14,7 @@ mod network;
 mod orders;
 mod parking;
 mod ports;
+mod resident;
 mod rig;
 mod sweep;
 mod talk;

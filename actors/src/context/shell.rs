@@ -17,7 +17,7 @@ use crate::context::reads::Disk;
 use crate::limits::ContextLimits;
 use crate::model::{ContextId, Pdu, PduRef, StrangersPdu};
 use crate::ports::{ArchiveError, ContextLoad, Fence, Known, Ports};
-use crate::routes::Routes;
+use crate::routes::{Need, Routes};
 use crate::supervise::crashes::{Crashes, Verdict};
 use crate::supervise::guard::guard;
 use crate::supervise::intake::Permit;
@@ -133,9 +133,9 @@ impl ContextActor {
                 let (routes, context) = (self.routes.clone(), self.context.clone());
                 detached(async move {
                     // A cause that is no peer any more has no budget; then it is a matter between us and whom we ask.
-                    let payer = match routes.peer(&cause).await {
+                    let payer = match routes.peer(&cause, Need::Work).await {
                         Ok(payer) => Ok(payer),
-                        Err(_) => routes.peer(&of).await,
+                        Err(_) => routes.peer(&of, Need::Work).await,
                     };
                     match payer {
                         Ok(payer) => payer.fetch(context, want, of),

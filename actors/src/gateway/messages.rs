@@ -57,7 +57,7 @@ impl Gateway {
         if legs.is_empty() { Err(unknown()) } else { Ok(legs) }
     }
 
-    fn read<T>(&self, read: Result<T, ArchiveError>) -> Result<T, Refusal> {
+    pub(super) fn read<T>(&self, read: Result<T, ArchiveError>) -> Result<T, Refusal> {
         read.map_err(|error| {
             tracing::error!(%error, "the store cannot be read");
             Refusal::OutcomeUnknown

@@ -4,6 +4,7 @@ use crate::change::Change;
 use crate::gateway::Gateway;
 use crate::model::{Index, Pdu, Refusal, ServerName, Verdict};
 use crate::ports::{Direction, Place, Urgency};
+use crate::routes::Need;
 
 impl Gateway {
     /// Forget a parked item.
@@ -19,7 +20,7 @@ impl Gateway {
     /// Queue a dead letter again, behind all that waits for its peer.
     pub async fn requeue(&self, server: &ServerName, index: Index) -> Result<(), Refusal> {
         self.door()?;
-        self.peer_handle(server).await?.has_room(1, 0)?;
+        self.routes.peer(server, Need::Work).await?.has_room(1, 0)?;
         self.change_parked(server, Change::DeadLetterRequeued { server: server.clone(), index }).await
     }
 

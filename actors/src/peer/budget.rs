@@ -62,6 +62,17 @@ impl Budget {
         Ok(())
     }
 
+    /// When all that was spent has come back: from then on a new budget would be the same.
+    pub fn whole_at(&self, limits: FetchLimits) -> Millis {
+        let share = |spent: f64, limit: f64| if spent > 0.0 { spent / limit.max(f64::MIN_POSITIVE) } else { 0.0 };
+        let longest = share(self.items, limits.items as f64)
+            .max(share(self.bytes, limits.bytes as f64))
+            .max(share(self.seconds, limits.seconds.as_secs_f64()));
+        // A limit of nothing never gives anything back.
+        let ms = (longest * PERIOD.as_secs_f64() * 1000.0).ceil();
+        Millis(self.at.0.saturating_add(ms as u64))
+    }
+
     /// Whether it is news that the budget is used up.
     pub fn is_news(&mut self) -> bool {
         !std::mem::replace(&mut self.told, true)
@@ -124,6 +135,17 @@ mod tests {
         assert_eq!(key(&mut budget, 31 * 60_000), None);
         budget.spend(Millis(31 * 60_000), LIMITS, spent(100, 0, 0));
         assert!(key(&mut budget, 31 * 60_000).is_some() && budget.is_news(), "used up anew, it is news anew");
+    }
+
+    #[test]
+    fn it_is_whole_when_the_slowest_of_its_measures_is() {
+        let mut budget = Budget::default();
+        assert_eq!(budget.whole_at(LIMITS), Millis(0));
+        budget.spend(Millis(1000), LIMITS, spent(10, 500, 1));
+        let whole = budget.whole_at(LIMITS);
+        assert_eq!(whole, Millis(1000 + 30 * 60_000));
+        budget.spend(whole, LIMITS, spent(0, 0, 0));
+        assert_eq!(budget.whole_at(LIMITS), whole, "nothing is left of it");
     }
 
     #[test]

@@ -50,6 +50,11 @@ const SUSPECTS_MAX: usize = 256;
 const DEATHS: u32 = 2;
 
 impl Suspects {
+    /// There are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn deaths(&self, reference: &PduRef) -> u32 {
         self.0.iter().find(|(other, _)| other == reference).map_or(0, |(_, deaths)| *deaths)
     }

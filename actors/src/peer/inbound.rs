@@ -471,6 +471,7 @@ fn words(code: ParkedCode) -> String {
 
 mod catch_up;
 mod expect;
+mod free;
 #[cfg(test)]
 mod tests;
 mod transactions;

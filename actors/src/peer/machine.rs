@@ -6,7 +6,7 @@ use crate::change::Change;
 use crate::change::Urgency;
 use crate::limits::PeerLimits;
 use crate::model::{
-    Answered, Cause, ContextId, Index, Order, PeerRecord, PeerState, PeerStatus, Pulled, PushFailure, Refusal,
+    Answered, Cause, ContextId, Index, Millis, Order, PeerRecord, PeerState, PeerStatus, Pulled, PushFailure, Refusal,
     ServerName, Verdict, Want,
 };
 use crate::model::{FeedItem, OutboxRow, PeerLoad};
@@ -204,6 +204,13 @@ impl Machine {
     /// What it is doing.
     pub const fn state(&self) -> PeerState {
         self.outbound.state()
+    }
+
+    /// From when on it may leave memory: the store then holds all it knows but what any restart forgets (its latest attempts, and
+    /// how large a batch the peer could take). `None`: it has something to do.
+    pub fn free_from(&self) -> Option<Millis> {
+        let outbound = self.outbound.free_from().filter(|_| self.inbound.is_free())?;
+        Some(outbound.max(self.budget.whole_at(self.limits.fetch)))
     }
 
     /// How much of its queue to read next, in items and bytes.

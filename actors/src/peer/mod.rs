@@ -17,6 +17,7 @@ pub mod budget;
 mod conversation;
 pub mod dispatch;
 pub mod effect;
+pub(crate) mod gauge;
 pub mod inbound;
 pub mod label;
 pub mod machine;
@@ -31,7 +32,7 @@ pub mod weak;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use actix::Addr;
+use actix::{Addr, Handler, Message, WeakAddr};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -41,16 +42,36 @@ use crate::ports::Woken;
 use crate::supervise::intake::{Intake, Permit};
 use crate::supervise::post::post;
 use budget::Spent;
+use gauge::Gauge;
 use inbound::Frame;
 use messages::{Accept, Ask, Charge, Fetch, Ordered, Status, Wake, Weak};
 use rate::Bucket;
-use shell::{Gauge, PeerActor};
+use shell::PeerActor;
 use weak::Fleeting;
 
-/// The way to a peer's actor. Fetched for each request and dropped with it.
+/// The way to a peer's actor. Fetched for each request and dropped with it: a peer that somebody holds does not leave memory.
 pub struct PeerHandle {
-    server: ServerName,
     address: Addr<PeerActor>,
+    door: Arc<Door>,
+}
+
+/// The way to an actor that is leaving.
+pub(crate) struct WeakPeer {
+    address: WeakAddr<PeerActor>,
+    door: Arc<Door>,
+}
+
+impl WeakPeer {
+    /// The handle once more, if the actor still lives.
+    pub(crate) fn revive(&self) -> Option<Arc<PeerHandle>> {
+        let address = self.address.upgrade().filter(Addr::connected)?;
+        Some(Arc::new(PeerHandle { address, door: self.door.clone() }))
+    }
+}
+
+/// What bounds the way in, the same for every handle to one actor.
+struct Door {
+    server: ServerName,
     intake: Intake,
     /// Requests held until there is room, of a peer that takes every refusal for good.
     held: Option<Intake>,
@@ -67,6 +88,13 @@ struct Pace {
     born: Instant,
 }
 
+impl Pace {
+    fn ask<T>(&self, ask: impl FnOnce(&mut Bucket, Millis) -> T) -> T {
+        let now = Millis(u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX));
+        ask(&mut self.bucket.lock().unwrap_or_else(PoisonError::into_inner), now)
+    }
+}
+
 /// What the operator calls the limit on items a second.
 pub(crate) const RATE: &str = "peers.rate";
 
@@ -81,26 +109,24 @@ impl PeerHandle {
         let bucket = || Mutex::new(Bucket::new(limits.rate, limits.batch_items, Millis(0)));
         let pace = (limits.rate > 0).then(|| Box::new(Pace { bucket: bucket(), born: Instant::now() }));
         let held = limits.answers_late.then(intake);
-        Self { server, address, intake: intake(), held, pace, gauge, limits }
+        Self { address, door: Arc::new(Door { server, intake: intake(), held, pace, gauge, limits }) }
     }
 
     /// The right to bring a batch, or which limit it meets.
     pub(crate) fn enter(&self) -> Result<Permit, Refusal> {
-        self.intake.enter()
+        self.door.intake.enter()
     }
 
     /// Whether so many items more may come now.
     pub(crate) fn pace(&self, items: usize) -> Result<(), Refusal> {
-        let Some(Pace { bucket, born }) = self.pace.as_deref() else { return Ok(()) };
-        let now = Millis(u64::try_from(born.elapsed().as_millis()).unwrap_or(u64::MAX));
-        let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
-        let busy = |wait| Refusal::Busy { limit: RATE, value: self.limits.rate.into(), wait };
-        bucket.take(now, items).map_err(busy)
+        let Some(pace) = self.door.pace.as_deref() else { return Ok(()) };
+        let busy = |wait| Refusal::Busy { limit: RATE, value: self.door.limits.rate.into(), wait };
+        pace.ask(|bucket, now| bucket.take(now, items)).map_err(busy)
     }
 
     /// For a peer that takes every refusal for good: the right to be held until there is room, and for how long at most.
     pub(crate) fn hold(&self) -> Option<Result<(Permit, Duration), Refusal>> {
-        self.held.as_ref().map(|held| Ok((held.enter()?, self.limits.hold_max)))
+        self.door.held.as_ref().map(|held| Ok((held.enter()?, self.door.limits.hold_max)))
     }
 
     /// Take a batch. Answers after the commit of all the answer rests on.
@@ -138,12 +164,12 @@ impl PeerHandle {
     ///
     /// Submissions being committed are not counted: the bound may be passed by as many as the messenger's door lets in.
     pub fn has_room(&self, items: usize, bytes: usize) -> Result<(), Refusal> {
-        let full = |key, limit| Err(Refusal::OutboxFull { server: self.server.clone(), key, limit });
-        if self.gauge.backlog() + items as u64 > self.limits.outbox_items {
-            return full("peers.outbox_items", self.limits.outbox_items);
+        let full = |key, limit| Err(Refusal::OutboxFull { server: self.door.server.clone(), key, limit });
+        if self.door.gauge.backlog() + items as u64 > self.door.limits.outbox_items {
+            return full("peers.outbox_items", self.door.limits.outbox_items);
         }
-        if self.gauge.bytes() + bytes as u64 > self.limits.outbox_bytes {
-            return full("peers.outbox_bytes", self.limits.outbox_bytes);
+        if self.door.gauge.bytes() + bytes as u64 > self.door.limits.outbox_bytes {
+            return full("peers.outbox_bytes", self.door.limits.outbox_bytes);
         }
         Ok(())
     }
@@ -151,29 +177,62 @@ impl PeerHandle {
     /// Something ephemeral for the peer. The actor's ring bounds how many are kept; how many are on the way there is bounded by
     /// the requests the messenger may have open.
     pub fn weak(&self, fleeting: Fleeting) {
-        post(&self.address, Weak(fleeting));
+        self.tell(Weak(fleeting));
     }
 
     /// A PDU of this peer's lacks parents; `of` is to be asked for them.
     pub(crate) fn fetch(&self, context: ContextId, want: Want, of: ServerName) {
-        post(&self.address, Fetch { context, want, of });
+        self.tell(Fetch { context, want, of });
     }
 
     /// The peer is to be asked, at the cost of `cause`.
     pub(crate) fn ask(&self, context: ContextId, want: Want, cause: ServerName) {
-        post(&self.address, Ask { context, want, cause });
+        self.tell(Ask { context, want, cause });
     }
 
     /// A fetch that the peer caused has ended.
     pub(crate) fn spent(&self, spent: Spent) {
-        post(&self.address, Charge(spent));
+        self.tell(Charge(spent));
     }
 
     pub(crate) fn wake(&self, woken: Woken) {
-        post(&self.address, Wake(woken));
+        self.tell(Wake(woken));
+    }
+
+    /// Nobody waits for an answer, and so nobody holds the actor until this has reached it.
+    fn tell<M>(&self, message: M)
+    where
+        PeerActor: Handler<M>,
+        M: Message<Result = ()> + Send + 'static,
+    {
+        self.door.gauge.busy();
+        post(&self.address, message);
     }
 
     pub(crate) fn is_alive(&self) -> bool {
         self.address.connected()
+    }
+
+    /// Whether it has nothing to do, nobody is at its door, and nothing would be forgotten if it left memory.
+    pub(crate) fn is_free(&self, now: Millis) -> bool {
+        let Door { intake, held, pace, gauge, .. } = &*self.door;
+        let rested = |pace: &Pace| pace.ask(|bucket, now| bucket.is_full(now));
+        let nobody = intake.is_empty() && held.as_ref().is_none_or(Intake::is_empty);
+        gauge.is_free(now) && nobody && pace.as_deref().is_none_or(rested)
+    }
+
+    /// It is asked for; `count` rises with each such call.
+    pub(crate) fn touch(&self, count: u64) {
+        self.door.gauge.touch(count);
+    }
+
+    /// When it was asked for last, by that count.
+    pub(crate) fn used(&self) -> u64 {
+        self.door.gauge.used()
+    }
+
+    /// A way to it that keeps nobody alive.
+    pub(crate) fn downgrade(&self) -> WeakPeer {
+        WeakPeer { address: self.address.downgrade(), door: self.door.clone() }
     }
 }

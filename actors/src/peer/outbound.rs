@@ -19,12 +19,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::change::Change;
-use crate::change::Urgency;
+use crate::change::{Change, Urgency};
 use crate::limits::PeerLimits;
-use crate::model::OutboxRow;
 use crate::model::{
-    Cause, ContextId, FeedItem, Index, Label, Millis, OutFrame, OutboundRecord, PeerState, Rest, Seq, ServerName, Want,
+    Cause, ContextId, FeedItem, Index, Label, Millis, OutFrame, OutboundRecord, OutboxRow, PeerState, Rest, Seq,
+    ServerName, Want,
 };
 use crate::peer::attempts::Attempts;
 use crate::peer::effect::{Effect, Out};
@@ -492,6 +491,7 @@ impl Outbound {
 }
 
 mod doubt;
+mod free;
 mod leave;
 mod orders;
 mod outcome;

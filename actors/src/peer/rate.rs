@@ -24,6 +24,11 @@ impl Bucket {
         Self { rate: rate.into(), holds, level: holds, at: now }
     }
 
+    /// Nothing that was taken is missing any more: a new bucket would be the same.
+    pub fn is_full(&self, now: Millis) -> bool {
+        self.rate == 0 || self.level.saturating_add(now.since(self.at).saturating_mul(self.rate)) >= self.holds
+    }
+
     /// Take a token an item; or how long until there are enough. A request without items takes none.
     pub fn take(&mut self, now: Millis, items: usize) -> Result<(), Duration> {
         if self.rate == 0 {
@@ -61,6 +66,14 @@ mod tests {
         assert_eq!(bucket.take(Millis(100), 1), Ok(()));
         assert_eq!(bucket.take(Millis(100), 20), wait(2000), "what is refused takes nothing");
         assert_eq!(bucket.take(Millis(2_100), 20), Ok(()));
+    }
+
+    #[test]
+    fn it_is_full_again_when_all_that_was_taken_has_come_back() {
+        let mut bucket = Bucket::new(10, 20, Millis(0));
+        assert!(bucket.is_full(Millis(0)));
+        assert_eq!(bucket.take(Millis(0), 5), Ok(()));
+        assert_eq!([0, 499, 500].map(|now| bucket.is_full(Millis(now))), [false, false, true]);
     }
 
     #[test]

@@ -1,12 +1,11 @@
 //! The actix side of a peer: messages become events, effects become calls on the ports. It decides nothing.
 
-use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use actix::{
-    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, ContextFutureSpawner, Handler, Supervised, WrapFuture,
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, ContextFutureSpawner, Handler, Supervised,
+    WrapFuture,
 };
 
 use crate::limits::PeerLimits;
@@ -14,11 +13,12 @@ use crate::model::{Answered, ContextId, Index, Millis, PeerState, PeerStatus, Pu
 use crate::peer::budget::Spent;
 use crate::peer::dispatch::Strange;
 use crate::peer::effect::{Effect, Token};
+use crate::peer::gauge::Gauge;
 use crate::peer::machine::{Event, Machine};
 use crate::peer::messages::{Accept, Ask, Charge, Fetch, Finished, Ordered, Reply, Report, Status, Wake, Weak};
 use crate::peer::outbound::Moment;
 use crate::ports::{Archive, ArchiveError, Fence, PeerLoad, Ports};
-use crate::routes::Routes;
+use crate::routes::{Need, Routes};
 use crate::supervise::alarm::Alarm;
 use crate::supervise::crashes::{Crashes, Verdict};
 use crate::supervise::guard::guard;
@@ -26,25 +26,6 @@ use crate::supervise::intake::{Intake, Permit};
 use crate::supervise::lifeline::LifeLine;
 use crate::supervise::post::post;
 use crate::supervise::task::{Isolated, detached, isolated};
-
-/// What the outside reads of an actor without asking it.
-#[derive(Debug, Default)]
-pub(crate) struct Gauge {
-    backlog: AtomicU64,
-    bytes: AtomicU64,
-}
-
-impl Gauge {
-    /// Items queued and not acknowledged, as of the actor's last step.
-    pub(crate) fn backlog(&self) -> u64 {
-        self.backlog.load(Ordering::Relaxed)
-    }
-
-    /// Bytes of these.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
-    }
-}
 
 /// One remote server's actor.
 pub(crate) struct PeerActor {
@@ -70,8 +51,8 @@ pub(crate) struct PeerActor {
     /// The request in flight; replaced or dropped, it is aborted.
     attempt: Option<Isolated>,
     reading: Option<Isolated>,
-    /// Requests for PDUs under way to the peer; made when there is a first one.
-    fetches: OnceCell<Intake>,
+    /// Between a crash and the end of the next load: an actor that nobody holds would end instead of starting again.
+    staying: Option<Addr<Self>>,
     #[expect(dead_code, reason = "held for its drop, which tells the router")]
     lifeline: LifeLine,
 }
@@ -107,7 +88,7 @@ impl PeerActor {
             alarm: Alarm::default(),
             attempt: None,
             reading: None,
-            fetches: OnceCell::new(),
+            staying: None,
             lifeline,
         }
     }
@@ -123,8 +104,7 @@ impl PeerActor {
                 if before != (machine.state(), machine.failures()) {
                     self.told = tell(&self.server, self.told, clock.now(), machine);
                 }
-                self.gauge.backlog.store(machine.backlog(), Ordering::Relaxed);
-                self.gauge.bytes.store(machine.backlog_bytes(), Ordering::Relaxed);
+                self.gauge.stepped(machine, self.crashes.over_at(self.limits.restarts));
                 for effect in effects {
                     self.perform(ctx, effect);
                 }
@@ -132,9 +112,15 @@ impl PeerActor {
             Err(panicked) => {
                 tracing::error!(peer = %self.server, %panicked, "the peer's machine failed; it restarts from the store");
                 self.crashes.note(self.ports.clock.now(), self.limits.restarts);
-                ctx.stop();
+                self.restart(ctx);
             }
         }
+    }
+
+    fn restart(&mut self, ctx: &mut Context<Self>) {
+        self.gauge.busy();
+        self.staying = Some(ctx.address());
+        ctx.stop();
     }
 
     fn perform(&mut self, ctx: &mut Context<Self>, effect: Effect) {
@@ -165,7 +151,7 @@ impl PeerActor {
             Effect::Restart(token) => {
                 self.reborn.extend(self.reports.remove(&token));
                 self.crashes = Crashes::default();
-                ctx.stop();
+                self.restart(ctx);
             }
             Effect::Abort => {
                 self.attempt = None;
@@ -201,7 +187,7 @@ impl PeerActor {
             Effect::Ask { of, context, want } => {
                 let (routes, cause) = (self.routes.clone(), self.server.clone());
                 detached(async move {
-                    match routes.peer(&of).await {
+                    match routes.peer(&of, Need::Work).await {
                         Ok(peer) => peer.ask(context, want, cause),
                         // Not a peer of ours: it cannot be asked, which is an answer too.
                         Err(_) => routes.fetched(&context, want, of, None).await,
@@ -262,7 +248,7 @@ impl PeerActor {
     }
 
     fn fetches(&self) -> &Intake {
-        self.fetches.get_or_init(|| Intake::new("peers.intake_max", self.limits.intake_max))
+        self.gauge.fetches(self.limits.intake_max)
     }
 
     /// Ask the peer; the answer goes to the conversation, the bill to whoever caused it.
@@ -282,7 +268,7 @@ impl PeerActor {
                 tracing::debug!(peer = %server, %context, %failure, "the peer was asked in vain");
             });
             let pdus = pdus.ok();
-            if let Ok(cause) = routes.peer(&cause).await {
+            if let Ok(cause) = routes.peer(&cause, Need::Work).await {
                 let sound = || pdus.iter().flatten().flatten();
                 let bytes = sound().map(|pdu| pdu.bytes.len() as u64).sum();
                 cause.spent(Spent { items: sound().count() as u64, bytes, time: began.until(clock.now()) });
@@ -330,7 +316,7 @@ impl PeerActor {
             (Err(error), Verdict::Load(_)) => {
                 tracing::error!(peer = %self.server, %error, "the peer cannot be loaded; it is tried again");
                 self.crashes.note(self.ports.clock.now(), self.limits.restarts);
-                return ctx.stop();
+                return self.restart(ctx);
             }
             // Given up, it refuses everything and writes nothing: for that it needs no rows, and one more try would be a loop.
             (Err(error), Verdict::GiveUp) => {
@@ -342,6 +328,7 @@ impl PeerActor {
         // What lasts from before a start was told then.
         self.told = machine.state();
         self.machine = Some(Box::new(machine));
+        self.staying = None;
         let event = match verdict {
             Verdict::Load(_) => Event::Started,
             Verdict::GiveUp => Event::GivenUp,

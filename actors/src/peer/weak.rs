@@ -45,6 +45,11 @@ impl Ring {
         self.items.drain(..count).map(|fleeting| fleeting.edu).collect()
     }
 
+    /// When the last of them is not worth sending any more.
+    pub fn until(&self) -> Option<Millis> {
+        self.items.iter().map(|fleeting| fleeting.until).max()
+    }
+
     /// Forget all.
     pub fn clear(&mut self) {
         self.items = VecDeque::new();
@@ -80,7 +85,9 @@ mod tests {
     #[test]
     fn what_is_stale_is_not_sent() {
         let mut ring = Ring::default();
+        assert_eq!(ring.until(), None);
         (1..=4).for_each(|n| ring.push(typing(None, n), 10));
+        assert_eq!(ring.until(), Some(Millis(40)));
         assert_eq!(texts(ring.take(Millis(20), 1, 99)), ["3"]);
         assert_eq!(texts(ring.take(Millis(20), 9, 99)), ["4"]);
         assert_eq!(texts(ring.take(Millis(20), 9, 99)), Vec::<String>::new());

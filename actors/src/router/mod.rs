@@ -4,6 +4,7 @@
 //! through it would cost each message about as much as all else an actor does.
 
 mod directory;
+mod peers;
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
@@ -19,13 +20,11 @@ use crate::change::Change;
 use crate::congestion::{Congestion, Overload};
 use crate::context::shell::ContextActor;
 use crate::context::{ContextHandle, WeakContext};
-use crate::limits::PeerLimits;
 use crate::model::{ContextId, FeedItem, Refusal, ServerName};
-use crate::peer::PeerHandle;
-use crate::peer::shell::{Gauge, PeerActor};
+use crate::peer::WeakPeer;
 use crate::ports::{Ports, Urgency};
 pub use crate::routes::Routes;
-use crate::routes::{Asks, FindContext, FindPeer, StartPeer};
+use crate::routes::{Asks, FindContext, StartPeer};
 use crate::supervise::intake::Intake;
 use crate::supervise::lifeline::LifeLine;
 use crate::supervise::post::post;
@@ -37,12 +36,28 @@ const BOOT_STEP: Duration = Duration::from_millis(50);
 /// ... and all of them within this.
 const BOOT_SPREAD: Duration = Duration::from_secs(120);
 
-/// A conversation on its way out.
-struct Leaving {
-    /// Revives it while somebody still holds it.
-    last: WeakContext,
+/// An actor on its way out.
+struct Leaving<W> {
+    /// Revives it while it lives.
+    last: W,
     /// Who waits to find it anew.
     waiting: Vec<oneshot::Sender<()>>,
+}
+
+impl<W> Leaving<W> {
+    fn new(last: W) -> Self {
+        Self { last, waiting: vec![] }
+    }
+
+    /// Completes when it is gone.
+    fn gone(&mut self) -> impl Future<Output = ()> + 'static {
+        let (gone, left) = oneshot::channel();
+        self.waiting.push(gone);
+        async move {
+            // Dropped or sent, it has left.
+            let _ = left.await;
+        }
+    }
 }
 
 /// The root of supervision. Its own panic ends the process: restarted, it would forget who lives.
@@ -52,7 +67,9 @@ pub struct Router {
     peers: Directory<ServerName>,
     contexts: Directory<ContextId>,
     /// Conversations told to leave and not gone yet: there are never two of the same.
-    leaving: HashMap<ContextId, Leaving>,
+    leaving: HashMap<ContextId, Leaving<WeakContext>>,
+    /// The same of peers.
+    peers_leaving: HashMap<ServerName, Leaving<WeakPeer>>,
     /// Its own address, which each life line of a peer's reports to.
     me: OnceCell<Arc<Addr<Self>>>,
     booting: Option<Isolated>,
@@ -74,6 +91,7 @@ impl Router {
             peers: Directory::new(),
             contexts: Directory::new(),
             leaving: HashMap::new(),
+            peers_leaving: HashMap::new(),
             me: OnceCell::new(),
             booting: None,
             lifeline: LifeLine::new(gone),
@@ -81,35 +99,6 @@ impl Router {
         let router = router.start();
         let (peer, context, start) = (router.clone().recipient(), router.clone().recipient(), router.recipient());
         routes.attach(Asks { peer, context, start }, overload);
-    }
-
-    fn find_peer(&mut self, ctx: &Context<Self>, server: &ServerName) -> Result<Arc<PeerHandle>, Refusal> {
-        if let Some(handle) = self.routes.published_peer(server) {
-            return Ok(handle);
-        }
-        let limits = self.ports.roster.limits(server).ok_or_else(|| Refusal::UnknownPeer(server.clone()))?;
-        self.bear_peer(ctx, server, &limits)
-    }
-
-    fn bear_peer(
-        &mut self,
-        ctx: &Context<Self>,
-        server: &ServerName,
-        limits: &Arc<PeerLimits>,
-    ) -> Result<Arc<PeerHandle>, Refusal> {
-        let fence = self.ports.ownership.claim(server).ok_or_else(elsewhere)?;
-        let (generation, deaths) = self.peers.birth(server);
-        let router = self.me.get_or_init(|| Arc::new(ctx.address())).clone();
-        let key = Key::Peer(server.clone());
-        let lifeline = LifeLine::new(move |crashed| post(&router, Down { key, generation, crashed }));
-        let gauge = Arc::new(Gauge::default());
-        let (ports, routes) = (self.ports.clone(), self.routes.clone());
-        let actor =
-            PeerActor::new(server.clone(), limits.clone(), ports, routes, fence, gauge.clone(), deaths, lifeline);
-        let address = Supervisor::start(move |_| actor);
-        let handle = Arc::new(PeerHandle::new(server.clone(), address, gauge, limits.clone()));
-        self.routes.publish_peer(server.clone(), handle.clone());
-        Ok(handle)
     }
 
     fn find_context(&mut self, ctx: &Context<Self>, context: &ContextId) -> Result<Arc<ContextHandle>, Refusal> {
@@ -210,7 +199,7 @@ impl Actor for Router {
             let mut dates = (0u32..).map(|place| begin + step * place);
             for server in behind {
                 tokio::time::sleep_until(dates.next().unwrap_or(begin)).await;
-                post(&address, StartPeer(server));
+                post(&address, StartPeer { server, woken: None });
             }
             for context in holding {
                 tokio::time::sleep_until(dates.next().unwrap_or(begin)).await;
@@ -218,14 +207,6 @@ impl Actor for Router {
             }
         };
         self.booting = Some(isolated(boot, |_| {}));
-    }
-}
-
-impl Handler<FindPeer> for Router {
-    type Result = Result<Arc<PeerHandle>, Refusal>;
-
-    fn handle(&mut self, FindPeer(server): FindPeer, ctx: &mut Context<Self>) -> Self::Result {
-        self.find_peer(ctx, &server)
     }
 }
 
@@ -244,26 +225,12 @@ impl Handler<FindContext> for Router {
             self.routes.publish_context(context, handle.clone());
             return actix::Response::reply(Ok(handle));
         }
-        let (gone, left) = oneshot::channel();
-        leaving.waiting.push(gone);
-        let router = ctx.address();
+        let (gone, router) = (leaving.gone(), ctx.address());
         let again: Pin<Box<dyn Future<Output = _>>> = Box::pin(async move {
-            // Dropped or sent, it has left.
-            let _ = left.await;
+            gone.await;
             router.send(FindContext(context)).await.unwrap_or(Err(Refusal::Stopping))
         });
         actix::Response::fut(again)
-    }
-}
-
-impl Handler<StartPeer> for Router {
-    type Result = ();
-
-    fn handle(&mut self, StartPeer(server): StartPeer, ctx: &mut Context<Self>) {
-        // A peer that was taken out of the configuration keeps its queue and is not written to.
-        if let Err(refusal) = self.find_peer(ctx, &server) {
-            tracing::warn!(peer = %server, %refusal, "there is work for a peer that cannot be started");
-        }
     }
 }
 
@@ -300,8 +267,7 @@ impl Handler<Idle> for Router {
             && let Some(handle) = self.routes.published_context(&idle.context)
         {
             self.routes.withdraw_context(&idle.context);
-            let last = handle.downgrade();
-            self.leaving.insert(idle.context, Leaving { last, waiting: vec![] });
+            self.leaving.insert(idle.context, Leaving::new(handle.downgrade()));
         }
     }
 }
@@ -327,15 +293,7 @@ impl Handler<Down> for Router {
     fn handle(&mut self, down: Down, ctx: &mut Context<Self>) {
         let (now, generation, crashed) = (self.ports.clock.now(), down.generation, down.crashed);
         match down.key {
-            Key::Peer(server) => {
-                let Some(limits) = self.ports.roster.limits(&server) else { return };
-                if self.peers.death(&server, generation, crashed, now, limits.restarts) == AfterDeath::Respawn {
-                    tracing::error!(peer = %server, "the peer's actor died outside its guard; another is started");
-                    if let Err(refusal) = self.bear_peer(ctx, &server, &limits) {
-                        tracing::error!(peer = %server, %refusal, "the peer's actor cannot be started");
-                    }
-                }
-            }
+            Key::Peer(server) => self.peer_down(ctx, &server, generation, crashed, now),
             Key::Context(context) => {
                 let limits = self.ports.roster.contexts().restarts;
                 let after = self.contexts.death(&context, generation, crashed, now, limits);

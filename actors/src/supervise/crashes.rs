@@ -34,6 +34,11 @@ impl Crashes {
         }
     }
 
+    /// When the last of them is out of the period, and an empty book would say the same.
+    pub fn over_at(&self, limits: RestartLimits) -> Millis {
+        self.times.iter().max().map_or(Millis(0), |last| last.after(limits.period).after(Duration::from_millis(1)))
+    }
+
     /// What the crashes so far mean for a start now.
     pub fn verdict(&mut self, now: Millis, limits: RestartLimits) -> Verdict {
         let period = u64::try_from(limits.period.as_millis()).unwrap_or(u64::MAX);
@@ -78,6 +83,7 @@ mod tests {
             let now = Millis(n * 61_000);
             crashes.note(now, LIMITS);
             assert_eq!(crashes.verdict(now, LIMITS), Verdict::Load(Duration::ZERO));
+            assert!(crashes.over_at(LIMITS) > now && crashes.over_at(LIMITS) <= Millis((n + 1) * 61_000));
         }
     }
 }

@@ -31,6 +31,11 @@ impl Intake {
         Self { permits: Arc::new(Semaphore::new(max as usize)), max, key }
     }
 
+    /// Nobody is inside.
+    pub fn is_empty(&self) -> bool {
+        self.permits.available_permits() == self.max as usize
+    }
+
     /// Enter, or be told to come again.
     pub fn enter(&self) -> Result<Permit, Refusal> {
         let busy = |_| Refusal::Busy { limit: self.key, value: u64::from(self.max), wait: WAIT };
@@ -49,7 +54,10 @@ mod tests {
         let second = intake.enter();
         assert!(first.is_ok() && second.is_ok());
         assert!(matches!(intake.enter(), Err(Refusal::Busy { limit: "peers.intake_max", value: 2, .. })));
+        assert!(!intake.is_empty());
         drop(first);
         assert!(intake.enter().is_ok());
+        drop(second);
+        assert!(intake.is_empty());
     }
 }

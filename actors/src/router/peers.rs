@@ -1,0 +1,178 @@
+//! The peers in memory: who starts, who leaves to make room, and who is told to come again.
+//!
+//! Only so many are there at once. For one more, those leave that have nothing to do and that nobody holds, those first that
+//! were not asked for the longest; they are found on disk when somebody asks for them again. A peer with work never leaves, and
+//! one that gets work always starts: its work would lie on disk for ever else. So where all have work, there may be more than
+//! the bound, and only who has none is turned away.
+//!
+//! There are never two of the same: until one that leaves is gone, it is called back rather than started anew.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{AsyncContext, Context, Handler, Supervisor};
+
+use super::{AfterDeath, Down, Key, Leaving, Router, elsewhere};
+use crate::limits::PeerLimits;
+use crate::model::{Millis, Refusal, ServerName};
+use crate::peer::PeerHandle;
+use crate::peer::gauge::Gauge;
+use crate::peer::shell::PeerActor;
+use crate::routes::{FindPeer, Need, RESIDENT_MAX, StartPeer};
+use crate::supervise::lifeline::LifeLine;
+use crate::supervise::post::post;
+use crate::supervise::task::detached;
+
+/// What one that finds no room is asked to wait: room comes when a queue has emptied.
+const ROOM_WAIT: Duration = Duration::from_secs(5);
+
+/// One in so many leaves beyond what is needed, so that all are looked at only now and then.
+const SPARE: usize = 64;
+
+/// Where a peer is to be had.
+enum Found {
+    Here(Arc<PeerHandle>),
+    /// It is about to be gone.
+    Leaving,
+    Nowhere,
+}
+
+impl Router {
+    fn look_for(&mut self, server: &ServerName) -> Found {
+        if let Some(handle) = self.routes.published_peer(server) {
+            return Found::Here(handle);
+        }
+        let Some(leaving) = self.peers_leaving.get(server) else { return Found::Nowhere };
+        let Some(handle) = leaving.last.revive() else { return Found::Leaving };
+        self.peers_leaving.remove(server);
+        self.routes.publish_peer(server.clone(), handle.clone());
+        Found::Here(handle)
+    }
+
+    /// Start a peer that is nowhere.
+    fn begin_peer(&mut self, ctx: &Context<Self>, server: &ServerName, need: Need) -> Result<Arc<PeerHandle>, Refusal> {
+        let limits = self.ports.roster.limits(server).ok_or_else(|| Refusal::UnknownPeer(server.clone()))?;
+        self.make_room(need)?;
+        self.bear_peer(ctx, server, &limits)
+    }
+
+    fn make_room(&mut self, need: Need) -> Result<(), Refusal> {
+        let max = self.ports.roster.peers_resident_max();
+        let most = usize::try_from(max).unwrap_or(usize::MAX);
+        let excess = (self.routes.peers_resident() + 1).saturating_sub(most);
+        if excess == 0 {
+            return Ok(());
+        }
+        if need != Need::Look {
+            for (server, handle) in self.routes.put_out(self.ports.clock.now(), excess + most / SPARE) {
+                tracing::debug!(peer = %server, "the peer has nothing to do and leaves memory");
+                self.peers_leaving.insert(server, Leaving::new(handle.downgrade()));
+            }
+        }
+        if need == Need::Work || self.routes.peers_resident() < most {
+            return Ok(());
+        }
+        Err(Refusal::Busy { limit: RESIDENT_MAX, value: max.into(), wait: ROOM_WAIT })
+    }
+
+    fn bear_peer(
+        &mut self,
+        ctx: &Context<Self>,
+        server: &ServerName,
+        limits: &Arc<PeerLimits>,
+    ) -> Result<Arc<PeerHandle>, Refusal> {
+        let fence = self.ports.ownership.claim(server).ok_or_else(elsewhere)?;
+        let (generation, deaths) = self.peers.birth(server);
+        let router = self.me.get_or_init(|| Arc::new(ctx.address())).clone();
+        let key = Key::Peer(server.clone());
+        let lifeline = LifeLine::new(move |crashed| post(&router, Down { key, generation, crashed }));
+        let gauge = Arc::new(Gauge::default());
+        let (ports, routes) = (self.ports.clone(), self.routes.clone());
+        let actor =
+            PeerActor::new(server.clone(), limits.clone(), ports, routes, fence, gauge.clone(), deaths, lifeline);
+        let address = Supervisor::start(move |_| actor);
+        let handle = Arc::new(PeerHandle::new(server.clone(), address, gauge, limits.clone()));
+        self.routes.publish_peer(server.clone(), handle.clone());
+        Ok(handle)
+    }
+
+    fn peer_gone(&mut self, server: &ServerName) -> impl Future<Output = ()> + 'static {
+        let gone = self.peers_leaving.get_mut(server).map(Leaving::gone);
+        async move {
+            if let Some(gone) = gone {
+                gone.await;
+            }
+        }
+    }
+
+    pub(super) fn peer_down(
+        &mut self,
+        ctx: &Context<Self>,
+        server: &ServerName,
+        generation: u64,
+        crashed: bool,
+        now: Millis,
+    ) {
+        let Some(limits) = self.ports.roster.limits(server) else { return };
+        let after = self.peers.death(server, generation, crashed, now, limits.restarts);
+        if after == AfterDeath::Respawn {
+            tracing::error!(peer = %server, "the peer's actor died outside its guard; another is started");
+            if let Err(refusal) = self.bear_peer(ctx, server, &limits) {
+                tracing::error!(peer = %server, %refusal, "the peer's actor cannot be started");
+            }
+        }
+        if after != AfterDeath::Nothing {
+            // Those who waited find it anew.
+            self.peers_leaving.remove(server);
+        }
+    }
+}
+
+impl Handler<StartPeer> for Router {
+    type Result = ();
+
+    fn handle(&mut self, StartPeer { server, woken }: StartPeer, ctx: &mut Context<Self>) {
+        match self.look_for(&server) {
+            // It was called back, or somebody found it meanwhile: it knows only what it read when it started.
+            Found::Here(handle) => {
+                if let Some(woken) = woken {
+                    handle.wake(woken);
+                }
+            }
+            Found::Nowhere => {
+                // A peer that was taken out of the configuration keeps its queue and is not written to.
+                if let Err(refusal) = self.begin_peer(ctx, &server, Need::Work) {
+                    tracing::warn!(peer = %server, %refusal, "there is work for a peer that cannot be started");
+                }
+            }
+            Found::Leaving => {
+                let (gone, router) = (self.peer_gone(&server), ctx.address());
+                detached(async move {
+                    gone.await;
+                    post(&router, StartPeer { server, woken });
+                });
+            }
+        }
+    }
+}
+
+impl Handler<FindPeer> for Router {
+    type Result = actix::Response<Result<Arc<PeerHandle>, Refusal>>;
+
+    fn handle(&mut self, FindPeer { server, need }: FindPeer, ctx: &mut Context<Self>) -> Self::Result {
+        match self.look_for(&server) {
+            Found::Here(handle) => actix::Response::reply(Ok(handle)),
+            Found::Nowhere => actix::Response::reply(self.begin_peer(ctx, &server, need)),
+            Found::Leaving => {
+                let (gone, router) = (self.peer_gone(&server), ctx.address());
+                let again: Pin<Box<dyn Future<Output = _>>> = Box::pin(async move {
+                    gone.await;
+                    router.send(FindPeer { server, need }).await.unwrap_or(Err(Refusal::Stopping))
+                });
+                actix::Response::fut(again)
+            }
+        }
+    }
+}
