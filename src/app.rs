@@ -20,6 +20,7 @@ use actors::router::{Router, Routes};
 use tokio::sync::{oneshot, watch};
 
 use crate::admin::health::{self, Readiness};
+use crate::admin::metrics::{self, Metrics};
 use crate::admin::{self, AdminApi};
 use crate::disk::FolderDisk;
 use crate::egress::{self, Addresses, Egress};
@@ -331,6 +332,7 @@ fn start_servers(
 
     let readiness = readiness.clone();
     let one = Serving { workers: 1, ..serving };
+    let metrics = Metrics::new(gateway.clone());
     let api = AdminApi::new(gateway.clone(), store.clone());
     let token = Bearer::new(settings.admin.token.as_ref().map(Secret::expose));
     if token.is_open() {
@@ -338,6 +340,7 @@ fn start_servers(
     }
     let admin = serve(listeners.admin, one, move |config| {
         health::configure(config, readiness.clone());
+        metrics::configure(config, metrics.clone());
         admin::configure(config, api.clone(), token.clone());
     });
 

@@ -48,6 +48,7 @@ const CORE: &[(&str, u8)] = &[
     ("ports", 3),
     ("congestion", 4),
     ("supervise", 4),
+    ("tally", 4),
     ("peer", 5),
     ("routes", 5),
     ("context", 5),

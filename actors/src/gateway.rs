@@ -15,6 +15,7 @@ use crate::model::{
     Ack, Composed, ContextId, ContextRecord, ContextStatus, Draft, InboundPush, InboundTransaction, Order, PeerStatus,
     Refusal, ServerName, Spoken, Submission, Submitted, Taken, Verdict,
 };
+use crate::peer::gauge::STATES;
 use crate::peer::inbound::Frame;
 use crate::peer::machine::Machine;
 use crate::peer::weak::Fleeting;
@@ -22,6 +23,19 @@ use crate::peer::{PeerHandle, RATE};
 use crate::ports::{Ports, Urgency};
 use crate::routes::{Need, RESIDENT_MAX, Routes};
 use crate::supervise::intake::Permit;
+
+/// What is counted of peers and conversations together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counts {
+    /// How many peers in memory do what.
+    pub peers: [(&'static str, u64); STATES.len()],
+    /// Items that wait for peers in memory: whoever has any is.
+    pub outbox_items: u64,
+    /// The open ends of the conversation in memory that has the most.
+    pub open_heads: u32,
+    /// Open ends forgotten since the start, because a conversation had too many.
+    pub heads_forgotten: u64,
+}
 
 /// The door of the core.
 #[derive(Clone)]
@@ -228,6 +242,23 @@ impl Gateway {
     /// The listed peers, in the order of the configuration.
     pub fn peers(&self) -> Vec<ServerName> {
         self.ports.roster.listed()
+    }
+
+    /// What is counted of peers and conversations. Cheap: of conversations there are sums, kept as they go; of each peer in memory
+    /// two numbers are read, and nobody is asked.
+    pub fn counts(&self) -> Counts {
+        let tally = self.routes.tally();
+        let mut counts = Counts {
+            peers: STATES.map(|state| (state, 0)),
+            outbox_items: 0,
+            open_heads: tally.most_ends(),
+            heads_forgotten: tally.forgotten(),
+        };
+        for (state, backlog) in self.routes.peers_seen() {
+            counts.outbox_items += backlog;
+            counts.peers.iter_mut().filter(|(name, _)| *name == state).for_each(|(_, count)| *count += 1);
+        }
+        counts
     }
 
     /// What the surroundings supply; adapters read the feed and submissions through it.

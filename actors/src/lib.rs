@@ -10,7 +10,7 @@
 //! - [`ports`]: all that the surroundings must supply: journal, archive, transport, roster, ownership, clock.
 //! - [`peer`]: one actor per remote server: its outbound queue, its inbound sequence.
 //! - [`context`]: one actor per conversation: its place in the graph, what is held, its state.
-//! - [`congestion`]: whether the gateway is too full to take more.
+//! - [`congestion`]: whether the gateway is too full to take more. `tally`: what is counted of all conversations together.
 //! - [`router`]: starts peers, restarts dead ones, publishes who runs.
 //! - [`gateway`]: the calls adapters make.
 //!
@@ -30,5 +30,6 @@ pub mod ports;
 pub mod router;
 mod routes;
 pub mod supervise;
+mod tally;
 #[cfg(feature = "testkit")]
 pub mod testkit;

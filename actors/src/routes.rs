@@ -15,6 +15,7 @@ use crate::peer::PeerHandle;
 use crate::peer::dispatch::Undone;
 use crate::ports::Woken;
 use crate::supervise::post::post_to;
+use crate::tally::Tally;
 
 /// Who runs, for any thread.
 #[derive(Clone, Default)]
@@ -29,6 +30,7 @@ struct Published {
     router: OnceLock<Asks>,
     /// Whether we are too full to take more.
     overload: OnceLock<Arc<Overload>>,
+    tally: Tally,
 }
 
 /// What the router is asked on a miss.
@@ -236,6 +238,17 @@ impl Routes {
     /// How many peers are in memory; those that are leaving are not counted.
     pub(crate) fn peers_resident(&self) -> usize {
         self.0.peers.len()
+    }
+
+    /// What is counted of all conversations together.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.0.tally
+    }
+
+    /// Each peer in memory as its gauge shows it: what it is doing, and how much waits for it.
+    pub(crate) fn peers_seen(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let seen = self.0.peers.filter_map(|handle| Some(handle.seen_at_work()));
+        seen.into_iter().map(|(_, seen)| seen)
     }
 
     /// Take so many peers out that have nothing to do and that nobody holds, those first that were not asked for the longest. Who

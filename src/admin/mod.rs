@@ -1,4 +1,4 @@
-//! What operators and their machines ask of a running gateway: health for anybody, `/admin/v1` for who has the token.
+//! What operators and their machines ask of a running gateway: health and metrics for anybody, `/admin/v1` for who has the token.
 //!
 //! One file a noun. Reads come in bounded pages; what changes anything goes through actors or the journal, as everything else
 //! does, and stands in the log with the address that asked for it. A peer and a trace look as they do for the messenger.
@@ -7,6 +7,7 @@ mod answer;
 mod contexts;
 pub mod health;
 mod messages;
+pub mod metrics;
 mod orders;
 mod peers;
 mod quarantine;

@@ -1,6 +1,7 @@
 //! The operator's API over a real store, without a wire: what waits, what was put aside, and what can be done about it.
 
 mod contexts;
+mod metrics;
 mod orders;
 mod parked;
 mod peers;

@@ -45,6 +45,10 @@ async fn an_operator_suspends_a_peer_and_what_queues_meanwhile_is_delivered_once
     for n in 0..3 {
         red.api().say(&format!("m-{n}"), "blue", &format!("text {n}")).await;
     }
+    // What is counted needs no token, as health needs none.
+    let counted = reqwest::get(format!("http://{}/metrics", red.admin)).await.expect("it answers");
+    let counted = counted.error_for_status().expect("200").text().await.expect("text");
+    assert!(counted.contains("\nfernpost_outbox_items 3\n"), "{counted}");
     let list = works(&red, &["peer", "list"]).await;
     let lines: Vec<&str> = list.lines().collect();
     assert!(lines[0].starts_with("PEER  STATE") && lines[1].starts_with("blue  suspended (admin)"), "{list}");

@@ -93,7 +93,7 @@ impl Machine {
         // Others never saw one that was narrowed: it is nobody's parent, and what it names stays an edge.
         if draft.to.is_none() {
             let head = Some(Head { reference: reference.clone(), depth });
-            heads::advance(&mut self.record.heads, &prev, head, self.limits.heads_max as usize);
+            self.advance_heads(&prev, head);
         }
         let counts = state.clone().map(|StateSlot { key, power_level, prev, member }| {
             let (reference, power, bond) = (reference.clone(), power_level, Bond::Sound);

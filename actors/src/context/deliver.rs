@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 
 use crate::change::Change;
-use crate::context::heads;
 use crate::context::keys::Counted;
 use crate::context::machine::{Machine, circle};
 use crate::context::order::Waiting;
@@ -75,7 +74,7 @@ impl Machine {
         if !history {
             // A late one has been named by a delivered child already.
             let head = (!late).then(|| Head { reference: reference.clone(), depth });
-            heads::advance(&mut self.record.heads, &prev, head, self.limits.heads_max as usize);
+            self.advance_heads(&prev, head);
         }
         self.recent.insert(reference.clone(), depth);
         if let Some(counted) = counted {

@@ -15,16 +15,18 @@ pub(super) fn parents(heads: &[Head]) -> (Vec<PduRef>, u64) {
 }
 
 /// A PDU was delivered: what it names is no edge any more; it is one itself, where `head` says so. Beyond `max` the shallowest
-/// goes: it stays in the conversation, only nothing of ours will name it.
-pub(super) fn advance(heads: &mut Vec<Head>, named: &[PduRef], head: Option<Head>, max: usize) {
+/// goes, which is told: it stays in the conversation, only nothing of ours will name it.
+pub(super) fn advance(heads: &mut Vec<Head>, named: &[PduRef], head: Option<Head>, max: usize) -> bool {
     heads.retain(|head| !named.contains(&head.reference));
     if let Some(head) = head {
         let place = |other: &Head| (other.depth, &other.reference) < (head.depth, &head.reference);
         heads.insert(heads.partition_point(place), head);
     }
-    if heads.len() > max.max(1) {
+    let is_over = heads.len() > max.max(1);
+    if is_over {
         heads.remove(0);
     }
+    is_over
 }
 
 #[cfg(test)]
@@ -39,7 +41,7 @@ mod tests {
     #[test]
     fn ten_edges_are_named_the_oldest_depth_first() {
         let mut heads = vec![];
-        (0..12).rev().for_each(|n| advance(&mut heads, &[], Some(head(n, n)), 100));
+        (0..12).rev().for_each(|n| assert!(!advance(&mut heads, &[], Some(head(n, n)), 100)));
         let (named, depth) = parents(&heads);
         assert_eq!((named.len(), depth), (10, 10));
         assert_eq!(named[0], head(0, 0).reference);
@@ -50,8 +52,8 @@ mod tests {
     #[test]
     fn a_flood_of_edges_costs_a_bounded_row() {
         let mut heads = vec![];
-        (0..500).for_each(|n| advance(&mut heads, &[], Some(head(n, n)), 100));
-        assert_eq!((heads.len(), heads[0].depth), (100, 400));
+        let forgotten = (0..500).filter(|n| advance(&mut heads, &[], Some(head(*n, *n)), 100)).count();
+        assert_eq!((heads.len(), heads[0].depth, forgotten), (100, 400, 400));
     }
 
     #[test]

@@ -7,10 +7,10 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::change::Change;
-use crate::change::Urgency;
+use crate::change::{Change, Urgency};
 use crate::context::admit::{Kept, Way};
 use crate::context::gaps::Gaps;
+use crate::context::heads;
 use crate::context::keys::Reads;
 use crate::context::links::Links;
 use crate::context::order::{Order, Waiting};
@@ -201,6 +201,8 @@ pub struct Machine {
     pub(super) holders: Recent<StateKey, Option<StatePiece>>,
     /// Open ends that have rows of their own.
     spilled: BTreeSet<PduRef>,
+    /// Open ends that were forgotten, and not told of yet.
+    forgotten: u64,
     /// What is being fetched because somebody wants to read it.
     pub(super) past: Past,
     /// What the shell's timer is set to.
@@ -246,6 +248,7 @@ impl Machine {
             links,
             holders,
             spilled,
+            forgotten: 0,
             past,
             armed: None,
         }
@@ -338,6 +341,17 @@ impl Machine {
             step.changes.push(Change::GapClosed { context: self.record.context.clone(), missing });
         }
         self.finish(step, is_arrival, answer)
+    }
+
+    /// A PDU was delivered, and is an open end where `head` says so.
+    pub(super) fn advance_heads(&mut self, named: &[PduRef], head: Option<Head>) {
+        let max = self.limits.heads_max as usize;
+        self.forgotten += u64::from(heads::advance(&mut self.record.heads, named, head, max));
+    }
+
+    /// How many open ends there are, and how many were forgotten since this was asked last.
+    pub fn take_ends(&mut self) -> (usize, u64) {
+        (self.record.heads.len(), std::mem::take(&mut self.forgotten))
     }
 
     /// Nothing is held and nothing is asked for: it may leave memory.

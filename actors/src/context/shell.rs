@@ -25,6 +25,7 @@ use crate::supervise::lifeline::LifeLine;
 use crate::supervise::post::post;
 use crate::supervise::task::detached;
 use crate::supervise::timer::Timer;
+use crate::tally::Share;
 
 /// Deaths remembered: more than any restart intensity lets happen in a short time.
 const KILLERS_MAX: usize = 64;
@@ -50,6 +51,8 @@ pub(crate) struct ContextActor {
     next_token: u64,
     timer: Timer,
     quiet: Timer,
+    /// What it adds to the sums of all.
+    share: Share,
     /// Tells the router that nothing has happened for a while.
     on_quiet: Box<dyn Fn()>,
     #[expect(dead_code, reason = "held for its drop, which tells the router")]
@@ -73,6 +76,7 @@ impl ContextActor {
             context,
             limits,
             ports,
+            share: Share::new(routes.tally().clone()),
             routes,
             fence,
             crashes,
@@ -100,7 +104,11 @@ impl ContextActor {
             return self.crash(ctx);
         }
         match done {
-            Ok(effects) => effects.into_iter().for_each(|effect| self.perform(ctx, effect)),
+            Ok(effects) => {
+                let (ends, forgotten) = machine.take_ends();
+                self.share.is(ends, forgotten);
+                effects.into_iter().for_each(|effect| self.perform(ctx, effect));
+            }
             Err(panicked) => {
                 tracing::error!(context = %self.context, %panicked, "the context's machine failed; it restarts from the store");
                 self.killers.extend(alone);
@@ -278,6 +286,7 @@ impl Actor for ContextActor {
 impl Supervised for ContextActor {
     fn restarting(&mut self, _: &mut Context<Self>) {
         self.machine = None;
+        self.share.is(0, 0);
         self.timer.disarm();
         self.quiet.disarm();
         self.answers.clear();

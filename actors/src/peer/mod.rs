@@ -69,16 +69,28 @@ impl WeakPeer {
     }
 }
 
-/// What bounds the way in, the same for every handle to one actor.
-struct Door {
+/// What an actor and every handle to it have in common: what bounds the way in, and what is seen from outside.
+pub(crate) struct Door {
     server: ServerName,
     intake: Intake,
-    /// Requests held until there is room, of a peer that takes every refusal for good.
-    held: Option<Intake>,
+    /// Requests held until there is room, of a peer that takes every refusal for good. Boxed: few do.
+    held: Option<Box<Intake>>,
     /// Where the configuration sets a pace. Boxed: it seldom does.
     pace: Option<Box<Pace>>,
-    gauge: Arc<Gauge>,
+    /// Written by the actor.
+    gauge: Gauge,
     limits: Arc<PeerLimits>,
+}
+
+impl Door {
+    /// Of an actor that starts.
+    pub(crate) fn new(server: ServerName, limits: Arc<PeerLimits>) -> Self {
+        let intake = || Intake::new("peers.intake_max", limits.intake_max);
+        let bucket = || Mutex::new(Bucket::new(limits.rate, limits.batch_items, Millis(0)));
+        let pace = (limits.rate > 0).then(|| Box::new(Pace { bucket: bucket(), born: Instant::now() }));
+        let held = limits.answers_late.then(|| Box::new(intake()));
+        Self { server, intake: intake(), held, pace, gauge: Gauge::default(), limits }
+    }
 }
 
 /// The pace at which items may come.
@@ -99,17 +111,8 @@ impl Pace {
 pub(crate) const RATE: &str = "peers.rate";
 
 impl PeerHandle {
-    pub(crate) fn new(
-        server: ServerName,
-        address: Addr<PeerActor>,
-        gauge: Arc<Gauge>,
-        limits: Arc<PeerLimits>,
-    ) -> Self {
-        let intake = || Intake::new("peers.intake_max", limits.intake_max);
-        let bucket = || Mutex::new(Bucket::new(limits.rate, limits.batch_items, Millis(0)));
-        let pace = (limits.rate > 0).then(|| Box::new(Pace { bucket: bucket(), born: Instant::now() }));
-        let held = limits.answers_late.then(intake);
-        Self { address, door: Arc::new(Door { server, intake: intake(), held, pace, gauge, limits }) }
+    pub(crate) fn new(address: Addr<PeerActor>, door: Arc<Door>) -> Self {
+        Self { address, door }
     }
 
     /// The right to bring a batch, or which limit it meets.
@@ -217,8 +220,13 @@ impl PeerHandle {
     pub(crate) fn is_free(&self, now: Millis) -> bool {
         let Door { intake, held, pace, gauge, .. } = &*self.door;
         let rested = |pace: &Pace| pace.ask(|bucket, now| bucket.is_full(now));
-        let nobody = intake.is_empty() && held.as_ref().is_none_or(Intake::is_empty);
+        let nobody = intake.is_empty() && held.as_ref().is_none_or(|held| held.is_empty());
         gauge.is_free(now) && nobody && pace.as_deref().is_none_or(rested)
+    }
+
+    /// What it is doing, in a word, and the items that wait for it: as of its last step, without asking it.
+    pub(crate) fn seen_at_work(&self) -> (&'static str, u64) {
+        (self.door.gauge.state(), self.door.gauge.backlog())
     }
 
     /// It is asked for; `count` rises with each such call.

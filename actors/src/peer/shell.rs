@@ -10,10 +10,10 @@ use actix::{
 
 use crate::limits::PeerLimits;
 use crate::model::{Answered, ContextId, Index, Millis, PeerState, PeerStatus, PushFailure, ServerName, Want};
+use crate::peer::Door;
 use crate::peer::budget::Spent;
 use crate::peer::dispatch::Strange;
 use crate::peer::effect::{Effect, Token};
-use crate::peer::gauge::Gauge;
 use crate::peer::machine::{Event, Machine};
 use crate::peer::messages::{Accept, Ask, Charge, Fetch, Finished, Ordered, Reply, Report, Status, Wake, Weak};
 use crate::peer::outbound::Moment;
@@ -34,7 +34,7 @@ pub(crate) struct PeerActor {
     ports: Arc<Ports>,
     routes: Routes,
     fence: Fence,
-    gauge: Arc<Gauge>,
+    door: Arc<Door>,
     crashes: Crashes,
     /// `None` while loading, and between a crash and the next load.
     machine: Option<Box<Machine>>,
@@ -52,7 +52,7 @@ pub(crate) struct PeerActor {
     attempt: Option<Isolated>,
     reading: Option<Isolated>,
     /// Between a crash and the end of the next load: an actor that nobody holds would end instead of starting again.
-    staying: Option<Addr<Self>>,
+    staying: Option<Box<Addr<Self>>>,
     #[expect(dead_code, reason = "held for its drop, which tells the router")]
     lifeline: LifeLine,
 }
@@ -66,7 +66,7 @@ impl PeerActor {
         ports: Arc<Ports>,
         routes: Routes,
         fence: Fence,
-        gauge: Arc<Gauge>,
+        door: Arc<Door>,
         crashes: Crashes,
         lifeline: LifeLine,
     ) -> Self {
@@ -76,7 +76,7 @@ impl PeerActor {
             ports,
             routes,
             fence,
-            gauge,
+            door,
             crashes,
             machine: None,
             told: PeerState::Idle,
@@ -104,7 +104,7 @@ impl PeerActor {
                 if before != (machine.state(), machine.failures()) {
                     self.told = tell(&self.server, self.told, clock.now(), machine);
                 }
-                self.gauge.stepped(machine, self.crashes.over_at(self.limits.restarts));
+                self.door.gauge.stepped(machine, self.crashes.over_at(self.limits.restarts));
                 for effect in effects {
                     self.perform(ctx, effect);
                 }
@@ -118,8 +118,8 @@ impl PeerActor {
     }
 
     fn restart(&mut self, ctx: &mut Context<Self>) {
-        self.gauge.busy();
-        self.staying = Some(ctx.address());
+        self.door.gauge.busy();
+        self.staying = Some(Box::new(ctx.address()));
         ctx.stop();
     }
 
@@ -248,7 +248,7 @@ impl PeerActor {
     }
 
     fn fetches(&self) -> &Intake {
-        self.gauge.fetches(self.limits.intake_max)
+        self.door.gauge.fetches(self.limits.intake_max)
     }
 
     /// Ask the peer; the answer goes to the conversation, the bill to whoever caused it.

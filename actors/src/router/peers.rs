@@ -17,9 +17,8 @@ use actix::{AsyncContext, Context, Handler, Supervisor};
 use super::{AfterDeath, Down, Key, Leaving, Router, elsewhere};
 use crate::limits::PeerLimits;
 use crate::model::{Millis, Refusal, ServerName};
-use crate::peer::PeerHandle;
-use crate::peer::gauge::Gauge;
 use crate::peer::shell::PeerActor;
+use crate::peer::{Door, PeerHandle};
 use crate::routes::{FindPeer, Need, RESIDENT_MAX, StartPeer};
 use crate::supervise::lifeline::LifeLine;
 use crate::supervise::post::post;
@@ -88,12 +87,12 @@ impl Router {
         let router = self.me.get_or_init(|| Arc::new(ctx.address())).clone();
         let key = Key::Peer(server.clone());
         let lifeline = LifeLine::new(move |crashed| post(&router, Down { key, generation, crashed }));
-        let gauge = Arc::new(Gauge::default());
+        let door = Arc::new(Door::new(server.clone(), limits.clone()));
         let (ports, routes) = (self.ports.clone(), self.routes.clone());
         let actor =
-            PeerActor::new(server.clone(), limits.clone(), ports, routes, fence, gauge.clone(), deaths, lifeline);
+            PeerActor::new(server.clone(), limits.clone(), ports, routes, fence, door.clone(), deaths, lifeline);
         let address = Supervisor::start(move |_| actor);
-        let handle = Arc::new(PeerHandle::new(server.clone(), address, gauge, limits.clone()));
+        let handle = Arc::new(PeerHandle::new(address, door));
         self.routes.publish_peer(server.clone(), handle.clone());
         Ok(handle)
     }

@@ -1,0 +1,98 @@
+//! What is counted of all conversations together, as they go: to ask each of a hundred thousand would be a scan.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The sums. Clones share one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tally(Arc<Sums>);
+
+#[derive(Debug, Default)]
+struct Sums {
+    /// How many conversations in memory have so many open ends; those without any are left out. No more entries than one may
+    /// have ends, and most of the time two or three.
+    ends: Mutex<BTreeMap<u32, u32>>,
+    /// Open ends that were forgotten since the start.
+    forgotten: AtomicU64,
+}
+
+impl Tally {
+    /// The open ends of the conversation in memory that has the most.
+    pub(crate) fn most_ends(&self) -> u32 {
+        self.ends().last_key_value().map_or(0, |(ends, _)| *ends)
+    }
+
+    /// Open ends that were forgotten since the start, because there were too many.
+    pub(crate) fn forgotten(&self) -> u64 {
+        self.0.forgotten.load(Ordering::Relaxed)
+    }
+
+    fn ends(&self) -> MutexGuard<'_, BTreeMap<u32, u32>> {
+        // Each change is whole before anything can panic.
+        self.0.ends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The part of one conversation in the sums. Dropped with its actor, it takes back what it added.
+#[derive(Debug)]
+pub(crate) struct Share {
+    tally: Tally,
+    ends: u32,
+}
+
+impl Share {
+    /// Nothing yet.
+    pub(crate) fn new(tally: Tally) -> Self {
+        Self { tally, ends: 0 }
+    }
+
+    /// It has so many open ends now, and has forgotten so many more.
+    pub(crate) fn is(&mut self, ends: usize, forgotten: u64) {
+        if forgotten > 0 {
+            self.tally.0.forgotten.fetch_add(forgotten, Ordering::Relaxed);
+        }
+        let ends = u32::try_from(ends).unwrap_or(u32::MAX);
+        let was = std::mem::replace(&mut self.ends, ends);
+        if was == ends {
+            return;
+        }
+        let mut all = self.tally.ends();
+        if let Some(count) = all.get_mut(&was) {
+            *count -= 1;
+            if *count == 0 {
+                all.remove(&was);
+            }
+        }
+        if ends > 0 {
+            *all.entry(ends).or_default() += 1;
+        }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.is(0, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_is_told_while_it_is_there() {
+        let tally = Tally::default();
+        let [mut a, mut b, mut c] = [(); 3].map(|()| Share::new(tally.clone()));
+        let mut most = |a_ends, b_ends| {
+            a.is(a_ends, 0);
+            b.is(b_ends, 1);
+            tally.most_ends()
+        };
+        assert_eq!([most(1, 1), most(3, 1), most(3, 7), most(3, 2), most(0, 2), most(0, 0)], [1, 3, 7, 3, 2, 0]);
+        c.is(5, 0);
+        assert_eq!((tally.most_ends(), tally.forgotten()), (5, 6));
+        drop(c);
+        assert_eq!((tally.most_ends(), tally.ends().len()), (0, 0), "it is counted no more once it has left");
+    }
+}

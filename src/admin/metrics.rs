@@ -1,0 +1,81 @@
+//! `GET /metrics`: what is counted, as Prometheus reads it.
+//!
+//! Read when asked and nowhere else: the core keeps its sums as it goes, and a scrape takes them over. No label names a peer or
+//! a context, so there are as many lines on a large gateway as on a small one.
+
+use std::sync::Arc;
+
+use actix_web::{HttpResponse, web};
+use actors::gateway::{Counts, Gateway};
+use metrics::{counter, describe_counter, describe_gauge, gauge, with_local_recorder};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
+
+/// The text form, by the name that scrapers know it by.
+const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What is counted of one gateway. Clones share one.
+#[derive(Clone)]
+pub struct Metrics(Arc<Counted>);
+
+struct Counted {
+    gateway: Gateway,
+    /// Not the process's: several gateways may run in one.
+    recorder: PrometheusRecorder,
+}
+
+impl Metrics {
+    /// Of a running gateway.
+    pub fn new(gateway: Gateway) -> Self {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        with_local_recorder(&recorder, describe);
+        Self(Arc::new(Counted { gateway, recorder }))
+    }
+
+    fn text(&self) -> String {
+        let Counted { gateway, recorder } = &*self.0;
+        with_local_recorder(recorder, || record(gateway));
+        recorder.handle().render()
+    }
+}
+
+fn describe() {
+    describe_gauge!("fernpost_context_open_heads", "Open heads of the context in memory that has the most of them.");
+    describe_gauge!("fernpost_context_open_heads_max", "Open heads that a context may have: contexts.heads_max.");
+    describe_counter!(
+        "fernpost_context_heads_forgotten_total",
+        "Open heads forgotten since the start, in contexts that had contexts.heads_max of them."
+    );
+    describe_gauge!(
+        "fernpost_peers",
+        "Peers in memory, by what they are doing; those not in memory have nothing to do."
+    );
+    describe_gauge!("fernpost_peers_max", "Peers in memory at once, unless more have work: peers.resident_max.");
+    describe_gauge!("fernpost_outbox_items", "Items that wait for peers.");
+    describe_gauge!("fernpost_feed_unread_events", "Events that the messenger has not acknowledged.");
+}
+
+fn record(gateway: &Gateway) {
+    let Counts { peers, outbox_items, open_heads, heads_forgotten } = gateway.counts();
+    let roster = &gateway.ports().roster;
+    let feed = *gateway.ports().archive.feed_bounds().borrow();
+    gauge!("fernpost_context_open_heads").set(open_heads);
+    gauge!("fernpost_context_open_heads_max").set(roster.contexts().heads_max);
+    counter!("fernpost_context_heads_forgotten_total").absolute(heads_forgotten);
+    for (state, count) in peers {
+        gauge!("fernpost_peers", "state" => state).set(count as f64);
+    }
+    gauge!("fernpost_peers_max").set(roster.peers_resident_max());
+    gauge!("fernpost_outbox_items").set(outbox_items as f64);
+    gauge!("fernpost_feed_unread_events").set(feed.tail.since(feed.acked) as f64);
+}
+
+/// The route; it needs no token, as health needs none.
+pub fn configure(config: &mut web::ServiceConfig, metrics: Metrics) {
+    config
+        .app_data(web::Data::new(metrics))
+        .service(web::resource(["/metrics", "/metrics/"]).route(web::get().to(get)));
+}
+
+async fn get(metrics: web::Data<Metrics>) -> HttpResponse {
+    HttpResponse::Ok().content_type(FORMAT).body(metrics.text())
+}

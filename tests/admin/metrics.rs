@@ -1,0 +1,98 @@
+//! What is counted, as Prometheus reads it.
+
+use actix_web::App;
+use actix_web::http::header::CONTENT_TYPE;
+use actix_web::test::{TestRequest, call_service, init_service, read_body};
+use actors::model::{Digest, InboundTransaction, Pdu, PduRef, Verdict};
+use bytes::Bytes;
+use fernpost::admin::metrics::{Metrics, configure};
+
+use crate::rig::{Rig, name};
+
+/// The lines of an answer that are no comments.
+async fn scrape(rig: &Rig) -> Vec<String> {
+    let metrics = Metrics::new(rig.gateway.clone());
+    let app = init_service(App::new().configure(|config| configure(config, metrics.clone()))).await;
+    let answer = call_service(&app, TestRequest::get().uri("/metrics").to_request()).await;
+    assert_eq!(answer.status().as_u16(), 200);
+    assert_eq!(answer.headers().get(CONTENT_TYPE).expect("a type"), "text/plain; version=0.0.4; charset=utf-8");
+    let text = String::from_utf8(read_body(answer).await.to_vec()).expect("text");
+    let is_explained =
+        |line: &&str| line.is_empty() || line.starts_with("# HELP fernpost_") || line.starts_with("# TYPE");
+    text.lines().filter(|line| !is_explained(line)).map(str::to_owned).collect()
+}
+
+/// So many messages of blue's without parents: nobody has answered any of them.
+async fn ends(rig: &Rig, context: &str, from: u64, count: u64) {
+    let pdu = |n: u64| Pdu {
+        reference: PduRef { origin: name("blue.example"), id: format!("{context}-{n:06}").parse().expect("an id") },
+        context: context.parse().expect("a context"),
+        prev: vec![],
+        depth: None,
+        kind: "m.text".into(),
+        state: None,
+        bytes: Bytes::from_static(b"{}"),
+    };
+    let transaction = InboundTransaction {
+        id: format!("{context}{from}"),
+        digest: Digest([3; 16]),
+        prev_ids: vec![],
+        pdus: (from..from + count).map(|n| Ok(pdu(n))).collect(),
+        edus: vec![],
+        verified: "network",
+    };
+    let verdicts = rig.gateway.accept_transaction(&name("blue.example"), transaction).await.expect("taken");
+    assert!(verdicts.iter().all(|verdict| *verdict == Verdict::Accepted));
+}
+
+#[actix_web::test]
+async fn open_heads_are_counted_and_those_forgotten_too() {
+    let rig = Rig::start();
+    let heads = |lines: &[String]| {
+        let is_head = |line: &&String| line.starts_with("fernpost_context_");
+        let mut lines: Vec<_> = lines.iter().filter(is_head).cloned().collect();
+        lines.sort();
+        lines
+    };
+    let lines = |most: u32, forgotten: u32| {
+        [
+            format!("fernpost_context_heads_forgotten_total {forgotten}"),
+            format!("fernpost_context_open_heads {most}"),
+            "fernpost_context_open_heads_max 2000".to_owned(),
+        ]
+    };
+    assert_eq!(heads(&scrape(&rig).await), lines(0, 0));
+    ends(&rig, "#a", 0, 3).await;
+    ends(&rig, "#b", 0, 30).await;
+    ends(&rig, "#c", 0, 1).await;
+    let with_three = scrape(&rig).await;
+    assert_eq!(heads(&with_three), lines(30, 0));
+    rig.post("/contexts/%23b/merge", "").await;
+    assert_eq!(heads(&scrape(&rig).await), lines(3, 0), "what an operator joins is open no more");
+    for from in (3..2_003).step_by(100) {
+        ends(&rig, "#a", from, 100).await;
+    }
+    let with_many = scrape(&rig).await;
+    assert_eq!(heads(&with_many), lines(2_000, 3));
+    assert_eq!(with_many.len(), with_three.len(), "no line for each context");
+}
+
+#[actix_web::test]
+async fn peers_are_counted_by_what_they_do_and_what_waits_for_all_of_them() {
+    let rig = Rig::start();
+    let said = async |line: &str| {
+        let lines = scrape(&rig).await;
+        assert!(lines.iter().any(|other| other == line), "{line}: {lines:#?}");
+    };
+    said("fernpost_peers{state=\"idle\"} 0").await;
+    said("fernpost_peers_max 10000").await;
+    said("fernpost_feed_unread_events 0").await;
+    rig.submit("s1", &["blue.example", "green.example"], &["{}", "{}"]).await;
+    rig.post("/peers/green.example/suspend", "").await;
+    rig.submit("s2", &["green.example"], &["{}"]).await;
+    rig.get("/peers").await;
+    said("fernpost_outbox_items 5").await;
+    said("fernpost_peers{state=\"suspended\"} 1").await;
+    ends(&rig, "#a", 0, 7).await;
+    said("fernpost_feed_unread_events 8").await; // one tells that green is suspended
+}
