@@ -56,6 +56,14 @@ const fn is_for_now(refusal: &Refusal) -> bool {
     matches!(refusal, Refusal::Busy { .. } | Refusal::DiskLow { .. })
 }
 
+/// How many items a peer's request brings.
+#[derive(Clone, Copy)]
+struct Load {
+    durable: usize,
+    /// What is ephemeral costs its reader as much.
+    fleeting: usize,
+}
+
 /// Messages that join open ends handed over at once.
 const MERGED_AT_ONCE: usize = 32;
 
@@ -67,8 +75,8 @@ impl Gateway {
 
     /// Take a peer's push. Answers after the commit of everything the answer rests on.
     pub async fn accept(&self, from: &ServerName, push: InboundPush) -> Result<Ack, Refusal> {
-        let items = push.strong.len();
-        match self.take(from, items, Frame::Push(push)).await? {
+        let load = Load { durable: push.strong.len(), fleeting: push.weak };
+        match self.take(from, load, Frame::Push(push)).await? {
             Taken::Push(ack) => Ok(ack),
             Taken::Transaction(_) => Err(Refusal::OutcomeUnknown),
         }
@@ -80,8 +88,8 @@ impl Gateway {
         from: &ServerName,
         transaction: InboundTransaction,
     ) -> Result<Vec<Verdict>, Refusal> {
-        let items = transaction.pdus.len();
-        match self.take(from, items, Frame::Transaction(transaction)).await? {
+        let load = Load { durable: transaction.pdus.len(), fleeting: transaction.edus.len() };
+        match self.take(from, load, Frame::Transaction(transaction)).await? {
             Taken::Transaction(verdicts) => Ok(verdicts),
             Taken::Push(_) => Err(Refusal::OutcomeUnknown),
         }
@@ -271,39 +279,39 @@ impl Gateway {
         self.routes.overload().cloned()
     }
 
-    async fn take(&self, from: &ServerName, items: usize, frame: Frame) -> Result<Taken, Refusal> {
+    async fn take(&self, from: &ServerName, load: Load, frame: Frame) -> Result<Taken, Refusal> {
         // One that takes every refusal for good is not turned away.
         let is_owed = self.ports.roster.limits(from).is_some_and(|limits| limits.answers_late);
         let peer = self.routes.peer(from, if is_owed { Need::Work } else { Need::Call }).await?;
-        let permit = match self.admit(&peer, items) {
-            Err(refusal) if is_for_now(&refusal) => self.hold(&peer, items, refusal).await?,
+        let permit = match self.admit(&peer, load) {
+            Err(refusal) if is_for_now(&refusal) => self.hold(&peer, load, refusal).await?,
             other => other?,
         };
         peer.accept(frame, permit).await
     }
 
-    /// Every limit that a peer's request meets, those on all peers first. What brings nothing durable meets only those on
-    /// requests: it fills neither feed nor disk.
-    fn admit(&self, peer: &PeerHandle, items: usize) -> Result<Permit, Refusal> {
+    /// Every limit that a peer's request meets, those on all peers first. What brings nothing durable fills neither feed nor disk,
+    /// and meets only those on requests and their pace.
+    fn admit(&self, peer: &PeerHandle, load: Load) -> Result<Permit, Refusal> {
         self.queue()?;
-        if let Some(overload) = self.routes.overload().filter(|_| items > 0) {
+        if let Some(overload) = self.routes.overload().filter(|_| load.durable > 0) {
             overload.intake()?;
         }
         let permit = peer.enter()?;
-        peer.pace(items)?;
+        peer.pace(load.durable + load.fleeting)?;
         Ok(permit)
     }
 
     /// To a peer that takes every refusal for good "not now" is an answer that comes late. Held for so long, its request is
     /// taken all the same, so that the line does not die of silence: what the messenger does not read grows by one request in
     /// that time, and no faster.
-    async fn hold(&self, peer: &PeerHandle, items: usize, refusal: Refusal) -> Result<Permit, Refusal> {
+    async fn hold(&self, peer: &PeerHandle, load: Load, refusal: Refusal) -> Result<Permit, Refusal> {
         let Some(held) = peer.hold() else { return Err(refusal) };
         let (_place, longest) = held?;
         let (begun, mut refusal) = (tokio::time::Instant::now(), refusal);
         while let Some(rest) = longest.checked_sub(begun.elapsed()).filter(|rest| !rest.is_zero()) {
             tokio::time::sleep(rest.min(LOOK_AGAIN)).await;
-            match self.admit(peer, items) {
+            match self.admit(peer, load) {
                 Err(again) if is_for_now(&again) => refusal = again,
                 other => return other,
             }

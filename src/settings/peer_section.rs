@@ -122,7 +122,7 @@ pub(super) struct PeerSection {
     expect_seq: Option<u64>,
     /// What the peer's `seq` counts: "updates", "pushes", or "auto", which learns it.
     numbering: Counts,
-    /// Items (strong updates, PDUs) the peer may bring in a second; 0 is no limit.
+    /// Items (updates, PDUs, EDUs) the peer may bring in a second; 0 is no limit.
     rate: u32,
     /// How long a request is held of a peer that knows no "later", before it is taken all the same.
     hold_max: Span,

@@ -41,8 +41,12 @@ pub(crate) async fn send(network: &Network, from: &str, transaction: &str, pdus:
 
 /// One transaction comes to somebody.
 pub(crate) async fn send_to(network: &Network, from: &str, to: &str, transaction: &str, pdus: &[String]) -> Answer {
-    let pdus = pdus.join(",");
-    let body = format!(r#"{{"transaction_id":"{transaction}","ts":7,"origin":"{from}.example","pdus":[{pdus}]}}"#);
+    carry(network, from, to, transaction, &format!(r#""pdus":[{}]"#, pdus.join(","))).await
+}
+
+/// The same with whatever else it holds, as it is written.
+pub(crate) async fn carry(network: &Network, from: &str, to: &str, transaction: &str, holds: &str) -> Answer {
+    let body = format!(r#"{{"transaction_id":"{transaction}","ts":7,"origin":"{from}.example",{holds}}}"#);
     let path = format!("/matrix/federation/v1/send/{transaction}/");
     let request = Request::put(path, Bytes::from(body), Wanted::Needed { bytes_max: 1 << 20 });
     network.knock((server(from), server(to)), request).await.expect("it lives")

@@ -10,7 +10,7 @@ use actors::testkit::TestDisk;
 use bytes::Bytes;
 use fernpost::egress::{Answer as Wanted, Request};
 
-use crate::asking::{pdu, send, verdicts};
+use crate::asking::{carry, pdu, send, verdicts};
 use crate::messenger::{draft, others};
 use crate::network::{Answer, CALM, Network};
 use crate::node::{Node, seconds, world};
@@ -171,7 +171,8 @@ async fn a_peer_faster_than_its_rate_is_told_which_limit_it_meets() {
         assert_eq!(push(&network, r#"{"strong":[{"n":1},{"n":2}],"seq":2}"#).await, ok);
         let wait = r#"{"receive":"wait","wait":1,"reason":"peers.rate is reached (2)"}"#;
         assert_eq!(push(&network, r#"{"strong":[{"n":3},{"n":4}],"seq":4}"#).await, wait);
-        assert_eq!(push(&network, r#"{"weak":[{"n":3}],"seq":2}"#).await, ok, "what is ephemeral takes no token");
+        assert_eq!(push(&network, r#"{"weak":[{"n":3}],"seq":2}"#).await, wait, "what is ephemeral takes a token, too");
+        assert_eq!(push(&network, r#"{"seq":2}"#).await, ok, "what brings nothing takes none");
         let two =
             |n: u32| [pdu("green", &format!("{n}"), "garden", &[]), pdu("green", &format!("{}", n + 1), "garden", &[])];
         assert_eq!(send(&network, "green", "1", &two(1)).await.status, 200, "each has a bucket of its own");
@@ -180,6 +181,38 @@ async fn a_peer_faster_than_its_rate_is_told_which_limit_it_meets() {
         assert!(body.contains("peers.rate is reached (2)"), "{body}");
         seconds(1).await;
         assert_eq!(send(&network, "green", "2", &two(3)).await.status, 200);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_ephemeral_in_a_transaction_counts_for_the_rate() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let slow = |peer: &mut actors::limits::PeerLimits| (peer.rate, peer.batch_items) = (2, 3);
+        let blue = Node::start(&network, "blue", Book::usual("blue").with_peer("green", slow)).await;
+        blue.with("garden", &["green"]).await;
+        let edus = |count: usize| {
+            let edu = r#"{"edu_type":"m.typing","origin":"green.example","content":{}}"#;
+            format!(r#""edus":[{}]"#, vec![edu; count].join(","))
+        };
+        let and_a_message =
+            |id: &str, count| format!(r#""pdus":[{}],{}"#, pdu("green", id, "garden", &[]), edus(count));
+        let sent = async |transaction: &str, holds: &str| {
+            let answer = carry(&network, "green", "blue", transaction, holds).await;
+            if answer.status == 200 { Ok(()) } else { Err(refused(&answer)) }
+        };
+        assert_eq!(sent("1", &and_a_message("a", 2)).await, Ok(()));
+        let (status, again, body) = sent("2", &edus(1)).await.unwrap_err();
+        assert_eq!((status, again), (429, Some(1)));
+        assert!(body.contains("peers.rate is reached (2)"), "{body}");
+        assert_eq!(sent("2", &edus(0)).await, Ok(()), "what brings nothing takes no token");
+        seconds(1).await;
+        assert!(sent("3", &and_a_message("b", 2)).await.is_err(), "two came back, and three are wanted");
+        assert_eq!(sent("4", &and_a_message("b", 1)).await, Ok(()));
+        seconds(2).await;
+        assert_eq!(sent("5", &edus(50)).await, Ok(()), "more than ever fits takes all there is");
+        assert!(sent("6", &edus(1)).await.is_err());
     })
     .await;
 }

@@ -105,7 +105,7 @@ fn arrived(frame: &OutFrame) -> InboundPush {
         Strong { bytes: bytes.clone(), digest: digest(bytes), body: StrongBody::Plain }
     });
     let Label::Numbers { first, last } = frame.label else { panic!("updates are numbered") };
-    InboundPush { from_seq: first, seq: last, strong: strong.collect(), verified: "network" }
+    InboundPush { from_seq: first, seq: last, strong: strong.collect(), weak: 0, verified: "network" }
 }
 
 /// An answer as the sender reads it: what waiting mends is a wait, anything else a status.

@@ -182,7 +182,7 @@ pub(crate) fn pushed(seq: u64, count: u64) -> InboundPush {
     let first = seq + 1 - count;
     let strong =
         (first..=seq).map(update).map(|bytes| Strong { digest: digest(&bytes), bytes, body: StrongBody::Plain });
-    InboundPush { from_seq: Some(Seq(first)), seq: Seq(seq), strong: strong.collect(), verified: "network" }
+    InboundPush { from_seq: Some(Seq(first)), seq: Seq(seq), strong: strong.collect(), weak: 0, verified: "network" }
 }
 
 pub(crate) fn submission(id: &str, servers: &[ServerName], updates: u64) -> Submission {

@@ -15,7 +15,7 @@ const PDU: &str = r#"{"pdu_id":"i","origin":"blue","context":"c","ts":1,"pdu_typ
 
 fn read(body: &Bytes) -> InboundPush {
     let circle = Circle::default();
-    decode(body, 9, &Reader::new(&name("blue"), &circle), "network").expect("a push").push
+    decode(body, 9, &Reader::new(&name("blue"), &circle), "network").expect("a push")
 }
 
 /// One strong update between two plain ones.

@@ -1,11 +1,11 @@
 //! Pushes as bytes: read, refused, written.
 
-use actors::model::{Deadlines, Item, Label, OutFrame, Seq, StrongBody};
+use actors::model::{Deadlines, InboundPush, Item, Label, OutFrame, Seq, StrongBody};
 use bytes::Bytes;
 use fernpost::http::nesting::NESTING_MAX;
 use fernpost::wire::json::digest;
 use fernpost::wire::pdu::Reader;
-use fernpost::wire::updates::envelope::{BadPush, Decoded, encode};
+use fernpost::wire::updates::envelope::{BadPush, encode};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ fn frame(strong: Vec<Bytes>, first: Option<u64>, last: u64) -> OutFrame {
     OutFrame { to: "blue.example".parse().expect("valid"), label, items, weak: vec![], deadlines }
 }
 
-fn decode(body: &Bytes, max: u32, verified: &'static str) -> Result<Decoded, BadPush> {
+fn decode(body: &Bytes, max: u32, verified: &'static str) -> Result<InboundPush, BadPush> {
     let circle = Circle::default();
     fernpost::wire::updates::envelope::decode(body, max, &Reader::new(&name("blue"), &circle), verified)
 }
@@ -31,9 +31,9 @@ fn the_published_push_is_read_and_its_update_keeps_every_byte() {
     let text = include_str!("golden/push.json");
     let body = Bytes::from_static(text.as_bytes());
     let decoded = decode(&body, WINDOW, "network").expect("the published example");
-    assert_eq!((decoded.push.seq, decoded.push.from_seq, decoded.weak), (Seq(234_234), None, 1));
-    assert_eq!((decoded.push.strong.len(), decoded.push.verified), (1, "network"));
-    let update = &decoded.push.strong[0];
+    assert_eq!((decoded.seq, decoded.from_seq, decoded.weak), (Seq(234_234), None, 1));
+    assert_eq!((decoded.strong.len(), decoded.verified), (1, "network"));
+    let update = &decoded.strong[0];
     let start = text.find("{\n      \"update\": \"message\"").expect("the strong update");
     let end = text.find("\n  ],\n  \"seq\"").expect("the end of the array");
     assert_eq!(update.bytes, text[start..end]);
@@ -48,12 +48,11 @@ fn verdict(body: &[u8]) -> String {
         Err(BadPush::NotJson(_)) => "not JSON".to_owned(),
         Err(BadPush::NotAPush(_)) => "no push".to_owned(),
         Err(BadPush::TooLong { count, max }) => format!("too long {count}/{max}"),
-        Ok(decoded) => {
-            let push = decoded.push;
+        Ok(push) => {
             let sound = |s: &actors::model::Strong| if matches!(s.body, StrongBody::Plain) { '+' } else { '-' };
             let from = push.from_seq.map(|from| format!(" from {from}")).unwrap_or_default();
             let strong: String = push.strong.iter().map(sound).collect();
-            format!("seq {}{from} strong [{strong}] weak {}", push.seq, decoded.weak)
+            format!("seq {}{from} strong [{strong}] weak {}", push.seq, push.weak)
         }
     }
 }
@@ -262,11 +261,11 @@ proptest! {
     ) {
         let strong: Vec<Bytes> = updates.iter().map(|update| update.to_string().into()).collect();
         let decoded = decode(&encode(&frame(strong.clone(), first, last)), WINDOW, "network").expect("our own push");
-        prop_assert_eq!(decoded.push.seq, Seq(last));
-        prop_assert_eq!(decoded.push.from_seq, first.map(Seq));
+        prop_assert_eq!(decoded.seq, Seq(last));
+        prop_assert_eq!(decoded.from_seq, first.map(Seq));
         prop_assert_eq!(decoded.weak, 0);
-        let back: Vec<Bytes> = decoded.push.strong.iter().map(|strong| strong.bytes.clone()).collect();
-        for (strong, update) in decoded.push.strong.iter().zip(&updates) {
+        let back: Vec<Bytes> = decoded.strong.iter().map(|strong| strong.bytes.clone()).collect();
+        for (strong, update) in decoded.strong.iter().zip(&updates) {
             prop_assert_eq!(matches!(strong.body, StrongBody::Plain), update.is_object());
         }
         prop_assert_eq!(back, strong);

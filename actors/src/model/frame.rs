@@ -174,6 +174,8 @@ pub struct InboundPush {
     pub seq: Seq,
     /// The strong updates, in order.
     pub strong: Vec<Strong>,
+    /// How many ephemeral updates came with them.
+    pub weak: usize,
     /// How the sender was proved, in the word the messenger is told.
     pub verified: &'static str,
 }

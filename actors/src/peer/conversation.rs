@@ -219,7 +219,7 @@ impl Side {
         };
         let strong = frame.items.iter().map(strong).collect();
         let Label::Numbers { first, last } = frame.label else { panic!("updates are numbered") };
-        let push = InboundPush { from_seq: first, seq: last, strong, verified: "network" };
+        let push = InboundPush { from_seq: first, seq: last, strong, weak: 0, verified: "network" };
         self.step(now, Event::Accept(Token(1), Frame::Push(push), Strange::default()));
         match self.answer.take().expect("each push is answered") {
             Ok(Taken::Push(ack)) => Ok(Answered { ack, window: Some(self.limits.batch_items), refused: vec![] }),

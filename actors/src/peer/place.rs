@@ -210,6 +210,7 @@ mod tests {
             from_seq: from_seq.map(Seq),
             seq: Seq(seq),
             strong: letters.chars().map(strong).collect(),
+            weak: 0,
             verified: "network",
         }
     }

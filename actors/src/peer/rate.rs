@@ -37,7 +37,7 @@ impl Bucket {
         // A clock that was set back fills nothing, and counts on from where it is now.
         self.level = self.holds.min(self.level.saturating_add(now.since(self.at).saturating_mul(self.rate)));
         self.at = now;
-        // More than ever fits is refused elsewhere, for what it is.
+        // More than ever fits is refused elsewhere, for what it is; where that is ephemeral it takes all there is.
         let wanted = (items as u64).saturating_mul(1000).min(self.holds);
         match wanted.saturating_sub(self.level) {
             0 => {

@@ -37,17 +37,8 @@ pub enum BadPush {
     },
 }
 
-/// A body, read.
-#[derive(Debug, Clone)]
-pub struct Decoded {
-    /// What the core takes.
-    pub push: InboundPush,
-    /// How many weak updates there were.
-    pub weak: usize,
-}
-
 /// Read a push. At most `max` strong updates are looked at; memory does not grow with what lies beyond.
-pub fn decode(body: &Bytes, max: u32, pdus: &Reader<'_>, verified: &'static str) -> Result<Decoded, BadPush> {
+pub fn decode(body: &Bytes, max: u32, pdus: &Reader<'_>, verified: &'static str) -> Result<InboundPush, BadPush> {
     let text = std::str::from_utf8(body).map_err(|bad| BadPush::NotJson(bad.to_string()))?;
     if nests_deeper_than(NESTING_MAX, body) {
         return Err(BadPush::NotJson(format!("it nests deeper than {NESTING_MAX} levels")));
@@ -64,8 +55,8 @@ pub fn decode(body: &Bytes, max: u32, pdus: &Reader<'_>, verified: &'static str)
         return Err(BadPush::TooLong { count: envelope.strong_count, max });
     }
     let strong = envelope.strong.iter().map(|raw| strong::read(body, raw, pdus)).collect();
-    let push = InboundPush { from_seq: envelope.from_seq, seq: envelope.seq, strong, verified };
-    Ok(Decoded { push, weak: envelope.weak_count })
+    let Envelope { from_seq, seq, weak_count: weak, .. } = envelope;
+    Ok(InboundPush { from_seq, seq, strong, weak, verified })
 }
 
 struct Envelope<'a> {

@@ -17,11 +17,11 @@ use crate::wire::pdu::Reader;
 pub(super) async fn take(caller: Caller, body: Body, intake: web::Data<dyn Intake>) -> Result<HttpResponse, Problem> {
     let window = intake.window(&caller.server);
     let pdus = Reader::new(&caller.server, &**intake);
-    let decoded = envelope::decode(&body.0, window, &pdus, caller.proof)?;
-    if decoded.weak > 0 {
-        tracing::debug!(peer = %caller.server, count = decoded.weak, "weak updates dropped, nobody listens");
+    let push = envelope::decode(&body.0, window, &pdus, caller.proof)?;
+    if push.weak > 0 {
+        tracing::debug!(peer = %caller.server, count = push.weak, "weak updates dropped, nobody listens");
     }
-    let body = match intake.accept(&caller.server, decoded.push).await {
+    let body = match intake.accept(&caller.server, push).await {
         Ok(ack) => answer::encode(ack, window),
         Err(refusal) => {
             let reason = refusal.to_string();

@@ -254,7 +254,7 @@ fn push(seq: u64, bodies: Vec<StrongBody>) -> Frame {
         Strong { bytes: Bytes::from(format!("update {n}")), digest: Digest(digest), body }
     };
     let strong: Vec<Strong> = (0u8..).zip(bodies).map(strong).collect();
-    Frame::Push(InboundPush { from_seq: None, seq: Seq(seq), strong, verified: "network" })
+    Frame::Push(InboundPush { from_seq: None, seq: Seq(seq), strong, weak: 0, verified: "network" })
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn push(seq: u64, texts: &[&str]) -> InboundPush {
         }
     };
     let from_seq = Some(Seq(seq + 1 - texts.len() as u64));
-    InboundPush { from_seq, seq: Seq(seq), strong: texts.iter().map(strong).collect(), verified: "network" }
+    InboundPush { from_seq, seq: Seq(seq), strong: texts.iter().map(strong).collect(), weak: 0, verified: "network" }
 }
 
 /// The answer, and what went to the feed or to quarantine.

@@ -139,7 +139,8 @@ impl Bench {
     }
 
     fn contact(&mut self) -> &mut Self {
-        let push = crate::model::InboundPush { from_seq: None, seq: Seq(0), strong: vec![], verified: "network" };
+        let push =
+            crate::model::InboundPush { from_seq: None, seq: Seq(0), strong: vec![], weak: 0, verified: "network" };
         self.step(Event::Accept(Token(1), Frame::Push(push), Strange::default()))
     }
 
