@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::operator::{Failure, Gateway, Operator, print_json, segment};
 use super::table::Align::{Left, Right};
 use super::table::Table;
-use super::words::{ago, count, gist, items, until};
+use super::words::{ago, count, gist, items, size, until};
 use super::{FINE, print};
 
 /// What can be done about peers.
@@ -70,6 +70,7 @@ struct Row {
     reason: Option<String>,
     since: Option<String>,
     backlog: Option<u64>,
+    backlog_bytes: Option<u64>,
     oldest_unacknowledged: Option<String>,
     next_attempt: Option<String>,
     failures: Option<u64>,
@@ -163,7 +164,9 @@ fn tell(gateway: &Gateway, json: bool, answer: &str) -> Result<u8, Failure> {
     if let Some(backlog) = peer.backlog {
         let oldest = peer.oldest_unacknowledged.as_deref().map(ago);
         let oldest = oldest.map(|oldest| format!(", the oldest queued {oldest} ago")).unwrap_or_default();
-        lines.push(("backlog", format!("{}{oldest}", items(backlog))));
+        let bytes = peer.backlog_bytes.filter(|_| backlog > 0).map(size);
+        let bytes = bytes.map(|bytes| format!(", {bytes}")).unwrap_or_default();
+        lines.push(("backlog", format!("{}{bytes}{oldest}", items(backlog))));
     }
     if let Some(next) = &peer.next_attempt {
         lines.push(("next attempt", until(next)));

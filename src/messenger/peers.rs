@@ -33,6 +33,7 @@ pub(crate) struct Peer {
 struct Known {
     since: String,
     backlog: u64,
+    backlog_bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     oldest_unacknowledged: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -131,6 +132,7 @@ impl From<PeerStatus> for Peer {
             known: Some(Known {
                 since: rfc3339(status.since),
                 backlog: status.backlog,
+                backlog_bytes: status.backlog_bytes,
                 oldest_unacknowledged: status.oldest_unacknowledged.map(rfc3339),
                 next_attempt: status.next_attempt.map(rfc3339),
                 failures: status.failures,
@@ -182,11 +184,12 @@ mod tests {
     fn a_peer_shows_what_it_does_and_why_not() {
         assert_eq!(
             shown("blue", Ok(idle("blue"))).expect("known"),
-            r#"{"server":"blue","state":"idle","since":"1970-01-01T00:00:01.000Z","backlog":0,"failures":0,"expected_seq":8}"#
+            r#"{"server":"blue","state":"idle","since":"1970-01-01T00:00:01.000Z","backlog":0,"backlog_bytes":0,"failures":0,"expected_seq":8}"#
         );
         let away = PeerStatus {
             state: PeerState::Suspended(Cause::Unreachable),
             backlog: 2,
+            backlog_bytes: 642,
             oldest_unacknowledged: Some(Millis(500)),
             next_attempt: Some(Millis(9_000)),
             failures: 20,
@@ -197,7 +200,7 @@ mod tests {
             shown("blue", Ok(away)).expect("known"),
             concat!(
                 r#"{"server":"blue","state":"suspended","reason":"unreachable","since":"1970-01-01T00:00:01.000Z","#,
-                r#""backlog":2,"oldest_unacknowledged":"1970-01-01T00:00:00.500Z","next_attempt":"1970-01-01T00:00:09.000Z","#,
+                r#""backlog":2,"backlog_bytes":642,"oldest_unacknowledged":"1970-01-01T00:00:00.500Z","next_attempt":"1970-01-01T00:00:09.000Z","#,
                 r#""failures":20,"last_error":"no route","expected_seq":8}"#
             )
         );

@@ -49,6 +49,13 @@ async fn an_operator_suspends_a_peer_and_what_queues_meanwhile_is_delivered_once
     let counted = reqwest::get(format!("http://{}/metrics", red.admin)).await.expect("it answers");
     let counted = counted.error_for_status().expect("200").text().await.expect("text");
     assert!(counted.contains("\nfernpost_outbox_items 3\n"), "{counted}");
+    let shown = works(&red, &["peer", "show", "blue"]).await;
+    let bytes = json(&red, &["peer", "show", "blue"]).await["backlog_bytes"].as_u64().expect("a number");
+    let line = shown.lines().find(|line| line.contains("backlog")).expect("a line");
+    assert!(
+        (3 * 10..3 * 40).contains(&bytes) && line.contains(&format!(" 3 items, {bytes} B, the oldest ")),
+        "{shown}"
+    );
     let list = works(&red, &["peer", "list"]).await;
     let lines: Vec<&str> = list.lines().collect();
     assert!(lines[0].starts_with("PEER  STATE") && lines[1].starts_with("blue  suspended (admin)"), "{list}");
