@@ -49,6 +49,8 @@ pub(crate) enum What {
         prev: Vec<String>,
         gap: Vec<String>,
         history: bool,
+        /// It was given up, and came after all.
+        late: bool,
     },
     /// It was heard before, and has come to hold its key.
     Again {
@@ -86,6 +88,24 @@ pub(crate) struct Restore {
     pub(crate) restored: Stamp,
 }
 
+/// What a server shows of a room in the end.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct View {
+    pub(crate) server: Name,
+    pub(crate) room: String,
+    /// Its history.
+    pub(crate) pdus: BTreeSet<String>,
+    /// Those that its history shows more than once.
+    pub(crate) twice: Vec<String>,
+    /// The state PDUs among them, by their keys.
+    pub(crate) said: BTreeMap<String, BTreeSet<String>>,
+    /// Which PDU holds a key.
+    pub(crate) holds: BTreeMap<String, String>,
+    /// What it knows to lie before all that it has.
+    pub(crate) edge: BTreeSet<String>,
+    pub(crate) parents: BTreeMap<String, Vec<String>>,
+}
+
 /// All of it.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct History {
@@ -93,8 +113,10 @@ pub(crate) struct History {
     pub(crate) updates: Vec<Update>,
     pub(crate) feeds: BTreeMap<Name, Vec<Event>>,
     pub(crate) restores: Vec<Restore>,
-    /// Which PDU holds the key of state that all write, for each server in each room.
-    pub(crate) holders: Vec<(Name, String, Option<String>)>,
+    /// Who came to which room after its beginning.
+    pub(crate) late: BTreeSet<(Name, String)>,
+    /// Each room as each of its servers shows it in the end.
+    pub(crate) views: Vec<View>,
     /// The parents of every PDU that was ever stored, also of those whose disk is lost.
     pub(crate) parents: BTreeMap<String, Vec<String>>,
 }
@@ -113,6 +135,11 @@ impl History {
 
     pub(crate) fn was_restored(&self, server: Name) -> bool {
         self.restores.iter().any(|restore| restore.server == server)
+    }
+
+    /// Whether a server came to a room after its beginning.
+    pub(crate) fn came_late(&self, server: Name, room: &str) -> bool {
+        self.late.iter().any(|(late, of)| *late == server && of == room)
     }
 
     /// The events of a feed.

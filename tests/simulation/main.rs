@@ -27,14 +27,18 @@ mod surroundings;
 
 mod checker;
 mod history;
+mod late;
 mod plan;
 mod read;
 mod seed;
 mod talk;
 mod trace;
+mod view;
 mod world;
 
 use std::ops::Range;
+
+use checker::rooms::Compared;
 
 /// Seeds of an ordinary test run; half of them in each of two tests, for two cores.
 const SEEDS: Range<u64> = 0..500;
@@ -47,16 +51,18 @@ fn seeds() -> Range<u64> {
 }
 
 fn check(seeds: impl Iterator<Item = u64>) {
-    let mut failed = vec![];
+    let (mut failed, mut compared) = (vec![], Compared::default());
     for seed in seeds {
         let outcome = seed::run(seed, false);
         println!("seed {seed}");
+        compared += outcome.compared;
         if !outcome.faults.is_empty() {
             println!("seed {seed} failed:\n{}{}", outcome.tail, listed(&outcome.faults));
             println!("again: {}", seed::command(seed));
             failed.push(seed);
         }
     }
+    println!("{compared:?}");
     assert!(failed.is_empty(), "seeds that failed: {failed:?}; each says above how it is run again");
 }
 

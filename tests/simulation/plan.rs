@@ -8,6 +8,7 @@ use actors::model::Deadlines;
 use fastrand::Rng;
 
 use crate::history::Name;
+use crate::late::{self, Late};
 use crate::network::Weather;
 use crate::surroundings::{Book, limits, server};
 
@@ -30,7 +31,12 @@ pub(crate) struct Faults {
 /// One seed, drawn.
 pub(crate) struct Plan {
     pub(crate) names: Vec<Name>,
+    /// Who is in each in the end.
     pub(crate) rooms: Vec<(&'static str, Vec<Name>)>,
+    /// Who of them is not there at the beginning.
+    pub(crate) late: Vec<Late>,
+    /// Some state is written under several keys, and with several weights.
+    pub(crate) stateful: bool,
     pub(crate) books: BTreeMap<Name, Book>,
     /// Whose answers to whom look as a server of 2016 writes them.
     pub(crate) plain: Vec<(Name, Name)>,
@@ -44,7 +50,7 @@ pub(crate) struct Plan {
     pub(crate) bound: u64,
 }
 
-fn pick<T: Copy>(chance: &mut Rng, from: &[T]) -> T {
+pub(crate) fn pick<T: Copy>(chance: &mut Rng, from: &[T]) -> T {
     from[chance.usize(..from.len())]
 }
 
@@ -63,7 +69,8 @@ fn often(chance: &mut Rng, max: u32) -> u32 {
 }
 
 impl Plan {
-    pub(crate) fn draw(chance: &mut Rng) -> Self {
+    /// What seeds did not always draw comes from `more`, so that the others of them stay what they were.
+    pub(crate) fn draw(chance: &mut Rng, more: &mut Rng) -> Self {
         let names = NAMES[..pick(chance, &[2, 2, 3, 3, 3, 4, 5])].to_vec();
         let mut rooms = vec![(ROOMS[0], names.clone())];
         for room in &ROOMS[1..chance.usize(1..=ROOMS.len())] {
@@ -117,7 +124,9 @@ impl Plan {
         // What is held back by a missing parent comes after that parent's own clock, and such clocks may follow one another.
         let bound = 4 * slowest + 6 * contexts.gap.give_up.as_secs() + 300;
         let (disk_max, messages) = (pick(chance, &[0, 3, 40]), chance.u32(10..70));
-        Self { names, rooms, books, plain, weather, disk_max, messages, faults, bound }
+        let late = late::draw(more, &rooms, messages);
+        let stateful = more.bool();
+        Self { names, rooms, late, stateful, books, plain, weather, disk_max, messages, faults, bound }
     }
 
     /// The servers a plain update can go to from this one.

@@ -27,6 +27,7 @@ pub(crate) fn event(entry: &FeedEntry, names: &[Name]) -> Event {
             prev: list(&Text::of(pdu).prev()),
             gap: list(&pdu.shown.gap),
             history: pdu.shown.history,
+            late: pdu.shown.late,
         },
         FeedItem::Update { from, n, bytes, .. } => {
             let Token { token } = serde_json::from_slice(bytes).expect("an update of ours");

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use fastrand::Rng;
 
+use crate::checker::rooms::Compared;
 use crate::node::{millis, seconds, world};
 use crate::trace::Trace;
 use crate::world::World;
@@ -20,6 +21,8 @@ pub(crate) struct Outcome {
     pub(crate) hash: u64,
     /// What was wrong; empty: nothing.
     pub(crate) faults: Vec<String>,
+    /// What was compared in the end.
+    pub(crate) compared: Compared,
     /// The end of its course, for people.
     pub(crate) tail: String,
 }
@@ -31,27 +34,29 @@ pub(crate) fn run(seed: u64, speaks: bool) -> Outcome {
     let _inside = runtime.enter();
     let trace = Trace::new(speaks);
     let course = world(course(seed, trace.clone()));
-    let faults = match catch_unwind(AssertUnwindSafe(|| runtime.block_on(course))) {
-        Ok(faults) => faults,
+    let (faults, compared) = match catch_unwind(AssertUnwindSafe(|| runtime.block_on(course))) {
+        Ok(verdict) => verdict,
         Err(panic) => {
             let text = panic.downcast_ref::<String>().cloned();
             let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-            vec![format!("a panic: {}", text.unwrap_or_default())]
+            (vec![format!("a panic: {}", text.unwrap_or_default())], Compared::default())
         }
     };
-    Outcome { hash: trace.hash(), faults, tail: trace.tail(80) }
+    Outcome { hash: trace.hash(), faults, compared, tail: trace.tail(80) }
 }
 
-async fn course(seed: u64, trace: Trace) -> Vec<String> {
+/// What was wrong, and what was compared in the end.
+async fn course(seed: u64, trace: Trace) -> (Vec<String>, Compared) {
     let world = World::begin(seed, trace).await;
     world.network.becomes(world.plan.weather);
     let (mut said, mut next) = (0, 0);
     while said < world.plan.messages {
         step(&world, &mut said, &mut next).await;
+        world.let_in(said);
     }
     world.heal().await;
     if let Some(restless) = settle(&world).await {
-        return vec![restless];
+        return (vec![restless], Compared::default());
     }
     // Whoever came back older learns what it lacks from what comes next.
     for member in &world.members {
@@ -65,10 +70,18 @@ async fn course(seed: u64, trace: Trace) -> Vec<String> {
         }
     }
     if let Some(restless) = settle(&world).await {
-        return vec![restless];
+        return (vec![restless], Compared::default());
     }
-    let troubles = world.troubles.take();
-    troubles.into_iter().chain(world.close().faults()).collect()
+    world.read_back().await;
+    if let Some(restless) = settle(&world).await {
+        return (vec![restless], Compared::default());
+    }
+    let history = world.close(world.views().await);
+    let mut faults = world.troubles.take();
+    faults.extend(history.faults());
+    let compared = history.rooms(&mut faults);
+    world.trace.note(&format!("{compared:?}"));
+    (faults, compared)
 }
 
 /// One thing happens, and a little time passes.
@@ -198,6 +211,7 @@ async fn settle(world: &Rc<World>) -> Option<String> {
         for member in &world.members {
             world.read(member).await;
         }
+        world.join_again().await;
         restless = world.is_quiet().await;
         quiet = if restless.is_none() && world.all_is_said() { quiet + 1 } else { 0 };
         // Twice in a row: something may have been on its way at the first look.

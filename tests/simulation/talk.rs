@@ -1,7 +1,6 @@
 //! What messengers say: messages into rooms, plain updates to servers, and words that nobody keeps. Each insists until it is
 //! told that it is taken.
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use actors::model::{Digest, Draft, Edu, Millis, PduRef, Refusal, Submission, Submitted};
@@ -13,6 +12,7 @@ use tokio::task::spawn_local;
 use crate::history::{Message, Name, Update};
 use crate::messenger::{Text, draft, named};
 use crate::node::{millis, seconds};
+use crate::plan::pick;
 use crate::surroundings::server;
 use crate::world::{Member, World};
 
@@ -52,9 +52,13 @@ impl World {
     pub(crate) fn say(self: &Rc<Self>, member: &Rc<Member>, id: String) {
         let (room, to) = {
             let mut chance = self.chance.borrow_mut();
-            let rooms: Vec<_> = self.plan.rooms.iter().filter(|(_, who)| who.contains(&member.name)).collect();
-            let (room, who) = rooms[chance.usize(..rooms.len())];
-            let mut to: Vec<Name> = who.iter().copied().filter(|name| *name != member.name).collect();
+            let is_inside = |room: &&str| self.rooms.inside(room).contains(&member.name);
+            let rooms: Vec<_> = self.plan.rooms.iter().map(|(room, _)| room).filter(|room| is_inside(room)).collect();
+            if rooms.is_empty() {
+                return;
+            }
+            let room = rooms[chance.usize(..rooms.len())];
+            let mut to = self.rooms.beside(member.name, room);
             if NARROWED && chance.u8(0..8) == 0 {
                 to.truncate(1);
                 (*room, Some(to))
@@ -68,11 +72,8 @@ impl World {
     /// Somebody says this in this room, to all or to some.
     pub(crate) fn say_in(self: &Rc<Self>, member: &Rc<Member>, id: String, room: &'static str, to: Option<Vec<Name>>) {
         let (world, member) = (self.clone(), member.clone());
-        let is_state = self.chance.borrow_mut().u8(0..8) == 0;
+        let mut state = self.setting();
         spawn_local(async move {
-            let who = &world.plan.rooms.iter().find(|(other, _)| *other == room).expect("a room").1;
-            let all = || who.iter().copied().filter(|name| *name != member.name).collect();
-            let hearers: BTreeSet<Name> = to.as_ref().map_or_else(all, |to| to.iter().copied().collect());
             for attempt in 0.. {
                 match before(&member, &id).await {
                     Before::Taken(Some(pdu)) => return world.heard_of(&member, &id, &pdu),
@@ -84,18 +85,18 @@ impl World {
                     Before::No => {}
                 }
                 let pdu = format!("{id}.{attempt}");
+                let hearers = to.clone().unwrap_or_else(|| world.rooms.told(member.name, room));
                 world.history.borrow_mut().messages.push(Message {
                     pdu: format!("{}/{pdu}", member.name),
                     submission: id.clone(),
                     origin: member.name,
                     room: room.to_owned(),
-                    hearers: hearers.clone(),
-
+                    hearers: hearers.into_iter().collect(),
                     taken: None,
                 });
                 let draft = Draft {
                     id: pdu.parse().unwrap(),
-                    state: is_state.then(|| ("topic".to_owned(), 0)),
+                    state: state.clone(),
                     to: to.as_ref().map(|to| to.iter().map(|name| server(name)).collect()),
                     accepted: member.node.clock.now(),
                     ..draft(&id)
@@ -108,11 +109,24 @@ impl World {
                         return world.heard_of(&member, &id, &reference);
                     }
                     Err(Refusal::OutcomeUnknown | Refusal::Stopping | Refusal::Busy { .. }) => {}
+                    // It has come to the room, and its gateway does not know of it yet, or any more.
+                    Err(Refusal::UnknownContext(_)) => {}
+                    Err(Refusal::PowerTooLow { current, .. }) => state = state.map(|(key, _)| (key, current)),
                     Err(other) => panic!("{id}: {other}"),
                 }
                 seconds(1).await;
             }
         });
+    }
+
+    /// The state that a message sets, where it does, and how much it weighs.
+    fn setting(&self) -> Option<(String, i64)> {
+        let plain = (self.chance.borrow_mut().u8(0..8) == 0).then(|| ("topic".to_owned(), 0));
+        let mut more = self.more.borrow_mut();
+        match self.plan.stateful && more.u8(0..4) == 0 {
+            true => Some((pick(&mut more, &["topic", "name", "rules"]).to_owned(), pick(&mut more, &[0, 0, 1, 50]))),
+            false => plain,
+        }
     }
 
     /// A messenger is told that its message is taken as this PDU.

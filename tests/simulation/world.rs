@@ -7,15 +7,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actors::model::Millis;
-use actors::ports::{Archive, Clock};
+use actors::ports::Clock;
 use fastrand::Rng;
 use fernpost::store::Lane;
 use redb::TableDefinition;
 use tokio::task::{JoinHandle, spawn_local};
 
 use crate::disk::{Disk, Survives};
-use crate::history::{History, Name, Restore, Stamp, What};
-use crate::messenger::{context, named};
+use crate::history::{History, Name, Restore, Stamp, View, What};
+use crate::late::Rooms;
+use crate::messenger::context;
 use crate::network::{CALM, Network, Weather};
 use crate::node::{Change, Node, millis, seconds};
 use crate::plan::Plan;
@@ -75,6 +76,9 @@ pub(crate) struct World {
     pub(crate) history: Rc<RefCell<History>>,
     pub(crate) trace: Trace,
     pub(crate) chance: RefCell<Rng>,
+    /// For what came to be drawn later.
+    pub(crate) more: RefCell<Rng>,
+    pub(crate) rooms: Rooms,
     stamp: Cell<Stamp>,
     /// What was wrong on the way.
     pub(crate) troubles: RefCell<Vec<String>>,
@@ -85,7 +89,8 @@ impl World {
         // The actors' own dice are this thread's.
         fastrand::seed(seed);
         let mut chance = Rng::with_seed(seed);
-        let plan = Plan::draw(&mut chance);
+        let mut more = Rng::with_seed(!seed);
+        let plan = Plan::draw(&mut chance, &mut more);
         let network = Network::new(chance.u64(..), CALM);
         let ear = trace.clone();
         network.tell(move |what| ear.note(&what));
@@ -102,14 +107,17 @@ impl World {
             let node = Node::built(&network, name, book, unchanged.clone(), Lane::Here(Arc::new(pace)));
             members.push(Rc::new(Member::new(name, node)));
         }
-        let (history, chance, stamp) = (Rc::default(), RefCell::new(chance), Cell::new(0));
-        let world =
-            Rc::new(Self { plan, network, members, history, trace, chance, stamp, troubles: RefCell::default() });
+        let (chance, more, rooms) = (RefCell::new(chance), RefCell::new(more), Rooms::new(&plan));
+        let (history, stamp, troubles) = (Rc::default(), Cell::new(0), RefCell::default());
+        let world = Rc::new(Self { plan, network, members, history, trace, chance, more, rooms, stamp, troubles });
         for member in &world.members {
             world.up(member).await;
-            for (room, servers) in world.plan.rooms.iter().filter(|(_, servers)| servers.contains(&member.name)) {
-                let others: Vec<&str> = servers.iter().filter(|name| **name != member.name).copied().collect();
-                member.node.with(room, &others).await;
+            for (room, _) in &world.plan.rooms {
+                if world.rooms.inside(room).contains(&member.name) {
+                    let others = world.rooms.beside(member.name, room);
+                    member.node.with(room, &others).await;
+                    world.rooms.tell(member.name, room, others);
+                }
             }
         }
         world
@@ -119,6 +127,10 @@ impl World {
     pub(crate) fn stamp(&self) -> Stamp {
         self.stamp.set(self.stamp.get() + 1);
         self.stamp.get()
+    }
+
+    pub(crate) fn member(&self, name: Name) -> Rc<Member> {
+        self.members.iter().find(|member| member.name == name).expect("one of us").clone()
     }
 
     /// Any gateway.
@@ -243,6 +255,9 @@ impl World {
         drop(heard);
         self.trace.note(&format!("{}: is back", member.name));
         member.busy.set(false);
+        if older.is_some() {
+            self.say_again(member);
+        }
     }
 
     /// A messenger reads, and what it has read before must stand there still.
@@ -271,6 +286,7 @@ impl World {
             }
             self.crash(member, Survives::Synced, 0, None).await;
         }
+        self.gather().await;
     }
 
     /// Whether nobody has anything left to do.
@@ -281,6 +297,9 @@ impl World {
                 let Ok(status) = gateway.context(&context(room)).await else {
                     return Some(format!("{} does not answer for {room}", member.name));
                 };
+                if status.record.join.as_ref().is_some_and(|join| join.stage.is_open()) {
+                    return Some(format!("{} still joins {room}: {status:?}", member.name));
+                }
                 if status.held > 0 || !status.wanted.is_empty() {
                     return Some(format!("{} holds {} PDUs of {room}: {status:?}", member.name, status.held));
                 }
@@ -308,7 +327,7 @@ impl World {
     }
 
     /// What everybody heard, for the checker.
-    pub(crate) fn close(&self) -> History {
+    pub(crate) fn close(&self, views: Vec<View>) -> History {
         let mut history = self.history.borrow().clone();
         let feed = |member: &Rc<Member>| {
             let heard = member.node.heard.borrow();
@@ -320,12 +339,10 @@ impl World {
                 history.parents.insert(pdu.clone(), prev.clone());
             }
         }
-        for (room, members) in &self.plan.rooms {
-            for member in self.members.iter().filter(|member| members.contains(&member.name)) {
-                let key = (Arc::from("m.text"), "topic".to_owned());
-                let holder = member.node.store().state_holder(&context(room), &key).expect("a store that reads");
-                history.holders.push((member.name, (*room).to_owned(), holder.map(|piece| named(&piece.reference))));
-            }
+        history.late = self.plan.late.iter().map(|late| (late.name, late.room.to_owned())).collect();
+        history.views = views;
+        for view in &history.views {
+            history.parents.extend(view.parents.clone());
         }
         history
     }

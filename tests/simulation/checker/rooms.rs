@@ -1,0 +1,139 @@
+//! That all who are in a room end with the same set and the same state, whenever and however they came.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::history::{History, Name, View, What};
+
+/// What was compared, and what was let pass because somebody was told.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Compared {
+    /// PDUs, once for each server that is to have them.
+    pub(crate) pdus: usize,
+    /// Keys of state, once for each server.
+    pub(crate) keys: usize,
+    /// Not there, and told as a gap, or only to be reached through what was.
+    pub(crate) told: usize,
+    /// Not there: a server's own, which went with its disk.
+    pub(crate) own: usize,
+    /// Not there: before what a server fetched as history for its state, while its disk forgot the rest.
+    pub(crate) forgotten: usize,
+}
+
+impl std::ops::AddAssign for Compared {
+    fn add_assign(&mut self, other: Self) {
+        self.pdus += other.pdus;
+        self.keys += other.keys;
+        self.told += other.told;
+        self.own += other.own;
+        self.forgotten += other.forgotten;
+    }
+}
+
+impl History {
+    /// Each room at each server against all the others.
+    pub(crate) fn rooms(&self, faults: &mut Vec<String>) -> Compared {
+        let mut compared = Compared::default();
+        let rooms: BTreeSet<&str> = self.views.iter().map(|view| &*view.room).collect();
+        for room in rooms {
+            let views: Vec<&View> = self.views.iter().filter(|view| view.room == room).collect();
+            self.one_set(room, &views, &mut compared, faults);
+            one_state(room, &views, &mut compared, faults);
+        }
+        for view in &self.views {
+            self.is_what_was_told(view, faults);
+        }
+        compared
+    }
+
+    /// What anybody has, everybody has, and what was taken is there.
+    fn one_set(&self, room: &str, views: &[&View], compared: &mut Compared, faults: &mut Vec<String>) {
+        let all: BTreeSet<&str> = views.iter().flat_map(|view| &view.pdus).map(String::as_str).collect();
+        for said in self.messages.iter().filter(|said| said.room == room) {
+            let Some(taken) = said.taken else { continue };
+            if !all.contains(&*said.pdu) && !self.went_with_the_disk(said.origin, taken) {
+                faults.push(format!("nobody has {} in {room} any more", said.pdu));
+            }
+        }
+        for view in views {
+            let missing: BTreeSet<&str> = all.iter().copied().filter(|pdu| !view.pdus.contains(*pdu)).collect();
+            let told = self.feed(view.server).filter_map(|what| match what {
+                What::Gap { missing } => Some(&missing[..]),
+                _ => None,
+            });
+            let told = self.before(told.flatten(), &missing);
+            let forgotten = self.feed(view.server).filter_map(|what| match what {
+                What::Pdu { prev, history: true, .. } => Some(&prev[..]),
+                _ => None,
+            });
+            let forgotten = match self.was_restored(view.server) {
+                true => self.before(forgotten.flatten(), &missing),
+                false => BTreeSet::new(),
+            };
+            compared.pdus += all.len();
+            for pdu in missing {
+                let is_own = pdu.split('/').next() == Some(view.server) && self.was_restored(view.server);
+                match () {
+                    () if told.contains(pdu) => compared.told += 1,
+                    () if is_own => compared.own += 1,
+                    () if forgotten.contains(pdu) => compared.forgotten += 1,
+                    () => faults.push(format!("{} ends without {pdu} in {room}, which others have", view.server)),
+                }
+            }
+        }
+    }
+
+    /// These, and what lies before them and can be reached only through what is missing.
+    fn before<'a>(&'a self, from: impl Iterator<Item = &'a String>, missing: &BTreeSet<&'a str>) -> BTreeSet<&'a str> {
+        let mut ahead: Vec<&str> = from.map(String::as_str).collect();
+        let (mut beyond, mut seen) = (BTreeSet::new(), BTreeSet::new());
+        while let Some(pdu) = ahead.pop() {
+            // One that nobody has any more may stand between those that others have.
+            let is_away = missing.contains(pdu) || self.views.iter().all(|view| !view.pdus.contains(pdu));
+            if is_away && seen.insert(pdu) {
+                ahead.extend(self.parents.get(pdu).into_iter().flatten().map(String::as_str));
+                beyond.extend(missing.get(pdu));
+            }
+        }
+        beyond
+    }
+
+    /// The history is what was told in the feed, and one's own.
+    fn is_what_was_told(&self, view: &View, faults: &mut Vec<String>) {
+        let heard = self.feed(view.server).filter_map(|what| match what {
+            What::Pdu { pdu, room, .. } if *room == view.room => Some(&**pdu),
+            _ => None,
+        });
+        let own = |pdu: &&String| pdu.split('/').next() == Some(view.server);
+        let heard: BTreeSet<&str> = heard.chain(view.pdus.iter().filter(own).map(|own| &**own)).collect();
+        let shown: BTreeSet<&str> = view.pdus.iter().map(String::as_str).collect();
+        if heard != shown {
+            let differ: Vec<_> = heard.symmetric_difference(&shown).collect();
+            faults.push(format!("the feed and the history of {} differ in {}: {differ:?}", view.server, view.room));
+        }
+        for pdu in &view.twice {
+            faults.push(format!("the history of {} shows {pdu} twice", view.server));
+        }
+    }
+}
+
+/// Who has the same of a key says the same of it, whatever the order in which it came.
+fn one_state(room: &str, views: &[&View], compared: &mut Compared, faults: &mut Vec<String>) {
+    let mut known: BTreeMap<(&str, &BTreeSet<String>), (Name, Option<&String>)> = BTreeMap::new();
+    for view in views {
+        for (key, said) in &view.said {
+            let holder = view.holds.get(key);
+            compared.keys += 1;
+            if holder.is_none_or(|holder| !said.contains(holder)) {
+                faults.push(format!("{room}: {} says {holder:?} holds {key}, and has {said:?}", view.server));
+            }
+            let (other, theirs) = *known.entry((key, said)).or_insert((view.server, holder));
+            if theirs != holder {
+                let server = view.server;
+                faults.push(format!("{room}: {server} says {holder:?} holds {key}, {other} {theirs:?}, of the same"));
+            }
+        }
+        if let Some(key) = view.holds.keys().find(|key| !view.said.contains_key(*key)) {
+            faults.push(format!("{room}: {} knows who holds {key}, of which it has nothing", view.server));
+        }
+    }
+}
