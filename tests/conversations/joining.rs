@@ -111,6 +111,71 @@ async fn reading_further_back_fetches_page_after_page_until_nothing_is_left() {
     .await;
 }
 
+/// What a new state message replaces is fetched by itself; what lies before that is the past as well.
+#[tokio::test(start_paused = true)]
+async fn reading_goes_on_behind_what_was_fetched_for_the_state() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let [red, green, blue] = [
+            Node::usual(&network, "red").await,
+            Node::usual(&network, "green").await,
+            Node::usual(&network, "blue").await,
+        ];
+        red.with("garden", &["green"]).await;
+        green.with("garden", &["red"]).await;
+        red.say("garden", "a").await;
+        red.say("garden", "b").await;
+        red.say_draft("garden", topic("t1")).await.unwrap();
+        red.say("garden", "x").await;
+        red.with("garden", &["green", "blue"]).await;
+        red.say_draft("garden", topic("t2")).await.unwrap();
+        seconds(10).await;
+        blue.read().await;
+        assert_eq!(heard(&blue), ["red/t1 history", "red/x", "red/t2"]);
+        let status = blue.gateway().context(&context("garden")).await.unwrap();
+        let edge: Vec<String> = status.gaps.iter().filter(|gap| gap.edge).map(|gap| named(&gap.missing)).collect();
+        assert_eq!(edge, ["red/b"], "where the past goes on is told");
+        while blue.gateway().older(&context("garden"), 1).await.unwrap() > 0 {}
+        blue.read().await;
+        assert_eq!(heard(&blue)[3..], ["red/b history", "red/a history"]);
+        assert!(blue.gateway().context(&context("garden")).await.unwrap().gaps.is_empty());
+    })
+    .await;
+}
+
+/// The same, where news names what lies there: it is waited for as ever.
+#[tokio::test(start_paused = true)]
+async fn news_waits_for_what_lies_behind_what_was_fetched_for_the_state() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let [red, green, blue] = [
+            Node::usual(&network, "red").await,
+            Node::usual(&network, "green").await,
+            Node::usual(&network, "blue").await,
+        ];
+        red.with("garden", &["green"]).await;
+        green.with("garden", &["red"]).await;
+        red.say("garden", "a").await;
+        red.say("garden", "b").await;
+        seconds(5).await;
+        network.cut(&red.name, &green.name);
+        red.say_draft("garden", topic("t1")).await.unwrap();
+        red.say("garden", "x").await;
+        red.with("garden", &["green", "blue"]).await;
+        red.say_draft("garden", topic("t2")).await.unwrap();
+        seconds(10).await;
+        // Green has heard nothing of all that: it answers b.
+        green.with("garden", &["red", "blue"]).await;
+        blue.with("garden", &["red", "green"]).await;
+        green.say("garden", "c").await;
+        seconds(10).await;
+        blue.read().await;
+        assert_eq!(heard(&blue), ["red/t1 history", "red/x", "red/t2", "red/a", "red/b", "green/c"]);
+        assert!(blue.gateway().context(&context("garden")).await.unwrap().gaps.is_empty());
+    })
+    .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn whoever_takes_no_part_is_told_nothing_and_the_join_says_so() {
     world(async {

@@ -275,8 +275,8 @@ impl Machine {
         let reference = pdu.reference.clone();
         let want = self.wanted.remove(&reference);
         // What lies before the edge has only the edge before it.
-        let beyond =
-            want.as_ref().is_some_and(|want| want.edge) || self.gaps.get(&reference).is_some_and(|gap| gap.edge);
+        let beyond = want.as_ref().is_some_and(|want| want.edge)
+            || self.gaps.is_edge(&reference) && !self.is_bookmark(&reference);
         let (mut prev, mut missing, mut depth): (Vec<PduRef>, _, _) = (vec![], vec![], 0);
         for parent in &pdu.prev {
             if prev.contains(parent) {
@@ -290,14 +290,15 @@ impl Machine {
         }
         // Fetched for the state that rests on it, or to be read: what lies before it is not waited for.
         let is_link = way.verified.is_none() && want.as_ref().is_some_and(|want| want.link);
+        let mut behind = vec![];
         if is_link && !way.past && self.record.join.is_none() && !want.as_ref().is_some_and(|want| want.past) {
             // Nobody reads what lies before it (a conversation that was joined is read): what comes of that by itself is news.
-            missing.clear();
+            std::mem::swap(&mut missing, &mut behind);
         }
         let history = way.past || is_link;
         let (state, link) = self.setting(&mut pdu, known).unzip();
         let (edge, sender) = (is_first || beyond, Some(way.from.clone()));
-        let waiting = Waiting { prev, missing, edge, depth, sender, state, link: link.flatten(), history };
+        let waiting = Waiting { prev, missing, edge, depth, sender, state, link: link.flatten(), history, behind };
         self.order.insert(reference, waiting);
         // What its sender proved is the sender's own name: of another's PDU we have the sender's word.
         let verified = match pdu.reference.origin == *way.from {

@@ -42,6 +42,9 @@ impl Machine {
         let mut gap = vec![];
         for parent in &waiting.prev {
             let Some(edge) = self.gaps.get(parent).map(|gap| gap.edge) else { continue };
+            if waiting.behind.contains(parent) && self.is_bookmark(parent) {
+                continue;
+            }
             let first = self.gaps.delivered_without(parent, child);
             if edge {
                 continue;
@@ -59,7 +62,7 @@ impl Machine {
     }
 
     fn place(&mut self, step: &mut Step<'_>, reference: &PduRef, waiting: Waiting, gap: Vec<PduRef>) {
-        let Waiting { prev, depth, state, history, .. } = waiting;
+        let Waiting { prev, depth, state, history, behind, .. } = waiting;
         let link = self.links.close(reference);
         // Given up, but nothing delivered without it yet: then it comes in time.
         let given_up = self.gaps.close(reference);
@@ -92,6 +95,7 @@ impl Machine {
             }
         }
         self.order.delivered(reference, depth);
+        self.bookmark(behind);
     }
 
     pub(super) fn next_position(&mut self, step: &mut Step<'_>, depth: u64) -> i64 {
@@ -103,7 +107,7 @@ impl Machine {
     }
 
     /// Find out what a PDU that was taken waits for: a held parent is awaited, one given up is not, another is looked for.
-    pub(super) fn link(&mut self, step: &Step<'_>, reference: &PduRef, generation: u32) {
+    pub(super) fn link(&mut self, step: &mut Step<'_>, reference: &PduRef, generation: u32) {
         let Some(waiting) = self.order.get(reference) else { return };
         if waiting.history {
             // A conversation that was joined is read back through it.
@@ -117,6 +121,11 @@ impl Machine {
         for parent in missing {
             if self.order.holds(&parent) {
                 continue;
+            }
+            if self.is_bookmark(&parent) {
+                self.gaps.close(&parent);
+                let (context, missing) = (self.record.context.clone(), parent.clone());
+                step.changes.push(Change::GapClosed { context, missing });
             }
             // What lies before the place where we came in is asked for only as far as what comes may answer it: the rest is
             // history, which is fetched when the messenger wants it.
@@ -150,7 +159,7 @@ impl Machine {
             return;
         }
         let too_far = generation > self.limits.state.chain_max && !self.wanted.contains(replaced);
-        if too_far || self.gaps.get(replaced).is_some() {
+        if too_far || self.gaps.get(replaced).is_some() && !self.is_bookmark(replaced) {
             // What rests on it is not delivered yet, or was not weighed with it: nothing is to be weighed anew.
             self.links.give_up(replaced);
         } else {

@@ -29,6 +29,11 @@ impl Gaps {
         self.open.get(reference)
     }
 
+    /// It lies beyond the edge.
+    pub(super) fn is_edge(&self, reference: &PduRef) -> bool {
+        self.get(reference).is_some_and(|gap| gap.edge)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.open.is_empty()
     }

@@ -228,7 +228,8 @@ impl Machine {
             let (prev, sender, state) = (held.prev, held.sender, held.state);
             let Hold { missing, edge, depth } = held.hold;
             // A link that was lacking when it came is among the links; one that came since is not.
-            let waiting = Waiting { prev, missing, edge, depth, sender, state, link: None, history: false };
+            let waiting =
+                Waiting { prev, missing, edge, depth, sender, state, link: None, history: false, behind: vec![] };
             order.insert(held.reference, waiting);
         }
         let (wanted, gaps, links) = (Wanted::new(limits.gap), Gaps::load(load.gaps), Links::load(load.links));

@@ -24,6 +24,8 @@ pub(super) struct Waiting {
     pub(super) link: Option<PduRef>,
     /// It is history, and waits for no parents but those it came with.
     pub(super) history: bool,
+    /// Of one that was fetched for its state: the parents that were not here. Nothing waits for them; reading goes on there.
+    pub(super) behind: Vec<PduRef>,
 }
 
 impl Waiting {
@@ -68,6 +70,12 @@ impl Order {
     /// Whether a held PDU names this.
     pub(super) fn is_named(&self, reference: &PduRef) -> bool {
         self.children.contains_key(reference)
+    }
+
+    /// Whether a held PDU names this, and leaves without it.
+    pub(super) fn is_left_out(&self, reference: &PduRef) -> bool {
+        let waits = |child: &PduRef| self.get(child).is_some_and(|waiting| waiting.missing.contains(reference));
+        self.children.get(reference).into_iter().flatten().any(|child| !waits(child))
     }
 
     /// Take one in. It does not leave before [`settle`](Self::settle) has seen it. Those that were to leave without it wait

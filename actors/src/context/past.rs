@@ -9,7 +9,7 @@ use std::ops::Range;
 use crate::context::admit::Way;
 use crate::context::machine::{Effect, Machine, Reply, Token};
 use crate::context::step::Step;
-use crate::model::{Head, Join, JoinStage, Known, Millis, Pdu, PduRef, Refusal, ServerName, Want};
+use crate::model::{Gap, Head, Join, JoinStage, Known, Millis, Pdu, PduRef, Refusal, ServerName, Want};
 
 /// PDUs one question names.
 const NAMED_MAX: usize = 20;
@@ -239,9 +239,8 @@ impl Machine {
         self.past.places = lowest..lowest + count;
         self.record.past += taken.len() as u64;
         self.deliver(step);
-        let is_edge = |edge: &PduRef| self.gaps.get(edge).is_some_and(|gap| gap.edge);
         let ranks = std::mem::take(&mut self.past.ranks);
-        self.past.ranks = ranks.into_iter().filter(|(edge, _)| is_edge(edge)).collect();
+        self.past.ranks = ranks.into_iter().filter(|(edge, _)| self.gaps.is_edge(edge)).collect();
         self.begin_heads(step, &taken);
         taken.len() as u64
     }
@@ -291,6 +290,26 @@ impl Machine {
             self.record.heads.push(Head { reference, depth });
             step.moved = true;
         }
+    }
+
+    /// What was fetched for its state names these, and they are not here: whoever reads goes on there. It is written beside the
+    /// gaps, as an edge that nothing was delivered without.
+    pub(super) fn bookmark(&mut self, behind: Vec<PduRef>) {
+        for parent in behind {
+            // What a held child waits for is told when it is given up.
+            let is_awaited = self.wanted.contains(&parent) && !self.wanted.is_link(&parent);
+            let is_here = self.recent.get(&parent).is_some() || self.order.holds(&parent);
+            if !is_here && !is_awaited && self.gaps.get(&parent).is_none() {
+                self.gaps.give_up(parent, true);
+            }
+        }
+    }
+
+    /// Whether it is missing only to whoever reads: news that names it waits for it as for any other, and it is news itself
+    /// should it come by itself.
+    pub(super) fn is_bookmark(&self, reference: &PduRef) -> bool {
+        let is_bare = |gap: &Gap| gap.edge && gap.children.is_empty();
+        self.gaps.get(reference).is_some_and(is_bare) && !self.order.is_left_out(reference)
     }
 
     /// The next place for what came as history: a batch stands in its order, before all that came earlier.
