@@ -27,7 +27,7 @@ pub(super) struct Past {
     again: Option<Millis>,
     /// ... which it was so often.
     tries: u32,
-    /// Edges that a server which was asked knows nothing of.
+    /// Edges that the server we join by knows nothing of: the join does not ask it for them again.
     barren: HashSet<PduRef>,
     /// How deep the PDUs lie that name an edge, in the words of their origins: the newest edge is asked for first.
     ranks: HashMap<PduRef, u64>,
@@ -86,6 +86,8 @@ impl Machine {
         if self.past.asking.is_some() {
             return;
         }
+        // What one server does not have, another may.
+        self.past.barren.clear();
         let mut servers: Vec<ServerName> = self.record.participants.clone();
         servers.truncate(CANDIDATES_MAX);
         servers.reverse();

@@ -116,6 +116,28 @@ fn whoever_reads_further_back_asks_one_server_after_the_other() {
 }
 
 #[test]
+fn a_reader_asks_others_for_what_the_server_joined_by_does_not_have() {
+    let mut desk = Desk::new(ContextLimits::default());
+    desk.arrive("green", pdus("red/5<red/4"));
+    while desk.due.is_some() {
+        desk.until(desk.now.0 + 1000);
+        for (from, wanted) in desk.asked.clone() {
+            desk.fetched(from.as_str(), &wanted.to_string(), true, vec![]);
+        }
+    }
+    desk.log.clear();
+    desk.join("green", 3);
+    desk.told_of_the_past(Some(vec![]));
+    desk.told_of_the_past(Some(vec![]));
+    desk.expect(&["set [red, green]", "ask green for the state", "ask green for 3 before [red/4]"]);
+    assert_eq!(stage(&desk), (JoinStage::Done, 0));
+    desk.step(Event::Older { token: Token(9), limit: 2 });
+    desk.expect(&["ask red for 2 before [red/4]"]);
+    desk.told_of_the_past(Some(pdus("red/4")));
+    desk.expect(&["deliver red/4 at 0 as history", "1 came"]);
+}
+
+#[test]
 fn nobody_is_asked_where_nothing_lies_before() {
     let mut desk = Desk::among("red");
     desk.arrive("red", pdus("red/1"));
