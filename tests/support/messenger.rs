@@ -100,7 +100,8 @@ impl Node {
         let (store, life) = (self.store(), self.life_now());
         loop {
             let after = self.heard.borrow().last().map_or(Position(0), |last| last.position);
-            let page = store.feed_after(after, 1000, u64::MAX).await.unwrap();
+            // A disk that has failed gives nothing; the messenger reads on in the next life.
+            let Ok(page) = store.feed_after(after, 1000, u64::MAX).await else { return };
             // Who has died meanwhile has given nothing.
             if life.strong_count() == 0 {
                 return;

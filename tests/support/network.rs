@@ -186,7 +186,10 @@ impl Network {
     fn fate(&self) -> Fate {
         let mut state = self.state();
         let (weather, chance) = (state.weather, &mut state.chance);
-        let mut delay = || weather.delay_max.mul_f64(chance.f64());
+        // In whole milliseconds, as timers have them: what lies between two would be rounded by how the process began, and the
+        // same seed would take another course.
+        let longest = u64::try_from(weather.delay_max.as_millis()).expect("64 bits");
+        let mut delay = || Duration::from_millis(chance.u64(0..=longest));
         let (there, back, again) = (delay(), delay(), delay() * 3);
         let is_repeated = chance.f64() < weather.repeated;
         Fate {

@@ -1,0 +1,137 @@
+//! That each difference between rooms can be seen, and what may differ.
+
+use std::collections::BTreeSet;
+
+use super::Compared;
+use crate::history::{Event, History, Message, Name, Restore, View, What};
+
+fn names(pdus: &[&str]) -> BTreeSet<String> {
+    pdus.iter().map(|pdu| (*pdu).to_owned()).collect()
+}
+
+/// The garden at one server, where all state is a topic and the last of it holds.
+fn view(server: Name, pdus: &[&str]) -> View {
+    let topics = names(&pdus.iter().copied().filter(|pdu| pdu.contains("/t")).collect::<Vec<_>>());
+    let holds = topics.last().map(|holder| ("topic".to_owned(), holder.clone()));
+    let said = holds.iter().map(|(key, _)| (key.clone(), topics.clone())).collect();
+    let room = "garden".to_owned();
+    View { server, room, pdus: names(pdus), said, holds: holds.into_iter().collect(), ..View::default() }
+}
+
+fn heard(pdus: &[&str]) -> Vec<Event> {
+    let what = |pdu: &&str| What::Pdu {
+        pdu: (*pdu).to_owned(),
+        room: "garden".to_owned(),
+        prev: vec![],
+        gap: vec![],
+        history: false,
+        late: false,
+    };
+    (1..).zip(pdus.iter().map(what)).map(|(position, what)| Event { position, what }).collect()
+}
+
+/// Red has said a, b, which answers it, and two topics.
+const ALL: [&str; 4] = ["red/a", "red/b", "red/t1", "red/t2"];
+
+/// The same once red shows all of it, and blue this.
+fn garden(blue: &[&str]) -> History {
+    let message = |pdu: &&str| Message {
+        pdu: (*pdu).to_owned(),
+        submission: (*pdu).to_owned(),
+        origin: "red",
+        room: "garden".to_owned(),
+        hearers: ["blue"].into(),
+        taken: Some(5),
+    };
+    History {
+        messages: ALL.iter().map(message).collect(),
+        feeds: [("red", vec![]), ("blue", heard(blue))].into(),
+        views: vec![view("red", &ALL), view("blue", blue)],
+        parents: [("red/b".to_owned(), vec!["red/a".to_owned()])].into(),
+        ..History::default()
+    }
+}
+
+fn judge(history: &History) -> (Vec<String>, Compared) {
+    let mut faults = vec![];
+    let compared = history.rooms(&mut faults);
+    (faults, compared)
+}
+
+#[test]
+fn the_same_set_and_the_same_state_are_no_fault() {
+    assert_eq!(judge(&garden(&ALL)), (vec![], Compared { pdus: 8, keys: 2, ..Compared::default() }));
+}
+
+#[test]
+fn what_others_have_is_missed() {
+    let (faults, compared) = judge(&garden(&["red/a", "red/t1", "red/t2"]));
+    assert_eq!(faults, ["blue ends without red/b in garden, which others have"]);
+    assert_eq!((compared.pdus, compared.told), (8, 0));
+}
+
+#[test]
+fn what_nobody_has_is_missed_unless_it_went_with_a_disk() {
+    let mut history = garden(&ALL[1..]);
+    history.views[0] = view("red", &ALL[1..]);
+    assert_eq!(judge(&history).0, ["nobody has red/a in garden any more"]);
+    history.restores.push(Restore { server: "red", copied: 3, restored: 10 });
+    assert_eq!(judge(&history).0, Vec::<String>::new());
+}
+
+#[test]
+fn a_gap_that_was_told_and_what_only_it_leads_to_may_be_missing() {
+    let mut history = garden(&["red/t1", "red/t2"]);
+    let gap = What::Gap { missing: vec!["red/b".to_owned()] };
+    history.feeds.get_mut("blue").unwrap().push(Event { position: 3, what: gap });
+    assert_eq!(judge(&history), (vec![], Compared { pdus: 8, keys: 2, told: 2, ..Compared::default() }));
+    history.parents.clear();
+    assert_eq!(judge(&history).0, ["blue ends without red/a in garden, which others have"]);
+}
+
+#[test]
+fn what_only_its_own_lost_disk_held_is_missing_there_alone() {
+    let mut history = garden(&ALL);
+    history.views[0] = view("red", &["red/a", "red/t1", "red/t2"]);
+    assert_eq!(judge(&history).0, ["red ends without red/b in garden, which others have"]);
+    history.restores.push(Restore { server: "red", copied: 3, restored: 10 });
+    assert_eq!(judge(&history), (vec![], Compared { pdus: 8, keys: 2, own: 1, ..Compared::default() }));
+    history.views.push(view("grey", &["red/a", "red/t1", "red/t2"]));
+    history.feeds.insert("grey", heard(&["red/a", "red/t1", "red/t2"]));
+    assert_eq!(judge(&history).0, ["grey ends without red/b in garden, which others have"]);
+}
+
+#[test]
+fn what_a_lost_disk_said_to_a_reader_alone_may_stay_there() {
+    let mut history = garden(&ALL);
+    history.views[0] = view("red", &["red/a", "red/t1", "red/t2"]);
+    history.views.push(view("grey", &["red/a", "red/t1", "red/t2"]));
+    history.feeds.insert("grey", heard(&["red/a", "red/t1", "red/t2"]));
+    history.restores.push(Restore { server: "red", copied: 3, restored: 10 });
+    let mark = |what: &mut What| match what {
+        What::Pdu { pdu, history, .. } => *history = pdu == "red/b",
+        _ => {}
+    };
+    history.feeds.get_mut("blue").unwrap().iter_mut().for_each(|event| mark(&mut event.what));
+    assert_eq!(judge(&history), (vec![], Compared { pdus: 12, keys: 3, own: 1, unsaid: 1, ..Compared::default() }));
+}
+
+#[test]
+fn two_states_of_one_set_are_seen() {
+    let mut history = garden(&ALL);
+    history.views[1].holds.insert("topic".to_owned(), "red/t1".to_owned());
+    let fault = r#"garden: blue says Some("red/t1") holds topic, red Some("red/t2"), of the same"#;
+    assert_eq!(judge(&history).0, [fault]);
+    history.views[1].holds.clear();
+    assert_eq!(judge(&history).0.len(), 2, "nobody holds what was said, and others know who does");
+}
+
+#[test]
+fn a_history_that_is_not_what_was_told_is_seen() {
+    let mut history = garden(&ALL);
+    history.feeds.insert("blue", heard(&ALL[1..]));
+    assert_eq!(judge(&history).0, [r#"the feed and the history of blue differ in garden: ["red/a"]"#]);
+    history = garden(&ALL);
+    history.views[1].twice.push("red/a".to_owned());
+    assert_eq!(judge(&history).0, ["the history of blue shows red/a twice"]);
+}
