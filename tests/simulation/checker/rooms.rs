@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::history::{History, Name, View, What};
+use crate::history::{History, View, What};
 
 /// What was compared, and what was let pass because somebody was told.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -119,7 +119,7 @@ impl History {
 
 /// Who has the same of a key says the same of it, whatever the order in which it came.
 fn one_state(room: &str, views: &[&View], compared: &mut Compared, faults: &mut Vec<String>) {
-    let mut known: BTreeMap<(&str, &BTreeSet<String>), (Name, Option<&String>)> = BTreeMap::new();
+    let mut known = BTreeMap::new();
     for view in views {
         for (key, said) in &view.said {
             let holder = view.holds.get(key);

@@ -108,11 +108,11 @@ fn what_a_lost_disk_said_to_a_reader_alone_may_stay_there() {
     history.views.push(view("grey", &["red/a", "red/t1", "red/t2"]));
     history.feeds.insert("grey", heard(&["red/a", "red/t1", "red/t2"]));
     history.restores.push(Restore { server: "red", copied: 3, restored: 10 });
-    let mark = |what: &mut What| match what {
-        What::Pdu { pdu, history, .. } => *history = pdu == "red/b",
-        _ => {}
-    };
-    history.feeds.get_mut("blue").unwrap().iter_mut().for_each(|event| mark(&mut event.what));
+    for event in history.feeds.get_mut("blue").unwrap() {
+        if let What::Pdu { pdu, history, .. } = &mut event.what {
+            *history = pdu == "red/b";
+        }
+    }
     assert_eq!(judge(&history), (vec![], Compared { pdus: 12, keys: 3, own: 1, unsaid: 1, ..Compared::default() }));
 }
 
