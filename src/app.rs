@@ -109,6 +109,7 @@ pub struct App {
     core: Arbiter,
     gateway: Gateway,
     store: Store,
+    egress: Arc<Egress>,
     /// The operator's is the last.
     servers: Vec<ServerHandle>,
     readiness: Readiness,
@@ -136,7 +137,7 @@ impl App {
         );
         let core = Arbiter::new();
         let (gone, router_gone) = oneshot::channel();
-        let Core { gateway, store } = start_core(&core.handle(), settings, egress, gone).await?;
+        let Core { gateway, store } = start_core(&core.handle(), settings, egress.clone(), gone).await?;
         let (stopping, stops) = watch::channel(false);
         let readiness = Readiness::default();
         if let Some(overload) = gateway.overload() {
@@ -153,7 +154,7 @@ impl App {
             "ready"
         );
         let drain = settings.server.drain;
-        Ok(Self { core, gateway, store, servers, readiness, stopping, closing, drain, router_gone })
+        Ok(Self { core, gateway, store, egress, servers, readiness, stopping, closing, drain, router_gone })
     }
 
     /// Yields when the gateway cannot go on, with one line that says why. The process should then end: all truth is on disk.
@@ -172,11 +173,18 @@ impl App {
     /// Stop as an operator wants it: not ready, take nothing more, finish what is under way, commit all. Returns how many
     /// items stay on disk for how many peers.
     pub async fn stop(self) -> Left {
+        self.egress.close();
         self.readiness.fail("stopping", "told to by a signal");
         self.stopping.send_replace(true);
         self.closing.close();
         // The listeners stand meanwhile, and who calls is told to come again. After the drain nobody is waited for.
-        let finished = tokio::time::timeout(self.drain, self.closing.idle()).await.is_ok();
+        let calls = async {
+            self.closing.idle().await;
+            // What goes out ends too: given up now, a peer may have taken it, and would be sent it again. Last, as a call that
+            // is being answered may have to ask others.
+            self.egress.drain().await;
+        };
+        let finished = tokio::time::timeout(self.drain, calls).await.is_ok();
         // All told before any is waited for: one after the other, each could take the whole drain. Health answers until the
         // others are done, and is owed none.
         let (admin, doors) = self.servers.split_last().expect("three are served");

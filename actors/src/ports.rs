@@ -20,7 +20,7 @@ use crate::model::{
 pub use crate::model::{
     ContextLoad, CurrentState, Known, Letter, OutboxRow, PduText, PeerLoad, SentPage, ServedPdu, Spoken, StrangersPdu,
 };
-pub use inspect::{ContextRow, Direction, Inspect, Page, ParkedFilter, ParkedRow, Place, QueuedItem, What};
+pub use inspect::{ContextRow, Direction, Inspect, Page, ParkedFilter, ParkedRow, Place, QueuedItem, What, Why};
 
 /// A future that may cross threads.
 pub type Task<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;

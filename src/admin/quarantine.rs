@@ -5,8 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use actix_web::{HttpResponse, web};
-use actors::model::ServerName;
-use actors::ports::{Direction, ParkedFilter, ParkedRow, Place, What};
+use actors::model::{Fate, ServerName};
+use actors::ports::{Direction, ParkedFilter, ParkedRow, Place, What, Why};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -62,8 +62,15 @@ struct Named {
     pdu_id: Option<String>,
 }
 
-/// The code of a dead letter: the peer's own words are the reason.
-const REFUSED: &str = "REFUSED_BY_PEER";
+/// In one word. Of what the peer refused, its own words are the reason.
+const fn code(why: Why) -> &'static str {
+    match why {
+        Why::Inbound(code) => code.as_str(),
+        Why::Outbound(Fate::Parked | Fate::Refused) => "REFUSED_BY_PEER",
+        Why::Outbound(Fate::Expired) => "EXPIRED",
+        Why::Outbound(Fate::Dropped) => "TAKEN_OUT",
+    }
+}
 
 impl From<ParkedRow> for Item {
     fn from(row: ParkedRow) -> Self {
@@ -85,7 +92,7 @@ impl From<ParkedRow> for Item {
             direction: direction(row.place.direction),
             number: row.place.number,
             kind: if row.what.is_pdu() { "pdu" } else { "update" },
-            code: row.code.map_or(REFUSED, actors::model::ParkedCode::as_str),
+            code: code(row.code),
             reason: row.reason,
             time: rfc3339(row.time),
             context,

@@ -31,7 +31,7 @@ pub(super) enum Message {
         #[command(flatten)]
         operator: Operator,
     },
-    /// Take it out of the queues for good, and forget what peers refused of it.
+    /// Take it out of the queues, into quarantine, where it can be given back; forget for good what lay there of it before.
     Drop {
         /// The messenger's id for it.
         id: String,

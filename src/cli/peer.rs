@@ -99,7 +99,17 @@ pub(super) fn run(command: Peer) -> u8 {
         Peer::Suspend { name, operator } => order(operator, &name, "suspend", String::new()),
         Peer::Resume { name, operator } => order(operator, &name, "resume", String::new()),
         Peer::Retry { name, operator } => order(operator, &name, "retry", String::new()),
-        Peer::Expect { name, number, operator } => order(operator, &name, "expect", format!("{{\"seq\":{number}}}")),
+        Peer::Expect { name, number, operator } => operator.run(async |gateway, json| {
+            let before: Row = gateway.read(&gateway.get(&format!("/peers/{}", segment(&name))).await?)?;
+            if let Some(before) = before.expected_seq.filter(|before| number < *before) {
+                eprintln!(
+                    "note: {name} was expected to go on with {before}; where it still keeps updates {number} to {}, and was not restored \
+                     that far back, they come a second time",
+                    before - 1
+                );
+            }
+            give(gateway, json, &name, "expect", format!("{{\"seq\":{number}}}")).await
+        }),
     }
 }
 
@@ -145,10 +155,12 @@ async fn show(gateway: &Gateway, json: bool, name: &str) -> Result<u8, Failure> 
 
 /// Give an order, and show the peer as it stands then.
 fn order(operator: Operator, name: &str, order: &str, body: String) -> u8 {
-    operator.run(async |gateway, json| {
-        let answer = gateway.post(&format!("/peers/{}/{order}", segment(name)), body).await?;
-        tell(gateway, json, &answer)
-    })
+    operator.run(async |gateway, json| give(gateway, json, name, order, body).await)
+}
+
+async fn give(gateway: &Gateway, json: bool, name: &str, order: &str, body: String) -> Result<u8, Failure> {
+    let answer = gateway.post(&format!("/peers/{}/{order}", segment(name)), body).await?;
+    tell(gateway, json, &answer)
 }
 
 /// Print one peer.

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use url::{Host, Position};
 
 use super::resolve::{Checked, permitted};
-use super::slots::{Load, Slots};
+use super::slots::{Closed, Load, Slots};
 use super::{Method, Request, raw, reply};
 
 /// The most bytes the answer to a push may have; the longest honest one has about a hundred.
@@ -76,6 +76,18 @@ impl Egress {
         Self { slots: Slots::new(most), ..self }
     }
 
+    /// Hand nothing more over. A request that is made from now on gets no answer: to its sender it is under way when the process
+    /// ends.
+    pub fn close(&self) {
+        self.slots.close(Closed::HandingOver);
+    }
+
+    /// Begin nothing more at all, and wait for what is under way.
+    pub async fn drain(&self) {
+        self.slots.close(Closed::All);
+        self.slots.idle().await;
+    }
+
     /// How many requests are under way, and how many wait for it.
     pub fn load(&self) -> Load {
         self.slots.load()
@@ -86,7 +98,7 @@ impl Egress {
     /// The next address is tried only where no connection came about: what may have reached the peer is repeated by the
     /// sender's own rules, not by ours.
     pub async fn send(&self, to: &ServerName, request: Request, deadlines: Deadlines) -> Result<Bytes, PushFailure> {
-        let slot = self.slots.enter(to).await;
+        let slot = self.slots.enter(to, request.method != Method::Get).await;
         let outcome = self.sent(to, request, deadlines).await;
         slot.ended(to, !matches!(outcome, Err(PushFailure::TimedOut | PushFailure::Unreachable(_))));
         outcome

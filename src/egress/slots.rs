@@ -6,11 +6,11 @@
 //! runs meanwhile.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use actors::model::ServerName;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 /// How many requests are under way, and how many wait for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,6 +19,17 @@ pub struct Load {
     pub under_way: u64,
     /// Requests that wait for a slot.
     pub waiting: u64,
+}
+
+/// To whom no slot is given any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Closed {
+    /// All get one.
+    No,
+    /// Nothing new is handed over.
+    HandingOver,
+    /// Nothing at all is begun.
+    All,
 }
 
 /// The slots.
@@ -30,6 +41,8 @@ pub(super) struct Slots {
     answered: Mutex<HashMap<ServerName, bool>>,
     under_way: AtomicU64,
     waiting: AtomicU64,
+    closed: AtomicU8,
+    left: Notify,
 }
 
 /// A slot, free again when it is dropped.
@@ -37,8 +50,7 @@ pub(super) struct Slot<'a> {
     slots: &'a Slots,
     #[expect(dead_code, reason = "held for their drop")]
     permits: [Option<SemaphorePermit<'a>>; 3],
-    #[expect(dead_code, reason = "held for its drop")]
-    counted: Counted<'a>,
+    counted: Option<Counted<'a>>,
 }
 
 /// One more, for as long as it lives.
@@ -67,17 +79,40 @@ impl Slots {
             answered: Mutex::default(),
             under_way: AtomicU64::new(0),
             waiting: AtomicU64::new(0),
+            closed: AtomicU8::new(Closed::No as u8),
+            left: Notify::new(),
         }
     }
 
     /// Wait for a slot. All take theirs in the same order, so nobody holds what another one waits for in vain.
-    pub(super) async fn enter(&self, to: &ServerName) -> Slot<'_> {
+    pub(super) async fn enter(&self, to: &ServerName, hands_over: bool) -> Slot<'_> {
         let _waiting = Counted::new(&self.waiting);
         let answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner).get(to).copied();
         let failing = if answered == Some(false) { permit(&self.failing).await } else { None };
         let unproven = if answered == Some(true) { None } else { permit(&self.unproven).await };
         let permits = [failing, unproven, permit(&self.all).await];
-        Slot { slots: self, permits, counted: Counted::new(&self.under_way) }
+        let last = if hands_over { Closed::No } else { Closed::HandingOver };
+        if self.closed.load(Ordering::SeqCst) > last as u8 {
+            // No answer is no failure: nothing is noted of a request that was never made.
+            std::future::pending::<()>().await;
+        }
+        Slot { slots: self, permits, counted: Some(Counted::new(&self.under_way)) }
+    }
+
+    /// From now on these get no slot: who asks for one waits until the process ends.
+    pub(super) fn close(&self, what: Closed) {
+        self.closed.fetch_max(what as u8, Ordering::SeqCst);
+    }
+
+    /// Wait until nothing is under way.
+    pub(super) async fn idle(&self) {
+        loop {
+            let left = self.left.notified();
+            if self.load().under_way == 0 {
+                return;
+            }
+            left.await;
+        }
     }
 
     /// How many there are.
@@ -89,6 +124,13 @@ impl Slots {
 /// Nobody closes these: there is always one in the end.
 async fn permit(of: &Semaphore) -> Option<SemaphorePermit<'_>> {
     of.acquire().await.ok()
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        self.counted = None;
+        self.slots.left.notify_waiters();
+    }
 }
 
 impl Slot<'_> {
@@ -113,7 +155,7 @@ mod tests {
     }
 
     async fn try_enter<'a>(slots: &'a Slots, to: &ServerName) -> Option<Slot<'a>> {
-        timeout(Duration::from_millis(1), slots.enter(to)).await.ok()
+        timeout(Duration::from_millis(1), slots.enter(to, true)).await.ok()
     }
 
     /// What brought a large service to a standstill for an hour: some dead servers held every worker there was.
@@ -121,10 +163,10 @@ mod tests {
     async fn a_few_dead_servers_stop_no_delivery() {
         let slots = Slots::new(8);
         for dead in 0..10 {
-            slots.enter(&name(dead)).await.ended(&name(dead), false);
+            slots.enter(&name(dead), true).await.ended(&name(dead), false);
         }
         let healthy = name(99);
-        slots.enter(&healthy).await.ended(&healthy, true);
+        slots.enter(&healthy, true).await.ended(&healthy, true);
 
         let mut held = vec![];
         for dead in 0..10 {
@@ -145,14 +187,30 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn once_closed_what_is_under_way_ends_and_nothing_begins() {
+        let slots = Slots::new(4);
+        timeout(Duration::from_millis(1), slots.idle()).await.expect("nothing is under way");
+        let slot = slots.enter(&name(1), true).await;
+        slots.close(Closed::HandingOver);
+        assert!(try_enter(&slots, &name(2)).await.is_none());
+        let other = name(2);
+        let asks = async || timeout(Duration::from_millis(1), slots.enter(&other, false)).await.is_ok();
+        assert!(asks().await, "a question may still be asked, for the sake of an answer that we owe");
+        slots.close(Closed::All);
+        assert!(!asks().await);
+        assert!(timeout(Duration::from_secs(60), slots.idle()).await.is_err(), "one is under way");
+        tokio::join!(slots.idle(), async { slot.ended(&name(1), true) });
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_peer_that_answers_again_is_believed_at_once() {
         let slots = Slots::new(4);
-        slots.enter(&name(1)).await.ended(&name(1), false);
-        slots.enter(&name(2)).await.ended(&name(2), false);
-        let dead = slots.enter(&name(1)).await;
+        slots.enter(&name(1), true).await.ended(&name(1), false);
+        slots.enter(&name(2), true).await.ended(&name(2), false);
+        let dead = slots.enter(&name(1), true).await;
         assert!(try_enter(&slots, &name(2)).await.is_none());
         dead.ended(&name(1), true);
-        let _other = slots.enter(&name(2)).await;
+        let _other = slots.enter(&name(2), true).await;
         assert!(try_enter(&slots, &name(1)).await.is_some());
     }
 }

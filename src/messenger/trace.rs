@@ -131,13 +131,15 @@ fn leg(runs: &[(Index, Index)], seen: Seen) -> Leg {
     let attempts = seen.attempts.into_iter().filter(carried);
     let attempts = attempts.map(|attempt| Try { time: rfc3339(attempt.time), result: attempt.result }).collect();
     let last = runs.iter().map(|(_, last)| *last).max().unwrap_or(Index(0));
-    let next = seen.next.filter(|_| seen.acked < last);
+    let next = seen.next;
     match seen.letters.into_iter().next() {
-        Some(letter) => Leg { state: letter.fate.state(), attempts, next, reason: Some(letter.reason) },
+        Some(letter) => Leg { state: letter.fate.state(), attempts, next: None, reason: Some(letter.reason) },
+        // For good: unlike what was taken out and lies in quarantine, it cannot be given back.
         None if seen.dropped => {
-            Leg { state: Fate::Dropped.state(), attempts, next, reason: Some("dropped by an operator".to_owned()) }
+            let reason = Some("dropped by an operator".to_owned());
+            Leg { state: Fate::Refused.state(), attempts, next: None, reason }
         }
-        None if seen.acked >= last => Leg { state: "acknowledged", attempts, next, reason: None },
+        None if seen.acked >= last => Leg { state: "acknowledged", attempts, next: None, reason: None },
         None => Leg { state: "queued", attempts, next, reason: seen.reason.map(str::to_owned) },
     }
 }
@@ -237,7 +239,7 @@ mod tests {
                 r#""green":{"state":"acknowledged","attempts":[{"time":"1970-01-01T00:00:00.001Z","result":"ok"}]},"#,
                 r#""grey":{"state":"queued","attempts":[],"reason":"refused"},"#,
                 r#""pink":{"state":"parked","attempts":[],"reason":"refused with status 400: no"},"#,
-                r#""plum":{"state":"expired","attempts":[],"next":"1970-01-01T00:00:09.000Z","reason":"too old"}}}"#
+                r#""plum":{"state":"expired","attempts":[],"reason":"too old"}}}"#
             )
         );
     }

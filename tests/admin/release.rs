@@ -203,6 +203,6 @@ async fn a_dead_letter_that_is_dropped_is_never_called_acknowledged() {
     assert_eq!(items.map(|items| &items["rows"]), Some(&json!(1)), "what nothing names any more is gone: {stats}");
     for id in ["m-1", "m-2"] {
         let leg = &rig.get(&format!("/messages/{id}")).await["peers"]["blue.example"];
-        assert_eq!((&leg["state"], &leg["reason"]), (&json!("parked"), &json!("dropped by an operator")), "{leg}");
+        assert_eq!((&leg["state"], &leg["reason"]), (&json!("refused"), &json!("dropped by an operator")), "{leg}");
     }
 }

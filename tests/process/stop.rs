@@ -4,9 +4,11 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use crate::node::{Api, Node, submission};
+use crate::node::{Api, Node, own_address, submission};
 use crate::process::soon;
 use crate::raw::Raw;
 
@@ -86,6 +88,40 @@ async fn a_request_that_never_ends_holds_a_stop_up_for_one_drain_only() {
     println!("stopped {:?} after the signal, drain 2 s", told.elapsed());
     assert_eq!(exit.code(), Some(0), "{}", red.process().log());
     assert!(told.elapsed() < Duration::from_secs(4), "{:?}", told.elapsed());
+}
+
+/// A push whose answer is on its way is waited for: the peer has taken it, and need not be sent it again.
+#[tokio::test]
+async fn a_push_under_way_gets_its_answer_and_nothing_more_is_begun() {
+    let listener = TcpListener::bind((own_address(), 0)).await.expect("a port");
+    let mut red = Node::new("red");
+    let address = listener.local_addr().expect("an address");
+    red.peer("blue", &format!("addresses = [\"http://{address}\"]\nallow_from = [\"127.0.0.1/32\"]"));
+    red.start_with(&["server.drain=1m"]).await;
+    red.api().say("first", "blue", "first").await;
+    let (mut push, _) = soon("a push", listener.accept()).await.expect("a connection");
+    let mut head = vec![0; 8192];
+    let read = soon("its head", push.read(&mut head)).await.expect("bytes");
+    assert!(head[..read].starts_with(b"POST /http/v1/updates"), "{}", String::from_utf8_lossy(&head[..read]));
+    red.api().say("second", "blue", "second").await;
+
+    red.process().term();
+    let stopping = async {
+        while Api::at(red.admin)
+            .call(reqwest::Method::GET, "/health/ready", "")
+            .await
+            .is_ok_and(|(status, _)| status != 503)
+        {}
+    };
+    soon("the stop", stopping).await;
+    let body = r#"{"receive":"ok","seq":1}"#;
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    push.write_all(answer.as_bytes()).await.expect("written");
+    let exit = soon("the end", red.process().ended()).await;
+    let log = red.process().log();
+    assert_eq!(exit.code(), Some(0), "{log}");
+    assert!(log.lines().any(|line| line.contains("stopped") && line.contains("peers=1 items=1")), "{log}");
+    assert!(tokio::time::timeout(Duration::ZERO, listener.accept()).await.is_err(), "nothing more was begun");
 }
 
 /// Whoever stops it twice does not want to wait, and loses nothing that was answered.

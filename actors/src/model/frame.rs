@@ -220,6 +220,8 @@ pub enum Ack {
     Wait(Duration),
     /// A transaction was taken.
     Taken,
+    /// The same, by a status alone: what the answer says is no JSON, and may be the word of something else than a gateway.
+    TakenBlindly,
 }
 
 /// A peer's answer to our push.

@@ -6,6 +6,12 @@ use std::sync::Arc;
 use crate::model::{Ack, Answered, Attempt, Index, Millis, PushFailure};
 use crate::peer::outbox::Span;
 
+/// What a success says ...
+const TAKEN: &str = "acknowledged";
+
+/// ... and one that says nothing itself.
+const BLIND: &str = "acknowledged, by an answer that is no JSON";
+
 /// A bounded ring of attempts, newest last.
 #[derive(Debug, Clone)]
 pub struct Attempts {
@@ -32,7 +38,6 @@ impl Attempts {
 
     /// An attempt ended.
     pub fn note(&mut self, time: Millis, span: Span, outcome: &Result<Answered, PushFailure>) {
-        let Span { first, last, .. } = span;
         let result = match outcome {
             Ok(Answered { refused, .. }) if !refused.is_empty() => {
                 let list: Vec<String> = refused.iter().map(|(pdu, why)| format!("{pdu}: {why}")).collect();
@@ -40,7 +45,15 @@ impl Attempts {
             }
             Ok(Answered { ack: Ack::Ok(_) | Ack::Taken, .. }) => {
                 self.last_error = None;
-                "acknowledged".to_owned()
+                // There is a ring for each peer, and these say little: a quarter of it is for them.
+                if self.runs.iter().filter(|run| *run.result == *TAKEN).count() >= (self.keep / 4).max(1) {
+                    self.forget_oldest();
+                }
+                TAKEN.to_owned()
+            }
+            Ok(Answered { ack: Ack::TakenBlindly, .. }) => {
+                self.last_error = None;
+                BLIND.to_owned()
             }
             Ok(Answered { ack: Ack::Hole { expected, .. }, .. }) => format!("it asked for {expected}"),
             Ok(Answered { ack: Ack::Wait(time), .. }) => format!("it asked us to wait {} s", time.as_secs()),
@@ -50,17 +63,6 @@ impl Attempts {
                 return self.keep(time, span, words);
             }
         };
-        // A run of successes is one attempt: a long queue on its way must not push its beginning out of sight for nothing.
-        if let Some(newest) = self.runs.back_mut()
-            && *newest.result == *result
-            && result == "acknowledged"
-            && newest.last.next() == first
-        {
-            newest.last = last;
-            newest.times.clear();
-            newest.times.push_back(time);
-            return;
-        }
         let result = self.words(result);
         self.keep(time, span, result);
     }
@@ -84,11 +86,14 @@ impl Attempts {
         self.runs.iter().map(|run| run.times.len()).sum()
     }
 
+    /// Successes first: a long queue on its way must not push out of sight what had held it up. That an item was taken is known
+    /// without them.
     fn forget_oldest(&mut self) {
-        if let Some(run) = self.runs.front_mut() {
+        let oldest = self.runs.iter().position(|run| *run.result == *TAKEN).unwrap_or(0);
+        if let Some(run) = self.runs.get_mut(oldest) {
             run.times.pop_front();
             if run.times.is_empty() {
-                self.runs.pop_front();
+                self.runs.remove(oldest);
             }
         }
     }
@@ -102,6 +107,11 @@ impl Attempts {
     /// Why the newest attempt came to nothing.
     pub fn failed(&mut self, reason: String) {
         self.last_error = Some(self.words(reason));
+    }
+
+    /// Whether one of them was acknowledged by an answer that is no JSON.
+    pub fn are_blind(&self) -> bool {
+        self.runs.iter().any(|run| *run.result == *BLIND)
     }
 
     /// What the last failed attempt said, until one succeeds.
@@ -131,6 +141,24 @@ fn push<T>(ring: &mut VecDeque<T>, item: T) {
 mod tests {
     use super::*;
     use crate::model::Seq;
+
+    /// Each item is shown with the attempt that carried it, and with the time of that.
+    #[test]
+    fn a_queue_on_its_way_pushes_out_its_own_successes_and_no_failure() {
+        let span = |n| Span { first: Index(n), last: Index(n), first_number: Seq(n), last_number: Seq(n) };
+        let mut attempts = Attempts::new(12);
+        attempts.note(Millis(0), span(1), &Err(PushFailure::TimedOut));
+        for n in 1..=9 {
+            let taken = Answered { ack: Ack::Ok(Seq(n)), window: None, refused: vec![] };
+            attempts.note(Millis(n * 10), span(n), &Ok(taken));
+        }
+        let kept = |attempts: &Attempts| attempts.kept().iter().map(|a| (a.time.0, a.first.0)).collect::<Vec<_>>();
+        assert_eq!(kept(&attempts), [(0, 1), (70, 7), (80, 8), (90, 9)]);
+        for n in 0..12 {
+            attempts.note(Millis(100 + n), span(10), &Err(PushFailure::TimedOut));
+        }
+        assert_eq!(kept(&attempts), (0..12).map(|n| (100 + n, 10)).collect::<Vec<_>>(), "the newest of all count");
+    }
 
     /// A destination that is offline must not cost more with every attempt.
     #[test]

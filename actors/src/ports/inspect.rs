@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{ArchiveError, Task};
 use crate::model::{
-    ContextId, ContextRecord, Index, Millis, ParkedCode, ParkedWhat, PduRef, Seq, ServerName, SubmissionId,
+    ContextId, ContextRecord, Fate, Index, Millis, ParkedCode, ParkedWhat, PduRef, Seq, ServerName, SubmissionId,
 };
 
 /// Which way an item was going.
@@ -70,8 +70,8 @@ pub struct ParkedRow {
     pub place: Place,
     /// What it is.
     pub what: What,
-    /// Why, for programs; a dead letter has the peer's reason alone.
-    pub code: Option<ParkedCode>,
+    /// Why, for programs.
+    pub code: Why,
     /// Why, for people.
     pub reason: String,
     /// When it was put there.
@@ -82,6 +82,15 @@ pub struct ParkedRow {
     pub size: u64,
     /// These bytes, where they were asked for.
     pub bytes: Option<Bytes>,
+}
+
+/// Why something was put aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// What a peer sent could not be taken.
+    Inbound(ParkedCode),
+    /// What became of an item for a peer: a dead letter.
+    Outbound(Fate),
 }
 
 /// Which parked items are meant.

@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use actors::model::{ContextId, Index, Millis, PduRef, ServerName};
 use actors::ports::{
-    ArchiveError, ContextRow, Direction, Inspect, Page, ParkedFilter, ParkedRow, Place, QueuedItem, Task, What,
+    ArchiveError, ContextRow, Direction, Inspect, Page, ParkedFilter, ParkedRow, Place, QueuedItem, Task, What, Why,
 };
 use bytes::Bytes;
 use redb::{ReadOnlyTable, ReadTransaction, Value};
@@ -131,7 +131,7 @@ impl Parked {
         Ok(ParkedRow {
             place,
             what: rows::what_from_row("quarantine", seq, what)?.into(),
-            code: Some(rows::parked_code("quarantine", code)?),
+            code: Why::Inbound(rows::parked_code("quarantine", code)?),
             reason: reason.to_owned(),
             time: Millis(time),
             submission: None,
@@ -141,13 +141,13 @@ impl Parked {
     }
 
     fn outbound(&self, place: Place, row: <DeadLetterValue as Value>::SelfType<'_>, whole: bool) -> Read<ParkedRow> {
-        let (_, time, reason, number, origin, id, submission) = row;
+        let (fate, time, reason, number, origin, id, submission) = row;
         let (size, pdu) = self.bodies.size(number, origin, id)?;
         let bytes = whole.then(|| self.bodies.item(number, origin, id)).transpose()?;
         Ok(ParkedRow {
             place,
             what: pdu.map_or(What::UpdateOut, |(reference, context)| What::PduOut(reference, context)),
-            code: None,
+            code: Why::Outbound(rows::fate(fate)?),
             reason: reason.to_owned(),
             time: Millis(time),
             submission: Some(rows::submission_id("dead_letters", submission)?),

@@ -66,10 +66,12 @@ fn entry(out: &mut Vec<u8>, named: &Named, verdict: &Verdict) {
 
 /// Read an answer to a transaction of ours. It was taken; all that can be learned is what a PDU was refused for.
 ///
-/// Entries stand in the order of the request; one that names a PDU of the request is about that one.
+/// Entries stand in the order of the request; one that names a PDU of the request is about that one. What is no JSON is taken
+/// too, for old servers were to say anything, but is told apart: a wrong server at the address says 200 as readily.
 pub fn decode(frame: &OutFrame, body: &Bytes) -> Answered {
-    let refused = refused(frame, body).unwrap_or_default();
-    Answered { ack: Ack::Taken, window: None, refused }
+    let is_said = body.is_empty() || serde_json::from_slice::<&RawValue>(body).is_ok();
+    let ack = if is_said { Ack::Taken } else { Ack::TakenBlindly };
+    Answered { ack, window: None, refused: refused(frame, body).unwrap_or_default() }
 }
 
 fn refused(frame: &OutFrame, body: &Bytes) -> Option<Vec<(PduRef, String)>> {

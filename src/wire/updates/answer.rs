@@ -27,7 +27,7 @@ pub fn encode(ack: Ack, window: u32) -> String {
             format!(r#"{{"receive":"hole_detected","seq":{expected},"conflict":true,"window":{window}}}"#)
         }
         // Never the answer to a push; should it be, asking again costs nothing.
-        Ack::Taken => encode(Ack::Wait(Duration::from_secs(1)), window),
+        Ack::Taken | Ack::TakenBlindly => encode(Ack::Wait(Duration::from_secs(1)), window),
         Ack::Wait(wait) => format!(r#"{{"receive":"wait","wait":{}}}"#, whole_seconds(wait)),
     }
 }

@@ -29,6 +29,9 @@ impl Outbound {
         }
         self.forwarded = forwarded;
         if let Some(span) = span {
+            if matches!(&outcome, Ok(Answered { ack: Ack::TakenBlindly, .. })) && !self.attempts.are_blind() {
+                self.warn_of_blindness(out);
+            }
             self.attempts.note(at.now, span, &outcome);
         }
         match outcome {
@@ -40,7 +43,7 @@ impl Outbound {
                     (Ack::Ok(seq), Label::Numbers { last, .. }) if seq == last => {
                         self.delivered(at, span, None, &refused, out);
                     }
-                    (Ack::Taken, Label::Transaction { id, .. }) => {
+                    (Ack::Taken | Ack::TakenBlindly, Label::Transaction { id, .. }) => {
                         self.labels.taken();
                         self.delivered(at, span, Some(id), &refused, out);
                     }
@@ -56,6 +59,16 @@ impl Outbound {
             }
             Err(failure) => self.on_failure(at, label, span, bare, &failure, out),
         }
+    }
+
+    /// In this dialect any 200 counts, and a wrong server at the address would swallow everything in silence.
+    fn warn_of_blindness(&self, out: &mut Out) {
+        let server = &self.server;
+        let text = format!(
+            "{server} answers what it is sent with status 200 and something that is no JSON; in its dialect this counts as taken. See \
+             that peers.server.\"{server}\".addresses lead to its gateway, and have said again what was lost"
+        );
+        out.change(Change::Fed(FeedItem::Notice { text, server: Some(server.clone()) }));
     }
 
     /// The peer has judged what it was sent: there is no trouble between us, and things move.

@@ -41,6 +41,20 @@ fn an_id_is_above_everything_the_peer_may_have_seen_before_a_crash() {
     bench.at(1000).queue(1).check(&["1000s sending     commit peer; push #2000001 after 1000000 (1) settled"]);
 }
 
+/// Somebody put a web server where the peer was, and every message was thanked for and thrown away.
+#[test]
+fn what_is_thanked_for_without_a_word_of_json_counts_and_is_told_once() {
+    let mut bench = transactions();
+    bench.at(1000).queue(1).reply(Ack::TakenBlindly).at(1001).queue(1).reply(Ack::TakenBlindly).check(&[
+        "1000s sending     commit peer; push #1000000 after none (1) settled",
+        "1000s idle        note notice+sent #1000000 1..=1+trim<=1+peer",
+        "1001s sending     push #1001000 after 1000000 (1)",
+        "1001s idle        note sent #1001000 2..=2+peer",
+    ]);
+    let told = bench.machine.status().attempts;
+    assert_eq!(told[0].result, "acknowledged, by an answer that is no JSON");
+}
+
 #[test]
 fn an_answer_in_the_other_dialect_never_advances() {
     let mut bench = transactions();
