@@ -17,6 +17,7 @@ use actors::gateway::Gateway;
 use actors::model::{Millis, Refusal, ServerName};
 use actors::ports::{Clock, Ports};
 use actors::router::{Router, Routes};
+use actors::supervise::seldom::Seldom;
 use tokio::sync::{oneshot, watch};
 
 use crate::admin::health::{self, Readiness};
@@ -33,6 +34,7 @@ use crate::http::serve::{Serving, serve, serve_raw_targets};
 use crate::messenger::{self, MessengerApi, MessengerLimits, housekeeping};
 use crate::settings::{Network, Peers, Secret, Settings};
 use crate::store::{self, Lane, OpenError, Place, Store, StoreOptions};
+use crate::telemetry::chronicle::Chronicle;
 use crate::wire::acquaintance::Knowledge;
 use crate::wire::pdu;
 use crate::wire::transport::PeerTransport;
@@ -261,7 +263,7 @@ async fn start_core(
             let shared = Arc::new(store.clone());
             let knowledge = Knowledge { us: us.clone(), archive: shared.clone(), roster: peers.clone() };
             let ports = Ports {
-                journal: shared.clone(),
+                journal: Arc::new(Chronicle::new(shared.clone())),
                 archive: shared.clone(),
                 transport: Arc::new(PeerTransport::new(egress, us.clone(), Arc::new(knowledge))),
                 roster: peers,
@@ -312,7 +314,7 @@ fn start_servers(
     let serving = Serving { workers: settings.server.workers, drain: settings.server.drain, ..Serving::default() };
     let gate = Gate {
         intake: Arc::new(gateway.clone()),
-        admission: Arc::new(Door(settings.peers.clone())),
+        admission: Arc::new(Door::new(settings.peers.clone())),
         body: BodyLimit { key: "federation.body_max", bytes: settings.federation.body_max, ..BodyLimit::default() },
     };
     let door = closing.door(wire::later);
@@ -327,7 +329,7 @@ fn start_servers(
         body_max: settings.messenger.body_max,
     };
     let api = MessengerApi::new(gateway.clone(), settings.server.name.clone(), limits, stops);
-    let token = Bearer::new(settings.messenger.token.as_ref().map(Secret::expose));
+    let token = Bearer::new("messenger.token", settings.messenger.token.as_ref().map(Secret::expose));
     if token.is_open() {
         tracing::warn!(listen = %settings.messenger.listen, "the messenger API asks for no token; set messenger.token_file");
     }
@@ -342,7 +344,7 @@ fn start_servers(
     let one = Serving { workers: 1, ..serving };
     let metrics = Metrics::new(gateway.clone());
     let api = AdminApi::new(gateway.clone(), store.clone());
-    let token = Bearer::new(settings.admin.token.as_ref().map(Secret::expose));
+    let token = Bearer::new("admin.token", settings.admin.token.as_ref().map(Secret::expose));
     if token.is_open() {
         tracing::warn!(listen = %settings.admin.listen, "the operator's API asks for no token; set admin.token_file");
     }
@@ -362,27 +364,44 @@ fn start_servers(
 }
 
 /// The settings, as the doors ask them.
-struct Door(Arc<Peers>);
+struct Door {
+    peers: Arc<Peers>,
+    unproved: Seldom,
+}
+
+impl Door {
+    fn new(peers: Arc<Peers>) -> Self {
+        let unproved = Seldom::new(|listener, count, last| {
+            tracing::warn!(listener, count, last, "calls are refused whose sender is not proved (UNAUTHENTICATED)");
+        });
+        Self { peers, unproved }
+    }
+}
 
 impl Admission for Door {
     fn denied(&self, server: &ServerName) -> bool {
-        self.0.denied(server)
+        self.peers.denied(server)
     }
 
     fn believes(&self, server: &ServerName, address: IpAddr) -> bool {
-        self.0.believes(server, address)
+        self.peers.believes(server, address)
     }
 
     fn who_may_be(&self, address: IpAddr) -> Option<ServerName> {
-        self.0.who_may_be(address)
+        self.peers.who_may_be(address)
     }
 
     fn knows(&self, address: IpAddr) -> bool {
-        self.0.knows(address)
+        self.peers.knows(address)
     }
 
     fn listed(&self, server: &ServerName) -> bool {
-        self.0.peer(server).is_some()
+        self.peers.peer(server).is_some()
+    }
+
+    fn unproved(&self, address: Option<IpAddr>, why: &Problem) {
+        let address = address.map_or_else(|| "no address".to_owned(), |address| address.to_string());
+        self.unproved.note("federation", 1, &format!("{address}: {why}"));
     }
 }
 

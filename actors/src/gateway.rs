@@ -23,6 +23,7 @@ use crate::peer::{PeerHandle, RATE};
 use crate::ports::{Ports, Urgency};
 use crate::routes::{Need, RESIDENT_MAX, Routes};
 use crate::supervise::intake::Permit;
+use crate::supervise::seldom::Seldom;
 
 /// What is counted of peers and conversations together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +43,8 @@ pub struct Counts {
 pub struct Gateway {
     routes: Routes,
     ports: Ports,
+    /// Participants that messages of contexts are not queued for.
+    full: Seldom,
 }
 
 /// How long a caller is asked to stay away when the journal's queue is full: it drains in tens of milliseconds, but the one
@@ -70,7 +73,15 @@ const MERGED_AT_ONCE: usize = 32;
 impl Gateway {
     /// A gateway over a running router.
     pub fn new(routes: Routes, ports: Ports) -> Self {
-        Self { routes, ports }
+        let full = Seldom::new(|peer, messages, last| {
+            tracing::warn!(
+                peer,
+                messages,
+                last,
+                "a participant's outbox is full; the messages are not sent to it later"
+            );
+        });
+        Self { routes, ports, full }
     }
 
     /// Take a peer's push. Answers after the commit of everything the answer rests on.
@@ -134,8 +145,12 @@ impl Gateway {
         }
         for server in servers {
             match self.routes.peer(&server, Need::Work).await {
-                Ok(peer) if peer.has_room(drafts.len(), bytes).is_ok() => {}
-                Ok(_) => shut.push((server, "outbox_full")),
+                Ok(peer) => {
+                    if let Err(full) = peer.has_room(drafts.len(), bytes) {
+                        self.full.note(server.as_str(), drafts.len() as u64, &full.to_string());
+                        shut.push((server, "outbox_full"));
+                    }
+                }
                 // It gets nothing, and can fetch what it missed once it is a peer of ours (again).
                 Err(Refusal::UnknownPeer(_)) => shut.push((server, "not_a_peer")),
                 Err(Refusal::Faulty(_)) => shut.push((server, "faulty")),

@@ -5,23 +5,37 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use actix_web::middleware::Next;
 use actix_web::{Error, ResponseError, web};
+use actors::supervise::seldom::Seldom;
 use sha2::{Digest, Sha256};
 
 use super::refusal::Problem;
 
 /// The token a listener asks for, or none: then it is open. Put into the application's data for [`require`].
 #[derive(Clone)]
-pub struct Bearer(Option<[u8; 32]>);
+pub struct Bearer {
+    digest: Option<[u8; 32]>,
+    /// The configuration key of the listener's token.
+    key: &'static str,
+    refused: Seldom,
+}
 
 impl Bearer {
-    /// A listener that asks for this token; `None` leaves it open.
-    pub fn new(token: Option<&str>) -> Self {
-        Self(token.map(|token| Sha256::digest(token.as_bytes()).into()))
+    /// A listener that asks for this token, which stands under this key; `None` leaves it open.
+    pub fn new(key: &'static str, token: Option<&str>) -> Self {
+        let refused = Seldom::new(|key, count, last| {
+            tracing::warn!(key, count, last, "calls without the right token are refused");
+        });
+        Self { digest: token.map(|token| Sha256::digest(token.as_bytes()).into()), key, refused }
+    }
+
+    fn note(&self, request: &ServiceRequest, why: &Problem) {
+        let from = request.peer_addr().map_or_else(|| "no address".to_owned(), |address| address.to_string());
+        self.refused.note(self.key, 1, &format!("{from}: {why}"));
     }
 
     /// Whether no token is asked for.
     pub fn is_open(&self) -> bool {
-        self.0.is_none()
+        self.digest.is_none()
     }
 
     /// Whether the request carries the token.
@@ -29,7 +43,7 @@ impl Bearer {
     /// Digests are compared, not tokens: how far two digests agree tells nothing about the token, so the comparison needs
     /// no constant time of its own.
     pub fn check(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let Some(expected) = self.0 else { return Ok(()) };
+        let Some(expected) = self.digest else { return Ok(()) };
         let Some(given) = headers.get(AUTHORIZATION) else {
             return Err(Problem::unauthenticated("a bearer token is needed"));
         };
@@ -54,6 +68,7 @@ pub async fn require(
     match bearer.check(request.headers()) {
         Ok(()) => next.call(request).await.map(ServiceResponse::map_into_boxed_body),
         Err(problem) => {
+            bearer.note(&request, &problem);
             let mut answer = problem.error_response();
             answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             Ok(request.into_response(answer))
@@ -69,6 +84,8 @@ mod tests {
 
     use super::*;
 
+    const KEY: &str = "admin.token";
+
     fn asked(bearer: &Bearer, header: Option<&str>) -> bool {
         let mut headers = HeaderMap::new();
         if let Some(header) = header {
@@ -79,7 +96,7 @@ mod tests {
 
     #[test]
     fn only_the_token_opens_a_listener_that_asks_for_one() {
-        let closed = Bearer::new(Some("sesame"));
+        let closed = Bearer::new(KEY, Some("sesame"));
         for (header, opens) in [
             (None, false),
             (Some(""), false),
@@ -94,15 +111,15 @@ mod tests {
         ] {
             assert_eq!(asked(&closed, header), opens, "{header:?}");
         }
-        assert!(asked(&Bearer::new(None), None));
-        assert!(asked(&Bearer::new(None), Some("Bearer anything")));
+        assert!(asked(&Bearer::new(KEY, None), None));
+        assert!(asked(&Bearer::new(KEY, None), Some("Bearer anything")));
     }
 
     #[actix_web::test]
     async fn a_scope_without_the_token_answers_and_goes_no_further() {
         let handler = || async { HttpResponse::NoContent().finish() };
         let scope = web::scope("/v1").wrap(from_fn(require)).route("/x", web::get().to(handler));
-        let app = App::new().app_data(web::Data::new(Bearer::new(Some("sesame")))).service(scope);
+        let app = App::new().app_data(web::Data::new(Bearer::new(KEY, Some("sesame")))).service(scope);
         let app = init_service(app).await;
         let refused = call_service(&app, TestRequest::get().uri("/v1/x").to_request()).await;
         let asks_for = refused.headers().get(WWW_AUTHENTICATE).map(HeaderValue::as_bytes);

@@ -4,6 +4,7 @@ use std::future::{Ready, ready};
 use std::net::IpAddr;
 
 use actix_web::dev::Payload;
+use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderMap;
 use actix_web::{FromRequest, HttpRequest, web};
 use actors::model::ServerName;
@@ -32,6 +33,9 @@ pub trait Admission: Send + Sync + 'static {
 
     /// Whether this server is a peer of ours.
     fn listed(&self, server: &ServerName) -> bool;
+
+    /// A caller was turned away because who it is was not proved.
+    fn unproved(&self, _address: Option<IpAddr>, _why: &Problem) {}
 }
 
 /// A caller whose name was proved and who may talk to us.
@@ -85,7 +89,7 @@ fn nameless(address: IpAddr) -> Problem {
 fn believed(admission: &dyn Admission, name: ServerName, address: IpAddr) -> Result<Caller, Problem> {
     if !admission.believes(&name, address) {
         return Err(Problem::unauthenticated(format!(
-            "no proof that {address} is {name}: its allow_from here does not hold that address"
+            "no proof that {address} is {name}: no peer of that name is listed here with an allow_from that holds this address"
         )));
     }
     admitted(admission, name)
@@ -132,7 +136,8 @@ impl Arrival {
     /// The caller, now that its body names a sender.
     pub fn claiming(self, admission: &dyn Admission, origin: &ServerName) -> Result<Caller, Problem> {
         match self {
-            Self::From(address) => believed(admission, origin.clone(), address),
+            Self::From(address) => believed(admission, origin.clone(), address)
+                .inspect_err(|problem| turned_away(admission, Some(address), problem)),
             Self::Proved(caller) if caller.server == *origin => Ok(caller),
             Self::Proved(caller) => {
                 Err(Problem::forbidden(format!("the sender is {}, the body says {origin}", caller.server)))
@@ -148,7 +153,15 @@ fn met<T>(
     let admission = request
         .app_data::<web::Data<dyn Admission>>()
         .expect("every application whose routes ask for a caller has an Admission in its data");
-    ready(who(&***admission, request.peer_addr().map(|peer| peer.ip()), request.headers()))
+    let address = request.peer_addr().map(|peer| peer.ip());
+    let met = who(&***admission, address, request.headers());
+    ready(met.inspect_err(|problem| turned_away(&***admission, address, problem)))
+}
+
+fn turned_away(admission: &dyn Admission, address: Option<IpAddr>, problem: &Problem) {
+    if problem.status() == StatusCode::UNAUTHORIZED {
+        admission.unproved(address, problem);
+    }
 }
 
 impl FromRequest for Caller {

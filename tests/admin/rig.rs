@@ -151,7 +151,7 @@ impl Rig {
 
     /// The same, by somebody with another token, or none.
     pub(crate) async fn call_as(&self, token: Option<&str>, method: Method, path: &str, body: &str) -> (u16, Value) {
-        let bearer = Bearer::new(Some(TOKEN));
+        let bearer = Bearer::new("admin.token", Some(TOKEN));
         let app = init_service(App::new().configure(|config| configure(config, self.api.clone(), bearer))).await;
         let mut request = TestRequest::default().method(method).uri(&format!("/admin/v1{path}"));
         if let Some(token) = token {

@@ -130,7 +130,8 @@ async fn a_disk_that_is_nearly_full_takes_nothing_and_gives_everything() {
         assert_eq!(verdicts(&send(&network, "green", "1", &[pdu("green", "g", "garden", &[])]).await), ["g accepted"]);
         disk.leave(999);
         seconds(2).await;
-        let words = "the disk has 999 bytes left, and store.min_free is 1000: nothing is taken until there is room";
+        let words =
+            "the disk has 999B left (999 bytes), and store.min_free is 1000B: nothing is taken until there is room";
         let low = blue.try_say("garden", "own").await.unwrap_err();
         assert!(matches!(low, Refusal::DiskLow { free: 999, min_free: 1000, .. }));
         assert_eq!(low.to_string(), words);

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::limits::OverloadLimits;
-use crate::model::Refusal;
+use crate::model::{Refusal, Size};
 use crate::ports::{Disk, FeedBounds, Ports};
 pub use levels::Congestion;
 use levels::Levels;
@@ -121,6 +121,13 @@ impl Overload {
     pub(crate) fn take_news(&self, now: Congestion) -> Vec<String> {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let was = std::mem::replace(&mut *told, now);
+        let OverloadLimits { feed_low, min_free, .. } = self.limits;
+        if was.free.is_some() && now.free.is_none() {
+            tracing::info!(min_free = %Size(min_free), "the disk has room again (store.min_free); all is taken as before");
+        }
+        if was.unread.is_some() && now.unread.is_none() {
+            tracing::info!(feed_low, "the messenger has caught up (feed.low_water); peers are served as before");
+        }
         let news = Congestion {
             unread: now.unread.filter(|_| was.unread.is_none()),
             free: now.free.filter(|_| was.free.is_none()),
@@ -140,8 +147,10 @@ impl Overload {
         });
         let disk = now.free.map(|free| {
             let words = format!(
-                "{free} bytes are free on the disk of server.data_dir, and store.min_free is {min_free}: nothing is taken until \
-                 there is an eighth more than that; make room"
+                "{} ({free} bytes) are free on the disk of server.data_dir, and store.min_free is {} ({min_free} bytes): nothing is \
+                 taken until there is an eighth more than that; make room",
+                Size(free),
+                Size(min_free)
             );
             ("disk", words)
         });

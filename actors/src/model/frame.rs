@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{BadPdu, ContextId, Millis, Pdu, PduRef, Seq, ServerName, SubmissionId, Verdict};
+use super::{BadPdu, ContextId, Millis, Pdu, PduRef, Seq, ServerName, Size, SubmissionId, Verdict};
 
 /// What identifies an update, for telling a repeat from something else: the first half of a SHA-256.
 ///
@@ -281,7 +281,10 @@ pub enum Refusal {
         wait: Duration,
     },
     /// The disk is nearly full; nothing was taken; come again after `wait`.
-    #[error("the disk has {free} bytes left, and store.min_free is {min_free}: nothing is taken until there is room")]
+    #[error(
+        "the disk has {} left ({free} bytes), and store.min_free is {}: nothing is taken until there is room",
+        Size(*.free), Size(*.min_free)
+    )]
     DiskLow {
         /// Bytes that are free.
         free: u64,

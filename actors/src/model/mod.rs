@@ -11,6 +11,7 @@ mod numbers;
 mod order;
 mod pdu;
 mod record;
+mod size;
 mod state;
 
 pub use context::{
@@ -33,4 +34,5 @@ pub use record::{
     Attempt, Cause, Fate, InboundRecord, OutboundRecord, PeerRecord, PeerState, PeerStatus, Rest, SeenTransaction,
     Segment, Submission, SubmissionRecord, Submitted,
 };
+pub use size::Size;
 pub use state::{Bond, Membership, StateKey, StateLink, StatePiece};

@@ -27,6 +27,7 @@ pub mod outbox;
 pub mod place;
 pub mod rate;
 pub(crate) mod shell;
+mod told;
 pub mod weak;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -9,7 +9,7 @@ use actix::{
 };
 
 use crate::limits::PeerLimits;
-use crate::model::{Answered, ContextId, Index, Millis, PeerState, PeerStatus, PushFailure, ServerName, Want};
+use crate::model::{Answered, ContextId, Index, PeerStatus, PushFailure, ServerName, Want};
 use crate::peer::Door;
 use crate::peer::budget::Spent;
 use crate::peer::dispatch::Strange;
@@ -17,6 +17,7 @@ use crate::peer::effect::{Effect, Token};
 use crate::peer::machine::{Event, Machine};
 use crate::peer::messages::{Accept, Ask, Charge, Fetch, Finished, Ordered, Reply, Report, Status, Wake, Weak};
 use crate::peer::outbound::Moment;
+use crate::peer::told::Told;
 use crate::ports::{Archive, ArchiveError, Fence, PeerLoad, Ports};
 use crate::routes::{Need, Routes};
 use crate::supervise::alarm::Alarm;
@@ -38,8 +39,7 @@ pub(crate) struct PeerActor {
     crashes: Crashes,
     /// `None` while loading, and between a crash and the next load.
     machine: Option<Box<Machine>>,
-    /// The state that the log knows.
-    told: PeerState,
+    told: Told,
     /// Counts loads: an ending that an earlier life started is not this one's.
     life: u64,
     replies: BTreeMap<Token, (Reply, Permit)>,
@@ -79,7 +79,7 @@ impl PeerActor {
             door,
             crashes,
             machine: None,
-            told: PeerState::Idle,
+            told: Told::nothing(),
             life: 0,
             replies: BTreeMap::new(),
             reports: BTreeMap::new(),
@@ -102,7 +102,7 @@ impl PeerActor {
         match stepped {
             Ok(effects) => {
                 if before != (machine.state(), machine.failures()) {
-                    self.told = tell(&self.server, self.told, clock.now(), machine);
+                    self.told.moved(&self.server, clock.now(), machine);
                 }
                 self.door.gauge.stepped(machine, self.crashes.over_at(self.limits.restarts));
                 for effect in effects {
@@ -325,8 +325,7 @@ impl PeerActor {
             }
         };
         let machine = Machine::new(self.ports.us.clone(), self.server.clone(), &self.limits, load);
-        // What lasts from before a start was told then.
-        self.told = machine.state();
+        self.told = Told::at_start(&machine);
         self.machine = Some(Box::new(machine));
         self.staying = None;
         let event = match verdict {
@@ -349,29 +348,6 @@ fn unheard_of<'a>(archive: &dyn Archive, contexts: impl Iterator<Item = &'a Cont
     let mut seen = HashSet::new();
     let is_strange = |context: &&ContextId| archive.context_record(context).is_ok_and(|record| record.is_none());
     contexts.filter(|context| seen.insert(*context)).filter(is_strange).cloned().collect()
-}
-
-/// One line when trouble begins, changes, or ends. Tries amid trouble are no news: a thousand dead peers would be a flood. Neither
-/// is work that comes and is done. Returns what is told by now.
-fn tell(server: &ServerName, told: PeerState, now: Millis, machine: &Machine) -> PeerState {
-    let (to, failures) = (machine.state(), machine.failures());
-    let at_work = |state| matches!(state, PeerState::Idle | PeerState::Sending);
-    // Whether what it asked us to wait for goes now is seen when all has gone.
-    let amid =
-        at_work(to) && !at_work(told) && (failures > 0 || (told == PeerState::Waiting && to == PeerState::Sending));
-    let (was, is) = (told.as_str(), to.as_str());
-    if to == told || amid || (at_work(to) && at_work(told)) {
-        tracing::debug!(peer = %server, from = was, to = is, failures, "peer at work");
-        return told;
-    }
-    match machine.brief().next_attempt.map(|due| now.until(due)) {
-        Some(next) => {
-            let reason = machine.last_error().filter(|_| to != PeerState::Waiting).unwrap_or("it asked for time");
-            tracing::info!(peer = %server, from = was, to = is, failures, next = ?next, reason, "peer changes state");
-        }
-        None => tracing::info!(peer = %server, from = was, to = is, failures, "peer changes state"),
-    }
-    to
 }
 
 impl Actor for PeerActor {

@@ -12,6 +12,8 @@
 //!
 //! **Ring 3, the process.** A failed commit, or a panic of the router, ends the process. All truth is on disk.
 //!
+//! [`seldom`] keeps the log readable while something goes on that anybody can make happen.
+//!
 //! Never persist, assert or unwrap in actix's `stopping` or `stopped`: they run while a panic unwinds, and a second one
 //! aborts the process.
 
@@ -21,5 +23,6 @@ pub mod guard;
 pub mod intake;
 pub mod lifeline;
 pub mod post;
+pub mod seldom;
 pub mod task;
 pub mod timer;
