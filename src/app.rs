@@ -54,7 +54,7 @@ pub enum StartError {
         source: std::io::Error,
     },
     /// The data folder cannot be made.
-    #[error("server.data_dir = {}: {source}", .path.display())]
+    #[error("server.data_dir = {}: {source}; it has to be a folder that this user may make and write", .path.display())]
     DataDir {
         /// The folder.
         path: PathBuf,
@@ -288,7 +288,10 @@ async fn start_core(
 
 fn store_options(settings: &Settings) -> Result<StoreOptions, StartError> {
     let path = &settings.server.data_dir;
-    std::fs::create_dir_all(path).map_err(|source| StartError::DataDir { path: path.clone(), source })?;
+    std::fs::create_dir_all(path).map_err(|source| {
+        let source = if path.is_file() { std::io::Error::other("this is a file") } else { source };
+        StartError::DataDir { path: path.clone(), source }
+    })?;
     let options = &settings.store;
     Ok(StoreOptions {
         place: Place::file(path.join(store::FILE)),

@@ -17,7 +17,7 @@ pub struct PeerLimits {
     pub intake_max: u32,
     /// Strong updates in one push, out, and in (told to the peer as `window`).
     pub batch_items: u32,
-    /// Bytes of updates in one push; a single larger update still goes, alone.
+    /// Bytes of updates in one push; a larger update or message is refused to our messenger, and one queued under a higher limit goes alone.
     pub batch_bytes: u64,
     /// Unacknowledged items kept for the peer; beyond it a submission to it is refused.
     pub outbox_items: u64,

@@ -193,7 +193,7 @@ impl Routes {
         context: &ContextId,
         want: Want,
         from: ServerName,
-        pdus: Option<Vec<Result<Pdu, BadPdu>>>,
+        pdus: Result<Vec<Result<Pdu, BadPdu>>, String>,
     ) {
         // One that has left was not waiting; at its next start it asks for what it still misses.
         if let Ok(handle) = self.context(context).await {

@@ -1,13 +1,14 @@
 //! What operators and their machines ask of a running gateway: health and metrics for anybody, `/admin/v1` for who has the token.
 //!
 //! One file a noun. Reads come in bounded pages; what changes anything goes through actors or the journal, as everything else
-//! does, and stands in the log with the address that asked for it. A peer and a trace look as they do for the messenger.
+//! does, and stands in the log with the address that asked for it. Every answer says whose gateway it is. A peer and a trace look as they do for the messenger.
 
 mod answer;
 mod contexts;
 pub mod health;
 mod messages;
 pub mod metrics;
+pub mod name;
 mod orders;
 mod peers;
 mod quarantine;
@@ -69,6 +70,7 @@ pub fn configure(config: &mut web::ServiceConfig, api: AdminApi, token: Bearer) 
                 Problem::bad_request("BAD_QUERY", format!("the query cannot be read: {error}")).into()
             }))
             .wrap(from_fn(bearer::require))
+            .wrap(from_fn(name::told))
             .service(call("/peers", "GET").route(web::get().to(peers::list)))
             .service(call("/peers/{server}", "GET").route(web::get().to(peers::get)))
             .service(call("/messages/{id}", "GET").route(web::get().to(messages::get)))

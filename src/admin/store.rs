@@ -109,8 +109,12 @@ pub(super) async fn backup(
     wanted: web::Json<Wanted>,
 ) -> Result<HttpResponse, Problem> {
     let path = wanted.into_inner().path;
+    // It will not be overwritten; that an operator had it done would not be true.
+    let taken =
+        path.symlink_metadata().ok().map(|_| Problem::unprocessable("FILE_EXISTS", "there is such a file already"));
     let begun = begin(&api, path.clone());
-    operator.did("back up the store", &path.display(), begun.as_ref().map(|_| ()));
+    let outcome = begun.as_ref().map(|_| ()).and(taken.as_ref().map_or(Ok(()), Err));
+    operator.did("back up the store", &path.display(), outcome);
     Ok(HttpResponse::Accepted().json(begun?))
 }
 

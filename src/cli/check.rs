@@ -1,6 +1,7 @@
 //! `fernpost check`: what is wrong, before it hurts.
 
-use super::{FINE, Source, WRONG, print};
+use super::words::counted;
+use super::{COULD_NOT_RUN, FINE, Source, WRONG, print};
 
 /// Reads the configuration as `serve` does.
 pub(super) fn config(source: Source) -> u8 {
@@ -9,7 +10,14 @@ pub(super) fn config(source: Source) -> u8 {
         Ok(settings) => {
             use actors::ports::Roster;
             let peers = settings.peers.listed();
-            print(&format!("{file}: fine; {} with {} peer(s)\n", settings.server.name, peers.len()), FINE)
+            print(
+                &format!("{file}: fine; {} with {}\n", settings.server.name, counted(peers.len() as u64, "peer")),
+                FINE,
+            )
+        }
+        Err(problems) if problems.is_unread() => {
+            eprintln!("{problems}");
+            COULD_NOT_RUN
         }
         Err(problems) => print(&format!("{problems}\n"), WRONG),
     }

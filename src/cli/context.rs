@@ -84,6 +84,7 @@ struct Joining {
     stage: String,
     came: u64,
     left: u64,
+    reason: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -172,9 +173,10 @@ async fn show(gateway: &Gateway, json: bool, name: &str) -> Result<u8, Failure> 
     if !status.edge.is_empty() {
         lines.push(("edge", named(&status.edge)));
     }
-    if let Some(Joining { via, stage, came, left }) = &status.join {
+    if let Some(Joining { via, stage, came, left, reason }) = &status.join {
         let left = if *left > 0 { format!(", {} still wanted", count(*left)) } else { String::new() };
         lines.push(("join", format!("{stage}, by {via}: {} came{left}", items(*came))));
+        lines.extend(reason.clone().map(|reason| ("reason", reason)));
     }
     let mut text = format!("{}\n", status.context);
     for (what, words) in lines {

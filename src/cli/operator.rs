@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::{COULD_NOT_RUN, FINE, Source, print};
+use crate::admin::name::SERVER;
 
 /// How long connecting may take: the gateway is on this machine, or near.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -67,6 +68,14 @@ pub(super) struct Gateway {
     client: Client,
     base: String,
     token: Option<String>,
+    /// Whose it has to be, where a configuration says so.
+    meant: Option<Meant>,
+}
+
+/// The gateway that a configuration is for.
+struct Meant {
+    server: String,
+    file: String,
 }
 
 #[derive(Deserialize)]
@@ -98,8 +107,8 @@ impl Operator {
             read.map(|text| text.trim().to_owned()).map_err(unreadable)
         });
         let token = token.transpose()?;
-        let (base, token) = match self.admin {
-            Some(url) => (checked(&url)?, token),
+        let (base, token, meant) = match self.admin {
+            Some(url) => (checked(&url)?, token, None),
             None => {
                 let file = self.source.config.display().to_string();
                 let settings = self.source.load().map_err(|problems| {
@@ -108,21 +117,23 @@ impl Operator {
                     ))
                 })?;
                 let configured = || settings.admin.token.as_ref().map(|token| token.expose().to_owned());
-                (format!("http://{}", settings.admin.listen), token.or_else(configured))
+                let meant = Meant { server: settings.server.name.to_string(), file };
+                (format!("http://{}", settings.admin.listen), token.or_else(configured), Some(meant))
             }
         };
         let client = Client::builder().no_proxy().connect_timeout(CONNECT).redirect(reqwest::redirect::Policy::none());
         let client = client.build().map_err(|error| Failure::Nowhere(format!("no client can be built: {error}")))?;
-        Ok(Gateway { client, base, token })
+        Ok(Gateway { client, base, token, meant })
     }
 }
 
 fn checked(url: &str) -> Result<String, Failure> {
     let bad = |why: &dyn std::fmt::Display| Failure::Nowhere(format!("--admin {url}: {why}"));
-    let parsed = url::Url::parse(url).map_err(|error| bad(&error))?;
-    match parsed.scheme() {
-        "http" => Ok(url.trim_end_matches('/').to_owned()),
-        other => Err(bad(&format!("{other} is not spoken by this build; it is http://HOST:PORT"))),
+    let parsed = url::Url::parse(url).ok().filter(url::Url::has_host);
+    match parsed.as_ref().map(url::Url::scheme) {
+        Some("http") => Ok(url.trim_end_matches('/').to_owned()),
+        Some(other) => Err(bad(&format!("{other} is not spoken by this build; it is http://HOST:PORT"))),
+        None => Err(bad(&"it is no URL; it is http://HOST:PORT, such as http://127.0.0.1:9882")),
     }
 }
 
@@ -138,12 +149,17 @@ impl Gateway {
     }
 
     async fn call(&self, method: Method, path: &str, body: String, within: Duration) -> Result<String, Failure> {
-        let Self { client, base, token } = self;
+        let Self { client, base, token, meant } = self;
         let mut request = client.request(method, format!("{base}/admin/v1{path}")).body(body).timeout(within);
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
+        if let Some(Meant { server, .. }) = meant {
+            // Whoever else listens there must not do what is meant for this one.
+            request = request.header(SERVER.as_str(), server);
+        }
         let response = request.send().await.map_err(|error| self.silent(&error))?;
+        self.is_meant(&response)?;
         let status = response.status().as_u16();
         let text = self.text(response).await?;
         match status {
@@ -159,6 +175,21 @@ impl Gateway {
                 Err(_) => self.odd(&format!("status {status}")),
             }),
         }
+    }
+
+    /// Whether it is the gateway of the configuration that answers.
+    fn is_meant(&self, response: &Response) -> Result<(), Failure> {
+        let (Some(Meant { server, file }), Some(name)) = (&self.meant, response.headers().get(SERVER.as_str())) else {
+            return Ok(());
+        };
+        if name.as_bytes() == server.as_bytes() {
+            return Ok(());
+        }
+        Err(Failure::Nowhere(format!(
+            "the gateway at {} is {}, and {file} is for {server}; see admin.listen there, or name the gateway by --admin URL",
+            self.base,
+            String::from_utf8_lossy(name.as_bytes())
+        )))
     }
 
     async fn text(&self, mut response: Response) -> Result<String, Failure> {
@@ -230,7 +261,8 @@ mod tests {
     fn an_address_that_cannot_be_asked_is_told_at_once() {
         assert_eq!(checked("http://127.0.0.1:9882/").expect("an address"), "http://127.0.0.1:9882");
         for bad in ["127.0.0.1:9882", "https://red.example", "nowhere"] {
-            assert!(checked(bad).expect_err("no address").to_string().contains(bad), "{bad}");
+            let why = checked(bad).expect_err("no address").to_string();
+            assert!(why.contains(bad) && why.contains("http://HOST:PORT"), "{why}");
         }
     }
 }

@@ -71,9 +71,14 @@ pub(super) fn size(bytes: u64) -> String {
 
 /// "1 item", "7 items".
 pub(super) fn items(number: u64) -> String {
+    counted(number, "item")
+}
+
+/// So many of a noun that takes an s.
+pub(super) fn counted(number: u64, noun: &str) -> String {
     match number {
-        1 => "1 item".to_owned(),
-        _ => format!("{} items", count(number)),
+        1 => format!("1 {noun}"),
+        _ => format!("{} {noun}s", count(number)),
     }
 }
 

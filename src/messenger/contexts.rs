@@ -53,6 +53,9 @@ struct Joining<'a> {
     came: u64,
     /// PDUs of the past still wanted.
     left: u32,
+    /// Why it has failed, or why the server was asked in vain last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -153,6 +156,7 @@ impl<'a> Status<'a> {
                 stage: join.stage.as_str(),
                 came: join.came,
                 left: join.left,
+                reason: join.reason.as_deref(),
             }),
         }
     }

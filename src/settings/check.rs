@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::problem::{Fault, Place, Problem};
 
@@ -44,6 +44,11 @@ impl Found {
         (1..=key.len()).any(|length| self.dropped.contains(&key[..length]))
     }
 
+    /// A file is missing from what was read: what is judged without it would be judged wrongly.
+    pub(super) fn lacks_a_file(&self) -> bool {
+        self.problems.iter().any(|problem| matches!(problem.fault, Fault::File(_) | Fault::Unreadable(_)))
+    }
+
     /// Everything that was found.
     pub(super) fn into_problems(self) -> Vec<Problem> {
         self.problems
@@ -59,7 +64,7 @@ pub(super) struct Check<'a> {
 impl Check<'_> {
     /// A path of the configuration, from its folder.
     pub(super) fn path(&self, path: &Path) -> PathBuf {
-        self.folder.join(path)
+        clean(&self.folder.join(path))
     }
 
     /// This key's value cannot be used.
@@ -99,9 +104,31 @@ impl Check<'_> {
     }
 }
 
+/// The path as people write it, without `a/..`; behind a symbolic link that would be another place.
+fn clean(path: &Path) -> PathBuf {
+    let mut short = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir if short.file_name().is_some() && !short.is_symlink() => drop(short.pop()),
+            part => short.push(part),
+        }
+    }
+    short
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_is_shown_without_detours_but_where_a_link_makes_them_matter() {
+        assert_eq!(clean(Path::new("config/two/../../target/red")), Path::new("target/red"));
+        assert_eq!(clean(Path::new("../data")), Path::new("../data"));
+        let folder = tempfile::tempdir().expect("a folder");
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("/usr/lib", &link).expect("a link");
+        assert_eq!(clean(&link.join("../data")), link.join("../data"));
+    }
 
     #[test]
     fn keys_are_written_as_toml_writes_them() {

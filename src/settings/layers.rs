@@ -69,7 +69,7 @@ fn name_of(path: &Path) -> String {
 
 fn unreadable(path: &Path, why: &std::io::Error, found: &mut Found) {
     let place = Some(Place::File { name: path.display().to_string(), line: 0 });
-    found.report(Problem { key: String::new(), place, fault: Fault::File(format!("cannot be read: {why}")) });
+    found.report(Problem { key: String::new(), place, fault: Fault::Unreadable(format!("cannot be read: {why}")) });
 }
 
 /// The `*.toml` of a folder by name; none where there is no such folder.

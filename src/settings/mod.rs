@@ -127,6 +127,9 @@ impl Settings {
     pub fn load(sources: &Sources) -> Result<Self, Problems> {
         let mut found = Found::default();
         let merged = layers::merge(sources, &mut found);
+        if found.lacks_a_file() {
+            return Err(Problems(found.into_problems()));
+        }
         let raw = Raw::deserialize(merged.clone()).expect("each value was read alone before the layers were merged");
         let check = &mut Check { found: &mut found, folder: sources.folder() };
 

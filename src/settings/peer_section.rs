@@ -66,7 +66,7 @@ pub(super) struct PeerSection {
     intake_max: u32,
     /// Strong updates in one push.
     batch_items: u32,
-    /// Bytes of updates in one push; a single larger update still goes, alone.
+    /// Bytes of updates in one push; a larger update or message is refused to our messenger, and one queued under a higher limit goes alone.
     batch_bytes: Size,
     /// Unacknowledged items kept for the peer; beyond it a submission to it is refused.
     outbox_items: u64,

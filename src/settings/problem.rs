@@ -54,8 +54,10 @@ pub enum Fault {
     },
     /// The value cannot be used, and why.
     Invalid(String),
-    /// A file cannot be read or is not TOML.
+    /// A file is not TOML.
     File(String),
+    /// A file or folder cannot be read.
+    Unreadable(String),
 }
 
 impl fmt::Display for Problem {
@@ -80,7 +82,7 @@ impl fmt::Display for Problem {
                 instead.map_or(Ok(()), |instead| write!(f, "; {instead}"))
             }
             Fault::Invalid(why) => write!(f, "`{key}`{within}: {why}"),
-            Fault::File(why) => match place {
+            Fault::File(why) | Fault::Unreadable(why) => match place {
                 Some(place) => write!(f, "{place}: {why}"),
                 None => f.write_str(why),
             },
@@ -91,6 +93,13 @@ impl fmt::Display for Problem {
 /// Everything that is wrong, in the order it was found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Problems(pub Vec<Problem>);
+
+impl Problems {
+    /// Something of the configuration cannot be read, so that it is not known whether it is right.
+    pub fn is_unread(&self) -> bool {
+        self.0.iter().any(|problem| matches!(problem.fault, Fault::Unreadable(_)))
+    }
+}
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

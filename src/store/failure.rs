@@ -1,6 +1,7 @@
 //! Why a store does not open, and why an open one has stopped.
 
 use std::any::Any;
+use std::io::ErrorKind;
 
 /// Why a store does not open.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +36,16 @@ pub enum OpenError {
         /// The name of this server.
         own: String,
     },
+    /// What lies there is no store, or no whole one.
+    #[error(
+        "the store {place} is damaged: {source}; `fernpost store verify` examines it, and `fernpost store restore` makes a backup the store, once this file is moved away"
+    )]
+    Damaged {
+        /// The file.
+        place: String,
+        /// What redb says.
+        source: Box<redb::Error>,
+    },
     /// It cannot be read or written.
     #[error("the store {place} cannot be opened: {source}; check that its folder exists, its owner and its disk")]
     Unusable {
@@ -50,8 +61,18 @@ impl OpenError {
         let place = place.to_owned();
         match error.into() {
             redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => Self::InUse { place },
+            source if is_damage(&source) => Self::Damaged { place, source: Box::new(source) },
             source => Self::Unusable { place, source: Box::new(source) },
         }
+    }
+}
+
+/// Whether the engine says this of what lies in the file, and not of the way to it.
+pub(super) fn is_damage(error: &redb::Error) -> bool {
+    match error {
+        redb::Error::Corrupted(_) => true,
+        redb::Error::Io(error) => matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof),
+        _ => false,
     }
 }
 

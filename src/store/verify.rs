@@ -10,7 +10,7 @@ use std::path::Path;
 use actors::model::Millis;
 use redb::{Database, ReadTransaction, ReadableDatabase, StorageBackend};
 
-use super::failure::OpenError;
+use super::failure::{OpenError, is_damage};
 use super::open::SCHEMA;
 use super::restored;
 use super::stats::{TableStats, measured};
@@ -96,6 +96,7 @@ fn examine(place: &str, backend: impl StorageBackend) -> Result<Verified, OpenEr
         Ok(Ok(Examined::Sound(verified))) => Ok(verified),
         Ok(Ok(Examined::Schema(found))) => Err(OpenError::Schema { place: place.to_owned(), found, known: SCHEMA }),
         Ok(Err(redb::Error::Corrupted(what))) => Ok(Verified::damaged(what)),
+        Ok(Err(error)) if is_damage(&error) => Ok(Verified::damaged(error.to_string())),
         Ok(Err(error)) => Err(OpenError::from_redb(place, error)),
         Err(_) => Ok(Verified::damaged("the engine cannot read it at all".to_owned())),
     }

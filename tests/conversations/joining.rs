@@ -187,9 +187,18 @@ async fn whoever_takes_no_part_is_told_nothing_and_the_join_says_so() {
         blue.gateway().join(&context("garden"), server("red"), 5).await.unwrap();
         seconds(400).await;
         let status = blue.gateway().context(&context("garden")).await.unwrap();
-        assert_eq!(status.record.join.map(|join| (join.stage, join.came)), Some((JoinStage::Failed, 0)));
+        let join = status.record.join.expect("it was told to");
+        assert_eq!((join.stage, join.came), (JoinStage::Failed, 0));
+        let reason = join.reason.expect("it says why");
+        assert!(reason.contains("refused with status"), "{reason}");
         blue.read().await;
         assert!(heard(&blue).is_empty());
+        let notice = |item: &FeedItem| match item {
+            FeedItem::Notice { text, server: Some(peer) } => Some(format!("{peer}: {text}")),
+            _ => None,
+        };
+        let notices: Vec<String> = blue.heard.borrow().iter().filter_map(|entry| notice(&entry.item)).collect();
+        assert!(notices.len() == 1 && notices[0].contains(&reason) && notices[0].starts_with("red"), "{notices:?}");
     })
     .await;
 }

@@ -160,7 +160,7 @@ impl Desk {
         let place = self.asked.iter().position(|asked| *asked == (from.clone(), wanted.clone()));
         self.asked.remove(place.expect("it was asked"));
         let known = self.look_up(&pdus);
-        self.step(Event::Fetched { want: Want::Pdu(wanted), from, pdus, answered, known });
+        self.step(Event::Fetched { want: Want::Pdu(wanted), from, pdus, failed: silent(answered), known });
         assert!(self.claimed.is_empty(), "claimed and neither stored nor released: {:?}", self.claimed);
     }
 
@@ -170,7 +170,7 @@ impl Desk {
         let place = self.stretches.iter().position(is_meant).expect("it was asked");
         let (from, want) = self.stretches.remove(place);
         let known = self.look_up(&pdus);
-        self.step(Event::Fetched { want, from, pdus, answered, known });
+        self.step(Event::Fetched { want, from, pdus, failed: silent(answered), known });
         assert!(self.claimed.is_empty(), "claimed and neither stored nor released: {:?}", self.claimed);
     }
 
@@ -189,7 +189,7 @@ impl Desk {
         let (from, want) = self.past.remove(0);
         let (answered, pdus) = (pdus.is_some(), pdus.unwrap_or_default());
         let known = self.look_up(&pdus);
-        self.step(Event::Fetched { want, from, pdus, answered, known });
+        self.step(Event::Fetched { want, from, pdus, failed: silent(answered), known });
         assert!(self.claimed.is_empty(), "claimed and neither stored nor released: {:?}", self.claimed);
     }
 
@@ -421,4 +421,9 @@ fn word(verdict: &Verdict) -> String {
         Verdict::Parked { code } => format!("parked:{code}"),
         Verdict::Refused { code, .. } => format!("refused:{code}"),
     }
+}
+
+/// Why there is no answer, where there is none.
+fn silent(answered: bool) -> Option<String> {
+    (!answered).then(|| "silence".to_owned())
 }

@@ -98,8 +98,8 @@ pub enum Event {
         from: ServerName,
         /// What came: nothing, where it has none or could not be asked.
         pdus: Vec<Pdu>,
-        /// Whether it answered at all: one that could not be reached has not said that it has none.
-        answered: bool,
+        /// Why it gave no answer: one that could not be reached has not said that it has none.
+        failed: Option<String>,
         /// What the archive knows, as for [`Event::Arrive`].
         known: HashMap<PduRef, Known>,
     },
@@ -305,11 +305,11 @@ impl Machine {
                 self.older(&mut step, token, limit);
                 None
             }
-            Event::Fetched { want: want @ (Want::State(_) | Want::History { .. }), from, pdus, answered, known } => {
-                self.past_came(&mut step, &want, &from, answered.then_some(pdus), &known);
+            Event::Fetched { want: want @ (Want::State(_) | Want::History { .. }), from, pdus, failed, known } => {
+                self.past_came(&mut step, &want, &from, failed.map_or(Ok(pdus), Err), &known);
                 None
             }
-            Event::Fetched { want, from, pdus, answered: _, known } => {
+            Event::Fetched { want, from, pdus, failed: _, known } => {
                 let walked = self.wanted.generation(want.named());
                 // One that could not be asked is heard too: it is asked again in the next round, and what it may have is
                 // given up only when the time for that has passed.

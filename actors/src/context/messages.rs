@@ -108,8 +108,8 @@ pub(crate) struct Fetched {
     pub(super) want: Want,
     /// Who was asked.
     pub(super) from: ServerName,
-    /// What came; `None`: it gave no answer, or was not asked.
-    pub(super) pdus: Option<Vec<Result<Pdu, BadPdu>>>,
+    /// What came, or why it gave no answer.
+    pub(super) pdus: Result<Vec<Result<Pdu, BadPdu>>, String>,
 }
 
 /// What peers send is taken, or is not.

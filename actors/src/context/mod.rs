@@ -166,7 +166,7 @@ impl ContextHandle {
         status.await.map_err(|_| Refusal::OutcomeUnknown)
     }
 
-    pub(crate) fn fetched(&self, want: Want, from: ServerName, pdus: Option<Vec<Result<Pdu, BadPdu>>>) {
+    pub(crate) fn fetched(&self, want: Want, from: ServerName, pdus: Result<Vec<Result<Pdu, BadPdu>>, String>) {
         post(&self.address, Fetched { want, from, pdus });
     }
 

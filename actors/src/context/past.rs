@@ -6,10 +6,11 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
+use crate::change::Change;
 use crate::context::admit::Way;
 use crate::context::machine::{Effect, Machine, Reply, Token};
 use crate::context::step::Step;
-use crate::model::{Gap, Head, Join, JoinStage, Known, Millis, Pdu, PduRef, Refusal, ServerName, Want};
+use crate::model::{FeedItem, Gap, Head, Join, JoinStage, Known, Millis, Pdu, PduRef, Refusal, ServerName, Want};
 
 /// PDUs one question names.
 const NAMED_MAX: usize = 20;
@@ -74,7 +75,7 @@ impl Machine {
             participants.push(via.clone());
         }
         self.record.adopted = false;
-        self.record.join = Some(Join { via, left: backfill, came: 0, stage: JoinStage::State });
+        self.record.join = Some(Join { via, left: backfill, came: 0, stage: JoinStage::State, reason: None });
         (self.past.tries, self.past.again) = (0, None);
         step.moved = true;
         Ok(())
@@ -132,7 +133,8 @@ impl Machine {
                 return;
             }
             let silent = asking.of.clone();
-            self.past_came(step, &Want::State(self.record.context.clone()), &silent, None, &HashMap::new());
+            let why = "it has not answered within contexts.gap.give_up".to_owned();
+            self.past_came(step, &Want::State(self.record.context.clone()), &silent, Err(why), &HashMap::new());
         }
         if self.past.asking.is_some() || self.past.again.is_some_and(|again| again > step.now) {
             return;
@@ -164,49 +166,62 @@ impl Machine {
         step: &mut Step<'_>,
         want: &Want,
         from: &ServerName,
-        pdus: Option<Vec<Pdu>>,
+        pdus: Result<Vec<Pdu>, String>,
         known: &HashMap<PduRef, Known>,
     ) {
+        let (pdus, failed) = match pdus {
+            Ok(pdus) => (pdus, None),
+            Err(why) => (vec![], Some(why)),
+        };
         let is_awaited = self.past.asking.as_ref().is_some_and(|asking| asking.of == *from);
         let Some(asking) = self.past.asking.take_if(|_| is_awaited) else {
             // It comes after its time; what it brings is welcome all the same.
-            self.admit_past(step, from, pdus.unwrap_or_default(), known);
+            self.admit_past(step, from, pdus, known);
             return;
         };
-        let answered = pdus.is_some();
-        let came = self.admit_past(step, from, pdus.unwrap_or_default(), known);
-        if let (true, 0, Want::History { from, .. }) = (answered, came, want) {
+        let came = self.admit_past(step, from, pdus, known);
+        if let (None, 0, Want::History { from, .. }) = (&failed, came, want) {
             self.past.barren.extend(from.iter().cloned());
         }
-        match asking.older {
-            Some(_) if came > 0 => self.tell_readers(step, came),
-            Some(limit) => {
+        match (asking.older, failed) {
+            (Some(_), _) if came > 0 => self.tell_readers(step, came),
+            (Some(limit), _) => {
                 // What one server does not have, the next may.
                 if let Want::History { from, .. } = want {
                     self.past.barren.retain(|edge| !from.contains(edge));
                 }
                 self.ask_next(step, asking.then, limit);
             }
-            None if answered => {
+            (None, None) => {
                 self.past.tries = 0;
                 let is_state = matches!(want, Want::State(_));
                 let left = if is_state { 0 } else { u32::try_from(came).unwrap_or(u32::MAX) };
                 self.join_moves(step, |join| {
-                    join.stage = JoinStage::History;
+                    (join.stage, join.reason) = (JoinStage::History, None);
                     join.came += came;
                     join.left = join.left.saturating_sub(left);
                 });
             }
-            None => self.join_waits(step),
+            (None, Some(why)) => self.join_waits(step, why),
         }
     }
 
     /// The server that is to tell us has not answered: it is asked again, and in the end no more.
-    fn join_waits(&mut self, step: &mut Step<'_>) {
+    fn join_waits(&mut self, step: &mut Step<'_>, why: String) {
         self.past.tries += 1;
-        if self.past.tries >= self.limits.gap.tries_max {
-            return self.join_moves(step, |join| join.stage = JoinStage::Failed);
+        let tries = self.past.tries;
+        if tries >= self.limits.gap.tries_max {
+            if let Some(Join { via, came, .. }) = &self.record.join {
+                let text = format!(
+                    "joining {} by {via} has failed after {tries} tries (contexts.gap.tries_max), when {came} PDUs had come: {why}; \
+                     see that {via} counts us among the participants and can be reached, then join again",
+                    self.record.context
+                );
+                step.changes.push(Change::Fed(FeedItem::Notice { text, server: Some(via.clone()) }));
+            }
+            return self.join_moves(step, |join| (join.stage, join.reason) = (JoinStage::Failed, Some(why)));
         }
+        self.join_moves(step, |join| join.reason = Some(why));
         let pause = self.limits.gap.grace.saturating_mul(1 << self.past.tries.min(16));
         self.past.again = Some(step.now.after(pause));
     }

@@ -47,6 +47,8 @@ pub(crate) struct ContextActor {
     /// `None` while loading, and after the actor was given up.
     machine: Option<Machine>,
     faulty: bool,
+    /// Messages that came back from quarantine since its participants changed: for the log.
+    taken_back: usize,
     answers: HashMap<Token, (Answer, Permit)>,
     next_token: u64,
     timer: Timer,
@@ -83,6 +85,7 @@ impl ContextActor {
             killers: VecDeque::new(),
             machine: None,
             faulty: false,
+            taken_back: 0,
             answers: HashMap::new(),
             next_token: 0,
             timer: Timer::default(),
@@ -148,7 +151,7 @@ impl ContextActor {
                     match payer {
                         Ok(payer) => payer.fetch(context, want, of),
                         // Not a peer of ours: it cannot be asked, which is an answer too.
-                        Err(_) => routes.fetched(&context, want, of, None).await,
+                        Err(refusal) => routes.fetched(&context, want, of, Err(refusal.to_string())).await,
                     }
                 });
             }
@@ -359,11 +362,14 @@ impl Handler<Fetched> for ContextActor {
 
     fn handle(&mut self, fetched: Fetched, ctx: &mut Context<Self>) {
         let Fetched { want, from, pdus } = fetched;
-        let answered = pdus.is_some();
+        let (pdus, failed) = match pdus {
+            Ok(pdus) => (pdus, None),
+            Err(why) => (vec![], Some(why)),
+        };
         let is_sound = |pdu: &Pdu| self.is_sound(&pdu.reference);
-        let pdus: Vec<Pdu> = pdus.into_iter().flatten().flatten().filter(is_sound).collect();
+        let pdus: Vec<Pdu> = pdus.into_iter().flatten().filter(is_sound).collect();
         if let Some(known) = self.look_up(ctx, &pdus) {
-            self.enter(ctx, Event::Fetched { want, from, pdus, answered, known });
+            self.enter(ctx, Event::Fetched { want, from, pdus, failed, known });
         }
     }
 }
@@ -373,12 +379,17 @@ impl Handler<TakenBack> for ContextActor {
 
     fn handle(&mut self, TakenBack { page, is_full }: TakenBack, ctx: &mut Context<Self>) {
         let last = page.last().filter(|_| is_full).map(|last| last.place);
+        self.taken_back += page.len();
         for StrangersPdu { place, reference, from, number, bytes } in page {
             // One that killed stays where it is: the operator can see it there.
             let pdu = self.ports.text.read(&from, &bytes).filter(|_| self.is_sound(&reference));
             let Some(known) = self.look_up(ctx, pdu.as_slice()) else { return };
             let kept = pdu.map(|pdu| Kept { from, number, pdu });
             self.enter(ctx, Event::Kept { kept, known, next: last.filter(|last| *last == place) });
+        }
+        if last.is_none() && self.taken_back > 0 {
+            let messages = std::mem::take(&mut self.taken_back);
+            tracing::info!(context = %self.context, messages, "what lay in quarantine is judged anew: its senders take part now");
         }
     }
 }

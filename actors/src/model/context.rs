@@ -38,6 +38,8 @@ pub struct Join {
     pub came: u64,
     /// How far it is.
     pub stage: JoinStage,
+    /// Why it has failed, or why the server was asked in vain last.
+    pub reason: Option<String>,
 }
 
 /// How far the fetching of a conversation is.

@@ -190,7 +190,7 @@ impl PeerActor {
                     match routes.peer(&of, Need::Work).await {
                         Ok(peer) => peer.ask(context, want, cause),
                         // Not a peer of ours: it cannot be asked, which is an answer too.
-                        Err(_) => routes.fetched(&context, want, of, None).await,
+                        Err(refusal) => routes.fetched(&context, want, of, Err(refusal.to_string())).await,
                     }
                 });
             }
@@ -217,7 +217,8 @@ impl PeerActor {
             }
             Effect::NotAsked { of, context, want } => {
                 let routes = self.routes.clone();
-                detached(async move { routes.fetched(&context, want, of, None).await });
+                let why = format!("{of} is not asked now; see `fernpost peer show {of}` and fetch_items");
+                detached(async move { routes.fetched(&context, want, of, Err(why)).await });
             }
             Effect::Load(from) => {
                 let Some((items, bytes)) = self.machine.as_ref().map(|machine| machine.page()) else { return };
@@ -256,7 +257,8 @@ impl PeerActor {
         let (routes, server) = (self.routes.clone(), self.server.clone());
         // Beyond the bound the peer is not asked, and the conversation asks the next one or again later.
         let Ok(permit) = self.fetches().enter() else {
-            return detached(async move { routes.fetched(&context, want, server, None).await });
+            let why = Err("peers.intake_max questions to it are open".to_owned());
+            return detached(async move { routes.fetched(&context, want, server, why).await });
         };
         let (transport, deadlines, clock) =
             (self.ports.transport.clone(), self.limits.deadlines, self.ports.clock.clone());
@@ -267,7 +269,7 @@ impl PeerActor {
             let pdus = asked.inspect_err(|failure| {
                 tracing::debug!(peer = %server, %context, %failure, "the peer was asked in vain");
             });
-            let pdus = pdus.ok();
+            let pdus = pdus.map_err(|failure| failure.to_string());
             if let Ok(cause) = routes.peer(&cause, Need::Work).await {
                 let sound = || pdus.iter().flatten().flatten();
                 let bytes = sound().map(|pdu| pdu.bytes.len() as u64).sum();

@@ -18,9 +18,11 @@ const OTHERS: &str = "others";
 #[derive(Clone)]
 pub struct Seldom(Arc<Book>);
 
+type Say = dyn Fn(&str, u64, &str) + Send + Sync;
+
 struct Book {
     /// Writes the line: the subject, how much since the last line of it, and what was said last.
-    say: Box<dyn Fn(&str, u64, &str) + Send + Sync>,
+    say: Box<Say>,
     /// Who was spoken of within a period, with what has come since.
     silent: Mutex<HashMap<String, Since>>,
 }

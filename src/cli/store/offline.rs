@@ -61,6 +61,9 @@ impl<'a> Report<'a> {
 
     /// What the file is, in one line.
     fn words(&self) -> String {
+        if self.server.is_empty() {
+            return "it does not say whose it is".to_owned();
+        }
         let taken = self.taken.as_ref().map(|taken| format!(", a backup of {taken}")).unwrap_or_default();
         format!("{}, opened {}{taken}", self.server, times(self.epoch))
     }

@@ -21,6 +21,9 @@ struct ContextRow {
     past: u64,
     /// (via, left, came, stage)
     join: Option<(String, u32, u64, String)>,
+    /// Why it has failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    join_reason: Option<String>,
 }
 
 pub(in crate::store) fn context_to_row(record: &ContextRecord) -> Vec<u8> {
@@ -34,6 +37,7 @@ pub(in crate::store) fn context_to_row(record: &ContextRecord) -> Vec<u8> {
         members: members_to_row(&record.members),
         past: record.past,
         join: record.join.as_ref().map(join_to_row),
+        join_reason: record.join.as_ref().and_then(|join| join.reason.clone()),
     };
     serde_json::to_vec(&row).expect("texts and numbers always serialize")
 }
@@ -52,7 +56,7 @@ pub(in crate::store) fn context_from_row(context: ContextId, row: &[u8]) -> Resu
         adopted: row.adopted,
         members: members_from_row(row.members)?,
         past: row.past,
-        join: row.join.map(join_from_row).transpose()?,
+        join: row.join.map(|join| join_from_row(join, row.join_reason)).transpose()?,
     })
 }
 
@@ -60,11 +64,11 @@ fn join_to_row(join: &Join) -> (String, u32, u64, String) {
     (join.via.to_string(), join.left, join.came, join.stage.as_str().to_owned())
 }
 
-fn join_from_row((via, left, came, stage): (String, u32, u64, String)) -> Result<Join, BadRow> {
+fn join_from_row((via, left, came, stage): (String, u32, u64, String), reason: Option<String>) -> Result<Join, BadRow> {
     let stages = [JoinStage::State, JoinStage::History, JoinStage::Done, JoinStage::Failed];
     let stage = stages.into_iter().find(|known| known.as_str() == stage);
     let stage = stage.ok_or_else(|| BadRow::new("contexts", &"an unknown stage of joining"))?;
-    Ok(Join { via: name("contexts", &via)?, left, came, stage })
+    Ok(Join { via: name("contexts", &via)?, left, came, stage, reason })
 }
 
 #[derive(Serialize, Deserialize)]
@@ -118,6 +122,9 @@ mod tests {
         record.heads.push(Head { reference, depth: u64::MAX });
         (record.depth, record.next) = (u64::MAX, 9);
         record.members = vec![(server("blue.example"), 2)];
+        assert_eq!(context_from_row(context.clone(), &context_to_row(&record)).expect("readable"), record);
+        let (via, reason) = (server("blue.example"), Some("status 401".to_owned()));
+        record.join = Some(Join { via, left: 5, came: 2, stage: JoinStage::Failed, reason });
         assert_eq!(context_from_row(context.clone(), &context_to_row(&record)).expect("readable"), record);
         assert!(context_from_row(context, b"{}").is_err());
     }

@@ -1,0 +1,36 @@
+//! Whose operator's API this is: told on every answer, and refused to a caller who means another gateway.
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{Error, ResponseError, web};
+
+use super::AdminApi;
+use crate::http::refusal::Problem;
+
+/// The header that names the gateway: in an answer the one that answers, in a request the one that is meant.
+pub const SERVER: HeaderName = HeaderName::from_static("fernpost-server");
+
+/// Middleware of the scope. Without a name in its request a caller means whoever answers.
+pub(super) async fn told(
+    api: web::Data<AdminApi>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let us = api.gateway.ports().us.clone();
+    let meant = request.headers().get(SERVER).filter(|meant| meant.as_bytes() != us.as_str().as_bytes());
+    let mut answer = match meant {
+        Some(meant) => {
+            let words =
+                format!("this gateway is {us}, and the call is for {}", String::from_utf8_lossy(meant.as_bytes()));
+            request.into_response(Problem::new(StatusCode::MISDIRECTED_REQUEST, "OTHER_SERVER", words).error_response())
+        }
+        None => next.call(request).await?.map_into_boxed_body(),
+    };
+    if let Ok(name) = HeaderValue::from_str(us.as_str()) {
+        answer.headers_mut().insert(SERVER, name);
+    }
+    Ok(answer)
+}
