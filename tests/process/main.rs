@@ -12,6 +12,7 @@ mod operator;
 mod outage;
 mod process;
 mod raw;
+mod seen;
 mod sim;
 mod simulated;
 mod stop;

@@ -1,0 +1,93 @@
+//! What stands in a gateway's log when something goes on outside of it, and what does not however often it is tried.
+
+use reqwest::Method;
+
+use crate::node::{Api, Node, own_address};
+use crate::process::fernpost;
+use crate::raw::Raw;
+
+#[tokio::test]
+async fn callers_that_prove_nothing_are_one_line_a_minute_and_garbage_is_none() {
+    let (mut red, _blue) = Node::pair("");
+    std::fs::write(red.folder().join("secret"), "sesame\n").expect("a writable folder");
+    red.start_with(&["admin.token_file=secret", "messenger.token_file=secret"]).await;
+    for _ in 0..20 {
+        let garbage = Raw::connect(own_address(), red.federation).await;
+        assert_eq!(garbage.exchange(b"POST http:// HTTP/1.1\r\n\r\n").await.0, 400);
+        for (listener, path) in [(red.admin, "/admin/v1/peers"), (red.messenger, "/v1/peers")] {
+            let wrong = Api::at(listener).authorized("Bearer nonsense").call(Method::GET, path, "").await;
+            assert_eq!(wrong.expect("an answer").0, 401);
+        }
+    }
+    let stranger = Raw::connect(own_address(), red.federation).await;
+    let push = b"POST /http/v1/updates HTTP/1.1\r\nHost: red\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    assert_eq!(stranger.exchange(push).await.0, 401);
+    let process = red.process();
+    process.says("calls are refused whose sender is not proved").await;
+    let log = process.log();
+    let lines = |words: &str| log.lines().filter(|line| line.contains(words)).collect::<Vec<_>>();
+    for key in ["admin.token", "messenger.token"] {
+        let told = lines(&format!("calls without the right token are refused key=\"{key}\""));
+        assert!(told.len() == 1 && told[0].contains("WARN") && told[0].contains("count=1"), "{log}");
+    }
+    assert!(lines("ERROR").is_empty(), "{log}");
+}
+
+#[tokio::test]
+async fn a_peer_that_is_suspended_and_back_is_told_with_reason_and_time() {
+    let (mut red, mut blue) =
+        Node::pair("backoff_min = \"50ms\"\nbackoff_max = \"100ms\"\nfailures_to_suspend = 3\nprobe_every = \"1s\"");
+    red.start().await;
+    red.api().say("m", "blue", "anybody there?").await;
+    let line = red.process().says("peer is suspended").await;
+    assert!(line.contains("WARN") && line.contains("peer=blue") && line.contains("reason=\"unreachable\""), "{line}");
+    blue.start().await;
+    let line = red.process().says("peer is served again").await;
+    assert!(line.contains("INFO") && line.contains("peer=blue") && line.contains("lasted="), "{line}");
+}
+
+#[tokio::test]
+async fn a_command_does_nothing_at_another_gateway_than_that_of_its_configuration() {
+    let (mut red, blue) = Node::pair("");
+    red.start().await;
+    let output = fernpost()
+        .args(["peer", "suspend", "blue", "--set", &format!("admin.listen={}", red.admin), "--config"])
+        .arg(blue.configured())
+        .output()
+        .expect("the binary starts");
+    let why = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(2), "{why}");
+    assert!(why.contains("is red, and ") && why.contains("is for blue") && why.lines().count() == 1, "{why}");
+    let peers = Api::at(red.admin).get("/admin/v1/peers").await;
+    assert_eq!(peers["peers"][0]["state"], "idle", "{peers}");
+}
+
+#[test]
+fn what_cannot_start_says_what_lies_there_and_what_to_do() {
+    let started = |red: &Node| {
+        let output = red.serve(&[]).output().expect("the binary starts");
+        let said = String::from_utf8(output.stderr).expect("text");
+        (output.status.code(), said.lines().last().unwrap_or_default().to_owned())
+    };
+    let red = Node::new("red");
+    let data = red.folder().join("data");
+    std::fs::write(&data, "").expect("a writable folder");
+    let (code, why) = started(&red);
+    assert!(code == Some(2) && why.contains("server.data_dir") && why.contains("this is a file"), "{why}");
+    std::fs::remove_file(&data).expect("it is there");
+    std::fs::create_dir(&data).expect("a writable folder");
+    std::fs::write(red.store(), "junk".repeat(4000)).expect("a writable folder");
+    let (code, why) = started(&red);
+    assert!(code == Some(2) && why.contains("store verify") && why.contains("store restore"), "{why}");
+    let verify = |red: &Node| {
+        let output = fernpost().args(["store", "verify", "--config"]).arg(red.configured()).output();
+        let output = output.expect("the binary starts");
+        (output.status.code(), String::from_utf8(output.stdout).expect("text"))
+    };
+    let (code, said) = verify(&red);
+    assert!(code == Some(1) && said.contains("is damaged: it does not say whose it is\n"), "{said}");
+
+    let output = fernpost().args(["serve", "--config", "nowhere.toml"]).output().expect("the binary starts");
+    let why = String::from_utf8(output.stderr).expect("text");
+    assert!(why.lines().count() == 1 && why.starts_with("nowhere.toml: cannot be read: "), "{why}");
+}
