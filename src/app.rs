@@ -15,7 +15,7 @@ use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data};
 use actors::gateway::Gateway;
 use actors::model::{Millis, Refusal, ServerName};
-use actors::ports::{Clock, Ports};
+use actors::ports::{Clock, Ports, Roster};
 use actors::router::{Router, Routes};
 use actors::supervise::seldom::Seldom;
 use tokio::sync::{oneshot, watch};
@@ -25,6 +25,7 @@ use crate::admin::metrics::{self, Metrics};
 use crate::admin::{self, AdminApi};
 use crate::disk::FolderDisk;
 use crate::egress::{self, Addresses, Egress};
+use crate::forgetting;
 use crate::http::bearer::{self, Bearer};
 use crate::http::body::BodyLimit;
 use crate::http::closing::{self, Closing};
@@ -252,6 +253,7 @@ async fn start_core(
     let options = store_options(settings)?;
     let (peers, us) = (settings.peers.clone(), settings.server.name.clone());
     let (retain, keep) = (settings.feed.retain, settings.messenger.submissions_keep);
+    let history = settings.peers.contexts().history.keep;
     let disk = Arc::new(FolderDisk(settings.server.data_dir.clone()));
     let (done, started) = oneshot::channel();
     core.spawn(async move {
@@ -261,6 +263,7 @@ async fn start_core(
         let opened = Store::open(options, clock.clone(), Arc::new(move |woken| wakes.woken(woken)));
         let built = opened.map(|store| {
             let shared = Arc::new(store.clone());
+            let past = shared.clone();
             let knowledge = Knowledge { us: us.clone(), archive: shared.clone(), roster: peers.clone() };
             let ports = Ports {
                 journal: Arc::new(Chronicle::new(shared.clone())),
@@ -278,6 +281,9 @@ async fn start_core(
                 let _ = gone.send(crashed);
             });
             actix::spawn(housekeeping::run(ports.clone(), retain, keep));
+            if let Some(keep) = history {
+                actix::spawn(forgetting::run(ports.clone(), past, keep));
+            }
             Core { gateway: Gateway::new(routes, ports), store }
         });
         // The starter waits for this; if it has gone, the process is ending.

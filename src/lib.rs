@@ -3,6 +3,7 @@
 //! # Map
 //! - [`settings`]: what was configured, checked and resolved.
 //! - [`store`]: the journal and the archive on one redb file.
+//! - [`forgetting`]: what was said long ago leaves the store.
 //! - [`http`]: serving, and what every listener shares: refusals as JSON, limits, who is calling. Knows no route.
 //! - [`egress`]: the one gate outward.
 //! - [`wire`]: the dialects peers speak.
@@ -18,6 +19,7 @@ pub mod app;
 pub mod cli;
 pub mod disk;
 pub mod egress;
+pub mod forgetting;
 pub mod http;
 pub mod messenger;
 pub mod settings;

@@ -199,6 +199,16 @@ pub enum Change {
         /// How many rows one commit may remove.
         rows_max: u32,
     },
+    /// The texts of delivered PDUs are forgotten, and so are their places in the timeline: what stays of each is that it is known,
+    /// and how deep it lies. Those delivered since `before` are passed over.
+    PdusForgotten {
+        /// Their conversation.
+        context: ContextId,
+        /// Their places, and which ones.
+        pdus: Vec<(i64, PduRef)>,
+        /// Only older ones go.
+        before: Millis,
+    },
     /// Submissions whose time to be repeated has passed.
     SubmissionsForgotten(Vec<SubmissionId>),
 }

@@ -1,6 +1,7 @@
 //! What the core asks of its surroundings. An adapter supplies each; the core never sees redb, HTTP or the system clock.
 
 mod inspect;
+mod past;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -21,6 +22,7 @@ pub use crate::model::{
     ContextLoad, CurrentState, Known, Letter, OutboxRow, PduText, PeerLoad, SentPage, ServedPdu, Spoken, StrangersPdu,
 };
 pub use inspect::{ContextRow, Direction, Inspect, Page, ParkedFilter, ParkedRow, Place, QueuedItem, What, Why};
+pub use past::{OldPage, OldPdu, Past, Pinned, Walked, WalkedTo};
 
 /// A future that may cross threads.
 pub type Task<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;

@@ -22,6 +22,7 @@ struct Stats {
     live_bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     dead_bytes: Option<u64>,
+    pdus_forgotten: u64,
     tables: Vec<Table>,
     counts: Counts,
 }
@@ -59,6 +60,7 @@ pub(super) async fn stats(api: web::Data<AdminApi>) -> Result<HttpResponse, Prob
         file_bytes: stats.file_bytes,
         live_bytes: stats.live_bytes,
         dead_bytes: stats.dead_bytes(),
+        pdus_forgotten: stats.forgotten(),
         tables,
         counts,
     }))

@@ -74,6 +74,7 @@ struct Stats {
     epoch: u64,
     file_bytes: Option<u64>,
     dead_bytes: Option<u64>,
+    pdus_forgotten: u64,
     tables: Vec<Rows>,
     counts: Counts,
 }
@@ -112,6 +113,9 @@ async fn stats(gateway: &Gateway, json: bool) -> Result<u8, Failure> {
     text.push('\n');
     if let (Some(file), Some(dead)) = (stats.file_bytes, stats.dead_bytes) {
         text.push_str(&format!("file     {}, of which {} hold no row\n", size(file), size(dead)));
+    }
+    if stats.pdus_forgotten > 0 {
+        text.push_str(&format!("forgot   the texts of {} PDUs, which are still known\n", count(stats.pdus_forgotten)));
     }
     text.push_str(&format!("opened   {}, schema {}\n", times(stats.epoch), stats.schema));
     let Counts { commits, rows_written } = stats.counts;

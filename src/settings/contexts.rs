@@ -1,10 +1,12 @@
 //! `[contexts]`: what bounds every conversation.
 
+use std::time::Duration;
+
 use actors::limits::{ContextLimits, GapLimits, HistoryLimits, RestartLimits, StateLimits};
 use serde::Deserialize;
 
 use super::check::Check;
-use super::units::Span;
+use super::units::{Keep, Span};
 
 /// Whose PDUs a conversation takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -61,7 +63,12 @@ pub(super) struct HistorySection {
     backfill_max: u32,
     /// PDUs in one page of an answer to a peer that asks again for what was sent to it.
     pull_max: u32,
+    /// How long what was said is kept after it was delivered here: "forever", or a duration.
+    keep: Keep,
 }
+
+/// A round of forgetting comes every ten minutes, and what was said has to outlive a slow reader.
+const KEEP_MIN: Duration = Duration::from_secs(60 * 60);
 
 /// How a missing parent is waited for, asked for, and given up.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -145,8 +152,8 @@ impl Default for GapSection {
 
 impl Default for HistorySection {
     fn default() -> Self {
-        let HistoryLimits { backfill_max, pull_max } = HistoryLimits::default();
-        Self { backfill_max, pull_max }
+        let HistoryLimits { backfill_max, pull_max, keep } = HistoryLimits::default();
+        Self { backfill_max, pull_max, keep: Keep(keep) }
     }
 }
 
@@ -165,6 +172,9 @@ impl ContextsSection {
         check.at_least_one(&["contexts", "gap"], &gap);
         let history = [("backfill_max", self.history.backfill_max.into()), ("pull_max", self.history.pull_max.into())];
         check.at_least_one(&["contexts", "history"], &history);
+        if self.history.keep.0.is_some_and(|keep| keep < KEEP_MIN) {
+            check.invalid(&["contexts", "history", "keep"], "must be \"forever\" or at least \"1h\"");
+        }
         if self.gap.grace.0 > self.gap.give_up.0 {
             check.invalid(&["contexts", "gap", "grace"], "must not be longer than contexts.gap.give_up");
         }
@@ -195,7 +205,11 @@ impl ContextsSection {
                 depth_max: self.gap.depth_max,
                 kept_max: self.gap.kept_max,
             },
-            history: HistoryLimits { backfill_max: self.history.backfill_max, pull_max: self.history.pull_max },
+            history: HistoryLimits {
+                backfill_max: self.history.backfill_max,
+                pull_max: self.history.pull_max,
+                keep: self.history.keep.0,
+            },
             restarts: RestartLimits { max: self.restarts_max, period: self.restarts_period.0 },
             quarantine_items: self.quarantine_items,
         }

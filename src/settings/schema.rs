@@ -97,7 +97,6 @@ impl<'de> Deserializer<'de> for Asked<'_> {
 /// Keys and sections that are planned and not built. They are refused by this name, never passed over: who writes `tls` must
 /// not run without it. `*` stands for `default`, a pattern or a server.
 const PLANNED_KEYS: &[&str] = &[
-    "contexts.history.keep",
     "contexts.sign",
     "federation.insecure",
     "federation.tls",

@@ -491,3 +491,13 @@ fn state_and_membership_reach_the_conversations() {
     let empty = wrong("contexts.membership.types = [\"\"]\n");
     assert!(empty[0].contains("contexts.membership.types"), "{empty:?}");
 }
+
+#[test]
+fn what_was_said_is_kept_for_ever_or_for_an_hour_at_least() {
+    let keep = |value: &str| format!("contexts.history.keep = {value}\n");
+    let kept = |text: &str| good(text).peers.contexts().history.keep;
+    assert_eq!((kept(""), kept(&keep("\"forever\""))), (None, None));
+    assert_eq!(kept(&keep("\"1h\"")), Some(Duration::from_secs(3_600)));
+    assert!(wrong(&keep("\"59m\""))[0].contains("must be \"forever\" or at least \"1h\""));
+    assert!(wrong(&keep("365"))[0].contains("365 has no unit; write \"365d\""));
+}

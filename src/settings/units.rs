@@ -21,6 +21,12 @@ impl Span {
     }
 }
 
+/// How long something is kept: a duration, or "forever".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Keep(pub(super) Option<Duration>);
+
+const FOREVER: &str = "forever";
+
 /// A number of bytes: "8MiB".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Size(pub(super) u64);
@@ -90,6 +96,20 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
+impl<'de> Deserialize<'de> for Keep {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(WithUnit {
+            what: "\"forever\" or a duration",
+            example: "365d",
+            unit: "d",
+            parse: |text| match text {
+                FOREVER => Ok(Self(None)),
+                text => humantime::parse_duration(text).map(|keep| Self(Some(keep))).map_err(|why| why.to_string()),
+            },
+        })
+    }
+}
+
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(WithUnit {
@@ -134,6 +154,8 @@ mod tests {
     fn durations_and_sizes_carry_units() {
         assert_eq!(read("\"750ms\""), Ok(Span(Duration::from_millis(750))));
         assert_eq!(read("\"7d\""), Ok(Span::days(7)));
+        assert_eq!(read("\"365d\""), Ok(Keep(Some(Span::days(365).0))));
+        assert_eq!(read("\"forever\""), Ok(Keep(None)));
         assert_eq!(read("\"8MiB\""), Ok(Size::mib(8)));
         assert_eq!(read("\"512B\""), Ok(Size(512)));
     }
@@ -143,6 +165,10 @@ mod tests {
         assert_eq!(read::<Span>("30"), Err("30 has no unit; write \"30s\"".into()));
         assert_eq!(read::<Span>("\"30\""), Err("30 has no unit; write \"30s\"".into()));
         assert_eq!(read::<Span>("\"0\""), Err("0 has no unit; write \"0s\"".into()));
+        assert_eq!(read::<Keep>("365"), Err("365 has no unit; write \"365d\"".into()));
+        assert!(
+            read::<Keep>("\"always\"").is_err_and(|why| why.starts_with("\"always\" is not \"forever\" or a duration"))
+        );
         assert_eq!(read::<Size>("1024"), Err("1024 has no unit; write \"1024B\"".into()));
         assert!(read::<Size>("\"8 bananas\"").is_err_and(|why| why.starts_with("\"8 bananas\" is not a size")));
     }

@@ -8,6 +8,7 @@ use actors::ports::OutboxRow;
 use redb::{Key, Table, TableDefinition, Value, WriteTransaction};
 
 use super::counters::Counts;
+use super::forget::Deliveries;
 use super::rows::{self, FeedRow};
 use super::tables::{
     self, DeadLetterValue, FeedValue, GapValue, HeldValue, HolderValue, OutboxValue, PduValue, PieceKey, PieceValue,
@@ -28,6 +29,8 @@ pub(super) struct Memory {
     pub(super) epoch: u64,
     /// PDUs held since it was opened.
     pub(super) arrivals: u64,
+    /// When PDUs are delivered.
+    pub(super) deliveries: Deliveries,
     /// Where the tables of each server end; filled at its first use.
     pub(super) peers: HashMap<ServerName, Ends>,
 }
@@ -117,6 +120,7 @@ pub(super) struct Group<'t> {
     pub(super) state_links: Lazy<'t, (&'static str, u8, &'static str, &'static str), &'static [u8]>,
     pub(super) strangers: Lazy<'t, PlaceKey, (&'static str, u64, u64, u64)>,
     pub(super) heads: Lazy<'t, PlaceKey, u64>,
+    pub(super) meta: Lazy<'t, &'static str, &'static str>,
     pub(super) memory: &'t mut Memory,
     pub(super) now: Millis,
     pub(super) moved: HashMap<ServerName, Box<PeerRecord>>,
@@ -152,6 +156,7 @@ impl<'t> Group<'t> {
             state_links: Lazy::new(transaction, tables::STATE_LINKS),
             strangers: Lazy::new(transaction, tables::STRANGERS),
             heads: Lazy::new(transaction, tables::HEADS),
+            meta: Lazy::new(transaction, tables::META),
             memory,
             now,
             moved: HashMap::new(),
@@ -218,6 +223,7 @@ impl<'t> Group<'t> {
             Change::GapOpened { context, gap } => self.gap_opened(&context, &gap),
             Change::GapClosed { context, missing } => self.gap_closed(&context, &missing),
             Change::SubmissionsForgotten(ids) => self.forget_submissions(&ids),
+            Change::PdusForgotten { context, pdus, before } => self.forget_pdus(&context, &pdus, before.0),
         }
     }
 
@@ -236,6 +242,7 @@ impl<'t> Group<'t> {
             self.counts.rows_written += 1;
         }
         self.drop_unnamed_items()?;
+        self.note_deliveries()?;
         if self.memory.peers.len() > REMEMBERED_MAX {
             self.memory.peers.clear();
         }
@@ -280,6 +287,7 @@ pub(super) fn weight(changes: &[Change]) -> u64 {
         Change::DeadLetterRequeued { .. } => 3,
         Change::OutboxTrimmed { rows_max, .. } | Change::FeedTrimmed { rows_max, .. } => u64::from(*rows_max),
         Change::SubmissionsForgotten(ids) => ids.len() as u64,
+        Change::PdusForgotten { pdus, .. } => 2 * pdus.len() as u64,
     };
     changes.iter().map(rows).sum()
 }

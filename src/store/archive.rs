@@ -9,6 +9,7 @@ mod feed;
 mod graph;
 mod history;
 mod inspect;
+mod past;
 mod peers;
 mod state;
 mod strangers;

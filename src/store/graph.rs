@@ -28,9 +28,10 @@ impl Group<'_> {
     pub(super) fn pdu_stored(&mut self, stored: &StoredPdu) -> Write {
         let (reference, context) = (&stored.pdu.reference, &stored.pdu.context);
         let prev = rows::refs_to_row(&stored.pdu.prev);
+        let at = self.delivery_time();
         let pdus = self.pdus.open()?;
         // Instead of a look before each insertion: what was there comes back, and goes back.
-        let before = pdus.insert(key(reference), rows::pdu_to_row(stored, &prev))?;
+        let before = pdus.insert(key(reference), rows::pdu_to_row(stored, &prev, at))?;
         if let Some(first) = before.map(|row| OwnedPdu::from_row(row.value())) {
             pdus.insert(key(reference), first.row())?;
             return contradiction(context, reference, "a PDU is stored for the second time, the first one stays");
@@ -51,6 +52,7 @@ impl Group<'_> {
     }
 
     pub(super) fn pdu_delivered(&mut self, reference: &PduRef, context: &ContextId, delivery: &Delivery) -> Write {
+        let at = self.delivery_time();
         let pdus = self.pdus.open()?;
         self.counts.lookups += 1;
         let found = pdus.get(key(reference))?.map(|row| OwnedPdu::from_row(row.value()));
@@ -58,7 +60,7 @@ impl Group<'_> {
         let Some(mut row) = found.filter(|row| row.waits_in(context.as_str())) else {
             return contradiction(context, reference, "a PDU is delivered that does not wait here");
         };
-        row.deliver(delivery);
+        row.deliver(delivery, at);
         pdus.insert(key(reference), row.row())?;
         self.counts.rows_written += 1;
         let held = self.held.open()?.remove(place(context, reference))?;

@@ -2,7 +2,7 @@
 //!
 //! # Map
 //! - `tables`: every table with its owner, its bound and who trims it. `rows`: how model types lie in them.
-//! - `queue` -> `writer` -> `apply`, `submissions`, `graph`, `heads`, `state`, `dead_letters`, `parked`, `trim`: the way of a batch to the disk. `archive`: the way back.
+//! - `queue` -> `writer` -> `apply`, `submissions`, `graph`, `heads`, `state`, `dead_letters`, `parked`, `trim`, `forget`: the way of a batch to the disk. `archive`: the way back.
 //! - `stats`, `backup`, `verify`, `restore`, `restored`: what an operator does with the file as a whole.
 //! - `lane`: which thread waits for the disk. `claims`, `under_way`: the PDUs and the state on the way there, for those who look.
 //! - `strangers`: what lies in quarantine, by conversation. `untouched`: a file looked at without being changed.
@@ -18,6 +18,7 @@ mod claims;
 mod counters;
 mod dead_letters;
 mod failure;
+mod forget;
 mod graph;
 mod heads;
 mod lane;

@@ -14,6 +14,7 @@ use redb::{
 
 use super::apply::Memory;
 use super::failure::OpenError;
+use super::forget::Deliveries;
 use super::lane::Lane;
 use super::queue::GroupLimits;
 use super::restored;
@@ -199,12 +200,14 @@ fn ends(transaction: &WriteTransaction) -> Result<Memory, redb::Error> {
     tables::each(&mut Made(transaction))?;
     let feed_acked = transaction.open_table(tables::FEED_CURSOR)?.get(tables::MESSENGER)?.map_or(0, |row| row.value());
     let newest = transaction.open_table(tables::FEED)?.last()?.map_or(0, |(position, _)| position.value());
+    let deliveries = Deliveries::behind(&transaction.open_table(tables::META)?)?;
     let item = transaction.open_table(tables::ITEMS)?.last()?.map_or(0, |(number, _)| number.value());
     Ok(Memory {
         // Only acknowledged rows are ever trimmed: a feed without rows ends at its cursor.
         feed_tail: newest.max(feed_acked),
         feed_acked,
         next_item: item + 1,
+        deliveries,
         ..Memory::default()
     })
 }

@@ -50,6 +50,9 @@ impl Group<'_> {
             tracing::error!(%server, index, "a dead letter has no content; this is a bug");
             return Ok(());
         };
+        if let Item::Pdu(reference, _) = &item {
+            self.delivered_again(reference)?;
+        }
         let tail = self.outbox_tail(server)?;
         let submission = rows::submission_id("dead_letters", &letter.submission);
         let submission = submission.map_err(|error| redb::Error::Corrupted(error.to_string()))?;

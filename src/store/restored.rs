@@ -35,18 +35,12 @@ pub(super) fn mark(copy: &WriteTransaction, taken: Millis) -> Result<(), redb::E
 
 /// When the backup was taken that this is.
 pub(super) fn taken(meta: &impl ReadableTable<&'static str, &'static str>) -> Result<Option<Millis>, redb::Error> {
-    number(meta, TAKEN).map(|taken| taken.map(Millis))
+    rows::number(meta, TAKEN).map(|taken| taken.map(Millis))
 }
 
 /// What updates from peers are counted from; 0 in a store that was never restored.
 pub(super) fn counted_from(meta: &impl ReadableTable<&'static str, &'static str>) -> Result<u64, redb::Error> {
-    Ok(number(meta, COUNTED_FROM)?.unwrap_or(0))
-}
-
-fn number(meta: &impl ReadableTable<&'static str, &'static str>, key: &str) -> Result<Option<u64>, redb::Error> {
-    let Some(row) = meta.get(key)? else { return Ok(None) };
-    let bad = |_| redb::Error::Corrupted(format!("the row {key} of meta is no number"));
-    row.value().parse().map(Some).map_err(bad)
+    Ok(rows::number(meta, COUNTED_FROM)?.unwrap_or(0))
 }
 
 /// Make a store of a backup, in the transaction that opens it; returns what updates are counted from.

@@ -12,14 +12,15 @@ use actors::model::{
     Cause, ContextId, Digest, Fate, InboundRecord, Index, Millis, OutboundRecord, PeerRecord, Rest, Segment, Seq,
     ServerName, SubmissionId, SubmissionRecord,
 };
+use redb::ReadableTable;
 use serde::{Deserialize, Serialize};
 
 use super::tables::SubmissionValue;
 pub(super) use context::{context_from_row, context_to_row, seen_from_row, verdicts_to_row};
 pub(super) use feed::{Fed, FeedRow, feed_from_row, feed_to_row, parked_code, shown_to_row};
 pub(super) use pdu::{
-    OwnedPdu, fed, held, known, parents, pdu_to_row, reference, refs_from_row, refs_to_row, served, what_from_row,
-    what_to_row,
+    OwnedPdu, fed, forgotten, held, is_forgotten, known, parents, pdu_to_row, reference, refs_from_row, refs_to_row,
+    served, what_from_row, what_to_row,
 };
 pub(super) use state::{
     holder_from_row, holder_to_row, keys_from_row, keys_to_row, piece_from_row, piece_to_row, slot_to_row,
@@ -37,6 +38,16 @@ impl BadRow {
     pub(super) fn new(table: &'static str, why: &impl ToString) -> Self {
         Self { table, why: why.to_string() }
     }
+}
+
+/// A row of `meta` that is a number.
+pub(super) fn number(
+    meta: &impl ReadableTable<&'static str, &'static str>,
+    key: &'static str,
+) -> Result<Option<u64>, redb::Error> {
+    let Some(row) = meta.get(key)? else { return Ok(None) };
+    let bad = |_| redb::Error::Corrupted(format!("the row {key} of meta is no number"));
+    row.value().parse().map(Some).map_err(bad)
 }
 
 #[derive(Serialize, Deserialize)]

@@ -43,6 +43,12 @@ impl Stats {
     pub fn dead_bytes(&self) -> Option<u64> {
         self.file_bytes.map(|file| file.saturating_sub(self.live_bytes))
     }
+
+    /// PDUs of which only the name is left: each of the others has a place in a timeline, or waits for one.
+    pub fn forgotten(&self) -> u64 {
+        let rows = |name| self.tables.iter().find(|table| table.name == name).map_or(0, |table| table.rows);
+        rows("pdus").saturating_sub(rows("timeline") + rows("held"))
+    }
 }
 
 impl Store {

@@ -28,7 +28,8 @@ pub(super) type OutboxValue = (u64, u64, bool, u64, &'static str, &'static str, 
 /// (kind, when it left, reason, and then the outbox row it was: item number, origin, id, submission).
 pub(super) type DeadLetterValue = (&'static str, u64, &'static str, u64, &'static str, &'static str, &'static str);
 
-/// (context, is delivered, depth computed here, who handed it over, how it was proved, when it came, parents, bytes).
+/// (context, is delivered, depth computed here, who handed it over, how it was proved, when it came, or once it is delivered when
+/// that was, parents, bytes). Without bytes it is forgotten: see `forget`.
 pub(super) type PduValue = (&'static str, bool, u64, &'static str, &'static str, u64, &'static [u8], &'static [u8]);
 
 /// (epoch, number since that opening, lies at the edge, depth over the delivered parents, piece of state, parents that are
@@ -55,7 +56,7 @@ pub(super) type SeenValue = (&'static str, &'static [u8; 16], &'static [u8]);
 /// A row of a conversation about one PDU: (context, origin, id).
 pub(super) type PlaceKey = (&'static str, &'static str, &'static str);
 
-/// Schema version, own name, epoch; in a backup when it was taken; after a restore what updates are counted from. Owner: opening
+/// Schema version, own name, epoch; a time that no delivery has reached; in a backup when it was taken; after a restore what updates are counted from. Owner: opening
 /// the store. Bound: a row for each of these. Trimmed: what marks a backup, by the opening that makes a store of it.
 pub(super) const META: TableDefinition<&str, &str> = TableDefinition::new("meta");
 
@@ -102,10 +103,12 @@ pub(super) const DEAD_LETTERS: TableDefinition<(&str, u64), DeadLetterValue> = T
 /// the writer, the oldest goes as a new one comes.
 pub(super) const SEEN: TableDefinition<(&str, u64), SeenValue> = TableDefinition::new("seen");
 
-/// (origin, id) -> a PDU, stored once. Owner: its context's actor. Bound: what was said. Trimmed: never, others may ask for it.
+/// (origin, id) -> a PDU, stored once. Owner: its context's actor. Bound: what was said. Trimmed: down to
+/// its name and depth by whoever forgets, after `contexts.history.keep`; the rest never, others may send it again.
 pub(super) const PDUS: TableDefinition<RefValue, PduValue> = TableDefinition::new("pdus");
 
-/// (context, position) -> the PDU delivered there; what came as history stands from 0 downwards. Owner: that context's actor. Bound: the delivered PDUs. Trimmed: never.
+/// (context, position) -> the PDU delivered there; what came as history stands from 0 downwards. Owner: that context's actor. Bound: the delivered PDUs.
+/// Trimmed: with what is forgotten.
 pub(super) const TIMELINE: TableDefinition<(&str, i64), RefValue> = TableDefinition::new("timeline");
 
 /// Context -> its record as JSON. Owner: that context's actor. Bound: one row a context. Trimmed: never.

@@ -163,7 +163,7 @@ impl Intake for Scripted {
         })
     }
     fn history(&self) -> HistoryLimits {
-        HistoryLimits { backfill_max: 3, pull_max: 2 }
+        HistoryLimits { backfill_max: 3, pull_max: 2, ..HistoryLimits::default() }
     }
     fn us(&self) -> &ServerName {
         &self.us

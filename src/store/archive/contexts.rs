@@ -23,6 +23,7 @@ pub(super) fn page(
         (read.open_table(tables::HEADS)?, read.open_table(tables::HELD)?, read.open_table(tables::GAPS)?);
     let (timeline, pdus) = (read.open_table(tables::TIMELINE)?, read.open_table(tables::PDUS)?);
     let from = from.map_or(Bound::Unbounded, |context| Bound::Excluded(context.as_str()));
+    let now = shared.clock.now().0;
     let (mut page, mut walked, mut next) = (Vec::new(), 0, None);
     for row in read.open_table(tables::CONTEXTS)?.range::<&str>((from, Bound::Unbounded))? {
         let (name, row) = row?;
@@ -36,7 +37,8 @@ pub(super) fn page(
         let further = count(&heads, name, &mut walked, |_| true)?;
         let (held, gaps) = (count(&held, name, &mut walked, |_| true)?, count(&gaps, name, &mut walked, |gap| !gap.0)?);
         let last = match timeline.range((name, i64::MIN)..=(name, i64::MAX))?.next_back().transpose()? {
-            Some((_, reference)) => pdus.get(reference.value())?.map(|pdu| Millis(pdu.value().5)),
+            // Times of delivery may be a little ahead of the clock.
+            Some((_, reference)) => pdus.get(reference.value())?.map(|pdu| Millis(pdu.value().5.min(now))),
             None => None,
         };
         walked += 3;

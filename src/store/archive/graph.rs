@@ -119,7 +119,7 @@ pub(super) fn look_up(
 pub(super) fn pdu(shared: &Shared, read: &ReadTransaction, reference: &PduRef) -> Read<Option<ServedPdu>> {
     let row = read.open_table(tables::PDUS)?.get((reference.origin.as_str(), reference.id.as_str()))?;
     shared.counters.looked_up(u64::from(row.is_some()));
-    Ok(row.map(|row| rows::served(row.value())).transpose()?)
+    Ok(row.map(|row| rows::served(row.value())).transpose()?.flatten())
 }
 
 pub(super) fn context_record(

@@ -11,7 +11,7 @@ use crate::store::Shared;
 use crate::store::rows::{self, BadRow};
 use crate::store::tables;
 
-/// Level by level. What is not there, not delivered yet, or of another conversation is neither given nor walked past. Each
+/// Level by level. What is not there or forgotten, not delivered yet, or of another conversation is neither given nor walked past. Each
 /// PDU names a bounded number of parents, so the limit bounds the walk, too.
 pub(super) fn backfill(
     shared: &Shared,
@@ -37,7 +37,7 @@ pub(super) fn backfill(
             let row = pdus.get((reference.origin.as_str(), reference.id.as_str()))?;
             shared.counters.looked_up(u64::from(row.is_some()));
             let Some(row) = row else { continue };
-            let pdu = rows::served(row.value())?;
+            let Some(pdu) = rows::served(row.value())? else { continue };
             if pdu.context != *context || !pdu.delivered {
                 continue;
             }
@@ -53,7 +53,7 @@ pub(super) fn backfill(
     Ok(found)
 }
 
-/// What was delivered, from a place backwards. A parent that is not here, or only held, is a gap to whoever reads.
+/// What was delivered, from a place backwards. A parent that is not here, forgotten, or only held is a gap to whoever reads.
 pub(super) fn timeline(
     shared: &Shared,
     read: &ReadTransaction,
@@ -76,7 +76,7 @@ pub(super) fn timeline(
         for parent in rows::parents(stored.value())? {
             let found = pdus.get((parent.origin.as_str(), parent.id.as_str()))?;
             shared.counters.looked_up(u64::from(found.is_some()));
-            if !found.is_some_and(|row| row.value().1) {
+            if !found.is_some_and(|row| row.value().1 && !rows::is_forgotten(row.value())) {
                 gap.push(parent);
             }
         }

@@ -87,20 +87,42 @@ impl OwnedPdu {
         !self.delivered && self.context == context
     }
 
-    pub(in crate::store) fn deliver(&mut self, delivery: &Delivery) {
-        (self.delivered, self.depth) = (true, delivery.depth);
+    /// It is delivered at this time.
+    pub(in crate::store) fn deliver(&mut self, delivery: &Delivery, at: u64) {
+        (self.delivered, self.depth, self.received) = (true, delivery.depth, at);
+    }
+
+    /// It is delivered in this conversation, before that time, and still has its text.
+    pub(in crate::store) fn may_be_forgotten(&self, context: &str, before: u64) -> bool {
+        self.delivered && self.context == context && self.received < before && !self.bytes.is_empty()
+    }
+
+    /// It counts as delivered at this time: it is queued once more.
+    pub(in crate::store) fn again(&mut self, at: u64) {
+        self.received = at;
     }
 }
 
-/// `prev` is [`refs_to_row`] of its parents.
-pub(in crate::store) fn pdu_to_row<'a>(stored: &'a StoredPdu, prev: &'a [u8]) -> PduRow<'a> {
-    let (delivered, depth) = match &stored.standing {
-        Standing::Delivered(delivery) => (true, delivery.depth),
-        Standing::Held(_) => (false, 0),
+/// `prev` is [`refs_to_row`] of its parents; `at` is when it is delivered, where it is.
+pub(in crate::store) fn pdu_to_row<'a>(stored: &'a StoredPdu, prev: &'a [u8], at: u64) -> PduRow<'a> {
+    let (delivered, depth, since) = match &stored.standing {
+        Standing::Delivered(delivery) => (true, delivery.depth, at),
+        Standing::Held(_) => (false, 0, stored.received.0),
     };
     let sender = stored.sender.as_ref().map_or("", ServerName::as_str);
     let pdu = &stored.pdu;
-    (pdu.context.as_str(), delivered, depth, sender, stored.verified, stored.received.0, prev, &pdu.bytes)
+    (pdu.context.as_str(), delivered, depth, sender, stored.verified, since, prev, &pdu.bytes)
+}
+
+/// What is left of a PDU that is forgotten: it is known, of its conversation, and so deep.
+pub(in crate::store) fn forgotten(row: PduRow<'_>) -> PduRow<'_> {
+    let (context, delivered, depth, _, _, since, ..) = row;
+    (context, delivered, depth, "", "", since, &[], &[])
+}
+
+/// Whether a PDU has been forgotten: every one that has not has a text.
+pub(in crate::store) fn is_forgotten(row: PduRow<'_>) -> bool {
+    row.7.is_empty()
 }
 
 pub(in crate::store) fn known(row: PduRow<'_>) -> Result<Known, BadRow> {
@@ -109,10 +131,14 @@ pub(in crate::store) fn known(row: PduRow<'_>) -> Result<Known, BadRow> {
     Ok(if delivered { Known::Delivered { context, depth } } else { Known::Held { context } })
 }
 
-pub(in crate::store) fn served(row: PduRow<'_>) -> Result<ServedPdu, BadRow> {
+/// `None`: it is forgotten.
+pub(in crate::store) fn served(row: PduRow<'_>) -> Result<Option<ServedPdu>, BadRow> {
+    if is_forgotten(row) {
+        return Ok(None);
+    }
     let (context, delivered, depth, .., bytes) = row;
     let context = context_id("pdus", context)?;
-    Ok(ServedPdu { context, depth, delivered, bytes: Bytes::copy_from_slice(bytes) })
+    Ok(Some(ServedPdu { context, depth, delivered, bytes: Bytes::copy_from_slice(bytes) }))
 }
 
 /// The parents a PDU names, in its order.

@@ -1,5 +1,6 @@
-//! Conversations: PDUs, the timeline, what is held, gaps and state, each against the others.
+//! Conversations: PDUs, the timeline, what is held, gaps, open ends and state, each against the others.
 
+use actors::model::PduRef;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata};
 
 use super::Findings;
@@ -11,40 +12,60 @@ type Pdus = ReadOnlyTable<RefValue, PduValue>;
 
 pub(super) fn examine(read: &ReadTransaction, findings: &mut Findings) -> Done {
     let pdus = read.open_table(tables::PDUS)?;
-    contexts(read, findings)?;
-    let (delivered, held) = stored(read, findings, &pdus)?;
-    timeline(read, findings, &pdus, delivered)?;
-    waiting(read, findings, &pdus, held)?;
+    contexts(read, findings, &pdus)?;
+    let stored = stored(read, findings, &pdus)?;
+    timeline(read, findings, &pdus, stored.delivered)?;
+    waiting(read, findings, &pdus, stored.waiting)?;
     others(read, findings, &pdus)
 }
 
-fn contexts(read: &ReadTransaction, findings: &mut Findings) -> Done {
+fn contexts(read: &ReadTransaction, findings: &mut Findings, pdus: &Pdus) -> Done {
     for row in read.open_table(tables::CONTEXTS)?.iter()? {
         let (context, record) = row?;
-        let read = rows::context_id("contexts", context.value());
-        if let Err(error) = read.and_then(|context| rows::context_from_row(context, record.value())) {
-            findings.add("contexts", error);
+        let named = context.value();
+        match rows::context_id("contexts", named).and_then(|id| rows::context_from_row(id, record.value())) {
+            Ok(record) => {
+                for head in record.heads {
+                    let PduRef { origin, id } = &head.reference;
+                    open_end(findings, pdus, named, (origin.as_str(), id.as_str()))?;
+                }
+            }
+            Err(error) => findings.add("contexts", error),
         }
     }
     Ok(())
 }
 
-/// How many PDUs are delivered, and how many wait.
-fn stored(read: &ReadTransaction, findings: &mut Findings, pdus: &Pdus) -> Result<(u64, u64), redb::Error> {
+/// What is said next names it, and whoever hears that may ask for it.
+fn open_end(findings: &mut Findings, pdus: &Pdus, context: &str, (origin, id): (&str, &str)) -> Done {
+    let is_forgotten = Standing::of(pdus, context, (origin, id))? == Standing::Forgotten;
+    findings.unless(!is_forgotten, "contexts", || format!("{origin}/{id}, an open end of {context}, is forgotten"));
+    Ok(())
+}
+
+/// How many PDUs there are, besides those that are forgotten.
+#[derive(Default)]
+struct Stored {
+    delivered: u64,
+    waiting: u64,
+}
+
+fn stored(read: &ReadTransaction, findings: &mut Findings, pdus: &Pdus) -> Result<Stored, redb::Error> {
     let held = read.open_table(tables::HELD)?;
-    let (mut delivered, mut waiting) = (0, 0);
+    let mut stored = Stored::default();
     for row in pdus.iter()? {
         let (key, value) = row?;
         let ((origin, id), (context, is_delivered, ..)) = (key.value(), value.value());
         if is_delivered {
-            delivered += 1;
+            stored.delivered += u64::from(!rows::is_forgotten(value.value()));
             continue;
         }
-        waiting += 1;
+        findings.unless(!rows::is_forgotten(value.value()), "pdus", || format!("{origin}/{id} waits and has no text"));
+        stored.waiting += 1;
         let waits = held.get((context, origin, id))?.is_some();
         findings.unless(waits, "pdus", || format!("{origin}/{id} is not delivered and does not wait in {context}"));
     }
-    Ok((delivered, waiting))
+    Ok(stored)
 }
 
 /// Each place holds a delivered PDU of its conversation; with as many places as such PDUs, each has one.
@@ -55,9 +76,9 @@ fn timeline(read: &ReadTransaction, findings: &mut Findings, pdus: &Pdus, delive
     for row in timeline.iter()? {
         let (key, value) = row?;
         let ((context, position), (origin, id)) = (key.value(), value.value());
-        let standing = pdus.get((origin, id))?.map(|row| (row.value().0 == context, row.value().1));
-        findings.unless(standing == Some((true, true)), "timeline", || {
-            format!("{context} has at {position} {origin}/{id}, which is {}", words(standing))
+        let standing = Standing::of(pdus, context, (origin, id))?;
+        findings.unless(standing == Standing::Delivered, "timeline", || {
+            format!("{context} has at {position} {origin}/{id}, which is {}", standing.words())
         });
         if at.as_ref().is_none_or(|(last, _)| last != context) {
             let record = match contexts.get(context)? {
@@ -82,12 +103,35 @@ fn timeline(read: &ReadTransaction, findings: &mut Findings, pdus: &Pdus, delive
     Ok(())
 }
 
-fn words(standing: Option<(bool, bool)>) -> &'static str {
-    match standing {
-        None => "missing",
-        Some((false, _)) => "of another one",
-        Some((true, false)) => "held",
-        Some((true, true)) => "delivered",
+/// How a PDU that a row names stands in the conversation of that row.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Missing,
+    Elsewhere,
+    Held,
+    Delivered,
+    Forgotten,
+}
+
+impl Standing {
+    fn of(pdus: &Pdus, context: &str, key: (&str, &str)) -> Result<Self, redb::Error> {
+        let Some(row) = pdus.get(key)? else { return Ok(Self::Missing) };
+        Ok(match row.value() {
+            (of, ..) if of != context => Self::Elsewhere,
+            (_, false, ..) => Self::Held,
+            row if rows::is_forgotten(row) => Self::Forgotten,
+            _ => Self::Delivered,
+        })
+    }
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Elsewhere => "of another one",
+            Self::Held => "held",
+            Self::Delivered => "delivered",
+            Self::Forgotten => "forgotten",
+        }
     }
 }
 
@@ -96,9 +140,9 @@ fn waiting(read: &ReadTransaction, findings: &mut Findings, pdus: &Pdus, waiting
     for row in held.iter()? {
         let (key, value) = row?;
         let (context, origin, id) = key.value();
-        let standing = pdus.get((origin, id))?.map(|row| (row.value().0 == context, row.value().1));
-        findings.unless(standing == Some((true, false)), "held", || {
-            format!("{origin}/{id} waits in {context} and is {}", words(standing))
+        let standing = Standing::of(pdus, context, (origin, id))?;
+        findings.unless(standing == Standing::Held, "held", || {
+            format!("{origin}/{id} waits in {context} and is {}", standing.words())
         });
         if let Err(error) = rows::refs_from_row("held", value.value().5) {
             findings.add("held", error);
@@ -126,17 +170,26 @@ fn others(read: &ReadTransaction, findings: &mut Findings, pdus: &Pdus) -> Done 
             }
         }
     }
+    for row in read.open_table(tables::HEADS)?.iter()? {
+        let (key, _) = row?;
+        let (context, origin, id) = key.value();
+        open_end(findings, pdus, context, (origin, id))?;
+    }
     for row in read.open_table(tables::STATE)?.iter()? {
         let (key, value) = row?;
         let ((context, kind, name), (origin, id, ..)) = (key.value(), value.value());
-        let there = pdus.get((origin, id))?.is_some();
-        findings.unless(there, "state", || format!("{kind}/{name} of {context} is {origin}/{id}, which is missing"));
+        let standing = Standing::of(pdus, context, (origin, id))?;
+        findings.unless(standing == Standing::Delivered, "state", || {
+            format!("{kind}/{name} of {context} is {origin}/{id}, which is {}", standing.words())
+        });
     }
     for row in read.open_table(tables::STATE_PDUS)?.iter()? {
         let (key, value) = row?;
         let (context, kind, name, origin, id) = key.value();
-        let there = pdus.get((origin, id))?.is_some();
-        findings.unless(there, "state_pdus", || format!("{origin}/{id}, of {kind}/{name} in {context}, is missing"));
+        let standing = Standing::of(pdus, context, (origin, id))?;
+        findings.unless(standing == Standing::Delivered, "state_pdus", || {
+            format!("{origin}/{id}, of {kind}/{name} in {context}, is {}", standing.words())
+        });
         if let Err(error) = rows::reference("state_pdus", origin, id)
             .and_then(|reference| rows::piece_from_row(reference, value.value()))
         {

@@ -97,8 +97,13 @@ fn named(
     (item, origin, id): (u64, &str, &str),
 ) -> Done {
     if item == 0 {
-        let there = pdus.get((origin, id))?.is_some();
-        findings.unless(there, table, || format!("row {index} of {server} names {origin}/{id}, which is missing"));
+        let row = pdus.get((origin, id))?;
+        findings
+            .unless(row.is_some(), table, || format!("row {index} of {server} names {origin}/{id}, which is missing"));
+        let is_forgotten = row.is_some_and(|row| rows::is_forgotten(row.value()));
+        findings.unless(!is_forgotten, table, || {
+            format!("row {index} of {server} names {origin}/{id}, which is forgotten")
+        });
     }
     Ok(())
 }
@@ -227,13 +232,15 @@ fn shown(
         Err(error) => findings.add("feed", format!("at {position}: {error}")),
         Ok(rows::Fed::Whole(_)) => {}
         Ok(rows::Fed::Pdu(reference, _)) => {
-            let delivered = pdus.get((reference.origin.as_str(), reference.id.as_str()))?.map(|row| row.value().1);
-            findings.unless(delivered == Some(true), "feed", || {
-                format!(
-                    "at {position} stands {reference}, which is {}",
-                    if delivered.is_some() { "held" } else { "missing" }
-                )
-            });
+            let row = pdus.get((reference.origin.as_str(), reference.id.as_str()))?;
+            let amiss = match row.as_ref().map(|row| row.value()) {
+                None => Some("missing"),
+                Some(row) if rows::is_forgotten(row) => Some("forgotten"),
+                Some((_, is_delivered, ..)) => (!is_delivered).then_some("held"),
+            };
+            if let Some(amiss) = amiss {
+                findings.add("feed", format!("at {position} stands {reference}, which is {amiss}"));
+            }
         }
     }
     Ok(())

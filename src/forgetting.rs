@@ -1,0 +1,95 @@
+//! What was said long ago is forgotten: a walk through all conversations that takes the texts of old PDUs out of the store, a page
+//! at a time. Their names stay, so that none of them is ever news again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actors::change::Change;
+use actors::model::{ContextId, Millis, PduRef};
+use actors::ports::{ArchiveError, Lost, OldPdu, Past, Pinned, Ports, Urgency, WalkedTo};
+use tokio::time::{MissedTickBehavior, interval};
+
+/// The time between rounds.
+const EVERY: Duration = Duration::from_secs(600);
+/// PDUs in one commit. Each of them may lie on a page of the disk by itself, which is what a commit pays for: so many are not felt
+/// by those who wait for the same commit.
+const PAGE: u32 = 100;
+/// Bytes of PDUs looked at for it.
+const PAGE_BYTES: u64 = 1 << 20;
+
+/// Why a round ended early.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    /// The next round may fare better.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// There will be no other round.
+    #[error(transparent)]
+    Journal(#[from] Lost),
+}
+
+/// Forget now and then every ten minutes what was delivered longer ago than `keep`, until the journal stops or the future is
+/// dropped.
+///
+/// Each page is a commit that waits for no one. A round ends early where others have much to write, and the next goes on there.
+pub async fn run(ports: Ports, past: Arc<dyn Past>, keep: Duration) {
+    let mut rounds = interval(EVERY);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut at = None;
+    loop {
+        rounds.tick().await;
+        match round(&ports, &*past, keep, &mut at).await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "PDUs that are old were forgotten"),
+            Err(Broken::Archive(error)) => tracing::warn!(%error, "forgetting left the rest for its next round"),
+            Err(Broken::Journal(_)) => return,
+        }
+    }
+}
+
+/// Once through everything, from where the round before has ended; how many PDUs were forgotten.
+async fn round(ports: &Ports, past: &dyn Past, keep: Duration, at: &mut Option<WalkedTo>) -> Result<u64, Broken> {
+    let age = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
+    let pinned = past.pinned(Millis(ports.clock.now().0.saturating_sub(age))).await?;
+    let mut count = 0;
+    loop {
+        let page = past.old(pinned.before, at.take(), PAGE, PAGE_BYTES).await?;
+        for (context, pdus) in by_context(page.pdus, |pdu| may_go(ports, &pinned, pdu)) {
+            count += pdus.len() as u64;
+            forget(ports, context, pdus, pinned.before).await?;
+        }
+        *at = page.next;
+        if at.is_none() || ports.journal.pressure().is_high() {
+            return Ok(count);
+        }
+    }
+}
+
+/// State stays, whatever holds its key today: which of two holds it is decided by all that was ever said of the key. What cannot
+/// be read may be state.
+fn may_go(ports: &Ports, pinned: &Pinned, pdu: &OldPdu) -> bool {
+    let OldPdu { reference, delivered, bytes, .. } = pdu;
+    let is_held = pinned.named.contains(reference) || reference.origin == ports.us && *delivered >= pinned.ours_before;
+    !is_held && ports.text.read(&reference.origin, bytes).is_some_and(|pdu| pdu.state.is_none())
+}
+
+/// Those of one conversation stand together.
+fn by_context(pdus: Vec<OldPdu>, may_go: impl Fn(&OldPdu) -> bool) -> Vec<(ContextId, Vec<(i64, PduRef)>)> {
+    let mut all: Vec<(ContextId, Vec<(i64, PduRef)>)> = Vec::new();
+    for pdu in pdus.into_iter().filter(may_go) {
+        let place = (pdu.position, pdu.reference);
+        match all.last_mut() {
+            Some((context, places)) if *context == pdu.context => places.push(place),
+            _ => all.push((pdu.context, vec![place])),
+        }
+    }
+    all
+}
+
+/// A page, and its commit.
+async fn forget(ports: &Ports, context: ContextId, pdus: Vec<(i64, PduRef)>, before: Millis) -> Result<(), Lost> {
+    // Of whoever owns the conversation; that may be this process again by the next round.
+    let Some(fence) = ports.ownership.claim_context(&context) else { return Ok(()) };
+    let change = Change::PdusForgotten { context, pdus, before };
+    ports.journal.submit(fence, vec![change], Urgency::Rides).committed().await
+}

@@ -1,0 +1,210 @@
+//! What is old enough to be forgotten, and what keeps it. Why that can be told so is said in `store/forget.rs`.
+
+use std::collections::HashSet;
+use std::ops::Bound;
+
+use actors::model::{ContextId, Millis, PduRef};
+use actors::ports::{ArchiveError, OldPage, OldPdu, Past, Pinned, Task, Walked, WalkedTo};
+use bytes::Bytes;
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
+
+use super::Read;
+use crate::store::rows::{self, BadRow};
+use crate::store::tables::{self, PduValue, PlaceKey, RefValue};
+use crate::store::{Shared, Store};
+
+/// Rows of one queue that are looked at, and of all queues and dead letters together.
+const OF_A_QUEUE_MAX: usize = 10_000;
+const NAMED_MAX: usize = 100_000;
+
+/// Rows and conversations looked at for one page, however few of them are old.
+const WALK_MAX: usize = 2_000;
+
+impl Past for Store {
+    fn pinned(&self, before: Millis) -> Task<Result<Pinned, ArchiveError>> {
+        self.page(move |shared, rows| pinned(shared, rows, before.0))
+    }
+
+    fn old(
+        &self,
+        before: Millis,
+        after: Option<WalkedTo>,
+        limit: u32,
+        bytes: u64,
+    ) -> Task<Result<OldPage, ArchiveError>> {
+        self.page(move |shared, rows| {
+            let mut walk = Walk::open(shared, rows, before.0, limit as usize, bytes)?;
+            walk.all(rows, after)?;
+            Ok(OldPage { pdus: walk.found, next: walk.next })
+        })
+    }
+}
+
+fn pinned(shared: &Shared, read: &ReadTransaction, before: u64) -> Read<Pinned> {
+    let oldest = read.open_table(tables::FEED)?.first()?.map(|(_, row)| row.value().1);
+    let before = before.min(oldest.unwrap_or(u64::MAX));
+    let (mut named, mut ours_before) = (HashSet::new(), before);
+    let mut looked = 1;
+    for row in read.open_table(tables::DEAD_LETTERS)?.iter()? {
+        let (_, row) = row?;
+        let (.., item, origin, id, _) = row.value();
+        looked += 1;
+        if item == 0 {
+            named.insert(rows::reference("dead_letters", origin, id)?);
+        }
+        if named.len() >= NAMED_MAX {
+            // What others said is not among them.
+            ours_before = 0;
+            break;
+        }
+    }
+    let outbox = read.open_table(tables::OUTBOX)?;
+    for server in tables::servers(&outbox)? {
+        for (walked, row) in outbox.range(tables::all_of(&server))?.enumerate() {
+            let (_, row) = row?;
+            let (queued, _, _, item, origin, id, _) = row.value();
+            looked += 1;
+            if queued >= ours_before {
+                break;
+            }
+            if walked >= OF_A_QUEUE_MAX || named.len() >= NAMED_MAX {
+                ours_before = queued;
+                break;
+            }
+            if item == 0 {
+                named.insert(rows::reference("outbox", origin, id)?);
+            }
+        }
+    }
+    shared.counters.looked_up(looked);
+    Ok(Pinned { before: Millis(before), ours_before: Millis(ours_before), named })
+}
+
+/// A walk, as far as a page of it goes.
+struct Walk<'a> {
+    shared: &'a Shared,
+    pdus: ReadOnlyTable<RefValue, PduValue>,
+    timeline: ReadOnlyTable<(&'static str, i64), RefValue>,
+    heads: ReadOnlyTable<PlaceKey, u64>,
+    before: u64,
+    limit: usize,
+    bytes_max: u64,
+    found: Vec<OldPdu>,
+    bytes: u64,
+    walked: usize,
+    next: Option<WalkedTo>,
+}
+
+impl<'a> Walk<'a> {
+    fn open(shared: &'a Shared, read: &ReadTransaction, before: u64, limit: usize, bytes_max: u64) -> Read<Self> {
+        Ok(Self {
+            shared,
+            pdus: read.open_table(tables::PDUS)?,
+            timeline: read.open_table(tables::TIMELINE)?,
+            heads: read.open_table(tables::HEADS)?,
+            before,
+            limit: limit.max(1),
+            bytes_max,
+            found: Vec::new(),
+            bytes: 0,
+            walked: 0,
+            next: None,
+        })
+    }
+
+    fn all(&mut self, read: &ReadTransaction, after: Option<WalkedTo>) -> Read<()> {
+        let from = after.as_ref().map_or(Bound::Unbounded, |after| Bound::Included(after.context.as_str()));
+        for row in read.open_table(tables::CONTEXTS)?.range::<&str>((from, Bound::Unbounded))? {
+            let (name, record) = row?;
+            let context = rows::context_id("contexts", name.value())?;
+            let behind = after.as_ref().filter(|after| after.context == context);
+            let behind = behind.map_or(Walked::News(0), |after| after.walked);
+            self.walked += 1;
+            let heads = Heads { context: &context, record: record.value(), loaded: None };
+            let stopped = self.one(heads, behind)?;
+            let stopped = stopped.or((self.walked >= WALK_MAX).then_some(Walked::All));
+            if let Some(walked) = stopped {
+                self.next = Some(WalkedTo { context, walked });
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the page is full, if it is. Each way ends with the first PDU that is young: those behind it are younger, or it was
+    /// queued anew.
+    fn one(&mut self, mut heads: Heads<'_>, behind: Walked) -> Read<Option<Walked>> {
+        let of = heads.context.as_str();
+        let (news, history) = match behind {
+            Walked::News(position) => (position, 1),
+            Walked::History(position) => (i64::MAX, position),
+            Walked::All => return Ok(None),
+        };
+        let news = self.timeline.range((Bound::Excluded((of, news)), Bound::Included((of, i64::MAX))))?;
+        for row in news {
+            let (place, named) = row?;
+            let position = place.value().1;
+            if !self.looks_at(&mut heads, position, named.value())? {
+                break;
+            }
+            if self.is_full() {
+                return Ok(Some(Walked::News(position)));
+            }
+        }
+        for row in self.timeline.range((of, i64::MIN)..(of, history))?.rev() {
+            let (place, named) = row?;
+            let position = place.value().1;
+            if !self.looks_at(&mut heads, position, named.value())? {
+                break;
+            }
+            if self.is_full() {
+                return Ok(Some(Walked::History(position)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the PDU at this place is old; it is found unless it is an open end.
+    fn looks_at(&mut self, heads: &mut Heads<'_>, position: i64, (origin, id): (&str, &str)) -> Read<bool> {
+        let reference = rows::reference("timeline", origin, id)?;
+        let missing = || BadRow::new("timeline", &format!("{reference} is missing"));
+        let row = self.pdus.get((origin, id))?.ok_or_else(missing)?;
+        self.walked += 1;
+        self.shared.counters.looked_up(1);
+        let (.., delivered, _, bytes) = row.value();
+        if delivered >= self.before {
+            return Ok(false);
+        }
+        if !heads.hold(&self.heads, &reference)? {
+            self.bytes += bytes.len() as u64;
+            let (context, bytes) = (heads.context.clone(), Bytes::copy_from_slice(bytes));
+            self.found.push(OldPdu { context, position, reference, delivered: Millis(delivered), bytes });
+        }
+        Ok(true)
+    }
+
+    fn is_full(&self) -> bool {
+        self.found.len() >= self.limit || self.bytes >= self.bytes_max || self.walked >= WALK_MAX
+    }
+}
+
+/// The open ends of a conversation: some stand in its row, which is read where there is anything old, and some for themselves.
+struct Heads<'a> {
+    context: &'a ContextId,
+    record: &'a [u8],
+    loaded: Option<HashSet<PduRef>>,
+}
+
+impl Heads<'_> {
+    fn hold(&mut self, further: &ReadOnlyTable<PlaceKey, u64>, reference: &PduRef) -> Read<bool> {
+        let loaded = match &mut self.loaded {
+            Some(loaded) => loaded,
+            none => {
+                let record = rows::context_from_row(self.context.clone(), self.record)?;
+                none.insert(record.heads.into_iter().map(|head| head.reference).collect())
+            }
+        };
+        let place = (self.context.as_str(), reference.origin.as_str(), reference.id.as_str());
+        Ok(loaded.contains(reference) || further.get(place)?.is_some())
+    }
+}
