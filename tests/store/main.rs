@@ -10,6 +10,7 @@ mod budget;
 mod claims;
 mod conversations;
 mod crash;
+mod forgetting;
 mod history;
 mod laws;
 mod leaving;

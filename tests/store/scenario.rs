@@ -4,12 +4,12 @@ use actors::change::Change;
 use actors::model::{FeedItem, Index, Item, Millis, PduRef, Position, Shown, Standing};
 use actors::ports::{Archive, Known};
 
-use crate::passing;
 use crate::talk::{
     at, came, context_moved, gap_closed, gap_opened, ours, piece, record, room, said, seen, state_kept, state_moved,
     stored, text, theirs, topic, transaction, waits,
 };
 use crate::world::{World, digest, green, id, letter, moved, notice, red, refused, server, submitted, taken};
+use crate::{forgetting, passing};
 
 pub(crate) const BATCHES: u64 = 12;
 
@@ -26,10 +26,12 @@ pub(crate) enum Scenario {
     Leaving,
     /// A feed that is acknowledged and trimmed, and submissions that are forgotten.
     Feed,
+    /// A conversation of which all but the last is forgotten.
+    Past,
 }
 
 impl Scenario {
-    pub(crate) const ALL: [Self; 5] = [Self::Updates, Self::Talk, Self::Inbound, Self::Leaving, Self::Feed];
+    pub(crate) const ALL: [Self; 6] = [Self::Updates, Self::Talk, Self::Inbound, Self::Leaving, Self::Feed, Self::Past];
 
     /// Batch `n`, from 1.
     pub(crate) fn batch(self, n: u64) -> Vec<Change> {
@@ -39,6 +41,7 @@ impl Scenario {
             Self::Inbound => passing::inbound(n),
             Self::Leaving => passing::leaving(n),
             Self::Feed => passing::feed(n),
+            Self::Past => forgetting::batch(n),
         }
     }
 
@@ -50,6 +53,7 @@ impl Scenario {
             Self::Inbound => passing::surviving_inbound(world, context).await,
             Self::Leaving => passing::surviving_leaving(world, context).await,
             Self::Feed => passing::surviving_feed(world, context).await,
+            Self::Past => forgetting::surviving(world, context).await,
         }
     }
 }
