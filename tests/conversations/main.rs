@@ -18,6 +18,7 @@ mod node;
 mod surroundings;
 
 mod asking;
+mod forgetting;
 mod full;
 mod held;
 mod identity;

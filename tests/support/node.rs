@@ -18,6 +18,7 @@ use actors::ports::Ports;
 use actors::router::{Router, Routes};
 use actors::testkit::{TestClock, TestDisk};
 use fernpost::egress::Method;
+use fernpost::forgetting;
 use fernpost::http::body::BodyLimit;
 use fernpost::http::guard::protect;
 use fernpost::http::identity::ORIGIN_HEADER;
@@ -229,6 +230,7 @@ impl Build {
         let stamps = Arc::new(clock.unbroken());
         let store = Store::open(options, stamps, Arc::new(move |woken| wakes.woken(woken))).unwrap();
         let shared = Arc::new(store.clone());
+        let past = shared.clone();
         let knowledge = Knowledge { us: us.clone(), archive: shared.clone(), roster: self.book.clone() };
         let mut ports = Ports {
             journal: shared.clone(),
@@ -243,6 +245,9 @@ impl Build {
         };
         (self.change)(&mut ports, &self.clock);
         Router::launch(ports.clone(), &routes, |_| {});
+        if let Some(keep) = self.book.contexts.history.keep {
+            spawn_local(forgetting::run(ports.clone(), past, keep));
+        }
         (Gateway::new(routes, ports), store)
     }
 }
