@@ -74,6 +74,7 @@ struct Stats {
     epoch: u64,
     file_bytes: Option<u64>,
     dead_bytes: Option<u64>,
+    #[serde(default)]
     pdus_forgotten: u64,
     tables: Vec<Rows>,
     counts: Counts,

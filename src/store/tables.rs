@@ -56,8 +56,8 @@ pub(super) type SeenValue = (&'static str, &'static [u8; 16], &'static [u8]);
 /// A row of a conversation about one PDU: (context, origin, id).
 pub(super) type PlaceKey = (&'static str, &'static str, &'static str);
 
-/// Schema version, own name, epoch; a time that no delivery has reached; in a backup when it was taken; after a restore what updates are counted from. Owner: opening
-/// the store. Bound: a row for each of these. Trimmed: what marks a backup, by the opening that makes a store of it.
+/// Schema version, own name, epoch; a time that is ahead of all deliveries; in a backup when it was taken; after a restore what
+/// updates are counted from. Owner: opening the store, and of that time the writer. Bound: a row for each of these. Trimmed: what marks a backup, by the opening that makes a store of it.
 pub(super) const META: TableDefinition<&str, &str> = TableDefinition::new("meta");
 
 /// Server -> its record as JSON. Owner: that peer's actor. Bound: one row a peer. Trimmed: never, the numbers in it must
@@ -103,12 +103,12 @@ pub(super) const DEAD_LETTERS: TableDefinition<(&str, u64), DeadLetterValue> = T
 /// the writer, the oldest goes as a new one comes.
 pub(super) const SEEN: TableDefinition<(&str, u64), SeenValue> = TableDefinition::new("seen");
 
-/// (origin, id) -> a PDU, stored once. Owner: its context's actor. Bound: what was said. Trimmed: down to
-/// its name and depth by whoever forgets, after `contexts.history.keep`; the rest never, others may send it again.
+/// (origin, id) -> a PDU, stored once. Owner: its context's actor. Bound: what was said. Trimmed: by the walk that forgets, after
+/// `contexts.history.keep`, down to its name and depth; these never, others may send it again.
 pub(super) const PDUS: TableDefinition<RefValue, PduValue> = TableDefinition::new("pdus");
 
-/// (context, position) -> the PDU delivered there; what came as history stands from 0 downwards. Owner: that context's actor. Bound: the delivered PDUs.
-/// Trimmed: with what is forgotten.
+/// (context, position) -> the PDU delivered there; what came as history stands from 0 downwards. Owner: that
+/// context's actor. Bound: the delivered PDUs. Trimmed: with the text of the PDU.
 pub(super) const TIMELINE: TableDefinition<(&str, i64), RefValue> = TableDefinition::new("timeline");
 
 /// Context -> its record as JSON. Owner: that context's actor. Bound: one row a context. Trimmed: never.
