@@ -34,7 +34,7 @@ impl Past for Store {
     ) -> Task<Result<OldPage, ArchiveError>> {
         self.page(move |shared, rows| {
             let mut walk = Walk::open(shared, rows, before.0, limit as usize, bytes)?;
-            walk.all(rows, after)?;
+            walk.all(rows, after.as_ref())?;
             Ok(OldPage { pdus: walk.found, next: walk.next })
         })
     }
@@ -112,12 +112,12 @@ impl<'a> Walk<'a> {
         })
     }
 
-    fn all(&mut self, read: &ReadTransaction, after: Option<WalkedTo>) -> Read<()> {
-        let from = after.as_ref().map_or(Bound::Unbounded, |after| Bound::Included(after.context.as_str()));
+    fn all(&mut self, read: &ReadTransaction, after: Option<&WalkedTo>) -> Read<()> {
+        let from = after.map_or(Bound::Unbounded, |after| Bound::Included(after.context.as_str()));
         for row in read.open_table(tables::CONTEXTS)?.range::<&str>((from, Bound::Unbounded))? {
             let (name, record) = row?;
             let context = rows::context_id("contexts", name.value())?;
-            let behind = after.as_ref().filter(|after| after.context == context);
+            let behind = after.filter(|after| after.context == context);
             let behind = behind.map_or(Walked::News(0), |after| after.walked);
             self.walked += 1;
             let heads = Heads { context: &context, record: record.value(), loaded: None };
