@@ -9,7 +9,7 @@ use actors::model::{ContextId, Millis, PduRef};
 use actors::ports::{ArchiveError, Lost, OldPdu, Past, Pinned, Ports, Urgency, WalkedTo};
 use tokio::time::{MissedTickBehavior, interval};
 
-/// The time between rounds.
+/// The time between rounds; where less is kept than is said in that time, a round comes as often as there is something for it.
 const EVERY: Duration = Duration::from_secs(600);
 /// PDUs in one commit. Each of them may lie on a page of the disk by itself, which is what a commit pays for: so many are not felt
 /// by those who wait for the same commit.
@@ -33,7 +33,7 @@ enum Broken {
 ///
 /// Each page is a commit that waits for no one. A round ends early where others have much to write, and the next goes on there.
 pub async fn run(ports: Ports, past: Arc<dyn Past>, keep: Duration) {
-    let mut rounds = interval(EVERY);
+    let mut rounds = interval(EVERY.min(keep).max(Duration::from_secs(1)));
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut at = None;
     loop {

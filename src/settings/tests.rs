@@ -13,6 +13,7 @@ use super::peer::Dialect;
 use super::schema::{self, Names, Raw};
 use super::*;
 
+mod contexts;
 mod profiles;
 
 const RED: &str = "server.name = \"red.example\"\n";
@@ -477,27 +478,4 @@ fn what_is_read_alone_is_read_merged() {
     assert_eq!(peer.limits.outbox_items, 9_000_000_000);
     assert_eq!(wrong("peers.default.intake_max = -1").len(), 1);
     assert_eq!(wrong("peers.default.intake_max = 5_000_000_000").len(), 1);
-}
-
-#[test]
-fn state_and_membership_reach_the_conversations() {
-    let limits = good("").peers.contexts();
-    assert_eq!((limits.state.chain_max, limits.state.enforce_power), (50, true));
-    assert_eq!(limits.membership_types, ["m.room.member"]);
-    let text = "contexts.state.chain_max = 3\ncontexts.state.enforce_power = false\ncontexts.membership.types = [\"a\", \"b\"]\n";
-    let limits = good(text).peers.contexts();
-    assert_eq!((limits.state.chain_max, limits.state.enforce_power), (3, false));
-    assert_eq!(limits.membership_types, ["a", "b"]);
-    let empty = wrong("contexts.membership.types = [\"\"]\n");
-    assert!(empty[0].contains("contexts.membership.types"), "{empty:?}");
-}
-
-#[test]
-fn what_was_said_is_kept_for_ever_or_for_an_hour_at_least() {
-    let keep = |value: &str| format!("contexts.history.keep = {value}\n");
-    let kept = |text: &str| good(text).peers.contexts().history.keep;
-    assert_eq!((kept(""), kept(&keep("\"forever\""))), (None, None));
-    assert_eq!(kept(&keep("\"1h\"")), Some(Duration::from_secs(3_600)));
-    assert!(wrong(&keep("\"59m\""))[0].contains("must be \"forever\" or at least \"1h\""));
-    assert!(wrong(&keep("365"))[0].contains("365 has no unit; write \"365d\""));
 }

@@ -134,6 +134,7 @@ pub(super) struct Group<'t> {
 
 impl<'t> Group<'t> {
     pub(super) fn new(transaction: &'t WriteTransaction, memory: &'t mut Memory, now: Millis) -> Self {
+        memory.deliveries.at(now.0);
         Self {
             peers: Lazy::new(transaction, tables::PEERS),
             outbox: Lazy::new(transaction, tables::OUTBOX),
@@ -242,7 +243,9 @@ impl<'t> Group<'t> {
             self.counts.rows_written += 1;
         }
         self.drop_unnamed_items()?;
-        self.note_deliveries()?;
+        if let Some((key, value)) = self.memory.deliveries.note() {
+            self.meta.open()?.insert(key, value.as_str())?;
+        }
         if self.memory.peers.len() > REMEMBERED_MAX {
             self.memory.peers.clear();
         }

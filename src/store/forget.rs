@@ -4,8 +4,8 @@
 //! # What may go
 //! Not what anybody here still reads the text of: what lies in the feed, in a queue or among the dead letters. None of these can
 //! be asked which PDUs it names but by reading all of it, and to count names would cost each message a row. So **the times of
-//! delivery never go back**, whatever the clock does: a row of the feed or of a queue that was written at a time names nothing
-//! that was delivered before that time, and neither does any row behind it. The oldest row of the feed says all of the feed, and
+//! delivery never go back**, whatever the clock does, not behind those of any row: a row of the feed or of a queue that was written
+//! at a time names nothing that was delivered before that time, and neither does any row behind it. The oldest row of the feed says all of the feed, and
 //! of a queue only what is as old as what is to go has to be read. What is taken from the dead letters into a queue again counts
 //! as delivered then.
 //!
@@ -23,10 +23,10 @@ const AHEAD: &str = "delivered_before";
 /// How far it is ahead.
 const AHEAD_MS: u64 = 10_000;
 
-/// When PDUs are delivered: never before an earlier one.
+/// When PDUs are delivered: never before an earlier one, nor before any row that says when it was written.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Deliveries {
-    /// The newest time given.
+    /// The newest time of all that was written.
     last: u64,
     /// What `meta` says.
     ahead: u64,
@@ -38,25 +38,26 @@ impl Deliveries {
         let ahead = rows::number(meta, AHEAD)?.unwrap_or(0);
         Ok(Self { last: ahead, ahead })
     }
+
+    /// Something is written at this time of the clock.
+    pub(super) fn at(&mut self, now: u64) {
+        self.last = self.last.max(now);
+    }
+
+    /// What `meta` is to say at the end of a transaction, so that nothing in it is younger; `None`: it says enough. That is a row
+    /// every few seconds.
+    pub(super) fn note(&mut self) -> Option<(&'static str, String)> {
+        (self.last > self.ahead).then(|| {
+            self.ahead = self.last.saturating_add(AHEAD_MS);
+            (AHEAD, self.ahead.to_string())
+        })
+    }
 }
 
 impl Group<'_> {
     /// The time of a delivery in this group.
-    pub(super) fn delivery_time(&mut self) -> u64 {
-        let deliveries = &mut self.memory.deliveries;
-        deliveries.last = deliveries.last.max(self.now.0);
-        deliveries.last
-    }
-
-    /// Before the end of the group: its deliveries are not after what `meta` says. That costs a row every few seconds.
-    pub(super) fn note_deliveries(&mut self) -> Result<(), redb::Error> {
-        let Deliveries { last, ahead } = self.memory.deliveries;
-        if last > ahead {
-            let ahead = last.saturating_add(AHEAD_MS);
-            self.meta.open()?.insert(AHEAD, ahead.to_string().as_str())?;
-            self.memory.deliveries.ahead = ahead;
-        }
-        Ok(())
+    pub(super) fn delivery_time(&self) -> u64 {
+        self.memory.deliveries.last
     }
 
     /// Whoever hands this over has looked at what may go, in rows that were committed; here it is only made sure that each is

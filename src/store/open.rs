@@ -166,6 +166,10 @@ pub(super) fn open(options: StoreOptions, clock: &dyn Clock) -> Result<Opened, O
     let epoch = stamp(&transaction, &place, &options.server)?;
     let mut memory = Memory { epoch, ..ends(&transaction).map_err(unusable)? };
     let counted_from = restored::settle(&transaction, &mut memory, clock).map_err(unusable)?;
+    if let Some((key, value)) = memory.deliveries.note() {
+        let mut meta = transaction.open_table(tables::META).map_err(|error| unusable(error.into()))?;
+        meta.insert(key, value.as_str()).map_err(|error| unusable(error.into()))?;
+    }
     transaction.commit().map_err(|error| unusable(error.into()))?;
     Ok(Opened { database, place, file, epoch, memory, counted_from })
 }

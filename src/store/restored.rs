@@ -64,6 +64,7 @@ pub(super) fn settle(opening: &WriteTransaction, memory: &mut Memory, clock: &dy
     );
     let item = FeedItem::Notice { text, server: None };
     memory.feed_tail += 1;
+    memory.deliveries.at(now.0);
     opening.open_table(tables::FEED)?.insert(memory.feed_tail, rows::feed_to_row(&item).row(now.0))?;
     tracing::warn!(taken = %time(taken), position = tail, "the store is a backup; it goes on from there");
     Ok(from)

@@ -1,6 +1,7 @@
 //! What a seed is: how many gateways, who is in which room, which dialects and limits, which faults and how often.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actors::limits::{BackoffLimits, ContextLimits, GapLimits, PeerLimits, Speech};
@@ -93,13 +94,13 @@ impl Plan {
                 }
                 let longest = [limits.wait_max, limits.probe_every, limits.backoff.max, limits.deadlines.total];
                 slowest = slowest.max(longest.iter().sum::<Duration>().as_secs());
-                peers.push((server(other), std::sync::Arc::new(limits)));
+                peers.push((server(other), Arc::new(limits)));
             }
             books.insert(
                 *name,
                 Book {
                     peers,
-                    contexts: std::sync::Arc::new(contexts.clone()),
+                    contexts: Arc::new(contexts.clone()),
                     overload: actors::limits::OverloadLimits::default(),
                 },
             );
@@ -121,12 +122,24 @@ impl Plan {
             clock: often(chance, 3),
             sleepy: often(chance, 4),
         };
+        // Drawn aside, so that a seed is what it was before there was such a thing. Who has lost a disk, or comes late, is told of
+        // what was said by those who still have it: there, nobody forgets.
+        let keep = pick(&mut chance.clone(), &[None, None, Some(2), Some(30)]).filter(|_| faults.restore == 0);
+        if let Some(keep) = keep {
+            books.values_mut().for_each(|book| forget(book, Duration::from_secs(keep)));
+        }
         // What is held back by a missing parent comes after that parent's own clock, and such clocks may follow one another.
         let bound = 4 * slowest + 6 * contexts.gap.give_up.as_secs() + 300;
         let (disk_max, messages) = (pick(chance, &[0, 3, 40]), chance.u32(10..70));
-        let late = late::draw(more, &rooms, messages);
+        let mut late = late::draw(more, &rooms, messages);
+        late.retain(|_| keep.is_none());
         let stateful = more.bool();
         Self { names, rooms, late, stateful, books, plain, weather, disk_max, messages, faults, bound }
+    }
+
+    /// Whether these gateways forget.
+    pub(crate) fn forgets(&self) -> bool {
+        self.books.values().any(|book| book.contexts.history.keep.is_some())
     }
 
     /// The servers a plain update can go to from this one.
@@ -136,6 +149,14 @@ impl Plan {
             limits.is_some_and(|(_, limits)| limits.speech == Speech::Updates)
         };
         self.names.iter().filter(|to| **to != from).filter(speaks).copied().collect()
+    }
+}
+
+/// What was said is kept for so long only, and what was sent for hardly longer than it takes.
+fn forget(book: &mut Book, keep: Duration) {
+    Arc::make_mut(&mut book.contexts).history.keep = Some(keep);
+    for (_, peer) in &mut book.peers {
+        Arc::make_mut(peer).retain = Duration::from_secs(1);
     }
 }
 

@@ -6,10 +6,11 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use actors::change::Change as Fact;
 use actors::model::Millis;
-use actors::ports::Clock;
+use actors::ports::{Clock, Journal, Ownership, Urgency};
 use fastrand::Rng;
-use fernpost::store::Lane;
+use fernpost::store::{Lane, verify_backend};
 use redb::TableDefinition;
 use tokio::task::{JoinHandle, spawn_local};
 
@@ -267,6 +268,12 @@ impl World {
             return;
         }
         member.node.read().await;
+        if self.plan.forgets() && member.node.alive().is_some() {
+            // Nobody waits for it, and a journal that has failed is told of elsewhere.
+            let (store, trimmed) =
+                (member.node.store(), Fact::FeedTrimmed { before: Millis(u64::MAX), rows_max: 1_000 });
+            drop(store.submit(store.claim_feed().expect("ours"), vec![trimmed], Urgency::Rides));
+        }
         for entry in &member.node.heard.borrow()[before.min(member.node.heard.borrow().len())..] {
             self.trace.note(&format!("{} reads {:?}", member.name, read::event(entry, &self.plan.names)));
         }
@@ -324,6 +331,16 @@ impl World {
         };
         history.messages.iter().all(|said| is_taken(&said.submission))
             && history.updates.iter().all(|said| said.taken.is_some())
+    }
+
+    /// What the rows on each disk do not keep of what they promise one another.
+    pub(crate) fn unsound(&self) -> Vec<String> {
+        let looked_at = |member: &Rc<Member>| {
+            let disk = Disk::with(member.node.disk().survivors(Survives::Synced));
+            let findings = verify_backend(disk).expect("a store that can be examined").findings;
+            findings.into_iter().map(|finding| format!("on the disk of {}: {finding}", member.name)).collect::<Vec<_>>()
+        };
+        self.members.iter().flat_map(looked_at).collect()
     }
 
     /// What everybody heard, for the checker.

@@ -8,7 +8,7 @@ use fernpost::store;
 use crate::disk::{Disk, Survives};
 use crate::scenario::BATCHES;
 use crate::talk::{context_moved, heard, ours, record, room, said, theirs, waits};
-use crate::world::{World, green, moved, red, refused};
+use crate::world::{World, green, moved, notice, red, refused, submitted};
 
 fn forgotten(context: &ContextId, pdus: &[(i64, PduRef)], before: u64) -> Change {
     Change::PdusForgotten { context: context.clone(), pdus: pdus.to_vec(), before: Millis(before) }
@@ -215,6 +215,28 @@ async fn a_clock_that_goes_back_makes_nothing_older_than_what_came_before_it() {
     let goes: Vec<_> = old(&world, 1_000_001, 9).await.into_iter().map(|(_, id)| id).collect();
     assert_eq!(goes, ["m1", "a", "m2", "b"]);
     assert!([ours("m1"), ours("m2"), ours("m3")].iter().all(|m| pinned.named.contains(m)), "{pinned:?}");
+}
+
+/// What is no PDU has its time from the clock, and whatever stands behind it in the feed or a queue is as old at most.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_was_ahead_for_something_else_hides_nothing() {
+    let world = World::new();
+    let c = room("c");
+    world.clock.set(1_000_000);
+    world.commit(vec![notice("first"), submitted("first", &[red()], 1)]).await;
+    world.clock.set(5);
+    world.commit(said(&c, &ours("m"), &[red()], 1)).await;
+    world.commit(vec![heard(&c, &theirs("a"), &[], 2), context_moved(&c, 3)]).await;
+    for before in [6, 1_000_000, 1_000_001] {
+        let pinned = world.store.pinned(Millis(before)).await.unwrap();
+        let goes = old(&world, pinned.before.0, 9).await;
+        let goes: Vec<_> = goes.into_iter().filter(|(_, id)| !pinned.named.contains(&ours(id))).collect();
+        assert_eq!(goes, [], "{before}");
+    }
+    world.commit(read(2).into()).await;
+    let pinned = world.store.pinned(Millis(1_000_001)).await.unwrap();
+    assert_eq!((pinned.before, pinned.named.len()), (Millis(1_000_001), 1), "the queue holds one");
+    assert_eq!(old(&world, 1_000_001, 9).await.len(), 2);
 }
 
 #[tokio::test(start_paused = true)]

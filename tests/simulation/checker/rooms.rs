@@ -46,6 +46,17 @@ impl History {
         compared
     }
 
+    /// The state alone: of what was said, each keeps as much as it will.
+    pub(crate) fn states(&self, faults: &mut Vec<String>) -> Compared {
+        let mut compared = Compared::default();
+        let rooms: BTreeSet<&str> = self.views.iter().map(|view| &*view.room).collect();
+        for room in rooms {
+            let views: Vec<&View> = self.views.iter().filter(|view| view.room == room).collect();
+            one_state(room, &views, &mut compared, faults);
+        }
+        compared
+    }
+
     /// What anybody has, everybody has, and what was taken is there.
     fn one_set(&self, room: &str, views: &[&View], compared: &mut Compared, faults: &mut Vec<String>) {
         let all: BTreeSet<&str> = views.iter().flat_map(|view| &view.pdus).map(String::as_str).collect();

@@ -1,0 +1,30 @@
+//! What is set for conversations reaches them, within its bounds.
+
+use std::time::Duration;
+
+use actors::ports::Roster;
+
+use super::{good, wrong};
+
+#[test]
+fn state_and_membership_reach_the_conversations() {
+    let limits = good("").peers.contexts();
+    assert_eq!((limits.state.chain_max, limits.state.enforce_power), (50, true));
+    assert_eq!(limits.membership_types, ["m.room.member"]);
+    let text = "contexts.state.chain_max = 3\ncontexts.state.enforce_power = false\ncontexts.membership.types = [\"a\", \"b\"]\n";
+    let limits = good(text).peers.contexts();
+    assert_eq!((limits.state.chain_max, limits.state.enforce_power), (3, false));
+    assert_eq!(limits.membership_types, ["a", "b"]);
+    let empty = wrong("contexts.membership.types = [\"\"]\n");
+    assert!(empty[0].contains("contexts.membership.types"), "{empty:?}");
+}
+
+#[test]
+fn what_was_said_is_kept_for_ever_or_for_an_hour_at_least() {
+    let keep = |value: &str| format!("contexts.history.keep = {value}\n");
+    let kept = |text: &str| good(text).peers.contexts().history.keep;
+    assert_eq!((kept(""), kept(&keep("\"forever\""))), (None, None));
+    assert_eq!(kept(&keep("\"1h\"")), Some(Duration::from_secs(3_600)));
+    assert!(wrong(&keep("\"59m\""))[0].contains("must be \"forever\" or at least \"1h\""));
+    assert!(wrong(&keep("365"))[0].contains("365 has no unit; write \"365d\""));
+}
