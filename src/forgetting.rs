@@ -7,13 +7,16 @@ use std::time::Duration;
 use actors::change::Change;
 use actors::model::{ContextId, Millis, PduRef};
 use actors::ports::{ArchiveError, Lost, OldPdu, Past, Pinned, Ports, Urgency, WalkedTo};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 /// The time between rounds; where less is kept than is said in that time, a round comes as often as there is something for it.
 const EVERY: Duration = Duration::from_secs(600);
 /// PDUs in one commit. Each of them may lie on a page of the disk by itself, which is what a commit pays for: so many are not felt
 /// by those who wait for the same commit.
 const PAGE: u32 = 100;
+/// The time between two such commits: a gateway that has much to forget at once, as after a change of the settings, does not do
+/// it at the cost of those who talk meanwhile. A thousand a second are more than anybody goes on saying.
+const PAUSE: Duration = Duration::from_millis(100);
 /// Bytes of PDUs looked at for it.
 const PAGE_BYTES: u64 = 1 << 20;
 
@@ -57,6 +60,7 @@ async fn round(ports: &Ports, past: &dyn Past, keep: Duration, at: &mut Option<W
         for (context, pdus) in by_context(page.pdus, |pdu| may_go(ports, &pinned, pdu)) {
             count += pdus.len() as u64;
             forget(ports, context, pdus, pinned.before).await?;
+            sleep(PAUSE).await;
         }
         *at = page.next;
         if at.is_none() || ports.journal.pressure().is_high() {
