@@ -40,7 +40,7 @@ impl History {
                         None => faults.push(format!("{server} heard {pdu}, which nobody said")),
                         Some(said) if said.room != *room => faults.push(format!("{server} heard {pdu} in {room}")),
                         Some(said) if said.origin == server && self.was_restored(server) => {}
-                        Some(said) if !said.hearers.contains(server) && !self.is_open(said.origin, server, room) => {
+                        Some(said) if !said.hearers.contains(server) && !self.may_hear(said, server, room) => {
                             faults.push(format!("{server} heard {pdu}, which was not for it"));
                         }
                         Some(said) if said.taken.is_none() && !self.was_restored(said.origin) => {
@@ -71,9 +71,13 @@ impl History {
         }
     }
 
-    /// Who comes to a room late hears what was said before; whoever it has not named yet hears of it by the others.
-    fn is_open(&self, origin: Name, server: Name, room: &str) -> bool {
-        self.came_late(origin, room) || self.came_late(server, room)
+    /// Who comes to a room late hears what was said before; whoever it has not named yet hears of it by the others. What was
+    /// said to some only is asked for by others once somebody has named it.
+    fn may_hear(&self, said: &Message, server: Name, room: &str) -> bool {
+        match said.narrowed {
+            true => self.views.iter().any(|view| view.named.contains(&said.pdu)),
+            false => self.came_late(said.origin, room) || self.came_late(server, room),
+        }
     }
 
     /// No PDU before its parents, unless `gap` names them, and then an event has announced it.
@@ -205,13 +209,14 @@ impl History {
     }
 
     /// The sender's messenger was told that it will not arrive there.
-    fn was_reported(&self, submission: &str, origin: Name, at: Name) -> bool {
-        self.feed(origin).any(|what| match what {
-            What::Delivery { message, server, state } => {
-                message == submission && *server == at && state != "acknowledged"
-            }
-            _ => false,
-        })
+    pub(crate) fn was_reported(&self, submission: &str, origin: Name, at: Name) -> bool {
+        self.dropped.contains(submission)
+            || self.feed(origin).any(|what| match what {
+                What::Delivery { message, server, state } => {
+                    message == submission && *server == at && state != "acknowledged"
+                }
+                _ => false,
+            })
     }
 
     /// What a messenger was told is missing, and all that lies before it. Where a lost disk held what lies before something that

@@ -19,6 +19,8 @@ pub(crate) struct Message {
     pub(crate) room: String,
     /// Who is to hear it.
     pub(crate) hearers: BTreeSet<Name>,
+    /// Nobody else is, unless somebody names it.
+    pub(crate) narrowed: bool,
     /// When the messenger was told that it is taken.
     pub(crate) taken: Option<Stamp>,
 }
@@ -95,6 +97,8 @@ pub(crate) struct View {
     pub(crate) room: String,
     /// Its history.
     pub(crate) pdus: BTreeSet<String>,
+    /// What any of it names: its parents, and the state it replaces.
+    pub(crate) named: BTreeSet<String>,
     /// Those that its history shows more than once.
     pub(crate) twice: Vec<String>,
     /// The state PDUs among them, by their keys.
@@ -113,6 +117,8 @@ pub(crate) struct History {
     pub(crate) updates: Vec<Update>,
     pub(crate) feeds: BTreeMap<Name, Vec<Event>>,
     pub(crate) restores: Vec<Restore>,
+    /// Submissions that an operator took out of the queues: what did not arrive of them is known.
+    pub(crate) dropped: BTreeSet<String>,
     /// Who came to which room after its beginning.
     pub(crate) late: BTreeSet<(Name, String)>,
     /// Each room as each of its servers shows it in the end.

@@ -35,6 +35,7 @@ mod seed;
 mod talk;
 mod trace;
 mod view;
+mod whims;
 mod world;
 
 use std::ops::Range;

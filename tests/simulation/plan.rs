@@ -12,6 +12,7 @@ use crate::history::Name;
 use crate::late::{self, Late};
 use crate::network::Weather;
 use crate::surroundings::{Book, limits, server};
+use crate::whims::Whims;
 
 const NAMES: [Name; 5] = ["red", "green", "blue", "grey", "pink"];
 const ROOMS: [&str; 3] = ["garden", "kitchen", "attic"];
@@ -38,6 +39,7 @@ pub(crate) struct Plan {
     pub(crate) late: Vec<Late>,
     /// Some state is written under several keys, and with several weights.
     pub(crate) stateful: bool,
+    pub(crate) whims: Whims,
     pub(crate) books: BTreeMap<Name, Book>,
     /// Whose answers to whom look as a server of 2016 writes them.
     pub(crate) plain: Vec<(Name, Name)>,
@@ -133,8 +135,9 @@ impl Plan {
         let (disk_max, messages) = (pick(chance, &[0, 3, 40]), chance.u32(10..70));
         let mut late = late::draw(more, &rooms, messages);
         late.retain(|_| keep.is_none());
-        let stateful = more.bool();
-        Self { names, rooms, late, stateful, books, plain, weather, disk_max, messages, faults, bound }
+        let (stateful, whims) = (more.bool(), Whims::draw(more));
+        let books = books.into_iter().map(|(name, book)| (name, whims.apply(book))).collect();
+        Self { names, rooms, late, stateful, whims, books, plain, weather, disk_max, messages, faults, bound }
     }
 
     /// Whether these gateways forget.

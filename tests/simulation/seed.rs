@@ -53,6 +53,7 @@ async fn course(seed: u64, trace: Trace) -> (Vec<String>, Compared) {
     while said < world.plan.messages {
         step(&world, &mut said, &mut next).await;
         world.let_in(said);
+        world.whim();
     }
     world.heal().await;
     if let Some(restless) = settle(&world).await {
@@ -212,9 +213,12 @@ async fn settle(world: &Rc<World>) -> Option<String> {
     let mut restless = None;
     let mut quiet = 0;
     for _ in 0..LOOKS {
-        millis(world.plan.bound * 1000 / LOOKS).await;
-        for member in &world.members {
-            world.read(member).await;
+        let haste = world.plan.whims.haste();
+        for _ in 0..haste {
+            millis(world.plan.bound * 1000 / LOOKS / haste).await;
+            for member in &world.members {
+                world.read(member).await;
+            }
         }
         world.join_again().await;
         restless = world.is_quiet().await;

@@ -16,9 +16,6 @@ use crate::plan::pick;
 use crate::surroundings::server;
 use crate::world::{Member, World};
 
-/// Some messages go to some of the room only.
-const NARROWED: bool = false;
-
 /// How a messenger finds out what became of what it submitted.
 enum Before {
     /// It was taken, as this PDU where it is one.
@@ -58,9 +55,11 @@ impl World {
                 return;
             }
             let room = rooms[chance.usize(..rooms.len())];
-            let mut to = self.rooms.beside(member.name, room);
-            if NARROWED && chance.u8(0..8) == 0 {
-                to.truncate(1);
+            let mut more = self.more.borrow_mut();
+            let mut to = self.rooms.told(member.name, room);
+            if self.plan.whims.narrows && !to.is_empty() && more.u8(0..5) == 0 {
+                more.shuffle(&mut to);
+                to.truncate(pick(&mut more, &[1, 1, 2]));
                 (*room, Some(to))
             } else {
                 (*room, None)
@@ -92,6 +91,7 @@ impl World {
                     origin: member.name,
                     room: room.to_owned(),
                     hearers: hearers.into_iter().collect(),
+                    narrowed: to.is_some(),
                     taken: None,
                 });
                 let draft = Draft {
@@ -110,7 +110,7 @@ impl World {
                     }
                     Err(Refusal::OutcomeUnknown | Refusal::Stopping | Refusal::Busy { .. }) => {}
                     // It has come to the room, and its gateway does not know of it yet, or any more.
-                    Err(Refusal::UnknownContext(_)) => {}
+                    Err(Refusal::UnknownContext(_) | Refusal::NotAParticipant { .. }) => {}
                     Err(Refusal::PowerTooLow { current, .. }) => state = state.map(|(key, _)| (key, current)),
                     Err(other) => panic!("{id}: {other}"),
                 }

@@ -7,15 +7,18 @@ use serde::Deserialize;
 
 use crate::history::View;
 use crate::messenger::{Text, context, named};
+use crate::network::short;
 use crate::world::{Member, World};
 
 /// Small, so that pages have to fit together.
 const PAGE: u32 = 20;
 
-/// What makes a PDU state.
+/// What makes a PDU state, and what it replaces.
 #[derive(Deserialize)]
 struct Setting {
     state_key: Option<String>,
+    prev_state_id: Option<String>,
+    prev_state_origin: Option<String>,
 }
 
 impl World {
@@ -41,10 +44,15 @@ async fn view(member: &Rc<Member>, room: &str) -> View {
         let Some((last, _)) = page.last() else { break };
         before = Some(*last);
         for (_, pdu) in &page {
-            let Setting { state_key } = serde_json::from_slice(&pdu.bytes).expect("a PDU");
+            let Setting { state_key, prev_state_id, prev_state_origin } =
+                serde_json::from_slice(&pdu.bytes).expect("a PDU");
             if let Some(key) = state_key {
                 view.said.entry(key).or_default().insert(named(&pdu.reference));
             }
+            let replaced = prev_state_origin
+                .zip(prev_state_id)
+                .map(|(origin, id)| format!("{}/{id}", short(&origin.parse().expect("a name"))));
+            view.named.extend(Text::of(pdu).prev().iter().map(named).chain(replaced));
             view.parents.insert(named(&pdu.reference), Text::of(pdu).prev().iter().map(named).collect());
             if !view.pdus.insert(named(&pdu.reference)) {
                 view.twice.push(named(&pdu.reference));

@@ -41,6 +41,8 @@ pub(crate) struct Member {
     busy: Cell<bool>,
     /// Its messenger does not read.
     pub(crate) sleeps: Cell<bool>,
+    /// Its messenger reads, and does not say so.
+    pub(crate) lags: Cell<bool>,
     copy: RefCell<Option<Copied>>,
     /// Counts its processes: what one of them has not answered when it ends, it never answers.
     pub(crate) life: Cell<u64>,
@@ -50,8 +52,8 @@ pub(crate) struct Member {
 
 impl Member {
     fn new(name: Name, node: Rc<Node>) -> Self {
-        let (busy, sleeps, life) = (Cell::default(), Cell::default(), Cell::default());
-        Self { name, node, busy, sleeps, copy: RefCell::default(), life, watch: RefCell::default() }
+        let (busy, sleeps, lags, life) = (Cell::default(), Cell::default(), Cell::default(), Cell::default());
+        Self { name, node, busy, sleeps, lags, copy: RefCell::default(), life, watch: RefCell::default() }
     }
 }
 
@@ -267,7 +269,7 @@ impl World {
         if member.busy.get() {
             return;
         }
-        member.node.read().await;
+        member.node.read_on(!member.lags.get()).await;
         if self.plan.forgets() && member.node.alive().is_some() {
             // Nobody waits for it, and a journal that has failed is told of elsewhere.
             let (store, trimmed) =
@@ -293,6 +295,7 @@ impl World {
             }
             self.crash(member, Survives::Synced, 0, None).await;
         }
+        self.relent().await;
         self.gather().await;
     }
 

@@ -94,10 +94,24 @@ impl Node {
 
     /// Read what is new in the feed, and acknowledge it.
     pub(crate) async fn read(&self) {
+        self.read_on(true).await;
+    }
+
+    /// Read what is new in the feed, and acknowledge all that was read, or nothing yet.
+    pub(crate) async fn read_on(&self, acknowledges: bool) {
         if self.alive().is_none() {
             return;
         }
         let (store, life) = (self.store(), self.life_now());
+        let acknowledge = async |upto| {
+            let fence = store.claim_feed().expect("ours");
+            // A journal that has failed is no business of the messenger's: it reads on in the next life.
+            let _ = store.submit(fence, vec![Change::FeedAcked { upto }], Urgency::Now).committed().await;
+        };
+        let read = self.heard.borrow().last().map_or(Position(0), |last| last.position);
+        if acknowledges && store.feed_bounds().borrow().acked < read {
+            acknowledge(read).await;
+        }
         loop {
             let after = self.heard.borrow().last().map_or(Position(0), |last| last.position);
             // A disk that has failed gives nothing; the messenger reads on in the next life.
@@ -111,10 +125,9 @@ impl Node {
             let expected = (after.0 + 1..).take(entries.len());
             assert!(entries.iter().map(|entry| entry.position.0).eq(expected), "the feed of {} has a hole", self.name);
             self.heard.borrow_mut().extend(entries);
-            let fence = store.claim_feed().expect("ours");
-            let acked = vec![Change::FeedAcked { upto: last }];
-            // A journal that has failed is no business of the messenger's: it reads on in the next life.
-            let _ = store.submit(fence, acked, Urgency::Now).committed().await;
+            if acknowledges {
+                acknowledge(last).await;
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::history::{History, View, What};
+use crate::history::{History, Name, View, What};
 
 /// What was compared, and what was let pass because somebody was told.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +67,9 @@ impl History {
             }
         }
         for view in views {
-            let missing: BTreeSet<&str> = all.iter().copied().filter(|pdu| !view.pdus.contains(*pdu)).collect();
+            let is_for = |pdu: &&str| !self.is_for_others(pdu, view.server);
+            let missing: BTreeSet<&str> =
+                all.iter().copied().filter(|pdu| !view.pdus.contains(*pdu)).filter(is_for).collect();
             let told = self.feed(view.server).filter_map(|what| match what {
                 What::Gap { missing } => Some(&missing[..]),
                 _ => None,
@@ -84,6 +86,15 @@ impl History {
                 }
             }
         }
+    }
+
+    /// It was said to others only, or to this one too and did not get there, which was told: nobody names it.
+    fn is_for_others(&self, pdu: &str, server: Name) -> bool {
+        let said = self.messages.iter().find(|said| said.pdu == pdu).filter(|said| said.narrowed);
+        said.is_some_and(|said| {
+            !said.hearers.contains(server) && said.origin != server
+                || self.was_reported(&said.submission, said.origin, server)
+        })
     }
 
     /// Nobody who has it heard it as news, and its author has it no more.

@@ -15,6 +15,7 @@ fn message(pdu: &str, taken: u64) -> Message {
         origin: "red",
         room: "garden".to_owned(),
         hearers: hearers(&["blue"]),
+        narrowed: false,
         taken: Some(taken),
     }
 }
@@ -51,6 +52,7 @@ fn whole() -> History {
         updates: vec![update("u", 3), update("v", 5)],
         feeds: [("red", vec![]), ("blue", feed(heard))].into(),
         restores: vec![],
+        dropped: BTreeSet::new(),
         late: BTreeSet::new(),
         views: vec![],
         parents: [("red/b".to_owned(), vec!["red/a".to_owned()])].into(),
@@ -121,6 +123,7 @@ fn what_nobody_said_is_seen() {
 fn what_was_said_to_others_or_not_at_all_is_seen() {
     let mut history = whole();
     history.messages[0].hearers.clear();
+    history.messages[0].narrowed = true;
     history.messages[1].taken = None;
     assert_eq!(history.faults(), ["blue heard red/a, which was not for it", "blue heard red/b, which was never taken"]);
 }

@@ -41,6 +41,7 @@ fn garden(blue: &[&str]) -> History {
         origin: "red",
         room: "garden".to_owned(),
         hearers: ["blue"].into(),
+        narrowed: false,
         taken: Some(5),
     };
     History {

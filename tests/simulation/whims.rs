@@ -1,0 +1,121 @@
+//! What people do to a gateway besides talking: operators who suspend peers, resume them and drop messages, and messengers that
+//! read and say so late.
+
+use std::rc::Rc;
+
+use actors::model::Order;
+use fastrand::Rng;
+use tokio::task::spawn_local;
+
+use crate::history::Name;
+use crate::plan::pick;
+use crate::surroundings::{Book, server};
+use crate::world::{Member, World};
+
+/// What is drawn of it for a seed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Whims {
+    /// Some messages go to some of the room only.
+    pub(crate) narrows: bool,
+    /// Messengers read, and do not always say so.
+    lags: bool,
+    /// Unacknowledged events at which peers wait, and below which they do no longer.
+    water: Option<(u64, u64)>,
+    /// Operators give orders.
+    orders: bool,
+}
+
+impl Whims {
+    /// Each in some seeds; in many none.
+    pub(crate) fn draw(more: &mut Rng) -> Self {
+        let mut some = || more.u8(0..4) == 0;
+        let (narrows, lags, orders) = (some(), some(), some());
+        let water = lags.then(|| pick(more, &[None, Some((8, 4)), Some((30, 10))])).flatten();
+        Self { narrows, lags, water, orders }
+    }
+
+    /// The configuration that goes with it.
+    pub(crate) fn apply(&self, book: Book) -> Book {
+        match self.water {
+            Some((high, low)) => book.with_water(high, low),
+            None => book,
+        }
+    }
+
+    /// How often a messenger reads at least, once all is well, for one time it would: what it is given ends at the high water.
+    pub(crate) fn haste(&self) -> u64 {
+        if self.water.is_some() { 8 } else { 1 }
+    }
+}
+
+impl World {
+    /// Perhaps somebody does something of that.
+    pub(crate) fn whim(self: &Rc<Self>) {
+        let Whims { lags, orders, .. } = self.plan.whims;
+        if lags && self.more.borrow_mut().u8(0..8) == 0 {
+            let member = self.someone();
+            member.lags.set(!member.lags.get());
+            self.trace.note(&format!("{} acknowledges what it reads: {}", member.name, !member.lags.get()));
+        }
+        if orders && self.more.borrow_mut().u8(0..10) == 0 {
+            let (member, whim) = (self.someone(), self.more.borrow_mut().u8(0..5));
+            match whim {
+                0 | 1 => self.order(&member, Order::Suspend),
+                2 | 3 => self.order(&member, Order::Resume),
+                _ => self.drop_one(&member),
+            }
+        }
+    }
+
+    fn someone(&self) -> Rc<Member> {
+        let place = self.more.borrow_mut().usize(..self.members.len());
+        self.members[place].clone()
+    }
+
+    /// An operator orders this about some peer. Whether it is done before a crash matters to nobody.
+    fn order(self: &Rc<Self>, member: &Rc<Member>, order: Order) {
+        let others: Vec<Name> = self.plan.names.iter().copied().filter(|name| *name != member.name).collect();
+        let to = pick(&mut self.more.borrow_mut(), &others);
+        self.trace.note(&format!("{}: {order:?} {to}", member.name));
+        let Some(gateway) = member.node.alive() else { return };
+        spawn_local(async move {
+            let _ = gateway.order(&server(to), order).await;
+        });
+    }
+
+    /// An operator takes a message that was taken out of the queues. What it was and for whom is known from then on to whoever
+    /// ordered it.
+    fn drop_one(self: &Rc<Self>, member: &Rc<Member>) {
+        let Some(gateway) = member.node.alive() else { return };
+        let dropped = {
+            let history = self.history.borrow();
+            let messages = history.messages.iter().filter(|said| said.origin == member.name && said.taken.is_some());
+            let updates = history.updates.iter().filter(|said| said.origin == member.name && said.taken.is_some());
+            let taken: Vec<&String> =
+                messages.map(|said| &said.submission).chain(updates.map(|said| &said.submission)).collect();
+            // One of the last: the others have arrived.
+            let last = &taken[taken.len().saturating_sub(4)..];
+            if last.is_empty() {
+                return;
+            }
+            last[self.more.borrow_mut().usize(..last.len())].clone()
+        };
+        self.trace.note(&format!("{}: {dropped} is dropped", member.name));
+        self.history.borrow_mut().dropped.insert(dropped.clone());
+        spawn_local(async move {
+            let _ = gateway.drop_message(&dropped.parse().expect("an id"), None).await;
+        });
+    }
+
+    /// All is well: every messenger acknowledges again, and no peer is left suspended.
+    pub(crate) async fn relent(&self) {
+        for member in &self.members {
+            member.lags.set(false);
+            if self.plan.whims.orders {
+                for to in self.plan.names.iter().filter(|name| **name != member.name) {
+                    member.node.gateway().order(&server(to), Order::Resume).await.expect("all is well");
+                }
+            }
+        }
+    }
+}
