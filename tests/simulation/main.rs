@@ -3,7 +3,7 @@
 //! A seed is two to five gateways with real stores on disks in memory, real actors, real handlers and real wire bytes; each
 //! has a toy messenger. `plan` draws who is there, under which small limits and which faults; `seed` plays it: first chaos,
 //! then peace, within which everybody must know everything after a bounded time. `late` are those who come into a room amid the
-//! chaos; in the end everybody reads back, and what all show of a room is compared (`view`). What happened is written down as a
+//! chaos, `whims` what operators and slow readers do; in the end everybody reads back, and what all show of a room is compared (`view`). What happened is written down as a
 //! `history`, and `checker` holds that against the promises. `trace` is the course in words; the same seed takes the same.
 //!
 //! A seed that fails prints the command that runs it again. `scripts/soak.sh` runs many.

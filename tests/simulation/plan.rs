@@ -135,7 +135,8 @@ impl Plan {
         let (disk_max, messages) = (pick(chance, &[0, 3, 40]), chance.u32(10..70));
         let mut late = late::draw(more, &rooms, messages);
         late.retain(|_| keep.is_none());
-        let (stateful, whims) = (more.bool(), Whims::draw(more));
+        let stateful = more.bool();
+        let whims = Some(Whims::draw(more, faults.restore > 0)).filter(|_| keep.is_none()).unwrap_or_default();
         let books = books.into_iter().map(|(name, book)| (name, whims.apply(book))).collect();
         Self { names, rooms, late, stateful, whims, books, plain, weather, disk_max, messages, faults, bound }
     }

@@ -8,6 +8,7 @@ use fastrand::Rng;
 use tokio::task::spawn_local;
 
 use crate::history::Name;
+use crate::node::seconds;
 use crate::plan::pick;
 use crate::surroundings::{Book, server};
 use crate::world::{Member, World};
@@ -26,12 +27,13 @@ pub(crate) struct Whims {
 }
 
 impl Whims {
-    /// Each in some seeds; in many none.
-    pub(crate) fn draw(more: &mut Rng) -> Self {
+    /// Each in some seeds; in many none. `restores`: disks go back. What was said to some only is named by nobody, so a disk that
+    /// forgot it may be told of it by its author alone, and that cannot always be.
+    pub(crate) fn draw(more: &mut Rng, restores: bool) -> Self {
         let mut some = || more.u8(0..4) == 0;
         let (narrows, lags, orders) = (some(), some(), some());
         let water = lags.then(|| pick(more, &[None, Some((8, 4)), Some((30, 10))])).flatten();
-        Self { narrows, lags, water, orders }
+        Self { narrows: narrows && !restores, lags, water, orders }
     }
 
     /// The configuration that goes with it.
@@ -113,9 +115,21 @@ impl World {
             member.lags.set(false);
             if self.plan.whims.orders {
                 for to in self.plan.names.iter().filter(|name| **name != member.name) {
-                    member.node.gateway().order(&server(to), Order::Resume).await.expect("all is well");
+                    self.resume(member, to).await;
                 }
             }
+        }
+    }
+
+    /// An operator insists until it is done: a last crash may come late.
+    async fn resume(&self, member: &Member, to: Name) {
+        loop {
+            if let Some(gateway) = member.node.alive()
+                && gateway.order(&server(to), Order::Resume).await.is_ok()
+            {
+                return;
+            }
+            seconds(1).await;
         }
     }
 }

@@ -81,6 +81,18 @@ fn what_nobody_has_is_missed_unless_it_went_with_a_disk() {
 }
 
 #[test]
+fn what_was_said_to_others_only_is_missed_by_them_alone() {
+    let mut history = garden(&["red/a", "red/t1", "red/t2"]);
+    history.messages[1].narrowed = true;
+    assert_eq!(judge(&history).0, ["blue ends without red/b in garden, which others have"]);
+    history.dropped.insert("red/b".to_owned());
+    assert_eq!(judge(&history).0, Vec::<String>::new(), "an operator took it out of the queue, and nobody names it");
+    history.dropped.clear();
+    history.messages[1].hearers.clear();
+    assert_eq!(judge(&history).0, Vec::<String>::new());
+}
+
+#[test]
 fn a_gap_that_was_told_and_what_only_it_leads_to_may_be_missing() {
     let mut history = garden(&["red/t1", "red/t2"]);
     let gap = What::Gap { missing: vec!["red/b".to_owned()] };
