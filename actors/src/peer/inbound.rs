@@ -14,6 +14,7 @@ use crate::model::{
 use crate::peer::dispatch::{Dispatch, Group, Strange, Suspects, Undone};
 use crate::peer::effect::{Effect, Out, Pull, Token};
 use crate::peer::inbound::catch_up::CatchUp;
+use crate::peer::inbound::newest::Newest;
 use crate::peer::place::{DIGESTS_MAX, Held, Placed, Placement, digest_of, place};
 
 /// Pages of missed transactions asked for in a row; what is missing after that shows in its conversation.
@@ -58,9 +59,9 @@ pub struct Inbound {
     /// How many conversations it has begun ...
     begun: u64,
     /// ... and the last of them: batches that came before their rows were committed took them for strange.
-    lately: VecDeque<ContextId>,
+    lately: Newest<ContextId>,
     /// Transactions it was asked for: once each, whatever came of it.
-    asked: VecDeque<String>,
+    asked: Newest<String>,
     suspects: Suspects,
     /// Numbers an operator has set, for when the batch under way is done with.
     expecting: Vec<(Token, Seq)>,
@@ -111,9 +112,9 @@ impl Inbound {
             seen: seen.into(),
             busy: None,
             waiting: VecDeque::new(),
-            asked: VecDeque::new(),
+            asked: Newest::default(),
             begun: record.begun,
-            lately: VecDeque::new(),
+            lately: Newest::default(),
             suspects: Suspects::default(),
             expecting: Vec::new(),
             expect_applied: record.expect_applied,
@@ -165,10 +166,7 @@ impl Inbound {
         if let Some(place) = place.filter(|_| outcome.as_ref().is_ok_and(|verdicts| verdicts.iter().any(is_taken))) {
             busy.strange.remove(place);
             self.begun += 1;
-            self.lately.push_back(group.context.clone());
-            if self.lately.len() > LATELY_MAX {
-                self.lately.pop_front();
-            }
+            self.lately.push(group.context.clone(), LATELY_MAX);
             out.moved(Urgency::Rides);
         }
         if let Some(next) = busy.dispatch.back(group, outcome, reference, &mut self.suspects) {
@@ -472,6 +470,7 @@ fn words(code: ParkedCode) -> String {
 mod catch_up;
 mod expect;
 mod free;
+mod newest;
 #[cfg(test)]
 mod tests;
 mod transactions;

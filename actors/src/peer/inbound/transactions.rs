@@ -69,10 +69,7 @@ impl Inbound {
             let before = |held: &&u64| decimal(id).is_none_or(|number| **held < number);
             let Some(after) = held.iter().filter(before).max() else { continue };
             missed = Some(missed.map_or(*after, |other: u64| other.min(*after)));
-            self.asked.push_back(id.clone());
-            if self.asked.len() > SEEN_MAX {
-                self.asked.pop_front();
-            }
+            self.asked.push(id.clone(), SEEN_MAX);
         }
         missed
     }

@@ -16,9 +16,10 @@ pub(super) struct Doubt {
     /// Up to here items went out, and no answer came.
     upto: Index,
     /// Refused by the peer, and perhaps taken before; the next item is on its way to tell.
-    suspect: Option<Suspect>,
+    /// Boxed, like the next: most peers never have one.
+    suspect: Option<Box<Suspect>>,
     /// The peer lacks it, as the next one told: it leaves as soon as it is in memory again.
-    lacking: Option<(Index, String)>,
+    lacking: Option<Box<(Index, String)>>,
 }
 
 #[derive(Debug, Clone)]
@@ -47,7 +48,7 @@ impl Doubt {
 
     /// It is refused; the next item is to tell about it.
     pub(super) fn ask_about(&mut self, row: &OutboxRow, reason: String) {
-        self.suspect = Some(Suspect { index: row.index, message: row.submission.clone(), reason });
+        self.suspect = Some(Box::new(Suspect { index: row.index, message: row.submission.clone(), reason }));
     }
 
     /// Something is being found out.
@@ -63,15 +64,15 @@ impl Doubt {
     /// Nothing is found out: the item leaves as if the peer lacked it.
     pub(super) fn give_up(&mut self) -> Option<Index> {
         self.upto = Index(0);
-        self.lacking = self.suspect.take().map(|suspect| (suspect.index, suspect.reason));
-        self.lacking.as_ref().map(|(index, _)| *index)
+        self.lacking = self.suspect.take().map(|suspect| Box::new((suspect.index, suspect.reason)));
+        self.lacking.as_ref().map(|lacking| lacking.0)
     }
 
     /// The peer said what it expects next: the item at this place.
     pub(super) fn expects(&mut self, next: Index) {
         self.upto = Index(0);
         let suspect = self.suspect.take().filter(|suspect| suspect.index == next);
-        self.lacking = suspect.map(|suspect| (suspect.index, suspect.reason));
+        self.lacking = suspect.map(|suspect| Box::new((suspect.index, suspect.reason)));
     }
 
     /// The peer has everything up to here. What it refused all the same, and why.
@@ -89,6 +90,6 @@ impl Doubt {
 
     /// What is to leave, and why, where it is this one, next in turn.
     pub(super) fn leaves(&mut self, next: Index) -> Option<(Index, String)> {
-        self.lacking.take().filter(|(index, _)| *index == next)
+        self.lacking.take().map(|lacking| *lacking).filter(|(index, _)| *index == next)
     }
 }
