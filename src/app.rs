@@ -148,6 +148,7 @@ impl App {
         }
         let closing = Closing::default();
         let servers = start_servers(settings, listeners, &gateway, &store, &readiness, (stops, &closing))?;
+        settings.notes.iter().for_each(|note| tracing::warn!(note, "the configuration could be better"));
         tracing::info!(
             server = %settings.server.name,
             federation = %settings.federation.listen,

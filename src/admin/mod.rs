@@ -25,6 +25,7 @@ use actors::ports::Inspect;
 
 use crate::http::answer::{no_route, wrong_method};
 use crate::http::bearer::{self, Bearer};
+use crate::http::query;
 use crate::http::refusal::Problem;
 use crate::messenger::pdu_ids::PduIds;
 use crate::store::Store;
@@ -66,9 +67,10 @@ pub fn configure(config: &mut web::ServiceConfig, api: AdminApi, token: Bearer) 
             .app_data(web::JsonConfig::default().limit(BODY_MAX).content_type_required(false).error_handler(
                 |error, _| Problem::bad_request("BAD_BODY", format!("the body cannot be read: {error}")).into(),
             ))
-            .app_data(web::QueryConfig::default().error_handler(|error, _| {
-                Problem::bad_request("BAD_QUERY", format!("the query cannot be read: {error}")).into()
-            }))
+            .app_data(
+                web::QueryConfig::default()
+                    .error_handler(|error, request| query::unreadable(&error, request.query_string()).into()),
+            )
             .wrap(from_fn(bearer::require))
             .wrap(from_fn(name::told))
             .service(call("/peers", "GET").route(web::get().to(peers::list)))

@@ -134,7 +134,7 @@ async fn many(
             Err(problem) => stayed.push(Stayed { id, code: problem.code(), reason: problem.to_string() }),
         }
     }
-    operator.did(act.word(), &format_args!("{server}: {count} items, {} stay", stayed.len()), Ok(()));
+    operator.did(act.word(), &format_args!("{server}: {count} done, {} stay", stayed.len()), Ok(()));
     let next = page.next.map(|place| written(&place));
     Ok(HttpResponse::Ok().json(ManyDone { server: server.to_string(), done: count, stayed, next }))
 }

@@ -9,6 +9,7 @@ pub(super) fn config(source: Source) -> u8 {
     match source.load() {
         Ok(settings) => {
             use actors::ports::Roster;
+            settings.notes.iter().for_each(|note| eprintln!("{note}"));
             let peers = settings.peers.listed();
             print(
                 &format!("{file}: fine; {} with {}\n", settings.server.name, counted(peers.len() as u64, "peer")),

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::operator::{Failure, Gateway, Operator, print_json, query, segment};
 use super::table::Align::{Left, Right};
 use super::table::Table;
-use super::words::{ago, brief, count, items};
+use super::words::{ago, brief, count, counted, items};
 use super::{FINE, print};
 
 /// What can be done about conversations.
@@ -203,8 +203,7 @@ async fn merge(gateway: &Gateway, json: bool, name: &str) -> Result<u8, Failure>
     let ends = |count: u64| if count == 1 { "1 open end".to_owned() } else { format!("{count} open ends") };
     let text = match said {
         0 => format!("{context}: {}, nothing to merge\n", ends(heads)),
-        1 => format!("{context}: {} merged into {left} by 1 message\n", ends(heads)),
-        _ => format!("{context}: {} merged into {left} by {} messages\n", ends(heads), count(said)),
+        _ => format!("{context}: {} merged into {left} by {}\n", ends(heads), counted(said, "message")),
     };
     Ok(print(&text, FINE))
 }

@@ -12,7 +12,7 @@ use super::operator::{Failure, Gateway, Operator, print_json};
 use super::progress::Progress;
 use super::table::Align::{Left, Right};
 use super::table::Table;
-use super::words::{count, size, times};
+use super::words::{count, counted, size, times};
 use super::{COULD_NOT_RUN, FINE, Source, print};
 
 /// Between two looks at a backup under way.
@@ -120,7 +120,7 @@ async fn stats(gateway: &Gateway, json: bool) -> Result<u8, Failure> {
     }
     text.push_str(&format!("opened   {}, schema {}\n", times(stats.epoch), stats.schema));
     let Counts { commits, rows_written } = stats.counts;
-    text.push_str(&format!("written  {} rows in {} commits since then\n", count(rows_written), count(commits)));
+    text.push_str(&format!("written  {} in {} since then\n", counted(rows_written, "row"), counted(commits, "commit")));
     Ok(print(&text, FINE))
 }
 
@@ -157,6 +157,6 @@ async fn backup(gateway: &Gateway, json: bool, file: &Path) -> Result<u8, Failur
     if json {
         return Ok(print_json(&answer));
     }
-    let (path, rows, bytes) = (job.path.display(), count(job.rows), size(job.bytes));
-    Ok(print(&format!("{path}: {rows} rows, {bytes}; `fernpost store verify` examines it\n"), FINE))
+    let (path, rows, bytes) = (job.path.display(), counted(job.rows, "row"), size(job.bytes));
+    Ok(print(&format!("{path}: {rows}, {bytes}; `fernpost store verify` examines it\n"), FINE))
 }

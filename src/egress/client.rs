@@ -100,7 +100,10 @@ impl Egress {
     pub async fn send(&self, to: &ServerName, request: Request, deadlines: Deadlines) -> Result<Bytes, PushFailure> {
         let slot = self.slots.enter(to, request.method != Method::Get).await;
         let outcome = self.sent(to, request, deadlines).await;
-        slot.ended(to, !matches!(outcome, Err(PushFailure::TimedOut | PushFailure::Unreachable(_))));
+        slot.ended(
+            to,
+            !matches!(outcome, Err(PushFailure::TimedOut | PushFailure::Unreachable(_) | PushFailure::Broken(_))),
+        );
         outcome
     }
 
@@ -133,7 +136,7 @@ impl Egress {
                     let none_came_about = error.is_connect();
                     failed.push(format!("{address}: {}", in_words(&error.without_url())));
                     if !none_came_about {
-                        break;
+                        return Err(PushFailure::Broken(failed.join("; ")));
                     }
                 }
             }
@@ -249,18 +252,30 @@ fn url(address: &str, path: &str) -> Result<Url, PushFailure> {
     }
 }
 
-/// An error with its causes: the library's own words stop at "error sending request".
+/// What the library says on its way to the reason.
+const PREAMBLES: [&str; 5] = [
+    "error sending request",
+    "client error (",
+    "tcp connect error",
+    "request or response body error",
+    "error reading a body",
+];
+
+/// The causes of an error, without those that only say that there is one.
 pub(super) fn in_words(error: &dyn Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let text = next.to_string();
-        if !words.contains(&text) {
-            words = format!("{words}: {text}");
+    let mut words: Vec<String> = vec![];
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if words.last().is_some_and(|last| PREAMBLES.iter().any(|preamble| last.starts_with(preamble))) {
+            words.pop();
         }
-        cause = next.source();
+        if !words.iter().any(|said| said.contains(&text)) {
+            words.push(text);
+        }
+        cause = error.source();
     }
-    reply::shown(words.as_bytes())
+    reply::shown(words.join(": ").as_bytes())
 }
 
 /// What these locks guard is whole at every moment, so a panic elsewhere spoils nothing.

@@ -114,7 +114,7 @@ fn too_long(bytes_max: usize) -> PushFailure {
 fn settled<T>(done: Result<io::Result<T>, Elapsed>) -> Result<T, PushFailure> {
     match done {
         Ok(Ok(done)) => Ok(done),
-        Ok(Err(error)) => Err(PushFailure::Unreachable(error.to_string())),
+        Ok(Err(error)) => Err(PushFailure::Broken(error.to_string())),
         Err(_elapsed) => Err(PushFailure::TimedOut),
     }
 }
@@ -137,7 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<S> {
 
     /// Read some of what must come.
     async fn must_more(&mut self) -> Result<(), PushFailure> {
-        let broken_off = || PushFailure::Unreachable("the answer broke off".to_owned());
+        let broken_off = || PushFailure::Broken("the answer broke off".to_owned());
         self.more().await?.then_some(()).ok_or_else(broken_off)
     }
 
@@ -223,7 +223,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<S> {
 fn parsed(bytes: &[u8]) -> Result<(usize, Option<Head>), PushFailure> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut response = httparse::Response::new(&mut headers);
-    let whole = response.parse(bytes).map_err(|error| PushFailure::Unreachable(format!("this is no HTTP: {error}")))?;
+    let whole = response.parse(bytes).map_err(|error| PushFailure::Broken(format!("this is no HTTP: {error}")))?;
     let httparse::Status::Complete(length) = whole else { return Ok((0, None)) };
     let status = response.code.and_then(|code| StatusCode::from_u16(code).ok());
     let status = status.ok_or_else(|| unreadable("the answer has no status"))?;

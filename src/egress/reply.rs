@@ -66,7 +66,7 @@ async fn whole(mut response: Response, bytes_max: usize) -> Result<Bytes, PushFa
             Ok(Some(chunk)) if body.len() + chunk.len() > bytes_max => return Err(too_long()),
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
             Ok(None) => return Ok(body.freeze()),
-            Err(broken) => return Err(PushFailure::Unreachable(in_words(&broken.without_url()))),
+            Err(broken) => return Err(PushFailure::Broken(in_words(&broken.without_url()))),
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod closing;
 pub mod guard;
 pub mod identity;
 pub mod nesting;
+pub mod query;
 pub mod raw_target;
 pub mod refusal;
 pub mod serve;

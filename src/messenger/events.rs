@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use super::MessengerApi;
 use super::answer::SHORTLY;
 use super::event::render;
+use crate::http::query;
 use crate::http::refusal::Problem;
 
 /// Events in a page where the messenger does not say.
@@ -74,7 +75,7 @@ struct Ask {
 impl Ask {
     fn parse(query: &str) -> Result<Self, Problem> {
         let bad = |words: String| Problem::bad_request("BAD_QUERY", words);
-        let web::Query(query) = web::Query::<Query>::from_query(query).map_err(|error| bad(error.to_string()))?;
+        let query: Query = query::read(query)?;
         let number = |name: &str, text: &str| {
             let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
             // A number that no counter reaches is as good as the largest.

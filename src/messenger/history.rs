@@ -12,6 +12,7 @@ use super::MessengerApi;
 use super::contexts::known;
 use super::event_pdu::PduEvent;
 use super::object::Object;
+use crate::http::query;
 use crate::http::refusal::Problem;
 
 /// PDUs in a page where the messenger does not say.
@@ -39,8 +40,7 @@ pub(super) async fn get(
 ) -> Result<HttpResponse, Problem> {
     let context = known(&path)?;
     let bad = |words: String| Problem::bad_request("BAD_QUERY", words);
-    let query = web::Query::<Query>::from_query(request.query_string()).map_err(|error| bad(error.to_string()))?;
-    let Query { before, limit } = query.into_inner();
+    let Query { before, limit } = query::read(request.query_string())?;
     let limit = match limit.unwrap_or(LIMIT_DEFAULT) {
         0 => return Err(bad("limit is at least 1".to_owned())),
         limit => limit.min(LIMIT_MAX),

@@ -10,6 +10,7 @@ use super::MessengerApi;
 use super::contexts::known;
 use super::event_pdu::PduEvent;
 use super::object::Object;
+use crate::http::query;
 use crate::http::refusal::Problem;
 
 /// State PDUs in a page where the messenger does not say.
@@ -43,8 +44,7 @@ pub(super) async fn get(
 ) -> Result<HttpResponse, Problem> {
     let context = known(&path)?;
     let bad = |words: String| Problem::bad_request("BAD_QUERY", words);
-    let query = web::Query::<Query>::from_query(request.query_string()).map_err(|error| bad(error.to_string()))?;
-    let web::Query(Query { limit, after_type, after_key }) = query;
+    let Query { limit, after_type, after_key } = query::read(request.query_string())?;
     let after: Option<StateKey> = match (after_type, after_key) {
         (Some(kind), Some(key)) => Some((kind.into(), key)),
         (None, None) => None,

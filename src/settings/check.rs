@@ -25,6 +25,8 @@ pub(super) struct Found {
     /// Keys whose value was dropped: what follows from their absence is not reported again.
     dropped: HashSet<Key>,
     problems: Vec<Problem>,
+    /// What is no problem and could be better.
+    pub(super) notes: Vec<String>,
 }
 
 impl Found {

@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::Sources;
 use super::check::{Found, Key, written};
+use super::complaint;
 use super::problem::{Fault, Place, Problem};
 use super::schema::{self, Names, Raw};
 
@@ -242,7 +243,7 @@ fn constant(path: &Key, readings: Vec<toml::Value>, place: Place, found: &mut Fo
         refuse(path, place, fault, found);
         return None;
     }
-    let mut complaints = Vec::new();
+    let mut complaints: Vec<Vec<(String, String)>> = Vec::new();
     for reading in readings {
         match fits(path, &reading) {
             Ok(()) => {
@@ -253,14 +254,26 @@ fn constant(path: &Key, readings: Vec<toml::Value>, place: Place, found: &mut Fo
         }
     }
     let says_most = if complaints.len() > 2 { 1 } else { 0 };
-    let (key, why) = complaints.into_iter().nth(says_most)?;
     found.drop_key(path);
-    found.report(Problem { key, place: Some(place), fault: Fault::Invalid(why) });
+    for (key, why) in complaints.into_iter().nth(says_most)? {
+        found.report(Problem { key, place: Some(place.clone()), fault: Fault::Invalid(why) });
+    }
     None
 }
 
-/// Whether the value alone makes a configuration; else the full key, into lists, and why not.
-fn fits(path: &Key, value: &toml::Value) -> Result<(), (String, String)> {
+/// Whether the value makes a configuration; else the full keys, into lists, and why not: of a list each item that is wrong.
+fn fits(path: &Key, value: &toml::Value) -> Result<(), Vec<(String, String)>> {
+    let whole = fits_alone(path, value);
+    let (Err(first), toml::Value::Array(items)) = (&whole, value) else { return whole.map_err(|first| vec![first]) };
+    let alone = |item: &toml::Value| fits_alone(path, &toml::Value::Array(vec![item.clone()]));
+    let bad = (0..).zip(items).filter_map(|(place, item): (usize, _)| Some((place, alone(item).err()?.1)));
+    let bad: Vec<_> = bad.map(|(place, why)| (format!("{}[{place}]", written(path)), why)).collect();
+    // A key that takes no list has no items.
+    let has_items = first.0.ends_with(']') && !bad.is_empty();
+    Err(if has_items { bad } else { vec![first.clone()] })
+}
+
+fn fits_alone(path: &Key, value: &toml::Value) -> Result<(), (String, String)> {
     let mut alone = value.clone();
     for segment in path.iter().rev() {
         alone = toml::Value::Table([(segment.clone(), alone)].into_iter().collect());
@@ -274,7 +287,7 @@ fn fits(path: &Key, value: &toml::Value) -> Result<(), (String, String)> {
                     key.push_str(&format!("[{index}]"));
                 }
             }
-            Err((key, one_line(why.inner().message())))
+            Err((key, complaint::in_words(why.inner().message())))
         }
     }
 }

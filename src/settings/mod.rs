@@ -14,6 +14,7 @@
 mod address;
 mod admin;
 mod check;
+mod complaint;
 mod contexts;
 mod federation;
 mod feed;
@@ -25,6 +26,7 @@ mod peer;
 mod peer_section;
 mod peers;
 mod problem;
+mod range;
 mod resolve;
 mod schema;
 mod secret;
@@ -120,6 +122,8 @@ pub struct Settings {
     pub network: Network,
     /// Who is a peer; a roster for the core.
     pub peers: Arc<Peers>,
+    /// What holds and could be better, for the log.
+    pub notes: Vec<String>,
 }
 
 impl Settings {
@@ -153,10 +157,11 @@ impl Settings {
         let peers = Peers::read(&merged, own, federation.deny.clone(), contexts, check).under(overload, resident_max);
         let peers = Arc::new(peers);
 
+        let notes = std::mem::take(&mut found.notes);
         let problems = found.into_problems();
         match server {
             Some(server) if problems.is_empty() => {
-                Ok(Self { server, federation, messenger, admin, store, feed, network, peers })
+                Ok(Self { server, federation, messenger, admin, store, feed, network, peers, notes })
             }
             _ => Err(Problems(problems)),
         }

@@ -4,6 +4,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 use super::check::Check;
+use super::range::Range;
 
 /// What outbound requests may reach.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub struct Network {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct NetworkSection {
     /// Private ranges that names of peers may resolve to all the same.
-    allow: Vec<IpNet>,
+    allow: Vec<Range>,
     /// Requests to peers under way at once; a quarter of them at most to peers that did not answer last time.
     requests_max: u32,
 }
@@ -32,6 +33,9 @@ impl Default for NetworkSection {
 impl NetworkSection {
     pub(super) fn check(self, check: &mut Check<'_>) -> Network {
         check.at_least_one(&["network"], &[("requests_max", self.requests_max.into())]);
-        Network { allow: self.allow, requests_max: self.requests_max as usize }
+        Network {
+            allow: self.allow.into_iter().map(|Range(net)| net).collect(),
+            requests_max: self.requests_max as usize,
+        }
     }
 }

@@ -11,8 +11,8 @@ use serde::Deserialize;
 use super::address::{Address, BadAddress};
 use super::check::Check;
 use super::problem::Fault;
+use super::range::Range;
 use super::resolve::{Origin, Resolved};
-use super::schema::NETWORK_INSTEAD;
 
 /// One listed peer.
 #[derive(Debug, Clone, PartialEq)]
@@ -160,13 +160,14 @@ where
 fn auth(resolved: &Resolved, check: &mut Check<'_>) -> Option<Auth> {
     let section = &resolved.section;
     let Some(super::peer_section::AuthKind::Network) = section.auth else {
-        // What an absent key means once certificates are built. Weaker proof is never assumed.
-        let fault = Fault::Unavailable { value: Some("mtls".into()), instead: Some(NETWORK_INSTEAD) };
-        check.fault(&resolved.key("auth"), fault);
+        // Weaker proof is never assumed.
+        let why = "it has to be set to how the peer proves who it is; in this version that is auth = \"network\", for private \
+                   links, with the ranges it calls from in allow_from";
+        check.invalid(&resolved.key("auth"), why);
         return None;
     };
     let mut allow_from = Vec::new();
-    for net in &section.allow_from {
+    for Range(net) in &section.allow_from {
         match net {
             IpNet::V6(v6) if v6.network().to_ipv4_mapped().is_some() => {
                 check.invalid(&resolved.key("allow_from"), format!("{net} is an IPv4 range; write it as one"));

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use actors::limits::{BackoffLimits, FetchLimits, Numbering, PEERS_RESIDENT_MAX, PeerLimits, RestartLimits, Speech};
 use actors::model::{Deadlines, Seq};
-use ipnet::IpNet;
 use serde::Deserialize;
 
 use super::check::Check;
 use super::peer::{Dialect, Profile};
+use super::range::Range;
 use super::units::{Size, Span};
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -135,7 +135,7 @@ pub(super) struct PeerSection {
     /// How the peer proves who it is: "network" by the address it comes from; it has to be set.
     pub(super) auth: Option<AuthKind>,
     /// The ranges the peer calls from; where two peers have the same, neither is believed by its address alone.
-    pub(super) allow_from: Vec<IpNet>,
+    pub(super) allow_from: Vec<Range>,
     /// Allow plain http:// beyond loopback.
     pub(super) insecure: bool,
 }

@@ -112,7 +112,7 @@ const PLANNED_KEYS: &[&str] = &[
 ];
 
 /// What to do while only `network` can be had.
-pub(super) const NETWORK_INSTEAD: &str = "on a private link use auth = \"network\" with allow_from";
+const NETWORK_INSTEAD: &str = "on a private link use auth = \"network\" with allow_from";
 
 /// Values that are planned and not built, with what to do meanwhile. A trailing `*` stands for any rest.
 const PLANNED_VALUES: &[(&str, &str, Option<&str>)] = &[

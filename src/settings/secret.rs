@@ -1,7 +1,8 @@
 //! Secrets: read from a key or from the file its `_file` twin names, never printed.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use serde::de::{self, Deserialize, Deserializer};
 
@@ -54,7 +55,20 @@ pub(super) fn token(
         (None, Some(file)) => {
             let path = check.path(&file);
             match std::fs::read_to_string(&path) {
-                Ok(text) => (text, "token_file"),
+                Ok(text) if text.trim().is_empty() => {
+                    let why = format!("{} is empty; write the token into it, or remove the key", path.display());
+                    check.invalid(&[section, "token_file"], why);
+                    return None;
+                }
+                Ok(text) => {
+                    if is_open(&path) {
+                        check.found.notes.push(format!(
+                            "{section}.token_file: every user of this machine may read {0}; chmod o= {0}",
+                            path.display()
+                        ));
+                    }
+                    (text, "token_file")
+                }
                 Err(why) => {
                     check.invalid(&[section, "token_file"], format!("{} cannot be read: {why}", path.display()));
                     return None;
@@ -69,6 +83,11 @@ pub(super) fn token(
         check.invalid(&[section, key], "a token is one word of printable ASCII, else no header can carry it");
     }
     Some(secret.into())
+}
+
+/// Whether anybody may read it.
+fn is_open(file: &Path) -> bool {
+    std::fs::metadata(file).is_ok_and(|state| state.mode() & 0o004 != 0)
 }
 
 #[cfg(test)]

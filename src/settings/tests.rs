@@ -15,6 +15,7 @@ use super::*;
 
 mod contexts;
 mod profiles;
+mod words;
 
 const RED: &str = "server.name = \"red.example\"\n";
 
@@ -198,8 +199,8 @@ fn everything_wrong_is_reported_at_once() {
     let expected = [
         "`server.drain` in configuration, line 3: 5 has no unit; write \"5s\"",
         "`store.cache` in configuration, line 4: \"many\" is not a size such as \"8MiB\": ",
-        "`store.group_max` in configuration, line 5: invalid type: string \"256\", expected u32",
-        "`store.backend` in configuration, line 6: unknown variant `sqlite`, expected `redb`",
+        "`store.group_max` in configuration, line 5: it is \"256\", and has to be a whole number from 0",
+        "`store.backend` in configuration, line 6: it is \"sqlite\", and has to be \"redb\"",
         "`feed.retain` in configuration, line 7: \"-1s\" is not a duration such as \"30s\": ",
         "`network.allow[1]` in configuration, line 8: ",
         "`admin` in configuration, line 10: this is a table, not a value",
@@ -280,7 +281,10 @@ fn secrets_are_read_from_files_and_not_printed() {
     std::fs::write(folder.path().join("m.token"), " \n").expect("written");
     assert_eq!(
         lines(load_in(&folder)),
-        ["`messenger.token_file` in red.toml, line 2: the token is empty; remove the key or give a token"]
+        [format!(
+            "`messenger.token_file` in red.toml, line 2: {}/m.token is empty; write the token into it, or remove the key",
+            folder.path().display()
+        )]
     );
     std::fs::remove_file(folder.path().join("m.token")).expect("removed");
     assert!(lines(load_in(&folder))[0].contains("m.token cannot be read: "));
@@ -348,8 +352,10 @@ fn limits_that_make_no_sense_are_refused_where_they_were_set() {
 fn a_listed_name_alone_lets_nobody_in() {
     assert_eq!(
         wrong("[peers.server.\"blue.example\"]\naddresses = [\"http://127.0.0.1:1\"]\n"),
-        ["`peers.server.\"blue.example\".auth` = \"mtls\" is not available in this version (configuration, line 2); \
-          on a private link use auth = \"network\" with allow_from"]
+        [
+            "`peers.server.\"blue.example\".auth` in configuration, line 2: it has to be set to how the peer proves who it is; \
+          in this version that is auth = \"network\", for private links, with the ranges it calls from in allow_from"
+        ]
     );
     assert_eq!(
         wrong("[peers.server.\"blue.example\"]\naddresses = [\"http://127.0.0.1:1\"]\nauth = \"network\"\n"),

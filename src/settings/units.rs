@@ -52,6 +52,13 @@ struct WithUnit<T> {
 
 impl<T> WithUnit<T> {
     fn bare<E: de::Error>(&self, number: impl fmt::Display) -> E {
+        let text = number.to_string();
+        if text.starts_with('-') {
+            return E::custom(format_args!(
+                "\"{text}\" is not {} such as \"{}\": it is below 0",
+                self.what, self.example
+            ));
+        }
         E::custom(format_args!("{number} has no unit; write \"{number}{}\"", self.unit))
     }
 }
@@ -76,7 +83,7 @@ impl<T> Visitor<'_> for WithUnit<T> {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
-        if text.parse::<f64>().is_ok() {
+        if text.parse::<f64>().is_ok_and(f64::is_finite) && text != "-0" {
             return Err(self.bare(text));
         }
         (self.parse)(text).map_err(|why| {

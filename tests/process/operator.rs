@@ -100,6 +100,8 @@ async fn what_was_parked_is_listed_shown_kept_with_its_reason_and_dropped() {
     assert_eq!(works(&blue, &["quarantine", "drop", "red", "in:1"]).await, "red in:1: dropped\n");
     assert_eq!(works(&blue, &["quarantine", "drop", "--all-of", "red", "--yes"]).await, "red: 1 item dropped\n");
     assert_eq!(works(&blue, &["quarantine", "list"]).await, "nothing is parked\n");
+    let (code, _, why) = operate(&blue, &["quarantine", "drop", "--all-of", "nope.example", "--yes"]).await;
+    assert!(code == Some(2) && why.starts_with("nope.example is not a peer of this gateway"), "{why}");
     let (code, _, why) = operate(&blue, &["quarantine", "show", "red", "in:1"]).await;
     assert!(code == Some(2) && why.contains("quarantine list"), "{why}");
     drop(red);

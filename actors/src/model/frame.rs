@@ -1,5 +1,6 @@
 //! What crosses the wire, in the dialects' common words: a push in, a frame out, and what either side answers.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,8 +13,8 @@ use super::{BadPdu, ContextId, Millis, Pdu, PduRef, Seq, ServerName, Size, Submi
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest(pub [u8; 16]);
 
-impl std::fmt::Debug for Digest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0[..4].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
@@ -114,6 +115,16 @@ pub enum Label {
         /// When it was made.
         ts: Millis,
     },
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Numbers { first: Some(first), last } => write!(f, "updates {first} to {last}"),
+            Self::Numbers { first: None, last } => write!(f, "update {last}"),
+            Self::Transaction { id, .. } => write!(f, "transaction {id}"),
+        }
+    }
 }
 
 /// Something to fetch from a peer.
@@ -224,6 +235,17 @@ pub enum Ack {
     TakenBlindly,
 }
 
+impl fmt::Display for Ack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ok(seq) => write!(f, "\"ok\" with number {seq}"),
+            Self::Hole { expected, .. } => write!(f, "\"hole_detected\" at number {expected}"),
+            Self::Wait(time) => write!(f, "\"wait\" for {time:?}"),
+            Self::Taken | Self::TakenBlindly => f.write_str("the answer to a transaction"),
+        }
+    }
+}
+
 /// A peer's answer to our push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answered {
@@ -241,6 +263,10 @@ pub enum PushFailure {
     /// No connection, or it broke: distance, which never costs an item its life.
     #[error("unreachable: {0}")]
     Unreachable(String),
+    /// There was a connection, and no answer came over it that can be read: it broke, or what came is not HTTP. Like distance, it
+    /// costs no item its life.
+    #[error("no answer: {0}")]
+    Broken(String),
     /// No answer within the deadline.
     #[error("no answer within the deadline")]
     TimedOut,

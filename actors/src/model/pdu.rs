@@ -10,13 +10,13 @@ use super::{Digest, Membership, Millis, ServerName, SubmissionId};
 
 /// Why a text is no id of a context or a PDU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an id is 1 to 255 bytes without control characters")]
-pub struct BadId;
+#[error("{0} is 1 to 255 bytes without control characters")]
+pub struct BadId(&'static str);
 
 const ID_BYTES_MAX: usize = 255;
 
 macro_rules! opaque_id {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $name:ident, $noun:literal) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(Arc<str>);
@@ -33,7 +33,7 @@ macro_rules! opaque_id {
 
             fn from_str(text: &str) -> Result<Self, BadId> {
                 let sound = (1..=ID_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
-                if sound { Ok(Self(text.into())) } else { Err(BadId) }
+                if sound { Ok(Self(text.into())) } else { Err(BadId($noun)) }
             }
         }
 
@@ -53,11 +53,11 @@ macro_rules! opaque_id {
 
 opaque_id! {
     /// The id of a conversation. Opaque: whoever begins one chooses it.
-    ContextId
+    ContextId, "a context's name"
 }
 opaque_id! {
     /// The id its origin gave a PDU. Unique only together with the origin.
-    PduId
+    PduId, "an id"
 }
 
 /// What identifies a PDU: who made it, and the id given there.

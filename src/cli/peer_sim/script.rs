@@ -114,7 +114,10 @@ impl FromStr for Script {
             let (behaviour, rest) = Behaviour::read(&parts)?;
             let times = match rest {
                 [] => None,
-                [times] => Some(times.parse().map_err(|_| BadScript::Times((*times).to_owned()))?),
+                [times] => match times.parse() {
+                    Ok(0) | Err(_) => return Err(BadScript::Times((*times).to_owned())),
+                    Ok(times) => Some(times),
+                },
                 [_, more, ..] => return Err(BadScript::Times((*more).to_owned())),
             };
             steps.push((behaviour, times));
@@ -245,6 +248,7 @@ mod tests {
             ("slow", "slow needs a time, as in slow:200ms"),
             ("too-many:x", "too-many needs a number of items"),
             ("ok:x", "\"x\" is no number of times"),
+            ("ok:0", "\"0\" is no number of times"),
             ("ok:1:2", "\"2\" is no number of times"),
             ("ok,refuse", "stand alone"),
             ("200", "is no behaviour"),

@@ -101,6 +101,10 @@ async fn counted(gateway: &Gateway, name: &str, target: &Target) -> Result<u64, 
 
 async fn all(gateway: &Gateway, json: bool, name: &str, target: &Target, verb: &str) -> Result<u8, Failure> {
     let found = counted(gateway, name, target).await?;
+    if found == 0 {
+        // Of a name that is no peer there is nothing either; who mistyped it is told so.
+        gateway.get(&format!("/peers/{}", segment(name))).await?;
+    }
     let mut progress = Progress::new(&format!("{verb} {}", items(found)));
     let mut whole = Many { server: name.to_owned(), done: 0, stayed: vec![], next: None };
     loop {

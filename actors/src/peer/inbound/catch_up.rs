@@ -79,7 +79,7 @@ impl Inbound {
 
     fn not_told(&mut self, failure: &PushFailure, out: &mut Out) {
         self.catch_up.under_way = false;
-        if matches!(failure, PushFailure::Unreachable(_) | PushFailure::TimedOut) {
+        if matches!(failure, PushFailure::Unreachable(_) | PushFailure::Broken(_) | PushFailure::TimedOut) {
             return;
         }
         self.catch_up.tries += 1;

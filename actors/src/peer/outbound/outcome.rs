@@ -54,7 +54,7 @@ impl Outbound {
                         let until = at.now.after(self.patience(time));
                         self.rest(at, State::Waiting { until }, Urgency::Now, out);
                     }
-                    (ack, label) => self.fail(at, format!("{ack:?} is no answer to {label:?}"), out),
+                    (ack, label) => self.fail(at, format!("{ack} is no answer to {label}"), out),
                 }
             }
             Err(failure) => self.on_failure(at, label, span, bare, &failure, out),

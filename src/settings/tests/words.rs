@@ -1,0 +1,44 @@
+//! Values that are nearly right, and what is said of them.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+#[test]
+fn an_address_is_a_range_of_one_and_all_bad_ranges_are_named() {
+    let settings = good(&peer("blue.example", "127.0.0.1", ""));
+    assert!(settings.peers.believes(&name("blue.example"), ip("127.0.0.1")));
+    assert!(!settings.peers.believes(&name("blue.example"), ip("127.0.0.2")));
+    let problems = wrong("network.allow = [\"x\", \"10.0.0.0/8\", \"fd00::1\", \"10.0.0.0/99\"]");
+    let told = |place, text| {
+        format!(
+            "`network.allow[{place}]` in configuration, line 2: \"{text}\" is neither a range of addresses such as \
+             \"10.0.0.0/8\" nor an address such as \"10.0.0.2\""
+        )
+    };
+    assert_eq!(problems, [told(0, "x"), told(3, "10.0.0.0/99")]);
+}
+
+#[test]
+fn less_than_nothing_lacks_no_unit() {
+    for text in ["\"-1\"", "-1", "\"nan\""] {
+        let problems = wrong(&format!("store.min_free = {text}"));
+        assert!(
+            problems[0].contains("is not a size such as \"8MiB\"") && !problems[0].contains("unit"),
+            "{problems:?}"
+        );
+    }
+}
+
+#[test]
+fn a_token_file_that_others_may_read_is_noted() {
+    let folder =
+        folder(&[("red.toml", "server.name = \"red\"\nadmin.token_file = \"a.token\"\n"), ("a.token", "sesame")]);
+    let file = folder.path().join("a.token");
+    for (mode, notes) in [(0o600, 0), (0o640, 0), (0o644, 1)] {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).expect("ours");
+        let settings = load_in(&folder).expect("it holds all the same");
+        assert_eq!(settings.notes.len(), notes, "{mode:o}: {:?}", settings.notes);
+        assert!(settings.notes.iter().all(|note| note.contains("a.token") && note.contains("chmod")));
+    }
+}
