@@ -44,7 +44,7 @@ impl Told {
         match (to, next) {
             (PeerState::Suspended(cause), _) => {
                 let (reason, last_error) = (cause.as_str(), error());
-                tracing::warn!(peer = %server, from = was, reason, failures, next = ?next, last_error, "peer is suspended");
+                tracing::warn!(peer = %server, from = was, to = is, reason, failures, next = ?next, last_error, "peer is suspended");
             }
             (PeerState::Waiting, Some(next)) => {
                 let reason = "it asked for time";

@@ -158,7 +158,7 @@ async fn where_the_status_says_all_a_choking_answer_is_as_good_as_none() {
 async fn a_broken_connection_is_distance() {
     for answer in ["", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{", "no http at all\r\n\r\n"] {
         let (url, _heads) = answering(answer, false).await;
-        assert!(matches!(ask(vec![url], PATIENT).await, Err(PushFailure::Unreachable(_))), "{answer:?}");
+        assert!(matches!(ask(vec![url], PATIENT).await, Err(PushFailure::Broken(_))), "{answer:?}");
     }
 }
 

@@ -108,7 +108,7 @@ async fn a_broken_connection_is_distance() {
         "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnul",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nnull\r\n",
     ] {
-        assert!(matches!(both(answer).await, Err(PushFailure::Unreachable(_))), "{answer:?}");
+        assert!(matches!(both(answer).await, Err(PushFailure::Broken(_))), "{answer:?}");
     }
 }
 
