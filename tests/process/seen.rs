@@ -5,6 +5,7 @@ use reqwest::Method;
 use crate::node::{Api, Node, own_address};
 use crate::process::fernpost;
 use crate::raw::Raw;
+use crate::sim::Sim;
 
 #[tokio::test]
 async fn callers_that_prove_nothing_are_one_line_a_minute_and_garbage_is_none() {
@@ -31,6 +32,24 @@ async fn callers_that_prove_nothing_are_one_line_a_minute_and_garbage_is_none() 
         assert!(told.len() == 1 && told[0].contains("WARN") && told[0].contains("count=1"), "{log}");
     }
     assert!(lines("ERROR").is_empty(), "{log}");
+}
+
+#[tokio::test]
+async fn items_that_a_peer_refuses_are_one_line_a_minute_however_many_they_are() {
+    let mut red = Node::new("red");
+    let sim = Sim::start("refuses", 1, &["--script", "400"]).await;
+    sim.are_known_to(&mut red, "");
+    red.start().await;
+    let peer = sim.names().next().expect("one");
+    for n in 0..10 {
+        red.api().say(&format!("m-{n}"), &peer, "take this").await;
+    }
+    let all = red.api().hear(10).await;
+    assert!(all.iter().all(|event| event["state"] == "parked"), "{all:?}");
+    red.process().says("items are not delivered").await;
+    let log = red.process().log();
+    let told: Vec<&str> = log.lines().filter(|line| line.contains("items are not delivered")).collect();
+    assert!(told.len() == 1 && told[0].contains(&format!("peer=\"{peer}\" items=1 last=\"refused: ")), "{log}");
 }
 
 #[tokio::test]
