@@ -355,9 +355,22 @@ fn after_a_restore_the_place_asked_from_moves_with_the_pages_and_with_nothing_el
         "contact: ",
     ]);
     let mut bench = Bench::restored(20);
+    bench.step("contact", Inbound::catch_up).step("contact", Inbound::catch_up);
+    step(&mut bench, asked(20, 1), Err(PushFailure::TimedOut)); // it was heard of meanwhile
+    step(&mut bench, asked(20, 1), Err(PushFailure::TimedOut));
     bench.step("contact", Inbound::catch_up);
     step(&mut bench, asked(20, 1), page(Some(20), true)); // it goes round in a circle
-    bench.check(&["contact: pull after 20, page 1, to catch up", "told: ", "None"]);
+    bench.check(&[
+        "contact: pull after 20, page 1, to catch up",
+        "contact: ",
+        "told: pull after 20, page 1, to catch up",
+        "Some(20)",
+        "told: ",
+        "Some(20)",
+        "contact: pull after 20, page 1, to catch up",
+        "told: ",
+        "None",
+    ]);
 }
 
 #[test]

@@ -24,21 +24,23 @@ pub(super) struct CatchUp {
     /// The restore that this belongs to.
     pub(super) restored: u64,
     under_way: bool,
+    /// The peer was heard of while the question was under way: if that comes to nothing, it is worth another one.
+    heard: bool,
     tries: u32,
 }
 
 impl CatchUp {
     pub(super) const fn new(record: &InboundRecord) -> Self {
-        Self { after: record.catch_up, restored: record.restored, under_way: false, tries: 0 }
+        Self { after: record.catch_up, restored: record.restored, under_way: false, heard: false, tries: 0 }
     }
 }
 
 impl Inbound {
     /// The peer can be asked now, as it seems.
     pub fn catch_up(&mut self, out: &mut Out) {
-        if let Some(after) = self.catch_up.after
-            && !std::mem::replace(&mut self.catch_up.under_way, true)
-        {
+        let Some(after) = self.catch_up.after else { return };
+        self.catch_up.heard = self.catch_up.under_way;
+        if !std::mem::replace(&mut self.catch_up.under_way, true) {
             out.effect(Effect::Pull(Pull { after, page: 1, catch_up: true }));
         }
     }
@@ -58,7 +60,7 @@ impl Inbound {
     pub(super) fn paged(&mut self, asked: Pull, further: Option<u64>, out: &mut Out) {
         let most = if asked.catch_up { PAGES_MAX } else { super::PULL_PAGES_MAX };
         if asked.catch_up {
-            (self.catch_up.after, self.catch_up.under_way, self.catch_up.tries) = (further, false, 0);
+            self.catch_up = CatchUp { after: further, under_way: false, heard: false, tries: 0, ..self.catch_up };
             // Where nothing else comes, nothing comes that it could ride on.
             out.moved(Urgency::Now);
         }
@@ -79,7 +81,11 @@ impl Inbound {
 
     fn not_told(&mut self, failure: &PushFailure, out: &mut Out) {
         self.catch_up.under_way = false;
+        let heard = std::mem::take(&mut self.catch_up.heard);
         if matches!(failure, PushFailure::Unreachable(_) | PushFailure::Broken(_) | PushFailure::TimedOut) {
+            if heard {
+                self.catch_up(out);
+            }
             return;
         }
         self.catch_up.tries += 1;
