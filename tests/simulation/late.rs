@@ -251,9 +251,16 @@ impl World {
         const PAGE: u32 = 20;
         for member in &self.members {
             for (room, _) in self.plan.rooms.iter().filter(|(_, who)| who.contains(&member.name)) {
-                let mut came = 1;
-                while came > 0 {
-                    came = member.node.gateway().older(&context(room), PAGE).await.expect("all is well");
+                let gateway = member.node.gateway();
+                // Nothing comes, and nothing is being looked for that more could lie behind.
+                for _ in 0..1000 {
+                    let came = gateway.older(&context(room), PAGE).await.expect("all is well");
+                    if came == 0 {
+                        if gateway.context(&context(room)).await.expect("all is well").wanted.is_empty() {
+                            break;
+                        }
+                        seconds(1).await;
+                    }
                 }
             }
         }
