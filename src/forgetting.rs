@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use actors::change::Change;
 use actors::model::{ContextId, Millis, PduRef};
-use actors::ports::{ArchiveError, Lost, OldPdu, Past, Pinned, Ports, Urgency, WalkedTo};
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use actors::ports::{Lost, OldPdu, Past, Pinned, Ports, WalkedTo};
+use tokio::time::sleep;
+
+use crate::rounds::{self, Broken, commit};
 
 /// The time between rounds; where less is kept than is said in that time, a round comes as often as there is something for it.
 const EVERY: Duration = Duration::from_secs(600);
@@ -20,34 +22,20 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Bytes of PDUs looked at for it.
 const PAGE_BYTES: u64 = 1 << 20;
 
-/// Why a round ended early.
-#[derive(Debug, thiserror::Error)]
-enum Broken {
-    /// The next round may fare better.
-    #[error(transparent)]
-    Archive(#[from] ArchiveError),
-    /// There will be no other round.
-    #[error(transparent)]
-    Journal(#[from] Lost),
-}
-
 /// Forget now and then every ten minutes what was delivered longer ago than `keep`, until the journal stops or the future is
 /// dropped.
 ///
 /// Each page is a commit that waits for no one. A round ends early where others have much to write, and the next goes on there.
 pub async fn run(ports: Ports, past: Arc<dyn Past>, keep: Duration) {
-    let mut rounds = interval(EVERY.min(keep).max(Duration::from_secs(1)));
-    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut at = None;
-    loop {
-        rounds.tick().await;
-        match round(&ports, &*past, keep, &mut at).await {
-            Ok(0) => {}
-            Ok(count) => tracing::info!(count, "PDUs that are old were forgotten"),
-            Err(Broken::Archive(error)) => tracing::warn!(%error, "forgetting left the rest for its next round"),
-            Err(Broken::Journal(_)) => return,
+    let round = async || {
+        let count = round(&ports, &*past, keep, &mut at).await?;
+        if count > 0 {
+            tracing::info!(count, "PDUs that are old were forgotten");
         }
-    }
+        Ok(())
+    };
+    rounds::run("forgetting", EVERY.min(keep).max(Duration::from_secs(1)), round).await;
 }
 
 /// Once through everything, from where the round before has ended; how many PDUs were forgotten.
@@ -94,6 +82,5 @@ fn by_context(pdus: Vec<OldPdu>, may_go: impl Fn(&OldPdu) -> bool) -> Vec<(Conte
 async fn forget(ports: &Ports, context: ContextId, pdus: Vec<(i64, PduRef)>, before: Millis) -> Result<(), Lost> {
     // Of whoever owns the conversation; that may be this process again by the next round.
     let Some(fence) = ports.ownership.claim_context(&context) else { return Ok(()) };
-    let change = Change::PdusForgotten { context, pdus, before };
-    ports.journal.submit(fence, vec![change], Urgency::Rides).committed().await
+    commit(ports, fence, Change::PdusForgotten { context, pdus, before }).await
 }

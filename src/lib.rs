@@ -3,7 +3,7 @@
 //! # Map
 //! - [`settings`]: what was configured, checked and resolved.
 //! - [`store`]: the journal and the archive on one redb file.
-//! - [`forgetting`]: what was said long ago leaves the store.
+//! - [`forgetting`]: what was said long ago leaves the store. [`rounds`]: how such work comes round.
 //! - [`http`]: serving, and what every listener shares: refusals as JSON, limits, who is calling. Knows no route.
 //! - [`egress`]: the one gate outward.
 //! - [`wire`]: the dialects peers speak.
@@ -22,6 +22,7 @@ pub mod egress;
 pub mod forgetting;
 pub mod http;
 pub mod messenger;
+pub mod rounds;
 pub mod settings;
 pub mod store;
 pub mod telemetry;

@@ -4,47 +4,28 @@ use std::time::Duration;
 
 use actors::change::Change;
 use actors::model::{Millis, Position};
-use actors::ports::{Archive, ArchiveError, FeedPage, Fence, Lost, Ports, SubmissionsPage, Urgency};
-use tokio::time::{MissedTickBehavior, interval};
+use actors::ports::{Archive, ArchiveError, FeedPage, Fence, Ports, SubmissionsPage};
+
+use crate::rounds::{self, Broken, commit};
 
 /// The time between rounds.
 const EVERY: Duration = Duration::from_secs(600);
 /// Rows one commit removes: what a group of commits takes in without being felt.
 const PAGE: u32 = 1_000;
 
-/// Why a round ended early.
-#[derive(Debug, thiserror::Error)]
-enum Broken {
-    /// The next round may fare better.
-    #[error(transparent)]
-    Archive(#[from] ArchiveError),
-    /// There will be no other round.
-    #[error(transparent)]
-    Journal(#[from] Lost),
-}
-
 /// Tidy up now and then every ten minutes, until the journal stops or the future is dropped.
 ///
 /// Acknowledged events go `feed_retain` after they were fed, submissions `submissions_keep` after they were accepted. A page is
 /// removed at a time, each in a commit that waits for no one, so that what people wait for goes in between.
 pub async fn run(ports: Ports, feed_retain: Duration, submissions_keep: Duration) {
-    let mut rounds = interval(EVERY);
-    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        rounds.tick().await;
+    let round = async || {
         // Of whoever owns the feed; that may be this process again by the next round.
-        let Some(fence) = ports.ownership.claim_feed() else { continue };
+        let Some(fence) = ports.ownership.claim_feed() else { return Ok(()) };
         let now = ports.clock.now();
-        let round = async {
-            trim_feed(&ports, fence, before(now, feed_retain)).await?;
-            forget_submissions(&ports, fence, before(now, submissions_keep)).await
-        };
-        match round.await {
-            Ok(()) => {}
-            Err(Broken::Archive(error)) => tracing::warn!(%error, "housekeeping left the rest for its next round"),
-            Err(Broken::Journal(_)) => return,
-        }
-    }
+        trim_feed(&ports, fence, before(now, feed_retain)).await?;
+        forget_submissions(&ports, fence, before(now, submissions_keep)).await
+    };
+    rounds::run("housekeeping", EVERY, round).await;
 }
 
 fn before(now: Millis, age: Duration) -> Millis {
@@ -59,7 +40,7 @@ async fn trim_feed(ports: &Ports, fence: Fence, before: Millis) -> Result<(), Br
             break;
         }
         trimmed_to = Some(oldest);
-        remove(ports, fence, Change::FeedTrimmed { before, rows_max: PAGE }).await?;
+        commit(ports, fence, Change::FeedTrimmed { before, rows_max: PAGE }).await?;
     }
     Ok(())
 }
@@ -80,16 +61,11 @@ async fn forget_submissions(ports: &Ports, fence: Fence, before: Millis) -> Resu
     loop {
         let SubmissionsPage { old, next } = ports.archive.submissions_before(before, after).await?;
         if !old.is_empty() {
-            remove(ports, fence, Change::SubmissionsForgotten(old)).await?;
+            commit(ports, fence, Change::SubmissionsForgotten(old)).await?;
         }
         if next.is_none() {
             return Ok(());
         }
         after = next;
     }
-}
-
-/// One page, and its commit: the next page looks at what is left.
-async fn remove(ports: &Ports, fence: Fence, change: Change) -> Result<(), Lost> {
-    ports.journal.submit(fence, vec![change], Urgency::Rides).committed().await
 }

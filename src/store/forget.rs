@@ -4,10 +4,10 @@
 //! # What may go
 //! Not what anybody here still reads the text of: what lies in the feed, in a queue or among the dead letters. None of these can
 //! be asked which PDUs it names but by reading all of it, and to count names would cost each message a row. So **the times of
-//! delivery never go back**, whatever the clock does, not behind those of any row: a row of the feed or of a queue that was written
-//! at a time names nothing that was delivered before that time, and neither does any row behind it. The oldest row of the feed says all of the feed, and
-//! of a queue only what is as old as what is to go has to be read. What is taken from the dead letters into a queue again counts
-//! as delivered then.
+//! delivery never go back**, whatever the clock does, not behind those of any row: a row of the feed or of a queue that was
+//! written at a time names nothing that was delivered before that time, and neither does any row behind it. The oldest row of the
+//! feed says all of the feed, and of a queue only what is as old as what is to go has to be read. What is taken from the dead
+//! letters into a queue again counts as delivered then.
 //!
 //! The time that is ahead of all deliveries is kept in `meta`, and is where the next opening begins: a clock that was set back
 //! while nobody looked changes nothing. It is written once in a while, so an opening may begin some seconds early.

@@ -247,6 +247,17 @@ async fn what_waited_when_the_backup_was_taken_is_not_taken_twice_for_being_sent
     .await;
 }
 
+/// Blue, and green that has heard it once, with a copy of green as it is then.
+async fn heard_once() -> (Arc<Network>, Rc<Node>, Rc<Node>, Disk) {
+    let network = Network::new(1, CALM);
+    let (blue, green) = (Node::usual(&network, "blue").await, Node::usual(&network, "green").await);
+    blue.with("garden", &["green"]).await;
+    blue.say("garden", "1").await;
+    seconds(5).await;
+    let backup = green.backup().await;
+    (network, blue, green, backup)
+}
+
 /// The ids of what was heard in a room, in order. What blue says to green goes by transactions.
 fn heard(green: &Node, room: &str) -> Vec<String> {
     let pdus = green.pdus().into_iter().filter(|pdu| pdu.context == context(room));
@@ -256,12 +267,7 @@ fn heard(green: &Node, room: &str) -> Vec<String> {
 #[tokio::test(start_paused = true)]
 async fn who_has_nothing_new_to_say_is_asked_what_the_lost_disk_held() {
     world(async {
-        let network = Network::new(1, CALM);
-        let (blue, green) = (Node::usual(&network, "blue").await, Node::usual(&network, "green").await);
-        blue.with("garden", &["green"]).await;
-        blue.say("garden", "1").await;
-        seconds(5).await;
-        let backup = green.backup().await;
+        let (network, blue, green, backup) = heard_once().await;
         blue.say("garden", "2").await;
         // A conversation that the backup knows nothing of: what came last in it must not hide what came first.
         blue.with("attic", &["green"]).await;
@@ -293,12 +299,7 @@ async fn who_has_nothing_new_to_say_is_asked_what_the_lost_disk_held() {
 #[tokio::test(start_paused = true)]
 async fn who_is_away_is_asked_when_it_is_back_and_from_where_the_backup_ends() {
     world(async {
-        let network = Network::new(1, CALM);
-        let (blue, green) = (Node::usual(&network, "blue").await, Node::usual(&network, "green").await);
-        blue.with("garden", &["green"]).await;
-        blue.say("garden", "1").await;
-        seconds(5).await;
-        let backup = green.backup().await;
+        let (network, blue, green, backup) = heard_once().await;
         blue.with("attic", &["green"]).await;
         blue.say("attic", "2").await;
         seconds(5).await;

@@ -6,7 +6,7 @@ use std::ops::Bound;
 use actors::model::{ContextId, Millis, PduRef};
 use actors::ports::{ArchiveError, OldPage, OldPdu, Past, Pinned, Task, Walked, WalkedTo};
 use bytes::Bytes;
-use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
+use redb::{AccessGuard, ReadOnlyTable, ReadTransaction, ReadableTable, StorageError};
 
 use super::Read;
 use crate::store::rows::{self, BadRow};
@@ -80,11 +80,14 @@ fn pinned(shared: &Shared, read: &ReadTransaction, before: u64) -> Read<Pinned> 
     Ok(Pinned { before: Millis(before), ours_before: Millis(ours_before), named })
 }
 
+/// A conversation, and a place in its timeline.
+type PlaceOf = (&'static str, i64);
+
 /// A walk, as far as a page of it goes.
 struct Walk<'a> {
     shared: &'a Shared,
     pdus: ReadOnlyTable<RefValue, PduValue>,
-    timeline: ReadOnlyTable<(&'static str, i64), RefValue>,
+    timeline: ReadOnlyTable<PlaceOf, RefValue>,
     heads: ReadOnlyTable<PlaceKey, u64>,
     before: u64,
     limit: usize,
@@ -141,24 +144,27 @@ impl<'a> Walk<'a> {
             Walked::All => return Ok(None),
         };
         let news = self.timeline.range((Bound::Excluded((of, news)), Bound::Included((of, i64::MAX))))?;
-        for row in news {
-            let (place, named) = row?;
-            let position = place.value().1;
-            if !self.looks_at(&mut heads, position, named.value())? {
-                break;
-            }
-            if self.is_full() {
-                return Ok(Some(Walked::News(position)));
-            }
+        if let Some(stopped) = self.through(&mut heads, news, Walked::News)? {
+            return Ok(Some(stopped));
         }
-        for row in self.timeline.range((of, i64::MIN)..(of, history))?.rev() {
+        let history = self.timeline.range((of, i64::MIN)..(of, history))?.rev();
+        self.through(&mut heads, history, Walked::History)
+    }
+
+    fn through<'r>(
+        &mut self,
+        heads: &mut Heads<'_>,
+        rows: impl Iterator<Item = Result<(AccessGuard<'r, PlaceOf>, AccessGuard<'r, RefValue>), StorageError>>,
+        at: fn(i64) -> Walked,
+    ) -> Read<Option<Walked>> {
+        for row in rows {
             let (place, named) = row?;
             let position = place.value().1;
-            if !self.looks_at(&mut heads, position, named.value())? {
+            if !self.looks_at(heads, position, named.value())? {
                 break;
             }
             if self.is_full() {
-                return Ok(Some(Walked::History(position)));
+                return Ok(Some(at(position)));
             }
         }
         Ok(None)
