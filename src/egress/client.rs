@@ -100,10 +100,7 @@ impl Egress {
     pub async fn send(&self, to: &ServerName, request: Request, deadlines: Deadlines) -> Result<Bytes, PushFailure> {
         let slot = self.slots.enter(to, request.method != Method::Get).await;
         let outcome = self.sent(to, request, deadlines).await;
-        slot.ended(
-            to,
-            !matches!(outcome, Err(PushFailure::TimedOut | PushFailure::Unreachable(_) | PushFailure::Broken(_))),
-        );
+        slot.ended(to, is_answered(&outcome));
         outcome
     }
 
@@ -209,6 +206,16 @@ impl Egress {
         }
         clients.push((connect, client.clone()));
         Ok(client)
+    }
+}
+
+/// Whoever answers can be written to, whatever it says. An answer that nobody can read, or that never ends, is none.
+const fn is_answered(outcome: &Result<Bytes, PushFailure>) -> bool {
+    match outcome {
+        Ok(_) | Err(PushFailure::Troubled { .. } | PushFailure::Refused { .. }) => true,
+        Err(
+            PushFailure::Unreachable(_) | PushFailure::Broken(_) | PushFailure::TimedOut | PushFailure::Unreadable(_),
+        ) => false,
     }
 }
 
