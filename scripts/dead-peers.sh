@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # A thousand peers, nine hundred of them dead in every way, played by `fernpost peer-sim`: what that costs the hundred healthy
-# ones, the memory, the log and the descriptors of the gateway that writes to all. About three minutes.
+# ones, the memory, the log and the descriptors of the gateway that writes to all. About six minutes.
 #
 #   scripts/dead-peers.sh [PEERS]     peers (1000)
 #
 #   FERNPOST_BIN      the program, instead of a release build made here
 #   FERNPOST_RATE     updates a second to the healthy (100)
-#   FERNPOST_SECONDS  of each of two turns a round (10)
-#   FERNPOST_ROUNDS   rounds (3)
+#   FERNPOST_SECONDS  of each of two turns a round (20)
+#   FERNPOST_ROUNDS   rounds (5)
 #   FERNPOST_RATIO    p99 with the dead, in hundredths of p99 without, that is allowed (110)
 set -euo pipefail
 export LC_ALL=C
@@ -19,8 +19,8 @@ if [[ -z ${FERNPOST_BIN:-} ]]; then
   cargo build --release --locked --quiet --bin fernpost
   FERNPOST_BIN=${CARGO_TARGET_DIR:-$PWD/target}/release/fernpost
 fi
-export FERNPOST_BIN FERNPOST_PEERS=$peers FERNPOST_RATE=${FERNPOST_RATE:-100} FERNPOST_SECONDS=${FERNPOST_SECONDS:-10}
-export FERNPOST_ROUNDS=${FERNPOST_ROUNDS:-3} FERNPOST_CONNECTS=10000 FERNPOST_RATIO=${FERNPOST_RATIO:-110}
+export FERNPOST_BIN FERNPOST_PEERS=$peers FERNPOST_RATE=${FERNPOST_RATE:-100} FERNPOST_SECONDS=${FERNPOST_SECONDS:-20}
+export FERNPOST_ROUNDS=${FERNPOST_ROUNDS:-5} FERNPOST_CONNECTS=10000 FERNPOST_RATIO=${FERNPOST_RATIO:-110}
 
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
