@@ -83,6 +83,8 @@ struct InboundRow {
     catch_up: Option<u64>,
     #[serde(default)]
     restored: u64,
+    #[serde(default)]
+    ranges: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -168,6 +170,7 @@ pub(super) fn peer_to_row(record: &PeerRecord) -> Vec<u8> {
             begun: record.inbound.begun,
             catch_up: record.inbound.catch_up,
             restored: record.inbound.restored,
+            ranges: record.inbound.ranges,
         },
     };
     serde_json::to_vec(&row).expect("numbers and fixed words always serialize")
@@ -200,6 +203,7 @@ pub(super) fn peer_from_row(server: ServerName, row: &[u8]) -> Result<PeerRecord
             begun: row.inbound.begun,
             catch_up: row.inbound.catch_up,
             restored: row.inbound.restored,
+            ranges: row.inbound.ranges,
         },
     })
 }
@@ -322,7 +326,7 @@ mod tests {
             record.outbound.segments.push(Segment { first: Index(40), number: Seq(u64::MAX) });
             record.inbound.expected = Seq(77);
             record.inbound.expect_applied = Some(Seq(70));
-            (record.inbound.catch_up, record.inbound.restored) = (Some(12), 13);
+            (record.inbound.catch_up, record.inbound.restored, record.inbound.ranges) = (Some(12), 13, true);
             let back = peer_from_row(red(), &peer_to_row(&record)).expect("readable");
             assert_eq!(back, record);
         }

@@ -169,6 +169,8 @@ pub struct InboundRecord {
     pub taken: u64,
     /// It was learned that it numbers its pushes, and not its strong updates.
     pub pushes: bool,
+    /// It has stated the range of a push (`from_seq`), and so understands being asked to number anew.
+    pub ranges: bool,
     /// The `expect_seq` of the configuration that was applied last: each value is applied once.
     pub expect_applied: Option<Seq>,
     /// How many conversations it has begun here.
@@ -181,7 +183,16 @@ pub struct InboundRecord {
 
 impl Default for InboundRecord {
     fn default() -> Self {
-        Self { expected: Seq(1), taken: 0, pushes: false, begun: 0, expect_applied: None, catch_up: None, restored: 0 }
+        Self {
+            expected: Seq(1),
+            taken: 0,
+            pushes: false,
+            ranges: false,
+            begun: 0,
+            expect_applied: None,
+            catch_up: None,
+            restored: 0,
+        }
     }
 }
 

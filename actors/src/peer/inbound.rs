@@ -45,6 +45,8 @@ pub struct Inbound {
     digests: VecDeque<Digest>,
     /// The sender numbers its pushes, it was learned.
     pushes: bool,
+    /// The sender has stated ranges.
+    ranges: bool,
     /// The number expected that a push without strong updates carried when it was answered with a hole.
     holed: Option<Seq>,
     /// A push too old to compare was announced; once tells it all.
@@ -106,6 +108,7 @@ impl Inbound {
             taken: record.taken,
             digests: digests.into(),
             pushes: record.pushes,
+            ranges: record.ranges,
             holed: None,
             told_too_old: false,
             told_conflict: None,
@@ -128,6 +131,7 @@ impl Inbound {
             expected: self.expected,
             taken: self.taken,
             pushes: self.pushes,
+            ranges: self.ranges,
             begun: self.begun,
             expect_applied: self.expect_applied,
             catch_up: self.catch_up.after,
@@ -205,6 +209,7 @@ impl Inbound {
             digests: self.digests.make_contiguous(),
             numbering: self.limits.numbering,
             pushes: self.pushes,
+            ranges: self.ranges,
             holed: self.holed,
         };
         let Placed { what, pushes } = place(&push, held);
@@ -344,6 +349,7 @@ impl Inbound {
             self.digests.pop_front();
         }
         self.expected = push.seq.next();
+        self.ranges |= push.from_seq.is_some();
         let forget_below = Seq(self.expected.0 - self.digests.len() as u64);
         out.change(Change::Taken { from: self.server.clone(), first, digests, forget_below });
     }

@@ -53,6 +53,8 @@ pub struct Held<'a> {
     pub numbering: Numbering,
     /// It was learned that the sender numbers its pushes.
     pub pushes: bool,
+    /// It has stated ranges before, as only a sender does that can be asked to number anew.
+    pub ranges: bool,
     /// The number of a push without strong updates that was last answered with a hole although it was the one expected.
     pub holed: Option<Seq>,
 }
@@ -183,6 +185,12 @@ fn by_update(push: &InboundPush, held: Held<'_>) -> Placement {
     if held.is_too_old(seq) {
         return Placement::TooOld;
     }
+    // It stated no range before it knew us, and a copy of such a push may have lain in the network until now, under a number that
+    // went to another update since. To go back for it would take all that follows again; a sender that was restored to before it
+    // knew us can be asked.
+    if held.ranges && seq + 1 < expected {
+        return Placement::Conflict;
+    }
     let fresh = differing.into_iter().chain(new).collect();
     Placement::Take { fresh, next: Seq(seq + 1), went_back: seq < expected }
 }
@@ -218,7 +226,7 @@ mod tests {
     /// We hold a, b, c, d, e under 1 to 5.
     fn verdict(numbering: Numbering, pushes: bool, from_seq: Option<u64>, seq: u64, letters: &str) -> String {
         let digests: Vec<Digest> = "abcde".chars().map(digest).collect();
-        let held = Held { expected: Seq(6), digests: &digests, numbering, pushes, holed: None };
+        let held = Held { expected: Seq(6), digests: &digests, numbering, pushes, ranges: false, holed: None };
         let placed = place(&push(from_seq, seq, letters), held);
         let what = match placed.what {
             Placement::Take { fresh, next, went_back } => {
@@ -231,7 +239,14 @@ mod tests {
     }
 
     fn at(expected: u64) -> Held<'static> {
-        Held { expected: Seq(expected), digests: &[], numbering: Numbering::Auto, pushes: false, holed: None }
+        Held {
+            expected: Seq(expected),
+            digests: &[],
+            numbering: Numbering::Auto,
+            pushes: false,
+            ranges: false,
+            holed: None,
+        }
     }
 
     #[test]
@@ -318,7 +333,7 @@ mod tests {
 
     #[test]
     fn a_push_without_strong_updates_that_insists_on_the_number_expected_has_one() {
-        let held = |holed| Held { expected: Seq(6), digests: &[], numbering: Numbering::Auto, pushes: false, holed };
+        let held = |holed| Held { holed, ..at(6) };
         let (hole, taken) = (
             Placed { what: Placement::Hole, pushes: false },
             Placed { what: Placement::Take { fresh: vec![], next: Seq(7), went_back: false }, pushes: true },
@@ -347,6 +362,22 @@ mod tests {
         assert_eq!(place(&push(None, 4, "d"), held).what, Placement::Known);
         let numbered = Held { pushes: true, ..held };
         assert_eq!(place(&push(None, 3, "c"), numbered).what, Placement::TooOld);
+    }
+
+    /// An operator takes out an update on its way; its number goes to the next; a copy of it arrives after all, late.
+    #[test]
+    fn a_late_copy_from_before_a_sender_knew_us_takes_nothing_back() {
+        let digests: Vec<Digest> = "abcde".chars().map(digest).collect();
+        let held = Held { digests: &digests, ranges: true, ..at(6) };
+        assert_eq!(place(&push(None, 3, "x"), held).what, Placement::Conflict);
+        assert_eq!(place(&push(None, 3, "c"), held).what, Placement::Known);
+        // Nothing is gone back for: what follows is not taken again.
+        let newest = Placement::Take { fresh: vec![0], next: Seq(6), went_back: true };
+        assert_eq!(place(&push(None, 5, "x"), held).what, newest);
+        assert_eq!(
+            place(&push(None, 6, "f"), held).what,
+            Placement::Take { fresh: vec![0], next: Seq(7), went_back: false }
+        );
     }
 
     #[test]

@@ -45,6 +45,8 @@ impl Inbound {
         self.told_too_old = false;
         self.holed = None;
         self.told_conflict = None;
+        // It may be another program by now; whether it states ranges will show.
+        self.ranges = false;
         let (from, digests) = (self.server.clone(), vec![]);
         out.change(Change::Taken { from, first: Seq(1), digests, forget_below: number });
         self.notice(&format!("is expected to go on from number {number}, as ordered; it was {before}"), out);
