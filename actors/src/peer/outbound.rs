@@ -14,7 +14,8 @@
 //! is no failure; only what it says to an item of ours clears failures, so one that writes to us unreached is not hammered.
 //!
 //! A peer that refuses a request for what is in it gets a smaller one, down to a single item and nothing beside it. If that is
-//! refused too, the item is the culprit: it is parked, its number goes to the next, and the others flow.
+//! refused too, the item is the culprit: it is parked, its number goes to the next, and the others flow. Where the peer may have
+//! taken it before, it is asked first.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,13 +23,12 @@ use std::time::Duration;
 use crate::change::{Change, Urgency};
 use crate::limits::PeerLimits;
 use crate::model::{
-    Cause, ContextId, FeedItem, Index, Label, Millis, OutFrame, OutboundRecord, OutboxRow, PeerState, Rest, Seq,
-    ServerName, Want,
+    Cause, ContextId, FeedItem, Index, Label, Millis, OutboundRecord, OutboxRow, PeerState, Rest, Seq, ServerName, Want,
 };
 use crate::peer::attempts::Attempts;
 use crate::peer::effect::{Effect, Out};
 use crate::peer::label::Labels;
-use crate::peer::outbox::{Next, Outbox, Room, Span};
+use crate::peer::outbox::{Outbox, Room, Span};
 use crate::peer::weak::{Fleeting, Ring};
 use doubt::Doubt;
 use search::Search;
@@ -378,9 +378,7 @@ impl Outbound {
         self.forwarded = None;
         self.sweeping = None;
         self.oldest = self.outbox.oldest().map(|row| row.queued).or(self.oldest.filter(|_| self.rests()));
-        if let Some(index) = self.doubt.put_off() {
-            self.outbox.rewind(index);
-        }
+        self.doubt.put_off();
         self.outbox.unload();
         self.ring.clear();
         self.enter(at, state);
@@ -428,52 +426,6 @@ impl Outbound {
         (items, 2 * self.limits.batch_bytes)
     }
 
-    /// Send what is next, or read it, or be idle.
-    fn proceed(&mut self, at: Moment, out: &mut Out) {
-        self.sweeping = None;
-        self.mend(out);
-        if let Some((index, reason)) = self.outbox.front().and_then(|front| self.doubt.leaves(front)) {
-            return self.park(at, index, reason, out);
-        }
-        self.expire_loaded(at, out);
-        let room = self.labels.room(self.cap, &self.limits);
-        let (items, end) = self.search.portion(self.outbox.cursor(), if self.probing { 1 } else { room.items });
-        match self.outbox.next(items, end, room.bytes) {
-            Next::Send(span, rows) => self.send(at, Some(span), rows, out),
-            Next::Load(from) => {
-                self.enter(at, State::Loading);
-                out.effect(Effect::Load(from));
-            }
-            Next::Nothing => self.send(at, None, vec![], out),
-        }
-    }
-
-    fn send(&mut self, at: Moment, span: Option<Span>, rows: Vec<OutboxRow>, out: &mut Out) {
-        let bare = std::mem::take(&mut self.bare) && span.is_some();
-        let weak = if bare { vec![] } else { self.ring.take(at.now, self.limits.batch_items, self.limits.batch_bytes) };
-        // A request without anything in it is a probe; a peer that is well needs none.
-        if span.is_none() && weak.is_empty() && !self.probing {
-            return self.enter(at, State::Idle);
-        }
-        let (label, beyond) = self.labels.label(at.now, span, self.outbox.tail_number());
-        if beyond {
-            out.moved(Urgency::Now);
-        }
-        self.attempt += 1;
-        let attempt = self.attempt;
-        let forwarded = self.forwarded.take();
-        self.enter(at, State::Sending { attempt, label, span, bare: weak.is_empty(), forwarded });
-        let frame = OutFrame {
-            to: self.server.clone(),
-            label,
-            items: rows.into_iter().map(|row| row.item).collect(),
-            weak,
-            deadlines: self.limits.deadlines,
-        };
-        let settled = std::mem::take(&mut self.renumbered) || beyond;
-        out.effect(Effect::Push { attempt, frame, settled });
-    }
-
     /// The one place where the state changes. A try amid trouble does not end the trouble: `since` stays what it was.
     fn enter(&mut self, at: Moment, state: State) {
         let before = self.state();
@@ -496,5 +448,6 @@ mod leave;
 mod orders;
 mod outcome;
 mod search;
+mod send;
 #[cfg(test)]
 mod tests;

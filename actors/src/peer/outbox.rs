@@ -198,9 +198,9 @@ impl Outbox {
         self.loaded_to = Index(self.cursor.0 - 1);
     }
 
-    /// Whether the row at the cursor is known to be gone, and [`mend`](Self::mend) would step over it.
-    pub fn is_at_a_gap(&mut self) -> bool {
-        self.first_left().is_some_and(|first| first > self.cursor)
+    /// The last of the rows from the cursor on that are gone, where that is known.
+    pub fn gone(&mut self) -> Option<Index> {
+        self.first_left().filter(|first| *first > self.cursor).map(|first| Index(first.0 - 1))
     }
 
     /// The first row from the cursor on that is left, or the place behind the tail. `None`: that is not in memory.
@@ -332,11 +332,6 @@ impl Outbox {
     /// The next row to send, where it is in memory.
     pub fn front(&self) -> Option<Index> {
         self.rows.iter().map(|row| row.index).find(|index| *index >= self.cursor)
-    }
-
-    /// Leave `index` where it is, unacknowledged, and go on behind it.
-    pub fn step_over(&mut self, index: Index) {
-        self.cursor = index.next();
     }
 
     /// Send again from `index`.

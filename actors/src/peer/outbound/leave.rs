@@ -5,18 +5,20 @@
 
 use super::{Moment, Outbound, State};
 use crate::change::{Change, Urgency};
-use crate::model::{Fate, FeedItem, Index, Millis, OutboxRow, SubmissionId};
+use crate::model::{Fate, FeedItem, Index, Label, Millis, OutboxRow, SubmissionId};
 use crate::peer::effect::{Effect, Out};
 
 /// A page that could not be read is tried again after this.
 const SWEEP_AGAIN_MS: u64 = 60_000;
 
 impl Outbound {
-    /// Close over what is gone at the cursor.
+    /// Close over what is gone at the cursor. Where the peer may have it, it is asked first.
     pub(super) fn mend(&mut self, out: &mut Out) {
-        if self.doubt.is_asking() && self.outbox.is_at_a_gap() {
-            // The one that was to tell has left itself.
-            self.ask_no_more();
+        if self.doubt.keeps(self.outbox.cursor()) {
+            if let Some(last) = self.outbox.gone() {
+                self.doubt.ask_about_gone(last);
+            }
+            return;
         }
         let acked = self.outbox.acked();
         if self.outbox.mend() {
@@ -78,10 +80,6 @@ impl Outbound {
 
     /// Of the items in memory, those at the cursor that have waited long enough leave instead of being sent.
     pub(super) fn expire_loaded(&mut self, at: Moment, out: &mut Out) {
-        // While the next item is to tell about the one before it, the queue begins with one that is not in memory.
-        if self.doubt.is_asking() {
-            return;
-        }
         let next = self.outbox.unacknowledged(Index(u64::MAX));
         let over: Vec<OutboxRow> = next.take_while(|row| self.is_over(at, row)).cloned().collect();
         if !over.is_empty() {
@@ -112,7 +110,7 @@ impl Outbound {
     }
 
     /// An operator takes items out, wherever they stand. A request that carries any of them is given up; whether the peer took
-    /// it is not known then.
+    /// it is not known then; the peer is asked before their numbers go to others.
     pub fn drop_items(&mut self, at: Moment, message: SubmissionId, first: Index, last: Index, out: &mut Out) {
         let (first, last) = (first.max(self.outbox.acked().next()), last.min(self.outbox.tail()));
         if first > last {
@@ -127,10 +125,16 @@ impl Outbound {
             out.effect(Effect::Abort);
             self.labels.abandon();
         }
+        if let State::Sending { label: Label::Numbers { .. }, span: Some(span), .. } = self.state
+            && stops
+        {
+            self.doubt.unanswered(span.last);
+        }
+        let in_doubt = self.doubt.take_out(first, last);
         let reason = "taken out by an operator";
         self.left(first, last, Fate::Dropped, reason, out);
         self.tell(message, Fate::Dropped.state(), Some(reason.to_owned()), out);
-        if first == self.outbox.acked().next() {
+        if first == self.outbox.acked().next() && !in_doubt {
             self.outbox.leave(last);
         } else {
             self.outbox.forget(first, last);

@@ -96,12 +96,9 @@ impl Outbound {
     ) {
         self.parked_in_a_row = 0;
         self.heard(at, out);
+        self.confirmed(out);
         if let Some(span) = span {
-            if let Some((message, reason)) = self.doubt.taken(span.last) {
-                // Not a dead letter: it keeps its number, or an item behind it would go under one that the peer knows.
-                let reason = format!("{reason}; it may have been taken before, when no answer came");
-                self.tell(message, Fate::Refused.state(), Some(reason), out);
-            }
+            self.doubt.taken(span.last);
             // By a step, and only where the cap was what held the batch back: what a peer could not take once it is not sent
             // again and again.
             if span.count() >= u64::from(self.cap) {
@@ -131,6 +128,18 @@ impl Outbound {
         self.proceed(at, out);
     }
 
+    /// Where the peer was asked for an item that it may have taken: it has something under its number.
+    fn confirmed(&mut self, out: &mut Out) {
+        let Some((last, refused)) = self.doubt.confirmed() else { return };
+        if let Some((message, reason)) = refused {
+            // Not a dead letter: it keeps its number, or an item behind it would go under one that the peer knows.
+            let reason = format!("{reason}; it may have been taken before, when no answer came");
+            self.tell(message, Fate::Refused.state(), Some(reason), out);
+        }
+        self.acked_since_trim += self.outbox.ack(last);
+        out.moved(Urgency::Rides);
+    }
+
     /// A message that was in trouble, or waited long, is told of; one of which the peer refuses the PDU is too. All else is read by
     /// who asks.
     fn say_what_was_taken(&self, at: Moment, span: Span, refused: &[(PduRef, String)], out: &mut Out) {
@@ -152,8 +161,11 @@ impl Outbound {
     }
 
     fn on_hole(&mut self, at: Moment, expected: Seq, conflict: bool, out: &mut Out) {
-        // One that was asked for by the item behind it is about to leave: that is no confusion.
-        if self.hole.replace(expected) == Some(expected) && !self.doubt.is_asking() {
+        if self.doubt.question().is_some_and(|last| expected > self.outbox.number(last)) {
+            return self.delivered(at, None, None, &[], out);
+        }
+        // The answer to a question of ours is no confusion.
+        if self.hole.replace(expected) == Some(expected) && self.doubt.question().is_none() {
             return self.fail(at, format!("the peer asks for {expected} again and again"), out);
         }
         if expected == Seq(0) {
@@ -167,16 +179,20 @@ impl Outbound {
         }
         match self.outbox.locate(expected) {
             HoleAt::Kept(index) => {
+                // What was asked about is told of already, and closed over.
+                let is_news = self.doubt.question().is_none_or(|last| index < self.outbox.cursor() || last < index);
                 self.doubt.expects(index);
-                self.sought = Some(expected);
+                self.sought = is_news.then_some(expected);
                 self.outbox.rewind(index);
                 self.proceed(at, out);
             }
             HoleAt::Below(oldest) => {
+                self.doubt.expects(oldest);
                 self.give_less(expected, oldest, out);
                 self.proceed(at, out);
             }
             HoleAt::Above(by) if by <= self.limits.renumber_max => {
+                self.doubt.settle();
                 self.renumber(unacked, expected, "it holds more than we ever numbered", out);
                 self.proceed(at, out);
             }
@@ -254,6 +270,10 @@ impl Outbound {
         }
         self.labels.abandon();
         self.bare = true;
+        if self.doubt.give_up() {
+            // It refuses to say.
+            return self.proceed(at, out);
+        }
         let too_large = matches!(failure, PushFailure::Refused { status: 413, .. });
         match span {
             Some(span) if span.count() == 1 && bare => return self.part_with(at, span, failure.to_string(), out),
@@ -281,31 +301,15 @@ impl Outbound {
         self.rest(at, State::suspended(Cause::Refused, probe_at), Urgency::Now, out);
     }
 
-    /// The peer refuses this item and no other. If it may have taken it before, the next one tells.
+    /// The peer refuses this item and no other. If it may have taken it before, it is asked.
     fn part_with(&mut self, at: Moment, span: Span, reason: String, out: &mut Out) {
-        let next = span.last.next();
-        if self.doubt.is_asking() {
-            // The next one is refused as well, and tells nothing.
-            self.ask_no_more();
-            return self.proceed(at, out);
-        }
         if self.doubt.concerns(span.first)
-            && next <= self.outbox.tail()
             && let Some(row) = self.outbox.unacknowledged(span.first).last()
         {
-            self.doubt.ask_about(row, reason);
-            self.outbox.step_over(span.first);
-            self.search.one_by_one(Span { first: next, last: next, ..span });
+            self.doubt.ask_about_refused(span.first, row.submission.clone(), reason);
             return self.proceed(at, out);
         }
         self.park(at, span.first, reason, out);
-    }
-
-    /// Nothing tells whether it was taken: it leaves as if it was not.
-    pub(super) fn ask_no_more(&mut self) {
-        if let Some(index) = self.doubt.give_up() {
-            self.outbox.rewind(index);
-        }
     }
 
     /// The peer refuses this item and no other: it leaves, its number goes to the next one, and the messenger is told. Until that

@@ -14,6 +14,7 @@ use crate::peer::inbound::Frame;
 use crate::peer::machine::{Event, Machine};
 
 /// A machine under a hand-driven clock.
+#[derive(Clone)]
 struct Bench {
     machine: Machine,
     now: Millis,

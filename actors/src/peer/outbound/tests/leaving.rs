@@ -149,10 +149,47 @@ fn the_last_items_may_leave_and_their_places_are_not_given_again() {
     let mut bench = Bench::new(|_, _| ());
     bench.queue(3).unreachable().order(drop_items(2, 3)).at(1).step(Event::Due).load(1, 1).ok(1);
     bench.step(Event::Loaded { from: Index(2), rows: Ok(vec![]) });
+    // It may have taken them: it is asked.
+    assert_eq!(bench.trace.last().expect("traced"), "   1s sending     push 6..=5 (0)");
+    bench.hole(2).step(Event::Loaded { from: Index(2), rows: Ok(vec![]) });
     let record = bench.machine.record().outbound;
     assert_eq!((record.newest, bench.machine.backlog(), bench.machine.state()), (Index(3), 0, PeerState::Idle));
     bench.queue(1);
     assert_eq!(bench.trace.last().expect("traced"), "   1s sending     push 2..=2 (1) settled");
+}
+
+#[test]
+fn an_item_taken_out_on_its_way_keeps_its_number_free_until_the_peer_tells() {
+    let mut bench = Bench::new(|_, _| ());
+    bench.queue(3).order(drop_items(1, 2)).check(&[
+        "   0s sending     push 1..=3 (3)",
+        "   0s sending     commit dropped 1..=2+event(m parked: taken out by an operator)+peer; abort; push 5..=4 (0) settled; report",
+    ]);
+    // It had taken all three: what follows is not numbered anew.
+    let mut taken = bench.clone();
+    taken.trace.clear();
+    taken.hole(4).ok(3).check(&["   0s sending     note peer; push 3..=3 (1)", "   0s idle        note trim<=3+peer"]);
+    assert_eq!((taken.machine.backlog(), taken.machine.status().acked), (0, Index(3)));
+    // It took the first only: the number of the other goes to what follows.
+    bench.trace.clear();
+    bench.hole(2).step(Event::Loaded { from: Index(2), rows: Ok(bench_rows(&[(3, 0)])) }).ok(2).check(&[
+        "   0s sending     load 2",
+        "   0s sending     commit peer; push 2..=2 (1) settled",
+        "   0s idle        note trim<=3+peer",
+    ]);
+}
+
+#[test]
+fn what_is_gone_after_a_restart_may_have_been_taken_before_it() {
+    let mut bench = Bench::queued(3, |_, _| ());
+    bench.step(Event::Started).step(Event::Loaded { from: Index(1), rows: Ok(bench_rows(&[(3, 0)])) });
+    bench.hole(1).step(Event::Loaded { from: Index(1), rows: Ok(bench_rows(&[(3, 0)])) }).ok(1).check(&[
+        "   0s sending     load 1",
+        "   0s sending     push 5..=4 (0)",
+        "   0s sending     load 1",
+        "   0s sending     commit peer; push 1..=1 (1) settled",
+        "   0s idle        note trim<=3+peer",
+    ]);
 }
 
 #[test]
