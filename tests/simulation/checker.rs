@@ -32,9 +32,10 @@ impl History {
     fn once_and_known(&self, server: Name, faults: &mut Vec<String>) {
         let messages: HashMap<&str, &Message> = self.messages.iter().map(|said| (&*said.pdu, said)).collect();
         let updates: HashMap<&str, &Update> = self.updates.iter().map(|said| (&*said.token, said)).collect();
-        let mut seen = BTreeSet::new();
+        let (mut seen, mut noticed) = (BTreeSet::new(), BTreeSet::new());
         for what in self.feed(server) {
             match what {
+                What::Notice { about: Some(about) } => drop(noticed.insert(*about)),
                 What::Pdu { pdu, room, history, .. } => {
                     match messages.get(&**pdu) {
                         None => faults.push(format!("{server} heard {pdu}, which nobody said")),
@@ -60,9 +61,7 @@ impl History {
                         Some(said) if said.origin == *from && said.hearers.contains(server) => {}
                         _ => faults.push(format!("{server} got {token} from {from}, which it did not say to it")),
                     }
-                    // A restored sender that has to number anew cannot tell which of its updates arrived; both sides say so.
-                    let told = self.was_restored(from) && self.has_notice(server, from);
-                    if !seen.insert(token.clone()) && !told {
+                    if !seen.insert(token.clone()) && !self.repeats_are_told(server, from, &noticed) {
                         faults.push(format!("{server} got {token} twice"));
                     }
                     if !seen.insert(format!("{from}#{n}")) {
@@ -72,6 +71,24 @@ impl History {
                 _ => {}
             }
         }
+    }
+
+    /// Whether updates of this sender may come again, because somebody was told. A restored sender that has to number anew cannot
+    /// tell which of its updates arrived; both sides say so, be it to a disk that went back behind that. Where a number goes to
+    /// another update, because the first was refused or taken out, and a copy of the first comes late, a sender that states no
+    /// ranges looks as if it was restored, and one that does is asked to number anew: the receiver says so before anything comes
+    /// again.
+    fn repeats_are_told(&self, server: Name, from: Name, noticed: &BTreeSet<Name>) -> bool {
+        let is_said = self.has_notice(server, from) || self.goes_back_behind(server, from);
+        (self.was_restored(from) && is_said)
+            || (noticed.contains(from) && (self.plain.contains(&(from, server)) || self.has_dropped(from)))
+    }
+
+    /// Whether an operator took something out of this server's queues.
+    fn has_dropped(&self, server: Name) -> bool {
+        let messages = self.messages.iter().filter(|said| said.origin == server).map(|said| &said.submission);
+        let updates = self.updates.iter().filter(|said| said.origin == server).map(|said| &said.submission);
+        messages.chain(updates).any(|submission| self.dropped.contains(submission))
     }
 
     /// Who comes to a room late hears what was said before; whoever it has not named yet hears of it by the others. What was
@@ -145,11 +162,17 @@ impl History {
     /// What one server said after it was told that something else is taken is heard after that.
     fn order(&self, server: Name, faults: &mut Vec<String>) {
         let said: HashMap<&str, &Update> = self.updates.iter().map(|said| (&*said.token, said)).collect();
-        let mut newest: BTreeMap<Name, &Update> = BTreeMap::new();
+        let (mut newest, mut noticed): (BTreeMap<Name, &Update>, _) = (BTreeMap::new(), BTreeSet::new());
         for what in self.feed(server) {
+            if let What::Notice { about: Some(about) } = what {
+                noticed.insert(*about);
+            }
             let What::Update { from, token, .. } = what else { continue };
             let Some(&update) = said.get(&**token) else { continue };
-            let told = self.was_restored(from) && self.has_notice(server, from);
+            // One that an operator took out when it was on its way is told of as taken out; where it arrives all the same, and
+            // another has its number, as something of a sender that went back.
+            let told = self.repeats_are_told(server, from, &noticed)
+                || (self.dropped.contains(&update.submission) && noticed.contains(from));
             if let Some(before) = newest.get(from)
                 && update.taken.is_some_and(|taken| taken < before.begun)
                 && !told
@@ -251,13 +274,17 @@ impl History {
             for server in said.hearers.iter().filter(|hearer| !self.was_restored(hearer)) {
                 let arrived =
                     self.feed(server).any(|what| matches!(what, What::Update { token, .. } if *token == said.token));
+                // Of a number that is given again to what is taken out at once nobody learns anything.
+                let is_taken_out = self.updates.iter().any(|later| {
+                    later.begun > taken && later.origin == said.origin && self.dropped.contains(&later.submission)
+                });
                 let said_more = self.updates.iter().any(|later| {
                     later.begun > taken
                         && later.taken.is_some_and(|taken| !self.went_with_the_disk(later.origin, taken))
                         && later.origin == said.origin
                         && later.hearers.contains(server)
                 });
-                if arrived && said_more && !self.has_notice(server, said.origin) {
+                if arrived && said_more && !is_taken_out && !self.has_notice(server, said.origin) {
                     faults.push(format!("{server} was not told that {} went back in time", said.origin));
                 }
             }

@@ -119,6 +119,8 @@ pub(crate) struct History {
     pub(crate) restores: Vec<Restore>,
     /// Submissions that an operator took out of the queues: what did not arrive of them is known.
     pub(crate) dropped: BTreeSet<String>,
+    /// Who writes to whom without stating ranges, ever: of a copy that comes late the receiver cannot tell what it is.
+    pub(crate) plain: Vec<(Name, Name)>,
     /// Who came to which room after its beginning.
     pub(crate) late: BTreeSet<(Name, String)>,
     /// Each room as each of its servers shows it in the end.

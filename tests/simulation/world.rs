@@ -111,7 +111,8 @@ impl World {
             members.push(Rc::new(Member::new(name, node)));
         }
         let (chance, more, rooms) = (RefCell::new(chance), RefCell::new(more), Rooms::new(&plan));
-        let (history, stamp, troubles) = (Rc::default(), Cell::new(0), RefCell::default());
+        let history = Rc::new(RefCell::new(History { plain: plan.plain.clone(), ..History::default() }));
+        let (stamp, troubles) = (Cell::new(0), RefCell::default());
         let world = Rc::new(Self { plan, network, members, history, trace, chance, more, rooms, stamp, troubles });
         for member in &world.members {
             world.up(member).await;

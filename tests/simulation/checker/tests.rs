@@ -48,6 +48,7 @@ fn feed(events: Vec<What>) -> Vec<Event> {
 fn whole() -> History {
     let heard = vec![pdu("red/a", &[]), got("u", 1), pdu("red/b", &["red/a"]), got("v", 2)];
     History {
+        plain: vec![],
         messages: vec![message("red/a", 1), message("red/b", 2)],
         updates: vec![update("u", 3), update("v", 5)],
         feeds: [("red", vec![]), ("blue", feed(heard))].into(),
@@ -107,6 +108,28 @@ fn what_comes_twice_is_seen() {
     let heard =
         vec![pdu("red/a", &[]), pdu("red/b", &["red/a"]), pdu("red/a", &[]), got("u", 1), got("v", 2), got("u", 3)];
     assert_eq!(faults(heard), ["blue heard red/a twice", "blue got u twice", "blue got u after v"]);
+}
+
+/// Where a sender states no ranges, or an operator takes something out; and only after the receiver has said that something is strange.
+#[test]
+fn what_comes_twice_may_have_been_told_of_before() {
+    let heard = |told: usize| {
+        let mut heard = vec![pdu("red/a", &[]), pdu("red/b", &["red/a"]), got("u", 1), got("v", 2), got("u", 3)];
+        heard.insert(told, What::Notice { about: Some("red") });
+        heard
+    };
+    let faults = |told, plain, dropped| {
+        let mut history = History { plain, dropped, ..whole() };
+        history.feeds.insert("blue", feed(heard(told)));
+        history.faults()
+    };
+    let twice = ["blue got u twice", "blue got u after v"];
+    let (none, some) = (BTreeSet::new, || BTreeSet::from(["v".to_owned()]));
+    assert_eq!(faults(4, vec![("red", "blue")], none()), [""; 0]);
+    assert_eq!(faults(5, vec![("red", "blue")], none()), twice);
+    assert_eq!(faults(4, vec![("blue", "red")], none()), twice);
+    assert_eq!(faults(4, vec![], some()), [""; 0]);
+    assert_eq!(faults(5, vec![], some()), twice);
 }
 
 #[test]
