@@ -26,7 +26,7 @@ use crate::model::{
 use crate::model::{ContextLoad, Known, PduText};
 
 /// A request that waits for an answer; see the peer's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(pub u64);
 
 /// Everything that can wake a conversation.

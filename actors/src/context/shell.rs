@@ -1,6 +1,6 @@
 //! The actix side of a conversation: messages become events, effects become calls on the ports. It decides nothing.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use actix::{
@@ -49,7 +49,8 @@ pub(crate) struct ContextActor {
     faulty: bool,
     /// Messages that came back from quarantine since its participants changed: for the log.
     taken_back: usize,
-    answers: HashMap<Token, (Answer, Permit)>,
+    /// In order: where all of them are dropped at once, who learns of it first is not left to chance.
+    answers: BTreeMap<Token, (Answer, Permit)>,
     next_token: u64,
     timer: Timer,
     quiet: Timer,
@@ -86,7 +87,7 @@ impl ContextActor {
             machine: None,
             faulty: false,
             taken_back: 0,
-            answers: HashMap::new(),
+            answers: BTreeMap::new(),
             next_token: 0,
             timer: Timer::default(),
             quiet: Timer::default(),

@@ -137,6 +137,8 @@ impl Router {
                 overload.measure();
                 let is_low = overload.subscribe().borrow().free.is_some();
                 tokio::select! {
+                    // Whatever has changed, all of it is looked at above; which is noticed first is not left to chance.
+                    biased;
                     changed = state.changed() => match changed {
                         Ok(()) => post(&address, Congested(*state.borrow_and_update())),
                         Err(_closed) => return,
