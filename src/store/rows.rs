@@ -85,6 +85,8 @@ struct InboundRow {
     restored: u64,
     #[serde(default)]
     ranges: bool,
+    #[serde(default)]
+    missed: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -171,6 +173,7 @@ pub(super) fn peer_to_row(record: &PeerRecord) -> Vec<u8> {
             catch_up: record.inbound.catch_up,
             restored: record.inbound.restored,
             ranges: record.inbound.ranges,
+            missed: record.inbound.missed,
         },
     };
     serde_json::to_vec(&row).expect("numbers and fixed words always serialize")
@@ -204,6 +207,7 @@ pub(super) fn peer_from_row(server: ServerName, row: &[u8]) -> Result<PeerRecord
             catch_up: row.inbound.catch_up,
             restored: row.inbound.restored,
             ranges: row.inbound.ranges,
+            missed: row.inbound.missed,
         },
     })
 }
@@ -326,7 +330,8 @@ mod tests {
             record.outbound.segments.push(Segment { first: Index(40), number: Seq(u64::MAX) });
             record.inbound.expected = Seq(77);
             record.inbound.expect_applied = Some(Seq(70));
-            (record.inbound.catch_up, record.inbound.restored, record.inbound.ranges) = (Some(12), 13, true);
+            (record.inbound.catch_up, record.inbound.restored) = (Some(12), 13);
+            (record.inbound.ranges, record.inbound.missed) = (true, Some(14));
             let back = peer_from_row(red(), &peer_to_row(&record)).expect("readable");
             assert_eq!(back, record);
         }

@@ -177,6 +177,8 @@ pub struct InboundRecord {
     pub begun: u64,
     /// After which of its transactions it is still to be asked what it sent to a disk that was lost.
     pub catch_up: Option<u64>,
+    /// After which of its transactions it is still to be asked for some that another one named and that never came.
+    pub missed: Option<u64>,
     /// The restore that was settled with it last, as the store counts them; 0 in a store that was never restored.
     pub restored: u64,
 }
@@ -191,6 +193,7 @@ impl Default for InboundRecord {
             begun: 0,
             expect_applied: None,
             catch_up: None,
+            missed: None,
             restored: 0,
         }
     }

@@ -13,7 +13,7 @@ use crate::model::{
 };
 use crate::peer::dispatch::{Dispatch, Group, Strange, Suspects, Undone};
 use crate::peer::effect::{Effect, Out, Pull, Token};
-use crate::peer::inbound::catch_up::CatchUp;
+use crate::peer::inbound::catch_up::{CatchUp, Missed};
 use crate::peer::inbound::newest::Newest;
 use crate::peer::place::{DIGESTS_MAX, Held, Placed, Placement, digest_of, place};
 
@@ -69,6 +69,7 @@ pub struct Inbound {
     expecting: Vec<(Token, Seq)>,
     expect_applied: Option<Seq>,
     catch_up: CatchUp,
+    missed: Missed,
 }
 
 /// What is to be taken of a batch.
@@ -122,6 +123,7 @@ impl Inbound {
             expecting: Vec::new(),
             expect_applied: record.expect_applied,
             catch_up: CatchUp::new(record),
+            missed: Missed::new(record),
         }
     }
 
@@ -135,6 +137,7 @@ impl Inbound {
             begun: self.begun,
             expect_applied: self.expect_applied,
             catch_up: self.catch_up.after,
+            missed: self.missed.after,
             restored: self.catch_up.restored,
         }
     }
@@ -321,7 +324,7 @@ impl Inbound {
                 let missed = self.missed(transaction);
                 let verdicts = self.close(transaction, busy, out);
                 if let Some(after) = missed {
-                    out.effect(Effect::Pull(Pull { after, page: 1, catch_up: false }));
+                    self.miss(after, out);
                 }
                 Ok(Taken::Transaction(verdicts))
             }

@@ -305,6 +305,42 @@ fn what_a_transaction_names_and_we_never_saw_is_pulled_once() {
     ]);
 }
 
+/// A crash between the commit of a transaction and the question about those before it lost the question for good.
+#[test]
+fn what_was_missed_is_asked_for_until_there_is_an_answer() {
+    let page = |upto, more| Ok(Pulled { pdus: vec![], upto, more });
+    let told = |bench: &mut Bench, after, page, answer| {
+        let asked = Pull { after, page, catch_up: false };
+        bench.step("told", |inbound, out| inbound.pulled(asked, answer, Strange::default(), out));
+        bench.trace.push(format!("{:?}", bench.inbound.record().missed));
+    };
+    let mut bench = Bench::new();
+    bench.accept(after("10", &[])).accept(after("40", &["30"])).step("contact", Inbound::catch_up);
+    told(&mut bench, 10, 1, Err(PushFailure::TimedOut));
+    bench.step("contact", Inbound::catch_up);
+    told(&mut bench, 10, 1, page(Some(20), true));
+    let record = bench.inbound.record();
+    let limits = Arc::new(PeerLimits::default());
+    bench.inbound = Inbound::new("red".parse().expect("valid"), limits, &record, vec![], vec![]);
+    bench.step("restart", Inbound::catch_up);
+    told(&mut bench, 20, 1, page(None, false));
+    bench.step("contact", Inbound::catch_up);
+    bench.check(&[
+        "accept 1: seen 10; answer 1 ",
+        "accept 2: seen 40; pull after 10, page 1; answer 2 ",
+        "contact: ",
+        "told: ",
+        "Some(10)",
+        "contact: pull after 10, page 1",
+        "told: pull after 20, page 2",
+        "Some(20)",
+        "restart: pull after 20, page 1",
+        "told: ",
+        "None",
+        "contact: ",
+    ]);
+}
+
 #[test]
 fn a_peer_that_knows_no_gets_is_never_asked() {
     let mut bench = Bench::under(PeerLimits { fetches: false, ..PeerLimits::default() });

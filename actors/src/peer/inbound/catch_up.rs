@@ -1,7 +1,8 @@
-//! After our store was restored: what the peer sent to the disk that is lost is asked for, page by page, once it can be asked.
+//! Transactions that the peer is asked for, page by page, once it can be asked: those that it has named and that never came, and,
+//! after our store was restored, those that it sent to the disk that is lost.
 //!
-//! What comes next shows what is missing, but a peer that has nothing new to say would never show it. The place asked from is
-//! durable, and is that of the backup: what comes meanwhile does not move it.
+//! What comes next shows what is missing, but a peer that has nothing new to say would never show it. The places asked from are
+//! durable; that of a restore is that of the backup, and what comes meanwhile does not move it.
 
 use crate::change::{Change, Urgency};
 use crate::model::{FeedItem, InboundRecord, Pulled, PushFailure};
@@ -35,9 +36,36 @@ impl CatchUp {
     }
 }
 
+/// What is named by a transaction and never came. It is asked for once, and an answer it is that it is done with: one that does not
+/// come leaves the question to the next contact, or to the next process.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Missed {
+    /// After which of its transactions.
+    pub(super) after: Option<u64>,
+    under_way: bool,
+}
+
+impl Missed {
+    pub(super) const fn new(record: &InboundRecord) -> Self {
+        Self { after: record.missed, under_way: false }
+    }
+}
+
 impl Inbound {
+    /// A transaction that is being taken names some that never came.
+    pub(super) fn miss(&mut self, after: u64, out: &mut Out) {
+        self.missed = Missed { after: Some(self.missed.after.unwrap_or(after).min(after)), under_way: true };
+        // In the commit of that transaction: it will not be taken again.
+        out.moved(Urgency::Now);
+        out.effect(Effect::Pull(Pull { after, page: 1, catch_up: false }));
+    }
+
     /// The peer can be asked now, as it seems.
     pub fn catch_up(&mut self, out: &mut Out) {
+        if let Some(after) = self.missed.after.filter(|_| !self.missed.under_way) {
+            self.missed.under_way = true;
+            out.effect(Effect::Pull(Pull { after, page: 1, catch_up: false }));
+        }
         let Some(after) = self.catch_up.after else { return };
         self.catch_up.heard = self.catch_up.under_way;
         if !std::mem::replace(&mut self.catch_up.under_way, true) {
@@ -49,6 +77,7 @@ impl Inbound {
     pub fn pulled(&mut self, asked: Pull, answer: Result<Pulled, PushFailure>, strange: Strange, out: &mut Out) {
         let pulled = match answer {
             Err(failure) if asked.catch_up => return self.not_told(&failure, out),
+            Err(failure) if is_distance(&failure) => return self.put_off(asked),
             answer => answer.unwrap_or_default(),
         };
         let further = pulled.upto.filter(|upto| pulled.more && *upto > asked.after);
@@ -63,26 +92,32 @@ impl Inbound {
             self.catch_up = CatchUp { after: further, under_way: false, heard: false, tries: 0, ..self.catch_up };
             // Where nothing else comes, nothing comes that it could ride on.
             out.moved(Urgency::Now);
+        } else if self.missed.after == Some(asked.after) {
+            // Without a commit of its own: in the worst case it is asked for once more.
+            self.missed = Missed { after: further.filter(|_| asked.page < most), under_way: false };
+            out.moved(Urgency::Rides);
         }
         if let Some(after) = further
             && asked.page < most
         {
             self.catch_up.under_way |= asked.catch_up;
+            self.missed.under_way |= self.missed.after == Some(after);
             out.effect(Effect::Pull(Pull { after, page: asked.page + 1, catch_up: asked.catch_up }));
         }
     }
 
     /// It was not asked after all, or what it gave could not be taken: the next contact asks again.
     pub const fn put_off(&mut self, asked: Pull) {
-        if asked.catch_up {
-            self.catch_up.under_way = false;
+        match asked.catch_up {
+            true => self.catch_up.under_way = false,
+            false => self.missed.under_way = false,
         }
     }
 
     fn not_told(&mut self, failure: &PushFailure, out: &mut Out) {
         self.catch_up.under_way = false;
         let heard = std::mem::take(&mut self.catch_up.heard);
-        if matches!(failure, PushFailure::Unreachable(_) | PushFailure::Broken(_) | PushFailure::TimedOut) {
+        if is_distance(failure) {
             if heard {
                 self.catch_up(out);
             }
@@ -101,4 +136,9 @@ impl Inbound {
         out.change(Change::Fed(FeedItem::Notice { text, server: Some(server.clone()) }));
         out.moved(Urgency::Now);
     }
+}
+
+/// It did not say no.
+const fn is_distance(failure: &PushFailure) -> bool {
+    matches!(failure, PushFailure::Unreachable(_) | PushFailure::Broken(_) | PushFailure::TimedOut)
 }
