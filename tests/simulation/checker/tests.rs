@@ -183,6 +183,22 @@ fn after_a_restore_only_what_went_with_the_disk_may_be_missing() {
     assert_eq!(history.faults(), ["blue never heard red/b in garden"]);
 }
 
+/// The word about a restored sender may have gone with the reader's own disk.
+#[test]
+fn what_was_told_of_may_have_been_forgotten() {
+    let heard = vec![pdu("red/a", &[]), pdu("red/b", &["red/a"]), got("u", 1), got("v", 2), got("u", 3)];
+    let faults = |restores| {
+        let mut history = History { restores, ..whole() };
+        history.feeds.insert("blue", feed(heard.clone()));
+        history.faults().into_iter().filter(|fault| fault.starts_with("blue got")).collect::<Vec<_>>()
+    };
+    let red = Restore { server: "red", copied: 20, restored: 30 };
+    let behind = Restore { server: "blue", copied: 25, restored: 40 };
+    let before = Restore { server: "blue", copied: 5, restored: 15 };
+    assert_eq!(faults(vec![red, behind]), [""; 0]);
+    assert_eq!(faults(vec![red, before]), ["blue got u twice", "blue got u after v"]);
+}
+
 #[test]
 fn a_sender_that_went_back_in_time_is_told_of() {
     let mut history = whole();
@@ -195,6 +211,12 @@ fn a_sender_that_went_back_in_time_is_told_of() {
     // Both u and v went with red's disk, and are known to blue.
     let fault = "blue was not told that red went back in time";
     assert_eq!(history.faults(), [fault, fault]);
+    // What was given the numbers again was taken out before it met anybody.
+    let mut taken_out = history.clone();
+    taken_out.updates.push(update("x", 10));
+    assert_eq!(taken_out.faults(), ["blue never got x from red", fault, fault]);
+    taken_out.dropped.insert("x".to_owned());
+    assert_eq!(taken_out.faults(), Vec::<String>::new());
     heard.push(What::Notice { about: Some("red") });
     history.feeds.insert("blue", feed(heard));
     assert_eq!(history.faults(), Vec::<String>::new());
