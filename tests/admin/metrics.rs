@@ -90,7 +90,13 @@ async fn peers_are_counted_by_what_they_do_and_what_waits_for_all_of_them() {
     rig.submit("s1", &["blue.example", "green.example"], &["{}", "{}"]).await;
     rig.post("/peers/green.example/suspend", "").await;
     rig.submit("s2", &["green.example"], &["{}"]).await;
-    rig.get("/peers").await;
+    // A submission is answered when it is on disk; its peers hear of it after that.
+    for _ in 0..1000 {
+        if scrape(&rig).await.iter().any(|line| line == "fernpost_outbox_items 5") {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
     said("fernpost_outbox_items 5").await;
     said("fernpost_peers{state=\"suspended\"} 1").await;
     ends(&rig, "#a", 0, 7).await;
