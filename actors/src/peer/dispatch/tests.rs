@@ -341,6 +341,53 @@ fn what_was_missed_is_asked_for_until_there_is_an_answer() {
     ]);
 }
 
+/// The newer question was on its way alone, and the older one was never asked again.
+#[test]
+fn what_waits_to_be_asked_for_again_is_asked_for_with_what_is_missed_next() {
+    let mut bench = Bench::new();
+    let told = |bench: &mut Bench, after, answer| {
+        let asked = Pull { after, page: 1, catch_up: false };
+        bench.step("told", |inbound, out| inbound.pulled(asked, answer, Strange::default(), out));
+        bench.trace.push(format!("{:?}", bench.inbound.record().missed));
+    };
+    bench.accept(after("10", &[])).accept(after("40", &["30"]));
+    told(&mut bench, 10, Err(PushFailure::TimedOut));
+    bench.accept(after("70", &["60"]));
+    told(&mut bench, 10, Ok(Pulled::default()));
+    bench.check(&[
+        "accept 1: seen 10; answer 1 ",
+        "accept 2: seen 40; pull after 10, page 1; answer 2 ",
+        "told: ",
+        "Some(10)",
+        "accept 3: seen 70; pull after 10, page 1; answer 3 ",
+        "told: ",
+        "None",
+    ]);
+}
+
+/// A page of the one question is no page of the other, though both may have come to the same place.
+#[test]
+fn to_catch_up_is_another_question_than_what_was_missed() {
+    let mut bench = Bench::restored(20);
+    bench.accept(after("30", &[])).accept(after("50", &["40"]));
+    bench.step("missed", |inbound, out| {
+        let asked = Pull { after: 30, page: 1, catch_up: false };
+        inbound.pulled(asked, Err(PushFailure::TimedOut), Strange::default(), out);
+    });
+    bench.step("told", |inbound, out| {
+        let page = Pulled { pdus: vec![], upto: Some(30), more: true };
+        inbound.pulled(Pull { after: 20, page: 1, catch_up: true }, Ok(page), Strange::default(), out);
+    });
+    bench.step("contact", Inbound::catch_up);
+    bench.check(&[
+        "accept 1: seen 30; answer 1 ",
+        "accept 2: seen 50; pull after 30, page 1; answer 2 ",
+        "missed: ",
+        "told: pull after 30, page 2, to catch up",
+        "contact: pull after 30, page 1",
+    ]);
+}
+
 #[test]
 fn a_peer_that_knows_no_gets_is_never_asked() {
     let mut bench = Bench::under(PeerLimits { fetches: false, ..PeerLimits::default() });

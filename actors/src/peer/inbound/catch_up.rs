@@ -52,9 +52,11 @@ impl Missed {
 }
 
 impl Inbound {
-    /// A transaction that is being taken names some that never came.
+    /// A transaction that is being taken names some that never came. What waits to be asked for again is asked for with it.
     pub(super) fn miss(&mut self, after: u64, out: &mut Out) {
-        self.missed = Missed { after: Some(self.missed.after.unwrap_or(after).min(after)), under_way: true };
+        let least = self.missed.after.map_or(after, |before| before.min(after));
+        let after = if self.missed.under_way { after } else { least };
+        self.missed = Missed { after: Some(least), under_way: true };
         // In the commit of that transaction: it will not be taken again.
         out.moved(Urgency::Now);
         out.effect(Effect::Pull(Pull { after, page: 1, catch_up: false }));
@@ -101,7 +103,7 @@ impl Inbound {
             && asked.page < most
         {
             self.catch_up.under_way |= asked.catch_up;
-            self.missed.under_way |= self.missed.after == Some(after);
+            self.missed.under_way |= !asked.catch_up && self.missed.after == Some(after);
             out.effect(Effect::Pull(Pull { after, page: asked.page + 1, catch_up: asked.catch_up }));
         }
     }

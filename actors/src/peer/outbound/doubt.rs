@@ -3,8 +3,8 @@
 //! One that is refused later, or that an operator takes out, would leave, and give its number to the next. If the peer holds it
 //! under that number all the same, the next one meets a conflict there, is numbered anew, and what stands behind it arrives twice.
 //! So before the number is given away, a push without updates asks for it: a hole there, or before it, says that the peer lacks the
-//! item, anything else that it has something under the number. As a rule that is the item; where one of both was restored from an old copy it may be
-//! another, so the messenger is told.
+//! item, anything else that it has something under the number. As a rule that is the item; where one of both was restored from an
+//! old copy it may be another, so the messenger is told.
 //!
 //! The next item could ask as well, under the number behind. But a copy of it that the network brings late would be taken where a
 //! third item belongs; a push without updates can come as often as it likes.
