@@ -169,10 +169,7 @@ impl History {
             }
             let What::Update { from, token, .. } = what else { continue };
             let Some(&update) = said.get(&**token) else { continue };
-            // One that an operator took out when it was on its way is told of as taken out; where it arrives all the same, and
-            // another has its number, as something of a sender that went back.
-            let told = self.repeats_are_told(server, from, &noticed)
-                || (self.dropped.contains(&update.submission) && noticed.contains(from));
+            let told = self.repeats_are_told(server, from, &noticed);
             if let Some(before) = newest.get(from)
                 && update.taken.is_some_and(|taken| taken < before.begun)
                 && !told

@@ -110,7 +110,8 @@ fn what_comes_twice_is_seen() {
     assert_eq!(faults(heard), ["blue heard red/a twice", "blue got u twice", "blue got u after v"]);
 }
 
-/// Where a sender states no ranges, or an operator takes something out; and only after the receiver has said that something is strange.
+/// Where a sender states no ranges, or an operator takes something out; and only after the receiver has said that something is
+/// strange.
 #[test]
 fn what_comes_twice_may_have_been_told_of_before() {
     let heard = |told: usize| {
