@@ -16,7 +16,6 @@ mod strangers;
 mod submissions;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use actors::model::{
     ContextId, ContextRecord, FedPdu, Index, Millis, PduRef, Position, ServerName, StateKey, StatePiece, SubmissionId,
@@ -66,15 +65,17 @@ impl Store {
         Box::pin(async move { Ok(run(&shared, read)?) })
     }
 
-    /// On a blocking thread: for ranges.
+    /// On a blocking thread: for ranges. A few at a time: the disk gives no more, and commits run on threads of the same pool, which
+    /// wakes its idle threads in turn, so that after a burst of reads each commit would begin on another, cold one.
     fn page<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Shared, &ReadTransaction) -> Read<T> + Send + 'static,
     ) -> Task<Result<T, ArchiveError>> {
-        let shared: Arc<Shared> = self.shared.clone();
+        let shared = self.shared.clone();
         Box::pin(async move {
-            let lane = shared.lane.clone();
-            let read = lane.run(move || run(&shared, read)).await;
+            let _turn = shared.reads.acquire().await.map_err(|error| ArchiveError(error.to_string()))?;
+            let job = shared.clone();
+            let read = shared.lane.run(move || run(&job, read)).await;
             Ok(read.map_err(|error| ArchiveError(error.to_string()))??)
         })
     }

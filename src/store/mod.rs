@@ -45,7 +45,7 @@ use std::sync::Arc;
 use actors::change::Change;
 use actors::model::{ContextId, ServerName};
 use actors::ports::{Clock, FeedBounds, Fence, Journal, Ownership, Pressure, Ticket, Urgency, Woken};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 pub use backup::{Backup, BackupError, Progress};
 pub use counters::Counts;
@@ -72,6 +72,9 @@ pub struct Store {
     _open: Arc<CloseAtDrop>,
 }
 
+/// Reads of ranges at a time; the next one waits for its turn.
+const READS_MAX: usize = 8;
+
 /// What the writer and the readers have in common.
 struct Shared {
     database: redb::Database,
@@ -84,6 +87,8 @@ struct Shared {
     fence: Fence,
     quick_repair: bool,
     lane: Lane,
+    /// Reads of ranges that run at a time.
+    reads: Semaphore,
     queue_rows: u64,
     clock: Arc<dyn Clock>,
     wake: Wake,
@@ -129,6 +134,7 @@ impl Store {
             fence: Fence { slot: 0, epoch: opened.epoch },
             quick_repair,
             lane,
+            reads: Semaphore::new(READS_MAX),
             queue_rows,
             clock,
             wake,

@@ -1,10 +1,15 @@
 //! Typed reads: pages, bounds, and what is said where rows are missing.
 
 use std::slice::from_ref;
+use std::sync::Arc;
+use std::time::Duration;
 
 use actors::change::Change;
 use actors::model::{Index, Millis, Position};
 use actors::ports::{Archive, FeedPage};
+use fernpost::store::Lane;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::world::{World, body, digest, green, id, moved, notice, red, server, submitted, taken};
 
@@ -12,6 +17,20 @@ use crate::world::{World, body, digest, green, id, moved, notice, red, server, s
 async fn an_unknown_peer_loads_as_nothing() {
     let load = World::new().store.peer(&red()).await.unwrap();
     assert_eq!((load.record, load.tail, load.digests.len()), (None, Index(0), 0));
+}
+
+/// A burst of reads left threads behind, and each commit after it began on another one, cold.
+#[tokio::test(start_paused = true)]
+async fn reads_of_ranges_come_a_few_at_a_time() {
+    let world = World::with(|options| options.lane = Lane::Here(Arc::new(|| Duration::from_secs(1))));
+    let (mut reads, began) = (JoinSet::new(), Instant::now());
+    for _ in 0..20 {
+        reads.spawn(world.store.peer(&red()));
+    }
+    for read in reads.join_all().await {
+        read.unwrap();
+    }
+    assert_eq!(began.elapsed().as_secs(), 3, "eight, eight and four");
 }
 
 #[tokio::test(start_paused = true)]
