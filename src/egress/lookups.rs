@@ -3,8 +3,8 @@
 //! The system's look-up blocks a thread and cannot be called off: whoever has stopped waiting leaves it behind. The bound is on
 //! the threads, so that names which nobody answers for do not take those that the store writes with.
 //!
-//! And they are threads of their own. A pool wakes its idle threads in turn: where a burst of look-ups had filled the common one,
-//! each commit woke another thread than the one before, cold, and none of them was ever idle for long enough to end.
+//! And they are threads of their own. A pool wakes its idle threads in turn: of the common one, on which commits run, none that a
+//! burst of look-ups had left behind was ever idle for long enough to end.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};

@@ -65,8 +65,7 @@ impl Store {
         Box::pin(async move { Ok(run(&shared, read)?) })
     }
 
-    /// On a blocking thread: for ranges. A few at a time: the disk gives no more, and commits run on threads of the same pool, which
-    /// wakes its idle threads in turn, so that after a burst of reads each commit would begin on another, cold one.
+    /// On a blocking thread: for ranges. A few at a time: the disk gives no more, and commits run on threads of the same pool.
     fn page<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Shared, &ReadTransaction) -> Read<T> + Send + 'static,

@@ -19,7 +19,7 @@ async fn an_unknown_peer_loads_as_nothing() {
     assert_eq!((load.record, load.tail, load.digests.len()), (None, Index(0), 0));
 }
 
-/// A burst of reads left threads behind, and each commit after it began on another one, cold.
+/// A thousand peers that are due at once filled the pool that commits run on.
 #[tokio::test(start_paused = true)]
 async fn reads_of_ranges_come_a_few_at_a_time() {
     let world = World::with(|options| options.lane = Lane::Here(Arc::new(|| Duration::from_secs(1))));
