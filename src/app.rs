@@ -62,6 +62,9 @@ pub enum StartError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The store gets no threads.
+    #[error("no threads for the store: {0}")]
+    Threads(std::io::Error),
     /// The store does not open.
     #[error(transparent)]
     Store(#[from] OpenError),
@@ -309,7 +312,7 @@ fn store_options(settings: &Settings) -> Result<StoreOptions, StartError> {
         group_rows: options.group_rows as u64,
         queue_rows: options.queue_rows,
         quick_repair: options.quick_repair,
-        lane: Lane::Threads,
+        lane: Lane::own().map_err(StartError::Threads)?,
     })
 }
 

@@ -26,4 +26,5 @@ pub mod rounds;
 pub mod settings;
 pub mod store;
 pub mod telemetry;
+mod threads;
 pub mod wire;

@@ -70,6 +70,7 @@ const GATEWAY: &[(&str, u8)] = &[
     ("store", 0),
     ("clock", 0),
     ("disk", 0),
+    ("threads", 0),
     ("rounds", 0),
     ("forgetting", 0),
     ("telemetry", 0),

@@ -65,7 +65,7 @@ impl Store {
         Box::pin(async move { Ok(run(&shared, read)?) })
     }
 
-    /// On a blocking thread: for ranges. A few at a time: the disk gives no more, and commits run on threads of the same pool.
+    /// On a blocking thread: for ranges. A few at a time: the disk gives no more.
     fn page<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Shared, &ReadTransaction) -> Read<T> + Send + 'static,
@@ -74,7 +74,7 @@ impl Store {
         Box::pin(async move {
             let _turn = shared.reads.acquire().await.map_err(|error| ArchiveError(error.to_string()))?;
             let job = shared.clone();
-            let read = shared.lane.run(move || run(&job, read)).await;
+            let read = shared.lane.read(move || run(&job, read)).await;
             Ok(read.map_err(|error| ArchiveError(error.to_string()))??)
         })
     }

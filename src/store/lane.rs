@@ -1,39 +1,77 @@
-//! Where the store's blocking work runs: on tokio's threads for such work, or, in a simulation, where its caller stands.
+//! Where the store's blocking work runs: on threads, or, in a simulation, where its caller stands.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::{JoinError, spawn_blocking};
 
+use super::READS_MAX;
+use crate::threads::Threads;
+
 /// Where commits and long reads run.
 #[derive(Clone, Default)]
 pub enum Lane {
-    /// On threads of their own: nobody waits for the disk who need not.
+    /// On the runtime's threads for such work. A paused test clock stands still meanwhile, which it does for no other threads.
     #[default]
-    Threads,
+    Common,
+    /// On threads of their own.
+    Own(Own),
     /// On the thread that asks, after as long as this says. With a second thread, what happens while a commit runs is a matter
     /// of chance; a simulation that is to take the same course twice has none, and lets virtual time pass instead.
     Here(Arc<dyn Fn() -> Duration + Send + Sync>),
 }
 
+/// One thread that commits, and a few that read: neither waits for the other, and commits find theirs warm.
+#[derive(Clone)]
+pub struct Own {
+    commits: Arc<Threads>,
+    reads: Arc<Threads>,
+}
+
 impl fmt::Debug for Lane {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Threads => "Threads",
+            Self::Common => "Common",
+            Self::Own(_) => "Own",
             Self::Here(_) => "Here",
         })
     }
 }
 
 impl Lane {
-    /// Run it. Fails only as a thread does: it panicked, or the runtime ends.
-    pub(super) async fn run<T: Send + 'static>(
+    /// Threads of its own. Fails as the system does.
+    pub fn own() -> io::Result<Self> {
+        let (commits, reads) = (Threads::new("store-commit", 1)?, Threads::new("store-read", READS_MAX)?);
+        Ok(Self::Own(Own { commits: Arc::new(commits), reads: Arc::new(reads) }))
+    }
+
+    /// Run what writes; there is never more than one.
+    pub(super) async fn commit<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, JoinError> {
+        self.run(|own| &own.commits, job).await
+    }
+
+    /// Run a long read.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        self.run(|own| &own.reads, job).await
+    }
+
+    /// Fails only as a thread does: it panicked, or the runtime ends.
+    async fn run<T: Send + 'static>(
+        &self,
+        of: impl FnOnce(&Own) -> &Threads,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
         match self {
-            Self::Threads => spawn_blocking(job).await,
+            Self::Common => spawn_blocking(job).await,
+            Self::Own(own) => of(own).run(job).await,
             Self::Here(pace) => {
                 tokio::time::sleep(pace()).await;
                 Ok(job())

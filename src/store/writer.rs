@@ -19,9 +19,7 @@ use super::{Shared, State, claims, under_way};
 /// How long a batch that nobody waits for may wait for one that somebody does.
 const RIDE_MAX: Duration = Duration::from_millis(100);
 
-/// The writer's task: ends with the queue, or with the first group that fails.
-///
-/// Commits run by `spawn_blocking` (see [`Lane`](super::Lane)) and not on a thread of their own: a paused test clock stands still while such a job runs.
+/// The writer's task: ends with the queue, or with the first group that fails. Commits run where the [`Lane`](super::Lane) says.
 pub(super) fn run(shared: Arc<Shared>, memory: Memory) -> impl Future<Output = ()> {
     // Made here and not in the task: a task that is dropped before its first turn must say so too.
     let abandoned = Abandoned(shared);
@@ -35,7 +33,7 @@ async fn write(shared: &Arc<Shared>, mut memory: Memory) {
             Next::Commit => {
                 ride_until = None;
                 let job = shared.clone();
-                let drained = shared.lane.run(move || drain(&job, memory)).await;
+                let drained = shared.lane.commit(move || drain(&job, memory)).await;
                 match drained {
                     Ok(Some(back)) => memory = back,
                     Ok(None) => return,

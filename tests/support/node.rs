@@ -94,7 +94,7 @@ impl Node {
 
     /// The same, in other surroundings.
     pub(crate) async fn changed(network: &Arc<Network>, name: &str, book: Book, change: Change) -> Rc<Self> {
-        let node = Self::built(network, name, book, change, Lane::Threads);
+        let node = Self::built(network, name, book, change, Lane::Common);
         node.begin().await;
         node
     }
