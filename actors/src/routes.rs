@@ -97,8 +97,15 @@ impl<K: Eq + Hash, H> Map<K, H> {
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(key, handle);
     }
 
-    fn all(&self) -> Vec<Arc<H>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    /// In the order of their keys: whom they meet in what they do next is not left to chance.
+    fn all(&self) -> Vec<Arc<H>>
+    where
+        K: Ord + Clone,
+    {
+        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<_> = all.iter().map(|(key, handle)| (key.clone(), handle.clone())).collect();
+        all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        all.into_iter().map(|(_, handle)| handle).collect()
     }
 
     fn remove(&self, key: &K) {
@@ -255,7 +262,7 @@ impl Routes {
     /// they were. One look at all of them.
     pub(crate) fn put_out(&self, now: Millis, count: usize) -> Vec<(ServerName, Arc<PeerHandle>)> {
         let mut free = self.0.peers.filter_map(|handle| handle.is_free(now).then(|| handle.used()));
-        free.sort_unstable_by_key(|(_, used)| *used);
+        free.sort_unstable_by(|(a, used), (b, later)| used.cmp(later).then_with(|| a.cmp(b)));
         let out = |(server, _)| {
             let handle = self.0.peers.remove_unheld(&server, |handle| handle.is_free(now))?;
             Some((server, handle))
