@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # A thousand peers, nine hundred of them dead in every way, played by `fernpost peer-sim`: what that costs the hundred healthy
-# ones, the memory, the log and the descriptors of the gateway that writes to all. About six minutes.
+# ones, the memory, the log and the descriptors of the gateway that writes to all. About eight minutes.
 #
 #   scripts/dead-peers.sh [PEERS]     peers (1000)
 #
 #   FERNPOST_BIN      the program, instead of a release build made here
 #   FERNPOST_RATE     updates a second to the healthy (100)
-#   FERNPOST_SECONDS  of each of two turns a round (20)
-#   FERNPOST_ROUNDS   rounds (5)
+#   FERNPOST_DEAD     how many of the peers are dead (nine of ten); 0 shows what the ratios are worth on this machine
+#   FERNPOST_SECONDS  of each of two turns a round (5)
+#   FERNPOST_ROUNDS   rounds (20)
 #   FERNPOST_RATIO    p99 with the dead, in hundredths of p99 without, that is allowed (110)
 set -euo pipefail
 export LC_ALL=C
@@ -19,8 +20,8 @@ if [[ -z ${FERNPOST_BIN:-} ]]; then
   cargo build --release --locked --quiet --bin fernpost
   FERNPOST_BIN=${CARGO_TARGET_DIR:-$PWD/target}/release/fernpost
 fi
-export FERNPOST_BIN FERNPOST_PEERS=$peers FERNPOST_RATE=${FERNPOST_RATE:-100} FERNPOST_SECONDS=${FERNPOST_SECONDS:-20}
-export FERNPOST_ROUNDS=${FERNPOST_ROUNDS:-5} FERNPOST_CONNECTS=10000 FERNPOST_RATIO=${FERNPOST_RATIO:-110}
+export FERNPOST_BIN FERNPOST_PEERS=$peers FERNPOST_RATE=${FERNPOST_RATE:-100} FERNPOST_SECONDS=${FERNPOST_SECONDS:-5}
+export FERNPOST_ROUNDS=${FERNPOST_ROUNDS:-20} FERNPOST_CONNECTS=10000 FERNPOST_RATIO=${FERNPOST_RATIO:-110}
 
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT

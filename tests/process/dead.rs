@@ -136,6 +136,9 @@ fn held(pid: u32) -> (u64, usize) {
 /// All dead peers, known to a gateway, and the processes that play them.
 async fn bury(red: &mut Node, dead: usize) -> (Vec<Sim>, Vec<String>) {
     let (mut sims, mut names) = (vec![], vec![]);
+    if dead == 0 {
+        return (sims, names);
+    }
     let each = u16::try_from(dead / (WAYS.len() + 1)).expect("few");
     for (way, script) in WAYS {
         let sim = Sim::start(way, each, &["--script", script]).await;
@@ -155,19 +158,21 @@ async fn bury(red: &mut Node, dead: usize) -> (Vec<Sim>, Vec<String>) {
 async fn dead_peers_do_not_slow_the_healthy_nor_flood_the_log() {
     let (peers, rate) = (number("FERNPOST_PEERS", 40) as usize, number("FERNPOST_RATE", 50));
     let (time, rounds) = (Duration::from_secs(number("FERNPOST_SECONDS", 2)), number("FERNPOST_ROUNDS", 1));
-    let settle = Duration::from_secs(if rounds > 1 { 10 } else { 3 });
+    // The deadlines of what is due at once after a stop, and a little.
+    let settle = Duration::from_secs(if rounds > 1 { 7 } else { 3 });
     let healthy = Sim::start("well", u16::try_from(peers / 10).expect("few"), &[]).await;
     let names: Vec<String> = healthy.names().collect();
     let (mut calm, mut troubled) = (Node::new("calm"), Node::new("troubled"));
     healthy.are_known_to(&mut calm, LIMITS);
     healthy.are_known_to(&mut troubled, LIMITS);
-    let (_sims, dead) = bury(&mut troubled, peers - names.len()).await;
+    let (_sims, dead) = bury(&mut troubled, number("FERNPOST_DEAD", (peers - names.len()) as u64) as usize).await;
     calm.start().await;
     troubled.start().await;
     queue(&troubled.api(), &dead, "dead").await;
     until_failed(&troubled.api(), dead.len(), 2).await;
 
-    // Turn by turn on the same machine: one stands still while the other is measured.
+    // Turn by turn on the same machine: one stands still while the other is measured. Short turns, and many: a machine that others
+    // use too is a third faster or slower from one minute to the next, and of two long turns that is all one sees.
     let (mut without, mut with, mut lines, mut watched) = (vec![], vec![], 0, Duration::ZERO);
     for round in 0..rounds {
         troubled.process().signal("STOP");
@@ -209,7 +214,7 @@ async fn dead_peers_do_not_slow_the_healthy_nor_flood_the_log() {
         let of_it = log.lines().filter(|line| line.contains(&format!("peer={name} "))).count();
         assert_eq!(of_it, 1, "{name}:\n{log}");
     }
-    assert!(log.lines().any(|line| line.contains("next=") && line.contains("reason=")), "{log}");
+    assert!(dead.is_empty() || log.lines().any(|line| line.contains("next=") && line.contains("reason=")), "{log}");
     if rounds > 1 {
         let ratio = percentile(&with, 0.99) / percentile(&without, 0.99);
         assert!(ratio <= number("FERNPOST_RATIO", 110) as f64 / 100.0, "p99 is {ratio:.2} of that without dead peers");
