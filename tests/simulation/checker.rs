@@ -61,7 +61,9 @@ impl History {
                         Some(said) if said.origin == *from && said.hearers.contains(server) => {}
                         _ => faults.push(format!("{server} got {token} from {from}, which it did not say to it")),
                     }
-                    if !seen.insert(token.clone()) && !self.repeats_are_told(server, from, &noticed) {
+                    let is_retried =
+                        updates.get(&**token).is_some_and(|said| self.was_retried(&said.submission, server));
+                    if !seen.insert(token.clone()) && !is_retried && !self.repeats_are_told(server, from, &noticed) {
                         faults.push(format!("{server} got {token} twice"));
                     }
                     if !seen.insert(format!("{from}#{n}")) {
@@ -169,7 +171,7 @@ impl History {
             }
             let What::Update { from, token, .. } = what else { continue };
             let Some(&update) = said.get(&**token) else { continue };
-            let told = self.repeats_are_told(server, from, &noticed);
+            let told = self.repeats_are_told(server, from, &noticed) || self.was_retried(&update.submission, server);
             if let Some(before) = newest.get(from)
                 && update.taken.is_some_and(|taken| taken < before.begun)
                 && !told
@@ -231,15 +233,25 @@ impl History {
         self.was_restored(origin) && self.was_restored(server) && (is_told || is_untold)
     }
 
-    /// The sender's messenger was told that it will not arrive there.
+    /// The sender's messenger was told that it will not arrive there, and nobody had it queued again after that.
     pub(crate) fn was_reported(&self, submission: &str, origin: Name, at: Name) -> bool {
-        self.dropped.contains(submission)
-            || self.feed(origin).any(|what| match what {
-                What::Delivery { message, server, state } => {
-                    message == submission && *server == at && state != "acknowledged"
-                }
-                _ => false,
-            })
+        let told = self.feeds.get(origin).into_iter().flatten().filter_map(|event| match &event.what {
+            What::Delivery { message, server, state } if message == submission && *server == at => {
+                (state != "acknowledged").then_some((event.position, &**state))
+            }
+            _ => None,
+        });
+        let told: Vec<(u64, &str)> = told.collect();
+        // What a peer took and refused is no dead letter of the sender's that could be sent again.
+        match self.void_upto(submission, origin, at).filter(|_| told.iter().all(|(_, state)| *state != "refused")) {
+            Some(upto) => told.iter().any(|(position, _)| *position > upto),
+            None => self.dropped.contains(submission) || !told.is_empty(),
+        }
+    }
+
+    /// Whether an operator had something of this queued again: it comes late, and again to whom took it and could not say so.
+    fn was_retried(&self, submission: &str, to: Name) -> bool {
+        self.retried.contains_key(&(submission.to_owned(), to))
     }
 
     /// What a messenger was told is missing, and all that lies before it. Where a lost disk held what lies before something that

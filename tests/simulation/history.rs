@@ -90,6 +90,14 @@ pub(crate) struct Restore {
     pub(crate) restored: Stamp,
 }
 
+/// What had left a queue of a submission is to be queued again.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Retried {
+    /// All of it was, and this lay before: the newest position of the feed, and the moment when it was known to be done. What
+    /// the messenger was told before is void then.
+    pub(crate) done: Option<(u64, Stamp)>,
+}
+
 /// What a server shows of a room in the end.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct View {
@@ -119,6 +127,8 @@ pub(crate) struct History {
     pub(crate) restores: Vec<Restore>,
     /// Submissions that an operator took out of the queues: what did not arrive of them is known.
     pub(crate) dropped: BTreeSet<String>,
+    /// Submissions of which an operator queued again what had left the queue of a server.
+    pub(crate) retried: BTreeMap<(String, Name), Retried>,
     /// Who writes to whom without stating ranges, ever: of a copy that comes late the receiver cannot tell what it is.
     pub(crate) plain: Vec<(Name, Name)>,
     /// Who came to which room after its beginning.
@@ -143,6 +153,12 @@ impl History {
 
     pub(crate) fn was_restored(&self, server: Name) -> bool {
         self.restores.iter().any(|restore| restore.server == server)
+    }
+
+    /// Up to which position of its feed what a messenger was told of a message on its way to a server is void.
+    pub(crate) fn void_upto(&self, submission: &str, origin: Name, to: Name) -> Option<u64> {
+        let (upto, done) = self.retried.get(&(submission.to_owned(), to))?.done?;
+        (!self.went_with_the_disk(origin, done)).then_some(upto)
     }
 
     /// Whether a server came to a room after its beginning.

@@ -1,4 +1,4 @@
-//! What people do to a gateway besides talking: operators who suspend peers, resume them and drop messages, and messengers that
+//! What people do to a gateway besides talking: operators who suspend peers, resume them, drop messages and send them again, and messengers that
 //! read and say so late.
 
 use std::rc::Rc;
@@ -7,11 +7,18 @@ use actors::model::Order;
 use fastrand::Rng;
 use tokio::task::spawn_local;
 
-use crate::history::Name;
+use crate::history::{Name, Retried};
 use crate::node::seconds;
 use crate::plan::pick;
 use crate::surroundings::{Book, server};
 use crate::world::{Member, World};
+
+/// How often somebody ordered to drop a message, and how often it was done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Drops {
+    ordered: u32,
+    done: u32,
+}
 
 /// What is drawn of it for a seed.
 #[derive(Debug, Clone, Copy, Default)]
@@ -60,11 +67,13 @@ impl World {
             self.trace.note(&format!("{} acknowledges what it reads: {}", member.name, !member.lags.get()));
         }
         if orders && self.more.borrow_mut().u8(0..10) == 0 {
-            let (member, whim) = (self.someone(), self.more.borrow_mut().u8(0..5));
+            let (member, whim) = (self.someone(), self.more.borrow_mut().u8(0..9));
             match whim {
                 0 | 1 => self.order(&member, Order::Suspend),
                 2 | 3 => self.order(&member, Order::Resume),
-                _ => self.drop_one(&member),
+                4 => self.order(&member, Order::Retry),
+                5 | 6 => self.drop_one(&member),
+                _ => self.retry_one(&member),
             }
         }
     }
@@ -85,27 +94,58 @@ impl World {
         });
     }
 
+    /// One of the last submissions that were taken from this messenger: most others have arrived.
+    fn one_of(&self, member: &Member, last: usize) -> Option<String> {
+        let history = self.history.borrow();
+        let messages = history.messages.iter().filter(|said| said.origin == member.name && said.taken.is_some());
+        let updates = history.updates.iter().filter(|said| said.origin == member.name && said.taken.is_some());
+        let taken: Vec<&String> =
+            messages.map(|said| &said.submission).chain(updates.map(|said| &said.submission)).collect();
+        let last = &taken[taken.len().saturating_sub(last)..];
+        (!last.is_empty()).then(|| last[self.more.borrow_mut().usize(..last.len())].clone())
+    }
+
     /// An operator takes a message that was taken out of the queues. What it was and for whom is known from then on to whoever
     /// ordered it.
     fn drop_one(self: &Rc<Self>, member: &Rc<Member>) {
         let Some(gateway) = member.node.alive() else { return };
-        let dropped = {
-            let history = self.history.borrow();
-            let messages = history.messages.iter().filter(|said| said.origin == member.name && said.taken.is_some());
-            let updates = history.updates.iter().filter(|said| said.origin == member.name && said.taken.is_some());
-            let taken: Vec<&String> =
-                messages.map(|said| &said.submission).chain(updates.map(|said| &said.submission)).collect();
-            // One of the last: the others have arrived.
-            let last = &taken[taken.len().saturating_sub(4)..];
-            if last.is_empty() {
-                return;
-            }
-            last[self.more.borrow_mut().usize(..last.len())].clone()
-        };
+        let Some(dropped) = self.one_of(member, 4) else { return };
         self.trace.note(&format!("{}: {dropped} is dropped", member.name));
-        self.history.borrow_mut().dropped.insert(dropped.clone());
+        {
+            let mut history = self.history.borrow_mut();
+            history.dropped.insert(dropped.clone());
+            for (_, retried) in history.retried.iter_mut().filter(|((submission, _), _)| *submission == dropped) {
+                retried.done = None;
+            }
+            self.drops.borrow_mut().entry(dropped.clone()).or_default().ordered += 1;
+        }
+        let world = self.clone();
         spawn_local(async move {
-            let _ = gateway.drop_message(&dropped.parse().expect("an id"), None).await;
+            if gateway.drop_message(&dropped.parse().expect("an id"), None).await.is_ok() {
+                world.drops.borrow_mut().entry(dropped).or_default().done += 1;
+            }
+        });
+    }
+
+    /// An operator has queued again what had left the queue of one server of a message. Where an order to drop it may still be
+    /// under way, nothing is promised.
+    fn retry_one(self: &Rc<Self>, member: &Rc<Member>) {
+        let Some(gateway) = member.node.alive() else { return };
+        let hearers: Vec<Name> = self.plan.names.iter().copied().filter(|name| *name != member.name).collect();
+        let (Some(id), to) = (self.one_of(member, 8), pick(&mut self.more.borrow_mut(), &hearers)) else { return };
+        self.trace.note(&format!("{}: {id} is sent to {to} again", member.name));
+        let drops = self.drops.borrow().get(&id).copied().unwrap_or_default();
+        let (world, upto) = (self.clone(), member.node.store_tail());
+        self.history.borrow_mut().retried.entry((id.clone(), to)).or_default();
+        spawn_local(async move {
+            let queued = gateway.retry_message(&id.parse().expect("an id"), Some(&server(to))).await;
+            world.trace.note(&format!("{id} for {to} again: {queued:?}"));
+            let is_undisturbed =
+                drops.ordered == drops.done && world.drops.borrow().get(&id).copied().unwrap_or_default() == drops;
+            if queued.is_ok_and(|count| count > 0) && is_undisturbed {
+                let done = Some((upto, world.stamp()));
+                world.history.borrow_mut().retried.insert((id, to), Retried { done });
+            }
         });
     }
 

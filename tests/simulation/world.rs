@@ -24,6 +24,7 @@ use crate::plan::Plan;
 use crate::read;
 use crate::surroundings::server;
 use crate::trace::Trace;
+use crate::whims::Drops;
 
 /// A copy of a disk.
 struct Copied {
@@ -82,6 +83,8 @@ pub(crate) struct World {
     /// For what came to be drawn later.
     pub(crate) more: RefCell<Rng>,
     pub(crate) rooms: Rooms,
+    /// Of each submission that somebody ordered to drop.
+    pub(crate) drops: RefCell<BTreeMap<String, Drops>>,
     stamp: Cell<Stamp>,
     /// What was wrong on the way.
     pub(crate) troubles: RefCell<Vec<String>>,
@@ -112,8 +115,9 @@ impl World {
         }
         let (chance, more, rooms) = (RefCell::new(chance), RefCell::new(more), Rooms::new(&plan));
         let history = Rc::new(RefCell::new(History { plain: plan.plain.clone(), ..History::default() }));
-        let (stamp, troubles) = (Cell::new(0), RefCell::default());
-        let world = Rc::new(Self { plan, network, members, history, trace, chance, more, rooms, stamp, troubles });
+        let (stamp, troubles, drops) = (Cell::new(0), RefCell::default(), RefCell::default());
+        let world =
+            Rc::new(Self { plan, network, members, history, trace, chance, more, rooms, drops, stamp, troubles });
         for member in &world.members {
             world.up(member).await;
             for (room, _) in &world.plan.rooms {

@@ -1,8 +1,8 @@
 //! That each promise can be seen to be broken.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::history::{Event, History, Message, Name, Restore, Update, What};
+use crate::history::{Event, History, Message, Name, Restore, Retried, Update, What};
 
 fn hearers(names: &[Name]) -> BTreeSet<Name> {
     names.iter().copied().collect()
@@ -54,6 +54,7 @@ fn whole() -> History {
         feeds: [("red", vec![]), ("blue", feed(heard))].into(),
         restores: vec![],
         dropped: BTreeSet::new(),
+        retried: BTreeMap::new(),
         late: BTreeSet::new(),
         views: vec![],
         parents: [("red/b".to_owned(), vec!["red/a".to_owned()])].into(),
@@ -131,6 +132,37 @@ fn what_comes_twice_may_have_been_told_of_before() {
     assert_eq!(faults(4, vec![("blue", "red")], none()), twice);
     assert_eq!(faults(4, vec![], some()), [""; 0]);
     assert_eq!(faults(5, vec![], some()), twice);
+}
+
+/// An operator may send an item again that the peer took and could not say so. Nothing else of the promise is void by that.
+#[test]
+fn what_is_sent_again_by_an_operator_comes_late_and_must_come() {
+    let heard = vec![pdu("red/a", &[]), pdu("red/b", &["red/a"]), got("u", 1), got("v", 2), got("u", 3)];
+    let delivery = |state: &str| What::Delivery { message: "u".to_owned(), server: "blue", state: state.to_owned() };
+    let mut history = History { dropped: BTreeSet::from(["u".to_owned()]), ..whole() };
+    history.retried.insert(("u".to_owned(), "blue"), Retried { done: Some((1, 9)) });
+    history.feeds.insert("red", feed(vec![delivery("parked"), delivery("acknowledged")]));
+    history.feeds.insert("blue", feed(heard.clone()));
+    assert_eq!(history.faults(), Vec::<String>::new());
+
+    let without = heard.iter().filter(|what| !matches!(what, What::Update { token, .. } if token == "u"));
+    let numbered = without.cloned().map(|what| if what == got("v", 2) { got("v", 1) } else { what });
+    history.feeds.insert("blue", feed(numbered.collect()));
+    let never = ["blue never got u from red"];
+    assert_eq!(history.faults(), never, "what was told before that is void");
+    let retried = |history: &History, done| {
+        let mut history = history.clone();
+        history.retried.insert(("u".to_owned(), "blue"), Retried { done });
+        history.faults()
+    };
+    assert_eq!(retried(&history, None), [""; 0], "it was dropped again, perhaps");
+    history.feeds.insert("red", feed(vec![delivery("parked"), delivery("parked")]));
+    assert_eq!(history.faults(), [""; 0], "it was told of again");
+    history.feeds.insert("red", feed(vec![delivery("refused"), delivery("acknowledged")]));
+    assert_eq!(history.faults(), [""; 0], "what a peer has refused is not sent again");
+    history.feeds.insert("red", feed(vec![delivery("parked"), delivery("acknowledged")]));
+    history.restores.push(Restore { server: "red", copied: 8, restored: 10 });
+    assert!(!history.faults().contains(&never[0].to_owned()), "the order went with the disk");
 }
 
 #[test]
