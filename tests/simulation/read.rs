@@ -12,7 +12,8 @@ struct Token {
     token: String,
 }
 
-fn name(server: &ServerName, names: &[Name]) -> Name {
+/// The short name of one of these servers.
+pub(crate) fn name(server: &ServerName, names: &[Name]) -> Name {
     names.iter().copied().find(|name| *name == short(server)).expect("one of us")
 }
 

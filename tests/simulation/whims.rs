@@ -3,13 +3,14 @@
 
 use std::rc::Rc;
 
-use actors::model::Order;
+use actors::model::{FeedItem, Order};
 use fastrand::Rng;
 use tokio::task::spawn_local;
 
 use crate::history::{Name, Retried};
 use crate::node::seconds;
 use crate::plan::pick;
+use crate::read;
 use crate::surroundings::{Book, server};
 use crate::world::{Member, World};
 
@@ -94,22 +95,23 @@ impl World {
         });
     }
 
-    /// One of the last submissions that were taken from this messenger: most others have arrived.
-    fn one_of(&self, member: &Member, last: usize) -> Option<String> {
-        let history = self.history.borrow();
-        let messages = history.messages.iter().filter(|said| said.origin == member.name && said.taken.is_some());
-        let updates = history.updates.iter().filter(|said| said.origin == member.name && said.taken.is_some());
-        let taken: Vec<&String> =
-            messages.map(|said| &said.submission).chain(updates.map(|said| &said.submission)).collect();
-        let last = &taken[taken.len().saturating_sub(last)..];
-        (!last.is_empty()).then(|| last[self.more.borrow_mut().usize(..last.len())].clone())
-    }
-
     /// An operator takes a message that was taken out of the queues. What it was and for whom is known from then on to whoever
     /// ordered it.
     fn drop_one(self: &Rc<Self>, member: &Rc<Member>) {
         let Some(gateway) = member.node.alive() else { return };
-        let Some(dropped) = self.one_of(member, 4) else { return };
+        let dropped = {
+            let history = self.history.borrow();
+            let messages = history.messages.iter().filter(|said| said.origin == member.name && said.taken.is_some());
+            let updates = history.updates.iter().filter(|said| said.origin == member.name && said.taken.is_some());
+            let taken: Vec<&String> =
+                messages.map(|said| &said.submission).chain(updates.map(|said| &said.submission)).collect();
+            // One of the last: the others have arrived.
+            let last = &taken[taken.len().saturating_sub(4)..];
+            if last.is_empty() {
+                return;
+            }
+            last[self.more.borrow_mut().usize(..last.len())].clone()
+        };
         self.trace.note(&format!("{}: {dropped} is dropped", member.name));
         {
             let mut history = self.history.borrow_mut();
@@ -131,8 +133,21 @@ impl World {
     /// under way, nothing is promised.
     fn retry_one(self: &Rc<Self>, member: &Rc<Member>) {
         let Some(gateway) = member.node.alive() else { return };
-        let hearers: Vec<Name> = self.plan.names.iter().copied().filter(|name| *name != member.name).collect();
-        let (Some(id), to) = (self.one_of(member, 8), pick(&mut self.more.borrow_mut(), &hearers)) else { return };
+        // One of the last that the messenger was told of.
+        let parked: Vec<(String, Name)> = {
+            let heard = member.node.heard.borrow();
+            let told = heard.iter().rev().filter_map(|entry| match &entry.item {
+                FeedItem::Delivery { message, server, state: "parked", .. } => {
+                    Some((message.to_string(), read::name(server, &self.plan.names)))
+                }
+                _ => None,
+            });
+            told.take(3).collect()
+        };
+        if parked.is_empty() {
+            return;
+        }
+        let (id, to) = parked[self.more.borrow_mut().usize(..parked.len())].clone();
         self.trace.note(&format!("{}: {id} is sent to {to} again", member.name));
         let drops = self.drops.borrow().get(&id).copied().unwrap_or_default();
         let (world, upto) = (self.clone(), member.node.store_tail());

@@ -7,7 +7,7 @@ use std::time::Duration;
 use actors::model::{Deadlines, Millis, PushFailure, ServerName};
 use bytes::Bytes;
 use fernpost::egress::{Method, Request};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
 /// How the wire behaves.
@@ -62,8 +62,8 @@ type Ear = Arc<dyn Fn(String) + Send + Sync>;
 /// Who can be reached, and how well.
 pub(crate) struct Network {
     state: Mutex<State>,
-    /// Counts changes of the ways, for those who wait on one.
-    ways: watch::Sender<u64>,
+    /// For those who wait for a way: it may have changed. Wakes them in the order in which they came, as a `watch` does not.
+    ways: Notify,
     since: Instant,
 }
 
@@ -95,7 +95,7 @@ impl Network {
         let chance = fastrand::Rng::with_seed(seed);
         let (doors, down, held, plain, sent) = (HashMap::new(), HashSet::new(), HashSet::new(), HashSet::new(), vec![]);
         let state = State { doors, down, held, plain, weather, chance, sent, ear: None };
-        Arc::new(Self { state: Mutex::new(state), ways: watch::Sender::new(0), since: Instant::now() })
+        Arc::new(Self { state: Mutex::new(state), ways: Notify::new(), since: Instant::now() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -104,7 +104,7 @@ impl Network {
 
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) {
         change(&mut self.state());
-        self.ways.send_modify(|changes| *changes += 1);
+        self.ways.notify_waiters();
     }
 
     /// From now on this server is reached here.
@@ -253,8 +253,13 @@ impl Network {
     /// Hand a request over at the other end, when it gets there. No answer: nobody is there, or went amid it.
     async fn carry(self: Arc<Self>, way: Way, request: Request, there: Duration) -> Option<Answer> {
         sleep(there).await;
-        let mut ways = self.ways.subscribe();
-        ways.wait_for(|_| !self.state().held.contains(&way)).await.expect("the sender is ours");
+        loop {
+            let changed = self.ways.notified();
+            if !self.state().held.contains(&way) {
+                break;
+            }
+            changed.await;
+        }
         if self.is_down(&way) {
             return None;
         }
