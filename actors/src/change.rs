@@ -178,6 +178,13 @@ pub enum Change {
         /// The index it had in the outbox.
         index: Index,
     },
+    /// A PDU for which a server was left out goes to the end of its outbox after all, and the peer is woken.
+    LeftOutQueued {
+        /// Whom it is for.
+        server: ServerName,
+        /// The submission that became the PDU.
+        submission: SubmissionId,
+    },
     /// Open ends of a conversation beyond those that its record holds on disk.
     HeadsMoved {
         /// Of which conversation.

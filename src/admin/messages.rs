@@ -31,27 +31,28 @@ struct Done {
 #[derive(Serialize)]
 struct Leg {
     server: String,
-    /// Items that the peer had refused, and that were queued again or dropped.
+    /// Items that the peer had refused, or for which there had been no room, and that were queued again or dropped.
     parked: u64,
     /// Items that waited for it.
     queued: u64,
 }
 
-/// Queue again what peers refused of it, and try now those that it waits for.
+/// Queue again what peers refused of it, queue it where there was no room, and try now those that it waits for.
 pub(super) async fn retry(
     api: web::Data<AdminApi>,
     operator: Operator,
     path: web::Path<String>,
     legs: web::Query<Legs>,
 ) -> Result<HttpResponse, Problem> {
-    let done = each(&api, &path, &legs, async |message, server, parked, queued| {
-        if !parked.is_empty() {
-            api.gateway.retry_message(message, Some(server)).await?;
-        }
-        if queued > 0 || !parked.is_empty() {
+    let done = each(&api, &path, &legs, async |message, server, Stands { left_out, parked, queued }| {
+        let away = match left_out || !parked.is_empty() {
+            true => api.gateway.retry_message(message, Some(server)).await?,
+            false => 0,
+        };
+        if queued + away > 0 {
             api.gateway.order(server, Order::Retry).await?;
         }
-        Ok(())
+        Ok(away)
     });
     answer(&operator, "retry a message", &path, done.await)
 }
@@ -63,7 +64,7 @@ pub(super) async fn drop(
     path: web::Path<String>,
     legs: web::Query<Legs>,
 ) -> Result<HttpResponse, Problem> {
-    let done = each(&api, &path, &legs, async |message, server, parked, queued| {
+    let done = each(&api, &path, &legs, async |message, server, Stands { parked, queued, .. }| {
         if queued > 0 {
             api.gateway.drop_message(message, Some(server)).await?;
         }
@@ -71,9 +72,19 @@ pub(super) async fn drop(
             let place = Place { server: server.clone(), direction: Direction::Out, number: index.0 };
             api.gateway.forget_parked(&place).await?;
         }
-        Ok(())
+        Ok(parked.len() as u64)
     });
     answer(&operator, "drop a message", &path, done.await)
+}
+
+/// What there is of a submission on the way to one peer.
+struct Stands<'a> {
+    /// There was no room for it when it was said.
+    left_out: bool,
+    /// Where its dead letters stood.
+    parked: &'a [Index],
+    /// Items that wait.
+    queued: u64,
 }
 
 fn answer(
@@ -86,12 +97,13 @@ fn answer(
     Ok(HttpResponse::Ok().json(done?))
 }
 
-/// Do something on the way to each peer that is meant, with the items that it refused and the number of those that wait.
+/// Do something on the way to each peer that is meant, with what stands there. Each says how many items were parked, and are no
+/// more.
 async fn each(
     api: &AdminApi,
     id: &str,
     legs: &Legs,
-    act: impl AsyncFn(&SubmissionId, &ServerName, &[Index], u64) -> Result<(), Problem>,
+    act: impl AsyncFn(&SubmissionId, &ServerName, Stands<'_>) -> Result<u64, Problem>,
 ) -> Result<Done, Problem> {
     let unknown = || Problem::not_found("UNKNOWN_ID", format!("nothing is known of {id:?}"));
     let known: SubmissionId = id.parse().map_err(|_| unknown())?;
@@ -106,8 +118,12 @@ async fn each(
             parked.extend(letters.into_iter().map(|letter| letter.index));
             queued += last.since(acked.max(Index(first.0.saturating_sub(1))));
         }
-        act(&known, server, &parked, queued).await?;
-        peers.push(Leg { server: server.to_string(), parked: parked.len() as u64, queued });
+        let parked = act(&known, server, Stands { left_out: false, parked: &parked, queued }).await?;
+        peers.push(Leg { server: server.to_string(), parked, queued });
+    }
+    for server in record.left_out.iter().filter(|server| is_meant(server)) {
+        let parked = act(&known, server, Stands { left_out: true, parked: &[], queued: 0 }).await?;
+        peers.push(Leg { server: server.to_string(), parked, queued: 0 });
     }
     match (&legs.server, peers.is_empty()) {
         (Some(name), true) => Err(Problem::not_found("UNKNOWN_LEG", format!("{id} does not go to {name}"))),

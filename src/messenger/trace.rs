@@ -34,6 +34,14 @@ struct Leg {
     reason: Option<String>,
 }
 
+impl Leg {
+    /// An event said why, when it was said.
+    fn left_out() -> Self {
+        let reason = "it could not be queued when it was said; a retry of the message queues it, if the peer has not asked for it";
+        Self { state: Fate::Parked.state(), attempts: Vec::new(), next: None, reason: Some(reason.to_owned()) }
+    }
+}
+
 #[derive(Serialize)]
 struct Try {
     time: String,
@@ -116,7 +124,8 @@ impl Seen {
 fn trace<'a>(id: &'a SubmissionId, record: &'a SubmissionRecord, seen: Vec<Seen>) -> Trace<'a> {
     let legs = record.queued.iter().zip(seen);
     let runs = |server| record.runs(server).collect::<Vec<_>>();
-    let peers = legs.map(|((server, _), seen)| (server.as_str(), leg(&runs(server), seen))).collect();
+    let left_out = record.left_out.iter().map(|server| (server.as_str(), Leg::left_out()));
+    let peers = legs.map(|((server, _), seen)| (server.as_str(), leg(&runs(server), seen))).chain(left_out).collect();
     let pdu = record.pdu.as_ref().map(PduName::from);
     Trace { id: id.as_str(), accepted: rfc3339(record.accepted), pdu, peers }
 }
@@ -187,6 +196,7 @@ mod tests {
             queued: vec![],
             again: vec![],
             dropped: vec![],
+            left_out: vec!["green".parse().expect("valid")],
             items: 1,
             pdu: Some(reference),
         };
@@ -194,7 +204,8 @@ mod tests {
             serde_json::to_string(&trace(&id, &record, vec![])).expect("plain"),
             concat!(
                 r#"{"id":"m-1","accepted":"1970-01-01T00:00:01.000Z","pdu":{"origin":"red","pdu_id":"0190a1b2"},"#,
-                r#""peers":{}}"#
+                r#""peers":{"green":{"state":"parked","attempts":[],"reason":"it could not be queued when it was said; "#,
+                r#"a retry of the message queues it, if the peer has not asked for it"}}}"#
             )
         );
     }
@@ -209,6 +220,7 @@ mod tests {
             queued: queued.map(|(server, first)| (server.parse().expect("valid"), Index(first))).into(),
             again: vec![("green".parse().expect("valid"), Index(2))],
             dropped: vec![],
+            left_out: vec![],
             items: 2,
             pdu: None,
         };

@@ -42,7 +42,8 @@ async fn take(
     body.check(&*ports.roster, &api.us)?;
     let servers = body.to.clone();
     let what = Submitted::Updates(body.strong);
-    let submission = Submission { id: id.clone(), digest, accepted: ports.clock.now(), servers, what };
+    let (accepted_at, left_out) = (ports.clock.now(), vec![]);
+    let submission = Submission { id: id.clone(), digest, accepted: accepted_at, servers, left_out, what };
     api.gateway.submit(submission).await?;
     Ok(accepted(id, None, &body.to))
 }

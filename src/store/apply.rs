@@ -196,6 +196,7 @@ impl<'t> Group<'t> {
             Change::QuarantineLeft { server, number } => self.quarantine_left(&server, number),
             Change::DeadLetterLeft { server, index } => self.dead_letter_left(&server, index.0),
             Change::DeadLetterRequeued { server, index } => self.dead_letter_requeued(&server, index.0),
+            Change::LeftOutQueued { server, submission } => self.left_out_queued(&server, &submission),
             Change::FeedAcked { upto } => {
                 // Beyond the tail there is nothing to have: a cursor there would swallow what comes next.
                 let upto = upto.0.min(self.memory.feed_tail);
@@ -287,7 +288,7 @@ pub(super) fn weight(changes: &[Change]) -> u64 {
         Change::Quarantined { .. } => 3,
         Change::OutboxLeft { first, last, .. } => 2 * (last.since(*first) + 1),
         Change::QuarantineLeft { .. } | Change::DeadLetterLeft { .. } => 1,
-        Change::DeadLetterRequeued { .. } => 3,
+        Change::DeadLetterRequeued { .. } | Change::LeftOutQueued { .. } => 3,
         Change::OutboxTrimmed { rows_max, .. } | Change::FeedTrimmed { rows_max, .. } => u64::from(*rows_max),
         Change::SubmissionsForgotten(ids) => ids.len() as u64,
         Change::PdusForgotten { pdus, .. } => 2 * pdus.len() as u64,

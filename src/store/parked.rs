@@ -60,6 +60,24 @@ impl Group<'_> {
         self.append_rows(server, tail, [(letter.number, item, submission)], true)
     }
 
+    /// Of a PDU for which there was no room. Where it has been queued since, or is forgotten, there is nothing to do.
+    pub(super) fn left_out_queued(&mut self, server: &ServerName, submission: &SubmissionId) -> Write {
+        self.counts.lookups += 1;
+        self.counts.rows_read += 1;
+        let record = self.submissions.open()?.get(submission.as_str())?;
+        let record = record.map(|row| rows::submission_from_row(row.value())).transpose();
+        let record = record.map_err(|error| redb::Error::Corrupted(error.to_string()))?;
+        let Some(reference) = record.filter(|it| it.left_out.contains(server)).and_then(|it| it.pdu) else {
+            return Ok(());
+        };
+        let text = self.pdus.open()?.get((reference.origin.as_str(), reference.id.as_str()))?;
+        let Some(text) = text.map(|row| Bytes::copy_from_slice(row.value().7)) else { return Ok(()) };
+        self.delivered_again(&reference)?;
+        let tail = self.outbox_tail(server)?;
+        self.moved_to(submission, server, rows::LEFT_OUT, tail.0 + 1)?;
+        self.append_rows(server, tail, [(0, Item::Pdu(reference, text), submission.clone())], true)
+    }
+
     fn take_letter(&mut self, server: &ServerName, index: u64) -> Result<Option<Letter>, redb::Error> {
         self.counts.lookups += 1;
         let letters = self.dead_letters.open()?;

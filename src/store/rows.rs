@@ -232,6 +232,9 @@ pub(super) fn place_moved(row: &[u8], items: u32, server: &str, from: u64, to: u
 /// Where an item stands that was dropped: indexes begin with 1.
 pub(super) const DROPPED: u64 = 0;
 
+/// Where an item stands for which there was no room: no outbox gets so far.
+pub(super) const LEFT_OUT: u64 = u64::MAX;
+
 fn read_places(row: &[u8]) -> Result<Vec<(String, u64)>, BadRow> {
     serde_json::from_slice(row).map_err(|error| BadRow::new("submissions", &error))
 }
@@ -241,18 +244,20 @@ pub(super) fn submission_from_row(
 ) -> Result<SubmissionRecord, BadRow> {
     let (accepted, digest, items, places, origin, id) = row;
     let (mut queued, mut again): (Vec<(ServerName, Index)>, _) = (Vec::new(), Vec::new());
-    let mut dropped = Vec::new();
+    let (mut dropped, mut left_out) = (Vec::new(), Vec::new());
     for (server, first) in read_places(places)? {
         let place = (name("submissions", &server)?, Index(first));
         // The first place of a server is where all of it was queued; the others are items that were queued again.
         match queued.iter().any(|(known, _)| *known == place.0) {
             _ if first == DROPPED => dropped.push(place.0),
+            _ if first == LEFT_OUT => left_out.push(place.0),
             false => queued.push(place),
             true => again.push(place),
         }
     }
     let pdu = (!id.is_empty()).then(|| reference("submissions", origin, id)).transpose()?;
-    Ok(SubmissionRecord { digest: Digest(*digest), accepted: Millis(accepted), queued, again, dropped, items, pdu })
+    let (digest, accepted) = (Digest(*digest), Millis(accepted));
+    Ok(SubmissionRecord { digest, accepted, queued, again, dropped, left_out, items, pdu })
 }
 
 pub(super) fn digests_to_row(digests: &[Digest]) -> Vec<u8> {
@@ -352,6 +357,16 @@ mod tests {
         assert_eq!(record.queued, [place("red", 5), place("blue", 1)], "of several");
         assert_eq!(record.again, [place("red", 11), place("red", 10)]);
         assert_eq!(record.dropped, ["blue".parse().expect("valid")]);
+    }
+
+    #[test]
+    fn whom_a_submission_left_out_is_remembered_until_it_is_queued() {
+        let read = |row: &[u8]| submission_from_row((0, &[0; 16], 1, row, "", "")).expect("readable");
+        let row = places_to_row(&[("red", 5), ("blue", LEFT_OUT)]);
+        let (red, blue) = ("red".parse().expect("valid"), "blue".parse().expect("valid"));
+        assert_eq!((read(&row).queued, read(&row).left_out), (vec![(red, Index(5))], vec![blue]));
+        let row = place_moved(&row, 1, "blue", LEFT_OUT, 7).expect("readable");
+        assert_eq!((read(&row).queued.len(), read(&row).left_out), (2, vec![]));
     }
 
     #[test]

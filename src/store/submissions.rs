@@ -11,12 +11,13 @@ use super::tables;
 impl Group<'_> {
     pub(super) fn submitted(&mut self, submission: &Submission) -> Result<(), redb::Error> {
         let queued = self.items_of(submission)?;
-        let mut places = Vec::with_capacity(submission.servers.len());
+        let mut places = Vec::with_capacity(submission.servers.len() + submission.left_out.len());
         for server in &submission.servers {
             let tail = self.outbox_tail(server)?;
             places.push((server.as_str(), tail.0 + 1));
             self.append(server, tail, submission, &queued)?;
         }
+        places.extend(submission.left_out.iter().map(|server| (server.as_str(), rows::LEFT_OUT)));
         let (origin, id) = match &submission.what {
             Submitted::Pdu(pdu, _) => (pdu.origin.as_str(), pdu.id.as_str()),
             Submitted::Updates(_) => ("", ""),

@@ -177,6 +177,20 @@ async fn what_a_peer_refused_of_a_message_is_retried_by_the_name_of_the_message(
 }
 
 #[actix_web::test]
+async fn a_message_that_found_no_room_is_queued_by_a_retry() {
+    let rig = Rig::start();
+    let pdu = rig.said("m-1", &["blue.example"]).await;
+    let leg = async || rig.get("/messages/m-1").await["peers"]["blue.example"].clone();
+    assert_eq!(leg().await["state"], "parked");
+    let dropped = rig.post("/messages/m-1/drop", "").await;
+    assert_eq!((&dropped["peers"][0]["parked"], &dropped["peers"][0]["queued"]), (&json!(0), &json!(0)), "{dropped}");
+    let done = rig.post("/messages/m-1/retry", "").await;
+    assert_eq!(done, json!({"id": "m-1", "peers": [{"server": "blue.example", "parked": 1, "queued": 0}]}));
+    assert_eq!(leg().await["state"], "queued");
+    assert_eq!(rig.get("/queue/blue.example").await["items"][0]["pdu"]["pdu_id"], json!(pdu.id.as_str()));
+}
+
+#[actix_web::test]
 async fn a_message_that_still_waits_is_taken_out_of_the_queue_and_its_messenger_is_told() {
     let rig = Rig::start();
     refused(&rig).await;

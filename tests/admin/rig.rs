@@ -11,8 +11,8 @@ use actors::change::Change;
 use actors::gateway::Gateway;
 use actors::limits::{BackoffLimits, ContextLimits, PeerLimits};
 use actors::model::{
-    Ack, Answered, BadPdu, Deadlines, Digest, Label, Millis, OutFrame, Pdu, PushFailure, ServerName, Submission,
-    Submitted, Want,
+    Ack, Answered, BadPdu, Deadlines, Delivery, Digest, Label, Millis, OutFrame, Pdu, PduRef, PushFailure, ServerName,
+    Standing, StoredPdu, Submission, Submitted, Want,
 };
 use actors::ports::{Clock, Ports, Roster, Task, Transport, Urgency};
 use actors::router::{Router, Routes};
@@ -40,15 +40,15 @@ pub(crate) struct Rig {
     /// Its calls.
     pub(crate) gateway: Gateway,
     /// In milliseconds since 1970.
-    clock: Standing,
+    clock: Still,
     api: AdminApi,
     wire: Wire,
 }
 
 #[derive(Clone)]
-struct Standing(Arc<AtomicU64>);
+struct Still(Arc<AtomicU64>);
 
-impl Clock for Standing {
+impl Clock for Still {
     fn now(&self) -> Millis {
         Millis(self.0.load(Ordering::SeqCst))
     }
@@ -104,7 +104,7 @@ impl Roster for Two {
 impl Rig {
     /// On the runtime of the test; it is ten days after 1970, and the wire is down.
     pub(crate) fn start() -> Self {
-        let clock = Standing(Arc::new(AtomicU64::new(10 * 24 * 3_600_000)));
+        let clock = Still(Arc::new(AtomicU64::new(10 * 24 * 3_600_000)));
         let routes = Routes::default();
         let wire = Wire { up: watch::Sender::new(false), taken: watch::Sender::default() };
         let wake = routes.clone();
@@ -191,8 +191,28 @@ impl Rig {
             digest: Digest([7; 16]),
             accepted: self.ports.clock.now(),
             servers: servers.iter().map(|server| name(server)).collect(),
+            left_out: vec![],
             what: Submitted::Updates(updates.iter().map(|text| Bytes::from((*text).to_owned())).collect()),
         }
+    }
+
+    /// A message of ours that found no room for these servers.
+    pub(crate) async fn said(&self, id: &str, left_out: &[&str]) -> PduRef {
+        let reference = PduRef { origin: name("red.example"), id: id.parse().expect("valid") };
+        let bytes = Bytes::from_static(br#"{"content":{}}"#);
+        let (context, kind) = ("garden".parse().expect("valid"), "m.text".into());
+        let of = reference.clone();
+        let pdu = Pdu { reference: of, context, prev: vec![], depth: None, kind, state: None, bytes: bytes.clone() };
+        let standing = Standing::Delivered(Delivery { position: 1, depth: 0, shown: None });
+        let received = self.ports.clock.now();
+        let stored = StoredPdu { pdu, sender: None, verified: "own", received, standing };
+        let submission = Submission {
+            left_out: left_out.iter().map(|server| name(server)).collect(),
+            what: Submitted::Pdu(reference.clone(), bytes),
+            ..self.submission(id, &[], &[])
+        };
+        self.commit(vec![Change::PduStored(Box::new(stored)), Change::Submitted(submission)]).await;
+        reference
     }
 
     /// Submit updates for servers.

@@ -1,5 +1,7 @@
 //! One dead server never closes a conversation: what it has no room for it can fetch once it is back.
 
+use actors::model::Refusal;
+
 use crate::messenger::others;
 use crate::network::{CALM, Network};
 use crate::node::{Node, millis, seconds, world};
@@ -35,6 +37,36 @@ async fn a_full_outbox_costs_its_own_server_a_row_and_nobody_else_anything() {
         assert_eq!(green.feed().await, ["red/1", "red/2", "red/3", "red/4", "red/5"]);
         assert_eq!(blue.feed().await.len(), 5);
         green.check_order("after a full outbox");
+    })
+    .await;
+}
+
+/// What the messenger was told is parked can be sent after all, like all that is parked.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_was_left_out_gets_the_message_when_it_is_retried() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let names = ["red", "green"];
+        let book = Book::usual("red").with_peer("green", |green| green.outbox_items = 2);
+        let red = Node::start(&network, "red", book).await;
+        let green = Node::usual(&network, "green").await;
+        for node in [&red, &green] {
+            node.with("garden", &others(&node.name, &names)).await;
+        }
+        network.cut(&red.name, &green.name);
+        for id in ["1", "2", "3"] {
+            red.say("garden", id).await;
+            millis(10).await;
+        }
+        let retry = async || red.gateway().retry_message(&"3".parse().unwrap(), Some(&green.name)).await;
+        assert!(matches!(retry().await, Err(Refusal::OutboxFull { .. })), "there is no room still");
+        network.heal();
+        seconds(10).await;
+        assert_eq!(retry().await.unwrap(), 1);
+        assert_eq!(retry().await.unwrap(), 0, "it is queued, or has arrived");
+        seconds(5).await;
+        assert_eq!(green.feed().await, ["red/1", "red/2", "red/3"]);
+        assert_eq!(red.feed().await, ["3 at green: parked, outbox_full", "3 at green: acknowledged, "]);
     })
     .await;
 }

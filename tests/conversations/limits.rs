@@ -79,6 +79,7 @@ async fn met(key: &str) -> String {
                 digest: Digest([7; 16]),
                 accepted: BASE,
                 servers: vec![server("red")],
+                left_out: vec![],
                 what: Submitted::Updates(vec![Bytes::from_static(b"{}"); 2]),
             };
             blue.gateway().submit(two).await.unwrap_err().to_string()

@@ -83,6 +83,7 @@ async fn tell(node: &Node, to: &Node, text: &str) {
         digest: Digest([1; 16]),
         accepted: crate::network::BASE,
         servers: vec![to.name.clone()],
+        left_out: vec![],
         what: Submitted::Updates(vec![format!("{{\"text\":\"{text}\"}}").into()]),
     };
     node.gateway().submit(submission).await.unwrap();

@@ -103,7 +103,14 @@ fn held(peers: usize) -> [i64; 2] {
             let id = format!("m-{item}").parse().unwrap();
             let accepted = Millis(1_700_000_000_000);
             gateway
-                .submit(Submission { id, digest: Digest([7; 16]), accepted, servers: servers.clone(), what })
+                .submit(Submission {
+                    id,
+                    digest: Digest([7; 16]),
+                    accepted,
+                    servers: servers.clone(),
+                    left_out: vec![],
+                    what,
+                })
                 .await
                 .unwrap();
         }

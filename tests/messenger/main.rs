@@ -109,6 +109,7 @@ fn submitted(id: &str, updates: usize) -> Change {
         digest: Digest([7; 16]),
         accepted: Millis(1_000),
         servers: vec![name("blue"), name("green")],
+        left_out: vec![],
         what: Submitted::Updates(vec![Bytes::from_static(b"{}"); updates]),
     })
 }

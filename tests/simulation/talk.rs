@@ -197,6 +197,7 @@ impl World {
                     digest: Digest([7; 16]),
                     accepted: member.node.clock.now(),
                     servers: to.iter().map(|name| server(name)).collect(),
+                    left_out: vec![],
                     what: Submitted::Updates(
                         tokens.iter().map(|token| Bytes::from(format!(r#"{{"token":"{token}"}}"#))).collect(),
                     ),

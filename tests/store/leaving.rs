@@ -5,8 +5,8 @@ use actors::model::{Fate, Index, Millis, PeerRecord, SentPage};
 use actors::ports::Archive;
 
 use crate::disk::{Disk, Survives};
-use crate::talk::{ours, room, said};
-use crate::world::{World, id, moved, red, submitted};
+use crate::talk::{ours, room, said, text};
+use crate::world::{World, green, id, moved, red, server, submitted};
 
 fn left(first: u64, last: u64, fate: Fate, keep: u64) -> Change {
     let (first, last, reason) = (Index(first), Index(last), "why".to_owned());
@@ -84,4 +84,35 @@ async fn a_place_in_the_queue_is_never_given_twice_and_what_waits_is_known_after
     let rows: Vec<_> = rows.iter().map(|row| (row.index.0, row.again, row.submission.clone())).collect();
     assert_eq!(rows, [(5, false, id("b")), (6, true, id("a"))]);
     world.store.close().await;
+}
+
+/// A message that found no room for a server was named by no queue, so nobody could have it sent there after all.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_was_left_out_is_remembered_and_can_be_served_later_once() {
+    let disk = Disk::new();
+    let world = World::on(&disk);
+    let mut changes = said(&room("c"), &ours("m"), &[green()], 1);
+    if let Some(Change::Submitted(submission)) = changes.last_mut() {
+        submission.left_out = vec![red()];
+    }
+    world.commit(changes).await;
+    assert_eq!(world.outbox(&red()).await, []);
+    world.store.close().await;
+    let world = World::on(&Disk::with(disk.survivors(Survives::Synced)));
+    let record = world.store.submission(&id("m")).await.unwrap().expect("remembered");
+    assert_eq!((record.queued, record.left_out), (vec![(green(), Index(1))], vec![red()]));
+
+    let queued = |server| vec![Change::LeftOutQueued { server, submission: id("m") }];
+    world.woken().await;
+    world.commit(queued(red())).await;
+    let woken: Vec<_> = world.woken().await.into_iter().map(|woken| (woken.server, woken.tail)).collect();
+    assert_eq!(woken, [(red(), Index(1))]);
+    for nothing in [red(), green(), server("blue")] {
+        world.commit(queued(nothing)).await;
+    }
+    let rows = world.store.outbox_from(&red(), Index(1), 9, 1 << 20).await.unwrap();
+    let rows: Vec<_> = rows.iter().map(|row| (row.index.0, row.again, row.item.bytes().clone())).collect();
+    assert_eq!(rows, [(1, true, text(&ours("m")))]);
+    let record = world.store.submission(&id("m")).await.unwrap().expect("remembered");
+    assert_eq!((record.queued, record.left_out), (vec![(green(), Index(1)), (red(), Index(1))], vec![]));
 }

@@ -75,6 +75,7 @@ pub(crate) fn said(
         digest: Digest([8; 16]),
         accepted: Millis(0),
         servers: servers.to_vec(),
+        left_out: vec![],
         what: Submitted::Pdu(reference.clone(), text(reference)),
     };
     let standing = Standing::Delivered(at(position, None));

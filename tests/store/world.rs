@@ -141,6 +141,7 @@ pub(crate) fn submitted(name: &str, servers: &[ServerName], updates: usize) -> C
         digest: Digest([7; 16]),
         accepted: Millis(0),
         servers: servers.to_vec(),
+        left_out: vec![],
         what: Submitted::Updates((0..updates).map(|n| body(&format!("{name}.{n}"))).collect()),
     })
 }

@@ -191,6 +191,7 @@ pub(crate) fn submission(id: &str, servers: &[ServerName], updates: u64) -> Subm
         digest: Digest([7; 16]),
         accepted: BASE,
         servers: servers.to_vec(),
+        left_out: vec![],
         what: Submitted::Updates((0..updates).map(|n| Bytes::from(format!(r#"{{"id":"{id}.{n}"}}"#))).collect()),
     }
 }

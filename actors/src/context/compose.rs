@@ -39,13 +39,13 @@ impl Machine {
         let why = |server: &ServerName| shut.iter().find(|(other, _)| other == server).map(|(_, reason)| *reason);
         let (left_out, peers): (Vec<_>, Vec<_>) = audience.into_iter().partition(|server| why(server).is_some());
         let (reference, bytes) = self.berth(step, &draft, setting);
-        for server in left_out {
+        for server in left_out.iter().cloned() {
             let (message, state, reason) = (draft.submission.clone(), "parked", why(&server).map(str::to_owned));
             step.changes.push(Change::Fed(FeedItem::Delivery { message, server, state, reason }));
         }
         let Draft { submission: id, digest, accepted, .. } = draft;
         let (what, servers) = (Submitted::Pdu(reference.clone(), bytes), peers.clone());
-        step.changes.push(Change::Submitted(Submission { id, digest, accepted, servers, what }));
+        step.changes.push(Change::Submitted(Submission { id, digest, accepted, servers, left_out, what }));
         Ok(Composed { reference, peers })
     }
 

@@ -1,28 +1,48 @@
 //! What may be done with a message on its way, and what a peer was sent.
 
 use crate::gateway::Gateway;
-use crate::model::{Index, Order, Refusal, SentPage, ServerName, SubmissionId};
+use crate::model::{Index, Order, Refusal, SentPage, ServerName, SubmissionId, SubmissionRecord};
 use crate::ports::ArchiveError;
 
 impl Gateway {
     /// Take what is left of a submission out of the queue of one server, or of all it goes to; what it was lies among the dead
     /// letters from then on. Answers once that is on disk.
     pub async fn drop_message(&self, message: &SubmissionId, only: Option<&ServerName>) -> Result<(), Refusal> {
-        for (server, first, last) in self.legs(message, only).await? {
+        let legs = legs(&self.submission(message).await?, only);
+        if legs.is_empty() {
+            return Err(Refusal::UnknownSubmission(message.clone()));
+        }
+        for (server, first, last) in legs {
             self.order(&server, Order::Drop { message: message.clone(), first, last }).await?;
         }
         Ok(())
     }
 
-    /// Queue again what became dead letters of a submission, for one server or for all. Answers once that is on disk, with how
-    /// many items that was.
+    /// Queue again what became dead letters of a submission, and queue it where there was no room, for one server or for all.
+    /// Answers once that is on disk, with how many items that was.
     pub async fn retry_message(&self, message: &SubmissionId, only: Option<&ServerName>) -> Result<u64, Refusal> {
+        let record = self.submission(message).await?;
+        let is_meant = |server: &&ServerName| only.is_none_or(|only| only == *server);
+        let left_out: Vec<_> = record.left_out.iter().filter(is_meant).collect();
+        let legs = legs(&record, only);
+        if legs.is_empty() && left_out.is_empty() {
+            return Err(Refusal::UnknownSubmission(message.clone()));
+        }
         let mut count = 0;
-        for (server, first, last) in self.legs(message, only).await? {
+        for (server, first, last) in legs {
             for letter in self.read(self.ports.archive.letters(&server, first, last).await)? {
                 self.requeue(&server, letter.index).await?;
                 count += 1;
             }
+        }
+        // What is forgotten cannot be sent.
+        let is_kept = match record.pdu.as_ref().filter(|_| !left_out.is_empty()) {
+            Some(pdu) => self.read(self.ports.archive.pdu(pdu))?.is_some(),
+            None => false,
+        };
+        for server in left_out.into_iter().filter(|_| is_kept) {
+            self.queue_left_out(server, message).await?;
+            count += 1;
         }
         Ok(count)
     }
@@ -42,19 +62,9 @@ impl Gateway {
         self.read(self.ports.archive.sent_after(server, after, open, items, bytes).await)
     }
 
-    /// Where the items of a submission stand, each run of them: as they were queued, and those that were queued again.
-    async fn legs(
-        &self,
-        message: &SubmissionId,
-        only: Option<&ServerName>,
-    ) -> Result<Vec<(ServerName, Index, Index)>, Refusal> {
-        let unknown = || Refusal::UnknownSubmission(message.clone());
-        let record = self.read(self.ports.archive.submission(message).await)?.ok_or_else(unknown)?;
-        let servers =
-            record.queued.iter().map(|(server, _)| server).filter(|server| only.is_none_or(|only| only == *server));
-        let legs = |server| record.runs(server).map(move |(first, last)| (ServerName::clone(server), first, last));
-        let legs: Vec<_> = servers.flat_map(legs).collect();
-        if legs.is_empty() { Err(unknown()) } else { Ok(legs) }
+    async fn submission(&self, message: &SubmissionId) -> Result<SubmissionRecord, Refusal> {
+        let record = self.read(self.ports.archive.submission(message).await)?;
+        record.ok_or_else(|| Refusal::UnknownSubmission(message.clone()))
     }
 
     pub(super) fn read<T>(&self, read: Result<T, ArchiveError>) -> Result<T, Refusal> {
@@ -63,4 +73,12 @@ impl Gateway {
             Refusal::OutcomeUnknown
         })
     }
+}
+
+/// Where the items of a submission stand, each run of them: as they were queued, and those that were queued again.
+fn legs(record: &SubmissionRecord, only: Option<&ServerName>) -> Vec<(ServerName, Index, Index)> {
+    let servers =
+        record.queued.iter().map(|(server, _)| server).filter(|server| only.is_none_or(|only| only == *server));
+    let legs = |server| record.runs(server).map(move |(first, last)| (ServerName::clone(server), first, last));
+    servers.flat_map(legs).collect()
 }

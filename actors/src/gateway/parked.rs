@@ -2,7 +2,7 @@
 
 use crate::change::Change;
 use crate::gateway::Gateway;
-use crate::model::{Index, Pdu, Refusal, ServerName, Verdict};
+use crate::model::{Index, Pdu, Refusal, ServerName, SubmissionId, Verdict};
 use crate::ports::{Direction, Place, Urgency};
 use crate::routes::Need;
 
@@ -22,6 +22,14 @@ impl Gateway {
         self.door()?;
         self.routes.peer(server, Need::Work).await?.has_room(1, 0)?;
         self.change_parked(server, Change::DeadLetterRequeued { server: server.clone(), index }).await
+    }
+
+    /// Queue a PDU for a server that was left out when it was said, behind all that waits for that peer.
+    pub(super) async fn queue_left_out(&self, server: &ServerName, message: &SubmissionId) -> Result<(), Refusal> {
+        self.door()?;
+        self.routes.peer(server, Need::Work).await?.has_room(1, 0)?;
+        let (server, submission) = (server.clone(), message.clone());
+        self.change_parked(&server.clone(), Change::LeftOutQueued { server, submission }).await
     }
 
     /// Give a PDU that lies in quarantine to its conversation, which judges it as it does what comes. Answers once what the

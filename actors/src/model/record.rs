@@ -221,6 +221,8 @@ pub struct Submission {
     pub accepted: Millis,
     /// Whom it goes to, in the order given, each once.
     pub servers: Vec<ServerName>,
+    /// Whom it was for as well, and for whom nothing could be queued. Only a PDU leaves anybody out.
+    pub left_out: Vec<ServerName>,
     /// What it is.
     pub what: Submitted,
 }
@@ -247,6 +249,8 @@ pub struct SubmissionRecord {
     pub again: Vec<(ServerName, Index)>,
     /// Servers of whose items an operator dropped at least one.
     pub dropped: Vec<ServerName>,
+    /// Servers for which nothing could be queued, and nothing has been since.
+    pub left_out: Vec<ServerName>,
     /// How many items it is for each server.
     pub items: u32,
     /// The PDU it became, where it is one.
