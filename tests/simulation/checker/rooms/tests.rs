@@ -127,6 +127,18 @@ fn what_a_lost_disk_said_to_a_reader_alone_may_stay_there() {
         }
     }
     assert_eq!(judge(&history), (vec![], Compared { pdus: 12, keys: 3, own: 1, unsaid: 1, ..Compared::default() }));
+
+    // The same of what only that leads to, be it news: what answers it would name it.
+    for server in [0, 2] {
+        history.views[server] = view(history.views[server].server, &["red/t1", "red/t2"]);
+    }
+    history.feeds.insert("grey", heard(&["red/t1", "red/t2"]));
+    assert_eq!(judge(&history), (vec![], Compared { pdus: 12, keys: 3, own: 2, unsaid: 2, ..Compared::default() }));
+    history.views[0].pdus.insert("red/a".to_owned());
+    assert_eq!(judge(&history).0, ["grey ends without red/a in garden, which others have"], "its author has it");
+    history.views[0].pdus.remove("red/a");
+    history.parents.clear();
+    assert_eq!(judge(&history).0, ["grey ends without red/a in garden, which others have"], "nothing answers it");
 }
 
 #[test]
