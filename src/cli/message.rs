@@ -21,7 +21,7 @@ pub(super) enum Message {
         #[command(flatten)]
         operator: Operator,
     },
-    /// Queue again what peers refused of it, and try now those that it waits for.
+    /// Queue again what peers refused of it, queue it where it found no room, and try now those that it waits for.
     Retry {
         /// The messenger's id for it.
         id: String,
