@@ -230,14 +230,23 @@ impl App {
     async fn end(self) {
         let Self { core, gateway, store, .. } = self;
         core.stop();
+        let lane = store.lane();
         drop((gateway, store));
-        // The thread's end is the end of every actor, and with them of the last hold on the store's file.
-        let joined = tokio::task::spawn_blocking(move || core.join()).await;
+        // The thread's end is the end of every actor, and that of a read under way of the last hold on the store's file.
+        let ended = move || {
+            let joined = core.join();
+            lane.end(READS_END);
+            joined
+        };
+        let joined = tokio::task::spawn_blocking(ended).await;
         if !matches!(joined, Ok(Ok(()))) {
             tracing::error!("the core's thread did not end well");
         }
     }
 }
+
+/// How long an end waits for a commit or a read under way: a disk may never answer.
+const READS_END: Duration = Duration::from_secs(10);
 
 /// What stays on disk when a gateway stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -35,6 +35,9 @@ struct Leg {
     parked: u64,
     /// Items that waited for it.
     queued: u64,
+    /// Why it cannot be queued there now, where it never was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stays: Option<String>,
 }
 
 /// Queue again what peers refused of it, queue it where there was no room, and try now those that it waits for.
@@ -119,11 +122,17 @@ async fn each(
             queued += last.since(acked.max(Index(first.0.saturating_sub(1))));
         }
         let parked = act(&known, server, Stands { left_out: false, parked: &parked, queued }).await?;
-        peers.push(Leg { server: server.to_string(), parked, queued });
+        peers.push(Leg { server: server.to_string(), parked, queued, stays: None });
     }
     for server in record.left_out.iter().filter(|server| is_meant(server)) {
-        let parked = act(&known, server, Stands { left_out: true, parked: &[], queued: 0 }).await?;
-        peers.push(Leg { server: server.to_string(), parked, queued: 0 });
+        let done = act(&known, server, Stands { left_out: true, parked: &[], queued: 0 }).await;
+        // What was done on the way to the others is done.
+        let (parked, stays) = match done {
+            Ok(parked) => (parked, None),
+            Err(problem) if legs.server.is_some() => return Err(problem),
+            Err(problem) => (0, Some(problem.to_string())),
+        };
+        peers.push(Leg { server: server.to_string(), parked, queued: 0, stays });
     }
     match (&legs.server, peers.is_empty()) {
         (Some(name), true) => Err(Problem::not_found("UNKNOWN_LEG", format!("{id} does not go to {name}"))),

@@ -53,6 +53,7 @@ struct DoneLeg {
     server: String,
     parked: u64,
     queued: u64,
+    stays: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -109,7 +110,7 @@ async fn act(gateway: &Gateway, json: bool, id: &str, server: Option<String>, ve
         return Ok(FINE);
     }
     let mut text = String::new();
-    for DoneLeg { server, parked, queued } in peers {
+    for DoneLeg { server, parked, queued, stays } in peers {
         let refused = match (parked, is_drop) {
             (0, _) => String::new(),
             (_, true) => format!("{} dropped", items(parked)),
@@ -120,7 +121,8 @@ async fn act(gateway: &Gateway, json: bool, id: &str, server: Option<String>, ve
             (_, true) => format!("{} taken out of the queue", items(queued)),
             (_, false) => format!("{} tried now", items(queued)),
         };
-        let said: Vec<String> = [refused, waiting].into_iter().filter(|words| !words.is_empty()).collect();
+        let stays = stays.map_or(String::new(), |reason| format!("not queued: {reason}"));
+        let said: Vec<String> = [refused, waiting, stays].into_iter().filter(|words| !words.is_empty()).collect();
         let said = if said.is_empty() { "nothing to do".to_owned() } else { said.join(", ") };
         text.push_str(&format!("{server}: {said}\n"));
     }

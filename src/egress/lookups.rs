@@ -6,6 +6,7 @@
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
@@ -16,12 +17,15 @@ const LOOKUPS_MAX: usize = 64;
 
 static ROOM: Semaphore = Semaphore::const_new(LOOKUPS_MAX);
 
+/// After a burst of them idle threads end soon.
+const IDLE_FOR: Duration = Duration::from_secs(1);
+
 /// Nothing else runs on them: names that nobody answers for hold up no commit.
 fn threads() -> io::Result<&'static Threads> {
     static THREADS: OnceLock<Threads> = OnceLock::new();
     if THREADS.get().is_none() {
         // Another one may come first; ours has no threads yet, then.
-        let _ = THREADS.set(Threads::new("lookup", LOOKUPS_MAX)?);
+        let _ = THREADS.set(Threads::new("lookup", LOOKUPS_MAX, IDLE_FOR)?);
     }
     THREADS.get().ok_or_else(|| io::Error::other("no threads for look-ups"))
 }

@@ -10,6 +10,9 @@ use tokio::task::{JoinError, spawn_blocking};
 use super::READS_MAX;
 use crate::threads::Threads;
 
+/// Threads that had nothing to do for so long end.
+const IDLE_FOR: Duration = Duration::from_secs(10);
+
 /// Where commits and long reads run.
 #[derive(Clone, Default)]
 pub enum Lane {
@@ -43,8 +46,16 @@ impl fmt::Debug for Lane {
 impl Lane {
     /// Threads of its own. Fails as the system does.
     pub fn own() -> io::Result<Self> {
-        let (commits, reads) = (Threads::new("store-commit", 1)?, Threads::new("store-read", READS_MAX)?);
-        Ok(Self::Own(Own { commits: Arc::new(commits), reads: Arc::new(reads) }))
+        let threads = |name, most| Threads::new(name, most, IDLE_FOR).map(Arc::new);
+        Ok(Self::Own(Own { commits: threads("store-commit", 1)?, reads: threads("store-read", READS_MAX)? }))
+    }
+
+    /// Let its own threads take no more, and wait for what runs on them, for so long at most: then they hold no file open. Blocks.
+    pub fn end(&self, patience: Duration) {
+        if let Self::Own(own) = self {
+            own.commits.end(patience);
+            own.reads.end(patience);
+        }
     }
 
     /// Run what writes; there is never more than one.

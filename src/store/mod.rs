@@ -169,6 +169,11 @@ impl Store {
         }
     }
 
+    /// Where its blocking work runs; to wait for it once the last clone is dropped.
+    pub fn lane(&self) -> Lane {
+        self.shared.lane.clone()
+    }
+
     /// What was done since it was opened.
     pub fn counters(&self) -> Counts {
         self.shared.counters.now()

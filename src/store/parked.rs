@@ -70,8 +70,9 @@ impl Group<'_> {
         let Some(reference) = record.filter(|it| it.left_out.contains(server)).and_then(|it| it.pdu) else {
             return Ok(());
         };
-        let text = self.pdus.open()?.get((reference.origin.as_str(), reference.id.as_str()))?;
-        let Some(text) = text.map(|row| Bytes::copy_from_slice(row.value().7)) else { return Ok(()) };
+        let row = self.pdus.open()?.get((reference.origin.as_str(), reference.id.as_str()))?;
+        let row = row.filter(|row| !rows::is_forgotten(row.value()));
+        let Some(text) = row.map(|row| Bytes::copy_from_slice(row.value().7)) else { return Ok(()) };
         self.delivered_again(&reference)?;
         let tail = self.outbox_tail(server)?;
         self.moved_to(submission, server, rows::LEFT_OUT, tail.0 + 1)?;

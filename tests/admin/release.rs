@@ -179,13 +179,18 @@ async fn what_a_peer_refused_of_a_message_is_retried_by_the_name_of_the_message(
 #[actix_web::test]
 async fn a_message_that_found_no_room_is_queued_by_a_retry() {
     let rig = Rig::start();
-    let pdu = rig.said("m-1", &["blue.example"]).await;
+    let pdu = rig.said("m-1", &["grey", "blue.example"]).await;
     let leg = async || rig.get("/messages/m-1").await["peers"]["blue.example"].clone();
     assert_eq!(leg().await["state"], "parked");
     let dropped = rig.post("/messages/m-1/drop", "").await;
-    assert_eq!((&dropped["peers"][0]["parked"], &dropped["peers"][0]["queued"]), (&json!(0), &json!(0)), "{dropped}");
+    assert_eq!((&dropped["peers"][1]["parked"], &dropped["peers"][1]["queued"]), (&json!(0), &json!(0)), "{dropped}");
+    // One that is no peer of ours is told of, and costs the others nothing.
     let done = rig.post("/messages/m-1/retry", "").await;
-    assert_eq!(done, json!({"id": "m-1", "peers": [{"server": "blue.example", "parked": 1, "queued": 0}]}));
+    let stays = "grey is not a peer of this server";
+    assert_eq!(done["peers"][0], json!({"server": "grey", "parked": 0, "queued": 0, "stays": stays}), "{done}");
+    assert_eq!(done["peers"][1], json!({"server": "blue.example", "parked": 1, "queued": 0}), "{done}");
+    let (status, said) = rig.call(Method::POST, "/messages/m-1/retry?server=grey", "").await;
+    assert_eq!((status, said["code"].as_str()), (422, Some("NOT_A_PEER")), "{said}");
     assert_eq!(leg().await["state"], "queued");
     assert_eq!(rig.get("/queue/blue.example").await["items"][0]["pdu"]["pdu_id"], json!(pdu.id.as_str()));
 }

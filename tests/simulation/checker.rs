@@ -251,7 +251,7 @@ impl History {
 
     /// Whether an operator had something of this queued again: it comes late, and again to whom took it and could not say so.
     fn was_retried(&self, submission: &str, to: Name) -> bool {
-        self.retried.contains_key(&(submission.to_owned(), to))
+        self.retried.get(&(submission.to_owned(), to)).is_some_and(|retried| retried.orders > 0)
     }
 
     /// What a messenger was told is missing, and all that lies before it. Where a lost disk held what lies before something that

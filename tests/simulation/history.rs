@@ -93,6 +93,8 @@ pub(crate) struct Restore {
 /// What had left a queue of a submission is to be queued again.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Retried {
+    /// Orders that may have had it done.
+    pub(crate) orders: u32,
     /// All of it was, and this lay before: the newest position of the feed, and the moment when it was known to be done. What
     /// the messenger was told before is void then.
     pub(crate) done: Option<(u64, Stamp)>,

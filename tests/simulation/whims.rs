@@ -3,11 +3,11 @@
 
 use std::rc::Rc;
 
-use actors::model::{FeedItem, Order};
+use actors::model::{FeedItem, Order, Refusal};
 use fastrand::Rng;
 use tokio::task::spawn_local;
 
-use crate::history::{Name, Retried};
+use crate::history::Name;
 use crate::node::seconds;
 use crate::plan::pick;
 use crate::read;
@@ -123,7 +123,9 @@ impl World {
         }
         let world = self.clone();
         spawn_local(async move {
-            if gateway.drop_message(&dropped.parse().expect("an id"), None).await.is_ok() {
+            let done = gateway.drop_message(&dropped.parse().expect("an id"), None).await;
+            // Or nothing of it was ever in a queue.
+            if matches!(done, Ok(()) | Err(Refusal::UnknownSubmission(_))) {
                 world.drops.borrow_mut().entry(dropped).or_default().done += 1;
             }
         });
@@ -151,15 +153,18 @@ impl World {
         self.trace.note(&format!("{}: {id} is sent to {to} again", member.name));
         let drops = self.drops.borrow().get(&id).copied().unwrap_or_default();
         let (world, upto) = (self.clone(), member.node.store_tail());
-        self.history.borrow_mut().retried.entry((id.clone(), to)).or_default();
+        self.history.borrow_mut().retried.entry((id.clone(), to)).or_default().orders += 1;
         spawn_local(async move {
             let queued = gateway.retry_message(&id.parse().expect("an id"), Some(&server(to))).await;
             world.trace.note(&format!("{id} for {to} again: {queued:?}"));
             let is_undisturbed =
                 drops.ordered == drops.done && world.drops.borrow().get(&id).copied().unwrap_or_default() == drops;
-            if queued.is_ok_and(|count| count > 0) && is_undisturbed {
-                let done = Some((upto, world.stamp()));
-                world.history.borrow_mut().retried.insert((id, to), Retried { done });
+            let mut history = world.history.borrow_mut();
+            let retried = history.retried.entry((id, to)).or_default();
+            match queued {
+                Ok(1..) if is_undisturbed => retried.done = Some((upto, world.stamp())),
+                Ok(1..) | Err(Refusal::OutcomeUnknown) => {}
+                Ok(0) | Err(_) => retried.orders -= 1,
             }
         });
     }

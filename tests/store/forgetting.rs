@@ -8,7 +8,7 @@ use fernpost::store;
 use crate::disk::{Disk, Survives};
 use crate::scenario::BATCHES;
 use crate::talk::{context_moved, heard, ours, record, room, said, theirs, waits};
-use crate::world::{World, green, moved, notice, red, refused, submitted};
+use crate::world::{World, green, id, moved, notice, red, refused, submitted};
 
 fn forgotten(context: &ContextId, pdus: &[(i64, PduRef)], before: u64) -> Change {
     Change::PdusForgotten { context: context.clone(), pdus: pdus.to_vec(), before: Millis(before) }
@@ -182,6 +182,26 @@ async fn what_the_feed_a_queue_or_a_dead_letter_holds_is_pinned() {
     assert_eq!(old, ["m1"], "behind it a walk ends until it is old itself");
     world.commit(vec![forgotten(&c, &[(2, ours("m2"))], 35)]).await;
     assert_eq!(world.outbox(&red()).await.len(), 1);
+    world.store.close().await;
+    sound(&disk);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_forgotten_is_not_queued_for_whom_it_left_out() {
+    let disk = Disk::new();
+    let world = World::on(&disk);
+    let c = room("c");
+    let mut changes = said(&c, &ours("m1"), &[], 1);
+    if let Some(Change::Submitted(submission)) = changes.last_mut() {
+        submission.left_out = vec![red()];
+    }
+    world.commit(changes).await;
+    world.clock.set(10);
+    world.commit(said(&c, &ours("m2"), &[], 2)).await;
+    world.commit(vec![context_moved(&c, 3), forgotten(&c, &[(1, ours("m1"))], 10)]).await;
+    assert!(world.store.pdu(&ours("m1")).unwrap().is_none());
+    world.commit(vec![Change::LeftOutQueued { server: red(), submission: id("m1") }]).await;
+    assert_eq!(world.outbox(&red()).await, []);
     world.store.close().await;
     sound(&disk);
 }

@@ -36,13 +36,15 @@ impl Gateway {
             }
         }
         // What is forgotten cannot be sent.
-        let is_kept = match record.pdu.as_ref().filter(|_| !left_out.is_empty()) {
-            Some(pdu) => self.read(self.ports.archive.pdu(pdu))?.is_some(),
-            None => false,
+        let kept = match record.pdu.as_ref().filter(|_| !left_out.is_empty()) {
+            Some(pdu) => self.read(self.ports.archive.pdu(pdu))?,
+            None => None,
         };
-        for server in left_out.into_iter().filter(|_| is_kept) {
-            self.queue_left_out(server, message).await?;
-            count += 1;
+        if let Some(pdu) = kept {
+            for server in left_out {
+                self.queue_left_out(server, message, pdu.bytes.len()).await?;
+                count += 1;
+            }
         }
         Ok(count)
     }

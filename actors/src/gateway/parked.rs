@@ -24,10 +24,15 @@ impl Gateway {
         self.change_parked(server, Change::DeadLetterRequeued { server: server.clone(), index }).await
     }
 
-    /// Queue a PDU for a server that was left out when it was said, behind all that waits for that peer.
-    pub(super) async fn queue_left_out(&self, server: &ServerName, message: &SubmissionId) -> Result<(), Refusal> {
+    /// Queue a PDU of so many bytes for a server that was left out when it was said, behind all that waits for that peer.
+    pub(super) async fn queue_left_out(
+        &self,
+        server: &ServerName,
+        message: &SubmissionId,
+        bytes: usize,
+    ) -> Result<(), Refusal> {
         self.door()?;
-        self.routes.peer(server, Need::Work).await?.has_room(1, 0)?;
+        self.routes.peer(server, Need::Work).await?.has_room(1, bytes)?;
         let (server, submission) = (server.clone(), message.clone());
         self.change_parked(&server.clone(), Change::LeftOutQueued { server, submission }).await
     }

@@ -84,7 +84,9 @@ impl History {
                     () if told.contains(pdu) => compared.told += 1,
                     () if is_own => compared.own += 1,
                     // What answers it would name it, and is named by nobody.
-                    () if unsaid.contains(pdu) && !author_has(pdu, views) => compared.unsaid += 1,
+                    () if unsaid.contains(pdu) && self.author_lost(pdu, views) && !view.named.contains(pdu) => {
+                        compared.unsaid += 1;
+                    }
                     () => faults.push(format!("{} ends without {pdu} in {room}, which others have", view.server)),
                 }
             }
@@ -103,7 +105,14 @@ impl History {
     /// Nobody who has it heard it as news, and its author has it no more.
     fn is_unsaid(&self, pdu: &str, views: &[&View]) -> bool {
         let is_news = |what: &What| matches!(what, What::Pdu { pdu: heard, history: false, .. } if heard == pdu);
-        !author_has(pdu, views) && !self.feeds.keys().any(|server| self.feed(server).any(is_news))
+        self.author_lost(pdu, views) && !self.feeds.keys().any(|server| self.feed(server).any(is_news))
+    }
+
+    /// It went with the disk of whoever said it.
+    fn author_lost(&self, pdu: &str, views: &[&View]) -> bool {
+        let author = pdu.split('/').next();
+        let has_it = |view: &&View| view.pdus.contains(pdu) && Some(view.server) == author;
+        self.restores.iter().any(|restore| Some(restore.server) == author) && !views.iter().any(has_it)
     }
 
     /// These, and what lies before them and can be reached only through what is missing.
@@ -138,12 +147,6 @@ impl History {
             faults.push(format!("the history of {} shows {pdu} twice", view.server));
         }
     }
-}
-
-/// Whether it is still there where it was said.
-fn author_has(pdu: &str, views: &[&View]) -> bool {
-    let author = pdu.split('/').next();
-    views.iter().any(|view| view.pdus.contains(pdu) && Some(view.server) == author)
 }
 
 /// Who has the same of a key says the same of it, whatever the order in which it came.

@@ -140,7 +140,7 @@ fn what_is_sent_again_by_an_operator_comes_late_and_must_come() {
     let heard = vec![pdu("red/a", &[]), pdu("red/b", &["red/a"]), got("u", 1), got("v", 2), got("u", 3)];
     let delivery = |state: &str| What::Delivery { message: "u".to_owned(), server: "blue", state: state.to_owned() };
     let mut history = History { dropped: BTreeSet::from(["u".to_owned()]), ..whole() };
-    history.retried.insert(("u".to_owned(), "blue"), Retried { done: Some((1, 9)) });
+    history.retried.insert(("u".to_owned(), "blue"), Retried { orders: 1, done: Some((1, 9)) });
     history.feeds.insert("red", feed(vec![delivery("parked"), delivery("acknowledged")]));
     history.feeds.insert("blue", feed(heard.clone()));
     assert_eq!(history.faults(), Vec::<String>::new());
@@ -152,7 +152,7 @@ fn what_is_sent_again_by_an_operator_comes_late_and_must_come() {
     assert_eq!(history.faults(), never, "what was told before that is void");
     let retried = |history: &History, done| {
         let mut history = history.clone();
-        history.retried.insert(("u".to_owned(), "blue"), Retried { done });
+        history.retried.insert(("u".to_owned(), "blue"), Retried { orders: 1, done });
         history.faults()
     };
     assert_eq!(retried(&history, None), [""; 0], "it was dropped again, perhaps");

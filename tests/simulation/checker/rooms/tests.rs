@@ -137,6 +137,9 @@ fn what_a_lost_disk_said_to_a_reader_alone_may_stay_there() {
     history.views[0].pdus.insert("red/a".to_owned());
     assert_eq!(judge(&history).0, ["grey ends without red/a in garden, which others have"], "its author has it");
     history.views[0].pdus.remove("red/a");
+    history.views[2].named.insert("red/a".to_owned());
+    assert_eq!(judge(&history).0, ["grey ends without red/a in garden, which others have"], "what it has names it");
+    history.views[2].named.clear();
     history.parents.clear();
     assert_eq!(judge(&history).0, ["grey ends without red/a in garden, which others have"], "nothing answers it");
 }
