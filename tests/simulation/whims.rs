@@ -163,8 +163,9 @@ impl World {
             let retried = history.retried.entry((id, to)).or_default();
             match queued {
                 Ok(1..) if is_undisturbed => retried.done = Some((upto, world.stamp())),
-                Ok(1..) | Err(Refusal::OutcomeUnknown) => {}
-                Ok(0) | Err(_) => retried.orders -= 1,
+                Ok(0) | Err(Refusal::UnknownSubmission(_)) => retried.orders -= 1,
+                // Some of it may be in the queue again, where the rest found no room.
+                Ok(1..) | Err(_) => {}
             }
         });
     }
