@@ -1,5 +1,5 @@
-//! What people do to a gateway besides talking: operators who suspend peers, resume them, drop messages and send them again, and messengers that
-//! read and say so late.
+//! What people do to a gateway besides talking: operators who suspend peers, resume them, drop messages and send them again, and
+//! messengers that read and say so late.
 
 use std::rc::Rc;
 
