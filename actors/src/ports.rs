@@ -256,11 +256,11 @@ pub trait Archive: Send + Sync + 'static {
         bytes: u64,
     ) -> Task<Result<StatePage, ArchiveError>>;
 
-    /// Whether a PDU of a server that takes no part lies in quarantine, at once, read-your-writes.
-    fn is_kept(&self, context: &ContextId, reference: &PduRef) -> Result<bool, ArchiveError>;
+    /// Whether a PDU of a server that takes no part lies in quarantine as this server sent it, at once, read-your-writes.
+    fn is_kept(&self, context: &ContextId, reference: &PduRef, from: &ServerName) -> Result<bool, ArchiveError>;
 
     /// The PDUs of a conversation that lie in quarantine because a server took no part, and whose origin and sender are among
-    /// `participants`: the first `limit` after this place in the order of their arrival.
+    /// `participants`: the first `limit` after this place in the order of their arrival. Copies of one PDU come one by one.
     fn strangers(
         &self,
         context: &ContextId,

@@ -116,7 +116,7 @@ impl Archive for Broken {
         broken()
     }
 
-    fn is_kept(&self, _: &ContextId, _: &PduRef) -> Result<bool, ArchiveError> {
+    fn is_kept(&self, _: &ContextId, _: &PduRef, _: &ServerName) -> Result<bool, ArchiveError> {
         Err(ArchiveError("no disk".into()))
     }
 

@@ -11,8 +11,8 @@ use super::counters::Counts;
 use super::forget::Deliveries;
 use super::rows::{self, FeedRow};
 use super::tables::{
-    self, DeadLetterValue, FeedValue, GapValue, HeldValue, HolderValue, OutboxValue, PduValue, PieceKey, PieceValue,
-    PlaceKey, QuarantineValue, RefValue, SeenValue, SubmissionValue,
+    self, CopyKey, DeadLetterValue, FeedValue, GapValue, HeldValue, HolderValue, OutboxValue, PduValue, PieceKey,
+    PieceValue, PlaceKey, QuarantineValue, RefValue, SeenValue, SubmissionValue,
 };
 
 /// What the writer remembers between groups, so that appending needs no reading. Right only as long as every group
@@ -118,7 +118,7 @@ pub(super) struct Group<'t> {
     pub(super) state: Lazy<'t, PlaceKey, HolderValue>,
     pub(super) state_pdus: Lazy<'t, PieceKey, PieceValue>,
     pub(super) state_links: Lazy<'t, (&'static str, u8, &'static str, &'static str), &'static [u8]>,
-    pub(super) strangers: Lazy<'t, PlaceKey, (&'static str, u64, u64, u64)>,
+    pub(super) strangers: Lazy<'t, CopyKey, (u64, u64, u64)>,
     pub(super) heads: Lazy<'t, PlaceKey, u64>,
     pub(super) meta: Lazy<'t, &'static str, &'static str>,
     pub(super) memory: &'t mut Memory,

@@ -198,8 +198,8 @@ impl Archive for Store {
         self.page(move |shared, rows| state::current(shared, rows, &context, after.as_ref(), limit as usize, bytes))
     }
 
-    fn is_kept(&self, context: &ContextId, reference: &PduRef) -> Result<bool, ArchiveError> {
-        Ok(strangers::is_kept(&self.shared, context, reference)?)
+    fn is_kept(&self, context: &ContextId, reference: &PduRef, from: &ServerName) -> Result<bool, ArchiveError> {
+        Ok(strangers::is_kept(&self.shared, context, reference, from)?)
     }
 
     fn strangers(

@@ -18,6 +18,7 @@ use super::forget::Deliveries;
 use super::lane::Lane;
 use super::queue::GroupLimits;
 use super::restored;
+use super::strangers;
 use super::tables::{self, Visit};
 
 /// The version of tables and rows this program writes.
@@ -202,6 +203,7 @@ fn text(meta: &Table<'_, &str, &str>, key: &str) -> Result<Option<String>, redb:
 /// Where the feed and the items end. Opens, and so makes, every table: a reader never meets one that does not exist.
 fn ends(transaction: &WriteTransaction) -> Result<Memory, redb::Error> {
     tables::each(&mut Made(transaction))?;
+    strangers::take_over(transaction)?;
     let feed_acked = transaction.open_table(tables::FEED_CURSOR)?.get(tables::MESSENGER)?.map_or(0, |row| row.value());
     let newest = transaction.open_table(tables::FEED)?.last()?.map_or(0, |(position, _)| position.value());
     let deliveries = Deliveries::behind(&transaction.open_table(tables::META)?)?;

@@ -1,11 +1,14 @@
 //! Where the PDUs of servers that took no part lie in quarantine, by their conversation: an index over those rows.
 
 use actors::model::{ContextId, Parked, ParkedCode, ParkedWhat, PduRef};
-use redb::ReadableTable;
+use redb::{ReadableTable, TableDefinition, TableHandle, WriteTransaction};
 
 use super::apply::Group;
 use super::rows;
-use super::tables::QuarantineValue;
+use super::tables::{self, PlaceKey, QuarantineValue};
+
+/// The index of earlier versions, with one row a PDU, whoever sent it: (context, origin, id) -> (server, number, epoch, arrival).
+const ONE_A_PDU: TableDefinition<PlaceKey, (&str, u64, u64, u64)> = TableDefinition::new("strangers");
 
 /// A smaller number to keep after a change of the settings is reached over several commits.
 const ROWS_MAX: usize = 256;
@@ -30,13 +33,30 @@ pub(super) fn stranger_in(row: <QuarantineValue as redb::Value>::SelfType<'_>) -
     }
 }
 
+/// The rows of an earlier version's index become rows of this one's.
+pub(super) fn take_over(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    if !transaction.list_tables()?.any(|table| table.name() == ONE_A_PDU.name()) {
+        return Ok(());
+    }
+    let old = transaction.open_table(ONE_A_PDU)?;
+    let mut strangers = transaction.open_table(tables::STRANGERS)?;
+    for row in old.iter()? {
+        let (place, row) = row?;
+        let ((context, origin, id), (server, number, epoch, arrival)) = (place.value(), row.value());
+        strangers.insert((context, origin, id, server), (number, epoch, arrival))?;
+    }
+    drop((old, strangers));
+    transaction.delete_table(ONE_A_PDU)?;
+    Ok(())
+}
+
 impl Group<'_> {
     /// It lies in quarantine under this number.
     pub(super) fn stranger_kept(&mut self, parked: &Parked, number: u64) -> Result<(), redb::Error> {
         let Some((context, reference)) = stranger(parked) else { return Ok(()) };
         self.memory.arrivals += 1;
-        let row = (parked.from.as_str(), number, self.memory.epoch, self.memory.arrivals);
-        let place = (context.as_str(), reference.origin.as_str(), reference.id.as_str());
+        let row = (number, self.memory.epoch, self.memory.arrivals);
+        let place = (context.as_str(), reference.origin.as_str(), reference.id.as_str(), parked.from.as_str());
         self.strangers.open()?.insert(place, row)?;
         self.counts.rows_written += 1;
         Ok(())
@@ -45,13 +65,14 @@ impl Group<'_> {
     /// Its place is forgotten, unless it has come anew and lies elsewhere.
     pub(super) fn forget_stranger(
         &mut self,
-        place: (&str, &str, &str),
+        (context, origin, id): (&str, &str, &str),
         server: &str,
         number: u64,
     ) -> Result<(), redb::Error> {
         let strangers = self.strangers.open()?;
         self.counts.trim_reads += 1;
-        let is_this = strangers.get(place)?.is_some_and(|row| (row.value().0, row.value().1) == (server, number));
+        let place = (context, origin, id, server);
+        let is_this = strangers.get(place)?.is_some_and(|row| row.value().0 == number);
         if is_this {
             strangers.remove(place)?;
             self.counts.rows_trimmed += 1;
@@ -80,5 +101,28 @@ impl Group<'_> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use redb::backends::InMemoryBackend;
+    use redb::{Database, ReadableDatabase, ReadableTableMetadata};
+
+    use super::*;
+
+    #[test]
+    fn rows_of_an_earlier_index_are_taken_over() {
+        let database = Database::builder().create_with_backend(InMemoryBackend::new()).expect("memory");
+        let write = database.begin_write().expect("a transaction");
+        write.open_table(ONE_A_PDU).expect("a table").insert(("c", "red", "1"), ("green", 7, 2, 3)).expect("a row");
+        take_over(&write).expect("sound");
+        take_over(&write).expect("nothing is left to do");
+        write.commit().expect("memory");
+        let read = database.begin_read().expect("a transaction");
+        let strangers = read.open_table(tables::STRANGERS).expect("a table");
+        let row = strangers.get(("c", "red", "1", "green")).expect("readable").expect("a row");
+        assert_eq!((row.value(), strangers.len().expect("readable")), ((7, 2, 3), 1));
+        assert!(read.open_table(ONE_A_PDU).is_err(), "it is gone");
     }
 }

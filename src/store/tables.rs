@@ -56,6 +56,9 @@ pub(super) type SeenValue = (&'static str, &'static [u8; 16], &'static [u8]);
 /// A row of a conversation about one PDU: (context, origin, id).
 pub(super) type PlaceKey = (&'static str, &'static str, &'static str);
 
+/// A row of a conversation about one PDU as one server sent it: (context, origin, id, sender).
+pub(super) type CopyKey = (&'static str, &'static str, &'static str, &'static str);
+
 /// Schema version, own name, epoch; a time that is ahead of all deliveries; in a backup when it was taken; after a restore what
 /// updates are counted from. Owner: opening the store, and of that time the writer. Bound: a row for each of these. Trimmed: what marks a backup, by the opening that makes a store of it.
 pub(super) const META: TableDefinition<&str, &str> = TableDefinition::new("meta");
@@ -134,10 +137,10 @@ pub(super) const STATE_PDUS: TableDefinition<PieceKey, PieceValue> = TableDefini
 /// not delivered. Owner: that context's actor. Bound: 10,000 a context. Trimmed: by that actor, when it comes.
 pub(super) const STATE_LINKS: TableDefinition<(&str, u8, &str, &str), &[u8]> = TableDefinition::new("state_links");
 
-/// (context, origin, id) -> where a PDU of a server that took no part lies in `quarantine` (server, number), and its place in
-/// the order of arrival (epoch, number since that opening). Owner: that context's actor. Bound: the rows it points at. Trimmed:
-/// by the writer, with these.
-pub(super) const STRANGERS: TableDefinition<PlaceKey, (&str, u64, u64, u64)> = TableDefinition::new("strangers");
+/// (context, origin, id, sender) -> where a PDU of a server that took no part lies in the sender's `quarantine` (number), and its
+/// place in the order of arrival (epoch, number since that opening). Owner: that context's actor. Bound: the rows it points at.
+/// Trimmed: by the writer, with these.
+pub(super) const STRANGERS: TableDefinition<CopyKey, (u64, u64, u64)> = TableDefinition::new("strangers_by_sender");
 
 /// (context, origin, id) -> depth of an open end beyond the hundred that the row of its context holds: rows of their own, so that
 /// a crowd of them does not make each commit write them all. Owner: that context's actor. Bound: `contexts.heads_max` a context.

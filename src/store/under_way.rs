@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use actors::change::Change;
-use actors::model::{ContextId, PduRef, StateKey, StatePiece};
+use actors::model::{ContextId, PduRef, ServerName, StateKey, StatePiece};
 
 use super::strangers::stranger;
 
@@ -16,8 +16,8 @@ use super::strangers::stranger;
 pub(super) enum Place {
     /// A key of a conversation.
     Key(ContextId, StateKey),
-    /// A PDU of a server that takes no part.
-    Stranger(ContextId, PduRef),
+    /// A PDU of a server that takes no part, as this server sent it.
+    Stranger(ContextId, PduRef, ServerName),
 }
 
 /// One change of it.
@@ -77,7 +77,8 @@ pub(super) fn moves(changes: &[Change]) -> impl Iterator<Item = (Place, Move)> {
         Change::StateKept { context, key: of, piece } => Some((key(context, of), Move::Kept(piece.clone()))),
         Change::StateMoved { context, key: of, current } => Some((key(context, of), Move::Holder(current.clone()))),
         Change::Quarantined { parked, .. } => {
-            stranger(parked).map(|(context, reference)| (Place::Stranger(context, reference), Move::Parked))
+            let place = |(context, reference)| Place::Stranger(context, reference, parked.from.clone());
+            stranger(parked).map(|kept| (place(kept), Move::Parked))
         }
         _ => None,
     })

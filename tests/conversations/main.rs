@@ -36,3 +36,4 @@ mod restart;
 mod restored;
 mod state;
 mod storm;
+mod strangers;

@@ -32,14 +32,15 @@ async fn what_strangers_said_is_found_by_context_and_server_in_the_order_of_its_
     let world = World::on(&disk);
     let (c, d) = (room("c"), room("c d"));
     let under_way = world.submit(vec![parked(&c, &theirs("z"), red(), 9)]);
-    assert!(world.store.is_kept(&c, &theirs("z")).unwrap(), "on its way");
+    assert!(world.store.is_kept(&c, &theirs("z"), &red()).unwrap(), "on its way");
     under_way.committed().await.unwrap();
     world.commit(vec![parked(&c, &theirs("a"), red(), 9), parked(&d, &theirs("d"), red(), 9)]).await;
     world.commit(vec![parked(&c, &theirs("m"), green(), 9)]).await;
     world.store.close().await;
     let world = World::on(&Disk::with(disk.survivors(Survives::Synced)));
     world.commit(vec![parked(&c, &theirs("b"), red(), 9)]).await;
-    assert!(world.store.is_kept(&c, &theirs("z")).unwrap() && !world.store.is_kept(&d, &theirs("z")).unwrap());
+    let is_kept = |room: &ContextId, from: ServerName| world.store.is_kept(room, &theirs("z"), &from).unwrap();
+    assert_eq!((is_kept(&c, red()), is_kept(&d, red()), is_kept(&c, green())), (true, false, false));
     assert_eq!(found(&world, &c, &[red()]).await, ["z", "a", "b"].map(theirs));
     assert_eq!(found(&world, &c, &[red(), green()]).await, ["z", "a", "m", "b"].map(theirs));
     assert_eq!(found(&world, &c, &[green()]).await, [], "its origin takes no part");
@@ -54,12 +55,30 @@ async fn what_leaves_quarantine_is_not_found_any_more() {
         world.commit(vec![parked(&c, &theirs(id), red(), 3)]).await;
     }
     assert_eq!(found(&world, &c, &[red()]).await, ["2", "3", "4"].map(theirs), "the oldest has gone");
-    assert!(!world.store.is_kept(&c, &theirs("1")).unwrap());
+    assert!(!world.store.is_kept(&c, &theirs("1"), &red()).unwrap());
     world.commit(vec![Change::QuarantineLeft { server: red(), number: 3 }]).await;
     assert_eq!(found(&world, &c, &[red()]).await, ["2", "4"].map(theirs));
     // It comes again, and lies elsewhere.
     world.commit(vec![parked(&c, &theirs("1"), green(), 3)]).await;
     assert_eq!(found(&world, &c, &[red(), green()]).await, ["2", "4", "1"].map(theirs));
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_senders_copy_has_a_row() {
+    let world = World::new();
+    let c = room("c");
+    let origin = theirs("1").origin;
+    for from in [green(), origin.clone()] {
+        assert!(!world.store.is_kept(&c, &theirs("1"), &from).unwrap(), "{from}");
+        world.commit(vec![parked(&c, &theirs("1"), from.clone(), 9)]).await;
+        assert!(world.store.is_kept(&c, &theirs("1"), &from).unwrap(), "{from}");
+    }
+    let page = world.store.strangers(&c, vec![green(), origin.clone()], (0, 0), 9).await.unwrap();
+    let copies: Vec<_> = page.into_iter().map(|copy| (copy.from, copy.superseded)).collect();
+    assert_eq!(copies, [(green(), true), (origin.clone(), false)]);
+    world.commit(vec![Change::QuarantineLeft { server: origin.clone(), number: 1 }]).await;
+    let page = world.store.strangers(&c, vec![green(), origin], (0, 0), 9).await.unwrap();
+    assert!(matches!(&page[..], [copy] if copy.from == green() && !copy.superseded), "{page:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -166,8 +166,8 @@ impl Archive for Observed {
         self.archive.current_state(context, after, limit, bytes)
     }
 
-    fn is_kept(&self, context: &ContextId, reference: &PduRef) -> Result<bool, ArchiveError> {
-        self.archive.is_kept(context, reference)
+    fn is_kept(&self, context: &ContextId, reference: &PduRef, from: &ServerName) -> Result<bool, ArchiveError> {
+        self.archive.is_kept(context, reference, from)
     }
 
     fn strangers(

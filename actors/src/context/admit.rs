@@ -18,8 +18,8 @@ pub struct Kept {
     pub from: ServerName,
     /// Its number in that server's quarantine.
     pub number: u64,
-    /// The PDU.
-    pub pdu: Pdu,
+    /// The PDU; `None`: the copy that its origin sent itself lies there too, and is the one to be judged.
+    pub pdu: Option<Pdu>,
 }
 
 /// How PDUs came.
@@ -97,7 +97,7 @@ impl Machine {
     /// The same, for one that its conversation asks for by itself. Taken, or refused for good, it leaves it.
     pub(super) fn take_back(&mut self, step: &mut Step<'_>, kept: Kept, known: &HashMap<PduRef, Known>) {
         let Kept { from, number, pdu } = kept;
-        let fate = self.readmit(step, &from, pdu, known).pop();
+        let fate = pdu.and_then(|pdu| self.readmit(step, &from, pdu, known).pop());
         if !matches!(fate, Some(Fate::Told(Verdict::Parked { .. }))) {
             step.changes.push(Change::QuarantineLeft { server: from, number });
         }
@@ -205,42 +205,43 @@ impl Machine {
         }
     }
 
-    /// Whether its origin and its sender are heard here; else it goes to quarantine, where our messenger can see it.
+    /// Whether its origin and its sender are heard here. One whose origin takes no part goes to quarantine, where our messenger
+    /// can see it. One whose sender takes no part, and is not its origin, is refused: kept, it would stand in the way of the
+    /// copy that its origin sends.
     fn may_speak(&mut self, step: &mut Step<'_>, way: Way<'_>, pdu: &Pdu) -> Result<(), Verdict> {
         let (origin, asked_for) = (&pdu.reference.origin, way.verified.is_none());
         let max = self.limits.participants_max as usize;
         if self.is_new() && !asked_for {
-            // Its origin and its sender take part, and the origins of the PDUs it names: without them what it answers could
-            // never come before it.
-            let mut servers: Vec<ServerName> = vec![];
-            let named = pdu.prev.iter().map(|parent| &parent.origin);
-            for server in [origin, way.from].into_iter().chain(named).filter(|server| **server != self.us) {
-                if !servers.contains(server) {
-                    servers.push(server.clone());
-                }
+            // Its origin and its sender take part. The origins of the parents it names do not: anybody can be named.
+            let mut servers = vec![origin.clone()];
+            servers.extend(Some(way.from).filter(|from| *from != origin).cloned());
+            servers.retain(|server| *server != self.us);
+            if servers.len() > max {
+                return Err(self.park(step, way, pdu));
             }
-            if [origin, way.from].into_iter().any(|server| !servers.iter().take(max).any(|known| known == server)) {
-                return Err(self.park(step, way, pdu, origin));
-            }
-            servers.truncate(max);
             self.record.participants = servers;
             step.moved = true;
             return Ok(());
         }
         let participants = &self.record.participants;
+        if !(asked_for || self.limits.open || way.from == origin || participants.contains(way.from)) {
+            let (from, context) = (way.from, &pdu.context);
+            let words = format!("{from} does not take part in {context}, and so may not hand over what {origin} said");
+            return Err(refused(Verdict::SENDER_NOT_A_PARTICIPANT, words));
+        }
         if self.limits.open && !participants.contains(origin) && participants.len() < max {
             self.record.participants.push(origin.clone());
             step.moved = true;
         }
-        let participants = &self.record.participants;
-        let must_take_part = [Some(origin), Some(way.from).filter(|_| !asked_for && !self.limits.open)];
-        match must_take_part.into_iter().flatten().find(|server| !participants.contains(server)) {
-            Some(stranger) => Err(self.park(step, way, pdu, stranger)),
-            None => Ok(()),
+        // A parent that the first batch names is waited for, whoever said it; its origin is not let in by that.
+        match self.record.participants.contains(origin) || self.order.is_awaited_at_edge(&pdu.reference) {
+            true => Ok(()),
+            false => Err(self.park(step, way, pdu)),
         }
     }
 
-    fn park(&mut self, step: &mut Step<'_>, way: Way<'_>, pdu: &Pdu, stranger: &ServerName) -> Verdict {
+    /// Its origin takes no part. One row a PDU and sender: what its origin sends itself is kept beside what others handed over.
+    fn park(&mut self, step: &mut Step<'_>, way: Way<'_>, pdu: &Pdu) -> Verdict {
         let code = ParkedCode::NotAParticipant;
         let PduRef { origin, id } = &pdu.reference;
         // One that we asked for comes again from everybody who has it: it is told of once, and not at all when too late.
@@ -248,11 +249,11 @@ impl Machine {
             Some(want) if way.verified.is_none() => !std::mem::replace(&mut want.parked, true),
             _ => way.verified.is_some(),
         };
-        if is_told && step.parks && !step.reads.is_kept(&pdu.reference) {
+        if is_told && step.parks && !step.reads.is_kept(&pdu.reference, way.from) {
             let context = &pdu.context;
             let max = self.limits.participants_max;
             let reason = format!(
-                "{stranger} does not take part in {context}; add it to the context's servers \
+                "{origin} does not take part in {context}; add it to the context's servers \
                  (at most {max}, contexts.participants_max), or leave {origin}/{id} in quarantine"
             );
             let (origin, id) = (Some(origin.to_string()), Some(id.to_string()));
@@ -330,3 +331,6 @@ impl Machine {
 fn refused(code: &'static str, reason: String) -> Verdict {
     Verdict::Refused { code, reason }
 }
+
+#[cfg(test)]
+mod tests;

@@ -74,13 +74,13 @@ pub(super) struct Desk {
     pub(super) pieces: HashMap<StateKey, BTreeMap<PduRef, StatePiece>>,
     pub(super) links: BTreeMap<PduRef, StateLink>,
     /// What lies in quarantine, by its number: who sent it, and the PDU.
-    pub(super) kept: BTreeMap<u64, (ServerName, PduRef)>,
+    pub(super) kept: BTreeMap<u64, (ServerName, Pdu)>,
     /// Whose PDUs are to be taken back, and after which place.
     take_back: Option<(Vec<ServerName>, u64)>,
     /// Open ends that have rows of their own.
     pub(super) spilled: BTreeMap<PduRef, Head>,
-    /// All that ever came.
-    arrived: HashMap<PduRef, Pdu>,
+    /// All that ever came, by who sent it.
+    arrived: HashMap<(ServerName, PduRef), Pdu>,
     /// How often a whole key was read.
     pub(super) weighed: Cell<usize>,
     claimed: HashSet<PduRef>,
@@ -140,7 +140,7 @@ impl Desk {
     }
 
     pub(super) fn arrive(&mut self, from: &str, pdus: Vec<Pdu>) {
-        self.arrived.extend(pdus.iter().map(|pdu| (pdu.reference.clone(), pdu.clone())));
+        self.arrived.extend(pdus.iter().map(|pdu| ((server(from), pdu.reference.clone()), pdu.clone())));
         let known = self.look_up(&pdus);
         self.step(Event::Arrive { token: Token(2), from: server(from), verified: "mtls", pdus, known });
         assert!(self.claimed.is_empty(), "claimed and neither stored nor released: {:?}", self.claimed);
@@ -159,6 +159,7 @@ impl Desk {
         let (from, wanted) = (server(from), at(wanted));
         let place = self.asked.iter().position(|asked| *asked == (from.clone(), wanted.clone()));
         self.asked.remove(place.expect("it was asked"));
+        self.arrived.extend(pdus.iter().map(|pdu| ((from.clone(), pdu.reference.clone()), pdu.clone())));
         let known = self.look_up(&pdus);
         self.step(Event::Fetched { want: Want::Pdu(wanted), from, pdus, failed: silent(answered), known });
         assert!(self.claimed.is_empty(), "claimed and neither stored nor released: {:?}", self.claimed);
@@ -169,6 +170,7 @@ impl Desk {
         let is_meant = |(of, want): &(ServerName, Want)| *of == server(from) && want.named().contains(&at(named));
         let place = self.stretches.iter().position(is_meant).expect("it was asked");
         let (from, want) = self.stretches.remove(place);
+        self.arrived.extend(pdus.iter().map(|pdu| ((from.clone(), pdu.reference.clone()), pdu.clone())));
         let known = self.look_up(&pdus);
         self.step(Event::Fetched { want, from, pdus, failed: silent(answered), known });
         assert!(self.claimed.is_empty(), "claimed and neither stored nor released: {:?}", self.claimed);
@@ -207,14 +209,17 @@ impl Desk {
     /// What is to be taken back from quarantine is, in pages of two.
     pub(super) fn take_back(&mut self) {
         while let Some((participants, after)) = self.take_back.take() {
-            let takes_part = |(_, (from, reference)): &(&u64, &(ServerName, PduRef))| {
-                participants.contains(from) && participants.contains(&reference.origin)
+            let takes_part = |(_, (from, pdu)): &(&u64, &(ServerName, Pdu))| {
+                participants.contains(from) && participants.contains(&pdu.reference.origin)
             };
             let page = self.kept.range(after + 1..).filter(takes_part).take(2);
             let page: Vec<_> = page.map(|(number, kept)| (*number, kept.clone())).collect();
-            for (place, (number, (from, reference))) in page.iter().enumerate() {
-                let pdu = self.arrived[reference].clone();
-                let known = self.look_up(std::slice::from_ref(&pdu));
+            for (place, (number, (from, pdu))) in page.iter().enumerate() {
+                let is_own = |(other, own): &(ServerName, Pdu)| {
+                    own.reference == pdu.reference && *other == own.reference.origin && other != from
+                };
+                let pdu = Some(pdu.clone()).filter(|_| !self.kept.values().any(is_own));
+                let known = self.look_up(pdu.as_slice());
                 let kept = Some(Kept { from: from.clone(), number: *number, pdu });
                 self.step(Event::Kept { kept, known, next: (place == 1).then_some((0, *number)) });
             }
@@ -228,7 +233,7 @@ impl Desk {
         self.past.clear();
         self.tries.clear();
         self.claimed.clear();
-        self.due = None;
+        (self.due, self.take_back) = (None, None);
         let mut rows: Vec<(usize, HeldPdu)> = vec![];
         for (reference, row) in &self.rows {
             let Row::Held(held) = row else { continue };
@@ -387,7 +392,7 @@ struct Below<'a> {
     pieces: &'a HashMap<StateKey, BTreeMap<PduRef, StatePiece>>,
     rows: &'a BTreeMap<PduRef, Row>,
     weighed: &'a Cell<usize>,
-    kept: &'a BTreeMap<u64, (ServerName, PduRef)>,
+    kept: &'a BTreeMap<u64, (ServerName, Pdu)>,
 }
 
 impl Reads for Below<'_> {
@@ -400,8 +405,8 @@ impl Reads for Below<'_> {
         self.pieces.get(key).map(|set| set.values().cloned().collect()).unwrap_or_default()
     }
 
-    fn is_kept(&self, reference: &PduRef) -> bool {
-        self.kept.values().any(|(_, kept)| kept == reference)
+    fn is_kept(&self, reference: &PduRef, from: &ServerName) -> bool {
+        self.kept.values().any(|(sender, kept)| sender == from && kept.reference == *reference)
     }
 
     fn known(&self, reference: &PduRef) -> Option<Known> {

@@ -9,7 +9,7 @@ use crate::change::Change;
 use crate::context::machine::Machine;
 use crate::context::state::winner;
 use crate::context::step::Step;
-use crate::model::{Bond, Known, PduRef, StateKey, StateLink, StatePiece};
+use crate::model::{Bond, Known, PduRef, ServerName, StateKey, StateLink, StatePiece};
 
 /// What a step may read of the disk: an argument, as time is one. It sees all that was handed over before the step. A read that
 /// fails gives nothing, and whoever lent it drops what the step decided on it.
@@ -20,8 +20,8 @@ pub trait Reads {
     fn set(&self, key: &StateKey) -> Vec<StatePiece>;
     /// What is known of a PDU.
     fn known(&self, reference: &PduRef) -> Option<Known>;
-    /// Whether it lies in quarantine as one of a server that takes no part.
-    fn is_kept(&self, reference: &PduRef) -> bool;
+    /// Whether it lies in quarantine, as this server sent it, because its origin takes no part.
+    fn is_kept(&self, reference: &PduRef, from: &ServerName) -> bool;
 }
 
 /// The state PDUs of the keys a step has to do with, as the disk has them and as the step has changed them.

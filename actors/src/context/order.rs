@@ -78,6 +78,12 @@ impl Order {
         self.children.get(reference).into_iter().flatten().any(|child| !waits(child))
     }
 
+    /// Whether a held PDU that lies at the edge waits for this one.
+    pub(super) fn is_awaited_at_edge(&self, reference: &PduRef) -> bool {
+        let waits = |child: &PduRef| self.get(child).is_some_and(|held| held.edge && held.missing.contains(reference));
+        self.children.get(reference).into_iter().flatten().any(waits)
+    }
+
     /// Take one in. It does not leave before [`settle`](Self::settle) has seen it. Those that were to leave without it wait
     /// for it again: it is here.
     pub(super) fn insert(&mut self, reference: PduRef, waiting: Waiting) {

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use crate::context::keys::Reads;
-use crate::model::{ContextId, Known, PduRef, StateKey, StatePiece};
+use crate::model::{ContextId, Known, PduRef, ServerName, StateKey, StatePiece};
 use crate::ports::{Archive, ArchiveError};
 
 /// What the machine may read while it steps. One read that fails spoils the step: what came of it is dropped.
@@ -44,7 +44,7 @@ impl Reads for Disk<'_> {
         self.read(self.archive.look_up(self.context, &[], std::slice::from_ref(reference))).remove(reference)
     }
 
-    fn is_kept(&self, reference: &PduRef) -> bool {
-        self.read(self.archive.is_kept(self.context, reference))
+    fn is_kept(&self, reference: &PduRef, from: &ServerName) -> bool {
+        self.read(self.archive.is_kept(self.context, reference, from))
     }
 }

@@ -271,7 +271,7 @@ impl ContextActor {
 /// The PDU an event brings, where it brings one only: of several it is not known which kills.
 fn alone(event: &Event) -> Option<&PduRef> {
     match event {
-        Event::Kept { kept: Some(kept), .. } => Some(&kept.pdu.reference),
+        Event::Kept { kept: Some(kept), .. } => kept.pdu.as_ref().map(|pdu| &pdu.reference),
         Event::Arrive { pdus, .. } | Event::Fetched { pdus, .. } if pdus.len() == 1 => Some(&pdus[0].reference),
         _ => None,
     }
@@ -381,11 +381,11 @@ impl Handler<TakenBack> for ContextActor {
     fn handle(&mut self, TakenBack { page, is_full }: TakenBack, ctx: &mut Context<Self>) {
         let last = page.last().filter(|_| is_full).map(|last| last.place);
         self.taken_back += page.len();
-        for StrangersPdu { place, reference, from, number, bytes } in page {
+        for StrangersPdu { place, reference, from, number, bytes, superseded } in page {
             // One that killed stays where it is: the operator can see it there.
-            let pdu = self.ports.text.read(&from, &bytes).filter(|_| self.is_sound(&reference));
+            let pdu = self.ports.text.read(&from, &bytes).filter(|_| !superseded && self.is_sound(&reference));
             let Some(known) = self.look_up(ctx, pdu.as_slice()) else { return };
-            let kept = pdu.map(|pdu| Kept { from, number, pdu });
+            let kept = (superseded || pdu.is_some()).then_some(Kept { from, number, pdu });
             self.enter(ctx, Event::Kept { kept, known, next: last.filter(|last| *last == place) });
         }
         if last.is_none() && self.taken_back > 0 {

@@ -117,10 +117,11 @@ impl Want {
         }
     }
 
-    /// Sender of the child, origin of the parent, then the others, each once. An origin that takes no part is not asked: what
-    /// it gave would not be taken.
+    /// Sender of the child, origin of the parent, then the others, each once. An origin that takes no part is not asked, as what
+    /// it gave would not be taken; at the edge of the conversation it would be.
     fn candidates(&self, reference: &PduRef, circle: Circle<'_>) -> Vec<ServerName> {
-        let origin = Some(&reference.origin).filter(|origin| circle.open || circle.participants.contains(origin));
+        let is_heard = |origin: &&ServerName| self.edge || circle.open || circle.participants.contains(origin);
+        let origin = Some(&reference.origin).filter(is_heard);
         let mut candidates: Vec<ServerName> = vec![];
         for server in self.senders.iter().chain(origin).chain(circle.participants) {
             if candidates.len() == CANDIDATES_MAX {

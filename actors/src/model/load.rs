@@ -140,6 +140,8 @@ pub struct StrangersPdu {
     pub number: u64,
     /// The PDU as it would be stored.
     pub bytes: Bytes,
+    /// The copy that its origin sent itself lies there too: that one counts, and this one only leaves.
+    pub superseded: bool,
 }
 
 /// A state PDU that holds its key.

@@ -150,6 +150,11 @@ pub enum Verdict {
     },
 }
 
+impl Verdict {
+    /// The code of a PDU that was handed over by a server that takes no part in its conversation and did not make it.
+    pub const SENDER_NOT_A_PARTICIPANT: &str = "SENDER_NOT_A_PARTICIPANT";
+}
+
 /// A message of our own messenger, before it has its place in the conversation.
 #[derive(Debug, Clone)]
 pub struct Draft {

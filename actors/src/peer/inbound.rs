@@ -51,6 +51,8 @@ pub struct Inbound {
     holed: Option<Seq>,
     /// A push too old to compare was announced; once tells it all.
     told_too_old: bool,
+    /// That it hands over what it may not was announced; once in a life of the actor is enough.
+    told_relayed: bool,
     /// The number named in the conflict announced last: the sender repeats its push until it obeys.
     told_conflict: Option<Seq>,
     seen: VecDeque<SeenTransaction>,
@@ -112,6 +114,7 @@ impl Inbound {
             ranges: record.ranges,
             holed: None,
             told_too_old: false,
+            told_relayed: false,
             told_conflict: None,
             seen: seen.into(),
             busy: None,
@@ -382,6 +385,9 @@ impl Inbound {
                 }
                 StrongBody::Pdu(pdu) => match busy.dispatch.verdict(place) {
                     (_, Some(code)) => self.quarantine(what(pdu), code, words(code), strong, out),
+                    (Some(Verdict::Refused { code: Verdict::SENDER_NOT_A_PARTICIPANT, reason }), None) => {
+                        self.refuse_relayed(reason, out);
+                    }
                     (Some(Verdict::Refused { reason, .. }), None) => {
                         self.quarantine(what(pdu), ParkedCode::BadPdu, reason.clone(), strong, out);
                     }
@@ -480,6 +486,7 @@ mod catch_up;
 mod expect;
 mod free;
 mod newest;
+mod relayed;
 #[cfg(test)]
 mod tests;
 mod transactions;

@@ -13,21 +13,18 @@ use crate::store::rows;
 use crate::store::tables::{self, after};
 use crate::store::under_way::Place;
 
-/// Whether a PDU lies there, or is on its way.
-pub(super) fn is_kept(shared: &Shared, context: &ContextId, reference: &PduRef) -> Read<bool> {
+/// Whether a PDU lies there as this server sent it, or is on its way.
+pub(super) fn is_kept(shared: &Shared, context: &ContextId, reference: &PduRef, from: &ServerName) -> Read<bool> {
     let under_way = shared.under_way.lock();
-    if under_way.contains_key(&Place::Stranger(context.clone(), reference.clone())) {
+    if under_way.contains_key(&Place::Stranger(context.clone(), reference.clone(), from.clone())) {
         return Ok(true);
     }
     let read = shared.database.begin_read()?;
-    let place = (context.as_str(), reference.origin.as_str(), reference.id.as_str());
-    let row = read.open_table(tables::STRANGERS)?.get(place)?.map(|row| {
-        let (server, number, ..) = row.value();
-        (server.to_owned(), number)
-    });
-    shared.counters.looked_up(u64::from(row.is_some()));
-    let Some((server, number)) = row else { return Ok(false) };
-    Ok(read.open_table(tables::QUARANTINE)?.get((server.as_str(), number))?.is_some())
+    let place = (context.as_str(), reference.origin.as_str(), reference.id.as_str(), from.as_str());
+    let number = read.open_table(tables::STRANGERS)?.get(place)?.map(|row| row.value().0);
+    shared.counters.looked_up(u64::from(number.is_some()));
+    let Some(number) = number else { return Ok(false) };
+    Ok(read.open_table(tables::QUARANTINE)?.get((from.as_str(), number))?.is_some())
 }
 
 /// All rows of the context are passed, and those that come first are kept: their number is bounded by what lies in quarantine.
@@ -41,10 +38,11 @@ pub(super) fn page(
 ) -> Read<Vec<StrangersPdu>> {
     let takes_part = |name: &str| participants.iter().any(|server| server.as_str() == name);
     let (from, to) = (context.as_str(), after(context.as_str()));
+    let strangers = read.open_table(tables::STRANGERS)?;
     let mut first: BTreeMap<(u64, u64), (PduRef, String, u64)> = BTreeMap::new();
-    for row in read.open_table(tables::STRANGERS)?.range((from, "", "")..(to.as_str(), "", ""))? {
+    for row in strangers.range((from, "", "", "")..(to.as_str(), "", "", ""))? {
         let (key, value) = row?;
-        let ((_, origin, id), (server, number, epoch, n)) = (key.value(), value.value());
+        let ((_, origin, id, server), (number, epoch, n)) = (key.value(), value.value());
         let place = (epoch, n);
         let is_late = first.len() == limit && first.last_key_value().is_some_and(|(last, _)| *last < place);
         if place <= after_place || is_late || !takes_part(origin) || !takes_part(server) {
@@ -62,7 +60,10 @@ pub(super) fn page(
         // One that an operator has dealt with meanwhile has no bytes any more; then only its place is left to be forgotten.
         let row = quarantine.get((server.as_str(), number))?;
         let bytes = row.map_or_else(Bytes::new, |row| Bytes::copy_from_slice(row.value().5));
-        page.push(StrangersPdu { place, reference, from: rows::name("strangers", &server)?, number, bytes });
+        let (origin, id) = (reference.origin.as_str(), reference.id.as_str());
+        let superseded = server != origin && strangers.get((context.as_str(), origin, id, origin))?.is_some();
+        let from = rows::name("strangers", &server)?;
+        page.push(StrangersPdu { place, reference, from, number, bytes, superseded });
     }
     Ok(page)
 }

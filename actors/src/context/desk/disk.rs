@@ -71,7 +71,8 @@ impl Desk {
                     assert!(!parked.reason.contains("  "));
                     let ParkedWhat::Pdu { origin: Some(origin), id: Some(id), .. } = parked.what else { continue };
                     let number = self.kept.last_key_value().map_or(1, |(last, _)| last + 1);
-                    self.kept.insert(number, (parked.from, at(&format!("{origin}/{id}"))));
+                    let pdu = self.arrived[&(parked.from.clone(), at(&format!("{origin}/{id}")))].clone();
+                    self.kept.insert(number, (parked.from, pdu));
                 }
                 Change::Submitted(submission) => {
                     let Submitted::Pdu(reference, bytes) = submission.what else { panic!("a PDU") };

@@ -138,6 +138,29 @@ fn nobody_is_given_up_who_was_not_heard() {
     assert!(!desk.machine.is_idle() || desk.asked.len() == 1, "red's silence counts as an answer");
 }
 
+/// The only request under way was about something else when the time of this one was over.
+#[test]
+fn a_candidate_never_asked_keeps_a_parent_wanted() {
+    let gap = GapLimits { asks_max: 1, ..ContextLimits::default().gap };
+    let mut desk = Desk::new(ContextLimits { gap, ..ContextLimits::default() });
+    desk.participants("red green");
+    desk.arrive("green", pdus("green/1<red/1"));
+    desk.until(750);
+    desk.arrive("green", pdus("green/2<red/2"));
+    desk.until(30_000);
+    // Green has not got it, and before red is asked, the one request that may be under way is about the other parent.
+    desk.fetched("green", "red/1", true, vec![]);
+    assert_eq!(desk.asked, [(server("green"), at("red/2"))]);
+    desk.log.clear();
+    desk.until(60_000);
+    desk.expect(&["-- 60000"]);
+    desk.fetched("green", "red/2", true, vec![]);
+    desk.expect(&["fetch red/1 from red"]);
+    desk.fetched("red", "red/1", true, vec![]);
+    desk.log.retain(|line| line.starts_with("gap"));
+    desk.expect(&["gap [red/1] before [green/1]"]);
+}
+
 #[test]
 fn a_walk_back_goes_on_through_what_it_brings_until_it_is_too_far() {
     let gap = GapLimits { depth_max: 2, ..ContextLimits::default().gap };

@@ -1,0 +1,92 @@
+//! Printed traces of who is heard in a conversation: what is taken, what is refused, and what waits in quarantine.
+
+use crate::context::desk::{Desk, pdus, server};
+use crate::limits::ContextLimits;
+
+#[test]
+fn a_named_origin_is_not_let_in() {
+    let mut desk = Desk::new(ContextLimits::default());
+    desk.arrive("green", pdus("green/1<red/1"));
+    desk.compose("1", "");
+    assert_eq!(desk.record().participants, [server("green")]);
+    desk.log.retain(|line| line.starts_with("composed"));
+    desk.expect(&["composed us/1 for [green]"]);
+    desk.until(750);
+    desk.expect(&["-- 750", "fetch red/1 from green"]);
+    desk.fetched("green", "red/1", true, pdus("red/1<pink/1"));
+    desk.expect(&["hold red/1 for [pink/1], edge"]);
+    desk.until(1500);
+    desk.log.clear();
+    desk.fetched("green", "pink/1", true, pdus("pink/1"));
+    desk.expect(&["deliver pink/1 at 0", "deliver red/1 at 1", "deliver green/1 at 2"]);
+    desk.arrive("red", pdus("red/2<red/1"));
+    let park = "park Pdu { origin: Some(\"red\"), id: Some(\"2\"), context: Some(room) } of red";
+    desk.expect(&[park, "release red/2", "verdicts parked:NOT_A_PARTICIPANT"]);
+    assert_eq!(desk.record().participants, [server("green")]);
+}
+
+/// Its origin may send it by itself before anybody is asked for it.
+#[test]
+fn an_awaited_edge_parent_is_taken_from_its_origin() {
+    let mut desk = Desk::new(ContextLimits::default());
+    desk.arrive("green", pdus("green/1<red/1,pink/1"));
+    desk.restart();
+    desk.log.clear();
+    desk.arrive("red", pdus("red/1 pink/1"));
+    let refused = "verdicts accepted refused:SENDER_NOT_A_PARTICIPANT";
+    desk.expect(&["deliver red/1 at 0", "release pink/1", refused]);
+    desk.arrive("green", pdus("pink/1"));
+    desk.expect(&["deliver pink/1 at 0", "deliver green/1 at 1", "verdicts accepted"]);
+    assert_eq!(desk.record().participants, [server("green")]);
+}
+
+/// The origin of a parent at the edge is asked as well: the sender of the child may not have it.
+#[test]
+fn an_edge_parent_is_asked_of_its_origin() {
+    let mut desk = Desk::new(ContextLimits::default());
+    desk.arrive("green", pdus("green/1<red/1"));
+    desk.until(750);
+    desk.fetched("green", "red/1", true, vec![]);
+    desk.log.retain(|line| line.starts_with("fetch"));
+    desk.expect(&["fetch red/1 from green", "fetch red/1 from red"]);
+    desk.fetched("red", "red/1", true, pdus("red/1"));
+    desk.expect(&["deliver red/1 at 0", "deliver green/1 at 1"]);
+}
+
+/// A stranger's copy that came first took the place of the origin's own, which was answered `parked` and not kept.
+#[test]
+fn the_origins_own_copy_wins_over_a_relayed_one() {
+    let mut desk = Desk::among("red");
+    desk.arrive("red", pdus("green/1<green/9"));
+    desk.arrive("green", pdus("green/1"));
+    desk.arrive("green", pdus("green/1"));
+    let of =
+        |from: &str| format!("park Pdu {{ origin: Some(\"green\"), id: Some(\"1\"), context: Some(room) }} of {from}");
+    let (verdicts, release) = ("verdicts parked:NOT_A_PARTICIPANT", "release green/1");
+    desk.expect(&[&of("red"), release, verdicts, &of("green"), release, verdicts, release, verdicts]);
+    desk.participants("red green");
+    desk.take_back();
+    desk.expect(&["set [red, green]", "deliver green/1 at 0"]);
+    assert!(desk.kept.is_empty(), "the relayed copy has left too");
+}
+
+#[test]
+fn what_strangers_relay_is_refused_and_never_kept() {
+    let mut desk = Desk::among("red");
+    desk.arrive("green", pdus("red/1 blue/1"));
+    let refused = "verdicts refused:SENDER_NOT_A_PARTICIPANT refused:SENDER_NOT_A_PARTICIPANT";
+    desk.expect(&["release red/1", "release blue/1", refused]);
+    assert!(desk.kept.is_empty());
+    desk.arrive("red", pdus("red/1"));
+    desk.expect(&["deliver red/1 at 0", "verdicts accepted"]);
+}
+
+#[test]
+fn an_open_conversation_takes_what_strangers_relay() {
+    let mut desk = Desk::new(ContextLimits { open: true, ..ContextLimits::default() });
+    desk.participants("red");
+    desk.log.clear();
+    desk.arrive("green", pdus("red/1 blue/1"));
+    desk.expect(&["deliver blue/1 at 0", "deliver red/1 at 0", "verdicts accepted accepted"]);
+    assert_eq!(desk.record().participants, [server("red"), server("blue")]);
+}
