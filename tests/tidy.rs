@@ -17,6 +17,7 @@ const CORE: &[(&str, u8)] = &[
     ("context/compose", MACHINES),
     ("context/deliver", MACHINES),
     ("context/desk", MACHINES),
+    ("context/event", MACHINES),
     ("context/gaps", MACHINES),
     ("context/graphs", MACHINES),
     ("context/heads", MACHINES),

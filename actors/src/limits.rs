@@ -207,13 +207,15 @@ pub struct HistoryLimits {
     pub backfill_max: u32,
     /// PDUs in one page of an answer to `pull`.
     pub pull_max: u32,
+    /// History reads of one conversation that may wait at once for what other servers are asked.
+    pub reads_max: u32,
     /// How long the text of a PDU is kept after it was delivered here; `None`: for ever.
     pub keep: Option<Duration>,
 }
 
 impl Default for HistoryLimits {
     fn default() -> Self {
-        Self { backfill_max: 200, pull_max: 200, keep: None }
+        Self { backfill_max: 200, pull_max: 200, reads_max: 256, keep: None }
     }
 }
 

@@ -54,6 +54,9 @@ pub(super) async fn get(
     if !more {
         // Out of time: what was asked for may still come.
         let asked = tokio::time::timeout(PATIENCE, api.gateway.older(&context, lacking)).await;
+        if let (Ok(Err(refusal)), true) = (&asked, page.is_empty()) {
+            return Err(refusal.into());
+        }
         more = !matches!(asked, Ok(Ok(0)));
         if matches!(asked, Ok(Ok(1..))) {
             page = archive.timeline(&context, before, limit, PAGE_BYTES).await?;

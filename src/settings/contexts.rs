@@ -63,6 +63,8 @@ pub(super) struct HistorySection {
     backfill_max: u32,
     /// PDUs in one page of an answer to a peer that asks again for what was sent to it.
     pull_max: u32,
+    /// History reads of one context that wait at once for what other servers are asked; the next is told to come again.
+    reads_max: u32,
     /// How long what was said is kept after it was delivered here: "forever", or a duration.
     keep: Keep,
 }
@@ -152,8 +154,8 @@ impl Default for GapSection {
 
 impl Default for HistorySection {
     fn default() -> Self {
-        let HistoryLimits { backfill_max, pull_max, keep } = HistoryLimits::default();
-        Self { backfill_max, pull_max, keep: Keep(keep) }
+        let HistoryLimits { backfill_max, pull_max, reads_max, keep } = HistoryLimits::default();
+        Self { backfill_max, pull_max, reads_max, keep: Keep(keep) }
     }
 }
 
@@ -170,7 +172,11 @@ impl ContextsSection {
         );
         let gap = [("tries_max", self.gap.tries_max.into()), ("asks_max", self.gap.asks_max.into())];
         check.at_least_one(&["contexts", "gap"], &gap);
-        let history = [("backfill_max", self.history.backfill_max.into()), ("pull_max", self.history.pull_max.into())];
+        let history = [
+            ("backfill_max", self.history.backfill_max.into()),
+            ("pull_max", self.history.pull_max.into()),
+            ("reads_max", self.history.reads_max.into()),
+        ];
         check.at_least_one(&["contexts", "history"], &history);
         if self.history.keep.0.is_some_and(|keep| keep < KEEP_MIN) {
             check.invalid(&["contexts", "history", "keep"], "must be \"forever\" or at least \"1h\"");
@@ -208,6 +214,7 @@ impl ContextsSection {
             history: HistoryLimits {
                 backfill_max: self.history.backfill_max,
                 pull_max: self.history.pull_max,
+                reads_max: self.history.reads_max,
                 keep: self.history.keep.0,
             },
             restarts: RestartLimits { max: self.restarts_max, period: self.restarts_period.0 },

@@ -1,12 +1,18 @@
 //! Those who come late: a conversation is joined by its state and its past, and read further back where the rest lies.
 
+use std::time::Duration;
+
+use actors::gateway::Gateway;
 use actors::model::{Draft, FeedItem, JoinStage};
 use actors::ports::Archive;
+use tokio::task::spawn_local;
+use tokio::time::timeout;
 
+use crate::asking::{pdu, send_to, verdicts};
 use crate::messenger::{at, context, draft, named};
 use crate::network::{CALM, Network};
 use crate::node::{Node, seconds, world};
-use crate::surroundings::server;
+use crate::surroundings::{Book, server};
 
 fn topic(id: &str) -> Draft {
     Draft { state: Some((String::new(), 0)), kind: "topic".into(), ..draft(id) }
@@ -172,6 +178,65 @@ async fn news_waits_for_what_lies_behind_what_was_fetched_for_the_state() {
         blue.read().await;
         assert_eq!(heard(&blue), ["red/t1 history", "red/x", "red/t2", "red/a", "red/b", "green/c"]);
         assert!(blue.gateway().context(&context("garden")).await.unwrap().gaps.is_empty());
+    })
+    .await;
+}
+
+/// History reads that wait for a slow join take no place from what peers send, and all of them are answered in the end.
+#[tokio::test(start_paused = true)]
+async fn reads_behind_a_slow_join_block_nothing() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let [red, _green, blue] = garden(&network).await;
+        blue.with("garden", &["red", "green"]).await;
+        network.hold(&blue.name, &red.name);
+        blue.gateway().join(&context("garden"), server("red"), 10).await.unwrap();
+        let read = |gateway: Gateway| spawn_local(async move { gateway.older(&context("garden"), 5).await });
+        let reads: Vec<_> = (0..200).map(|_| read(blue.gateway())).collect();
+        seconds(5).await;
+        assert!(reads.iter().all(|read| !read.is_finished()), "they wait for the join's question");
+        let meanwhile = [pdu("green", "meanwhile", "garden", &[])];
+        let answer = timeout(Duration::from_secs(1), send_to(&network, "green", "blue", "1", &meanwhile)).await;
+        assert_eq!(verdicts(&answer.expect("nothing holds it up")), ["meanwhile accepted"]);
+        seconds(5).await;
+        network.release(&blue.name, &red.name);
+        seconds(60).await;
+        for read in reads {
+            assert_eq!(read.await.unwrap(), Ok(1), "the join's question brought the state");
+        }
+        let again = send_to(&network, "green", "blue", "2", &[pdu("green", "afterwards", "garden", &[])]).await;
+        assert_eq!(verdicts(&again), ["afterwards accepted"], "the context is not busy");
+        let status = blue.gateway().context(&context("garden")).await.unwrap();
+        assert_eq!(status.record.join.map(|join| (join.stage, join.left)), Some((JoinStage::Done, 0)));
+    })
+    .await;
+}
+
+/// Beyond `contexts.history.reads_max` a read is refused, with the limit named; a read whose caller has gone takes no place.
+#[tokio::test(start_paused = true)]
+async fn reads_beyond_their_limit_are_refused() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let book = Book::usual("blue").with_contexts(|limits| limits.history.reads_max = 2);
+        let blue = Node::start(&network, "blue", book).await;
+        network.hold(&blue.name, &server("red"));
+        blue.gateway().join(&context("garden"), server("red"), 10).await.unwrap();
+        let read = |gateway: Gateway| spawn_local(async move { gateway.older(&context("garden"), 5).await });
+        let reads: Vec<_> = (0..3).map(|_| read(blue.gateway())).collect();
+        seconds(1).await;
+        let refused = reads.iter().filter(|read| read.is_finished()).count();
+        assert_eq!(refused, 1);
+        reads.iter().for_each(|read| read.abort());
+        seconds(1).await;
+        let again: Vec<_> = (0..3).map(|_| read(blue.gateway())).collect();
+        seconds(1).await;
+        for (place, read) in again.into_iter().enumerate() {
+            assert_eq!(read.is_finished(), place == 2);
+            if read.is_finished() {
+                let refusal = read.await.unwrap().unwrap_err();
+                assert_eq!(refusal.to_string(), "contexts.history.reads_max is reached (2)");
+            }
+        }
     })
     .await;
 }

@@ -317,6 +317,7 @@ impl Desk {
                 }
                 Effect::HandedOver(_, other) => panic!("only verdicts are answered at once, not {other:?}"),
                 Effect::Answer(_, reply) => self.answer(reply),
+                Effect::AnswerReads(came) => self.log.push(format!("{came} came")),
                 Effect::Release(references) => {
                     for reference in references {
                         assert!(self.claimed.remove(&reference), "{reference} was not claimed, or was stored");
@@ -375,7 +376,6 @@ impl Desk {
             }
             Reply::Set(Ok(())) => self.log.push(format!("set {:?}", self.record().participants)),
             Reply::Set(Err(refusal)) => self.log.push(format!("refused: {refusal}")),
-            Reply::Older(came) => self.log.push(format!("{came} came")),
             Reply::Verdicts(_) => panic!("verdicts are handed over, not answered after the commit"),
         }
     }

@@ -4,7 +4,7 @@ use actix::Message;
 use tokio::sync::oneshot;
 
 use crate::context::machine::Reply;
-use crate::model::{BadPdu, ContextStatus, Draft, Pdu, ServerName, StrangersPdu, Want};
+use crate::model::{BadPdu, ContextStatus, Draft, Pdu, Refusal, ServerName, StrangersPdu, Want};
 use crate::supervise::intake::Permit;
 
 /// Where an answer goes. Dropped unanswered, it tells the caller that the outcome is unknown.
@@ -88,17 +88,18 @@ pub(crate) struct Join {
     pub(super) permit: Permit,
 }
 
-/// Our messenger wants to read further back than we can.
+/// A history read needs older PDUs than we hold.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Older {
-    /// PDUs wanted.
+    /// How many PDUs the read lacks.
     pub(super) limit: u32,
-    /// Where the outcome goes.
-    pub(super) answer: Answer,
-    /// The right to be here.
-    pub(super) permit: Permit,
+    /// Is told how many PDUs came.
+    pub(super) answer: Read,
 }
+
+/// Where the answer to a history read goes.
+pub(super) type Read = oneshot::Sender<Result<u64, Refusal>>;
 
 /// A peer's actor has asked its peer for what we miss.
 #[derive(Message)]

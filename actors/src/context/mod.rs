@@ -20,6 +20,7 @@ mod compose;
 mod deliver;
 #[cfg(test)]
 mod desk;
+mod event;
 mod gaps;
 #[cfg(test)]
 mod graphs;
@@ -44,6 +45,7 @@ use std::time::Duration;
 use actix::{Addr, WeakAddr};
 use tokio::sync::oneshot;
 
+use crate::limits::ContextLimits;
 use crate::model::{BadPdu, Composed, ContextId, ContextStatus, Draft, Pdu, Refusal, ServerName, Verdict, Want};
 use crate::peer::dispatch::Undone;
 use crate::supervise::intake::Intake;
@@ -53,31 +55,49 @@ use machine::Reply;
 use messages::{Arrive, Compose, Fetched, IntakeIs, Join, Older, Outcome, Readmit, SetParticipants, Status};
 use shell::ContextActor;
 
+/// What bounds the ways into a conversation's actor.
+#[derive(Clone)]
+pub(crate) struct Doors {
+    /// PDUs and our messenger's calls.
+    requests: Intake,
+    /// History reads.
+    reads: Intake,
+}
+
+impl Doors {
+    pub(crate) fn new(limits: &ContextLimits) -> Self {
+        Self {
+            requests: Intake::new("contexts.intake_max", limits.intake_max),
+            reads: Intake::new("contexts.history.reads_max", limits.history.reads_max),
+        }
+    }
+}
+
 /// The way to a conversation's actor. Fetched for each request and dropped with it, else idle conversations never leave.
 pub struct ContextHandle {
     context: ContextId,
     address: Addr<ContextActor>,
-    intake: Intake,
+    doors: Doors,
 }
 
 /// The way to an actor that is leaving, for as long as somebody else still holds it.
 pub(crate) struct WeakContext {
     context: ContextId,
     address: WeakAddr<ContextActor>,
-    intake: Intake,
+    doors: Doors,
 }
 
 impl WeakContext {
     /// The handle once more, if the actor is still held and lives.
     pub(crate) fn revive(&self) -> Option<Arc<ContextHandle>> {
         let address = self.address.upgrade().filter(Addr::connected)?;
-        Some(Arc::new(ContextHandle::new(self.context.clone(), address, self.intake.clone())))
+        Some(Arc::new(ContextHandle::new(self.context.clone(), address, self.doors.clone())))
     }
 }
 
 impl ContextHandle {
-    pub(crate) fn new(context: ContextId, address: Addr<ContextActor>, intake: Intake) -> Self {
-        Self { context, address, intake }
+    pub(crate) fn new(context: ContextId, address: Addr<ContextActor>, doors: Doors) -> Self {
+        Self { context, address, doors }
     }
 
     /// Hand PDUs over. Answers once their batch is in the journal's queue: the asker commits after it.
@@ -88,7 +108,7 @@ impl ContextHandle {
         pdus: Vec<Pdu>,
         patience: Duration,
     ) -> Result<Vec<Verdict>, Undone> {
-        let permit = self.intake.enter().map_err(Undone::Busy)?;
+        let permit = self.doors.requests.enter().map_err(Undone::Busy)?;
         let (answer, verdicts) = oneshot::channel();
         post(&self.address, Arrive { from, verified, pdus, answer, permit });
         match tokio::time::timeout(patience, verdicts).await {
@@ -101,7 +121,7 @@ impl ContextHandle {
 
     /// Give back a PDU that lies in quarantine. Answers once its batch is in the journal's queue: the asker commits after it.
     pub async fn readmit(&self, from: ServerName, pdu: Pdu) -> Result<Verdict, Refusal> {
-        let permit = self.intake.enter()?;
+        let permit = self.doors.requests.enter()?;
         let (answer, outcome) = oneshot::channel();
         post(&self.address, Readmit { from, pdu, answer, permit });
         match self.reply(outcome).await? {
@@ -116,47 +136,48 @@ impl ContextHandle {
         drafts: Vec<Draft>,
         shut: Vec<(ServerName, &'static str)>,
     ) -> Result<Vec<Result<Composed, Refusal>>, Refusal> {
-        let permit = self.intake.enter()?;
+        let permit = self.doors.requests.enter()?;
         let (answer, outcome) = oneshot::channel();
         post(&self.address, Compose { drafts, shut, answer, permit });
         match self.reply(outcome).await? {
             Reply::Composed(outcomes) => Ok(outcomes),
-            Reply::Verdicts(_) | Reply::Set(_) | Reply::Older(_) => Err(Refusal::OutcomeUnknown),
+            Reply::Verdicts(_) | Reply::Set(_) => Err(Refusal::OutcomeUnknown),
         }
     }
 
     /// Set who takes part beside us. Answers after the commit.
     pub async fn set_participants(&self, servers: Vec<ServerName>) -> Result<(), Refusal> {
-        let permit = self.intake.enter()?;
+        let permit = self.doors.requests.enter()?;
         let (answer, outcome) = oneshot::channel();
         post(&self.address, SetParticipants { servers, answer, permit });
         match self.reply(outcome).await? {
             Reply::Set(outcome) => outcome,
-            Reply::Verdicts(_) | Reply::Composed(_) | Reply::Older(_) => Err(Refusal::OutcomeUnknown),
+            Reply::Verdicts(_) | Reply::Composed(_) => Err(Refusal::OutcomeUnknown),
         }
     }
 
     /// Fetch the conversation from a server that takes part: its state, and then so many PDUs of its past. Answers once the
     /// intent is committed; what comes goes into the feed, and the status tells how far it is.
     pub async fn join(&self, via: ServerName, backfill: u32) -> Result<(), Refusal> {
-        let permit = self.intake.enter()?;
+        let permit = self.doors.requests.enter()?;
         let (answer, outcome) = oneshot::channel();
         post(&self.address, Join { via, backfill, answer, permit });
         match self.reply(outcome).await? {
             Reply::Set(outcome) => outcome,
-            Reply::Verdicts(_) | Reply::Composed(_) | Reply::Older(_) => Err(Refusal::OutcomeUnknown),
+            Reply::Verdicts(_) | Reply::Composed(_) => Err(Refusal::OutcomeUnknown),
         }
     }
 
     /// Ask those who take part for PDUs that lie before what is known here. How many came.
+    ///
+    /// A read has a bound of its own (`contexts.history.reads_max`): it may wait for a slow server, and the PDUs and messages
+    /// of the conversation must not wait for it. The permit stays with the caller, so that a read given up by its caller
+    /// takes no place.
     pub async fn older(&self, limit: u32) -> Result<u64, Refusal> {
-        let permit = self.intake.enter()?;
-        let (answer, outcome) = oneshot::channel();
-        post(&self.address, Older { limit, answer, permit });
-        match self.reply(outcome).await? {
-            Reply::Older(came) => Ok(came),
-            Reply::Verdicts(_) | Reply::Composed(_) | Reply::Set(_) => Err(Refusal::OutcomeUnknown),
-        }
+        let _permit = self.doors.reads.enter()?;
+        let (answer, came) = oneshot::channel();
+        post(&self.address, Older { limit, answer });
+        came.await.unwrap_or(Err(Refusal::OutcomeUnknown))
     }
 
     /// The conversation as it stands.
@@ -177,7 +198,7 @@ impl ContextHandle {
 
     /// A way to it that keeps nobody alive.
     pub(crate) fn downgrade(&self) -> WeakContext {
-        WeakContext { context: self.context.clone(), address: self.address.downgrade(), intake: self.intake.clone() }
+        WeakContext { context: self.context.clone(), address: self.address.downgrade(), doors: self.doors.clone() }
     }
 
     pub(crate) fn is_alive(&self) -> bool {

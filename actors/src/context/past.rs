@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use crate::change::Change;
 use crate::context::admit::Way;
-use crate::context::machine::{Effect, Machine, Reply, Token};
+use crate::context::machine::{Effect, Machine};
 use crate::context::step::Step;
 use crate::model::{FeedItem, Gap, Head, Join, JoinStage, Known, Millis, Pdu, PduRef, Refusal, ServerName, Want};
 
@@ -22,8 +22,8 @@ const CANDIDATES_MAX: usize = 16;
 #[derive(Default)]
 pub(super) struct Past {
     asking: Option<Asking>,
-    /// Who waits for the question that is under way.
-    readers: Vec<Token>,
+    /// The most PDUs that a waiting history read lacks; `None`: no read waits.
+    lacking: Option<u32>,
     /// Not before this is a server that did not answer asked again ...
     again: Option<Millis>,
     /// ... which it was so often.
@@ -39,12 +39,23 @@ pub(super) struct Past {
 /// The question under way.
 struct Asking {
     of: ServerName,
-    /// Whom to ask next, where this one has nothing; of a join there is nobody else.
-    then: Vec<ServerName>,
-    /// How many PDUs are wanted; of a join the record says.
-    older: Option<u32>,
+    want: Want,
+    purpose: Purpose,
     /// An actor may die with a request in hand: until then an answer is waited for.
     until: Millis,
+}
+
+/// Why a server is asked for the past.
+enum Purpose {
+    /// A join goes on.
+    Join,
+    /// History reads wait.
+    Read {
+        /// Whom to ask next, the last first, where this one has nothing.
+        then: Vec<ServerName>,
+        /// How many PDUs are wanted.
+        limit: u32,
+    },
 }
 
 impl Past {
@@ -77,18 +88,25 @@ impl Machine {
         self.record.adopted = false;
         self.record.join = Some(Join { via, left: backfill, came: 0, stage: JoinStage::State, reason: None });
         (self.past.tries, self.past.again) = (0, None);
+        self.past.barren.clear();
+        // The answer to what an earlier join has asked is not this one's.
+        self.past.asking.take_if(|asking| matches!(asking.purpose, Purpose::Join));
         step.moved = true;
         Ok(())
     }
 
-    /// Our messenger wants to read further back. Whoever comes while somebody is being asked hears what that brings.
-    pub(super) fn older(&mut self, step: &mut Step<'_>, token: Token, limit: u32) {
-        self.past.readers.push(token);
-        if self.past.asking.is_some() {
-            return;
+    /// A history read waits. It is answered by the next question that ends, whoever asked it: one that is under way may bring
+    /// what the read lacks.
+    pub(super) fn older(&mut self, step: &mut Step<'_>, limit: u32) {
+        self.past.lacking = self.past.lacking.max(Some(limit));
+        if self.past.asking.is_none() {
+            self.read_on(step);
         }
-        // What one server does not have, another may.
-        self.past.barren.clear();
+    }
+
+    /// Ask those who take part, one after the other, for what the waiting history reads lack.
+    fn read_on(&mut self, step: &mut Step<'_>) {
+        let Some(limit) = self.past.lacking else { return };
         let mut servers: Vec<ServerName> = self.record.participants.clone();
         servers.truncate(CANDIDATES_MAX);
         servers.reverse();
@@ -96,45 +114,43 @@ impl Machine {
     }
 
     /// Ask the last of these; without any, or without an edge, nothing comes.
-    fn ask_next(&mut self, step: &mut Step<'_>, mut servers: Vec<ServerName>, limit: u32) {
-        let from = self.edges();
-        match servers.pop().filter(|_| !from.is_empty()) {
+    fn ask_next(&mut self, step: &mut Step<'_>, mut then: Vec<ServerName>, limit: u32) {
+        // What the server we join by does not have, another may.
+        let from = self.edges(|_| true);
+        match then.pop().filter(|_| !from.is_empty()) {
             Some(of) => {
                 let limit = limit.clamp(1, self.limits.history.backfill_max);
                 let want = Want::History { context: self.record.context.clone(), from, limit };
-                self.ask_past(step, of, want, servers, Some(limit));
+                self.ask_past(step, of, want, Purpose::Read { then, limit });
             }
-            None => self.tell_readers(step, 0),
+            None => self.answer_reads(step, 0),
         }
     }
 
-    fn ask_past(&mut self, step: &mut Step<'_>, of: ServerName, want: Want, then: Vec<ServerName>, older: Option<u32>) {
+    fn ask_past(&mut self, step: &mut Step<'_>, of: ServerName, want: Want, purpose: Purpose) {
         let until = step.now.after(self.limits.gap.give_up);
-        self.past.asking = Some(Asking { of: of.clone(), then, older, until });
+        self.past.asking = Some(Asking { of: of.clone(), want: want.clone(), purpose, until });
         step.effects.push(Effect::Fetch { of: of.clone(), want, cause: of });
     }
 
-    fn tell_readers(&mut self, step: &mut Step<'_>, came: u64) {
-        let readers = std::mem::take(&mut self.past.readers);
-        step.effects.extend(readers.into_iter().map(|token| Effect::Answer(token, Reply::Older(came))));
+    fn answer_reads(&mut self, step: &mut Step<'_>, came: u64) {
+        if self.past.lacking.take().is_some() {
+            step.effects.push(Effect::AnswerReads(came));
+        }
     }
 
-    /// Where the past begins that we do not have, the newest first.
-    fn edges(&self) -> Vec<PduRef> {
-        let mut edges: Vec<&PduRef> = self.gaps.edges().filter(|edge| !self.past.barren.contains(edge)).collect();
+    /// Where the past begins that we do not have, the newest first; those that may be asked for.
+    fn edges(&self, may_ask: impl Fn(&PduRef) -> bool) -> Vec<PduRef> {
+        let mut edges: Vec<&PduRef> = self.gaps.edges().filter(|edge| may_ask(edge)).collect();
         edges.sort_by_key(|edge| std::cmp::Reverse(self.past.ranks.get(edge).copied().unwrap_or(0)));
         edges.into_iter().take(NAMED_MAX).cloned().collect()
     }
 
     /// Go on with what is to be fetched, at the end of each step.
     pub(super) fn pursue_past(&mut self, step: &mut Step<'_>) {
-        if let Some(asking) = &self.past.asking {
-            if asking.until > step.now {
-                return;
-            }
-            let silent = asking.of.clone();
+        if let Some(silent) = self.past.asking.take_if(|asking| asking.until <= step.now) {
             let why = "it has not answered within contexts.gap.give_up".to_owned();
-            self.past_came(step, &Want::State(self.record.context.clone()), &silent, Err(why), &HashMap::new());
+            self.question_ended(step, silent, Err(why), &HashMap::new());
         }
         if self.past.asking.is_some() || self.past.again.is_some_and(|again| again > step.now) {
             return;
@@ -142,13 +158,13 @@ impl Machine {
         self.past.again = None;
         let Some(Join { via, left, stage, .. }) = self.open_join().cloned() else { return };
         let context = self.record.context.clone();
-        let from = self.edges();
+        let from = self.edges(|edge| !self.past.barren.contains(edge));
         match stage {
-            JoinStage::State => self.ask_past(step, via, Want::State(context), vec![], None),
+            JoinStage::State => self.ask_past(step, via, Want::State(context), Purpose::Join),
             _ if left == 0 || from.is_empty() => self.join_moves(step, |join| join.stage = JoinStage::Done),
             _ => {
                 let limit = left.min(self.limits.history.backfill_max);
-                self.ask_past(step, via, Want::History { context, from, limit }, vec![], None);
+                self.ask_past(step, via, Want::History { context, from, limit }, Purpose::Join);
             }
         }
     }
@@ -169,41 +185,63 @@ impl Machine {
         pdus: Result<Vec<Pdu>, String>,
         known: &HashMap<PduRef, Known>,
     ) {
+        let is_awaited = |asking: &mut Asking| asking.of == *from && asking.want == *want;
+        match self.past.asking.take_if(is_awaited) {
+            Some(asking) => self.question_ended(step, asking, pdus, known),
+            // It comes after its time; what it brings is welcome all the same.
+            None => {
+                self.admit_past(step, from, pdus.unwrap_or_default(), known);
+            }
+        }
+    }
+
+    /// The question under way has its answer, or will have none.
+    fn question_ended(
+        &mut self,
+        step: &mut Step<'_>,
+        asking: Asking,
+        pdus: Result<Vec<Pdu>, String>,
+        known: &HashMap<PduRef, Known>,
+    ) {
+        let Asking { of, want, purpose, .. } = asking;
         let (pdus, failed) = match pdus {
             Ok(pdus) => (pdus, None),
             Err(why) => (vec![], Some(why)),
         };
-        let is_awaited = self.past.asking.as_ref().is_some_and(|asking| asking.of == *from);
-        let Some(asking) = self.past.asking.take_if(|_| is_awaited) else {
-            // It comes after its time; what it brings is welcome all the same.
-            self.admit_past(step, from, pdus, known);
-            return;
-        };
-        let came = self.admit_past(step, from, pdus, known);
-        if let (None, 0, Want::History { from, .. }) = (&failed, came, want) {
-            self.past.barren.extend(from.iter().cloned());
-        }
-        match (asking.older, failed) {
-            (Some(_), _) if came > 0 => self.tell_readers(step, came),
-            (Some(limit), _) => {
-                // What one server does not have, the next may.
-                if let Want::History { from, .. } = want {
-                    self.past.barren.retain(|edge| !from.contains(edge));
+        let came = self.admit_past(step, &of, pdus, known);
+        match purpose {
+            Purpose::Read { .. } if came > 0 => self.answer_reads(step, came),
+            Purpose::Read { then, limit } => self.ask_next(step, then, limit),
+            Purpose::Join => {
+                match failed {
+                    Some(why) => self.join_waits(step, why),
+                    None => self.join_goes_on(step, want, came),
                 }
-                self.ask_next(step, asking.then, limit);
+                // History reads that came meanwhile have waited for it. Where it brought nothing, others are asked before the
+                // join goes on; so neither keeps the other waiting for longer than one round.
+                match came {
+                    0 => self.read_on(step),
+                    came => self.answer_reads(step, came),
+                }
             }
-            (None, None) => {
-                self.past.tries = 0;
-                let is_state = matches!(want, Want::State(_));
-                let left = if is_state { 0 } else { u32::try_from(came).unwrap_or(u32::MAX) };
-                self.join_moves(step, |join| {
-                    (join.stage, join.reason) = (JoinStage::History, None);
-                    join.came += came;
-                    join.left = join.left.saturating_sub(left);
-                });
-            }
-            (None, Some(why)) => self.join_waits(step, why),
         }
+    }
+
+    /// The server we join by has answered.
+    fn join_goes_on(&mut self, step: &mut Step<'_>, want: Want, came: u64) {
+        self.past.tries = 0;
+        let mut taken = 0;
+        if let Want::History { from, .. } = want {
+            taken = u32::try_from(came).unwrap_or(u32::MAX);
+            if came == 0 {
+                self.past.barren.extend(from);
+            }
+        }
+        self.join_moves(step, |join| {
+            (join.stage, join.reason) = (JoinStage::History, None);
+            join.came += came;
+            join.left = join.left.saturating_sub(taken);
+        });
     }
 
     /// The server that is to tell us has not answered: it is asked again, and in the end no more.

@@ -10,12 +10,12 @@ use actix::{
 use crate::context::admit::Kept;
 use crate::context::machine::{Effect, Event, Machine, Reply, Token};
 use crate::context::messages::{
-    Answer, Arrive, Compose, Fetched, Fired, IntakeIs, Join, Older, Outcome, Quiet, Readmit, SetParticipants, Status,
-    TakenBack,
+    Answer, Arrive, Compose, Fetched, Fired, IntakeIs, Join, Older, Outcome, Quiet, Read, Readmit, SetParticipants,
+    Status, TakenBack,
 };
 use crate::context::reads::Disk;
 use crate::limits::ContextLimits;
-use crate::model::{ContextId, Pdu, PduRef, StrangersPdu};
+use crate::model::{ContextId, Pdu, PduRef, Refusal, StrangersPdu};
 use crate::ports::{ArchiveError, ContextLoad, Fence, Known, Ports};
 use crate::routes::{Need, Routes};
 use crate::supervise::crashes::{Crashes, Verdict};
@@ -51,6 +51,8 @@ pub(crate) struct ContextActor {
     taken_back: usize,
     /// In order: where all of them are dropped at once, who learns of it first is not left to chance.
     answers: BTreeMap<Token, (Answer, Permit)>,
+    /// History reads that wait, in order. Those whose caller has gone are dropped when the next one comes.
+    reads: Vec<Read>,
     next_token: u64,
     timer: Timer,
     quiet: Timer,
@@ -88,6 +90,7 @@ impl ContextActor {
             faulty: false,
             taken_back: 0,
             answers: BTreeMap::new(),
+            reads: vec![],
             next_token: 0,
             timer: Timer::default(),
             quiet: Timer::default(),
@@ -140,6 +143,15 @@ impl ContextActor {
                 }
             }
             Effect::Answer(token, reply) => self.answer(token, reply),
+            Effect::AnswerReads(came) => {
+                let (reads, settled) = (std::mem::take(&mut self.reads), self.ports.journal.barrier());
+                detached(async move {
+                    if settled.committed().await.is_ok() {
+                        // A caller may have gone; then nobody is owed anything.
+                        reads.into_iter().for_each(|read| drop(read.send(Ok(came))));
+                    }
+                });
+            }
             Effect::Release(references) => self.ports.archive.release(&self.context, &references),
             Effect::Fetch { of, want, cause } => {
                 let (routes, context) = (self.routes.clone(), self.context.clone());
@@ -294,6 +306,7 @@ impl Supervised for ContextActor {
         self.timer.disarm();
         self.quiet.disarm();
         self.answers.clear();
+        self.reads.clear();
     }
 }
 
@@ -352,9 +365,15 @@ impl Handler<Join> for ContextActor {
 impl Handler<Older> for ContextActor {
     type Result = ();
 
-    fn handle(&mut self, Older { limit, answer, permit }: Older, ctx: &mut Context<Self>) {
-        let Some(token) = self.token(answer, permit) else { return };
-        self.enter(ctx, Event::Older { token, limit });
+    fn handle(&mut self, Older { limit, answer }: Older, ctx: &mut Context<Self>) {
+        if self.faulty {
+            // The caller may have gone.
+            let _ = answer.send(Err(Refusal::FaultyContext(self.context.clone())));
+            return;
+        }
+        self.reads.retain(|read| !read.is_closed());
+        self.reads.push(answer);
+        self.enter(ctx, Event::Older { limit });
     }
 }
 

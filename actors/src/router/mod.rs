@@ -19,13 +19,12 @@ use tokio::sync::oneshot;
 use crate::change::Change;
 use crate::congestion::{Congestion, Overload};
 use crate::context::shell::ContextActor;
-use crate::context::{ContextHandle, WeakContext};
+use crate::context::{ContextHandle, Doors, WeakContext};
 use crate::model::{ContextId, FeedItem, Refusal, ServerName};
 use crate::peer::WeakPeer;
 use crate::ports::{Ports, Urgency};
 pub use crate::routes::Routes;
 use crate::routes::{Asks, FindContext, StartPeer};
-use crate::supervise::intake::Intake;
 use crate::supervise::lifeline::LifeLine;
 use crate::supervise::post::post;
 use crate::supervise::task::{Isolated, isolated};
@@ -112,11 +111,11 @@ impl Router {
         let lifeline = LifeLine::new(move |crashed| post(&router, Down { key, generation, crashed }));
         let (router, idle) = (ctx.address(), context.clone());
         let on_quiet = Box::new(move || post(&router, Idle { context: idle.clone(), generation }));
-        let intake = Intake::new("contexts.intake_max", limits.intake_max);
+        let doors = Doors::new(&limits);
         let (ports, routes) = (Ports::clone(&self.ports), self.routes.clone());
         let actor = ContextActor::new(context.clone(), limits, ports, routes, fence, deaths, on_quiet, lifeline);
         let address = Supervisor::start(move |_| actor);
-        let handle = Arc::new(ContextHandle::new(context.clone(), address, intake));
+        let handle = Arc::new(ContextHandle::new(context.clone(), address, doors));
         self.routes.publish_context(context.clone(), handle.clone());
         Ok(handle)
     }

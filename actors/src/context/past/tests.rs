@@ -1,7 +1,7 @@
 //! Traces of joining, and of reading further back.
 
 use crate::context::desk::{Desk, at, pdus, server};
-use crate::context::machine::{Event, Token};
+use crate::context::machine::Event;
 use crate::limits::ContextLimits;
 use crate::model::JoinStage;
 
@@ -100,14 +100,14 @@ fn whoever_reads_further_back_asks_one_server_after_the_other() {
         }
     }
     desk.log.clear();
-    let older = |desk: &mut Desk| desk.step(Event::Older { token: Token(9), limit: 2 });
+    let older = |desk: &mut Desk| desk.step(Event::Older { limit: 2 });
     older(&mut desk);
     older(&mut desk);
     desk.expect(&["ask red for 2 before [red/4]"]);
     desk.told_of_the_past(Some(vec![]));
     desk.expect(&["ask green for 2 before [red/4]"]);
     desk.told_of_the_past(Some(pdus("red/4<red/3 red/3<red/2")));
-    desk.expect(&["deliver red/3 at 0 as history", "deliver red/4 at 1 as history", "2 came", "2 came"]);
+    desk.expect(&["deliver red/3 at 0 as history", "deliver red/4 at 1 as history", "2 came"]);
     assert_eq!(desk.gaps.keys().collect::<Vec<_>>(), [&at("red/2")]);
     older(&mut desk);
     desk.told_of_the_past(None);
@@ -131,10 +131,73 @@ fn a_reader_asks_others_for_what_the_server_joined_by_does_not_have() {
     desk.told_of_the_past(Some(vec![]));
     desk.expect(&["set [red, green]", "ask green for the state", "ask green for 3 before [red/4]"]);
     assert_eq!(stage(&desk), (JoinStage::Done, 0));
-    desk.step(Event::Older { token: Token(9), limit: 2 });
+    desk.step(Event::Older { limit: 2 });
     desk.expect(&["ask red for 2 before [red/4]"]);
     desk.told_of_the_past(Some(pdus("red/4")));
     desk.expect(&["deliver red/4 at 0 as history", "1 came"]);
+}
+
+/// The answer to a join's question answers the history reads that came meanwhile.
+#[test]
+fn a_read_behind_a_join_is_answered_with_it() {
+    let mut desk = Desk::new(ContextLimits::default());
+    desk.join("red", 3);
+    desk.step(Event::Older { limit: 2 });
+    desk.expect(&["set [red]", "ask red for the state"]);
+    desk.told_of_the_past(Some(pdus("red/5<red/4")));
+    desk.expect(&["deliver red/5 at 0 as history", "1 came", "ask red for 3 before [red/4]"]);
+    desk.step(Event::Older { limit: 2 });
+    desk.told_of_the_past(Some(pdus("red/4")));
+    desk.expect(&["deliver red/4 at 0 as history", "1 came"]);
+    assert!(desk.machine.is_idle());
+}
+
+/// Where a join's question brings nothing, the reads have others asked, and the join goes on behind them.
+#[test]
+fn reads_and_an_idle_join_take_turns() {
+    let mut desk = Desk::among("green");
+    desk.arrive("green", pdus("green/5"));
+    desk.join("red", 3);
+    desk.log.clear();
+    desk.step(Event::Older { limit: 2 });
+    desk.told_of_the_past(None);
+    desk.expect(&["0 came"]);
+    desk.until(1500);
+    desk.step(Event::Older { limit: 2 });
+    desk.told_of_the_past(Some(pdus("red/2<red/1")));
+    desk.expect(&[
+        "-- 1500",
+        "ask red for the state",
+        "deliver red/2 at 0 as history",
+        "1 came",
+        "ask red for 3 before [red/1]",
+    ]);
+    desk.step(Event::Older { limit: 2 });
+    desk.told_of_the_past(Some(vec![]));
+    desk.expect(&["ask green for 2 before [red/1]"]);
+    desk.told_of_the_past(Some(vec![]));
+    desk.expect(&["ask red for 2 before [red/1]"]);
+    desk.told_of_the_past(Some(vec![]));
+    desk.expect(&["0 came"]);
+    assert_eq!(stage(&desk), (JoinStage::Done, 1));
+}
+
+/// An answer that comes after its time is not taken for the answer to the question under way.
+#[test]
+fn a_late_answer_ends_no_other_question() {
+    let mut desk = Desk::among("green");
+    desk.arrive("green", pdus("green/5<green/4"));
+    desk.until(70_000);
+    desk.log.clear();
+    desk.asked.clear();
+    desk.step(Event::Older { limit: 2 });
+    desk.join("red", 3);
+    desk.until(140_000);
+    desk.log.clear();
+    // The read's question to green, which went unanswered, is the oldest.
+    desk.told_of_the_past(Some(pdus("green/4")));
+    desk.expect(&["deliver green/4 at 0 as history"]);
+    assert_eq!(stage(&desk), (JoinStage::State, 0));
 }
 
 #[test]
@@ -142,7 +205,7 @@ fn nobody_is_asked_where_nothing_lies_before() {
     let mut desk = Desk::among("red");
     desk.arrive("red", pdus("red/1"));
     desk.log.clear();
-    desk.step(Event::Older { token: Token(9), limit: 2 });
+    desk.step(Event::Older { limit: 2 });
     desk.expect(&["0 came"]);
 }
 
