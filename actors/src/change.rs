@@ -134,6 +134,14 @@ pub enum Change {
     },
     /// A conversation's record is now this. Written whole, by its context actor alone.
     ContextMoved(Box<ContextRecord>),
+    /// A conversation has unfinished work that no other row tells of, or no longer: a join, or PDUs of servers that were let in
+    /// and whose quarantine was not looked through to its end. It is started with the process while it has.
+    ContextWork {
+        /// Which conversation.
+        context: ContextId,
+        /// It has.
+        unfinished: bool,
+    },
     /// A parent was given up, or one more child was delivered without it.
     GapOpened {
         /// In which conversation.

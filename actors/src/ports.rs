@@ -189,13 +189,15 @@ pub trait Archive: Send + Sync + 'static {
         bytes: u64,
     ) -> Task<Result<SentPage, ArchiveError>>;
 
-    /// Peers with unacknowledged items: those to wake when the process starts.
-    fn peers_behind(&self) -> Task<Result<Vec<ServerName>, ArchiveError>>;
+    /// Peers with unacknowledged items, and in a store that was restored those of them and of `listed` that are still to be
+    /// asked what they sent to the lost disk: those to start when the process starts.
+    fn peers_behind(&self, listed: Vec<ServerName>) -> Task<Result<Vec<ServerName>, ArchiveError>>;
 
     /// A conversation, whole. Await a [`Journal::barrier`] first where its own actor asks.
     fn context(&self, context: &ContextId) -> Task<Result<Option<ContextLoad>, ArchiveError>>;
 
-    /// Conversations with PDUs waiting for parents, or with state whose link is looked for: those to wake when the process starts.
+    /// Conversations with PDUs waiting for parents, with state whose link is looked for, or with other unfinished work
+    /// ([`Change::ContextWork`]): those to start when the process starts.
     fn contexts_holding(&self) -> Task<Result<Vec<ContextId>, ArchiveError>>;
 
     /// What is known of PDUs, read-your-writes, at once and in one read transaction. Of `arriving`, those that nothing is known

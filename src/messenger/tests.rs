@@ -56,7 +56,7 @@ impl Archive for Broken {
         broken()
     }
 
-    fn peers_behind(&self) -> Task<Result<Vec<ServerName>, ArchiveError>> {
+    fn peers_behind(&self, _: Vec<ServerName>) -> Task<Result<Vec<ServerName>, ArchiveError>> {
         broken()
     }
 

@@ -120,6 +120,7 @@ pub(super) struct Group<'t> {
     pub(super) state_links: Lazy<'t, (&'static str, u8, &'static str, &'static str), &'static [u8]>,
     pub(super) strangers: Lazy<'t, CopyKey, (u64, u64, u64)>,
     pub(super) heads: Lazy<'t, PlaceKey, u64>,
+    context_work: Lazy<'t, &'static str, ()>,
     pub(super) meta: Lazy<'t, &'static str, &'static str>,
     pub(super) memory: &'t mut Memory,
     pub(super) now: Millis,
@@ -157,6 +158,7 @@ impl<'t> Group<'t> {
             state_links: Lazy::new(transaction, tables::STATE_LINKS),
             strangers: Lazy::new(transaction, tables::STRANGERS),
             heads: Lazy::new(transaction, tables::HEADS),
+            context_work: Lazy::new(transaction, tables::CONTEXT_WORK),
             meta: Lazy::new(transaction, tables::META),
             memory,
             now,
@@ -222,6 +224,7 @@ impl<'t> Group<'t> {
                 self.contexts_moved.insert(record.context.clone(), record);
                 Ok(())
             }
+            Change::ContextWork { context, unfinished } => self.context_work(&context, unfinished),
             Change::GapOpened { context, gap } => self.gap_opened(&context, &gap),
             Change::GapClosed { context, missing } => self.gap_closed(&context, &missing),
             Change::SubmissionsForgotten(ids) => self.forget_submissions(&ids),
@@ -253,6 +256,17 @@ impl<'t> Group<'t> {
         Ok(Applied { grown: self.grown, counts: self.counts })
     }
 
+    fn context_work(&mut self, context: &ContextId, unfinished: bool) -> Result<(), redb::Error> {
+        let work = self.context_work.open()?;
+        if unfinished {
+            work.insert(context.as_str(), ())?;
+            self.counts.rows_written += 1;
+        } else {
+            self.counts.rows_trimmed += u64::from(work.remove(context.as_str())?.is_some());
+        }
+        Ok(())
+    }
+
     pub(super) fn fed(&mut self, row: &FeedRow<'_>) -> Result<(), redb::Error> {
         let position = self.memory.feed_tail + 1;
         self.feed.open()?.insert(position, row.row(self.now.0))?;
@@ -276,6 +290,7 @@ pub(super) fn weight(changes: &[Change]) -> u64 {
         | Change::StateMoved { .. }
         | Change::StateAgain { .. }
         | Change::ContextMoved(_)
+        | Change::ContextWork { .. }
         | Change::GapOpened { .. }
         | Change::GapClosed { .. } => 1,
         Change::TransactionSeen { .. } | Change::LinkOpened { .. } | Change::LinkClosed { .. } => 2,

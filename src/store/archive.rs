@@ -119,8 +119,8 @@ impl Archive for Store {
         self.page(move |shared, rows| peers::sent_after(shared, rows, &server, after, open, room))
     }
 
-    fn peers_behind(&self) -> Task<Result<Vec<ServerName>, ArchiveError>> {
-        self.page(peers::peers_behind)
+    fn peers_behind(&self, listed: Vec<ServerName>) -> Task<Result<Vec<ServerName>, ArchiveError>> {
+        self.page(move |shared, rows| peers::peers_behind(shared, rows, listed))
     }
 
     fn context(&self, context: &ContextId) -> Task<Result<Option<ContextLoad>, ArchiveError>> {

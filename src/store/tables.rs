@@ -147,6 +147,10 @@ pub(super) const STRANGERS: TableDefinition<CopyKey, (u64, u64, u64)> = TableDef
 /// Trimmed: by that actor, when it is named or moves up.
 pub(super) const HEADS: TableDefinition<PlaceKey, u64> = TableDefinition::new("heads");
 
+/// Context -> nothing: it has unfinished work that no other row tells of, a join or PDUs to be taken back from quarantine.
+/// Owner: that context's actor. Bound: one row a context. Trimmed: by that actor, when the work is done.
+pub(super) const CONTEXT_WORK: TableDefinition<&str, ()> = TableDefinition::new("context_work");
+
 /// The one consumer of today.
 pub(super) const MESSENGER: &str = "messenger";
 
@@ -210,5 +214,6 @@ pub(super) fn each<T: Visit>(visit: &mut T) -> Result<(), T::Error> {
     visit.visit(STATE_PDUS)?;
     visit.visit(STATE_LINKS)?;
     visit.visit(STRANGERS)?;
-    visit.visit(HEADS)
+    visit.visit(HEADS)?;
+    visit.visit(CONTEXT_WORK)
 }

@@ -1,6 +1,7 @@
 //! The archive with an eye on it: told of each look-up, and of each load of a conversation.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use actors::model::{
@@ -26,17 +27,23 @@ pub(crate) struct Watched {
     archive: Arc<dyn Archive>,
     seen: Box<Seen>,
     loads: Arc<Mutex<Vec<ContextId>>>,
+    strangers_held: Arc<AtomicBool>,
 }
 
 impl Watched {
     /// Around this archive; `seen` is called before each look-up.
     pub(crate) fn new(archive: Arc<dyn Archive>, seen: impl Fn(&LookUp<'_>) + Send + Sync + 'static) -> Self {
-        Self { archive, seen: Box::new(seen), loads: Arc::default() }
+        Self { archive, seen: Box::new(seen), loads: Arc::default(), strangers_held: Arc::default() }
     }
 
     /// Each load of a conversation is noted here.
     pub(crate) fn noting(self, loads: Arc<Mutex<Vec<ContextId>>>) -> Self {
         Self { loads, ..self }
+    }
+
+    /// While this is set, no read of what lies in quarantine ends.
+    pub(crate) fn holding_strangers(self, strangers_held: Arc<AtomicBool>) -> Self {
+        Self { strangers_held, ..self }
     }
 }
 
@@ -55,8 +62,8 @@ impl Archive for Watched {
         self.archive.outbox_from(server, from, items, bytes)
     }
 
-    fn peers_behind(&self) -> Task<Result<Vec<ServerName>, ArchiveError>> {
-        self.archive.peers_behind()
+    fn peers_behind(&self, listed: Vec<ServerName>) -> Task<Result<Vec<ServerName>, ArchiveError>> {
+        self.archive.peers_behind(listed)
     }
 
     fn context(&self, context: &ContextId) -> Task<Result<Option<ContextLoad>, ArchiveError>> {
@@ -143,6 +150,9 @@ impl Archive for Watched {
         after: (u64, u64),
         limit: u32,
     ) -> Task<Result<Vec<StrangersPdu>, ArchiveError>> {
+        if self.strangers_held.load(Ordering::SeqCst) {
+            return Box::pin(std::future::pending());
+        }
         self.archive.strangers(context, participants, after, limit)
     }
 

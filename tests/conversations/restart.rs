@@ -2,13 +2,19 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use actors::model::Refusal;
+use actors::ports::{Archive, Ports};
+use actors::testkit::TestClock;
 
+use crate::asking::{pdu, send, verdicts};
 use crate::disk::{Disk, Survives};
 use crate::messenger::{at, context, named, others};
 use crate::network::{CALM, Network, short};
 use crate::node::{Node, millis, seconds, world};
+use crate::ports::Watched;
+use crate::surroundings::Book;
 
 const NAMES: [&str; 3] = ["red", "green", "blue"];
 
@@ -166,4 +172,33 @@ async fn whatever_was_acknowledged_is_found_after_a_crash_between_any_two_steps(
             return;
         }
     }
+}
+
+/// What a server said before it was let in is taken after a restart, although nobody touches the context.
+#[tokio::test(start_paused = true)]
+async fn quarantine_of_a_new_participant_outlives_a_restart() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let held = Arc::new(AtomicBool::new(true));
+        let is_held = held.clone();
+        let change = move |ports: &mut Ports, _: &Arc<TestClock>| {
+            let watched = Watched::new(ports.archive.clone(), |_| {}).holding_strangers(is_held.clone());
+            ports.archive = Arc::new(watched);
+        };
+        let blue = Node::changed(&network, "blue", Book::usual("blue"), Rc::new(change)).await;
+        blue.with("garden", &["red"]).await;
+        let answer = send(&network, "green", "1", &[pdu("green", "early", "garden", &[])]).await;
+        assert_eq!(verdicts(&answer), ["early parkedNOT_A_PARTICIPANT"]);
+        blue.with("garden", &["red", "green"]).await;
+        seconds(5).await;
+        blue.restart(Survives::Synced).await;
+        held.store(false, Ordering::SeqCst);
+        blue.restart(Survives::Synced).await;
+        seconds(5).await;
+        assert!(blue.feed().await.contains(&"green/early".to_owned()));
+        // Done with, it is not started for that again.
+        blue.restart(Survives::Synced).await;
+        assert_eq!(blue.store().contexts_holding().await.unwrap(), []);
+    })
+    .await;
 }

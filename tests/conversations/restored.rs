@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::disk::{Disk, Survives};
 use crate::messenger::{Text, context, others};
-use crate::network::{CALM, Network};
+use crate::network::{CALM, Network, Sent};
 use crate::node::{Node, seconds, world};
 
 const NAMES: [&str; 3] = ["red", "green", "blue"];
@@ -283,8 +283,8 @@ async fn who_has_nothing_new_to_say_is_asked_what_the_lost_disk_held() {
         assert_eq!(heard(&green, "garden"), ["1", "2"], "{:#?}", notices(&green));
         assert_eq!(heard(&green, "attic"), ["3", "4", "5", "6", "7", "8"], "{:#?}", notices(&green));
         // It was asked once, and not at each beginning.
-        let pulls =
-            |network: &Network| network.sent().iter().filter(|sent| sent.request.path.contains("/pull/")).count();
+        let of_blue = |sent: &Sent| sent.to == blue.name && sent.request.path.contains("/pull/");
+        let pulls = |network: &Network| network.sent().iter().filter(|sent| of_blue(sent)).count();
         let before = pulls(&network);
         green.restart(Survives::Synced).await;
         seconds(60).await;
@@ -317,6 +317,24 @@ async fn who_is_away_is_asked_when_it_is_back_and_from_where_the_backup_ends() {
         green.read().await;
         assert_eq!(heard(&green, "garden"), ["1", "3", "4"], "{:#?}", notices(&green));
         assert_eq!(heard(&green, "attic"), ["2"], "{:#?}", notices(&green));
+    })
+    .await;
+}
+
+/// A peer that the backup does not know is asked as well: all that it ever sent may have been on the lost disk.
+#[tokio::test(start_paused = true)]
+async fn peers_unknown_to_the_backup_are_asked() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let (blue, green) = (Node::usual(&network, "blue").await, Node::usual(&network, "green").await);
+        let backup = green.backup().await;
+        blue.with("garden", &["green"]).await;
+        blue.say("garden", "1").await;
+        seconds(5).await;
+        green.restore(&backup).await;
+        seconds(60).await;
+        green.read().await;
+        assert_eq!(heard(&green, "garden"), ["1"], "{:#?}", notices(&green));
     })
     .await;
 }

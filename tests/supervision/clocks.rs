@@ -65,6 +65,21 @@ async fn however_many_peers_have_a_backlog_all_are_woken_within_two_minutes() {
     }
 }
 
+/// The store is asked who has work until it answers: traffic alone may never come.
+#[tokio::test(start_paused = true)]
+async fn a_failed_read_of_work_is_repeated() {
+    life(async {
+        let mut archive = None;
+        let _rig = Rig::start(&Disk::new(), |ports| {
+            let observed = Observed::new(ports.archive.clone()).with_behind(names(1)).with_failures(3);
+            ports.archive = archive.insert(Arc::new(observed)).clone();
+        });
+        seconds(60).await;
+        assert_eq!(archive.unwrap().loads(), [7_000], "after pauses of 1, 2 and 4 seconds");
+    })
+    .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_wait_is_honoured_to_the_second_and_survives_a_restart() {
     let clock = Arc::new(TestClock::new(BASE));

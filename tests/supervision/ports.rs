@@ -24,12 +24,14 @@ pub(crate) struct Observed {
     loads: Mutex<Vec<(ServerName, u64)>>,
     behind: Option<Vec<ServerName>>,
     unreadable: Option<ServerName>,
+    failures: AtomicU32,
 }
 
 impl Observed {
     /// Around this archive, which stays in use for all that is not said otherwise.
     pub(crate) fn new(archive: Arc<dyn Archive>) -> Self {
-        Self { archive, since: Instant::now(), loads: Mutex::default(), behind: None, unreadable: None }
+        let (since, loads, failures) = (Instant::now(), Mutex::default(), AtomicU32::new(0));
+        Self { archive, since, loads, behind: None, unreadable: None, failures }
     }
 
     /// These peers are said to have a backlog.
@@ -40,6 +42,15 @@ impl Observed {
     /// The rows of this peer cannot be read.
     pub(crate) fn with_unreadable(self, server: ServerName) -> Self {
         Self { unreadable: Some(server), ..self }
+    }
+
+    /// So many reads of who has work fail first.
+    pub(crate) fn with_failures(self, count: u32) -> Self {
+        Self { failures: AtomicU32::new(count), ..self }
+    }
+
+    fn fails(&self) -> bool {
+        self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
     }
 
     /// When a peer was loaded, in milliseconds.
@@ -88,10 +99,13 @@ impl Archive for Observed {
         self.archive.sent_after(server, after, open, items, bytes)
     }
 
-    fn peers_behind(&self) -> Task<Result<Vec<ServerName>, ArchiveError>> {
+    fn peers_behind(&self, listed: Vec<ServerName>) -> Task<Result<Vec<ServerName>, ArchiveError>> {
+        if self.fails() {
+            return Box::pin(async { Err(ArchiveError("the disk is slow to wake".to_owned())) });
+        }
         match self.behind.clone() {
             Some(behind) => Box::pin(async { Ok(behind) }),
-            None => self.archive.peers_behind(),
+            None => self.archive.peers_behind(listed),
         }
     }
 
@@ -100,6 +114,9 @@ impl Archive for Observed {
     }
 
     fn contexts_holding(&self) -> Task<Result<Vec<ContextId>, ArchiveError>> {
+        if self.fails() {
+            return Box::pin(async { Err(ArchiveError("the disk is slow to wake".to_owned())) });
+        }
         self.archive.contexts_holding()
     }
 

@@ -75,6 +75,8 @@ pub(super) struct Desk {
     pub(super) links: BTreeMap<PduRef, StateLink>,
     /// What lies in quarantine, by its number: who sent it, and the PDU.
     pub(super) kept: BTreeMap<u64, (ServerName, Pdu)>,
+    /// The disk says that there is unfinished work.
+    pub(super) unfinished: bool,
     /// Whose PDUs are to be taken back, and after which place.
     take_back: Option<(Vec<ServerName>, u64)>,
     /// Open ends that have rows of their own.
@@ -114,6 +116,7 @@ impl Desk {
             pieces: HashMap::new(),
             links: BTreeMap::new(),
             kept: BTreeMap::new(),
+            unfinished: false,
             take_back: None,
             spilled: BTreeMap::new(),
             arrived: HashMap::new(),
@@ -223,6 +226,9 @@ impl Desk {
                 let kept = Some(Kept { from: from.clone(), number: *number, pdu });
                 self.step(Event::Kept { kept, known, next: (place == 1).then_some((0, *number)) });
             }
+            if page.len() < 2 {
+                self.step(Event::TakenBack);
+            }
         }
     }
 
@@ -256,7 +262,10 @@ impl Desk {
             record.heads.sort_by(|one, other| (one.depth, &one.reference).cmp(&(other.depth, &other.reference)));
             record
         };
-        let load = self.record.clone().map(whole).map(|record| ContextLoad { record, held, gaps, links });
+        let load = self.record.clone().map(whole).map(|record| {
+            let unfinished = self.unfinished;
+            ContextLoad { record, held, gaps, links, unfinished }
+        });
         self.machine = Machine::new(context("room"), server("us"), self.limits.clone(), Arc::new(Text), load);
         self.log.push("-- restart".to_owned());
         self.step(Event::Started);

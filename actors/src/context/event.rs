@@ -96,6 +96,8 @@ pub enum Event {
         /// It is the last of a full page: where the next one begins.
         next: Option<(u64, u64)>,
     },
+    /// All that [`Effect::TakeBack`] found has been given back.
+    TakenBack,
     /// The timer went off.
     Due,
 }

@@ -60,6 +60,12 @@ pub struct Machine {
     forgotten: u64,
     /// What is being fetched because somebody wants to read it.
     pub(super) past: Past,
+    /// Walks through quarantine that have not ended.
+    take_backs: u32,
+    /// Servers were let in, and quarantine was not looked through to its end since.
+    let_in: bool,
+    /// The disk says that there is unfinished work.
+    unfinished_stored: bool,
     /// What the shell's timer is set to.
     armed: Option<Millis>,
 }
@@ -75,7 +81,13 @@ impl Machine {
     ) -> Self {
         let stored = load.is_some();
         let new = || ContextRecord::new(context, vec![], true);
-        let load = load.unwrap_or_else(|| ContextLoad { record: new(), held: vec![], gaps: vec![], links: vec![] });
+        let load = load.unwrap_or_else(|| ContextLoad {
+            record: new(),
+            held: vec![],
+            gaps: vec![],
+            links: vec![],
+            unfinished: false,
+        });
         let mut recent = Recent::new(REFERENCES_KEPT);
         load.record.heads.iter().for_each(|head| recent.insert(head.reference.clone(), head.depth));
         let mut order = Order::default();
@@ -106,6 +118,9 @@ impl Machine {
             spilled,
             forgotten: 0,
             past,
+            take_backs: 0,
+            let_in: load.unfinished,
+            unfinished_stored: load.unfinished,
             armed: None,
         }
     }
@@ -127,7 +142,11 @@ impl Machine {
     /// One step.
     pub fn step(&mut self, now: Millis, event: Event, reads: &dyn Reads) -> Vec<Effect> {
         let mut step = Step::new(now, reads);
-        let is_arrival = matches!(event, Event::Arrive { .. });
+        // A peer's actor commits right after an arrival, and that commit holds both; nobody waits for the end of a walk.
+        let urgency = match event {
+            Event::Arrive { .. } | Event::TakenBack => Urgency::Rides,
+            _ => Urgency::Now,
+        };
         let answer = match event {
             Event::Started => {
                 self.resume(&mut step);
@@ -185,6 +204,11 @@ impl Machine {
                 step.take_back = next;
                 None
             }
+            Event::TakenBack => {
+                self.take_backs = self.take_backs.saturating_sub(1);
+                self.let_in &= self.take_backs > 0;
+                None
+            }
             Event::Due => {
                 self.armed = None;
                 None
@@ -196,7 +220,7 @@ impl Machine {
         for missing in self.gaps.forget(self.limits.gap.kept_max as usize) {
             step.changes.push(Change::GapClosed { context: self.record.context.clone(), missing });
         }
-        self.finish(step, is_arrival, answer)
+        self.finish(step, urgency, answer)
     }
 
     /// A PDU was delivered, and is an open end where `head` says so.
@@ -243,7 +267,7 @@ impl Machine {
             self.link(step, &reference, 1);
         }
         // What a former life did not come to: servers that were let in just before it ended.
-        step.admitted = self.stored;
+        step.take_back = self.stored.then_some((0, 0));
         for missing in self.links.list_sought() {
             if !self.order.holds(&missing) {
                 self.wanted.want_link(step.now, &missing, None, 1);
@@ -283,11 +307,25 @@ impl Machine {
         }
     }
 
-    fn finish(&mut self, mut step: Step<'_>, is_arrival: bool, owed: Option<Owed>) -> Vec<Effect> {
+    /// Work that a restart has to go on with is on disk as long as there is any.
+    fn note_work(&mut self, step: &mut Step<'_>) {
+        let unfinished = self.let_in || self.has_open_join();
+        if unfinished != self.unfinished_stored {
+            self.unfinished_stored = unfinished;
+            step.changes.push(Change::ContextWork { context: self.record.context.clone(), unfinished });
+        }
+    }
+
+    fn finish(&mut self, mut step: Step<'_>, urgency: Urgency, owed: Option<Owed>) -> Vec<Effect> {
         if step.admitted {
             self.wanted.ask_anew(step.now, circle(&self.us, &self.record, &self.limits));
             step.take_back = Some((0, 0));
+            self.let_in = true;
         }
+        step.take_back = step.take_back.filter(|_| !self.record.participants.is_empty());
+        self.take_backs += u32::from(step.take_back == Some((0, 0)));
+        self.let_in &= self.take_backs > 0;
+        self.note_work(&mut step);
         let asks = self.wanted.ask(step.now, circle(&self.us, &self.record, &self.limits));
         let mut effects = vec![];
         self.stored |= step.moved;
@@ -297,8 +335,7 @@ impl Machine {
         let changes =
             step.take_changes(&self.record, &mut self.order, &mut self.gaps, &mut self.links, HEADS_IN_RECORD);
         if !changes.is_empty() {
-            // A peer's actor commits right after an arrival, and that commit holds both.
-            effects.push(Effect::Commit(changes, if is_arrival { Urgency::Rides } else { Urgency::Now }));
+            effects.push(Effect::Commit(changes, urgency));
         }
         if !step.released.is_empty() {
             effects.push(Effect::Release(step.released));
@@ -309,7 +346,7 @@ impl Machine {
             let wants = ask.wants(&self.record.context, self.limits.history.backfill_max);
             effects.extend(wants.map(|want| Effect::Fetch { of: of.clone(), want, cause: cause.clone() }));
         }
-        if let Some(after) = step.take_back.filter(|_| !self.record.participants.is_empty()) {
+        if let Some(after) = step.take_back {
             let participants = self.record.participants.clone();
             effects.push(Effect::TakeBack { participants, after, limit: KEPT_PAGE });
         }

@@ -130,6 +130,8 @@ pub(crate) struct Status(pub(super) oneshot::Sender<ContextStatus>);
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct TakenBack {
+    /// In which life of the actor the page was asked for; that of an earlier one means nothing.
+    pub(super) life: u64,
     /// A page of it.
     pub(super) page: Vec<StrangersPdu>,
     /// More may follow.

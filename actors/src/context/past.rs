@@ -68,7 +68,11 @@ impl Past {
 impl Machine {
     /// Something of the past is still to come, or waited for.
     pub(super) fn is_after_the_past(&self) -> bool {
-        self.past.asking.is_some() || self.open_join().is_some()
+        self.past.asking.is_some() || self.has_open_join()
+    }
+
+    pub(super) fn has_open_join(&self) -> bool {
+        self.open_join().is_some()
     }
 
     fn open_join(&self) -> Option<&Join> {
@@ -84,6 +88,7 @@ impl Machine {
                 return Err(Refusal::TooManyParticipants { count: participants.len() + 1, max });
             }
             participants.push(via.clone());
+            step.admitted = true;
         }
         self.record.adopted = false;
         self.record.join = Some(Join { via, left: backfill, came: 0, stage: JoinStage::State, reason: None });

@@ -18,6 +18,7 @@ use crate::limits::ContextLimits;
 use crate::model::{ContextId, Pdu, PduRef, Refusal, StrangersPdu};
 use crate::ports::{ArchiveError, ContextLoad, Fence, Known, Ports};
 use crate::routes::{Need, Routes};
+use crate::supervise::again::until_read;
 use crate::supervise::crashes::{Crashes, Verdict};
 use crate::supervise::guard::guard;
 use crate::supervise::intake::Permit;
@@ -47,6 +48,8 @@ pub(crate) struct ContextActor {
     /// `None` while loading, and after the actor was given up.
     machine: Option<Machine>,
     faulty: bool,
+    /// Counts loads: a page that an earlier life asked for is not this one's.
+    life: u64,
     /// Messages that came back from quarantine since its participants changed: for the log.
     taken_back: usize,
     /// In order: where all of them are dropped at once, who learns of it first is not left to chance.
@@ -88,6 +91,7 @@ impl ContextActor {
             killers: VecDeque::new(),
             machine: None,
             faulty: false,
+            life: 0,
             taken_back: 0,
             answers: BTreeMap::new(),
             reads: vec![],
@@ -169,15 +173,12 @@ impl ContextActor {
                 });
             }
             Effect::TakeBack { participants, after, limit } => {
-                let page = self.ports.archive.strangers(&self.context, participants, after, limit);
-                let (address, context) = (ctx.address(), self.context.clone());
+                let (archive, context) = (self.ports.archive.clone(), self.context.clone());
+                let (address, life) = (ctx.address(), self.life);
                 detached(async move {
-                    match page.await {
-                        Ok(page) => post(&address, TakenBack { is_full: page.len() == limit as usize, page }),
-                        Err(error) => {
-                            tracing::error!(%context, %error, "what servers said before they took part stays in quarantine");
-                        }
-                    }
+                    let read = || archive.strangers(&context, participants.clone(), after, limit);
+                    let page = until_read("quarantine of servers that take part now", read).await;
+                    post(&address, TakenBack { life, is_full: page.len() == limit as usize, page });
                 });
             }
             Effect::Arm(due) => {
@@ -208,6 +209,7 @@ impl ContextActor {
     }
 
     fn load(&mut self, ctx: &mut Context<Self>) {
+        self.life += 1;
         let verdict = self.crashes.verdict(self.ports.clock.now(), self.limits.restarts);
         let (ports, context) = (self.ports.clone(), self.context.clone());
         let load = async move {
@@ -397,7 +399,10 @@ impl Handler<Fetched> for ContextActor {
 impl Handler<TakenBack> for ContextActor {
     type Result = ();
 
-    fn handle(&mut self, TakenBack { page, is_full }: TakenBack, ctx: &mut Context<Self>) {
+    fn handle(&mut self, TakenBack { life, page, is_full }: TakenBack, ctx: &mut Context<Self>) {
+        if life != self.life {
+            return;
+        }
         let last = page.last().filter(|_| is_full).map(|last| last.place);
         self.taken_back += page.len();
         for StrangersPdu { place, reference, from, number, bytes, superseded } in page {
@@ -407,8 +412,12 @@ impl Handler<TakenBack> for ContextActor {
             let kept = (superseded || pdu.is_some()).then_some(Kept { from, number, pdu });
             self.enter(ctx, Event::Kept { kept, known, next: last.filter(|last| *last == place) });
         }
-        if last.is_none() && self.taken_back > 0 {
-            let messages = std::mem::take(&mut self.taken_back);
+        if last.is_some() {
+            return;
+        }
+        self.enter(ctx, Event::TakenBack);
+        let messages = std::mem::take(&mut self.taken_back);
+        if messages > 0 {
             tracing::info!(context = %self.context, messages, "what lay in quarantine is judged anew: its senders take part now");
         }
     }

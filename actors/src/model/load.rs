@@ -72,6 +72,8 @@ pub struct ContextLoad {
     pub gaps: Vec<Gap>,
     /// State PDUs that are named as replaced and were not delivered.
     pub links: Vec<StateLink>,
+    /// It has unfinished work that no other row tells of.
+    pub unfinished: bool,
 }
 
 /// What is known of a PDU by its identity.

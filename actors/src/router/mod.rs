@@ -25,6 +25,7 @@ use crate::peer::WeakPeer;
 use crate::ports::{Ports, Urgency};
 pub use crate::routes::Routes;
 use crate::routes::{Asks, FindContext, StartPeer};
+use crate::supervise::again::until_read;
 use crate::supervise::lifeline::LifeLine;
 use crate::supervise::post::post;
 use crate::supervise::task::{Isolated, isolated};
@@ -178,21 +179,15 @@ fn elsewhere() -> Refusal {
 impl Actor for Router {
     type Context = Context<Self>;
 
-    /// Whoever has something unsent, or waits for a parent, is woken without any new traffic: a clock drives delivery, also at
-    /// start.
+    /// Peers and conversations with unfinished work are started without any new traffic: a clock drives delivery, also at start.
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(0); // see the permits of `supervise::intake`
         self.watch(ctx);
         let (archive, address) = (self.ports.archive.clone(), ctx.address());
+        let listed = self.ports.roster.listed();
         let boot = async move {
-            let behind = archive.peers_behind().await;
-            let holding = archive.contexts_holding().await;
-            let (behind, holding) = match (behind, holding) {
-                (Ok(behind), Ok(holding)) => (behind, holding),
-                (Err(error), _) | (_, Err(error)) => {
-                    return tracing::error!(%error, "who has work due is not known; they wake with traffic");
-                }
-            };
+            let behind = until_read("peers with work", || archive.peers_behind(listed.clone())).await;
+            let holding = until_read("contexts with work", || archive.contexts_holding()).await;
             let count = u32::try_from(behind.len() + holding.len()).unwrap_or(u32::MAX).max(1);
             let step = BOOT_STEP.min(BOOT_SPREAD / count);
             // Dates, not pauses: a timer rounds up to its millisecond, and thousands of pauses would add that up.
@@ -235,7 +230,7 @@ impl Handler<FindContext> for Router {
     }
 }
 
-/// Start a conversation's actor: it waits for parents.
+/// Start a conversation's actor: it has unfinished work.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct StartContext(ContextId);
@@ -245,7 +240,7 @@ impl Handler<StartContext> for Router {
 
     fn handle(&mut self, StartContext(context): StartContext, ctx: &mut Context<Self>) {
         if let Err(refusal) = self.find_context(ctx, &context) {
-            tracing::warn!(%context, %refusal, "a context that waits for parents cannot be started");
+            tracing::warn!(%context, %refusal, "a context with unfinished work cannot be started");
         }
     }
 }

@@ -17,6 +17,7 @@
 //! Never persist, assert or unwrap in actix's `stopping` or `stopped`: they run while a panic unwinds, and a second one
 //! aborts the process.
 
+pub(crate) mod again;
 pub mod alarm;
 pub mod crashes;
 pub mod guard;

@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use actors::model::{ContextId, ContextRecord, Gap, Head, HeldPdu, PduRef};
 use actors::ports::{ContextLoad, Known, ServedPdu};
-use redb::{ReadTransaction, ReadableDatabase};
+use redb::{ReadTransaction, ReadableDatabase, ReadableTable};
 
 use super::{Read, state};
 use crate::store::Shared;
@@ -19,7 +19,9 @@ pub(super) fn context(shared: &Shared, read: &ReadTransaction, context: &Context
     let held = held(shared, read, context)?;
     let gaps = gaps(shared, read, context.as_str())?;
     let links = state::links(shared, read, context.as_str())?;
-    Ok(Some(ContextLoad { record, held, gaps, links }))
+    let unfinished = read.open_table(tables::CONTEXT_WORK)?.get(context.as_str())?.is_some();
+    shared.counters.looked_up(u64::from(unfinished));
+    Ok(Some(ContextLoad { record, held, gaps, links, unfinished }))
 }
 
 fn held(shared: &Shared, read: &ReadTransaction, context: &ContextId) -> Read<Vec<HeldPdu>> {
@@ -77,6 +79,11 @@ pub(super) fn contexts_holding(shared: &Shared, read: &ReadTransaction) -> Read<
         contexts.push(context);
     }
     contexts.extend(state::contexts_seeking(shared, read)?);
+    for row in read.open_table(tables::CONTEXT_WORK)?.iter()? {
+        let (context, _) = row?;
+        shared.counters.looked_up(1);
+        contexts.push(rows::context_id("context_work", context.value())?);
+    }
     contexts.sort();
     contexts.dedup();
     Ok(contexts)

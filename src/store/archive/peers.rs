@@ -197,11 +197,18 @@ pub(super) fn sent_after(
 }
 
 /// Those with something unsent, and those that were not yet asked what they sent to a disk that was lost.
-pub(super) fn peers_behind(shared: &Shared, read: &ReadTransaction) -> Read<Vec<ServerName>> {
+pub(super) fn peers_behind(shared: &Shared, read: &ReadTransaction, listed: Vec<ServerName>) -> Read<Vec<ServerName>> {
     let mut behind = unsent(shared, read)?;
     if shared.counted_from > 0 {
         let unsent: HashSet<ServerName> = behind.iter().cloned().collect();
-        for row in read.open_table(tables::PEERS)?.iter()? {
+        let peers = read.open_table(tables::PEERS)?;
+        for server in listed {
+            // The backup knows nothing of it: it may have been heard of first on the lost disk.
+            if peers.get(server.as_str())?.is_none() && !unsent.contains(&server) {
+                behind.push(server);
+            }
+        }
+        for row in peers.iter()? {
             let (server, row) = row?;
             let record = rows::peer_from_row(rows::name("peers", server.value())?, row.value())?;
             let InboundRecord { restored, catch_up, .. } = record.inbound;

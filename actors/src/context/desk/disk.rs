@@ -58,6 +58,7 @@ impl Desk {
                     gone.iter().for_each(|reference| assert!(self.spilled.remove(reference).is_some()));
                     self.spilled.extend(added.into_iter().map(|head| (head.reference.clone(), head)));
                 }
+                Change::ContextWork { unfinished, .. } => self.unfinished = unfinished,
                 Change::LinkClosed { missing, .. } => drop(self.links.remove(&missing)),
                 Change::ContextMoved(record) => {
                     assert_eq!(place, last, "the record comes last");

@@ -185,19 +185,41 @@ fn reads_and_an_idle_join_take_turns() {
 /// An answer that comes after its time is not taken for the answer to the question under way.
 #[test]
 fn a_late_answer_ends_no_other_question() {
-    let mut desk = Desk::among("green");
+    let mut desk = Desk::new(ContextLimits::default());
     desk.arrive("green", pdus("green/5<green/4"));
-    desk.until(70_000);
-    desk.log.clear();
-    desk.asked.clear();
+    while desk.due.is_some() {
+        desk.until(desk.now.0 + 1000);
+        for (from, wanted) in desk.asked.clone() {
+            desk.fetched(from.as_str(), &wanted.to_string(), true, vec![]);
+        }
+    }
     desk.step(Event::Older { limit: 2 });
-    desk.join("red", 3);
-    desk.until(140_000);
+    desk.join("green", 3);
     desk.log.clear();
-    // The read's question to green, which went unanswered, is the oldest.
+    desk.until(desk.now.0 + 61_000);
+    desk.expect(&[&format!("-- {}", desk.now.0 - 1000), "0 came", "ask green for the state"]);
     desk.told_of_the_past(Some(pdus("green/4")));
     desk.expect(&["deliver green/4 at 0 as history"]);
     assert_eq!(stage(&desk), (JoinStage::State, 0));
+    desk.told_of_the_past(Some(vec![]));
+    assert_eq!(stage(&desk), (JoinStage::Done, 0));
+}
+
+/// What a restart has to go on with is on disk for as long as it is not done.
+#[test]
+fn unfinished_work_is_noted_until_done() {
+    let mut desk = Desk::new(ContextLimits::default());
+    desk.join("red", 3);
+    desk.take_back();
+    assert!(desk.unfinished, "the join is open");
+    desk.told_of_the_past(Some(vec![]));
+    assert!(!desk.unfinished, "the join is done, and quarantine was looked through");
+    desk.participants("red green");
+    assert!(desk.unfinished, "green was let in");
+    desk.restart();
+    assert!(desk.unfinished);
+    desk.take_back();
+    assert!(!desk.unfinished);
 }
 
 #[test]
