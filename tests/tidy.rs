@@ -28,6 +28,7 @@ const CORE: &[(&str, u8)] = &[
     ("context/order", MACHINES),
     ("context/past", MACHINES),
     ("context/recent", MACHINES),
+    ("context/staged", MACHINES),
     ("context/state", MACHINES),
     ("context/step", MACHINES),
     ("context/wanted", MACHINES),

@@ -1,5 +1,7 @@
 //! `Change`: every durable fact, in domain words. Actors hand changes over; only the store knows tables.
 
+use bytes::Bytes;
+
 use crate::model::{
     ContextId, ContextRecord, Delivery, Digest, Fate, FeedItem, Gap, Head, Hold, Index, Millis, Parked, PduRef,
     PeerRecord, Position, SeenTransaction, Seq, ServerName, StateKey, StateLink, StatePiece, StoredPdu, Submission,
@@ -134,6 +136,28 @@ pub enum Change {
     },
     /// A conversation's record is now this. Written whole, by its context actor alone.
     ContextMoved(Box<ContextRecord>),
+    /// A conversation was too busy to take these PDUs: they wait in its stage. One that is there already is passed over.
+    Staged {
+        /// Which conversation.
+        context: ContextId,
+        /// Who sent them.
+        from: ServerName,
+        /// How that was proved.
+        verified: &'static str,
+        /// Which ones, in order, and each as it would be stored.
+        pdus: Vec<(PduRef, Bytes)>,
+    },
+    /// A staged PDU was taken by its conversation, or refused.
+    StageLeft {
+        /// Which conversation.
+        context: ContextId,
+        /// Who sent it.
+        from: ServerName,
+        /// Its number among the staged ones of that server.
+        number: u64,
+        /// Which one: the number may have been given again.
+        reference: PduRef,
+    },
     /// A conversation has unfinished work that no other row tells of, or no longer: a join, or PDUs of servers that were let in
     /// and whose quarantine was not looked through to its end. It is started with the process while it has.
     ContextWork {

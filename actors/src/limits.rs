@@ -159,8 +159,10 @@ pub struct ContextLimits {
     pub adopt_max: u64,
     /// PDUs waiting for parents; beyond it the oldest is delivered as if its gap had been given up.
     pub held_max: u32,
-    /// How long a peer's actor waits for a conversation to take its PDUs.
+    /// How long a peer's actor waits for a conversation to take its PDUs before they are staged.
     pub arrive_timeout: Duration,
+    /// Staged PDUs of one conversation and peer; beyond it the peer is told to come again.
+    pub stage_max: u64,
     /// How long a conversation without work stays in memory.
     pub idle: Duration,
     /// Requests of one conversation being handled at once.
@@ -235,7 +237,8 @@ impl Default for ContextLimits {
             participants_max: 1000,
             adopt_max: 10_000,
             held_max: 1000,
-            arrive_timeout: Duration::from_secs(5),
+            arrive_timeout: Duration::from_secs(1),
+            stage_max: 1000,
             idle: Duration::from_secs(600),
             intake_max: 64,
             quarantine_items: 10_000,

@@ -19,7 +19,8 @@ use crate::model::{
     Position, Pulled, PushFailure, ServerName, StateKey, StatePiece, SubmissionId, SubmissionRecord, Want,
 };
 pub use crate::model::{
-    ContextLoad, CurrentState, Known, Letter, OutboxRow, PduText, PeerLoad, SentPage, ServedPdu, Spoken, StrangersPdu,
+    ContextLoad, CurrentState, Known, Letter, OutboxRow, PduText, PeerLoad, SentPage, ServedPdu, Spoken, StagedPdu,
+    StrangersPdu,
 };
 pub use inspect::{ContextRow, Direction, Inspect, Page, ParkedFilter, ParkedRow, Place, QueuedItem, What, Why};
 pub use past::{OldPage, OldPdu, Past, Pinned, Walked, WalkedTo};
@@ -196,8 +197,8 @@ pub trait Archive: Send + Sync + 'static {
     /// A conversation, whole. Await a [`Journal::barrier`] first where its own actor asks.
     fn context(&self, context: &ContextId) -> Task<Result<Option<ContextLoad>, ArchiveError>>;
 
-    /// Conversations with PDUs waiting for parents, with state whose link is looked for, or with other unfinished work
-    /// ([`Change::ContextWork`]): those to start when the process starts.
+    /// Conversations with PDUs waiting for parents, with state whose link is looked for, with staged PDUs, or with
+    /// other unfinished work ([`Change::ContextWork`]): those to start when the process starts.
     fn contexts_holding(&self) -> Task<Result<Vec<ContextId>, ArchiveError>>;
 
     /// What is known of PDUs, read-your-writes, at once and in one read transaction. Of `arriving`, those that nothing is known
@@ -270,6 +271,18 @@ pub trait Archive: Send + Sync + 'static {
         after: (u64, u64),
         limit: u32,
     ) -> Task<Result<Vec<StrangersPdu>, ArchiveError>>;
+
+    /// How many PDUs of this server are staged for a conversation, and which of these are. From committed rows.
+    fn stage(
+        &self,
+        context: &ContextId,
+        from: &ServerName,
+        references: Vec<PduRef>,
+    ) -> Task<Result<(u64, Vec<PduRef>), ArchiveError>>;
+
+    /// Staged PDUs of a conversation, in the order in which each server sent them: the first `limit`, and not more once they
+    /// exceed `bytes` (one always fits). Await a [`Journal::barrier`] first: what was taken must have left.
+    fn staged(&self, context: &ContextId, limit: u32, bytes: u64) -> Task<Result<Vec<StagedPdu>, ArchiveError>>;
 
     /// A submission by its id.
     fn submission(&self, id: &SubmissionId) -> Task<Result<Option<SubmissionRecord>, ArchiveError>>;

@@ -194,6 +194,13 @@ impl Routes {
         }
     }
 
+    /// Tell a conversation that PDUs lie in its stage. It is started if need be.
+    pub(crate) async fn stage_filled(&self, context: &ContextId) {
+        if let Ok(handle) = self.context(context).await {
+            handle.stage_filled();
+        }
+    }
+
     /// Tell a conversation what asking a peer brought.
     pub(crate) async fn fetched(
         &self,

@@ -15,7 +15,7 @@ use actors::model::{
 };
 use actors::ports::{
     Archive, ArchiveError, Clock, ContextLoad, FeedBounds, FeedPage, Fence, Journal, Known, Letter, OutboxRow,
-    Ownership, PduText, PeerLoad, Ports, Pressure, Roster, SentPage, ServedPdu, StatePage, StrangersPdu,
+    Ownership, PduText, PeerLoad, Ports, Pressure, Roster, SentPage, ServedPdu, StagedPdu, StatePage, StrangersPdu,
     SubmissionsPage, Task, Ticket, Transport, Urgency,
 };
 use actors::router::Routes;
@@ -127,6 +127,14 @@ impl Archive for Broken {
         _: (u64, u64),
         _: u32,
     ) -> Task<Result<Vec<StrangersPdu>, ArchiveError>> {
+        broken()
+    }
+
+    fn stage(&self, _: &ContextId, _: &ServerName, _: Vec<PduRef>) -> Task<Result<(u64, Vec<PduRef>), ArchiveError>> {
+        broken()
+    }
+
+    fn staged(&self, _: &ContextId, _: u32, _: u64) -> Task<Result<Vec<StagedPdu>, ArchiveError>> {
         broken()
     }
 

@@ -33,8 +33,10 @@ pub(super) struct ContextsSection {
     heads_max: u32,
     /// The type of the empty messages that join these at an operator's word.
     merge_type: String,
-    /// How long a peer's request waits for a context before the peer is told to come again.
+    /// How long a peer's request waits for a busy context before its PDUs are staged.
     arrive_timeout: Span,
+    /// PDUs of one peer staged for one busy context; beyond it the peer is told to come again.
+    stage_max: u64,
     /// How long a context without work stays in memory.
     idle: Span,
     /// Requests of one context being handled at once.
@@ -132,6 +134,7 @@ impl Default for ContextsSection {
             heads_max: limits.heads_max,
             merge_type: limits.merge_type,
             arrive_timeout: Span(limits.arrive_timeout),
+            stage_max: limits.stage_max,
             idle: Span(limits.idle),
             intake_max: limits.intake_max,
             restarts_max: limits.restarts.max,
@@ -168,6 +171,7 @@ impl ContextsSection {
                 ("held_max", self.held_max.into()),
                 ("heads_max", self.heads_max.into()),
                 ("intake_max", self.intake_max.into()),
+                ("stage_max", self.stage_max),
             ],
         );
         let gap = [("tries_max", self.gap.tries_max.into()), ("asks_max", self.gap.asks_max.into())];
@@ -201,6 +205,7 @@ impl ContextsSection {
             adopt_max: self.adopt_max,
             held_max: self.held_max,
             arrive_timeout: self.arrive_timeout.0,
+            stage_max: self.stage_max,
             idle: self.idle.0,
             intake_max: self.intake_max,
             gap: GapLimits {

@@ -12,7 +12,7 @@ use super::forget::Deliveries;
 use super::rows::{self, FeedRow};
 use super::tables::{
     self, CopyKey, DeadLetterValue, FeedValue, GapValue, HeldValue, HolderValue, OutboxValue, PduValue, PieceKey,
-    PieceValue, PlaceKey, QuarantineValue, RefValue, SeenValue, SubmissionValue,
+    PieceValue, PlaceKey, QuarantineValue, RefValue, SeenValue, StageIdKey, StageValue, SubmissionValue,
 };
 
 /// What the writer remembers between groups, so that appending needs no reading. Right only as long as every group
@@ -121,6 +121,8 @@ pub(super) struct Group<'t> {
     pub(super) strangers: Lazy<'t, CopyKey, (u64, u64, u64)>,
     pub(super) heads: Lazy<'t, PlaceKey, u64>,
     context_work: Lazy<'t, &'static str, ()>,
+    pub(super) stage: Lazy<'t, (&'static str, &'static str, u64), StageValue>,
+    pub(super) stage_ids: Lazy<'t, StageIdKey, u64>,
     pub(super) meta: Lazy<'t, &'static str, &'static str>,
     pub(super) memory: &'t mut Memory,
     pub(super) now: Millis,
@@ -159,6 +161,8 @@ impl<'t> Group<'t> {
             strangers: Lazy::new(transaction, tables::STRANGERS),
             heads: Lazy::new(transaction, tables::HEADS),
             context_work: Lazy::new(transaction, tables::CONTEXT_WORK),
+            stage: Lazy::new(transaction, tables::STAGE),
+            stage_ids: Lazy::new(transaction, tables::STAGE_IDS),
             meta: Lazy::new(transaction, tables::META),
             memory,
             now,
@@ -223,6 +227,10 @@ impl<'t> Group<'t> {
             Change::ContextMoved(record) => {
                 self.contexts_moved.insert(record.context.clone(), record);
                 Ok(())
+            }
+            Change::Staged { context, from, verified, pdus } => self.staged(&context, &from, verified, &pdus),
+            Change::StageLeft { context, from, number, reference } => {
+                self.stage_left(&context, &from, number, &reference)
             }
             Change::ContextWork { context, unfinished } => self.context_work(&context, unfinished),
             Change::GapOpened { context, gap } => self.gap_opened(&context, &gap),
@@ -293,7 +301,11 @@ pub(super) fn weight(changes: &[Change]) -> u64 {
         | Change::ContextWork { .. }
         | Change::GapOpened { .. }
         | Change::GapClosed { .. } => 1,
-        Change::TransactionSeen { .. } | Change::LinkOpened { .. } | Change::LinkClosed { .. } => 2,
+        Change::TransactionSeen { .. }
+        | Change::LinkOpened { .. }
+        | Change::LinkClosed { .. }
+        | Change::StageLeft { .. } => 2,
+        Change::Staged { pdus, .. } => 2 * pdus.len() as u64,
         Change::PeerMoved(_)
         | Change::TransactionSent { .. }
         | Change::Fed(_)

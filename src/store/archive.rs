@@ -11,6 +11,7 @@ mod history;
 mod inspect;
 mod past;
 mod peers;
+mod stage;
 mod state;
 mod strangers;
 mod submissions;
@@ -23,7 +24,7 @@ use actors::model::{
 };
 use actors::ports::{
     Archive, ArchiveError, ContextLoad, FeedBounds, FeedPage, Known, Letter, OutboxRow, PeerLoad, SentPage, ServedPdu,
-    StatePage, StrangersPdu, SubmissionsPage, Task,
+    StagedPdu, StatePage, StrangersPdu, SubmissionsPage, Task,
 };
 use bytes::Bytes;
 use redb::{ReadTransaction, ReadableDatabase};
@@ -211,6 +212,21 @@ impl Archive for Store {
     ) -> Task<Result<Vec<StrangersPdu>, ArchiveError>> {
         let context = context.clone();
         self.page(move |shared, rows| strangers::page(shared, rows, &context, &participants, after, limit as usize))
+    }
+
+    fn stage(
+        &self,
+        context: &ContextId,
+        from: &ServerName,
+        references: Vec<PduRef>,
+    ) -> Task<Result<(u64, Vec<PduRef>), ArchiveError>> {
+        let (context, from) = (context.clone(), from.clone());
+        self.page(move |shared, rows| stage::of_server(shared, rows, &context, &from, references))
+    }
+
+    fn staged(&self, context: &ContextId, limit: u32, bytes: u64) -> Task<Result<Vec<StagedPdu>, ArchiveError>> {
+        let context = context.clone();
+        self.page(move |shared, rows| stage::page(shared, rows, &context, limit as usize, bytes))
     }
 
     fn submission(&self, id: &SubmissionId) -> Task<Result<Option<SubmissionRecord>, ArchiveError>> {

@@ -28,6 +28,7 @@ mod queue;
 mod restore;
 mod restored;
 mod rows;
+mod stage;
 mod state;
 mod stats;
 mod strangers;

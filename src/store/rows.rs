@@ -296,7 +296,7 @@ pub(super) fn fate(word: &str) -> Result<Fate, BadRow> {
 
 /// The fixed words of the model (`&'static str`), read back. Each word is leaked once; they are the program's own and few,
 /// and a damaged file cannot make them many.
-fn interned(word: &str) -> &'static str {
+pub(super) fn interned(word: &str) -> &'static str {
     const WORDS_MAX: usize = 256;
     static WORDS: Mutex<Option<HashSet<&'static str>>> = Mutex::new(None);
     let mut words = WORDS.lock().unwrap_or_else(PoisonError::into_inner);

@@ -59,6 +59,12 @@ pub(super) type PlaceKey = (&'static str, &'static str, &'static str);
 /// A row of a conversation about one PDU as one server sent it: (context, origin, id, sender).
 pub(super) type CopyKey = (&'static str, &'static str, &'static str, &'static str);
 
+/// A row about a PDU that a server sent to a conversation: (context, server, origin, id).
+pub(super) type StageIdKey = (&'static str, &'static str, &'static str, &'static str);
+
+/// (origin, id, how its sender was proved, when it came, bytes).
+pub(super) type StageValue = (&'static str, &'static str, &'static str, u64, &'static [u8]);
+
 /// Schema version, own name, epoch; a time that is ahead of all deliveries; in a backup when it was taken; after a restore what
 /// updates are counted from. Owner: opening the store, and of that time the writer. Bound: a row for each of these. Trimmed: what marks a backup, by the opening that makes a store of it.
 pub(super) const META: TableDefinition<&str, &str> = TableDefinition::new("meta");
@@ -151,6 +157,15 @@ pub(super) const HEADS: TableDefinition<PlaceKey, u64> = TableDefinition::new("h
 /// Owner: that context's actor. Bound: one row a context. Trimmed: by that actor, when the work is done.
 pub(super) const CONTEXT_WORK: TableDefinition<&str, ()> = TableDefinition::new("context_work");
 
+/// (context, server, number) -> a PDU that came from this server while the context was too busy to take it. Owner: appended by
+/// that peer's actor. Bound: `contexts.stage_max` a context and server, and one batch. Trimmed: by the context's actor, as it
+/// takes them.
+pub(super) const STAGE: TableDefinition<(&str, &str, u64), StageValue> = TableDefinition::new("stage");
+
+/// (context, server, origin, id) -> the number of this PDU in `stage`: tells a repeat, and how many there are. Owner, bound and
+/// trimmed: as the rows it points at.
+pub(super) const STAGE_IDS: TableDefinition<StageIdKey, u64> = TableDefinition::new("stage_ids");
+
 /// The one consumer of today.
 pub(super) const MESSENGER: &str = "messenger";
 
@@ -215,5 +230,7 @@ pub(super) fn each<T: Visit>(visit: &mut T) -> Result<(), T::Error> {
     visit.visit(STATE_LINKS)?;
     visit.visit(STRANGERS)?;
     visit.visit(HEADS)?;
-    visit.visit(CONTEXT_WORK)
+    visit.visit(CONTEXT_WORK)?;
+    visit.visit(STAGE)?;
+    visit.visit(STAGE_IDS)
 }

@@ -34,6 +34,7 @@ mod poison;
 mod ports;
 mod restart;
 mod restored;
+mod staging;
 mod state;
 mod storm;
 mod strangers;

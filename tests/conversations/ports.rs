@@ -10,7 +10,7 @@ use actors::model::{
 };
 use actors::ports::{
     Archive, ArchiveError, ContextLoad, FeedBounds, FeedPage, Known, Letter, OutboxRow, PeerLoad, SentPage, ServedPdu,
-    StatePage, StrangersPdu, SubmissionsPage, Task,
+    StagedPdu, StatePage, StrangersPdu, SubmissionsPage, Task,
 };
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -18,6 +18,13 @@ use tokio::sync::watch;
 /// What a conversation asks before it takes PDUs.
 pub(crate) struct LookUp<'a> {
     pub(crate) arriving: &'a [PduRef],
+}
+
+/// A conversation that is slow to load for as long as that is said.
+#[derive(Clone)]
+pub(crate) struct Slow {
+    pub(crate) context: ContextId,
+    pub(crate) is_slow: watch::Receiver<bool>,
 }
 
 type Seen = dyn Fn(&LookUp<'_>) + Send + Sync;
@@ -28,17 +35,23 @@ pub(crate) struct Watched {
     seen: Box<Seen>,
     loads: Arc<Mutex<Vec<ContextId>>>,
     strangers_held: Arc<AtomicBool>,
+    slow: Option<Slow>,
 }
 
 impl Watched {
     /// Around this archive; `seen` is called before each look-up.
     pub(crate) fn new(archive: Arc<dyn Archive>, seen: impl Fn(&LookUp<'_>) + Send + Sync + 'static) -> Self {
-        Self { archive, seen: Box::new(seen), loads: Arc::default(), strangers_held: Arc::default() }
+        Self { archive, seen: Box::new(seen), loads: Arc::default(), strangers_held: Arc::default(), slow: None }
     }
 
     /// Each load of a conversation is noted here.
     pub(crate) fn noting(self, loads: Arc<Mutex<Vec<ContextId>>>) -> Self {
         Self { loads, ..self }
+    }
+
+    /// Whoever loads this conversation waits.
+    pub(crate) fn with_slow(self, slow: Slow) -> Self {
+        Self { slow: Some(slow), ..self }
     }
 
     /// While this is set, no read of what lies in quarantine ends.
@@ -68,7 +81,13 @@ impl Archive for Watched {
 
     fn context(&self, context: &ContextId) -> Task<Result<Option<ContextLoad>, ArchiveError>> {
         self.loads.lock().unwrap().push(context.clone());
-        self.archive.context(context)
+        let load = self.archive.context(context);
+        let Some(mut slow) = self.slow.clone().filter(|slow| slow.context == *context) else { return load };
+        Box::pin(async move {
+            // Whoever made it slow may have gone.
+            let _ = slow.is_slow.wait_for(|is_slow| !is_slow).await;
+            load.await
+        })
     }
 
     fn contexts_holding(&self) -> Task<Result<Vec<ContextId>, ArchiveError>> {
@@ -154,6 +173,19 @@ impl Archive for Watched {
             return Box::pin(std::future::pending());
         }
         self.archive.strangers(context, participants, after, limit)
+    }
+
+    fn stage(
+        &self,
+        context: &ContextId,
+        from: &ServerName,
+        references: Vec<PduRef>,
+    ) -> Task<Result<(u64, Vec<PduRef>), ArchiveError>> {
+        self.archive.stage(context, from, references)
+    }
+
+    fn staged(&self, context: &ContextId, limit: u32, bytes: u64) -> Task<Result<Vec<StagedPdu>, ArchiveError>> {
+        self.archive.staged(context, limit, bytes)
     }
 
     fn submission(&self, id: &SubmissionId) -> Task<Result<Option<SubmissionRecord>, ArchiveError>> {

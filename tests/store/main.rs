@@ -18,6 +18,7 @@ mod opening;
 mod passing;
 mod reading;
 mod scenario;
+mod stage;
 mod state;
 mod strangers;
 mod talk;

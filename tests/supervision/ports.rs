@@ -11,7 +11,8 @@ use actors::model::{
 };
 use actors::ports::{
     Archive, ArchiveError, ContextLoad, FeedBounds, FeedPage, Fence, Journal, Known, Letter, OutboxRow, PeerLoad,
-    Pressure, SentPage, ServedPdu, StatePage, StrangersPdu, SubmissionsPage, Task, Ticket, Transport, Urgency,
+    Pressure, SentPage, ServedPdu, StagedPdu, StatePage, StrangersPdu, SubmissionsPage, Task, Ticket, Transport,
+    Urgency,
 };
 use bytes::Bytes;
 use tokio::sync::{Semaphore, watch};
@@ -195,6 +196,19 @@ impl Archive for Observed {
         limit: u32,
     ) -> Task<Result<Vec<StrangersPdu>, ArchiveError>> {
         self.archive.strangers(context, participants, after, limit)
+    }
+
+    fn stage(
+        &self,
+        context: &ContextId,
+        from: &ServerName,
+        references: Vec<PduRef>,
+    ) -> Task<Result<(u64, Vec<PduRef>), ArchiveError>> {
+        self.archive.stage(context, from, references)
+    }
+
+    fn staged(&self, context: &ContextId, limit: u32, bytes: u64) -> Task<Result<Vec<StagedPdu>, ArchiveError>> {
+        self.archive.staged(context, limit, bytes)
     }
 
     fn submission(&self, id: &SubmissionId) -> Task<Result<Option<SubmissionRecord>, ArchiveError>> {

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use crate::context::admit::Kept;
 use crate::context::keys::Reads;
 use crate::context::machine::{Effect, Event, Machine, Reply, Token};
+use crate::context::staged::StagePage;
 use crate::limits::ContextLimits;
 use crate::model::{
-    Bond, ContextRecord, Gap, Head, HeldPdu, Hold, Millis, Pdu, PduRef, ServerName, StateKey, StateLink, StatePiece,
-    StateSlot, Verdict, Want,
+    Bond, ContextRecord, Gap, Head, HeldPdu, Hold, Millis, ParkedCode, Pdu, PduRef, ServerName, StagedPdu, StateKey,
+    StateLink, StatePiece, StateSlot, Verdict, Want,
 };
 use crate::model::{ContextLoad, Known};
 use words::Text;
@@ -75,6 +76,8 @@ pub(super) struct Desk {
     pub(super) links: BTreeMap<PduRef, StateLink>,
     /// What lies in quarantine, by its number: who sent it, and the PDU.
     pub(super) kept: BTreeMap<u64, (ServerName, Pdu)>,
+    /// What lies in the stage.
+    pub(super) stage: Vec<(StagedPdu, Pdu)>,
     /// The disk says that there is unfinished work.
     pub(super) unfinished: bool,
     /// Whose PDUs are to be taken back, and after which place.
@@ -116,6 +119,7 @@ impl Desk {
             pieces: HashMap::new(),
             links: BTreeMap::new(),
             kept: BTreeMap::new(),
+            stage: vec![],
             unfinished: false,
             take_back: None,
             spilled: BTreeMap::new(),
@@ -207,6 +211,27 @@ impl Desk {
             self.step(Event::Due);
         }
         self.now = self.now.max(Millis(at));
+    }
+
+    /// PDUs of a batch that came while the conversation was busy lie in its stage.
+    pub(super) fn stage(&mut self, from: &str, pdus: Vec<Pdu>) {
+        self.arrived.extend(pdus.iter().map(|pdu| ((server(from), pdu.reference.clone()), pdu.clone())));
+        for pdu in pdus {
+            let number = self.stage.last().map_or(1, |(last, _)| last.number + 1);
+            let (reference, bytes) = (pdu.reference.clone(), pdu.bytes.clone());
+            self.stage.push((StagedPdu { number, reference, from: server(from), verified: "mtls", bytes }, pdu));
+        }
+    }
+
+    /// The first two that are staged; those without a text that can be read are called bad.
+    fn give_stage(&mut self) {
+        let readable = |pdu: &Pdu| if pdu.bytes.is_empty() { Err(ParkedCode::BadPdu) } else { Ok(pdu.clone()) };
+        let page = self.stage.iter().take(2).map(|(staged, pdu)| (staged.clone(), readable(pdu)));
+        let page = StagePage { pdus: page.collect() };
+        let sound: Vec<Pdu> = page.pdus.iter().filter_map(|(_, pdu)| pdu.as_ref().ok().cloned()).collect();
+        let known = self.look_up(&sound);
+        self.step(Event::Staged { page, known });
+        assert!(self.claimed.is_empty(), "claimed and neither stored nor released: {:?}", self.claimed);
     }
 
     /// What is to be taken back from quarantine is, in pages of two.
@@ -313,6 +338,7 @@ impl Desk {
 
     pub(super) fn step(&mut self, event: Event) {
         let effects = self.decide(event);
+        let mut reads_stage = false;
         for (place, effect) in effects.into_iter().enumerate() {
             match effect {
                 Effect::Commit(changes, _) => {
@@ -334,10 +360,14 @@ impl Desk {
                     }
                 }
                 Effect::Fetch { of, want, cause: _ } => self.fetch(of, want),
+                Effect::ReadStage => reads_stage = true,
                 Effect::TakeBack { participants, after, .. } => self.take_back = Some((participants, after.1)),
                 Effect::Arm(due) => self.due = Some(due),
                 Effect::Disarm => self.due = None,
             }
+        }
+        if reads_stage {
+            self.give_stage();
         }
     }
 

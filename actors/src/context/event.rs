@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::change::{Change, Urgency};
 use crate::context::admit::Kept;
+use crate::context::staged::StagePage;
 use crate::model::{Composed, Draft, Known, Millis, Pdu, PduRef, Refusal, ServerName, Verdict, Want};
 
 /// A request that waits for an answer; see the peer's.
@@ -96,6 +97,15 @@ pub enum Event {
         /// It is the last of a full page: where the next one begins.
         next: Option<(u64, u64)>,
     },
+    /// PDUs were staged: they came while this conversation was too busy.
+    StageFilled,
+    /// An answer to [`Effect::ReadStage`]: some of what is staged, or nothing where nothing is.
+    Staged {
+        /// It.
+        page: StagePage,
+        /// What the archive knows, as for [`Event::Arrive`].
+        known: HashMap<PduRef, Known>,
+    },
     /// All that [`Effect::TakeBack`] found has been given back.
     TakenBack,
     /// The timer went off.
@@ -145,6 +155,8 @@ pub enum Effect {
         /// How many at once.
         limit: u32,
     },
+    /// Read a page of the stage once everything handed over so far is on disk; it comes back as [`Event::Staged`].
+    ReadStage,
     /// Wake the machine at this time, and at no other.
     Arm(Millis),
     /// Forget the timer.

@@ -17,6 +17,7 @@ use crate::context::links::Links;
 use crate::context::order::{Order, Waiting};
 use crate::context::past::Past;
 use crate::context::recent::Recent;
+use crate::context::staged::StageReader;
 use crate::context::step::{Owed, Step};
 use crate::context::wanted::{Circle, Wanted};
 use crate::limits::ContextLimits;
@@ -60,6 +61,8 @@ pub struct Machine {
     forgotten: u64,
     /// What is being fetched because somebody wants to read it.
     pub(super) past: Past,
+    /// How far the stage is read.
+    pub(super) stage: StageReader,
     /// Walks through quarantine that have not ended.
     take_backs: u32,
     /// Servers were let in, and quarantine was not looked through to its end since.
@@ -118,6 +121,7 @@ impl Machine {
             spilled,
             forgotten: 0,
             past,
+            stage: StageReader::default(),
             take_backs: 0,
             let_in: load.unfinished,
             unfinished_stored: load.unfinished,
@@ -150,6 +154,7 @@ impl Machine {
         let answer = match event {
             Event::Started => {
                 self.resume(&mut step);
+                self.read_stage(&mut step);
                 None
             }
             Event::Arrive { token, from, verified, pdus, known } => {
@@ -204,6 +209,14 @@ impl Machine {
                 step.take_back = next;
                 None
             }
+            Event::StageFilled => {
+                self.read_stage(&mut step);
+                None
+            }
+            Event::Staged { page, known } => {
+                self.take_staged(&mut step, page, &known);
+                None
+            }
             Event::TakenBack => {
                 self.take_backs = self.take_backs.saturating_sub(1);
                 self.let_in &= self.take_backs > 0;
@@ -234,9 +247,9 @@ impl Machine {
         (self.record.heads.len(), std::mem::take(&mut self.forgotten))
     }
 
-    /// Nothing is held and nothing is asked for: it may leave memory.
+    /// Nothing is held, asked for or being read: it may leave memory.
     pub fn is_idle(&self) -> bool {
-        self.order.len() == 0 && self.wanted.is_empty() && !self.is_after_the_past()
+        !self.stage.is_reading() && self.order.len() == 0 && self.wanted.is_empty() && !self.is_after_the_past()
     }
 
     /// The conversation as others see it.

@@ -4,7 +4,7 @@ use actix::Message;
 use tokio::sync::oneshot;
 
 use crate::context::machine::Reply;
-use crate::model::{BadPdu, ContextStatus, Draft, Pdu, Refusal, ServerName, StrangersPdu, Want};
+use crate::model::{BadPdu, ContextStatus, Draft, Pdu, Refusal, ServerName, StagedPdu, StrangersPdu, Want};
 use crate::supervise::intake::Permit;
 
 /// Where an answer goes. Dropped unanswered, it tells the caller that the outcome is unknown.
@@ -136,6 +136,21 @@ pub(crate) struct TakenBack {
     pub(super) page: Vec<StrangersPdu>,
     /// More may follow.
     pub(super) is_full: bool,
+}
+
+/// PDUs were staged, and are on disk.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct StageFilled;
+
+/// A page of the stage.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct StageRead {
+    /// In which life of the actor the page was asked for; that of an earlier one means nothing.
+    pub(super) life: u64,
+    /// What lies there, the first of it.
+    pub(super) page: Vec<StagedPdu>,
 }
 
 /// The machine's timer fired.

@@ -31,10 +31,12 @@ pub mod machine;
 mod members;
 mod messages;
 mod order;
+mod pages;
 mod past;
 mod reads;
 mod recent;
 pub(crate) mod shell;
+mod staged;
 mod state;
 mod step;
 mod wanted;
@@ -52,7 +54,9 @@ use crate::supervise::intake::Intake;
 use crate::supervise::post::post;
 pub(crate) use heads::PARENTS_MAX;
 use machine::Reply;
-use messages::{Arrive, Compose, Fetched, IntakeIs, Join, Older, Outcome, Readmit, SetParticipants, Status};
+use messages::{
+    Arrive, Compose, Fetched, IntakeIs, Join, Older, Outcome, Readmit, SetParticipants, StageFilled, Status,
+};
 use shell::ContextActor;
 
 /// What bounds the ways into a conversation's actor.
@@ -189,6 +193,11 @@ impl ContextHandle {
 
     pub(crate) fn fetched(&self, want: Want, from: ServerName, pdus: Result<Vec<Result<Pdu, BadPdu>>, String>) {
         post(&self.address, Fetched { want, from, pdus });
+    }
+
+    /// PDUs lie in its stage, on disk.
+    pub(crate) fn stage_filled(&self) {
+        post(&self.address, StageFilled);
     }
 
     /// What peers send is taken, or is not.

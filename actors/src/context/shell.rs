@@ -7,18 +7,16 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, ContextFutureSpawner, Handler, Supervised, WrapFuture,
 };
 
-use crate::context::admit::Kept;
 use crate::context::machine::{Effect, Event, Machine, Reply, Token};
 use crate::context::messages::{
     Answer, Arrive, Compose, Fetched, Fired, IntakeIs, Join, Older, Outcome, Quiet, Read, Readmit, SetParticipants,
-    Status, TakenBack,
+    Status,
 };
 use crate::context::reads::Disk;
 use crate::limits::ContextLimits;
-use crate::model::{ContextId, Pdu, PduRef, Refusal, StrangersPdu};
+use crate::model::{ContextId, Pdu, PduRef, Refusal};
 use crate::ports::{ArchiveError, ContextLoad, Fence, Known, Ports};
 use crate::routes::{Need, Routes};
-use crate::supervise::again::until_read;
 use crate::supervise::crashes::{Crashes, Verdict};
 use crate::supervise::guard::guard;
 use crate::supervise::intake::Permit;
@@ -28,30 +26,32 @@ use crate::supervise::task::detached;
 use crate::supervise::timer::Timer;
 use crate::tally::Share;
 
-/// Deaths remembered: more than any restart intensity lets happen in a short time.
-const KILLERS_MAX: usize = 64;
+/// Deaths remembered: more than any restart intensity lets happen in a short time, those of a page of the stage included.
+const KILLERS_MAX: usize = 256;
 
 /// So many deaths on one PDU are no mishap: then it is as if nobody had it, and its children are delivered with a gap.
 const DEATHS: usize = 2;
 
 /// One conversation's actor.
 pub(crate) struct ContextActor {
-    context: ContextId,
+    pub(super) context: ContextId,
     limits: Arc<ContextLimits>,
-    ports: Ports,
+    pub(super) ports: Ports,
     routes: Routes,
     fence: Fence,
     crashes: Crashes,
-    /// The PDUs the machine died on alone, one entry a death. What a peer pushes is tried by the peer's actor, which parks it; a
+    /// The PDUs the machine died on, one entry a death. What a peer pushes is tried by the peer's actor, which parks it; a
     /// copy of it that is fetched comes past that, as often as a child waits for it.
     killers: VecDeque<PduRef>,
+    /// Staged PDUs are given to the machine one by one: of several it is not known which killed it.
+    pub(super) one_by_one: bool,
     /// `None` while loading, and after the actor was given up.
     machine: Option<Machine>,
     faulty: bool,
     /// Counts loads: a page that an earlier life asked for is not this one's.
-    life: u64,
+    pub(super) life: u64,
     /// Messages that came back from quarantine since its participants changed: for the log.
-    taken_back: usize,
+    pub(super) taken_back: usize,
     /// In order: where all of them are dropped at once, who learns of it first is not left to chance.
     answers: BTreeMap<Token, (Answer, Permit)>,
     /// History reads that wait, in order. Those whose caller has gone are dropped when the next one comes.
@@ -89,6 +89,7 @@ impl ContextActor {
             fence,
             crashes,
             killers: VecDeque::new(),
+            one_by_one: false,
             machine: None,
             faulty: false,
             life: 0,
@@ -104,9 +105,9 @@ impl ContextActor {
     }
 
     /// The one way in. A panic of the machine ends this life; the next one loads from the store.
-    fn enter(&mut self, ctx: &mut Context<Self>, event: Event) {
+    pub(super) fn enter(&mut self, ctx: &mut Context<Self>, event: Event) {
         let Some(machine) = self.machine.as_mut() else { return };
-        let alone = alone(&event).cloned();
+        let brought = brought(&event);
         let clock = &self.ports.clock;
         let reads = Disk::new(&*self.ports.archive, &self.context);
         let done = guard(|| machine.step(clock.now(), event, &reads));
@@ -122,14 +123,25 @@ impl ContextActor {
             }
             Err(panicked) => {
                 tracing::error!(context = %self.context, %panicked, "the context's machine failed; it restarts from the store");
-                self.killers.extend(alone);
-                if self.killers.len() > KILLERS_MAX {
-                    self.killers.pop_front();
-                }
+                self.blame(brought);
                 self.crash(ctx);
             }
         }
         self.watch_quiet(ctx);
+    }
+
+    /// The machine died on these. Of several each is suspected once, and the next time they come one by one.
+    fn blame(&mut self, brought: Vec<PduRef>) {
+        let is_alone = brought.len() == 1;
+        self.one_by_one |= !is_alone && !brought.is_empty();
+        for reference in brought {
+            if is_alone || !self.killers.contains(&reference) {
+                self.killers.push_back(reference);
+            }
+        }
+        while self.killers.len() > KILLERS_MAX {
+            self.killers.pop_front();
+        }
     }
 
     fn crash(&mut self, ctx: &mut Context<Self>) {
@@ -172,15 +184,8 @@ impl ContextActor {
                     }
                 });
             }
-            Effect::TakeBack { participants, after, limit } => {
-                let (archive, context) = (self.ports.archive.clone(), self.context.clone());
-                let (address, life) = (ctx.address(), self.life);
-                detached(async move {
-                    let read = || archive.strangers(&context, participants.clone(), after, limit);
-                    let page = until_read("quarantine of servers that take part now", read).await;
-                    post(&address, TakenBack { life, is_full: page.len() == limit as usize, page });
-                });
-            }
+            Effect::TakeBack { participants, after, limit } => self.read_quarantine(ctx, participants, after, limit),
+            Effect::ReadStage => self.read_stage(ctx),
             Effect::Arm(due) => {
                 let address = ctx.address();
                 let delay = self.ports.clock.now().until(due);
@@ -250,7 +255,7 @@ impl ContextActor {
     }
 
     /// It has not killed the machine twice.
-    fn is_sound(&self, reference: &PduRef) -> bool {
+    pub(super) fn is_sound(&self, reference: &PduRef) -> bool {
         self.killers.iter().filter(|killer| *killer == reference).count() < DEATHS
     }
 
@@ -268,7 +273,7 @@ impl ContextActor {
     }
 
     /// What the archive knows of these PDUs and of their parents. The new ones are claimed for this conversation.
-    fn look_up(&mut self, ctx: &mut Context<Self>, pdus: &[Pdu]) -> Option<HashMap<PduRef, Known>> {
+    pub(super) fn look_up(&mut self, ctx: &mut Context<Self>, pdus: &[Pdu]) -> Option<HashMap<PduRef, Known>> {
         let machine = self.machine.as_ref()?;
         let (arriving, parents) = machine.unknown(pdus);
         match self.ports.archive.look_up(&self.context, &arriving, &parents) {
@@ -282,12 +287,14 @@ impl ContextActor {
     }
 }
 
-/// The PDU an event brings, where it brings one only: of several it is not known which kills.
-fn alone(event: &Event) -> Option<&PduRef> {
+/// The PDUs an event brings, where it would be tried again with them. Of several that a peer hands over or that were fetched it
+/// is not known which kills, and the peer's actor gives them one by one.
+fn brought(event: &Event) -> Vec<PduRef> {
     match event {
-        Event::Kept { kept: Some(kept), .. } => kept.pdu.as_ref().map(|pdu| &pdu.reference),
-        Event::Arrive { pdus, .. } | Event::Fetched { pdus, .. } if pdus.len() == 1 => Some(&pdus[0].reference),
-        _ => None,
+        Event::Kept { kept: Some(kept), .. } => kept.pdu.iter().map(|pdu| pdu.reference.clone()).collect(),
+        Event::Arrive { pdus, .. } | Event::Fetched { pdus, .. } if pdus.len() == 1 => vec![pdus[0].reference.clone()],
+        Event::Staged { page, .. } => page.pdus.iter().map(|(staged, _)| staged.reference.clone()).collect(),
+        _ => vec![],
     }
 }
 
@@ -392,33 +399,6 @@ impl Handler<Fetched> for ContextActor {
         let pdus: Vec<Pdu> = pdus.into_iter().flatten().filter(is_sound).collect();
         if let Some(known) = self.look_up(ctx, &pdus) {
             self.enter(ctx, Event::Fetched { want, from, pdus, failed, known });
-        }
-    }
-}
-
-impl Handler<TakenBack> for ContextActor {
-    type Result = ();
-
-    fn handle(&mut self, TakenBack { life, page, is_full }: TakenBack, ctx: &mut Context<Self>) {
-        if life != self.life {
-            return;
-        }
-        let last = page.last().filter(|_| is_full).map(|last| last.place);
-        self.taken_back += page.len();
-        for StrangersPdu { place, reference, from, number, bytes, superseded } in page {
-            // One that killed stays where it is: the operator can see it there.
-            let pdu = self.ports.text.read(&from, &bytes).filter(|_| !superseded && self.is_sound(&reference));
-            let Some(known) = self.look_up(ctx, pdu.as_slice()) else { return };
-            let kept = (superseded || pdu.is_some()).then_some(Kept { from, number, pdu });
-            self.enter(ctx, Event::Kept { kept, known, next: last.filter(|last| *last == place) });
-        }
-        if last.is_some() {
-            return;
-        }
-        self.enter(ctx, Event::TakenBack);
-        let messages = std::mem::take(&mut self.taken_back);
-        if messages > 0 {
-            tracing::info!(context = %self.context, messages, "what lay in quarantine is judged anew: its senders take part now");
         }
     }
 }

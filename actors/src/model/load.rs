@@ -146,6 +146,21 @@ pub struct StrangersPdu {
     pub superseded: bool,
 }
 
+/// A PDU in the stage of its conversation, which was too busy to take it when it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StagedPdu {
+    /// Its number among the staged ones of its sender.
+    pub number: u64,
+    /// Which one.
+    pub reference: PduRef,
+    /// Who sent it.
+    pub from: ServerName,
+    /// How that was proved.
+    pub verified: &'static str,
+    /// The PDU as it would be stored.
+    pub bytes: Bytes,
+}
+
 /// A state PDU that holds its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CurrentState {

@@ -24,7 +24,8 @@ pub use frame::{
     Refusal, Strong, StrongBody, Taken, Want,
 };
 pub use load::{
-    ContextLoad, CurrentState, Known, Letter, OutboxRow, PduText, PeerLoad, SentPage, ServedPdu, Spoken, StrangersPdu,
+    ContextLoad, CurrentState, Known, Letter, OutboxRow, PduText, PeerLoad, SentPage, ServedPdu, Spoken, StagedPdu,
+    StrangersPdu,
 };
 pub use names::{BadName, BadSubmissionId, ServerName, SubmissionId};
 pub use numbers::{Index, ItemNo, Millis, Position, Seq};

@@ -115,6 +115,7 @@ impl Side {
                 Effect::Disarm => self.due = None,
                 Effect::Pull(_)
                 | Effect::Dispatch { .. }
+                | Effect::TellStaged(_)
                 | Effect::Get { .. }
                 | Effect::Ask { .. }
                 | Effect::NotAsked { .. } => {

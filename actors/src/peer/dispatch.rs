@@ -4,8 +4,12 @@
 //! A conversation that dies takes the answer with it: the peer is told to come again. When the same PDUs come again they go
 //! one by one, so that the second death names the one that kills; that one goes to quarantine and counts as received. A
 //! conversation that has been given up sends its PDUs there at once: it costs itself, never the link.
+//!
+//! A conversation that is too busy to take its PDUs in time costs nobody anything: they are staged, that is, stored with the
+//! batch, and it takes them from there. Only where its stage is full is the batch given back.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use crate::model::{ContextId, ParkedCode, Pdu, PduRef, Refusal, Verdict};
 
@@ -21,7 +25,36 @@ pub enum Undone {
     Faulty,
     /// It has too much to do; nothing was taken.
     Busy(Refusal),
+    /// One of the two before, and its stage can be had.
+    Slow(Stage),
 }
+
+/// The stage of a conversation, as far as it concerns one peer and the PDUs of one group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stage {
+    /// PDUs of the peer that lie there.
+    pub count: u64,
+    /// How many may.
+    pub max: u64,
+    /// Those of the group that lie there already.
+    pub staged: Vec<PduRef>,
+}
+
+impl Stage {
+    /// Nothing of the peer lies there.
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Whether a group of so many fits in. An empty stage takes any group: a larger one could never be taken else.
+    pub fn has_room(&self, pdus: usize) -> bool {
+        let new = pdus.saturating_sub(self.staged.len()) as u64;
+        self.is_empty() || self.count.saturating_add(new) <= self.max
+    }
+}
+
+/// When to come again to a full stage: it empties page by page once its conversation has time.
+const STAGE_WAIT: Duration = Duration::from_secs(5);
 
 /// PDUs for one conversation, by their place in the batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,6 +134,8 @@ pub struct Dispatch {
     give_back: Option<Refusal>,
     /// PDUs the peer's actor itself puts into quarantine, and why.
     parked: Vec<(usize, ParkedCode)>,
+    /// PDUs that are staged.
+    staged: Vec<usize>,
 }
 
 impl Dispatch {
@@ -120,7 +155,7 @@ impl Dispatch {
                 out.push(Group { context: context.clone(), places: vec![place] });
             }
         }
-        Self { verdicts, out, later, give_back: None, parked: vec![] }
+        Self { verdicts, out, later, give_back: None, parked: vec![], staged: vec![] }
     }
 
     /// The entry at this place goes to no conversation: this is what it gets.
@@ -155,6 +190,7 @@ impl Dispatch {
             Err(Undone::Faulty) => group.places.iter().for_each(|&place| self.park(place, ParkedCode::ContextFaulty)),
             Err(Undone::Busy(refusal)) => self.give_back = Some(refusal),
             Err(Undone::Late) => self.give_back = Some(Refusal::OutcomeUnknown),
+            Err(Undone::Slow(stage)) => self.stage(group, &stage, reference),
             Err(Undone::Died) => {
                 let alone = group.places.len() == 1;
                 for &place in &group.places {
@@ -172,6 +208,33 @@ impl Dispatch {
         let next = self.later.pop_front()?;
         self.out.push(next.clone());
         Some(next)
+    }
+
+    /// What it was to be given one by one goes there, too: it takes each by itself where it has died on several.
+    fn stage<'a>(&mut self, group: &Group, stage: &Stage, reference: impl Fn(usize) -> &'a PduRef) {
+        let is_of_it = |other: &Group| other.context == group.context;
+        let (of_it, later): (VecDeque<Group>, VecDeque<Group>) =
+            std::mem::take(&mut self.later).into_iter().partition(is_of_it);
+        self.later = later;
+        let later = of_it.into_iter().flat_map(|other| other.places);
+        let places: Vec<usize> = group.places.iter().copied().chain(later).collect();
+        if !stage.has_room(places.len()) {
+            let (limit, value, wait) = ("contexts.stage_max", stage.max, STAGE_WAIT);
+            self.give_back = Some(Refusal::Busy { limit, value, wait });
+            return;
+        }
+        for place in places {
+            let is_there = stage.staged.contains(reference(place));
+            self.verdicts[place] = Some(if is_there { Verdict::Duplicate } else { Verdict::Held });
+            if !is_there {
+                self.staged.push(place);
+            }
+        }
+    }
+
+    /// The places of those that are staged.
+    pub fn staged(&self) -> &[usize] {
+        &self.staged
     }
 
     /// Whether everything is back.

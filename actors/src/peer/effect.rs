@@ -42,7 +42,11 @@ pub enum Effect {
         verified: &'static str,
         /// The PDUs.
         pdus: Vec<Pdu>,
+        /// Earlier ones of this peer were staged: where they still are, these go behind them.
+        behind: bool,
     },
+    /// PDUs are staged by the batch of this step: tell their conversation once it is on disk.
+    TellStaged(ContextId),
     /// Ask the peer for PDUs on behalf of a conversation, which gets the answer.
     Get {
         /// Who wants to know.

@@ -4,6 +4,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::change::Change;
 use crate::change::Urgency;
 use crate::limits::{Numbering, PeerLimits};
@@ -15,6 +17,7 @@ use crate::peer::dispatch::{Dispatch, Group, Strange, Suspects, Undone};
 use crate::peer::effect::{Effect, Out, Pull, Token};
 use crate::peer::inbound::catch_up::{CatchUp, Missed};
 use crate::peer::inbound::newest::Newest;
+use crate::peer::inbound::staging::SlowContexts;
 use crate::peer::place::{DIGESTS_MAX, Held, Placed, Placement, digest_of, place};
 
 /// Pages of missed transactions asked for in a row; what is missing after that shows in its conversation.
@@ -67,6 +70,8 @@ pub struct Inbound {
     /// Transactions it was asked for: once each, whatever came of it.
     asked: Newest<String>,
     suspects: Suspects,
+    /// Conversations whose stage may hold PDUs of this peer.
+    slow: SlowContexts,
     /// Numbers an operator has set, for when the batch under way is done with.
     expecting: Vec<(Token, Seq)>,
     expect_applied: Option<Seq>,
@@ -123,6 +128,7 @@ impl Inbound {
             begun: record.begun,
             lately: Newest::default(),
             suspects: Suspects::default(),
+            slow: SlowContexts::default(),
             expecting: Vec::new(),
             expect_applied: record.expect_applied,
             catch_up: CatchUp::new(record),
@@ -172,15 +178,20 @@ impl Inbound {
         let Some(busy) = self.busy.as_mut() else { return };
         let reference = |place| busy.frame.pdu(place).map(|pdu| &pdu.reference).expect("only PDUs are dispatched");
         let is_taken = |verdict: &Verdict| matches!(verdict, Verdict::Accepted | Verdict::Held);
+        let begins = match &outcome {
+            Ok(verdicts) => verdicts.iter().any(is_taken),
+            Err(undone) => matches!(undone, Undone::Slow(_)),
+        };
         let place = busy.strange.iter().position(|context| *context == group.context);
-        if let Some(place) = place.filter(|_| outcome.as_ref().is_ok_and(|verdicts| verdicts.iter().any(is_taken))) {
+        if let Some(place) = place.filter(|_| begins) {
             busy.strange.remove(place);
             self.begun += 1;
             self.lately.push(group.context.clone(), LATELY_MAX);
             out.moved(Urgency::Rides);
         }
+        self.slow.note(&group.context, &outcome);
         if let Some(next) = busy.dispatch.back(group, outcome, reference, &mut self.suspects) {
-            out.effect(dispatch(&busy.frame, next));
+            out.effect(dispatch(&busy.frame, next, &self.slow));
         }
         if busy.dispatch.is_done()
             && let Some(busy) = self.busy.take()
@@ -303,7 +314,7 @@ impl Inbound {
             return Some(self.finish(&busy, out));
         }
         for group in groups {
-            out.effect(dispatch(&busy.frame, group));
+            out.effect(dispatch(&busy.frame, group, &self.slow));
         }
         self.busy = Some(Box::new(busy));
         None
@@ -316,6 +327,7 @@ impl Inbound {
             }
             return Err(refusal.clone());
         }
+        self.stage(busy, out);
         match &busy.frame {
             Frame::Push(push) => {
                 self.remember(push, busy.pushes, out);
@@ -410,14 +422,7 @@ impl Inbound {
         self.quarantine_bytes(what, code, reason, &strong.bytes, out);
     }
 
-    fn quarantine_bytes(
-        &self,
-        what: ParkedWhat,
-        code: ParkedCode,
-        reason: String,
-        bytes: &bytes::Bytes,
-        out: &mut Out,
-    ) {
+    fn quarantine_bytes(&self, what: ParkedWhat, code: ParkedCode, reason: String, bytes: &Bytes, out: &mut Out) {
         let parked = Parked { from: self.server.clone(), what, code, reason, bytes: bytes.clone() };
         out.change(Change::Quarantined { parked, keep: self.limits.quarantine_items });
     }
@@ -464,9 +469,10 @@ impl Frame {
     }
 }
 
-fn dispatch(frame: &Frame, group: Group) -> Effect {
+fn dispatch(frame: &Frame, group: Group, slow: &SlowContexts) -> Effect {
     let pdus = group.places.iter().filter_map(|&place| frame.pdu(place).cloned()).collect();
-    Effect::Dispatch { group, verified: frame.verified(), pdus }
+    let behind = slow.contains(&group.context);
+    Effect::Dispatch { group, verified: frame.verified(), pdus, behind }
 }
 
 fn what(pdu: &Pdu) -> ParkedWhat {
@@ -487,6 +493,7 @@ mod expect;
 mod free;
 mod newest;
 mod relayed;
+mod staging;
 #[cfg(test)]
 mod tests;
 mod transactions;

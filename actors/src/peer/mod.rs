@@ -18,6 +18,7 @@ mod conversation;
 pub mod dispatch;
 pub mod effect;
 pub(crate) mod gauge;
+mod handover;
 pub mod inbound;
 pub mod label;
 pub mod machine;

@@ -14,6 +14,7 @@ use crate::peer::Door;
 use crate::peer::budget::Spent;
 use crate::peer::dispatch::Strange;
 use crate::peer::effect::{Effect, Token};
+use crate::peer::handover::Handover;
 use crate::peer::machine::{Event, Machine};
 use crate::peer::messages::{Accept, Ask, Charge, Fetch, Finished, Ordered, Reply, Report, Status, Wake, Weak};
 use crate::peer::outbound::Moment;
@@ -175,12 +176,21 @@ impl PeerActor {
                     finish(Event::Replied { attempt, outcome });
                 }));
             }
-            Effect::Dispatch { group, verified, pdus } => {
-                let (routes, from, finish) = (self.routes.clone(), self.server.clone(), self.finisher(ctx));
-                let patience = self.ports.roster.contexts().arrive_timeout;
+            Effect::Dispatch { group, verified, pdus, behind } => {
+                let (from, ports, routes) = (self.server.clone(), self.ports.clone(), self.routes.clone());
+                let handover = Handover::new(from, ports, routes, &self.limits);
+                let finish = self.finisher(ctx);
                 detached(async move {
-                    let outcome = routes.arrive(&group.context, from, verified, pdus, patience).await;
+                    let outcome = handover.run(&group.context, verified, pdus, behind).await;
                     finish(Event::Dispatched(group, outcome));
+                });
+            }
+            Effect::TellStaged(context) => {
+                let (routes, settled) = (self.routes.clone(), self.ports.journal.barrier());
+                detached(async move {
+                    if settled.committed().await.is_ok() {
+                        routes.stage_filled(&context).await;
+                    }
                 });
             }
             Effect::Get { context, want, cause } => self.get(context, want, cause),

@@ -7,7 +7,7 @@ use actors::model::{ContextId, ContextRecord, Gap, Head, HeldPdu, PduRef};
 use actors::ports::{ContextLoad, Known, ServedPdu};
 use redb::{ReadTransaction, ReadableDatabase, ReadableTable};
 
-use super::{Read, state};
+use super::{Read, stage, state};
 use crate::store::Shared;
 use crate::store::rows::{self, BadRow};
 use crate::store::tables::{self, after};
@@ -79,6 +79,7 @@ pub(super) fn contexts_holding(shared: &Shared, read: &ReadTransaction) -> Read<
         contexts.push(context);
     }
     contexts.extend(state::contexts_seeking(shared, read)?);
+    contexts.extend(stage::contexts(shared, read)?);
     for row in read.open_table(tables::CONTEXT_WORK)?.iter()? {
         let (context, _) = row?;
         shared.counters.looked_up(1);

@@ -16,6 +16,7 @@ pub(super) fn examine(read: &ReadTransaction, findings: &mut Findings) -> Done {
     let stored = stored(read, findings, &pdus)?;
     timeline(read, findings, &pdus, stored.delivered)?;
     waiting(read, findings, &pdus, stored.waiting)?;
+    staged(read, findings)?;
     others(read, findings, &pdus)
 }
 
@@ -150,6 +151,22 @@ fn waiting(read: &ReadTransaction, findings: &mut Findings, pdus: &Pdus, waiting
     }
     let rows = held.len()?;
     findings.unless(rows == waiting, "held", || format!("{waiting} PDUs are not delivered, {rows} wait"));
+    Ok(())
+}
+
+/// Each staged PDU is found by its name, and each name leads to one.
+fn staged(read: &ReadTransaction, findings: &mut Findings) -> Done {
+    let (stage, ids) = (read.open_table(tables::STAGE)?, read.open_table(tables::STAGE_IDS)?);
+    for row in stage.iter()? {
+        let (key, value) = row?;
+        let ((context, server, number), (origin, id, ..)) = (key.value(), value.value());
+        let is_found = ids.get((context, server, origin, id))?.is_some_and(|row| row.value() == number);
+        findings.unless(is_found, "stage", || {
+            format!("{origin}/{id} of {server}, staged for {context} as {number}, is not found by its name")
+        });
+    }
+    let (rows, names) = (stage.len()?, ids.len()?);
+    findings.unless(rows == names, "stage_ids", || format!("{rows} PDUs are staged, under {names} names"));
     Ok(())
 }
 

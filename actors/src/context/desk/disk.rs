@@ -58,6 +58,11 @@ impl Desk {
                     gone.iter().for_each(|reference| assert!(self.spilled.remove(reference).is_some()));
                     self.spilled.extend(added.into_iter().map(|head| (head.reference.clone(), head)));
                 }
+                Change::StageLeft { number, reference, .. } => {
+                    let place = self.stage.iter().position(|(staged, _)| staged.number == number);
+                    let (staged, _) = self.stage.remove(place.expect("it is staged"));
+                    assert_eq!(staged.reference, reference);
+                }
                 Change::ContextWork { unfinished, .. } => self.unfinished = unfinished,
                 Change::LinkClosed { missing, .. } => drop(self.links.remove(&missing)),
                 Change::ContextMoved(record) => {

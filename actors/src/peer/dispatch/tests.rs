@@ -107,10 +107,14 @@ impl Bench {
             Change::TransactionSeen { seen, .. } => format!("seen {}", seen.id),
             Change::Taken { first, digests, .. } => format!("taken {first}+{}", digests.len()),
             Change::Fed(_) => "feed".to_owned(),
+            Change::Staged { context, pdus, .. } => format!("stage {} for {context}", pdus.len()),
             other => panic!("{other:?}"),
         });
         let effects = out.effects.iter().map(|effect| match effect {
-            Effect::Dispatch { group, .. } => format!("to {} {:?}", group.context, group.places),
+            Effect::Dispatch { group, behind, .. } => {
+                format!("to {} {:?}{}", group.context, group.places, if *behind { " behind" } else { "" })
+            }
+            Effect::TellStaged(context) => format!("tell {context}"),
             Effect::Answer(token, answer) => format!("answer {} {}", token.0, print(answer)),
             Effect::Pull(Pull { after, page, catch_up }) => {
                 format!("pull after {after}, page {page}{}", if *catch_up { ", to catch up" } else { "" })
@@ -244,6 +248,71 @@ fn a_busy_conversation_gives_the_whole_batch_back() {
     bench
         .back("#x", &[0], Err(Undone::Busy(busy)))
         .check(&["accept 1: to #x [0]", "#x is back: answer 1 contexts.intake_max is reached (64)"]);
+}
+
+fn slow(count: u64, staged: &[&str]) -> Result<Vec<Verdict>, Undone> {
+    let reference = |id: &&str| pdu(id, "#x").reference;
+    Err(Undone::Slow(Stage { count, max: 3, staged: staged.iter().map(reference).collect() }))
+}
+
+/// Only the PDUs of a busy conversation wait for it, and the next ones go behind them at once.
+#[test]
+fn pdus_of_a_slow_context_are_staged() {
+    let mut bench = Bench::new();
+    bench.accept(transaction("1", vec![Ok(pdu("a", "#x")), Ok(pdu("b", "#y"))]));
+    bench.back("#y", &[1], Ok(vec![OK])).back("#x", &[0], slow(0, &[]));
+    bench.accept(transaction("2", vec![Ok(pdu("a", "#x")), Ok(pdu("c", "#x"))])).back("#x", &[0, 1], slow(1, &["a"]));
+    bench.accept(transaction("3", vec![Ok(pdu("d", "#x"))])).back("#x", &[0], Ok(vec![OK]));
+    bench.accept(transaction("4", vec![Ok(pdu("e", "#x"))])).check(&[
+        "accept 1: to #x [0]; to #y [1]",
+        "#y is back: ",
+        "#x is back: stage 1 for #x; seen 1; tell #x; answer 1 held,accepted",
+        "accept 2: to #x [0, 1] behind",
+        "#x is back: stage 1 for #x; seen 2; tell #x; answer 2 duplicate,held",
+        "accept 3: to #x [0] behind",
+        "#x is back: seen 3; answer 3 accepted",
+        "accept 4: to #x [0]",
+    ]);
+}
+
+#[test]
+fn a_full_stage_gives_the_batch_back() {
+    let batch = || transaction("1", ["a", "b"].map(|id| Ok(pdu(id, "#x"))).into());
+    let mut bench = Bench::new();
+    bench.accept(batch()).back("#x", &[0, 1], slow(2, &[]));
+    bench.accept(batch()).back("#x", &[0, 1], slow(2, &["a"]));
+    bench.check(&[
+        "accept 1: to #x [0, 1]",
+        "#x is back: answer 1 contexts.stage_max is reached (3)",
+        "accept 2: to #x [0, 1] behind",
+        "#x is back: stage 1 for #x; seen 1; tell #x; answer 2 duplicate,held",
+    ]);
+}
+
+/// A batch larger than the stage could never be taken else.
+#[test]
+fn an_empty_stage_takes_any_batch() {
+    let mut bench = Bench::new();
+    bench.accept(transaction("1", ["a", "b", "c", "d"].map(|id| Ok(pdu(id, "#x"))).into()));
+    bench.back("#x", &[0, 1, 2, 3], slow(0, &[])).check(&[
+        "accept 1: to #x [0, 1, 2, 3]",
+        "#x is back: stage 4 for #x; seen 1; tell #x; answer 1 held,held,held,held",
+    ]);
+}
+
+/// What was to go one by one to a conversation that died on it is staged with the rest, once that is slow.
+#[test]
+fn suspects_of_a_slow_context_are_staged() {
+    let batch = || transaction("1", ["a", "b", "c"].map(|id| Ok(pdu(id, "#x"))).into());
+    let mut bench = Bench::new();
+    bench.accept(batch()).back("#x", &[0, 1, 2], Err(Undone::Died));
+    bench.accept(batch()).back("#x", &[0], Ok(vec![OK])).back("#x", &[1], slow(0, &[])).check(&[
+        "accept 1: to #x [0, 1, 2]",
+        "#x is back: answer 1 unknown",
+        "accept 2: to #x [0]",
+        "#x is back: to #x [1]",
+        "#x is back: stage 2 for #x; seen 1; tell #x; answer 2 accepted,held,held",
+    ]);
 }
 
 fn push(seq: u64, bodies: Vec<StrongBody>) -> Frame {

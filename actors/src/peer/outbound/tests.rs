@@ -81,6 +81,7 @@ impl Bench {
             Effect::Ask { of, .. } => format!("ask {of}"),
             Effect::NotAsked { of, .. } => format!("{of} is not asked"),
             Effect::Dispatch { .. } => "dispatch".to_owned(),
+            Effect::TellStaged(context) => format!("tell {context}"),
             Effect::Pull(pull) => format!("pull after {}", pull.after),
             Effect::Load(from) => format!("load {from}"),
             Effect::Arm(at) => format!("arm {}s", at.0 / 1000),

@@ -1,0 +1,112 @@
+//! Pages that a conversation's actor reads for its machine: what lies in quarantine of servers that take part now, and its stage.
+
+use actix::{AsyncContext, Context, Handler};
+
+use crate::context::admit::Kept;
+use crate::context::machine::Event;
+use crate::context::messages::{StageFilled, StageRead, TakenBack};
+use crate::context::shell::ContextActor;
+use crate::context::staged::StagePage;
+use crate::model::{ParkedCode, Pdu, ServerName, StagedPdu, StrangersPdu};
+use crate::supervise::again::until_read;
+use crate::supervise::post::post;
+use crate::supervise::task::detached;
+
+/// Staged PDUs taken at once, and bytes of them.
+const STAGE_PAGE: u32 = 100;
+const STAGE_BYTES: u64 = 1 << 20;
+
+impl ContextActor {
+    pub(super) fn read_quarantine(
+        &self,
+        ctx: &Context<Self>,
+        participants: Vec<ServerName>,
+        after: (u64, u64),
+        limit: u32,
+    ) {
+        let (archive, context) = (self.ports.archive.clone(), self.context.clone());
+        let (address, life) = (ctx.address(), self.life);
+        detached(async move {
+            let read = || archive.strangers(&context, participants.clone(), after, limit);
+            let page = until_read("quarantine of servers that take part now", read).await;
+            post(&address, TakenBack { life, is_full: page.len() == limit as usize, page });
+        });
+    }
+
+    pub(super) fn read_stage(&self, ctx: &Context<Self>) {
+        let (archive, context) = (self.ports.archive.clone(), self.context.clone());
+        let (settled, address, life) = (self.ports.journal.barrier(), ctx.address(), self.life);
+        let limit = if self.one_by_one { 1 } else { STAGE_PAGE };
+        detached(async move {
+            // On a lost journal the process is about to end.
+            if settled.committed().await.is_ok() {
+                let page = until_read("the stage", || archive.staged(&context, limit, STAGE_BYTES)).await;
+                post(&address, StageRead { life, page });
+            }
+        });
+    }
+
+    /// A staged PDU as the machine takes it, or why it cannot.
+    fn readable(&self, staged: &StagedPdu) -> Result<Pdu, ParkedCode> {
+        if !self.is_sound(&staged.reference) {
+            return Err(ParkedCode::Poison);
+        }
+        self.ports.text.read(&staged.from, &staged.bytes).ok_or(ParkedCode::BadPdu)
+    }
+}
+
+impl Handler<TakenBack> for ContextActor {
+    type Result = ();
+
+    fn handle(&mut self, TakenBack { life, page, is_full }: TakenBack, ctx: &mut Context<Self>) {
+        if life != self.life {
+            return;
+        }
+        let last = page.last().filter(|_| is_full).map(|last| last.place);
+        self.taken_back += page.len();
+        for StrangersPdu { place, reference, from, number, bytes, superseded } in page {
+            // One that killed stays where it is: the operator can see it there.
+            let pdu = self.ports.text.read(&from, &bytes).filter(|_| !superseded && self.is_sound(&reference));
+            let Some(known) = self.look_up(ctx, pdu.as_slice()) else { return };
+            let kept = (superseded || pdu.is_some()).then_some(Kept { from, number, pdu });
+            self.enter(ctx, Event::Kept { kept, known, next: last.filter(|last| *last == place) });
+        }
+        if last.is_some() {
+            return;
+        }
+        self.enter(ctx, Event::TakenBack);
+        let messages = std::mem::take(&mut self.taken_back);
+        if messages > 0 {
+            tracing::info!(context = %self.context, messages, "what lay in quarantine is judged anew: its senders take part now");
+        }
+    }
+}
+
+impl Handler<StageFilled> for ContextActor {
+    type Result = ();
+
+    fn handle(&mut self, StageFilled: StageFilled, ctx: &mut Context<Self>) {
+        self.enter(ctx, Event::StageFilled);
+    }
+}
+
+impl Handler<StageRead> for ContextActor {
+    type Result = ();
+
+    fn handle(&mut self, StageRead { life, page }: StageRead, ctx: &mut Context<Self>) {
+        if life != self.life {
+            return;
+        }
+        self.one_by_one &= !page.is_empty();
+        let pdus: Vec<_> = page
+            .into_iter()
+            .map(|staged| {
+                let pdu = self.readable(&staged);
+                (staged, pdu)
+            })
+            .collect();
+        let sound: Vec<_> = pdus.iter().filter_map(|(_, pdu)| pdu.as_ref().ok().cloned()).collect();
+        let Some(known) = self.look_up(ctx, &sound) else { return };
+        self.enter(ctx, Event::Staged { page: StagePage { pdus }, known });
+    }
+}

@@ -1,0 +1,49 @@
+//! Traces of what a conversation takes from its stage.
+
+use crate::context::desk::{Desk, at, pdus};
+use crate::context::machine::Event;
+
+#[test]
+fn staged_pdus_are_taken_in_order() {
+    let mut desk = Desk::among("red green");
+    desk.stage("red", pdus("red/1 red/2<red/1 red/3<red/2"));
+    desk.stage("green", pdus("green/4<red/3"));
+    desk.step(Event::StageFilled);
+    desk.expect(&["deliver red/1 at 0", "deliver red/2 at 1", "deliver red/3 at 2", "deliver green/4 at 3"]);
+    assert!(desk.stage.is_empty() && desk.machine.is_idle());
+}
+
+/// Nobody has to say anything for it.
+#[test]
+fn a_stage_outlives_a_restart() {
+    let mut desk = Desk::among("red");
+    desk.stage("red", pdus("red/2<red/1 red/1"));
+    desk.restart();
+    desk.expect(&["-- restart", "deliver red/1 at 0", "deliver red/2 at 1"]);
+    assert!(desk.stage.is_empty());
+}
+
+/// A batch may be taken by its conversation after all, before the stage is read.
+#[test]
+fn what_was_taken_leaves_the_stage() {
+    let mut desk = Desk::among("red");
+    desk.arrive("red", pdus("red/1"));
+    desk.log.clear();
+    desk.stage("red", pdus("red/1 red/2<red/1"));
+    desk.step(Event::StageFilled);
+    desk.expect(&["deliver red/2 at 1"]);
+    assert!(desk.stage.is_empty());
+}
+
+/// Its sender was told that it is held: what cannot be taken after all is put where the messenger sees it.
+#[test]
+fn a_staged_pdu_never_vanishes() {
+    let mut desk = Desk::among("red");
+    desk.stage("red", pdus("us/1 red/2<red/2 green/3 red/4"));
+    desk.stage[3].1.bytes = bytes::Bytes::new();
+    desk.step(Event::StageFilled);
+    desk.log.retain(|line| line.starts_with("park"));
+    let kept: Vec<_> = desk.kept.values().map(|(_, pdu)| pdu.reference.clone()).collect();
+    assert_eq!(kept, [at("us/1"), at("red/2"), at("green/3"), at("red/4")], "{:#?}", desk.log);
+    assert!(desk.stage.is_empty());
+}

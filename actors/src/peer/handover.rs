@@ -1,0 +1,81 @@
+//! PDUs of a peer's batch on their way to one conversation, or to its stage where it cannot take them in time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::limits::PeerLimits;
+use crate::model::{ContextId, Pdu, PduRef, ServerName, Verdict};
+use crate::peer::dispatch::{Stage, Undone};
+use crate::ports::Ports;
+use crate::routes::Routes;
+
+/// How often a request that is held looks whether the stage has room.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Hands PDUs of one peer over.
+pub(super) struct Handover {
+    from: ServerName,
+    ports: Arc<Ports>,
+    routes: Routes,
+    /// The peer takes every refusal for good: a full stage is waited for this long, and then passed.
+    hold: Option<Duration>,
+}
+
+impl Handover {
+    pub(super) fn new(from: ServerName, ports: Arc<Ports>, routes: Routes, limits: &PeerLimits) -> Self {
+        Self { from, ports, routes, hold: limits.answers_late.then_some(limits.hold_max) }
+    }
+
+    /// Give PDUs to their conversation. `behind`: earlier ones of this peer were staged, and if they still are, these go
+    /// behind them without waiting for the conversation.
+    pub(super) async fn run(
+        &self,
+        context: &ContextId,
+        verified: &'static str,
+        pdus: Vec<Pdu>,
+        behind: bool,
+    ) -> Result<Vec<Verdict>, Undone> {
+        let references: Vec<PduRef> = pdus.iter().map(|pdu| pdu.reference.clone()).collect();
+        if behind && !self.stage(context, &references).await?.is_empty() {
+            return Err(self.room(context, &references).await?);
+        }
+        let patience = self.ports.roster.contexts().arrive_timeout;
+        match self.routes.arrive(context, self.from.clone(), verified, pdus, patience).await {
+            Err(busy @ (Undone::Late | Undone::Busy(_))) => {
+                let (peer, why) = (&self.from, format!("{busy:?}"));
+                tracing::info!(%peer, %context, pdus = references.len(), %why, "a context is busy: its PDUs are staged");
+                Err(self.room(context, &references).await?)
+            }
+            done => done,
+        }
+    }
+
+    /// The stage once there is room in it, or when there was none for too long.
+    async fn room(&self, context: &ContextId, references: &[PduRef]) -> Result<Undone, Undone> {
+        let begun = Instant::now();
+        loop {
+            let stage = self.stage(context, references).await?;
+            let Some(hold) = self.hold.filter(|_| !stage.has_room(references.len())) else {
+                return Ok(Undone::Slow(stage));
+            };
+            if begun.elapsed() >= hold {
+                return Ok(Undone::Slow(Stage { max: u64::MAX, ..stage }));
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    async fn stage(&self, context: &ContextId, references: &[PduRef]) -> Result<Stage, Undone> {
+        // What was handed over before is staged, too.
+        self.ports.journal.barrier().committed().await.map_err(|_| Undone::Late)?;
+        let max = self.ports.roster.contexts().stage_max;
+        let read = self.ports.archive.stage(context, &self.from, references.to_vec()).await;
+        let (count, staged) = read.map_err(|error| {
+            tracing::error!(peer = %self.from, %context, %error, "the stage cannot be read; the peer comes again");
+            Undone::Late
+        })?;
+        Ok(Stage { count, max, staged })
+    }
+}

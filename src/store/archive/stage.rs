@@ -1,0 +1,82 @@
+//! What is staged for a conversation that was too busy to take it.
+
+use std::ops::Bound;
+
+use actors::model::{ContextId, PduRef, ServerName, StagedPdu};
+use bytes::Bytes;
+use redb::ReadTransaction;
+
+use super::Read;
+use crate::store::Shared;
+use crate::store::rows;
+use crate::store::tables::{self, after};
+
+/// How many PDUs of a server lie there, and which of these.
+pub(super) fn of_server(
+    shared: &Shared,
+    read: &ReadTransaction,
+    context: &ContextId,
+    from: &ServerName,
+    references: Vec<PduRef>,
+) -> Read<(u64, Vec<PduRef>)> {
+    let (context, from) = (context.as_str(), from.as_str());
+    let ids = read.open_table(tables::STAGE_IDS)?;
+    let (to, mut count) = (after(from), 0);
+    for row in ids.range((context, from, "", "")..(context, to.as_str(), "", ""))? {
+        row?;
+        count += 1;
+    }
+    let mut there = Vec::new();
+    for reference in references {
+        if ids.get((context, from, reference.origin.as_str(), reference.id.as_str()))?.is_some() {
+            there.push(reference);
+        }
+    }
+    shared.counters.looked_up(count);
+    Ok((count, there))
+}
+
+/// The first of all.
+pub(super) fn page(
+    shared: &Shared,
+    read: &ReadTransaction,
+    context: &ContextId,
+    limit: usize,
+    bytes_max: u64,
+) -> Read<Vec<StagedPdu>> {
+    let (from, to) = (context.as_str(), after(context.as_str()));
+    let (mut page, mut bytes_left) = (Vec::new(), bytes_max);
+    for row in read.open_table(tables::STAGE)?.range((from, "", 0)..(to.as_str(), "", 0))?.take(limit) {
+        let (key, row) = row?;
+        let ((_, server, number), (origin, id, verified, _, bytes)) = (key.value(), row.value());
+        let size = bytes.len() as u64;
+        if size > bytes_left && !page.is_empty() {
+            break;
+        }
+        bytes_left = bytes_left.saturating_sub(size);
+        page.push(StagedPdu {
+            number,
+            reference: rows::reference("stage", origin, id)?,
+            from: rows::name("stage", server)?,
+            verified: rows::interned(verified),
+            bytes: Bytes::copy_from_slice(bytes),
+        });
+    }
+    shared.counters.looked_up(page.len() as u64);
+    Ok(page)
+}
+
+/// Jumps from conversation to conversation: one look-up each, however much lies there.
+pub(super) fn contexts(shared: &Shared, read: &ReadTransaction) -> Read<Vec<ContextId>> {
+    let stage = read.open_table(tables::STAGE)?;
+    let mut contexts: Vec<ContextId> = Vec::new();
+    let mut from = String::new();
+    loop {
+        let rest = (Bound::Included((from.as_str(), "", 0)), Bound::Unbounded);
+        let Some((key, _)) = stage.range::<(&str, &str, u64)>(rest)?.next().transpose()? else { return Ok(contexts) };
+        shared.counters.looked_up(1);
+        let context = rows::context_id("stage", key.value().0)?;
+        from = after(context.as_str());
+        contexts.push(context);
+    }
+}
