@@ -68,6 +68,7 @@ const IMPURE: &[&str] = &["actix", "tokio", "tracing", "serde"];
 
 /// The gateway, in the same way.
 const GATEWAY: &[(&str, u8)] = &[
+    ("complaint", 0),
     ("settings", 0),
     ("store", 0),
     ("clock", 0),
@@ -284,6 +285,24 @@ fn upward(crate_root: &Path, table: &[(&str, u8)], strangers: &[&[&str]]) -> Vec
         }
     }
     complaints
+}
+
+/// The sigil that makes `tracing` print a field in its Debug form.
+fn has_debug_field(line: &str) -> bool {
+    line.as_bytes().windows(3).any(|at| matches!(at, [b' ' | b'(', b'?', b'a'..=b'z']))
+}
+
+#[test]
+fn log_lines_hold_no_debug_forms() {
+    assert!(has_debug_field("info!(?fence, n = 1)") && has_debug_field("info!(next = ?next)"));
+    assert!(!has_debug_field("let n = read(text)?; f::<T: ?Sized>(\"/queue?after\")"));
+    let crates = [root().join("src"), root().join("actors/src")];
+    let shipped = crates.iter().flat_map(|folder| modules(folder));
+    let found = |module: Module| {
+        let lines = module.code.lines().filter(|line| has_debug_field(line)).map(str::to_owned).collect::<Vec<_>>();
+        lines.into_iter().map(move |line| format!("{}: {} is not for people: use %", module.path, line.trim()))
+    };
+    assert_none(&shipped.flat_map(found).collect::<Vec<_>>());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use actors::model::Millis;
+use actors::model::{Counted, Millis};
 
 use super::backup::{draft_beside, publish};
 use super::failure::OpenError;
@@ -35,7 +35,7 @@ pub enum RestoreError {
     #[error("{} is a store and no backup: nobody knows what was done since it was copied; start the gateway on it where it lies", .0.display())]
     NoBackup(PathBuf),
     /// The backup does not keep its promises.
-    #[error("the backup is damaged in {} ways, the first: {}; use an older one", .0.findings.len() as u64 + .0.more, .0.findings[0])]
+    #[error("the backup is damaged: {}, the first: {}; use an older one", Counted(.0.findings.len() as u64 + .0.more, "finding"), .0.findings[0])]
     Damaged(Box<Verified>),
     /// The backup cannot be examined.
     #[error(transparent)]
@@ -58,7 +58,7 @@ pub fn restore(backup: impl AsRef<Path>, data_dir: impl AsRef<Path>) -> Result<R
         move |source| RestoreError::File { path, source }
     };
     let path = data_dir.join(FILE);
-    std::fs::create_dir_all(data_dir).map_err(failed(data_dir))?;
+    let mut made = Made::folder(data_dir).map_err(failed(data_dir))?;
     match File::open(&path) {
         Ok(there) if is_in_use(&there) => return Err(RestoreError::InUse(path)),
         Ok(_) => return Err(RestoreError::Exists(path)),
@@ -80,7 +80,37 @@ pub fn restore(backup: impl AsRef<Path>, data_dir: impl AsRef<Path>) -> Result<R
         ErrorKind::AlreadyExists => RestoreError::Exists(path.clone()),
         _ => failed(&path)(source),
     })?;
+    made.keep();
     Ok(Restored { path, taken, verified })
+}
+
+/// The folders that were made for a restore, the innermost first. They go again where nothing is restored.
+struct Made(Vec<PathBuf>);
+
+impl Made {
+    /// Make a folder, and those above it.
+    fn folder(path: &Path) -> std::io::Result<Self> {
+        let missing = path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists());
+        let made = Self(missing.map(Path::to_owned).collect());
+        std::fs::create_dir_all(path)?;
+        Ok(made)
+    }
+
+    /// Something lies in them.
+    fn keep(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        for folder in &self.0 {
+            // Somebody may have put something into it meanwhile; then it stays, and so do those above it.
+            if std::fs::remove_dir(folder).is_err() {
+                return;
+            }
+        }
+    }
 }
 
 /// Whoever has a store open holds a lock on it.

@@ -139,7 +139,8 @@ fn is_current(shared: &Shared, entry: &Entry) -> bool {
         Work::Batch { fence, changes, .. } if *fence != shared.fence => {
             shared.claims.settled(&claims::references(changes).collect::<Vec<_>>());
             shared.under_way.settled(under_way::moves(changes).collect());
-            tracing::error!(?fence, current = ?shared.fence, "a batch of an owner that has been replaced is refused");
+            let (epoch, current) = (fence.epoch, shared.fence.epoch);
+            tracing::error!(slot = fence.slot, epoch, current, "a batch of an owner that has been replaced is refused");
             false
         }
         _ => true,

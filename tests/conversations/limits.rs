@@ -20,7 +20,7 @@ use crate::surroundings::{Book, server};
 /// Keys that refuse: what they are set to, and the words a refusal must have.
 const REFUSING: &[(&str, &str)] = &[
     ("intake_max", "peers.intake_max is reached (1)"),
-    ("batch_items", "at most 1 items (peers.batch_items), this one has 2"),
+    ("batch_items", "at most 1 item (peers.batch_items), this one has 2"),
     ("outbox_items", "1 is the most it may (peers.outbox_items)"),
     ("outbox_bytes", "3 is the most it may (peers.outbox_bytes)"),
     ("rate", "peers.rate is reached (1)"),
@@ -109,7 +109,7 @@ async fn pushed(network: &Arc<Network>, body: &str) -> String {
 async fn nobody_has_to_guess_which_limiter_fired() {
     world(async {
         for (key, words) in REFUSING {
-            let said = met(key).await.replace("strong updates", "items");
+            let said = met(key).await.replace("strong update", "item");
             assert!(said.contains(words), "{key} says {said}");
         }
     })
@@ -124,7 +124,7 @@ async fn what_bounds_all_peers_names_itself_too() {
         let blue = Node::start(&network, "blue", Book::usual("blue").with_contexts(tight)).await;
         let servers = vec![server("red"), server("green")];
         let refused = blue.gateway().set_participants(&"c".parse().unwrap(), servers).await.unwrap_err();
-        assert!(refused.to_string().contains("1 participants (contexts.participants_max)"), "{refused}");
+        assert!(refused.to_string().contains("1 participant (contexts.participants_max)"), "{refused}");
 
         assert_eq!(send(&network, "green", "1", &[pdu("green", "a", "one", &[])]).await.status, 200);
         let both = [pdu("green", "b", "one", &[]), pdu("green", "c", "two", &[])];

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::limits::OverloadLimits;
-use crate::model::{Refusal, Size};
+use crate::model::{Counted, Refusal, Size};
 use crate::ports::{Disk, FeedBounds, Ports};
 pub use levels::Congestion;
 use levels::Levels;
@@ -140,8 +140,10 @@ impl Overload {
         let OverloadLimits { feed_high, feed_low, min_free } = self.limits;
         let feed = now.unread.map(|unread| {
             let words = format!(
-                "{unread} events are not acknowledged, and {HIGH_WATER} is {feed_high}: peers are told to wait until fewer than \
-                 feed.low_water ({feed_low}) are left; read and acknowledge them"
+                "{} {} not acknowledged, and {HIGH_WATER} is {feed_high}: peers are told to wait until fewer than \
+                 feed.low_water ({feed_low}) are left; read and acknowledge them",
+                Counted(unread, "event"),
+                if unread == 1 { "is" } else { "are" }
             );
             ("feed", words)
         });

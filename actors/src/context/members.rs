@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::change::Change;
 use crate::context::machine::Machine;
 use crate::context::step::Step;
-use crate::model::{FeedItem, Membership, ServerName, Spoken, StatePiece};
+use crate::model::{Counted, FeedItem, Membership, ServerName, Spoken, StatePiece};
 
 impl Machine {
     /// What a state PDU says of a membership, where its type is one of those that do.
@@ -52,8 +52,9 @@ impl Machine {
         if !self.record.participants.contains(&server) {
             let (context, max) = (&self.record.context, self.limits.participants_max);
             let text = format!(
-                "{server} is named as a member of {context}, which has {max} participants already, the most it may \
-                 (contexts.participants_max); it is not counted in: raise the limit, then name it as a participant"
+                "{server} is named as a member of {context}, which has {} already, the most it may \
+                 (contexts.participants_max); it is not counted in: raise the limit, then name it as a participant",
+                Counted(max.into(), "participant")
             );
             return step.changes.push(Change::Fed(FeedItem::Notice { text, server: Some(server) }));
         }

@@ -10,7 +10,9 @@ use crate::change::Change;
 use crate::context::admit::Way;
 use crate::context::machine::{Effect, Machine};
 use crate::context::step::Step;
-use crate::model::{FeedItem, Gap, Head, Join, JoinStage, Known, Millis, Pdu, PduRef, Refusal, ServerName, Want};
+use crate::model::{
+    Counted, FeedItem, Gap, Head, Join, JoinStage, Known, Millis, Pdu, PduRef, Refusal, ServerName, Want,
+};
 
 /// PDUs one question names.
 const NAMED_MAX: usize = 20;
@@ -256,9 +258,11 @@ impl Machine {
         if tries >= self.limits.gap.tries_max {
             if let Some(Join { via, came, .. }) = &self.record.join {
                 let text = format!(
-                    "joining {} by {via} has failed after {tries} tries (contexts.gap.tries_max), when {came} PDUs had come: {why}; \
+                    "joining {} by {via} has failed after {} (contexts.gap.tries_max), when {} had come: {why}; \
                      see that {via} counts us among the participants and can be reached, then join again",
-                    self.record.context
+                    self.record.context,
+                    Counted(tries.into(), "attempt"),
+                    Counted(*came, "PDU")
                 );
                 step.changes.push(Change::Fed(FeedItem::Notice { text, server: Some(via.clone()) }));
             }

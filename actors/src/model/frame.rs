@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{BadPdu, ContextId, Millis, Pdu, PduRef, Seq, ServerName, Size, SubmissionId, Verdict};
+use super::{BadPdu, ContextId, Counted, Lasting, Millis, Pdu, PduRef, Seq, ServerName, Size, SubmissionId, Verdict};
 
 /// What identifies an update, for telling a repeat from something else: the first half of a SHA-256.
 ///
@@ -120,8 +120,8 @@ pub enum Label {
 impl fmt::Display for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Numbers { first: Some(first), last } => write!(f, "updates {first} to {last}"),
-            Self::Numbers { first: None, last } => write!(f, "update {last}"),
+            Self::Numbers { first: Some(first), last } if first != last => write!(f, "updates {first} to {last}"),
+            Self::Numbers { last, .. } => write!(f, "update {last}"),
             Self::Transaction { id, .. } => write!(f, "transaction {id}"),
         }
     }
@@ -240,7 +240,7 @@ impl fmt::Display for Ack {
         match self {
             Self::Ok(seq) => write!(f, "\"ok\" with number {seq}"),
             Self::Hole { expected, .. } => write!(f, "\"hole_detected\" at number {expected}"),
-            Self::Wait(time) => write!(f, "\"wait\" for {time:?}"),
+            Self::Wait(time) => write!(f, "\"wait\" for {}", Lasting(*time)),
             Self::Taken | Self::TakenBlindly => f.write_str("the answer to a transaction"),
         }
     }
@@ -332,7 +332,7 @@ pub enum Refusal {
         limit: u64,
     },
     /// More strong updates in one push than we take.
-    #[error("a request holds at most {max} items (peers.batch_items), this one has {count}")]
+    #[error("a request holds at most {} (peers.batch_items), this one has {count}", Counted((*.max).into(), "item"))]
     PushTooLong {
         /// How many there are.
         count: usize,
@@ -340,7 +340,10 @@ pub enum Refusal {
         max: u32,
     },
     /// A range that does not fit its own length, or runs below 1.
-    #[error("seq {seq} does not fit {count} strong updates{}", .from_seq.map(|n| format!(" from {n}")).unwrap_or_default())]
+    #[error(
+        "seq {seq} does not fit {}{}",
+        Counted(*.count as u64, "strong update"), .from_seq.map(|n| format!(" from {n}")).unwrap_or_default()
+    )]
     Misnumbered {
         /// `from_seq` as given.
         from_seq: Option<Seq>,
@@ -378,7 +381,10 @@ pub enum Refusal {
         current: i64,
     },
     /// More servers than a conversation may have.
-    #[error("a context has at most {max} participants (contexts.participants_max), these are {count}")]
+    #[error(
+        "a context has at most {} (contexts.participants_max), these are {count}",
+        Counted((*.max).into(), "participant")
+    )]
     TooManyParticipants {
         /// How many there would be.
         count: usize,

@@ -13,6 +13,7 @@ mod pdu;
 mod record;
 mod size;
 mod state;
+mod wording;
 
 pub use context::{
     ContextRecord, ContextStatus, Delivery, FedPdu, Gap, Head, HeldPdu, Hold, Join, JoinStage, Shown, Standing,
@@ -37,3 +38,4 @@ pub use record::{
 };
 pub use size::Size;
 pub use state::{Bond, Membership, StateKey, StateLink, StatePiece};
+pub use wording::{Counted, Lasting, Numbers};

@@ -10,8 +10,8 @@ use crate::change::Change;
 use crate::change::Urgency;
 use crate::limits::{Numbering, PeerLimits};
 use crate::model::{
-    Ack, BadPdu, ContextId, Digest, FeedItem, InboundPush, InboundRecord, InboundTransaction, Parked, ParkedCode,
-    ParkedWhat, Pdu, PduRef, Refusal, SeenTransaction, Seq, ServerName, Strong, StrongBody, Taken, Verdict,
+    Ack, BadPdu, ContextId, Digest, FeedItem, InboundPush, InboundRecord, InboundTransaction, Numbers, Parked,
+    ParkedCode, ParkedWhat, Pdu, PduRef, Refusal, SeenTransaction, Seq, ServerName, Strong, StrongBody, Taken, Verdict,
 };
 use crate::peer::dispatch::{Dispatch, Group, Strange, Suspects, Undone};
 use crate::peer::effect::{Effect, Out, Pull, Token};
@@ -270,8 +270,9 @@ impl Inbound {
                     let first = seq.0 + 1 - count as u64;
                     let kept_from = self.expected.0 - self.digests.len() as u64;
                     let text = format!(
-                        "sent other updates under numbers {first} to {seq} than we hold: it has lost its counter, and is asked to \
+                        "sent other updates under {} than we hold: it has lost its counter, and is asked to \
                          go on from {}. What we can compare begins at {kept_from}",
+                        Numbers(Seq(first), seq),
                         self.expected
                     );
                     self.notice(&text, out);

@@ -1,6 +1,6 @@
 //! What the log says of a peer: one line when trouble begins, changes, or ends.
 
-use crate::model::{Millis, PeerState, ServerName};
+use crate::model::{Lasting, Millis, PeerState, ServerName};
 use crate::peer::machine::Machine;
 
 /// The state that the log knows.
@@ -39,24 +39,25 @@ impl Told {
             self.trouble = now;
         }
         self.state = to;
-        let next = machine.brief().next_attempt.map(|due| now.until(due));
+        // In the words of the configuration, which the log's own form of a time is not.
+        let next = machine.brief().next_attempt.map(|due| tracing::field::display(Lasting(now.until(due))));
         let error = || machine.last_error().unwrap_or("none");
-        match (to, next) {
+        match (to, &next) {
             (PeerState::Suspended(cause), _) => {
                 let (reason, last_error) = (cause.as_str(), error());
-                tracing::warn!(peer = %server, from = was, to = is, reason, failures, next = ?next, last_error, "peer is suspended");
+                tracing::warn!(peer = %server, from = was, to = is, reason, failures, next, last_error, "peer is suspended");
             }
             (PeerState::Waiting, Some(next)) => {
                 let reason = "it asked for time";
-                tracing::info!(peer = %server, from = was, to = is, failures, next = ?next, reason, "peer changes state");
+                tracing::info!(peer = %server, from = was, to = is, failures, next, reason, "peer changes state");
             }
             (_, Some(next)) => {
                 let reason = error();
-                tracing::info!(peer = %server, from = was, to = is, failures, next = ?next, reason, "peer changes state");
+                tracing::info!(peer = %server, from = was, to = is, failures, next, reason, "peer changes state");
             }
             (_, None) => {
-                let lasted = self.trouble.until(now);
-                tracing::info!(peer = %server, from = was, to = is, lasted = ?lasted, "peer is served again");
+                let lasted = Lasting(self.trouble.until(now));
+                tracing::info!(peer = %server, from = was, to = is, %lasted, "peer is served again");
             }
         }
     }

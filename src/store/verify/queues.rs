@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use actors::model::Fate;
+use actors::model::{Counted, Fate};
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 
 use super::Findings;
@@ -132,7 +132,8 @@ fn items(read: &ReadTransaction, findings: &mut Findings) -> Done {
             let (number, said) = (number.value(), value.value().0);
             let counted = names.remove(&number).unwrap_or(0);
             findings.unless(said == counted, "items", || {
-                format!("item {number} says that {said} rows name it, {counted} do")
+                let names = if said == 1 { "names" } else { "name" };
+                format!("item {number} says that {} {names} it, {counted} do", Counted(said.into(), "row"))
             });
         }
         let mut missing: Vec<_> = names.into_keys().collect();

@@ -217,8 +217,12 @@ impl Outbound {
         self.outbox.renumber(first, number);
         self.renumbered = true;
         out.moved(Urgency::Now);
-        let text =
-            format!("{}: {why}; what we numbered {} to {} is numbered from {number} on", self.server, ours.0, ours.1);
+        let what = match ours {
+            (first, tail) if first > tail => format!("the next update is number {number}"),
+            (first, tail) if first == tail => format!("what was number {first} is number {number} now"),
+            (first, tail) => format!("what was numbers {first} to {tail} is numbered from {number} on"),
+        };
+        let text = format!("{}: {why}; {what}", self.server);
         out.change(Change::Fed(FeedItem::Notice { text, server: Some(self.server.clone()) }));
     }
 
