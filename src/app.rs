@@ -27,6 +27,7 @@ use crate::disk::FolderDisk;
 use crate::egress::{self, Addresses, Egress};
 use crate::forgetting;
 use crate::http::bearer::{self, Bearer};
+use crate::http::bind;
 use crate::http::body::BodyLimit;
 use crate::http::closing::{self, Closing};
 use crate::http::identity::Admission;
@@ -45,7 +46,7 @@ use crate::wire::{self, Gate};
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A listener's address cannot be had.
-    #[error("{key} = {address}: {source}; is another process using it?")]
+    #[error("{key} = {address}: {source}; {}", bind::remedy(source))]
     Listen {
         /// The configuration key.
         key: &'static str,

@@ -1,39 +1,95 @@
-//! What serde says of a value that does not fit, in the words of the manual.
+//! What serde says of a value that does not fit, in plain words.
+
+/// What a text is written in, as far as words differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// The configuration's.
+    Toml,
+    /// That of bodies.
+    Json,
+}
+
+/// Characters of a value that are shown.
+const SHOWN: usize = 80;
 
 /// The complaint as a person would make it; what is none of serde's own stays as it is.
-pub(super) fn in_words(message: &str) -> String {
+pub(crate) fn in_words(message: &str, form: Form) -> String {
     let message = message.lines().map(str::trim).collect::<Vec<_>>().join(", ");
     let split = |start: &str| message.strip_prefix(start)?.split_once(", expected ");
-    if let Some((found, wanted)) = split("invalid type: ").or_else(|| split("invalid value: ")) {
-        return format!("it is {}, and has to be {}", found_in_words(found), wanted_in_words(wanted));
+    let found = split("invalid type: ").or_else(|| split("invalid value: ")).or_else(|| split("invalid length "));
+    if let Some((found, wanted)) = found {
+        return format!("it is {}, and has to be {}", found_in_words(found, form), wanted_in_words(wanted, form));
     }
     if let Some((found, wanted)) = split("unknown variant ") {
-        return format!("it is {}, and has to be {}", found.replace('`', "\""), wanted.replace('`', "\""));
+        return format!("it is {}, and has to be {}", quoted(found), quoted(wanted.trim_start_matches("one of ")));
+    }
+    if let Some((found, known)) = split("unknown field ") {
+        return format!(
+            "{} is no key of it; its keys are {}",
+            quoted(found),
+            quoted(known.trim_start_matches("one of "))
+        );
+    }
+    if let Some(found) =
+        message.strip_prefix("unknown field ").and_then(|rest| rest.strip_suffix(", there are no fields"))
+    {
+        return format!("{} is no key of it; it has none", quoted(found));
+    }
+    if let Some(missing) = message.strip_prefix("missing field ") {
+        return format!("the key {} is missing", quoted(missing));
+    }
+    if let Some(twice) = message.strip_prefix("duplicate field ") {
+        return format!("the key {} is there twice", quoted(twice));
     }
     message
 }
 
-fn found_in_words(found: &str) -> &str {
-    let bare = ["integer ", "floating point ", "boolean "].iter().find_map(|kind| found.strip_prefix(kind));
-    match (bare, found.strip_prefix("string "), found) {
-        (Some(bare), ..) => bare.trim_matches('`'),
-        (None, Some(text), _) => text,
-        (None, None, "sequence") => "a list",
-        (None, None, "map") => "a table",
-        (None, None, other) => other,
+/// A name as people quote it.
+fn quoted(name: &str) -> String {
+    shortened(name).replace('`', "\"")
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        None => text.to_owned(),
+        Some((at, _)) => format!("{}\u{2026}", &text[..at]),
     }
 }
 
-fn wanted_in_words(wanted: &str) -> &str {
+fn found_in_words(found: &str, form: Form) -> String {
+    let bare = ["integer ", "floating point ", "boolean "].iter().find_map(|kind| found.strip_prefix(kind));
+    let words = match (bare, found.strip_prefix("string "), found) {
+        (Some(bare), ..) => bare.trim_matches('`'),
+        (None, Some(text), _) => text,
+        (None, None, "sequence") => "a list",
+        (None, None, "map") => form.table(),
+        (None, None, other) => other,
+    };
+    shortened(words)
+}
+
+fn wanted_in_words(wanted: &str, form: Form) -> &str {
     match wanted {
         "u16" => "a whole number from 0 to 65535, without quotes",
         "u32" => "a whole number from 0 to 4294967295, without quotes",
         "u64" | "usize" => "a whole number from 0 on, without quotes",
+        "i64" => "a whole number, without quotes",
         "f32" | "f64" => "a number, without quotes",
         "a boolean" => "true or false, without quotes",
-        "a string" | "path string" => "a text in quotes",
+        "a string" | "a borrowed string" | "path string" => "a text in quotes",
         "a sequence" => "a list in brackets, such as [\"one\", \"two\"]",
+        "a map" => form.table(),
+        other if other.starts_with("struct ") => form.table(),
         other => other,
+    }
+}
+
+impl Form {
+    fn table(self) -> &'static str {
+        match self {
+            Self::Toml => "a table",
+            Self::Json => "an object",
+        }
     }
 }
 
@@ -57,7 +113,27 @@ mod tests {
             ("unknown variant `x`, expected `a` or `b`", "it is \"x\", and has to be \"a\" or \"b\""),
             ("5 has no unit; write \"5s\"", "5 has no unit; write \"5s\""),
         ] {
-            assert_eq!(in_words(message), words);
+            assert_eq!(in_words(message, Form::Toml), words);
         }
+    }
+
+    #[test]
+    fn keys_are_named_and_long_values_cut() {
+        for (message, words) in [
+            ("missing field `seq`", "the key \"seq\" is missing"),
+            ("duplicate field `seq`", "the key \"seq\" is there twice"),
+            ("unknown field `x`, expected `a` or `b`", "\"x\" is no key of it; its keys are \"a\" or \"b\""),
+            (
+                "unknown field `x`, expected one of `a`, `b`, `c`",
+                "\"x\" is no key of it; its keys are \"a\", \"b\", \"c\"",
+            ),
+            ("unknown field `x`, there are no fields", "\"x\" is no key of it; it has none"),
+            ("invalid type: map, expected a string", "it is an object, and has to be a text in quotes"),
+            ("invalid type: null, expected struct Body", "it is null, and has to be an object"),
+        ] {
+            assert_eq!(in_words(message, Form::Json), words);
+        }
+        let long = format!("invalid type: string \"{}\", expected u64", "x".repeat(500));
+        assert!(in_words(&long, Form::Json).chars().count() < 200);
     }
 }

@@ -8,6 +8,7 @@
 //! - [`egress`]: the one gate outward.
 //! - [`wire`]: the dialects peers speak.
 //! - [`messenger`]: the API of the existing messenger. [`admin`]: the operator's.
+//! - `complaint`: what serde says of a value that does not fit, in plain words.
 //! - [`app`]: builds a gateway and takes it apart. [`cli`]: the command line. [`telemetry`]: the log.
 //!
 //! # Arrows
@@ -17,6 +18,7 @@
 pub mod admin;
 pub mod app;
 pub mod cli;
+mod complaint;
 pub mod disk;
 pub mod egress;
 pub mod forgetting;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::AdminApi;
 use super::answer::{Operator, page};
 use crate::http::answer::rfc3339;
+use crate::http::query;
 use crate::http::refusal::Problem;
 use crate::messenger::contexts::{known, shown};
 use crate::wire::json::digest;
@@ -40,7 +41,7 @@ struct Listing {
 }
 
 /// All of them by name, a page a call.
-pub(super) async fn list(api: web::Data<AdminApi>, asked: web::Query<Listed>) -> Result<HttpResponse, Problem> {
+pub(super) async fn list(api: web::Data<AdminApi>, asked: query::Asked<Listed>) -> Result<HttpResponse, Problem> {
     let after = asked.after.as_deref().map(known).transpose()?;
     let page = api.inspect.contexts(after, page(asked.limit)).await?;
     let us = &api.gateway.ports().us;

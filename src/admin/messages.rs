@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::AdminApi;
 use super::answer::Operator;
+use crate::http::query;
 use crate::http::refusal::Problem;
 use crate::messenger::trace;
 
@@ -45,7 +46,7 @@ pub(super) async fn retry(
     api: web::Data<AdminApi>,
     operator: Operator,
     path: web::Path<String>,
-    legs: web::Query<Legs>,
+    legs: query::Asked<Legs>,
 ) -> Result<HttpResponse, Problem> {
     let done = each(&api, &path, &legs, async |message, server, Stands { left_out, parked, queued }| {
         let away = match left_out || !parked.is_empty() {
@@ -65,7 +66,7 @@ pub(super) async fn drop(
     api: web::Data<AdminApi>,
     operator: Operator,
     path: web::Path<String>,
-    legs: web::Query<Legs>,
+    legs: query::Asked<Legs>,
 ) -> Result<HttpResponse, Problem> {
     let done = each(&api, &path, &legs, async |message, server, Stands { parked, queued, .. }| {
         if queued > 0 {

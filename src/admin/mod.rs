@@ -25,7 +25,7 @@ use actors::ports::Inspect;
 
 use crate::http::answer::{no_route, wrong_method};
 use crate::http::bearer::{self, Bearer};
-use crate::http::query;
+use crate::http::json_error;
 use crate::http::refusal::Problem;
 use crate::messenger::pdu_ids::PduIds;
 use crate::store::Store;
@@ -64,12 +64,11 @@ pub fn configure(config: &mut web::ServiceConfig, api: AdminApi, token: Bearer) 
             .app_data(web::Data::new(api))
             .app_data(web::Data::new(token))
             .app_data(web::PayloadConfig::new(BODY_MAX))
-            .app_data(web::JsonConfig::default().limit(BODY_MAX).content_type_required(false).error_handler(
-                |error, _| Problem::bad_request("BAD_BODY", format!("the body cannot be read: {error}")).into(),
-            ))
             .app_data(
-                web::QueryConfig::default()
-                    .error_handler(|error, request| query::unreadable(&error, request.query_string()).into()),
+                web::JsonConfig::default()
+                    .limit(BODY_MAX)
+                    .content_type_required(false)
+                    .error_handler(|error, _| json_error::body(&error).into()),
             )
             .wrap(from_fn(bearer::require))
             .wrap(from_fn(name::told))

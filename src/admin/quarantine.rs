@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use super::AdminApi;
 use super::answer::{page, server};
 use crate::http::answer::rfc3339;
+use crate::http::query;
 use crate::http::refusal::Problem;
 
 #[derive(Deserialize)]
@@ -201,7 +202,7 @@ pub(super) fn place(text: &str) -> Result<Place, Problem> {
 }
 
 /// A page of them, by server, what came before what went.
-pub(super) async fn list(api: web::Data<AdminApi>, asked: web::Query<Listed>) -> Result<HttpResponse, Problem> {
+pub(super) async fn list(api: web::Data<AdminApi>, asked: query::Asked<Listed>) -> Result<HttpResponse, Problem> {
     let of = asked.server.as_deref().map(|name| server(&api.gateway, name)).transpose()?;
     let filter = filter(of, asked.direction.as_deref(), asked.kind.as_deref())?;
     let after = asked.after.as_deref().map(place).transpose()?;

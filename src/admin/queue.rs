@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::AdminApi;
 use super::answer::{PduName, page, peer};
 use crate::http::answer::rfc3339;
+use crate::http::query;
 use crate::http::refusal::Problem;
 
 const MINUTE: u64 = 60 * 1000;
@@ -55,7 +56,7 @@ struct PeerShape {
 }
 
 /// Peers with something unacknowledged, by name: how much, by age.
-pub(super) async fn shape(api: web::Data<AdminApi>, asked: web::Query<Shaped>) -> Result<HttpResponse, Problem> {
+pub(super) async fn shape(api: web::Data<AdminApi>, asked: query::Asked<Shaped>) -> Result<HttpResponse, Problem> {
     let now = api.gateway.ports().clock.now();
     let edges: Vec<Millis> = BUCKETS.iter().map(|(_, age)| Millis(now.0.saturating_sub(*age))).collect();
     let behind = api.gateway.ports().archive.peers_behind(vec![]).await?;
@@ -151,7 +152,7 @@ impl From<QueuedItem> for Queued {
 pub(super) async fn show(
     api: web::Data<AdminApi>,
     path: web::Path<String>,
-    asked: web::Query<Shown>,
+    asked: query::Asked<Shown>,
 ) -> Result<HttpResponse, Problem> {
     let server = peer(&api.gateway, &path)?;
     let acked = acked(&api, &server).await?;

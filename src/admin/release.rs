@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use super::AdminApi;
 use super::answer::{Operator, server};
 use super::quarantine::{Id, filter, find, place, written};
+use crate::http::json_error;
 use crate::http::refusal::Problem;
 use crate::wire::json;
 use crate::wire::pdu::Reader;
@@ -165,7 +166,8 @@ async fn taken(api: &AdminApi, row: &ParkedRow) -> Result<&'static str, Problem>
         return Err(stays(format!("the messenger could not read it ({}); it can only be dropped", row.reason)));
     }
     let bytes = row.bytes.as_deref().unwrap_or_default();
-    let raw: &RawValue = serde_json::from_slice(bytes).map_err(|error| stays(format!("it is no JSON: {error}")))?;
+    let raw: &RawValue = serde_json::from_slice(bytes)
+        .map_err(|error| stays(format!("it is no JSON: {}", json_error::words(&error))))?;
     let reader = Reader::new(&row.place.server, &api.gateway);
     let pdu = reader.read(carried(raw).unwrap_or(raw)).map_err(|bad| stays(bad.reason))?;
     match api.gateway.admit_parked(&row.place.server, pdu).await? {

@@ -34,7 +34,9 @@ pub fn no_route() -> Problem {
 pub fn wrong_method(allowed: &'static str) -> HttpResponse {
     let refused = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "WRONG_METHOD", format!("this call is {allowed}"));
     let mut response = refused.error_response();
-    response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allowed));
+    let allow = allowed.replace("GET", "GET, HEAD");
+    let allow = header::HeaderValue::try_from(allow).expect("names of methods");
+    response.headers_mut().insert(header::ALLOW, allow);
     response
 }
 

@@ -1,4 +1,4 @@
-//! What stands around every route: a panic is a 500, an error is JSON, `OPTIONS` is answered anywhere.
+//! What stands around every route: a panic is a 500, an error is JSON, `OPTIONS` is answered anywhere, HEAD as GET.
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,11 +15,15 @@ use super::refusal::Problem;
 
 /// The middleware; [`serve`](super::serve::serve) wraps every application with it.
 pub async fn protect(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     if request.method() == Method::OPTIONS {
         return Ok(request.into_response(HttpResponse::Ok().content_type("application/json").body("{}")));
+    }
+    // Every GET answers a HEAD, as HTTP wants it: what writes the answer leaves out its body.
+    if request.method() == Method::HEAD {
+        request.head_mut().method = Method::GET;
     }
     // The path is copied rather than the request cloned: a clone alive across the call makes routing itself panic.
     let path = request.path().to_owned();

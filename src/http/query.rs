@@ -1,27 +1,87 @@
-//! Queries of calls: read, or refused in words that name what was written.
+//! Queries of calls: read, or refused in words that name the key and what was written.
 
+use std::future::{Ready, ready};
+use std::ops::Deref;
+
+use actix_web::dev::Payload;
 use actix_web::error::QueryPayloadError;
-use actix_web::web::Query;
+use actix_web::{FromRequest, HttpRequest, web};
 use serde::de::DeserializeOwned;
 
 use super::refusal::Problem;
+use crate::complaint::{Form, in_words};
 
-/// Characters of a query that are shown.
+/// Characters of a query that are shown, and of a key.
 const SHOWN: usize = 200;
+const KEY_SHOWN: usize = 80;
+
+/// Parts of a query that are looked at for the one that is wrong: no call has half as many keys.
+const PARTS_MAX: usize = 20;
 
 /// What the text behind the question mark says.
 pub fn read<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
-    Query::from_query(query).map(Query::into_inner).map_err(|error| unreadable(&error, query))
+    whole(query).map_err(|error| {
+        // The reader names no key where a value is none of its kind: the parts are read alone to find it.
+        let parts = query.split('&').filter(|part| !part.is_empty()).take(PARTS_MAX);
+        let alone = parts.filter_map(|part| Some((part, whole::<T>(part).err()?)));
+        let wrong = alone.map(|(part, error)| (part, said(&error))).find(|(_, why)| !why.starts_with("missing field"));
+        let why = wrong.map_or_else(|| in_words(&said(&error), Form::Json), |(part, why)| in_part(part, &why));
+        let shown: String = query.chars().take(SHOWN).collect();
+        Problem::bad_request("BAD_QUERY", format!("the query {shown:?} cannot be read: {why}"))
+    })
 }
 
-/// A query that cannot be read. The reader names no key where a value is none of its kind, so the whole query is shown.
-pub fn unreadable(error: &QueryPayloadError, query: &str) -> Problem {
-    let why = match error {
+fn whole<T: DeserializeOwned>(query: &str) -> Result<T, QueryPayloadError> {
+    web::Query::from_query(query).map(web::Query::into_inner)
+}
+
+fn said(error: &QueryPayloadError) -> String {
+    match error {
         QueryPayloadError::Deserialize(why) => why.to_string(),
         other => other.to_string(),
-    };
-    let shown: String = query.chars().take(SHOWN).collect();
-    Problem::bad_request("BAD_QUERY", format!("the query {shown:?} cannot be read: {why}"))
+    }
+}
+
+/// What is wrong with one part of a query.
+fn in_part(part: &str, why: &str) -> String {
+    let key: String = part.split('=').next().unwrap_or(part).chars().take(KEY_SHOWN).collect();
+    match why {
+        "invalid digit found in string" | "cannot parse integer from empty string" => {
+            format!("{key} has to be a whole number")
+        }
+        "number too large to fit in target type" => format!("the number of {key} is too large"),
+        "number too small to fit in target type" => format!("the number of {key} is too small"),
+        "provided string was not `true` or `false`" => format!("{key} has to be true or false"),
+        other => in_words(other, Form::Json),
+    }
+}
+
+/// The query of a call, as an argument of its handler.
+#[derive(Debug)]
+pub struct Asked<T>(pub T);
+
+impl<T> Asked<T> {
+    /// What is asked for.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+impl<T> Deref for Asked<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: DeserializeOwned> FromRequest for Asked<T> {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(read(request.query_string()).map(Self))
+    }
 }
 
 #[cfg(test)]
@@ -30,19 +90,26 @@ mod tests {
 
     #[derive(Debug, serde::Deserialize)]
     #[serde(deny_unknown_fields)]
-    struct Asked {
+    struct Before {
         #[expect(dead_code, reason = "read, and never looked at")]
         before: Option<i64>,
+        #[expect(dead_code, reason = "read, and never looked at")]
+        limit: Option<u32>,
     }
 
     #[test]
     fn a_query_that_cannot_be_read_is_told_by_its_key_and_value() {
         for (query, why) in [
-            ("before=zzz", "the query \"before=zzz\" cannot be read: invalid digit found in string"),
-            ("after=1", "the query \"after=1\" cannot be read: unknown field `after`, expected `before`"),
+            ("before=zzz", "before has to be a whole number"),
+            ("before=1&limit=", "limit has to be a whole number"),
+            ("limit=-1", "limit has to be a whole number"),
+            ("limit=99999999999", "the number of limit is too large"),
+            ("after=1", "\"after\" is no key of it; its keys are \"before\" or \"limit\""),
+            ("limit=1&limit=2", "the key \"limit\" is there twice"),
         ] {
-            assert_eq!(read::<Asked>(query).expect_err("unreadable").to_string(), why);
+            let expected = format!("the query {query:?} cannot be read: {why}");
+            assert_eq!(read::<Before>(query).expect_err("unreadable").to_string(), expected);
         }
-        assert!(read::<Asked>("before=-7").is_ok());
+        assert!(read::<Before>("before=-7&limit=3").is_ok());
     }
 }

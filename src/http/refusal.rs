@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::RETRY_AFTER;
+use actix_web::http::header::{ContentType, RETRY_AFTER};
 use actix_web::{HttpResponse, ResponseError};
 use actors::model::{Position, Refusal};
 use serde::Serialize;
@@ -18,6 +18,9 @@ pub const RESTART_WAIT: Duration = Duration::from_secs(1);
 
 /// When to come again to a full outbox: its peer has been away for long, and is seldom back within a second.
 const OUTBOX_WAIT: Duration = Duration::from_secs(10);
+
+/// Characters of an unknown key that are shown.
+const KEY_SHOWN: usize = 80;
 
 /// A refused request: what is answered as `{"error":"<words>","code":"<SNAKE_CASE>"}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +58,12 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, code, words)
     }
 
+    /// 400: a key that has no meaning; the keys that have one are listed.
+    pub fn unknown_key(key: &str, what: &str, known: &[&str]) -> Self {
+        let shown: String = key.chars().take(KEY_SHOWN).collect();
+        Self::bad_request("UNKNOWN_KEY", format!("{shown:?} is no key of {what}; its keys are {}", known.join(", ")))
+    }
+
     /// 401: who is calling was not proved.
     pub fn unauthenticated(words: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", words)
@@ -79,6 +88,12 @@ impl Problem {
     pub fn gone(oldest: Position) -> Self {
         let words = format!("events before {oldest} are no longer kept");
         Self { oldest: Some(oldest), ..Self::new(StatusCode::GONE, "GONE", words) }
+    }
+
+    /// The body it is answered with.
+    pub fn json(&self) -> Vec<u8> {
+        let wire = Wire { error: &self.words, code: self.code, oldest: self.oldest.map(|position| position.0) };
+        serde_json::to_vec(&wire).expect("texts and numbers into memory")
     }
 
     /// The status it is answered with.
@@ -116,8 +131,7 @@ impl ResponseError for Problem {
         if let Some(wait) = self.retry_after {
             response.insert_header((RETRY_AFTER, whole_seconds(wait).to_string()));
         }
-        let oldest = self.oldest.map(|position| position.0);
-        response.json(Wire { error: &self.words, code: self.code, oldest })
+        response.content_type(ContentType::json()).body(self.json())
     }
 }
 

@@ -9,14 +9,16 @@ use actix_http::Protocol;
 use actix_http::error::DispatchError;
 use actix_server::ServerBuilder;
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::App;
 use actix_web::dev::{AppConfig, Server};
 use actix_web::middleware::from_fn;
 use actix_web::rt::net::TcpStream;
 use actix_web::web::ServiceConfig;
-use actix_web::{App, HttpServer};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::guard;
 use super::raw_target::RawTargets;
+use super::refused_head::RefusedHeads;
 
 /// What bounds a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,24 +66,31 @@ pub fn serve<F>(listener: TcpListener, serving: Serving, configure: F) -> io::Re
 where
     F: Fn(&mut ServiceConfig) + Clone + Send + 'static,
 {
-    let server = HttpServer::new(move || application!(configure))
-        .workers(serving.workers.max(1))
-        .max_connections(serving.connections_max)
-        .keep_alive(serving.keep_alive)
-        .client_request_timeout(serving.head_timeout)
-        .client_disconnect_timeout(DISCONNECT_TIMEOUT)
-        .tcp_nodelay(true)
-        .shutdown_timeout(super::refusal::whole_seconds(serving.drain))
-        .disable_signals()
-        .listen(listener)?;
-    Ok(server.run())
+    serve_streams(listener, serving, configure, |io| io)
 }
 
-/// The same for callers that write a raw `#` into their targets. It is what [`HttpServer`] does with a listener, with
-/// [`RawTargets`] between the socket and the parser, for which it leaves no room itself.
+/// The same for callers that write a raw `#` into their targets.
 pub fn serve_raw_targets<F>(listener: TcpListener, serving: Serving, configure: F) -> io::Result<Server>
 where
     F: Fn(&mut ServiceConfig) + Clone + Send + 'static,
+{
+    serve_streams(listener, serving, configure, RawTargets::new)
+}
+
+/// A connection, on which the refusals of the HTTP library say why.
+type Stream = RefusedHeads<TcpStream>;
+
+/// What `HttpServer` of the library does with a listener, with streams of ours between the socket and the parser, for which it
+/// leaves no room itself.
+fn serve_streams<F, S>(
+    listener: TcpListener,
+    serving: Serving,
+    configure: F,
+    wrap: fn(Stream) -> S,
+) -> io::Result<Server>
+where
+    F: Fn(&mut ServiceConfig) + Clone + Send + 'static,
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let builder = ServerBuilder::default();
     let stops = builder.graceful_shutdown_signal();
@@ -100,11 +109,12 @@ where
                 async move { stops.notified().await }
             })
             .finish(map_config(app, |()| AppConfig::default()));
-        fn_service(|io: TcpStream| async move {
+        fn_service(move |io: TcpStream| async move {
             // Only costs time where it fails.
             let _ = io.set_nodelay(true);
             let caller = io.peer_addr().ok();
-            Ok::<_, DispatchError>((RawTargets::new(io), Protocol::Http1, caller))
+            let stream = wrap(RefusedHeads::new(io, serving.head_timeout));
+            Ok::<_, DispatchError>((stream, Protocol::Http1, caller))
         })
         .and_then(http)
     };
@@ -113,6 +123,6 @@ where
         .max_concurrent_connections(serving.connections_max)
         .shutdown_timeout(super::refusal::whole_seconds(serving.drain))
         .disable_signals()
-        .listen("raw-targets", listener, service)?;
+        .listen("http", listener, service)?;
     Ok(server.run())
 }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::MessengerApi;
 use super::answer::{not_ours, unreadable_body};
+use crate::http::json_error;
 use crate::http::refusal::Problem;
 
 #[derive(Deserialize)]
@@ -31,8 +32,8 @@ pub(super) async fn post(api: web::Data<MessengerApi>, body: Result<Bytes, Error
 
 /// Where the acknowledged position moves to; `None`: it is on disk already.
 fn moves(body: &[u8], bounds: FeedBounds) -> Result<Option<Position>, Problem> {
-    let ack: Ack = serde_json::from_slice(body)
-        .map_err(|error| Problem::bad_request("BAD_JSON", format!("the body is not {{\"upto\":N}}: {error}")))?;
+    let ack: Ack = json_error::object(body)
+        .map_err(|why| Problem::bad_request("BAD_JSON", format!("the body is not {{\"upto\":N}}: {why}")))?;
     let (upto, tail) = (Position(ack.upto), bounds.tail);
     if upto > tail {
         return Err(Problem::unprocessable("BEYOND_TAIL", format!("{upto} is beyond the newest event ({tail})")));

@@ -12,6 +12,7 @@ use super::MessengerApi;
 use super::answer::unreadable_body;
 use super::json::Members;
 use super::lists::Names;
+use crate::http::json_error;
 use crate::http::refusal::Problem;
 
 /// A PDU's name in a list: `[origin, pdu_id]`.
@@ -110,16 +111,20 @@ fn readable(path: &str) -> Result<(), Problem> {
 }
 
 fn decode(body: &[u8]) -> Result<Vec<ServerName>, Problem> {
-    let Members(members) = serde_json::from_slice(body)
-        .map_err(|error| Problem::bad_request("BAD_JSON", format!("the body is not a JSON object: {error}")))?;
+    let Members(members) = serde_json::from_slice(body).map_err(|error| {
+        Problem::bad_request("BAD_JSON", format!("the body is not a JSON object: {}", json_error::words(&error)))
+    })?;
     let [(name, list)] = members.as_slice() else {
         return Err(Problem::bad_request("BAD_JSON", "the body is not {\"servers\":[..]}"));
     };
     if name != "servers" {
-        return Err(Problem::bad_request("UNKNOWN_KEY", format!("{name:?} is no key of a context")));
+        return Err(Problem::unknown_key(name, "a context", &["servers"]));
     }
     let Names(names) = serde_json::from_str(list.get()).map_err(|error| {
-        Problem::unprocessable("BAD_SERVERS", format!("\"servers\" is not a list of server names: {error}"))
+        Problem::unprocessable(
+            "BAD_SERVERS",
+            format!("\"servers\" is not a list of server names: {}", json_error::words(&error)),
+        )
     })?;
     Ok(names)
 }

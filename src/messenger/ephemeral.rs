@@ -15,6 +15,7 @@ use super::answer::unreadable_body;
 use super::json::Members;
 use super::lists::Names;
 use super::object::Object;
+use crate::http::json_error;
 use crate::http::nesting::{NESTING_MAX, nests_deeper_than};
 use crate::http::refusal::Problem;
 
@@ -68,8 +69,9 @@ struct Ephemeral {
 
 impl Ephemeral {
     fn decode(body: &Bytes) -> Result<Self, Problem> {
-        let Members(members) = serde_json::from_slice(body)
-            .map_err(|error| Problem::bad_request("BAD_JSON", format!("the body is not a JSON object: {error}")))?;
+        let Members(members) = serde_json::from_slice(body).map_err(|error| {
+            Problem::bad_request("BAD_JSON", format!("the body is not a JSON object: {}", json_error::words(&error)))
+        })?;
         let (mut to, mut context, mut key, mut ttl, mut update) = (None, None, None, None, None);
         for (name, value) in members {
             let place = match name.as_str() {
@@ -79,8 +81,11 @@ impl Ephemeral {
                 "ttl" => &mut ttl,
                 "update" => &mut update,
                 _ => {
-                    let words = format!("{name:?} is no key of something ephemeral");
-                    return Err(Problem::bad_request("UNKNOWN_KEY", words));
+                    return Err(Problem::unknown_key(
+                        &name,
+                        "something ephemeral",
+                        &["to", "context", "key", "ttl", "update"],
+                    ));
                 }
             };
             if place.replace(value).is_some() {
@@ -89,8 +94,9 @@ impl Ephemeral {
         }
         let address = address(to, context)?;
         let whole = update.ok_or_else(|| bad("BAD_UPDATE", "\"update\" is missing"))?;
-        let Members(members) = serde_json::from_str(whole.get())
-            .map_err(|error| bad("BAD_UPDATE", format!("\"update\" is not an object: {error}")))?;
+        let Members(members) = serde_json::from_str(whole.get()).map_err(|error| {
+            bad("BAD_UPDATE", format!("\"update\" is not an object: {}", json_error::words(&error)))
+        })?;
         // A peer would refuse the whole push that it rides on.
         if nests_deeper_than(UPDATE_NESTING_MAX, whole.get().as_bytes()) {
             return Err(bad("NESTS_TOO_DEEP", format!("\"update\" nests deeper than {UPDATE_NESTING_MAX} levels")));
@@ -141,13 +147,15 @@ fn bad(code: &'static str, words: impl Into<std::borrow::Cow<'static, str>>) -> 
 fn address(to: Option<&RawValue>, context: Option<&RawValue>) -> Result<Address, Problem> {
     match (to, context) {
         (Some(to), None) => {
-            let Names(names) = serde_json::from_str(to.get())
-                .map_err(|error| bad("BAD_TO", format!("\"to\" is not a list of server names: {error}")))?;
+            let Names(names) = serde_json::from_str(to.get()).map_err(|error| {
+                bad("BAD_TO", format!("\"to\" is not a list of server names: {}", json_error::words(&error)))
+            })?;
             if names.is_empty() { Err(bad("BAD_TO", "\"to\" is empty")) } else { Ok(Address::Servers(names)) }
         }
         (None, Some(context)) => {
-            let text: String = serde_json::from_str(context.get())
-                .map_err(|error| bad("BAD_CONTEXT", format!("\"context\" is not a string: {error}")))?;
+            let text: String = serde_json::from_str(context.get()).map_err(|error| {
+                bad("BAD_CONTEXT", format!("\"context\" is not a string: {}", json_error::words(&error)))
+            })?;
             let context = text.parse().map_err(|error| bad("BAD_CONTEXT", format!("\"context\": {error}")))?;
             Ok(Address::Context(context))
         }
@@ -160,14 +168,15 @@ fn kind(members: &[(String, &RawValue)]) -> Result<String, Problem> {
     let (Some((_, kind)), None) = (kinds.next(), kinds.next()) else {
         return Err(bad("BAD_UPDATE", "\"update\" in the update, its type, is missing or given twice"));
     };
-    serde_json::from_str(kind.get())
-        .map_err(|error| bad("BAD_UPDATE", format!("\"update\" in the update, its type, is not a string: {error}")))
+    serde_json::from_str(kind.get()).map_err(|error| {
+        bad("BAD_UPDATE", format!("\"update\" in the update, its type, is not a string: {}", json_error::words(&error)))
+    })
 }
 
 /// A key of the messenger's. Never one that is made up here, whatever it holds.
 fn given_key(given: &RawValue) -> Result<String, Problem> {
     let key: String = serde_json::from_str(given.get())
-        .map_err(|error| bad("BAD_KEY", format!("\"key\" is not a string: {error}")))?;
+        .map_err(|error| bad("BAD_KEY", format!("\"key\" is not a string: {}", json_error::words(&error))))?;
     Ok(format!("key\0{key}"))
 }
 

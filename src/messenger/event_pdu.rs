@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use super::contexts::pairs;
 use super::json::Members;
 use super::object::Object;
+use crate::http::json_error;
 
 /// A fed PDU with its text taken apart.
 pub(super) struct PduEvent<'a> {
@@ -57,8 +58,9 @@ impl<'a> Parts<'a> {
 impl<'a> PduEvent<'a> {
     /// Take one apart.
     pub(super) fn new(fed: &'a FedPdu) -> Result<Self, ArchiveError> {
-        let parts = Parts::read(&fed.bytes)
-            .map_err(|error| ArchiveError(format!("the text of {} is no PDU: {error}", fed.reference)))?;
+        let parts = Parts::read(&fed.bytes).map_err(|error| {
+            ArchiveError(format!("the text of {} is no PDU: {}", fed.reference, json_error::words(&error)))
+        })?;
         Ok(Self { fed, parts })
     }
 

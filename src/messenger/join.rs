@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::MessengerApi;
 use super::answer::unreadable_body;
+use crate::http::json_error;
 use crate::http::refusal::Problem;
 
 /// PDUs of the past that one call may ask for.
@@ -35,8 +36,8 @@ pub(super) async fn post(
 ) -> Result<HttpResponse, Problem> {
     let context: ContextId = path.parse().map_err(|why| Problem::unprocessable("BAD_CONTEXT", format!("{why}")))?;
     let body = body.map_err(|error| unreadable_body(&error, api.limits.body_max))?;
-    let Body { via, backfill } = serde_json::from_slice(&body).map_err(|error| {
-        Problem::bad_request("BAD_JSON", format!("the body is not {{\"via\":..,\"backfill\":..}}: {error}"))
+    let Body { via, backfill } = json_error::object(&body).map_err(|why| {
+        Problem::bad_request("BAD_JSON", format!("the body is not {{\"via\":..,\"backfill\":..}}: {why}"))
     })?;
     let via: ServerName = via.parse().map_err(|why| Problem::unprocessable("BAD_SERVER", format!("via: {why}")))?;
     if via == api.us {

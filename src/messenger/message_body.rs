@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use super::json::{Members, write_canonical};
 use super::lists::Names;
 use super::submission;
+use crate::http::json_error;
 use crate::http::nesting::{NESTING_MAX, nests_deeper_than};
 use crate::http::refusal::Problem;
 
@@ -65,6 +66,9 @@ pub(super) struct MessageBody {
     size: u64,
 }
 
+/// The keys of a message.
+const KEYS: &[&str] = &["context", "type", "content", "state_key", "power_level", "to", "extra"];
+
 /// The members, each as its text.
 #[derive(Default)]
 struct Given<'a> {
@@ -90,7 +94,7 @@ impl<'a> Given<'a> {
                 "power_level" => &mut given.power_level,
                 "to" => &mut given.to,
                 "extra" => &mut given.extra,
-                _ => return Err(Problem::bad_request("UNKNOWN_KEY", format!("{name:?} is no key of a message"))),
+                _ => return Err(Problem::unknown_key(name, "a message", KEYS)),
             };
             if place.replace(value).is_some() {
                 return Err(Problem::bad_request("BAD_JSON", format!("{name:?} is given twice")));
@@ -202,7 +206,8 @@ fn check_nesting(name: &str, value: &RawValue) -> Result<(), Problem> {
 }
 
 fn text(name: &str, code: &'static str, given: &RawValue) -> Result<String, Problem> {
-    serde_json::from_str(given.get()).map_err(|error| bad(code, format!("{name:?} is not a string: {error}")))
+    serde_json::from_str(given.get())
+        .map_err(|error| bad(code, format!("{name:?} is not a string: {}", json_error::words(&error))))
 }
 
 /// What is longer, peers refuse.
@@ -246,14 +251,15 @@ fn state(key: Option<&RawValue>, power_level: Option<&RawValue>) -> Result<Optio
 }
 
 fn recipients(given: &RawValue) -> Result<Vec<ServerName>, Problem> {
-    let Names(names) = serde_json::from_str(given.get())
-        .map_err(|error| bad("BAD_TO", format!("\"to\" is not a list of server names: {error}")))?;
+    let Names(names) = serde_json::from_str(given.get()).map_err(|error| {
+        bad("BAD_TO", format!("\"to\" is not a list of server names: {}", json_error::words(&error)))
+    })?;
     if names.is_empty() { Err(bad("BAD_TO", "\"to\" is empty")) } else { Ok(names) }
 }
 
 fn extra_keys(given: &RawValue, slice: impl Fn(&RawValue) -> Bytes) -> Result<Vec<(String, Bytes)>, Problem> {
     let Members(members) = serde_json::from_str(given.get())
-        .map_err(|error| bad("BAD_EXTRA", format!("\"extra\" is not an object: {error}")))?;
+        .map_err(|error| bad("BAD_EXTRA", format!("\"extra\" is not an object: {}", json_error::words(&error))))?;
     if members.len() > EXTRA_MAX {
         return Err(bad("BAD_EXTRA", format!("\"extra\" has more than {EXTRA_MAX} keys")));
     }

@@ -9,6 +9,7 @@ use super::answer::unreadable_body;
 use super::message_body::MessageBody;
 use super::say::{Message, say};
 use super::submission::{self, accepted};
+use crate::http::json_error;
 use crate::http::refusal::Problem;
 
 /// Answer a message, after its commit.
@@ -19,8 +20,9 @@ pub(super) async fn put(
 ) -> Result<HttpResponse, Problem> {
     let id = submission::id(&path)?;
     let body = body.map_err(|error| unreadable_body(&error, api.limits.body_max))?;
-    let members = serde_json::from_slice(&body)
-        .map_err(|error| Problem::bad_request("BAD_JSON", format!("the body is not a JSON object: {error}")))?;
+    let members = serde_json::from_slice(&body).map_err(|error| {
+        Problem::bad_request("BAD_JSON", format!("the body is not a JSON object: {}", json_error::words(&error)))
+    })?;
     let message = Message { id, body: MessageBody::decode(&body, members)? };
     // A task of its own: it must not end with the connection while its turn is needed; see the submission of updates.
     let task = actix_web::rt::spawn(async move { take(&api, message).await });

@@ -14,6 +14,7 @@ use super::lists::Texts;
 use super::message_body::MessageBody;
 use super::say::{Message, Outcome, say};
 use super::submission::{self, PduName};
+use crate::http::json_error;
 use crate::http::refusal::Problem;
 
 /// Messages in one call.
@@ -52,14 +53,14 @@ fn decode(body: &Bytes) -> Result<Vec<Element>, Problem> {
         let words = format!("a batch has at most {BATCH_BYTES} bytes, this one has {}", body.len());
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", words));
     }
-    let Members(members) =
-        serde_json::from_slice(body).map_err(|error| bad(format!("the body is not a JSON object: {error}")))?;
+    let Members(members) = serde_json::from_slice(body)
+        .map_err(|error| bad(format!("the body is not a JSON object: {}", json_error::words(&error))))?;
     let list = match members.as_slice() {
         [(name, list)] if name == "messages" => *list,
         _ => return Err(bad("the body is not {\"messages\":[..]}".into())),
     };
-    let Texts::<MESSAGES_MAX> { first, count } =
-        serde_json::from_str(list.get()).map_err(|error| bad(format!("\"messages\" is not a list: {error}")))?;
+    let Texts::<MESSAGES_MAX> { first, count } = serde_json::from_str(list.get())
+        .map_err(|error| bad(format!("\"messages\" is not a list: {}", json_error::words(&error))))?;
     if count > MESSAGES_MAX {
         let words = format!("a batch holds at most {MESSAGES_MAX} messages, this one has {count}");
         return Err(Problem::unprocessable("TOO_MANY_MESSAGES", words));
@@ -71,7 +72,7 @@ fn element(body: &Bytes, text: &RawValue) -> Element {
     let unreadable = |words: String| Element { id: None, message: Err(Problem::bad_request("BAD_JSON", words)) };
     let mut members = match serde_json::from_str::<Members<'_>>(text.get()) {
         Ok(Members(members)) => members,
-        Err(error) => return unreadable(format!("the message is not a JSON object: {error}")),
+        Err(error) => return unreadable(format!("the message is not a JSON object: {}", json_error::words(&error))),
     };
     let Some(place) = members.iter().position(|(name, _)| name == "id") else {
         return Element { id: None, message: Err(Problem::unprocessable("BAD_ID", "\"id\" is missing")) };

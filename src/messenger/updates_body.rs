@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::json::Members;
 use super::lists::{Names, Texts};
+use crate::http::json_error;
 use crate::http::nesting::{NESTING_MAX, nests_deeper_than};
 use crate::http::refusal::Problem;
 
@@ -32,14 +33,15 @@ impl UpdatesBody {
     ///
     /// A key that has no meaning is refused: a misspelt one passed over in silence is a message lost.
     pub(super) fn decode(body: &Bytes) -> Result<Self, Problem> {
-        let Members(members) = serde_json::from_slice(body)
-            .map_err(|error| Problem::bad_request("BAD_JSON", format!("the body is not a JSON object: {error}")))?;
+        let Members(members) = serde_json::from_slice(body).map_err(|error| {
+            Problem::bad_request("BAD_JSON", format!("the body is not a JSON object: {}", json_error::words(&error)))
+        })?;
         let (mut to, mut strong) = (None, None);
         for (name, value) in members {
             let place = match name.as_str() {
                 "to" => &mut to,
                 "strong" => &mut strong,
-                _ => return Err(Problem::bad_request("UNKNOWN_KEY", format!("{name:?} is no key of a submission"))),
+                _ => return Err(Problem::unknown_key(&name, "a submission of updates", &["to", "strong"])),
             };
             if place.replace(value).is_some() {
                 return Err(Problem::bad_request("BAD_JSON", format!("{name:?} is given twice")));
@@ -78,8 +80,9 @@ impl UpdatesBody {
 
 fn recipients(given: Option<&RawValue>) -> Result<Vec<ServerName>, Problem> {
     let given = given.ok_or_else(|| Problem::unprocessable("BAD_TO", "\"to\" is missing"))?;
-    let Names(names) = serde_json::from_str(given.get())
-        .map_err(|error| Problem::unprocessable("BAD_TO", format!("\"to\" is not a list of server names: {error}")))?;
+    let Names(names) = serde_json::from_str(given.get()).map_err(|error| {
+        Problem::unprocessable("BAD_TO", format!("\"to\" is not a list of server names: {}", json_error::words(&error)))
+    })?;
     if names.is_empty() {
         return Err(Problem::unprocessable("BAD_TO", "\"to\" is empty"));
     }
@@ -89,7 +92,10 @@ fn recipients(given: Option<&RawValue>) -> Result<Vec<ServerName>, Problem> {
 fn updates(body: &Bytes, given: Option<&RawValue>) -> Result<Vec<Bytes>, Problem> {
     let given = given.ok_or_else(|| Problem::unprocessable("BAD_STRONG", "\"strong\" is missing"))?;
     let Texts::<UPDATES_MAX> { first, count } = serde_json::from_str(given.get()).map_err(|error| {
-        Problem::unprocessable("BAD_STRONG", format!("\"strong\" is not a list of updates: {error}"))
+        Problem::unprocessable(
+            "BAD_STRONG",
+            format!("\"strong\" is not a list of updates: {}", json_error::words(&error)),
+        )
     })?;
     if count == 0 {
         return Err(Problem::unprocessable("BAD_STRONG", "\"strong\" is empty"));
@@ -189,7 +195,7 @@ mod tests {
         }
         assert_eq!(
             shown(&decoded(r#"{"to":["b"],"strong":[{}],"storng":[{}]}"#).expect_err("unknown")),
-            r#"400 {"error":"\"storng\" is no key of a submission","code":"UNKNOWN_KEY"}"#
+            r#"400 {"error":"\"storng\" is no key of a submission of updates; its keys are to, strong","code":"UNKNOWN_KEY"}"#
         );
     }
 

@@ -61,6 +61,8 @@ impl Found {
 pub(super) struct Check<'a> {
     pub(super) found: &'a mut Found,
     pub(super) folder: &'a Path,
+    /// Whether what is named on this machine has to be usable by this process.
+    pub(super) to_run: bool,
 }
 
 impl Check<'_> {
@@ -80,6 +82,16 @@ impl Check<'_> {
         if !self.found.is_dropped(&key) {
             let place = self.place(&key);
             self.found.report(Problem { key: written(&key), place, fault });
+        }
+    }
+
+    /// This key's value holds, and could be better or means less than it seems to.
+    pub(super) fn note(&mut self, key: &[&str], why: impl fmt::Display) {
+        let key: Key = key.iter().map(|&s| s.to_owned()).collect();
+        if !self.found.is_dropped(&key) {
+            let problem =
+                Problem { key: written(&key), place: self.place(&key), fault: Fault::Invalid(why.to_string()) };
+            self.found.notes.push(problem.to_string());
         }
     }
 

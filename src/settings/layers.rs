@@ -10,9 +10,9 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::Sources;
 use super::check::{Found, Key, written};
-use super::complaint;
 use super::problem::{Fault, Place, Problem};
 use super::schema::{self, Names, Raw};
+use crate::complaint::{Form, in_words};
 
 /// Variables of the configuration start so.
 pub(super) const PREFIX: &str = "FERNPOST__";
@@ -287,7 +287,7 @@ fn fits_alone(path: &Key, value: &toml::Value) -> Result<(), (String, String)> {
                     key.push_str(&format!("[{index}]"));
                 }
             }
-            Err((key, complaint::in_words(why.inner().message())))
+            Err((key, in_words(why.inner().message(), Form::Toml)))
         }
     }
 }

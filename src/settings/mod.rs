@@ -14,7 +14,6 @@
 mod address;
 mod admin;
 mod check;
-mod complaint;
 mod contexts;
 mod federation;
 mod feed;
@@ -31,6 +30,7 @@ mod resolve;
 mod schema;
 mod secret;
 mod server;
+mod shared_ranges;
 mod store;
 mod units;
 
@@ -74,6 +74,9 @@ pub struct Sources {
     pub env: Vec<(String, String)>,
     /// Overrides given on the command line: a key as TOML writes it, and its value.
     pub flags: Vec<(String, String)>,
+    /// A gateway is to run on it, here and by this user: what it names on this machine has to be usable. An operator who only
+    /// talks to a gateway may have no right to its files.
+    pub to_run: bool,
 }
 
 impl Sources {
@@ -135,7 +138,7 @@ impl Settings {
             return Err(Problems(found.into_problems()));
         }
         let raw = Raw::deserialize(merged.clone()).expect("each value was read alone before the layers were merged");
-        let check = &mut Check { found: &mut found, folder: sources.folder() };
+        let check = &mut Check { found: &mut found, folder: sources.folder(), to_run: sources.to_run };
 
         let listeners = [
             ("federation", raw.federation.listen.0),

@@ -14,6 +14,7 @@ use super::check::Check;
 use super::pattern::Pattern;
 use super::peer::{self, Alike, Auth, Peer};
 use super::resolve::Tables;
+use super::shared_ranges::SharedRanges;
 
 /// All listed peers.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -52,15 +53,30 @@ impl Peers {
         tables.resolve(None).limits(check);
         let mut peers = Self { deny, contexts: Arc::new(contexts), ..Self::default() };
         let mut alike = Alike::default();
+        let mut shared = SharedRanges::default();
         for name in tables.listed() {
+            if let Some(pattern) = peers.denied_by(name) {
+                let why = format!("federation.deny holds \"{pattern}\": it is no peer; take it out of one of the two");
+                check.note(&["peers", "server", name.as_str()], why);
+            }
             if let Some(peer) = peer::peer(tables.resolve(Some(name)), own, &mut alike, check) {
                 peers.hold_ranges(&peer);
+                shared.note(&peer, peers.denied(name));
                 // A denied peer is left out here, so that nothing else has to remember the ban.
                 if !peers.denied(name) {
                     peers.order.push(peer.name.clone());
                     peers.by_name.insert(peer.name.clone(), Arc::new(peer));
                 }
             }
+        }
+        shared.check(check);
+        for pattern in tables.idle_patterns() {
+            let why = "no listed peer has a name like this, so that it changes nothing";
+            check.note(&["peers", "pattern", pattern.as_str()], why);
+        }
+        if peers.order.is_empty() {
+            let why = "there is no peer: nothing is sent to anybody and nobody is let in; list each under [peers.server.\"NAME\"]";
+            check.note(&["peers", "server"], why);
         }
         peers
     }
@@ -115,7 +131,11 @@ impl Peers {
 
     /// Whether the name is denied, listed or not.
     pub fn denied(&self, server: &ServerName) -> bool {
-        self.deny.iter().any(|pattern| pattern.means(server))
+        self.denied_by(server).is_some()
+    }
+
+    fn denied_by(&self, server: &ServerName) -> Option<&Pattern> {
+        self.deny.iter().find(|pattern| pattern.means(server))
     }
 
     fn longest(&self, address: IpAddr) -> Option<(IpNet, &Holder)> {

@@ -77,6 +77,12 @@ impl<'a> Tables<'a> {
         self.servers.iter().map(|(server, _)| server)
     }
 
+    /// Patterns that no listed peer's name is like.
+    pub(super) fn idle_patterns(&self) -> impl Iterator<Item = &Pattern> {
+        let is_idle = |pattern: &&Pattern| !self.listed().any(|server| pattern.means(server));
+        self.patterns.iter().map(|(pattern, _)| pattern).filter(is_idle)
+    }
+
     /// The values of a peer; of none: `[peers.default]` alone.
     pub(super) fn resolve(&self, server: Option<&ServerName>) -> Resolved {
         let mut laid = Laid::default();

@@ -1,6 +1,7 @@
 //! `[server]`: who we are.
 
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use actors::model::ServerName;
@@ -56,6 +57,57 @@ impl ServerSection {
             }
         };
         let data_dir = check.path(&self.data_dir);
+        if check.to_run
+            && let Err(why) = usable(&data_dir)
+        {
+            check.invalid(&["server", "data_dir"], why);
+        }
         Some(Server { name, data_dir, workers: self.workers as usize, drain: self.drain.0 })
+    }
+}
+
+/// Whether a folder can be written, or made where it is missing. Nothing of the attempt stays.
+fn usable(folder: &Path) -> Result<(), String> {
+    let shown = folder.display();
+    let there = folder.ancestors().map(|at| if at.as_os_str().is_empty() { Path::new(".") } else { at });
+    let Some((nearest, state)) = there.filter_map(|at| Some((at, std::fs::metadata(at).ok()?))).next() else {
+        return Err(format!("{shown} is not there, and nothing above it is"));
+    };
+    let is_missing = nearest != folder;
+    match (state.is_dir(), is_missing) {
+        (false, false) => return Err(format!("{shown} is a file; it has to be a folder")),
+        (false, true) => return Err(format!("{shown} cannot be made: {} is a file", nearest.display())),
+        (true, _) => {}
+    }
+    let Err(why) = tempfile::tempfile_in(nearest) else { return Ok(()) };
+    let why = match why.kind() {
+        ErrorKind::PermissionDenied => "this user may not write there".to_owned(),
+        ErrorKind::ReadOnlyFilesystem => "it is read-only".to_owned(),
+        _ => why.to_string(),
+    };
+    Err(match is_missing {
+        false => format!("{shown} cannot be written: {why}"),
+        true => format!("{shown} cannot be made in {}: {why}", nearest.display()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_folder_is_usable_or_told_why() {
+        let place = tempfile::tempdir().expect("a folder");
+        let file = place.path().join("file");
+        std::fs::write(&file, "x").expect("a writable folder");
+        assert_eq!(usable(place.path()), Ok(()));
+        assert_eq!(usable(&place.path().join("a").join("b")), Ok(()));
+        assert!(!place.path().join("a").exists(), "nothing is made");
+        assert!(usable(&file).is_err_and(|why| why.ends_with("is a file; it has to be a folder")));
+        assert!(usable(&file.join("data")).is_err_and(|why| why.contains("cannot be made: ")));
+        // Nobody writes there, whatever the user.
+        assert!(usable(Path::new("/proc/self")).is_err_and(|why| why.starts_with("/proc/self cannot be written: ")));
+        assert!(usable(Path::new("/proc/self/data")).is_err_and(|why| why.contains("cannot be made in /proc/self: ")));
+        assert_eq!(std::fs::read_dir(place.path()).expect("a folder").count(), 1, "nothing stays");
     }
 }

@@ -1,9 +1,13 @@
 //! `[store]`: what is kept on disk, and how much of it in memory.
 
+use actors::model::Size as Bytes;
 use serde::Deserialize;
 
 use super::check::Check;
 use super::units::Size;
+
+/// A page cache smaller than this was hardly meant.
+const CACHE_SMALL: u64 = 1 << 20;
 
 /// The store on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +83,11 @@ impl StoreSection {
             ("cache", self.cache.0),
         ];
         check.at_least_one(&["store"], &numbers);
+        if (1..CACHE_SMALL).contains(&self.cache.0) {
+            let why =
+                format!("a page cache of {} makes each read go to the disk; the default is 32MiB", Bytes(self.cache.0));
+            check.note(&["store", "cache"], why);
+        }
         Store {
             backend: self.backend,
             group_max: self.group_max as usize,

@@ -14,6 +14,7 @@ use super::schema::{self, Names, Raw};
 use super::*;
 
 mod contexts;
+mod findings;
 mod profiles;
 mod words;
 
@@ -240,7 +241,7 @@ fn a_later_layer_wins_key_by_key() {
         ("FERNPOST__MESSENGER__TOKEN".into(), "0123".into()),
     ];
     let flags = vec![("store.group_rows".into(), "5".into()), ("federation.deny".into(), "[\"*.bad\"]".into())];
-    let settings = Settings::load(&Sources { file, env, flags, text: None }).expect("valid");
+    let settings = Settings::load(&Sources { file, env, flags, ..Sources::default() }).expect("valid");
     assert_eq!((settings.store.group_max, settings.store.group_rows, settings.store.queue_rows), (4, 5, 3));
     assert_eq!(settings.network.allow.len(), 2);
     assert_eq!(settings.messenger.token.expect("set").expose(), "0123", "a text stays a text");

@@ -46,7 +46,8 @@ impl Size {
 struct WithUnit<T> {
     what: &'static str,
     example: &'static str,
-    unit: &'static str,
+    /// What to write for a number without its unit.
+    instead: fn(&str) -> String,
     parse: fn(&str) -> Result<T, String>,
 }
 
@@ -59,7 +60,7 @@ impl<T> WithUnit<T> {
                 self.what, self.example
             ));
         }
-        E::custom(format_args!("{number} has no unit; write \"{number}{}\"", self.unit))
+        E::custom(format_args!("{text} has no unit; write {}", (self.instead)(&text)))
     }
 }
 
@@ -97,7 +98,7 @@ impl<'de> Deserialize<'de> for Span {
         deserializer.deserialize_any(WithUnit {
             what: "a duration",
             example: "30s",
-            unit: "s",
+            instead: |text| format!("\"{text}s\""),
             parse: |text| humantime::parse_duration(text).map(Self).map_err(|why| why.to_string()),
         })
     }
@@ -108,7 +109,7 @@ impl<'de> Deserialize<'de> for Keep {
         deserializer.deserialize_any(WithUnit {
             what: "\"forever\" or a duration",
             example: "365d",
-            unit: "d",
+            instead: |text| format!("\"{text}d\""),
             parse: |text| match text {
                 FOREVER => Ok(Self(None)),
                 text => humantime::parse_duration(text).map(|keep| Self(Some(keep))).map_err(|why| why.to_string()),
@@ -122,9 +123,19 @@ impl<'de> Deserialize<'de> for Size {
         deserializer.deserialize_any(WithUnit {
             what: "a size",
             example: "8MiB",
-            unit: "B",
+            instead: sized,
             parse: |text| text.parse::<ByteSize>().map(|size| Self(size.as_u64())),
         })
+    }
+}
+
+/// A size for a number without its unit: a small one is seldom meant in bytes.
+fn sized(text: &str) -> String {
+    match text.parse::<f64>() {
+        Ok(number) if number > 0.0 && number < 1024.0 => {
+            format!("\"{text}MiB\" or \"{text}KiB\", or \"{text}B\" for bytes")
+        }
+        _ => format!("\"{text}B\""),
     }
 }
 
@@ -177,6 +188,10 @@ mod tests {
             read::<Keep>("\"always\"").is_err_and(|why| why.starts_with("\"always\" is not \"forever\" or a duration"))
         );
         assert_eq!(read::<Size>("1024"), Err("1024 has no unit; write \"1024B\"".into()));
+        let small = "32 has no unit; write \"32MiB\" or \"32KiB\", or \"32B\" for bytes";
+        assert_eq!(read::<Size>("\"32\""), Err(small.into()));
+        assert_eq!(read::<Size>("32"), Err(small.into()));
+        assert_eq!(read::<Size>("0"), Err("0 has no unit; write \"0B\"".into()));
         assert!(read::<Size>("\"8 bananas\"").is_err_and(|why| why.starts_with("\"8 bananas\" is not a size")));
     }
 }

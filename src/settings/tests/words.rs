@@ -32,8 +32,8 @@ fn less_than_nothing_lacks_no_unit() {
 
 #[test]
 fn a_token_file_that_others_may_read_is_noted() {
-    let folder =
-        folder(&[("red.toml", "server.name = \"red\"\nadmin.token_file = \"a.token\"\n"), ("a.token", "sesame")]);
+    let text = format!("server.name = \"red\"\nadmin.token_file = \"a.token\"\n{}", peer("blue", "127.0.0.1", ""));
+    let folder = folder(&[("red.toml", &text), ("a.token", "sesame")]);
     let file = folder.path().join("a.token");
     for (mode, notes) in [(0o600, 0), (0o640, 0), (0o644, 1)] {
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).expect("ours");

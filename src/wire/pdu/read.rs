@@ -10,6 +10,7 @@ use super::pairs::{self, Around};
 use super::state::{self, STATE_KEYS};
 use super::write::{State, Written};
 use super::{FOR_ONE_SERVER, PDU_NESTING_MAX, Reader};
+use crate::http::json_error;
 use crate::http::nesting::nests_deeper_than;
 use crate::wire::json::{self, Member};
 
@@ -32,7 +33,7 @@ impl Reader<'_> {
         if !text.starts_with('{') {
             return Err(bad(flaw("NOT_AN_OBJECT", "a PDU is a JSON object, this is not one")));
         }
-        let members = json::members(text).map_err(|error| bad(flaw("BAD_KEYS", error.to_string())))?;
+        let members = json::members(text).map_err(|error| bad(flaw("BAD_KEYS", json_error::words(&error))))?;
         let fields = Fields(members);
         self.sound(text, &fields).map_err(|Flaw { code, reason }| BadPdu {
             id: fields.told("pdu_id"),

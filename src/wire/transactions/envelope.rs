@@ -1,10 +1,11 @@
 //! A transaction as JSON: its envelope read before anything in it is judged, its items written as they are stored.
 
-use actors::model::{Digest, Edu, InboundTransaction, Label, Millis, OutFrame, ServerName};
+use actors::model::{Counted, Digest, Edu, InboundTransaction, Label, Millis, OutFrame, ServerName};
 use bytes::Bytes;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
+use crate::http::json_error;
 use crate::http::nesting::nests_deeper_than;
 use crate::wire::json::{self, Member, digest, put};
 use crate::wire::pdu::{PDU_NESTING_MAX, PairOrder, Reader, shown};
@@ -28,7 +29,7 @@ pub enum BadTransaction {
     #[error("the body is not a transaction: {0}")]
     NotATransaction(String),
     /// More PDUs than we take.
-    #[error("a transaction holds at most {max} PDUs (peers.batch_items), this one has {count}")]
+    #[error("a transaction holds at most {} (peers.batch_items), this one has {count}", Counted((*.max).into(), "PDU"))]
     TooLong {
         /// How many there are.
         count: usize,
@@ -48,10 +49,10 @@ pub struct Envelope<'a> {
 impl<'a> Envelope<'a> {
     /// Read the envelope.
     pub fn read(body: &'a [u8]) -> Result<Self, BadTransaction> {
-        let text = std::str::from_utf8(body).map_err(|bad| BadTransaction::NotJson(bad.to_string()))?;
+        let text = std::str::from_utf8(body).map_err(|bad| BadTransaction::NotJson(json_error::utf8(&bad)))?;
         let members = json::members(text).map_err(|error| match error.classify() {
-            Category::Data => BadTransaction::NotATransaction(error.to_string()),
-            Category::Syntax | Category::Eof | Category::Io => BadTransaction::NotJson(error.to_string()),
+            Category::Data => BadTransaction::NotATransaction(json_error::words(&error)),
+            Category::Syntax | Category::Eof | Category::Io => BadTransaction::NotJson(json_error::words(&error)),
         })?;
         if let Some(key) = json::twice(&members) {
             let shown: String = key.chars().take(40).collect();

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::http::json_error;
 use crate::http::refusal::whole_seconds;
 use crate::wire::json::put;
 
@@ -52,7 +53,7 @@ struct Wire {
 /// Read an answer. Whatever could be taken for an advance must be exactly that; `window` and `conflict` of another type than
 /// ours are as if absent, since peers that never heard of them may use the names.
 pub fn decode(body: &Bytes) -> Result<Answered, PushFailure> {
-    let wire: Wire = serde_json::from_slice(body).map_err(|error| unreadable(format_args!("{error}")))?;
+    let wire: Wire = json_error::object(body).map_err(|why| unreadable(format_args!("{why}")))?;
     let ack = match wire.receive.as_str() {
         "ok" => Ack::Ok(seq(wire.seq.as_ref())?),
         "hole_detected" => {

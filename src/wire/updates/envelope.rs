@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use actors::model::{InboundPush, Item, Label, OutFrame, Seq};
+use actors::model::{Counted, InboundPush, Item, Label, OutFrame, Seq};
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Deserializer;
 use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
@@ -11,6 +11,7 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use super::strong;
+use crate::http::json_error;
 use crate::http::nesting::{NESTING_MAX, nests_deeper_than};
 use crate::wire::json::Items;
 use crate::wire::pdu::Reader;
@@ -28,7 +29,7 @@ pub enum BadPush {
     #[error("the body is not a push: {0}")]
     NotAPush(String),
     /// More strong updates than we take.
-    #[error("a push holds at most {max} strong updates (peers.batch_items), this one has {count}")]
+    #[error("a push holds at most {} (peers.batch_items), this one has {count}", Counted((*.max).into(), "strong update"))]
     TooLong {
         /// How many there are.
         count: usize,
@@ -39,7 +40,7 @@ pub enum BadPush {
 
 /// Read a push. At most `max` strong updates are looked at; memory does not grow with what lies beyond.
 pub fn decode(body: &Bytes, max: u32, pdus: &Reader<'_>, verified: &'static str) -> Result<InboundPush, BadPush> {
-    let text = std::str::from_utf8(body).map_err(|bad| BadPush::NotJson(bad.to_string()))?;
+    let text = std::str::from_utf8(body).map_err(|bad| BadPush::NotJson(json_error::utf8(&bad)))?;
     if nests_deeper_than(NESTING_MAX, body) {
         return Err(BadPush::NotJson(format!("it nests deeper than {NESTING_MAX} levels")));
     }
@@ -48,8 +49,8 @@ pub fn decode(body: &Bytes, max: u32, pdus: &Reader<'_>, verified: &'static str)
         .deserialize_map(Reading { max: max as usize })
         .and_then(|envelope| parser.end().map(|()| envelope))
         .map_err(|error| match error.classify() {
-            Category::Data => BadPush::NotAPush(error.to_string()),
-            Category::Syntax | Category::Eof | Category::Io => BadPush::NotJson(error.to_string()),
+            Category::Data => BadPush::NotAPush(json_error::words(&error)),
+            Category::Syntax | Category::Eof | Category::Io => BadPush::NotJson(json_error::words(&error)),
         })?;
     if envelope.strong_count > envelope.strong.len() {
         return Err(BadPush::TooLong { count: envelope.strong_count, max });

@@ -4,6 +4,7 @@ use actors::model::{BadPdu, Pdu, Strong, StrongBody};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
+use crate::http::json_error;
 use crate::wire::json::{self, digest};
 use crate::wire::pdu::{Reader, identity};
 
@@ -26,7 +27,7 @@ pub(super) fn read(body: &Bytes, raw: &RawValue, pdus: &Reader<'_>) -> Strong {
 /// The PDU in an update that says to carry one.
 fn pdu(update: &str, pdus: &Reader<'_>) -> Result<Pdu, BadPdu> {
     let bad = |code, reason: String| BadPdu { id: None, origin: None, code, reason };
-    let members = json::members(update).map_err(|error| bad("BAD_KEYS", error.to_string()))?;
+    let members = json::members(update).map_err(|error| bad("BAD_KEYS", json_error::words(&error)))?;
     if let Some(key) = json::twice(&members) {
         let shown: String = key.chars().take(40).collect();
         return Err(bad("DUPLICATE_KEY", format!("the key {shown:?} of the update is there twice")));

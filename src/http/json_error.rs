@@ -1,0 +1,170 @@
+//! Texts that were to be JSON of some form: what is wrong with them, in plain words that say at which byte or key.
+
+use std::str::Utf8Error;
+
+use actix_web::error::JsonPayloadError;
+use actix_web::http::StatusCode;
+use serde::Deserialize;
+use serde_json::Error;
+
+use super::refusal::Problem;
+use crate::complaint::{Form, in_words};
+
+/// What is wrong with a text, and where in it: bytes are counted from 1.
+pub fn words(error: &Error) -> String {
+    let whole = error.to_string();
+    let (line, column) = (error.line(), error.column());
+    // A fault of the value as a whole has no place.
+    let said = whole.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&whole);
+    let at = match line {
+        0 => return in_words(said, Form::Json),
+        1 => format!("byte {column}"),
+        _ => format!("line {line}, byte {column}"),
+    };
+    if error.is_data() { format!("{} (at {at})", in_words(said, Form::Json)) } else { syntax(said, &at, column) }
+}
+
+/// What the parser says, which names the tokens it would take.
+fn syntax(said: &str, at: &str, column: usize) -> String {
+    match said {
+        "EOF while parsing a value" if column == 0 => "it is empty".to_owned(),
+        "EOF while parsing a value" => format!("it ends at {at}, where a value has to stand"),
+        "EOF while parsing a list" => format!("it ends at {at}, inside a list"),
+        "EOF while parsing an object" => format!("it ends at {at}, inside an object"),
+        "EOF while parsing a string" => format!("it ends at {at}, inside a string"),
+        "expected `:`" => format!("a colon has to stand at {at}"),
+        "expected `,` or `]`" => format!("a comma or ] has to stand at {at}"),
+        "expected `,` or `}`" => format!("a comma or }} has to stand at {at}"),
+        "expected ident" => format!("the word at {at} is none of true, false and null"),
+        "expected value" => format!("no value begins at {at}"),
+        "expected `\"`" | "key must be a string" => format!("a key in quotes has to stand at {at}"),
+        "invalid escape" => format!("there is no such escape as that at {at}"),
+        "unexpected end of hex escape" => format!("the escape at {at} has not four digits"),
+        "lone leading surrogate in hex escape" => format!("the escape at {at} is half a character"),
+        "invalid number" => format!("the number at {at} is not written as JSON has it"),
+        "number out of range" => format!("the number at {at} is too large"),
+        "invalid unicode code point" => format!("the text at {at} is not UTF-8"),
+        "trailing comma" => format!("nothing follows the comma before {at}"),
+        "trailing characters" => format!("something follows its end, at {at}"),
+        "recursion limit exceeded" => format!("it nests too deep at {at}"),
+        control if control.starts_with("control character") => {
+            format!("a control character stands in a string at {at}; it has to be escaped")
+        }
+        other => format!("{other} at {at}"),
+    }
+}
+
+/// Where a text is not UTF-8.
+pub fn utf8(error: &Utf8Error) -> String {
+    format!("it is not UTF-8 at byte {}", error.valid_up_to() + 1)
+}
+
+/// What is wrong with a body that the HTTP library has read.
+pub fn body(error: &JsonPayloadError) -> Problem {
+    let limit = match error {
+        JsonPayloadError::OverflowKnownLength { limit, .. } | JsonPayloadError::Overflow { limit } => *limit,
+        JsonPayloadError::Deserialize(error) => {
+            return Problem::bad_request("BAD_BODY", format!("the body cannot be read: {}", words(error)));
+        }
+        other => return Problem::bad_request("BAD_BODY", format!("the body cannot be read: {other}")),
+    };
+    let words = format!("the body is larger than it may be here ({limit} bytes)");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", words)
+}
+
+/// Read an object, or say what is wrong with it, with the key where it is one.
+pub fn object<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, String> {
+    // What is derived takes a list of the values, too, which no reader of ours means.
+    if text.trim_ascii_start().starts_with(b"[") {
+        return Err("it is a list, and has to be an object".to_owned());
+    }
+    serde_json::from_slice(text).map_err(|error| {
+        // A second reading, which only failures pay for, notes the key that the first one was at.
+        let mut reader = serde_json::Deserializer::from_slice(text);
+        let again: Result<T, _> = serde_path_to_error::deserialize(&mut reader);
+        match again {
+            Err(told) if told.inner().is_data() && told.path().iter().len() > 0 => {
+                let (key, why) = (told.path().to_string(), words(told.inner()));
+                // What is said of the key itself names it.
+                if why.contains(&format!("{key:?}")) { why } else { format!("{key:?}: {why}") }
+            }
+            _ => words(&error),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Body {
+        #[expect(dead_code, reason = "read, and never looked at")]
+        upto: u64,
+        #[expect(dead_code, reason = "read, and never looked at")]
+        #[serde(default)]
+        names: Vec<String>,
+    }
+
+    #[test]
+    fn parser_errors_are_said_in_words() {
+        for (text, said) in [
+            ("", "it is empty"),
+            (" ", "it ends at byte 1, where a value has to stand"),
+            ("[1", "it ends at byte 2, inside a list"),
+            ("{\"a\":1", "it ends at byte 6, inside an object"),
+            ("\"abc", "it ends at byte 4, inside a string"),
+            ("{\"a\" 1}", "a colon has to stand at byte 6"),
+            ("[1 2]", "a comma or ] has to stand at byte 4"),
+            ("{\"a\":1 \"b\":2}", "a comma or } has to stand at byte 8"),
+            ("nul", "it ends at byte 3, where a value has to stand"),
+            ("nuII", "the word at byte 3 is none of true, false and null"),
+            ("NaN", "no value begins at byte 1"),
+            ("{a:1}", "a key in quotes has to stand at byte 2"),
+            ("\"\\x\"", "there is no such escape as that at byte 3"),
+            ("\"\\ud800\"", "the escape at byte 8 has not four digits"),
+            ("01", "the number at byte 2 is not written as JSON has it"),
+            ("1e999", "the number at byte 5 is too large"),
+            ("[1,]", "nothing follows the comma before byte 4"),
+            ("{} x", "something follows its end, at byte 4"),
+            ("\"a\nb\"", "a control character stands in a string at line 2, byte 0; it has to be escaped"),
+            ("{\n\"a\": x}", "no value begins at line 2, byte 6"),
+        ] {
+            let error = serde_json::from_str::<Value>(text).expect_err(text);
+            assert_eq!(words(&error), said, "{text:?} gave {error}");
+        }
+        let error = serde_json::from_slice::<Value>(b"\"\xff\"").expect_err("no UTF-8");
+        assert_eq!(words(&error), "the text at byte 2 is not UTF-8");
+        let error = serde_json::from_str::<Value>(&"[".repeat(200)).expect_err("too deep");
+        assert_eq!(words(&error), "it nests too deep at byte 128");
+        assert_eq!(
+            utf8(&std::str::from_utf8(&[b"ab".as_slice(), b"\xff"].concat()).expect_err("no UTF-8")),
+            "it is not UTF-8 at byte 3"
+        );
+    }
+
+    #[test]
+    fn a_value_that_does_not_fit_names_its_key() {
+        for (text, said) in [
+            ("{}", "the key \"upto\" is missing (at byte 2)"),
+            ("[5]", "it is a list, and has to be an object"),
+            ("7", "it is 7, and has to be an object (at byte 1)"),
+            (
+                "{\"upto\":\"7\"}",
+                "\"upto\": it is \"7\", and has to be a whole number from 0 on, without quotes (at byte 11)",
+            ),
+            (
+                "{\"upto\":-1}",
+                "\"upto\": it is -1, and has to be a whole number from 0 on, without quotes (at byte 10)",
+            ),
+            ("{\"upto\":1,\"names\":[\"a\",7]}", "\"names[1]\": it is 7, and has to be a text in quotes (at byte 24)"),
+            ("{\"upto\":1,\"to\":2}", "\"to\" is no key of it; its keys are \"upto\" or \"names\" (at byte 14)"),
+            ("{\"upto\":nul}", "the word at byte 12 is none of true, false and null"),
+        ] {
+            assert_eq!(object::<Body>(text.as_bytes()).expect_err(text), said, "{text}");
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Requests whose head the HTTP library refuses: its answer has no body, so it gets one that says why.
+//!
+//! The library answers before any route is asked, and lets nobody write that answer. The stream between the socket and the parser is
+//! the place where both sides are seen: what was read is remembered up to a bound until something is written, and a refusal without
+//! a body, which nothing else here writes, goes out with one.
+
+mod reason;
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::refusal::Problem;
+
+/// Bytes of a request that are remembered. What is wrong with a longer head than this is told in general words.
+const HEARD_MAX: usize = 4096;
+
+/// Bytes that a refusal of the library has at most.
+const REFUSAL_MAX: usize = 512;
+
+/// A stream on which refusals of the HTTP library say why. All else passes untouched.
+#[derive(Debug)]
+pub struct RefusedHeads<T> {
+    io: T,
+    /// How long a head may take: named where one took longer.
+    head_timeout: Duration,
+    /// What came since the last answer, or its start.
+    heard: Vec<u8>,
+    /// What is left of a refusal under way, and how many bytes of the library's it stands for.
+    refusal: Option<(Bytes, usize)>,
+}
+
+impl<T> RefusedHeads<T> {
+    /// The stream from its first byte on.
+    pub fn new(io: T, head_timeout: Duration) -> Self {
+        Self { io, head_timeout, heard: Vec::new(), refusal: None }
+    }
+
+    /// The refusal that is sent in place of the library's.
+    fn worded(&self, bare: &[u8]) -> Option<Bytes> {
+        let problem = match status(bare)? {
+            StatusCode::REQUEST_TIMEOUT => {
+                let words = format!("the head of the request did not arrive within {} s", self.head_timeout.as_secs());
+                Problem::new(StatusCode::REQUEST_TIMEOUT, "HEAD_TIMEOUT", words)
+            }
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+                let words = "the head of the request is larger than 128 KiB";
+                Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "HEAD_TOO_LARGE", words)
+            }
+            _ => {
+                let words = format!("the request cannot be read: {}", reason::reason(&self.heard));
+                Problem::bad_request("BAD_REQUEST", words)
+            }
+        };
+        let json = problem.json();
+        let length = format!("content-length: {}\r\ncontent-type: application/json\r\n", json.len());
+        let at = find(bare, EMPTY)? + 2;
+        let rest = &bare[at + EMPTY.len() - 2..];
+        Some([&bare[..at], length.as_bytes(), rest, &json].concat().into())
+    }
+}
+
+/// How the library says that an answer has no body.
+const EMPTY: &[u8] = b"\r\ncontent-length: 0\r\n";
+
+fn find(text: &[u8], part: &[u8]) -> Option<usize> {
+    text.windows(part.len()).position(|window| window == part)
+}
+
+/// The status of an answer that refuses a head; `None`: it is another one.
+fn status(answer: &[u8]) -> Option<StatusCode> {
+    let digits = answer.strip_prefix(b"HTTP/1.")?.get(2..5)?;
+    let status = StatusCode::from_bytes(digits).ok()?;
+    let refuses = [StatusCode::BAD_REQUEST, StatusCode::REQUEST_TIMEOUT, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE];
+    refuses.contains(&status).then_some(status)
+}
+
+/// Where a refusal without a body begins at the end of what is written.
+fn bare_refusal(written: &[u8]) -> Option<usize> {
+    if !written.ends_with(b"\r\n\r\n") {
+        return None;
+    }
+    let from = written.len().saturating_sub(REFUSAL_MAX);
+    let last = written[from..].windows(7).rposition(|window| window == b"HTTP/1.")?;
+    let answer = &written[from + last..];
+    let is_one = find(answer, b"\r\n\r\n") == Some(answer.len() - 4) && find(answer, EMPTY).is_some();
+    (is_one && status(answer).is_some()).then_some(from + last)
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for RefusedHeads<T> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
+        let came = &buf.filled()[before..];
+        let room = HEARD_MAX.saturating_sub(this.heard.len()).min(came.len());
+        this.heard.extend_from_slice(&came[..room]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for RefusedHeads<T> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.refusal.is_none() {
+            match bare_refusal(buf) {
+                // What stands before it goes first, as it is.
+                Some(at @ 1..) => return Pin::new(&mut this.io).poll_write(cx, &buf[..at]),
+                Some(0) => this.refusal = this.worded(buf).map(|worded| (worded, buf.len())),
+                None => {}
+            }
+        }
+        let Some((worded, stands_for)) = &mut this.refusal else {
+            let written = ready!(Pin::new(&mut this.io).poll_write(cx, buf))?;
+            // Given back, not kept: most connections wait for their next request most of the time.
+            this.heard = Vec::new();
+            return Poll::Ready(Ok(written));
+        };
+        // Told of as written once all of it is: until then the caller comes again with the same bytes.
+        while worded.has_remaining() {
+            match ready!(Pin::new(&mut this.io).poll_write(cx, worded))? {
+                0 => return Poll::Ready(Ok(0)),
+                written => worded.advance(written),
+            }
+        }
+        let stands_for = *stands_for;
+        (this.refusal, this.heard) = (None, Vec::new());
+        Poll::Ready(Ok(stands_for))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    const BARE: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\ndate: x\r\n\r\n";
+    const OWN: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+
+    /// What arrives of `written` after `request` was read, over a socket that takes so many bytes at a time.
+    async fn arrives(request: &[u8], written: &[u8], at_once: usize) -> String {
+        let (mut outside, inside) = duplex(at_once.max(request.len()));
+        outside.write_all(request).await.expect("room");
+        let mut stream = RefusedHeads::new(inside, Duration::from_secs(10));
+        stream.read_exact(&mut vec![0; request.len()]).await.expect("all of it");
+        let write = async {
+            stream.write_all(written).await.expect("it goes");
+            drop(stream);
+        };
+        let mut text = String::new();
+        let (read, ()) = tokio::join!(outside.read_to_string(&mut text), write);
+        read.expect("text");
+        text
+    }
+
+    #[tokio::test]
+    async fn a_bare_refusal_gets_a_body_with_the_reason() {
+        for at_once in [1, 7, 4096] {
+            let text = arrives(b"GET / HTTP/1.1\r\n\r\n", BARE, at_once).await;
+            let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+            assert_eq!(body, r#"{"error":"the request cannot be read: it has no Host header","code":"BAD_REQUEST"}"#);
+            assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{head}");
+            assert!(head.contains("content-type: application/json\r\n") && head.ends_with("date: x"), "{head}");
+            assert_eq!(head.matches("content-length").count(), 1, "{head}");
+            // Behind an answer to an earlier request, in one write.
+            let both = arrives(b"G", &[OWN, BARE].concat(), at_once).await;
+            assert!(both.starts_with("HTTP/1.1 200 OK") && both.ends_with("\"code\":\"BAD_REQUEST\"}"), "{both}");
+        }
+    }
+
+    #[tokio::test]
+    async fn all_other_answers_pass_untouched() {
+        let ended = b"HTTP/1.1 204 No Content\r\ndate: x\r\n\r\n";
+        let head = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 7\r\n\r\n";
+        let in_body = b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nHTTP/1.1 400 x\r\n\r\n";
+        for written in [OWN, ended, head, in_body] {
+            assert_eq!(arrives(b"GET", written, 5).await.as_bytes(), written);
+        }
+        let slow = BARE.to_vec();
+        let slow = String::from_utf8(slow).expect("text").replace("400 Bad Request", "408 Request Timeout");
+        assert!(arrives(b"GET", slow.as_bytes(), 64).await.ends_with("within 10 s\",\"code\":\"HEAD_TIMEOUT\"}"));
+    }
+}

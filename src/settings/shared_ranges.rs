@@ -1,0 +1,65 @@
+//! Ranges that several peers call from: whether each of these peers says who it is.
+//!
+//! A peer of `profile = "fernpost"` names itself in each request, one of "synapse-2014" in its transactions alone, and one of
+//! "actor-2016" nowhere: in a range of several peers the last could not be told from the others, and none of its calls would be
+//! taken.
+
+use std::collections::BTreeMap;
+
+use actors::model::ServerName;
+use ipnet::IpNet;
+
+use super::check::Check;
+use super::peer::{Auth, Peer, Profile};
+
+/// Who calls from which range, listed peers and denied ones.
+#[derive(Default)]
+pub(super) struct SharedRanges(BTreeMap<IpNet, Vec<Caller>>);
+
+struct Caller {
+    name: ServerName,
+    profile: Profile,
+    denied: bool,
+}
+
+impl SharedRanges {
+    /// Note the ranges of a peer.
+    pub(super) fn note(&mut self, peer: &Peer, denied: bool) {
+        let Auth::Network { allow_from } = &peer.link.auth;
+        for net in allow_from {
+            let callers = self.0.entry(*net).or_default();
+            if callers.last().is_none_or(|last| last.name != peer.name) {
+                callers.push(Caller { name: peer.name.clone(), profile: peer.link.profile, denied });
+            }
+        }
+    }
+
+    /// Report the peers that cannot be told from others.
+    pub(super) fn check(&self, check: &mut Check<'_>) {
+        for (net, callers) in self.0.iter().filter(|(_, callers)| callers.len() > 1) {
+            for caller in callers.iter().filter(|caller| !caller.denied) {
+                let Some(other) = callers.iter().map(|other| &other.name).find(|other| **other != caller.name) else {
+                    continue;
+                };
+                let key = ["peers", "server", caller.name.as_str(), "allow_from"];
+                match caller.profile {
+                    Profile::Fernpost => {}
+                    Profile::Actor2016 => check.invalid(
+                        &key,
+                        format!(
+                            "{net} is also that of {other}, and a server of profile \"actor-2016\" does not say its name: it could not \
+                             be told from {other}, and nothing it sends would be taken; give each of them a range of its own"
+                        ),
+                    ),
+                    Profile::Synapse2014 => check.note(
+                        &key,
+                        format!(
+                            "{net} is also that of {other}, and a server of profile \"synapse-2014\" says its name in transactions \
+                             alone: what it asks for by GET would be refused; give each of them a range of its own"
+                        ),
+                    ),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What holds, and means less than it seems to.
+
+use super::*;
+
+/// The warnings of a configuration.
+fn noted(text: &str) -> Vec<String> {
+    good(text).notes
+}
+
+#[test]
+fn warnings_name_key_and_place() {
+    let blue = peer("blue.example", "10.0.0.2/32", "");
+    assert_eq!(noted(&blue), [""; 0], "a sound configuration");
+    let alone = noted("");
+    assert!(alone.len() == 1 && alone[0].starts_with("`peers.server`: there is no peer: "), "{alone:?}");
+    assert_eq!(
+        noted(&format!("federation.deny = [\"*.example\"]\n{blue}{}", peer("red.test", "10.0.0.3", ""))),
+        [
+            "`peers.server.\"blue.example\"` in configuration, line 3: federation.deny holds \"*.example\": it is no peer; take it \
+          out of one of the two"
+        ]
+    );
+    assert_eq!(
+        noted(&format!(
+            "{blue}[peers.pattern.\"*.gov.example\"]\npaused = true\n[peers.pattern.\"blue*\"]\nrate = 1\n"
+        )),
+        [
+            "`peers.pattern.\"*.gov.example\"` in configuration, line 7: no listed peer has a name like this, so that it changes \
+          nothing"
+        ]
+    );
+    let small = noted(&format!("store.cache = \"32B\"\n{blue}"));
+    assert!(small.len() == 1 && small[0].contains("a page cache of 32B"), "{small:?}");
+    assert!(
+        wrong("store.cache = \"32\"")[0]
+            .ends_with("32 has no unit; write \"32MiB\" or \"32KiB\", or \"32B\" for bytes")
+    );
+}
+
+#[test]
+fn peers_of_one_range_must_name_themselves() {
+    let two = |range: &str, one: &str, other: &str| {
+        let profile = |profile: &str| format!("profile = \"{profile}\"");
+        peer("one.example", range, &profile(one)) + &peer("two.example", "10.0.0.0/8", &profile(other))
+    };
+    assert_eq!(noted(&two("10.0.0.0/8", "fernpost", "fernpost")), [""; 0], "each request names its sender");
+    assert_eq!(noted(&two("10.1.0.0/16", "actor-2016", "actor-2016")), [""; 0], "the longer prefix tells them apart");
+    let nameless = wrong(&two("10.0.0.0/8", "actor-2016", "fernpost"));
+    assert!(
+        nameless.len() == 1 && nameless[0].starts_with("`peers.server.\"one.example\".allow_from` in"),
+        "{nameless:?}"
+    );
+    assert!(nameless[0].contains("10.0.0.0/8 is also that of two.example"), "{nameless:?}");
+    assert_eq!(wrong(&two("10.0.0.0/8", "actor-2016", "actor-2016")).len(), 2, "each of them");
+    let in_part = noted(&two("10.0.0.0/8", "fernpost", "synapse-2014"));
+    assert!(in_part.len() == 1 && in_part[0].contains("what it asks for by GET would be refused"), "{in_part:?}");
+    let denied = format!("federation.deny = [\"one.example\"]\n{}", two("10.0.0.0/8", "actor-2016", "fernpost"));
+    assert!(
+        noted(&denied).iter().all(|note| note.contains("federation.deny")),
+        "who is shut out need not be told apart"
+    );
+}
+
+#[test]
+fn only_who_runs_it_needs_its_folder() {
+    let folder = folder(&[("red.toml", "server.name = \"red\"\nserver.data_dir = \"red.toml\"\n")]);
+    let file = folder.path().join("red.toml");
+    Settings::load(&Sources::file(&file)).expect("an operator's command needs no folder");
+    let problems = Settings::load(&Sources { to_run: true, ..Sources::file(&file) }).expect_err("it is a file");
+    let told = problems.to_string();
+    assert!(told.starts_with("`server.data_dir` in red.toml, line 2: ") && told.contains("is a file"), "{told}");
+}
