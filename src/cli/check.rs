@@ -1,25 +1,75 @@
 //! `fernpost check`: what is wrong, before it hurts.
 
-use super::words::counted;
-use super::{COULD_NOT_RUN, FINE, Source, WRONG, print};
+use actors::model::Counted;
+use actors::ports::Roster;
+use serde::Serialize;
 
-/// Reads the configuration as `serve` does.
-pub(super) fn config(source: Source) -> u8 {
+use super::failure::Failure;
+use super::words::counted;
+use super::{FINE, Source, WRONG, print, print_json};
+use crate::settings::{Problem, Problems, Settings};
+
+/// What was found, as JSON.
+#[derive(Serialize)]
+struct Report<'a> {
+    file: &'a str,
+    fine: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peers: Option<u64>,
+    problems: Vec<Found<'a>>,
+    warnings: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Found<'a> {
+    key: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    place: Option<String>,
+    error: String,
+}
+
+impl<'a> Found<'a> {
+    fn of(problem: &'a Problem) -> Self {
+        let place = problem.place.as_ref().map(ToString::to_string);
+        Self { key: &problem.key, place, error: problem.to_string() }
+    }
+}
+
+impl Report<'_> {
+    fn print(&self) -> u8 {
+        let text = serde_json::to_string(self).expect("texts and numbers always serialize");
+        print_json(&text, if self.fine { FINE } else { WRONG })
+    }
+}
+
+/// Reads the configuration as `serve` does. What could be better is told with the rest, and wrong with nothing.
+pub(super) fn config(source: Source, json: bool) -> u8 {
     let file = source.config.display().to_string();
-    match source.load() {
-        Ok(settings) => {
-            use actors::ports::Roster;
-            settings.notes.iter().for_each(|note| eprintln!("{note}"));
-            let peers = settings.peers.listed();
-            print(
-                &format!("{file}: fine; {} with {}\n", settings.server.name, counted(peers.len() as u64, "peer")),
-                FINE,
-            )
-        }
-        Err(problems) if problems.is_unread() => {
-            eprintln!("{problems}");
-            COULD_NOT_RUN
+    match source.load_to_run() {
+        Ok(settings) => fine(&file, &settings, json),
+        Err(problems) if problems.is_unread() => Failure::from(&problems).tell(json),
+        Err(Problems(problems)) if json => {
+            let problems = problems.iter().map(Found::of).collect();
+            Report { file: &file, fine: false, server: None, peers: None, problems, warnings: &[] }.print()
         }
         Err(problems) => print(&format!("{problems}\n"), WRONG),
     }
+}
+
+fn fine(file: &str, settings: &Settings, json: bool) -> u8 {
+    let (server, warnings) = (settings.server.name.as_str(), &settings.notes);
+    let peers = settings.peers.listed().len() as u64;
+    if json {
+        return Report { file, fine: true, server: Some(server), peers: Some(peers), problems: vec![], warnings }
+            .print();
+    }
+    let mut text: String = warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
+    let with = match warnings.len() as u64 {
+        0 => String::new(),
+        count => format!(", with {}", Counted(count, "warning")),
+    };
+    text.push_str(&format!("{file}: fine{with}; {server} with {}\n", counted(peers, "peer")));
+    print(&text, FINE)
 }

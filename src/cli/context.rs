@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::operator::{Failure, Gateway, Operator, print_json, query, segment};
 use super::table::Align::{Left, Right};
 use super::table::Table;
-use super::words::{ago, brief, count, counted, items};
+use super::words::{ago, brief, count, counted, items, room};
 use super::{FINE, print};
 
 /// What can be done about conversations.
@@ -99,7 +99,7 @@ struct Merged {
 const NAME_LENGTH: usize = 40;
 const SERVERS_LENGTH: usize = 60;
 
-/// PDUs named for people; a machine gets them all.
+/// PDUs named on a terminal; a file or another program gets them all.
 const NAMED_MAX: usize = 10;
 
 /// Run one of them.
@@ -164,10 +164,10 @@ async fn show(gateway: &Gateway, json: bool, name: &str) -> Result<u8, Failure> 
     if !status.wanted.is_empty() {
         lines.push(("looked for", named(&status.wanted)));
     }
-    for Missing { missing, children } in status.gaps.iter().take(NAMED_MAX) {
+    for Missing { missing, children } in status.gaps.iter().take(room(NAMED_MAX)) {
         lines.push(("gap", format!("{} before {}", named(std::slice::from_ref(missing)), named(children))));
     }
-    if let Some(more) = status.gaps.len().checked_sub(NAMED_MAX).filter(|more| *more > 0) {
+    if let Some(more) = status.gaps.len().checked_sub(room(NAMED_MAX)).filter(|more| *more > 0) {
         lines.push(("gaps", format!("and {} more", count(more as u64))));
     }
     if !status.edge.is_empty() {
@@ -187,8 +187,9 @@ async fn show(gateway: &Gateway, json: bool, name: &str) -> Result<u8, Failure> 
 
 /// The first of them, and how many more.
 fn named(pdus: &[Pair]) -> String {
-    let mut words: Vec<String> = pdus.iter().take(NAMED_MAX).map(|(origin, id)| format!("{origin}/{id}")).collect();
-    if let Some(more) = pdus.len().checked_sub(NAMED_MAX).filter(|more| *more > 0) {
+    let mut words: Vec<String> =
+        pdus.iter().take(room(NAMED_MAX)).map(|(origin, id)| format!("{origin}/{id}")).collect();
+    if let Some(more) = pdus.len().checked_sub(room(NAMED_MAX)).filter(|more| *more > 0) {
         words.push(format!("and {} more", count(more as u64)));
     }
     if words.is_empty() { "none".to_owned() } else { words.join(" ") }

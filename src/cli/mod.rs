@@ -4,8 +4,10 @@ mod check;
 mod config;
 mod context;
 mod demo;
+mod failure;
 mod message;
 mod operator;
+mod output;
 mod peer;
 mod peer_sim;
 mod progress;
@@ -16,17 +18,22 @@ mod store;
 mod table;
 mod words;
 
-use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use self::failure::complain;
+use self::output::{print, print_json};
 use crate::settings::{self, Problems, Settings, Sources};
+
+/// What every command has in common.
+const EXITS: &str = "Exit codes: 0 fine, 1 found something wrong, 2 could not run. With --json, answers are JSON on stdout and failures \
+                     are {\"error\",\"code\"} on stderr.";
 
 /// A durable federation gateway in front of an existing messenger.
 #[derive(Debug, Parser)]
-#[command(name = "fernpost", version, arg_required_else_help = true)]
+#[command(name = "fernpost", version, arg_required_else_help = true, after_help = EXITS)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -69,13 +76,23 @@ enum Command {
 #[derive(Debug, Subcommand)]
 enum Check {
     /// Read the configuration as `serve` does and print all problems at once.
-    Config(Source),
+    Config {
+        /// Print what is found as JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        source: Source,
+    },
 }
 
 #[derive(Debug, Subcommand)]
 enum Config {
     /// Print the manual: every key, its default, one sentence.
-    Defaults,
+    Defaults {
+        /// Print the values alone, as JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Where the configuration is.
@@ -95,9 +112,19 @@ fn key_and_value(text: &str) -> Result<(String, String), String> {
 }
 
 impl Source {
+    /// What is configured, for whoever talks to a gateway.
     fn load(self) -> Result<Settings, Problems> {
+        Settings::load(&self.sources())
+    }
+
+    /// What is configured, for whoever runs a gateway on it: what it names on this machine has to be usable, too.
+    fn load_to_run(self) -> Result<Settings, Problems> {
+        Settings::load(&Sources { to_run: true, ..self.sources() })
+    }
+
+    fn sources(self) -> Sources {
         let env = settings::environment();
-        Settings::load(&Sources { file: Some(self.config), env, flags: self.overrides, ..Sources::default() })
+        Sources { file: Some(self.config), env, flags: self.overrides, ..Sources::default() }
     }
 }
 
@@ -108,24 +135,31 @@ const WRONG: u8 = 1;
 /// The command itself could not run.
 const COULD_NOT_RUN: u8 = 2;
 
-/// Print the whole answer of a command and end with `code`. A reader that has gone (`| head`) has what it wanted.
-fn print(answer: &str, code: u8) -> u8 {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(answer.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            eprintln!("the answer cannot be written: {error}");
-            COULD_NOT_RUN
-        }
-        _ => code,
+/// The command line cannot be read, or asks for help: clap's own words, but for a program that wants JSON.
+fn misused(error: &clap::Error) -> u8 {
+    let wants_json = std::env::args_os().skip(1).take_while(|word| word != "--").any(|word| word == "--json");
+    if error.use_stderr() && wants_json {
+        let words = error.to_string();
+        // What follows is how the command is called, for people.
+        let said = words.split("\n\n").next().unwrap_or(&words).trim_start_matches("error: ");
+        complain("USAGE", &said.split_whitespace().collect::<Vec<_>>().join(" "), true);
+    } else {
+        // Help that nobody can read is not worth a word.
+        let _ = error.print();
     }
+    u8::try_from(error.exit_code()).unwrap_or(COULD_NOT_RUN)
 }
 
 /// Run the command that the arguments name.
 pub fn run() -> ExitCode {
-    let code = match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return ExitCode::from(misused(&error)),
+    };
+    let code = match cli.command {
         Command::Serve(source) => serve::run(source),
-        Command::Check(Check::Config(source)) => check::config(source),
-        Command::Config(Config::Defaults) => config::defaults(),
+        Command::Check(Check::Config { json, source }) => check::config(source, json),
+        Command::Config(Config::Defaults { json }) => config::defaults(json),
         Command::Peer(command) => peer::run(command),
         Command::Message(command) => message::run(command),
         Command::Context(command) => context::run(command),

@@ -10,8 +10,10 @@ use reqwest::{Client, Method, Response};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::{COULD_NOT_RUN, FINE, Source, print};
+pub(super) use super::failure::Failure;
+use super::{FINE, Source};
 use crate::admin::name::SERVER;
+use crate::http::json_error;
 
 /// How long connecting may take: the gateway is on this machine, or near.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -41,28 +43,6 @@ pub(super) struct Operator {
     pub(super) json: bool,
 }
 
-/// Why a command could not do what it was told.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
-    /// The gateway is not found, for want of a configuration or of a sound address.
-    #[error("{0}")]
-    Nowhere(String),
-    /// Nobody answers.
-    #[error("{0}")]
-    Silent(String),
-    /// The gateway answers, and says no.
-    #[error("{words}")]
-    Refused {
-        /// Its code.
-        code: String,
-        /// Its words.
-        words: String,
-    },
-    /// What answers is no gateway, or one of another version.
-    #[error("{0}")]
-    Odd(String),
-}
-
 /// A gateway that can be called.
 pub(super) struct Gateway {
     client: Client,
@@ -85,25 +65,24 @@ struct Problem {
 }
 
 impl Operator {
-    /// Work with the gateway; what it could not do is one line on stderr.
+    /// Work with the gateway; what it could not do is told on stderr.
     pub(super) fn run(self, work: impl AsyncFnOnce(&Gateway, bool) -> Result<u8, Failure>) -> u8 {
         let json = self.json;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let done = match (self.gateway(), runtime) {
             (Ok(gateway), Ok(runtime)) => runtime.block_on(work(&gateway, json)),
             (Err(failure), _) => Err(failure),
-            (_, Err(error)) => Err(Failure::Nowhere(format!("no runtime can be had: {error}"))),
+            (_, Err(error)) => {
+                Err(Failure::Broken { code: "RUNTIME", words: format!("no runtime can be had: {error}") })
+            }
         };
-        done.unwrap_or_else(|failure| {
-            eprintln!("{failure}");
-            COULD_NOT_RUN
-        })
+        done.unwrap_or_else(|failure| failure.tell(json))
     }
 
     fn gateway(self) -> Result<Gateway, Failure> {
         let token = self.token_file.map(|file| {
             let read = std::fs::read_to_string(&file);
-            let unreadable = |error| Failure::Nowhere(format!("--token-file {}: {error}", file.display()));
+            let unreadable = |error| Failure::Misused(format!("--token-file {}: {error}", file.display()));
             read.map(|text| text.trim().to_owned()).map_err(unreadable)
         });
         let token = token.transpose()?;
@@ -112,7 +91,7 @@ impl Operator {
             None => {
                 let file = self.source.config.display().to_string();
                 let settings = self.source.load().map_err(|problems| {
-                    Failure::Nowhere(format!(
+                    Failure::Settings(format!(
                         "{problems}\nthe gateway is found by its configuration, {file}; name another one by --config, or the gateway by --admin URL"
                     ))
                 })?;
@@ -122,13 +101,15 @@ impl Operator {
             }
         };
         let client = Client::builder().no_proxy().connect_timeout(CONNECT).redirect(reqwest::redirect::Policy::none());
-        let client = client.build().map_err(|error| Failure::Nowhere(format!("no client can be built: {error}")))?;
+        let client = client
+            .build()
+            .map_err(|error| Failure::Broken { code: "CLIENT", words: format!("no client can be built: {error}") })?;
         Ok(Gateway { client, base, token, meant })
     }
 }
 
 fn checked(url: &str) -> Result<String, Failure> {
-    let bad = |why: &dyn std::fmt::Display| Failure::Nowhere(format!("--admin {url}: {why}"));
+    let bad = |why: &dyn std::fmt::Display| Failure::Misused(format!("--admin {url}: {why}"));
     let parsed = url::Url::parse(url).ok().filter(url::Url::has_host);
     match parsed.as_ref().map(url::Url::scheme) {
         Some("http") => Ok(url.trim_end_matches('/').to_owned()),
@@ -185,7 +166,7 @@ impl Gateway {
         if name.as_bytes() == server.as_bytes() {
             return Ok(());
         }
-        Err(Failure::Nowhere(format!(
+        Err(Failure::Another(format!(
             "the gateway at {} is {}, and {file} is for {server}; see admin.listen there, or name the gateway by --admin URL",
             self.base,
             String::from_utf8_lossy(name.as_bytes())
@@ -218,13 +199,13 @@ impl Gateway {
 
     /// The answer in a form of ours.
     pub(super) fn read<T: DeserializeOwned>(&self, text: &str) -> Result<T, Failure> {
-        serde_json::from_str(text).map_err(|error| self.odd(&error.to_string()))
+        json_error::object(text.as_bytes()).map_err(|why| self.odd(&why))
     }
 }
 
 /// Print an answer as it came.
 pub(super) fn print_json(answer: &str) -> u8 {
-    print(&format!("{}\n", answer.trim_end()), FINE)
+    super::print_json(answer, FINE)
 }
 
 /// A part of a path.

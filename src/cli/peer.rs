@@ -1,5 +1,6 @@
 //! `fernpost peer`: who is written to, who is not, and why.
 
+use actors::model::{Numbers, Seq};
 use clap::Subcommand;
 use serde::Deserialize;
 
@@ -103,9 +104,9 @@ pub(super) fn run(command: Peer) -> u8 {
             let before: Row = gateway.read(&gateway.get(&format!("/peers/{}", segment(&name))).await?)?;
             if let Some(before) = before.expected_seq.filter(|before| number < *before) {
                 eprintln!(
-                    "note: {name} was expected to go on with {before}; where it still keeps updates {number} to {}, and was not restored \
-                     that far back, they come a second time",
-                    before - 1
+                    "note: {name} was expected to go on with {before}; where it still keeps {}, and was not restored that far back, what it keeps \
+                     comes a second time",
+                    Numbers(Seq(number), Seq(before - 1))
                 );
             }
             give(gateway, json, &name, "expect", format!("{{\"seq\":{number}}}")).await

@@ -10,7 +10,7 @@ use crate::telemetry;
 pub(super) fn run(source: Source) -> u8 {
     // The HTTP server's own lines name threads; ours name what an operator knows.
     telemetry::start("info,actix_server=warn");
-    let settings = match source.load() {
+    let settings = match source.load_to_run() {
         Ok(settings) => settings,
         Err(problems) => {
             eprintln!("{problems}");

@@ -13,7 +13,7 @@ use super::progress::Progress;
 use super::table::Align::{Left, Right};
 use super::table::Table;
 use super::words::{count, counted, size, times};
-use super::{COULD_NOT_RUN, FINE, Source, print};
+use super::{FINE, Source, print};
 
 /// Between two looks at a backup under way.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
@@ -136,7 +136,7 @@ struct Job {
 
 async fn backup(gateway: &Gateway, json: bool, file: &Path) -> Result<u8, Failure> {
     let path = std::path::absolute(file);
-    let path = path.map_err(|error| Failure::Nowhere(format!("{}: {error}", file.display())))?;
+    let path = path.map_err(|error| Failure::Misused(format!("{}: {error}", file.display())))?;
     let body = serde_json::json!({ "path": path }).to_string();
     let mut answer = gateway.post("/store/backup", body).await?;
     let mut progress = Progress::new("backup");
@@ -150,9 +150,8 @@ async fn backup(gateway: &Gateway, json: bool, file: &Path) -> Result<u8, Failur
         answer = gateway.get("/store/backup").await?;
     };
     progress.end();
-    if let Some(error) = job.error {
-        eprintln!("{error}");
-        return Ok(COULD_NOT_RUN);
+    if let Some(words) = job.error {
+        return Err(Failure::Broken { code: "BACKUP_FAILED", words });
     }
     if json {
         return Ok(print_json(&answer));

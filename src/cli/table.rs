@@ -1,5 +1,7 @@
 //! Rows for people: columns that stand under their heads, and no lines between them.
 
+use super::words::printable;
+
 /// On which side the text of a column stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Align {
@@ -23,8 +25,12 @@ impl Table {
     }
 
     /// One more row, a text a column.
-    pub(super) fn row(&mut self, row: Vec<String>) {
+    pub(super) fn row(&mut self, mut row: Vec<String>) {
         debug_assert_eq!(row.len(), self.columns.len(), "a text a column");
+        // Escaped before widths are counted: columns stand under their heads whatever a peer has written.
+        for cell in &mut row {
+            *cell = printable(cell).into_owned();
+        }
         self.rows.push(row);
     }
 

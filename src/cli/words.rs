@@ -1,5 +1,7 @@
 //! Ages, sizes and numbers as people read them.
 
+use std::borrow::Cow;
+use std::io::IsTerminal;
 use std::time::{Duration, UNIX_EPOCH};
 
 use actors::model::Millis;
@@ -90,8 +92,22 @@ pub(super) fn times(number: u64) -> String {
     }
 }
 
-/// A long text cut to a length, on one line.
+/// How much of something a line has room for: what goes to a file or another program is never cut.
+pub(super) fn room(on_a_terminal: usize) -> usize {
+    if std::io::stdout().is_terminal() { on_a_terminal } else { usize::MAX }
+}
+
+/// A long text on one line, on a terminal cut to a length.
 pub(super) fn brief(text: &str, length: usize) -> String {
+    cut(text, room(length))
+}
+
+/// A long text on one line, on a terminal cut in its middle: of an error, who failed stands first and why stands last.
+pub(super) fn gist(text: &str, length: usize) -> String {
+    cut_middle(text, room(length))
+}
+
+fn cut(text: &str, length: usize) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(length) {
         None => line,
@@ -99,8 +115,7 @@ pub(super) fn brief(text: &str, length: usize) -> String {
     }
 }
 
-/// A long text cut in its middle, on one line: of an error, who failed stands first and why stands last.
-pub(super) fn gist(text: &str, length: usize) -> String {
+fn cut_middle(text: &str, length: usize) -> String {
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let characters: Vec<char> = words.chars().collect();
     if characters.len() <= length {
@@ -110,6 +125,26 @@ pub(super) fn gist(text: &str, length: usize) -> String {
     let part = |part: &[char]| part.iter().collect::<String>();
     let (head, tail) = (part(&characters[..head]), part(&characters[characters.len() - tail..]));
     format!("{}\u{2026}{}", head.trim_end(), tail.trim_start())
+}
+
+/// A text that cannot steer a terminal: control characters, and those that turn the direction of writing, are shown as JSON
+/// escapes them. Lines stay lines.
+pub(super) fn printable(text: &str) -> Cow<'_, str> {
+    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let steers = |c: char| (c.is_control() && c != '\n') || turns(c);
+    if !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '\t' => shown.push_str("\\t"),
+            '\r' => shown.push_str("\\r"),
+            c if steers(c) => shown.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => shown.push(c),
+        }
+    }
+    Cow::Owned(shown)
 }
 
 #[cfg(test)]
@@ -129,11 +164,28 @@ mod tests {
         assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([1, 2_000].map(items), ["1 item", "2,000 items"]);
         assert_eq!([1, 2_000].map(times), ["once", "2,000 times"]);
-        assert_eq!(brief("a\n  b  c", 9), "a b c");
-        assert_eq!(brief("gr\u{fc}n und blau", 5), "gr\u{fc}n\u{2026}");
-        assert_eq!(gist("unreachable:  http://x: Connection refused", 24), "unreacha\u{2026}nnection refused");
-        assert_eq!(gist("no\nroute", 24), "no route");
+        assert_eq!(cut("a\n  b  c", 9), "a b c");
+        assert_eq!(cut("gr\u{fc}n und blau", 5), "gr\u{fc}n\u{2026}");
+        assert_eq!(cut_middle("unreachable:  http://x: Connection refused", 24), "unreacha\u{2026}nnection refused");
+        assert_eq!(cut_middle("no\nroute", 24), "no route");
         assert_eq!(ago("1970-01-01T00:00:00.000Z"), "", "never");
         assert_eq!(until("1970-01-01T00:00:00.000Z"), "now");
+    }
+    #[test]
+    fn what_is_not_for_a_terminal_is_whole() {
+        let long = "x".repeat(1000);
+        assert_eq!(cut(&long, usize::MAX), long);
+        assert_eq!(cut_middle(&long, usize::MAX), long);
+    }
+
+    #[test]
+    fn escape_sequences_are_shown_and_never_obeyed() {
+        assert_eq!(printable("a\u{1b}[2Jb\u{9b}1m\u{7}\r\tc\nd"), "a\\u001b[2Jb\\u009b1m\\u0007\\r\\tc\nd");
+        assert_eq!(printable("\u{202e}elpmaxe.der"), "\\u202eelpmaxe.der");
+        assert!(matches!(printable("gr\u{fc}n, \u{1f600}\n"), Cow::Borrowed(_)));
+        // What is JSON stays the same value.
+        let json = "{\"a\":\"\u{7f}\u{9b}31m\"}";
+        let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
+        assert!(!printable(json).contains('\u{9b}') && read(&printable(json)) == read(json));
     }
 }

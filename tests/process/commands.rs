@@ -79,3 +79,16 @@ fn who_calls_it_wrongly_is_told_how_and_gets_a_two() {
         assert_eq!(run(fernpost().arg(asked)).0, Some(0), "{asked}");
     }
 }
+
+#[test]
+fn failed_restore_leaves_no_folder() {
+    let red = Node::new("red");
+    let backup = red.folder().join("backup.redb");
+    std::fs::write(&backup, "no backup").expect("a writable folder");
+    for from in [backup, red.folder().join("missing.redb")] {
+        let to = red.folder().join("new").join("data");
+        let (code, said, why) = run(fernpost().args(["store", "restore"]).arg(&from).arg("--to").arg(&to));
+        assert!(code != Some(0) && said.is_empty() && why.lines().count() == 1, "{why}");
+        assert!(!red.folder().join("new").exists(), "{why}");
+    }
+}

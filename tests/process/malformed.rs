@@ -201,16 +201,24 @@ async fn malformed_input_gets_its_4xx_and_leaves_nothing_behind() {
     assert!(!log.contains("panic") && !log.contains("ERROR"), "{log}");
 }
 
-/// What is not even HTTP is refused before any route: the status is all there is to say.
-const NO_HTTP: &[(&str, u16)] = &[
-    ("GARBAGE\r\n\r\n", 400),
-    ("POST /http/v1/updates HTTP/1.1\r\nHost: red\r\nContent-Length: x\r\n\r\n", 400),
-    ("POST /http/v1/updates HTTP/1.1\r\nHost: red\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}", 400),
-    ("POST /http/v1/updates HTTP/1.1\r\nHost: red\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}", 400),
-    ("POST /http/v1/updates HTTP/1.1\r\nHost: red\r\nTransfer-Encoding: frob\r\n\r\n", 400),
-    ("POST /http/v1/updates HTTP/1.1\r\nBad Header: x\r\n\r\n", 400),
-    ("POST http:// HTTP/1.1\r\n\r\n", 400),
-    ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+/// What is not even HTTP is refused before any route: what is said of it.
+const NO_HTTP: &[(&str, &str)] = &[
+    ("GARBAGE\r\n\r\n", "METHOD TARGET HTTP/1.1"),
+    ("POST /http/v1/updates HTTP/1.1\r\nHost: red\r\nContent-Length: x\r\n\r\n", "Content-Length is \"x\""),
+    (
+        "POST /http/v1/updates HTTP/1.1\r\nHost: red\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        "several Content-Length",
+    ),
+    (
+        "POST /http/v1/updates HTTP/1.1\r\nHost: red\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+        "a Content-Length and a Transfer-Encoding",
+    ),
+    ("POST /http/v1/updates HTTP/1.1\r\nHost: red\r\nTransfer-Encoding: frob\r\n\r\n", "Transfer-Encoding is \"frob\""),
+    ("POST /http/v1/updates HTTP/1.1\r\nBad Header: x\r\n\r\n", "\"Bad Header: x\" is not NAME: VALUE"),
+    ("POST http:// HTTP/1.1\r\n\r\n", "target \"http://\" is no path"),
+    ("GET / HTTP/1.1\r\n\r\n", "no Host header"),
+    ("\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\r\n\r\n", "it is TLS"),
+    ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\"PRI * HTTP/2.0\""),
 ];
 
 #[tokio::test]
@@ -219,10 +227,11 @@ async fn what_is_no_http_is_refused_and_harms_nobody() {
     red.start().await;
     let mut complaints = vec![];
     for door in [red.federation, red.messenger, red.admin] {
-        for (bytes, status) in NO_HTTP {
-            let (got, _) = Raw::connect(Ipv4Addr::LOCALHOST, door).await.exchange(bytes.as_bytes()).await;
-            if got != *status {
-                complaints.push(format!("{bytes:?}: {got} instead of {status}"));
+        for (bytes, why) in NO_HTTP {
+            let (got, json) = Raw::connect(Ipv4Addr::LOCALHOST, door).await.exchange(bytes.as_bytes()).await;
+            let said = json["error"].as_str().is_some_and(|words| words.contains(why));
+            if (got, json["code"].as_str(), said) != (400, Some("BAD_REQUEST"), true) {
+                complaints.push(format!("{bytes:?}: {got} {json} instead of 400 with {why}"));
             }
         }
     }

@@ -36,6 +36,14 @@ impl Raw {
         answer
     }
 
+    /// Send these bytes, and read all that comes back.
+    pub(crate) async fn text(mut self, bytes: &[u8]) -> String {
+        self.send(bytes).await;
+        let mut answer = vec![];
+        let _ = soon("an answer", self.0.read_to_end(&mut answer)).await;
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
     /// The answer.
     pub(crate) async fn answer(mut self) -> (u16, Value) {
         read(&mut self.0).await

@@ -12,6 +12,7 @@ use super::super::{FINE, WRONG};
 use super::table::{Row, print, progress};
 use super::toy::{Heard, Line, Toy};
 use super::{NAMES, Trio, graph};
+use crate::cli::output::{remark, say};
 
 /// How long the whole conversation may take.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -40,7 +41,7 @@ struct News {
 pub(super) async fn run(trio: &mut Trio, messages: u32, draw: bool) -> anyhow::Result<u8> {
     let started = Instant::now();
     let count = messages as usize;
-    println!("{count} messages among red, blue and green, with answers, in {}:", CONTEXTS.join(" and "));
+    say!("{count} messages among red, blue and green, with answers, in {}:", CONTEXTS.join(" and "));
     for context in CONTEXTS {
         for toy in &trio.toys {
             let others: Vec<&str> = NAMES.into_iter().filter(|name| *name != toy.name()).collect();
@@ -52,13 +53,13 @@ pub(super) async fn run(trio: &mut Trio, messages: u32, draw: bool) -> anyhow::R
     let mut sides = NAMES.map(|name| Side { name, known: vec![], seen: HashMap::new() });
 
     know_until(&mut sides, &mut arrives, count / 2, count, started).await;
-    println!("{:>6.1} s  green goes down, as in a power cut", started.elapsed().as_secs_f64());
+    say!("{:>6.1} s  green goes down, as in a power cut", started.elapsed().as_secs_f64());
     trio.gateways[2].kill().await;
     tokio::time::sleep(OUTAGE).await;
-    println!("{:>6.1} s  green comes back", started.elapsed().as_secs_f64());
+    say!("{:>6.1} s  green comes back", started.elapsed().as_secs_f64());
     trio.gateways[2].start().await.context("green does not come back")?;
     know_until(&mut sides, &mut arrives, count, count, started).await;
-    println!("{:>6.1} s  all is said", started.elapsed().as_secs_f64());
+    say!("{:>6.1} s  all is said", started.elapsed().as_secs_f64());
     drop(speakers);
 
     let said: HashSet<String> = sides.iter().flat_map(|side| side.known.iter().map(|line| line.id.clone())).collect();
@@ -161,7 +162,7 @@ impl Speaker {
                 let body = format!("{} has {left} more to say", toy.name());
                 match toy.message(&context, body, answers).await {
                     Ok((_, line)) => drop(news.send(News { side: at, line, own: true })),
-                    Err(error) => return eprintln!("{error:#}"),
+                    Err(error) => return remark!("{error:#}"),
                 }
             }
         });

@@ -10,11 +10,13 @@ mod script;
 mod table;
 mod talk;
 mod toy;
+mod typed;
 
 use clap::Args;
 
 use self::gateway::DemoGateway;
 use self::toy::Toy;
+use super::output::remark;
 use super::{COULD_NOT_RUN, FINE};
 use crate::telemetry;
 
@@ -46,7 +48,7 @@ pub(super) fn run(options: &Options) -> u8 {
             _ = tokio::signal::ctrl_c() => std::process::exit(if options.check { COULD_NOT_RUN } else { FINE }.into()),
         };
         outcome.unwrap_or_else(|error| {
-            eprintln!("the demo cannot run: {error:#}");
+            remark!("the demo cannot run: {error:#}");
             COULD_NOT_RUN
         })
     })

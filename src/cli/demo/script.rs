@@ -11,6 +11,7 @@ use super::super::{FINE, WRONG};
 use super::Trio;
 use super::table::{Row, print, progress};
 use super::toy::{Heard, Toy};
+use crate::cli::output::{remark, say};
 
 /// How long the whole exchange may take.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -32,7 +33,7 @@ struct Side {
 pub(super) async fn run(trio: &mut Trio, updates: u32) -> anyhow::Result<u8> {
     let started = Instant::now();
     let count = updates as usize;
-    println!("{count} updates each way between red and blue:");
+    say!("{count} updates each way between red and blue:");
     let lines = |name: &str| (1..=count).map(|n| format!("{name} says {n} of {count}")).collect::<Vec<_>>();
     let (red, blue) = (trio.toys[0].clone(), trio.toys[1].clone());
     let mut sides = [side(&red, lines("blue")), side(&blue, lines("red"))];
@@ -40,17 +41,14 @@ pub(super) async fn run(trio: &mut Trio, updates: u32) -> anyhow::Result<u8> {
     let talking = [speak(red, "blue", lines("red")), speak(blue, "red", lines("blue"))];
     hear_until(&mut sides, count / 2, started).await;
     let heard_before = sides[1].heard.len();
-    println!(
-        "{:>6.1} s  blue goes down, as in a power cut; it has heard {heard_before}",
-        started.elapsed().as_secs_f64()
-    );
+    say!("{:>6.1} s  blue goes down, as in a power cut; it has heard {heard_before}", started.elapsed().as_secs_f64());
     trio.gateways[1].kill().await;
     tokio::time::sleep(OUTAGE).await;
-    println!("{:>6.1} s  blue comes back", started.elapsed().as_secs_f64());
+    say!("{:>6.1} s  blue comes back", started.elapsed().as_secs_f64());
     trio.gateways[1].start().await.context("blue does not come back")?;
 
     hear_until(&mut sides, count, started).await;
-    println!("{:>6.1} s  all is said", started.elapsed().as_secs_f64());
+    say!("{:>6.1} s  all is said", started.elapsed().as_secs_f64());
     talking.iter().for_each(tokio::task::JoinHandle::abort);
     sides.iter().for_each(|side| side.listener.abort());
     Ok(if print(&sides.each_ref().map(Side::row)) { FINE } else { WRONG })
@@ -69,7 +67,7 @@ fn speak(toy: Toy, to: &'static str, lines: Vec<String>) -> tokio::task::JoinHan
         while !rest.is_empty() {
             let breath = breaths.next().map_or(1, |&n| n.min(rest.len()));
             if let Err(error) = toy.say(to, rest[..breath].to_vec()).await {
-                return eprintln!("{error:#}");
+                return remark!("{error:#}");
             }
             rest = &rest[breath..];
         }

@@ -2,6 +2,8 @@
 
 use std::io::{IsTerminal, Write};
 
+use crate::cli::output::say;
+
 /// One side's row.
 pub(super) struct Row {
     /// Whose.
@@ -24,14 +26,14 @@ impl Row {
 
 /// Print the table; tells whether all is as it should be.
 pub(super) fn print(rows: &[Row]) -> bool {
-    println!("\nside   expected  received  missing  twice  too early");
+    say!("\nside   expected  received  missing  twice  too early");
     for row in rows {
         let Row { name, expected, received, twice, too_early } = row;
         let missing = expected.saturating_sub(*received);
-        println!("{name:<6} {expected:>8}  {received:>8}  {missing:>7}  {twice:>5}  {too_early:>9}");
+        say!("{name:<6} {expected:>8}  {received:>8}  {missing:>7}  {twice:>5}  {too_early:>9}");
     }
     let fine = rows.iter().all(Row::is_fine);
-    println!("{}\n", if fine { "All there, once, in order." } else { "SOMETHING IS WRONG." });
+    say!("{}\n", if fine { "All there, once, in order." } else { "SOMETHING IS WRONG." });
     fine
 }
 

@@ -8,7 +8,9 @@ use tokio::io::{AsyncBufReadExt, BufReader, stdin};
 use tokio::sync::mpsc;
 
 use super::super::FINE;
+use super::super::output::say_line;
 use super::toy::{Heard, Line, Toy};
+use super::typed::{HELP, Typed, parse};
 use super::{NAMES, Trio, graph};
 
 /// Where they talk.
@@ -32,13 +34,11 @@ pub(super) async fn run() -> anyhow::Result<u8> {
     let mut trio = Trio::start().await?;
     let (screen, mut shown) = mpsc::unbounded_channel();
     for gateway in &trio.gateways {
-        println!("{:<5} {}", gateway.name(), gateway.addresses());
+        say_line(&format!("{:<5} {}", gateway.name(), gateway.addresses()));
     }
-    println!(
-        "\nRed and blue write updates to each other, green transactions. All three are in {CONTEXT}.\n\
-         Type a line and it is said at red; `blue> hi` says it at blue, and what follows, too. `down blue` ends blue as a\n\
-         power cut does, `up blue` starts it again, `graph` draws what was said, `quit` ends the demo.\n"
-    );
+    say_line(&format!(
+        "\nRed and blue write updates to each other, green transactions. All three are in {CONTEXT}.\n\n{HELP}\n"
+    ));
     for toy in &trio.toys {
         let others: Vec<&str> = NAMES.into_iter().filter(|name| *name != toy.name()).collect();
         toy.begin(CONTEXT, &others).await?;
@@ -56,24 +56,26 @@ pub(super) async fn run() -> anyhow::Result<u8> {
                 match parse(&line, speaker) {
                     Typed::Quit => break,
                     Typed::Nothing => {}
-                    Typed::Graph => print!("{}", graph::draw(&known.iter().collect::<Vec<_>>())),
-                    Typed::Nobody(name) => println!("{name:?} is not here, only {} are", NAMES.join(", ")),
+                    Typed::Help => say_line(HELP),
+                    Typed::Graph => say_line(graph::draw(&known.iter().collect::<Vec<_>>()).trim_end()),
+                    Typed::Unclear(why) => say_line(&why),
+                    Typed::Speaker(name) => speaker = name,
                     Typed::Down(name) => {
                         if let Some(gateway) = trio.gateway(name) {
                             gateway.kill().await;
                         }
-                        println!("{name:<5} is down");
+                        say_line(&format!("{name:<5} is down"));
                     }
                     Typed::Up(name) => {
                         if let Some(gateway) = trio.gateway(name).filter(|gateway| !gateway.is_up()) {
                             gateway.start().await?;
                         }
-                        println!("{name:<5} is up");
+                        say_line(&format!("{name:<5} is up"));
                     }
                     Typed::Say(name, text) => {
                         speaker = name;
                         if trio.gateway(name).is_some_and(|gateway| !gateway.is_up()) {
-                            println!("{name:<5} is down: it says {text:?} once it is up");
+                            say_line(&format!("{name:<5} is down: it says {text:?} once it is up"));
                         }
                         if let Some(toy) = trio.toys.iter().find(|toy| toy.name() == name) {
                             say(toy.clone(), text, screen.clone());
@@ -94,53 +96,40 @@ pub(super) async fn run() -> anyhow::Result<u8> {
 /// Red's view is the one that is drawn.
 fn show(shown: Shown, known: &mut Vec<Line>) {
     match shown {
-        Shown::Text(text) => println!("\r{text}"),
+        Shown::Text(text) => over_prompt(&text),
         Shown::Heard(name, line) => {
-            println!("\r{name:<5} received  {:?}", line.body);
+            over_prompt(&format!("{name:<5} received  {:?}", line.body));
             known.extend((name == NAMES[0]).then_some(line));
         }
         Shown::Own(name, line) => {
-            println!("\r{name:<5} said      {:?}: on disk at {name}", line.body);
+            over_prompt(&format!("{name:<5} said      {:?}: on disk at {name}", line.body));
             known.extend((name == NAMES[0]).then_some(line));
         }
     }
 }
 
+fn is_a_talk() -> bool {
+    std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
+}
+
 fn prompt(speaker: &str) {
-    if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
-        print!("{speaker}> ");
-        // A prompt that cannot be shown is not worth ending for.
-        let _ = std::io::stdout().flush();
+    if is_a_talk() {
+        put(&format!("{speaker}> "));
     }
 }
 
-enum Typed {
-    Nothing,
-    Nobody(String),
-    Quit,
-    Graph,
-    Down(&'static str),
-    Up(&'static str),
-    Say(&'static str, String),
+/// A line that comes while the prompt stands there: it takes the prompt's place.
+fn over_prompt(line: &str) {
+    if is_a_talk() {
+        put("\r\u{1b}[K");
+    }
+    say_line(line);
 }
 
-fn parse(line: &str, speaker: &'static str) -> Typed {
-    let named = |name: &str| NAMES.into_iter().find(|known| *known == name.trim());
-    let line = line.trim();
-    match line.split_once(' ') {
-        _ if line.is_empty() => return Typed::Nothing,
-        _ if line == "quit" => return Typed::Quit,
-        _ if line == "graph" => return Typed::Graph,
-        Some(("down", name)) => return named(name).map_or_else(|| Typed::Nobody(name.to_owned()), Typed::Down),
-        Some(("up", name)) => return named(name).map_or_else(|| Typed::Nobody(name.to_owned()), Typed::Up),
-        _ => {}
-    }
-    match line.split_once('>') {
-        Some((name, text)) if named(name).is_some() => {
-            Typed::Say(named(name).unwrap_or(speaker), text.trim().to_owned())
-        }
-        _ => Typed::Say(speaker, line.to_owned()),
-    }
+/// Characters of our own for the terminal. What cannot be shown is not worth ending for.
+fn put(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 /// Say it, and report when it is on our disk.
@@ -191,40 +180,4 @@ fn follow(toy: Toy, screen: Screen) {
             }
         }
     });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn shown(line: &str) -> String {
-        match parse(line, "red") {
-            Typed::Nothing => "nothing".to_owned(),
-            Typed::Nobody(name) => format!("nobody {name}"),
-            Typed::Quit => "quit".to_owned(),
-            Typed::Graph => "graph".to_owned(),
-            Typed::Down(name) => format!("down {name}"),
-            Typed::Up(name) => format!("up {name}"),
-            Typed::Say(name, text) => format!("{name} says {text}"),
-        }
-    }
-
-    #[test]
-    fn a_typed_line_is_a_command_or_is_said() {
-        for (line, meaning) in [
-            ("  ", "nothing"),
-            ("hello there", "red says hello there"),
-            ("blue> hi", "blue says hi"),
-            ("blue>hi > all", "blue says hi > all"),
-            ("green> hi", "green says hi"),
-            ("grey> hi", "red says grey> hi"),
-            ("graph", "graph"),
-            ("down blue", "down blue"),
-            ("up  red", "up red"),
-            ("down grey", "nobody grey"),
-            (" quit ", "quit"),
-        ] {
-            assert_eq!(shown(line), meaning, "{line:?}");
-        }
-    }
 }

@@ -19,6 +19,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use actors::model::Counted;
 use anyhow::{Context, ensure};
 use clap::Args;
 
@@ -26,6 +27,7 @@ use self::record::Recorder;
 use self::script::{Chance, Plan, Script};
 use self::world::World;
 use super::{COULD_NOT_RUN, FINE};
+use crate::cli::output::{remark, say};
 
 /// Peers one process plays at most.
 const PEERS_MAX: u32 = 10_000;
@@ -113,7 +115,7 @@ pub(super) fn run(options: Options) -> u8 {
         })
     });
     outcome.unwrap_or_else(|error| {
-        eprintln!("peer-sim cannot run: {error:#}");
+        remark!("peer-sim cannot run: {error:#}");
         COULD_NOT_RUN
     })
 }
@@ -133,13 +135,13 @@ async fn play(options: Options) -> anyhow::Result<u8> {
         false => listen::places(names, options.listen)?,
     };
     if let Plan::Chance(..) = plan {
-        eprintln!("--seed {seed}");
+        remark!("--seed {seed}");
     }
     let served = listen::serve(places, &plan, &world).await?;
     for (name, address) in &served.addresses {
-        println!("{} http://{address}", name.as_deref().unwrap_or("*"));
+        say!("{} http://{address}", name.as_deref().unwrap_or("*"));
     }
-    eprintln!("ready: {} listeners", served.addresses.len());
+    remark!("ready: {}", Counted(served.addresses.len() as u64, "listener"));
     let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}

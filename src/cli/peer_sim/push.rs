@@ -9,6 +9,7 @@ use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 
 use crate::cli::FINE;
+use crate::cli::output::remark;
 
 /// How long a push may take.
 const CALL: Duration = Duration::from_secs(30);
@@ -132,7 +133,7 @@ pub(super) async fn run(options: &Pushing, seed: u64) -> anyhow::Result<u8> {
     let mut tally = Tally::default();
     let times = if options.twice { 2 } else { 1 };
     if options.shuffled {
-        eprintln!("--seed {seed}");
+        remark!("--seed {seed}");
         let mut order: Vec<&Prepared> = all.iter().collect();
         Rng::with_seed(seed).shuffle(&mut order);
         for one in order {

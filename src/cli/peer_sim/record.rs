@@ -7,6 +7,8 @@ use std::path::Path;
 use anyhow::Context;
 use serde_json::{Value, json};
 
+use crate::cli::output::remark;
+
 /// One request as it was recorded.
 pub(super) struct Line<'a> {
     pub(super) peer: &'a str,
@@ -34,7 +36,7 @@ impl Recorder {
         let text: Value =
             json!({"peer": peer, "from": from, "number": number, "items": items, "answer": answer, "time": time});
         if let Err(error) = writeln!(file, "{text}").and_then(|()| file.flush()) {
-            eprintln!("the record ends here: {error}");
+            remark!("the record ends here: {error}");
             self.0 = None;
         }
     }

@@ -6,7 +6,7 @@ use super::{Page, Target, word};
 use crate::cli::operator::{Failure, Gateway, print_json, query, segment};
 use crate::cli::progress::Progress;
 use crate::cli::words::{count, items};
-use crate::cli::{COULD_NOT_RUN, FINE, WRONG, print};
+use crate::cli::{FINE, WRONG, print};
 
 #[derive(Deserialize)]
 struct Done {
@@ -45,10 +45,9 @@ pub(super) async fn act(gateway: &Gateway, json: bool, target: &Target, verb: &s
         (_, _, Some(name)) if target.yes => all(gateway, json, name, target, verb).await,
         (_, _, Some(name)) => {
             let found = counted(gateway, name, target).await?;
-            eprintln!("{name} has {} parked; to {verb} all of them, add --yes", items(found));
-            Ok(COULD_NOT_RUN)
+            Err(Failure::Misused(format!("{name} has {} parked; to {verb} all of them, add --yes", items(found))))
         }
-        _ => Ok(COULD_NOT_RUN),
+        _ => Err(Failure::Misused("a server and an id are needed, or --all-of NAME".to_owned())),
     }
 }
 
@@ -56,8 +55,8 @@ async fn one(gateway: &Gateway, json: bool, name: &str, id: &str, verb: &str) ->
     let path = format!("/quarantine/{}/{}/{verb}", segment(name), segment(id));
     let answer = match gateway.post(&path, String::new()).await {
         Err(Failure::Refused { code, words }) if code == "STAYS" => {
-            eprintln!("{name} {id} stays in quarantine: {words}");
-            return Ok(WRONG);
+            let words = format!("{name} {id} stays in quarantine: {words}");
+            return Err(Failure::Wrong { code: "STAYS", words });
         }
         answer => answer?,
     };
@@ -123,12 +122,13 @@ async fn all(gateway: &Gateway, json: bool, name: &str, target: &Target, verb: &
     let code = if whole.stayed.is_empty() { FINE } else { WRONG };
     if json {
         let text = serde_json::to_string(&whole).expect("texts and numbers always serialize");
-        return Ok(print(&format!("{text}\n"), code));
+        return Ok(crate::cli::print_json(&text, code));
     }
     let past = if verb == "drop" { "dropped" } else { "released" };
     let mut text = format!("{name}: {} {past}", items(whole.done));
     if !whole.stayed.is_empty() {
-        text.push_str(&format!(", {} stay\n", count(whole.stayed.len() as u64)));
+        let stay = if whole.stayed.len() == 1 { "stays" } else { "stay" };
+        text.push_str(&format!(", {} {stay}\n", count(whole.stayed.len() as u64)));
         for Stayed { id, reason, .. } in &whole.stayed {
             text.push_str(&format!("  {id:<8}  {reason}\n"));
         }

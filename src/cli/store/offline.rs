@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::tables;
+use crate::cli::failure::Failure;
 use crate::cli::progress::during;
 use crate::cli::words::{count, times};
-use crate::cli::{COULD_NOT_RUN, FINE, Source, WRONG, print};
+use crate::cli::{FINE, Source, WRONG, print, print_json};
 use crate::http::answer::rfc3339;
 use crate::settings::Settings;
-use crate::store::{self, FILE, Verified};
+use crate::store::{self, FILE, OpenError, RestoreError, Verified};
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -56,7 +57,7 @@ impl<'a> Report<'a> {
 
     fn json(&self, code: u8) -> u8 {
         let text = serde_json::to_string(self).expect("texts and numbers always serialize");
-        print(&format!("{text}\n"), code)
+        print_json(&text, code)
     }
 
     /// What the file is, in one line.
@@ -70,26 +71,24 @@ impl<'a> Report<'a> {
 }
 
 /// The data folder of the configuration.
-fn data_dir(source: Source) -> Result<PathBuf, u8> {
-    source.load().map(|Settings { server, .. }| server.data_dir).map_err(|problems| {
-        eprintln!("{problems}");
-        COULD_NOT_RUN
-    })
+fn data_dir(source: Source) -> Result<PathBuf, Failure> {
+    source.load().map(|Settings { server, .. }| server.data_dir).map_err(|problems| Failure::from(&problems))
+}
+
+fn unreadable(error: &OpenError) -> Failure {
+    Failure::Broken { code: "STORE", words: error.to_string() }
 }
 
 /// Examine a file.
 pub(super) fn verify(file: Option<PathBuf>, json: bool, source: Source) -> u8 {
-    let file = match file.map_or_else(|| Ok(data_dir(source)?.join(FILE)), Ok) {
+    let file = match file.map_or_else(|| data_dir(source).map(|folder| folder.join(FILE)), Ok) {
         Ok(file) => file,
-        Err(code) => return code,
+        Err(failure) => return failure.tell(json),
     };
     let shown = file.display();
     let verified = match during(&format!("verify {shown}"), || store::verify(&file)) {
         Ok(verified) => verified,
-        Err(error) => {
-            eprintln!("{error}");
-            return COULD_NOT_RUN;
-        }
+        Err(error) => return unreadable(&error).tell(json),
     };
     let report = Report::of(&file, &verified);
     let code = if report.sound { FINE } else { WRONG };
@@ -110,21 +109,26 @@ pub(super) fn verify(file: Option<PathBuf>, json: bool, source: Source) -> u8 {
     print(&text, code)
 }
 
+fn not_restored(error: &RestoreError) -> Failure {
+    let words = error.to_string();
+    match error {
+        RestoreError::Damaged(_) => Failure::Wrong { code: "DAMAGED", words },
+        RestoreError::Exists(_) => Failure::Broken { code: "EXISTS", words },
+        RestoreError::InUse(_) => Failure::Broken { code: "IN_USE", words },
+        RestoreError::NoBackup(_) => Failure::Broken { code: "NO_BACKUP", words },
+        RestoreError::Open(_) | RestoreError::File { .. } => Failure::Broken { code: "STORE", words },
+    }
+}
+
 /// Put a backup where a gateway looks for its store.
 pub(super) fn restore(backup: &Path, to: Option<PathBuf>, json: bool, source: Source) -> u8 {
     let to = match to.map_or_else(|| data_dir(source), Ok) {
         Ok(to) => to,
-        Err(code) => return code,
+        Err(failure) => return failure.tell(json),
     };
     let restored = match during(&format!("restore {}", backup.display()), || store::restore(backup, &to)) {
         Ok(restored) => restored,
-        Err(error) => {
-            eprintln!("{error}");
-            return match error {
-                store::RestoreError::Damaged(_) => WRONG,
-                _ => COULD_NOT_RUN,
-            };
-        }
+        Err(error) => return not_restored(&error).tell(json),
     };
     let report = Report::of(&restored.path, &restored.verified);
     if json {

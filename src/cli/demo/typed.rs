@@ -1,0 +1,207 @@
+//! A line that was typed at the demo: a command, something to say, or neither.
+
+use super::NAMES;
+
+/// What a line means.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Typed {
+    /// Nothing.
+    Nothing,
+    /// Tell what can be typed.
+    Help,
+    /// End the demo.
+    Quit,
+    /// Draw what was said.
+    Graph,
+    /// End a gateway as a power cut does.
+    Down(&'static str),
+    /// Start it again.
+    Up(&'static str),
+    /// Who speaks from now on.
+    Speaker(&'static str),
+    /// Somebody says something.
+    Say(&'static str, String),
+    /// It is said to nobody: why, and what to type instead.
+    Unclear(String),
+}
+
+/// What can be typed.
+pub(super) const HELP: &str = "\
+TEXT          the last speaker says it, at first red
+NAME> TEXT    red, blue or green says it, and speaks from then on
+down NAME     end a gateway as a power cut does
+up NAME       start it again
+graph         draw what was said, as red knows it
+help, ?       this
+quit          end the demo";
+
+/// The commands, and what they are called elsewhere.
+const COMMANDS: &[(&str, Command)] = &[
+    ("help", Command::Help),
+    ("?", Command::Help),
+    ("quit", Command::Quit),
+    ("exit", Command::Quit),
+    ("graph", Command::Graph),
+    ("down", Command::Down),
+    ("up", Command::Up),
+];
+
+/// Commands of other programs, which nobody says to friends.
+const ELSEWHERE: &[&str] = &[
+    "clear", "history", "join", "kill", "list", "log", "ls", "peers", "queue", "restart", "resume", "retry", "send",
+    "show", "start", "status", "stop", "suspend", "trace", "version",
+];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Command {
+    Help,
+    Quit,
+    Graph,
+    Down,
+    Up,
+}
+
+/// What a line means that is typed while `speaker` speaks.
+pub(super) fn parse(line: &str, speaker: &'static str) -> Typed {
+    let line = line.trim();
+    if line.is_empty() {
+        return Typed::Nothing;
+    }
+    if let Some((name, text)) = addressed(line) {
+        return match (known(name), text) {
+            (Some(name), "") => Typed::Speaker(name),
+            (Some(name), text) => Typed::Say(name, text.to_owned()),
+            (None, _) => unclear(&nobody(name), line, speaker),
+        };
+    }
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let bare = words[0].strip_prefix('/').filter(|rest| !rest.is_empty());
+    match (bare, words.as_slice()) {
+        // What has more words than any command is a sentence.
+        (None, [_, _, _, ..]) => Typed::Say(speaker, line.to_owned()),
+        (_, [first, rest @ ..]) => command(bare.unwrap_or(first), bare.is_some(), rest, line, speaker),
+        (_, []) => Typed::Nothing,
+    }
+}
+
+/// The name before a `>`, and what stands behind it. Where the name is nobody's, the `>` has to follow at once, as in `grey> hi`:
+/// `3 > 2` is a sentence.
+fn addressed(line: &str) -> Option<(&str, &str)> {
+    let (name, text) = line.split_once('>')?;
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let could_be = name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(is_name);
+    let named = known(name).is_some() || could_be;
+    named.then(|| (name.trim(), text.trim()))
+}
+
+fn known(name: &str) -> Option<&'static str> {
+    NAMES.into_iter().find(|known| known.eq_ignore_ascii_case(name.trim()))
+}
+
+fn command(word: &str, marked: bool, rest: &[&str], line: &str, speaker: &'static str) -> Typed {
+    let word = word.to_ascii_lowercase();
+    let found = COMMANDS.iter().find(|(name, _)| *name == word).map(|(_, command)| *command);
+    match (found, rest) {
+        (Some(Command::Help), []) => Typed::Help,
+        (Some(Command::Quit), []) => Typed::Quit,
+        (Some(Command::Graph), []) => Typed::Graph,
+        (Some(Command::Down), [name]) if known(name).is_some() => known(name).map_or(Typed::Nothing, Typed::Down),
+        (Some(Command::Up), [name]) if known(name).is_some() => known(name).map_or(Typed::Nothing, Typed::Up),
+        (Some(Command::Down | Command::Up), [name]) => unclear(&nobody(name), line, speaker),
+        (Some(Command::Down | Command::Up), _) => {
+            unclear(&format!("{word} needs one name: {}", NAMES.join(", ")), line, speaker)
+        }
+        (Some(_), _) => unclear(&format!("{word} stands alone"), line, speaker),
+        (None, _) if marked || ELSEWHERE.contains(&word.as_str()) => {
+            unclear(&format!("there is no command {word}"), line, speaker)
+        }
+        (None, _) => match slip(&word) {
+            Some(meant) => unclear(&format!("there is no command {word}; is it {meant}?"), line, speaker),
+            None => Typed::Say(speaker, line.to_owned()),
+        },
+    }
+}
+
+/// The command that a slip of the fingers makes of a word. Of one or two letters it makes anything.
+fn slip(word: &str) -> Option<&'static str> {
+    let names = COMMANDS.iter().map(|(name, _)| *name).filter(|name| name.len() > 2);
+    names.into_iter().find(|name| strsim::damerau_levenshtein(word, name) == 1)
+}
+
+fn nobody(name: &str) -> String {
+    format!("{name} is not here, only {} are", NAMES.join(", "))
+}
+
+fn unclear(why: &str, line: &str, speaker: &str) -> Typed {
+    Typed::Unclear(format!("{why}. help lists what can be typed; to say this line all the same: {speaker}> {line}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(line: &str) -> String {
+        match parse(line, "red") {
+            Typed::Nothing => "nothing".to_owned(),
+            Typed::Help => "help".to_owned(),
+            Typed::Quit => "quit".to_owned(),
+            Typed::Graph => "graph".to_owned(),
+            Typed::Down(name) => format!("down {name}"),
+            Typed::Up(name) => format!("up {name}"),
+            Typed::Speaker(name) => format!("{name} speaks"),
+            Typed::Say(name, text) => format!("{name} says {text}"),
+            Typed::Unclear(why) => why.split(". ").next().unwrap_or_default().to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_typed_line_is_a_command_or_is_said() {
+        for (line, meaning) in [
+            ("", "nothing"),
+            (" \t ", "nothing"),
+            ("hello there", "red says hello there"),
+            ("hello", "red says hello"),
+            ("blue> hi", "blue says hi"),
+            ("Blue>hi > all", "blue says hi > all"),
+            ("green > hi", "green says hi"),
+            ("blue>", "blue speaks"),
+            ("3 > 2", "red says 3 > 2"),
+            ("-> look", "red says -> look"),
+            ("graph", "graph"),
+            ("down blue", "down blue"),
+            ("up  red", "up red"),
+            ("Down Blue", "down blue"),
+            (" quit ", "quit"),
+            ("exit", "quit"),
+            ("help", "help"),
+            ("?", "help"),
+            ("/help", "help"),
+            ("help me out", "red says help me out"),
+            ("up the hill", "red says up the hill"),
+            ("red> help", "red says help"),
+        ] {
+            assert_eq!(shown(line), meaning, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn unknown_names_and_commands_are_told() {
+        for (line, why) in [
+            ("grey> hi", "grey is not here, only red, blue, green are"),
+            ("down grey", "grey is not here, only red, blue, green are"),
+            ("down", "down needs one name: red, blue, green"),
+            ("up", "up needs one name: red, blue, green"),
+            ("graph blue", "graph stands alone"),
+            ("status", "there is no command status"),
+            ("restart blue", "there is no command restart"),
+            ("/frob x y z", "there is no command frob"),
+            ("dwon blue", "there is no command dwon; is it down?"),
+            ("hlep", "there is no command hlep; is it help?"),
+        ] {
+            assert_eq!(shown(line), why, "{line:?}");
+        }
+        let Typed::Unclear(why) = parse("grey> hi", "blue") else { panic!("it is told") };
+        assert!(why.ends_with("to say this line all the same: blue> grey> hi"), "{why}");
+        assert_eq!(parse("blue> grey> hi", "red"), Typed::Say("blue", "grey> hi".to_owned()), "and so it is said");
+    }
+}
