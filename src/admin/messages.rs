@@ -1,7 +1,7 @@
 //! `/admin/v1/messages/{id}`: one submission on its way to its peers, and what an operator may do about it there.
 
 use actix_web::{HttpResponse, web};
-use actors::model::{Index, Order, ServerName, SubmissionId};
+use actors::model::{Fate, Index, Letter, Order, Refusal, ServerName, SubmissionId, SubmissionRecord};
 use actors::ports::{Direction, Place};
 use serde::{Deserialize, Serialize};
 
@@ -20,11 +20,16 @@ pub(super) async fn get(api: web::Data<AdminApi>, path: web::Path<String>) -> Re
 pub(super) struct Legs {
     /// On the way to this peer alone.
     server: Option<String>,
+    /// Of a drop: only say what it would do.
+    #[serde(default)]
+    dry_run: bool,
 }
 
 #[derive(Serialize)]
 struct Done {
     id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dry_run: Option<bool>,
     peers: Vec<Leg>,
 }
 
@@ -32,10 +37,13 @@ struct Done {
 #[derive(Serialize)]
 struct Leg {
     server: String,
-    /// Items that the peer had refused, or for which there had been no room, and that were queued again or dropped.
+    /// Dead letters that were queued again, or by a drop deleted for good; of a message that had found no room, 1 once it is queued.
     parked: u64,
-    /// Items that waited for it.
+    /// Items that wait for the peer; of a drop, those that it took out of the queue.
     queued: u64,
+    /// Of a drop: the items that an operator took out, by this call or before, and that can be given back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    taken_out: Option<u64>,
     /// Why it cannot be queued there now, where it never was.
     #[serde(skip_serializing_if = "Option::is_none")]
     stays: Option<String>,
@@ -48,95 +56,145 @@ pub(super) async fn retry(
     path: web::Path<String>,
     legs: query::Asked<Legs>,
 ) -> Result<HttpResponse, Problem> {
-    let done = each(&api, &path, &legs, async |message, server, Stands { left_out, parked, queued }| {
-        let away = match left_out || !parked.is_empty() {
+    let done = each(&api, &path, &legs, async |message, server, found| {
+        let Found { left_out, letters, queued } = found;
+        let away = match left_out || !letters.is_empty() {
             true => api.gateway.retry_message(message, Some(server)).await?,
             false => 0,
         };
         if queued + away > 0 {
             api.gateway.order(server, Order::Retry).await?;
         }
-        Ok(away)
+        Ok(Leg { server: server.to_string(), parked: away, queued, taken_out: None, stays: None })
     });
-    answer(&operator, "retry a message", &path, done.await)
+    let done = done.await;
+    operator.did("retry a message", &*path, done.as_ref().map(|_| ()));
+    Ok(HttpResponse::Ok().json(Done { id: path.into_inner(), dry_run: None, peers: done? }))
 }
 
-/// Take out of the queues what still waits, which leaves a dead letter each, and forget what peers refused of it before.
+/// Take out of the queues what still waits, which leaves a dead letter each, and delete for good what peers refused of it before.
+///
+/// What an operator took out is never deleted here, so that a second call changes nothing.
 pub(super) async fn drop(
     api: web::Data<AdminApi>,
     operator: Operator,
     path: web::Path<String>,
     legs: query::Asked<Legs>,
 ) -> Result<HttpResponse, Problem> {
-    let done = each(&api, &path, &legs, async |message, server, Stands { parked, queued, .. }| {
-        if queued > 0 {
+    let dry_run = legs.dry_run;
+    let done = each(&api, &path, &legs, async |message, server, found| {
+        let (taken_out, refused) = found.letters.into_iter().partition::<Vec<_>, _>(is_taken_out);
+        let (before, parked) = (taken_out.len() as u64, refused.len() as u64);
+        let leg = |queued, taken_out| Leg {
+            server: server.to_string(),
+            parked,
+            queued,
+            taken_out: Some(taken_out),
+            stays: None,
+        };
+        if dry_run {
+            return Ok(leg(found.queued, before));
+        }
+        if found.queued > 0 {
             api.gateway.drop_message(message, Some(server)).await?;
         }
-        for index in parked {
-            let place = Place { server: server.clone(), direction: Direction::Out, number: index.0 };
+        for letter in &refused {
+            let place = Place { server: server.clone(), direction: Direction::Out, number: letter.index.0 };
             api.gateway.forget_parked(&place).await?;
         }
-        Ok(parked.len() as u64)
+        // The peer may have acknowledged some meanwhile: what was taken out is counted afterwards.
+        let after = match found.queued {
+            0 => before,
+            _ => find(&api, &record(&api, message).await?, server)
+                .await?
+                .letters
+                .iter()
+                .filter(|it| is_taken_out(it))
+                .count() as u64,
+        };
+        Ok(leg(after.saturating_sub(before), after))
     });
-    answer(&operator, "drop a message", &path, done.await)
+    let done = done.await;
+    if !dry_run {
+        operator.did("drop a message", &*path, done.as_ref().map(|_| ()));
+    }
+    Ok(HttpResponse::Ok().json(Done { id: path.into_inner(), dry_run: Some(dry_run), peers: done? }))
 }
 
 /// What there is of a submission on the way to one peer.
-struct Stands<'a> {
+#[derive(Default)]
+struct Found {
     /// There was no room for it when it was said.
     left_out: bool,
-    /// Where its dead letters stood.
-    parked: &'a [Index],
+    /// Its dead letters.
+    letters: Vec<Letter>,
     /// Items that wait.
     queued: u64,
 }
 
-fn answer(
-    operator: &Operator,
-    what: &'static str,
-    id: &str,
-    done: Result<Done, Problem>,
-) -> Result<HttpResponse, Problem> {
-    operator.did(what, &id, done.as_ref().map(|_| ()));
-    Ok(HttpResponse::Ok().json(done?))
+fn is_taken_out(letter: &Letter) -> bool {
+    letter.fate == Fate::Dropped
 }
 
-/// Do something on the way to each peer that is meant, with what stands there. Each says how many items were parked, and are no
-/// more.
+fn unknown(id: &str) -> Problem {
+    Problem::not_found("UNKNOWN_ID", format!("nothing is known of {id:?}"))
+}
+
+async fn record(api: &AdminApi, id: &SubmissionId) -> Result<SubmissionRecord, Problem> {
+    api.gateway.ports().archive.submission(id).await?.ok_or_else(|| unknown(id.as_str()))
+}
+
+/// Items that wait are counted by their rows: where some left from the middle of a queue, the newest acknowledged index says
+/// nothing of them.
+async fn find(api: &AdminApi, record: &SubmissionRecord, server: &ServerName) -> Result<Found, Problem> {
+    let acked = super::queue::acked(api, server).await?;
+    // What the peer's actor did may not be on disk yet.
+    let ports = api.gateway.ports();
+    ports.journal.barrier().committed().await.map_err(|_| Refusal::OutcomeUnknown)?;
+    let mut found = Found::default();
+    for (first, last) in record.runs(server) {
+        found.letters.extend(ports.archive.letters(server, first, last).await?);
+        let after = acked.max(Index(first.0.saturating_sub(1)));
+        let most = u32::try_from(last.since(after)).unwrap_or(u32::MAX);
+        if most > 0 {
+            let rows = api.inspect.queued(server, after, most).await?;
+            found.queued += rows.iter().filter(|row| row.index <= last).count() as u64;
+        }
+    }
+    Ok(found)
+}
+
+/// Do something on the way to each peer that is meant, with what is found there.
 async fn each(
     api: &AdminApi,
     id: &str,
     legs: &Legs,
-    act: impl AsyncFn(&SubmissionId, &ServerName, Stands<'_>) -> Result<u64, Problem>,
-) -> Result<Done, Problem> {
-    let unknown = || Problem::not_found("UNKNOWN_ID", format!("nothing is known of {id:?}"));
-    let known: SubmissionId = id.parse().map_err(|_| unknown())?;
-    let record = api.gateway.ports().archive.submission(&known).await?.ok_or_else(unknown)?;
+    act: impl AsyncFn(&SubmissionId, &ServerName, Found) -> Result<Leg, Problem>,
+) -> Result<Vec<Leg>, Problem> {
+    let known: SubmissionId = id.parse().map_err(|_| unknown(id))?;
+    let record = record(api, &known).await?;
     let is_meant = |server: &ServerName| legs.server.as_ref().is_none_or(|name| *name == server.as_str());
     let mut peers = Vec::new();
     for (server, _) in record.queued.iter().filter(|(server, _)| is_meant(server)) {
-        let acked = super::queue::acked(api, server).await?;
-        let (mut parked, mut queued) = (Vec::new(), 0);
-        for (first, last) in record.runs(server) {
-            let letters = api.gateway.ports().archive.letters(server, first, last).await?;
-            parked.extend(letters.into_iter().map(|letter| letter.index));
-            queued += last.since(acked.max(Index(first.0.saturating_sub(1))));
-        }
-        let parked = act(&known, server, Stands { left_out: false, parked: &parked, queued }).await?;
-        peers.push(Leg { server: server.to_string(), parked, queued, stays: None });
+        peers.push(act(&known, server, find(api, &record, server).await?).await?);
     }
     for server in record.left_out.iter().filter(|server| is_meant(server)) {
-        let done = act(&known, server, Stands { left_out: true, parked: &[], queued: 0 }).await;
+        let done = act(&known, server, Found { left_out: true, ..Found::default() }).await;
         // What was done on the way to the others is done.
-        let (parked, stays) = match done {
-            Ok(parked) => (parked, None),
+        peers.push(match done {
+            Ok(leg) => leg,
             Err(problem) if legs.server.is_some() => return Err(problem),
-            Err(problem) => (0, Some(problem.to_string())),
-        };
-        peers.push(Leg { server: server.to_string(), parked, queued: 0, stays });
+            Err(problem) => Leg {
+                server: server.to_string(),
+                parked: 0,
+                queued: 0,
+                taken_out: None,
+                stays: Some(problem.to_string()),
+            },
+        });
     }
     match (&legs.server, peers.is_empty()) {
         (Some(name), true) => Err(Problem::not_found("UNKNOWN_LEG", format!("{id} does not go to {name}"))),
-        _ => Ok(Done { id: id.to_owned(), peers }),
+        _ => Ok(peers),
     }
 }

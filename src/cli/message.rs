@@ -9,7 +9,7 @@ use super::operator::{Failure, Gateway, Operator, print_json, query, segment};
 use super::table::Align::{Left, Right};
 use super::table::Table;
 use super::words::{ago, count, gist, items, until};
-use super::{FINE, WRONG, print};
+use super::{COULD_NOT_RUN, FINE, WRONG, print};
 
 /// What can be done about a submission.
 #[derive(Debug, Subcommand)]
@@ -31,13 +31,16 @@ pub(super) enum Message {
         #[command(flatten)]
         operator: Operator,
     },
-    /// Take it out of the queues, into quarantine, where it can be given back; forget for good what lay there of it before.
+    /// Take it out of the queues, into quarantine, where it can be given back; delete for good what peers refused of it before.
     Drop {
         /// The messenger's id for it.
         id: String,
         /// On the way to this peer alone.
         #[arg(long, value_name = "NAME")]
         server: Option<String>,
+        /// Do it; without --yes it is only said what would be done.
+        #[arg(long)]
+        yes: bool,
         #[command(flatten)]
         operator: Operator,
     },
@@ -53,7 +56,36 @@ struct DoneLeg {
     server: String,
     parked: u64,
     queued: u64,
+    #[serde(default)]
+    taken_out: u64,
     stays: Option<String>,
+}
+
+impl DoneLeg {
+    /// What a retry did, for people.
+    fn retried(&self) -> Vec<String> {
+        let mut said = Vec::new();
+        if self.parked > 0 {
+            said.push(format!("{} queued again", items(self.parked)));
+        }
+        if self.queued > 0 {
+            said.push(format!("{} tried now", items(self.queued)));
+        }
+        said.extend(self.stays.as_ref().map(|reason| format!("not queued: {reason}")));
+        said
+    }
+
+    /// What a drop did, or would do.
+    fn dropped(&self) -> Vec<String> {
+        let mut said = Vec::new();
+        if self.queued > 0 {
+            said.push(format!("{} taken out of the queue, into quarantine", items(self.queued)));
+        }
+        if self.parked > 0 {
+            said.push(format!("{} that it refused deleted for good", items(self.parked)));
+        }
+        said
+    }
 }
 
 #[derive(Deserialize)]
@@ -92,41 +124,57 @@ pub(super) fn run(command: Message) -> u8 {
     match command {
         Message::Trace { id, operator } => operator.run(async |gateway, json| trace(gateway, json, &id).await),
         Message::Retry { id, server, operator } => {
-            operator.run(async |gateway, json| act(gateway, json, &id, server, "retry").await)
+            operator.run(async |gateway, json| retry(gateway, json, &id, server).await)
         }
-        Message::Drop { id, server, operator } => {
-            operator.run(async |gateway, json| act(gateway, json, &id, server, "drop").await)
+        Message::Drop { id, server, yes, operator } => {
+            operator.run(async |gateway, json| drop(gateway, json, &id, server, yes).await)
         }
     }
 }
 
-async fn act(gateway: &Gateway, json: bool, id: &str, server: Option<String>, verb: &str) -> Result<u8, Failure> {
-    let path = format!("/messages/{}/{verb}{}", segment(id), query(&[("server", server)]));
+async fn retry(gateway: &Gateway, json: bool, id: &str, server: Option<String>) -> Result<u8, Failure> {
+    let path = format!("/messages/{}/retry{}", segment(id), query(&[("server", server)]));
     let answer = gateway.post(&path, String::new()).await?;
+    if json {
+        return Ok(print_json(&answer));
+    }
     let Done { peers } = gateway.read(&answer)?;
-    let is_drop = verb == "drop";
+    let line = |leg: &DoneLeg| {
+        let said = leg.retried();
+        let said = if said.is_empty() { "nothing to do".to_owned() } else { said.join(", ") };
+        format!("{}: {said}\n", leg.server)
+    };
+    Ok(print(&peers.iter().map(line).collect::<String>(), FINE))
+}
+
+async fn drop(gateway: &Gateway, json: bool, id: &str, server: Option<String>, yes: bool) -> Result<u8, Failure> {
+    let dry_run = (!yes).then(|| "true".to_owned());
+    let asked = query(&[("server", server), ("dry_run", dry_run)]);
+    let answer = gateway.post(&format!("/messages/{}/drop{asked}", segment(id)), String::new()).await?;
+    let Done { peers } = gateway.read(&answer)?;
+    let would = peers.iter().any(|leg| !leg.dropped().is_empty());
+    let code = if !yes && would { COULD_NOT_RUN } else { FINE };
     if json {
         print_json(&answer);
-        return Ok(FINE);
+        return Ok(code);
     }
-    let mut text = String::new();
-    for DoneLeg { server, parked, queued, stays } in peers {
-        let refused = match (parked, is_drop) {
-            (0, _) => String::new(),
-            (_, true) => format!("{} dropped", items(parked)),
-            (_, false) => format!("{} queued again", items(parked)),
+    let line = |leg: &DoneLeg| {
+        let said = match (leg.dropped(), leg.taken_out) {
+            (said, _) if !said.is_empty() => said.join(", "),
+            (_, 0) => "nothing to do".to_owned(),
+            (_, before) => format!(
+                "nothing to do: {} taken out before; `fernpost quarantine release` gives back, `quarantine drop` deletes",
+                items(before)
+            ),
         };
-        let waiting = match (queued, is_drop) {
-            (0, _) => String::new(),
-            (_, true) => format!("{} taken out of the queue", items(queued)),
-            (_, false) => format!("{} tried now", items(queued)),
-        };
-        let stays = stays.map_or(String::new(), |reason| format!("not queued: {reason}"));
-        let said: Vec<String> = [refused, waiting, stays].into_iter().filter(|words| !words.is_empty()).collect();
-        let said = if said.is_empty() { "nothing to do".to_owned() } else { said.join(", ") };
-        text.push_str(&format!("{server}: {said}\n"));
+        format!("{}: {said}\n", leg.server)
+    };
+    let lines = peers.iter().map(line).collect::<String>();
+    if code == FINE {
+        return Ok(print(&lines, FINE));
     }
-    Ok(print(&text, FINE))
+    eprint!("{lines}nothing is done yet; to do this to {id}, add --yes\n");
+    Ok(code)
 }
 
 async fn trace(gateway: &Gateway, json: bool, id: &str) -> Result<u8, Failure> {

@@ -211,6 +211,45 @@ async fn a_message_that_still_waits_is_taken_out_of_the_queue_and_its_messenger_
     assert_eq!(rig.taken(1).await, [r#"{"n":2}"#], "what was behind it goes on");
 }
 
+/// Wait until the actor of `blue.example` knows of so many queued items and leaves it alone.
+async fn waits_for_blue(rig: &Rig, backlog: u64) {
+    loop {
+        let blue = rig.get("/peers/blue.example").await;
+        if blue["state"] == "backing_off" && blue["backlog"] == backlog {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A second `drop` deleted what the first one had taken out. While the peer was away both counted the items by the newest
+/// acknowledged index, also those that had left from the middle of the queue.
+#[actix_web::test]
+async fn a_message_dropped_twice_stays_in_quarantine() {
+    let rig = Rig::start();
+    rig.submit("m-1", &["blue.example"], &["{}"]).await;
+    rig.submit("m-2", &["blue.example"], &[r#"{"n":1}"#, r#"{"n":2}"#]).await;
+    waits_for_blue(&rig, 3).await;
+    let leg = |parked: u64, queued: u64, taken_out: u64| json!([{"server": "blue.example", "parked": parked, "queued": queued, "taken_out": taken_out}]);
+    let asked = rig.post("/messages/m-2/drop?dry_run=true", "").await;
+    assert_eq!(asked, json!({"id": "m-2", "dry_run": true, "peers": leg(0, 2, 0)}));
+    assert_eq!((parked(&rig).await, feed(&rig).await.len()), (0, 0), "nothing is done yet");
+    let first = rig.post("/messages/m-2/drop", "").await;
+    assert_eq!(first, json!({"id": "m-2", "dry_run": false, "peers": leg(0, 2, 2)}));
+    let trace = rig.get("/messages/m-2").await;
+    let (list, told) = (rig.get("/quarantine").await, feed(&rig).await);
+    for again in ["?dry_run=true", "", ""] {
+        let second = rig.post(&format!("/messages/m-2/drop{again}"), "").await;
+        assert_eq!(second["peers"], leg(0, 0, 2), "{second}");
+        assert_eq!((rig.get("/quarantine").await, feed(&rig).await), (list.clone(), told.clone()));
+        assert_eq!(rig.get("/messages/m-2").await, trace);
+    }
+    // An operator may still delete it for good, by the name of what it does.
+    rig.post("/quarantine/blue.example/drop", r#"{"direction":"out"}"#).await;
+    assert_eq!(rig.post("/messages/m-2/drop", "").await["peers"], leg(0, 0, 0));
+    assert_eq!(rig.post("/messages/m-2/retry", "").await["peers"][0]["queued"], 0, "nothing of it waits");
+}
+
 #[actix_web::test]
 async fn a_dead_letter_that_is_dropped_is_never_called_acknowledged() {
     let rig = Rig::start();

@@ -77,6 +77,28 @@ async fn an_operator_suspends_a_peer_and_what_queues_meanwhile_is_delivered_once
 }
 
 #[tokio::test]
+async fn a_message_is_dropped_only_with_yes() {
+    let (mut red, _blue) = Node::pair("");
+    red.start().await;
+    works(&red, &["peer", "suspend", "blue"]).await;
+    for n in 0..2 {
+        red.api().say(&format!("m-{n}"), "blue", "text").await;
+    }
+    let (code, printed, asked) = operate(&red, &["message", "drop", "m-1"]).await;
+    let would = "blue: 1 item taken out of the queue, into quarantine\n";
+    let asks = "nothing is done yet; to do this to m-1, add --yes\n";
+    assert_eq!((code, printed.as_str(), asked), (Some(2), "", format!("{would}{asks}")));
+    assert_eq!(json(&red, &["queue", "show", "blue"]).await["items"].as_array().map(Vec::len), Some(2));
+    assert_eq!(works(&red, &["message", "drop", "m-1", "--yes"]).await, would);
+    let again = works(&red, &["message", "drop", "m-1", "--yes"]).await;
+    assert!(again.starts_with("blue: nothing to do: 1 item taken out before; "), "{again}");
+    assert_eq!(again, works(&red, &["message", "drop", "m-1"]).await, "there is nothing to ask for");
+    let (code, trace, _) = operate(&red, &["message", "trace", "m-1"]).await;
+    assert!(code == Some(1) && trace.contains("taken out by an operator"), "{trace}");
+    assert_eq!(works(&red, &["quarantine", "release", "blue", "out:2"]).await, "blue out:2: queued again\n");
+}
+
+#[tokio::test]
 async fn what_was_parked_is_listed_shown_kept_with_its_reason_and_dropped() {
     let (red, mut blue) = Node::pair("");
     blue.start().await;
