@@ -351,7 +351,8 @@ fn start_servers(
         reads_max: settings.messenger.reads_max,
         body_max: settings.messenger.body_max,
     };
-    let api = MessengerApi::new(gateway.clone(), settings.server.name.clone(), limits, stops);
+    let api = MessengerApi::new(gateway.clone(), settings.server.name.clone(), limits, stops)
+        .describing(settings.peers.clone());
     let token = Bearer::new("messenger.token", settings.messenger.token.as_ref().map(Secret::expose));
     if token.is_open() {
         tracing::warn!(listen = %settings.messenger.listen, "the messenger API asks for no token; set messenger.token_file");
@@ -366,7 +367,7 @@ fn start_servers(
     let readiness = readiness.clone();
     let one = Serving { workers: 1, ..serving };
     let metrics = Metrics::new(gateway.clone());
-    let api = AdminApi::new(gateway.clone(), store.clone());
+    let api = AdminApi::new(gateway.clone(), store.clone()).describing(settings.peers.clone());
     let token = Bearer::new("admin.token", settings.admin.token.as_ref().map(Secret::expose));
     if token.is_open() {
         tracing::warn!(listen = %settings.admin.listen, "the operator's API asks for no token; set admin.token_file");

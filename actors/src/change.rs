@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use crate::model::{
-    ContextId, ContextRecord, Delivery, Digest, Fate, FeedItem, Gap, Head, Hold, Index, Millis, Parked, PduRef,
-    PeerRecord, Position, SeenTransaction, Seq, ServerName, StateKey, StateLink, StatePiece, StoredPdu, Submission,
-    SubmissionId,
+    Attempt, ContextId, ContextRecord, DeliveredSpan, Delivery, Digest, Fate, FeedItem, Gap, Head, Hold, Index, Millis,
+    Parked, PduRef, PeerRecord, Position, SeenTransaction, Seq, ServerName, StateKey, StateLink, StatePiece, StoredPdu,
+    Submission, SubmissionId,
 };
 
 /// One durable fact. A batch of them is committed whole or not at all.
@@ -45,6 +45,31 @@ pub enum Change {
         reason: String,
         /// Dead letters kept for this peer.
         keep: u64,
+    },
+    /// An attempt to deliver came to nothing: for the trace of what it carried. Over `keep` of that peer the oldest go.
+    AttemptFailed {
+        /// Whose outbox.
+        server: ServerName,
+        /// What was tried, and what came of it.
+        attempt: Attempt,
+        /// How many are kept for this peer.
+        keep: u32,
+    },
+    /// A peer took these items: for their trace. The newest deliveries stand in its record until a row of them is full.
+    Delivered {
+        /// Whose outbox.
+        server: ServerName,
+        /// In the order of their times; never empty.
+        spans: Vec<DeliveredSpan>,
+    },
+    /// Deliveries before this time are forgotten: at most `rows_max` rows from the oldest on.
+    DeliveriesForgotten {
+        /// Whose outbox.
+        server: ServerName,
+        /// Older rows go.
+        before: Millis,
+        /// How many rows one commit may remove.
+        rows_max: u32,
     },
     /// A transaction of ours was acknowledged: what it carried. Kept as long as the rows of its items.
     TransactionSent {

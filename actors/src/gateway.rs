@@ -12,8 +12,8 @@ use crate::change::Change;
 use crate::congestion::{HIGH_WATER, Overload};
 use crate::context::PARENTS_MAX;
 use crate::model::{
-    Ack, Composed, ContextId, ContextRecord, ContextStatus, Draft, InboundPush, InboundTransaction, Order, PeerStatus,
-    Refusal, ServerName, Spoken, Submission, Submitted, Taken, Verdict,
+    Composed, ContextId, ContextRecord, ContextStatus, Draft, InboundPush, InboundTransaction, Millis, Order,
+    PeerStatus, Receipt, Refusal, ServerName, Spoken, Submission, Submitted, Taken, Verdict,
 };
 use crate::peer::gauge::STATES;
 use crate::peer::inbound::Frame;
@@ -43,6 +43,8 @@ pub struct Counts {
 pub struct Gateway {
     routes: Routes,
     ports: Ports,
+    /// When it was made.
+    began: Millis,
     /// Participants that messages of contexts are not queued for.
     full: Seldom,
 }
@@ -81,14 +83,15 @@ impl Gateway {
                 "a participant's outbox is full; the messages are not sent to it later"
             );
         });
-        Self { routes, ports, full }
+        let began = ports.clock.now();
+        Self { routes, ports, began, full }
     }
 
     /// Take a peer's push. Answers after the commit of everything the answer rests on.
-    pub async fn accept(&self, from: &ServerName, push: InboundPush) -> Result<Ack, Refusal> {
+    pub async fn accept(&self, from: &ServerName, push: InboundPush) -> Result<Receipt, Refusal> {
         let load = Load { durable: push.strong.len(), fleeting: push.weak };
         match self.take(from, load, Frame::Push(push)).await? {
-            Taken::Push(ack) => Ok(ack),
+            Taken::Push(receipt) => Ok(receipt),
             Taken::Transaction(_) => Err(Refusal::OutcomeUnknown),
         }
     }
@@ -241,25 +244,27 @@ impl Gateway {
         Ok(())
     }
 
-    /// One peer as it stands, without its attempts.
-    pub async fn peer_in_brief(&self, server: &ServerName) -> Result<PeerStatus, Refusal> {
-        match self.routes.peer(server, Need::Look).await {
-            Err(Refusal::Busy { limit: RESIDENT_MAX, .. }) => self.absent(server).await,
-            found => found?.brief().await,
-        }
-    }
-
     /// One peer as it stands.
     pub async fn peer(&self, server: &ServerName) -> Result<PeerStatus, Refusal> {
-        match self.routes.peer(server, Need::Look).await {
+        let status = match self.routes.peer(server, Need::Look).await {
             Err(Refusal::Busy { limit: RESIDENT_MAX, .. }) => self.absent(server).await,
             found => found?.status().await,
-        }
+        };
+        status.map(|status| self.dated(status))
     }
 
     /// Do what an operator orders about a peer; answers with the peer as it stands once that is on disk.
     pub async fn order(&self, server: &ServerName, order: Order) -> Result<PeerStatus, Refusal> {
-        self.routes.peer(server, Need::Work).await?.order(order).await
+        let status = self.routes.peer(server, Need::Work).await?.order(order).await;
+        status.map(|status| self.dated(status))
+    }
+
+    /// A peer whose state never changed has been in it since this gateway began.
+    fn dated(&self, mut status: PeerStatus) -> PeerStatus {
+        if status.since == Millis(0) {
+            status.since = self.began;
+        }
+        status
     }
 
     /// The listed peers, in the order of the configuration.
@@ -356,6 +361,6 @@ impl Gateway {
         let limits = self.ports.roster.limits(server).ok_or_else(|| Refusal::UnknownPeer(server.clone()))?;
         self.ports.journal.barrier().committed().await.map_err(|_| Refusal::OutcomeUnknown)?;
         let load = self.read(self.ports.archive.peer(server).await)?;
-        Ok(Machine::new(self.ports.us.clone(), server.clone(), &limits, load).brief())
+        Ok(Machine::new(self.ports.us.clone(), server.clone(), &limits, load).status())
     }
 }

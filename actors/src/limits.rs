@@ -49,7 +49,7 @@ pub struct PeerLimits {
     pub restarts: RestartLimits,
     /// Inbound items kept in quarantine, and as many outbound ones that the peer refused; the oldest goes first.
     pub quarantine_items: u64,
-    /// Attempts remembered for the trace.
+    /// Failed attempts kept for the trace of what they carried; 0 keeps none.
     pub attempts_keep: u32,
     /// Ephemeral items kept for the peer; beyond it the oldest goes.
     pub weak_items: u32,

@@ -15,8 +15,8 @@ use crate::change::Change;
 pub use crate::change::Urgency;
 use crate::limits::{ContextLimits, OverloadLimits, PEERS_RESIDENT_MAX, PeerLimits};
 use crate::model::{
-    Answered, BadPdu, ContextId, ContextRecord, Deadlines, FedPdu, FeedEntry, Index, Millis, OutFrame, Pdu, PduRef,
-    Position, Pulled, PushFailure, ServerName, StateKey, StatePiece, SubmissionId, SubmissionRecord, Want,
+    Answered, Attempt, BadPdu, ContextId, ContextRecord, Deadlines, FedPdu, FeedEntry, Index, Millis, OutFrame, Pdu,
+    PduRef, Position, Pulled, PushFailure, ServerName, StateKey, StatePiece, SubmissionId, SubmissionRecord, Want,
 };
 pub use crate::model::{
     ContextLoad, CurrentState, Known, Letter, OutboxRow, PduText, PeerLoad, SentPage, ServedPdu, Spoken, StagedPdu,
@@ -177,6 +177,18 @@ pub trait Archive: Send + Sync + 'static {
     /// The dead letters of a peer, in order: of the items that were first queued from `first` to `last`, those still
     /// remembered, each with what became of it since.
     fn letters(&self, server: &ServerName, first: Index, last: Index) -> Task<Result<Vec<Letter>, ArchiveError>>;
+
+    /// Attempts to deliver any of the items from `first` to `last` to a peer, oldest first: the failed ones that are still kept, and
+    /// those that worked. Await a [`Journal::barrier`] first.
+    fn attempts(&self, server: &ServerName, first: Index, last: Index) -> Task<Result<Vec<Attempt>, ArchiveError>>;
+
+    /// The first server after `after` whose oldest row of deliveries is older than `before`, and the index that tells this row
+    /// from the next. For housekeeping.
+    fn old_deliveries(
+        &self,
+        before: Millis,
+        after: Option<ServerName>,
+    ) -> Task<Result<Option<(ServerName, Index)>, ArchiveError>>;
 
     /// The PDUs of the transactions sent to a peer after the one with this id, whole transactions at a time: at most `items`
     /// and `bytes` of them, and one transaction at least. `open` is the one on its way, which counts as sent. Await a

@@ -44,7 +44,7 @@ struct Leg {
     /// Of a drop: the items that an operator took out, by this call or before, and that can be given back.
     #[serde(skip_serializing_if = "Option::is_none")]
     taken_out: Option<u64>,
-    /// Why it cannot be queued there now, where it never was.
+    /// Why it cannot be queued there now, where it never was; of a drop, why something of it stays.
     #[serde(skip_serializing_if = "Option::is_none")]
     stays: Option<String>,
 }
@@ -74,7 +74,7 @@ pub(super) async fn retry(
 
 /// Take out of the queues what still waits, which leaves a dead letter each, and delete for good what peers refused of it before.
 ///
-/// What an operator took out is never deleted here, so that a second call changes nothing.
+/// What an operator took out is never deleted here, so that a second call changes nothing. What a peer has taken is not ours to drop.
 pub(super) async fn drop(
     api: web::Data<AdminApi>,
     operator: Operator,
@@ -83,36 +83,24 @@ pub(super) async fn drop(
 ) -> Result<HttpResponse, Problem> {
     let dry_run = legs.dry_run;
     let done = each(&api, &path, &legs, async |message, server, found| {
-        let (taken_out, refused) = found.letters.into_iter().partition::<Vec<_>, _>(is_taken_out);
-        let (before, parked) = (taken_out.len() as u64, refused.len() as u64);
-        let leg = |queued, taken_out| Leg {
-            server: server.to_string(),
-            parked,
-            queued,
-            taken_out: Some(taken_out),
-            stays: None,
-        };
-        if dry_run {
-            return Ok(leg(found.queued, before));
+        let refused: Vec<&Letter> = found.letters.iter().filter(|letter| is_refused(letter)).collect();
+        let before = found.count(Fate::Dropped);
+        let (mut queued, mut after) = (found.queued, before);
+        if !dry_run {
+            if found.queued > 0 {
+                api.gateway.drop_message(message, Some(server)).await?;
+                // The peer may have acknowledged some meanwhile: what was taken out is counted now.
+                after = find(&api, &record(&api, message).await?, server).await?.count(Fate::Dropped);
+                queued = after.saturating_sub(before);
+            }
+            for letter in &refused {
+                let place = Place { server: server.clone(), direction: Direction::Out, number: letter.index.0 };
+                api.gateway.forget_parked(&place).await?;
+            }
         }
-        if found.queued > 0 {
-            api.gateway.drop_message(message, Some(server)).await?;
-        }
-        for letter in &refused {
-            let place = Place { server: server.clone(), direction: Direction::Out, number: letter.index.0 };
-            api.gateway.forget_parked(&place).await?;
-        }
-        // The peer may have acknowledged some meanwhile: what was taken out is counted afterwards.
-        let after = match found.queued {
-            0 => before,
-            _ => find(&api, &record(&api, message).await?, server)
-                .await?
-                .letters
-                .iter()
-                .filter(|it| is_taken_out(it))
-                .count() as u64,
-        };
-        Ok(leg(after.saturating_sub(before), after))
+        let (server, parked, taken_out) = (server.to_string(), refused.len() as u64, Some(after));
+        let stays = found.letters.iter().find(|letter| letter.fate == Fate::ParkedByPeer);
+        Ok(Leg { server, parked, queued, taken_out, stays: stays.map(|letter| letter.reason.clone()) })
     });
     let done = done.await;
     if !dry_run {
@@ -132,8 +120,15 @@ struct Found {
     queued: u64,
 }
 
-fn is_taken_out(letter: &Letter) -> bool {
-    letter.fate == Fate::Dropped
+impl Found {
+    fn count(&self, fate: Fate) -> u64 {
+        self.letters.iter().filter(|letter| letter.fate == fate).count() as u64
+    }
+}
+
+/// The peer will not have it, or could not be reached for as long as it may wait.
+const fn is_refused(letter: &Letter) -> bool {
+    matches!(letter.fate, Fate::Parked | Fate::Expired | Fate::Refused)
 }
 
 fn unknown(id: &str) -> Problem {

@@ -28,6 +28,7 @@ use crate::http::bearer::{self, Bearer};
 use crate::http::json_error;
 use crate::http::refusal::Problem;
 use crate::messenger::pdu_ids::PduIds;
+use crate::settings::Peers;
 use crate::store::Store;
 use store::Backups;
 
@@ -42,6 +43,8 @@ pub struct AdminApi {
     store: Store,
     backups: Backups,
     pdu_ids: Arc<PduIds>,
+    /// How peers are reached, and what bounds them.
+    peers: Arc<Peers>,
 }
 
 impl AdminApi {
@@ -53,7 +56,14 @@ impl AdminApi {
             store,
             backups: Backups::default(),
             pdu_ids: Arc::new(PduIds::new()),
+            peers: Arc::default(),
         }
+    }
+
+    /// The same, which shows of a peer what these settings say of it.
+    #[must_use]
+    pub fn describing(self, peers: Arc<Peers>) -> Self {
+        Self { peers, ..self }
     }
 }
 

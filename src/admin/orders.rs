@@ -52,7 +52,7 @@ pub(super) async fn expect(
         return Err(Problem::unprocessable("BAD_SEQ", "the numbers of updates begin with 1"));
     }
     let server = peer(&api.gateway, &path)?;
-    let before = api.gateway.peer_in_brief(&server).await?.expected_seq;
+    let before = api.gateway.peer(&server).await?.expected_seq;
     tracing::info!(peer = %server, %before, after = expected.seq, "an operator sets the number that comes next");
     give(&api, &operator, &path, Order::Expect(Seq(expected.seq)), "expect").await
 }

@@ -9,13 +9,14 @@ use crate::messenger::peers::{Peer, Peers, status, statuses};
 
 /// All listed peers, in the order of the configuration.
 pub(super) async fn list(api: web::Data<AdminApi>) -> Result<HttpResponse, Problem> {
-    let asked = statuses(&api.gateway, api.gateway.peers(), false).await;
+    let asked = statuses(&api.gateway, api.gateway.peers(), true).await;
     let peers = asked.into_iter().map(|(server, status)| Peer::of(&server, status)).collect::<Result<_, _>>()?;
     Ok(HttpResponse::Ok().json(Peers { peers }))
 }
 
-/// One of them.
+/// One of them, with how it is reached and its limits.
 pub(super) async fn get(api: web::Data<AdminApi>, path: web::Path<String>) -> Result<HttpResponse, Problem> {
     let server = peer(&api.gateway, &path)?;
-    Ok(HttpResponse::Ok().json(Peer::of(&server, status(&api.gateway, &server).await)?))
+    let status = status(&api.gateway, &server).await;
+    Ok(HttpResponse::Ok().json(Peer::of(&server, status)?.described(&api.peers)))
 }

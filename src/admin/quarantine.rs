@@ -68,6 +68,7 @@ const fn code(why: Why) -> &'static str {
     match why {
         Why::Inbound(code) => code.as_str(),
         Why::Outbound(Fate::Parked | Fate::Refused) => "REFUSED_BY_PEER",
+        Why::Outbound(Fate::ParkedByPeer) => "PARKED_BY_PEER",
         Why::Outbound(Fate::Expired) => "EXPIRED",
         Why::Outbound(Fate::Dropped) => "TAKEN_OUT",
     }

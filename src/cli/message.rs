@@ -116,6 +116,9 @@ struct Attempt {
     result: String,
 }
 
+/// Attempts at a peer that are listed.
+const HISTORY_MAX: usize = 20;
+
 /// Characters of an attempt's result that a line has room for.
 const RESULT_LENGTH: usize = 50;
 
@@ -161,7 +164,10 @@ async fn drop(gateway: &Gateway, json: bool, id: &str, server: Option<String>, y
     let line = |leg: &DoneLeg| {
         let said = match (leg.dropped(), leg.taken_out) {
             (said, _) if !said.is_empty() => said.join(", "),
-            (_, 0) => "nothing to do".to_owned(),
+            (_, 0) => match &leg.stays {
+                Some(reason) => format!("nothing to do: {reason}"),
+                None => "nothing to do".to_owned(),
+            },
             (_, before) => format!(
                 "nothing to do: {} taken out before; `fernpost quarantine release` gives back, `quarantine drop` deletes",
                 items(before)
@@ -173,7 +179,7 @@ async fn drop(gateway: &Gateway, json: bool, id: &str, server: Option<String>, y
     if code == FINE {
         return Ok(print(&lines, FINE));
     }
-    eprint!("{lines}nothing is done yet; to do this to {id}, add --yes\n");
+    eprintln!("{lines}nothing is done yet; to do this to {id}, add --yes");
     Ok(code)
 }
 
@@ -196,7 +202,9 @@ async fn trace(gateway: &Gateway, json: bool, id: &str) -> Result<u8, Failure> {
         ("NEXT ATTEMPT", Right),
         ("REASON", Left),
     ]);
+    let mut histories = String::new();
     for (server, leg) in trace.peers {
+        histories.push_str(&history(&server, &leg.attempts));
         let last = leg.attempts.last();
         table.row(vec![
             server,
@@ -209,5 +217,15 @@ async fn trace(gateway: &Gateway, json: bool, id: &str) -> Result<u8, Failure> {
         ]);
     }
     let accepted = ago(&trace.accepted);
-    Ok(print(&format!("{}, accepted {accepted} ago{pdu}\n\n{}", trace.id, table.text()), code))
+    Ok(print(&format!("{}, accepted {accepted} ago{pdu}\n\n{}{histories}", trace.id, table.text()), code))
+}
+
+/// The newest attempts at a peer, oldest first; nothing where the table says it all.
+fn history(server: &str, attempts: &[Attempt]) -> String {
+    if attempts.len() < 2 {
+        return String::new();
+    }
+    let newest = &attempts[attempts.len().saturating_sub(HISTORY_MAX)..];
+    let line = |attempt: &Attempt| format!("  {}  {}\n", attempt.time, attempt.result);
+    format!("\n{server}\n{}", newest.iter().map(line).collect::<String>())
 }

@@ -1,5 +1,7 @@
 //! `fernpost peer`: who is written to, who is not, and why.
 
+use std::collections::BTreeMap;
+
 use actors::model::{Numbers, Seq};
 use clap::Subcommand;
 use serde::Deserialize;
@@ -76,7 +78,14 @@ struct Row {
     next_attempt: Option<String>,
     failures: Option<u64>,
     last_error: Option<String>,
+    last_success: Option<String>,
     expected_seq: Option<u64>,
+    dialect: Option<String>,
+    profile: Option<String>,
+    #[serde(default)]
+    addresses: Vec<String>,
+    #[serde(default)]
+    limits: BTreeMap<String, serde_json::Value>,
 }
 
 /// Characters of an error that a line has room for.
@@ -190,12 +199,26 @@ fn tell(gateway: &Gateway, json: bool, answer: &str) -> Result<u8, Failure> {
     if let Some(error) = &peer.last_error {
         lines.push(("last error", error.clone()));
     }
+    if let Some(success) = &peer.last_success {
+        lines.push(("last success", format!("{} ago", ago(success))));
+    }
     if let Some(number) = peer.expected_seq {
         lines.push(("expects", format!("update {} from it next", count(number))));
     }
+    if let (Some(dialect), Some(profile)) = (&peer.dialect, &peer.profile) {
+        lines.push(("dialect", format!("{dialect} (profile {profile})")));
+    }
+    lines.extend(peer.addresses.iter().map(|address| ("address", address.clone())));
     let mut text = format!("{}\n", peer.server);
     for (what, words) in lines {
         text.push_str(&format!("  {what:<13} {words}\n"));
+    }
+    if !peer.limits.is_empty() {
+        text.push_str("  limits\n");
+    }
+    for (key, value) in &peer.limits {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        text.push_str(&format!("    {key:<20} {value}\n"));
     }
     Ok(print(&text, FINE))
 }

@@ -1,4 +1,4 @@
-//! What the messenger no longer needs leaves the store: acknowledged events, and submissions nobody will repeat.
+//! What the messenger no longer needs leaves the store: acknowledged events, submissions nobody will repeat, and their deliveries.
 
 use std::time::Duration;
 
@@ -15,7 +15,8 @@ const PAGE: u32 = 1_000;
 
 /// Tidy up now and then every ten minutes, until the journal stops or the future is dropped.
 ///
-/// Acknowledged events go `feed_retain` after they were fed, submissions `submissions_keep` after they were accepted. A page is
+/// Acknowledged events go `feed_retain` after they were fed, submissions `submissions_keep` after they were accepted, and what their
+/// traces show of deliveries as long after these. A page is
 /// removed at a time, each in a commit that waits for no one, so that what people wait for goes in between.
 pub async fn run(ports: Ports, feed_retain: Duration, submissions_keep: Duration) {
     let round = async || {
@@ -23,7 +24,8 @@ pub async fn run(ports: Ports, feed_retain: Duration, submissions_keep: Duration
         let Some(fence) = ports.ownership.claim_feed() else { return Ok(()) };
         let now = ports.clock.now();
         trim_feed(&ports, fence, before(now, feed_retain)).await?;
-        forget_submissions(&ports, fence, before(now, submissions_keep)).await
+        forget_submissions(&ports, fence, before(now, submissions_keep)).await?;
+        forget_deliveries(&ports, fence, before(now, submissions_keep)).await
     };
     rounds::run("housekeeping", EVERY, round).await;
 }
@@ -68,4 +70,20 @@ async fn forget_submissions(ports: &Ports, fence: Fence, before: Millis) -> Resu
         }
         after = next;
     }
+}
+
+/// A delivery is younger than the submission that it delivers: it goes no earlier.
+async fn forget_deliveries(ports: &Ports, fence: Fence, before: Millis) -> Result<(), Broken> {
+    let (mut after, mut last) = (None, None);
+    while let Some(oldest) = ports.archive.old_deliveries(before, after.clone()).await? {
+        let server = oldest.0.clone();
+        // A page that leaves the oldest where it was would leave it for ever.
+        if last.as_ref() == Some(&oldest) {
+            after = Some(server);
+            continue;
+        }
+        commit(ports, fence, Change::DeliveriesForgotten { server, before, rows_max: PAGE }).await?;
+        last = Some(oldest);
+    }
+    Ok(())
 }

@@ -39,6 +39,7 @@ use actors::model::ServerName;
 use tokio::sync::{Semaphore, watch};
 
 use crate::http::refusal::Problem;
+use crate::settings::Peers;
 use inflight::Inflight;
 use pdu_ids::PduIds;
 
@@ -63,6 +64,8 @@ pub struct MessengerApi {
     /// One for each read that waits.
     reads: Arc<Semaphore>,
     pdu_ids: Arc<PduIds>,
+    /// How peers are reached, and what bounds them.
+    peers: Arc<Peers>,
     /// Turns true when the gateway stops: reads that wait for events end then, or they would hold the stop up.
     stopping: watch::Receiver<bool>,
 }
@@ -72,7 +75,14 @@ impl MessengerApi {
     pub fn new(gateway: Gateway, us: ServerName, limits: MessengerLimits, stopping: watch::Receiver<bool>) -> Self {
         let inflight = Inflight::new(limits.submissions_max);
         let reads = Arc::new(Semaphore::new(limits.reads_max.min(Semaphore::MAX_PERMITS)));
-        Self { gateway, us, limits, inflight, reads, pdu_ids: Arc::new(PduIds::new()), stopping }
+        let (pdu_ids, peers) = (Arc::new(PduIds::new()), Arc::default());
+        Self { gateway, us, limits, inflight, reads, pdu_ids, peers, stopping }
+    }
+
+    /// The same, which shows of a peer what these settings say of it.
+    #[must_use]
+    pub fn describing(self, peers: Arc<Peers>) -> Self {
+        Self { peers, ..self }
     }
 }
 

@@ -1,4 +1,6 @@
-//! `GET /v1/peers` and `/v1/peers/{server}`: each peer as it stands.
+//! `GET /v1/peers` and `/v1/peers/{server}`: each peer as it stands; one alone also with how it is reached, and its limits.
+
+use std::collections::BTreeMap;
 
 use actix_web::{HttpResponse, web};
 use actors::gateway::Gateway;
@@ -9,6 +11,7 @@ use tokio::task::{JoinError, JoinSet};
 use super::MessengerApi;
 use super::answer::rfc3339;
 use crate::http::refusal::Problem;
+use crate::settings;
 
 /// Peers asked at a time.
 const AT_ONCE: usize = 64;
@@ -27,6 +30,28 @@ pub(crate) struct Peer {
     reason: Option<&'static str>,
     #[serde(flatten)]
     known: Option<Known>,
+    #[serde(flatten)]
+    configured: Option<Configured>,
+}
+
+/// How a peer is reached, and what bounds it. Left out of lists.
+#[derive(Serialize)]
+struct Configured {
+    dialect: &'static str,
+    profile: &'static str,
+    addresses: Vec<String>,
+    limits: BTreeMap<&'static str, serde_json::Value>,
+}
+
+impl From<&settings::Peer> for Configured {
+    fn from(peer: &settings::Peer) -> Self {
+        Self {
+            dialect: peer.link.dialect.as_str(),
+            profile: peer.link.profile.as_str(),
+            addresses: peer.link.addresses.iter().map(ToString::to_string).collect(),
+            limits: peer.effective_limits(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -38,6 +63,8 @@ struct Known {
     oldest_unacknowledged: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_attempt: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_success: Option<String>,
     failures: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<String>,
@@ -46,7 +73,7 @@ struct Known {
 
 /// Answer for all listed peers, in the order of the configuration.
 pub(super) async fn list(api: web::Data<MessengerApi>) -> Result<HttpResponse, Problem> {
-    let asked = statuses(&api.gateway, api.gateway.peers(), false).await;
+    let asked = statuses(&api.gateway, api.gateway.peers(), true).await;
     let peers = asked.into_iter().map(|(server, status)| Peer::of(&server, status)).collect::<Result<_, _>>()?;
     Ok(HttpResponse::Ok().json(Peers { peers }))
 }
@@ -57,15 +84,15 @@ pub(super) async fn get(api: web::Data<MessengerApi>, path: web::Path<String>) -
     let server: ServerName = path.parse().map_err(|_| unknown())?;
     match status(&api.gateway, &server).await {
         Err(Refusal::UnknownPeer(_)) => Err(unknown()),
-        status => Ok(HttpResponse::Ok().json(Peer::of(&server, status)?)),
+        status => Ok(HttpResponse::Ok().json(Peer::of(&server, status)?.described(&api.peers))),
     }
 }
 
-/// Ask peers, so many at a time; the answers are in the order of the question, one each. `tried`: with their attempts.
+/// Ask peers, so many at a time; the answers are in the order of the question, one each. `with_ages`: with the ages of their queues.
 pub(crate) async fn statuses(
     gateway: &Gateway,
     servers: Vec<ServerName>,
-    tried: bool,
+    with_ages: bool,
 ) -> Vec<(ServerName, Result<PeerStatus, Refusal>)> {
     let mut asked = JoinSet::new();
     // What stays unanswered is a question that panicked.
@@ -76,7 +103,7 @@ pub(crate) async fn statuses(
         }
         let (gateway, server) = (gateway.clone(), server.clone());
         asked.spawn_local(async move {
-            let asked = if tried { gateway.peer(&server).await } else { status(&gateway, &server).await };
+            let asked = if with_ages { status(&gateway, &server).await } else { gateway.peer(&server).await };
             (place, asked)
         });
     }
@@ -86,9 +113,9 @@ pub(crate) async fn statuses(
     servers.into_iter().zip(answers).collect()
 }
 
-/// One peer as it stands, without its attempts.
+/// One peer as it stands, with the age of its queue.
 pub(crate) async fn status(gateway: &Gateway, server: &ServerName) -> Result<PeerStatus, Refusal> {
-    Ok(aged(gateway, gateway.peer_in_brief(server).await?).await)
+    Ok(aged(gateway, gateway.peer(server).await?).await)
 }
 
 /// The same with the age of a queue that is not in memory, since its peer is left alone: the disk tells it.
@@ -116,10 +143,17 @@ impl Peer {
             Ok(status) => Ok(status.into()),
             Err(Refusal::Faulty(_)) => {
                 let state = PeerState::Suspended(Cause::Faulty);
-                Ok(Self { server: server.to_string(), state: state.as_str(), reason: reason(state), known: None })
+                let server = server.to_string();
+                Ok(Self { server, state: state.as_str(), reason: reason(state), known: None, configured: None })
             }
             Err(refusal) => Err(refusal),
         }
+    }
+
+    /// The same with what the configuration says of it.
+    pub(crate) fn described(self, peers: &settings::Peers) -> Self {
+        let peer = self.server.parse().ok().and_then(|server| peers.peer(&server));
+        Self { configured: peer.map(|peer| Configured::from(&*peer)), ..self }
     }
 }
 
@@ -135,10 +169,12 @@ impl From<PeerStatus> for Peer {
                 backlog_bytes: status.backlog_bytes,
                 oldest_unacknowledged: status.oldest_unacknowledged.map(rfc3339),
                 next_attempt: status.next_attempt.map(rfc3339),
+                last_success: status.last_success.map(rfc3339),
                 failures: status.failures,
                 last_error: status.last_error,
                 expected_seq: status.expected_seq.0,
             }),
+            configured: None,
         }
     }
 }
@@ -171,10 +207,10 @@ mod tests {
             acked: Index(3),
             oldest_unacknowledged: None,
             next_attempt: None,
+            last_success: None,
             failures: 0,
             last_error: None,
             expected_seq: Seq(8),
-            attempts: Vec::new(),
             backlog_bytes: 0,
             open: None,
         }
@@ -192,6 +228,7 @@ mod tests {
             backlog_bytes: 642,
             oldest_unacknowledged: Some(Millis(500)),
             next_attempt: Some(Millis(9_000)),
+            last_success: Some(Millis(900)),
             failures: 20,
             last_error: Some("no route".into()),
             ..idle("blue")
@@ -201,7 +238,7 @@ mod tests {
             concat!(
                 r#"{"server":"blue","state":"suspended","reason":"unreachable","since":"1970-01-01T00:00:01.000Z","#,
                 r#""backlog":2,"backlog_bytes":642,"oldest_unacknowledged":"1970-01-01T00:00:00.500Z","next_attempt":"1970-01-01T00:00:09.000Z","#,
-                r#""failures":20,"last_error":"no route","expected_seq":8}"#
+                r#""last_success":"1970-01-01T00:00:00.900Z","failures":20,"last_error":"no route","expected_seq":8}"#
             )
         );
     }

@@ -10,8 +10,9 @@ use actors::change::Change;
 use actors::gateway::Gateway;
 use actors::limits::{ContextLimits, PeerLimits};
 use actors::model::{
-    Answered, BadPdu, Berth, ContextId, ContextRecord, Deadlines, Draft, FedPdu, Index, Membership, Millis, OutFrame,
-    Pdu, PduRef, Position, PushFailure, ServerName, Spoken, StateKey, StatePiece, SubmissionId, SubmissionRecord, Want,
+    Answered, Attempt, BadPdu, Berth, ContextId, ContextRecord, Deadlines, Draft, FedPdu, Index, Membership, Millis,
+    OutFrame, Pdu, PduRef, Position, PushFailure, ServerName, Spoken, StateKey, StatePiece, SubmissionId,
+    SubmissionRecord, Want,
 };
 use actors::ports::{
     Archive, ArchiveError, Clock, ContextLoad, FeedBounds, FeedPage, Fence, Journal, Known, Letter, OutboxRow,
@@ -42,6 +43,18 @@ impl Archive for Broken {
     }
 
     fn letters(&self, _: &ServerName, _: Index, _: Index) -> Task<Result<Vec<Letter>, ArchiveError>> {
+        broken()
+    }
+
+    fn attempts(&self, _: &ServerName, _: Index, _: Index) -> Task<Result<Vec<Attempt>, ArchiveError>> {
+        broken()
+    }
+
+    fn old_deliveries(
+        &self,
+        _: Millis,
+        _: Option<ServerName>,
+    ) -> Task<Result<Option<(ServerName, Index)>, ArchiveError>> {
         broken()
     }
 

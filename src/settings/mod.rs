@@ -15,6 +15,7 @@ mod address;
 mod admin;
 mod check;
 mod contexts;
+mod effective;
 mod federation;
 mod feed;
 mod layers;

@@ -104,7 +104,7 @@ pub(super) struct PeerSection {
     restarts_period: Span,
     /// Inbound items kept in quarantine, and as many outbound ones that the peer refused; the oldest goes first.
     quarantine_items: u64,
-    /// Attempts remembered for the trace.
+    /// Failed attempts kept for the trace of what they carried; 0 keeps none.
     attempts_keep: u32,
     /// Ephemeral items kept for the peer; the oldest goes first.
     weak_items: u32,

@@ -11,8 +11,9 @@ use super::counters::Counts;
 use super::forget::Deliveries;
 use super::rows::{self, FeedRow};
 use super::tables::{
-    self, CopyKey, DeadLetterValue, FeedValue, GapValue, HeldValue, HolderValue, OutboxValue, PduValue, PieceKey,
-    PieceValue, PlaceKey, QuarantineValue, RefValue, SeenValue, StageIdKey, StageValue, SubmissionValue,
+    self, AttemptValue, CopyKey, DeadLetterValue, DeliveredKey, FeedValue, GapValue, HeldValue, HolderValue,
+    OutboxValue, PduValue, PieceKey, PieceValue, PlaceKey, QuarantineValue, RefValue, SeenValue, StageIdKey,
+    StageValue, SubmissionValue,
 };
 
 /// What the writer remembers between groups, so that appending needs no reading. Right only as long as every group
@@ -49,6 +50,8 @@ pub(super) struct Ends {
     pub(super) quarantine: Option<u64>,
     /// How many dead letters it has.
     pub(super) dead_letters: Option<u64>,
+    /// The newest number among its failed attempts.
+    pub(super) attempts: Option<u64>,
     /// The newest number among its transactions.
     pub(super) seen: Option<u64>,
 }
@@ -108,6 +111,8 @@ pub(super) struct Group<'t> {
     pub(super) feed_cursor: Lazy<'t, &'static str, u64>,
     pub(super) quarantine: Lazy<'t, (&'static str, u64), QuarantineValue>,
     pub(super) dead_letters: Lazy<'t, (&'static str, u64), DeadLetterValue>,
+    pub(super) attempts: Lazy<'t, (&'static str, u64), AttemptValue>,
+    pub(super) delivered: Lazy<'t, DeliveredKey, &'static [u8]>,
     pub(super) sent: Lazy<'t, (&'static str, u64), (u64, u64)>,
     pub(super) seen: Lazy<'t, (&'static str, u64), SeenValue>,
     pub(super) pdus: Lazy<'t, RefValue, PduValue>,
@@ -148,6 +153,8 @@ impl<'t> Group<'t> {
             feed_cursor: Lazy::new(transaction, tables::FEED_CURSOR),
             quarantine: Lazy::new(transaction, tables::QUARANTINE),
             dead_letters: Lazy::new(transaction, tables::DEAD_LETTERS),
+            attempts: Lazy::new(transaction, tables::ATTEMPTS),
+            delivered: Lazy::new(transaction, tables::DELIVERED),
             sent: Lazy::new(transaction, tables::SENT),
             seen: Lazy::new(transaction, tables::SEEN),
             pdus: Lazy::new(transaction, tables::PDUS),
@@ -187,6 +194,11 @@ impl<'t> Group<'t> {
             }
             Change::OutboxLeft { server, first, last, fate, reason, keep } => {
                 self.outbox_left(&server, first.0..=last.0, fate, &reason, keep)
+            }
+            Change::AttemptFailed { server, attempt, keep } => self.attempt_failed(&server, &attempt, keep),
+            Change::Delivered { server, spans } => self.delivered(&server, &spans),
+            Change::DeliveriesForgotten { server, before, rows_max } => {
+                self.forget_deliveries(&server, before.0, rows_max)
             }
             Change::TransactionSent { server, id, first, last } => {
                 self.sent.open()?.insert((server.as_str(), id), (first.0, last.0))?;
@@ -306,7 +318,9 @@ pub(super) fn weight(changes: &[Change]) -> u64 {
         | Change::LinkClosed { .. }
         | Change::StageLeft { .. } => 2,
         Change::Staged { pdus, .. } => 2 * pdus.len() as u64,
+        Change::AttemptFailed { .. } => 2,
         Change::PeerMoved(_)
+        | Change::Delivered { .. }
         | Change::TransactionSent { .. }
         | Change::Fed(_)
         | Change::FeedAcked { .. }
@@ -316,7 +330,9 @@ pub(super) fn weight(changes: &[Change]) -> u64 {
         Change::OutboxLeft { first, last, .. } => 2 * (last.since(*first) + 1),
         Change::QuarantineLeft { .. } | Change::DeadLetterLeft { .. } => 1,
         Change::DeadLetterRequeued { .. } | Change::LeftOutQueued { .. } => 3,
-        Change::OutboxTrimmed { rows_max, .. } | Change::FeedTrimmed { rows_max, .. } => u64::from(*rows_max),
+        Change::OutboxTrimmed { rows_max, .. }
+        | Change::FeedTrimmed { rows_max, .. }
+        | Change::DeliveriesForgotten { rows_max, .. } => u64::from(*rows_max),
         Change::SubmissionsForgotten(ids) => ids.len() as u64,
         Change::PdusForgotten { pdus, .. } => 2 * pdus.len() as u64,
     };

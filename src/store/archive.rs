@@ -3,6 +3,7 @@
 //! Point reads run where they are asked: they take microseconds and never wait for a sync, while a trip to another thread
 //! costs more than it saves. Pages and walks go to a blocking thread. No read transaction lives across an await.
 
+mod attempts;
 mod contexts;
 mod dead_letters;
 mod feed;
@@ -19,8 +20,8 @@ mod submissions;
 use std::collections::HashMap;
 
 use actors::model::{
-    ContextId, ContextRecord, FedPdu, Index, Millis, PduRef, Position, ServerName, StateKey, StatePiece, SubmissionId,
-    SubmissionRecord,
+    Attempt, ContextId, ContextRecord, FedPdu, Index, Millis, PduRef, Position, ServerName, StateKey, StatePiece,
+    SubmissionId, SubmissionRecord,
 };
 use actors::ports::{
     Archive, ArchiveError, ContextLoad, FeedBounds, FeedPage, Known, Letter, OutboxRow, PeerLoad, SentPage, ServedPdu,
@@ -106,6 +107,19 @@ impl Archive for Store {
     fn letters(&self, server: &ServerName, first: Index, last: Index) -> Task<Result<Vec<Letter>, ArchiveError>> {
         let server = server.clone();
         self.page(move |shared, rows| dead_letters::letters(shared, rows, &server, first.0, last.0))
+    }
+
+    fn attempts(&self, server: &ServerName, first: Index, last: Index) -> Task<Result<Vec<Attempt>, ArchiveError>> {
+        let server = server.clone();
+        self.page(move |shared, rows| attempts::attempts(shared, rows, &server, first.0, last.0))
+    }
+
+    fn old_deliveries(
+        &self,
+        before: Millis,
+        after: Option<ServerName>,
+    ) -> Task<Result<Option<(ServerName, Index)>, ArchiveError>> {
+        self.page(move |shared, rows| attempts::old_deliveries(shared, rows, before.0, after.as_ref()))
     }
 
     fn sent_after(

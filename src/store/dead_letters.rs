@@ -42,9 +42,10 @@ impl Group<'_> {
         self.counts.lookups += 1;
         self.counts.rows_read += gone.len() as u64;
         for row in &gone {
-            // One that was sent and refused stays among what was sent; it is a PDU, and nothing counts who names a PDU.
-            if fate != Fate::Refused {
-                self.outbox.open()?.remove((name, row.index))?;
+            // One that the peer took stays among what was sent, so that its item has one name more. A PDU has none to count.
+            match fate.was_taken() {
+                true => self.named_once_more(row.item)?,
+                false => drop(self.outbox.open()?.remove((name, row.index))?),
             }
             let letter = (
                 fate.as_str(),
@@ -60,6 +61,20 @@ impl Group<'_> {
         }
         let left = self.trim_dead_letters(server, before + gone.len() as u64, keep)?;
         self.memory.peers.entry(server.clone()).or_default().dead_letters = Some(left);
+        Ok(())
+    }
+
+    fn named_once_more(&mut self, item: u64) -> Result<(), redb::Error> {
+        if item == 0 {
+            return Ok(());
+        }
+        let items = self.items.open()?;
+        let Some((names, bytes)) = items.get(item)?.map(|row| (row.value().0, row.value().1.to_vec())) else {
+            return Ok(());
+        };
+        items.insert(item, (names + 1, bytes.as_slice()))?;
+        self.counts.rows_read += 1;
+        self.counts.rows_written += 1;
         Ok(())
     }
 

@@ -13,6 +13,7 @@
 
 mod apply;
 mod archive;
+mod attempts;
 mod backup;
 mod claims;
 mod counters;

@@ -1,6 +1,7 @@
 //! How model types lie in rows. serde appears here only: rich, rare rows are JSON, hot ones are plain columns.
 
 mod context;
+mod delivered;
 mod feed;
 mod pdu;
 mod state;
@@ -9,14 +10,15 @@ use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 use actors::model::{
-    Cause, ContextId, Digest, Fate, InboundRecord, Index, Millis, OutboundRecord, PeerRecord, Rest, Segment, Seq,
-    ServerName, SubmissionId, SubmissionRecord,
+    Cause, ContextId, DeliveredSpan, Digest, Fate, InboundRecord, Index, Millis, OutboundRecord, PeerRecord, Rest,
+    Segment, Seq, ServerName, SubmissionId, SubmissionRecord,
 };
 use redb::ReadableTable;
 use serde::{Deserialize, Serialize};
 
 use super::tables::SubmissionValue;
 pub(super) use context::{context_from_row, context_to_row, seen_from_row, verdicts_to_row};
+pub(super) use delivered::{spans_from_row, spans_to_row};
 pub(super) use feed::{Fed, FeedRow, feed_from_row, feed_to_row, parked_code, shown_to_row};
 pub(super) use pdu::{
     OwnedPdu, fed, forgotten, held, is_forgotten, known, parents, pdu_to_row, reference, refs_from_row, refs_to_row,
@@ -70,6 +72,11 @@ struct OutboundRow {
     acked_bytes: u64,
     oldest: Option<u64>,
     newest: u64,
+    #[serde(default)]
+    last_success: Option<u64>,
+    /// (time, first item, last item, acknowledged by no JSON)
+    #[serde(default)]
+    delivered: Vec<(u64, u64, u64, bool)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -87,6 +94,9 @@ struct InboundRow {
     ranges: bool,
     #[serde(default)]
     missed: Option<u64>,
+    /// (number, code)
+    #[serde(default)]
+    parked: Vec<(u64, String)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -163,6 +173,8 @@ pub(super) fn peer_to_row(record: &PeerRecord) -> Vec<u8> {
             acked_bytes: out.acked_bytes,
             oldest: out.oldest.map(|at| at.0),
             newest: out.newest.0,
+            last_success: out.last_success.map(|at| at.0),
+            delivered: out.delivered.iter().map(|span| (span.time.0, span.first.0, span.last.0, span.blind)).collect(),
         },
         inbound: InboundRow {
             expected: record.inbound.expected.0,
@@ -174,6 +186,7 @@ pub(super) fn peer_to_row(record: &PeerRecord) -> Vec<u8> {
             restored: record.inbound.restored,
             ranges: record.inbound.ranges,
             missed: record.inbound.missed,
+            parked: record.inbound.parked.iter().map(|(number, code)| (number.0, (*code).to_owned())).collect(),
         },
     };
     serde_json::to_vec(&row).expect("numbers and fixed words always serialize")
@@ -183,6 +196,11 @@ pub(super) fn peer_from_row(server: ServerName, row: &[u8]) -> Result<PeerRecord
     let row: PeerRow = serde_json::from_slice(row).map_err(|error| BadRow::new("peers", &error))?;
     let segment = |(first, number)| Segment { first: Index(first), number: Seq(number) };
     let out = row.outbound;
+    let delivered = |(time, first, last, blind)| {
+        let (time, first, last) = (Millis(time), Index(first), Index(last));
+        DeliveredSpan { time, first, last, blind }
+    };
+    let parked = row.inbound.parked.iter().map(|(number, code)| (Seq(*number), interned(code))).collect();
     Ok(PeerRecord {
         server,
         outbound: OutboundRecord {
@@ -197,6 +215,8 @@ pub(super) fn peer_from_row(server: ServerName, row: &[u8]) -> Result<PeerRecord
             acked_bytes: out.acked_bytes,
             oldest: out.oldest.map(Millis),
             newest: Index(out.newest),
+            last_success: out.last_success.map(Millis),
+            delivered: out.delivered.into_iter().map(delivered).collect(),
         },
         inbound: InboundRecord {
             expected: Seq(row.inbound.expected),
@@ -208,6 +228,7 @@ pub(super) fn peer_from_row(server: ServerName, row: &[u8]) -> Result<PeerRecord
             restored: row.inbound.restored,
             ranges: row.inbound.ranges,
             missed: row.inbound.missed,
+            parked,
         },
     })
 }
@@ -289,7 +310,7 @@ pub(super) fn context_id(table: &'static str, text: &str) -> Result<ContextId, B
 
 /// What became of a dead letter.
 pub(super) fn fate(word: &str) -> Result<Fate, BadRow> {
-    let fates = [Fate::Parked, Fate::Expired, Fate::Dropped, Fate::Refused];
+    let fates = [Fate::Parked, Fate::Expired, Fate::Dropped, Fate::Refused, Fate::ParkedByPeer];
     let fate = fates.into_iter().find(|fate| fate.as_str() == word);
     fate.ok_or_else(|| BadRow::new("dead_letters", &format!("kind {word}")))
 }
@@ -337,6 +358,10 @@ mod tests {
             record.inbound.expect_applied = Some(Seq(70));
             (record.inbound.catch_up, record.inbound.restored) = (Some(12), 13);
             (record.inbound.ranges, record.inbound.missed) = (true, Some(14));
+            record.inbound.parked = vec![(Seq(70), "POISON"), (Seq(76), "BAD_PDU")];
+            record.outbound.last_success = Some(Millis(15));
+            let span = DeliveredSpan { time: Millis(15), first: Index(3), last: Index(4), blind: true };
+            record.outbound.delivered = vec![span, DeliveredSpan { blind: false, ..span }];
             let back = peer_from_row(red(), &peer_to_row(&record)).expect("readable");
             assert_eq!(back, record);
         }

@@ -28,6 +28,12 @@ pub(super) type OutboxValue = (u64, u64, bool, u64, &'static str, &'static str, 
 /// (kind, when it left, reason, and then the outbox row it was: item number, origin, id, submission).
 pub(super) type DeadLetterValue = (&'static str, u64, &'static str, u64, &'static str, &'static str, &'static str);
 
+/// (time, first index, last index, result).
+pub(super) type AttemptValue = (u64, u64, u64, &'static str);
+
+/// (server, newest index, time of the last delivery).
+pub(super) type DeliveredKey = (&'static str, u64, u64);
+
 /// (context, is delivered, depth computed here, who handed it over, how it was proved, when it came, or once it is delivered when
 /// that was, parents, bytes). Without bytes it is forgotten: see `forget`.
 pub(super) type PduValue = (&'static str, bool, u64, &'static str, &'static str, u64, &'static [u8], &'static [u8]);
@@ -108,6 +114,14 @@ pub(super) const SENT: TableDefinition<(&str, u64), (u64, u64)> = TableDefinitio
 /// `quarantine_items` of the peer. Trimmed: by the writer, the oldest goes as a new one comes.
 pub(super) const DEAD_LETTERS: TableDefinition<(&str, u64), DeadLetterValue> = TableDefinition::new("dead_letters");
 
+/// (server, number) -> an attempt to deliver that failed. Owner: that peer's actor. Bound: `attempts_keep` of the peer. Trimmed: by
+/// the writer, the oldest goes as a new one comes.
+pub(super) const ATTEMPTS: TableDefinition<(&str, u64), AttemptValue> = TableDefinition::new("attempts");
+
+/// (server, newest index, time) -> deliveries up to that index, 25 bytes each. Owner: that peer's actor. Bound: a row for sixteen
+/// deliveries within `submissions_keep`. Trimmed: by the messenger's housekeeping.
+pub(super) const DELIVERED: TableDefinition<DeliveredKey, &[u8]> = TableDefinition::new("delivered");
+
 /// (server, number) -> a transaction taken from it. Owner: that peer's actor. Bound: the newest `keep` of the peer. Trimmed: by
 /// the writer, the oldest goes as a new one comes.
 pub(super) const SEEN: TableDefinition<(&str, u64), SeenValue> = TableDefinition::new("seen");
@@ -174,6 +188,11 @@ pub(super) fn all_of(server: &str) -> std::ops::RangeInclusive<(&str, u64)> {
     (server, 0)..=(server, u64::MAX)
 }
 
+/// The rows of a server in [`DELIVERED`] that hold items from `first` on, and maybe later ones only.
+pub(super) fn deliveries_from(server: &str, first: u64) -> std::ops::RangeInclusive<(&str, u64, u64)> {
+    (server, first, 0)..=(server, u64::MAX, u64::MAX)
+}
+
 /// The servers that have rows in a table keyed by (server, number): one look-up each, however many rows they have.
 pub(super) fn servers<V: Value + 'static>(
     table: &impl ReadableTable<(&'static str, u64), V>,
@@ -218,6 +237,8 @@ pub(super) fn each<T: Visit>(visit: &mut T) -> Result<(), T::Error> {
     visit.visit(FEED_CURSOR)?;
     visit.visit(QUARANTINE)?;
     visit.visit(DEAD_LETTERS)?;
+    visit.visit(ATTEMPTS)?;
+    visit.visit(DELIVERED)?;
     visit.visit(SENT)?;
     visit.visit(SEEN)?;
     visit.visit(PDUS)?;

@@ -232,7 +232,7 @@ impl Group<'_> {
 }
 
 /// Numbers have no gaps but at the old end, so those beyond the number of rows kept are the oldest ones.
-fn trim_oldest<V: Value>(
+pub(super) fn trim_oldest<V: Value>(
     table: &mut Table<'_, (&'static str, u64), V>,
     counts: &mut Counts,
     server: &str,

@@ -50,6 +50,7 @@ impl Chronicle {
             Change::OutboxLeft { server, first, last, fate, reason, .. } => {
                 let what = match fate {
                     Fate::Parked | Fate::Refused => format!("refused: {reason}"),
+                    Fate::ParkedByPeer => format!("parked: {reason}"),
                     Fate::Expired => format!("expired: {reason}"),
                     // The operator's own act stands in the log with who asked for it.
                     Fate::Dropped => return,

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use actors::gateway::Gateway;
 use actors::limits::HistoryLimits;
 use actors::model::{
-    Ack, ContextId, InboundPush, InboundTransaction, Millis, PduRef, Refusal, SentPage, ServerName, Verdict,
+    ContextId, InboundPush, InboundTransaction, Millis, PduRef, Receipt, Refusal, SentPage, ServerName, Verdict,
 };
 use actors::ports::{ArchiveError, ServedPdu};
 
@@ -21,7 +21,7 @@ pub type Soon<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 /// The part of the core that a dialect calls.
 pub trait Intake: Acquaintance {
     /// Take a peer's push; the answer may be told to the peer.
-    fn accept<'a>(&'a self, from: &'a ServerName, push: InboundPush) -> Soon<'a, Result<Ack, Refusal>>;
+    fn accept<'a>(&'a self, from: &'a ServerName, push: InboundPush) -> Soon<'a, Result<Receipt, Refusal>>;
 
     /// Take a peer's transaction; the verdicts, one a PDU, may be told to the peer.
     fn accept_transaction<'a>(
@@ -70,7 +70,7 @@ pub trait Intake: Acquaintance {
 }
 
 impl Intake for Gateway {
-    fn accept<'a>(&'a self, from: &'a ServerName, push: InboundPush) -> Soon<'a, Result<Ack, Refusal>> {
+    fn accept<'a>(&'a self, from: &'a ServerName, push: InboundPush) -> Soon<'a, Result<Receipt, Refusal>> {
         Box::pin(Self::accept(self, from, push))
     }
 

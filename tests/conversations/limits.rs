@@ -49,7 +49,7 @@ const SHAPING: &[(&str, &str)] = &[
     ("keep", "distance_never_ends_the_life_of_an_item_and_age_does_in_whatever_state_its_peer_is"),
     ("notify_after", "a_message_that_waited_long_is_told_of_and_one_that_did_not_is_not"),
     ("renumber_max", "how_far_a_peer_may_be_ahead_is_the_operators_word"),
-    ("attempts_keep", "a_long_outage_is_remembered_in_a_few_words"),
+    ("attempts_keep", "failed_attempts_survive_a_restart_and_are_bounded"),
     ("fetch_items", "an_endless_chain_of_invented_parents_ends_with_the_budget"),
     ("fetch_bytes", "an_endless_chain_of_invented_parents_ends_with_the_budget"),
     ("fetch_seconds", "an_endless_chain_of_invented_parents_ends_with_the_budget"),

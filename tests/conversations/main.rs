@@ -38,3 +38,4 @@ mod staging;
 mod state;
 mod storm;
 mod strangers;
+mod traced;

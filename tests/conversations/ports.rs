@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use actors::model::{
-    ContextId, ContextRecord, FedPdu, Index, Millis, PduRef, Position, ServerName, StateKey, StatePiece, SubmissionId,
-    SubmissionRecord,
+    Attempt, ContextId, ContextRecord, FedPdu, Index, Millis, PduRef, Position, ServerName, StateKey, StatePiece,
+    SubmissionId, SubmissionRecord,
 };
 use actors::ports::{
     Archive, ArchiveError, ContextLoad, FeedBounds, FeedPage, Known, Letter, OutboxRow, PeerLoad, SentPage, ServedPdu,
@@ -194,6 +194,18 @@ impl Archive for Watched {
 
     fn letters(&self, server: &ServerName, first: Index, last: Index) -> Task<Result<Vec<Letter>, ArchiveError>> {
         self.archive.letters(server, first, last)
+    }
+
+    fn attempts(&self, server: &ServerName, first: Index, last: Index) -> Task<Result<Vec<Attempt>, ArchiveError>> {
+        self.archive.attempts(server, first, last)
+    }
+
+    fn old_deliveries(
+        &self,
+        before: Millis,
+        after: Option<ServerName>,
+    ) -> Task<Result<Option<(ServerName, Index)>, ArchiveError>> {
+        self.archive.old_deliveries(before, after)
     }
 
     fn sent_after(

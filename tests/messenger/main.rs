@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use actix_web::http::Method;
 use actors::change::Change;
-use actors::model::{Digest, Fate, FeedItem, Index, Millis, PeerRecord, Position, Seq, Submission, Submitted};
+use actors::model::{
+    Attempt, DeliveredSpan, Digest, Fate, FeedItem, Index, Millis, PeerRecord, Position, Seq, Submission, Submitted,
+};
 use actors::ports::Urgency;
 use bytes::Bytes;
 use fernpost::messenger::housekeeping;
@@ -140,6 +142,66 @@ async fn what_a_peer_refuses_is_told_and_never_called_acknowledged() {
         r#""state":"parked","reason":"refused with status 400: \"no\""}],"next":1}"#
     );
     assert!(page.ends_with(event), "{page}");
+}
+
+/// A row for each delivery would cost too much, and what is only in memory is gone after a restart.
+#[actix_web::test]
+async fn the_trace_shows_failures_and_deliveries() {
+    let rig = Rig::start();
+    let attempt = |time, first, last, result: &str| Change::AttemptFailed {
+        server: name("blue"),
+        attempt: Attempt { time: Millis(time), first: Index(first), last: Index(last), result: result.to_owned() },
+        keep: 20,
+    };
+    let span =
+        |time, first, last| DeliveredSpan { time: Millis(time), first: Index(first), last: Index(last), blind: false };
+    let mut record = PeerRecord::new(name("blue"));
+    (record.outbound.acked, record.outbound.delivered) = (Index(3), vec![span(950, 3, 3)]);
+    let delivered = Change::Delivered { server: name("blue"), spans: vec![span(900, 1, 1), span(920, 2, 2)] };
+    let changes = vec![submitted("m-1", 2), submitted("m-2", 1), attempt(500, 1, 3, "no answer"), delivered];
+    rig.commit(changes.into_iter().chain([Change::PeerMoved(Box::new(record))]).collect(), Urgency::Now).await;
+    let tried =
+        |millis: u64, result: &str| format!(r#"{{"time":"1970-01-01T00:00:00.{millis}Z","result":"{result}"}}"#);
+    let leg = |attempts: &[String]| format!(r#""blue":{{"state":"acknowledged","attempts":[{}]}}"#, attempts.join(","));
+    let (_, trace) = rig.call(Method::GET, "/v1/messages/m-1", "").await;
+    let attempts = [tried(500, "no answer"), tried(900, "acknowledged"), tried(920, "acknowledged")];
+    assert!(trace.contains(&leg(&attempts)), "{trace}");
+    let (_, trace) = rig.call(Method::GET, "/v1/messages/m-2", "").await;
+    assert!(trace.contains(&leg(&[tried(500, "no answer"), tried(950, "acknowledged")])), "{trace}");
+}
+
+#[actix_web::test]
+async fn deliveries_are_kept_as_long_as_submissions() {
+    let rig = Rig::start();
+    let row = |server: &str, n: u64, time| Change::Delivered {
+        server: name(server),
+        spans: vec![DeliveredSpan { time: Millis(time), first: Index(n), last: Index(n), blind: false }],
+    };
+    let old = (1..=2_500).map(|n| row("blue", n, 3_999)).chain([row("green", 1, 3_999)]);
+    rig.commit(old.chain([row("blue", 2_501, 4_000), row("green", 2, 4_001)]).collect(), Urgency::Now).await;
+    rig.clock.set(6_000);
+    tokio::time::pause();
+    let round = housekeeping::run(rig.ports.clone(), Duration::from_secs(2), Duration::from_secs(2));
+    tokio::time::timeout(Duration::from_secs(60), round).await.expect_err("it goes on");
+    for (server, left) in [("blue", 2_501), ("green", 2)] {
+        let found = rig.ports.archive.attempts(&name(server), Index(1), Index(9_999)).await.expect("read");
+        assert_eq!(found.iter().map(|attempt| attempt.first.0).collect::<Vec<_>>(), [left], "{server}");
+    }
+}
+
+#[actix_web::test]
+async fn a_peer_never_contacted_is_idle_since_the_start() {
+    let rig = Rig::start();
+    rig.clock.set(5_000);
+    let (_, body) = rig.call(Method::GET, "/v1/peers/blue", "").await;
+    assert!(body.contains(r#""since":"1970-01-01T00:00:01.000Z""#) && !body.contains("last_success"), "{body}");
+    let mut record = PeerRecord::new(name("green"));
+    (record.outbound.since, record.outbound.last_success) = (Millis(300), Some(Millis(400)));
+    rig.commit(vec![Change::PeerMoved(Box::new(record))], Urgency::Now).await;
+    let (_, body) = rig.call(Method::GET, "/v1/peers", "").await;
+    let green = body.split_once(r#""server":"green""#).expect("listed").1;
+    assert!(green.contains(r#""since":"1970-01-01T00:00:00.300Z""#), "{body}");
+    assert!(green.contains(r#""last_success":"1970-01-01T00:00:00.400Z""#), "{body}");
 }
 
 async fn yields(times: usize) {

@@ -56,6 +56,14 @@ async fn an_operator_suspends_a_peer_and_what_queues_meanwhile_is_delivered_once
         (3 * 10..3 * 40).contains(&bytes) && line.contains(&format!(" 3 items, {bytes} B, the oldest ")),
         "{shown}"
     );
+    for line in
+        ["dialect       updates (profile fernpost)", "address       http://127.0.0.1:", "    batch_bytes          1MiB"]
+    {
+        assert!(shown.contains(line), "{line}: {shown}");
+    }
+    let peer = json(&red, &["peer", "show", "blue"]).await;
+    assert_eq!((&peer["dialect"], &peer["limits"]["keep"]), (&"updates".into(), &"30d".into()), "{peer}");
+    assert!(peer["addresses"][0].as_str().is_some_and(|url| url.starts_with("http://127.0.0.1:")), "{peer}");
     let list = works(&red, &["peer", "list"]).await;
     let lines: Vec<&str> = list.lines().collect();
     assert!(lines[0].starts_with("PEER  STATE") && lines[1].starts_with("blue  suspended (admin)"), "{list}");
@@ -72,6 +80,10 @@ async fn an_operator_suspends_a_peer_and_what_queues_meanwhile_is_delivered_once
     works(&red, &["peer", "resume", "blue"]).await;
     let events = blue.api().hear(3).await;
     assert_eq!(texts(&events), ["text 0", "text 1", "text 2"]);
+    let peer = json(&red, &["peer", "show", "blue"]).await;
+    assert!(peer["last_success"].as_str() >= peer["since"].as_str(), "{peer}");
+    let trace = json(&red, &["message", "trace", "m-0"]).await;
+    assert_eq!(trace["peers"]["blue"]["attempts"][0]["result"], "acknowledged", "{trace}");
     let peer = json(&blue, &["peer", "expect", "red", "40"]).await;
     assert_eq!(peer["expected_seq"], 40, "{peer}");
 }

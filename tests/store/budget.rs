@@ -1,7 +1,7 @@
 //! Rows written and read for a message: counted, so that no machine's noise moves the verdict.
 
 use actors::change::Change;
-use actors::model::{Index, Millis, Position};
+use actors::model::{Attempt, DELIVERED_SPANS_IN_ROW, DeliveredSpan, Index, Millis, Position};
 use actors::ports::{Archive, FeedPage};
 use fernpost::store::Counts;
 
@@ -9,7 +9,18 @@ use crate::disk::Disk;
 use crate::talk::{context_moved, heard, ours, room, said, seen, theirs};
 use crate::world::{World, moved, red, submitted, taken, update};
 
-const PUSHES: u64 = 20;
+const PUSHES: u64 = 32;
+
+/// What a peer's actor hands over when its peer has taken this push, for the trace: of many pushes one row.
+fn delivered(push: u64, batch: u64) -> Option<Change> {
+    let in_row = DELIVERED_SPANS_IN_ROW as u64;
+    let span = |push: u64| {
+        let (first, last) = (Index(push * batch + 1), Index((push + 1) * batch));
+        DeliveredSpan { time: Millis(push), first, last, blind: false }
+    };
+    let spans = (push + 1).is_multiple_of(in_row).then(|| (push + 1 - in_row..=push).map(span).collect());
+    spans.map(|spans| Change::Delivered { server: red(), spans })
+}
 
 /// Rows for each message, and the commits in all.
 fn per_message(world: &World, before: Counts, messages: u64) -> (f64, f64, u64) {
@@ -35,7 +46,7 @@ async fn send(batch: u64) -> (f64, f64, u64) {
             queued_before: Millis(0),
             rows_max: 1_000,
         };
-        world.commit(vec![moved(red(), acked, 1), trimmed]).await;
+        world.commit([moved(red(), acked, 1), trimmed].into_iter().chain(delivered(push, batch)).collect()).await;
     }
     assert!(world.store.counters().rows_trimmed > 0);
     per_message(&world, before, PUSHES * batch)
@@ -69,6 +80,24 @@ async fn a_sent_message_keeps_to_its_budget_of_rows() {
     let (written, read, commits) = send(1).await;
     println!("sender at 1: {written:.3} written, {read:.3} read, {commits} commits");
     assert!(written <= 4.2 && read <= 0.1, "{written} written, {read} read");
+}
+
+/// Beside the record of the peer, which a failure moves: a row, and in a long outage another one goes.
+#[tokio::test(start_paused = true)]
+async fn a_failed_attempt_costs_one_row() {
+    let world = World::new();
+    let failed = |n: u64| {
+        let attempt = Attempt { time: Millis(n), first: Index(1), last: Index(50), result: "no route".to_owned() };
+        vec![moved(red(), 0, 1), Change::AttemptFailed { server: red(), attempt, keep: 20 }]
+    };
+    world.commit(failed(0)).await;
+    let before = world.store.counters();
+    for n in 1..=100 {
+        world.commit(failed(n)).await;
+    }
+    let (written, read, commits) = per_message(&world, before, 100);
+    let gone = world.store.counters().rows_trimmed - before.rows_trimmed;
+    assert_eq!((written, read, commits, gone), (2.0, 0.0, 100, 81));
 }
 
 #[tokio::test(start_paused = true)]
@@ -105,7 +134,7 @@ async fn say(batch: u64) -> (f64, f64, u64) {
             queued_before: Millis(0),
             rows_max: 1_000,
         };
-        world.commit(vec![moved(red(), acked, 1), trimmed]).await;
+        world.commit([moved(red(), acked, 1), trimmed].into_iter().chain(delivered(push, batch)).collect()).await;
     }
     assert!(world.store.counters().rows_trimmed > 0);
     per_message(&world, before, PUSHES * batch)
@@ -143,8 +172,9 @@ async fn a_sent_message_of_a_conversation_keeps_to_its_budget_of_rows() {
     assert_eq!(commits, 2 * PUSHES);
     let (written, read, commits) = say(1).await;
     println!("sender of messages at 1: {written:.3} written, {read:.3} read, {commits} commits");
-    // The PDU, its place, the outbox, the submission; and the rows of a group: its context's, and later the peer's.
-    assert_eq!((written, read), (6.0, 0.0));
+    // The PDU, its place, the outbox, the submission; the rows of a group: its context's, and later the peer's; and for the trace
+    // a row for sixteen pushes.
+    assert_eq!((written, read), (6.0 + 1.0 / 16.0, 0.0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@
 #[expect(dead_code, reason = "the simulation breaks disks in more ways")]
 mod disk;
 
+mod attempts;
 mod budget;
 mod claims;
 mod conversations;

@@ -83,7 +83,7 @@ impl Transport for Wire {
             let to = to.filter(|_| !fate.request_lost);
             let to = to.ok_or_else(|| PushFailure::Unreachable("no way there".to_owned()))?;
             let window = to.ports().roster.limits(&from).map(|limits| limits.batch_items);
-            let answer = to.accept(&from, arrived(&frame)).await;
+            let answer = to.accept(&from, arrived(&frame)).await.map(|receipt| receipt.ack);
             if fate.answer_lost {
                 tokio::time::sleep(frame.deadlines.total.saturating_sub(fate.there)).await;
                 return Err(PushFailure::TimedOut);

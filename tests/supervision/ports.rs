@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use actors::change::Change;
 use actors::model::{
-    Answered, BadPdu, ContextId, ContextRecord, Deadlines, FedPdu, Index, Millis, OutFrame, Pdu, PduRef, Position,
-    PushFailure, ServerName, StateKey, StatePiece, SubmissionId, SubmissionRecord, Want,
+    Answered, Attempt, BadPdu, ContextId, ContextRecord, Deadlines, FedPdu, Index, Millis, OutFrame, Pdu, PduRef,
+    Position, PushFailure, ServerName, StateKey, StatePiece, SubmissionId, SubmissionRecord, Want,
 };
 use actors::ports::{
     Archive, ArchiveError, ContextLoad, FeedBounds, FeedPage, Fence, Journal, Known, Letter, OutboxRow, PeerLoad,
@@ -87,6 +87,18 @@ impl Archive for Observed {
 
     fn letters(&self, server: &ServerName, first: Index, last: Index) -> Task<Result<Vec<Letter>, ArchiveError>> {
         self.archive.letters(server, first, last)
+    }
+
+    fn attempts(&self, server: &ServerName, first: Index, last: Index) -> Task<Result<Vec<Attempt>, ArchiveError>> {
+        self.archive.attempts(server, first, last)
+    }
+
+    fn old_deliveries(
+        &self,
+        before: Millis,
+        after: Option<ServerName>,
+    ) -> Task<Result<Option<(ServerName, Index)>, ArchiveError>> {
+        self.archive.old_deliveries(before, after)
     }
 
     fn sent_after(

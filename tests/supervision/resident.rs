@@ -168,7 +168,7 @@ async fn what_an_operator_ordered_outlives_leaving() {
 async fn who_has_used_up_its_pace_does_not_get_a_new_one_by_leaving() {
     life(async {
         let (rig, _) = with_room_for(1, PeerLimits { rate: 1, batch_items: 4, ..limits() }, |_| {});
-        assert_eq!(rig.gateway.accept(&red(), pushed(4, 4)).await, Ok(Ack::Ok(Seq(4))));
+        assert_eq!(rig.gateway.accept(&red(), pushed(4, 4)).await, Ok(Ack::Ok(Seq(4)).into()));
         assert_eq!(rig.push(&green(), 1).await, no_room(1));
         seconds(3).await;
         assert_eq!(rig.push(&green(), 1).await, no_room(1));
@@ -259,7 +259,7 @@ async fn much_coming_and_going_loses_nothing_and_doubles_nothing() {
                     if chance.bool() {
                         rig.gateway.weak(&peer, typing()).await.unwrap();
                     }
-                    rig.gateway.peer_in_brief(&peer).await.unwrap();
+                    rig.gateway.peer(&peer).await.unwrap();
                     tokio::time::sleep(Duration::from_millis(chance.u64(0..12))).await;
                 }
             })

@@ -111,13 +111,20 @@ impl Rig {
 
     /// One update under this number comes from a peer.
     pub(crate) async fn push(&self, from: &ServerName, seq: u64) -> Result<Ack, Refusal> {
-        self.gateway.accept(from, pushed(seq, 1)).await
+        self.gateway.accept(from, pushed(seq, 1)).await.map(|receipt| receipt.ack)
     }
 
     /// The same, not yet awaited; it is in the actor's mailbox before anything that is asked later.
     pub(crate) fn begin_push(&self, from: &ServerName, seq: u64) -> Asked<Ack> {
         let (gateway, from) = (self.gateway.clone(), from.clone());
-        spawn_local(async move { gateway.accept(&from, pushed(seq, 1)).await })
+        spawn_local(async move { gateway.accept(&from, pushed(seq, 1)).await.map(|receipt| receipt.ack) })
+    }
+
+    /// What came of the attempts to deliver anything to a peer, oldest first.
+    pub(crate) async fn attempts(&self, peer: &ServerName) -> Vec<String> {
+        self.store.barrier().committed().await.unwrap();
+        let attempts = self.store.attempts(peer, Index(1), Index(u64::MAX)).await.unwrap();
+        attempts.into_iter().map(|attempt| attempt.result).collect()
     }
 
     /// The messenger submits updates `<id>.0`, `<id>.1` ...

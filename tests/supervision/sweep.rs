@@ -44,7 +44,7 @@ async fn play(rig: &Rig) -> Answered {
         let last = 2 * round;
         let fresh = rig.gateway.accept(&red(), pushed(last, 2)).await;
         if answered.note(&fresh) {
-            assert_eq!(fresh, Ok(Ack::Ok(Seq(last))));
+            assert_eq!(fresh, Ok(Ack::Ok(Seq(last)).into()));
             answered.taken = last;
         }
         let repeat = rig.push(&red(), last).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use actors::model::{Ack, Answered, PushFailure, Seq};
+use actors::model::{Ack, Answered, Deadlines, Fate, Item, Label, Objection, OutFrame, PushFailure, Receipt, Seq};
 use bytes::Bytes;
 use fernpost::wire::updates::answer::{decode, encode};
 use proptest::prelude::*;
@@ -22,8 +22,20 @@ fn wait(seconds: u64) -> Ack {
 /// An answer and its window.
 type Read = (Ack, Option<u32>);
 
+/// Three updates on their way, numbered 5, 6 and 7.
+fn frame() -> OutFrame {
+    let second = Duration::from_secs(1);
+    OutFrame {
+        to: "blue.example".parse().expect("a name"),
+        label: Label::Numbers { first: Some(Seq(5)), last: Seq(7) },
+        items: vec![Item::Update(Bytes::from_static(b"{}")); 3],
+        weak: vec![],
+        deadlines: Deadlines { connect: second, total: second },
+    }
+}
+
 fn read(body: &[u8]) -> Option<Read> {
-    match decode(&Bytes::copy_from_slice(body)) {
+    match decode(&frame(), &Bytes::copy_from_slice(body)) {
         Ok(Answered { ack, window, .. }) => Some((ack, window)),
         Err(PushFailure::Unreadable(_)) => None,
         Err(other) => panic!("{other} for {}", String::from_utf8_lossy(body)),
@@ -39,12 +51,12 @@ fn the_published_answers_are_read() {
 
 #[test]
 fn answers_are_written_in_one_form() {
-    assert_eq!(encode(ok(5), 100), r#"{"receive":"ok","seq":5,"window":100}"#);
-    assert_eq!(encode(hole(5, false), 100), r#"{"receive":"hole_detected","seq":5,"window":100}"#);
-    assert_eq!(encode(hole(5, true), 1), r#"{"receive":"hole_detected","seq":5,"conflict":true,"window":1}"#);
+    assert_eq!(encode(&ok(5).into(), 100), r#"{"receive":"ok","seq":5,"window":100}"#);
+    assert_eq!(encode(&hole(5, false).into(), 100), r#"{"receive":"hole_detected","seq":5,"window":100}"#);
+    assert_eq!(encode(&hole(5, true).into(), 1), r#"{"receive":"hole_detected","seq":5,"conflict":true,"window":1}"#);
     for (millis, seconds) in [(0, 1), (1, 1), (999, 1), (1000, 1), (1001, 2), (120_000, 120)] {
         let expected = format!(r#"{{"receive":"wait","wait":{seconds}}}"#);
-        assert_eq!(encode(Ack::Wait(Duration::from_millis(millis)), 100), expected);
+        assert_eq!(encode(&Ack::Wait(Duration::from_millis(millis)).into(), 100), expected);
     }
 }
 
@@ -110,20 +122,45 @@ fn every_odd_answer_is_taken_exactly_or_not_at_all() {
 #[test]
 fn a_stranger_cannot_fill_the_log_with_his_answer() {
     let body = format!(r#"{{"receive":"{}"}}"#, "x".repeat(60_000));
-    let Err(PushFailure::Unreadable(words)) = decode(&Bytes::from(body)) else { panic!("read") };
+    let Err(PushFailure::Unreadable(words)) = decode(&frame(), &Bytes::from(body)) else { panic!("read") };
     assert!(words.len() < 100, "{words}");
+}
+
+/// The sender called these acknowledged, and its trace never said where they are.
+#[test]
+fn parked_updates_are_told_by_number() {
+    let parked = vec![(Seq(5), "NOT_A_PARTICIPANT"), (Seq(7), "BAD_PDU")];
+    let written = encode(&Receipt { ack: ok(7), parked }, 100);
+    assert_eq!(written, r#"{"receive":"ok","seq":7,"window":100,"parked":[[5,"NOT_A_PARTICIPANT"],[7,"BAD_PDU"]]}"#);
+    let read = |body: &str| decode(&frame(), &Bytes::from(body.to_owned())).expect("an answer").refused;
+    let parked = |place, reason: &str| Objection { place, fate: Fate::ParkedByPeer, reason: reason.to_owned() };
+    assert_eq!(read(&written), [parked(0, "NOT_A_PARTICIPANT"), parked(2, "BAD_PDU")]);
+    let long = "X".repeat(1000);
+    for (list, expected) in [
+        (
+            r#"[[4,"A"],[8,"A"],[-1,"A"],[6.5,"A"],["6","A"],[6],[6,7],6,null,{"6":"A"},[18446744073709551615,"A"]]"#,
+            vec![],
+        ),
+        (r#"[[6,"A\nB","more"]]"#, vec![parked(1, "A B")]),
+        (r#""6""#, vec![]),
+        ("null", vec![]),
+        (&format!(r#"[[6,"{long}"]]"#), vec![parked(1, &long[..40])]),
+    ] {
+        assert_eq!(read(&format!(r#"{{"receive":"ok","seq":7,"parked":{list}}}"#)), expected, "{list}");
+    }
+    assert_eq!(read(r#"{"receive":"hole_detected","seq":7,"parked":[[5,"A"]]}"#), []);
 }
 
 proptest! {
     #[test]
     fn no_bytes_make_the_reader_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
-        let _ = decode(&Bytes::from(body));
+        let _ = decode(&frame(), &Bytes::from(body));
     }
 
     #[test]
     fn what_is_written_is_read_back(seq in 0..=i64::MAX.cast_unsigned(), conflict: bool, window in 1_u32.., seconds in 1..1_000_000_u64) {
         for (ack, window_told) in [(ok(seq), Some(window)), (hole(seq, conflict), Some(window)), (wait(seconds), None)] {
-            prop_assert_eq!(read(encode(ack, window).as_bytes()), Some((ack, window_told)));
+            prop_assert_eq!(read(encode(&ack.into(), window).as_bytes()), Some((ack, window_told)));
         }
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use actors::limits::Habits;
 use actors::model::{
-    Ack, Answered, BadPdu, Deadlines, Edu, Item, Label, Millis, OutFrame, Pdu, PushFailure, Seq, Verdict, Want,
+    Ack, Answered, BadPdu, Deadlines, Edu, Fate, Item, Label, Millis, Objection, OutFrame, Pdu, PushFailure, Seq,
+    Verdict, Want,
 };
 use actors::ports::{ServedPdu, Transport};
 use bytes::Bytes;
@@ -53,7 +54,8 @@ async fn a_transaction_travels_and_its_refusals_come_back() {
         weak: vec![typing.clone()],
         deadlines: DEADLINES,
     };
-    let refused = vec![(reference("green", "2"), "NOT_A_PARTICIPANT: green does not take part".to_owned())];
+    let reason = "NOT_A_PARTICIPANT: green does not take part".to_owned();
+    let refused = vec![Objection { place: 1, fate: Fate::Refused, reason }];
     let answered = transport(listening.address).push(frame).await;
     assert_eq!(answered, Ok(Answered { ack: Ack::Taken, window: None, refused }));
     let (from, transaction) = core.transactions.lock().expect("not poisoned")[0].clone();

@@ -11,8 +11,8 @@ use actix_web::test::{TestRequest, init_service, try_call_service};
 use actix_web::{App, web};
 use actors::limits::{Habits, HistoryLimits};
 use actors::model::{
-    Ack, ContextId, InboundPush, InboundTransaction, Millis, PduRef, Refusal, SentPage, Seq, ServerName, StrongBody,
-    Verdict,
+    Ack, ContextId, InboundPush, InboundTransaction, Millis, PduRef, Receipt, Refusal, SentPage, Seq, ServerName,
+    StrongBody, Verdict,
 };
 use actors::ports::{ArchiveError, ServedPdu};
 use bytes::Bytes;
@@ -54,7 +54,7 @@ impl Admission for Book {
 
 /// A core that answers as told and remembers what it was given.
 pub(crate) struct Scripted {
-    answer: Result<Ack, Refusal>,
+    pub(crate) answer: Result<Receipt, Refusal>,
     /// To a transaction; by default each PDU is accepted.
     pub(crate) verdicts: Option<Result<Vec<Verdict>, Refusal>>,
     pub(crate) taken: Mutex<Vec<(ServerName, InboundPush)>>,
@@ -94,7 +94,7 @@ impl Acquaintance for Scripted {
 }
 
 impl Intake for Scripted {
-    fn accept<'a>(&'a self, from: &'a ServerName, push: InboundPush) -> Soon<'a, Result<Ack, Refusal>> {
+    fn accept<'a>(&'a self, from: &'a ServerName, push: InboundPush) -> Soon<'a, Result<Receipt, Refusal>> {
         assert_ne!(push.seq, Seq(666), "poison");
         self.taken.lock().expect("not poisoned").push((from.clone(), push));
         let answer = self.answer.clone();
@@ -204,7 +204,7 @@ pub(crate) fn core(answer: Result<Ack, Refusal>) -> Arc<Scripted> {
 
 pub(crate) fn scripted(answer: Result<Ack, Refusal>) -> Scripted {
     Scripted {
-        answer,
+        answer: answer.map(Receipt::from),
         verdicts: None,
         taken: Mutex::default(),
         transactions: Mutex::default(),

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
-use actors::model::{Ack, Answered, Deadlines, Item, Label, OutFrame, PushFailure, Refusal, Seq, ServerName};
+use actors::model::{
+    Ack, Answered, Deadlines, Fate, Item, Label, Objection, OutFrame, PushFailure, Receipt, Refusal, Seq, ServerName,
+};
 use actors::ports::Transport;
 use bytes::Bytes;
 use fernpost::egress::{Addresses, Egress};
@@ -18,7 +20,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use crate::circle::{Circle, name};
-use crate::handler::{Book, Scripted, core};
+use crate::handler::{Book, Scripted, core, scripted};
 
 pub(crate) struct Listening {
     pub(crate) address: SocketAddr,
@@ -95,6 +97,18 @@ async fn a_refusal_comes_back_with_its_reason_and_a_stopped_server_is_unreachabl
     listening.handle.stop(true).await;
     listening.task.await.expect("no panic").expect("a clean end");
     assert!(matches!(pushed("red.example", listening.address).await, Err(PushFailure::Unreachable(_))));
+}
+
+#[actix_web::test]
+async fn parked_updates_come_back_with_the_answer() {
+    let mut core = scripted(Ok(Ack::Ok(Seq(7))));
+    core.answer = Ok(Receipt { ack: Ack::Ok(Seq(7)), parked: vec![(Seq(7), "NOT_A_PARTICIPANT")] });
+    let listening = listen(&Arc::new(core), Duration::from_secs(30));
+    let refused = vec![Objection { place: 0, fate: Fate::ParkedByPeer, reason: "NOT_A_PARTICIPANT".to_owned() }];
+    let answered = Answered { ack: Ack::Ok(Seq(7)), window: Some(2), refused };
+    assert_eq!(pushed("red.example", listening.address).await, Ok(answered));
+    listening.handle.stop(true).await;
+    listening.task.await.expect("no panic").expect("a clean end");
 }
 
 /// A sender that is cut off while it still writes sees a broken connection, and would repeat the same push for ever.

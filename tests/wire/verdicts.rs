@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use actors::model::{Ack, Answered, Deadlines, Item, Label, Millis, OutFrame, Verdict};
+use actors::model::{Ack, Answered, Deadlines, Fate, Item, Label, Millis, Objection, OutFrame, Verdict};
 use bytes::Bytes;
 use fernpost::wire::transactions::answer::{Limits, Named, decode, encode};
 use proptest::prelude::*;
@@ -44,7 +44,12 @@ fn refused(body: &[u8]) -> Vec<(String, String)> {
     let Answered { ack, window, refused } = decode(&frame(), &Bytes::copy_from_slice(body));
     let is_json = body.is_empty() || serde_json::from_slice::<serde_json::Value>(body).is_ok();
     assert_eq!((ack, window), (if is_json { Ack::Taken } else { Ack::TakenBlindly }, None));
-    refused.into_iter().map(|(reference, why)| (reference.to_string(), why)).collect()
+    let named = |Objection { place, fate, reason }| {
+        let Item::Pdu(reference, _) = &frame().items[place] else { panic!("each item is a PDU") };
+        let word = if fate == Fate::ParkedByPeer { "parked as " } else { "" };
+        (reference.to_string(), format!("{word}{reason}"))
+    };
+    refused.into_iter().map(named).collect()
 }
 
 #[test]
@@ -62,7 +67,8 @@ fn whatever_is_answered_it_was_taken() {
         br#"{"pdus":[{},{},{}]}"#,
         br#"[{},{},{}]"#,
         br#"{"pdus":[1,null,"x",[]]}"#,
-        br#"{"pdus":[{"pdu_id":"a","origin":"red","status":"parked","code":"X"}]}"#,
+        br#"{"pdus":[{"pdu_id":"a","origin":"red","status":"Parked","code":"X"}]}"#,
+        br#"{"pdus":[{"pdu_id":"z","origin":"red","status":"parked","code":"X"}]}"#,
         br#"{"pdus":[{"pdu_id":"a","origin":"red","error":null}]}"#,
         br#"{"pdus":[{"pdu_id":"z","origin":"red","error":"not ours"}]}"#,
         br#"{"pdus":[{"error":"which one?"}]}"#,
@@ -81,6 +87,17 @@ fn refusals_are_read_by_name_or_by_place() {
     assert_eq!(refused(listed), [pair("red/b", "no room"), pair("green/a", "{\"deep\":1}")]);
     let long = format!(r#"[{{}},{{}},{{"error":"{}"}}]"#, "x".repeat(500));
     assert_eq!(refused(long.as_bytes()), [pair("green/a", &"x".repeat(200))]);
+}
+
+/// The sender called these acknowledged, and its trace never said where they are.
+#[test]
+fn parked_pdus_are_read_with_their_codes() {
+    let pair = |reference: &str, why: &str| (reference.to_owned(), why.to_owned());
+    let named = br#"{"pdus":[{"pdu_id":"a","origin":"green","status":"parked","code":"NOT_A_PARTICIPANT"}]}"#;
+    assert_eq!(refused(named), [pair("green/a", "parked as NOT_A_PARTICIPANT")]);
+    let listed = br#"[{"status":"parked","code":"BAD\nCODE"},{"status":"parked"},{"status":"parked","error":"no"}]"#;
+    let parked = [pair("red/a", "parked as BAD CODE"), pair("red/b", "parked as PARKED"), pair("green/a", "no")];
+    assert_eq!(refused(listed), parked);
 }
 
 proptest! {

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{BadPdu, ContextId, Counted, Lasting, Millis, Pdu, PduRef, Seq, ServerName, Size, SubmissionId, Verdict};
+use super::{
+    BadPdu, ContextId, Counted, Fate, Lasting, Millis, Pdu, PduRef, Seq, ServerName, Size, SubmissionId, Verdict,
+};
 
 /// What identifies an update, for telling a repeat from something else: the first half of a SHA-256.
 ///
@@ -73,7 +75,7 @@ pub struct InboundTransaction {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Taken {
     /// A push.
-    Push(Ack),
+    Push(Receipt),
     /// A transaction: one verdict a PDU, in order.
     Transaction(Vec<Verdict>),
 }
@@ -246,6 +248,32 @@ impl fmt::Display for Ack {
     }
 }
 
+/// Our answer to a push.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// The answer.
+    pub ack: Ack,
+    /// The numbers of its updates that are in quarantine, each with its code.
+    pub parked: Vec<(Seq, &'static str)>,
+}
+
+impl From<Ack> for Receipt {
+    fn from(ack: Ack) -> Self {
+        Self { ack, parked: Vec::new() }
+    }
+}
+
+/// What a peer says against an item that it took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Objection {
+    /// The place of the item in the frame.
+    pub place: usize,
+    /// It refuses the item, or has put it into its quarantine.
+    pub fate: Fate,
+    /// Why, in the peer's words.
+    pub reason: String,
+}
+
 /// A peer's answer to our push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answered {
@@ -253,8 +281,8 @@ pub struct Answered {
     pub ack: Ack,
     /// How many strong updates it takes in one push. Its presence says that it understands ranges.
     pub window: Option<u32>,
-    /// Items it took and refused, and why: for the trace.
-    pub refused: Vec<(PduRef, String)>,
+    /// Items that it took with the others and does not deliver.
+    pub refused: Vec<Objection>,
 }
 
 /// Why a push has no usable answer. The variants are what the sender does differently.

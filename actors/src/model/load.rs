@@ -59,6 +59,8 @@ pub struct PeerLoad {
     pub digests: Vec<Digest>,
     /// The transactions taken from it last, oldest first.
     pub seen: Vec<SeenTransaction>,
+    /// What the newest failed attempt said.
+    pub last_error: Option<String>,
 }
 
 /// What a conversation's actor starts from.

@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows JSON, sockets or redb, and nothing derives `Serialize`: each boundary owns its own mirror types.
 
+mod attempt;
 mod context;
 mod feed;
 mod frame;
@@ -15,14 +16,15 @@ mod size;
 mod state;
 mod wording;
 
+pub use attempt::{Attempt, DELIVERED_SPANS_IN_ROW, DeliveredSpan};
 pub use context::{
     ContextRecord, ContextStatus, Delivery, FedPdu, Gap, Head, HeldPdu, Hold, Join, JoinStage, Shown, Standing,
     StoredPdu,
 };
 pub use feed::{FeedEntry, FeedItem, Parked, ParkedCode, ParkedWhat};
 pub use frame::{
-    Ack, Answered, Deadlines, Digest, Edu, InboundPush, InboundTransaction, Item, Label, OutFrame, Pulled, PushFailure,
-    Refusal, Strong, StrongBody, Taken, Want,
+    Ack, Answered, Deadlines, Digest, Edu, InboundPush, InboundTransaction, Item, Label, Objection, OutFrame, Pulled,
+    PushFailure, Receipt, Refusal, Strong, StrongBody, Taken, Want,
 };
 pub use load::{
     ContextLoad, CurrentState, Known, Letter, OutboxRow, PduText, PeerLoad, SentPage, ServedPdu, Spoken, StagedPdu,
@@ -33,8 +35,8 @@ pub use numbers::{Index, ItemNo, Millis, Position, Seq};
 pub use order::Order;
 pub use pdu::{BadId, BadPdu, Berth, Composed, ContextId, Draft, Pdu, PduId, PduRef, StateSlot, Verdict};
 pub use record::{
-    Attempt, Cause, Fate, InboundRecord, OutboundRecord, PeerRecord, PeerState, PeerStatus, Rest, SeenTransaction,
-    Segment, Submission, SubmissionRecord, Submitted,
+    Cause, Fate, InboundRecord, OutboundRecord, PeerRecord, PeerState, PeerStatus, Rest, SeenTransaction, Segment,
+    Submission, SubmissionRecord, Submitted,
 };
 pub use size::Size;
 pub use state::{Bond, Membership, StateKey, StateLink, StatePiece};

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Digest, Index, Millis, PduRef, Seq, ServerName, SubmissionId, Verdict};
+use super::{DeliveredSpan, Digest, Index, Millis, PduRef, Seq, ServerName, SubmissionId, Verdict};
 
 /// Everything durable about one peer: the row of its actor, written whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +47,10 @@ pub struct OutboundRecord {
     pub oldest: Option<Millis>,
     /// No index up to here is given again, even where the rows that had them have left.
     pub newest: Index,
+    /// When the peer last took what it was sent; `None`: never.
+    pub last_success: Option<Millis>,
+    /// The deliveries since the last row of them was written, oldest first: fewer than [`DELIVERED_SPANS_IN_ROW`](super::DELIVERED_SPANS_IN_ROW).
+    pub delivered: Vec<DeliveredSpan>,
 }
 
 impl Default for OutboundRecord {
@@ -63,6 +67,8 @@ impl Default for OutboundRecord {
             acked_bytes: 0,
             oldest: None,
             newest: Index(0),
+            last_success: None,
+            delivered: Vec::new(),
         }
     }
 }
@@ -76,15 +82,17 @@ pub enum Fate {
     Expired,
     /// An operator took it out.
     Dropped,
-    /// The peer took the transaction and refused this item of it.
+    /// The peer took the request and refused this item of it.
     Refused,
+    /// The peer took it and put it into its own quarantine.
+    ParkedByPeer,
 }
 
 impl Fate {
     /// What the messenger is told. What an operator took out can be put back, like what is parked.
     pub const fn state(self) -> &'static str {
         match self {
-            Self::Parked | Self::Dropped => "parked",
+            Self::Parked | Self::Dropped | Self::ParkedByPeer => "parked",
             Self::Expired => "expired",
             Self::Refused => "refused",
         }
@@ -94,8 +102,15 @@ impl Fate {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Dropped => "dropped",
+            Self::ParkedByPeer => "parked_by_peer",
             other => other.state(),
         }
+    }
+
+    /// The peer has it under its number: its row stays in the outbox beside the dead letter, or a peer that goes back would not
+    /// get it again.
+    pub const fn was_taken(self) -> bool {
+        matches!(self, Self::Refused | Self::ParkedByPeer)
     }
 }
 
@@ -181,6 +196,8 @@ pub struct InboundRecord {
     pub missed: Option<u64>,
     /// The restore that was settled with it last, as the store counts them; 0 in a store that was never restored.
     pub restored: u64,
+    /// The newest of its updates that went into quarantine, by number, each with its code: the answer to a repeat says it again.
+    pub parked: Vec<(Seq, &'static str)>,
 }
 
 impl Default for InboundRecord {
@@ -195,6 +212,7 @@ impl Default for InboundRecord {
             catch_up: None,
             missed: None,
             restored: 0,
+            parked: Vec::new(),
         }
     }
 }
@@ -267,19 +285,6 @@ impl SubmissionRecord {
     }
 }
 
-/// One try to deliver, kept in memory for the trace.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attempt {
-    /// When its answer, or its failure, came.
-    pub time: Millis,
-    /// The first item it carried.
-    pub first: Index,
-    /// The last item it carried.
-    pub last: Index,
-    /// What came of it, in words.
-    pub result: String,
-}
-
 /// The five states a peer can be seen in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PeerState {
@@ -325,14 +330,14 @@ pub struct PeerStatus {
     pub oldest_unacknowledged: Option<Millis>,
     /// When it will be tried next, where a clock decides that.
     pub next_attempt: Option<Millis>,
+    /// When it last took what it was sent; `None`: never.
+    pub last_success: Option<Millis>,
     /// Attempts failed in a row.
     pub failures: u32,
     /// What the last failed attempt said.
     pub last_error: Option<String>,
     /// The number the peer's next strong update must carry.
     pub expected_seq: Seq,
-    /// The latest attempts, oldest first.
-    pub attempts: Vec<Attempt>,
     /// Bytes of the items queued and not acknowledged.
     pub backlog_bytes: u64,
     /// The transaction on its way, or to be sent again as it is: its id, its first item and its last.

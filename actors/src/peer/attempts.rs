@@ -1,117 +1,108 @@
-//! The last few attempts, for whoever asks where a message is. In memory only: the truth is in the outbox.
+//! What the trace of a message needs of attempts: each becomes durable, and little of it stays in memory.
+//!
+//! A failed attempt is a row of its own; the newest `attempts_keep` of a peer are kept. A delivery stands in the peer's record
+//! until [`DELIVERED_SPANS_IN_ROW`] of them share a row; these are kept as long as submissions are remembered.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
-
-use crate::model::{Ack, Answered, Attempt, Index, Millis, PushFailure};
+use crate::change::Change;
+use crate::model::{
+    Ack, Answered, Attempt, DELIVERED_SPANS_IN_ROW, DeliveredSpan, Index, Label, Millis, OutboundRecord, PushFailure,
+    ServerName,
+};
 use crate::peer::outbox::Span;
 
-/// What a success says ...
-const TAKEN: &str = "acknowledged";
-
-/// ... and one that says nothing itself.
-const BLIND: &str = "acknowledged, by an answer that is no JSON";
-
-/// A bounded ring of attempts, newest last.
+/// What is known of attempts at one peer.
 #[derive(Debug, Clone)]
 pub struct Attempts {
-    runs: VecDeque<Run>,
-    keep: usize,
-    last_error: Option<Arc<str>>,
-}
-
-/// [`Attempt`]s as they are kept. In a long outage one is like the other but for its time: like ones, in a row, share all else,
-/// and like words are held once.
-#[derive(Debug, Clone)]
-struct Run {
-    times: VecDeque<Millis>,
-    first: Index,
-    last: Index,
-    result: Arc<str>,
+    /// Failed attempts kept in the store.
+    keep: u32,
+    last_success: Option<Millis>,
+    last_error: Option<Box<str>>,
+    /// Deliveries that are not in a row of their own yet.
+    delivered: Vec<DeliveredSpan>,
+    /// A delivery was acknowledged by an answer that is no JSON; the messenger was told.
+    blind: bool,
 }
 
 impl Attempts {
-    /// Keeps this many.
-    pub fn new(keep: u32) -> Self {
-        Self { runs: VecDeque::new(), keep: keep as usize, last_error: None }
+    /// As the store left them.
+    pub fn new(keep: u32, record: &OutboundRecord, last_error: Option<String>) -> Self {
+        Self {
+            keep,
+            last_success: record.last_success,
+            last_error: last_error.filter(|_| record.failures > 0).map(String::into_boxed_str),
+            delivered: record.delivered.clone(),
+            blind: record.delivered.iter().any(|span| span.blind),
+        }
     }
 
-    /// An attempt ended.
-    pub fn note(&mut self, time: Millis, span: Span, outcome: &Result<Answered, PushFailure>) {
-        let result = match outcome {
-            Ok(Answered { refused, .. }) if !refused.is_empty() => {
-                let list: Vec<String> = refused.iter().map(|(pdu, why)| format!("{pdu}: {why}")).collect();
-                format!("acknowledged, but it refused {}", list.join(", "))
+    /// Write down what of this is durable.
+    pub fn keep(&self, record: &mut OutboundRecord) {
+        record.last_success = self.last_success;
+        record.delivered.clone_from(&self.delivered);
+    }
+
+    /// An attempt that carried items ended. What there is to write rides with the next commit.
+    pub fn ended(
+        &mut self,
+        server: &ServerName,
+        time: Millis,
+        (label, span): (Label, Span),
+        outcome: &Result<Answered, PushFailure>,
+    ) -> Option<Change> {
+        let (first, last) = (span.first, span.last);
+        let result = match (outcome, label) {
+            (Ok(Answered { ack: Ack::Ok(seq), .. }), Label::Numbers { last: newest, .. }) if *seq == newest => {
+                return self.took(server, DeliveredSpan { time, first, last, blind: false });
             }
-            Ok(Answered { ack: Ack::Ok(_) | Ack::Taken, .. }) => {
-                self.last_error = None;
-                // There is a ring for each peer, and these say little: a quarter of it is for them.
-                if self.runs.iter().filter(|run| *run.result == *TAKEN).count() >= (self.keep / 4).max(1) {
-                    self.forget_oldest();
-                }
-                TAKEN.to_owned()
+            (Ok(Answered { ack: ack @ (Ack::Taken | Ack::TakenBlindly), .. }), Label::Transaction { .. }) => {
+                return self.took(server, DeliveredSpan { time, first, last, blind: *ack == Ack::TakenBlindly });
             }
-            Ok(Answered { ack: Ack::TakenBlindly, .. }) => {
-                self.last_error = None;
-                BLIND.to_owned()
+            (Ok(Answered { ack: Ack::Hole { expected, .. }, .. }), Label::Numbers { .. }) => {
+                format!("it asked for {expected}")
             }
-            Ok(Answered { ack: Ack::Hole { expected, .. }, .. }) => format!("it asked for {expected}"),
-            Ok(Answered { ack: Ack::Wait(time), .. }) => format!("it asked us to wait {} s", time.as_secs()),
-            Err(failure) => {
-                let words = self.words(failure.to_string());
-                self.last_error = Some(words.clone());
-                return self.keep(time, span, words);
+            (Ok(Answered { ack: Ack::Wait(time), .. }), _) => format!("it asked us to wait {} s", time.as_secs()),
+            (Ok(Answered { ack, .. }), label) => format!("{ack} is no answer to {label}"),
+            (Err(failure), _) => {
+                let words = failure.to_string();
+                self.failed(words.clone());
+                words
             }
         };
-        let result = self.words(result);
-        self.keep(time, span, result);
+        let attempt = Attempt { time, first, last, result };
+        (self.keep > 0).then(|| Change::AttemptFailed { server: server.clone(), attempt, keep: self.keep })
     }
 
-    fn keep(&mut self, time: Millis, Span { first, last, .. }: Span, result: Arc<str>) {
-        // Room is made first: a ring that grows for a moment stays as large.
-        while self.len() >= self.keep.max(1) {
-            self.forget_oldest();
+    /// The peer was asked, and has the items up to `last`.
+    pub fn confirmed(&mut self, server: &ServerName, time: Millis, first: Index, last: Index) -> Option<Change> {
+        if first > last {
+            return None;
         }
-        if self.keep == 0 {
-            return;
-        }
-        let like = |run: &&mut Run| run.first == first && run.last == last && run.result == result;
-        match self.runs.back_mut().filter(like) {
-            Some(run) => push(&mut run.times, time),
-            None => push(&mut self.runs, Run { times: VecDeque::from([time]), first, last, result }),
-        }
+        self.took(server, DeliveredSpan { time, first, last, blind: false })
     }
 
-    fn len(&self) -> usize {
-        self.runs.iter().map(|run| run.times.len()).sum()
-    }
-
-    /// Successes first: a long queue on its way must not push out of sight what had held it up. That an item was taken is known
-    /// without them.
-    fn forget_oldest(&mut self) {
-        let oldest = self.runs.iter().position(|run| *run.result == *TAKEN).unwrap_or(0);
-        if let Some(run) = self.runs.get_mut(oldest) {
-            run.times.pop_front();
-            if run.times.is_empty() {
-                self.runs.remove(oldest);
-            }
+    fn took(&mut self, server: &ServerName, span: DeliveredSpan) -> Option<Change> {
+        self.blind |= span.blind;
+        self.delivered.push(span);
+        if self.delivered.len() < DELIVERED_SPANS_IN_ROW {
+            return None;
         }
+        Some(Change::Delivered { server: server.clone(), spans: std::mem::take(&mut self.delivered) })
     }
 
-    /// These words, shared with those that are kept already.
-    fn words(&self, words: String) -> Arc<str> {
-        let known = self.runs.iter().rev().map(|run| &run.result).chain(&self.last_error);
-        known.into_iter().find(|known| ***known == *words).cloned().unwrap_or_else(|| words.into())
+    /// The peer has taken what it was sent, be it nothing but what is ephemeral.
+    pub fn succeeded(&mut self, time: Millis) {
+        self.last_error = None;
+        self.last_success = Some(time);
     }
 
     /// Why the newest attempt came to nothing.
     pub fn failed(&mut self, reason: String) {
-        self.last_error = Some(self.words(reason));
+        self.last_error = Some(reason.into_boxed_str());
     }
 
-    /// Whether one of them was acknowledged by an answer that is no JSON.
-    pub fn are_blind(&self) -> bool {
-        self.runs.iter().any(|run| *run.result == *BLIND)
+    /// Whether a delivery was acknowledged by an answer that is no JSON.
+    pub const fn are_blind(&self) -> bool {
+        self.blind
     }
 
     /// What the last failed attempt said, until one succeeds.
@@ -119,62 +110,11 @@ impl Attempts {
         self.last_error.as_deref()
     }
 
-    /// All that are kept, oldest first.
-    pub fn kept(&self) -> Vec<Attempt> {
-        let told = |run: &Run, time: &Millis| {
-            let Run { first, last, result, .. } = run;
-            Attempt { time: *time, first: *first, last: *last, result: result.to_string() }
-        };
-        self.runs.iter().flat_map(|run| run.times.iter().map(move |time| told(run, time))).collect()
+    /// When the peer last took what it was sent.
+    pub const fn last_success(&self) -> Option<Millis> {
+        self.last_success
     }
-}
-
-/// One more, with as little room beside it as may be: there is a ring for each peer, and it does not grow for long.
-fn push<T>(ring: &mut VecDeque<T>, item: T) {
-    if ring.len() == ring.capacity() {
-        ring.reserve_exact(1 + ring.len() / 4);
-    }
-    ring.push_back(item);
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::Seq;
-
-    /// Each item is shown with the attempt that carried it, and with the time of that.
-    #[test]
-    fn a_queue_on_its_way_pushes_out_its_own_successes_and_no_failure() {
-        let span = |n| Span { first: Index(n), last: Index(n), first_number: Seq(n), last_number: Seq(n) };
-        let mut attempts = Attempts::new(12);
-        attempts.note(Millis(0), span(1), &Err(PushFailure::TimedOut));
-        for n in 1..=9 {
-            let taken = Answered { ack: Ack::Ok(Seq(n)), window: None, refused: vec![] };
-            attempts.note(Millis(n * 10), span(n), &Ok(taken));
-        }
-        let kept = |attempts: &Attempts| attempts.kept().iter().map(|a| (a.time.0, a.first.0)).collect::<Vec<_>>();
-        assert_eq!(kept(&attempts), [(0, 1), (70, 7), (80, 8), (90, 9)]);
-        for n in 0..12 {
-            attempts.note(Millis(100 + n), span(10), &Err(PushFailure::TimedOut));
-        }
-        assert_eq!(kept(&attempts), (0..12).map(|n| (100 + n, 10)).collect::<Vec<_>>(), "the newest of all count");
-    }
-
-    /// A destination that is offline must not cost more with every attempt.
-    #[test]
-    fn a_long_outage_is_remembered_in_a_few_words() {
-        let span = Span { first: Index(1), last: Index(1), first_number: Seq(1), last_number: Seq(1) };
-        let mut attempts = Attempts::new(20);
-        for n in 0..1000 {
-            let failure = if n % 3 == 0 { PushFailure::TimedOut } else { PushFailure::Unreachable("gone".into()) };
-            attempts.note(Millis(n), span, &Err(failure.clone()));
-            attempts.failed(failure.to_string());
-        }
-        assert_eq!(attempts.kept().len(), 20);
-        assert_eq!(attempts.kept()[19].time, Millis(999));
-        let texts: std::collections::HashSet<_> = attempts.runs.iter().map(|run| run.result.as_ptr()).collect();
-        assert_eq!((texts.len(), attempts.runs.len()), (2, 14), "two texts, each once; like attempts in a row are one");
-        assert!(attempts.runs.capacity() <= 20 && attempts.runs.iter().all(|run| run.times.capacity() <= 4));
-        assert_eq!(attempts.last_error(), Some("no answer within the deadline"));
-    }
-}
+mod tests;

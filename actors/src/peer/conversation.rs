@@ -11,7 +11,7 @@ use crate::change::Change;
 use crate::limits::PeerLimits;
 use crate::model::{
     Ack, Answered, Digest, Fate, FeedItem, InboundPush, Index, Item, Label, Millis, OutFrame, PeerRecord, PushFailure,
-    Refusal, Seq, ServerName, Strong, StrongBody, SubmissionId, Taken,
+    Receipt, Refusal, Seq, ServerName, Strong, StrongBody, SubmissionId, Taken,
 };
 use crate::model::{OutboxRow, PeerLoad};
 use crate::peer::dispatch::Strange;
@@ -84,7 +84,8 @@ impl Side {
         let limits = Arc::new(PeerLimits { batch_items, ..PeerLimits::default() });
         let server: ServerName = other.parse().expect("valid");
         let record = PeerRecord::new(server.clone());
-        let load = PeerLoad { record: None, tail: Index(0), queued_bytes: 0, digests: vec![], seen: vec![] };
+        let (digests, seen, last_error) = (vec![], vec![], None);
+        let load = PeerLoad { record: None, tail: Index(0), queued_bytes: 0, digests, seen, last_error };
         let machine = Machine::new("us".parse().expect("valid"), name.parse().expect("valid"), &limits, load);
         let disk = Disk { record, digests: vec![], fed: vec![], parked: BTreeSet::new(), told: vec![] };
         let (queue, pending, backup) = (vec![], vec![], disk.clone());
@@ -154,6 +155,8 @@ impl Side {
             }
             Change::Fed(FeedItem::Delivery { message, state: "parked", .. }) => disk.told.push(message),
             Change::OutboxTrimmed { .. } => {}
+            // For the trace of a message.
+            Change::AttemptFailed { .. } | Change::Delivered { .. } => {}
             // Too many frames lost in a row, or one that got through after them.
             Change::Fed(FeedItem::Peer { .. }) => {}
             other => panic!("nothing here calls for {other:?}"),
@@ -179,8 +182,10 @@ impl Side {
         let Disk { record, digests, .. } = &self.disk;
         let digests = digests[digests.len().saturating_sub(1024)..].to_vec();
         let tail = Index(self.queue.len() as u64);
-        let load = PeerLoad { record: Some(record.clone()), tail, queued_bytes: 0, digests, seen: vec![] };
-        self.machine = Machine::new("us".parse().expect("valid"), record.server.clone(), &self.limits, load);
+        let (record, seen) = (record.clone(), vec![]);
+        let server = record.server.clone();
+        let load = PeerLoad { record: Some(record), tail, queued_bytes: 0, digests, seen, last_error: None };
+        self.machine = Machine::new("us".parse().expect("valid"), server, &self.limits, load);
         self.pending.clear();
         (self.due, self.frame, self.answer) = (None, None, None);
         self.step(now, Event::Started);
@@ -223,7 +228,9 @@ impl Side {
         let push = InboundPush { from_seq: first, seq: last, strong, weak: 0, verified: "network" };
         self.step(now, Event::Accept(Token(1), Frame::Push(push), Strange::default()));
         match self.answer.take().expect("each push is answered") {
-            Ok(Taken::Push(ack)) => Ok(Answered { ack, window: Some(self.limits.batch_items), refused: vec![] }),
+            Ok(Taken::Push(Receipt { ack, .. })) => {
+                Ok(Answered { ack, window: Some(self.limits.batch_items), refused: vec![] })
+            }
             Ok(Taken::Transaction(_)) => panic!("a push is answered as one"),
             Err(Refusal::PushTooLong { .. }) => Err(PushFailure::Refused { status: 413, reason: String::new() }),
             Err(other) => panic!("{other}"),

@@ -100,6 +100,8 @@ pub enum Effect {
 pub struct Out {
     pub(super) changes: Vec<Change>,
     pub(super) moved: Option<Urgency>,
+    /// Changes that nobody waits for: alone they ride.
+    pub(super) notes: Vec<Change>,
     pub(super) effects: Vec<Effect>,
 }
 
@@ -107,6 +109,11 @@ impl Out {
     /// A change of this step.
     pub fn change(&mut self, change: Change) {
         self.changes.push(change);
+    }
+
+    /// A change that nobody waits for, and that makes none of the others wait.
+    pub fn note(&mut self, change: Change) {
+        self.notes.push(change);
     }
 
     /// The peer's record differs from the one on disk.

@@ -11,12 +11,13 @@ use crate::change::Urgency;
 use crate::limits::{Numbering, PeerLimits};
 use crate::model::{
     Ack, BadPdu, ContextId, Digest, FeedItem, InboundPush, InboundRecord, InboundTransaction, Numbers, Parked,
-    ParkedCode, ParkedWhat, Pdu, PduRef, Refusal, SeenTransaction, Seq, ServerName, Strong, StrongBody, Taken, Verdict,
+    ParkedCode, ParkedWhat, Pdu, Refusal, SeenTransaction, Seq, ServerName, Strong, StrongBody, Taken, Verdict,
 };
 use crate::peer::dispatch::{Dispatch, Group, Strange, Suspects, Undone};
 use crate::peer::effect::{Effect, Out, Pull, Token};
 use crate::peer::inbound::catch_up::{CatchUp, Missed};
 use crate::peer::inbound::newest::Newest;
+use crate::peer::inbound::parked::{ParkedNumbers, parked_as, what, words};
 use crate::peer::inbound::staging::SlowContexts;
 use crate::peer::place::{DIGESTS_MAX, Held, Placed, Placement, digest_of, place};
 
@@ -77,6 +78,7 @@ pub struct Inbound {
     expect_applied: Option<Seq>,
     catch_up: CatchUp,
     missed: Missed,
+    parked: ParkedNumbers,
 }
 
 /// What is to be taken of a batch.
@@ -133,11 +135,12 @@ impl Inbound {
             expect_applied: record.expect_applied,
             catch_up: CatchUp::new(record),
             missed: Missed::new(record),
+            parked: ParkedNumbers::new(&record.parked),
         }
     }
 
     /// The durable half.
-    pub const fn record(&self) -> InboundRecord {
+    pub fn record(&self) -> InboundRecord {
         InboundRecord {
             expected: self.expected,
             taken: self.taken,
@@ -148,6 +151,7 @@ impl Inbound {
             catch_up: self.catch_up.after,
             missed: self.missed.after,
             restored: self.catch_up.restored,
+            parked: self.parked.kept(),
         }
     }
 
@@ -247,7 +251,7 @@ impl Inbound {
                 }
                 return self.begin(token, Frame::Push(push), Fresh { places: fresh, pushes, strange }, out);
             }
-            Placement::Known => Ack::Ok(seq),
+            Placement::Known => return Some(Ok(self.receipt(&push, pushes))),
             Placement::TooOld => {
                 if !std::mem::replace(&mut self.told_too_old, true) {
                     let text = format!(
@@ -283,7 +287,7 @@ impl Inbound {
                 return Some(Err(Refusal::Misnumbered { from_seq: push.from_seq, seq, count }));
             }
         };
-        Some(Ok(Taken::Push(ack)))
+        Some(Ok(Taken::Push(ack.into())))
     }
 
     /// Give the new PDUs to their conversations; without any, finish at once.
@@ -334,7 +338,7 @@ impl Inbound {
                 self.remember(push, busy.pushes, out);
                 self.feed(push, busy, out);
                 out.moved(Urgency::Now);
-                Ok(Taken::Push(Ack::Ok(push.seq)))
+                Ok(self.receipt(push, busy.pushes))
             }
             Frame::Transaction(transaction) => {
                 let missed = self.missed(transaction);
@@ -374,12 +378,19 @@ impl Inbound {
     }
 
     fn feed(&mut self, push: &InboundPush, busy: &Busy, out: &mut Out) {
+        let number = |place: &usize| match busy.pushes {
+            true => push.seq,
+            false => Seq(push.seq.0 + 1 + *place as u64 - push.strong.len() as u64),
+        };
+        if let Some(first) = busy.fresh.first().map(number) {
+            self.parked.renumbered(first);
+        }
         for &place in &busy.fresh {
             let strong = &push.strong[place];
-            let seq = match busy.pushes {
-                true => push.seq,
-                false => Seq(push.seq.0 + 1 + place as u64 - push.strong.len() as u64),
-            };
+            let seq = number(&place);
+            if let Some(code) = parked_as(&strong.body, busy.dispatch.verdict(place)) {
+                self.parked.note(seq, code);
+            }
             match &strong.body {
                 StrongBody::Plain => {
                     self.taken += 1;
@@ -476,23 +487,11 @@ fn dispatch(frame: &Frame, group: Group, slow: &SlowContexts) -> Effect {
     Effect::Dispatch { group, verified: frame.verified(), pdus, behind }
 }
 
-fn what(pdu: &Pdu) -> ParkedWhat {
-    let PduRef { origin, id } = &pdu.reference;
-    ParkedWhat::Pdu { origin: Some(origin.to_string()), id: Some(id.to_string()), context: Some(pdu.context.clone()) }
-}
-
-fn words(code: ParkedCode) -> String {
-    match code {
-        ParkedCode::Poison => "its conversation's actor failed on it twice".to_owned(),
-        ParkedCode::ContextFaulty => "its conversation's actor has been given up; see the log".to_owned(),
-        other => other.as_str().to_lowercase(),
-    }
-}
-
 mod catch_up;
 mod expect;
 mod free;
 mod newest;
+mod parked;
 mod relayed;
 mod staging;
 #[cfg(test)]

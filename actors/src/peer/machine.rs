@@ -82,7 +82,14 @@ impl Machine {
     pub fn new(us: ServerName, server: ServerName, limits: &Arc<PeerLimits>, load: PeerLoad) -> Self {
         let record = load.record.unwrap_or_else(|| PeerRecord::new(server.clone()));
         Self {
-            outbound: Outbound::new(us, server.clone(), limits.clone(), &record.outbound, load.tail, load.queued_bytes),
+            outbound: Outbound::new(
+                us,
+                server.clone(),
+                limits.clone(),
+                &record.outbound,
+                (load.tail, load.queued_bytes),
+                load.last_error,
+            ),
             inbound: Inbound::new(server.clone(), limits.clone(), &record.inbound, load.digests, load.seen),
             limits: limits.clone(),
             budget: Budget::default(),
@@ -178,11 +185,6 @@ impl Machine {
 
     /// The peer as operators see it.
     pub fn status(&self) -> PeerStatus {
-        PeerStatus { attempts: self.outbound.attempts().kept(), ..self.brief() }
-    }
-
-    /// The same without the attempts, which are the most of it.
-    pub fn brief(&self) -> PeerStatus {
         let outbox = self.outbound.outbox();
         PeerStatus {
             server: self.server.clone(),
@@ -192,10 +194,10 @@ impl Machine {
             acked: outbox.acked(),
             oldest_unacknowledged: self.outbound.oldest(),
             next_attempt: self.outbound.next_attempt(),
+            last_success: self.outbound.attempts().last_success(),
             failures: self.outbound.failures(),
             last_error: self.outbound.attempts().last_error().map(str::to_owned),
             expected_seq: self.inbound.record().expected,
-            attempts: vec![],
             backlog_bytes: outbox.backlog_bytes(),
             open: self.outbound.open(),
         }
@@ -206,8 +208,8 @@ impl Machine {
         self.outbound.state()
     }
 
-    /// From when on it may leave memory: the store then holds all it knows but what any restart forgets (its latest attempts, and
-    /// how large a batch the peer could take). `None`: it has something to do.
+    /// From when on it may leave memory: the store then holds all it knows but what any restart forgets (how large a batch the peer
+    /// could take). `None`: it has something to do.
     pub fn free_from(&self) -> Option<Millis> {
         let outbound = self.outbound.free_from().filter(|_| self.inbound.is_free())?;
         Some(outbound.max(self.budget.whole_at(self.limits.fetch)))
@@ -239,15 +241,16 @@ impl Machine {
     }
 
     fn finish(&self, out: Out) -> Vec<Effect> {
-        let Out { mut changes, moved, effects } = out;
+        let Out { mut changes, moved, notes, effects } = out;
         if moved.is_some() {
             changes.push(Change::PeerMoved(Box::new(self.record())));
         }
+        // Changes without a word on urgency are news for the feed: somebody waits for them.
+        let urgency = moved.unwrap_or(if changes.is_empty() { Urgency::Rides } else { Urgency::Now });
+        changes.extend(notes);
         if changes.is_empty() {
             return effects;
         }
-        // Changes without a word on urgency are news for the feed: somebody waits for them.
-        let urgency = moved.unwrap_or(Urgency::Now);
         std::iter::once(Effect::Commit(changes, urgency)).chain(effects).collect()
     }
 }

@@ -71,8 +71,6 @@ pub(crate) struct Charge(pub(super) Spent);
 pub(crate) struct Status {
     /// Where the answer goes.
     pub(super) reply: oneshot::Sender<PeerStatus>,
-    /// Without the attempts.
-    pub(super) brief: bool,
 }
 
 /// An operator orders something.

@@ -143,17 +143,8 @@ impl PeerHandle {
 
     /// The peer as it stands.
     pub async fn status(&self) -> Result<PeerStatus, Refusal> {
-        self.seen(false).await
-    }
-
-    /// The same without its attempts: whoever lists a thousand peers does not copy twenty of each.
-    pub async fn brief(&self) -> Result<PeerStatus, Refusal> {
-        self.seen(true).await
-    }
-
-    async fn seen(&self, brief: bool) -> Result<PeerStatus, Refusal> {
         let (reply, status) = oneshot::channel();
-        post(&self.address, Status { reply, brief });
+        post(&self.address, Status { reply });
         status.await.map_err(|_| Refusal::OutcomeUnknown)
     }
 

@@ -141,8 +141,8 @@ impl Outbound {
         server: ServerName,
         limits: Arc<PeerLimits>,
         record: &OutboundRecord,
-        tail: Index,
-        queued_bytes: u64,
+        (tail, queued_bytes): (Index, u64),
+        last_error: Option<String>,
     ) -> Self {
         let room = Room { rows: 2 * limits.batch_items as usize, bytes: 2 * limits.batch_bytes };
         let state = match record.rest {
@@ -185,7 +185,7 @@ impl Outbound {
                 Rest::Suspended { cause, .. } => Some(cause),
                 _ => None,
             },
-            attempts: Attempts::new(limits.attempts_keep),
+            attempts: Attempts::new(limits.attempts_keep, record, last_error),
             server,
             limits,
         }
@@ -205,6 +205,7 @@ impl Outbound {
             ..OutboundRecord::default()
         };
         self.labels.keep(&mut record);
+        self.attempts.keep(&mut record);
         record
     }
 
@@ -253,7 +254,7 @@ impl Outbound {
         self.failures
     }
 
-    /// The latest attempts.
+    /// What is known of attempts.
     pub const fn attempts(&self) -> &Attempts {
         &self.attempts
     }

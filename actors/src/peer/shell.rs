@@ -333,7 +333,8 @@ impl PeerActor {
             // Given up, it refuses everything and writes nothing: for that it needs no rows, and one more try would be a loop.
             (Err(error), Verdict::GiveUp) => {
                 tracing::error!(peer = %self.server, %error, "the peer cannot be loaded; it is given up as faulty");
-                PeerLoad { record: None, tail: Index(0), queued_bytes: 0, digests: vec![], seen: vec![] }
+                let (digests, seen, last_error) = (vec![], vec![], None);
+                PeerLoad { record: None, tail: Index(0), queued_bytes: 0, digests, seen, last_error }
             }
         };
         let machine = Machine::new(self.ports.us.clone(), self.server.clone(), &self.limits, load);
@@ -450,10 +451,10 @@ impl Handler<Ordered> for PeerActor {
 impl Handler<Status> for PeerActor {
     type Result = ();
 
-    fn handle(&mut self, Status { reply, brief }: Status, _: &mut Context<Self>) {
+    fn handle(&mut self, Status { reply }: Status, _: &mut Context<Self>) {
         if let Some(machine) = &self.machine {
             // The asker may have gone.
-            let _ = reply.send(if brief { machine.brief() } else { machine.status() });
+            let _ = reply.send(machine.status());
         }
     }
 }

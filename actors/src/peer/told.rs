@@ -13,7 +13,7 @@ pub(super) struct Told {
 impl Told {
     /// As it is after a start: what lasts from before was told then.
     pub(super) fn at_start(machine: &Machine) -> Self {
-        Self { state: machine.state(), trouble: machine.brief().since }
+        Self { state: machine.state(), trouble: machine.status().since }
     }
 
     /// Nothing yet.
@@ -40,7 +40,7 @@ impl Told {
         }
         self.state = to;
         // In the words of the configuration, which the log's own form of a time is not.
-        let next = machine.brief().next_attempt.map(|due| tracing::field::display(Lasting(now.until(due))));
+        let next = machine.status().next_attempt.map(|due| tracing::field::display(Lasting(now.until(due))));
         let error = || machine.last_error().unwrap_or("none");
         match (to, &next) {
             (PeerState::Suspended(cause), _) => {

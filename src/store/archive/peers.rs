@@ -11,6 +11,7 @@ use bytes::Bytes;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 
 use super::Read;
+use super::attempts;
 use crate::store::Shared;
 use crate::store::rows::{self, BadRow};
 use crate::store::submissions::ends;
@@ -25,10 +26,12 @@ pub(super) fn peer(shared: &Shared, read: &ReadTransaction, server: ServerName) 
     let row = read.open_table(tables::PEERS)?.get(server.as_str())?;
     shared.counters.looked_up(u64::from(row.is_some()));
     let seen = seen(shared, read, server.as_str())?;
+    let last_error = attempts::newest_error(shared, read, server.as_str())?;
     let Some(row) = row else {
         let mut record = (shared.counted_from > 0).then(|| PeerRecord::new(server));
         record.iter_mut().for_each(|record| settle(record, shared, &seen));
-        return Ok(PeerLoad { record, tail: Index(newest), queued_bytes: newest_bytes, digests: Vec::new(), seen });
+        let (tail, digests) = (Index(newest), Vec::new());
+        return Ok(PeerLoad { record, tail, queued_bytes: newest_bytes, digests, seen, last_error });
     };
     let mut record = rows::peer_from_row(server, row.value())?;
     settle(&mut record, shared, &seen);
@@ -36,7 +39,7 @@ pub(super) fn peer(shared: &Shared, read: &ReadTransaction, server: ServerName) 
     // An outbox that has been emptied ends where its record says.
     let (given, bytes) = ends(&record.outbound);
     let (tail, queued_bytes) = (Index(newest.max(given)), newest_bytes.max(bytes));
-    Ok(PeerLoad { record: Some(record), tail, queued_bytes, digests, seen })
+    Ok(PeerLoad { record: Some(record), tail, queued_bytes, digests, seen, last_error })
 }
 
 /// Restored from a backup, we may have counted further than this once, and the peer may have sent more; see `restored`.

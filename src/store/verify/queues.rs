@@ -19,6 +19,7 @@ pub(super) fn examine(read: &ReadTransaction, findings: &mut Findings) -> Done {
     queued(read, findings, &tails)?;
     items(read, findings)?;
     taken(read, findings)?;
+    attempts(read, findings)?;
     submissions(read, findings, &tails)?;
     feed(read, findings)?;
     for (server, _) in tails {
@@ -80,8 +81,9 @@ fn queued(read: &ReadTransaction, findings: &mut Findings, tails: &Tails) -> Don
         let (key, value) = row?;
         let ((server, index), (kind, _, _, item, origin, id, _)) = (key.value(), value.value());
         named(&pdus, findings, "dead_letters", (server, index), (item, origin, id))?;
-        // One that was sent and refused stays among what was sent.
-        let twice = kind != Fate::Refused.as_str() && outbox.get((server, index))?.is_some();
+        // One that the peer took stays among what was sent.
+        let was_taken = rows::fate(kind).is_ok_and(Fate::was_taken);
+        let twice = !was_taken && outbox.get((server, index))?.is_some();
         findings.unless(!twice, "dead_letters", || format!("row {index} of {server} is still queued"));
         let tail = tails.get(server).copied().unwrap_or(0);
         findings.unless(index <= tail, "dead_letters", || format!("row {index} of {server} is beyond its end, {tail}"));
@@ -166,6 +168,29 @@ fn taken(read: &ReadTransaction, findings: &mut Findings) -> Done {
         let ((server, first), digests) = (key.value(), value.value());
         findings
             .unless(digests.len() % 16 == 0, "taken", || format!("a digest of {server} from {first} on is not whole"));
+    }
+    Ok(())
+}
+
+/// Attempts and deliveries can be read, and each is of items in their order.
+fn attempts(read: &ReadTransaction, findings: &mut Findings) -> Done {
+    for row in read.open_table(tables::ATTEMPTS)?.iter()? {
+        let (key, value) = row?;
+        let ((server, number), (_, first, last, _)) = (key.value(), value.value());
+        findings.unless(first <= last, "attempts", || {
+            format!("row {number} of {server} is of the items from {first} to {last}")
+        });
+    }
+    for row in read.open_table(tables::DELIVERED)?.iter()? {
+        let (key, value) = row?;
+        let (server, newest, _) = key.value();
+        match rows::spans_from_row(value.value()) {
+            Err(error) => findings.add("delivered", format!("row {newest} of {server}: {error}")),
+            Ok(spans) => {
+                let is_within = spans.iter().all(|span| span.first <= span.last && span.last.0 <= newest);
+                findings.unless(is_within, "delivered", || format!("row {newest} of {server} is of other items"));
+            }
+        }
     }
     Ok(())
 }

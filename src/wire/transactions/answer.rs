@@ -1,6 +1,6 @@
 //! The answer to a transaction as JSON: what became of each PDU.
 
-use actors::model::{Ack, Answered, Item, OutFrame, PduRef, Verdict};
+use actors::model::{Ack, Answered, Fate, Item, Objection, OutFrame, PduRef, Verdict};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
@@ -64,7 +64,7 @@ fn entry(out: &mut Vec<u8>, named: &Named, verdict: &Verdict) {
     out.push(b'}');
 }
 
-/// Read an answer to a transaction of ours. It was taken; all that can be learned is what a PDU was refused for.
+/// Read an answer to a transaction of ours. It was taken; all that can be learned is what a PDU was refused or parked for.
 ///
 /// Entries stand in the order of the request; one that names a PDU of the request is about that one. What is no JSON is taken
 /// too, for old servers were to say anything, but is told apart: a wrong server at the address says 200 as readily.
@@ -74,13 +74,14 @@ pub fn decode(frame: &OutFrame, body: &Bytes) -> Answered {
     Answered { ack, window: None, refused: refused(frame, body).unwrap_or_default() }
 }
 
-fn refused(frame: &OutFrame, body: &Bytes) -> Option<Vec<(PduRef, String)>> {
+fn refused(frame: &OutFrame, body: &Bytes) -> Option<Vec<Objection>> {
     let whole: &RawValue = serde_json::from_slice(body).ok()?;
-    let sent: Vec<&PduRef> = frame
+    let sent: Vec<(usize, &PduRef)> = frame
         .items
         .iter()
-        .filter_map(|item| match item {
-            Item::Pdu(reference, _) => Some(reference),
+        .enumerate()
+        .filter_map(|(place, item)| match item {
+            Item::Pdu(reference, _) => Some((place, reference)),
             Item::Update(_) => None,
         })
         .collect();
@@ -88,13 +89,21 @@ fn refused(frame: &OutFrame, body: &Bytes) -> Option<Vec<(PduRef, String)>> {
     let list = if whole.get().starts_with('[') { whole } else { json::get(&members, "pdus")? };
     let (entries, count) = json::items(list, sent.len())?;
     let about = |place: usize, members: &[Member<'_>]| {
-        let named = sent.iter().find(|reference| is_named(reference, members));
-        named.or_else(|| sent.get(place).filter(|_| count == sent.len() && is_nameless(members))).copied().cloned()
+        let named = sent.iter().find(|(_, reference)| is_named(reference, members));
+        let meant = named.or_else(|| sent.get(place).filter(|_| count == sent.len() && is_nameless(members)));
+        meant.map(|(place, _)| *place)
     };
     let read = |(place, entry): (usize, &RawValue)| {
         let members = json::members(entry.get()).ok()?;
-        let error = json::get(&members, "error").filter(|error| error.get() != "null")?;
-        Some((about(place, &members)?, words(error, &members)))
+        let error = json::get(&members, "error").filter(|error| error.get() != "null");
+        let (fate, reason) = match error {
+            Some(error) => (Fate::Refused, words(error, &members)),
+            None if text_of(&members, "status").as_deref() == Some("parked") => {
+                (Fate::ParkedByPeer, short(&text_of(&members, "code").unwrap_or_else(|| "PARKED".to_owned())))
+            }
+            None => return None,
+        };
+        Some(Objection { place: about(place, &members)?, fate, reason })
     };
     Some(entries.into_iter().enumerate().filter_map(read).collect())
 }
@@ -117,6 +126,9 @@ fn is_nameless(members: &[Member<'_>]) -> bool {
 fn words(error: &RawValue, members: &[Member<'_>]) -> String {
     let said = json::text(error).unwrap_or_else(|| error.get().into());
     let code = text_of(members, "code").map(|code| format!("{code}: ")).unwrap_or_default();
-    let line = format!("{code}{said}");
+    short(&format!("{code}{said}"))
+}
+
+fn short(line: &str) -> String {
     line.chars().map(|c| if c.is_control() { ' ' } else { c }).take(WORDS_MAX).collect()
 }

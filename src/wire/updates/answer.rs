@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use actors::model::{Ack, Answered, PushFailure, Seq};
+use actors::model::{Ack, Answered, Fate, Label, Objection, OutFrame, PushFailure, Receipt, Seq};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
@@ -18,9 +18,16 @@ const SEQ_MAX: u64 = i64::MAX as u64;
 const WAIT_MAX: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// Write an answer. `window` is how many strong updates we take in a push; a `wait` promises nothing about the next push.
-pub fn encode(ack: Ack, window: u32) -> String {
-    match ack {
-        Ack::Ok(seq) => format!(r#"{{"receive":"ok","seq":{seq},"window":{window}}}"#),
+pub fn encode(Receipt { ack, parked }: &Receipt, window: u32) -> String {
+    match *ack {
+        Ack::Ok(seq) if parked.is_empty() => format!(r#"{{"receive":"ok","seq":{seq},"window":{window}}}"#),
+        Ack::Ok(seq) => {
+            let parked: Vec<(u64, &str)> = parked.iter().map(|(number, code)| (number.0, *code)).collect();
+            let mut out = format!(r#"{{"receive":"ok","seq":{seq},"window":{window},"parked":"#).into_bytes();
+            put(&mut out, &parked);
+            out.push(b'}');
+            String::from_utf8_lossy(&out).into_owned()
+        }
         Ack::Hole { expected, conflict: false } => {
             format!(r#"{{"receive":"hole_detected","seq":{expected},"window":{window}}}"#)
         }
@@ -28,7 +35,7 @@ pub fn encode(ack: Ack, window: u32) -> String {
             format!(r#"{{"receive":"hole_detected","seq":{expected},"conflict":true,"window":{window}}}"#)
         }
         // Never the answer to a push; should it be, asking again costs nothing.
-        Ack::Taken | Ack::TakenBlindly => encode(Ack::Wait(Duration::from_secs(1)), window),
+        Ack::Taken | Ack::TakenBlindly => encode(&Ack::Wait(Duration::from_secs(1)).into(), window),
         Ack::Wait(wait) => format!(r#"{{"receive":"wait","wait":{}}}"#, whole_seconds(wait)),
     }
 }
@@ -48,11 +55,12 @@ struct Wire {
     wait: Option<Value>,
     window: Option<Value>,
     conflict: Option<Value>,
+    parked: Option<Value>,
 }
 
-/// Read an answer. Whatever could be taken for an advance must be exactly that; `window` and `conflict` of another type than
-/// ours are as if absent, since peers that never heard of them may use the names.
-pub fn decode(body: &Bytes) -> Result<Answered, PushFailure> {
+/// Read the answer to a frame. Whatever could be taken for an advance must be exactly that; `window`, `conflict` and `parked` of
+/// another type than ours are as if absent, since peers that never heard of them may use the names.
+pub fn decode(frame: &OutFrame, body: &Bytes) -> Result<Answered, PushFailure> {
     let wire: Wire = json_error::object(body).map_err(|why| unreadable(format_args!("{why}")))?;
     let ack = match wire.receive.as_str() {
         "ok" => Ack::Ok(seq(wire.seq.as_ref())?),
@@ -62,7 +70,26 @@ pub fn decode(body: &Bytes) -> Result<Answered, PushFailure> {
         "wait" => Ack::Wait(wait(wire.wait.as_ref())?),
         other => return Err(unreadable(format_args!("receive is {:?}", shortened(other)))),
     };
-    Ok(Answered { ack, window: wire.window.as_ref().and_then(window), refused: Vec::new() })
+    let parked = wire.parked.filter(|_| matches!(ack, Ack::Ok(_)));
+    let refused = parked.as_ref().map(|list| parked_items(frame, list)).unwrap_or_default();
+    Ok(Answered { ack, window: wire.window.as_ref().and_then(window), refused })
+}
+
+/// The items of the frame that the peer has put into quarantine: `[[seq, code], ..]`. What is none of these is passed over.
+fn parked_items(frame: &OutFrame, list: &Value) -> Vec<Objection> {
+    let Label::Numbers { last, .. } = frame.label else { return Vec::new() };
+    let item = |entry: &Value| {
+        let (number, code) = (entry.get(0)?.as_u64()?, entry.get(1)?.as_str()?);
+        let behind = usize::try_from(last.0.checked_sub(number)?).ok()?;
+        let place = frame.items.len().checked_sub(behind + 1)?;
+        Some(Objection { place, fate: Fate::ParkedByPeer, reason: code_words(code) })
+    };
+    list.as_array().into_iter().flatten().filter_map(item).collect()
+}
+
+/// A stranger's word, short enough for the trace and safe in a log.
+fn code_words(code: &str) -> String {
+    shortened(code).chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn unreadable(why: std::fmt::Arguments<'_>) -> PushFailure {

@@ -43,7 +43,7 @@ impl Dialect for Updates {
         })
     }
 
-    fn decode_answer(&self, _: &OutFrame, body: &Bytes) -> Result<Answered, PushFailure> {
-        answer::decode(body)
+    fn decode_answer(&self, frame: &OutFrame, body: &Bytes) -> Result<Answered, PushFailure> {
+        answer::decode(frame, body)
     }
 }

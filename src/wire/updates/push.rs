@@ -22,7 +22,7 @@ pub(super) async fn take(caller: Caller, body: Body, intake: web::Data<dyn Intak
         tracing::debug!(peer = %caller.server, count = push.weak, "weak updates dropped, nobody listens");
     }
     let body = match intake.accept(&caller.server, push).await {
-        Ok(ack) => answer::encode(ack, window),
+        Ok(receipt) => answer::encode(&receipt, window),
         Err(refusal) => {
             let reason = refusal.to_string();
             answer::encode_wait(wait_for(refusal)?, &reason)

@@ -9,8 +9,8 @@ use super::*;
 use crate::change::Change;
 use crate::limits::PeerLimits;
 use crate::model::{
-    Ack, BadPdu, Digest, InboundPush, InboundRecord, InboundTransaction, Parked, Pulled, PushFailure, Refusal, Seq,
-    Strong, StrongBody, Taken,
+    Ack, BadPdu, Digest, InboundPush, InboundRecord, InboundTransaction, Parked, Pulled, PushFailure, Receipt, Refusal,
+    Seq, Strong, StrongBody, Taken,
 };
 use crate::peer::effect::{Effect, Out, Pull, Token};
 use crate::peer::inbound::{Frame, Inbound, PULL_PAGES_MAX};
@@ -76,6 +76,12 @@ impl Bench {
         Self { inbound, ..Self::new() }
     }
 
+    /// The same peer after a restart, with the digests of what it was sent last.
+    fn restart(&mut self, digests: Vec<Digest>) {
+        let (server, limits) = ("red".parse().expect("valid"), Arc::new(PeerLimits::default()));
+        self.inbound = Inbound::new(server, limits, &self.inbound.record(), digests, vec![]);
+    }
+
     fn accept(&mut self, frame: Frame) -> &mut Self {
         self.accept_strange(frame, Strange::default())
     }
@@ -132,8 +138,12 @@ impl Bench {
 
 fn print(answer: &Result<Taken, Refusal>) -> String {
     match answer {
-        Ok(Taken::Push(Ack::Ok(seq))) => format!("ok {seq}"),
-        Ok(Taken::Push(ack)) => format!("{ack:?}"),
+        Ok(Taken::Push(Receipt { ack: Ack::Ok(seq), parked })) if parked.is_empty() => format!("ok {seq}"),
+        Ok(Taken::Push(Receipt { ack: Ack::Ok(seq), parked })) => {
+            let parked = parked.iter().map(|(number, code)| format!("{number} {code}")).collect::<Vec<_>>();
+            format!("ok {seq}, parked {}", parked.join(" and "))
+        }
+        Ok(Taken::Push(Receipt { ack, .. })) => format!("{ack:?}"),
         Ok(Taken::Transaction(verdicts)) => {
             let word = |verdict: &Verdict| match verdict {
                 Verdict::Parked { code } | Verdict::Refused { code, .. } => (*code).to_owned(),
@@ -347,7 +357,39 @@ fn a_pdu_in_a_push_that_is_refused_takes_its_number_and_is_parked() {
     bench.accept(push(2, vec![StrongBody::BadPdu(bad), StrongBody::Pdu(Box::new(pdu("a", "#x")))]));
     bench.back("#x", &[1], Ok(vec![refused])).check(&[
         "accept 1: to #x [1]",
-        "#x is back: taken 1+2; park BAD_PDU update 0; park BAD_PDU update 1; answer 1 ok 2",
+        "#x is back: taken 1+2; park BAD_PDU update 0; park BAD_PDU update 1; answer 1 ok 2, parked 1 BAD_PDU and 2 BAD_PDU",
+    ]);
+}
+
+/// What its conversation has put into quarantine was answered like what was delivered.
+#[test]
+fn a_push_is_told_what_is_parked() {
+    let stranger = |id: &str| StrongBody::Pdu(Box::new(pdu(id, "#x")));
+    let strong = |seq, bodies| match push(seq, bodies) {
+        Frame::Push(push) => push.strong,
+        other => panic!("{other:?}"),
+    };
+    let first = || strong(2, vec![stranger("a"), StrongBody::Plain]);
+    let longer = || [first(), strong(4, vec![stranger("b"), StrongBody::Unsound("a number")])].concat();
+    let frame = |strong: Vec<Strong>| {
+        let seq = Seq(strong.len() as u64);
+        Frame::Push(InboundPush { from_seq: Some(Seq(1)), seq, strong, weak: 0, verified: "network" })
+    };
+    let parked = Verdict::Parked { code: "NOT_A_PARTICIPANT" };
+    let mut bench = Bench::new();
+    bench.accept(frame(first())).back("#x", &[0], Ok(vec![parked]));
+    // No answer came: the same again, to a process that has started since, and with more behind it.
+    bench.accept(frame(first()));
+    bench.restart(first().iter().map(|strong| strong.digest).collect());
+    bench.accept(frame(first())).accept(frame(longer()));
+    bench.back("#x", &[2], Ok(vec![OK])).accept(push(5, vec![StrongBody::Plain])).check(&[
+        "accept 1: to #x [0]",
+        "#x is back: taken 1+2; feed; answer 1 ok 2, parked 1 NOT_A_PARTICIPANT",
+        "accept 2: answer 2 ok 2, parked 1 NOT_A_PARTICIPANT",
+        "accept 3: answer 3 ok 2, parked 1 NOT_A_PARTICIPANT",
+        "accept 4: to #x [2]",
+        "#x is back: taken 1+4; park NOT_AN_OBJECT update 1; answer 4 ok 4, parked 1 NOT_A_PARTICIPANT and 4 NOT_AN_OBJECT",
+        "accept 5: taken 5+1; feed; answer 5 ok 5",
     ]);
 }
 

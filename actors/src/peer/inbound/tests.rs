@@ -34,7 +34,7 @@ fn take(inbound: &mut Inbound, push: InboundPush) -> (Result<Ack, Refusal>, Vec<
         _ => None,
     });
     let answer = answer.map(|taken| match taken {
-        Taken::Push(ack) => ack,
+        Taken::Push(receipt) => receipt.ack,
         Taken::Transaction(_) => panic!("a push is answered as one"),
     });
     (answer, told.collect())

@@ -8,7 +8,7 @@ use crate::change::Change;
 use crate::change::Urgency;
 use crate::limits::Speech;
 use crate::model::{
-    Ack, Answered, Cause, Fate, FeedItem, Index, Item, Label, Millis, PduRef, PeerState, PushFailure, Seq, SubmissionId,
+    Ack, Answered, Cause, Fate, FeedItem, Index, Label, Millis, Objection, PeerState, PushFailure, Seq, SubmissionId,
 };
 use crate::peer::effect::Out;
 use crate::peer::outbound::leave::millis;
@@ -32,7 +32,8 @@ impl Outbound {
             if matches!(&outcome, Ok(Answered { ack: Ack::TakenBlindly, .. })) && !self.attempts.are_blind() {
                 self.warn_of_blindness(out);
             }
-            self.attempts.note(at.now, span, &outcome);
+            let ended = self.attempts.ended(&self.server, at.now, (label, span), &outcome);
+            ended.into_iter().for_each(|change| out.note(change));
         }
         match outcome {
             Ok(Answered { ack, window, refused }) => {
@@ -91,12 +92,13 @@ impl Outbound {
         at: Moment,
         span: Option<Span>,
         transaction: Option<u64>,
-        refused: &[(PduRef, String)],
+        refused: &[Objection],
         out: &mut Out,
     ) {
         self.parked_in_a_row = 0;
+        self.attempts.succeeded(at.now);
         self.heard(at, out);
-        self.confirmed(out);
+        self.confirmed(at, out);
         if let Some(span) = span {
             self.doubt.taken(span.last);
             // By a step, and only where the cap was what held the batch back: what a peer could not take once it is not sent
@@ -129,8 +131,11 @@ impl Outbound {
     }
 
     /// Where the peer was asked for an item that it may have taken: it has something under its number.
-    fn confirmed(&mut self, out: &mut Out) {
+    fn confirmed(&mut self, at: Moment, out: &mut Out) {
         let Some((last, refused)) = self.doubt.confirmed() else { return };
+        let first = self.outbox.acked().next();
+        let ended = self.attempts.confirmed(&self.server, at.now, first, last);
+        ended.into_iter().for_each(|change| out.note(change));
         if let Some((message, reason)) = refused {
             // Not a dead letter: it keeps its number, or an item behind it would go under one that the peer knows.
             let reason = format!("{reason}; it may have been taken before, when no answer came");
@@ -140,18 +145,19 @@ impl Outbound {
         out.moved(Urgency::Rides);
     }
 
-    /// A message that was in trouble, or waited long, is told of; one of which the peer refuses the PDU is too. All else is read by
-    /// who asks.
-    fn say_what_was_taken(&self, at: Moment, span: Span, refused: &[(PduRef, String)], out: &mut Out) {
+    /// A message that was in trouble, or waited long, is told of; one of which the peer refuses or parks an item is too. All else is
+    /// read by who asks.
+    fn say_what_was_taken(&self, at: Moment, span: Span, refused: &[Objection], out: &mut Out) {
         let mut told: Option<&SubmissionId> = None;
         for row in self.outbox.unacknowledged(span.last) {
-            let reason = match &row.item {
-                Item::Pdu(pdu, _) => refused.iter().find(|(named, _)| named == pdu).map(|(_, reason)| reason),
-                Item::Update(_) => None,
-            };
-            if let Some(reason) = reason {
-                self.left(row.index, row.index, Fate::Refused, reason, out);
-                self.tell(row.submission.clone(), Fate::Refused.state(), Some(reason.clone()), out);
+            let is_about = |objection: &&Objection| span.first.0 + objection.place as u64 == row.index.0;
+            if let Some(Objection { fate, reason, .. }) = refused.iter().find(is_about) {
+                let reason = match fate {
+                    Fate::ParkedByPeer => format!("{reason}: it lies in the quarantine of {}", self.server),
+                    _ => reason.clone(),
+                };
+                self.left(row.index, row.index, *fate, &reason, out);
+                self.tell(row.submission.clone(), fate.state(), Some(reason), out);
             } else if (row.again || row.queued.until(at.now) > self.limits.notify_after)
                 && told.replace(&row.submission) != Some(&row.submission)
             {

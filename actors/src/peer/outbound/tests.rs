@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::limits::Speech;
 use crate::model::PeerLoad;
-use crate::model::{Ack, Answered, Edu, Fate, Item, Order, PeerRecord, PushFailure, Segment, Seq};
+use crate::model::{Ack, Answered, Edu, Fate, Item, Objection, Order, PeerRecord, PushFailure, Segment, Seq};
 use crate::peer::dispatch::Strange;
 use crate::peer::effect::Token;
 use crate::peer::inbound::Frame;
@@ -36,14 +36,16 @@ impl Bench {
         record.outbound.window = Some(100);
         change(&mut limits, &mut record);
         let tail = Index(record.outbound.acked.0 + items);
-        let load = PeerLoad { record: Some(record), tail, queued_bytes: 0, digests: vec![], seen: vec![] };
+        let (digests, seen, last_error) = (vec![], vec![], None);
+        let load = PeerLoad { record: Some(record), tail, queued_bytes: 0, digests, seen, last_error };
         let machine = Machine::new("us".parse().expect("valid"), server, &Arc::new(limits), load);
         Self { machine, now: Millis(0), attempt: 0, tail: tail.0, trace: vec![] }
     }
 
     fn step(&mut self, event: Event) -> &mut Self {
         let effects = self.machine.step(Moment { now: self.now, roll: 0.5 }, event);
-        let printed: Vec<String> = effects.iter().map(|effect| self.print(effect)).collect();
+        let printed: Vec<String> =
+            effects.iter().map(|effect| self.print(effect)).filter(|text| !text.is_empty()).collect();
         self.trace.push(format!(
             "{:>4}s {:<11} {}",
             self.now.0 / 1000,
@@ -56,8 +58,16 @@ impl Bench {
     fn print(&mut self, effect: &Effect) -> String {
         match effect {
             Effect::Commit(changes, urgency) => {
-                let names: Vec<String> = changes.iter().map(name).collect();
-                format!("{}{}", if *urgency == Urgency::Now { "commit " } else { "note " }, names.join("+"))
+                // What only the trace of a message shows is printed by the tests of attempts.
+                let is_traced =
+                    |change: &&Change| matches!(change, Change::AttemptFailed { .. } | Change::Delivered { .. });
+                let names: Vec<String> = changes.iter().filter(|change| !is_traced(change)).map(name).collect();
+                match (names.is_empty(), urgency) {
+                    (true, Urgency::Now) => panic!("nobody waits for what only the trace shows"),
+                    (true, Urgency::Rides) => String::new(),
+                    (false, Urgency::Now) => format!("commit {}", names.join("+")),
+                    (false, Urgency::Rides) => format!("note {}", names.join("+")),
+                }
             }
             Effect::Answer(..) => "answer".to_owned(),
             Effect::Report(_) => "report".to_owned(),

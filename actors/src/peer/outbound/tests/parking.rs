@@ -285,3 +285,20 @@ fn where_the_rows_behind_it_are_gone_nothing_is_acknowledged_unasked() {
         "   0s sending     commit park 1+event(m1 parked: refused with status 413: no)+peer; load 2",
     ]);
 }
+
+/// It was called acknowledged, and nobody here learned that its messenger does not have it.
+#[test]
+fn item_parked_by_the_peer_is_told() {
+    let parked = |place| Objection { place, fate: Fate::ParkedByPeer, reason: "NOT_A_PARTICIPANT".to_owned() };
+    let mut bench = Bench::new(|_, _| ());
+    bench.queue(3);
+    // The last place is none of ours.
+    let refused = vec![parked(1), parked(3)];
+    let outcome = Ok(Answered { ack: Ack::Ok(Seq(3)), window: Some(100), refused });
+    bench.step(Event::Replied { attempt: 1, outcome }).check(&[
+        "   0s sending     push 1..=3 (3)",
+        "   0s idle        note parked_by_peer 2+event(m2 parked: NOT_A_PARTICIPANT: it lies in the quarantine of blue)\
+         +trim<=3+peer",
+    ]);
+    assert_eq!(bench.machine.status().acked, Index(3), "its number is taken");
+}

@@ -1,0 +1,40 @@
+//! What is remembered of attempts to deliver, for the trace of a message.
+
+use super::{Index, Millis};
+
+/// One attempt to deliver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// When its answer, or its failure, came.
+    pub time: Millis,
+    /// The first item it carried.
+    pub first: Index,
+    /// The last item it carried.
+    pub last: Index,
+    /// What came of it, in words.
+    pub result: String,
+}
+
+/// Items of a peer's outbox that the peer took in one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeliveredSpan {
+    /// When its answer came.
+    pub time: Millis,
+    /// The first item.
+    pub first: Index,
+    /// The last item.
+    pub last: Index,
+    /// The answer was a status alone, and no JSON.
+    pub blind: bool,
+}
+
+/// Deliveries that share a row. Until there are so many they stand in the peer's record, which each delivery writes anyway,
+/// because a row for each delivery would be a fifth of all that a message costs which is sent alone.
+pub const DELIVERED_SPANS_IN_ROW: usize = 16;
+
+impl From<DeliveredSpan> for Attempt {
+    fn from(DeliveredSpan { time, first, last, blind }: DeliveredSpan) -> Self {
+        let result = if blind { "acknowledged, by an answer that is no JSON" } else { "acknowledged" };
+        Self { time, first, last, result: result.to_owned() }
+    }
+}

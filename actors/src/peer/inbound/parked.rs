@@ -1,0 +1,91 @@
+//! What of a peer's batches goes into quarantine: how it is named there, and the numbers of its updates, so that the answer to a
+//! repeat says so again.
+
+use std::collections::VecDeque;
+
+use super::Inbound;
+use crate::model::{Ack, InboundPush, ParkedCode, ParkedWhat, Pdu, PduRef, Receipt, Seq, StrongBody, Taken, Verdict};
+use crate::peer::place::DIGESTS_MAX;
+
+/// Numbers remembered in memory: as many as there may be digests that tell a repeat.
+const PARKED_MAX: usize = DIGESTS_MAX;
+
+/// Numbers in the record, which is written whole with each push.
+const IN_RECORD_MAX: usize = 64;
+
+/// The newest of them, oldest first.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ParkedNumbers(VecDeque<(Seq, &'static str)>);
+
+impl ParkedNumbers {
+    /// As the store left them.
+    pub(super) fn new(kept: &[(Seq, &'static str)]) -> Self {
+        Self(kept.iter().copied().collect())
+    }
+
+    /// An update went into quarantine under this code.
+    pub(super) fn note(&mut self, number: Seq, code: &'static str) {
+        if self.0.len() >= PARKED_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back((number, code));
+    }
+
+    /// From this number on the peer sends others.
+    pub(super) fn renumbered(&mut self, first: Seq) {
+        self.0.retain(|(number, _)| *number < first);
+    }
+
+    /// Those of a push, by their numbers.
+    pub(super) fn within(&self, first: Seq, last: Seq) -> Vec<(Seq, &'static str)> {
+        self.0.iter().filter(|(number, _)| first <= *number && *number <= last).copied().collect()
+    }
+
+    /// Those that survive a restart.
+    pub(super) fn kept(&self) -> Vec<(Seq, &'static str)> {
+        self.0.iter().skip(self.0.len().saturating_sub(IN_RECORD_MAX)).copied().collect()
+    }
+}
+
+/// The code under which an update of a push lies in quarantine, if it does: the context's actor has put it there, or the peer's
+/// actor does, which knows no other way to refuse an update.
+pub(super) fn parked_as(
+    body: &StrongBody,
+    (verdict, parked): (Option<&Verdict>, Option<ParkedCode>),
+) -> Option<&'static str> {
+    match (body, verdict, parked) {
+        (StrongBody::Plain, ..) => None,
+        (StrongBody::Unsound(_), ..) => Some(ParkedCode::NotAnObject.as_str()),
+        (StrongBody::BadPdu(_), ..) => Some(ParkedCode::BadPdu.as_str()),
+        (StrongBody::Pdu(_), _, Some(code)) => Some(code.as_str()),
+        (StrongBody::Pdu(_), Some(Verdict::Parked { code }), None) => Some(code),
+        // It is not kept.
+        (StrongBody::Pdu(_), Some(Verdict::Refused { code: Verdict::SENDER_NOT_A_PARTICIPANT, .. }), None) => None,
+        (StrongBody::Pdu(_), Some(Verdict::Refused { .. }), None) => Some(ParkedCode::BadPdu.as_str()),
+        (StrongBody::Pdu(_), ..) => None,
+    }
+}
+
+/// A PDU as it is named in quarantine.
+pub(super) fn what(pdu: &Pdu) -> ParkedWhat {
+    let PduRef { origin, id } = &pdu.reference;
+    ParkedWhat::Pdu { origin: Some(origin.to_string()), id: Some(id.to_string()), context: Some(pdu.context.clone()) }
+}
+
+/// Why an item is there, for people.
+pub(super) fn words(code: ParkedCode) -> String {
+    match code {
+        ParkedCode::Poison => "its conversation's actor failed on it twice".to_owned(),
+        ParkedCode::ContextFaulty => "its conversation's actor has been given up; see the log".to_owned(),
+        other => other.as_str().to_lowercase(),
+    }
+}
+
+impl Inbound {
+    /// The push is taken, or was before: what of it is in quarantine. `pushes`: its number is its own.
+    pub(super) fn receipt(&self, push: &InboundPush, pushes: bool) -> Taken {
+        let count = if pushes { 1 } else { push.strong.len() as u64 };
+        let first = Seq((push.seq.0 + 1).saturating_sub(count));
+        Taken::Push(Receipt { ack: Ack::Ok(push.seq), parked: self.parked.within(first, push.seq) })
+    }
+}

@@ -1,0 +1,87 @@
+//! What a sender learns of a message that its peer has taken: when that was, and that it lies in the peer's quarantine.
+
+use actors::model::{Fate, Index};
+use actors::ports::{Archive, Journal};
+
+use crate::disk::Survives;
+use crate::messenger::others;
+use crate::network::{CALM, Network};
+use crate::node::{Node, seconds, world};
+
+/// The results of all attempts at a peer, and what became of its items.
+async fn traced(node: &Node, at: &Node) -> (Vec<String>, Vec<Fate>) {
+    node.store().barrier().committed().await.unwrap();
+    let attempts = node.store().attempts(&at.name, Index(1), Index(99)).await.unwrap();
+    let letters = node.store().letters(&at.name, Index(1), Index(99)).await.unwrap();
+    (attempts.into_iter().map(|it| it.result).collect(), letters.into_iter().map(|it| it.fate).collect())
+}
+
+/// Red speaks updates with blue and transactions with green.
+#[tokio::test(start_paused = true)]
+async fn a_message_parked_by_its_peer_is_told() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let [red, green, blue] = ["red", "green", "blue"].map(|name| Node::usual(&network, name));
+        let [red, green, blue] = [red.await, green.await, blue.await];
+        red.with("garden", &["green", "blue"]).await;
+        green.with("garden", &["blue"]).await;
+        blue.with("garden", &["green"]).await;
+        red.say("garden", "1").await;
+        seconds(5).await;
+        let told = |at: &Node, what: &str| format!("1 at {}: {what}", crate::network::short(&at.name));
+        let parked =
+            |at: &Node| told(at, &format!("parked, NOT_A_PARTICIPANT: it lies in the quarantine of {}", at.name));
+        let mut feed = red.feed().await;
+        feed.sort();
+        assert_eq!(feed, [parked(&blue), parked(&green)]);
+        red.restart(Survives::Synced).await;
+        for at in [&green, &blue] {
+            assert_eq!(at.feed().await, ["parked 1 of red: NOT_A_PARTICIPANT"]);
+            let (attempts, fates) = traced(&red, at).await;
+            assert_eq!((attempts, fates), (vec!["acknowledged".to_owned()], vec![Fate::ParkedByPeer]), "{}", at.name);
+        }
+
+        // Once they take it, a retry learns that they have it.
+        for at in [&green, &blue] {
+            at.with("garden", &others(&at.name, &["red", "green", "blue"])).await;
+            seconds(5).await;
+            assert_eq!(at.feed().await.last().unwrap(), "red/1");
+            assert_eq!(red.gateway().retry_message(&"1".parse().unwrap(), Some(&at.name)).await.unwrap(), 1);
+            seconds(5).await;
+            assert_eq!(red.feed().await.last().unwrap(), &told(at, "acknowledged, "));
+            let (attempts, fates) = traced(&red, at).await;
+            assert_eq!((attempts.len(), fates), (2, vec![]), "{}", at.name);
+        }
+    })
+    .await;
+}
+
+/// What was in memory only was gone after a restart, and of deliveries the newest five of a peer were kept.
+#[tokio::test(start_paused = true)]
+async fn failures_and_deliveries_survive_a_restart() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let [red, blue] = ["red", "blue"].map(|name| Node::usual(&network, name));
+        let [red, blue] = [red.await, blue.await];
+        red.with("garden", &["blue"]).await;
+        blue.with("garden", &["red"]).await;
+        network.cut(&red.name, &blue.name);
+        red.say("garden", "0").await;
+        seconds(2).await;
+        network.heal();
+        seconds(30).await;
+        for n in 1..40 {
+            red.say("garden", &n.to_string()).await;
+            seconds(1).await;
+        }
+        let before = traced(&red, &blue).await;
+        red.restart(Survives::Synced).await;
+        assert_eq!(traced(&red, &blue).await, before);
+        let (attempts, _) = before;
+        let failures = attempts.iter().filter(|result| **result != "acknowledged").count();
+        assert!(failures > 0 && attempts.len() - failures == 40, "{attempts:?}");
+        let status = red.gateway().peer(&blue.name).await.unwrap();
+        assert!(status.last_success.is_some_and(|at| at >= status.since), "{status:?}");
+    })
+    .await;
+}
