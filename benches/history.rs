@@ -55,7 +55,7 @@ fn pdu(n: u64) -> Pdu {
         "prev_pdus": names, "is_state": false, "content": { "body": "x".repeat(300) },
     });
     let bytes = Bytes::from(text.to_string());
-    Pdu { reference: said(n), context: room(), prev, depth: None, kind: "m.text".into(), state: None, bytes }
+    Pdu { reference: said(n), context: room(), prev, depth: None, kind: "m.text".into(), state: None, to: None, bytes }
 }
 
 /// A gateway on a file of its own.
@@ -145,7 +145,8 @@ impl World {
         let begun = Instant::now();
         for back in 0..MESSAGES / 10 {
             let from = vec![said(self.newest - back)];
-            let pdus = self.store.backfill(&room(), from, SERVED, u64::MAX).await.expect("it reads");
+            let pdus =
+                self.store.backfill(&room(), &name("red.example"), from, SERVED, u64::MAX).await.expect("it reads");
             assert_eq!(pdus.len(), SERVED as usize);
         }
         begun.elapsed()
@@ -166,7 +167,7 @@ async fn fill(store: &Store, length: u64) {
         store.submit(fence, some, Urgency::Now).committed().await.expect("a sound disk");
     }
     let mut record = ContextRecord::new(room(), vec![name("red.example"), name("green.example")], false);
-    record.heads = vec![Head { reference: said(length), depth: length }];
+    record.heads = vec![Head::of(said(length), length, None)];
     (record.depth, record.next) = (length, length + 1);
     let upto = actors::model::Position(length);
     let changes = vec![Change::ContextMoved(Box::new(record)), Change::FeedAcked { upto }];

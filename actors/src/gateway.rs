@@ -11,6 +11,7 @@ use bytes::Bytes;
 use crate::change::Change;
 use crate::congestion::{HIGH_WATER, Overload};
 use crate::context::PARENTS_MAX;
+use crate::context::machine::Reach;
 use crate::model::{
     Composed, ContextId, ContextRecord, ContextStatus, Draft, InboundPush, InboundTransaction, Millis, Order,
     PeerStatus, Receipt, Refusal, ServerName, Spoken, Submission, Submitted, Taken, Verdict,
@@ -161,7 +162,8 @@ impl Gateway {
                 Err(refusal) => return Err(refusal),
             }
         }
-        self.routes.context(context).await?.compose(drafts, shut).await
+        let deaf = self.deaf(&drafts);
+        self.routes.context(context).await?.compose(drafts, Reach { shut, deaf }).await
     }
 
     /// Join the open ends of a conversation until one is left, by empty messages that name ten each. `draft` makes one of this
@@ -185,6 +187,13 @@ impl Gateway {
             left = left.min(needed(self.context(context).await?.record.heads.len()));
         }
         Ok(said)
+    }
+
+    /// The servers that drafts are narrowed to and that do not honour it.
+    fn deaf(&self, drafts: &[Draft]) -> Vec<ServerName> {
+        let named = drafts.iter().filter_map(|draft| draft.to.as_ref()).flatten();
+        let is_deaf = |server: &&ServerName| self.ports.roster.limits(server).is_some_and(|peer| !peer.honours_to);
+        named.filter(is_deaf).cloned().collect()
     }
 
     /// The servers that drafts say take part: who comes in by a message is sent it.

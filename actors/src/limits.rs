@@ -11,6 +11,8 @@ pub struct PeerLimits {
     pub speech: Speech,
     /// It can be asked for PDUs by the GETs of the transactions dialect.
     pub fetches: bool,
+    /// It passes what is for some servers only on to nobody else.
+    pub honours_to: bool,
     /// What it does in its own way.
     pub habits: Habits,
     /// Requests of this peer being handled at once; the next is told to wait.
@@ -286,6 +288,7 @@ impl Default for PeerLimits {
         Self {
             speech: Speech::Updates,
             fetches: true,
+            honours_to: true,
             habits: Habits::default(),
             intake_max: 4,
             batch_items: 100,

@@ -231,11 +231,12 @@ pub trait Archive: Send + Sync + 'static {
     /// A PDU, at once, from committed rows.
     fn pdu(&self, reference: &PduRef) -> Result<Option<ServedPdu>, ArchiveError>;
 
-    /// Delivered PDUs of a conversation: those of `from` that are there, then their ancestors, level by level, within a level in
+    /// Delivered PDUs of a conversation that may be given to this server: those of `from` that are there, then their ancestors, level by level, within a level in
     /// the order in which they are named, each once: at most `limit`, and not more once they exceed `bytes` (one always fits).
     fn backfill(
         &self,
         context: &ContextId,
+        asker: &ServerName,
         from: Vec<PduRef>,
         limit: u32,
         bytes: u64,

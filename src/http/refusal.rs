@@ -154,6 +154,8 @@ impl From<&Refusal> for Problem {
             Refusal::UnknownContext(_) => Self::not_found("UNKNOWN_CONTEXT", refusal.to_string()),
             Refusal::UnknownSubmission(_) => Self::not_found("UNKNOWN_ID", refusal.to_string()),
             Refusal::NotAParticipant { .. } => Self::unprocessable("NOT_A_PARTICIPANT", refusal.to_string()),
+            Refusal::ToNotHonoured { .. } => Self::unprocessable("TO_NOT_HONOURED", refusal.to_string()),
+            Refusal::StateNarrowed(_) => Self::unprocessable("STATE_NARROWED", refusal.to_string()),
             Refusal::PowerTooLow { .. } => Self::new(StatusCode::FORBIDDEN, "POWER_TOO_LOW", refusal.to_string()),
             Refusal::TooManyParticipants { .. } => Self::unprocessable("TOO_MANY_PARTICIPANTS", refusal.to_string()),
             // One peer's own backlog: everything else still goes, so the caller is asked to slow down, and not told that the
@@ -203,6 +205,8 @@ mod tests {
             (Refusal::UnknownContext(room()), 404, "UNKNOWN_CONTEXT", None),
             (Refusal::UnknownSubmission("m".parse().expect("valid")), 404, "UNKNOWN_ID", None),
             (Refusal::NotAParticipant { server: red(), context: room() }, 422, "NOT_A_PARTICIPANT", None),
+            (Refusal::ToNotHonoured { server: red() }, 422, "TO_NOT_HONOURED", None),
+            (Refusal::StateNarrowed(room()), 422, "STATE_NARROWED", None),
             (Refusal::PowerTooLow { own: 1, current: 50 }, 403, "POWER_TOO_LOW", None),
             (Refusal::TooManyParticipants { count: 9, max: 4 }, 422, "TOO_MANY_PARTICIPANTS", None),
             (Refusal::FaultyContext(room()), 503, "FAULTY", Some("60")),

@@ -213,7 +213,7 @@ mod tests {
     fn a_context_shows_who_takes_part_where_it_stands_and_what_it_lacks() {
         let context: ContextId = "#room".parse().expect("valid");
         let mut record = ContextRecord::new(context, vec![name("blue")], true);
-        record.heads = vec![Head { reference: pdu("red", "c"), depth: 7 }];
+        record.heads = vec![Head::of(pdu("red", "c"), 7, None)];
         record.depth = 7;
         let gap = |id, edge| Gap { missing: pdu("blue", id), children: vec![pdu("blue", "b")], edge };
         let status = ContextStatus {

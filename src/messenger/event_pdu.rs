@@ -1,6 +1,6 @@
 //! PDUs of conversations as events: what the store knows of one, and the parts of its text, each as it came.
 
-use actors::model::{FedPdu, StateKey};
+use actors::model::{DEPTH_BUILT_UPON_MAX, FedPdu, StateKey};
 use actors::ports::ArchiveError;
 use serde_json::value::RawValue;
 
@@ -27,6 +27,9 @@ struct Parts<'a> {
     power_level: Option<&'a RawValue>,
     prev_state_id: Option<&'a RawValue>,
     prev_state_origin: Option<&'a RawValue>,
+    depth: Option<u64>,
+    /// The servers it is for, where it is narrowed.
+    to: Option<&'a RawValue>,
     /// Keys that have no meaning here, in their order.
     extra: Vec<(String, &'a RawValue)>,
 }
@@ -46,8 +49,10 @@ impl<'a> Parts<'a> {
                 "power_level" => parts.power_level = Some(value),
                 "prev_state_id" => parts.prev_state_id = Some(value),
                 "prev_state_origin" => parts.prev_state_origin = Some(value),
+                "depth" => parts.depth = value.get().parse().ok().filter(|depth| *depth <= DEPTH_BUILT_UPON_MAX),
+                "to" if value.get().starts_with('[') => parts.to = Some(value),
                 // Told in other words, or a proof that was looked at when it came.
-                "pdu_id" | "origin" | "context" | "depth" | "hashes" | "signatures" => {}
+                "pdu_id" | "origin" | "context" | "hashes" | "signatures" => {}
                 _ => parts.extra.push((name, value)),
             }
         }
@@ -88,13 +93,17 @@ impl<'a> PduEvent<'a> {
             self.write_state(event);
         }
         event.raw("prev", or(parts.prev, "[]"));
-        event.member("depth", &fed.depth);
+        // As its origin states it, where that can be one: it is shown, and nothing is ordered by it.
+        event.member("depth", &parts.depth.unwrap_or(fed.depth));
         event.raw("ts", or(parts.ts, "0"));
         let mut extra = event.object("extra");
         for (name, value) in &parts.extra {
             extra.raw(name, value.get());
         }
         extra.end();
+        if let Some(to) = parts.to {
+            event.raw("to", to.get());
+        }
         event.optional("sender", fed.sender.as_ref().map(|sender| sender.as_str()));
         event.member("verified", &fed.verified);
         if !fed.shown.gap.is_empty() {
@@ -170,10 +179,30 @@ mod tests {
             concat!(
                 r##"{"context":"#réd \"x\"","origin":"blue","pdu_id":"p1","type":"m.\u0074ext","##,
                 r#""content":{ "n": 1208925819614629174706176, "z":1.0e2,"a":"\u00e9\/" },"prev":[["red","r1"],["blue","b0"]],"#,
-                r#""depth":5,"ts":1404838188000,"extra":{"zeta":{"k":[1E400]},"al\"pha":"\ud83d\ude00"},"#,
+                r#""depth":9,"ts":1404838188000,"extra":{"zeta":{"k":[1E400]},"al\"pha":"\ud83d\ude00"},"#,
                 r#""sender":"green","verified":"network"}"#
             )
         );
+    }
+
+    #[test]
+    fn the_depth_shown_is_the_stated_one() {
+        for (stated, shown) in
+            [(r#""depth":0,"#, 0), (r#""depth":2147483647,"#, 2_147_483_647), (r#""depth":2147483648,"#, 5), ("", 5)]
+        {
+            let text = format!(r#"{{{stated}"ts":1,"pdu_type":"t","content":{{}},"prev_pdus":[]}}"#);
+            let (_, event) = written(&FedPdu { bytes: text.into(), ..fed("", Shown::default()) }).expect("sound");
+            assert!(event.contains(&format!(r#""depth":{shown},"#)), "{stated}: {event}");
+        }
+    }
+
+    #[test]
+    fn a_narrowed_message_says_whom_it_is_for() {
+        let text = r#"{"ts":1,"pdu_type":"t","to":["blue","red"],"content":{},"prev_pdus":[]}"#;
+        let (_, event) = written(&fed(text, Shown::default())).expect("sound");
+        assert!(event.contains(r#""extra":{},"to":["blue","red"],"sender""#), "{event}");
+        let (_, event) = written(&fed(r#"{"ts":1,"to":"blue"}"#, Shown::default())).expect("sound");
+        assert!(event.contains(r#""extra":{"to":"blue"},"sender""#), "a key without a meaning here: {event}");
     }
 
     #[test]

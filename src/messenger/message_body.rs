@@ -43,6 +43,7 @@ const RESERVED: &[&str] = &[
     "power_level",
     "prev_state_id",
     "prev_state_origin",
+    "to",
     "hashes",
     "signatures",
     "outlier",
@@ -116,7 +117,7 @@ impl MessageBody {
         }
         let content = slice(content);
         let extra = given.extra.map_or(Ok(vec![]), |extra| extra_keys(extra, slice))?;
-        let texts = [given.context, given.kind, given.content, given.state_key, given.extra];
+        let texts = [given.context, given.kind, given.content, given.state_key, given.to, given.extra];
         let size = texts.iter().flatten().map(|text| text.get().len() as u64).sum();
         let (context, kind) = (context(given.context)?, kind(given.kind)?);
         let state = state(given.state_key, given.power_level)?;
@@ -391,7 +392,7 @@ mod tests {
             assert_eq!((refused.status().as_u16(), refused.code()), (422, "BAD_EXTRA"), "{key}");
         }
         with(r#","extra":{"orig\u0069n":1}"#).expect_err("the same key, escaped");
-        with(r#","extra":{"origins":1,"type":2,"to":3,"":4}"#).expect("keys with a meaning elsewhere only");
+        with(r#","extra":{"origins":1,"type":2,"for":3,"":4}"#).expect("keys with a meaning elsewhere only");
     }
 
     #[test]

@@ -93,7 +93,14 @@ impl Archive for Broken {
         Err(ArchiveError("no disk".into()))
     }
 
-    fn backfill(&self, _: &ContextId, _: Vec<PduRef>, _: u32, _: u64) -> Task<Result<Vec<ServedPdu>, ArchiveError>> {
+    fn backfill(
+        &self,
+        _: &ContextId,
+        _: &ServerName,
+        _: Vec<PduRef>,
+        _: u32,
+        _: u64,
+    ) -> Task<Result<Vec<ServedPdu>, ArchiveError>> {
         Box::pin(async { Err(ArchiveError("no disk".into())) })
     }
 

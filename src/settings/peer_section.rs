@@ -228,6 +228,8 @@ impl PeerSection {
             },
             // A server of the updates dialect as it was first written knows no GETs.
             fetches: self.profile != Profile::Actor2016,
+            // Others know nothing of the key, and pass on what they have.
+            honours_to: self.profile == Profile::Fernpost,
             habits: self.profile.habits(),
         }
     }

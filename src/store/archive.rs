@@ -171,12 +171,13 @@ impl Archive for Store {
     fn backfill(
         &self,
         context: &ContextId,
+        asker: &ServerName,
         from: Vec<PduRef>,
         limit: u32,
         bytes: u64,
     ) -> Task<Result<Vec<ServedPdu>, ArchiveError>> {
-        let context = context.clone();
-        self.page(move |shared, rows| history::backfill(shared, rows, &context, from, limit as usize, bytes))
+        let (context, asker) = (context.clone(), asker.clone());
+        self.page(move |shared, rows| history::backfill(shared, rows, &context, &asker, from, limit as usize, bytes))
     }
 
     fn timeline(

@@ -104,6 +104,7 @@ fn stands(change: &Change) -> Option<(&PduRef, Known)> {
             let context = stored.pdu.context.clone();
             let known = match &stored.standing {
                 Standing::Delivered(delivery) => Known::Delivered { context, depth: delivery.depth },
+                Standing::Named { depth } => Known::Delivered { context, depth: *depth },
                 Standing::Held(_) => Known::Held { context },
             };
             Some((&stored.pdu.reference, known))

@@ -39,6 +39,7 @@ impl Group<'_> {
         self.counts.rows_written += 1;
         match &stored.standing {
             Standing::Delivered(delivery) => self.deliver(context, reference, delivery),
+            Standing::Named { .. } => Ok(()),
             Standing::Held(hold) => {
                 self.memory.arrivals += 1;
                 let (epoch, n) = (self.memory.epoch, self.memory.arrivals);

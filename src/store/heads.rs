@@ -16,7 +16,7 @@ impl Group<'_> {
             let row = heads.remove((context.as_str(), reference.origin.as_str(), reference.id.as_str()))?;
             self.counts.rows_trimmed += u64::from(row.is_some());
         }
-        for Head { reference, depth } in added {
+        for Head { reference, depth, .. } in added {
             heads.insert((context.as_str(), reference.origin.as_str(), reference.id.as_str()), depth)?;
             self.counts.rows_written += 1;
         }

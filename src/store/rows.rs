@@ -5,6 +5,7 @@ mod delivered;
 mod feed;
 mod pdu;
 mod state;
+mod text;
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -27,6 +28,7 @@ pub(super) use pdu::{
 pub(super) use state::{
     holder_from_row, holder_to_row, keys_from_row, keys_to_row, piece_from_row, piece_to_row, slot_to_row,
 };
+pub(super) use text::stated_depth;
 
 /// A row that this program cannot have written.
 #[derive(Debug, thiserror::Error)]

@@ -36,11 +36,12 @@ pub trait Intake: Acquaintance {
     /// A stored PDU, whoever may see it.
     fn pdu(&self, reference: &PduRef) -> Result<Option<ServedPdu>, ArchiveError>;
 
-    /// Delivered PDUs of a conversation, those of `from` first and then what lies before them: at most `limit`, and not more once
-    /// they exceed `bytes`.
+    /// Delivered PDUs of a conversation that may be given to this server, those of `from` first and then what lies before them: at
+    /// most `limit`, and not more once they exceed `bytes`.
     fn backfill<'a>(
         &'a self,
         context: &'a ContextId,
+        asker: &'a ServerName,
         from: Vec<PduRef>,
         limit: u32,
         bytes: u64,
@@ -94,11 +95,12 @@ impl Intake for Gateway {
     fn backfill<'a>(
         &'a self,
         context: &'a ContextId,
+        asker: &'a ServerName,
         from: Vec<PduRef>,
         limit: u32,
         bytes: u64,
     ) -> Soon<'a, Result<Vec<ServedPdu>, ArchiveError>> {
-        self.ports().archive.backfill(context, from, limit, bytes)
+        self.ports().archive.backfill(context, asker, from, limit, bytes)
     }
 
     fn state<'a>(&'a self, context: &'a ContextId, bytes: u64) -> Soon<'a, Result<Vec<ServedPdu>, ArchiveError>> {
@@ -111,7 +113,8 @@ impl Intake for Gateway {
                 for current in page.state {
                     size += current.bytes.len() as u64;
                     let (context, depth, bytes) = (context.clone(), current.depth, current.bytes);
-                    state.push(ServedPdu { context, depth, delivered: true, bytes });
+                    // State is for everybody.
+                    state.push(ServedPdu { context, depth, delivered: true, to: None, bytes });
                 }
                 if !page.more || size >= bytes {
                     return Ok(state);

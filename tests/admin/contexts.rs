@@ -15,7 +15,7 @@ fn pdu(id: &str) -> PduRef {
 fn record(context: &str, ends: u64) -> ContextRecord {
     let context: ContextId = context.parse().expect("a context");
     let mut record = ContextRecord::new(context, vec![name("blue.example")], false);
-    record.heads = (0..ends).map(|n| Head { reference: pdu(&format!("h{n:03}")), depth: 5 }).collect();
+    record.heads = (0..ends).map(|n| Head::of(pdu(&format!("h{n:03}")), 5, None)).collect();
     record.depth = 5;
     record
 }
@@ -34,7 +34,7 @@ async fn contexts_are_listed_by_name_page_by_page() {
     let gap = |id, edge| Gap { missing: pdu(id), children: vec![pdu("h000")], edge };
     let gaps = [gap("x", false), gap("y", true)];
     let open = gaps.map(|gap| Change::GapOpened { context: context.clone(), gap });
-    let added = vec![Head { reference: pdu("h900"), depth: 5 }];
+    let added = vec![Head::of(pdu("h900"), 5, None)];
     let further = Change::HeadsMoved { context: context.clone(), added, gone: vec![] };
     rig.commit(open.into_iter().chain([further]).collect()).await;
     let first = rig.get("/contexts?limit=2").await;

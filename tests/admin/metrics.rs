@@ -31,6 +31,7 @@ async fn ends(rig: &Rig, context: &str, from: u64, count: u64) {
         depth: None,
         kind: "m.text".into(),
         state: None,
+        to: None,
         bytes: Bytes::from_static(b"{}"),
     };
     let transaction = InboundTransaction {

@@ -202,7 +202,8 @@ impl Rig {
         let bytes = Bytes::from_static(br#"{"content":{}}"#);
         let (context, kind) = ("garden".parse().expect("valid"), "m.text".into());
         let of = reference.clone();
-        let pdu = Pdu { reference: of, context, prev: vec![], depth: None, kind, state: None, bytes: bytes.clone() };
+        let (prev, depth, state, to) = (vec![], None, None, None);
+        let pdu = Pdu { reference: of, context, prev, depth, kind, state, to, bytes: bytes.clone() };
         let standing = Standing::Delivered(Delivery { position: 1, depth: 0, shown: None });
         let received = self.ports.clock.now();
         let stored = StoredPdu { pdu, sender: None, verified: "own", received, standing };

@@ -38,6 +38,7 @@ fn delivered(n: u64) -> Change {
         depth: None,
         kind: "m.text".into(),
         state: None,
+        to: None,
         bytes,
     };
     let standing = Standing::Delivered(delivery);
@@ -59,7 +60,7 @@ async fn garden(length: u64) -> (Arc<Network>, Rc<Node>) {
         store.submit(fence, some, Urgency::Now).committed().await.unwrap();
     }
     let mut record = ContextRecord::new(context("garden"), vec![server("red"), server("green")], false);
-    record.heads = vec![Head { reference: said(length), depth: length }];
+    record.heads = vec![Head::of(said(length), length, None)];
     (record.depth, record.next) = (length, length + 1);
     let moved = vec![Change::ContextMoved(Box::new(record))];
     store.submit(fence, moved, Urgency::Now).committed().await.unwrap();

@@ -18,6 +18,7 @@ mod node;
 mod surroundings;
 
 mod asking;
+mod depths;
 mod forgetting;
 mod full;
 mod held;
@@ -28,6 +29,7 @@ mod joining;
 mod limits;
 mod long;
 mod mixed;
+mod narrowed;
 mod order;
 mod overload;
 mod poison;

@@ -119,11 +119,12 @@ impl Archive for Watched {
     fn backfill(
         &self,
         context: &ContextId,
+        asker: &ServerName,
         from: Vec<PduRef>,
         limit: u32,
         bytes: u64,
     ) -> Task<Result<Vec<ServedPdu>, ArchiveError>> {
-        self.archive.backfill(context, from, limit, bytes)
+        self.archive.backfill(context, asker, from, limit, bytes)
     }
 
     fn timeline(

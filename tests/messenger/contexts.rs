@@ -23,7 +23,7 @@ fn pdu(id: &str) -> PduRef {
 fn moved(participants: &[&str]) -> Change {
     let participants = participants.iter().map(|server| name(server)).collect();
     let record = ContextRecord {
-        heads: vec![Head { reference: pdu("p1"), depth: 1 }],
+        heads: vec![Head::of(pdu("p1"), 1, None)],
         depth: 1,
         next: 2,
         ..ContextRecord::new(room(), participants, false)
@@ -44,6 +44,7 @@ fn stored(id: &str, position: i64, current: bool) -> Change {
         depth: None,
         kind: "topic".into(),
         state,
+        to: None,
         bytes: Bytes::from(bytes),
     };
     let delivery = Delivery { position, depth: 0, shown: Some(Shown { current, ..Shown::default() }) };

@@ -94,12 +94,9 @@ impl History {
     }
 
     /// Who comes to a room late hears what was said before; whoever it has not named yet hears of it by the others. What was
-    /// said to some only is asked for by others once somebody has named it.
+    /// said to some only reaches nobody else.
     fn may_hear(&self, said: &Message, server: Name, room: &str) -> bool {
-        match said.narrowed {
-            true => self.views.iter().any(|view| view.named.contains(&said.pdu)),
-            false => self.came_late(said.origin, room) || self.came_late(server, room),
-        }
+        !said.narrowed && (self.came_late(said.origin, room) || self.came_late(server, room))
     }
 
     /// No PDU before its parents, unless `gap` names them, and then an event has announced it.

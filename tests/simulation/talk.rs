@@ -71,7 +71,8 @@ impl World {
     /// Somebody says this in this room, to all or to some.
     pub(crate) fn say_in(self: &Rc<Self>, member: &Rc<Member>, id: String, room: &'static str, to: Option<Vec<Name>>) {
         let (world, member) = (self.clone(), member.clone());
-        let mut state = self.setting();
+        // State is for everybody.
+        let mut state = self.setting().filter(|_| to.is_none());
         spawn_local(async move {
             for attempt in 0.. {
                 match before(&member, &id).await {

@@ -62,7 +62,7 @@ async fn an_acknowledged_message_leaves_the_outbox_and_stays_in_the_conversation
     assert_eq!(world.store.counters().rows_trimmed, 1);
     assert_eq!(world.outbox(&red()).await, [(2, text(&ours("m2")))]);
     let served = world.store.pdu(&ours("m1")).unwrap().unwrap();
-    let delivered = ServedPdu { context: room("c"), depth: 101, delivered: true, bytes: text(&ours("m1")) };
+    let delivered = ServedPdu { context: room("c"), depth: 101, delivered: true, to: None, bytes: text(&ours("m1")) };
     assert_eq!(served, delivered);
     assert_eq!(world.store.pdu(&ours("m3")).unwrap(), None);
 }

@@ -64,7 +64,7 @@ async fn of_what_is_forgotten_the_name_and_the_depth_stay() {
     let check = async |world: &World| {
         assert_eq!(known(world, &b), Some(Known::Delivered { context: c.clone(), depth: 102 }));
         assert_eq!((world.store.pdu(&a).unwrap(), world.store.pdu(&b).unwrap()), (None, None));
-        let found = world.store.backfill(&c, vec![b.clone(), d.clone()], 9, u64::MAX).await.unwrap();
+        let found = world.store.backfill(&c, &red(), vec![b.clone(), d.clone()], 9, u64::MAX).await.unwrap();
         assert_eq!(found.len(), 1, "what is forgotten is not given, and the walk ends there");
         let page = world.store.timeline(&c, None, 9, u64::MAX).await.unwrap();
         let page: Vec<_> = page.into_iter().map(|(at, pdu)| (at, pdu.reference, pdu.shown.gap)).collect();
@@ -121,12 +121,8 @@ async fn a_walk_goes_through_news_and_history_by_age_and_passes_over_open_ends()
     world.commit(batch([("g1", -3), ("g2", -2)]).into()).await;
     world.clock.set(40);
     let mut with_ends = record(&c, 5);
-    with_ends.heads.push(Head { reference: theirs("n2"), depth: 0 });
-    let further = Change::HeadsMoved {
-        context: c.clone(),
-        added: vec![Head { reference: theirs("h1"), depth: 0 }],
-        gone: vec![],
-    };
+    with_ends.heads.push(Head::of(theirs("n2"), 0, None));
+    let further = Change::HeadsMoved { context: c.clone(), added: vec![Head::of(theirs("h1"), 0, None)], gone: vec![] };
     world.commit(vec![heard(&c, &theirs("n4"), &[], 4), Change::ContextMoved(Box::new(with_ends)), further]).await;
 
     let named = |pdus: &[(i64, &str)]| pdus.iter().map(|(at, id)| (*at, (*id).to_owned())).collect::<Vec<_>>();
@@ -280,7 +276,7 @@ async fn a_name_without_a_text_is_found_where_a_text_is_needed() {
     let c = room("c");
     let mut changes = said(&c, &ours("m"), &[red()], 1);
     let mut with_end = record(&c, 3);
-    with_end.heads.push(Head { reference: theirs("a"), depth: 0 });
+    with_end.heads.push(Head::of(theirs("a"), 0, None));
     changes.extend([heard(&c, &theirs("a"), &[], 2), Change::ContextMoved(Box::new(with_end))]);
     world.commit(changes).await;
     sound(&disk);

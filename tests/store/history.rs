@@ -4,11 +4,11 @@ use actors::model::PduRef;
 use actors::ports::Archive;
 
 use crate::talk::{heard, ours, room, theirs, waits};
-use crate::world::World;
+use crate::world::{World, red};
 
 /// The ids of what a walk gives.
 async fn walk(world: &World, from: &[PduRef], limit: u32, bytes: u64) -> Vec<String> {
-    let given = world.store.backfill(&room("c"), from.to_vec(), limit, bytes).await.unwrap();
+    let given = world.store.backfill(&room("c"), &red(), from.to_vec(), limit, bytes).await.unwrap();
     given.iter().map(|pdu| String::from_utf8(pdu.bytes.to_vec()).unwrap()).map(|text| named(&text)).collect()
 }
 

@@ -85,7 +85,7 @@ async fn each_senders_copy_has_a_row() {
 async fn open_ends_beyond_those_of_the_row_come_back_in_their_order() {
     let world = World::new();
     let c = room("c");
-    let head = |id: &str, depth| Head { reference: theirs(id), depth };
+    let head = |id: &str, depth| Head::of(theirs(id), depth, None);
     let moved = |added: Vec<Head>, gone: Vec<PduRef>| Change::HeadsMoved { context: c.clone(), added, gone };
     world.commit(vec![context_moved(&c, 1), moved(vec![head("b", 2), head("a", 9), head("c", 2)], vec![])]).await;
     world.commit(vec![moved(vec![head("d", 1)], vec![theirs("c")])]).await;

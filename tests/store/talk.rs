@@ -36,6 +36,7 @@ pub(crate) fn stored(context: &ContextId, reference: &PduRef, prev: &[PduRef], s
         depth: None,
         kind: "message".into(),
         state: None,
+        to: None,
         bytes: text(reference),
     };
     let sender = (reference.origin == red()).then(red);

@@ -157,11 +157,12 @@ impl Archive for Observed {
     fn backfill(
         &self,
         context: &ContextId,
+        asker: &ServerName,
         from: Vec<PduRef>,
         limit: u32,
         bytes: u64,
     ) -> Task<Result<Vec<ServedPdu>, ArchiveError>> {
-        self.archive.backfill(context, from, limit, bytes)
+        self.archive.backfill(context, asker, from, limit, bytes)
     }
 
     fn timeline(

@@ -73,6 +73,7 @@ async fn a_pdu_is_fetched_whatever_its_id_or_it_is_not_there() {
         context: context.parse().expect("an id"),
         depth: 7,
         delivered: true,
+        to: None,
         bytes: Bytes::from_static(PDU.as_bytes()),
     };
     core.stored = vec![(reference("green", "#a/b"), served("c")), (reference("green", "secret"), served("other"))];

@@ -121,6 +121,7 @@ impl Intake for Scripted {
     fn backfill<'a>(
         &'a self,
         context: &'a ContextId,
+        asker: &'a ServerName,
         from: Vec<PduRef>,
         limit: u32,
         _: u64,
@@ -128,7 +129,8 @@ impl Intake for Scripted {
         Box::pin(async move {
             self.ask()?;
             let found = from.iter().filter_map(|named| self.stored.iter().find(|(stored, _)| stored == named));
-            let of_context = found.map(|(_, pdu)| pdu.clone()).filter(|pdu| pdu.context == *context && pdu.delivered);
+            let of_context =
+                found.map(|(_, pdu)| pdu.clone()).filter(|pdu| pdu.context == *context && pdu.is_for(asker));
             Ok(of_context.take(limit as usize).collect())
         })
     }

@@ -280,7 +280,34 @@ fn berth() -> Berth {
         prev: vec![reference("blue", "b1"), reference("green", "g1")],
         depth: 8,
         prev_state: Some(reference("green", "s1")),
+        to: None,
     }
+}
+
+#[test]
+fn a_narrowed_pdu_names_its_servers() {
+    let read = |pdu: &str| Circle::default().read(pdu, PairOrder::OriginFirst);
+    let narrowed = read(&with(&[("to", "[ \"red:80\", \"Blue\"]")])).expect("sound");
+    assert_eq!(narrowed.to, Some(vec![name("red:80"), name("blue")]));
+    assert!(!narrowed.is_for(&name("green")) && narrowed.is_for(&name("blue")));
+    assert!(
+        text(&narrowed.bytes).contains("\"is_state\":false,\"to\":[ \"red:80\", \"Blue\"],\"content\""),
+        "as it was signed"
+    );
+    assert_eq!(read(text(&narrowed.bytes)), Ok(narrowed));
+    for other in ["\"red\"", "7", "{\"to\":[\"red\"]}"] {
+        let pdu = read(&with(&[("to", other)])).expect("sound");
+        assert_eq!(pdu.to, None, "an unknown key: {other}");
+        assert_eq!(stored_key(text(&pdu.bytes), "to").as_deref(), Some(other));
+    }
+    for bad in ["[]", "[7]", "[\"a b\"]", "[[\"red\"]]"] {
+        assert_eq!(read(&with(&[("to", bad)])).expect_err(bad).code, "BAD_TO", "{bad}");
+    }
+    let state = with(&[("to", "[\"red\"]"), ("is_state", "true"), ("state_key", "\"\"")]);
+    assert_eq!(read(&state).expect_err("state is for everybody").code, "BAD_TO");
+    let to = Some(vec![name("blue"), name("red")]);
+    let composed = Text.compose(&name("red"), &draft(None, "{}", vec![]), &Berth { to: to.clone(), ..berth() });
+    assert_eq!(read(text(&composed)).expect("our own").to, to);
 }
 
 #[test]

@@ -15,7 +15,7 @@ fn stored(origin: &str, id: &str, context: &str, delivered: bool) -> (PduRef, Se
         r#"{{"pdu_id":"{id}","origin":"{origin}","context":"{context}","ts":1,"pdu_type":"t","prev_pdus":[],"is_state":false,"content":{{"n": 1e2}}}}"#
     );
     let context = context.parse().expect("an id");
-    (reference(origin, id), ServedPdu { context, depth: 7, delivered, bytes: Bytes::from(text) })
+    (reference(origin, id), ServedPdu { context, depth: 7, delivered, to: None, bytes: Bytes::from(text) })
 }
 
 fn core() -> Scripted {

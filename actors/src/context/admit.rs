@@ -8,7 +8,8 @@ use crate::context::order::Waiting;
 use crate::context::step::{Fate, Fresh, Step};
 use crate::model::Known;
 use crate::model::{
-    Bond, Parked, ParkedCode, ParkedWhat, Pdu, PduRef, ServerName, Spoken, StateKey, StatePiece, StateSlot, Verdict,
+    Bond, Parked, ParkedCode, ParkedWhat, Pdu, PduRef, ServerName, Spoken, Standing, StateKey, StatePiece, StateSlot,
+    StoredPdu, Verdict,
 };
 
 /// A PDU that lay in quarantine because a server took no part.
@@ -62,6 +63,10 @@ impl Machine {
                 Some(Fate::Taken(_)) => Fate::Told(Verdict::Duplicate),
                 Some(told) => told.clone(),
                 None => match self.judge(step, way, &pdu, known) {
+                    Ok(()) if !pdu.is_for(&self.us) => {
+                        self.know_by_name(step, pdu, known);
+                        Fate::Taken(reference.clone())
+                    }
                     Ok(()) => {
                         taken.push((reference.clone(), self.hold(step, way, pdu, known, is_first)));
                         Fate::Taken(reference.clone())
@@ -122,6 +127,11 @@ impl Machine {
             Some(_) => return Err(refused("OTHER_CONTEXT", format!("{reference} is a PDU of another context"))),
             None if is_elsewhere => return Err(refused("OTHER_CONTEXT", format!("{reference} is of {}", pdu.context))),
             None => {}
+        }
+        if self.is_new() && !pdu.is_for(&self.us) {
+            step.released.push(reference.clone());
+            let words = format!("{reference} is for other servers only, and nothing is known of {} here", pdu.context);
+            return Err(refused(Verdict::NOT_FOR_US, words));
         }
         // State may rest on what was said by somebody who has left since.
         let is_link = way.verified.is_none() && self.wanted.is_link(reference);
@@ -298,8 +308,9 @@ impl Machine {
         }
         let history = way.past || is_link;
         let (state, link) = self.setting(&mut pdu, known).unzip();
-        let (edge, sender) = (is_first || beyond, Some(way.from.clone()));
-        let waiting = Waiting { prev, missing, edge, depth, sender, state, link: link.flatten(), history, behind };
+        let (edge, sender, link) = (is_first || beyond, Some(way.from.clone()), link.flatten());
+        let (narrowed, stated) = (pdu.to.is_some(), pdu.depth);
+        let waiting = Waiting { prev, missing, edge, depth, sender, state, link, history, narrowed, stated, behind };
         self.order.insert(reference, waiting);
         // What its sender proved is the sender's own name: of another's PDU we have the sender's word.
         let verified = match pdu.reference.origin == *way.from {
@@ -312,6 +323,29 @@ impl Machine {
 }
 
 impl Machine {
+    /// It is for other servers only. Its name is kept and nothing else: whoever names it as a parent waits for it no longer.
+    pub(super) fn know_by_name(&mut self, step: &mut Step<'_>, pdu: Pdu, known: &HashMap<PduRef, Known>) {
+        let reference = pdu.reference.clone();
+        let above = |parent: &PduRef| match self.parent(parent, known) {
+            Parent::Delivered(depth) => depth + 1,
+            Parent::Undelivered | Parent::Foreign => 0,
+        };
+        let depth = pdu.prev.iter().map(above).max().unwrap_or(0);
+        let pdu = Pdu { prev: vec![], bytes: bytes::Bytes::new(), ..pdu };
+        let (verified, received, standing) = ("", step.now, Standing::Named { depth });
+        step.changes.push(Change::PduStored(Box::new(StoredPdu { pdu, sender: None, verified, received, standing })));
+        self.wanted.remove(&reference);
+        let context = || self.record.context.clone();
+        if self.gaps.close(&reference).is_some() {
+            step.changes.push(Change::GapClosed { context: context(), missing: reference.clone() });
+        }
+        if let Some(link) = self.links.close(&reference) {
+            self.link_came(step, link, None);
+        }
+        self.recent.insert(reference.clone(), depth);
+        self.order.delivered(&reference, depth);
+    }
+
     /// What a PDU sets, and the state PDU it replaces where that has not been delivered.
     fn setting(
         &self,

@@ -3,8 +3,8 @@
 //! Serial in memory, pipelined on disk: the next PDU may name one that is handed over and not committed.
 
 use crate::change::Change;
-use crate::context::heads;
-use crate::context::machine::Machine;
+use crate::context::heads::{self, Named};
+use crate::context::machine::{Machine, Reach};
 use crate::context::step::Step;
 use crate::model::{
     Berth, Bond, Composed, Delivery, Draft, FeedItem, Head, Membership, Pdu, PduRef, Refusal, ServerName, Spoken,
@@ -16,29 +16,24 @@ impl Machine {
         &mut self,
         step: &mut Step<'_>,
         drafts: Vec<Draft>,
-        shut: &[(ServerName, &'static str)],
+        reach: &Reach,
     ) -> Vec<Result<Composed, Refusal>> {
-        drafts.into_iter().map(|draft| self.compose_one(step, draft, shut)).collect()
+        drafts.into_iter().map(|draft| self.compose_one(step, draft, reach)).collect()
     }
 
-    fn compose_one(
-        &mut self,
-        step: &mut Step<'_>,
-        draft: Draft,
-        shut: &[(ServerName, &'static str)],
-    ) -> Result<Composed, Refusal> {
-        let mut audience = self.audience(&draft)?;
+    fn compose_one(&mut self, step: &mut Step<'_>, draft: Draft, reach: &Reach) -> Result<Composed, Refusal> {
+        let to = self.narrowed(&draft, &reach.deaf)?;
+        let mut audience = to.clone().unwrap_or_else(|| self.record.participants.clone());
         let setting = draft.state.as_ref().map(|(key, power)| self.replace(step, &draft, key, *power)).transpose()?;
         if let Some(Membership { server, joins: true }) = setting.as_ref().and_then(|setting| setting.member.as_ref())
-            && draft.to.is_none()
             && self.comes_in(server)
         {
             // Who comes in by it is told of it.
             audience.push(server.clone());
         }
-        let why = |server: &ServerName| shut.iter().find(|(other, _)| other == server).map(|(_, reason)| *reason);
+        let why = |server: &ServerName| reach.shut.iter().find(|(other, _)| other == server).map(|(_, reason)| *reason);
         let (left_out, peers): (Vec<_>, Vec<_>) = audience.into_iter().partition(|server| why(server).is_some());
-        let (reference, bytes) = self.berth(step, &draft, setting);
+        let (reference, bytes) = self.berth(step, &draft, setting, to);
         for server in left_out.iter().cloned() {
             let (message, state, reason) = (draft.submission.clone(), "parked", why(&server).map(str::to_owned));
             step.changes.push(Change::Fed(FeedItem::Delivery { message, server, state, reason }));
@@ -49,21 +44,29 @@ impl Machine {
         Ok(Composed { reference, peers })
     }
 
-    /// Whom it goes to: everybody else, or those it is narrowed to, each once.
-    fn audience(&self, draft: &Draft) -> Result<Vec<ServerName>, Refusal> {
-        let Some(to) = &draft.to else { return Ok(self.record.participants.clone()) };
-        let mut audience: Vec<ServerName> = vec![];
-        for server in to {
-            if *server == self.us || audience.contains(server) {
-                continue;
+    /// The others it is for, each once, where these are not all who take part. Each must keep it from those that are not named.
+    fn narrowed(&self, draft: &Draft, deaf: &[ServerName]) -> Result<Option<Vec<ServerName>>, Refusal> {
+        let Some(named) = &draft.to else { return Ok(None) };
+        let (participants, context) = (&self.record.participants, &self.record.context);
+        let mut to: Vec<ServerName> = vec![];
+        for server in named.iter().filter(|server| **server != self.us) {
+            if !participants.contains(server) {
+                return Err(Refusal::NotAParticipant { server: server.clone(), context: context.clone() });
             }
-            if !self.record.participants.contains(server) {
-                let (server, context) = (server.clone(), self.record.context.clone());
-                return Err(Refusal::NotAParticipant { server, context });
+            if !to.contains(server) {
+                to.push(server.clone());
             }
-            audience.push(server.clone());
         }
-        Ok(audience)
+        if to.len() == participants.len() {
+            return Ok(None);
+        }
+        if draft.state.is_some() {
+            return Err(Refusal::StateNarrowed(context.clone()));
+        }
+        match to.iter().find(|server| deaf.contains(server)) {
+            Some(server) => Err(Refusal::ToNotHonoured { server: server.clone() }),
+            None => Ok(Some(to)),
+        }
     }
 
     /// What a draft sets: a direct replacement of what holds the key, so it holds the key from then on.
@@ -79,28 +82,38 @@ impl Machine {
         Ok(StateSlot { key: key.to_owned(), power_level, prev, member })
     }
 
-    /// Give it its place, and write it.
-    fn berth(&mut self, step: &mut Step<'_>, draft: &Draft, state: Option<StateSlot>) -> (PduRef, bytes::Bytes) {
+    /// Give it its place, and write it. `to` are the others it is for, where it is narrowed.
+    fn berth(
+        &mut self,
+        step: &mut Step<'_>,
+        draft: &Draft,
+        state: Option<StateSlot>,
+        to: Option<Vec<ServerName>>,
+    ) -> (PduRef, bytes::Bytes) {
         let reference = PduRef { origin: self.us.clone(), id: draft.id.clone() };
         let context = self.record.context.clone();
-        let (prev, depth) = heads::parents(&self.record.heads);
+        let Named { prev, depth, emitted } = heads::parents(&self.record.heads);
         let prev_state = state.as_ref().and_then(|state| state.prev.clone());
-        let berth = Berth { context: context.clone(), prev: prev.clone(), depth, prev_state };
+        let to = to.map(|mut to| {
+            to.push(self.us.clone());
+            to.sort();
+            to
+        });
+        let berth = Berth { context: context.clone(), prev: prev.clone(), depth: emitted, prev_state, to: to.clone() };
         let bytes = self.text.compose(&self.us, draft, &berth);
         let position = self.next_position(step, depth);
         let standing = Standing::Delivered(Delivery { position, depth, shown: None });
         let (kind, received) = (draft.kind.clone(), draft.accepted);
-        // Others never saw one that was narrowed: it is nobody's parent, and what it names stays an edge.
-        if draft.to.is_none() {
-            let head = Some(Head { reference: reference.clone(), depth });
-            self.advance_heads(&prev, head);
+        // Others never see one that is narrowed: it is nobody's parent, and what it names stays an edge.
+        if to.is_none() {
+            self.advance_heads(&prev, Some(Head::of(reference.clone(), depth, Some(emitted))));
         }
         let counts = state.clone().map(|StateSlot { key, power_level, prev, member }| {
             let (reference, power, bond) = (reference.clone(), power_level, Bond::Sound);
             ((kind.clone(), key), StatePiece { reference, power, prev, bond, member })
         });
-        let pdu =
-            Pdu { reference: reference.clone(), context, prev, depth: Some(depth), kind, state, bytes: bytes.clone() };
+        let (own, stated) = (reference.clone(), Some(emitted));
+        let pdu = Pdu { reference: own, context, prev, depth: stated, kind, state, to, bytes: bytes.clone() };
         let stored = StoredPdu { pdu, sender: None, verified: "own", received, standing };
         step.changes.push(Change::PduStored(Box::new(stored)));
         self.recent.insert(reference.clone(), depth);

@@ -62,7 +62,7 @@ impl Machine {
     }
 
     fn place(&mut self, step: &mut Step<'_>, reference: &PduRef, waiting: Waiting, gap: Vec<PduRef>) {
-        let Waiting { prev, depth, state, history, behind, .. } = waiting;
+        let Waiting { prev, depth, state, history, narrowed, stated, behind, .. } = waiting;
         let link = self.links.close(reference);
         // Given up, but nothing delivered without it yet: then it comes in time.
         let given_up = self.gaps.close(reference);
@@ -73,10 +73,10 @@ impl Machine {
         let shown = Some(Shown { gap, late, history, current, again: false });
         let position = if history { self.past_position(step) } else { self.next_position(step, depth) };
         step.delivered(reference, &self.record, Delivery { position, depth, shown });
-        // What lies far back is no edge, and hides none.
-        if !history {
+        // What lies far back is no edge, and hides none; nor does one that others never see.
+        if !history && !narrowed {
             // A late one has been named by a delivered child already.
-            let head = (!late).then(|| Head { reference: reference.clone(), depth });
+            let head = (!late).then(|| Head::of(reference.clone(), depth, stated));
             self.advance_heads(&prev, head);
         }
         self.recent.insert(reference.clone(), depth);

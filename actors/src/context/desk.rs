@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::context::admit::Kept;
 use crate::context::keys::Reads;
-use crate::context::machine::{Effect, Event, Machine, Reply, Token};
+use crate::context::machine::{Effect, Event, Machine, Reach, Reply, Token};
 use crate::context::staged::StagePage;
 use crate::limits::ContextLimits;
 use crate::model::{
@@ -80,6 +80,8 @@ pub(super) struct Desk {
     pub(super) stage: Vec<(StagedPdu, Pdu)>,
     /// The disk says that there is unfinished work.
     pub(super) unfinished: bool,
+    /// Servers that do not honour a narrowing.
+    pub(super) deaf: Vec<ServerName>,
     /// Whose PDUs are to be taken back, and after which place.
     take_back: Option<(Vec<ServerName>, u64)>,
     /// Open ends that have rows of their own.
@@ -121,6 +123,7 @@ impl Desk {
             kept: BTreeMap::new(),
             stage: vec![],
             unfinished: false,
+            deaf: vec![],
             take_back: None,
             spilled: BTreeMap::new(),
             arrived: HashMap::new(),
@@ -158,7 +161,7 @@ impl Desk {
         let drafts = drafts.split_whitespace().map(draft).collect();
         let shut = shut.split_whitespace().filter_map(|one| one.split_once(':'));
         let shut = shut.map(|(name, reason)| (server(name), reason)).collect();
-        self.step(Event::Compose { token: Token(3), drafts, shut });
+        self.step(Event::Compose { token: Token(3), drafts, reach: Reach { shut, deaf: self.deaf.clone() } });
     }
 
     /// The answer to the request for this one from that server.
@@ -275,7 +278,8 @@ impl Desk {
             });
             let (reference, received) = (reference.clone(), Millis(0));
             let (prev, hold, sender) = (pdu.prev.clone(), hold.clone(), sender.clone());
-            rows.push((*age, HeldPdu { reference, prev, hold, received, sender, state }));
+            let (narrowed, stated) = (pdu.to.is_some(), pdu.depth);
+            rows.push((*age, HeldPdu { reference, prev, hold, received, sender, state, narrowed, stated }));
         }
         rows.sort_by_key(|(age, _)| *age);
         let held = rows.into_iter().map(|(_, held)| held).collect();

@@ -46,8 +46,8 @@ pub enum Event {
         token: Token,
         /// What it says.
         drafts: Vec<Draft>,
-        /// Participants that get no row, each with the reason that the messenger is told.
-        shut: Vec<(ServerName, &'static str)>,
+        /// Whom it can reach.
+        reach: Reach,
     },
     /// Our messenger sets the participants.
     Participants {
@@ -110,6 +110,15 @@ pub enum Event {
     TakenBack,
     /// The timer went off.
     Due,
+}
+
+/// Servers that a message cannot reach as it should.
+#[derive(Debug, Clone, Default)]
+pub struct Reach {
+    /// Participants that get no row, each with the reason that the messenger is told.
+    pub shut: Vec<(ServerName, &'static str)>,
+    /// Servers that a message is narrowed to, and that would pass it on to others.
+    pub deaf: Vec<ServerName>,
 }
 
 /// What an answer says.

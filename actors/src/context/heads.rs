@@ -5,13 +5,25 @@ use crate::model::{Head, PduRef};
 /// Parents of one PDU of ours.
 pub(crate) const PARENTS_MAX: usize = 10;
 
-/// The parents of what we say next, oldest depth first, and the depth it gets.
+/// What our next PDU names, and its two depths.
+#[derive(Debug, PartialEq)]
+pub(super) struct Named {
+    /// Its parents, oldest depth first.
+    pub(super) prev: Vec<PduRef>,
+    /// Its depth as it is computed: order and limits rest on it.
+    pub(super) depth: u64,
+    /// Its depth as it is emitted: one more than the deepest that a parent emits, whose past we may not hold.
+    pub(super) emitted: u64,
+}
+
+/// The parents of what we say next.
 ///
-/// The depth is over the parents named, not over all edges: so every server computes the same one.
-pub(super) fn parents(heads: &[Head]) -> (Vec<PduRef>, u64) {
+/// The depths are over the parents named, not over all edges: so every server computes the same one.
+pub(super) fn parents(heads: &[Head]) -> Named {
     let named = &heads[..heads.len().min(PARENTS_MAX)];
-    let depth = named.iter().map(|head| head.depth + 1).max().unwrap_or(0);
-    (named.iter().map(|head| head.reference.clone()).collect(), depth)
+    let over = |depth: fn(&Head) -> u64| named.iter().map(|head| depth(head) + 1).max().unwrap_or(0);
+    let prev = named.iter().map(|head| head.reference.clone()).collect();
+    Named { prev, depth: over(|head| head.depth), emitted: over(|head| head.emitted) }
 }
 
 /// A PDU was delivered: what it names is no edge any more; it is one itself, where `head` says so. Beyond `max` the shallowest
@@ -35,17 +47,17 @@ mod tests {
 
     fn head(id: u64, depth: u64) -> Head {
         let origin = "red".parse().expect("valid");
-        Head { reference: PduRef { origin, id: format!("{id:04}").parse().expect("valid") }, depth }
+        Head::of(PduRef { origin, id: format!("{id:04}").parse().expect("valid") }, depth, None)
     }
 
     #[test]
     fn ten_edges_are_named_the_oldest_depth_first() {
         let mut heads = vec![];
         (0..12).rev().for_each(|n| assert!(!advance(&mut heads, &[], Some(head(n, n)), 100)));
-        let (named, depth) = parents(&heads);
-        assert_eq!((named.len(), depth), (10, 10));
-        assert_eq!(named[0], head(0, 0).reference);
-        advance(&mut heads, &named, Some(head(99, depth)), 100);
+        let Named { prev, depth, emitted } = parents(&heads);
+        assert_eq!((prev.len(), depth, emitted), (10, 10, 10));
+        assert_eq!(prev[0], head(0, 0).reference);
+        advance(&mut heads, &prev, Some(head(99, depth)), 100);
         assert_eq!(heads, [head(10, 10), head(99, 10), head(11, 11)]);
     }
 
@@ -58,6 +70,18 @@ mod tests {
 
     #[test]
     fn the_first_word_has_no_parents_and_depth_0() {
-        assert_eq!(parents(&[]), (vec![], 0));
+        assert_eq!(parents(&[]), Named { prev: vec![], depth: 0, emitted: 0 });
+    }
+
+    #[test]
+    fn the_emitted_depth_builds_on_what_parents_emit() {
+        let of =
+            |depth, stated| Head { emitted: Head::of(head(1, 0).reference, depth, stated).emitted, ..head(1, depth) };
+        for (stated, emitted) in
+            [(None, 6), (Some(41), 42), (Some(0), 1), (Some((1 << 31) - 1), 1 << 31), (Some(1 << 31), 6)]
+        {
+            let Named { depth, emitted: found, .. } = parents(&[of(5, stated)]);
+            assert_eq!((depth, found), (6, emitted), "{stated:?}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::change::{Change, Urgency};
 use crate::context::admit::Way;
-pub use crate::context::event::{Effect, Event, Reply, Token};
+pub use crate::context::event::{Effect, Event, Reach, Reply, Token};
 use crate::context::gaps::Gaps;
 use crate::context::heads;
 use crate::context::keys::Reads;
@@ -98,8 +98,20 @@ impl Machine {
             let (prev, sender, state) = (held.prev, held.sender, held.state);
             let Hold { missing, edge, depth } = held.hold;
             // A link that was lacking when it came is among the links; one that came since is not.
-            let waiting =
-                Waiting { prev, missing, edge, depth, sender, state, link: None, history: false, behind: vec![] };
+            let (narrowed, stated, behind) = (held.narrowed, held.stated, vec![]);
+            let waiting = Waiting {
+                prev,
+                missing,
+                edge,
+                depth,
+                sender,
+                state,
+                link: None,
+                history: false,
+                narrowed,
+                stated,
+                behind,
+            };
             order.insert(held.reference, waiting);
         }
         let (wanted, gaps, links) = (Wanted::new(limits.gap), Gaps::load(load.gaps), Links::load(load.links));
@@ -170,8 +182,8 @@ impl Machine {
                 let fates = self.readmit(&mut step, &from, pdu, &known);
                 Some(Owed::Verdicts(token, fates))
             }
-            Event::Compose { token, drafts, shut } => {
-                let composed = self.compose(&mut step, drafts, &shut);
+            Event::Compose { token, drafts, reach } => {
+                let composed = self.compose(&mut step, drafts, &reach);
                 Some(Owed::Reply(token, Reply::Composed(composed)))
             }
             Event::Participants { token, servers } => {

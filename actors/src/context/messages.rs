@@ -3,7 +3,7 @@
 use actix::Message;
 use tokio::sync::oneshot;
 
-use crate::context::machine::Reply;
+use crate::context::machine::{Reach, Reply};
 use crate::model::{BadPdu, ContextStatus, Draft, Pdu, Refusal, ServerName, StagedPdu, StrangersPdu, Want};
 use crate::supervise::intake::Permit;
 
@@ -54,8 +54,8 @@ pub(crate) struct Readmit {
 pub(crate) struct Compose {
     /// What.
     pub(super) drafts: Vec<Draft>,
-    /// Participants it cannot be queued for, and why.
-    pub(super) shut: Vec<(ServerName, &'static str)>,
+    /// Whom it can reach.
+    pub(super) reach: Reach,
     /// Where the outcome goes.
     pub(super) answer: Answer,
     /// The right to be here.

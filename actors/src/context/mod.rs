@@ -53,7 +53,7 @@ use crate::peer::dispatch::Undone;
 use crate::supervise::intake::Intake;
 use crate::supervise::post::post;
 pub(crate) use heads::PARENTS_MAX;
-use machine::Reply;
+use machine::{Reach, Reply};
 use messages::{
     Arrive, Compose, Fetched, IntakeIs, Join, Older, Outcome, Readmit, SetParticipants, StageFilled, Status,
 };
@@ -135,14 +135,10 @@ impl ContextHandle {
     }
 
     /// Say something in it. Answers after the commit, one outcome a draft.
-    pub async fn compose(
-        &self,
-        drafts: Vec<Draft>,
-        shut: Vec<(ServerName, &'static str)>,
-    ) -> Result<Vec<Result<Composed, Refusal>>, Refusal> {
+    pub async fn compose(&self, drafts: Vec<Draft>, reach: Reach) -> Result<Vec<Result<Composed, Refusal>>, Refusal> {
         let permit = self.doors.requests.enter()?;
         let (answer, outcome) = oneshot::channel();
-        post(&self.address, Compose { drafts, shut, answer, permit });
+        post(&self.address, Compose { drafts, reach, answer, permit });
         match self.reply(outcome).await? {
             Reply::Composed(outcomes) => Ok(outcomes),
             Reply::Verdicts(_) | Reply::Set(_) => Err(Refusal::OutcomeUnknown),

@@ -24,6 +24,10 @@ pub(super) struct Waiting {
     pub(super) link: Option<PduRef>,
     /// It is history, and waits for no parents but those it came with.
     pub(super) history: bool,
+    /// It is for some servers only: it is no head, and what it names stays one.
+    pub(super) narrowed: bool,
+    /// Its depth as its origin states it.
+    pub(super) stated: Option<u64>,
     /// Of one that was fetched for its state: the parents that were not here. Nothing waits for them; reading goes on there.
     pub(super) behind: Vec<PduRef>,
 }

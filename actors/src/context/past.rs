@@ -282,11 +282,18 @@ impl Machine {
         known: &HashMap<PduRef, Known>,
     ) -> u64 {
         let way = Way { from, verified: None, walked: 0, past: true };
-        let mut taken: Vec<PduRef> = vec![];
+        let (mut taken, mut ends): (Vec<PduRef>, Vec<(PduRef, Option<u64>)>) = (vec![], vec![]);
         for pdu in pdus {
             let (reference, claimed) = (pdu.reference.clone(), pdu.depth.unwrap_or(0));
             if taken.contains(&reference) || self.judge_past(step, &pdu, known).is_err() {
                 continue;
+            }
+            if !pdu.is_for(&self.us) {
+                self.know_by_name(step, pdu, known);
+                continue;
+            }
+            if pdu.to.is_none() {
+                ends.push((reference.clone(), pdu.depth));
             }
             for parent in &pdu.prev {
                 let rank = self.past.ranks.entry(parent.clone()).or_default();
@@ -305,7 +312,7 @@ impl Machine {
         self.deliver(step);
         let ranks = std::mem::take(&mut self.past.ranks);
         self.past.ranks = ranks.into_iter().filter(|(edge, _)| self.gaps.is_edge(edge)).collect();
-        self.begin_heads(step, &taken);
+        self.begin_heads(step, ends);
         taken.len() as u64
     }
 
@@ -343,15 +350,20 @@ impl Machine {
         self.order.settle(reference);
     }
 
-    /// Where nothing else was ever said here, what we say next follows the newest of what came.
-    fn begin_heads(&mut self, step: &mut Step<'_>, taken: &[PduRef]) {
-        if !self.record.heads.is_empty() {
+    /// Where nothing was ever said here as news, what we say next follows the newest of what came. Of the PDUs of a state it is not
+    /// known how they lie among the messages; there the depth that their origins state tells, which moves no order here.
+    fn begin_heads(&mut self, step: &mut Step<'_>, came: Vec<(PduRef, Option<u64>)>) {
+        if self.record.next > 1 && !self.record.heads.is_empty() {
             return;
         }
-        let deep = |reference: &&PduRef| self.recent.get(*reference).copied().unwrap_or(0);
-        if let Some(reference) = taken.iter().max_by_key(deep).cloned() {
-            let depth = deep(&&reference);
-            self.record.heads.push(Head { reference, depth });
+        let head = |(reference, stated): (PduRef, Option<u64>)| {
+            let depth = self.recent.get(&reference).copied().unwrap_or(0);
+            Head::of(reference, depth, stated)
+        };
+        let newest = came.into_iter().map(head).max_by_key(|head| (head.emitted, head.depth));
+        let before = self.record.heads.iter().map(|head| head.emitted).max();
+        if let Some(newest) = newest.filter(|newest| Some(newest.emitted) > before) {
+            self.record.heads = vec![newest];
             step.moved = true;
         }
     }

@@ -347,9 +347,9 @@ impl Handler<Compose> for ContextActor {
     type Result = ();
 
     fn handle(&mut self, compose: Compose, ctx: &mut Context<Self>) {
-        let Compose { drafts, shut, answer, permit } = compose;
+        let Compose { drafts, reach, answer, permit } = compose;
         let Some(token) = self.token(answer, permit) else { return };
-        self.enter(ctx, Event::Compose { token, drafts, shut });
+        self.enter(ctx, Event::Compose { token, drafts, reach });
     }
 }
 

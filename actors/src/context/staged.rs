@@ -79,6 +79,7 @@ impl Machine {
                     step.changes.push(Change::Fed(FeedItem::Notice { text, server: Some(from.clone()) }));
                     None
                 }
+                Ok(Some(Fate::Told(Verdict::Refused { code: Verdict::NOT_FOR_US, .. }))) => None,
                 // Its sender was told that it is held, and will not send it again: it must not vanish.
                 Ok(Some(Fate::Told(Verdict::Refused { reason, .. }))) => Some((ParkedCode::BadPdu, reason)),
                 Ok(_) => None,

@@ -87,7 +87,19 @@ pub struct Head {
     pub reference: PduRef,
     /// How deep it lies, computed here.
     pub depth: u64,
+    /// The depth that a PDU of ours builds on where it names this one: the one its origin states, where that can be one.
+    pub emitted: u64,
 }
+
+impl Head {
+    /// The edge that a PDU is whose origin states this depth.
+    pub fn of(reference: PduRef, depth: u64, stated: Option<u64>) -> Self {
+        Self { reference, depth, emitted: stated.filter(|stated| *stated <= DEPTH_BUILT_UPON_MAX).unwrap_or(depth) }
+    }
+}
+
+/// The greatest depth that others state and that is shown and built upon; larger ones are passed on as they came.
+pub const DEPTH_BUILT_UPON_MAX: u64 = (1 << 31) - 1;
 
 /// A PDU on its way to the disk for the first time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,6 +123,11 @@ pub enum Standing {
     Delivered(Delivery),
     /// Waiting for these parents.
     Held(Hold),
+    /// It is for other servers only: nothing is kept of it but its name, and so deep it lies.
+    Named {
+        /// Its depth, computed here.
+        depth: u64,
+    },
 }
 
 /// What a held PDU waits for.
@@ -165,6 +182,10 @@ pub struct HeldPdu {
     pub sender: Option<ServerName>,
     /// Which piece of state it sets, where it sets one, and what counts of it there.
     pub state: Option<(StateKey, StatePiece)>,
+    /// It is for some servers only.
+    pub narrowed: bool,
+    /// Its depth as its origin states it.
+    pub stated: Option<u64>,
 }
 
 /// A parent that was given up.

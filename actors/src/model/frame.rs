@@ -397,6 +397,18 @@ pub enum Refusal {
         /// In what.
         context: ContextId,
     },
+    /// A message is narrowed to a server that knows nothing of such messages.
+    #[error(
+        "{server} does not honour \"to\", and would pass the message on: only peers whose profile is \"fernpost\" can be named; \
+         leave {server} out, or name all participants"
+    )]
+    ToNotHonoured {
+        /// Which one.
+        server: ServerName,
+    },
+    /// State is narrowed, so that not all who take part would have the same.
+    #[error("state cannot be narrowed by \"to\": name all participants of {0}, or none")]
+    StateNarrowed(ContextId),
     /// A messenger's own state weighs less than what it would replace.
     #[error(
         "power_level {own} is below {current}, that of the state it would replace (contexts.state.enforce_power); \

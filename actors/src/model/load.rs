@@ -118,8 +118,17 @@ pub struct ServedPdu {
     pub depth: u64,
     /// Whether it was delivered; a held one is not shown to others.
     pub delivered: bool,
+    /// The servers it is for; `None`: everybody who takes part.
+    pub to: Option<Vec<ServerName>>,
     /// The whole PDU as one JSON object; without `depth` where its origin stated none.
     pub bytes: Bytes,
+}
+
+impl ServedPdu {
+    /// Whether it may be given to this server, where that takes part in its conversation.
+    pub fn is_for(&self, server: &ServerName) -> bool {
+        self.delivered && self.to.as_ref().is_none_or(|to| to.contains(server))
+    }
 }
 
 /// Where what a PDU says stands.

@@ -18,8 +18,8 @@ mod wording;
 
 pub use attempt::{Attempt, DELIVERED_SPANS_IN_ROW, DeliveredSpan};
 pub use context::{
-    ContextRecord, ContextStatus, Delivery, FedPdu, Gap, Head, HeldPdu, Hold, Join, JoinStage, Shown, Standing,
-    StoredPdu,
+    ContextRecord, ContextStatus, DEPTH_BUILT_UPON_MAX, Delivery, FedPdu, Gap, Head, HeldPdu, Hold, Join, JoinStage,
+    Shown, Standing, StoredPdu,
 };
 pub use feed::{FeedEntry, FeedItem, Parked, ParkedCode, ParkedWhat};
 pub use frame::{

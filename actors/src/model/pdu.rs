@@ -90,15 +90,24 @@ pub struct Pdu {
     pub context: ContextId,
     /// The PDUs its author had seen.
     pub prev: Vec<PduRef>,
-    /// Its depth as a peer states it: kept, passed on, never trusted.
+    /// Its depth as its origin states it: kept, passed on, shown, and never trusted for order.
     pub depth: Option<u64>,
     /// Its type.
     pub kind: Arc<str>,
     /// Which piece of state it sets, where it sets one.
     pub state: Option<StateSlot>,
+    /// The servers it is for, its author included; `None`: everybody who takes part. State is for everybody.
+    pub to: Option<Vec<ServerName>>,
     /// The whole PDU as one JSON object: booleans and integers where the text asks for them, no null keys, `prev_pdus` always,
     /// `[origin, id]` in each pair, `depth` where it was stated; `content` and unknown keys byte for byte as they came.
     pub bytes: Bytes,
+}
+
+impl Pdu {
+    /// Whether it may be given to this server. One that is for some servers only is nobody's parent.
+    pub fn is_for(&self, server: &ServerName) -> bool {
+        self.to.as_ref().is_none_or(|to| to.contains(server))
+    }
 }
 
 /// The state a PDU sets.
@@ -151,6 +160,8 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// The code of a PDU that is for other servers only, in a conversation that nothing is known of here.
+    pub const NOT_FOR_US: &str = "NOT_FOR_US";
     /// The code of a PDU that was handed over by a server that takes no part in its conversation and did not make it.
     pub const SENDER_NOT_A_PARTICIPANT: &str = "SENDER_NOT_A_PARTICIPANT";
 }
@@ -172,7 +183,7 @@ pub struct Draft {
     pub content: Bytes,
     /// Makes it state: the key, and the author's power.
     pub state: Option<(String, i64)>,
-    /// Deliver to these participants only; such a PDU is never anybody's parent.
+    /// Deliver to these participants only, unless that is all of them; such a PDU is never anybody's parent.
     pub to: Option<Vec<ServerName>>,
     /// Further top-level keys and their JSON texts.
     pub extra: Vec<(String, Bytes)>,
@@ -185,10 +196,12 @@ pub struct Berth {
     pub context: ContextId,
     /// Its parents.
     pub prev: Vec<PduRef>,
-    /// One more than the deepest parent's.
+    /// The depth it emits: one more than the deepest that a parent emits.
     pub depth: u64,
     /// For state: the PDU it replaces.
     pub prev_state: Option<PduRef>,
+    /// Where it is narrowed: the servers it is for, sorted, we among them.
+    pub to: Option<Vec<ServerName>>,
 }
 
 /// A draft that has become a PDU.

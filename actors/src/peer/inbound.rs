@@ -412,6 +412,7 @@ impl Inbound {
                     (Some(Verdict::Refused { code: Verdict::SENDER_NOT_A_PARTICIPANT, reason }), None) => {
                         self.refuse_relayed(reason, out);
                     }
+                    (Some(Verdict::Refused { code: Verdict::NOT_FOR_US, .. }), None) => {}
                     (Some(Verdict::Refused { reason, .. }), None) => {
                         self.quarantine(what(pdu), ParkedCode::BadPdu, reason.clone(), strong, out);
                     }

@@ -46,3 +46,15 @@ fn a_profile_sets_what_nobody_has_set() {
                  profile = \"synapse-2014\"\ninsecure = false\n";
     assert!(wrong(plain)[0].contains("leaves the machine in plain text"));
 }
+
+#[test]
+fn only_fernpost_honours_narrowed_messages() {
+    for (profile, honours) in [("fernpost", true), ("actor-2016", false), ("synapse-2014", false)] {
+        let text = format!(
+            "[peers.server.green]\naddresses = [\"http://127.0.0.1:8080\"]\nallow_from = [\"127.0.0.1/32\"]\nauth = \"network\"\n\
+             profile = \"{profile}\"\n"
+        );
+        let peer = good(&text).peers.peer(&name("green")).expect("listed");
+        assert_eq!(peer.limits.honours_to, honours, "{profile}");
+    }
+}

@@ -40,15 +40,18 @@ fn held(shared: &Shared, read: &ReadTransaction, context: &ContextId) -> Read<Ve
     Ok(held.into_iter().map(|(_, pdu)| pdu).collect())
 }
 
+/// Their rows say how deep they lie; what a PDU that names one builds on stands in its text.
 fn heads(shared: &Shared, read: &ReadTransaction, context: &str) -> Read<Vec<Head>> {
     let to = after(context);
+    let pdus = read.open_table(tables::PDUS)?;
     let mut heads = Vec::new();
     for row in read.open_table(tables::HEADS)?.range((context, "", "")..(to.as_str(), "", ""))? {
         let (key, depth) = row?;
         let (_, origin, id) = key.value();
-        heads.push(Head { reference: rows::reference("heads", origin, id)?, depth: depth.value() });
+        let stated = pdus.get((origin, id))?.and_then(|row| rows::stated_depth(row.value().7));
+        heads.push(Head::of(rows::reference("heads", origin, id)?, depth.value(), stated));
     }
-    shared.counters.looked_up(heads.len() as u64);
+    shared.counters.looked_up(2 * heads.len() as u64);
     Ok(heads)
 }
 

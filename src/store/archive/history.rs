@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use actors::model::{ContextId, FedPdu, PduRef, Shown};
+use actors::model::{ContextId, FedPdu, PduRef, ServerName, Shown};
 use actors::ports::ServedPdu;
 use redb::ReadTransaction;
 
@@ -11,12 +11,13 @@ use crate::store::Shared;
 use crate::store::rows::{self, BadRow};
 use crate::store::tables;
 
-/// Level by level. What is not there or forgotten, not delivered yet, or of another conversation is neither given nor walked past. Each
-/// PDU names a bounded number of parents, so the limit bounds the walk, too.
+/// Level by level. What is not there or forgotten, not delivered yet, of another conversation, or not for whoever asks is neither
+/// given nor walked past. Each PDU names a bounded number of parents, so the limit bounds the walk, too.
 pub(super) fn backfill(
     shared: &Shared,
     read: &ReadTransaction,
     context: &ContextId,
+    asker: &ServerName,
     from: Vec<PduRef>,
     limit: usize,
     bytes_max: u64,
@@ -38,7 +39,7 @@ pub(super) fn backfill(
             shared.counters.looked_up(u64::from(row.is_some()));
             let Some(row) = row else { continue };
             let Some(pdu) = rows::served(row.value())? else { continue };
-            if pdu.context != *context || !pdu.delivered {
+            if pdu.context != *context || !pdu.is_for(asker) {
                 continue;
             }
             size += pdu.bytes.len() as u64;

@@ -11,8 +11,7 @@ use crate::store::tables::SeenValue;
 #[derive(Serialize, Deserialize)]
 struct ContextRow {
     participants: Vec<String>,
-    /// (origin, id, depth)
-    heads: Vec<(String, String, u64)>,
+    heads: Vec<HeadRow>,
     depth: u64,
     next: u64,
     adopted: bool,
@@ -26,8 +25,18 @@ struct ContextRow {
     join_reason: Option<String>,
 }
 
+/// (origin, id, depth, depth that is built upon); earlier versions wrote no fourth.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum HeadRow {
+    Whole(String, String, u64, u64),
+    Short(String, String, u64),
+}
+
 pub(in crate::store) fn context_to_row(record: &ContextRecord) -> Vec<u8> {
-    let head = |head: &Head| (head.reference.origin.to_string(), head.reference.id.to_string(), head.depth);
+    let head = |Head { reference, depth, emitted }: &Head| {
+        HeadRow::Whole(reference.origin.to_string(), reference.id.to_string(), *depth, *emitted)
+    };
     let row = ContextRow {
         participants: record.participants.iter().map(ServerName::to_string).collect(),
         heads: record.heads.iter().map(head).collect(),
@@ -44,8 +53,12 @@ pub(in crate::store) fn context_to_row(record: &ContextRecord) -> Vec<u8> {
 
 pub(in crate::store) fn context_from_row(context: ContextId, row: &[u8]) -> Result<ContextRecord, BadRow> {
     let row: ContextRow = serde_json::from_slice(row).map_err(|error| BadRow::new("contexts", &error))?;
-    let head = |(origin, id, depth): (String, String, u64)| {
-        Ok(Head { reference: reference("contexts", &origin, &id)?, depth })
+    let head = |row: HeadRow| {
+        let (origin, id, depth, emitted) = match row {
+            HeadRow::Whole(origin, id, depth, emitted) => (origin, id, depth, emitted),
+            HeadRow::Short(origin, id, depth) => (origin, id, depth, depth),
+        };
+        Ok(Head { reference: reference("contexts", &origin, &id)?, depth, emitted })
     };
     Ok(ContextRecord {
         context,
@@ -119,7 +132,7 @@ mod tests {
         let context: ContextId = "room \"1\"".parse().expect("valid");
         let mut record = ContextRecord::new(context.clone(), vec![server("red.example"), server("[::1]:80")], true);
         let reference = reference("contexts", "red.example", "\\$1").expect("valid");
-        record.heads.push(Head { reference, depth: u64::MAX });
+        record.heads.push(Head { reference, depth: u64::MAX, emitted: 7 });
         (record.depth, record.next) = (u64::MAX, 9);
         record.members = vec![(server("blue.example"), 2)];
         assert_eq!(context_from_row(context.clone(), &context_to_row(&record)).expect("readable"), record);
@@ -127,6 +140,19 @@ mod tests {
         record.join = Some(Join { via, left: 5, came: 2, stage: JoinStage::Failed, reason });
         assert_eq!(context_from_row(context.clone(), &context_to_row(&record)).expect("readable"), record);
         assert!(context_from_row(context, b"{}").is_err());
+    }
+
+    #[test]
+    fn a_head_of_an_earlier_version_builds_on_its_own_depth() {
+        let context: ContextId = "c".parse().expect("valid");
+        let reference = reference("contexts", "red", "1").expect("valid");
+        let mut record = ContextRecord::new(context.clone(), vec![], false);
+        record.heads.push(Head { reference, depth: 3, emitted: 9 });
+        let row = String::from_utf8(context_to_row(&record)).expect("JSON");
+        let earlier = row.replace(r#"["red","1",3,9]"#, r#"["red","1",3]"#);
+        assert_ne!(row, earlier);
+        record.heads[0].emitted = 3;
+        assert_eq!(context_from_row(context, earlier.as_bytes()).expect("readable"), record);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::state::slot_from_row;
+use super::text::{narrowed_to, stated_depth};
 use super::{BadRow, context_id, name};
 use crate::store::tables::{HeldValue, PduValue};
 
@@ -108,6 +109,8 @@ pub(in crate::store) fn pdu_to_row<'a>(stored: &'a StoredPdu, prev: &'a [u8], at
     let (delivered, depth, since) = match &stored.standing {
         Standing::Delivered(delivery) => (true, delivery.depth, at),
         Standing::Held(_) => (false, 0, stored.received.0),
+        // It comes without a text, and so lies there like one that is forgotten.
+        Standing::Named { depth } => (true, *depth, at),
     };
     let sender = stored.sender.as_ref().map_or("", ServerName::as_str);
     let pdu = &stored.pdu;
@@ -138,7 +141,8 @@ pub(in crate::store) fn served(row: PduRow<'_>) -> Result<Option<ServedPdu>, Bad
     }
     let (context, delivered, depth, .., bytes) = row;
     let context = context_id("pdus", context)?;
-    Ok(Some(ServedPdu { context, depth, delivered, bytes: Bytes::copy_from_slice(bytes) }))
+    let (to, bytes) = (narrowed_to(bytes), Bytes::copy_from_slice(bytes));
+    Ok(Some(ServedPdu { context, depth, delivered, to, bytes }))
 }
 
 /// The parents a PDU names, in its order.
@@ -165,7 +169,7 @@ pub(in crate::store) fn held(
     hold: <HeldValue as redb::Value>::SelfType<'_>,
     row: PduRow<'_>,
 ) -> Result<HeldPdu, BadRow> {
-    let (of, delivered, _, sender, _, received, prev, _) = row;
+    let (of, delivered, _, sender, _, received, prev, bytes) = row;
     if of != context || delivered {
         return Err(BadRow::new("held", &format!("{reference} does not wait in {context}")));
     }
@@ -176,6 +180,8 @@ pub(in crate::store) fn held(
         state: slot_from_row(&reference, slot)?,
         received: Millis(received),
         sender: server(sender)?,
+        narrowed: narrowed_to(bytes).is_some(),
+        stated: stated_depth(bytes),
         reference,
     })
 }

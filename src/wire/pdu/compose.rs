@@ -37,6 +37,11 @@ impl PduText for Text {
     fn compose(&self, us: &ServerName, draft: &Draft, berth: &Berth) -> Bytes {
         let reference = PduRef { origin: us.clone(), id: draft.id.clone() };
         let further = further(draft);
+        let to = berth.to.as_ref().map(|to| {
+            let mut list = Vec::new();
+            put(&mut list, &to.iter().map(ServerName::as_str).collect::<Vec<_>>());
+            String::from_utf8(list).expect("JSON is text")
+        });
         let written = Written {
             reference: &reference,
             context: &berth.context,
@@ -49,9 +54,13 @@ impl PduText for Text {
                 power: Some(*power),
                 prev: berth.prev_state.as_ref(),
             }),
+            to: to.as_deref(),
             content: &draft.content,
         };
-        let about = draft.content.len() + 512 + further.iter().map(|(key, text)| key.len() + text.len()).sum::<usize>();
+        let about = draft.content.len()
+            + to.as_ref().map_or(0, String::len)
+            + 512
+            + further.iter().map(|(key, text)| key.len() + text.len()).sum::<usize>();
         written.bytes(further.iter().map(|(key, text)| (&key[..], &text[..])), about)
     }
 

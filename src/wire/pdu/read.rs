@@ -20,9 +20,15 @@ const DEPTH_MAX: u64 = (1 << 53) - 1;
 /// The keys of every PDU.
 const KEYS: [&str; 9] = ["pdu_id", "origin", "context", "ts", "pdu_type", "prev_pdus", "depth", "is_state", "content"];
 
+/// The key of a PDU that is narrowed, where its value is a list.
+const TO: &str = "to";
+
+/// Servers that a PDU may be narrowed to: more than any conversation has.
+const RECIPIENTS_MAX: usize = 10_000;
+
 /// Whether a PDU says this key itself: further keys must have other names.
 pub(super) fn is_taken(key: &str) -> bool {
-    KEYS.contains(&key) || STATE_KEYS.contains(&key) || FOR_ONE_SERVER.contains(&key)
+    KEYS.contains(&key) || key == TO || STATE_KEYS.contains(&key) || FOR_ONE_SERVER.contains(&key)
 }
 
 impl Reader<'_> {
@@ -58,6 +64,8 @@ impl Reader<'_> {
         let content = fields.required("content")?;
         let state = if state::is_state(fields)? { Some(state::read(fields)?) } else { None };
         let depth = fields.get("depth").and_then(depth);
+        let narrowed = fields.get(TO).filter(|to| to.get().starts_with('['));
+        let to = narrowed.map(|to| recipients(to, state.is_some())).transpose()?;
         let around = Around { reader: self, context: &context, origin: &origin };
         let prev = pairs::read(fields.get("prev_pdus"), &around)?;
         let reference = PduRef { origin, id };
@@ -73,10 +81,11 @@ impl Reader<'_> {
                 power: stated.has_power.then_some(stated.slot.power_level),
                 prev: stated.slot.prev.as_ref(),
             }),
+            to: narrowed.map(RawValue::get),
             content: content.get().as_bytes(),
         }
-        .bytes(further(fields, state.is_some()), text.len());
-        Ok(Pdu { reference, context, prev, depth, kind, state: state.map(|stated| stated.slot), bytes })
+        .bytes(further(fields, state.is_some(), to.is_some()), text.len());
+        Ok(Pdu { reference, context, prev, depth, kind, state: state.map(|stated| stated.slot), to, bytes })
     }
 }
 
@@ -94,10 +103,30 @@ fn depth(value: &RawValue) -> Option<u64> {
     value.get().parse().ok().filter(|depth| *depth <= DEPTH_MAX)
 }
 
-/// Keys without a meaning for us, as they were written. The keys of state mean nothing in a PDU that is none.
-fn further<'f>(fields: &'f Fields<'_>, is_state: bool) -> impl Iterator<Item = (&'f [u8], &'f [u8])> {
+/// The servers it is narrowed to. A list that is none of servers cannot be kept to, and so the PDU cannot be kept.
+fn recipients(to: &RawValue, is_state: bool) -> Result<Vec<ServerName>, Flaw> {
+    if is_state {
+        return Err(flaw("BAD_TO", "state is for everybody who takes part, and cannot be narrowed by to"));
+    }
+    let (names, count) = json::items(to, RECIPIENTS_MAX).unwrap_or_default();
+    if count > RECIPIENTS_MAX {
+        return Err(flaw("BAD_TO", format!("to names {count} servers, and may name {RECIPIENTS_MAX}")));
+    }
+    let name = |name: &RawValue| json::text(name)?.parse().ok();
+    let names: Option<Vec<ServerName>> = names.into_iter().map(name).collect();
+    names.filter(|names| !names.is_empty()).ok_or_else(|| flaw("BAD_TO", "to is not a list of names of servers"))
+}
+
+/// Keys without a meaning for us, as they were written. The keys of state mean nothing in a PDU that is none, and `to` nothing
+/// where it is no list.
+fn further<'f>(
+    fields: &'f Fields<'_>,
+    is_state: bool,
+    is_narrowed: bool,
+) -> impl Iterator<Item = (&'f [u8], &'f [u8])> {
     let is_ours = move |key: &str| {
-        KEYS.contains(&key) || FOR_ONE_SERVER.contains(&key) || (is_state && STATE_KEYS.contains(&key))
+        let is_of_some = (is_state && STATE_KEYS.contains(&key)) || (is_narrowed && key == TO);
+        KEYS.contains(&key) || FOR_ONE_SERVER.contains(&key) || is_of_some
     };
     let kept = move |member: &&Member<'_>| !is_ours(&member.key) && member.value.get() != "null";
     fields.0.iter().filter(kept).map(|member| (member.written.as_bytes(), member.value.get().as_bytes()))

@@ -18,6 +18,8 @@ pub(super) struct Written<'a> {
     pub(super) prev: &'a [PduRef],
     pub(super) depth: Option<u64>,
     pub(super) state: Option<State<'a>>,
+    /// A JSON list of the servers it is for, where it is narrowed.
+    pub(super) to: Option<&'a str>,
     /// A JSON text.
     pub(super) content: &'a [u8],
 }
@@ -54,6 +56,10 @@ impl Written<'_> {
         put(&mut out, &self.state.is_some());
         if let Some(state) = &self.state {
             state.write(&mut out);
+        }
+        if let Some(to) = self.to {
+            key(&mut out, b"to");
+            out.extend_from_slice(to.as_bytes());
         }
         key(&mut out, b"content");
         out.extend_from_slice(self.content);

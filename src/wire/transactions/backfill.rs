@@ -26,7 +26,8 @@ pub(super) async fn backfill(
         return Err(nothing_there());
     }
     let limit = limit.min(intake.history().backfill_max);
-    let pdus = intake.backfill(&context, from, limit, BYTES_MAX).await.map_err(|error| unreadable(&error))?;
+    let pdus = intake.backfill(&context, &caller.server, from, limit, BYTES_MAX).await;
+    let pdus = pdus.map_err(|error| unreadable(&error))?;
     Ok(reply(&**intake, &caller.server, pdus))
 }
 

@@ -43,7 +43,7 @@ pub(super) fn nothing_there() -> Problem {
 }
 
 fn seen_by(asker: &ServerName, reference: &PduRef, intake: &dyn Intake) -> Result<Option<ServedPdu>, ArchiveError> {
-    let Some(pdu) = intake.pdu(reference)?.filter(|pdu| pdu.delivered) else { return Ok(None) };
+    let Some(pdu) = intake.pdu(reference)?.filter(|pdu| pdu.is_for(asker)) else { return Ok(None) };
     Ok(intake.takes_part(&pdu.context, asker)?.then_some(pdu))
 }
 

@@ -44,6 +44,8 @@ fn wait_for(refusal: Refusal) -> Result<Duration, Problem> {
         | Refusal::UnknownContext(_)
         | Refusal::UnknownSubmission(_)
         | Refusal::NotAParticipant { .. }
+        | Refusal::ToNotHonoured { .. }
+        | Refusal::StateNarrowed(_)
         | Refusal::PowerTooLow { .. }
         | Refusal::TooManyParticipants { .. } => Err(refusal.into()),
     }

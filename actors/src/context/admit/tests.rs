@@ -1,7 +1,8 @@
 //! Printed traces of who is heard in a conversation: what is taken, what is refused, and what waits in quarantine.
 
-use crate::context::desk::{Desk, pdus, server};
+use crate::context::desk::{Desk, at, pdu, pdus, server};
 use crate::limits::ContextLimits;
+use crate::model::Pdu;
 
 #[test]
 fn a_named_origin_is_not_let_in() {
@@ -89,4 +90,91 @@ fn an_open_conversation_takes_what_strangers_relay() {
     desk.arrive("green", pdus("red/1 blue/1"));
     desk.expect(&["deliver blue/1 at 0", "deliver red/1 at 0", "verdicts accepted accepted"]);
     assert_eq!(desk.record().participants, [server("red"), server("blue")]);
+}
+
+/// Others named it as a parent, and whoever had not got it looked for it in vain.
+#[test]
+fn a_narrowed_pdu_is_no_head() {
+    let mut desk = Desk::among("red green");
+    desk.arrive("red", pdus("red/1 red/2<red/1>red,us"));
+    desk.compose("1", "");
+    desk.arrive("green", pdus("green/2<green/1>green,us"));
+    desk.restart();
+    desk.arrive("green", pdus("green/1<us/1"));
+    desk.compose("2", "");
+    desk.log.retain(|line| line.starts_with("send"));
+    desk.expect(&[
+        "send us/1 prev [red/1] depth 1 replaces None to [red, green]",
+        "send us/2 prev [green/1] depth 3 replaces None to [red, green]",
+    ]);
+}
+
+#[test]
+fn a_pdu_for_others_is_known_by_name() {
+    let mut desk = Desk::among("red green");
+    desk.arrive("green", pdus("green/1<red/2 green/2<red/2,red/9"));
+    desk.until(10);
+    desk.log.clear();
+    desk.arrive("red", pdus("red/1 red/2<red/1>green,red"));
+    let verdicts = "verdicts accepted accepted";
+    desk.expect(&["name red/2 at 0", "deliver red/1 at 0", "deliver green/1 at 1", verdicts]);
+    desk.arrive("red", pdus("red/2<red/1>green,red"));
+    desk.expect(&["verdicts duplicate"]);
+    // One that was given up fills its gap without a word.
+    while !desk.gaps.contains_key(&at("red/9")) {
+        desk.until(desk.now.0 + 1000);
+        for (from, wanted) in desk.asked.clone() {
+            desk.fetched(from.as_str(), &wanted.to_string(), true, vec![]);
+        }
+    }
+    desk.log.clear();
+    desk.arrive("red", pdus("red/9>green,red"));
+    desk.expect(&["name red/9 at 0", "verdicts accepted"]);
+    assert!(desk.gaps.is_empty() && desk.machine.is_idle());
+    desk.restart();
+    desk.arrive("red", pdus("red/10<red/9"));
+    desk.log.retain(|line| line.starts_with("deliver"));
+    desk.expect(&["deliver red/10 at 1"]);
+}
+
+#[test]
+fn a_pdu_for_others_begins_no_conversation() {
+    let mut desk = Desk::new(ContextLimits::default());
+    desk.arrive("red", pdus("red/1>green,red"));
+    desk.expect(&["release red/1", "verdicts refused:NOT_FOR_US"]);
+    desk.arrive("red", pdus("red/3<red/2"));
+    desk.expect(&["hold red/3 for [red/2], edge", "verdicts held"]);
+}
+
+/// The newest of what a join brought may be for some only.
+#[test]
+fn what_follows_a_join_names_no_narrowed_pdu() {
+    let mut desk = Desk::new(ContextLimits::default());
+    desk.join("red", 10);
+    desk.told_of_the_past(Some(pdus("red/1<red/0=topic")));
+    desk.told_of_the_past(Some(pdus("red/4<red/3>red,us red/3<red/2 red/2")));
+    desk.log.clear();
+    desk.compose("1", "");
+    assert!(desk.log.iter().any(|line| line.starts_with("send us/1 prev [red/3] depth 2")), "{:?}", desk.log);
+}
+
+/// What was said next had the depth 1, in a room whose messages lie deep.
+#[test]
+fn what_follows_a_join_has_a_depth_that_fits() {
+    let mut desk = Desk::new(ContextLimits::default());
+    let stated = |text: &str, depth| Pdu { depth: Some(depth), ..pdu(text) };
+    desk.join("red", 2);
+    desk.told_of_the_past(Some(vec![stated("red/3<red/2=topic", 3), stated("red/5<red/4=name", 5)]));
+    desk.compose("1", "");
+    desk.restart();
+    desk.log.retain(|line| line.starts_with("send"));
+    desk.expect(&["send us/1 prev [red/5] depth 6 replaces None to [red]"]);
+
+    let mut desk = Desk::new(ContextLimits::default());
+    desk.join("red", 2);
+    desk.told_of_the_past(Some(vec![stated("red/5<red/4=name", 5)]));
+    desk.told_of_the_past(Some(vec![stated("red/99<red/98", 98), stated("red/98<red/97", 97)]));
+    desk.compose("1", "");
+    desk.log.retain(|line| line.starts_with("send"));
+    desk.expect(&["send us/1 prev [red/99] depth 99 replaces None to [red]"]);
 }

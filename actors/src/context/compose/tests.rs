@@ -1,6 +1,7 @@
 //! Printed traces of what our messenger says.
 
-use crate::context::desk::{Desk, pdus};
+use crate::context::desk::{Desk, pdu, pdus, server};
+use crate::model::Pdu;
 
 #[test]
 fn what_we_say_names_all_edges_and_one_batch_is_one_chain() {
@@ -39,9 +40,9 @@ fn one_that_is_narrowed_is_nobodys_parent() {
     desk.compose("1 2>green,us,green 3>blue 4 5>us", "");
     desk.expect(&[
         "send us/1 prev [] depth 0 replaces None to [red, green]",
-        "send us/2 prev [us/1] depth 1 replaces None to [green]",
+        "send us/2 prev [us/1] depth 1 replaces None only for [green, us] to [green]",
         "send us/4 prev [us/1] depth 1 replaces None to [red, green]",
-        "send us/5 prev [us/4] depth 2 replaces None to []",
+        "send us/5 prev [us/4] depth 2 replaces None only for [us] to []",
         "composed us/1 for [red, green]",
         "composed us/2 for [green]",
         "refused: blue does not take part in room",
@@ -66,4 +67,63 @@ fn state_replaces_what_was_set_last_on_disk_or_not() {
     desk.restart();
     desk.compose("4=topic", "");
     assert!(desk.log.iter().any(|line| line.contains("replaces Some(red/2)")), "{:?}", desk.log);
+}
+
+#[test]
+fn a_message_to_all_participants_is_not_narrowed() {
+    let mut desk = Desk::among("red green");
+    desk.deaf = vec![server("red")];
+    desk.compose("1>green,red 2=topic>red,us,green", "");
+    desk.expect(&[
+        "send us/1 prev [] depth 0 replaces None to [red, green]",
+        "state topic = us/2",
+        "send us/2 prev [us/1] depth 1 replaces None to [red, green]",
+        "composed us/1 for [red, green]",
+        "composed us/2 for [red, green]",
+    ]);
+}
+
+#[test]
+fn only_who_honours_a_narrowing_can_be_named() {
+    let mut desk = Desk::among("red green blue");
+    desk.deaf = vec![server("red")];
+    desk.compose("1>green,red 2=topic>green 3>green", "");
+    let words = "would pass the message on: only peers whose profile is \"fernpost\" can be named; leave red out, or name all \
+                 participants";
+    desk.expect(&[
+        "send us/3 prev [] depth 0 replaces None only for [green, us] to [green]",
+        &format!("refused: red does not honour \"to\", and {words}"),
+        "refused: state cannot be narrowed by \"to\": name all participants of room, or none",
+        "composed us/3 for [green]",
+    ]);
+}
+
+#[test]
+fn what_we_say_builds_on_the_depth_others_state() {
+    let mut desk = Desk::among("red green");
+    let stated = |text: &str, depth| Pdu { depth: Some(depth), ..pdu(text) };
+    desk.arrive("red", vec![stated("red/1", 41), stated("red/2", 7), stated("red/3", 1 << 31)]);
+    desk.log.clear();
+    desk.compose("1 2", "");
+    let prev = "[red/1, red/2, red/3]";
+    desk.expect(&[
+        &format!("send us/1 prev {prev} depth 42 replaces None to [red, green]"),
+        "send us/2 prev [us/1] depth 43 replaces None to [red, green]",
+        "composed us/1 for [red, green]",
+        "composed us/2 for [red, green]",
+    ]);
+    assert_eq!(desk.record().depth, 2, "order rests on what is computed");
+    // One that was held over a restart, too.
+    desk.arrive("red", vec![stated("red/9<red/8", 90)]);
+    desk.restart();
+    desk.arrive("red", pdus("red/8"));
+    desk.log.clear();
+    desk.compose("3", "");
+    desk.expect(&[
+        "send us/3 prev [red/9, us/2] depth 91 replaces None to [red, green]",
+        "composed us/3 for [red, green]",
+    ]);
+    desk.restart();
+    desk.compose("4", "");
+    assert!(desk.log.iter().any(|line| line.contains("prev [us/3] depth 92")), "{:?}", desk.log);
 }

@@ -1,7 +1,7 @@
 //! The store below the desk: it takes nothing that does not fit what it holds.
 
 use crate::change::Change;
-use crate::context::desk::{Delivered, Desk, Held, Row, Told, at};
+use crate::context::desk::{Delivered, Desk, Held, Row, Told, at, server};
 use crate::model::{Delivery, FeedItem, ParkedWhat, PduRef, Standing, Submitted};
 
 impl Desk {
@@ -15,6 +15,11 @@ impl Desk {
                     assert!(!self.rows.contains_key(&reference), "{reference} is stored twice");
                     self.prevs.insert(reference.clone(), stored.pdu.prev.clone());
                     match stored.standing {
+                        Standing::Named { depth } => {
+                            assert!(stored.pdu.bytes.is_empty() && !stored.pdu.is_for(&server("us")));
+                            self.log.push(format!("name {reference} at {depth}"));
+                            self.rows.insert(reference, Row::Delivered(depth));
+                        }
                         Standing::Delivered(delivery) => {
                             assert!(delivery.shown.is_some() || stored.verified == "own");
                             self.deliver(&reference, delivery);

@@ -22,8 +22,9 @@ pub(in crate::context) fn at(text: &str) -> PduRef {
 }
 
 /// `red/2<red/1,green/1` names two parents; `red/2=topic` sets a key, `red/2=topic*5^red/1` with power 5 in place of another;
-/// `red/2=@a:blue+` lets a user of blue join, `red/2=@a:blue-` lets it leave.
+/// `red/2=@a:blue+` lets a user of blue join, `red/2=@a:blue-` lets it leave; `red/2>red,us` is for these two only.
 pub(in crate::context) fn pdu(text: &str) -> Pdu {
+    let (text, to) = text.split_once('>').map_or((text, None), |(text, to)| (text, Some(to)));
     let (text, key) = text.split_once('=').map_or((text, None), |(text, key)| (text, Some(key)));
     let (reference, prev) = text.split_once('<').unwrap_or((text, ""));
     let prev = prev.split(',').filter(|parent| !parent.is_empty()).map(at).collect();
@@ -36,6 +37,7 @@ pub(in crate::context) fn pdu(text: &str) -> Pdu {
         depth,
         kind,
         state,
+        to: to.map(|to| to.split(',').map(server).collect()),
         bytes: Bytes::from(key.unwrap_or(text).to_owned()),
     }
 }
@@ -77,8 +79,9 @@ pub(super) struct Text;
 
 impl PduText for Text {
     fn compose(&self, us: &ServerName, draft: &Draft, berth: &Berth) -> Bytes {
-        let Berth { prev, depth, prev_state, .. } = berth;
-        Bytes::from(format!("{us}/{} prev {prev:?} depth {depth} replaces {prev_state:?}", draft.id))
+        let Berth { prev, depth, prev_state, to, .. } = berth;
+        let only = to.as_ref().map(|to| format!(" only for {to:?}")).unwrap_or_default();
+        Bytes::from(format!("{us}/{} prev {prev:?} depth {depth} replaces {prev_state:?}{only}", draft.id))
     }
 
     fn read(&self, _: &ServerName, _: &Bytes) -> Option<Pdu> {

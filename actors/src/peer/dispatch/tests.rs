@@ -23,6 +23,7 @@ fn pdu(id: &str, context: &str) -> Pdu {
         depth: None,
         kind: "m.text".into(),
         state: None,
+        to: None,
         bytes: Bytes::from(format!("{{\"pdu_id\":\"{id}\"}}")),
     }
 }
