@@ -123,7 +123,8 @@ pub struct ArchiveError(pub String);
 /// A page of the feed, or why there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FeedPage {
-    /// Entries after the position asked for, in order, without gaps; empty at the end of the feed.
+    /// Entries after the position asked for, in order; empty at the end of the feed. Positions rise by one, but where a restored
+    /// store skipped some.
     Entries(Vec<FeedEntry>),
     /// What follows the position is no longer kept; this is the oldest that is.
     Gone {
@@ -157,6 +158,15 @@ pub struct FeedBounds {
     pub tail: Position,
     /// The newest position the messenger acknowledged.
     pub acked: Position,
+    /// Positions between the two that no event ever had: a restored store skips some.
+    pub skipped: u64,
+}
+
+impl FeedBounds {
+    /// How many events are not acknowledged.
+    pub const fn unread(self) -> u64 {
+        self.tail.since(self.acked).saturating_sub(self.skipped)
+    }
 }
 
 /// Reads of committed rows. Every range is bounded in items and bytes; nothing unbounded exists here.

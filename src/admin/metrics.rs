@@ -66,7 +66,7 @@ fn record(gateway: &Gateway) {
     }
     gauge!("fernpost_peers_max").set(roster.peers_resident_max());
     gauge!("fernpost_outbox_items").set(outbox_items as f64);
-    gauge!("fernpost_feed_unread_events").set(feed.tail.since(feed.acked) as f64);
+    gauge!("fernpost_feed_unread_events").set(feed.unread() as f64);
 }
 
 /// The route; it needs no token, as health needs none.

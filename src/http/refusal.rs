@@ -30,6 +30,7 @@ pub struct Problem {
     words: Cow<'static, str>,
     retry_after: Option<Duration>,
     oldest: Option<Position>,
+    tail: Option<Position>,
 }
 
 #[derive(Serialize)]
@@ -38,12 +39,14 @@ struct Wire<'a> {
     code: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     oldest: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tail: Option<u64>,
 }
 
 impl Problem {
     /// A refusal with this status; `code` is in capitals and never changes, `words` are for people.
     pub fn new(status: StatusCode, code: &'static str, words: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code, words: words.into(), retry_after: None, oldest: None }
+        Self { status, code, words: words.into(), retry_after: None, oldest: None, tail: None }
     }
 
     /// The same, and when to come again.
@@ -90,9 +93,16 @@ impl Problem {
         Self { oldest: Some(oldest), ..Self::new(StatusCode::GONE, "GONE", words) }
     }
 
+    /// 422: no event has this position yet; the answer names the newest one that has one.
+    pub fn beyond_tail(position: Position, tail: Position) -> Self {
+        let words = format!("position {position} is beyond the newest event, {tail}");
+        Self { tail: Some(tail), ..Self::unprocessable("BEYOND_TAIL", words) }
+    }
+
     /// The body it is answered with.
     pub fn json(&self) -> Vec<u8> {
-        let wire = Wire { error: &self.words, code: self.code, oldest: self.oldest.map(|position| position.0) };
+        let [oldest, tail] = [self.oldest, self.tail].map(|position| position.map(|position| position.0));
+        let wire = Wire { error: &self.words, code: self.code, oldest, tail };
         serde_json::to_vec(&wire).expect("texts and numbers into memory")
     }
 

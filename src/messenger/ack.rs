@@ -36,7 +36,7 @@ fn moves(body: &[u8], bounds: FeedBounds) -> Result<Option<Position>, Problem> {
         .map_err(|why| Problem::bad_request("BAD_JSON", format!("the body is not {{\"upto\":N}}: {why}")))?;
     let (upto, tail) = (Position(ack.upto), bounds.tail);
     if upto > tail {
-        return Err(Problem::unprocessable("BEYOND_TAIL", format!("{upto} is beyond the newest event ({tail})")));
+        return Err(Problem::beyond_tail(upto, tail));
     }
     Ok((upto > bounds.acked).then_some(upto))
 }
@@ -47,14 +47,14 @@ mod tests {
 
     #[test]
     fn an_ack_moves_forward_within_the_feed_and_nowhere_else() {
-        let bounds = FeedBounds { tail: Position(9), acked: Position(4) };
+        let bounds = FeedBounds { tail: Position(9), acked: Position(4), skipped: 0 };
         let moves = |body: &str| moves(body.as_bytes(), bounds);
         assert_eq!(moves(r#"{"upto":9}"#), Ok(Some(Position(9))));
         assert_eq!(moves(r#"{"upto":5}"#), Ok(Some(Position(5))));
         assert_eq!(moves(r#"{"upto":4}"#), Ok(None), "a repeat");
         assert_eq!(moves(r#"{"upto":0}"#), Ok(None), "never back");
         let beyond = moves(r#"{"upto":10}"#).expect_err("beyond");
-        assert_eq!(beyond, Problem::unprocessable("BEYOND_TAIL", "10 is beyond the newest event (9)"));
+        assert_eq!(beyond, Problem::beyond_tail(Position(10), Position(9)));
         for bad in ["", "{}", "9", r#"{"upto":-1}"#, r#"{"upto":1.5}"#, r#"{"upto":1,"up_to":2}"#] {
             let refused = moves(bad).expect_err(bad);
             assert_eq!(actix_web::ResponseError::status_code(&refused).as_u16(), 400, "{bad}");

@@ -32,10 +32,9 @@ pub(super) async fn get(api: web::Data<MessengerApi>, request: HttpRequest) -> R
     let bounds = *archive.feed_bounds().borrow();
     let after = ask.after.unwrap_or(bounds.acked);
     if after > bounds.tail {
-        // A reader that is ahead of us has seen a feed that a restored store no longer knows: waiting would make it miss
-        // everything up to where it believes to be.
-        let words = format!("position {after} is beyond the newest event, {}", bounds.tail);
-        return Err(Problem::unprocessable("BEYOND_TAIL", words));
+        // A reader that is ahead of us was given a feed that this store does not know, such as that of a store that somebody
+        // copied: waiting would make it miss everything up to where it believes to be.
+        return Err(Problem::beyond_tail(after, bounds.tail));
     }
     // Held while it may wait: each waiting read holds a connection.
     let _read = match ask.wait.is_zero() {
@@ -162,7 +161,7 @@ mod tests {
     }
 
     fn feed(tail: u64) -> (watch::Sender<FeedBounds>, watch::Receiver<FeedBounds>) {
-        watch::channel(FeedBounds { tail: Position(tail), acked: Position(0) })
+        watch::channel(FeedBounds { tail: Position(tail), ..FeedBounds::default() })
     }
 
     #[tokio::test(start_paused = true)]

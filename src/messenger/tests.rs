@@ -175,7 +175,7 @@ impl Archive for Broken {
     }
 
     fn feed_bounds(&self) -> watch::Receiver<FeedBounds> {
-        watch::channel(FeedBounds { tail: Position(9), acked: Position(4) }).1
+        watch::channel(FeedBounds { tail: Position(9), acked: Position(4), skipped: 0 }).1
     }
 }
 

@@ -9,6 +9,7 @@ use redb::{Key, Table, TableDefinition, Value, WriteTransaction};
 
 use super::counters::Counts;
 use super::forget::Deliveries;
+use super::jumps::Jumps;
 use super::rows::{self, FeedRow};
 use super::tables::{
     self, AttemptValue, CopyKey, DeadLetterValue, DeliveredKey, FeedValue, GapValue, HeldValue, HolderValue,
@@ -24,6 +25,8 @@ pub(super) struct Memory {
     pub(super) feed_tail: u64,
     /// The newest position acknowledged.
     pub(super) feed_acked: u64,
+    /// Positions that restores skipped.
+    pub(super) jumps: Jumps,
     /// The number of the next item.
     pub(super) next_item: u64,
     /// The term of ownership: the order of arrival of held PDUs begins with it.

@@ -3,7 +3,7 @@
 //! # Map
 //! - `tables`: every table with its owner, its bound and who trims it. `rows`: how model types lie in them.
 //! - `queue` -> `writer` -> `apply`, `submissions`, `graph`, `heads`, `state`, `dead_letters`, `parked`, `trim`, `forget`: the way of a batch to the disk. `archive`: the way back.
-//! - `stats`, `backup`, `verify`, `restore`, `restored`: what an operator does with the file as a whole.
+//! - `stats`, `backup`, `verify`, `restore`, `restored`, `jumps`: what an operator does with the file as a whole.
 //! - `lane`: which thread waits for the disk. `claims`, `under_way`: the PDUs and the state on the way there, for those who look.
 //! - `strangers`: what lies in quarantine, by conversation. `untouched`: a file looked at without being changed.
 //! - `failure`: why the store does not open, why it has stopped. `counters`: rows written and read.
@@ -22,6 +22,7 @@ mod failure;
 mod forget;
 mod graph;
 mod heads;
+mod jumps;
 mod lane;
 mod open;
 mod parked;
@@ -60,6 +61,7 @@ pub use verify::{Finding, Verified, verify, verify_backend};
 
 use claims::Claims;
 use counters::Counters;
+use jumps::Jumps;
 use queue::{Queue, Work};
 use under_way::UnderWay;
 use writer::Recent;
@@ -86,6 +88,8 @@ struct Shared {
     file: Option<PathBuf>,
     /// What updates from peers are counted from; see `restored`.
     counted_from: u64,
+    /// Positions of the feed that restores skipped.
+    jumps: Jumps,
     fence: Fence,
     quick_repair: bool,
     lane: Lane,
@@ -133,6 +137,7 @@ impl Store {
             place: opened.place,
             file: opened.file,
             counted_from: opened.counted_from,
+            jumps: opened.memory.jumps.clone(),
             fence: Fence { slot: 0, epoch: opened.epoch },
             quick_repair,
             lane,

@@ -15,6 +15,7 @@ use redb::{
 use super::apply::Memory;
 use super::failure::OpenError;
 use super::forget::Deliveries;
+use super::jumps::Jumps;
 use super::lane::Lane;
 use super::queue::GroupLimits;
 use super::restored;
@@ -166,7 +167,7 @@ pub(super) fn open(options: StoreOptions, clock: &dyn Clock) -> Result<Opened, O
     transaction.set_quick_repair(options.quick_repair);
     let epoch = stamp(&transaction, &place, &options.server)?;
     let mut memory = Memory { epoch, ..ends(&transaction).map_err(unusable)? };
-    let counted_from = restored::settle(&transaction, &mut memory, clock).map_err(unusable)?;
+    let counted_from = restored::settle(&transaction, &mut memory, clock, 0).map_err(unusable)?;
     if let Some((key, value)) = memory.deliveries.note() {
         let mut meta = transaction.open_table(tables::META).map_err(|error| unusable(error.into()))?;
         meta.insert(key, value.as_str()).map_err(|error| unusable(error.into()))?;
@@ -206,12 +207,14 @@ fn ends(transaction: &WriteTransaction) -> Result<Memory, redb::Error> {
     strangers::take_over(transaction)?;
     let feed_acked = transaction.open_table(tables::FEED_CURSOR)?.get(tables::MESSENGER)?.map_or(0, |row| row.value());
     let newest = transaction.open_table(tables::FEED)?.last()?.map_or(0, |(position, _)| position.value());
-    let deliveries = Deliveries::behind(&transaction.open_table(tables::META)?)?;
+    let meta = transaction.open_table(tables::META)?;
+    let (deliveries, jumps) = (Deliveries::behind(&meta)?, Jumps::read(&meta)?);
     let item = transaction.open_table(tables::ITEMS)?.last()?.map_or(0, |(number, _)| number.value());
     Ok(Memory {
         // Only acknowledged rows are ever trimmed: a feed without rows ends at its cursor.
         feed_tail: newest.max(feed_acked),
         feed_acked,
+        jumps,
         next_item: item + 1,
         deliveries,
         ..Memory::default()
@@ -235,6 +238,7 @@ impl Visit for Made<'_> {
 
 impl Memory {
     pub(super) fn bounds(&self) -> FeedBounds {
-        FeedBounds { tail: Position(self.feed_tail), acked: Position(self.feed_acked) }
+        let skipped = self.jumps.skipped(self.feed_acked, self.feed_tail);
+        FeedBounds { tail: Position(self.feed_tail), acked: Position(self.feed_acked), skipped }
     }
 }

@@ -12,7 +12,8 @@
 //! - **Ids of transactions** follow the clock by themselves; ids of PDUs are chance.
 //! - **PDUs of our own** that only the lost disk held are refused where they come back: nothing proves yet that we wrote them. What
 //!   names them as parents is delivered over a gap.
-//! - **Positions of the feed** are given anew. A reader that is beyond the newest one is told so; the notice names the position.
+//! - **Positions of the feed** go on behind a span that is skipped (see [`super::jumps`]), with the notice as the first event there. A
+//!   reader that was given positions by the lost disk stands inside the span, and reads on from there without missing anything.
 
 use actors::model::{FeedItem, Index, Millis, PeerRecord, Segment};
 use actors::ports::Clock;
@@ -43,8 +44,14 @@ pub(super) fn counted_from(meta: &impl ReadableTable<&'static str, &'static str>
     Ok(rows::number(meta, COUNTED_FROM)?.unwrap_or(0))
 }
 
-/// Make a store of a backup, in the transaction that opens it; returns what updates are counted from.
-pub(super) fn settle(opening: &WriteTransaction, memory: &mut Memory, clock: &dyn Clock) -> Result<u64, redb::Error> {
+/// Make a store of a backup, in the transaction that opens it, after so many earlier ones in its folder; returns what updates
+/// are counted from.
+pub(super) fn settle(
+    opening: &WriteTransaction,
+    memory: &mut Memory,
+    clock: &dyn Clock,
+    earlier: u64,
+) -> Result<u64, redb::Error> {
     let mut meta = opening.open_table(tables::META)?;
     let before = counted_from(&meta)?;
     let Some(taken) = taken(&meta)? else { return Ok(before) };
@@ -53,20 +60,23 @@ pub(super) fn settle(opening: &WriteTransaction, memory: &mut Memory, clock: &dy
     meta.insert(COUNTED_FROM, from.to_string().as_str())?;
     meta.remove(TAKEN)?;
     divide(opening)?;
+    let oldest = opening.open_table(tables::FEED)?.first()?.map(|(position, _)| position.value());
     let tail = memory.feed_tail;
+    memory.feed_tail = memory.jumps.add(&mut meta, (tail, oldest), earlier, taken.until(now))?;
     let text = format!(
         "this gateway was restored at {} from a backup of {}: what was submitted or received in between only the lost disk held. \
-         Submit again what was accepted after the backup; positions of the feed after {tail} are given anew; updates are counted \
-         on from {from}, and what a peer sends again has a new id; what this gateway said in contexts after the backup is refused \
+         Submit again what was accepted after the backup; the feed goes on from position {} after {tail}, and nothing lies \
+         between them; updates are counted on from {from}, and what a peer sends again has a new id; what this gateway said in contexts after the backup is refused \
          where it comes back, and answers to it come over a gap",
         time(now),
-        time(taken)
+        time(taken),
+        memory.feed_tail
     );
     let item = FeedItem::Notice { text, server: None };
-    memory.feed_tail += 1;
     memory.deliveries.at(now.0);
     opening.open_table(tables::FEED)?.insert(memory.feed_tail, rows::feed_to_row(&item).row(now.0))?;
-    tracing::warn!(taken = %time(taken), position = tail, "the store is a backup; it goes on from there");
+    let position = memory.feed_tail;
+    tracing::warn!(taken = %time(taken), tail, position, "the store is a backup; its feed goes on at this position");
     Ok(from)
 }
 

@@ -72,7 +72,7 @@ pub(super) type StageIdKey = (&'static str, &'static str, &'static str, &'static
 pub(super) type StageValue = (&'static str, &'static str, &'static str, u64, &'static [u8]);
 
 /// Schema version, own name, epoch; a time that is ahead of all deliveries; in a backup when it was taken; after a restore what
-/// updates are counted from. Owner: opening the store, and of that time the writer. Bound: a row for each of these. Trimmed: what marks a backup, by the opening that makes a store of it.
+/// updates are counted from, and which positions of the feed were skipped. Owner: opening the store, and of that time the writer. Bound: a row for each of these. Trimmed: what marks a backup, by the opening that makes a store of it.
 pub(super) const META: TableDefinition<&str, &str> = TableDefinition::new("meta");
 
 /// Server -> its record as JSON. Owner: that peer's actor. Bound: one row a peer. Trimmed: never, the numbers in it must

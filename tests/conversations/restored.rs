@@ -7,6 +7,7 @@ use std::sync::Arc;
 use actors::model::{Digest, FeedItem, Position, ServerName, Submission, Submitted};
 use actors::ports::Archive;
 use bytes::Bytes;
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 use crate::disk::{Disk, Survives};
 use crate::messenger::{Text, context, others};
@@ -14,6 +15,9 @@ use crate::network::{CALM, Network, Sent};
 use crate::node::{Node, seconds, world};
 
 const NAMES: [&str; 3] = ["red", "green", "blue"];
+
+/// A row of the feed.
+type Event = (u8, u64, u64, u64, &'static str, &'static str, &'static str, &'static [u8]);
 
 struct Scene {
     network: Arc<Network>,
@@ -67,14 +71,29 @@ impl Scene {
         }
     }
 
-    /// The messenger of a restored gateway is told that it is ahead, and reads on from where the gateway is.
+    /// The messenger of a restored gateway keeps its cursor, and is to miss nothing: what it has heard since the backup was taken
+    /// is put aside, as the gateway does not know it.
     async fn restore(&mut self, which: usize, backup: &Disk) {
         let node = self.nodes[which].clone();
+        let copied = backup_tail(backup);
         node.restore(backup).await;
         let tail = node.store().feed_bounds().borrow().tail;
-        node.heard.borrow_mut().retain(|entry| entry.position < tail);
+        let read = node.heard.borrow().last().expect("it has read something").position;
+        assert!(read > copied && read < tail, "it was told more than the backup holds");
+        node.cursor.set(read);
+        node.heard.borrow_mut().retain(|entry| entry.position <= copied);
         self.begins[which] = tail;
     }
+}
+
+/// The newest position of the feed in a backup.
+fn backup_tail(backup: &Disk) -> Position {
+    let database = Database::builder().create_with_backend(Disk::with(backup.survivors(Survives::Written))).unwrap();
+    let feed: TableDefinition<'_, u64, Event> = TableDefinition::new("feed");
+    let read = database.begin_read().unwrap();
+    let feed = read.open_table(feed).unwrap();
+    let last = feed.last().unwrap();
+    Position(last.map_or(0, |(position, _)| position.value()))
 }
 
 async fn tell(node: &Node, to: &Node, text: &str) {

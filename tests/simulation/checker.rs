@@ -20,11 +20,21 @@ impl History {
         faults
     }
 
-    /// Positions are 1, 2, 3 ...
+    /// Positions are 1, 2, 3 ... A restored store skips 2^32 or more, once, and a notice is its first event.
     fn positions(&self, server: Name, faults: &mut Vec<String>) {
-        let positions = self.feeds[server].iter().map(|event| event.position);
-        if let Some((place, position)) = (1u64..).zip(positions).find(|(place, position)| place != position) {
-            faults.push(format!("the feed of {server} has position {position} in place {place}"));
+        let (mut before, mut skips) = (0, 0);
+        for event in &self.feeds[server] {
+            let skipped = event.position.saturating_sub(before + 1);
+            skips += usize::from(skipped > 0);
+            let begins = event.what == What::Notice { about: None } && skipped >= (1 << 32) - 1;
+            if event.position <= before || skipped > 0 && !begins {
+                faults.push(format!("the feed of {server} goes from position {before} to {}", event.position));
+            }
+            before = event.position;
+        }
+        let restores = self.restores.iter().filter(|restore| restore.server == server).count();
+        if skips > restores {
+            faults.push(format!("the feed of {server} skips positions {skips} times, for {restores} restores"));
         }
     }
 

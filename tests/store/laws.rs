@@ -165,7 +165,7 @@ async fn feed_bounds_change_with_each_commit_that_feeds_or_acknowledges() {
     use actors::change::Change::FeedAcked;
     let world = World::new();
     let mut bounds = world.store.feed_bounds();
-    let bound = |tail, acked| FeedBounds { tail: Position(tail), acked: Position(acked) };
+    let bound = |tail, acked| FeedBounds { tail: Position(tail), acked: Position(acked), skipped: 0 };
     assert_eq!(*bounds.borrow_and_update(), bound(0, 0));
     world.commit(vec![notice("1"), notice("2")]).await;
     assert_eq!(*bounds.wait_for(|now| now.tail.0 == 2).await.unwrap(), bound(2, 0));

@@ -18,6 +18,7 @@ mod leaving;
 mod opening;
 mod passing;
 mod reading;
+mod restored;
 mod scenario;
 mod stage;
 mod state;

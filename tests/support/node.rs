@@ -1,6 +1,6 @@
 //! One gateway with its real store, actors and handlers, which can be ended and started again, and the messenger behind it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use actix_web::http::{Method as HttpMethod, header};
 use actix_web::middleware::from_fn;
 use actix_web::test::{TestRequest, init_service};
 use actors::gateway::Gateway;
-use actors::model::{FeedEntry, ServerName};
+use actors::model::{FeedEntry, Position, ServerName};
 use actors::ports::Ports;
 use actors::router::{Router, Routes};
 use actors::testkit::{TestClock, TestDisk};
@@ -62,6 +62,8 @@ pub(crate) struct Node {
     life: RefCell<Option<Life>>,
     /// All that the messenger has read.
     pub(crate) heard: RefCell<Vec<FeedEntry>>,
+    /// The messenger reads on after this where it has heard less: it remembers having read what its gateway lost.
+    pub(crate) cursor: Cell<Position>,
 }
 
 /// One life of a gateway.
@@ -111,6 +113,7 @@ impl Node {
             disk: RefCell::new(Disk::new()),
             life: RefCell::default(),
             heard: RefCell::default(),
+            cursor: Cell::default(),
         })
     }
 

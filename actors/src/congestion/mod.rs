@@ -70,7 +70,7 @@ impl Overload {
 
     /// The feed reaches so far.
     pub(crate) fn feed(&self, bounds: FeedBounds) {
-        self.note(|measured| measured.levels.unread(bounds.tail.since(bounds.acked)));
+        self.note(|measured| measured.levels.unread(bounds.unread()));
     }
 
     /// Look at the disk, unless it was looked at just now.

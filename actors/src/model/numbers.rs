@@ -51,7 +51,7 @@ counter! {
     Seq
 }
 counter! {
-    /// A place in the messenger's feed: the first is 1, without gaps.
+    /// A place in the messenger's feed: the first is 1, each is one more than the one before, but for the first of a restored store.
     Position
 }
 counter! {

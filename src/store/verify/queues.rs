@@ -6,6 +6,7 @@ use actors::model::{Counted, Fate};
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 
 use super::Findings;
+use crate::store::jumps::Jumps;
 use crate::store::rows;
 use crate::store::tables::{self, FeedValue, OutboxValue, PduValue, RefValue};
 
@@ -222,21 +223,22 @@ fn submissions(read: &ReadTransaction, findings: &mut Findings, tails: &Tails) -
     Ok(())
 }
 
-/// Above its start the feed has no gap, and every PDU it shows is there and delivered.
+/// Above its start the feed has no gap but where a restore skipped positions, and every PDU it shows is there and delivered.
 fn feed(read: &ReadTransaction, findings: &mut Findings) -> Done {
     let feed = read.open_table(tables::FEED)?;
     let pdus = read.open_table(tables::PDUS)?;
     let acked = read.open_table(tables::FEED_CURSOR)?.get(tables::MESSENGER)?.map_or(0, |row| row.value());
+    let jumps = Jumps::read(&read.open_table(tables::META)?)?;
     let mut last = None;
     for row in feed.iter()? {
         let (position, value) = row?;
         let position = position.value();
         match last.replace(position) {
             Some(before) => {
-                findings
-                    .unless(position == before + 1, "feed", || format!("nothing lies between {before} and {position}"));
+                let follows = position == before + 1 || jumps.join(before, position);
+                findings.unless(follows, "feed", || format!("nothing lies between {before} and {position}"));
             }
-            None => findings.unless(position <= acked + 1, "feed", || {
+            None => findings.unless(position <= acked + 1 || jumps.join(acked, position), "feed", || {
                 format!("it begins at {position}, and only {acked} is acknowledged")
             }),
         }
