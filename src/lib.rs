@@ -9,7 +9,7 @@
 //! - [`wire`]: the dialects peers speak.
 //! - [`messenger`]: the API of the existing messenger. [`admin`]: the operator's.
 //! - `complaint`: what serde says of a value that does not fit, in plain words.
-//! - [`app`]: builds a gateway and takes it apart. [`cli`]: the command line. [`telemetry`]: the log.
+//! - [`app`]: builds a gateway and takes it apart. [`cli`]: the command line. [`telemetry`]: the log. [`panics`]: those of others.
 //!
 //! # Arrows
 //! `actors <- settings <- http, egress <- wire, messenger, admin <- app <- cli`, and `actors <- store <- app`. The store, the
@@ -24,6 +24,7 @@ pub mod egress;
 pub mod forgetting;
 pub mod http;
 pub mod messenger;
+pub mod panics;
 pub mod rounds;
 pub mod settings;
 pub mod store;

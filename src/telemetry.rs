@@ -1,10 +1,16 @@
 //! The process's log: to stderr, one line a state change, at the level `FERNPOST_LOG` asks for.
 
 pub mod chronicle;
+mod sink;
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
+
+use crate::panics;
+use sink::Sink;
 
 /// The variable that holds the filter, such as `info` or `fernpost=debug,actors=debug`. Not a configuration key: it must work
 /// before there is a configuration.
@@ -18,21 +24,65 @@ fn quietly(filter: &str) -> String {
     if filter.contains(NOISE) { filter.to_owned() } else { format!("{filter},{NOISE}::h1=off") }
 }
 
-/// Start logging; `default` holds where [`LOG_VARIABLE`] does not say otherwise. Called once, by the command line.
-pub fn start(default: &str) {
+/// Where the lines of this process go, once it logs.
+static SINK: OnceLock<Sink> = OnceLock::new();
+
+/// How long the end of a process waits for its last lines. A log that nobody reads may take them never.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// How long a thread that panics waits for its line: the process may be about to end.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// Start logging; `default` holds where [`LOG_VARIABLE`] does not say otherwise. Called once, by the command line. Fails where the
+/// system gives no thread.
+pub fn start(default: &str) -> io::Result<()> {
     let asked = std::env::var(LOG_VARIABLE).unwrap_or_default();
     let filter = EnvFilter::try_new(quietly(if asked.is_empty() { default } else { &asked })).unwrap_or_else(|error| {
-        eprintln!("{LOG_VARIABLE} = {asked:?} is not a filter ({error}); {default:?} holds");
+        say(&format!("{LOG_VARIABLE} = {asked:?} is not a filter ({error}); {default:?} holds"));
         EnvFilter::new(quietly(default))
     });
+    let sink = Sink::start(io::stderr())?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+        .with_writer(SINK.get_or_init(|| sink).clone())
+        .with_ansi(io::stderr().is_terminal())
+        // What it reports otherwise goes to the output that has just failed.
+        .log_internal_errors(false);
     // A second start would be a bug of a test harness, and harmless.
     let _ = lines.try_init();
     // A panic that a guard catches is reported by the guard, with its subject; the default report has only a line number.
-    std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "panic")));
+    panics::report_by(|panic| {
+        tracing::error!(%panic, "panic");
+        wait(LAST_WORDS);
+    });
+    Ok(())
+}
+
+/// Wait for the lines that were logged so far.
+pub fn flush() {
+    wait(LAST_LINES);
+}
+
+/// Say why the process ends, behind all that was logged so far.
+pub fn last_words(words: &str) {
+    flush();
+    say(words);
+}
+
+/// A line that is no event of the log. What cannot be written is lost.
+fn say(words: &str) {
+    let _ = writeln!(io::stderr().lock(), "{words}");
+}
+
+fn wait(patience: Duration) {
+    if let Some(sink) = SINK.get() {
+        sink.flush(patience);
+    }
+}
+
+/// Lines of the log that were lost since the process began.
+pub fn lost() -> u64 {
+    SINK.get().map_or(0, Sink::lost)
 }
 
 #[cfg(test)]

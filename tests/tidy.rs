@@ -73,6 +73,7 @@ const GATEWAY: &[(&str, u8)] = &[
     ("store", 0),
     ("clock", 0),
     ("disk", 0),
+    ("panics", 0),
     ("threads", 0),
     ("rounds", 0),
     ("forgetting", 0),

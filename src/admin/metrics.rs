@@ -10,6 +10,8 @@ use actors::gateway::{Counts, Gateway};
 use metrics::{counter, describe_counter, describe_gauge, gauge, with_local_recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
+use crate::telemetry;
+
 /// The text form, by the name that scrapers know it by.
 const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -51,6 +53,10 @@ fn describe() {
     );
     describe_gauge!("fernpost_peers_max", "Peers in memory at once, unless more have work: peers.resident_max.");
     describe_gauge!("fernpost_outbox_items", "Items that wait for peers.");
+    describe_counter!(
+        "fernpost_log_lines_lost_total",
+        "Lines of the process's log that were lost, because it could not be written."
+    );
     describe_gauge!("fernpost_feed_unread_events", "Events that the messenger has not acknowledged.");
 }
 
@@ -66,6 +72,7 @@ fn record(gateway: &Gateway) {
     }
     gauge!("fernpost_peers_max").set(roster.peers_resident_max());
     gauge!("fernpost_outbox_items").set(outbox_items as f64);
+    counter!("fernpost_log_lines_lost_total").absolute(telemetry::lost());
     gauge!("fernpost_feed_unread_events").set(feed.unread() as f64);
 }
 

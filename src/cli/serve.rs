@@ -5,19 +5,24 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::{COULD_NOT_RUN, FINE, Source, WRONG};
 use crate::app::{App, Left, Listeners, StartError};
 use crate::settings::Settings;
-use crate::telemetry;
+use crate::telemetry::{self, last_words};
 
 pub(super) fn run(source: Source) -> u8 {
     // The HTTP server's own lines name threads; ours name what an operator knows.
-    telemetry::start("info,actix_server=warn");
+    if let Err(error) = telemetry::start("info,actix_server=warn") {
+        last_words(&format!("fernpost cannot start: no thread for the log: {error}"));
+        return COULD_NOT_RUN;
+    }
     let settings = match source.load_to_run() {
         Ok(settings) => settings,
         Err(problems) => {
-            eprintln!("{problems}");
+            last_words(&problems.to_string());
             return COULD_NOT_RUN;
         }
     };
-    actix::System::new().block_on(serve(&settings))
+    let code = actix::System::new().block_on(serve(&settings));
+    telemetry::flush();
+    code
 }
 
 /// Why a gateway that ran has ended.
@@ -30,14 +35,14 @@ async fn serve(settings: &Settings) -> u8 {
     let mut app = match start(settings).await {
         Ok(app) => app,
         Err(error) => {
-            eprintln!("fernpost cannot start: {error}");
+            last_words(&format!("fernpost cannot start: {error}"));
             return COULD_NOT_RUN;
         }
     };
     let mut signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => {
-            eprintln!("fernpost cannot wait for signals: {error}");
+            last_words(&format!("fernpost cannot wait for signals: {error}"));
             return COULD_NOT_RUN;
         }
     };
@@ -56,6 +61,7 @@ async fn serve(settings: &Settings) -> u8 {
                 }
                 () = signals.next() => {
                     tracing::warn!("ended at once by a second signal; what was answered is on disk, what was under way is unknown");
+                    telemetry::flush();
                     // Nothing is waited for, no thread either: to the disk this is a crash, which it is made for.
                     std::process::exit(i32::from(WRONG))
                 }
@@ -63,7 +69,7 @@ async fn serve(settings: &Settings) -> u8 {
         }
         End::Failed(reason) => {
             // Stop accepting at once: an answer given from here on would rest on nothing.
-            eprintln!("fernpost ends: {reason}");
+            last_words(&format!("fernpost ends: {reason}"));
             app.kill().await;
             WRONG
         }

@@ -7,6 +7,7 @@ mod disk;
 mod doors;
 mod failures;
 mod kills;
+mod log;
 mod malformed;
 mod node;
 mod operator;

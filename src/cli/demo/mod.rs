@@ -39,7 +39,10 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(options: &Options) -> u8 {
-    telemetry::start("off");
+    if let Err(error) = telemetry::start("off") {
+        eprintln!("the demo cannot run: no thread for the log: {error}");
+        return COULD_NOT_RUN;
+    }
     actix::System::new().block_on(async {
         let outcome = tokio::select! {
             outcome = demo(options) => outcome,

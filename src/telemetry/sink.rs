@@ -1,0 +1,244 @@
+//! Where log lines go: a thread of its own writes them, so that a log that cannot be written, or is written slowly, holds up nobody.
+//!
+//! Lines that cannot be written, or find the queue full, are lost and counted. The count stands in `/metrics`, and in the log
+//! once it can be written again.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Bytes of lines that wait for the thread.
+const BYTES_MAX: usize = 1 << 20;
+
+/// The queue of lines and its thread. Clones share one.
+#[derive(Clone)]
+pub(super) struct Sink(Arc<Shared>);
+
+struct Shared {
+    waiting: Mutex<Waiting>,
+    /// Lines have come, or all of them are written.
+    changed: Condvar,
+    lost: AtomicU64,
+}
+
+#[derive(Default)]
+struct Waiting {
+    lines: VecDeque<Vec<u8>>,
+    bytes: usize,
+    /// A line was taken and is not written yet.
+    writing: bool,
+}
+
+impl Sink {
+    /// Lines that go to `out`. Fails as the system does where it gives no thread.
+    pub(super) fn start(out: impl Write + Send + 'static) -> io::Result<Self> {
+        let shared = Shared { waiting: Mutex::default(), changed: Condvar::new(), lost: AtomicU64::new(0) };
+        let sink = Self(Arc::new(shared));
+        let writes = sink.clone();
+        thread::Builder::new().name("log".to_owned()).spawn(move || writes.write(out))?;
+        Ok(sink)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        // No code that can panic runs under this lock, so a poisoned one still guards a whole queue.
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, line: &[u8]) {
+        let mut waiting = self.waiting();
+        if waiting.bytes + line.len() > BYTES_MAX {
+            self.0.lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        waiting.bytes += line.len();
+        waiting.lines.push_back(line.to_vec());
+        drop(waiting);
+        self.0.changed.notify_all();
+    }
+
+    /// How many lines were lost.
+    pub(super) fn lost(&self) -> u64 {
+        self.0.lost.load(Ordering::Relaxed)
+    }
+
+    /// Wait until all lines are written or lost, for so long at most.
+    pub(super) fn flush(&self, patience: Duration) {
+        let busy = |waiting: &mut Waiting| waiting.writing || !waiting.lines.is_empty();
+        let waited = self.0.changed.wait_timeout_while(self.waiting(), patience, busy);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn next(&self) -> Vec<u8> {
+        let mut waiting = self.waiting();
+        waiting.writing = false;
+        loop {
+            if let Some(line) = waiting.lines.pop_front() {
+                waiting.bytes -= line.len();
+                waiting.writing = true;
+                return line;
+            }
+            self.0.changed.notify_all();
+            waiting = self.0.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn write(&self, mut out: impl Write) {
+        let (mut torn, mut told) = (false, 0);
+        loop {
+            let line = self.next();
+            match whole(&mut out, &line, torn) {
+                Ok(()) => {
+                    torn = false;
+                    let lost = self.lost();
+                    if lost > told && self.waiting().lines.is_empty() {
+                        tracing::warn!(
+                            lines = lost - told,
+                            "lines of the log are lost, because it could not be written"
+                        );
+                        told = lost;
+                    }
+                }
+                Err(begun) => {
+                    torn |= begun;
+                    self.0.lost.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+}
+
+/// Write a line, behind the end of one that was written in part. An error says whether this one was.
+fn whole(out: &mut impl Write, line: &[u8], torn: bool) -> Result<(), bool> {
+    let line = if torn { [b"\n", line].concat() } else { line.to_vec() };
+    let mut rest = &line[..];
+    while !rest.is_empty() {
+        match out.write(rest) {
+            Ok(0) => return Err(rest.len() < line.len()),
+            Ok(written) => rest = &rest[written..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return Err(rest.len() < line.len()),
+        }
+    }
+    Ok(())
+}
+
+/// One event on its way: the subscriber writes it in one call.
+pub(super) struct Line<'a>(&'a Sink);
+
+impl Write for Line<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.push(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Sink {
+    type Writer = Line<'a>;
+
+    fn make_writer(&'a self) -> Line<'a> {
+        Line(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    /// An output that fails, or takes its time, when told.
+    #[derive(Clone, Default)]
+    struct Out(Arc<Mutex<Told>>);
+
+    #[derive(Default)]
+    struct Told {
+        text: Vec<u8>,
+        /// So many more bytes are taken.
+        room: Option<usize>,
+    }
+
+    impl Out {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().expect("sound").text.clone()).expect("text")
+        }
+
+        fn room(&self, room: Option<usize>) {
+            self.0.lock().expect("sound").room = room;
+        }
+    }
+
+    impl Write for Out {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut told = self.0.lock().expect("sound");
+            let count = told.room.map_or(bytes.len(), |room| room.min(bytes.len()));
+            if count == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            told.room = told.room.map(|room| room - count);
+            told.text.extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_on_a_full_disk_are_lost_and_counted() {
+        let out = Out::default();
+        let sink = Sink::start(out.clone()).expect("a thread");
+        sink.push(b"one\n");
+        sink.flush(LONG);
+        out.room(Some(2));
+        sink.push(b"two\n");
+        sink.push(b"three\n");
+        sink.flush(LONG);
+        assert_eq!((out.text().as_str(), sink.lost()), ("one\ntw", 2));
+        out.room(None);
+        sink.push(b"four\n");
+        sink.flush(LONG);
+        assert_eq!((out.text().as_str(), sink.lost()), ("one\ntw\nfour\n", 2));
+    }
+
+    #[test]
+    fn lines_nobody_reads_hold_up_nobody() {
+        /// Written to, it waits for its reader, as a full pipe does.
+        struct Pipe(mpsc::Receiver<()>);
+        impl Write for Pipe {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                // The reader has gone once it cannot be received from: then all is taken.
+                let _ = self.0.recv();
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let (reads, pipe) = mpsc::channel();
+        let sink = Sink::start(Pipe(pipe)).expect("a thread");
+        let line = vec![b'x'; BYTES_MAX / 4];
+        for _ in 0..9 {
+            sink.push(&line);
+        }
+        // One may be with the thread already.
+        assert!((4..=5).contains(&sink.lost()), "{}", sink.lost());
+        sink.flush(Duration::ZERO);
+        drop(reads);
+        sink.flush(LONG);
+        sink.push(b"read again\n");
+        sink.flush(LONG);
+        assert!((4..=5).contains(&sink.lost()), "{}", sink.lost());
+    }
+}
