@@ -3,7 +3,9 @@
 //! The core (router, peers, the journal's writer) runs on one thread of its own, an actix arbiter: a message from a peer's
 //! actor to the journal is then no thread switch. HTTP workers reach it through [`Gateway`].
 
-use std::net::{IpAddr, SocketAddr, TcpListener};
+mod doors;
+
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,30 +19,29 @@ use actors::gateway::Gateway;
 use actors::model::{Millis, Refusal, ServerName};
 use actors::ports::{Clock, Ports, Roster};
 use actors::router::{Router, Routes};
-use actors::supervise::seldom::Seldom;
 use tokio::sync::{oneshot, watch};
 
 use crate::admin::health::{self, Readiness};
 use crate::admin::metrics::{self, Metrics};
 use crate::admin::{self, AdminApi};
 use crate::disk::FolderDisk;
-use crate::egress::{self, Addresses, Egress};
+use crate::egress::{self, Egress};
 use crate::forgetting;
 use crate::http::bearer::{self, Bearer};
 use crate::http::bind;
 use crate::http::body::BodyLimit;
 use crate::http::closing::{self, Closing};
-use crate::http::identity::Admission;
 use crate::http::refusal::Problem;
 use crate::http::serve::{Serving, serve, serve_raw_targets};
 use crate::messenger::{self, MessengerApi, MessengerLimits, housekeeping};
-use crate::settings::{Network, Peers, Secret, Settings};
+use crate::settings::{Secret, Settings};
 use crate::store::{self, Lane, OpenError, Place, Store, StoreOptions};
 use crate::telemetry::chronicle::Chronicle;
 use crate::wire::acquaintance::Knowledge;
 use crate::wire::pdu;
 use crate::wire::transport::PeerTransport;
 use crate::wire::{self, Gate};
+use doors::{Directory, Door};
 
 /// Why a gateway does not start.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +79,15 @@ pub enum StartError {
     /// The core's thread ended before it began.
     #[error("the core did not start; see the log")]
     Core,
+}
+
+/// What a gateway accepts of its data folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DataDir {
+    /// A store with its marker, or nothing at all.
+    Whole,
+    /// Whatever is found: an operator insists.
+    AsFound,
 }
 
 /// The system's clock.
@@ -134,7 +144,7 @@ struct Core {
 
 impl App {
     /// Start a gateway on bound listeners. The listeners are served last: whoever gets an answer gets it from a whole gateway.
-    pub async fn start(settings: &Settings, listeners: Listeners) -> Result<Self, StartError> {
+    pub async fn start(settings: &Settings, listeners: Listeners, found: DataDir) -> Result<Self, StartError> {
         let egress = Arc::new(
             Egress::new(
                 &settings.server.name,
@@ -144,7 +154,7 @@ impl App {
         );
         let core = Arbiter::new();
         let (gone, router_gone) = oneshot::channel();
-        let Core { gateway, store } = start_core(&core.handle(), settings, egress.clone(), gone).await?;
+        let Core { gateway, store } = start_core(&core.handle(), settings, found, egress.clone(), gone).await?;
         let (stopping, stops) = watch::channel(false);
         let readiness = Readiness::default();
         if let Some(overload) = gateway.overload() {
@@ -153,14 +163,6 @@ impl App {
         let closing = Closing::default();
         let servers = start_servers(settings, listeners, &gateway, &store, &readiness, (stops, &closing))?;
         settings.notes.iter().for_each(|note| tracing::warn!(note, "the configuration could be better"));
-        tracing::info!(
-            server = %settings.server.name,
-            federation = %settings.federation.listen,
-            messenger = %settings.messenger.listen,
-            admin = %settings.admin.listen,
-            peers = gateway.peers().len(),
-            "ready"
-        );
         let drain = settings.server.drain;
         Ok(Self { core, gateway, store, egress, servers, readiness, stopping, closing, drain, router_gone })
     }
@@ -216,16 +218,23 @@ impl App {
     }
 
     async fn left(&self) -> Left {
-        let mut left = Left::default();
-        for server in self.gateway.peers() {
-            if let Ok(status) = self.gateway.peer(&server).await
-                && status.backlog > 0
-            {
-                left.peers += 1;
-                left.items += status.backlog;
-            }
+        let backlog = self.backlog().await;
+        Left { peers: backlog.len() as u64, items: backlog.iter().map(|(_, items)| items).sum() }
+    }
+
+    /// Peers with something unsent, and how many items that is.
+    pub async fn backlog(&self) -> Vec<(ServerName, u64)> {
+        let behind = self.gateway.ports().archive.peers_behind(Vec::new()).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "what waits for peers cannot be told");
+            Vec::new()
+        });
+        let mut backlog = Vec::new();
+        for server in behind {
+            // Whoever is no peer any more is not written to.
+            let status = self.gateway.peer_in_brief(&server).await;
+            backlog.extend(status.ok().filter(|status| status.backlog > 0).map(|status| (server, status.backlog)));
         }
-        left
+        backlog
     }
 
     async fn end(self) {
@@ -261,10 +270,11 @@ pub struct Left {
 async fn start_core(
     core: &ArbiterHandle,
     settings: &Settings,
+    found: DataDir,
     egress: Arc<Egress>,
     gone: oneshot::Sender<bool>,
 ) -> Result<Core, StartError> {
-    let options = store_options(settings)?;
+    let options = store_options(settings, found)?;
     let (peers, us) = (settings.peers.clone(), settings.server.name.clone());
     let (retain, keep) = (settings.feed.retain, settings.messenger.submissions_keep);
     let history = settings.peers.contexts().history.keep;
@@ -306,7 +316,7 @@ async fn start_core(
     Ok(started.await.map_err(|_| StartError::Core)??)
 }
 
-fn store_options(settings: &Settings) -> Result<StoreOptions, StartError> {
+fn store_options(settings: &Settings, found: DataDir) -> Result<StoreOptions, StartError> {
     let path = &settings.server.data_dir;
     std::fs::create_dir_all(path).map_err(|source| {
         let source = if path.is_file() { std::io::Error::other("this is a file") } else { source };
@@ -323,6 +333,7 @@ fn store_options(settings: &Settings) -> Result<StoreOptions, StartError> {
         queue_rows: options.queue_rows,
         quick_repair: options.quick_repair,
         lane: Lane::own().map_err(StartError::Threads)?,
+        as_found: found == DataDir::AsFound,
     })
 }
 
@@ -385,63 +396,4 @@ fn start_servers(
         actix::spawn(server);
     }
     Ok(handles)
-}
-
-/// The settings, as the doors ask them.
-struct Door {
-    peers: Arc<Peers>,
-    unproved: Seldom,
-}
-
-impl Door {
-    fn new(peers: Arc<Peers>) -> Self {
-        let unproved = Seldom::new(|listener, count, last| {
-            tracing::warn!(listener, count, last, "calls are refused whose sender is not proved (UNAUTHENTICATED)");
-        });
-        Self { peers, unproved }
-    }
-}
-
-impl Admission for Door {
-    fn denied(&self, server: &ServerName) -> bool {
-        self.peers.denied(server)
-    }
-
-    fn believes(&self, server: &ServerName, address: IpAddr) -> bool {
-        self.peers.believes(server, address)
-    }
-
-    fn who_may_be(&self, address: IpAddr) -> Option<ServerName> {
-        self.peers.who_may_be(address)
-    }
-
-    fn knows(&self, address: IpAddr) -> bool {
-        self.peers.knows(address)
-    }
-
-    fn listed(&self, server: &ServerName) -> bool {
-        self.peers.peer(server).is_some()
-    }
-
-    fn unproved(&self, address: Option<IpAddr>, why: &Problem) {
-        let address = address.map_or_else(|| "no address".to_owned(), |address| address.to_string());
-        self.unproved.note("federation", 1, &format!("{address}: {why}"));
-    }
-}
-
-/// The settings, as the gate outward asks them.
-struct Directory {
-    peers: Arc<Peers>,
-    network: Network,
-}
-
-impl Addresses for Directory {
-    fn addresses(&self, server: &ServerName) -> Option<Vec<String>> {
-        let peer = self.peers.peer(server)?;
-        Some(peer.link.addresses.iter().map(|address| address.as_str().to_owned()).collect())
-    }
-
-    fn allows(&self, address: IpAddr) -> bool {
-        self.network.allow.iter().any(|range| range.contains(&address))
-    }
 }

@@ -48,6 +48,8 @@ pub struct Gateway {
     began: Millis,
     /// Participants that messages of contexts are not queued for.
     full: Seldom,
+    /// Peers that are told to come again, or held.
+    limited: Seldom,
 }
 
 /// How long a caller is asked to stay away when the journal's queue is full: it drains in tens of milliseconds, but the one
@@ -84,8 +86,11 @@ impl Gateway {
                 "a participant's outbox is full; the messages are not sent to it later"
             );
         });
+        let limited = Seldom::new(|peer, count, last| {
+            tracing::warn!(peer, count, last, "a limit is reached; the peer is told to come again");
+        });
         let began = ports.clock.now();
-        Self { routes, ports, began, full }
+        Self { routes, ports, began, full, limited }
     }
 
     /// Take a peer's push. Answers after the commit of everything the answer rests on.
@@ -311,12 +316,21 @@ impl Gateway {
     async fn take(&self, from: &ServerName, load: Load, frame: Frame) -> Result<Taken, Refusal> {
         // One that takes every refusal for good is not turned away.
         let is_owed = self.ports.roster.limits(from).is_some_and(|limits| limits.answers_late);
-        let peer = self.routes.peer(from, if is_owed { Need::Work } else { Need::Call }).await?;
-        let permit = match self.admit(&peer, load) {
+        let noted = |refusal: &Refusal| self.note_limit(from, refusal);
+        let found = self.routes.peer(from, if is_owed { Need::Work } else { Need::Call }).await;
+        let peer = found.inspect_err(noted)?;
+        let permit = match self.admit(&peer, load).inspect_err(noted) {
             Err(refusal) if is_for_now(&refusal) => self.hold(&peer, load, refusal).await?,
             other => other?,
         };
-        peer.accept(frame, permit).await
+        peer.accept(frame, permit).await.inspect_err(noted)
+    }
+
+    /// A peer met a limit of ours. The peer's operator sees it wait; ours is told why.
+    fn note_limit(&self, peer: &ServerName, refusal: &Refusal) {
+        if is_for_now(refusal) {
+            self.limited.note(peer.as_str(), 1, &refusal.to_string());
+        }
     }
 
     /// Every limit that a peer's request meets, those on all peers first. What brings nothing durable fills neither feed nor disk,

@@ -14,6 +14,7 @@ mod progress;
 mod quarantine;
 mod queue;
 mod serve;
+mod started;
 mod store;
 mod table;
 mod words;
@@ -25,6 +26,7 @@ use clap::{Args, Parser, Subcommand};
 
 use self::failure::complain;
 use self::output::{print, print_json};
+use crate::panics;
 use crate::settings::{self, Problems, Settings, Sources};
 
 /// What every command has in common.
@@ -42,7 +44,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the gateway until it is told to stop (TERM or INT).
-    Serve(Source),
+    Serve(serve::Serve),
     /// Look for what is wrong before it hurts.
     #[command(subcommand)]
     Check(Check),
@@ -126,6 +128,11 @@ impl Source {
         let env = settings::environment();
         Sources { file: Some(self.config), env, flags: self.overrides, ..Sources::default() }
     }
+
+    /// The files that are read.
+    fn files(&self) -> Vec<PathBuf> {
+        Sources::file(&self.config).files()
+    }
 }
 
 /// Everything is as it should be.
@@ -152,12 +159,14 @@ fn misused(error: &clap::Error) -> u8 {
 
 /// Run the command that the arguments name.
 pub fn run() -> ExitCode {
+    let report = std::panic::take_hook();
+    panics::report_by(move |panic| report(panic));
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return ExitCode::from(misused(&error)),
     };
     let code = match cli.command {
-        Command::Serve(source) => serve::run(source),
+        Command::Serve(options) => serve::run(options),
         Command::Check(Check::Config { json, source }) => check::config(source, json),
         Command::Config(Config::Defaults { json }) => config::defaults(json),
         Command::Peer(command) => peer::run(command),

@@ -1,26 +1,46 @@
 //! `fernpost serve`: one gateway, from start to the signal that ends it.
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use std::time::Duration;
 
+use clap::Args;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
+
+use super::started::Started;
 use super::{COULD_NOT_RUN, FINE, Source, WRONG};
-use crate::app::{App, Left, Listeners, StartError};
+use crate::app::{App, DataDir, Left, Listeners, StartError};
 use crate::settings::Settings;
 use crate::telemetry::{self, last_words};
 
-pub(super) fn run(source: Source) -> u8 {
+/// How a gateway is run.
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    source: Source,
+    /// Start on whatever lies in server.data_dir, once: a new store where the old one is missing or empty, or a store that was
+    /// not made there.
+    #[arg(long)]
+    accept_data_dir: bool,
+}
+
+/// Signals within this time after the first one are the same order to stop: whoever stops a group of processes often sends two.
+const ONE_ORDER: Duration = Duration::from_secs(1);
+
+pub(super) fn run(options: Serve) -> u8 {
     // The HTTP server's own lines name threads; ours name what an operator knows.
     if let Err(error) = telemetry::start("info,actix_server=warn") {
         last_words(&format!("fernpost cannot start: no thread for the log: {error}"));
         return COULD_NOT_RUN;
     }
-    let settings = match source.load_to_run() {
-        Ok(settings) => settings,
+    let files = options.source.files();
+    let found = if options.accept_data_dir { DataDir::AsFound } else { DataDir::Whole };
+    let code = match options.source.load_to_run() {
+        Ok(settings) => actix::System::new().block_on(serve(&settings, found, Started { files })),
         Err(problems) => {
             last_words(&problems.to_string());
-            return COULD_NOT_RUN;
+            COULD_NOT_RUN
         }
     };
-    let code = actix::System::new().block_on(serve(&settings));
     telemetry::flush();
     code
 }
@@ -31,14 +51,8 @@ enum End {
     Failed(String),
 }
 
-async fn serve(settings: &Settings) -> u8 {
-    let mut app = match start(settings).await {
-        Ok(app) => app,
-        Err(error) => {
-            last_words(&format!("fernpost cannot start: {error}"));
-            return COULD_NOT_RUN;
-        }
-    };
+async fn serve(settings: &Settings, found: DataDir, started: Started) -> u8 {
+    // Before all else: a signal that nobody waits for yet ends the process without a word.
     let mut signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => {
@@ -46,20 +60,35 @@ async fn serve(settings: &Settings) -> u8 {
             return COULD_NOT_RUN;
         }
     };
+    let app = tokio::select! {
+        app = start(settings, found) => app,
+        () = signals.stop() => {
+            tracing::info!("stopped before it was ready");
+            return FINE;
+        }
+    };
+    let mut app = match app {
+        Ok(app) => app,
+        Err(error) => {
+            last_words(&format!("fernpost cannot start: {error}"));
+            return COULD_NOT_RUN;
+        }
+    };
+    started.tell(settings, &app).await;
     let end = tokio::select! {
-        () = signals.next() => End::Told,
+        () = signals.stop() => End::Told,
         reason = app.failed() => End::Failed(reason),
     };
     match end {
         End::Told => {
-            tracing::info!("stopping: finishing what is under way; a second signal ends it at once");
+            tracing::info!("stopping: finishing what is under way; another signal after a second ends it at once");
             tokio::select! {
                 left = app.stop() => {
                     let Left { peers, items } = left;
                     tracing::info!(peers, items, "stopped; what is unsent stays on disk and goes on at the next start");
                     FINE
                 }
-                () = signals.next() => {
+                () = signals.stop_again() => {
                     tracing::warn!("ended at once by a second signal; what was answered is on disk, what was under way is unknown");
                     telemetry::flush();
                     // Nothing is waited for, no thread either: to the disk this is a crash, which it is made for.
@@ -76,25 +105,45 @@ async fn serve(settings: &Settings) -> u8 {
     }
 }
 
-async fn start(settings: &Settings) -> Result<App, StartError> {
-    App::start(settings, Listeners::bind(settings)?).await
+async fn start(settings: &Settings, found: DataDir) -> Result<App, StartError> {
+    App::start(settings, Listeners::bind(settings)?, found).await
 }
 
-/// The signals that tell a gateway to stop.
+/// The signals that a gateway hears.
 struct Signals {
     term: Signal,
     int: Signal,
+    hup: Signal,
 }
 
 impl Signals {
     fn listen() -> std::io::Result<Self> {
-        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
+        let [term, int, hup] = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
+        Ok(Self { term: term?, int: int?, hup: hup? })
     }
 
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.term.recv() => {}
-            _ = self.int.recv() => {}
+    /// Yields when it is told to stop.
+    async fn stop(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.term.recv() => return,
+                _ = self.int.recv() => return,
+                _ = self.hup.recv() => tracing::warn!(
+                    "SIGHUP: the configuration is not read again, which a later release will do; restart to change it"
+                ),
+            }
+        }
+    }
+
+    /// Yields when it is told to stop once more, a second after the first time at the earliest.
+    async fn stop_again(&mut self) {
+        let first = Instant::now();
+        loop {
+            self.stop().await;
+            if first.elapsed() >= ONE_ORDER {
+                return;
+            }
+            tracing::info!("a second signal within a second is the same order");
         }
     }
 }

@@ -50,18 +50,22 @@ fn texts(sources: &Sources, found: &mut Found) -> Vec<(String, String)> {
         return vec![("configuration".into(), text.clone())];
     }
     let Some(main) = &sources.file else { return Vec::new() };
-    let mut files = vec![(name_of(main), main.clone())];
-    for path in snippets(&sources.folder().join("conf.d"), found) {
-        files.push((format!("conf.d/{}", name_of(&path)), path));
-    }
     let mut texts = Vec::new();
-    for (name, path) in files {
+    for (place, path) in files(main, sources.folder(), found).into_iter().enumerate() {
+        let name = if place == 0 { name_of(&path) } else { format!("conf.d/{}", name_of(&path)) };
         match std::fs::read_to_string(&path) {
             Ok(text) => texts.push((name, text)),
             Err(why) => unreadable(&path, &why, found),
         }
     }
     texts
+}
+
+/// The files to read: the main one, and those of `conf.d` by name.
+pub(super) fn files(main: &Path, folder: &Path, found: &mut Found) -> Vec<PathBuf> {
+    let mut files = vec![main.to_owned()];
+    files.extend(snippets(&folder.join("conf.d"), found));
+    files
 }
 
 fn name_of(path: &Path) -> String {

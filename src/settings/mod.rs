@@ -91,6 +91,14 @@ impl Sources {
         Self { text: Some((toml.into(), folder.into())), ..Self::default() }
     }
 
+    /// The files that are read, the main one first; none where the configuration is in memory.
+    pub fn files(&self) -> Vec<PathBuf> {
+        match (&self.text, &self.file) {
+            (None, Some(main)) => layers::files(main, self.folder(), &mut Found::default()),
+            _ => Vec::new(),
+        }
+    }
+
     fn folder(&self) -> &Path {
         match (&self.text, &self.file) {
             (Some((_, folder)), _) => folder,

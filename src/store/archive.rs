@@ -33,6 +33,7 @@ use tokio::sync::watch;
 
 use super::rows::BadRow;
 use super::{Shared, Store};
+use crate::panics::caught;
 
 /// Why a read failed; callers only log it.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +42,10 @@ enum ReadError {
     Redb(Box<redb::Error>),
     #[error(transparent)]
     Row(#[from] BadRow),
+    #[error(
+        "the engine panicked ({0}), as it does on a damaged store: stop the gateway and run `fernpost store verify`"
+    )]
+    Panic(String),
 }
 
 impl<E: Into<redb::Error>> From<E> for ReadError {
@@ -83,8 +88,12 @@ impl Store {
 }
 
 fn run<T>(shared: &Shared, read: impl FnOnce(&Shared, &ReadTransaction) -> Read<T>) -> Read<T> {
-    let transaction = shared.database.begin_read()?;
-    read(shared, &transaction)
+    guarded(|| read(shared, &shared.database.begin_read()?))
+}
+
+/// A read fails where the engine panics: it trusts what lies in its file.
+fn guarded<T>(read: impl FnOnce() -> Read<T>) -> Read<T> {
+    caught(read).unwrap_or_else(|panic| Err(ReadError::Panic(panic)))
 }
 
 impl Archive for Store {
@@ -153,7 +162,7 @@ impl Archive for Store {
         arriving: &[PduRef],
         parents: &[PduRef],
     ) -> Result<HashMap<PduRef, Known>, ArchiveError> {
-        Ok(graph::look_up(&self.shared, context, arriving, parents)?)
+        Ok(guarded(|| graph::look_up(&self.shared, context, arriving, parents))?)
     }
 
     fn release(&self, context: &ContextId, references: &[PduRef]) {
@@ -196,11 +205,11 @@ impl Archive for Store {
     }
 
     fn state_holder(&self, context: &ContextId, key: &StateKey) -> Result<Option<StatePiece>, ArchiveError> {
-        Ok(state::holder(&self.shared, context, key)?)
+        Ok(guarded(|| state::holder(&self.shared, context, key))?)
     }
 
     fn state_set(&self, context: &ContextId, key: &StateKey) -> Result<Vec<StatePiece>, ArchiveError> {
-        Ok(state::set(&self.shared, context, key)?)
+        Ok(guarded(|| state::set(&self.shared, context, key))?)
     }
 
     fn current_state(
@@ -215,7 +224,7 @@ impl Archive for Store {
     }
 
     fn is_kept(&self, context: &ContextId, reference: &PduRef, from: &ServerName) -> Result<bool, ArchiveError> {
-        Ok(strangers::is_kept(&self.shared, context, reference, from)?)
+        Ok(guarded(|| strangers::is_kept(&self.shared, context, reference, from))?)
     }
 
     fn strangers(

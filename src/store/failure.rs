@@ -1,7 +1,9 @@
 //! Why a store does not open, and why an open one has stopped.
 
-use std::any::Any;
 use std::io::ErrorKind;
+
+/// What is said of a file on which the storage engine panics.
+pub(super) const UNREADABLE: &str = "the engine cannot read it at all";
 
 /// Why a store does not open.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +48,34 @@ pub enum OpenError {
         /// What redb says.
         source: Box<redb::Error>,
     },
+    /// A store was made here, and is not here.
+    #[error(
+        "the store {place} is missing, and {marker} says that one was made there: see that its disk is mounted, or make a backup the store with `fernpost store restore`; to begin anew without all that was in it, add --accept-data-dir to `fernpost serve` once"
+    )]
+    Missing {
+        /// Where it should be.
+        place: String,
+        /// The marker.
+        marker: String,
+    },
+    /// The file of the store is empty.
+    #[error(
+        "the store {place} is an empty file, which no store ever is: see that its disk is sound, move the file away and make a backup the store with `fernpost store restore`; to begin anew without all that was in it, add --accept-data-dir to `fernpost serve` once"
+    )]
+    Empty {
+        /// The file.
+        place: String,
+    },
+    /// There is a store, and nothing says that it was made or restored here.
+    #[error(
+        "the store {place} was not made in its folder, {marker} is missing: `fernpost store verify` examines it; where it is a backup, use `fernpost store restore`; where it is the newest store of this server and nobody uses a copy of it, add --accept-data-dir to `fernpost serve` once"
+    )]
+    Unmarked {
+        /// The file.
+        place: String,
+        /// The marker.
+        marker: String,
+    },
     /// It cannot be read or written.
     #[error("the store {place} cannot be opened: {source}; check that its folder exists, its owner and its disk")]
     Unusable {
@@ -57,6 +87,11 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// The engine panicked on it.
+    pub(super) fn unreadable(place: &str) -> Self {
+        Self::Damaged { place: place.to_owned(), source: Box::new(redb::Error::Corrupted(UNREADABLE.to_owned())) }
+    }
+
     pub(super) fn from_redb(place: &str, error: impl Into<redb::Error>) -> Self {
         let place = place.to_owned();
         match error.into() {
@@ -94,11 +129,10 @@ impl Failure {
         Self { place: place.to_owned(), what, remedy: "check the disk and its free space" }
     }
 
-    pub(super) fn panic(place: &str, payload: &(dyn Any + Send)) -> Self {
-        let text = payload.downcast_ref::<&str>().copied();
-        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
-        let what = format!("the writer panicked ({text})");
-        Self { place: place.to_owned(), what, remedy: "report this as a bug with the log" }
+    pub(super) fn panic(place: &str, message: &str) -> Self {
+        let what = format!("the writer panicked ({message})");
+        let remedy = "examine it with `fernpost store verify`, report this as a bug where it is sound";
+        Self { place: place.to_owned(), what, remedy }
     }
 
     pub(super) fn abandoned(place: &str) -> Self {

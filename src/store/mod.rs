@@ -6,7 +6,7 @@
 //! - `stats`, `backup`, `verify`, `restore`, `restored`, `jumps`: what an operator does with the file as a whole.
 //! - `lane`: which thread waits for the disk. `claims`, `under_way`: the PDUs and the state on the way there, for those who look.
 //! - `strangers`: what lies in quarantine, by conversation. `untouched`: a file looked at without being changed.
-//! - `failure`: why the store does not open, why it has stopped. `counters`: rows written and read.
+//! - `marker`: whether a store was made in a folder. `failure`: why the store does not open, why it has stopped. `counters`: rows written and read.
 //!
 //! A batch is committed whole, in the order it was handed over, or the journal has stopped: there is no batch that fails
 //! alone (but for one of an owner that has been replaced). Then [`Store::failed`] yields, and the process is to end.
@@ -24,6 +24,7 @@ mod graph;
 mod heads;
 mod jumps;
 mod lane;
+mod marker;
 mod open;
 mod parked;
 mod queue;
@@ -54,6 +55,7 @@ pub use backup::{Backup, BackupError, Progress};
 pub use counters::Counts;
 pub use failure::{Failure, OpenError};
 pub use lane::Lane;
+pub use marker::MARKER;
 pub use open::{FILE, Place, SCHEMA, StoreOptions};
 pub use restore::{RestoreError, Restored, restore};
 pub use stats::{Stats, TableStats};

@@ -17,13 +17,18 @@ use super::failure::OpenError;
 use super::forget::Deliveries;
 use super::jumps::Jumps;
 use super::lane::Lane;
+use super::marker::{self, Marker};
 use super::queue::GroupLimits;
 use super::restored;
 use super::strangers;
 use super::tables::{self, Visit};
+use crate::panics::{Expected, caught_as};
 
 /// The version of tables and rows this program writes.
 pub const SCHEMA: u32 = 4;
+
+/// The exit code of a process that aborts while it opens its store.
+const COULD_NOT_RUN: i32 = 2;
 
 /// The store's file in its folder.
 pub const FILE: &str = "fernpost.redb";
@@ -49,6 +54,8 @@ pub struct StoreOptions {
     pub quick_repair: bool,
     /// Where commits and long reads run.
     pub lane: Lane,
+    /// Take the folder as it is found, though the store in it and its marker do not fit: an operator insists.
+    pub as_found: bool,
 }
 
 impl StoreOptions {
@@ -64,6 +71,7 @@ impl StoreOptions {
             queue_rows: 16_384,
             quick_repair: true,
             lane: Lane::default(),
+            as_found: false,
         }
     }
 
@@ -155,8 +163,17 @@ pub(super) struct Opened {
     pub(super) counted_from: u64,
 }
 
+/// Open it. redb trusts what it reads, and panics on some files that are damaged.
 pub(super) fn open(options: StoreOptions, clock: &dyn Clock) -> Result<Opened, OpenError> {
+    let unreadable = OpenError::unreadable(&options.place.name());
+    let last = Some((format!("fernpost cannot start: {unreadable}"), COULD_NOT_RUN));
+    let opened = caught_as(Expected { last, ..Expected::default() }, || opened(options, clock));
+    opened.unwrap_or(Err(unreadable))
+}
+
+fn opened(options: StoreOptions, clock: &dyn Clock) -> Result<Opened, OpenError> {
     let (place, file) = (options.place.name(), options.place.path());
+    let marker = file.as_deref().map(|file| marker::admit(file, options.as_found)).transpose()?;
     let unusable = |error: redb::Error| OpenError::from_redb(&place, error);
     let mut builder = Database::builder();
     builder.set_cache_size(options.cache);
@@ -167,12 +184,16 @@ pub(super) fn open(options: StoreOptions, clock: &dyn Clock) -> Result<Opened, O
     transaction.set_quick_repair(options.quick_repair);
     let epoch = stamp(&transaction, &place, &options.server)?;
     let mut memory = Memory { epoch, ..ends(&transaction).map_err(unusable)? };
-    let counted_from = restored::settle(&transaction, &mut memory, clock, 0).map_err(unusable)?;
+    let counted_from =
+        restored::settle(&transaction, &mut memory, clock, marker.map_or(0, Marker::earlier)).map_err(unusable)?;
     if let Some((key, value)) = memory.deliveries.note() {
         let mut meta = transaction.open_table(tables::META).map_err(|error| unusable(error.into()))?;
         meta.insert(key, value.as_str()).map_err(|error| unusable(error.into()))?;
     }
     transaction.commit().map_err(|error| unusable(error.into()))?;
+    if let (Some(file), Some(marker)) = (&file, marker) {
+        marker::opened(file, marker).map_err(|error| unusable(redb::Error::Io(error)))?;
+    }
     Ok(Opened { database, place, file, epoch, memory, counted_from })
 }
 

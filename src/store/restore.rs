@@ -8,6 +8,7 @@ use actors::model::{Counted, Millis};
 
 use super::backup::{draft_beside, publish};
 use super::failure::OpenError;
+use super::marker;
 use super::open::FILE;
 use super::verify::{Verified, verify};
 
@@ -76,6 +77,8 @@ pub fn restore(backup: impl AsRef<Path>, data_dir: impl AsRef<Path>) -> Result<R
         return Err(RestoreError::Damaged(Box::new(verified)));
     }
     let Some(taken) = verified.taken else { return Err(RestoreError::NoBackup(backup.to_owned())) };
+    // The marker first: a store without one is refused, and one that follows only the marker is looked for.
+    marker::restoring(&path).map_err(failed(&path))?;
     publish(draft, &path).map_err(|source| match source.kind() {
         ErrorKind::AlreadyExists => RestoreError::Exists(path.clone()),
         _ => failed(&path)(source),

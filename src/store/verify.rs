@@ -4,18 +4,21 @@ mod graph;
 mod queues;
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use actors::model::Millis;
 use redb::{Database, ReadTransaction, ReadableDatabase, StorageBackend};
 
-use super::failure::{OpenError, is_damage};
+use super::failure::{OpenError, UNREADABLE, is_damage};
 use super::open::SCHEMA;
 use super::restored;
 use super::stats::{TableStats, measured};
 use super::tables;
 use super::untouched::Untouched;
+use crate::panics::{Expected, caught_as};
+
+/// The exit code of a process that aborts while it examines a store.
+const WRONG: i32 = 1;
 
 /// Findings told one by one; the others are counted.
 const FINDINGS_MAX: usize = 100;
@@ -86,19 +89,20 @@ fn examine(place: &str, backend: impl StorageBackend) -> Result<Verified, OpenEr
         Err(error) => return Err(OpenError::from_redb(place, redb::Error::Io(error))),
     }
     // redb trusts what it reads once the checksums are right, and before that it may panic.
-    let examined = catch_unwind(AssertUnwindSafe(|| {
+    let last = Some((format!("{place} is damaged: {UNREADABLE}"), WRONG));
+    let examined = caught_as(Expected { last, ..Expected::default() }, || {
         let mut builder = Database::builder();
         builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
         let database = builder.create_with_backend(backend)?;
         all_of(&database.begin_read()?)
-    }));
+    });
     match examined {
         Ok(Ok(Examined::Sound(verified))) => Ok(verified),
         Ok(Ok(Examined::Schema(found))) => Err(OpenError::Schema { place: place.to_owned(), found, known: SCHEMA }),
         Ok(Err(redb::Error::Corrupted(what))) => Ok(Verified::damaged(what)),
         Ok(Err(error)) if is_damage(&error) => Ok(Verified::damaged(error.to_string())),
         Ok(Err(error)) => Err(OpenError::from_redb(place, error)),
-        Err(_) => Ok(Verified::damaged("the engine cannot read it at all".to_owned())),
+        Err(_) => Ok(Verified::damaged(UNREADABLE.to_owned())),
     }
 }
 

@@ -1,7 +1,5 @@
 //! Group commit: one writer, one wait for the disk for all who wait meanwhile.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,6 +13,10 @@ use super::counters::Counts;
 use super::failure::Failure;
 use super::queue::{Entry, Next, Work};
 use super::{Shared, State, claims, under_way};
+use crate::panics::{self, Expected, caught_as};
+
+/// The exit code of a process that aborts while it commits.
+const WRONG: i32 = 1;
 
 /// How long a batch that nobody waits for may wait for one that somebody does.
 const RIDE_MAX: Duration = Duration::from_millis(100);
@@ -39,7 +41,7 @@ async fn write(shared: &Arc<Shared>, mut memory: Memory) {
                     Ok(None) => return,
                     Err(error) => {
                         let failure = match error.try_into_panic() {
-                            Ok(payload) => Failure::panic(&shared.place, &*payload),
+                            Ok(payload) => Failure::panic(&shared.place, &panics::message(&*payload)),
                             Err(_) => Failure::abandoned(&shared.place),
                         };
                         return stop(shared, failure);
@@ -81,11 +83,14 @@ fn stop(shared: &Shared, failure: Failure) {
 /// Commit group after group until none is due; `None`: the journal has stopped.
 fn drain(shared: &Shared, mut memory: Memory) -> Option<Memory> {
     while let Some(entries) = shared.queue.take() {
-        let committed = catch_unwind(AssertUnwindSafe(|| commit(shared, &mut memory, entries)));
+        // A bug of ours, or a damaged store, on which the engine panics, and may panic again while it cleans up.
+        let last = format!("fernpost ends: {}", Failure::panic(&shared.place, "it aborts the process"));
+        let expected = Expected { reported: true, last: Some((last, WRONG)) };
+        let committed = caught_as(expected, || commit(shared, &mut memory, entries));
         let failure = match committed {
             Ok(Ok(())) => continue,
             Ok(Err(error)) => Failure::disk(&shared.place, &error),
-            Err(payload) => Failure::panic(&shared.place, &*payload as &(dyn Any + Send)),
+            Err(panic) => Failure::panic(&shared.place, &panic),
         };
         stop(shared, failure);
         return None;

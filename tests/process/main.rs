@@ -2,6 +2,7 @@
 
 mod backoff;
 mod commands;
+mod damaged;
 mod dead;
 mod disk;
 mod doors;

@@ -35,6 +35,50 @@ async fn callers_that_prove_nothing_are_one_line_a_minute_and_garbage_is_none() 
 }
 
 #[tokio::test]
+async fn start_line_tells_what_runs_where() {
+    let (mut red, _blue) = Node::pair("backoff_min = \"10m\"");
+    let more = red.folder().join("conf.d");
+    std::fs::create_dir(&more).expect("a writable folder");
+    let green = "[peers.server.green]\naddresses = [\"http://127.0.0.1:9\"]\nauth = \"network\"\nallow_from = [\"127.0.0.9/32\"]\n";
+    std::fs::write(more.join("10-more.toml"), green).expect("a writable folder");
+    red.start().await;
+    let line = red.process().says("ready").await;
+    let folder = red.folder().display().to_string();
+    let (configuration, data) =
+        (format!("{folder}/fernpost.toml, {folder}/conf.d/10-more.toml"), format!("{folder}/data"));
+    let [federation, messenger, admin] =
+        [("federation", red.federation), ("messenger", red.messenger), ("admin", red.admin)]
+            .map(|(door, address)| format!("{door}={address}"));
+    let version = format!("version=\"{}\"", env!("CARGO_PKG_VERSION"));
+    for words in
+        [&version, "server=red", &data, &configuration, &federation, &messenger, &admin, "peers=2", "backlog=0"]
+    {
+        assert!(line.contains(words), "{words}: {line}");
+    }
+    for n in 0..3 {
+        red.api().say(&format!("m-{n}"), "blue", "hello").await;
+    }
+    red.kill();
+    red.start().await;
+    let line = red.process().says("ready").await;
+    assert!(line.contains("backlog=3 backlog_by_peer=\"blue 3\""), "{line}");
+}
+
+#[tokio::test]
+async fn limits_that_peers_meet_are_logged() {
+    let (mut red, mut blue) = Node::pair("rate = 1\nbatch_items = 1");
+    red.start().await;
+    blue.start().await;
+    for n in 0..4 {
+        red.api().say(&format!("m-{n}"), "blue", "hello").await;
+    }
+    let line = blue.process().says("a limit is reached").await;
+    assert!(line.contains("peer=\"red\"") && line.contains("count=1") && line.contains("rate"), "{line}");
+    let log = blue.process().log();
+    assert_eq!(log.matches("a limit is reached").count(), 1, "one line a minute: {log}");
+}
+
+#[tokio::test]
 async fn items_that_a_peer_refuses_are_one_line_a_minute_however_many_they_are() {
     let mut red = Node::new("red");
     let sim = Sim::start("refuses", 1, &["--script", "400"]).await;

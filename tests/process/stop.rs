@@ -124,6 +124,39 @@ async fn a_push_under_way_gets_its_answer_and_nothing_more_is_begun() {
     assert!(tokio::time::timeout(Duration::ZERO, listener.accept()).await.is_err(), "nothing more was begun");
 }
 
+/// Whoever stops a group of processes sends two signals, and means one.
+#[tokio::test]
+async fn terms_within_a_second_are_one() {
+    let (mut red, _blue) = Node::pair("backoff_min = \"10m\"");
+    red.start_with(&["server.drain=10m"]).await;
+    let mut under_way = Raw::connect(Ipv4Addr::LOCALHOST, red.messenger).await;
+    let body = submission("blue", &["under way"]);
+    let head = "PUT /v1/updates/under-way HTTP/1.1\r\nHost: red\r\nConnection: close\r\n";
+    under_way.send(format!("{head}Content-Length: {}\r\n\r\n{{", body.len()).as_bytes()).await;
+    red.api().get("/v1/peers").await;
+    for signal in ["TERM", "TERM", "INT"] {
+        red.process().signal(signal);
+    }
+    red.process().says("a second signal within a second is the same order").await;
+    under_way.send(&body.as_bytes()[1..]).await;
+    assert_eq!(under_way.answer().await.0, 202, "it is finished all the same");
+    let exit = red.process().ended().await;
+    assert_eq!(exit.code(), Some(0), "{}", red.process().log());
+}
+
+/// Daemons read their configuration again at this signal; this one says that it does not yet, and goes on.
+#[tokio::test]
+async fn hup_does_not_end_it() {
+    let mut red = Node::new("red");
+    red.start().await;
+    red.process().signal("HUP");
+    let line = red.process().says("SIGHUP").await;
+    assert!(line.contains("later release") && line.contains("restart"), "{line}");
+    red.api().get("/v1/peers").await;
+    red.process().term();
+    assert_eq!(red.process().ended().await.code(), Some(0), "{}", red.process().log());
+}
+
 /// Whoever stops it twice does not want to wait, and loses nothing that was answered.
 #[tokio::test]
 async fn a_second_term_ends_it_at_once() {
@@ -135,8 +168,15 @@ async fn a_second_term_ends_it_at_once() {
     red.api().get("/v1/peers").await;
 
     red.process().term();
-    red.process().says("a second signal ends it at once").await;
-    red.process().term();
+    red.process().says("another signal after a second ends it at once").await;
+    let process = red.process();
+    let ends = async {
+        while !process.is_gone() {
+            process.term();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    soon("the end", ends).await;
     let exit = red.process().ended().await;
     let log = red.process().log();
     assert_eq!(exit.code(), Some(1), "nobody may take it for a clean stop\n{log}");

@@ -3,7 +3,7 @@
 use actors::change::Change;
 use actors::model::{FeedItem, Millis, Position};
 use actors::ports::{Archive, FeedPage};
-use fernpost::store;
+use fernpost::store::{self, Place};
 
 use crate::disk::{Disk, Survives};
 use crate::world::{World, notice};
@@ -105,4 +105,23 @@ async fn later_restores_skip_further() {
     assert_eq!(positions(&world, 7).await, Ok(vec![first, first + 1, second]));
     assert_eq!(positions(&world, first + 7).await, Ok(vec![second]));
     assert_eq!(world.store.feed_bounds().borrow().unread(), 6);
+}
+
+#[tokio::test]
+async fn restores_into_one_folder_skip_further() {
+    let folder = tempfile::tempdir().unwrap();
+    let (backup, data) = (folder.path().join("blue.backup"), folder.path().join("data"));
+    let world = World::new();
+    world.commit(vec![notice("1")]).await;
+    world.store.backup(&backup, |_| {}).await.unwrap();
+    for earlier in 0..3 {
+        let restored = store::restore(&backup, &data).unwrap();
+        let place = Place::file(&restored.path);
+        let world = World::open(&Disk::new(), |options| options.place = place).unwrap();
+        let feed = world.feed().await;
+        assert_eq!(feed.last().expect("a notice").0, 1 + SPAN + earlier * A_MINUTE, "after {earlier} others");
+        world.store.close().await;
+        drop(world);
+        std::fs::remove_file(&restored.path).unwrap();
+    }
 }

@@ -102,6 +102,11 @@ impl Disk {
         state.cut_after = Some(state.syncs + k);
     }
 
+    /// Change what lies on it, behind everybody's back.
+    pub(crate) fn damage(&self, change: impl FnOnce(&mut Vec<u8>)) {
+        change(&mut self.state().written);
+    }
+
     /// How many syncs there were.
     pub(crate) fn syncs(&self) -> u64 {
         self.state().syncs

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use fernpost::app::{App, Listeners};
+use fernpost::app::{App, DataDir, Listeners};
 use fernpost::settings::{Settings, Sources};
 use reqwest::{Client, Method};
 use serde_json::Value;
@@ -55,7 +55,7 @@ impl Blue {
         let settings =
             Settings::load(&Sources::text(text, folder.path())).unwrap_or_else(|problems| panic!("{problems}"));
         let listeners = Listeners::bind(&settings).expect("free ports");
-        let app = App::start(&settings, listeners).await.expect("starts");
+        let app = App::start(&settings, listeners, DataDir::Whole).await.expect("starts");
         let client = Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client");
         Self { app, messenger, client, _folder: folder }
     }

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use anyhow::{Context, bail};
 use tempfile::TempDir;
 
-use crate::app::{App, Listeners};
+use crate::app::{App, DataDir, Listeners};
 use crate::settings::{Settings, Sources};
 
 /// A gateway that may be down.
@@ -74,7 +74,7 @@ impl DemoGateway {
             Ok(settings) => settings,
             Err(problems) => bail!("the demo's own configuration is refused:\n{problems}"),
         };
-        self.app = Some(App::start(&settings, Listeners::bind(&settings)?).await?);
+        self.app = Some(App::start(&settings, Listeners::bind(&settings)?, DataDir::Whole).await?);
         Ok(())
     }
 

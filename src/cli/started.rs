@@ -1,0 +1,77 @@
+//! What the log says of a gateway that has started: which one, on what, where, and what waits for whom.
+
+use std::path::PathBuf;
+
+use actors::model::ServerName;
+
+use super::words::count;
+use crate::app::App;
+use crate::settings::Settings;
+
+/// Peers whose backlog is told one by one, those with the most.
+const PEERS_TOLD: usize = 20;
+
+/// What the settings do not say of a start.
+pub(super) struct Started {
+    /// The files of the configuration.
+    pub(super) files: Vec<PathBuf>,
+}
+
+impl Started {
+    /// Write the line.
+    pub(super) async fn tell(self, settings: &Settings, app: &App) {
+        let files: Vec<String> = self.files.iter().map(|file| absolute(file)).collect();
+        let behind = app.backlog().await;
+        let backlog: u64 = behind.iter().map(|(_, items)| items).sum();
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            server = %settings.server.name,
+            data_dir = %absolute(&settings.server.data_dir),
+            configuration = %files.join(", "),
+            federation = %settings.federation.listen,
+            messenger = %settings.messenger.listen,
+            admin = %settings.admin.listen,
+            peers = app.gateway().peers().len(),
+            backlog,
+            backlog_by_peer = by_peer(behind),
+            "ready"
+        );
+    }
+}
+
+/// Where it is, whatever the working folder of whoever reads the log.
+fn absolute(path: &std::path::Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
+
+/// "blue.example 3, green.example 1"; nothing where nothing waits.
+fn by_peer(mut behind: Vec<(ServerName, u64)>) -> Option<String> {
+    behind.sort_by(|(one, items), (other, more)| more.cmp(items).then_with(|| one.cmp(other)));
+    let mut words: Vec<String> =
+        behind.iter().take(PEERS_TOLD).map(|(server, items)| format!("{server} {}", count(*items))).collect();
+    let rest = behind.get(PEERS_TOLD..).unwrap_or_default();
+    if !rest.is_empty() {
+        let items = rest.iter().map(|(_, items)| items).sum();
+        words.push(format!("{} others {}", rest.len(), count(items)));
+    }
+    (!words.is_empty()).then(|| words.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backlogs_are_told_largest_first() {
+        let behind = |names: &[(&str, u64)]| {
+            by_peer(names.iter().map(|(name, items)| (name.parse().expect("a name"), *items)).collect())
+        };
+        assert_eq!(behind(&[]), None);
+        let told = behind(&[("red", 1), ("blue", 12_345), ("green", 1)]);
+        assert_eq!(told.as_deref(), Some("blue 12,345, green 1, red 1"));
+        let many: Vec<(String, u64)> = (10..32).map(|n| (format!("p{n}"), 100 - n)).collect();
+        let many: Vec<(&str, u64)> = many.iter().map(|(name, items)| (name.as_str(), *items)).collect();
+        let told = behind(&many).expect("some wait");
+        assert!(told.starts_with("p10 90, p11 89, ") && told.ends_with(", p29 71, 2 others 139"), "{told}");
+    }
+}

@@ -1,0 +1,143 @@
+//! The marker beside a store: a small file which says that a store was made in this folder.
+//!
+//! A store that is not there, or is empty, looks like the first start of a new server. Where it was lost, or its disk is not
+//! mounted, beginning anew would give up a name's numbers and everything that waits. So both files have to be there, or neither;
+//! all else is refused until an operator insists.
+//!
+//! The marker is written before the store is made, as `making`, and again once the store was opened, as `made`: a crash in
+//! between leaves what the next start may go on with.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+
+use super::backup::draft_beside;
+use super::failure::OpenError;
+use super::open::sync_folder_of;
+
+/// The marker's file in the folder of the store.
+pub const MARKER: &str = "fernpost.marker";
+
+/// What the first lines of a marker tell whoever finds it.
+const WORDS: &str = "# A store of Fernpost was made in this folder. `fernpost serve` refuses to start where one of the two is missing.\n";
+
+/// Bytes of a marker that are read.
+const BYTES_MAX: u64 = 4096;
+
+/// What a marker says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Marker {
+    /// A store is being made and was never opened: nothing lies in it.
+    making: bool,
+    /// How often a backup became the store of this folder.
+    restores: u64,
+}
+
+impl Marker {
+    /// That of the store at `store`, where there is one. What cannot be understood says that a store was made.
+    pub(super) fn read(store: &Path) -> io::Result<Option<Self>> {
+        let mut text = Vec::new();
+        match File::open(place(store)) {
+            Ok(file) => file.take(BYTES_MAX).read_to_end(&mut text)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let text = String::from_utf8_lossy(&text);
+        let value = |key: &str| {
+            let pairs = text.lines().filter_map(|line| line.split_once('='));
+            pairs.filter(|(name, _)| name.trim() == key).map(|(_, value)| value.trim()).next()
+        };
+        let restores = value("restores").and_then(|count| count.parse().ok()).unwrap_or(0);
+        Ok(Some(Self { making: value("state") == Some("making"), restores }))
+    }
+
+    /// Write it, whole or not at all, and synced.
+    fn write(self, store: &Path) -> io::Result<()> {
+        let state = if self.making { "making" } else { "made" };
+        let mut draft = draft_beside(store)?;
+        draft.write_all(format!("{WORDS}state = {state}\nrestores = {}\n", self.restores).as_bytes())?;
+        draft.as_file().sync_all()?;
+        draft.persist(place(store)).map_err(|error| error.error)?;
+        sync_folder_of(store)
+    }
+
+    /// How often a backup became the store of this folder, before the last time.
+    pub(super) const fn earlier(self) -> u64 {
+        self.restores.saturating_sub(1)
+    }
+}
+
+fn place(store: &Path) -> PathBuf {
+    store.with_file_name(MARKER)
+}
+
+/// A backup is about to become the store.
+pub(super) fn restoring(store: &Path) -> io::Result<()> {
+    let restores = Marker::read(store)?.map_or(0, |marker| marker.restores);
+    Marker { making: false, restores: restores + 1 }.write(store)
+}
+
+/// The store was opened.
+pub(super) fn opened(store: &Path, marker: Marker) -> io::Result<()> {
+    if marker.making { Marker { making: false, ..marker }.write(store) } else { Ok(()) }
+}
+
+/// Make sure that the store at `store` may be opened, or made; `as_found`: an operator insists. Returns what the marker says now.
+pub(super) fn admit(store: &Path, as_found: bool) -> Result<Marker, OpenError> {
+    let place = store.display().to_string();
+    let unusable = |error: io::Error| OpenError::from_redb(&place, redb::Error::Io(error));
+    let length = match store.metadata() {
+        Ok(file) => Some(file.len()),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(unusable(error)),
+    };
+    let marker = Marker::read(store).map_err(unusable)?;
+    let making = |restores| -> Result<Marker, OpenError> {
+        let marker = Marker { making: true, restores };
+        marker.write(store).map_err(unusable)?;
+        Ok(marker)
+    };
+    let shown = self::place(store).display().to_string();
+    match (marker, length) {
+        (None, None) => making(0),
+        (Some(marker), Some(1..)) if !marker.making => Ok(marker),
+        (Some(marker), _) if marker.making => {
+            clear_unfinished(store).map_err(unusable)?;
+            Ok(marker)
+        }
+        (Some(marker), _) if as_found => {
+            tracing::warn!(store = %place, "a new store is made where there was one, because an operator insists");
+            making(marker.restores)
+        }
+        (None, Some(0)) if as_found => making(0),
+        (None, Some(_)) if as_found => {
+            tracing::warn!(store = %place, "a store without its marker is taken, because an operator insists");
+            let marker = Marker { making: false, restores: 0 };
+            marker.write(store).map_err(unusable)?;
+            Ok(marker)
+        }
+        (Some(_), None) => Err(OpenError::Missing { place, marker: shown }),
+        (_, Some(0)) => Err(OpenError::Empty { place }),
+        (_, _) => Err(OpenError::Unmarked { place, marker: shown }),
+    }
+}
+
+/// The engine writes its first bytes last when it makes a file: one that begins with zeros was never finished. A file that another
+/// process is making now is left to it.
+fn clear_unfinished(store: &Path) -> io::Result<()> {
+    let mut file = match OpenOptions::new().read(true).write(true).open(store) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if file.try_lock().is_err() {
+        return Ok(());
+    }
+    let mut start = [0; 8];
+    match file.read_exact(&mut start) {
+        Ok(()) if start != [0; 8] => Ok(()),
+        Ok(()) => file.set_len(0),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => file.set_len(0),
+        Err(error) => Err(error),
+    }
+}
