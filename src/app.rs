@@ -162,7 +162,7 @@ impl App {
         }
         let closing = Closing::default();
         let servers = start_servers(settings, listeners, &gateway, &store, &readiness, (stops, &closing))?;
-        settings.notes.iter().for_each(|note| tracing::warn!(note, "the configuration could be better"));
+        settings.notes.iter().for_each(|note| tracing::warn!(%note, "the configuration could be better"));
         let drain = settings.server.drain;
         Ok(Self { core, gateway, store, egress, servers, readiness, stopping, closing, drain, router_gone })
     }

@@ -24,11 +24,9 @@ pub(crate) fn in_words(message: &str, form: Form) -> String {
         return format!("it is {}, and has to be {}", quoted(found), quoted(wanted.trim_start_matches("one of ")));
     }
     if let Some((found, known)) = split("unknown field ") {
-        return format!(
-            "{} is no key of it; its keys are {}",
-            quoted(found),
-            quoted(known.trim_start_matches("one of "))
-        );
+        let known = known.trim_start_matches("one of ");
+        let are = if known.matches('`').count() > 2 { "keys are" } else { "only key is" };
+        return format!("{} is no key of it; its {are} {}", quoted(found), quoted(known));
     }
     if let Some(found) =
         message.strip_prefix("unknown field ").and_then(|rest| rest.strip_suffix(", there are no fields"))
@@ -127,6 +125,7 @@ mod tests {
                 "unknown field `x`, expected one of `a`, `b`, `c`",
                 "\"x\" is no key of it; its keys are \"a\", \"b\", \"c\"",
             ),
+            ("unknown field `x`, expected `a`", "\"x\" is no key of it; its only key is \"a\""),
             ("unknown field `x`, there are no fields", "\"x\" is no key of it; it has none"),
             ("invalid type: map, expected a string", "it is an object, and has to be a text in quotes"),
             ("invalid type: null, expected struct Body", "it is null, and has to be an object"),

@@ -14,6 +14,7 @@ use crate::messenger::contexts::{known, shown};
 use crate::wire::json::digest;
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Listed {
     /// Go on after this one.
     after: Option<String>,

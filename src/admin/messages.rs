@@ -17,6 +17,7 @@ pub(super) async fn get(api: web::Data<AdminApi>, path: web::Path<String>) -> Re
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Legs {
     /// On the way to this peer alone.
     server: Option<String>,

@@ -17,6 +17,7 @@ use crate::http::query;
 use crate::http::refusal::Problem;
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Listed {
     server: Option<String>,
     direction: Option<String>,

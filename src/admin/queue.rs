@@ -34,6 +34,7 @@ const ITEMS_A_CALL: u64 = 200_000;
 const PEERS_A_CALL: usize = 1_000;
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Shaped {
     /// Go on after this peer.
     after: Option<String>,
@@ -105,6 +106,7 @@ pub(super) async fn acked(api: &AdminApi, server: &ServerName) -> Result<Index, 
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Shown {
     after: Option<u64>,
     limit: Option<u32>,

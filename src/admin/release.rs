@@ -68,6 +68,7 @@ async fn one(api: &AdminApi, operator: &Operator, path: &(String, String), act: 
 
 /// Which items of a server, and where to go on.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Many {
     #[serde(default)]
     after: Option<String>,

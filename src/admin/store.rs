@@ -120,9 +120,13 @@ pub(super) async fn backup(
     Ok(HttpResponse::Accepted().json(begun?))
 }
 
+/// Characters of a path that are shown where it is none.
+const PATH_SHOWN: usize = 200;
+
 fn begin(api: &AdminApi, path: PathBuf) -> Result<Job, Problem> {
     if !path.is_absolute() {
-        let words = format!("{} is no absolute path; where this gateway runs is not where you are", path.display());
+        let shown: String = path.display().to_string().chars().take(PATH_SHOWN).collect();
+        let words = format!("{shown} is no absolute path; where this gateway runs is not where you are");
         return Err(Problem::unprocessable("BAD_PATH", words));
     }
     let mut current = api.backups.job();

@@ -25,7 +25,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use self::failure::complain;
-use self::output::{print, print_json};
+use self::output::{print, print_json, remark};
 use crate::panics;
 use crate::settings::{self, Problems, Settings, Sources};
 
@@ -142,14 +142,28 @@ const WRONG: u8 = 1;
 /// The command itself could not run.
 const COULD_NOT_RUN: u8 = 2;
 
+/// A complaint about an argument without the words that only programmers know; `None`: it has none of them.
+fn in_words(complaint: &str) -> Option<String> {
+    let known = [
+        ("invalid digit found in string", "it has to be a whole number"),
+        ("cannot parse integer from empty string", "it has to be a whole number"),
+        ("number too large to fit in target type", "the number is too large"),
+    ];
+    let (said, words) = known.into_iter().find(|(said, _)| complaint.contains(said))?;
+    Some(complaint.replace(said, words))
+}
+
 /// The command line cannot be read, or asks for help: clap's own words, but for a program that wants JSON.
 fn misused(error: &clap::Error) -> u8 {
     let wants_json = std::env::args_os().skip(1).take_while(|word| word != "--").any(|word| word == "--json");
     if error.use_stderr() && wants_json {
         let words = error.to_string();
+        let words = in_words(&words).unwrap_or(words);
         // What follows is how the command is called, for people.
         let said = words.split("\n\n").next().unwrap_or(&words).trim_start_matches("error: ");
         complain("USAGE", &said.split_whitespace().collect::<Vec<_>>().join(" "), true);
+    } else if let Some(said) = in_words(&error.to_string()) {
+        remark!("{}", said.trim_end());
     } else {
         // Help that nobody can read is not worth a word.
         let _ = error.print();
@@ -179,4 +193,23 @@ pub fn run() -> ExitCode {
         Command::PeerSim(options) => peer_sim::run(*options),
     };
     ExitCode::from(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bad_arguments_are_told_without_programmers_words() {
+        for word in ["x", "", "-1", "99999999999999999999"] {
+            let argument = format!("--limit={word}");
+            let error = Cli::try_parse_from(["fernpost", "queue", "show", "blue", &argument]).expect_err(word);
+            let whole = error.to_string();
+            let said = in_words(&whole).unwrap_or(whole);
+            assert!(
+                said.contains("--limit <LIMIT>") && !said.contains("digit") && !said.contains("target type"),
+                "{said}"
+            );
+        }
+    }
 }

@@ -14,10 +14,11 @@ use crate::complaint::{Form, in_words};
 pub fn words(error: &Error) -> String {
     let whole = error.to_string();
     let (line, column) = (error.line(), error.column());
-    // A fault of the value as a whole has no place.
+    // A fault of the value as a whole has no place, or the one before its first byte.
     let said = whole.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&whole);
     let at = match line {
         0 => return in_words(said, Form::Json),
+        1 if column == 0 && error.is_data() => return in_words(said, Form::Json),
         1 => format!("byte {column}"),
         _ => format!("line {line}, byte {column}"),
     };

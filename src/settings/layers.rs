@@ -222,8 +222,12 @@ impl Layer {
         if schema::names(path).is_some() {
             return refuse(path, place, Fault::Invalid("this is a table, not a value".into()), found);
         }
-        let mut readings = vec![toml::Value::String(text.to_owned())];
-        readings.extend(ValueDeserializer::parse(text).ok().and_then(|toml| toml::Value::deserialize(toml).ok()));
+        let toml = ValueDeserializer::parse(text).ok().and_then(|toml| toml::Value::deserialize(toml).ok());
+        let mut readings = match toml {
+            // With the quotes of TOML around it the text is what stands between them.
+            Some(quoted @ toml::Value::String(_)) => vec![quoted],
+            toml => std::iter::once(toml::Value::String(text.to_owned())).chain(toml).collect(),
+        };
         let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
         readings.push(toml::Value::Array(items.map(|item| toml::Value::String(item.to_owned())).collect()));
         let Some(value) = constant(path, readings, place, found) else { return };

@@ -99,7 +99,7 @@ impl<'de> Deserialize<'de> for Span {
             what: "a duration",
             example: "30s",
             instead: |text| format!("\"{text}s\""),
-            parse: |text| humantime::parse_duration(text).map(Self).map_err(|why| why.to_string()),
+            parse: |text| humantime::parse_duration(text).map(Self).map_err(|why| no_duration(&why)),
         })
     }
 }
@@ -112,7 +112,7 @@ impl<'de> Deserialize<'de> for Keep {
             instead: |text| format!("\"{text}d\""),
             parse: |text| match text {
                 FOREVER => Ok(Self(None)),
-                text => humantime::parse_duration(text).map(|keep| Self(Some(keep))).map_err(|why| why.to_string()),
+                text => humantime::parse_duration(text).map(|keep| Self(Some(keep))).map_err(|why| no_duration(&why)),
             },
         })
     }
@@ -124,8 +124,19 @@ impl<'de> Deserialize<'de> for Size {
             what: "a size",
             example: "8MiB",
             instead: sized,
-            parse: |text| text.parse::<ByteSize>().map(|size| Self(size.as_u64())),
+            parse: |text| {
+                let size = text.parse::<ByteSize>().map(|size| Self(size.as_u64()));
+                size.map_err(|_| "it is written as 512B, 64KiB, 8MiB or 1GiB".to_owned())
+            },
         })
+    }
+}
+
+/// Why a text is no duration; most of what the parser says is for programmers.
+fn no_duration(why: &humantime::DurationError) -> String {
+    match why {
+        humantime::DurationError::NumberOverflow => "it is too long".to_owned(),
+        _ => "it is written as 750ms, 30s, 5m, 2h or 7d".to_owned(),
     }
 }
 

@@ -57,13 +57,13 @@ async fn an_operator_suspends_a_peer_and_what_queues_meanwhile_is_delivered_once
         "{shown}"
     );
     for line in
-        ["dialect       updates (profile fernpost)", "address       http://127.0.0.1:", "    batch_bytes          1MiB"]
+        ["dialect       updates (profile fernpost)", "address       http://127.", "    batch_bytes          1MiB"]
     {
         assert!(shown.contains(line), "{line}: {shown}");
     }
     let peer = json(&red, &["peer", "show", "blue"]).await;
     assert_eq!((&peer["dialect"], &peer["limits"]["keep"]), (&"updates".into(), &"30d".into()), "{peer}");
-    assert!(peer["addresses"][0].as_str().is_some_and(|url| url.starts_with("http://127.0.0.1:")), "{peer}");
+    assert!(peer["addresses"][0].as_str().is_some_and(|url| url.starts_with("http://127.")), "{peer}");
     let list = works(&red, &["peer", "list"]).await;
     let lines: Vec<&str> = list.lines().collect();
     assert!(lines[0].starts_with("PEER  STATE") && lines[1].starts_with("blue  suspended (admin)"), "{list}");

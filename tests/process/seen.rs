@@ -136,7 +136,7 @@ fn what_cannot_start_says_what_lies_there_and_what_to_do() {
     let data = red.folder().join("data");
     std::fs::write(&data, "").expect("a writable folder");
     let (code, why) = started(&red);
-    assert!(code == Some(2) && why.contains("server.data_dir") && why.contains("this is a file"), "{why}");
+    assert!(code == Some(2) && why.contains("server.data_dir") && why.contains("data is a file"), "{why}");
     std::fs::remove_file(&data).expect("it is there");
     std::fs::create_dir(&data).expect("a writable folder");
     std::fs::write(red.store(), "junk".repeat(4000)).expect("a writable folder");

@@ -76,7 +76,12 @@ fn data_dir(source: Source) -> Result<PathBuf, Failure> {
 }
 
 fn unreadable(error: &OpenError) -> Failure {
-    Failure::Broken { code: "STORE", words: error.to_string() }
+    let code = match error {
+        OpenError::InUse { .. } => "IN_USE",
+        OpenError::Schema { .. } => "SCHEMA",
+        _ => "STORE",
+    };
+    Failure::Broken { code, words: error.to_string() }
 }
 
 /// Examine a file.
@@ -110,6 +115,9 @@ pub(super) fn verify(file: Option<PathBuf>, json: bool, source: Source) -> u8 {
 }
 
 fn not_restored(error: &RestoreError) -> Failure {
+    if let RestoreError::Open(error) = error {
+        return unreadable(error);
+    }
     let words = error.to_string();
     match error {
         RestoreError::Damaged(_) => Failure::Wrong { code: "DAMAGED", words },

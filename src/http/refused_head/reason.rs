@@ -44,8 +44,10 @@ fn broken(heard: &[u8], error: Error) -> String {
             format!("its header line {} is not NAME: VALUE", shown(bad))
         }
         Error::TooManyHeaders => format!("it has more than {HEADERS_MAX} header lines"),
-        Error::Version => format!("its first line is {}, and HTTP/1.1 is spoken here", shown(first)),
-        Error::Token | Error::NewLine | Error::Status => {
+        Error::Version if first.split(|byte| *byte == b' ').count() == 3 => {
+            format!("its first line is {}, and HTTP/1.1 is spoken here", shown(first))
+        }
+        Error::Version | Error::Token | Error::NewLine | Error::Status => {
             format!("its first line is {}, and has to be METHOD TARGET HTTP/1.1", shown(first))
         }
     }
@@ -115,7 +117,10 @@ mod tests {
     fn each_refused_head_has_its_reason() {
         for (heard, why) in [
             ("GARBAGE\r\n\r\n", "its first line is \"GARBAGE\", and has to be METHOD TARGET HTTP/1.1"),
-            ("GET / x HTTP/1.1\r\n\r\n", "its first line is \"GET / x HTTP/1.1\", and HTTP/1.1 is spoken here"),
+            (
+                "GET / x HTTP/1.1\r\n\r\n",
+                "its first line is \"GET / x HTTP/1.1\", and has to be METHOD TARGET HTTP/1.1",
+            ),
             ("PRI * HTTP/2.0\r\n\r\n", "its first line is \"PRI * HTTP/2.0\", and HTTP/1.1 is spoken here"),
             ("\u{16}\u{3}\u{1}", "it is TLS, and this listener speaks plain HTTP"),
             ("GET / HTTP/1.1\r\n\r\n", "it has no Host header"),

@@ -42,3 +42,14 @@ fn a_token_file_that_others_may_read_is_noted() {
         assert!(settings.notes.iter().all(|note| note.contains("a.token") && note.contains("chmod")));
     }
 }
+
+#[test]
+fn quotes_around_a_flag_are_not_its_text() {
+    for text in ["blue", "\"blue\"", "'blue'"] {
+        let settings = with_flags("", &[("server.name", text)]).expect("a name");
+        assert_eq!(settings.server.name.as_str(), "blue", "{text}");
+    }
+    let told = wrong("server.drain = \"abc\"\nstore.cache = \"8 bananas\"");
+    assert!(told[0].ends_with("it is written as 750ms, 30s, 5m, 2h or 7d"), "{told:?}");
+    assert!(told[1].ends_with("it is written as 512B, 64KiB, 8MiB or 1GiB"), "{told:?}");
+}
