@@ -59,8 +59,10 @@ impl World {
             let mut to = self.rooms.told(member.name, room);
             if self.plan.whims.narrows && !to.is_empty() && more.u8(0..5) == 0 {
                 more.shuffle(&mut to);
+                let all = to.len();
                 to.truncate(pick(&mut more, &[1, 1, 2]));
-                (*room, Some(to))
+                // A message for all participants is not narrowed: it carries no list, and whoever comes later may read it.
+                (*room, Some(to).filter(|to| to.len() < all))
             } else {
                 (*room, None)
             }

@@ -202,7 +202,9 @@ fn order_and_numbers_are_held_against_what_was_said() {
 fn a_hole_in_the_feed_is_seen() {
     let mut history = whole();
     history.feeds.get_mut("blue").unwrap()[3].position = 5;
-    assert_eq!(history.faults(), ["the feed of blue has position 5 in place 4"]);
+    let faults =
+        ["the feed of blue goes from position 3 to 5", "the feed of blue skips positions 1 times, for 0 restores"];
+    assert_eq!(history.faults(), faults);
 }
 
 #[test]
