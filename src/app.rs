@@ -31,6 +31,7 @@ use crate::http::bearer::{self, Bearer};
 use crate::http::bind;
 use crate::http::body::BodyLimit;
 use crate::http::closing::{self, Closing};
+use crate::http::identity;
 use crate::http::refusal::Problem;
 use crate::http::serve::{Serving, serve, serve_raw_targets};
 use crate::messenger::{self, MessengerApi, MessengerLimits, housekeeping};
@@ -354,6 +355,8 @@ fn start_servers(
     let door = closing.door(wire::later);
     let federation = serve_raw_targets(listeners.federation, serving, move |config| {
         let scope = web::scope("").app_data(Data::new(door.clone())).wrap(from_fn(closing::admit));
+        // Before all else, also while it stops.
+        let scope = scope.wrap(from_fn(identity::meet));
         config.service(scope.configure(|config| wire::routes(&gate, config)));
     });
 

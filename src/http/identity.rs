@@ -3,10 +3,12 @@
 use std::future::{Ready, ready};
 use std::net::IpAddr;
 
-use actix_web::dev::Payload;
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderMap;
-use actix_web::{FromRequest, HttpRequest, web};
+use actix_web::middleware::Next;
+use actix_web::{Error, FromRequest, HttpRequest, ResponseError, web};
 use actors::model::ServerName;
 
 use super::refusal::Problem;
@@ -161,6 +163,23 @@ fn met<T>(
 fn turned_away(admission: &dyn Admission, address: Option<IpAddr>, problem: &Problem) {
     if problem.status() == StatusCode::UNAUTHORIZED {
         admission.unproved(address, problem);
+    }
+}
+
+/// Middleware: turns away whoever proves nothing, whatever the path. Where a body is to name its sender, and several peers call from
+/// the address, the rest is for [`Arrival::claiming`].
+pub async fn meet(
+    admission: web::Data<dyn Admission>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let address = request.peer_addr().map(|peer| peer.ip());
+    match Arrival::meet(&**admission, address, request.headers()) {
+        Ok(_) => next.call(request).await.map(ServiceResponse::map_into_boxed_body),
+        Err(problem) => {
+            turned_away(&**admission, address, &problem);
+            Ok(request.into_response(problem.error_response()))
+        }
     }
 }
 

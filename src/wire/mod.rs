@@ -19,15 +19,17 @@ pub mod updates;
 
 use std::sync::Arc;
 
-use actix_web::HttpResponse;
-use actix_web::web::{Data, ServiceConfig};
+use actix_web::http::StatusCode;
+use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{HttpResponse, Resource};
 use actors::limits::Habits;
 use actors::model::{Answered, Label, OutFrame, PushFailure, ServerName};
 use bytes::Bytes;
 
 use crate::egress::Request;
 use crate::http::body::BodyLimit;
-use crate::http::identity::Admission;
+use crate::http::identity::{Admission, Caller};
+use crate::http::refusal::Problem;
 pub use intake::Intake;
 
 /// One way of speaking.
@@ -85,4 +87,20 @@ pub fn routes(gate: &Gate, config: &mut ServiceConfig) {
     for dialect in DIALECTS {
         dialect.routes(config);
     }
+    config.default_service(web::to(unknown_path));
+}
+
+/// The resource under these paths. Methods that it does not have are refused to whom it may be told.
+fn resource(paths: Vec<String>) -> Resource {
+    web::resource(paths).default_service(web::to(unknown_method))
+}
+
+/// Who calls has to be proved on every path: which of them exist is nothing for strangers.
+async fn unknown_path(_: Caller) -> Result<HttpResponse, Problem> {
+    Err(Problem::not_found("NOT_FOUND", "there is nothing at this path"))
+}
+
+async fn unknown_method(_: Caller) -> Result<HttpResponse, Problem> {
+    let words = "this path does not take this method";
+    Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", words))
 }

@@ -83,6 +83,10 @@ fn federation() -> Vec<Case> {
         (1, PUSH, "Fernpost-Origin: \r\n", Text("{\"seq\":0}"), 400, "BAD_ORIGIN"),
         (1, PUSH, "Fernpost-Origin: blue\r\nFernpost-Origin: blue\r\n", Text("{\"seq\":0}"), 400, "BAD_ORIGIN"),
         // What is that.
+        (2, "GET /http/v1/updates", "", Text(""), 401, "UNAUTHENTICATED"),
+        (2, "GET /nowhere", "", Text(""), 401, "UNAUTHENTICATED"),
+        (1, "GET /nowhere", stranger, Text(""), 401, "UNAUTHENTICATED"),
+        (3, "GET /nowhere", "Fernpost-Origin: x.bad.example\r\n", Text(""), 403, "FORBIDDEN"),
         (1, "GET /http/v1/updates", "", Text(""), 405, "METHOD_NOT_ALLOWED"),
         (1, "PUT /http/v1/updates", "", Text("{\"strong\":[{}],\"seq\":1}"), 405, "METHOD_NOT_ALLOWED"),
         (1, "POST /http/v1/update", "", Text("{\"strong\":[{}],\"seq\":1}"), 404, "NOT_FOUND"),

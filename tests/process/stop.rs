@@ -50,6 +50,9 @@ async fn term_finishes_what_is_under_way_and_exits_zero() {
     assert_eq!(peer.answer().await, (200, told_to_wait), "a peer is not refused a connection");
     let (status, said) = Api::at(red.messenger).call(reqwest::Method::GET, "/v1/peers", "").await.expect("an answer");
     assert_eq!((status, &said["code"]), (503, &json!("STOPPING")), "{said}");
+    let stranger = Raw::connect(Ipv4Addr::new(127, 0, 0, 2), red.federation).await;
+    let push = b"POST /http/v1/updates HTTP/1.1\r\nHost: red\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}";
+    assert_eq!(stranger.exchange(push).await.0, 401, "a stranger is told nothing of it");
     under_way.send(rest.as_bytes()).await;
     assert_eq!(under_way.answer().await, (202, json!({"id": "under-way", "peers": ["blue"]})));
 

@@ -335,10 +335,22 @@ async fn malformed_bodies_are_bad_requests() {
 #[actix_web::test]
 async fn every_answer_is_json_whatever_is_asked() {
     let of = |(status, code, _): (u16, String, String)| (status, code);
-    let get = TestRequest::get;
+    let get = || from("10.1.0.1").method(Method::GET);
     assert_eq!(of(refused(get().uri("/nowhere")).await), (404, "NOT_FOUND".to_owned()));
     assert_eq!(of(refused(get().uri("/http/v1/updates")).await), (405, "METHOD_NOT_ALLOWED".to_owned()));
     assert_eq!(of(refused(get().uri("/number/x")).await).0, 404);
+    // Strangers are told of no path whether it is there, nor is whoever shares an address and says no name.
+    for method in [Method::GET, Method::POST, Method::PUT, Method::HEAD, Method::DELETE] {
+        for uri in
+            ["/nowhere", "/", "/http/v1/updates", "/matrix/federation/v1/send/7/", "/matrix/federation/v1/nothing/"]
+        {
+            for address in ["192.0.2.1", "10.3.0.1"] {
+                let answer = send(&core(Ok(Ack::Ok(Seq(1)))), from(address).method(method.clone()).uri(uri)).await;
+                let is_open = address == "10.3.0.1" && method == Method::PUT && uri.contains("/send/");
+                assert_eq!(answer.status, if is_open { 400 } else { 401 }, "{method} {uri} from {address}");
+            }
+        }
+    }
     for uri in ["/http/v1/updates", "/nowhere", "/"] {
         let answer = send(&core(Ok(Ack::Ok(Seq(1)))), TestRequest::default().method(Method::OPTIONS).uri(uri)).await;
         assert_eq!((answer.status, answer.body.to_string()), (200, "{}".to_owned()), "{uri}");

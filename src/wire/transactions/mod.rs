@@ -15,7 +15,7 @@ use actors::limits::Habits;
 use actors::model::{Answered, Item, Label, OutFrame, PushFailure, ServerName};
 use bytes::Bytes;
 
-use super::Dialect;
+use super::{Dialect, resource};
 use crate::egress::{Answer, Request};
 
 /// Where all paths begin.
@@ -33,17 +33,17 @@ impl Dialect for Transactions {
     }
 
     fn routes(&self, config: &mut ServiceConfig) {
-        let with_and_without_slash = |path: &str| [format!("{PREFIX}{path}/"), format!("{PREFIX}{path}")];
-        let send = web::resource(with_and_without_slash("/send/{id}").to_vec());
-        let pdu = web::resource(with_and_without_slash("/pdu/{origin}/{id}").to_vec());
+        let with_and_without_slash = |path: &str| vec![format!("{PREFIX}{path}/"), format!("{PREFIX}{path}")];
+        let send = resource(with_and_without_slash("/send/{id}"));
+        let pdu = resource(with_and_without_slash("/pdu/{origin}/{id}"));
         config.service(send.route(web::put().to(send::take)));
         config.service(pdu.route(web::get().to(read::pdu)));
-        let pull = web::resource(with_and_without_slash("/pull").to_vec());
+        let pull = resource(with_and_without_slash("/pull"));
         config.service(pull.route(web::get().to(pull::pull)));
-        let state = web::resource(with_and_without_slash("/state/{context}").to_vec());
+        let state = resource(with_and_without_slash("/state/{context}"));
         config.service(state.route(web::get().to(state::state)));
         let names = ["/backfill/{context}", "/paginate/{context}"];
-        let backfill = web::resource(names.into_iter().flat_map(with_and_without_slash).collect::<Vec<_>>());
+        let backfill = resource(names.into_iter().flat_map(with_and_without_slash).collect());
         config.service(backfill.route(web::get().to(backfill::backfill)));
     }
 

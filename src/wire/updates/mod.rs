@@ -12,7 +12,7 @@ use actors::limits::Habits;
 use actors::model::{Answered, OutFrame, PushFailure, Refusal, ServerName};
 use bytes::Bytes;
 
-use super::Dialect;
+use super::{Dialect, resource};
 use crate::egress::{ANSWER_BYTES_MAX, Answer, Request};
 use crate::http::refusal::RESTART_WAIT;
 
@@ -28,7 +28,9 @@ impl Dialect for Updates {
     }
 
     fn routes(&self, config: &mut ServiceConfig) {
-        config.service(web::resource([UPDATES_PATH, "/http/v1/updates/"]).route(web::post().to(push::take)));
+        config.service(
+            resource(vec![UPDATES_PATH.to_owned(), format!("{UPDATES_PATH}/")]).route(web::post().to(push::take)),
+        );
     }
 
     fn encode_push(&self, _: &ServerName, frame: &OutFrame, _: Habits) -> Result<Request, PushFailure> {
