@@ -306,6 +306,19 @@ fn log_lines_hold_no_debug_forms() {
     assert_none(&shipped.flat_map(found).collect::<Vec<_>>());
 }
 
+/// Macros of the library that end the process with a panic where a write fails.
+#[test]
+fn nothing_is_printed_that_may_panic() {
+    let panics = |line: &&str| line.contains(concat!("print", "ln!("));
+    let found = |module: Module| {
+        let lines = module.code.lines().filter(panics).map(str::to_owned).collect::<Vec<_>>();
+        lines
+            .into_iter()
+            .map(move |line| format!("{}: {} panics on a full disk: see cli/output", module.path, line.trim()))
+    };
+    assert_none(&modules(&root().join("src")).into_iter().flat_map(found).collect::<Vec<_>>());
+}
+
 #[test]
 fn an_arrow_upward_is_seen_in_every_form_of_import() {
     let seen = |path: &str, code: &str| Module { path: path.into(), code: code.into() }.imports();

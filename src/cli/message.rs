@@ -6,6 +6,7 @@ use clap::Subcommand;
 use serde::Deserialize;
 
 use super::operator::{Failure, Gateway, Operator, print_json, query, segment};
+use super::output::remark;
 use super::table::Align::{Left, Right};
 use super::table::Table;
 use super::words::{ago, count, gist, items, until};
@@ -179,7 +180,7 @@ async fn drop(gateway: &Gateway, json: bool, id: &str, server: Option<String>, y
     if code == FINE {
         return Ok(print(&lines, FINE));
     }
-    eprintln!("{lines}nothing is done yet; to do this to {id}, add --yes");
+    remark!("{lines}nothing is done yet; to do this to {id}, add --yes");
     Ok(code)
 }
 

@@ -7,6 +7,7 @@ use clap::Subcommand;
 use serde::Deserialize;
 
 use super::operator::{Failure, Gateway, Operator, print_json, segment};
+use super::output::remark;
 use super::table::Align::{Left, Right};
 use super::table::Table;
 use super::words::{ago, count, gist, items, size, until};
@@ -111,8 +112,8 @@ pub(super) fn run(command: Peer) -> u8 {
         Peer::Retry { name, operator } => order(operator, &name, "retry", String::new()),
         Peer::Expect { name, number, operator } => operator.run(async |gateway, json| {
             let before: Row = gateway.read(&gateway.get(&format!("/peers/{}", segment(&name))).await?)?;
-            if let Some(before) = before.expected_seq.filter(|before| number < *before) {
-                eprintln!(
+            if let Some(before) = before.expected_seq.filter(|before| !json && number < *before) {
+                remark!(
                     "note: {name} was expected to go on with {before}; where it still keeps {}, and was not restored that far back, what it keeps \
                      comes a second time",
                     Numbers(Seq(number), Seq(before - 1))

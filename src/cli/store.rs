@@ -116,7 +116,9 @@ async fn stats(gateway: &Gateway, json: bool) -> Result<u8, Failure> {
         text.push_str(&format!("file     {}, of which {} hold no row\n", size(file), size(dead)));
     }
     if stats.pdus_forgotten > 0 {
-        text.push_str(&format!("forgot   the texts of {} PDUs, which are still known\n", count(stats.pdus_forgotten)));
+        let (texts, is) = if stats.pdus_forgotten == 1 { ("text", "is") } else { ("texts", "are") };
+        let pdus = counted(stats.pdus_forgotten, "PDU");
+        text.push_str(&format!("forgot   the {texts} of {pdus}, which {is} still known\n"));
     }
     text.push_str(&format!("opened   {}, schema {}\n", times(stats.epoch), stats.schema));
     let Counts { commits, rows_written } = stats.counts;

@@ -9,6 +9,7 @@ use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_LENGTH;
 use actix_web::{FromRequest, HttpRequest, web};
+use actors::model::{Counted, Lasting};
 use bytes::Bytes;
 
 use super::refusal::Problem;
@@ -32,12 +33,12 @@ impl Default for BodyLimit {
 
 impl BodyLimit {
     fn too_large(&self) -> Problem {
-        let words = format!("the body is larger than {} allows ({} bytes)", self.key, self.bytes);
+        let words = format!("the body is larger than {} allows ({})", self.key, Counted(self.bytes as u64, "byte"));
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", words)
     }
 
     fn too_slow(&self) -> Problem {
-        let words = format!("the body did not arrive within {} seconds", self.time.as_secs());
+        let words = format!("the body did not arrive within {}", Lasting(self.time));
         Problem::new(StatusCode::REQUEST_TIMEOUT, "BODY_TIMEOUT", words)
     }
 }

@@ -3,6 +3,7 @@
 use actix_web::Error;
 use actix_web::error::PayloadError;
 use actix_web::http::StatusCode;
+use actors::model::Counted;
 
 pub(super) use crate::http::answer::{SHORTLY, no_route, rfc3339, wrong_method};
 use crate::http::refusal::Problem;
@@ -18,7 +19,7 @@ pub(super) fn unreadable_body(error: &Error, body_max: usize) -> Problem {
         Some(PayloadError::Overflow) => Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "TOO_LARGE",
-            format!("the body is larger than messenger.body_max allows ({body_max} bytes)"),
+            format!("the body is larger than messenger.body_max allows ({})", Counted(body_max as u64, "byte")),
         ),
         _ => Problem::bad_request("BAD_BODY", format!("the body cannot be read: {error}")),
     }

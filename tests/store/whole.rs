@@ -221,7 +221,7 @@ async fn a_row_that_contradicts_another_is_found() {
         }),
         ("feed", "nothing lies between", |t| drop(t.open_table(FEED).unwrap().remove(6).unwrap())),
         ("feed", "is acknowledged", |t| drop(t.open_table(CURSOR).unwrap().insert("messenger", 900).unwrap())),
-        ("timeline", "are delivered, in", |t| {
+        ("timeline", "places for them", |t| {
             t.open_table(TIMELINE).unwrap().remove(("here", 1)).unwrap();
         }),
         ("timeline", "no row of its own", |t| drop(t.open_table(CONTEXTS).unwrap().remove("c01").unwrap())),

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::limits::FetchLimits;
-use crate::model::Millis;
+use crate::model::{Counted, Millis};
 
 /// The time over which what was spent comes back.
 const PERIOD: Duration = Duration::from_secs(3600);
@@ -53,7 +53,7 @@ impl Budget {
             return used_up("fetch_items", limits.items.to_string());
         }
         if self.bytes >= limits.bytes as f64 {
-            return used_up("fetch_bytes", format!("{} bytes", limits.bytes));
+            return used_up("fetch_bytes", Counted(limits.bytes, "byte").to_string());
         }
         if self.seconds >= limits.seconds.as_secs_f64() {
             return used_up("fetch_seconds", format!("{} s", limits.seconds.as_secs()));

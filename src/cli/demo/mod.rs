@@ -40,7 +40,7 @@ pub(super) struct Options {
 
 pub(super) fn run(options: &Options) -> u8 {
     if let Err(error) = telemetry::start("off") {
-        eprintln!("the demo cannot run: no thread for the log: {error}");
+        remark!("the demo cannot run: no thread for the log: {error}");
         return COULD_NOT_RUN;
     }
     actix::System::new().block_on(async {

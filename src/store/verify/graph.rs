@@ -100,7 +100,8 @@ fn timeline(read: &ReadTransaction, findings: &mut Findings, pdus: &Pdus, delive
             .unless(position < next, "timeline", || format!("{context} goes on at {next}, and {position} is taken"));
     }
     let places = timeline.len()?;
-    findings.unless(places == delivered, "timeline", || format!("{delivered} PDUs are delivered, in {places} places"));
+    findings
+        .unless(places == delivered, "timeline", || format!("delivered PDUs: {delivered}, places for them: {places}"));
     Ok(())
 }
 
@@ -150,7 +151,7 @@ fn waiting(read: &ReadTransaction, findings: &mut Findings, pdus: &Pdus, waiting
         }
     }
     let rows = held.len()?;
-    findings.unless(rows == waiting, "held", || format!("{waiting} PDUs are not delivered, {rows} wait"));
+    findings.unless(rows == waiting, "held", || format!("PDUs that are not delivered: {waiting}, that wait: {rows}"));
     Ok(())
 }
 
@@ -166,7 +167,7 @@ fn staged(read: &ReadTransaction, findings: &mut Findings) -> Done {
         });
     }
     let (rows, names) = (stage.len()?, ids.len()?);
-    findings.unless(rows == names, "stage_ids", || format!("{rows} PDUs are staged, under {names} names"));
+    findings.unless(rows == names, "stage_ids", || format!("staged PDUs: {rows}, their names: {names}"));
     Ok(())
 }
 
