@@ -17,13 +17,13 @@ use crate::ports::{LookUp, Slow, Watched};
 use crate::surroundings::Book;
 
 /// Blue, in a garden that is slow to load at each start for as long as that is said, and in a kitchen that is not. Machines die
-/// of a PDU that is called `poison`.
+/// of PDUs that are called `poison`.
 async fn slow_blue(network: &Arc<Network>, book: Book) -> (Rc<Node>, watch::Sender<bool>) {
     let (is_slow, seen) = watch::channel(false);
     let change: Change = Rc::new(move |ports: &mut Ports, clock: &Arc<TestClock>| {
         let clock = clock.clone();
         let breaks = move |look_up: &LookUp<'_>| {
-            if look_up.arriving.iter().any(|reference| reference.id.as_str() == "poison") {
+            if look_up.arriving.iter().any(|reference| reference.id.as_str().starts_with("poison")) {
                 clock.break_once();
             }
         };
@@ -152,10 +152,12 @@ async fn only_a_full_stage_refuses_a_batch() {
         let book = Book::usual("blue").with_contexts(|limits| limits.stage_max = 2);
         let (blue, is_slow) = slow_blue(&network, book).await;
         for n in 1..=2 {
-            let batch = [pdu("red", &format!("g{n}"), "garden", &[])];
+            let before = format!("red/g{}", n - 1);
+            let before = [before.as_str()];
+            let batch = [pdu("red", &format!("g{n}"), "garden", if n > 1 { &before } else { &[] })];
             assert_eq!(timed(&network, &n.to_string(), &batch).await.0, [format!("g{n} held")]);
         }
-        let third = [pdu("red", "g3", "garden", &[]), pdu("red", "k3", "kitchen", &[])];
+        let third = [pdu("red", "g3", "garden", &["red/g2"]), pdu("red", "k3", "kitchen", &[])];
         let refused = send(&network, "red", "3", &third).await;
         let words = String::from_utf8_lossy(&refused.body);
         assert!(refused.status == 429 && words.contains("contexts.stage_max is reached (2)"), "{words}");
@@ -166,8 +168,10 @@ async fn only_a_full_stage_refuses_a_batch() {
         assert_eq!(timed(&network, "4", &[pdu("red", "k4", "kitchen", &[])]).await.0, ["k4 accepted"]);
         is_slow.send_replace(false);
         seconds(5).await;
-        assert_eq!(timed(&network, "3", &third).await.0, ["g3 accepted", "k3 duplicate"]);
-        assert_eq!(blue.feed().await, ["red/k3", "red/k4", "green/g4", "red/g1", "red/g2", "red/g3"]);
+        assert_eq!(timed(&network, "3", &third).await.0, ["g3 duplicate", "k3 duplicate"], "it waited at the door");
+        let feed = blue.feed().await;
+        let of_red: Vec<String> = feed.iter().filter(|event| event.starts_with("red/g")).cloned().collect();
+        assert_eq!((feed.len(), of_red), (6, ["red/g1", "red/g2", "red/g3"].map(str::to_owned).into()));
     })
     .await;
 }
@@ -182,7 +186,7 @@ async fn a_full_stage_holds_old_servers() {
         let (blue, is_slow) = slow_blue(&network, book).await;
         assert_eq!(timed(&network, "1", &[pdu("red", "g1", "garden", &[])]).await.0, ["g1 held"]);
         let (answer, took) = timed(&network, "2", &[pdu("red", "g2", "garden", &[])]).await;
-        assert_eq!((answer, took), (vec!["g2 held".to_owned()], 25_000), "peers.hold_max");
+        assert_eq!((answer, took), (vec!["g2 held".to_owned()], 26_000), "contexts.arrive_timeout and peers.hold_max");
         is_slow.send_replace(false);
         millis(100).await;
         assert_eq!(blue.feed().await, ["red/g1", "red/g2"]);
@@ -202,6 +206,24 @@ async fn poison_in_a_stage_costs_itself() {
         seconds(60).await;
         assert_eq!(blue.feed().await, ["red/before", "parked poison of red: POISON", "red/after"]);
         assert_eq!(blue.store().contexts_holding().await.unwrap(), []);
+    })
+    .await;
+}
+
+/// A context that is given up costs its own PDUs, and not the link, also where its stage is full.
+#[tokio::test(start_paused = true)]
+async fn a_faulty_context_with_a_full_stage_costs_itself() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let book = Book::usual("blue").with_contexts(|limits| limits.stage_max = 1);
+        let (_blue, is_slow) = slow_blue(&network, book).await;
+        let poisons: Vec<String> = (1..=6).map(|n| pdu("red", &format!("poison{n}"), "garden", &[])).collect();
+        assert!(timed(&network, "1", &poisons).await.0.iter().all(|verdict| verdict.ends_with(" held")));
+        is_slow.send_replace(false);
+        seconds(120).await;
+        let batch = [pdu("red", "g1", "garden", &[]), pdu("red", "k1", "kitchen", &[])];
+        let (answer, _) = timed(&network, "2", &batch).await;
+        assert_eq!(answer, ["g1 parkedCONTEXT_FAULTY", "k1 accepted"]);
     })
     .await;
 }

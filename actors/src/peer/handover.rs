@@ -29,7 +29,7 @@ impl Handover {
     }
 
     /// Give PDUs to their conversation. `behind`: earlier ones of this peer were staged, and if they still are, these go
-    /// behind them without waiting for the conversation.
+    /// behind them, as far as there is room, without waiting for the conversation.
     pub(super) async fn run(
         &self,
         context: &ContextId,
@@ -38,8 +38,12 @@ impl Handover {
         behind: bool,
     ) -> Result<Vec<Verdict>, Undone> {
         let references: Vec<PduRef> = pdus.iter().map(|pdu| pdu.reference.clone()).collect();
-        if behind && !self.stage(context, &references).await?.is_empty() {
-            return Err(self.room(context, &references).await?);
+        if behind {
+            let stage = self.stage(context, &references).await?;
+            // A full stage may be that of a conversation that was given up, and only it can say so.
+            if !stage.is_empty() && stage.has_room(references.len()) {
+                return Err(Undone::Slow(stage));
+            }
         }
         let patience = self.ports.roster.contexts().arrive_timeout;
         match self.routes.arrive(context, self.from.clone(), verified, pdus, patience).await {
