@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use actors::change::Change;
-use actors::model::{ContextId, PduRef, Standing};
+use actors::model::{ContextId, Delivery, PduRef, Standing};
 use actors::ports::Known;
 
 /// What stands in no row yet.
@@ -103,15 +103,19 @@ fn stands(change: &Change) -> Option<(&PduRef, Known)> {
         Change::PduStored(stored) => {
             let context = stored.pdu.context.clone();
             let known = match &stored.standing {
-                Standing::Delivered(delivery) => Known::Delivered { context, depth: delivery.depth },
-                Standing::Named { depth } => Known::Delivered { context, depth: *depth },
+                Standing::Delivered(delivery) => delivered(context, delivery),
+                Standing::Named { depth } => Known::Delivered { context, depth: *depth, history: false },
                 Standing::Held(_) => Known::Held { context },
             };
             Some((&stored.pdu.reference, known))
         }
         Change::PduDelivered { reference, context, delivery } => {
-            Some((reference, Known::Delivered { context: context.clone(), depth: delivery.depth }))
+            Some((reference, delivered(context.clone(), delivery)))
         }
         _ => None,
     }
+}
+
+fn delivered(context: ContextId, delivery: &Delivery) -> Known {
+    Known::Delivered { context, depth: delivery.depth, history: delivery.is_history() }
 }

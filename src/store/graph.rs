@@ -44,7 +44,7 @@ impl Group<'_> {
                 self.memory.arrivals += 1;
                 let (epoch, n) = (self.memory.epoch, self.memory.arrivals);
                 let (missing, slot) = (rows::refs_to_row(&hold.missing), rows::slot_to_row(&stored.pdu));
-                let row = (epoch, n, hold.edge, hold.depth, &slot[..], &missing[..]);
+                let row = (epoch, n, hold.edge, rows::hold_depth(hold), &slot[..], &missing[..]);
                 self.held.open()?.insert(place(context, reference), row)?;
                 self.counts.rows_written += 1;
                 Ok(())
@@ -90,7 +90,8 @@ impl Group<'_> {
             return contradiction(context, reference, "a PDU waits anew that did not wait");
         };
         let missing = rows::refs_to_row(&hold.missing);
-        held.insert(place(context, reference), (epoch, n, hold.edge, hold.depth, &slot[..], &missing[..]))?;
+        let row = (epoch, n, hold.edge, rows::hold_depth(hold), &slot[..], &missing[..]);
+        held.insert(place(context, reference), row)?;
         self.counts.rows_read += 1;
         self.counts.rows_written += 1;
         Ok(())

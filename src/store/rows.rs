@@ -22,8 +22,8 @@ pub(super) use context::{context_from_row, context_to_row, seen_from_row, verdic
 pub(super) use delivered::{spans_from_row, spans_to_row};
 pub(super) use feed::{Fed, FeedRow, feed_from_row, feed_to_row, parked_code, shown_to_row};
 pub(super) use pdu::{
-    OwnedPdu, fed, forgotten, held, is_forgotten, known, parents, pdu_to_row, reference, refs_from_row, refs_to_row,
-    served, what_from_row, what_to_row,
+    OwnedPdu, fed, forgotten, held, hold_depth, is_forgotten, is_news, known, parents, pdu_to_row, reference,
+    refs_from_row, refs_to_row, served, unmarked, what_from_row, what_to_row,
 };
 pub(super) use state::{
     holder_from_row, holder_to_row, keys_from_row, keys_to_row, piece_from_row, piece_to_row, slot_to_row,

@@ -34,12 +34,12 @@ pub(super) type AttemptValue = (u64, u64, u64, &'static str);
 /// (server, newest index, time of the last delivery).
 pub(super) type DeliveredKey = (&'static str, u64, u64);
 
-/// (context, is delivered, depth computed here, who handed it over, how it was proved, when it came, or once it is delivered when
-/// that was, parents, bytes). Without bytes it is forgotten: see `forget`.
+/// (context, is delivered, depth computed here with a highest bit where it came as history, who handed it over, how it was proved,
+/// when it came, or once it is delivered when that was, parents, bytes). Without bytes it is forgotten: see `forget`.
 pub(super) type PduValue = (&'static str, bool, u64, &'static str, &'static str, u64, &'static [u8], &'static [u8]);
 
-/// (epoch, number since that opening, lies at the edge, depth over the delivered parents, piece of state, parents that are
-/// missing). The first two are the order of arrival: an opening's epoch is above all earlier ones, so nothing has to be read to
+/// (epoch, number since that opening, lies at the edge, depth over the delivered parents with a highest bit where only state rests
+/// on it, piece of state, parents that are missing). The first two are the order of arrival: an opening's epoch is above all earlier ones, so nothing has to be read to
 /// go on counting.
 pub(super) type HeldValue = (u64, u64, bool, u64, &'static [u8], &'static [u8]);
 

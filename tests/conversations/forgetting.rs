@@ -99,7 +99,10 @@ async fn what_is_forgotten_is_never_news_again_and_never_missing() {
         // A late answer to what is forgotten: its parent is known, so that nobody waits for it or asks for it.
         let late = send(&network, "red", "3", &[said("d", &["red/a", "red/b"])]).await;
         assert_eq!(verdicts(&late), ["d accepted"]);
-        assert_eq!(blue.knows("red/d"), Some(Known::Delivered { context: context("garden"), depth: 2 }));
+        assert_eq!(
+            blue.knows("red/d"),
+            Some(Known::Delivered { context: context("garden"), depth: 2, history: false })
+        );
         seconds(100).await;
         assert_eq!(blue.feed().await[3..], ["red/d"], "no gap, and nothing twice");
         assert!(network.asked().is_empty(), "{:?}", network.asked());

@@ -1,5 +1,7 @@
 //! Those who come late: a conversation is joined by its state and its past, and read further back where the rest lies.
 
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actors::gateway::Gateway;
@@ -33,7 +35,7 @@ fn heard(node: &Node) -> Vec<String> {
 }
 
 /// Red and green have talked for a while, and blue is let in.
-async fn garden(network: &std::sync::Arc<Network>) -> [std::rc::Rc<Node>; 3] {
+async fn garden(network: &Arc<Network>) -> [Rc<Node>; 3] {
     let [red, green, blue] =
         [Node::usual(network, "red").await, Node::usual(network, "green").await, Node::usual(network, "blue").await];
     red.with("garden", &["green"]).await;
@@ -117,33 +119,54 @@ async fn reading_further_back_fetches_page_after_page_until_nothing_is_left() {
     .await;
 }
 
+/// Red has talked with green: p01 to p15, a topic, x01 to x15. Green has heard it up to `heard`. Then red lets blue in, with
+/// another topic, by which blue comes into the garden.
+async fn long_garden(network: &Arc<Network>, heard: usize) -> [Rc<Node>; 3] {
+    let [red, green, blue] =
+        [Node::usual(network, "red").await, Node::usual(network, "green").await, Node::usual(network, "blue").await];
+    red.with("garden", &["green"]).await;
+    green.with("garden", &["red"]).await;
+    for n in 1..=15 {
+        red.say("garden", &format!("p{n:02}")).await;
+        if n == heard {
+            seconds(5).await;
+            network.cut(&red.name, &green.name);
+        }
+    }
+    red.say_draft("garden", topic("t1")).await.unwrap();
+    for n in 1..=15 {
+        red.say("garden", &format!("x{n:02}")).await;
+    }
+    red.with("garden", &["green", "blue"]).await;
+    red.say_draft("garden", topic("t2")).await.unwrap();
+    seconds(30).await;
+    blue.read().await;
+    let news: Vec<String> = heard_of(&blue, |line| !line.ends_with(" history"));
+    assert_eq!(news, ["red/x13", "red/x14", "red/x15", "red/t2"], "the edge lies close to where it came in");
+    let history: Vec<String> = heard_of(&blue, |line| line.ends_with(" history"));
+    let expected: Vec<String> = (6..=15).map(|n| format!("red/p{n:02} history")).collect();
+    assert_eq!(history, [expected, vec!["red/t1 history".to_owned()]].concat(), "ten steps back from the first topic");
+    [red, green, blue]
+}
+
+fn heard_of(node: &Node, is_meant: impl Fn(&String) -> bool) -> Vec<String> {
+    heard(node).into_iter().filter(is_meant).collect()
+}
+
 /// What a new state message replaces is fetched by itself; what lies before that is the past as well.
 #[tokio::test(start_paused = true)]
 async fn reading_goes_on_behind_what_was_fetched_for_the_state() {
     world(async {
         let network = Network::new(1, CALM);
-        let [red, green, blue] = [
-            Node::usual(&network, "red").await,
-            Node::usual(&network, "green").await,
-            Node::usual(&network, "blue").await,
-        ];
-        red.with("garden", &["green"]).await;
-        green.with("garden", &["red"]).await;
-        red.say("garden", "a").await;
-        red.say("garden", "b").await;
-        red.say_draft("garden", topic("t1")).await.unwrap();
-        red.say("garden", "x").await;
-        red.with("garden", &["green", "blue"]).await;
-        red.say_draft("garden", topic("t2")).await.unwrap();
-        seconds(10).await;
-        blue.read().await;
-        assert_eq!(heard(&blue), ["red/t1 history", "red/x", "red/t2"]);
+        let [_red, _green, blue] = long_garden(&network, 0).await;
         let status = blue.gateway().context(&context("garden")).await.unwrap();
         let edge: Vec<String> = status.gaps.iter().filter(|gap| gap.edge).map(|gap| named(&gap.missing)).collect();
-        assert_eq!(edge, ["red/b"], "where the past goes on is told");
+        assert_eq!(edge, ["red/p05", "red/x12"], "where the past goes on is told");
         while blue.gateway().older(&context("garden"), 1).await.unwrap() > 0 {}
         blue.read().await;
-        assert_eq!(heard(&blue)[3..], ["red/b history", "red/a history"]);
+        let further = heard(&blue).split_off(15);
+        assert!(further.iter().all(|line| line.ends_with(" history")), "{further:?}");
+        assert_eq!((further.len(), further.last().map(String::as_str)), (17, Some("red/p01 history")));
         assert!(blue.gateway().context(&context("garden")).await.unwrap().gaps.is_empty());
     })
     .await;
@@ -154,30 +177,15 @@ async fn reading_goes_on_behind_what_was_fetched_for_the_state() {
 async fn news_waits_for_what_lies_behind_what_was_fetched_for_the_state() {
     world(async {
         let network = Network::new(1, CALM);
-        let [red, green, blue] = [
-            Node::usual(&network, "red").await,
-            Node::usual(&network, "green").await,
-            Node::usual(&network, "blue").await,
-        ];
-        red.with("garden", &["green"]).await;
-        green.with("garden", &["red"]).await;
-        red.say("garden", "a").await;
-        red.say("garden", "b").await;
-        seconds(5).await;
-        network.cut(&red.name, &green.name);
-        red.say_draft("garden", topic("t1")).await.unwrap();
-        red.say("garden", "x").await;
-        red.with("garden", &["green", "blue"]).await;
-        red.say_draft("garden", topic("t2")).await.unwrap();
-        seconds(10).await;
-        // Green has heard nothing of all that: it answers b.
+        let [_red, green, blue] = long_garden(&network, 5).await;
+        // Green has heard nothing of all that: it answers p05.
         green.with("garden", &["red", "blue"]).await;
         blue.with("garden", &["red", "green"]).await;
         green.say("garden", "c").await;
         seconds(10).await;
         blue.read().await;
-        assert_eq!(heard(&blue), ["red/t1 history", "red/x", "red/t2", "red/a", "red/b", "green/c"]);
-        assert!(blue.gateway().context(&context("garden")).await.unwrap().gaps.is_empty());
+        let further = heard(&blue).split_off(15);
+        assert_eq!(further, ["red/p01", "red/p02", "red/p03", "red/p04", "red/p05", "green/c"]);
     })
     .await;
 }

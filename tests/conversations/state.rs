@@ -84,7 +84,7 @@ async fn rivals_that_come_in_different_orders_end_the_same() {
 
 /// The state of a room jumped back by years when a missing link came.
 #[tokio::test(start_paused = true)]
-async fn a_missing_link_holds_up_nothing_and_is_fetched_as_history() {
+async fn a_missing_link_holds_up_nothing() {
     world(async {
         let (network, nodes) = garden(&["blue", "green"]).await;
         let [blue, green] = &nodes[..] else { unreachable!() };
@@ -96,8 +96,30 @@ async fn a_missing_link_holds_up_nothing_and_is_fetched_as_history() {
         millis(100).await;
         assert_eq!(told(blue).await, ["red/1 current", "green/mine"], "it is news at once, and does not hold the key");
         seconds(2).await;
-        assert_eq!(told(blue).await[2..], ["red/2 history", "green/mine current again"]);
+        assert_eq!(told(blue).await[2..], ["red/2", "green/mine current again"], "the room is ours from its beginning");
         assert_eq!((held_by(blue).as_deref(), held_by(green).as_deref()), (Some("green/mine"), Some("red/2")));
+    })
+    .await;
+}
+
+/// It came as history, and before what it answers.
+#[tokio::test(start_paused = true)]
+async fn late_state_comes_after_what_it_answers() {
+    world(async {
+        let (network, nodes) = garden(&["blue", "green"]).await;
+        let [blue, _green] = &nodes[..] else { unreachable!() };
+        let answers = r#""prev_pdus":[["red.example","n"]]"#;
+        let late = topic("red", "2", 0, Some("red/1")).replace(r#""prev_pdus":[]"#, answers);
+        let before = [topic("red", "1", 0, None), pdu("red", "n", "garden", &["red/1"])];
+        send(&network, "red", "1", &before[..1]).await;
+        send_to(&network, "red", "green", "1", &[before.to_vec(), vec![late]].concat()).await;
+        send(&network, "green", "1", &[topic("green", "mine", 0, Some("red/2"))]).await;
+        millis(1000).await;
+        // What it answers is still looked for; a crash in between forgets nothing of that.
+        assert_eq!(told(blue).await, ["red/1 current", "green/mine"]);
+        blue.restart(crate::disk::Survives::Synced).await;
+        seconds(5).await;
+        assert_eq!(told(blue).await[2..], ["red/n", "red/2", "green/mine current again"]);
     })
     .await;
 }

@@ -27,7 +27,7 @@ fn claimed(context: &str) -> Option<Known> {
 }
 
 fn delivered(context: &str, position: u64) -> Option<Known> {
-    Some(Known::Delivered { context: room(context), depth: 100 + position })
+    Some(Known::Delivered { context: room(context), depth: 100 + position, history: false })
 }
 
 #[tokio::test(start_paused = true)]

@@ -80,7 +80,7 @@ async fn what_waits_comes_back_in_the_order_of_its_arrival_whatever_it_is_called
     assert_eq!(held(&world, &c).await, ["z", "b", "y", "a"].map(theirs));
 
     // It waits for something else now, and keeps its place.
-    let hold = Hold { missing: vec![theirs("1"), theirs("y")], edge: true, depth: 9 };
+    let hold = Hold { missing: vec![theirs("1"), theirs("y")], edge: true, depth: 9, for_state: true };
     world.commit(vec![Change::PduHeld { reference: theirs("b"), context: c.clone(), hold: hold.clone() }]).await;
     world.commit(vec![came(&c, &theirs("z"), at(1, Some(Shown::default())))]).await;
     let (_, world) = reopened(&disk, world).await;
@@ -112,7 +112,7 @@ async fn what_waits_comes_back_with_the_state_it_sets() {
     let changes = vec![context_moved(&c, 1), change("a", None), change("b", Some("")), change("d", Some("key"))];
     world.commit(changes).await;
     // It waits anew, and sets the same.
-    let hold = Hold { missing: vec![theirs("1")], edge: false, depth: 4 };
+    let hold = Hold { missing: vec![theirs("1")], edge: false, depth: 4, for_state: false };
     world.commit(vec![Change::PduHeld { reference: theirs("d"), context: c.clone(), hold }]).await;
     let load = world.store.context(&c).await.unwrap().unwrap();
     let states: Vec<_> = load.held.into_iter().map(|pdu| (pdu.hold.depth, pdu.state)).collect();
@@ -227,7 +227,7 @@ async fn a_change_that_contradicts_what_is_stored_is_left_out_and_harms_nothing(
     let world = World::new();
     let (c, d) = (room("c"), room("d"));
     world.commit(vec![heard(&c, &theirs("a"), &[], 1), waits(&c, &theirs("b"), &[theirs("0")])]).await;
-    let hold = Hold { missing: vec![], edge: false, depth: 0 };
+    let hold = Hold { missing: vec![], edge: false, depth: 0, for_state: false };
     world
         .commit(vec![
             notice("before"),

@@ -62,7 +62,7 @@ async fn of_what_is_forgotten_the_name_and_the_depth_stay() {
     assert_eq!(world.store.counters().rows_trimmed - before.rows_trimmed, 4, "two texts, and two places");
 
     let check = async |world: &World| {
-        assert_eq!(known(world, &b), Some(Known::Delivered { context: c.clone(), depth: 102 }));
+        assert_eq!(known(world, &b), Some(Known::Delivered { context: c.clone(), depth: 102, history: false }));
         assert_eq!((world.store.pdu(&a).unwrap(), world.store.pdu(&b).unwrap()), (None, None));
         let found = world.store.backfill(&c, &red(), vec![b.clone(), d.clone()], 9, u64::MAX).await.unwrap();
         assert_eq!(found.len(), 1, "what is forgotten is not given, and the walk ends there");
@@ -321,7 +321,7 @@ pub(crate) async fn surviving(world: &World, context: &str) -> u64 {
     for n in 1..=BATCHES + 1 {
         for (reference, position) in [(theirs(&name(n)), 2 * n - 1), (ours(&name(n)), 2 * n)] {
             let is_known = known(world, &reference);
-            let wanted = Known::Delivered { context: here.clone(), depth: 100 + position };
+            let wanted = Known::Delivered { context: here.clone(), depth: 100 + position, history: false };
             assert_eq!(is_known, (n <= count).then_some(wanted), "{context}: {reference} after {count}");
             let has_text = world.store.pdu(&reference).unwrap().is_some();
             assert_eq!(has_text, n <= count && n + 2 > count, "{context}: {reference} after {count}");

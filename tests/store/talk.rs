@@ -56,7 +56,8 @@ pub(crate) fn heard(context: &ContextId, reference: &PduRef, prev: &[PduRef], po
 
 /// Of red's, and its parents are missing.
 pub(crate) fn waits(context: &ContextId, reference: &PduRef, missing: &[PduRef]) -> Change {
-    stored(context, reference, missing, Standing::Held(Hold { missing: missing.to_vec(), edge: false, depth: 0 }))
+    let hold = Hold { missing: missing.to_vec(), edge: false, depth: 0, for_state: false };
+    stored(context, reference, missing, Standing::Held(hold))
 }
 
 /// It need not wait any longer.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::change::Change;
+use crate::context::for_state::Walked;
 use crate::context::machine::Machine;
 use crate::context::order::Waiting;
 use crate::context::step::{Fate, Fresh, Step};
@@ -38,7 +39,7 @@ pub(super) struct Way<'a> {
 
 /// Where a parent stands.
 enum Parent {
-    Delivered(u64),
+    Delivered { depth: u64, history: bool },
     Undelivered,
     Foreign,
 }
@@ -71,15 +72,21 @@ impl Machine {
                         taken.push((reference.clone(), self.hold(step, way, pdu, known, is_first)));
                         Fate::Taken(reference.clone())
                     }
-                    Err(verdict) => Fate::Told(verdict),
+                    Err(verdict) => {
+                        // What was fetched for state alone and comes by itself as well is news.
+                        if way.verified.is_some() && verdict == Verdict::Duplicate {
+                            self.becomes_news(step, &reference, false);
+                        }
+                        Fate::Told(verdict)
+                    }
                 },
             };
             told.entry(reference).or_insert_with(|| fate.clone());
             fates.push(fate);
         }
         // Only now, so that parents are found among the batch's own PDUs, whatever their order.
-        for (reference, generation) in &taken {
-            self.link(step, reference, *generation);
+        for (reference, walked) in &taken {
+            self.link(step, reference, *walked);
         }
         self.deliver(step);
         fates
@@ -133,12 +140,11 @@ impl Machine {
             let words = format!("{reference} is for other servers only, and nothing is known of {} here", pdu.context);
             return Err(refused(Verdict::NOT_FOR_US, words));
         }
-        // State may rest on what was said by somebody who has left since.
-        let is_link = way.verified.is_none() && self.wanted.is_link(reference);
+        let for_state = way.verified.is_none() && self.wanted.is_for_state(reference);
         let verdict = self
             .sound(pdu, known)
             .and_then(|()| self.sets_soundly(step, pdu, known))
-            .and_then(|()| if is_link { Ok(()) } else { self.may_speak(step, way, pdu) });
+            .and_then(|()| if for_state { self.may_bear_state(pdu) } else { self.may_speak(step, way, pdu) });
         if verdict.is_err() {
             step.released.push(reference.clone());
         }
@@ -193,7 +199,7 @@ impl Machine {
         let key = (pdu.kind.clone(), slot.key.clone());
         let is_sound = match self.parent(prev, known) {
             Parent::Foreign => false,
-            Parent::Delivered(_) => self.is_of_key(step, &key, prev),
+            Parent::Delivered { .. } => self.is_of_key(step, &key, prev),
             Parent::Undelivered => match self.order.get(prev) {
                 Some(held) => held.state.as_ref().is_some_and(|(other, _)| *other == key),
                 None => true,
@@ -204,12 +210,12 @@ impl Machine {
     }
 
     fn parent(&self, parent: &PduRef, known: &HashMap<PduRef, Known>) -> Parent {
-        if let Some(depth) = self.recent.get(parent) {
-            return Parent::Delivered(*depth);
+        if let Some((depth, history)) = self.recent.get(parent).copied() {
+            return Parent::Delivered { depth, history };
         }
         match known.get(parent).filter(|_| !self.order.holds(parent)) {
             Some(known) if *known.context() != self.record.context => Parent::Foreign,
-            Some(Known::Delivered { depth, .. }) => Parent::Delivered(*depth),
+            Some(Known::Delivered { depth, history, .. }) => Parent::Delivered { depth: *depth, history: *history },
             // A mere claim is one of this very batch, which has its say first.
             Some(Known::Held { .. } | Known::Claimed { .. }) | None => Parent::Undelivered,
         }
@@ -250,6 +256,20 @@ impl Machine {
         }
     }
 
+    /// State may rest on what was said by somebody who has left since: that is taken, as history. What lies before it is not,
+    /// and as nobody but that state asks for it, it is not worth a word.
+    fn may_bear_state(&self, pdu: &Pdu) -> Result<(), Verdict> {
+        let reference = &pdu.reference;
+        match self.wanted.is_link(reference) || self.takes_part(&reference.origin) {
+            true => Ok(()),
+            false => Err(Verdict::Parked { code: ParkedCode::NotAParticipant.as_str() }),
+        }
+    }
+
+    fn takes_part(&self, server: &ServerName) -> bool {
+        self.limits.open || self.record.participants.contains(server)
+    }
+
     /// Its origin takes no part. One row a PDU and sender: what its origin sends itself is kept beside what others handed over.
     fn park(&mut self, step: &mut Step<'_>, way: Way<'_>, pdu: &Pdu) -> Verdict {
         let code = ParkedCode::NotAParticipant;
@@ -274,7 +294,7 @@ impl Machine {
         Verdict::Parked { code: code.as_str() }
     }
 
-    /// Take one in; it waits until it is linked. Returns how far back the walk is at its parents.
+    /// Take one in; it waits until it is linked. Returns how far back the walk is at what it names.
     pub(super) fn hold(
         &mut self,
         step: &mut Step<'_>,
@@ -282,35 +302,58 @@ impl Machine {
         mut pdu: Pdu,
         known: &HashMap<PduRef, Known>,
         is_first: bool,
-    ) -> u32 {
+    ) -> Walked {
         let reference = pdu.reference.clone();
         let want = self.wanted.remove(&reference);
         // What lies before the edge has only the edge before it.
         let beyond = want.as_ref().is_some_and(|want| want.edge)
             || self.gaps.is_edge(&reference) && !self.is_bookmark(&reference);
         let (mut prev, mut missing, mut depth): (Vec<PduRef>, _, _) = (vec![], vec![], 0);
+        let mut on_news = false;
         for parent in &pdu.prev {
             if prev.contains(parent) {
                 continue;
             }
             prev.push(parent.clone());
             match self.parent(parent, known) {
-                Parent::Delivered(parents) => depth = depth.max(parents + 1),
+                Parent::Delivered { depth: parents, history } => {
+                    depth = depth.max(parents + 1);
+                    on_news |= !history;
+                }
                 Parent::Undelivered | Parent::Foreign => missing.push(parent.clone()),
             }
         }
-        // Fetched for the state that rests on it, or to be read: what lies before it is not waited for.
-        let is_link = way.verified.is_none() && want.as_ref().is_some_and(|want| want.link);
+        let for_state = want.as_ref().filter(|want| want.for_state && way.verified.is_none() && !way.past);
+        let is_link = for_state.is_some_and(|want| want.link);
+        // Behind something that is history, behind the edge, or said by somebody who has left.
+        let is_old = for_state.is_some_and(|want| {
+            let is_edge = self.gaps.get(&reference).is_some();
+            want.old || want.past || is_edge || !self.takes_part(&reference.origin)
+        });
         let mut behind = vec![];
-        if is_link && !way.past && self.record.join.is_none() && !want.as_ref().is_some_and(|want| want.past) {
+        if is_old && self.record.join.is_none() && !for_state.is_some_and(|want| want.past) {
             // Nobody reads what lies before it (a conversation that was joined is read): what comes of that by itself is news.
             std::mem::swap(&mut missing, &mut behind);
         }
-        let history = way.past || is_link;
+        let (history, for_state) = (way.past || is_old, for_state.is_some() && !is_old);
         let (state, link) = self.setting(&mut pdu, known).unzip();
         let (edge, sender, link) = (is_first || beyond, Some(way.from.clone()), link.flatten());
         let (narrowed, stated) = (pdu.to.is_some(), pdu.depth);
-        let waiting = Waiting { prev, missing, edge, depth, sender, state, link, history, narrowed, stated, behind };
+        let waiting = Waiting {
+            prev,
+            missing,
+            edge,
+            depth,
+            sender,
+            state,
+            link,
+            history,
+            for_state,
+            on_news,
+            narrowed,
+            stated,
+            behind,
+        };
         self.order.insert(reference, waiting);
         // What its sender proved is the sender's own name: of another's PDU we have the sender's word.
         let verified = match pdu.reference.origin == *way.from {
@@ -318,7 +361,9 @@ impl Machine {
             false => "relayed",
         };
         step.take(Fresh { pdu, sender: way.from.clone(), verified });
-        way.walked + 1
+        let further = way.walked + 1;
+        // A walk through its ancestors begins at what state rests on.
+        Walked { parents: if is_link { 1 } else { further }, link: further }
     }
 }
 
@@ -327,7 +372,7 @@ impl Machine {
     pub(super) fn know_by_name(&mut self, step: &mut Step<'_>, pdu: Pdu, known: &HashMap<PduRef, Known>) {
         let reference = pdu.reference.clone();
         let above = |parent: &PduRef| match self.parent(parent, known) {
-            Parent::Delivered(depth) => depth + 1,
+            Parent::Delivered { depth, .. } => depth + 1,
             Parent::Undelivered | Parent::Foreign => 0,
         };
         let depth = pdu.prev.iter().map(above).max().unwrap_or(0);
@@ -342,8 +387,8 @@ impl Machine {
         if let Some(link) = self.links.close(&reference) {
             self.link_came(step, link, None);
         }
-        self.recent.insert(reference.clone(), depth);
-        self.order.delivered(&reference, depth);
+        self.recent.insert(reference.clone(), (depth, false));
+        self.order.delivered(&reference, depth, false);
     }
 
     /// What a PDU sets, and the state PDU it replaces where that has not been delivered.

@@ -116,7 +116,7 @@ impl Machine {
         let pdu = Pdu { reference: own, context, prev, depth: stated, kind, state, to, bytes: bytes.clone() };
         let stored = StoredPdu { pdu, sender: None, verified: "own", received, standing };
         step.changes.push(Change::PduStored(Box::new(stored)));
-        self.recent.insert(reference.clone(), depth);
+        self.recent.insert(reference.clone(), (depth, false));
         if let Some((key, piece)) = counts {
             let counted = self.count(step, key, piece, None);
             self.counted(step, counted);

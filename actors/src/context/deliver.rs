@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use crate::change::Change;
+use crate::context::for_state::Walked;
 use crate::context::keys::Counted;
 use crate::context::machine::{Machine, circle};
 use crate::context::order::Waiting;
@@ -62,7 +63,10 @@ impl Machine {
     }
 
     fn place(&mut self, step: &mut Step<'_>, reference: &PduRef, waiting: Waiting, gap: Vec<PduRef>) {
-        let Waiting { prev, depth, state, history, narrowed, stated, behind, .. } = waiting;
+        let Waiting { prev, depth, state, narrowed, stated, behind, for_state, on_news, history, .. } = waiting;
+        // Of its parents, where it was fetched for state, none is news; without any it stands where the conversation began.
+        let is_old = for_state && !on_news && (!prev.is_empty() || self.has_edge());
+        let history = history || is_old;
         let link = self.links.close(reference);
         // Given up, but nothing delivered without it yet: then it comes in time.
         let given_up = self.gaps.close(reference);
@@ -79,7 +83,7 @@ impl Machine {
             let head = (!late).then(|| Head::of(reference.clone(), depth, stated));
             self.advance_heads(&prev, head);
         }
-        self.recent.insert(reference.clone(), depth);
+        self.recent.insert(reference.clone(), (depth, history));
         if let Some(counted) = counted {
             self.counted(step, counted);
         }
@@ -94,7 +98,7 @@ impl Machine {
                 step.changes.push(Change::Fed(FeedItem::GapFilled { context, missing, children }));
             }
         }
-        self.order.delivered(reference, depth);
+        self.order.delivered(reference, depth, history);
         self.bookmark(behind);
     }
 
@@ -107,19 +111,20 @@ impl Machine {
     }
 
     /// Find out what a PDU that was taken waits for: a held parent is awaited, one given up is not, another is looked for.
-    pub(super) fn link(&mut self, step: &mut Step<'_>, reference: &PduRef, generation: u32) {
+    pub(super) fn link(&mut self, step: &mut Step<'_>, reference: &PduRef, walked: Walked) {
         let Some(waiting) = self.order.get(reference) else { return };
         if waiting.history {
-            // A conversation that was joined is read back through it.
-            return match self.record.join {
-                Some(_) => self.link_past(step, reference, &[], generation),
-                None => self.link_state(step, reference, generation),
-            };
+            return self.link_past(step, reference, &[], walked.link);
         }
+        if waiting.for_state {
+            return self.link_for_state(step, reference, walked);
+        }
+        let generation = walked.parents;
         let (missing, edge, sender) = (waiting.missing.clone(), waiting.edge, waiting.sender.clone());
         let link = waiting.link.clone().zip(waiting.state.as_ref().map(|(key, _)| key.clone()));
         for parent in missing {
             if self.order.holds(&parent) {
+                self.becomes_news(step, &parent, edge);
                 continue;
             }
             if self.is_bookmark(&parent) {
@@ -141,7 +146,7 @@ impl Machine {
             }
         }
         if let Some((replaced, key)) = link {
-            self.seek(step, &replaced, &key, sender.as_ref(), generation);
+            self.seek(step, &replaced, &key, sender.as_ref(), walked.link);
         }
         self.order.settle(reference);
     }
@@ -175,7 +180,8 @@ impl Machine {
         }
         for (missing, want) in given_up {
             self.link_given_up(step, &missing);
-            if !want.link {
+            self.lost_for_state(step, &missing);
+            if !want.for_state {
                 self.order.give_up(&missing);
                 self.gaps.give_up(missing, want.edge);
             }
@@ -195,8 +201,11 @@ impl Machine {
             for missing in roots {
                 let edge = self.wanted.remove(&missing).is_some_and(|want| want.edge);
                 self.link_given_up(step, &missing);
-                self.order.give_up(&missing);
-                self.gaps.give_up(missing, edge);
+                self.lost_for_state(step, &missing);
+                if self.order.is_awaited(&missing) {
+                    self.order.give_up(&missing);
+                    self.gaps.give_up(missing, edge);
+                }
             }
             self.deliver(step);
         }

@@ -28,7 +28,8 @@ struct Held {
 }
 
 enum Row {
-    Delivered(u64),
+    /// Its depth, and whether it came as history.
+    Delivered(u64, bool),
     Held(Box<Held>),
 }
 
@@ -279,7 +280,9 @@ impl Desk {
             let (reference, received) = (reference.clone(), Millis(0));
             let (prev, hold, sender) = (pdu.prev.clone(), hold.clone(), sender.clone());
             let (narrowed, stated) = (pdu.to.is_some(), pdu.depth);
-            rows.push((*age, HeldPdu { reference, prev, hold, received, sender, state, narrowed, stated }));
+            let is_news = |parent: &PduRef| matches!(self.rows.get(parent), Some(Row::Delivered(_, false)));
+            let on_news = hold.for_state && prev.iter().any(is_news);
+            rows.push((*age, HeldPdu { reference, prev, hold, received, sender, state, narrowed, stated, on_news }));
         }
         rows.sort_by_key(|(age, _)| *age);
         let held = rows.into_iter().map(|(_, held)| held).collect();
@@ -301,7 +304,7 @@ impl Desk {
     }
 
     pub(super) fn is_delivered(&self, reference: &PduRef) -> bool {
-        matches!(self.rows.get(reference), Some(Row::Delivered(_)))
+        matches!(self.rows.get(reference), Some(Row::Delivered(..)))
     }
 
     pub(super) fn record(&self) -> &ContextRecord {
@@ -317,8 +320,8 @@ impl Desk {
             }
             let context = context("room");
             match self.rows.get(reference) {
-                Some(Row::Delivered(depth)) => {
-                    known.insert(reference.clone(), Known::Delivered { context, depth: *depth })
+                Some(Row::Delivered(depth, history)) => {
+                    known.insert(reference.clone(), Known::Delivered { context, depth: *depth, history: *history })
                 }
                 Some(Row::Held(_)) => known.insert(reference.clone(), Known::Held { context }),
                 None => None,
@@ -455,7 +458,7 @@ impl Reads for Below<'_> {
     fn known(&self, reference: &PduRef) -> Option<Known> {
         let context = context("room");
         Some(match self.rows.get(reference)? {
-            Row::Delivered(depth) => Known::Delivered { context, depth: *depth },
+            Row::Delivered(depth, history) => Known::Delivered { context, depth: *depth, history: *history },
             Row::Held(_) => Known::Held { context },
         })
     }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::change::{Change, Urgency};
 use crate::context::admit::Way;
 pub use crate::context::event::{Effect, Event, Reach, Reply, Token};
+use crate::context::for_state::Walked;
 use crate::context::gaps::Gaps;
 use crate::context::heads;
 use crate::context::keys::Reads;
@@ -49,8 +50,8 @@ pub struct Machine {
     pub(super) order: Order,
     pub(super) wanted: Wanted,
     pub(super) gaps: Gaps,
-    /// Delivered lately, with their depths.
-    pub(super) recent: Recent<PduRef, u64>,
+    /// Delivered lately, with their depths, and whether they came as history.
+    pub(super) recent: Recent<PduRef, (u64, bool)>,
     /// State PDUs that are named as replaced and were not delivered.
     pub(super) links: Links,
     /// Who holds the keys that were looked at lately.
@@ -92,11 +93,11 @@ impl Machine {
             unfinished: false,
         });
         let mut recent = Recent::new(REFERENCES_KEPT);
-        load.record.heads.iter().for_each(|head| recent.insert(head.reference.clone(), head.depth));
+        load.record.heads.iter().for_each(|head| recent.insert(head.reference.clone(), (head.depth, false)));
         let mut order = Order::default();
         for held in load.held {
             let (prev, sender, state) = (held.prev, held.sender, held.state);
-            let Hold { missing, edge, depth } = held.hold;
+            let Hold { missing, edge, depth, for_state } = held.hold;
             // A link that was lacking when it came is among the links; one that came since is not.
             let (narrowed, stated, behind) = (held.narrowed, held.stated, vec![]);
             let waiting = Waiting {
@@ -108,6 +109,8 @@ impl Machine {
                 state,
                 link: None,
                 history: false,
+                for_state,
+                on_news: held.on_news,
                 narrowed,
                 stated,
                 behind,
@@ -289,7 +292,7 @@ impl Machine {
             for parent in prev.iter().filter(|parent| self.gaps.get(parent).is_some()) {
                 self.order.leaves_without(&reference, parent);
             }
-            self.link(step, &reference, 1);
+            self.link(step, &reference, Walked::NONE);
         }
         // What a former life did not come to: servers that were let in just before it ended.
         step.take_back = self.stored.then_some((0, 0));

@@ -10,17 +10,19 @@
 //!
 //! Start reading at [`machine`]; `admit` says what is taken, `order` when it is delivered, `wanted` how long and where a
 //! missing parent is looked for, `gaps` what is known of those that were given up. `state` chooses who holds a key, `keys` and
-//! `links` keep what it chooses among, `members` draws from it who takes part.
+//! `links` keep what it chooses among, `for_state` says what of that is news, `members` draws from it who takes part.
 //!
 //! A peer's actor waits only until a conversation has *handed over* (see the journal's laws) and commits after it: one commit
 //! holds both. A conversation never waits for a gap while somebody waits for it.
 
 mod admit;
+mod ask;
 mod compose;
 mod deliver;
 #[cfg(test)]
 mod desk;
 mod event;
+mod for_state;
 mod gaps;
 #[cfg(test)]
 mod graphs;

@@ -24,6 +24,10 @@ pub(super) struct Waiting {
     pub(super) link: Option<PduRef>,
     /// It is history, and waits for no parents but those it came with.
     pub(super) history: bool,
+    /// It was fetched, and only state rests on it: its ancestors show whether it is news or history.
+    pub(super) for_state: bool,
+    /// A parent of it is delivered, and not as history.
+    pub(super) on_news: bool,
     /// It is for some servers only: it is no head, and what it names stays one.
     pub(super) narrowed: bool,
     /// Its depth as its origin states it.
@@ -35,7 +39,7 @@ pub(super) struct Waiting {
 impl Waiting {
     /// What the disk keeps of it.
     pub(super) fn hold(&self) -> Hold {
-        Hold { missing: self.missing.clone(), edge: self.edge, depth: self.depth }
+        Hold { missing: self.missing.clone(), edge: self.edge, depth: self.depth, for_state: self.for_state }
     }
 }
 
@@ -111,6 +115,43 @@ impl Order {
         self.children.entry(parent.clone()).or_default().insert(reference.clone());
     }
 
+    /// One that is held for state is history from now on. Those that may be held together with it: the parents it waits for,
+    /// what it replaces, and its children. `None`: it is not held for state.
+    pub(super) fn make_history(&mut self, reference: &PduRef) -> Option<Vec<PduRef>> {
+        let (_, waiting) = self.held.get_mut(reference).filter(|(_, waiting)| waiting.for_state)?;
+        (waiting.for_state, waiting.history) = (false, true);
+        let children = self.children.get(reference).into_iter().flatten();
+        Some(waiting.missing.iter().chain(&waiting.link).chain(children).cloned().collect())
+    }
+
+    /// One that is held for state is news from now on. The parents it waits for, and who handed it to us.
+    pub(super) fn make_news(&mut self, reference: &PduRef, edge: bool) -> Option<(Vec<PduRef>, Option<ServerName>)> {
+        let (age, waiting) = self.held.get_mut(reference).filter(|(_, waiting)| waiting.for_state)?;
+        (waiting.for_state, waiting.edge) = (false, edge);
+        self.changed.insert(*age);
+        Some((waiting.missing.clone(), waiting.sender.clone()))
+    }
+
+    /// This parent of one that is history is where reading goes on.
+    pub(super) fn note_behind(&mut self, reference: &PduRef, parent: &PduRef) {
+        if let Some((_, waiting)) = self.held.get_mut(reference) {
+            waiting.behind.push(parent.clone());
+        }
+    }
+
+    /// Those that are held for state and wait for this.
+    pub(super) fn held_for_state(&self, parent: &PduRef) -> Vec<PduRef> {
+        let children = self.children.get(parent).into_iter().flatten();
+        let waits = |waiting: &Waiting| waiting.for_state && waiting.missing.contains(parent);
+        children.filter(|child| self.get(child).is_some_and(waits)).cloned().collect()
+    }
+
+    /// Whether a held PDU waits for this.
+    pub(super) fn is_awaited(&self, parent: &PduRef) -> bool {
+        let waits = |child: &PduRef| self.get(child).is_some_and(|waiting| waiting.missing.contains(parent));
+        self.children.get(parent).into_iter().flatten().any(waits)
+    }
+
     /// It is ready if it waits for nothing.
     pub(super) fn settle(&mut self, reference: &PduRef) {
         if let Some((_, waiting)) = self.held.get(reference)
@@ -131,10 +172,15 @@ impl Order {
         children.iter().for_each(|child| self.relieve(child, parent, 0));
     }
 
-    /// This was delivered.
-    pub(super) fn delivered(&mut self, parent: &PduRef, depth: u64) {
+    /// This was delivered, as news or as history.
+    pub(super) fn delivered(&mut self, parent: &PduRef, depth: u64, history: bool) {
         let children = self.children.remove(parent).unwrap_or_default();
-        children.iter().for_each(|child| self.relieve(child, parent, depth + 1));
+        for child in children {
+            if let Some((_, waiting)) = self.held.get_mut(&child) {
+                waiting.on_news |= !history;
+            }
+            self.relieve(&child, parent, depth + 1);
+        }
     }
 
     fn relieve(&mut self, child: &PduRef, parent: &PduRef, depth: u64) {

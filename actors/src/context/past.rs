@@ -316,16 +316,6 @@ impl Machine {
         taken.len() as u64
     }
 
-    /// It was fetched for the state that rests on it and waits for none of its parents. They are no edge: news that names one
-    /// waits for it, or would be heard before what it answers.
-    pub(super) fn link_state(&mut self, step: &Step<'_>, reference: &PduRef, generation: u32) {
-        let Some(waiting) = self.order.get(reference) else { return };
-        for parent in waiting.missing.clone() {
-            self.order.waits_not(reference, &parent);
-        }
-        self.settle_past(step, reference, generation);
-    }
-
     /// It waits for those it came with. What else it names and is not here is the edge.
     pub(super) fn link_past(&mut self, step: &Step<'_>, reference: &PduRef, taken: &[PduRef], generation: u32) {
         let Some(waiting) = self.order.get(reference) else { return };
@@ -333,6 +323,11 @@ impl Machine {
         for parent in elsewhere.cloned().collect::<Vec<_>>() {
             if !self.order.holds(&parent) && !self.wanted.contains(&parent) && self.gaps.get(&parent).is_none() {
                 self.gaps.give_up(parent.clone(), true);
+            }
+            // What history names is history; held, it is delivered in this step.
+            self.becomes_history(step, &parent, generation);
+            if self.order.get(&parent).is_some_and(|waiting| waiting.history) {
+                continue;
             }
             self.wanted.note_past(&parent);
             self.order.waits_not(reference, &parent);
@@ -346,6 +341,7 @@ impl Machine {
         if let Some((replaced, key)) = link {
             let sender = waiting.and_then(|waiting| waiting.sender.clone());
             self.seek(step, &replaced, &key, sender.as_ref(), generation);
+            self.wanted.note_old(&replaced);
         }
         self.order.settle(reference);
     }
@@ -357,7 +353,7 @@ impl Machine {
             return;
         }
         let head = |(reference, stated): (PduRef, Option<u64>)| {
-            let depth = self.recent.get(&reference).copied().unwrap_or(0);
+            let depth = self.recent.get(&reference).map_or(0, |(depth, _)| *depth);
             Head::of(reference, depth, stated)
         };
         let newest = came.into_iter().map(head).max_by_key(|head| (head.emitted, head.depth));
@@ -373,7 +369,7 @@ impl Machine {
     pub(super) fn bookmark(&mut self, behind: Vec<PduRef>) {
         for parent in behind {
             // What a held child waits for is told when it is given up.
-            let is_awaited = self.wanted.contains(&parent) && !self.wanted.is_link(&parent);
+            let is_awaited = self.wanted.contains(&parent) && !self.wanted.is_for_state(&parent);
             let is_here = self.recent.get(&parent).is_some() || self.order.holds(&parent);
             if !is_here && !is_awaited && self.gaps.get(&parent).is_none() {
                 self.gaps.give_up(parent, true);

@@ -7,24 +7,15 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use crate::context::ask::Ask;
 use crate::limits::GapLimits;
-use crate::model::{ContextId, Millis, PduRef, ServerName, Want as Question};
+use crate::model::{Millis, PduRef, ServerName};
 
 /// Servers asked for one parent: a conversation may have a thousand, and a parent that sixteen do not have is not there.
 const CANDIDATES_MAX: usize = 16;
 
-/// PDUs one question names, and bytes of their names: old servers read no longer lines.
-const NAMED_MAX: usize = 20;
-const NAMED_BYTES_MAX: usize = 4_000;
-
-/// So many are asked for one by one.
-const ONE_BY_ONE_MAX: usize = 2;
-
 /// Parents looked at for one round of questions; the others have their turn when a question has been answered.
 const LOOKED_AT_MAX: usize = 256;
-
-/// How many PDUs before the missing ones a first question by `backfill` asks for; each further one asks for four times more.
-const STRETCH: u32 = 10;
 
 /// Who may have what is missing.
 #[derive(Clone, Copy)]
@@ -37,49 +28,15 @@ pub(super) struct Circle<'a> {
     pub(super) open: bool,
 }
 
-/// What to ask whom now.
-pub(super) struct Ask {
-    /// Who is asked.
-    pub(super) of: ServerName,
-    /// Who handed us what names it.
-    pub(super) cause: ServerName,
-    /// What is missing; at least one.
-    references: Vec<PduRef>,
-    /// How many questions in a row led there.
-    generation: u32,
-    /// What lies before these is not asked for: they are what state PDUs replace, or lie at the edge. Each goes by itself.
-    alone: bool,
-}
-
-impl Ask {
-    fn is_one_by_one(&self) -> bool {
-        self.alone || self.generation <= 1 && self.references.len() <= ONE_BY_ONE_MAX
-    }
-
-    fn takes(&self, reference: &PduRef) -> bool {
-        let bytes = |reference: &PduRef| reference.origin.as_str().len() + reference.id.as_str().len();
-        let named: usize = self.references.iter().map(bytes).sum();
-        self.references.len() < NAMED_MAX && named + bytes(reference) <= NAMED_BYTES_MAX
-    }
-
-    /// The questions it becomes.
-    pub(super) fn wants(self, context: &ContextId, limit_max: u32) -> impl Iterator<Item = Question> + use<> {
-        let one_by_one = self.is_one_by_one();
-        let stretch = STRETCH << (2 * self.generation.saturating_sub(1)).min(16);
-        let named = u32::try_from(self.references.len()).unwrap_or(u32::MAX);
-        let limit = named.saturating_add(stretch).min(limit_max.max(1));
-        let (singles, together) = if one_by_one { (self.references, vec![]) } else { (vec![], self.references) };
-        let together =
-            (!together.is_empty()).then(|| Question::Backfill { context: context.clone(), from: together, limit });
-        singles.into_iter().map(Question::Pdu).chain(together)
-    }
-}
-
 /// A parent that is neither delivered nor held.
 pub(super) struct Want {
     first: Millis,
     /// Nobody waits for it: it is only what a state PDU replaces.
     pub(super) link: bool,
+    /// Only what is held for state waits for it, or nobody.
+    pub(super) for_state: bool,
+    /// What names it is history, and so is it.
+    pub(super) old: bool,
     /// Somebody reads the past, and came to it: what lies before it is where that goes on.
     pub(super) past: bool,
     /// It lies before the first batch of a conversation new to us.
@@ -198,6 +155,23 @@ impl Wanted {
         }
     }
 
+    /// What names it is history.
+    pub(super) fn note_old(&mut self, reference: &PduRef) {
+        if let Some(want) = self.wants.get_mut(reference) {
+            want.old = true;
+        }
+    }
+
+    /// Something is looked for that lies before the first batch of a conversation new to us.
+    pub(super) fn has_edge(&self) -> bool {
+        self.wants.values().any(|want| want.edge)
+    }
+
+    /// It is looked for only because state rests on it.
+    pub(super) fn is_for_state(&self, reference: &PduRef) -> bool {
+        self.wants.get(reference).is_some_and(|want| want.for_state)
+    }
+
     /// It is looked for only because a state PDU replaces it.
     pub(super) fn is_link(&self, reference: &PduRef) -> bool {
         self.wants.get(reference).is_some_and(|want| want.link)
@@ -243,7 +217,19 @@ impl Wanted {
         edge: bool,
         generation: u32,
     ) {
-        self.note(now, reference, sender, edge, generation).link = false;
+        let want = self.note(now, reference, sender, edge, generation);
+        (want.link, want.for_state) = (false, false);
+    }
+
+    /// One that is held for state waits for it.
+    pub(super) fn want_for_state(
+        &mut self,
+        now: Millis,
+        reference: &PduRef,
+        sender: Option<&ServerName>,
+        generation: u32,
+    ) {
+        self.note(now, reference, sender, false, generation).link = false;
     }
 
     /// A state PDU replaces it, and nobody waits for it.
@@ -267,6 +253,8 @@ impl Wanted {
             Want {
                 first: now,
                 link: true,
+                for_state: true,
+                old: false,
                 past: false,
                 edge,
                 generation,
@@ -429,7 +417,7 @@ impl Wanted {
         };
         let Some(of) = picked else { return self.ask_at(reference, None) };
         let cause = want.senders.first().unwrap_or(&of).clone();
-        let (generation, alone) = (want.generation, want.link || want.edge);
+        let (generation, alone) = (want.generation, want.for_state || want.edge);
         let is_like = |ask: &Ask| (ask.generation, ask.alone) == (generation, alone) && ask.takes(reference);
         match asks.iter_mut().find(|ask| ask.of == of && ask.cause == cause && is_like(ask)) {
             Some(ask) => ask.references.push(reference.clone()),

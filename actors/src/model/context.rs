@@ -139,6 +139,8 @@ pub struct Hold {
     pub edge: bool,
     /// One more than the deepest of its parents that are delivered, 0 where none is: what its own depth is at least.
     pub depth: u64,
+    /// It was fetched, and only state rests on it: it is history where what it waits for cannot be had.
+    pub for_state: bool,
 }
 
 /// A delivery into the timeline, and into the feed unless it is our own messenger's.
@@ -150,6 +152,13 @@ pub struct Delivery {
     pub depth: u64,
     /// How the feed shows it; `None`: not at all, it is our own messenger's.
     pub shown: Option<Shown>,
+}
+
+impl Delivery {
+    /// It comes as history, not as news.
+    pub fn is_history(&self) -> bool {
+        self.shown.as_ref().is_some_and(|shown| shown.history)
+    }
 }
 
 /// How the feed shows a delivered PDU.
@@ -186,6 +195,8 @@ pub struct HeldPdu {
     pub narrowed: bool,
     /// Its depth as its origin states it.
     pub stated: Option<u64>,
+    /// Of one that is held for state: a parent of it is delivered, and not as history.
+    pub on_news: bool,
 }
 
 /// A parent that was given up.

@@ -87,6 +87,8 @@ pub enum Known {
         context: ContextId,
         /// Its depth, computed here.
         depth: u64,
+        /// It came as history.
+        history: bool,
     },
     /// Waiting for its parents.
     Held {

@@ -34,7 +34,15 @@ fn held(shared: &Shared, read: &ReadTransaction, context: &ContextId) -> Read<Ve
         let reference = rows::reference("held", origin, id)?;
         let pdu = pdus.get((origin, id))?.ok_or_else(|| BadRow::new("held", &format!("{reference} is missing")))?;
         shared.counters.looked_up(2);
-        held.push(((hold.0, hold.1), rows::held(reference, context.as_str(), hold, pdu.value())?));
+        let order = (hold.0, hold.1);
+        let mut waiting = rows::held(reference, context.as_str(), hold, pdu.value())?;
+        if waiting.hold.for_state {
+            for PduRef { origin, id } in &waiting.prev {
+                let parent = pdus.get((origin.as_str(), id.as_str()))?;
+                waiting.on_news |= parent.is_some_and(|row| rows::is_news(row.value()));
+            }
+        }
+        held.push((order, waiting));
     }
     held.sort_by_key(|(order, _)| *order);
     Ok(held.into_iter().map(|(_, pdu)| pdu).collect())

@@ -90,7 +90,7 @@ pub(super) fn current(
         page.push(CurrentState {
             key: (kind.into(), key.to_owned()),
             reference,
-            depth,
+            depth: rows::unmarked(depth),
             sender: (!sender.is_empty()).then(|| rows::name("pdus", sender)).transpose()?,
             verified: verified.to_owned(),
             bytes: Bytes::copy_from_slice(bytes),

@@ -90,7 +90,7 @@ impl OwnedPdu {
 
     /// It is delivered at this time.
     pub(in crate::store) fn deliver(&mut self, delivery: &Delivery, at: u64) {
-        (self.delivered, self.depth, self.received) = (true, delivery.depth, at);
+        (self.delivered, self.depth, self.received) = (true, delivery_depth(delivery), at);
     }
 
     /// It is delivered in this conversation, before that time, and still has its text.
@@ -107,7 +107,7 @@ impl OwnedPdu {
 /// `prev` is [`refs_to_row`] of its parents; `at` is when it is delivered, where it is.
 pub(in crate::store) fn pdu_to_row<'a>(stored: &'a StoredPdu, prev: &'a [u8], at: u64) -> PduRow<'a> {
     let (delivered, depth, since) = match &stored.standing {
-        Standing::Delivered(delivery) => (true, delivery.depth, at),
+        Standing::Delivered(delivery) => (true, delivery_depth(delivery), at),
         Standing::Held(_) => (false, 0, stored.received.0),
         // It comes without a text, and so lies there like one that is forgotten.
         Standing::Named { depth } => (true, *depth, at),
@@ -131,7 +131,8 @@ pub(in crate::store) fn is_forgotten(row: PduRow<'_>) -> bool {
 pub(in crate::store) fn known(row: PduRow<'_>) -> Result<Known, BadRow> {
     let (context, delivered, depth, ..) = row;
     let context = context_id("pdus", context)?;
-    Ok(if delivered { Known::Delivered { context, depth } } else { Known::Held { context } })
+    let history = depth & MARK != 0;
+    Ok(if delivered { Known::Delivered { context, depth: unmarked(depth), history } } else { Known::Held { context } })
 }
 
 /// `None`: it is forgotten.
@@ -142,7 +143,7 @@ pub(in crate::store) fn served(row: PduRow<'_>) -> Result<Option<ServedPdu>, Bad
     let (context, delivered, depth, .., bytes) = row;
     let context = context_id("pdus", context)?;
     let (to, bytes) = (narrowed_to(bytes), Bytes::copy_from_slice(bytes));
-    Ok(Some(ServedPdu { context, depth, delivered, to, bytes }))
+    Ok(Some(ServedPdu { context, depth: unmarked(depth), delivered, to, bytes }))
 }
 
 /// The parents a PDU names, in its order.
@@ -155,12 +156,39 @@ pub(in crate::store) fn fed(reference: PduRef, shown: Shown, row: PduRow<'_>) ->
     Ok(FedPdu {
         reference,
         context: context_id("pdus", context)?,
-        depth,
+        depth: unmarked(depth),
         sender: server(sender)?,
         verified: verified.to_owned(),
         shown,
         bytes: Bytes::copy_from_slice(bytes),
     })
+}
+
+/// Set in a column `depth`: of `pdus` where it was delivered as history, of `held` where it was fetched for state. No
+/// conversation is that deep.
+const MARK: u64 = 1 << 63;
+
+fn marked(depth: u64, mark: bool) -> u64 {
+    if mark { depth | MARK } else { unmarked(depth) }
+}
+
+/// The depth in a column without its mark.
+pub(in crate::store) const fn unmarked(depth: u64) -> u64 {
+    depth & !MARK
+}
+
+fn delivery_depth(delivery: &Delivery) -> u64 {
+    marked(delivery.depth, delivery.is_history())
+}
+
+/// The column `depth` of a row of `held`.
+pub(in crate::store) fn hold_depth(hold: &Hold) -> u64 {
+    marked(hold.depth, hold.for_state)
+}
+
+/// Whether a row is of a PDU that was delivered, and not as history.
+pub(in crate::store) const fn is_news(row: PduRow<'_>) -> bool {
+    row.1 && row.2 & MARK == 0
 }
 
 pub(in crate::store) fn held(
@@ -176,12 +204,18 @@ pub(in crate::store) fn held(
     let (_, _, edge, depth, slot, missing) = hold;
     Ok(HeldPdu {
         prev: refs_from_row("pdus", prev)?,
-        hold: Hold { missing: refs_from_row("held", missing)?, depth, edge },
+        hold: Hold {
+            missing: refs_from_row("held", missing)?,
+            depth: unmarked(depth),
+            edge,
+            for_state: depth & MARK != 0,
+        },
         state: slot_from_row(&reference, slot)?,
         received: Millis(received),
         sender: server(sender)?,
         narrowed: narrowed_to(bytes).is_some(),
         stated: stated_depth(bytes),
+        on_news: false,
         reference,
     })
 }

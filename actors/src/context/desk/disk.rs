@@ -40,7 +40,7 @@ impl Desk {
                     _ => panic!("{reference} is not held"),
                 },
                 Change::StateKept { key, piece, .. } => {
-                    assert!(matches!(self.rows.get(&piece.reference), Some(Row::Delivered(_))));
+                    assert!(matches!(self.rows.get(&piece.reference), Some(Row::Delivered(..))));
                     self.pieces.entry(key).or_default().insert(piece.reference.clone(), piece);
                 }
                 Change::StateMoved { key, current, .. } => match current {
@@ -54,7 +54,7 @@ impl Desk {
                     }
                 },
                 Change::StateAgain { reference } => {
-                    assert!(matches!(self.rows.get(&reference), Some(Row::Delivered(_))));
+                    assert!(matches!(self.rows.get(&reference), Some(Row::Delivered(..))));
                     self.log.push(format!("again {reference}"));
                 }
                 Change::LinkOpened { link, .. } => drop(self.links.insert(link.missing.clone(), link)),
@@ -98,11 +98,11 @@ impl Desk {
 
     fn deliver(&mut self, reference: &PduRef, delivery: Delivery) {
         let depths = self.prevs[reference].iter().filter_map(|parent| match self.rows.get(parent) {
-            Some(Row::Delivered(depth)) => Some(depth + 1),
+            Some(Row::Delivered(depth, _)) => Some(depth + 1),
             _ => None,
         });
         assert_eq!(delivery.depth, depths.max().unwrap_or(0), "the depth of {reference}");
-        self.rows.insert(reference.clone(), Row::Delivered(delivery.depth));
+        self.rows.insert(reference.clone(), Row::Delivered(delivery.depth, delivery.is_history()));
         match delivery.shown.as_ref().is_some_and(|shown| shown.history) {
             true => {
                 assert!(delivery.position <= 0 && self.past_places.insert(delivery.position), "a place is given once");

@@ -82,7 +82,7 @@ fn a_cycle_is_broken_where_it_closes() {
 #[test]
 fn the_same_identity_in_two_conversations_belongs_to_the_first() {
     let mut desk = Desk::among("red");
-    desk.elsewhere.insert(at("red/1"), Known::Delivered { context: context("attic"), depth: 3 });
+    desk.elsewhere.insert(at("red/1"), Known::Delivered { context: context("attic"), depth: 3, history: false });
     desk.arrive("red", pdus("red/1 red/2<red/1"));
     desk.expect(&["release red/2", "verdicts refused:OTHER_CONTEXT refused:FOREIGN_PARENT"]);
     assert!(desk.machine.is_idle());
