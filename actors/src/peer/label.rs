@@ -164,6 +164,16 @@ mod tests {
     }
 
     #[test]
+    fn another_span_gets_another_id() {
+        let mut labels = labels();
+        assert_eq!(id(&mut labels, 1000, span(1, 3)).0, 1000);
+        for (later, other) in [(1001, span(1, 2)), (1002, span(2, 3)), (1003, span(1, 4)), (1004, None), (1005, None)] {
+            assert_eq!(id(&mut labels, 1000, other).0, later, "{other:?}");
+        }
+        assert_eq!(id(&mut labels, 1000, span(1, 3)).0, 1006, "an id that was left is not taken up again");
+    }
+
+    #[test]
     fn an_id_is_never_used_twice_across_a_crash() {
         let mut labels = labels();
         let (first, ..) = id(&mut labels, 1000, span(1, 1));

@@ -17,6 +17,41 @@ fn a_transaction_keeps_its_id_and_its_span_on_every_retry() {
     ]);
 }
 
+/// The peer may have taken items 1 and 2 under the first id: under it no other items may ever come.
+#[test]
+fn transaction_without_expired_item_has_another_id() {
+    let mut bench = Bench::new(|limits, _| {
+        limits.speech = Speech::Transactions;
+        limits.keep = Duration::from_secs(1001);
+    });
+    bench.at(1000).queue(2).fail(PushFailure::TimedOut).at(1001).step(Event::Due);
+    let mut rows = bench.rows(1, 2);
+    rows[1].queued = Millis(1_000_000);
+    bench.step(Event::Loaded { from: Index(1), rows: Ok(rows) });
+    taken(&mut bench).check(&[
+        "1000s sending     commit peer; push #1000000 after none (2) settled",
+        "1000s backing_off note peer; arm 1001s",
+        "1001s sending     load 1",
+        "1001s sending     commit expired 1+event(m1 expired: not taken within 1001 s (keep))+peer; push #1001000 after none (1) settled",
+        "1001s idle        note sent #1001000 2..=2+trim<=2+peer",
+    ]);
+}
+
+#[test]
+fn transaction_without_dropped_item_has_another_id() {
+    let mut bench = transactions();
+    bench.at(1000).queue(3).fail(PushFailure::Broken("cut".into())).order(super::leaving::drop_items(1, 1));
+    bench.at(1001).step(Event::Due).load(2, 3);
+    taken(&mut bench).check(&[
+        "1000s sending     commit peer; push #1000000 after none (3) settled",
+        "1000s backing_off note peer; arm 1001s",
+        "1000s backing_off commit dropped 1+event(m parked: taken out by an operator)+peer; report",
+        "1001s sending     load 2",
+        "1001s sending     push #1001000 after none (2) settled",
+        "1001s idle        note sent #1001000 2..=3+trim<=3+peer",
+    ]);
+}
+
 #[test]
 fn a_batch_the_peer_refuses_is_split_and_each_half_has_an_id_of_its_own() {
     let mut bench = transactions();
