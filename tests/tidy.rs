@@ -38,6 +38,7 @@ const CORE: &[(&str, u8)] = &[
     ("peer/dispatch", MACHINES),
     ("peer/label", MACHINES),
     ("peer/weak", MACHINES),
+    ("peer/notices", MACHINES),
     ("peer/attempts", MACHINES),
     ("peer/effect", MACHINES),
     ("peer/inbound", MACHINES),

@@ -36,9 +36,12 @@ pub(super) async fn retry(
     give(&api, &operator, &path, Order::Retry, "retry").await
 }
 
+/// A number, and whether one far above the number in use is meant.
 #[derive(Deserialize)]
-pub(super) struct Expected {
+pub(super) struct Number {
     seq: u64,
+    #[serde(default)]
+    yes: bool,
 }
 
 /// Its next new strong update carries this number.
@@ -46,15 +49,30 @@ pub(super) async fn expect(
     api: web::Data<AdminApi>,
     operator: Operator,
     path: web::Path<String>,
-    expected: web::Json<Expected>,
+    number: web::Json<Number>,
 ) -> Result<HttpResponse, Problem> {
-    if expected.seq == 0 {
-        return Err(Problem::unprocessable("BAD_SEQ", "the numbers of updates begin with 1"));
-    }
     let server = peer(&api.gateway, &path)?;
     let before = api.gateway.peer(&server).await?.expected_seq;
-    tracing::info!(peer = %server, %before, after = expected.seq, "an operator sets the number that comes next");
-    give(&api, &operator, &path, Order::Expect(Seq(expected.seq)), "expect").await
+    tracing::info!(peer = %server, %before, after = number.seq, "an operator orders the number that comes next");
+    let order = Order::Expect { number: Seq(number.seq), yes: number.yes };
+    give(&api, &operator, &path, order, "expect").await
+}
+
+/// Our first item that it has not acknowledged carries this number.
+pub(super) async fn renumber(
+    api: web::Data<AdminApi>,
+    operator: Operator,
+    path: web::Path<String>,
+    number: web::Json<Number>,
+) -> Result<HttpResponse, Problem> {
+    let server = peer(&api.gateway, &path)?;
+    let Some(before) = api.gateway.peer(&server).await?.next_seq else {
+        let words = format!("{server} is written to in transactions, which have no numbers");
+        return Err(Problem::unprocessable("DIALECT", words));
+    };
+    tracing::info!(peer = %server, %before, after = number.seq, "an operator orders the number of our next item");
+    let order = Order::Renumber { number: Seq(number.seq), yes: number.yes };
+    give(&api, &operator, &path, order, "renumber").await
 }
 
 async fn give(

@@ -56,6 +56,23 @@ pub(super) enum Peer {
         /// The number.
         #[arg(value_parser = clap::value_parser!(u64).range(1..))]
         number: u64,
+        /// Also where it is more than `renumber_max` above the number expected until now.
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        operator: Operator,
+    },
+    /// Say which number our next update to it carries, and write to it again if it was suspended as ahead of us: it expects another
+    /// one than we sent.
+    Renumber {
+        /// Its name.
+        name: String,
+        /// The number that it expects.
+        #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+        number: u64,
+        /// Also where it is more than `renumber_max` above our newest number.
+        #[arg(long)]
+        yes: bool,
         #[command(flatten)]
         operator: Operator,
     },
@@ -87,6 +104,7 @@ struct Row {
     addresses: Vec<String>,
     #[serde(default)]
     limits: BTreeMap<String, serde_json::Value>,
+    next_seq: Option<u64>,
 }
 
 /// Characters of an error that a line has room for.
@@ -110,7 +128,7 @@ pub(super) fn run(command: Peer) -> u8 {
         Peer::Suspend { name, operator } => order(operator, &name, "suspend", String::new()),
         Peer::Resume { name, operator } => order(operator, &name, "resume", String::new()),
         Peer::Retry { name, operator } => order(operator, &name, "retry", String::new()),
-        Peer::Expect { name, number, operator } => operator.run(async |gateway, json| {
+        Peer::Expect { name, number, yes, operator } => operator.run(async |gateway, json| {
             let before: Row = gateway.read(&gateway.get(&format!("/peers/{}", segment(&name))).await?)?;
             if let Some(before) = before.expected_seq.filter(|before| !json && number < *before) {
                 remark!(
@@ -119,9 +137,14 @@ pub(super) fn run(command: Peer) -> u8 {
                     Numbers(Seq(number), Seq(before - 1))
                 );
             }
-            give(gateway, json, &name, "expect", format!("{{\"seq\":{number}}}")).await
+            give(gateway, json, &name, "expect", numbered(number, yes)).await
         }),
+        Peer::Renumber { name, number, yes, operator } => order(operator, &name, "renumber", numbered(number, yes)),
     }
+}
+
+fn numbered(number: u64, yes: bool) -> String {
+    format!("{{\"seq\":{number},\"yes\":{yes}}}")
 }
 
 async fn list(gateway: &Gateway, json: bool) -> Result<u8, Failure> {
@@ -210,6 +233,9 @@ fn tell(gateway: &Gateway, json: bool, answer: &str) -> Result<u8, Failure> {
         lines.push(("dialect", format!("{dialect} (profile {profile})")));
     }
     lines.extend(peer.addresses.iter().map(|address| ("address", address.clone())));
+    if let Some(number) = peer.next_seq {
+        lines.push(("sends", format!("update {} to it next", count(number))));
+    }
     let mut text = format!("{}\n", peer.server);
     for (what, words) in lines {
         text.push_str(&format!("  {what:<13} {words}\n"));

@@ -160,6 +160,8 @@ impl From<&Refusal> for Problem {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, "PUSH_TOO_LONG", refusal.to_string())
             }
             Refusal::Misnumbered { .. } => Self::bad_request("MISNUMBERED", refusal.to_string()),
+            Refusal::NumberFarAbove { .. } => Self::unprocessable("RENUMBER_MAX", refusal.to_string()),
+            Refusal::NumberOutOfRange { .. } => Self::unprocessable("BAD_SEQ", refusal.to_string()),
             Refusal::UnknownPeer(_) => Self::unprocessable("NOT_A_PEER", refusal.to_string()),
             Refusal::UnknownContext(_) => Self::not_found("UNKNOWN_CONTEXT", refusal.to_string()),
             Refusal::UnknownSubmission(_) => Self::not_found("UNKNOWN_ID", refusal.to_string()),
@@ -211,6 +213,8 @@ mod tests {
             (Refusal::Stopping, 503, "STOPPING", Some("1")),
             (long, 413, "PUSH_TOO_LONG", None),
             (misnumbered, 400, "MISNUMBERED", None),
+            (Refusal::NumberFarAbove { server: red(), number: Seq(9), above: 8, max: 4 }, 422, "RENUMBER_MAX", None),
+            (Refusal::NumberOutOfRange { number: Seq(0), count: 1 }, 422, "BAD_SEQ", None),
             (Refusal::UnknownPeer(red()), 422, "NOT_A_PEER", None),
             (Refusal::UnknownContext(room()), 404, "UNKNOWN_CONTEXT", None),
             (Refusal::UnknownSubmission("m".parse().expect("valid")), 404, "UNKNOWN_ID", None),

@@ -65,6 +65,7 @@ struct Known {
     next_attempt: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_success: Option<String>,
+    next_seq: Option<u64>,
     failures: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<String>,
@@ -170,6 +171,7 @@ impl From<PeerStatus> for Peer {
                 oldest_unacknowledged: status.oldest_unacknowledged.map(rfc3339),
                 next_attempt: status.next_attempt.map(rfc3339),
                 last_success: status.last_success.map(rfc3339),
+                next_seq: status.next_seq.map(|next| next.0),
                 failures: status.failures,
                 last_error: status.last_error,
                 expected_seq: status.expected_seq.0,
@@ -211,6 +213,7 @@ mod tests {
             failures: 0,
             last_error: None,
             expected_seq: Seq(8),
+            next_seq: Some(Seq(4)),
             backlog_bytes: 0,
             open: None,
         }
@@ -220,7 +223,7 @@ mod tests {
     fn a_peer_shows_what_it_does_and_why_not() {
         assert_eq!(
             shown("blue", Ok(idle("blue"))).expect("known"),
-            r#"{"server":"blue","state":"idle","since":"1970-01-01T00:00:01.000Z","backlog":0,"backlog_bytes":0,"failures":0,"expected_seq":8}"#
+            r#"{"server":"blue","state":"idle","since":"1970-01-01T00:00:01.000Z","backlog":0,"backlog_bytes":0,"next_seq":4,"failures":0,"expected_seq":8}"#
         );
         let away = PeerStatus {
             state: PeerState::Suspended(Cause::Unreachable),
@@ -238,7 +241,7 @@ mod tests {
             concat!(
                 r#"{"server":"blue","state":"suspended","reason":"unreachable","since":"1970-01-01T00:00:01.000Z","#,
                 r#""backlog":2,"backlog_bytes":642,"oldest_unacknowledged":"1970-01-01T00:00:00.500Z","next_attempt":"1970-01-01T00:00:09.000Z","#,
-                r#""last_success":"1970-01-01T00:00:00.900Z","failures":20,"last_error":"no route","expected_seq":8}"#
+                r#""last_success":"1970-01-01T00:00:00.900Z","next_seq":4,"failures":20,"last_error":"no route","expected_seq":8}"#
             )
         );
     }

@@ -176,6 +176,7 @@ mod tests {
             failures: 0,
             last_error: None,
             expected_seq: Seq(1),
+            next_seq: None,
             backlog_bytes: 0,
             open: None,
         });

@@ -1,7 +1,7 @@
 //! From default, patterns and name to one peer's values: key by key, each with where it came from.
 
 use actors::limits::PeerLimits;
-use actors::model::ServerName;
+use actors::model::{Seq, ServerName};
 use config::{Map, Value, ValueKind};
 use serde::Deserialize;
 
@@ -207,6 +207,9 @@ impl Resolved {
         }
         if limits.expect_seq.is_some_and(|seq| seq.0 == 0) {
             check.invalid(&self.key("expect_seq"), "numbers begin at 1");
+        }
+        if limits.expect_seq.is_some_and(|seq| seq >= Seq::LIMIT) {
+            check.invalid(&self.key("expect_seq"), format!("numbers stay below {}", Seq::LIMIT));
         }
         self.in_order(check, ("backoff_min", limits.backoff.min), ("backoff_max", limits.backoff.max));
         let deadlines = limits.deadlines;

@@ -46,6 +46,22 @@ async fn a_peer_that_was_restored_is_told_which_number_to_expect() {
     for (bad, status) in [("", 400), ("{}", 400), (r#"{"seq":-1}"#, 400), (r#"{"seq":0}"#, 422)] {
         assert_eq!(rig.call(Method::POST, "/peers/blue.example/expect", bad).await.0, status, "{bad}");
     }
+    let number = |seq: u64, yes: bool| format!(r#"{{"seq":{seq},"yes":{yes}}}"#);
+    for (path, seq, yes, status) in [
+        ("expect", 1_000_042, false, 422),
+        ("expect", 1_000_042, true, 200),
+        ("expect", 1 << 53, true, 422),
+        ("expect", 41, false, 200),
+        ("renumber", 1_000_001, false, 422),
+        ("renumber", 1 << 53, true, 422),
+        ("renumber", 0, true, 422),
+        ("renumber", 1_000_001, true, 200),
+    ] {
+        let answer = rig.call(Method::POST, &format!("/peers/blue.example/{path}"), &number(seq, yes)).await;
+        assert_eq!(answer.0, status, "{path} {seq} {yes}: {answer:?}");
+    }
+    let blue = rig.get("/peers/blue.example").await;
+    assert_eq!((&blue["expected_seq"], &blue["next_seq"]), (&41.into(), &1_000_001.into()), "{blue}");
     assert_eq!(rig.call(Method::POST, "/peers/bleu.example/suspend", "").await.0, 404);
     assert_eq!(rig.call(Method::POST, "/peers/blue.example/explode", "").await.0, 404);
 }

@@ -88,6 +88,44 @@ async fn an_operator_suspends_a_peer_and_what_queues_meanwhile_is_delivered_once
     assert_eq!(peer["expected_seq"], 40, "{peer}");
 }
 
+/// A number that nobody can mean, and the way back from each.
+#[tokio::test]
+async fn numbers_far_above_ask_for_yes() {
+    let (mut red, mut blue) = Node::pair("");
+    red.start().await;
+    blue.start().await;
+    let (code, printed, why) = operate(&blue, &["peer", "expect", "red", "1000002"]).await;
+    assert_eq!((code, printed.as_str()), (Some(2), ""), "{why}");
+    assert!(why.contains("renumber_max is 1000000") && why.contains("--yes") && why.lines().count() == 1, "{why}");
+    let (code, _, why) = operate(&blue, &["peer", "expect", "red", "9223372036854775807", "--yes"]).await;
+    assert!(code == Some(2) && why.contains("from 1 to 9007199254740991"), "{why}");
+    assert_eq!(json(&blue, &["peer", "show", "red"]).await["expected_seq"], 1);
+
+    // Blue's operator insists, and red does not follow: it says why, and waits for a word of its own operator.
+    works(&blue, &["peer", "expect", "red", "9007199254740991", "--yes"]).await;
+    red.api().say("m-0", "blue", "text 0").await;
+    let ahead = async {
+        loop {
+            let peer = json(&red, &["peer", "show", "blue"]).await;
+            if peer["reason"] == "ahead_of_us" {
+                break peer;
+            }
+        }
+    };
+    let peer = tokio::time::timeout(std::time::Duration::from_secs(60), ahead).await.expect("suspended");
+    let error = peer["last_error"].as_str().expect("a reason");
+    assert!(
+        error.contains("renumber_max = 1000000") && error.contains("fernpost peer renumber blue NUMBER"),
+        "{error}"
+    );
+    // Each of the two sets it right: blue goes back, red numbers its next update as blue expects it.
+    works(&blue, &["peer", "expect", "red", "7"]).await;
+    let shown = works(&red, &["peer", "renumber", "blue", "7"]).await;
+    assert!(shown.contains("sends"), "{shown}");
+    assert_eq!(blue.api().hear(3).await[2]["update"]["text"], "text 0");
+    assert_eq!(json(&blue, &["peer", "show", "red"]).await["expected_seq"], 8);
+}
+
 #[tokio::test]
 async fn a_message_is_dropped_only_with_yes() {
     let (mut red, _blue) = Node::pair("");

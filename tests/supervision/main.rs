@@ -10,6 +10,7 @@ mod clocks;
 mod crashes;
 mod deaths;
 mod doors;
+mod holes;
 mod network;
 mod orders;
 mod parking;

@@ -15,7 +15,10 @@ async fn an_order_that_was_answered_survives_the_loss_of_power() {
     let survived = life(async {
         let rig = Rig::start(&disk, |ports| ports.transport = Prepared::new([]));
         assert_eq!(rig.gateway.order(&red(), Order::Suspend).await.unwrap().state, PeerState::Suspended(Cause::Admin));
-        assert_eq!(rig.gateway.order(&red(), Order::Expect(Seq(40))).await.unwrap().expected_seq, Seq(40));
+        assert_eq!(
+            rig.gateway.order(&red(), Order::Expect { number: Seq(40), yes: false }).await.unwrap().expected_seq,
+            Seq(40)
+        );
         rig.submit("s1", &[red()], 1).await.unwrap();
         disk.survivors(Survives::Synced)
     })

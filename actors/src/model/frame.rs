@@ -380,6 +380,29 @@ pub enum Refusal {
         /// The number of strong updates.
         count: usize,
     },
+    /// An operator orders a number far above the one in use, and has not confirmed it.
+    #[error(
+        "number {number} is {above} above the last one in use with {server}, and renumber_max is {max}: all numbers between are \
+         skipped for good; to order it all the same add --yes (\"yes\": true)"
+    )]
+    NumberFarAbove {
+        /// Which peer.
+        server: ServerName,
+        /// The number.
+        number: Seq,
+        /// How far above.
+        above: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// A number that no update may have.
+    #[error("numbers of updates go from 1 to {}: {number} for the first of {count} is beyond that", Seq::LIMIT.0 - 1)]
+    NumberOutOfRange {
+        /// The number of the first.
+        number: Seq,
+        /// How many there are.
+        count: u64,
+    },
     /// Not a peer of ours.
     #[error("{0} is not a peer of this server")]
     UnknownPeer(ServerName),

@@ -10,10 +10,10 @@ macro_rules! counter {
         pub struct $name(pub u64);
 
         impl $name {
-            /// The one after this.
+            /// The one after this; the largest stays.
             #[must_use]
             pub const fn next(self) -> Self {
-                Self(self.0 + 1)
+                Self(self.0.saturating_add(1))
             }
 
             /// `n` further.
@@ -61,6 +61,11 @@ counter! {
 counter! {
     /// Wall time in milliseconds since 1970. Orders nothing; tells people when, and timers until when.
     Millis
+}
+
+impl Seq {
+    /// Numbers on the wire stay below this: up to here every JSON reader keeps integers exact.
+    pub const LIMIT: Self = Self(1 << 53);
 }
 
 impl Millis {

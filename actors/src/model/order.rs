@@ -12,7 +12,19 @@ pub enum Order {
     /// Bring the next attempt forward to now. Failures stay counted: only a success clears them.
     Retry,
     /// The peer's next new strong update carries this number: it was restored from a backup, or cannot go back to 1.
-    Expect(Seq),
+    Expect {
+        /// The number.
+        number: Seq,
+        /// Also where it lies more than `renumber_max` above the number expected until now.
+        yes: bool,
+    },
+    /// Our first item that the peer has not acknowledged carries this number from now on; ends a suspension `ahead_of_us`.
+    Renumber {
+        /// The number.
+        number: Seq,
+        /// Also where it lies more than `renumber_max` above our newest number.
+        yes: bool,
+    },
     /// Items of a submission that are not acknowledged leave the queue; they lie among the dead letters from then on.
     Drop {
         /// Whose.

@@ -338,6 +338,8 @@ pub struct PeerStatus {
     pub last_error: Option<String>,
     /// The number the peer's next strong update must carry.
     pub expected_seq: Seq,
+    /// The number of our first item that it has not acknowledged, or of the next one queued; none in the transactions dialect.
+    pub next_seq: Option<Seq>,
     /// Bytes of the items queued and not acknowledged.
     pub backlog_bytes: u64,
     /// The transaction on its way, or to be sent again as it is: its id, its first item and its last.

@@ -2,8 +2,9 @@
 
 use crate::change::Change;
 use crate::change::Urgency;
-use crate::model::{ContextId, Index, Millis, OutFrame, Pdu, Refusal, ServerName, Taken, Want};
+use crate::model::{ContextId, FeedItem, Index, Millis, OutFrame, Pdu, Refusal, ServerName, Taken, Want};
 use crate::peer::dispatch::Group;
+use crate::peer::notices::HourlyNotice;
 
 /// A request that waits for an answer. The shell keeps what the token stands for; a restart forgets it, and the caller
 /// learns that the outcome is unknown.
@@ -103,6 +104,10 @@ pub struct Out {
     /// Changes that nobody waits for: alone they ride.
     pub(super) notes: Vec<Change>,
     pub(super) effects: Vec<Effect>,
+    /// When the step happens.
+    pub(super) now: Millis,
+    /// Which notices about the peer's numbering are raised. The machine lends it to each step.
+    pub(super) numbering: HourlyNotice,
 }
 
 impl Out {
@@ -114,6 +119,17 @@ impl Out {
     /// A change that nobody waits for, and that makes none of the others wait.
     pub fn note(&mut self, change: Change) {
         self.notes.push(change);
+    }
+
+    /// A notice about the peer's numbering; of several within an hour only the first is raised, and the next says how many there
+    /// were.
+    pub fn numbering_notice(&mut self, server: &ServerName, text: String) {
+        let text = match self.numbering.admit(self.now) {
+            None => return,
+            Some(0) => text,
+            Some(left_out) => format!("{text} (and {left_out} more notices about its numbering since the last one)"),
+        };
+        self.change(Change::Fed(FeedItem::Notice { text, server: Some(server.clone()) }));
     }
 
     /// The peer's record differs from the one on disk.

@@ -241,13 +241,10 @@ impl Inbound {
         let ack = match what {
             Placement::Take { fresh, next: _, went_back } => {
                 if went_back {
-                    self.notice(
-                        &format!(
-                            "sent something new under number {seq}, below {}: restored from a backup?",
-                            self.expected
-                        ),
-                        out,
-                    );
+                    let words = "sent something new under number";
+                    let text =
+                        format!("{} {words} {seq}, below {}: restored from a backup?", self.server, self.expected);
+                    out.numbering_notice(&self.server, text);
                 }
                 return self.begin(token, Frame::Push(push), Fresh { places: fresh, pushes, strange }, out);
             }
@@ -274,12 +271,13 @@ impl Inbound {
                     let first = seq.0 + 1 - count as u64;
                     let kept_from = self.expected.0 - self.digests.len() as u64;
                     let text = format!(
-                        "sent other updates under {} than we hold: it has lost its counter, and is asked to \
+                        "{} sent other updates under {} than we hold: it has lost its counter, and is asked to \
                          go on from {}. What we can compare begins at {kept_from}",
+                        self.server,
                         Numbers(Seq(first), seq),
                         self.expected
                     );
-                    self.notice(&text, out);
+                    out.numbering_notice(&self.server, text);
                 }
                 Ack::Hole { expected: self.expected, conflict: true }
             }

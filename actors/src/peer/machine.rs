@@ -14,6 +14,7 @@ use crate::peer::budget::{Budget, Spent, UsedUp};
 use crate::peer::dispatch::{Group, Strange, Undone};
 use crate::peer::effect::{Effect, Out, Pull, Token};
 use crate::peer::inbound::{Frame, Inbound};
+use crate::peer::notices::HourlyNotice;
 use crate::peer::outbound::{Moment, Outbound};
 use crate::peer::weak::Fleeting;
 
@@ -75,6 +76,8 @@ pub struct Machine {
     outbound: Outbound,
     inbound: Inbound,
     budget: Budget,
+    /// When a notice about its numbering was raised last.
+    numbering: HourlyNotice,
 }
 
 impl Machine {
@@ -93,13 +96,14 @@ impl Machine {
             inbound: Inbound::new(server.clone(), limits.clone(), &record.inbound, load.digests, load.seen),
             limits: limits.clone(),
             budget: Budget::default(),
+            numbering: HourlyNotice::default(),
             server,
         }
     }
 
     /// One step. The batch, where there is one, is the first effect: all that follows may rest on it.
     pub fn step(&mut self, at: Moment, event: Event) -> Vec<Effect> {
-        let mut out = Out::default();
+        let mut out = Out { now: at.now, numbering: self.numbering, ..Out::default() };
         let contact = matches!(event, Event::Started | Event::Accept(..) | Event::Replied { outcome: Ok(_), .. });
         match event {
             Event::Started => {
@@ -172,7 +176,12 @@ impl Machine {
             Order::Suspend => self.outbound.suspend(at, out),
             Order::Resume => self.outbound.resume(at, out),
             Order::Retry => self.outbound.retry(at, out),
-            Order::Expect(number) => return self.inbound.expect(token, number, out),
+            Order::Expect { number, yes } => return self.inbound.expect(token, number, yes, out),
+            Order::Renumber { number, yes } => {
+                if let Err(refusal) = self.outbound.set_number(at, number, yes, out) {
+                    return out.effect(Effect::Decline(token, refusal));
+                }
+            }
             Order::Drop { message, first, last } => self.outbound.drop_items(at, message, first, last, out),
         }
         out.effect(Effect::Report(token));
@@ -198,6 +207,7 @@ impl Machine {
             failures: self.outbound.failures(),
             last_error: self.outbound.attempts().last_error().map(str::to_owned),
             expected_seq: self.inbound.record().expected,
+            next_seq: self.outbound.next_number(),
             backlog_bytes: outbox.backlog_bytes(),
             open: self.outbound.open(),
         }
@@ -212,7 +222,8 @@ impl Machine {
     /// could take). `None`: it has something to do.
     pub fn free_from(&self) -> Option<Millis> {
         let outbound = self.outbound.free_from().filter(|_| self.inbound.is_free())?;
-        Some(outbound.max(self.budget.whole_at(self.limits.fetch)))
+        let told = self.numbering.quiet_until().unwrap_or_default();
+        Some(outbound.max(self.budget.whole_at(self.limits.fetch)).max(told))
     }
 
     /// How much of its queue to read next, in items and bytes.
@@ -240,8 +251,9 @@ impl Machine {
         self.outbound.outbox().backlog_bytes()
     }
 
-    fn finish(&self, out: Out) -> Vec<Effect> {
-        let Out { mut changes, moved, notes, effects } = out;
+    fn finish(&mut self, out: Out) -> Vec<Effect> {
+        let Out { mut changes, moved, notes, effects, numbering, .. } = out;
+        self.numbering = numbering;
         if moved.is_some() {
             changes.push(Change::PeerMoved(Box::new(self.record())));
         }

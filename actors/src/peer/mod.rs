@@ -23,6 +23,7 @@ pub mod inbound;
 pub mod label;
 pub mod machine;
 mod messages;
+pub mod notices;
 pub mod outbound;
 pub mod outbox;
 pub mod place;

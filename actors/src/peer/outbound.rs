@@ -31,6 +31,7 @@ use crate::peer::label::Labels;
 use crate::peer::outbox::{Outbox, Room, Span};
 use crate::peer::weak::{Fleeting, Ring};
 use doubt::Doubt;
+use numbering::Holes;
 use search::Search;
 
 /// When a step happens, and what the dice say: both come from outside.
@@ -119,8 +120,8 @@ pub struct Outbound {
     newest: Index,
     /// The next push carries nothing ephemeral: it is to show whether an item is refused for its own sake.
     bare: bool,
-    /// The hole answered last without progress since: the same once more means two confused servers, not a resend.
-    hole: Option<Seq>,
+    /// Holes that the peer answered since it last took something new: more than one are failures.
+    holes: Holes,
     /// The next push carries numbers that the journal does not hold yet.
     renumbered: bool,
     /// A rewind went below what may still be kept, for this number; the read will tell.
@@ -175,7 +176,7 @@ impl Outbound {
             sweeping: None,
             newest: record.newest,
             bare: false,
-            hole: None,
+            holes: Holes::default(),
             renumbered: false,
             sought: None,
             acked_since_trim: TRIM_EVERY,
@@ -446,6 +447,7 @@ impl Outbound {
 mod doubt;
 mod free;
 mod leave;
+mod numbering;
 mod orders;
 mod outcome;
 mod search;

@@ -53,8 +53,10 @@ pub enum HoleAt {
     Kept(Index),
     /// A number we no longer know: the items from this one on are all we can still give.
     Below(Index),
-    /// A number we never gave, this far above our newest.
-    Above(u64),
+    /// A number we left out when we numbered anew from this item on: nothing lies under it.
+    Between(Index),
+    /// A number we never gave.
+    Above,
 }
 
 /// The window, the cursor and the numbering.
@@ -315,7 +317,7 @@ impl Outbox {
         if n >= newest.number {
             // A number that a peer makes up may lie beyond all counting.
             let index = Index(newest.first.0.saturating_add(n.0 - newest.number.0));
-            return if index <= self.tail { HoleAt::Kept(index) } else { HoleAt::Above(index.since(self.tail)) };
+            return if index <= self.tail { HoleAt::Kept(index) } else { HoleAt::Above };
         }
         // Older segments serve rewinds only; a newer one that numbers anew from below hides what it overlaps.
         for pair in self.segments.windows(2).rev() {
@@ -323,8 +325,8 @@ impl Outbox {
             if n < older.number {
                 continue;
             }
-            let index = Index(older.first.0 + (n.0 - older.number.0));
-            return if index < newer.first { HoleAt::Kept(index) } else { HoleAt::Below(newer.first) };
+            let index = Index(older.first.0.saturating_add(n.0 - older.number.0));
+            return if index < newer.first { HoleAt::Kept(index) } else { HoleAt::Between(newer.first) };
         }
         HoleAt::Below(self.segments[0].first)
     }
@@ -376,7 +378,7 @@ impl Outbox {
     pub fn number(&self, index: Index) -> Seq {
         let segment = self.segments.iter().rev().find(|segment| segment.first <= index);
         // Before the first segment there is only index 0, the tail of an empty outbox.
-        segment.map_or(Seq(0), |segment| Seq(segment.number.0 + (index.0 - segment.first.0)))
+        segment.map_or(Seq(0), |segment| Seq(segment.number.0.saturating_add(index.0 - segment.first.0)))
     }
 
     fn segment_end(&self, index: Index) -> Index {

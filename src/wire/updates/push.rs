@@ -40,6 +40,8 @@ fn wait_for(refusal: Refusal) -> Result<Duration, Problem> {
         Refusal::UnknownPeer(_) => Err(Problem::forbidden(refusal.to_string())),
         Refusal::PushTooLong { .. }
         | Refusal::Misnumbered { .. }
+        | Refusal::NumberFarAbove { .. }
+        | Refusal::NumberOutOfRange { .. }
         | Refusal::OutboxFull { .. }
         | Refusal::UnknownContext(_)
         | Refusal::UnknownSubmission(_)

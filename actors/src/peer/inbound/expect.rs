@@ -5,7 +5,7 @@
 
 use super::Inbound;
 use crate::change::{Change, Urgency};
-use crate::model::Seq;
+use crate::model::{Refusal, Seq};
 use crate::peer::effect::{Effect, Out, Token};
 
 impl Inbound {
@@ -20,10 +20,27 @@ impl Inbound {
             self.expect_applied = Some(number);
             self.set_expected(number, out);
         }
+        if self.expected >= Seq::LIMIT {
+            let (server, expected, limit) = (&self.server, self.expected, Seq::LIMIT);
+            let text = format!(
+                "{server}: its next update is expected under number {expected}, and numbers stay below {limit}; set the right one with \
+                 `fernpost peer expect {server} NUMBER`"
+            );
+            out.numbering_notice(server, text);
+        }
     }
 
     /// An operator says which number comes next. A batch under way is finished first: its numbers are those from before.
-    pub fn expect(&mut self, token: Token, number: Seq, out: &mut Out) {
+    ///
+    /// The peer is asked to go on from that number, and skips all before it: one far above needs a confirmation (`yes`).
+    pub fn expect(&mut self, token: Token, number: Seq, yes: bool, out: &mut Out) {
+        if number == Seq(0) || number >= Seq::LIMIT {
+            return out.effect(Effect::Decline(token, Refusal::NumberOutOfRange { number, count: 1 }));
+        }
+        let (server, above, max) = (self.server.clone(), number.since(self.expected), self.limits.renumber_max);
+        if above > max && !yes {
+            return out.effect(Effect::Decline(token, Refusal::NumberFarAbove { server, number, above, max }));
+        }
         self.expecting.push((token, number));
         if self.busy.is_none() {
             self.expect_at_last(out);
@@ -39,7 +56,7 @@ impl Inbound {
     }
 
     fn set_expected(&mut self, number: Seq, out: &mut Out) {
-        let number = number.max(Seq(1));
+        let number = number.clamp(Seq(1), Seq(Seq::LIMIT.0 - 1));
         let before = std::mem::replace(&mut self.expected, number);
         self.digests.clear();
         self.told_too_old = false;

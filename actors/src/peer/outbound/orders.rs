@@ -46,7 +46,7 @@ impl Outbound {
 
     /// What was held against the peer's last answers no longer is.
     fn begin_anew(&mut self) {
-        self.hole = None;
+        self.holes.forget();
         self.parked_in_a_row = 0;
     }
 }

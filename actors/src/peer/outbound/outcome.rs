@@ -8,11 +8,20 @@ use crate::change::Change;
 use crate::change::Urgency;
 use crate::limits::Speech;
 use crate::model::{
-    Ack, Answered, Cause, Fate, FeedItem, Index, Label, Millis, Objection, PeerState, PushFailure, Seq, SubmissionId,
+    Ack, Answered, Cause, Fate, FeedItem, Index, Label, Millis, Objection, PeerState, PushFailure, SubmissionId,
 };
 use crate::peer::effect::Out;
 use crate::peer::outbound::leave::millis;
-use crate::peer::outbox::{HoleAt, Span};
+use crate::peer::outbox::Span;
+
+/// Whether it is certain that the peer took nothing of what it was sent, not even what is ephemeral.
+const fn has_taken_nothing(outcome: &Result<Answered, PushFailure>) -> bool {
+    matches!(
+        outcome,
+        Ok(Answered { ack: Ack::Wait(_), .. })
+            | Err(PushFailure::Unreachable(_) | PushFailure::Troubled { status: 429, .. })
+    )
+}
 
 /// How long a peer is left alone that says "not now" and not until when.
 const WAIT_UNSAID: Duration = Duration::from_secs(60);
@@ -74,7 +83,6 @@ impl Outbound {
 
     /// The peer has judged what it was sent: there is no trouble between us, and things move.
     fn heard(&mut self, at: Moment, out: &mut Out) {
-        self.hole = None;
         self.forwarded = None;
         self.probing = false;
         if std::mem::take(&mut self.failures) > 0 {
@@ -87,7 +95,7 @@ impl Outbound {
     }
 
     /// The peer has taken it all; `transaction` is what carried it, where it was one.
-    fn delivered(
+    pub(super) fn delivered(
         &mut self,
         at: Moment,
         span: Option<Span>,
@@ -164,72 +172,6 @@ impl Outbound {
                 self.tell(row.submission.clone(), "acknowledged", None, out);
             }
         }
-    }
-
-    fn on_hole(&mut self, at: Moment, expected: Seq, conflict: bool, out: &mut Out) {
-        if self.doubt.question().is_some_and(|last| expected > self.outbox.number(last)) {
-            return self.delivered(at, None, None, &[], out);
-        }
-        // The answer to a question of ours is no confusion.
-        if self.hole.replace(expected) == Some(expected) && self.doubt.question().is_none() {
-            return self.fail(at, format!("the peer asks for {expected} again and again"), out);
-        }
-        if expected == Seq(0) {
-            return self.fail(at, "the peer asks for number 0, and numbers begin at 1".to_owned(), out);
-        }
-        let unacked = self.outbox.acked().next();
-        if conflict {
-            self.doubt.settle();
-            self.renumber(unacked, expected, "it holds other updates under our numbers", out);
-            return self.proceed(at, out);
-        }
-        match self.outbox.locate(expected) {
-            HoleAt::Kept(index) => {
-                // What was asked about is told of already, and closed over.
-                let is_news = self.doubt.question().is_none_or(|last| index < self.outbox.cursor() || last < index);
-                self.doubt.expects(index);
-                self.sought = is_news.then_some(expected);
-                self.outbox.rewind(index);
-                self.proceed(at, out);
-            }
-            HoleAt::Below(oldest) => {
-                self.doubt.expects(oldest);
-                self.give_less(expected, oldest, out);
-                self.proceed(at, out);
-            }
-            HoleAt::Above(by) if by <= self.limits.renumber_max => {
-                self.doubt.settle();
-                self.renumber(unacked, expected, "it holds more than we ever numbered", out);
-                self.proceed(at, out);
-            }
-            HoleAt::Above(_) => {
-                self.rest(at, State::suspended(Cause::AheadOfUs, None), Urgency::Now, out);
-            }
-        }
-    }
-
-    /// The peer asks for numbers we no longer have: go on with the oldest item we do have, under the number it asks for.
-    pub(super) fn give_less(&mut self, expected: Seq, oldest: Index, out: &mut Out) {
-        let number = self.outbox.number(oldest);
-        if expected < number {
-            let (from, server, last) = (self.us.clone(), self.server.clone(), Seq(number.0 - 1));
-            out.change(Change::Fed(FeedItem::UpdateGap { from, server, first: expected, last }));
-        }
-        self.renumber(oldest, expected, "it asks for updates that are no longer kept", out);
-    }
-
-    fn renumber(&mut self, first: Index, number: Seq, why: &str, out: &mut Out) {
-        let ours = (self.outbox.number(first), self.outbox.tail_number());
-        self.outbox.renumber(first, number);
-        self.renumbered = true;
-        out.moved(Urgency::Now);
-        let what = match ours {
-            (first, tail) if first > tail => format!("the next update is number {number}"),
-            (first, tail) if first == tail => format!("what was number {first} is number {number} now"),
-            (first, tail) => format!("what was numbers {first} to {tail} is numbered from {number} on"),
-        };
-        let text = format!("{}: {why}; {what}", self.server);
-        out.change(Change::Fed(FeedItem::Notice { text, server: Some(self.server.clone()) }));
     }
 
     fn on_failure(

@@ -2,7 +2,7 @@
 
 use super::{Moment, Outbound, State};
 use crate::change::Urgency;
-use crate::model::{Edu, Index, Label, OutFrame, OutboxRow};
+use crate::model::{Index, Label, OutFrame, OutboxRow};
 use crate::peer::effect::{Effect, Out};
 use crate::peer::outbox::{Next, Span};
 
@@ -63,6 +63,9 @@ impl Outbound {
         weak: Vec<Edu>,
         out: &mut Out,
     ) {
+        if self.refuses_label(at, label, out) {
+            return;
+        }
         self.attempt += 1;
         let attempt = self.attempt;
         let forwarded = self.forwarded.take();

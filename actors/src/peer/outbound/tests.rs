@@ -21,6 +21,8 @@ struct Bench {
     attempt: u64,
     tail: u64,
     trace: Vec<String>,
+    /// The texts of the notices in it.
+    notices: Vec<String>,
 }
 
 impl Bench {
@@ -39,7 +41,7 @@ impl Bench {
         let (digests, seen, last_error) = (vec![], vec![], None);
         let load = PeerLoad { record: Some(record), tail, queued_bytes: 0, digests, seen, last_error };
         let machine = Machine::new("us".parse().expect("valid"), server, &Arc::new(limits), load);
-        Self { machine, now: Millis(0), attempt: 0, tail: tail.0, trace: vec![] }
+        Self { machine, now: Millis(0), attempt: 0, tail: tail.0, trace: vec![], notices: vec![] }
     }
 
     fn step(&mut self, event: Event) -> &mut Self {
@@ -58,6 +60,10 @@ impl Bench {
     fn print(&mut self, effect: &Effect) -> String {
         match effect {
             Effect::Commit(changes, urgency) => {
+                self.notices.extend(changes.iter().filter_map(|change| match change {
+                    Change::Fed(FeedItem::Notice { text, .. }) => Some(text.clone()),
+                    _ => None,
+                }));
                 // What only the trace of a message shows is printed by the tests of attempts.
                 let is_traced =
                     |change: &&Change| matches!(change, Change::AttemptFailed { .. } | Change::Delivered { .. });
@@ -449,6 +455,7 @@ fn typing(bench: &mut Bench) -> &mut Bench {
 
 mod asking;
 mod halving;
+mod holes;
 mod leaving;
 mod orders;
 mod parking;

@@ -102,9 +102,9 @@ fn renumbering_starts_a_segment_and_older_numbers_still_serve_rewinds() {
     outbox.loaded(Index(11), rows(11..=15));
     assert_eq!(span(outbox.next(10, None, 1000)), (11, 15, 100, 104));
     assert_eq!(outbox.locate(Seq(102)), HoleAt::Kept(Index(13)));
-    assert_eq!(outbox.locate(Seq(105)), HoleAt::Above(1));
+    assert_eq!(outbox.locate(Seq(105)), HoleAt::Above);
     assert_eq!(outbox.locate(Seq(5)), HoleAt::Kept(Index(5)));
-    assert_eq!(outbox.locate(Seq(50)), HoleAt::Below(Index(11)), "never given: go on with what follows");
+    assert_eq!(outbox.locate(Seq(50)), HoleAt::Between(Index(11)), "never given: go on with what follows");
 }
 
 #[test]

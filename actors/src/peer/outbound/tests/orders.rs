@@ -2,6 +2,10 @@
 
 use super::*;
 
+fn expect(number: u64) -> Order {
+    Order::Expect { number: Seq(number), yes: false }
+}
+
 #[test]
 fn a_suspended_peer_is_left_alone_until_it_is_resumed_whatever_comes() {
     let mut bench = Bench::new(|_, _| ());
@@ -43,7 +47,7 @@ fn a_pause_keeps_what_the_peer_had_asked_for() {
         record.outbound.rest = Rest::Waiting { until: Millis(50_000) };
     });
     // Something inbound writes the record meanwhile.
-    bench.step(Event::Started).order(Order::Expect(Seq(3)));
+    bench.step(Event::Started).order(expect(3));
     bench.restart(|_| ()).check(&["   0s waiting     arm 50s"]);
 }
 
@@ -106,7 +110,7 @@ fn a_number_beyond_belief_is_heard_again_after_a_resume() {
 #[test]
 fn a_faulty_peer_takes_one_order_which_is_to_begin_anew() {
     let mut bench = Bench::new(|_, record| record.outbound.rest = Rest::Waiting { until: Millis(50_000) });
-    bench.step(Event::GivenUp).order(Order::Retry).order(Order::Expect(Seq(9))).order(Order::Resume).check(&[
+    bench.step(Event::GivenUp).order(Order::Retry).order(expect(9)).order(Order::Resume).check(&[
         "   0s suspended   ",
         "   0s suspended   decline: the state of blue is faulty; see the log, then resume it",
         "   0s suspended   decline: the state of blue is faulty; see the log, then resume it",
@@ -118,7 +122,7 @@ fn a_faulty_peer_takes_one_order_which_is_to_begin_anew() {
 #[test]
 fn a_number_that_is_ordered_is_expected_and_nothing_before_it_is_compared() {
     let mut bench = Bench::new(|_, record| record.inbound.expected = Seq(40));
-    bench.order(Order::Expect(Seq(7))).check(&["   0s idle        commit forget<7+notice+peer; report"]);
+    bench.order(expect(7)).check(&["   0s idle        commit forget<7+notice+peer; report"]);
     assert_eq!(bench.machine.status().expected_seq, Seq(7));
 }
 
@@ -126,7 +130,7 @@ fn a_number_that_is_ordered_is_expected_and_nothing_before_it_is_compared() {
 fn a_number_in_the_configuration_is_applied_once_and_again_when_it_is_another() {
     let mut bench = Bench::new(|_, _| ()).restart(|limits| limits.expect_seq = Some(Seq(500)));
     assert_eq!(bench.trace, ["   0s idle        commit forget<500+notice+peer"]);
-    bench.order(Order::Expect(Seq(3)));
+    bench.order(expect(3));
     let mut again = bench.restart(|limits| limits.expect_seq = Some(Seq(500)));
     assert_eq!((again.trace[0].as_str(), again.machine.status().expected_seq), ("   0s idle        ", Seq(3)));
     let other = again.restart(|limits| limits.expect_seq = Some(Seq(600)));

@@ -1,0 +1,218 @@
+//! What a peer says of our numbers, and how far it is followed: holes, conflicts, numbers above ours; and an operator's word.
+//!
+//! A hole costs the peer one short answer, and us a resend of all that is kept, or a new numbering and its commit. So only the
+//! first one is followed at once. Each further one before the acknowledged index has passed the highest one ever acknowledged
+//! counts as a failure, whatever its number: it is followed at the next attempt, after the backoff.
+//!
+//! A new numbering begins at most `renumber_max` above our newest number, and all numbers stay below [`Seq::LIMIT`]. Beyond
+//! either the peer is suspended `ahead_of_us`, until an operator sets the number here ([`Order::Renumber`](crate::model::Order))
+//! or at the peer.
+
+use super::{Moment, Outbound, State};
+use crate::change::{Change, Urgency};
+use crate::limits::Speech;
+use crate::model::{Cause, FeedItem, Index, Label, Refusal, Seq};
+use crate::peer::effect::{Effect, Out};
+use crate::peer::outbox::HoleAt;
+
+/// Counts the holes between two advances of the acknowledged index.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Holes {
+    count: u32,
+    /// The acknowledged index at the last of them.
+    acked: Index,
+}
+
+impl Holes {
+    /// One more, while everything up to `acked` is acknowledged. How many there are since that index moved, this one included.
+    fn note(&mut self, acked: Index) -> u32 {
+        if acked > self.acked {
+            self.count = 0;
+        }
+        self.acked = acked;
+        self.count = self.count.saturating_add(1);
+        self.count
+    }
+
+    /// An operator begins anew.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
+    }
+}
+
+impl Outbound {
+    /// The peer asks for this number next; `conflict`: it holds other updates under ours.
+    pub(super) fn on_hole(&mut self, at: Moment, expected: Seq, conflict: bool, out: &mut Out) {
+        if self.doubt.question().is_some_and(|last| expected > self.outbox.number(last)) {
+            return self.delivered(at, None, None, &[], out);
+        }
+        if expected == Seq(0) {
+            return self.fail(at, "the peer asks for number 0, and numbers begin at 1".to_owned(), out);
+        }
+        // A hole that answers our own question is no confusion.
+        let holes = match self.doubt.question() {
+            Some(_) => 1,
+            None => self.holes.note(self.outbox.acked()),
+        };
+        if let Err(reason) = self.follow(expected, conflict, out) {
+            return self.stop_ahead_of_us(at, reason, out);
+        }
+        if holes == 1 {
+            return self.proceed(at, out);
+        }
+        // Items that were sent again and taken clear the failures in between; they are no progress.
+        if self.forwarded.is_none() {
+            self.failures = self.failures.max(holes - 2);
+        }
+        self.fail(
+            at,
+            format!("the peer asks for number {expected}, and has taken nothing new since it asked last"),
+            out,
+        );
+    }
+
+    /// Send next what the peer asks for, under the number it asks for. `Err`: its number is not followed.
+    fn follow(&mut self, expected: Seq, conflict: bool, out: &mut Out) -> Result<(), String> {
+        let unacked = self.outbox.acked().next();
+        if conflict {
+            self.check_number(unacked, expected)?;
+            self.doubt.settle();
+            self.renumber(unacked, expected, "it holds other updates under our numbers", out);
+            return Ok(());
+        }
+        match self.outbox.locate(expected) {
+            HoleAt::Kept(index) => {
+                // What was asked about is told of already, and closed over.
+                let is_news = self.doubt.question().is_none_or(|last| index < self.outbox.cursor() || last < index);
+                self.doubt.expects(index);
+                self.sought = is_news.then_some(expected);
+                self.outbox.rewind(index);
+            }
+            HoleAt::Below(oldest) => {
+                self.check_number(oldest, expected)?;
+                self.doubt.expects(oldest);
+                self.give_less(expected, oldest, out);
+            }
+            HoleAt::Between(next) => {
+                self.check_number(next, expected)?;
+                self.doubt.expects(next);
+                self.renumber(next, expected, "it asks for a number that we left out", out);
+            }
+            HoleAt::Above => {
+                self.check_number(unacked, expected)?;
+                self.doubt.settle();
+                self.renumber(unacked, expected, "it holds more than we ever numbered", out);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a peer may have our items from `first` on numbered from `number` on.
+    fn check_number(&self, first: Index, number: Seq) -> Result<(), String> {
+        let (server, max) = (&self.server, self.limits.renumber_max);
+        let above = number.since(self.outbox.tail_number());
+        if above > max || self.is_beyond_limit(first, number) {
+            return Err(format!(
+                "the peer asks for number {number}, which is {above} above our newest; it is not followed (renumber_max = {max}, \
+                 and numbers stay below {}): have the right number set at the peer and resume {server}, or set it here with \
+                 `fernpost peer renumber {server} NUMBER`",
+                Seq::LIMIT
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether the newest item would get a number that none may have.
+    fn is_beyond_limit(&self, first: Index, number: Seq) -> bool {
+        number.0.saturating_add(self.outbox.tail().since(first)) >= Seq::LIMIT.0
+    }
+
+    /// A request that would carry a number beyond the limit is not sent: the other side would refuse each of its items for good.
+    pub(super) fn refuses_label(&mut self, at: Moment, label: Label, out: &mut Out) -> bool {
+        let Label::Numbers { last, .. } = label else { return false };
+        if last < Seq::LIMIT {
+            return false;
+        }
+        let (server, limit) = (&self.server, Seq::LIMIT);
+        let reason = format!(
+            "our next item to the peer has number {last}, and numbers stay below {limit}: ask its operator which number it \
+             expects, then set it with `fernpost peer renumber {server} NUMBER`"
+        );
+        self.stop_ahead_of_us(at, reason, out);
+        true
+    }
+
+    fn stop_ahead_of_us(&mut self, at: Moment, reason: String, out: &mut Out) {
+        self.attempts.failed(reason);
+        self.rest(at, State::suspended(Cause::AheadOfUs, None), Urgency::Now, out);
+    }
+
+    /// The peer asks for numbers we no longer have: go on with the oldest item we do have, under the number it asks for.
+    pub(super) fn give_less(&mut self, expected: Seq, oldest: Index, out: &mut Out) {
+        let number = self.outbox.number(oldest);
+        if expected < number {
+            let (from, server, last) = (self.us.clone(), self.server.clone(), Seq(number.0 - 1));
+            out.change(Change::Fed(FeedItem::UpdateGap { from, server, first: expected, last }));
+        }
+        self.renumber(oldest, expected, "it asks for updates that are no longer kept", out);
+    }
+
+    fn renumber(&mut self, first: Index, number: Seq, why: &str, out: &mut Out) {
+        let ours = (self.outbox.number(first), self.outbox.tail_number());
+        self.number_anew(first, number, out);
+        let what = match ours {
+            (first, tail) if first > tail => format!("the next update is number {number}"),
+            (first, tail) if first == tail => format!("what was number {first} is number {number} now"),
+            (first, tail) => format!("what was numbers {first} to {tail} is numbered from {number} on"),
+        };
+        let text = format!("{}: {why}; {what}", self.server);
+        out.numbering_notice(&self.server, text);
+    }
+
+    fn number_anew(&mut self, first: Index, number: Seq, out: &mut Out) {
+        self.outbox.renumber(first, number);
+        self.renumbered = true;
+        out.moved(Urgency::Now);
+    }
+
+    /// An operator sets the number of our first item that the peer has not acknowledged. What is in flight is given up: it
+    /// carries the old number.
+    pub fn set_number(&mut self, at: Moment, number: Seq, yes: bool, out: &mut Out) -> Result<(), Refusal> {
+        let first = self.outbox.acked().next();
+        let count = self.outbox.backlog();
+        if number == Seq(0) || self.is_beyond_limit(first, number) {
+            return Err(Refusal::NumberOutOfRange { number, count });
+        }
+        let (above, max) = (number.since(self.outbox.tail_number()), self.limits.renumber_max);
+        if above > max && !yes {
+            return Err(Refusal::NumberFarAbove { server: self.server.clone(), number, above, max });
+        }
+        let before = self.outbox.number(first);
+        let goes_on = match self.state {
+            State::Loading | State::Sending { .. } => {
+                out.effect(Effect::Abort);
+                true
+            }
+            State::Suspended { cause: Cause::AheadOfUs, .. } => {
+                out.effect(Effect::Disarm);
+                true
+            }
+            _ => false,
+        };
+        self.doubt.settle();
+        self.holes.forget();
+        self.number_anew(first, number, out);
+        let text = format!("{}: what we number {before} and on is numbered from {number} on, as ordered", self.server);
+        out.change(Change::Fed(FeedItem::Notice { text, server: Some(self.server.clone()) }));
+        if goes_on {
+            self.go_on(at, out);
+        }
+        Ok(())
+    }
+
+    /// The number of our first item that the peer has not acknowledged, or of the next one to be queued. `None`: it is written to
+    /// in transactions, which number nothing.
+    pub fn next_number(&self) -> Option<Seq> {
+        (self.limits.speech == Speech::Updates).then(|| self.outbox.number(self.outbox.acked().next()))
+    }
+}
