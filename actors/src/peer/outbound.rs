@@ -29,7 +29,7 @@ use crate::peer::attempts::Attempts;
 use crate::peer::effect::{Effect, Out};
 use crate::peer::label::Labels;
 use crate::peer::outbox::{Outbox, Room, Span};
-use crate::peer::weak::{Fleeting, Ring};
+use crate::peer::weak::{Fleeting, Ring, RingLimits};
 use doubt::Doubt;
 use numbering::Holes;
 use search::Search;
@@ -100,6 +100,8 @@ pub struct Outbound {
     labels: Labels,
     /// Ephemeral items that ride with the next push.
     ring: Ring,
+    /// Those that ride on the request in flight: they go with the next one where the peer takes nothing.
+    riding: Vec<Fleeting>,
     /// The newest attempt; numbers them within this life of the actor.
     attempt: u64,
     /// Strong updates a push, at most, after what the peer could not take; grows back.
@@ -166,6 +168,7 @@ impl Outbound {
             failures: record.failures,
             labels: Labels::new(limits.speech, record),
             ring: Ring::default(),
+            riding: vec![],
             attempt: 0,
             cap: limits.batch_items,
             search: Search::default(),
@@ -358,6 +361,10 @@ impl Outbound {
     /// The time has come for a peer that was left alone. One that was suspended is only looked in on.
     fn go_on(&mut self, at: Moment, out: &mut Out) {
         self.probing |= matches!(self.state, State::Suspended { cause: Cause::Unreachable | Cause::Refused, .. });
+        if matches!(self.state, State::BackingOff { .. }) && self.outbox.cursor() > self.outbox.tail() {
+            // Nothing durable is to be sent: what is ephemeral alone causes no attempt at a peer that failed.
+            self.ring.clear();
+        }
         self.proceed(at, out);
     }
 
@@ -382,7 +389,11 @@ impl Outbound {
         self.oldest = self.outbox.oldest().map(|row| row.queued).or(self.oldest.filter(|_| self.rests()));
         self.doubt.put_off();
         self.outbox.unload();
-        self.ring.clear();
+        self.riding = vec![];
+        match state {
+            State::Waiting { until } | State::BackingOff { until, .. } => self.ring.keep_beyond(until),
+            _ => self.ring.clear(),
+        }
         self.enter(at, state);
         out.moved(urgency);
         if let PeerState::Suspended(cause) = self.state()
@@ -394,16 +405,24 @@ impl Outbound {
         self.watch(out);
     }
 
-    /// Our messenger has something ephemeral. It never wakes a peer that is being left alone.
+    /// Our messenger has something ephemeral. It never wakes a peer that is being left alone, and rides on the next attempt where
+    /// it is still worth sending then.
     pub fn weak(&mut self, at: Moment, fleeting: Fleeting, out: &mut Out) {
-        match self.state {
-            State::Idle => {
-                self.ring.push(fleeting, self.limits.weak_items);
-                self.proceed(at, out);
-            }
-            State::Loading | State::Sending { .. } => self.ring.push(fleeting, self.limits.weak_items),
-            State::Waiting { .. } | State::BackingOff { .. } | State::Suspended { .. } => {}
+        let stays = match self.state {
+            State::Idle | State::Loading | State::Sending { .. } => true,
+            State::Waiting { until } | State::BackingOff { until, .. } => fleeting.until > until,
+            State::Suspended { .. } => false,
+        };
+        if stays {
+            self.ring.push(fleeting, self.ring_limits());
         }
+        if matches!(self.state, State::Idle) {
+            self.proceed(at, out);
+        }
+    }
+
+    fn ring_limits(&self) -> RingLimits {
+        RingLimits { items: self.limits.weak_items, bytes: self.limits.batch_bytes }
     }
 
     /// Whether it may be asked for something now.

@@ -37,6 +37,10 @@ impl Outbound {
             return;
         }
         self.forwarded = forwarded;
+        let riding = std::mem::take(&mut self.riding);
+        if has_taken_nothing(&outcome) {
+            self.ring.put_back(riding, self.ring_limits());
+        }
         if let Some(span) = span {
             if matches!(&outcome, Ok(Answered { ack: Ack::TakenBlindly, .. })) && !self.attempts.are_blind() {
                 self.warn_of_blindness(out);

@@ -5,6 +5,7 @@ use crate::change::Urgency;
 use crate::model::{Index, Label, OutFrame, OutboxRow};
 use crate::peer::effect::{Effect, Out};
 use crate::peer::outbox::{Next, Span};
+use crate::peer::weak::Fleeting;
 
 impl Outbound {
     /// Send what is next, or read it, or be idle.
@@ -60,7 +61,7 @@ impl Outbound {
         label: Label,
         span: Option<Span>,
         rows: Vec<OutboxRow>,
-        weak: Vec<Edu>,
+        weak: Vec<Fleeting>,
         out: &mut Out,
     ) {
         if self.refuses_label(at, label, out) {
@@ -74,9 +75,10 @@ impl Outbound {
             to: self.server.clone(),
             label,
             items: rows.into_iter().map(|row| row.item).collect(),
-            weak,
+            weak: weak.iter().map(|fleeting| fleeting.edu.clone()).collect(),
             deadlines: self.limits.deadlines,
         };
+        self.riding = weak;
         let settled = std::mem::take(&mut self.renumbered);
         out.effect(Effect::Push { attempt, frame, settled });
     }

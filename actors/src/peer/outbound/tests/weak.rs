@@ -2,6 +2,13 @@
 
 use super::*;
 
+/// Something ephemeral under this key that is worth sending for so many seconds from now on.
+fn typing_for<'a>(bench: &'a mut Bench, key: &str, secs: u64) -> &'a mut Bench {
+    let edu = Edu { kind: "typing".into(), content: Bytes::from(key.to_owned()) };
+    let until = Millis(bench.now.0 + secs * 1000);
+    bench.step(Event::Weak(Fleeting { key: Some(key.to_owned()), until, edu }))
+}
+
 #[test]
 fn something_ephemeral_goes_alone_when_nothing_else_does_and_rides_otherwise() {
     let mut bench = Bench::new(|_, record| record.outbound.acked = Index(7));
@@ -15,13 +22,104 @@ fn something_ephemeral_goes_alone_when_nothing_else_does_and_rides_otherwise() {
 }
 
 #[test]
-fn something_ephemeral_never_wakes_a_peer_that_is_left_alone() {
+fn weak_for_waiting_peer_rides_on_next_attempt() {
     let mut bench = Bench::new(|_, _| ());
-    typing(bench.queue(1).unreachable()).at(1).step(Event::Due).load(1, 1).check(&[
+    bench.queue(1).reply(Ack::Wait(Duration::from_secs(10))).at(5);
+    // One ends before the date, one at it; of those that outlast it the newer one of a key counts.
+    for (key, secs) in [("short", 4), ("equal", 5), ("a", 6), ("b", 30), ("a", 30)] {
+        typing_for(&mut bench, key, secs);
+    }
+    bench.at(10).step(Event::Due).load(1, 1).ok(1).check(&[
+        "   0s sending     push 1..=1 (1)",
+        "   0s waiting     commit peer; arm 10s",
+        "   5s waiting     ",
+        "   5s waiting     ",
+        "   5s waiting     ",
+        "   5s waiting     ",
+        "   5s waiting     ",
+        "  10s sending     load 1",
+        "  10s sending     push 1..=1 (1+2 weak)",
+        "  10s idle        note trim<=1+peer",
+    ]);
+}
+
+#[test]
+fn weak_for_peer_backing_off_rides_too() {
+    let mut bench = Bench::new(|limits, _| limits.weak_items = 2);
+    bench.queue(1).unreachable();
+    for key in ["a", "b", "c"] {
+        typing_for(&mut bench, key, 30);
+    }
+    bench.at(1).step(Event::Due).load(1, 1).check(&[
         "   0s sending     push 1..=1 (1)",
         "   0s backing_off note peer; arm 1s",
         "   0s backing_off ",
+        "   0s backing_off ",
+        "   0s backing_off ",
         "   1s sending     load 1",
-        "   1s sending     push 1..=1 (1)",
+        "   1s sending     push 1..=1 (1+2 weak)",
+    ]);
+}
+
+#[test]
+fn weak_alone_causes_no_attempt_at_failing_peer() {
+    let mut bench = Bench::new(|_, record| record.outbound.acked = Index(7));
+    typing_for(&mut bench, "a", 30).unreachable();
+    typing_for(&mut bench, "b", 30).at(1).step(Event::Due);
+    typing_for(&mut bench, "c", 30).check(&[
+        "   0s sending     push 8..=7 (0+1 weak)",
+        "   0s backing_off note peer; arm 1s",
+        "   0s backing_off ",
+        "   1s idle        ",
+        "   1s sending     push 8..=7 (0+1 weak)",
+    ]);
+}
+
+#[test]
+fn weak_goes_alone_when_the_wait_is_over() {
+    let mut bench = Bench::new(|_, record| record.outbound.acked = Index(7));
+    typing_for(&mut bench, "a", 30).reply(Ack::Wait(Duration::from_secs(3))).at(3).step(Event::Due).check(&[
+        "   0s sending     push 8..=7 (0+1 weak)",
+        "   0s waiting     commit peer; arm 3s",
+        "   3s sending     push 8..=7 (0+1 weak)",
+    ]);
+}
+
+#[test]
+fn weak_that_was_not_taken_rides_again() {
+    let troubled =
+        |status| PushFailure::Troubled { status, reason: "oh".into(), retry_after: Some(Duration::from_secs(1)) };
+    for (failure, rides) in [
+        (PushFailure::Unreachable("gone".into()), true),
+        (troubled(429), true),
+        // It may have taken it, or it is what the trouble is about.
+        (PushFailure::TimedOut, false),
+        (PushFailure::Broken("cut".into()), false),
+        (PushFailure::Unreadable("?".into()), false),
+        (troubled(503), false),
+    ] {
+        let mut bench = Bench::new(|_, _| ());
+        typing_for(bench.queue(1), "a", 30);
+        bench.ok(1).queue(1).trace.clear();
+        // The push of the second item is out; the first one took the weak item alone.
+        typing_for(&mut bench, "b", 30).ok(1).queue(1);
+        bench.trace.clear();
+        typing_for(&mut bench, "c", 1).fail(failure.clone()).at(1).step(Event::Due).load(2, 3);
+        let pushed = bench.trace.last().expect("traced");
+        assert_eq!(pushed.contains("weak"), rides, "{failure}: {}", bench.trace.join("\n"));
+    }
+}
+
+#[test]
+fn weak_for_suspended_peer_is_dropped() {
+    let mut bench = Bench::new(|limits, _| limits.failures_to_suspend = 1);
+    typing_for(bench.queue(1), "a", 9_999).unreachable();
+    typing_for(&mut bench, "b", 9_999).at(3600).step(Event::Due).load(1, 1).check(&[
+        "   0s sending     push 1..=1 (1)",
+        "   0s sending     ",
+        "   0s suspended   note event(suspended unreachable)+peer; arm 3600s",
+        "   0s suspended   ",
+        "3600s sending     load 1",
+        "3600s sending     push 1..=1 (1)",
     ]);
 }
