@@ -125,7 +125,7 @@ impl Gateway {
         let fence = self.ports.ownership.claim(first).ok_or_else(|| Refusal::UnknownPeer(first.clone()))?;
         let (items, bytes) = match &submission.what {
             Submitted::Updates(updates) => (updates.len(), updates.iter().map(Bytes::len).sum()),
-            Submitted::Pdu(_, bytes) => (1, bytes.len()),
+            Submitted::Pdu(_, _, bytes) => (1, bytes.len()),
         };
         for server in &submission.servers {
             self.routes.peer(server, Need::Work).await?.has_room(items, bytes)?;

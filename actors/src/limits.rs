@@ -17,8 +17,12 @@ pub struct PeerLimits {
     pub habits: Habits,
     /// Requests of this peer being handled at once; the next is told to wait.
     pub intake_max: u32,
-    /// Strong updates in one push, out, and in (told to the peer as `window`).
+    /// Durable items taken in one request (told to the peer as `window` or `limits.pdus`); [`u32::MAX`]: only bytes bound it.
+    pub intake_items: u32,
+    /// Durable items sent in one request.
     pub batch_items: u32,
+    /// It handles all PDUs of a request at once: one request holds at most one PDU of each conversation.
+    pub one_a_context: bool,
     /// Bytes of updates in one push; a larger update or message is refused to our messenger, and one queued under a higher limit goes alone.
     pub batch_bytes: u64,
     /// Unacknowledged items kept for the peer; beyond it a submission to it is refused.
@@ -71,6 +75,14 @@ pub struct PeerLimits {
     pub answers_late: bool,
     /// How long such a request is held before it is taken all the same.
     pub hold_max: Duration,
+}
+
+impl PeerLimits {
+    /// Items that may come at once under a `rate`: what one request may bring, or what we would send in one where only bytes bound
+    /// that.
+    pub const fn burst(&self) -> u32 {
+        if self.intake_items == u32::MAX { self.batch_items } else { self.intake_items }
+    }
 }
 
 /// How many peers are in memory at once, unless the configuration says otherwise: some forty megabytes of them.
@@ -291,7 +303,9 @@ impl Default for PeerLimits {
             honours_to: true,
             habits: Habits::default(),
             intake_max: 4,
+            intake_items: 1000,
             batch_items: 100,
+            one_a_context: false,
             batch_bytes: 1 << 20,
             outbox_items: 1_000_000,
             outbox_bytes: 1 << 30,

@@ -75,6 +75,8 @@ impl Profile {
                 ("dialect", Preset::Text("transactions")),
                 ("auth", Preset::Text("network")),
                 ("insecure", Preset::Yes),
+                // It puts all that waits into one transaction, and forgets what is not taken.
+                ("intake_items", Preset::Number(0)),
                 // While it holds our request it looks for missing parents, and for each it tries 31 seconds to connect.
                 ("request_timeout", Preset::Text("75s")),
             ],
@@ -95,6 +97,8 @@ impl Profile {
 pub(super) enum Preset {
     /// This text.
     Text(&'static str),
+    /// This number.
+    Number(u32),
     /// `true`.
     Yes,
 }

@@ -64,7 +64,9 @@ enum Counts {
 pub(super) struct PeerSection {
     /// Requests of this peer being handled at once; the next is told to wait.
     intake_max: u32,
-    /// Strong updates in one push.
+    /// Durable items (updates, PDUs) taken in one request of this peer; 0: only `federation.body_max` bounds it.
+    intake_items: u32,
+    /// Durable items in one request to this peer.
     batch_items: u32,
     /// Bytes of updates in one push; a larger update or message is refused to our messenger, and one queued under a higher limit goes alone.
     batch_bytes: Size,
@@ -145,6 +147,7 @@ impl Default for PeerSection {
         let limits = PeerLimits::default();
         Self {
             intake_max: limits.intake_max,
+            intake_items: limits.intake_items,
             batch_items: limits.batch_items,
             batch_bytes: Size(limits.batch_bytes),
             outbox_items: limits.outbox_items,
@@ -191,7 +194,9 @@ impl PeerSection {
     pub(super) fn limits(&self) -> PeerLimits {
         PeerLimits {
             intake_max: self.intake_max,
+            intake_items: if self.intake_items == 0 { u32::MAX } else { self.intake_items },
             batch_items: self.batch_items,
+            one_a_context: self.profile == Profile::Synapse2014,
             batch_bytes: self.batch_bytes.0,
             outbox_items: self.outbox_items,
             outbox_bytes: self.outbox_bytes.0,

@@ -132,6 +132,7 @@ impl Laid {
             if !self.values.contains_key(*key) {
                 let value = match preset {
                     Preset::Text(text) => Value::from(*text),
+                    Preset::Number(number) => Value::from(*number),
                     Preset::Yes => Value::from(true),
                 };
                 self.put(key, value, &Origin::Profile);

@@ -1,12 +1,14 @@
 //! What becomes of parked items when an operator says so: they leave, or a dead letter goes back into its queue.
 
-use actors::model::{Item, ServerName, SubmissionId};
+use actors::model::{ContextId, Item, ServerName, SubmissionId};
 use bytes::Bytes;
 use redb::ReadableTable;
 
 use super::apply::Group;
 use super::rows;
 use super::strangers::stranger_in;
+use super::submissions::Appended;
+use super::tables::PduValue;
 
 type Write = Result<(), redb::Error>;
 
@@ -46,7 +48,7 @@ impl Group<'_> {
     /// It gets a new place at the end of the queue: its old number has gone to what stood behind it.
     pub(super) fn dead_letter_requeued(&mut self, server: &ServerName, index: u64) -> Write {
         let Some(letter) = self.take_letter(server, index)? else { return Ok(()) };
-        let Some(item) = self.item_of(&letter)? else {
+        let Some((item, context)) = self.item_of(&letter)? else {
             tracing::error!(%server, index, "a dead letter has no content; this is a bug");
             return Ok(());
         };
@@ -57,7 +59,7 @@ impl Group<'_> {
         let submission = rows::submission_id("dead_letters", &letter.submission);
         let submission = submission.map_err(|error| redb::Error::Corrupted(error.to_string()))?;
         self.moved_to(&submission, server, index, tail.0 + 1)?;
-        self.append_rows(server, tail, [(letter.number, item, submission)], true)
+        self.append_rows(server, tail, [Appended { number: letter.number, item, context, submission }], true)
     }
 
     /// Of a PDU for which there was no room. Where it has been queued since, or is forgotten, there is nothing to do.
@@ -72,11 +74,13 @@ impl Group<'_> {
         };
         let row = self.pdus.open()?.get((reference.origin.as_str(), reference.id.as_str()))?;
         let row = row.filter(|row| !rows::is_forgotten(row.value()));
-        let Some(text) = row.map(|row| Bytes::copy_from_slice(row.value().7)) else { return Ok(()) };
+        let Some((context, text)) = row.map(|row| pdu_of(row.value())).transpose()? else { return Ok(()) };
         self.delivered_again(&reference)?;
         let tail = self.outbox_tail(server)?;
         self.moved_to(submission, server, rows::LEFT_OUT, tail.0 + 1)?;
-        self.append_rows(server, tail, [(0, Item::Pdu(reference, text), submission.clone())], true)
+        let (context, submission) = (Some(context), submission.clone());
+        let row = Appended { number: 0, item: Item::Pdu(reference, text), context, submission };
+        self.append_rows(server, tail, [row], true)
     }
 
     fn take_letter(&mut self, server: &ServerName, index: u64) -> Result<Option<Letter>, redb::Error> {
@@ -96,17 +100,19 @@ impl Group<'_> {
         Ok(letter)
     }
 
-    fn item_of(&mut self, letter: &Letter) -> Result<Option<Item>, redb::Error> {
+    /// Its item, and the conversation of a PDU.
+    fn item_of(&mut self, letter: &Letter) -> Result<Option<(Item, Option<ContextId>)>, redb::Error> {
         self.counts.lookups += 1;
         self.counts.rows_read += 1;
         if letter.number > 0 {
             let row = self.items.open()?.get(letter.number)?;
-            return Ok(row.map(|row| Item::Update(Bytes::copy_from_slice(row.value().1))));
+            return Ok(row.map(|row| (Item::Update(Bytes::copy_from_slice(row.value().1)), None)));
         }
         let reference = rows::reference("dead_letters", &letter.origin, &letter.id);
         let reference = reference.map_err(|error| redb::Error::Corrupted(error.to_string()))?;
         let row = self.pdus.open()?.get((letter.origin.as_str(), letter.id.as_str()))?;
-        Ok(row.map(|row| Item::Pdu(reference, Bytes::copy_from_slice(row.value().7))))
+        let Some((context, text)) = row.map(|row| pdu_of(row.value())).transpose()? else { return Ok(None) };
+        Ok(Some((Item::Pdu(reference, text), Some(context))))
     }
 
     /// The submission remembers where the item stands now, or that it was dropped: its trace is a comparison with what the peer acknowledged. One that is
@@ -128,4 +134,10 @@ impl Group<'_> {
         self.counts.rows_written += 1;
         Ok(())
     }
+}
+
+/// The conversation and the text of a stored PDU.
+fn pdu_of(row: <PduValue as redb::Value>::SelfType<'_>) -> Result<(ContextId, Bytes), redb::Error> {
+    let context = rows::context_id("pdus", row.0).map_err(|error| redb::Error::Corrupted(error.to_string()))?;
+    Ok((context, Bytes::copy_from_slice(row.7)))
 }

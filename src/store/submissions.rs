@@ -1,12 +1,22 @@
 //! A submission to rows: one for each server's outbox, and one that remembers it.
 
-use actors::model::{Index, Item, OutboundRecord, ServerName, Submission, SubmissionId, Submitted};
+use actors::model::{ContextId, Index, Item, OutboundRecord, ServerName, Submission, SubmissionId, Submitted};
 use actors::ports::OutboxRow;
 use redb::ReadableTable;
 
 use super::apply::{Group, Grown};
 use super::rows;
 use super::tables;
+
+/// An item that goes to the end of an outbox.
+pub(super) struct Appended {
+    /// The number under which an update is stored; 0 of a PDU.
+    pub(super) number: u64,
+    pub(super) item: Item,
+    /// The conversation of a PDU.
+    pub(super) context: Option<ContextId>,
+    pub(super) submission: SubmissionId,
+}
 
 impl Group<'_> {
     pub(super) fn submitted(&mut self, submission: &Submission) -> Result<(), redb::Error> {
@@ -15,11 +25,17 @@ impl Group<'_> {
         for server in &submission.servers {
             let tail = self.outbox_tail(server)?;
             places.push((server.as_str(), tail.0 + 1));
-            self.append(server, tail, submission, &queued)?;
+            let rows = queued.iter().map(|(number, item)| Appended {
+                number: *number,
+                item: item.clone(),
+                context: submission.what.context().cloned(),
+                submission: submission.id.clone(),
+            });
+            self.append_rows(server, tail, rows, false)?;
         }
         places.extend(submission.left_out.iter().map(|server| (server.as_str(), rows::LEFT_OUT)));
         let (origin, id) = match &submission.what {
-            Submitted::Pdu(pdu, _) => (pdu.origin.as_str(), pdu.id.as_str()),
+            Submitted::Pdu(pdu, ..) => (pdu.origin.as_str(), pdu.id.as_str()),
             Submitted::Updates(_) => ("", ""),
         };
         let accepted = submission.accepted.0;
@@ -35,7 +51,7 @@ impl Group<'_> {
     /// number.
     fn items_of(&mut self, submission: &Submission) -> Result<Vec<(u64, Item)>, redb::Error> {
         let updates = match &submission.what {
-            Submitted::Pdu(reference, bytes) => return Ok(vec![(0, Item::Pdu(reference.clone(), bytes.clone()))]),
+            Submitted::Pdu(reference, _, bytes) => return Ok(vec![(0, Item::Pdu(reference.clone(), bytes.clone()))]),
             Submitted::Updates(updates) => updates,
         };
         let first = self.memory.next_item;
@@ -50,23 +66,12 @@ impl Group<'_> {
         Ok((first..).zip(updates.iter().cloned().map(Item::Update)).collect())
     }
 
-    fn append(
-        &mut self,
-        server: &ServerName,
-        tail: (u64, u64),
-        submission: &Submission,
-        items: &[(u64, Item)],
-    ) -> Result<(), redb::Error> {
-        let rows = items.iter().map(|(number, item)| (*number, item.clone(), submission.id.clone()));
-        self.append_rows(server, tail, rows, false)
-    }
-
-    /// Items go to the end of an outbox: (number, item, submission).
+    /// Items go to the end of an outbox.
     pub(super) fn append_rows(
         &mut self,
         server: &ServerName,
         (tail, mut queued_bytes): (u64, u64),
-        rows: impl IntoIterator<Item = (u64, Item, SubmissionId)>,
+        rows: impl IntoIterator<Item = Appended>,
         again: bool,
     ) -> Result<(), redb::Error> {
         let mut rows = (tail + 1..).zip(rows).peekable();
@@ -76,7 +81,7 @@ impl Group<'_> {
         let outbox = self.outbox.open()?;
         let grown = self.grown.entry(server.clone());
         let grown = grown.or_insert_with(|| Grown { tail: Index(tail), queued_bytes, rows: Vec::new() });
-        for (index, (number, item, submission)) in rows {
+        for (index, Appended { number, item, context, submission }) in rows {
             let (origin, id) = match &item {
                 Item::Pdu(pdu, _) => (pdu.origin.as_str(), pdu.id.as_str()),
                 Item::Update(_) => ("", ""),
@@ -87,7 +92,7 @@ impl Group<'_> {
             self.counts.rows_written += 1;
             (grown.tail, grown.queued_bytes) = (Index(index), queued_bytes);
             let (index, queued) = (Index(index), self.now);
-            grown.rows.push(OutboxRow { index, queued, item, submission, queued_bytes, again });
+            grown.rows.push(OutboxRow { index, queued, item, context, submission, queued_bytes, again });
         }
         self.memory.peers.entry(server.clone()).or_default().outbox = Some((grown.tail.0, queued_bytes));
         Ok(())

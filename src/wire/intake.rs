@@ -85,7 +85,7 @@ impl Intake for Gateway {
 
     /// One where the peer vanished from the configuration since it was let in: the core refuses it next.
     fn window(&self, from: &ServerName) -> u32 {
-        self.ports().roster.limits(from).map_or(1, |limits| limits.batch_items)
+        self.ports().roster.limits(from).map_or(1, |limits| limits.intake_items)
     }
 
     fn pdu(&self, reference: &PduRef) -> Result<Option<ServedPdu>, ArchiveError> {

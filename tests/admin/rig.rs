@@ -200,8 +200,8 @@ impl Rig {
     pub(crate) async fn said(&self, id: &str, left_out: &[&str]) -> PduRef {
         let reference = PduRef { origin: name("red.example"), id: id.parse().expect("valid") };
         let bytes = Bytes::from_static(br#"{"content":{}}"#);
-        let (context, kind) = ("garden".parse().expect("valid"), "m.text".into());
-        let of = reference.clone();
+        let (context, kind): (actors::model::ContextId, _) = ("garden".parse().expect("valid"), "m.text".into());
+        let (of, within) = (reference.clone(), context.clone());
         let (prev, depth, state, to) = (vec![], None, None, None);
         let pdu = Pdu { reference: of, context, prev, depth, kind, state, to, bytes: bytes.clone() };
         let standing = Standing::Delivered(Delivery { position: 1, depth: 0, shown: None });
@@ -209,7 +209,7 @@ impl Rig {
         let stored = StoredPdu { pdu, sender: None, verified: "own", received, standing };
         let submission = Submission {
             left_out: left_out.iter().map(|server| name(server)).collect(),
-            what: Submitted::Pdu(reference.clone(), bytes),
+            what: Submitted::Pdu(reference.clone(), within, bytes),
             ..self.submission(id, &[], &[])
         };
         self.commit(vec![Change::PduStored(Box::new(stored)), Change::Submitted(submission)]).await;

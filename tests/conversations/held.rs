@@ -68,7 +68,7 @@ async fn so_many_are_held_as_may_be_handled_and_the_next_is_told_which_limit_tha
         let network = Network::new(1, CALM);
         let rate = |peer: &mut PeerLimits| {
             old(peer);
-            (peer.rate, peer.batch_items) = (1, 1);
+            (peer.rate, peer.intake_items) = (1, 1);
         };
         let blue = Node::start(&network, "blue", Book::usual("blue").with_peer("green", rate)).await;
         blue.with("garden", &["green"]).await;

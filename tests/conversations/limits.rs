@@ -20,7 +20,7 @@ use crate::surroundings::{Book, server};
 /// Keys that refuse: what they are set to, and the words a refusal must have.
 const REFUSING: &[(&str, &str)] = &[
     ("intake_max", "peers.intake_max is reached (1)"),
-    ("batch_items", "at most 1 item (peers.batch_items), this one has 2"),
+    ("intake_items", "at most 1 item (peers.intake_items), this one has 2"),
     ("outbox_items", "1 is the most it may (peers.outbox_items)"),
     ("outbox_bytes", "3 is the most it may (peers.outbox_bytes)"),
     ("rate", "peers.rate is reached (1)"),
@@ -28,6 +28,7 @@ const REFUSING: &[(&str, &str)] = &[
 
 /// Keys that refuse nobody but shape what is sent, kept or believed: the test that fails without them.
 const SHAPING: &[(&str, &str)] = &[
+    ("batch_items", "a_push_is_bounded_in_items_and_bytes_but_one_item_always_goes"),
     ("batch_bytes", "a_push_is_bounded_in_items_and_bytes_but_one_item_always_goes"),
     ("retain", "acknowledged_rows_go_by_number_by_age_and_a_few_at_a_time"),
     ("retain_items", "acknowledged_rows_go_by_number_by_age_and_a_few_at_a_time"),
@@ -64,10 +65,10 @@ const LINK: &[&str] = &["profile", "dialect", "addresses", "auth", "allow_from",
 async fn met(key: &str) -> String {
     let tight = |peer: &mut PeerLimits| match key {
         "intake_max" => peer.intake_max = 1,
-        "batch_items" => peer.batch_items = 1,
+        "intake_items" => peer.intake_items = 1,
         "outbox_items" => peer.outbox_items = 1,
         "outbox_bytes" => peer.outbox_bytes = 3,
-        "rate" => (peer.rate, peer.batch_items) = (1, 1),
+        "rate" => (peer.rate, peer.intake_items) = (1, 1),
         other => panic!("{other} is not known here"),
     };
     let network = Network::new(1, CALM);
@@ -84,7 +85,7 @@ async fn met(key: &str) -> String {
             };
             blue.gateway().submit(two).await.unwrap_err().to_string()
         }
-        "batch_items" => pushed(&network, r#"{"strong":[{"n":1},{"n":2}],"seq":2}"#).await,
+        "intake_items" => pushed(&network, r#"{"strong":[{"n":1},{"n":2}],"seq":2}"#).await,
         "rate" => {
             pushed(&network, r#"{"strong":[{"n":1}],"seq":1}"#).await;
             pushed(&network, r#"{"strong":[{"n":2}],"seq":2}"#).await

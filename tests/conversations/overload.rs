@@ -164,7 +164,7 @@ async fn a_disk_that_is_nearly_full_takes_nothing_and_gives_everything() {
 async fn a_peer_faster_than_its_rate_is_told_which_limit_it_meets() {
     world(async {
         let network = Network::new(1, CALM);
-        let slow = |peer: &mut actors::limits::PeerLimits| (peer.rate, peer.batch_items) = (2, 2);
+        let slow = |peer: &mut actors::limits::PeerLimits| (peer.rate, peer.intake_items) = (2, 2);
         let book = Book::usual("blue").with_peer("red", slow).with_peer("green", slow);
         let blue = Node::start(&network, "blue", book).await;
         blue.with("garden", &["red", "green"]).await;
@@ -190,7 +190,7 @@ async fn a_peer_faster_than_its_rate_is_told_which_limit_it_meets() {
 async fn what_is_ephemeral_in_a_transaction_counts_for_the_rate() {
     world(async {
         let network = Network::new(1, CALM);
-        let slow = |peer: &mut actors::limits::PeerLimits| (peer.rate, peer.batch_items) = (2, 3);
+        let slow = |peer: &mut actors::limits::PeerLimits| (peer.rate, peer.intake_items) = (2, 3);
         let blue = Node::start(&network, "blue", Book::usual("blue").with_peer("green", slow)).await;
         blue.with("garden", &["green"]).await;
         let edus = |count: usize| {

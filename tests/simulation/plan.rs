@@ -171,10 +171,12 @@ fn peer_limits(chance: &mut Rng) -> PeerLimits {
         max: seconds(chance, &[5, 60]),
         jitter: 0.2,
     };
+    let (intake_max, batch_items) = (pick(chance, &[1, 4]), pick(chance, &[1, 2, 3, 5, 100]));
     PeerLimits {
         backoff,
-        intake_max: pick(chance, &[1, 4]),
-        batch_items: pick(chance, &[1, 2, 3, 5, 100]),
+        intake_max,
+        batch_items,
+        intake_items: batch_items,
         batch_bytes: pick(chance, &[1, 400, 1 << 20]),
         outbox_items: pick(chance, &[6, 1_000_000, 1_000_000]),
         wait_max: seconds(chance, &[5, 60]),

@@ -39,6 +39,7 @@ async fn a_message_to_two_peers_lies_once_and_both_outboxes_name_it() {
     for server in [red(), green()] {
         let rows = world.store.outbox_from(&server, Index(1), 10, u64::MAX).await.unwrap();
         assert_eq!((rows.len(), rows[0].item.clone()), (1, Item::Pdu(ours("m1"), text(&ours("m1")))));
+        assert_eq!((&rows[0].context, &woken[0].rows[0].context), (&Some(room("c")), &Some(room("c"))));
     }
     let remembered = world.store.submission(&id("m1")).await.unwrap().unwrap();
     assert_eq!((remembered.pdu, remembered.items), (Some(ours("m1")), 1));

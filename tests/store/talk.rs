@@ -78,7 +78,7 @@ pub(crate) fn said(
         accepted: Millis(0),
         servers: servers.to_vec(),
         left_out: vec![],
-        what: Submitted::Pdu(reference.clone(), text(reference)),
+        what: Submitted::Pdu(reference.clone(), context.clone(), text(reference)),
     };
     let standing = Standing::Delivered(at(position, None));
     vec![stored(context, reference, &[], standing), Change::Submitted(submission)]

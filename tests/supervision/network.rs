@@ -82,7 +82,7 @@ impl Transport for Wire {
             tokio::time::sleep(fate.there).await;
             let to = to.filter(|_| !fate.request_lost);
             let to = to.ok_or_else(|| PushFailure::Unreachable("no way there".to_owned()))?;
-            let window = to.ports().roster.limits(&from).map(|limits| limits.batch_items);
+            let window = to.ports().roster.limits(&from).map(|limits| limits.intake_items);
             let answer = to.accept(&from, arrived(&frame)).await.map(|receipt| receipt.ack);
             if fate.answer_lost {
                 tokio::time::sleep(frame.deadlines.total.saturating_sub(fate.there)).await;

@@ -167,7 +167,7 @@ async fn what_an_operator_ordered_outlives_leaving() {
 #[tokio::test(start_paused = true)]
 async fn who_has_used_up_its_pace_does_not_get_a_new_one_by_leaving() {
     life(async {
-        let (rig, _) = with_room_for(1, PeerLimits { rate: 1, batch_items: 4, ..limits() }, |_| {});
+        let (rig, _) = with_room_for(1, PeerLimits { rate: 1, intake_items: 4, ..limits() }, |_| {});
         assert_eq!(rig.gateway.accept(&red(), pushed(4, 4)).await, Ok(Ack::Ok(Seq(4)).into()));
         assert_eq!(rig.push(&green(), 1).await, no_room(1));
         seconds(3).await;

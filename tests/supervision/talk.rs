@@ -21,7 +21,7 @@ const WEATHER: Weather = Weather { requests_lost: 0.1, answers_lost: 0.2, delay_
 fn gateway(network: &Arc<Network>, name: ServerName) -> Rig {
     let rig = Rig::start(&Disk::new(), |ports| {
         ports.transport = network.wire(name.clone());
-        ports.roster = Arc::new(Everybody(Arc::new(PeerLimits { batch_items: 7, ..limits() })));
+        ports.roster = Arc::new(Everybody(Arc::new(PeerLimits { batch_items: 7, intake_items: 7, ..limits() })));
     });
     network.join(name, rig.gateway.clone());
     rig

@@ -107,10 +107,17 @@ async fn trap_03_as_many_at_once_as_we_handle_are_all_taken() {
 #[actix_web::test]
 async fn trap_10_a_batch_that_is_refused_again_and_again_is_taken_apart() {
     let (blue, red) = red_alone("").await;
-    blue.context("ctx", &["red"]).await;
+    // A transaction holds one PDU of each context.
+    for context in ["ctx", "c1", "c2", "c3", "c4"] {
+        blue.context(context, &["red"]).await;
+    }
     blue.say("first", "ctx", "hello").await;
     let first = red.asked().await;
-    blue.say_at_once("ctx", &[("m1", "good"), ("m2", "poison"), ("m3", "good"), ("m4", "good")]).await;
+    for (id, context, text) in
+        [("m1", "c1", "good"), ("m2", "c2", "poison"), ("m3", "c3", "good"), ("m4", "c4", "good")]
+    {
+        blue.say(id, context, text).await;
+    }
     first.answered(NULL).await;
     let mut refused: Vec<(String, usize)> = vec![];
     let answers = async {

@@ -86,16 +86,6 @@ impl Blue {
         self.submit(id, &body.to_string()).await
     }
 
-    /// Say several things in a context in one call: they are committed, and come to the peers, together.
-    pub(crate) async fn say_at_once(&self, context: &str, said: &[(&str, &str)]) {
-        let message = |(id, text): &(&str, &str)| serde_json::json!({ "id": id, "context": context, "type": "m.text", "content": { "body": text } });
-        let messages: Vec<Value> = said.iter().map(message).collect();
-        let (status, json) =
-            self.call(Method::POST, "/messages", &serde_json::json!({ "messages": messages }).to_string()).await;
-        let taken = json["messages"].as_array().is_some_and(|list| list.iter().all(|entry| entry["status"] == 202));
-        assert!(status == 200 && taken, "{status} {json}");
-    }
-
     /// Submit what is no plain text.
     pub(crate) async fn submit(&self, id: &str, body: &str) -> String {
         let (status, json) = self.call(Method::PUT, &format!("/messages/{id}"), body).await;

@@ -4,6 +4,7 @@
 //! test changes in them is written around the same heads.
 
 mod asking;
+mod batches;
 mod bodies;
 mod delivery;
 mod gateway;

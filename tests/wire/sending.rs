@@ -125,7 +125,7 @@ async fn malformed_bodies_are_bad_requests_and_large_ones_name_their_limit() {
     let long = r#"{"origin":"red.example","pdus":[1,2,3]}"#;
     let (status, code, words) = refused(from("10.1.0.1").set_payload(long)).await;
     assert_eq!((status, code.as_str()), (413, "TOO_MANY_PDUS"));
-    assert!(words.contains("batch_items") && words.contains('2') && words.contains('3'), "{words}");
+    assert!(words.contains("intake_items") && words.contains('2') && words.contains('3'), "{words}");
 }
 
 #[actix_web::test]

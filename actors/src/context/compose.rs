@@ -39,7 +39,7 @@ impl Machine {
             step.changes.push(Change::Fed(FeedItem::Delivery { message, server, state, reason }));
         }
         let Draft { submission: id, digest, accepted, .. } = draft;
-        let (what, servers) = (Submitted::Pdu(reference.clone(), bytes), peers.clone());
+        let (what, servers) = (Submitted::Pdu(reference.clone(), self.record.context.clone(), bytes), peers.clone());
         step.changes.push(Change::Submitted(Submission { id, digest, accepted, servers, left_out, what }));
         Ok(Composed { reference, peers })
     }

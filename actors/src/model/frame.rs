@@ -360,7 +360,7 @@ pub enum Refusal {
         limit: u64,
     },
     /// More strong updates in one push than we take.
-    #[error("a request holds at most {} (peers.batch_items), this one has {count}", Counted((*.max).into(), "item"))]
+    #[error("a request holds at most {} (peers.intake_items), this one has {count}", Counted((*.max).into(), "item"))]
     PushTooLong {
         /// How many there are.
         count: usize,

@@ -16,6 +16,8 @@ pub struct OutboxRow {
     pub queued: Millis,
     /// What it is.
     pub item: Item,
+    /// The conversation of a PDU.
+    pub context: Option<ContextId>,
     /// What the messenger calls the submission it is a part of.
     pub submission: SubmissionId,
     /// Bytes ever queued for the peer, up to and with this item: the difference of two rows is what lies between.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{DeliveredSpan, Digest, Index, Millis, PduRef, Seq, ServerName, SubmissionId, Verdict};
+use super::{ContextId, DeliveredSpan, Digest, Index, Millis, PduRef, Seq, ServerName, SubmissionId, Verdict};
 
 /// Everything durable about one peer: the row of its actor, written whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -250,8 +250,18 @@ pub struct Submission {
 pub enum Submitted {
     /// Updates, in order; each becomes one item for each server.
     Updates(Vec<Bytes>),
-    /// A PDU, stored in the same batch; one item for each server.
-    Pdu(PduRef, Bytes),
+    /// A PDU of this conversation, stored in the same batch; one item for each server.
+    Pdu(PduRef, ContextId, Bytes),
+}
+
+impl Submitted {
+    /// The conversation of a PDU.
+    pub const fn context(&self) -> Option<&ContextId> {
+        match self {
+            Self::Updates(_) => None,
+            Self::Pdu(_, context, _) => Some(context),
+        }
+    }
 }
 
 /// A [`Submission`] as it is remembered.

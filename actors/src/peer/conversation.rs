@@ -81,7 +81,7 @@ struct Disk {
 
 impl Side {
     fn new(name: &str, other: &str, batch_items: u32) -> Self {
-        let limits = Arc::new(PeerLimits { batch_items, ..PeerLimits::default() });
+        let limits = Arc::new(PeerLimits { batch_items, intake_items: batch_items, ..PeerLimits::default() });
         let server: ServerName = other.parse().expect("valid");
         let record = PeerRecord::new(server.clone());
         let (digests, seen, last_error) = (vec![], vec![], None);
@@ -168,6 +168,7 @@ impl Side {
             index: Index(at as u64 + 1),
             queued: Millis(0),
             item: Item::Update(bytes.clone()),
+            context: None,
             submission: name(at as u64 + 1),
             queued_bytes: 0,
             again: false,
@@ -204,6 +205,7 @@ impl Side {
                     index: tail,
                     queued: now,
                     item: Item::Update(bytes),
+                    context: None,
                     submission: name(tail.0),
                     queued_bytes: 0,
                     again: false,
@@ -229,7 +231,7 @@ impl Side {
         self.step(now, Event::Accept(Token(1), Frame::Push(push), Strange::default()));
         match self.answer.take().expect("each push is answered") {
             Ok(Taken::Push(Receipt { ack, .. })) => {
-                Ok(Answered { ack, window: Some(self.limits.batch_items), refused: vec![] })
+                Ok(Answered { ack, window: Some(self.limits.intake_items), refused: vec![] })
             }
             Ok(Taken::Transaction(_)) => panic!("a push is answered as one"),
             Err(Refusal::PushTooLong { .. }) => Err(PushFailure::Refused { status: 413, reason: String::new() }),

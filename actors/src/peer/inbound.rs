@@ -222,8 +222,8 @@ impl Inbound {
         out: &mut Out,
     ) -> Option<Result<Taken, Refusal>> {
         let (seq, count) = (push.seq, push.strong.len());
-        if count > self.limits.batch_items as usize {
-            return Some(Err(Refusal::PushTooLong { count, max: self.limits.batch_items }));
+        if count > self.limits.intake_items as usize {
+            return Some(Err(Refusal::PushTooLong { count, max: self.limits.intake_items }));
         }
         let held = Held {
             expected: self.expected,

@@ -89,7 +89,7 @@ impl Door {
     /// Of an actor that starts.
     pub(crate) fn new(server: ServerName, limits: Arc<PeerLimits>) -> Self {
         let intake = || Intake::new("peers.intake_max", limits.intake_max);
-        let bucket = || Mutex::new(Bucket::new(limits.rate, limits.batch_items, Millis(0)));
+        let bucket = || Mutex::new(Bucket::new(limits.rate, limits.burst(), Millis(0)));
         let pace = (limits.rate > 0).then(|| Box::new(Pace { bucket: bucket(), born: Instant::now() }));
         let held = limits.answers_late.then(|| Box::new(intake()));
         Self { server, intake: intake(), held, pace, gauge: Gauge::default(), limits }

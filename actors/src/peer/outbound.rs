@@ -162,7 +162,8 @@ impl Outbound {
         Self {
             us,
             outbox: Outbox::new(record.acked, tail, record.segments.clone(), room)
-                .weighing(record.acked_bytes, queued_bytes),
+                .weighing(record.acked_bytes, queued_bytes)
+                .spreading(limits.one_a_context),
             state,
             since: record.since,
             failures: record.failures,

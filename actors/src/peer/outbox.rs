@@ -7,7 +7,7 @@
 //! the middle, and the row after it takes over its number: a new segment starts there, so the numbers the peer sees have no
 //! hole. Whatever a rewind finds gone is closed over in the same way.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use crate::model::OutboxRow;
 use crate::model::{Index, Segment, Seq};
@@ -73,6 +73,8 @@ pub struct Outbox {
     /// The tail when rows were last asked for: what a page says ends there.
     asked: Index,
     room: Room,
+    /// A request holds at most one PDU of each conversation.
+    one_a_context: bool,
     /// Bytes ever queued, up to `acked` and up to `tail`: what lies between is waiting.
     acked_bytes: u64,
     tail_bytes: u64,
@@ -102,6 +104,7 @@ impl Outbox {
             loaded_to: acked,
             asked: acked,
             room,
+            one_a_context: false,
             acked_bytes: 0,
             tail_bytes: 0,
             left: vec![],
@@ -113,6 +116,13 @@ impl Outbox {
     pub fn weighing(mut self, acked_bytes: u64, tail_bytes: u64) -> Self {
         self.acked_bytes = acked_bytes;
         self.tail_bytes = tail_bytes.max(acked_bytes);
+        self
+    }
+
+    /// The same, where a request may hold only one PDU of each conversation.
+    #[must_use]
+    pub const fn spreading(mut self, one_a_context: bool) -> Self {
+        self.one_a_context = one_a_context;
         self
     }
 
@@ -249,12 +259,14 @@ impl Outbox {
         let segment_end = self.segment_end(first);
         let mut size = 0;
         let mut taken = vec![];
+        let mut contexts = HashSet::new();
         for row in &self.rows {
             size += row.item.bytes().len() as u64;
             let consecutive = row.index.0 == first.0 + taken.len() as u64 && row.index < segment_end;
             let within = end.is_none_or(|end| row.index <= end);
             let fits = taken.is_empty() || (taken.len() < items as usize && within && size <= bytes);
-            if !(consecutive && fits) {
+            let is_second = self.one_a_context && row.context.as_ref().is_some_and(|context| !contexts.insert(context));
+            if !(consecutive && fits) || is_second {
                 break;
             }
             taken.push(row.clone());

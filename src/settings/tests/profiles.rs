@@ -25,7 +25,12 @@ fn a_profile_sets_what_nobody_has_set() {
     assert!(old.limits.answers_late, "to it a refusal for now is a loss");
     let origin =
         |peer: &Peer, key| peer.origins.iter().find(|(name, _)| *name == key).map(|(_, origin)| origin.clone());
-    for key in ["dialect", "auth", "insecure", "request_timeout"] {
+    assert_eq!(
+        (old.limits.intake_items, old.limits.one_a_context),
+        (u32::MAX, true),
+        "out one a context, in by bytes alone"
+    );
+    for key in ["dialect", "auth", "insecure", "intake_items", "request_timeout"] {
         assert_eq!(origin(&old, key), Some(Origin::Profile), "{key}");
     }
     assert_eq!(origin(&old, "profile"), Some(Origin::Server));
@@ -41,6 +46,10 @@ fn a_profile_sets_what_nobody_has_set() {
         (Duration::from_secs(12), Some(Origin::Peers))
     );
     assert_eq!(origin(&set, "insecure"), Some(Origin::Profile));
+    let bounded = listed("profile = \"synapse-2014\"\nintake_items = 7\n");
+    assert_eq!(bounded.limits.intake_items, 7);
+    let ours = listed("auth = \"network\"\ninsecure = true\n");
+    assert_eq!((ours.limits.intake_items, ours.limits.one_a_context), (1000, false));
 
     let plain = "[peers.server.green]\naddresses = [\"http://10.0.0.2:8080\"]\nallow_from = [\"10.0.0.2/32\"]\n\
                  profile = \"synapse-2014\"\ninsecure = false\n";

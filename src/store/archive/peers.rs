@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ops::Bound;
 
 use actors::model::{
-    Digest, InboundRecord, Index, Item, Millis, PeerRecord, SeenTransaction, SentPage, Seq, ServerName,
+    ContextId, Digest, InboundRecord, Index, Item, Millis, PeerRecord, SeenTransaction, SentPage, Seq, ServerName,
 };
 use actors::ports::{OutboxRow, PeerLoad};
 use bytes::Bytes;
@@ -113,14 +113,15 @@ pub(super) fn outbox_from(
         let (key, value) = row?;
         let (index, value) = (key.value().1, value.value());
         let (queued, queued_bytes, again, number, origin, id, submission) = value;
-        let item = bodies.item(number, origin, id)?;
+        let (item, context) = bodies.item_within(number, origin, id)?;
         shared.counters.looked_up(2);
         size += item.bytes().len() as u64;
         if size > bytes_max && !page.is_empty() {
             break;
         }
         let submission = rows::submission_id("outbox", submission)?;
-        page.push(OutboxRow { index: Index(index), queued: Millis(queued), item, submission, queued_bytes, again });
+        let (index, queued) = (Index(index), Millis(queued));
+        page.push(OutboxRow { index, queued, item, context, submission, queued_bytes, again });
     }
     Ok(page)
 }
@@ -137,14 +138,20 @@ impl Bodies {
     }
 
     pub(super) fn item(&self, number: u64, origin: &str, id: &str) -> Read<Item> {
+        Ok(self.item_within(number, origin, id)?.0)
+    }
+
+    /// The same, with the conversation of a PDU.
+    fn item_within(&self, number: u64, origin: &str, id: &str) -> Read<(Item, Option<ContextId>)> {
         let missing = |what: &str| BadRow::new("outbox", &format!("{what} is missing"));
         if number > 0 {
             let row = self.items.get(number)?.ok_or_else(|| missing(&format!("item {number}")))?;
-            return Ok(Item::Update(Bytes::copy_from_slice(row.value().1)));
+            return Ok((Item::Update(Bytes::copy_from_slice(row.value().1)), None));
         }
         let reference = rows::reference("outbox", origin, id)?;
         let row = self.pdus.get((origin, id))?.ok_or_else(|| missing(&reference.to_string()))?;
-        Ok(Item::Pdu(reference, Bytes::copy_from_slice(row.value().7)))
+        let context = rows::context_id("pdus", row.value().0)?;
+        Ok((Item::Pdu(reference, Bytes::copy_from_slice(row.value().7)), Some(context)))
     }
 }
 

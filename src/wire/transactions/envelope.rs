@@ -29,7 +29,7 @@ pub enum BadTransaction {
     #[error("the body is not a transaction: {0}")]
     NotATransaction(String),
     /// More PDUs than we take.
-    #[error("a transaction holds at most {} (peers.batch_items), this one has {count}", Counted((*.max).into(), "PDU"))]
+    #[error("a transaction holds at most {} (peers.intake_items), this one has {count}", Counted((*.max).into(), "PDU"))]
     TooLong {
         /// How many there are.
         count: usize,

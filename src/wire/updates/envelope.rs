@@ -29,7 +29,7 @@ pub enum BadPush {
     #[error("the body is not a push: {0}")]
     NotAPush(String),
     /// More strong updates than we take.
-    #[error("a push holds at most {} (peers.batch_items), this one has {count}", Counted((*.max).into(), "strong update"))]
+    #[error("a push holds at most {} (peers.intake_items), this one has {count}", Counted((*.max).into(), "strong update"))]
     TooLong {
         /// How many there are.
         count: usize,

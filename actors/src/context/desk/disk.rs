@@ -86,7 +86,7 @@ impl Desk {
                     self.kept.insert(number, (parked.from, pdu));
                 }
                 Change::Submitted(submission) => {
-                    let Submitted::Pdu(reference, bytes) = submission.what else { panic!("a PDU") };
+                    let Submitted::Pdu(reference, _, bytes) = submission.what else { panic!("a PDU") };
                     assert!(self.rows.contains_key(&reference));
                     let text = std::str::from_utf8(&bytes).expect("text");
                     self.log.push(format!("send {text} to {:?}", submission.servers));

@@ -72,7 +72,7 @@ fn one_bad_update_stops_nothing() {
 
 #[test]
 fn more_than_the_window_is_refused_whole() {
-    let mut inbound = inbound(PeerLimits { batch_items: 1, ..PeerLimits::default() });
+    let mut inbound = inbound(PeerLimits { intake_items: 1, ..PeerLimits::default() });
     let (answer, told) = take(&mut inbound, push(2, &["{a}", "{b}"]));
     assert_eq!((answer, told), (Err(Refusal::PushTooLong { count: 2, max: 1 }), vec![]));
 }

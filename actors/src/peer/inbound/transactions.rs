@@ -19,8 +19,8 @@ impl Inbound {
         out: &mut Out,
     ) -> Option<Result<Taken, Refusal>> {
         let count = transaction.pdus.len();
-        if count > self.limits.batch_items as usize {
-            return Some(Err(Refusal::PushTooLong { count, max: self.limits.batch_items }));
+        if count > self.limits.intake_items as usize {
+            return Some(Err(Refusal::PushTooLong { count, max: self.limits.intake_items }));
         }
         let same = |seen: &&SeenTransaction| seen.id == transaction.id && seen.digest == transaction.digest;
         if let Some(seen) = self.seen.iter().find(same) {

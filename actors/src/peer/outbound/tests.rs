@@ -116,6 +116,7 @@ impl Bench {
             index: Index(n),
             queued: Millis(0),
             item: Item::Update(Bytes::from_static(b"{}")),
+            context: None,
             submission: format!("m{n}").parse().expect("valid"),
             queued_bytes: 2 * n,
             again: false,

@@ -10,6 +10,7 @@ fn rows(range: std::ops::RangeInclusive<u64>) -> Vec<OutboxRow> {
         index: Index(n),
         queued: Millis(n),
         item: Item::Update(Bytes::from(format!("{{\"n\":{n}}}"))),
+        context: None,
         submission: "m".parse().expect("valid"),
         queued_bytes: n,
         again: false,
@@ -62,6 +63,21 @@ fn a_push_is_bounded_in_items_and_bytes_but_one_item_always_goes() {
     assert_eq!(span(outbox.next(3, None, 1000)), (1, 3, 1, 3));
     assert_eq!(span(outbox.next(9, None, 14)), (1, 2, 1, 2));
     assert_eq!(span(outbox.next(9, None, 1)), (1, 1, 1, 1));
+}
+
+#[test]
+fn run_ends_before_second_of_context() {
+    let mut outbox = outbox(0, 0).spreading(true);
+    let mut queued = rows(1..=7);
+    for (row, context) in queued.iter_mut().zip(["a", "b", "", "", "a", "c", "b"]) {
+        row.context = (!context.is_empty()).then(|| context.parse().expect("valid"));
+    }
+    outbox.grew(Index(7), 0, queued);
+    for run in [(1, 4, 1, 4), (5, 7, 5, 7)] {
+        assert_eq!(span(outbox.next(10, None, 1000)), run);
+        assert_eq!(span(outbox.next(10, None, 1000)), run, "the same again");
+        outbox.ack(Index(run.1));
+    }
 }
 
 #[test]

@@ -36,6 +36,7 @@ fn bench_rows(rows: &[(u64, u64)]) -> Vec<OutboxRow> {
         index: Index(n),
         queued: Millis(queued * 1000),
         item: Item::Update(Bytes::from_static(b"{}")),
+        context: None,
         submission: format!("m{n}").parse().expect("valid"),
         queued_bytes: 2 * n,
         again: false,
