@@ -1,5 +1,6 @@
 //! Traces of a peer that is written to in transactions.
 
+use super::leaving::drop_items;
 use super::*;
 
 #[test]
@@ -40,7 +41,7 @@ fn transaction_without_expired_item_has_another_id() {
 #[test]
 fn transaction_without_dropped_item_has_another_id() {
     let mut bench = transactions();
-    bench.at(1000).queue(3).fail(PushFailure::Broken("cut".into())).order(super::leaving::drop_items(1, 1));
+    bench.at(1000).queue(3).fail(PushFailure::Broken("cut".into())).order(drop_items(1, 1));
     bench.at(1001).step(Event::Due).load(2, 3);
     taken(&mut bench).check(&[
         "1000s sending     commit peer; push #1000000 after none (3) settled",
