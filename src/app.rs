@@ -232,7 +232,7 @@ impl App {
         let mut backlog = Vec::new();
         for server in behind {
             // Whoever is no peer any more is not written to.
-            let status = self.gateway.peer(&server).await;
+            let status = self.gateway.stored_status(&server).await;
             backlog.extend(status.ok().filter(|status| status.backlog > 0).map(|status| (server, status.backlog)));
         }
         backlog

@@ -3,7 +3,9 @@
 pub mod chronicle;
 mod sink;
 
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -41,7 +43,8 @@ pub fn start(default: &str) -> io::Result<()> {
         say(&format!("{LOG_VARIABLE} = {asked:?} is not a filter ({error}); {default:?} holds"));
         EnvFilter::new(quietly(default))
     });
-    let sink = Sink::start(io::stderr())?;
+    // A descriptor of its own: a write that blocks must not hold the lock of the process's stderr.
+    let sink = Sink::start(File::from(io::stderr().as_fd().try_clone_to_owned()?))?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(SINK.get_or_init(|| sink).clone())
@@ -65,8 +68,14 @@ pub fn flush() {
 
 /// Say why the process ends, behind all that was logged so far.
 pub fn last_words(words: &str) {
-    flush();
-    say(words);
+    match SINK.get() {
+        // By the thread that writes the log: a pipe that nobody reads must not hold up the end of the process.
+        Some(sink) => {
+            sink.push(format!("{words}\n").as_bytes());
+            flush();
+        }
+        None => say(words),
+    }
 }
 
 /// A line that is no event of the log. What cannot be written is lost.

@@ -197,7 +197,10 @@ impl Gateway {
     /// The servers that drafts are narrowed to and that do not honour it.
     fn deaf(&self, drafts: &[Draft]) -> Vec<ServerName> {
         let named = drafts.iter().filter_map(|draft| draft.to.as_ref()).flatten();
-        let is_deaf = |server: &&ServerName| self.ports.roster.limits(server).is_some_and(|peer| !peer.honours_to);
+        // A participant that is no listed peer may become one of any profile, and pass on what it asks for then.
+        let is_deaf = |server: &&ServerName| {
+            **server != self.ports.us && self.ports.roster.limits(server).is_none_or(|peer| !peer.honours_to)
+        };
         named.filter(is_deaf).cloned().collect()
     }
 
@@ -261,7 +264,7 @@ impl Gateway {
     /// One peer as it stands.
     pub async fn peer(&self, server: &ServerName) -> Result<PeerStatus, Refusal> {
         let status = match self.routes.peer(server, Need::Look).await {
-            Err(Refusal::Busy { limit: RESIDENT_MAX, .. }) => self.absent(server).await,
+            Err(Refusal::Busy { limit: RESIDENT_MAX, .. }) => self.stored_status(server).await,
             found => found?.status().await,
         };
         status.map(|status| self.dated(status))
@@ -379,8 +382,8 @@ impl Gateway {
         Ok(())
     }
 
-    /// A peer that is not in memory, and finds no room there: the disk tells how it stands.
-    async fn absent(&self, server: &ServerName) -> Result<PeerStatus, Refusal> {
+    /// The status of a peer as the store has it. Starts no actor.
+    pub async fn stored_status(&self, server: &ServerName) -> Result<PeerStatus, Refusal> {
         let limits = self.ports.roster.limits(server).ok_or_else(|| Refusal::UnknownPeer(server.clone()))?;
         self.ports.journal.barrier().committed().await.map_err(|_| Refusal::OutcomeUnknown)?;
         let load = self.read(self.ports.archive.peer(server).await)?;

@@ -74,8 +74,13 @@ async fn serve(settings: &Settings, found: DataDir, started: Started) -> u8 {
             return COULD_NOT_RUN;
         }
     };
-    started.tell(settings, &app).await;
+    let told_early = tokio::select! {
+        () = started.tell(settings, &app) => false,
+        () = signals.stop() => true,
+    };
     let end = tokio::select! {
+        biased;
+        () = std::future::ready(()), if told_early => End::Told,
         () = signals.stop() => End::Told,
         reason = app.failed() => End::Failed(reason),
     };
@@ -98,8 +103,8 @@ async fn serve(settings: &Settings, found: DataDir, started: Started) -> u8 {
         }
         End::Failed(reason) => {
             // Stop accepting at once: an answer given from here on would rest on nothing.
-            last_words(&format!("fernpost ends: {reason}"));
             app.kill().await;
+            last_words(&format!("fernpost ends: {reason}"));
             WRONG
         }
     }

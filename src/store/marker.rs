@@ -99,7 +99,11 @@ pub(super) fn admit(store: &Path, as_found: bool) -> Result<Marker, OpenError> {
     };
     let shown = self::place(store).display().to_string();
     match (marker, length) {
-        (None, None) => making(0),
+        (None, None) => {
+            // A data folder that is a mount point of its own looks like this while its disk is not mounted.
+            tracing::info!(store = %place, "made a new store, because the data folder held none");
+            making(0)
+        }
         (Some(marker), Some(1..)) if !marker.making => Ok(marker),
         (Some(marker), _) if marker.making => {
             clear_unfinished(store).map_err(unusable)?;

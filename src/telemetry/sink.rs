@@ -49,7 +49,8 @@ impl Sink {
         self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, line: &[u8]) {
+    /// Adds a line to the queue. A line that finds no room is lost and counted.
+    pub(super) fn push(&self, line: &[u8]) {
         let mut waiting = self.waiting();
         if waiting.bytes + line.len() > BYTES_MAX {
             self.0.lost.fetch_add(1, Ordering::Relaxed);

@@ -300,10 +300,10 @@ fn a_narrowed_pdu_names_its_servers() {
         assert_eq!(pdu.to, None, "an unknown key: {other}");
         assert_eq!(stored_key(text(&pdu.bytes), "to").as_deref(), Some(other));
     }
-    for bad in ["[]", "[7]", "[\"a b\"]", "[[\"red\"]]"] {
+    for bad in ["[]", "[7]", "[\"a b\"]", "[[\"red\"]]", "[\"red\"]"] {
         assert_eq!(read(&with(&[("to", bad)])).expect_err(bad).code, "BAD_TO", "{bad}");
     }
-    let state = with(&[("to", "[\"red\"]"), ("is_state", "true"), ("state_key", "\"\"")]);
+    let state = with(&[("to", "[\"blue\"]"), ("is_state", "true"), ("state_key", "\"\"")]);
     assert_eq!(read(&state).expect_err("state is for everybody").code, "BAD_TO");
     let to = Some(vec![name("blue"), name("red")]);
     let composed = Text.compose(&name("red"), &draft(None, "{}", vec![]), &Berth { to: to.clone(), ..berth() });

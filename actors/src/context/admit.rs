@@ -106,11 +106,12 @@ impl Machine {
         self.admit(step, way, vec![pdu], known)
     }
 
-    /// The same, for one that its conversation asks for by itself. Taken, or refused for good, it leaves it.
+    /// Judge one anew that the context itself reads from quarantine. One that is taken, or that is known by now, leaves
+    /// quarantine. One that is refused stays: its sender was told that it is kept, and the messenger was told where.
     pub(super) fn take_back(&mut self, step: &mut Step<'_>, kept: Kept, known: &HashMap<PduRef, Known>) {
         let Kept { from, number, pdu } = kept;
         let fate = pdu.and_then(|pdu| self.readmit(step, &from, pdu, known).pop());
-        if !matches!(fate, Some(Fate::Told(Verdict::Parked { .. }))) {
+        if !matches!(fate, Some(Fate::Told(Verdict::Parked { .. } | Verdict::Refused { .. }))) {
             step.changes.push(Change::QuarantineLeft { server: from, number });
         }
     }
@@ -135,9 +136,10 @@ impl Machine {
             None if is_elsewhere => return Err(refused("OTHER_CONTEXT", format!("{reference} is of {}", pdu.context))),
             None => {}
         }
-        if self.is_new() && !pdu.is_for(&self.us) {
+        // The name alone of such a PDU would stand in the way of its origin's copy, so only its origin may state it.
+        if !pdu.is_for(&self.us) && (self.is_new() || *way.from != reference.origin) {
             step.released.push(reference.clone());
-            let words = format!("{reference} is for other servers only, and nothing is known of {} here", pdu.context);
+            let words = format!("{reference} is for other servers only; only its origin may name it to this one");
             return Err(refused(Verdict::NOT_FOR_US, words));
         }
         let for_state = way.verified.is_none() && self.wanted.is_for_state(reference);
@@ -155,6 +157,7 @@ impl Machine {
     pub(super) fn judge_past(
         &mut self,
         step: &mut Step<'_>,
+        from: &ServerName,
         pdu: &Pdu,
         known: &HashMap<PduRef, Known>,
     ) -> Result<(), Verdict> {
@@ -163,6 +166,10 @@ impl Machine {
         let is_here = self.recent.get(reference).is_some() || self.order.holds(reference);
         if is_elsewhere || is_here || known.contains_key(reference) {
             return Err(Verdict::Duplicate);
+        }
+        if !pdu.is_for(&self.us) && *from != reference.origin {
+            step.released.push(reference.clone());
+            return Err(refused(Verdict::NOT_FOR_US, format!("{reference} is for other servers only")));
         }
         let verdict = self.sound(pdu, known).and_then(|()| self.sets_soundly(step, pdu, known));
         if verdict.is_err() {

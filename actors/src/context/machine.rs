@@ -347,6 +347,8 @@ impl Machine {
     fn finish(&mut self, mut step: Step<'_>, urgency: Urgency, owed: Option<Owed>) -> Vec<Effect> {
         if step.admitted {
             self.wanted.ask_anew(step.now, circle(&self.us, &self.record, &self.limits));
+            // This walk replaces one that would have gone on, so that both together end once.
+            self.take_backs -= u32::from(self.take_backs > 0 && step.take_back.is_some_and(|next| next != (0, 0)));
             step.take_back = Some((0, 0));
             self.let_in = true;
         }

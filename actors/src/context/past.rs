@@ -285,7 +285,7 @@ impl Machine {
         let (mut taken, mut ends): (Vec<PduRef>, Vec<(PduRef, Option<u64>)>) = (vec![], vec![]);
         for pdu in pdus {
             let (reference, claimed) = (pdu.reference.clone(), pdu.depth.unwrap_or(0));
-            if taken.contains(&reference) || self.judge_past(step, &pdu, known).is_err() {
+            if taken.contains(&reference) || self.judge_past(step, from, &pdu, known).is_err() {
                 continue;
             }
             if !pdu.is_for(&self.us) {

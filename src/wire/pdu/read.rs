@@ -65,7 +65,7 @@ impl Reader<'_> {
         let state = if state::is_state(fields)? { Some(state::read(fields)?) } else { None };
         let depth = fields.get("depth").and_then(depth);
         let narrowed = fields.get(TO).filter(|to| to.get().starts_with('['));
-        let to = narrowed.map(|to| recipients(to, state.is_some())).transpose()?;
+        let to = narrowed.map(|to| recipients(to, &origin, state.is_some())).transpose()?;
         let around = Around { reader: self, context: &context, origin: &origin };
         let prev = pairs::read(fields.get("prev_pdus"), &around)?;
         let reference = PduRef { origin, id };
@@ -104,7 +104,7 @@ fn depth(value: &RawValue) -> Option<u64> {
 }
 
 /// The servers it is narrowed to. A list that is none of servers cannot be kept to, and so the PDU cannot be kept.
-fn recipients(to: &RawValue, is_state: bool) -> Result<Vec<ServerName>, Flaw> {
+fn recipients(to: &RawValue, origin: &ServerName, is_state: bool) -> Result<Vec<ServerName>, Flaw> {
     if is_state {
         return Err(flaw("BAD_TO", "state is for everybody who takes part, and cannot be narrowed by to"));
     }
@@ -114,7 +114,12 @@ fn recipients(to: &RawValue, is_state: bool) -> Result<Vec<ServerName>, Flaw> {
     }
     let name = |name: &RawValue| json::text(name)?.parse().ok();
     let names: Option<Vec<ServerName>> = names.into_iter().map(name).collect();
-    names.filter(|names| !names.is_empty()).ok_or_else(|| flaw("BAD_TO", "to is not a list of names of servers"))
+    let names = names.filter(|names| !names.is_empty());
+    let names = names.ok_or_else(|| flaw("BAD_TO", "to is not a list of names of servers"))?;
+    if !names.contains(origin) {
+        return Err(flaw("BAD_TO", format!("to does not name {origin}, the author of the PDU")));
+    }
+    Ok(names)
 }
 
 /// Keys without a meaning for us, as they were written. The keys of state mean nothing in a PDU that is none, and `to` nothing

@@ -146,6 +146,40 @@ fn a_pdu_for_others_begins_no_conversation() {
     desk.expect(&["hold red/3 for [red/2], edge", "verdicts held"]);
 }
 
+/// The bare name, taken from somebody else, made the origin's own copy a duplicate that nobody ever saw.
+#[test]
+fn narrowed_relay_does_not_hide_original() {
+    let mut desk = Desk::among("red green");
+    desk.arrive("red", pdus("green/1>green,red"));
+    desk.expect(&["release green/1", "verdicts refused:NOT_FOR_US"]);
+    desk.arrive("green", pdus("green/1"));
+    desk.expect(&["deliver green/1 at 0", "verdicts accepted"]);
+}
+
+#[test]
+fn narrowed_history_does_not_hide_original() {
+    let mut desk = Desk::new(ContextLimits::default());
+    desk.join("red", 10);
+    desk.told_of_the_past(Some(pdus("red/1<red/0=topic")));
+    desk.told_of_the_past(Some(pdus("green/1>green,red")));
+    desk.log.clear();
+    desk.participants("red green");
+    desk.log.clear();
+    desk.arrive("green", pdus("green/1"));
+    assert!(desk.log.iter().any(|line| line.starts_with("deliver green/1")), "{:?}", desk.log);
+}
+
+/// Its sender left while the page of quarantine was read; the row went without a word.
+#[test]
+fn refused_take_back_stays_in_quarantine() {
+    let mut desk = Desk::among("red");
+    desk.arrive("red", pdus("green/1"));
+    assert_eq!(desk.kept.len(), 1);
+    desk.participants("green");
+    desk.take_back();
+    assert_eq!(desk.kept.len(), 1, "red takes no part any more: {:?}", desk.log);
+}
+
 /// The newest of what a join brought may be for some only.
 #[test]
 fn what_follows_a_join_names_no_narrowed_pdu() {
