@@ -71,7 +71,7 @@ impl Transport for Wire {
                 Label::Numbers { last, .. } => Ack::Ok(last),
                 Label::Transaction { .. } => Ack::Taken,
             };
-            Ok(Answered { ack, window: Some(100), refused: vec![] })
+            Ok(Answered { ack, window: Some(100), refused: vec![], reason: None })
         } else {
             Err(PushFailure::Unreachable("the cable is out".to_owned()))
         };

@@ -110,9 +110,9 @@ fn arrived(frame: &OutFrame) -> InboundPush {
 
 /// An answer as the sender reads it: what waiting mends is a wait, anything else a status.
 fn told(answer: Result<Ack, Refusal>, window: Option<u32>) -> Result<Answered, PushFailure> {
-    let wait = |time| Ok(Answered { ack: Ack::Wait(time), window: None, refused: vec![] });
+    let wait = |time| Ok(Answered { ack: Ack::Wait(time), window: None, refused: vec![], reason: None });
     match answer {
-        Ok(ack) => Ok(Answered { ack, window, refused: vec![] }),
+        Ok(ack) => Ok(Answered { ack, window, refused: vec![], reason: None }),
         Err(Refusal::Busy { wait: time, .. }) => wait(time),
         Err(Refusal::OutcomeUnknown | Refusal::Stopping) => wait(Duration::from_secs(1)),
         Err(Refusal::Faulty(_)) => wait(Duration::from_secs(60)),

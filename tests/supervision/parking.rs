@@ -48,7 +48,7 @@ impl Fussy {
                 Ack::Taken
             }
         };
-        Ok(Answered { ack, window: Some(100), refused: vec![] })
+        Ok(Answered { ack, window: Some(100), refused: vec![], reason: None })
     }
 
     fn rig(&self, disk: &Disk, speech: Speech) -> Rig {

@@ -206,12 +206,12 @@ pub(crate) fn submission(id: &str, servers: &[ServerName], updates: u64) -> Subm
 /// What a peer says that has taken a frame.
 pub(crate) fn taken(frame: &OutFrame) -> Result<Answered, PushFailure> {
     let Label::Numbers { last, .. } = frame.label else { panic!("updates are numbered") };
-    Ok(Answered { ack: Ack::Ok(last), window: Some(100), refused: vec![] })
+    Ok(Answered { ack: Ack::Ok(last), window: Some(100), refused: vec![], reason: None })
 }
 
 /// What a peer says that wants to be left alone.
 pub(crate) fn wait(seconds: u64) -> Result<Answered, PushFailure> {
-    Ok(Answered { ack: Ack::Wait(Duration::from_secs(seconds)), window: Some(100), refused: vec![] })
+    Ok(Answered { ack: Ack::Wait(Duration::from_secs(seconds)), window: Some(100), refused: vec![], reason: None })
 }
 
 pub(crate) fn unreachable() -> Result<Answered, PushFailure> {

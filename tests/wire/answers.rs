@@ -19,6 +19,17 @@ fn wait(seconds: u64) -> Ack {
     Ack::Wait(Duration::from_secs(seconds))
 }
 
+#[test]
+fn reasons_of_waits_are_kept() {
+    let read = |body: &str| decode(&frame(), &Bytes::copy_from_slice(body.as_bytes())).expect("readable").reason;
+    let why = |reason: &str| read(&format!(r#"{{"receive":"wait","wait":1,"reason":{reason}}}"#));
+    assert_eq!(why(r#""peers.rate is reached (1)""#).as_deref(), Some("peers.rate is reached (1)"));
+    assert_eq!(why(r#""a\nb\u001b[1m""#).as_deref(), Some("a b [1m"), "one line that steers no terminal");
+    assert_eq!(why(&format!("\"{}\"", "x".repeat(500))).map(|why| why.len()), Some(200));
+    assert_eq!((why("7"), why("null"), read(r#"{"receive":"wait","wait":1}"#)), (None, None, None));
+    assert_eq!(read(r#"{"receive":"ok","seq":7,"reason":"none"}"#), None);
+}
+
 /// An answer and its window.
 type Read = (Ack, Option<u32>);
 

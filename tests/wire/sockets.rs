@@ -77,7 +77,7 @@ async fn a_push_travels_and_every_answer_comes_back() {
         let listening = listen(&core, Duration::from_secs(30));
         assert_eq!(
             pushed("red.example", listening.address).await,
-            Ok(Answered { ack: heard, window, refused: vec![] })
+            Ok(Answered { ack: heard, window, refused: vec![], reason: None })
         );
         {
             let taken = core.taken.lock().expect("not poisoned");

@@ -283,6 +283,8 @@ pub struct Answered {
     pub window: Option<u32>,
     /// Items that it took with the others and does not deliver.
     pub refused: Vec<Objection>,
+    /// Why it asks for time, in its words, where it says so.
+    pub reason: Option<String>,
 }
 
 /// Why a push has no usable answer. The variants are what the sender does differently.

@@ -17,6 +17,8 @@ pub struct Attempts {
     keep: u32,
     last_success: Option<Millis>,
     last_error: Option<Box<str>>,
+    /// Why the peer asked for time, the last time it did, in its words.
+    asked: Option<Box<str>>,
     /// Deliveries that are not in a row of their own yet.
     delivered: Vec<DeliveredSpan>,
     /// A delivery was acknowledged by an answer that is no JSON; the messenger was told.
@@ -30,6 +32,7 @@ impl Attempts {
             keep,
             last_success: record.last_success,
             last_error: last_error.filter(|_| record.failures > 0).map(String::into_boxed_str),
+            asked: None,
             delivered: record.delivered.clone(),
             blind: record.delivered.iter().any(|span| span.blind),
         }
@@ -60,7 +63,10 @@ impl Attempts {
             (Ok(Answered { ack: Ack::Hole { expected, .. }, .. }), Label::Numbers { .. }) => {
                 format!("it asked for {expected}")
             }
-            (Ok(Answered { ack: Ack::Wait(time), .. }), _) => format!("it asked us to wait {} s", time.as_secs()),
+            (Ok(Answered { ack: Ack::Wait(time), reason, .. }), _) => {
+                let why = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+                format!("it asked us to wait {} s{why}", time.as_secs())
+            }
             (Ok(Answered { ack, .. }), label) => format!("{ack} is no answer to {label}"),
             (Err(failure), _) => {
                 let words = failure.to_string();
@@ -98,6 +104,16 @@ impl Attempts {
     /// Why the newest attempt came to nothing.
     pub fn failed(&mut self, reason: String) {
         self.last_error = Some(reason.into_boxed_str());
+    }
+
+    /// The peer asks for time, and may say why.
+    pub fn asked(&mut self, why: Option<&str>) {
+        self.asked = why.filter(|why| !why.is_empty()).map(Box::from);
+    }
+
+    /// Why the peer asked for time, the last time it did.
+    pub fn why_it_asked(&self) -> Option<&str> {
+        self.asked.as_deref()
     }
 
     /// Whether a delivery was acknowledged by an answer that is no JSON.

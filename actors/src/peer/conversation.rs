@@ -231,7 +231,7 @@ impl Side {
         self.step(now, Event::Accept(Token(1), Frame::Push(push), Strange::default()));
         match self.answer.take().expect("each push is answered") {
             Ok(Taken::Push(Receipt { ack, .. })) => {
-                Ok(Answered { ack, window: Some(self.limits.intake_items), refused: vec![] })
+                Ok(Answered { ack, window: Some(self.limits.intake_items), refused: vec![], reason: None })
             }
             Ok(Taken::Transaction(_)) => panic!("a push is answered as one"),
             Err(Refusal::PushTooLong { .. }) => Err(PushFailure::Refused { status: 413, reason: String::new() }),
@@ -268,7 +268,7 @@ impl Talk {
             Chance::Deliver | Chance::LoseAnswer | Chance::LoseFrame | Chance::Wait => {
                 let Some((attempt, frame)) = self.red.frame.take() else { return };
                 let wait =
-                    Answered { ack: Ack::Wait(std::time::Duration::from_secs(3)), window: None, refused: vec![] };
+                    Answered { ack: Ack::Wait(std::time::Duration::from_secs(3)), window: None, refused: vec![], reason: None };
                 let outcome = match chance {
                     Chance::Deliver => self.blue.take(now, &frame),
                     Chance::Wait => Ok(wait),

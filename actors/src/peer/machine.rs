@@ -241,6 +241,11 @@ impl Machine {
         self.outbound.attempts().last_error()
     }
 
+    /// Why the peer asked for time, in its words, the last time it did.
+    pub fn why_it_asked(&self) -> Option<&str> {
+        self.outbound.attempts().why_it_asked()
+    }
+
     /// Items queued and not acknowledged.
     pub fn backlog(&self) -> u64 {
         self.outbound.outbox().backlog()

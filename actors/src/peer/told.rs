@@ -48,7 +48,8 @@ impl Told {
                 tracing::warn!(peer = %server, from = was, to = is, reason, failures, next, last_error, "peer is suspended");
             }
             (PeerState::Waiting, Some(next)) => {
-                let reason = "it asked for time";
+                let why = machine.why_it_asked().map(|why| format!(": {why}")).unwrap_or_default();
+                let reason = format!("it asked for time{why}");
                 tracing::info!(peer = %server, from = was, to = is, failures, next, reason, "peer changes state");
             }
             (_, Some(next)) => {

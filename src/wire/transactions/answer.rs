@@ -71,7 +71,7 @@ fn entry(out: &mut Vec<u8>, named: &Named, verdict: &Verdict) {
 pub fn decode(frame: &OutFrame, body: &Bytes) -> Answered {
     let is_said = body.is_empty() || serde_json::from_slice::<&RawValue>(body).is_ok();
     let ack = if is_said { Ack::Taken } else { Ack::TakenBlindly };
-    Answered { ack, window: None, refused: refused(frame, body).unwrap_or_default() }
+    Answered { ack, window: None, refused: refused(frame, body).unwrap_or_default(), reason: None }
 }
 
 fn refused(frame: &OutFrame, body: &Bytes) -> Option<Vec<Objection>> {

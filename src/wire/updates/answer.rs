@@ -14,6 +14,10 @@ use crate::wire::json::put;
 /// Numbers end here, so that every reader, whatever its integers, agrees on them.
 const SEQ_MAX: u64 = i64::MAX as u64;
 
+/// Characters of a peer's word for programs that are kept, and of its words for people.
+const CODE_MAX: usize = 40;
+const REASON_MAX: usize = 200;
+
 /// What a wait longer than this is read as; whoever asks for it means "for ever", and limits of our own cut it anyway.
 const WAIT_MAX: Duration = Duration::from_secs(u32::MAX as u64);
 
@@ -56,10 +60,11 @@ struct Wire {
     window: Option<Value>,
     conflict: Option<Value>,
     parked: Option<Value>,
+    reason: Option<Value>,
 }
 
-/// Read the answer to a frame. Whatever could be taken for an advance must be exactly that; `window`, `conflict` and `parked` of
-/// another type than ours are as if absent, since peers that never heard of them may use the names.
+/// Read the answer to a frame. Whatever could be taken for an advance must be exactly that; `window`, `conflict`, `parked` and
+/// `reason` of another type than ours are as if absent, since peers that never heard of them may use the names.
 pub fn decode(frame: &OutFrame, body: &Bytes) -> Result<Answered, PushFailure> {
     let wire: Wire = json_error::object(body).map_err(|why| unreadable(format_args!("{why}")))?;
     let ack = match wire.receive.as_str() {
@@ -72,7 +77,9 @@ pub fn decode(frame: &OutFrame, body: &Bytes) -> Result<Answered, PushFailure> {
     };
     let parked = wire.parked.filter(|_| matches!(ack, Ack::Ok(_)));
     let refused = parked.as_ref().map(|list| parked_items(frame, list)).unwrap_or_default();
-    Ok(Answered { ack, window: wire.window.as_ref().and_then(window), refused })
+    let waits = matches!(ack, Ack::Wait(_));
+    let reason = wire.reason.as_ref().filter(|_| waits).and_then(Value::as_str).map(|words| in_a_log(words, REASON_MAX));
+    Ok(Answered { ack, window: wire.window.as_ref().and_then(window), refused, reason })
 }
 
 /// The items of the frame that the peer has put into quarantine: `[[seq, code], ..]`. What is none of these is passed over.
@@ -82,14 +89,14 @@ fn parked_items(frame: &OutFrame, list: &Value) -> Vec<Objection> {
         let (number, code) = (entry.get(0)?.as_u64()?, entry.get(1)?.as_str()?);
         let behind = usize::try_from(last.0.checked_sub(number)?).ok()?;
         let place = frame.items.len().checked_sub(behind + 1)?;
-        Some(Objection { place, fate: Fate::ParkedByPeer, reason: code_words(code) })
+        Some(Objection { place, fate: Fate::ParkedByPeer, reason: in_a_log(code, CODE_MAX) })
     };
     list.as_array().into_iter().flatten().filter_map(item).collect()
 }
 
-/// A stranger's word, short enough for the trace and safe in a log.
-fn code_words(code: &str) -> String {
-    shortened(code).chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+/// A stranger's words, short enough for the trace and safe in a log.
+fn in_a_log(words: &str, most: usize) -> String {
+    words.chars().take(most).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn unreadable(why: std::fmt::Arguments<'_>) -> PushFailure {
@@ -97,7 +104,7 @@ fn unreadable(why: std::fmt::Arguments<'_>) -> PushFailure {
 }
 
 fn shortened(text: &str) -> String {
-    text.chars().take(40).collect()
+    text.chars().take(CODE_MAX).collect()
 }
 
 fn seq(given: Option<&Value>) -> Result<Seq, PushFailure> {

@@ -16,7 +16,7 @@ fn attempts(keep: u32) -> Attempts {
 }
 
 fn answered(ack: Ack) -> Result<Answered, PushFailure> {
-    Ok(Answered { ack, window: None, refused: vec![] })
+    Ok(Answered { ack, window: None, refused: vec![], reason: None })
 }
 
 /// An attempt with the items `first` to `last`, as a transaction of this id or as a push.
@@ -61,9 +61,11 @@ fn printed(change: Option<Change>) -> String {
 fn attempt_that_failed_is_written_at_once() {
     let mut blue = attempts(20);
     let hole = Ack::Hole { expected: Seq(3), conflict: false };
+    let wait = Answered { ack: Ack::Wait(Duration::from_secs(9)), window: None, refused: vec![], reason: Some("full".into()) };
     let outcomes = [
         (UPDATES, answered(hole), "7..=9 at 90: it asked for 3 (of 20)"),
         (UPDATES, answered(Ack::Wait(Duration::from_secs(60))), "7..=9 at 90: it asked us to wait 60 s (of 20)"),
+        (UPDATES, Ok(wait), "7..=9 at 90: it asked us to wait 9 s: full (of 20)"),
         (
             UPDATES,
             answered(Ack::Ok(Seq(8))),

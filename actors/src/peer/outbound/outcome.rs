@@ -49,7 +49,7 @@ impl Outbound {
             ended.into_iter().for_each(|change| out.note(change));
         }
         match outcome {
-            Ok(Answered { ack, window, refused }) => {
+            Ok(Answered { ack, window, refused, reason }) => {
                 if self.labels.showed(window) {
                     out.moved(Urgency::Rides);
                 }
@@ -65,6 +65,7 @@ impl Outbound {
                         self.on_hole(at, expected, conflict, out);
                     }
                     (Ack::Wait(time), _) => {
+                        self.attempts.asked(reason.as_deref());
                         let until = at.now.after(self.patience(time));
                         self.rest(at, State::Waiting { until }, Urgency::Now, out);
                     }
@@ -201,7 +202,8 @@ impl Outbound {
                 self.on_refused_content(at, span, bare, failure, out);
             }
             (PushFailure::Refused { .. }, _) => self.refused(at, out),
-            (PushFailure::Troubled { retry_after, status: 429, .. }, _) => {
+            (PushFailure::Troubled { retry_after, status: 429, reason }, _) => {
+                self.attempts.asked(Some(reason));
                 let until = at.now.after(self.patience(retry_after.unwrap_or(WAIT_UNSAID)));
                 self.rest(at, State::Waiting { until }, Urgency::Now, out);
             }

@@ -132,7 +132,7 @@ impl Bench {
     fn reply(&mut self, ack: Ack) -> &mut Self {
         self.step(Event::Replied {
             attempt: self.attempt,
-            outcome: Ok(Answered { ack, window: Some(100), refused: vec![] }),
+            outcome: Ok(Answered { ack, window: Some(100), refused: vec![], reason: None }),
         })
     }
 
@@ -227,7 +227,7 @@ fn a_peer_that_never_showed_a_window_gets_one_at_a_time_without_a_range() {
     bench.queue(3);
     bench.step(Event::Replied {
         attempt: 1,
-        outcome: Ok(Answered { ack: Ack::Ok(Seq(1)), window: None, refused: vec![] }),
+        outcome: Ok(Answered { ack: Ack::Ok(Seq(1)), window: None, refused: vec![], reason: None }),
     });
     bench.ok(2).check(&[
         "   0s sending     push ?..=1 (1)",
