@@ -49,7 +49,7 @@ impl Transport for Hostile {
         let ack = (self.answer)(nth);
         Box::pin(async move {
             tokio::time::sleep(Duration::from_millis(1)).await;
-            Ok(Answered { ack, window: Some(100), refused: vec![] })
+            Ok(Answered { ack, window: Some(100), refused: vec![], reason: None })
         })
     }
 

@@ -267,8 +267,12 @@ impl Talk {
             Chance::SubmitBad => self.red.submit(now, BAD),
             Chance::Deliver | Chance::LoseAnswer | Chance::LoseFrame | Chance::Wait => {
                 let Some((attempt, frame)) = self.red.frame.take() else { return };
-                let wait =
-                    Answered { ack: Ack::Wait(std::time::Duration::from_secs(3)), window: None, refused: vec![], reason: None };
+                let wait = Answered {
+                    ack: Ack::Wait(std::time::Duration::from_secs(3)),
+                    window: None,
+                    refused: vec![],
+                    reason: None,
+                };
                 let outcome = match chance {
                     Chance::Deliver => self.blue.take(now, &frame),
                     Chance::Wait => Ok(wait),

@@ -78,7 +78,8 @@ pub fn decode(frame: &OutFrame, body: &Bytes) -> Result<Answered, PushFailure> {
     let parked = wire.parked.filter(|_| matches!(ack, Ack::Ok(_)));
     let refused = parked.as_ref().map(|list| parked_items(frame, list)).unwrap_or_default();
     let waits = matches!(ack, Ack::Wait(_));
-    let reason = wire.reason.as_ref().filter(|_| waits).and_then(Value::as_str).map(|words| in_a_log(words, REASON_MAX));
+    let reason =
+        wire.reason.as_ref().filter(|_| waits).and_then(Value::as_str).map(|words| in_a_log(words, REASON_MAX));
     Ok(Answered { ack, window: wire.window.as_ref().and_then(window), refused, reason })
 }
 

@@ -61,7 +61,8 @@ fn printed(change: Option<Change>) -> String {
 fn attempt_that_failed_is_written_at_once() {
     let mut blue = attempts(20);
     let hole = Ack::Hole { expected: Seq(3), conflict: false };
-    let wait = Answered { ack: Ack::Wait(Duration::from_secs(9)), window: None, refused: vec![], reason: Some("full".into()) };
+    let wait =
+        Answered { ack: Ack::Wait(Duration::from_secs(9)), window: None, refused: vec![], reason: Some("full".into()) };
     let outcomes = [
         (UPDATES, answered(hole), "7..=9 at 90: it asked for 3 (of 20)"),
         (UPDATES, answered(Ack::Wait(Duration::from_secs(60))), "7..=9 at 90: it asked us to wait 60 s (of 20)"),
