@@ -18,7 +18,7 @@ impl Desk {
                         Standing::Named { depth } => {
                             assert!(stored.pdu.bytes.is_empty() && !stored.pdu.is_for(&server("us")));
                             self.log.push(format!("name {reference} at {depth}"));
-                            self.rows.insert(reference, Row::Delivered(depth));
+                            self.rows.insert(reference, Row::Delivered(depth, false));
                         }
                         Standing::Delivered(delivery) => {
                             assert!(delivery.shown.is_some() || stored.verified == "own");
