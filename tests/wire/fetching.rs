@@ -57,7 +57,7 @@ async fn a_transaction_travels_and_its_refusals_come_back() {
     let reason = "NOT_A_PARTICIPANT: green does not take part".to_owned();
     let refused = vec![Objection { place: 1, fate: Fate::Refused, reason }];
     let answered = transport(listening.address).push(frame).await;
-    assert_eq!(answered, Ok(Answered { ack: Ack::Taken, window: None, refused }));
+    assert_eq!(answered, Ok(Answered { ack: Ack::Taken, window: None, refused, reason: None }));
     let (from, transaction) = core.transactions.lock().expect("not poisoned")[0].clone();
     assert_eq!((from.as_str(), transaction.id.as_str()), ("red.example", "1404835423001"));
     assert_eq!((transaction.prev_ids, transaction.edus), (vec!["9".to_owned()], vec![typing]));

@@ -105,7 +105,7 @@ async fn parked_updates_come_back_with_the_answer() {
     core.answer = Ok(Receipt { ack: Ack::Ok(Seq(7)), parked: vec![(Seq(7), "NOT_A_PARTICIPANT")] });
     let listening = listen(&Arc::new(core), Duration::from_secs(30));
     let refused = vec![Objection { place: 0, fate: Fate::ParkedByPeer, reason: "NOT_A_PARTICIPANT".to_owned() }];
-    let answered = Answered { ack: Ack::Ok(Seq(7)), window: Some(2), refused };
+    let answered = Answered { ack: Ack::Ok(Seq(7)), window: Some(2), refused, reason: None };
     assert_eq!(pushed("red.example", listening.address).await, Ok(answered));
     listening.handle.stop(true).await;
     listening.task.await.expect("no panic").expect("a clean end");

@@ -41,7 +41,7 @@ fn frame() -> OutFrame {
 }
 
 fn refused(body: &[u8]) -> Vec<(String, String)> {
-    let Answered { ack, window, refused } = decode(&frame(), &Bytes::copy_from_slice(body));
+    let Answered { ack, window, refused, .. } = decode(&frame(), &Bytes::copy_from_slice(body));
     let is_json = body.is_empty() || serde_json::from_slice::<serde_json::Value>(body).is_ok();
     assert_eq!((ack, window), (if is_json { Ack::Taken } else { Ack::TakenBlindly }, None));
     let named = |Objection { place, fate, reason }| {
