@@ -40,6 +40,8 @@ impl Peer {
         };
         let mut shown = BTreeMap::from([
             ("intake_max", limits.intake_max.into()),
+            // As it is written in the configuration: 0 is no bound.
+            ("intake_items", if limits.intake_items == u32::MAX { 0 } else { limits.intake_items }.into()),
             ("batch_items", limits.batch_items.into()),
             ("batch_bytes", size(limits.batch_bytes)),
             ("outbox_items", limits.outbox_items.into()),

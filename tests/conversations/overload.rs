@@ -91,12 +91,12 @@ async fn above_high_water_each_dialect_has_its_word_and_what_is_ephemeral_passes
         blue.with("garden", &["red", "green"]).await;
         assert_eq!(
             push(&network, r#"{"strong":[{"n":1},{"n":2}],"seq":2}"#).await,
-            r#"{"receive":"ok","seq":2,"window":100}"#
+            r#"{"receive":"ok","seq":2,"window":1000}"#
         );
         seconds(1).await;
         let wait = r#"{"receive":"wait","wait":10,"reason":"feed.high_water is reached (2)"}"#;
         assert_eq!(push(&network, r#"{"strong":[{"n":3}],"seq":3}"#).await, wait);
-        assert_eq!(push(&network, r#"{"weak":[{"n":3}],"seq":2}"#).await, r#"{"receive":"ok","seq":2,"window":100}"#);
+        assert_eq!(push(&network, r#"{"weak":[{"n":3}],"seq":2}"#).await, r#"{"receive":"ok","seq":2,"window":1000}"#);
         let (status, again, body) = refused(&send(&network, "green", "1", &[pdu("green", "g", "garden", &[])]).await);
         assert_eq!((status, again), (429, Some(10)));
         assert!(body.contains("feed.high_water is reached (2)"), "{body}");
@@ -107,7 +107,10 @@ async fn above_high_water_each_dialect_has_its_word_and_what_is_ephemeral_passes
         blue.read().await;
         seconds(1).await;
         blue.read().await;
-        assert_eq!(push(&network, r#"{"strong":[{"n":3}],"seq":3}"#).await, r#"{"receive":"ok","seq":3,"window":100}"#);
+        assert_eq!(
+            push(&network, r#"{"strong":[{"n":3}],"seq":3}"#).await,
+            r#"{"receive":"ok","seq":3,"window":1000}"#
+        );
     })
     .await;
 }
@@ -155,7 +158,10 @@ async fn a_disk_that_is_nearly_full_takes_nothing_and_gives_everything() {
         seconds(2).await;
         assert!(overload.subscribe().borrow().is_open(), "also while nobody asks");
         blue.say("garden", "own").await;
-        assert_eq!(push(&network, r#"{"strong":[{"n":1}],"seq":1}"#).await, r#"{"receive":"ok","seq":1,"window":100}"#);
+        assert_eq!(
+            push(&network, r#"{"strong":[{"n":1}],"seq":1}"#).await,
+            r#"{"receive":"ok","seq":1,"window":1000}"#
+        );
     })
     .await;
 }

@@ -62,7 +62,7 @@ fn federation() -> Vec<Case> {
         (1, PUSH, "", Text("{\"strong\":[{}],\"seq\":1,\"from_seq\":2}"), 400, "MISNUMBERED"),
         (1, PUSH, "", Text("{\"strong\":[{},{}],\"seq\":3,\"from_seq\":1}"), 400, "MISNUMBERED"),
         // Too much.
-        (1, PUSH, "", Long("{\"seq\":101,\"strong\":[{}", ",{}", 100, "]}"), 413, "PUSH_TOO_LONG"),
+        (1, PUSH, "", Long("{\"seq\":1001,\"strong\":[{}", ",{}", 1000, "]}"), 413, "PUSH_TOO_LONG"),
         (1, PUSH, "", Long("{\"seq\":1,\"strong\":[{\"a\":\"", "x", BODY_MAX, "\"}]}"), 413, "BODY_TOO_LARGE"),
         (1, PUSH, "", Long("", " ", 8 << 20, ""), 413, "BODY_TOO_LARGE"),
         (1, PUSH, "", Announced(1 << 40), 413, "BODY_TOO_LARGE"),

@@ -66,7 +66,7 @@ async fn start_line_tells_what_runs_where() {
 
 #[tokio::test]
 async fn limits_that_peers_meet_are_logged() {
-    let (mut red, mut blue) = Node::pair("rate = 1\nbatch_items = 1");
+    let (mut red, mut blue) = Node::pair("rate = 1\nbatch_items = 1\nintake_items = 1");
     red.start().await;
     blue.start().await;
     for n in 0..4 {

@@ -68,16 +68,16 @@ async fn pushed_with(us: &str, at: SocketAddr, update: Bytes) -> Result<Answered
 async fn a_push_travels_and_every_answer_comes_back() {
     let busy = Refusal::Busy { limit: "peers.intake_max", value: 4, wait: Duration::from_secs(3) };
     let conflict = Ack::Hole { expected: Seq(2), conflict: true };
-    for (said, heard, window) in [
-        (Ok(Ack::Ok(Seq(7))), Ack::Ok(Seq(7)), Some(2)),
-        (Ok(conflict), conflict, Some(2)),
-        (Err(busy), Ack::Wait(Duration::from_secs(3)), None),
+    for (said, heard, window, reason) in [
+        (Ok(Ack::Ok(Seq(7))), Ack::Ok(Seq(7)), Some(2), None),
+        (Ok(conflict), conflict, Some(2), None),
+        (Err(busy), Ack::Wait(Duration::from_secs(3)), None, Some("peers.intake_max is reached (4)")),
     ] {
         let core = core(said);
         let listening = listen(&core, Duration::from_secs(30));
         assert_eq!(
             pushed("red.example", listening.address).await,
-            Ok(Answered { ack: heard, window, refused: vec![], reason: None })
+            Ok(Answered { ack: heard, window, refused: vec![], reason: reason.map(str::to_owned) })
         );
         {
             let taken = core.taken.lock().expect("not poisoned");
