@@ -264,7 +264,9 @@ impl Gateway {
     /// One peer as it stands.
     pub async fn peer(&self, server: &ServerName) -> Result<PeerStatus, Refusal> {
         let status = match self.routes.peer(server, Need::Look).await {
-            Err(Refusal::Busy { limit: RESIDENT_MAX, .. }) => self.stored_status(server).await,
+            Err(Refusal::Busy { limit: RESIDENT_MAX, .. } | Refusal::UnknownPeer(_)) => {
+                self.stored_status(server).await
+            }
             found => found?.status().await,
         };
         status.map(|status| self.dated(status))
@@ -272,7 +274,9 @@ impl Gateway {
 
     /// Do what an operator orders about a peer; answers with the peer as it stands once that is on disk.
     pub async fn order(&self, server: &ServerName, order: Order) -> Result<PeerStatus, Refusal> {
-        let status = self.routes.peer(server, Need::Work).await?.order(order).await;
+        // One that is not listed takes hardly any order, and is not started for it.
+        let need = if self.ports.roster.limits(server).is_some() { Need::Work } else { Need::Look };
+        let status = self.routes.peer(server, need).await?.order(order).await;
         status.map(|status| self.dated(status))
     }
 
@@ -284,9 +288,11 @@ impl Gateway {
         status
     }
 
-    /// The listed peers, in the order of the configuration.
+    /// The listed peers, in the order of the configuration; then the servers that are not listed and for which something waits.
     pub fn peers(&self) -> Vec<ServerName> {
-        self.ports.roster.listed()
+        let mut peers = self.ports.roster.listed();
+        peers.extend(self.routes.unlisted());
+        peers
     }
 
     /// What is counted of peers and conversations. Cheap: of conversations there are sums, kept as they go; of each peer in memory
@@ -382,11 +388,15 @@ impl Gateway {
         Ok(())
     }
 
-    /// The status of a peer as the store has it. Starts no actor.
+    /// The status of a peer as the store has it. Starts no actor. A server that is not listed is a peer while something waits for it.
     pub async fn stored_status(&self, server: &ServerName) -> Result<PeerStatus, Refusal> {
-        let limits = self.ports.roster.limits(server).ok_or_else(|| Refusal::UnknownPeer(server.clone()))?;
+        let limits = self.ports.roster.limits(server).unwrap_or_else(|| self.ports.roster.unlisted());
         self.ports.journal.barrier().committed().await.map_err(|_| Refusal::OutcomeUnknown)?;
         let load = self.read(self.ports.archive.peer(server).await)?;
-        Ok(Machine::new(self.ports.us.clone(), server.clone(), &limits, load).status())
+        let status = Machine::new(self.ports.us.clone(), server.clone(), &limits, load).status();
+        if !limits.listed && status.backlog == 0 {
+            return Err(Refusal::UnknownPeer(server.clone()));
+        }
+        Ok(status)
     }
 }

@@ -7,6 +7,8 @@ use crate::model::{Deadlines, Seq};
 /// Everything that bounds one peer's actor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PeerLimits {
+    /// The configuration names it; one that it does not name is not written to, and keeps what waits for it until its time is over.
+    pub listed: bool,
     /// How it is written to.
     pub speech: Speech,
     /// It can be asked for PDUs by the GETs of the transactions dialect.
@@ -298,6 +300,7 @@ impl Default for PeerLimits {
     fn default() -> Self {
         const DAY: u64 = 24 * 60 * 60;
         Self {
+            listed: true,
             speech: Speech::Updates,
             fetches: true,
             honours_to: true,

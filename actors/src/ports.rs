@@ -357,6 +357,11 @@ pub trait Roster: Send + Sync + 'static {
     /// The peers named in the configuration, in its order.
     fn listed(&self) -> Vec<ServerName>;
 
+    /// The limits of a server that is no peer of ours any more and for which something waits.
+    fn unlisted(&self) -> Arc<PeerLimits> {
+        Arc::new(PeerLimits { listed: false, ..PeerLimits::default() })
+    }
+
     /// The limits of every conversation.
     fn contexts(&self) -> Arc<ContextLimits>;
 

@@ -144,9 +144,22 @@ impl Routes {
             }
         };
         if need != Need::Look {
+            // One that is not listed is in memory for what waits for it, and for nothing new.
+            if !handle.is_listed() {
+                return Err(Refusal::UnknownPeer(server.clone()));
+            }
             self.touch(&handle);
         }
         Ok(handle)
+    }
+
+    /// The servers in memory that the configuration does not list and for which something waits, by name.
+    pub(crate) fn unlisted(&self) -> Vec<ServerName> {
+        let waits = |handle: &PeerHandle| (!handle.is_listed() && handle.seen_at_work().1 > 0).then_some(());
+        let mut unlisted: Vec<ServerName> =
+            self.0.peers.filter_map(waits).into_iter().map(|(server, ())| server).collect();
+        unlisted.sort_unstable();
+        unlisted
     }
 
     fn touch(&self, handle: &PeerHandle) {

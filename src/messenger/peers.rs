@@ -65,6 +65,7 @@ struct Known {
     next_attempt: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_success: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     next_seq: Option<u64>,
     failures: u32,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -193,6 +193,7 @@ impl PeerSection {
     /// The limits, unchecked.
     pub(super) fn limits(&self) -> PeerLimits {
         PeerLimits {
+            listed: true,
             intake_max: self.intake_max,
             intake_items: if self.intake_items == 0 { u32::MAX } else { self.intake_items },
             batch_items: self.batch_items,

@@ -31,6 +31,8 @@ pub struct Peers {
     contexts: Arc<ContextLimits>,
     overload: OverloadLimits,
     resident_max: u32,
+    /// Those of `[peers.default]`, for a server that is not listed any more.
+    unlisted: Arc<PeerLimits>,
 }
 
 /// Whose a range is.
@@ -50,8 +52,8 @@ impl Peers {
         check: &mut Check<'_>,
     ) -> Self {
         let tables = Tables::read(merged, check);
-        tables.resolve(None).limits(check);
-        let mut peers = Self { deny, contexts: Arc::new(contexts), ..Self::default() };
+        let unlisted = Arc::new(PeerLimits { listed: false, ..tables.resolve(None).limits(check) });
+        let mut peers = Self { deny, contexts: Arc::new(contexts), unlisted, ..Self::default() };
         let mut alike = Alike::default();
         let mut shared = SharedRanges::default();
         for name in tables.listed() {
@@ -154,6 +156,10 @@ impl Roster for Peers {
 
     fn listed(&self) -> Vec<ServerName> {
         self.order.clone()
+    }
+
+    fn unlisted(&self) -> Arc<PeerLimits> {
+        self.unlisted.clone()
     }
 
     fn contexts(&self) -> Arc<ContextLimits> {

@@ -75,6 +75,8 @@ struct OutboundRow {
     oldest: Option<u64>,
     newest: u64,
     #[serde(default)]
+    told_not_listed: bool,
+    #[serde(default)]
     last_success: Option<u64>,
     /// (time, first item, last item, acknowledged by no JSON)
     #[serde(default)]
@@ -117,6 +119,7 @@ enum CauseRow {
     Unreachable,
     Refused,
     AheadOfUs,
+    NotListed,
     Faulty,
 }
 
@@ -132,6 +135,7 @@ impl From<Rest> for RestRow {
                     Cause::Unreachable => CauseRow::Unreachable,
                     Cause::Refused => CauseRow::Refused,
                     Cause::AheadOfUs => CauseRow::AheadOfUs,
+                    Cause::NotListed => CauseRow::NotListed,
                     Cause::Faulty => CauseRow::Faulty,
                 };
                 Self::Suspended { cause, probe_at: probe_at.map(|at| at.0) }
@@ -152,6 +156,7 @@ impl From<RestRow> for Rest {
                     CauseRow::Unreachable => Cause::Unreachable,
                     CauseRow::Refused => Cause::Refused,
                     CauseRow::AheadOfUs => Cause::AheadOfUs,
+                    CauseRow::NotListed => Cause::NotListed,
                     CauseRow::Faulty => Cause::Faulty,
                 };
                 Self::Suspended { cause, probe_at: probe_at.map(Millis) }
@@ -175,6 +180,7 @@ pub(super) fn peer_to_row(record: &PeerRecord) -> Vec<u8> {
             acked_bytes: out.acked_bytes,
             oldest: out.oldest.map(|at| at.0),
             newest: out.newest.0,
+            told_not_listed: out.told_not_listed,
             last_success: out.last_success.map(|at| at.0),
             delivered: out.delivered.iter().map(|span| (span.time.0, span.first.0, span.last.0, span.blind)).collect(),
         },
@@ -217,6 +223,7 @@ pub(super) fn peer_from_row(server: ServerName, row: &[u8]) -> Result<PeerRecord
             acked_bytes: out.acked_bytes,
             oldest: out.oldest.map(Millis),
             newest: Index(out.newest),
+            told_not_listed: out.told_not_listed,
             last_success: out.last_success.map(Millis),
             delivered: out.delivered.into_iter().map(delivered).collect(),
         },
@@ -345,7 +352,8 @@ mod tests {
 
     #[test]
     fn a_peer_record_survives_its_row_whatever_it_rests_on() {
-        let causes = [Cause::Admin, Cause::Unreachable, Cause::Refused, Cause::AheadOfUs, Cause::Faulty];
+        let causes =
+            [Cause::Admin, Cause::Unreachable, Cause::Refused, Cause::AheadOfUs, Cause::NotListed, Cause::Faulty];
         let suspended = causes.map(|cause| Rest::Suspended { cause, probe_at: Some(Millis(9)) });
         let others = [Rest::Ready, Rest::Waiting { until: Millis(7) }, Rest::BackingOff { until: Millis(8) }];
         for rest in others.into_iter().chain(suspended) {
@@ -355,6 +363,7 @@ mod tests {
             record.outbound.acked_bytes = 7_000;
             record.outbound.oldest = Some(Millis(5));
             record.outbound.newest = Index(41);
+            record.outbound.told_not_listed = true;
             record.outbound.segments.push(Segment { first: Index(40), number: Seq(u64::MAX) });
             record.inbound.expected = Seq(77);
             record.inbound.expect_applied = Some(Seq(70));

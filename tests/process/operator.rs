@@ -119,7 +119,8 @@ async fn numbers_far_above_ask_for_yes() {
         "{error}"
     );
     // Each of the two sets it right: blue goes back, red numbers its next update as blue expects it.
-    works(&blue, &["peer", "expect", "red", "7"]).await;
+    let (code, _, note) = operate(&blue, &["peer", "expect", "red", "7"]).await;
+    assert!(code == Some(0) && note.starts_with("note: "), "{note}");
     let shown = works(&red, &["peer", "renumber", "blue", "7"]).await;
     assert!(shown.contains("sends"), "{shown}");
     assert_eq!(blue.api().hear(3).await[2]["update"]["text"], "text 0");
@@ -207,4 +208,32 @@ async fn who_cannot_be_asked_is_told_in_one_line_with_what_to_do() {
     let nowhere = fernpost().args(["peer", "list", "--config", "nowhere.toml"]).output().expect("the binary starts");
     let (code, _, why) = said(nowhere);
     assert!(code == Some(2) && why.contains("nowhere.toml") && why.contains("--admin URL"), "{why}");
+}
+
+/// Taken out of the configuration, here by a ban, while something waits for it.
+#[tokio::test]
+async fn peer_no_longer_listed_keeps_its_queue() {
+    let (mut red, mut blue) = Node::pair("");
+    red.start().await;
+    red.api().say("m-0", "blue", "text 0").await;
+    red.kill();
+
+    red.start_with(&[r#"federation.deny=["blue"]"#]).await;
+    let event = red.api().hear(1).await.remove(0);
+    let said = ["kind", "server", "state", "reason"].map(|key| event[key].as_str().expect("a text"));
+    assert_eq!(said, ["peer", "blue", "suspended", "not_listed"], "{event}");
+    let shown = works(&red, &["peer", "show", "blue"]).await;
+    assert!(shown.contains("suspended (not listed)") && shown.contains("1 item,"), "{shown}");
+    let list = works(&red, &["peer", "list"]).await;
+    assert!(list.contains("suspended (not listed)"), "{list}");
+    let trace = json(&red, &["message", "trace", "m-0"]).await;
+    let leg = &trace["peers"]["blue"];
+    assert_eq!((&leg["state"], &leg["reason"]), (&"queued".into(), &"not_listed".into()), "{trace}");
+    let (code, _, why) = operate(&red, &["peer", "resume", "blue"]).await;
+    assert!(code == Some(2) && why.contains("blue is not a peer"), "{why}");
+    red.kill();
+
+    blue.start().await;
+    red.start().await;
+    assert_eq!(texts(&blue.api().hear(1).await), ["text 0"]);
 }

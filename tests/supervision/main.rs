@@ -11,6 +11,7 @@ mod crashes;
 mod deaths;
 mod doors;
 mod holes;
+mod listing;
 mod network;
 mod orders;
 mod parking;

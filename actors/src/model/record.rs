@@ -47,6 +47,8 @@ pub struct OutboundRecord {
     pub oldest: Option<Millis>,
     /// No index up to here is given again, even where the rows that had them have left.
     pub newest: Index,
+    /// The messenger was told that the configuration no longer names the peer, and not that it does again.
+    pub told_not_listed: bool,
     /// When the peer last took what it was sent; `None`: never.
     pub last_success: Option<Millis>,
     /// The deliveries since the last row of them was written, oldest first: fewer than [`DELIVERED_SPANS_IN_ROW`](super::DELIVERED_SPANS_IN_ROW).
@@ -67,6 +69,7 @@ impl Default for OutboundRecord {
             acked_bytes: 0,
             oldest: None,
             newest: Index(0),
+            told_not_listed: false,
             last_success: None,
             delivered: Vec::new(),
         }
@@ -158,6 +161,8 @@ pub enum Cause {
     Refused,
     /// It holds more of our numbers than we ever gave.
     AheadOfUs,
+    /// The configuration no longer names it.
+    NotListed,
     /// Its actor failed too often in a short time.
     Faulty,
 }
@@ -170,6 +175,7 @@ impl Cause {
             Self::Unreachable => "unreachable",
             Self::Refused => "refused",
             Self::AheadOfUs => "ahead_of_us",
+            Self::NotListed => "not_listed",
             Self::Faulty => "faulty",
         }
     }

@@ -172,6 +172,10 @@ impl Machine {
                 _ => Effect::Decline(token, Refusal::Faulty(self.server.clone())),
             });
         }
+        // What waits for a peer that is not listed may be taken out; to write to it, it has to be listed.
+        if !self.limits.listed && !matches!(order, Order::Drop { .. }) {
+            return out.effect(Effect::Decline(token, Refusal::UnknownPeer(self.server.clone())));
+        }
         match order {
             Order::Suspend => self.outbound.suspend(at, out),
             Order::Resume => self.outbound.resume(at, out),

@@ -206,6 +206,11 @@ impl PeerHandle {
         post(&self.address, message);
     }
 
+    /// Whether the configuration names it.
+    pub(crate) fn is_listed(&self) -> bool {
+        self.door.limits.listed
+    }
+
     pub(crate) fn is_alive(&self) -> bool {
         self.address.connected()
     }

@@ -134,6 +134,8 @@ pub struct Outbound {
     parked_in_a_row: u32,
     /// What the messenger was last told about a suspension; each probe that fails is not news.
     told: Option<Cause>,
+    /// The messenger was told that the configuration no longer names the peer.
+    told_not_listed: bool,
     attempts: Attempts,
 }
 
@@ -149,9 +151,8 @@ impl Outbound {
     ) -> Self {
         let room = Room { rows: 2 * limits.batch_items as usize, bytes: 2 * limits.batch_bytes };
         let state = match record.rest {
-            beneath if limits.paused => {
-                State::Suspended { cause: Cause::Admin, probe_at: None, contacted: true, beneath: Some(beneath) }
-            }
+            beneath if !limits.listed => State::by_configuration(Cause::NotListed, beneath),
+            beneath if limits.paused => State::by_configuration(Cause::Admin, beneath),
             Rest::Ready => State::Idle,
             Rest::Waiting { until } => State::Waiting { until },
             Rest::BackingOff { until } => State::BackingOff { until, contacted: false },
@@ -179,6 +180,7 @@ impl Outbound {
             oldest: record.oldest,
             sweeping: None,
             newest: record.newest,
+            told_not_listed: record.told_not_listed,
             bare: false,
             holes: Holes::default(),
             renumbered: false,
@@ -207,6 +209,7 @@ impl Outbound {
             acked_bytes: self.outbox.acked_bytes(),
             oldest: self.oldest.filter(|_| self.rests()),
             newest: self.newest,
+            told_not_listed: self.told_not_listed,
             ..OutboundRecord::default()
         };
         self.labels.keep(&mut record);
@@ -291,6 +294,7 @@ impl Outbound {
             None if !self.rests() => self.proceed(at, out),
             _ => self.watch(out),
         }
+        self.tell_listing(out);
     }
 
     /// No date lies further ahead than its kind allows. One that seems to was written before the clock was set back, and would
@@ -467,6 +471,7 @@ impl Outbound {
 mod doubt;
 mod free;
 mod leave;
+mod listing;
 mod numbering;
 mod orders;
 mod outcome;

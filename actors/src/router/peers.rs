@@ -57,6 +57,25 @@ impl Router {
         self.bear_peer(ctx, server, &limits)
     }
 
+    /// Start the actor of a server for which something waits, listed or not.
+    fn begin_work(&mut self, ctx: &Context<Self>, server: &ServerName) -> Result<Arc<PeerHandle>, Refusal> {
+        self.make_room(Need::Work)?;
+        let limits = self.limits_of(server);
+        if !limits.listed {
+            tracing::warn!(
+                peer = %server,
+                "the configuration does not list this server: what waits for it stays until peers.default.keep has passed, or until it \
+                 is listed again"
+            );
+        }
+        self.bear_peer(ctx, server, &limits)
+    }
+
+    /// The limits of a server, listed or not.
+    fn limits_of(&self, server: &ServerName) -> Arc<PeerLimits> {
+        self.ports.roster.limits(server).unwrap_or_else(|| self.ports.roster.unlisted())
+    }
+
     fn make_room(&mut self, need: Need) -> Result<(), Refusal> {
         let max = self.ports.roster.peers_resident_max();
         let most = usize::try_from(max).unwrap_or(usize::MAX);
@@ -114,7 +133,7 @@ impl Router {
         crashed: bool,
         now: Millis,
     ) {
-        let Some(limits) = self.ports.roster.limits(server) else { return };
+        let limits = self.limits_of(server);
         let after = self.peers.death(server, generation, crashed, now, limits.restarts);
         if after == AfterDeath::Respawn {
             tracing::error!(peer = %server, "the peer's actor died outside its guard; another is started");
@@ -141,8 +160,7 @@ impl Handler<StartPeer> for Router {
                 }
             }
             Found::Nowhere => {
-                // A peer that was taken out of the configuration keeps its queue and is not written to.
-                if let Err(refusal) = self.begin_peer(ctx, &server, Need::Work) {
+                if let Err(refusal) = self.begin_work(ctx, &server) {
                     tracing::warn!(peer = %server, %refusal, "there is work for a peer that cannot be started");
                 }
             }

@@ -458,6 +458,7 @@ mod asking;
 mod halving;
 mod holes;
 mod leaving;
+mod listing;
 mod orders;
 mod parking;
 mod transactions;

@@ -1,0 +1,101 @@
+//! Traces of peers that are taken out of the configuration, and listed again.
+
+use super::leaving::drop_items;
+use super::*;
+
+/// A peer for which items 1 to `items` wait, behind this rest.
+fn waiting(items: u64, rest: Rest, change: impl FnOnce(&mut PeerLimits)) -> Bench {
+    Bench::queued(items, |limits, record| {
+        record.outbound.rest = rest;
+        change(limits);
+    })
+}
+
+/// The same peer after a restart, with what waits for it.
+fn restarted(bench: &Bench, items: u64, change: impl FnOnce(&mut PeerLimits)) -> Bench {
+    let record = bench.machine.record();
+    let acked = record.outbound.acked.0;
+    let mut again = Bench::queued(items - acked, |limits, from| {
+        *from = record;
+        change(limits);
+    });
+    again.now = bench.now;
+    again.step(Event::Started);
+    again
+}
+
+fn gone(limits: &mut PeerLimits) {
+    limits.listed = false;
+    limits.keep = Duration::from_secs(100);
+}
+
+#[test]
+fn unlisted_peer_is_suspended_and_told_once() {
+    let rest = Rest::BackingOff { until: Millis(7_000) };
+    let mut bench = waiting(2, rest, gone);
+    bench.step(Event::Started).load(1, 2).contact().check(&[
+        "   0s suspended   commit event(suspended not_listed)+peer; load 1",
+        "   0s suspended   arm 100s",
+        "   0s suspended   answer",
+    ]);
+    // Another start under the same configuration is no news; listed again it goes on where it stood.
+    let mut again = restarted(&bench, 2, gone);
+    again.check(&["   0s suspended   load 1"]);
+    let mut back = restarted(&again, 2, |_| ());
+    back.at(7).step(Event::Due).load(1, 2).ok(2).check(&[
+        "   0s backing_off commit event(backing_off )+peer; arm 7s",
+        "   7s sending     load 1",
+        "   7s sending     push 1..=2 (2)",
+        "   7s idle        note trim<=2+peer",
+    ]);
+    restarted(&back, 2, |_| ()).check(&["   7s idle        "]);
+}
+
+#[test]
+fn items_of_unlisted_peer_expire() {
+    let mut bench = waiting(2, Rest::Ready, gone);
+    bench.step(Event::Started).load(1, 2).at(100).step(Event::Due).load(1, 2).check(&[
+        "   0s suspended   commit event(suspended not_listed)+peer; load 1",
+        "   0s suspended   arm 100s",
+        " 100s suspended   load 1",
+        " 100s suspended   commit expired 1..=2+event(m1 expired: not taken within 1m 40s (keep))+event(m2 expired: not taken within 1m 40s (keep))+peer; disarm",
+    ]);
+    assert_eq!(bench.machine.record().outbound.rest, Rest::Ready);
+}
+
+#[test]
+fn unlisted_peer_takes_no_order_but_drop() {
+    let mut bench = waiting(1, Rest::Ready, gone);
+    bench.step(Event::Started).load(1, 1).trace.clear();
+    let number = Seq(5);
+    for order in [
+        Order::Suspend,
+        Order::Resume,
+        Order::Retry,
+        Order::Expect { number, yes: true },
+        Order::Renumber { number, yes: true },
+    ] {
+        bench.trace.clear();
+        bench.order(order).check(&["   0s suspended   decline: blue is not a peer of this server"]);
+    }
+    bench.trace.clear();
+    bench
+        .order(drop_items(1, 1))
+        .check(&["   0s suspended   commit dropped 1+event(m parked: taken out by an operator)+peer; report"]);
+}
+
+#[test]
+fn unlisted_peer_without_backlog_is_no_news() {
+    waiting(0, Rest::Ready, gone).step(Event::Started).check(&["   0s suspended   disarm"]);
+}
+
+#[test]
+fn suspension_by_operator_outlives_being_unlisted() {
+    let rest = Rest::Suspended { cause: Cause::Admin, probe_at: None };
+    let mut bench = waiting(1, rest, gone);
+    bench.step(Event::Started);
+    let mut back = restarted(&bench, 1, |_| ());
+    assert_eq!(back.trace, ["   0s suspended   commit event(suspended admin)+peer; load 1"]);
+    back.load(1, 1).order(Order::Resume);
+    assert_eq!(back.machine.state(), PeerState::Sending);
+}
