@@ -98,9 +98,19 @@ struct InboundRow {
     ranges: bool,
     #[serde(default)]
     missed: Option<u64>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    catch_up_since: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    missed_since: u64,
     /// (number, code)
     #[serde(default)]
     parked: Vec<(u64, String)>,
+}
+
+/// Of what most peers do not have.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 #[derive(Serialize, Deserialize)]
@@ -194,10 +204,18 @@ pub(super) fn peer_to_row(record: &PeerRecord) -> Vec<u8> {
             restored: record.inbound.restored,
             ranges: record.inbound.ranges,
             missed: record.inbound.missed,
+            catch_up_since: record.inbound.catch_up_since.0,
+            missed_since: record.inbound.missed_since.0,
             parked: record.inbound.parked.iter().map(|(number, code)| (number.0, (*code).to_owned())).collect(),
         },
     };
     serde_json::to_vec(&row).expect("numbers and fixed words always serialize")
+}
+
+/// Whether a peer's row may say that the peer is to be asked for transactions; where it is not, the row says so in these words.
+pub(super) fn may_be_asked(row: &[u8]) -> bool {
+    let says = |words: &str| row.windows(words.len()).any(|part| part == words.as_bytes());
+    !(says("\"catch_up\":null") && says("\"missed\":null"))
 }
 
 pub(super) fn peer_from_row(server: ServerName, row: &[u8]) -> Result<PeerRecord, BadRow> {
@@ -237,6 +255,8 @@ pub(super) fn peer_from_row(server: ServerName, row: &[u8]) -> Result<PeerRecord
             restored: row.inbound.restored,
             ranges: row.inbound.ranges,
             missed: row.inbound.missed,
+            catch_up_since: Millis(row.inbound.catch_up_since),
+            missed_since: Millis(row.inbound.missed_since),
             parked,
         },
     })
@@ -369,12 +389,16 @@ mod tests {
             record.inbound.expect_applied = Some(Seq(70));
             (record.inbound.catch_up, record.inbound.restored) = (Some(12), 13);
             (record.inbound.ranges, record.inbound.missed) = (true, Some(14));
+            (record.inbound.catch_up_since, record.inbound.missed_since) = (Millis(15), Millis(16));
             record.inbound.parked = vec![(Seq(70), "POISON"), (Seq(76), "BAD_PDU")];
             record.outbound.last_success = Some(Millis(15));
             let span = DeliveredSpan { time: Millis(15), first: Index(3), last: Index(4), blind: true };
             record.outbound.delivered = vec![span, DeliveredSpan { blind: false, ..span }];
             let back = peer_from_row(red(), &peer_to_row(&record)).expect("readable");
             assert_eq!(back, record);
+            assert!(may_be_asked(&peer_to_row(&record)));
+            (record.inbound.catch_up, record.inbound.missed) = (None, None);
+            assert!(!may_be_asked(&peer_to_row(&record)), "nothing is left to ask it for");
         }
     }
 

@@ -34,6 +34,7 @@ mod order;
 mod overload;
 mod poison;
 mod ports;
+mod pulls;
 mod restart;
 mod restored;
 mod staging;

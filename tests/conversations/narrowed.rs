@@ -47,6 +47,7 @@ async fn a_narrowed_message_reaches_nobody_else() {
         red.say_draft("garden", whisper("w", &["green"])).await.unwrap();
         seconds(1).await;
         green.say("garden", "b").await;
+        seconds(1).await;
         red.say("garden", "c").await;
         seconds(120).await;
         assert_eq!(green.feed().await, ["red/a", "red/w", "red/c"]);

@@ -37,6 +37,22 @@ async fn chain(red: &Old, count: u64) {
     assert_eq!(red.sends("1", &pdus).await.verdicts(), vec!["accepted"; pdus.len()]);
 }
 
+/// It writes a name as it stands and decodes nothing, so that a room may be called so.
+#[actix_web::test]
+async fn a_context_with_a_percent_sign_is_found() {
+    let (blue, red) = red_alone().await;
+    blue.context("#50%2541:red", &["red"]).await;
+    let body = json!({ "context": "#50%41:red", "type": "m.topic", "content": { "body": "half" }, "state_key": "" });
+    let state = blue.submit("m1", &body.to_string()).await;
+    let taken = red.takes().await;
+    assert_eq!(taken.json()["pdus"][0]["context"], "#50%41:red");
+    for target in ["state/#50%41:red/".to_owned(), format!("backfill/#50%41:red/?v={state},blue&limit=1")] {
+        assert_eq!(given(&red.gets(&format!("{P}/{target}")).await), std::slice::from_ref(&state), "{target}");
+    }
+    assert_eq!(red.gets(&format!("{P}/state/#50A:red/")).await.status, 404);
+    blue.end().await;
+}
+
 /// There it always failed; here whoever asks gets what it missed, and that it fails there costs nothing.
 #[actix_web::test]
 async fn oddity_11_pull_works_here_and_its_failure_there_costs_nothing() {

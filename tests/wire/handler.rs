@@ -65,6 +65,8 @@ pub(crate) struct Scripted {
     pub(crate) sent: Vec<(u64, Vec<PduRef>)>,
     /// Whether the store can be read.
     pub(crate) broken: bool,
+    /// Conversations in which red takes part.
+    pub(crate) contexts: Vec<&'static str>,
     /// Of every peer.
     pub(crate) habits: Habits,
     us: ServerName,
@@ -87,9 +89,9 @@ impl Acquaintance for Scripted {
     fn known(&self, _: &ContextId, _: &[PduRef]) -> Result<Vec<PduRef>, ArchiveError> {
         self.ask().map(|()| vec![])
     }
-    /// red takes part in `c` and nobody anywhere else.
+    /// Nobody but red takes part anywhere.
     fn takes_part(&self, context: &ContextId, server: &ServerName) -> Result<bool, ArchiveError> {
-        self.ask().map(|()| context.as_str() == "c" && server.as_str() == "red.example")
+        self.ask().map(|()| self.contexts.contains(&context.as_str()) && server.as_str() == "red.example")
     }
 }
 
@@ -213,6 +215,7 @@ pub(crate) fn scripted(answer: Result<Ack, Refusal>) -> Scripted {
         stored: vec![],
         sent: vec![],
         broken: false,
+        contexts: vec!["c"],
         habits: Habits::default(),
         us: name("us.example"),
     }

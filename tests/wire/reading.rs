@@ -110,6 +110,35 @@ async fn the_state_is_given_to_those_who_take_part() {
     assert_eq!(walked(core(), "10.1.0.1", "state/elsewhere/").await.text, unknown.text);
 }
 
+/// Its targets are not encoded: `%41` is two digits behind a sign, and `%23` a `#` that the listener saved.
+#[actix_web::test]
+async fn a_raw_target_is_not_decoded() {
+    let found = async |contexts: &[&'static str], raw: bool, path: &str| {
+        let mut core = scripted(Ok(Ack::Ok(Seq(1))));
+        core.contexts = contexts.to_vec();
+        core.habits.raw_targets = raw;
+        core.stored =
+            contexts.iter().map(|context| stored("green.example", &format!("i{context}"), context, true)).collect();
+        let answer = walked(core, "10.1.0.1", path).await;
+        if answer.status == 200 { ids(&answer).join(" ") } else { answer.status.to_string() }
+    };
+    let both = ["#50%41", "#50A"];
+    for (raw, expected) in [(true, "i#50%41"), (false, "i#50A")] {
+        assert_eq!(found(&both, raw, "state/%2350%41/").await, expected);
+        assert_eq!(found(&both, raw, "pdu/green.example/i%2350%41").await, expected);
+        let walk = "backfill/%2350%41/?limit=5&v=i%252350%2541,green.example&v=i%2350A,green.example&v=i%2350%2541,green.example";
+        assert_eq!(found(&both, raw, walk).await, expected, "queries are decoded by everybody");
+    }
+    for (contexts, path, expected) in [
+        (["#50A"], "state/%2350%41/", "i#50A"),
+        (["%2350"], "state/%2350/", "i%2350"),
+        (["#50%41"], "state/%2350%2541/", "i#50%41"),
+        (["#50%41"], "state/%2350A/", "404"),
+    ] {
+        assert_eq!(found(&contexts, true, path).await, expected, "{path}");
+    }
+}
+
 #[actix_web::test]
 async fn whether_a_conversation_exists_is_not_told_to_strangers() {
     let unknown = walked(core(), "10.1.0.1", "backfill/nowhere/?v=i,green.example&limit=1").await;

@@ -198,8 +198,12 @@ pub struct InboundRecord {
     pub begun: u64,
     /// After which of its transactions it is still to be asked what it sent to a disk that was lost.
     pub catch_up: Option<u64>,
+    /// Since when it is asked for that; 0: not yet.
+    pub catch_up_since: Millis,
     /// After which of its transactions it is still to be asked for some that another one named and that never came.
     pub missed: Option<u64>,
+    /// Since when it is asked for these; 0: not yet.
+    pub missed_since: Millis,
     /// The restore that was settled with it last, as the store counts them; 0 in a store that was never restored.
     pub restored: u64,
     /// The newest of its updates that went into quarantine, by number, each with its code: the answer to a repeat says it again.
@@ -216,7 +220,9 @@ impl Default for InboundRecord {
             begun: 0,
             expect_applied: None,
             catch_up: None,
+            catch_up_since: Millis(0),
             missed: None,
+            missed_since: Millis(0),
             restored: 0,
             parked: Vec::new(),
         }

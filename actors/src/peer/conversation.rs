@@ -115,6 +115,7 @@ impl Side {
                 Effect::Arm(at) => self.due = Some(at),
                 Effect::Disarm => self.due = None,
                 Effect::Pull(_)
+                | Effect::AskAt(_)
                 | Effect::Dispatch { .. }
                 | Effect::TellStaged(_)
                 | Effect::Get { .. }

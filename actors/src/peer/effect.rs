@@ -94,6 +94,8 @@ pub enum Effect {
     Arm(Millis),
     /// Forget the timer.
     Disarm,
+    /// Wake the machine at this time as well, to ask the peer for transactions once more; `None`: not at all.
+    AskAt(Option<Millis>),
 }
 
 /// Collects what one step asks for. The batch always comes first: nothing else may precede what it rests on.

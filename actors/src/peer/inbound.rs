@@ -15,7 +15,7 @@ use crate::model::{
 };
 use crate::peer::dispatch::{Dispatch, Group, Strange, Suspects, Undone};
 use crate::peer::effect::{Effect, Out, Pull, Token};
-use crate::peer::inbound::catch_up::{CatchUp, Missed};
+use crate::peer::inbound::catch_up::Questions;
 use crate::peer::inbound::newest::Newest;
 use crate::peer::inbound::parked::{ParkedNumbers, parked_as, what, words};
 use crate::peer::inbound::staging::SlowContexts;
@@ -76,8 +76,7 @@ pub struct Inbound {
     /// Numbers an operator has set, for when the batch under way is done with.
     expecting: Vec<(Token, Seq)>,
     expect_applied: Option<Seq>,
-    catch_up: CatchUp,
-    missed: Missed,
+    questions: Questions,
     parked: ParkedNumbers,
 }
 
@@ -133,8 +132,7 @@ impl Inbound {
             slow: SlowContexts::default(),
             expecting: Vec::new(),
             expect_applied: record.expect_applied,
-            catch_up: CatchUp::new(record),
-            missed: Missed::new(record),
+            questions: Questions::new(record),
             parked: ParkedNumbers::new(&record.parked),
         }
     }
@@ -148,10 +146,8 @@ impl Inbound {
             ranges: self.ranges,
             begun: self.begun,
             expect_applied: self.expect_applied,
-            catch_up: self.catch_up.after,
-            missed: self.missed.after,
-            restored: self.catch_up.restored,
             parked: self.parked.kept(),
+            ..self.questions.record()
         }
     }
 
@@ -326,7 +322,7 @@ impl Inbound {
     fn finish(&mut self, busy: &Busy, out: &mut Out) -> Result<Taken, Refusal> {
         if let Some(refusal) = busy.dispatch.give_back() {
             if let Frame::Pulled(_, asked, _) = busy.frame {
-                self.put_off(asked);
+                self.ask_again(asked);
             }
             return Err(refusal.clone());
         }
@@ -491,6 +487,7 @@ mod expect;
 mod free;
 mod newest;
 mod parked;
+mod question;
 mod relayed;
 mod staging;
 #[cfg(test)]

@@ -66,6 +66,8 @@ pub enum Event {
     Operator(Token, Order),
     /// The timer went off.
     Due,
+    /// The timer of [`Effect::AskAt`] went off.
+    AskDue,
 }
 
 /// One peer.
@@ -78,6 +80,8 @@ pub struct Machine {
     budget: Budget,
     /// When a notice about its numbering was raised last.
     numbering: HourlyNotice,
+    /// What the timer of questions is set to.
+    asks_at: Option<Millis>,
 }
 
 impl Machine {
@@ -97,6 +101,7 @@ impl Machine {
             limits: limits.clone(),
             budget: Budget::default(),
             numbering: HourlyNotice::default(),
+            asks_at: None,
             server,
         }
     }
@@ -104,7 +109,9 @@ impl Machine {
     /// One step. The batch, where there is one, is the first effect: all that follows may rest on it.
     pub fn step(&mut self, at: Moment, event: Event) -> Vec<Effect> {
         let mut out = Out { now: at.now, numbering: self.numbering, ..Out::default() };
+        let could_be_asked = self.outbound.may_ask();
         let contact = matches!(event, Event::Started | Event::Accept(..) | Event::Replied { outcome: Ok(_), .. });
+        self.inbound.begin_step(at);
         match event {
             Event::Started => {
                 self.inbound.started(&mut out);
@@ -131,6 +138,11 @@ impl Machine {
             Event::Replied { attempt, outcome } => self.outbound.replied(at, attempt, outcome, &mut out),
             Event::Operator(token, order) => self.obey(at, token, order, &mut out),
             Event::Due => self.outbound.due(at, &mut out),
+            Event::AskDue => {
+                // What was waited for has passed, also where the wall clock was set back meanwhile.
+                let due = self.asks_at.take().unwrap_or(at.now);
+                self.inbound.ask_due(at.now.max(due), &mut out);
+            }
         }
         // All that goes out goes through one gate: a peer that is being left alone is not asked either.
         if !self.outbound.may_ask() {
@@ -139,8 +151,13 @@ impl Machine {
                     self.inbound.put_off(asked);
                 }
             }
-        } else if contact {
+        } else if contact || !could_be_asked {
             self.inbound.catch_up(&mut out);
+        }
+        let asks_at = self.inbound.ask_at();
+        if asks_at != self.asks_at {
+            self.asks_at = asks_at;
+            out.effect(Effect::AskAt(asks_at));
         }
         self.finish(out)
     }

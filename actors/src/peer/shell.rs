@@ -49,6 +49,8 @@ pub(crate) struct PeerActor {
     reborn: Vec<Report>,
     next_token: u64,
     alarm: Alarm,
+    /// When the peer is asked for missed transactions once more.
+    ask_alarm: Alarm,
     /// The request in flight; replaced or dropped, it is aborted.
     attempt: Option<Isolated>,
     reading: Option<Isolated>,
@@ -87,6 +89,7 @@ impl PeerActor {
             reborn: Vec::new(),
             next_token: 0,
             alarm: Alarm::default(),
+            ask_alarm: Alarm::default(),
             attempt: None,
             reading: None,
             staying: None,
@@ -249,12 +252,23 @@ impl PeerActor {
                 self.alarm.arm(ctx, delay, Self::due);
             }
             Effect::Disarm => self.alarm.disarm(ctx),
+            Effect::AskAt(Some(due)) => {
+                let delay = self.ports.clock.now().until(due);
+                self.ask_alarm.arm(ctx, delay, Self::ask_due);
+            }
+            Effect::AskAt(None) => self.ask_alarm.disarm(ctx),
         }
     }
 
     fn due(&mut self, ctx: &mut Context<Self>, epoch: u64) {
         if self.alarm.fired(epoch) {
             self.enter(ctx, Event::Due);
+        }
+    }
+
+    fn ask_due(&mut self, ctx: &mut Context<Self>, epoch: u64) {
+        if self.ask_alarm.fired(epoch) {
+            self.enter(ctx, Event::AskDue);
         }
     }
 
@@ -379,6 +393,7 @@ impl Supervised for PeerActor {
         self.attempt = None;
         self.reading = None;
         self.alarm.forget();
+        self.ask_alarm.forget();
         self.replies.clear();
         self.reports.clear();
     }

@@ -206,26 +206,30 @@ pub(super) fn sent_after(
     Ok(page)
 }
 
-/// Those with something unsent, and those that were not yet asked what they sent to a disk that was lost.
+/// Those with something unsent, and those that are to be asked for what they sent: to a disk that was lost, or before a transaction
+/// that named it.
 pub(super) fn peers_behind(shared: &Shared, read: &ReadTransaction, listed: Vec<ServerName>) -> Read<Vec<ServerName>> {
     let mut behind = unsent(shared, read)?;
-    if shared.counted_from > 0 {
-        let unsent: HashSet<ServerName> = behind.iter().cloned().collect();
-        let peers = read.open_table(tables::PEERS)?;
-        for server in listed {
-            // The backup knows nothing of it: it may have been heard of first on the lost disk.
-            if peers.get(server.as_str())?.is_none() && !unsent.contains(&server) {
-                behind.push(server);
-            }
+    let unsent: HashSet<ServerName> = behind.iter().cloned().collect();
+    let peers = read.open_table(tables::PEERS)?;
+    let is_restored = shared.counted_from > 0;
+    for server in listed.into_iter().filter(|_| is_restored) {
+        // The backup knows nothing of it: it may have been heard of first on the lost disk.
+        if peers.get(server.as_str())?.is_none() && !unsent.contains(&server) {
+            behind.push(server);
         }
-        for row in peers.iter()? {
-            let (server, row) = row?;
-            let record = rows::peer_from_row(rows::name("peers", server.value())?, row.value())?;
-            let InboundRecord { restored, catch_up, .. } = record.inbound;
-            let is_settled = restored >= shared.counted_from && catch_up.is_none();
-            if !is_settled && !unsent.contains(&record.server) {
-                behind.push(record.server);
-            }
+    }
+    for row in peers.iter()? {
+        let (server, row) = row?;
+        // There may be very many rows, and to take one apart costs more than to look for this in it.
+        if !is_restored && !rows::may_be_asked(row.value()) {
+            continue;
+        }
+        let record = rows::peer_from_row(rows::name("peers", server.value())?, row.value())?;
+        let InboundRecord { restored, catch_up, missed, .. } = record.inbound;
+        let is_settled = restored >= shared.counted_from && catch_up.is_none() && missed.is_none();
+        if !is_settled && !unsent.contains(&record.server) {
+            behind.push(record.server);
         }
     }
     Ok(behind)

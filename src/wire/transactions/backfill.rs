@@ -2,10 +2,10 @@
 //! them, for those who take part in the conversation. Also under the name `paginate`, which it had first.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use actors::model::{ContextId, PduRef};
+use actors::model::PduRef;
 use url::form_urlencoded;
 
-use super::read::{nothing_there, reply, unreadable};
+use super::read::{self, reply, unreadable};
 use crate::http::identity::Caller;
 use crate::http::refusal::Problem;
 use crate::wire::Intake;
@@ -21,10 +21,7 @@ pub(super) async fn backfill(
     intake: web::Data<dyn Intake>,
 ) -> Result<HttpResponse, Problem> {
     let Question { from, limit } = Question::read(request.query_string())?;
-    let Ok(context) = path.parse::<ContextId>() else { return Err(nothing_there()) };
-    if !intake.takes_part(&context, &caller.server).map_err(|error| unreadable(&error))? {
-        return Err(nothing_there());
-    }
+    let context = read::context(&caller, &request, &path, &**intake)?;
     let limit = limit.min(intake.history().backfill_max);
     let pdus = intake.backfill(&context, &caller.server, from, limit, BYTES_MAX).await;
     let pdus = pdus.map_err(|error| unreadable(&error))?;

@@ -1,6 +1,6 @@
 //! Asking a peer for PDUs: the GETs from the asking side.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, VecDeque};
 
 use actors::limits::Habits;
 use actors::model::{BadPdu, ContextId, Pdu, PduRef, Pulled, PushFailure, ServerName, Want};
@@ -90,9 +90,8 @@ pub fn decode(want: &Want, body: &Bytes, reader: &Reader<'_>) -> Result<Vec<Resu
     let envelope = Envelope::read(body).map_err(unreadable)?;
     match want {
         Want::Pdu(wanted) => {
-            let pdus = envelope.pdus(1).map_err(unreadable)?.into_iter().map(|pdu| reader.read(pdu));
-            let is_wanted = |pdu: &Result<Pdu, BadPdu>| pdu.as_ref().map_or(true, |pdu| pdu.reference == *wanted);
-            Ok(pdus.filter(is_wanted).collect())
+            let pdus = envelope.first_pdus(BESIDE_MAX).map_err(unreadable)?.into_iter().map(|pdu| reader.read(pdu));
+            Ok(pdus.filter(|pdu| is_about(pdu, wanted)).take(1).collect())
         }
         Want::State(context) => {
             let pdus = envelope.first_pdus(STATE_PDUS_MAX).map_err(unreadable)?.into_iter().map(|pdu| reader.read(pdu));
@@ -110,34 +109,43 @@ pub fn decode(want: &Want, body: &Bytes, reader: &Reader<'_>) -> Result<Vec<Resu
     }
 }
 
+/// PDUs read of an answer to a question for one.
+const BESIDE_MAX: u32 = 1_000;
+
+/// Whether it is this PDU, or what cannot be read as it.
+fn is_about(pdu: &Result<Pdu, BadPdu>, wanted: &PduRef) -> bool {
+    match pdu {
+        Ok(pdu) => pdu.reference == *wanted,
+        Err(bad) => {
+            let origin = bad.origin.as_deref().and_then(|origin| origin.parse().ok());
+            bad.id.as_deref() == Some(wanted.id.as_str()) && origin.as_ref() == Some(&wanted.origin)
+        }
+    }
+}
+
 /// State PDUs read of one answer.
 const STATE_PDUS_MAX: u32 = 10_000;
 
 /// Read of an answer beyond twice the limit.
 const NAMED_ON_TOP: u32 = 20;
 
-/// Of what came, what was asked for: those named, and what these name in turn, nearest first, each once. What comes before any
-/// PDU of the answer names it has no place in it.
+/// Of what came, what was asked for: those named, and what these name in turn, nearest first, each once.
 fn stretch(
     context: &ContextId,
     from: &[PduRef],
     limit: usize,
     pdus: impl Iterator<Item = Result<Pdu, BadPdu>>,
 ) -> Vec<Result<Pdu, BadPdu>> {
-    let mut asked: HashSet<PduRef> = from.iter().cloned().collect();
+    let mut given: HashMap<PduRef, Pdu> = HashMap::new();
+    for pdu in pdus.flatten().filter(|pdu| pdu.context == *context) {
+        given.entry(pdu.reference.clone()).or_insert(pdu);
+    }
+    let mut ahead: VecDeque<PduRef> = from.iter().cloned().collect();
     let mut kept = Vec::new();
-    for pdu in pdus {
-        match pdu {
-            Ok(pdu) if pdu.context == *context && asked.remove(&pdu.reference) => {
-                asked.extend(pdu.prev.iter().cloned());
-                kept.push(Ok(pdu));
-            }
-            Ok(_) => {}
-            Err(bad) => kept.push(Err(bad)),
-        }
-        if kept.len() == limit.max(from.len()) {
-            break;
-        }
+    while let Some(next) = ahead.pop_front().filter(|_| kept.len() < limit.max(from.len())) {
+        let Some(pdu) = given.remove(&next) else { continue };
+        ahead.extend(pdu.prev.iter().cloned());
+        kept.push(Ok(pdu));
     }
     kept
 }

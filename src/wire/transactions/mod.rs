@@ -5,6 +5,7 @@ mod backfill;
 pub mod envelope;
 pub mod fetch;
 mod pull;
+mod raw_path;
 mod read;
 mod send;
 mod state;

@@ -1,12 +1,13 @@
 //! `GET /matrix/federation/v1/pdu/{origin}/{id}/`: one PDU, for those who take part in its conversation.
 
 use actix_web::http::header::ContentType;
-use actix_web::{HttpResponse, web};
-use actors::model::{PduRef, Refusal, ServerName};
+use actix_web::{HttpRequest, HttpResponse, web};
+use actors::model::{ContextId, PduRef, Refusal, ServerName};
 use actors::ports::{ArchiveError, ServedPdu};
 use bytes::Bytes;
 
 use super::envelope::encode_reply;
+use super::raw_path::readings;
 use crate::http::identity::Caller;
 use crate::http::refusal::Problem;
 use crate::wire::Intake;
@@ -14,17 +15,35 @@ use crate::wire::Intake;
 /// What may not be seen is answered as what is not there: whether it exists is not told.
 pub(super) async fn pdu(
     caller: Caller,
+    request: HttpRequest,
     path: web::Path<(String, String)>,
     intake: web::Data<dyn Intake>,
 ) -> Result<HttpResponse, Problem> {
-    let (first, second) = path.into_inner();
-    // Servers that read a pair in the wrong order ask for it in that order.
-    for (origin, id) in [(&first, &second), (&second, &first)] {
-        let (Ok(origin), Ok(id)) = (origin.parse(), id.parse()) else { continue };
-        if let Some(pdu) =
-            seen_by(&caller.server, &PduRef { origin, id }, &**intake).map_err(|error| unreadable(&error))?
-        {
-            return Ok(reply(&**intake, &caller.server, vec![pdu]));
+    for [first, second] in readings(&request, [&path.0, &path.1], intake.habits(&caller.server)) {
+        // Servers that read a pair in the wrong order ask for it in that order.
+        for (origin, id) in [(&first, &second), (&second, &first)] {
+            let (Ok(origin), Ok(id)) = (origin.parse(), id.parse()) else { continue };
+            if let Some(pdu) =
+                seen_by(&caller.server, &PduRef { origin, id }, &**intake).map_err(|error| unreadable(&error))?
+            {
+                return Ok(reply(&**intake, &caller.server, vec![pdu]));
+            }
+        }
+    }
+    Err(nothing_there())
+}
+
+/// The conversation that the path names, where the asker takes part in it. What may not be seen is not there.
+pub(super) fn context(
+    caller: &Caller,
+    request: &HttpRequest,
+    decoded: &str,
+    intake: &dyn Intake,
+) -> Result<ContextId, Problem> {
+    for [name] in readings(request, [decoded], intake.habits(&caller.server)) {
+        let Ok(context) = name.parse() else { continue };
+        if intake.takes_part(&context, &caller.server).map_err(|error| unreadable(&error))? {
+            return Ok(context);
         }
     }
     Err(nothing_there())

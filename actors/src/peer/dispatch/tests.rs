@@ -9,11 +9,12 @@ use super::*;
 use crate::change::Change;
 use crate::limits::PeerLimits;
 use crate::model::{
-    Ack, BadPdu, Digest, InboundPush, InboundRecord, InboundTransaction, Parked, Pulled, PushFailure, Receipt, Refusal,
-    Seq, Strong, StrongBody, Taken,
+    Ack, BadPdu, Digest, InboundPush, InboundRecord, InboundTransaction, Millis, Parked, Pulled, PushFailure, Receipt,
+    Refusal, Seq, Strong, StrongBody, Taken,
 };
 use crate::peer::effect::{Effect, Out, Pull, Token};
 use crate::peer::inbound::{Frame, Inbound, PULL_PAGES_MAX};
+use crate::peer::outbound::Moment;
 
 fn pdu(id: &str, context: &str) -> Pdu {
     Pdu {
@@ -55,6 +56,7 @@ struct Bench {
     inbound: Inbound,
     trace: Vec<String>,
     tokens: u64,
+    now: Millis,
 }
 
 impl Bench {
@@ -66,7 +68,7 @@ impl Bench {
         let server = "red".parse().expect("valid");
         let limits = Arc::new(limits);
         let inbound = Inbound::new(server, limits, &InboundRecord::default(), vec![], vec![]);
-        Self { inbound, trace: vec![], tokens: 0 }
+        Self { inbound, trace: vec![], tokens: 0, now: Millis(0) }
     }
 
     /// Of a store that was restored, with this transaction as the newest one it holds.
@@ -106,6 +108,7 @@ impl Bench {
 
     fn step(&mut self, cause: &str, step: impl FnOnce(&mut Inbound, &mut Out)) -> &mut Self {
         let mut out = Out::default();
+        self.inbound.begin_step(Moment { now: self.now, roll: 0.5 });
         step(&mut self.inbound, &mut out);
         let changes = out.changes.iter().map(|change| match change {
             Change::Quarantined { parked: Parked { code, bytes, .. }, .. } => {

@@ -1,85 +1,148 @@
-//! Transactions that the peer is asked for, page by page, once it can be asked: those that it has named and that never came, and,
-//! after our store was restored, those that it sent to the disk that is lost.
+//! Transactions that the peer is asked for, page by page: those that it has named and that never came, and, after our store was
+//! restored, those that it sent to the disk that is lost.
 //!
 //! What comes next shows what is missing, but a peer that has nothing new to say would never show it. The places asked from are
-//! durable; that of a restore is that of the backup, and what comes meanwhile does not move it.
+//! durable; that of a restore is that of the backup, and what comes meanwhile does not move it. A peer that says "not now", or
+//! nothing, is asked again with its backoff, by the next life too, until it answers or `peers.keep` has passed, which is told.
 
 use crate::change::{Change, Urgency};
-use crate::model::{FeedItem, InboundRecord, Pulled, PushFailure};
+use crate::model::{FeedItem, InboundRecord, Lasting, Millis, Pulled, PushFailure};
 use crate::peer::dispatch::Strange;
 use crate::peer::effect::{Effect, Out, Pull};
+use crate::peer::inbound::question::{Question, is_for_now};
+use crate::peer::outbound::Moment;
 
 use super::{Frame, Inbound};
 
-/// Answers that say nothing after which a peer counts as one that cannot tell: a real server of 2014 never could.
+/// Answers that say no after which a peer counts as one that cannot tell; and failures of a server of 2014, which never could,
+/// after which our messenger is told.
 const TRIES_MAX: u32 = 3;
 
-/// Pages asked for in one go; the next contact goes on from there.
+/// Pages asked for in one go.
 const PAGES_MAX: u32 = 100;
 
 /// What is left to ask for.
 #[derive(Debug, Clone)]
-pub(super) struct CatchUp {
-    /// After which of its transactions.
-    pub(super) after: Option<u64>,
-    /// The restore that this belongs to.
-    pub(super) restored: u64,
-    under_way: bool,
-    /// The peer was heard of while the question was under way: if that comes to nothing, it is worth another one.
-    heard: bool,
-    tries: u32,
+pub(super) struct Questions {
+    /// When the step happens.
+    at: Moment,
+    /// What a transaction named and never came. Boxed like the other: most peers have none.
+    missed: Option<Box<Question>>,
+    /// What was sent to a disk that is lost ...
+    catch_up: Option<Box<Question>>,
+    /// ... and the restore that this belongs to.
+    restored: u64,
 }
 
-impl CatchUp {
-    pub(super) const fn new(record: &InboundRecord) -> Self {
-        Self { after: record.catch_up, restored: record.restored, under_way: false, heard: false, tries: 0 }
+impl Questions {
+    pub(super) fn new(record: &InboundRecord) -> Self {
+        let question = |after: Option<u64>, since| after.map(|after| Box::new(Question::new(after, since)));
+        Self {
+            at: Moment { now: Millis(0), roll: 0.5 },
+            missed: question(record.missed, record.missed_since),
+            catch_up: question(record.catch_up, record.catch_up_since),
+            restored: record.restored,
+        }
     }
-}
 
-/// What is named by a transaction and never came. It is asked for once, and an answer it is that it is done with: one that does not
-/// come leaves the question to the next contact, or to the next process.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Missed {
-    /// After which of its transactions.
-    pub(super) after: Option<u64>,
-    under_way: bool,
-}
+    /// Their part of the record.
+    pub(super) fn record(&self) -> InboundRecord {
+        let since = |question: &Option<Box<Question>>| question.as_ref().map_or(Millis(0), |question| question.since);
+        let after = |question: &Option<Box<Question>>| question.as_ref().map(|question| question.after);
+        InboundRecord {
+            missed: after(&self.missed),
+            missed_since: since(&self.missed),
+            catch_up: after(&self.catch_up),
+            catch_up_since: since(&self.catch_up),
+            restored: self.restored,
+            ..InboundRecord::default()
+        }
+    }
 
-impl Missed {
-    pub(super) const fn new(record: &InboundRecord) -> Self {
-        Self { after: record.missed, under_way: false }
+    /// What was sent to a lost disk is still asked for.
+    pub(super) const fn are_after_a_restore(&self) -> bool {
+        self.catch_up.is_some()
+    }
+
+    /// The peer can never be asked. Whether there was anything to ask.
+    pub(super) fn drop_all(&mut self) -> bool {
+        self.catch_up.take().is_some() | self.missed.take().is_some()
+    }
+
+    const fn of(&mut self, catch_up: bool) -> &mut Option<Box<Question>> {
+        if catch_up { &mut self.catch_up } else { &mut self.missed }
+    }
+
+    /// The question that this request is about, unless it begins elsewhere by now.
+    fn asked(&mut self, asked: Pull) -> Option<&mut Question> {
+        self.of(asked.catch_up).as_deref_mut().filter(|question| question.after == asked.after)
     }
 }
 
 impl Inbound {
+    /// A step begins.
+    pub const fn begin_step(&mut self, at: Moment) {
+        self.questions.at = at;
+    }
+
+    /// When the peer is to be asked again, or a question is too old.
+    pub fn ask_at(&self) -> Option<Millis> {
+        let date =
+            |question: &Question| [question.again(), question.ends(self.limits.keep)].into_iter().flatten().min();
+        let questions = [&self.questions.missed, &self.questions.catch_up];
+        questions.into_iter().flatten().filter_map(|question| date(question)).min()
+    }
+
+    /// That time has come.
+    pub fn ask_due(&mut self, now: Millis, out: &mut Out) {
+        for catch_up in [false, true] {
+            let Some(question) = self.questions.of(catch_up).as_deref_mut() else { continue };
+            let (after, is_due) = (question.after, question.again().is_some_and(|again| again <= now));
+            if question.ends(self.limits.keep).is_some_and(|ends| ends <= now) {
+                self.end_unanswered(catch_up, out);
+            } else if is_due && question.ask(now) {
+                out.effect(Effect::Pull(Pull { after, page: 1, catch_up }));
+            }
+        }
+    }
+
     /// A transaction that is being taken names some that never came. What waits to be asked for again is asked for with it.
     pub(super) fn miss(&mut self, after: u64, out: &mut Out) {
-        let least = self.missed.after.map_or(after, |before| before.min(after));
-        let after = if self.missed.under_way { after } else { least };
-        self.missed = Missed { after: Some(least), under_way: true };
+        let now = self.questions.at.now;
+        let question = self.questions.missed.get_or_insert_with(|| Box::new(Question::new(after, now)));
+        let was_asked = question.is_asked();
+        question.after = question.after.min(after);
         // In the commit of that transaction: it will not be taken again.
         out.moved(Urgency::Now);
-        out.effect(Effect::Pull(Pull { after, page: 1, catch_up: false }));
+        if was_asked {
+            // What is under way is about other transactions, as far as is known.
+            out.effect(Effect::Pull(Pull { after, page: 1, catch_up: false }));
+        } else if question.ask(now) {
+            out.effect(Effect::Pull(Pull { after: question.after, page: 1, catch_up: false }));
+        }
     }
 
     /// The peer can be asked now, as it seems.
     pub fn catch_up(&mut self, out: &mut Out) {
-        if let Some(after) = self.missed.after.filter(|_| !self.missed.under_way) {
-            self.missed.under_way = true;
-            out.effect(Effect::Pull(Pull { after, page: 1, catch_up: false }));
-        }
-        let Some(after) = self.catch_up.after else { return };
-        self.catch_up.heard = self.catch_up.under_way;
-        if !std::mem::replace(&mut self.catch_up.under_way, true) {
-            out.effect(Effect::Pull(Pull { after, page: 1, catch_up: true }));
+        let now = self.questions.at.now;
+        for catch_up in [false, true] {
+            let Some(question) = self.questions.of(catch_up).as_deref_mut() else { continue };
+            let since = question.since;
+            if question.ask(now) {
+                out.effect(Effect::Pull(Pull { after: question.after, page: 1, catch_up }));
+            }
+            if question.since != since {
+                out.moved(Urgency::Rides);
+            }
         }
     }
 
     /// What came of asking for transactions that we missed. What it gave goes the way of a batch.
     pub fn pulled(&mut self, asked: Pull, answer: Result<Pulled, PushFailure>, strange: Strange, out: &mut Out) {
         let pulled = match answer {
-            Err(failure) if asked.catch_up => return self.not_told(&failure, out),
-            Err(failure) if is_distance(&failure) => return self.put_off(asked),
+            Err(failure) if is_for_now(&failure) => return self.not_now(asked, &failure, out),
+            Err(failure) if asked.catch_up => return self.not_told(asked, &failure, out),
+            // It has none of them.
             answer => answer.unwrap_or_default(),
         };
         let further = pulled.upto.filter(|upto| pulled.more && *upto > asked.after);
@@ -87,60 +150,101 @@ impl Inbound {
         self.take(None, Frame::Pulled(pulled.pdus, asked, further), strange, out);
     }
 
-    /// A page has been taken in, or could not be.
+    /// A page has been taken in.
     pub(super) fn paged(&mut self, asked: Pull, further: Option<u64>, out: &mut Out) {
+        let (now, pause) = (self.questions.at.now, self.limits.backoff.min);
         let most = if asked.catch_up { PAGES_MAX } else { super::PULL_PAGES_MAX };
-        if asked.catch_up {
-            self.catch_up = CatchUp { after: further, under_way: false, heard: false, tries: 0, ..self.catch_up };
-            // Where nothing else comes, nothing comes that it could ride on.
-            out.moved(Urgency::Now);
-        } else if self.missed.after == Some(asked.after) {
-            // Without a commit of its own: in the worst case it is asked for once more.
-            self.missed = Missed { after: further.filter(|_| asked.page < most), under_way: false };
-            out.moved(Urgency::Rides);
+        let next = further.filter(|_| asked.page < most);
+        if let Some(question) = self.questions.asked(asked) {
+            match (next, further) {
+                (Some(next), _) => question.goes_on(next),
+                (None, Some(further)) if asked.catch_up => {
+                    question.goes_on(further);
+                    question.wait(now, pause);
+                }
+                // What is missing after so many pages shows in its conversation.
+                (None, _) => *self.questions.of(asked.catch_up) = None,
+            }
+            // Where nothing else comes, nothing comes that a restore's place could ride on. Of the other, in the worst case a page is
+            // asked for once more.
+            out.moved(if asked.catch_up { Urgency::Now } else { Urgency::Rides });
         }
-        if let Some(after) = further
-            && asked.page < most
-        {
-            self.catch_up.under_way |= asked.catch_up;
-            self.missed.under_way |= !asked.catch_up && self.missed.after == Some(after);
+        if let Some(after) = next {
             out.effect(Effect::Pull(Pull { after, page: asked.page + 1, catch_up: asked.catch_up }));
         }
     }
 
-    /// It was not asked after all, or what it gave could not be taken: the next contact asks again.
-    pub const fn put_off(&mut self, asked: Pull) {
-        match asked.catch_up {
-            true => self.catch_up.under_way = false,
-            false => self.missed.under_way = false,
+    /// It was not asked after all: the next contact asks.
+    pub fn put_off(&mut self, asked: Pull) {
+        if let Some(question) = self.questions.asked(asked) {
+            question.put_off();
         }
     }
 
-    fn not_told(&mut self, failure: &PushFailure, out: &mut Out) {
-        self.catch_up.under_way = false;
-        let heard = std::mem::take(&mut self.catch_up.heard);
-        if is_distance(failure) {
-            if heard {
-                self.catch_up(out);
-            }
-            return;
+    /// What it gave could not be taken in: it is asked for again.
+    pub(super) fn ask_again(&mut self, asked: Pull) {
+        let (now, pause) = (self.questions.at.now, self.limits.backoff.min);
+        if let Some(question) = self.questions.asked(asked) {
+            question.wait(now, pause);
         }
-        self.catch_up.tries += 1;
-        if self.catch_up.tries < TRIES_MAX {
-            return;
+    }
+
+    fn not_now(&mut self, asked: Pull, failure: &PushFailure, out: &mut Out) {
+        let (at, keep) = (self.questions.at, self.limits.keep);
+        let Some(question) = self.questions.asked(asked) else { return };
+        if question.failed(at, &self.limits, failure) {
+            out.effect(Effect::Pull(Pull { after: question.after, page: 1, catch_up: asked.catch_up }));
         }
-        self.catch_up.after = None;
-        let server = &self.server;
+        let is_over = question.ends(keep).is_some_and(|ends| ends <= at.now);
+        // Servers of 2014 always answer so, and else it would be told in the end only.
+        let is_old = self.limits.loss_on_error && matches!(failure, PushFailure::Troubled { status: 500, .. });
+        question.refusals += u32::from(is_old);
+        let is_told = is_old && asked.catch_up && question.refusals == TRIES_MAX;
+        if is_over {
+            self.end_unanswered(asked.catch_up, out);
+        } else if is_told {
+            let text = format!("{}; it is asked on for {} (peers.keep)", self.untold(failure), Lasting(keep));
+            self.tell(text, out);
+        }
+    }
+
+    /// It says no to what it was asked after a restore.
+    fn not_told(&mut self, asked: Pull, failure: &PushFailure, out: &mut Out) {
+        let (now, pause) = (self.questions.at.now, self.limits.backoff.min);
+        let Some(question) = self.questions.asked(asked) else { return };
+        question.refusals += 1;
+        question.wait(now, pause.saturating_mul(question.refusals));
+        if question.refusals >= TRIES_MAX {
+            self.questions.catch_up = None;
+            let text = self.untold(failure);
+            self.tell(text, out);
+            out.moved(Urgency::Now);
+        }
+    }
+
+    fn untold(&self, failure: &PushFailure) -> String {
+        format!(
+            "{} does not say what it sent after our backup ({failure}): of that, what nothing names that it sends from now on is lost \
+             here; have it said again where that matters",
+            self.server
+        )
+    }
+
+    /// It was asked for long enough.
+    fn end_unanswered(&mut self, catch_up: bool, out: &mut Out) {
+        let Some(question) = self.questions.of(catch_up).take() else { return };
+        let (server, after, keep) = (&self.server, question.after, Lasting(self.limits.keep));
+        let what =
+            if catch_up { "what it sent after our backup" } else { "what it named as sent before and never came" };
         let text = format!(
-            "{server} does not say what it sent after our backup ({failure}): of that, what nothing names that it sends from now on is \
-             lost here; have it said again where that matters"
+            "{server} was asked for {what}, after its transaction {after}, for {keep} (peers.keep), and never answered: it is asked no \
+             more, and what nothing names that it sends from now on is lost here; have it said again where that matters"
         );
-        out.change(Change::Fed(FeedItem::Notice { text, server: Some(server.clone()) }));
+        self.tell(text, out);
         out.moved(Urgency::Now);
     }
-}
 
-/// It did not say no.
-const fn is_distance(failure: &PushFailure) -> bool {
-    matches!(failure, PushFailure::Unreachable(_) | PushFailure::Broken(_) | PushFailure::TimedOut)
+    fn tell(&self, text: String, out: &mut Out) {
+        out.change(Change::Fed(FeedItem::Notice { text, server: Some(self.server.clone()) }));
+    }
 }

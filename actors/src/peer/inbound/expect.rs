@@ -11,7 +11,7 @@ use crate::peer::effect::{Effect, Out, Token};
 impl Inbound {
     /// The actor has loaded: a number that the configuration names is applied once, and not again until it names another.
     pub fn started(&mut self, out: &mut Out) {
-        if !self.limits.fetches && (self.catch_up.after.take().is_some() | self.missed.after.take().is_some()) {
+        if !self.limits.fetches && self.questions.drop_all() {
             out.moved(Urgency::Rides);
         }
         if let Some(number) = self.limits.expect_seq

@@ -60,7 +60,11 @@ pub(super) fn parked_as(
         (StrongBody::Pdu(_), _, Some(code)) => Some(code.as_str()),
         (StrongBody::Pdu(_), Some(Verdict::Parked { code }), None) => Some(code),
         // It is not kept.
-        (StrongBody::Pdu(_), Some(Verdict::Refused { code: Verdict::SENDER_NOT_A_PARTICIPANT, .. }), None) => None,
+        (
+            StrongBody::Pdu(_),
+            Some(Verdict::Refused { code: Verdict::SENDER_NOT_A_PARTICIPANT | Verdict::NOT_FOR_US, .. }),
+            None,
+        ) => None,
         (StrongBody::Pdu(_), Some(Verdict::Refused { .. }), None) => Some(ParkedCode::BadPdu.as_str()),
         (StrongBody::Pdu(_), ..) => None,
     }

@@ -50,7 +50,7 @@ impl Inbound {
         }
         let keep = u32::try_from(SEEN_MAX).unwrap_or(u32::MAX);
         out.change(Change::TransactionSeen { from: self.server.clone(), seen, keep });
-        if self.catch_up.after.is_some() {
+        if self.questions.are_after_a_restore() {
             // In the same commit: read from what is seen once more, the place to ask from would lie behind this one.
             out.moved(Urgency::Now);
         }

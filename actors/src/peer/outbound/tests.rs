@@ -102,6 +102,7 @@ impl Bench {
             Effect::Load(from) => format!("load {from}"),
             Effect::Arm(at) => format!("arm {}s", at.0 / 1000),
             Effect::Disarm => "disarm".to_owned(),
+            Effect::AskAt(_) => "ask later".to_owned(),
         }
     }
 

@@ -29,35 +29,148 @@ fn what_a_transaction_names_and_we_never_saw_is_pulled_once() {
 #[test]
 fn what_was_missed_is_asked_for_until_there_is_an_answer() {
     let page = |upto, more| Ok(Pulled { pdus: vec![], upto, more });
-    let told = |bench: &mut Bench, after, page, answer| {
-        let asked = Pull { after, page, catch_up: false };
-        bench.step("told", |inbound, out| inbound.pulled(asked, answer, Strange::default(), out));
-        bench.trace.push(format!("{:?}", bench.inbound.record().missed));
-    };
     let mut bench = Bench::new();
-    bench.accept(after("10", &[])).accept(after("40", &["30"])).step("contact", Inbound::catch_up);
-    told(&mut bench, 10, 1, Err(PushFailure::TimedOut));
-    bench.step("contact", Inbound::catch_up);
-    told(&mut bench, 10, 1, page(Some(20), true));
+    bench.accept(after("10", &[])).accept(after("40", &["30"]));
+    bench.told(missed(10, 1), Err(PushFailure::TimedOut)).contact();
+    bench.told(missed(10, 1), page(Some(20), true));
     let record = bench.inbound.record();
     let limits = Arc::new(PeerLimits::default());
     bench.inbound = Inbound::new("red".parse().expect("valid"), limits, &record, vec![], vec![]);
-    bench.step("restart", Inbound::catch_up);
-    told(&mut bench, 20, 1, page(None, false));
-    bench.step("contact", Inbound::catch_up);
+    bench.contact().told(missed(20, 1), page(None, false)).contact();
     bench.check(&[
         "accept 1: seen 10; answer 1 ",
         "accept 2: seen 40; pull after 10, page 1; answer 2 ",
-        "contact: ",
-        "told: ",
-        "Some(10)",
+        "told: ; missed Some(10), restore None",
         "contact: pull after 10, page 1",
-        "told: pull after 20, page 2",
-        "Some(20)",
-        "restart: pull after 20, page 1",
-        "told: ",
-        "None",
+        "told: pull after 20, page 2; missed Some(20), restore None",
+        "contact: pull after 20, page 1",
+        "told: ; missed None, restore None",
         "contact: ",
+    ]);
+}
+
+fn missed(after: u64, page: u32) -> Pull {
+    Pull { after, page, catch_up: false }
+}
+
+fn restore(after: u64, page: u32) -> Pull {
+    Pull { after, page, catch_up: true }
+}
+
+fn says(status: u16, retry_after: Option<u64>) -> Result<Pulled, PushFailure> {
+    Err(PushFailure::Troubled { status, reason: "no".into(), retry_after: retry_after.map(Duration::from_secs) })
+}
+
+impl Bench {
+    fn told(&mut self, asked: Pull, answer: Result<Pulled, PushFailure>) -> &mut Self {
+        self.step("told", |inbound, out| inbound.pulled(asked, answer, Strange::default(), out));
+        let InboundRecord { missed, catch_up, .. } = self.inbound.record();
+        let told = self.trace.pop().unwrap_or_default();
+        self.trace.push(format!("{told}; missed {missed:?}, restore {catch_up:?}"));
+        self
+    }
+
+    fn contact(&mut self) -> &mut Self {
+        self.step("contact", Inbound::catch_up)
+    }
+
+    /// The timer goes off.
+    fn due(&mut self) -> &mut Self {
+        self.now = self.inbound.ask_at().expect("a date");
+        let now = self.now;
+        self.step(&format!("{}s", now.0 as f64 / 1000.0), |inbound, out| inbound.ask_due(now, out))
+    }
+}
+
+/// One 429 or 503 ended the question for good.
+#[test]
+fn not_now_is_asked_again_with_backoff() {
+    let mut bench = Bench::new();
+    bench.now = Millis(1000);
+    bench.accept(after("10", &[])).accept(after("40", &["30"]));
+    bench.told(missed(10, 1), says(503, None)).contact().due();
+    bench.told(missed(10, 1), says(429, Some(30))).contact().due();
+    // What could not be reached is asked once more where it is heard of, and then not before its date.
+    bench.told(missed(10, 1), Err(PushFailure::TimedOut)).contact();
+    bench.told(missed(10, 1), Err(PushFailure::Unreachable("no".into()))).contact().due();
+    bench.contact().told(missed(10, 1), Err(PushFailure::TimedOut));
+    bench.told(missed(10, 1), says(500, None)).contact().due();
+    bench.told(missed(10, 1), Ok(Pulled::default())).contact();
+    assert_eq!(bench.inbound.ask_at(), None);
+    bench.check(&[
+        "accept 1: seen 10; answer 1 ",
+        "accept 2: seen 40; pull after 10, page 1; answer 2 ",
+        "told: ; missed Some(10), restore None",
+        "contact: ",
+        "2s: pull after 10, page 1",
+        "told: ; missed Some(10), restore None",
+        "contact: ",
+        "32s: pull after 10, page 1",
+        "told: ; missed Some(10), restore None",
+        "contact: pull after 10, page 1",
+        "told: ; missed Some(10), restore None",
+        "contact: ",
+        "36s: pull after 10, page 1",
+        "contact: ",
+        "told: pull after 10, page 1; missed Some(10), restore None",
+        "told: ; missed Some(10), restore None",
+        "contact: ",
+        "44s: pull after 10, page 1",
+        "told: ; missed None, restore None",
+        "contact: ",
+    ]);
+}
+
+#[test]
+fn a_question_ends_when_keep_has_passed() {
+    let limits = PeerLimits { keep: Duration::from_secs(9), ..PeerLimits::default() };
+    let record = InboundRecord { catch_up: Some(7), restored: 1, ..InboundRecord::default() };
+    let load = |record: &InboundRecord| {
+        Inbound::new("red".parse().expect("valid"), Arc::new(limits.clone()), record, vec![], vec![])
+    };
+    let mut bench = Bench { inbound: load(&record), ..Bench::new() };
+    bench.now = Millis(1000);
+    bench.contact().told(restore(7, 1), says(503, None)).due();
+    bench.told(restore(7, 1), says(503, None)).due().told(restore(7, 1), says(503, None));
+    // Over a restart, too.
+    let record = bench.inbound.record();
+    assert_eq!(record.catch_up_since, Millis(1000));
+    bench.inbound = load(&record);
+    bench.contact().told(restore(7, 1), says(503, None)).due();
+    bench.told(restore(7, 1), says(503, None)).due().due();
+    assert_eq!((bench.now, bench.inbound.ask_at()), (Millis(10_000), None));
+    bench.check(&[
+        "contact: pull after 7, page 1, to catch up",
+        "told: ; missed None, restore Some(7)",
+        "2s: pull after 7, page 1, to catch up",
+        "told: ; missed None, restore Some(7)",
+        "4s: pull after 7, page 1, to catch up",
+        "told: ; missed None, restore Some(7)",
+        "contact: pull after 7, page 1, to catch up",
+        "told: ; missed None, restore Some(7)",
+        "5s: pull after 7, page 1, to catch up",
+        "told: ; missed None, restore Some(7)",
+        "7s: pull after 7, page 1, to catch up",
+        "10s: feed",
+    ]);
+}
+
+/// A question that the gate keeps from going out waits for contact, and for the end of its time.
+#[test]
+fn a_question_put_off_ends_with_keep_too() {
+    let mut bench = Bench::under(PeerLimits { keep: Duration::from_secs(9), ..PeerLimits::default() });
+    bench.now = Millis(1000);
+    bench.accept(after("10", &[])).accept(after("40", &["30"]));
+    bench.step("shut", |inbound, _| inbound.put_off(missed(10, 1))).contact();
+    bench.step("shut", |inbound, _| inbound.put_off(missed(10, 1))).due();
+    assert_eq!(bench.inbound.record().missed, None);
+    bench.check(&[
+        "accept 1: seen 10; answer 1 ",
+        "accept 2: seen 40; pull after 10, page 1; answer 2 ",
+        "shut: ",
+        "contact: pull after 10, page 1",
+        "shut: ",
+        "10s: feed",
     ]);
 }
 
@@ -65,23 +178,16 @@ fn what_was_missed_is_asked_for_until_there_is_an_answer() {
 #[test]
 fn what_waits_to_be_asked_for_again_is_asked_for_with_what_is_missed_next() {
     let mut bench = Bench::new();
-    let told = |bench: &mut Bench, after, answer| {
-        let asked = Pull { after, page: 1, catch_up: false };
-        bench.step("told", |inbound, out| inbound.pulled(asked, answer, Strange::default(), out));
-        bench.trace.push(format!("{:?}", bench.inbound.record().missed));
-    };
     bench.accept(after("10", &[])).accept(after("40", &["30"]));
-    told(&mut bench, 10, Err(PushFailure::TimedOut));
+    bench.told(missed(10, 1), Err(PushFailure::TimedOut));
     bench.accept(after("70", &["60"]));
-    told(&mut bench, 10, Ok(Pulled::default()));
+    bench.told(missed(10, 1), Ok(Pulled::default()));
     bench.check(&[
         "accept 1: seen 10; answer 1 ",
         "accept 2: seen 40; pull after 10, page 1; answer 2 ",
-        "told: ",
-        "Some(10)",
+        "told: ; missed Some(10), restore None",
         "accept 3: seen 70; pull after 10, page 1; answer 3 ",
-        "told: ",
-        "None",
+        "told: ; missed None, restore None",
     ]);
 }
 
@@ -98,7 +204,7 @@ fn to_catch_up_is_another_question_than_what_was_missed() {
         let page = Pulled { pdus: vec![], upto: Some(30), more: true };
         inbound.pulled(Pull { after: 20, page: 1, catch_up: true }, Ok(page), Strange::default(), out);
     });
-    bench.step("contact", Inbound::catch_up);
+    bench.contact();
     bench.check(&[
         "accept 1: seen 30; answer 1 ",
         "accept 2: seen 50; pull after 30, page 1; answer 2 ",
@@ -118,62 +224,60 @@ fn a_peer_that_knows_no_gets_is_never_asked() {
 #[test]
 fn after_a_restore_the_place_asked_from_moves_with_the_pages_and_with_nothing_else() {
     let page = |upto, more| Ok(Pulled { pdus: vec![], upto, more });
-    let troubled = || Err(PushFailure::Troubled { status: 500, reason: "no".into(), retry_after: None });
-    let asked = |after, page| Pull { after, page, catch_up: true };
+    let no = || Err(PushFailure::Refused { status: 404, reason: "no".into() });
     let mut bench = Bench::restored(20);
-    let step = |bench: &mut Bench, asked: Pull, answer| {
-        bench.step("told", |inbound, out| inbound.pulled(asked, answer, Strange::default(), out));
-        bench.trace.push(format!("{:?}", bench.inbound.record().catch_up));
-    };
-    bench.step("contact", Inbound::catch_up).step("contact", Inbound::catch_up);
-    bench.accept(after("90", &[]));
-    step(&mut bench, asked(20, 1), page(Some(30), true));
-    step(&mut bench, asked(30, 2), Err(PushFailure::TimedOut));
-    bench.step("contact", Inbound::catch_up);
-    step(&mut bench, asked(30, 1), troubled());
-    step(&mut bench, asked(30, 1), page(Some(40), true)); // a word of it, and the refusals count from the beginning
-    step(&mut bench, asked(40, 2), troubled());
-    step(&mut bench, asked(40, 1), troubled());
-    step(&mut bench, asked(40, 1), troubled());
-    bench.step("contact", Inbound::catch_up);
+    bench.contact().contact().accept(after("90", &[]));
+    bench.told(restore(20, 1), page(Some(30), true)).told(restore(30, 2), Err(PushFailure::TimedOut)).contact();
+    bench.told(restore(30, 1), no()).due();
+    bench.told(restore(30, 1), page(Some(40), true)); // a word of it, and the refusals count from the beginning
+    bench.told(restore(40, 2), no()).due().told(restore(40, 1), no()).due().told(restore(40, 1), no()).contact();
     bench.check(&[
         "contact: pull after 20, page 1, to catch up",
         "contact: ",
         "accept 1: seen 90; answer 1 ",
-        "told: pull after 30, page 2, to catch up",
-        "Some(30)",
-        "told: ",
-        "Some(30)",
+        "told: pull after 30, page 2, to catch up; missed None, restore Some(30)",
+        "told: ; missed None, restore Some(30)",
         "contact: pull after 30, page 1, to catch up",
-        "told: ",
-        "Some(30)",
-        "told: pull after 40, page 2, to catch up",
-        "Some(40)",
-        "told: ",
-        "Some(40)",
-        "told: ",
-        "Some(40)",
-        "told: feed",
-        "None",
+        "told: ; missed None, restore Some(30)",
+        "1s: pull after 30, page 1, to catch up",
+        "told: pull after 40, page 2, to catch up; missed None, restore Some(40)",
+        "told: ; missed None, restore Some(40)",
+        "2s: pull after 40, page 1, to catch up",
+        "told: ; missed None, restore Some(40)",
+        "4s: pull after 40, page 1, to catch up",
+        "told: feed; missed None, restore None",
         "contact: ",
     ]);
     let mut bench = Bench::restored(20);
-    bench.step("contact", Inbound::catch_up).step("contact", Inbound::catch_up);
-    step(&mut bench, asked(20, 1), Err(PushFailure::TimedOut)); // it was heard of meanwhile
-    step(&mut bench, asked(20, 1), Err(PushFailure::TimedOut));
-    bench.step("contact", Inbound::catch_up);
-    step(&mut bench, asked(20, 1), page(Some(20), true)); // it goes round in a circle
+    bench.contact().contact();
+    bench.told(restore(20, 1), Err(PushFailure::TimedOut)); // it was heard of meanwhile
+    bench.told(restore(20, 1), Err(PushFailure::TimedOut)).contact().due();
+    bench.told(restore(20, 1), page(Some(20), true)); // it goes round in a circle
     bench.check(&[
         "contact: pull after 20, page 1, to catch up",
         "contact: ",
-        "told: pull after 20, page 1, to catch up",
-        "Some(20)",
-        "told: ",
-        "Some(20)",
-        "contact: pull after 20, page 1, to catch up",
-        "told: ",
-        "None",
+        "told: pull after 20, page 1, to catch up; missed None, restore Some(20)",
+        "told: ; missed None, restore Some(20)",
+        "contact: ",
+        "1s: pull after 20, page 1, to catch up",
+        "told: ; missed None, restore None",
     ]);
+}
+
+/// The genuine server always answers 500; that the loss is possible is told at once, and asked it is on.
+#[test]
+fn a_server_of_2014_is_told_of_early() {
+    let record = InboundRecord { catch_up: Some(7), restored: 1, ..InboundRecord::default() };
+    let limits = Arc::new(PeerLimits { loss_on_error: true, ..PeerLimits::default() });
+    let inbound = Inbound::new("red".parse().expect("valid"), limits, &record, vec![], vec![]);
+    let mut bench = Bench { inbound, ..Bench::new() };
+    bench.contact();
+    for _ in 0..4 {
+        bench.told(restore(7, 1), says(500, None)).due();
+    }
+    assert_eq!(bench.trace.iter().filter(|line| line.contains("feed")).count(), 1);
+    assert_eq!(bench.trace[5], "told: feed; missed None, restore Some(7)");
+    assert_eq!(bench.trace[8], "15s: pull after 7, page 1, to catch up");
 }
 
 #[test]

@@ -1,0 +1,131 @@
+//! One question for transactions of the peer's: asked again, later each time, until it is answered or too old.
+
+use std::time::Duration;
+
+use crate::backoff;
+use crate::limits::PeerLimits;
+use crate::model::{Millis, PushFailure};
+use crate::peer::outbound::Moment;
+
+/// What is asked, and how it stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Question {
+    /// After which of the peer's transactions.
+    pub(super) after: u64,
+    /// When it was asked first; 0: never, or by a version that did not note it.
+    pub(super) since: Millis,
+    /// Answers in a row that say no, or nothing that can be read.
+    pub(super) refusals: u32,
+    /// Failures in a row that say "not now".
+    failures: u32,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    /// It may be asked.
+    Ready,
+    /// A request is under way.
+    Asked {
+        /// The peer was heard of meanwhile: should it turn out to be unreachable, it is worth another request.
+        heard: bool,
+        /// Contact has brought it forward; it had this date.
+        forwarded: Option<Millis>,
+    },
+    /// It failed, and is not asked before this.
+    Later {
+        again: Millis,
+        /// The peer could not be reached: contact brings it forward, once.
+        by_contact: bool,
+    },
+}
+
+impl Question {
+    /// A question that may be asked.
+    pub(super) const fn new(after: u64, since: Millis) -> Self {
+        Self { after, since, refusals: 0, failures: 0, state: State::Ready }
+    }
+
+    /// A request for it is under way.
+    pub(super) const fn is_asked(&self) -> bool {
+        matches!(self.state, State::Asked { .. })
+    }
+
+    /// The peer is heard of, or the time has come. Whether it is to be asked now, which the caller does.
+    pub(super) fn ask(&mut self, now: Millis) -> bool {
+        let forwarded = match &mut self.state {
+            State::Ready => None,
+            State::Later { again, .. } if *again <= now => None,
+            State::Later { again, by_contact: true } => Some(*again),
+            State::Later { by_contact: false, .. } => return false,
+            State::Asked { heard, .. } => {
+                *heard = true;
+                return false;
+            }
+        };
+        self.state = State::Asked { heard: false, forwarded };
+        if self.since == Millis(0) {
+            self.since = now;
+        }
+        true
+    }
+
+    /// It was not asked after all.
+    pub(super) const fn put_off(&mut self) {
+        self.state = State::Ready;
+    }
+
+    /// It is asked again after this time.
+    pub(super) fn wait(&mut self, now: Millis, time: Duration) {
+        self.state = State::Later { again: now.after(time), by_contact: false };
+    }
+
+    /// A page was answered; the next one begins after this transaction.
+    pub(super) const fn goes_on(&mut self, after: u64) {
+        (self.after, self.failures, self.refusals) = (after, 0, 0);
+        self.state = State::Asked { heard: false, forwarded: None };
+    }
+
+    /// The peer says "not now", or nothing. Whether it is asked once more at once, as it was heard of meanwhile.
+    pub(super) fn failed(&mut self, at: Moment, limits: &PeerLimits, failure: &PushFailure) -> bool {
+        let State::Asked { heard, forwarded } = self.state else { return false };
+        let is_distance = is_distance(failure);
+        // The counter moves once a period: a request that contact brought forward is not one more.
+        self.failures += u32::from(forwarded.is_none());
+        let date = at.now.after(backoff::delay(&limits.backoff, self.failures.max(1), at.roll));
+        if heard && is_distance && forwarded.is_none() {
+            self.state = State::Asked { heard: false, forwarded: Some(date) };
+            return true;
+        }
+        let least = match failure {
+            PushFailure::Troubled { retry_after: Some(time), .. } => at.now.after((*time).min(limits.wait_max)),
+            _ => date,
+        };
+        let again = forwarded.unwrap_or(date).max(least);
+        self.state = State::Later { again, by_contact: is_distance && forwarded.is_none() };
+        false
+    }
+
+    /// When it is to be asked again, where a clock decides that.
+    pub(super) const fn again(&self) -> Option<Millis> {
+        match self.state {
+            State::Later { again, .. } => Some(again),
+            State::Ready | State::Asked { .. } => None,
+        }
+    }
+
+    /// When it is too old; `None`: it was never asked.
+    pub(super) fn ends(&self, keep: Duration) -> Option<Millis> {
+        (self.since > Millis(0)).then(|| self.since.after(keep))
+    }
+}
+
+/// The peer was not reached, or no answer came back.
+pub(super) const fn is_distance(failure: &PushFailure) -> bool {
+    matches!(failure, PushFailure::Unreachable(_) | PushFailure::Broken(_) | PushFailure::TimedOut)
+}
+
+/// Nothing was answered that would be so the next time: distance, and an answer that says "not now".
+pub(super) const fn is_for_now(failure: &PushFailure) -> bool {
+    is_distance(failure) || matches!(failure, PushFailure::Troubled { .. })
+}
