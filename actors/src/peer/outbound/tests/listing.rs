@@ -40,7 +40,7 @@ fn unlisted_peer_is_suspended_and_told_once() {
     ]);
     // Another start under the same configuration is no news; listed again it goes on where it stood.
     let mut again = restarted(&bench, 2, gone);
-    again.check(&["   0s suspended   load 1"]);
+    again.check(&["   0s suspended   arm 100s"]);
     let mut back = restarted(&again, 2, |_| ());
     back.at(7).step(Event::Due).load(1, 2).ok(2).check(&[
         "   0s backing_off commit event(backing_off )+peer; arm 7s",
@@ -58,7 +58,7 @@ fn items_of_unlisted_peer_expire() {
         "   0s suspended   commit event(suspended not_listed)+peer; load 1",
         "   0s suspended   arm 100s",
         " 100s suspended   load 1",
-        " 100s suspended   commit expired 1..=2+event(m1 expired: not taken within 1m 40s (keep))+event(m2 expired: not taken within 1m 40s (keep))+peer; disarm",
+        " 100s suspended   commit expired 1..=2+event(m1 expired: not taken within 100 s (keep))+event(m2 expired: not taken within 100 s (keep))+peer; disarm",
     ]);
     assert_eq!(bench.machine.record().outbound.rest, Rest::Ready);
 }
