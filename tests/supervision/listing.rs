@@ -52,7 +52,7 @@ async fn told(rig: &Rig) -> Vec<String> {
 #[tokio::test(start_paused = true)]
 async fn unlisted_peer_keeps_its_queue_until_listed_again() {
     let disk = Disk::new();
-    let silent = Prepared::new([|_| unreachable(); 1]);
+    let silent = Prepared::new([|_| unreachable(); 100]);
     life(async {
         let rig = start(&disk, &[red(), green()], &silent);
         rig.submit("m", &[green()], 2).await.unwrap();
@@ -98,7 +98,7 @@ async fn unlisted_peer_keeps_its_queue_until_listed_again() {
 #[tokio::test(start_paused = true)]
 async fn items_for_unlisted_peer_end_as_dead_letters() {
     let disk = Disk::new();
-    let silent = Prepared::new([|_| unreachable(); 1]);
+    let silent = Prepared::new([|_| unreachable(); 100]);
     life(async {
         let rig = start(&disk, &[green()], &silent);
         rig.submit("m", &[green()], 2).await.unwrap();
@@ -113,7 +113,7 @@ async fn items_for_unlisted_peer_end_as_dead_letters() {
         let letters = rig.store.letters(&green(), Index(1), Index(2)).await.unwrap();
         assert_eq!(letters.len(), 2);
         assert_eq!(rig.status(&green()).await.backlog, 0);
-        assert_eq!(rig.gateway.peers(), [], "nothing waits for it any more");
+        assert!(rig.gateway.peers().is_empty(), "nothing waits for it any more");
     })
     .await;
     // Without anything that waits it is nobody.
