@@ -9,7 +9,6 @@
 #   FERNPOST_DEAD     how many of the peers are dead (nine of ten); 0 shows what the ratios are worth on this machine
 #   FERNPOST_SECONDS  of each of two turns a round (5)
 #   FERNPOST_ROUNDS   rounds (20)
-#   FERNPOST_RATIO    p99 with the dead, in hundredths of p99 without, that is allowed (110)
 set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "$0")/.."
@@ -21,7 +20,7 @@ if [[ -z ${FERNPOST_BIN:-} ]]; then
   FERNPOST_BIN=${CARGO_TARGET_DIR:-$PWD/target}/release/fernpost
 fi
 export FERNPOST_BIN FERNPOST_PEERS=$peers FERNPOST_RATE=${FERNPOST_RATE:-100} FERNPOST_SECONDS=${FERNPOST_SECONDS:-5}
-export FERNPOST_ROUNDS=${FERNPOST_ROUNDS:-20} FERNPOST_CONNECTS=10000 FERNPOST_RATIO=${FERNPOST_RATIO:-110}
+export FERNPOST_ROUNDS=${FERNPOST_ROUNDS:-20} FERNPOST_CONNECTS=10000
 
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT

@@ -1,4 +1,6 @@
-//! Dead peers among healthy ones: they cost the healthy no time, next to no memory, and the log no flood.
+//! Dead peers among healthy ones: they stop no delivery, and cost next to no memory, and the log no flood. How long each delivery
+//! takes is printed, and judged nowhere: that depends on what else the machine does. That the healthy wait for no dead one is
+//! tested in virtual time, in `tests/supervision/dead.rs` and `src/egress/slots.rs`.
 //!
 //! A few dead servers have stopped all delivery elsewhere, because they held every worker; destinations that were offline have
 //! filled the memory, and each failed connection has left something behind.
@@ -160,7 +162,7 @@ async fn bury(red: &mut Node, dead: usize) -> (Vec<Sim>, Vec<String>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn dead_peers_do_not_slow_the_healthy_nor_flood_the_log() {
+async fn dead_peers_stop_nobody_nor_flood_log() {
     let (peers, rate) = (number("FERNPOST_PEERS", 40) as usize, number("FERNPOST_RATE", 50));
     let (time, rounds) = (Duration::from_secs(number("FERNPOST_SECONDS", 2)), number("FERNPOST_ROUNDS", 1));
     // The deadlines of what is due at once after a stop, and a little.
@@ -178,8 +180,7 @@ async fn dead_peers_do_not_slow_the_healthy_nor_flood_the_log() {
 
     // Turn by turn on the same machine: one stands still while the other is measured. Short turns, and many: a machine that others
     // use too is a third faster or slower from one minute to the next, and of two long turns that is all one sees.
-    let (mut without, mut with, mut tails, mut lines, mut watched) =
-        (vec![], vec![], (vec![], vec![]), 0, Duration::ZERO);
+    let (mut without, mut with, mut tails, mut lines) = (vec![], vec![], (vec![], vec![]), 0);
     for round in 0..rounds {
         troubled.process().signal("STOP");
         let name = format!("a{round}");
@@ -191,20 +192,18 @@ async fn dead_peers_do_not_slow_the_healthy_nor_flood_the_log() {
         // What was due while it stood still comes at once, and most of it runs into its deadline; that is no part of an ordinary
         // day.
         sleep(settle).await;
-        let (name, before, began) = (format!("b{round}"), troubled.process().log().lines().count(), Instant::now());
+        let (name, before) = (format!("b{round}"), troubled.process().log().lines().count());
         let sent = drive(&troubled.api(), &names, &name, rate, time).await;
         let turn = all_of(&healthy, &names, &name, sent).await;
         tails.1.push(percentile(&turn, 0.99));
         with.extend(turn);
         lines += troubled.process().log().lines().count() - before;
-        watched += began.elapsed();
     }
     assert!(with.len() as u64 * 4 >= rounds * rate * time.as_secs(), "the load was driven: {}", with.len());
     without.sort_by(f64::total_cmp);
     with.sort_by(f64::total_cmp);
     let (_, states) = failed(&troubled.api(), 1).await;
     let (kilobytes, descriptors) = held(troubled.process().id());
-    let a_minute = lines as f64 * 60.0 / watched.as_secs_f64();
     println!(
         "figures: {} healthy and {} dead peers, {rate}/s to the healthy, {rounds} rounds of {time:?} each",
         names.len(),
@@ -219,8 +218,8 @@ async fn dead_peers_do_not_slow_the_healthy_nor_flood_the_log() {
     let (a, b) = (middle(tails.0), middle(tails.1));
     println!("figures:   {:<18} {a:>10.2} {b:>10.2} {:>8.2}", "p99, middle turn", b / a);
     println!("figures: updates measured {} and {}; states {states:?}", without.len(), with.len());
-    println!("figures: log lines a minute {a_minute:.1}; troubled holds {kilobytes} kB PSS, {descriptors} descriptors");
-    assert!(a_minute < 60.0, "tries amid trouble are no news:\n{}", troubled.process().log());
+    println!("figures: log lines {lines}; troubled holds {kilobytes} kB PSS, {descriptors} descriptors");
+    assert!(lines as u64 <= 2 * rounds, "tries amid trouble are no news:\n{}", troubled.process().log());
     // Each of the dead was told of once when its trouble began.
     let log = troubled.process().log();
     for name in &dead {
@@ -228,10 +227,6 @@ async fn dead_peers_do_not_slow_the_healthy_nor_flood_the_log() {
         assert_eq!(of_it, 1, "{name}:\n{log}");
     }
     assert!(dead.is_empty() || log.lines().any(|line| line.contains("next=") && line.contains("reason=")), "{log}");
-    if rounds > 1 {
-        let ratio = percentile(&with, 0.99) / percentile(&without, 0.99);
-        assert!(ratio <= number("FERNPOST_RATIO", 110) as f64 / 100.0, "p99 is {ratio:.2} of that without dead peers");
-    }
 }
 
 /// What one more peer costs that waits, with all that is remembered of its attempts.

@@ -66,7 +66,7 @@ async fn unlisted_peer_keeps_its_queue_until_listed_again() {
         let rig = start(&disk, &[red()], &peer);
         at_rest().await;
         let not_listed = "green.example suspended not_listed".to_owned();
-        assert_eq!(told(&rig).await, [not_listed.clone()]);
+        assert_eq!(told(&rig).await, std::slice::from_ref(&not_listed));
         let status = rig.status(&green()).await;
         assert_eq!((status.state, status.backlog), (PeerState::Suspended(Cause::NotListed), 2));
         assert_eq!(rig.gateway.peers(), [red(), green()], "it is shown behind those that are listed");

@@ -8,6 +8,7 @@ mod disk;
 
 mod clocks;
 mod crashes;
+mod dead;
 mod deaths;
 mod doors;
 mod holes;
