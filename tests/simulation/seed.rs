@@ -6,6 +6,8 @@ use std::rc::Rc;
 use fastrand::Rng;
 
 use crate::checker::rooms::Compared;
+use crate::counts::Counts;
+use crate::disturbance::Done;
 use crate::node::{millis, seconds, world};
 use crate::trace::Trace;
 use crate::world::World;
@@ -23,6 +25,8 @@ pub(crate) struct Outcome {
     pub(crate) faults: Vec<String>,
     /// What was compared in the end.
     pub(crate) compared: Compared,
+    /// How often what was done, and seen.
+    pub(crate) counts: Counts,
     /// The end of its course, for people.
     pub(crate) tail: String,
 }
@@ -34,60 +38,73 @@ pub(crate) fn run(seed: u64, speaks: bool) -> Outcome {
     let _inside = runtime.enter();
     let trace = Trace::new(speaks);
     let course = world(course(seed, trace.clone()));
-    let (faults, compared) = match catch_unwind(AssertUnwindSafe(|| runtime.block_on(course))) {
+    let (faults, compared, counts) = match catch_unwind(AssertUnwindSafe(|| runtime.block_on(course))) {
         Ok(verdict) => verdict,
         Err(panic) => {
             let text = panic.downcast_ref::<String>().cloned();
             let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-            (vec![format!("a panic: {}", text.unwrap_or_default())], Compared::default())
+            (vec![format!("a panic: {}", text.unwrap_or_default())], Compared::default(), Counts::default())
         }
     };
-    Outcome { hash: trace.hash(), faults, compared, tail: trace.tail(80) }
+    Outcome { hash: trace.hash(), faults, compared, counts, tail: trace.tail(80) }
 }
 
-/// What was wrong, and what was compared in the end.
-async fn course(seed: u64, trace: Trace) -> (Vec<String>, Compared) {
+/// What was wrong, what was compared in the end, and how often what was done.
+async fn course(seed: u64, trace: Trace) -> (Vec<String>, Compared, Counts) {
     let world = World::begin(seed, trace).await;
+    let (faults, compared) = verdict(&world).await;
+    let counts = world.counts.take();
+    (faults, compared, counts)
+}
+
+async fn verdict(world: &Rc<World>) -> (Vec<String>, Compared) {
     world.network.becomes(world.plan.weather);
     let (mut said, mut next) = (0, 0);
     while said < world.plan.messages {
-        step(&world, &mut said, &mut next).await;
+        step(world, &mut said, &mut next).await;
         world.let_in(said);
         world.whim();
     }
     world.heal().await;
-    if let Some(restless) = settle(&world).await {
+    if let Some(restless) = settle(world).await {
         return (vec![restless], Compared::default());
     }
-    // Whoever came back older learns what it lacks from what comes next.
-    for member in &world.members {
-        for (place, (room, _)) in world.plan.rooms.iter().enumerate().filter(|(_, (_, who))| who.contains(&member.name))
-        {
-            world.say_in(member, format!("{}-last{place}", member.name), room, None);
+    if !world.plan.ends_quietly {
+        say_last_words(world);
+        if let Some(restless) = settle(world).await {
+            return (vec![restless], Compared::default());
         }
-        let to = world.plan.numbered(member.name);
-        if !to.is_empty() {
-            world.update_to(member, format!("{}-last", member.name), to, 1);
-        }
-    }
-    if let Some(restless) = settle(&world).await {
-        return (vec![restless], Compared::default());
     }
     // What is forgotten is asked for by nobody.
     let forgets = world.plan.forgets();
     if !forgets {
         world.read_back().await;
     }
-    if let Some(restless) = settle(&world).await {
+    if let Some(restless) = settle(world).await {
         return (vec![restless], Compared::default());
     }
     let history = world.close(world.views().await);
     let mut faults = world.troubles.take();
     faults.extend(world.unsound());
     faults.extend(history.faults());
+    world.counts.borrow_mut().add_seen(&history);
     let compared = if forgets { history.states(&mut faults) } else { history.rooms(&mut faults) };
     world.trace.note(&format!("{compared:?}"));
     (faults, compared)
+}
+
+/// Whoever came back older learns what it lacks from what comes next.
+fn say_last_words(world: &Rc<World>) {
+    for member in &world.members {
+        for (place, (room, _)) in world.plan.rooms.iter().enumerate().filter(|(_, (_, who))| who.contains(&member.name))
+        {
+            world.say_in(member, format!("{}-last{place}", member.name), room, None);
+        }
+        let to = world.numbered(member.name);
+        if !to.is_empty() {
+            world.update_to(member, format!("{}-last", member.name), to, 1);
+        }
+    }
 }
 
 /// One thing happens, and a little time passes.
@@ -109,6 +126,8 @@ async fn step(world: &Rc<World>, said: &mut u32, next: &mut u32) {
         (Deed::Restore, faults.restore),
         (Deed::Clock, faults.clock),
         (Deed::Sleep, faults.sleepy),
+        (Deed::Panic, faults.panic),
+        (Deed::Configure, faults.configure),
     ];
     let deed = draw(&mut world.chance.borrow_mut(), &weights);
     *next += 1;
@@ -139,14 +158,19 @@ async fn step(world: &Rc<World>, said: &mut u32, next: &mut u32) {
         Deed::Cut => {
             let (from, to) = world.way();
             world.trace.note(&format!("cut: {} -> {}", from.name, to.name));
+            world.count("a way is cut");
+            world.disturb(Done::Way(from.name, to.name));
             world.network.cut(&from.node.name, &to.node.name);
             if world.chance.borrow_mut().bool() {
+                world.disturb(Done::Way(to.name, from.name));
                 world.network.cut(&to.node.name, &from.node.name);
             }
         }
         Deed::Hold => {
             let (from, to) = world.way();
             world.trace.note(&format!("held: {} -> {}", from.name, to.name));
+            world.count("a way is held");
+            world.disturb(Done::Way(from.name, to.name));
             world.network.hold(&from.node.name, &to.node.name);
         }
         Deed::Mend => {
@@ -154,9 +178,12 @@ async fn step(world: &Rc<World>, said: &mut u32, next: &mut u32) {
             for (from, to) in [(&from, &to), (&to, &from)] {
                 world.network.mend(&from.node.name, &to.node.name);
                 world.network.release(&from.node.name, &to.node.name);
+                let way = Done::Way(from.name, to.name);
+                world.relieve(|done| done == way);
             }
         }
         Deed::Weather => {
+            world.count("the weather changes");
             let weather = match world.chance.borrow_mut().bool() {
                 true => crate::network::CALM,
                 false => world.plan.weather,
@@ -170,9 +197,22 @@ async fn step(world: &Rc<World>, said: &mut u32, next: &mut u32) {
             let day = 24 * 3_600_000;
             let by = [day, -day, 5000, -5000][world.chance.borrow_mut().usize(..4)];
             world.trace.note(&format!("{}: the clock jumps by {by} ms", member.name));
+            world.count("a clock jumps");
             member.node.clock.jump(by);
+            let now = world.stamps.next();
+            world.history.borrow_mut().jumps.push((member.name, now));
         }
-        Deed::Sleep => member.sleeps.set(!member.sleeps.get()),
+        Deed::Sleep => {
+            world.count("a messenger sleeps, or wakes");
+            member.sleeps.set(!member.sleeps.get());
+        }
+        Deed::Panic => {
+            world.trace.note(&format!("{}: an actor will panic", member.name));
+            world.count("an actor is made to panic");
+            world.disturb(Done::Panic(member.name));
+            member.node.clock.break_once();
+        }
+        Deed::Configure => world.configure(&member),
     }
 }
 
@@ -193,6 +233,8 @@ enum Deed {
     Restore,
     Clock,
     Sleep,
+    Panic,
+    Configure,
 }
 
 fn draw(chance: &mut Rng, weights: &[(Deed, u32)]) -> Deed {
@@ -221,6 +263,7 @@ async fn settle(world: &Rc<World>) -> Option<String> {
             }
         }
         world.join_again().await;
+        world.release_everywhere().await;
         restless = world.is_quiet().await;
         quiet = if restless.is_none() && world.all_is_said() { quiet + 1 } else { 0 };
         // Twice in a row: something may have been on its way at the first look.

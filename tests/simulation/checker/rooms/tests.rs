@@ -1,12 +1,20 @@
 //! That each difference between rooms can be seen, and what may differ.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Compared;
-use crate::history::{Event, History, Message, Name, Restore, View, What};
+use crate::history::{Event, History, Message, Name, Parts, Restore, View, What};
 
 fn names(pdus: &[&str]) -> BTreeSet<String> {
     pdus.iter().map(|pdu| (*pdu).to_owned()).collect()
+}
+
+fn shown(pdus: &[&str]) -> BTreeMap<String, Parts> {
+    pdus.iter().map(|pdu| ((*pdu).to_owned(), Parts::new())).collect()
+}
+
+fn restore(copied: u64, restored: u64) -> Restore {
+    Restore { server: "red", copied, restored, tail: 0, reads_on: false }
 }
 
 /// The garden at one server, where all state is a topic and the last of it holds.
@@ -15,7 +23,11 @@ fn view(server: Name, pdus: &[&str]) -> View {
     let holds = topics.last().map(|holder| ("topic".to_owned(), holder.clone()));
     let said = holds.iter().map(|(key, _)| (key.clone(), topics.clone())).collect();
     let room = "garden".to_owned();
-    View { server, room, pdus: names(pdus), said, holds: holds.into_iter().collect(), ..View::default() }
+    View { server, room, pdus: shown(pdus), said, holds: holds.into_iter().collect(), ..View::default() }
+}
+
+fn event(position: u64, what: What) -> Event {
+    Event { position, at: position, wall: 0, what }
 }
 
 fn heard(pdus: &[&str]) -> Vec<Event> {
@@ -26,8 +38,9 @@ fn heard(pdus: &[&str]) -> Vec<Event> {
         gap: vec![],
         history: false,
         late: false,
+        parts: Parts::new(),
     };
-    (1..).zip(pdus.iter().map(what)).map(|(position, what)| Event { position, what }).collect()
+    (1..).zip(pdus.iter().map(what)).map(|(position, what)| event(position, what)).collect()
 }
 
 /// Red has said a, b, which answers it, and two topics.
@@ -42,7 +55,11 @@ fn garden(blue: &[&str]) -> History {
         room: "garden".to_owned(),
         hearers: ["blue"].into(),
         narrowed: false,
+        insists: true,
+        begun: 4,
+        wall: 0,
         taken: Some(5),
+        parts: Parts::new(),
     };
     History {
         messages: ALL.iter().map(message).collect(),
@@ -76,7 +93,7 @@ fn what_nobody_has_is_missed_unless_it_went_with_a_disk() {
     let mut history = garden(&ALL[1..]);
     history.views[0] = view("red", &ALL[1..]);
     assert_eq!(judge(&history).0, ["nobody has red/a in garden any more"]);
-    history.restores.push(Restore { server: "red", copied: 3, restored: 10 });
+    history.restores.push(restore(3, 10));
     assert_eq!(judge(&history).0, Vec::<String>::new());
 }
 
@@ -85,7 +102,7 @@ fn what_was_said_to_others_only_is_missed_by_them_alone() {
     let mut history = garden(&["red/a", "red/t1", "red/t2"]);
     history.messages[1].narrowed = true;
     assert_eq!(judge(&history).0, ["blue ends without red/b in garden, which others have"]);
-    history.dropped.insert("red/b".to_owned());
+    history.dropped.insert("red/b".to_owned(), vec![6]);
     assert_eq!(judge(&history).0, Vec::<String>::new(), "an operator took it out of the queue, and nobody names it");
     history.dropped.clear();
     history.messages[1].hearers.clear();
@@ -95,11 +112,25 @@ fn what_was_said_to_others_only_is_missed_by_them_alone() {
 #[test]
 fn a_gap_that_was_told_and_what_only_it_leads_to_may_be_missing() {
     let mut history = garden(&["red/t1", "red/t2"]);
-    let gap = What::Gap { missing: vec!["red/b".to_owned()] };
-    history.feeds.get_mut("blue").unwrap().push(Event { position: 3, what: gap });
+    for said in &mut history.messages {
+        said.hearers.clear();
+    }
+    let gap = What::Gap { room: "garden".to_owned(), missing: vec!["red/b".to_owned()] };
+    history.feeds.get_mut("blue").unwrap().push(event(3, gap));
     assert_eq!(judge(&history), (vec![], Compared { pdus: 8, keys: 2, told: 2, ..Compared::default() }));
     history.parents.clear();
     assert_eq!(judge(&history).0, ["blue ends without red/a in garden, which others have"]);
+}
+
+/// To whom it was said it comes, or its author is told.
+#[test]
+fn a_gap_alone_excuses_no_hearer() {
+    let mut history = garden(&["red/a", "red/t1", "red/t2"]);
+    let gap = What::Gap { room: "garden".to_owned(), missing: vec!["red/b".to_owned()] };
+    history.feeds.get_mut("blue").unwrap().push(event(4, gap));
+    assert_eq!(judge(&history).0, ["blue ends without red/b in garden, which others have"]);
+    history.dropped.insert("red/b".to_owned(), vec![6]);
+    assert_eq!(judge(&history).0, Vec::<String>::new());
 }
 
 #[test]
@@ -107,7 +138,7 @@ fn what_only_its_own_lost_disk_held_is_missing_there_alone() {
     let mut history = garden(&ALL);
     history.views[0] = view("red", &["red/a", "red/t1", "red/t2"]);
     assert_eq!(judge(&history).0, ["red ends without red/b in garden, which others have"]);
-    history.restores.push(Restore { server: "red", copied: 3, restored: 10 });
+    history.restores.push(restore(3, 10));
     assert_eq!(judge(&history), (vec![], Compared { pdus: 8, keys: 2, own: 1, ..Compared::default() }));
     history.views.push(view("grey", &["red/a", "red/t1", "red/t2"]));
     history.feeds.insert("grey", heard(&["red/a", "red/t1", "red/t2"]));
@@ -120,7 +151,7 @@ fn what_a_lost_disk_said_to_a_reader_alone_may_stay_there() {
     history.views[0] = view("red", &["red/a", "red/t1", "red/t2"]);
     history.views.push(view("grey", &["red/a", "red/t1", "red/t2"]));
     history.feeds.insert("grey", heard(&["red/a", "red/t1", "red/t2"]));
-    history.restores.push(Restore { server: "red", copied: 3, restored: 10 });
+    history.restores.push(restore(3, 10));
     for event in history.feeds.get_mut("blue").unwrap() {
         if let What::Pdu { pdu, history, .. } = &mut event.what {
             *history = pdu == "red/b";
@@ -134,7 +165,7 @@ fn what_a_lost_disk_said_to_a_reader_alone_may_stay_there() {
     }
     history.feeds.insert("grey", heard(&["red/t1", "red/t2"]));
     assert_eq!(judge(&history), (vec![], Compared { pdus: 12, keys: 3, own: 2, unsaid: 2, ..Compared::default() }));
-    history.views[0].pdus.insert("red/a".to_owned());
+    history.views[0].pdus.insert("red/a".to_owned(), Parts::new());
     assert_eq!(judge(&history).0, ["grey ends without red/a in garden, which others have"], "its author has it");
     history.views[0].pdus.remove("red/a");
     history.views[2].named.insert("red/a".to_owned());

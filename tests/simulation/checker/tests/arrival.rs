@@ -1,0 +1,127 @@
+//! What is not there was told.
+
+use super::*;
+use crate::history::Retried;
+
+const LOST: [&str; 2] = ["blue never heard red/b in garden", "blue never got v from red"];
+
+/// Blue has heard no b and no v.
+fn lossy() -> History {
+    heard(vec![pdu("red/a", &[]), got("u", 1)])
+}
+
+#[test]
+fn a_loss_is_a_fault() {
+    assert_eq!(lossy().faults(), LOST);
+}
+
+#[test]
+fn a_loss_that_was_reported_is_no_fault() {
+    let mut history = lossy();
+    history.dropped = [("red/b".to_owned(), vec![1])].into();
+    assert_eq!(history.faults(), LOST[1..], "an operator took it out");
+    history.dropped.clear();
+    let expired = ["red/b", "v"].map(|item| delivery(item, "expired", "keep"));
+    history.feeds.insert("red", feed(vec![got("x", 1); 6]));
+    for event in history.feeds.get_mut("red").unwrap() {
+        event.what = What::Notice { about: None };
+    }
+    let mut told: Vec<What> = history.feed("red").cloned().collect();
+    told.extend(expired);
+    history.feeds.insert("red", feed(told));
+    assert_eq!(history.faults(), NONE);
+}
+
+#[test]
+fn a_report_of_one_item_excuses_no_other() {
+    let mut history = lossy();
+    history.feeds.insert("red", feed(vec![delivery("v", "parked", "taken out by an operator")]));
+    history.dropped = [("v".to_owned(), vec![1])].into();
+    assert_eq!(history.faults(), LOST[..1]);
+}
+
+/// An operator may send an item again that the peer took and could not say so. Nothing else of the promise is void by that.
+#[test]
+fn a_report_is_void_once_the_item_was_sent_again() {
+    let told = |state| vec![delivery("v", state, "taken out by an operator"), delivery("v", "acknowledged", "")];
+    let mut history = heard(vec![pdu("red/a", &[]), got("u", 1), pdu("red/b", &["red/a"])]);
+    history.dropped.insert("v".to_owned(), vec![1]);
+    history.feeds.insert("red", feed(told("parked")));
+    assert_eq!(history.faults(), NONE);
+    history.retried.insert(("v".to_owned(), "blue"), Retried { orders: 1, done: Some((1, 9)) });
+    assert_eq!(history.faults(), LOST[1..], "what was told before that is void");
+    let retried = |history: &History, done| {
+        let mut history = history.clone();
+        history.retried.insert(("v".to_owned(), "blue"), Retried { orders: 1, done });
+        history.faults()
+    };
+    assert_eq!(retried(&history, None), NONE, "it was dropped again, perhaps");
+    history.restores.push(restore("red", 8, 10));
+    assert_eq!(history.faults(), NONE, "the order went with the disk");
+    history.restores.clear();
+    let again = vec![delivery("v", "parked", "taken out by an operator"); 2];
+    history.feeds.insert("red", feed(again));
+    assert_eq!(history.faults(), NONE, "it was told of again");
+}
+
+#[test]
+fn a_loss_with_the_authors_disk_is_no_fault() {
+    let faults = |copied, restored| History { restores: vec![restore("red", copied, restored)], ..lossy() }.faults();
+    assert_eq!(faults(1, 10), NONE);
+    assert_eq!(faults(3, 10), LOST[..1], "the copy has b, which was taken at 2");
+    assert_eq!(faults(0, 1), LOST, "it came back before they were said");
+}
+
+/// What a lost disk held, and nobody has any more, is told as a gap.
+#[test]
+fn a_gap_excuses_what_had_come_to_a_lost_disk() {
+    let history = |restored, disturbances| {
+        let what = vec![pdu("red/a", &[]), got("u", 1), gap("red/b"), got("v", 2)];
+        History { restores: vec![restore("blue", 0, restored)], disturbances, ..heard(what) }
+    };
+    assert_eq!(history(10, gaps::trouble()).faults(), NONE);
+    assert_eq!(history(3, gaps::trouble()).faults(), LOST[..1], "it came to the disk after that");
+    let history = History { restores: vec![], ..history(10, gaps::trouble()) };
+    assert_eq!(history.faults(), LOST[..1], "no disk was lost");
+}
+
+#[test]
+fn a_message_that_an_operator_forgot_is_no_fault() {
+    let mut history = lossy();
+    history.forgotten.insert(("blue", "red/b".to_owned()));
+    assert_eq!(history.faults(), LOST[1..]);
+    history.forgotten = [("green", "red/b".to_owned())].into();
+    assert_eq!(history.faults(), LOST);
+}
+
+/// An update that a lost disk held, and that its sender keeps no longer, is told by its number.
+#[test]
+fn an_update_gap_excuses_the_numbers_it_names() {
+    let history = |first, restores| {
+        let mut history = heard(vec![pdu("red/a", &[]), got("u", 1), pdu("red/b", &["red/a"])]);
+        history.feeds.insert("red", feed(vec![What::UpdateGap { server: "blue", first, last: 4 }]));
+        History { restores, ..history }
+    };
+    assert_eq!(history(4, vec![restore("blue", 0, 10)]).faults(), NONE, "v was sent under 4");
+    assert_eq!(history(5, vec![restore("blue", 0, 10)]).faults(), LOST[1..]);
+    assert_eq!(history(4, vec![]).faults(), LOST[1..], "no disk was lost");
+    assert_eq!(history(4, vec![restore("blue", 0, 5)]).faults(), LOST[1..], "it came to the disk after that");
+}
+
+#[test]
+fn numbers_given_in_two_courses_are_lost_only_where_somebody_was_told() {
+    let mut history = heard(vec![pdu("red/a", &[]), pdu("red/b", &["red/a"]), got("u", 1)]);
+    history.restores = vec![restore("red", 6, 10), restore("blue", 11, 14)];
+    history.updates[1].begun = 11;
+    history.updates[1].taken = Some(12);
+    history.exchanges.push(sent(13, &["v"], 4));
+    assert_eq!(history.faults(), LOST[1..]);
+    // Blue was told, and went back to before.
+    let mut untold = history.clone();
+    untold.restores[1].copied = 9;
+    assert_eq!(untold.faults(), NONE);
+    history.feeds.insert("red", feed(vec![What::Notice { about: None }]));
+    assert_eq!(history.faults(), NONE);
+    history.exchanges.truncate(2);
+    assert_eq!(history.faults(), LOST[1..], "it never came to the lost disk");
+}

@@ -1,0 +1,164 @@
+//! A gap is told only where nobody could give what is missing.
+
+use super::*;
+use crate::disturbance::{Disturbance, Done};
+use crate::stamps::moment;
+
+/// The way from blue to red is never open.
+pub(super) fn trouble() -> Vec<Disturbance> {
+    vec![Disturbance { what: Done::Way("blue", "red"), from: 0, until: None }]
+}
+
+const FAULT: [&str; 1] = ["blue is told that red/a is missing, and red could have given it"];
+
+/// Blue is told at 60 s that a is missing, which it hears afterwards.
+fn told() -> History {
+    let mut history = heard(vec![pdu("red/b", &[]), got("u", 1), got("v", 2), gap("red/a"), pdu("red/a", &[])]);
+    for event in history.feeds.get_mut("blue").unwrap() {
+        event.at = moment(60_000);
+    }
+    history.messages[1].parts.clear();
+    history.messages[1].parts = parts();
+    history
+}
+
+#[test]
+fn a_gap_without_a_cause_is_a_fault() {
+    assert_eq!(told().faults(), FAULT);
+}
+
+#[test]
+fn a_gap_after_trouble_is_no_fault() {
+    let faults = |what, from, until| {
+        let (from, until) = (moment(from), Some(moment(until)));
+        History { disturbances: vec![Disturbance { what, from, until }], ..told() }.faults()
+    };
+    let kinds = [
+        Done::Way("blue", "red"),
+        Done::Suspended("blue", "red"),
+        Done::Down("red"),
+        Done::Down("blue"),
+        Done::Panic("red"),
+        Done::Panic("blue"),
+        Done::Poisoned("blue"),
+    ];
+    for what in kinds {
+        assert_eq!(faults(what, 50_000, 51_000), NONE, "{what:?}");
+        assert_eq!(faults(what, 10_000, 20_000), FAULT, "{what:?} was over by then");
+    }
+    for what in [Done::Way("red", "blue"), Done::Way("blue", "green"), Done::Down("green")] {
+        assert_eq!(faults(what, 50_000, 51_000), FAULT, "{what:?} concerns others");
+    }
+}
+
+/// A question of blue's to red, or something it sent.
+fn asked(at: u64, kind: Kind, ended: Option<Outcome>) -> Exchange {
+    Exchange {
+        from: "blue",
+        to: "red",
+        kind,
+        ended: ended.map(|outcome| (moment(at) + 1, outcome)),
+        ..sent(moment(at), &[], 0)
+    }
+}
+
+#[test]
+fn a_gap_after_an_exchange_that_went_wrong_is_no_fault() {
+    let fetch = || Kind::Fetch { named: vec!["red/a".to_owned()] };
+    let faults = |exchange| {
+        let mut history = told();
+        history.exchanges.push(exchange);
+        history.faults()
+    };
+    for outcome in [None, Some(Outcome::Failed), Some(Outcome::Wait), Some(Outcome::Refused(403))] {
+        assert_eq!(faults(asked(50_000, fetch(), outcome.clone())), NONE, "{outcome:?}");
+    }
+    for outcome in [Outcome::Fine, Outcome::Refused(404)] {
+        assert_eq!(faults(asked(50_000, fetch(), Some(outcome.clone()))), FAULT, "{outcome:?}: red has it");
+    }
+    let mut lie = asked(50_000, fetch(), Some(Outcome::Refused(404)));
+    lie.lie = Some(crate::liar::Lie::Nothing);
+    assert_eq!(faults(lie), NONE);
+    // After trouble with what it sends, blue leaves red alone.
+    assert_eq!(faults(asked(10_000, Kind::Transaction, Some(Outcome::Failed))), NONE);
+    assert_eq!(faults(asked(10_000, fetch(), Some(Outcome::Failed))), FAULT);
+    let mut history = told();
+    history.exchanges.push(asked(10_000, Kind::Transaction, Some(Outcome::Failed)));
+    history.exchanges.push(asked(20_000, Kind::Transaction, Some(Outcome::Fine)));
+    assert_eq!(history.faults(), FAULT, "it was well again");
+}
+
+#[test]
+fn a_gap_of_what_nobody_has_is_no_fault() {
+    let mut history = told();
+    history.messages[0].taken = Some(moment(59_000));
+    assert_eq!(history.faults(), NONE, "red had it too late");
+    let mut history = told();
+    history.restores.push(restore("red", 0, moment(70_000)));
+    assert_eq!(history.faults(), NONE, "red has lost it since");
+}
+
+#[test]
+fn a_holder_that_may_not_give_is_no_holder() {
+    let mut history = told();
+    history.settings[1].mute.insert("red");
+    assert_eq!(history.faults(), NONE, "it is never asked");
+    let mut history = told();
+    history.settings[1].keep.clear();
+    assert_eq!(history.faults(), NONE, "it is no peer");
+    let mut history = told();
+    history.named[0].others.clear();
+    assert_eq!(history.faults(), NONE, "blue takes no part, as it knows");
+    let mut history = told();
+    history.named[1].at = moment(55_000);
+    assert_eq!(history.faults(), NONE, "blue did not know of it");
+    let mut history = told();
+    history.settings[1].forgets = true;
+    assert_eq!(history.faults(), NONE, "what is old is forgotten");
+    let mut history = told();
+    let change = Settings { from: moment(55_000), ..settings("red", "blue") };
+    history.settings.push(change);
+    assert_eq!(history.faults(), NONE, "its configuration changed");
+    let mut history = told();
+    history.jumps.push(("blue", moment(55_000)));
+    assert_eq!(history.faults(), NONE, "a clock jumped");
+    history.jumps[0].0 = "green";
+    assert_eq!(history.faults(), FAULT, "of somebody else");
+}
+
+#[test]
+fn a_gap_of_a_crowded_room_is_no_fault() {
+    let mut history = told();
+    history.settings[1].held_max = 0;
+    assert_eq!(history.faults(), NONE, "a itself has come, and was not delivered before");
+    history.settings[1].held_max = 1;
+    assert_eq!(history.faults(), FAULT);
+    history.seen_in.insert("green/c".to_owned(), "garden".to_owned());
+    history.exchanges.push(sent(5, &["green/c"], 0));
+    assert_eq!(history.faults(), NONE);
+    history.seen_in.insert("green/c".to_owned(), "kitchen".to_owned());
+    assert_eq!(history.faults(), FAULT, "it is of another room");
+}
+
+#[test]
+fn a_gap_far_back_is_no_fault() {
+    let mut history = told();
+    history.settings[1].depth_max = 3;
+    assert_eq!(history.faults(), FAULT, "b names it, and came by itself");
+    history.exchanges[1].items.retain(|item| item != "red/b");
+    assert_eq!(history.faults(), NONE);
+    history.settings[1].depth_max = 50;
+    assert_eq!(history.faults(), FAULT);
+}
+
+#[test]
+fn an_own_pdu_that_was_lost_is_a_gap() {
+    let mut history = told();
+    history.feeds.insert("red", vec![Event { position: 1, at: moment(60_000), wall: 0, what: gap("red/a") }]);
+    let is_own = |fault: &String| fault.starts_with("red is told");
+    // Blue has it.
+    history.feeds.get_mut("blue").unwrap()[4].at = 5;
+    assert!(history.faults().iter().any(is_own));
+    history.restores.push(restore("red", 0, 20));
+    assert!(!history.faults().iter().any(is_own));
+}

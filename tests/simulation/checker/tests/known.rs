@@ -1,0 +1,142 @@
+//! Nothing twice, nothing invented, nothing changed.
+
+use super::*;
+use crate::history::View;
+
+#[test]
+fn a_message_nobody_said_is_a_fault() {
+    let history = heard_all_and(vec![pdu("red/c", &[]), got("w", 3)]);
+    assert_eq!(
+        history.faults(),
+        ["blue heard red/c, which nobody said", "blue got w from red, which it did not say to it"]
+    );
+}
+
+#[test]
+fn content_that_differs_is_a_fault() {
+    let mut history = whole();
+    history.messages[0].parts.insert("content".to_owned(), r#"{"text":1.5}"#.to_owned());
+    let fault = r#"blue heard content of red/a as Some("{\"text\":1.50}"), said was {"text":1.5}"#;
+    assert_eq!(history.faults(), [fault]);
+}
+
+#[test]
+fn a_key_that_was_not_said_is_a_fault() {
+    let mut history = whole();
+    for said in &mut history.messages {
+        said.parts.remove("pdu_type");
+    }
+    let faults = ["red/a", "red/b"].map(|pdu| format!("blue heard pdu_type of {pdu}, which was not said"));
+    assert_eq!(history.faults(), faults);
+}
+
+#[test]
+fn an_update_that_differs_is_a_fault() {
+    let mut history = whole();
+    history.updates[0].text = r#"{"token" : "u"}"#.to_owned();
+    assert_eq!(history.faults(), [r#"blue got u as {"token":"u"}, and not as {"token" : "u"}"#]);
+}
+
+#[test]
+fn a_quarantined_message_that_differs_is_a_fault() {
+    let parked = |text: &str| What::Parked {
+        from: "red",
+        pdu: Some("red/a".to_owned()),
+        code: "NOT_A_PARTICIPANT".to_owned(),
+        text: text.to_owned(),
+    };
+    let faults = |text: &str| {
+        let mut history = heard_all_and(vec![parked(text)]);
+        history.named.clear();
+        history.faults()
+    };
+    assert_eq!(faults(r#"{"pdu_id":"a","content":{"text":1.50}}"#), NONE);
+    let changed = r#"{"pdu_id":"a","content":{"text":1.5}}"#;
+    assert_eq!(faults(changed), [format!(r#"blue has red/a in quarantine as {changed}, said was {{"text":1.50}}"#)]);
+}
+
+#[test]
+fn two_servers_with_different_texts_are_a_fault() {
+    let view = |replaced: &str| {
+        let mut parts = parts();
+        parts.insert("prev_state_id".to_owned(), replaced.to_owned());
+        View { server: "red", room: "garden".to_owned(), pdus: [("red/a".to_owned(), parts)].into(), ..View::default() }
+    };
+    let mut history = whole();
+    history.views = vec![view("\"x\"")];
+    let faults = history.faults();
+    assert!(faults.len() == 1 && faults[0].starts_with("blue has red/a as {"), "{faults:?}");
+}
+
+#[test]
+fn a_message_for_others_or_never_taken_is_a_fault() {
+    let mut history = whole();
+    history.messages[0].hearers.clear();
+    history.messages[0].narrowed = true;
+    history.messages[1].taken = None;
+    assert_eq!(history.faults(), ["blue heard red/a, which was not for it", "blue heard red/b, which was never taken"]);
+}
+
+#[test]
+fn an_untaken_message_may_have_gone_with_its_authors_disk() {
+    let faults = |copied, restored| {
+        let mut history = whole();
+        history.messages[1].taken = None;
+        history.restores.push(restore("red", copied, restored));
+        history.faults()
+    };
+    assert_eq!(faults(0, 10), NONE);
+    assert_eq!(faults(0, 1), ["blue heard red/b, which was never taken"], "it was said after that");
+}
+
+#[test]
+fn an_own_message_comes_back_only_after_its_disk_was_lost() {
+    let faults = |restores| {
+        let mut history = whole();
+        history.feeds.insert("red", feed(vec![pdu("red/a", &[])]));
+        history.restores = restores;
+        history.faults().into_iter().filter(|fault| fault.starts_with("red")).collect::<Vec<_>>()
+    };
+    assert_eq!(faults(vec![]), ["red heard red/a, which is its own"]);
+    assert_eq!(faults(vec![restore("red", 5, 9)]), ["red heard red/a, which is its own"], "the copy has it");
+    assert_eq!(faults(vec![restore("red", 0, 9)]), NONE);
+}
+
+#[test]
+fn a_message_in_another_room_is_a_fault() {
+    let mut history = whole();
+    history.messages[0].room = "kitchen".to_owned();
+    assert_eq!(history.faults(), ["blue heard red/a in garden"]);
+}
+
+#[test]
+fn a_repeat_is_a_fault() {
+    let history = heard_all_and(vec![pdu("red/a", &[]), got("u", 3), got("v", 3)]);
+    assert_eq!(
+        history.faults(),
+        [
+            "blue heard red/a twice",
+            "blue got u twice",
+            "blue got v twice",
+            "blue has the id red#3 twice",
+            "blue has red#3 out of turn",
+            "blue got u after v"
+        ]
+    );
+}
+
+/// A messenger that reads on hears again what the lost disk had given it, and nothing else.
+#[test]
+fn a_messenger_that_reads_on_hears_again_what_was_lost() {
+    let faults = |tail| {
+        let mut history = whole();
+        let jump = tail + crate::checker::RESTORED_ABOVE;
+        let again = [(1, pdu("red/b", &["red/a"])), (2, got("v", 9))];
+        let events = again.map(|(k, what)| Event { position: jump + k, at: 20, wall: 0, what });
+        history.feeds.get_mut("blue").unwrap().extend(events);
+        history.restores.push(Restore { tail, reads_on: true, ..restore("blue", 3, 10) });
+        history.faults()
+    };
+    assert_eq!(faults(2), NONE);
+    assert_eq!(faults(3), ["blue heard red/b twice"]);
+}

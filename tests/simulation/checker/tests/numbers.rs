@@ -1,0 +1,66 @@
+//! Order, and numbers without gaps.
+
+use super::*;
+
+#[test]
+fn a_hole_in_the_feed_is_a_fault() {
+    let mut history = whole();
+    history.feeds.get_mut("blue").unwrap()[3].position = 5;
+    assert_eq!(history.faults(), ["the feed of blue has position 5 after 3"]);
+}
+
+#[test]
+fn positions_step_once_after_a_restore() {
+    let faults = |position| {
+        let mut history = whole();
+        history.restores.push(Restore { tail: 3, reads_on: true, ..restore("blue", 3, 10) });
+        history.feeds.get_mut("blue").unwrap().push(Event {
+            position,
+            at: 20,
+            wall: 0,
+            what: What::Notice { about: None },
+        });
+        history.faults()
+    };
+    assert_eq!(faults(3 + crate::checker::RESTORED_ABOVE + 1), NONE);
+    assert_eq!(faults(3 + crate::checker::RESTORED_ABOVE + 2), ["the feed of blue has position 4294967301 after 4"]);
+}
+
+#[test]
+fn updates_out_of_order_are_a_fault() {
+    let history = heard(vec![pdu("red/a", &[]), pdu("red/b", &["red/a"]), got("v", 1), got("u", 2)]);
+    assert_eq!(history.faults(), ["blue got u after v"]);
+}
+
+#[test]
+fn a_number_left_out_is_a_fault_but_for_the_first_after_a_restore() {
+    let history = heard(vec![pdu("red/a", &[]), pdu("red/b", &["red/a"]), got("u", 1), got("v", 3)]);
+    let fault = ["blue has red#3 out of turn"];
+    assert_eq!(history.faults(), fault);
+    let faults = |restored| History { restores: vec![restore("blue", 3, restored)], ..history.clone() }.faults();
+    assert_eq!(faults(4), NONE, "u came at 3, v at 4");
+    assert_eq!(faults(2), fault);
+}
+
+#[test]
+fn a_sender_that_went_back_in_time_is_told_of() {
+    let mut history = whole();
+    history.restores.push(restore("red", 2, 10));
+    assert_eq!(history.faults(), NONE, "nothing has met the numbers yet");
+    history.updates.push(update("w", 11));
+    let mut heard: Vec<What> = history.feed("blue").cloned().collect();
+    heard.push(got("w", 3));
+    history.feeds.insert("blue", feed(heard.clone()));
+    // Both u and v went with red's disk, and are known to blue.
+    let fault = "blue was not told that red went back in time";
+    assert_eq!(history.faults(), [fault, fault]);
+    // What was given the numbers again was taken out before it met anybody.
+    let mut taken_out = history.clone();
+    taken_out.updates.push(update("x", 10));
+    assert_eq!(taken_out.faults(), ["blue never got x from red", fault, fault]);
+    taken_out.dropped.insert("x".to_owned(), vec![11]);
+    assert_eq!(taken_out.faults(), NONE);
+    heard.push(What::Notice { about: Some("red") });
+    history.feeds.insert("blue", feed(heard));
+    assert_eq!(history.faults(), NONE);
+}
