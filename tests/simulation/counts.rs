@@ -5,11 +5,9 @@ use std::fmt;
 use std::ops::AddAssign;
 
 use crate::exchange::{Exchange, Kind, Outcome};
+use crate::expected::EXPECTED;
 use crate::history::{History, What};
 use crate::liar::Lie;
-
-/// What must be done and seen in the usual seeds.
-const EXPECTED: &[&str] = &["PDUs are heard"];
 
 /// Counts by name.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -72,7 +70,7 @@ impl Counts {
 
     /// What was never done or seen of all that is to be.
     pub(crate) fn missing(&self) -> Vec<&'static str> {
-        EXPECTED.iter().copied().filter(|what| self.of(what) == 0).collect()
+        EXPECTED.into_iter().filter(|what| self.of(what) == 0).collect()
     }
 
     /// How many of this.

@@ -56,7 +56,7 @@ impl Liar {
     pub(crate) fn answer(&mut self, exchange: &Exchange, answer: Answer) -> (Result<Answer, PushFailure>, Option<Lie>) {
         // Of a request that was not taken nothing but the truth is told: "taken" would be a lie that costs items.
         let lies = self.lies.ways.contains(&(exchange.to, exchange.from)) && answer.status == 200;
-        if !lies || self.chance.u8(0..5) > 0 {
+        if !lies || self.chance.u8(0..3) > 0 {
             return (Ok(answer), None);
         }
         let choices: &[Lie] = match exchange.kind {

@@ -34,6 +34,7 @@ mod counts;
 mod crashes;
 mod disturbance;
 mod exchange;
+mod expected;
 mod faults;
 mod history;
 mod late;

@@ -182,10 +182,10 @@ fn expire(book: &mut Book, further: &mut Rng) {
 /// Who lies to whom; in most seeds nobody.
 fn lies(further: &mut Rng, names: &[Name]) -> Lies {
     let mut lies = Lies { ways: vec![], numbers: further.bool() };
-    if further.u8(0..4) > 0 {
+    if further.u8(0..3) > 0 {
         return lies;
     }
-    for _ in 0..pick(further, &[1, 1, 2]) {
+    for _ in 0..pick(further, &[1, 2, 4]) {
         let (liar, other) = (pick(further, names), pick(further, names));
         if liar != other {
             lies.ways.push((liar, other));
