@@ -1,13 +1,46 @@
 //! Configurations that change when a gateway begins again: limits, the dialect to a peer, its habits, and who is a peer at all.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use actors::limits::{Habits, PairOrder, Speech};
+use actors::limits::{Habits, PairOrder, PeerLimits, Speech};
 
 use crate::history::{Name, Settings};
 use crate::plan::{peer_limits, pick};
 use crate::surroundings::{Book, server};
 use crate::world::{Member, World};
+
+/// What a server is known to be.
+#[derive(Clone, Copy)]
+enum Profile {
+    /// A gateway like us.
+    Fernpost,
+    /// One of 2016, which is never asked for PDUs.
+    Actor,
+    /// One of 2014, which takes every refusal for good.
+    Synapse,
+}
+
+/// The limits of a peer with what this profile says of it.
+fn profiled(limits: &PeerLimits, profile: Profile) -> PeerLimits {
+    let is_synapse = matches!(profile, Profile::Synapse);
+    PeerLimits {
+        fetches: !matches!(profile, Profile::Actor),
+        habits: match is_synapse {
+            true => Habits { pairs: PairOrder::IdFirst, raw_targets: true },
+            false => Habits::default(),
+        },
+        loss_on_error: is_synapse,
+        answers_late: is_synapse,
+        // Less than any request takes.
+        hold_max: Duration::from_secs(1),
+        speech: match profile {
+            Profile::Synapse => Speech::Transactions,
+            Profile::Fernpost | Profile::Actor => Speech::Updates,
+        },
+        ..limits.clone()
+    }
+}
 
 impl World {
     /// The next process reads another configuration.
@@ -35,24 +68,23 @@ impl World {
                 "a peer's dialect changes"
             }
             (Some(place), 2) => {
-                // Both sides know of a profile as a rule: who writes pairs in which order is read from them.
                 let limits = Arc::make_mut(&mut book.peers[place].1);
-                let pairs = match limits.habits.pairs {
-                    PairOrder::OriginFirst => PairOrder::IdFirst,
-                    PairOrder::IdFirst => PairOrder::OriginFirst,
-                };
-                limits.habits = Habits { pairs, ..limits.habits };
+                *limits = profiled(limits, pick(&mut chance, &[Profile::Fernpost, Profile::Actor, Profile::Synapse]));
                 "a peer's profile changes"
             }
             (Some(place), _) => {
                 let limits = Arc::make_mut(&mut book.peers[place].1);
-                *limits = actors::limits::PeerLimits {
-                    speech: limits.speech,
-                    habits: limits.habits,
-                    keep: limits.keep,
-                    retain: limits.retain,
-                    retain_items: limits.retain_items,
-                    ..peer_limits(&mut chance)
+                let PeerLimits { batch_items, outbox_items, deadlines, .. } = peer_limits(&mut chance);
+                let PeerLimits { backoff, wait_max, failures_to_suspend, probe_every, .. } = peer_limits(&mut chance);
+                *limits = PeerLimits {
+                    batch_items,
+                    outbox_items,
+                    deadlines,
+                    backoff,
+                    wait_max,
+                    failures_to_suspend,
+                    probe_every,
+                    ..limits.clone()
                 };
                 "a peer's limits change"
             }
@@ -86,7 +118,7 @@ impl World {
         self.plan.names.iter().filter(|to| **to != from).filter(speaks).copied().collect()
     }
 
-    fn limits_of(&self, name: Name, other: Name) -> Arc<actors::limits::PeerLimits> {
+    fn limits_of(&self, name: Name, other: Name) -> Arc<PeerLimits> {
         let book = &self.plan.books[name];
         let listed = book.peers.iter().find(|(peer, _)| *peer == server(other));
         listed.expect("everybody is a peer of everybody at first").1.clone()
@@ -114,6 +146,7 @@ impl World {
                 .filter(|(_, limits)| limits.speech == Speech::Transactions)
                 .map(|(other, _)| other)
                 .collect(),
+            blaming: listed().filter(|(_, limits)| limits.loss_on_error).map(|(other, _)| other).collect(),
             mute: listed().filter(|(_, limits)| !limits.fetches).map(|(other, _)| other).collect(),
         };
         self.history.borrow_mut().settings.push(settings);

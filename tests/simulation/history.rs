@@ -185,6 +185,8 @@ pub(crate) struct Settings {
     pub(crate) outbox: BTreeMap<Name, u64>,
     /// Peers that are written to in the dialect that knows PDUs alone.
     pub(crate) transactions: BTreeSet<Name>,
+    /// Peers whose trouble with a request, three times in a row, is taken for a refusal of what is in it.
+    pub(crate) blaming: BTreeSet<Name>,
     /// Peers that are never asked for PDUs.
     pub(crate) mute: BTreeSet<Name>,
     /// What was said long ago is forgotten.

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::disturbance::{Disturbance, Done};
-use crate::exchange::{Exchange, Outcome};
+use crate::exchange::{Exchange, Kind, Outcome};
 use crate::history::{Event, History, Name, Settings, Stamp, What};
 use crate::stamps::before;
 
@@ -36,7 +36,13 @@ impl History {
         {
             return None;
         }
-        let from = before(event.at, settings.give_up + SLACK);
+        // It is looked for at least so long; where questions go unanswered, longer.
+        let asks = |exchange: &&Exchange| {
+            exchange.from == server
+                && matches!(&exchange.kind, Kind::Fetch { named } if named.iter().any(|named| named == pdu))
+        };
+        let first = self.exchanges.iter().find(asks).map_or(event.at, |exchange| exchange.begun);
+        let from = before(event.at, settings.give_up + SLACK).min(first);
         // Who it asks are those that take part, as it was told.
         let known =
             self.named.iter().rfind(|named| named.server == server && named.room == room && named.at <= from)?;

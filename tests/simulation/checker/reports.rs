@@ -5,6 +5,9 @@ use crate::disturbance::Done;
 use crate::exchange::{Exchange, Outcome};
 use crate::history::{Event, History, Name, Settings, Stamp, What};
 
+/// Answers of trouble that are taken for a refusal, by who takes them so.
+const TROUBLES: usize = 3;
+
 impl History {
     pub(super) fn reports(&self, server: Name, faults: &mut Vec<String>) {
         for event in self.events(server) {
@@ -104,7 +107,10 @@ impl History {
             Some((ended, Outcome::Refused(400 | 413 | 422))) => ended <= at && exchange.meddled,
             _ => false,
         };
-        self.way(server, to).filter(is_alone).any(is_refused)
+        let is_trouble = |exchange: &Exchange| matches!(exchange.ended, Some((ended, Outcome::Failed)) if ended <= at);
+        let alone = || self.way(server, to).filter(is_alone);
+        let blames = self.settings_at(server, at).is_some_and(|settings| settings.blaming.contains(to));
+        alone().any(is_refused) || blames && alone().filter(|exchange| is_trouble(exchange)).count() >= TROUBLES
     }
 
     /// Whether an item is one of a submission.

@@ -120,6 +120,7 @@ fn settings(server: Name, other: Name) -> Settings {
         keep: [(other, 5_000)].into(),
         outbox: [(other, 3)].into(),
         transactions: BTreeSet::new(),
+        blaming: BTreeSet::new(),
         mute: BTreeSet::new(),
         forgets: false,
     }

@@ -79,9 +79,13 @@ fn a_gap_after_an_exchange_that_went_wrong_is_no_fault() {
     let mut lie = asked(50_000, fetch(), Some(Outcome::Refused(404)));
     lie.lie = Some(crate::liar::Lie::Nothing);
     assert_eq!(faults(lie), NONE);
+    let mut history = told();
+    history.exchanges.push(asked(10_000, fetch(), Some(Outcome::Failed)));
+    assert_eq!(history.faults(), NONE, "it is looked for since then");
     // After trouble with what it sends, blue leaves red alone.
     assert_eq!(faults(asked(10_000, Kind::Transaction, Some(Outcome::Failed))), NONE);
-    assert_eq!(faults(asked(10_000, fetch(), Some(Outcome::Failed))), FAULT);
+    let other = || Kind::Fetch { named: vec!["red/other".to_owned()] };
+    assert_eq!(faults(asked(10_000, other(), Some(Outcome::Failed))), FAULT);
     let mut history = told();
     history.exchanges.push(asked(10_000, Kind::Transaction, Some(Outcome::Failed)));
     history.exchanges.push(asked(20_000, Kind::Transaction, Some(Outcome::Fine)));

@@ -107,6 +107,20 @@ fn an_item_is_parked_only_where_an_answer_refused_it_alone() {
     assert_eq!(history.faults(), fault, "later");
 }
 
+/// A peer of 2014 loses what it answers with trouble; after the third time the item is the culprit.
+#[test]
+fn an_item_is_parked_after_three_troubles_at_a_peer_that_loses_them() {
+    let mut history = told(delivery("v", "parked", "status 500"));
+    let fault = why("v", "parked", "status 500");
+    let trouble = || Exchange { ended: Some((5, Outcome::Failed)), ..sent(5, &["v"], 4) };
+    history.exchanges.extend([trouble(), trouble(), trouble()]);
+    assert_eq!(history.faults(), fault);
+    history.settings[0].blaming.insert("blue");
+    assert_eq!(history.faults(), NONE);
+    history.exchanges.pop();
+    assert_eq!(history.faults(), fault, "twice");
+}
+
 #[test]
 fn an_update_does_not_fit_the_dialect_only_where_that_is_the_peers() {
     let reason = "an update without a context cannot go to a peer of the transactions dialect";
