@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use crate::history::{Event, History, Message, Name, Restore, Update};
+use crate::history::{Event, History, Message, Name, Restore, Update, What};
 
 pub(crate) mod arrival;
 mod gaps;
@@ -20,8 +20,8 @@ mod whispers;
 #[cfg(test)]
 mod tests;
 
-/// A restored store goes on so far above its highest position.
-const RESTORED_ABOVE: u64 = 1 << 32;
+/// A restored store goes on at least so far above its highest position.
+pub(crate) const RESTORED_ABOVE: u64 = 1 << 32;
 
 impl History {
     /// Every promise that was broken; empty: none.
@@ -44,17 +44,23 @@ impl History {
         faults
     }
 
-    /// Positions are 1, 2, 3 ... A messenger that reads on after its gateway was restored meets one step, to the first position
-    /// that the restored store gives.
+    /// Positions are 1, 2, 3 ... A restored store skips a span, once, and a notice is its first event.
     fn positions(&self, server: Name, faults: &mut Vec<String>) {
-        let mut before = 0;
+        let (mut before, mut skips) = (0, 0);
         for event in self.events(server) {
             let position = event.position;
-            let steps = self.restores_of(server).any(|restore| position == restore.tail + RESTORED_ABOVE + 1);
-            if position != before + 1 && !steps {
+            let is_skip = position != before + 1;
+            let begins = event.what == What::Notice { about: None }
+                && self.restores_of(server).any(|restore| restore.tail + RESTORED_ABOVE <= position);
+            skips += usize::from(is_skip);
+            if position <= before || is_skip && !begins {
                 faults.push(format!("the feed of {server} has position {position} after {before}"));
             }
             before = position;
+        }
+        let restores = self.restores_of(server).count();
+        if skips > restores {
+            faults.push(format!("the feed of {server} skips positions {skips} times, for {restores} restores"));
         }
     }
 

@@ -8,6 +8,7 @@ use actors::ports::{Archive, FeedPage};
 use redb::TableDefinition;
 use tokio::task::spawn_local;
 
+use crate::checker::RESTORED_ABOVE;
 use crate::disk::{Disk, Survives};
 use crate::disturbance::Done;
 use crate::history::{Restore, Stamp};
@@ -139,7 +140,7 @@ impl World {
         let (_, pause) = self.luck();
         if self.further.borrow_mut().u8(0..4) > 0 {
             copy.bytes = as_backup(copy.bytes, member.now());
-            copy.reads_on = READS_ON && self.further.borrow_mut().u8(0..3) > 0;
+            copy.reads_on = self.further.borrow_mut().u8(0..3) > 0;
         }
         let (world, member) = (self.clone(), member.clone());
         spawn_local(async move { world.crash(&member, Survives::Synced, pause, Next::Older(copy)).await });
@@ -151,15 +152,13 @@ impl World {
             return;
         }
         let heard = member.node.heard.borrow().clone();
-        let since = self.history.borrow().restores.iter().rfind(|restore| restore.server == member.name).copied();
-        // What a lost disk gave is not there any more.
-        let first = match since {
-            Some(restore) if restore.reads_on => {
-                heard.iter().rposition(|entry| entry.position.0 <= restore.tail).map_or(0, |place| place + 1)
-            }
-            _ => 0,
-        };
-        let kept = &heard[first.min(heard.len())..];
+        // What a lost disk gave is not there any more: it stands before the place where the restored store went on.
+        let history = self.history.borrow().restores.clone();
+        let read_on = history.iter().filter(|restore| restore.server == member.name && restore.reads_on);
+        let went_on =
+            read_on.map(|restore| heard.partition_point(|entry| entry.position.0 < restore.tail + RESTORED_ABOVE));
+        let first = went_on.max().unwrap_or(0);
+        let kept = &heard[first..];
         if kept.is_empty() {
             return;
         }
@@ -244,6 +243,3 @@ impl World {
         member.heard_at.borrow_mut().truncate(heard.len());
     }
 }
-
-/// Whether messengers may read on where their gateway was restored.
-const READS_ON: bool = false;

@@ -4,6 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::history::{History, Message, Name, Parts, Restore, What};
 
+impl Message {
+    /// Whom it names as the only ones that it is for: none, where it is for everybody.
+    fn narrowed_to(&self) -> Vec<String> {
+        let named = self.hearers.iter().chain([&self.origin]).filter(|_| self.narrowed);
+        let mut names: Vec<String> = named.map(|name| format!("{name}.example")).collect();
+        names.sort_unstable();
+        names
+    }
+}
+
 /// Keys of a PDU that its gateway writes; all others are its messenger's.
 const WRITTEN_BY_THE_GATEWAY: [&str; 3] = ["prev_state_id", "prev_state_origin", "to"];
 
@@ -15,11 +25,11 @@ impl History {
             let is_lost = self.was_lost(server, event);
             match &event.what {
                 What::Notice { about: Some(about) } => drop(noticed.insert(*about)),
-                What::Pdu { pdu, room, history, parts, .. } => {
+                What::Pdu { pdu, room, parts, .. } => {
                     match messages.get(&**pdu) {
                         None => faults.push(format!("{server} heard {pdu}, which nobody said")),
                         Some(said) => {
-                            self.may_be_heard(said, server, room, *history, faults);
+                            self.may_be_heard(said, server, room, faults);
                             differences(server, said, parts, faults);
                         }
                     }
@@ -63,7 +73,7 @@ impl History {
     }
 
     /// Whether it was said here, to this server, and taken; or is one of those that a lost disk had taken.
-    fn may_be_heard(&self, said: &Message, server: Name, room: &str, history: bool, faults: &mut Vec<String>) {
+    fn may_be_heard(&self, said: &Message, server: Name, room: &str, faults: &mut Vec<String>) {
         let Message { pdu, origin, .. } = said;
         let is_forgotten = || self.may_have_gone(said);
         if said.room != room {
@@ -72,7 +82,7 @@ impl History {
             if !is_forgotten() {
                 faults.push(format!("{server} heard {pdu}, which is its own"));
             }
-        } else if !said.hearers.contains(server) && !self.may_hear(said, server, room, history) {
+        } else if !said.hearers.contains(server) && !self.may_hear(said, server, room) {
             faults.push(format!("{server} heard {pdu}, which was not for it"));
         } else if said.taken.is_none() && !is_forgotten() {
             faults.push(format!("{server} heard {pdu}, which was never taken"));
@@ -92,12 +102,10 @@ impl History {
         said.is_some_and(|said| self.may_have_gone(said))
     }
 
-    /// Who comes to a room late hears what was said before; whoever it has not named yet hears of it by the others.
-    fn may_hear(&self, said: &Message, server: Name, room: &str, history: bool) -> bool {
-        match said.narrowed {
-            true => history || self.views.iter().any(|view| view.named.contains(&said.pdu)),
-            false => self.came_late(said.origin, room) || self.came_late(server, room),
-        }
+    /// Who comes to a room late hears what was said before; whoever it has not named yet hears of it by the others. What was
+    /// said to some only reaches nobody else.
+    fn may_hear(&self, said: &Message, server: Name, room: &str) -> bool {
+        !said.narrowed && (self.came_late(said.origin, room) || self.came_late(server, room))
     }
 
     /// Whoever has a PDU has the same of it.
@@ -129,6 +137,10 @@ fn differences(server: Name, said: &Message, heard: &Parts, faults: &mut Vec<Str
         if heard.get(key) != Some(value) {
             faults.push(format!("{server} heard {key} of {pdu} as {:?}, said was {value}", heard.get(key)));
         }
+    }
+    let to: Vec<String> = said.narrowed_to();
+    if let Some(stated) = heard.get("to").filter(|stated| serde_json::from_str(stated).ok() != Some(to)) {
+        faults.push(format!("{server} heard that {pdu} is for {stated}, said was {:?}", said.hearers));
     }
     let is_added = |key: &&String| !said.parts.contains_key(*key) && !WRITTEN_BY_THE_GATEWAY.contains(&&***key);
     for key in heard.keys().filter(is_added) {

@@ -3,20 +3,12 @@
 
 use crate::history::{Event, History, Message, Name, What};
 
-/// Whether a state PDU that was fetched because another one replaces it is news.
-const LINKS_ARE_NEWS: bool = false;
-
 impl History {
     pub(super) fn past(&self, server: Name, faults: &mut Vec<String>) {
         let messages = self.messages_by_name();
         for event in self.events(server) {
-            let What::Pdu { pdu, history: true, parts, .. } = &event.what else { continue };
+            let What::Pdu { pdu, history: true, .. } = &event.what else { continue };
             let Some(said) = messages.get(&**pdu) else { continue };
-            // State that another one replaces is fetched, and still comes as history where no history lies.
-            let is_state = parts.get("is_state").is_some_and(|is_state| is_state == "true");
-            if is_state && !LINKS_ARE_NEWS {
-                continue;
-            }
             if said.hearers.contains(server) && !self.may_be_past(said, server, event) {
                 faults.push(format!("{server} has {pdu} as history, which was news to it"));
             }

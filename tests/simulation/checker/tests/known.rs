@@ -110,6 +110,22 @@ fn a_message_in_another_room_is_a_fault() {
 }
 
 #[test]
+fn a_message_that_names_other_hearers_is_a_fault() {
+    let faults = |to: &str, narrowed| {
+        let mut history = whole();
+        history.messages[0].narrowed = narrowed;
+        if let What::Pdu { parts, .. } = &mut history.feeds.get_mut("blue").unwrap()[0].what {
+            parts.insert("to".to_owned(), to.to_owned());
+        }
+        history.faults()
+    };
+    assert_eq!(faults(r#"["blue.example","red.example"]"#, true), NONE);
+    for (to, narrowed) in [(r#"["blue.example"]"#, true), (r#"["blue.example","red.example"]"#, false)] {
+        assert_eq!(faults(to, narrowed), [format!("blue heard that red/a is for {to}, said was {{\"blue\"}}")]);
+    }
+}
+
+#[test]
 fn a_repeat_is_a_fault() {
     let history = heard_all_and(vec![pdu("red/a", &[]), got("u", 3), got("v", 3)]);
     assert_eq!(
@@ -131,7 +147,7 @@ fn a_messenger_that_reads_on_hears_again_what_was_lost() {
     let faults = |tail| {
         let mut history = whole();
         let jump = tail + crate::checker::RESTORED_ABOVE;
-        let again = [(1, pdu("red/b", &["red/a"])), (2, got("v", 9))];
+        let again = [(1, What::Notice { about: None }), (2, pdu("red/b", &["red/a"])), (3, got("v", 9))];
         let events = again.map(|(k, what)| Event { position: jump + k, at: 20, wall: 0, what });
         history.feeds.get_mut("blue").unwrap().extend(events);
         history.restores.push(Restore { tail, reads_on: true, ..restore("blue", 3, 10) });

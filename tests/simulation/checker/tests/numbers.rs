@@ -6,24 +6,30 @@ use super::*;
 fn a_hole_in_the_feed_is_a_fault() {
     let mut history = whole();
     history.feeds.get_mut("blue").unwrap()[3].position = 5;
-    assert_eq!(history.faults(), ["the feed of blue has position 5 after 3"]);
+    let skips = "the feed of blue skips positions 1 times, for 0 restores";
+    assert_eq!(history.faults(), ["the feed of blue has position 5 after 3", skips]);
 }
 
 #[test]
-fn positions_step_once_after_a_restore() {
-    let faults = |position| {
+fn positions_step_once_a_restore_and_with_a_notice() {
+    const ABOVE: u64 = crate::checker::RESTORED_ABOVE;
+    let faults = |steps: &[(u64, What)]| {
         let mut history = whole();
         history.restores.push(Restore { tail: 3, reads_on: true, ..restore("blue", 3, 10) });
-        history.feeds.get_mut("blue").unwrap().push(Event {
-            position,
-            at: 20,
-            wall: 0,
-            what: What::Notice { about: None },
-        });
+        let events =
+            steps.iter().map(|(position, what)| Event { position: *position, at: 20, wall: 0, what: what.clone() });
+        history.feeds.get_mut("blue").unwrap().extend(events);
         history.faults()
     };
-    assert_eq!(faults(3 + crate::checker::RESTORED_ABOVE + 1), NONE);
-    assert_eq!(faults(3 + crate::checker::RESTORED_ABOVE + 2), ["the feed of blue has position 4294967301 after 4"]);
+    let notice = What::Notice { about: None };
+    assert_eq!(faults(&[(3 + ABOVE, notice.clone())]), NONE);
+    assert_eq!(faults(&[(9 + ABOVE, notice.clone()), (10 + ABOVE, notice.clone())]), NONE);
+    assert_eq!(faults(&[(2 + ABOVE, notice.clone())]), ["the feed of blue has position 4294967298 after 4"]);
+    let other = What::Notice { about: Some("red") };
+    assert_eq!(faults(&[(3 + ABOVE, other)]), ["the feed of blue has position 4294967299 after 4"]);
+    let twice = faults(&[(3 + ABOVE, notice.clone()), (9 + ABOVE, notice.clone())]);
+    assert_eq!(twice, ["the feed of blue skips positions 2 times, for 1 restores"]);
+    assert_eq!(faults(&[(2, notice)])[..1], ["the feed of blue has position 2 after 4"]);
 }
 
 #[test]
