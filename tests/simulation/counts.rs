@@ -62,6 +62,7 @@ impl Counts {
         }
         match &exchange.ended {
             Some((_, Outcome::Failed)) => self.add("requests fail", 1),
+            Some((_, Outcome::Unreachable)) => self.add("a peer cannot be reached", 1),
             Some((_, Outcome::Fine)) if !exchange.given.is_empty() => self.add("PDUs are given", 1),
             _ => {}
         }
@@ -130,6 +131,9 @@ fn seen(what: &What) -> Vec<&'static str> {
             ("parked", "taken out by an operator") => "delivery: taken out by an operator",
             ("parked", "outbox_full") => "delivery: no room in the outbox",
             ("parked", "not_a_peer") => "delivery: not a peer",
+            ("parked", reason) if reason.contains("it lies in the quarantine of") => {
+                "delivery: in the peer's quarantine"
+            }
             ("parked", "faulty") => "delivery: the peer's actor is faulty",
             _ => "delivery: parked",
         }],

@@ -53,6 +53,7 @@ impl World {
     /// It begins, and is watched: once its journal has stopped, the process ends, and is started again; and of each position of
     /// its feed it is written down when it was on disk.
     pub(crate) async fn up(self: &Rc<Self>, member: &Rc<Member>) {
+        member.node.clock.mend();
         member.node.begin().await;
         let (world, watched, store) = (self.clone(), member.clone(), member.node.store());
         let fails = spawn_local(async move {

@@ -70,6 +70,8 @@ pub(crate) enum Outcome {
     Refused(u16),
     /// No answer that can be read, or trouble.
     Failed,
+    /// There was no connection.
+    Unreachable,
 }
 
 /// A body of either dialect, whatever it is: request or answer.
@@ -88,6 +90,9 @@ struct Body<'a> {
     from_seq: Option<u64>,
     receive: Option<Cow<'a, str>>,
     conflict: Option<bool>,
+    /// Numbers of updates that lie in quarantine, and why.
+    #[serde(borrow)]
+    parked: Vec<(u64, Cow<'a, str>)>,
 }
 
 #[derive(Deserialize)]
@@ -171,6 +176,10 @@ impl Exchange {
     pub(crate) fn answered(&mut self, status: u16, body: &Bytes) {
         self.answer = Some(self.outcome_of(status, body));
         let body: Body<'_> = serde_json::from_slice(body).unwrap_or_default();
+        for (number, code) in body.parked {
+            let item = self.items.iter().find(|item| self.number(item) == Some(number));
+            self.parked.extend(item.map(|item| (item.clone(), code.to_string())));
+        }
         for entry in body.pdus {
             let Some(name) = entry.name() else { continue };
             let code = entry.code.as_deref().unwrap_or_default().to_owned();
@@ -194,6 +203,7 @@ impl Exchange {
             }
             Err(PushFailure::Refused { status, .. }) => Outcome::Refused(*status),
             Err(PushFailure::Troubled { status: 429, .. }) => Outcome::Wait,
+            Err(PushFailure::Unreachable(_)) => Outcome::Unreachable,
             Err(_) => Outcome::Failed,
         };
         self.ended = Some((at, told));

@@ -316,8 +316,7 @@ impl Network {
                 _ => std::future::pending().await,
             }
         };
-        let answer = timeout(deadlines.total, answered).await.map_err(|_| PushFailure::TimedOut)?;
-        let answer = answer.ok_or_else(|| PushFailure::Unreachable("the connection broke".to_owned()))?;
+        let answer = timeout(deadlines.total, answered).await.map_err(|_| PushFailure::TimedOut)??;
         let answer = match self.tap() {
             Some(tap) => tap.answered(exchange, answer),
             None => Ok(answer),
@@ -328,8 +327,14 @@ impl Network {
         Ok(if self.state().plain.contains(&way) { without_window(body) } else { body })
     }
 
-    /// Hand a request over at the other end, when it gets there. No answer: nobody is there, or went amid it.
-    async fn carry(self: Arc<Self>, exchange: u64, way: Way, request: Request, there: Duration) -> Option<Answer> {
+    /// Hand a request over at the other end, when it gets there.
+    async fn carry(
+        self: Arc<Self>,
+        exchange: u64,
+        way: Way,
+        request: Request,
+        there: Duration,
+    ) -> Result<Answer, PushFailure> {
         sleep(there).await;
         loop {
             let changed = self.ways.notified();
@@ -338,22 +343,29 @@ impl Network {
             }
             changed.await;
         }
-        if self.is_down(&way) {
-            return None;
-        }
+        let door = self.state().doors.get(&way.1).cloned();
+        let Some(door) = door.filter(|_| !self.is_down(&way)) else {
+            return Err(PushFailure::Unreachable("nobody is there".to_owned()));
+        };
         if let Some(tap) = self.tap() {
             tap.arrived(exchange);
         }
-        self.knock(way, request).await
+        let answered = call(&door, way.0, request).await;
+        answered.ok_or_else(|| PushFailure::Broken("the connection broke".to_owned()))
     }
 
     /// Straight to the door, whatever the weather: what a test sends itself.
     pub(crate) async fn knock(&self, (from, to): Way, request: Request) -> Option<Answer> {
         let door = self.state().doors.get(&to).cloned()?;
-        let (answer, answered) = oneshot::channel();
-        door.send(Call { from, request, answer }).ok()?;
-        answered.await.ok()
+        call(&door, from, request).await
     }
+}
+
+/// The answer that comes from behind a door; none: whoever was there went amid it.
+async fn call(door: &mpsc::UnboundedSender<Call>, from: ServerName, request: Request) -> Option<Answer> {
+    let (answer, answered) = oneshot::channel();
+    door.send(Call { from, request, answer }).ok()?;
+    answered.await.ok()
 }
 
 /// What a box in between may say. Never that something was taken.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::checker::reports::IN_QUARANTINE;
 use crate::history::{History, Message, Name, Update, What};
 
 impl History {
@@ -58,8 +59,10 @@ impl History {
     /// The sender's messenger was told that it will not arrive there, and nobody had it queued again after that.
     pub(crate) fn was_reported(&self, submission: &str, origin: Name, at: Name) -> bool {
         let told = self.events(origin).filter_map(|event| match &event.what {
-            What::Delivery { message, server, state, .. } if message == submission && *server == at => {
-                (state != "acknowledged").then_some((event.position, &**state))
+            What::Delivery { message, server, state, reason } if message == submission && *server == at => {
+                // What lies there in quarantine is taken from it in the end.
+                let is_lost = state != "acknowledged" && !reason.contains(IN_QUARANTINE);
+                is_lost.then_some((event.position, &**state))
             }
             _ => None,
         });

@@ -5,6 +5,9 @@ use crate::disturbance::Done;
 use crate::exchange::{Exchange, Outcome};
 use crate::history::{Event, History, Name, Settings, Stamp, What};
 
+/// The words for what a peer has put into its own quarantine, where it may still be taken from.
+pub(super) const IN_QUARANTINE: &str = "it lies in the quarantine of";
+
 /// Answers of trouble that are taken for a refusal, by who takes them so.
 const TROUBLES: usize = 3;
 
@@ -71,6 +74,10 @@ impl History {
             "outbox_full" => self.is_full(server, to, at),
             "not_a_peer" => self.settings_at(server, at).is_none_or(|settings| !settings.keep.contains_key(to)),
             "faulty" => self.has_panicked(server, at),
+            _ if reason.contains(IN_QUARANTINE) => {
+                let is_parked = |exchange: &Exchange| exchange.parked.iter().any(|(item, _)| self.is_of(item, message));
+                self.way(server, to).any(|exchange| exchange.begun <= at && is_parked(exchange))
+            }
             _ if reason.contains("an update without a context cannot go to a peer of the transactions dialect") => {
                 let cannot = |settings: &&Settings| settings.server == server && settings.transactions.contains(to);
                 self.settings.iter().filter(cannot).any(|settings| settings.from <= at)

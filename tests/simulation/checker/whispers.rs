@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::exchange::{Exchange, Outcome};
 use crate::history::{History, Whisper};
 use crate::stamps::{before, millis_of};
 
@@ -23,7 +24,10 @@ impl History {
                 if (whisper.from, whisper.to) != (exchange.from, exchange.to) {
                     faults.push(format!("{way}: {text} is ephemeral, and was for {}", whisper.to));
                 }
-                if sent.insert(text, ()).is_some() {
+                // One that was certainly not taken rides again.
+                let not_taken =
+                    |exchange: &Exchange| matches!(exchange.ended, Some((_, Outcome::Wait | Outcome::Unreachable)));
+                if sent.insert(text, exchange).is_some_and(|before| !not_taken(before)) {
                     faults.push(format!("{way}: {text} is ephemeral, and was sent twice"));
                 }
                 let jumped =

@@ -32,6 +32,17 @@ fn a_loss_that_was_reported_is_no_fault() {
     assert_eq!(history.faults(), NONE);
 }
 
+/// What lies in the peer's quarantine is taken from it once that has named us.
+#[test]
+fn an_item_in_a_peers_quarantine_is_not_reported_lost() {
+    let mut history = lossy();
+    let reason = "NOT_A_PARTICIPANT: it lies in the quarantine of blue.example";
+    history.feeds.insert("red", feed(vec![What::Notice { about: None }; 8]));
+    history.feeds.get_mut("red").unwrap()[7].what = delivery("red/b", "parked", reason);
+    history.exchanges[1].parked.push(("red/b".to_owned(), "NOT_A_PARTICIPANT".to_owned()));
+    assert_eq!(history.faults(), LOST);
+}
+
 #[test]
 fn a_report_of_one_item_excuses_no_other() {
     let mut history = lossy();

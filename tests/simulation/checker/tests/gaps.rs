@@ -70,7 +70,8 @@ fn a_gap_after_an_exchange_that_went_wrong_is_no_fault() {
         history.exchanges.push(exchange);
         history.faults()
     };
-    for outcome in [None, Some(Outcome::Failed), Some(Outcome::Wait), Some(Outcome::Refused(403))] {
+    let wrong = [Outcome::Failed, Outcome::Unreachable, Outcome::Wait, Outcome::Refused(403)];
+    for outcome in wrong.map(Some).into_iter().chain([None]) {
         assert_eq!(faults(asked(50_000, fetch(), outcome.clone())), NONE, "{outcome:?}");
     }
     for outcome in [Outcome::Fine, Outcome::Refused(404)] {

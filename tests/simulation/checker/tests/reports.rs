@@ -54,6 +54,17 @@ fn an_outbox_is_full_only_where_enough_waits() {
 }
 
 #[test]
+fn an_item_lies_in_a_peers_quarantine_only_as_it_said() {
+    let reason = "NOT_A_PARTICIPANT: it lies in the quarantine of blue.example";
+    let mut history = told(delivery("red/b", "parked", reason));
+    assert_eq!(history.faults(), why("red/b", "parked", reason));
+    history.exchanges[1].parked.push(("red/b".to_owned(), "NOT_A_PARTICIPANT".to_owned()));
+    assert_eq!(history.faults(), NONE);
+    history.exchanges[1].begun = 10;
+    assert_eq!(history.faults(), why("red/b", "parked", reason), "later");
+}
+
+#[test]
 fn a_peer_is_none_only_where_it_is_not_listed() {
     let mut history = told(delivery("red/b", "parked", "not_a_peer"));
     assert_eq!(history.faults(), why("red/b", "parked", "not_a_peer"));

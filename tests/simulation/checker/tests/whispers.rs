@@ -37,7 +37,18 @@ fn an_ephemeral_item_that_was_changed_is_a_fault() {
 #[test]
 fn an_ephemeral_item_sent_twice_is_a_fault() {
     let history = carried(&[("three", moment(2_100)), ("three", moment(2_200))]);
-    assert_eq!(history.faults(), ["red -> blue: three is ephemeral, and was sent twice"]);
+    let fault = ["red -> blue: three is ephemeral, and was sent twice"];
+    assert_eq!(history.faults(), fault);
+    for (outcome, faults) in [
+        (Outcome::Wait, &NONE[..]),
+        (Outcome::Unreachable, &NONE[..]),
+        (Outcome::Failed, &fault[..]),
+        (Outcome::Refused(413), &fault[..]),
+    ] {
+        let mut history = history.clone();
+        history.exchanges[3].ended = Some((moment(2_150), outcome));
+        assert_eq!(history.faults(), faults);
+    }
 }
 
 #[test]
