@@ -171,13 +171,15 @@ async fn each(
     let record = record(api, &known).await?;
     let is_meant = |server: &ServerName| legs.server.as_ref().is_none_or(|name| *name == server.as_str());
     let mut peers = Vec::new();
-    for (server, _) in record.queued.iter().filter(|(server, _)| is_meant(server)) {
-        peers.push(act(&known, server, find(api, &record, server).await?).await?);
-    }
-    for server in record.left_out.iter().filter(|server| is_meant(server)) {
-        let done = act(&known, server, Found { left_out: true, ..Found::default() }).await;
-        // What was done on the way to the others is done.
-        peers.push(match done {
+    let queued = record.queued.iter().map(|(server, _)| (server, false));
+    let left_out = record.left_out.iter().map(|server| (server, true));
+    for (server, left_out) in queued.chain(left_out).filter(|(server, _)| is_meant(server)) {
+        let found = match left_out {
+            true => Found { left_out, ..Found::default() },
+            false => find(api, &record, server).await?,
+        };
+        // What was done on the way to the others is done, and is told.
+        peers.push(match act(&known, server, found).await {
             Ok(leg) => leg,
             Err(problem) if legs.server.is_some() => return Err(problem),
             Err(problem) => Leg {

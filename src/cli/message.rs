@@ -157,18 +157,21 @@ async fn drop(gateway: &Gateway, json: bool, id: &str, server: Option<String>, y
     let answer = gateway.post(&format!("/messages/{}/drop{asked}", segment(id)), String::new()).await?;
     let Done { peers } = gateway.read(&answer)?;
     let would = peers.iter().any(|leg| !leg.dropped().is_empty());
-    let code = if !yes && would { COULD_NOT_RUN } else { FINE };
+    let code = match yes {
+        false if would => COULD_NOT_RUN,
+        _ if peers.iter().any(|leg| leg.stays.is_some()) => WRONG,
+        _ => FINE,
+    };
     if json {
         print_json(&answer);
         return Ok(code);
     }
     let line = |leg: &DoneLeg| {
-        let said = match (leg.dropped(), leg.taken_out) {
+        let mut said = leg.dropped();
+        said.extend(leg.stays.as_ref().map(|reason| format!("not dropped: {reason}")));
+        let said = match (said, leg.taken_out) {
             (said, _) if !said.is_empty() => said.join(", "),
-            (_, 0) => match &leg.stays {
-                Some(reason) => format!("nothing to do: {reason}"),
-                None => "nothing to do".to_owned(),
-            },
+            (_, 0) => "nothing to do".to_owned(),
             (_, before) => format!(
                 "nothing to do: {} taken out before; `fernpost quarantine release` gives back, `quarantine drop` deletes",
                 items(before)
@@ -177,8 +180,8 @@ async fn drop(gateway: &Gateway, json: bool, id: &str, server: Option<String>, y
         format!("{}: {said}\n", leg.server)
     };
     let lines = peers.iter().map(line).collect::<String>();
-    if code == FINE {
-        return Ok(print(&lines, FINE));
+    if code != COULD_NOT_RUN {
+        return Ok(print(&lines, code));
     }
     remark!("{lines}nothing is done yet; to do this to {id}, add --yes");
     Ok(code)

@@ -250,6 +250,22 @@ async fn a_message_dropped_twice_stays_in_quarantine() {
     assert_eq!(rig.post("/messages/m-2/retry", "").await["peers"][0]["queued"], 0, "nothing of it waits");
 }
 
+/// The call failed at the first peer that it could not order, and did not say what it had done for the others.
+#[actix_web::test]
+async fn a_drop_goes_on_behind_a_stranger() {
+    let rig = Rig::start();
+    let submission = rig.submission("m-1", &["grey", "blue.example"], &["{}"]);
+    rig.commit(vec![Change::Submitted(submission)]).await;
+    waits_for_blue(&rig, 1).await;
+    let done = rig.post("/messages/m-1/drop", "").await;
+    let stays = "grey is not a peer of this server";
+    assert_eq!(done["peers"][0], json!({"server": "grey", "parked": 0, "queued": 0, "stays": stays}), "{done}");
+    let blue = json!({"server": "blue.example", "parked": 0, "queued": 1, "taken_out": 1});
+    assert_eq!(done["peers"][1], blue, "{done}");
+    let (status, said) = rig.call(Method::POST, "/messages/m-1/drop?server=grey", "").await;
+    assert_eq!((status, said["code"].as_str()), (422, Some("NOT_A_PEER")), "{said}");
+}
+
 #[actix_web::test]
 async fn a_dead_letter_that_is_dropped_is_never_called_acknowledged() {
     let rig = Rig::start();
