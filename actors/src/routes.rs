@@ -214,6 +214,13 @@ impl Routes {
         }
     }
 
+    /// Tell a conversation that a peer was not asked, because too many questions to it are open.
+    pub(crate) async fn put_off(&self, context: &ContextId, want: Want, from: ServerName, why: String) {
+        if let Ok(handle) = self.context(context).await {
+            handle.put_off(want, from, why);
+        }
+    }
+
     /// Tell a conversation what asking a peer brought.
     pub(crate) async fn fetched(
         &self,

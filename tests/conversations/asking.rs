@@ -147,3 +147,21 @@ async fn a_peer_that_is_backing_off_is_not_asked() {
     })
     .await;
 }
+
+/// The time of a question is that of the process: a wall clock set forward meanwhile uses up no budget (`fetch_seconds`).
+#[tokio::test(start_paused = true)]
+async fn a_clock_set_forward_costs_no_budget() {
+    world(async {
+        let (network, blue) = alone(Book::usual("blue")).await;
+        network.hold(&blue.name, &server("red"));
+        send(&network, "red", "1", &[pdu("red", "child", "garden", &["red/parent"])]).await;
+        seconds(2).await;
+        blue.clock.jump(24 * 3_600_000);
+        seconds(60).await;
+        send(&network, "red", "2", &[pdu("red", "other", "garden", &["red/missing"])]).await;
+        seconds(2).await;
+        let asked = network.asked().into_iter().map(|(_, words)| words).collect::<Vec<_>>();
+        assert!(asked.contains(&"blue asks red for missing".to_owned()), "{asked:?}");
+    })
+    .await;
+}

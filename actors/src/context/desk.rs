@@ -176,6 +176,15 @@ impl Desk {
         assert!(self.claimed.is_empty(), "claimed and neither stored nor released: {:?}", self.claimed);
     }
 
+    /// The request for this one to that server is not sent: too many are open.
+    pub(super) fn put_off(&mut self, from: &str, wanted: &str) {
+        let (from, wanted) = (server(from), at(wanted));
+        let place = self.asked.iter().position(|asked| *asked == (from.clone(), wanted.clone()));
+        self.asked.remove(place.expect("it was asked"));
+        self.tries.entry((from.clone(), wanted.clone())).and_modify(|(tries, _)| *tries -= 1);
+        self.step(Event::PutOff { want: Want::Pdu(wanted), from, why: String::new() });
+    }
+
     /// The answer to the question by `backfill` that names this one, from that server.
     pub(super) fn brought(&mut self, from: &str, named: &str, answered: bool, pdus: Vec<Pdu>) {
         let is_meant = |(of, want): &(ServerName, Want)| *of == server(from) && want.named().contains(&at(named));

@@ -83,6 +83,15 @@ pub enum Event {
         /// What the archive knows, as for [`Event::Arrive`].
         known: HashMap<PduRef, Known>,
     },
+    /// [`Effect::Fetch`] was not sent, because too many questions to that peer are open. It is no try, and no answer.
+    PutOff {
+        /// What was to be asked for.
+        want: Want,
+        /// Who was to be asked.
+        from: ServerName,
+        /// Which limit.
+        why: String,
+    },
     /// What peers send is taken, or is not: while it is not, a parent that is missing may be waiting at our own door.
     Intake {
         /// It is taken.

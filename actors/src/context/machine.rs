@@ -4,7 +4,7 @@
 //! briefly, then asked for; when everybody was asked for long enough it is given up, and its children are delivered with a
 //! gap. Nothing is ever silently skipped or reordered.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::change::{Change, Urgency};
@@ -211,6 +211,16 @@ impl Machine {
                     self.wanted.heard(now, reference, &from, circle(&self.us, &self.record, &self.limits));
                 }
                 self.admit(&mut step, Way { from: &from, verified: None, walked, past: false }, pdus, &known);
+                None
+            }
+            Event::PutOff { want: want @ (Want::State(_) | Want::History { .. }), from, why } => {
+                self.past_came(&mut step, &want, &from, Err(why), &HashMap::new());
+                None
+            }
+            Event::PutOff { want, from, why: _ } => {
+                for reference in want.named() {
+                    self.wanted.put_off(now, reference, &from);
+                }
                 None
             }
             Event::Intake { open } => {

@@ -113,6 +113,18 @@ pub(crate) struct Fetched {
     pub(super) pdus: Result<Vec<Result<Pdu, BadPdu>>, String>,
 }
 
+/// A peer's actor has not asked its peer for what we miss, because too many questions to it are open.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct PutOff {
+    /// What was to be asked for.
+    pub(super) want: Want,
+    /// Who was to be asked.
+    pub(super) from: ServerName,
+    /// Which limit.
+    pub(super) why: String,
+}
+
 /// What peers send is taken, or is not.
 #[derive(Message)]
 #[rtype(result = "()")]

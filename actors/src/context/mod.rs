@@ -57,7 +57,7 @@ use crate::supervise::post::post;
 pub(crate) use heads::PARENTS_MAX;
 use machine::{Reach, Reply};
 use messages::{
-    Arrive, Compose, Fetched, IntakeIs, Join, Older, Outcome, Readmit, SetParticipants, StageFilled, Status,
+    Arrive, Compose, Fetched, IntakeIs, Join, Older, Outcome, PutOff, Readmit, SetParticipants, StageFilled, Status,
 };
 use shell::ContextActor;
 
@@ -191,6 +191,10 @@ impl ContextHandle {
 
     pub(crate) fn fetched(&self, want: Want, from: ServerName, pdus: Result<Vec<Result<Pdu, BadPdu>>, String>) {
         post(&self.address, Fetched { want, from, pdus });
+    }
+
+    pub(crate) fn put_off(&self, want: Want, from: ServerName, why: String) {
+        post(&self.address, PutOff { want, from, why });
     }
 
     /// PDUs lie in its stage, on disk.

@@ -9,8 +9,8 @@ use actix::{
 
 use crate::context::machine::{Effect, Event, Machine, Reply, Token};
 use crate::context::messages::{
-    Answer, Arrive, Compose, Fetched, Fired, IntakeIs, Join, Older, Outcome, Quiet, Read, Readmit, SetParticipants,
-    Status,
+    Answer, Arrive, Compose, Fetched, Fired, IntakeIs, Join, Older, Outcome, PutOff, Quiet, Read, Readmit,
+    SetParticipants, Status,
 };
 use crate::context::reads::Disk;
 use crate::limits::ContextLimits;
@@ -383,6 +383,14 @@ impl Handler<Older> for ContextActor {
         self.reads.retain(|read| !read.is_closed());
         self.reads.push(answer);
         self.enter(ctx, Event::Older { limit });
+    }
+}
+
+impl Handler<PutOff> for ContextActor {
+    type Result = ();
+
+    fn handle(&mut self, PutOff { want, from, why }: PutOff, ctx: &mut Context<Self>) {
+        self.enter(ctx, Event::PutOff { want, from, why });
     }
 }
 

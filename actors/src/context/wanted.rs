@@ -286,19 +286,37 @@ impl Wanted {
         Some(want)
     }
 
-    /// A server has answered, or could not be asked.
-    pub(super) fn heard(&mut self, now: Millis, reference: &PduRef, from: &ServerName, circle: Circle<'_>) {
-        if self.flying.get(reference).is_some_and(|flight| flight.of == *from)
-            && let Some(flight) = self.flying.remove(reference)
-        {
-            self.silences.remove(&(flight.until, reference.clone()));
-            if let Some(left) = self.requests.get_mut(&flight.request) {
-                *left -= 1;
-                if *left == 0 {
-                    self.requests.remove(&flight.request);
-                }
+    /// The request to this server for one that is missing is not under way any more. Whether it was.
+    fn land(&mut self, reference: &PduRef, from: &ServerName) -> bool {
+        if self.flying.get(reference).is_none_or(|flight| flight.of != *from) {
+            return false;
+        }
+        let Some(flight) = self.flying.remove(reference) else { return false };
+        self.silences.remove(&(flight.until, reference.clone()));
+        if let Some(left) = self.requests.get_mut(&flight.request) {
+            *left -= 1;
+            if *left == 0 {
+                self.requests.remove(&flight.request);
             }
         }
+        true
+    }
+
+    /// A server was not asked, for a reason of our own: that is no try, and it is asked after a pause.
+    pub(super) fn put_off(&mut self, now: Millis, reference: &PduRef, from: &ServerName) {
+        if !self.land(reference, from) {
+            return;
+        }
+        let tries = self.wants.get_mut(reference).map(|want| &mut want.tries);
+        if let Some(tries) = tries.and_then(|tries| tries.iter_mut().find(|tries| tries.server == *from)) {
+            tries.asked = tries.asked.saturating_sub(1);
+        }
+        self.ask_at(reference, Some(now.after(self.limits.grace)));
+    }
+
+    /// A server has answered, or could not be asked.
+    pub(super) fn heard(&mut self, now: Millis, reference: &PduRef, from: &ServerName, circle: Circle<'_>) {
+        self.land(reference, from);
         let Some(want) = self.wants.get_mut(reference) else { return };
         if let Some(tries) = want.tries.iter_mut().find(|tries| tries.server == *from) {
             tries.heard = true;

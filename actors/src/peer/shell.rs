@@ -7,6 +7,7 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, ContextFutureSpawner, Handler, Supervised,
     WrapFuture,
 };
+use tokio::time::Instant;
 
 use crate::limits::PeerLimits;
 use crate::model::{Answered, ContextId, Index, PeerStatus, PushFailure, ServerName, Want};
@@ -279,15 +280,15 @@ impl PeerActor {
     /// Ask the peer; the answer goes to the conversation, the bill to whoever caused it.
     fn get(&self, context: ContextId, want: Want, cause: ServerName) {
         let (routes, server) = (self.routes.clone(), self.server.clone());
-        // Beyond the bound the peer is not asked, and the conversation asks the next one or again later.
+        // Beyond the bound the peer is not asked, and the conversation asks it again later.
         let Ok(permit) = self.fetches().enter() else {
-            let why = Err("peers.intake_max questions to it are open".to_owned());
-            return detached(async move { routes.fetched(&context, want, server, why).await });
+            let why = "peers.intake_max questions to it are open".to_owned();
+            return detached(async move { routes.put_off(&context, want, server, why).await });
         };
-        let (transport, deadlines, clock) =
-            (self.ports.transport.clone(), self.limits.deadlines, self.ports.clock.clone());
+        let (transport, deadlines) = (self.ports.transport.clone(), self.limits.deadlines);
         detached(async move {
-            let began = clock.now();
+            // Not the wall clock: set forward meanwhile, it would use up the budget.
+            let began = Instant::now();
             let asked = transport.fetch(&server, want.clone(), deadlines).await;
             drop(permit);
             let pdus = asked.inspect_err(|failure| {
@@ -297,7 +298,7 @@ impl PeerActor {
             if let Ok(cause) = routes.peer(&cause, Need::Work).await {
                 let sound = || pdus.iter().flatten().flatten();
                 let bytes = sound().map(|pdu| pdu.bytes.len() as u64).sum();
-                cause.spent(Spent { items: sound().count() as u64, bytes, time: began.until(clock.now()) });
+                cause.spent(Spent { items: sound().count() as u64, bytes, time: began.elapsed() });
             }
             routes.fetched(&context, want, server, pdus).await;
         });

@@ -65,6 +65,23 @@ fn nothing_is_given_up_while_its_parent_may_wait_at_our_own_door() {
     assert_eq!(told(&desk)[1..], ["deliver green/2 at 0 without [red/9]"]);
 }
 
+/// Another conversation asks the same peer: that costs this one no try, and the peer is asked in the end.
+#[test]
+fn a_question_put_off_is_no_try() {
+    let mut desk = Desk::among("red green");
+    desk.arrive("red", pdus("red/2<red/1"));
+    desk.until(750);
+    for _ in 0..100 {
+        desk.put_off("red", "red/1");
+        desk.until(desk.now.0 + 750);
+    }
+    assert!(desk.now.0 > 60_000, "its time is over by then");
+    assert!(!desk.log.iter().any(|line| line.contains("deliver") || line.contains("green")), "{:?}", desk.log);
+    desk.log.clear();
+    desk.fetched("red", "red/1", true, pdus("red/1"));
+    desk.expect(&["deliver red/1 at 0", "deliver red/2 at 1"]);
+}
+
 #[test]
 fn what_comes_while_the_door_is_shut_is_delivered() {
     let mut desk = Desk::among("red green");
