@@ -5,7 +5,6 @@
 
 use std::any::Any;
 use std::cell::RefCell;
-use std::io::Write;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook};
 
 /// The words by which the runtime announces that it aborts because a destructor panicked after another panic.
@@ -46,8 +45,12 @@ pub fn message(payload: &(dyn Any + Send)) -> String {
     text.unwrap_or("no message").to_owned()
 }
 
-/// Report each panic by `report`, but for those that are expected here.
-pub fn report_by(report: impl Fn(&PanicHookInfo<'_>) + Send + Sync + 'static) {
+/// Report each panic by `report`, but for those that are expected here. `last_words` prints the last line of a process that
+/// aborts; it must return even where nobody reads the log.
+pub fn report_by(
+    report: impl Fn(&PanicHookInfo<'_>) + Send + Sync + 'static,
+    last_words: impl Fn(&str) + Send + Sync + 'static,
+) {
     set_hook(Box::new(move |panic| {
         let expected = EXPECTED.with(|expected| expected.try_borrow().ok()?.clone());
         if expected.as_ref().is_none_or(|expected| expected.reported) {
@@ -55,7 +58,7 @@ pub fn report_by(report: impl Fn(&PanicHookInfo<'_>) + Send + Sync + 'static) {
         }
         let aborts = || message_of(panic).is_some_and(|words| words == ABORTS);
         if let Some((words, code)) = expected.and_then(|expected| expected.last).filter(|_| aborts()) {
-            let _ = writeln!(std::io::stderr().lock(), "{words}");
+            last_words(&words);
             std::process::exit(code);
         }
     }));

@@ -6,6 +6,7 @@ mod sink;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
+use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -54,10 +55,11 @@ pub fn start(default: &str) -> io::Result<()> {
     // A second start would be a bug of a test harness, and harmless.
     let _ = lines.try_init();
     // A panic that a guard catches is reported by the guard, with its subject; the default report has only a line number.
-    panics::report_by(|panic| {
+    let report = |panic: &PanicHookInfo<'_>| {
         tracing::error!(%panic, "panic");
         wait(LAST_WORDS);
-    });
+    };
+    panics::report_by(report, last_words);
     Ok(())
 }
 

@@ -303,9 +303,17 @@ pub trait Archive: Send + Sync + 'static {
         references: Vec<PduRef>,
     ) -> Task<Result<(u64, Vec<PduRef>), ArchiveError>>;
 
-    /// Staged PDUs of a conversation, in the order in which each server sent them: the first `limit`, and not more once they
-    /// exceed `bytes` (one always fits). Await a [`Journal::barrier`] first: what was taken must have left.
-    fn staged(&self, context: &ContextId, limit: u32, bytes: u64) -> Task<Result<Vec<StagedPdu>, ArchiveError>>;
+    /// Staged PDUs of a conversation, in the order in which each server sent them: at most `limit`, and not more once they
+    /// exceed `bytes` (one always fits). The servers behind `after` in the order of names come first, then the others from the
+    /// first name on: a caller that passes the server of the last page's last PDU gives every server its turn. Await a
+    /// [`Journal::barrier`] first: what was taken must have left.
+    fn staged(
+        &self,
+        context: &ContextId,
+        after: Option<&ServerName>,
+        limit: u32,
+        bytes: u64,
+    ) -> Task<Result<Vec<StagedPdu>, ArchiveError>>;
 
     /// A submission by its id.
     fn submission(&self, id: &SubmissionId) -> Task<Result<Option<SubmissionRecord>, ArchiveError>>;

@@ -174,7 +174,7 @@ fn misused(error: &clap::Error) -> u8 {
 /// Run the command that the arguments name.
 pub fn run() -> ExitCode {
     let report = std::panic::take_hook();
-    panics::report_by(move |panic| report(panic));
+    panics::report_by(move |panic| report(panic), crate::telemetry::last_words);
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return ExitCode::from(misused(&error)),

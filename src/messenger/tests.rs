@@ -154,7 +154,13 @@ impl Archive for Broken {
         broken()
     }
 
-    fn staged(&self, _: &ContextId, _: u32, _: u64) -> Task<Result<Vec<StagedPdu>, ArchiveError>> {
+    fn staged(
+        &self,
+        _: &ContextId,
+        _: Option<&ServerName>,
+        _: u32,
+        _: u64,
+    ) -> Task<Result<Vec<StagedPdu>, ArchiveError>> {
         broken()
     }
 

@@ -224,6 +224,8 @@ impl Layer {
         }
         let toml = ValueDeserializer::parse(text).ok().and_then(|toml| toml::Value::deserialize(toml).ok());
         let mut readings = match toml {
+            // A secret is taken as it stands, because quotes may be part of it.
+            _ if path.last().is_some_and(|key| key == "token") => vec![toml::Value::String(text.to_owned())],
             // With the quotes of TOML around it the text is what stands between them.
             Some(quoted @ toml::Value::String(_)) => vec![quoted],
             toml => std::iter::once(toml::Value::String(text.to_owned())).chain(toml).collect(),

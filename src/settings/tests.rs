@@ -239,12 +239,14 @@ fn a_later_layer_wins_key_by_key() {
         ("FERNPOST__PEERS__DEFAULT__RETAIN".into(), "1h".into()),
         ("FERNPOST__NETWORK__ALLOW".into(), "10.0.0.0/8, 127.0.0.0/8".into()),
         ("FERNPOST__MESSENGER__TOKEN".into(), "0123".into()),
+        ("FERNPOST__ADMIN__TOKEN".into(), "\"quoted\"".into()),
     ];
     let flags = vec![("store.group_rows".into(), "5".into()), ("federation.deny".into(), "[\"*.bad\"]".into())];
     let settings = Settings::load(&Sources { file, env, flags, ..Sources::default() }).expect("valid");
     assert_eq!((settings.store.group_max, settings.store.group_rows, settings.store.queue_rows), (4, 5, 3));
     assert_eq!(settings.network.allow.len(), 2);
     assert_eq!(settings.messenger.token.expect("set").expose(), "0123", "a text stays a text");
+    assert_eq!(settings.admin.token.expect("set").expose(), "\"quoted\"", "quotes are part of a secret");
     assert!(settings.peers.denied(&name("very.bad")));
 }
 

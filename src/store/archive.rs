@@ -248,9 +248,15 @@ impl Archive for Store {
         self.page(move |shared, rows| stage::of_server(shared, rows, &context, &from, references))
     }
 
-    fn staged(&self, context: &ContextId, limit: u32, bytes: u64) -> Task<Result<Vec<StagedPdu>, ArchiveError>> {
-        let context = context.clone();
-        self.page(move |shared, rows| stage::page(shared, rows, &context, limit as usize, bytes))
+    fn staged(
+        &self,
+        context: &ContextId,
+        after: Option<&ServerName>,
+        limit: u32,
+        bytes: u64,
+    ) -> Task<Result<Vec<StagedPdu>, ArchiveError>> {
+        let (context, after) = (context.clone(), after.cloned());
+        self.page(move |shared, rows| stage::page(shared, rows, &context, after.as_ref(), limit as usize, bytes))
     }
 
     fn submission(&self, id: &SubmissionId) -> Task<Result<Option<SubmissionRecord>, ArchiveError>> {

@@ -337,6 +337,12 @@ pub(super) fn context_id(table: &'static str, text: &str) -> Result<ContextId, B
     text.parse().map_err(|error| BadRow::new(table, &format!("{text:?}: {error}")))
 }
 
+/// The same for lists of contexts: a name that cannot be read is logged and left out, so that one damaged row does not keep the
+/// other contexts from starting. `store verify` reports such a row.
+pub(super) fn readable_context(table: &'static str, text: &str) -> Option<ContextId> {
+    context_id(table, text).inspect_err(|error| tracing::error!(%error, "a damaged row is left out")).ok()
+}
+
 /// What became of a dead letter.
 pub(super) fn fate(word: &str) -> Result<Fate, BadRow> {
     let fates = [Fate::Parked, Fate::Expired, Fate::Dropped, Fate::Refused, Fate::ParkedByPeer];

@@ -22,7 +22,7 @@ fn sound(disk: &Disk) -> Verified {
 }
 
 /// Change rows behind the store's back.
-fn tampered(disk: &Disk, change: impl FnOnce(&WriteTransaction)) -> Disk {
+pub(crate) fn tampered(disk: &Disk, change: impl FnOnce(&WriteTransaction)) -> Disk {
     let disk = Disk::with(disk.survivors(Survives::Written));
     let database = Database::builder().create_with_backend(disk.clone()).unwrap();
     let transaction = database.begin_write().unwrap();

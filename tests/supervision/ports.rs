@@ -220,8 +220,14 @@ impl Archive for Observed {
         self.archive.stage(context, from, references)
     }
 
-    fn staged(&self, context: &ContextId, limit: u32, bytes: u64) -> Task<Result<Vec<StagedPdu>, ArchiveError>> {
-        self.archive.staged(context, limit, bytes)
+    fn staged(
+        &self,
+        context: &ContextId,
+        after: Option<&ServerName>,
+        limit: u32,
+        bytes: u64,
+    ) -> Task<Result<Vec<StagedPdu>, ArchiveError>> {
+        self.archive.staged(context, after, limit, bytes)
     }
 
     fn submission(&self, id: &SubmissionId) -> Task<Result<Option<SubmissionRecord>, ArchiveError>> {

@@ -236,10 +236,12 @@ impl Desk {
         }
     }
 
-    /// The first two that are staged; those without a text that can be read are called bad.
-    fn give_stage(&mut self) {
+    /// Two that are staged, those of servers behind `after` first; those without a text that can be read are called bad.
+    fn give_stage(&mut self, after: Option<&ServerName>) {
         let readable = |pdu: &Pdu| if pdu.bytes.is_empty() { Err(ParkedCode::BadPdu) } else { Ok(pdu.clone()) };
-        let page = self.stage.iter().take(2).map(|(staged, pdu)| (staged.clone(), readable(pdu)));
+        let is_later = |(staged, _): &&(StagedPdu, Pdu)| after.is_none_or(|after| staged.from > *after);
+        let (later, earlier): (Vec<_>, Vec<_>) = self.stage.iter().partition(is_later);
+        let page = later.into_iter().chain(earlier).take(2).map(|(staged, pdu)| (staged.clone(), readable(pdu)));
         let page = StagePage { pdus: page.collect() };
         let sound: Vec<Pdu> = page.pdus.iter().filter_map(|(_, pdu)| pdu.as_ref().ok().cloned()).collect();
         let known = self.look_up(&sound);
@@ -354,7 +356,7 @@ impl Desk {
 
     pub(super) fn step(&mut self, event: Event) {
         let effects = self.decide(event);
-        let mut reads_stage = false;
+        let mut reads_stage = None;
         for (place, effect) in effects.into_iter().enumerate() {
             match effect {
                 Effect::Commit(changes, _) => {
@@ -376,14 +378,14 @@ impl Desk {
                     }
                 }
                 Effect::Fetch { of, want, cause: _ } => self.fetch(of, want),
-                Effect::ReadStage => reads_stage = true,
+                Effect::ReadStage { after } => reads_stage = Some(after),
                 Effect::TakeBack { participants, after, .. } => self.take_back = Some((participants, after.1)),
                 Effect::Arm(due) => self.due = Some(due),
                 Effect::Disarm => self.due = None,
             }
         }
-        if reads_stage {
-            self.give_stage();
+        if let Some(after) = reads_stage {
+            self.give_stage(after.as_ref());
         }
     }
 

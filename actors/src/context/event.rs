@@ -174,7 +174,10 @@ pub enum Effect {
         limit: u32,
     },
     /// Read a page of the stage once everything handed over so far is on disk; it comes back as [`Event::Staged`].
-    ReadStage,
+    ReadStage {
+        /// Begin with the servers behind this one in the order of names.
+        after: Option<ServerName>,
+    },
     /// Wake the machine at this time, and at no other.
     Arm(Millis),
     /// Forget the timer.

@@ -33,14 +33,15 @@ impl ContextActor {
         });
     }
 
-    pub(super) fn read_stage(&self, ctx: &Context<Self>) {
+    pub(super) fn read_stage(&self, after: Option<ServerName>, ctx: &Context<Self>) {
         let (archive, context) = (self.ports.archive.clone(), self.context.clone());
         let (settled, address, life) = (self.ports.journal.barrier(), ctx.address(), self.life);
         let limit = if self.one_by_one { 1 } else { STAGE_PAGE };
         detached(async move {
             // On a lost journal the process is about to end.
             if settled.committed().await.is_ok() {
-                let page = until_read("the stage", || archive.staged(&context, limit, STAGE_BYTES)).await;
+                let read = || archive.staged(&context, after.as_ref(), limit, STAGE_BYTES);
+                let page = until_read("the stage", read).await;
                 post(&address, StageRead { life, page });
             }
         });

@@ -185,7 +185,7 @@ impl ContextActor {
                 });
             }
             Effect::TakeBack { participants, after, limit } => self.read_quarantine(ctx, participants, after, limit),
-            Effect::ReadStage => self.read_stage(ctx),
+            Effect::ReadStage { after } => self.read_stage(after, ctx),
             Effect::Arm(due) => {
                 let address = ctx.address();
                 let delay = self.ports.clock.now().until(due);

@@ -1,13 +1,17 @@
 //! PDUs that came while their conversation was too busy to take them. They lie on disk, in its stage, page by page are taken
 //! from there as if they came then, and leave it in the same commit.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::change::Change;
 use crate::context::admit::Way;
 use crate::context::machine::{Effect, Machine};
 use crate::context::step::{Fate, Step};
-use crate::model::{FeedItem, Known, Parked, ParkedCode, ParkedWhat, Pdu, PduRef, StagedPdu, Verdict};
+use crate::model::{FeedItem, Known, Parked, ParkedCode, ParkedWhat, Pdu, PduRef, ServerName, StagedPdu, Verdict};
+
+/// Servers remembered whose refused PDUs were told of. Beyond them nothing more is told in this life of the actor: a notice for
+/// each PDU would let one peer fill the feed.
+const TOLD_SERVERS_MAX: usize = 64;
 
 /// A page of the stage.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +27,10 @@ pub(super) struct StageReader {
     is_reading: bool,
     /// More was staged meanwhile.
     has_more: bool,
+    /// The server that the last page ended with: the next page begins behind it.
+    last_server: Option<ServerName>,
+    /// Servers for which a notice was written that PDUs they handed over are refused and not kept.
+    told_servers: BTreeSet<ServerName>,
 }
 
 impl StageReader {
@@ -36,7 +44,7 @@ impl Machine {
     pub(super) fn read_stage(&mut self, step: &mut Step<'_>) {
         self.stage.has_more = self.stage.is_reading;
         if !std::mem::replace(&mut self.stage.is_reading, true) {
-            step.effects.push(Effect::ReadStage);
+            step.effects.push(Effect::ReadStage { after: self.stage.last_server.clone() });
         }
     }
 
@@ -44,6 +52,7 @@ impl Machine {
     pub(super) fn take_staged(&mut self, step: &mut Step<'_>, page: StagePage, known: &HashMap<PduRef, Known>) {
         self.stage.is_reading = false;
         let has_more = std::mem::take(&mut self.stage.has_more) || !page.pdus.is_empty();
+        self.stage.last_server = page.pdus.last().map(|(staged, _)| staged.from.clone());
         let mut rest = page.pdus.into_iter().peekable();
         while let Some((first, pdu)) = rest.next() {
             // Those that came from one server in one way are one batch, as they would have been.
@@ -56,6 +65,15 @@ impl Machine {
         }
         if has_more {
             self.read_stage(step);
+        }
+    }
+
+    /// Tell once of a server that hands over what is refused and not kept.
+    fn tell_refused(&mut self, step: &mut Step<'_>, from: &ServerName, reason: &str) {
+        let told = &mut self.stage.told_servers;
+        if told.len() < TOLD_SERVERS_MAX && told.insert(from.clone()) {
+            let text = format!("{from} handed over PDUs that are refused and not kept; the first one: {reason}");
+            step.changes.push(Change::Fed(FeedItem::Notice { text, server: Some(from.clone()) }));
         }
     }
 
@@ -75,8 +93,7 @@ impl Machine {
                 Err(code) => Some((code, code.as_str().to_owned())),
                 // Kept, it would stand in the way of the copy that its origin sends.
                 Ok(Some(Fate::Told(Verdict::Refused { code: Verdict::SENDER_NOT_A_PARTICIPANT, reason }))) => {
-                    let text = format!("{from} handed over a PDU that is refused and not kept: {reason}");
-                    step.changes.push(Change::Fed(FeedItem::Notice { text, server: Some(from.clone()) }));
+                    self.tell_refused(step, &from, &reason);
                     None
                 }
                 Ok(Some(Fate::Told(Verdict::Refused { code: Verdict::NOT_FOR_US, .. }))) => None,

@@ -85,16 +85,16 @@ pub(super) fn contexts_holding(shared: &Shared, read: &ReadTransaction) -> Read<
         let rest = (Bound::Included((from.as_str(), "", "")), Bound::Unbounded);
         let Some((key, _)) = held.range::<(&str, &str, &str)>(rest)?.next().transpose()? else { break };
         shared.counters.looked_up(1);
-        let context = rows::context_id("held", key.value().0)?;
-        from = after(context.as_str());
-        contexts.push(context);
+        let context = key.value().0;
+        from = after(context);
+        contexts.extend(rows::readable_context("held", context));
     }
     contexts.extend(state::contexts_seeking(shared, read)?);
     contexts.extend(stage::contexts(shared, read)?);
     for row in read.open_table(tables::CONTEXT_WORK)?.iter()? {
         let (context, _) = row?;
         shared.counters.looked_up(1);
-        contexts.push(rows::context_id("context_work", context.value())?);
+        contexts.extend(rows::readable_context("context_work", context.value()));
     }
     contexts.sort();
     contexts.dedup();

@@ -36,17 +36,22 @@ pub(super) fn of_server(
     Ok((count, there))
 }
 
-/// The first of all.
+/// Servers behind `last` come first, so that one server whose stage never empties does not keep the others from their turn.
 pub(super) fn page(
     shared: &Shared,
     read: &ReadTransaction,
     context: &ContextId,
+    last: Option<&ServerName>,
     limit: usize,
     bytes_max: u64,
 ) -> Read<Vec<StagedPdu>> {
-    let (from, to) = (context.as_str(), after(context.as_str()));
+    let (context, behind) = (context.as_str(), after(context.as_str()));
+    let start = last.map_or_else(String::new, |last| after(last.as_str()));
+    let stage = read.open_table(tables::STAGE)?;
+    let later = stage.range((context, start.as_str(), 0)..(behind.as_str(), "", 0))?;
+    let earlier = stage.range((context, "", 0)..(context, start.as_str(), 0))?;
     let (mut page, mut bytes_left) = (Vec::new(), bytes_max);
-    for row in read.open_table(tables::STAGE)?.range((from, "", 0)..(to.as_str(), "", 0))?.take(limit) {
+    for row in later.chain(earlier).take(limit) {
         let (key, row) = row?;
         let ((_, server, number), (origin, id, verified, _, bytes)) = (key.value(), row.value());
         let size = bytes.len() as u64;
@@ -75,8 +80,8 @@ pub(super) fn contexts(shared: &Shared, read: &ReadTransaction) -> Read<Vec<Cont
         let rest = (Bound::Included((from.as_str(), "", 0)), Bound::Unbounded);
         let Some((key, _)) = stage.range::<(&str, &str, u64)>(rest)?.next().transpose()? else { return Ok(contexts) };
         shared.counters.looked_up(1);
-        let context = rows::context_id("stage", key.value().0)?;
-        from = after(context.as_str());
-        contexts.push(context);
+        let context = key.value().0;
+        from = after(context);
+        contexts.extend(rows::readable_context("stage", context));
     }
 }

@@ -123,10 +123,9 @@ pub(super) fn contexts_seeking(shared: &Shared, read: &ReadTransaction) -> Read<
         let Some((place, _)) = first else { return Ok(contexts) };
         shared.counters.looked_up(1);
         let (context, given_up, ..) = place.value();
-        let context = rows::context_id("state_links", context)?;
-        from = after(context.as_str());
+        from = after(context);
         if given_up == 0 {
-            contexts.push(context);
+            contexts.extend(rows::readable_context("state_links", context));
         }
     }
 }

@@ -17,6 +17,7 @@ pub(super) fn examine(read: &ReadTransaction, findings: &mut Findings) -> Done {
     timeline(read, findings, &pdus, stored.delivered)?;
     waiting(read, findings, &pdus, stored.waiting)?;
     staged(read, findings)?;
+    work(read, findings)?;
     others(read, findings, &pdus)
 }
 
@@ -155,12 +156,26 @@ fn waiting(read: &ReadTransaction, findings: &mut Findings, pdus: &Pdus, waiting
     Ok(())
 }
 
-/// Each staged PDU is found by its name, and each name leads to one.
+/// Contexts with unfinished work have names that can be read.
+fn work(read: &ReadTransaction, findings: &mut Findings) -> Done {
+    for row in read.open_table(tables::CONTEXT_WORK)?.iter()? {
+        if let Err(error) = rows::context_id("context_work", row?.0.value()) {
+            findings.add("context_work", error);
+        }
+    }
+    Ok(())
+}
+
+/// Each staged PDU can be read and is found by its name, and each name leads to one.
 fn staged(read: &ReadTransaction, findings: &mut Findings) -> Done {
     let (stage, ids) = (read.open_table(tables::STAGE)?, read.open_table(tables::STAGE_IDS)?);
     for row in stage.iter()? {
         let (key, value) = row?;
         let ((context, server, number), (origin, id, ..)) = (key.value(), value.value());
+        let names = rows::context_id("stage", context).and(rows::name("stage", server)).map(drop);
+        if let Err(error) = names.and(rows::reference("stage", origin, id)) {
+            findings.add("stage", error);
+        }
         let is_found = ids.get((context, server, origin, id))?.is_some_and(|row| row.value() == number);
         findings.unless(is_found, "stage", || {
             format!("{origin}/{id} of {server}, staged for {context} as {number}, is not found by its name")

@@ -35,6 +35,28 @@ fn what_was_taken_leaves_the_stage() {
     assert!(desk.stage.is_empty());
 }
 
+/// A server whose stage is refilled as fast as it is read would otherwise keep the others' PDUs there for ever.
+#[test]
+fn each_server_has_its_turn() {
+    let mut desk = Desk::among("blue green");
+    desk.stage("blue", pdus("blue/1 blue/2<blue/1 blue/3<blue/2"));
+    desk.stage("green", pdus("green/4"));
+    desk.step(Event::StageFilled);
+    let taken = desk.log.iter().filter(|line| line.starts_with("deliver")).map(String::as_str).collect::<Vec<_>>();
+    assert_eq!(taken[..3], ["deliver blue/1 at 0", "deliver blue/2 at 1", "deliver green/4 at 0"]);
+}
+
+/// A notice for each of them would let one peer fill the feed.
+#[test]
+fn strangers_pdus_are_told_once() {
+    let mut desk = Desk::among("red");
+    desk.stage("grey", pdus("red/1 red/2 red/3"));
+    desk.step(Event::StageFilled);
+    let told: Vec<_> = desk.log.iter().filter(|line| line.contains("not kept")).collect();
+    assert_eq!(told.len(), 1, "{:#?}", desk.log);
+    assert!(desk.stage.is_empty());
+}
+
 /// Its sender was told that it is held: what cannot be taken after all is put where the messenger sees it.
 #[test]
 fn a_staged_pdu_never_vanishes() {
