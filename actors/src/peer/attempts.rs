@@ -21,6 +21,9 @@ pub struct Attempts {
     asked: Option<Box<str>>,
     /// Deliveries that are not in a row of their own yet.
     delivered: Vec<DeliveredSpan>,
+    /// The newest item noted as delivered. A peer that goes back and is sent its items again adds no row for them: otherwise it
+    /// could make the store grow without a bound.
+    delivered_to: Index,
     /// A delivery was acknowledged by an answer that is no JSON; the messenger was told.
     blind: bool,
 }
@@ -34,6 +37,7 @@ impl Attempts {
             last_error: last_error.filter(|_| record.failures > 0).map(String::into_boxed_str),
             asked: None,
             delivered: record.delivered.clone(),
+            delivered_to: record.acked,
             blind: record.delivered.iter().any(|span| span.blind),
         }
     }
@@ -88,6 +92,10 @@ impl Attempts {
 
     fn took(&mut self, server: &ServerName, span: DeliveredSpan) -> Option<Change> {
         self.blind |= span.blind;
+        if span.last <= self.delivered_to {
+            return None;
+        }
+        self.delivered_to = span.last;
         self.delivered.push(span);
         if self.delivered.len() < DELIVERED_SPANS_IN_ROW {
             return None;

@@ -117,3 +117,14 @@ fn open_deliveries_survive_a_restart() {
     record.failures = 1;
     assert_eq!(Attempts::new(20, &record, Some("no route".to_owned())).last_error(), Some("no route"));
 }
+
+/// A peer that answers a hole after each success is resent its backlog; the store must not grow by that.
+#[test]
+fn repeated_deliveries_add_no_span() {
+    let mut attempts = attempts(8);
+    for round in 0..100 {
+        let change = ended(&mut attempts, UPDATES, (1, 1 + round % 4), &answered(Ack::Ok(Seq(1 + round % 4))));
+        assert_eq!(printed(change), "nothing");
+    }
+    assert_eq!(attempts.delivered.len(), 4);
+}
