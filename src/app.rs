@@ -1,7 +1,7 @@
-//! The composition root: builds one gateway from its settings, and takes it apart in reverse order.
+//! The composition root: builds a gateway from its settings, and stops it in reverse order.
 //!
-//! The core (router, peers, the journal's writer) runs on one thread of its own, an actix arbiter: a message from a peer's
-//! actor to the journal is then no thread switch. HTTP workers reach it through [`Gateway`].
+//! The core (router, actors, the journal's writer) runs on one thread of its own, an actix arbiter, so that a message
+//! from an actor to the journal needs no thread switch. HTTP workers reach it through [`Gateway`].
 
 mod doors;
 
@@ -44,31 +44,31 @@ use crate::wire::transport::PeerTransport;
 use crate::wire::{self, Gate};
 use doors::{Directory, Door};
 
-/// Why a gateway does not start.
+/// Error: a gateway cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A listener's address cannot be had.
+    /// A listener's address is not available.
     #[error("{key} = {address}: {source}; {}", bind::remedy(source))]
     Listen {
-        /// The configuration key.
+        /// Configuration key.
         key: &'static str,
-        /// The address.
+        /// Address.
         address: SocketAddr,
-        /// What the system says.
+        /// Error of the system.
         source: std::io::Error,
     },
-    /// The data folder cannot be made.
+    /// The data folder cannot be created.
     #[error("server.data_dir = {}: {source}; it has to be a folder that this user may make and write", .path.display())]
     DataDir {
-        /// The folder.
+        /// Path of the folder.
         path: PathBuf,
-        /// What the system says.
+        /// Error of the system.
         source: std::io::Error,
     },
-    /// The store gets no threads.
+    /// The threads of the store cannot be started.
     #[error("no threads for the store: {0}")]
     Threads(std::io::Error),
-    /// The store does not open.
+    /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
     /// The client for outbound requests cannot be built.
@@ -77,7 +77,7 @@ pub enum StartError {
     /// A server cannot be started on its listener.
     #[error("a listener cannot be served: {0}")]
     Serve(std::io::Error),
-    /// The core's thread ended before it began.
+    /// The core's thread ended before it started.
     #[error("the core did not start; see the log")]
     Core,
 }
@@ -102,7 +102,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// The three doors, bound and not yet served.
+/// The three listeners, bound and not yet served.
 pub struct Listeners {
     federation: TcpListener,
     messenger: TcpListener,
@@ -110,7 +110,7 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Bind what the settings name.
+    /// Binds the addresses of the settings.
     pub fn bind(settings: &Settings) -> Result<Self, StartError> {
         let bind =
             |key, address| TcpListener::bind(address).map_err(|source| StartError::Listen { key, address, source });
@@ -128,7 +128,7 @@ pub struct App {
     gateway: Gateway,
     store: Store,
     egress: Arc<Egress>,
-    /// The operator's is the last.
+    /// Servers of the listeners; the admin server is the last.
     servers: Vec<ServerHandle>,
     readiness: Readiness,
     stopping: watch::Sender<bool>,
@@ -137,14 +137,15 @@ pub struct App {
     router_gone: oneshot::Receiver<bool>,
 }
 
-/// What the core's thread hands back once it runs.
+/// The parts that the core's thread returns once it runs.
 struct Core {
     gateway: Gateway,
     store: Store,
 }
 
 impl App {
-    /// Start a gateway on bound listeners. The listeners are served last: whoever gets an answer gets it from a whole gateway.
+    /// Starts a gateway on bound listeners. The listeners are served last, so that every response comes from a complete
+    /// gateway.
     pub async fn start(settings: &Settings, listeners: Listeners, found: DataDir) -> Result<Self, StartError> {
         let egress = Arc::new(
             Egress::new(
@@ -168,7 +169,8 @@ impl App {
         Ok(Self { core, gateway, store, egress, servers, readiness, stopping, closing, drain, router_gone })
     }
 
-    /// Yields when the gateway cannot go on, with one line that says why. The process should then end: all truth is on disk.
+    /// Resolves when the gateway cannot continue, with the reason in one line. The process should then exit: everything
+    /// acknowledged is on disk.
     pub async fn failed(&mut self) -> String {
         tokio::select! {
             failure = self.store.failed() => failure.to_string(),
@@ -176,28 +178,30 @@ impl App {
         }
     }
 
-    /// The calls into the core.
+    /// Returns the handle for calls into the core.
     pub const fn gateway(&self) -> &Gateway {
         &self.gateway
     }
 
-    /// Stop as an operator wants it: not ready, take nothing more, finish what is under way, commit all. Returns how many
-    /// items stay on disk for how many peers.
+    /// Stops gracefully: reports not ready, accepts nothing more, finishes requests in flight and commits everything.
+    /// Returns the number of items that stay on disk, and of their peers.
     pub async fn stop(self) -> Left {
         self.egress.close();
         self.readiness.fail("stopping", "told to by a signal");
         self.stopping.send_replace(true);
         self.closing.close();
-        // The listeners stand meanwhile, and who calls is told to come again. After the drain nobody is waited for.
+        // The listeners run meanwhile and tell callers to retry. After the drain time no request is waited for.
         let calls = async {
             self.closing.idle().await;
-            // What goes out ends too: given up now, a peer may have taken it, and would be sent it again. Last, as a call that
-            // is being answered may have to ask others.
+            // Outbound requests in flight are finished too: if one were aborted, the peer might have accepted it and
+            // would get it again. They are drained last, because a call that is being answered may need to send
+            // requests.
             self.egress.drain().await;
         };
         let finished = tokio::time::timeout(self.drain, calls).await.is_ok();
-        // All told before any is waited for: one after the other, each could take the whole drain. Health answers until the
-        // others are done, and is owed none.
+        // All servers are told to stop before any is waited for; otherwise each could take the whole drain time. The
+        // admin server responds to health checks until the others have stopped, and its own requests are not waited
+        // for.
         let (admin, doors) = self.servers.split_last().expect("three are served");
         let stops: Vec<_> = doors.iter().map(|server| server.stop(finished)).collect();
         for stopped in stops {
@@ -210,7 +214,7 @@ impl App {
         left
     }
 
-    /// Stop as a power cut does, as far as one process can: nothing is finished, nothing is said.
+    /// Stops like a power cut, as far as a process can: no request is finished and no response is sent.
     pub async fn kill(self) {
         for server in &self.servers {
             server.stop(false).await;
@@ -243,7 +247,8 @@ impl App {
         core.stop();
         let lane = store.lane();
         drop((gateway, store));
-        // The thread's end is the end of every actor, and that of a read under way of the last hold on the store's file.
+        // Joining the arbiter thread stops all actors; a blocking read may still hold the store open, so the store's
+        // threads are waited for too.
         let ended = move || {
             let joined = core.join();
             lane.end(READS_END);
@@ -256,15 +261,15 @@ impl App {
     }
 }
 
-/// How long an end waits for a commit or a read under way: a disk may never answer.
+/// Maximum time that a stop waits for a running commit or read, because a disk may never respond.
 const READS_END: Duration = Duration::from_secs(10);
 
-/// What stays on disk when a gateway stops.
+/// The unsent items that stay on disk when a gateway stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Left {
-    /// Peers with something unsent.
+    /// Number of peers with unsent items.
     pub peers: u64,
-    /// Items unsent.
+    /// Number of unsent items.
     pub items: u64,
 }
 
@@ -302,7 +307,7 @@ async fn start_core(
                 us,
             };
             Router::launch(ports.clone(), &routes, move |crashed| {
-                // Nobody listens any more where the gateway was stopped on purpose.
+                // The receiver is gone if the gateway was stopped on purpose.
                 let _ = gone.send(crashed);
             });
             actix::spawn(housekeeping::run(ports.clone(), retain, keep));
@@ -311,7 +316,7 @@ async fn start_core(
             }
             Core { gateway: Gateway::new(routes, ports), store }
         });
-        // The starter waits for this; if it has gone, the process is ending.
+        // The starting task waits for this; if it is gone, the process is ending.
         let _ = done.send(built);
     });
     Ok(started.await.map_err(|_| StartError::Core)??)

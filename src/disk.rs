@@ -1,14 +1,14 @@
-//! How much room is left on the disk of the data folder.
+//! Free space on the disk of the data folder.
 
 use std::path::PathBuf;
 
 use actors::ports::Disk;
 
-/// The file system that a folder lies on.
+/// The file system of a folder.
 pub struct FolderDisk(pub PathBuf);
 
 impl Disk for FolderDisk {
-    /// What a process without privileges may still use. One call of the system, which answers from memory.
+    /// Returns the bytes that an unprivileged process may use. It is one system call, which is answered from memory.
     fn free(&self) -> Option<u64> {
         let state = rustix::fs::statvfs(&self.0).ok()?;
         Some(state.f_bavail.saturating_mul(state.f_frsize))

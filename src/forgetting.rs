@@ -1,5 +1,5 @@
-//! What was said long ago is forgotten: a walk through all conversations that takes the texts of old PDUs out of the store, a page
-//! at a time. Their names stay, so that none of them is ever news again.
+//! The retention job for history: walks through all contexts and prunes the texts of old PDUs, a page at a time.
+//! Identities stay, so that no PDU is ever delivered as new again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,21 +11,21 @@ use tokio::time::sleep;
 
 use crate::rounds::{self, Broken, commit};
 
-/// The time between rounds; where less is kept than is said in that time, a round comes as often as there is something for it.
+/// Interval between rounds; if the retention time is shorter, the interval is the retention time.
 const EVERY: Duration = Duration::from_secs(600);
-/// PDUs in one commit. Each of them may lie on a page of the disk by itself, which is what a commit pays for: so many are not felt
-/// by those who wait for the same commit.
+/// Number of PDUs in one commit. Each of them may be on a disk page of its own, which is what a commit pays for; this
+/// many do not delay others that wait for the same commit.
 const PAGE: u32 = 100;
-/// The time between two such commits: a gateway that has much to forget at once, as after a change of the settings, does not do
-/// it at the cost of those who talk meanwhile. A thousand a second are more than anybody goes on saying.
+/// Pause between two such commits, so that a gateway with much to prune, for example after a change of the settings,
+/// does not slow down current traffic. The resulting thousand PDUs per second exceed any sustained traffic.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Bytes of PDUs looked at for it.
+/// Maximum bytes of PDUs read per page.
 const PAGE_BYTES: u64 = 1 << 20;
 
-/// Forget now and then every ten minutes what was delivered longer ago than `keep`, until the journal stops or the future is
-/// dropped.
+/// Prunes what was delivered longer ago than `keep`, at once and then every ten minutes, until the journal stops or the
+/// future is dropped.
 ///
-/// Each page is a commit that waits for no one. A round ends early where others have much to write, and the next goes on there.
+/// Each page is a deferred commit. A round ends early if the journal's queue is long, and the next one continues there.
 pub async fn run(ports: Ports, past: Arc<dyn Past>, keep: Duration) {
     let mut at = None;
     let round = async || {
@@ -38,7 +38,7 @@ pub async fn run(ports: Ports, past: Arc<dyn Past>, keep: Duration) {
     rounds::run("forgetting", EVERY.min(keep).max(Duration::from_secs(1)), round).await;
 }
 
-/// Once through everything, from where the round before has ended; how many PDUs were forgotten.
+/// Walks once through everything, from where the last round ended; returns the number of pruned PDUs.
 async fn round(ports: &Ports, past: &dyn Past, keep: Duration, at: &mut Option<WalkedTo>) -> Result<u64, Broken> {
     let age = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
     let pinned = past.pinned(Millis(ports.clock.now().0.saturating_sub(age))).await?;
@@ -57,15 +57,15 @@ async fn round(ports: &Ports, past: &dyn Past, keep: Duration, at: &mut Option<W
     }
 }
 
-/// State stays, whatever holds its key today: which of two holds it is decided by all that was ever said of the key. What cannot
-/// be read may be state.
+/// Returns whether a PDU may be pruned. State is kept even if it is not current, because state resolution uses all PDUs
+/// of a key. A PDU that cannot be read may be state, so it is kept.
 fn may_go(ports: &Ports, pinned: &Pinned, pdu: &OldPdu) -> bool {
     let OldPdu { reference, delivered, bytes, .. } = pdu;
     let is_held = pinned.named.contains(reference) || reference.origin == ports.us && *delivered >= pinned.ours_before;
     !is_held && ports.text.read(&reference.origin, bytes).is_some_and(|pdu| pdu.state.is_none())
 }
 
-/// Those of one conversation stand together.
+/// Groups the PDUs by context; those of one context are consecutive.
 fn by_context(pdus: Vec<OldPdu>, may_go: impl Fn(&OldPdu) -> bool) -> Vec<(ContextId, Vec<(i64, PduRef)>)> {
     let mut all: Vec<(ContextId, Vec<(i64, PduRef)>)> = Vec::new();
     for pdu in pdus.into_iter().filter(may_go) {
@@ -78,9 +78,9 @@ fn by_context(pdus: Vec<OldPdu>, may_go: impl Fn(&OldPdu) -> bool) -> Vec<(Conte
     all
 }
 
-/// A page, and its commit.
+/// Prunes the PDUs of a page in one commit.
 async fn forget(ports: &Ports, context: ContextId, pdus: Vec<(i64, PduRef)>, before: Millis) -> Result<(), Lost> {
-    // Of whoever owns the conversation; that may be this process again by the next round.
+    // This process may not own the context now, but it may again by the next round.
     let Some(fence) = ports.ownership.claim_context(&context) else { return Ok(()) };
     commit(ports, fence, Change::PdusForgotten { context, pdus, before }).await
 }

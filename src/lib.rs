@@ -12,8 +12,9 @@
 //! - [`app`]: builds a gateway and takes it apart. [`cli`]: the command line. [`telemetry`]: the log. [`panics`]: those of others.
 //!
 //! # Arrows
-//! `actors <- settings <- http, egress <- wire, messenger, admin <- app <- cli`, and `actors <- store <- app`. The store, the
-//! dialects and the messenger's API never import one another: the app introduces them through the core's ports.
+//! `actors <- settings <- http, egress <- wire, messenger, admin <- app <- cli`, and `actors <- store <- app`. The
+//! store, the dialects and the messenger's API never import one another: the app connects them through the core's
+//! interfaces.
 
 pub mod admin;
 pub mod app;

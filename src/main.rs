@@ -1,4 +1,4 @@
-//! The `fernpost` binary: arguments in, exit code out.
+//! The `fernpost` binary: passes the arguments to the command line and returns its exit code.
 
 use std::process::ExitCode;
 

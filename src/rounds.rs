@@ -1,4 +1,4 @@
-//! Work that nobody waits for, done in rounds: what a round leaves, the next one finds.
+//! Periodic jobs in rounds: work that a round leaves is found by the next one.
 
 use std::time::Duration;
 
@@ -6,18 +6,18 @@ use actors::change::Change;
 use actors::ports::{ArchiveError, Fence, Lost, Ports, Urgency};
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Why a round ended early.
+/// The reason for which a round ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum Broken {
-    /// The next round may fare better.
+    /// A read failed; the next round may succeed.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    /// There will be no other round.
+    /// The journal has stopped; there is no next round.
     #[error(transparent)]
     Journal(#[from] Lost),
 }
 
-/// One now, and then one `every` so often, until the journal stops or the future is dropped.
+/// Runs a round at once and then at each interval, until the journal stops or the future is dropped.
 pub async fn run(what: &'static str, every: Duration, mut round: impl AsyncFnMut() -> Result<(), Broken>) {
     let mut rounds = interval(every);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -31,7 +31,7 @@ pub async fn run(what: &'static str, every: Duration, mut round: impl AsyncFnMut
     }
 }
 
-/// A change in a commit that waits for no one, so that what people wait for goes in between.
+/// Commits a change with low priority, so that urgent commits go first.
 pub async fn commit(ports: &Ports, fence: Fence, change: Change) -> Result<(), Lost> {
     ports.journal.submit(fence, vec![change], Urgency::Rides).committed().await
 }

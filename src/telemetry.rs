@@ -1,4 +1,4 @@
-//! The process's log: to stderr, one line a state change, at the level `FERNPOST_LOG` asks for.
+//! The log of the process: to stderr, one line per state change, at the level that `FERNPOST_LOG` sets.
 
 pub mod chronicle;
 mod sink;
@@ -15,14 +15,14 @@ use tracing_subscriber::EnvFilter;
 use crate::panics;
 use sink::Sink;
 
-/// The variable that holds the filter, such as `info` or `fernpost=debug,actors=debug`. Not a configuration key: it must work
-/// before there is a configuration.
+/// Environment variable with the filter, such as `info` or `fernpost=debug,actors=debug`. It is not a configuration
+/// key, because it must work before the configuration is read.
 pub const LOG_VARIABLE: &str = "FERNPOST_LOG";
 
-/// A library that logs, as an error, each request that is none: whoever reaches a port could fill the disk by it.
+/// Library that logs each invalid request as an error: anybody who reaches a port could fill the disk with its lines.
 const NOISE: &str = "actix_http";
 
-/// The filter, without that noise unless it names it.
+/// Returns the filter without that library's lines, unless it names the library.
 fn quietly(filter: &str) -> String {
     if filter.contains(NOISE) { filter.to_owned() } else { format!("{filter},{NOISE}::h1=off") }
 }
@@ -52,9 +52,10 @@ pub fn start(default: &str) -> io::Result<()> {
         .with_ansi(io::stderr().is_terminal())
         // What it reports otherwise goes to the output that has just failed.
         .log_internal_errors(false);
-    // A second start would be a bug of a test harness, and harmless.
+    // A second start can only come from a bug in a test harness, and is harmless.
     let _ = lines.try_init();
-    // A panic that a guard catches is reported by the guard, with its subject; the default report has only a line number.
+    // A caught panic is reported by the code that catches it, with its subject; the default report has only a line
+    // number.
     let report = |panic: &PanicHookInfo<'_>| {
         tracing::error!(%panic, "panic");
         wait(LAST_WORDS);

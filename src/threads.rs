@@ -1,8 +1,8 @@
-//! Threads for blocking work of one kind.
+//! Thread pools for one kind of blocking work each.
 //!
-//! The runtime's common ones wake in turn: where many were once needed for one thing, each next job of any other runs on another
-//! of them, and begins cold. A commit that is waited for took a tenth longer amid the reads of a thousand peers that are tried
-//! again and again.
+//! The threads of the runtime's common pool take turns: once many of them were needed for one kind of work, each job of
+//! another kind runs on another of these threads, with cold caches. Commits took a tenth longer when they shared the
+//! pool with the reads of a thousand peers that were retried repeatedly.
 
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
 
-/// At most so many threads of one name, made when they are needed; further jobs wait. Dropped, it takes no more, and what runs
-/// goes on.
+/// A pool of at most `most` threads of one name, which are started when needed; further jobs wait. Dropping it refuses
+/// new jobs, and running ones continue.
 #[derive(Debug)]
 pub(crate) struct Threads {
     handle: Handle,
@@ -20,19 +20,20 @@ pub(crate) struct Threads {
 }
 
 impl Threads {
-    /// None at first; those that were idle for so long end. Fails as the system does.
+    /// Returns a pool without threads yet; a thread ends after `idle_for` without work. It fails as the system does.
     pub(crate) fn new(name: &'static str, most: usize, idle_for: Duration) -> io::Result<Self> {
         let mut threads = Builder::new_current_thread();
         let runtime = threads.thread_name(name).max_blocking_threads(most).thread_keep_alive(idle_for).build()?;
         Ok(Self { handle: runtime.handle().clone(), runtime: Mutex::new(Some(runtime)) })
     }
 
-    /// Run it on one of them. Fails only as a thread does: it panicked, or they have ended.
+    /// Runs a job. It fails only if the job panics or the pool was ended.
     pub(crate) fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
         self.handle.spawn_blocking(job)
     }
 
-    /// Take no more, and wait for what runs, for so long at most. Blocks: not for a thread on which tasks run.
+    /// Refuses new jobs and waits at most `patience` for running ones. It blocks, so it must not be called on a thread
+    /// that runs tasks.
     pub(crate) fn end(&self, patience: Duration) {
         if let Some(runtime) = self.take() {
             runtime.shutdown_timeout(patience);
@@ -46,7 +47,7 @@ impl Threads {
 
 impl Drop for Threads {
     fn drop(&mut self) {
-        // Any other way to end a runtime waits, and where tasks run it panics.
+        // Other ways to end a runtime wait, and panic on a thread that runs tasks.
         if let Some(runtime) = self.take() {
             runtime.shutdown_background();
         }

@@ -1,15 +1,15 @@
-//! The next delay, from the failures so far and a roll of the dice. Pure: tests roll as they like.
+//! Computes the retry delay from the number of failures and a random value. Pure: tests choose the value.
 
 use std::time::Duration;
 
 use crate::limits::BackoffLimits;
 
-/// How long to wait after `failures` attempts failed in a row: the minimum, doubled each time, capped, and moved to either
-/// side by up to the jitter. `roll` lies in 0..1; one half moves nothing.
+/// Returns the delay after `failures` failed attempts in a row: the minimum, doubled each time, capped, and moved in
+/// either direction by up to the jitter. `roll` lies in 0..1; 0.5 moves nothing.
 ///
-/// The cap holds after the jitter too: an operator who says "at most an hour" gets at most an hour. At the cap the jitter goes to
-/// one side only: cut off there, half of all delays would be the same, and peers that went away together would be tried together
-/// for as long as they are away.
+/// The cap holds after the jitter too: an operator who says "at most an hour" gets at most an hour. At the cap the
+/// jitter goes to one side only: cut off there, half of all delays would be the same, and peers that went away together
+/// would be tried together for as long as they are away.
 pub fn delay(limits: &BackoffLimits, failures: u32, roll: f64) -> Duration {
     let doublings = failures.saturating_sub(1).min(63);
     let grown = limits.min.as_secs_f64() * 2f64.powi(i32::try_from(doublings).unwrap_or(63));

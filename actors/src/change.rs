@@ -1,4 +1,4 @@
-//! `Change`: every durable fact, in domain words. Actors hand changes over; only the store knows tables.
+//! `Change`: one variant per durable fact. Actors submit changes to the journal; only the store knows tables.
 
 use bytes::Bytes;
 
@@ -11,39 +11,40 @@ use crate::model::{
 /// One durable fact. A batch of them is committed whole or not at all.
 #[derive(Debug, Clone)]
 pub enum Change {
-    /// A submission was accepted. The writer stores each update once (a PDU is stored by its own change), gives every server's outbox a row for it, and wakes
-    /// those peers after the commit: fan-out is part of the submission's own commit.
+    /// A submission was accepted. The writer stores each update once (a PDU is stored by its own change), appends a row
+    /// to the outbox of each server, and notifies these peers after the commit: fan-out is part of the submission's own
+    /// commit.
     Submitted(Submission),
-    /// A peer's record is now this. Written whole, by its peer actor alone.
+    /// The record of a peer was updated. The peer's actor alone writes it, always whole.
     PeerMoved(Box<PeerRecord>),
-    /// Acknowledged outbox rows of a peer that need not be kept: at most `rows_max` from the oldest on, those below `upto`
-    /// that are more than `keep_items` behind it or were queued before `queued_before`.
+    /// Acknowledged outbox rows of a peer are removed: at most `rows_max`, oldest first, of those up to `upto` that are
+    /// more than `keep_items` behind it or were queued before `queued_before`.
     OutboxTrimmed {
-        /// Whose outbox.
+        /// Peer whose outbox is trimmed.
         server: ServerName,
-        /// The newest acknowledged index; nothing above it is touched.
+        /// Newest acknowledged index; nothing above it is removed.
         upto: Index,
-        /// This many acknowledged rows are kept unless they are too old.
+        /// Number of acknowledged rows to keep, unless they are too old.
         keep_items: u64,
-        /// Older acknowledged rows go.
+        /// Queue time before which acknowledged rows are removed.
         queued_before: Millis,
-        /// How many rows one commit may remove.
+        /// Maximum number of rows removed per commit.
         rows_max: u32,
     },
-    /// A peer will not have these items: their outbox rows, with all that they say, become dead letters (a refused one was
-    /// sent, and stays beside its letter). Over `keep` rows of that peer the oldest dead letters go.
+    /// Items of a peer's outbox become dead letters with all their data (a refused item was sent, so its outbox row
+    /// stays beside its letter). If the peer has more than `keep` dead letters, the oldest are removed.
     OutboxLeft {
-        /// Whose outbox.
+        /// Peer whose outbox the items are in.
         server: ServerName,
-        /// The first row; places without one are passed over.
+        /// Index of the first row; indexes without a row are skipped.
         first: Index,
-        /// The last row.
+        /// Index of the last row.
         last: Index,
-        /// What became of them.
+        /// Reason for which they became dead letters.
         fate: Fate,
-        /// Why, in the peer's words or in ours.
+        /// Reason as text, from the peer or from us.
         reason: String,
-        /// Dead letters kept for this peer.
+        /// Number of dead letters kept for this peer.
         keep: u64,
     },
     /// An attempt to deliver came to nothing: for the trace of what it carried. Over `keep` of that peer the oldest go.
@@ -71,95 +72,98 @@ pub enum Change {
         /// How many rows one commit may remove.
         rows_max: u32,
     },
-    /// A transaction of ours was acknowledged: what it carried. Kept as long as the rows of its items.
+    /// A transaction was acknowledged by a peer: its id and the range of its items. It is kept as long as the rows of
+    /// the items.
     TransactionSent {
-        /// By whom.
+        /// Peer that acknowledged it.
         server: ServerName,
-        /// Its id.
+        /// Id of the transaction.
         id: u64,
-        /// Its first item.
+        /// Index of the first item.
         first: Index,
-        /// Its last item.
+        /// Index of the last item.
         last: Index,
     },
-    /// Strong updates of a peer were taken under these numbers: what they were, for telling a repeat from something else.
+    /// Digests of strong updates that were accepted from a peer; they tell a repeat from another update.
     Taken {
-        /// Whose.
+        /// Peer that sent the updates.
         from: ServerName,
-        /// The number of the first.
+        /// Number of the first update.
         first: Seq,
-        /// One digest a number, ascending.
+        /// Digests in ascending order of the numbers, one per number.
         digests: Vec<Digest>,
-        /// Digests of numbers below this are forgotten.
+        /// Number below which digests are deleted.
         forget_below: Seq,
     },
-    /// A transaction of a peer was taken; beyond the newest `keep` of that peer they are forgotten.
+    /// A transaction of a peer was accepted. Only the newest `keep` transactions of the peer are remembered.
     TransactionSeen {
-        /// Whose.
+        /// Peer that sent the transaction.
         from: ServerName,
-        /// Which, and what it got.
+        /// Transaction with its verdicts.
         seen: SeenTransaction,
-        /// How many are remembered.
+        /// Number of transactions to remember.
         keep: u32,
     },
-    /// A PDU is stored for the first time. Delivered, it also goes into the timeline, and into the feed if it is shown.
+    /// A PDU is stored for the first time. A delivered one is also appended to the timeline, and to the feed if it is
+    /// shown.
     PduStored(Box<StoredPdu>),
     /// A held PDU is delivered: into the timeline, and into the feed if it is shown.
     PduDelivered {
-        /// Which one.
+        /// Identity of the PDU.
         reference: PduRef,
-        /// Its conversation.
+        /// Context of the PDU.
         context: ContextId,
-        /// Where it goes.
+        /// Position and flags of the delivery.
         delivery: Delivery,
     },
-    /// A held PDU waits for these now.
+    /// The set of parents that a held PDU waits for has changed.
     PduHeld {
-        /// Which one.
+        /// Identity of the PDU.
         reference: PduRef,
-        /// Its conversation.
+        /// Context of the PDU.
         context: ContextId,
-        /// For what.
+        /// Parents that it waits for now.
         hold: Hold,
     },
-    /// A delivered state PDU counts among those of its key in this way from now on.
+    /// A delivered state PDU was recorded, or updated, as a candidate of its key.
     StateKept {
-        /// Its conversation.
+        /// Context of the PDU.
         context: ContextId,
-        /// The key.
+        /// Key of the state entry.
         key: StateKey,
-        /// What counts of it.
+        /// Candidate as state resolution sees it.
         piece: StatePiece,
     },
-    /// Another state PDU holds the key.
+    /// Another state PDU is the current state of a key.
     StateMoved {
-        /// Its conversation.
+        /// Context of the key.
         context: ContextId,
-        /// The key.
+        /// Key of the state entry.
         key: StateKey,
-        /// The PDU that holds it; `None`: none that counts is left.
+        /// State PDU that is current; `None`: no valid candidate is left.
         current: Option<StatePiece>,
     },
-    /// A state PDU that was told before has come to hold its key: the messenger is told again.
+    /// A state PDU that is in the feed already became the current state: it is emitted again.
     StateAgain {
-        /// Which one.
+        /// Identity of the PDU.
         reference: PduRef,
     },
-    /// State PDUs name this one as replaced, and it was not delivered; or it was given up. Written over where it is known.
+    /// State PDUs name a `prev_state` that is not delivered, or that was given up. An existing row of it is
+    /// overwritten.
     LinkOpened {
-        /// In which conversation.
+        /// Context of the state PDUs.
         context: ContextId,
-        /// Which one, and in which keys.
+        /// Missing PDU and the keys that name it.
         link: StateLink,
     },
-    /// It came after all.
+    /// A missing `prev_state` arrived.
     LinkClosed {
-        /// In which conversation.
+        /// Context of the PDU.
         context: ContextId,
-        /// Which one.
+        /// Identity of the PDU.
         missing: PduRef,
     },
-    /// A conversation's record is now this. Written whole, by its context actor alone.
+    /// The record of a context was updated. The context's actor alone writes it, always whole.
     ContextMoved(Box<ContextRecord>),
     /// A conversation was too busy to take these PDUs: they wait in its stage. One that is there already is passed over.
     Staged {
@@ -193,96 +197,97 @@ pub enum Change {
     },
     /// A parent was given up, or one more child was delivered without it.
     GapOpened {
-        /// In which conversation.
+        /// Context of the gap.
         context: ContextId,
-        /// Which parent, and who was delivered without it.
+        /// Missing parent and the children that were delivered without it.
         gap: Gap,
     },
-    /// A parent that was given up came after all.
+    /// A parent that was given up arrived later.
     GapClosed {
-        /// In which conversation.
+        /// Context of the gap.
         context: ContextId,
-        /// Which parent.
+        /// Identity of the parent.
         missing: PduRef,
     },
-    /// Something for the messenger. The writer gives it the next position of the feed.
+    /// An event is appended to the messenger's feed. The writer assigns its position.
     Fed(FeedItem),
-    /// An inbound item goes to quarantine, and the messenger is told; over `keep` rows of that peer the oldest goes.
+    /// An inbound item is quarantined, and a feed event reports it. If the peer has more than `keep` rows, the oldest
+    /// is removed.
     Quarantined {
-        /// The item.
+        /// Item that goes to quarantine.
         parked: Parked,
-        /// Rows kept for this peer.
+        /// Number of rows kept for this peer.
         keep: u64,
     },
-    /// An inbound item leaves quarantine: it was taken after all, or an operator will not have it.
+    /// An inbound item is removed from quarantine: it was accepted later, or an operator discarded it.
     QuarantineLeft {
         /// Who sent it.
         server: ServerName,
-        /// Its number there.
+        /// Number of the item in that peer's quarantine.
         number: u64,
     },
-    /// A dead letter is forgotten.
+    /// A dead letter is deleted.
     DeadLetterLeft {
-        /// Whom it was for.
+        /// Peer that the item was for.
         server: ServerName,
-        /// The index it had in the outbox.
+        /// Index that the item had in the outbox.
         index: Index,
     },
-    /// A dead letter goes back to the end of its peer's outbox, and the peer is woken.
+    /// A dead letter is appended to its peer's outbox again, and the peer is notified.
     DeadLetterRequeued {
-        /// Whom it is for.
+        /// Peer that the item is for.
         server: ServerName,
-        /// The index it had in the outbox.
+        /// Index that the item had in the outbox.
         index: Index,
     },
-    /// A PDU for which a server was left out goes to the end of its outbox after all, and the peer is woken.
+    /// A PDU whose recipient had been skipped is appended to that recipient's outbox, and the peer is notified.
     LeftOutQueued {
-        /// Whom it is for.
+        /// Peer that the item is for.
         server: ServerName,
         /// The submission that became the PDU.
         submission: SubmissionId,
     },
-    /// Open ends of a conversation beyond those that its record holds on disk.
+    /// The set of heads beyond those stored in the context's record has changed.
     HeadsMoved {
-        /// Of which conversation.
+        /// Context of the heads.
         context: ContextId,
-        /// Those that stand there from now on.
+        /// Heads that are added.
         added: Vec<Head>,
-        /// Those that do so no longer.
+        /// Heads that are removed.
         gone: Vec<PduRef>,
     },
-    /// The messenger has everything up to here.
+    /// The messenger acknowledged everything up to a position.
     FeedAcked {
-        /// The newest position it has.
+        /// Newest position that is acknowledged.
         upto: Position,
     },
-    /// Acknowledged feed rows put there before `before` need not be kept: at most `rows_max`, oldest first.
+    /// Acknowledged feed rows that were written before `before` are removed: at most `rows_max`, oldest first.
     FeedTrimmed {
         /// Older rows go.
         before: Millis,
         /// How many rows one commit may remove.
         rows_max: u32,
     },
-    /// The texts of delivered PDUs are forgotten, and so are their places in the timeline: what stays of each is that it is known,
-    /// and how deep it lies. Those delivered since `before` are passed over.
+    /// The texts of delivered PDUs and their timeline rows are pruned; of each PDU only its identity and depth remain.
+    /// PDUs that were delivered since `before` are skipped.
     PdusForgotten {
-        /// Their conversation.
+        /// Context of the PDUs.
         context: ContextId,
-        /// Their places, and which ones.
+        /// Timeline positions and identities of the PDUs.
         pdus: Vec<(i64, PduRef)>,
-        /// Only older ones go.
+        /// Time of delivery from which PDUs are skipped.
         before: Millis,
     },
-    /// Submissions whose time to be repeated has passed.
+    /// Submissions are deleted, because the time in which they may be repeated has passed.
     SubmissionsForgotten(Vec<SubmissionId>),
 }
 
-/// Whether a batch needs a commit for itself.
+/// The commit priority of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Urgency {
-    /// Somebody waits for it.
+    /// The batch is committed as soon as possible, because a caller waits for it.
     Now,
-    /// It may ride with the next batch that somebody waits for, and is committed by itself soon after: losing it in a crash
-    /// costs a repetition that the other side recognises, never a message.
+    /// The batch is deferred: it is committed together with the next urgent batch, or alone soon after. Losing it in a
+    /// crash costs a repetition that the other side recognises, never a message.
     Rides,
 }

@@ -26,57 +26,57 @@ use crate::routes::{Need, RESIDENT_MAX, Routes};
 use crate::supervise::intake::Permit;
 use crate::supervise::seldom::Seldom;
 
-/// What is counted of peers and conversations together.
+/// Metrics summed over peers and contexts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counts {
-    /// How many peers in memory do what.
+    /// Number of peers in memory in each state.
     pub peers: [(&'static str, u64); STATES.len()],
-    /// Items that wait for peers in memory: whoever has any is.
+    /// Number of items queued for peers in memory; every peer with queued items is in memory.
     pub outbox_items: u64,
-    /// The open ends of the conversation in memory that has the most.
+    /// Number of heads of the context in memory that has the most.
     pub open_heads: u32,
-    /// Open ends forgotten since the start, because a conversation had too many.
+    /// Number of heads forgotten since the start, because a context had too many.
     pub heads_forgotten: u64,
 }
 
-/// The door of the core.
+/// The entry point of the core.
 #[derive(Clone)]
 pub struct Gateway {
     routes: Routes,
     ports: Ports,
     /// When it was made.
     began: Millis,
-    /// Participants that messages of contexts are not queued for.
+    /// Rate-limited log of participants whose outbox is full, so that messages are not queued for them.
     full: Seldom,
     /// Peers that are told to come again, or held.
     limited: Seldom,
 }
 
-/// How long a caller is asked to stay away when the journal's queue is full: it drains in tens of milliseconds, but the one
-/// unit that both HTTP and the dialects have for this is the second.
+/// Time after which a caller should retry when the journal's queue is full: the queue drains in tens of milliseconds,
+/// but one second is the smallest unit that HTTP and both dialects have.
 const JOURNAL_WAIT: Duration = Duration::from_secs(1);
 
-/// How often a request that is held looks whether there is room.
+/// Interval at which a held request checks again whether it is admitted.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Waiting mends it.
+/// Returns whether the refusal is temporary.
 const fn is_for_now(refusal: &Refusal) -> bool {
     matches!(refusal, Refusal::Busy { .. } | Refusal::DiskLow { .. })
 }
 
-/// How many items a peer's request brings.
+/// The number of items in a peer's request.
 #[derive(Clone, Copy)]
 struct Load {
     durable: usize,
-    /// What is ephemeral costs its reader as much.
+    /// Ephemeral items; reading them costs as much as reading durable ones.
     fleeting: usize,
 }
 
-/// Messages that join open ends handed over at once.
+/// Maximum number of merge messages that are composed at once.
 const MERGED_AT_ONCE: usize = 32;
 
 impl Gateway {
-    /// A gateway over a running router.
+    /// Returns a gateway over a running router.
     pub fn new(routes: Routes, ports: Ports) -> Self {
         let full = Seldom::new(|peer, messages, last| {
             tracing::warn!(
@@ -93,7 +93,7 @@ impl Gateway {
         Self { routes, ports, began, full, limited }
     }
 
-    /// Take a peer's push. Answers after the commit of everything the answer rests on.
+    /// Accepts a peer's push. It answers after the commit of everything that the answer depends on.
     pub async fn accept(&self, from: &ServerName, push: InboundPush) -> Result<Receipt, Refusal> {
         let load = Load { durable: push.strong.len(), fleeting: push.weak };
         match self.take(from, load, Frame::Push(push)).await? {
@@ -102,7 +102,8 @@ impl Gateway {
         }
     }
 
-    /// Take a peer's transaction: one verdict a PDU, in order. Answers after the commit of everything the answer rests on.
+    /// Accepts a peer's transaction and returns one verdict per PDU, in order. It answers after the commit of
+    /// everything that the answer depends on.
     pub async fn accept_transaction(
         &self,
         from: &ServerName,
@@ -115,10 +116,10 @@ impl Gateway {
         }
     }
 
-    /// Take a messenger's submission. Answers after the commit; nothing is taken on any refusal but
-    /// [`Refusal::OutcomeUnknown`].
+    /// Accepts a messenger's submission and answers after the commit. A refusal means that nothing was accepted, except
+    /// `OutcomeUnknown`.
     ///
-    /// The caller has made sure that the id is new and that nobody else submits it meanwhile.
+    /// The caller ensures that the id is new and that no other task submits it at the same time.
     pub async fn submit(&self, submission: Submission) -> Result<(), Refusal> {
         self.door()?;
         let Some(first) = submission.servers.first() else { return Ok(()) };
@@ -134,10 +135,12 @@ impl Gateway {
         ticket.committed().await.map_err(|_| Refusal::OutcomeUnknown)
     }
 
-    /// Say something in a conversation that exists, in this order. Answers after the commit, one outcome a draft.
+    /// Composes messages in an existing context, in this order. It answers after the commit, with one outcome per
+    /// draft.
     ///
-    /// A participant that nothing can be queued for gets no row, and the messenger is told why; the others are served: one dead
-    /// server never closes a conversation. The caller has made sure that the ids are new and that nobody else submits them meanwhile.
+    /// A participant for which nothing can be queued gets no row, and an event tells the messenger why; the other
+    /// participants are served, so that one dead server does not block a context. The caller ensures that the ids are
+    /// new and that no other task submits them at the same time.
     pub async fn compose(
         &self,
         context: &ContextId,
@@ -160,10 +163,11 @@ impl Gateway {
                         shut.push((server, "outbox_full"));
                     }
                 }
-                // It gets nothing, and can fetch what it missed once it is a peer of ours (again).
+                // The server gets no row; once it is a peer (again), it can fetch what it missed.
                 Err(Refusal::UnknownPeer(_)) => shut.push((server, "not_a_peer")),
                 Err(Refusal::Faulty(_)) => shut.push((server, "faulty")),
-                // Not now, for instance because we stop: nobody is left out for that.
+                // The failure is temporary, for instance because the gateway is stopping: no recipient is skipped for
+                // that.
                 Err(refusal) => return Err(refusal),
             }
         }
@@ -171,8 +175,8 @@ impl Gateway {
         self.routes.context(context).await?.compose(drafts, Reach { shut, deaf }).await
     }
 
-    /// Join the open ends of a conversation until one is left, by empty messages that name ten each. `draft` makes one of this
-    /// type under an id that is new. Returns how many it took; ends that come meanwhile may be left.
+    /// Merges the heads of a context until one is left, by empty messages that name ten heads each. `draft` creates a
+    /// draft of the given type under a new id. Returns the number of messages; heads that arrive meanwhile may be left.
     pub async fn merge_heads(
         &self,
         context: &ContextId,
@@ -183,7 +187,7 @@ impl Gateway {
         let heads = self.context(context).await?.record.heads.len();
         let (mut left, mut said) = (needed(heads), 0);
         while left > 0 {
-            // A few at once: each is a message to everybody.
+            // Compose a few at a time, because each is sent to all participants.
             let drafts: Vec<Draft> = (0..left.min(MERGED_AT_ONCE)).map(|_| draft(&kind)).collect();
             for outcome in self.compose(context, drafts).await? {
                 outcome?;
@@ -204,7 +208,7 @@ impl Gateway {
         named.filter(is_deaf).cloned().collect()
     }
 
-    /// The servers that drafts say take part: who comes in by a message is sent it.
+    /// Returns the servers that the drafts add as participants: a server that a message invites receives that message.
     fn joining(&self, drafts: &[Draft]) -> Vec<ServerName> {
         let types = &self.ports.roster.contexts().membership_types;
         let speaks = |draft: &&Draft| types.iter().any(|speaks| **speaks == *draft.kind);
@@ -216,27 +220,29 @@ impl Gateway {
         joining.map(|member| member.server).filter(|server| *server != self.ports.us).collect()
     }
 
-    /// Set who takes part in a conversation beside us, which creates it. Answers after the commit.
+    /// Sets the participants of a context beside us; creates the context if it is new. It answers after the commit.
     pub async fn set_participants(&self, context: &ContextId, servers: Vec<ServerName>) -> Result<(), Refusal> {
         self.door()?;
         self.routes.context(context).await?.set_participants(servers).await
     }
 
-    /// Fetch a conversation from a peer that takes part: its state, and then so many PDUs of its past. Answers once the intent is
-    /// committed; what comes goes into the feed, marked as history, and the context's status tells how far it is.
+    /// Starts a join: fetches a context from a participant, first its state and then `backfill` PDUs of its history. It
+    /// answers once the intent is committed. The PDUs go into the feed as history, and the status of the context shows
+    /// the progress.
     pub async fn join(&self, context: &ContextId, via: ServerName, backfill: u32) -> Result<(), Refusal> {
         self.door()?;
         self.routes.peer(&via, Need::Work).await?;
         self.routes.context(context).await?.join(via, backfill).await
     }
 
-    /// Ask those who take part for PDUs that lie before what is known here. How many came.
+    /// Fetches history from the participants: PDUs that precede what is known here. Returns the number of PDUs
+    /// received.
     pub async fn older(&self, context: &ContextId, limit: u32) -> Result<u64, Refusal> {
         self.record(context)?;
         self.routes.context(context).await?.older(limit).await
     }
 
-    /// A conversation's committed row.
+    /// Returns the committed record of a context.
     pub fn record(&self, context: &ContextId) -> Result<ContextRecord, Refusal> {
         let record = self.ports.archive.context_record(context).map_err(|error| {
             tracing::error!(%context, %error, "the context's row cannot be read");
@@ -245,13 +251,14 @@ impl Gateway {
         record.ok_or_else(|| Refusal::UnknownContext(context.clone()))
     }
 
-    /// A conversation that exists, as it stands.
+    /// Returns the status of an existing context.
     pub async fn context(&self, context: &ContextId) -> Result<ContextStatus, Refusal> {
         self.record(context)?;
         self.routes.context(context).await?.status().await
     }
 
-    /// Something ephemeral for a peer; dropped where it is not being written to, or where it would take room that is not there.
+    /// Sends an ephemeral item to a peer. It is dropped if the peer is not being sent to, or if the peer is not in
+    /// memory and no slot is free.
     pub async fn weak(&self, server: &ServerName, fleeting: Fleeting) -> Result<(), Refusal> {
         match self.routes.peer(server, Need::Call).await {
             Ok(peer) => peer.weak(fleeting),
@@ -261,7 +268,7 @@ impl Gateway {
         Ok(())
     }
 
-    /// One peer as it stands.
+    /// Returns the status of a peer.
     pub async fn peer(&self, server: &ServerName) -> Result<PeerStatus, Refusal> {
         let status = match self.routes.peer(server, Need::Look).await {
             Err(Refusal::Busy { limit: RESIDENT_MAX, .. } | Refusal::UnknownPeer(_)) => {
@@ -272,7 +279,7 @@ impl Gateway {
         status.map(|status| self.dated(status))
     }
 
-    /// Do what an operator orders about a peer; answers with the peer as it stands once that is on disk.
+    /// Runs an operator's command for a peer; answers with the peer's status after the commit.
     pub async fn order(&self, server: &ServerName, order: Order) -> Result<PeerStatus, Refusal> {
         // One that is not listed takes hardly any order, and is not started for it.
         let need = if self.ports.roster.limits(server).is_some() { Need::Work } else { Need::Look };
@@ -295,8 +302,8 @@ impl Gateway {
         peers
     }
 
-    /// What is counted of peers and conversations. Cheap: of conversations there are sums, kept as they go; of each peer in memory
-    /// two numbers are read, and nobody is asked.
+    /// Returns the metrics of peers and contexts. It is cheap: contexts keep running sums, and of each peer in memory
+    /// two numbers are read without asking its actor.
     pub fn counts(&self) -> Counts {
         let tally = self.routes.tally();
         let mut counts = Counts {
@@ -312,18 +319,18 @@ impl Gateway {
         counts
     }
 
-    /// What the surroundings supply; adapters read the feed and submissions through it.
+    /// Returns the ports; adapters read the feed and the submissions through them.
     pub fn ports(&self) -> &Ports {
         &self.ports
     }
 
-    /// Whether the gateway is too full to take more, and news of it. None before its router is launched.
+    /// Returns the overload state, which can be watched; `None` before the router is launched.
     pub fn overload(&self) -> Option<Arc<Overload>> {
         self.routes.overload().cloned()
     }
 
     async fn take(&self, from: &ServerName, load: Load, frame: Frame) -> Result<Taken, Refusal> {
-        // One that takes every refusal for good is not turned away.
+        // A peer that treats refusals as final must not be refused for lack of a memory slot.
         let is_owed = self.ports.roster.limits(from).is_some_and(|limits| limits.answers_late);
         let noted = |refusal: &Refusal| self.note_limit(from, refusal);
         let found = self.routes.peer(from, if is_owed { Need::Work } else { Need::Call }).await;
@@ -342,8 +349,8 @@ impl Gateway {
         }
     }
 
-    /// Every limit that a peer's request meets, those on all peers first. What brings nothing durable fills neither feed nor disk,
-    /// and meets only those on requests and their pace.
+    /// Checks every limit for a peer's request, the global ones first. A request without durable items fills neither
+    /// feed nor disk, so the overload limits do not apply to it.
     fn admit(&self, peer: &PeerHandle, load: Load) -> Result<Permit, Refusal> {
         self.queue()?;
         if let Some(overload) = self.routes.overload().filter(|_| load.durable > 0) {
@@ -354,9 +361,9 @@ impl Gateway {
         Ok(permit)
     }
 
-    /// To a peer that takes every refusal for good "not now" is an answer that comes late. Held for so long, its request is
-    /// taken all the same, so that the line does not die of silence: what the messenger does not read grows by one request in
-    /// that time, and no faster.
+    /// Holds the request of a peer that treats every refusal as final, until the request is admitted. After `hold_max`
+    /// it is accepted nevertheless, so that the connection does not time out; the unread part of the feed then grows by
+    /// one request per `hold_max`, and no faster.
     async fn hold(&self, peer: &PeerHandle, load: Load, refusal: Refusal) -> Result<Permit, Refusal> {
         let Some(held) = peer.hold() else { return Err(refusal) };
         let (_place, longest) = held?;
@@ -374,7 +381,7 @@ impl Gateway {
         }
     }
 
-    /// What a messenger's call meets.
+    /// Checks the limits for a messenger's call.
     fn door(&self) -> Result<(), Refusal> {
         self.queue()?;
         self.routes.overload().map_or(Ok(()), |overload| overload.room())

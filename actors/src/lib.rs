@@ -1,22 +1,24 @@
-//! The core of Fernpost: who talks to whom, in which order, and what is remembered of it.
+//! The core of Fernpost: message exchange with peers, causal order of PDUs in contexts, and the durable state of both.
 //!
 //! An actor here is a *machine* (pure: an event in, effects out) inside a thin *shell* (actix). Everything durable is a
-//! [`change::Change`]; many actors hand changes to one journal, which commits them in groups. A remote's request is answered
-//! after the commit, and a local effect happens after the commit. A bug has one cure: stop, restart in place, reload from
-//! the journal ([`supervise`]).
+//! [`change::Change`]; many actors hand changes to one journal, which commits them in groups. A remote's request is
+//! answered after the commit, and a local effect happens after the commit. A bug has one cure: stop, restart in place,
+//! reload from the journal ([`supervise`]).
 //!
 //! # Map
 //! - [`model`]: names, numbers, frames, records. [`limits`]: what bounds an actor. [`change`]: durable facts.
-//! - [`ports`]: all that the surroundings must supply: journal, archive, transport, roster, ownership, clock.
-//! - [`peer`]: one actor per remote server: its outbound queue, its inbound sequence.
-//! - [`context`]: one actor per conversation: its place in the graph, what is held, its state.
-//! - [`congestion`]: whether the gateway is too full to take more. `tally`: what is counted of all conversations together.
-//! - [`router`]: starts peers, restarts dead ones, publishes who runs.
-//! - [`gateway`]: the calls adapters make.
+//! - [`ports`]: interfaces that adapters implement: journal, store reader, transport, peer configuration, ownership,
+//!   clock.
+//! - [`peer`]: one actor per remote server; it sends the outbox and receives the inbound sequence.
+//! - [`context`]: one actor per context; it orders PDUs, holds those with missing parents and resolves state.
+//! - `overload`: detects that the gateway is too full to accept more. `context::metrics`: sums over all contexts.
+//! - [`router`]: starts actors, restarts those that exited, publishes the running ones.
+//! - [`gateway`]: typed calls for the adapters.
 //!
 //! # Arrows
-//! `model <- change, limits <- machines <- ports <- supervise <- shells <- router <- gateway`. Machines import no actix, no
-//! tokio, no tracing: time and chance are arguments. There are no sockets, no files and no JSON in this crate.
+//! `model <- change, limits <- machines <- ports <- supervise <- shells <- router <- gateway`. Machines import no
+//! actix, no tokio, no tracing: time and chance are arguments. There are no sockets, no files and no JSON in this
+//! crate.
 
 pub mod backoff;
 pub mod change;

@@ -1,23 +1,23 @@
-//! The limits of actors: plain, already validated values. Where they come from is the settings' business.
+//! The limits of actors: plain, validated values. The settings module computes them.
 
 use std::time::Duration;
 
 use crate::model::{Deadlines, Seq};
 
-/// Everything that bounds one peer's actor.
+/// The limits of one peer's actor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PeerLimits {
     /// The configuration names it; one that it does not name is not written to, and keeps what waits for it until its time is over.
     pub listed: bool,
-    /// How it is written to.
+    /// Dialect in which the peer is addressed.
     pub speech: Speech,
-    /// It can be asked for PDUs by the GETs of the transactions dialect.
+    /// True if the peer answers the GETs of the transactions dialect.
     pub fetches: bool,
     /// It passes what is for some servers only on to nobody else.
     pub honours_to: bool,
-    /// What it does in its own way.
+    /// Deviations of the peer's implementation from the protocol text.
     pub habits: Habits,
-    /// Requests of this peer being handled at once; the next is told to wait.
+    /// Maximum number of concurrent requests from this peer; further ones are told to wait.
     pub intake_max: u32,
     /// Durable items taken in one request (told to the peer as `window` or `limits.pdus`); [`u32::MAX`]: only bytes bound it.
     pub intake_items: u32,
@@ -25,57 +25,59 @@ pub struct PeerLimits {
     pub batch_items: u32,
     /// It handles all PDUs of a request at once: one request holds at most one PDU of each conversation.
     pub one_a_context: bool,
-    /// Bytes of updates in one push; a larger update or message is refused to our messenger, and one queued under a higher limit goes alone.
+    /// Maximum size of the updates in one push, in bytes. A larger submission is refused; one that was queued under a
+    /// higher limit is sent alone.
     pub batch_bytes: u64,
-    /// Unacknowledged items kept for the peer; beyond it a submission to it is refused.
+    /// Maximum number of unacknowledged items kept for the peer; further submissions to it are refused.
     pub outbox_items: u64,
-    /// Bytes of unacknowledged items kept for the peer, in the same way.
+    /// Maximum size of the unacknowledged items kept for the peer, in bytes; further submissions to it are refused.
     pub outbox_bytes: u64,
-    /// How long an item waits for the peer before it is given up.
+    /// Time for which an item waits for the peer before it expires.
     pub keep: Duration,
-    /// An item that was queued longer is told of when the peer has it.
+    /// Queue time after which the delivery of an item is reported by an event.
     pub notify_after: Duration,
-    /// A peer that asks for numbers this far above ours is not believed.
+    /// Maximum distance by which a peer may move the numbering; a peer that asks for more is suspended.
     pub renumber_max: u64,
-    /// Every answer but 200 means that the peer has lost what it was sent: it is not asked for the same for ever.
+    /// True if any status but 200 means that the peer lost the batch: the same batch is then not resent without end.
     pub loss_on_error: bool,
-    /// How long acknowledged items are kept for a peer that comes back older.
+    /// Time for which acknowledged items are kept, for a peer that is restored from a backup.
     pub retain: Duration,
-    /// How many acknowledged items are kept at most.
+    /// Maximum number of acknowledged items that are kept.
     pub retain_items: u64,
     /// The longest wait a peer may ask for.
     pub wait_max: Duration,
     /// The delays between attempts.
     pub backoff: BackoffLimits,
-    /// Attempts failed in a row after which the peer counts as unreachable and is only probed.
+    /// Number of failed attempts in a row after which the peer is suspended as unreachable and only probed.
     pub failures_to_suspend: u32,
     /// The time between probes of a suspended peer.
     pub probe_every: Duration,
-    /// How long a request may take.
+    /// Time limits of a request.
     pub deadlines: Deadlines,
-    /// How often the actor may crash before it is given up as faulty.
+    /// Restart intensity above which the actor is suspended as faulty.
     pub restarts: RestartLimits,
-    /// Inbound items kept in quarantine, and as many outbound ones that the peer refused; the oldest goes first.
+    /// Maximum number of quarantined items, and the same number of dead letters; the oldest is removed first.
     pub quarantine_items: u64,
     /// Failed attempts kept for the trace of what they carried; 0 keeps none.
     pub attempts_keep: u32,
-    /// Ephemeral items kept for the peer; beyond it the oldest goes.
+    /// Maximum number of ephemeral items kept for the peer; the oldest is dropped first.
     pub weak_items: u32,
-    /// How long an ephemeral item is worth sending, unless it says less.
+    /// Lifetime of an ephemeral item, unless it states a shorter one.
     pub weak_ttl: Duration,
-    /// Hold what is queued; what the peer sends is still taken.
+    /// True if outbound items are only queued; inbound items are still accepted.
     pub paused: bool,
-    /// The number the peer's next new strong update carries, as the operator knows it; applied once.
+    /// Number of the peer's next new strong update, as the operator set it; applied once.
     pub expect_seq: Option<Seq>,
-    /// What the peer's `seq` counts.
+    /// Meaning of the peer's `seq`.
     pub numbering: Numbering,
-    /// What may be fetched, from whomever, to fill gaps that this peer's PDUs open.
+    /// Budget for fetches, from any server, that fill gaps opened by this peer's PDUs.
     pub fetch: FetchLimits,
-    /// Items it may bring in a second; 0: as many as come.
+    /// Number of items that the peer may send per second; 0: unlimited.
     pub rate: u32,
-    /// It takes every refusal for good: a request that cannot be taken now is answered later, and not with "later".
+    /// True if the peer treats every refusal as final: a request over the limits is then held and answered later
+    /// instead of being refused.
     pub answers_late: bool,
-    /// How long such a request is held before it is taken all the same.
+    /// Time for which such a request is held before it is accepted nevertheless.
     pub hold_max: Duration,
 }
 
@@ -87,17 +89,17 @@ impl PeerLimits {
     }
 }
 
-/// How many peers are in memory at once, unless the configuration says otherwise: some forty megabytes of them.
+/// Default maximum number of peers in memory; they take about forty megabytes.
 pub const PEERS_RESIDENT_MAX: u32 = 10_000;
 
-/// When the gateway is too full to take more.
+/// The thresholds at which the gateway is overloaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OverloadLimits {
-    /// Events not acknowledged at which peers are told to wait.
+    /// Number of unacknowledged feed events from which peers are told to wait.
     pub feed_high: u64,
-    /// Fewer than this, and what they send is taken again.
+    /// Number of unacknowledged feed events below which their items are accepted again.
     pub feed_low: u64,
-    /// Bytes that stay free on the disk: below it nothing is taken from anybody.
+    /// Free bytes on the disk below which nothing is accepted from anybody.
     pub min_free: u64,
 }
 
@@ -107,26 +109,26 @@ impl Default for OverloadLimits {
     }
 }
 
-/// What a peer's `seq` counts in the updates dialect.
+/// The meaning of a peer's `seq` in the updates dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Numbering {
-    /// Its strong updates, until a push shows otherwise; what was learned is remembered.
+    /// `seq` counts strong updates until a push shows otherwise; the finding is stored.
     #[default]
     Auto,
-    /// Its strong updates.
+    /// `seq` counts strong updates.
     Updates,
-    /// Its pushes, those without strong updates too.
+    /// `seq` counts pushes, including those without strong updates.
     Pushes,
 }
 
-/// What one peer may cause to be fetched: an hour's worth. Used up, it comes back evenly over the hour.
+/// The fetch budget of one peer for one hour. Spent budget is refilled evenly over an hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FetchLimits {
-    /// PDUs.
+    /// Number of PDUs per hour.
     pub items: u64,
-    /// Bytes of PDUs.
+    /// Size of the PDUs per hour, in bytes.
     pub bytes: u64,
-    /// Time spent asking.
+    /// Time spent in requests per hour.
     pub seconds: Duration,
 }
 
@@ -136,98 +138,100 @@ impl Default for FetchLimits {
     }
 }
 
-/// How a peer is written to.
+/// The dialect in which a peer is addressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Speech {
-    /// Pushes of weak and strong updates, numbered.
+    /// Numbered pushes of weak and strong updates.
     Updates,
     /// Transactions of PDUs, each with an id.
     Transactions,
 }
 
-/// What the dialects leave open and a peer does in its own way. The core carries it; only what writes and reads looks at it.
+/// The choices that the dialects leave to an implementation. The core only carries them; the code that writes and reads
+/// requests uses them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Habits {
-    /// How it writes the pairs that name PDUs, and how it reads them.
+    /// Order of the elements in pairs that name PDUs, written and read.
     pub pairs: PairOrder,
-    /// It takes request targets as they stand: what is encoded in them it does not decode.
+    /// True if the peer does not percent-decode request targets.
     pub raw_targets: bool,
 }
 
-/// Which comes first in a pair that names a PDU.
+/// The order of the elements in a pair that names a PDU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PairOrder {
-    /// `[origin, id]`, as the published text shows it and as we store it.
+    /// `[origin, id]`, as the protocol text shows it and as we store it.
     #[default]
     OriginFirst,
     /// `[id, origin]`, as the servers of 2014 write it.
     IdFirst,
 }
 
-/// Everything that bounds one conversation's actor.
+/// The limits of one context's actor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ContextLimits {
-    /// Anybody's PDU makes its origin a participant; otherwise only participants are heard.
+    /// True if a PDU makes its origin a participant; otherwise only participants are accepted.
     pub open: bool,
-    /// Servers in one conversation, beside us.
+    /// Maximum number of servers in one context beside us.
     pub participants_max: u32,
-    /// Conversations one peer may begin here.
+    /// Maximum number of contexts that one peer may create here.
     pub adopt_max: u64,
-    /// PDUs waiting for parents; beyond it the oldest is delivered as if its gap had been given up.
+    /// Maximum number of held PDUs; above it the oldest is delivered as if its gap had been given up.
     pub held_max: u32,
     /// How long a peer's actor waits for a conversation to take its PDUs before they are staged.
     pub arrive_timeout: Duration,
     /// Staged PDUs of one conversation and peer; beyond it the peer is told to come again.
     pub stage_max: u64,
-    /// How long a conversation without work stays in memory.
+    /// Time for which a context without work stays in memory.
     pub idle: Duration,
-    /// Requests of one conversation being handled at once.
+    /// Maximum number of concurrent requests to one context.
     pub intake_max: u32,
-    /// PDUs of servers that take no part kept in quarantine, a sender; the oldest goes first.
+    /// Maximum number of quarantined PDUs of non-participants per sender; the oldest is removed first.
     pub quarantine_items: u64,
-    /// How a missing parent is waited for.
+    /// Limits for missing parents.
     pub gap: GapLimits,
-    /// What is asked for, and served, of the past.
+    /// Limits for history that is fetched and served.
     pub history: HistoryLimits,
-    /// Open ends remembered; beyond it the shallowest is forgotten.
+    /// Maximum number of heads; above it the shallowest is forgotten.
     pub heads_max: u32,
-    /// The type of what joins open ends at an operator's word.
+    /// PDU type of the merge that an operator orders to join heads.
     pub merge_type: String,
-    /// What is done about state.
+    /// Limits for state and its links.
     pub state: StateLimits,
-    /// Types whose state says who takes part.
+    /// PDU types whose state determines the participants.
     pub membership_types: Vec<String>,
-    /// How often the actor may crash before it is given up as faulty.
+    /// Restart intensity above which the actor is suspended as faulty.
     pub restarts: RestartLimits,
 }
 
-/// How a missing parent is waited for, asked for, and given up.
+/// The limits for missing parents: waiting, fetching, giving up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GapLimits {
-    /// It may come by itself: nobody is asked before this.
+    /// Time before a missing parent is fetched, because it may arrive by itself.
     pub grace: Duration,
-    /// After this the children are delivered without it.
+    /// Time after which the children are delivered without it.
     pub give_up: Duration,
-    /// How often each server that may have it is asked.
+    /// Number of attempts at each candidate server.
     pub tries_max: u32,
-    /// Missing parents asked for at once.
+    /// Maximum number of missing parents that are fetched at the same time.
     pub asks_max: u32,
-    /// How far a walk goes back: what so many questions in a row have led to is asked for, and what lies behind it is given up.
+    /// Maximum depth of a walk: parents found by this many fetches in a row are still fetched, those behind them are
+    /// given up.
     pub depth_max: u32,
-    /// Parents given up that a conversation remembers; beyond it the one given up longest ago is forgotten.
+    /// Maximum number of given-up parents that a context remembers; above it the one given up longest ago is forgotten.
     pub kept_max: u32,
 }
 
-/// What is asked for, and served, of a conversation's past.
+/// The limits for history that is fetched and served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HistoryLimits {
-    /// PDUs in one answer to `backfill`, and in one question.
+    /// Maximum number of PDUs in one `backfill` response, served or asked for.
     pub backfill_max: u32,
-    /// PDUs in one page of an answer to `pull`.
+    /// Maximum number of PDUs in one page of a `pull` response.
     pub pull_max: u32,
     /// History reads of one conversation that may wait at once for what other servers are asked.
     pub reads_max: u32,
-    /// How long the text of a PDU is kept after it was delivered here; `None`: for ever.
+    /// Time for which the text of a PDU is kept after its delivery; `None`: forever.
     pub keep: Option<Duration>,
 }
 
@@ -237,12 +241,12 @@ impl Default for HistoryLimits {
     }
 }
 
-/// What is done about state whose links are missing, and about weak words.
+/// The limits for state: missing links and low power levels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StateLimits {
-    /// How far a chain of state PDUs is followed: so many links are asked for, then the next is given up.
+    /// Maximum length of a chain of `prev_state` links that is fetched; the next link is given up.
     pub chain_max: u32,
-    /// State of our own messenger that weighs less than what it would replace is refused.
+    /// True if state of the local messenger is refused when it has less power than what it would replace.
     pub enforce_power: bool,
 }
 
@@ -276,23 +280,23 @@ impl Default for ContextLimits {
     }
 }
 
-/// How the delay between attempts grows.
+/// The growth of the delay between attempts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BackoffLimits {
     /// After the first failure.
     pub min: Duration,
-    /// Never longer.
+    /// Longest delay between two attempts.
     pub max: Duration,
     /// The share by which a delay is moved at random, to either side: 0.2 is a fifth.
     pub jitter: f64,
 }
 
-/// OTP's restart intensity: so many in such a period, then no more.
+/// The restart intensity, as in OTP: a maximum number of restarts within a period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RestartLimits {
-    /// Restarts allowed in a period.
+    /// Maximum number of restarts in a period.
     pub max: u32,
-    /// The period.
+    /// Length of the period.
     pub period: Duration,
 }
 

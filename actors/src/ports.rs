@@ -1,4 +1,4 @@
-//! What the core asks of its surroundings. An adapter supplies each; the core never sees redb, HTTP or the system clock.
+//! The interfaces that the core needs. Adapters implement them; the core never sees redb, HTTP or the system clock.
 
 mod inspect;
 mod past;
@@ -28,9 +28,9 @@ pub use past::{OldPage, OldPdu, Past, Pinned, Walked, WalkedTo};
 /// A future that may cross threads.
 pub type Task<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
 
-/// Wall time. Orders nothing: it says when to people, and until when to timers.
+/// Wall time. It is for display and timers only, never for ordering.
 pub trait Clock: Send + Sync + 'static {
-    /// Now.
+    /// Returns the current time.
     fn now(&self) -> Millis;
 }
 
@@ -39,57 +39,58 @@ pub trait Clock: Send + Sync + 'static {
 /// Opaque to actors. Today there is one slot, and its epoch is raised at every open of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fence {
-    /// Which part of the key space.
+    /// Part of the key space that the fence covers.
     pub slot: u32,
-    /// Which term of ownership.
+    /// Term of ownership that the fence belongs to.
     pub epoch: u64,
 }
 
-/// Who may run which actor. Asked before an actor starts; nothing else may assume that this process is alone.
+/// Decides which actors this process may run. It is asked before an actor starts; no other code may assume that this
+/// process is alone.
 pub trait Ownership: Send + Sync + 'static {
-    /// The fence under which this process owns the peer's rows, or `None`: another process does.
+    /// Returns the fence under which this process owns the peer's rows; `None`: another process owns them.
     fn claim(&self, peer: &ServerName) -> Option<Fence>;
 
-    /// The fence under which this process owns the conversation's rows, or `None`: another process does.
+    /// Returns the fence under which this process owns the context's rows; `None`: another process owns them.
     fn claim_context(&self, context: &ContextId) -> Option<Fence>;
 
-    /// The fence for what belongs to no peer: the messenger's feed, its cursor, and the submissions remembered.
+    /// Returns the fence for rows that belong to no peer: the messenger's feed, its cursor and the submissions.
     fn claim_feed(&self) -> Option<Fence>;
 }
 
-/// The journal could not commit: the process is about to end, and what was handed over may or may not be on disk.
+/// Error: the journal could not commit. The process is about to exit, and submitted batches may or may not be on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the journal has stopped; the outcome is unknown")]
 pub struct Lost;
 
-/// Answers when everything handed over so far, this batch included, is on disk.
+/// Completes when everything submitted so far, this batch included, is on disk.
 #[derive(Debug)]
 pub struct Ticket(oneshot::Receiver<()>);
 
 impl Ticket {
-    /// A ticket and what completes it; dropping the sender instead says [`Lost`].
+    /// Returns a ticket and the sender that completes it; dropping the sender yields an error instead.
     pub fn pair() -> (oneshot::Sender<()>, Self) {
         let (done, waits) = oneshot::channel();
         (done, Self(waits))
     }
 
-    /// Wait for the disk.
+    /// Waits until the batch is committed.
     pub async fn committed(self) -> Result<(), Lost> {
         self.0.await.map_err(|_| Lost)
     }
 }
 
-/// How full the journal's queue is.
+/// The length of the journal's queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Pressure {
-    /// Rows handed over and not committed.
+    /// Number of rows that were submitted and are not committed.
     pub rows: u64,
-    /// The mark at which doors answer "wait".
+    /// Number of rows from which new requests are told to wait.
     pub rows_max: u64,
 }
 
 impl Pressure {
-    /// Doors should take nothing more.
+    /// Returns whether new requests must be told to wait.
     pub const fn is_high(self) -> bool {
         self.rows >= self.rows_max
     }
@@ -99,23 +100,24 @@ impl Pressure {
 ///
 /// 1. Handing over is a synchronous act, done where the decision is made: the queue is in the order of decisions.
 /// 2. No answer without a ticket: also one that changes nothing rests on what was handed over before it.
-/// 3. No load without a [`barrier`](Self::barrier): else an actor that restarts reads a past its own batches have not reached.
+/// 3. No load without a [`barrier`](Self::barrier): else an actor that restarts reads a state that its own batches have
+///    not reached yet.
 /// 4. References are read-your-writes: what is handed over and not yet committed is seen by look-ups.
 ///
-/// It is first in, first out, and durability is prefix-closed: what was handed over earlier is on disk whenever what was
-/// handed over later is.
+/// It is first in, first out, and durability is prefix-closed: what was handed over earlier is on disk whenever what
+/// was handed over later is.
 pub trait Journal: Send + Sync + 'static {
-    /// Hand a batch over. It is committed whole, after all that was handed over before it.
+    /// Submits a batch. It is committed whole, after everything that was submitted before it.
     fn submit(&self, fence: Fence, changes: Vec<Change>, urgency: Urgency) -> Ticket;
 
-    /// A ticket for everything handed over so far.
+    /// Returns a ticket for everything submitted so far.
     fn barrier(&self) -> Ticket;
 
-    /// How full the queue is.
+    /// Returns the length of the queue.
     fn pressure(&self) -> Pressure;
 }
 
-/// The store could not be read. A caller gives up what it is doing; the message is for the log.
+/// Error: the store could not be read. The caller gives up its operation; the message is for the log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the store cannot be read: {0}")]
 pub struct ArchiveError(pub String);
@@ -126,32 +128,32 @@ pub enum FeedPage {
     /// Entries after the position asked for, in order; empty at the end of the feed. Positions rise by one, but where a restored
     /// store skipped some.
     Entries(Vec<FeedEntry>),
-    /// What follows the position is no longer kept; this is the oldest that is.
+    /// The events after the position were deleted; this is the oldest that remains.
     Gone {
-        /// The oldest kept position.
+        /// Oldest position that is kept.
         oldest: Position,
     },
 }
 
-/// A page of the state that holds.
+/// A page of the current state of a context.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatePage {
-    /// Some of it.
+    /// State PDUs of this page.
     pub state: Vec<CurrentState>,
-    /// More follows.
+    /// True if more follow.
     pub more: bool,
 }
 
-/// A page of ids for housekeeping.
+/// A page of submission ids for the retention job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubmissionsPage {
-    /// Submissions older than asked.
+    /// Ids of submissions older than the given time.
     pub old: Vec<SubmissionId>,
-    /// The id to go on after; `None` at the end.
+    /// Id after which the next page begins; `None` at the end.
     pub next: Option<SubmissionId>,
 }
 
-/// How far the feed reaches.
+/// The newest and the acknowledged position of the feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FeedBounds {
     /// The newest position; 0 before the first event.
@@ -169,13 +171,13 @@ impl FeedBounds {
     }
 }
 
-/// Reads of committed rows. Every range is bounded in items and bytes; nothing unbounded exists here.
+/// Reads of committed rows. Every read is bounded in items and bytes.
 pub trait Archive: Send + Sync + 'static {
-    /// What a peer's actor starts from. Await a [`Journal::barrier`] first.
+    /// Loads the snapshot of a peer's actor. Await a [`Journal::barrier`] first.
     fn peer(&self, server: &ServerName) -> Task<Result<PeerLoad, ArchiveError>>;
 
-    /// Outbox rows of a peer from `from` on, in order: at most `items`, and not more once they exceed `bytes` (one row always
-    /// fits). Indexes without a row are skipped.
+    /// Returns outbox rows of a peer from `from` on, in order: at most `items`, and no more once they exceed `bytes`
+    /// (at least one row is returned). Indexes without a row are skipped.
     fn outbox_from(
         &self,
         server: &ServerName,
@@ -184,8 +186,8 @@ pub trait Archive: Send + Sync + 'static {
         bytes: u64,
     ) -> Task<Result<Vec<OutboxRow>, ArchiveError>>;
 
-    /// The dead letters of a peer, in order: of the items that were first queued from `first` to `last`, those still
-    /// remembered, each with what became of it since.
+    /// Returns the dead letters of a peer, in order: of the items that were first queued from `first` to `last`, those
+    /// that are still kept, each with its reason.
     fn letters(&self, server: &ServerName, first: Index, last: Index) -> Task<Result<Vec<Letter>, ArchiveError>>;
 
     /// Attempts to deliver any of the items from `first` to `last` to a peer, oldest first: the failed ones that are still kept, and
@@ -200,9 +202,9 @@ pub trait Archive: Send + Sync + 'static {
         after: Option<ServerName>,
     ) -> Task<Result<Option<(ServerName, Index)>, ArchiveError>>;
 
-    /// The PDUs of the transactions sent to a peer after the one with this id, whole transactions at a time: at most `items`
-    /// and `bytes` of them, and one transaction at least. `open` is the one on its way, which counts as sent. Await a
-    /// [`Journal::barrier`] first.
+    /// Returns the PDUs of the transactions sent to a peer after the one with this id, in whole transactions: at most
+    /// `items` and `bytes`, but at least one transaction. `open` is the transaction in flight, which counts as sent.
+    /// Await a [`Journal::barrier`] first.
     fn sent_after(
         &self,
         server: &ServerName,
@@ -216,15 +218,16 @@ pub trait Archive: Send + Sync + 'static {
     /// asked what they sent to the lost disk: those to start when the process starts.
     fn peers_behind(&self, listed: Vec<ServerName>) -> Task<Result<Vec<ServerName>, ArchiveError>>;
 
-    /// A conversation, whole. Await a [`Journal::barrier`] first where its own actor asks.
+    /// Loads the snapshot of a context. The context's own actor awaits a [`Journal::barrier`] first.
     fn context(&self, context: &ContextId) -> Task<Result<Option<ContextLoad>, ArchiveError>>;
 
     /// Conversations with PDUs waiting for parents, with state whose link is looked for, with staged PDUs, or with
     /// other unfinished work ([`Change::ContextWork`]): those to start when the process starts.
     fn contexts_holding(&self) -> Task<Result<Vec<ContextId>, ArchiveError>>;
 
-    /// What is known of PDUs, read-your-writes, at once and in one read transaction. Of `arriving`, those that nothing is known
-    /// of are claimed for `context` in the same call, until a commit stores them or [`release`](Self::release) lets them go.
+    /// Returns the status of PDUs synchronously, read-your-writes, in one read transaction. The same call claims for
+    /// `context` those of `arriving` that are unknown, until a commit stores them or [`release`](Self::release) drops
+    /// the claim.
     fn look_up(
         &self,
         context: &ContextId,
@@ -232,13 +235,13 @@ pub trait Archive: Send + Sync + 'static {
         parents: &[PduRef],
     ) -> Result<HashMap<PduRef, Known>, ArchiveError>;
 
-    /// Let claims go: these were refused.
+    /// Drops the claims on PDUs that were refused.
     fn release(&self, context: &ContextId, references: &[PduRef]);
 
-    /// Let all claims of a conversation go that were never handed over: its actor starts again, behind a barrier.
+    /// Drops all claims of a context that were never submitted: its actor restarts, behind a barrier.
     fn release_all(&self, context: &ContextId);
 
-    /// A PDU, at once, from committed rows.
+    /// Returns a committed PDU synchronously.
     fn pdu(&self, reference: &PduRef) -> Result<Option<ServedPdu>, ArchiveError>;
 
     /// Delivered PDUs of a conversation that may be given to this server: those of `from` that are there, then their ancestors, level by level, within a level in
@@ -252,8 +255,9 @@ pub trait Archive: Send + Sync + 'static {
         bytes: u64,
     ) -> Task<Result<Vec<ServedPdu>, ArchiveError>>;
 
-    /// PDUs delivered in a conversation, the newest first: those before this place of its timeline, or the newest of all; at most
-    /// `limit`, and not more once they exceed `bytes` (one always fits). Each with the parents that are not here.
+    /// Returns delivered PDUs of a context, newest first: those before this timeline position, or the newest of all; at
+    /// most `limit`, and no more once they exceed `bytes` (at least one is returned). Each comes with the parents that
+    /// are not here.
     fn timeline(
         &self,
         context: &ContextId,
@@ -262,18 +266,18 @@ pub trait Archive: Send + Sync + 'static {
         bytes: u64,
     ) -> Task<Result<Vec<(i64, FedPdu)>, ArchiveError>>;
 
-    /// A conversation's row, at once, from committed rows.
+    /// Returns the committed record of a context synchronously.
     fn context_record(&self, context: &ContextId) -> Result<Option<ContextRecord>, ArchiveError>;
 
-    /// The state PDU that holds a key, at once, read-your-writes.
+    /// Returns the current state PDU of a key synchronously, read-your-writes.
     fn state_holder(&self, context: &ContextId, key: &StateKey) -> Result<Option<StatePiece>, ArchiveError>;
 
-    /// All delivered state PDUs of a key, at once, read-your-writes: one range, as long as what was ever said of this key. For
-    /// forks and late links only; a plain replacement needs none of it.
+    /// Returns all delivered state PDUs of a key synchronously, read-your-writes. The range is as long as the history
+    /// of the key, so it is for forks and late links only; a plain replacement does not need it.
     fn state_set(&self, context: &ContextId, key: &StateKey) -> Result<Vec<StatePiece>, ArchiveError>;
 
-    /// The state PDUs that hold their keys, by type and key, those after `after`: at most `limit`, and not more once they
-    /// exceed `bytes` (one always fits). From committed rows.
+    /// Returns the committed current state, ordered by type and key, after `after`: at most `limit`, and no more once
+    /// the PDUs exceed `bytes` (at least one is returned).
     fn current_state(
         &self,
         context: &ContextId,
@@ -315,33 +319,33 @@ pub trait Archive: Send + Sync + 'static {
         bytes: u64,
     ) -> Task<Result<Vec<StagedPdu>, ArchiveError>>;
 
-    /// A submission by its id.
+    /// Returns a submission by its id.
     fn submission(&self, id: &SubmissionId) -> Task<Result<Option<SubmissionRecord>, ArchiveError>>;
 
-    /// The updates of a submission, in order; `None` once they are no longer kept.
+    /// Returns the updates of a submission, in order; `None` if they are no longer kept.
     fn submitted_updates(&self, id: &SubmissionId) -> Task<Result<Option<Vec<Bytes>>, ArchiveError>>;
 
-    /// Up to 1,000 submissions older than `before`, in the order of their ids, with ids after `after`; and the id to go on
-    /// from, `None` at the end. For housekeeping.
+    /// Returns up to 1,000 submissions older than `before`, in id order, with ids after `after`, and the id to continue
+    /// from (`None` at the end). For the retention job.
     fn submissions_before(
         &self,
         before: Millis,
         after: Option<SubmissionId>,
     ) -> Task<Result<SubmissionsPage, ArchiveError>>;
 
-    /// Feed entries after `after`: at most `limit`, and not more once they exceed `bytes`.
+    /// Returns feed entries after `after`: at most `limit`, and no more once they exceed `bytes`.
     fn feed_after(&self, after: Position, limit: u32, bytes: u64) -> Task<Result<FeedPage, ArchiveError>>;
 
-    /// How far the feed reaches; changes with each commit that feeds or acknowledges.
+    /// Returns a watch on the feed's bounds; it changes with each commit that appends or acknowledges events.
     fn feed_bounds(&self) -> watch::Receiver<FeedBounds>;
 }
 
-/// Requests to peers.
+/// Sends requests to peers.
 pub trait Transport: Send + Sync + 'static {
-    /// Deliver one frame: resolve, connect, send, read the whole answer, all within the frame's deadlines.
+    /// Delivers one batch: resolves, connects, sends and reads the whole response, all within the batch's deadlines.
     fn push(&self, frame: OutFrame) -> Task<Result<Answered, PushFailure>>;
 
-    /// Ask a peer for PDUs. None: it says that it has none. Each comes alone, as PDUs of a batch do.
+    /// Fetches PDUs from a peer; an empty list means that the peer has none. Each PDU is valid or bad independently.
     fn fetch(
         &self,
         from: &ServerName,
@@ -349,20 +353,20 @@ pub trait Transport: Send + Sync + 'static {
         deadlines: Deadlines,
     ) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>>;
 
-    /// Ask a peer for what it sent us in transactions after this one of its own. A transport that knows no such question has
-    /// nothing to bring.
+    /// Asks a peer for the PDUs of its transactions after this one. The default returns nothing, for transports that
+    /// have no such request.
     fn pull(&self, from: &ServerName, after: u64, deadlines: Deadlines) -> Task<Result<Pulled, PushFailure>> {
         let _ = (from, after, deadlines);
         Box::pin(async { Ok(Pulled::default()) })
     }
 }
 
-/// Who is a peer, and under which limits.
+/// The peers and the limits of peers, contexts and the gateway.
 pub trait Roster: Send + Sync + 'static {
-    /// The limits of a peer; `None`: this name is no peer of ours.
+    /// Returns the limits of a peer; `None`: the name is not a peer.
     fn limits(&self, server: &ServerName) -> Option<Arc<PeerLimits>>;
 
-    /// The peers named in the configuration, in its order.
+    /// Returns the peers that the configuration names, in its order.
     fn listed(&self) -> Vec<ServerName>;
 
     /// The limits of a server that is no peer of ours any more and for which something waits.
@@ -370,60 +374,62 @@ pub trait Roster: Send + Sync + 'static {
         Arc::new(PeerLimits { listed: false, ..PeerLimits::default() })
     }
 
-    /// The limits of every conversation.
+    /// Returns the limits of every context.
     fn contexts(&self) -> Arc<ContextLimits>;
 
-    /// How many peers are in memory at once.
+    /// Returns the maximum number of peers in memory.
     fn peers_resident_max(&self) -> u32 {
         PEERS_RESIDENT_MAX
     }
 
-    /// When the gateway is too full to take more.
+    /// Returns the thresholds at which the gateway is overloaded.
     fn overload(&self) -> OverloadLimits {
         OverloadLimits::default()
     }
 }
 
-/// The disk the journal writes to.
+/// The disk that holds the store.
 pub trait Disk: Send + Sync + 'static {
-    /// Bytes that are free on it; `None`: it cannot be told. Asked from any thread, and must not block for long.
+    /// Returns the number of free bytes; `None` if it cannot be read. It is called from any thread and must not block
+    /// for long.
     fn free(&self) -> Option<u64>;
 }
 
-/// What the journal tells after a commit: a hint that may be lost, the work itself is found in the store.
+/// A notification after a commit that an outbox has grown. It is a hint that may be lost, because the work itself is
+/// found in the store.
 #[derive(Debug, Clone)]
 pub struct Woken {
-    /// Whose outbox grew.
+    /// Peer whose outbox grew.
     pub server: ServerName,
-    /// Its newest index.
+    /// Newest index of the outbox.
     pub tail: Index,
-    /// Bytes ever queued there, up to that.
+    /// Running sum of the bytes queued for the peer, up to that index.
     pub queued_bytes: u64,
-    /// The new rows, where memory allowed to pass them on (bytes are shared by all peers they go to); empty otherwise.
+    /// New rows, if memory allowed passing them on (all peers share their bytes); empty otherwise.
     pub rows: Vec<OutboxRow>,
-    /// Counts the bytes of `rows` against the bound on such bytes until the last copy is dropped.
+    /// Guard that counts the bytes of `rows` against the memory limit until the last copy is dropped.
     pub held: Option<Arc<dyn std::any::Any + Send + Sync>>,
 }
 
-/// Everything an actor may reach.
+/// All interfaces that an actor may use.
 #[derive(Clone)]
 pub struct Ports {
-    /// The way to the disk.
+    /// Journal for durable changes.
     pub journal: Arc<dyn Journal>,
-    /// Reads from it.
+    /// Reader of committed rows.
     pub archive: Arc<dyn Archive>,
-    /// Requests to peers.
+    /// Sender of requests to peers.
     pub transport: Arc<dyn Transport>,
-    /// Who is a peer.
+    /// Peers and limits from the configuration.
     pub roster: Arc<dyn Roster>,
-    /// Whose actors run here.
+    /// Ownership of actors by processes.
     pub ownership: Arc<dyn Ownership>,
-    /// The space that is left.
+    /// Free space of the disk.
     pub disk: Arc<dyn Disk>,
-    /// Wall time.
+    /// Source of wall time.
     pub clock: Arc<dyn Clock>,
-    /// How a message becomes a PDU.
+    /// Composer and reader of PDUs.
     pub text: Arc<dyn PduText>,
-    /// Our own name.
+    /// Name of this server.
     pub us: ServerName,
 }

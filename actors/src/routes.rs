@@ -1,4 +1,5 @@
-//! Who runs, for any thread: a read-mostly map that the router publishes and that callers ask first.
+//! The registry of running actors: a read-mostly map that the router publishes and that callers on any thread ask
+//! first.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -17,43 +18,43 @@ use crate::ports::Woken;
 use crate::supervise::post::post_to;
 use crate::tally::Tally;
 
-/// Who runs, for any thread.
+/// The registry of running actors, usable from any thread.
 #[derive(Clone, Default)]
 pub struct Routes(Arc<Published>);
 
 #[derive(Default)]
 struct Published {
     peers: Map<ServerName, PeerHandle>,
-    /// How often a peer was asked for: tells which of them was last.
+    /// Number of lookups of peers; it orders peers by their last use.
     calls: AtomicU64,
     contexts: Map<ContextId, ContextHandle>,
     router: OnceLock<Asks>,
-    /// Whether we are too full to take more.
+    /// Overload state of the gateway; empty before the router is launched.
     overload: OnceLock<Arc<Overload>>,
     tally: Tally,
 }
 
-/// What the router is asked on a miss.
+/// The messages that the router accepts on a miss.
 pub(crate) struct Asks {
-    /// Finds a peer's actor.
+    /// Finds or starts a peer's actor.
     pub(crate) peer: Recipient<FindPeer>,
-    /// Finds a conversation's actor.
+    /// Finds or starts a context's actor.
     pub(crate) context: Recipient<FindContext>,
-    /// Starts a peer's actor.
+    /// Starts a peer's actor without waiting for it.
     pub(crate) start: Recipient<StartPeer>,
 }
 
-/// What the operator calls the bound on peers in memory.
+/// Configuration key of the maximum number of peers in memory.
 pub(crate) const RESIDENT_MAX: &str = "peers.resident_max";
 
-/// How much it matters that a peer is in memory, where as many are there as may be.
+/// The purpose of a lookup. It decides what happens if the maximum number of peers is in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
-    /// Somebody wants to know how it stands: the disk tells it as well, and nobody leaves for that.
+    /// The caller wants the status of the peer. No other peer is evicted, because the store has the status too.
     Look,
-    /// It brings something: another one leaves for it that has nothing to do, or it is told to come again.
+    /// The peer sends something. An idle peer is evicted for it; if there is none, the peer is told to retry.
     Call,
-    /// There is something to do for it: it starts in any case, or its work would never be done.
+    /// There is work for the peer. Its actor starts in any case, because its work would not be done otherwise.
     Work,
 }
 
@@ -65,21 +66,21 @@ pub(crate) struct FindPeer {
     pub(crate) need: Need,
 }
 
-/// Find a conversation's actor, or start it.
+/// Finds a context's actor, or starts it.
 #[derive(Message)]
 #[rtype(result = "Result<Arc<ContextHandle>, Refusal>")]
 pub(crate) struct FindContext(pub(crate) ContextId);
 
-/// Start a peer's actor: there is work for it.
+/// Starts a peer's actor, because there is work for it.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct StartPeer {
     pub(crate) server: ServerName,
-    /// What an actor that runs already is to be told; one that starts finds it on disk.
+    /// Notification for an actor that runs already; an actor that starts finds the work in the store.
     pub(crate) woken: Option<Woken>,
 }
 
-/// Handles by key. A poisoned lock means that an insert or a look-up panicked; the map itself is whole.
+/// A map from keys to handles. A poisoned lock means that an insert or a lookup panicked; the map itself is intact.
 struct Map<K, H>(RwLock<HashMap<K, Arc<H>>>);
 
 impl<K, H> Default for Map<K, H> {
@@ -97,7 +98,7 @@ impl<K: Eq + Hash, H> Map<K, H> {
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(key, handle);
     }
 
-    /// In the order of their keys: whom they meet in what they do next is not left to chance.
+    /// Returns all handles in the order of their keys, so that what follows is deterministic.
     fn all(&self) -> Vec<Arc<H>>
     where
         K: Ord + Clone,
@@ -112,7 +113,7 @@ impl<K: Eq + Hash, H> Map<K, H> {
         self.0.write().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 
-    /// What is true of each, with its key.
+    /// Applies `what` to each handle, and returns the results with their keys.
     fn filter_map<T>(&self, what: impl Fn(&H) -> Option<T>) -> Vec<(K, T)>
     where
         K: Clone,
@@ -125,7 +126,8 @@ impl<K: Eq + Hash, H> Map<K, H> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Take one out that nobody else holds, and of which this is true meanwhile: then nobody can come to hold it either.
+    /// Removes a handle that nobody else holds and for which `is_true` holds. The map is locked meanwhile, so nobody
+    /// can obtain the handle in between.
     fn remove_unheld(&self, key: &K, is_true: impl FnOnce(&H) -> bool) -> Option<Arc<H>> {
         let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
         all.get(key).filter(|handle| Arc::strong_count(handle) == 1 && is_true(handle))?;
@@ -134,7 +136,7 @@ impl<K: Eq + Hash, H> Map<K, H> {
 }
 
 impl Routes {
-    /// The handle of a peer's actor, which is started if need be.
+    /// Returns the handle of a peer's actor, and starts the actor if necessary.
     pub(crate) async fn peer(&self, server: &ServerName, need: Need) -> Result<Arc<PeerHandle>, Refusal> {
         let handle = match self.published_peer(server) {
             Some(handle) => handle,
@@ -166,8 +168,8 @@ impl Routes {
         handle.touch(self.0.calls.fetch_add(1, Ordering::Relaxed));
     }
 
-    /// The handle of a conversation's actor, which is started if need be: a conversation nobody has heard of is one that its
-    /// first PDU, or the messenger, will begin.
+    /// Returns the handle of a context's actor, and starts the actor if necessary. An unknown context gets an actor
+    /// too, because its first PDU or the messenger will create it.
     pub async fn context(&self, context: &ContextId) -> Result<Arc<ContextHandle>, Refusal> {
         if let Some(handle) = self.published_context(context) {
             return Ok(handle);
@@ -175,7 +177,7 @@ impl Routes {
         self.router()?.context.send(FindContext(context.clone())).await.unwrap_or(Err(Refusal::Stopping))
     }
 
-    /// Work was queued for a peer: a hint for its actor. Any thread may call this.
+    /// Notifies a peer's actor that its outbox has grown. Any thread may call this.
     pub fn woken(&self, woken: Woken) {
         match (self.published_peer(&woken.server), self.0.router.get()) {
             (Some(handle), _) => {
@@ -189,7 +191,7 @@ impl Routes {
         }
     }
 
-    /// Hand PDUs to their conversation.
+    /// Delivers inbound PDUs to their context, and waits at most `patience` for the verdicts.
     pub(crate) async fn arrive(
         &self,
         context: &ContextId,
@@ -198,7 +200,8 @@ impl Routes {
         pdus: Vec<Pdu>,
         patience: Duration,
     ) -> Result<Vec<Verdict>, Undone> {
-        // The search is part of what the peer waits for: a conversation that cannot be had must not hold its link.
+        // The lookup counts against the deadline, because a context that cannot be reached must not block the peer's
+        // link.
         let Ok(found) = tokio::time::timeout(patience, self.context(context)).await else { return Err(Undone::Late) };
         match found {
             Ok(handle) => handle.arrive(from, verified, pdus, patience).await,
@@ -221,7 +224,7 @@ impl Routes {
         }
     }
 
-    /// Tell a conversation what asking a peer brought.
+    /// Delivers the result of a fetch to the context that asked for it.
     pub(crate) async fn fetched(
         &self,
         context: &ContextId,
@@ -229,7 +232,7 @@ impl Routes {
         from: ServerName,
         pdus: Result<Vec<Result<Pdu, BadPdu>>, String>,
     ) {
-        // One that has left was not waiting; at its next start it asks for what it still misses.
+        // An actor that has exited was not waiting; it fetches what it still misses at its next start.
         if let Ok(handle) = self.context(context).await {
             handle.fetched(want, from, pdus);
         }
@@ -240,22 +243,22 @@ impl Routes {
     }
 
     pub(crate) fn attach(&self, router: Asks, overload: Arc<Overload>) {
-        // Launched twice, the first one stays: its actors are the published ones.
+        // A second launch has no effect: the actors of the first router are the published ones.
         let _ = self.0.overload.set(overload);
         let _ = self.0.router.set(router);
     }
 
-    /// Whether we are too full to take more; none before the router is launched.
+    /// Returns the overload state; `None` before the router is launched.
     pub(crate) fn overload(&self) -> Option<&Arc<Overload>> {
         self.0.overload.get()
     }
 
-    /// What peers send is taken.
+    /// Returns whether items of peers are accepted.
     pub(crate) fn is_open(&self) -> bool {
         self.overload().is_none_or(|overload| overload.is_open())
     }
 
-    /// Tell every conversation whether what peers send is taken.
+    /// Tells every running context whether items of peers are accepted.
     pub(crate) fn tell_intake(&self) {
         let open = self.is_open();
         self.0.contexts.all().iter().for_each(|handle| handle.tell_intake(open));
@@ -269,24 +272,24 @@ impl Routes {
         self.0.contexts.get(context).filter(|handle| handle.is_alive())
     }
 
-    /// How many peers are in memory; those that are leaving are not counted.
+    /// Returns the number of peers in memory, without those that are being evicted.
     pub(crate) fn peers_resident(&self) -> usize {
         self.0.peers.len()
     }
 
-    /// What is counted of all conversations together.
+    /// Returns the metrics of all contexts.
     pub(crate) fn tally(&self) -> &Tally {
         &self.0.tally
     }
 
-    /// Each peer in memory as its gauge shows it: what it is doing, and how much waits for it.
+    /// Returns the state and the backlog of each peer in memory, from its shared statistics.
     pub(crate) fn peers_seen(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let seen = self.0.peers.filter_map(|handle| Some(handle.seen_at_work()));
         seen.into_iter().map(|(_, seen)| seen)
     }
 
-    /// Take so many peers out that have nothing to do and that nobody holds, those first that were not asked for the longest. Who
-    /// they were. One look at all of them.
+    /// Evicts up to `count` idle peers that nobody holds, least recently used first, and returns them. It scans all
+    /// peers once.
     pub(crate) fn put_out(&self, now: Millis, count: usize) -> Vec<(ServerName, Arc<PeerHandle>)> {
         let mut free = self.0.peers.filter_map(|handle| handle.is_free(now).then(|| handle.used()));
         free.sort_unstable_by(|(a, used), (b, later)| used.cmp(later).then_with(|| a.cmp(b)));

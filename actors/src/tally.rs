@@ -1,40 +1,41 @@
-//! What is counted of all conversations together, as they go: to ask each of a hundred thousand would be a scan.
+//! Metrics summed over all contexts. Each context keeps its share up to date, because asking a hundred thousand
+//! contexts would be a scan.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The sums. Clones share one.
+/// The sums over all contexts. Clones share one set.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tally(Arc<Sums>);
 
 #[derive(Debug, Default)]
 struct Sums {
-    /// How many conversations in memory have so many open ends; those without any are left out. No more entries than one may
-    /// have ends, and most of the time two or three.
+    /// Number of contexts in memory for each number of heads; contexts without heads are left out. The map has at most
+    /// as many entries as a context may have heads, and usually two or three.
     ends: Mutex<BTreeMap<u32, u32>>,
-    /// Open ends that were forgotten since the start.
+    /// Number of heads forgotten since the start.
     forgotten: AtomicU64,
 }
 
 impl Tally {
-    /// The open ends of the conversation in memory that has the most.
+    /// Returns the number of heads of the context in memory that has the most.
     pub(crate) fn most_ends(&self) -> u32 {
         self.ends().last_key_value().map_or(0, |(ends, _)| *ends)
     }
 
-    /// Open ends that were forgotten since the start, because there were too many.
+    /// Returns the number of heads that were forgotten since the start because there were too many.
     pub(crate) fn forgotten(&self) -> u64 {
         self.0.forgotten.load(Ordering::Relaxed)
     }
 
     fn ends(&self) -> MutexGuard<'_, BTreeMap<u32, u32>> {
-        // Each change is whole before anything can panic.
+        // A poisoned lock is safe to use: each change is complete before anything can panic.
         self.0.ends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The part of one conversation in the sums. Dropped with its actor, it takes back what it added.
+/// The contribution of one context to the sums. It is subtracted when the guard is dropped with its actor.
 #[derive(Debug)]
 pub(crate) struct Share {
     tally: Tally,
@@ -42,12 +43,12 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    /// Nothing yet.
+    /// Returns an empty contribution.
     pub(crate) fn new(tally: Tally) -> Self {
         Self { tally, ends: 0 }
     }
 
-    /// It has so many open ends now, and has forgotten so many more.
+    /// Sets the number of heads of this context, and adds to the number of forgotten heads.
     pub(crate) fn is(&mut self, ends: usize, forgotten: u64) {
         if forgotten > 0 {
             self.tally.0.forgotten.fetch_add(forgotten, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! What the operator's calls have in common: who is meant, how much is wanted, and a line in the log for what they change.
+//! Helpers for the operator's calls: the peer in the path, the page size, and a log line for each change.
 
 use std::fmt;
 use std::future::{Ready, ready};
@@ -12,14 +12,14 @@ use serde::Serialize;
 
 use crate::http::refusal::Problem;
 
-/// Rows on a page where the caller does not say, and at most.
+/// Default number of rows on a page, and below, the maximum.
 const PAGE: u32 = 100;
 const PAGE_MAX: u32 = 1_000;
 
-/// How like a name must be to be taken for a slip of the pen.
+/// Similarity from which a listed name is suggested for a misspelt one.
 const NEAR: f64 = 0.8;
 
-/// What identifies a PDU.
+/// The identity of a PDU.
 #[derive(Serialize)]
 pub(super) struct PduName {
     origin: String,
@@ -32,23 +32,23 @@ impl From<PduRef> for PduName {
     }
 }
 
-/// How many rows a page has.
+/// Returns the number of rows on a page.
 pub(super) fn page(limit: Option<u32>) -> u32 {
     limit.unwrap_or(PAGE).clamp(1, PAGE_MAX)
 }
 
-/// The name of a listed peer.
+/// Parses the name of a peer; the error suggests a similar one.
 pub(super) fn peer(gateway: &Gateway, text: &str) -> Result<ServerName, Problem> {
     let listed = gateway.peers();
     let name: Option<ServerName> = text.parse().ok();
     match name {
-        // A peer that is not listed may still be one: who is asked decides.
+        // A peer that is not listed may exist all the same: the configuration interface decides.
         Some(name) if listed.contains(&name) || gateway.ports().roster.limits(&name).is_some() => Ok(name),
         _ => Err(unknown_peer(text, &listed)),
     }
 }
 
-/// The name of any server: it may have been a peer once.
+/// Parses the name of any server, because it may have been a peer before.
 pub(super) fn server(gateway: &Gateway, text: &str) -> Result<ServerName, Problem> {
     text.parse().map_err(|_| unknown_peer(text, &gateway.peers()))
 }
@@ -63,7 +63,7 @@ fn unknown_peer(text: &str, listed: &[ServerName]) -> Problem {
     Problem::not_found("UNKNOWN_PEER", words)
 }
 
-/// Who asks for a change.
+/// The caller of an operator's call.
 pub(super) struct Operator(Option<SocketAddr>);
 
 impl FromRequest for Operator {
@@ -76,7 +76,7 @@ impl FromRequest for Operator {
 }
 
 impl Operator {
-    /// Write down that this was asked for, and what came of it.
+    /// Logs that this was requested, and its result.
     pub(super) fn did(&self, what: &'static str, to: &dyn fmt::Display, outcome: Result<(), &Problem>) {
         let from = self.0.map_or_else(|| "this process".to_owned(), |address| address.to_string());
         match outcome {

@@ -1,4 +1,4 @@
-//! `/admin/v1/contexts`: conversations, how each stands, and the merging of its open ends.
+//! `/admin/v1/contexts`: lists contexts, returns their status, and merges their heads.
 
 use actix_web::{HttpResponse, web};
 use actors::model::{ContextId, Draft, Refusal, SubmissionId};
@@ -16,7 +16,7 @@ use crate::wire::json::digest;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Listed {
-    /// Go on after this one.
+    /// Context after which the page begins.
     after: Option<String>,
     limit: Option<u32>,
 }
@@ -31,7 +31,7 @@ struct Contexts {
 #[derive(Serialize)]
 struct Listing {
     context: String,
-    /// We are one of them, and come first.
+    /// Participants; this server comes first.
     participants: Vec<String>,
     heads: u64,
     depth: u64,
@@ -41,7 +41,7 @@ struct Listing {
     last: Option<String>,
 }
 
-/// All of them by name, a page a call.
+/// Returns a page of contexts, ordered by id.
 pub(super) async fn list(api: web::Data<AdminApi>, asked: query::Asked<Listed>) -> Result<HttpResponse, Problem> {
     let after = asked.after.as_deref().map(known).transpose()?;
     let page = api.inspect.contexts(after, page(asked.limit)).await?;
@@ -59,7 +59,7 @@ pub(super) async fn list(api: web::Data<AdminApi>, asked: query::Asked<Listed>) 
     Ok(HttpResponse::Ok().json(Contexts { contexts: page.rows.into_iter().map(listing).collect(), next }))
 }
 
-/// One of them, as the messenger is told it.
+/// Returns the status of a context in the form that the messenger gets.
 pub(super) async fn show(api: web::Data<AdminApi>, path: web::Path<String>) -> Result<HttpResponse, Problem> {
     shown(&api.gateway, &path).await
 }
@@ -67,14 +67,14 @@ pub(super) async fn show(api: web::Data<AdminApi>, path: web::Path<String>) -> R
 #[derive(Serialize)]
 struct Merged {
     context: String,
-    /// Open ends before, and after.
+    /// Number of heads before, and below, after the merge.
     heads: usize,
     left: usize,
-    /// Messages that it took.
+    /// Number of messages that were composed.
     said: usize,
 }
 
-/// Join its open ends by messages of ours. The messenger reads of them what it reads of other messages of its own: nothing.
+/// Joins the heads by composing messages. The feed does not contain them, like all messages of this server.
 pub(super) async fn merge(
     api: web::Data<AdminApi>,
     operator: Operator,

@@ -1,4 +1,4 @@
-//! `GET /health/live` and `/health/ready`: whether the process answers, and whether it may be given work.
+//! `GET /health/live` and `/health/ready`: liveness and readiness of the process.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,36 +8,38 @@ use actix_web::{HttpResponse, web};
 use actors::congestion::Overload;
 use serde::Serialize;
 
-/// What keeps this process from being ready: named conditions, each with its reason. Clones share one set.
+/// The conditions that keep this process from being ready, each with its reason. Clones share one set.
 ///
-/// A new one is ready. Whoever starts something slow says so first and takes it back when it is done, so that there is no
-/// moment at which an unfinished process looks finished.
+/// A new set is ready. Code that starts something slow adds a condition first and removes it at the end, so that an
+/// unfinished process never looks ready.
 #[derive(Debug, Clone, Default)]
 pub struct Readiness(Arc<Mutex<BTreeMap<&'static str, String>>>);
 
 impl Readiness {
-    /// `what` ("store", "journal", "stopping") keeps the process from being ready, because of `why`. The newest reason stays.
+    /// Sets the condition `what` ("store", "journal", "stopping") because of `why`. An existing reason is replaced.
     pub fn fail(&self, what: &'static str, why: impl Into<String>) {
         self.conditions().insert(what, why.into());
     }
 
-    /// `what` is in order again.
+    /// Clears the condition `what`.
     pub fn mend(&self, what: &'static str) {
         self.conditions().remove(what);
     }
 
-    /// Nothing fails.
+    /// Returns whether no condition is set.
     pub fn is_ready(&self) -> bool {
         self.conditions().is_empty()
     }
 
     fn conditions(&self) -> MutexGuard<'_, BTreeMap<&'static str, String>> {
-        // Each change is one call on the map: a panic elsewhere cannot have left it half done.
+        // A poisoned lock is safe to use: each change is one call on the map, so a panic elsewhere cannot have left it
+        // half done.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What is full is named for as long as it is. The disk is looked at also while nobody writes.
+/// Sets and clears the conditions of overload. It also measures the disk periodically, because free space changes
+/// without writes.
 pub async fn follow(readiness: Readiness, overload: Arc<Overload>) {
     const LOOK_EVERY: Duration = Duration::from_secs(5);
     let mut state = overload.subscribe();
@@ -60,7 +62,7 @@ pub async fn follow(readiness: Readiness, overload: Arc<Overload>) {
     }
 }
 
-/// The health routes; they need no token.
+/// Adds the health routes; they need no token.
 pub fn configure(config: &mut web::ServiceConfig, readiness: Readiness) {
     config
         .app_data(web::Data::new(readiness))
@@ -81,7 +83,7 @@ struct Failing<'a> {
     why: &'a str,
 }
 
-/// That this runs is the answer.
+/// Always responds: the response shows that the process runs.
 async fn live() -> HttpResponse {
     HttpResponse::Ok().json(Health { status: "ok", failing: Vec::new() })
 }

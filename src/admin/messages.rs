@@ -1,4 +1,4 @@
-//! `/admin/v1/messages/{id}`: one submission on its way to its peers, and what an operator may do about it there.
+//! `/admin/v1/messages/{id}`: the delivery of one submission to its peers, and the operator's commands for it.
 
 use actix_web::{HttpResponse, web};
 use actors::model::{Fate, Index, Letter, Order, Refusal, ServerName, SubmissionId, SubmissionRecord};
@@ -11,7 +11,7 @@ use crate::http::query;
 use crate::http::refusal::Problem;
 use crate::messenger::trace;
 
-/// How far it has come, as the messenger is told it.
+/// Returns the trace in the form that the messenger gets.
 pub(super) async fn get(api: web::Data<AdminApi>, path: web::Path<String>) -> Result<HttpResponse, Problem> {
     trace::answer(&api.gateway, &path).await
 }
@@ -19,7 +19,7 @@ pub(super) async fn get(api: web::Data<AdminApi>, path: web::Path<String>) -> Re
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Legs {
-    /// On the way to this peer alone.
+    /// Peer to act on; `None`: all peers.
     server: Option<String>,
     /// Of a drop: only say what it would do.
     #[serde(default)]
@@ -34,7 +34,7 @@ struct Done {
     peers: Vec<Leg>,
 }
 
-/// What was done on the way to one peer.
+/// The result for one peer.
 #[derive(Serialize)]
 struct Leg {
     server: String,
@@ -50,7 +50,8 @@ struct Leg {
     stays: Option<String>,
 }
 
-/// Queue again what peers refused of it, queue it where there was no room, and try now those that it waits for.
+/// Requeues the dead letters of a submission, queues it for recipients whose outbox had no room, and starts an attempt
+/// at once for peers whose queue contains it.
 pub(super) async fn retry(
     api: web::Data<AdminApi>,
     operator: Operator,
@@ -110,14 +111,14 @@ pub(super) async fn drop(
     Ok(HttpResponse::Ok().json(Done { id: path.into_inner(), dry_run: Some(dry_run), peers: done? }))
 }
 
-/// What there is of a submission on the way to one peer.
+/// The items of a submission for one peer.
 #[derive(Default)]
 struct Found {
-    /// There was no room for it when it was said.
+    /// Whether there was no room in the outbox when the message was submitted.
     left_out: bool,
     /// Its dead letters.
     letters: Vec<Letter>,
-    /// Items that wait.
+    /// Number of items that wait.
     queued: u64,
 }
 
@@ -176,7 +177,7 @@ async fn each(
     }
     for server in record.left_out.iter().filter(|server| is_meant(server)) {
         let done = act(&known, server, Found { left_out: true, ..Found::default() }).await;
-        // What was done on the way to the others is done.
+        // An error must not hide what was already done for the other peers.
         peers.push(match done {
             Ok(leg) => leg,
             Err(problem) if legs.server.is_some() => return Err(problem),

@@ -1,7 +1,7 @@
-//! `GET /metrics`: what is counted, as Prometheus reads it.
+//! `GET /metrics`: metrics in the format of Prometheus.
 //!
-//! Read when asked and nowhere else: the core keeps its sums as it goes, and a scrape takes them over. No label names a peer or
-//! a context, so there are as many lines on a large gateway as on a small one.
+//! Metrics are computed only when they are scraped: the core keeps its sums up to date, and a scrape copies them. No
+//! label names a peer or a context, so a large gateway exports as many lines as a small one.
 
 use std::sync::Arc;
 
@@ -12,21 +12,21 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
 use crate::telemetry;
 
-/// The text form, by the name that scrapers know it by.
+/// Content type of the text format.
 const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// What is counted of one gateway. Clones share one.
+/// The metrics of one gateway. Clones share one recorder.
 #[derive(Clone)]
 pub struct Metrics(Arc<Counted>);
 
 struct Counted {
     gateway: Gateway,
-    /// Not the process's: several gateways may run in one.
+    /// Recorder of this gateway; it is not the global one, because several gateways may run in one process.
     recorder: PrometheusRecorder,
 }
 
 impl Metrics {
-    /// Of a running gateway.
+    /// Returns the metrics of a running gateway.
     pub fn new(gateway: Gateway) -> Self {
         let recorder = PrometheusBuilder::new().build_recorder();
         with_local_recorder(&recorder, describe);
@@ -76,7 +76,7 @@ fn record(gateway: &Gateway) {
     gauge!("fernpost_feed_unread_events").set(feed.unread() as f64);
 }
 
-/// The route; it needs no token, as health needs none.
+/// Adds the route; like health it needs no token.
 pub fn configure(config: &mut web::ServiceConfig, metrics: Metrics) {
     config
         .app_data(web::Data::new(metrics))

@@ -1,7 +1,7 @@
-//! What operators and their machines ask of a running gateway: health and metrics for anybody, `/admin/v1` for who has the token.
+//! The API for operators and their tools: health and metrics without a token, `/admin/v1` with it.
 //!
-//! One file a noun. Reads come in bounded pages; what changes anything goes through actors or the journal, as everything else
-//! does, and stands in the log with the address that asked for it. Every answer says whose gateway it is. A peer and a trace look as they do for the messenger.
+//! Reads return bounded pages. Changes go through actors or the journal, like all others, and are logged with the
+//! caller's address. Every response names the gateway. Peers and traces have the same form as for the messenger.
 
 mod answer;
 mod contexts;
@@ -32,10 +32,10 @@ use crate::settings::Peers;
 use crate::store::Store;
 use store::Backups;
 
-/// The most bytes a call's body may have: what is said here is a number or a word.
+/// Maximum bytes of a call's body: it only contains a number or a word.
 const BODY_MAX: usize = 64 * 1024;
 
-/// What every call works with. Clones share one.
+/// The state that all calls share. Clones share one.
 #[derive(Clone)]
 pub struct AdminApi {
     gateway: Gateway,
@@ -48,7 +48,7 @@ pub struct AdminApi {
 }
 
 impl AdminApi {
-    /// Over a running gateway and its store.
+    /// Returns the API of a running gateway and its store.
     pub fn new(gateway: Gateway, store: Store) -> Self {
         Self {
             gateway,
@@ -67,7 +67,7 @@ impl AdminApi {
     }
 }
 
-/// The routes of `/admin/v1`, behind the token.
+/// Adds the routes of `/admin/v1`, which need the token.
 pub fn configure(config: &mut web::ServiceConfig, api: AdminApi, token: Bearer) {
     config.service(
         web::scope("/admin/v1")
@@ -113,7 +113,7 @@ pub fn configure(config: &mut web::ServiceConfig, api: AdminApi, token: Bearer) 
     );
 }
 
-/// A path, and an answer to methods it does not have.
+/// Returns a resource for a path, which responds to other methods with an error.
 fn call(path: &'static str, allowed: &'static str) -> Resource {
     web::resource(path).default_service(web::to(move || async move { wrong_method(allowed) }))
 }

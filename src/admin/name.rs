@@ -1,4 +1,4 @@
-//! Whose operator's API this is: told on every answer, and refused to a caller who means another gateway.
+//! The gateway's name in every response, and the check that the caller addressed this gateway.
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -10,10 +10,10 @@ use actix_web::{Error, ResponseError, web};
 use super::AdminApi;
 use crate::http::refusal::Problem;
 
-/// The header that names the gateway: in an answer the one that answers, in a request the one that is meant.
+/// Header with a gateway's name: in a response the one that responds, in a request the one that the caller expects.
 pub const SERVER: HeaderName = HeaderName::from_static("fernpost-server");
 
-/// Middleware of the scope. Without a name in its request a caller means whoever answers.
+/// Middleware of the scope. A request without a name is accepted by any gateway.
 pub(super) async fn told(
     api: web::Data<AdminApi>,
     request: ServiceRequest,

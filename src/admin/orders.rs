@@ -1,4 +1,5 @@
-//! `POST /admin/v1/peers/{server}/..`: what an operator orders about a peer. The answer is the peer as it stands then.
+//! `POST /admin/v1/peers/{server}/..`: the operator's commands for a peer. The response is the peer's status
+//! afterwards.
 
 use actix_web::{HttpResponse, web};
 use actors::model::{Order, Seq};
@@ -9,7 +10,7 @@ use super::answer::{Operator, peer};
 use crate::http::refusal::Problem;
 use crate::messenger::peers::{Peer, aged};
 
-/// Leave it alone until it is resumed.
+/// Suspends the peer until it is resumed.
 pub(super) async fn suspend(
     api: web::Data<AdminApi>,
     operator: Operator,
@@ -18,7 +19,7 @@ pub(super) async fn suspend(
     give(&api, &operator, &path, Order::Suspend, "suspend").await
 }
 
-/// End its suspension.
+/// Ends the suspension of the peer.
 pub(super) async fn resume(
     api: web::Data<AdminApi>,
     operator: Operator,
@@ -27,7 +28,7 @@ pub(super) async fn resume(
     give(&api, &operator, &path, Order::Resume, "resume").await
 }
 
-/// Try it now.
+/// Starts an attempt at once.
 pub(super) async fn retry(
     api: web::Data<AdminApi>,
     operator: Operator,
@@ -44,7 +45,7 @@ pub(super) struct Number {
     yes: bool,
 }
 
-/// Its next new strong update carries this number.
+/// Sets the number of the peer's next new strong update.
 pub(super) async fn expect(
     api: web::Data<AdminApi>,
     operator: Operator,
@@ -84,7 +85,7 @@ async fn give(
 ) -> Result<HttpResponse, Problem> {
     let server = peer(&api.gateway, name)?;
     let status = api.gateway.order(&server, order).await;
-    // One that was given up takes no orders; that it is faulty is what there is to tell, and the reason is in the log.
+    // A peer whose actor was given up takes no commands; the error says that it is faulty, and the log has the reason.
     let done = status.map_err(Problem::from);
     operator.did(what, &server, done.as_ref().map(|_| ()));
     Ok(HttpResponse::Ok().json(Peer::from(aged(&api.gateway, done?).await)))

@@ -1,4 +1,4 @@
-//! `/admin/v1/peers`: each peer as it stands, in the form that the messenger gets.
+//! `/admin/v1/peers`: the status of peers, in the form that the messenger gets.
 
 use actix_web::{HttpResponse, web};
 
@@ -7,7 +7,7 @@ use super::answer::peer;
 use crate::http::refusal::Problem;
 use crate::messenger::peers::{Peer, Peers, status, statuses};
 
-/// All listed peers, in the order of the configuration.
+/// Returns the status of all configured peers, in the order of the configuration.
 pub(super) async fn list(api: web::Data<AdminApi>) -> Result<HttpResponse, Problem> {
     let asked = statuses(&api.gateway, api.gateway.peers(), true).await;
     let peers = asked.into_iter().map(|(server, status)| Peer::of(&server, status)).collect::<Result<_, _>>()?;

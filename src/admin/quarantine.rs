@@ -1,5 +1,5 @@
-//! `/admin/v1/quarantine`: everything that was put aside, in both directions and one form: what a peer sent that could not be
-//! given to the messenger, and what a peer would not take.
+//! `/admin/v1/quarantine`: quarantined items and dead letters in one form: what a peer sent that could not be delivered
+//! to the messenger, and what a peer refused.
 
 use std::fmt;
 use std::str::FromStr;
@@ -33,7 +33,7 @@ struct Parked {
     next: Option<String>,
 }
 
-/// A parked item.
+/// A quarantined item or a dead letter.
 #[derive(Serialize)]
 struct Item {
     server: String,
@@ -57,14 +57,14 @@ struct Item {
     body: Option<Box<RawValue>>,
 }
 
-/// A PDU, as far as what came names one.
+/// The identity of a PDU, as far as it was readable.
 #[derive(Serialize)]
 struct Named {
     origin: Option<String>,
     pdu_id: Option<String>,
 }
 
-/// In one word. Of what the peer refused, its own words are the reason.
+/// Returns the reason as a code. For an item that the peer refused, the reason text is the peer's own.
 const fn code(why: Why) -> &'static str {
     match why {
         Why::Inbound(code) => code.as_str(),
@@ -108,7 +108,7 @@ impl From<ParkedRow> for Item {
     }
 }
 
-/// What came as it came. It was read as JSON once; should it be none, it is shown as a text.
+/// Returns the item as received. If it is not JSON it is returned as a JSON string.
 fn body(bytes: &[u8]) -> Box<RawValue> {
     let text = String::from_utf8_lossy(bytes).into_owned();
     RawValue::from_string(text.clone()).unwrap_or_else(|_| {
@@ -124,7 +124,7 @@ const fn direction(direction: Direction) -> &'static str {
     }
 }
 
-/// What an operator calls a parked item of a server: `in:7`, `out:12`, or the number alone where only one way has it.
+/// The operator's id of an item: `in:7`, `out:12`, or the number alone if only one direction has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Id {
     direction: Option<Direction>,
@@ -171,7 +171,7 @@ fn direction_of(text: &str) -> Option<Direction> {
     }
 }
 
-/// Which items are meant.
+/// Parses the parameters that select items.
 pub(super) fn filter(
     server: Option<ServerName>,
     direction: Option<&str>,
@@ -189,12 +189,12 @@ pub(super) fn filter(
     Ok(ParkedFilter { server, direction: way.transpose()?, pdus: pdus.transpose()? })
 }
 
-/// A place as a page's `next` names it.
+/// Formats a key as the `next` of a page.
 pub(super) fn written(place: &Place) -> String {
     format!("{}/{}", place.server, Id::of(place))
 }
 
-/// The place that a `next` names.
+/// Parses the `next` of a page.
 pub(super) fn place(text: &str) -> Result<Place, Problem> {
     let place = text.split_once('/').and_then(|(server, id)| {
         let (server, id) = (server.parse::<ServerName>().ok()?, id.parse::<Id>().ok()?);
@@ -203,7 +203,7 @@ pub(super) fn place(text: &str) -> Result<Place, Problem> {
     place.ok_or_else(|| Problem::bad_request("BAD_AFTER", format!("{text:?} is no `next` of an earlier page")))
 }
 
-/// A page of them, by server, what came before what went.
+/// Returns a page of items, ordered by server, inbound before outbound.
 pub(super) async fn list(api: web::Data<AdminApi>, asked: query::Asked<Listed>) -> Result<HttpResponse, Problem> {
     let of = asked.server.as_deref().map(|name| server(&api.gateway, name)).transpose()?;
     let filter = filter(of, asked.direction.as_deref(), asked.kind.as_deref())?;
@@ -213,12 +213,12 @@ pub(super) async fn list(api: web::Data<AdminApi>, asked: query::Asked<Listed>) 
     Ok(HttpResponse::Ok().json(Parked { items: page.rows.into_iter().map(Item::from).collect(), next }))
 }
 
-/// One of them, whole.
+/// Returns one item with its content.
 pub(super) async fn show(api: web::Data<AdminApi>, path: web::Path<(String, String)>) -> Result<HttpResponse, Problem> {
     Ok(HttpResponse::Ok().json(Item::from(find(&api, &path).await?)))
 }
 
-/// The item a path names.
+/// Finds the item that a path names.
 pub(super) async fn find(api: &AdminApi, (name, id): &(String, String)) -> Result<ParkedRow, Problem> {
     let server = server(&api.gateway, name)?;
     let id: Id = id.parse()?;

@@ -1,4 +1,4 @@
-//! `/admin/v1/queue`: what waits for whom, and since when.
+//! `/admin/v1/queue`: unacknowledged items by peer and age.
 
 use actix_web::{HttpResponse, web};
 use actors::model::{Index, Millis, Refusal, ServerName};
@@ -13,8 +13,8 @@ use crate::http::refusal::Problem;
 
 const MINUTE: u64 = 60 * 1000;
 
-/// Where each bucket of ages ends, and what it is called. They double, so that one glance tells an outage of minutes from one
-/// of days. What is older than all of them is in one more.
+/// The upper limits of the age buckets, and their names. They double, so that an outage of minutes is easily
+/// distinguished from one of days. One more bucket contains everything older.
 const BUCKETS: [(&str, u64); 8] = [
     ("5m", 5 * MINUTE),
     ("10m", 10 * MINUTE),
@@ -27,16 +27,17 @@ const BUCKETS: [(&str, u64); 8] = [
 ];
 const OLDER: &str = "1d+";
 
-/// A call goes on to the next peer until it has looked at so many items. A queue is looked at whole: `outbox_items` bounds it.
+/// Number of items examined after which a call continues with no further peer. Each queue is examined completely;
+/// `outbox_items` limits it.
 const ITEMS_A_CALL: u64 = 200_000;
 
-/// Peers in one answer.
+/// Maximum number of peers in one response.
 const PEERS_A_CALL: usize = 1_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Shaped {
-    /// Go on after this peer.
+    /// Peer after which the page begins.
     after: Option<String>,
 }
 
@@ -56,7 +57,7 @@ struct PeerShape {
     counts: Vec<u64>,
 }
 
-/// Peers with something unacknowledged, by name: how much, by age.
+/// Returns the peers with unacknowledged items, ordered by name, with the number of items per age bucket.
 pub(super) async fn shape(api: web::Data<AdminApi>, asked: query::Asked<Shaped>) -> Result<HttpResponse, Problem> {
     let now = api.gateway.ports().clock.now();
     let edges: Vec<Millis> = BUCKETS.iter().map(|(_, age)| Millis(now.0.saturating_sub(*age))).collect();
@@ -69,7 +70,7 @@ pub(super) async fn shape(api: web::Data<AdminApi>, asked: query::Asked<Shaped>)
         let counts = ages(&api, &server, &edges).await?;
         let total = counts.iter().sum();
         looked_at += total;
-        // It may have acknowledged all of it meanwhile.
+        // The peer may have acknowledged everything since.
         if total > 0 {
             peers.push(PeerShape { server: server.to_string(), total, counts });
         }
@@ -93,7 +94,8 @@ async fn ages(api: &AdminApi, server: &ServerName, edges: &[Millis]) -> Result<V
     Ok(counts)
 }
 
-/// Up to where a peer has acknowledged. One that is no peer any more, or whose actor was given up, has its row.
+/// Returns the index up to which a peer has acknowledged. For a former peer, or one whose actor was given up, it is
+/// read from the store.
 pub(super) async fn acked(api: &AdminApi, server: &ServerName) -> Result<Index, Problem> {
     match api.gateway.peer(server).await {
         Ok(status) => Ok(status.acked),
@@ -150,7 +152,7 @@ impl From<QueuedItem> for Queued {
     }
 }
 
-/// The unacknowledged items of a peer, oldest first.
+/// Returns the unacknowledged items of a peer, oldest first.
 pub(super) async fn show(
     api: web::Data<AdminApi>,
     path: web::Path<String>,

@@ -1,4 +1,4 @@
-//! Taking parked items back, or forgetting them: one by its id, or all of a server, a page a call.
+//! Releases or drops quarantined items and dead letters: one by its id, or all of a server, a page per call.
 
 use actix_web::{HttpResponse, web};
 use actors::model::{Index, Verdict};
@@ -14,10 +14,10 @@ use crate::http::refusal::Problem;
 use crate::wire::json;
 use crate::wire::pdu::Reader;
 
-/// Items in one call on all of a server: each may be a commit, and somebody waits.
+/// Maximum number of items in one call on all of a server: each may be a commit, and the caller waits.
 const AT_ONCE: u32 = 100;
 
-/// What is done with an item.
+/// The action on an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Act {
     Release,
@@ -40,7 +40,7 @@ struct Done {
     outcome: &'static str,
 }
 
-/// Give one back: what came to its conversation, what was to go to its queue.
+/// Releases one item: an inbound one to its context, an outbound one to its queue.
 pub(super) async fn release(
     api: web::Data<AdminApi>,
     operator: Operator,
@@ -49,7 +49,7 @@ pub(super) async fn release(
     one(&api, &operator, &path, Act::Release).await
 }
 
-/// Forget one.
+/// Deletes one item.
 pub(super) async fn drop(
     api: web::Data<AdminApi>,
     operator: Operator,
@@ -66,7 +66,7 @@ async fn one(api: &AdminApi, operator: &Operator, path: &(String, String), act: 
     Ok(HttpResponse::Ok().json(Done { server, id, outcome: outcome? }))
 }
 
-/// Which items of a server, and where to go on.
+/// The selection of a server's items, and the position to continue from.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Many {
@@ -94,7 +94,8 @@ struct Stayed {
     reason: String,
 }
 
-/// Give all of a server's back, in their order; what cannot be taken stays, and the answer says why.
+/// Releases all items of a server, in their order. Items that cannot be accepted stay, and the response gives the
+/// reasons.
 pub(super) async fn release_all(
     api: web::Data<AdminApi>,
     operator: Operator,
@@ -104,7 +105,7 @@ pub(super) async fn release_all(
     many(&api, &operator, &path, &asked, Act::Release).await
 }
 
-/// Forget all of a server's.
+/// Deletes all items of a server.
 pub(super) async fn drop_all(
     api: web::Data<AdminApi>,
     operator: Operator,
@@ -128,7 +129,7 @@ async fn many(
     let (mut count, mut stayed) = (0, Vec::new());
     for listed in page.rows {
         let id = Id::of(&listed.place).to_string();
-        // It may have gone since the page was read.
+        // The item may have been removed since the page was read.
         let Some(row) = api.inspect.parked_row(listed.place).await? else { continue };
         match done(api, row, act).await {
             Ok(_) => count += 1,
@@ -141,7 +142,7 @@ async fn many(
     Ok(HttpResponse::Ok().json(ManyDone { server: server.to_string(), done: count, stayed, next }))
 }
 
-/// Do it, and say what became of the item.
+/// Applies the action and returns the result for the item.
 async fn done(api: &AdminApi, row: ParkedRow, act: Act) -> Result<&'static str, Problem> {
     match (act, row.place.direction) {
         (Act::Drop, _) => {
@@ -160,7 +161,7 @@ async fn done(api: &AdminApi, row: ParkedRow, act: Act) -> Result<&'static str, 
     }
 }
 
-/// Give what a peer sent to whom it was for, if it is taken now.
+/// Submits an inbound item to its context again; it stays in quarantine unless it is accepted.
 async fn taken(api: &AdminApi, row: &ParkedRow) -> Result<&'static str, Problem> {
     let stays = |reason: String| Problem::unprocessable("STAYS", reason);
     if !row.what.is_pdu() {
@@ -180,7 +181,7 @@ async fn taken(api: &AdminApi, row: &ParkedRow) -> Result<&'static str, Problem>
     }
 }
 
-/// The PDU in an update that carries one.
+/// Returns the PDU in an update that carries one.
 fn carried(update: &RawValue) -> Option<&RawValue> {
     let members = json::members(update.get()).ok()?;
     let is_update = json::says(update.get(), "update", "pdu") && json::get(&members, "pdu_id").is_none();

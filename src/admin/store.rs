@@ -1,5 +1,5 @@
-//! `/admin/v1/store`: how full it is, and a backup of it while it works. A backup may take minutes, so it is begun by one call and
-//! watched by others.
+//! `/admin/v1/store`: the size of the store, and a backup of the running store. A backup may take minutes, so one call
+//! starts it and others return its progress.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,7 +34,7 @@ struct Table {
     bytes: u64,
 }
 
-/// What was done since the store was opened.
+/// The work done since the store was opened.
 #[derive(Serialize)]
 struct Counts {
     commits: u64,
@@ -43,7 +43,7 @@ struct Counts {
     rows_trimmed: u64,
 }
 
-/// How full the store is.
+/// Returns the size of the store.
 pub(super) async fn stats(api: web::Data<AdminApi>) -> Result<HttpResponse, Problem> {
     let stats = api.store.stats().await?;
     let tables = stats.tables.iter();
@@ -66,7 +66,7 @@ pub(super) async fn stats(api: web::Data<AdminApi>) -> Result<HttpResponse, Prob
     }))
 }
 
-/// The backup under way, or the last one. One at a time: each costs the disk a pass over the whole store.
+/// The running backup, or the last one. Only one runs at a time, because each reads the whole store from the disk.
 #[derive(Clone, Default)]
 pub(super) struct Backups(Arc<Mutex<Option<Job>>>);
 
@@ -88,7 +88,8 @@ const RUNNING: &str = "running";
 
 impl Backups {
     fn job(&self) -> MutexGuard<'_, Option<Job>> {
-        // Each change is one assignment: a panic elsewhere cannot have left it half done.
+        // A poisoned lock is safe to use: each change is one assignment, so a panic elsewhere cannot have left it half
+        // done.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -104,14 +105,14 @@ pub(super) struct Wanted {
     path: PathBuf,
 }
 
-/// Begin a backup into a new file on this machine.
+/// Starts a backup into a new file on this machine.
 pub(super) async fn backup(
     api: web::Data<AdminApi>,
     operator: Operator,
     wanted: web::Json<Wanted>,
 ) -> Result<HttpResponse, Problem> {
     let path = wanted.into_inner().path;
-    // It will not be overwritten; that an operator had it done would not be true.
+    // An existing file is not overwritten, so the log must not say that the backup was made.
     let taken =
         path.symlink_metadata().ok().map(|_| Problem::unprocessable("FILE_EXISTS", "there is such a file already"));
     let begun = begin(&api, path.clone());
@@ -163,7 +164,7 @@ fn begin(api: &AdminApi, path: PathBuf) -> Result<Job, Problem> {
     Ok(job)
 }
 
-/// How far the backup is.
+/// Returns the progress of the backup.
 pub(super) async fn progress(api: web::Data<AdminApi>) -> Result<HttpResponse, Problem> {
     match api.backups.job().as_ref() {
         Some(job) => Ok(HttpResponse::Ok().json(job)),

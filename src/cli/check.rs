@@ -1,4 +1,4 @@
-//! `fernpost check`: what is wrong, before it hurts.
+//! `fernpost check`: finds problems before the gateway starts.
 
 use actors::model::Counted;
 use actors::ports::Roster;

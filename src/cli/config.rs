@@ -1,4 +1,4 @@
-//! `fernpost config`: what can be configured.
+//! `fernpost config`: prints the manual.
 
 use super::{FINE, print, print_json};
 use crate::settings::Settings;

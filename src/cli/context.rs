@@ -1,4 +1,4 @@
-//! `fernpost context`: who takes part in a conversation, how it stands, and its open ends.
+//! `fernpost context`: lists contexts, shows their status, and merges their heads.
 
 use clap::Subcommand;
 use serde::Deserialize;
@@ -9,30 +9,30 @@ use super::table::Table;
 use super::words::{ago, brief, count, counted, items, room};
 use super::{FINE, print};
 
-/// What can be done about conversations.
+/// Commands for contexts.
 #[derive(Debug, Subcommand)]
 pub(super) enum Context {
-    /// All conversations by name, one a line.
+    /// List all contexts by name, one per line.
     List {
-        /// Go on after this one.
+        /// Continue after this context.
         #[arg(long, value_name = "CONTEXT")]
         after: Option<String>,
-        /// Conversations to show, at most 1000.
+        /// Number of contexts to show, at most 1000.
         #[arg(long, default_value_t = 100)]
         limit: u32,
         #[command(flatten)]
         operator: Operator,
     },
-    /// One of them, with what it lacks.
+    /// Show one context, with the PDUs that it misses.
     Show {
-        /// Its name.
+        /// Name of the context.
         name: String,
         #[command(flatten)]
         operator: Operator,
     },
-    /// Join its open ends by empty messages, which everybody who takes part gets.
+    /// Join the heads of a context by empty messages, which all participants receive.
     Merge {
-        /// Its name.
+        /// Name of the context.
         name: String,
         #[command(flatten)]
         operator: Operator,
@@ -56,7 +56,7 @@ struct Row {
     last: Option<String>,
 }
 
-/// A PDU: (origin, id).
+/// The identity of a PDU: (origin, id).
 type Pair = (String, String);
 
 #[derive(Deserialize)]
@@ -95,14 +95,14 @@ struct Merged {
     said: u64,
 }
 
-/// Characters that a line has room for, of a name and of a list of servers.
+/// Maximum number of characters of a name, and below, of a list of servers.
 const NAME_LENGTH: usize = 40;
 const SERVERS_LENGTH: usize = 60;
 
 /// PDUs named on a terminal; a file or another program gets them all.
 const NAMED_MAX: usize = 10;
 
-/// Run one of them.
+/// Runs a command.
 pub(super) fn run(command: Context) -> u8 {
     match command {
         Context::List { after, limit, operator } => {
@@ -185,7 +185,7 @@ async fn show(gateway: &Gateway, json: bool, name: &str) -> Result<u8, Failure> 
     Ok(print(&text, FINE))
 }
 
-/// The first of them, and how many more.
+/// Formats the first PDUs and the number of further ones.
 fn named(pdus: &[Pair]) -> String {
     let mut words: Vec<String> =
         pdus.iter().take(room(NAMED_MAX)).map(|(origin, id)| format!("{origin}/{id}")).collect();

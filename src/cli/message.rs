@@ -1,4 +1,4 @@
-//! `fernpost message`: one submission on its way to its peers.
+//! `fernpost message`: one submission and its delivery to the peers.
 
 use std::collections::BTreeMap;
 
@@ -12,21 +12,21 @@ use super::table::Table;
 use super::words::{ago, count, gist, items, until};
 use super::{COULD_NOT_RUN, FINE, WRONG, print};
 
-/// What can be done about a submission.
+/// Commands for a submission.
 #[derive(Debug, Subcommand)]
 pub(super) enum Message {
-    /// How far it has come, peer by peer; ends with 1 where a peer will not have it.
+    /// Show the delivery peer by peer; exits with 1 if the delivery to a peer has failed.
     Trace {
-        /// The messenger's id for it.
+        /// Id that the messenger gave to it.
         id: String,
         #[command(flatten)]
         operator: Operator,
     },
-    /// Queue again what peers refused of it, queue it where it found no room, and try now those that it waits for.
+    /// Queue refused items again, queue the message for peers whose outbox had no room, and try waiting peers now.
     Retry {
-        /// The messenger's id for it.
+        /// Id that the messenger gave to it.
         id: String,
-        /// On the way to this peer alone.
+        /// Act on this peer only.
         #[arg(long, value_name = "NAME")]
         server: Option<String>,
         #[command(flatten)]
@@ -34,7 +34,7 @@ pub(super) enum Message {
     },
     /// Take it out of the queues, into quarantine, where it can be given back; delete for good what peers refused of it before.
     Drop {
-        /// The messenger's id for it.
+        /// Id that the messenger gave to it.
         id: String,
         /// On the way to this peer alone.
         #[arg(long, value_name = "NAME")]
@@ -120,10 +120,10 @@ struct Attempt {
 /// Attempts at a peer that are listed.
 const HISTORY_MAX: usize = 20;
 
-/// Characters of an attempt's result that a line has room for.
+/// Maximum number of characters of an attempt's result.
 const RESULT_LENGTH: usize = 50;
 
-/// Run one of them.
+/// Runs a command.
 pub(super) fn run(command: Message) -> u8 {
     match command {
         Message::Trace { id, operator } => operator.run(async |gateway, json| trace(gateway, json, &id).await),

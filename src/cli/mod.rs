@@ -1,4 +1,4 @@
-//! The command line: one binary, one file a noun. Exit codes: 0 fine, 1 found something wrong, 2 could not run.
+//! The command line: one binary, one file per noun. Exit codes: 0 success, 1 problem found, 2 could not run.
 
 mod check;
 mod config;
@@ -45,33 +45,33 @@ struct Cli {
 enum Command {
     /// Run the gateway until it is told to stop (TERM or INT).
     Serve(serve::Serve),
-    /// Look for what is wrong before it hurts.
+    /// Check for problems.
     #[command(subcommand)]
     Check(Check),
     /// Show what can be configured.
     #[command(subcommand)]
     Config(Config),
-    /// Who is written to, who is not, and why.
+    /// Peers: their state, and commands for them.
     #[command(subcommand)]
     Peer(peer::Peer),
-    /// One submission on its way to its peers.
+    /// One submission and its delivery to the peers.
     #[command(subcommand)]
     Message(message::Message),
-    /// Conversations: who takes part, how they stand, and their open ends.
+    /// Contexts: participants, status and heads.
     #[command(subcommand)]
     Context(context::Context),
-    /// What waits for whom, and since when.
+    /// Items that wait for peers, by age.
     #[command(subcommand)]
     Queue(queue::Queue),
-    /// What was put aside, in both directions.
+    /// Quarantined items and dead letters.
     #[command(subcommand)]
     Quarantine(quarantine::Quarantine),
-    /// How full the store is, copies of it, and whether a file can be trusted.
+    /// Size of the store, backups, and verification of files.
     #[command(subcommand)]
     Store(store::Store),
-    /// Three gateways with a toy messenger each, in this process, on loopback, with temporary data.
+    /// Run three gateways with a sample messenger each, in this process, on loopback, with temporary data.
     Demo(demo::Options),
-    /// Peers that misbehave on purpose, on loopback: for tests, and to see what a gateway does about them.
+    /// Simulate misbehaving peers on loopback, for tests and demonstrations.
     PeerSim(Box<peer_sim::Options>),
 }
 
@@ -97,10 +97,10 @@ enum Config {
     },
 }
 
-/// Where the configuration is.
+/// The location of the configuration.
 #[derive(Debug, Args)]
 struct Source {
-    /// The configuration file; `conf.d/*.toml` beside it is read after it, by name.
+    /// Configuration file; `conf.d/*.toml` beside it is read after it, by name.
     #[arg(short, long, env = "FERNPOST_CONFIG", default_value = "fernpost.toml")]
     config: PathBuf,
     /// Override one key, such as `--set store.group_max=64`.
@@ -135,11 +135,11 @@ impl Source {
     }
 }
 
-/// Everything is as it should be.
+/// Exit code: success.
 const FINE: u8 = 0;
-/// Something is wrong, and was said.
+/// Exit code: a problem was found and reported.
 const WRONG: u8 = 1;
-/// The command itself could not run.
+/// Exit code: the command could not run.
 const COULD_NOT_RUN: u8 = 2;
 
 /// A complaint about an argument without the words that only programmers know; `None`: it has none of them.
@@ -171,7 +171,7 @@ fn misused(error: &clap::Error) -> u8 {
     u8::try_from(error.exit_code()).unwrap_or(COULD_NOT_RUN)
 }
 
-/// Run the command that the arguments name.
+/// Runs the command that the arguments name.
 pub fn run() -> ExitCode {
     let report = std::panic::take_hook();
     panics::report_by(move |panic| report(panic), crate::telemetry::last_words);

@@ -1,4 +1,4 @@
-//! The way to a running gateway: where its admin listener is, one call, and what to do when there is no answer.
+//! The client of the admin API: finds the gateway, makes calls, and explains failures.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -15,40 +15,40 @@ use super::{FINE, Source};
 use crate::admin::name::SERVER;
 use crate::http::json_error;
 
-/// How long connecting may take: the gateway is on this machine, or near.
+/// Timeout of connecting: the gateway is on this machine or near.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// How long a call may take, its answer included.
+/// Timeout of a call, including its response.
 const CALL: Duration = Duration::from_secs(60);
 
-/// The most bytes an answer may have: a page, or one item.
+/// Maximum bytes of a response: a page, or one item.
 const ANSWER_MAX: usize = 64 << 20;
 
-/// What stands for itself in a path.
+/// Characters that are not encoded in a path, beside letters and digits.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Which gateway is asked, and how its answer is printed.
+/// The selection of the gateway, and the output format.
 #[derive(Debug, Args)]
 pub(super) struct Operator {
     #[command(flatten)]
     source: Source,
-    /// The gateway's admin address, such as http://127.0.0.1:9882; else `admin.listen` of the configuration.
+    /// Address of the gateway's admin API, such as http://127.0.0.1:9882; default: `admin.listen` of the configuration.
     #[arg(long, value_name = "URL")]
     admin: Option<String>,
-    /// A file with the admin token; else that of the configuration.
+    /// File with the admin token; default: the token of the configuration.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// Print the answer as JSON.
+    /// Print the response as JSON.
     #[arg(long)]
     pub(super) json: bool,
 }
 
-/// A gateway that can be called.
+/// A gateway's admin API.
 pub(super) struct Gateway {
     client: Client,
     base: String,
     token: Option<String>,
-    /// Whose it has to be, where a configuration says so.
+    /// Expected gateway, if a configuration names it.
     meant: Option<Meant>,
 }
 
@@ -119,12 +119,12 @@ fn checked(url: &str) -> Result<String, Failure> {
 }
 
 impl Gateway {
-    /// Read something.
+    /// Sends a GET and returns the response.
     pub(super) async fn get(&self, path: &str) -> Result<String, Failure> {
         self.call(Method::GET, path, String::new(), CALL).await
     }
 
-    /// Have something done.
+    /// Sends a POST and returns the response.
     pub(super) async fn post(&self, path: &str, body: String) -> Result<String, Failure> {
         self.call(Method::POST, path, body, CALL).await
     }
@@ -136,7 +136,7 @@ impl Gateway {
             request = request.bearer_auth(token);
         }
         if let Some(Meant { server, .. }) = meant {
-            // Whoever else listens there must not do what is meant for this one.
+            // Another gateway at this address must refuse the call.
             request = request.header(SERVER.as_str(), server);
         }
         let response = request.send().await.map_err(|error| self.silent(&error))?;
@@ -158,7 +158,7 @@ impl Gateway {
         }
     }
 
-    /// Whether it is the gateway of the configuration that answers.
+    /// Checks that the response is from the gateway of the configuration.
     fn is_meant(&self, response: &Response) -> Result<(), Failure> {
         let (Some(Meant { server, file }), Some(name)) = (&self.meant, response.headers().get(SERVER.as_str())) else {
             return Ok(());
@@ -197,29 +197,29 @@ impl Gateway {
         Failure::Odd(format!("what answers at {} is no gateway of this version: {what}", self.base))
     }
 
-    /// The answer in a form of ours.
+    /// Parses a response.
     pub(super) fn read<T: DeserializeOwned>(&self, text: &str) -> Result<T, Failure> {
         json_error::object(text.as_bytes()).map_err(|why| self.odd(&why))
     }
 }
 
-/// Print an answer as it came.
+/// Prints a response as received.
 pub(super) fn print_json(answer: &str) -> u8 {
     super::print_json(answer, FINE)
 }
 
-/// A part of a path.
+/// Encodes one segment of a path.
 pub(super) fn segment(text: &str) -> String {
     utf8_percent_encode(text, PLAIN).to_string()
 }
 
-/// The part of a path behind its question mark, of what is given.
+/// Returns the query string of the pairs that have a value.
 pub(super) fn query(pairs: &[(&str, Option<String>)]) -> String {
     let mut query = String::new();
     for (key, value) in pairs {
         if let Some(value) = value {
             let mark = if query.is_empty() { '?' } else { '&' };
-            // Writing into a text cannot fail.
+            // Writing to a string cannot fail.
             let _ = write!(query, "{mark}{key}={}", segment(value));
         }
     }

@@ -1,4 +1,4 @@
-//! `fernpost peer`: who is written to, who is not, and why.
+//! `fernpost peer`: the state of peers, and commands for them.
 
 use std::collections::BTreeMap;
 
@@ -13,47 +13,48 @@ use super::table::Table;
 use super::words::{ago, count, gist, items, size, until};
 use super::{FINE, print};
 
-/// What can be done about peers.
+/// Commands for peers.
 #[derive(Debug, Subcommand)]
 pub(super) enum Peer {
-    /// All peers, one a line.
+    /// List all peers, one per line.
     List {
         #[command(flatten)]
         operator: Operator,
     },
-    /// One peer, with all that is known of it.
+    /// Show one peer in detail.
     Show {
-        /// Its name.
+        /// Name of the peer.
         name: String,
         #[command(flatten)]
         operator: Operator,
     },
-    /// Write nothing to it, also after a restart, until it is resumed; what it sends is still taken.
+    /// Send nothing to the peer, also after a restart, until it is resumed; what it sends is still accepted.
     Suspend {
-        /// Its name.
+        /// Name of the peer.
         name: String,
         #[command(flatten)]
         operator: Operator,
     },
-    /// End its suspension, whatever the cause, and write at once.
+    /// End the suspension, whatever its cause, and send at once.
     Resume {
-        /// Its name.
+        /// Name of the peer.
         name: String,
         #[command(flatten)]
         operator: Operator,
     },
     /// Make the next attempt now.
     Retry {
-        /// Its name.
+        /// Name of the peer.
         name: String,
         #[command(flatten)]
         operator: Operator,
     },
-    /// Say which number its next update carries: it was restored from a backup, or cannot go back as far as we ask.
+    /// Set the number of the peer's next update, after it was restored from a backup or cannot resend as far back as
+    /// required.
     Expect {
-        /// Its name.
+        /// Name of the peer.
         name: String,
-        /// The number.
+        /// Number of the peer's next update.
         #[arg(value_parser = clap::value_parser!(u64).range(1..))]
         number: u64,
         /// Also where it is more than `renumber_max` above the number expected until now.
@@ -83,7 +84,7 @@ struct Peers {
     peers: Vec<Row>,
 }
 
-/// A peer as the gateway tells it; what its actor alone knows is missing where that does not run.
+/// A peer as the gateway reports it; fields that only its actor knows are missing if the actor does not run.
 #[derive(Deserialize)]
 struct Row {
     server: String,
@@ -107,7 +108,7 @@ struct Row {
     next_seq: Option<u64>,
 }
 
-/// Characters of an error that a line has room for.
+/// Maximum number of characters of an error.
 const ERROR_LENGTH: usize = 70;
 
 impl Row {
@@ -120,7 +121,7 @@ impl Row {
     }
 }
 
-/// Run one of them.
+/// Runs a command.
 pub(super) fn run(command: Peer) -> u8 {
     match command {
         Peer::List { operator } => operator.run(list),
@@ -187,7 +188,7 @@ async fn show(gateway: &Gateway, json: bool, name: &str) -> Result<u8, Failure> 
     tell(gateway, json, &answer)
 }
 
-/// Give an order, and show the peer as it stands then.
+/// Sends a command, and prints the peer's status afterwards.
 fn order(operator: Operator, name: &str, order: &str, body: String) -> u8 {
     operator.run(async |gateway, json| give(gateway, json, name, order, body).await)
 }
@@ -197,7 +198,7 @@ async fn give(gateway: &Gateway, json: bool, name: &str, order: &str, body: Stri
     tell(gateway, json, &answer)
 }
 
-/// Print one peer.
+/// Prints one peer.
 fn tell(gateway: &Gateway, json: bool, answer: &str) -> Result<u8, Failure> {
     if json {
         return Ok(print_json(answer));

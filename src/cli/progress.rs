@@ -1,4 +1,4 @@
-//! Progress of work that takes longer than a second: on a terminal, in place, and gone when the work is done.
+//! A progress bar for work that takes longer than a second; it is shown on a terminal only, and removed at the end.
 
 use std::io::{IsTerminal, Write, stderr};
 use std::sync::mpsc;
@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Work that is done sooner needs no bar.
+/// Time before the bar is shown.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Characters of a bar.
+/// Width of the bar in characters.
 const WIDTH: u64 = 30;
 
-/// Some work under way.
+/// Work in progress.
 pub(super) struct Progress {
     what: String,
     began: Instant,
@@ -20,23 +20,23 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// It begins now.
+    /// Starts now.
     pub(super) fn new(what: &str) -> Self {
         Self { what: what.to_owned(), began: Instant::now(), shown: false }
     }
 
-    /// So much of all is done.
+    /// Shows that `done` of `of` is done.
     pub(super) fn at(&mut self, done: u64, of: u64) {
         if self.began.elapsed() < PATIENCE || !stderr().is_terminal() {
             return;
         }
         self.shown = true;
-        // Progress that cannot be shown is not worth ending for.
+        // A failed progress output must not end the work.
         let _ = write!(stderr(), "\r{}", line(&self.what, done, of));
         let _ = stderr().flush();
     }
 
-    /// It is done: leave nothing on the line.
+    /// Removes the bar, because the work is done.
     pub(super) fn end(self) {
         if self.shown {
             clear();
@@ -44,13 +44,13 @@ impl Progress {
     }
 }
 
-/// Do some work that says nothing of how far it is, and meanwhile how long it takes.
+/// Runs work that reports no progress, and shows the elapsed time meanwhile.
 pub(super) fn during<T: Send>(what: &str, work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         let (done, finished) = mpsc::channel();
         let worker = scope.spawn(move || {
             let result = work();
-            // Whoever watched may have stopped.
+            // The receiver may be gone.
             let _ = done.send(());
             result
         });

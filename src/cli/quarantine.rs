@@ -1,4 +1,4 @@
-//! `fernpost quarantine`: everything that was put aside, in both directions.
+//! `fernpost quarantine`: quarantined items and dead letters.
 
 mod release;
 
@@ -12,37 +12,37 @@ use super::table::Table;
 use super::words::{ago, brief, size};
 use super::{FINE, print};
 
-/// What can be done about parked items.
+/// Commands for quarantined items and dead letters.
 #[derive(Debug, Subcommand)]
 pub(super) enum Quarantine {
-    /// What peers sent that could not be given to the messenger, and what they would not take.
+    /// List what peers sent that could not be delivered to the messenger, and what peers refused.
     List {
         #[command(flatten)]
         filter: Filter,
-        /// Go on after this one, as an earlier page says.
+        /// Continue after this item, as printed by an earlier page.
         #[arg(long, value_name = "PLACE")]
         after: Option<String>,
-        /// Items to show, at most 1000.
+        /// Number of items to show, at most 1000.
         #[arg(long, default_value_t = 100)]
         limit: u32,
         #[command(flatten)]
         operator: Operator,
     },
-    /// One item, whole.
+    /// Show one item with its content.
     Show {
         #[command(flatten)]
         item: ItemId,
         #[command(flatten)]
         operator: Operator,
     },
-    /// Give back: what came to its conversation, what was to go out to its queue. What is not taken now stays.
+    /// Release items: inbound ones to their context, outbound ones to their queue. What is still refused stays.
     Release {
         #[command(flatten)]
         target: Target,
         #[command(flatten)]
         operator: Operator,
     },
-    /// Forget for ever.
+    /// Delete items for ever.
     Drop {
         #[command(flatten)]
         target: Target,
@@ -51,38 +51,38 @@ pub(super) enum Quarantine {
     },
 }
 
-/// One parked item, or all of a server's.
+/// One item, or all items of a server.
 #[derive(Debug, Args)]
 pub(super) struct Target {
-    /// The server it came from, or was for.
+    /// Server that the item came from, or was for.
     #[arg(required_unless_present = "all_of", requires = "id")]
     name: Option<String>,
-    /// Its id in the list: in:7, out:12, or the number alone where only one way has it.
+    /// Id in the list: in:7, out:12, or the number alone if only one direction has it.
     id: Option<String>,
-    /// All of this server; without --yes it is only said how many there are.
+    /// All items of this server; without --yes only their number is printed.
     #[arg(long, value_name = "NAME", conflicts_with = "name")]
     all_of: Option<String>,
-    /// Do it.
+    /// Confirm the action on all items.
     #[arg(long, requires = "all_of")]
     yes: bool,
-    /// Of all: this kind alone.
+    /// With --all-of: only items of this kind.
     #[arg(long, requires = "all_of")]
     kind: Option<Kind>,
-    /// Of all: only what came in, or only what was to go out.
+    /// With --all-of: only inbound or only outbound items.
     #[arg(long, requires = "all_of")]
     direction: Option<Direction>,
 }
 
-/// Which items are meant.
+/// A selection of items.
 #[derive(Debug, Args)]
 pub(super) struct Filter {
-    /// Of this server alone.
+    /// Only items of this server.
     #[arg(long, value_name = "NAME")]
     server: Option<String>,
-    /// Of this kind alone.
+    /// Only items of this kind.
     #[arg(long)]
     kind: Option<Kind>,
-    /// Only what came in, or only what was to go out.
+    /// Only inbound or only outbound items.
     #[arg(long)]
     direction: Option<Direction>,
 }
@@ -99,12 +99,12 @@ enum Direction {
     Out,
 }
 
-/// One parked item.
+/// One item.
 #[derive(Debug, Args)]
 pub(super) struct ItemId {
-    /// The server it came from, or was for.
+    /// Server that the item came from, or was for.
     name: String,
-    /// Its id in the list: in:7, out:12, or the number alone where only one way has it.
+    /// Id in the list: in:7, out:12, or the number alone if only one direction has it.
     id: String,
 }
 
@@ -143,10 +143,10 @@ struct Pdu {
     pdu_id: Option<String>,
 }
 
-/// Characters of a reason that a line has room for.
+/// Maximum number of characters of a reason.
 const REASON_LENGTH: usize = 60;
 
-/// Run one of them.
+/// Runs a command.
 pub(super) fn run(command: Quarantine) -> u8 {
     match command {
         Quarantine::List { filter, after, limit, operator } => {

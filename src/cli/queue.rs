@@ -1,4 +1,4 @@
-//! `fernpost queue`: what waits for whom, and since when.
+//! `fernpost queue`: items that wait for peers, by age.
 
 use clap::Subcommand;
 use serde::{Deserialize, Serialize};
@@ -9,22 +9,22 @@ use super::table::Table;
 use super::words::{ago, count, size};
 use super::{FINE, print};
 
-/// What can be asked of queues.
+/// Commands for queues.
 #[derive(Debug, Subcommand)]
 pub(super) enum Queue {
-    /// How much waits for each peer, by age: an outage shows as a bulge that moves to the right.
+    /// Show the number of waiting items per peer and age: an outage shows as a bulge that moves to the right.
     Shape {
         #[command(flatten)]
         operator: Operator,
     },
-    /// The items that wait for one peer, oldest first.
+    /// List the items that wait for one peer, oldest first.
     Show {
-        /// Its name.
+        /// Name of the peer.
         name: String,
-        /// Go on after this index.
+        /// Continue after this index.
         #[arg(long, value_name = "INDEX")]
         after: Option<u64>,
-        /// Items to show, at most 1000.
+        /// Number of items to show, at most 1000.
         #[arg(long, default_value_t = 100)]
         limit: u32,
         #[command(flatten)]
@@ -64,7 +64,7 @@ struct Item {
     size: u64,
 }
 
-/// Run one of them.
+/// Runs a command.
 pub(super) fn run(command: Queue) -> u8 {
     match command {
         Queue::Shape { operator } => operator.run(shape),
@@ -91,7 +91,7 @@ async fn shape(gateway: &Gateway, json: bool) -> Result<u8, Failure> {
     whole.peers.sort_by(|one, other| other.total.cmp(&one.total).then_with(|| one.server.cmp(&other.server)));
     let heads = ["PEER", "TOTAL"].into_iter().chain(whole.buckets.iter().map(String::as_str));
     let mut table = Table::new(heads.enumerate().map(|(place, head)| (head, if place == 0 { Left } else { Right })));
-    // A zero is what the eye should pass over.
+    // Zeros are printed as dashes, so that other numbers stand out.
     let number = |number: &u64| if *number == 0 { "-".to_owned() } else { count(*number) };
     for peer in &whole.peers {
         let numbers = std::iter::once(&peer.total).chain(&peer.counts).map(number);

@@ -1,4 +1,4 @@
-//! `fernpost serve`: one gateway, from start to the signal that ends it.
+//! `fernpost serve`: runs one gateway until a signal stops it.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ pub(super) struct Serve {
 const ONE_ORDER: Duration = Duration::from_secs(1);
 
 pub(super) fn run(options: Serve) -> u8 {
-    // The HTTP server's own lines name threads; ours name what an operator knows.
+    // The HTTP server's own log lines name threads, which mean nothing to an operator.
     if let Err(error) = telemetry::start("info,actix_server=warn") {
         last_words(&format!("fernpost cannot start: no thread for the log: {error}"));
         return COULD_NOT_RUN;
@@ -45,7 +45,7 @@ pub(super) fn run(options: Serve) -> u8 {
     code
 }
 
-/// Why a gateway that ran has ended.
+/// The reason for which a running gateway ends.
 enum End {
     Told,
     Failed(String),
@@ -96,13 +96,14 @@ async fn serve(settings: &Settings, found: DataDir, started: Started) -> u8 {
                 () = signals.stop_again() => {
                     tracing::warn!("ended at once by a second signal; what was answered is on disk, what was under way is unknown");
                     telemetry::flush();
-                    // Nothing is waited for, no thread either: to the disk this is a crash, which it is made for.
+                    // Nothing is waited for, not even threads: for the store this is a crash, which it is designed to
+                    // survive.
                     std::process::exit(i32::from(WRONG))
                 }
             }
         }
         End::Failed(reason) => {
-            // Stop accepting at once: an answer given from here on would rest on nothing.
+            // The gateway must stop accepting at once, because no further response could be backed by a commit.
             app.kill().await;
             last_words(&format!("fernpost ends: {reason}"));
             WRONG

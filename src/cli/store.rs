@@ -1,4 +1,4 @@
-//! `fernpost store`: how full the store is, copies of it, and whether a file can be trusted.
+//! `fernpost store`: size of the store, backups, and verification of files.
 
 mod offline;
 
@@ -15,42 +15,42 @@ use super::table::Table;
 use super::words::{count, counted, size, times};
 use super::{FINE, Source, print};
 
-/// Between two looks at a backup under way.
+/// Interval at which the progress of a backup is polled.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
-/// What can be done about the store.
+/// Commands for the store.
 #[derive(Debug, Subcommand)]
 pub(super) enum Store {
-    /// How full it is, table by table.
+    /// Show the size of the store, table by table.
     Stats {
         #[command(flatten)]
         operator: Operator,
     },
     /// Copy the store of a running gateway to a new file on its machine.
     Backup {
-        /// The file; nothing is ever overwritten.
+        /// File to write; an existing file is never overwritten.
         file: PathBuf,
         #[command(flatten)]
         operator: Operator,
     },
-    /// Examine a store that is not in use, or a backup; ends with 1 where something is wrong with it.
+    /// Verify a store that is not in use, or a backup; exits with 1 if it is damaged.
     Verify {
-        /// The file; else the store of the configuration.
+        /// File to verify; default: the store of the configuration.
         file: Option<PathBuf>,
-        /// Print the answer as JSON.
+        /// Print the result as JSON.
         #[arg(long)]
         json: bool,
         #[command(flatten)]
         source: Source,
     },
-    /// Make a backup the store of a gateway that has lost its own.
+    /// Turn a backup into the store of a gateway that has lost its own.
     Restore {
-        /// The backup.
+        /// Backup file.
         backup: PathBuf,
-        /// The gateway's data folder; else that of the configuration.
+        /// Data folder of the gateway; default: that of the configuration.
         #[arg(long, value_name = "FOLDER")]
         to: Option<PathBuf>,
-        /// Print the answer as JSON.
+        /// Print the result as JSON.
         #[arg(long)]
         json: bool,
         #[command(flatten)]
@@ -58,7 +58,7 @@ pub(super) enum Store {
     },
 }
 
-/// Run one of them.
+/// Runs a command.
 pub(super) fn run(command: Store) -> u8 {
     match command {
         Store::Stats { operator } => operator.run(stats),
@@ -93,7 +93,7 @@ struct Counts {
     rows_written: u64,
 }
 
-/// Tables with anything in them, the largest first.
+/// Formats the tables that have rows, the largest first.
 fn tables(rows: impl Iterator<Item = (String, u64, u64)>) -> String {
     let mut rows: Vec<_> = rows.filter(|(_, rows, _)| *rows > 0).collect();
     rows.sort_by_key(|(_, _, bytes)| std::cmp::Reverse(*bytes));

@@ -1,30 +1,30 @@
-//! Rows for people: columns that stand under their heads, and no lines between them.
+//! Tables for people: aligned columns without lines.
 
 use super::words::printable;
 
-/// On which side the text of a column stands.
+/// The alignment of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Align {
-    /// Words.
+    /// Left, for text.
     Left,
-    /// Numbers.
+    /// Right, for numbers.
     Right,
 }
 
-/// A table in the making.
+/// A table that is being built.
 pub(super) struct Table {
     columns: Vec<(String, Align)>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    /// With these heads.
+    /// Returns a table with these headings.
     pub(super) fn new<'a>(columns: impl IntoIterator<Item = (&'a str, Align)>) -> Self {
         let columns = columns.into_iter().map(|(head, align)| (head.to_owned(), align)).collect();
         Self { columns, rows: vec![] }
     }
 
-    /// One more row, a text a column.
+    /// Adds a row with one text per column.
     pub(super) fn row(&mut self, mut row: Vec<String>) {
         debug_assert_eq!(row.len(), self.columns.len(), "a text a column");
         // Escaped before widths are counted: columns stand under their heads whatever a peer has written.
@@ -34,7 +34,7 @@ impl Table {
         self.rows.push(row);
     }
 
-    /// As it is printed. A column in which no row says anything is left out.
+    /// Returns the printed form. Columns without any text are omitted.
     pub(super) fn text(&self) -> String {
         let heads: Vec<String> = self.columns.iter().map(|(head, _)| head.clone()).collect();
         let lines: Vec<&Vec<String>> = std::iter::once(&heads).chain(&self.rows).collect();

@@ -1,4 +1,4 @@
-//! Ages, sizes and numbers as people read them.
+//! Formats ages, sizes and numbers for people.
 
 use std::borrow::Cow;
 use std::io::IsTerminal;
@@ -13,13 +13,13 @@ const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
-/// A moment of the gateway's, in milliseconds since 1970; `None`: it is not written as one.
+/// Parses a time of the gateway to milliseconds since 1970; `None` if it is not one.
 fn moment(text: &str) -> Option<u64> {
     let since = humantime::parse_rfc3339(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
     u64::try_from(since.as_millis()).ok()
 }
 
-/// How long ago it was; empty for what never was, which is written as the beginning of 1970.
+/// Returns the time since then; empty for a time that is unset, which is written as the beginning of 1970.
 pub(super) fn ago(text: &str) -> String {
     let Millis(now) = SystemClock.now();
     match moment(text) {
@@ -28,7 +28,7 @@ pub(super) fn ago(text: &str) -> String {
     }
 }
 
-/// How long it is until then.
+/// Returns the time until then.
 pub(super) fn until(text: &str) -> String {
     let Millis(now) = SystemClock.now();
     match moment(text) {
@@ -38,7 +38,7 @@ pub(super) fn until(text: &str) -> String {
     }
 }
 
-/// A span of time in its two largest units.
+/// Formats a duration in its two largest units.
 fn span(span: Duration) -> String {
     let seconds = span.as_secs();
     let two = |large: u64, unit: &str, small: u64, smaller: &str| match small {
@@ -53,7 +53,7 @@ fn span(span: Duration) -> String {
     }
 }
 
-/// A number with its thousands apart; nothing for none.
+/// Formats a number with thousands separators.
 pub(super) fn count(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::new();
@@ -66,17 +66,17 @@ pub(super) fn count(count: u64) -> String {
     text
 }
 
-/// So many bytes.
+/// Formats a number of bytes.
 pub(super) fn size(bytes: u64) -> String {
     bytesize::ByteSize(bytes).to_string()
 }
 
-/// "1 item", "7 items".
+/// Formats a number of items: "1 item", "7 items".
 pub(super) fn items(number: u64) -> String {
     counted(number, "item")
 }
 
-/// So many of a noun that takes an s.
+/// Formats a number with a noun whose plural ends with s.
 pub(super) fn counted(number: u64, noun: &str) -> String {
     match number {
         1 => format!("1 {noun}"),
@@ -84,7 +84,7 @@ pub(super) fn counted(number: u64, noun: &str) -> String {
     }
 }
 
-/// "once", "7 times".
+/// Formats a number of times: "once", "7 times".
 pub(super) fn times(number: u64) -> String {
     match number {
         1 => "once".to_owned(),

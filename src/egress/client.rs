@@ -1,4 +1,4 @@
-//! The client: one request at a time to one peer, its addresses in order, within the request's deadlines.
+//! The HTTP client for peers: it tries a peer's addresses in order, within the request's deadlines.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -17,49 +17,51 @@ use super::resolve::{Checked, permitted};
 use super::slots::{Closed, Load, Slots};
 use super::{Method, Request, raw, reply};
 
-/// The most bytes the answer to a push may have; the longest honest one has about a hundred.
+/// Maximum bytes of the response to a push; the longest legitimate one has about a hundred.
 pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 const ORIGIN: &str = "fernpost-origin";
 const USER_AGENT: &str = concat!("fernpost/", env!("CARGO_PKG_VERSION"));
 
-/// Requests under way where the configuration does not say how many.
+/// Default of the maximum number of requests in flight.
 const REQUESTS_MAX: usize = 512;
 
-/// Idle connections to a host are closed by us before the peer does it: a request that meets a closing socket is a failure.
+/// Idle time after which we close a connection. It is shorter than the peer's, because a request on a closing socket
+/// fails.
 const IDLE_FOR: Duration = Duration::from_secs(60);
-/// One request is in flight to a peer at a time; a second connection is left over when an attempt was aborted.
+/// Maximum number of idle connections per host. A peer has one request in flight at a time; an aborted attempt leaves a
+/// second connection.
 const IDLE_PER_HOST: usize = 2;
-/// Clients differ in their connect timeout alone, and a configuration has few of these.
+/// Maximum number of clients. They differ only in their connect timeout, and a configuration has few of these.
 const CLIENTS_MAX: usize = 16;
 
-/// Where peers are, as the configuration says it.
+/// The addresses of peers according to the configuration.
 pub trait Addresses: Send + Sync + 'static {
-    /// The URLs of a peer, in the order in which they are tried; `None` where none is configured.
+    /// Returns the URLs of a peer in the order in which they are tried; `None` if none is configured.
     fn addresses(&self, server: &ServerName) -> Option<Vec<String>>;
 
-    /// Whether `network.allow` holds this address: a name may resolve to it although it is not a public one.
+    /// Returns whether `network.allow` contains this address: a name may then resolve to it although it is not public.
     fn allows(&self, address: IpAddr) -> bool;
 }
 
-/// The gate cannot be built.
+/// Error: the client cannot be built.
 #[derive(Debug, thiserror::Error)]
 #[error("the outbound client cannot be built: {0}")]
 pub struct Unbuildable(#[source] reqwest::Error);
 
-/// The gate outward. Cheap requests share its pool of connections.
+/// The client for all requests to peers, with one pool of connections.
 pub struct Egress {
     directory: Arc<dyn Addresses>,
     headers: HeaderMap,
-    /// By connect timeout, which the library knows per client only.
+    /// Clients by connect timeout, because the library has one timeout per client.
     clients: Mutex<Vec<(Duration, Client)>>,
-    /// The address of a peer that answered last, for peers with several.
+    /// Address at which a peer last responded, for peers with several addresses.
     good: Mutex<HashMap<ServerName, String>>,
     slots: Slots,
 }
 
 impl Egress {
-    /// A gate for the server `us`.
+    /// Returns a client for the server `us`.
     pub fn new(us: &ServerName, directory: Arc<dyn Addresses>) -> Result<Self, Unbuildable> {
         let origin = HeaderValue::from_str(us.as_str()).expect("a server name is visible ASCII");
         let mut headers = HeaderMap::new();
@@ -70,33 +72,33 @@ impl Egress {
         Ok(Self { directory, headers, clients, good: Mutex::default(), slots: Slots::new(REQUESTS_MAX) })
     }
 
-    /// The same gate with so many requests under way at most.
+    /// Sets the maximum number of requests in flight.
     #[must_use]
     pub fn with_requests_max(self, most: usize) -> Self {
         Self { slots: Slots::new(most), ..self }
     }
 
-    /// Hand nothing more over. A request that is made from now on gets no answer: to its sender it is under way when the process
-    /// ends.
+    /// Stops requests that transfer items. Such a request never completes from now on, so its sender regards it as in
+    /// flight when the process ends.
     pub fn close(&self) {
         self.slots.close(Closed::HandingOver);
     }
 
-    /// Begin nothing more at all, and wait for what is under way.
+    /// Stops all new requests and waits for those in flight.
     pub async fn drain(&self) {
         self.slots.close(Closed::All);
         self.slots.idle().await;
     }
 
-    /// How many requests are under way, and how many wait for it.
+    /// Returns the number of requests in flight and of those that wait.
     pub fn load(&self) -> Load {
         self.slots.load()
     }
 
-    /// Send a request and read its whole answer; the body of a 200 is the only success.
+    /// Sends a request and reads its whole response; only the body of a 200 is a success.
     ///
-    /// The next address is tried only where no connection came about: what may have reached the peer is repeated by the
-    /// sender's own rules, not by ours.
+    /// The next address is tried only if no connection was made: a request that may have reached the peer is repeated
+    /// by the sender's rules, not here.
     pub async fn send(&self, to: &ServerName, request: Request, deadlines: Deadlines) -> Result<Bytes, PushFailure> {
         let slot = self.slots.enter(to, request.method != Method::Get).await;
         let outcome = self.sent(to, request, deadlines).await;
@@ -144,14 +146,14 @@ impl Egress {
         Err(PushFailure::Unreachable(failed.join("; ")))
     }
 
-    /// Begin with this address of a peer next time, where it has several.
+    /// Records the address to try first next time, if the peer has several.
     fn was_good(&self, to: &ServerName, address: &str, addresses: &[String]) {
         if addresses.len() > 1 {
             locked(&self.good).insert(to.clone(), address.to_owned());
         }
     }
 
-    /// Ask by hand for what a URL cannot hold.
+    /// Sends a GET without the URL library, for a target that a URL cannot express.
     async fn send_raw(
         &self,
         to: &ServerName,
@@ -170,7 +172,7 @@ impl Egress {
         raw::get(stream, &get, deadline).await.map_err(raw::Failed::Told)
     }
 
-    /// Where a URL leads: a literal address stands in the configuration, where somebody wrote it on purpose.
+    /// Resolves the host of a URL. Literal addresses are permitted, because an operator configured them.
     async fn resolved(&self, url: &Url) -> Result<Vec<SocketAddr>, String> {
         let port = url.port_or_known_default().unwrap_or_default();
         match url.host() {
@@ -183,7 +185,7 @@ impl Egress {
         }
     }
 
-    /// The addresses of a peer, the last good one first.
+    /// Returns the addresses of a peer, the last good one first.
     fn in_order(&self, to: &ServerName) -> Vec<String> {
         let mut addresses = self.directory.addresses(to).unwrap_or_default();
         if let Some(good) = locked(&self.good).get(to)
@@ -209,7 +211,7 @@ impl Egress {
     }
 }
 
-/// Whoever answers can be written to, whatever it says. An answer that nobody can read, or that never ends, is none.
+/// Returns whether the peer responded. Any status counts; a response that is unreadable or incomplete does not.
 const fn is_answered(outcome: &Result<Bytes, PushFailure>) -> bool {
     match outcome {
         Ok(_) | Err(PushFailure::Troubled { .. } | PushFailure::Refused { .. }) => true,
@@ -244,7 +246,7 @@ fn written(client: &Client, url: Url, request: &Request) -> RequestBuilder {
     }
 }
 
-/// Whether a URL would carry something else than this path.
+/// Returns whether a URL would contain another target than this path.
 fn is_changed(url: &Url, path: &str) -> bool {
     &url[Position::BeforePath..Position::AfterQuery] != path
 }
@@ -259,7 +261,7 @@ fn url(address: &str, path: &str) -> Result<Url, PushFailure> {
     }
 }
 
-/// What the library says on its way to the reason.
+/// Starts of messages in which the library only says that there is an error.
 const PREAMBLES: [&str; 5] = [
     "error sending request",
     "client error (",
@@ -268,7 +270,7 @@ const PREAMBLES: [&str; 5] = [
     "error reading a body",
 ];
 
-/// The causes of an error, without those that only say that there is one.
+/// Returns the causes of an error, without those that only say that there is one.
 pub(super) fn in_words(error: &dyn Error) -> String {
     let mut words: Vec<String> = vec![];
     let mut cause = Some(error);
@@ -285,7 +287,7 @@ pub(super) fn in_words(error: &dyn Error) -> String {
     reply::shown(words.join(": ").as_bytes())
 }
 
-/// What these locks guard is whole at every moment, so a panic elsewhere spoils nothing.
+/// Locks a mutex. A poisoned lock is safe to use, because the guarded value is consistent at every moment.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

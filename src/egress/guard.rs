@@ -1,4 +1,5 @@
-//! Addresses a name must not resolve to, unless the operator allows them: everything that is not the public internet.
+//! Addresses that a name must not resolve to unless the operator allows them: everything that is not the public
+//! internet.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -45,9 +46,10 @@ const SPECIAL_V6: [Ipv6Net; 12] = [
     v6(0xff00, 0, 0, 8),      // multicast
 ];
 
-/// Whether an address is private, loopback, link-local, behind a translator, multicast or otherwise not public.
+/// Returns whether an address is not public: private, loopback, link-local, behind a translator, multicast and the
+/// like.
 ///
-/// An IPv4 address in IPv6 clothes (`::ffff:127.0.0.1`) is judged as the IPv4 address it is.
+/// An IPv4-mapped IPv6 address (`::ffff:127.0.0.1`) is treated as the IPv4 address.
 pub fn is_special(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => SPECIAL_V4.iter().any(|net| net.contains(&address)),

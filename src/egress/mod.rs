@@ -1,7 +1,7 @@
-//! The one gate outward: every request to a peer goes through here.
+//! The egress client: every request to a peer goes through it.
 //!
-//! It finds the address, checks what a name resolves to, keeps the deadlines, caps what comes back, follows no redirect and
-//! asks no proxy. It knows HTTP and no dialect.
+//! It finds the address, checks what a name resolves to, keeps the deadlines, limits the response, follows no redirect
+//! and uses no proxy. It knows HTTP and no dialect.
 
 mod client;
 mod guard;
@@ -19,65 +19,65 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-/// A request to a peer, in the words of a dialect.
+/// A request to a peer, as a dialect wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// What is to be done.
+    /// Method of the request.
     pub method: Method,
-    /// The path, from its first slash.
+    /// Path, from its first slash.
     pub path: Cow<'static, str>,
-    /// The body, which is JSON; a GET has none.
+    /// JSON body; empty for a GET.
     pub body: Bytes,
-    /// What of the answer counts.
+    /// Part of the response that matters.
     pub answer: Answer,
-    /// The path is written as it stands, whatever a URL would make of it; only a GET can be. Else it is a URL's.
+    /// Whether the path is sent exactly as written, even if a URL would change it; possible for a GET only.
     pub raw: bool,
 }
 
-/// The methods peers are asked with.
+/// The methods of requests to peers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
-    /// Something is read.
+    /// Reads something.
     Get,
-    /// Something is handed over.
+    /// Transfers items.
     Post,
-    /// Something is handed over under a name.
+    /// Transfers items under an id.
     Put,
 }
 
-/// What of the answer counts. Its status always does.
+/// The part of a response that matters. The status always does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
-    /// Its body says what was done: without it there is no answer.
+    /// The body is needed: without it the request fails.
     Needed {
-        /// The most bytes it may have.
+        /// Maximum bytes of the body.
         bytes_max: usize,
     },
-    /// A 200 says all; a body that is too long or breaks off is as good as none.
+    /// A 200 is a success, even if its body is too long or incomplete; the body is then empty.
     StatusDecides {
-        /// The most bytes of it that are read.
+        /// Maximum bytes of the body that are read.
         bytes_max: usize,
     },
 }
 
 impl Request {
-    /// A GET.
+    /// Returns a GET.
     pub fn get(path: impl Into<Cow<'static, str>>, answer: Answer) -> Self {
         Self { method: Method::Get, path: path.into(), body: Bytes::new(), answer, raw: false }
     }
 
-    /// The same, to a server that takes its target as it stands.
+    /// Sends the path exactly as written.
     #[must_use]
     pub fn raw(self) -> Self {
         Self { raw: true, ..self }
     }
 
-    /// A POST of JSON.
+    /// Returns a POST of JSON.
     pub fn post(path: impl Into<Cow<'static, str>>, body: Bytes, answer: Answer) -> Self {
         Self { method: Method::Post, path: path.into(), body, answer, raw: false }
     }
 
-    /// A PUT of JSON.
+    /// Returns a PUT of JSON.
     pub fn put(path: impl Into<Cow<'static, str>>, body: Bytes, answer: Answer) -> Self {
         Self { method: Method::Put, path: path.into(), body, answer, raw: false }
     }

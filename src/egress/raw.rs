@@ -1,7 +1,8 @@
-//! A GET written by hand, for targets that a URL library would not leave as they stand.
+//! A hand-written GET for targets that a URL library would change.
 //!
-//! Servers of 2014 write a raw `#` in a target, decode nothing, and find nothing under `%23`. One request a connection, which
-//! the answer ends; in all else it is as any other request: checked addresses, deadlines, a cap on what comes back.
+//! Servers of 2014 write a raw `#` in a target, decode nothing, and find nothing under `%23`. Each connection has one
+//! request and ends with the response; otherwise the rules of all requests apply: checked addresses, deadlines, a
+//! limited response.
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,38 +19,38 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::Answer;
 use super::reply::{self, REASON_BYTES_MAX};
 
-/// The most bytes of a head, and of the line before a chunk.
+/// Maximum bytes of a head, and below, of the line before a chunk.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 const HEADERS_MAX: usize = 96;
 const CHUNK_LINE_MAX: usize = 1024;
 const READ_BYTES: usize = 8 * 1024;
 
-/// What is asked.
+/// A GET to send.
 pub(super) struct Get<'a> {
-    /// Written as it stands.
+    /// Target, sent exactly as written.
     pub(super) target: &'a str,
-    /// Each a line, with its end.
+    /// Header lines, each with its line end.
     pub(super) headers: &'a str,
-    /// What of the answer counts.
+    /// Part of the response that matters.
     pub(super) answer: Answer,
 }
 
-/// Why there is no answer.
+/// The reason for which there is no response.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Failed {
-    /// Nobody was reached, so somebody else may be asked.
+    /// No connection was made, so the next address may be tried.
     NoConnection(String),
-    /// Somebody was.
+    /// A connection was made, and the request failed.
     Told(PushFailure),
 }
 
-/// A connection to the first of these addresses that takes one.
+/// Connects to the first of these addresses that accepts.
 pub(super) async fn connect(addresses: &[SocketAddr], within: Duration) -> Result<TcpStream, Failed> {
     let mut failed = Vec::new();
     for address in addresses {
         match timeout(within, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
-                // Only costs time where it fails.
+                // A failure only costs latency.
                 let _ = stream.set_nodelay(true);
                 return Ok(stream);
             }
@@ -60,7 +61,7 @@ pub(super) async fn connect(addresses: &[SocketAddr], within: Duration) -> Resul
     Err(Failed::NoConnection(failed.join("; ")))
 }
 
-/// Ask, and read the whole answer; the body of a 200 is the only success.
+/// Sends the request and reads its whole response; only the body of a 200 is a success.
 pub(super) async fn get<S>(io: S, get: &Get<'_>, deadline: Instant) -> Result<Bytes, PushFailure>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -83,19 +84,19 @@ where
             Answer::StatusDecides { .. } => Ok(end.map(|()| body).unwrap_or_default()),
         };
     }
-    // What cannot be read is left out: the status alone decides.
+    // An unreadable reason is ignored, because the status alone decides.
     let (reason, _) = reader.body(framing, REASON_BYTES_MAX).await;
     Err(reply::sorted(status, reply::shown(&reason), retry_after))
 }
 
-/// The head of an answer.
+/// The head of a response.
 struct Head {
     status: StatusCode,
     retry_after: Option<Duration>,
     framing: Framing,
 }
 
-/// Where the body ends.
+/// The end of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Framing {
     Length(u64),
@@ -119,23 +120,23 @@ fn settled<T>(done: Result<io::Result<T>, Elapsed>) -> Result<T, PushFailure> {
     }
 }
 
-/// An answer as it comes.
+/// A reader of one response.
 struct Reader<S> {
     io: S,
-    /// What has come and is not dealt with.
+    /// Bytes that were received and not processed yet.
     buffer: BytesMut,
     deadline: Instant,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Reader<S> {
-    /// Read some; `false`: there is no more.
+    /// Reads more bytes; returns `false` at the end of the stream.
     async fn more(&mut self) -> Result<bool, PushFailure> {
         self.buffer.reserve(READ_BYTES);
         let count = settled(timeout_at(self.deadline, self.io.read_buf(&mut self.buffer)).await)?;
         Ok(count > 0)
     }
 
-    /// Read some of what must come.
+    /// Reads more bytes; the end of the stream is an error.
     async fn must_more(&mut self) -> Result<(), PushFailure> {
         let broken_off = || PushFailure::Broken("the answer broke off".to_owned());
         self.more().await?.then_some(()).ok_or_else(broken_off)
@@ -146,7 +147,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<S> {
             let (parsed, head) = parsed(&self.buffer)?;
             self.buffer.advance(parsed);
             match head {
-                // It says that there will be an answer.
+                // An informational head precedes the actual one.
                 Some(head) if head.status.is_informational() => {}
                 Some(head) => return Ok(head),
                 None if self.buffer.len() > HEAD_BYTES_MAX => {
@@ -157,7 +158,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<S> {
         }
     }
 
-    /// The body, and whether this is all of it.
+    /// Reads the body; the second value is an error if it is incomplete.
     async fn body(&mut self, framing: Framing, bytes_max: usize) -> (Bytes, Result<(), PushFailure>) {
         let mut body = BytesMut::new();
         let end = match framing {
@@ -168,7 +169,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<S> {
         (body.freeze(), end)
     }
 
-    /// So many bytes.
+    /// Reads this many bytes of data.
     async fn data(&mut self, mut length: u64, body: &mut BytesMut, bytes_max: usize) -> Result<(), PushFailure> {
         loop {
             let here = usize::try_from(length).unwrap_or(usize::MAX).min(self.buffer.len());
@@ -211,7 +212,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<S> {
         }
     }
 
-    /// Move bytes into the body, up to its cap.
+    /// Moves bytes into the body, up to its maximum.
     fn take(&mut self, count: usize, body: &mut BytesMut, bytes_max: usize) -> Result<(), PushFailure> {
         let fits = count.min(bytes_max - body.len());
         body.extend_from_slice(&self.buffer.split_to(fits));
@@ -219,7 +220,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<S> {
     }
 }
 
-/// How many bytes the head has, and what it says; nothing yet where its end has not come.
+/// Parses the head and returns its length; `None` if it is not complete yet.
 fn parsed(bytes: &[u8]) -> Result<(usize, Option<Head>), PushFailure> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut response = httparse::Response::new(&mut headers);

@@ -1,4 +1,4 @@
-//! Reading what a peer answers: never more than the cap, never longer than the deadline, sorted by what the sender does next.
+//! Reads responses of peers within a size limit and a deadline, and classifies their status for the sender.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use tokio::time::{Instant, timeout_at};
 use super::Answer;
 use super::client::in_words;
 
-/// How much of an error's body is read; more than is shown, as one character may take four bytes.
+/// Maximum bytes of an error body that are read: more than is shown, because a character may take four bytes.
 pub(super) const REASON_BYTES_MAX: usize = 1024;
 const REASON_CHARACTERS_MAX: usize = 200;
 
-/// The body of a 200, or what went wrong.
+/// Returns the body of a 200, or the failure.
 pub(super) async fn read(response: Response, deadline: Instant, answer: Answer) -> Result<Bytes, PushFailure> {
     let status = response.status();
     if status == StatusCode::OK {
@@ -31,14 +31,15 @@ pub(super) async fn read(response: Response, deadline: Instant, answer: Answer) 
     Err(sorted(status, reason, retry_after))
 }
 
-/// What a status other than 200 means to a sender.
+/// Classifies a status other than 200.
 pub(super) fn sorted(status: StatusCode, reason: String, retry_after: Option<Duration>) -> PushFailure {
     let code = status.as_u16();
     match status {
         status if status.is_success() || status.is_informational() => {
             PushFailure::Unreadable(format!("status {code} instead of 200"))
         }
-        // The peer waited for our bytes in vain: a slow line, not a refusal; a smaller push is the cure, as with any time-out.
+        // The peer did not receive our body in time: the line is slow, so this is a timeout, whose remedy is a smaller
+        // push.
         StatusCode::REQUEST_TIMEOUT => PushFailure::TimedOut,
         StatusCode::TOO_MANY_REQUESTS => PushFailure::Troubled { status: code, reason, retry_after },
         status if status.is_server_error() => PushFailure::Troubled { status: code, reason, retry_after },
@@ -50,7 +51,7 @@ fn retry_after(response: &Response) -> Option<Duration> {
     seconds(response.headers().get(RETRY_AFTER)?.to_str().ok()?)
 }
 
-/// The seconds of a `Retry-After`; a date in it is passed over.
+/// Parses the seconds of a `Retry-After`; a date is ignored.
 pub(super) fn seconds(value: &str) -> Option<Duration> {
     value.trim().parse().ok().map(Duration::from_secs)
 }
@@ -71,7 +72,7 @@ async fn whole(mut response: Response, bytes_max: usize) -> Result<Bytes, PushFa
     }
 }
 
-/// The start of an error's body. What cannot be read is left out: the status alone decides.
+/// Returns the start of an error's body. If it cannot be read it is empty, because the status alone decides.
 async fn reason(mut response: Response, deadline: Instant) -> String {
     let mut start = BytesMut::new();
     while start.len() < REASON_BYTES_MAX {
@@ -83,7 +84,7 @@ async fn reason(mut response: Response, deadline: Instant) -> String {
     shown(&start)
 }
 
-/// A stranger's bytes as one short line of text that is safe in a log.
+/// Converts foreign bytes to one short line of text that is safe in a log.
 pub(super) fn shown(bytes: &[u8]) -> String {
     let text: String = String::from_utf8_lossy(bytes).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     text.trim().chars().take(REASON_CHARACTERS_MAX).collect()

@@ -1,4 +1,4 @@
-//! Names to addresses, every one of them checked; a connection is only ever made to an address that passed.
+//! Resolves names and checks every address; connections are made only to addresses that passed.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -10,8 +10,8 @@ use super::client::Addresses;
 use super::guard::is_special;
 use super::lookups;
 
-/// A resolver that hands out nothing but permitted addresses. Literal addresses never come here: they stand in the
-/// configuration, where somebody wrote them on purpose.
+/// A resolver that returns only permitted addresses. Literal addresses do not pass through it, because an operator
+/// configured them.
 pub(super) struct Checked {
     directory: Arc<dyn Addresses>,
 }
@@ -22,7 +22,7 @@ impl Checked {
     }
 }
 
-/// A name whose every address is forbidden, which is what a name under a stranger's control may do to reach our inside.
+/// Error: all addresses of a name are forbidden. A name under foreign control may point to the internal network.
 #[derive(Debug, thiserror::Error)]
 #[error("{name} resolves to {found}, which network.allow does not hold")]
 struct Forbidden {
@@ -40,7 +40,7 @@ impl Resolve for Checked {
     }
 }
 
-/// The permitted addresses of a name.
+/// Returns the permitted addresses of a name.
 pub(super) async fn permitted(
     directory: &dyn Addresses,
     name: &str,

@@ -1,13 +1,14 @@
-//! How many requests are under way: all together, and those to peers that have not shown yet, or no longer, that they answer.
+//! Limits the requests in flight: all together, and those to peers that have not responded yet or did not respond last
+//! time.
 //!
-//! A dead peer holds its slot for a whole deadline, an honest one for milliseconds. Where all stand in one line, a few hundred
-//! dead ones are all that moves. So peers that did not answer last time have a quarter of the slots at most, these and those
-//! never tried three quarters: what is left is for peers that answer. Waiting for a slot is no failure and no news; no deadline
-//! runs meanwhile.
+//! A dead peer occupies a permit for a whole deadline, a live one for milliseconds. With one common limit a few hundred
+//! dead peers would occupy all permits. So peers that did not respond last time get at most a quarter of the permits,
+//! and together with peers that were never tried at most three quarters; the remaining quarter is for peers that
+//! respond. Waiting for a permit is neither a failure nor a change of state; no deadline runs meanwhile.
 //!
-//! Attempts at peers that did not answer last time begin one by one, a little apart. Dead peers fall in step otherwise: those that
-//! began together run into the same deadline together, and as many of those that waited begin in their stead, in one instant, in
-//! which nothing else moves.
+//! Attempts at peers that did not respond last time start one by one, with a short interval. Otherwise dead peers
+//! synchronize: those that started together time out together, and as many waiting ones start at the same moment, in
+//! which nothing else makes progress.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -17,38 +18,39 @@ use actors::model::ServerName;
 use tokio::sync::{Mutex as Turnstile, Notify, Semaphore, SemaphorePermit};
 use tokio::time::{Duration, Instant, sleep_until};
 
-/// At least so long lies between two attempts at peers that did not answer last time: 500 a second. One that fails costs about a
-/// third of a millisecond, all told: so these never take more than a sixth of a core.
+/// Minimum interval between two attempts at peers that did not respond last time: 500 a second. A failing attempt costs
+/// about a third of a millisecond in total, so they take at most a sixth of a core.
 const FAILING_APART: Duration = Duration::from_millis(2);
 
-/// How many requests are under way, and how many wait for it.
+/// The number of requests in flight and of those that wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Load {
-    /// Requests under way.
+    /// Number of requests in flight.
     pub under_way: u64,
-    /// Requests that wait for a slot.
+    /// Number of requests that wait for a permit.
     pub waiting: u64,
 }
 
-/// To whom no slot is given any more.
+/// The requests that get no permit any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Closed {
-    /// All get one.
+    /// None: all get one.
     No,
-    /// Nothing new is handed over.
+    /// Requests that transfer items.
     HandingOver,
-    /// Nothing at all is begun.
+    /// All requests.
     All,
 }
 
-/// The slots.
+/// The limiter of requests.
 pub(super) struct Slots {
     all: Semaphore,
     unproven: Semaphore,
     failing: Semaphore,
-    /// When the next attempt at one of these may begin.
+    /// Earliest time of the next attempt at a peer that did not respond.
     turn: Turnstile<Instant>,
-    /// Whether a peer answered last time; absent, it was never tried. Only listed peers are ever asked.
+    /// Whether a peer responded last time; absent if it was never tried. Only configured peers are requested, which
+    /// bounds the map.
     answered: Mutex<HashMap<ServerName, bool>>,
     under_way: AtomicU64,
     waiting: AtomicU64,
@@ -56,7 +58,7 @@ pub(super) struct Slots {
     left: Notify,
 }
 
-/// A slot, free again when it is dropped.
+/// A permit for one request, released when it is dropped.
 pub(super) struct Slot<'a> {
     slots: &'a Slots,
     #[expect(dead_code, reason = "held for their drop")]
@@ -64,7 +66,7 @@ pub(super) struct Slot<'a> {
     counted: Option<Counted<'a>>,
 }
 
-/// One more, for as long as it lives.
+/// A count that is one higher until this is dropped.
 struct Counted<'a>(&'a AtomicU64);
 
 impl<'a> Counted<'a> {
@@ -81,7 +83,7 @@ impl Drop for Counted<'_> {
 }
 
 impl Slots {
-    /// So many in all.
+    /// Returns a limiter for this many requests.
     pub(super) fn new(most: usize) -> Self {
         Self {
             all: Semaphore::new(most.max(1)),
@@ -96,7 +98,7 @@ impl Slots {
         }
     }
 
-    /// Wait for a slot. All take theirs in the same order, so nobody holds what another one waits for in vain.
+    /// Waits for a permit. All requests acquire the semaphores in the same order, so there is no deadlock.
     pub(super) async fn enter(&self, to: &ServerName, hands_over: bool) -> Slot<'_> {
         let _waiting = Counted::new(&self.waiting);
         let answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner).get(to).copied();
@@ -105,13 +107,13 @@ impl Slots {
         let permits = [failing, unproven, permit(&self.all).await];
         let last = if hands_over { Closed::No } else { Closed::HandingOver };
         if self.closed.load(Ordering::SeqCst) > last as u8 {
-            // No answer is no failure: nothing is noted of a request that was never made.
+            // A missing response is not a failure: nothing is recorded about a request that was never sent.
             std::future::pending::<()>().await;
         }
         Slot { slots: self, permits, counted: Some(Counted::new(&self.under_way)) }
     }
 
-    /// One of the slots for those that did not answer, when it is its turn.
+    /// Acquires a permit for peers that did not respond, and waits for its turn.
     async fn failing(&self) -> Option<SemaphorePermit<'_>> {
         let permit = permit(&self.failing).await;
         let mut turn = self.turn.lock().await;
@@ -120,12 +122,12 @@ impl Slots {
         permit
     }
 
-    /// From now on these get no slot: who asks for one waits until the process ends.
+    /// Stops giving permits to these requests: they wait until the process ends.
     pub(super) fn close(&self, what: Closed) {
         self.closed.fetch_max(what as u8, Ordering::SeqCst);
     }
 
-    /// Wait until nothing is under way.
+    /// Waits until no request is in flight.
     pub(super) async fn idle(&self) {
         loop {
             let left = self.left.notified();
@@ -136,13 +138,13 @@ impl Slots {
         }
     }
 
-    /// How many there are.
+    /// Returns the current numbers.
     pub(super) fn load(&self) -> Load {
         Load { under_way: self.under_way.load(Ordering::Relaxed), waiting: self.waiting.load(Ordering::Relaxed) }
     }
 }
 
-/// Nobody closes these: there is always one in the end.
+/// Acquires a permit. The semaphores are never closed, so this does not fail.
 async fn permit(of: &Semaphore) -> Option<SemaphorePermit<'_>> {
     of.acquire().await.ok()
 }
@@ -155,7 +157,7 @@ impl Drop for Slot<'_> {
 }
 
 impl Slot<'_> {
-    /// The request has ended: did the peer answer?
+    /// Ends the request and records whether the peer responded.
     pub(super) fn ended(self, to: &ServerName, answered: bool) {
         let mut all = self.slots.answered.lock().unwrap_or_else(PoisonError::into_inner);
         match all.get_mut(to) {

@@ -1,4 +1,5 @@
-//! What the answers of the private listeners have in common: failures of the ports as refusals, and times as they are written.
+//! Helpers for the responses of the private listeners: errors of the core's interfaces, common errors, and the time
+//! format.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -9,7 +10,7 @@ use actors::ports::{ArchiveError, Lost};
 
 use super::refusal::Problem;
 
-/// When to come again where nothing says more: the header knows no shorter time than a second.
+/// Default of `Retry-After`: the header has no unit below a second.
 pub const SHORTLY: Duration = Duration::from_secs(1);
 
 impl From<Lost> for Problem {
@@ -25,12 +26,12 @@ impl From<ArchiveError> for Problem {
     }
 }
 
-/// No such route.
+/// Returns the error for an unknown route.
 pub fn no_route() -> Problem {
     Problem::not_found("NO_ROUTE", "there is no such call")
 }
 
-/// The route exists; the method is another one.
+/// Returns the response to a request with another method than the route has.
 pub fn wrong_method(allowed: &'static str) -> HttpResponse {
     let refused = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "WRONG_METHOD", format!("this call is {allowed}"));
     let mut response = refused.error_response();
@@ -40,9 +41,9 @@ pub fn wrong_method(allowed: &'static str) -> HttpResponse {
     response
 }
 
-/// A moment as these APIs write it: RFC 3339, UTC, milliseconds.
+/// Formats a time as these APIs do: RFC 3339, UTC, milliseconds.
 pub fn rfc3339(moment: Millis) -> String {
-    // The end of the year 9999, after which the format has no words.
+    // End of the year 9999, the last time that the format can express.
     const LAST: u64 = 253_402_300_799_999;
     let since_1970 = Duration::from_millis(moment.0.min(LAST));
     humantime::format_rfc3339_millis(UNIX_EPOCH + since_1970).to_string()

@@ -10,17 +10,17 @@ use sha2::{Digest, Sha256};
 
 use super::refusal::Problem;
 
-/// The token a listener asks for, or none: then it is open. Put into the application's data for [`require`].
+/// The token that a listener requires, or none if it is open. It is put into the application's data for [`require`].
 #[derive(Clone)]
 pub struct Bearer {
     digest: Option<[u8; 32]>,
-    /// The configuration key of the listener's token.
+    /// Configuration key of the listener's token.
     key: &'static str,
     refused: Seldom,
 }
 
 impl Bearer {
-    /// A listener that asks for this token, which stands under this key; `None` leaves it open.
+    /// Returns the check for a listener whose token is set under this key; `None` leaves the listener open.
     pub fn new(key: &'static str, token: Option<&str>) -> Self {
         let refused = Seldom::new(|key, count, last| {
             tracing::warn!(key, count, last, "calls without the right token are refused");
@@ -33,15 +33,15 @@ impl Bearer {
         self.refused.note(self.key, 1, &format!("{from}: {why}"));
     }
 
-    /// Whether no token is asked for.
+    /// Returns whether no token is required.
     pub fn is_open(&self) -> bool {
         self.digest.is_none()
     }
 
-    /// Whether the request carries the token.
+    /// Returns an error unless the request carries the token.
     ///
-    /// Digests are compared, not tokens: how far two digests agree tells nothing about the token, so the comparison needs
-    /// no constant time of its own.
+    /// It compares digests, not tokens: the position at which two digests differ reveals nothing about the token, so
+    /// the comparison need not take constant time.
     pub fn check(&self, headers: &HeaderMap) -> Result<(), Problem> {
         let Some(expected) = self.digest else { return Ok(()) };
         let Some(given) = headers.get(AUTHORIZATION) else {
@@ -59,7 +59,7 @@ impl Bearer {
 
 const SCHEME: &[u8] = b"Bearer ";
 
-/// Middleware for a scope: no right token, no way in.
+/// Middleware for a scope: refuses requests without the right token.
 pub async fn require(
     bearer: web::Data<Bearer>,
     request: ServiceRequest,

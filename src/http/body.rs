@@ -1,4 +1,4 @@
-//! Request bodies under a limit in bytes and in time; the refusal names the limit.
+//! Request bodies, limited in bytes and in time; the error names the limit.
 
 use std::convert::Infallible;
 use std::future::{Future, Ready, ready};
@@ -14,14 +14,14 @@ use bytes::Bytes;
 
 use super::refusal::Problem;
 
-/// How large a body may be and how long it may take. Put into the application's data; the default holds where none is.
+/// The limits of a request body. They are put into the application's data; without them the defaults apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BodyLimit {
-    /// The configuration key, named in the refusal.
+    /// Configuration key, named in the error.
     pub key: &'static str,
-    /// The most bytes a body may have.
+    /// Maximum bytes of a body.
     pub bytes: usize,
-    /// The longest a body may take to arrive: without it a dripping sender would hold its place for ever.
+    /// Maximum time for a body to arrive: without it a slow sender would occupy its connection for ever.
     pub time: Duration,
 }
 
@@ -43,7 +43,7 @@ impl BodyLimit {
     }
 }
 
-/// The limit of the application a request came to.
+/// Extracts the limits of the application that received the request.
 impl FromRequest for BodyLimit {
     type Error = Infallible;
     type Future = Ready<Result<Self, Infallible>>;

@@ -1,5 +1,5 @@
-//! A stop as the doors see it: what is under way is counted and finished; what comes after it is told to come again, for as long as
-//! the listeners stand.
+//! Connection draining: when the gateway stops, requests in flight are counted and finished; later ones get a response
+//! that asks for a retry, for as long as the listeners run.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpResponse, web};
 use tokio::sync::Notify;
 
-/// What all doors of a gateway share.
+/// The drain state that all listeners of a gateway share.
 #[derive(Clone, Default)]
 pub struct Closing(Arc<Shared>);
 
@@ -21,28 +21,29 @@ struct Shared {
     ended: Notify,
 }
 
-/// One door, for [`admit`]: put into the application's data.
+/// The drain state with the response of one listener, for [`admit`]. It is put into the application's data.
 #[derive(Clone)]
 pub struct Door {
     closing: Closing,
     later: fn(&str) -> Option<HttpResponse>,
 }
 
-/// A request under way, until it is dropped.
+/// A request in flight, counted until it is dropped.
 struct UnderWay(Closing);
 
 impl Closing {
-    /// A door on which `later` answers what comes after the close, by its path; `None` lets it in all the same.
+    /// Returns the state for a listener on which `later` gives the response to a path while draining; `None` serves the
+    /// request.
     pub fn door(&self, later: fn(&str) -> Option<HttpResponse>) -> Door {
         Door { closing: self.clone(), later }
     }
 
-    /// From here on nothing new is begun.
+    /// Starts draining: no new request is served from now on.
     pub fn close(&self) {
         self.0.closed.store(true, Ordering::SeqCst);
     }
 
-    /// Yields when nothing is under way.
+    /// Completes when no request is in flight.
     pub async fn idle(&self) {
         while self.0.under_way.load(Ordering::SeqCst) > 0 {
             self.0.ended.notified().await;
@@ -57,14 +58,15 @@ impl Closing {
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        // Kept where nobody waits yet: whoever does looks again.
+        // `notify_one` stores a permit when nobody waits yet; `idle` re-checks the counter after each wake-up.
         if self.0.0.under_way.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.0.0.ended.notify_one();
         }
     }
 }
 
-/// Middleware for a scope. A request counts from its head on: what is told to come again has not been read.
+/// Middleware for a scope. A request counts from the time its head is read; while draining it is refused before its
+/// body is read.
 pub async fn admit(
     door: web::Data<Door>,
     request: ServiceRequest,

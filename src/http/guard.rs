@@ -37,10 +37,10 @@ pub async fn protect(
     }
 }
 
-/// Run a future, and give a panic of it back as its message.
+/// Runs a future and returns its panic as a message.
 async fn caught<T>(future: impl Future<Output = T>) -> Result<T, String> {
     let mut future = Box::pin(future);
-    // The future is dropped after a panic and never polled again, so nobody sees what it left half done.
+    // The future is dropped after a panic and never polled again, so its half-done state is not observed.
     let polled = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
         Ok(poll) => poll.map(Ok),
         Err(panic) => std::task::Poll::Ready(Err(panic)),
@@ -51,8 +51,8 @@ async fn caught<T>(future: impl Future<Output = T>) -> Result<T, String> {
     })
 }
 
-/// Errors of the framework (unknown path, wrong method, an extractor's complaint) carry plain text or nothing: give them the
-/// form every other error has.
+/// Converts errors of the framework (unknown path, wrong method, error of an extractor) to the form of all other
+/// errors: they carry plain text or nothing.
 fn worded(answer: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     let status = answer.status();
     let is_json =
@@ -69,7 +69,7 @@ fn worded(answer: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
         other if other.is_client_error() => ("REFUSED", "the request is refused"),
         _ => ("INTERNAL", "the gateway failed on this request; its log says why"),
     };
-    // A client is told what was wrong with its request; what went wrong inside is for the log.
+    // A client gets the reason why its request is wrong; internal errors are only logged.
     let said = answer.response().error().filter(|_| status.is_client_error()).map(ToString::to_string);
     let words = said.filter(|text| !text.is_empty()).unwrap_or_else(|| usual.to_owned());
     let (request, _) = answer.into_parts();

@@ -1,4 +1,5 @@
-//! Who is calling. One proof today: the network; a name is believed only from the address ranges listed for it.
+//! Authentication of peers. The only proof is the network: a name is accepted only from the address ranges listed for
+//! it.
 
 use std::future::{Ready, ready};
 use std::net::IpAddr;
@@ -13,43 +14,44 @@ use actors::model::ServerName;
 
 use super::refusal::Problem;
 
-/// The header in which a peer says its name.
+/// Header with the peer's name.
 pub const ORIGIN_HEADER: &str = "Fernpost-Origin";
 
-/// The word for a proof by address, as the messenger is told it.
+/// Value for a proof by address, as the messenger sees it.
 pub const PROVED_BY_NETWORK: &str = "network";
 
-/// What the configuration says of names and addresses.
+/// The configured rules about names and addresses.
 pub trait Admission: Send + Sync + 'static {
-    /// Whether the operator shut this server out; asked before anything that would let it in.
+    /// Returns whether the operator denied this server. It is asked before anything that would admit the server.
     fn denied(&self, server: &ServerName) -> bool;
 
-    /// Whether the name is listed and the address lies in the ranges listed for it.
+    /// Returns whether the name is listed and the address is in the ranges listed for it.
     fn believes(&self, server: &ServerName, address: IpAddr) -> bool;
 
-    /// Who a caller without a name is: the peer with the longest listed prefix that holds the address.
+    /// Returns the peer of a caller that gives no name: the one whose listed prefix that contains the address is the
+    /// longest.
     fn who_may_be(&self, address: IpAddr) -> Option<ServerName>;
 
-    /// Whether the address lies in the ranges of any peer, denied ones included.
+    /// Returns whether the address is in the ranges of any peer, including denied ones.
     fn knows(&self, address: IpAddr) -> bool;
 
-    /// Whether this server is a peer of ours.
+    /// Returns whether this server is a peer.
     fn listed(&self, server: &ServerName) -> bool;
 
-    /// A caller was turned away because who it is was not proved.
+    /// Called when a caller is refused because it is not authenticated.
     fn unproved(&self, _address: Option<IpAddr>, _why: &Problem) {}
 }
 
-/// A caller whose name was proved and who may talk to us.
+/// A caller that is authenticated and authorized.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// Its name.
+    /// Name of the caller.
     pub server: ServerName,
-    /// How it was proved, in the word the messenger is told.
+    /// Kind of proof, as the messenger sees it.
     pub proof: &'static str,
 }
 
-/// The name a request claims in its header; more than one, or one that is no name, cannot be read.
+/// Returns the name in the request's header. Several names, or an invalid one, are an error.
 fn claimed(headers: &HeaderMap) -> Result<Option<ServerName>, Problem> {
     let mut values = headers.get_all(ORIGIN_HEADER);
     let Some(first) = values.next() else { return Ok(None) };
@@ -63,9 +65,9 @@ fn claimed(headers: &HeaderMap) -> Result<Option<ServerName>, Problem> {
     Ok(Some(name))
 }
 
-/// Who calls from this address with these headers.
+/// Authenticates and authorizes the caller with this address and these headers.
 ///
-/// A name is proved first and judged afterwards, so a stranger learns nothing about whom we shut out.
+/// Authorization follows authentication, so an unknown caller learns nothing about which servers are denied.
 pub fn identify(admission: &dyn Admission, address: Option<IpAddr>, headers: &HeaderMap) -> Result<Caller, Problem> {
     let claimed = claimed(headers)?;
     let address = known_by(address)?;
@@ -87,7 +89,7 @@ fn nameless(address: IpAddr) -> Problem {
     Problem::unauthenticated(format!("no {ORIGIN_HEADER} header, and no one peer is known by {address}"))
 }
 
-/// The caller of this name, where the address proves it.
+/// Returns the caller of this name if the address proves it.
 fn believed(admission: &dyn Admission, name: ServerName, address: IpAddr) -> Result<Caller, Problem> {
     if !admission.believes(&name, address) {
         return Err(Problem::unauthenticated(format!(
@@ -97,7 +99,7 @@ fn believed(admission: &dyn Admission, name: ServerName, address: IpAddr) -> Res
     admitted(admission, name)
 }
 
-/// The caller of this proved name, where it may talk to us.
+/// Returns the caller of this authenticated name if it is authorized.
 fn admitted(admission: &dyn Admission, server: ServerName) -> Result<Caller, Problem> {
     if admission.denied(&server) {
         return Err(Problem::forbidden(format!("{server} is denied by federation.deny")));
@@ -108,17 +110,17 @@ fn admitted(admission: &dyn Admission, server: ServerName) -> Result<Caller, Pro
     Ok(Caller { server, proof: PROVED_BY_NETWORK })
 }
 
-/// A caller whose request says in its body who sent it; this is what can be told before that is read.
+/// The claim of a caller whose name is in the request's body, as far as it is known before the body is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Arrival {
-    /// Its header said its name, and it was proved.
+    /// The header gave a name, and it was authenticated.
     Proved(Caller),
-    /// It said no name yet; the address is one that some peer calls from, and several may.
+    /// No name was given yet; one or several peers call from this address.
     From(IpAddr),
 }
 
 impl Arrival {
-    /// Who has arrived at this address with these headers.
+    /// Returns the claim that follows from this address and these headers.
     pub fn meet(admission: &dyn Admission, address: Option<IpAddr>, headers: &HeaderMap) -> Result<Self, Problem> {
         let claimed = claimed(headers)?;
         let address = known_by(address)?;
@@ -128,14 +130,14 @@ impl Arrival {
         if !admission.knows(address) {
             return Err(nameless(address));
         }
-        // Only this peer can be believed from here, so one that is shut out learns it now.
+        // Only this peer can be authenticated from this address, so a denied one is refused now.
         if let Some(name) = admission.who_may_be(address) {
             admitted(admission, name)?;
         }
         Ok(Self::From(address))
     }
 
-    /// The caller, now that its body names a sender.
+    /// Authenticates the caller by the sender that the body names.
     pub fn claiming(self, admission: &dyn Admission, origin: &ServerName) -> Result<Caller, Problem> {
         match self {
             Self::From(address) => believed(admission, origin.clone(), address)

@@ -1,11 +1,11 @@
-//! How deep the JSON of a body may nest: one bound for what peers push and for what is accepted to be pushed to them.
+//! The nesting limit of JSON bodies: the same for what peers push and for what is accepted to be pushed to them.
 
-/// How deep arrays and objects of a body may nest. Parsers behind us stop near 128 or run out of stack, so what they could
-/// not read is not taken, either.
+/// Maximum nesting of arrays and objects in a body. Parsers of the receivers stop near 128 levels or overflow their
+/// stack, so deeper bodies are not accepted.
 pub const NESTING_MAX: usize = 100;
 
-/// Whether brackets outside of strings open more than `max` levels. On bytes that are no JSON the answer means nothing and
-/// the parser has the word.
+/// Returns whether brackets outside of strings nest deeper than `max`. For bytes that are not JSON the result is
+/// meaningless, and the parser refuses them.
 pub fn nests_deeper_than(max: usize, body: &[u8]) -> bool {
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in body {

@@ -18,7 +18,7 @@ const KEY_SHOWN: usize = 80;
 /// Parts of a query that are looked at for the one that is wrong: no call has half as many keys.
 const PARTS_MAX: usize = 20;
 
-/// What the text behind the question mark says.
+/// Parses the text after the question mark.
 pub fn read<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
     whole(query).map_err(|error| {
         // The reader names no key where a value is none of its kind: the parts are read alone to find it.

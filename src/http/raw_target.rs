@@ -1,8 +1,8 @@
 //! Raw `#` in request targets, which servers of 2014 write: they reach the HTTP parser as `%23`.
 //!
-//! A URL ends at its `#`, so behind the parser nobody knows what stood after it. The stream between the socket and the parser is
-//! the last place where it can be saved. Only request lines are touched, and only their targets; where one begins is told by
-//! `framing`, and where that is not certain nothing is touched any more.
+//! A URL ends at its `#`, so the parser drops what follows. The stream between the socket and the parser is the last
+//! place where it can be preserved. Only the targets of request lines are changed; `framing` finds the request lines,
+//! and changes nothing any more once it is not certain.
 
 mod framing;
 
@@ -15,25 +15,25 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use framing::Framing;
 
-/// A stream of requests in which no target holds a raw `#`. What is written to it passes untouched.
+/// A stream of requests without a raw `#` in any target. Written bytes pass unchanged.
 #[derive(Debug)]
 pub struct RawTargets<T> {
     io: T,
     framing: Framing,
-    /// Bytes that were read and had no room any more, as each `#` became three. At most three times one read.
+    /// Bytes that were read and did not fit, because each `#` became three bytes. At most three times one read.
     rest: Bytes,
-    /// Where the `#` of the newest read are; kept for its memory.
+    /// Positions of the `#` in the latest read; kept to reuse its memory.
     hashes: Vec<usize>,
 }
 
 impl<T> RawTargets<T> {
-    /// The stream from its first byte on.
+    /// Wraps a stream from its first byte on.
     pub fn new(io: T) -> Self {
         Self { io, framing: Framing::default(), rest: Bytes::new(), hashes: Vec::new() }
     }
 }
 
-/// The bytes with `%23` in these places.
+/// Returns the bytes with `%23` at these positions.
 fn escaped(bytes: &[u8], hashes: &[usize]) -> Bytes {
     let mut out = Vec::with_capacity(bytes.len() + 2 * hashes.len());
     let mut from = 0;

@@ -1,4 +1,4 @@
-//! Refusals as HTTP says them: a status, a code for programs, words for people, and when to come again.
+//! Errors of the HTTP APIs: a status, a code for programs, a message for people, and a time to retry after.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,19 +10,19 @@ use actix_web::{HttpResponse, ResponseError};
 use actors::model::{Position, Refusal};
 use serde::Serialize;
 
-/// How long a caller of a faulty actor stays away: it takes an operator, so a second would only be noise.
+/// Time to retry after for requests to a faulty actor: it takes an operator, so a second would only be noise.
 pub const FAULTY_WAIT: Duration = Duration::from_secs(60);
 
-/// When to come again after an outcome that is unknown, or a stop: a restart takes about this long.
+/// Time to retry after an unknown outcome or during a stop: a restart takes about this long.
 pub const RESTART_WAIT: Duration = Duration::from_secs(1);
 
-/// When to come again to a full outbox: its peer has been away for long, and is seldom back within a second.
+/// Time to retry after for a full outbox: its peer has been away for long and is unlikely to return within a second.
 const OUTBOX_WAIT: Duration = Duration::from_secs(10);
 
 /// Characters of an unknown key that are shown.
 const KEY_SHOWN: usize = 80;
 
-/// A refused request: what is answered as `{"error":"<words>","code":"<SNAKE_CASE>"}`.
+/// A refused request; its body is `{"error":"<words>","code":"<SNAKE_CASE>"}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     status: StatusCode,
@@ -44,12 +44,12 @@ struct Wire<'a> {
 }
 
 impl Problem {
-    /// A refusal with this status; `code` is in capitals and never changes, `words` are for people.
+    /// Returns an error with this status. `code` is in capitals and never changes; `words` are for people.
     pub fn new(status: StatusCode, code: &'static str, words: impl Into<Cow<'static, str>>) -> Self {
         Self { status, code, words: words.into(), retry_after: None, oldest: None, tail: None }
     }
 
-    /// The same, and when to come again.
+    /// Adds a time to retry after.
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
@@ -67,27 +67,27 @@ impl Problem {
         Self::bad_request("UNKNOWN_KEY", format!("{shown:?} is no key of {what}; its keys are {}", known.join(", ")))
     }
 
-    /// 401: who is calling was not proved.
+    /// 401: the caller is not authenticated.
     pub fn unauthenticated(words: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", words)
     }
 
-    /// 403: who is calling was proved, and may not.
+    /// 403: the caller is authenticated and not allowed.
     pub fn forbidden(words: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "FORBIDDEN", words)
     }
 
-    /// 404: there is no such thing.
+    /// 404: the object does not exist.
     pub fn not_found(code: &'static str, words: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::NOT_FOUND, code, words)
     }
 
-    /// 422: the request can be read and cannot be done as it stands.
+    /// 422: the request is readable, but cannot be carried out.
     pub fn unprocessable(code: &'static str, words: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, words)
     }
 
-    /// 410: what is asked for is no longer kept; the answer names the oldest position that is.
+    /// 410: the requested events are no longer kept; the body names the oldest position that is.
     pub fn gone(oldest: Position) -> Self {
         let words = format!("events before {oldest} are no longer kept");
         Self { oldest: Some(oldest), ..Self::new(StatusCode::GONE, "GONE", words) }
@@ -106,18 +106,19 @@ impl Problem {
         serde_json::to_vec(&wire).expect("texts and numbers into memory")
     }
 
-    /// The status it is answered with.
+    /// Returns the status.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// Its code for programs.
+    /// Returns the code for programs.
     pub fn code(&self) -> &'static str {
         self.code
     }
 }
 
-/// Whole seconds, rounded up and never zero: the unit of `Retry-After` and of the dialects, in which 0 would be a hot loop.
+/// Returns whole seconds, rounded up and never zero: the unit of `Retry-After` and of the dialects, in which 0 would be
+/// a hot loop.
 pub fn whole_seconds(wait: Duration) -> u64 {
     let rounded_up = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
     rounded_up.max(1)
@@ -145,7 +146,8 @@ impl ResponseError for Problem {
     }
 }
 
-/// A core's refusal for a plain HTTP caller. Dialects with words of their own for "not now" use those instead.
+/// Converts a refusal of the core for a plain HTTP caller. Dialects that have a form of their own for "not now" use
+/// that instead.
 impl From<&Refusal> for Problem {
     fn from(refusal: &Refusal) -> Self {
         let unavailable =
@@ -170,8 +172,7 @@ impl From<&Refusal> for Problem {
             Refusal::StateNarrowed(_) => Self::unprocessable("STATE_NARROWED", refusal.to_string()),
             Refusal::PowerTooLow { .. } => Self::new(StatusCode::FORBIDDEN, "POWER_TOO_LOW", refusal.to_string()),
             Refusal::TooManyParticipants { .. } => Self::unprocessable("TOO_MANY_PARTICIPANTS", refusal.to_string()),
-            // One peer's own backlog: everything else still goes, so the caller is asked to slow down, and not told that the
-            // gateway is in trouble.
+            // Only this peer's queue is full and everything else works, so the caller is asked to slow down with a 429.
             Refusal::OutboxFull { .. } => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "OUTBOX_FULL", refusal.to_string()).retry_after(OUTBOX_WAIT)
             }

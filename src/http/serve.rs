@@ -1,4 +1,4 @@
-//! Serving: one HTTP/1.1 server on a listener that is already bound.
+//! Runs an HTTP/1.1 server on a listener that is already bound.
 
 use std::io;
 use std::net::TcpListener;
@@ -20,19 +20,19 @@ use super::guard;
 use super::raw_target::RawTargets;
 use super::refused_head::RefusedHeads;
 
-/// What bounds a server.
+/// The limits of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Serving {
-    /// Threads that serve.
+    /// Number of worker threads.
     pub workers: usize,
-    /// Connections a worker holds at once; further ones wait in the kernel's queue.
+    /// Maximum number of connections per worker; further ones wait in the kernel's queue.
     pub connections_max: usize,
-    /// How long a connection without a request stays open. Longer than peers keep theirs idle, so that the side that opens
-    /// connections is the side that closes them, and no request meets a closing socket.
+    /// Time after which an idle connection is closed. It is longer than peers keep their connections idle, so that the
+    /// side that opens connections also closes them, and no request meets a closing socket.
     pub keep_alive: Duration,
-    /// How long the head of a request may take.
+    /// Maximum time for the head of a request.
     pub head_timeout: Duration,
-    /// How long requests under way may take once the server is stopped gracefully.
+    /// Maximum time for requests in flight after a graceful stop.
     pub drain: Duration,
 }
 
@@ -48,20 +48,20 @@ impl Default for Serving {
     }
 }
 
-/// What every listener serves, with its routes. Its type has no name, so a function could not return it.
+/// The application of every listener, with its routes. It is a macro because the type cannot be named as a return type.
 macro_rules! application {
     ($configure:expr) => {
         App::new().wrap(from_fn(guard::protect)).configure($configure.clone())
     };
 }
 
-/// How long a connection that was told to close may take to do so.
+/// Maximum time that a connection takes to close.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Serve what `configure` brings, on a bound listener; port 0 has become a port by then, and the caller knows which.
+/// Serves the routes of `configure` on a bound listener. The caller knows the port, even if it asked for port 0.
 ///
-/// The server runs while the returned future is polled: spawn it. Its `handle().stop(true)` ends it, after the requests
-/// under way or after [`Serving::drain`]. Signals are the caller's business.
+/// The server runs while the returned future is polled, so the caller must spawn it. `handle().stop(true)` ends it
+/// after the requests in flight, or after [`Serving::drain`]. The caller handles signals.
 pub fn serve<F>(listener: TcpListener, serving: Serving, configure: F) -> io::Result<Server>
 where
     F: Fn(&mut ServiceConfig) + Clone + Send + 'static,
@@ -103,14 +103,14 @@ where
             .client_request_timeout(serving.head_timeout)
             .client_disconnect_timeout(DISCONNECT_TIMEOUT)
             .local_addr(local)
-            // Without it a stop would wait for connections that nobody uses.
+            // Without this signal a stop would wait for idle connections.
             .graceful_shutdown_signal(move || {
                 let stops = stops.clone();
                 async move { stops.notified().await }
             })
             .finish(map_config(app, |()| AppConfig::default()));
         fn_service(move |io: TcpStream| async move {
-            // Only costs time where it fails.
+            // A failure only costs latency.
             let _ = io.set_nodelay(true);
             let caller = io.peer_addr().ok();
             let stream = wrap(RefusedHeads::new(io, serving.head_timeout));

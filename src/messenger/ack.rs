@@ -1,4 +1,4 @@
-//! `POST /v1/events/ack`: the messenger has everything up to a position.
+//! `POST /v1/events/ack`: acknowledges all events up to a position.
 
 use actix_web::{Error, HttpResponse, web};
 use actors::change::Change;
@@ -18,7 +18,7 @@ struct Ack {
     upto: u64,
 }
 
-/// Answer an acknowledgement, after its commit.
+/// Commits an acknowledgement, and responds after the commit.
 pub(super) async fn post(api: web::Data<MessengerApi>, body: Result<Bytes, Error>) -> Result<HttpResponse, Problem> {
     let body = body.map_err(|error| unreadable_body(&error, api.limits.body_max))?;
     let ports = api.gateway.ports();
@@ -30,7 +30,7 @@ pub(super) async fn post(api: web::Data<MessengerApi>, body: Result<Bytes, Error
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Where the acknowledged position moves to; `None`: it is on disk already.
+/// Returns the position to acknowledge; `None` if it is acknowledged on disk already.
 fn moves(body: &[u8], bounds: FeedBounds) -> Result<Option<Position>, Problem> {
     let ack: Ack = json_error::object(body)
         .map_err(|why| Problem::bad_request("BAD_JSON", format!("the body is not {{\"upto\":N}}: {why}")))?;

@@ -1,4 +1,4 @@
-//! What the messenger API's answers have in common, beside what all private listeners share.
+//! Helpers for the messenger API's responses, in addition to those of all private listeners.
 
 use actix_web::Error;
 use actix_web::error::PayloadError;
@@ -8,12 +8,12 @@ use actors::model::Counted;
 pub(super) use crate::http::answer::{SHORTLY, no_route, rfc3339, wrong_method};
 use crate::http::refusal::Problem;
 
-/// Another process owns what this call is about; it has the answer.
+/// Returns the error for a call whose data another process owns.
 pub(super) fn not_ours() -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "NOT_OURS", "another process owns the feed").retry_after(SHORTLY)
 }
 
-/// The body did not arrive whole.
+/// Returns the error for a body that did not arrive completely.
 pub(super) fn unreadable_body(error: &Error, body_max: usize) -> Problem {
     match error.as_error::<PayloadError>() {
         Some(PayloadError::Overflow) => Problem::new(

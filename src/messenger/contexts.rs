@@ -1,4 +1,4 @@
-//! `PUT` and `GET /v1/contexts/{context}`: who takes part in a conversation, and how it stands.
+//! `PUT` and `GET /v1/contexts/{context}`: sets the participants of a context, and returns its status.
 
 use actix_web::{Error, HttpRequest, HttpResponse, web};
 use actors::gateway::Gateway;
@@ -15,10 +15,10 @@ use super::lists::Names;
 use crate::http::json_error;
 use crate::http::refusal::Problem;
 
-/// A PDU's name in a list: `[origin, pdu_id]`.
+/// The identity of a PDU in a list: `[origin, pdu_id]`.
 pub(super) type Pair<'a> = [&'a str; 2];
 
-/// PDUs as this API lists them.
+/// Returns the identities of PDUs as this API lists them.
 pub(super) fn pairs<'a>(references: impl IntoIterator<Item = &'a PduRef>) -> Vec<Pair<'a>> {
     references.into_iter().map(|reference| [reference.origin.as_str(), reference.id.as_str()]).collect()
 }
@@ -38,23 +38,23 @@ struct Status<'a> {
     held: u64,
     wanted: Vec<Pair<'a>>,
     gaps: Vec<Missing<'a>>,
-    /// Parents beyond the place where we came in; nothing was lost there.
+    /// Parents beyond the history edge: the history before it was never fetched, so nothing is lost there.
     edge: Vec<Pair<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     join: Option<Joining<'a>>,
 }
 
-/// How the fetching of a conversation goes.
+/// Progress of fetching a context.
 #[derive(Serialize)]
 struct Joining<'a> {
     via: &'a str,
     /// "state", "history", "done" or "failed".
     stage: &'static str,
-    /// PDUs that came.
+    /// Number of PDUs received.
     came: u64,
-    /// PDUs of the past still wanted.
+    /// Number of history PDUs still to fetch.
     left: u32,
-    /// Why it has failed, or why the server was asked in vain last.
+    /// Reason of the failure, or of the last unsuccessful attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
 }
@@ -65,7 +65,7 @@ struct Missing<'a> {
     children: Vec<Pair<'a>>,
 }
 
-/// Answer a change of participants, after its commit.
+/// Sets the participants, and responds after the commit.
 pub(super) async fn put(
     api: web::Data<MessengerApi>,
     request: HttpRequest,
@@ -82,29 +82,30 @@ pub(super) async fn put(
     Ok(HttpResponse::Ok().json(Set { context: context.as_str(), participants: all(&api.us, &servers) }))
 }
 
-/// Answer how it stands.
+/// Returns the status of a context.
 pub(super) async fn get(api: web::Data<MessengerApi>, path: web::Path<String>) -> Result<HttpResponse, Problem> {
     shown(&api.gateway, &path).await
 }
 
-/// A conversation as it stands, for the messenger and for the operator.
+/// Returns the status of a context, for the messenger and for operators.
 pub(crate) async fn shown(gateway: &Gateway, name: &str) -> Result<HttpResponse, Problem> {
     let status = gateway.context(&known(name)?).await?;
     Ok(HttpResponse::Ok().json(Status::of(&status, &gateway.ports().us)))
 }
 
-/// A name that a conversation may have. What may not be one names none.
+/// Parses a context id. An invalid one is answered as an unknown context.
 pub(crate) fn known(name: &str) -> Result<ContextId, Problem> {
     name.parse().map_err(|_| Problem::not_found("UNKNOWN_CONTEXT", format!("there is no context {name:?}")))
 }
 
-/// Answer a call whose path ends before the name of a context, as one does where a `#` was left as it is.
+/// Responds to a path without a context id: this happens if a `#` in the id was not encoded.
 pub(super) async fn nameless() -> Result<HttpResponse, Problem> {
     let words = "there is no such call: the name of a context is missing in the path, where a # is written %23";
     Err(Problem::not_found("NO_ROUTE", words))
 }
 
-/// What is no UTF-8 has been made readable by now, so that different names would be the same one.
+/// Refuses a path that is not UTF-8. It was decoded with replacement characters before, so different ids would become
+/// the same.
 fn readable(path: &str) -> Result<(), Problem> {
     let decoded = percent_decode_str(path).decode_utf8();
     decoded.map(|_| ()).map_err(|_| Problem::unprocessable("BAD_CONTEXT", "the name in the path is not UTF-8"))
@@ -134,7 +135,7 @@ fn check(servers: &[ServerName], roster: &dyn Roster) -> Result<(), Refusal> {
     stranger.map_or(Ok(()), |server| Err(Refusal::UnknownPeer(server.clone())))
 }
 
-/// We always take part, named or not.
+/// Returns all participants: this server always participates, named or not.
 fn all<'a>(us: &'a ServerName, others: &'a [ServerName]) -> Vec<&'a str> {
     std::iter::once(us).chain(others).map(ServerName::as_str).collect()
 }

@@ -1,4 +1,4 @@
-//! `PUT /v1/ephemeral`: something worth knowing now or never, such as who is typing.
+//! `PUT /v1/ephemeral`: an ephemeral update that is only useful now, such as a typing notification.
 
 use std::time::Duration;
 
@@ -19,13 +19,13 @@ use crate::http::json_error;
 use crate::http::nesting::{NESTING_MAX, nests_deeper_than};
 use crate::http::refusal::Problem;
 
-/// Members that say what an update is about: the newest of those that agree in all of them is the only one worth sending.
+/// Members that identify the subject of an update: of updates that agree in all of them, only the newest is sent.
 const ABOUT: &[&str] = &["user_id", "peer", "room_id"];
 
-/// How deep an update may nest: as an EDU, its rest stands in an object, that in a list, that in an object.
+/// Maximum nesting of an update: as an EDU, its content is in an object in a list in an object.
 const UPDATE_NESTING_MAX: usize = NESTING_MAX - 3;
 
-/// Answer, as soon as it is handed to the peers' actors; nobody promises more.
+/// Hands an ephemeral update to the peers' actors, and responds at once; its delivery is not guaranteed.
 pub(super) async fn put(api: web::Data<MessengerApi>, body: Result<Bytes, Error>) -> Result<HttpResponse, Problem> {
     let body = body.map_err(|error| unreadable_body(&error, api.limits.body_max))?;
     let ephemeral = Ephemeral::decode(&body)?;
@@ -46,24 +46,24 @@ pub(super) async fn put(api: web::Data<MessengerApi>, body: Result<Bytes, Error>
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Whom it is for.
+/// The recipients.
 #[derive(Debug, PartialEq, Eq)]
 enum Address {
     Servers(Vec<ServerName>),
     Context(ContextId),
 }
 
-/// `{"to":[..]` or `"context":..,"key"?,"ttl"?,"update":{..}}`, decoded.
+/// The decoded body: `{"to":[..]` or `"context":..,"key"?,"ttl"?,"update":{..}}`.
 #[derive(Debug, PartialEq, Eq)]
 struct Ephemeral {
     address: Address,
     key: String,
     ttl: Option<Duration>,
-    /// `update.update`.
+    /// Type of the update: `update.update`.
     kind: String,
-    /// The update as it came: what a peer of the updates dialect gets.
+    /// Update as received; a peer of the updates dialect gets this.
     whole: Bytes,
-    /// The update without `update`: the content of an EDU.
+    /// Update without `update`; the content of an EDU.
     rest: Bytes,
 }
 
@@ -97,7 +97,7 @@ impl Ephemeral {
         let Members(members) = serde_json::from_str(whole.get()).map_err(|error| {
             bad("BAD_UPDATE", format!("\"update\" is not an object: {}", json_error::words(&error)))
         })?;
-        // A peer would refuse the whole push that it rides on.
+        // A peer would refuse the whole push that contains it.
         if nests_deeper_than(UPDATE_NESTING_MAX, whole.get().as_bytes()) {
             return Err(bad("NESTS_TOO_DEEP", format!("\"update\" nests deeper than {UPDATE_NESTING_MAX} levels")));
         }
@@ -111,7 +111,7 @@ impl Ephemeral {
         Ok(Self { address, key, ttl, kind, whole: body.slice_ref(whole.get().as_bytes()), rest })
     }
 
-    /// The servers it goes to; of a conversation, its participants.
+    /// Returns the recipient servers; for a context, its participants.
     fn recipients(&self, api: &MessengerApi) -> Result<Vec<ServerName>, Refusal> {
         match &self.address {
             Address::Servers(servers) => Ok(servers.clone()),
@@ -128,7 +128,7 @@ impl Ephemeral {
         Ok(())
     }
 
-    /// As it goes to one peer: in the words of its dialect, and no longer than that peer's `weak_ttl`.
+    /// Returns the item for one peer: in the form of its dialect, with at most that peer's `weak_ttl`.
     fn fleeting(&self, now: Millis, limits: &PeerLimits) -> Fleeting {
         let ttl = self.ttl.map_or(limits.weak_ttl, |ttl| ttl.min(limits.weak_ttl));
         let content = match limits.speech {
@@ -173,14 +173,15 @@ fn kind(members: &[(String, &RawValue)]) -> Result<String, Problem> {
     })
 }
 
-/// A key of the messenger's. Never one that is made up here, whatever it holds.
+/// Returns the messenger's own key. Its prefix keeps it distinct from every default key.
 fn given_key(given: &RawValue) -> Result<String, Problem> {
     let key: String = serde_json::from_str(given.get())
         .map_err(|error| bad("BAD_KEY", format!("\"key\" is not a string: {}", json_error::words(&error))))?;
     Ok(format!("key\0{key}"))
 }
 
-/// The key where none is given: what it is, about whom, and where. No JSON text holds a NUL, so no two run into one.
+/// Returns the default key: the type, the subject and the context. JSON texts contain no NUL, so different parts cannot
+/// run into each other.
 fn default_key(address: &Address, kind: &str, members: &[(String, &RawValue)]) -> String {
     let mut key = format!("update\0{kind}");
     if let Address::Context(context) = address {
@@ -194,7 +195,7 @@ fn default_key(address: &Address, kind: &str, members: &[(String, &RawValue)]) -
     key
 }
 
-/// A text with a unit, or whole seconds.
+/// Parses a duration: a text with a unit, or a number of seconds.
 fn lifetime(given: &RawValue) -> Result<Duration, Problem> {
     let text: Result<String, _> = serde_json::from_str(given.get());
     let ttl = match text {

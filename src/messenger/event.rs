@@ -1,4 +1,4 @@
-//! Events as the messenger reads them: one JSON text a page, written once.
+//! Events as the messenger reads them: one JSON text per page, written directly.
 
 use actors::model::{FeedEntry, FeedItem, Parked, ParkedWhat, Position};
 use actors::ports::ArchiveError;
@@ -8,10 +8,10 @@ use super::contexts::pairs;
 use super::event_pdu::PduEvent;
 use super::object::Object;
 
-/// `{"events":[..],"next":N}`: `next` is the position to pass as the next `after`.
+/// Writes `{"events":[..],"next":N}`; `next` is the position to pass as the next `after`.
 ///
-/// Updates and contents are copied into it as they came; read as JSON and written anew, a number of 30 digits would be another
-/// number.
+/// Updates and contents are copied as received: if they were parsed and serialized again, a number of 30 digits would
+/// change.
 pub(super) fn render(after: Position, entries: &[FeedEntry]) -> Result<Vec<u8>, ArchiveError> {
     let mut out = Vec::with_capacity(64 + entries.iter().map(size_guess).sum::<usize>());
     out.extend_from_slice(b"{\"events\":[");
@@ -26,7 +26,7 @@ pub(super) fn render(after: Position, entries: &[FeedEntry]) -> Result<Vec<u8>, 
     Ok(out)
 }
 
-/// Enough for most, so that a page is seldom moved while it grows.
+/// Returns an estimate that is enough for most events, so that a page is rarely reallocated while it grows.
 fn size_guess(entry: &FeedEntry) -> usize {
     const AROUND: usize = 256;
     match &entry.item {
@@ -42,7 +42,7 @@ fn size_guess(entry: &FeedEntry) -> usize {
     }
 }
 
-/// One event. The order of its members is always the same.
+/// Writes one event. The order of its members is always the same.
 fn event(out: &mut Vec<u8>, entry: &FeedEntry) -> Result<(), ArchiveError> {
     let event = Object::begin(out);
     match &entry.item {
@@ -102,7 +102,7 @@ fn event(out: &mut Vec<u8>, entry: &FeedEntry) -> Result<(), ArchiveError> {
     Ok(())
 }
 
-/// The members that all events have.
+/// Writes the members that all events have.
 fn begun<'a>(mut event: Object<'a>, entry: &FeedEntry, kind: &str) -> Object<'a> {
     event.member("position", &entry.position.0);
     event.member("kind", kind);
@@ -111,8 +111,9 @@ fn begun<'a>(mut event: Object<'a>, entry: &FeedEntry, kind: &str) -> Object<'a>
     event
 }
 
-/// Stable over redelivery: a PDU's own name; of an update, its count among those of its sender; of all else, its place. A PDU
-/// that is told again because it holds its key again is another event: under its own name it would be taken for a repeat.
+/// Returns the id of an event, which is stable over redelivery: the identity of a PDU; the number of an update among
+/// its sender's; otherwise the position. A PDU that is emitted again because it became current state again gets an id
+/// by position: with its own identity it would look like a repeat.
 fn id(entry: &FeedEntry) -> String {
     match &entry.item {
         FeedItem::Pdu(pdu) if !pdu.shown.again => pdu.reference.to_string(),

@@ -1,4 +1,4 @@
-//! PDUs of conversations as events: what the store knows of one, and the parts of its text, each as it came.
+//! PDUs of contexts as events: the columns of the store, and the members of the PDU's text as received.
 
 use actors::model::{DEPTH_BUILT_UPON_MAX, FedPdu, StateKey};
 use actors::ports::ArchiveError;
@@ -9,13 +9,13 @@ use super::json::Members;
 use super::object::Object;
 use crate::http::json_error;
 
-/// A fed PDU with its text taken apart.
+/// A feed PDU with its text split into members.
 pub(super) struct PduEvent<'a> {
     fed: &'a FedPdu,
     parts: Parts<'a>,
 }
 
-/// The members of a stored PDU, which has no member twice and none that is null.
+/// The members of a stored PDU, in which no member is repeated or null.
 #[derive(Default)]
 struct Parts<'a> {
     ts: Option<&'a RawValue>,
@@ -30,7 +30,7 @@ struct Parts<'a> {
     depth: Option<u64>,
     /// The servers it is for, where it is narrowed.
     to: Option<&'a RawValue>,
-    /// Keys that have no meaning here, in their order.
+    /// Keys without a meaning here, in their order.
     extra: Vec<(String, &'a RawValue)>,
 }
 
@@ -51,7 +51,7 @@ impl<'a> Parts<'a> {
                 "prev_state_origin" => parts.prev_state_origin = Some(value),
                 "depth" => parts.depth = value.get().parse().ok().filter(|depth| *depth <= DEPTH_BUILT_UPON_MAX),
                 "to" if value.get().starts_with('[') => parts.to = Some(value),
-                // Told in other words, or a proof that was looked at when it came.
+                // These are given under other names, or are proofs that were checked on arrival.
                 "pdu_id" | "origin" | "context" | "hashes" | "signatures" => {}
                 _ => parts.extra.push((name, value)),
             }
@@ -61,7 +61,7 @@ impl<'a> Parts<'a> {
 }
 
 impl<'a> PduEvent<'a> {
-    /// Take one apart.
+    /// Splits the text of a PDU.
     pub(super) fn new(fed: &'a FedPdu) -> Result<Self, ArchiveError> {
         let parts = Parts::read(&fed.bytes).map_err(|error| {
             ArchiveError(format!("the text of {} is no PDU: {}", fed.reference, json_error::words(&error)))
@@ -69,19 +69,19 @@ impl<'a> PduEvent<'a> {
         Ok(Self { fed, parts })
     }
 
-    /// The piece of state it sets, where it sets one.
+    /// Returns the state key that the PDU sets; `None` if it is not state.
     pub(super) fn sets(&self) -> Option<StateKey> {
         let text = |value: &RawValue| serde_json::from_str::<String>(value.get()).ok();
         let key = self.parts.state_key.filter(|_| self.parts.is_state).and_then(text)?;
         Some((text(self.parts.kind?)?.into(), key))
     }
 
-    /// The event's kind.
+    /// Returns the kind of the event.
     pub(super) fn kind(&self) -> &'static str {
         if self.parts.is_state { "state" } else { "message" }
     }
 
-    /// The event's members, behind those that all events have.
+    /// Writes the event's members after those that all events have.
     pub(super) fn write(&self, event: &mut Object<'_>) {
         let Self { fed, parts } = self;
         event.member("context", fed.context.as_str());
@@ -121,7 +121,7 @@ impl<'a> PduEvent<'a> {
             (Some(origin), Some(id)) => event.member("prev_state", &[origin, id]),
             _ => event.member("prev_state", &()),
         }
-        // As it was when this was put into the feed: a page that is read again says the same.
+        // The value at the time of the feed entry, so that a page that is read again is identical.
         event.member("current", &fed.shown.current);
         event.optional("again", fed.shown.again.then_some(true));
     }

@@ -1,4 +1,4 @@
-//! `GET /v1/events`: the feed from a position on, waiting for what is not there yet.
+//! `GET /v1/events`: the feed after a position, with long polling.
 
 use std::time::Duration;
 
@@ -16,16 +16,16 @@ use super::event::render;
 use crate::http::query;
 use crate::http::refusal::Problem;
 
-/// Events in a page where the messenger does not say.
+/// Default number of events in a page.
 const LIMIT_DEFAULT: u64 = 100;
-/// Events in a page at most.
+/// Maximum number of events in a page.
 const LIMIT_MAX: u64 = 1_000;
-/// Bytes of events in a page; one larger event is a page of its own.
+/// Maximum bytes of events in a page; a larger event is a page of its own.
 const PAGE_BYTES: u64 = 4 << 20;
-/// The longest wait, in seconds.
+/// Maximum wait in seconds.
 const WAIT_MAX: u64 = 60;
 
-/// Answer a read.
+/// Returns a page of events.
 pub(super) async fn get(api: web::Data<MessengerApi>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let ask = Ask::parse(request.query_string())?;
     let archive = &*api.gateway.ports().archive;
@@ -36,7 +36,7 @@ pub(super) async fn get(api: web::Data<MessengerApi>, request: HttpRequest) -> R
         // copied: waiting would make it miss everything up to where it believes to be.
         return Err(Problem::beyond_tail(after, bounds.tail));
     }
-    // Held while it may wait: each waiting read holds a connection.
+    // The permit is held while the read may wait, because each waiting read occupies a connection.
     let _read = match ask.wait.is_zero() {
         true => None,
         false => Some(api.reads.try_acquire().map_err(|_| too_many(api.limits.reads_max))?),
@@ -54,7 +54,7 @@ fn too_many(max: usize) -> Problem {
     Problem::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_READS", words).retry_after(SHORTLY)
 }
 
-/// What is asked for, as it stands in the query.
+/// The query as text.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Query {
@@ -63,7 +63,7 @@ struct Query {
     wait: Option<String>,
 }
 
-/// What is asked for, within its bounds.
+/// The query with its limits applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Ask {
     after: Option<Position>,
@@ -77,7 +77,7 @@ impl Ask {
         let query: Query = query::read(query)?;
         let number = |name: &str, text: &str| {
             let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-            // A number that no counter reaches is as good as the largest.
+            // A number that does not fit counts as the largest, which no counter reaches.
             is_number
                 .then(|| text.parse().unwrap_or(u64::MAX))
                 .ok_or_else(|| bad(format!("{name} is not a number: {text:?}")))
@@ -92,7 +92,7 @@ impl Ask {
     }
 }
 
-/// The next page; empty when nothing came in time, or the gateway stops.
+/// Returns the next page. It is empty if no event arrived in time or the gateway stops.
 async fn page(
     archive: &dyn Archive,
     after: Position,
@@ -106,7 +106,7 @@ async fn page(
     }
 }
 
-/// Whether the feed reaches beyond `after`, now or within `wait`.
+/// Returns whether the feed has events after `after`, now or within `wait`.
 async fn something_follows(
     after: Position,
     mut bounds: watch::Receiver<FeedBounds>,
@@ -115,12 +115,12 @@ async fn something_follows(
 ) -> bool {
     let stops = async {
         if stopping.wait_for(|stopping| *stopping).await.is_err() {
-            // Whoever could have said so is gone without a word: then only time ends the wait.
+            // The sender was dropped without a signal, so only the timeout ends the wait.
             std::future::pending::<()>().await;
         }
     };
     tokio::select! {
-        // What is there is given also to a reader that does not wait, or comes while the gateway stops.
+        // Existing events are also returned to a reader that does not wait, or that calls while the gateway stops.
         biased;
         reached = bounds.wait_for(|bounds| bounds.tail > after) => reached.is_ok(),
         () = stops => false,

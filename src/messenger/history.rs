@@ -1,4 +1,5 @@
-//! `GET /v1/contexts/{context}/history`: what was said in a conversation, the newest first; where ours ends, others are asked.
+//! `GET /v1/contexts/{context}/history`: the PDUs of a context, newest first; older ones are fetched from other
+//! servers.
 
 use std::time::Duration;
 
@@ -15,24 +16,24 @@ use super::object::Object;
 use crate::http::query;
 use crate::http::refusal::Problem;
 
-/// PDUs in a page where the messenger does not say.
+/// Default number of PDUs in a page.
 const LIMIT_DEFAULT: u32 = 50;
-/// PDUs in a page at most.
+/// Maximum number of PDUs in a page.
 const LIMIT_MAX: u32 = 500;
-/// Bytes of PDUs in a page; one larger PDU is a page of its own.
+/// Maximum bytes of PDUs in a page; a larger PDU is a page of its own.
 const PAGE_BYTES: u64 = 4 << 20;
-/// How long a reader waits for what others are asked for. What comes later is there for the next call.
+/// Maximum wait for PDUs from other servers. Those that arrive later are returned by the next call.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Query {
-    /// The `next` of the page before.
+    /// `next` of the page before.
     before: Option<i64>,
     limit: Option<u32>,
 }
 
-/// Answer a page. `next` is there as long as there may be more.
+/// Returns a page. `next` is present as long as more may follow.
 pub(super) async fn get(
     api: web::Data<MessengerApi>,
     request: HttpRequest,
@@ -52,7 +53,7 @@ pub(super) async fn get(
     let bytes: u64 = page.iter().map(|(_, pdu)| pdu.bytes.len() as u64).sum();
     let mut more = lacking == 0 || bytes > PAGE_BYTES / 2;
     if !more {
-        // Out of time: what was asked for may still come.
+        // After a timeout the requested PDUs may still arrive, so `more` stays true.
         let asked = tokio::time::timeout(PATIENCE, api.gateway.older(&context, lacking)).await;
         if let (Ok(Err(refusal)), true) = (&asked, page.is_empty()) {
             return Err(refusal.into());

@@ -8,9 +8,9 @@ use actors::ports::{Archive, ArchiveError, FeedPage, Fence, Ports, SubmissionsPa
 
 use crate::rounds::{self, Broken, commit};
 
-/// The time between rounds.
+/// Interval between rounds.
 const EVERY: Duration = Duration::from_secs(600);
-/// Rows one commit removes: what a group of commits takes in without being felt.
+/// Maximum number of rows that one commit removes, so that it does not delay others noticeably.
 const PAGE: u32 = 1_000;
 
 /// Tidy up now and then every ten minutes, until the journal stops or the future is dropped.
@@ -20,7 +20,7 @@ const PAGE: u32 = 1_000;
 /// removed at a time, each in a commit that waits for no one, so that what people wait for goes in between.
 pub async fn run(ports: Ports, feed_retain: Duration, submissions_keep: Duration) {
     let round = async || {
-        // Of whoever owns the feed; that may be this process again by the next round.
+        // This process may not own the feed now, but it may again by the next round.
         let Some(fence) = ports.ownership.claim_feed() else { return Ok(()) };
         let now = ports.clock.now();
         trim_feed(&ports, fence, before(now, feed_retain)).await?;
@@ -47,7 +47,7 @@ async fn trim_feed(ports: &Ports, fence: Fence, before: Millis) -> Result<(), Br
     Ok(())
 }
 
-/// The oldest kept event, if it may go.
+/// Returns the oldest event if it may be removed.
 async fn oldest_to_trim(archive: &dyn Archive, before: Millis) -> Result<Option<Position>, ArchiveError> {
     let page = match archive.feed_after(Position(0), 1, 1).await? {
         FeedPage::Gone { oldest } => archive.feed_after(Position(oldest.0.saturating_sub(1)), 1, 1).await?,

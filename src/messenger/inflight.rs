@@ -1,4 +1,4 @@
-//! Submissions being worked on: so many at once, and of each id one.
+//! Submissions in progress: limited in number, and one at a time per id.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,46 +6,47 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use actors::model::SubmissionId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-/// The submissions being worked on. Workers share one.
+/// The submissions in progress. All workers share one instance.
 #[derive(Debug)]
 pub(super) struct Inflight {
-    /// One for each call at work or waiting for its turn: a waiting one holds its body, too.
+    /// One permit for each call in progress or waiting, because a waiting call holds its body in memory, too.
     permits: Arc<Semaphore>,
-    /// Whose turn it is, by id; the channel closes when that turn ends.
+    /// Ids in progress; the channel of an id closes when the work on it ends.
     turns: Mutex<HashMap<SubmissionId, watch::Receiver<()>>>,
-    /// How many permits there are.
+    /// Number of permits.
     max: usize,
 }
 
-/// As many submissions are being worked on as may be; nothing of this one was taken.
+/// Error: the maximum number of submissions is in progress. Nothing of this one was accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("messenger.submissions_max is reached ({max})")]
 pub(super) struct TooMany {
-    /// The limit.
+    /// Maximum number.
     max: usize,
 }
 
-/// The right to work on some ids, until it is dropped.
+/// The exclusive right to work on some ids, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Turn {
-    /// The senders are dropped after their id has left the map: whoever is woken finds it free, or taken by another.
+    /// The senders are dropped after their id was removed from the map, so a waiter finds the id free or taken by
+    /// another call.
     held: Vec<(SubmissionId, watch::Sender<()>)>,
     inflight: Arc<Inflight>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Inflight {
-    /// At most `max` at once.
+    /// Returns a limit of `max` concurrent calls.
     pub(super) fn new(max: usize) -> Arc<Self> {
         let max = max.min(Semaphore::MAX_PERMITS);
         Arc::new(Self { permits: Arc::new(Semaphore::new(max)), turns: Mutex::default(), max })
     }
 
-    /// Wait until nobody works on any of the ids. Who comes second finds what the first left: a record, and then it is a repeat;
-    /// or nothing, and then it is the first itself. The ids of one call count as one: its body is held once.
+    /// Waits until no other call works on any of the ids. The second call for an id then finds a record and is a
+    /// repeat, or finds none and is the first. The ids of one call take one permit, because its body is held once.
     pub(super) async fn turns(self: &Arc<Self>, mut ids: Vec<SubmissionId>) -> Result<Turn, TooMany> {
         let permit = self.permits.clone().try_acquire_owned().map_err(|_| TooMany { max: self.max })?;
-        // In one order for all: else two calls could each hold what the other waits for.
+        // All calls lock their ids in the same order: otherwise two calls could deadlock.
         ids.sort_unstable();
         ids.dedup();
         let mut turn = Turn { held: Vec::with_capacity(ids.len()), inflight: self.clone(), _permit: permit };
@@ -62,7 +63,7 @@ impl Inflight {
                 Ok(ends) => return ends,
                 Err(before_us) => before_us,
             };
-            // Nothing is ever sent: this returns when the turn ends.
+            // Nothing is ever sent, so this returns when the other call's work ends.
             let _closed = before_us.changed().await;
         }
     }
@@ -78,7 +79,8 @@ impl Inflight {
     }
 
     fn at_work(&self) -> MutexGuard<'_, HashMap<SubmissionId, watch::Receiver<()>>> {
-        // Each change is one call on the map: a panic elsewhere cannot have left it half done.
+        // A poisoned lock is safe to use: each change is one call on the map, so a panic elsewhere cannot have left it
+        // half done.
         self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

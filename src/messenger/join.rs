@@ -1,4 +1,4 @@
-//! `POST /v1/contexts/{context}/join`: fetch a conversation from a server that takes part.
+//! `POST /v1/contexts/{context}/join`: fetches a context from a participating server.
 
 use actix_web::{Error, HttpResponse, web};
 use actors::model::{ContextId, ServerName};
@@ -10,7 +10,7 @@ use super::answer::unreadable_body;
 use crate::http::json_error;
 use crate::http::refusal::Problem;
 
-/// PDUs of the past that one call may ask for.
+/// Maximum number of history PDUs that one call may request.
 const BACKFILL_MAX: u32 = 100_000;
 
 #[derive(Deserialize)]
@@ -28,7 +28,8 @@ struct Joining<'a> {
     backfill: u32,
 }
 
-/// Answer once the intent is on disk: it outlives a restart. `GET /v1/contexts/{context}` tells how far it is.
+/// Starts a join, and responds once it is on disk, so that it survives a restart. `GET /v1/contexts/{context}` returns
+/// its progress.
 pub(super) async fn post(
     api: web::Data<MessengerApi>,
     path: web::Path<String>,

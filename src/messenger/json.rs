@@ -1,10 +1,10 @@
-//! JSON read without being rewritten: an object's members as raw text, whether two texts say the same, and one text for all
-//! that do.
+//! JSON without reserialization: splits an object into raw members, compares texts by value, and writes a canonical
+//! text.
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// The members of an object in their order, a repeated name included, each value as its text.
+/// The members of an object in their order, including repeated names, each value as its text.
 pub(super) struct Members<'a>(pub(super) Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
@@ -31,12 +31,12 @@ impl<'de> Deserialize<'de> for Members<'de> {
     }
 }
 
-/// Values nested deeper than this are the same only if their texts are: reading raw text level by level costs a pass over it
-/// for each level, and a hostile one has as many levels as bytes.
+/// Maximum depth of a comparison by value. Deeper values are equal only if their texts are: reading raw text level by
+/// level costs a pass for each level, and a hostile text has as many levels as bytes.
 const DEPTH_MAX: u32 = 128;
 
-/// Whether two JSON texts are the same value: space, the order of an object's members and the escapes in a string do not
-/// count. A number is its text, so that none is rounded on the way: `1` and `1.0` differ.
+/// Returns whether two JSON texts have the same value: whitespace, the order of an object's members and escapes in
+/// strings do not count. Numbers are compared as text, so that none is rounded: `1` and `1.0` differ.
 pub(super) fn same_value(left: &str, right: &str) -> bool {
     same_within(left, right, DEPTH_MAX)
 }
@@ -58,7 +58,7 @@ fn same_within(left: &str, right: &str, depth: u32) -> bool {
 fn same_members(left: &str, right: &str, depth: u32) -> bool {
     let read = |text| {
         serde_json::from_str(text).map(|Members(mut members)| {
-            // Stable: of a repeated name the order stays, and counts.
+            // The sort is stable, so the order of repeated names is kept and compared.
             members.sort_by(|(one, _), (other, _)| one.cmp(other));
             members
         })
@@ -77,13 +77,13 @@ fn same_elements(left: &str, right: &str, depth: u32) -> bool {
 }
 
 fn same_strings(left: &str, right: &str) -> bool {
-    // Half a surrogate pair is allowed in JSON text and in no string of ours: such texts were compared as they stand.
+    // JSON allows half a surrogate pair, Rust strings do not: such texts are equal only if they are identical.
     let read = |text| serde_json::from_str::<String>(text);
     matches!((read(left), read(right)), (Ok(left), Ok(right)) if left == right)
 }
 
-/// Write an object of these members so that [`same_value`] objects become one text, under the same rules: members sorted by
-/// name, no space, each string with the same escapes, each number as it stands.
+/// Writes an object so that objects equal by [`same_value`] become one text: members sorted by name, no whitespace, the
+/// same escapes in strings, numbers unchanged.
 pub(super) fn write_canonical(out: &mut Vec<u8>, members: Members<'_>) {
     write_object(out, members, DEPTH_MAX);
 }

@@ -1,4 +1,4 @@
-//! Lists in a messenger's bodies: server names, and values as their texts, both bounded while they are read.
+//! Lists in the messenger's bodies: server names, and values as texts, both limited while they are read.
 
 use std::collections::HashSet;
 
@@ -6,7 +6,7 @@ use actors::model::ServerName;
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// Server names, each once.
+/// A list of server names without repeats.
 pub(super) struct Names(pub(super) Vec<ServerName>);
 
 impl<'de> Deserialize<'de> for Names {
@@ -36,12 +36,12 @@ impl<'de> Deserialize<'de> for Names {
     }
 }
 
-/// The first `MAX` elements of a list, and how many it has: a body of nothing but commas must not become many times its size
-/// in memory.
+/// The first `MAX` elements of a list and the number of all: a body that consists of commas must not take many times
+/// its size in memory.
 pub(super) struct Texts<'a, const MAX: usize> {
     /// The first elements, each as its text.
     pub(super) first: Vec<&'a RawValue>,
-    /// How many there are.
+    /// Number of all elements.
     pub(super) count: usize,
 }
 

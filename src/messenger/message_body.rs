@@ -1,4 +1,4 @@
-//! The body of a message: read without a copy, and checked against what its recipients take.
+//! The body of a message: decoded without copying, and checked against the limits of its recipients.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,19 +16,20 @@ use crate::http::json_error;
 use crate::http::nesting::{NESTING_MAX, nests_deeper_than};
 use crate::http::refusal::Problem;
 
-/// What is left, beside the content and the texts of a message, for the PDU it becomes: parents, names, numbers.
+/// Bytes reserved for the PDU around the content and the texts of a message: parents, names, numbers.
 const ENVELOPE_BYTES: u64 = 1024;
-/// How deep a value of a message may nest: on its way to a peer it stands in a PDU, that in an update, that in a list, that in
-/// an object. In a transaction it is one level less.
+/// Maximum nesting of a value of a message: on the wire it is in a PDU in an update in a list in an object. In a
+/// transaction it is one level less.
 const VALUE_NESTING_MAX: usize = NESTING_MAX - 4;
 
-/// Bytes of a type or a state key.
+/// Maximum bytes of a type or a state key.
 const NAME_BYTES_MAX: usize = 255;
 
-/// Keys in `extra`; far more than anybody needs, and fewer than peers take.
+/// Maximum number of keys in `extra`: far more than needed, and fewer than peers accept.
 const EXTRA_MAX: usize = 100;
 
-/// The top-level keys of a PDU that are ours to write, or that receivers strip: a message's `extra` must not hold them.
+/// Top-level keys of a PDU that this gateway writes or that receivers remove: the `extra` of a message must not contain
+/// them.
 const RESERVED: &[&str] = &[
     "pdu_id",
     "origin",
@@ -51,26 +52,26 @@ const RESERVED: &[&str] = &[
     "transaction_id",
 ];
 
-/// `{"context","type","content","state_key"?,"power_level"?,"to"?,"extra"?}`, decoded.
+/// The decoded body: `{"context","type","content","state_key"?,"power_level"?,"to"?,"extra"?}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct MessageBody {
-    /// The conversation it is said in.
+    /// Context of the message.
     pub(super) context: ContextId,
-    /// Over its value: a repeat is recognised however it is written, and wherever the PDU has gone.
+    /// Digest of the canonical text: it recognizes a repeat in any spelling, even after the PDU was pruned.
     pub(super) digest: Digest,
     kind: Arc<str>,
     content: Bytes,
     state: Option<(String, i64)>,
     to: Option<Vec<ServerName>>,
     extra: Vec<(String, Bytes)>,
-    /// Of all its texts together.
+    /// Total bytes of its texts.
     size: u64,
 }
 
 /// The keys of a message.
 const KEYS: &[&str] = &["context", "type", "content", "state_key", "power_level", "to", "extra"];
 
-/// The members, each as its text.
+/// The members of the body, each as its text.
 #[derive(Default)]
 struct Given<'a> {
     context: Option<&'a RawValue>,
@@ -83,7 +84,8 @@ struct Given<'a> {
 }
 
 impl<'a> Given<'a> {
-    /// A key that has no meaning is refused: a misspelt `to` passed over in silence would tell everybody.
+    /// Sorts the members by key. An unknown key is refused: if a misspelt `to` were ignored, the message would go to
+    /// everybody.
     fn sort(members: &Members<'a>) -> Result<Self, Problem> {
         let mut given = Self::default();
         for (name, value) in &members.0 {
@@ -106,7 +108,7 @@ impl<'a> Given<'a> {
 }
 
 impl MessageBody {
-    /// Read one; nothing here depends on the configuration. `members` are slices of `body`.
+    /// Decodes a body without reference to the configuration. `members` must be slices of `body`.
     pub(super) fn decode(body: &Bytes, members: Members<'_>) -> Result<Self, Problem> {
         let given = Given::sort(&members)?;
         let slice = |text: &RawValue| body.slice_ref(text.get().as_bytes());
@@ -128,7 +130,8 @@ impl MessageBody {
         Ok(Self { context, digest, kind, content, state, to, extra, size })
     }
 
-    /// Whether it may be said to whom it is for, and fits the wire to each: what is accepted here must not fail later.
+    /// Checks that the message may be sent to its recipients and fits their limits: what is accepted here must not fail
+    /// later.
     pub(super) fn check(
         &self,
         participants: &HashSet<&ServerName>,
@@ -170,11 +173,11 @@ impl MessageBody {
         if !participants.contains(server) {
             return Err(Refusal::NotAParticipant { server: server.clone(), context: self.context.clone() });
         }
-        // A participant that is no peer (any more) gets nothing, and to nobody but it nothing can be said.
+        // A participant that is not a peer (any more) gets nothing, so a message to it alone could not be sent.
         roster.limits(server).map(|_| ()).ok_or_else(|| Refusal::UnknownPeer(server.clone()))
     }
 
-    /// What the conversation is handed.
+    /// Returns the draft for the context.
     pub(super) fn draft(self, submission: SubmissionId, id: PduId, accepted: Millis, us: &ServerName) -> Draft {
         let to = self.to.map(|mut to| {
             to.retain(|server| server != us);
@@ -185,7 +188,7 @@ impl MessageBody {
     }
 }
 
-/// The smallest batch that one of these peers takes; those that are no peers of ours get nothing.
+/// Returns the smallest batch limit among these peers; servers that are no peers get nothing and are ignored.
 fn smallest_batch<'a>(
     servers: impl IntoIterator<Item = &'a ServerName>,
     roster: &dyn Roster,
@@ -198,7 +201,7 @@ fn bad(code: &'static str, words: impl Into<std::borrow::Cow<'static, str>>) -> 
     Problem::unprocessable(code, words)
 }
 
-/// A peer would refuse it for ever, and everything behind it would wait.
+/// Refuses a value that peers would refuse for ever while everything queued after it waited.
 fn check_nesting(name: &str, value: &RawValue) -> Result<(), Problem> {
     if nests_deeper_than(VALUE_NESTING_MAX, value.get().as_bytes()) {
         return Err(bad("NESTS_TOO_DEEP", format!("{name:?} nests deeper than {VALUE_NESTING_MAX} levels")));
@@ -211,7 +214,7 @@ fn text(name: &str, code: &'static str, given: &RawValue) -> Result<String, Prob
         .map_err(|error| bad(code, format!("{name:?} is not a string: {}", json_error::words(&error))))
 }
 
-/// What is longer, peers refuse.
+/// Refuses a name that is longer than peers accept.
 fn short(name: &str, code: &'static str, text: &str) -> Result<(), Problem> {
     if text.len() > NAME_BYTES_MAX {
         return Err(bad(code, format!("{name:?} has more than {NAME_BYTES_MAX} bytes")));

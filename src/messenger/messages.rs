@@ -1,4 +1,4 @@
-//! `PUT /v1/messages/{id}`: one message into a conversation, taken once however often it is sent.
+//! `PUT /v1/messages/{id}`: submits one message to a context; a repeat has no effect.
 
 use actix_web::{Error, HttpResponse, web};
 use actors::model::Refusal;
@@ -12,7 +12,7 @@ use super::submission::{self, accepted};
 use crate::http::json_error;
 use crate::http::refusal::Problem;
 
-/// Answer a message, after its commit.
+/// Submits a message, and responds after its commit.
 pub(super) async fn put(
     api: web::Data<MessengerApi>,
     path: web::Path<String>,
@@ -24,7 +24,8 @@ pub(super) async fn put(
         Problem::bad_request("BAD_JSON", format!("the body is not a JSON object: {}", json_error::words(&error)))
     })?;
     let message = Message { id, body: MessageBody::decode(&body, members)? };
-    // A task of its own: it must not end with the connection while its turn is needed; see the submission of updates.
+    // The call runs in a task of its own, because it must not end with the connection while its id is locked; see the
+    // submission of updates.
     let task = actix_web::rt::spawn(async move { take(&api, message).await });
     task.await.unwrap_or_else(|_panicked| Err(Refusal::OutcomeUnknown.into()))
 }

@@ -1,4 +1,4 @@
-//! `POST /v1/messages`: many messages in one call, each with its own outcome.
+//! `POST /v1/messages`: submits many messages in one call, each with its own result.
 
 use actix_web::http::StatusCode;
 use actix_web::{Error, HttpResponse, web};
@@ -17,16 +17,17 @@ use super::submission::{self, PduName};
 use crate::http::json_error;
 use crate::http::refusal::Problem;
 
-/// Messages in one call.
+/// Maximum number of messages in one call.
 const MESSAGES_MAX: usize = 500;
-/// Bytes of one call, whatever larger bodies are allowed elsewhere.
+/// Maximum bytes of one call, even if larger bodies are allowed elsewhere.
 const BATCH_BYTES: usize = 8 << 20;
 
-/// Answer a batch, after all its commits.
+/// Submits a batch, and responds after all its commits.
 pub(super) async fn post(api: web::Data<MessengerApi>, body: Result<Bytes, Error>) -> Result<HttpResponse, Problem> {
     let body = body.map_err(|error| unreadable_body(&error, api.limits.body_max))?;
     let elements = decode(&body)?;
-    // A task of its own: it must not end with the connection while its turns are needed; see the submission of updates.
+    // The call runs in a task of its own, because it must not end with the connection while its ids are locked; see the
+    // submission of updates.
     let task = actix_web::rt::spawn(async move { take(&api, elements).await });
     task.await.unwrap_or_else(|_panicked| Err(Refusal::OutcomeUnknown.into()))
 }
@@ -38,12 +39,12 @@ async fn take(api: &MessengerApi, elements: Vec<Element>) -> Result<HttpResponse
     Ok(HttpResponse::Ok().json(answer(&elements, &said)))
 }
 
-/// One element of the list.
+/// An element of the list.
 #[derive(Debug)]
 struct Element {
-    /// Its id as it was given, where it is a text.
+    /// Id as given, if it is a string.
     id: Option<String>,
-    /// The message, or why it is none.
+    /// Message, or the error if it is invalid.
     message: Result<Message, Problem>,
 }
 
@@ -77,7 +78,7 @@ fn element(body: &Bytes, text: &RawValue) -> Element {
     let Some(place) = members.iter().position(|(name, _)| name == "id") else {
         return Element { id: None, message: Err(Problem::unprocessable("BAD_ID", "\"id\" is missing")) };
     };
-    // What is left is what the call for one message has as its body; a second "id" is an unknown key of that.
+    // The remaining members are those of a single message's body, in which a second "id" is an unknown key.
     let (_, id) = members.remove(place);
     let Ok(id) = serde_json::from_str::<String>(id.get()) else {
         return Element { id: None, message: Err(Problem::unprocessable("BAD_ID", "\"id\" is not a string")) };
@@ -107,7 +108,7 @@ enum What<'a> {
     Refused { error: String, code: &'a str },
 }
 
-/// One entry an element, in order; `said` has one outcome for each sound one.
+/// Returns one entry per element, in order; `said` has one result for each valid element.
 fn answer<'a>(elements: &'a [Element], said: &'a [Outcome]) -> Answer<'a> {
     let mut said = said.iter();
     let mut entry = |Element { id, message }: &'a Element| {

@@ -1,7 +1,7 @@
-//! The API of the existing messenger: it submits what is to be delivered and reads what was.
+//! The API for the local messenger: it submits messages and updates and reads the feed.
 //!
-//! One file a call. Everything here is under `/v1`; who may call is settled before a request gets here. A refusal is JSON
-//! (`{"error","code"}`), an answer that says "done" is given after the commit it rests on.
+//! There is one file per call. All paths start with `/v1`; callers are authenticated before a request gets here. An
+//! error is JSON (`{"error","code"}`), and a success is reported after its commit.
 
 mod ack;
 mod answer;
@@ -43,35 +43,36 @@ use crate::settings::Peers;
 use inflight::Inflight;
 use pdu_ids::PduIds;
 
-/// What bounds the messenger's calls.
+/// The limits of the messenger's calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MessengerLimits {
-    /// Submissions being worked on at once; one more is told to come again.
+    /// Maximum number of submissions in progress; further ones are told to retry.
     pub submissions_max: usize,
-    /// Reads waiting for an event at once.
+    /// Maximum number of reads that wait for an event.
     pub reads_max: usize,
-    /// Bytes of a request's body.
+    /// Maximum bytes of a request's body.
     pub body_max: usize,
 }
 
-/// What every call works with. Clones share one set of submissions in flight, so all workers get clones of one.
+/// The state that all calls share. All workers must get clones of one instance, because clones share the submissions in
+/// progress.
 #[derive(Clone)]
 pub struct MessengerApi {
     gateway: Gateway,
     us: ServerName,
     limits: MessengerLimits,
     inflight: Arc<Inflight>,
-    /// One for each read that waits.
+    /// Permits for reads that wait.
     reads: Arc<Semaphore>,
     pdu_ids: Arc<PduIds>,
     /// How peers are reached, and what bounds them.
     peers: Arc<Peers>,
-    /// Turns true when the gateway stops: reads that wait for events end then, or they would hold the stop up.
+    /// True when the gateway stops: waiting reads end then, because they would delay the stop.
     stopping: watch::Receiver<bool>,
 }
 
 impl MessengerApi {
-    /// Over a running gateway whose name is `us`.
+    /// Returns the API of a running gateway whose name is `us`.
     pub fn new(gateway: Gateway, us: ServerName, limits: MessengerLimits, stopping: watch::Receiver<bool>) -> Self {
         let inflight = Inflight::new(limits.submissions_max);
         let reads = Arc::new(Semaphore::new(limits.reads_max.min(Semaphore::MAX_PERMITS)));
@@ -86,7 +87,7 @@ impl MessengerApi {
     }
 }
 
-/// The routes.
+/// Adds the routes.
 pub fn configure(config: &mut web::ServiceConfig, api: MessengerApi) {
     let body_max = api.limits.body_max;
     config
@@ -129,7 +130,7 @@ pub fn configure(config: &mut web::ServiceConfig, api: MessengerApi) {
         .default_service(web::to(no_route));
 }
 
-/// A path with and without a slash at its end, and an answer to methods it does not have.
+/// Returns a resource for a path with and without a trailing slash, which responds to other methods with an error.
 fn call(paths: [&'static str; 2], allowed: &'static str) -> Resource {
     web::resource(paths).default_service(web::to(move || async move { answer::wrong_method(allowed) }))
 }

@@ -1,46 +1,46 @@
-//! A JSON object written member by member, so that raw texts go into it as they are.
+//! Writes a JSON object member by member, so that raw texts are copied unchanged.
 
 use serde::Serialize;
 
-/// An object being written.
+/// A JSON object that is being written.
 pub(super) struct Object<'a> {
     out: &'a mut Vec<u8>,
     empty: bool,
 }
 
 impl<'a> Object<'a> {
-    /// Begin one.
+    /// Starts an object.
     pub(super) fn begin(out: &'a mut Vec<u8>) -> Self {
         out.push(b'{');
         Self { out, empty: true }
     }
 
-    /// A member with a plain value.
+    /// Writes a member with a plain value.
     pub(super) fn member<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) {
         self.name(name);
         serde_json::to_writer(&mut *self.out, value).expect("plain values into memory");
     }
 
-    /// A member where there is a value.
+    /// Writes a member if there is a value.
     pub(super) fn optional<T: Serialize>(&mut self, name: &str, value: Option<T>) {
         if let Some(value) = value {
             self.member(name, &value);
         }
     }
 
-    /// A member with a JSON text, byte for byte.
+    /// Writes a member with a JSON text, byte for byte.
     pub(super) fn raw(&mut self, name: &str, text: impl AsRef<[u8]>) {
         self.name(name);
         self.out.extend_from_slice(text.as_ref());
     }
 
-    /// An object as a member.
+    /// Starts an object as a member.
     pub(super) fn object(&mut self, name: &str) -> Object<'_> {
         self.name(name);
         Object::begin(self.out)
     }
 
-    /// End it.
+    /// Ends the object.
     pub(super) fn end(self) {
         self.out.push(b'}');
     }

@@ -1,11 +1,13 @@
-//! The ids of our own PDUs: no two alike, and rising, so that the rows of one conversation are written side by side.
+//! Generates the ids of our own PDUs: unique and rising, so that the rows of one context are written next to each
+//! other.
 
 use std::sync::Mutex;
 
 use actors::model::{Millis, PduId};
 use uuid::{ContextV7, Timestamp, Uuid};
 
-/// Gives ids. Workers share one: what is given later is larger, also within a millisecond and when the clock goes back.
+/// A generator of PDU ids. All workers share one: later ids are larger, also within a millisecond and when the clock
+/// goes back.
 pub(crate) struct PduIds(Mutex<ContextV7>);
 
 impl PduIds {
@@ -13,7 +15,7 @@ impl PduIds {
         Self(Mutex::new(ContextV7::new()))
     }
 
-    /// The next id: a version 7 UUID as 32 lower-case hex digits.
+    /// Returns the next id: a version 7 UUID as 32 lower-case hex digits.
     pub(crate) fn next(&self, now: Millis) -> PduId {
         let nanos = u32::try_from(now.0 % 1000).unwrap_or(0) * 1_000_000;
         let id = Uuid::new_v7(Timestamp::from_unix(&self.0, now.0 / 1000, nanos));

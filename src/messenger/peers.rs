@@ -13,7 +13,7 @@ use super::answer::rfc3339;
 use crate::http::refusal::Problem;
 use crate::settings;
 
-/// Peers asked at a time.
+/// Maximum number of peers queried at the same time.
 const AT_ONCE: usize = 64;
 
 #[derive(Serialize)]
@@ -21,7 +21,8 @@ pub(crate) struct Peers {
     pub(crate) peers: Vec<Peer>,
 }
 
-/// A peer as messengers and operators see it. What only its actor knows is left out where the actor no longer runs.
+/// The status of a peer for messengers and operators. Fields that only its actor knows are omitted if the actor has
+/// been given up.
 #[derive(Serialize)]
 pub(crate) struct Peer {
     server: String,
@@ -73,14 +74,14 @@ struct Known {
     expected_seq: u64,
 }
 
-/// Answer for all listed peers, in the order of the configuration.
+/// Returns the status of all configured peers, in the order of the configuration.
 pub(super) async fn list(api: web::Data<MessengerApi>) -> Result<HttpResponse, Problem> {
     let asked = statuses(&api.gateway, api.gateway.peers(), true).await;
     let peers = asked.into_iter().map(|(server, status)| Peer::of(&server, status)).collect::<Result<_, _>>()?;
     Ok(HttpResponse::Ok().json(Peers { peers }))
 }
 
-/// Answer for one.
+/// Returns the status of one peer.
 pub(super) async fn get(api: web::Data<MessengerApi>, path: web::Path<String>) -> Result<HttpResponse, Problem> {
     let unknown = || Problem::not_found("UNKNOWN_PEER", format!("{:?} is not a peer of this server", *path));
     let server: ServerName = path.parse().map_err(|_| unknown())?;
@@ -97,7 +98,7 @@ pub(crate) async fn statuses(
     with_ages: bool,
 ) -> Vec<(ServerName, Result<PeerStatus, Refusal>)> {
     let mut asked = JoinSet::new();
-    // What stays unanswered is a question that panicked.
+    // The initial value remains if a query panics.
     let mut answers: Vec<_> = servers.iter().map(|_| Err(Refusal::OutcomeUnknown)).collect();
     for (place, server) in servers.iter().enumerate() {
         if asked.len() >= AT_ONCE {
@@ -120,12 +121,12 @@ pub(crate) async fn status(gateway: &Gateway, server: &ServerName) -> Result<Pee
     Ok(aged(gateway, gateway.peer(server).await?).await)
 }
 
-/// The same with the age of a queue that is not in memory, since its peer is left alone: the disk tells it.
+/// Adds the age of the queue from the store, if it is not in memory because the peer is paused.
 pub(crate) async fn aged(gateway: &Gateway, mut status: PeerStatus) -> PeerStatus {
     if status.backlog > 0 && status.oldest_unacknowledged.is_none() {
         match gateway.ports().archive.outbox_from(&status.server, status.acked.next(), 1, 0).await {
             Ok(rows) => status.oldest_unacknowledged = rows.first().map(|row| row.queued),
-            // The rest of the answer is as good without it.
+            // The rest of the response is useful without it.
             Err(error) => tracing::error!(peer = %status.server, %error, "the age of a queue cannot be read"),
         }
     }
@@ -139,7 +140,8 @@ fn note<T>(answers: &mut [T], joined: Option<Result<(usize, T), JoinError>>) {
 }
 
 impl Peer {
-    /// One whose actor was given up is suspended, whatever else is not known of it; any other refusal is the caller's.
+    /// Returns the status of a peer. A peer whose actor was given up is suspended, and nothing else is known of it; any
+    /// other refusal is returned to the caller.
     pub(crate) fn of(server: &ServerName, status: Result<PeerStatus, Refusal>) -> Result<Self, Refusal> {
         match status {
             Ok(status) => Ok(status.into()),
@@ -182,7 +184,7 @@ impl From<PeerStatus> for Peer {
     }
 }
 
-/// Why a peer is suspended, if it is.
+/// Returns the reason of a suspension; `None` if the peer is not suspended.
 pub(super) fn reason(state: PeerState) -> Option<&'static str> {
     match state {
         PeerState::Suspended(cause) => Some(cause.as_str()),

@@ -1,4 +1,4 @@
-//! Messages on their way into their conversations: each taken once, those of one conversation together and in order.
+//! Submits messages to their contexts: each once, those of one context together and in order.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,29 +10,29 @@ use super::message_body::MessageBody;
 use super::submission::in_use;
 use crate::http::refusal::Problem;
 
-/// Conversations spoken in at a time.
+/// Maximum number of contexts served at the same time.
 const AT_ONCE: usize = 64;
 
-/// One message.
+/// A message to submit.
 #[derive(Debug, Clone)]
 pub(super) struct Message {
-    /// The messenger's id for it.
+    /// Id that the messenger gave to it.
     pub(super) id: SubmissionId,
-    /// What it says.
+    /// Decoded body.
     pub(super) body: MessageBody,
 }
 
-/// What became of it.
+/// The result for one message.
 pub(super) type Outcome = Result<Composed, Problem>;
 
-/// Messages with their places among those of the call.
+/// Values with their index in the call.
 type Placed<T> = Vec<(usize, T)>;
 
-/// Say them; one outcome each, in order. The caller has the turns of their ids.
+/// Submits messages and returns one result per message, in order. The caller holds the locks of their ids.
 pub(super) async fn say(api: &MessengerApi, messages: Vec<Message>) -> Vec<Outcome> {
     let mut outcomes: Vec<Outcome> = messages.iter().map(|_| Err(Refusal::OutcomeUnknown.into())).collect();
     let mut left: Placed<Message> = messages.into_iter().enumerate().collect();
-    // An id that comes twice is looked at again once it is known what became of the first.
+    // A repeated id is processed again once the result of its first occurrence is known.
     while !left.is_empty() {
         let mut ids = HashSet::new();
         let (first, again) = left.into_iter().partition(|(_, message)| ids.insert(message.id.clone()));
@@ -44,7 +44,7 @@ pub(super) async fn say(api: &MessengerApi, messages: Vec<Message>) -> Vec<Outco
     outcomes
 }
 
-/// No id comes twice in these.
+/// Submits messages without repeated ids, grouped by context.
 async fn in_all_contexts(api: &MessengerApi, messages: Placed<Message>) -> Placed<Outcome> {
     let mut by_context: HashMap<ContextId, Placed<Message>> = HashMap::new();
     for (place, message) in messages {
@@ -65,7 +65,7 @@ async fn in_all_contexts(api: &MessengerApi, messages: Placed<Message>) -> Place
     outcomes
 }
 
-/// What a task that panicked leaves unsaid stays unknown.
+/// Collects the results of a task; those of a task that panicked stay unknown.
 fn note(outcomes: &mut Placed<Outcome>, joined: Option<Result<Placed<Outcome>, JoinError>>) {
     if let Some(Ok(more)) = joined {
         outcomes.extend(more);
@@ -76,7 +76,7 @@ async fn in_context(api: &MessengerApi, context: &ContextId, messages: Placed<Me
     let mut outcomes = Vec::with_capacity(messages.len());
     let mut fresh = Vec::new();
     for (place, message) in messages {
-        // Before anything the configuration decides: a repeat has its answer after a peer was removed, too.
+        // This precedes all checks against the configuration: a repeat is recognized even after a peer was removed.
         match api.gateway.ports().archive.submission(&message.id).await {
             Ok(None) => fresh.push((place, message)),
             Ok(Some(record)) => outcomes.push((place, repeat(&message, record))),
@@ -89,7 +89,8 @@ async fn in_context(api: &MessengerApi, context: &ContextId, messages: Placed<Me
     outcomes
 }
 
-/// The answer to an id that is taken: the one it had, or that it is another submission's.
+/// Returns the result for an id that is in use: that of the first submission, or an error if it is another
+/// submission's.
 fn repeat(message: &Message, record: SubmissionRecord) -> Outcome {
     match record.pdu {
         Some(reference) if record.digest == message.body.digest => {
@@ -126,8 +127,9 @@ async fn compose(api: &MessengerApi, context: &ContextId, messages: Placed<Messa
         }
         Err(refusal) => {
             if refusal == Refusal::OutcomeUnknown {
-                // What was handed over before the conversation died may still be on its way to the disk. Until it is there the
-                // ids stay taken: else the messenger's repeat would find no record and be said a second time.
+                // The batch may still be on its way to the disk after the context's actor has exited. The ids stay
+                // locked until it is committed: otherwise the messenger's repeat would find no record and be submitted
+                // a second time.
                 let _lost_with_the_process = ports.journal.barrier().committed().await;
             }
             outcomes.extend(places.into_iter().map(|place| (place, Err((&refusal).into()))));

@@ -1,4 +1,4 @@
-//! `GET /v1/contexts/{context}/state`: the state that holds, without what lost to it.
+//! `GET /v1/contexts/{context}/state`: the current state of a context.
 
 use actix_web::http::header::ContentType;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -13,14 +13,14 @@ use super::object::Object;
 use crate::http::query;
 use crate::http::refusal::Problem;
 
-/// State PDUs in a page where the messenger does not say.
+/// Default number of state PDUs in a page.
 const LIMIT_DEFAULT: u32 = 100;
-/// State PDUs in a page at most.
+/// Maximum number of state PDUs in a page.
 const LIMIT_MAX: u32 = 1_000;
-/// Bytes of PDUs in a page; one larger PDU is a page of its own.
+/// Maximum bytes of PDUs in a page; a larger PDU is a page of its own.
 const PAGE_BYTES: u64 = 4 << 20;
 
-/// What is asked for. The two that say where a page begins come together: the `next` of the page before.
+/// The query. The two parameters for the start of the page belong together: they are the `next` of the page before.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Query {
@@ -29,14 +29,14 @@ struct Query {
     after_key: Option<String>,
 }
 
-/// Where the next page begins.
+/// Start of the next page.
 #[derive(Serialize)]
 struct Next<'a> {
     after_type: &'a str,
     after_key: &'a str,
 }
 
-/// Answer a page, from what is on disk.
+/// Returns a page of committed state.
 pub(super) async fn get(
     api: web::Data<MessengerApi>,
     request: HttpRequest,

@@ -1,4 +1,4 @@
-//! What submissions of updates and of messages have in common: one name space of ids, one at a time of each, one answer.
+//! The common parts of submitting updates and messages: one id space, locking of ids, the response.
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -11,24 +11,24 @@ use super::answer::SHORTLY;
 use super::inflight::Turn;
 use crate::http::refusal::Problem;
 
-/// The id in a path or a body.
+/// Parses the id in a path or a body.
 pub(super) fn id(text: &str) -> Result<SubmissionId, Problem> {
     text.parse().map_err(|error| Problem::unprocessable("BAD_ID", format!("{error}")))
 }
 
-/// The right to work on these ids.
+/// Locks these ids.
 pub(super) async fn turns(api: &MessengerApi, ids: Vec<SubmissionId>) -> Result<Turn, Problem> {
     api.inflight.turns(ids).await.map_err(|full| {
         Problem::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_SUBMISSIONS", full.to_string()).retry_after(SHORTLY)
     })
 }
 
-/// The id is another submission's.
+/// Returns the error for an id of another submission.
 pub(super) fn in_use(id: &SubmissionId) -> Problem {
     Problem::new(StatusCode::CONFLICT, "ID_IN_USE", format!("{id} is the id of another submission"))
 }
 
-/// What identifies a submission.
+/// Returns the digest that identifies a submission.
 pub(super) fn digest(bytes: &[u8]) -> Digest {
     let whole: [u8; 32] = Sha256::digest(bytes).into();
     let mut half = [0; 16];
@@ -36,7 +36,7 @@ pub(super) fn digest(bytes: &[u8]) -> Digest {
     Digest(half)
 }
 
-/// Which PDU, as this API writes it.
+/// The identity of a PDU as this API writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(super) struct PduName<'a> {
     origin: &'a str,
@@ -57,7 +57,7 @@ struct Accepted<'a> {
     peers: Vec<&'a str>,
 }
 
-/// The answer after the commit; `pdu` where it is a message.
+/// Returns the response after the commit; `pdu` is given for a message.
 pub(super) fn accepted<'a>(
     id: &SubmissionId,
     pdu: Option<&PduRef>,

@@ -1,4 +1,4 @@
-//! `GET /v1/messages/{id}`: how far a submission has come, peer by peer.
+//! `GET /v1/messages/{id}`: the delivery status of a submission, peer by peer.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ struct Trace<'a> {
     peers: BTreeMap<&'a str, Leg>,
 }
 
-/// The way to one peer.
+/// The delivery to one peer.
 #[derive(Serialize)]
 struct Leg {
     state: &'static str,
@@ -35,7 +35,7 @@ struct Leg {
 }
 
 impl Leg {
-    /// An event said why, when it was said.
+    /// Returns the status for a recipient that was skipped. An event gave the reason at that time.
     fn left_out() -> Self {
         let reason = "it could not be queued when it was said; a retry of the message queues it, if the peer has not asked for it";
         Self { state: Fate::Parked.state(), attempts: Vec::new(), next: None, reason: Some(reason.to_owned()) }
@@ -48,12 +48,12 @@ struct Try {
     result: String,
 }
 
-/// Answer for one submission.
+/// Returns the trace of a submission.
 pub(super) async fn get(api: web::Data<MessengerApi>, path: web::Path<String>) -> Result<HttpResponse, Problem> {
     answer(&api.gateway, &path).await
 }
 
-/// The trace of what the messenger calls `id`.
+/// Returns the trace of the submission with this id.
 pub(crate) async fn answer(gateway: &Gateway, id: &str) -> Result<HttpResponse, Problem> {
     let unknown = || Problem::not_found("UNKNOWN_ID", format!("nothing is known of {id:?}"));
     let id: SubmissionId = id.parse().map_err(|_| unknown())?;
@@ -85,16 +85,16 @@ pub(crate) async fn answer(gateway: &Gateway, id: &str) -> Result<HttpResponse, 
     Ok(HttpResponse::Ok().json(trace(&id, &record, seen)))
 }
 
-/// What a trace needs to know of a peer.
+/// The facts about a peer that a trace needs.
 struct Seen {
     acked: Index,
     /// Those that carried any of it.
     attempts: Vec<Attempt>,
     next: Option<String>,
     reason: Option<&'static str>,
-    /// Its items that the peer did not simply take, and what became of them.
+    /// Items that became dead letters, with the reason.
     letters: Vec<Letter>,
-    /// An operator forgot one of them.
+    /// Whether an operator deleted one of them.
     dropped: bool,
 }
 
@@ -112,7 +112,7 @@ impl From<PeerStatus> for Seen {
 }
 
 impl Seen {
-    /// Of a peer without an actor, its row says what it has.
+    /// Reads the facts from the store for a peer without an actor.
     async fn without_actor(
         archive: &dyn Archive,
         server: &ServerName,
@@ -125,7 +125,7 @@ impl Seen {
     }
 }
 
-/// `seen` is in the order of the record's servers.
+/// Builds the trace; `seen` is in the order of the record's servers.
 fn trace<'a>(id: &'a SubmissionId, record: &'a SubmissionRecord, seen: Vec<Seen>) -> Trace<'a> {
     let legs = record.queued.iter().zip(seen);
     let runs = |server| record.runs(server).collect::<Vec<_>>();
@@ -135,11 +135,12 @@ fn trace<'a>(id: &'a SubmissionId, record: &'a SubmissionRecord, seen: Vec<Seen>
     Trace { id: id.as_str(), accepted: rfc3339(record.accepted), pdu, peers }
 }
 
-/// A peer acknowledges in order, so what it has of a submission is one comparison. An item that left counts among the
-/// acknowledged ones, and is none: one is enough for the whole to be what that one is, whatever becomes of the others. Where all
-/// that left are queued again, the last of these decides.
+/// Returns the status of the delivery to one peer. A peer acknowledges in order, so one comparison of indexes is
+/// enough. A dead letter counts as acknowledged by its index, but is not: a single one decides the status of the whole
+/// submission, whatever the status of the other items. If all dead letters were requeued, the last of the new indexes
+/// decides.
 ///
-/// `runs`: where its items stand.
+/// `runs` are the index ranges of its items.
 fn leg(runs: &[(Index, Index)], seen: Seen) -> Leg {
     let attempts = seen.attempts.into_iter();
     let attempts = attempts.map(|attempt| Try { time: rfc3339(attempt.time), result: attempt.result }).collect();
@@ -147,7 +148,7 @@ fn leg(runs: &[(Index, Index)], seen: Seen) -> Leg {
     let next = seen.next;
     match seen.letters.into_iter().next() {
         Some(letter) => Leg { state: letter.fate.state(), attempts, next: None, reason: Some(letter.reason) },
-        // For good: unlike what was taken out and lies in quarantine, it cannot be given back.
+        // A dropped item is lost for good: unlike a quarantined one it cannot be requeued.
         None if seen.dropped => {
             let reason = Some("dropped by an operator".to_owned());
             Leg { state: Fate::Refused.state(), attempts, next: None, reason }

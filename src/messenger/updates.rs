@@ -1,4 +1,4 @@
-//! `PUT /v1/updates/{id}`: strong updates for servers, taken once however often they are sent.
+//! `PUT /v1/updates/{id}`: submits strong updates for servers; a repeat has no effect.
 
 use actix_web::{Error, HttpResponse, web};
 use actors::model::{Digest, Refusal, Submission, SubmissionId, SubmissionRecord, Submitted};
@@ -12,7 +12,7 @@ use super::submission::{self, accepted, digest, in_use};
 use super::updates_body::UpdatesBody;
 use crate::http::refusal::Problem;
 
-/// Answer a submission.
+/// Submits updates, and responds after the commit.
 pub(super) async fn put(
     api: web::Data<MessengerApi>,
     path: web::Path<String>,
@@ -21,8 +21,8 @@ pub(super) async fn put(
     let id = submission::id(&path)?;
     let body = body.map_err(|error| unreadable_body(&error, api.limits.body_max))?;
     let updates = UpdatesBody::decode(&body)?;
-    // A task of its own: were it dropped with a connection that breaks, its turn would end between hand-over and commit, and
-    // the messenger's repeat would find no record yet and be taken a second time.
+    // The call runs in a task of its own: if it were dropped with a broken connection, its id would be unlocked between
+    // submission and commit, and the messenger's repeat would find no record yet and be accepted a second time.
     let task = actix_web::rt::spawn(async move { take(&api, &id, digest(&body), updates).await });
     task.await.unwrap_or_else(|_panicked| Err(Refusal::OutcomeUnknown.into()))
 }
@@ -35,7 +35,7 @@ async fn take(
 ) -> Result<HttpResponse, Problem> {
     let ports = api.gateway.ports();
     let _turn = submission::turns(api, vec![id.clone()]).await?;
-    // Before anything the configuration decides: a repeat has its answer after a peer was removed, too.
+    // This precedes all checks against the configuration: a repeat is recognized even after a peer was removed.
     if let Some(record) = ports.archive.submission(id).await? {
         return repeat(&*ports.archive, id, &record, digest, &body).await;
     }
@@ -48,7 +48,8 @@ async fn take(
     Ok(accepted(id, None, &body.to))
 }
 
-/// The answer to an id that is taken: the one it had, or that it is another submission's.
+/// Returns the response for an id that is in use: that of the first submission, or an error if it is another
+/// submission's.
 async fn repeat(
     archive: &dyn Archive,
     id: &SubmissionId,
@@ -57,7 +58,7 @@ async fn repeat(
     body: &UpdatesBody,
 ) -> Result<HttpResponse, Problem> {
     let servers = || record.queued.iter().map(|(server, _)| server);
-    // The digest of an update is over the bytes as they came: the common repeat needs no look at what was stored.
+    // The digest covers the bytes as received, so the common repeat is recognized without reading the stored updates.
     let same = digest == record.digest
         || (record.pdu.is_none()
             && servers().eq(&body.to)

@@ -1,4 +1,4 @@
-//! The body of a submission of updates: read without a copy, and checked against what its peers take.
+//! The body of a submission of updates: decoded without copying, and checked against the limits of its peers.
 
 use actix_web::http::StatusCode;
 use actors::limits::Speech;
@@ -14,24 +14,24 @@ use crate::http::json_error;
 use crate::http::nesting::{NESTING_MAX, nests_deeper_than};
 use crate::http::refusal::Problem;
 
-/// Updates in one submission: it is one commit, and one trace.
+/// Maximum number of updates in one submission: it is one commit and one trace.
 const UPDATES_MAX: usize = 500;
-/// How deep an update may nest: on its way to a peer it stands in an array in an object.
+/// Maximum nesting of an update: on the wire it is in an array in an object.
 const UPDATE_NESTING_MAX: usize = NESTING_MAX - 2;
 
-/// `{"to":[..],"strong":[..]}`, decoded.
+/// The decoded body: `{"to":[..],"strong":[..]}`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct UpdatesBody {
-    /// Whom it goes to, each once, in the order first named.
+    /// Recipients without repeats, in the order first named.
     pub(super) to: Vec<ServerName>,
     /// The updates' exact bytes: slices of the body.
     pub(super) strong: Vec<Bytes>,
 }
 
 impl UpdatesBody {
-    /// Read it; nothing here depends on the configuration.
+    /// Decodes a body without reference to the configuration.
     ///
-    /// A key that has no meaning is refused: a misspelt one passed over in silence is a message lost.
+    /// An unknown key is refused: if a misspelt one were ignored, a message would be lost.
     pub(super) fn decode(body: &Bytes) -> Result<Self, Problem> {
         let Members(members) = serde_json::from_slice(body).map_err(|error| {
             Problem::bad_request("BAD_JSON", format!("the body is not a JSON object: {}", json_error::words(&error)))
@@ -50,7 +50,8 @@ impl UpdatesBody {
         Ok(Self { to: recipients(to)?, strong: updates(body, strong)? })
     }
 
-    /// Whether each recipient is a peer and takes updates of this size: what is accepted here must fit the wire later.
+    /// Checks that each recipient is a peer and accepts updates of this size: what is accepted here must fit the wire
+    /// later.
     pub(super) fn check(&self, roster: &dyn Roster, us: &ServerName) -> Result<(), Problem> {
         let Some((place, largest)) = self.strong.iter().enumerate().max_by_key(|(_, update)| update.len()) else {
             return Ok(());
@@ -107,7 +108,7 @@ fn updates(body: &Bytes, given: Option<&RawValue>) -> Result<Vec<Bytes>, Problem
     if let Some(place) = first.iter().position(|text| !text.get().starts_with('{')) {
         return Err(Problem::unprocessable("NOT_AN_OBJECT", format!("update {place} is not a JSON object")));
     }
-    // A peer would refuse it for ever, and everything behind it would wait.
+    // A peer would refuse it for ever, and everything queued after it would wait.
     if let Some(place) = first.iter().position(|text| nests_deeper_than(UPDATE_NESTING_MAX, text.get().as_bytes())) {
         let words = format!("update {place} nests deeper than {UPDATE_NESTING_MAX} levels");
         return Err(Problem::unprocessable("NESTS_TOO_DEEP", words));
@@ -119,7 +120,7 @@ fn updates(body: &Bytes, given: Option<&RawValue>) -> Result<Vec<Bytes>, Problem
     Ok(first.iter().map(|text| body.slice_ref(text.get().as_bytes())).collect())
 }
 
-/// Whether the peer would read it as a message of a conversation, whoever it says it is from.
+/// Returns whether a peer would read the update as a PDU.
 fn is_pdu(update: &RawValue) -> bool {
     #[derive(Deserialize)]
     struct Head<'a> {

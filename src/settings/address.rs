@@ -1,4 +1,4 @@
-//! Where a peer is reached: the base URL of its listener.
+//! The address of a peer: the base URL of its listener.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -14,42 +14,42 @@ pub struct Address {
     ip: Option<IpAddr>,
 }
 
-/// Why a text is no address of a peer.
+/// Error: a text is not an address of a peer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadAddress {
-    /// Not a URL with a host.
+    /// The text is not a URL with a host.
     #[error("an address is a URL such as \"http://127.0.0.1:9880\"")]
     NotUrl,
-    /// It says more than where the peer is.
+    /// The URL has more parts than scheme, host and port.
     #[error("an address ends with the port: no user, path, query or fragment")]
     TooMuch,
-    /// `https://`, which needs the identity work.
+    /// The scheme is `https://`, which needs the identity work.
     #[error("https is not built")]
     Tls,
 }
 
 impl Address {
-    /// The URL without a final slash.
+    /// Returns the URL without a final slash.
     pub fn as_str(&self) -> &str {
         &self.base
     }
 
-    /// The host: a name, an IPv4 address or a bracketed IPv6 address.
+    /// Returns the host: a name, an IPv4 address or a bracketed IPv6 address.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The port.
+    /// Returns the port.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The IP address, where the host is one: it is connected to as it stands, without a look-up.
+    /// Returns the IP address if the host is one: connections then need no lookup.
     pub fn ip(&self) -> Option<IpAddr> {
         self.ip
     }
 
-    /// Whether nothing sent there leaves the machine. `localhost` is taken at its word.
+    /// Returns whether the address is on this machine. `localhost` is assumed to be.
     pub fn is_loopback(&self) -> bool {
         self.ip.map_or(self.host == "localhost", |ip| ip.to_canonical().is_loopback())
     }

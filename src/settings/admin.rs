@@ -12,20 +12,20 @@ use super::units::Listen;
 /// The operator's listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin {
-    /// Where it listens.
+    /// Address and port of the listener.
     pub listen: SocketAddr,
-    /// The bearer token; `None`: open to whoever reaches the listener.
+    /// Bearer token; `None`: the listener needs no token.
     pub token: Option<Secret>,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct AdminSection {
-    /// The address and port of the operator's API and of health.
+    /// Address and port of the operator's API and of health.
     pub(super) listen: Listen,
-    /// The bearer token itself; better in a file.
+    /// Bearer token; it is better kept in a file.
     token: Option<Secret>,
-    /// A file with the bearer token; without one the listener is open to whoever reaches it.
+    /// File with the bearer token; without a token the listener is open to whoever reaches it.
     token_file: Option<PathBuf>,
 }
 

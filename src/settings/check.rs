@@ -1,4 +1,4 @@
-//! The one pass over the merged values: it knows where each was written and collects what is wrong.
+//! The check of the merged values: it knows where each value was written, and collects all problems.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -7,37 +7,37 @@ use std::path::{Component, Path, PathBuf};
 
 use super::problem::{Fault, Place, Problem};
 
-/// A key, segment by segment: names of servers contain dots.
+/// A key as segments, because names of servers contain dots.
 pub(super) type Key = Vec<String>;
 
-/// The key as it would be written in TOML.
+/// Returns the key as it would be written in TOML.
 pub(super) fn written(key: &[impl AsRef<str>]) -> String {
     let bare = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     let segment = |s: &str| if bare(s) { s.to_owned() } else { format!("\"{}\"", s.escape_debug()) };
     key.iter().map(|s| segment(s.as_ref())).collect::<Vec<_>>().join(".")
 }
 
-/// Where each key was written, and which keys were already found wrong.
+/// The places of all keys, and the problems that were found.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// The newest place of each key and table.
+    /// Place of each key and table in the strongest layer.
     pub(super) places: HashMap<Key, Place>,
-    /// Keys whose value was dropped: what follows from their absence is not reported again.
+    /// Keys whose value was dropped: consequences of their absence are not reported.
     dropped: HashSet<Key>,
     problems: Vec<Problem>,
-    /// What is no problem and could be better.
+    /// Hints that are not problems.
     pub(super) notes: Vec<String>,
 }
 
 impl Found {
-    /// Report a problem, unless the same was reported.
+    /// Reports a problem, unless the same one was reported before.
     pub(super) fn report(&mut self, problem: Problem) {
         if !self.problems.contains(&problem) {
             self.problems.push(problem);
         }
     }
 
-    /// What is said about this key from now on would only follow from what was said.
+    /// Suppresses later problems of this key, because they would only be consequences.
     pub(super) fn drop_key(&mut self, key: &[impl AsRef<str>]) {
         self.dropped.insert(key.iter().map(|s| s.as_ref().to_owned()).collect());
     }
@@ -46,18 +46,18 @@ impl Found {
         (1..=key.len()).any(|length| self.dropped.contains(&key[..length]))
     }
 
-    /// A file is missing from what was read: what is judged without it would be judged wrongly.
+    /// Returns whether a file could not be read: checks without its values would give wrong results.
     pub(super) fn lacks_a_file(&self) -> bool {
         self.problems.iter().any(|problem| matches!(problem.fault, Fault::File(_) | Fault::Unreadable(_)))
     }
 
-    /// Everything that was found.
+    /// Returns all problems.
     pub(super) fn into_problems(self) -> Vec<Problem> {
         self.problems
     }
 }
 
-/// What the sections need to check their values.
+/// The context of the sections' checks.
 pub(super) struct Check<'a> {
     pub(super) found: &'a mut Found,
     pub(super) folder: &'a Path,
@@ -66,17 +66,17 @@ pub(super) struct Check<'a> {
 }
 
 impl Check<'_> {
-    /// A path of the configuration, from its folder.
+    /// Returns a configured path, relative to the configuration's folder.
     pub(super) fn path(&self, path: &Path) -> PathBuf {
         clean(&self.folder.join(path))
     }
 
-    /// This key's value cannot be used.
+    /// Reports that the value of this key is invalid.
     pub(super) fn invalid(&mut self, key: &[&str], why: impl fmt::Display) {
         self.fault(key, Fault::Invalid(why.to_string()));
     }
 
-    /// Report a fault of this key, unless it follows from one that was reported.
+    /// Reports a fault of this key, unless it is a consequence of one that was reported.
     pub(super) fn fault(&mut self, key: &[&str], fault: Fault) {
         let key: Key = key.iter().map(|&s| s.to_owned()).collect();
         if !self.found.is_dropped(&key) {
@@ -95,19 +95,19 @@ impl Check<'_> {
         }
     }
 
-    /// A key that is absent is looked for where its table begins.
+    /// Returns the place of a key; of an absent key, the place of its table.
     fn place(&self, key: &[String]) -> Option<Place> {
         (1..=key.len()).rev().find_map(|length| self.found.places.get(&key[..length]).cloned())
     }
 
-    /// Each of these numbers of a section has to be 1 or more.
+    /// Checks that each of these numbers of a section is 1 or more.
     pub(super) fn at_least_one(&mut self, section: &[&str], numbers: &[(&str, u64)]) {
         for (name, _) in numbers.iter().filter(|(_, number)| *number == 0) {
             self.invalid(&[section, &[*name]].concat(), "nothing would get through; it has to be more than 0");
         }
     }
 
-    /// Without TLS a listener must not be reached from elsewhere.
+    /// Checks that a listener is on loopback, because it must not be reachable from elsewhere without TLS.
     pub(super) fn loopback(&mut self, section: &str, listen: SocketAddr) {
         if !listen.ip().to_canonical().is_loopback() {
             self.invalid(
@@ -118,7 +118,7 @@ impl Check<'_> {
     }
 }
 
-/// The path as people write it, without `a/..`; behind a symbolic link that would be another place.
+/// Returns the path without `a/..`; after a symbolic link that part is kept, because it would change the meaning.
 fn clean(path: &Path) -> PathBuf {
     let mut short = PathBuf::new();
     for part in path.components() {

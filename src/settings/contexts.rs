@@ -1,4 +1,4 @@
-//! `[contexts]`: what bounds every conversation.
+//! `[contexts]`: the limits of every context.
 
 use std::time::Duration;
 
@@ -8,105 +8,105 @@ use serde::Deserialize;
 use super::check::Check;
 use super::units::{Keep, Span};
 
-/// Whose PDUs a conversation takes.
+/// The servers whose PDUs a context accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Admission {
-    /// Those of servers that take part.
+    /// Participants only.
     Participants,
-    /// Anybody's, which makes its origin take part.
+    /// Any server; the origin of a PDU becomes a participant.
     Open,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ContextsSection {
-    /// Whose PDUs are taken: "participants", or "open", which adds their origins.
+    /// Accepted PDUs: "participants", or "open", which adds their origins.
     admission: Admission,
-    /// Servers that may take part in one context.
+    /// Maximum number of servers in one context.
     participants_max: u32,
-    /// Contexts that one peer may begin here.
+    /// Maximum number of contexts that one peer may create here.
     adopt_max: u64,
-    /// PDUs of a context waiting for parents; beyond it the oldest is delivered with a gap.
+    /// Maximum number of held PDUs; above it the oldest is delivered with a gap.
     held_max: u32,
-    /// Messages of a context that nobody has answered and that are remembered as such; beyond it the shallowest is forgotten.
+    /// Maximum number of heads; above it the shallowest is forgotten.
     heads_max: u32,
-    /// The type of the empty messages that join these at an operator's word.
+    /// Type of the empty messages that join heads when an operator orders a merge.
     merge_type: String,
     /// How long a peer's request waits for a busy context before its PDUs are staged.
     arrive_timeout: Span,
     /// PDUs of one peer staged for one busy context; beyond it the peer is told to come again.
     stage_max: u64,
-    /// How long a context without work stays in memory.
+    /// Time for which a context without work stays in memory.
     idle: Span,
-    /// Requests of one context being handled at once.
+    /// Maximum number of concurrent requests to one context.
     intake_max: u32,
-    /// Restarts of a context's actor allowed in a period before it is given up as faulty.
+    /// Maximum number of restarts of a context's actor in a period; above it the context is faulty.
     restarts_max: u32,
-    /// The period in which restarts are counted.
+    /// Period in which restarts are counted.
     restarts_period: Span,
-    /// PDUs of servers that take no part kept in quarantine, a sender; the oldest goes first.
+    /// Maximum number of quarantined PDUs of non-participants per sender; the oldest is removed first.
     quarantine_items: u64,
     /// Missing parents.
     pub(super) gap: GapSection,
-    /// The past.
+    /// History.
     pub(super) history: HistorySection,
     /// State.
     pub(super) state: StateSection,
-    /// Who takes part by what is said of members.
+    /// Membership.
     pub(super) membership: MembershipSection,
 }
 
-/// What is asked for, and served, of a context's past.
+/// Limits for history that is fetched and served.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct HistorySection {
-    /// PDUs in one answer to a peer that asks for older ones, and the most asked for at once.
+    /// Maximum number of PDUs in one `backfill` response, served or requested.
     backfill_max: u32,
-    /// PDUs in one page of an answer to a peer that asks again for what was sent to it.
+    /// Maximum number of PDUs in one page of a `pull` response.
     pull_max: u32,
-    /// History reads of one context that wait at once for what other servers are asked; the next is told to come again.
+    /// Maximum number of history reads per context that wait for other servers; further ones are told to retry.
     reads_max: u32,
-    /// How long what was said is kept after it was delivered here: "forever", or a duration.
+    /// Time for which the text of a PDU is kept after its delivery: "forever", or a duration.
     keep: Keep,
 }
 
-/// A round of forgetting comes every ten minutes, and what was said has to outlive a slow reader.
+/// Shortest `keep`: the retention job runs every ten minutes, and PDUs must outlive a slow reader.
 const KEEP_MIN: Duration = Duration::from_secs(60 * 60);
 
-/// How a missing parent is waited for, asked for, and given up.
+/// Limits for missing parents: waiting, fetching, giving up.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct GapSection {
-    /// How long a missing parent is waited for before anybody is asked for it.
+    /// Time before a missing parent is fetched, because it may arrive by itself.
     grace: Span,
-    /// How long it is looked for before its children are delivered without it.
+    /// Time after which its children are delivered without it.
     give_up: Span,
-    /// How often each server that may have it is asked.
+    /// Number of attempts at each candidate server.
     tries_max: u32,
-    /// Missing parents of one context asked for at once.
+    /// Maximum number of missing parents of one context that are fetched at the same time.
     asks_max: u32,
-    /// How many questions in a row a walk from parent to parent takes before it is given up.
+    /// Maximum number of fetches in a row from parent to parent; then the next parent is given up.
     depth_max: u32,
-    /// Missing parents given up that a context remembers; the one given up longest ago goes first.
+    /// Maximum number of given-up parents that a context remembers; above it the one given up longest ago is forgotten.
     kept_max: u32,
 }
 
-/// State whose links are missing, and state that weighs too little.
+/// Limits for state: missing links, and power levels.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct StateSection {
-    /// How many links of a chain of state are asked for, one after the other, before the next is given up.
+    /// Maximum length of a chain of `prev_state` links that is fetched; the next link is given up.
     chain_max: u32,
-    /// Refuse state of our own messenger whose power_level is below that of the state it would replace.
+    /// Whether state of the local messenger is refused if its power_level is below that of the state it would replace.
     enforce_power: bool,
 }
 
-/// Which state says who takes part.
+/// Types of state that determine the participants.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct MembershipSection {
-    /// Types whose state_key names a user and whose content.membership says whether it takes part.
+    /// Types whose state_key names a user and whose content.membership says whether the user is joined.
     types: Vec<String>,
 }
 

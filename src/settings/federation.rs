@@ -11,34 +11,34 @@ use super::units::{Listen, Size};
 /// The listener that peers reach.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Federation {
-    /// Where it listens.
+    /// Address and port of the listener.
     pub listen: SocketAddr,
-    /// Who may be a peer.
+    /// Rule for who may be a peer.
     pub mode: Mode,
-    /// Names that are no peers whatever else says so.
+    /// Patterns of names that are never peers.
     pub deny: Vec<Pattern>,
-    /// The largest request body, in bytes.
+    /// Maximum bytes of a request body.
     pub body_max: usize,
 }
 
-/// Who may be a peer.
+/// The rule for who may be a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// The servers listed under `peers.server`, and nobody else.
+    /// Only the servers listed under `peers.server`.
     Allowlist,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct FederationSection {
-    /// The address and port that peers reach.
+    /// Address and port that peers connect to.
     pub(super) listen: Listen,
-    /// Who may be a peer: "allowlist" is the servers listed under `peers.server`.
+    /// Rule for who may be a peer: "allowlist" means the servers listed under `peers.server`.
     mode: Mode,
     /// Patterns of names that are no peers, even if they are listed.
     deny: Vec<String>,
-    /// The largest request body a peer may send.
+    /// Maximum size of a request body of a peer.
     body_max: Size,
 }
 

@@ -11,22 +11,22 @@ use super::units::Span;
 /// The messenger's feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Feed {
-    /// How long acknowledged events are kept.
+    /// Time for which acknowledged events are kept.
     pub retain: Duration,
-    /// Events not acknowledged at which peers are told to wait.
+    /// Number of unacknowledged events from which peers are told to wait.
     pub high_water: u64,
-    /// Fewer than this, and what they send is taken again.
+    /// Number of unacknowledged events below which their items are accepted again.
     pub low_water: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct FeedSection {
-    /// How long events are kept after the messenger acknowledged them.
+    /// Time for which events are kept after the messenger acknowledged them.
     retain: Span,
-    /// Events not acknowledged at which peers are told to wait.
+    /// Number of unacknowledged events from which peers are told to wait.
     high_water: u64,
-    /// Fewer events than this, and what peers send is taken again.
+    /// Number of unacknowledged events below which their items are accepted again.
     low_water: u64,
 }
 

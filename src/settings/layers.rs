@@ -1,4 +1,4 @@
-//! The layers, each read alone so that what is wrong is named where it stands, then merged by the `config` crate.
+//! Reads the layers one by one, so that a problem is reported at its place, and merges them with the `config` crate.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use super::problem::{Fault, Place, Problem};
 use super::schema::{self, Names, Raw};
 use crate::complaint::{Form, in_words};
 
-/// Variables of the configuration start so.
+/// Prefix of the environment variables of the configuration.
 pub(super) const PREFIX: &str = "FERNPOST__";
 
 /// One layer: a table of values that each fit their key.
@@ -31,7 +31,7 @@ impl Source for Layer {
     }
 }
 
-/// All layers merged, the strongest last: file, `conf.d` by name, environment, flags. The compiled defaults lie below, in the
+/// Merges all layers, the strongest last: file, `conf.d` by name, environment, flags. The compiled defaults are in the
 /// sections.
 pub(super) fn merge(sources: &Sources, found: &mut Found) -> Value {
     let mut layers = Vec::new();
@@ -44,7 +44,7 @@ pub(super) fn merge(sources: &Sources, found: &mut Found) -> Value {
     merged.expect("the layers are in memory and their values are constants").cache
 }
 
-/// The texts to read, with the names by which problems call them.
+/// Returns the texts to read, with their names in problems.
 fn texts(sources: &Sources, found: &mut Found) -> Vec<(String, String)> {
     if let Some((text, _)) = &sources.text {
         return vec![("configuration".into(), text.clone())];
@@ -77,7 +77,7 @@ fn unreadable(path: &Path, why: &std::io::Error, found: &mut Found) {
     found.report(Problem { key: String::new(), place, fault: Fault::Unreadable(format!("cannot be read: {why}")) });
 }
 
-/// The `*.toml` of a folder by name; none where there is no such folder.
+/// Returns the `*.toml` files of a folder by name; none if the folder does not exist.
 fn snippets(folder: &Path, found: &mut Found) -> Vec<PathBuf> {
     let entries = match std::fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
         Ok(entries) => entries,
@@ -93,7 +93,7 @@ fn snippets(folder: &Path, found: &mut Found) -> Vec<PathBuf> {
     paths
 }
 
-/// A file as a layer.
+/// Reads a file as a layer.
 fn file(name: &str, text: &str, found: &mut Found) -> Layer {
     let (table, errors) = DeTable::parse_recoverable(text);
     let file = FileText { name, text };
@@ -101,7 +101,8 @@ fn file(name: &str, text: &str, found: &mut Found) -> Layer {
         let place = Some(file.place(why.span().map_or(0, |span| span.start)));
         found.report(Problem { key: String::new(), place, fault: Fault::File(one_line(why.message())) });
     }
-    // What is left of a broken file would be judged without the part that is missing.
+    // The remaining values of a broken file are not used, because checks without its missing part would give wrong
+    // results.
     if errors.is_empty() { Layer(file.table(&mut Vec::new(), table.get_ref(), found)) } else { Layer::default() }
 }
 
@@ -117,13 +118,13 @@ impl FileText<'_> {
         Place::File { name: self.name.to_owned(), line }
     }
 
-    /// What can be used of a table.
+    /// Returns the valid values of a table.
     fn table(&self, path: &mut Key, table: &DeTable<'_>, found: &mut Found) -> Map<String, Value> {
         let mut values = Map::new();
         let names_servers = matches!(schema::names(path), Some(Names::Any));
         for (key, value) in table {
             let place = self.place(key.span().start);
-            // Server names are compared in lower case; written in two ways, one would silently hide the other.
+            // Server names are compared in lower case: otherwise one of two spellings would silently hide the other.
             let name = if names_servers { key.get_ref().to_ascii_lowercase() } else { key.get_ref().to_string() };
             let refused = schema::refuses(path, &name);
             path.push(name.clone());
@@ -157,7 +158,7 @@ impl FileText<'_> {
     }
 }
 
-/// The variables as a layer.
+/// Reads the environment variables as a layer.
 fn environment(variables: &[(String, String)], found: &mut Found) -> Layer {
     let mut layer = Layer::default();
     for (name, text) in variables {
@@ -174,7 +175,7 @@ fn environment(variables: &[(String, String)], found: &mut Found) -> Layer {
     layer
 }
 
-/// The overrides of the command line as a layer.
+/// Reads the overrides of the command line as a layer.
 fn flags(overrides: &[(String, String)], found: &mut Found) -> Layer {
     let mut layer = Layer::default();
     for (key, text) in overrides {
@@ -192,7 +193,7 @@ fn flags(overrides: &[(String, String)], found: &mut Found) -> Layer {
     layer
 }
 
-/// The segments of a key written as in TOML.
+/// Returns the segments of a key written as in TOML.
 fn dotted(key: &str) -> Option<Key> {
     let line = format!("{key} = 0");
     let parsed = DeTable::parse(&line).ok()?;
@@ -210,11 +211,11 @@ fn dotted(key: &str) -> Option<Key> {
 }
 
 impl Layer {
-    /// Put a value given as text: as a text where the key takes one, else as TOML, else as a list with commas.
+    /// Adds a value given as text: it is read as a text if the key takes one, else as TOML, else as a list with commas.
     fn put(&mut self, path: &Key, text: &str, place: Place, found: &mut Found) {
         for depth in 0..path.len() {
             if let Some(fault) = schema::refuses(&path[..depth], &path[depth]) {
-                // What is too deep is as unknown as what is misspelt, and is named in full.
+                // A key that is too deep is unknown like a misspelt one, and is reported in full.
                 let key = if schema::names(&path[..depth]).is_some() { &path[..=depth] } else { path.as_slice() };
                 return refuse(key, place, fault, found);
             }
@@ -244,8 +245,8 @@ impl Layer {
     }
 }
 
-/// The first reading that fits the key; where none does, the complaint about the second (what TOML makes of a text) says
-/// most, or about the only one.
+/// Returns the first reading that fits the key. If none fits, it reports the error of the second reading (the TOML
+/// one), which is the most helpful, or of the only one.
 fn constant(path: &Key, readings: Vec<toml::Value>, place: Place, found: &mut Found) -> Option<Value> {
     if let Some(fault) =
         readings.first().and_then(toml::Value::as_str).and_then(|text| schema::refuses_value(path, text))
@@ -271,7 +272,7 @@ fn constant(path: &Key, readings: Vec<toml::Value>, place: Place, found: &mut Fo
     None
 }
 
-/// Whether the value makes a configuration; else the full keys, into lists, and why not: of a list each item that is wrong.
+/// Checks that the value fits the key; otherwise returns full keys with errors, for a list one for each invalid item.
 fn fits(path: &Key, value: &toml::Value) -> Result<(), Vec<(String, String)>> {
     let whole = fits_alone(path, value);
     let (Err(first), toml::Value::Array(items)) = (&whole, value) else { return whole.map_err(|first| vec![first]) };
@@ -319,7 +320,7 @@ fn one_line(message: &str) -> String {
     message.lines().map(str::trim).collect::<Vec<_>>().join(", ")
 }
 
-/// Report a key whose value is not taken, and keep quiet about what follows from that.
+/// Reports a key whose value is not used, and suppresses problems that follow from it.
 fn refuse(path: &[String], place: Place, fault: Fault, found: &mut Found) {
     found.drop_key(path);
     if let (Fault::Unknown(known), Some((_, table))) = (&fault, path.split_last())

@@ -1,4 +1,4 @@
-//! `[messenger]`: the listener of our own messenger.
+//! `[messenger]`: the listener of the local messenger.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,39 +10,39 @@ use super::check::Check;
 use super::secret::{self, Secret};
 use super::units::{Listen, Size, Span};
 
-/// The listener of our own messenger.
+/// The listener of the local messenger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Messenger {
-    /// Where it listens.
+    /// Address and port of the listener.
     pub listen: SocketAddr,
-    /// The bearer token; `None`: open to whoever reaches the listener.
+    /// Bearer token; `None`: the listener needs no token.
     pub token: Option<Secret>,
-    /// How long a submission is remembered: a repeat is the same submission, and its trace can be read.
+    /// Time for which a submission is remembered: it recognizes repeats, and its trace can be read.
     pub submissions_keep: Duration,
-    /// Submissions being committed at once.
+    /// Maximum number of submissions in progress.
     pub submissions_max: usize,
-    /// Reads of the feed waiting for an event at once.
+    /// Maximum number of feed reads that wait for an event.
     pub reads_max: usize,
-    /// The largest request body, in bytes.
+    /// Maximum bytes of a request body.
     pub body_max: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct MessengerSection {
-    /// The address and port that the messenger reaches.
+    /// Address and port that the messenger connects to.
     pub(super) listen: Listen,
-    /// The bearer token itself; better in a file.
+    /// Bearer token; it is better kept in a file.
     token: Option<Secret>,
-    /// A file with the bearer token; without one the listener is open to whoever reaches it.
+    /// File with the bearer token; without a token the listener is open to whoever reaches it.
     token_file: Option<PathBuf>,
-    /// How long a submission is remembered, for repeats and for its trace.
+    /// Time for which a submission is remembered, for repeats and for its trace.
     submissions_keep: Span,
-    /// Submissions being committed at once; the next is told to wait.
+    /// Maximum number of submissions in progress; further ones are told to wait.
     submissions_max: u32,
-    /// Reads of the feed waiting for an event at once; the next is told to come again.
+    /// Maximum number of feed reads that wait for an event; further ones are told to retry.
     reads_max: u32,
-    /// The largest request body the messenger may send.
+    /// Maximum size of a request body of the messenger.
     body_max: Size,
 }
 

@@ -1,15 +1,16 @@
 //! Settings: compiled defaults, file, `conf.d`, environment and flags become plain, validated values.
 //!
-//! Each layer is read alone first (`layers`), so that an unknown key or a bad value is named where it stands; then the
-//! layers are merged and checked in one pass (`check`) that goes on to the end: all problems are reported at once. A
-//! section is one file: what is written (`...Section`), what it becomes, and how the one is checked into the other. The
-//! manual, `config/fernpost.toml`, holds every key with its default.
+//! Each layer is read alone first (`layers`), so that an unknown key or an invalid value is reported at its place. Then
+//! the layers are merged and checked in one pass (`check`), which continues to the end: all problems are reported at
+//! once. Each section has one file with its written form (`...Section`), its checked form and the check. The manual,
+//! `config/fernpost.toml`, contains every key with its default.
 //!
-//! # Who wins
-//! Flags over environment over `conf.d` (a later name over an earlier one) over the file over the compiled defaults, key by
-//! key; a list is replaced, never extended. For a peer: its own table over patterns over `[peers.default]`. Patterns count in
-//! the order in which they first appear, the file before `conf.d`; a later one wins, key by key. All layers are merged before
-//! patterns are applied, so a pattern in the file wins over a default in the environment.
+//! # Precedence
+//! Flags override the environment, which overrides `conf.d` (a later name overrides an earlier one), which overrides
+//! the file, which overrides the compiled defaults, key by key; a list is replaced, never extended. For a peer, its own
+//! table overrides patterns, which override `[peers.default]`. Patterns apply in the order in which they first appear,
+//! those of the file before those of `conf.d`; a later one overrides an earlier one, key by key. All layers are merged
+//! before patterns are applied, so a pattern in the file overrides a default in the environment.
 
 mod address;
 mod admin;
@@ -63,17 +64,17 @@ pub use store::{Backend, Store};
 use check::{Check, Found};
 use schema::Raw;
 
-/// Where settings come from, beside the compiled defaults.
+/// The sources of settings beside the compiled defaults.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
-    /// The configuration file; `conf.d/*.toml` beside it is read too. `None`: the defaults hold, and paths are relative to
-    /// the working folder.
+    /// Configuration file; `conf.d/*.toml` beside it is read too. `None`: only the defaults apply, and paths are
+    /// relative to the working folder.
     pub file: Option<PathBuf>,
-    /// A configuration that is in memory, and the folder its paths are relative to; taken instead of a file.
+    /// Configuration in memory and the folder for its relative paths; it is used instead of a file.
     pub text: Option<(String, PathBuf)>,
-    /// Variables by name; those that do not start with `FERNPOST__` are passed over.
+    /// Environment variables by name; those that do not start with `FERNPOST__` are ignored.
     pub env: Vec<(String, String)>,
-    /// Overrides given on the command line: a key as TOML writes it, and its value.
+    /// Overrides of the command line: a key as in TOML, and its value.
     pub flags: Vec<(String, String)>,
     /// A gateway is to run on it, here and by this user: what it names on this machine has to be usable. An operator who only
     /// talks to a gateway may have no right to its files.
@@ -81,12 +82,12 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// A configuration file and nothing else.
+    /// Returns sources that consist of a configuration file.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self { file: Some(path.into()), ..Self::default() }
     }
 
-    /// A configuration that is in memory, with the folder its paths are relative to.
+    /// Returns sources that consist of a configuration in memory, with the folder for its relative paths.
     pub fn text(toml: impl Into<String>, folder: impl Into<PathBuf>) -> Self {
         Self { text: Some((toml.into(), folder.into())), ..Self::default() }
     }
@@ -108,38 +109,38 @@ impl Sources {
     }
 }
 
-/// The variables of this process that are configuration.
+/// Returns the environment variables of this process that are configuration.
 pub fn environment() -> Vec<(String, String)> {
     let readable = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
     let ours = readable.filter(|(name, _)| name.starts_with(layers::PREFIX));
     ours.map(|(name, value)| (name, value.to_string_lossy().into_owned())).collect()
 }
 
-/// Everything that was configured, checked.
+/// The checked configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// Who we are.
+    /// Identity of this server.
     pub server: Server,
-    /// The listener that peers reach.
+    /// Listener for peers.
     pub federation: Federation,
-    /// The listener of our own messenger.
+    /// Listener for the local messenger.
     pub messenger: Messenger,
-    /// The operator's listener.
+    /// Listener for operators.
     pub admin: Admin,
-    /// The store on disk.
+    /// Store on disk.
     pub store: Store,
-    /// The messenger's feed.
+    /// Messenger's feed.
     pub feed: Feed,
-    /// What outbound requests may reach.
+    /// Rules for outbound requests.
     pub network: Network,
-    /// Who is a peer; a roster for the core.
+    /// Peers and limits for the core.
     pub peers: Arc<Peers>,
-    /// What holds and could be better, for the log.
+    /// Hints for the log that are not problems.
     pub notes: Vec<String>,
 }
 
 impl Settings {
-    /// Read and check everything; what is wrong is told all at once.
+    /// Reads and checks everything; an error contains all problems.
     pub fn load(sources: &Sources) -> Result<Self, Problems> {
         let mut found = Found::default();
         let merged = layers::merge(sources, &mut found);
@@ -179,13 +180,13 @@ impl Settings {
         }
     }
 
-    /// The manual: every key with its default and a sentence.
+    /// Returns the manual: every key with its default and a sentence.
     pub fn defaults_toml() -> &'static str {
         include_str!("../../config/fernpost.toml")
     }
 }
 
-/// Two listeners cannot have the same port, unless the system chooses it.
+/// Checks that no two listeners have the same port, unless the system chooses it.
 fn keep_apart(listeners: &[(&str, SocketAddr)], check: &mut Check<'_>) {
     for (i, (section, listen)) in listeners.iter().enumerate() {
         for (other, taken) in &listeners[..i] {

@@ -1,4 +1,4 @@
-//! `[network]`: what outbound requests may reach.
+//! `[network]`: the rules for outbound requests.
 
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -6,21 +6,22 @@ use serde::Deserialize;
 use super::check::Check;
 use super::range::Range;
 
-/// What outbound requests may reach.
+/// The rules for outbound requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Network {
-    /// Private ranges that names of peers may resolve to all the same.
+    /// Non-public ranges to which names of peers may resolve.
     pub allow: Vec<IpNet>,
-    /// Requests to peers under way at once.
+    /// Maximum number of requests to peers in flight.
     pub requests_max: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct NetworkSection {
-    /// Private ranges that names of peers may resolve to all the same.
+    /// Non-public ranges to which names of peers may resolve.
     allow: Vec<Range>,
-    /// Requests to peers under way at once; a quarter of them at most to peers that did not answer last time.
+    /// Maximum number of requests to peers in flight; at most a quarter of them to peers that did not respond last
+    /// time.
     requests_max: u32,
 }
 

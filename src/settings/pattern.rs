@@ -5,31 +5,31 @@ use std::str::FromStr;
 
 use actors::model::ServerName;
 
-/// A pattern of server names, such as `*.gov.example`. One without a port means every port, so that nobody slips past a
-/// ban by changing it; one that only names a domain does not mean the hosts below it, nor the other way round.
+/// A pattern of server names, such as `*.gov.example`. One without a port matches every port, so that a ban cannot be
+/// evaded by another port. One that only names a domain does not match the hosts below it, and vice versa.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern(String);
 
-/// Why a text is no pattern.
+/// Error: a text is not a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a pattern is a server name in which * stands for any characters")]
 pub struct BadPattern;
 
 impl Pattern {
-    /// Whether the pattern means this server.
+    /// Returns whether the pattern matches this server.
     pub fn means(&self, server: &ServerName) -> bool {
         let after_brackets = self.0.rfind(']').map_or(0, |bracket| bracket + 1);
         let names_port = self.0[after_brackets..].contains(':');
         is_like(self.0.as_bytes(), if names_port { server.as_str() } else { server.host() }.as_bytes())
     }
 
-    /// The pattern as text, lower case.
+    /// Returns the pattern as text, in lower case.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Greedy matching with one point to come back to: linear in practice, quadratic at worst, never exponential.
+/// Matches greedily with one backtracking point: linear in practice, quadratic at worst, never exponential.
 fn is_like(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut retry: Option<(usize, usize)> = None;

@@ -1,4 +1,4 @@
-//! One listed peer: its limits and the link to it, checked.
+//! One configured peer: its limits and its link, checked.
 
 use std::borrow::Borrow;
 use std::sync::Arc;
@@ -14,35 +14,35 @@ use super::problem::Fault;
 use super::range::Range;
 use super::resolve::{Origin, Resolved};
 
-/// One listed peer.
+/// A configured peer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Peer {
-    /// Its name.
+    /// Name of the peer.
     pub name: ServerName,
-    /// What bounds its actor.
+    /// Limits of its actor.
     pub limits: Arc<PeerLimits>,
-    /// How it is spoken to.
+    /// Link to the peer.
     pub link: Link,
-    /// Where each of its values came from, every key of a peer in the manual's order.
+    /// Origin of each of its values; the keys are in the manual's order.
     pub origins: Arc<[(&'static str, Origin)]>,
 }
 
-/// How a peer is spoken to.
+/// The link to a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
-    /// In which dialect.
+    /// Dialect of requests to the peer.
     pub dialect: Dialect,
-    /// What kind of server it is.
+    /// Kind of server.
     pub profile: Profile,
-    /// Where it is reached, in the order to try.
+    /// Addresses in the order in which they are tried.
     pub addresses: Vec<Address>,
-    /// How it proves who it is.
+    /// Authentication of the peer.
     pub auth: Auth,
-    /// Plain HTTP may leave the machine.
+    /// Whether plain HTTP may leave the machine.
     pub insecure: bool,
 }
 
-/// The dialect spoken to a peer.
+/// The dialect of requests to a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dialect {
@@ -52,22 +52,23 @@ pub enum Dialect {
     Transactions,
 }
 
-/// What kind of server a peer is.
+/// The kind of server that a peer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub enum Profile {
     /// Another gateway like this one.
     #[serde(rename = "fernpost")]
     Fernpost,
-    /// A server that knows the updates dialect as it was first written: one strong update a push.
+    /// A server with the first version of the updates dialect: one strong update per push.
     #[serde(rename = "actor-2016")]
     Actor2016,
-    /// The first public server of the transactions dialect, on a private link: it has neither TLS nor a proof of its name.
+    /// The first public server of the transactions dialect, on a private link: it has neither TLS nor a proof of its
+    /// name.
     #[serde(rename = "synapse-2014")]
     Synapse2014,
 }
 
 impl Profile {
-    /// What such a server's keys are where nobody has set them. Whatever is set wins, wherever it stands.
+    /// Returns the defaults of the kind of server. A value that is set in any layer overrides them.
     pub(super) fn defaults(self) -> &'static [(&'static str, Preset)] {
         match self {
             Self::Fernpost | Self::Actor2016 => &[],
@@ -77,13 +78,14 @@ impl Profile {
                 ("insecure", Preset::Yes),
                 // It puts all that waits into one transaction, and forgets what is not taken.
                 ("intake_items", Preset::Number(0)),
-                // While it holds our request it looks for missing parents, and for each it tries 31 seconds to connect.
+                // While it holds our request it fetches missing parents, and tries for 31 seconds to connect for each
+                // of them.
                 ("request_timeout", Preset::Text("75s")),
             ],
         }
     }
 
-    /// What such a server does in its own way.
+    /// Returns the interop quirks of the kind of server.
     pub(super) fn habits(self) -> Habits {
         match self {
             Self::Fernpost | Self::Actor2016 => Habits::default(),
@@ -92,10 +94,10 @@ impl Profile {
     }
 }
 
-/// The value of a key that a profile sets.
+/// The value that a profile sets for a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Preset {
-    /// This text.
+    /// A text.
     Text(&'static str),
     /// This number.
     Number(u32),
@@ -103,17 +105,17 @@ pub(super) enum Preset {
     Yes,
 }
 
-/// How a peer proves who it is.
+/// The authentication of a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Auth {
-    /// By the address it calls from: for private links only.
+    /// By the address that it calls from; for private links only.
     Network {
-        /// The ranges that are its own.
+        /// Address ranges of the peer.
         allow_from: Vec<IpNet>,
     },
 }
 
-/// The peer, where everything about it can be used.
+/// Returns the peer if all of its values are valid.
 pub(super) fn peer(
     resolved: Resolved,
     own: Option<&ServerName>,
@@ -134,15 +136,15 @@ pub(super) fn peer(
     Some(Peer { name, limits, link, origins })
 }
 
-/// What peers have in common, each once: most of a thousand say nothing of their own, and would hold two kilobytes each to repeat
-/// it.
+/// Values that peers share, each stored once: most of a thousand peers have no values of their own and would repeat two
+/// kilobytes each.
 #[derive(Default)]
 pub(super) struct Alike {
     limits: Vec<Arc<PeerLimits>>,
     origins: Vec<Arc<[(&'static str, Origin)]>>,
 }
 
-/// So many different ones are compared with; where each peer is different, the search must not grow with them.
+/// Maximum number of distinct values to compare with, so that the search does not grow if all peers differ.
 const ALIKE_MAX: usize = 64;
 
 fn shared<T, V>(known: &mut Vec<Arc<T>>, value: V) -> Arc<T>
@@ -164,7 +166,7 @@ where
 fn auth(resolved: &Resolved, check: &mut Check<'_>) -> Option<Auth> {
     let section = &resolved.section;
     let Some(super::peer_section::AuthKind::Network) = section.auth else {
-        // Weaker proof is never assumed.
+        // A weaker authentication is never assumed.
         let why = "it has to be set to how the peer proves who it is; in this version that is auth = \"network\", for private \
                    links, with the ranges it calls from in allow_from";
         check.invalid(&resolved.key("auth"), why);

@@ -1,4 +1,4 @@
-//! `[peers.*]` as it is written: the limits of a peer and the link to it.
+//! `[peers.*]` as written: the limits of a peer and the link to it.
 
 use std::collections::BTreeMap;
 
@@ -14,13 +14,13 @@ use super::units::{Size, Span};
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct PeersSection {
-    /// Peers in memory at once; beyond it those leave that have nothing to do.
+    /// Maximum number of peers in memory; above it idle ones are evicted.
     resident_max: u32,
-    /// What holds for every peer.
+    /// Values for every peer.
     default: PeerSection,
-    /// What holds for peers whose names are like a pattern.
+    /// Values for peers whose names match a pattern.
     pattern: BTreeMap<String, PeerSection>,
-    /// The peers, by name.
+    /// Values for each peer, by name.
     server: BTreeMap<String, PeerSection>,
 }
 
@@ -32,113 +32,115 @@ impl Default for PeersSection {
 }
 
 impl PeersSection {
-    /// How many peers are in memory at once; the limits of each are read table by table.
+    /// Checks and returns the maximum number of peers in memory; the limits of each peer are read separately.
     pub(super) fn check(&self, check: &mut Check<'_>) -> u32 {
         check.at_least_one(&["peers"], &[("resident_max", self.resident_max.into())]);
         self.resident_max
     }
 }
 
-/// How a caller proves to be the peer. There is no default: a listed name alone must not let anybody in.
+/// The authentication of a peer. There is no default: a listed name alone must not admit anybody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum AuthKind {
-    /// By the network address it comes from.
+    /// By the network address of the caller.
     Network,
 }
 
-/// What a peer's `seq` counts.
+/// The meaning of a peer's `seq`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Counts {
-    /// Learned from its pushes.
+    /// Detected from its pushes.
     Auto,
-    /// Its strong updates.
+    /// `seq` counts strong updates.
     Updates,
-    /// Its pushes.
+    /// `seq` counts pushes.
     Pushes,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct PeerSection {
-    /// Requests of this peer being handled at once; the next is told to wait.
+    /// Maximum number of concurrent requests of this peer; further ones are told to wait.
     intake_max: u32,
     /// Durable items (updates, PDUs) taken in one request of this peer; 0: only `federation.body_max` bounds it.
     intake_items: u32,
     /// Durable items in one request to this peer.
     batch_items: u32,
-    /// Bytes of updates in one push; a larger update or message is refused to our messenger, and one queued under a higher limit goes alone.
+    /// Maximum size of the updates in one push. A larger submission is refused; one that was queued under a higher
+    /// limit is sent alone.
     batch_bytes: Size,
-    /// Unacknowledged items kept for the peer; beyond it a submission to it is refused.
+    /// Maximum number of unacknowledged items kept for the peer; further submissions to it are refused.
     outbox_items: u64,
-    /// Bytes of unacknowledged items kept for the peer, in the same way.
+    /// Maximum size of the unacknowledged items kept for the peer; further submissions to it are refused.
     outbox_bytes: Size,
-    /// How long an item waits for the peer before it is given up.
+    /// Time for which an item waits for the peer before it expires.
     keep: Span,
-    /// An item that was queued longer than this is told of when the peer has it.
+    /// Queue time after which the delivery of an item is reported by an event.
     notify_after: Span,
-    /// A peer that asks for numbers this far above ours is not believed.
+    /// Maximum distance by which a peer may move the numbering; a peer that asks for more is suspended.
     renumber_max: u64,
-    /// How long acknowledged items are kept for a peer that comes back older.
+    /// Time for which acknowledged items are kept, for a peer that is restored from a backup.
     retain: Span,
-    /// How many acknowledged items are kept at most.
+    /// Maximum number of acknowledged items that are kept.
     retain_items: u64,
-    /// The longest wait a peer may ask for.
+    /// Longest wait that a peer may ask for.
     wait_max: Span,
-    /// The delay after the first failure; it doubles with each further one.
+    /// Delay after the first failure; it doubles with each further one.
     backoff_min: Span,
-    /// The longest delay between attempts.
+    /// Longest delay between attempts.
     backoff_max: Span,
-    /// The share by which a delay is moved at random, to either side.
+    /// Share by which a delay is moved at random, in either direction.
     jitter: f64,
-    /// Attempts failed in a row after which the peer counts as unreachable and is only probed.
+    /// Number of failed attempts in a row after which the peer is suspended as unreachable and only probed.
     failures_to_suspend: u32,
-    /// The time between probes of a suspended peer.
+    /// Interval between probes of a suspended peer.
     probe_every: Span,
-    /// How long connecting may take.
+    /// Maximum time to connect.
     connect_timeout: Span,
-    /// How long a whole request may take, answer included.
+    /// Maximum time of a whole request, including the response.
     request_timeout: Span,
-    /// Restarts of the peer's actor allowed in a period before it is given up as faulty.
+    /// Maximum number of restarts of the peer's actor in a period; above it the peer is faulty.
     restarts_max: u32,
-    /// The period in which restarts are counted.
+    /// Period in which restarts are counted.
     restarts_period: Span,
-    /// Inbound items kept in quarantine, and as many outbound ones that the peer refused; the oldest goes first.
+    /// Maximum number of quarantined items, and the same number of dead letters; the oldest is removed first.
     quarantine_items: u64,
     /// Failed attempts kept for the trace of what they carried; 0 keeps none.
     attempts_keep: u32,
-    /// Ephemeral items kept for the peer; the oldest goes first.
+    /// Maximum number of ephemeral items kept for the peer; the oldest is dropped first.
     weak_items: u32,
-    /// How long an ephemeral item is worth sending.
+    /// Lifetime of an ephemeral item.
     weak_ttl: Span,
-    /// PDUs fetched within an hour, from whomever, for parents that are missing to what this peer hands over.
+    /// Number of PDUs fetched per hour, from any server, for missing parents of this peer's PDUs.
     fetch_items: u64,
-    /// Bytes of PDUs fetched so.
+    /// Size of the PDUs fetched per hour for this peer.
     fetch_bytes: Size,
-    /// Time spent fetching so.
+    /// Time spent per hour on fetches for this peer.
     fetch_seconds: Span,
-    /// Hold what is queued for the peer; what it sends is still taken.
+    /// Whether outbound items are only queued; inbound items are still accepted.
     paused: bool,
-    /// The number the peer's next new strong update carries; each value is applied once.
+    /// Number of the peer's next new strong update; each value is applied once.
     expect_seq: Option<u64>,
-    /// What the peer's `seq` counts: "updates", "pushes", or "auto", which learns it.
+    /// Meaning of the peer's `seq`: "updates", "pushes", or "auto", which detects it.
     numbering: Counts,
-    /// Items (updates, PDUs, EDUs) the peer may bring in a second; 0 is no limit.
+    /// Maximum number of items (updates, PDUs, EDUs) per second from the peer; 0 is unlimited.
     rate: u32,
-    /// How long a request is held of a peer that knows no "later", before it is taken all the same.
+    /// Time for which a request over the limits is held before it is accepted, for a peer that treats every refusal as
+    /// final.
     hold_max: Span,
-    /// What kind of server the peer is: "fernpost", "actor-2016" or "synapse-2014"; sets defaults for the rest.
+    /// Kind of server: "fernpost", "actor-2016" or "synapse-2014"; it sets defaults for other keys.
     pub(super) profile: Profile,
-    /// The dialect spoken to the peer.
+    /// Dialect of requests to the peer.
     pub(super) dialect: Dialect,
     /// URLs of the peer, tried in order.
     pub(super) addresses: Vec<String>,
-    /// How the peer proves who it is: "network" by the address it comes from; it has to be set.
+    /// Authentication of the peer: "network" by the address it calls from; it must be set.
     pub(super) auth: Option<AuthKind>,
-    /// The ranges the peer calls from; where two peers have the same, neither is believed by its address alone.
+    /// Ranges that the peer calls from; if two peers share one, its addresses identify neither without a name.
     pub(super) allow_from: Vec<Range>,
-    /// Allow plain http:// beyond loopback.
+    /// Whether plain http:// is allowed beyond loopback.
     pub(super) insecure: bool,
 }
 
@@ -190,7 +192,7 @@ impl Default for PeerSection {
 }
 
 impl PeerSection {
-    /// The limits, unchecked.
+    /// Returns the limits, unchecked.
     pub(super) fn limits(&self) -> PeerLimits {
         PeerLimits {
             listed: true,
@@ -232,7 +234,7 @@ impl PeerSection {
                 Dialect::Updates => Speech::Updates,
                 Dialect::Transactions => Speech::Transactions,
             },
-            // A server of the updates dialect as it was first written knows no GETs.
+            // A server with the first version of the updates dialect has no GETs.
             fetches: self.profile != Profile::Actor2016,
             // Others know nothing of the key, and pass on what they have.
             honours_to: self.profile == Profile::Fernpost,

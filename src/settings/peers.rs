@@ -1,4 +1,4 @@
-//! Who is a peer, under which limits, and who a caller may be.
+//! The configured peers, their limits, and the identification of callers by address.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -16,16 +16,16 @@ use super::peer::{self, Alike, Auth, Peer};
 use super::resolve::Tables;
 use super::shared_ranges::SharedRanges;
 
-/// All listed peers.
+/// All configured peers.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Peers {
     by_name: HashMap<ServerName, Arc<Peer>>,
     order: Vec<ServerName>,
-    /// Ranges by the length of their prefix, each with the only peer it is listed for: a look-up asks once a length, however
-    /// many peers there are.
+    /// Ranges by prefix length, each with the peer it is listed for: a lookup takes one step per length, however many
+    /// peers there are.
     ranges: BTreeMap<u8, HashMap<IpNet, Holder>>,
-    /// The ranges each listed peer may call from. A denied peer proves its name like any other, and is then told that it is
-    /// denied: whoever cannot prove it learns nothing.
+    /// Ranges that each configured peer may call from. A denied peer is authenticated like any other and then refused
+    /// as denied: a caller that is not authenticated learns nothing.
     proofs: HashMap<ServerName, Vec<IpNet>>,
     deny: Vec<Pattern>,
     contexts: Arc<ContextLimits>,
@@ -35,7 +35,7 @@ pub struct Peers {
     unlisted: Arc<PeerLimits>,
 }
 
-/// Whose a range is.
+/// The owner of a range.
 #[derive(Debug, Clone, PartialEq)]
 enum Holder {
     One(ServerName),
@@ -43,7 +43,7 @@ enum Holder {
 }
 
 impl Peers {
-    /// The peers of a merged configuration.
+    /// Reads the peers of a merged configuration.
     pub(super) fn read(
         merged: &Value,
         own: Option<&ServerName>,
@@ -64,7 +64,7 @@ impl Peers {
             if let Some(peer) = peer::peer(tables.resolve(Some(name)), own, &mut alike, check) {
                 peers.hold_ranges(&peer);
                 shared.note(&peer, peers.denied(name));
-                // A denied peer is left out here, so that nothing else has to remember the ban.
+                // A denied peer is left out here, so that no other code has to check the ban.
                 if !peers.denied(name) {
                     peers.order.push(peer.name.clone());
                     peers.by_name.insert(peer.name.clone(), Arc::new(peer));
@@ -83,12 +83,13 @@ impl Peers {
         peers
     }
 
-    /// The same, with the limits of the gateway as a whole.
+    /// Adds the limits of the whole gateway.
     pub(super) fn under(self, overload: OverloadLimits, resident_max: u32) -> Self {
         Self { overload, resident_max, ..self }
     }
 
-    /// Also a denied peer holds its ranges: else it would be taken for the peer with the next shorter prefix.
+    /// Records the ranges of a peer. A denied peer keeps its ranges, because otherwise its addresses would belong to
+    /// the peer with the next shorter prefix.
     fn hold_ranges(&mut self, peer: &Peer) {
         let Auth::Network { allow_from } = &peer.link.auth;
         self.proofs.insert(peer.name.clone(), allow_from.clone());
@@ -105,13 +106,13 @@ impl Peers {
         }
     }
 
-    /// A peer; `None`: not listed, or denied.
+    /// Returns a peer; `None` if it is not listed, or denied.
     pub fn peer(&self, server: &ServerName) -> Option<Arc<Peer>> {
         self.by_name.get(server).cloned()
     }
 
-    /// The peer that a caller from this address is, where the address alone tells: the one listed for it with the longest
-    /// prefix. Where two peers share that prefix it is neither.
+    /// Returns the peer that an address identifies: the one listed for it with the longest prefix; `None` if two peers
+    /// share that prefix.
     pub fn who_may_be(&self, address: IpAddr) -> Option<ServerName> {
         match self.longest(address)? {
             (_, Holder::One(name)) => self.by_name.contains_key(name).then(|| name.clone()),
@@ -119,19 +120,19 @@ impl Peers {
         }
     }
 
-    /// Whether a caller from this address that says to be this peer may be it: no other peer is listed for the address with
-    /// a longer prefix.
+    /// Returns whether a caller from this address may be this peer: no other peer is listed for the address with a
+    /// longer prefix.
     pub fn believes(&self, server: &ServerName, address: IpAddr) -> bool {
         let (Some(ranges), Some((range, _))) = (self.proofs.get(server), self.longest(address)) else { return false };
         ranges.contains(&range)
     }
 
-    /// Whether the address lies in the ranges of any peer, denied ones included.
+    /// Returns whether the address is in the ranges of any peer, including denied ones.
     pub fn knows(&self, address: IpAddr) -> bool {
         self.longest(address).is_some()
     }
 
-    /// Whether the name is denied, listed or not.
+    /// Returns whether the name is denied, listed or not.
     pub fn denied(&self, server: &ServerName) -> bool {
         self.denied_by(server).is_some()
     }

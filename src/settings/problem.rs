@@ -1,15 +1,15 @@
-//! What is wrong with a configuration: every problem at once, each on one line that says where and what to do.
+//! The problems of a configuration: all at once, each on one line with its place and the remedy.
 
 use std::fmt;
 
-/// Where a value was written.
+/// The place where a value was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// A line of a file, named relative to the configuration's folder.
     File {
-        /// `fernpost.toml` or `conf.d/10-peers.toml`.
+        /// Name: `fernpost.toml` or `conf.d/10-peers.toml`.
         name: String,
-        /// Counted from 1; 0 where the whole file is meant.
+        /// Line, counted from 1; 0 for the whole file.
         line: usize,
     },
     /// An environment variable.
@@ -29,30 +29,31 @@ impl fmt::Display for Place {
     }
 }
 
-/// One reason why a configuration is refused.
+/// One reason for which a configuration is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The full key; empty where a whole file is meant.
+    /// Full key; empty for a whole file.
     pub key: String,
-    /// Where it was written; `None`: nowhere, the compiled default is what is wrong.
+    /// Place of the value; `None`: the compiled default is invalid.
     pub place: Option<Place>,
-    /// What is wrong.
+    /// Fault of the value.
     pub fault: Fault,
 }
 
-/// What is wrong with a key.
+/// A fault of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// There is no such key; a list of what to write instead, the nearest first and alone where it is near.
+    /// The key does not exist. The list has valid keys, the most similar first; it has one entry if that is very
+    /// similar.
     Unknown(Vec<String>),
-    /// The key, or this value of it, is planned and not built; with what to do meanwhile, where there is something.
+    /// The key, or this value of it, is planned and not implemented.
     Unavailable {
-        /// The value as written, where other values of the key are available.
+        /// Value as written, if other values of the key are available.
         value: Option<String>,
-        /// What to do meanwhile.
+        /// Alternative until then.
         instead: Option<&'static str>,
     },
-    /// The value cannot be used, and why.
+    /// The value is invalid, with the reason.
     Invalid(String),
     /// A file is not TOML.
     File(String),
@@ -90,12 +91,12 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong, in the order it was found.
+/// All problems, in the order in which they were found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Problems(pub Vec<Problem>);
 
 impl Problems {
-    /// Something of the configuration cannot be read, so that it is not known whether it is right.
+    /// Returns whether a part of the configuration could not be read, so that its validity is unknown.
     pub fn is_unread(&self) -> bool {
         self.0.iter().any(|problem| matches!(problem.fault, Fault::Unreadable(_)))
     }

@@ -1,11 +1,11 @@
-//! A range of addresses as it is written: "10.0.0.0/8", or one address.
+//! A range of addresses as written: "10.0.0.0/8", or a single address.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::de::{self, Deserialize, Deserializer};
 
-/// A range; a bare address is the range of that one.
+/// A range; a bare address is a range of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Range(pub(super) IpNet);
 

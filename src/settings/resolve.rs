@@ -1,4 +1,4 @@
-//! From default, patterns and name to one peer's values: key by key, each with where it came from.
+//! Resolves the values of one peer from defaults, patterns and its own table, key by key, with their origins.
 
 use actors::limits::PeerLimits;
 use actors::model::{Seq, ServerName};
@@ -11,12 +11,12 @@ use super::peer::{Preset, Profile};
 use super::peer_section::PeerSection;
 use super::schema;
 
-/// Where a peer's value came from, the weakest first.
+/// The origin of a peer's value, the weakest first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
-    /// Compiled.
+    /// The compiled default.
     Default,
-    /// What `profile` says of such a server.
+    /// The profile of the peer.
     Profile,
     /// `[peers.default]`.
     Peers,
@@ -26,12 +26,12 @@ pub enum Origin {
     Server,
 }
 
-/// The merged `[peers]`, ready to answer for one peer after the other.
+/// The tables of the merged `[peers]`.
 pub(super) struct Tables<'a> {
     default: Option<&'a Map<String, Value>>,
-    /// In the order in which they first appear: a later pattern wins over an earlier one.
+    /// Patterns in the order in which they first appear: a later pattern overrides an earlier one.
     patterns: Vec<(Pattern, &'a Map<String, Value>)>,
-    /// In the order in which they first appear.
+    /// Peers in the order in which they first appear.
     servers: Vec<(ServerName, &'a Map<String, Value>)>,
 }
 
@@ -51,7 +51,7 @@ fn tables(within: Option<&Map<String, Value>>) -> impl Iterator<Item = (&String,
 }
 
 impl<'a> Tables<'a> {
-    /// What the merged configuration says of peers. Names that are none are reported.
+    /// Reads the tables of the merged configuration. Invalid names are reported.
     pub(super) fn read(merged: &'a Value, check: &mut Check<'_>) -> Self {
         let mut found = Self { default: None, patterns: Vec::new(), servers: Vec::new() };
         let ValueKind::Table(root) = &merged.kind else { return found };
@@ -72,7 +72,7 @@ impl<'a> Tables<'a> {
         found
     }
 
-    /// The listed peers.
+    /// Returns the configured peers.
     pub(super) fn listed(&self) -> impl Iterator<Item = &ServerName> {
         self.servers.iter().map(|(server, _)| server)
     }
@@ -83,7 +83,7 @@ impl<'a> Tables<'a> {
         self.patterns.iter().map(|(pattern, _)| pattern).filter(is_idle)
     }
 
-    /// The values of a peer; of none: `[peers.default]` alone.
+    /// Returns the values of a peer; for `None` those of `[peers.default]` alone.
     pub(super) fn resolve(&self, server: Option<&ServerName>) -> Resolved {
         let mut laid = Laid::default();
         if let Some(default) = self.default {
@@ -97,7 +97,7 @@ impl<'a> Tables<'a> {
                 laid.table(table, &Origin::Server);
             }
         }
-        // The profile is itself a key that any layer may set, so what it says comes last, below all that was said.
+        // The profile is a key that any layer may set, so its values are applied last, below all others.
         let profile = laid.section().profile;
         laid.below(profile);
         let section = laid.section();
@@ -105,7 +105,7 @@ impl<'a> Tables<'a> {
     }
 }
 
-/// Values laid one over the other, and where each came from.
+/// Values in layers, with their origins.
 struct Laid {
     values: Map<String, Value>,
     origins: Vec<(&'static str, Origin)>,
@@ -119,14 +119,14 @@ impl Default for Laid {
 }
 
 impl Laid {
-    /// A table over all that is there.
+    /// Adds a table above the existing values.
     fn table(&mut self, table: &Map<String, Value>, origin: &Origin) {
         for (key, value) in table {
             self.put(key, value.clone(), origin);
         }
     }
 
-    /// What a profile says of keys that nobody has set.
+    /// Adds the values of a profile for keys that are not set.
     fn below(&mut self, profile: Profile) {
         for (key, preset) in profile.defaults() {
             if !self.values.contains_key(*key) {
@@ -153,7 +153,7 @@ impl Laid {
     }
 }
 
-/// One peer's values, unchecked.
+/// The values of one peer, unchecked.
 pub(super) struct Resolved {
     pub(super) server: Option<ServerName>,
     pub(super) section: PeerSection,
@@ -165,7 +165,7 @@ impl Resolved {
         self.origins.iter().find(|(name, _)| *name == key).map_or(&Origin::Default, |(_, origin)| origin)
     }
 
-    /// The full key under which a value was given.
+    /// Returns the full key under which a value was given.
     pub(super) fn key<'a>(&'a self, key: &'a str) -> Vec<&'a str> {
         match (self.origin(key), &self.server) {
             (Origin::Pattern(pattern), _) => vec!["peers", "pattern", pattern, key],
@@ -176,7 +176,7 @@ impl Resolved {
         }
     }
 
-    /// The limits, checked.
+    /// Checks and returns the limits.
     pub(super) fn limits(&self, check: &mut Check<'_>) -> PeerLimits {
         let limits = self.section.limits();
         let none_gets_through = [
@@ -218,7 +218,7 @@ impl Resolved {
         limits
     }
 
-    /// The first must not be longer than the second. The complaint goes to the one that was set last.
+    /// Checks that the first is not longer than the second. The problem is reported for the one that was set last.
     fn in_order(&self, check: &mut Check<'_>, less: (&str, std::time::Duration), more: (&str, std::time::Duration)) {
         if less.1 > more.1 {
             let at = if self.origin(more.0) > self.origin(less.0) { more.0 } else { less.0 };

@@ -1,4 +1,4 @@
-//! Which keys there are: read off the sections themselves, so that no second list can disagree with them.
+//! The known keys, derived from the sections themselves, so that there is no second list to keep in step.
 
 use serde::de::{self, Deserialize, Deserializer, Visitor, value};
 
@@ -13,7 +13,7 @@ use super::problem::Fault;
 use super::server::ServerSection;
 use super::store::StoreSection;
 
-/// Everything a configuration may hold, as it is written.
+/// The whole configuration as written.
 #[derive(Debug, Clone, Default, PartialEq, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Raw {
@@ -28,15 +28,15 @@ pub(super) struct Raw {
     pub(super) peers: PeersSection,
 }
 
-/// The keys a table may have.
+/// The keys that a table may have.
 pub(super) enum Names {
-    /// These.
+    /// These keys.
     Fixed(&'static [&'static str]),
-    /// Any: they are names of servers, or patterns.
+    /// Any keys: they are names of servers or patterns.
     Any,
 }
 
-/// The keys of the table at this path; `None`: it is no table.
+/// Returns the keys of the table at this path; `None` if it is not a table.
 pub(super) fn names(path: &[impl AsRef<str>]) -> Option<Names> {
     let path: Vec<&str> = path.iter().map(AsRef::as_ref).collect();
     Some(Names::Fixed(match path.as_slice() {
@@ -60,15 +60,15 @@ pub(super) fn names(path: &[impl AsRef<str>]) -> Option<Names> {
     }))
 }
 
-/// The names of a struct's fields.
+/// Returns the names of a struct's fields.
 pub(super) fn fields_of<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
     let mut fields: &'static [&'static str] = &[];
-    // Nothing is read: a struct asks for its fields by name before it looks at any value.
+    // Nothing is deserialized: a struct passes the names of its fields before it reads any value.
     let _nothing = T::deserialize(Asked(&mut fields));
     fields
 }
 
-/// Notes which fields a struct asks for and gives none.
+/// A deserializer that records the fields a struct asks for and supplies none.
 struct Asked<'a>(&'a mut &'static [&'static str]);
 
 impl<'de> Deserializer<'de> for Asked<'_> {
@@ -94,8 +94,8 @@ impl<'de> Deserializer<'de> for Asked<'_> {
     }
 }
 
-/// Keys and sections that are planned and not built. They are refused by this name, never passed over: who writes `tls` must
-/// not run without it. `*` stands for `default`, a pattern or a server.
+/// Keys and sections that are planned and not implemented. They are refused by name and never ignored: a configuration
+/// with `tls` must not run without it. `*` stands for `default`, a pattern or a server.
 const PLANNED_KEYS: &[&str] = &[
     "contexts.sign",
     "federation.insecure",
@@ -111,10 +111,10 @@ const PLANNED_KEYS: &[&str] = &[
     "server.actor_threads",
 ];
 
-/// What to do while only `network` can be had.
+/// Alternative while `network` is the only authentication.
 const NETWORK_INSTEAD: &str = "on a private link use auth = \"network\" with allow_from";
 
-/// Values that are planned and not built, with what to do meanwhile. A trailing `*` stands for any rest.
+/// Values that are planned and not implemented, with an alternative. A trailing `*` matches any rest.
 const PLANNED_VALUES: &[(&str, &str, Option<&str>)] = &[
     ("federation.mode", "open", Some("list each peer under peers.server")),
     ("messenger.listen", "unix:*", Some("use an address such as \"127.0.0.1:9881\"")),
@@ -122,7 +122,7 @@ const PLANNED_VALUES: &[(&str, &str, Option<&str>)] = &[
     ("peers.*.auth", "signature", Some(NETWORK_INSTEAD)),
 ];
 
-/// The path with `*` for which peers are meant.
+/// Returns the path with `*` in place of the selected peers.
 fn without_names(path: &[impl AsRef<str>]) -> String {
     let path: Vec<&str> = path.iter().map(AsRef::as_ref).collect();
     match path.as_slice() {
@@ -133,7 +133,7 @@ fn without_names(path: &[impl AsRef<str>]) -> String {
     }
 }
 
-/// Why this key may not stand in this table; `None`: it may.
+/// Returns the fault of this key in this table; `None` if it is valid.
 pub(super) fn refuses(table: &[String], key: &str) -> Option<Fault> {
     let known = match names(table) {
         None => &[][..],
@@ -148,7 +148,7 @@ pub(super) fn refuses(table: &[String], key: &str) -> Option<Fault> {
     Some(Fault::Unknown(nearest(key, known)))
 }
 
-/// Why this value may not be given to this key although it is planned; `None`: it is not one of these.
+/// Returns the fault of a value that is planned and not implemented; `None` for all other values.
 pub(super) fn refuses_value(key: &[String], value: &str) -> Option<Fault> {
     let key = without_names(key);
     let is_meant = |planned: &str| planned.strip_suffix('*').map_or(planned == value, |start| value.starts_with(start));
@@ -156,10 +156,10 @@ pub(super) fn refuses_value(key: &[String], value: &str) -> Option<Fault> {
     Some(Fault::Unavailable { value: Some(value.to_owned()), instead: *instead })
 }
 
-/// Similarity above which a name is taken for a slip of the pen.
+/// Similarity from which a name counts as misspelt.
 const SLIP: f64 = 0.8;
 
-/// The nearest known name alone where it is near; else all of them, the nearest first.
+/// Returns the most similar known name alone if it is very similar; otherwise all of them, the most similar first.
 fn nearest(key: &str, known: &[&str]) -> Vec<String> {
     let mut by_nearness: Vec<(f64, &str)> = known.iter().map(|name| (strsim::jaro_winkler(key, name), *name)).collect();
     by_nearness.sort_by(|(a, _), (b, _)| b.total_cmp(a));

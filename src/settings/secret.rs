@@ -1,4 +1,4 @@
-//! Secrets: read from a key or from the file its `_file` twin names, never printed.
+//! Secrets: read from a key or from the file that its `_file` key names, never printed.
 
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
@@ -13,7 +13,7 @@ use super::check::Check;
 pub struct Secret(String);
 
 impl Secret {
-    /// The secret itself, for the one place that sends it.
+    /// Returns the secret, for the code that sends it.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -33,12 +33,12 @@ impl fmt::Debug for Secret {
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // serde's own message would print what it found instead of a text.
+        // serde's own message would print the value that it found.
         String::deserialize(deserializer).map(Self).map_err(|_| de::Error::custom("a token is a text"))
     }
 }
 
-/// The token of `[section]`, from `token` or `token_file`.
+/// Returns the token of `[section]`, from `token` or `token_file`.
 pub(super) fn token(
     check: &mut Check<'_>,
     section: &str,
@@ -85,7 +85,7 @@ pub(super) fn token(
     Some(secret.into())
 }
 
-/// Whether anybody may read it.
+/// Returns whether every user may read the file.
 fn is_open(file: &Path) -> bool {
     std::fs::metadata(file).is_ok_and(|state| state.mode() & 0o004 != 0)
 }

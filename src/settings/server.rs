@@ -1,4 +1,4 @@
-//! `[server]`: who we are.
+//! `[server]`: identity and process.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -10,29 +10,29 @@ use serde::Deserialize;
 use super::check::Check;
 use super::units::Span;
 
-/// Who we are.
+/// The identity of this server, and its process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
-    /// Our own name.
+    /// Name of this server.
     pub name: ServerName,
-    /// The folder of everything we keep.
+    /// Folder of all data.
     pub data_dir: PathBuf,
-    /// HTTP workers of each listener.
+    /// Number of HTTP workers of each listener.
     pub workers: usize,
-    /// How long a stop waits for what is in flight.
+    /// Maximum time that a stop waits for work in flight.
     pub drain: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ServerSection {
-    /// Our server name, as peers know it; it has to be set.
+    /// Name of this server, as peers know it; it must be set.
     pub(super) name: String,
-    /// The folder of everything this gateway keeps.
+    /// Folder of all data of this gateway.
     data_dir: PathBuf,
-    /// HTTP workers (threads) of each listener.
+    /// Number of HTTP workers (threads) of each listener.
     workers: u32,
-    /// How long a stop waits for what is in flight.
+    /// Maximum time that a stop waits for work in flight.
     drain: Span,
 }
 

@@ -1,4 +1,4 @@
-//! `[store]`: what is kept on disk, and how much of it in memory.
+//! `[store]`: the store on disk and its memory.
 
 use actors::model::Size as Bytes;
 use serde::Deserialize;
@@ -12,25 +12,25 @@ const CACHE_SMALL: u64 = 1 << 20;
 /// The store on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Store {
-    /// Which engine.
+    /// Storage engine.
     pub backend: Backend,
-    /// Batches in one commit.
+    /// Maximum number of batches in one commit.
     pub group_max: usize,
-    /// Rows in one commit; a batch is never split.
+    /// Maximum number of rows in one commit; a batch is never split.
     pub group_rows: usize,
-    /// Rows handed over and not committed at which the doors answer wait.
+    /// Number of uncommitted rows from which new requests are told to wait.
     pub queue_rows: u64,
-    /// The engine's page cache, in bytes.
+    /// Bytes of the engine's page cache.
     pub cache: usize,
     /// Bytes of recent updates kept in memory for peers that are not behind.
     pub recent: usize,
-    /// Bytes that stay free on the disk: below it nothing is taken.
+    /// Free bytes on the disk below which nothing is accepted.
     pub min_free: u64,
-    /// Spend a little on every commit so that a start after a crash is quick.
+    /// Whether each commit costs a little more so that a start after a crash is quick.
     pub quick_repair: bool,
 }
 
-/// Which engine stores.
+/// The storage engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Backend {
@@ -41,21 +41,21 @@ pub enum Backend {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct StoreSection {
-    /// The engine: "redb" is one file in the data folder.
+    /// Storage engine: "redb" is one file in the data folder.
     backend: Backend,
-    /// Batches in one commit.
+    /// Maximum number of batches in one commit.
     group_max: u32,
-    /// Rows in one commit.
+    /// Maximum number of rows in one commit.
     group_rows: u32,
-    /// Rows handed over and not committed at which the doors answer wait.
+    /// Number of uncommitted rows from which new requests are told to wait.
     queue_rows: u32,
-    /// The engine's page cache.
+    /// Size of the engine's page cache.
     cache: Size,
-    /// Recent updates kept in memory for peers that are not behind.
+    /// Size of recent updates kept in memory for peers that are not behind.
     recent: Size,
-    /// What stays free on the disk: below it nothing is taken from anybody; 0B: no matter.
+    /// Free space on the disk below which nothing is accepted; 0B: no limit.
     min_free: Size,
-    /// Spend a little on every commit so that a start after a crash is quick.
+    /// Whether each commit costs a little more so that a start after a crash is quick.
     quick_repair: bool,
 }
 

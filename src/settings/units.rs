@@ -21,7 +21,7 @@ impl Span {
     }
 }
 
-/// How long something is kept: a duration, or "forever".
+/// A time of retention: a duration, or "forever".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Keep(pub(super) Option<Duration>);
 
@@ -36,13 +36,13 @@ impl Size {
         Self(mib << 20)
     }
 
-    /// The size as memory is counted.
+    /// Returns the size as a `usize`.
     pub(super) fn in_memory(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }
 }
 
-/// Reads a text with a unit, and answers a bare number with the unit it lacks.
+/// A visitor that parses a text with a unit; for a bare number the error names the missing unit.
 struct WithUnit<T> {
     what: &'static str,
     example: &'static str,
@@ -150,12 +150,12 @@ fn sized(text: &str) -> String {
     }
 }
 
-/// Where a server listens: an IP address and a port.
+/// The address of a listener: an IP address and a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Listen(pub(super) SocketAddr);
 
 impl Listen {
-    /// A port of the loopback address.
+    /// Returns a port of the loopback address.
     pub(super) fn loopback(port: u16) -> Self {
         Self(SocketAddr::from(([127, 0, 0, 1], port)))
     }

@@ -1,4 +1,4 @@
-//! `Change` to writes: one match, nothing read on the hot path.
+//! Applies changes to the tables: one match, without reads on the hot path.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -17,58 +17,59 @@ use super::tables::{
     StageValue, SubmissionValue,
 };
 
-/// What the writer remembers between groups, so that appending needs no reading. Right only as long as every group
-/// commits: after one that does not, the journal has stopped and this is dropped.
+/// The writer's cache between groups; it lets rows be appended without reading. It is correct only as long as every
+/// group commits: after one that does not, the journal has stopped and the cache is dropped.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    /// The newest position of the feed.
+    /// Newest position of the feed.
     pub(super) feed_tail: u64,
-    /// The newest position acknowledged.
+    /// Newest acknowledged position.
     pub(super) feed_acked: u64,
     /// Positions that restores skipped.
     pub(super) jumps: Jumps,
-    /// The number of the next item.
+    /// Number of the next item.
     pub(super) next_item: u64,
-    /// The term of ownership: the order of arrival of held PDUs begins with it.
+    /// Epoch of this opening: the order of arrival of held PDUs begins with it.
     pub(super) epoch: u64,
-    /// PDUs held since it was opened.
+    /// Number of PDUs held since the store was opened.
     pub(super) arrivals: u64,
-    /// When PDUs are delivered.
+    /// Clock that gives delivery times.
     pub(super) deliveries: Deliveries,
-    /// Where the tables of each server end; filled at its first use.
+    /// Ends of the tables of each server, filled in at the first use.
     pub(super) peers: HashMap<ServerName, Ends>,
 }
 
-/// Servers remembered at once. All can be found again by one look-up each, so beyond it they are simply forgotten.
+/// Maximum number of servers in the cache. All values can be read again with one lookup each, so the cache is simply
+/// cleared.
 const REMEMBERED_MAX: usize = 16_384;
 
-/// Where the tables of one server end.
+/// The ends of the tables of one server.
 #[derive(Debug, Default)]
 pub(super) struct Ends {
-    /// The newest index of its outbox, and the bytes ever queued up to there.
+    /// Newest index of the outbox, and the bytes ever queued up to there.
     pub(super) outbox: Option<(u64, u64)>,
-    /// The span of the numbers with digests.
+    /// Range of the numbers with digests.
     pub(super) taken: Option<TakenEnds>,
-    /// The newest number in quarantine.
+    /// Newest number in quarantine.
     pub(super) quarantine: Option<u64>,
-    /// How many dead letters it has.
+    /// Number of dead letters.
     pub(super) dead_letters: Option<u64>,
     /// The newest number among its failed attempts.
     pub(super) attempts: Option<u64>,
-    /// The newest number among its transactions.
+    /// Newest number among the transactions.
     pub(super) seen: Option<u64>,
 }
 
 /// The ends of the `taken` rows of a server.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TakenEnds {
-    /// The number after the oldest row; the row goes once nothing below this is wanted.
+    /// Number after the oldest row; that row is removed once everything below this number may be forgotten.
     pub(super) oldest: u64,
-    /// The number after the newest row.
+    /// Number after the newest row.
     pub(super) newest: u64,
 }
 
-/// A table opened when it is first needed: a table that a group does not touch costs it nothing.
+/// A table that is opened at its first use, so that a group pays nothing for tables that it does not touch.
 pub(super) struct Lazy<'t, K: Key + 'static, V: Value + 'static> {
     transaction: &'t WriteTransaction,
     definition: TableDefinition<'static, K, V>,
@@ -88,7 +89,7 @@ impl<'t, K: Key + 'static, V: Value + 'static> Lazy<'t, K, V> {
     }
 }
 
-/// What became of one outbox in a group.
+/// The growth of one outbox in a group.
 #[derive(Debug)]
 pub(super) struct Grown {
     pub(super) tail: Index,
@@ -96,14 +97,15 @@ pub(super) struct Grown {
     pub(super) rows: Vec<OutboxRow>,
 }
 
-/// What a group leaves to do after its commit.
+/// The work that remains after the commit of a group.
 #[derive(Debug)]
 pub(super) struct Applied {
     pub(super) grown: BTreeMap<ServerName, Grown>,
     pub(super) counts: Counts,
 }
 
-/// One group being written. Rows that many changes of a group replace are kept back and written once, at its end.
+/// A group that is being written. Rows that many changes of a group overwrite are collected and written once, at the
+/// end.
 pub(super) struct Group<'t> {
     pub(super) peers: Lazy<'t, &'static str, &'static [u8]>,
     pub(super) outbox: Lazy<'t, (&'static str, u64), OutboxValue>,
@@ -137,7 +139,7 @@ pub(super) struct Group<'t> {
     pub(super) moved: HashMap<ServerName, Box<PeerRecord>>,
     contexts_moved: HashMap<ContextId, Box<ContextRecord>>,
     acked_moved: bool,
-    /// Item number -> rows that name it fewer.
+    /// Item number -> number of references that this group removed.
     pub(super) unnamed: BTreeMap<u64, u32>,
     pub(super) grown: BTreeMap<ServerName, Grown>,
     pub(super) counts: Counts,
@@ -219,7 +221,7 @@ impl<'t> Group<'t> {
             Change::DeadLetterRequeued { server, index } => self.dead_letter_requeued(&server, index.0),
             Change::LeftOutQueued { server, submission } => self.left_out_queued(&server, &submission),
             Change::FeedAcked { upto } => {
-                // Beyond the tail there is nothing to have: a cursor there would swallow what comes next.
+                // A cursor beyond the tail would skip events that are appended later.
                 let upto = upto.0.min(self.memory.feed_tail);
                 if upto > self.memory.feed_acked {
                     self.memory.feed_acked = upto;
@@ -255,7 +257,7 @@ impl<'t> Group<'t> {
         }
     }
 
-    /// Write what was kept back.
+    /// Writes the collected rows.
     pub(super) fn finish(mut self) -> Result<Applied, redb::Error> {
         for (server, record) in &self.moved {
             self.peers.open()?.insert(server.as_str(), rows::peer_to_row(record).as_slice())?;
@@ -299,7 +301,7 @@ impl<'t> Group<'t> {
     }
 }
 
-/// How many rows a batch is reckoned at: what it writes, and for trimming what it may remove.
+/// Returns the estimated number of rows of a batch: rows written, and for trimming the rows that it may remove.
 pub(super) fn weight(changes: &[Change]) -> u64 {
     let rows = |change: &Change| match change {
         Change::Submitted(submission) => match &submission.what {

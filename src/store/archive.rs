@@ -1,7 +1,8 @@
 //! Typed reads of committed rows.
 //!
-//! Point reads run where they are asked: they take microseconds and never wait for a sync, while a trip to another thread
-//! costs more than it saves. Pages and walks go to a blocking thread. No read transaction lives across an await.
+//! Point reads run on the caller's thread: they take microseconds and never wait for a sync, and a hop to another
+//! thread would cost more than it saves. Range reads run on a blocking thread. No read transaction is held across an
+//! await.
 
 mod attempts;
 mod contexts;
@@ -35,7 +36,7 @@ use super::rows::BadRow;
 use super::{Shared, Store};
 use crate::panics::caught;
 
-/// Why a read failed; callers only log it.
+/// Error: a read failed. Callers only log it.
 #[derive(Debug, thiserror::Error)]
 enum ReadError {
     #[error(transparent)]
@@ -63,7 +64,7 @@ impl From<ReadError> for ArchiveError {
 type Read<T> = Result<T, ReadError>;
 
 impl Store {
-    /// Here and now: for single rows.
+    /// Runs a read of single rows on the caller's thread.
     fn point<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Shared, &ReadTransaction) -> Read<T> + Send + 'static,
@@ -72,7 +73,7 @@ impl Store {
         Box::pin(async move { Ok(run(&shared, read)?) })
     }
 
-    /// On a blocking thread: for ranges. A few at a time: the disk gives no more.
+    /// Runs a range read on a blocking thread. Only a few run at a time, because the disk does not serve more.
     fn page<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Shared, &ReadTransaction) -> Read<T> + Send + 'static,

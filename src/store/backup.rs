@@ -1,8 +1,8 @@
-//! A copy of the store as it is at one moment, taken while it works.
+//! Backups: copies of the store at one moment, taken while it works.
 //!
-//! One read transaction is copied table by table into a new store, a few mebibytes a commit: memory stays flat, and nobody who
-//! writes waits. What the snapshot needs is not reused meanwhile, so the store's own file may grow by what is written during the
-//! copy. The copy carries a mark that it is one: see [`super::restored`].
+//! One read transaction is copied table by table into a new store, a few mebibytes per commit, so memory use is
+//! constant and writers do not wait. Pages of the snapshot are not reused meanwhile, so the store's own file may grow
+//! by what is written during the copy. The copy carries a mark that it is a backup: see [`super::restored`].
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -20,45 +20,45 @@ use super::{Shared, Store, restored};
 
 /// Bytes of rows in one commit of the copy.
 const BATCH_BYTES: usize = 4 << 20;
-/// Bytes of pages of the copy in memory.
+/// Bytes of the page cache for the copy.
 const CACHE: usize = 16 << 20;
 
-/// How far a backup has come.
+/// Progress of a backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Progress {
     /// Rows copied.
     pub rows: u64,
-    /// Rows there are.
+    /// Rows in total.
     pub rows_total: u64,
     /// Bytes of rows copied.
     pub bytes: u64,
 }
 
-/// A backup that is on disk.
+/// A finished backup on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backup {
-    /// The moment whose state it holds.
+    /// Time of the snapshot.
     pub taken: Millis,
-    /// The newest position of the feed in it.
+    /// Newest position of the feed in the backup.
     pub tail: Position,
-    /// Rows in it.
+    /// Number of rows.
     pub rows: u64,
-    /// Bytes of rows in it.
+    /// Bytes of rows.
     pub bytes: u64,
 }
 
-/// Why there is no backup.
+/// Error: no backup was made.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// A backup never replaces anything.
+    /// The file exists; a backup never replaces a file.
     #[error("{} is there already and is never overwritten; name another file", .0.display())]
     Exists(PathBuf),
     /// The new file cannot be written.
     #[error("the backup {} cannot be written: {source}; check its folder and the free space there", .path.display())]
     File {
-        /// The backup.
+        /// Path of the backup.
         path: PathBuf,
-        /// What the system says.
+        /// Error of the system.
         source: std::io::Error,
     },
     /// A row cannot be read from the store, or written into the copy.
@@ -76,8 +76,8 @@ impl<E: Into<redb::Error>> From<E> for BackupError {
 }
 
 impl Store {
-    /// Copy the store as it is now into a new file at `path`, while everybody goes on. The file appears whole, synced and under
-    /// its name, or not at all. `progress` is called after each commit of the copy, on the copying thread.
+    /// Copies the store into a new file at `path` while it works. The file appears complete, synced and under its name,
+    /// or not at all. `progress` is called after each commit of the copy, on the copying thread.
     pub async fn backup(
         &self,
         path: impl Into<PathBuf>,
@@ -87,7 +87,7 @@ impl Store {
         aside(move || to_file(&shared, &path, progress)).await
     }
 
-    /// The same into anything redb can write to, which is empty.
+    /// Copies the store into an empty redb backend in the same way.
     pub async fn backup_into(
         &self,
         backend: impl StorageBackend,
@@ -113,8 +113,8 @@ fn to_file(shared: &Shared, path: &Path, progress: impl FnMut(Progress)) -> Resu
     if path.symlink_metadata().is_ok() {
         return Err(BackupError::Exists(path.to_owned()));
     }
-    // Under a name of its own until it is whole: a cut in the middle leaves nothing that could be taken for a backup. Only its
-    // owner may read it, as the store itself.
+    // The copy has a temporary name until it is complete, so an interruption leaves nothing that looks like a backup.
+    // Only the owner may read it, as with the store itself.
     let draft = draft_beside(path).map_err(failed)?;
     let into = Database::builder().set_cache_size(CACHE).create(draft.path())?;
     let backup = copy(shared, into, progress)?;
@@ -125,13 +125,13 @@ fn to_file(shared: &Shared, path: &Path, progress: impl FnMut(Progress)) -> Resu
     Ok(backup)
 }
 
-/// A file in the folder of `path` that goes away unless it is published.
+/// Creates a temporary file in the folder of `path`; it is deleted unless it is published.
 pub(super) fn draft_beside(path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     tempfile::Builder::new().prefix(".fernpost-").suffix(".part").tempfile_in(folder)
 }
 
-/// Sync a draft and give it its name, unless something has that name.
+/// Syncs a temporary file and gives it its name, unless a file with that name exists.
 pub(super) fn publish(draft: tempfile::NamedTempFile, path: &Path) -> std::io::Result<()> {
     File::open(draft.path())?.sync_all()?;
     draft.persist_noclobber(path).map_err(|error| error.error)?;
@@ -139,7 +139,8 @@ pub(super) fn publish(draft: tempfile::NamedTempFile, path: &Path) -> std::io::R
 }
 
 fn copy(shared: &Shared, into: Database, progress: impl FnMut(Progress)) -> Result<Backup, BackupError> {
-    // Before the snapshot: what was committed after this moment may be missing, and nothing before it is.
+    // The time is read before the snapshot is taken: everything committed before it is in the backup, and what was
+    // committed later may be missing.
     let taken = shared.clock.now();
     let read = shared.database.begin_read()?;
     let mut totals = Totals { read: &read, rows: 0 };

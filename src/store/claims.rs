@@ -1,7 +1,8 @@
-//! References that are claimed, or handed over and not on disk yet: look-ups see them beside the rows.
+//! PDU references that are claimed, or submitted and not committed yet: lookups consult them beside the rows.
 //!
-//! A commit is visible to readers before its references leave here, and a look-up holds the lock while it reads: so what is
-//! neither here nor in the rows is not there. Bounded by what conversations have in hand, and that by the permits at the doors.
+//! A commit is visible to readers before its references are removed here, and a lookup holds the lock while it reads.
+//! So what is neither here nor in the rows does not exist. The size is bounded by the requests that contexts have in
+//! progress, and these by the admission permits.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,27 +11,29 @@ use actors::change::Change;
 use actors::model::{ContextId, Delivery, PduRef, Standing};
 use actors::ports::Known;
 
-/// What stands in no row yet.
+/// The references that are in no row yet.
 #[derive(Debug, Default)]
 pub(super) struct Claims(Mutex<HashMap<PduRef, Claim>>);
 
 #[derive(Debug)]
 struct Claim {
     known: Known,
-    /// Changes about it that were handed over and are not on disk. None: a mere claim, which its context may let go.
+    /// Number of submitted changes about the PDU that are not committed. 0: only a claim, which its context may
+    /// release.
     under_way: u32,
 }
 
-/// The claims, while nobody else may look or change them.
+/// Exclusive access to the claims.
 pub(super) struct Locked<'a>(MutexGuard<'a, HashMap<PduRef, Claim>>);
 
 impl Claims {
     pub(super) fn lock(&self) -> Locked<'_> {
-        // Each change is one call on the map: a panic elsewhere cannot have left it half done.
+        // A poisoned lock is safe to use: each change is one call on the map, so a panic elsewhere cannot have left it
+        // half done.
         Locked(self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// To be called before the batch can be committed.
+    /// Records the PDUs of a batch. It must be called before the batch can be committed.
     pub(super) fn handed_over(&self, changes: &[Change]) {
         let mut told = changes.iter().filter_map(stands).peekable();
         if told.peek().is_none() {
@@ -45,7 +48,8 @@ impl Claims {
         }
     }
 
-    /// One change about each of these is on disk and can be read, or never will be.
+    /// Counts down one change of each of these PDUs, because it can be read from the rows now or will never be
+    /// committed.
     pub(super) fn settled(&self, references: &[PduRef]) {
         if references.is_empty() {
             return;
@@ -85,19 +89,19 @@ impl Locked<'_> {
         self.0.get(reference).map(|claim| &claim.known)
     }
 
-    /// For a reference that nothing is known of.
+    /// Claims a reference of which nothing is known.
     pub(super) fn claim(&mut self, context: &ContextId, reference: &PduRef) {
         let known = Known::Claimed { context: context.clone() };
         self.0.insert(reference.clone(), Claim { known, under_way: 0 });
     }
 }
 
-/// The PDUs that a batch stores or delivers.
+/// Returns the PDUs that a batch stores or delivers.
 pub(super) fn references(changes: &[Change]) -> impl Iterator<Item = PduRef> {
     changes.iter().filter_map(stands).map(|(reference, _)| reference.clone())
 }
 
-/// The PDU a change is about, and what is known of it from then on.
+/// Returns the PDU that a change is about, and its status after the change.
 fn stands(change: &Change) -> Option<(&PduRef, Known)> {
     match change {
         Change::PduStored(stored) => {

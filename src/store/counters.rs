@@ -1,8 +1,9 @@
-//! What the store does, counted: the budget of a message is asserted in rows, which no machine's noise can move.
+//! Counters of the store's work. Tests assert the budget of a message in rows, because row counts do not vary with the
+//! machine.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What was done since the store was opened.
+/// The work done since the store was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
     /// Rows inserted or replaced, except by trimming.
@@ -11,17 +12,17 @@ pub struct Counts {
     pub rows_read: u64,
     /// Times a table was asked for a key or a range, except by trimming.
     pub lookups: u64,
-    /// Rows removed, and item rows rewritten because one row less names them.
+    /// Rows removed, and item rows rewritten because one reference less names them.
     pub rows_trimmed: u64,
-    /// Rows read in order to trim.
+    /// Rows read for trimming.
     pub trim_reads: u64,
-    /// Transactions committed. Each syncs once; with quick repair twice, which is redb's price for it.
+    /// Transactions committed. Each syncs once; with quick repair redb syncs twice.
     pub commits: u64,
-    /// Groups handled, those included that held only barriers and needed no commit.
+    /// Groups handled, including those that held only barriers and needed no commit.
     pub groups: u64,
 }
 
-/// [`Counts`] in the making, shared by the writer and all readers.
+/// The live counters, shared by the writer and all readers.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     rows_written: AtomicU64,
@@ -44,7 +45,7 @@ impl Counters {
         self.groups.fetch_add(counts.groups, Ordering::Relaxed);
     }
 
-    /// One question to a table, and how many rows it answered with.
+    /// Counts one lookup and the rows that it found.
     pub(super) fn looked_up(&self, found: u64) {
         self.lookups.fetch_add(1, Ordering::Relaxed);
         self.rows_read.fetch_add(found, Ordering::Relaxed);

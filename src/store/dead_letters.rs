@@ -1,4 +1,4 @@
-//! Outbox rows that their peer will not have move among the dead letters, and the oldest of these go.
+//! Moves outbox rows to the dead letters and removes the oldest dead letters.
 
 use std::ops::RangeInclusive;
 
@@ -8,10 +8,10 @@ use redb::ReadableTable;
 use super::apply::Group;
 use super::tables;
 
-/// A smaller number to keep after a change of the settings is reached over several commits.
+/// Maximum number of dead letters removed at once: a lower limit in the settings is reached over several commits.
 const TRIM_ROWS_MAX: usize = 256;
 
-/// A row on its way.
+/// A copy of an outbox row.
 struct Owned {
     index: u64,
     item: u64,
@@ -21,7 +21,8 @@ struct Owned {
 }
 
 impl Group<'_> {
-    /// Their count is bounded by the caller: a page of the outbox, or the items of one submission.
+    /// Moves a range of outbox rows to the dead letters. The caller bounds the range: a page of the outbox, or the
+    /// items of one submission.
     pub(super) fn outbox_left(
         &mut self,
         server: &ServerName,
@@ -78,7 +79,8 @@ impl Group<'_> {
         Ok(())
     }
 
-    /// How many there are. Indexes have gaps here, so the first time they are counted: their bound bounds the walk.
+    /// Returns the number of dead letters. Indexes have gaps here, so the first call counts the rows, which are
+    /// bounded.
     fn dead_letters_of(&mut self, server: &ServerName) -> Result<u64, redb::Error> {
         if let Some(count) = self.memory.peers.get(server).and_then(|ends| ends.dead_letters) {
             return Ok(count);
@@ -104,7 +106,7 @@ impl Group<'_> {
         let oldest = oldest.collect::<Result<Vec<_>, _>>()?;
         for &(index, item) in &oldest {
             letters.remove((server.as_str(), index))?;
-            // A PDU has no number: its row leaves, it stays.
+            // `item` is 0 for PDUs: they are not reference-counted and stay in `pdus`.
             if item > 0 {
                 *self.unnamed.entry(item).or_default() += 1;
             }

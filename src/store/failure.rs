@@ -1,49 +1,49 @@
-//! Why a store does not open, and why an open one has stopped.
+//! Errors of opening a store, and the failure that stops an open one.
 
 use std::io::ErrorKind;
 
 /// What is said of a file on which the storage engine panics.
 pub(super) const UNREADABLE: &str = "the engine cannot read it at all";
 
-/// Why a store does not open.
+/// Error: the store cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Another process has it.
+    /// Another process has opened the file.
     #[error(
         "the store {place} is in use by another process; stop that one first, or give this one another server.data_dir"
     )]
     InUse {
-        /// The file.
+        /// Path of the store's file.
         place: String,
     },
-    /// It was written by a program this one does not know.
+    /// The schema version is unknown to this program.
     #[error(
         "the store {place} has schema version {found}, this program knows {known} and cannot convert it; start the program that wrote it, or move the file away and begin anew, without all that lies in it"
     )]
     Schema {
-        /// The file.
+        /// Path of the store's file.
         place: String,
-        /// What the file says.
+        /// Version in the file.
         found: String,
-        /// What this program writes.
+        /// Version that this program writes.
         known: u32,
     },
-    /// It belongs to another server.
+    /// The store belongs to another server.
     #[error("the store {place} belongs to {owner}, this server is {own}; check server.data_dir and server.name")]
     Foreign {
-        /// The file.
+        /// Path of the store's file.
         place: String,
-        /// The name in the file.
+        /// Name in the file.
         owner: String,
-        /// The name of this server.
+        /// Name of this server.
         own: String,
     },
-    /// What lies there is no store, or no whole one.
+    /// The file is no store, or it is damaged.
     #[error(
         "the store {place} is damaged: {source}; `fernpost store verify` examines it, and `fernpost store restore` makes a backup the store, once this file is moved away"
     )]
     Damaged {
-        /// The file.
+        /// Path of the store's file.
         place: String,
         /// What redb says.
         source: Box<redb::Error>,
@@ -79,9 +79,9 @@ pub enum OpenError {
     /// It cannot be read or written.
     #[error("the store {place} cannot be opened: {source}; check that its folder exists, its owner and its disk")]
     Unusable {
-        /// The file.
+        /// Path of the store's file.
         place: String,
-        /// What redb says.
+        /// Error of redb.
         source: Box<redb::Error>,
     },
 }
@@ -102,7 +102,7 @@ impl OpenError {
     }
 }
 
-/// Whether the engine says this of what lies in the file, and not of the way to it.
+/// Returns whether the error concerns the content of the file and not the access to it.
 pub(super) fn is_damage(error: &redb::Error) -> bool {
     match error {
         redb::Error::Corrupted(_) => true,
@@ -111,10 +111,11 @@ pub(super) fn is_damage(error: &redb::Error) -> bool {
     }
 }
 
-/// The journal has stopped. One line for the log; then the process ends, all truth is on disk.
+/// The failure that stopped the journal, as one line for the log. The process then exits: everything acknowledged is on
+/// disk.
 ///
-/// redb refuses every write after a failed one until the file is opened anew, and after a panic half-way the writer's own
-/// memory cannot be trusted, so going on in the same process is not tried.
+/// redb refuses every write after a failed one until the file is reopened, and after a panic in mid-commit the writer's
+/// memory cannot be trusted. So the process does not try to continue.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the store {place} has stopped: {what}; nothing acknowledged is lost: {remedy}, then start again")]
 pub struct Failure {

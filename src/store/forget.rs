@@ -1,16 +1,18 @@
-//! The texts of old PDUs leave, and their names stay: a PDU that is forgotten is known for ever, or it would be news when it is
-//! sent again.
+//! Prunes the texts of old PDUs. Their identities stay for ever, because a PDU that is unknown would be delivered as
+//! new when it is sent again.
 //!
-//! # What may go
-//! Not what anybody here still reads the text of: what lies in the feed, in a queue or among the dead letters. None of these can
-//! be asked which PDUs it names but by reading all of it, and to count names would cost each message a row. So **the times of
-//! delivery never go back**, whatever the clock does, not behind those of any row: a row of the feed or of a queue that was
-//! written at a time names nothing that was delivered before that time, and neither does any row behind it. The oldest row of the
-//! feed says all of the feed, and of a queue only what is as old as what is to go has to be read. What is taken from the dead
-//! letters into a queue again counts as delivered then.
+//! # What may be pruned
+//! A PDU stays as long as a row of the feed, of a queue or of the dead letters names it, because its text is still
+//! needed there. The only way to find out what these rows name is to read them all, and reference counts would cost
+//! each message a row. Therefore **delivery times never go back**, whatever the clock does, and are never earlier than
+//! the time of a row that was written before. So a row of the feed or of a queue that was written at time T, and every
+//! row after it, names only PDUs that were delivered at T or later. The oldest row of the feed thus decides for the
+//! whole feed, and of a queue only the rows that are older than the limit have to be read. A dead letter that is
+//! requeued counts as delivered at that time.
 //!
-//! The time that is ahead of all deliveries is kept in `meta`, and is where the next opening begins: a clock that was set back
-//! while nobody looked changes nothing. It is written once in a while, so an opening may begin some seconds early.
+//! The time that is ahead of all deliveries is stored in `meta`, and the next opening starts from it: a clock that was
+//! set back while the store was closed has no effect. It is written every few seconds, so after an opening delivery
+//! times may be some seconds ahead of the clock.
 
 use actors::model::{ContextId, PduRef};
 use redb::ReadableTable;
@@ -18,34 +20,34 @@ use redb::ReadableTable;
 use super::apply::Group;
 use super::rows::{self, OwnedPdu};
 
-/// The row of `meta`: no PDU was delivered after this time.
+/// Row of `meta`: no PDU was delivered after this time.
 const AHEAD: &str = "delivered_before";
-/// How far it is ahead.
+/// Distance by which the stored time is ahead.
 const AHEAD_MS: u64 = 10_000;
 
-/// When PDUs are delivered: never before an earlier one, nor before any row that says when it was written.
+/// The clock of deliveries. It never goes back, and never behind the time of any row that was written.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Deliveries {
-    /// The newest time of all that was written.
+    /// Newest time of anything written.
     last: u64,
-    /// What `meta` says.
+    /// Time stored in `meta`.
     ahead: u64,
 }
 
 impl Deliveries {
-    /// As an earlier opening left it.
+    /// Reads the time that an earlier opening stored.
     pub(super) fn behind(meta: &impl ReadableTable<&'static str, &'static str>) -> Result<Self, redb::Error> {
         let ahead = rows::number(meta, AHEAD)?.unwrap_or(0);
         Ok(Self { last: ahead, ahead })
     }
 
-    /// Something is written at this time of the clock.
+    /// Advances to the time of a write.
     pub(super) fn at(&mut self, now: u64) {
         self.last = self.last.max(now);
     }
 
-    /// What `meta` is to say at the end of a transaction, so that nothing in it is younger; `None`: it says enough. That is a row
-    /// every few seconds.
+    /// Returns the row of `meta` that must be written with this transaction so that nothing in it is later; `None` if
+    /// the stored time is still ahead. That is one row every few seconds.
     pub(super) fn note(&mut self) -> Option<(&'static str, String)> {
         (self.last > self.ahead).then(|| {
             self.ahead = self.last.saturating_add(AHEAD_MS);
@@ -55,13 +57,13 @@ impl Deliveries {
 }
 
 impl Group<'_> {
-    /// The time of a delivery in this group.
+    /// Returns the delivery time of this group.
     pub(super) fn delivery_time(&self) -> u64 {
         self.memory.deliveries.last
     }
 
-    /// Whoever hands this over has looked at what may go, in rows that were committed; here it is only made sure that each is
-    /// what it was then. One that is not is passed over: the next walk will see it.
+    /// Prunes PDUs. The caller has selected them from committed rows; this call only checks that each is unchanged and
+    /// skips those that are not: the next pass of the retention job sees them.
     pub(super) fn forget_pdus(
         &mut self,
         context: &ContextId,
@@ -84,7 +86,7 @@ impl Group<'_> {
         Ok(())
     }
 
-    /// It is queued once more, at the time that it now counts as delivered at.
+    /// Marks a PDU as delivered now, because it is queued once more.
     pub(super) fn delivered_again(&mut self, reference: &PduRef) -> Result<(), redb::Error> {
         let at = self.delivery_time();
         let key = (reference.origin.as_str(), reference.id.as_str());

@@ -1,7 +1,7 @@
-//! The changes of conversations: PDUs stored, delivered, held; gaps, records.
+//! Writes the changes of contexts: PDUs stored, delivered and held, and gaps.
 //!
-//! A change that contradicts the rows is one that no sound actor hands over. It is left out and logged: to stop the journal for
-//! it would stop all conversations, and again at each start.
+//! A change that contradicts the rows comes from a bug in an actor. It is skipped and logged, because stopping the
+//! journal would stop all contexts, and again at each start.
 
 use actors::model::{ContextId, Delivery, Gap, Hold, PduRef, Standing, StoredPdu};
 use redb::ReadableTable;
@@ -30,7 +30,7 @@ impl Group<'_> {
         let prev = rows::refs_to_row(&stored.pdu.prev);
         let at = self.delivery_time();
         let pdus = self.pdus.open()?;
-        // Instead of a look before each insertion: what was there comes back, and goes back.
+        // `insert` returns the previous row; checking it afterwards and undoing saves a lookup per PDU.
         let before = pdus.insert(key(reference), rows::pdu_to_row(stored, &prev, at))?;
         if let Some(first) = before.map(|row| OwnedPdu::from_row(row.value())) {
             pdus.insert(key(reference), first.row())?;
@@ -97,7 +97,7 @@ impl Group<'_> {
         Ok(())
     }
 
-    /// All children are named each time: the row is written over.
+    /// Overwrites the row of a gap, because a change names all children each time.
     pub(super) fn gap_opened(&mut self, context: &ContextId, gap: &Gap) -> Write {
         let children = rows::refs_to_row(&gap.children);
         self.gaps.open()?.insert(place(context, &gap.missing), (gap.edge, &children[..]))?;

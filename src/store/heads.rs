@@ -1,4 +1,4 @@
-//! Open ends of a conversation beyond those that its row holds.
+//! Writes the heads of a context beyond those in the context's own row.
 
 use actors::model::{ContextId, Head, PduRef};
 

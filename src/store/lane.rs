@@ -1,4 +1,4 @@
-//! Where the store's blocking work runs: on threads, or, in a simulation, where its caller stands.
+//! The executor of the store's blocking work: threads, or in a simulation the caller's own task.
 
 use std::fmt;
 use std::io;
@@ -10,23 +10,25 @@ use tokio::task::{JoinError, spawn_blocking};
 use super::READS_MAX;
 use crate::threads::Threads;
 
-/// Threads that had nothing to do for so long end.
+/// Idle time after which a thread ends.
 const IDLE_FOR: Duration = Duration::from_secs(10);
 
-/// Where commits and long reads run.
+/// The executor of commits and range reads.
 #[derive(Clone, Default)]
 pub enum Lane {
-    /// On the runtime's threads for such work. A paused test clock stands still meanwhile, which it does for no other threads.
+    /// The runtime's blocking threads. A paused test clock stands still while they run; it does not for other threads.
     #[default]
     Common,
-    /// On threads of their own.
+    /// Threads owned by the store.
     Own(Own),
-    /// On the thread that asks, after as long as this says. With a second thread, what happens while a commit runs is a matter
-    /// of chance; a simulation that is to take the same course twice has none, and lets virtual time pass instead.
+    /// The caller's own task, after the delay that the function returns. A second thread would make the order of events
+    /// a matter of chance; a simulation that must be reproducible has no second thread and lets virtual time pass
+    /// instead.
     Here(Arc<dyn Fn() -> Duration + Send + Sync>),
 }
 
-/// One thread that commits, and a few that read: neither waits for the other, and commits find theirs warm.
+/// One thread for commits and a few for reads, so that neither waits for the other and the commit thread's caches stay
+/// warm.
 #[derive(Clone)]
 pub struct Own {
     commits: Arc<Threads>,
@@ -44,13 +46,14 @@ impl fmt::Debug for Lane {
 }
 
 impl Lane {
-    /// Threads of its own. Fails as the system does.
+    /// Starts threads owned by the store. It fails if the system cannot start a thread.
     pub fn own() -> io::Result<Self> {
         let threads = |name, most| Threads::new(name, most, IDLE_FOR).map(Arc::new);
         Ok(Self::Own(Own { commits: threads("store-commit", 1)?, reads: threads("store-read", READS_MAX)? }))
     }
 
-    /// Let its own threads take no more, and wait for what runs on them, for so long at most: then they hold no file open. Blocks.
+    /// Closes the owned threads for new work and waits at most `patience` for running work, which may hold the file
+    /// open. It blocks.
     pub fn end(&self, patience: Duration) {
         if let Self::Own(own) = self {
             own.commits.end(patience);
@@ -58,7 +61,7 @@ impl Lane {
         }
     }
 
-    /// Run what writes; there is never more than one.
+    /// Runs a commit. At most one runs at a time.
     pub(super) async fn commit<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
@@ -66,7 +69,7 @@ impl Lane {
         self.run(|own| &own.commits, job).await
     }
 
-    /// Run a long read.
+    /// Runs a range read.
     pub(super) async fn read<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
@@ -74,7 +77,7 @@ impl Lane {
         self.run(|own| &own.reads, job).await
     }
 
-    /// Fails only as a thread does: it panicked, or the runtime ends.
+    /// Runs a job. It fails only if the job panics or the runtime shuts down.
     async fn run<T: Send + 'static>(
         &self,
         of: impl FnOnce(&Own) -> &Threads,

@@ -1,4 +1,4 @@
-//! The journal and the archive on one redb file: opening it, closing it, and its public face.
+//! The journal and the store reader on one redb file: opening, closing and the public face.
 //!
 //! # Map
 //! - `tables`: every table with its owner, its bound and who trims it. `rows`: how model types lie in them.
@@ -8,8 +8,9 @@
 //! - `strangers`: what lies in quarantine, by conversation. `untouched`: a file looked at without being changed.
 //! - `marker`: whether a store was made in a folder. `failure`: why the store does not open, why it has stopped. `counters`: rows written and read.
 //!
-//! A batch is committed whole, in the order it was handed over, or the journal has stopped: there is no batch that fails
-//! alone (but for one of an owner that has been replaced). Then [`Store::failed`] yields, and the process is to end.
+//! Every batch is committed whole, in the order of submission, or the journal stops: no batch fails alone, except one
+//! of an owner that has been replaced. When the journal has stopped, [`Store::failed`] resolves and the process must
+//! exit.
 
 mod apply;
 mod archive;
@@ -68,34 +69,35 @@ use queue::{Queue, Work};
 use under_way::UnderWay;
 use writer::Recent;
 
-/// Told after each commit, once for each server whose outbox grew; runs on the writer's thread and must not block.
+/// Callback after each commit, called once for each server whose outbox grew. It runs on the writer's thread and must
+/// not block.
 pub type Wake = Arc<dyn Fn(Woken) + Send + Sync>;
 
-/// An open store. Cheap to clone; the file is released when the last clone and the last read have gone.
+/// An open store. Clones are cheap; the file is closed when the last clone and the last read are dropped.
 #[derive(Clone)]
 pub struct Store {
     shared: Arc<Shared>,
     _open: Arc<CloseAtDrop>,
 }
 
-/// Reads of ranges at a time; the next one waits for its turn.
+/// Maximum number of concurrent range reads; further ones wait.
 const READS_MAX: usize = 8;
 
-/// What the writer and the readers have in common.
+/// State shared by the writer and the readers.
 struct Shared {
     database: redb::Database,
-    /// The file, for messages.
+    /// Name of the file, for messages.
     place: String,
-    /// The file itself, where it is one.
+    /// Path of the file; `None` for another backend.
     file: Option<PathBuf>,
-    /// What updates from peers are counted from; see `restored`.
+    /// Lowest start value of the counters of updates from peers; see `restored`.
     counted_from: u64,
     /// Positions of the feed that restores skipped.
     jumps: Jumps,
     fence: Fence,
     quick_repair: bool,
     lane: Lane,
-    /// Reads of ranges that run at a time.
+    /// Permits for concurrent range reads.
     reads: Semaphore,
     queue_rows: u64,
     clock: Arc<dyn Clock>,
@@ -109,7 +111,7 @@ struct Shared {
     state: watch::Sender<State>,
 }
 
-/// Whether the journal works.
+/// The state of the journal.
 #[derive(Debug, Clone)]
 enum State {
     Open,
@@ -117,7 +119,7 @@ enum State {
     Failed(Failure),
 }
 
-/// Lets the writer's task end when nobody can hand anything over any more.
+/// Closes the queue when the last store handle is dropped, so that the writer's task ends.
 struct CloseAtDrop(Arc<Shared>);
 
 impl Drop for CloseAtDrop {
@@ -127,8 +129,8 @@ impl Drop for CloseAtDrop {
 }
 
 impl Store {
-    /// Open the store, or make a new one where the file does not exist. Blocks while redb reads, or repairs, the file; call
-    /// it within a tokio runtime with time, on which the writer will run.
+    /// Opens the store, or creates it if the file does not exist. It blocks while redb reads or repairs the file. It
+    /// must be called within a tokio runtime that has time enabled, because the writer runs on that runtime.
     pub fn open(options: StoreOptions, clock: Arc<dyn Clock>, wake: Wake) -> Result<Self, OpenError> {
         let limits = options.group_limits();
         let (queue_rows, recent, quick_repair) = (options.queue_rows, options.recent, options.quick_repair);
@@ -159,7 +161,7 @@ impl Store {
         Ok(Self { _open: Arc::new(CloseAtDrop(shared.clone())), shared })
     }
 
-    /// Commit everything handed over so far and take no more. Returns when that is done, or has failed.
+    /// Commits everything submitted so far and accepts no more. Returns when the journal has closed or failed.
     pub async fn close(&self) {
         self.shared.queue.close();
         let mut state = self.shared.state.subscribe();
@@ -167,8 +169,8 @@ impl Store {
         let _ = state.wait_for(|state| !matches!(state, State::Open)).await;
     }
 
-    /// Yields once the journal has stopped by failure, and never otherwise. Then nothing handed over later is committed,
-    /// reads go on, and the process should end.
+    /// Resolves when the journal has failed, and never otherwise. After that no submitted batch is committed, reads
+    /// still work, and the process should exit.
     pub async fn failed(&self) -> Failure {
         let mut state = self.shared.state.subscribe();
         let failed = state.wait_for(|state| matches!(state, State::Failed(_))).await;
@@ -178,12 +180,13 @@ impl Store {
         }
     }
 
-    /// Where its blocking work runs; to wait for it once the last clone is dropped.
+    /// Returns the executor of the store's blocking work, so that a caller can wait for it after the last clone is
+    /// dropped.
     pub fn lane(&self) -> Lane {
         self.shared.lane.clone()
     }
 
-    /// What was done since it was opened.
+    /// Returns the counters since the store was opened.
     pub fn counters(&self) -> Counts {
         self.shared.counters.now()
     }
@@ -207,8 +210,8 @@ impl Journal for Store {
 }
 
 impl Ownership for Store {
-    /// Every peer is ours: redb's lock keeps other processes from the file. The epoch keeps out what an earlier opening of
-    /// it handed over.
+    /// This process owns every peer, because redb's lock excludes other processes. The epoch rejects batches that were
+    /// submitted under an earlier opening of the file.
     fn claim(&self, _peer: &ServerName) -> Option<Fence> {
         Some(self.shared.fence)
     }

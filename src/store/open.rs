@@ -1,4 +1,4 @@
-//! Opening: whose store this is, which schema, which epoch, and where the tables end.
+//! Opens the store: checks the owner and the schema, raises the epoch and finds the ends of the tables.
 
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
@@ -24,42 +24,43 @@ use super::strangers;
 use super::tables::{self, Visit};
 use crate::panics::{Expected, caught_as};
 
-/// The version of tables and rows this program writes.
+/// The schema version of the tables and rows that this program writes.
 pub const SCHEMA: u32 = 4;
 
 /// The exit code of a process that aborts while it opens its store.
 const COULD_NOT_RUN: i32 = 2;
 
-/// The store's file in its folder.
+/// The name of the store's file in its folder.
 pub const FILE: &str = "fernpost.redb";
 
-/// How to open a store.
+/// Options for opening a store.
 #[derive(Debug)]
 pub struct StoreOptions {
-    /// Where it is.
+    /// Location of the store.
     pub place: Place,
-    /// Whose it is. A store of another name does not open.
+    /// Server that owns the store. A store of another server does not open.
     pub server: ServerName,
-    /// Bytes of pages redb keeps in memory.
+    /// Bytes of redb's page cache.
     pub cache: usize,
-    /// Bytes of new rows that may be passed to actors in memory, beside the disk.
+    /// Maximum bytes of new rows that are handed to actors in memory, so that they need not read them back from disk.
     pub recent: u64,
-    /// Batches in one commit.
+    /// Maximum number of batches in one commit.
     pub group_max: usize,
-    /// Rows in one commit; a larger batch still goes, alone.
+    /// Maximum number of rows in one commit; a larger batch is committed alone.
     pub group_rows: u64,
-    /// Rows in the queue at which doors answer "wait".
+    /// Number of queued rows from which new requests are told to wait.
     pub queue_rows: u64,
-    /// Pay a little at each commit for opening at once after a crash, however large the file.
+    /// Whether each commit saves allocator state: this costs a little per commit, and the store opens at once after a
+    /// crash, however large the file is.
     pub quick_repair: bool,
-    /// Where commits and long reads run.
+    /// Executor of commits and range reads.
     pub lane: Lane,
     /// Take the folder as it is found, though the store in it and its marker do not fit: an operator insists.
     pub as_found: bool,
 }
 
 impl StoreOptions {
-    /// The compiled-in defaults.
+    /// Returns the compiled defaults.
     pub fn new(place: Place, server: ServerName) -> Self {
         Self {
             place,
@@ -82,7 +83,7 @@ impl StoreOptions {
 
 type Opener = Box<dyn FnOnce(&Builder) -> Result<Database, DatabaseError> + Send>;
 
-/// Where a store is.
+/// The location of a store.
 pub struct Place(Kind);
 
 enum Kind {
@@ -91,12 +92,12 @@ enum Kind {
 }
 
 impl Place {
-    /// In this file, which is made if need be; its folder exists.
+    /// A file, which is created if it does not exist; its folder must exist.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self(Kind::File(path.into()))
     }
 
-    /// In memory, or wherever else a backend of redb puts it.
+    /// A redb backend, for example one in memory.
     pub fn backend(backend: impl StorageBackend) -> Self {
         Self(Kind::Other(Box::new(|builder| builder.create_with_backend(backend))))
     }
@@ -127,7 +128,7 @@ impl Place {
         match self.0 {
             Kind::Other(opener) => Ok(opener(builder)?),
             Kind::File(path) => {
-                // What people say to each other is nobody else's to read on this machine.
+                // Only the owner may read the file, because it contains private messages.
                 let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
                 let is_new = match made {
                     Ok(_) => true,
@@ -144,22 +145,22 @@ impl Place {
     }
 }
 
-/// A new file is safe only when its folder knows it: a power cut could else leave a store whose commits were synced and
-/// whose name was not.
+/// Syncs the folder of a new file, because otherwise a power cut could lose the file's name although its commits were
+/// synced.
 pub(super) fn sync_folder_of(path: &Path) -> Result<(), std::io::Error> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
 }
 
-/// What opening found.
+/// The result of opening a store.
 pub(super) struct Opened {
     pub(super) database: Database,
     pub(super) place: String,
-    /// The file, where it is one.
+    /// Path of the file; `None` for another backend.
     pub(super) file: Option<PathBuf>,
     pub(super) epoch: u64,
     pub(super) memory: Memory,
-    /// What updates from peers are counted from: 0, but in a store that was restored from a backup.
+    /// Lowest start value of the counters of updates from peers: 0, except in a store that was restored from a backup.
     pub(super) counted_from: u64,
 }
 
@@ -197,7 +198,7 @@ fn opened(options: StoreOptions, clock: &dyn Clock) -> Result<Opened, OpenError>
     Ok(Opened { database, place, file, epoch, memory, counted_from })
 }
 
-/// Refuse a store that is not ours or not understood; else raise the epoch, which every open does.
+/// Refuses a store of another server or of another schema version; otherwise raises the epoch, as every opening does.
 fn stamp(transaction: &WriteTransaction, place: &str, own: &ServerName) -> Result<u64, OpenError> {
     let unusable = |error: redb::Error| OpenError::from_redb(place, error);
     let mut meta = transaction.open_table(tables::META).map_err(|error| unusable(error.into()))?;
@@ -222,7 +223,8 @@ fn text(meta: &Table<'_, &str, &str>, key: &str) -> Result<Option<String>, redb:
     Ok(meta.get(key)?.map(|value| value.value().to_owned()))
 }
 
-/// Where the feed and the items end. Opens, and so makes, every table: a reader never meets one that does not exist.
+/// Reads the ends of the feed and of the item numbers. It opens, and thereby creates, every table, so that no reader
+/// finds one missing.
 fn ends(transaction: &WriteTransaction) -> Result<Memory, redb::Error> {
     tables::each(&mut Made(transaction))?;
     strangers::take_over(transaction)?;
@@ -232,7 +234,7 @@ fn ends(transaction: &WriteTransaction) -> Result<Memory, redb::Error> {
     let (deliveries, jumps) = (Deliveries::behind(&meta)?, Jumps::read(&meta)?);
     let item = transaction.open_table(tables::ITEMS)?.last()?.map_or(0, |(number, _)| number.value());
     Ok(Memory {
-        // Only acknowledged rows are ever trimmed: a feed without rows ends at its cursor.
+        // Only acknowledged rows are ever trimmed, so the tail of a feed without rows is its cursor.
         feed_tail: newest.max(feed_acked),
         feed_acked,
         jumps,
@@ -242,7 +244,7 @@ fn ends(transaction: &WriteTransaction) -> Result<Memory, redb::Error> {
     })
 }
 
-/// Opens each table.
+/// Opens each table, which creates it.
 struct Made<'t>(&'t WriteTransaction);
 
 impl Visit for Made<'_> {

@@ -1,4 +1,5 @@
-//! What becomes of parked items when an operator says so: they leave, or a dead letter goes back into its queue.
+//! Writes the changes of operator commands on quarantine and dead letters: an item is removed, or a dead letter is
+//! requeued.
 
 use actors::model::{ContextId, Item, ServerName, SubmissionId};
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use super::tables::PduValue;
 
 type Write = Result<(), redb::Error>;
 
-/// A dead letter that has left its table: its item, where it is an update; its PDU, where it is one; its submission.
+/// A dead letter that was removed from its table: its item number or PDU, and its submission.
 struct Letter {
     number: u64,
     origin: String,
@@ -22,8 +23,8 @@ struct Letter {
 
 impl Group<'_> {
     pub(super) fn quarantine_left(&mut self, server: &ServerName, number: u64) -> Write {
-        // The newest number is remembered by whoever parks, or found among the rows: where the row that bore it goes, the number
-        // is given again, to something else.
+        // Quarantine numbers can be reused: the next is the highest row + 1, so removing the newest row before a
+        // restart frees its number.
         let gone = self.quarantine.open()?.remove((server.as_str(), number))?.map(|row| stranger_in(row.value()));
         self.counts.rows_trimmed += u64::from(gone.is_some());
         match gone.flatten() {
@@ -36,7 +37,7 @@ impl Group<'_> {
 
     pub(super) fn dead_letter_left(&mut self, server: &ServerName, index: u64) -> Write {
         let Some(letter) = self.take_letter(server, index)? else { return Ok(()) };
-        // A PDU has no number: its row leaves, it stays.
+        // `number` is 0 for PDUs: they are not reference-counted and stay in `pdus`.
         if letter.number > 0 {
             *self.unnamed.entry(letter.number).or_default() += 1;
         }
@@ -45,7 +46,8 @@ impl Group<'_> {
         self.moved_to(&submission, server, index, rows::DROPPED)
     }
 
-    /// It gets a new place at the end of the queue: its old number has gone to what stood behind it.
+    /// Appends a dead letter to the end of its outbox. It gets a new index, because the sequence number that it had
+    /// went to the item after it.
     pub(super) fn dead_letter_requeued(&mut self, server: &ServerName, index: u64) -> Write {
         let Some(letter) = self.take_letter(server, index)? else { return Ok(()) };
         let Some((item, context)) = self.item_of(&letter)? else {
@@ -62,7 +64,8 @@ impl Group<'_> {
         self.append_rows(server, tail, [Appended { number: letter.number, item, context, submission }], true)
     }
 
-    /// Of a PDU for which there was no room. Where it has been queued since, or is forgotten, there is nothing to do.
+    /// Queues a PDU for a recipient whose outbox had no room. It does nothing if the PDU has been queued since, or is
+    /// pruned.
     pub(super) fn left_out_queued(&mut self, server: &ServerName, submission: &SubmissionId) -> Write {
         self.counts.lookups += 1;
         self.counts.rows_read += 1;
@@ -115,8 +118,8 @@ impl Group<'_> {
         Ok(Some((Item::Pdu(reference, text), Some(context))))
     }
 
-    /// The submission remembers where the item stands now, or that it was dropped: its trace is a comparison with what the peer acknowledged. One that is
-    /// forgotten already has no trace.
+    /// Records in the submission that an item has another index, or was dropped: its trace compares indexes with what
+    /// the peer acknowledged. A submission that was deleted has no trace.
     fn moved_to(&mut self, submission: &SubmissionId, server: &ServerName, from: u64, to: u64) -> Write {
         self.counts.lookups += 1;
         let submissions = self.submissions.open()?;

@@ -1,4 +1,4 @@
-//! What was handed over and is not on disk yet, in the order of decisions.
+//! The queue of batches that are submitted and not committed yet, in the order of submission.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,17 +8,17 @@ use actors::change::Change;
 use actors::ports::{Fence, Ticket, Urgency};
 use tokio::sync::{Notify, oneshot};
 
-/// One thing in the queue.
+/// An entry of the queue.
 pub(super) struct Entry {
     pub(super) work: Work,
     pub(super) done: oneshot::Sender<()>,
 }
 
-/// What an entry asks for.
+/// The work of an entry.
 pub(super) enum Work {
-    /// A batch, committed whole.
+    /// A batch of changes; it is committed whole.
     Batch { fence: Fence, changes: Vec<Change>, rows: u64, urgency: Urgency },
-    /// Nothing but to be reached.
+    /// A barrier: it completes when everything before it is committed.
     Barrier,
 }
 
@@ -35,28 +35,28 @@ impl Work {
     }
 }
 
-/// How large a group may become.
+/// The maximum size of a group.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct GroupLimits {
     pub(super) batches: usize,
     pub(super) rows: u64,
 }
 
-/// What the writer should do now.
+/// The next step of the writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
-    /// Commit: somebody waits, or too much rides.
+    /// Commit: a caller waits, or too many batches are deferred.
     Commit,
-    /// Only riders wait.
+    /// Hold: only deferred batches are queued.
     Ride,
-    /// Nothing waits.
+    /// Idle: nothing is queued.
     Idle,
-    /// Nothing waits, and nothing more will come.
+    /// End: nothing is queued and the queue is closed.
     End,
 }
 
-/// Grows only by `submit`: what bounds it are the permits taken at the doors and the mark on its rows at which they answer
-/// "wait". A queue that refused would have to refuse in the middle of an actor's decision.
+/// The journal's queue. It has no limit of its own, because refusing a batch would fail in the middle of an actor's
+/// decision. Its bounds are the admission permits, and the row count from which new requests are told to wait.
 pub(super) struct Queue {
     inner: Mutex<Inner>,
     rows: AtomicU64,
@@ -67,15 +67,15 @@ pub(super) struct Queue {
 #[derive(Default)]
 struct Inner {
     entries: VecDeque<Entry>,
-    /// How many of them somebody waits for; the others ride.
+    /// Number of entries that a caller waits for; the others are deferred.
     awaited: usize,
     /// A group has been taken and its tickets are not complete: a barrier must wait for it.
     busy: bool,
-    /// Riders have waited long enough.
+    /// Deferred batches have waited long enough.
     flush: bool,
-    /// Nothing more is taken, what is here is still committed.
+    /// New entries are refused; queued ones are still committed.
     closing: bool,
-    /// Nothing more is taken, and nothing here will be completed.
+    /// New entries are refused, and queued ones are dropped.
     dead: bool,
 }
 
@@ -85,7 +85,7 @@ impl Queue {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // No code that can panic runs under this lock, so a poisoned one still guards a whole queue.
+        // No code that can panic runs under this lock, so the queue behind a poisoned lock is intact.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -96,7 +96,7 @@ impl Queue {
             return ticket;
         }
         if matches!(work, Work::Barrier) && inner.entries.is_empty() && !inner.busy {
-            // All that was ever handed over is on disk: a trip through the writer would tell the same later.
+            // Everything ever submitted is on disk, so the barrier completes at once.
             let _ = done.send(());
             return ticket;
         }
@@ -113,12 +113,12 @@ impl Queue {
         ticket
     }
 
-    /// Rows handed over and not committed.
+    /// Returns the number of rows that are submitted and not being committed yet.
     pub(super) fn rows(&self) -> u64 {
         self.rows.load(Ordering::Relaxed)
     }
 
-    /// Resolves when [`next`](Self::next) may have changed.
+    /// Completes when [`next`](Self::next) may have changed.
     pub(super) async fn news(&self) {
         self.news.notified().await;
     }
@@ -127,7 +127,7 @@ impl Queue {
         self.lock().next(&self.limits)
     }
 
-    /// The next group, where one is due; the one before it is complete then.
+    /// Takes the next group if a commit is due; the group before it is then complete.
     pub(super) fn take(&self) -> Option<Vec<Entry>> {
         let mut inner = self.lock();
         inner.busy = inner.next(&self.limits) == Next::Commit;
@@ -149,13 +149,13 @@ impl Queue {
         Some(group)
     }
 
-    /// A taken group is on disk, or refused.
+    /// Subtracts the rows of a taken group from the queue's row count.
     pub(super) fn settled(&self, group: &[Entry]) {
         let rows = group.iter().map(|entry| entry.work.rows()).sum();
         self.rows.fetch_sub(rows, Ordering::Relaxed);
     }
 
-    /// What rides now does not ride any longer.
+    /// Makes the deferred batches that are queued now due for commit.
     pub(super) fn flush(&self) {
         self.lock().flush = true;
     }
@@ -165,7 +165,7 @@ impl Queue {
         self.news.notify_one();
     }
 
-    /// Let go of everything: each ticket says `Lost`, also those to come.
+    /// Drops all entries: their tickets fail, and so do those of entries submitted later.
     pub(super) fn kill(&self) {
         let mut inner = self.lock();
         inner.dead = true;

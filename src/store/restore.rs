@@ -1,4 +1,4 @@
-//! A backup becomes the store of a gateway that has lost its own.
+//! Turns a backup into the store of a gateway that has lost its own.
 
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
@@ -12,46 +12,47 @@ use super::marker;
 use super::open::FILE;
 use super::verify::{Verified, verify};
 
-/// A store that lies ready; its first opening makes it a gateway's own again, and tells the messenger.
+/// A restored store. Its first opening adopts the backup and notifies the messenger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restored {
-    /// The store's file.
+    /// Path of the store's file.
     pub path: PathBuf,
-    /// When the backup was taken.
+    /// Time at which the backup was taken.
     pub taken: Millis,
-    /// What was found in it.
+    /// Result of the verification.
     pub verified: Verified,
 }
 
-/// Why nothing was restored.
+/// Error: nothing was restored.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
-    /// There is a store, which is never overwritten.
+    /// A store exists; it is never overwritten.
     #[error("{} is there already; stop the gateway and move it away first, it may hold what the backup does not", .0.display())]
     Exists(PathBuf),
-    /// Somebody has the store, or the backup, open.
+    /// Another process has the store or the backup open.
     #[error("{} is in use by another process; stop the gateway first, and restore from a backup and not from a store", .0.display())]
     InUse(PathBuf),
-    /// It is a store, and not a backup of one.
+    /// The file is a store and not a backup.
     #[error("{} is a store and no backup: nobody knows what was done since it was copied; start the gateway on it where it lies", .0.display())]
     NoBackup(PathBuf),
-    /// The backup does not keep its promises.
+    /// Verification found damage in the backup.
     #[error("the backup is damaged: {}, the first: {}; use an older one", Counted(.0.findings.len() as u64 + .0.more, "finding"), .0.findings[0])]
     Damaged(Box<Verified>),
     /// The backup cannot be examined.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// Something cannot be read or written.
+    /// A file cannot be read or written.
     #[error("{}: {source}", .path.display())]
     File {
-        /// What.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system says.
+        /// Error of the system.
         source: std::io::Error,
     },
 }
 
-/// Copy a backup to where a gateway looks for its store, unless there is one. What is copied is verified before it gets its name.
+/// Copies a backup to the path of the gateway's store, unless a store exists there. The copy is verified before it gets
+/// its name.
 pub fn restore(backup: impl AsRef<Path>, data_dir: impl AsRef<Path>) -> Result<Restored, RestoreError> {
     let (backup, data_dir) = (backup.as_ref(), data_dir.as_ref());
     let failed = |path: &Path| {
@@ -116,7 +117,7 @@ impl Drop for Made {
     }
 }
 
-/// Whoever has a store open holds a lock on it.
+/// Returns whether another process has the file open: it would hold a lock on it.
 fn is_in_use(file: &File) -> bool {
     matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
 }

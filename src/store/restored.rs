@@ -1,7 +1,8 @@
-//! A store that begins from a backup: what its first opening changes, so that it can live among peers that remember more.
+//! Adopts a backup: the changes of its first opening, so that the store works with peers that remember more than it
+//! does.
 //!
-//! Everything the lost disk held after the backup is unknown here and known elsewhere, so whatever is counted must not be counted
-//! a second time for something else:
+//! What the lost disk held after the backup is unknown here and known to others, so no number may be used a second time
+//! for something else:
 //! - **Ids of updates in the feed** (`<from>#<n>`): `n` goes on from the clock, in microseconds, which no counter of one update
 //!   at a time reaches. A fixed leap would do for one restore, and give the same ids again at the second one from the same backup.
 //!   What a peer sends again has a new id then, and the messenger may see it twice; under an old id it would miss something else.
@@ -23,23 +24,23 @@ use super::apply::Memory;
 use super::rows;
 use super::tables::{self, OutboxValue};
 
-/// In a backup: when it was taken.
+/// Key in a backup: the time at which it was taken.
 const TAKEN: &str = "taken";
-/// In a store that was ever restored: what updates are counted from.
+/// Key in a store that was ever restored: the lowest start value of the counters of updates.
 const COUNTED_FROM: &str = "counted_from";
 
-/// Mark a copy as one.
+/// Marks a copy as a backup.
 pub(super) fn mark(copy: &WriteTransaction, taken: Millis) -> Result<(), redb::Error> {
     copy.open_table(tables::META)?.insert(TAKEN, taken.0.to_string().as_str())?;
     Ok(())
 }
 
-/// When the backup was taken that this is.
+/// Returns the time at which this backup was taken; `None` if it is a store.
 pub(super) fn taken(meta: &impl ReadableTable<&'static str, &'static str>) -> Result<Option<Millis>, redb::Error> {
     rows::number(meta, TAKEN).map(|taken| taken.map(Millis))
 }
 
-/// What updates from peers are counted from; 0 in a store that was never restored.
+/// Returns the lowest start value of the counters of updates from peers; 0 in a store that was never restored.
 pub(super) fn counted_from(meta: &impl ReadableTable<&'static str, &'static str>) -> Result<u64, redb::Error> {
     Ok(rows::number(meta, COUNTED_FROM)?.unwrap_or(0))
 }
@@ -85,7 +86,7 @@ fn time(at: Millis) -> String {
     humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + since).to_string()
 }
 
-/// Start a segment behind each outbox, numbered as before: no push reaches across the start of a segment.
+/// Starts a new segment after each outbox with continuous numbers, because no push crosses the start of a segment.
 fn divide(opening: &WriteTransaction) -> Result<(), redb::Error> {
     let mut peers = opening.open_table(tables::PEERS)?;
     let outbox = opening.open_table(tables::OUTBOX)?;

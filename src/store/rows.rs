@@ -1,4 +1,4 @@
-//! How model types lie in rows. serde appears here only: rich, rare rows are JSON, hot ones are plain columns.
+//! Encodes and decodes rows. serde is used only here: rich, rare rows are JSON, frequent ones are plain columns.
 
 mod context;
 mod delivered;
@@ -30,7 +30,7 @@ pub(super) use state::{
 };
 pub(super) use text::stated_depth;
 
-/// A row that this program cannot have written.
+/// Error: a row that this program cannot have written.
 #[derive(Debug, thiserror::Error)]
 #[error("a row of {table} cannot be understood: {why}")]
 pub(super) struct BadRow {
@@ -44,7 +44,7 @@ impl BadRow {
     }
 }
 
-/// A row of `meta` that is a number.
+/// Reads a row of `meta` that is a number.
 pub(super) fn number(
     meta: &impl ReadableTable<&'static str, &'static str>,
     key: &'static str,
@@ -63,7 +63,7 @@ struct PeerRow {
 #[derive(Serialize, Deserialize)]
 struct OutboundRow {
     acked: u64,
-    /// (first index, its number)
+    /// (first index, sequence number of it)
     segments: Vec<(u64, u64)>,
     window: Option<u32>,
     rest: RestRow,
@@ -266,8 +266,9 @@ pub(super) fn places_to_row(places: &[(&str, u64)]) -> Vec<u8> {
     serde_json::to_vec(places).expect("texts and numbers always serialize")
 }
 
-/// The places of a submission whose item at `from` stands at `to` now. A submission of one item simply stands there; of several,
-/// that one is named beside the others, which keep theirs. One that is dropped stands at 0, where nothing ever does.
+/// Returns the indexes of a submission after its item at `from` moved to `to`. If the submission has one item, its
+/// index is replaced; of several items, the moved one is added beside the others, which keep theirs. A dropped item
+/// gets index 0, which no outbox row has.
 pub(super) fn place_moved(row: &[u8], items: u32, server: &str, from: u64, to: u64) -> Result<Vec<u8>, BadRow> {
     let mut places = read_places(row)?;
     let first = places.iter().position(|(name, _)| name == server);
@@ -279,10 +280,10 @@ pub(super) fn place_moved(row: &[u8], items: u32, server: &str, from: u64, to: u
     Ok(serde_json::to_vec(&places).expect("texts and numbers always serialize"))
 }
 
-/// Where an item stands that was dropped: indexes begin with 1.
+/// Index of an item that was dropped: outbox indexes start at 1.
 pub(super) const DROPPED: u64 = 0;
 
-/// Where an item stands for which there was no room: no outbox gets so far.
+/// Index of an item for which there was no room: no outbox reaches it.
 pub(super) const LEFT_OUT: u64 = u64::MAX;
 
 fn read_places(row: &[u8]) -> Result<Vec<(String, u64)>, BadRow> {
@@ -297,7 +298,8 @@ pub(super) fn submission_from_row(
     let (mut dropped, mut left_out) = (Vec::new(), Vec::new());
     for (server, first) in read_places(places)? {
         let place = (name("submissions", &server)?, Index(first));
-        // The first place of a server is where all of it was queued; the others are items that were queued again.
+        // The first index of a server is where the whole submission was queued; further ones are items that were
+        // requeued.
         match queued.iter().any(|(known, _)| *known == place.0) {
             _ if first == DROPPED => dropped.push(place.0),
             _ if first == LEFT_OUT => left_out.push(place.0),
@@ -314,13 +316,13 @@ pub(super) fn digests_to_row(digests: &[Digest]) -> Vec<u8> {
     digests.iter().flat_map(|digest| digest.0).collect()
 }
 
-/// The digests of a row; bytes that are no whole digest cannot have been written and are left out.
+/// Returns the digests of a row. Trailing bytes that form no whole digest cannot have been written and are ignored.
 pub(super) fn digests_from_row(row: &[u8]) -> impl DoubleEndedIterator<Item = Digest> + ExactSizeIterator {
     let (whole, _) = row.as_chunks::<16>();
     whole.iter().map(|digest| Digest(*digest))
 }
 
-/// How many digests lie in a row.
+/// Returns the number of digests in a row.
 pub(super) fn digests_len(row: &[u8]) -> u64 {
     (row.len() / 16) as u64
 }
@@ -343,15 +345,15 @@ pub(super) fn readable_context(table: &'static str, text: &str) -> Option<Contex
     context_id(table, text).inspect_err(|error| tracing::error!(%error, "a damaged row is left out")).ok()
 }
 
-/// What became of a dead letter.
+/// Parses the reason of a dead letter.
 pub(super) fn fate(word: &str) -> Result<Fate, BadRow> {
     let fates = [Fate::Parked, Fate::Expired, Fate::Dropped, Fate::Refused, Fate::ParkedByPeer];
     let fate = fates.into_iter().find(|fate| fate.as_str() == word);
     fate.ok_or_else(|| BadRow::new("dead_letters", &format!("kind {word}")))
 }
 
-/// The fixed words of the model (`&'static str`), read back. Each word is leaked once; they are the program's own and few,
-/// and a damaged file cannot make them many.
+/// Returns a fixed word of the model (`&'static str`) that was read from a row. Each word is leaked once: these are the
+/// program's own few words, and the limit keeps a damaged file from leaking more.
 pub(super) fn interned(word: &str) -> &'static str {
     const WORDS_MAX: usize = 256;
     static WORDS: Mutex<Option<HashSet<&'static str>>> = Mutex::new(None);

@@ -1,4 +1,4 @@
-//! The changes of state: what counts of each state PDU, who holds a key, links that are lacking.
+//! Writes the changes of state: candidates of a key, the current state of a key, and missing `prev_state` links.
 
 use actors::model::{ContextId, PduRef, Shown, StateKey, StateLink, StatePiece};
 
@@ -41,7 +41,8 @@ impl Group<'_> {
         self.fed(&rows::shown_to_row(reference, &shown))
     }
 
-    /// All keys are named each time: the row is written over, and moves when it is given up.
+    /// Overwrites the row of a link, because a change names all keys each time. A link that is given up moves to
+    /// another key.
     pub(super) fn link_opened(&mut self, context: &ContextId, link: &StateLink) -> Write {
         if link.given_up {
             self.remove_link(context, 0, &link.missing)?;

@@ -1,4 +1,4 @@
-//! How full the store is, table by table.
+//! Size of the store, table by table.
 
 use std::path::PathBuf;
 
@@ -10,41 +10,42 @@ use super::open::SCHEMA;
 use super::tables::{self, Visit};
 use super::{Shared, Store};
 
-/// One table.
+/// The size of one table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableStats {
-    /// Its name, as `tables` documents it.
+    /// Name of the table, as in `tables`.
     pub name: String,
-    /// Rows in it.
+    /// Number of rows.
     pub rows: u64,
-    /// Bytes of pages it takes, with what lies unused in them.
+    /// Bytes of the table's pages, including unused space in them.
     pub bytes: u64,
 }
 
-/// The store as it stands.
+/// The size of the store and the counters of its work.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stats {
-    /// The version of tables and rows.
+    /// Schema version of tables and rows.
     pub schema: u32,
-    /// The number of this opening.
+    /// Epoch of this opening.
     pub epoch: u64,
-    /// Every table.
+    /// Size of every table.
     pub tables: Vec<TableStats>,
     /// Bytes of pages that hold rows.
     pub live_bytes: u64,
-    /// Bytes of the file; `None` where the store is no file.
+    /// Bytes of the file; `None` for a store that is not a file.
     pub file_bytes: Option<u64>,
-    /// What was done since it was opened.
+    /// Work done since the store was opened.
     pub counts: Counts,
 }
 
 impl Stats {
-    /// Bytes of the file that hold no row: they are used again before the file grows, and leave it only by compaction.
+    /// Returns the bytes of the file that hold no row. They are reused before the file grows; only compaction returns
+    /// them to the system.
     pub fn dead_bytes(&self) -> Option<u64> {
         self.file_bytes.map(|file| file.saturating_sub(self.live_bytes))
     }
 
-    /// PDUs of which only the name is left: each of the others has a place in a timeline, or waits for one.
+    /// Returns the number of pruned PDUs: every other PDU has a row in a timeline or is held.
     pub fn forgotten(&self) -> u64 {
         let rows = |name| self.tables.iter().find(|table| table.name == name).map_or(0, |table| table.rows);
         rows("pdus").saturating_sub(rows("timeline") + rows("held"))
@@ -52,7 +53,8 @@ impl Stats {
 }
 
 impl Store {
-    /// Measure the store. Walks all pages of it on a blocking thread, beside the commits: seconds where it holds gigabytes.
+    /// Measures the store. It reads all pages on a blocking thread while commits go on, which takes seconds if the
+    /// store holds gigabytes.
     pub async fn stats(&self) -> Result<Stats, ArchiveError> {
         let shared = self.shared.clone();
         let measured = tokio::task::spawn_blocking(move || measure(&shared)).await;
@@ -78,7 +80,7 @@ fn measure(shared: &Shared) -> Result<Stats, redb::Error> {
     })
 }
 
-/// Rows and bytes of every table.
+/// Returns the number of rows and bytes of every table.
 pub(super) fn measured(read: &ReadTransaction) -> Result<Vec<TableStats>, redb::Error> {
     let mut measuring = Measuring { read, tables: Vec::new() };
     tables::each(&mut measuring)?;

@@ -1,4 +1,4 @@
-//! Where the PDUs of servers that took no part lie in quarantine, by their conversation: an index over those rows.
+//! The index of quarantined PDUs of non-participants by context.
 
 use actors::model::{ContextId, Parked, ParkedCode, ParkedWhat, PduRef};
 use redb::{ReadableTable, TableDefinition, TableHandle, WriteTransaction};
@@ -7,13 +7,14 @@ use super::apply::Group;
 use super::rows;
 use super::tables::{self, PlaceKey, QuarantineValue};
 
-/// The index of earlier versions, with one row a PDU, whoever sent it: (context, origin, id) -> (server, number, epoch, arrival).
+/// The index of earlier versions, with one row per PDU whatever its sender: (context, origin, id) -> (server, number,
+/// epoch, arrival).
 const ONE_A_PDU: TableDefinition<PlaceKey, (&str, u64, u64, u64)> = TableDefinition::new("strangers");
 
-/// A smaller number to keep after a change of the settings is reached over several commits.
+/// Maximum number of rows removed at once: a lower limit in the settings is reached over several commits.
 const ROWS_MAX: usize = 256;
 
-/// Which PDU of which conversation this is, where it waits for its server to take part.
+/// Returns context and identity of a PDU that is quarantined until its server participates; `None` for other items.
 pub(super) fn stranger(parked: &Parked) -> Option<(ContextId, PduRef)> {
     let ParkedWhat::Pdu { origin: Some(origin), id: Some(id), context: Some(context) } = &parked.what else {
         return None;
@@ -23,7 +24,7 @@ pub(super) fn stranger(parked: &Parked) -> Option<(ContextId, PduRef)> {
     waits.then(|| (context.clone(), reference))
 }
 
-/// The same of a row: context, origin, id.
+/// Returns the same from a row: context, origin, id.
 pub(super) fn stranger_in(row: <QuarantineValue as redb::Value>::SelfType<'_>) -> Option<(ContextId, String, String)> {
     let (_, seq, what, code, ..) = row;
     let waits = code == ParkedCode::NotAParticipant.as_str();
@@ -33,7 +34,7 @@ pub(super) fn stranger_in(row: <QuarantineValue as redb::Value>::SelfType<'_>) -
     }
 }
 
-/// The rows of an earlier version's index become rows of this one's.
+/// Converts the index of an earlier version into this one.
 pub(super) fn take_over(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     if !transaction.list_tables()?.any(|table| table.name() == ONE_A_PDU.name()) {
         return Ok(());
@@ -51,7 +52,7 @@ pub(super) fn take_over(transaction: &WriteTransaction) -> Result<(), redb::Erro
 }
 
 impl Group<'_> {
-    /// It lies in quarantine under this number.
+    /// Adds a quarantined PDU to the index.
     pub(super) fn stranger_kept(&mut self, parked: &Parked, number: u64) -> Result<(), redb::Error> {
         let Some((context, reference)) = stranger(parked) else { return Ok(()) };
         self.memory.arrivals += 1;
@@ -62,7 +63,7 @@ impl Group<'_> {
         Ok(())
     }
 
-    /// Its place is forgotten, unless it has come anew and lies elsewhere.
+    /// Removes a quarantined PDU from the index, unless it has arrived again and has another number.
     pub(super) fn forget_stranger(
         &mut self,
         (context, origin, id): (&str, &str, &str),
@@ -80,8 +81,8 @@ impl Group<'_> {
         Ok(())
     }
 
-    /// The oldest rows of a server's quarantine go: numbers have no gaps but where rows have left, so those beyond the number
-    /// of rows kept are the oldest ones.
+    /// Removes the oldest rows of a server's quarantine. Numbers are consecutive except where rows were removed, so the
+    /// rows up to `upto` are the oldest ones, beyond the number that is kept.
     pub(super) fn trim_quarantine(&mut self, server: &str, upto: u64) -> Result<(), redb::Error> {
         if upto == 0 {
             return Ok(());

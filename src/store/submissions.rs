@@ -1,4 +1,4 @@
-//! A submission to rows: one for each server's outbox, and one that remembers it.
+//! Writes a submission as rows: one in each recipient's outbox, and its record.
 
 use actors::model::{ContextId, Index, Item, OutboundRecord, ServerName, Submission, SubmissionId, Submitted};
 use actors::ports::OutboxRow;
@@ -47,8 +47,8 @@ impl Group<'_> {
         Ok(())
     }
 
-    /// The items with their numbers. Updates are written here, once for all servers; a PDU has a change of its own, and no
-    /// number.
+    /// Returns the items with their numbers. Updates are written here, once for all servers; a PDU is written by its
+    /// own change and has no number.
     fn items_of(&mut self, submission: &Submission) -> Result<Vec<(u64, Item)>, redb::Error> {
         let updates = match &submission.what {
             Submitted::Pdu(reference, _, bytes) => return Ok(vec![(0, Item::Pdu(reference.clone(), bytes.clone()))]),
@@ -98,8 +98,8 @@ impl Group<'_> {
         Ok(())
     }
 
-    /// The newest index ever given, and the bytes ever queued up to there. Trimming, a park or a drop may have emptied the outbox,
-    /// but none leaves an index above what the record says: it then knows.
+    /// Returns the newest index ever assigned and the bytes ever queued up to it. Trimming or removing rows may have
+    /// emptied the outbox, but leaves no index above the one in the peer's record, which is used then.
     pub(super) fn outbox_tail(&mut self, server: &ServerName) -> Result<(u64, u64), redb::Error> {
         if let Some(tail) = self.memory.peers.get(server).and_then(|ends| ends.outbox) {
             return Ok(tail);
@@ -127,7 +127,8 @@ impl Group<'_> {
     }
 }
 
-/// What the record knows of the end of an outbox: an index that was given, and the bytes queued up to the acknowledged ones.
+/// Returns the end of an outbox according to the record: an index that was assigned, and the bytes queued up to the
+/// acknowledged ones.
 pub(super) fn ends(record: &OutboundRecord) -> (u64, u64) {
     (record.acked.max(record.newest).0, record.acked_bytes)
 }

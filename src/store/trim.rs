@@ -1,4 +1,4 @@
-//! The changes that remove: outbox, items, digests, feed, quarantine, transactions, submissions.
+//! Applies the changes that remove rows: outbox, items, digests, feed, quarantine, transactions, submissions.
 
 use actors::model::{Digest, FeedItem, Parked, SeenTransaction, ServerName, SubmissionId};
 use redb::{ReadableTable, Table, Value};
@@ -19,7 +19,8 @@ impl Group<'_> {
     ) -> Result<(), redb::Error> {
         let outbox = self.outbox.open()?;
         let mut gone = Vec::new();
-        // The oldest row that stays ends the walk, so it reads one row more than it removes and not the whole outbox.
+        // The walk ends at the oldest row that stays, so it reads one more row than it removes and not the whole
+        // outbox.
         for row in outbox.range((server.as_str(), 0)..(server.as_str(), upto))?.take(rows_max as usize) {
             let (key, value) = row?;
             let (index, (queued, _, _, item, ..)) = (key.value().1, value.value());
@@ -32,7 +33,7 @@ impl Group<'_> {
         let newest = gone.last().map(|(index, _)| *index);
         for (index, item) in gone {
             outbox.remove((server.as_str(), index))?;
-            // A PDU has no number: its row leaves, it stays.
+            // `item` is 0 for PDUs: they are not reference-counted and stay in `pdus`.
             if item > 0 {
                 *self.unnamed.entry(item).or_default() += 1;
             }
@@ -41,7 +42,7 @@ impl Group<'_> {
         newest.map_or(Ok(()), |newest| self.trim_sent(server, newest, rows_max))
     }
 
-    /// Transactions of which no row is left, oldest first.
+    /// Removes transactions of which no outbox row is left, oldest first.
     fn trim_sent(&mut self, server: &ServerName, newest: u64, rows_max: u32) -> Result<(), redb::Error> {
         let sent = self.sent.open()?;
         let mut gone = Vec::new();
@@ -60,8 +61,8 @@ impl Group<'_> {
         Ok(())
     }
 
-    /// Count down the items that trimmed rows named. Kept to the end of the group: rows of one item often go together, and
-    /// each count rewrites the item's bytes.
+    /// Decrements the reference counts of items whose rows were removed. This is done once at the end of the group,
+    /// because rows of one item are often removed together and each decrement rewrites the item's bytes.
     pub(super) fn drop_unnamed_items(&mut self) -> Result<(), redb::Error> {
         for (number, fewer) in std::mem::take(&mut self.unnamed) {
             let items = self.items.open()?;
@@ -92,7 +93,7 @@ impl Group<'_> {
         let server = from.as_str();
         let mut ends = self.taken_ends(from)?;
         if ends.is_some_and(|ends| first < ends.newest) {
-            // The numbers were set back: what stood at or after this one belongs to numbers that will be given anew.
+            // The peer's numbering was reset: rows from this number on belong to numbers that will be assigned again.
             self.remove_taken(server, |row_first, _| row_first >= first)?;
             ends = self.read_taken_ends(server)?;
         }
@@ -128,8 +129,8 @@ impl Group<'_> {
         Ok(oldest.map(|oldest| TakenEnds { oldest, newest: newest.unwrap_or(oldest) }))
     }
 
-    /// Remove the rows for which `goes(first number, number after the last)`. Their count is bounded by what `forget_below`
-    /// lets stay: as many rows as an actor remembers digests.
+    /// Removes the rows for which `goes(first number, number after the last)` holds. Their count is bounded by the
+    /// number of digests that an actor remembers.
     fn remove_taken(&mut self, server: &str, goes: impl Fn(u64, u64) -> bool) -> Result<(), redb::Error> {
         let taken = self.taken.open()?;
         let mut gone = Vec::new();
@@ -231,14 +232,15 @@ impl Group<'_> {
     }
 }
 
-/// Numbers have no gaps but at the old end, so those beyond the number of rows kept are the oldest ones.
+/// Removes the oldest rows. Numbers have no gaps except at the old end, so the rows up to `upto` are the oldest ones,
+/// beyond the number that is kept.
 pub(super) fn trim_oldest<V: Value>(
     table: &mut Table<'_, (&'static str, u64), V>,
     counts: &mut Counts,
     server: &str,
     upto: u64,
 ) -> Result<(), redb::Error> {
-    /// A smaller number to keep after a change of the settings is reached over several commits.
+    /// Maximum number of rows removed at once: a lower limit in the settings is reached over several commits.
     const ROWS_MAX: usize = 256;
     if upto == 0 {
         return Ok(());

@@ -1,7 +1,8 @@
-//! State and parked PDUs that were handed over and are not on disk yet: reads see them beside the rows.
+//! State changes and quarantined PDUs that are submitted and not committed yet: reads consult them beside the rows.
 //!
-//! As with claims, a commit is visible to readers before what it holds leaves here, and a read holds the lock: so what is
-//! neither here nor in the rows is not there. Bounded by what conversations have in hand.
+//! As with claims, a commit is visible to readers before its changes are removed here, and a read holds the lock. So
+//! what is neither here nor in the rows does not exist. The size is bounded by the requests that contexts have in
+//! progress.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,39 +12,40 @@ use actors::model::{ContextId, PduRef, ServerName, StateKey, StatePiece};
 
 use super::strangers::stranger;
 
-/// What is changed.
+/// The subject of a change.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Place {
-    /// A key of a conversation.
+    /// A state key of a context.
     Key(ContextId, StateKey),
-    /// A PDU of a server that takes no part, as this server sent it.
+    /// A PDU of a non-participant, as this server sent it.
     Stranger(ContextId, PduRef, ServerName),
 }
 
-/// One change of it.
+/// A change of the subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Move {
-    /// What counts of one of the key's PDUs.
+    /// A candidate of the key was recorded.
     Kept(StatePiece),
-    /// Who holds the key.
+    /// The current state of the key has changed.
     Holder(Option<StatePiece>),
-    /// It goes to quarantine.
+    /// The PDU goes to quarantine.
     Parked,
 }
 
 type Moves = HashMap<Place, Vec<Move>>;
 
-/// The changes that stand in no row yet, oldest first.
+/// The changes that are not in the rows yet, oldest first for each subject.
 #[derive(Debug, Default)]
 pub(super) struct UnderWay(Mutex<Moves>);
 
 impl UnderWay {
     pub(super) fn lock(&self) -> MutexGuard<'_, Moves> {
-        // Each change is one call on the map: a panic elsewhere cannot have left it half done.
+        // A poisoned lock is safe to use: each change is one call on the map, so a panic elsewhere cannot have left it
+        // half done.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// To be called before the batch can be committed.
+    /// Records the changes of a batch. It must be called before the batch can be committed.
     pub(super) fn handed_over(&self, changes: &[Change]) {
         let mut moves = moves(changes).peekable();
         if moves.peek().is_some() {
@@ -52,7 +54,7 @@ impl UnderWay {
         }
     }
 
-    /// These are on disk and can be read, or never will be.
+    /// Removes changes that can be read from the rows now, or that will never be committed.
     pub(super) fn settled(&self, settled: Vec<(Place, Move)>) {
         if settled.is_empty() {
             return;
@@ -70,7 +72,7 @@ impl UnderWay {
     }
 }
 
-/// What a batch changes of these.
+/// Returns the changes of state and quarantine in a batch.
 pub(super) fn moves(changes: &[Change]) -> impl Iterator<Item = (Place, Move)> {
     let key = |context: &ContextId, key: &StateKey| Place::Key(context.clone(), key.clone());
     changes.iter().filter_map(move |change| match change {

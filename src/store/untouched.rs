@@ -1,7 +1,7 @@
-//! A file that is read and never written: what redb writes while it looks, a repair among it, stays in memory.
+//! A storage backend that reads a file and never writes to it: redb's writes, for example a repair, stay in memory.
 //!
-//! A file that was not closed can only be read after a repair, and its checksums are only compared by what may also repair.
-//! Whoever examines a file wants to know about it, not to change it.
+//! redb can read a file that was not closed only after a repair, and it compares checksums only in calls that may also
+//! repair. A tool that examines a file must report this and must not change the file.
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -13,10 +13,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
 
-/// The grain in which writes are kept.
+/// Block size of the overlay.
 const BLOCK: u64 = 4096;
 
-/// The file, and what was written over it.
+/// The file with an overlay of written blocks.
 #[derive(Debug)]
 pub(super) struct Untouched {
     file: FileBackend,
@@ -26,15 +26,15 @@ pub(super) struct Untouched {
 #[derive(Debug)]
 struct Over {
     length: u64,
-    /// What lies beyond this comes from nowhere: the file once was cut here.
+    /// Length of the file that is still visible: it was cut here once, and what is beyond is zero or in the overlay.
     from_file: u64,
     blocks: BTreeMap<u64, Vec<u8>>,
 }
 
 impl Untouched {
-    /// The file at `path`, which is there.
+    /// Opens the file at `path`, which must exist.
     pub(super) fn open(path: &Path) -> Result<Self, redb::DatabaseError> {
-        // Opened for writing because only that can be locked against a writer; nothing is written.
+        // The file is opened for writing because only then can it be locked against a writer; nothing is written.
         let file = OpenOptions::new().read(true).write(true).open(path)?;
         let length = file.metadata()?.len();
         let over = Over { length, from_file: length, blocks: BTreeMap::new() };
@@ -45,7 +45,7 @@ impl Untouched {
         self.over.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A block as it is now.
+    /// Returns a block with the overlay applied.
     fn block(&self, over: &Over, number: u64) -> io::Result<Vec<u8>> {
         if let Some(block) = over.blocks.get(&number) {
             return Ok(block.clone());
@@ -59,7 +59,7 @@ impl Untouched {
     }
 }
 
-/// The blocks that `length` bytes at `offset` lie in: number, where in the block, where in the bytes, how many.
+/// Splits `length` bytes at `offset` into blocks: (block number, offset in the block, offset in the bytes, count).
 fn pieces(offset: u64, length: usize) -> impl Iterator<Item = (u64, usize, usize, usize)> {
     let mut done = 0;
     std::iter::from_fn(move || {

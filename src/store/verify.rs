@@ -1,4 +1,4 @@
-//! Whether a store that nobody has open is sound: the engine's own checks, and what our rows promise one another.
+//! Verifies a store that no process has open: with redb's own checks, and by comparing the rows with each other.
 
 mod graph;
 mod queues;
@@ -20,17 +20,17 @@ use crate::panics::{Expected, caught_as};
 /// The exit code of a process that aborts while it examines a store.
 const WRONG: i32 = 1;
 
-/// Findings told one by one; the others are counted.
+/// Maximum number of findings that are listed; further ones are only counted.
 const FINDINGS_MAX: usize = 100;
-/// Bytes of pages in memory while a file is examined.
+/// Bytes of the page cache while a file is verified.
 const CACHE: usize = 64 << 20;
 
-/// A promise that rows do not keep.
+/// An inconsistency that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// In which table; `meta` for what is wrong with the file as a whole.
+    /// Table of the row; `meta` for a fault of the whole file.
     pub table: &'static str,
-    /// What, in words.
+    /// Description of the inconsistency.
     pub what: String,
 }
 
@@ -40,25 +40,25 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What a store that was examined is.
+/// The result of a verification.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Verified {
-    /// Whose it is.
+    /// Name of the server that owns the store.
     pub server: String,
-    /// How often it was opened.
+    /// Epoch: the number of times that the store was opened.
     pub epoch: u64,
-    /// When it was taken, where it is a backup.
+    /// Time at which it was taken, if it is a backup.
     pub taken: Option<Millis>,
-    /// Every table.
+    /// Size of every table.
     pub tables: Vec<TableStats>,
-    /// What is wrong, at most a hundred of it.
+    /// Inconsistencies that were found, at most a hundred.
     pub findings: Vec<Finding>,
-    /// How much more is wrong.
+    /// Number of further inconsistencies.
     pub more: u64,
 }
 
 impl Verified {
-    /// Nothing is wrong.
+    /// Returns whether no inconsistency was found.
     pub const fn is_sound(&self) -> bool {
         self.findings.is_empty()
     }
@@ -68,8 +68,8 @@ impl Verified {
     }
 }
 
-/// Examine the file at `path`, which nobody may have open. It is not changed, not even where redb has to repair it in order to
-/// read it. An error says that it cannot be examined; what is wrong with it is told by [`Verified::findings`].
+/// Verifies the file at `path`, which no process may have open. The file is not changed, even if redb has to repair it
+/// in order to read it. An error means that it cannot be examined; damage is reported in [`Verified::findings`].
 pub fn verify(path: impl AsRef<Path>) -> Result<Verified, OpenError> {
     let path = path.as_ref();
     let place = path.display().to_string();
@@ -77,7 +77,7 @@ pub fn verify(path: impl AsRef<Path>) -> Result<Verified, OpenError> {
     examine(&place, file)
 }
 
-/// Examine what lies in a backend of redb. That may be repaired, if it was not closed.
+/// Verifies the store in a redb backend. redb may repair it, and thereby change it, if it was not closed.
 pub fn verify_backend(backend: impl StorageBackend) -> Result<Verified, OpenError> {
     examine("(not a file)", backend)
 }
@@ -88,7 +88,7 @@ fn examine(place: &str, backend: impl StorageBackend) -> Result<Verified, OpenEr
         Ok(_) => {}
         Err(error) => return Err(OpenError::from_redb(place, redb::Error::Io(error))),
     }
-    // redb trusts what it reads once the checksums are right, and before that it may panic.
+    // redb trusts what it reads once the checksums are right; before that it may panic.
     let last = Some((format!("{place} is damaged: {UNREADABLE}"), WRONG));
     let examined = caught_as(Expected { last, ..Expected::default() }, || {
         let mut builder = Database::builder();
@@ -140,7 +140,7 @@ fn all_of(read: &ReadTransaction) -> Result<Examined, redb::Error> {
     Ok(Examined::Sound(Verified { server, epoch, taken, tables: measured(read)?, findings: told, more }))
 }
 
-/// What was found so far.
+/// The inconsistencies found so far.
 #[derive(Debug, Default)]
 struct Findings {
     told: Vec<Finding>,

@@ -1,4 +1,4 @@
-//! Group commit: one writer, one wait for the disk for all who wait meanwhile.
+//! Group commit: one writer task commits all batches that were queued during the previous sync with one sync.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,12 +18,14 @@ use crate::panics::{self, Expected, caught_as};
 /// The exit code of a process that aborts while it commits.
 const WRONG: i32 = 1;
 
-/// How long a batch that nobody waits for may wait for one that somebody does.
+/// Maximum time that a deferred batch waits for an urgent one.
 const RIDE_MAX: Duration = Duration::from_millis(100);
 
-/// The writer's task: ends with the queue, or with the first group that fails. Commits run where the [`Lane`](super::Lane) says.
+/// Runs the writer's task, which ends with the queue or with the first group that fails. Commits run on the store's
+/// executor.
 pub(super) fn run(shared: Arc<Shared>, memory: Memory) -> impl Future<Output = ()> {
-    // Made here and not in the task: a task that is dropped before its first turn must say so too.
+    // The guard is created here, outside the future, because a task that is dropped before its first poll must report
+    // it too.
     let abandoned = Abandoned(shared);
     async move { write(&abandoned.0, memory).await }
 }
@@ -63,7 +65,8 @@ async fn write(shared: &Arc<Shared>, mut memory: Memory) {
     shared.state.send_replace(State::Closed);
 }
 
-/// Says so when the task is dropped in the middle: tickets must not hang, and nobody may believe that the journal lives.
+/// Stops the journal if the writer's task is dropped while the journal is open: tickets must not hang, and the journal
+/// must not seem to work.
 struct Abandoned(Arc<Shared>);
 
 impl Drop for Abandoned {
@@ -80,7 +83,7 @@ fn stop(shared: &Shared, failure: Failure) {
     shared.state.send_replace(State::Failed(failure));
 }
 
-/// Commit group after group until none is due; `None`: the journal has stopped.
+/// Commits groups until none is due. `None` means that the journal has stopped.
 fn drain(shared: &Shared, mut memory: Memory) -> Option<Memory> {
     while let Some(entries) = shared.queue.take() {
         // A bug of ours, or a damaged store, on which the engine panics, and may panic again while it cleans up.
@@ -98,7 +101,8 @@ fn drain(shared: &Shared, mut memory: Memory) -> Option<Memory> {
     Some(memory)
 }
 
-/// One group: write, wait for the disk, and only then tell anybody. An early return drops the tickets, which says `Lost`.
+/// Commits one group: it writes, waits for the disk, and only then notifies anybody. An early return drops the tickets,
+/// which makes them fail.
 fn commit(shared: &Shared, memory: &mut Memory, mut entries: Vec<Entry>) -> Result<(), redb::Error> {
     shared.queue.settled(&entries);
     entries.retain(|entry| is_current(shared, entry));
@@ -106,8 +110,8 @@ fn commit(shared: &Shared, memory: &mut Memory, mut entries: Vec<Entry>) -> Resu
     let (mut stored, mut moved) = (Vec::new(), Vec::new());
     if entries.iter().any(|entry| matches!(entry.work, Work::Batch { rows: 1.., .. })) {
         let mut transaction = shared.database.begin_write()?;
-        // These are the defaults, or near them; said here because every promise of the journal rests on the first, and the
-        // second only helps if the last commit before a crash had it.
+        // These values are close to redb's defaults. They are set explicitly because every promise of the journal
+        // depends on the first, and the second only helps if the last commit before a crash had it.
         transaction.set_durability(Durability::Immediate).map_err(|error| redb::Error::Corrupted(error.to_string()))?;
         transaction.set_quick_repair(shared.quick_repair);
         let mut group = Group::new(&transaction, memory, shared.clock.now());
@@ -125,11 +129,12 @@ fn commit(shared: &Shared, memory: &mut Memory, mut entries: Vec<Entry>) -> Resu
     shared.counters.add(&Counts { groups: 1, ..counts });
     shared.claims.settled(&stored);
     shared.under_way.settled(moved);
-    // First the bounds, then the tickets: whoever was told of a commit finds the feed as that commit left it.
+    // The bounds are published before the tickets complete: a caller that learns of a commit finds the feed as that
+    // commit left it.
     let bounds = memory.bounds();
     shared.bounds.send_if_modified(|old| std::mem::replace(old, bounds) != bounds);
     for entry in entries {
-        // Whoever waited may have gone; the commit stands all the same.
+        // The receiver may be dropped; the commit is valid all the same.
         let _ = entry.done.send(());
     }
     if let Some(applied) = applied {
@@ -138,7 +143,7 @@ fn commit(shared: &Shared, memory: &mut Memory, mut entries: Vec<Entry>) -> Resu
     Ok(())
 }
 
-/// A batch of an owner that has been replaced is refused alone: its ticket says `Lost`, the others are not harmed.
+/// Refuses a batch of an owner that has been replaced: its ticket fails, the others are not affected.
 fn is_current(shared: &Shared, entry: &Entry) -> bool {
     match &entry.work {
         Work::Batch { fence, changes, .. } if *fence != shared.fence => {
@@ -167,15 +172,15 @@ fn tell(shared: &Shared, applied: Applied) {
     }
 }
 
-/// How many bytes may wait in the memory of actors after their commit, so that what was just written is not read again.
-/// Bytes that go to several peers count once for each: the bound holds whoever lets go first.
+/// A budget of bytes that may be handed to actors in memory after their commit, so that new rows are not read back from
+/// disk. Bytes that go to several peers count once for each, so the bound holds whichever of them is dropped first.
 #[derive(Debug)]
 pub(super) struct Recent {
     held: AtomicU64,
     max: u64,
 }
 
-/// Bytes counted against [`Recent`], until dropped.
+/// Bytes that count against the budget until they are dropped.
 struct Held {
     bytes: u64,
     recent: Arc<Recent>,

@@ -1,4 +1,4 @@
-//! What an operator has to see of what becomes durable: it all passes here, on its way to the journal.
+//! A journal decorator that logs the durable changes that an operator must see.
 
 use std::sync::Arc;
 
@@ -7,19 +7,19 @@ use actors::model::{Fate, FeedItem, ServerName};
 use actors::ports::{Fence, Journal, Pressure, Ticket};
 use actors::supervise::seldom::Seldom;
 
-/// A journal that also tells the log. What anybody can make come in masses is told once a minute for each subject.
+/// A journal that also logs. Events that others can cause in large numbers are logged once a minute per subject.
 pub struct Chronicle {
     journal: Arc<dyn Journal>,
-    /// Items that a peer did not take, by peer.
+    /// Items that a peer did not accept, by peer.
     left: Seldom,
-    /// Items of a peer that went into quarantine, by peer.
+    /// Quarantined items, by peer.
     parked: Seldom,
     /// Parents that were given up, by context.
     gaps: Seldom,
 }
 
 impl Chronicle {
-    /// Over this journal.
+    /// Returns a decorator of this journal.
     pub fn new(journal: Arc<dyn Journal>) -> Self {
         Self {
             journal,
@@ -52,7 +52,7 @@ impl Chronicle {
                     Fate::Parked | Fate::Refused => format!("refused: {reason}"),
                     Fate::ParkedByPeer => format!("parked: {reason}"),
                     Fate::Expired => format!("expired: {reason}"),
-                    // The operator's own act stands in the log with who asked for it.
+                    // The operator's command is logged by itself, with the caller's address.
                     Fate::Dropped => return,
                 };
                 self.left.note(server.as_str(), last.since(*first) + 1, &what);

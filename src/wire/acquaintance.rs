@@ -1,4 +1,5 @@
-//! What is known here of servers and PDUs, for whoever reads the order of a pair.
+//! Facts about servers and PDUs that decide the element order of a pair: implementations over the core and over its
+//! parts.
 
 use std::sync::Arc;
 
@@ -9,14 +10,14 @@ use actors::ports::{Archive, ArchiveError, Ports, Roster};
 
 use super::pdu::Acquaintance;
 
-/// Our own knowledge: the configuration and the store.
+/// Facts from the configuration and the store.
 #[derive(Clone)]
 pub struct Knowledge {
-    /// Our own name.
+    /// Name of this server.
     pub us: ServerName,
-    /// What is stored, and on its way to be.
+    /// Reader of stored and uncommitted PDUs.
     pub archive: Arc<dyn Archive>,
-    /// Who is a peer.
+    /// Configured peers.
     pub roster: Arc<dyn Roster>,
 }
 
@@ -65,7 +66,7 @@ fn habits(roster: &dyn Roster, server: &ServerName) -> Habits {
     roster.limits(server).map(|limits| limits.habits).unwrap_or_default()
 }
 
-/// Nothing arrives by this look-up, so it claims nothing.
+/// Returns the PDUs that are known. The lookup passes no arriving PDUs, so it claims nothing.
 fn known(archive: &dyn Archive, context: &ContextId, pdus: &[PduRef]) -> Result<Vec<PduRef>, ArchiveError> {
     Ok(archive.look_up(context, &[], pdus)?.into_keys().collect())
 }

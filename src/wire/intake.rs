@@ -1,4 +1,4 @@
-//! What a dialect asks of the core: where it puts what a peer sent, and where it finds what a peer asks for.
+//! The interface of the core that dialects call: it accepts what peers send and reads what peers ask for.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,28 +12,28 @@ use actors::ports::{ArchiveError, ServedPdu};
 
 use super::pdu::Acquaintance;
 
-/// State PDUs read at a time.
+/// Number of state PDUs read per page.
 const STATE_PAGE: u32 = 500;
 
-/// An answer that is not there yet; it stays on the thread that serves the request.
+/// A future that stays on the thread of the request.
 pub type Soon<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
-/// The part of the core that a dialect calls.
+/// The operations of the core that a dialect calls.
 pub trait Intake: Acquaintance {
-    /// Take a peer's push; the answer may be told to the peer.
+    /// Accepts a push of a peer. The result may be sent to the peer.
     fn accept<'a>(&'a self, from: &'a ServerName, push: InboundPush) -> Soon<'a, Result<Receipt, Refusal>>;
 
-    /// Take a peer's transaction; the verdicts, one a PDU, may be told to the peer.
+    /// Accepts a transaction of a peer. The result, one verdict per PDU, may be sent to the peer.
     fn accept_transaction<'a>(
         &'a self,
         from: &'a ServerName,
         transaction: InboundTransaction,
     ) -> Soon<'a, Result<Vec<Verdict>, Refusal>>;
 
-    /// How many strong updates, or PDUs, this peer may put into one request.
+    /// Returns the maximum number of strong updates or PDUs in one request of this peer.
     fn window(&self, from: &ServerName) -> u32;
 
-    /// A stored PDU, whoever may see it.
+    /// Returns a stored PDU, without a check of who may see it.
     fn pdu(&self, reference: &PduRef) -> Result<Option<ServedPdu>, ArchiveError>;
 
     /// Delivered PDUs of a conversation that may be given to this server, those of `from` first and then what lies before them: at
@@ -47,11 +47,11 @@ pub trait Intake: Acquaintance {
         bytes: u64,
     ) -> Soon<'a, Result<Vec<ServedPdu>, ArchiveError>>;
 
-    /// The state PDUs of a conversation that hold, until they exceed `bytes`.
+    /// Returns the current state PDUs of a context, until they exceed `bytes`.
     fn state<'a>(&'a self, context: &'a ContextId, bytes: u64) -> Soon<'a, Result<Vec<ServedPdu>, ArchiveError>>;
 
-    /// What a peer was sent in transactions after this one: whole ones, at most `items` PDUs of `bytes` in all, and one
-    /// transaction at least.
+    /// Returns the PDUs that a peer was sent in transactions after this one: whole transactions, at most `items` PDUs
+    /// and `bytes` in total, but at least one transaction.
     fn sent_after<'a>(
         &'a self,
         server: &'a ServerName,
@@ -60,13 +60,13 @@ pub trait Intake: Acquaintance {
         bytes: u64,
     ) -> Soon<'a, Result<SentPage, Refusal>>;
 
-    /// How much of the past is served at once.
+    /// Returns the limits of history requests.
     fn history(&self) -> HistoryLimits;
 
-    /// Our own name.
+    /// Returns the name of this server.
     fn us(&self) -> &ServerName;
 
-    /// Wall time.
+    /// Returns the wall time.
     fn now(&self) -> Millis;
 }
 
@@ -83,7 +83,8 @@ impl Intake for Gateway {
         Box::pin(Self::accept_transaction(self, from, transaction))
     }
 
-    /// One where the peer vanished from the configuration since it was let in: the core refuses it next.
+    /// Returns 1 if the peer was removed from the configuration since it was admitted: the core refuses its request
+    /// next.
     fn window(&self, from: &ServerName) -> u32 {
         self.ports().roster.limits(from).map_or(1, |limits| limits.intake_items)
     }

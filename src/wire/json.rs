@@ -1,4 +1,4 @@
-//! JSON at the edge: taken apart without being copied, judged without being understood.
+//! JSON helpers: split texts without copying, check them without interpreting them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,11 +9,11 @@ use serde::{Deserializer, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
-/// Keys of one object that we read by name. An honest one has about twenty; a key costs some hundred bytes of memory and as
-/// few as five of the body.
+/// Maximum number of keys of an object that is read by key. A legitimate one has about twenty; a key costs some hundred
+/// bytes of memory and as few as five bytes of the body.
 pub const MEMBERS_MAX: usize = 1000;
 
-/// What identifies some bytes: the first half of their SHA-256.
+/// Returns the digest of some bytes: the first half of their SHA-256.
 pub fn digest(bytes: &[u8]) -> Digest {
     let whole = Sha256::digest(bytes);
     let mut half = [0; 16];
@@ -21,21 +21,21 @@ pub fn digest(bytes: &[u8]) -> Digest {
     Digest(half)
 }
 
-/// One key of an object and its value, both as they stand.
+/// A key of an object and its value, both as written.
 #[derive(Debug, Clone)]
 pub struct Member<'a> {
     /// The key as it was written, with its quotes.
     pub written: &'a str,
-    /// The key as it reads.
+    /// Decoded key.
     pub key: Cow<'a, str>,
-    /// The value's text.
+    /// Text of the value.
     pub value: &'a RawValue,
 }
 
-/// The members of an object, in order, repeated keys included.
+/// Returns the members of an object in order, including repeated keys.
 ///
-/// No error of it is new where the text is JSON, but three: it is no object, it has more than [`MEMBERS_MAX`] keys, or a key
-/// holds half a surrogate pair and so reads as no text.
+/// For valid JSON it fails in three cases only: the text is no object, it has more than [`MEMBERS_MAX`] keys, or a key
+/// contains half a surrogate pair.
 pub fn members(text: &str) -> serde_json::Result<Vec<Member<'_>>> {
     struct Reading;
 
@@ -65,19 +65,20 @@ pub fn members(text: &str) -> serde_json::Result<Vec<Member<'_>>> {
     Ok(members)
 }
 
-/// A key that is there twice: two readers could see two different things in one object.
+/// Returns a key that occurs twice. Such an object is refused, because two readers could see different values in it.
 pub fn twice<'m>(members: &'m [Member<'_>]) -> Option<&'m str> {
     let mut keys: Vec<&str> = members.iter().map(|member| &*member.key).collect();
     keys.sort_unstable();
     keys.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
 }
 
-/// The value of a key, the first where it is repeated.
+/// Returns the value of a key, the first one if the key is repeated.
 pub fn get<'a>(members: &[Member<'a>], key: &str) -> Option<&'a RawValue> {
     members.iter().find(|member| member.key == key).map(|member| member.value)
 }
 
-/// A string's text, borrowed where nothing in it is escaped; `None`: no string, or one with half a surrogate pair.
+/// Returns the text of a string, borrowed if nothing in it is escaped; `None` if it is no string or contains half a
+/// surrogate pair.
 pub fn text(value: &RawValue) -> Option<Cow<'_, str>> {
     let inner = value.get().strip_prefix('"')?.strip_suffix('"')?;
     if inner.contains('\\') {
@@ -86,8 +87,8 @@ pub fn text(value: &RawValue) -> Option<Cow<'_, str>> {
     Some(Cow::Borrowed(inner))
 }
 
-/// The first `keep` items of an array as they stand, and how many there are; `None`: no array. Memory does not grow with what
-/// lies beyond.
+/// Returns the first `keep` items of an array as written, and the number of all items; `None` if it is no array. Memory
+/// does not grow with the items beyond `keep`.
 pub fn items(value: &RawValue, keep: usize) -> Option<(Vec<&RawValue>, usize)> {
     let mut kept = Vec::new();
     let mut reader = serde_json::Deserializer::from_str(value.get());
@@ -95,11 +96,11 @@ pub fn items(value: &RawValue, keep: usize) -> Option<(Vec<&RawValue>, usize)> {
     Some((kept, count))
 }
 
-/// Counts the items of an array and keeps the first ones as they stand.
+/// A visitor that counts the items of an array and keeps the first ones as written.
 pub struct Items<'a, 'de> {
-    /// How many are kept.
+    /// Number of items to keep.
     pub keep: usize,
-    /// Where they go.
+    /// Destination of the kept items.
     pub kept: &'a mut Vec<&'de RawValue>,
 }
 
@@ -132,7 +133,8 @@ impl<'de> Visitor<'de> for Items<'_, 'de> {
     }
 }
 
-/// Whether an object says this text under this key, the first time it has the key. It is read no further than that.
+/// Returns whether the first occurrence of this key has this text as its value. The object is read no further than
+/// that.
 pub fn says(object: &str, key: &str, expected: &str) -> bool {
     struct Seeking<'s> {
         key: &'s str,
@@ -161,12 +163,12 @@ pub fn says(object: &str, key: &str, expected: &str) -> bool {
     }
 
     let mut found = false;
-    // An object left before its end is an error to the parser, and none to us.
+    // The parser reports an error because the object was not read to its end; the error is expected.
     let _ = serde_json::Deserializer::from_str(object).deserialize_map(Seeking { key, expected, found: &mut found });
     found
 }
 
-/// Appends a value that cannot fail to be JSON.
+/// Appends a value as JSON. The value must be one whose serialization cannot fail.
 pub fn put<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
     serde_json::to_writer(out, value).expect("texts and numbers into memory");
 }

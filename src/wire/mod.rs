@@ -1,13 +1,13 @@
-//! The dialects peers speak, and what all of them share.
+//! The dialects of the federation protocol, and what they share.
 //!
-//! A dialect answers four questions: which routes it has, how a request is written, how its answer is read, and what it is
-//! called in the configuration. A new one is a folder here, a line in [`DIALECTS`] and a label of the core's.
+//! A dialect defines its routes, how a request is written, how its response is read, and its name in the configuration.
+//! A new one is a folder here, an entry in [`DIALECTS`] and a kind of batch id in the core.
 //!
 //! # Map
 //! - [`transactions`]: PDUs and ephemeral items in transactions, by HTTP PUT; and the GETs.
 //! - [`updates`]: numbered pushes.
-//! - [`pdu`]: one PDU as JSON; all dialects carry the same. [`json`]: what every reader here needs.
-//! - [`intake`], [`acquaintance`]: what the dialects ask of the core. [`transport`]: what the core asks of them.
+//! - [`pdu`]: PDUs as JSON, the same in all dialects. [`json`]: helpers for all readers.
+//! - [`intake`], [`acquaintance`]: what dialects need from the core. [`transport`]: sends the core's requests to peers.
 
 pub mod acquaintance;
 pub mod intake;
@@ -32,30 +32,31 @@ use crate::http::identity::{Admission, Caller};
 use crate::http::refusal::Problem;
 pub use intake::Intake;
 
-/// One way of speaking.
+/// A dialect of the federation protocol.
 pub trait Dialect: Send + Sync + 'static {
-    /// Its name, as `peers.*.dialect` has it.
+    /// Returns its name, as in `peers.*.dialect`.
     fn name(&self) -> &'static str;
 
-    /// Adds its routes; they find [`Gate`]'s parts in the application's data.
+    /// Adds its routes. Their handlers find the shared services in the application's data.
     fn routes(&self, config: &mut ServiceConfig);
 
-    /// Writes a request from us to a peer with these habits.
+    /// Writes a push to a peer with these interop quirks.
     fn encode_push(&self, us: &ServerName, frame: &OutFrame, habits: Habits) -> Result<Request, PushFailure>;
 
-    /// What a request to this path is told once the gateway finishes only what is under way, in the dialect's word for "not
-    /// now". `None`: it is served, where it is not ours, or where any refusal may be taken for good.
+    /// Returns the response to a request for this path while the gateway drains, in the dialect's form of "not now".
+    /// `None`: the request is served, because the path is not the dialect's or because a refusal might be taken as
+    /// final.
     fn later(&self, path: &str) -> Option<HttpResponse>;
 
-    /// Reads the body of a 200 to it.
+    /// Reads the body of a 200 response to a push.
     fn decode_answer(&self, frame: &OutFrame, body: &Bytes) -> Result<Answered, PushFailure>;
 }
 
-/// Every dialect we speak, the default first.
+/// All dialects, the default first.
 pub const DIALECTS: &[&dyn Dialect] = &[&updates::Updates, &transactions::Transactions];
 
-/// The dialect a label belongs to: how a request is numbered is how it is written, whatever the peer's configuration says by
-/// the time it goes out.
+/// Returns the dialect of a batch id. The numbering of a batch decides its form, whatever the peer's configuration says
+/// when it is sent.
 pub fn dialect_of(label: &Label) -> &'static dyn Dialect {
     match label {
         Label::Numbers { .. } => &updates::Updates,
@@ -63,23 +64,23 @@ pub fn dialect_of(label: &Label) -> &'static dyn Dialect {
     }
 }
 
-/// What the routes of all dialects stand on.
+/// The services that the routes of all dialects use.
 #[derive(Clone)]
 pub struct Gate {
-    /// Takes what peers push.
+    /// Core that accepts the peers' requests.
     pub intake: Arc<dyn Intake>,
-    /// Says who may call.
+    /// Policy that decides who may call.
     pub admission: Arc<dyn Admission>,
-    /// Bounds a request's body.
+    /// Limit of a request's body.
     pub body: BodyLimit,
 }
 
-/// What peers are told once the gateway finishes only what is under way.
+/// Returns the response to a peer's request while the gateway drains; `None`: the request is served.
 pub fn later(path: &str) -> Option<HttpResponse> {
     DIALECTS.iter().find_map(|dialect| dialect.later(path))
 }
 
-/// The routes of every dialect: what the listener for peers serves. A peer may speak any of them to us, whatever we speak to it.
+/// Adds the routes of every dialect to the peer listener. A peer may use any dialect, whichever one we use towards it.
 pub fn routes(gate: &Gate, config: &mut ServiceConfig) {
     config.app_data(Data::from(Arc::clone(&gate.intake)));
     config.app_data(Data::from(Arc::clone(&gate.admission)));

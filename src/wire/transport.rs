@@ -1,4 +1,4 @@
-//! Requests to peers: a dialect writes and reads them, the gate outward carries them.
+//! Sends the core's requests to peers: a dialect writes and reads them, the egress client transfers them.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::pdu::{Acquaintance, Reader};
 use super::transactions::fetch;
 use crate::egress::Egress;
 
-/// The core's way to its peers.
+/// The transport that the core uses for requests to peers.
 pub struct PeerTransport {
     egress: Arc<Egress>,
     us: ServerName,
@@ -18,7 +18,7 @@ pub struct PeerTransport {
 }
 
 impl PeerTransport {
-    /// Our way through this gate; what comes back is read with this acquaintance.
+    /// Returns a transport over this client; responses are read with these reference facts.
     pub fn new(egress: Arc<Egress>, us: ServerName, acquaintance: Arc<dyn Acquaintance>) -> Self {
         Self { egress, us, acquaintance }
     }

@@ -1,25 +1,25 @@
-//! When the gateway is too full to take more: two marks for each thing that may run full, so that a door at the edge does not
-//! open and close with every event.
+//! The watermarks of overload: each resource has a high and a low mark, so that admission does not flap with every
+//! event.
 
 use crate::limits::OverloadLimits;
 
-/// What keeps the gateway from taking more. Nothing: it is open.
+/// The conditions that block requests; admission is open if there are none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Congestion {
-    /// So many events wait for the messenger, which is too many: peers are told to wait.
+    /// Number of unacknowledged feed events, if it is too high: peers are told to wait.
     pub unread: Option<u64>,
-    /// So many bytes are left on the disk, which is too few: everybody is.
+    /// Number of free bytes on the disk, if it is too low: everybody is told to wait.
     pub free: Option<u64>,
 }
 
 impl Congestion {
-    /// What peers send is taken.
+    /// Returns whether items of peers are accepted.
     pub const fn is_open(&self) -> bool {
         self.unread.is_none() && self.free.is_none()
     }
 }
 
-/// What was measured last, against its marks.
+/// The last measurements, compared with their watermarks.
 #[derive(Debug, Clone, Copy)]
 pub struct Levels {
     limits: OverloadLimits,
@@ -27,23 +27,23 @@ pub struct Levels {
 }
 
 impl Levels {
-    /// Open, until something is measured.
+    /// Returns levels that are open until something is measured.
     pub fn new(limits: OverloadLimits) -> Self {
         Self { limits, now: Congestion::default() }
     }
 
-    /// As it stands.
+    /// Returns the current conditions.
     pub const fn now(&self) -> Congestion {
         self.now
     }
 
-    /// So many events are not acknowledged. Closes at the high mark, and opens below the low one.
+    /// Updates the number of unacknowledged events: closes at the high mark, and opens below the low mark.
     pub fn unread(&mut self, events: u64) {
         let mark = if self.now.unread.is_some() { self.limits.feed_low } else { self.limits.feed_high };
         self.now.unread = (events >= mark).then_some(events);
     }
 
-    /// So many bytes are free. Closes below the least, and opens once there is an eighth more.
+    /// Updates the number of free bytes: closes below the minimum, and opens once an eighth more is free.
     pub fn free(&mut self, bytes: u64) {
         let least = self.limits.min_free;
         let mark = if self.now.free.is_some() { least.saturating_add(least / 8) } else { least };

@@ -1,4 +1,4 @@
-//! Whether the gateway is too full to take more: measured here, asked at every door, and told to whoever waits for news of it.
+//! Overload detection: measured here, checked at each admission, and published to those who wait for a change.
 //!
 //! ```text
 //!   journal - how far the feed reaches ---> Overload ---> doors        wait, 429, 503
@@ -20,30 +20,31 @@ use crate::ports::{Disk, FeedBounds, Ports};
 pub use levels::Congestion;
 use levels::Levels;
 
-/// When a peer comes again: a messenger that is this far behind reads for longer than a second.
+/// Time after which a peer should retry: a messenger that is so far behind needs more than a second to catch up.
 const WAIT: Duration = Duration::from_secs(10);
 
-/// The disk is measured at most this often.
+/// Minimum interval between two measurements of the disk.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
-/// What is full, for any thread.
+/// The overload state, usable from any thread.
 pub struct Overload {
     limits: OverloadLimits,
     disk: Arc<dyn Disk>,
     measured: Mutex<Measured>,
-    /// What the messenger was told of: each closing once.
+    /// State that was last announced to the messenger, so that each closing is announced once.
     told: Mutex<Congestion>,
     state: watch::Sender<Congestion>,
 }
 
 struct Measured {
     levels: Levels,
-    /// When the disk was. A clock that is set back must not keep anybody from looking.
+    /// Time of the last measurement of the disk. It is monotonic, because a wall clock that is set back would suppress
+    /// measurements.
     disk: Option<Instant>,
 }
 
 impl Overload {
-    /// Measured once, so that it is true from the start.
+    /// Returns a monitor that has measured once, so that its state is valid from the start.
     pub(crate) fn new(ports: &Ports) -> Self {
         let limits = ports.roster.overload();
         let overload = Self {
@@ -58,34 +59,35 @@ impl Overload {
         overload
     }
 
-    /// The marks.
+    /// Returns the thresholds of overload.
     pub const fn limits(&self) -> OverloadLimits {
         self.limits
     }
 
-    /// As it stands; changes when something closes or opens.
+    /// Returns a watch on the state; it changes when a limit is exceeded or no longer exceeded.
     pub fn subscribe(&self) -> watch::Receiver<Congestion> {
         self.state.subscribe()
     }
 
-    /// The feed reaches so far.
+    /// Updates the number of unread events from the bounds of the feed.
     pub(crate) fn feed(&self, bounds: FeedBounds) {
         self.note(|measured| measured.levels.unread(bounds.unread()));
     }
 
-    /// Look at the disk, unless it was looked at just now.
+    /// Measures the disk, unless it was measured within the last second.
     pub fn measure(&self) {
         self.note(|measured| {
             if measured.disk.is_none_or(|last| last.elapsed() >= MEASURE_EVERY) {
                 measured.disk = Some(Instant::now());
-                // What cannot be measured closes nothing: a commit that finds no room ends the process anyway.
+                // An unknown free space blocks nothing, because a commit that finds no space ends the process anyway.
                 measured.levels.free(self.disk.free().unwrap_or(u64::MAX));
             }
         });
     }
 
     fn note(&self, note: impl FnOnce(&mut Measured)) {
-        // A panic within cannot have left more than one level half noted, and the next measure notes it anew.
+        // A poisoned lock is safe to use: a panic leaves at most one level out of date, and the next measurement
+        // corrects it.
         let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
         note(&mut measured);
         let now = measured.levels.now();
@@ -94,7 +96,7 @@ impl Overload {
         self.state.send_if_modified(|was| is_news(&std::mem::replace(was, now)));
     }
 
-    /// Whether anything may be written that somebody submits.
+    /// Checks that there is disk space for submitted items.
     pub(crate) fn room(&self) -> Result<(), Refusal> {
         self.measure();
         match self.state.borrow().free {
@@ -103,7 +105,7 @@ impl Overload {
         }
     }
 
-    /// Whether durable items of peers are taken.
+    /// Checks that durable items of peers are accepted.
     pub(crate) fn intake(&self) -> Result<(), Refusal> {
         self.room()?;
         match self.state.borrow().unread {
@@ -112,12 +114,12 @@ impl Overload {
         }
     }
 
-    /// Whether what peers send is taken.
+    /// Returns whether items of peers are accepted.
     pub(crate) fn is_open(&self) -> bool {
         self.state.borrow().is_open()
     }
 
-    /// What the messenger is to be told of, now that this is so.
+    /// Returns the notices for the messenger that the transition to `now` requires.
     pub(crate) fn take_news(&self, now: Congestion) -> Vec<String> {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let was = std::mem::replace(&mut *told, now);
@@ -135,7 +137,7 @@ impl Overload {
         self.words(news).into_iter().map(|(_, words)| words).collect()
     }
 
-    /// What keeps the door shut, each by its name.
+    /// Describes each condition that blocks requests, with its name.
     pub fn words(&self, now: Congestion) -> Vec<(&'static str, String)> {
         let OverloadLimits { feed_high, feed_low, min_free } = self.limits;
         let feed = now.unread.map(|unread| {
@@ -160,5 +162,5 @@ impl Overload {
     }
 }
 
-/// What the operator calls the mark at which peers wait for the messenger.
+/// Configuration key of the number of unread events from which peers are told to wait.
 pub(crate) const HIGH_WATER: &str = "feed.high_water";

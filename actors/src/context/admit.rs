@@ -1,4 +1,5 @@
-//! What is taken of what comes: each PDU alone, in the order of the request. One bad one never harms its neighbours.
+//! Admission of inbound PDUs: each is validated on its own, in the order of the request. A bad one never harms its
+//! neighbours.
 
 use std::collections::HashMap;
 
@@ -13,31 +14,31 @@ use crate::model::{
     StoredPdu, Verdict,
 };
 
-/// A PDU that lay in quarantine because a server took no part.
+/// A PDU that was quarantined because a server was not a participant.
 #[derive(Debug, Clone)]
 pub struct Kept {
-    /// Who sent it, then.
+    /// Peer that had sent the PDU.
     pub from: ServerName,
-    /// Its number in that server's quarantine.
+    /// Number of its row in that peer's quarantine.
     pub number: u64,
     /// The PDU; `None`: the copy that its origin sent itself lies there too, and is the one to be judged.
     pub pdu: Option<Pdu>,
 }
 
-/// How PDUs came.
+/// The provenance of PDUs.
 #[derive(Clone, Copy)]
 pub(super) struct Way<'a> {
-    /// Who handed them to us.
+    /// Peer that sent the PDUs.
     pub(super) from: &'a ServerName,
-    /// How that was proved; `None`: we asked for them.
+    /// Method by which the sender was authenticated; `None`: we fetched the PDUs.
     pub(super) verified: Option<&'static str>,
-    /// How many questions in a row have led to them, where we asked.
+    /// Number of fetches in a row that have led to them, if they were fetched.
     pub(super) walked: u32,
-    /// They are history: what of their parents is not among them is not waited for.
+    /// True if they are history: parents outside the batch are not waited for.
     pub(super) past: bool,
 }
 
-/// Where a parent stands.
+/// The status of a parent.
 enum Parent {
     Delivered { depth: u64, history: bool },
     Undelivered,
@@ -45,7 +46,7 @@ enum Parent {
 }
 
 impl Machine {
-    /// Take in what may be taken; deliver what is ready.
+    /// Accepts the valid PDUs, and delivers those that are ready.
     pub(super) fn admit(
         &mut self,
         step: &mut Step<'_>,
@@ -53,7 +54,7 @@ impl Machine {
         pdus: Vec<Pdu>,
         known: &HashMap<PduRef, Known>,
     ) -> Vec<Fate> {
-        // Adoption covers the whole first batch.
+        // The whole first batch creates the context, not only its first PDU.
         let is_first = self.is_new() || self.is_just_joined();
         let mut told: HashMap<PduRef, Fate> = HashMap::new();
         let mut taken = vec![];
@@ -84,7 +85,7 @@ impl Machine {
             told.entry(reference).or_insert_with(|| fate.clone());
             fates.push(fate);
         }
-        // Only now, so that parents are found among the batch's own PDUs, whatever their order.
+        // Link after the loop, so that parents are found among the PDUs of the batch, whatever their order.
         for (reference, walked) in &taken {
             self.link(step, reference, *walked);
         }
@@ -92,7 +93,7 @@ impl Machine {
         fates
     }
 
-    /// Judge one anew that lay in quarantine.
+    /// Validates a PDU from quarantine again.
     pub(super) fn readmit(
         &mut self,
         step: &mut Step<'_>,
@@ -101,7 +102,7 @@ impl Machine {
         known: &HashMap<PduRef, Known>,
     ) -> Vec<Fate> {
         step.parks = false;
-        // How its sender was proved then is not kept; that it was listed for its address is the least of it.
+        // Quarantine rows do not record how the sender was authenticated, so assume the weakest proof, `network`.
         let way = Way { from, verified: Some("network"), walked: 0, past: false };
         self.admit(step, way, vec![pdu], known)
     }
@@ -116,7 +117,7 @@ impl Machine {
         }
     }
 
-    /// Whether a PDU is taken. From the look-up on it is claimed; the claim of one that is not taken is let go.
+    /// Validates a PDU. It has been claimed since the lookup; the claim of a refused PDU is dropped.
     fn judge(
         &mut self,
         step: &mut Step<'_>,
@@ -131,7 +132,7 @@ impl Machine {
         }
         match known.get(reference) {
             Some(known) if *known.context() == pdu.context && !is_elsewhere => return Err(Verdict::Duplicate),
-            // Whoever was first with an identity has it.
+            // The first PDU with an identity keeps it.
             Some(_) => return Err(refused("OTHER_CONTEXT", format!("{reference} is a PDU of another context"))),
             None if is_elsewhere => return Err(refused("OTHER_CONTEXT", format!("{reference} is of {}", pdu.context))),
             None => {}
@@ -153,7 +154,7 @@ impl Machine {
         verdict
     }
 
-    /// Whether a PDU is taken as history. Who takes part now does not matter: whom we asked says that this was said.
+    /// Validates a PDU of history. Participation is not checked, because the server that was asked vouches for the PDU.
     pub(super) fn judge_past(
         &mut self,
         step: &mut Step<'_>,
@@ -178,7 +179,7 @@ impl Machine {
         verdict
     }
 
-    /// Whether it can have a place in the graph.
+    /// Checks that the PDU can have a position in the graph.
     fn sound(&self, pdu: &Pdu, known: &HashMap<PduRef, Known>) -> Result<(), Verdict> {
         let reference = &pdu.reference;
         if reference.origin == self.us {
@@ -196,7 +197,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Whether what it replaces, where that is known, is of its own key.
+    /// Checks that the PDU which it replaces, if known, has the same key and context.
     fn sets_soundly(&mut self, step: &mut Step<'_>, pdu: &Pdu, known: &HashMap<PduRef, Known>) -> Result<(), Verdict> {
         let Some(slot) = &pdu.state else { return Ok(()) };
         let Some(prev) = &slot.prev else { return Ok(()) };
@@ -223,7 +224,7 @@ impl Machine {
         match known.get(parent).filter(|_| !self.order.holds(parent)) {
             Some(known) if *known.context() != self.record.context => Parent::Foreign,
             Some(Known::Delivered { depth, history, .. }) => Parent::Delivered { depth: *depth, history: *history },
-            // A mere claim is one of this very batch, which has its say first.
+            // A claimed PDU belongs to this batch and has not been processed yet.
             Some(Known::Held { .. } | Known::Claimed { .. }) | None => Parent::Undelivered,
         }
     }
@@ -281,7 +282,8 @@ impl Machine {
     fn park(&mut self, step: &mut Step<'_>, way: Way<'_>, pdu: &Pdu) -> Verdict {
         let code = ParkedCode::NotAParticipant;
         let PduRef { origin, id } = &pdu.reference;
-        // One that we asked for comes again from everybody who has it: it is told of once, and not at all when too late.
+        // A fetched PDU comes again from every server that has it: it is reported once, and not at all if it comes too
+        // late.
         let is_told = match self.wanted.get_mut(&pdu.reference) {
             Some(want) if way.verified.is_none() => !std::mem::replace(&mut want.parked, true),
             _ => way.verified.is_some(),
@@ -312,7 +314,7 @@ impl Machine {
     ) -> Walked {
         let reference = pdu.reference.clone();
         let want = self.wanted.remove(&reference);
-        // What lies before the edge has only the edge before it.
+        // If this PDU is itself a history edge, its missing parents are edges too, not gaps.
         let beyond = want.as_ref().is_some_and(|want| want.edge)
             || self.gaps.is_edge(&reference) && !self.is_bookmark(&reference);
         let (mut prev, mut missing, mut depth): (Vec<PduRef>, _, _) = (vec![], vec![], 0);
@@ -339,7 +341,8 @@ impl Machine {
         });
         let mut behind = vec![];
         if is_old && self.record.join.is_none() && !for_state.is_some_and(|want| want.past) {
-            // Nobody reads what lies before it (a conversation that was joined is read): what comes of that by itself is news.
+            // Fetched only because state refers to it, and this context was not joined: do not wait for its parents;
+            // keep them in `behind`, so that one that arrives by itself is delivered as new, not as history.
             std::mem::swap(&mut missing, &mut behind);
         }
         let (history, for_state) = (way.past || is_old, for_state.is_some() && !is_old);
@@ -362,7 +365,7 @@ impl Machine {
             behind,
         };
         self.order.insert(reference, waiting);
-        // What its sender proved is the sender's own name: of another's PDU we have the sender's word.
+        // The sender's authentication proves the sender's own name only, so the PDU of another origin is relayed.
         let verified = match pdu.reference.origin == *way.from {
             true => way.verified.unwrap_or("network"),
             false => "relayed",
@@ -398,7 +401,7 @@ impl Machine {
         self.order.delivered(&reference, depth, false);
     }
 
-    /// What a PDU sets, and the state PDU it replaces where that has not been delivered.
+    /// Returns the key and the state entry that a PDU sets, and its `prev_state` if that is not delivered.
     fn setting(
         &self,
         pdu: &mut Pdu,

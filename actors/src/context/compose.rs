@@ -1,6 +1,6 @@
-//! What our messenger says gets its place: all forward edges as parents, a depth, and for state what it replaces.
+//! Composition of local PDUs: each gets the heads as parents, a depth, and for state the PDU that it replaces.
 //!
-//! Serial in memory, pipelined on disk: the next PDU may name one that is handed over and not committed.
+//! Composition is serial in memory and pipelined on disk: a PDU may name one that is submitted and not committed yet.
 
 use crate::change::Change;
 use crate::context::heads::{self, Named};
@@ -28,7 +28,7 @@ impl Machine {
         if let Some(Membership { server, joins: true }) = setting.as_ref().and_then(|setting| setting.member.as_ref())
             && self.comes_in(server)
         {
-            // Who comes in by it is told of it.
+            // The server that the message adds as a participant receives it too.
             audience.push(server.clone());
         }
         let why = |server: &ServerName| reach.shut.iter().find(|(other, _)| other == server).map(|(_, reason)| *reason);
@@ -69,7 +69,7 @@ impl Machine {
         }
     }
 
-    /// What a draft sets: a direct replacement of what holds the key, so it holds the key from then on.
+    /// Returns the state fields of a draft. It replaces the current state directly, so it becomes the current state.
     fn replace(&mut self, step: &Step<'_>, draft: &Draft, key: &str, power_level: i64) -> Result<StateSlot, Refusal> {
         let holder = self.holder(step, &(draft.kind.clone(), key.to_owned()));
         if let Some(holder) = holder.as_ref().filter(|holder| holder.power > power_level)

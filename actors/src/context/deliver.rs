@@ -1,4 +1,4 @@
-//! What is ready goes to the messenger, and what waited too long goes with its gaps named.
+//! Delivery to the messenger: of PDUs that are ready, and of those whose missing parents were given up, with a gap.
 
 use std::collections::HashSet;
 
@@ -10,10 +10,10 @@ use crate::context::order::Waiting;
 use crate::context::step::Step;
 use crate::model::{Bond, Delivery, FeedItem, Head, PduRef, ServerName, Shown, StateKey};
 
-/// Steps back from the first batch of a conversation new to us that are asked for.
+/// Maximum number of fetches in a row for ancestors of the first batch of a new context.
 const EDGE_STEPS: u32 = 3;
 
-/// What the messenger is told before children that are delivered without a parent.
+/// The gap event that precedes the children which are delivered without a parent.
 #[derive(Default)]
 struct Announced {
     missing: Vec<PduRef>,
@@ -22,7 +22,7 @@ struct Announced {
 }
 
 impl Machine {
-    /// Deliver what is ready, and what becomes ready by that: by depth, origin and id.
+    /// Delivers the ready PDUs, and those that become ready by that, ordered by depth, origin and id.
     pub(super) fn deliver(&mut self, step: &mut Step<'_>) {
         let begin = step.changes.len();
         let mut announced = Announced::default();
@@ -37,8 +37,8 @@ impl Machine {
         }
     }
 
-    /// The parents it is delivered without; those that nothing was delivered without before are announced. What lies beyond
-    /// the edge is no gap.
+    /// Returns the parents that a PDU is delivered without, and adds those with a first such child to the gap event.
+    /// Parents beyond the history edge are no gaps.
     fn without(&mut self, child: &PduRef, waiting: &Waiting, announced: &mut Announced) -> Vec<PduRef> {
         let mut gap = vec![];
         for parent in &waiting.prev {
@@ -68,7 +68,7 @@ impl Machine {
         let is_old = for_state && !on_news && (!prev.is_empty() || self.has_edge());
         let history = history || is_old;
         let link = self.links.close(reference);
-        // Given up, but nothing delivered without it yet: then it comes in time.
+        // A parent that was given up arrives in time if no child was delivered without it yet.
         let given_up = self.gaps.close(reference);
         let late = !history && given_up.as_ref().is_some_and(|gap| !gap.children.is_empty());
         let own = state.as_ref().map(|(key, _)| key.clone());
@@ -79,7 +79,7 @@ impl Machine {
         step.delivered(reference, &self.record, Delivery { position, depth, shown });
         // What lies far back is no edge, and hides none; nor does one that others never see.
         if !history && !narrowed {
-            // A late one has been named by a delivered child already.
+            // A delivered child names a late PDU already, so it is not a head.
             let head = (!late).then(|| Head::of(reference.clone(), depth, stated));
             self.advance_heads(&prev, head);
         }
@@ -110,7 +110,7 @@ impl Machine {
         position
     }
 
-    /// Find out what a PDU that was taken waits for: a held parent is awaited, one given up is not, another is looked for.
+    /// Determines what an accepted PDU waits for: held parents are awaited, given-up ones are not, others are fetched.
     pub(super) fn link(&mut self, step: &mut Step<'_>, reference: &PduRef, walked: Walked) {
         let Some(waiting) = self.order.get(reference) else { return };
         if waiting.history {
@@ -132,8 +132,8 @@ impl Machine {
                 let (context, missing) = (self.record.context.clone(), parent.clone());
                 step.changes.push(Change::GapClosed { context, missing });
             }
-            // What lies before the place where we came in is asked for only as far as what comes may answer it: the rest is
-            // history, which is fetched when the messenger wants it.
+            // Parents beyond the history edge are fetched a few steps back only, for the messages that new PDUs may
+            // answer. The rest is history, which is fetched when the messenger asks for it.
             let depth_max = if edge { EDGE_STEPS } else { self.limits.gap.depth_max };
             let too_far = generation > depth_max && !self.wanted.contains(&parent);
             if too_far && self.gaps.get(&parent).is_none() {
@@ -151,7 +151,7 @@ impl Machine {
         self.order.settle(reference);
     }
 
-    /// Look for the state PDU that one replaces, which holds up nothing. One that is held comes by itself.
+    /// Fetches the PDU that a state PDU replaces; no delivery waits for it. A held one arrives by itself.
     pub(super) fn seek(
         &mut self,
         step: &Step<'_>,
@@ -165,14 +165,14 @@ impl Machine {
         }
         let too_far = generation > self.limits.state.chain_max && !self.wanted.contains(replaced);
         if too_far || self.gaps.get(replaced).is_some() && !self.is_bookmark(replaced) {
-            // What rests on it is not delivered yet, or was not weighed with it: nothing is to be weighed anew.
+            // No delivered state PDU depends on this link yet, so current state need not be recomputed.
             self.links.give_up(replaced);
         } else {
             self.wanted.want_link(step.now, replaced, sender, generation);
         }
     }
 
-    /// Parents whose time is over.
+    /// Gives up the parents whose time has passed.
     pub(super) fn give_up_due(&mut self, step: &mut Step<'_>) {
         let given_up = self.wanted.give_up(step.now, circle(&self.us, &self.record, &self.limits));
         if given_up.is_empty() {
@@ -189,8 +189,8 @@ impl Machine {
         self.deliver(step);
     }
 
-    /// Too many wait: the oldest leaves as if what it waits for had been given up. Refusing what comes would be no way out,
-    /// the parent may stand behind the children.
+    /// Releases the oldest held PDU above the limit, as if its missing ancestors had been given up. Refusing new PDUs
+    /// instead would be a livelock, because the missing parent may stand behind the children.
     pub(super) fn release_over_limit(&mut self, step: &mut Step<'_>) {
         while self.order.len() > self.limits.held_max as usize {
             let roots = self.order.roots_of_oldest();

@@ -1,20 +1,21 @@
-//! Parents that were given up, and who was delivered without them: known for good, so that one that comes after all is told
-//! as what it is.
+//! Parents that were given up, with the children that were delivered without them. They are remembered, so that a
+//! parent that arrives later is reported as late.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::model::{Gap, PduRef};
 
-/// Children listed for one parent: the list is there to tell people what to look at again, not to be complete.
+/// Maximum number of children listed for one parent: the list shows people what to read again and need not be complete.
 const CHILDREN_MAX: usize = 100;
 
-/// The gaps of a conversation.
+/// The gaps of a context.
 #[derive(Default)]
 pub(super) struct Gaps {
     open: BTreeMap<PduRef, Gap>,
-    /// Those that are not as the disk has them.
+    /// Gaps that differ from their rows in the store.
     touched: BTreeSet<PduRef>,
-    /// In the order in which they were given up; those of an earlier life in the order of their names.
+    /// Missing parents in the order in which they were given up; those of an earlier incarnation in the order of their
+    /// names.
     order: VecDeque<PduRef>,
 }
 
@@ -29,7 +30,7 @@ impl Gaps {
         self.open.get(reference)
     }
 
-    /// It lies beyond the edge.
+    /// Returns whether the parent lies beyond the history edge.
     pub(super) fn is_edge(&self, reference: &PduRef) -> bool {
         self.get(reference).is_some_and(|gap| gap.edge)
     }
@@ -38,7 +39,7 @@ impl Gaps {
         self.open.is_empty()
     }
 
-    /// Those beyond the edge, the last by name first.
+    /// Returns the missing parents beyond the history edge, in descending order of their names.
     pub(super) fn edges(&self) -> impl Iterator<Item = &PduRef> {
         self.open.values().rev().filter(|gap| gap.edge).map(|gap| &gap.missing)
     }
@@ -47,7 +48,7 @@ impl Gaps {
         self.open.values().cloned().collect()
     }
 
-    /// Nobody waits for it any longer. No child has been delivered without it yet: while that is so, its coming is no event.
+    /// Records that a parent was given up. As long as no child was delivered without it, its arrival is no event.
     pub(super) fn give_up(&mut self, missing: PduRef, edge: bool) {
         self.touched.insert(missing.clone());
         if self.open.insert(missing.clone(), Gap { missing: missing.clone(), children: vec![], edge }).is_none() {
@@ -55,8 +56,8 @@ impl Gaps {
         }
     }
 
-    /// Forget those given up longest ago until no more than `kept` are left: their coming will be no event, and a child that
-    /// names one looks for it anew. Returns which.
+    /// Removes the gaps that were given up longest ago, until at most `kept` are left, and returns their parents. The
+    /// later arrival of such a parent is no event, and a new child that names it fetches it again.
     pub(super) fn forget(&mut self, kept: usize) -> Vec<PduRef> {
         let mut forgotten = vec![];
         while self.open.len() > kept
@@ -67,7 +68,7 @@ impl Gaps {
         forgotten
     }
 
-    /// A child is delivered without it. Whether that is the first.
+    /// Records that a child is delivered without the parent. Returns whether it is the first.
     pub(super) fn delivered_without(&mut self, missing: &PduRef, child: &PduRef) -> bool {
         let Some(gap) = self.open.get_mut(missing) else { return false };
         let first = gap.children.is_empty();
@@ -78,7 +79,7 @@ impl Gaps {
         first
     }
 
-    /// It came after all.
+    /// Removes the gap of a parent that arrived.
     pub(super) fn close(&mut self, reference: &PduRef) -> Option<Gap> {
         self.touched.remove(reference);
         if let Some(place) = self.order.iter().position(|other| other == reference) {
@@ -87,7 +88,7 @@ impl Gaps {
         self.open.remove(reference)
     }
 
-    /// Those the disk must be told of.
+    /// Returns the gaps that must be written to the store.
     pub(super) fn take_touched(&mut self) -> Vec<Gap> {
         let touched = std::mem::take(&mut self.touched);
         touched.iter().filter_map(|missing| self.open.get(missing).cloned()).collect()

@@ -1,8 +1,9 @@
-//! The forward edges of a conversation: delivered PDUs that nobody has named as a parent yet. What we say next names them.
+//! The heads of a context (forward extremities): delivered PDUs that nobody has named as a parent yet. The next local
+//! PDU names them.
 
 use crate::model::{Head, PduRef};
 
-/// Parents of one PDU of ours.
+/// Maximum number of parents of a local PDU.
 pub(crate) const PARENTS_MAX: usize = 10;
 
 /// What our next PDU names, and its two depths.
@@ -26,8 +27,8 @@ pub(super) fn parents(heads: &[Head]) -> Named {
     Named { prev, depth: over(|head| head.depth), emitted: over(|head| head.emitted) }
 }
 
-/// A PDU was delivered: what it names is no edge any more; it is one itself, where `head` says so. Beyond `max` the shallowest
-/// goes, which is told: it stays in the conversation, only nothing of ours will name it.
+/// Updates the heads after a delivery: removes those that the PDU names, and adds `head`. Above `max` the shallowest
+/// head is removed and true is returned; it stays in the context, but no local PDU will name it.
 pub(super) fn advance(heads: &mut Vec<Head>, named: &[PduRef], head: Option<Head>, max: usize) -> bool {
     heads.retain(|head| !named.contains(&head.reference));
     if let Some(head) = head {

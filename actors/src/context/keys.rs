@@ -1,7 +1,8 @@
-//! The keys of a conversation: which state PDU holds each, what that was, and what the messenger is told when it changes.
+//! The current state of each key: which state PDU it is, which it was, and the events for the messenger when it
+//! changes.
 //!
-//! A state PDU counts from its delivery on. Mostly it replaces the holder, and nothing is read; else all that was ever
-//! delivered of its key is weighed anew.
+//! A state PDU counts from its delivery on. Usually it replaces the current one and nothing is read; otherwise all
+//! delivered state PDUs of its key are resolved again.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,24 +12,24 @@ use crate::context::state::winner;
 use crate::context::step::Step;
 use crate::model::{Bond, Known, PduRef, ServerName, StateKey, StateLink, StatePiece};
 
-/// What a step may read of the disk: an argument, as time is one. It sees all that was handed over before the step. A read that
-/// fails gives nothing, and whoever lent it drops what the step decided on it.
+/// The reads that a step may make; like time, they are an argument. They see everything that was submitted before the
+/// step. A read that fails returns nothing, and the caller then discards the result of the step.
 pub trait Reads {
-    /// The state PDU that holds a key.
+    /// Returns the current state PDU of a key.
     fn holder(&self, key: &StateKey) -> Option<StatePiece>;
-    /// All state PDUs of a key that were delivered.
+    /// Returns all delivered state PDUs of a key.
     fn set(&self, key: &StateKey) -> Vec<StatePiece>;
-    /// What is known of a PDU.
+    /// Returns the status of a PDU.
     fn known(&self, reference: &PduRef) -> Option<Known>;
     /// Whether it lies in quarantine, as this server sent it, because its origin takes no part.
     fn is_kept(&self, reference: &PduRef, from: &ServerName) -> bool;
 }
 
-/// The state PDUs of the keys a step has to do with, as the disk has them and as the step has changed them.
+/// The state PDUs of the keys that a step uses: as stored, with the changes of the step.
 #[derive(Default)]
 pub(super) struct Sets {
     read: HashMap<StateKey, BTreeMap<PduRef, StatePiece>>,
-    /// Of keys that have not been read.
+    /// State PDUs of this step, for keys that have not been read.
     kept: HashMap<StateKey, Vec<StatePiece>>,
 }
 
@@ -49,7 +50,7 @@ impl Sets {
     }
 }
 
-/// A state PDU that is about to be delivered, weighed.
+/// A state PDU that is about to be delivered, with the winner of its key.
 pub(super) struct Counted {
     key: StateKey,
     piece: StatePiece,
@@ -57,14 +58,14 @@ pub(super) struct Counted {
 }
 
 impl Counted {
-    /// Whether it holds its key.
+    /// Returns whether it is the winner.
     pub(super) fn is_current(&self) -> bool {
         self.winner.as_ref().is_some_and(|winner| winner.reference == self.piece.reference)
     }
 }
 
 impl Machine {
-    /// Who holds a key now.
+    /// Returns the current state PDU of a key.
     pub(super) fn holder(&mut self, step: &Step<'_>, key: &StateKey) -> Option<StatePiece> {
         if let Some(holder) = self.holders.get(key) {
             return holder.clone();
@@ -74,13 +75,13 @@ impl Machine {
         holder
     }
 
-    /// Whether this delivered PDU is a state PDU of the key.
+    /// Returns whether this delivered PDU is a state PDU of the key.
     pub(super) fn is_of_key(&mut self, step: &mut Step<'_>, key: &StateKey, reference: &PduRef) -> bool {
         let is_holder = self.holder(step, key).is_some_and(|holder| holder.reference == *reference);
         is_holder || step.set(key).contains_key(reference)
     }
 
-    /// Weigh a state PDU that is about to be delivered. `link`: others have said that they replace it.
+    /// Resolves the key of a state PDU that is about to be delivered. `link`: other state PDUs name it as `prev_state`.
     pub(super) fn count(
         &mut self,
         step: &mut Step<'_>,
@@ -104,7 +105,7 @@ impl Machine {
         Counted { key, piece, winner }
     }
 
-    /// What a state PDU's link is worth at its delivery.
+    /// Returns the status of a state PDU's link at its delivery.
     fn bond(&mut self, step: &mut Step<'_>, key: &StateKey, prev: &PduRef) -> Bond {
         if step.set(key).contains_key(prev) {
             return Bond::Sound;
@@ -117,7 +118,7 @@ impl Machine {
         self.links.open(prev, key)
     }
 
-    /// It is delivered: it counts from now on.
+    /// Records a delivered state PDU as a candidate of its key, and updates the current state.
     pub(super) fn counted(&mut self, step: &mut Step<'_>, counted: Counted) {
         let Counted { key, piece, winner } = counted;
         let reference = piece.reference.clone();
@@ -130,7 +131,8 @@ impl Machine {
         step.changes.push(Change::StateKept { context, key: key.clone(), piece });
     }
 
-    /// A PDU was delivered that others say they replace. Those of another key than its own have no business with it.
+    /// Handles the delivery of a PDU that was missing as `prev_state`. State PDUs of other keys that name it are
+    /// excluded.
     pub(super) fn link_came(&mut self, step: &mut Step<'_>, link: StateLink, own: Option<&StateKey>) {
         let StateLink { missing, keys, .. } = link;
         step.changes.push(Change::LinkClosed { context: self.record.context.clone(), missing: missing.clone() });
@@ -139,14 +141,14 @@ impl Machine {
         }
     }
 
-    /// A link could not be had: what rests on it begins with itself.
+    /// Gives up a missing `prev_state`: the state PDUs that name it count as roots.
     pub(super) fn link_given_up(&mut self, step: &mut Step<'_>, missing: &PduRef) {
         for key in self.links.give_up(missing) {
             self.rebind(step, key, missing, Bond::GivenUp);
         }
     }
 
-    /// The PDUs of a key that name this one count in another way.
+    /// Sets the link status of the state PDUs of a key that name this one, and resolves the key again.
     fn rebind(&mut self, step: &mut Step<'_>, key: StateKey, prev: &PduRef, bond: Bond) {
         let rests = |piece: &&mut StatePiece| piece.prev.as_ref() == Some(prev) && piece.bond != Bond::Foreign;
         let mut moved = vec![];
@@ -162,7 +164,7 @@ impl Machine {
         self.seat(step, key, winner, None);
     }
 
-    /// This one holds the key from now on. The messenger is told again of one that it has had before.
+    /// Sets the current state PDU of a key. One that is in the feed already is emitted again.
     fn seat(&mut self, step: &mut Step<'_>, key: StateKey, holder: Option<StatePiece>, news: Option<&PduRef>) {
         let before = self.holder(step, &key);
         let reference = holder.as_ref().map(|holder| &holder.reference);

@@ -1,22 +1,22 @@
-//! State PDUs that others say they replace, and that were not delivered: known until they come, so that what rests on them is
-//! weighed anew then.
+//! Missing `prev_state` PDUs: state PDUs name them, and they are not delivered. They are remembered until they arrive,
+//! because the keys that name them are then resolved again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{Bond, PduRef, StateKey, StateLink};
 
-/// Links of a conversation that are remembered. One more counts as given up at once, and if it comes after all, that is seen
-/// only when its key is weighed for another reason.
+/// Maximum number of missing `prev_state` PDUs that a context remembers. A further one counts as given up at once; if
+/// it arrives later, its key is not resolved again for that reason alone.
 const LINKS_MAX: usize = 10_000;
 
-/// Keys remembered for one link: an honest one has one.
+/// Maximum number of keys remembered for one PDU; an honest one has one key.
 const KEYS_MAX: usize = 16;
 
-/// The links of a conversation that are lacking.
+/// The missing `prev_state` PDUs of a context.
 #[derive(Default)]
 pub(super) struct Links {
     open: BTreeMap<PduRef, StateLink>,
-    /// Those that are not as the disk has them.
+    /// Entries that differ from their rows in the store.
     touched: BTreeSet<PduRef>,
 }
 
@@ -26,12 +26,12 @@ impl Links {
         Self { open, touched: BTreeSet::new() }
     }
 
-    /// Those that are still to be looked for.
+    /// Returns the PDUs that are still to be fetched.
     pub(super) fn list_sought(&self) -> Vec<PduRef> {
         self.open.values().filter(|link| !link.given_up).map(|link| link.missing.clone()).collect()
     }
 
-    /// A PDU of this key rests on it. How it stands.
+    /// Records that a state PDU of this key names the missing PDU; returns the status of the link.
     pub(super) fn open(&mut self, missing: &PduRef, key: &StateKey) -> Bond {
         if !self.open.contains_key(missing) {
             if self.open.len() >= LINKS_MAX {
@@ -51,7 +51,7 @@ impl Links {
         if link.given_up { Bond::GivenUp } else { Bond::Sound }
     }
 
-    /// It could not be had. The keys in which something rested on it until now.
+    /// Gives up a missing PDU; returns the keys that have named it so far.
     pub(super) fn give_up(&mut self, missing: &PduRef) -> Vec<StateKey> {
         let Some(link) = self.open.get_mut(missing).filter(|link| !link.given_up) else { return vec![] };
         link.given_up = true;
@@ -59,13 +59,13 @@ impl Links {
         link.keys.clone()
     }
 
-    /// It came.
+    /// Removes a PDU that arrived.
     pub(super) fn close(&mut self, reference: &PduRef) -> Option<StateLink> {
         self.touched.remove(reference);
         self.open.remove(reference)
     }
 
-    /// Those the disk must be told of.
+    /// Returns the entries that must be written to the store.
     pub(super) fn take_touched(&mut self) -> Vec<StateLink> {
         let touched = std::mem::take(&mut self.touched);
         touched.iter().filter_map(|missing| self.open.get(missing).cloned()).collect()

@@ -1,8 +1,9 @@
-//! A conversation's machine: PDUs in, in any order; deliveries out, no PDU before a PDU it names as a parent.
+//! The state machine of a context: it takes PDUs in any order, and delivers no PDU before one that it names as a
+//! parent.
 //!
-//! The life of a PDU: unknown -> held (some parents are not delivered) -> ready -> delivered. A missing parent is waited for
-//! briefly, then asked for; when everybody was asked for long enough it is given up, and its children are delivered with a
-//! gap. Nothing is ever silently skipped or reordered.
+//! The life of a PDU: unknown -> held (some parents are not delivered) -> ready -> delivered. A missing parent is
+//! waited for briefly, then fetched; when every candidate has been asked for long enough, it is given up, and its
+//! children are delivered with a gap. No PDU is ever skipped or reordered silently.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -27,40 +28,41 @@ use crate::model::{
     ServerName, StateKey, StatePiece, Want,
 };
 
-/// PDUs taken back from quarantine at once.
+/// Number of quarantined PDUs that are read at once.
 const KEPT_PAGE: u32 = 100;
 
-/// Open ends that the record holds on disk, which is written whole with each commit; further ones have rows of their own.
+/// Maximum number of heads in the record, which is written whole with each commit; further heads have rows of their
+/// own.
 const HEADS_IN_RECORD: usize = 100;
 
-/// Delivered PDUs remembered, so that parents are normally found without a look-up.
+/// Number of delivered PDUs that are remembered, so that parents are normally found without a lookup.
 const REFERENCES_KEPT: usize = 1024;
 
-/// State keys whose holder is remembered, so that a plain replacement reads nothing.
+/// Number of state keys whose current PDU is remembered, so that a plain replacement reads nothing.
 const KEYS_KEPT: usize = 1024;
 
-/// The machine of one conversation.
+/// The state machine of one context.
 pub struct Machine {
     pub(super) us: ServerName,
     pub(super) limits: Arc<ContextLimits>,
     pub(super) text: Arc<dyn PduText>,
     pub(super) record: ContextRecord,
-    /// The record has a row, or was handed over.
+    /// True if the record has a row, or was submitted.
     stored: bool,
     pub(super) order: Order,
     pub(super) wanted: Wanted,
     pub(super) gaps: Gaps,
     /// Delivered lately, with their depths, and whether they came as history.
     pub(super) recent: Recent<PduRef, (u64, bool)>,
-    /// State PDUs that are named as replaced and were not delivered.
+    /// PDUs that are named as `prev_state` and are not delivered.
     pub(super) links: Links,
-    /// Who holds the keys that were looked at lately.
+    /// Current state of recently used keys.
     pub(super) holders: Recent<StateKey, Option<StatePiece>>,
-    /// Open ends that have rows of their own.
+    /// Heads that have rows of their own.
     spilled: BTreeSet<PduRef>,
-    /// Open ends that were forgotten, and not told of yet.
+    /// Number of heads that were forgotten and not reported yet.
     forgotten: u64,
-    /// What is being fetched because somebody wants to read it.
+    /// History fetches of readers and of the join.
     pub(super) past: Past,
     /// How far the stage is read.
     pub(super) stage: StageReader,
@@ -70,12 +72,12 @@ pub struct Machine {
     let_in: bool,
     /// The disk says that there is unfinished work.
     unfinished_stored: bool,
-    /// What the shell's timer is set to.
+    /// Time that the actor's timer is set to.
     armed: Option<Millis>,
 }
 
 impl Machine {
-    /// The machine as the store left it; a conversation nobody has heard of is one that its first PDU will begin.
+    /// Returns the machine in the state that was loaded from the store; the first PDU will create an unknown context.
     pub fn new(
         context: ContextId,
         us: ServerName,
@@ -98,7 +100,8 @@ impl Machine {
         for held in load.held {
             let (prev, sender, state) = (held.prev, held.sender, held.state);
             let Hold { missing, edge, depth, for_state } = held.hold;
-            // A link that was lacking when it came is among the links; one that came since is not.
+            // `link` is not restored here: a prev_state that was missing on arrival is in `links`; if it has arrived
+            // since, nothing has to be fetched.
             let (narrowed, stated, behind) = (held.narrowed, held.stated, vec![]);
             let waiting = Waiting {
                 prev,
@@ -144,7 +147,7 @@ impl Machine {
         }
     }
 
-    /// Which of these PDUs, and which of their parents, the machine cannot tell about from memory.
+    /// Returns those of these PDUs, and those of their parents, whose status is not in memory.
     pub fn unknown(&self, pdus: &[Pdu]) -> (Vec<PduRef>, Vec<PduRef>) {
         let is_known = |reference: &PduRef| self.recent.get(reference).is_some() || self.order.holds(reference);
         let ours = || pdus.iter().filter(|pdu| pdu.context == self.record.context);
@@ -158,7 +161,7 @@ impl Machine {
         (arriving, parents)
     }
 
-    /// One step.
+    /// Handles one event and returns its effects.
     pub fn step(&mut self, now: Millis, event: Event, reads: &dyn Reads) -> Vec<Effect> {
         let mut step = Step::new(now, reads);
         // A peer's actor commits right after an arrival, and that commit holds both; nobody waits for the end of a walk.
@@ -205,8 +208,8 @@ impl Machine {
             }
             Event::Fetched { want, from, pdus, failed: _, known } => {
                 let walked = self.wanted.generation(want.named());
-                // One that could not be asked is heard too: it is asked again in the next round, and what it may have is
-                // given up only when the time for that has passed.
+                // A server that could not be asked counts as heard too: it is asked again in the next round, and what
+                // it may have is given up only when the time for that has passed.
                 for reference in want.named() {
                     self.wanted.heard(now, reference, &from, circle(&self.us, &self.record, &self.limits));
                 }
@@ -261,13 +264,13 @@ impl Machine {
         self.finish(step, urgency, answer)
     }
 
-    /// A PDU was delivered, and is an open end where `head` says so.
+    /// Updates the heads after a delivery; `head` is set if the PDU becomes a head.
     pub(super) fn advance_heads(&mut self, named: &[PduRef], head: Option<Head>) {
         let max = self.limits.heads_max as usize;
         self.forgotten += u64::from(heads::advance(&mut self.record.heads, named, head, max));
     }
 
-    /// How many open ends there are, and how many were forgotten since this was asked last.
+    /// Returns the number of heads, and the number of heads forgotten since the last call.
     pub fn take_ends(&mut self) -> (usize, u64) {
         (self.record.heads.len(), std::mem::take(&mut self.forgotten))
     }
@@ -277,25 +280,27 @@ impl Machine {
         !self.stage.is_reading() && self.order.len() == 0 && self.wanted.is_empty() && !self.is_after_the_past()
     }
 
-    /// The conversation as others see it.
+    /// Returns the status of the context.
     pub fn status(&self) -> ContextStatus {
         let (held, wanted, gaps) = (self.order.len() as u64, self.wanted.list(), self.gaps.list());
         ContextStatus { record: self.record.clone(), held, wanted, gaps }
     }
 
-    /// Nothing was ever taken, and our messenger has not named it: what comes first begins it.
+    /// Returns whether nothing was ever accepted and the messenger has not named the context: the first PDU then
+    /// creates it.
     pub(super) fn is_new(&self) -> bool {
         let record = &self.record;
         let untouched = record.participants.is_empty() && record.next == 1;
         record.adopted && untouched && self.order.len() == 0 && self.gaps.is_empty()
     }
 
-    /// It was joined, and nothing was said in it since: what the first PDU names and the past did not bring is the edge.
+    /// Returns whether the context was joined and has no new PDU since: missing parents of the first one are then the
+    /// history edge.
     pub(super) fn is_just_joined(&self) -> bool {
         self.record.join.is_some() && self.record.next == 1 && self.order.len() == 0
     }
 
-    /// What the former life waited for is waited for anew.
+    /// Resumes the waiting of the previous incarnation.
     fn resume(&mut self, step: &mut Step<'_>) {
         for reference in self.order.list() {
             let prev = self.order.get(&reference).map(|waiting| waiting.prev.clone()).unwrap_or_default();
@@ -304,7 +309,7 @@ impl Machine {
             }
             self.link(step, &reference, Walked::NONE);
         }
-        // What a former life did not come to: servers that were let in just before it ended.
+        // The previous incarnation may have ended just after it admitted servers, so the quarantine is read again.
         step.take_back = self.stored.then_some((0, 0));
         for missing in self.links.list_sought() {
             if !self.order.holds(&missing) {
@@ -330,7 +335,7 @@ impl Machine {
         Ok(())
     }
 
-    /// The disk learns which open ends have rows of their own now: mostly none.
+    /// Records which heads have rows of their own now; usually there are none.
     fn spill_heads(&mut self, step: &mut Step<'_>) {
         let beyond = self.record.heads.get(HEADS_IN_RECORD..).unwrap_or_default();
         if beyond.is_empty() && self.spilled.is_empty() {
@@ -400,7 +405,7 @@ impl Machine {
     }
 }
 
-/// The servers that may have what is missing.
+/// Returns the servers that may have missing PDUs.
 pub(super) fn circle<'a>(us: &'a ServerName, record: &'a ContextRecord, limits: &ContextLimits) -> Circle<'a> {
     Circle { us, participants: &record.participants, open: limits.open }
 }

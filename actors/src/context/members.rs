@@ -1,8 +1,8 @@
-//! Who takes part by the state of the conversation: a server whose users are said to have joined comes in, and leaves with the
-//! last of them. Only what holds its key counts.
+//! Participants derived from the state of the context: a server becomes a participant when one of its users joins, and
+//! leaves with the last of them. Only current state counts.
 //!
-//! The messenger has the last word: a server it names takes part until its last user leaves, one that it leaves out comes back
-//! with the next user that joins.
+//! The messenger has the last word: a server that it names participates until its last user leaves; one that it removes
+//! becomes a participant again with the next user that joins.
 
 use std::sync::Arc;
 
@@ -12,20 +12,20 @@ use crate::context::step::Step;
 use crate::model::{Counted, FeedItem, Membership, ServerName, Spoken, StatePiece};
 
 impl Machine {
-    /// What a state PDU says of a membership, where its type is one of those that do.
+    /// Returns the membership that a state PDU states, if its type is a membership type.
     pub(super) fn membership(&self, kind: &Arc<str>, key: &str, text: Spoken<'_>) -> Option<Membership> {
         let speaks = self.limits.membership_types.iter().any(|speaks| **speaks == **kind);
         speaks.then(|| self.text.membership(key, text)).flatten()
     }
 
-    /// Whether a server that joins comes in by that.
+    /// Returns whether the server would become a participant by a user that joins.
     pub(super) fn comes_in(&self, server: &ServerName) -> bool {
         let participants = &self.record.participants;
         let has_room = participants.len() < self.limits.participants_max as usize;
         *server != self.us && !participants.contains(server) && has_room
     }
 
-    /// A key that speaks of a member has another holder.
+    /// Updates members and participants after the current state of a membership key has changed.
     pub(super) fn member_moved(&mut self, step: &mut Step<'_>, before: Option<&StatePiece>, now: Option<&StatePiece>) {
         let joined = |piece: Option<&StatePiece>| {
             let member = piece.and_then(|piece| piece.member.as_ref()).filter(|member| member.joins);

@@ -1,4 +1,4 @@
-//! What a conversation's actor is sent. Callers use [`ContextHandle`](super::ContextHandle).
+//! Messages of a context's actor. Callers use [`ContextHandle`](super::ContextHandle), which sends them.
 
 use actix::Message;
 use tokio::sync::oneshot;
@@ -7,52 +7,52 @@ use crate::context::machine::{Reach, Reply};
 use crate::model::{BadPdu, ContextStatus, Draft, Pdu, Refusal, ServerName, StagedPdu, StrangersPdu, Want};
 use crate::supervise::intake::Permit;
 
-/// Where an answer goes. Dropped unanswered, it tells the caller that the outcome is unknown.
+/// The channel of a reply. If it is dropped without a reply, the caller learns that the outcome is unknown.
 pub(super) type Answer = oneshot::Sender<Outcome>;
 
-/// What a caller gets.
+/// The outcome of a request.
 pub(super) enum Outcome {
-    /// The machine's answer.
+    /// Reply of the state machine.
     Done(Reply),
-    /// The actor has been given up.
+    /// The actor is suspended as faulty.
     Faulty,
 }
 
-/// A peer's actor hands over PDUs.
+/// Accept PDUs from a peer's actor.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Arrive {
-    /// Who sent them.
+    /// Peer that sent the PDUs.
     pub(super) from: ServerName,
-    /// How it was proved.
+    /// Method by which the sender was authenticated.
     pub(super) verified: &'static str,
-    /// The PDUs.
+    /// PDUs in the order of the request.
     pub(super) pdus: Vec<Pdu>,
-    /// Where the verdicts go.
+    /// Channel of the verdicts.
     pub(super) answer: Answer,
-    /// The right to be here.
+    /// Admission permit of the request.
     pub(super) permit: Permit,
 }
 
-/// An operator gives back a PDU that lies in quarantine.
+/// Validate a quarantined PDU again, at an operator's command.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Readmit {
-    /// Who sent it, then.
+    /// Peer that had sent the PDU.
     pub(super) from: ServerName,
-    /// The PDU.
+    /// PDU to validate again.
     pub(super) pdu: Pdu,
-    /// Where the verdict goes.
+    /// Channel of the verdict.
     pub(super) answer: Answer,
-    /// The right to be here.
+    /// Admission permit of the request.
     pub(super) permit: Permit,
 }
 
-/// Our messenger says something.
+/// Compose messages of the local messenger.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Compose {
-    /// What.
+    /// Messages to compose, in order.
     pub(super) drafts: Vec<Draft>,
     /// Whom it can reach.
     pub(super) reach: Reach,
@@ -62,29 +62,29 @@ pub(crate) struct Compose {
     pub(super) permit: Permit,
 }
 
-/// Our messenger sets the participants.
+/// Set the participants, as the local messenger asks.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct SetParticipants {
-    /// Who takes part beside us.
+    /// Participants of the context beside us.
     pub(super) servers: Vec<ServerName>,
-    /// Where the outcome goes.
+    /// Channel of the outcome.
     pub(super) answer: Answer,
-    /// The right to be here.
+    /// Admission permit of the request.
     pub(super) permit: Permit,
 }
 
-/// Our messenger joins.
+/// Join the context, as the local messenger asks.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Join {
-    /// From whom the conversation is fetched.
+    /// Participant to fetch the context from.
     pub(super) via: ServerName,
-    /// PDUs of its past that are wanted.
+    /// Number of history PDUs to fetch.
     pub(super) backfill: u32,
-    /// Where the outcome goes.
+    /// Channel of the outcome.
     pub(super) answer: Answer,
-    /// The right to be here.
+    /// Admission permit of the request.
     pub(super) permit: Permit,
 }
 
@@ -101,15 +101,15 @@ pub(crate) struct Older {
 /// Where the answer to a history read goes.
 pub(super) type Read = oneshot::Sender<Result<u64, Refusal>>;
 
-/// A peer's actor has asked its peer for what we miss.
+/// A fetch for this context has finished.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Fetched {
-    /// What was asked for.
+    /// Request that was sent.
     pub(super) want: Want,
-    /// Who was asked.
+    /// Server that was asked.
     pub(super) from: ServerName,
-    /// What came, or why it gave no answer.
+    /// PDUs in the response, or the reason why there was none.
     pub(super) pdus: Result<Vec<Result<Pdu, BadPdu>>, String>,
 }
 
@@ -125,28 +125,28 @@ pub(crate) struct PutOff {
     pub(super) why: String,
 }
 
-/// What peers send is taken, or is not.
+/// Intake of items from peers was opened or closed.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct IntakeIs {
-    /// It is.
+    /// True if items of peers are accepted.
     pub(super) open: bool,
 }
 
-/// Somebody asks how the conversation stands.
+/// Return the status of the context.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Status(pub(super) oneshot::Sender<ContextStatus>);
 
-/// What lies in quarantine of servers that take part now.
+/// A page of quarantined PDUs of servers that participate now was read.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct TakenBack {
     /// In which life of the actor the page was asked for; that of an earlier one means nothing.
     pub(super) life: u64,
-    /// A page of it.
+    /// PDUs of the page.
     pub(super) page: Vec<StrangersPdu>,
-    /// More may follow.
+    /// True if more may follow.
     pub(super) is_full: bool,
 }
 
@@ -170,7 +170,7 @@ pub(crate) struct StageRead {
 #[rtype(result = "()")]
 pub(crate) struct Fired(pub(super) u64);
 
-/// Nothing has happened for a while.
+/// The idle timer has fired.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Quiet(pub(super) u64);

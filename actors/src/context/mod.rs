@@ -1,5 +1,5 @@
-//! One actor per conversation. It gives what our messenger says its place in the graph, and what comes from outside to the
-//! messenger in an order in which no PDU comes before one it names as a parent.
+//! One actor per context. It gives submitted messages their position in the graph, and it delivers inbound PDUs to the
+//! messenger in an order in which no PDU comes before one that it names as a parent.
 //!
 //! ```text
 //!   unknown ----> held {missing} ----> ready ----> delivered
@@ -79,14 +79,15 @@ impl Doors {
     }
 }
 
-/// The way to a conversation's actor. Fetched for each request and dropped with it, else idle conversations never leave.
+/// A handle to a context's actor. Callers fetch it per request and drop it afterwards, because a context with a handle
+/// cannot be evicted.
 pub struct ContextHandle {
     context: ContextId,
     address: Addr<ContextActor>,
     doors: Doors,
 }
 
-/// The way to an actor that is leaving, for as long as somebody else still holds it.
+/// A handle that does not keep a stopping actor alive.
 pub(crate) struct WeakContext {
     context: ContextId,
     address: WeakAddr<ContextActor>,
@@ -94,7 +95,7 @@ pub(crate) struct WeakContext {
 }
 
 impl WeakContext {
-    /// The handle once more, if the actor is still held and lives.
+    /// Returns a handle again, if the actor is still held and runs.
     pub(crate) fn revive(&self) -> Option<Arc<ContextHandle>> {
         let address = self.address.upgrade().filter(Addr::connected)?;
         Some(Arc::new(ContextHandle::new(self.context.clone(), address, self.doors.clone())))
@@ -106,7 +107,8 @@ impl ContextHandle {
         Self { context, address, doors }
     }
 
-    /// Hand PDUs over. Answers once their batch is in the journal's queue: the asker commits after it.
+    /// Delivers inbound PDUs to the context. It answers once their batch is in the journal's queue; the caller commits
+    /// after it.
     pub async fn arrive(
         &self,
         from: ServerName,
@@ -125,7 +127,8 @@ impl ContextHandle {
         }
     }
 
-    /// Give back a PDU that lies in quarantine. Answers once its batch is in the journal's queue: the asker commits after it.
+    /// Validates a quarantined PDU again. It answers once its batch is in the journal's queue; the caller commits after
+    /// it.
     pub async fn readmit(&self, from: ServerName, pdu: Pdu) -> Result<Verdict, Refusal> {
         let permit = self.doors.requests.enter()?;
         let (answer, outcome) = oneshot::channel();
@@ -136,7 +139,7 @@ impl ContextHandle {
         }
     }
 
-    /// Say something in it. Answers after the commit, one outcome a draft.
+    /// Composes messages in the context. It answers after the commit, with one outcome per draft.
     pub async fn compose(&self, drafts: Vec<Draft>, reach: Reach) -> Result<Vec<Result<Composed, Refusal>>, Refusal> {
         let permit = self.doors.requests.enter()?;
         let (answer, outcome) = oneshot::channel();
@@ -147,7 +150,7 @@ impl ContextHandle {
         }
     }
 
-    /// Set who takes part beside us. Answers after the commit.
+    /// Sets the participants beside us. It answers after the commit.
     pub async fn set_participants(&self, servers: Vec<ServerName>) -> Result<(), Refusal> {
         let permit = self.doors.requests.enter()?;
         let (answer, outcome) = oneshot::channel();
@@ -158,8 +161,8 @@ impl ContextHandle {
         }
     }
 
-    /// Fetch the conversation from a server that takes part: its state, and then so many PDUs of its past. Answers once the
-    /// intent is committed; what comes goes into the feed, and the status tells how far it is.
+    /// Starts a join: fetches the context from a participant, first its state and then `backfill` PDUs of its history.
+    /// It answers once the intent is committed; the PDUs go into the feed, and the status shows the progress.
     pub async fn join(&self, via: ServerName, backfill: u32) -> Result<(), Refusal> {
         let permit = self.doors.requests.enter()?;
         let (answer, outcome) = oneshot::channel();
@@ -170,7 +173,8 @@ impl ContextHandle {
         }
     }
 
-    /// Ask those who take part for PDUs that lie before what is known here. How many came.
+    /// Fetches history from the participants: PDUs that precede what is known here. Returns the number of PDUs
+    /// received.
     ///
     /// A read has a bound of its own (`contexts.history.reads_max`): it may wait for a slow server, and the PDUs and messages
     /// of the conversation must not wait for it. The permit stays with the caller, so that a read given up by its caller
@@ -182,7 +186,7 @@ impl ContextHandle {
         came.await.unwrap_or(Err(Refusal::OutcomeUnknown))
     }
 
-    /// The conversation as it stands.
+    /// Returns the status of the context.
     pub async fn status(&self) -> Result<ContextStatus, Refusal> {
         let (reply, status) = oneshot::channel();
         post(&self.address, Status(reply));
@@ -202,12 +206,12 @@ impl ContextHandle {
         post(&self.address, StageFilled);
     }
 
-    /// What peers send is taken, or is not.
+    /// Tells the actor whether items of peers are accepted.
     pub(crate) fn tell_intake(&self, open: bool) {
         post(&self.address, IntakeIs { open });
     }
 
-    /// A way to it that keeps nobody alive.
+    /// Returns a handle that does not keep the actor alive.
     pub(crate) fn downgrade(&self) -> WeakContext {
         WeakContext { context: self.context.clone(), address: self.address.downgrade(), doors: self.doors.clone() }
     }

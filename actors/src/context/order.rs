@@ -1,28 +1,28 @@
-//! Held -> ready -> delivered: no PDU leaves before the parents it waits for, and those ready together leave by depth, origin
-//! and id. Only references are kept here; the bytes lie on the disk.
+//! Causal order: no PDU is delivered before the parents that it waits for; PDUs that become ready together are ordered
+//! by depth, origin and id. Only references are kept here; the bytes are on disk.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::model::{Hold, PduRef, ServerName, StateKey, StatePiece};
 
-/// A PDU that was taken and is not delivered.
+/// A PDU that was accepted and is not delivered.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    /// All its parents, each once.
+    /// All parents, without duplicates.
     pub(super) prev: Vec<PduRef>,
-    /// Those it waits for: unknown ones, and held ones. Empty: it is ready.
+    /// Parents that it waits for, unknown or held; if there are none, the PDU is ready.
     pub(super) missing: Vec<PduRef>,
-    /// What cannot be had before it is the edge of the conversation, and no gap.
+    /// True if ancestors that cannot be fetched are the history edge, and no gap.
     pub(super) edge: bool,
-    /// One more than the deepest parent delivered so far.
+    /// One more than the depth of the deepest parent delivered so far.
     pub(super) depth: u64,
-    /// Who handed it to us: the first to be asked for its parents.
+    /// Peer that sent it, and the first to be asked for its parents.
     pub(super) sender: Option<ServerName>,
-    /// What it sets, where it sets something, and what counts of it there.
+    /// Key and state entry that it sets; `None` for a PDU that is not state.
     pub(super) state: Option<(StateKey, StatePiece)>,
-    /// The state PDU it replaces, where that was not delivered when this one came.
+    /// PDU that it replaces, if that was not delivered when this one arrived.
     pub(super) link: Option<PduRef>,
-    /// It is history, and waits for no parents but those it came with.
+    /// True if it is history and waits only for parents of its own batch.
     pub(super) history: bool,
     /// It was fetched, and only state rests on it: its ancestors show whether it is news or history.
     pub(super) for_state: bool,
@@ -32,28 +32,29 @@ pub(super) struct Waiting {
     pub(super) narrowed: bool,
     /// Its depth as its origin states it.
     pub(super) stated: Option<u64>,
-    /// Of one that was fetched for its state: the parents that were not here. Nothing waits for them; reading goes on there.
+    /// Missing parents of a PDU that was fetched for state. Nothing waits for them; a history fetch continues with
+    /// them.
     pub(super) behind: Vec<PduRef>,
 }
 
 impl Waiting {
-    /// What the disk keeps of it.
+    /// Returns the durable part.
     pub(super) fn hold(&self) -> Hold {
         Hold { missing: self.missing.clone(), edge: self.edge, depth: self.depth, for_state: self.for_state }
     }
 }
 
-/// The PDUs of a conversation that are not delivered, and who waits for whom.
+/// The undelivered PDUs of a context, and the dependencies between them.
 #[derive(Default)]
 pub(super) struct Order {
     held: HashMap<PduRef, (u64, Waiting)>,
-    /// From what is not delivered, held or unknown, to the held ones that name it: they wait for it, or it was given up.
+    /// Held PDUs by undelivered parent, held or unknown: they wait for it, or it was given up.
     children: HashMap<PduRef, BTreeSet<PduRef>>,
-    /// In the order in which they came: the oldest is released first when there are too many.
+    /// Held PDUs in the order of arrival; above the limit the oldest is released first.
     by_age: BTreeMap<u64, PduRef>,
     arrivals: u64,
     ready: BTreeSet<(u64, PduRef)>,
-    /// Those whose hold is not as it was when the step began.
+    /// Arrival numbers of the PDUs whose missing parents have changed in this step.
     changed: BTreeSet<u64>,
 }
 
@@ -70,17 +71,17 @@ impl Order {
         self.held.contains_key(reference)
     }
 
-    /// All that are held, oldest first.
+    /// Returns all held PDUs, oldest first.
     pub(super) fn list(&self) -> Vec<PduRef> {
         self.by_age.values().cloned().collect()
     }
 
-    /// Whether a held PDU names this.
+    /// Returns whether a held PDU names this one as a parent.
     pub(super) fn is_named(&self, reference: &PduRef) -> bool {
         self.children.contains_key(reference)
     }
 
-    /// Whether a held PDU names this, and leaves without it.
+    /// Returns whether a held PDU names this one as a parent and does not wait for it.
     pub(super) fn is_left_out(&self, reference: &PduRef) -> bool {
         let waits = |child: &PduRef| self.get(child).is_some_and(|waiting| waiting.missing.contains(reference));
         self.children.get(reference).into_iter().flatten().any(|child| !waits(child))
@@ -92,8 +93,8 @@ impl Order {
         self.children.get(reference).into_iter().flatten().any(waits)
     }
 
-    /// Take one in. It does not leave before [`settle`](Self::settle) has seen it. Those that were to leave without it wait
-    /// for it again: it is here.
+    /// Adds a held PDU. It is not delivered before [`settle`](Self::settle) is called for it. Children that had stopped
+    /// waiting for it wait again, because it has arrived.
     pub(super) fn insert(&mut self, reference: PduRef, waiting: Waiting) {
         for child in self.children.get(&reference).into_iter().flatten() {
             let Some((age, waiting)) = self.held.get_mut(child) else { continue };
@@ -110,7 +111,7 @@ impl Order {
         self.held.insert(reference, (self.arrivals, waiting));
     }
 
-    /// This held one names a parent that was given up before the last restart.
+    /// Registers that a held PDU names a parent that was given up before the last restart.
     pub(super) fn leaves_without(&mut self, reference: &PduRef, parent: &PduRef) {
         self.children.entry(parent.clone()).or_default().insert(reference.clone());
     }
@@ -152,7 +153,7 @@ impl Order {
         self.children.get(parent).into_iter().flatten().any(waits)
     }
 
-    /// It is ready if it waits for nothing.
+    /// Marks the PDU as ready if it waits for nothing.
     pub(super) fn settle(&mut self, reference: &PduRef) {
         if let Some((_, waiting)) = self.held.get(reference)
             && waiting.missing.is_empty()
@@ -161,12 +162,12 @@ impl Order {
         }
     }
 
-    /// This one does not wait for that parent any longer.
+    /// Removes one parent from those that a child waits for.
     pub(super) fn waits_not(&mut self, child: &PduRef, parent: &PduRef) {
         self.relieve(child, parent, 0);
     }
 
-    /// This was given up: nobody waits for it unless it comes.
+    /// Gives up a parent: its children wait for it only if it arrives later.
     pub(super) fn give_up(&mut self, parent: &PduRef) {
         let children = self.children.get(parent).cloned().unwrap_or_default();
         children.iter().for_each(|child| self.relieve(child, parent, 0));
@@ -193,7 +194,7 @@ impl Order {
         }
     }
 
-    /// The next to deliver.
+    /// Removes and returns the next PDU to deliver.
     pub(super) fn pop(&mut self) -> Option<(PduRef, Waiting)> {
         let (_, reference) = self.ready.pop_first()?;
         let (age, waiting) = self.held.remove(&reference)?;
@@ -210,13 +211,13 @@ impl Order {
         Some((reference, waiting))
     }
 
-    /// Those that wait for something else than when the step began, oldest first.
+    /// Returns the PDUs whose missing parents have changed in this step, oldest first.
     pub(super) fn take_changed(&mut self) -> Vec<PduRef> {
         let changed = std::mem::take(&mut self.changed);
         changed.iter().filter_map(|age| self.by_age.get(age).cloned()).collect()
     }
 
-    /// The unknown PDUs that the oldest waits for in the end: were they given up, it would leave.
+    /// Returns the unknown ancestors that the oldest PDU waits for: if they were given up, it would be delivered.
     pub(super) fn roots_of_oldest(&self) -> Vec<PduRef> {
         let Some(oldest) = self.by_age.values().next() else { return vec![] };
         let (mut roots, mut seen, mut ahead) = (vec![], HashSet::from([oldest]), vec![oldest]);
@@ -230,7 +231,8 @@ impl Order {
         roots
     }
 
-    /// Whether a PDU with these parents would be its own ancestor through held ones. Each held PDU is looked at once.
+    /// Returns whether a PDU with these parents would be its own ancestor through held PDUs. Each held PDU is visited
+    /// once.
     pub(super) fn closes_cycle(&self, reference: &PduRef, prev: &[PduRef]) -> bool {
         let (mut seen, mut ahead) = (HashSet::new(), prev.iter().collect::<Vec<_>>());
         while let Some(ancestor) = ahead.pop() {

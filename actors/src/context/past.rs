@@ -1,7 +1,8 @@
-//! What is fetched because somebody wants to read it: a conversation we join, and what lies before the edge of one we know.
+//! History fetches: the join of a context, and history beyond the edge of a known one.
 //!
-//! What comes is history and not news. It is stored and delivered at once, whether or not what lies before it is known, and
-//! marked so; it stands in the timeline before all that was said here. What it names and nobody gave is the edge from then on.
+//! The fetched PDUs are history and not news. They are stored and delivered at once, whether or not their parents are
+//! known, and are marked as history; they precede all other PDUs in the timeline. Parents that they name and that no
+//! server returned are the history edge from then on.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -14,36 +15,36 @@ use crate::model::{
     Counted, FeedItem, Gap, Head, Join, JoinStage, Known, Millis, Pdu, PduRef, Refusal, ServerName, Want,
 };
 
-/// PDUs one question names.
+/// Maximum number of PDUs named in one request.
 const NAMED_MAX: usize = 20;
 
-/// Servers asked for what lies further back; see the same for missing parents.
+/// Maximum number of servers asked for older history, as for missing parents.
 const CANDIDATES_MAX: usize = 16;
 
-/// What is being fetched of the past.
+/// The history fetches of one context.
 #[derive(Default)]
 pub(super) struct Past {
     asking: Option<Asking>,
     /// The most PDUs that a waiting history read lacks; `None`: no read waits.
     lacking: Option<u32>,
-    /// Not before this is a server that did not answer asked again ...
+    /// Earliest time at which a server that did not respond is asked again.
     again: Option<Millis>,
-    /// ... which it was so often.
+    /// Number of attempts without a response in a row.
     tries: u32,
-    /// Edges that the server we join by knows nothing of: the join does not ask it for them again.
+    /// Edges that the server of the join does not know; the join does not ask for them again.
     barren: HashSet<PduRef>,
-    /// How deep the PDUs lie that name an edge, in the words of their origins: the newest edge is asked for first.
+    /// Depths of the PDUs that name an edge, as their origins state them: the newest edge is requested first.
     ranks: HashMap<PduRef, u64>,
-    /// Places for what is being delivered.
+    /// Timeline positions of the PDUs that are being delivered.
     places: Range<i64>,
 }
 
-/// The question under way.
+/// The request in flight.
 struct Asking {
     of: ServerName,
     want: Want,
     purpose: Purpose,
-    /// An actor may die with a request in hand: until then an answer is waited for.
+    /// Deadline of the response: an actor may crash with a request in hand.
     until: Millis,
 }
 
@@ -61,14 +62,14 @@ enum Purpose {
 }
 
 impl Past {
-    /// When something is to be done next.
+    /// Returns the time of the next action.
     pub(super) fn due(&self) -> Option<Millis> {
         [self.asking.as_ref().map(|asking| asking.until), self.again].into_iter().flatten().min()
     }
 }
 
 impl Machine {
-    /// Something of the past is still to come, or waited for.
+    /// Returns whether a history request is in flight or a join is in progress.
     pub(super) fn is_after_the_past(&self) -> bool {
         self.past.asking.is_some() || self.has_open_join()
     }
@@ -81,7 +82,7 @@ impl Machine {
         self.record.join.as_ref().filter(|join| join.stage.is_open())
     }
 
-    /// Our messenger joins: whoever is to tell us takes part.
+    /// Starts a join; the server to fetch from becomes a participant.
     pub(super) fn join(&mut self, step: &mut Step<'_>, via: ServerName, backfill: u32) -> Result<(), Refusal> {
         let participants = &mut self.record.participants;
         if !participants.contains(&via) {
@@ -120,7 +121,7 @@ impl Machine {
         self.ask_next(step, servers, limit);
     }
 
-    /// Ask the last of these; without any, or without an edge, nothing comes.
+    /// Asks the last of these servers; without a server or an edge the readers get no PDUs.
     fn ask_next(&mut self, step: &mut Step<'_>, mut then: Vec<ServerName>, limit: u32) {
         // What the server we join by does not have, another may.
         let from = self.edges(|_| true);
@@ -153,7 +154,7 @@ impl Machine {
         edges.into_iter().take(NAMED_MAX).cloned().collect()
     }
 
-    /// Go on with what is to be fetched, at the end of each step.
+    /// Continues the history fetches; it is called at the end of each step.
     pub(super) fn pursue_past(&mut self, step: &mut Step<'_>) {
         if let Some(silent) = self.past.asking.take_if(|asking| asking.until <= step.now) {
             let why = "it has not answered within contexts.gap.give_up".to_owned();
@@ -183,7 +184,7 @@ impl Machine {
         }
     }
 
-    /// A question about the past has its answer, or none.
+    /// Handles the response to a history request, or its failure.
     pub(super) fn past_came(
         &mut self,
         step: &mut Step<'_>,
@@ -195,7 +196,7 @@ impl Machine {
         let is_awaited = |asking: &mut Asking| asking.of == *from && asking.want == *want;
         match self.past.asking.take_if(is_awaited) {
             Some(asking) => self.question_ended(step, asking, pdus, known),
-            // It comes after its time; what it brings is welcome all the same.
+            // The response is late; its PDUs are accepted all the same.
             None => {
                 self.admit_past(step, from, pdus.unwrap_or_default(), known);
             }
@@ -251,7 +252,8 @@ impl Machine {
         });
     }
 
-    /// The server that is to tell us has not answered: it is asked again, and in the end no more.
+    /// Handles a join request without a response: schedules another attempt, or ends the join as failed after the last
+    /// one.
     fn join_waits(&mut self, step: &mut Step<'_>, why: String) {
         self.past.tries += 1;
         let tries = self.past.tries;
@@ -273,7 +275,7 @@ impl Machine {
         self.past.again = Some(step.now.after(pause));
     }
 
-    /// Take in what is history; how many PDUs that is.
+    /// Accepts PDUs as history, and returns their number.
     fn admit_past(
         &mut self,
         step: &mut Step<'_>,
@@ -316,7 +318,8 @@ impl Machine {
         taken.len() as u64
     }
 
-    /// It waits for those it came with. What else it names and is not here is the edge.
+    /// Links a PDU of history: it waits for parents of its own batch only. Other missing parents become the history
+    /// edge.
     pub(super) fn link_past(&mut self, step: &Step<'_>, reference: &PduRef, taken: &[PduRef], generation: u32) {
         let Some(waiting) = self.order.get(reference) else { return };
         let elsewhere = waiting.missing.iter().filter(|parent| !taken.contains(parent));
@@ -364,11 +367,11 @@ impl Machine {
         }
     }
 
-    /// What was fetched for its state names these, and they are not here: whoever reads goes on there. It is written beside the
-    /// gaps, as an edge that nothing was delivered without.
+    /// Marks the missing parents of a PDU that was fetched for state, so that a reader can continue there. They are
+    /// stored beside the gaps, as edges that nothing was delivered without.
     pub(super) fn bookmark(&mut self, behind: Vec<PduRef>) {
         for parent in behind {
-            // What a held child waits for is told when it is given up.
+            // A parent that a held child waits for is reported when it is given up.
             let is_awaited = self.wanted.contains(&parent) && !self.wanted.is_for_state(&parent);
             let is_here = self.recent.get(&parent).is_some() || self.order.holds(&parent);
             if !is_here && !is_awaited && self.gaps.get(&parent).is_none() {
@@ -377,14 +380,15 @@ impl Machine {
         }
     }
 
-    /// Whether it is missing only to whoever reads: news that names it waits for it as for any other, and it is news itself
-    /// should it come by itself.
+    /// Returns whether the PDU is missing for readers only: a new PDU that names it waits for it as for any other, and
+    /// it is news if it arrives by itself.
     pub(super) fn is_bookmark(&self, reference: &PduRef) -> bool {
         let is_bare = |gap: &Gap| gap.edge && gap.children.is_empty();
         self.gaps.get(reference).is_some_and(is_bare) && !self.order.is_left_out(reference)
     }
 
-    /// The next place for what came as history: a batch stands in its order, before all that came earlier.
+    /// Returns the next timeline position of history: a batch keeps its order and precedes everything that came
+    /// earlier.
     pub(super) fn past_position(&mut self, step: &mut Step<'_>) -> i64 {
         step.moved = true;
         self.past.places.next().unwrap_or_else(|| {

@@ -1,4 +1,4 @@
-//! The archive, lent to a conversation's machine for one step.
+//! The store reader that a context's state machine gets for one step.
 
 use std::cell::RefCell;
 
@@ -6,7 +6,7 @@ use crate::context::keys::Reads;
 use crate::model::{ContextId, Known, PduRef, ServerName, StateKey, StatePiece};
 use crate::ports::{Archive, ArchiveError};
 
-/// What the machine may read while it steps. One read that fails spoils the step: what came of it is dropped.
+/// The reads of one step. If one of them fails, the result of the step is discarded.
 pub(super) struct Disk<'a> {
     archive: &'a dyn Archive,
     context: &'a ContextId,
@@ -18,7 +18,7 @@ impl<'a> Disk<'a> {
         Self { archive, context, failed: RefCell::new(None) }
     }
 
-    /// The last read that failed.
+    /// Returns the error of the last failed read.
     pub(super) fn failed(self) -> Option<ArchiveError> {
         self.failed.into_inner()
     }

@@ -1,10 +1,10 @@
-//! The newest entries of a map; older ones are forgotten, so that memory does not grow with the conversation.
+//! A bounded map of the newest entries, so that memory does not grow with the context.
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 
-/// A map of at most `max` entries. Written over, an entry is new again.
+/// A map of at most `max` entries; the oldest is dropped. Overwriting an entry makes it the newest.
 pub(super) struct Recent<K, V> {
     max: usize,
     entries: HashMap<K, (u64, V)>,

@@ -1,4 +1,5 @@
-//! The actix side of a conversation: messages become events, effects become calls on the ports. It decides nothing.
+//! The actix actor of a context: it turns messages into events and effects into calls of the ports. It takes no
+//! decisions.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -29,10 +30,11 @@ use crate::tally::Share;
 /// Deaths remembered: more than any restart intensity lets happen in a short time, those of a page of the stage included.
 const KILLERS_MAX: usize = 256;
 
-/// So many deaths on one PDU are no mishap: then it is as if nobody had it, and its children are delivered with a gap.
+/// Number of crashes on one PDU from which it counts as poison: it is treated as missing everywhere, and its children
+/// are delivered with a gap.
 const DEATHS: usize = 2;
 
-/// One conversation's actor.
+/// The actor of one context.
 pub(crate) struct ContextActor {
     pub(super) context: ContextId,
     limits: Arc<ContextLimits>,
@@ -45,30 +47,30 @@ pub(crate) struct ContextActor {
     killers: VecDeque<PduRef>,
     /// Staged PDUs are given to the machine one by one: of several it is not known which killed it.
     pub(super) one_by_one: bool,
-    /// `None` while loading, and after the actor was given up.
+    /// `None` while loading, and after the actor was given up as faulty.
     machine: Option<Machine>,
     faulty: bool,
     /// Counts loads: a page that an earlier life asked for is not this one's.
     pub(super) life: u64,
-    /// Messages that came back from quarantine since its participants changed: for the log.
+    /// Number of messages read from quarantine since the participants changed, for the log.
     pub(super) taken_back: usize,
-    /// In order: where all of them are dropped at once, who learns of it first is not left to chance.
+    /// Reply channels, ordered by token so that they are dropped in a deterministic order.
     answers: BTreeMap<Token, (Answer, Permit)>,
     /// History reads that wait, in order. Those whose caller has gone are dropped when the next one comes.
     reads: Vec<Read>,
     next_token: u64,
     timer: Timer,
     quiet: Timer,
-    /// What it adds to the sums of all.
+    /// Contribution of this context to the metrics.
     share: Share,
-    /// Tells the router that nothing has happened for a while.
+    /// Notifies the router that the context is idle.
     on_quiet: Box<dyn Fn()>,
     #[expect(dead_code, reason = "held for its drop, which tells the router")]
     lifeline: LifeLine,
 }
 
 impl ContextActor {
-    /// An actor that loads itself when it starts.
+    /// Returns an actor that loads its state when it starts.
     #[expect(clippy::too_many_arguments, reason = "each is a different thing the router has in hand, used once")]
     pub(crate) fn new(
         context: ContextId,
@@ -104,7 +106,8 @@ impl ContextActor {
         }
     }
 
-    /// The one way in. A panic of the machine ends this life; the next one loads from the store.
+    /// Handles one event; every message, timer and completion comes through here. A panic of the machine ends this
+    /// incarnation, and the next one loads from the store.
     pub(super) fn enter(&mut self, ctx: &mut Context<Self>, event: Event) {
         let Some(machine) = self.machine.as_mut() else { return };
         let brought = brought(&event);
@@ -154,7 +157,7 @@ impl ContextActor {
             Effect::Commit(changes, urgency) => drop(self.ports.journal.submit(self.fence, changes, urgency)),
             Effect::HandedOver(token, reply) => {
                 if let Some((answer, _)) = self.answers.remove(&token) {
-                    // The asker may have given up; it asks again.
+                    // The caller may have given up; it will retry.
                     let _ = answer.send(Outcome::Done(reply));
                 }
             }
@@ -172,14 +175,14 @@ impl ContextActor {
             Effect::Fetch { of, want, cause } => {
                 let (routes, context) = (self.routes.clone(), self.context.clone());
                 detached(async move {
-                    // A cause that is no peer any more has no budget; then it is a matter between us and whom we ask.
+                    // A cause that is no longer a peer has no budget, so the server that is asked pays itself.
                     let payer = match routes.peer(&cause, Need::Work).await {
                         Ok(payer) => Ok(payer),
                         Err(_) => routes.peer(&of, Need::Work).await,
                     };
                     match payer {
                         Ok(payer) => payer.fetch(context, want, of),
-                        // Not a peer of ours: it cannot be asked, which is an answer too.
+                        // The server cannot be asked, for instance because it is not a peer: report that as the result.
                         Err(refusal) => routes.fetched(&context, want, of, Err(refusal.to_string())).await,
                     }
                 });
@@ -200,14 +203,14 @@ impl ContextActor {
         let settled = self.ports.journal.barrier();
         detached(async move {
             if settled.committed().await.is_ok() {
-                // The caller may have gone; then nobody is owed anything.
+                // The caller may have disconnected.
                 let _ = answer.send(Outcome::Done(reply));
             }
             drop(permit);
         });
     }
 
-    /// An idle conversation leaves: it costs nothing to load again. One with work due keeps itself.
+    /// Arms the idle timer: an idle context is evicted, because it is cheap to load again. One with pending work stays.
     fn watch_quiet(&mut self, ctx: &mut Context<Self>) {
         let address = ctx.address();
         self.quiet.arm(self.limits.idle, move |epoch| post(&address, Quiet(epoch)));
@@ -221,7 +224,7 @@ impl ContextActor {
             if let Verdict::Load(delay) = verdict {
                 tokio::time::sleep(delay).await;
             }
-            // Without the barrier this would read a past that the former life's batches have not reached yet.
+            // Without the barrier the load could miss batches that the previous incarnation submitted.
             if ports.journal.barrier().committed().await.is_err() {
                 return Err(ArchiveError("the journal has stopped".to_owned()));
             }
@@ -254,12 +257,12 @@ impl ContextActor {
         }
     }
 
-    /// It has not killed the machine twice.
+    /// Returns whether the PDU is not poison.
     pub(super) fn is_sound(&self, reference: &PduRef) -> bool {
         self.killers.iter().filter(|killer| *killer == reference).count() < DEATHS
     }
 
-    /// Keep an answer's way for the machine; a conversation that was given up answers at once.
+    /// Registers the reply channel of a request; a faulty context answers at once.
     fn token(&mut self, answer: Answer, permit: Permit) -> Option<Token> {
         if self.faulty {
             // The caller may have gone.
@@ -272,7 +275,7 @@ impl ContextActor {
         Some(token)
     }
 
-    /// What the archive knows of these PDUs and of their parents. The new ones are claimed for this conversation.
+    /// Looks up these PDUs and their parents in the store. Unknown PDUs are claimed for this context.
     pub(super) fn look_up(&mut self, ctx: &mut Context<Self>, pdus: &[Pdu]) -> Option<HashMap<PduRef, Known>> {
         let machine = self.machine.as_ref()?;
         let (arriving, parents) = machine.unknown(pdus);
@@ -416,7 +419,7 @@ impl Handler<Status> for ContextActor {
 
     fn handle(&mut self, Status(reply): Status, _: &mut Context<Self>) {
         if let Some(status) = self.machine.as_ref().map(Machine::status) {
-            // The asker may have gone.
+            // The caller may have disconnected.
             let _ = reply.send(status);
         }
     }

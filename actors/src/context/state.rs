@@ -1,17 +1,18 @@
-//! Who holds a key: a pure function of the set of its state PDUs, so that servers that have the same set agree, whatever the
-//! order in which it came.
+//! State resolution: the current state of a key is a pure function of the set of its state PDUs, so that servers with
+//! the same set agree, whatever the order of arrival.
 //!
-//! The PDUs of a key form a forest by the PDU each replaces. A PDU nobody replaces stands for itself. Where several replace
-//! the same one, each begins a branch, which runs from the PDU that wins within it back to it, and the best branch wins: the
-//! highest power level on it, then the number of its PDUs, then the hex SHA-1 over the ids and origins from its new end down
-//! to the PDU all of them replace; larger wins. Beginnings compete last, by their whole chains, in the same way. So forks are
-//! decided from the deepest up, and a direct replacement beats what it replaces whatever its power.
+//! The PDUs of a key form a forest by the PDU that each one replaces. A PDU that nobody replaces wins its own tree.
+//! Where several replace the same PDU, each begins a branch, which runs from the winner within it back to that PDU. The
+//! best branch wins: the one with the highest power level, then with the most PDUs, then with the largest hex SHA-1
+//! over the ids and origins from its new end down to the PDU that all of them replace. Roots compete last, by their
+//! whole chains, in the same way. So forks are decided from the deepest up, and a direct replacement beats what it
+//! replaces, whatever its power.
 //!
 //! Two laws that callers rely on:
-//! - *A direct replacement of the holder is the new holder.* It makes each branch on which the holder won longer and no
-//!   weaker: where that branch won by power it still does, where it won or tied by number it now wins by number. So nothing
-//!   needs to be read for it.
-//! - *Without a holder, the next sound PDU is it*: nothing counts beside it.
+//! - *A direct replacement of the current PDU is the new current PDU.* It makes each branch on which that PDU won
+//!   longer and no weaker: a branch that won by power still does, one that won or tied by number now wins by number. So
+//!   nothing needs to be read for it.
+//! - *Without a current PDU, the next valid PDU is it*, because no other PDU counts.
 
 use std::collections::HashMap;
 
@@ -19,36 +20,37 @@ use sha1::{Digest as _, Sha1};
 
 use crate::model::{Bond, PduRef, StatePiece};
 
-/// No such place.
+/// Index that stands for no PDU.
 const NONE: usize = usize::MAX;
 
-/// The best chain that ends at a PDU, seen from its new end.
+/// The best chain that ends at a PDU.
 #[derive(Clone)]
 struct Chain {
-    /// Its new end.
+    /// Index of its newest PDU.
     tip: usize,
     power: i64,
     count: u64,
-    /// Over what the chain consists of so far.
+    /// Hash over the PDUs of the chain so far.
     hash: Sha1,
 }
 
 impl Chain {
-    /// Larger wins. `hash` is over the chain and, where there is one, the PDU that all rivals replace.
+    /// Returns the weight of the chain; larger wins. `hash` covers the chain and, if there is one, the PDU that all
+    /// rivals replace.
     fn weight(&self, hash: Sha1) -> (i64, u64, [u8; 20]) {
-        // Bytes are in the order of their hex digits.
+        // The order of the bytes is that of their hex digits.
         (self.power, self.count, hash.finalize().into())
     }
 }
 
-/// The forest of one key, by places in the list of its PDUs.
+/// The forest of one key; PDUs are named by their index in its list.
 struct Forest<'a> {
     pieces: Vec<&'a StatePiece>,
-    /// The PDU each replaces, where it is here and counts.
+    /// Index of the PDU that each one replaces, or `NONE` if that is absent.
     parent: Vec<usize>,
-    /// Those that replace nothing, or whose link was given up.
+    /// Roots: PDUs that replace nothing, or whose `prev_state` was given up.
     beginnings: Vec<usize>,
-    /// Those whose link is still looked for, or leads in a circle.
+    /// PDUs whose `prev_state` is still missing, or that were cut from a cycle.
     loose: Vec<usize>,
 }
 
@@ -73,9 +75,10 @@ impl<'a> Forest<'a> {
         forest
     }
 
-    /// A circle has no beginning; it is cut above its smallest reference, which every server finds to be the same.
+    /// Cuts each cycle at its smallest reference, because a cycle has no root and every server must cut it at the same
+    /// PDU.
     fn cut_circles(&mut self) {
-        // 0: not seen; else the number of the walk that has seen it.
+        // 0: not visited; otherwise the number of the walk that visited the PDU.
         let mut walks = vec![0_usize; self.pieces.len()];
         for from in 0..self.pieces.len() {
             let (walk, mut place) = (from + 1, from);
@@ -96,7 +99,7 @@ impl<'a> Forest<'a> {
         }
     }
 
-    /// Each PDU once, after all that replace it.
+    /// Returns each PDU once, after all that replace it.
     fn ends_first(&self) -> Vec<usize> {
         let mut waits_for = vec![0_usize; self.pieces.len()];
         self.parent.iter().filter(|parent| **parent != NONE).for_each(|parent| waits_for[*parent] += 1);
@@ -121,7 +124,7 @@ impl<'a> Forest<'a> {
     }
 
     fn winner(&self) -> Option<usize> {
-        // The best branch so far above each PDU.
+        // Best branch so far among those that replace each PDU.
         let mut best: Vec<Option<Chain>> = vec![None; self.pieces.len()];
         let mut chains: Vec<Option<Chain>> = vec![None; self.pieces.len()];
         for place in self.ends_first() {
@@ -153,9 +156,9 @@ impl<'a> Forest<'a> {
     }
 }
 
-/// The PDU that holds the key of these; none where there are none that count.
+/// Returns the current PDU of a key; `None` if no PDU counts.
 ///
-/// One whose link is lacking competes only where nothing with a beginning exists.
+/// A PDU whose `prev_state` is missing competes only if there is no root.
 pub(super) fn winner<'a>(pieces: impl IntoIterator<Item = &'a StatePiece>) -> Option<&'a StatePiece> {
     let forest = Forest::new(pieces);
     forest.winner().map(|place| forest.pieces[place])

@@ -1,4 +1,4 @@
-//! What one step has done so far, on its way to one commit.
+//! The working data of one step, on its way to one commit.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,7 +12,7 @@ use crate::model::{
     ContextRecord, Delivery, Millis, Pdu, PduRef, ServerName, Standing, StateKey, StatePiece, StoredPdu, Verdict,
 };
 
-/// A PDU taken in this step: its bytes are in hand, and leave with the commit.
+/// A PDU accepted in this step; its bytes are in memory until the commit.
 pub(super) struct Fresh {
     pub(super) pdu: Pdu,
     pub(super) sender: ServerName,
@@ -26,28 +26,28 @@ impl Fresh {
     }
 }
 
-/// One step of the machine.
+/// One step of the state machine.
 pub(super) struct Step<'a> {
     pub(super) now: Millis,
-    /// What may be read.
+    /// Reads of the store.
     pub(super) reads: &'a dyn Reads,
-    /// The state PDUs it has to do with.
+    /// State PDUs of the keys that the step uses.
     pub(super) sets: Sets,
-    /// In the order in which the messenger is to see them.
+    /// Changes in the order in which the messenger is to see them.
     pub(super) changes: Vec<Change>,
     fresh: HashMap<PduRef, Fresh>,
     fresh_order: Vec<PduRef>,
-    /// Claims of PDUs that were not taken.
+    /// Claims of PDUs that were refused.
     pub(super) released: Vec<PduRef>,
-    /// The conversation's record is not as it was.
+    /// True if the context's record has changed.
     pub(super) moved: bool,
-    /// What may not speak here goes to quarantine; not where it lies there already.
+    /// True if PDUs of non-participants go to quarantine; false for those that are there already.
     pub(super) parks: bool,
-    /// A server has come to take part.
+    /// True if a server has become a participant.
     pub(super) admitted: bool,
-    /// What lies in quarantine after this place is to be looked at.
+    /// Position after which the quarantine is to be read.
     pub(super) take_back: Option<(u64, u64)>,
-    /// What else is to be done, after the commit is handed over.
+    /// Further effects, to be performed after the commit is submitted.
     pub(super) effects: Vec<Effect>,
 }
 
@@ -71,7 +71,7 @@ impl<'a> Step<'a> {
         }
     }
 
-    /// All state PDUs of a key that were delivered, those of this step included.
+    /// Returns all delivered state PDUs of a key, including those of this step.
     pub(super) fn set(&mut self, key: &StateKey) -> &mut BTreeMap<PduRef, StatePiece> {
         self.sets.of(self.reads, key)
     }
@@ -81,7 +81,7 @@ impl<'a> Step<'a> {
         self.fresh.insert(fresh.pdu.reference.clone(), fresh);
     }
 
-    /// A PDU is delivered: stored at once where it came in this step, else it has been stored as held.
+    /// Records a delivery: a PDU of this step is stored as delivered, an earlier one was stored as held.
     pub(super) fn delivered(&mut self, reference: &PduRef, record: &ContextRecord, delivery: Delivery) {
         self.changes.push(match self.fresh.remove(reference) {
             Some(fresh) => fresh.stored(self.now, Standing::Delivered(delivery)),
@@ -92,7 +92,8 @@ impl<'a> Step<'a> {
         });
     }
 
-    /// All that is to be committed: the deliveries, then what is held, and for what, the gaps, and the record.
+    /// Returns all changes to commit: the deliveries, then the held PDUs with their missing parents, the gaps, the
+    /// links and the record.
     pub(super) fn take_changes(
         &mut self,
         record: &ContextRecord,
@@ -125,7 +126,7 @@ impl<'a> Step<'a> {
     }
 }
 
-/// What became of one PDU of a batch, before it is clear whether it is delivered in this step.
+/// The outcome of one PDU of a batch, before it is known whether this step delivers it.
 #[derive(Debug, Clone)]
 pub(super) enum Fate {
     Taken(PduRef),

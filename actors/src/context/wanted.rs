@@ -1,9 +1,9 @@
-//! Parents that are missing: whom to ask for each, when, and when to give up.
+//! The missing parents of a context: whom to ask for each, when, and when to give up.
 //!
-//! A parent is waited for briefly, then asked for, one server after the other; a round over all of them is followed by a
-//! pause that doubles. One or two are asked for by name; more of them, or what lies behind something that was asked for, by
-//! `backfill`: one question may then bring a whole stretch. It is given up when it has been missing long enough and every server that may have it has been heard,
-//! be it with "none" or by its silence.
+//! A parent is waited for briefly, then fetched from one server after the other; a round over all of them is followed
+//! by a pause that doubles. One or two parents are fetched by name; more of them, or parents of fetched PDUs, by
+//! `backfill`, because one request may then bring a whole stretch. A parent is given up when it has been missing long
+//! enough and every server that may have it has responded or has missed its deadline.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -11,41 +11,42 @@ use crate::context::ask::Ask;
 use crate::limits::GapLimits;
 use crate::model::{Millis, PduRef, ServerName};
 
-/// Servers asked for one parent: a conversation may have a thousand, and a parent that sixteen do not have is not there.
+/// Maximum number of servers asked for one parent: a context may have a thousand, and a parent that sixteen do not have
+/// is assumed to be lost.
 const CANDIDATES_MAX: usize = 16;
 
-/// Parents looked at for one round of questions; the others have their turn when a question has been answered.
+/// Maximum number of parents examined per round of requests; the others follow when a response has arrived.
 const LOOKED_AT_MAX: usize = 256;
 
-/// Who may have what is missing.
+/// The servers that may have missing PDUs.
 #[derive(Clone, Copy)]
 pub(super) struct Circle<'a> {
-    /// Never asked.
+    /// Name of this server, which is never asked.
     pub(super) us: &'a ServerName,
-    /// The servers of the conversation.
+    /// Participants of the context.
     pub(super) participants: &'a [ServerName],
-    /// Others are admitted, so they may be asked too.
+    /// True if other servers are admitted, so that they may be asked too.
     pub(super) open: bool,
 }
 
-/// A parent that is neither delivered nor held.
+/// A missing PDU: one that is neither delivered nor held.
 pub(super) struct Want {
     first: Millis,
-    /// Nobody waits for it: it is only what a state PDU replaces.
+    /// True if no PDU waits for it, because it is only the `prev_state` of a state PDU.
     pub(super) link: bool,
     /// Only what is held for state waits for it, or nobody.
     pub(super) for_state: bool,
     /// What names it is history, and so is it.
     pub(super) old: bool,
-    /// Somebody reads the past, and came to it: what lies before it is where that goes on.
+    /// True if a history fetch has reached it and continues with its parents.
     pub(super) past: bool,
-    /// It lies before the first batch of a conversation new to us.
+    /// True if it precedes the first batch of a new context.
     pub(super) edge: bool,
-    /// How many questions in a row, this one included, it takes to get to it from what came by itself.
+    /// Number of fetches in a row, including its own, that lead to it from a PDU that arrived by itself.
     pub(super) generation: u32,
-    /// It was brought and put into quarantine: once is enough to tell.
+    /// True if it was fetched and quarantined, so that this is reported once.
     pub(super) parked: bool,
-    /// Who handed us its children.
+    /// Peers that sent its children.
     senders: Vec<ServerName>,
     tries: Vec<Tries>,
     round: u32,
@@ -92,29 +93,30 @@ impl Want {
     }
 }
 
-/// All that is missing in a conversation.
+/// The missing PDUs of a context.
 pub(super) struct Wanted {
     limits: GapLimits,
     wants: HashMap<PduRef, Want>,
     asks: BTreeSet<(Millis, PduRef)>,
-    /// When to see whether one is to be given up.
+    /// Times at which to check whether a PDU is given up.
     checks: BTreeSet<(Millis, PduRef)>,
-    /// What is asked for at the moment.
+    /// PDUs with a request in flight.
     flying: HashMap<PduRef, Flight>,
-    /// Requests under way, and how many of what each asks for is not answered yet.
+    /// Requests in flight, each with the number of its PDUs that have no response yet.
     requests: HashMap<u64, usize>,
-    /// Numbers them.
+    /// Number of the newest request.
     request: u64,
-    /// An actor may die with a request in hand: then its answer never comes.
+    /// Deadlines of the responses: an actor may crash with a request in hand, and its response never arrives.
     silences: BTreeSet<(Millis, PduRef)>,
-    /// Since when what peers send is not taken: no parent is given up meanwhile, for it may be waiting at our own door.
+    /// Time since which intake is closed: no parent is given up meanwhile, because it may be waiting at our own
+    /// admission.
     shut: Option<Millis>,
 }
 
-/// A request under way, as far as it is about one PDU.
+/// A request in flight, as far as it concerns one PDU.
 struct Flight {
     of: ServerName,
-    /// Until when an answer is waited for.
+    /// Deadline of the response.
     until: Millis,
     request: u64,
 }
@@ -134,7 +136,7 @@ impl Wanted {
         }
     }
 
-    /// How many questions in a row have led to these.
+    /// Returns the number of fetches in a row that have led to these PDUs.
     pub(super) fn generation(&self, references: &[PduRef]) -> u32 {
         references
             .iter()
@@ -148,7 +150,7 @@ impl Wanted {
         self.wants.get_mut(reference)
     }
 
-    /// Somebody reads the past, and came to this one, which is looked for already.
+    /// Records that a history fetch has reached this PDU, if it is being fetched already.
     pub(super) fn note_past(&mut self, reference: &PduRef) {
         if let Some(want) = self.wants.get_mut(reference) {
             want.past = true;
@@ -172,7 +174,7 @@ impl Wanted {
         self.wants.get(reference).is_some_and(|want| want.for_state)
     }
 
-    /// It is looked for only because a state PDU replaces it.
+    /// Returns whether the PDU is only fetched as the `prev_state` of a state PDU.
     pub(super) fn is_link(&self, reference: &PduRef) -> bool {
         self.wants.get(reference).is_some_and(|want| want.link)
     }
@@ -187,7 +189,7 @@ impl Wanted {
         list
     }
 
-    /// What peers send is taken, or is not. The time in which it was not does not count.
+    /// Records that intake was opened or closed. Time with closed intake does not count towards giving up.
     pub(super) fn intake(&mut self, now: Millis, open: bool) {
         match (self.shut, open) {
             (None, false) => self.shut = Some(now),
@@ -203,12 +205,12 @@ impl Wanted {
         }
     }
 
-    /// Nothing is missing, and nobody is being asked.
+    /// Returns whether nothing is missing and no request is in flight.
     pub(super) fn is_empty(&self) -> bool {
         self.wants.is_empty() && self.flying.is_empty()
     }
 
-    /// A child waits for it.
+    /// Adds a parent that a child waits for.
     pub(super) fn want(
         &mut self,
         now: Millis,
@@ -232,7 +234,7 @@ impl Wanted {
         self.note(now, reference, sender, false, generation).link = false;
     }
 
-    /// A state PDU replaces it, and nobody waits for it.
+    /// Adds a `prev_state` that no PDU waits for.
     pub(super) fn want_link(&mut self, now: Millis, reference: &PduRef, sender: Option<&ServerName>, generation: u32) {
         self.note(now, reference, sender, false, generation);
     }
@@ -276,7 +278,7 @@ impl Wanted {
         want
     }
 
-    /// It is missing no longer. A request for it may still be under way.
+    /// Removes a PDU that is no longer missing. A request for it may still be in flight.
     pub(super) fn remove(&mut self, reference: &PduRef) -> Option<Want> {
         let want = self.wants.remove(reference)?;
         if let Some(at) = want.ask_at {
@@ -314,7 +316,7 @@ impl Wanted {
         self.ask_at(reference, Some(now.after(self.limits.grace)));
     }
 
-    /// A server has answered, or could not be asked.
+    /// Handles a server's response for one PDU, or its failure to respond.
     pub(super) fn heard(&mut self, now: Millis, reference: &PduRef, from: &ServerName, circle: Circle<'_>) {
         self.land(reference, from);
         let Some(want) = self.wants.get_mut(reference) else { return };
@@ -326,7 +328,7 @@ impl Wanted {
         }
     }
 
-    /// When to ask next: the next server at once, the next round after a pause.
+    /// Schedules the next request: to the next server at once, or the next round after a pause.
     fn plan(&mut self, now: Millis, reference: &PduRef, circle: Circle<'_>) {
         let Some(want) = self.wants.get_mut(reference) else { return };
         if now >= want.first.after(self.limits.give_up) {
@@ -351,13 +353,14 @@ impl Wanted {
         }
     }
 
-    /// Others take part now: what waits for its next turn is asked for at once, and what was given may be taken.
+    /// Reschedules after a change of the participants: PDUs that wait for their next round are requested at once,
+    /// because responses that were refused before may be accepted now.
     pub(super) fn ask_anew(&mut self, now: Millis, circle: Circle<'_>) {
         let waiting: Vec<PduRef> =
             self.wants.keys().filter(|wanted| !self.flying.contains_key(wanted)).cloned().collect();
         for reference in waiting {
             let Some(want) = self.wants.get(&reference) else { continue };
-            // Not earlier than the first time: the parent may be on its way by itself.
+            // Not before the grace period ends, because the parent may arrive by itself.
             let is_early = now < want.first.after(self.limits.grace);
             if !is_early && pick(want, &reference, circle, &self.limits).is_some() {
                 self.ask_at(&reference, Some(now));
@@ -365,7 +368,7 @@ impl Wanted {
         }
     }
 
-    /// Those that are given up now.
+    /// Returns the PDUs that are given up now.
     pub(super) fn give_up(&mut self, now: Millis, circle: Circle<'_>) -> Vec<(PduRef, Want)> {
         while let Some((_, reference)) = self.silences.first().filter(|(until, _)| *until <= now).cloned() {
             self.silences.pop_first();
@@ -379,7 +382,7 @@ impl Wanted {
         {
             self.checks.pop_first();
             let Some(want) = self.wants.get(&reference) else { continue };
-            // A request under way is waited for; a check may also be left over from an earlier life of the want.
+            // A request in flight is waited for; a check may also be left over from an earlier entry of the same PDU.
             if self.flying.contains_key(&reference) || now < want.first.after(self.limits.give_up) {
                 continue;
             }
@@ -392,7 +395,8 @@ impl Wanted {
         given_up
     }
 
-    /// What to ask whom now: what is due, put together by whom to ask and at whose cost, as far as there is room for requests.
+    /// Returns the fetches to start now: due PDUs, grouped by server and by the peer that pays, within the limit on
+    /// requests.
     pub(super) fn ask(&mut self, now: Millis, circle: Circle<'_>) -> Vec<Ask> {
         let mut asks: Vec<Ask> = vec![];
         if self.has_room() {
@@ -426,7 +430,8 @@ impl Wanted {
         due.map(|(_, reference)| reference.clone()).collect()
     }
 
-    /// Find a place for it among the questions; one that nobody is left to be asked for has no date any more.
+    /// Adds a PDU to a matching fetch or to a new one. A PDU without a server left to ask in this round is not
+    /// scheduled any more.
     fn join(&mut self, asks: &mut Vec<Ask>, reference: &PduRef, circle: Circle<'_>) {
         let Some(want) = self.wants.get(reference) else { return };
         let picked = match self.flying.contains_key(reference) {
@@ -443,7 +448,7 @@ impl Wanted {
         }
     }
 
-    /// The newest request asks for it.
+    /// Marks the PDU as requested by the newest request.
     fn fly(&mut self, now: Millis, of: ServerName, reference: &PduRef) {
         self.ask_at(reference, None);
         if let Some(want) = self.wants.get_mut(reference) {
@@ -463,7 +468,7 @@ impl Wanted {
         self.room() > 0
     }
 
-    /// When something is to be done next.
+    /// Returns the time of the next action.
     pub(super) fn due(&self) -> Option<Millis> {
         let ask = self.asks.first().filter(|_| self.has_room());
         let check = self.checks.first().filter(|_| self.shut.is_none());
@@ -471,7 +476,7 @@ impl Wanted {
     }
 }
 
-/// Whom to ask in this round: the first of those asked least.
+/// Returns the server to ask in this round: the first of those that were asked least often.
 fn pick(want: &Want, reference: &PduRef, circle: Circle<'_>, limits: &GapLimits) -> Option<ServerName> {
     let may = |server: &ServerName| want.asked(server) <= want.round && want.asked(server) < limits.tries_max.max(1);
     want.candidates(reference, circle).into_iter().filter(|server| may(server)).min_by_key(|server| want.asked(server))

@@ -1,12 +1,12 @@
-//! What may be done with a message on its way, and what a peer was sent.
+//! Operations on messages in the outboxes, and the transactions that were sent to a peer.
 
 use crate::gateway::Gateway;
 use crate::model::{Index, Order, Refusal, SentPage, ServerName, SubmissionId, SubmissionRecord};
 use crate::ports::ArchiveError;
 
 impl Gateway {
-    /// Take what is left of a submission out of the queue of one server, or of all it goes to; what it was lies among the dead
-    /// letters from then on. Answers once that is on disk.
+    /// Removes the unacknowledged items of a submission from the outbox of one server, or of all; they become dead
+    /// letters. It answers after the commit.
     pub async fn drop_message(&self, message: &SubmissionId, only: Option<&ServerName>) -> Result<(), Refusal> {
         let legs = legs(&self.submission(message).await?, only);
         if legs.is_empty() {
@@ -18,8 +18,8 @@ impl Gateway {
         Ok(())
     }
 
-    /// Queue again what became dead letters of a submission, and queue it where there was no room, for one server or for all.
-    /// Answers once that is on disk, with how many items that was.
+    /// Requeues the dead letters of a submission, and queues it for skipped recipients, for one server or for all. It
+    /// answers after the commit, with the number of items.
     pub async fn retry_message(&self, message: &SubmissionId, only: Option<&ServerName>) -> Result<u64, Refusal> {
         let record = self.submission(message).await?;
         let is_meant = |server: &&ServerName| only.is_none_or(|only| only == *server);
@@ -35,7 +35,7 @@ impl Gateway {
                 count += 1;
             }
         }
-        // What is forgotten cannot be sent.
+        // A pruned PDU cannot be sent.
         let kept = match record.pdu.as_ref().filter(|_| !left_out.is_empty()) {
             Some(pdu) => self.read(self.ports.archive.pdu(pdu))?,
             None => None,
@@ -49,8 +49,8 @@ impl Gateway {
         Ok(count)
     }
 
-    /// What a peer was sent in transactions after this one, for the peer that missed it: whole transactions, at most `items`
-    /// PDUs of `bytes` in all, and one transaction at least.
+    /// Returns the PDUs of the transactions sent to a peer after this one, for a peer that missed them: whole
+    /// transactions, at most `items` PDUs and `bytes` in total, but at least one transaction.
     pub async fn sent_after(
         &self,
         server: &ServerName,
@@ -59,7 +59,7 @@ impl Gateway {
         bytes: u64,
     ) -> Result<SentPage, Refusal> {
         let open = self.peer(server).await?.open;
-        // What the actor has let go of may not be on disk yet.
+        // Wait for the disk, because transactions that the actor has completed may not be committed yet.
         self.ports.journal.barrier().committed().await.map_err(|_| Refusal::OutcomeUnknown)?;
         self.read(self.ports.archive.sent_after(server, after, open, items, bytes).await)
     }
@@ -77,7 +77,7 @@ impl Gateway {
     }
 }
 
-/// Where the items of a submission stand, each run of them: as they were queued, and those that were queued again.
+/// Returns the index ranges of a submission in each outbox: the original range and the requeued items.
 fn legs(record: &SubmissionRecord, only: Option<&ServerName>) -> Vec<(ServerName, Index, Index)> {
     let servers =
         record.queued.iter().map(|(server, _)| server).filter(|server| only.is_none_or(|only| only == *server));

@@ -1,4 +1,4 @@
-//! What an operator may have done with parked items. Each answers after the commit.
+//! An operator's actions on quarantined items and dead letters. Each answers after the commit.
 
 use crate::change::Change;
 use crate::gateway::Gateway;
@@ -7,7 +7,7 @@ use crate::ports::{Direction, Place, Urgency};
 use crate::routes::Need;
 
 impl Gateway {
-    /// Forget a parked item.
+    /// Deletes a quarantined item or a dead letter.
     pub async fn forget_parked(&self, place: &Place) -> Result<(), Refusal> {
         let Place { server, direction, number } = place.clone();
         let change = match direction {
@@ -17,14 +17,14 @@ impl Gateway {
         self.change_parked(&place.server, change).await
     }
 
-    /// Queue a dead letter again, behind all that waits for its peer.
+    /// Requeues a dead letter at the end of its peer's outbox.
     pub async fn requeue(&self, server: &ServerName, index: Index) -> Result<(), Refusal> {
         self.door()?;
         self.routes.peer(server, Need::Work).await?.has_room(1, 0)?;
         self.change_parked(server, Change::DeadLetterRequeued { server: server.clone(), index }).await
     }
 
-    /// Queue a PDU of so many bytes for a server that was left out when it was said, behind all that waits for that peer.
+    /// Queues a PDU of this size for a recipient that was skipped, at the end of that peer's outbox.
     pub(super) async fn queue_left_out(
         &self,
         server: &ServerName,
@@ -37,8 +37,8 @@ impl Gateway {
         self.change_parked(&server.clone(), Change::LeftOutQueued { server, submission }).await
     }
 
-    /// Give a PDU that lies in quarantine to its conversation, which judges it as it does what comes. Answers once what the
-    /// conversation makes of it is on disk; the row in quarantine is the caller's to keep or to forget.
+    /// Passes a quarantined PDU to its context, which validates it like an inbound PDU. It answers after the commit of
+    /// the result; the caller decides whether to keep the quarantine row.
     pub async fn admit_parked(&self, from: &ServerName, pdu: Pdu) -> Result<Verdict, Refusal> {
         self.door()?;
         let context = pdu.context.clone();

@@ -1,67 +1,67 @@
-//! What a conversation keeps on disk, and what it shows.
+//! The durable records of a context, and its status.
 
 use bytes::Bytes;
 
 use super::{ContextId, Millis, Pdu, PduRef, ServerName, StateKey, StatePiece};
 
-/// Everything durable about one conversation but its PDUs: the row of its actor, written whole.
+/// The durable state of one context without its PDUs: one row, which the context's actor writes whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContextRecord {
-    /// Which one.
+    /// Context that the record belongs to.
     pub context: ContextId,
-    /// The servers that take part, beside us; each once.
+    /// Servers that participate beside us, without duplicates.
     pub participants: Vec<ServerName>,
-    /// The delivered PDUs that nobody has named as a parent yet.
+    /// Heads: delivered PDUs that no other PDU names as a parent yet.
     pub heads: Vec<Head>,
-    /// The greatest depth so far.
+    /// Greatest depth of a delivered PDU.
     pub depth: u64,
-    /// The position the next delivered PDU gets in the timeline; the first is 1.
+    /// Timeline position of the next delivered PDU; the first is 1.
     pub next: u64,
-    /// It began with a PDU from outside, not by our messenger's word.
+    /// True if the context was created by a PDU from a peer and not by the local messenger.
     pub adopted: bool,
-    /// How many users of each server take part by the state that holds; each server once, none without a user.
+    /// Number of joined users per server according to the current state; servers without users are not listed.
     pub members: Vec<(ServerName, u64)>,
-    /// How many delivered PDUs came as history: they stand in the timeline before what was said here, from 0 downwards.
+    /// Number of PDUs that were delivered as history. They take the timeline positions from 0 downwards.
     pub past: u64,
-    /// How the conversation is being fetched from a server that takes part, or was.
+    /// Progress of the join, if the context was or is being fetched from a participant.
     pub join: Option<Join>,
 }
 
-/// A conversation fetched from a server that takes part: first its state, then its past.
+/// The progress of a join: the context is fetched from a participant, its state first and then its history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Join {
-    /// From whom.
+    /// Participant that the context is fetched from.
     pub via: ServerName,
-    /// PDUs of the past that are still wanted.
+    /// Number of history PDUs still to be fetched.
     pub left: u32,
-    /// PDUs that came.
+    /// Number of PDUs that were received.
     pub came: u64,
-    /// How far it is.
+    /// Stage of the join.
     pub stage: JoinStage,
-    /// Why it has failed, or why the server was asked in vain last.
+    /// Reason of the failure, or of the last unsuccessful attempt.
     pub reason: Option<String>,
 }
 
-/// How far the fetching of a conversation is.
+/// The stage of a join.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JoinStage {
-    /// Its state is asked for.
+    /// The state is being fetched.
     State,
-    /// Its past is asked for.
+    /// The history is being fetched.
     History,
-    /// All that was wanted came, or all there is.
+    /// Everything that was requested was received, or the server has no more.
     Done,
-    /// The server gives nothing: it cannot be reached, or says that we take no part.
+    /// The server is unreachable, or it says that we are not a participant.
     Failed,
 }
 
 impl JoinStage {
-    /// Whether there is something left to do.
+    /// Returns whether the join is still in progress.
     pub const fn is_open(self) -> bool {
         matches!(self, Self::State | Self::History)
     }
 
-    /// The stage as it is shown, and kept.
+    /// Returns the stage as it is shown and stored.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::State => "state",
@@ -73,19 +73,19 @@ impl JoinStage {
 }
 
 impl ContextRecord {
-    /// A conversation nothing has been said in.
+    /// Returns the record of a context without PDUs.
     pub fn new(context: ContextId, participants: Vec<ServerName>, adopted: bool) -> Self {
         let (heads, members) = (vec![], vec![]);
         Self { context, participants, heads, depth: 0, next: 1, adopted, members, past: 0, join: None }
     }
 }
 
-/// A forward edge of the graph.
+/// A head (forward extremity) of the context's graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
-    /// Which PDU.
+    /// Identity of the PDU.
     pub reference: PduRef,
-    /// How deep it lies, computed here.
+    /// Depth of the PDU as computed here.
     pub depth: u64,
     /// The depth that a PDU of ours builds on where it names this one: the one its origin states, where that can be one.
     pub emitted: u64,
@@ -101,27 +101,27 @@ impl Head {
 /// The greatest depth that others state and that is shown and built upon; larger ones are passed on as they came.
 pub const DEPTH_BUILT_UPON_MAX: u64 = (1 << 31) - 1;
 
-/// A PDU on its way to the disk for the first time.
+/// A PDU that is being stored for the first time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredPdu {
-    /// The PDU.
+    /// PDU to be stored.
     pub pdu: Pdu,
-    /// Who handed it to us; `None`: our own messenger.
+    /// Peer that sent it to us; `None`: the local messenger.
     pub sender: Option<ServerName>,
-    /// How it was proved, in the word the messenger is told.
+    /// Method by which the PDU was authenticated; the messenger sees this word.
     pub verified: &'static str,
-    /// When it came.
+    /// Time at which it was received.
     pub received: Millis,
-    /// Where it stands.
+    /// State of the PDU: delivered or held.
     pub standing: Standing,
 }
 
-/// Where a stored PDU stands.
+/// The state of a stored PDU.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
-    /// Given to the messenger, or come from it.
+    /// The PDU was delivered to the messenger, or it came from the messenger.
     Delivered(Delivery),
-    /// Waiting for these parents.
+    /// The PDU is held until its parents are delivered.
     Held(Hold),
     /// It is for other servers only: nothing is kept of it but its name, and so deep it lies.
     Named {
@@ -130,27 +130,28 @@ pub enum Standing {
     },
 }
 
-/// What a held PDU waits for.
+/// The parents that a held PDU waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hold {
     /// Parents that are not delivered: unknown ones, and held ones.
     pub missing: Vec<PduRef>,
-    /// It came with the first batch of a conversation new to us: what cannot be had before it is the edge, and no gap.
+    /// True if the PDU came with the first batch of a new context: ancestors that cannot be fetched are then its
+    /// history edge, not a gap.
     pub edge: bool,
-    /// One more than the deepest of its parents that are delivered, 0 where none is: what its own depth is at least.
+    /// Lower bound of the PDU's depth: one more than the deepest delivered parent, 0 if none is delivered.
     pub depth: u64,
     /// It was fetched, and only state rests on it: it is history where what it waits for cannot be had.
     pub for_state: bool,
 }
 
-/// A delivery into the timeline, and into the feed unless it is our own messenger's.
+/// The delivery of a PDU into the timeline, and into the feed unless the local messenger submitted it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// Its place in the conversation's timeline: from 1 on; from 0 downwards what came as history.
+    /// Position in the context's timeline: from 1 upwards; history takes positions from 0 downwards.
     pub position: i64,
-    /// Its depth, computed here.
+    /// Depth of the PDU as computed here.
     pub depth: u64,
-    /// How the feed shows it; `None`: not at all, it is our own messenger's.
+    /// Flags of the feed event; `None`: no event, because the local messenger submitted the PDU.
     pub shown: Option<Shown>,
 }
 
@@ -161,35 +162,35 @@ impl Delivery {
     }
 }
 
-/// How the feed shows a delivered PDU.
+/// The flags of a PDU event in the feed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Shown {
-    /// Parents given up.
+    /// Parents that were given up.
     pub gap: Vec<PduRef>,
-    /// It was given up and came after all.
+    /// True if the PDU had been given up and arrived later.
     pub late: bool,
-    /// It is history, not news.
+    /// True if the PDU was delivered as history and not as news.
     pub history: bool,
-    /// It is state, and held its key when this was put into the feed.
+    /// True if the PDU is state and was the current state of its key when the event was written.
     pub current: bool,
-    /// It was told before, and is told again because it has come to hold its key.
+    /// True if the PDU was in the feed before and is emitted again because it became the current state of its key.
     pub again: bool,
 }
 
-/// A held PDU as read back: what the machine needs of it.
+/// A held PDU as read back from the store, with the fields that the state machine needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldPdu {
-    /// Which one.
+    /// Identity of the PDU.
     pub reference: PduRef,
-    /// All its parents.
+    /// All parents of the PDU.
     pub prev: Vec<PduRef>,
-    /// What it waits for.
+    /// Parents that it waits for.
     pub hold: Hold,
-    /// When it came.
+    /// Time at which it was received.
     pub received: Millis,
-    /// Who handed it to us.
+    /// Peer that sent it to us.
     pub sender: Option<ServerName>,
-    /// Which piece of state it sets, where it sets one, and what counts of it there.
+    /// Key and state entry that the PDU sets; `None` for a PDU that is not state.
     pub state: Option<(StateKey, StatePiece)>,
     /// It is for some servers only.
     pub narrowed: bool,
@@ -199,45 +200,45 @@ pub struct HeldPdu {
     pub on_news: bool,
 }
 
-/// A parent that was given up.
+/// A gap: a parent that was given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gap {
-    /// Which one.
+    /// Identity of the missing parent.
     pub missing: PduRef,
-    /// The PDUs delivered without it.
+    /// PDUs that were delivered without it.
     pub children: Vec<PduRef>,
-    /// It lies beyond the edge of a conversation we came into later: no gap event was raised.
+    /// True if the parent lies beyond the history edge of the context; no gap event was emitted for it.
     pub edge: bool,
 }
 
-/// A PDU in the feed, joined with what the store knows of it.
+/// A PDU event of the feed, joined with the stored PDU.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FedPdu {
-    /// Which one.
+    /// Identity of the PDU.
     pub reference: PduRef,
-    /// Its conversation.
+    /// Context that the PDU belongs to.
     pub context: ContextId,
-    /// Its depth, computed here.
+    /// Depth of the PDU as computed here.
     pub depth: u64,
-    /// Who handed it to us.
+    /// Peer that sent it to us.
     pub sender: Option<ServerName>,
-    /// How it was proved.
+    /// Method by which the PDU was authenticated.
     pub verified: String,
-    /// How it is shown.
+    /// Flags of the event.
     pub shown: Shown,
     /// The whole PDU as one JSON object.
     pub bytes: Bytes,
 }
 
-/// A conversation as messengers and operators see it.
+/// The status of a context for messengers and operators.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContextStatus {
-    /// Its row.
+    /// Durable record of the context.
     pub record: ContextRecord,
-    /// PDUs waiting for parents.
+    /// Number of PDUs that wait for parents.
     pub held: u64,
-    /// Parents being looked for.
+    /// Missing parents that are being fetched.
     pub wanted: Vec<PduRef>,
-    /// Parents given up.
+    /// Parents that were given up.
     pub gaps: Vec<Gap>,
 }

@@ -1,146 +1,147 @@
-//! What the messenger's feed holds.
+//! The entries of the messenger's feed.
 
 use bytes::Bytes;
 
 use super::{ContextId, FedPdu, Millis, PduRef, Position, Seq, ServerName, SubmissionId};
 
-/// One durable fact for the messenger, before the writer gives it a position.
+/// A durable event for the messenger, before the store's writer assigns its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FeedItem {
-    /// A strong update a peer sent.
+    /// A strong update from a peer.
     Update {
-        /// Who sent it.
+        /// Peer that sent it.
         from: ServerName,
-        /// Which one this is among those ever taken from that server; never goes back. `<from>#<n>` is its id.
+        /// Count of the updates accepted from this server, including this one; it never decreases. `<from>#<n>` is the
+        /// event id.
         n: u64,
-        /// Its number on the wire.
+        /// Sequence number of the update on the wire.
         seq: Seq,
-        /// How the sender was proved.
+        /// Method by which the sender was authenticated.
         verified: &'static str,
-        /// The update's JSON text, as it came.
+        /// JSON text of the update as it was received.
         bytes: Bytes,
     },
-    /// Something a peer sent that cannot be given to the messenger; it lies in quarantine.
+    /// An item from a peer that cannot be delivered to the messenger and was quarantined.
     Parked(Parked),
-    /// A PDU of a conversation. Only ever read: a delivery is what puts it there.
+    /// A PDU of a context. This variant is only read: the delivery of a PDU writes it.
     Pdu(Box<FedPdu>),
     /// Parents were given up; their children were delivered without them.
     Gap {
-        /// In which conversation.
+        /// Context of the gap.
         context: ContextId,
-        /// Which parents.
+        /// Parents that were given up.
         missing: Vec<PduRef>,
-        /// Delivered without them.
+        /// PDUs that were delivered without them.
         children: Vec<PduRef>,
     },
-    /// A parent that was given up came after all.
+    /// A parent that was given up arrived later.
     GapFilled {
-        /// In which conversation.
+        /// Context of the gap.
         context: ContextId,
-        /// Which parents.
+        /// Parents that have arrived now.
         missing: Vec<PduRef>,
-        /// Delivered without them before.
+        /// PDUs that had been delivered without them.
         children: Vec<PduRef>,
     },
-    /// Strong updates that cannot be had any more.
+    /// Strong updates that can no longer be delivered.
     UpdateGap {
-        /// Who sent them.
+        /// Server that sent the updates.
         from: ServerName,
-        /// The peer it is about: the one that cannot have them, or that cannot send them.
+        /// Peer that cannot receive them, or cannot send them.
         server: ServerName,
-        /// The number of the first.
+        /// Number of the first missing update.
         first: Seq,
-        /// The number of the last.
+        /// Number of the last missing update.
         last: Seq,
     },
-    /// News about something the messenger submitted.
+    /// A change in the delivery of a submission.
     Delivery {
-        /// The submitted id.
+        /// Id of the submission.
         message: SubmissionId,
-        /// At which server.
+        /// Server that the change concerns.
         server: ServerName,
-        /// `refused`, `parked`, `expired` or `acknowledged`.
+        /// New state: `refused`, `parked`, `expired` or `acknowledged`.
         state: &'static str,
-        /// Why, in a word of ours or in the peer's.
+        /// Reason, as our code or the peer's message.
         reason: Option<String>,
     },
-    /// A peer was suspended, or is back.
+    /// A peer was suspended, or sending to it was resumed.
     Peer {
-        /// Which one.
+        /// Peer whose state changed.
         server: ServerName,
-        /// Its state, as `/v1/peers` shows it.
+        /// State of the peer, as `/v1/peers` shows it.
         state: &'static str,
-        /// Why, where it is suspended.
+        /// Cause of the suspension, if it is suspended.
         reason: Option<&'static str>,
     },
-    /// Something an operator or a messenger should know.
+    /// A notice for operators and messengers.
     Notice {
-        /// In words.
+        /// Text of the notice.
         text: String,
-        /// About whom.
+        /// Server that the notice is about, if any.
         server: Option<ServerName>,
     },
 }
 
-/// A [`FeedItem`] with its place, as read back.
+/// A [`FeedItem`] with its position, as read back from the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeedEntry {
-    /// Its place in the feed.
+    /// Position in the feed.
     pub position: Position,
-    /// When it was put there.
+    /// Time at which the event was written.
     pub time: Millis,
-    /// What it says.
+    /// Content of the event.
     pub item: FeedItem,
 }
 
 /// An inbound item in quarantine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parked {
-    /// Who sent it.
+    /// Peer that sent the item.
     pub from: ServerName,
-    /// What it is.
+    /// Kind and identity of the item.
     pub what: ParkedWhat,
-    /// Why, for programs.
+    /// Reason as an error code.
     pub code: ParkedCode,
-    /// Why, for people.
+    /// Reason as a message.
     pub reason: String,
-    /// What came.
+    /// Bytes of the item as received.
     pub bytes: Bytes,
 }
 
-/// What lies in quarantine.
+/// The kind and identity of a quarantined item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ParkedWhat {
-    /// A strong update that came under this number.
+    /// Strong update with this sequence number.
     Update(Seq),
-    /// A PDU, sound or not, as far as it could be read.
+    /// PDU, valid or not, with the fields that could be read.
     Pdu {
-        /// Its origin.
+        /// Origin of the PDU.
         origin: Option<String>,
-        /// Its id.
+        /// Id of the PDU.
         id: Option<String>,
-        /// Its conversation.
+        /// Context of the PDU.
         context: Option<ContextId>,
     },
 }
 
-/// Why an item is in quarantine.
+/// The reason for which an item is in quarantine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ParkedCode {
-    /// A strong update that is not a JSON object.
+    /// The strong update is not a JSON object.
     NotAnObject,
-    /// A PDU that came as a strong update and was refused.
+    /// The PDU came as a strong update and was refused.
     BadPdu,
-    /// A PDU whose origin, or whose sender, does not take part in its conversation.
+    /// The origin or the sender of the PDU is not a participant of its context.
     NotAParticipant,
-    /// A PDU its conversation's actor died on, twice.
+    /// The context's actor crashed twice on the PDU.
     Poison,
-    /// A PDU of a conversation whose actor has been given up.
+    /// The actor of the PDU's context is suspended as faulty.
     ContextFaulty,
 }
 
 impl ParkedCode {
-    /// The code as the messenger and the operator see it.
+    /// Returns the code as messengers and operators see it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NotAnObject => "NOT_AN_OBJECT",

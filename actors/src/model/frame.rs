@@ -1,4 +1,4 @@
-//! What crosses the wire, in the dialects' common words: a push in, a frame out, and what either side answers.
+//! The messages between servers in terms common to both dialects: inbound batches, outbound batches and the responses.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use super::{
     BadPdu, ContextId, Counted, Fate, Lasting, Millis, Pdu, PduRef, Seq, ServerName, Size, SubmissionId, Verdict,
 };
 
-/// What identifies an update, for telling a repeat from something else: the first half of a SHA-256.
+/// The identity of an update for the detection of repeats: the first half of a SHA-256.
 ///
-/// Taken by the dialect, over the bytes of a plain update; the core only compares.
+/// The dialect computes it over the bytes of a plain update; the core only compares it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest(pub [u8; 16]);
 
@@ -21,66 +21,66 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// One strong update as it arrived.
+/// A strong update as it was received.
 #[derive(Debug, Clone)]
 pub struct Strong {
-    /// Its JSON text, carried and never rewritten.
+    /// JSON text of the update; it is never rewritten.
     pub bytes: Bytes,
-    /// What identifies it.
+    /// Digest that identifies the update.
     pub digest: Digest,
-    /// What it is.
+    /// Content of the update, as far as the core parses it.
     pub body: StrongBody,
 }
 
-/// What a strong update is.
+/// The content of a strong update.
 #[derive(Debug, Clone)]
 pub enum StrongBody {
-    /// Something for the messenger, unread.
+    /// An update for the messenger; the core does not parse it.
     Plain,
-    /// `{"update":"pdu","pdu":{..}}`: an item of a conversation.
+    /// `{"update":"pdu","pdu":{..}}`: a PDU of a context.
     Pdu(Box<Pdu>),
-    /// The same, with something in it that is no sound PDU.
+    /// An update of that form whose `pdu` is not a valid PDU.
     BadPdu(BadPdu),
-    /// Nothing that can be given to a messenger. It still takes its number: resending cannot mend it.
+    /// An update that is not a JSON object. It still consumes its sequence number, because resending cannot correct it.
     Unsound(&'static str),
 }
 
 /// An ephemeral item of the transactions dialect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Edu {
-    /// `edu_type`.
+    /// Type of the item (`edu_type`).
     pub kind: String,
-    /// Its content, as it came or as it is to go.
+    /// Content of the item, as received or as it is to be sent.
     pub content: Bytes,
 }
 
-/// A transaction, decoded.
+/// A decoded transaction of a peer.
 #[derive(Debug, Clone)]
 pub struct InboundTransaction {
-    /// Its id, from the path.
+    /// Id of the transaction, from the request path.
     pub id: String,
-    /// Over its `pdus`: the same id with others is another transaction.
+    /// Digest of its `pdus`: the same id with other PDUs is another transaction.
     pub digest: Digest,
-    /// The transactions its sender sent us before it.
+    /// Ids of the transactions that the sender sent to us before this one.
     pub prev_ids: Vec<String>,
-    /// Its PDUs, in order, each alone.
+    /// PDUs in request order; each is valid or bad independently of the others.
     pub pdus: Vec<Result<Pdu, BadPdu>>,
-    /// Its ephemeral items.
+    /// Ephemeral items of the transaction.
     pub edus: Vec<Edu>,
-    /// How the sender was proved.
+    /// Method by which the sender was authenticated.
     pub verified: &'static str,
 }
 
-/// What a batch got.
+/// The result of an inbound batch, for the caller that sent it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Taken {
-    /// A push.
+    /// Result of a push.
     Push(Receipt),
-    /// A transaction: one verdict a PDU, in order.
+    /// Result of a transaction: one verdict per PDU, in request order.
     Transaction(Vec<Verdict>),
 }
 
-/// One durable item for a peer.
+/// A durable item for a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item {
     /// A strong update as it was submitted.
@@ -90,7 +90,7 @@ pub enum Item {
 }
 
 impl Item {
-    /// The bytes of its JSON text.
+    /// Returns the JSON text of the item.
     pub const fn bytes(&self) -> &Bytes {
         match self {
             Self::Update(bytes) | Self::Pdu(_, bytes) => bytes,
@@ -98,23 +98,24 @@ impl Item {
     }
 }
 
-/// How a request is numbered, and so in which dialect it is written.
+/// The identification of an outbound batch: a range of sequence numbers or a transaction id. It also selects the
+/// dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Label {
-    /// In the updates dialect: by the numbers of its strong updates.
+    /// Updates dialect: sequence numbers of the strong updates.
     Numbers {
-        /// The number of the first, where the peer has shown that it understands ranges.
+        /// Number of the first update; `None` if the peer has not shown that it understands ranges.
         first: Option<Seq>,
-        /// The number of the last; of the last one ever sent where there is none.
+        /// Number of the last update; in a batch without strong updates, the last number that was sent.
         last: Seq,
     },
-    /// In the transactions dialect: by an id of its own.
+    /// Transactions dialect: transaction id.
     Transaction {
-        /// Its id, decimal on the wire.
+        /// Id of the transaction; it is written in decimal.
         id: u64,
-        /// The one sent before it.
+        /// Id of the transaction that was sent before it.
         prev: Option<u64>,
-        /// When it was made.
+        /// Time at which the transaction was created.
         ts: Millis,
     },
 }
@@ -129,35 +130,35 @@ impl fmt::Display for Label {
     }
 }
 
-/// Something to fetch from a peer.
+/// A fetch request to a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Want {
-    /// One PDU.
+    /// Fetches one PDU by its identity.
     Pdu(PduRef),
-    /// These PDUs and what lies before them, level by level: so many in all.
+    /// Fetches these PDUs and their ancestors, level by level, up to a limit.
     Backfill {
-        /// Their conversation.
+        /// Context of the PDUs.
         context: ContextId,
-        /// Those that are missing.
+        /// Missing PDUs to begin with.
         from: Vec<PduRef>,
-        /// How many PDUs at most.
+        /// Maximum number of PDUs in the response.
         limit: u32,
     },
-    /// The same, because somebody wants to read the past and not because something is missing.
+    /// Fetches like `Backfill`, but for a reader of history and not because parents are missing.
     History {
-        /// Their conversation.
+        /// Context of the PDUs.
         context: ContextId,
-        /// Where to begin.
+        /// PDUs to begin with.
         from: Vec<PduRef>,
-        /// How many PDUs at most.
+        /// Maximum number of PDUs in the response.
         limit: u32,
     },
-    /// The state of a conversation as it is now.
+    /// Fetches the current state of a context.
     State(ContextId),
 }
 
 impl Want {
-    /// The missing PDUs it names.
+    /// Returns the missing PDUs that the request names.
     pub fn named(&self) -> &[PduRef] {
         match self {
             Self::Pdu(reference) => std::slice::from_ref(reference),
@@ -167,73 +168,74 @@ impl Want {
     }
 }
 
-/// A peer's answer when it is asked for the transactions after one of its own.
+/// A peer's response to a `pull`: the PDUs of its transactions after a given one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Pulled {
-    /// What was in them, in their order, each alone.
+    /// PDUs of these transactions, in order; each is valid or bad independently of the others.
     pub pdus: Vec<Result<Pdu, BadPdu>>,
-    /// The last transaction in it, where it says so.
+    /// Id of the last transaction in the response, if the peer states it.
     pub upto: Option<u64>,
-    /// It has more after that one.
+    /// True if the peer has more transactions after that one.
     pub more: bool,
 }
 
-/// A push of the updates dialect, decoded.
+/// A decoded push of the updates dialect.
 #[derive(Debug, Clone)]
 pub struct InboundPush {
-    /// The number of the first strong update, where the sender says it.
+    /// Number of the first strong update, if the sender states it.
     pub from_seq: Option<Seq>,
-    /// The number of the last strong update; of the last one ever sent where the push has none.
+    /// Number of the last strong update; in a push without strong updates, the last number that was sent.
     pub seq: Seq,
     /// The strong updates, in order.
     pub strong: Vec<Strong>,
-    /// How many ephemeral updates came with them.
+    /// Number of ephemeral updates in the push.
     pub weak: usize,
-    /// How the sender was proved, in the word the messenger is told.
+    /// Method by which the sender was authenticated; the messenger sees this word.
     pub verified: &'static str,
 }
 
-/// One request to a peer.
+/// An outbound batch: one request to a peer.
 #[derive(Debug, Clone)]
 pub struct OutFrame {
-    /// Whom it goes to.
+    /// Peer that the batch is sent to.
     pub to: ServerName,
-    /// How it is numbered, which is also how it is written: the dialect.
+    /// Sequence numbers or transaction id of the batch; they also select the dialect.
     pub label: Label,
     /// The durable items, in order.
     pub items: Vec<Item>,
-    /// Ephemeral items that ride along, in the peer's dialect: weak updates, or EDUs.
+    /// Ephemeral items that are sent with the batch, in the peer's dialect: weak updates or EDUs.
     pub weak: Vec<Edu>,
-    /// Until when connecting may take, and the whole request.
+    /// Deadlines for the connection and for the whole request.
     pub deadlines: Deadlines,
 }
 
-/// How long a request may take.
+/// The time limits of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {
-    /// To a connection.
+    /// Time limit for establishing a connection.
     pub connect: Duration,
-    /// From start to the last byte of the answer.
+    /// Time limit from the start to the last byte of the response.
     pub total: Duration,
 }
 
-/// The three answers of the updates dialect.
+/// The response of a peer to a batch: three answers of the updates dialect, two of the transactions dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ack {
-    /// Everything up to this number is on the receiver's disk.
+    /// The receiver has stored everything up to this number on disk.
     Ok(Seq),
-    /// Numbers are missing, or (`conflict`) taken by something else.
+    /// Numbers are missing, or (`conflict`) are already used for other updates.
     Hole {
         /// The number the receiver expects next.
         expected: Seq,
-        /// The sender numbered something anew that the receiver holds otherwise.
+        /// True if the sender reused numbers for updates that differ from those the receiver holds.
         conflict: bool,
     },
-    /// Not now: come again after this long.
+    /// The receiver asks the sender to retry after this time.
     Wait(Duration),
-    /// A transaction was taken.
+    /// The receiver accepted a transaction.
     Taken,
-    /// The same, by a status alone: what the answer says is no JSON, and may be the word of something else than a gateway.
+    /// The receiver accepted a transaction by its status alone: the body is not JSON and may come from something other
+    /// than a gateway, such as a proxy.
     TakenBlindly,
 }
 
@@ -274,12 +276,12 @@ pub struct Objection {
     pub reason: String,
 }
 
-/// A peer's answer to our push.
+/// A peer's response to a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answered {
-    /// What it says.
+    /// Acknowledgement, hole or wait that the response states.
     pub ack: Ack,
-    /// How many strong updates it takes in one push. Its presence says that it understands ranges.
+    /// Number of strong updates that the peer accepts per push. Its presence shows that the peer understands ranges.
     pub window: Option<u32>,
     /// Items that it took with the others and does not deliver.
     pub refused: Vec<Objection>,
@@ -287,69 +289,69 @@ pub struct Answered {
     pub reason: Option<String>,
 }
 
-/// Why a push has no usable answer. The variants are what the sender does differently.
+/// A push without a usable response. Each variant is handled differently by the sender.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PushFailure {
-    /// No connection, or it broke: distance, which never costs an item its life.
+    /// The connection failed or broke. The item is kept, because an unreachable peer says nothing about the item.
     #[error("unreachable: {0}")]
     Unreachable(String),
-    /// There was a connection, and no answer came over it that can be read: it broke, or what came is not HTTP. Like distance, it
-    /// costs no item its life.
+    /// A connection existed, but no readable response came: the connection broke, or the bytes are not HTTP. The item
+    /// is kept, as for an unreachable peer.
     #[error("no answer: {0}")]
     Broken(String),
-    /// No answer within the deadline.
+    /// No response came within the deadline.
     #[error("no answer within the deadline")]
     TimedOut,
-    /// The peer is in trouble (5xx) or asks for time without the dialect's words (429).
+    /// The peer failed (5xx), or it asks for time by status 429 instead of the dialect's `wait`.
     #[error("status {status}: {reason}")]
     Troubled {
-        /// The HTTP status.
+        /// HTTP status of the response.
         status: u16,
-        /// The start of its body.
+        /// Start of the response body.
         reason: String,
-        /// Its `Retry-After`.
+        /// Value of `Retry-After`, if present.
         retry_after: Option<Duration>,
     },
     /// The peer refuses us or what we send (other 4xx).
     #[error("refused with status {status}: {reason}")]
     Refused {
-        /// The HTTP status.
+        /// HTTP status of the response.
         status: u16,
-        /// The start of its body.
+        /// Start of the response body.
         reason: String,
     },
-    /// It answered 200 with something that is no answer.
+    /// The peer answered 200 with a body that is not a valid response.
     #[error("unreadable answer: {0}")]
     Unreadable(String),
 }
 
-/// Why a caller of an actor gets no result.
+/// Error: a call to an actor was refused or has no result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// A limit is reached; nothing was taken; come again after `wait`.
+    /// A limit is reached and nothing was accepted; the caller should retry after `wait`.
     #[error("{limit} is reached ({value})")]
     Busy {
         /// The configuration key of the limit.
         limit: &'static str,
-        /// Its value.
+        /// Value of the limit.
         value: u64,
-        /// When to come again.
+        /// Time after which to retry.
         wait: Duration,
     },
-    /// The disk is nearly full; nothing was taken; come again after `wait`.
+    /// The disk is nearly full and nothing was accepted; the caller should retry after `wait`.
     #[error(
         "the disk has {} left ({free} bytes), and store.min_free is {}: nothing is taken until there is room",
         Size(*.free), Size(*.min_free)
     )]
     DiskLow {
-        /// Bytes that are free.
+        /// Free bytes on the disk.
         free: u64,
-        /// The limit.
+        /// Limit that `store.min_free` sets.
         min_free: u64,
-        /// When to come again.
+        /// Time after which to retry.
         wait: Duration,
     },
-    /// A peer has not taken what was queued for it for too long; nothing was taken.
+    /// The outbox of a peer is full, because the peer has not accepted its items for too long; nothing was accepted.
     #[error(
         "too much waits for {server}: {limit} is the most it may ({key}); come again when it has taken some, or raise the limit"
     )]
@@ -358,28 +360,28 @@ pub enum Refusal {
         server: ServerName,
         /// The configuration key of the limit.
         key: &'static str,
-        /// Its value.
+        /// Value of the limit.
         limit: u64,
     },
-    /// More strong updates in one push than we take.
+    /// The push has more strong updates than the limit allows.
     #[error("a request holds at most {} (peers.intake_items), this one has {count}", Counted((*.max).into(), "item"))]
     PushTooLong {
         /// How many there are.
         count: usize,
-        /// How many we take.
+        /// Maximum number of strong updates.
         max: u32,
     },
-    /// A range that does not fit its own length, or runs below 1.
+    /// The range does not match the number of updates, or it begins below 1.
     #[error(
         "seq {seq} does not fit {}{}",
         Counted(*.count as u64, "strong update"), .from_seq.map(|n| format!(" from {n}")).unwrap_or_default()
     )]
     Misnumbered {
-        /// `from_seq` as given.
+        /// `from_seq` of the push.
         from_seq: Option<Seq>,
-        /// `seq` as given.
+        /// `seq` of the push.
         seq: Seq,
-        /// The number of strong updates.
+        /// Number of strong updates in the push.
         count: usize,
     },
     /// An operator orders a number far above the one in use, and has not confirmed it.
@@ -405,21 +407,21 @@ pub enum Refusal {
         /// How many there are.
         count: u64,
     },
-    /// Not a peer of ours.
+    /// The name does not belong to a configured peer.
     #[error("{0} is not a peer of this server")]
     UnknownPeer(ServerName),
-    /// Nothing is known of a submission, or it does not go there.
+    /// The submission is unknown, or it was not queued for this server.
     #[error("nothing is known of {0} there")]
     UnknownSubmission(SubmissionId),
-    /// No such conversation.
+    /// The context does not exist.
     #[error("there is no context {0}")]
     UnknownContext(ContextId),
-    /// Somebody who does not take part was named.
+    /// A server was named that is not a participant of the context.
     #[error("{server} does not take part in {context}")]
     NotAParticipant {
-        /// Who.
+        /// Server that was named.
         server: ServerName,
-        /// In what.
+        /// Context that it does not participate in.
         context: ContextId,
     },
     /// A message is narrowed to a server that knows nothing of such messages.
@@ -434,35 +436,35 @@ pub enum Refusal {
     /// State is narrowed, so that not all who take part would have the same.
     #[error("state cannot be narrowed by \"to\": name all participants of {0}, or none")]
     StateNarrowed(ContextId),
-    /// A messenger's own state weighs less than what it would replace.
+    /// A state message of the local messenger has less power than the current state that it would replace.
     #[error(
         "power_level {own} is below {current}, that of the state it would replace (contexts.state.enforce_power); \
          submit it with {current} or more"
     )]
     PowerTooLow {
-        /// Its own.
+        /// Power level of the submitted message.
         own: i64,
-        /// That of the PDU that holds the key.
+        /// Power level of the current state.
         current: i64,
     },
-    /// More servers than a conversation may have.
+    /// The context would have more participants than allowed.
     #[error(
         "a context has at most {} (contexts.participants_max), these are {count}",
         Counted((*.max).into(), "participant")
     )]
     TooManyParticipants {
-        /// How many there would be.
+        /// Number of participants that the context would have.
         count: usize,
-        /// The limit.
+        /// Maximum number of participants.
         max: u32,
     },
-    /// The conversation's actor fails whatever it is given.
+    /// The context's actor crashed too often and is suspended as faulty.
     #[error("the context {0} is faulty; see the log, then restart")]
     FaultyContext(ContextId),
-    /// The actor fails whatever it is given; an operator is needed.
+    /// The peer's actor crashed too often and is suspended as faulty; an operator must resume it.
     #[error("the state of {0} is faulty; see the log, then resume it")]
     Faulty(ServerName),
-    /// The actor stopped while it held the request: it may or may not have been done. Repeating is safe.
+    /// The actor stopped while it handled the request, so the request may have been executed. Repeating it is safe.
     #[error("the outcome is unknown; repeat the request")]
     OutcomeUnknown,
     /// The gateway is stopping.

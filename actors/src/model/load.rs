@@ -1,4 +1,4 @@
-//! What is read back from the store: rows, and what actors start from.
+//! Rows as read back from the store, and the snapshots that actors are restored from.
 
 use bytes::Bytes;
 
@@ -7,105 +7,107 @@ use super::{
     PeerRecord, SeenTransaction, ServerName, StateKey, StateLink, SubmissionId,
 };
 
-/// One row of a peer's outbox.
+/// A row of a peer's outbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxRow {
-    /// Its place.
+    /// Index in the outbox.
     pub index: Index,
-    /// When it was queued.
+    /// Time at which the item was queued.
     pub queued: Millis,
-    /// What it is.
+    /// Item to be sent.
     pub item: Item,
     /// The conversation of a PDU.
     pub context: Option<ContextId>,
-    /// What the messenger calls the submission it is a part of.
+    /// Id of the submission that the item belongs to.
     pub submission: SubmissionId,
-    /// Bytes ever queued for the peer, up to and with this item: the difference of two rows is what lies between.
+    /// Running sum of the bytes queued for the peer, including this item: the difference of two rows is the size of the
+    /// items between them.
     pub queued_bytes: u64,
-    /// It was among the dead letters, and is queued anew.
+    /// True if the item was a dead letter and was requeued.
     pub again: bool,
 }
 
-/// What became of an item that a peer did not simply take.
+/// A dead letter: an item that a peer did not accept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Letter {
-    /// The place it had in the outbox.
+    /// Index that the item had in the outbox.
     pub index: Index,
-    /// What became of it.
+    /// Reason for which it became a dead letter.
     pub fate: Fate,
-    /// Why, in the peer's words or in ours.
+    /// Reason as text, from the peer or from us.
     pub reason: String,
 }
 
-/// Transactions sent to a peer, and what was in them.
+/// A page of transactions that were sent to a peer, with their PDUs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SentPage {
-    /// The id of the transaction, and a PDU of it, in the order in which they were sent.
+    /// PDUs in the order in which they were sent, each with the id of its transaction.
     pub pdus: Vec<(u64, PduRef, Bytes)>,
     /// The last transaction on this page; `None`: there is none after the one asked for.
     pub last: Option<u64>,
-    /// There are more.
+    /// True if more transactions follow.
     pub more: bool,
 }
 
-/// What a peer's actor starts from.
+/// The snapshot from which a peer's actor is restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerLoad {
-    /// Its row, where it has one.
+    /// Record of the peer, if it has one.
     pub record: Option<PeerRecord>,
-    /// The newest index of its outbox; 0 where nothing was ever queued.
+    /// Newest index of the outbox; 0 if nothing was ever queued.
     pub tail: Index,
-    /// Bytes ever queued for it, up to there.
+    /// Running sum of the bytes queued for the peer, up to that index.
     pub queued_bytes: u64,
-    /// The digests of the last strong updates taken from it, ascending, ending below `record.inbound.expected`.
+    /// Digests of the newest strong updates received from the peer, ascending; the last one belongs to the number
+    /// before `record.inbound.expected`.
     pub digests: Vec<Digest>,
-    /// The transactions taken from it last, oldest first.
+    /// Newest transactions received from the peer, oldest first.
     pub seen: Vec<SeenTransaction>,
     /// What the newest failed attempt said.
     pub last_error: Option<String>,
 }
 
-/// What a conversation's actor starts from.
+/// The snapshot from which a context's actor is restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContextLoad {
-    /// Its row.
+    /// Record of the context.
     pub record: ContextRecord,
-    /// PDUs waiting for parents, in the order in which they came.
+    /// PDUs that wait for parents, in order of arrival.
     pub held: Vec<HeldPdu>,
-    /// Parents given up.
+    /// Parents that were given up.
     pub gaps: Vec<Gap>,
-    /// State PDUs that are named as replaced and were not delivered.
+    /// PDUs that are named as `prev_state` and are not delivered.
     pub links: Vec<StateLink>,
     /// It has unfinished work that no other row tells of.
     pub unfinished: bool,
 }
 
-/// What is known of a PDU by its identity.
+/// The status of a PDU, looked up by its identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Known {
-    /// Delivered, or our own messenger's.
+    /// The PDU is delivered, or the local messenger submitted it.
     Delivered {
-        /// Its conversation.
+        /// Context of the PDU.
         context: ContextId,
-        /// Its depth, computed here.
+        /// Depth of the PDU as computed here.
         depth: u64,
         /// It came as history.
         history: bool,
     },
-    /// Waiting for its parents.
+    /// The PDU waits for its parents.
     Held {
-        /// Its conversation.
+        /// Context of the PDU.
         context: ContextId,
     },
-    /// Claimed by a conversation that has it in hand, and not committed yet.
+    /// The PDU is claimed by a context that processes it and has not committed it yet.
     Claimed {
-        /// Which conversation.
+        /// Context that holds the claim.
         context: ContextId,
     },
 }
 
 impl Known {
-    /// The conversation it belongs to.
+    /// Returns the context of the PDU.
     pub const fn context(&self) -> &ContextId {
         match self {
             Self::Delivered { context, .. } | Self::Held { context } | Self::Claimed { context } => context,
@@ -116,11 +118,11 @@ impl Known {
 /// A stored PDU as it is served to others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServedPdu {
-    /// Its conversation.
+    /// Context of the PDU.
     pub context: ContextId,
-    /// Its depth, computed here.
+    /// Depth of the PDU as computed here.
     pub depth: u64,
-    /// Whether it was delivered; a held one is not shown to others.
+    /// True if the PDU is delivered; a held PDU is not served to peers.
     pub delivered: bool,
     /// The servers it is for; `None`: everybody who takes part.
     pub to: Option<Vec<ServerName>>,
@@ -135,25 +137,25 @@ impl ServedPdu {
     }
 }
 
-/// Where what a PDU says stands.
+/// The text from which a membership is read.
 #[derive(Debug, Clone, Copy)]
 pub enum Spoken<'a> {
     /// The whole PDU as one JSON object.
     Pdu(&'a [u8]),
-    /// Its content alone.
+    /// Content of the PDU only.
     Content(&'a [u8]),
 }
 
-/// A PDU of a server that took no part, as it lies in quarantine.
+/// A quarantined PDU of a server that is not a participant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StrangersPdu {
-    /// Its place in the order of arrival.
+    /// Position in the order of arrival.
     pub place: (u64, u64),
     /// Which one.
     pub reference: PduRef,
     /// Who sent it.
     pub from: ServerName,
-    /// Its number in that server's quarantine.
+    /// Number of the row in that peer's quarantine.
     pub number: u64,
     /// The PDU as it would be stored.
     pub bytes: Bytes,
@@ -176,31 +178,31 @@ pub struct StagedPdu {
     pub bytes: Bytes,
 }
 
-/// A state PDU that holds its key.
+/// A state PDU that is the current state of its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CurrentState {
-    /// The key.
+    /// Key of the state entry.
     pub key: StateKey,
-    /// Which PDU.
+    /// Identity of the PDU.
     pub reference: PduRef,
-    /// Its depth, computed here.
+    /// Depth of the PDU as computed here.
     pub depth: u64,
-    /// Who handed it to us; `None`: our own messenger.
+    /// Peer that sent it to us; `None`: the local messenger.
     pub sender: Option<ServerName>,
-    /// How it was proved.
+    /// Method by which the PDU was authenticated.
     pub verified: String,
-    /// The whole PDU as one JSON object; without `depth` where its origin stated none.
+    /// Whole PDU as one JSON object, without `depth` if its origin stated none.
     pub bytes: Bytes,
 }
 
-/// Writes a draft as a PDU, and reads what only a dialect can. Pure: the same draft and place give the same text.
+/// Composes PDUs and reads the fields that only a dialect understands. Pure: the same input gives the same text.
 pub trait PduText: Send + Sync + 'static {
-    /// The whole PDU as one JSON object.
+    /// Composes the draft into a whole PDU, as one JSON object.
     fn compose(&self, us: &ServerName, draft: &Draft, berth: &Berth) -> Bytes;
 
-    /// What a PDU says of the membership of the user its key names; `None`: nothing that can be understood.
+    /// Returns the membership that a PDU states for the user named by its key; `None` if it cannot be understood.
     fn membership(&self, key: &str, text: Spoken<'_>) -> Option<Membership>;
 
-    /// A PDU from the form in which it is stored. `None`: it is none, or not by today's rules.
+    /// Parses a PDU from its stored form. `None`: it is not a PDU, or it is not valid by the current rules.
     fn read(&self, from: &ServerName, bytes: &Bytes) -> Option<Pdu>;
 }

@@ -1,4 +1,4 @@
-//! The words everything else is written in: names, numbers, frames, durable records.
+//! The domain types that all other modules use: names, counters, batches, durable records.
 //!
 //! Nothing here knows JSON, sockets or redb, and nothing derives `Serialize`: each boundary owns its own mirror types.
 

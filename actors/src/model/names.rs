@@ -1,4 +1,4 @@
-//! Names that strangers give us, parsed once: behind this module an invalid one cannot exist.
+//! Names that peers and clients send, parsed once: an invalid name cannot be represented outside this module.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -12,19 +12,19 @@ use std::sync::Arc;
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ServerName(Arc<str>);
 
-/// Why a text is no server name.
+/// Error: a text is not a valid server name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadName {
-    /// Nothing, or nothing before the port.
+    /// The name is empty, or there is nothing before the port.
     #[error("a server name is empty")]
     Empty,
-    /// Longer than a host name can be.
+    /// The name is longer than a host name may be.
     #[error("a server name has more than 255 characters")]
     TooLong,
-    /// Not letters, digits, `-` and `.` in labels of 1 to 63 characters, and no IP address either.
+    /// The host is neither an IP address nor labels of 1 to 63 letters, digits and `-` that are separated by `.`.
     #[error("a server name is letters, digits, '-' and '.', or an IP address (IPv6 in brackets)")]
     Host,
-    /// Not 1 to 65535.
+    /// The port is not a number from 1 to 65535.
     #[error("the port of a server name is a number from 1 to 65535")]
     Port,
 }
@@ -33,17 +33,17 @@ const NAME_LENGTH_MAX: usize = 255;
 const LABEL_LENGTH_MAX: usize = 63;
 
 impl ServerName {
-    /// The name as text, lower case.
+    /// Returns the name as text, in lower case.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The host, without the port; an IPv6 address keeps its brackets.
+    /// Returns the host without the port; an IPv6 address keeps its brackets.
     pub fn host(&self) -> &str {
         split_port(&self.0).0
     }
 
-    /// The port, where the name carries one.
+    /// Returns the port, if the name has one.
     pub fn port(&self) -> Option<u16> {
         split_port(&self.0).1.and_then(|port| port.parse().ok())
     }
@@ -115,19 +115,19 @@ impl Borrow<str> for ServerName {
     }
 }
 
-/// The id a messenger gives to what it submits: 1 to 128 of `A-Za-z0-9._~-`.
+/// The id that a messenger gives to a submission: 1 to 128 characters of `A-Za-z0-9._~-`.
 ///
-/// Ids of messages and of updates are one name space; a repeat is the same submission.
+/// Messages and updates share one id space; a second submission with the same id is a repeat of the first.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SubmissionId(Arc<str>);
 
-/// Why a text is no submission id.
+/// Error: a text is not a valid submission id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an id is 1 to 128 characters of A-Z a-z 0-9 . _ ~ -")]
 pub struct BadSubmissionId;
 
 impl SubmissionId {
-    /// The id as it was given.
+    /// Returns the id as it was submitted.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! The five counters of the house, as types: an index is never taken for a number on the wire.
+//! The five counters of the gateway as distinct types, so that an outbox index cannot be used as a sequence number.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,13 +16,14 @@ macro_rules! counter {
                 Self(self.0.saturating_add(1))
             }
 
-            /// `n` further.
+            /// Returns the value `n` steps further.
             #[must_use]
             pub const fn plus(self, n: u64) -> Self {
                 Self(self.0 + n)
             }
 
-            /// How many lie between `earlier` (exclusive) and this (inclusive); 0 where `earlier` is not earlier.
+            /// Returns the number of values after `earlier`, up to and including this one; 0 if `earlier` is not
+            /// smaller.
             pub const fn since(self, earlier: Self) -> u64 {
                 self.0.saturating_sub(earlier.0)
             }
@@ -43,11 +44,12 @@ macro_rules! counter {
 }
 
 counter! {
-    /// The place of an item in a peer's outbox: 1, 2, 3 ... for ever, given by the journal's writer. Never on the wire.
+    /// The position of an item in a peer's outbox: 1, 2, 3 ...; the store's writer assigns it, and it never repeats. It
+    /// is never sent to a peer.
     Index
 }
 counter! {
-    /// The number of a strong update as a peer sees it. Derived from the index by the newest [`Segment`](super::Segment).
+    /// The sequence number of a strong update on the wire. The newest [`Segment`](super::Segment) maps an index to it.
     Seq
 }
 counter! {
@@ -55,11 +57,11 @@ counter! {
     Position
 }
 counter! {
-    /// The key under which the bytes of a plain update are stored once, however many peers they go to.
+    /// The key of the bytes of a plain update, which are stored once for all peers that get it.
     ItemNo
 }
 counter! {
-    /// Wall time in milliseconds since 1970. Orders nothing; tells people when, and timers until when.
+    /// Wall time in milliseconds since 1970. It is for display and timers only, never for ordering.
     Millis
 }
 
@@ -69,13 +71,13 @@ impl Seq {
 }
 
 impl Millis {
-    /// This moment and `duration` more.
+    /// Returns the time `duration` after this one.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// How long until `later`; zero where it has passed.
+    /// Returns the time left until `later`; zero if it has passed.
     pub fn until(self, later: Self) -> Duration {
         Duration::from_millis(later.since(self))
     }

@@ -1,17 +1,18 @@
-//! What operators order about a peer.
+//! Commands of an operator for a peer.
 
 use super::{Index, Seq, SubmissionId};
 
-/// One order about one peer. It is answered once what it changed is on disk.
+/// A command of an operator for one peer. It is answered after its changes are committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
-    /// Write nothing to it, also after a restart, until it is resumed; what it sends is still taken.
+    /// Suspends sending, also across restarts, until the peer is resumed; inbound items are still accepted.
     Suspend,
-    /// End a suspension, whatever its cause, and write at once.
+    /// Ends a suspension, whatever its cause, and sends at once.
     Resume,
-    /// Bring the next attempt forward to now. Failures stay counted: only a success clears them.
+    /// Starts the next attempt now. The failure count is kept: only a success resets it.
     Retry,
-    /// The peer's next new strong update carries this number: it was restored from a backup, or cannot go back to 1.
+    /// Sets the number of the peer's next new strong update: the peer was restored from a backup, or cannot go back to
+    /// 1.
     Expect {
         /// The number.
         number: Seq,
@@ -25,13 +26,13 @@ pub enum Order {
         /// Also where it lies more than `renumber_max` above our newest number.
         yes: bool,
     },
-    /// Items of a submission that are not acknowledged leave the queue; they lie among the dead letters from then on.
+    /// Removes unacknowledged items of a submission from the outbox and stores them as dead letters.
     Drop {
-        /// Whose.
+        /// Submission that the items belong to.
         message: SubmissionId,
-        /// The first, by its place.
+        /// Index of the first item.
         first: Index,
-        /// The last.
+        /// Index of the last item.
         last: Index,
     },
 }

@@ -1,4 +1,4 @@
-//! A PDU: one durable item of a conversation, ordered by its parents.
+//! A PDU: one durable item of a context, ordered by its parents.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::{Digest, Membership, Millis, ServerName, SubmissionId};
 
-/// Why a text is no id of a context or a PDU.
+/// Error: a text is not a valid context id or PDU id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0} is 1 to 255 bytes without control characters")]
 pub struct BadId(&'static str);
@@ -22,7 +22,7 @@ macro_rules! opaque_id {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// The id as it was given.
+            /// Returns the id as it was received.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -52,20 +52,20 @@ macro_rules! opaque_id {
 }
 
 opaque_id! {
-    /// The id of a conversation. Opaque: whoever begins one chooses it.
+    /// The id of a context. It is opaque: the server that creates the context chooses it.
     ContextId, "a context's name"
 }
 opaque_id! {
-    /// The id its origin gave a PDU. Unique only together with the origin.
+    /// The id that the origin gave to a PDU. It is unique only together with the origin.
     PduId, "an id"
 }
 
-/// What identifies a PDU: who made it, and the id given there.
+/// The identity of a PDU: its origin and the id that the origin gave to it.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PduRef {
-    /// The server that made it.
+    /// Server that created the PDU.
     pub origin: ServerName,
-    /// The id it gave.
+    /// Id that the origin gave to it.
     pub id: PduId,
 }
 
@@ -81,25 +81,26 @@ impl fmt::Debug for PduRef {
     }
 }
 
-/// A PDU, as far as the core reads it.
+/// A PDU, parsed as far as the core needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pdu {
-    /// Which one.
+    /// Identity of the PDU.
     pub reference: PduRef,
-    /// Its conversation.
+    /// Context that the PDU belongs to.
     pub context: ContextId,
-    /// The PDUs its author had seen.
+    /// Parents: the PDUs that the author had seen.
     pub prev: Vec<PduRef>,
     /// Its depth as its origin states it: kept, passed on, shown, and never trusted for order.
     pub depth: Option<u64>,
-    /// Its type.
+    /// Type of the PDU (`pdu_type`).
     pub kind: Arc<str>,
-    /// Which piece of state it sets, where it sets one.
+    /// State that the PDU sets; `None` for a PDU that is not state.
     pub state: Option<StateSlot>,
     /// The servers it is for, its author included; `None`: everybody who takes part. State is for everybody.
     pub to: Option<Vec<ServerName>>,
-    /// The whole PDU as one JSON object: booleans and integers where the text asks for them, no null keys, `prev_pdus` always,
-    /// `[origin, id]` in each pair, `depth` where it was stated; `content` and unknown keys byte for byte as they came.
+    /// The whole PDU as one JSON object in normal form: booleans and integers where the protocol demands them, no null
+    /// keys, `prev_pdus` always present with `[origin, id]` pairs, `depth` only if it was stated. `content` and unknown
+    /// keys are kept byte for byte.
     pub bytes: Bytes,
 }
 
@@ -110,51 +111,51 @@ impl Pdu {
     }
 }
 
-/// The state a PDU sets.
+/// The state fields of a state PDU.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateSlot {
-    /// The key, beside the PDU's type; may be empty.
+    /// State key; together with the type of the PDU it names the state entry. It may be empty.
     pub key: String,
-    /// How much its author's word weighs.
+    /// Power level that the PDU states for its author; state resolution compares it.
     pub power_level: i64,
-    /// The PDU it replaces.
+    /// PDU that this one replaces (`prev_state`).
     pub prev: Option<PduRef>,
-    /// What it says of a membership; known only where its conversation has looked.
+    /// Membership that the content states; filled in by the context, `None` before that.
     pub member: Option<Membership>,
 }
 
-/// Something in a batch that is no PDU, or not a sound one.
+/// An entry of a batch that is not a valid PDU.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadPdu {
-    /// Its id, where one can be read.
+    /// Id of the entry, if it can be read.
     pub id: Option<String>,
-    /// Its origin, where one can be read.
+    /// Origin of the entry, if it can be read.
     pub origin: Option<String>,
-    /// Why, for programs.
+    /// Reason as an error code.
     pub code: &'static str,
-    /// Why, for people.
+    /// Reason as a message.
     pub reason: String,
 }
 
-/// What became of one PDU of a batch.
+/// The result for one PDU of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// Stored and delivered.
+    /// The PDU was stored and delivered.
     Accepted,
-    /// Stored, and waiting for its parents.
+    /// The PDU was stored and waits for its parents.
     Held,
-    /// Stored before.
+    /// The PDU had been stored before.
     Duplicate,
-    /// In quarantine; need not be sent again.
+    /// The PDU is in quarantine and need not be sent again.
     Parked {
-        /// Why, for programs.
+        /// Reason as an error code.
         code: &'static str,
     },
-    /// Not taken.
+    /// The PDU was refused and not stored.
     Refused {
-        /// Why, for programs.
+        /// Reason as an error code.
         code: &'static str,
-        /// Why, for people.
+        /// Reason as a message.
         reason: String,
     },
 }
@@ -166,49 +167,49 @@ impl Verdict {
     pub const SENDER_NOT_A_PARTICIPANT: &str = "SENDER_NOT_A_PARTICIPANT";
 }
 
-/// A message of our own messenger, before it has its place in the conversation.
+/// A message that the local messenger submitted, before it has a position in the context's graph.
 #[derive(Debug, Clone)]
 pub struct Draft {
-    /// The messenger's id for it.
+    /// Id that the messenger gave to the submission.
     pub submission: SubmissionId,
-    /// What identifies the submission, for telling a repeat from something else.
+    /// Digest of the submission; it tells a repeat from another submission under the same id.
     pub digest: Digest,
-    /// When it came.
+    /// Time at which the submission was accepted.
     pub accepted: Millis,
-    /// The PDU id it gets: rising over time, so that keys are written in order.
+    /// Id of the PDU to be composed. Ids rise with time, so that keys are written to the store in order.
     pub id: PduId,
-    /// Its type.
+    /// Type of the PDU (`pdu_type`).
     pub kind: Arc<str>,
-    /// Its content, as it was submitted.
+    /// Content as it was submitted.
     pub content: Bytes,
-    /// Makes it state: the key, and the author's power.
+    /// State key and power level of the author; `None` if the message is not state.
     pub state: Option<(String, i64)>,
     /// Deliver to these participants only, unless that is all of them; such a PDU is never anybody's parent.
     pub to: Option<Vec<ServerName>>,
-    /// Further top-level keys and their JSON texts.
+    /// Further top-level keys, each with its JSON text.
     pub extra: Vec<(String, Bytes)>,
 }
 
-/// The place a draft gets.
+/// The graph position that a draft gets when it is composed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Berth {
-    /// Its conversation.
+    /// Context of the PDU.
     pub context: ContextId,
-    /// Its parents.
+    /// Parents of the PDU.
     pub prev: Vec<PduRef>,
     /// The depth it emits: one more than the deepest that a parent emits.
     pub depth: u64,
-    /// For state: the PDU it replaces.
+    /// For a state PDU: the PDU that it replaces.
     pub prev_state: Option<PduRef>,
     /// Where it is narrowed: the servers it is for, sorted, we among them.
     pub to: Option<Vec<ServerName>>,
 }
 
-/// A draft that has become a PDU.
+/// A draft that was composed into a PDU.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Composed {
-    /// Which PDU.
+    /// Identity of the PDU.
     pub reference: PduRef,
-    /// Whom it goes to.
+    /// Servers that the PDU is sent to.
     pub peers: Vec<ServerName>,
 }

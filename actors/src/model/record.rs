@@ -1,22 +1,22 @@
-//! What actors keep on disk about themselves, and what they show of it.
+//! Durable records of peers and submissions, and the status views derived from them.
 
 use bytes::Bytes;
 
 use super::{ContextId, DeliveredSpan, Digest, Index, Millis, PduRef, Seq, ServerName, SubmissionId, Verdict};
 
-/// Everything durable about one peer: the row of its actor, written whole.
+/// The durable state of one peer: one row, which the peer's actor writes whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerRecord {
-    /// Whose.
+    /// Peer that the record belongs to.
     pub server: ServerName,
-    /// Our side of what goes to it.
+    /// State of the outbound direction.
     pub outbound: OutboundRecord,
-    /// Our side of what comes from it.
+    /// State of the inbound direction.
     pub inbound: InboundRecord,
 }
 
 impl PeerRecord {
-    /// A peer never heard of: numbers start at 1 in both directions.
+    /// Returns the record of a peer without history: sequence numbers start at 1 in both directions.
     pub fn new(server: ServerName) -> Self {
         Self { server, outbound: OutboundRecord::default(), inbound: InboundRecord::default() }
     }
@@ -25,27 +25,29 @@ impl PeerRecord {
 /// The outbound half of a [`PeerRecord`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboundRecord {
-    /// Everything up to here the peer has acknowledged.
+    /// Newest index up to which the peer has acknowledged everything.
     pub acked: Index,
-    /// How indexes become numbers, oldest first; never empty.
+    /// Segments that map indexes to sequence numbers, oldest first; never empty.
     pub segments: Vec<Segment>,
-    /// How many strong updates the peer takes in a push; `None`: it never said, so it gets one at a time, without ranges.
+    /// Number of strong updates that the peer accepts per push. `None`: the peer never stated it, so it gets one update
+    /// per push, without ranges.
     pub window: Option<u32>,
-    /// Whether and until when it is left alone.
+    /// Delivery state: ready, or paused and until when.
     pub rest: Rest,
-    /// Attempts failed in a row; only a success out clears them.
+    /// Number of failed attempts in a row; only a successful outbound request resets it.
     pub failures: u32,
-    /// Since when `rest` is what it is.
+    /// Time of the last change of the delivery state.
     pub since: Millis,
-    /// The newest transaction id this peer may have seen from us: ids are reserved ahead, and never used twice.
+    /// Highest transaction id that the peer may have seen: ids are reserved ahead and never used twice.
     pub transaction_reserved: u64,
-    /// The newest transaction it acknowledged.
+    /// Id of the newest transaction that the peer acknowledged.
     pub transaction_last: Option<u64>,
-    /// Bytes ever queued for it, up to `acked`. With the same sum in each row of the outbox this tells what waits without a walk.
+    /// Sum of the bytes ever queued for the peer, up to `acked`. Each outbox row carries the same running sum, so the
+    /// size of the backlog is a subtraction and needs no walk.
     pub acked_bytes: u64,
-    /// When the oldest unacknowledged item was queued, where that is known while it is left alone.
+    /// Time at which the oldest unacknowledged item was queued, if it is known while the peer is paused.
     pub oldest: Option<Millis>,
-    /// No index up to here is given again, even where the rows that had them have left.
+    /// Highest index ever assigned; no index up to it is assigned again, even if its row was removed.
     pub newest: Index,
     /// The messenger was told that the configuration no longer names the peer, and not that it does again.
     pub told_not_listed: bool,
@@ -76,14 +78,14 @@ impl Default for OutboundRecord {
     }
 }
 
-/// Why an item is among the dead letters of a peer.
+/// The reason for which an item became a dead letter of a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// The peer refuses the item, and would for ever.
+    /// The peer refuses the item permanently.
     Parked,
-    /// The peer could not be reached for as long as it may be kept.
+    /// The peer could not be reached within the `keep` time of the item.
     Expired,
-    /// An operator took it out.
+    /// An operator removed the item from the outbox.
     Dropped,
     /// The peer took the request and refused this item of it.
     Refused,
@@ -92,7 +94,8 @@ pub enum Fate {
 }
 
 impl Fate {
-    /// What the messenger is told. What an operator took out can be put back, like what is parked.
+    /// Returns the state that a `delivery` event carries. A dropped item is reported as `parked`, because it can be
+    /// requeued like one.
     pub const fn state(self) -> &'static str {
         match self {
             Self::Parked | Self::Dropped | Self::ParkedByPeer => "parked",
@@ -101,7 +104,7 @@ impl Fate {
         }
     }
 
-    /// The kind of its dead letter.
+    /// Returns the kind of the dead letter.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Dropped => "dropped",
@@ -122,53 +125,53 @@ impl Fate {
 pub struct Segment {
     /// The first index of the run.
     pub first: Index,
-    /// Its number on the wire.
+    /// Sequence number of the item at `first`.
     pub number: Seq,
 }
 
-/// Why a peer with work is not being written to; the durable part of its state.
+/// The durable part of the outbound state: whether the peer may be written to, and if not, why and until when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rest {
-    /// It may be written to.
+    /// The peer may be written to.
     Ready,
-    /// It asked for time; obeyed to the moment, and no failure.
+    /// The peer asked us to wait. The time is kept exactly, and the wait does not count as a failure.
     Waiting {
-        /// Not before.
+        /// Earliest time of the next attempt.
         until: Millis,
     },
-    /// We failed to reach it.
+    /// An attempt failed, and the next one waits for the back-off.
     BackingOff {
-        /// The next attempt.
+        /// Time of the next attempt.
         until: Millis,
     },
-    /// Left alone until something changes.
+    /// Sending is suspended until something changes.
     Suspended {
-        /// Why.
+        /// Cause of the suspension.
         cause: Cause,
-        /// When it is tried all the same; `None`: never by itself.
+        /// Time of the next probe; `None`: the peer is never probed automatically.
         probe_at: Option<Millis>,
     },
 }
 
-/// Why a peer is suspended.
+/// The cause of a suspension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// An operator said so.
+    /// An operator suspended the peer.
     Admin,
-    /// It could not be reached too often in a row.
+    /// Too many attempts in a row failed because the peer was unreachable.
     Unreachable,
-    /// It refuses us.
+    /// The peer refuses our requests.
     Refused,
-    /// It holds more of our numbers than we ever gave.
+    /// The peer expects a sequence number far above any that we assigned.
     AheadOfUs,
     /// The configuration no longer names it.
     NotListed,
-    /// Its actor failed too often in a short time.
+    /// The peer's actor crashed too often within a short time.
     Faulty,
 }
 
 impl Cause {
-    /// The reason as `/v1/peers` shows it.
+    /// Returns the cause as `/v1/peers` shows it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Admin => "admin",
@@ -186,25 +189,26 @@ impl Cause {
 pub struct InboundRecord {
     /// The number the next new strong update must carry.
     pub expected: Seq,
-    /// How many updates were ever taken from it; the `n` of the feed's ids. Never goes back.
+    /// Number of updates ever accepted from the peer: the `n` in feed ids. It never decreases.
     pub taken: u64,
-    /// It was learned that it numbers its pushes, and not its strong updates.
+    /// True if the peer was found to number its pushes instead of its strong updates.
     pub pushes: bool,
-    /// It has stated the range of a push (`from_seq`), and so understands being asked to number anew.
+    /// True if the peer has sent `from_seq`, and so understands a request to renumber.
     pub ranges: bool,
     /// The `expect_seq` of the configuration that was applied last: each value is applied once.
     pub expect_applied: Option<Seq>,
-    /// How many conversations it has begun here.
+    /// Number of contexts that the peer has created here.
     pub begun: u64,
-    /// After which of its transactions it is still to be asked what it sent to a disk that was lost.
+    /// Transaction id after which the peer must still be asked for what was lost with a restored disk.
     pub catch_up: Option<u64>,
     /// Since when it is asked for that; 0: not yet.
     pub catch_up_since: Millis,
-    /// After which of its transactions it is still to be asked for some that another one named and that never came.
+    /// Transaction id after which the peer must still be asked for transactions that `prev_ids` named and that never
+    /// arrived.
     pub missed: Option<u64>,
     /// Since when it is asked for these; 0: not yet.
     pub missed_since: Millis,
-    /// The restore that was settled with it last, as the store counts them; 0 in a store that was never restored.
+    /// Number of the store restore that was last reconciled with the peer; 0 if the store was never restored.
     pub restored: u64,
     /// The newest of its updates that went into quarantine, by number, each with its code: the answer to a repeat says it again.
     pub parked: Vec<(Seq, &'static str)>,
@@ -229,35 +233,35 @@ impl Default for InboundRecord {
     }
 }
 
-/// A transaction a peer sent us, remembered so that a repeat gets the same answer.
+/// A transaction that a peer sent, remembered so that a repeat gets the same response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeenTransaction {
-    /// Its id.
+    /// Id of the transaction.
     pub id: String,
-    /// Over its `pdus`.
+    /// Digest of its `pdus`.
     pub digest: Digest,
-    /// What each PDU got.
+    /// Verdict of each PDU.
     pub verdicts: Vec<Verdict>,
 }
 
-/// What a messenger submits for servers, one durable unit.
+/// A submission of the messenger for one or more servers: one durable unit.
 #[derive(Debug, Clone)]
 pub struct Submission {
-    /// The messenger's id.
+    /// Id that the messenger gave to it.
     pub id: SubmissionId,
-    /// Over the bytes of the request.
+    /// Digest of the request body.
     pub digest: Digest,
-    /// When it came.
+    /// Time at which the submission was accepted.
     pub accepted: Millis,
-    /// Whom it goes to, in the order given, each once.
+    /// Servers that the submission is queued for, in the given order, without duplicates.
     pub servers: Vec<ServerName>,
-    /// Whom it was for as well, and for whom nothing could be queued. Only a PDU leaves anybody out.
+    /// Servers that it was addressed to but could not be queued for. Only a PDU skips recipients.
     pub left_out: Vec<ServerName>,
-    /// What it is.
+    /// Items that were submitted.
     pub what: Submitted,
 }
 
-/// What was submitted.
+/// The content of a submission.
 #[derive(Debug, Clone)]
 pub enum Submitted {
     /// Updates, in order; each becomes one item for each server.
@@ -276,29 +280,29 @@ impl Submitted {
     }
 }
 
-/// A [`Submission`] as it is remembered.
+/// The stored record of a [`Submission`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubmissionRecord {
-    /// Over the bytes of the request.
+    /// Digest of the request body.
     pub digest: Digest,
-    /// When it came.
+    /// Time at which the submission was accepted.
     pub accepted: Millis,
-    /// Where its updates stand in each server's outbox: first index, and how many follow one another.
+    /// First outbox index of the submission for each server; its items follow one another.
     pub queued: Vec<(ServerName, Index)>,
-    /// Of several items: those that an operator queued again, where they stand now.
+    /// Current outbox indexes of items that an operator requeued.
     pub again: Vec<(ServerName, Index)>,
     /// Servers of whose items an operator dropped at least one.
     pub dropped: Vec<ServerName>,
-    /// Servers for which nothing could be queued, and nothing has been since.
+    /// Servers for which the submission could not be queued and has not been queued since.
     pub left_out: Vec<ServerName>,
-    /// How many items it is for each server.
+    /// Number of items per server.
     pub items: u32,
-    /// The PDU it became, where it is one.
+    /// PDU that the submission became, if it is a message.
     pub pdu: Option<PduRef>,
 }
 
 impl SubmissionRecord {
-    /// Where its items stand in a server's queue, run by run: as they were queued first, then each that was queued again.
+    /// Returns the index ranges of the submission in a server's outbox: the original range, then each requeued item.
     pub fn runs<'a>(&'a self, server: &'a ServerName) -> impl Iterator<Item = (Index, Index)> + 'a {
         let last = |first: Index| Index((first.0 + u64::from(self.items)).saturating_sub(1));
         let queued = self.queued.iter().map(move |(of, first)| (of, *first, last(*first)));
@@ -307,23 +311,23 @@ impl SubmissionRecord {
     }
 }
 
-/// The five states a peer can be seen in.
+/// The state of a peer as operators see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PeerState {
-    /// Nothing to do.
+    /// There is nothing to send.
     Idle,
-    /// A request is on its way.
+    /// A request is in flight.
     Sending,
-    /// It asked us to wait.
+    /// The peer asked us to wait.
     Waiting,
-    /// We failed, and try again later.
+    /// An attempt failed; the next one is scheduled.
     BackingOff,
-    /// Left alone, for a cause.
+    /// Sending is suspended for this cause.
     Suspended(Cause),
 }
 
 impl PeerState {
-    /// The state as `/v1/peers` shows it.
+    /// Returns the state as `/v1/peers` shows it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Idle => "idle",
@@ -335,35 +339,35 @@ impl PeerState {
     }
 }
 
-/// A peer as operators and messengers see it.
+/// The status of a peer for operators and messengers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerStatus {
-    /// Which peer.
+    /// Peer that the status is about.
     pub server: ServerName,
-    /// What it is doing.
+    /// State of the peer.
     pub state: PeerState,
-    /// Since when.
+    /// Time of the last state change.
     pub since: Millis,
-    /// Items queued and not acknowledged.
+    /// Number of items that are queued and not acknowledged.
     pub backlog: u64,
-    /// The newest acknowledged index; what the trace of a submission is compared with.
+    /// Newest acknowledged index; the trace of a submission is compared with it.
     pub acked: Index,
-    /// When the oldest unacknowledged item was queued, where it is known without reading the disk.
+    /// Time at which the oldest unacknowledged item was queued, if it is known without reading the store.
     pub oldest_unacknowledged: Option<Millis>,
-    /// When it will be tried next, where a clock decides that.
+    /// Time of the next attempt, if a timer decides it.
     pub next_attempt: Option<Millis>,
     /// When it last took what it was sent; `None`: never.
     pub last_success: Option<Millis>,
-    /// Attempts failed in a row.
+    /// Number of failed attempts in a row.
     pub failures: u32,
-    /// What the last failed attempt said.
+    /// Error of the last failed attempt.
     pub last_error: Option<String>,
     /// The number the peer's next strong update must carry.
     pub expected_seq: Seq,
     /// The number of our first item that it has not acknowledged, or of the next one queued; none in the transactions dialect.
     pub next_seq: Option<Seq>,
-    /// Bytes of the items queued and not acknowledged.
+    /// Size of the items that are queued and not acknowledged, in bytes.
     pub backlog_bytes: u64,
-    /// The transaction on its way, or to be sent again as it is: its id, its first item and its last.
+    /// Transaction that is in flight or will be resent unchanged: its id, its first and its last index.
     pub open: Option<(u64, Index, Index)>,
 }

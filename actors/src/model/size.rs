@@ -1,8 +1,8 @@
-//! Bytes in the unit that people write.
+//! Byte counts, formatted with binary units.
 
 use std::fmt;
 
-/// So many bytes, shown in the largest unit that they fill, rounded down to a tenth: "900GiB", "1.5MiB", "512B".
+/// A number of bytes, formatted in the largest unit that it fills, rounded down to a tenth: "900GiB", "1.5MiB", "512B".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size(pub u64);
 

@@ -1,54 +1,54 @@
-//! Pieces of state: what is kept of each state PDU of a key, and who holds the key.
+//! State entries: the fields of each state PDU that state resolution compares.
 
 use std::sync::Arc;
 
 use super::{PduRef, ServerName};
 
-/// The piece of state a PDU sets: its type, and the key.
+/// The key of a state entry: PDU type and state key.
 pub type StateKey = (Arc<str>, String);
 
-/// What the choice among the state PDUs of a key needs of one of them. Its bytes lie elsewhere.
+/// The fields of one state PDU that state resolution needs. The PDU's bytes are stored elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatePiece {
-    /// Which PDU.
+    /// Identity of the PDU.
     pub reference: PduRef,
-    /// How much its author's word weighs.
+    /// Power level that the PDU states.
     pub power: i64,
-    /// The PDU it replaces.
+    /// PDU that this one replaces (`prev_state`).
     pub prev: Option<PduRef>,
-    /// What is known of the link to `prev`.
+    /// Status of the link to `prev`.
     pub bond: Bond,
-    /// What it says of a membership, where its type is one of those that speak of members.
+    /// Membership that the content states; `None` unless its type is a membership type.
     pub member: Option<Membership>,
 }
 
-/// What is known of the link from a state PDU to the one it replaces.
+/// The status of the link from a state PDU to its `prev_state`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bond {
-    /// It holds, or what it names is still looked for.
+    /// The link is valid, or its target is still being fetched.
     Sound,
-    /// What it names could not be had: the PDU counts as a beginning, unless the other one comes after all.
+    /// The target could not be fetched: the PDU counts as a root unless the target arrives later.
     GivenUp,
-    /// What it names is a PDU of another key or context: the PDU counts for nothing.
+    /// The target belongs to another key or context: the PDU is excluded from resolution.
     Foreign,
 }
 
-/// A user of a server takes part, or does not.
+/// The membership of one user, as stated by a membership state PDU.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Membership {
-    /// The user's server.
+    /// Server of the user.
     pub server: ServerName,
-    /// It joins, or is invited; else it has left, or was banned.
+    /// True for `join` and `invite`, false for `leave` and `ban`.
     pub joins: bool,
 }
 
-/// A PDU that state PDUs name as the one they replace, and that was not delivered.
+/// A PDU that state PDUs name as `prev_state` and that is not delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateLink {
-    /// Which one.
+    /// Identity of the missing PDU.
     pub missing: PduRef,
-    /// The keys whose PDUs name it.
+    /// Keys of the state PDUs that name it.
     pub keys: Vec<StateKey>,
-    /// It could not be had.
+    /// True if it could not be fetched.
     pub given_up: bool,
 }

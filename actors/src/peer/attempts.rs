@@ -109,7 +109,7 @@ impl Attempts {
         self.last_success = Some(time);
     }
 
-    /// Why the newest attempt came to nothing.
+    /// Sets the reason for which the newest attempt failed.
     pub fn failed(&mut self, reason: String) {
         self.last_error = Some(reason.into_boxed_str());
     }
@@ -129,7 +129,7 @@ impl Attempts {
         self.blind
     }
 
-    /// What the last failed attempt said, until one succeeds.
+    /// Returns the error of the last failed attempt, until one succeeds.
     pub fn last_error(&self) -> Option<&str> {
         self.last_error.as_deref()
     }

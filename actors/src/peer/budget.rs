@@ -1,34 +1,35 @@
-//! What one peer may cause to be fetched. Whoever names parents that nobody has makes others walk: the walk is charged to the
-//! server that handed the child over, whichever server is asked.
+//! The budget for fetches that one peer causes. A peer that names parents which nobody has makes us search for them:
+//! the search is charged to the server that sent the child, whichever server is asked.
 //!
-//! A bucket an hour deep for each of three measures. What was spent comes back evenly over the hour, so a peer that caused one
-//! long walk may cause short ones soon after, and one that never ends causes no more than an hour's worth an hour.
+//! There is a bucket for each of three measures, which holds one hour's worth. Spent budget is refilled evenly over the
+//! hour: a peer that caused one long search may soon cause short ones, and one that never stops causes no more than an
+//! hour's worth per hour.
 
 use std::time::Duration;
 
 use crate::limits::FetchLimits;
 use crate::model::{Counted, Millis};
 
-/// The time over which what was spent comes back.
+/// Time in which an empty budget is refilled.
 const PERIOD: Duration = Duration::from_secs(3600);
 
-/// What a fetch took.
+/// The cost of a fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Spent {
-    /// PDUs that came.
+    /// Number of PDUs that were received.
     pub items: u64,
-    /// Their bytes.
+    /// Size of these PDUs in bytes.
     pub bytes: u64,
-    /// How long it took.
+    /// Duration of the fetch.
     pub time: Duration,
 }
 
-/// A measure that is used up: its name in the configuration, and its limit.
+/// Error: a measure of the budget is exhausted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsedUp {
-    /// The key.
+    /// Configuration key of the measure.
     pub key: &'static str,
-    /// Its value, with its unit.
+    /// Limit with its unit.
     pub limit: String,
 }
 
@@ -38,14 +39,15 @@ pub struct Budget {
     items: f64,
     bytes: f64,
     seconds: f64,
-    /// When the sums were last brought up to date.
+    /// Time of the last refill.
     at: Millis,
-    /// That it is used up was told; once a time is enough.
+    /// True if the exhaustion was announced; it is announced once.
     told: bool,
 }
 
 impl Budget {
-    /// Whether one more request may go out now. What is under way is charged when it comes, so the limit may be passed by that.
+    /// Checks that one more fetch may start now. Fetches in flight are charged when they finish, so the limit may be
+    /// exceeded by their cost.
     pub fn allows(&mut self, now: Millis, limits: FetchLimits) -> Result<(), UsedUp> {
         self.refill(now, limits);
         let used_up = |key, limit| Err(UsedUp { key, limit });
@@ -62,23 +64,23 @@ impl Budget {
         Ok(())
     }
 
-    /// When all that was spent has come back: from then on a new budget would be the same.
+    /// Returns the time at which the budget is full again, and so equal to a new one.
     pub fn whole_at(&self, limits: FetchLimits) -> Millis {
         let share = |spent: f64, limit: f64| if spent > 0.0 { spent / limit.max(f64::MIN_POSITIVE) } else { 0.0 };
         let longest = share(self.items, limits.items as f64)
             .max(share(self.bytes, limits.bytes as f64))
             .max(share(self.seconds, limits.seconds.as_secs_f64()));
-        // A limit of nothing never gives anything back.
+        // A limit of zero is never refilled.
         let ms = (longest * PERIOD.as_secs_f64() * 1000.0).ceil();
         Millis(self.at.0.saturating_add(ms as u64))
     }
 
-    /// Whether it is news that the budget is used up.
+    /// Returns true once per exhaustion, so that it is announced once.
     pub fn is_news(&mut self) -> bool {
         !std::mem::replace(&mut self.told, true)
     }
 
-    /// A fetch has ended.
+    /// Charges the cost of a finished fetch.
     pub fn spend(&mut self, now: Millis, limits: FetchLimits, spent: Spent) {
         self.refill(now, limits);
         self.items += spent.items as f64;

@@ -1,9 +1,10 @@
-//! One batch of a peer on its way through the conversations: which PDUs go where, what each got, and what is done about a
-//! conversation that dies on them.
+//! The dispatch of one inbound batch to its contexts: which PDUs go to which context, their verdicts, and the handling
+//! of a context whose actor crashes.
 //!
-//! A conversation that dies takes the answer with it: the peer is told to come again. When the same PDUs come again they go
-//! one by one, so that the second death names the one that kills; that one goes to quarantine and counts as received. A
-//! conversation that has been given up sends its PDUs there at once: it costs itself, never the link.
+//! An actor that crashes returns no verdicts, so the peer is told to retry. When the same PDUs come again they are
+//! dispatched one by one, so that a second crash identifies the PDU that causes it; that PDU is quarantined and counts
+//! as received. PDUs of a faulty context are quarantined at once, so that it harms its own context only and never the
+//! link.
 //!
 //! A conversation that is too busy to take its PDUs in time costs nobody anything: they are staged, that is, stored with the
 //! batch, and it takes them from there. Only where its stage is full is the batch given back.
@@ -13,17 +14,17 @@ use std::time::Duration;
 
 use crate::model::{ContextId, ParkedCode, Pdu, PduRef, Refusal, Verdict};
 
-/// Why a conversation has no verdicts for what it was given.
+/// The reason for which a context returned no verdicts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Undone {
-    /// It died: what it was given may or may not be on its way to the disk.
+    /// The context's actor crashed; the PDUs may or may not have been submitted to the journal.
     Died,
-    /// It did not answer in time, or was not reached: it may be starting again, or wait for a slow disk. That is no death, and
-    /// says nothing about what it was given, which may or may not be on its way.
+    /// The context did not answer in time or could not be reached, for instance because it restarts or the disk is
+    /// slow. This is no crash and says nothing about the PDUs, which may or may not have been submitted.
     Late,
-    /// It has been given up.
+    /// The context's actor is suspended as faulty.
     Faulty,
-    /// It has too much to do; nothing was taken.
+    /// The context's admission limit is reached; nothing was accepted.
     Busy(Refusal),
     /// One of the two before, and its stage can be had.
     Slow(Stage),
@@ -56,34 +57,35 @@ impl Stage {
 /// When to come again to a full stage: it empties page by page once its conversation has time.
 const STAGE_WAIT: Duration = Duration::from_secs(5);
 
-/// PDUs for one conversation, by their place in the batch.
+/// The PDUs of a batch that belong to one context.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// Which conversation.
+    /// Context of the PDUs.
     pub context: ContextId,
-    /// The places, ascending.
+    /// Positions of the PDUs in the batch, ascending.
     pub places: Vec<usize>,
 }
 
-/// Conversations of a batch that nobody here has heard of.
+/// The contexts of a batch that have no record here.
 #[derive(Debug, Clone, Default)]
 pub struct Strange {
-    /// Which ones, in the order of the batch.
+    /// Unknown contexts, in the order of the batch.
     pub contexts: Vec<ContextId>,
-    /// How many the peer may begin in all.
+    /// Number of contexts that the peer may create in total.
     pub most: u64,
 }
 
-/// PDUs a conversation has died on, and how often, the oldest suspicion first. Bounded: that one is dropped.
+/// PDUs that were being processed when a context's actor crashed, each with the number of crashes, oldest first. At the
+/// limit the oldest is dropped.
 #[derive(Debug, Clone, Default)]
 pub struct Suspects(VecDeque<(PduRef, u32)>);
 
 const SUSPECTS_MAX: usize = 256;
-/// The death that convicts.
+/// Number of crashes from which a PDU is poison.
 const DEATHS: u32 = 2;
 
 impl Suspects {
-    /// There are none.
+    /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -96,12 +98,13 @@ impl Suspects {
         self.deaths(reference) > 0
     }
 
-    /// It lies in quarantine: given to its conversation once more, it would only kill it once more.
+    /// Returns whether the PDU is poison: it is in quarantine, and dispatching it again would only crash the actor
+    /// again.
     fn convicted(&self, reference: &PduRef) -> bool {
         self.deaths(reference) >= DEATHS
     }
 
-    /// One more death; tells whether it convicts.
+    /// Records a crash; returns whether the PDU is poison now. Only a crash on the PDU `alone` counts more than once.
     fn died_on(&mut self, reference: &PduRef, alone: bool) -> bool {
         let before = self.deaths(reference);
         let deaths = if alone { before + 1 } else { before.max(1) };
@@ -122,24 +125,24 @@ impl Suspects {
     }
 }
 
-/// The state of one batch.
+/// The progress of one batch.
 #[derive(Debug, Clone)]
 pub struct Dispatch {
-    /// By place in the batch; `None`: not given to a conversation, or not back yet.
+    /// Verdicts by position in the batch; `None`: not dispatched, or without outcome yet.
     verdicts: Vec<Option<Verdict>>,
     out: Vec<Group>,
-    /// Suspects, to go one at a time.
+    /// Suspects; they are dispatched one at a time.
     later: VecDeque<Group>,
-    /// Why the batch is given back, where it is.
+    /// Reason for which the whole batch is rejected, if it is.
     give_back: Option<Refusal>,
-    /// PDUs the peer's actor itself puts into quarantine, and why.
+    /// PDUs that the peer's actor itself quarantines, each with its code.
     parked: Vec<(usize, ParkedCode)>,
     /// PDUs that are staged.
     staged: Vec<usize>,
 }
 
 impl Dispatch {
-    /// A batch of `count` entries of which these are PDUs to dispatch.
+    /// Returns the dispatch of a batch with `count` entries, of which these are PDUs.
     pub fn new<'a>(count: usize, pdus: impl Iterator<Item = (usize, &'a Pdu)>, suspects: &Suspects) -> Self {
         let (mut out, mut later): (Vec<Group>, VecDeque<Group>) = Default::default();
         let mut verdicts = vec![None; count];
@@ -158,12 +161,12 @@ impl Dispatch {
         Self { verdicts, out, later, give_back: None, parked: vec![], staged: vec![] }
     }
 
-    /// The entry at this place goes to no conversation: this is what it gets.
+    /// Sets the verdict of an entry that goes to no context.
     pub fn settle(&mut self, place: usize, verdict: Verdict) {
         self.verdicts[place] = Some(verdict);
     }
 
-    /// What to give to conversations first: everything but the suspects, or the first suspect.
+    /// Returns the groups to dispatch first: all PDUs but the suspects, or else the first suspect.
     pub fn begin(&mut self) -> Vec<Group> {
         if self.out.is_empty() {
             self.out.extend(self.later.pop_front());
@@ -171,7 +174,7 @@ impl Dispatch {
         self.out.clone()
     }
 
-    /// A group came back. Returns what to give out next.
+    /// Handles the outcome of a group; returns the group to dispatch next.
     pub fn back<'a>(
         &mut self,
         group: &Group,
@@ -237,17 +240,17 @@ impl Dispatch {
         &self.staged
     }
 
-    /// Whether everything is back.
+    /// Returns whether nothing is outstanding.
     pub fn is_done(&self) -> bool {
         self.out.is_empty() && (self.later.is_empty() || self.give_back.is_some())
     }
 
-    /// Why the batch is given back, where it is.
+    /// Returns the reason for which the whole batch is rejected, if it is.
     pub const fn give_back(&self) -> Option<&Refusal> {
         self.give_back.as_ref()
     }
 
-    /// What was decided about the entry at this place, and the code under which the peer's actor parks it, if it does.
+    /// Returns the verdict of an entry, and the code under which the peer's actor quarantines it, if it does.
     pub fn verdict(&self, place: usize) -> (Option<&Verdict>, Option<ParkedCode>) {
         let parked = self.parked.iter().find(|(other, _)| *other == place).map(|(_, code)| *code);
         (self.verdicts[place].as_ref(), parked)

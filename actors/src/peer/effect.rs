@@ -1,4 +1,4 @@
-//! What a peer's machine asks of its shell, and the collector it writes that into.
+//! The effects of a peer's state machine, and the collector that a step writes them into.
 
 use crate::change::Change;
 use crate::change::Urgency;
@@ -6,99 +6,99 @@ use crate::model::{ContextId, FeedItem, Index, Millis, OutFrame, Pdu, Refusal, S
 use crate::peer::dispatch::Group;
 use crate::peer::notices::HourlyNotice;
 
-/// A request that waits for an answer. The shell keeps what the token stands for; a restart forgets it, and the caller
+/// The key of a request that waits for a reply. The actor keeps the reply channel; a restart drops it, and the caller
 /// learns that the outcome is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Token(pub u64);
 
-/// A question for transactions that we missed.
+/// A `pull` request for missed transactions of the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pull {
-    /// The newest of its transactions before them that we hold.
+    /// Newest transaction before the missed ones that we hold.
     pub after: u64,
-    /// Pages asked for so far, this one included.
+    /// Number of pages requested so far, including this one.
     pub page: u32,
-    /// It is asked because our store was restored, and not for something that it named.
+    /// True if the pull follows a restore of our store, and not unknown `prev_ids`.
     pub catch_up: bool,
 }
 
-/// One thing for the shell to do, in order.
+/// An action for the actor; the effects of a step are performed in order.
 #[derive(Debug, Clone)]
 pub enum Effect {
-    /// Hand this batch to the journal, now.
+    /// Submit this batch to the journal at once.
     Commit(Vec<Change>, Urgency),
-    /// Answer once everything handed over so far is on disk.
+    /// Send the reply once everything submitted so far is on disk.
     Answer(Token, Result<Taken, Refusal>),
-    /// An operator's order is done: answer with the peer as it stands then, once everything handed over so far is on disk.
+    /// Answer an operator's command with the peer's status once everything submitted so far is on disk.
     Report(Token),
-    /// An operator's order cannot be done.
+    /// Refuse an operator's command.
     Decline(Token, Refusal),
-    /// Begin a new life from the store, with the book of crashes closed; the order is answered when it has begun.
+    /// Restart from the store with an empty crash history; the command is answered after the load.
     Restart(Token),
-    /// Give PDUs to their conversation; the outcome comes back as [`Event::Dispatched`](super::machine::Event).
+    /// Pass PDUs to their context; the outcome returns as the event `Dispatched`.
     Dispatch {
-        /// Which PDUs of the batch, and whose they are.
+        /// PDUs of the batch, by position, and their context.
         group: Group,
-        /// How the sender was proved.
+        /// Method by which the sender was authenticated.
         verified: &'static str,
-        /// The PDUs.
+        /// PDUs to pass on.
         pdus: Vec<Pdu>,
         /// Earlier ones of this peer were staged: where they still are, these go behind them.
         behind: bool,
     },
     /// PDUs are staged by the batch of this step: tell their conversation once it is on disk.
     TellStaged(ContextId),
-    /// Ask the peer for PDUs on behalf of a conversation, which gets the answer.
+    /// Fetch PDUs from the peer on behalf of a context, which gets the result.
     Get {
-        /// Who wants to know.
+        /// Context that gets the result.
         context: ContextId,
-        /// What.
+        /// Request to send to the server.
         want: Want,
-        /// Whose budget it is charged to.
+        /// Server whose budget is charged.
         cause: ServerName,
     },
-    /// Ask the peer for the transactions after this one; the answer comes back as [`Event::Pulled`](super::machine::Event).
+    /// Ask the peer for its transactions after this one; the response returns as the event `Pulled`.
     Pull(Pull),
-    /// Have another peer asked, at this one's cost.
+    /// Let another peer's actor ask, charged to this peer's budget.
     Ask {
-        /// Who is asked.
+        /// Server that will be asked.
         of: ServerName,
-        /// Who wants to know.
+        /// Context that gets the result.
         context: ContextId,
-        /// What.
+        /// Request to send to the server.
         want: Want,
     },
-    /// Nobody is asked now: tell the conversation so.
+    /// Tell the context that nobody is asked now.
     NotAsked {
-        /// Who was to be asked.
+        /// Server that would have been asked.
         of: ServerName,
-        /// Who wants to know.
+        /// Context that wanted the PDUs.
         context: ContextId,
-        /// What.
+        /// Request that is not sent.
         want: Want,
     },
-    /// Send a frame. `settled`: not before everything handed over so far is on disk, for its numbers are new.
+    /// Send a batch. `settled` delays it until everything submitted so far is on disk, because its numbers are new.
     Push {
-        /// Names the attempt; an outcome of any other counts for nothing.
+        /// Number of the attempt; outcomes of other attempts are ignored.
         attempt: u64,
-        /// What goes.
+        /// Batch to send to the peer.
         frame: OutFrame,
-        /// Whether the numbers in it rest on a commit of this step.
+        /// True if the numbers in the batch depend on a commit of this step.
         settled: bool,
     },
-    /// Give up what is in flight: the request, and the read.
+    /// Abort the request and the outbox read in flight.
     Abort,
     /// Read outbox rows from here on.
     Load(Index),
-    /// Wake the machine at this time, and at no other.
+    /// Set the timer to this time; it replaces any earlier one.
     Arm(Millis),
-    /// Forget the timer.
+    /// Cancel the timer, if it is set.
     Disarm,
     /// Wake the machine at this time as well, to ask the peer for transactions once more; `None`: not at all.
     AskAt(Option<Millis>),
 }
 
-/// Collects what one step asks for. The batch always comes first: nothing else may precede what it rests on.
+/// Collects the effects of one step. The batch always becomes the first effect, because the others may depend on it.
 #[derive(Debug, Default)]
 pub struct Out {
     pub(super) changes: Vec<Change>,
@@ -113,7 +113,7 @@ pub struct Out {
 }
 
 impl Out {
-    /// A change of this step.
+    /// Adds a durable change.
     pub fn change(&mut self, change: Change) {
         self.changes.push(change);
     }
@@ -134,7 +134,7 @@ impl Out {
         self.change(Change::Fed(FeedItem::Notice { text, server: Some(server.clone()) }));
     }
 
-    /// The peer's record differs from the one on disk.
+    /// Marks the peer's record as changed, so that it is written with this priority.
     pub fn moved(&mut self, urgency: Urgency) {
         self.moved = match (self.moved, urgency) {
             (Some(Urgency::Now), _) | (_, Urgency::Now) => Some(Urgency::Now),
@@ -142,7 +142,7 @@ impl Out {
         };
     }
 
-    /// Anything else.
+    /// Adds an effect of the step.
     pub fn effect(&mut self, effect: Effect) {
         self.effects.push(effect);
     }

@@ -1,4 +1,4 @@
-//! What is read of a peer's actor without asking it: its sums, and whether it may leave memory.
+//! Statistics of a peer's actor that are read without asking it: its state, its backlog, and whether it can be evicted.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -7,21 +7,21 @@ use crate::model::{Millis, PeerState};
 use crate::peer::machine::Machine;
 use crate::supervise::intake::Intake;
 
-/// What a peer can be doing; the first is what one is called that has never been loaded.
+/// Names of the states of a peer; the first is that of a peer that has not loaded yet.
 pub(crate) const STATES: [&str; 6] = ["loading", "idle", "sending", "waiting", "backing_off", "suspended"];
 
-/// Written by the actor after each step, read by anybody.
+/// The statistics of one peer. Its actor writes them after each step; any thread may read them.
 #[derive(Debug)]
 pub(crate) struct Gauge {
     backlog: AtomicU64,
     bytes: AtomicU64,
-    /// Place in [`STATES`].
+    /// Index of the state in [`STATES`].
     state: AtomicU8,
-    /// From when on it may leave; [`u64::MAX`]: it has something to do, or is not loaded.
+    /// Time from which the peer can be evicted; [`u64::MAX`]: it has work or is not loaded.
     free_from: AtomicU64,
-    /// When it was asked for last, by a count of all such calls: time would not tell two of them apart.
+    /// Count of the last use among all uses of peers; a time could not distinguish two of them.
     used: AtomicU64,
-    /// Requests for PDUs under way to the peer; made when there is a first one, as most peers never see any.
+    /// Limit on fetches in flight to the peer; created by the first fetch, because most peers never see one.
     fetches: OnceLock<Box<Intake>>,
 }
 
@@ -39,22 +39,22 @@ impl Default for Gauge {
 }
 
 impl Gauge {
-    /// Items queued and not acknowledged, as of the actor's last step.
+    /// Returns the number of items that are queued and not acknowledged, after the last step.
     pub(crate) fn backlog(&self) -> u64 {
         self.backlog.load(Ordering::Relaxed)
     }
 
-    /// Bytes of these.
+    /// Returns the size of these items in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// What it is doing, as of its last step.
+    /// Returns the state after the last step.
     pub(super) fn state(&self) -> &'static str {
         STATES[usize::from(self.state.load(Ordering::Relaxed))]
     }
 
-    /// The machine has made a step. Until `remembered` the actor knows what would be lost with it.
+    /// Updates the statistics after a step. Until `remembered` the actor has a crash history that eviction would lose.
     pub(super) fn stepped(&self, machine: &Machine, remembered: Millis) {
         self.backlog.store(machine.backlog(), Ordering::Relaxed);
         self.bytes.store(machine.backlog_bytes(), Ordering::Relaxed);
@@ -70,27 +70,27 @@ impl Gauge {
         self.free_from.store(free_from, Ordering::Relaxed);
     }
 
-    /// Something is on its way to it, or it loads: what it has to do is known after its next step.
+    /// Marks the peer as not evictable, because a message is under way to it or it loads; the next step corrects this.
     pub(super) fn busy(&self) {
         self.free_from.store(u64::MAX, Ordering::Relaxed);
     }
 
-    /// Whether the actor has nothing to do and remembers nothing that is not on disk.
+    /// Returns whether the actor is idle and has no state that is not on disk.
     pub(super) fn is_free(&self, now: Millis) -> bool {
         self.free_from.load(Ordering::Relaxed) <= now.0 && self.fetches.get().is_none_or(|fetches| fetches.is_empty())
     }
 
-    /// It is asked for; `count` rises with each such call.
+    /// Records a use of the peer; `count` rises with each use.
     pub(super) fn touch(&self, count: u64) {
         self.used.fetch_max(count, Ordering::Relaxed);
     }
 
-    /// When it was asked for last.
+    /// Returns the count of the last use.
     pub(super) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// The bound on requests for PDUs under way to the peer.
+    /// Returns the limit on fetches in flight to the peer.
     pub(super) fn fetches(&self, max: u32) -> &Intake {
         self.fetches.get_or_init(|| Box::new(Intake::new("peers.intake_max", max)))
     }

@@ -1,5 +1,6 @@
-//! The machine that takes what one peer sends: each strong update once, in the order of its numbers; each transaction once, by
-//! its id. PDUs go through their conversations first; the peer's own batch is handed over last, so that one commit holds all.
+//! The inbound half of a peer's state machine. It accepts each strong update once, in the order of the numbers, and
+//! each transaction once, by its id. PDUs are dispatched to their contexts first; the peer's own batch is submitted
+//! last, so that one commit covers everything.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,20 +22,21 @@ use crate::peer::inbound::parked::{ParkedNumbers, parked_as, what, words};
 use crate::peer::inbound::staging::SlowContexts;
 use crate::peer::place::{DIGESTS_MAX, Held, Placed, Placement, digest_of, place};
 
-/// Pages of missed transactions asked for in a row; what is missing after that shows in its conversation.
+/// Maximum number of pages of missed transactions that are pulled in a row; what is missing after that shows as gaps in
+/// its context.
 pub(super) const PULL_PAGES_MAX: u32 = 10;
 
-/// Conversations begun lately that are remembered by name.
+/// Maximum number of recently created contexts that are remembered by name.
 const LATELY_MAX: usize = 1024;
 
-/// What a peer sends in one request.
+/// An inbound batch: what the peer sends in one request, or returns to one.
 #[derive(Debug, Clone)]
 pub enum Frame {
     /// A push of the updates dialect.
     Push(InboundPush),
-    /// A transaction.
+    /// A transaction of the transactions dialect.
     Transaction(InboundTransaction),
-    /// What it gave when it was asked for transactions that we missed, and after which it has more.
+    /// PDUs of a `pull` response, the request, and the transaction id after which the peer has more.
     Pulled(Vec<Result<Pdu, BadPdu>>, Pull, Option<u64>),
 }
 
@@ -45,42 +47,42 @@ pub struct Inbound {
     limits: Arc<PeerLimits>,
     expected: Seq,
     taken: u64,
-    /// Of the updates taken last, ascending, ending just below `expected`.
+    /// Digests of the newest updates, ascending; the last one belongs to the number before `expected`.
     digests: VecDeque<Digest>,
-    /// The sender numbers its pushes, it was learned.
+    /// True if the sender was found to number its pushes.
     pushes: bool,
-    /// The sender has stated ranges.
+    /// True if the sender has stated ranges (`from_seq`).
     ranges: bool,
-    /// The number expected that a push without strong updates carried when it was answered with a hole.
+    /// Number of a push without strong updates that equalled `expected` and was answered with a hole.
     holed: Option<Seq>,
-    /// A push too old to compare was announced; once tells it all.
+    /// True if a push that is too old to compare was announced; it is announced once.
     told_too_old: bool,
     /// That it hands over what it may not was announced; once in a life of the actor is enough.
     told_relayed: bool,
-    /// The number named in the conflict announced last: the sender repeats its push until it obeys.
+    /// Expected number in the conflict that was announced last; the sender repeats its push until it renumbers.
     told_conflict: Option<Seq>,
     seen: VecDeque<SeenTransaction>,
-    /// The one batch whose PDUs are with their conversations. Boxed: most peers have none, most of the time.
+    /// Batch whose PDUs are being processed by their contexts. Boxed, because most peers have none most of the time.
     busy: Option<Box<Busy>>,
-    /// Batches behind it, under their permits.
+    /// Batches that wait until it is finished, under their permits.
     waiting: VecDeque<(Option<Token>, Frame, Strange)>,
-    /// How many conversations it has begun ...
+    /// Number of contexts that the peer has created here.
     begun: u64,
-    /// ... and the last of them: batches that came before their rows were committed took them for strange.
+    /// Recently created contexts; batches that arrived before their records were committed still list them as unknown.
     lately: Newest<ContextId>,
-    /// Transactions it was asked for: once each, whatever came of it.
+    /// Ids of transactions that the peer was asked for; each is asked for once, whatever the result.
     asked: Newest<String>,
     suspects: Suspects,
     /// Conversations whose stage may hold PDUs of this peer.
     slow: SlowContexts,
-    /// Numbers an operator has set, for when the batch under way is done with.
+    /// Numbers that an operator has set while a batch is in progress.
     expecting: Vec<(Token, Seq)>,
     expect_applied: Option<Seq>,
     questions: Questions,
     parked: ParkedNumbers,
 }
 
-/// What is to be taken of a batch.
+/// The new entries of a batch.
 struct Fresh {
     places: Vec<usize>,
     pushes: bool,
@@ -89,20 +91,20 @@ struct Fresh {
 
 #[derive(Debug, Clone)]
 struct Busy {
-    /// Nobody waits for what we asked for ourselves.
+    /// Token of the reply; `None` for a pull, for which nobody waits.
     token: Option<Token>,
     frame: Frame,
-    /// The places of what is new in it.
+    /// Positions of the new entries in the batch.
     fresh: Vec<usize>,
-    /// Its number is its own, and not that of its last update.
+    /// True if `seq` is the number of the push and not that of its last update.
     pushes: bool,
     dispatch: Dispatch,
-    /// Conversations that its PDUs would begin.
+    /// Unknown contexts that the PDUs of the batch would create.
     strange: Vec<ContextId>,
 }
 
 impl Inbound {
-    /// The machine as the store left it.
+    /// Returns the machine in the state that was loaded from the store.
     pub fn new(
         server: ServerName,
         limits: Arc<PeerLimits>,
@@ -137,7 +139,7 @@ impl Inbound {
         }
     }
 
-    /// The durable half.
+    /// Returns the durable state.
     pub fn record(&self) -> InboundRecord {
         InboundRecord {
             expected: self.expected,
@@ -151,7 +153,8 @@ impl Inbound {
         }
     }
 
-    /// A batch came; `token` is owed an answer. One at a time: the next waits until this one is answered.
+    /// Accepts a batch; `token` is owed a reply. Batches are processed one at a time: the next waits until this one is
+    /// answered.
     pub fn accept(&mut self, token: Token, frame: Frame, strange: Strange, out: &mut Out) {
         self.take(Some(token), frame, strange, out);
     }
@@ -173,7 +176,7 @@ impl Inbound {
         }
     }
 
-    /// A conversation has answered for its part of the batch.
+    /// Handles the outcome of a context for its part of the batch.
     pub fn dispatched(&mut self, group: &Group, outcome: Result<Vec<Verdict>, Undone>, out: &mut Out) {
         let Some(busy) = self.busy.as_mut() else { return };
         let reference = |place| busy.frame.pdu(place).map(|pdu| &pdu.reference).expect("only PDUs are dispatched");
@@ -209,7 +212,7 @@ impl Inbound {
         }
     }
 
-    /// The answer, or none yet.
+    /// Returns the reply, or `None` if the batch is still in progress.
     fn take_push(
         &mut self,
         token: Option<Token>,
@@ -284,7 +287,7 @@ impl Inbound {
         Some(Ok(Taken::Push(ack.into())))
     }
 
-    /// Give the new PDUs to their conversations; without any, finish at once.
+    /// Dispatches the new PDUs to their contexts; finishes the batch at once if there are none.
     fn begin(
         &mut self,
         token: Option<Token>,
@@ -294,7 +297,8 @@ impl Inbound {
     ) -> Option<Result<Taken, Refusal>> {
         let Fresh { places: fresh, pushes, mut strange } = fresh;
         strange.contexts.retain(|context| !self.lately.contains(context));
-        // It begins no more than it may, those of this batch included; what it has begun it goes on with.
+        // The peer may create contexts up to its limit, including those of this batch; contexts that it has created it
+        // may use.
         let room = usize::try_from(strange.most.saturating_sub(self.begun)).unwrap_or(usize::MAX);
         let (may, may_not) = strange.contexts.split_at(room.min(strange.contexts.len()));
         let pdus = fresh.iter().filter_map(|&place| Some((place, frame.pdu(place)?)));
@@ -350,7 +354,7 @@ impl Inbound {
         }
     }
 
-    /// Hold the digests of all of the push under its numbers, or under its number.
+    /// Stores the digests of the updates under their numbers, or one digest of the push under its number.
     fn remember(&mut self, push: &InboundPush, pushes: bool, out: &mut Out) {
         let (first, digests) = match pushes {
             true => (push.seq, vec![digest_of(push)]),
@@ -392,7 +396,8 @@ impl Inbound {
                     let item = FeedItem::Update { from, n: self.taken, seq, verified: push.verified, bytes };
                     out.change(Change::Fed(item));
                 }
-                // It takes its number all the same: sending it again cannot mend it, and the rest must not wait for it.
+                // The update consumes its number all the same: resending cannot correct it, and the updates behind it
+                // must not wait.
                 StrongBody::Unsound(reason) => {
                     let what = ParkedWhat::Update(seq);
                     self.quarantine(what, ParkedCode::NotAnObject, (*reason).to_owned(), strong, out);
@@ -416,7 +421,7 @@ impl Inbound {
         }
     }
 
-    /// Into quarantine with those that their conversation died on.
+    /// Quarantines the PDUs that are poison or belong to a faulty context.
     fn park(&self, pdus: &[Result<Pdu, BadPdu>], busy: &Busy, out: &mut Out) {
         for (place, pdu) in pdus.iter().enumerate() {
             if let (Ok(pdu), (_, Some(code))) = (pdu, busy.dispatch.verdict(place)) {
@@ -449,7 +454,7 @@ impl Frame {
         }
     }
 
-    /// The PDU at this place, where there is a sound one.
+    /// Returns the PDU at this position, if it is a valid one.
     fn pdu(&self, place: usize) -> Option<&Pdu> {
         match self {
             Self::Push(push) => match &push.strong[place].body {
@@ -461,7 +466,7 @@ impl Frame {
         }
     }
 
-    /// The conversations of its PDUs.
+    /// Returns the contexts of its PDUs.
     pub fn contexts(&self) -> impl Iterator<Item = &ContextId> {
         (0..self.len()).filter_map(|place| Some(&self.pdu(place)?.context))
     }
@@ -470,7 +475,7 @@ impl Frame {
         match self {
             Self::Push(push) => push.verified,
             Self::Transaction(transaction) => transaction.verified,
-            // It was reached at its own address.
+            // The response came from the peer's own address.
             Self::Pulled(..) => "network",
         }
     }

@@ -1,8 +1,8 @@
-//! How requests to a peer are numbered: by the numbers of their updates, or by transaction ids.
+//! The numbering of batches to a peer: sequence numbers of their updates, or transaction ids.
 //!
-//! A transaction id is `max(last + 1, now in ms)`, so ids rise, can be compared by the peer, and are never used twice, even by a
-//! server restored from a backup. They are reserved ahead on disk; after a crash they go on from the reserve. A retry in the
-//! same run keeps its id and its span.
+//! A transaction id is `max(last + 1, now in ms)`, so ids rise, can be compared by the peer, and are never used twice,
+//! even by a server restored from a backup. They are reserved ahead on disk; after a crash they continue from the
+//! reserve. A retry in the same run keeps its id and its span.
 
 use std::time::Duration;
 
@@ -10,20 +10,20 @@ use crate::limits::{PeerLimits, Speech};
 use crate::model::{Index, Label, Millis, OutboundRecord, Seq};
 use crate::peer::outbox::Span;
 
-/// Ids are reserved this far ahead of the clock. The reserve rides on other commits of the peer; one of its own comes only
-/// where there was none for so long.
+/// Time by which ids are reserved ahead of the clock. The reserve is part of other commits of the peer; it needs a
+/// commit of its own only if there was none for so long.
 const RESERVE_AHEAD: Duration = Duration::from_secs(10);
 
-/// The numbering of requests to one peer.
+/// The batch numbering of one peer.
 #[derive(Debug, Clone)]
 pub struct Labels {
     speech: Speech,
-    /// Strong updates the peer takes in a push; `None`: it never said.
+    /// Number of strong updates that the peer accepts per push; `None`: it never stated it.
     window: Option<u32>,
     reserved: u64,
     newest: u64,
     last_acked: Option<u64>,
-    /// The transaction on its way, or to be sent again.
+    /// Transaction that is in flight or will be resent.
     open: Option<Open>,
 }
 
@@ -34,18 +34,18 @@ struct Open {
     span: Option<Span>,
 }
 
-/// How much the next request may carry.
+/// The capacity of the next batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
-    /// Items.
+    /// Maximum number of items.
     pub items: u32,
-    /// Bytes of them; one larger item still goes, alone.
+    /// Maximum size of the items in bytes; a single larger item is still sent, alone.
     pub bytes: u64,
 }
 
 impl Labels {
-    /// As the store left them. An id on its way when the process ended may be known to the peer: the next one is above the
-    /// reserve.
+    /// Returns the numbering in the state that was loaded. The peer may have seen a transaction that was in flight when
+    /// the process ended, so the next id is above the reserve.
     pub fn new(speech: Speech, record: &OutboundRecord) -> Self {
         Self {
             speech,
@@ -57,14 +57,14 @@ impl Labels {
         }
     }
 
-    /// What is kept of them.
+    /// Writes the durable part into the record.
     pub fn keep(&self, record: &mut OutboundRecord) {
         record.window = self.window;
         record.transaction_reserved = self.reserved;
         record.transaction_last = self.last_acked;
     }
 
-    /// The peer said how many strong updates it takes; tells whether that is new.
+    /// Learns the window that the peer stated; returns whether it changed.
     pub fn showed(&mut self, window: Option<u32>) -> bool {
         let news = window.is_some() && window != self.window;
         if news {
@@ -73,10 +73,10 @@ impl Labels {
         news
     }
 
-    /// How much the next request may carry, where `cap` is what the peer could take of late.
+    /// Returns the capacity of the next batch; `cap` is the adaptive batch size of the peer.
     pub fn room(&self, cap: u32, limits: &PeerLimits) -> Room {
         match (self.speech, self.open.and_then(|open| open.span)) {
-            // A peer that never said how much it takes reads a number as every text does only when it stands for one update.
+            // A peer that never stated a window gets one update per push: only then do all readings of `seq` agree.
             (Speech::Updates, _) => {
                 Room { items: self.window.map_or(1, |window| window.min(cap)).max(1), bytes: limits.batch_bytes }
             }
@@ -87,8 +87,8 @@ impl Labels {
         }
     }
 
-    /// The label of a request with these items, or without any; and whether it rests on a commit, because it is beyond what
-    /// the disk has reserved.
+    /// Returns the id of a batch with these items or without any, and whether it must wait for a commit because it is
+    /// above the reserve on disk.
     pub fn label(&mut self, now: Millis, span: Option<Span>, tail: Seq) -> (Label, bool) {
         if self.speech == Speech::Updates {
             let first = self.window.map(|_| span.map_or(tail.next(), |span| span.first_number));
@@ -107,27 +107,27 @@ impl Labels {
         (Label::Transaction { id: open.id, prev: self.last_acked, ts: open.ts }, beyond)
     }
 
-    /// A commit of this peer is being made anyway: let the reserve ride on it.
+    /// Extends the reserve of transaction ids; it is called when a commit of this peer is made anyway.
     pub fn reserve(&mut self, now: Millis) {
         if self.speech == Speech::Transactions {
             self.reserved = self.reserved.max(self.newest).max(now.after(RESERVE_AHEAD).0);
         }
     }
 
-    /// The transaction on its way, or to be sent again as it is, where it carries anything.
+    /// Returns the transaction that is in flight or will be resent unchanged, if it has items.
     pub fn open(&self) -> Option<(u64, Index, Index)> {
         let open = self.open?;
         open.span.map(|span| (open.id, span.first, span.last))
     }
 
-    /// The request on its way was taken.
+    /// Records that the open transaction was acknowledged.
     pub fn taken(&mut self) {
         if let Some(open) = self.open.take() {
             self.last_acked = Some(open.id);
         }
     }
 
-    /// The request on its way is not sent again as it is: its items go under new labels.
+    /// Discards the open transaction; its items are sent under new ids.
     pub fn abandon(&mut self) {
         self.open = None;
     }

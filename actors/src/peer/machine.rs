@@ -1,4 +1,5 @@
-//! A peer's machine: both halves, one closed list of events, effects out. Pure: no clock, no chance, no I/O.
+//! The state machine of a peer: it joins the inbound and outbound halves, takes events and returns effects. Pure: no
+//! clock, no randomness, no I/O.
 
 use std::sync::Arc;
 
@@ -18,59 +19,59 @@ use crate::peer::notices::HourlyNotice;
 use crate::peer::outbound::{Moment, Outbound};
 use crate::peer::weak::Fleeting;
 
-/// Everything that can wake a peer.
+/// An event for the state machine.
 #[derive(Debug, Clone)]
 pub enum Event {
     /// The actor has loaded.
     Started,
-    /// The actor has loaded after one crash too many.
+    /// The actor has loaded as faulty, after too many crashes.
     GivenUp,
     /// The peer sent a batch.
     Accept(Token, Frame, Strange),
-    /// A conversation has answered for its part of a batch.
+    /// A context has returned the outcome for its part of a batch.
     Dispatched(Group, Result<Vec<Verdict>, Undone>),
-    /// Our messenger has something ephemeral for the peer.
+    /// The local messenger sent an ephemeral item for the peer.
     Weak(Fleeting),
-    /// A conversation misses something that a PDU of the peer's names, and that this server may have.
+    /// A context misses parents of a PDU that the peer sent; the named server may have them.
     Fetch(ContextId, Want, ServerName),
-    /// The peer is to be asked for something, at the cost of this server.
+    /// The peer is to be asked for PDUs, charged to the named server.
     Ask(ContextId, Want, ServerName),
-    /// A fetch that the peer caused has ended.
+    /// A fetch that the peer caused has finished.
     Spent(Spent),
-    /// What came of asking it for transactions that we missed.
+    /// A `pull` request has finished.
     Pulled(Pull, Result<Pulled, PushFailure>, Strange),
-    /// Items were queued for it.
+    /// The peer's outbox has grown.
     Woken {
-        /// The newest.
+        /// Newest index of the outbox.
         tail: Index,
-        /// Bytes ever queued for it, up to that.
+        /// Running sum of the bytes queued for the peer, up to that index.
         queued_bytes: u64,
-        /// The new ones, or none of them.
+        /// New rows, or none of them.
         rows: Vec<OutboxRow>,
     },
-    /// Outbox rows came from disk.
+    /// A read of outbox rows has finished.
     Loaded {
-        /// The first asked for.
+        /// First index that was requested.
         from: Index,
-        /// What came, or why nothing did.
+        /// Rows, or the error of the read.
         rows: Result<Vec<OutboxRow>, String>,
     },
-    /// An attempt has an outcome.
+    /// An attempt has finished.
     Replied {
-        /// Which one.
+        /// Number of the attempt.
         attempt: u64,
-        /// What came of it.
+        /// Response of the peer, or the failure.
         outcome: Result<Answered, PushFailure>,
     },
-    /// An operator orders something.
+    /// An operator sent a command.
     Operator(Token, Order),
-    /// The timer went off.
+    /// The machine's timer has fired.
     Due,
     /// The timer of [`Effect::AskAt`] went off.
     AskDue,
 }
 
-/// One peer.
+/// The state machine of one peer.
 #[derive(Debug, Clone)]
 pub struct Machine {
     server: ServerName,
@@ -85,7 +86,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// The machine of a peer of `us`, as the store left it.
+    /// Returns the machine of a peer of the server `us`, in the state that was loaded from the store.
     pub fn new(us: ServerName, server: ServerName, limits: &Arc<PeerLimits>, load: PeerLoad) -> Self {
         let record = load.record.unwrap_or_else(|| PeerRecord::new(server.clone()));
         Self {
@@ -106,7 +107,8 @@ impl Machine {
         }
     }
 
-    /// One step. The batch, where there is one, is the first effect: all that follows may rest on it.
+    /// Handles one event. A batch of changes, if there is one, is the first effect, because the others may depend on
+    /// it.
     pub fn step(&mut self, at: Moment, event: Event) -> Vec<Effect> {
         let mut out = Out { now: at.now, numbering: self.numbering, ..Out::default() };
         let could_be_asked = self.outbound.may_ask();
@@ -144,7 +146,7 @@ impl Machine {
                 self.inbound.ask_due(at.now.max(due), &mut out);
             }
         }
-        // All that goes out goes through one gate: a peer that is being left alone is not asked either.
+        // All outbound requests pass this check: a paused peer is not asked for transactions either.
         if !self.outbound.may_ask() {
             for asked in out.effects.extract_if(.., |effect| matches!(effect, Effect::Pull(_))) {
                 if let Effect::Pull(asked) = asked {
@@ -162,7 +164,7 @@ impl Machine {
         self.finish(out)
     }
 
-    /// Whoever names what nobody has pays for the search.
+    /// Requests missing parents, charged to this peer's budget: the server whose PDU names them pays for the search.
     fn fetch(&mut self, at: Moment, context: ContextId, want: Want, of: ServerName, out: &mut Out) {
         if let Err(UsedUp { key, limit }) = self.budget.allows(at.now, self.limits.fetch) {
             if self.budget.is_news() {
@@ -183,7 +185,8 @@ impl Machine {
 
     fn obey(&mut self, at: Moment, token: Token, order: Order, out: &mut Out) {
         if self.outbound.state() == PeerState::Suspended(Cause::Faulty) {
-            // What this machine holds may be half of the truth: it may have started without its row.
+            // The state of a faulty machine may be incomplete, because it may have started without its record. Only a
+            // restart helps.
             return out.effect(match order {
                 Order::Resume => Effect::Restart(token),
                 _ => Effect::Decline(token, Refusal::Faulty(self.server.clone())),
@@ -208,12 +211,12 @@ impl Machine {
         out.effect(Effect::Report(token));
     }
 
-    /// The record to keep.
+    /// Returns the record to store.
     pub fn record(&self) -> PeerRecord {
         PeerRecord { server: self.server.clone(), outbound: self.outbound.record(), inbound: self.inbound.record() }
     }
 
-    /// The peer as operators see it.
+    /// Returns the status of the peer for operators.
     pub fn status(&self) -> PeerStatus {
         let outbox = self.outbound.outbox();
         PeerStatus {
@@ -234,7 +237,7 @@ impl Machine {
         }
     }
 
-    /// What it is doing.
+    /// Returns the state of the outbound half.
     pub const fn state(&self) -> PeerState {
         self.outbound.state()
     }
@@ -247,17 +250,17 @@ impl Machine {
         Some(outbound.max(self.budget.whole_at(self.limits.fetch)).max(told))
     }
 
-    /// How much of its queue to read next, in items and bytes.
+    /// Returns the size of the next page of the outbox to read, in items and bytes.
     pub fn page(&self) -> (u32, u64) {
         self.outbound.page()
     }
 
-    /// Attempts failed in a row.
+    /// Returns the number of failed attempts in a row.
     pub const fn failures(&self) -> u32 {
         self.outbound.failures()
     }
 
-    /// What the last failed attempt said, until one succeeds.
+    /// Returns the error of the last failed attempt, until one succeeds.
     pub fn last_error(&self) -> Option<&str> {
         self.outbound.attempts().last_error()
     }
@@ -267,12 +270,12 @@ impl Machine {
         self.outbound.attempts().why_it_asked()
     }
 
-    /// Items queued and not acknowledged.
+    /// Returns the number of items that are queued and not acknowledged.
     pub fn backlog(&self) -> u64 {
         self.outbound.outbox().backlog()
     }
 
-    /// Bytes of these.
+    /// Returns the size of these items in bytes.
     pub fn backlog_bytes(&self) -> u64 {
         self.outbound.outbox().backlog_bytes()
     }
@@ -283,7 +286,7 @@ impl Machine {
         if moved.is_some() {
             changes.push(Change::PeerMoved(Box::new(self.record())));
         }
-        // Changes without a word on urgency are news for the feed: somebody waits for them.
+        // Changes without a stated priority are feed events, which are committed at once.
         let urgency = moved.unwrap_or(if changes.is_empty() { Urgency::Rides } else { Urgency::Now });
         changes.extend(notes);
         if changes.is_empty() {

@@ -1,4 +1,4 @@
-//! What a peer's actor is sent. Callers use [`PeerHandle`](super::PeerHandle); these are its wires.
+//! Messages of a peer's actor. Callers use [`PeerHandle`](super::PeerHandle), which sends them.
 
 use actix::Message;
 use tokio::sync::oneshot;
@@ -11,87 +11,87 @@ use crate::peer::weak::Fleeting;
 use crate::ports::Woken;
 use crate::supervise::intake::Permit;
 
-/// Where an answer goes. Dropped unanswered, it tells the caller that the outcome is unknown.
+/// The channel of a reply. If it is dropped without a reply, the caller learns that the outcome is unknown.
 pub(super) type Reply = oneshot::Sender<Result<Taken, Refusal>>;
 
-/// The peer sent a batch.
+/// Accept a batch of the peer.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Accept {
-    /// What it sent.
+    /// Batch that the peer sent.
     pub(super) frame: Frame,
-    /// Where the answer goes.
+    /// Channel of the reply.
     pub(super) reply: Reply,
-    /// The right to be here.
+    /// Admission permit of the request.
     pub(super) permit: Permit,
 }
 
-/// Items were queued for the peer. A hint: it may be lost.
+/// The peer's outbox has grown. It is a hint that may be lost.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Wake(pub(super) Woken);
 
-/// Our messenger has something ephemeral for the peer.
+/// Send an ephemeral item to the peer.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Weak(pub(super) Fleeting);
 
-/// A conversation misses something that a PDU of this peer's names. Nobody waits: the answer goes to the conversation.
+/// A context misses parents of a PDU that this peer sent. Nobody waits for a reply: the result goes to the context.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Fetch {
-    /// Which conversation.
+    /// Context that misses the parents.
     pub(super) context: ContextId,
-    /// What it misses.
+    /// Request for the parents.
     pub(super) want: Want,
-    /// Who may have it.
+    /// Server that may have them.
     pub(super) of: ServerName,
 }
 
-/// The peer is to be asked for something.
+/// Ask the peer for PDUs.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Ask {
-    /// For which conversation.
+    /// Context that gets the result.
     pub(super) context: ContextId,
-    /// For what.
+    /// Request to send to the server.
     pub(super) want: Want,
-    /// Whose budget it is charged to.
+    /// Server whose budget is charged.
     pub(super) cause: ServerName,
 }
 
-/// A fetch that the peer caused has ended.
+/// A fetch that the peer caused has finished.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Charge(pub(super) Spent);
 
-/// Somebody asks how the peer stands.
+/// Return the status of the peer.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Status {
-    /// Where the answer goes.
+    /// Channel of the reply.
     pub(super) reply: oneshot::Sender<PeerStatus>,
 }
 
-/// An operator orders something.
+/// Run an operator's command.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Ordered {
-    /// What.
+    /// Command to run for the peer.
     pub(super) order: Order,
-    /// Where the answer goes.
+    /// Channel of the reply.
     pub(super) reply: Report,
 }
 
-/// Where the answer to an order goes.
+/// The channel of the reply to a command.
 pub(super) type Report = oneshot::Sender<Result<PeerStatus, Refusal>>;
 
-/// Something the actor itself started has come to an end.
+/// A task that the actor started has finished.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Finished {
-    /// In which life of the actor it was started; an earlier one's endings mean nothing.
+    /// Incarnation that started the task; completions of an earlier incarnation are ignored.
     pub(super) life: u64,
-    /// What it brings.
+    /// Event that the task results in.
     pub(super) event: Event,
 }

@@ -1,5 +1,5 @@
-//! One actor per remote server. It owns the numbers of what we send there, the clock of its retries, and the place we have
-//! reached in what it sends us.
+//! One actor per remote server. It owns the numbering of outbound items, the timer of the retries, and the position
+//! reached in the peer's inbound sequence.
 //!
 //! ```text
 //!   wire ---- PeerHandle::accept ----> shell ----> machine ---+--- inbound    what comes: each update once, in order
@@ -9,7 +9,7 @@
 //!                          journal, archive, transport, timer
 //! ```
 //!
-//! Start reading at [`outbound`]: it is the whole policy of delivery. [`place`] is the whole rule of receiving.
+//! Start reading at `outbound`: it has the whole policy of delivery. `classify_push` has the whole rule of receiving.
 
 mod attempts;
 pub mod budget;
@@ -52,41 +52,42 @@ use rate::Bucket;
 use shell::PeerActor;
 use weak::Fleeting;
 
-/// The way to a peer's actor. Fetched for each request and dropped with it: a peer that somebody holds does not leave memory.
+/// A handle to a peer's actor. Callers fetch it per request and drop it afterwards, because a peer with a handle is not
+/// evicted.
 pub struct PeerHandle {
     address: Addr<PeerActor>,
     door: Arc<Door>,
 }
 
-/// The way to an actor that is leaving.
+/// A handle that does not keep a stopping actor alive.
 pub(crate) struct WeakPeer {
     address: WeakAddr<PeerActor>,
     door: Arc<Door>,
 }
 
 impl WeakPeer {
-    /// The handle once more, if the actor still lives.
+    /// Returns a handle again, if the actor still runs.
     pub(crate) fn revive(&self) -> Option<Arc<PeerHandle>> {
         let address = self.address.upgrade().filter(Addr::connected)?;
         Some(Arc::new(PeerHandle { address, door: self.door.clone() }))
     }
 }
 
-/// What an actor and every handle to it have in common: what bounds the way in, and what is seen from outside.
+/// The state that an actor shares with all its handles: its admission limits and its statistics.
 pub(crate) struct Door {
     server: ServerName,
     intake: Intake,
-    /// Requests held until there is room, of a peer that takes every refusal for good. Boxed: few do.
+    /// Admission limit of held requests, for a peer that treats every refusal as final. Boxed, because few peers do.
     held: Option<Box<Intake>>,
-    /// Where the configuration sets a pace. Boxed: it seldom does.
+    /// Rate limiter, if the configuration sets a rate. Boxed, because it seldom does.
     pace: Option<Box<Pace>>,
-    /// Written by the actor.
+    /// Statistics that the actor writes.
     gauge: Gauge,
     limits: Arc<PeerLimits>,
 }
 
 impl Door {
-    /// Of an actor that starts.
+    /// Returns the shared state of an actor that starts.
     pub(crate) fn new(server: ServerName, limits: Arc<PeerLimits>) -> Self {
         let intake = || Intake::new("peers.intake_max", limits.intake_max);
         let bucket = || Mutex::new(Bucket::new(limits.rate, limits.burst(), Millis(0)));
@@ -96,10 +97,10 @@ impl Door {
     }
 }
 
-/// The pace at which items may come.
+/// The rate limiter of inbound items.
 struct Pace {
     bucket: Mutex<Bucket>,
-    /// The bucket's time begins here: wall time may be set.
+    /// Origin of the bucket's time; monotonic, because wall time may be set.
     born: Instant,
 }
 
@@ -110,7 +111,7 @@ impl Pace {
     }
 }
 
-/// What the operator calls the limit on items a second.
+/// Configuration key of the limit on items per second.
 pub(crate) const RATE: &str = "peers.rate";
 
 impl PeerHandle {
@@ -118,48 +119,50 @@ impl PeerHandle {
         Self { address, door }
     }
 
-    /// The right to bring a batch, or which limit it meets.
+    /// Takes a permit for a batch, or returns the limit that is reached.
     pub(crate) fn enter(&self) -> Result<Permit, Refusal> {
         self.door.intake.enter()
     }
 
-    /// Whether so many items more may come now.
+    /// Takes tokens for this number of items from the rate limiter, or returns the time until there are enough.
     pub(crate) fn pace(&self, items: usize) -> Result<(), Refusal> {
         let Some(pace) = self.door.pace.as_deref() else { return Ok(()) };
         let busy = |wait| Refusal::Busy { limit: RATE, value: self.door.limits.rate.into(), wait };
         pace.ask(|bucket, now| bucket.take(now, items)).map_err(busy)
     }
 
-    /// For a peer that takes every refusal for good: the right to be held until there is room, and for how long at most.
+    /// Takes a permit to hold a request until it is admitted, with the longest time to hold it. `None`: the peer's
+    /// requests are not held, because it does not treat refusals as final.
     pub(crate) fn hold(&self) -> Option<Result<(Permit, Duration), Refusal>> {
         self.door.held.as_ref().map(|held| Ok((held.enter()?, self.door.limits.hold_max)))
     }
 
-    /// Take a batch. Answers after the commit of all the answer rests on.
+    /// Accepts a batch. It answers after the commit of everything that the answer depends on.
     pub(crate) async fn accept(&self, frame: Frame, permit: Permit) -> Result<Taken, Refusal> {
         let (reply, answer) = oneshot::channel();
         post(&self.address, Accept { frame, reply, permit });
         answer.await.unwrap_or(Err(Refusal::OutcomeUnknown))
     }
 
-    /// The peer as it stands.
+    /// Returns the status of the peer.
     pub async fn status(&self) -> Result<PeerStatus, Refusal> {
         let (reply, status) = oneshot::channel();
         post(&self.address, Status { reply });
         status.await.map_err(|_| Refusal::OutcomeUnknown)
     }
 
-    /// Do what an operator orders; answers with the peer as it stands once that is on disk. How many orders are on the way is
-    /// bounded by the requests an operator may have open.
+    /// Runs an operator's command; answers with the peer's status after the commit. The number of commands under way is
+    /// bounded by the requests that operators may have open.
     pub async fn order(&self, order: Order) -> Result<PeerStatus, Refusal> {
         let (reply, answer) = oneshot::channel();
         post(&self.address, Ordered { order, reply });
         answer.await.unwrap_or(Err(Refusal::OutcomeUnknown))
     }
 
-    /// Whether `items` more, of `bytes` in all, may be queued for the peer.
+    /// Checks that `items` more, of `bytes` in total, fit into the peer's outbox.
     ///
-    /// Submissions being committed are not counted: the bound may be passed by as many as the messenger's door lets in.
+    /// Submissions that are being committed are not counted, so the limit may be exceeded by as many as the messenger's
+    /// admission lets in.
     pub fn has_room(&self, items: usize, bytes: usize) -> Result<(), Refusal> {
         let full = |key, limit| Err(Refusal::OutboxFull { server: self.door.server.clone(), key, limit });
         if self.door.gauge.backlog() + items as u64 > self.door.limits.outbox_items {
@@ -171,23 +174,23 @@ impl PeerHandle {
         Ok(())
     }
 
-    /// Something ephemeral for the peer. The actor's ring bounds how many are kept; how many are on the way there is bounded by
-    /// the requests the messenger may have open.
+    /// Sends an ephemeral item to the peer. The actor's buffer bounds how many are kept; the number under way is
+    /// bounded by the requests that the messenger may have open.
     pub fn weak(&self, fleeting: Fleeting) {
         self.tell(Weak(fleeting));
     }
 
-    /// A PDU of this peer's lacks parents; `of` is to be asked for them.
+    /// Requests missing parents of a PDU that this peer sent; `of` is the server to ask.
     pub(crate) fn fetch(&self, context: ContextId, want: Want, of: ServerName) {
         self.tell(Fetch { context, want, of });
     }
 
-    /// The peer is to be asked, at the cost of `cause`.
+    /// Asks the peer for PDUs, charged to the budget of `cause`.
     pub(crate) fn ask(&self, context: ContextId, want: Want, cause: ServerName) {
         self.tell(Ask { context, want, cause });
     }
 
-    /// A fetch that the peer caused has ended.
+    /// Charges the cost of a finished fetch that the peer caused.
     pub(crate) fn spent(&self, spent: Spent) {
         self.tell(Charge(spent));
     }
@@ -196,7 +199,8 @@ impl PeerHandle {
         self.tell(Wake(woken));
     }
 
-    /// Nobody waits for an answer, and so nobody holds the actor until this has reached it.
+    /// Sends a message without waiting for a reply. The peer is marked busy first, because no handle keeps it from
+    /// being evicted until the message arrives.
     fn tell<M>(&self, message: M)
     where
         PeerActor: Handler<M>,
@@ -215,7 +219,7 @@ impl PeerHandle {
         self.address.connected()
     }
 
-    /// Whether it has nothing to do, nobody is at its door, and nothing would be forgotten if it left memory.
+    /// Returns whether the peer can be evicted: it is idle, no request holds a permit, and nothing would be forgotten.
     pub(crate) fn is_free(&self, now: Millis) -> bool {
         let Door { intake, held, pace, gauge, .. } = &*self.door;
         let rested = |pace: &Pace| pace.ask(|bucket, now| bucket.is_full(now));
@@ -223,22 +227,22 @@ impl PeerHandle {
         gauge.is_free(now) && nobody && pace.as_deref().is_none_or(rested)
     }
 
-    /// What it is doing, in a word, and the items that wait for it: as of its last step, without asking it.
+    /// Returns the state and the backlog after the last step, without asking the actor.
     pub(crate) fn seen_at_work(&self) -> (&'static str, u64) {
         (self.door.gauge.state(), self.door.gauge.backlog())
     }
 
-    /// It is asked for; `count` rises with each such call.
+    /// Records a use of the peer; `count` rises with each use.
     pub(crate) fn touch(&self, count: u64) {
         self.door.gauge.touch(count);
     }
 
-    /// When it was asked for last, by that count.
+    /// Returns the count of the last use.
     pub(crate) fn used(&self) -> u64 {
         self.door.gauge.used()
     }
 
-    /// A way to it that keeps nobody alive.
+    /// Returns a handle that does not keep the actor alive.
     pub(crate) fn downgrade(&self) -> WeakPeer {
         WeakPeer { address: self.address.downgrade(), door: self.door.clone() }
     }

@@ -1,4 +1,4 @@
-//! The machine that writes to one peer. The whole policy of delivery, without a clock, a socket or a disk.
+//! The outbound half of a peer's state machine: the whole policy of delivery, without a clock, a socket or a disk.
 //!
 //! ```text
 //!             work                 ok
@@ -10,12 +10,13 @@
 //!                           +--------> Waiting --- timer ---> Sending    +-+ probe
 //! ```
 //!
-//! One request is in flight at a time; a reply counts only for the attempt that is current. `wait` is obeyed to the moment and
-//! is no failure; only what it says to an item of ours clears failures, so one that writes to us unreached is not hammered.
+//! One request is in flight at a time; a reply counts only for the current attempt. A `wait` is kept exactly and is not
+//! a failure. Only a response to an item of ours resets the failures, so that a peer that writes to us but cannot be
+//! reached is not flooded with attempts.
 //!
-//! A peer that refuses a request for what is in it gets a smaller one, down to a single item and nothing beside it. If that is
-//! refused too, the item is the culprit: it is parked, its number goes to the next, and the others flow. Where the peer may have
-//! taken it before, it is asked first.
+//! A peer that refuses a request for its content gets a smaller one, down to a single item without ephemeral ones. If
+//! that is refused too, this item is dead-lettered, its number goes to the next item, and the others are sent. If the
+//! peer may have accepted the item before, it is asked first.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,28 +35,28 @@ use doubt::Doubt;
 use numbering::Holes;
 use search::Search;
 
-/// When a step happens, and what the dice say: both come from outside.
+/// The inputs of a step that come from outside: the time and a random value.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {
-    /// Wall time.
+    /// Wall time of the step.
     pub now: Millis,
-    /// A number in 0..1.
+    /// Random value in 0..1, for the jitter.
     pub roll: f64,
 }
 
-/// A peer that refuses this many items one after the other is suspended, and keeps the rest of its queue.
+/// Number of items rejected in a row after which the peer is suspended and the rest of its queue is kept.
 const PARKED_IN_A_ROW_MAX: u32 = 100;
 
-/// Acknowledged rows are trimmed when this many have gathered, and at least this many at a time.
+/// Number of newly acknowledged rows after which the outbox is trimmed.
 const TRIM_EVERY: u64 = 256;
 
 #[derive(Debug, Clone)]
 enum State {
     Idle,
-    /// Reading the next rows; nothing is in flight.
+    /// The next rows are being read; nothing is in flight.
     Loading,
-    /// A request is in flight. `bare`: nothing ephemeral rides on it. `forwarded`: it was brought forward by contact, this was
-    /// the date.
+    /// A request is in flight. `bare`: it carries no ephemeral items. `forwarded`: the original time of the attempt, if
+    /// contact brought it forward.
     Sending {
         attempt: u64,
         label: Label,
@@ -66,12 +67,12 @@ enum State {
     Waiting {
         until: Millis,
     },
-    /// `contacted`: the peer has been heard of in this period; once is enough.
+    /// `contacted`: the peer has contacted us in this period; only the first contact brings the attempt forward.
     BackingOff {
         until: Millis,
         contacted: bool,
     },
-    /// `beneath`: the cause is of this process or of its configuration; this is what the disk says meanwhile.
+    /// `beneath`: the state that the store keeps meanwhile, if the cause lies in this process or its configuration.
     Suspended {
         cause: Cause,
         probe_at: Option<Millis>,
@@ -81,7 +82,7 @@ enum State {
 }
 
 impl State {
-    /// Left alone for this cause, which contact does not change.
+    /// Returns a suspension that contact from the peer does not end.
     const fn suspended(cause: Cause, probe_at: Option<Millis>) -> Self {
         Self::Suspended { cause, probe_at, contacted: true, beneath: None }
     }
@@ -98,41 +99,44 @@ pub struct Outbound {
     since: Millis,
     failures: u32,
     labels: Labels,
-    /// Ephemeral items that ride with the next push.
+    /// Ephemeral items to send with the next push.
     ring: Ring,
     /// Those that ride on the request in flight: they go with the next one where the peer takes nothing.
     riding: Vec<Fleeting>,
-    /// The newest attempt; numbers them within this life of the actor.
+    /// Number of the newest attempt within this incarnation.
     attempt: u64,
-    /// Strong updates a push, at most, after what the peer could not take; grows back.
+    /// Adaptive batch size: maximum number of strong updates per push. It shrinks when the peer could not take a batch,
+    /// and grows back slowly.
     cap: u32,
-    /// Where the culprit of a batch that was refused is looked for.
+    /// Bisection of a batch that was refused.
     search: Search,
-    /// The peer was suspended and has taken nothing since: it gets one item, and not a batch.
+    /// True if the peer was suspended and has accepted nothing since: the next push carries one item only.
     probing: bool,
-    /// What the peer may have taken without our hearing of it.
+    /// Items that the peer may have accepted although no response came.
     doubt: Doubt,
-    /// What the timer was armed for.
+    /// Time that the timer is set to.
     armed: Option<Millis>,
-    /// When the oldest unacknowledged item was queued, as far as it is known while nothing is in memory.
+    /// Time at which the oldest unacknowledged item was queued, as far as it is known while no rows are in memory.
     oldest: Option<Millis>,
-    /// A page is being read from here on for the items whose time is over.
+    /// First index of the page that is being read to find expired items.
     sweeping: Option<Index>,
-    /// No index up to here is given again.
+    /// Index up to which no index is assigned again.
     newest: Index,
-    /// The next push carries nothing ephemeral: it is to show whether an item is refused for its own sake.
+    /// True if the next push must not carry ephemeral items, to find out whether an item is refused for its own
+    /// content.
     bare: bool,
     /// Holes that the peer answered since it last took something new: more than one are failures.
     holes: Holes,
-    /// The next push carries numbers that the journal does not hold yet.
+    /// True if the next push carries numbers that are not committed yet.
     renumbered: bool,
-    /// A rewind went below what may still be kept, for this number; the read will tell.
+    /// Number that a rewind looks for below what may still be kept; the read shows whether it exists.
     sought: Option<Seq>,
     acked_since_trim: u64,
     forwarded: Option<Millis>,
-    /// Items parked since the peer last took one.
+    /// Number of items rejected since the peer last accepted one.
     parked_in_a_row: u32,
-    /// What the messenger was last told about a suspension; each probe that fails is not news.
+    /// Cause of the suspension that was last announced to the messenger, so that failed probes do not announce it
+    /// again.
     told: Option<Cause>,
     /// The messenger was told that the configuration no longer names the peer.
     told_not_listed: bool,
@@ -140,7 +144,7 @@ pub struct Outbound {
 }
 
 impl Outbound {
-    /// The machine as the store left it.
+    /// Returns the machine in the state that was loaded from the store.
     pub fn new(
         us: ServerName,
         server: ServerName,
@@ -198,7 +202,7 @@ impl Outbound {
         }
     }
 
-    /// The durable half.
+    /// Returns the durable state.
     pub fn record(&self) -> OutboundRecord {
         let mut record = OutboundRecord {
             acked: self.outbox.acked(),
@@ -227,7 +231,7 @@ impl Outbound {
         }
     }
 
-    /// What it is doing.
+    /// Returns the state of the peer.
     pub const fn state(&self) -> PeerState {
         match self.state {
             State::Idle => PeerState::Idle,
@@ -238,12 +242,12 @@ impl Outbound {
         }
     }
 
-    /// Since when.
+    /// Returns the time of the last state change.
     pub const fn since(&self) -> Millis {
         self.since
     }
 
-    /// When a clock will move it.
+    /// Returns the time of the next attempt, if a timer decides it.
     pub const fn next_attempt(&self) -> Option<Millis> {
         match self.state {
             State::Waiting { until } | State::BackingOff { until, .. } => Some(until),
@@ -252,12 +256,12 @@ impl Outbound {
         }
     }
 
-    /// The queue.
+    /// Returns the outbox of the peer.
     pub const fn outbox(&self) -> &Outbox {
         &self.outbox
     }
 
-    /// Attempts failed in a row.
+    /// Returns the number of failed attempts in a row.
     pub const fn failures(&self) -> u32 {
         self.failures
     }
@@ -267,12 +271,12 @@ impl Outbound {
         &self.attempts
     }
 
-    /// The transaction on its way, or to be sent again.
+    /// Returns the transaction that is in flight or will be resent.
     pub fn open(&self) -> Option<(u64, Index, Index)> {
         self.labels.open()
     }
 
-    /// When the oldest unacknowledged item was queued, where it is known without reading the disk.
+    /// Returns the time at which the oldest unacknowledged item was queued, if it is known without reading the store.
     pub fn oldest(&self) -> Option<Millis> {
         match self.rests() {
             true => self.oldest.filter(|_| self.outbox.backlog() > 0),
@@ -280,16 +284,17 @@ impl Outbound {
         }
     }
 
-    /// Nothing is written to the peer, and nothing is kept in memory for it.
+    /// Returns whether sending is paused; then no rows are kept in memory.
     const fn rests(&self) -> bool {
         !matches!(self.state, State::Idle | State::Loading | State::Sending { .. })
     }
 
-    /// The actor has loaded: go on from where the store says.
+    /// Handles the start of the actor: continues from the stored state.
     pub fn started(&mut self, at: Moment, out: &mut Out) {
         self.bring_nearer(at.now);
         match self.next_attempt() {
-            // A due date that has passed while we were down is due now; one that has not is waited for, the remainder only.
+            // A time that passed while the process was down is due now; of a later one only the remainder is waited
+            // for.
             Some(due) if due <= at.now => self.go_on(at, out),
             None if !self.rests() => self.proceed(at, out),
             _ => self.watch(out),
@@ -297,8 +302,8 @@ impl Outbound {
         self.tell_listing(out);
     }
 
-    /// No date lies further ahead than its kind allows. One that seems to was written before the clock was set back, and would
-    /// keep us away for as long as that.
+    /// Limits the time of the next attempt to the longest delay of its kind. A later time was written before the clock
+    /// was set back, and would pause the peer for as long as that.
     fn bring_nearer(&mut self, now: Millis) {
         let limits = self.limits.clone();
         let (date, longest) = match &mut self.state {
@@ -310,26 +315,26 @@ impl Outbound {
         *date = (*date).min(now.after(longest));
     }
 
-    /// The actor is given up: refuse until an operator, or a restart of the process, says otherwise.
+    /// Suspends the peer as faulty, until an operator resumes it or the process restarts.
     pub fn give_up(&mut self, at: Moment) {
         let beneath = Some(self.durable_rest());
         self.enter(at, State::Suspended { cause: Cause::Faulty, probe_at: None, contacted: true, beneath });
     }
 
-    /// Items were queued.
+    /// Handles new items in the outbox.
     pub fn woken(&mut self, at: Moment, tail: Index, bytes: u64, rows: Vec<OutboxRow>, out: &mut Out) {
         let first = self.outbox.backlog() == 0 && tail > self.outbox.tail();
         self.outbox.grew(tail, bytes, if self.rests() { vec![] } else { rows });
         if matches!(self.state, State::Idle) {
             self.proceed(at, out);
         } else if self.rests() && first {
-            // The only item that waits; a clock sees to it that it does not wait for ever.
+            // This is the only item that waits: set the timer to its expiry.
             self.oldest = Some(at.now);
             self.arm(out);
         }
     }
 
-    /// Rows came from disk, or could not be read.
+    /// Handles rows that were read from disk, or the error of the read.
     pub fn loaded(&mut self, at: Moment, from: Index, rows: Result<Vec<OutboxRow>, String>, out: &mut Out) {
         if self.rests() {
             return self.swept(at, from, rows, out);
@@ -350,9 +355,9 @@ impl Outbound {
         }
     }
 
-    /// The timer went off.
+    /// Handles the firing of the timer.
     pub fn due(&mut self, at: Moment, out: &mut Out) {
-        // What was waited for has passed, also where the wall clock was set back meanwhile.
+        // The time that the timer was set to has been reached, even if the wall clock was set back meanwhile.
         let now = at.now.max(self.armed.take().unwrap_or(at.now));
         if self.next_attempt().is_some_and(|due| due <= now) {
             self.go_on(at, out);
@@ -363,7 +368,7 @@ impl Outbound {
         }
     }
 
-    /// The time has come for a peer that was left alone. One that was suspended is only looked in on.
+    /// Resumes sending to a paused peer. One that was suspended as unreachable or refused is only probed.
     fn go_on(&mut self, at: Moment, out: &mut Out) {
         self.probing |= matches!(self.state, State::Suspended { cause: Cause::Unreachable | Cause::Refused, .. });
         if matches!(self.state, State::BackingOff { .. }) && self.outbox.cursor() > self.outbox.tail() {
@@ -373,7 +378,7 @@ impl Outbound {
         self.proceed(at, out);
     }
 
-    /// The peer has written to us: it lives. This brings the next attempt forward, once a period.
+    /// Handles a request from the peer, which shows that it runs: brings the next attempt forward, once per period.
     pub fn contact(&mut self, at: Moment, out: &mut Out) {
         let date = match self.state {
             State::BackingOff { until, contacted: false } => Some(until),
@@ -387,7 +392,7 @@ impl Outbound {
         }
     }
 
-    /// Leave the peer alone until a clock, contact or an operator says otherwise.
+    /// Pauses sending until a timer, contact from the peer or an operator resumes it.
     fn rest(&mut self, at: Moment, state: State, urgency: Urgency, out: &mut Out) {
         self.forwarded = None;
         self.sweeping = None;
@@ -430,14 +435,13 @@ impl Outbound {
         RingLimits { items: self.limits.weak_items, bytes: self.limits.batch_bytes }
     }
 
-    /// Whether it may be asked for something now.
+    /// Returns whether the peer may be asked for PDUs now.
     pub fn may_ask(&self) -> bool {
         let reachable = matches!(self.state, State::Idle | State::Loading | State::Sending { .. });
         reachable && self.limits.fetches
     }
 
-    /// A conversation misses something the peer may have. All that goes out goes through one gate: a peer that is being left
-    /// alone is not asked either.
+    /// Asks the peer for PDUs on behalf of a context. A paused peer is not asked, because no request goes out to it.
     pub fn ask(&self, context: ContextId, want: Want, cause: ServerName, out: &mut Out) {
         out.effect(match self.may_ask() {
             true => Effect::Get { context, want, cause },
@@ -445,14 +449,14 @@ impl Outbound {
         });
     }
 
-    /// How much of the queue to read next, in items and bytes. What is read for a probe may wait long for its turn to go out: of a
-    /// peer that was given up it is the one item that the probe carries.
+    /// Returns the size of the next page to read, in items and bytes. Rows that are read for a probe may stay in memory
+    /// for long, so the page of a peer that is probed is the one item that the probe carries.
     pub fn page(&self) -> (u32, u64) {
         let items = if self.probing && self.sweeping.is_none() { 1 } else { 2 * self.limits.batch_items };
         (items, 2 * self.limits.batch_bytes)
     }
 
-    /// The one place where the state changes. A try amid trouble does not end the trouble: `since` stays what it was.
+    /// Sets the state; no other function does. An attempt during an outage keeps `since`, because the outage goes on.
     fn enter(&mut self, at: Moment, state: State) {
         let before = self.state();
         self.state = state;

@@ -1,57 +1,57 @@
-//! The window over a peer's durable outbox, and the one place where indexes become numbers.
+//! The window over a peer's durable outbox; the only place that maps indexes to sequence numbers.
 //!
-//! The queue is on disk; memory holds the next few rows. `cursor` is the next item to send: one above the newest
-//! acknowledged as a rule, lower after a hole. `acked` never goes back.
+//! The queue is on disk; memory holds the next few rows. `cursor` is the next item to send: normally one above the
+//! newest acknowledged, lower after a hole. `acked` never decreases.
 //!
-//! Rows leave the queue in two ways. Acknowledged ones are trimmed, oldest first. One that the peer refuses for good leaves from
-//! the middle, and the row after it takes over its number: a new segment starts there, so the numbers the peer sees have no
-//! hole. Whatever a rewind finds gone is closed over in the same way.
+//! Rows leave the queue in two ways. Acknowledged rows are trimmed, oldest first. A row that the peer refuses
+//! permanently is removed from the middle, and the row after it takes over its number: a new segment starts there, so
+//! that the numbers on the wire have no gap. Rows that a rewind finds missing are closed over in the same way.
 
 use std::collections::{HashSet, VecDeque};
 
 use crate::model::OutboxRow;
 use crate::model::{Index, Segment, Seq};
 
-/// Segments remembered. Each tells of one renumbering; what lies further back can no longer be rewound to.
+/// Maximum number of segments. Each records one renumbering; a rewind cannot reach further back than the oldest.
 const SEGMENTS_MAX: usize = 16;
 
-/// A run of items that one request carries, numbered without a gap.
+/// A range of items in one request, numbered without a gap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
-    /// The first item.
+    /// Index of the first item.
     pub first: Index,
-    /// The last item.
+    /// Index of the last item.
     pub last: Index,
-    /// The number of the first.
+    /// Number of the first item.
     pub first_number: Seq,
-    /// The number of the last.
+    /// Number of the last item.
     pub last_number: Seq,
 }
 
 impl Span {
-    /// How many items.
+    /// Returns the number of items.
     pub const fn count(&self) -> u64 {
         self.last.0 - self.first.0 + 1
     }
 }
 
-/// What there is to send next.
+/// The next action of the sender.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next {
-    /// These rows.
+    /// Send these rows in one request.
     Send(Span, Vec<OutboxRow>),
-    /// Rows that lie on disk, from here on.
+    /// Read rows from disk, from this index on.
     Load(Index),
-    /// Nothing is unacknowledged.
+    /// Do nothing: everything is acknowledged.
     Nothing,
 }
 
-/// What a hole the peer reported means for us.
+/// The position of the number that the peer reported as missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HoleAt {
-    /// An item we may still have: send from there.
+    /// The number belongs to an item that may still be in the outbox: send from there.
     Kept(Index),
-    /// A number we no longer know: the items from this one on are all we can still give.
+    /// The number is no longer known: the items from this index on are the oldest that can be sent.
     Below(Index),
     /// A number we left out when we numbered anew from this item on: nothing lies under it.
     Between(Index),
@@ -68,31 +68,31 @@ pub struct Outbox {
     segments: Vec<Segment>,
     /// Rows from `cursor` on, ascending, none missing up to `loaded_to`.
     rows: VecDeque<OutboxRow>,
-    /// Every row after `cursor` and up to here is in `rows`.
+    /// Index up to which every row after `cursor` is in `rows`.
     loaded_to: Index,
-    /// The tail when rows were last asked for: what a page says ends there.
+    /// Tail at the time of the last read; an empty page means that no rows are left up to it.
     asked: Index,
     room: Room,
     /// A request holds at most one PDU of each conversation.
     one_a_context: bool,
-    /// Bytes ever queued, up to `acked` and up to `tail`: what lies between is waiting.
+    /// Running sums of the queued bytes, up to `acked` and up to `tail`; their difference is the size of the backlog.
     acked_bytes: u64,
     tail_bytes: u64,
-    /// Runs that left from the middle in this life; a page read from disk may still have them.
+    /// Ranges that were removed from the middle in this incarnation; a page read from disk may still contain them.
     left: Vec<(Index, Index)>,
 }
 
-/// How much of the queue memory may hold.
+/// The memory limits of the window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
-    /// In rows.
+    /// Maximum number of rows.
     pub rows: usize,
-    /// In bytes of updates.
+    /// Maximum size of the updates in bytes.
     pub bytes: u64,
 }
 
 impl Outbox {
-    /// An outbox of which nothing is in memory yet.
+    /// Returns an outbox without rows in memory.
     pub fn new(acked: Index, tail: Index, segments: Vec<Segment>, room: Room) -> Self {
         debug_assert!(!segments.is_empty(), "an outbox has a numbering");
         Self {
@@ -111,7 +111,7 @@ impl Outbox {
         }
     }
 
-    /// The same, with what the store says of bytes.
+    /// Sets the running sums of bytes from the store.
     #[must_use]
     pub fn weighing(mut self, acked_bytes: u64, tail_bytes: u64) -> Self {
         self.acked_bytes = acked_bytes;
@@ -126,57 +126,58 @@ impl Outbox {
         self
     }
 
-    /// The newest acknowledged index.
+    /// Returns the newest acknowledged index.
     pub const fn acked(&self) -> Index {
         self.acked
     }
 
-    /// Items queued and not acknowledged.
+    /// Returns the number of items that are queued and not acknowledged.
     pub const fn backlog(&self) -> u64 {
         self.tail.since(self.acked)
     }
 
-    /// The newest index.
+    /// Returns the newest index.
     pub const fn tail(&self) -> Index {
         self.tail
     }
 
-    /// The item to send next.
+    /// Returns the index of the item to send next.
     pub const fn cursor(&self) -> Index {
         self.cursor
     }
 
-    /// Bytes ever queued, up to the newest acknowledged item.
+    /// Returns the running sum of the queued bytes, up to the newest acknowledged item.
     pub const fn acked_bytes(&self) -> u64 {
         self.acked_bytes
     }
 
-    /// Bytes queued and not acknowledged; what left from the middle counts until the cursor has passed it.
+    /// Returns the size of the unacknowledged items in bytes; removed items count until the cursor has passed them.
     pub const fn backlog_bytes(&self) -> u64 {
         self.tail_bytes - self.acked_bytes
     }
 
-    /// How indexes become numbers.
+    /// Returns the segments that map indexes to numbers.
     pub fn segments(&self) -> &[Segment] {
         &self.segments
     }
 
-    /// The first unacknowledged row, where it is in memory.
+    /// Returns the first unacknowledged row, if it is in memory.
     pub fn oldest(&self) -> Option<&OutboxRow> {
         self.rows.iter().find(|row| row.index > self.acked)
     }
 
-    /// The rows in memory up to `last` that are not acknowledged.
+    /// Returns the unacknowledged rows in memory up to `last`.
     pub fn unacknowledged(&self, last: Index) -> impl Iterator<Item = &OutboxRow> {
         self.rows.iter().filter(move |row| row.index > self.acked && row.index <= last)
     }
 
-    /// The newest number ever given; what a push without items repeats. An item that was parked last has none.
+    /// Returns the newest number ever assigned, which a push without items repeats. A rejected item at the tail has no
+    /// number.
     pub fn tail_number(&self) -> Seq {
         Seq(self.number(self.tail.next()).0.saturating_sub(1))
     }
 
-    /// The outbox grew to `tail`, and to so many bytes ever queued; `rows` are the new ones, if they came along.
+    /// Extends the outbox to `tail` and to this sum of bytes; `rows` are the new rows, if they were passed along.
     pub fn grew(&mut self, tail: Index, bytes: u64, rows: Vec<OutboxRow>) {
         if tail <= self.tail {
             return;
@@ -190,7 +191,8 @@ impl Outbox {
         self.tail = tail;
     }
 
-    /// Rows read from disk from `from` on, as asked for by [`Next::Load`]. Tells whether `from` itself is gone.
+    /// Adds rows that were read from disk from `from` on, as asked for by [`Next::Load`]. Returns whether `from` itself
+    /// is missing.
     pub fn loaded(&mut self, from: Index, mut rows: Vec<OutboxRow>) -> bool {
         if from != self.loaded_to.next() {
             return false; // a rewind has overtaken the read
@@ -198,24 +200,24 @@ impl Outbox {
         let end = rows.last().map(|row| row.index);
         rows.retain(|row| !self.has_left(row.index));
         let missing = rows.first().is_none_or(|row| row.index > from);
-        // An empty page says that nothing is left up to the tail as it was when the page was asked for.
+        // An empty page means that no rows are left up to the tail at the time of the request.
         self.loaded_to = end.unwrap_or(self.asked.max(self.loaded_to));
         self.rows.extend(rows);
         missing
     }
 
-    /// Leave the window: a peer that is not being written to holds no payload in memory.
+    /// Drops the rows in memory, because a paused peer holds no payload in memory.
     pub fn unload(&mut self) {
         self.rows = VecDeque::new();
         self.loaded_to = Index(self.cursor.0 - 1);
     }
 
-    /// The last of the rows from the cursor on that are gone, where that is known.
+    /// Returns the last of the missing rows at the cursor, if it is known.
     pub fn gone(&mut self) -> Option<Index> {
         self.first_left().filter(|first| *first > self.cursor).map(|first| Index(first.0 - 1))
     }
 
-    /// The first row from the cursor on that is left, or the place behind the tail. `None`: that is not in memory.
+    /// Returns the first existing row from the cursor on, or the index after the tail. `None`: it is not in memory.
     fn first_left(&mut self) -> Option<Index> {
         self.forget_sent();
         match self.rows.front() {
@@ -224,20 +226,21 @@ impl Outbox {
         }
     }
 
-    /// Step over rows at the cursor that are gone. Tells whether that gave their numbers to what follows: before one of these
-    /// is sent, the new segments must be on disk.
+    /// Moves the cursor over missing rows. Returns whether their numbers went to the items behind them: the new
+    /// segments must be on disk before one of these is sent.
     pub fn mend(&mut self) -> bool {
         let Some(first) = self.first_left() else { return false };
         let gone = std::mem::replace(&mut self.cursor, first);
         if first > gone {
-            // Nothing is left below the cursor: what was there counts as done with.
+            // No rows are left below the cursor, so everything there counts as done.
             self.acked = self.acked.max(Index(first.0 - 1));
             self.left.retain(|(_, last)| *last >= first);
         }
         if self.acked == self.tail {
             self.acked_bytes = self.tail_bytes;
         }
-        // As a rule a segment starts behind what was parked; it may have been lost to a renumbering from further below.
+        // Normally a segment starts after a rejected item already; a renumbering from further below may have dropped
+        // it.
         let anew = first > gone && self.number(first) != self.number(gone);
         if anew {
             self.close(gone, first);
@@ -245,7 +248,8 @@ impl Outbox {
         anew
     }
 
-    /// What to send next, once nothing is left to [`mend`](Self::mend): at most `items`, none after `end`, and not more once they exceed `bytes`.
+    /// Returns what to send next, once the gap at the cursor is closed: at most `items`, none after `end`, and no more
+    /// once they exceed `bytes`.
     pub fn next(&mut self, items: u32, end: Option<Index>, bytes: u64) -> Next {
         self.forget_sent();
         let Some(front) = self.rows.front() else {
@@ -275,7 +279,7 @@ impl Outbox {
         Next::Send(Span { first, last, first_number: self.number(first), last_number: self.number(last) }, taken)
     }
 
-    /// The peer has everything up to `last`. Tells how far that moved us.
+    /// Records that the peer has everything up to `last`. Returns by how much the acknowledged index has advanced.
     pub fn ack(&mut self, last: Index) -> u64 {
         let moved = last.since(self.acked);
         self.acked = self.acked.max(last);
@@ -291,7 +295,8 @@ impl Outbox {
         moved
     }
 
-    /// The unacknowledged items up to `last` leave, however many: one step in the numbering. A rewind under way goes on.
+    /// Removes the unacknowledged items up to `last`, however many, as one step in the numbering. A rewind in progress
+    /// goes on.
     pub fn leave(&mut self, last: Index) {
         let rewound = (self.cursor <= self.acked).then_some(self.cursor);
         self.left.push((self.acked.next(), last));
@@ -302,19 +307,19 @@ impl Outbox {
         }
     }
 
-    /// Items leave from the middle. Their numbers are closed over when the cursor comes to them.
+    /// Removes items from the middle. Their numbers are closed over when the cursor reaches them.
     pub fn forget(&mut self, first: Index, last: Index) {
         self.rows.retain(|row| row.index < first || row.index > last);
         self.left.push((first, last));
     }
 
-    /// Whether an item has left in this life of the actor.
+    /// Returns whether an item was removed in this incarnation.
     pub fn has_left(&self, index: Index) -> bool {
         self.left.iter().any(|&(first, last)| first <= index && index <= last)
     }
 
-    /// The item at `index`, next in turn, leaves without being acknowledged, and the one after it takes over its number. `None`:
-    /// it is not in memory, and stays.
+    /// Removes the item at `index`, the next to send, without an acknowledgement; the item after it takes over its
+    /// number. `None`: the row is not in memory, and stays.
     pub fn skip(&mut self, index: Index) -> Option<OutboxRow> {
         self.rows.front().filter(|row| row.index == index)?;
         let row = self.rows.pop_front()?;
@@ -323,15 +328,16 @@ impl Outbox {
         Some(row)
     }
 
-    /// Where the number `n`, which the peer expects next, stands here.
+    /// Maps the number that the peer expects next to a position in the outbox.
     pub fn locate(&self, n: Seq) -> HoleAt {
         let newest = self.segments[self.segments.len() - 1];
         if n >= newest.number {
-            // A number that a peer makes up may lie beyond all counting.
+            // A peer may state any number, so the sum may overflow.
             let index = Index(newest.first.0.saturating_add(n.0 - newest.number.0));
             return if index <= self.tail { HoleAt::Kept(index) } else { HoleAt::Above };
         }
-        // Older segments serve rewinds only; a newer one that numbers anew from below hides what it overlaps.
+        // Older segments serve rewinds only; a newer segment that renumbers from below hides the numbers that it
+        // overlaps.
         for pair in self.segments.windows(2).rev() {
             let (older, newer) = (pair[0], pair[1]);
             if n < older.number {
@@ -343,25 +349,25 @@ impl Outbox {
         HoleAt::Below(self.segments[0].first)
     }
 
-    /// The next row to send, where it is in memory.
+    /// Returns the index of the next row to send, if it is in memory.
     pub fn front(&self) -> Option<Index> {
         self.rows.iter().map(|row| row.index).find(|index| *index >= self.cursor)
     }
 
-    /// Send again from `index`.
+    /// Moves the cursor back to `index`, so that items are sent again from there.
     pub fn rewind(&mut self, index: Index) {
         self.cursor = index;
         self.unload();
     }
 
-    /// From `first` on, items are numbered anew, starting with `number`; they are sent (again) from there.
+    /// Renumbers the items from `first` on, starting with `number`, and moves the cursor there.
     pub fn renumber(&mut self, first: Index, number: Seq) {
         self.begin_segment(first, first, number);
         self.rewind(first);
     }
 
-    /// Nothing is left of the items from `from` up to `to`, which takes over the number of the first of them. A segment that
-    /// starts among them holds nothing any more: however many are parked in a row, they are one step in the numbering.
+    /// Closes over the removed items from `from` up to `to`: the item `to` takes over the number of the first of them.
+    /// Segments that start among them are dropped, so that a long run of removed items is one step in the numbering.
     fn close(&mut self, from: Index, to: Index) {
         let number = self.number(from);
         self.begin_segment(from, to, number);
@@ -386,7 +392,7 @@ impl Outbox {
         self.rows.len() + rows.len() <= self.room.rows && bytes <= self.room.bytes
     }
 
-    /// The number of an item.
+    /// Returns the sequence number of an item.
     pub fn number(&self, index: Index) -> Seq {
         let segment = self.segments.iter().rev().find(|segment| segment.first <= index);
         // Before the first segment there is only index 0, the tail of an empty outbox.

@@ -1,61 +1,62 @@
-//! Where a push stands among what we hold: one pure function, and the whole of the numbering rule for receivers.
+//! Classifies a push against the received sequence: one pure function with the whole numbering rule for receivers.
 
 use std::cmp::Ordering;
 
 use crate::limits::Numbering;
 use crate::model::{Digest, InboundPush, Seq};
 
-/// How many digests of the newest updates are kept: a repeat older than this cannot be told from something else.
+/// Number of digests that are kept; an older repeat cannot be distinguished from another update.
 pub const DIGESTS_MAX: usize = 1024;
 
-/// What to do with a push, and how its numbers were read.
+/// The class of a push, and how its numbers were read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placed {
-    /// What to do.
+    /// Class of the push.
     pub what: Placement,
-    /// `seq` was read as the number of the push, which its updates have in common.
+    /// True if `seq` was read as the number of the push, which all its updates share.
     pub pushes: bool,
 }
 
-/// What to do with a push.
+/// The class of a push: what the receiver does with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Placement {
-    /// Take these of its strong updates, by place in the push; the number expected next is then `next`.
+    /// Accept these of its strong updates, by position in the push.
     Take {
-        /// Which ones, ascending.
+        /// Positions of the updates, ascending.
         fresh: Vec<usize>,
-        /// The number expected next.
+        /// Number that is expected next.
         next: Seq,
-        /// The sender went back in its numbers and sent something new there: it was restored from a backup, it seems.
+        /// True if the sender went back in its numbers and sent a new update there, probably because it was restored
+        /// from a backup.
         went_back: bool,
     },
-    /// Nothing in it is new.
+    /// Acknowledge: nothing in the push is new.
     Known,
-    /// All of it lies further back than we can compare, and the text has no way to tell a replay from a sender restored that
-    /// far back: acknowledged, dropped, announced.
+    /// Acknowledge, drop and announce: the whole push is older than the digests, and the protocol cannot distinguish a
+    /// replay from a sender restored that far back.
     TooOld,
-    /// Numbers are missing before it.
+    /// Answer with a hole: numbers are missing before the push.
     Hole,
-    /// The sender numbered something anew that we hold otherwise.
+    /// Answer with a conflict: the sender reused numbers for updates that differ from those we hold.
     Conflict,
-    /// Its numbers do not fit its length.
+    /// Refuse: the numbers do not match the number of updates.
     Misnumbered,
 }
 
-/// What we hold, and what we know of how the sender numbers.
+/// The received sequence of one sender, and what is known of its numbering.
 #[derive(Debug, Clone, Copy)]
 pub struct Held<'a> {
     /// The number the next new strong update must carry.
     pub expected: Seq,
-    /// The digests of the updates taken last, ascending, ending just below `expected`; one a number.
+    /// Digests of the newest updates, ascending, one per number; the last one belongs to the number before `expected`.
     pub digests: &'a [Digest],
-    /// What the operator says the sender numbers.
+    /// Numbering that the operator has configured.
     pub numbering: Numbering,
-    /// It was learned that the sender numbers its pushes.
+    /// True if the sender was found to number its pushes.
     pub pushes: bool,
-    /// It has stated ranges before, as only a sender does that can be asked to number anew.
+    /// True if the sender has stated ranges, and so can be asked to renumber.
     pub ranges: bool,
-    /// The number of a push without strong updates that was last answered with a hole although it was the one expected.
+    /// Number of a push without strong updates that equalled `expected` and was answered with a hole.
     pub holed: Option<Seq>,
 }
 
@@ -70,11 +71,11 @@ impl Held<'_> {
     }
 }
 
-/// Stands for a push without strong updates where pushes are numbered.
+/// Digest of a push without strong updates, for a sender that numbers pushes.
 const NOTHING: Digest = Digest([0; 16]);
 
-/// What stands for a whole push where pushes are numbered: of a single update its own digest, so that learning how a sender
-/// numbers does not turn what is held into something else. A sender that forges it fools only itself.
+/// Returns the digest of a whole push, for a sender that numbers pushes. A single update keeps its own digest, so that
+/// the stored digests stay valid when the numbering is learned. A sender that forges it harms only itself.
 pub fn digest_of(push: &InboundPush) -> Digest {
     match &*push.strong {
         [] => NOTHING,
@@ -89,12 +90,13 @@ pub fn digest_of(push: &InboundPush) -> Digest {
     }
 }
 
-/// Place a push.
+/// Classifies a push.
 ///
-/// Strong updates are numbered 1, 2, 3 ... per sender and receiver, and `seq` is the number of the last one in the push; a
-/// push without any repeats the last number and so doubles as a probe. A sender that states `from_seq` understands
-/// "renumber"; to one that does not, every text's reading of `seq` must be forgiven: some number their pushes instead, those
-/// without strong updates too. That is learned from a push that fits no other reading, and unlearned in the same way.
+/// Strong updates are numbered 1, 2, 3 ... per sender and receiver, and `seq` is the number of the last one in the
+/// push; a push without strong updates repeats the last number, so it doubles as a probe. A sender that states
+/// `from_seq` understands a request to renumber. One that does not may read the protocol in another way: some number
+/// their pushes, including those without strong updates. This is learned from a push that fits no other reading, and
+/// unlearned in the same way.
 pub fn place(push: &InboundPush, held: Held<'_>) -> Placed {
     let by_updates = |what| Placed { what, pushes: false };
     match held.numbering {
@@ -112,25 +114,25 @@ pub fn place(push: &InboundPush, held: Held<'_>) -> Placed {
     }
 }
 
-/// For a sender believed to number its updates: whether this push can only be read by the number of pushes.
+/// Returns whether the push can only be read as numbered by pushes, for a sender that is assumed to number updates.
 fn fits_pushes_only(push: &InboundPush, held: Held<'_>) -> bool {
     let (count, seq, expected) = (push.strong.len() as u64, push.seq, held.expected);
     match count {
-        // Told of the hole, one that numbers updates sends what is missing.
+        // After the hole, a sender that numbers updates would have sent the missing ones.
         0 => seq == expected && held.holed == Some(seq),
-        // It would begin below 1.
+        // Read by updates, it would begin below 1.
         _ if count > seq.0 => seq >= expected,
         1 => false,
-        // It would begin with numbers that are taken, and does not begin with what we hold under them.
+        // Read by updates, it would begin with numbers in use, but with other updates than we hold under them.
         _ => seq == expected && (0..count - 1).any(|at| differs(push, held, seq.0 + 1 - count, at)),
     }
 }
 
-/// For a sender believed to number its pushes: whether this push can only be read by the numbers of its updates.
+/// Returns whether the push can only be read as numbered by updates, for a sender that is assumed to number pushes.
 fn fits_updates_only(push: &InboundPush, held: Held<'_>) -> bool {
     let (count, seq, expected) = (push.strong.len() as u64, push.seq.0, held.expected.0);
     match count {
-        // The last number once more, and what we hold under it was no push without strong updates.
+        // The push repeats the last number, and the push that we hold under that number had strong updates.
         0 => seq + 1 == expected && held.digest(seq).is_some_and(|digest| digest != NOTHING),
         _ => count > 1 && seq + 1 == expected + count,
     }
@@ -185,9 +187,9 @@ fn by_update(push: &InboundPush, held: Held<'_>) -> Placement {
     if held.is_too_old(seq) {
         return Placement::TooOld;
     }
-    // It stated no range before it knew us, and a copy of such a push may have lain in the network until now, under a number that
-    // went to another update since. To go back for it would take all that follows again; a sender that was restored to before it
-    // knew us can be asked.
+    // The sender has stated ranges since, so this push may be a late copy from before, under a number that was
+    // reassigned. Moving `expected` back for it would accept all later updates again. If the sender was restored from a
+    // backup instead, the conflict makes it renumber.
     if held.ranges && seq + 1 < expected {
         return Placement::Conflict;
     }
@@ -195,7 +197,7 @@ fn by_update(push: &InboundPush, held: Held<'_>) -> Placement {
     Placement::Take { fresh, next: Seq(seq + 1), went_back: seq < expected }
 }
 
-/// Whether the update at this place is another one than the one we hold under its number.
+/// Returns whether the update at this position differs from the one that we hold under its number.
 fn differs(push: &InboundPush, held: Held<'_>, first: u64, at: u64) -> bool {
     let given = usize::try_from(at).ok().and_then(|at| push.strong.get(at));
     held.digest(first + at) != given.map(|strong| strong.digest)

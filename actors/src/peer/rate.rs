@@ -1,4 +1,4 @@
-//! How fast a peer may bring items: a bucket of tokens that fills with time. One request takes a token an item.
+//! The rate limit of a peer's inbound items: a token bucket that fills with time. A request takes one token per item.
 
 use std::time::Duration;
 
@@ -7,37 +7,38 @@ use crate::model::Millis;
 /// The bucket of one peer.
 #[derive(Debug, Clone)]
 pub struct Bucket {
-    /// Items a second; 0: as many as come.
+    /// Items per second; 0: unlimited.
     rate: u64,
-    /// The most it holds: what comes in one request must fit.
+    /// Capacity in thousandths of a token; a full request must fit.
     holds: u64,
-    /// Thousandths of tokens.
+    /// Level in thousandths of a token.
     level: u64,
-    /// When it was filled last.
+    /// Time of the last refill.
     at: Millis,
 }
 
 impl Bucket {
-    /// A full bucket for `rate` items a second, of which up to `batch` come in one request.
+    /// Returns a full bucket for `rate` items per second, of which up to `batch` come in one request.
     pub fn new(rate: u32, batch: u32, now: Millis) -> Self {
         let holds = u64::from(rate.max(batch)) * 1000;
         Self { rate: rate.into(), holds, level: holds, at: now }
     }
 
-    /// Nothing that was taken is missing any more: a new bucket would be the same.
+    /// Returns whether the bucket is full, and so equal to a new one.
     pub fn is_full(&self, now: Millis) -> bool {
         self.rate == 0 || self.level.saturating_add(now.since(self.at).saturating_mul(self.rate)) >= self.holds
     }
 
-    /// Take a token an item; or how long until there are enough. A request without items takes none.
+    /// Takes one token per item, or returns the time until there are enough. A request without items takes none.
     pub fn take(&mut self, now: Millis, items: usize) -> Result<(), Duration> {
         if self.rate == 0 {
             return Ok(());
         }
-        // A clock that was set back fills nothing, and counts on from where it is now.
+        // A clock that was set back refills nothing; time counts on from its new value.
         self.level = self.holds.min(self.level.saturating_add(now.since(self.at).saturating_mul(self.rate)));
         self.at = now;
-        // More than ever fits is refused elsewhere, for what it is; where that is ephemeral it takes all there is.
+        // Batches larger than the bucket are rejected elsewhere. Ephemeral items are not, so cap the request at the
+        // bucket size instead of waiting forever.
         let wanted = (items as u64).saturating_mul(1000).min(self.holds);
         match wanted.saturating_sub(self.level) {
             0 => {

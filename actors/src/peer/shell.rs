@@ -1,4 +1,4 @@
-//! The actix side of a peer: messages become events, effects become calls on the ports. It decides nothing.
+//! The actix actor of a peer: it turns messages into events and effects into calls of the ports. It takes no decisions.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use crate::supervise::lifeline::LifeLine;
 use crate::supervise::post::post;
 use crate::supervise::task::{Isolated, detached, isolated};
 
-/// One remote server's actor.
+/// The actor of one remote server.
 pub(crate) struct PeerActor {
     server: ServerName,
     limits: Arc<PeerLimits>,
@@ -42,27 +42,28 @@ pub(crate) struct PeerActor {
     /// `None` while loading, and between a crash and the next load.
     machine: Option<Box<Machine>>,
     told: Told,
-    /// Counts loads: an ending that an earlier life started is not this one's.
+    /// Incarnation of the actor, counted by loads; completions of tasks of an earlier incarnation are ignored.
     life: u64,
     replies: BTreeMap<Token, (Reply, Permit)>,
     reports: BTreeMap<Token, Report>,
-    /// Who ordered the restart under way; answered when the new life has begun.
+    /// Replies to the commands that caused the restart in progress; they are sent after the load.
     reborn: Vec<Report>,
     next_token: u64,
     alarm: Alarm,
     /// When the peer is asked for missed transactions once more.
     ask_alarm: Alarm,
-    /// The request in flight; replaced or dropped, it is aborted.
+    /// Request in flight; it is aborted when it is replaced or dropped.
     attempt: Option<Isolated>,
     reading: Option<Isolated>,
-    /// Between a crash and the end of the next load: an actor that nobody holds would end instead of starting again.
+    /// Own address, held between a crash and the end of the next load, because an actor without addresses stops instead
+    /// of restarting.
     staying: Option<Box<Addr<Self>>>,
     #[expect(dead_code, reason = "held for its drop, which tells the router")]
     lifeline: LifeLine,
 }
 
 impl PeerActor {
-    /// An actor that loads itself when it starts.
+    /// Returns an actor that loads its state when it starts.
     #[expect(clippy::too_many_arguments, reason = "each is a different thing the router has in hand, used once")]
     pub(crate) fn new(
         server: ServerName,
@@ -98,7 +99,8 @@ impl PeerActor {
         }
     }
 
-    /// The one way in. A panic of the machine ends this life; the next one loads from the store.
+    /// Handles one event; every message, timer and completion comes through here. A panic of the machine ends this
+    /// incarnation, and the next one loads from the store.
     fn enter(&mut self, ctx: &mut Context<Self>, event: Event) {
         let Some(machine) = self.machine.as_mut() else { return };
         let clock = &self.ports.clock;
@@ -135,9 +137,10 @@ impl PeerActor {
                 let Some((reply, permit)) = self.replies.remove(&token) else { return };
                 let settled = self.ports.journal.barrier();
                 detached(async move {
-                    // On a lost journal the reply is dropped, which says "unknown": the process is about to end.
+                    // If the journal has stopped, the reply is dropped: the caller learns that the outcome is unknown,
+                    // and the process exits.
                     if settled.committed().await.is_ok() {
-                        // The caller may have gone; then nobody is owed anything.
+                        // The caller may have disconnected.
                         let _ = reply.send(answer);
                     }
                     drop(permit);
@@ -149,7 +152,7 @@ impl PeerActor {
             }
             Effect::Decline(token, refusal) => {
                 if let Some(reply) = self.reports.remove(&token) {
-                    // The operator may have gone.
+                    // The operator may have disconnected.
                     let _ = reply.send(Err(refusal));
                 }
             }
@@ -170,7 +173,7 @@ impl PeerActor {
                         let lost = |_| PushFailure::Unreachable("the journal has stopped".to_owned());
                         barrier.committed().await.map_err(lost)?;
                     }
-                    // Called in here, and not by the actor: a panic before there is a future is isolated like any other.
+                    // `push` is called inside the task, so that a panic before it returns a future is isolated too.
                     transport.push(frame).await
                 };
                 let finish = self.finisher(ctx);
@@ -203,13 +206,13 @@ impl PeerActor {
                 detached(async move {
                     match routes.peer(&of, Need::Work).await {
                         Ok(peer) => peer.ask(context, want, cause),
-                        // Not a peer of ours: it cannot be asked, which is an answer too.
+                        // The server cannot be asked, for instance because it is not a peer: report that as the result.
                         Err(refusal) => routes.fetched(&context, want, of, Err(refusal.to_string())).await,
                     }
                 });
             }
             Effect::Pull(pull) => {
-                // Beyond the bound it is not asked; what is missing shows in its conversation, too.
+                // Above the limit the peer is not asked now; PDUs that are missing are also noticed by their context.
                 let Ok(permit) = self.fetches().enter() else {
                     let (finish, strange) = (self.finisher(ctx), Strange::default());
                     let busy = Err(PushFailure::Unreachable("peers.intake_max questions are open".to_owned()));
@@ -247,7 +250,8 @@ impl PeerActor {
                 }));
             }
             Effect::Arm(due) => {
-                // A peer that is left alone has nothing under way; what is left of the tasks that were would be kept as long.
+                // `Arm` is emitted only when nothing is in flight: drop finished task handles, or they are held for the
+                // whole back-off.
                 (self.attempt, self.reading) = (None, None);
                 let delay = self.ports.clock.now().until(due);
                 self.alarm.arm(ctx, delay, Self::due);
@@ -277,7 +281,8 @@ impl PeerActor {
         self.door.gauge.fetches(self.limits.intake_max)
     }
 
-    /// Ask the peer; the answer goes to the conversation, the bill to whoever caused it.
+    /// Fetches PDUs from the peer for a context, which gets the result; the cost is charged to the peer that caused the
+    /// fetch.
     fn get(&self, context: ContextId, want: Want, cause: ServerName) {
         let (routes, server) = (self.routes.clone(), self.server.clone());
         // Beyond the bound the peer is not asked, and the conversation asks it again later.
@@ -308,7 +313,7 @@ impl PeerActor {
         let settled = self.ports.journal.barrier();
         detached(async move {
             if settled.committed().await.is_ok() {
-                // The operator may have gone.
+                // The operator may have disconnected.
                 let _ = reply.send(Ok(status));
             }
         });
@@ -327,7 +332,7 @@ impl PeerActor {
             if let Verdict::Load(delay) = verdict {
                 tokio::time::sleep(delay).await;
             }
-            // Without the barrier this would read a past that the former life's batches have not reached yet.
+            // Without the barrier the load could miss batches that the previous incarnation submitted.
             if ports.journal.barrier().committed().await.is_err() {
                 return Err(ArchiveError("the journal has stopped".to_owned()));
             }
@@ -345,7 +350,8 @@ impl PeerActor {
                 self.crashes.note(self.ports.clock.now(), self.limits.restarts);
                 return self.restart(ctx);
             }
-            // Given up, it refuses everything and writes nothing: for that it needs no rows, and one more try would be a loop.
+            // A faulty actor refuses everything and writes nothing, so it needs no rows; another try would be an
+            // endless loop.
             (Err(error), Verdict::GiveUp) => {
                 tracing::error!(peer = %self.server, %error, "the peer cannot be loaded; it is given up as faulty");
                 let (digests, seen, last_error) = (vec![], vec![], None);
@@ -370,8 +376,8 @@ impl PeerActor {
     }
 }
 
-/// The conversations without a row, each once. Where that cannot be told they count as known: a limit on beginnings is no reason
-/// to refuse what may go on.
+/// Returns the contexts without a record, each once. If the store cannot be read they count as known, because a limit
+/// on new contexts is no reason to refuse PDUs of existing ones.
 fn unheard_of<'a>(archive: &dyn Archive, contexts: impl Iterator<Item = &'a ContextId>) -> Vec<ContextId> {
     let mut seen = HashSet::new();
     let is_strange = |context: &&ContextId| archive.context_record(context).is_ok_and(|record| record.is_none());
@@ -469,7 +475,7 @@ impl Handler<Status> for PeerActor {
 
     fn handle(&mut self, Status { reply }: Status, _: &mut Context<Self>) {
         if let Some(machine) = &self.machine {
-            // The asker may have gone.
+            // The caller may have disconnected.
             let _ = reply.send(machine.status());
         }
     }

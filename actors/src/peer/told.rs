@@ -1,33 +1,33 @@
-//! What the log says of a peer: one line when trouble begins, changes, or ends.
+//! Logs state transitions of a peer: one line when trouble begins, changes, or ends.
 
 use crate::model::{Lasting, Millis, PeerState, ServerName};
 use crate::peer::machine::Machine;
 
-/// The state that the log knows.
+/// The state of a peer that was last logged.
 pub(super) struct Told {
     state: PeerState,
-    /// When the trouble began that lasts.
+    /// Time at which the current trouble began.
     trouble: Millis,
 }
 
 impl Told {
-    /// As it is after a start: what lasts from before was told then.
+    /// Returns a logger in the loaded state, because a state from before the restart was logged then.
     pub(super) fn at_start(machine: &Machine) -> Self {
         Self { state: machine.state(), trouble: machine.status().since }
     }
 
-    /// Nothing yet.
+    /// Returns a logger that has logged nothing.
     pub(super) const fn nothing() -> Self {
         Self { state: PeerState::Idle, trouble: Millis(0) }
     }
 
-    /// The peer's state, or its failures, have changed. Tries amid trouble are no news: a thousand dead peers would be a flood.
-    /// Neither is work that comes and is done.
+    /// Logs a change of the peer's state or failures. Attempts during an outage go to the debug level only, because a
+    /// thousand dead peers would flood the log; normal work does too.
     pub(super) fn moved(&mut self, server: &ServerName, now: Millis, machine: &Machine) {
         let (to, failures) = (machine.state(), machine.failures());
         let at_work = |state| matches!(state, PeerState::Idle | PeerState::Sending);
         let told = self.state;
-        // Whether what it asked us to wait for goes now is seen when all has gone.
+        // After a `wait`, do not log recovery at the first attempt, only when the queue has drained.
         let amid =
             at_work(to) && !at_work(told) && (failures > 0 || (told == PeerState::Waiting && to == PeerState::Sending));
         let (was, is) = (told.as_str(), to.as_str());

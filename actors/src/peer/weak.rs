@@ -4,18 +4,18 @@ use std::collections::VecDeque;
 
 use crate::model::{Edu, Millis};
 
-/// One ephemeral item.
+/// An ephemeral item for one peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fleeting {
-    /// The newest item of a key is the only one; without a key every item is its own.
+    /// Key of the item: only the newest item of a key is kept. `None`: the item replaces no other.
     pub key: Option<String>,
-    /// It is not worth sending after this.
+    /// Expiry: the item is not sent after this time.
     pub until: Millis,
-    /// What it is.
+    /// Content of the item.
     pub edu: Edu,
 }
 
-/// The ring.
+/// The bounded buffer of ephemeral items.
 #[derive(Debug, Clone, Default)]
 pub struct Ring {
     items: VecDeque<Fleeting>,
@@ -68,7 +68,7 @@ impl Ring {
         }
     }
 
-    /// Take up to `max` that are still worth sending, and not more once they exceed `bytes`.
+    /// Removes and returns up to `max` items that have not expired, and no more than fit into `bytes`.
     pub fn take(&mut self, now: Millis, max: u32, bytes: u64) -> Vec<Fleeting> {
         self.items.retain(|fleeting| fleeting.until > now);
         let mut size = 0;
@@ -80,12 +80,12 @@ impl Ring {
         self.items.drain(..count).collect()
     }
 
-    /// When the last of them is not worth sending any more.
+    /// Returns the latest expiry of all items.
     pub fn until(&self) -> Option<Millis> {
         self.items.iter().map(|fleeting| fleeting.until).max()
     }
 
-    /// Forget all.
+    /// Drops all items of the buffer.
     pub fn clear(&mut self) {
         self.items = VecDeque::new();
     }

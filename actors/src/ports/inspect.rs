@@ -1,4 +1,4 @@
-//! What an operator may look at: queues and what was parked, in pages. None of it is needed to run.
+//! Paged reads for operators: queues, quarantine, dead letters, contexts. The gateway itself does not need them.
 
 use bytes::Bytes;
 
@@ -7,48 +7,48 @@ use crate::model::{
     ContextId, ContextRecord, Fate, Index, Millis, ParkedCode, ParkedWhat, PduRef, Seq, ServerName, SubmissionId,
 };
 
-/// Which way an item was going.
+/// The direction in which an item was going.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Direction {
-    /// It came from a peer, and lies in quarantine.
+    /// The item came from a peer and is in quarantine.
     In,
-    /// It was for a peer, and is a dead letter.
+    /// The item was for a peer and is a dead letter.
     Out,
 }
 
-/// Where a parked item lies.
+/// The key of a quarantined item or a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// Whose it is.
+    /// Peer that the item came from or was for.
     pub server: ServerName,
-    /// Which way it was going.
+    /// Direction of the item.
     pub direction: Direction,
-    /// Its number among those: of its own in quarantine, the index in the outbox that it left.
+    /// Number of the item: a number of its own in quarantine, or the outbox index of a dead letter.
     pub number: u64,
 }
 
-/// What a parked item is.
+/// The kind and identity of a quarantined item or a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
-    /// An update that came under this number.
+    /// Inbound update with this sequence number.
     UpdateIn(Seq),
-    /// A PDU that came, as far as it could be read.
+    /// Inbound PDU, with the fields that could be read.
     PduIn {
-        /// Its origin.
+        /// Origin of the PDU.
         origin: Option<String>,
-        /// Its id.
+        /// Id of the PDU.
         id: Option<String>,
-        /// Its conversation.
+        /// Context of the PDU.
         context: Option<ContextId>,
     },
-    /// An update of ours.
+    /// Outbound update for a peer.
     UpdateOut,
-    /// A PDU of ours, and its conversation.
+    /// Outbound PDU and its context.
     PduOut(PduRef, ContextId),
 }
 
 impl What {
-    /// Whether it is a PDU.
+    /// Returns whether the item is a PDU.
     pub const fn is_pdu(&self) -> bool {
         matches!(self, Self::PduIn { .. } | Self::PduOut(..))
     }
@@ -63,94 +63,95 @@ impl From<ParkedWhat> for What {
     }
 }
 
-/// An item that was put aside, in either direction: one form for all.
+/// A quarantined item or a dead letter, in one form for both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParkedRow {
-    /// Where it lies.
+    /// Key of the row.
     pub place: Place,
-    /// What it is.
+    /// Kind and identity of the item.
     pub what: What,
-    /// Why, for programs.
+    /// Reason as a code.
     pub code: Why,
-    /// Why, for people.
+    /// Reason as a message.
     pub reason: String,
-    /// When it was put there.
+    /// Time at which the row was written.
     pub time: Millis,
-    /// Of a dead letter: the submission it is a part of.
+    /// Submission that a dead letter belongs to; `None` for a quarantined item.
     pub submission: Option<SubmissionId>,
-    /// How many bytes it has.
+    /// Size of the item in bytes.
     pub size: u64,
-    /// These bytes, where they were asked for.
+    /// Bytes of the item, if they were asked for.
     pub bytes: Option<Bytes>,
 }
 
-/// Why something was put aside.
+/// The reason for which an item was quarantined or became a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
-    /// What a peer sent could not be taken.
+    /// An inbound item was quarantined.
     Inbound(ParkedCode),
-    /// What became of an item for a peer: a dead letter.
+    /// An outbound item became a dead letter.
     Outbound(Fate),
 }
 
-/// Which parked items are meant.
+/// A filter for quarantined items and dead letters.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ParkedFilter {
-    /// Of this server alone.
+    /// Server to select; `None`: all.
     pub server: Option<ServerName>,
-    /// In this direction alone.
+    /// Direction to select; `None`: both.
     pub direction: Option<Direction>,
-    /// PDUs alone, or updates alone.
+    /// `Some(true)` selects PDUs, `Some(false)` updates; `None`: both.
     pub pdus: Option<bool>,
 }
 
-/// One page of a walk: what was found, and where to go on. A page may be empty in the middle of a walk: it is bounded by the rows
-/// it looks at, not by those it likes.
+/// One page of a walk: the rows found and the position to continue from. A page in the middle may be empty, because it
+/// is bounded by the rows it examines, not by those that match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T, P> {
-    /// What was found.
+    /// Rows that were found.
     pub rows: Vec<T>,
-    /// Go on after this; `None` at the end.
+    /// Position after which the next page begins; `None` at the end.
     pub next: Option<P>,
 }
 
-/// An item of a peer's queue.
+/// An item of a peer's outbox, without its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueuedItem {
-    /// Its place.
+    /// Index in the outbox.
     pub index: Index,
-    /// When it was queued.
+    /// Time at which the item was queued.
     pub queued: Millis,
-    /// The PDU it is, with its conversation; `None`: an update.
+    /// PDU and its context; `None`: the item is an update.
     pub pdu: Option<(PduRef, ContextId)>,
-    /// The submission it is a part of.
+    /// Submission that the item belongs to.
     pub submission: SubmissionId,
-    /// How many bytes it has.
+    /// Size of the item in bytes.
     pub size: u64,
 }
 
-/// A conversation in a list of them.
+/// A context as a row of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContextRow {
-    /// Its row; of many open ends it names a hundred.
+    /// Record of the context; it names at most a hundred heads.
     pub record: ContextRecord,
-    /// All its open ends.
+    /// Number of all its heads.
     pub heads: u64,
-    /// PDUs waiting for parents.
+    /// Number of PDUs that wait for parents.
     pub held: u64,
-    /// Parents given up, those beyond the place where we came in left out.
+    /// Number of parents that were given up, without those beyond the history edge.
     pub gaps: u64,
-    /// When what stands last in its timeline came; `None`: nothing stands there.
+    /// Time at which the last PDU of the timeline was received; `None`: the timeline is empty.
     pub last: Option<Millis>,
 }
 
-/// Reads for an operator. Every call is one bounded page on a thread that may block.
+/// Reads for operators. Each call returns one bounded page and runs on a thread that may block.
 pub trait Inspect: Send + Sync + 'static {
-    /// Items of a peer's outbox after `after`, in order, acknowledged ones that are still kept included.
+    /// Returns items of a peer's outbox after `after`, in order, including acknowledged ones that are still kept.
     fn queued(&self, server: &ServerName, after: Index, limit: u32) -> Task<Result<Vec<QueuedItem>, ArchiveError>>;
 
-    /// How many items after `after` were queued at `edges[0]` or later, at `edges[1]` or later and so on; the last count is of
-    /// those older than the last edge. `edges` fall. Ends with a page: go on after the index it names.
+    /// Counts the items after `after` by age: those queued at `edges[0]` or later, at `edges[1]` or later and so on;
+    /// the last count is of those older than the last edge. `edges` must be in descending order. The result covers one
+    /// page; continue after the index in `next`.
     fn ages(
         &self,
         server: &ServerName,
@@ -158,7 +159,8 @@ pub trait Inspect: Send + Sync + 'static {
         edges: Vec<Millis>,
     ) -> Task<Result<Page<u64, Index>, ArchiveError>>;
 
-    /// Parked items by server, direction and number, without their bytes: at most `limit` after `after`.
+    /// Returns quarantined items and dead letters by server, direction and number, without their bytes: at most `limit`
+    /// after `after`.
     fn parked(
         &self,
         filter: ParkedFilter,
@@ -166,10 +168,11 @@ pub trait Inspect: Send + Sync + 'static {
         limit: u32,
     ) -> Task<Result<Page<ParkedRow, Place>, ArchiveError>>;
 
-    /// Conversations by name: at most `limit` after `after`. Ends earlier where those on the page have much to count.
+    /// Returns contexts by name: at most `limit` after `after`. The page ends earlier if its contexts have many rows to
+    /// count.
     fn contexts(&self, after: Option<ContextId>, limit: u32)
     -> Task<Result<Page<ContextRow, ContextId>, ArchiveError>>;
 
-    /// One parked item, with its bytes.
+    /// Returns one quarantined item or dead letter, with its bytes.
     fn parked_row(&self, place: Place) -> Task<Result<Option<ParkedRow>, ArchiveError>>;
 }

@@ -1,4 +1,4 @@
-//! What is old enough to be forgotten, and what may not be: reads for a walk that nobody waits for.
+//! Reads for the retention job: PDUs that are old enough to be pruned, and those that must not be.
 
 use std::collections::HashSet;
 
@@ -7,69 +7,69 @@ use bytes::Bytes;
 use super::{ArchiveError, Task};
 use crate::model::{ContextId, Millis, PduRef};
 
-/// What keeps old PDUs from being forgotten.
+/// The references that keep old PDUs from being pruned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pinned {
-    /// Nothing that was delivered at this time or later may go: it was asked for, or is where the feed begins.
+    /// PDUs delivered at this time or later must not be pruned: it is the time asked for, or the start of the feed.
     pub before: Millis,
-    /// Nothing of our own that was delivered at this time or later may go: a queue holds more than was looked at.
+    /// PDUs of our own delivered at this time or later must not be pruned: a queue holds more rows than were examined.
     pub ours_before: Millis,
-    /// None of these may go: a queue or a dead letter names them.
+    /// PDUs that a queue or a dead letter names; they must not be pruned.
     pub named: HashSet<PduRef>,
 }
 
-/// How far a walk through all conversations is.
+/// The position of a walk through all contexts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WalkedTo {
-    /// In this conversation.
+    /// Context that the walk is in.
     pub context: ContextId,
-    /// How far through it.
+    /// Position within the context.
     pub walked: Walked,
 }
 
-/// How far a walk through one conversation is: it goes through the timeline in the order of delivery.
+/// The position of a walk through the timeline of one context, in the order of delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Walked {
-    /// First through the news, upwards from 1: behind this place.
+    /// In the news, which is walked first, upwards from 1: after this position.
     News(i64),
-    /// Then through what came as history, downwards from 0: behind this place.
+    /// In the history, which is walked second, downwards from 0: after this position.
     History(i64),
-    /// Through all of it.
+    /// At the end of the timeline.
     All,
 }
 
-/// A delivered PDU that is older than was asked, and no open end.
+/// A delivered PDU that is older than the given time and is not a head.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OldPdu {
-    /// Its conversation.
+    /// Context of the PDU.
     pub context: ContextId,
-    /// Its place in the timeline.
+    /// Position in the timeline.
     pub position: i64,
-    /// Which one.
+    /// Identity of the PDU.
     pub reference: PduRef,
-    /// When it was delivered.
+    /// Time at which it was delivered.
     pub delivered: Millis,
     /// The whole PDU as one JSON object.
     pub bytes: Bytes,
 }
 
-/// A page of them.
+/// A page of old PDUs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OldPage {
-    /// Some; there may be more behind a page that has none.
+    /// PDUs of this page; more may follow an empty page.
     pub pdus: Vec<OldPdu>,
-    /// Where to go on; `None` at the end.
+    /// Position to continue from; `None` at the end.
     pub next: Option<WalkedTo>,
 }
 
-/// Reads of committed rows for whoever forgets.
+/// Reads of committed rows for the retention job.
 pub trait Past: Send + Sync + 'static {
-    /// What keeps PDUs delivered before this from going. What it tells holds for as long as it is used: what is queued or fed
-    /// later names PDUs that are delivered later, or that count as delivered anew.
+    /// Returns what keeps PDUs delivered before this time from being pruned. The result stays valid while it is used,
+    /// because items queued or fed later name PDUs that are delivered later or count as delivered anew.
     fn pinned(&self, before: Millis) -> Task<Result<Pinned, ArchiveError>>;
 
-    /// Delivered PDUs older than `before` that are no open ends, conversation by conversation: at most `limit`, and no more once
-    /// they have `bytes`.
+    /// Returns delivered PDUs older than `before` that are not heads, context by context: at most `limit`, and no more
+    /// once they exceed `bytes`.
     fn old(
         &self,
         before: Millis,

@@ -1,4 +1,4 @@
-//! Who lives, in which generation, and how often each has died: a table, pure.
+//! The table of running actors with their generations and crash histories. Pure.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -7,7 +7,7 @@ use crate::limits::RestartLimits;
 use crate::model::Millis;
 use crate::supervise::crashes::Crashes;
 
-/// What the router knows of the actors of one kind, by their key.
+/// The actors of one kind that the router has started, by key.
 #[derive(Debug)]
 pub(super) struct Directory<K> {
     entries: HashMap<K, Entry>,
@@ -17,18 +17,18 @@ pub(super) struct Directory<K> {
 #[derive(Debug, Default)]
 struct Entry {
     generation: u64,
-    /// Deaths outside the guarded way in. The actor keeps the book of the others itself.
+    /// Crashes outside the guarded step; the actor itself records those inside it.
     deaths: Crashes,
 }
 
-/// What to do about a death.
+/// The action after the exit of an actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AfterDeath {
-    /// Start another, through the same intensity book.
+    /// Start a new actor, subject to the restart intensity.
     Respawn,
-    /// It ended as it should.
+    /// Do nothing more: the actor stopped normally, and its entry was removed.
     Gone,
-    /// It was replaced long ago.
+    /// Do nothing: the actor had been replaced before.
     Nothing,
 }
 
@@ -37,7 +37,7 @@ impl<K: Eq + Hash + Clone> Directory<K> {
         Self { entries: HashMap::new(), generation: 0 }
     }
 
-    /// An actor is about to start: its generation, and the book of deaths it starts from.
+    /// Registers the start of an actor; returns its generation and its crash history.
     pub(super) fn birth(&mut self, key: &K) -> (u64, Crashes) {
         self.generation += 1;
         let entry = self.entries.entry(key.clone()).or_default();
@@ -45,7 +45,8 @@ impl<K: Eq + Hash + Clone> Directory<K> {
         (self.generation, entry.deaths.clone())
     }
 
-    /// An actor is gone. One that ended as it should is forgotten: a conversation that left costs nothing.
+    /// Registers the exit of an actor. An actor that stopped normally is removed, so that a stopped context costs no
+    /// memory.
     pub(super) fn death(
         &mut self,
         key: &K,
@@ -65,7 +66,7 @@ impl<K: Eq + Hash + Clone> Directory<K> {
         AfterDeath::Respawn
     }
 
-    /// Whether this generation is the living one.
+    /// Returns whether this generation is the running one.
     pub(super) fn is_current(&self, key: &K, generation: u64) -> bool {
         self.entries.get(key).is_some_and(|entry| entry.generation == generation)
     }

@@ -1,7 +1,8 @@
-//! The router: starts each actor once, starts another when one dies, lets idle conversations go, and publishes who runs.
+//! The router starts each actor once, replaces actors that crash, evicts idle ones, and publishes the running ones.
 //!
-//! It owns life cycles, and follows what may run full. Look-ups go through [`Routes`], a read-mostly map that it publishes; it is asked on a miss. A hop
-//! through it would cost each message about as much as all else an actor does.
+//! It owns the life cycles and monitors overload. Lookups go through the read-mostly map that it publishes; the router
+//! itself is asked only on a miss, because a hop through it would cost each message about as much as all other work of
+//! an actor.
 
 mod directory;
 mod peers;
@@ -31,16 +32,16 @@ use crate::supervise::post::post;
 use crate::supervise::task::{Isolated, isolated};
 use directory::{AfterDeath, Directory};
 
-/// At start, actors with work due are woken this far apart ...
+/// Interval between the starts of actors with pending work when the process starts.
 const BOOT_STEP: Duration = Duration::from_millis(50);
-/// ... and all of them within this.
+/// Period within which all of them are started; many actors shorten the interval.
 const BOOT_SPREAD: Duration = Duration::from_secs(120);
 
-/// An actor on its way out.
+/// An actor that is stopping.
 struct Leaving<W> {
-    /// Revives it while it lives.
+    /// Weak handle that revives the actor while it still runs.
     last: W,
-    /// Who waits to find it anew.
+    /// Lookups that wait until the actor has stopped.
     waiting: Vec<oneshot::Sender<()>>,
 }
 
@@ -49,28 +50,28 @@ impl<W> Leaving<W> {
         Self { last, waiting: vec![] }
     }
 
-    /// Completes when it is gone.
+    /// Returns a future that completes when the actor has stopped.
     fn gone(&mut self) -> impl Future<Output = ()> + 'static {
         let (gone, left) = oneshot::channel();
         self.waiting.push(gone);
         async move {
-            // Dropped or sent, it has left.
+            // A dropped sender and a sent value both mean that the actor has stopped.
             let _ = left.await;
         }
     }
 }
 
-/// The root of supervision. Its own panic ends the process: restarted, it would forget who lives.
+/// The root of supervision. Its own panic ends the process, because a restarted router would not know which actors run.
 pub struct Router {
     ports: Arc<Ports>,
     routes: Routes,
     peers: Directory<ServerName>,
     contexts: Directory<ContextId>,
-    /// Conversations told to leave and not gone yet: there are never two of the same.
+    /// Contexts that are stopping. No second actor of the same context starts before the first has stopped.
     leaving: HashMap<ContextId, Leaving<WeakContext>>,
-    /// The same of peers.
+    /// Peers that are stopping, in the same way.
     peers_leaving: HashMap<ServerName, Leaving<WeakPeer>>,
-    /// Its own address, which each life line of a peer's reports to.
+    /// Address of the router, which the monitors of peers report to.
     me: OnceCell<Arc<Addr<Self>>>,
     booting: Option<Isolated>,
     overload: Arc<Overload>,
@@ -80,7 +81,7 @@ pub struct Router {
 }
 
 impl Router {
-    /// Start a router on this thread. `gone` is told when it has ended, and whether by a panic.
+    /// Starts a router on this thread. `gone` is called when it ends, with whether a panic ended it.
     pub fn launch(ports: Ports, routes: &Routes, gone: impl FnOnce(bool) + Send + 'static) {
         let overload = Arc::new(Overload::new(&ports));
         let router = Self {
@@ -123,7 +124,8 @@ impl Router {
 }
 
 impl Router {
-    /// Follow what may run full. A clock drives it only while the disk keeps the door shut: then nothing else would open it.
+    /// Watches the feed and the disk for overload. A timer runs only while the disk is low, because nothing else would
+    /// then cause a new measurement.
     fn watch(&mut self, ctx: &Context<Self>) {
         const LOOK_EVERY: Duration = Duration::from_secs(1);
         let (overload, address) = (self.overload.clone(), ctx.address());
@@ -137,7 +139,8 @@ impl Router {
                 overload.measure();
                 let is_low = overload.subscribe().borrow().free.is_some();
                 tokio::select! {
-                    // Whatever has changed, all of it is looked at above; which is noticed first is not left to chance.
+                    // `biased` makes the order of the branches deterministic; whichever branch wakes, everything is
+                    // measured above.
                     biased;
                     changed = state.changed() => match changed {
                         Ok(()) => post(&address, Congested(*state.borrow_and_update())),
@@ -154,7 +157,7 @@ impl Router {
     }
 }
 
-/// Something has run full, or has room again.
+/// The overload state has changed.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Congested(Congestion);
@@ -171,7 +174,7 @@ impl Handler<Congested> for Router {
     }
 }
 
-/// Another process runs this actor; it is asked, and not us.
+/// Returns the refusal for an actor that another process owns; that process must be asked.
 fn elsewhere() -> Refusal {
     Refusal::Busy { limit: "ownership", value: 0, wait: Duration::from_secs(1) }
 }
@@ -214,9 +217,9 @@ impl Handler<FindContext> for Router {
             return actix::Response::reply(self.find_context(ctx, &context));
         };
         if let Some(handle) = leaving.last.revive() {
-            // Somebody used it while it was leaving, and it would stay for as long as that keeps it busy: it stays for all.
+            // A handle is still held, so the actor cannot stop: cancel the shutdown and publish the actor again.
             self.leaving.remove(&context);
-            // It was not told meanwhile.
+            // Send the intake state again, because changes of it are not sent to an actor that is stopping.
             handle.tell_intake(self.routes.is_open());
             self.routes.publish_context(context, handle.clone());
             return actix::Response::reply(Ok(handle));
@@ -245,7 +248,7 @@ impl Handler<StartContext> for Router {
     }
 }
 
-/// A conversation has had nothing to do for a while.
+/// A context has been idle for a while.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Idle {
@@ -256,8 +259,8 @@ struct Idle {
 impl Handler<Idle> for Router {
     type Result = ();
 
-    /// It leaves once the last handle to it is dropped; whoever holds one may still use it. Until it is gone nobody starts
-    /// another.
+    /// Withdraws the context. Its actor stops when the last handle is dropped, and holders may use it until then; no
+    /// second actor starts before it has stopped.
     fn handle(&mut self, idle: Idle, _: &mut Context<Self>) {
         if self.contexts.is_current(&idle.context, idle.generation)
             && let Some(handle) = self.routes.published_context(&idle.context)
@@ -268,13 +271,13 @@ impl Handler<Idle> for Router {
     }
 }
 
-/// Which actor.
+/// The key of an actor.
 enum Key {
     Peer(ServerName),
     Context(ContextId),
 }
 
-/// An actor is gone.
+/// An actor has exited.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Down {
@@ -295,7 +298,7 @@ impl Handler<Down> for Router {
                 let after = self.contexts.death(&context, generation, crashed, now, limits);
                 if after != AfterDeath::Nothing {
                     self.routes.withdraw_context(&context);
-                    // Those who waited find it anew.
+                    // Dropping the entry wakes the waiting lookups, which then look the context up again.
                     self.leaving.remove(&context);
                 }
                 if after == AfterDeath::Respawn {

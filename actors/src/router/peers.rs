@@ -1,11 +1,11 @@
-//! The peers in memory: who starts, who leaves to make room, and who is told to come again.
+//! The residency of peers: which peer starts, which is evicted to make room, and which has to retry.
 //!
-//! Only so many are there at once. For one more, those leave that have nothing to do and that nobody holds, those first that
-//! were not asked for the longest; they are found on disk when somebody asks for them again. A peer with work never leaves, and
-//! one that gets work always starts: its work would lie on disk for ever else. So where all have work, there may be more than
-//! the bound, and only who has none is turned away.
+//! The number of peers in memory is bounded. To make room, the router evicts idle peers that nobody holds, least
+//! recently used first; an evicted peer is reloaded from the store when it is looked up again. A peer with work is
+//! never evicted, and a peer that gets work always starts, because its work would otherwise stay on disk. So if all
+//! peers have work, there may be more than the bound, and only lookups without work are refused.
 //!
-//! There are never two of the same: until one that leaves is gone, it is called back rather than started anew.
+//! There are never two actors of the same peer: while one is stopping, it is revived instead of starting another.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -24,16 +24,16 @@ use crate::supervise::lifeline::LifeLine;
 use crate::supervise::post::post;
 use crate::supervise::task::detached;
 
-/// What one that finds no room is asked to wait: room comes when a queue has emptied.
+/// Time after which a refused lookup should retry: a slot becomes free when a queue has drained.
 const ROOM_WAIT: Duration = Duration::from_secs(5);
 
-/// One in so many leaves beyond what is needed, so that all are looked at only now and then.
+/// Divisor of the bound: an eviction removes this share in addition, so that the scan of all peers is rare.
 const SPARE: usize = 64;
 
-/// Where a peer is to be had.
+/// The result of a lookup.
 enum Found {
     Here(Arc<PeerHandle>),
-    /// It is about to be gone.
+    /// The actor is stopping and cannot be revived.
     Leaving,
     Nowhere,
 }
@@ -50,7 +50,7 @@ impl Router {
         Found::Here(handle)
     }
 
-    /// Start a peer that is nowhere.
+    /// Starts the actor of a peer that has none.
     fn begin_peer(&mut self, ctx: &Context<Self>, server: &ServerName, need: Need) -> Result<Arc<PeerHandle>, Refusal> {
         let limits = self.ports.roster.limits(server).ok_or_else(|| Refusal::UnknownPeer(server.clone()))?;
         self.make_room(need)?;
@@ -142,7 +142,7 @@ impl Router {
             }
         }
         if after != AfterDeath::Nothing {
-            // Those who waited find it anew.
+            // Dropping the entry wakes the waiting lookups, which then look the peer up again.
             self.peers_leaving.remove(server);
         }
     }
@@ -153,7 +153,8 @@ impl Handler<StartPeer> for Router {
 
     fn handle(&mut self, StartPeer { server, woken }: StartPeer, ctx: &mut Context<Self>) {
         match self.look_for(&server) {
-            // It was called back, or somebody found it meanwhile: it knows only what it read when it started.
+            // The actor was running already or has been revived, so it has not read the new rows of the outbox: notify
+            // it.
             Found::Here(handle) => {
                 if let Some(woken) = woken {
                     handle.wake(woken);

@@ -1,7 +1,8 @@
-//! One timer slot of an actor, kept in the actor's own context: it costs no task and no address, and there is one for each peer.
+//! One timer slot of an actor, kept in the actor's own context: each peer has one, so it must cost neither a task nor
+//! an address.
 //!
-//! actix now and then runs such a closure after it was cancelled. This does not matter here: a firing names its epoch, and only
-//! the current one counts.
+//! actix sometimes runs such a closure after it was cancelled. This is harmless: a firing names its epoch, and only the
+//! current epoch counts.
 
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ impl Alarm {
         self.pending = Some(ctx.run_later(delay, move |actor, ctx| fire(actor, ctx, epoch)));
     }
 
-    /// Nothing is pending any more, and a firing already on its way no longer counts.
+    /// Cancels the pending timer; a firing that is already under way is ignored.
     pub fn disarm<A>(&mut self, ctx: &mut Context<A>)
     where
         A: Actor<Context = Context<A>>,
@@ -37,13 +38,14 @@ impl Alarm {
         self.epoch += 1;
     }
 
-    /// The actor starts anew, and its context has dropped all that was pending; another may have its handle next.
+    /// Clears the slot without cancelling: the actor restarts, its context has dropped all timers, and the handle may
+    /// be reused.
     pub fn forget(&mut self) {
         self.pending = None;
         self.epoch += 1;
     }
 
-    /// Whether this firing is the one waited for; takes it.
+    /// Returns whether this firing belongs to the pending timer, and clears the slot if so.
     pub fn fired(&mut self, epoch: u64) -> bool {
         self.epoch == epoch && self.pending.take().is_some()
     }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::limits::RestartLimits;
 use crate::model::Millis;
 
-/// The first delay; it doubles with each further crash in the period. One immediate restart covers the single mishap.
+/// Delay after the second crash in the period; it doubles with each further one. The first crash restarts at once,
+/// because a single crash is likely to be an accident.
 const DELAY_FIRST: Duration = Duration::from_secs(2);
 
 /// The crashes of one actor within the period.
@@ -15,31 +16,31 @@ pub struct Crashes {
     times: VecDeque<Millis>,
 }
 
-/// What to do about an actor that starts.
+/// The decision about a starting actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Load after this delay.
+    /// Load the actor after this delay.
     Load(Duration),
-    /// It crashed too often: load as faulty.
+    /// Load the actor as faulty, because it crashed too often.
     GiveUp,
 }
 
 impl Crashes {
-    /// A crash happened now.
+    /// Records a crash at this time.
     pub fn note(&mut self, now: Millis, limits: RestartLimits) {
         self.times.push_back(now);
-        // More than these can never be asked about.
+        // `verdict` never needs more than these.
         while self.times.len() > limits.max as usize + 1 {
             self.times.pop_front();
         }
     }
 
-    /// When the last of them is out of the period, and an empty book would say the same.
+    /// Returns the time from which the history is equal to an empty one, because the last crash has left the period.
     pub fn over_at(&self, limits: RestartLimits) -> Millis {
         self.times.iter().max().map_or(Millis(0), |last| last.after(limits.period).after(Duration::from_millis(1)))
     }
 
-    /// What the crashes so far mean for a start now.
+    /// Decides how the actor starts now, from the crashes within the period.
     pub fn verdict(&mut self, now: Millis, limits: RestartLimits) -> Verdict {
         let period = u64::try_from(limits.period.as_millis()).unwrap_or(u64::MAX);
         self.times.retain(|&time| now.since(time) <= period);

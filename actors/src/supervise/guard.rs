@@ -3,20 +3,20 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// A step panicked; this is what it said.
+/// The message of a step that panicked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Panicked(pub String);
 
-/// Run a step and turn its panic into a value.
+/// Runs a step and converts its panic into an error.
 ///
-/// Unwind safety is asserted because of what the caller does with a [`Panicked`]: it throws away everything the step could
-/// have left half done, and loads it anew from the store.
+/// Unwind safety is asserted because of what the caller does with a [`Panicked`]: it drops everything that the step may
+/// have left half done, and reloads it from the store.
 pub fn guard<T>(step: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(step)).map_err(|payload| Panicked(words(payload.as_ref())))
 }
 
-/// What a panic said, where it said it in words.
+/// Returns the message of a panic, if it has one.
 pub fn words(payload: &(dyn Any + Send)) -> String {
     payload
         .downcast_ref::<&str>()

@@ -1,7 +1,8 @@
-//! Admission to an actor: permits, because a mailbox's capacity is no limit.
+//! Admission to an actor by permits, because the capacity of a mailbox is no limit.
 //!
-//! Each clone of an actix address owns a free slot, and web handlers clone; so mailboxes are unbounded on purpose, and what
-//! bounds them is this. The permit travels in the message and returns when the reply has been sent.
+//! Each clone of an actix address owns a free slot, and web handlers clone. Mailboxes are therefore unbounded on
+//! purpose, and these permits are the bound. A permit travels in the message and is released when the reply has been
+//! sent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::model::Refusal;
 
-/// The door of one actor.
+/// The admission limit of one actor.
 #[derive(Debug, Clone)]
 pub struct Intake {
     permits: Arc<Semaphore>,
@@ -18,25 +19,26 @@ pub struct Intake {
     key: &'static str,
 }
 
-/// The right to be in an actor's mailbox. Dropped when the request is done with.
+/// The right to have a request in an actor's mailbox. It is dropped when the request is finished.
 #[derive(Debug)]
 pub struct Permit(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
 
-/// What a caller turned away here is asked to wait: the unit of the dialects is the second, and a mailbox empties sooner.
+/// Time after which a refused caller should retry: one second is the smallest unit of the dialects, and a mailbox
+/// drains sooner.
 const WAIT: Duration = Duration::from_secs(1);
 
 impl Intake {
-    /// A door for `max` requests at once; `key` is what the operator calls that limit.
+    /// Returns a limit of `max` concurrent requests; `key` is its configuration key.
     pub fn new(key: &'static str, max: u32) -> Self {
         Self { permits: Arc::new(Semaphore::new(max as usize)), max, key }
     }
 
-    /// Nobody is inside.
+    /// Returns whether no permit is taken.
     pub fn is_empty(&self) -> bool {
         self.permits.available_permits() == self.max as usize
     }
 
-    /// Enter, or be told to come again.
+    /// Takes a permit, or refuses the request if none is left.
     pub fn enter(&self) -> Result<Permit, Refusal> {
         let busy = |_| Refusal::Busy { limit: self.key, value: u64::from(self.max), wait: WAIT };
         self.permits.clone().try_acquire_owned().map(Permit).map_err(busy)

@@ -1,12 +1,12 @@
-//! A monitor: something an actor owns, whose drop tells that the actor is gone, however it went.
+//! A monitor that an actor owns: its drop reports the exit of the actor, whatever its cause.
 
-/// Calls back once, when dropped, saying whether a panic is unwinding.
+/// Calls a function once when it is dropped, and tells it whether a panic is unwinding.
 pub struct LifeLine {
     gone: Option<Box<dyn FnOnce(bool) + Send>>,
 }
 
 impl LifeLine {
-    /// A life line that reports to `gone`.
+    /// Returns a monitor that reports to `gone`.
     pub fn new(gone: impl FnOnce(bool) + Send + 'static) -> Self {
         Self { gone: Some(Box::new(gone)) }
     }

@@ -1,18 +1,19 @@
-//! How a bug is survived: three rings, because actix restarts no actor that panicked.
+//! Recovery from bugs in three rings, because actix does not restart an actor that panicked.
 //!
 //! **Ring 1, in place: the normal case.** A shell has one way in, `enter`, which runs the machine's step under
 //! [`guard`]. A panic there is caught before actix sees it: the shell drops its machine and stops; actix's `Supervisor`
-//! restarts it with its mailbox intact, and `started` loads a fresh machine from the store, behind a journal barrier and
-//! after a back-off that [`crashes`] computes. Replies the old machine owed are dropped: their callers learn that the outcome
-//! is unknown, and repeat. Beyond the restart intensity the actor loads into "suspended: faulty": alive, visible, refusing.
+//! restarts it with its mailbox intact, and `started` loads a fresh machine from the store, behind a journal barrier
+//! and after a back-off that [`crashes`] computes. Replies that the old machine owed are dropped: their callers learn
+//! that the outcome is unknown, and repeat. Beyond the restart intensity the actor loads into "suspended: faulty": it
+//! runs, is visible, and refuses all requests.
 //!
-//! **Ring 2, the monitor: the impossible case.** A panic outside `enter` kills the actor's task for good, and actix says
-//! nothing. The shell owns a [`lifeline`], whose drop tells the router, which starts a new actor through the same
-//! intensity book. Futures of other code (requests, commits) never run inside an actor: [`task`] isolates them.
+//! **Ring 2, the monitor: the impossible case.** A panic outside `enter` ends the actor's task, and actix does not
+//! report it. The shell owns a [`lifeline`], whose drop notifies the router, which starts a new actor subject to the
+//! same restart intensity. Foreign futures (requests, commits) never run inside an actor: [`task`] isolates them.
 //!
 //! **Ring 3, the process.** A failed commit, or a panic of the router, ends the process. All truth is on disk.
 //!
-//! [`seldom`] keeps the log readable while something goes on that anybody can make happen.
+//! `log_throttle` limits the rate of log lines that a remote server can cause.
 //!
 //! Never persist, assert or unwrap in actix's `stopping` or `stopped`: they run while a panic unwinds, and a second one
 //! aborts the process.

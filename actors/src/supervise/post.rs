@@ -1,12 +1,12 @@
-//! The one place that sends to a mailbox without waiting for room.
+//! Sends messages to mailboxes without waiting for capacity. No other module may do this.
 
 use actix::dev::ToEnvelope;
 use actix::{Actor, Addr, Handler, Message, Recipient};
 
-/// Put a message into an actor's mailbox and forget it.
+/// Puts a message into an actor's mailbox without waiting for a result.
 ///
-/// Only for what is bounded elsewhere: a request that carries a permit, the completion of a task the actor itself started, a
-/// hint about work that is found in the store. A dead actor loses it, as it loses its mailbox.
+/// For messages that are bounded elsewhere only: a request that carries a permit, the completion of a task that the
+/// actor started, a notification about work that is found in the store. The message is lost if the actor has exited.
 #[expect(clippy::disallowed_methods, reason = "this is where the ban is lifted, for messages bounded elsewhere")]
 pub fn post<A, M>(to: &Addr<A>, message: M)
 where
@@ -18,7 +18,7 @@ where
     to.do_send(message);
 }
 
-/// The same, where the actor is known only by what it can be told.
+/// Puts a message into the mailbox behind a `Recipient`, under the same conditions.
 pub fn post_to<M>(to: &Recipient<M>, message: M)
 where
     M: Message + Send + 'static,

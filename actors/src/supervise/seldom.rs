@@ -1,29 +1,29 @@
-//! A line of the log that anybody could make come ten thousand times: at most one a minute for each subject, with a count.
+//! Rate-limited logging for lines that a remote server can cause: at most one a minute for each subject, with a count.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// A subject that was spoken of is silent for so long.
+/// Time after a line during which further events of its subject are only counted.
 pub const PERIOD: Duration = Duration::from_secs(60);
 
-/// Subjects told apart at once; whatever comes beyond them shares one line.
+/// Maximum number of subjects that are tracked; events of further subjects share one line.
 const SUBJECTS_MAX: usize = 1000;
 
 /// The subject of what is beyond [`SUBJECTS_MAX`].
 const OTHERS: &str = "others";
 
-/// Says the first of something at once, and of what follows within [`PERIOD`] how much it was, and the last. Clones share one
-/// book.
+/// Logs the first event of a subject at once; then, after each [`PERIOD`], the number of further events and the last
+/// one. Clones share their state.
 #[derive(Clone)]
 pub struct Seldom(Arc<Book>);
 
 type Say = dyn Fn(&str, u64, &str) + Send + Sync;
 
 struct Book {
-    /// Writes the line: the subject, how much since the last line of it, and what was said last.
+    /// Writes a line: the subject, the number of events since its last line, and the text of the last event.
     say: Box<Say>,
-    /// Who was spoken of within a period, with what has come since.
+    /// Events per subject since its last line, for the subjects that had a line within the period.
     silent: Mutex<HashMap<String, Since>>,
 }
 
@@ -34,12 +34,12 @@ struct Since {
 }
 
 impl Seldom {
-    /// Something that is said by `say`.
+    /// Returns a throttle that writes its lines with `say`.
     pub fn new(say: impl Fn(&str, u64, &str) + Send + Sync + 'static) -> Self {
         Self(Arc::new(Book { say: Box::new(say), silent: Mutex::default() }))
     }
 
-    /// It happened `count` times to this subject. Has to be called on a runtime, whose clock ends the silence.
+    /// Records `count` events of a subject. It must be called on a tokio runtime, whose clock ends the silent period.
     pub fn note(&self, subject: &str, count: u64, what: &str) {
         let subject = {
             let mut silent = self.0.silent();
@@ -59,7 +59,7 @@ impl Seldom {
 
 impl Book {
     fn silent(&self) -> MutexGuard<'_, HashMap<String, Since>> {
-        // Each change is whole before anything can panic.
+        // A poisoned lock is safe to use: each change is complete before anything can panic.
         self.silent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

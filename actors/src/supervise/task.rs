@@ -1,4 +1,4 @@
-//! Futures of other code, kept outside the actor: a panic in one is a value, and dropping the handle ends it.
+//! Runs foreign futures outside the actor: a panic becomes a value, and dropping the handle aborts the future.
 
 use std::future::Future;
 
@@ -6,7 +6,7 @@ use tokio::task::JoinHandle;
 
 use super::guard::{Panicked, words};
 
-/// A running future; dropping it aborts.
+/// A running future; dropping the handle aborts it.
 #[derive(Debug)]
 pub struct Isolated(JoinHandle<()>);
 
@@ -16,7 +16,7 @@ impl Drop for Isolated {
     }
 }
 
-/// Run `future` on its own task of this thread, and hand its result, or its panic, to `done`.
+/// Runs `future` on its own task of this thread, and passes its result or its panic to `done`.
 pub fn isolated<T: 'static>(
     future: impl Future<Output = T> + 'static,
     done: impl FnOnce(Result<T, Panicked>) + 'static,
@@ -34,7 +34,7 @@ pub fn isolated<T: 'static>(
     }))
 }
 
-/// The inner task ends with the outer one.
+/// A task handle that aborts the task when it is dropped, so that the inner task ends with the outer one.
 struct Inner<T>(JoinHandle<T>);
 
 impl<T> Drop for Inner<T> {
@@ -43,7 +43,7 @@ impl<T> Drop for Inner<T> {
     }
 }
 
-/// Run `future` to its end whatever becomes of the actor that started it: for answers that are owed to somebody else.
+/// Runs `future` to its end even if the actor that started it exits: for replies that are owed to others.
 pub fn detached(future: impl Future<Output = ()> + 'static) {
     tokio::task::spawn_local(future);
 }

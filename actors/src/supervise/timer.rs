@@ -1,5 +1,5 @@
-//! One timer slot with an epoch. actix's own `run_later` runs a closure now and then after it was cancelled; this does not
-//! matter here: a firing names its epoch, and only the current one counts.
+//! One timer slot with an epoch. A late firing of a cancelled timer is harmless, because a firing names its epoch and
+//! only the current epoch counts.
 
 use std::time::Duration;
 
@@ -13,20 +13,20 @@ pub struct Timer {
 }
 
 impl Timer {
-    /// Replace whatever is pending: `fire` is called with the new epoch after `delay`.
+    /// Replaces the pending timer: `fire` is called with the new epoch after `delay`.
     pub fn arm(&mut self, delay: Duration, fire: impl FnOnce(u64) + 'static) {
         self.epoch += 1;
         let epoch = self.epoch;
         self.pending = Some(isolated(tokio::time::sleep(delay), move |_| fire(epoch)));
     }
 
-    /// Nothing is pending any more, and a firing already on its way no longer counts.
+    /// Cancels the pending timer; a firing that is already in the mailbox is ignored.
     pub fn disarm(&mut self) {
         self.epoch += 1;
         self.pending = None;
     }
 
-    /// Whether this firing is the one waited for; takes it.
+    /// Returns whether this firing belongs to the pending timer, and clears the slot if so.
     pub fn fired(&mut self, epoch: u64) -> bool {
         let current = self.epoch == epoch && self.pending.is_some();
         if current {

@@ -1,5 +1,5 @@
-//! What tests of both crates share: a clock that moves with tokio's, a transport that does as it is told, a roster that lists
-//! everybody. The store is never faked: tests run the real one in memory.
+//! Fixtures that the tests of both crates share: a clock that moves with tokio's, a scripted transport, and a
+//! configuration in which every server is a peer. The store is never faked: tests run the real one in memory.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,28 +17,28 @@ use crate::ports::{Clock, Disk, PduText, Roster, Task, Transport};
 pub struct TestClock {
     base: Millis,
     started: tokio::time::Instant,
-    /// Moves wall time alone, as a wrong system clock does.
+    /// Offset of the wall time alone, like that of a wrong system clock.
     skew_ms: Arc<AtomicI64>,
     breaks: AtomicBool,
 }
 
 impl TestClock {
-    /// A clock that says `base` now.
+    /// Returns a clock whose time is now `base`.
     pub fn new(base: Millis) -> Self {
         Self { base, started: tokio::time::Instant::now(), skew_ms: Arc::default(), breaks: AtomicBool::new(false) }
     }
 
-    /// The same time, on a clock that is not made to break.
+    /// Returns a clock with the same time that does not panic.
     pub fn unbroken(&self) -> Self {
         Self { base: self.base, started: self.started, skew_ms: self.skew_ms.clone(), breaks: AtomicBool::new(false) }
     }
 
-    /// The next reading panics. Actors read the clock inside their guard, so this is a bug in a machine, made at will.
+    /// Makes the next reading panic. Actors read the clock inside their guard, so this acts as a bug in the machine.
     pub fn break_once(&self) {
         self.breaks.store(true, Ordering::SeqCst);
     }
 
-    /// Set wall time forward by so much, or back, without any time passing.
+    /// Moves the wall time forward or back without any time passing.
     pub fn jump(&self, ms: i64) {
         self.skew_ms.fetch_add(ms, Ordering::SeqCst);
     }
@@ -60,12 +60,12 @@ pub struct ScriptedTransport {
 }
 
 impl ScriptedTransport {
-    /// A transport with this script.
+    /// Returns a transport with this script.
     pub fn new(script: impl Fn(OutFrame) -> Task<Result<Answered, PushFailure>> + Send + Sync + 'static) -> Self {
         Self { script: Box::new(script), carried: Mutex::default() }
     }
 
-    /// Everything carried so far, in order.
+    /// Returns all batches that were sent so far, in order.
     pub fn carried(&self) -> Vec<OutFrame> {
         self.carried.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -77,13 +77,13 @@ impl Transport for ScriptedTransport {
         (self.script)(frame)
     }
 
-    /// Has nothing to give.
+    /// Returns an empty list of PDUs.
     fn fetch(&self, _: &ServerName, _: Want, _: Deadlines) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
         Box::pin(async { Ok(vec![]) })
     }
 }
 
-/// A disk with as much room as the test says; as much as there can be, until it does.
+/// A disk with the free space that the test sets; without limit until then.
 #[derive(Debug)]
 pub struct TestDisk(AtomicU64);
 
@@ -94,7 +94,7 @@ impl Default for TestDisk {
 }
 
 impl TestDisk {
-    /// So many bytes are free from now on.
+    /// Sets the number of free bytes.
     pub fn leave(&self, free: u64) {
         self.0.store(free, Ordering::SeqCst);
     }
@@ -106,7 +106,7 @@ impl Disk for TestDisk {
     }
 }
 
-/// A roster on which everybody stands, under the same limits.
+/// A configuration in which every server is a peer, with the same limits.
 pub struct Everybody(pub Arc<PeerLimits>);
 
 impl Roster for Everybody {
@@ -123,7 +123,7 @@ impl Roster for Everybody {
     }
 }
 
-/// Writes a PDU that tests can tell by its id; the real text is a dialect's.
+/// Composes a PDU that tests can identify by its id; the real text is written by a dialect.
 pub struct PlainText;
 
 impl PduText for PlainText {

@@ -1,5 +1,5 @@
-//! The second half of the check: three messengers talk in two contexts, answer one another, and one of them is away for a
-//! while. No side may see an answer before what it answers.
+//! The second half of `--check`: three messengers send messages and replies in two contexts, and one gateway is down
+//! for a while. No side may receive a reply before the message that it answers.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -14,24 +14,24 @@ use super::toy::{Heard, Line, Toy};
 use super::{NAMES, Trio, graph};
 use crate::cli::output::{remark, say};
 
-/// How long the whole conversation may take.
+/// Deadline of the whole exchange.
 const DEADLINE: Duration = Duration::from_secs(120);
-/// How long green is away.
+/// Time for which green is down.
 const OUTAGE: Duration = Duration::from_secs(1);
-/// Where they talk.
+/// Contexts of the exchange.
 const CONTEXTS: [&str; 2] = ["#garden", "#harbour"];
-/// Every so many messages heard, one is answered.
+/// Number of received messages per reply.
 const ANSWER_EVERY: usize = 3;
 
-/// What one messenger knows: what it heard and what it said, in the order in which it knows them.
+/// The messages of one messenger, received and sent, in the order in which it learned of them.
 struct Side {
     name: &'static str,
     known: Vec<Line>,
-    /// Events by id; more than one for an id is one too many, unless the event itself came again.
+    /// Number of events by id; a second one is an error, unless it is a redelivery of the same event.
     seen: HashMap<String, usize>,
 }
 
-/// Something a side came to know.
+/// A message that a side received or sent.
 struct News {
     side: usize,
     line: Line,
@@ -71,7 +71,7 @@ pub(super) async fn run(trio: &mut Trio, messages: u32, draw: bool) -> anyhow::R
     Ok(if fine { FINE } else { WRONG })
 }
 
-/// Take in what the sides come to know until each knows `count` messages, or time is up.
+/// Collects news until each side knows `count` messages, or the deadline is reached.
 async fn know_until(
     sides: &mut [Side; 3],
     arrives: &mut mpsc::UnboundedReceiver<News>,
@@ -96,7 +96,7 @@ impl Side {
         if *times == 1 {
             self.known.push(news.line);
         } else if news.own {
-            // What it said itself came back to it: that is one too many.
+            // A side's own message came back to it, which is an error.
             *times += 1;
         }
     }
@@ -114,7 +114,7 @@ impl Side {
     }
 }
 
-/// A messenger that talks and answers; dropping it ends it.
+/// A messenger that sends messages and replies until it is dropped.
 struct Speaker([tokio::task::JoinHandle<()>; 2]);
 
 impl Drop for Speaker {
@@ -124,7 +124,7 @@ impl Drop for Speaker {
 }
 
 impl Speaker {
-    /// Says its third of `count` messages: some of its own accord, some in answer to what it hears.
+    /// Sends its third of `count` messages, some unprompted and some as replies to what it receives.
     fn start(at: usize, toy: &Toy, count: usize, news: &mpsc::UnboundedSender<News>) -> Self {
         let (heard, mut hears) = mpsc::unbounded_channel();
         let listener = actix::spawn(toy.clone().listen(heard));
@@ -134,7 +134,8 @@ impl Speaker {
             let mut heard_so_far = 0usize;
             let mut open = true;
             while open {
-                // Own words go on while nothing is heard; what is heard is noted before anything else is said.
+                // Unprompted messages are sent while nothing is received; a received message is recorded before
+                // anything else is sent.
                 let line = match hears.try_recv() {
                     Ok(heard) => Some(heard),
                     Err(mpsc::error::TryRecvError::Empty) if left > 0 => None,

@@ -1,4 +1,4 @@
-//! One gateway of the demo: its ports, its folder, and taking it down and up again.
+//! One gateway of the demo: its ports, its folder, and how it is stopped and restarted.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
@@ -8,17 +8,17 @@ use tempfile::TempDir;
 use crate::app::{App, DataDir, Listeners};
 use crate::settings::{Settings, Sources};
 
-/// A gateway that may be down.
+/// A gateway that may be stopped.
 pub(super) struct DemoGateway {
     name: &'static str,
-    /// The data; goes with the demo.
+    /// Data folder; it is deleted with the demo.
     folder: TempDir,
     ports: Ports,
     peers: Vec<(&'static str, SocketAddr, &'static str)>,
     app: Option<App>,
 }
 
-/// Where a gateway listens, for as long as the demo runs.
+/// The addresses of a gateway's listeners, which stay the same for the whole demo.
 #[derive(Debug, Clone, Copy)]
 struct Ports {
     federation: SocketAddr,
@@ -27,11 +27,12 @@ struct Ports {
 }
 
 impl DemoGateway {
-    /// A folder and three free ports for a gateway of this name.
+    /// Reserves a folder and three free ports for a gateway of this name.
     pub(super) fn reserve(name: &'static str) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("fernpost-demo-").tempdir().context("no temporary folder")?;
-        // Bound together, so that all three differ; let go, so that the gateway can have them. Connections out of this machine
-        // to itself come from 127.0.0.1: on an address of its own, none of them can take a port while its gateway is down.
+        // All three are bound at the same time, so that they differ, and then released for the gateway. Local outgoing
+        // connections use 127.0.0.1, so on an address of its own no other process takes a port while the gateway is
+        // down.
         let bind = || {
             let own = TcpListener::bind((own_address(name), 0));
             own.or_else(|_| TcpListener::bind("127.0.0.1:0")).context("no free port on loopback")
@@ -42,33 +43,33 @@ impl DemoGateway {
         Ok(Self { name, folder, ports, peers: vec![], app: None })
     }
 
-    /// Make another gateway a peer of this one, written to in this dialect.
+    /// Makes another gateway a peer of this one, addressed in this dialect.
     pub(super) fn know(&mut self, other: &Self, dialect: &'static str) {
         self.peers.push((other.name, other.ports.federation, dialect));
     }
 
-    /// Its name.
+    /// Returns the name.
     pub(super) const fn name(&self) -> &'static str {
         self.name
     }
 
-    /// The base URL of its messenger API.
+    /// Returns the base URL of the messenger API.
     pub(super) fn messenger_url(&self) -> String {
         format!("http://{}/v1", self.ports.messenger)
     }
 
-    /// The addresses, for people.
+    /// Returns the addresses for output.
     pub(super) fn addresses(&self) -> String {
         let Ports { federation, messenger, admin } = self.ports;
         format!("peers http://{federation}  messenger http://{messenger}  health http://{admin}/health/ready")
     }
 
-    /// Whether it runs.
+    /// Returns whether the gateway runs.
     pub(super) const fn is_up(&self) -> bool {
         self.app.is_some()
     }
 
-    /// Start it, on what is in its folder.
+    /// Starts the gateway with the data in its folder.
     pub(super) async fn start(&mut self) -> anyhow::Result<()> {
         let settings = match Settings::load(&Sources::text(self.configuration(), self.folder.path())) {
             Ok(settings) => settings,
@@ -78,14 +79,14 @@ impl DemoGateway {
         Ok(())
     }
 
-    /// Take it down as a power cut would.
+    /// Stops the gateway as a power cut would.
     pub(super) async fn kill(&mut self) {
         if let Some(app) = self.app.take() {
             app.kill().await;
         }
     }
 
-    /// Stop it properly.
+    /// Stops the gateway gracefully.
     pub(super) async fn stop(&mut self) {
         if let Some(app) = self.app.take() {
             app.stop().await;
@@ -111,7 +112,7 @@ impl DemoGateway {
     }
 }
 
-/// A loopback address for this gateway alone. Where a system has but one, that one is used.
+/// Returns a loopback address for this gateway alone; binding falls back to 127.0.0.1 if the system has no other.
 fn own_address(name: &str) -> Ipv4Addr {
     let place = super::NAMES.iter().position(|known| *known == name).unwrap_or(0);
     Ipv4Addr::new(127, 0, 77, u8::try_from(place + 1).unwrap_or(1))

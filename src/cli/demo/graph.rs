@@ -1,14 +1,14 @@
-//! A context's graph in text: one line a message, oldest first, with a column for each line of thought that is open.
+//! A context's graph as text: one line per message, oldest first, with one column per open branch.
 
 use std::fmt::Write;
 
 use super::toy::Line;
 
-/// Columns at most; what lies further to the right shares the last one.
+/// Maximum number of columns; further branches share the last one.
 const COLUMNS_MAX: usize = 12;
 
-/// Draw the messages in the order given. A message stands in the column of a message it names; `+` marks columns that it
-/// brings together.
+/// Draws the messages in the given order. A message is in the column of one of its parents; `+` marks columns that it
+/// merges.
 pub(super) fn draw(lines: &[&Line]) -> String {
     let mut out = String::new();
     let mut open: Vec<&str> = vec![];
@@ -31,10 +31,10 @@ pub(super) fn draw(lines: &[&Line]) -> String {
     out
 }
 
-/// The column of a message, and the other columns that end in it.
+/// Returns the column of a message, and the other columns that end in it.
 fn place<'a>(open: &mut Vec<&'a str>, line: &'a Line) -> (usize, Vec<usize>) {
     let mut named = (0..open.len()).filter(|&at| line.prev.iter().any(|prev| prev == open[at])).collect::<Vec<_>>();
-    // Of one's own messages the parents are not told: they follow all that is open.
+    // The parents of the messenger's own messages are unknown; they are taken to be all heads.
     if line.prev.is_empty() {
         named = (0..open.len()).collect();
     }
@@ -50,7 +50,7 @@ fn place<'a>(open: &mut Vec<&'a str>, line: &'a Line) -> (usize, Vec<usize>) {
     }
 }
 
-/// Enough of an id to tell messages apart by eye: the origin and the end.
+/// Returns a short form of an id: the origin and the last characters.
 fn short(id: &str) -> String {
     let (origin, pdu) = id.split_once('/').unwrap_or(("", id));
     format!("{origin}/{}", &pdu[pdu.len().saturating_sub(4)..])

@@ -1,7 +1,7 @@
-//! `fernpost demo`: three gateways and a toy messenger each, in one process, on loopback, with temporary data.
+//! `fernpost demo`: three gateways with a sample messenger each, in one process, on loopback, with temporary data.
 //!
-//! Red and blue write updates to each other; green is written to, and writes, in transactions. The gateways are real: real
-//! stores, real HTTP between them, the same code as `serve`. Only the messengers are toys.
+//! Red and blue exchange updates with each other; green exchanges transactions with both. The gateways are real: real
+//! stores, real HTTP between them, the same code as `serve`. Only the messengers are samples.
 
 mod conversation;
 mod gateway;
@@ -20,20 +20,20 @@ use super::output::remark;
 use super::{COULD_NOT_RUN, FINE};
 use crate::telemetry;
 
-/// What the demo does.
+/// Options of the demo.
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    /// Run a scripted conversation with outages in the middle, verify every side, and exit 0 or 1: updates between red and
-    /// blue, then messages among all three with replies in two contexts.
+    /// Run a scripted exchange with outages, verify every side, and exit with 0 or 1: updates between red and blue,
+    /// then messages among all three with replies in two contexts.
     #[arg(long)]
     check: bool,
-    /// With `--check`: updates each way.
+    /// With `--check`: number of updates in each direction.
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(4..=100_000), requires = "check")]
     updates: u32,
-    /// With `--check`: messages in all.
+    /// With `--check`: total number of messages.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(12..=100_000), requires = "check")]
     messages: u32,
-    /// With `--check`: draw the graph of the first context as it grew.
+    /// With `--check`: draw the graph of the first context.
     #[arg(long, requires = "check")]
     graph: bool,
 }
@@ -46,8 +46,8 @@ pub(super) fn run(options: &Options) -> u8 {
     actix::System::new().block_on(async {
         let outcome = tokio::select! {
             outcome = demo(options) => outcome,
-            // The gateways and their temporary folders are gone by now. An exit, because a read of the terminal that is still
-            // open would hold up the runtime's end until the next key.
+            // The gateways and their temporary folders have been dropped. The process exits here, because a pending
+            // read of the terminal would block the end of the runtime until the next key.
             _ = tokio::signal::ctrl_c() => std::process::exit(if options.check { COULD_NOT_RUN } else { FINE }.into()),
         };
         outcome.unwrap_or_else(|error| {
@@ -72,14 +72,14 @@ async fn check(options: &Options) -> anyhow::Result<u8> {
         Err(_) => Ok(COULD_NOT_RUN),
     };
     trio.stop().await;
-    // The worse of the two: each has printed its own table.
+    // The worse of the two results; each half has printed its own table.
     Ok(updates?.max(messages?))
 }
 
-/// The names, in the order in which everything is shown.
+/// Names of the gateways, in the order of all output.
 const NAMES: [&str; 3] = ["red", "blue", "green"];
 
-/// Three gateways, each a peer of the others, and the messengers behind them.
+/// Three gateways, each a peer of the others, and their messengers.
 struct Trio {
     gateways: [DemoGateway; 3],
     toys: [Toy; 3],

@@ -1,4 +1,4 @@
-//! The first half of the check: updates between red and blue, with an outage of blue in the middle.
+//! The first half of `--check`: updates between red and blue, with an outage of blue.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -13,17 +13,17 @@ use super::table::{Row, print, progress};
 use super::toy::{Heard, Toy};
 use crate::cli::output::{remark, say};
 
-/// How long the whole exchange may take.
+/// Deadline of the whole exchange.
 const DEADLINE: Duration = Duration::from_secs(120);
-/// How long blue is away.
+/// Time for which blue is down.
 const OUTAGE: Duration = Duration::from_secs(1);
-/// Updates said in one breath: some alone, some together.
+/// Number of updates per submission, in turn.
 const BREATHS: [usize; 4] = [1, 7, 2, 20];
 
-/// One side.
+/// One side of the exchange.
 struct Side {
     name: &'static str,
-    /// What the other one says to it, in order.
+    /// Texts that the other side sends to it, in order.
     expected: Vec<String>,
     heard: Vec<(String, String)>,
     hears: mpsc::UnboundedReceiver<Heard>,
@@ -60,7 +60,7 @@ fn side(toy: &Toy, expected: Vec<String>) -> Side {
     Side { name: toy.name(), expected, heard: vec![], hears, listener }
 }
 
-/// Say all lines, one breath after the other.
+/// Submits all lines in groups.
 fn speak(toy: Toy, to: &'static str, lines: Vec<String>) -> tokio::task::JoinHandle<()> {
     actix::spawn(async move {
         let (mut rest, mut breaths) = (&lines[..], BREATHS.iter().cycle());
@@ -74,7 +74,7 @@ fn speak(toy: Toy, to: &'static str, lines: Vec<String>) -> tokio::task::JoinHan
     })
 }
 
-/// Listen until both sides have heard so many lines, or time is up.
+/// Receives until both sides have this many lines, or the deadline is reached.
 async fn hear_until(sides: &mut [Side; 2], count: usize, started: Instant) {
     let until = started + DEADLINE;
     let [red, blue] = sides;
@@ -100,7 +100,8 @@ impl Side {
     }
 
     fn row(&self) -> Row {
-        // An event that comes again after a lost acknowledgement has its old id: that is no second arrival.
+        // An event that is redelivered after a lost acknowledgement has its old id, so it does not count as a second
+        // arrival.
         let mut seen = HashSet::new();
         let texts: Vec<&String> = self.heard.iter().filter(|(id, _)| seen.insert(id)).map(|(_, text)| text).collect();
         let different: HashSet<&String> = texts.iter().copied().collect();

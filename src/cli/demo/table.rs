@@ -1,20 +1,20 @@
-//! What each side expected and what it has, as a table.
+//! The result table: expected and received items of each side.
 
 use std::io::{IsTerminal, Write};
 
 use crate::cli::output::say;
 
-/// One side's row.
+/// The row of one side.
 pub(super) struct Row {
-    /// Whose.
+    /// Name of the side.
     pub(super) name: &'static str,
-    /// How many should have arrived.
+    /// Number of items that should have arrived.
     pub(super) expected: usize,
-    /// How many different ones did.
+    /// Number of different items that arrived.
     pub(super) received: usize,
-    /// How many came under more than one event.
+    /// Number of items that arrived as more than one event.
     pub(super) twice: usize,
-    /// How many came before something they should have come after.
+    /// Number of items that arrived before an item that precedes them.
     pub(super) too_early: usize,
 }
 
@@ -24,7 +24,7 @@ impl Row {
     }
 }
 
-/// Print the table; tells whether all is as it should be.
+/// Prints the table, and returns whether all rows are correct.
 pub(super) fn print(rows: &[Row]) -> bool {
     say!("\nside   expected  received  missing  twice  too early");
     for row in rows {
@@ -37,11 +37,11 @@ pub(super) fn print(rows: &[Row]) -> bool {
     fine
 }
 
-/// Progress on a terminal, in place.
+/// Shows progress on a terminal, on one line.
 pub(super) fn progress(text: &str) {
     if std::io::stdout().is_terminal() {
         print!("\r  {text:<70}\r");
-        // Progress that cannot be shown is not worth ending for.
+        // A failed progress output must not end the demo.
         let _ = std::io::stdout().flush();
     }
 }

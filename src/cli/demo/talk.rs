@@ -1,4 +1,4 @@
-//! The demo as a conversation: what is typed at one messenger appears at the others, in one context that all three share.
+//! The interactive demo: what is typed at one messenger appears at the others, in one context that all three share.
 
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
@@ -13,18 +13,18 @@ use super::toy::{Heard, Line, Toy};
 use super::typed::{HELP, Typed, parse};
 use super::{NAMES, Trio, graph};
 
-/// Where they talk.
+/// Context of the demo.
 const CONTEXT: &str = "#garden";
 
-/// How often a speaker asks whether what it said was taken.
+/// Interval at which a sender polls the delivery of its message.
 const ASK_EVERY: Duration = Duration::from_millis(50);
 
-/// Something for the screen.
+/// An output for the terminal.
 enum Shown {
     Text(String),
-    /// One's own.
+    /// A message that this side sent.
     Own(&'static str, Line),
-    /// Somebody else's.
+    /// A message that this side received.
     Heard(&'static str, Line),
 }
 
@@ -85,7 +85,7 @@ pub(super) async fn run() -> anyhow::Result<u8> {
             }
         }
     }
-    // What was typed last may still be on its way when the input is a file.
+    // If the input is a file, the last messages may still be in flight.
     while let Ok(Some(news)) = tokio::time::timeout(Duration::from_millis(500), shown.recv()).await {
         show(news, &mut known);
     }
@@ -93,7 +93,7 @@ pub(super) async fn run() -> anyhow::Result<u8> {
     Ok(FINE)
 }
 
-/// Red's view is the one that is drawn.
+/// Prints an output, and records it for the graph if it is red's.
 fn show(shown: Shown, known: &mut Vec<Line>) {
     match shown {
         Shown::Text(text) => over_prompt(&text),
@@ -132,7 +132,7 @@ fn put(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// Say it, and report when it is on our disk.
+/// Sends a message, and reports each gateway that has it on disk.
 fn say(toy: Toy, text: String, screen: Screen) {
     actix::spawn(async move {
         let name = toy.name();
@@ -142,7 +142,7 @@ fn say(toy: Toy, text: String, screen: Screen) {
                 drop(screen.send(Shown::Own(name, line)));
                 let mut told = BTreeSet::new();
                 loop {
-                    // No answer, because the speaker's own gateway is down, says nothing about the others.
+                    // The call fails while the sender's own gateway is down; this says nothing about the others.
                     let Ok(states) = toy.states(&id).await else {
                         tokio::time::sleep(ASK_EVERY).await;
                         continue;

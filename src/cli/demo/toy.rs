@@ -1,4 +1,4 @@
-//! A toy messenger: says things through its gateway, and follows its gateway's feed.
+//! A sample messenger: submits to its gateway, and follows the gateway's feed.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,14 +10,14 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-/// How long until a call that failed is made again: a messenger repeats until it has its answer.
+/// Delay before a failed call is repeated: a messenger repeats a call until it gets a response.
 const AGAIN: Duration = Duration::from_millis(100);
-/// How long a call to our own gateway may take.
+/// Timeout of a call to its gateway.
 const CALL: Duration = Duration::from_secs(10);
-/// How long the gateway holds a read that finds nothing.
+/// Seconds for which the gateway holds a read without new events.
 const POLL: u64 = 20;
 
-/// A messenger.
+/// A sample messenger.
 #[derive(Clone)]
 pub(super) struct Toy {
     name: &'static str,
@@ -25,18 +25,18 @@ pub(super) struct Toy {
     client: Client,
 }
 
-/// What a toy says as an update.
+/// The update that a sample messenger sends.
 #[derive(Debug, Serialize, Deserialize)]
 struct Said {
     update: String,
     text: String,
 }
 
-/// What a toy says in a context.
+/// The content of a message in a context.
 #[derive(Debug, Serialize, Deserialize)]
 struct Content {
     body: String,
-    /// The message this one answers.
+    /// Message that this one answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     answers: Option<String>,
 }
@@ -87,36 +87,36 @@ struct Event {
     text: Option<String>,
 }
 
-/// What a toy hears.
+/// An event that a sample messenger received.
 #[derive(Debug)]
 pub(super) enum Heard {
     /// An update.
     Text {
-        /// The event's id, which is the same at every redelivery.
+        /// Id of the event; it is the same at every redelivery.
         id: String,
-        /// Who.
+        /// Sender.
         from: String,
-        /// What.
+        /// Text.
         text: String,
     },
     /// A message in a context.
     Message(Line),
-    /// The gateway says something about itself.
+    /// An event of the gateway.
     News(String),
 }
 
 /// A message as one side knows it.
 #[derive(Debug, Clone)]
 pub(super) struct Line {
-    /// `<origin>/<pdu id>`.
+    /// Id: `<origin>/<pdu id>`.
     pub(super) id: String,
-    /// Where it was said.
+    /// Context of the message.
     pub(super) context: String,
-    /// What was said.
+    /// Text of the message.
     pub(super) body: String,
-    /// The message it answers.
+    /// Message that it answers.
     pub(super) answers: Option<String>,
-    /// The messages its author's gateway had seen. Not known of one's own: the gateway chose them.
+    /// Parents, which the author's gateway chose; unknown for the side's own messages.
     pub(super) prev: Vec<String>,
 }
 
@@ -131,25 +131,25 @@ struct TracePeer {
 }
 
 impl Toy {
-    /// A messenger that stands behind the gateway whose API is at `url`.
+    /// Returns a messenger for the gateway whose API is at `url`.
     pub(super) fn new(name: &'static str, url: String) -> anyhow::Result<Self> {
         let client = Client::builder().no_proxy().build().context("no HTTP client")?;
         Ok(Self { name, url, client })
     }
 
-    /// Its name, and its gateway's.
+    /// Returns the name of the messenger and its gateway.
     pub(super) const fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Begin a conversation with these servers.
+    /// Creates a context with these servers.
     pub(super) async fn begin(&self, context: &str, servers: &[&str]) -> anyhow::Result<()> {
         let body = serde_json::to_vec(&BTreeMap::from([("servers", servers)]))?;
         self.put(&format!("contexts/{}", context.replace('#', "%23")), body, StatusCode::OK).await?;
         Ok(())
     }
 
-    /// Say something in a context. The answer is the submission's id, and the message with its id everywhere.
+    /// Sends a message in a context. Returns the submission id, and the message with its PDU id.
     pub(super) async fn message(
         &self,
         context: &str,
@@ -166,7 +166,7 @@ impl Toy {
         Ok((submission, Line { id, context: context.to_owned(), body, answers, prev: vec![] }))
     }
 
-    /// Say these texts to the messenger behind `to`, in order and as one unit.
+    /// Submits these texts for the messenger of `to`, in order and as one submission.
     pub(super) async fn say(&self, to: &str, texts: Vec<String>) -> anyhow::Result<String> {
         let id = self.next_id();
         let strong: Vec<Said> = texts.into_iter().map(|text| Said { update: "message".to_owned(), text }).collect();
@@ -180,8 +180,8 @@ impl Toy {
         format!("{}-{}", self.name, NEXT.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Repeat until the gateway has it on disk: when it is down, or busy, or was killed over the call, the same id again is
-    /// the same submission.
+    /// Repeats the call until the gateway has it on disk: if the gateway is down, busy or killed during the call, the
+    /// same id makes the repeat the same submission.
     async fn put(&self, path: &str, body: Vec<u8>, wanted: StatusCode) -> anyhow::Result<Vec<u8>> {
         loop {
             let url = format!("{}/{path}", self.url);
@@ -199,13 +199,13 @@ impl Toy {
         }
     }
 
-    /// How what was said under `id` stands, by server.
+    /// Returns the delivery state of a submission by server.
     pub(super) async fn states(&self, id: &str) -> anyhow::Result<BTreeMap<String, String>> {
         let trace: Trace = self.get(&format!("messages/{id}"), CALL).await?;
         Ok(trace.peers.into_iter().map(|(server, peer)| (server, peer.state)).collect())
     }
 
-    /// Follow the feed for ever: what was heard is acknowledged, so it is not heard again.
+    /// Follows the feed for ever. Received events are acknowledged, so they are not delivered again.
     pub(super) async fn listen(self, heard: mpsc::UnboundedSender<Heard>) {
         let mut after = None;
         loop {
@@ -220,7 +220,7 @@ impl Toy {
                     }
                     after = Some(page.next);
                     let body = format!("{{\"upto\":{}}}", page.next);
-                    // A lost acknowledgement is made good by the next one.
+                    // The next acknowledgement covers a lost one.
                     let _ = self.client.post(format!("{}/events/ack", self.url)).timeout(CALL).body(body).send().await;
                 }
                 Err(_) => tokio::time::sleep(AGAIN).await,

@@ -1,4 +1,4 @@
-//! One connection of a peer, acted out: what was decided becomes bytes, or the lack of them.
+//! One connection of a simulated peer: turns decisions into bytes, or into silence.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,16 +10,16 @@ use super::http::{Connection, Request, answer};
 use super::script::{Behaviour, Plan, Script};
 use super::world::{Decision, World};
 
-/// How long a silent peer holds a connection that nobody hangs up.
+/// Maximum time for which a silent peer holds a connection.
 const SILENCE_MAX: Duration = Duration::from_secs(600);
-/// Where even an endless answer ends.
+/// Maximum bytes of an endless response.
 const HUGE_MAX: usize = 1 << 30;
-/// What a TLS listener says to whoever speaks HTTP: a fatal alert, unexpected message.
+/// Bytes that a TLS listener sends to an HTTP client: a fatal alert, unexpected message.
 const ALERT: [u8; 7] = [0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x0a];
 
-/// Serve a connection to its end. Without a `name`, the Host header has it.
+/// Serves a connection to its end. Without a `name`, the Host header selects the peer.
 pub(super) async fn serve(stream: TcpStream, name: Option<Arc<str>>, world: Arc<Mutex<World>>) {
-    // Answers are short and somebody waits for each.
+    // Responses are short, and the caller waits for each.
     let _ = stream.set_nodelay(true);
     let mut connection = Connection::new(stream);
     while let Some(request) = connection.request().await {
@@ -43,7 +43,7 @@ pub(super) async fn serve(stream: TcpStream, name: Option<Arc<str>>, world: Arc<
     }
 }
 
-/// Tells whether the connection goes on.
+/// Acts out a decision; returns whether the connection continues.
 async fn act(connection: &mut Connection, Decision { behaviour, status, body }: Decision) -> bool {
     let whole = answer(status, &body);
     match behaviour {
@@ -68,8 +68,8 @@ async fn act(connection: &mut Connection, Decision { behaviour, status, body }: 
             while goes_on && written < HUGE_MAX {
                 goes_on = connection.write(chunk.as_bytes()).await;
                 written += chunk.len();
-                // 4 MB a second: at full speed the buffers alone hold megabytes, and what fills them is taken from whoever shares
-                // the machine.
+                // At 4 MB per second: at full speed the buffers alone would hold megabytes and slow down other
+                // processes of the machine.
                 sleep(Duration::from_millis(1)).await;
             }
             false
@@ -91,7 +91,7 @@ async fn act(connection: &mut Connection, Decision { behaviour, status, body }: 
     }
 }
 
-/// What tests and operators ask of the simulation itself.
+/// Answers calls about the simulation itself.
 fn about(request: &Request, world: &Mutex<World>) -> (u16, String) {
     let (path, peer) = (request.target.split('?').next().unwrap_or_default(), request.query("peer"));
     match (request.method.as_str(), path) {
@@ -115,7 +115,7 @@ fn refusal(words: &str) -> String {
     serde_json::json!({"error": words}).to_string()
 }
 
-/// Nothing panics in the middle of a change.
+/// Locks the state. No change can panic halfway.
 fn locked(world: &Mutex<World>) -> MutexGuard<'_, World> {
     world.lock().unwrap_or_else(PoisonError::into_inner)
 }

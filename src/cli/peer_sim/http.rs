@@ -1,4 +1,4 @@
-//! Just enough HTTP to misbehave in it: requests read whole, answers written byte by byte where that is wanted.
+//! A minimal HTTP server that can misbehave: requests are read completely, responses can be written byte by byte.
 
 use std::time::Duration;
 
@@ -6,29 +6,29 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// Of a request's head and of its body.
+/// Maximum bytes of a request's head, and below, of its body.
 const HEAD_MAX: usize = 16 * 1024;
 const BODY_MAX: usize = 16 * 1024 * 1024;
-/// How long a connection may be idle, and a request may take to come.
+/// Timeout of an idle connection, and of a request's arrival.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A request, read.
+/// A request that was read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Request {
     pub(super) method: String,
-    /// With its query.
+    /// Target with its query.
     pub(super) target: String,
     head: String,
     pub(super) body: Vec<u8>,
 }
 
 impl Request {
-    /// A header's value.
+    /// Returns the value of a header.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         header(&self.head, name)
     }
 
-    /// A value of the query.
+    /// Returns a value of the query.
     pub(super) fn query(&self, key: &str) -> Option<&str> {
         let (_, query) = self.target.split_once('?')?;
         query.split('&').filter_map(|pair| pair.split_once('=')).find(|(name, _)| *name == key).map(|(_, value)| value)
@@ -40,7 +40,7 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     lines.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
 }
 
-/// One connection.
+/// A connection with its read buffer.
 pub(super) struct Connection {
     stream: TcpStream,
     read: Vec<u8>,
@@ -51,7 +51,7 @@ impl Connection {
         Self { stream, read: vec![] }
     }
 
-    /// The next request; `None` where none comes, or what comes is none.
+    /// Returns the next request; `None` if there is none, or if it is invalid.
     pub(super) async fn request(&mut self) -> Option<Request> {
         timeout(PATIENCE, self.whole()).await.ok()?
     }
@@ -67,7 +67,7 @@ impl Connection {
             self.more().await?;
         };
         let head = String::from_utf8(self.read[..end].to_vec()).ok()?;
-        // A body without a length is nothing that gateways send.
+        // A body without a length is never sent by gateways.
         let length: usize = header(&head, "content-length").map_or(Some(0), |text| text.parse().ok())?;
         if length > BODY_MAX || header(&head, "transfer-encoding").is_some() {
             return None;
@@ -89,23 +89,23 @@ impl Connection {
         }
     }
 
-    /// Write; tells whether the other side still takes it.
+    /// Writes bytes; returns whether the other side still accepts them.
     pub(super) async fn write(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).await.is_ok()
     }
 
-    /// Wait until the other side hangs up, or for so long.
+    /// Waits until the other side closes the connection, or for this time.
     pub(super) async fn hold(&mut self, most: Duration) {
         let gone = async {
             let mut dropped = [0; 1024];
             while self.stream.read(&mut dropped).await.is_ok_and(|count| count > 0) {}
         };
-        // Either is an end.
+        // The result does not matter: both are an end.
         let _ = timeout(most, gone).await;
     }
 }
 
-/// An answer with its head.
+/// Returns a response with its head.
 pub(super) fn answer(status: u16, body: &str) -> String {
     let retry = if status == 429 { "Retry-After: 1\r\n" } else { "" };
     format!(

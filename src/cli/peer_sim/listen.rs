@@ -1,4 +1,4 @@
-//! Where the peers are: listeners, addresses that refuse, and addresses that swallow.
+//! The sockets of simulated peers: listeners, addresses that refuse, and addresses that never respond.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -13,20 +13,21 @@ use super::answer;
 use super::script::{Behaviour, Plan};
 use super::world::World;
 
-/// Connections served at once, by all peers together; further ones wait in the kernel's queue.
+/// Maximum number of connections of all peers together; further ones wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 8_192;
-/// Connections that fill the queue of a listener which takes none, and how long it is tried to make one more.
+/// Maximum number of connections that fill the queue of a listener, and below, the time after which the queue counts as
+/// full.
 const FILLING: usize = 4;
 const FULL_AFTER: Duration = Duration::from_millis(50);
 
 /// A peer and its address.
 pub(super) struct Place {
-    /// `None`: all of them, by their Host header.
+    /// Name of the peer; `None`: all peers, selected by the Host header.
     pub(super) name: Option<String>,
     pub(super) address: SocketAddr,
 }
 
-/// Each name on a port of its own.
+/// Returns the addresses of the peers, each on a port of its own.
 pub(super) fn places(names: impl Iterator<Item = String>, first: SocketAddr) -> anyhow::Result<Vec<Place>> {
     let place = |(n, name): (u32, String)| {
         let port = match first.port() {
@@ -38,19 +39,19 @@ pub(super) fn places(names: impl Iterator<Item = String>, first: SocketAddr) -> 
     (0..).zip(names).map(place).collect()
 }
 
-/// All that is held open: dropped, nobody listens any more.
+/// All open sockets; dropping it closes them.
 pub(super) struct Served {
-    /// As they came to be.
+    /// Actual addresses.
     pub(super) addresses: Vec<(Option<String>, SocketAddr)>,
-    /// Dropped, they end.
+    /// Tasks of the listeners; they end when this is dropped.
     listeners: JoinSet<()>,
-    /// Bound, so that nobody else gets the port, and not listening.
+    /// Sockets that are bound, so that no other process takes the port, and do not listen.
     refusing: Vec<TcpSocket>,
-    /// Listeners that take nothing, and what fills their queues.
+    /// Listeners that accept nothing, and the connections that fill their queues.
     swallowing: Vec<(TcpListener, Vec<TcpStream>)>,
 }
 
-/// Open all places.
+/// Opens the sockets of all peers.
 pub(super) async fn serve(places: Vec<Place>, plan: &Plan, world: &Arc<Mutex<World>>) -> anyhow::Result<Served> {
     let mut served = Served { addresses: vec![], listeners: JoinSet::new(), refusing: vec![], swallowing: vec![] };
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
@@ -84,13 +85,13 @@ async fn accept(listener: TcpListener, name: Option<Arc<str>>, world: Arc<Mutex<
                     drop(permit);
                 });
             }
-            // Out of descriptors, most likely: those that end give some back.
+            // Most likely the process has no free file descriptors; connections that end release some.
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }
     }
 }
 
-/// A listener with a queue of one that nobody empties: once it is full, the kernel drops whoever knocks.
+/// Returns a listener with a full queue of one: the kernel drops further connection attempts.
 async fn swallow(socket: TcpSocket) -> anyhow::Result<(TcpListener, Vec<TcpStream>)> {
     let listener = socket.listen(1)?;
     let address = listener.local_addr()?;

@@ -1,9 +1,10 @@
-//! `fernpost peer-sim`: servers that misbehave on purpose, for tests and for whoever wants to see what a gateway does about it.
+//! `fernpost peer-sim`: servers that misbehave on purpose, for tests and for demonstrating how a gateway reacts.
 //!
-//! One process plays one peer or thousands, on loopback, in both dialects. Each answers as its script says, remembers what it
-//! was sent, and tells it at `GET /sim/received`. With `--push` the process plays a sender instead.
+//! One process simulates one peer or thousands, on loopback, in both dialects. Each responds as its script says,
+//! records what it receives, and returns the record at `GET /sim/received`. With `--push` the process acts as a sender
+//! instead.
 //!
-//! It shares no code with the gateway's own dialects: what both get wrong in the same way, no test would see.
+//! It shares no code with the gateway's own dialects, because tests would not find an error that both have in common.
 
 mod answer;
 mod http;
@@ -29,39 +30,39 @@ use self::world::World;
 use super::{COULD_NOT_RUN, FINE};
 use crate::cli::output::{remark, say};
 
-/// Peers one process plays at most.
+/// Maximum number of peers per process.
 const PEERS_MAX: u32 = 10_000;
 
-/// How the simulated peers behave.
+/// Options of the simulated peers.
 #[derive(Debug, Args)]
 #[command(after_help = BEHAVIOURS)]
 pub(super) struct Options {
-    /// Where the first peer listens; each further one on the next port. Port 0 is any free one.
+    /// Address of the first peer; each further one listens on the next port. Port 0 is any free one.
     #[arg(long, default_value = "127.0.0.1:0", value_parser = on_loopback)]
     listen: SocketAddr,
-    /// How many peers are played.
+    /// Number of peers.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=PEERS_MAX as i64))]
     peers: u32,
-    /// What the peers are called; {} stands for their number.
+    /// Names of the peers; {} stands for the number.
     #[arg(long, default_value = "sim{}.example")]
     name: String,
-    /// One listener for all: the Host header says which peer is meant.
+    /// Use one listener for all peers: the Host header selects the peer.
     #[arg(long)]
     by_host: bool,
-    /// What each peer does with its requests, one after the other: BEHAVIOUR[:TIMES], with commas. Without TIMES once; the last
-    /// one then for ever. What comes after the end is `ok`.
+    /// Responses of each peer to its requests, in turn: BEHAVIOUR[:TIMES], separated by commas. Without TIMES a
+    /// behaviour applies once, the last one for ever. After the end it is `ok`.
     #[arg(long, default_value = "ok")]
     script: Script,
-    /// Behaviours by chance, with weights: ok=8,5xx=1,close=1.
+    /// Random behaviours with weights: ok=8,5xx=1,close=1.
     #[arg(long, conflicts_with = "script")]
     chance: Option<Chance>,
-    /// Of every chance taken here; printed where it is not given.
+    /// Seed of all random choices; it is printed if it is not given.
     #[arg(long)]
     seed: Option<u64>,
-    /// Strong updates taken in a push, as told to the sender; 0 tells nothing, as old servers do.
+    /// Number of strong updates per push, as announced to the sender; 0 announces nothing, as old servers do.
     #[arg(long, default_value_t = 100)]
     window: u32,
-    /// Write each request here too, a line of JSON each: peer, from, number, items, answer, time.
+    /// Also write each request to this file, as a line of JSON: peer, from, number, items, answer, time.
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
     #[command(flatten)]

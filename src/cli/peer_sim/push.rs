@@ -1,4 +1,4 @@
-//! A peer as sender: pushes at a gateway in order and out of it, once and twice, numbered in every way a text allows.
+//! A simulated sender: pushes to a gateway in and out of order, once and twice, with every permitted numbering.
 
 use std::time::Duration;
 
@@ -11,27 +11,27 @@ use serde_json::{Value, json};
 use crate::cli::FINE;
 use crate::cli::output::remark;
 
-/// How long a push may take.
+/// Timeout of a push.
 const CALL: Duration = Duration::from_secs(30);
-/// How often the same push is made again because it was told to wait, or because nobody answered, and how long after.
+/// Maximum number of attempts for a push, after waits or failures, and below, the delay between them.
 const TRIES_MAX: u32 = 50;
 const AGAIN: Duration = Duration::from_millis(200);
-/// The longest wait that is obeyed in full.
+/// Longest wait that is fully observed.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// What is pushed, and how.
+/// Options of the sender.
 #[derive(Debug, Args)]
 pub(super) struct Pushing {
-    /// Push at this gateway instead of playing peers; the base URL of its federation listener.
+    /// Push to this gateway instead of simulating peers; the base URL of its federation listener.
     #[arg(long = "push", value_name = "URL", requires = "sender")]
     pub(super) url: Option<String>,
-    /// Who pushes: a name that the gateway believes from this machine.
+    /// Name of the sender; the gateway must accept it from this machine.
     #[arg(long = "as", value_name = "NAME", id = "sender")]
     sender: Option<String>,
-    /// How many items are sent.
+    /// Number of items to send.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     count: u32,
-    /// How many in a request.
+    /// Number of items per request.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     batch: u32,
     /// Send everything out of order first, then in order.
@@ -40,10 +40,10 @@ pub(super) struct Pushing {
     /// Send each request twice.
     #[arg(long)]
     twice: bool,
-    /// Say the number of each push's first update, too (from_seq).
+    /// Also send the number of each push's first update (from_seq).
     #[arg(long)]
     ranges: bool,
-    /// What the numbers count.
+    /// Meaning of the numbers.
     #[arg(long, value_enum, default_value_t = Numbering::Updates)]
     numbering: Numbering,
     /// Send transactions of messages in this context instead of updates.
@@ -51,26 +51,26 @@ pub(super) struct Pushing {
     context: Option<String>,
 }
 
-/// What a sender's numbers count.
+/// The meaning of a sender's numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Numbering {
-    /// Strong updates, one by one.
+    /// Numbers count strong updates.
     Updates,
-    /// Pushes, whatever is in them.
+    /// Numbers count pushes.
     Pushes,
 }
 
-/// One request, ready to be sent any number of times.
+/// A request that can be sent any number of times.
 #[derive(Debug, Clone, PartialEq)]
 struct Prepared {
     path: String,
     put: bool,
-    /// What `ok` has to say.
+    /// Number that `ok` must return.
     seq: u64,
     body: Value,
 }
 
-/// All requests, in order.
+/// Returns all requests, in order.
 fn prepared(options: &Pushing, sender: &str) -> Vec<Prepared> {
     let count = u64::from(options.count);
     let firsts = (1..=count).step_by(options.batch as usize);
@@ -95,7 +95,7 @@ fn push(options: &Pushing, sender: &str, n: u64, first: u64, last: u64) -> Prepa
     Prepared { path: "/http/v1/updates".to_owned(), put: false, seq, body }
 }
 
-/// A chain: each message names the one before.
+/// Returns a transaction; its messages form a chain in which each names the one before.
 fn transaction(sender: &str, context: &str, n: u64, first: u64, last: u64) -> Prepared {
     let pdu = |item: u64| {
         let before: Vec<Value> = (item > 1).then(|| json!([sender, format!("sim-{}", item - 1)])).into_iter().collect();
@@ -107,7 +107,7 @@ fn transaction(sender: &str, context: &str, n: u64, first: u64, last: u64) -> Pr
     Prepared { path: format!("/matrix/federation/v1/send/{n}/"), put: true, seq: n, body }
 }
 
-/// Counts, told at the end.
+/// The counters that are printed at the end.
 #[derive(Debug, Default)]
 struct Tally {
     requests: u64,
@@ -117,7 +117,7 @@ struct Tally {
     failures: u64,
 }
 
-/// What a request came to.
+/// The result of a request.
 enum Outcome {
     Taken,
     Hole,
@@ -138,7 +138,7 @@ pub(super) async fn run(options: &Pushing, seed: u64) -> anyhow::Result<u8> {
         Rng::with_seed(seed).shuffle(&mut order);
         for one in order {
             for _ in 0..times {
-                // Whatever it says: it comes again, in its place.
+                // The result is ignored, because the request is sent again in its order.
                 send(&client, url, sender, one, &mut tally).await;
             }
         }
@@ -154,7 +154,7 @@ pub(super) async fn run(options: &Pushing, seed: u64) -> anyhow::Result<u8> {
     Ok(crate::cli::print(&format!("{told}\n"), FINE))
 }
 
-/// Until it is taken.
+/// Repeats a request until it is accepted.
 async fn insist(client: &Client, url: &str, sender: &str, one: &Prepared, tally: &mut Tally) -> anyhow::Result<()> {
     let mut last = String::new();
     for _ in 0..TRIES_MAX {

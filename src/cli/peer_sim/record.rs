@@ -1,4 +1,4 @@
-//! What came, as lines of JSON in a file: for whoever looks at the run afterwards.
+//! Records the received requests in a file, as lines of JSON.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -9,18 +9,18 @@ use serde_json::{Value, json};
 
 use crate::cli::output::remark;
 
-/// One request as it was recorded.
+/// The record of one request.
 pub(super) struct Line<'a> {
     pub(super) peer: &'a str,
     pub(super) from: &'a str,
-    /// The push's `seq`, or the transaction's id.
+    /// `seq` of the push, or id of the transaction.
     pub(super) number: &'a str,
     pub(super) items: &'a [String],
     pub(super) answer: &'a str,
     pub(super) time: u64,
 }
 
-/// The file, where there is one.
+/// The file, if one was given.
 pub(super) struct Recorder(Option<BufWriter<File>>);
 
 impl Recorder {
@@ -29,7 +29,7 @@ impl Recorder {
         Ok(Self(path.map(open).transpose()?.map(BufWriter::new)))
     }
 
-    /// A file that takes no more ends the recording, not the peer.
+    /// Records a request. If the file cannot be written, recording ends and the peer continues.
     pub(super) fn note(&mut self, line: &Line<'_>) {
         let Some(file) = &mut self.0 else { return };
         let Line { peer, from, number, items, answer, time } = line;
@@ -42,7 +42,7 @@ impl Recorder {
     }
 }
 
-/// Microseconds since 1970: what a sender on the same machine can compare its own clock with.
+/// Returns microseconds since 1970, which a sender on the same machine can compare with its own clock.
 #[expect(clippy::disallowed_methods, reason = "a tool of its own, outside of any gateway and its clock")]
 pub(super) fn now() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);

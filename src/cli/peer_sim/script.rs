@@ -1,11 +1,11 @@
-//! What a peer does with its next request: by a script, or by chance.
+//! Selects a peer's response to its next request: by a script, or at random.
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use fastrand::Rng;
 
-/// What is done with one request.
+/// The response to one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Behaviour {
     Ok,
@@ -20,13 +20,13 @@ pub(super) enum Behaviour {
     Status(u16),
     TooMany(usize),
     Lie(Lie),
-    /// Nobody listens.
+    /// Connections are refused.
     Refuse,
-    /// Connecting takes for ever.
+    /// Connection attempts never complete.
     Blackhole,
 }
 
-/// An answer that is not true.
+/// A false response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lie {
     Seq,
@@ -36,7 +36,7 @@ pub(super) enum Lie {
     Verdicts,
 }
 
-/// A text that is no script.
+/// Error: a text is not a script.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BadScript {
     #[error("{0:?} is no behaviour; they are listed by fernpost peer-sim --help")]
@@ -54,7 +54,7 @@ pub(super) enum BadScript {
 }
 
 impl Behaviour {
-    /// Read one from the front of what lies between colons; returns what is left.
+    /// Parses a behaviour from the first parts, and returns the remaining ones.
     fn read<'a, 'b>(parts: &'b [&'a str]) -> Result<(Self, &'b [&'a str]), BadScript> {
         let (name, rest) = parts.split_first().ok_or(BadScript::Empty)?;
         let time = |name, example| {
@@ -94,13 +94,13 @@ impl Behaviour {
         Ok((simple, rest))
     }
 
-    /// No request is ever seen.
+    /// Returns whether the peer never receives a request.
     pub(super) const fn is_unreachable(self) -> bool {
         matches!(self, Self::Refuse | Self::Blackhole)
     }
 }
 
-/// Behaviours one after the other.
+/// A sequence of behaviours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Script(Vec<(Behaviour, Option<u32>)>);
 
@@ -130,7 +130,7 @@ impl FromStr for Script {
 }
 
 impl Script {
-    /// What is done with the request number `n`, counted from 0.
+    /// Returns the behaviour for request number `n`, counted from 0.
     fn at(&self, n: u64) -> Behaviour {
         let mut left = n;
         for (place, (behaviour, times)) in self.0.iter().enumerate() {
@@ -189,7 +189,7 @@ impl Chance {
     }
 }
 
-/// How the next behaviour is found.
+/// The source of the next behaviour.
 #[derive(Debug, Clone)]
 pub(super) enum Plan {
     Script(Script),
@@ -197,7 +197,7 @@ pub(super) enum Plan {
 }
 
 impl Plan {
-    /// What is done with a peer's request number `n`.
+    /// Returns the behaviour for a peer's request number `n`.
     pub(super) fn next(&mut self, n: u64) -> Behaviour {
         match self {
             Self::Script(script) => script.at(n),
@@ -205,7 +205,7 @@ impl Plan {
         }
     }
 
-    /// Peers under this plan cannot be reached at all.
+    /// Returns the behaviour if peers under this plan cannot be reached at all.
     pub(super) fn unreachable(&self) -> Option<Behaviour> {
         match self {
             Self::Script(script) => Some(script.at(0)).filter(|first| first.is_unreachable()),
@@ -213,7 +213,7 @@ impl Plan {
         }
     }
 
-    /// The same plan, with chances of its own.
+    /// Returns the same plan with a random generator of its own.
     pub(super) fn fork(&mut self) -> Self {
         match self {
             Self::Script(script) => Self::Script(script.clone()),

@@ -1,14 +1,14 @@
-//! Receiving transactions as a simple and honest server would: each PDU once, by its id.
+//! Receives transactions like a simple, correct server: each PDU once, by its id.
 
 use serde_json::{Value, json};
 
 use super::script::Lie;
 use super::updates::name_of;
 
-/// Where transactions are put, before their id.
+/// Path of transactions, without the id.
 pub(super) const SEND: &str = "/matrix/federation/v1/send/";
 
-/// The names of a transaction's PDUs; `None`: it is no transaction.
+/// Returns the names of a transaction's PDUs; `None` if it is not a transaction.
 pub(super) fn read(body: &[u8]) -> Option<Vec<String>> {
     let transaction: Value = serde_json::from_slice(body).ok()?;
     transaction.get("origin")?.as_str()?;
@@ -16,7 +16,7 @@ pub(super) fn read(body: &[u8]) -> Option<Vec<String>> {
     Some(transaction.get("pdus").map_or(Some(&none), Value::as_array)?.iter().map(name_of).collect())
 }
 
-/// A verdict for each, in order.
+/// Returns a response with one verdict per PDU, in order.
 pub(super) fn verdicts(items: &[String], is_new: impl Fn(&String) -> bool) -> String {
     let entry = |item: &String| {
         let (origin, id) = item.split_once('/').unwrap_or(("", item));
@@ -25,7 +25,7 @@ pub(super) fn verdicts(items: &[String], is_new: impl Fn(&String) -> bool) -> St
     json!({"pdus": items.iter().map(entry).collect::<Vec<_>>()}).to_string()
 }
 
-/// The dialect's sender looks at the status alone: each of these has taken the transaction, whatever it says.
+/// Returns a false response. The sender only looks at the status, so the transaction counts as accepted in each case.
 pub(super) fn lie(lie: Lie, items: &[String]) -> String {
     match lie {
         Lie::Seq => json!({"pdus": [], "transaction_id": "0"}).to_string(),

@@ -1,11 +1,11 @@
-//! Receiving pushes as a simple and honest server would: each number once, in order.
+//! Receives pushes like a simple, correct server: each number once, in order.
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::script::Lie;
 
-/// A push, read.
+/// A push that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Push {
     pub(super) seq: u64,
@@ -14,7 +14,7 @@ pub(super) struct Push {
 }
 
 impl Push {
-    /// `None`: it is no push.
+    /// Parses a push; `None` if it is not one.
     pub(super) fn read(body: &[u8]) -> Option<Self> {
         let push: Value = serde_json::from_slice(body).ok()?;
         let none = vec![];
@@ -27,14 +27,14 @@ impl Push {
         Some(Self { seq, first, items: strong.iter().map(name_of).collect() })
     }
 
-    /// How many of its items were taken before; `None`: some are missing before it.
+    /// Returns the number of its items that were accepted before; `None` if items before it are missing.
     pub(super) fn known(&self, expected: u64) -> Option<usize> {
         let overlap = expected.checked_sub(self.first)?;
         Some(usize::try_from(overlap).unwrap_or(usize::MAX).min(self.items.len()))
     }
 }
 
-/// What an item is called in the record: the id of a message, the text or id of an update that has one, else its digest.
+/// Returns the name of an item in the record: the id of a message, the text or id of an update, or its digest.
 pub(super) fn name_of(item: &Value) -> String {
     let pdu = item.get("pdu").unwrap_or(item);
     let text = |key: &str| pdu.get(key).and_then(Value::as_str);

@@ -1,4 +1,4 @@
-//! All peers of the process: what each does next, what each has taken, and what is told of it.
+//! The state of all simulated peers: their next responses, and the record of what they accepted.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -9,39 +9,39 @@ use super::script::{Behaviour, Plan};
 use super::transactions;
 use super::updates::{self, Push};
 
-/// Items remembered by all peers together; later ones are counted only.
+/// Maximum number of items remembered by all peers together; later ones are only counted.
 const ITEMS_MAX: usize = 1_000_000;
-/// Peers that may be named by Host headers.
+/// Maximum number of peers created by Host headers.
 const NAMES_MAX: usize = super::PEERS_MAX as usize;
-/// Answers told apart in the counts of a peer.
+/// Maximum number of different answers in the counts of a peer.
 const ANSWERS_MAX: usize = 50;
 
 /// One simulated peer.
 struct Peer {
     plan: Plan,
     requests: u64,
-    /// By sender, the number it has to come with next.
+    /// Next expected number by sender.
     expected: HashMap<String, u64>,
-    /// What was taken, in order, with the microsecond.
+    /// Accepted items in order, with their time in microseconds.
     taken: Vec<(String, u64)>,
-    /// Names of what was taken as transactions.
+    /// Names of the PDUs accepted in transactions.
     known: HashSet<String>,
-    /// Items beyond those remembered.
+    /// Number of items beyond the remembered ones.
     forgotten: u64,
-    /// Items that came again after they were taken, and items that came before their turn.
+    /// Number of items that were repeated after they had been accepted, and below, of those that came too early.
     repeated: u64,
     early: u64,
     answers: BTreeMap<String, u64>,
 }
 
-/// What to do with a request, decided.
+/// The decision on a request.
 pub(super) struct Decision {
     pub(super) behaviour: Behaviour,
     pub(super) status: u16,
     pub(super) body: String,
 }
 
-/// All peers.
+/// All simulated peers.
 pub(super) struct World {
     plan: Plan,
     window: u32,
@@ -65,7 +65,7 @@ impl World {
         self.peers.get_mut(name)
     }
 
-    /// A request of the dialects; the answer is decided, and what it takes is taken.
+    /// Processes a request of a dialect: decides the response, and accepts the items if the behaviour does.
     pub(super) fn request(&mut self, name: &str, from: &str, path: &str, body: &[u8]) -> Decision {
         let (window, room) = (self.window, ITEMS_MAX - self.items);
         let Some(peer) = self.peer(name) else {
@@ -102,7 +102,7 @@ impl World {
         Decision { behaviour, status, body }
     }
 
-    /// What a peer has taken; without a name, the counts of all.
+    /// Returns the items that a peer accepted; without a name, the counts of all peers.
     pub(super) fn received(&self, name: Option<&str>) -> Value {
         match name {
             Some(name) => self.peers.get(name).map_or_else(
@@ -119,7 +119,7 @@ impl World {
         }
     }
 
-    /// From now on this is done; by all, where none is named.
+    /// Sets a new plan for one peer, or for all.
     pub(super) fn change(&mut self, name: Option<&str>, plan: Plan) {
         match name {
             Some(name) => {
@@ -137,7 +137,7 @@ impl World {
     }
 }
 
-/// One word for the counts.
+/// Returns the name of an answer in the counts.
 fn word(behaviour: Behaviour, status: u16, body: &str) -> String {
     let of_its_own = match behaviour {
         Behaviour::Silent => "silent",
@@ -212,7 +212,8 @@ impl Peer {
             Behaviour::Status(status) => return (status, error(status)),
             Behaviour::TooMany(most) if items.len() > most => return (413, error(413)),
             Behaviour::Wait(_) => return (429, error(429)),
-            // The head of an endless answer says 200, and with it that all was taken.
+            // `Huge` is not among these, because an endless response begins with status 200, which accepts the
+            // transaction.
             Behaviour::Silent | Behaviour::Garbage => return (200, String::new()),
             _ => {}
         }

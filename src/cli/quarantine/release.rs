@@ -1,4 +1,4 @@
-//! Giving parked items back, and forgetting them.
+//! Releases and deletes quarantined items and dead letters.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ struct Done {
     outcome: String,
 }
 
-/// What became of all of a server's; one page of it as the gateway answers, the whole as it is printed.
+/// The result for the items of a server: one page in a response, the sum in the output.
 #[derive(Serialize, Deserialize)]
 struct Many {
     server: String,
@@ -30,7 +30,7 @@ struct Stayed {
     reason: String,
 }
 
-/// What to do in the next call.
+/// The body of the next call.
 #[derive(Serialize)]
 struct Asked {
     after: Option<String>,
@@ -38,7 +38,7 @@ struct Asked {
     kind: Option<String>,
 }
 
-/// Do `verb` to what is meant.
+/// Applies `verb` to the selected items.
 pub(super) async fn act(gateway: &Gateway, json: bool, target: &Target, verb: &str) -> Result<u8, Failure> {
     match (&target.name, &target.id, &target.all_of) {
         (Some(name), Some(id), _) => one(gateway, json, name, id, verb).await,
@@ -67,7 +67,7 @@ async fn one(gateway: &Gateway, json: bool, name: &str, id: &str, verb: &str) ->
     Ok(print(&format!("{name} {id}: {}\n", told(&outcome)), FINE))
 }
 
-/// An outcome for people.
+/// Returns an outcome as text for people.
 fn told(outcome: &str) -> &str {
     match outcome {
         "delivered" => "delivered to the messenger",
@@ -78,7 +78,7 @@ fn told(outcome: &str) -> &str {
     }
 }
 
-/// How many there are.
+/// Returns the number of selected items.
 async fn counted(gateway: &Gateway, name: &str, target: &Target) -> Result<u64, Failure> {
     let (mut found, mut after) = (0, None);
     loop {
@@ -101,7 +101,7 @@ async fn counted(gateway: &Gateway, name: &str, target: &Target) -> Result<u64, 
 async fn all(gateway: &Gateway, json: bool, name: &str, target: &Target, verb: &str) -> Result<u8, Failure> {
     let found = counted(gateway, name, target).await?;
     if found == 0 {
-        // Of a name that is no peer there is nothing either; who mistyped it is told so.
+        // An unknown server has no items either; this call reports a misspelt name.
         gateway.get(&format!("/peers/{}", segment(name))).await?;
     }
     let mut progress = Progress::new(&format!("{verb} {}", items(found)));

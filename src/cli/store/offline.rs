@@ -1,4 +1,4 @@
-//! Files without a gateway on them: examined, and restored.
+//! Commands on files that no gateway has open: verify and restore.
 
 use std::path::{Path, PathBuf};
 
@@ -60,7 +60,7 @@ impl<'a> Report<'a> {
         print_json(&text, code)
     }
 
-    /// What the file is, in one line.
+    /// Returns a description of the file in one line.
     fn words(&self) -> String {
         if self.server.is_empty() {
             return "it does not say whose it is".to_owned();
@@ -70,7 +70,7 @@ impl<'a> Report<'a> {
     }
 }
 
-/// The data folder of the configuration.
+/// Returns the data folder of the configuration.
 fn data_dir(source: Source) -> Result<PathBuf, Failure> {
     source.load().map(|Settings { server, .. }| server.data_dir).map_err(|problems| Failure::from(&problems))
 }
@@ -84,7 +84,7 @@ fn unreadable(error: &OpenError) -> Failure {
     Failure::Broken { code, words: error.to_string() }
 }
 
-/// Examine a file.
+/// Verifies a file.
 pub(super) fn verify(file: Option<PathBuf>, json: bool, source: Source) -> u8 {
     let file = match file.map_or_else(|| data_dir(source).map(|folder| folder.join(FILE)), Ok) {
         Ok(file) => file,
@@ -128,7 +128,7 @@ fn not_restored(error: &RestoreError) -> Failure {
     }
 }
 
-/// Put a backup where a gateway looks for its store.
+/// Copies a backup to the place of the gateway's store.
 pub(super) fn restore(backup: &Path, to: Option<PathBuf>, json: bool, source: Source) -> u8 {
     let to = match to.map_or_else(|| data_dir(source), Ok) {
         Ok(to) => to,

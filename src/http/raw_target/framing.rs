@@ -1,4 +1,4 @@
-//! Where requests begin in a stream of bytes, and where a `#` stands in a target: a state machine that is given each byte once.
+//! Finds the requests in a stream of bytes, and each `#` in their targets: a state machine that gets each byte once.
 //!
 //! ```text
 //!      +------------- no body, or its end --------------+
@@ -8,25 +8,25 @@
 //!                        not certain, from anywhere +--> Blind
 //! ```
 //!
-//! It must never take a byte of a body for a request line. So it reads heads and chunks as strictly as the HTTP parser behind
-//! it, and whatever it does not understand with certainty (another encoding, two lengths, an upgrade, a folded line, a broken
-//! one) makes it blind: from there on the connection passes untouched. The price is a 404 for a raw `#` on such a connection;
-//! the parser refuses most of them anyway. It keeps one short line, however long lines are: how long they may be is for the
-//! parser to say.
+//! It must never take a byte of a body for a request line. So it reads heads and chunks as strictly as the HTTP parser
+//! after it, and anything that is not certain (another encoding, two lengths, an upgrade, a folded line, a broken one)
+//! makes it `Blind`: from there on the connection passes unchanged. The price is a 404 for a raw `#` on such a
+//! connection; the parser refuses most of them anyway. It keeps only a short prefix of a line; the parser limits the
+//! length of lines.
 
-/// A header that frames the body is shorter, unless somebody plays games with blanks.
+/// Bytes kept of a line. A header that frames the body is shorter, unless it is padded with blanks.
 const LINE_KEPT: usize = 64;
 
-/// The place in the stream.
+/// The state of the stream.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Framing {
     at: At,
-    /// The method, then the header in hand.
+    /// Method, and later the current header line.
     line: Line,
     head: Head,
 }
 
-/// What the head says of the body so far.
+/// Framing of the body according to the headers so far.
 #[derive(Debug, Clone, Default)]
 struct Head {
     connect: bool,
@@ -36,14 +36,14 @@ struct Head {
 
 #[derive(Debug, Clone, Copy, Default)]
 enum At {
-    /// Before a request line, where empty lines are passed over.
+    /// Before a request line, where empty lines are skipped.
     #[default]
     Between,
     Method,
     Target,
     Version,
     Header,
-    /// So many bytes of a body are to come, and this follows.
+    /// Number of body bytes that remain, and what follows them.
     Body(u64, AfterBody),
     Chunks(Chunks),
     Blind,
@@ -55,10 +55,10 @@ enum AfterBody {
     ChunkEnd,
 }
 
-/// Between the data of chunks, state for state as the HTTP parser has it.
+/// The states between the data of chunks; the same as in the HTTP parser.
 #[derive(Debug, Clone, Copy)]
 enum Chunks {
-    /// The first digit of a size.
+    /// Before the first digit of a size.
     First,
     Size(u64),
     Blank(u64),
@@ -72,7 +72,7 @@ enum Chunks {
     TrailerLf,
 }
 
-/// The start of a line, and how long it is.
+/// The start of a line, and its length.
 #[derive(Debug, Clone)]
 struct Line {
     start: [u8; LINE_KEPT],
@@ -97,7 +97,7 @@ impl Line {
         self.length <= LINE_KEPT
     }
 
-    /// What is kept of it, without the end of the line.
+    /// Returns the kept part of the line, without the line end.
     fn text(&self) -> &[u8] {
         let kept = &self.start[..self.length.min(LINE_KEPT)];
         kept.strip_suffix(b"\r").unwrap_or(kept)
@@ -105,7 +105,7 @@ impl Line {
 }
 
 impl Framing {
-    /// Go over the next bytes; where a `#` stands in the target of a request, its place is put into `found`.
+    /// Processes the next bytes and adds the position of each `#` in a request target to `found`.
     pub(super) fn hashes(&mut self, bytes: &[u8], found: &mut Vec<usize>) {
         let mut place = 0;
         while let Some(&byte) = bytes.get(place) {
@@ -146,7 +146,7 @@ impl Framing {
                 self.head.connect = self.line.text() == b"CONNECT";
                 At::Target
             }
-            // A line that ends before its version is no request.
+            // A line that ends before its version is not a request.
             (At::Method | At::Target, b'\r' | b'\n') => At::Blind,
             (At::Method, _) => {
                 self.line.push(byte);
@@ -171,13 +171,13 @@ impl Framing {
         At::Header
     }
 
-    /// What follows a line of the head.
+    /// Returns the state after a header line.
     fn headed(&mut self) -> At {
         let text = self.line.text();
         if text.is_empty() {
             return self.body();
         }
-        // Folded: it belongs to the line before it.
+        // A folded line continues the line before it.
         if text.starts_with(b" ") || text.starts_with(b"\t") {
             return At::Blind;
         }
@@ -240,7 +240,7 @@ fn hex(digit: u8) -> Option<u64> {
     char::from(digit).to_digit(16).map(u64::from)
 }
 
-/// Digits and nothing else.
+/// Parses a length; only digits are allowed.
 fn length(value: &[u8]) -> Option<u64> {
     let digits = value.iter().all(u8::is_ascii_digit);
     std::str::from_utf8(value).ok().filter(|_| digits)?.parse().ok()

@@ -1,4 +1,4 @@
-//! Conversations in a list, for an operator: what each is made of, counted.
+//! Lists contexts for an operator, with counts.
 
 use std::ops::Bound;
 
@@ -12,7 +12,7 @@ use crate::store::Shared;
 use crate::store::rows;
 use crate::store::tables::{self, PlaceKey, after};
 
-/// The rows that are counted bound the page as its length does.
+/// Returns a page of contexts. It ends at the limit, or when too many rows were counted.
 pub(super) fn page(
     shared: &Shared,
     read: &ReadTransaction,
@@ -37,7 +37,7 @@ pub(super) fn page(
         let further = count(&heads, name, &mut walked, |_| true)?;
         let (held, gaps) = (count(&held, name, &mut walked, |_| true)?, count(&gaps, name, &mut walked, |gap| !gap.0)?);
         let last = match timeline.range((name, i64::MIN)..=(name, i64::MAX))?.next_back().transpose()? {
-            // Times of delivery may be a little ahead of the clock.
+            // Delivery times may be slightly ahead of the clock.
             Some((_, reference)) => pdus.get(reference.value())?.map(|pdu| Millis(pdu.value().5.min(now))),
             None => None,
         };
@@ -49,7 +49,7 @@ pub(super) fn page(
     Ok(Page { rows: page, next })
 }
 
-/// Rows of a conversation, of which those that are meant count.
+/// Counts the rows of a context for which `is_meant` holds.
 fn count<V: Value + 'static>(
     table: &redb::ReadOnlyTable<PlaceKey, V>,
     context: &str,

@@ -1,4 +1,4 @@
-//! What peers will not have.
+//! Reads dead letters.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -32,7 +32,7 @@ pub(super) fn letters(
     Ok(letters)
 }
 
-/// The bytes of the dead letters at `places`, by index.
+/// Returns the bytes of the dead letters at `places`, by index.
 pub(super) fn bodies(
     shared: &Shared,
     read: &ReadTransaction,

@@ -1,4 +1,4 @@
-//! Pages of the feed.
+//! Reads pages of the feed.
 
 use std::ops::Bound;
 
@@ -11,7 +11,8 @@ use crate::store::Shared;
 use crate::store::rows::{self, BadRow, Fed};
 use crate::store::tables;
 
-/// A PDU is looked up for each row that names one: its bytes lie once, in `pdus`.
+/// Returns a page of the feed. Each row that names a PDU costs one lookup, because the PDU's bytes are stored once, in
+/// `pdus`.
 pub(super) fn feed_after(
     shared: &Shared,
     read: &ReadTransaction,
@@ -21,8 +22,8 @@ pub(super) fn feed_after(
 ) -> Read<FeedPage> {
     let feed = read.open_table(tables::FEED)?;
     let pdus = read.open_table(tables::PDUS)?;
-    // A commit can be read a moment before it is told. What is not told yet is not shown: its reader would acknowledge it, and
-    // hear that there is no such event.
+    // A commit can be read a moment before its bounds are published. Rows beyond the published tail are left out,
+    // because a reader would acknowledge them and be told that there is no such event.
     let tail = shared.bounds.borrow().tail.0;
     let mut page = Vec::new();
     let mut size = 0;
@@ -61,7 +62,7 @@ pub(super) fn feed_after(
     Ok(FeedPage::Entries(page))
 }
 
-/// Nothing follows: the end of the feed, or all of it was trimmed and the reader is behind what it acknowledged.
+/// Handles an empty page: either the feed ends here, or all of it was trimmed and the reader is behind its own cursor.
 fn gone_or_end(shared: &Shared, read: &ReadTransaction, after: u64) -> Read<FeedPage> {
     let acked = read.open_table(tables::FEED_CURSOR)?.get(tables::MESSENGER)?.map_or(0, |row| row.value());
     shared.counters.looked_up(u64::from(acked > 0));

@@ -1,4 +1,4 @@
-//! What a conversation's actor starts from, and PDUs by their names.
+//! Loads the snapshot of a context, and reads PDUs by their identity.
 
 use std::collections::HashMap;
 use std::ops::Bound;
@@ -76,7 +76,8 @@ fn gaps(shared: &Shared, read: &ReadTransaction, context: &str) -> Read<Vec<Gap>
     Ok(gaps)
 }
 
-/// Jumps from context to context: one look-up each, however much they hold.
+/// Returns the contexts with unfinished work. It jumps from context to context with one lookup each, however many PDUs
+/// they hold.
 pub(super) fn contexts_holding(shared: &Shared, read: &ReadTransaction) -> Read<Vec<ContextId>> {
     let held = read.open_table(tables::HELD)?;
     let mut contexts = Vec::new();
@@ -101,15 +102,16 @@ pub(super) fn contexts_holding(shared: &Shared, read: &ReadTransaction) -> Read<
     Ok(contexts)
 }
 
-/// Claims of a batch are made at its end: a PDU that names another one of its batch is told that nothing is known of it, which
-/// is for the asker to know.
+/// Returns the status of PDUs and claims the unknown ones among `arriving`. Claims are made at the end, so a PDU that
+/// names another PDU of the same batch gets no status for it; the caller knows its own batch.
 pub(super) fn look_up(
     shared: &Shared,
     context: &ContextId,
     arriving: &[PduRef],
     parents: &[PduRef],
 ) -> Read<HashMap<PduRef, Known>> {
-    // The lock comes before the transaction: a commit is visible before its claims go, so nothing falls between the two.
+    // The lock is taken before the transaction begins: a commit is visible before its claims are removed, so no PDU is
+    // missed in between.
     let mut claims = shared.claims.lock();
     let pdus = shared.database.begin_read()?.open_table(tables::PDUS)?;
     let mut found = HashMap::new();

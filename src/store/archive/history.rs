@@ -1,4 +1,4 @@
-//! Walks back through a conversation.
+//! Reads of history: walks backwards through a context.
 
 use std::collections::HashSet;
 
@@ -54,7 +54,7 @@ pub(super) fn backfill(
     Ok(found)
 }
 
-/// What was delivered, from a place backwards. A parent that is not here, forgotten, or only held is a gap to whoever reads.
+/// Returns delivered PDUs backwards from a position. A parent that is missing, pruned or held counts as a gap.
 pub(super) fn timeline(
     shared: &Shared,
     read: &ReadTransaction,

@@ -1,4 +1,4 @@
-//! The operator's reads: queues by age, and everything parked, a bounded page a call.
+//! Paged reads for operators: queues by age, quarantine and dead letters.
 
 use std::ops::Bound;
 
@@ -16,7 +16,7 @@ use crate::store::rows::{self, BadRow};
 use crate::store::tables::{self, DeadLetterValue, QuarantineValue};
 use crate::store::{Shared, Store};
 
-/// Rows looked at for one page, however few of them are wanted.
+/// Maximum number of rows examined for one page, however few of them match.
 pub(super) const WALK_MAX: usize = 10_000;
 
 impl Inspect for Store {
@@ -103,7 +103,7 @@ fn ages(
     Ok(Page { rows: counts, next: None })
 }
 
-/// The two tables a walk goes through, server by server, what came before what went.
+/// The tables of quarantine and dead letters. A walk goes server by server, quarantine first.
 struct Parked {
     quarantine: ReadOnlyTable<(&'static str, u64), QuarantineValue>,
     dead_letters: ReadOnlyTable<(&'static str, u64), DeadLetterValue>,
@@ -119,7 +119,7 @@ impl Parked {
         })
     }
 
-    /// The first server with anything parked that is not before `from`.
+    /// Returns the first server within `from` that has quarantined items or dead letters.
     fn server_from(&self, from: Bound<&str>) -> Read<Option<ServerName>> {
         let first = [first_server(&self.quarantine, from)?, first_server(&self.dead_letters, from)?];
         let first = first.into_iter().flatten().min();
@@ -202,7 +202,7 @@ fn parked(
     Ok(Page { rows: walk.rows, next })
 }
 
-/// A page in the making.
+/// A page that is being collected.
 struct Walk<'a> {
     filter: &'a ParkedFilter,
     limit: usize,
@@ -211,7 +211,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// One server's items of one direction; tells where the page ends, if it does there.
+    /// Adds one server's items of one direction; returns the last key if the page ends there.
     fn one(
         &mut self,
         tables: &Parked,
@@ -273,7 +273,7 @@ fn parked_row(shared: &Shared, read: &ReadTransaction, place: &Place) -> Read<Op
 }
 
 impl Bodies {
-    /// How many bytes an item has, and which PDU it is, if it is one.
+    /// Returns the size of an item in bytes, and the PDU and its context if it is one.
     fn size(&self, number: u64, origin: &str, id: &str) -> Read<(u64, Option<(PduRef, ContextId)>)> {
         let missing = |what: &str| BadRow::new("outbox", &format!("{what} is missing"));
         if number > 0 {

@@ -1,4 +1,4 @@
-//! What is old enough to be forgotten, and what keeps it. Why that can be told so is said in `store/forget.rs`.
+//! Finds PDUs that are old enough to be pruned, and those that must stay. `store/forget.rs` explains why this is safe.
 
 use std::collections::HashSet;
 use std::ops::Bound;
@@ -13,11 +13,11 @@ use crate::store::rows::{self, BadRow};
 use crate::store::tables::{self, PduValue, PlaceKey, RefValue};
 use crate::store::{Shared, Store};
 
-/// Rows of one queue that are looked at, and of all queues and dead letters together.
+/// Maximum number of rows examined in one queue, and of PDUs named by all queues and dead letters.
 const OF_A_QUEUE_MAX: usize = 10_000;
 const NAMED_MAX: usize = 100_000;
 
-/// Rows and conversations looked at for one page, however few of them are old.
+/// Maximum number of PDUs and contexts examined for one page, however few of them are old.
 const WALK_MAX: usize = 2_000;
 
 impl Past for Store {
@@ -53,7 +53,7 @@ fn pinned(shared: &Shared, read: &ReadTransaction, before: u64) -> Read<Pinned> 
             named.insert(rows::reference("dead_letters", origin, id)?);
         }
         if named.len() >= NAMED_MAX {
-            // What others said is not among them.
+            // No PDU of our own may be pruned then. PDUs of other servers are never among the dead letters.
             ours_before = 0;
             break;
         }
@@ -80,10 +80,10 @@ fn pinned(shared: &Shared, read: &ReadTransaction, before: u64) -> Read<Pinned> 
     Ok(Pinned { before: Millis(before), ours_before: Millis(ours_before), named })
 }
 
-/// A conversation, and a place in its timeline.
+/// (context, position in its timeline).
 type PlaceOf = (&'static str, i64);
 
-/// A walk, as far as a page of it goes.
+/// A walk that collects one page.
 struct Walk<'a> {
     shared: &'a Shared,
     pdus: ReadOnlyTable<RefValue, PduValue>,
@@ -134,8 +134,8 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Where the page is full, if it is. Each way ends with the first PDU that is young: those behind it are younger, or it was
-    /// queued anew.
+    /// Returns the position at which the page is full; `None` if the context is finished. Each direction ends at the
+    /// first PDU that is too young: those after it are younger, or it is young only because it was requeued.
     fn one(&mut self, mut heads: Heads<'_>, behind: Walked) -> Read<Option<Walked>> {
         let of = heads.context.as_str();
         let (news, history) = match behind {
@@ -170,7 +170,7 @@ impl<'a> Walk<'a> {
         Ok(None)
     }
 
-    /// Whether the PDU at this place is old; it is found unless it is an open end.
+    /// Returns whether the PDU at this position is old; an old one is added to the page unless it is a head.
     fn looks_at(&mut self, heads: &mut Heads<'_>, position: i64, (origin, id): (&str, &str)) -> Read<bool> {
         let reference = rows::reference("timeline", origin, id)?;
         let missing = || BadRow::new("timeline", &format!("{reference} is missing"));
@@ -194,7 +194,8 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The open ends of a conversation: some stand in its row, which is read where there is anything old, and some for themselves.
+/// The heads of a context: some are in the context's row, which is decoded only if there is an old PDU, the others have
+/// rows of their own.
 struct Heads<'a> {
     context: &'a ContextId,
     record: &'a [u8],

@@ -1,4 +1,4 @@
-//! What a peer's actor starts from, and what lies in its outbox.
+//! Loads the snapshot of a peer's actor, and reads its outbox.
 
 use std::collections::HashSet;
 use std::ops::Bound;
@@ -17,7 +17,7 @@ use crate::store::rows::{self, BadRow};
 use crate::store::submissions::ends;
 use crate::store::tables::{self, PduValue, RefValue};
 
-/// Digests an actor starts from at most, and transactions.
+/// Maximum number of digests, and of transactions, in a snapshot.
 const DIGESTS_MAX: usize = 1_024;
 const SEEN_MAX: usize = 1_024;
 
@@ -36,13 +36,14 @@ pub(super) fn peer(shared: &Shared, read: &ReadTransaction, server: ServerName) 
     let mut record = rows::peer_from_row(server, row.value())?;
     settle(&mut record, shared, &seen);
     let digests = digests_below(shared, read, record.server.as_str(), record.inbound.expected)?;
-    // An outbox that has been emptied ends where its record says.
+    // The end of an empty outbox is in its record.
     let (given, bytes) = ends(&record.outbound);
     let (tail, queued_bytes) = (Index(newest.max(given)), newest_bytes.max(bytes));
     Ok(PeerLoad { record: Some(record), tail, queued_bytes, digests, seen, last_error })
 }
 
-/// Restored from a backup, we may have counted further than this once, and the peer may have sent more; see `restored`.
+/// Adjusts a peer's record after a restore: the lost store may have counted further, and the peer may have sent more;
+/// see `restored`.
 fn settle(record: &mut PeerRecord, shared: &Shared, seen: &[SeenTransaction]) {
     let inbound = &mut record.inbound;
     inbound.taken = inbound.taken.max(shared.counted_from);
@@ -52,7 +53,7 @@ fn settle(record: &mut PeerRecord, shared: &Shared, seen: &[SeenTransaction]) {
     }
 }
 
-/// The newest transactions, oldest first.
+/// Returns the newest transactions, oldest first.
 fn seen(shared: &Shared, read: &ReadTransaction, server: &str) -> Read<Vec<SeenTransaction>> {
     let mut newest_first = Vec::new();
     for row in read.open_table(tables::SEEN)?.range(tables::all_of(server))?.rev().take(SEEN_MAX) {
@@ -63,15 +64,15 @@ fn seen(shared: &Shared, read: &ReadTransaction, server: &str) -> Read<Vec<SeenT
     Ok(newest_first)
 }
 
-/// The newest index with a row, and the bytes ever queued up to there.
+/// Returns the newest index that has a row, and the bytes ever queued up to it.
 fn newest_row(shared: &Shared, read: &ReadTransaction, server: &str) -> Read<(u64, u64)> {
     let newest = read.open_table(tables::OUTBOX)?.range(tables::all_of(server))?.next_back().transpose()?;
     shared.counters.looked_up(u64::from(newest.is_some()));
     Ok(newest.map_or((0, 0), |(key, row)| (key.value().1, row.value().1)))
 }
 
-/// The last digests below `expected`, ascending and without a gap: the last one is of `expected - 1`. Rows may overlap where
-/// numbers were set back; the row that begins later is the newer one.
+/// Returns the last digests below `expected`, ascending and without a gap; the last one belongs to `expected - 1`. Rows
+/// may overlap where the numbering was reset; the row that begins later is the newer one.
 fn digests_below(shared: &Shared, read: &ReadTransaction, server: &str, expected: Seq) -> Read<Vec<Digest>> {
     let mut newest_first = Vec::new();
     let mut below = expected.0;
@@ -126,7 +127,7 @@ pub(super) fn outbox_from(
     Ok(page)
 }
 
-/// Where the bytes of items lie: each once, however many outboxes name it.
+/// The tables with the bytes of items. They are stored once, however many outboxes name them.
 pub(super) struct Bodies {
     pub(super) items: ReadOnlyTable<u64, (u32, &'static [u8])>,
     pub(super) pdus: ReadOnlyTable<RefValue, PduValue>,
@@ -155,8 +156,8 @@ impl Bodies {
     }
 }
 
-/// Whole transactions, with what is left of their rows. `open` counts as sent; where it has been acknowledged meanwhile it is
-/// among the rows.
+/// Returns whole transactions with their remaining rows. `open` counts as sent; if it has been acknowledged since, it
+/// is among the rows.
 pub(super) fn sent_after(
     shared: &Shared,
     read: &ReadTransaction,
@@ -235,7 +236,8 @@ pub(super) fn peers_behind(shared: &Shared, read: &ReadTransaction, listed: Vec<
     Ok(behind)
 }
 
-/// Jumps from server to server: three look-ups each, however long the outboxes are.
+/// Returns the peers with unsent items. It jumps from server to server with three lookups each, however long the
+/// outboxes are.
 fn unsent(shared: &Shared, read: &ReadTransaction) -> Read<Vec<ServerName>> {
     let outbox = read.open_table(tables::OUTBOX)?;
     let peers = read.open_table(tables::PEERS)?;

@@ -1,4 +1,4 @@
-//! State by its keys: who holds one, all that was said of it, and all that holds in a conversation.
+//! Reads state: the current state of a key, all candidates of a key, and the current state of a context.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -15,7 +15,8 @@ use crate::store::tables::{self, after};
 use crate::store::under_way::{Move, Place};
 
 pub(super) fn holder(shared: &Shared, context: &ContextId, key: &StateKey) -> Read<Option<StatePiece>> {
-    // The lock comes before the transaction: a commit is visible before what it holds leaves, so nothing falls between the two.
+    // The lock is taken before the transaction begins: a commit is visible before its changes are removed from memory,
+    // so none is missed in between.
     let under_way = shared.under_way.lock();
     let moves = under_way.get(&Place::Key(context.clone(), key.clone())).map_or(&[][..], Vec::as_slice);
     let newest = moves.iter().rev().find_map(|one| match one {
@@ -112,7 +113,8 @@ pub(super) fn links(shared: &Shared, read: &ReadTransaction, context: &str) -> R
     Ok(links)
 }
 
-/// Jumps from context to context, as for those that hold: the first row of one tells whether any link is still looked for.
+/// Returns the contexts with unresolved `prev_state` links. It jumps from context to context: links that were given up
+/// sort last, so the first row of a context shows whether any other is left.
 pub(super) fn contexts_seeking(shared: &Shared, read: &ReadTransaction) -> Read<Vec<ContextId>> {
     let links = read.open_table(tables::STATE_LINKS)?;
     let mut contexts = Vec::new();

@@ -1,4 +1,4 @@
-//! What servers that took no part said, and where it lies in quarantine.
+//! Reads the quarantined PDUs of non-participants.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::store::rows;
 use crate::store::tables::{self, after};
 use crate::store::under_way::Place;
 
-/// Whether a PDU lies there as this server sent it, or is on its way.
+/// Returns whether a PDU from this sender is in quarantine, or is submitted to it and not committed yet.
 pub(super) fn is_kept(shared: &Shared, context: &ContextId, reference: &PduRef, from: &ServerName) -> Read<bool> {
     let under_way = shared.under_way.lock();
     if under_way.contains_key(&Place::Stranger(context.clone(), reference.clone(), from.clone())) {
@@ -27,7 +27,8 @@ pub(super) fn is_kept(shared: &Shared, context: &ContextId, reference: &PduRef, 
     Ok(read.open_table(tables::QUARANTINE)?.get((from.as_str(), number))?.is_some())
 }
 
-/// All rows of the context are passed, and those that come first are kept: their number is bounded by what lies in quarantine.
+/// Returns a page in the order of arrival. It reads all rows of the context and keeps the first ones; the number of
+/// rows is bounded by the quarantine limits.
 pub(super) fn page(
     shared: &Shared,
     read: &ReadTransaction,
@@ -57,7 +58,7 @@ pub(super) fn page(
     let quarantine = read.open_table(tables::QUARANTINE)?;
     let mut page = Vec::with_capacity(first.len());
     for (place, (reference, server, number)) in first {
-        // One that an operator has dealt with meanwhile has no bytes any more; then only its place is left to be forgotten.
+        // An item that an operator has handled since has no bytes any more; only its index row is left to be removed.
         let row = quarantine.get((server.as_str(), number))?;
         let bytes = row.map_or_else(Bytes::new, |row| Bytes::copy_from_slice(row.value().5));
         let (origin, id) = (reference.origin.as_str(), reference.id.as_str());

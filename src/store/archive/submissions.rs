@@ -1,4 +1,4 @@
-//! Submissions by their ids.
+//! Reads submissions by id.
 
 use std::ops::Bound;
 
@@ -14,7 +14,7 @@ use crate::store::Shared;
 use crate::store::rows::{self, BadRow};
 use crate::store::tables;
 
-/// Submissions on one page of housekeeping, and rows looked at for it.
+/// Maximum number of submissions on one page of the retention job, and of rows examined for it.
 const FORGET_MAX: usize = 1_000;
 const FORGET_WALK_MAX: usize = 10_000;
 
@@ -24,8 +24,8 @@ pub(super) fn submission(shared: &Shared, read: &ReadTransaction, id: &Submissio
     Ok(row.map(|row| rows::submission_from_row(row.value())).transpose()?)
 }
 
-/// Found through the outbox of any server that still has all its rows; what it refused lies among its dead letters. A PDU is
-/// found by its own name, and not here.
+/// Returns the updates of a submission. They are read from the outbox of any server that still has all rows; those that
+/// it refused are among its dead letters. A submission that became a PDU is not read here.
 pub(super) fn submitted_updates(
     shared: &Shared,
     read: &ReadTransaction,

@@ -1,4 +1,5 @@
-//! A conversation's row, and the transactions a peer sent: rare or written once a group, so both hold JSON.
+//! Codec of context records and of a peer's transactions. Both are JSON, because they are rare or written once per
+//! group.
 
 use actors::model::{ContextId, ContextRecord, Digest, Head, Join, JoinStage, SeenTransaction, ServerName, Verdict};
 use serde::{Deserialize, Serialize};
@@ -20,7 +21,7 @@ struct ContextRow {
     past: u64,
     /// (via, left, came, stage)
     join: Option<(String, u32, u64, String)>,
-    /// Why it has failed.
+    /// Reason of a failed join.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     join_reason: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! The feed's rows: one form for all kinds. A PDU is only named; its bytes lie in `pdus`.
+//! Codec of feed rows: one layout for all kinds. A row only names a PDU; the PDU's bytes are in `pdus`.
 
 use std::borrow::Cow;
 
@@ -24,11 +24,11 @@ const HISTORY: u64 = 2;
 const CURRENT: u64 = 4;
 const AGAIN: u64 = 8;
 
-/// A row without its time. What each column holds depends on the kind.
+/// A row without its time. The content of each column depends on the kind.
 pub(in crate::store) struct FeedRow<'a> {
     kind: u8,
-    /// The count of an update among its sender's; the flags of a PDU; the missing parents of a gap; the length of what names
-    /// a parked PDU.
+    /// The update's number among its sender's updates; the flags of a PDU; the number of missing parents of a gap; the
+    /// length of the identity of a quarantined PDU.
     n: u64,
     seq: u64,
     server: &'a str,
@@ -43,7 +43,7 @@ impl FeedRow<'_> {
     }
 }
 
-/// A row as read: whole, or the name of a PDU that is still to be looked up.
+/// A decoded row: a whole item, or the identity of a PDU that must be looked up.
 #[derive(Debug, PartialEq)]
 pub(in crate::store) enum Fed {
     Whole(FeedItem),

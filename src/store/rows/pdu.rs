@@ -1,4 +1,4 @@
-//! PDUs in rows: their references, and what the store knows of each beside its bytes.
+//! Codec of PDU rows: references, and the columns beside the bytes.
 
 use actors::model::{
     Delivery, FedPdu, HeldPdu, Hold, Millis, ParkedWhat, PduRef, Seq, ServerName, Shown, Standing, StoredPdu,
@@ -12,16 +12,17 @@ use super::text::{narrowed_to, stated_depth};
 use super::{BadRow, context_id, name};
 use crate::store::tables::{HeldValue, PduValue};
 
-/// A row of `pdus`, as it lies there.
+/// A borrowed row of `pdus`.
 pub(in crate::store) type PduRow<'a> = <PduValue as redb::Value>::SelfType<'a>;
 
-/// A reference, from its columns.
+/// Decodes a reference from its columns.
 pub(in crate::store) fn reference(table: &'static str, origin: &str, id: &str) -> Result<PduRef, BadRow> {
     let id = id.parse().map_err(|error| BadRow::new(table, &format!("{id:?}: {error}")))?;
     Ok(PduRef { origin: name(table, origin)?, id })
 }
 
-/// References one after the other, each text behind its length in one byte: neither names nor ids are longer than 255.
+/// Encodes references one after the other, each text after its length in one byte: neither names nor ids exceed 255
+/// bytes.
 pub(in crate::store) fn refs_to_row<'a>(references: impl IntoIterator<Item = &'a PduRef>) -> Vec<u8> {
     let mut row = Vec::new();
     for reference in references {
@@ -51,7 +52,7 @@ fn text<'a>(row: &mut &'a [u8]) -> Option<&'a str> {
     str::from_utf8(text).ok()
 }
 
-/// A row of `pdus` apart from the table: what changes a row cannot borrow it.
+/// An owned copy of a row of `pdus`: a row cannot be changed while it is borrowed from the table.
 pub(in crate::store) struct OwnedPdu {
     context: String,
     delivered: bool,
@@ -83,28 +84,28 @@ impl OwnedPdu {
         (context, *delivered, *depth, sender, verified, *received, prev, bytes)
     }
 
-    /// It is held, and of this context.
+    /// Returns whether the PDU is held in this context.
     pub(in crate::store) fn waits_in(&self, context: &str) -> bool {
         !self.delivered && self.context == context
     }
 
-    /// It is delivered at this time.
+    /// Marks the PDU as delivered at this time.
     pub(in crate::store) fn deliver(&mut self, delivery: &Delivery, at: u64) {
         (self.delivered, self.depth, self.received) = (true, delivery_depth(delivery), at);
     }
 
-    /// It is delivered in this conversation, before that time, and still has its text.
+    /// Returns whether the PDU was delivered in this context before that time and still has its text.
     pub(in crate::store) fn may_be_forgotten(&self, context: &str, before: u64) -> bool {
         self.delivered && self.context == context && self.received < before && !self.bytes.is_empty()
     }
 
-    /// It counts as delivered at this time: it is queued once more.
+    /// Sets the delivery time to this time, because the PDU is queued once more.
     pub(in crate::store) fn again(&mut self, at: u64) {
         self.received = at;
     }
 }
 
-/// `prev` is [`refs_to_row`] of its parents; `at` is when it is delivered, where it is.
+/// Encodes a PDU. `prev` is [`refs_to_row`] of its parents; `at` is the delivery time, used if it is delivered.
 pub(in crate::store) fn pdu_to_row<'a>(stored: &'a StoredPdu, prev: &'a [u8], at: u64) -> PduRow<'a> {
     let (delivered, depth, since) = match &stored.standing {
         Standing::Delivered(delivery) => (true, delivery_depth(delivery), at),
@@ -117,13 +118,13 @@ pub(in crate::store) fn pdu_to_row<'a>(stored: &'a StoredPdu, prev: &'a [u8], at
     (pdu.context.as_str(), delivered, depth, sender, stored.verified, since, prev, &pdu.bytes)
 }
 
-/// What is left of a PDU that is forgotten: it is known, of its conversation, and so deep.
+/// Returns the row of a pruned PDU: only context, status, depth and time remain.
 pub(in crate::store) fn forgotten(row: PduRow<'_>) -> PduRow<'_> {
     let (context, delivered, depth, _, _, since, ..) = row;
     (context, delivered, depth, "", "", since, &[], &[])
 }
 
-/// Whether a PDU has been forgotten: every one that has not has a text.
+/// Returns whether a PDU has been pruned: all others have a text.
 pub(in crate::store) fn is_forgotten(row: PduRow<'_>) -> bool {
     row.7.is_empty()
 }
@@ -135,7 +136,7 @@ pub(in crate::store) fn known(row: PduRow<'_>) -> Result<Known, BadRow> {
     Ok(if delivered { Known::Delivered { context, depth: unmarked(depth), history } } else { Known::Held { context } })
 }
 
-/// `None`: it is forgotten.
+/// Decodes a PDU for a peer; `None` if it is pruned.
 pub(in crate::store) fn served(row: PduRow<'_>) -> Result<Option<ServedPdu>, BadRow> {
     if is_forgotten(row) {
         return Ok(None);
@@ -146,7 +147,7 @@ pub(in crate::store) fn served(row: PduRow<'_>) -> Result<Option<ServedPdu>, Bad
     Ok(Some(ServedPdu { context, depth: unmarked(depth), delivered, to, bytes }))
 }
 
-/// The parents a PDU names, in its order.
+/// Decodes the parents of a PDU, in its order.
 pub(in crate::store) fn parents(row: PduRow<'_>) -> Result<Vec<PduRef>, BadRow> {
     refs_from_row("pdus", row.6)
 }
@@ -224,7 +225,7 @@ fn server(text: &str) -> Result<Option<ServerName>, BadRow> {
     (!text.is_empty()).then(|| name("pdus", text)).transpose()
 }
 
-/// What names a PDU in quarantine, which may have come without any of it.
+/// The identity of a quarantined PDU; each field may be missing in what was received.
 #[derive(Serialize, Deserialize)]
 struct WhatRow {
     origin: Option<String>,
@@ -232,7 +233,8 @@ struct WhatRow {
     context: Option<String>,
 }
 
-/// The number of an update, or what names a PDU: the other one is 0 or empty.
+/// Encodes the identity of a quarantined item: the number of an update, or the identity of a PDU; the other one is 0 or
+/// empty.
 pub(in crate::store) fn what_to_row(what: &ParkedWhat) -> (u64, Vec<u8>) {
     match what {
         ParkedWhat::Update(seq) => (seq.0, Vec::new()),

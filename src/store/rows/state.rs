@@ -1,4 +1,4 @@
-//! State in rows: what counts of each state PDU, and links that are lacking.
+//! Codec of state rows: candidates of a key, and missing `prev_state` links.
 
 use actors::model::{Bond, Membership, Pdu, PduRef, ServerName, StateKey, StateLink, StatePiece};
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ const SOUND: u8 = 0;
 const GIVEN_UP: u8 = 1;
 const FOREIGN: u8 = 2;
 
-/// What counts of a PDU, as it lies among those of its key.
+/// Encodes the columns of a candidate.
 pub(in crate::store) fn piece_to_row(piece: &StatePiece) -> <PieceValue as redb::Value>::SelfType<'_> {
     let (origin, id) = piece.prev.as_ref().map_or(("", ""), |prev| (prev.origin.as_str(), prev.id.as_str()));
     let bond = match piece.bond {
@@ -40,7 +40,7 @@ pub(in crate::store) fn piece_from_row(
     Ok(StatePiece { reference, power, prev, bond, member })
 }
 
-/// The same with its name, for the one that holds its key.
+/// Encodes the current state PDU of a key: its identity and the columns of a candidate.
 pub(in crate::store) fn holder_to_row(piece: &StatePiece) -> <HolderValue as redb::Value>::SelfType<'_> {
     let (power, prev_origin, prev_id, bond, server, joins) = piece_to_row(piece);
     let (origin, id) = (piece.reference.origin.as_str(), piece.reference.id.as_str());
@@ -52,7 +52,7 @@ pub(in crate::store) fn holder_from_row(row: <HolderValue as redb::Value>::SelfT
     piece_from_row(reference("state", origin, id)?, (power, prev_origin, prev_id, bond, server, joins))
 }
 
-/// What a PDU that waits sets.
+/// The state that a held PDU sets.
 #[derive(Serialize, Deserialize)]
 struct SlotRow {
     kind: String,
@@ -64,7 +64,7 @@ struct SlotRow {
     member: Option<(String, bool)>,
 }
 
-/// Which piece of state a PDU sets; empty where it sets none.
+/// Encodes the state that a PDU sets; empty if it is not state.
 pub(in crate::store) fn slot_to_row(pdu: &Pdu) -> Vec<u8> {
     let row = pdu.state.as_ref().map(|slot| SlotRow {
         kind: pdu.kind.to_string(),
@@ -92,7 +92,7 @@ pub(in crate::store) fn slot_from_row(
     Ok(Some(((row.kind.into(), row.key), piece)))
 }
 
-/// The keys in which something rests on a link.
+/// Encodes the keys of a missing `prev_state` link.
 pub(in crate::store) fn keys_to_row(link: &StateLink) -> Vec<u8> {
     let keys: Vec<(&str, &str)> = link.keys.iter().map(|(kind, key)| (&**kind, key.as_str())).collect();
     serde_json::to_vec(&keys).expect("texts always serialize")
@@ -104,7 +104,7 @@ pub(in crate::store) fn keys_from_row(row: &[u8]) -> Result<Vec<StateKey>, BadRo
     Ok(keys.into_iter().map(|(kind, key)| (kind.into(), key)).collect())
 }
 
-/// How many users of each server take part, as the row of a conversation holds it.
+/// Encodes the number of joined users per server, as it is stored in the context's row.
 pub(in crate::store) fn members_to_row(members: &[(ServerName, u64)]) -> Vec<(String, u64)> {
     members.iter().map(|(server, count)| (server.to_string(), *count)).collect()
 }

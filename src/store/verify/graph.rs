@@ -1,4 +1,4 @@
-//! Conversations: PDUs, the timeline, what is held, gaps, open ends and state, each against the others.
+//! Verifies contexts: PDUs, timeline, held PDUs, gaps, heads and state against each other.
 
 use actors::model::PduRef;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata};
@@ -38,14 +38,14 @@ fn contexts(read: &ReadTransaction, findings: &mut Findings, pdus: &Pdus) -> Don
     Ok(())
 }
 
-/// What is said next names it, and whoever hears that may ask for it.
+/// Checks that a head is not pruned: the next PDU will name it as a parent, and its recipients may ask for it.
 fn open_end(findings: &mut Findings, pdus: &Pdus, context: &str, (origin, id): (&str, &str)) -> Done {
     let is_forgotten = Standing::of(pdus, context, (origin, id))? == Standing::Forgotten;
     findings.unless(!is_forgotten, "contexts", || format!("{origin}/{id}, an open end of {context}, is forgotten"));
     Ok(())
 }
 
-/// How many PDUs there are, besides those that are forgotten.
+/// The number of PDUs that are not pruned.
 #[derive(Default)]
 struct Stored {
     delivered: u64,
@@ -70,7 +70,8 @@ fn stored(read: &ReadTransaction, findings: &mut Findings, pdus: &Pdus) -> Resul
     Ok(stored)
 }
 
-/// Each place holds a delivered PDU of its conversation; with as many places as such PDUs, each has one.
+/// Checks that each timeline row names a delivered PDU of its context. If there are as many rows as such PDUs, each PDU
+/// has one.
 fn timeline(read: &ReadTransaction, findings: &mut Findings, pdus: &Pdus, delivered: u64) -> Done {
     let timeline = read.open_table(tables::TIMELINE)?;
     let contexts = read.open_table(tables::CONTEXTS)?;
@@ -92,7 +93,7 @@ fn timeline(read: &ReadTransaction, findings: &mut Findings, pdus: &Pdus, delive
                     None
                 }
             };
-            // A row that cannot be understood has been told of.
+            // A row that cannot be decoded was reported already.
             let next = record.and_then(|record| i64::try_from(record.next).ok());
             at = Some((context.to_owned(), next.unwrap_or(i64::MAX)));
         }
@@ -106,7 +107,7 @@ fn timeline(read: &ReadTransaction, findings: &mut Findings, pdus: &Pdus, delive
     Ok(())
 }
 
-/// How a PDU that a row names stands in the conversation of that row.
+/// The status of a PDU in the context of the row that names it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Standing {
     Missing,
@@ -186,7 +187,7 @@ fn staged(read: &ReadTransaction, findings: &mut Findings) -> Done {
     Ok(())
 }
 
-/// Gaps and state name PDUs that are there.
+/// Checks that the PDUs named by gaps, heads and state exist.
 fn others(read: &ReadTransaction, findings: &mut Findings, pdus: &Pdus) -> Done {
     for row in read.open_table(tables::GAPS)?.iter()? {
         let (key, value) = row?;

@@ -1,4 +1,4 @@
-//! What goes out, what comes in, and the feed: each row against those it rests on.
+//! Verifies queues, inbound digests, submissions and the feed against the rows that they refer to.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use crate::store::jumps::Jumps;
 use crate::store::rows;
 use crate::store::tables::{self, FeedValue, OutboxValue, PduValue, RefValue};
 
-/// Items counted in one walk over the queues: what bounds the memory.
+/// Number of items counted in one pass over the queues; it bounds the memory.
 const ITEMS_AT_ONCE: u64 = 1 << 20;
 
 type Done = Result<(), redb::Error>;
@@ -29,7 +29,7 @@ pub(super) fn examine(read: &ReadTransaction, findings: &mut Findings) -> Done {
     Ok(())
 }
 
-/// The newest index each outbox ever had.
+/// Newest index that each outbox ever had.
 type Tails = HashMap<String, u64>;
 
 fn tails(read: &ReadTransaction, findings: &mut Findings) -> Result<Tails, redb::Error> {
@@ -66,7 +66,8 @@ fn tails(read: &ReadTransaction, findings: &mut Findings) -> Result<Tails, redb:
     Ok(tails)
 }
 
-/// Each row's PDU is there; nothing is queued and a dead letter as well. Items are counted apart.
+/// Checks that the PDU of each row exists, and that no item is both queued and a dead letter. Items are checked
+/// separately.
 fn queued(read: &ReadTransaction, findings: &mut Findings, tails: &Tails) -> Done {
     let pdus = read.open_table(tables::PDUS)?;
     let outbox = read.open_table(tables::OUTBOX)?;
@@ -111,7 +112,8 @@ fn named(
     Ok(())
 }
 
-/// Every item is named as often as it says, and every named item is there: counted a span of numbers at a time.
+/// Checks that each item is referred to as often as its count says, and that each item referred to exists. Item numbers
+/// are checked one range at a time.
 fn items(read: &ReadTransaction, findings: &mut Findings) -> Done {
     let items = read.open_table(tables::ITEMS)?;
     let mut from = 1;
@@ -162,7 +164,7 @@ fn outbox_item(row: <OutboxValue as redb::Value>::SelfType<'_>) -> u64 {
     row.3
 }
 
-/// Digests are whole.
+/// Checks that digests are whole.
 fn taken(read: &ReadTransaction, findings: &mut Findings) -> Done {
     for row in read.open_table(tables::TAKEN)?.iter()? {
         let (key, value) = row?;

@@ -1,4 +1,4 @@
-//! A message of our own messenger written as a PDU.
+//! Composes PDUs from the messenger's messages.
 
 use actors::model::{Berth, ContextId, Draft, Membership, Pdu, PduRef, ServerName, Spoken};
 use actors::ports::{ArchiveError, PduText};
@@ -9,7 +9,7 @@ use super::write::{State, Written};
 use super::{Acquaintance, Habits, Reader, membership};
 use crate::wire::json::put;
 
-/// Who knows nobody: what is in order needs nobody to be known.
+/// Reference facts that know no server and no PDU: they are not needed for text in normal form.
 struct Nobody;
 
 impl Acquaintance for Nobody {
@@ -30,7 +30,7 @@ impl Acquaintance for Nobody {
     }
 }
 
-/// Writes drafts in the form in which PDUs are stored and sent.
+/// Composes PDUs in the form in which they are stored and sent.
 pub struct Text;
 
 impl PduText for Text {
@@ -73,8 +73,8 @@ impl PduText for Text {
     }
 }
 
-/// Further keys as JSON texts. One that a PDU says itself would be there twice, and one that is null would not come through:
-/// every receiver reads a PDU without them.
+/// Returns the extra keys of a draft as JSON texts. Keys that every PDU has would occur twice, and null values would be
+/// dropped by every receiver, so both are left out.
 fn further(draft: &Draft) -> Vec<(Vec<u8>, &Bytes)> {
     let kept = draft.extra.iter().filter(|(key, value)| !is_taken(key) && value.trim_ascii() != b"null");
     let written = |key: &str| {

@@ -1,4 +1,4 @@
-//! The keys of a PDU, one at a time: there or not, and of the kind they must be.
+//! Typed access to the keys of a PDU.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -9,14 +9,14 @@ use serde_json::value::RawValue;
 use super::NAME_BYTES_MAX;
 use crate::wire::json::{self, Member};
 
-/// Why a PDU is refused.
+/// The reason for which a PDU is refused.
 #[derive(Debug)]
 pub(super) struct Flaw {
     pub(super) code: &'static str,
     pub(super) reason: String,
 }
 
-/// A flaw in words.
+/// Builds a reason.
 pub(super) fn flaw(code: &'static str, reason: impl Into<String>) -> Flaw {
     Flaw { code, reason: reason.into() }
 }
@@ -25,22 +25,22 @@ pub(super) fn flaw(code: &'static str, reason: impl Into<String>) -> Flaw {
 pub(super) struct Fields<'a>(pub(super) Vec<Member<'a>>);
 
 impl<'a> Fields<'a> {
-    /// The value of a key; one that is null is not there.
+    /// Returns the value of a key; null counts as absent.
     pub(super) fn get(&self, key: &str) -> Option<&'a RawValue> {
         json::get(&self.0, key).filter(|value| value.get() != "null")
     }
 
-    /// The value of a key that must be there.
+    /// Returns the value of a required key.
     pub(super) fn required(&self, key: &'static str) -> Result<&'a RawValue, Flaw> {
         self.get(key).ok_or_else(|| flaw("MISSING_KEY", format!("{key} is missing")))
     }
 
-    /// The text of a key that must be there.
+    /// Returns the text of a required key.
     pub(super) fn text(&self, key: &'static str, code: &'static str) -> Result<Cow<'a, str>, Flaw> {
         text(self.required(key)?, key, code)
     }
 
-    /// The same, of bounded length.
+    /// Returns the text of a required key, limited in length.
     pub(super) fn short_text(&self, key: &'static str, code: &'static str) -> Result<Cow<'a, str>, Flaw> {
         let text = self.text(key, code)?;
         if text.len() > NAME_BYTES_MAX {
@@ -49,7 +49,7 @@ impl<'a> Fields<'a> {
         Ok(text)
     }
 
-    /// A key as a name; `None`: it is not there.
+    /// Returns the value of a key parsed as a name; `None` if it is absent.
     pub(super) fn name<T>(&self, key: &'static str, code: &'static str) -> Result<Option<T>, Flaw>
     where
         T: FromStr<Err: Display>,
@@ -58,7 +58,7 @@ impl<'a> Fields<'a> {
         text(value, key, code)?.parse().map(Some).map_err(|bad| flaw(code, format!("{key}: {bad}")))
     }
 
-    /// A key as a name that must be there.
+    /// Returns the value of a required key parsed as a name.
     pub(super) fn required_name<T>(&self, key: &'static str, code: &'static str) -> Result<T, Flaw>
     where
         T: FromStr<Err: Display>,
@@ -67,7 +67,8 @@ impl<'a> Fields<'a> {
         self.name(key, code)?.ok_or_else(|| flaw("MISSING_KEY", format!("{key} is missing")))
     }
 
-    /// What can be told of a key in an answer, whatever is wrong with the rest: a text of bounded length.
+    /// Returns the text of a key for use in a response, whatever is wrong with the rest of the PDU; `None` if it is too
+    /// long.
     pub(super) fn told(&self, key: &str) -> Option<String> {
         json::text(self.get(key)?).filter(|text| text.len() <= NAME_BYTES_MAX).map(Cow::into_owned)
     }

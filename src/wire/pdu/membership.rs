@@ -1,11 +1,12 @@
-//! What a PDU says of a member: a user of a server, named by its key, that joins or is invited, or leaves or is banned.
+//! Reads membership from state PDUs: a user of a server, named by the state key, joins or is invited, leaves or is
+//! banned.
 
 use actors::model::{Membership, Spoken};
 
 use crate::wire::json;
 
-/// `None`: the key names no user of a server, or the content says nothing that is understood. Such a PDU is state like any
-/// other, and nobody comes or goes by it.
+/// Returns the membership. `None`: the key names no user of a server, or the content has no known membership. Such a
+/// PDU is state like any other and changes no membership.
 pub(super) fn read(key: &str, text: Spoken<'_>) -> Option<Membership> {
     let server = server(key)?.parse().ok()?;
     let content = match text {
@@ -24,7 +25,7 @@ pub(super) fn read(key: &str, text: Spoken<'_>) -> Option<Membership> {
     Some(Membership { server, joins })
 }
 
-/// Of `@user:server`, or `user@server`. A port stands behind another colon.
+/// Returns the server of `@user:server` or `user@server`. A port may follow after another colon.
 fn server(key: &str) -> Option<&str> {
     let (user, server) = match key.strip_prefix('@') {
         Some(key) => key.split_once(':')?,

@@ -1,9 +1,9 @@
-//! PDUs as JSON, the same in every dialect: one text read into a [`Pdu`] with its bytes put in order, one draft written.
+//! PDUs as JSON, the same in every dialect: reads a text into a [`Pdu`] with normalized bytes, and writes drafts.
 //!
-//! What is read is judged alone. Bytes in order means: the keys we know first and in one order, booleans and integers where
-//! servers write `0`, `1` and `"10"`, no null, `[origin, id]` in each pair of parents, nothing that was meant for one server
-//! alone; `content` and every key we do not know byte for byte. Bytes in order are read back as they stand. A peer that has its
-//! own order in pairs is [`shown`] them in that.
+//! A PDU is checked on its own when it is read. Normalized means: the known keys come first and in a fixed order;
+//! booleans and integers replace the `0`, `1` and `"10"` that servers write; there is no null; each pair of parents is
+//! `[origin, id]`; keys that were meant for one server alone are removed. `content` and every unknown key stay byte for
+//! byte. Normalized bytes are read back unchanged. [`shown`] converts them for a peer that uses another order in pairs.
 
 mod compose;
 mod fields;
@@ -24,55 +24,57 @@ use actors::ports::ArchiveError;
 use super::json::digest;
 use crate::http::nesting::NESTING_MAX;
 
-/// How deep a PDU may nest: what wraps it in the dialect that wraps it most comes on top.
+/// Maximum nesting depth of a PDU: the remaining levels are for the envelope of the dialect that nests most.
 pub const PDU_NESTING_MAX: usize = NESTING_MAX - 3;
 
-/// Parents a PDU may name.
+/// Maximum number of parents of a PDU.
 pub const PARENTS_MAX: usize = 20;
 
-/// The most bytes of a type and of a state key, as of every id.
+/// Maximum bytes of a type, a state key or an id.
 const NAME_BYTES_MAX: usize = 255;
 
-/// Keys that mean something to one server alone: taken from nobody, passed on to nobody.
+/// Keys that have a meaning for one server only: they are not accepted and not passed on.
 const FOR_ONE_SERVER: [&str; 3] = ["outlier", "destinations", "transaction_id"];
 
-/// What the reader may ask about the world. Only ever asked about parents, whose pairs come in either order.
+/// Facts that decide the order of the pairs in `prev_pdus`, whose elements come in either order.
 pub trait Acquaintance: Send + Sync + 'static {
-    /// Whether this is our own name or that of a configured peer. In memory, at once.
+    /// Returns whether this is our own name or that of a configured peer. It must not block.
     fn is_server(&self, name: &ServerName) -> bool;
 
-    /// What this server does in its own way; nothing, where it is no peer. In memory, at once.
+    /// Returns the interop quirks of a server; the defaults if it is no peer. It must not block.
     fn habits(&self, server: &ServerName) -> Habits;
 
-    /// Those of the PDUs that are known here; one look-up for all.
+    /// Returns those of the PDUs that are known here, with one lookup for all.
     fn known(&self, context: &ContextId, pdus: &[PduRef]) -> Result<Vec<PduRef>, ArchiveError>;
 
-    /// Whether the server takes part in the conversation.
+    /// Returns whether the server participates in the context.
     fn takes_part(&self, context: &ContextId, server: &ServerName) -> Result<bool, ArchiveError>;
 }
 
-/// Whose PDUs are read, and what is known where they are read.
+/// Reads the PDUs of one sender.
 #[derive(Clone, Copy)]
 pub struct Reader<'a> {
-    /// Who handed them to us.
+    /// Server that sent the PDUs.
     pub sender: &'a ServerName,
-    /// What is known here.
+    /// Facts about servers and PDUs.
     pub acquaintance: &'a dyn Acquaintance,
-    /// How the sender writes the pairs in `prev_pdus`, where nothing in them tells.
+    /// Order of the pairs in `prev_pdus` that the sender usually writes, for pairs that give no indication.
     pub usual: PairOrder,
-    /// The bytes are in order, as we store them: each pair is an origin and an id, whatever it looks like.
+    /// Whether the bytes are normalized, as we store them: then each pair is an origin and an id, whatever it looks
+    /// like.
     pub in_order: bool,
 }
 
 impl<'a> Reader<'a> {
-    /// A reader of what this server hands us.
+    /// Returns a reader for the PDUs that this server sends.
     pub fn new(sender: &'a ServerName, acquaintance: &'a dyn Acquaintance) -> Self {
         Self { sender, acquaintance, usual: acquaintance.habits(sender).pairs, in_order: false }
     }
 }
 
-/// What identifies a PDU for telling a repeat: not its bytes, which servers on the way may put in order.
+/// Returns the digest that identifies a PDU, for detecting repeats. It does not cover the bytes, because servers on the
+/// way may normalize them.
 pub fn identity(pdu: &Pdu) -> Digest {
-    // No id holds a control character.
+    // The separator is unambiguous: ids contain no control characters.
     digest(format!("pdu\n{}\n{}", pdu.reference.origin, pdu.reference.id).as_bytes())
 }

@@ -1,9 +1,10 @@
-//! `prev_pdus`: parents as pairs of an origin and an id, in whichever order their author writes them.
+//! `prev_pdus`: parents as pairs of an origin and an id, in either order.
 //!
-//! One order holds for all pairs of a PDU, and what tells it is asked in this order: an element that is the name of a server
-//! known here, a pair that names a PDU known here, a participant of the conversation, the look of a name, what can be a name
-//! at all, the sender's habit. A known PDU is the better proof; a known name is nearly always there, costs no look-up, and
-//! does not disagree with it: ids do not read like the names of our peers.
+//! All pairs of a PDU have the same order. These indications are tried in turn: an element is the name of a known
+//! server; a pair names a known PDU; an element is a participant of the context; an element looks like a server name;
+//! an element can be a server name at all; the sender's usual order. A known PDU would be the better proof, but a known
+//! name is nearly always present, costs no lookup and does not contradict it, because ids do not look like the names of
+//! our peers.
 
 use std::borrow::Cow;
 
@@ -16,17 +17,17 @@ use super::fields::{Flaw, flaw};
 use super::{PARENTS_MAX, Reader};
 use crate::wire::json;
 
-/// Where the pairs stand.
+/// The PDU that the pairs are part of.
 pub(super) struct Around<'a> {
     pub(super) reader: &'a Reader<'a>,
     pub(super) context: &'a ContextId,
-    /// The server that made the PDU.
+    /// Server that created the PDU.
     pub(super) origin: &'a ServerName,
 }
 
 type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
 
-/// The parents, each once, in the order in which they are first named.
+/// Reads the parents, each once, in the order of their first occurrence.
 pub(super) fn read(value: Option<&RawValue>, around: &Around<'_>) -> Result<Vec<PduRef>, Flaw> {
     let Some(value) = value else { return Ok(Vec::new()) };
     let bad = || flaw("BAD_PREV_PDUS", "prev_pdus is not an array of pairs of texts");
@@ -52,7 +53,7 @@ pub(super) fn read(value: Option<&RawValue>, around: &Around<'_>) -> Result<Vec<
     Ok(parents)
 }
 
-/// The first two elements; later dialects put hashes into a third.
+/// Returns the first two elements; later dialects put hashes into a third.
 fn pair(value: &RawValue) -> Option<Pair<'_>> {
     let (elements, _) = json::items(value, 2)?;
     match elements[..] {
@@ -61,7 +62,7 @@ fn pair(value: &RawValue) -> Option<Pair<'_>> {
     }
 }
 
-/// The PDU a pair names when read in this order.
+/// Returns the PDU that a pair names if it is read in this order.
 fn named((first, second): &Pair<'_>, order: PairOrder) -> Option<PduRef> {
     let (origin, id) = match order {
         PairOrder::OriginFirst => (first, second),
@@ -93,12 +94,12 @@ fn order(pairs: &[Pair<'_>], around: &Around<'_>) -> PairOrder {
         .unwrap_or(reader.usual)
 }
 
-/// Each pair has a vote where one element is a server by this test and the other is not.
+/// Returns the majority over all pairs: a pair votes if one element is a server by this test and the other is not.
 fn by_names(pairs: &[Pair<'_>], is_server: impl Fn(&str) -> bool) -> Option<PairOrder> {
     majority(pairs.iter().map(|(first, second)| i32::from(is_server(first)) - i32::from(is_server(second))))
 }
 
-/// Each pair has a vote where it names a PDU known here in one order and not in the other.
+/// Returns the majority over all pairs: a pair votes if it names a known PDU in one order and not in the other.
 fn by_known_pdus(pairs: &[Pair<'_>], around: &Around<'_>) -> Option<PairOrder> {
     let readings: Vec<_> =
         pairs.iter().map(|pair| (named(pair, PairOrder::OriginFirst), named(pair, PairOrder::IdFirst))).collect();
@@ -116,7 +117,7 @@ fn majority(votes: impl Iterator<Item = i32>) -> Option<PairOrder> {
     }
 }
 
-/// A store that cannot be read tells nothing of the order; the batch fails at its commit, if it must.
+/// Turns a failed read into "no indication" and logs it. If the store is broken, the batch fails at its commit.
 fn answered<T>(answer: Result<T, ArchiveError>) -> Option<T> {
     answer.inspect_err(|error| tracing::error!(%error, "the order of prev_pdus is guessed")).ok()
 }

@@ -1,4 +1,4 @@
-//! One PDU as it came, judged alone.
+//! Reads and checks one received PDU on its own.
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use crate::http::json_error;
 use crate::http::nesting::nests_deeper_than;
 use crate::wire::json::{self, Member};
 
-/// Every reader whose numbers are floating point still tells depths up to here apart.
+/// Largest depth: readers with floating-point numbers distinguish all integers up to here.
 const DEPTH_MAX: u64 = (1 << 53) - 1;
 
-/// The keys of every PDU.
+/// Keys that every PDU has.
 const KEYS: [&str; 9] = ["pdu_id", "origin", "context", "ts", "pdu_type", "prev_pdus", "depth", "is_state", "content"];
 
 /// The key of a PDU that is narrowed, where its value is a list.
@@ -26,13 +26,13 @@ const TO: &str = "to";
 /// Servers that a PDU may be narrowed to: more than any conversation has.
 const RECIPIENTS_MAX: usize = 10_000;
 
-/// Whether a PDU says this key itself: further keys must have other names.
+/// Returns whether this key has a meaning in PDUs; extra keys must have other names.
 pub(super) fn is_taken(key: &str) -> bool {
     KEYS.contains(&key) || key == TO || STATE_KEYS.contains(&key) || FOR_ONE_SERVER.contains(&key)
 }
 
 impl Reader<'_> {
-    /// Read a PDU from its JSON text, which a parser has passed over before: it is JSON, whatever else it is not.
+    /// Reads a PDU from text that is known to be valid JSON.
     pub fn read(&self, text: &RawValue) -> Result<Pdu, BadPdu> {
         let text = text.get();
         let bad = |Flaw { code, reason }| BadPdu { id: None, origin: None, code, reason };
@@ -89,7 +89,7 @@ impl Reader<'_> {
     }
 }
 
-/// Its text: what is compared with the digest of a signature must not become another spelling of the same number.
+/// Returns the text of `ts`, because a number that is covered by a signature must keep its spelling.
 fn ts<'a>(fields: &Fields<'a>) -> Result<&'a str, Flaw> {
     let ts = fields.required("ts")?.get();
     match ts.as_bytes().first() {
@@ -98,7 +98,7 @@ fn ts<'a>(fields: &Fields<'a>) -> Result<&'a str, Flaw> {
     }
 }
 
-/// A depth that cannot be one is as if absent: it is never trusted, so it refuses nothing, either.
+/// Parses a depth. An invalid one counts as absent: the depth is never trusted, so it is no reason for a refusal.
 fn depth(value: &RawValue) -> Option<u64> {
     value.get().parse().ok().filter(|depth| *depth <= DEPTH_MAX)
 }

@@ -1,4 +1,4 @@
-//! The keys of a PDU that say which piece of state it sets.
+//! Reads the keys of a PDU that set state.
 
 use actors::model::{PduId, PduRef, ServerName, StateSlot};
 use serde_json::value::RawValue;
@@ -6,17 +6,18 @@ use serde_json::value::RawValue;
 use super::fields::{Fields, Flaw, flaw};
 use crate::wire::json;
 
-/// The keys that belong to state.
+/// Keys that only state PDUs have.
 pub(super) const STATE_KEYS: [&str; 4] = ["state_key", "power_level", "prev_state_id", "prev_state_origin"];
 
-/// A piece of state as it was stated.
+/// The state that a PDU sets.
 pub(super) struct Stated {
     pub(super) slot: StateSlot,
-    /// An absent power level counts as 0 and stays absent: whoever signed the PDU signed it so.
+    /// Whether a power level was given. An absent one counts as 0 and stays absent, because the PDU was signed without
+    /// it.
     pub(super) has_power: bool,
 }
 
-/// `is_state`: absent is no, and stored rows of old servers say 0 and 1.
+/// Reads `is_state`. Absent means false; stored rows of old servers contain 0 and 1.
 pub(super) fn is_state(fields: &Fields<'_>) -> Result<bool, Flaw> {
     match fields.get("is_state").map(RawValue::get) {
         None | Some("false" | "0") => Ok(false),
@@ -25,7 +26,7 @@ pub(super) fn is_state(fields: &Fields<'_>) -> Result<bool, Flaw> {
     }
 }
 
-/// The state a PDU with `is_state` sets.
+/// Reads the state that a PDU with `is_state` sets.
 pub(super) fn read(fields: &Fields<'_>) -> Result<Stated, Flaw> {
     let key = fields.short_text("state_key", "BAD_STATE_KEY")?.into_owned();
     let power = fields.get("power_level").map(power).transpose()?;
@@ -40,7 +41,7 @@ pub(super) fn read(fields: &Fields<'_>) -> Result<Stated, Flaw> {
     Ok(Stated { slot, has_power: power.is_some() })
 }
 
-/// An integer, or the text of one: rows of old servers hold it as text.
+/// Parses an integer or the text of one: rows of old servers contain it as text.
 fn power(value: &RawValue) -> Result<i64, Flaw> {
     let written = json::text(value).unwrap_or_else(|| value.get().into());
     let digits = written.strip_prefix('-').unwrap_or(&written);

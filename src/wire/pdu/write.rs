@@ -1,4 +1,4 @@
-//! The one form in which PDUs are stored and sent.
+//! Writes PDUs in the form in which they are stored and sent.
 
 use actors::limits::PairOrder;
 use actors::model::{ContextId, PduRef};
@@ -8,11 +8,11 @@ use serde_json::value::RawValue;
 use super::PARENTS_MAX;
 use crate::wire::json::{self, put};
 
-/// A PDU to write.
+/// A PDU to be written.
 pub(super) struct Written<'a> {
     pub(super) reference: &'a PduRef,
     pub(super) context: &'a ContextId,
-    /// A JSON number.
+    /// Time as a JSON number.
     pub(super) ts: &'a str,
     pub(super) kind: &'a str,
     pub(super) prev: &'a [PduRef],
@@ -20,11 +20,11 @@ pub(super) struct Written<'a> {
     pub(super) state: Option<State<'a>>,
     /// A JSON list of the servers it is for, where it is narrowed.
     pub(super) to: Option<&'a str>,
-    /// A JSON text.
+    /// Content as a JSON text.
     pub(super) content: &'a [u8],
 }
 
-/// The state it sets.
+/// The state that a PDU sets.
 pub(super) struct State<'a> {
     pub(super) key: &'a str,
     pub(super) power: Option<i64>,
@@ -32,7 +32,7 @@ pub(super) struct State<'a> {
 }
 
 impl Written<'_> {
-    /// The text. `further` are keys and values as JSON texts; `about` is how long it may become.
+    /// Returns the JSON text. `further` are keys and values as JSON texts; `about` is an estimate of the length.
     pub(super) fn bytes<'f>(&self, further: impl Iterator<Item = (&'f [u8], &'f [u8])>, about: usize) -> Bytes {
         const AROUND: usize = 64;
         let mut out = Vec::with_capacity(about + AROUND);
@@ -108,8 +108,8 @@ fn parents(out: &mut Vec<u8>, parents: &[PduRef]) {
     out.push(b']');
 }
 
-/// A stored PDU as one peer is shown it: with its pairs in the order in which that peer reads them, and with this depth where
-/// its own text states none (servers of 2014 drop a PDU without one). Every other byte is as it is stored.
+/// Returns a stored PDU as it is sent to one peer: with its pairs in the order that this peer reads, and with this
+/// depth if its own text has none (servers of 2014 drop a PDU without a depth). All other bytes stay as stored.
 pub fn shown(pdu: &Bytes, depth: Option<u64>, pairs: PairOrder) -> Bytes {
     if depth.is_none() && pairs == PairOrder::OriginFirst {
         return pdu.clone();
@@ -140,7 +140,7 @@ pub fn shown(pdu: &Bytes, depth: Option<u64>, pairs: PairOrder) -> Bytes {
     out.into()
 }
 
-/// The pairs as stored, or each the other way round.
+/// Writes the pairs in the requested order: as stored, or each swapped.
 fn swapped(out: &mut Vec<u8>, stored: &RawValue, pairs: PairOrder) {
     let pair = |value| match json::items(value, 2) {
         Some((elements, 2)) => Some([elements[1], elements[0]]),

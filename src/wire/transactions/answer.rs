@@ -1,4 +1,4 @@
-//! The answer to a transaction as JSON: what became of each PDU.
+//! The response to a transaction as JSON: one result per PDU.
 
 use actors::model::{Ack, Answered, Fate, Item, Objection, OutFrame, PduRef, Verdict};
 use bytes::Bytes;
@@ -6,28 +6,28 @@ use serde_json::value::RawValue;
 
 use crate::wire::json::{self, Member, put};
 
-/// What an entry says of a PDU that was refused, at most.
+/// Maximum length of the reason of a refused PDU.
 const WORDS_MAX: usize = 200;
 
-/// How a PDU is named in the answer, as far as it could be read.
+/// The identity of a PDU in the response, as far as it could be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
-    /// Its id.
+    /// Id of the PDU.
     pub id: Option<String>,
-    /// Its origin.
+    /// Origin of the PDU.
     pub origin: Option<String>,
 }
 
-/// How much we take in a transaction.
+/// The limits of a transaction that we state in the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// PDUs.
+    /// Maximum number of PDUs.
     pub pdus: u32,
-    /// Bytes of the whole body.
+    /// Maximum bytes of the whole body.
     pub bytes: usize,
 }
 
-/// Write an answer: one entry a PDU, in the order of the request.
+/// Writes a response: one entry per PDU, in the order of the request.
 pub fn encode<'a>(verdicts: impl Iterator<Item = (&'a Named, &'a Verdict)>, limits: Limits) -> Vec<u8> {
     let mut out = b"{\"pdus\":[".to_vec();
     for (place, (named, verdict)) in verdicts.enumerate() {
@@ -117,12 +117,12 @@ fn is_named(reference: &PduRef, members: &[Member<'_>]) -> bool {
         && text_of(members, "origin").is_some_and(|origin| origin.eq_ignore_ascii_case(reference.origin.as_str()))
 }
 
-/// Old servers were to name nothing: only the place tells.
+/// Returns whether an entry names no PDU: old servers name none, so only the position identifies it.
 fn is_nameless(members: &[Member<'_>]) -> bool {
     json::get(members, "pdu_id").is_none()
 }
 
-/// A stranger's words, short enough for the trace and safe in a log.
+/// Returns the peer's message, short enough for the trace and without control characters for the log.
 fn words(error: &RawValue, members: &[Member<'_>]) -> String {
     let said = json::text(error).unwrap_or_else(|| error.get().into());
     let code = text_of(members, "code").map(|code| format!("{code}: ")).unwrap_or_default();

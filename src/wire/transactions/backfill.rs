@@ -1,5 +1,5 @@
-//! `GET /matrix/federation/v1/backfill/{context}/?v=<id>,<origin>&v=..&limit=N`: PDUs that the asker lacks, and what lies before
-//! them, for those who take part in the conversation. Also under the name `paginate`, which it had first.
+//! `GET /matrix/federation/v1/backfill/{context}/?v=<id>,<origin>&v=..&limit=N`: PDUs that the caller misses, and their
+//! ancestors, for participants of the context. It is also served as `paginate`, its first name.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use actors::model::PduRef;
@@ -10,10 +10,10 @@ use crate::http::identity::Caller;
 use crate::http::refusal::Problem;
 use crate::wire::Intake;
 
-/// Bytes of PDUs in one answer: less than any asker reads, whatever one more PDU adds.
+/// Maximum bytes of PDUs in one response: less than any caller reads, even with one more PDU.
 const BYTES_MAX: u64 = 2 << 20;
 
-/// Answer with at most `limit` PDUs: those named are among them, for it is they that the asker lacks.
+/// Returns at most `limit` PDUs. The named ones are included, because the caller misses them.
 pub(super) async fn backfill(
     caller: Caller,
     request: HttpRequest,
@@ -28,10 +28,10 @@ pub(super) async fn backfill(
     Ok(reply(&**intake, &caller.server, pdus))
 }
 
-/// What is asked for.
+/// The parsed query.
 #[derive(Debug, PartialEq)]
 struct Question {
-    /// Each pair in both of its readings: at most one of them names a PDU.
+    /// PDUs to start from: each pair in both of its readings, of which at most one names a PDU.
     from: Vec<PduRef>,
     limit: u32,
 }
@@ -50,7 +50,7 @@ impl Question {
                     }
                     from.extend(pairs);
                 }
-                // The last one counts.
+                // If the key is repeated, the last one counts.
                 "limit" => limit = Some(value.into_owned()),
                 _ => {}
             }
@@ -62,12 +62,13 @@ impl Question {
         if limit.is_empty() || !limit.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(bad("limit is not a number of PDUs"));
         }
-        // A number too large for us asks for no more than the largest one.
+        // A number that does not fit asks for the maximum.
         Ok(Self { from, limit: limit.parse().unwrap_or(u32::MAX) })
     }
 }
 
-/// A name has no comma, an id may: as the id comes first, the last comma divides; as the origin does, the first.
+/// Returns both readings of a pair. A server name contains no comma, an id may: if the id comes first, the last comma
+/// separates, and if the origin comes first, the first one does.
 fn readings(pair: &str) -> Vec<PduRef> {
     let reading = |origin: &str, id: &str| Some(PduRef { origin: origin.parse().ok()?, id: id.parse().ok()? });
     let id_first = pair.rsplit_once(',').and_then(|(id, origin)| reading(origin, id));

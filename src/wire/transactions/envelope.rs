@@ -1,4 +1,5 @@
-//! A transaction as JSON: its envelope read before anything in it is judged, its items written as they are stored.
+//! A transaction as JSON. Its envelope is read before the items in it are checked; items are written as they are
+//! stored.
 
 use actors::model::{Counted, Digest, Edu, InboundTransaction, Label, Millis, OutFrame, ServerName};
 use bytes::Bytes;
@@ -10,44 +11,45 @@ use crate::http::nesting::nests_deeper_than;
 use crate::wire::json::{self, Member, digest, put};
 use crate::wire::pdu::{PDU_NESTING_MAX, PairOrder, Reader, shown};
 
-/// The most bytes of an id of a transaction, and of the name of an ephemeral type.
+/// Maximum bytes of a transaction id and of the name of an ephemeral type.
 const ID_BYTES_MAX: usize = 255;
 
-/// Earlier transactions a transaction may name; one is usual.
+/// Maximum number of earlier transactions that a transaction names; one is usual.
 const PREV_IDS_MAX: usize = 20;
 
-/// Ephemeral items read from one transaction; what is dropped first anyway is not counted further.
+/// Maximum number of ephemeral items read from one transaction; further ones are ignored, because ephemeral items are
+/// the first to be dropped anyway.
 const EDUS_MAX: usize = 1000;
 
-/// Why a body is not taken as a transaction.
+/// Error: a body is not accepted as a transaction.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadTransaction {
-    /// The bytes are no JSON text.
+    /// The bytes are not JSON.
     #[error("the body is not JSON: {0}")]
     NotJson(String),
-    /// It is JSON, and no transaction.
+    /// The JSON is not a transaction.
     #[error("the body is not a transaction: {0}")]
     NotATransaction(String),
-    /// More PDUs than we take.
+    /// There are more PDUs than the limit.
     #[error("a transaction holds at most {} (peers.intake_items), this one has {count}", Counted((*.max).into(), "PDU"))]
     TooLong {
-        /// How many there are.
+        /// Number of PDUs.
         count: usize,
-        /// How many we take.
+        /// Maximum number of PDUs.
         max: u32,
     },
 }
 
-/// A body that is a transaction, with nothing in it judged yet.
+/// A body that is a transaction; its items are not checked yet.
 #[derive(Debug)]
 pub struct Envelope<'a> {
     members: Vec<Member<'a>>,
-    /// Absent is empty.
+    /// List of PDUs; absent means empty.
     pdus: Option<&'a RawValue>,
 }
 
 impl<'a> Envelope<'a> {
-    /// Read the envelope.
+    /// Reads the envelope.
     pub fn read(body: &'a [u8]) -> Result<Self, BadTransaction> {
         let text = std::str::from_utf8(body).map_err(|bad| BadTransaction::NotJson(json_error::utf8(&bad)))?;
         let members = json::members(text).map_err(|error| match error.classify() {
@@ -65,7 +67,7 @@ impl<'a> Envelope<'a> {
         Ok(Self { members, pdus })
     }
 
-    /// The server that says to have sent it.
+    /// Returns the server that the transaction claims to come from.
     pub fn origin(&self) -> Result<ServerName, BadTransaction> {
         let bad = |why: String| BadTransaction::NotATransaction(why);
         let value = json::get(&self.members, "origin").ok_or_else(|| bad("origin is missing".to_owned()))?;
@@ -73,17 +75,17 @@ impl<'a> Envelope<'a> {
         text.parse().map_err(|why| bad(format!("origin: {why}")))
     }
 
-    /// Its own id, where it is a number.
+    /// Returns the transaction's own id if it is a number.
     pub fn number(&self) -> Option<u64> {
         json::get(&self.members, "transaction_id").and_then(json::text)?.parse().ok()
     }
 
-    /// It is a page, and others follow.
+    /// Returns whether this is a page that is followed by others.
     pub fn has_more(&self) -> bool {
         json::get(&self.members, "more").is_some_and(|more| more.get() == "true")
     }
 
-    /// The texts of its PDUs, at most `max`.
+    /// Returns the texts of the PDUs; more than `max` are an error.
     pub fn pdus(&self, max: u32) -> Result<Vec<&'a RawValue>, BadTransaction> {
         let Some(pdus) = self.pdus else { return Ok(Vec::new()) };
         let (kept, count) = json::items(pdus, max as usize)
@@ -94,14 +96,14 @@ impl<'a> Envelope<'a> {
         Ok(kept)
     }
 
-    /// The texts of its first PDUs, at most `max`; what follows them is left out.
+    /// Returns the texts of the first PDUs, at most `max`; further ones are ignored.
     pub fn first_pdus(&self, max: u32) -> Result<Vec<&'a RawValue>, BadTransaction> {
         let Some(pdus) = self.pdus else { return Ok(Vec::new()) };
         let not_an_array = || BadTransaction::NotATransaction("pdus is not an array".to_owned());
         json::items(pdus, max as usize).map(|(kept, _)| kept).ok_or_else(not_an_array)
     }
 
-    /// What the core takes: each PDU judged alone, and of the ephemeral items those that are what they must be.
+    /// Returns the transaction for the core: each PDU checked on its own, and the ephemeral items that are valid.
     pub fn transaction(
         &self,
         id: String,
@@ -120,12 +122,12 @@ impl<'a> Envelope<'a> {
         })
     }
 
-    /// Over the text of `pdus`: an absent list is an empty one.
+    /// Returns the digest of the text of `pdus`; an absent list counts as an empty one.
     fn digest(&self) -> Digest {
         digest(self.pdus.map_or(b"[]", |pdus| pdus.get().as_bytes()))
     }
 
-    /// A hint: what is not usable in it is left out.
+    /// Returns the ids of earlier transactions. They are only a hint, so unusable ones are left out.
     fn prev_ids(&self) -> Vec<String> {
         let listed = json::get(&self.members, "prev_ids").and_then(|ids| json::items(ids, PREV_IDS_MAX));
         let texts = listed.into_iter().flat_map(|(ids, _)| ids).filter_map(json::text);
@@ -143,12 +145,12 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// Whether a text can be the id of a transaction. What it means is its sender's business.
+/// Returns whether a text can be a transaction id. Its meaning is up to the sender.
 pub fn is_id(text: &str) -> bool {
     (1..=ID_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
-/// An ephemeral item; one that speaks for another server than the transaction's is none.
+/// Reads an ephemeral item; `None` if it is invalid or names another server than the transaction's.
 fn edu(text: &RawValue, origin: &ServerName) -> Option<Edu> {
     if nests_deeper_than(PDU_NESTING_MAX, text.get().as_bytes()) {
         return None;
@@ -159,13 +161,13 @@ fn edu(text: &RawValue, origin: &ServerName) -> Option<Edu> {
     }
     let claimed: ServerName = json::text(json::get(&members, "origin")?)?.parse().ok()?;
     let kind = json::text(json::get(&members, "edu_type")?)?;
-    // A copy: an item that waits for a listener must not keep the whole body.
+    // The content is copied, because an item that waits in a buffer must not keep the whole body in memory.
     let content = json::get(&members, "content").map_or("null", RawValue::get).as_bytes();
     let sound = claimed == *origin && is_id(&kind);
     sound.then(|| Edu { kind: kind.into_owned(), content: Bytes::copy_from_slice(content) })
 }
 
-/// Write a transaction of ours to a peer that reads pairs in this order. All its items are PDUs.
+/// Writes a transaction to a peer that reads pairs in this order. All items must be PDUs.
 pub fn encode(us: &ServerName, frame: &OutFrame, pairs: PairOrder) -> Bytes {
     const AROUND: usize = 256;
     let items: usize = frame.items.iter().map(|item| item.bytes().len() + 1).sum();
@@ -206,12 +208,12 @@ fn edus(out: &mut Vec<u8>, us: &ServerName, frame: &OutFrame) {
     out.push(b']');
 }
 
-/// Write the answer to a GET of a peer that reads pairs in this order: PDUs and the depths that were computed for them.
+/// Writes the response to a GET of a peer that reads pairs in this order: PDUs with their computed depths.
 pub fn encode_reply(us: &ServerName, now: Millis, pdus: &[(Bytes, u64)], pairs: PairOrder) -> Bytes {
     encode_page(us, now, pdus, pairs, None)
 }
 
-/// The same, where more is to be had after this transaction, the last in it.
+/// Writes such a response as a page: `more_after` is its last transaction if more follow.
 pub fn encode_page(
     us: &ServerName,
     now: Millis,

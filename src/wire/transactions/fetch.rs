@@ -1,4 +1,4 @@
-//! Asking a peer for PDUs: the GETs from the asking side.
+//! GET requests to peers for PDUs, and their responses.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -12,23 +12,23 @@ use super::envelope::Envelope;
 use crate::egress::{Answer, Request};
 use crate::wire::pdu::Reader;
 
-/// The most bytes of an answer. A PDU may be larger than a batch, and hardly ever is.
+/// Maximum bytes of a response. A PDU may be larger than a batch, but hardly ever is.
 pub const FETCHED_BYTES_MAX: usize = 4 << 20;
 
-/// The most PDUs of one page of missed transactions.
+/// Maximum number of PDUs in one page of missed transactions.
 const PULLED_MAX: u32 = 1000;
 
-/// The same of an answer that holds a whole state.
+/// Maximum bytes of a response that contains the whole state.
 pub const STATE_BYTES_MAX: usize = 16 << 20;
 
-/// All that means something in a path is written as it is nowhere else: an id may hold any character.
+/// Characters that are encoded in a path segment: all that have a meaning there, because ids may contain any character.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// What ends a request line, a path or a segment, and so is encoded even for a server that decodes nothing: it will find
-/// nothing under it, and not something else.
+/// Characters that are encoded even for a server that decodes nothing: those that end a request line, a path or a
+/// segment. Such a server then finds nothing, instead of something else.
 const RAW_SEGMENT: &AsciiSet = &CONTROLS.add(b' ').add(b'/').add(b'?');
 
-/// Write the request to a peer with these habits. Queries are decoded by everybody, and so encoded for everybody.
+/// Writes the request to a peer with these interop quirks. All servers decode queries, so these are always encoded.
 pub fn encode(want: &Want, habits: Habits) -> Request {
     let argument = |text| utf8_percent_encode(text, SEGMENT);
     let path = match want {
@@ -48,24 +48,25 @@ pub fn encode(want: &Want, habits: Habits) -> Request {
     request(path, habits, Answer::Needed { bytes_max })
 }
 
-/// A text as one segment of a path.
+/// Encodes a text as one segment of a path.
 pub fn segment(text: &str, habits: Habits) -> PercentEncode<'_> {
     utf8_percent_encode(text, if habits.raw_targets { RAW_SEGMENT } else { SEGMENT })
 }
 
-/// A GET of a path whose segments were written for these habits.
+/// Returns a GET request for a path whose segments were written for these interop quirks.
 pub fn request(path: String, habits: Habits, answer: Answer) -> Request {
     let request = Request::get(path, answer);
     if habits.raw_targets { request.raw() } else { request }
 }
 
-/// Write the question for all transactions after this one of the peer's.
+/// Writes the request for all transactions of the peer after this one.
 pub fn encode_pull(us: &ServerName, after: u64) -> Request {
     let path = format!("{PREFIX}/pull/?origin={}&v={after}", utf8_percent_encode(us.as_str(), SEGMENT));
     Request::get(path, Answer::Needed { bytes_max: FETCHED_BYTES_MAX })
 }
 
-/// Read the answer to it. Old servers say `null` where they have nothing, and neither how far it goes nor that there is more.
+/// Reads the response to a pull. Old servers answer `null` if they have nothing, and give neither the last transaction
+/// nor `more`.
 pub fn decode_pull(body: &Bytes, reader: &Reader<'_>) -> Result<Pulled, PushFailure> {
     if body.trim_ascii() == b"null" {
         return Ok(Pulled::default());
@@ -78,13 +79,15 @@ pub fn decode_pull(body: &Bytes, reader: &Reader<'_>) -> Result<Pulled, PushFail
     read().map_err(|error: super::envelope::BadTransaction| PushFailure::Unreadable(error.to_string()))
 }
 
-/// Whether this status says that the peer has nothing: no such PDU, or none that we may see; or no such path, for which old
-/// servers say 400. Of a state it says that we take no part, which is another thing than an empty one.
+/// Returns whether this status means that the peer has nothing: no such PDU, or none that we may see; or no such path,
+/// for which old servers answer 400. For a state request it means that we do not participate, which is not the same as
+/// an empty state.
 pub const fn says_none(want: &Want, status: u16) -> bool {
     matches!(status, 400 | 404 | 405) && !matches!(want, Want::State(_))
 }
 
-/// Read the body of a 200. What was not asked for is left out: a peer's answer is no way past its intake.
+/// Reads the body of a 200. PDUs that were not requested are dropped, because a response must not bypass the checks on
+/// what the peer sends by itself.
 pub fn decode(want: &Want, body: &Bytes, reader: &Reader<'_>) -> Result<Vec<Result<Pdu, BadPdu>>, PushFailure> {
     let unreadable = |error: super::envelope::BadTransaction| PushFailure::Unreadable(error.to_string());
     let envelope = Envelope::read(body).map_err(unreadable)?;
@@ -101,7 +104,7 @@ pub fn decode(want: &Want, body: &Bytes, reader: &Reader<'_>) -> Result<Vec<Resu
             Ok(pdus.filter(is_state).collect())
         }
         Want::Backfill { context, from, limit } | Want::History { context, from, limit } => {
-            // Servers of 2014 give more than they are asked for, and some of it twice.
+            // Servers of 2014 return more than the limit, and some PDUs twice.
             let most = limit.saturating_mul(2).saturating_add(NAMED_ON_TOP);
             let pdus = envelope.first_pdus(most).map_err(unreadable)?;
             Ok(stretch(context, from, *limit as usize, pdus.into_iter().map(|pdu| reader.read(pdu))))
@@ -123,10 +126,10 @@ fn is_about(pdu: &Result<Pdu, BadPdu>, wanted: &PduRef) -> bool {
     }
 }
 
-/// State PDUs read of one answer.
+/// Maximum number of state PDUs read from one response.
 const STATE_PDUS_MAX: u32 = 10_000;
 
-/// Read of an answer beyond twice the limit.
+/// PDUs read from a response beyond twice the limit.
 const NAMED_ON_TOP: u32 = 20;
 
 /// Of what came, what was asked for: those named, and what these name in turn, nearest first, each once.

@@ -19,13 +19,13 @@ use bytes::Bytes;
 use super::{Dialect, resource};
 use crate::egress::{Answer, Request};
 
-/// Where all paths begin.
+/// Common prefix of all paths.
 pub const PREFIX: &str = "/matrix/federation/v1";
 
-/// The most bytes of an answer that are read for the trace: verdicts on the largest batch.
+/// Maximum bytes of a response that are read for the trace: verdicts on the largest batch.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
-/// The dialect.
+/// The transactions dialect.
 pub struct Transactions;
 
 impl Dialect for Transactions {
@@ -48,8 +48,9 @@ impl Dialect for Transactions {
         config.service(backfill.route(web::get().to(backfill::backfill)));
     }
 
-    /// An update that was queued while the peer was spoken to in updates has no form here. It is refused like something the
-    /// peer refuses: leaving it out would lose it in silence, for the answer to the rest would count for it, too.
+    /// Writes a transaction. An update that was queued while the peer used the updates dialect cannot be written in
+    /// this one. It is refused as if the peer had refused it: leaving it out would lose it silently, because the
+    /// response to the other items would acknowledge it too.
     fn encode_push(&self, us: &ServerName, frame: &OutFrame, habits: Habits) -> Result<Request, PushFailure> {
         if frame.items.iter().any(|item| matches!(item, Item::Update(_))) {
             let reason = "an update without a context cannot go to a peer of the transactions dialect; set its dialect to \
@@ -65,12 +66,13 @@ impl Dialect for Transactions {
         Ok(Request::put(path, envelope::encode(us, frame, habits.pairs), answer))
     }
 
-    /// Nobody: servers of 2014 never send again what they got any refusal for. It is taken like what was under way.
+    /// Returns `None`: servers of 2014 never resend a transaction after any refusal, so it is served while the gateway
+    /// drains.
     fn later(&self, _: &str) -> Option<HttpResponse> {
         None
     }
 
-    /// Taken, whatever it says: servers answer `null`, a list, an object or nothing.
+    /// Accepts any body: servers answer `null`, a list, an object or nothing.
     fn decode_answer(&self, frame: &OutFrame, body: &Bytes) -> Result<Answered, PushFailure> {
         Ok(answer::decode(frame, body))
     }

@@ -1,5 +1,5 @@
-//! `GET /matrix/federation/v1/pull/?origin=<asker>&v=<transaction>&v=..`: what the asker was sent after the transactions that it
-//! names, for an asker that finds one missing.
+//! `GET /matrix/federation/v1/pull/?origin=<caller>&v=<transaction>&v=..`: PDUs that the caller was sent after the
+//! named transactions, for a caller that has missed one.
 
 use actix_web::http::header::ContentType;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -13,11 +13,11 @@ use crate::http::identity::Caller;
 use crate::http::refusal::Problem;
 use crate::wire::Intake;
 
-/// Bytes of PDUs in one answer, as for other questions of this kind.
+/// Maximum bytes of PDUs in one response.
 const BYTES_MAX: u64 = 2 << 20;
 
-/// Answer with whole transactions in the order in which they were sent. What the asker takes part in no longer is left out,
-/// though it was sent once.
+/// Returns whole transactions in the order in which they were sent. PDUs of contexts that the caller has left are
+/// omitted, even though they were sent once.
 pub(super) async fn pull(
     caller: Caller,
     request: HttpRequest,
@@ -43,11 +43,11 @@ pub(super) async fn pull(
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(body))
 }
 
-/// What is asked for.
+/// The parsed query.
 #[derive(Debug, PartialEq)]
 struct Question {
     origin: ServerName,
-    /// The largest of the transactions named; 0 is before the first.
+    /// Largest of the named transactions; 0 is before the first.
     after: u64,
 }
 
@@ -60,7 +60,7 @@ impl Question {
                 "v" if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_digit()) => {
                     return Err(bad("a v is not the decimal id of a transaction"));
                 }
-                // A number too large for us is after all that was ever sent.
+                // A number that does not fit is after everything ever sent.
                 "v" => after = after.max(Some(value.parse().unwrap_or(u64::MAX))),
                 "origin" => origin = Some(value.into_owned()),
                 _ => {}

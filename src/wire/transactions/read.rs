@@ -1,4 +1,4 @@
-//! `GET /matrix/federation/v1/pdu/{origin}/{id}/`: one PDU, for those who take part in its conversation.
+//! `GET /matrix/federation/v1/pdu/{origin}/{id}/`: one PDU, for participants of its context.
 
 use actix_web::http::header::ContentType;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -12,7 +12,8 @@ use crate::http::identity::Caller;
 use crate::http::refusal::Problem;
 use crate::wire::Intake;
 
-/// What may not be seen is answered as what is not there: whether it exists is not told.
+/// Returns the PDU. One that the caller may not see is answered like one that does not exist, so its existence is not
+/// revealed.
 pub(super) async fn pdu(
     caller: Caller,
     request: HttpRequest,
@@ -49,14 +50,14 @@ pub(super) fn context(
     Err(nothing_there())
 }
 
-/// PDUs as the answer to a GET.
+/// Returns PDUs as the response to a GET.
 pub(super) fn reply(intake: &dyn Intake, asker: &ServerName, pdus: Vec<ServedPdu>) -> HttpResponse {
     let pdus: Vec<(Bytes, u64)> = pdus.into_iter().map(|pdu| (pdu.bytes, pdu.depth)).collect();
     let body = encode_reply(intake.us(), intake.now(), &pdus, intake.habits(asker).pairs);
     HttpResponse::Ok().content_type(ContentType::json()).body(body)
 }
 
-/// The one answer to who may not see something, and to who asks for what is not there.
+/// Returns the common error for what does not exist and for what the caller may not see.
 pub(super) fn nothing_there() -> Problem {
     Problem::not_found("NOT_FOUND", "there is no such thing in a context you take part in")
 }
@@ -66,7 +67,7 @@ fn seen_by(asker: &ServerName, reference: &PduRef, intake: &dyn Intake) -> Resul
     Ok(intake.takes_part(&pdu.context, asker)?.then_some(pdu))
 }
 
-/// Not a 404: whoever asks would take it as a definite answer.
+/// Returns the error for a failed read. It is not a 404, because the caller would take that as final.
 pub(super) fn unreadable(error: &ArchiveError) -> Problem {
     tracing::error!(%error, "a PDU that a peer asks for cannot be read");
     Refusal::OutcomeUnknown.into()

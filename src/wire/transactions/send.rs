@@ -1,4 +1,4 @@
-//! `PUT /matrix/federation/v1/send/{id}/`: a peer's transaction.
+//! `PUT /matrix/federation/v1/send/{id}/`: accepts a transaction of a peer.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::ContentType;
@@ -13,8 +13,8 @@ use crate::http::refusal::Problem;
 use crate::wire::Intake;
 use crate::wire::pdu::Reader;
 
-/// The envelope says who sent it, so it is read before its sender is known for certain; nothing in it is judged before that,
-/// and an address that is nobody's is turned away before the body.
+/// Accepts a transaction. The envelope names the sender, so it is read before the sender is authenticated; items are
+/// checked only after that. An address that belongs to no peer is refused before the body is read.
 pub(super) async fn take(
     arrival: Arrival,
     id: web::Path<String>,
@@ -48,12 +48,13 @@ fn named(pdu: &Result<Pdu, BadPdu>) -> Named {
     }
 }
 
-/// Here "not now" is a status; what the core says in the words of pushes is said in those of transactions.
+/// Converts a refusal of the core: this dialect reports "not now" as a status, and its errors speak of transactions.
 fn refused(refusal: Refusal) -> Problem {
     match refusal {
         Refusal::PushTooLong { count, max } => BadTransaction::TooLong { count, max }.into(),
         Refusal::UnknownPeer(_) => Problem::forbidden(refusal.to_string()),
-        // To a sender 429 is a wait, which it obeys, and 503 a failure, after so many of which it gives us up.
+        // A sender waits after a 429, as `Retry-After` says; a 503 counts as a failure, and after several of these it
+        // gives up.
         Refusal::Busy { wait, .. } => {
             Problem::new(StatusCode::TOO_MANY_REQUESTS, "BUSY", refusal.to_string()).retry_after(wait)
         }

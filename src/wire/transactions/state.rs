@@ -1,4 +1,4 @@
-//! `GET /matrix/federation/v1/state/{context}/`: the state PDUs that hold, for those who take part in the conversation.
+//! `GET /matrix/federation/v1/state/{context}/`: the current state PDUs, for participants of the context.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
@@ -7,11 +7,11 @@ use crate::http::identity::Caller;
 use crate::http::refusal::Problem;
 use crate::wire::Intake;
 
-/// Bytes of PDUs in one answer: less than any asker reads. What does not fit is left out, and is asked for as a link of what
-/// follows it.
+/// Maximum bytes of PDUs in one response: less than any caller reads. What does not fit is omitted; the caller fetches
+/// it later as the `prev_state` of a following PDU.
 const BYTES_MAX: u64 = 8 << 20;
 
-/// Answer with all of it; losers are left out, and where nothing was ever set the list is empty.
+/// Returns the current state. State PDUs that are not current are omitted; if no state was ever set, the list is empty.
 pub(super) async fn state(
     caller: Caller,
     request: HttpRequest,

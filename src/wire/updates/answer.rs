@@ -1,4 +1,4 @@
-//! The three answers to a push as JSON: `ok`, `hole_detected`, `wait`.
+//! The three responses to a push as JSON: `ok`, `hole_detected`, `wait`.
 
 use std::time::Duration;
 
@@ -11,17 +11,18 @@ use crate::http::json_error;
 use crate::http::refusal::whole_seconds;
 use crate::wire::json::put;
 
-/// Numbers end here, so that every reader, whatever its integers, agrees on them.
+/// Largest sequence number: readers with any integer type agree on numbers up to here.
 const SEQ_MAX: u64 = i64::MAX as u64;
 
 /// Characters of a peer's word for programs that are kept, and of its words for people.
 const CODE_MAX: usize = 40;
 const REASON_MAX: usize = 200;
 
-/// What a wait longer than this is read as; whoever asks for it means "for ever", and limits of our own cut it anyway.
+/// Longest wait that is read: a peer that asks for more means "for ever", and our own limits cut it anyway.
 const WAIT_MAX: Duration = Duration::from_secs(u32::MAX as u64);
 
-/// Write an answer. `window` is how many strong updates we take in a push; a `wait` promises nothing about the next push.
+/// Writes a response. `window` is the number of strong updates that we accept in a push; a `wait` says nothing about
+/// the next push.
 pub fn encode(Receipt { ack, parked }: &Receipt, window: u32) -> String {
     match *ack {
         Ack::Ok(seq) if parked.is_empty() => format!(r#"{{"receive":"ok","seq":{seq},"window":{window}}}"#),
@@ -38,13 +39,14 @@ pub fn encode(Receipt { ack, parked }: &Receipt, window: u32) -> String {
         Ack::Hole { expected, conflict: true } => {
             format!(r#"{{"receive":"hole_detected","seq":{expected},"conflict":true,"window":{window}}}"#)
         }
-        // Never the answer to a push; should it be, asking again costs nothing.
+        // These never occur as the response to a push; if they did, a retry would cost nothing.
         Ack::Taken | Ack::TakenBlindly => encode(&Ack::Wait(Duration::from_secs(1)).into(), window),
         Ack::Wait(wait) => format!(r#"{{"receive":"wait","wait":{}}}"#, whole_seconds(wait)),
     }
 }
 
-/// Write a `wait`, and why: whoever runs the peer sees which limit it meets. Readers that know no `reason` pass it over.
+/// Writes a `wait` with its reason, so that the peer's operator sees which limit was met. Readers that do not know
+/// `reason` ignore it.
 pub fn encode_wait(wait: Duration, reason: &str) -> String {
     let mut out = format!(r#"{{"receive":"wait","wait":{},"reason":"#, whole_seconds(wait)).into_bytes();
     put(&mut out, reason);

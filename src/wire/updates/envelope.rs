@@ -1,4 +1,4 @@
-//! The push as JSON: read without copying its updates, written without rewriting them.
+//! A push as JSON: its updates are read without being copied and written unchanged.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -16,29 +16,29 @@ use crate::http::nesting::{NESTING_MAX, nests_deeper_than};
 use crate::wire::json::Items;
 use crate::wire::pdu::Reader;
 
-/// Numbers end here, so that every reader, whatever its integers, agrees on them.
+/// Largest sequence number: readers with any integer type agree on numbers up to here.
 const SEQ_MAX: u64 = i64::MAX as u64;
 
-/// Why a body is not taken as a push.
+/// Error: a body is not accepted as a push.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadPush {
-    /// The bytes are no JSON text.
+    /// The bytes are not JSON.
     #[error("the body is not JSON: {0}")]
     NotJson(String),
-    /// It is JSON, and no push.
+    /// The JSON is not a push.
     #[error("the body is not a push: {0}")]
     NotAPush(String),
-    /// More strong updates than we take.
+    /// There are more strong updates than the limit.
     #[error("a push holds at most {} (peers.intake_items), this one has {count}", Counted((*.max).into(), "strong update"))]
     TooLong {
-        /// How many there are.
+        /// Number of strong updates.
         count: usize,
-        /// How many we take.
+        /// Maximum number of strong updates.
         max: u32,
     },
 }
 
-/// Read a push. At most `max` strong updates are looked at; memory does not grow with what lies beyond.
+/// Reads a push. At most `max` strong updates are kept; memory does not grow with further ones.
 pub fn decode(body: &Bytes, max: u32, pdus: &Reader<'_>, verified: &'static str) -> Result<InboundPush, BadPush> {
     let text = std::str::from_utf8(body).map_err(|bad| BadPush::NotJson(json_error::utf8(&bad)))?;
     if nests_deeper_than(NESTING_MAX, body) {
@@ -68,7 +68,7 @@ struct Envelope<'a> {
     from_seq: Option<Seq>,
 }
 
-/// Reads the envelope by hand: derived code would let a key it does not know come twice, and two readers could then see two
+/// Reads the envelope by hand: derived code would accept an unknown key twice, and two readers could then see two
 /// different pushes in one body.
 struct Reading {
     max: usize,
@@ -109,7 +109,7 @@ fn number<E: Error>(given: &RawValue, key: &str) -> Result<Seq, E> {
     read.map(Seq).ok_or_else(|| E::custom(format_args!("{key} is an integer from 0 to {SEQ_MAX}")))
 }
 
-/// Write a push. What was submitted goes out byte for byte; a PDU goes in the update that carries it.
+/// Writes a push. Submitted updates are sent byte for byte; a PDU is wrapped in the update that carries it.
 pub fn encode(frame: &OutFrame) -> Bytes {
     const AROUND: usize = 80;
     let items: usize = frame.items.iter().map(|item| item.bytes().len() + AROUND).sum();

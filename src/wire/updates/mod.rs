@@ -16,10 +16,10 @@ use super::{Dialect, resource};
 use crate::egress::{ANSWER_BYTES_MAX, Answer, Request};
 use crate::http::refusal::RESTART_WAIT;
 
-/// Where pushes go.
+/// Path of pushes.
 pub const UPDATES_PATH: &str = "/http/v1/updates";
 
-/// The dialect.
+/// The updates dialect.
 pub struct Updates;
 
 impl Dialect for Updates {

@@ -1,4 +1,4 @@
-//! `POST /http/v1/updates`: a peer's push.
+//! `POST /http/v1/updates`: accepts a push of a peer.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::http::refusal::{FAULTY_WAIT, Problem, RESTART_WAIT};
 use crate::wire::Intake;
 use crate::wire::pdu::Reader;
 
-/// Who is calling is settled before the body is read: a stranger's body costs nothing.
+/// Accepts a push. The caller is authenticated before the body is read, so an unknown caller's body costs nothing.
 pub(super) async fn take(caller: Caller, body: Body, intake: web::Data<dyn Intake>) -> Result<HttpResponse, Problem> {
     let window = intake.window(&caller.server);
     let pdus = Reader::new(&caller.server, &**intake);
@@ -31,7 +31,7 @@ pub(super) async fn take(caller: Caller, body: Body, intake: web::Data<dyn Intak
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(body))
 }
 
-/// The dialect's own word for every "not now"; what waiting cannot mend is a status.
+/// Returns the `wait` for a refusal that will pass; any other refusal becomes an error status.
 fn wait_for(refusal: Refusal) -> Result<Duration, Problem> {
     match refusal {
         Refusal::Busy { wait, .. } | Refusal::DiskLow { wait, .. } => Ok(wait),

@@ -1,4 +1,4 @@
-//! One strong update: carried unread, but for the one that carries a PDU.
+//! Reads one strong update: its content is opaque unless it carries a PDU.
 
 use actors::model::{BadPdu, Pdu, Strong, StrongBody};
 use bytes::Bytes;
@@ -8,7 +8,8 @@ use crate::http::json_error;
 use crate::wire::json::{self, digest};
 use crate::wire::pdu::{Reader, identity};
 
-/// Read one. A repeat is known by its bytes; that of a PDU by the PDU's identity, whoever wrote it anew on the way.
+/// Reads a strong update. A repeat is recognized by the digest of its bytes; if it carries a PDU, by the identity of
+/// the PDU, because servers on the way may rewrite it.
 pub(super) fn read(body: &Bytes, raw: &RawValue, pdus: &Reader<'_>) -> Strong {
     let bytes = body.slice_ref(raw.get().as_bytes());
     if !bytes.starts_with(b"{") {
@@ -24,7 +25,7 @@ pub(super) fn read(body: &Bytes, raw: &RawValue, pdus: &Reader<'_>) -> Strong {
     }
 }
 
-/// The PDU in an update that says to carry one.
+/// Reads the PDU of an update that carries one.
 fn pdu(update: &str, pdus: &Reader<'_>) -> Result<Pdu, BadPdu> {
     let bad = |code, reason: String| BadPdu { id: None, origin: None, code, reason };
     let members = json::members(update).map_err(|error| bad("BAD_KEYS", json_error::words(&error)))?;

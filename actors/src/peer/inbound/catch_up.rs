@@ -21,7 +21,7 @@ const TRIES_MAX: u32 = 3;
 /// Pages asked for in one go.
 const PAGES_MAX: u32 = 100;
 
-/// What is left to ask for.
+/// The pull that follows a restore of our store.
 #[derive(Debug, Clone)]
 pub(super) struct Questions {
     /// When the step happens.
@@ -106,13 +106,14 @@ impl Inbound {
         }
     }
 
-    /// A transaction that is being taken names some that never came. What waits to be asked for again is asked for with it.
+    /// Starts a pull, because an accepted transaction names some that never arrived. A pull that waits to be repeated
+    /// is merged into it.
     pub(super) fn miss(&mut self, after: u64, out: &mut Out) {
         let now = self.questions.at.now;
         let question = self.questions.missed.get_or_insert_with(|| Box::new(Question::new(after, now)));
         let was_asked = question.is_asked();
         question.after = question.after.min(after);
-        // In the commit of that transaction: it will not be taken again.
+        // Write this in the commit of that transaction, because it will not be accepted a second time.
         out.moved(Urgency::Now);
         if was_asked {
             // What is under way is about other transactions, as far as is known.
@@ -122,7 +123,7 @@ impl Inbound {
         }
     }
 
-    /// The peer can be asked now, as it seems.
+    /// Starts the pulls that are left, because the peer seems to be reachable now.
     pub fn catch_up(&mut self, out: &mut Out) {
         let now = self.questions.at.now;
         for catch_up in [false, true] {
@@ -137,7 +138,7 @@ impl Inbound {
         }
     }
 
-    /// What came of asking for transactions that we missed. What it gave goes the way of a batch.
+    /// Handles the response to a pull; its PDUs are processed like a batch.
     pub fn pulled(&mut self, asked: Pull, answer: Result<Pulled, PushFailure>, strange: Strange, out: &mut Out) {
         let pulled = match answer {
             Err(failure) if is_for_now(&failure) => return self.not_now(asked, &failure, out),
@@ -146,7 +147,7 @@ impl Inbound {
             answer => answer.unwrap_or_default(),
         };
         let further = pulled.upto.filter(|upto| pulled.more && *upto > asked.after);
-        // Our own question is no reason to let it begin more than it may; what it brings is mostly of conversations we know.
+        // Our own request does not lift the limit on new contexts; most of the PDUs belong to known ones.
         self.take(None, Frame::Pulled(pulled.pdus, asked, further), strange, out);
     }
 

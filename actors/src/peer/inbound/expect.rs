@@ -1,7 +1,7 @@
-//! The number a peer's next update must carry, set from outside: by an operator, or by the configuration.
+//! The expected number of a peer's next update, set by an operator or by the configuration.
 //!
-//! A sender that was restored further back than we can compare, or that cannot go back to 1, is set right by whoever knows. What
-//! was taken under the numbers before is no longer compared with what comes.
+//! The operator corrects a sender that was restored further back than the digests reach, or that cannot go back to 1.
+//! Digests of earlier updates are dropped, so they are no longer compared.
 
 use super::Inbound;
 use crate::change::{Change, Urgency};
@@ -9,7 +9,8 @@ use crate::model::{Refusal, Seq};
 use crate::peer::effect::{Effect, Out, Token};
 
 impl Inbound {
-    /// The actor has loaded: a number that the configuration names is applied once, and not again until it names another.
+    /// Handles the start of the actor. A number from the configuration is applied once, until the configuration names
+    /// another. Pending pulls are dropped if the peer cannot be asked.
     pub fn started(&mut self, out: &mut Out) {
         if !self.limits.fetches && self.questions.drop_all() {
             out.moved(Urgency::Rides);
@@ -30,7 +31,8 @@ impl Inbound {
         }
     }
 
-    /// An operator says which number comes next. A batch under way is finished first: its numbers are those from before.
+    /// Sets the number of the next update by an operator's command. A batch in progress is finished first, because its
+    /// numbers precede the command.
     ///
     /// The peer is asked to go on from that number, and skips all before it: one far above needs a confirmation (`yes`).
     pub fn expect(&mut self, token: Token, number: Seq, yes: bool, out: &mut Out) {
@@ -47,7 +49,7 @@ impl Inbound {
         }
     }
 
-    /// No batch is under way: what was ordered meanwhile is done.
+    /// Applies the numbers that were set while a batch was in progress.
     pub(super) fn expect_at_last(&mut self, out: &mut Out) {
         for (token, number) in std::mem::take(&mut self.expecting) {
             self.set_expected(number, out);
@@ -62,7 +64,7 @@ impl Inbound {
         self.told_too_old = false;
         self.holed = None;
         self.told_conflict = None;
-        // It may be another program by now; whether it states ranges will show.
+        // The sender may be another program now, so whether it states ranges is learned anew.
         self.ranges = false;
         let (from, digests) = (self.server.clone(), vec![]);
         out.change(Change::Taken { from, first: Seq(1), digests, forget_below: number });

@@ -1,12 +1,12 @@
-//! When nothing of what a peer sent is under way, and the store holds all that is known of it.
+//! Eviction of the inbound half: nothing is in progress, and the store has the whole state.
 
 use super::Inbound;
 
 impl Inbound {
-    /// Whether its memory may be given away.
+    /// Returns whether the inbound state can be evicted.
     ///
-    /// What is known only here and waits for the peer's next word keeps it: a number that was answered with a hole or with a
-    /// conflict, and PDUs that their conversations died on.
+    /// It cannot while it has state that only memory holds and that the peer's next request needs: a number that was
+    /// answered with a hole or a conflict, and PDUs on which a context's actor crashed.
     pub fn is_free(&self) -> bool {
         let is_done = self.busy.is_none() && self.waiting.is_empty() && self.expecting.is_empty();
         let in_question = [self.holed, self.told_conflict].contains(&Some(self.expected));

@@ -1,8 +1,9 @@
-//! The newest few of something: what was done lately is not done again.
+//! A bounded set of recent items, for actions that must not be repeated soon.
 
 use std::collections::VecDeque;
 
-/// Of more than it may hold the oldest is forgotten. Boxed: most peers have nothing in it, and there are many peers.
+/// A bounded FIFO set; at the limit the oldest item is dropped. Boxed, because most peers have no items and there are
+/// many peers.
 #[expect(clippy::box_collection, reason = "empty it is a pointer, and not four words")]
 #[derive(Debug, Clone)]
 pub(super) struct Newest<T>(Option<Box<VecDeque<T>>>);
@@ -14,7 +15,7 @@ impl<T> Default for Newest<T> {
 }
 
 impl<T: PartialEq> Newest<T> {
-    /// One more, of `max` at most.
+    /// Adds an item; above `max` the oldest is dropped.
     pub(super) fn push(&mut self, item: T, max: usize) {
         let items = self.0.get_or_insert_default();
         items.push_back(item);
@@ -23,7 +24,7 @@ impl<T: PartialEq> Newest<T> {
         }
     }
 
-    /// Whether this is among them.
+    /// Returns whether the item is in the set.
     pub(super) fn contains(&self, item: &T) -> bool {
         self.0.as_ref().is_some_and(|items| items.contains(item))
     }

@@ -1,4 +1,5 @@
-//! Transactions: each is taken once, by its id; those that one names and that never came are asked for.
+//! Inbound transactions: each is accepted once, by its id; those that `prev_ids` name and that never arrived are
+//! pulled.
 
 use crate::change::{Change, Urgency};
 use crate::model::{InboundTransaction, Refusal, SeenTransaction, Taken, Verdict};
@@ -7,7 +8,7 @@ use crate::peer::effect::{Out, Token};
 
 use super::{Busy, Frame, Fresh, Inbound};
 
-/// Transactions remembered, so that a repeat gets the same answer and does nothing again.
+/// Number of transactions that are remembered, so that a repeat gets the same response and has no effect.
 const SEEN_MAX: usize = 64;
 
 impl Inbound {
@@ -30,7 +31,7 @@ impl Inbound {
         self.begin(token, Frame::Transaction(transaction), fresh, out)
     }
 
-    /// Remember a transaction and what its PDUs got.
+    /// Records a transaction with the verdicts of its PDUs.
     pub(super) fn close(&mut self, transaction: &InboundTransaction, busy: &Busy, out: &mut Out) -> Vec<Verdict> {
         self.park(&transaction.pdus, busy, out);
         let mut verdicts = vec![];
@@ -51,14 +52,16 @@ impl Inbound {
         let keep = u32::try_from(SEEN_MAX).unwrap_or(u32::MAX);
         out.change(Change::TransactionSeen { from: self.server.clone(), seen, keep });
         if self.questions.are_after_a_restore() {
-            // In the same commit: read from what is seen once more, the place to ask from would lie behind this one.
+            // Persist `catch_up.after` in the same commit: derived from `seen` after a restart it would already lie
+            // past this transaction.
             out.moved(Urgency::Now);
         }
         verdicts
     }
 
-    /// After which of its transactions to ask for what we missed: those that this one names and we never saw, each once. What
-    /// lies before all that we remember is forgotten, not missed; and where nothing is held there is nothing to count from.
+    /// Returns the transaction id after which to pull, if this transaction names some that never arrived; each is asked
+    /// for once. An id older than all that we remember counts as forgotten, not as missed; without any remembered id
+    /// there is no starting point.
     pub(super) fn missed(&mut self, transaction: &InboundTransaction) -> Option<u64> {
         let held: Vec<u64> = self.seen.iter().filter_map(|seen| decimal(&seen.id)).collect();
         let mut missed = None;
@@ -75,7 +78,7 @@ impl Inbound {
     }
 }
 
-/// The number that an id is, where it is one.
+/// Returns the id as a number, if it is decimal.
 fn decimal(id: &str) -> Option<u64> {
     id.bytes().all(|byte| byte.is_ascii_digit()).then(|| id.parse().ok())?
 }

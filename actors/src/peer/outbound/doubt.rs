@@ -1,58 +1,60 @@
-//! Items that the peer may have taken although nobody told us: the request that carried them had no answer.
+//! Unconfirmed items: the peer may have accepted them, but the request that carried them got no response.
 //!
-//! One that is refused later, or that an operator takes out, would leave, and give its number to the next. If the peer holds it
-//! under that number all the same, the next one meets a conflict there, is numbered anew, and what stands behind it arrives twice.
-//! So before the number is given away, a push without updates asks for it: a hole there, or before it, says that the peer lacks the
-//! item, anything else that it has something under the number. As a rule that is the item; where one of both was restored from an
-//! old copy it may be another, so the messenger is told.
+//! If such an item is refused later, or dropped by an operator, it is removed and its number goes to the next item. If
+//! the peer holds it under that number all the same, the next item meets a conflict, is renumbered, and the items
+//! behind it arrive twice. So before the number is reused, a push without updates (a confirmation probe) asks for it: a
+//! hole at or before the number means that the peer lacks the item, any other answer that it has something under the
+//! number. Normally that is the item; if either side was restored from an old backup it may be another one, so the
+//! messenger is told.
 //!
-//! The next item could ask as well, under the number behind. But a copy of it that the network brings late would be taken where a
-//! third item belongs; a push without updates can come as often as it likes.
+//! The next item could serve as the probe, under the following number. But a late copy of it would be accepted in the
+//! place of a third item; a push without updates is harmless however often it arrives.
 
 use crate::limits::Speech;
 use crate::model::{Index, SubmissionId};
 
-/// What may have been taken.
+/// The unconfirmed items of one outbox.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Doubt {
-    /// Up to here items went out, and no answer came.
+    /// Highest index that was sent without a response.
     upto: Index,
-    /// Up to here items of these were taken out, and their numbers are kept until the peer tells.
+    /// Highest index of removed items that were unconfirmed; their numbers are kept until the peer has answered.
     taken_out: Index,
-    /// What the peer is being asked. Boxed, like the next: most peers are never asked.
+    /// Open confirmation probe. Boxed, like the next field, because most peers never need one.
     question: Option<Box<Question>>,
-    /// The peer lacks it, as it told: it leaves as soon as it is in memory again.
+    /// Refused item that the peer lacks by its own answer, with the reason; it is dead-lettered once its row is in
+    /// memory again.
     lacking: Option<Box<(Index, String)>>,
 }
 
-/// Whether the peer has the items up to here.
+/// A confirmation probe: it asks whether the peer has the items up to `last`.
 #[derive(Debug, Clone)]
 struct Question {
     last: Index,
-    /// The last one is refused, though it may have been taken before: of this submission, for this reason.
+    /// Submission and reason of the last item, if it was refused although it may have been accepted before.
     refused: Option<(SubmissionId, String)>,
 }
 
 impl Doubt {
-    /// What the process before this one sent without an answer is not on disk, so all that is unacknowledged may have been taken,
-    /// be it gone by now.
+    /// Returns the state after a start. The store does not record which items the previous process sent without a
+    /// response, so all unacknowledged items may have been accepted, including those that were removed since.
     pub(super) fn at_start(speech: Speech, tail: Index) -> Self {
         let upto = if speech == Speech::Updates { tail } else { Index(0) };
         Self { upto, taken_out: upto, ..Self::default() }
     }
 
-    /// A request that carried items up to here has no answer.
+    /// Records that a request with items up to this one got no response.
     pub(super) fn unanswered(&mut self, last: Index) {
         self.upto = self.upto.max(last);
     }
 
-    /// Items were taken out. Tells whether the peer may have taken any of them.
+    /// Records that items were removed. Returns whether the peer may have accepted any of them.
     pub(super) fn take_out(&mut self, first: Index, last: Index) -> bool {
         let concerned = first <= self.upto;
         if concerned {
             self.taken_out = self.taken_out.max(last);
         }
-        // One that is asked about, and has left now, is not refused any more.
+        // An item that is removed while the peer is asked about it no longer counts as refused.
         if let Some(question) =
             self.question.as_mut().filter(|question| first <= question.last && question.last <= last)
         {
@@ -61,50 +63,51 @@ impl Doubt {
         concerned
     }
 
-    /// Whether the peer may have taken this one, and nothing is being found out yet.
+    /// Returns whether the peer may have accepted the item, and no probe is open.
     pub(super) fn concerns(&self, index: Index) -> bool {
         index <= self.upto && self.question.is_none()
     }
 
-    /// Whether the number of this item, which was taken out, is not to be given away yet.
+    /// Returns whether the number of this removed item must not be reused yet.
     pub(super) fn keeps(&self, gone: Index) -> bool {
         gone <= self.taken_out
     }
 
-    /// Items up to here are gone: the peer is asked whether it has them.
+    /// Opens a probe for removed items up to this one.
     pub(super) fn ask_about_gone(&mut self, last: Index) {
         self.question.get_or_insert_with(|| Box::new(Question { last, refused: None }));
     }
 
-    /// It is refused: the peer is asked whether it has it.
+    /// Opens a probe for a refused item.
     pub(super) fn ask_about_refused(&mut self, index: Index, message: SubmissionId, reason: String) {
         self.question = Some(Box::new(Question { last: index, refused: Some((message, reason)) }));
     }
 
-    /// Up to which item the peer is being asked.
+    /// Returns the last item of the open probe.
     pub(super) fn question(&self) -> Option<Index> {
         self.question.as_ref().map(|question| question.last)
     }
 
-    /// It is not found out now.
+    /// Cancels the open probe.
     pub(super) fn put_off(&mut self) {
         self.question = None;
     }
 
-    /// Nothing is found out: the items leave as if the peer lacked them. Tells whether anything was asked.
+    /// Ends the probe without an answer: the items are removed as if the peer lacked them. Returns whether a probe was
+    /// open.
     pub(super) fn give_up(&mut self) -> bool {
         let Some(question) = self.question.take() else { return false };
         *self = Self { lacking: question.lacking(), ..Self::default() };
         true
     }
 
-    /// The peer said what it expects next: the item at this place.
+    /// Handles a hole: the peer expects the item at this index next.
     pub(super) fn expects(&mut self, next: Index) {
         let question = self.question.take().filter(|question| question.last == next);
         *self = Self { lacking: question.and_then(|question| question.lacking()), ..Self::default() };
     }
 
-    /// The peer has everything up to here.
+    /// Records that the peer has everything up to this item.
     pub(super) fn taken(&mut self, last: Index) {
         if last >= self.upto {
             self.upto = Index(0);
@@ -114,19 +117,20 @@ impl Doubt {
         }
     }
 
-    /// The answer to the question is yes. Up to which item, and what was refused all the same, and why.
+    /// Handles the answer that the peer has the items of the probe. Returns the last one, and its submission and reason
+    /// if it was refused.
     pub(super) fn confirmed(&mut self) -> Option<(Index, Option<(SubmissionId, String)>)> {
         let question = self.question.take()?;
         self.taken(question.last);
         Some((question.last, question.refused))
     }
 
-    /// All that was in doubt is told.
+    /// Forgets all unconfirmed items, because the numbering starts anew.
     pub(super) fn settle(&mut self) {
         *self = Self::default();
     }
 
-    /// What is to leave, and why, where it is this one, next in turn.
+    /// Returns the item that must be dead-lettered and the reason, if it is the next one to send.
     pub(super) fn leaves(&mut self, next: Index) -> Option<(Index, String)> {
         self.lacking.take().map(|lacking| *lacking).filter(|(index, _)| *index == next)
     }

@@ -1,13 +1,14 @@
-//! When nothing is to be done for a peer, and the store holds all that is known of it.
+//! Eviction of the outbound half: nothing has to be sent, and the store has the whole state.
 
 use super::{Outbound, State};
 use crate::model::{Cause, Millis};
 
 impl Outbound {
-    /// From when on its memory may be given away; `None`: there is something to send, or a date that only memory keeps.
+    /// Returns the time from which the outbound state can be evicted; `None`: there is something to send, or a time
+    /// that only memory keeps.
     ///
-    /// A peer that is tried or looked in on at a date stays: nobody else would wake it then. One that was given up as faulty
-    /// stays, too: started anew it would begin where it failed.
+    /// A peer with a scheduled attempt or probe is not evicted, because nothing else would start it at that time. A
+    /// faulty peer is not evicted either, because a new actor would run into the same fault.
     pub fn free_from(&self) -> Option<Millis> {
         let is_quiet = match self.state {
             State::Idle => true,
@@ -15,7 +16,7 @@ impl Outbound {
             _ => false,
         };
         let is_done = self.outbox.backlog() == 0 && self.sweeping.is_none();
-        // What is ephemeral waits here only while it is too large to go along; it is lost if its peer leaves.
+        // Ephemeral items wait here only while they are too large to be sent along; eviction loses them.
         (is_quiet && is_done).then(|| self.ring.until().unwrap_or_default())
     }
 }

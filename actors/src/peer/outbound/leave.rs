@@ -1,18 +1,18 @@
-//! Items that leave without being acknowledged: refused for what they are, too old, or taken out by an operator.
+//! Removal of unacknowledged items: refused for their content, expired, or dropped by an operator.
 //!
-//! Each becomes a dead letter and is told of, and its number goes to the next one. Only a refusal of the item itself, its age
-//! and an operator end its life: distance and trouble never do, however often.
+//! Each becomes a dead letter and is reported, and its number goes to the next item. Only a refusal of the item itself,
+//! its age or an operator removes it; an unreachable or failing peer never does.
 
 use super::{Moment, Outbound, State};
 use crate::change::{Change, Urgency};
 use crate::model::{Fate, FeedItem, Index, Label, Millis, OutboxRow, SubmissionId};
 use crate::peer::effect::{Effect, Out};
 
-/// A page that could not be read is tried again after this.
+/// Delay before a failed read is repeated, in milliseconds.
 const SWEEP_AGAIN_MS: u64 = 60_000;
 
 impl Outbound {
-    /// Close over what is gone at the cursor. Where the peer may have it, it is asked first.
+    /// Closes over missing rows at the cursor. If the peer may have accepted them, a confirmation probe is sent first.
     pub(super) fn mend(&mut self, out: &mut Out) {
         if self.doubt.keeps(self.outbox.cursor()) {
             if let Some(last) = self.outbox.gone() {
@@ -29,19 +29,20 @@ impl Outbound {
         }
     }
 
-    /// When the oldest item has waited long enough.
+    /// Returns the time at which the oldest item expires, while sending is paused.
     pub(super) fn expiry(&self) -> Option<Millis> {
         let oldest = self.oldest.filter(|_| self.rests() && self.outbox.backlog() > 0);
         oldest.map(|queued| queued.after(self.limits.keep))
     }
 
-    /// Wake for whatever comes first: the next attempt, or the end of an item's time.
+    /// Sets the timer to the next attempt or the next expiry, whichever comes first.
     pub(super) fn arm(&mut self, out: &mut Out) {
         self.armed = self.next_attempt().into_iter().chain(self.expiry()).min();
         out.effect(self.armed.map_or(Effect::Disarm, Effect::Arm));
     }
 
-    /// The same, where how long the oldest item has waited may have to be read first. An attempt reads it anyway.
+    /// Sets the timer. If the age of the oldest item is unknown, it is read first, unless a scheduled attempt will read
+    /// it anyway.
     pub(super) fn watch(&mut self, out: &mut Out) {
         match self.oldest {
             None if self.outbox.backlog() > 0 && self.next_attempt().is_none() => self.sweep(out),
@@ -49,15 +50,16 @@ impl Outbound {
         }
     }
 
-    /// Read the oldest items, to see which of them have waited long enough.
+    /// Reads the oldest items, to find those that have expired.
     pub(super) fn sweep(&mut self, out: &mut Out) {
         let from = self.outbox.acked().next();
         self.sweeping = Some(from);
-        // The attempt that a clock would make meanwhile is not missed: the timer is set again when the page is here.
+        // An attempt that is due meanwhile is not lost, because the timer is set again when the page arrives.
         out.effect(Effect::Load(from));
     }
 
-    /// The oldest items are here. The page is let go again: a peer that is left alone holds nothing in memory.
+    /// Expires the oldest items of a page. The page is dropped afterwards, because a paused peer holds no rows in
+    /// memory.
     pub(super) fn swept(&mut self, at: Moment, from: Index, rows: Result<Vec<OutboxRow>, String>, out: &mut Out) {
         if self.sweeping.take() != Some(from) {
             return;
@@ -78,7 +80,7 @@ impl Outbound {
         }
     }
 
-    /// Of the items in memory, those at the cursor that have waited long enough leave instead of being sent.
+    /// Expires the oldest items in memory instead of sending them.
     pub(super) fn expire_loaded(&mut self, at: Moment, out: &mut Out) {
         let next = self.outbox.unacknowledged(Index(u64::MAX));
         let over: Vec<OutboxRow> = next.take_while(|row| self.is_over(at, row)).cloned().collect();
@@ -93,7 +95,7 @@ impl Outbound {
         row.queued.after(self.limits.keep) <= at.now
     }
 
-    /// These are the oldest unacknowledged items, as many as fit on a page.
+    /// Dead-letters these items, which are the oldest unacknowledged ones, at most a page of them.
     fn expire(&mut self, rows: &[OutboxRow], out: &mut Out) {
         let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return };
         let reason = format!("not taken within {} s (keep)", self.limits.keep.as_secs());
@@ -109,8 +111,8 @@ impl Outbound {
         out.moved(Urgency::Now);
     }
 
-    /// An operator takes items out, wherever they stand. A request that carries any of them is given up; whether the peer took
-    /// it is not known then; the peer is asked before their numbers go to others.
+    /// Dead-letters items at an operator's command, wherever they are in the queue. A request that carries any of them
+    /// is aborted. Whether the peer accepted it is then unknown, so the peer is asked before the numbers are reused.
     pub fn drop_items(&mut self, at: Moment, message: SubmissionId, first: Index, last: Index, out: &mut Out) {
         let (first, last) = (first.max(self.outbox.acked().next()), last.min(self.outbox.tail()));
         if first > last {
@@ -139,7 +141,7 @@ impl Outbound {
         } else {
             self.outbox.forget(first, last);
         }
-        // The rows that would say how far indexes were given may be among these.
+        // Record the highest index, because the rows that show it may be among these.
         self.newest = self.outbox.tail();
         self.renumbered = true;
         out.moved(Urgency::Now);
@@ -148,13 +150,13 @@ impl Outbound {
         }
     }
 
-    /// These items become dead letters.
+    /// Records that these items become dead letters.
     pub(super) fn left(&self, first: Index, last: Index, fate: Fate, reason: &str, out: &mut Out) {
         let (server, reason, keep) = (self.server.clone(), reason.to_owned(), self.limits.quarantine_items);
         out.change(Change::OutboxLeft { server, first, last, fate, reason, keep });
     }
 
-    /// News of a submission for the messenger.
+    /// Emits a delivery event about a submission.
     pub(super) fn tell(&self, message: SubmissionId, state: &'static str, reason: Option<String>, out: &mut Out) {
         let server = self.server.clone();
         out.change(Change::Fed(FeedItem::Delivery { message, server, state, reason }));

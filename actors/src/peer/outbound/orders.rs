@@ -1,4 +1,4 @@
-//! What operators order: leave the peer alone, take it up again, try now.
+//! Operator commands for the outbound half: suspend, resume, retry.
 
 use super::{Moment, Outbound, State};
 use crate::change::{Change, Urgency};
@@ -6,8 +6,8 @@ use crate::model::{Cause, FeedItem};
 use crate::peer::effect::{Effect, Out};
 
 impl Outbound {
-    /// Write nothing until [`resume`](Self::resume), also after a restart. What is in flight is given up: whether the peer took it
-    /// is learnt when it is sent again.
+    /// Suspends sending until [`resume`](Self::resume), also across restarts. A request in flight is aborted; whether
+    /// the peer accepted it shows when it is sent again.
     pub fn suspend(&mut self, at: Moment, out: &mut Out) {
         if matches!(self.state, State::Loading | State::Sending { .. }) {
             out.effect(Effect::Abort);
@@ -15,21 +15,24 @@ impl Outbound {
         self.rest(at, State::suspended(Cause::Admin, None), Urgency::Now, out);
     }
 
-    /// End a suspension, whatever its cause. Failures stay counted: a peer that is still not there is given up again at once.
+    /// Ends a suspension, whatever its cause. The failures stay counted, so that a peer that is still unreachable is
+    /// suspended again at once.
     pub fn resume(&mut self, at: Moment, out: &mut Out) {
         let State::Suspended { cause, .. } = self.state else { return };
         self.begin_anew();
         out.effect(Effect::Disarm);
         self.go_on(at, out);
         out.moved(Urgency::Now);
-        // That an operator is done with it is true at once. Any other cause has gone when the peer has taken something.
+        // The end of an operator's suspension is announced at once, that of any other when the peer has accepted
+        // something.
         if cause == Cause::Admin && self.told.take().is_some() {
             let (server, state) = (self.server.clone(), self.state().as_str());
             out.change(Change::Fed(FeedItem::Peer { server, state, reason: None }));
         }
     }
 
-    /// Try now what a clock would try later. Where nothing comes of it, the date stays what it was, a peer's own included.
+    /// Starts the next attempt now. If it fails, the original time of the attempt stays, even one that the peer asked
+    /// for.
     pub fn retry(&mut self, at: Moment, out: &mut Out) {
         let date = match self.state {
             State::Waiting { until } | State::BackingOff { until, .. } => Some(until),
@@ -44,7 +47,7 @@ impl Outbound {
         self.go_on(at, out);
     }
 
-    /// What was held against the peer's last answers no longer is.
+    /// Resets the last hole and the count of rejected items.
     fn begin_anew(&mut self) {
         self.holes.forget();
         self.parked_in_a_row = 0;

@@ -1,4 +1,4 @@
-//! What an attempt's outcome means: the second half of the outbound machine.
+//! Handling of an attempt's outcome: the second part of the outbound machine.
 
 use std::time::Duration;
 
@@ -23,14 +23,14 @@ const fn has_taken_nothing(outcome: &Result<Answered, PushFailure>) -> bool {
     )
 }
 
-/// How long a peer is left alone that says "not now" and not until when.
+/// Pause after a 429 without `Retry-After`.
 const WAIT_UNSAID: Duration = Duration::from_secs(60);
 
-/// A batch that was made smaller grows back in this many steps.
+/// Number of steps in which a reduced batch size grows back.
 const GROWTH_STEPS: u32 = 20;
 
 impl Outbound {
-    /// An attempt has an outcome.
+    /// Handles the outcome of an attempt.
     pub fn replied(&mut self, at: Moment, attempt: u64, outcome: Result<Answered, PushFailure>, out: &mut Out) {
         let State::Sending { attempt: current, label, span, bare, forwarded } = self.state else { return };
         if attempt != current {
@@ -76,7 +76,8 @@ impl Outbound {
         }
     }
 
-    /// In this dialect any 200 counts, and a wrong server at the address would swallow everything in silence.
+    /// Emits a notice: in this dialect any 200 counts as accepted, so a wrong server at the address would swallow all
+    /// items silently.
     fn warn_of_blindness(&self, out: &mut Out) {
         let server = &self.server;
         let text = format!(
@@ -86,7 +87,7 @@ impl Outbound {
         out.change(Change::Fed(FeedItem::Notice { text, server: Some(server.clone()) }));
     }
 
-    /// The peer has judged what it was sent: there is no trouble between us, and things move.
+    /// Clears the record of trouble, because the peer has processed what it was sent.
     fn heard(&mut self, at: Moment, out: &mut Out) {
         self.forwarded = None;
         self.probing = false;
@@ -99,7 +100,7 @@ impl Outbound {
         }
     }
 
-    /// The peer has taken it all; `transaction` is what carried it, where it was one.
+    /// Handles the acknowledgement of a whole batch; `transaction` is its id, if it was a transaction.
     pub(super) fn delivered(
         &mut self,
         at: Moment,
@@ -114,8 +115,8 @@ impl Outbound {
         self.confirmed(at, out);
         if let Some(span) = span {
             self.doubt.taken(span.last);
-            // By a step, and only where the cap was what held the batch back: what a peer could not take once it is not sent
-            // again and again.
+            // Grow by one step, and only if the cap limited this batch: a size that the peer could not take is not
+            // tried again and again.
             if span.count() >= u64::from(self.cap) {
                 self.cap = (self.cap + (self.limits.batch_items / GROWTH_STEPS).max(1)).min(self.limits.batch_items);
             }
@@ -143,14 +144,15 @@ impl Outbound {
         self.proceed(at, out);
     }
 
-    /// Where the peer was asked for an item that it may have taken: it has something under its number.
+    /// Handles the answer to a confirmation probe that the peer has something under the item's number.
     fn confirmed(&mut self, at: Moment, out: &mut Out) {
         let Some((last, refused)) = self.doubt.confirmed() else { return };
         let first = self.outbox.acked().next();
         let ended = self.attempts.confirmed(&self.server, at.now, first, last);
         ended.into_iter().for_each(|change| out.note(change));
         if let Some((message, reason)) = refused {
-            // Not a dead letter: it keeps its number, or an item behind it would go under one that the peer knows.
+            // The item does not become a dead letter: it keeps its number, or an item behind it would be sent under a
+            // number that the peer knows already.
             let reason = format!("{reason}; it may have been taken before, when no answer came");
             self.tell(message, Fate::Refused.state(), Some(reason), out);
         }
@@ -220,16 +222,17 @@ impl Outbound {
         }
     }
 
-    /// The peer refuses a request for what is in it: smaller ones follow, until one item shows to be the culprit.
+    /// Handles a request that was refused for its content: sends smaller ones, until a single item is found to be
+    /// refused.
     fn on_refused_content(&mut self, at: Moment, span: Option<Span>, bare: bool, failure: &PushFailure, out: &mut Out) {
         if self.parked_in_a_row >= PARKED_IN_A_ROW_MAX {
-            // Whoever refuses everything refuses us, and not an item: a proxy in between, most likely.
+            // A peer that refuses everything refuses us and not the items; most likely a proxy in between does.
             return self.refused(at, out);
         }
         self.labels.abandon();
         self.bare = true;
         if self.doubt.give_up() {
-            // It refuses to say.
+            // The peer refuses the confirmation probe.
             return self.proceed(at, out);
         }
         let too_large = matches!(failure, PushFailure::Refused { status: 413, .. });
@@ -244,22 +247,23 @@ impl Outbound {
                     false => self.search.one_by_one(span),
                 }
             }
-            // What is ephemeral was all there was, or may have been what is refused: it is gone, and not missed.
+            // The ephemeral items were the whole request, or may have been the reason; they are dropped.
             Some(_) | None => {}
         }
-        // An answer it is, if a bad one: without anything of ours in it there is nothing to try again.
+        // If the refused request carried no items there is nothing left to probe with: leave probing mode.
         self.probing &= span.is_some();
         self.proceed(at, out);
     }
 
-    /// The peer refuses us: leave it alone, and look in on it now and then.
+    /// Handles a refusal that concerns us and not an item: suspends the peer, which is then probed slowly.
     fn refused(&mut self, at: Moment, out: &mut Out) {
         let probe_at = Some(at.now.after(self.limits.probe_every));
         self.failures += 1;
         self.rest(at, State::suspended(Cause::Refused, probe_at), Urgency::Now, out);
     }
 
-    /// The peer refuses this item and no other. If it may have taken it before, it is asked.
+    /// Handles the refusal of a single item: dead-letters it, or sends a confirmation probe first if the peer may have
+    /// accepted it before.
     fn part_with(&mut self, at: Moment, span: Span, reason: String, out: &mut Out) {
         if self.doubt.concerns(span.first)
             && let Some(row) = self.outbox.unacknowledged(span.first).last()
@@ -270,8 +274,8 @@ impl Outbound {
         self.park(at, span.first, reason, out);
     }
 
-    /// The peer refuses this item and no other: it leaves, its number goes to the next one, and the messenger is told. Until that
-    /// is on disk nothing is sent under the number; a crash before it ends in the same refusal again.
+    /// Dead-letters a refused item: its number goes to the next item, and an event tells the messenger. Nothing is sent
+    /// under that number before the commit; a crash before it leads to the same refusal again.
     pub(super) fn park(&mut self, at: Moment, index: Index, reason: String, out: &mut Out) {
         let Some(row) = self.outbox.skip(index) else { return self.fail(at, reason, out) };
         self.parked_in_a_row += 1;
@@ -284,19 +288,20 @@ impl Outbound {
         self.proceed(at, out);
     }
 
-    /// How long a peer's word keeps us away: never longer than the operator allows, and never not at all.
+    /// Clamps a wait that the peer asks for: at least one second, at most the operator's limit.
     fn patience(&self, asked: Duration) -> Duration {
         asked.clamp(Duration::from_secs(1), self.limits.wait_max.max(Duration::from_secs(1)))
     }
 
-    /// Distance, trouble or nonsense: try again later. Never costs an item its life.
+    /// Handles a failure that says nothing about the items (no connection, trouble, an invalid response): they are kept
+    /// and sent again later.
     pub(super) fn fail(&mut self, at: Moment, reason: String, out: &mut Out) {
         self.fail_until(at, reason, None, out);
     }
 
     fn fail_until(&mut self, at: Moment, reason: String, not_before: Option<Millis>, out: &mut Out) {
         self.attempts.failed(reason);
-        // The counter moves once a period: an attempt that contact brought forward is not one more.
+        // Failures are counted once per period: an attempt that contact brought forward is not counted.
         let forwarded = self.forwarded.take();
         self.failures += u32::from(forwarded.is_none());
         let contacted = forwarded.is_some();

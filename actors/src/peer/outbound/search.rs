@@ -1,27 +1,27 @@
-//! The search for the item that a peer refuses, in a batch that it refused.
+//! The bisection of a refused batch, which finds the item that the peer refuses.
 //!
-//! The batch is split in halves, and the half that is refused again, down to a single item. What was split off goes next, before
-//! anything newer: the order of items is never touched.
+//! The batch is split in halves, then the half that is refused again, down to a single item. The parts that were split
+//! off are sent next, before anything newer, so the order of items never changes.
 
 use crate::model::Index;
 use crate::peer::outbox::Span;
 
-/// Where the culprit is looked for.
+/// The progress of a bisection.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Search {
-    /// The ends of the parts that are still to go, the next one last. Halving keeps them few.
+    /// Last indexes of the parts that are still to be sent, the next one last. Halving keeps the list short.
     ends: Vec<Index>,
-    /// Up to here items go one by one.
+    /// Index up to which items are sent one by one.
     single: Index,
-    /// The request that is answered with trouble, and how often in a row it was.
+    /// Transaction that was answered with a server error (5xx), and the number of such answers in a row.
     trouble: Option<(u64, u32)>,
 }
 
-/// Answers of trouble to one request that a peer gives for what is in it.
+/// Number of server errors in a row for one transaction after which its content counts as the cause.
 const TROUBLES: u32 = 3;
 
 impl Search {
-    /// How many items may go from `cursor` on, and up to where.
+    /// Returns the maximum number of items to send from `cursor` on, and the index to stop at.
     pub(super) fn portion(&mut self, cursor: Index, items: u32) -> (u32, Option<Index>) {
         while self.ends.last().is_some_and(|end| *end < cursor) {
             self.ends.pop();
@@ -29,7 +29,7 @@ impl Search {
         (if cursor <= self.single { 1 } else { items }, self.ends.last().copied())
     }
 
-    /// The batch was refused: halves of it go.
+    /// Splits a refused batch in halves.
     pub(super) fn halve(&mut self, span: Span) {
         if self.ends.last() != Some(&span.last) {
             self.ends.push(span.last);
@@ -37,12 +37,12 @@ impl Search {
         self.ends.push(Index(span.first.0 + (span.count() / 2).max(1) - 1));
     }
 
-    /// The batch was refused: its items go one by one.
+    /// Splits a refused batch into single items.
     pub(super) fn one_by_one(&mut self, span: Span) {
         self.single = span.last;
     }
 
-    /// One more answer of trouble to this request; tells whether it is enough to blame what is in it.
+    /// Counts a server error for this transaction; returns whether its content counts as the cause now.
     pub(super) fn blames(&mut self, request: u64) -> bool {
         let times = match self.trouble {
             Some((same, times)) if same == request => times + 1,

@@ -1,4 +1,4 @@
-//! What goes out next.
+//! Selection and sending of the next request.
 
 use super::{Moment, Outbound, State};
 use crate::change::Urgency;
@@ -8,7 +8,7 @@ use crate::peer::outbox::{Next, Span};
 use crate::peer::weak::Fleeting;
 
 impl Outbound {
-    /// Send what is next, or read it, or be idle.
+    /// Sends the next request, reads the rows for it, or becomes idle.
     pub(super) fn proceed(&mut self, at: Moment, out: &mut Out) {
         self.sweeping = None;
         self.mend(out);
@@ -33,8 +33,9 @@ impl Outbound {
         }
     }
 
-    /// A push without updates, which asks whether the peer has everything up to this item. Its number is the one after next: so it
-    /// is never what the peer expects, who might take it for a push that has a number of its own.
+    /// Sends a confirmation probe: a push without updates that asks whether the peer has everything up to this item.
+    /// Its number is two above the item's, so it is never the number that the peer expects, and the peer cannot take it
+    /// for a numbered push.
     fn ask_for(&mut self, at: Moment, last: Index, out: &mut Out) {
         let (label, _) = self.labels.label(at.now, None, self.outbox.number(last).next().next());
         self.push(at, label, None, vec![], vec![], out);
@@ -43,7 +44,7 @@ impl Outbound {
     fn send(&mut self, at: Moment, span: Option<Span>, rows: Vec<OutboxRow>, out: &mut Out) {
         let bare = std::mem::take(&mut self.bare) && span.is_some();
         let weak = if bare { vec![] } else { self.ring.take(at.now, self.limits.batch_items, self.limits.batch_bytes) };
-        // A request without anything in it is a probe; a peer that is well needs none.
+        // An empty request is a probe, which a healthy peer does not need.
         if span.is_none() && weak.is_empty() && !self.probing {
             return self.enter(at, State::Idle);
         }
