@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn types_and_variants_are_said_as_they_are_written() {
+    fn serde_errors_are_reworded() {
         for (message, words) in [
             (
                 "invalid type: string \"256\", expected u64",
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_named_and_long_values_cut() {
+    fn complaint_names_key_cuts_value() {
         for (message, words) in [
             ("missing field `seq`", "the key \"seq\" is missing"),
             ("duplicate field `seq`", "the key \"seq\" is there twice"),

@@ -20,7 +20,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_that_is_there_has_room_and_one_that_is_not_cannot_be_told() {
+    fn missing_folder_has_unknown_space() {
         let folder = tempfile::tempdir().expect("a folder");
         assert!(FolderDisk(folder.path().into()).free().is_some_and(|free| free > 0));
         assert_eq!(FolderDisk(folder.path().join("nothing")).free(), None);

@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn garbage_on_a_port_fills_no_log_unless_it_is_asked_for() {
+    fn parser_log_noise_is_off() {
         for (filter, whole) in [
             ("info", "info,actix_http::h1=off"),
             ("debug,actors=info", "debug,actors=info,actix_http::h1=off"),

@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn no_more_threads_than_said_do_all_of_it() {
+    async fn blocking_pool_bounds_threads() {
         let threads = Threads::new("some", 2, Duration::from_secs(1)).expect("no driver is asked for");
         let jobs: Vec<_> = (0..50)
             .map(|_| threads.run(|| (thread::current().name().map(str::to_owned), thread::current().id())))
@@ -81,7 +81,7 @@ mod tests {
 
     /// An orderly end left a read behind, which kept the store's file open.
     #[test]
-    fn what_runs_is_waited_for_and_nothing_is_begun_after_the_end() {
+    fn blocking_pool_shutdown_waits_for_jobs() {
         let threads = Threads::new("some", 1, Duration::from_secs(1)).expect("no driver is asked for");
         let (go, goes) = mpsc::channel::<()>();
         let held = Arc::new(());

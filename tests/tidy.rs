@@ -131,7 +131,7 @@ fn assert_none(complaints: &[String]) {
 }
 
 #[test]
-fn files_are_one_noun_long() {
+fn source_files_respect_line_limit() {
     let long = |(path, text): &(PathBuf, String)| {
         let lines = text.lines().count();
         (lines > LINES_MAX).then(|| format!("{} has {lines} lines, {LINES_MAX} is the ceiling", shown(path)))
@@ -140,7 +140,7 @@ fn files_are_one_noun_long() {
 }
 
 #[test]
-fn every_module_says_its_duty_first() {
+fn every_module_starts_with_its_duty() {
     let silent = |(path, text): &(PathBuf, String)| {
         (!text.starts_with("//! ")).then(|| format!("{} does not start with //! and its duty", shown(path)))
     };
@@ -148,7 +148,7 @@ fn every_module_says_its_duty_first() {
 }
 
 #[test]
-fn the_repository_stands_alone() {
+fn repository_names_no_outside_path() {
     // In two parts, else this file would be the first to be found.
     let elsewhere = [concat!("sha", "red/"), concat!("/wo", "rk/")];
     let mut complaints = Vec::new();
@@ -162,17 +162,17 @@ fn the_repository_stands_alone() {
 }
 
 #[test]
-fn the_arrows_of_the_core_point_one_way() {
+fn core_imports_point_one_way() {
     assert_none(&upward(&root().join("actors/src"), CORE, &[]));
 }
 
 #[test]
-fn the_arrows_of_the_gateway_point_one_way() {
+fn gateway_imports_point_one_way() {
     assert_none(&upward(&root().join("src"), GATEWAY, STRANGERS));
 }
 
 #[test]
-fn machines_are_pure_and_the_core_does_not_serialise() {
+fn core_machines_are_pure() {
     let mut complaints = Vec::new();
     let core = root().join("actors/src");
     for module in modules(&core) {
@@ -323,7 +323,7 @@ fn nothing_is_printed_that_may_panic() {
 }
 
 #[test]
-fn an_arrow_upward_is_seen_in_every_form_of_import() {
+fn import_scan_finds_every_form() {
     let seen = |path: &str, code: &str| Module { path: path.into(), code: code.into() }.imports();
     assert_eq!(
         seen("wire/updates", "use crate::{store::{self, Tables}, http};"),

@@ -27,21 +27,21 @@ mod tests {
     }
 
     #[test]
-    fn one_day_of_failures_does_not_part_two_servers_for_a_week() {
+    fn backoff_doubles_to_cap() {
         let printed: Vec<u64> = (1..=9).map(|n| delay(&limits(0.0), n, 0.5).as_secs()).collect();
         assert_eq!(printed, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
         assert_eq!(delay(&limits(0.0), u32::MAX, 0.5).as_secs(), 60);
     }
 
     #[test]
-    fn jitter_moves_both_ways_and_never_over_the_cap() {
+    fn backoff_jitter_stays_under_cap() {
         assert_eq!(delay(&limits(0.2), 1, 0.0).as_millis(), 800);
         assert_eq!(delay(&limits(0.2), 1, 1.0).as_millis(), 1200);
         assert_eq!(delay(&limits(0.2), 20, 1.0).as_secs(), 60);
     }
 
     #[test]
-    fn at_the_cap_delays_are_as_far_apart_as_before_it() {
+    fn backoff_at_cap_is_spread() {
         let rolls = (0..100).map(|n| f64::from(n) / 100.0);
         let delays: std::collections::BTreeSet<u128> =
             rolls.map(|roll| delay(&limits(0.2), 20, roll).as_millis()).collect();

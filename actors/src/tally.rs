@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_most_is_told_while_it_is_there() {
+    fn max_head_count_tracks_contexts() {
         let tally = Tally::default();
         let [mut a, mut b, mut c] = [(); 3].map(|()| Share::new(tally.clone()));
         let mut most = |a_ends, b_ends| {

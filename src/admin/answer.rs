@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unknown_peer_is_told_the_nearest_name_if_one_is_near() {
+    fn unknown_peer_suggests_nearest_name() {
         let listed: Vec<ServerName> =
             ["blue.example", "green.example"].map(|name| name.parse().expect("a name")).into();
         let said = |text: &str| unknown_peer(text, &listed).to_string();
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_has_a_size_whatever_is_asked_for() {
+    fn page_size_is_clamped() {
         assert_eq!([page(None), page(Some(0)), page(Some(7)), page(Some(u32::MAX))], [100, 1, 7, 1_000]);
     }
 }

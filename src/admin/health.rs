@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn ready_names_what_fails_until_it_is_mended() {
+    async fn readiness_lists_failures_until_cleared() {
         let readiness = Readiness::default();
         assert_eq!(ask(&readiness, "/health/ready").await, (StatusCode::OK, r#"{"status":"ok"}"#.into()));
         readiness.fail("store", "being checked");
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_process_that_is_not_ready_is_alive() {
+    async fn unready_process_is_live() {
         let readiness = Readiness::default();
         readiness.fail("journal", "stopped");
         assert_eq!(ask(&readiness, "/health/live").await, (StatusCode::OK, r#"{"status":"ok"}"#.into()));

@@ -246,7 +246,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_reads_as_it_is_written() {
+    fn quarantine_id_round_trips() {
         for text in ["in:7", "out:12", "9"] {
             assert_eq!(text.parse::<Id>().expect("an id").to_string(), text);
         }
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_parked_is_shown_as_it_came_and_no_json_as_a_text() {
+    fn quarantined_body_shows_raw_or_text() {
         assert_eq!(body(br#"{ "n":1e2 }"#).get(), r#"{ "n":1e2 }"#);
         assert_eq!(body(b"no \xff").get(), "\"no \u{fffd}\"");
     }

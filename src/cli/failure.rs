@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_failure_has_a_code_and_an_exit() {
+    fn each_failure_has_code_and_exit() {
         let refused = Failure::Refused { code: "UNKNOWN_PEER".to_owned(), words: "bleu is no peer".to_owned() };
         let wrong = Failure::Wrong { code: "STAYS", words: "it stays".to_owned() };
         assert_eq!((refused.code(), refused.tell(true)), ("UNKNOWN_PEER", COULD_NOT_RUN));

@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bad_arguments_are_told_without_programmers_words() {
+    fn bad_arguments_get_plain_errors() {
         for word in ["x", "", "-1", "99999999999999999999"] {
             let argument = format!("--limit={word}");
             let error = Cli::try_parse_from(["fernpost", "queue", "show", "blue", &argument]).expect_err(word);

@@ -231,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_given_stands_in_the_query_whatever_it_holds() {
+    fn query_values_are_percent_encoded() {
         let pairs = [("server", None), ("after", Some("a/in:7".to_owned())), ("limit", Some("9".to_owned()))];
         assert_eq!(query(&pairs), "?after=a%2Fin%3A7&limit=9");
         assert_eq!(query(&[]), "");
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_cannot_be_asked_is_told_at_once() {
+    fn invalid_admin_address_is_rejected() {
         assert_eq!(checked("http://127.0.0.1:9882/").expect("an address"), "http://127.0.0.1:9882");
         for bad in ["127.0.0.1:9882", "https://red.example", "nowhere"] {
             let why = checked(bad).expect_err("no address").to_string();

@@ -84,7 +84,7 @@ mod tests {
     use super::line;
 
     #[test]
-    fn a_bar_grows_from_nothing_to_all_and_never_beyond() {
+    fn progress_bar_stays_within_bounds() {
         assert_eq!(line("drop", 0, 0), format!("drop  [{}]   0%", " ".repeat(30)));
         assert_eq!(line("drop", 5, 10), format!("drop  [{}{}]  50%", "=".repeat(15), " ".repeat(15)));
         assert_eq!(line("drop", 12, 10), format!("drop  [{}] 100%", "=".repeat(30)));

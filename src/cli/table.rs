@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_stand_under_their_heads_and_empty_ones_are_left_out() {
+    fn table_aligns_columns_omits_empty() {
         let mut table = Table::new([("PEER", Left), ("BACKLOG", Right), ("NEXT", Left), ("LAST ERROR", Left)]);
         for (peer, backlog, error) in [("blue.example", "1,204", "no route"), ("gr\u{fc}n", "7", "")] {
             table.row(vec![peer.to_owned(), backlog.to_owned(), String::new(), error.to_owned()]);

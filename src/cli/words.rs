@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_span_has_two_units_at_most() {
+    fn duration_shows_two_units() {
         let table = [(0, "0s"), (59, "59s"), (60, "1m"), (61, "1m 1s"), (3600, "1h"), (7_500, "2h 5m")];
         for (seconds, words) in table.into_iter().chain([(86_400, "1d"), (273_599, "3d 3h")]) {
             assert_eq!(span(Duration::from_secs(seconds)), words);
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_and_texts_are_made_for_reading() {
+    fn numbers_and_texts_are_readable() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([1, 2_000].map(items), ["1 item", "2,000 items"]);
         assert_eq!([1, 2_000].map(times), ["once", "2,000 times"]);
@@ -172,14 +172,14 @@ mod tests {
         assert_eq!(until("1970-01-01T00:00:00.000Z"), "now");
     }
     #[test]
-    fn what_is_not_for_a_terminal_is_whole() {
+    fn piped_output_is_not_cut() {
         let long = "x".repeat(1000);
         assert_eq!(cut(&long, usize::MAX), long);
         assert_eq!(cut_middle(&long, usize::MAX), long);
     }
 
     #[test]
-    fn escape_sequences_are_shown_and_never_obeyed() {
+    fn escape_sequences_are_escaped() {
         assert_eq!(printable("a\u{1b}[2Jb\u{9b}1m\u{7}\r\tc\nd"), "a\\u001b[2Jb\\u009b1m\\u0007\\r\\tc\nd");
         assert_eq!(printable("\u{202e}elpmaxe.der"), "\\u202eelpmaxe.der");
         assert!(matches!(printable("gr\u{fc}n, \u{1f600}\n"), Cow::Borrowed(_)));

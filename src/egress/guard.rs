@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_public_internet_is_not_special() {
+    fn only_public_addresses_are_allowed() {
         for special in [
             "0.0.0.0",
             "10.1.2.3",

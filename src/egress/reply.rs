@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_is_one_short_line_whatever_the_peer_sent() {
+    fn peer_reason_is_one_short_line() {
         assert_eq!(shown(b" a\r\nb\x1b[31mc\0 "), "a  b [31mc");
         assert_eq!(shown(&[0xff, b'x']), "\u{fffd}x");
         assert_eq!(shown("\u{e9}".repeat(400).as_bytes()).chars().count(), 200);
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_says_what_the_sender_does_next() {
+    fn status_maps_to_push_failure() {
         let wait = Some(Duration::from_secs(7));
         for (status, expected) in [
             (408, "time-out"),

@@ -184,7 +184,7 @@ mod tests {
     /// A thousand dead peers, whose deadlines had come to end in the same millisecond, cost their healthy neighbours half of
     /// the worst percent, each time.
     #[tokio::test(start_paused = true)]
-    async fn dead_peers_that_fall_in_step_are_brought_out_of_it() {
+    async fn failing_peer_attempts_are_spread() {
         let slots = std::sync::Arc::new(Slots::new(80));
         for dead in 0..60 {
             slots.enter(&name(dead), true).await.ended(&name(dead), false);
@@ -216,7 +216,7 @@ mod tests {
 
     /// What brought a large service to a standstill for an hour: some dead servers held every worker there was.
     #[tokio::test(start_paused = true)]
-    async fn a_few_dead_servers_stop_no_delivery() {
+    async fn dead_peers_leave_permits_for_healthy() {
         let slots = Slots::new(8);
         for dead in 0..10 {
             slots.enter(&name(dead), true).await.ended(&name(dead), false);
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn once_closed_what_is_under_way_ends_and_nothing_begins() {
+    async fn closed_limiter_finishes_in_flight_requests() {
         let slots = Slots::new(4);
         timeout(Duration::from_millis(1), slots.idle()).await.expect("nothing is under way");
         let slot = slots.enter(&name(1), true).await;
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_answers_again_is_believed_at_once() {
+    async fn recovered_peer_regains_permits_immediately() {
         let slots = Slots::new(4);
         slots.enter(&name(1), true).await.ended(&name(1), false);
         slots.enter(&name(2), true).await.ended(&name(2), false);

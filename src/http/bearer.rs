@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_token_opens_a_listener_that_asks_for_one() {
+    fn only_exact_token_is_authorized() {
         let closed = Bearer::new(KEY, Some("sesame"));
         for (header, opens) in [
             (None, false),
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_scope_without_the_token_answers_and_goes_no_further() {
+    async fn scope_without_token_answers_401() {
         let handler = || async { HttpResponse::NoContent().finish() };
         let scope = web::scope("/v1").wrap(from_fn(require)).route("/x", web::get().to(handler));
         let app = App::new().app_data(web::Data::new(Bearer::new(KEY, Some("sesame")))).service(scope);

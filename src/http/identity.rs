@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_believed_only_from_its_own_ranges() {
+    fn name_needs_its_address_range() {
         let red = || Ok("red.example".to_owned());
         let unproved = || Err((401, "UNAUTHENTICATED"));
         assert_eq!(asked(Some("10.9.9.9"), &[b"red.example"]), red());
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_without_a_name_is_the_peer_with_the_longest_prefix() {
+    fn nameless_caller_matches_longest_prefix() {
         assert_eq!(asked(Some("10.1.2.3"), &[]), Ok("blue.example".to_owned()));
         assert_eq!(asked(Some("10.3.2.1"), &[]), Ok("red.example".to_owned()));
         assert_eq!(asked(Some("::ffff:10.1.2.3"), &[]), Ok("blue.example".to_owned()));
@@ -280,14 +280,14 @@ mod tests {
     }
 
     #[test]
-    fn a_denied_peer_is_told_so_only_once_it_proved_its_name() {
+    fn proven_denied_peer_gets_403() {
         assert_eq!(asked(Some("10.2.0.1"), &[b"black.example"]), Err((403, "FORBIDDEN")));
         assert_eq!(asked(Some("10.2.0.1"), &[]), Err((403, "FORBIDDEN")));
         assert_eq!(asked(Some("10.3.0.1"), &[b"black.example"]), Err((401, "UNAUTHENTICATED")));
     }
 
     #[test]
-    fn a_header_that_is_no_server_name_is_a_bad_request() {
+    fn invalid_origin_header_is_400() {
         let bad = || Err((400, "BAD_ORIGIN"));
         for origin in
             [&b""[..], b"red..example", b"red example", b"red.example/", b"http://red.example", b"r\xc3\xa9d", b"\xff"]
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_may_name_its_sender_and_may_not_name_another() {
+    fn body_origin_must_match_caller() {
         let (green, before_body, after_body) = ("green.example", true, false);
         assert_eq!(claiming("10.0.0.1", None, green), Ok(green.to_owned()));
         assert_eq!(claiming("10.0.0.1", Some(green), green), Ok(green.to_owned()));

@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_does_not_fit_names_its_key() {
+    fn unfit_value_names_its_key() {
         for (text, said) in [
             ("{}", "the key \"upto\" is missing (at byte 2)"),
             ("[5]", "it is a list, and has to be an object"),

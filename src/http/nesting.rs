@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn brackets_count_unless_they_are_text() {
+    fn brackets_in_strings_never_nest() {
         assert!(!nests_deeper_than(2, b"{\"a\":[],\"b\":[]}"));
         assert!(nests_deeper_than(2, b"{\"a\":[[]]}"));
         assert!(!nests_deeper_than(1, br#"{"a":"[[{\"[["}"#));

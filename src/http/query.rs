@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_that_cannot_be_read_is_told_by_its_key_and_value() {
+    fn query_error_names_key_and_value() {
         for (query, why) in [
             ("before=zzz", "before has to be a whole number"),
             ("before=1&limit=", "limit has to be a whole number"),

@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn each_refusal_has_one_status_and_code() {
+    fn refusal_maps_to_status_and_code() {
         let busy = Refusal::Busy { limit: "peers.intake_max", value: 4, wait: Duration::from_millis(1500) };
         let low = Refusal::DiskLow { free: 9, min_free: 10, wait: Duration::from_secs(10) };
         let long = Refusal::PushTooLong { count: 9, max: 4 };
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_is_whole_seconds_rounded_up_and_never_zero() {
+    fn retry_after_rounds_seconds_up() {
         for (millis, seconds) in [(0, 1), (1, 1), (1000, 1), (1001, 2), (59_999, 60)] {
             assert_eq!(whole_seconds(Duration::from_millis(millis)), seconds);
         }

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_bare_refusal_gets_a_body_with_the_reason() {
+    async fn bare_refusal_gets_body_with_reason() {
         for at_once in [1, 7, 4096] {
             let text = arrives(b"GET / HTTP/1.1\r\n\r\n", BARE, at_once).await;
             let (head, body) = text.split_once("\r\n\r\n").expect("a head");

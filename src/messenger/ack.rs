@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_ack_moves_forward_within_the_feed_and_nowhere_else() {
+    fn ack_only_moves_forward() {
         let bounds = FeedBounds { tail: Position(9), acked: Position(4), skipped: 0 };
         let moves = |body: &str| moves(body.as_bytes(), bounds);
         assert_eq!(moves(r#"{"upto":9}"#), Ok(Some(Position(9))));

@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_servers_is_all_a_context_is_set_by() {
+    fn context_body_needs_server_list() {
         assert_eq!(decode(br#"{"servers":["blue","Blue","green:80"]}"#), Ok(vec![name("blue"), name("green:80")]));
         assert_eq!(decode(br#"{"servers":[]}"#), Ok(vec![]));
         for (body, status, code) in [
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_no_text_is_refused_and_not_mended() {
+    fn context_path_must_be_utf8() {
         for path in ["/v1/contexts/%23r%C3%B6om", "/v1/contexts/%EF%BF%BD", "/v1/contexts/%zz"] {
             assert_eq!(readable(path), Ok(()), "{path}");
         }
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_context_shows_who_takes_part_where_it_stands_and_what_it_lacks() {
+    fn context_status_serializes_heads_and_gaps() {
         let context: ContextId = "#room".parse().expect("valid");
         let mut record = ContextRecord::new(context, vec![name("blue")], true);
         record.heads = vec![Head::of(pdu("red", "c"), 7, None)];

@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_gets_it_in_the_words_of_its_dialect() {
+    fn ephemeral_encodes_per_dialect() {
         let update = r#"{ "n":1208925819614629174706176,"update":"typing","user_id":"@a:red","x":"\u00e9"}"#;
         let typing = decoded(&format!(r#"{{"to":["blue"],"update":{update}}}"#)).expect("sound");
         let updates = typing.fleeting(Millis(1_000), &PeerLimits::default());
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn it_lives_as_long_as_it_says_and_no_longer_than_the_peer_allows() {
+    fn ephemeral_ttl_is_clamped_to_peer() {
         let limits = PeerLimits { weak_ttl: Duration::from_secs(30), ..PeerLimits::default() };
         let until = |ttl: &str| {
             let body = format!(r#"{{"to":["blue"],{ttl}"update":{{"update":"typing"}}}}"#);
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_about_the_same_is_the_only_one() {
+    fn ephemeral_key_identifies_subject() {
         let key = |rest: &str| decoded(&format!(r#"{{{rest}}}"#)).expect(rest).key;
         let typing = key(r#""to":["blue"],"update":{"update":"typing","user_id":"@a:red","on":true}"#);
         assert_eq!(typing, key(r#""to":["blue"],"update":{"on":false,"user_id":"@a:red","update":"typing"}"#));
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_peer_would_refuse_for_its_depth_is_refused_now() {
+    fn deep_ephemeral_update_is_refused() {
         let deep = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
         let with = |levels| decoded(&format!(r#"{{"to":["b"],"update":{{"update":"t","a":{}}}}}"#, deep(levels)));
         let edu = with(96).expect("as deep as may be").rest;
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_has_a_status_and_a_code() {
+    fn ephemeral_errors_map_to_codes() {
         for (body, status, code) in [
             ("", 400, "BAD_JSON"),
             ("[]", 400, "BAD_JSON"),

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn an_update_is_given_on_byte_for_byte() {
+    fn update_event_keeps_exact_bytes() {
         let bytes = Bytes::from_static(b"{\"n\": 1208925819614629174706177, \"x\":1.0e2,\"a\":\"\\u00e9\"}");
         let update = FeedItem::Update { from: blue(), n: 7, seq: Seq(9), verified: "mtls", bytes };
         assert_eq!(
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn other_events_carry_their_place_as_their_id() {
+    fn other_events_use_position_as_id() {
         let parked = FeedItem::Parked(Parked {
             from: blue(),
             what: ParkedWhat::Update(Seq(3)),
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_happens_in_conversations_is_told_in_their_words() {
+    fn context_events_serialize_completely() {
         let context = || "#room".parse().expect("valid");
         let fed = FedPdu {
             reference: pdu("p1"),
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_page_points_where_it_was_asked() {
+    fn empty_page_keeps_requested_position() {
         assert_eq!(rendered(12, &[]), r#"{"events":[],"next":12}"#);
     }
 }

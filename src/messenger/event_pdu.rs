@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_given_on_with_its_content_byte_for_byte() {
+    fn message_event_keeps_content_bytes() {
         let text = concat!(
             r#"{"pdu_id":"p1","origin":"blue","context":"x","ts":1404838188000,"pdu_type":"m.\u0074ext","#,
             r#""content":{ "n": 1208925819614629174706176, "z":1.0e2,"a":"\u00e9\/" },"prev_pdus":[["red","r1"],["blue","b0"]],"#,
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn the_depth_shown_is_the_stated_one() {
+    fn depth_shown_is_stated_one() {
         for (stated, shown) in
             [(r#""depth":0,"#, 0), (r#""depth":2147483647,"#, 2_147_483_647), (r#""depth":2147483648,"#, 5), ("", 5)]
         {
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_narrowed_message_says_whom_it_is_for() {
+    fn narrowed_message_names_its_recipients() {
         let text = r#"{"ts":1,"pdu_type":"t","to":["blue","red"],"content":{},"prev_pdus":[]}"#;
         let (_, event) = written(&fed(text, Shown::default())).expect("sound");
         assert!(event.contains(r#""extra":{},"to":["blue","red"],"sender""#), "{event}");
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_given_up_and_what_comes_late_is_said() {
+    fn event_shows_gap_and_late() {
         let text = r#"{"ts":1,"pdu_type":"t","content":null,"prev_pdus":[["red","r1"]]}"#;
         let shown = Shown { gap: vec![pdu("g1"), pdu("g2")], late: true, history: true, ..Shown::default() };
         let (_, event) = written(&fed(text, shown)).expect("sound");
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn state_says_what_it_sets_what_it_replaces_and_whether_it_holds_the_key() {
+    fn state_event_shows_replacement_and_current() {
         let text = concat!(
             r#"{"ts":1,"pdu_type":"m.topic","content":[],"prev_pdus":[],"is_state":true,"state_key":"k\u00e9y","#,
             r#""power_level":-9223372036854775808,"prev_state_id":"p0","prev_state_origin":"red"}"#
@@ -236,14 +236,14 @@ mod tests {
     }
 
     #[test]
-    fn the_first_state_of_a_key_replaces_nothing() {
+    fn first_state_has_null_prev_state() {
         let text = r#"{"ts":1,"pdu_type":"t","content":{},"prev_pdus":[],"is_state":true,"state_key":""}"#;
         let (_, event) = written(&fed(text, Shown::default())).expect("sound");
         assert!(event.contains(r#""state_key":"","power_level":0,"prev_state":null,"current":false"#), "{event}");
     }
 
     #[test]
-    fn a_text_that_is_no_pdu_is_told() {
+    fn non_pdu_text_is_reported() {
         let broken = written(&fed("[]", Shown::default())).expect_err("no object");
         assert!(broken.0.starts_with("the text of blue/p1 is no PDU"), "{broken}");
     }

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn large_values_are_clamped_and_bad_ones_refused() {
+    fn large_feed_query_is_clamped() {
         assert_eq!(Ask::parse(""), ask(None, 100, 0));
         assert_eq!(Ask::parse("after=7&limit=5&wait=30"), ask(Some(7), 5, 30));
         assert_eq!(Ask::parse("limit=1001&wait=61"), ask(None, 1_000, 60));
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_read_at_the_end_waits_for_the_next_event_and_no_longer_than_it_said() {
+    async fn feed_tail_read_waits_for_event() {
         let (fed, bounds) = feed(3);
         let (_stop, stopping) = watch::channel(false);
         let minute = Duration::from_secs(60);
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stop_ends_a_wait_and_keeps_nothing_back() {
+    async fn shutdown_ends_feed_wait() {
         let (_fed, bounds) = feed(3);
         let (stop, stopping) = watch::channel(false);
         let minute = Duration::from_secs(60);

@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_second_call_of_an_id_waits_for_the_first_and_others_do_not() {
+    async fn same_submission_id_waits_its_turn() {
         let inflight = Inflight::new(4);
         let first = inflight.turns(ids(&["a"])).await.expect("room");
         let _other = inflight.turns(ids(&["b"])).await.expect("another id does not wait");
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn of_many_that_wait_one_at_a_time_goes_on() {
+    async fn waiting_submissions_run_singly() {
         let inflight = Inflight::new(8);
         let first = inflight.turns(ids(&["a"])).await.expect("room");
         let at_work = Arc::new(Mutex::new((0, 0)));
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn calls_of_many_ids_in_any_order_never_wait_for_each_other_in_a_ring() {
+    async fn multi_id_locks_never_deadlock() {
         let inflight = Inflight::new(2);
         let first = inflight.turns(ids(&["b"])).await.expect("room");
         let mut many = Box::pin(inflight.turns(ids(&["c", "b", "a", "b"])));
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_waiting_call_counts_and_one_too_many_is_told_at_once() {
+    async fn waiting_submissions_are_bounded() {
         let inflight = Inflight::new(2);
         let first = inflight.turns(ids(&["a"])).await.expect("room");
         let second = tokio::spawn({

@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn space_order_of_members_and_escapes_do_not_count() {
+    fn json_equality_ignores_formatting() {
         for (left, right) in [
             ("{}", " { } "),
             (r#"{"a":1,"b":[true,null]}"#, "{ \"b\" : [ true , null ],\n\"a\":1}"),
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn another_value_is_another_value() {
+    fn different_json_values_are_unequal() {
         for (left, right) in [
             ("{}", "[]"),
             ("[1,2]", "[2,1]"),
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn no_digit_of_a_number_is_lost_in_comparing() {
+    fn json_numbers_compare_every_digit() {
         assert!(!same("[1208925819614629174706176]", "[1208925819614629174706177]"));
         assert!(!same("[0.1]", "[0.10000000000000001]"));
         assert!(!same("[9007199254740993]", "[9007199254740992]"));
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_all_depth_ends_in_an_answer() {
+    fn deep_json_comparison_terminates() {
         let deep = |n: usize, inner: &str| format!("{}{inner}{}", "[".repeat(n), "]".repeat(n));
         assert!(same(&deep(100, "1"), &deep(100, " 1")));
         assert!(same(&deep(20_000, "1"), &deep(20_000, "1")));

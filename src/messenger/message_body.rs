@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn content_and_extra_keys_keep_their_exact_bytes() {
+    fn message_content_keeps_exact_bytes() {
         let body = concat!(
             r##"{"context":"#r\u00f6om","type":"m.text","content":{ "n": 1208925819614629174706176, "z":1.0e2,"a":"\u00e9\/" },"##,
             r#""extra":{"zeta":[ 1E400 ],"\u0061lpha":false}}"#
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn any_value_is_content_and_a_state_key_makes_state() {
+    fn state_key_makes_message_state() {
         for content in ["0", "\"\"", "[]", "true"] {
             decoded(&format!(r#"{{"context":"c","type":"t","content":{content}}}"#)).expect(content);
         }
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_has_a_status_and_a_code() {
+    fn message_body_errors_map_to_codes() {
         for (members, status, code) in [
             (r#","contents":{}"#, 400, "UNKNOWN_KEY"),
             (r#","id":"m""#, 400, "UNKNOWN_KEY"),
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_peer_would_refuse_for_its_depth_is_refused_now() {
+    fn deep_message_content_is_refused() {
         let deep = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
         let push = format!(r#"{{"strong":[{{"update":"pdu","pdu":{{"content":{}}}}}],"seq":1}}"#, deep(96));
         assert!(!nests_deeper_than(NESTING_MAX, push.as_bytes()), "a peer takes it");
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn no_extra_key_clashes_with_a_pdus_own() {
+    fn extra_rejects_reserved_pdu_keys() {
         for key in RESERVED {
             let refused = with(&format!(r#","extra":{{"{key}":1}}"#)).expect_err(key);
             assert_eq!((refused.status().as_u16(), refused.code()), (422, "BAD_EXTRA"), "{key}");
@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_is_that_of_the_value_and_not_of_its_text() {
+    fn message_digest_ignores_json_formatting() {
         let digest = |body| decoded(body).expect(body).digest;
         let first = digest(r#"{"context":"c","type":"t","content":{"a":1,"b":"\u00e9"},"to":["blue"]}"#);
         assert_eq!(
@@ -445,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_not_fit_the_wire_is_refused_now_and_names_the_limit_and_the_server() {
+    fn oversized_message_names_limit_and_peer() {
         // 26 bytes of texts: 3 of "c" with its quotes, 3 of "t", 20 of content.
         let body = |rest| format!(r#"{{"context":"c","type":"t","content":"{:a<18}"{rest}}}"#, "");
         let extra = r#","extra":{}"#;
@@ -462,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_named_takes_part_and_is_a_peer() {
+    fn recipient_must_be_participating_peer() {
         let to = |to| checked(&["blue", "grey"], &format!(r#"{{"context":"c","type":"t","content":1,"to":[{to}]}}"#));
         assert_eq!(to(r#""blue""#), Ok(()));
         assert_eq!(to(r#""blue","red""#), Ok(()), "we always take part");

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn each_element_is_read_alone() {
+    fn batch_elements_parse_independently() {
         let body = Bytes::from_static(
             br#"{"messages":[{"id":"a","context":"c","type":"t","content":1},7,{"context":"c"},{"id":7},{"id":"a b"},
                 {"id":"d","context":"c","type":"t"},{"id":"e","id":"f","context":"c","type":"t","content":1},
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_that_cannot_be_read_or_is_too_long_is_refused_whole() {
+    fn malformed_or_long_batch_is_refused() {
         let refused =
             |body: Bytes| decode(&body).map(|elements| elements.len()).map_err(|refused| refused.status().as_u16());
         for bad in ["", "[]", "{}", r#"{"messages":{}}"#, r#"{"messages":[]}x"#, r#"{"messages":[],"messages":[]}"#] {
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn each_entry_says_what_the_call_for_one_message_would_have_said() {
+    fn batch_entry_matches_single_response() {
         let body = Bytes::from_static(
             br#"{"messages":[{"id":"a","context":"c","type":"t","content":1},{},{"id":"b","context":"c","type":"t","content":1}]}"#,
         );

@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_rise_within_a_millisecond_and_when_the_clock_goes_back() {
+    fn pdu_ids_rise_despite_clock() {
         let ids = PduIds::new();
         let times = [1_718_454_896_007, 1_718_454_896_007, 1_718_454_896_008, 1_718_454_890_000, 0];
         let given: Vec<_> = times.iter().flat_map(|time| [ids.next(Millis(*time)), ids.next(Millis(*time))]).collect();

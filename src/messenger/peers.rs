@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_shows_what_it_does_and_why_not() {
+    fn peer_status_shows_state_and_reason() {
         assert_eq!(
             shown("blue", Ok(idle("blue"))).expect("known"),
             r#"{"server":"blue","state":"idle","since":"1970-01-01T00:00:01.000Z","backlog":0,"backlog_bytes":0,"next_seq":4,"failures":0,"expected_seq":8}"#
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_whose_actor_was_given_up_is_still_listed() {
+    fn faulty_peer_is_still_listed() {
         let faulty = Refusal::Faulty("blue".parse().expect("valid"));
         assert_eq!(
             shown("blue", Err(faulty)).expect("known"),

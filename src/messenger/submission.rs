@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_digest_is_the_first_half_of_a_sha_256() {
+    fn submission_digest_is_half_sha256() {
         let half = [0xba, 0x78, 0x16, 0xbf, 0x8f, 0x01, 0xcf, 0xea, 0x41, 0x41, 0x40, 0xde, 0x5d, 0xae, 0x22, 0x23];
         assert_eq!(digest(b"abc").0, half);
     }

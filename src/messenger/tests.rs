@@ -288,7 +288,7 @@ async fn call(method: Method, path: &str, body: &'static str) -> (u16, String) {
 }
 
 #[actix_web::test]
-async fn what_does_not_exist_and_what_is_asked_wrongly_is_told_in_json() {
+async fn unknown_route_or_method_is_json() {
     for path in ["/", "/v1", "/v1/", "/v2/events", "/v1/event", "/v1/updates/", "/v1/peers/b/c"] {
         let expected = r#"{"error":"there is no such call","code":"NO_ROUTE"}"#;
         assert_eq!(call(Method::GET, path, "").await, (404, expected.into()), "{path}");
@@ -304,7 +304,7 @@ async fn what_does_not_exist_and_what_is_asked_wrongly_is_told_in_json() {
 }
 
 #[actix_web::test]
-async fn a_slash_at_the_end_does_not_matter() {
+async fn trailing_slash_is_ignored() {
     for path in ["/v1/peers", "/v1/peers/"] {
         assert_eq!(call(Method::GET, path, "").await, (200, r#"{"peers":[]}"#.into()), "{path}");
     }
@@ -314,7 +314,7 @@ async fn a_slash_at_the_end_does_not_matter() {
 }
 
 #[actix_web::test]
-async fn a_body_over_the_limit_and_an_id_out_of_form_are_refused() {
+async fn oversized_body_or_id_is_refused() {
     let long = r#"{"to":["blue"],"strong":[{"a":"....................................."}]}"#;
     let expected = r#"{"error":"the body is larger than messenger.body_max allows (64 bytes)","code":"TOO_LARGE"}"#;
     assert_eq!(call(Method::PUT, "/v1/updates/a", long).await, (413, expected.into()));
@@ -327,7 +327,7 @@ async fn a_body_over_the_limit_and_an_id_out_of_form_are_refused() {
 }
 
 #[actix_web::test]
-async fn a_store_that_fails_takes_nothing_and_says_come_again() {
+async fn store_failure_answers_503() {
     let expected = r#"{"error":"the store cannot be read: no disk","code":"STORE_UNREADABLE"}"#;
     for (method, path, body) in [
         (Method::PUT, "/v1/updates/a", r#"{"to":["blue"],"strong":[{}]}"#),

@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_named_by_the_pdu_it_became() {
+    fn message_trace_names_its_pdu() {
         let id: SubmissionId = "m-1".parse().expect("valid");
         let reference = PduRef { origin: "red".parse().expect("valid"), id: "0190a1b2".parse().expect("valid") };
         let (digest, accepted) = (Digest([0; 16]), Millis(1_000));
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn each_peer_has_its_own_state_and_attempts() {
+    fn trace_separates_states_and_attempts() {
         let id: SubmissionId = "m-1".parse().expect("valid");
         let queued = [("blue", 5), ("green", 1), ("grey", 7), ("pink", 1), ("plum", 3)];
         let record = SubmissionRecord {
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn an_item_that_is_queued_again_is_queued_until_it_is_acknowledged_where_it_stands_now() {
+    fn requeued_item_tracks_new_index() {
         let again = |acked| {
             let status = status("blue", PeerState::Idle, acked, vec![]);
             leg(&[(Index(3), Index(4)), (Index(9), Index(9))], status).state

@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_repeat_written_anew_is_the_same_updates_and_a_missing_one_is_not() {
+    fn reformatted_repeat_equals_same_updates() {
         let kept = [Bytes::from_static(br#"{"a":1,"b":2}"#), Bytes::from_static(b"{}")];
         let anew = [Bytes::from_static(br#"{"b":2, "a":1}"#), Bytes::from_static(b"{ }")];
         assert!(same_updates(&kept, &anew));

@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn updates_keep_their_exact_bytes_and_are_not_copied() {
+    fn updates_body_keeps_bytes_uncopied() {
         let body = Bytes::from_static(
             b"{ \"strong\":[ {\"n\": 1.0e2} ,{}],\"to\":[\"Blue.example\",\"red:80\",\"blue.example\"]}",
         );
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_has_a_status_a_code_and_words() {
+    fn updates_body_errors_map_to_codes() {
         for (body, expected) in [
             ("", "400 BAD_JSON"),
             ("[]", "400 BAD_JSON"),
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_submission_holds_so_many_updates_and_no_more() {
+    fn updates_per_submission_are_bounded() {
         let with = |count| Bytes::from(format!(r#"{{"to":["b"],"strong":[{}]}}"#, vec!["{}"; count].join(",")));
         assert_eq!(UpdatesBody::decode(&with(500)).expect("as many as may be").strong.len(), 500);
         assert_eq!(
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_peer_would_refuse_for_its_depth_is_refused_now() {
+    fn deep_update_is_refused() {
         let deep = |levels: usize| {
             let update = format!("{}1{}", "{\"a\":".repeat(levels), "}".repeat(levels));
             (update.clone(), Bytes::from(format!(r#"{{"to":["b"],"strong":[{{}},{update}]}}"#)))
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_not_fit_the_wire_is_refused_now_and_names_the_limit() {
+    fn oversized_update_names_limit_and_peer() {
         let peers = Peers(vec![(name("blue"), 1_000), (name("green"), 8), (name("old"), 1_000)]);
         let check = |body| decoded(body).expect("sound").check(&peers, &name("red")).map_err(|refused| shown(&refused));
         assert_eq!(check(r#"{"to":["blue"],"strong":[{"a":1234}]}"#), Ok(()));

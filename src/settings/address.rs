@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_a_base_url() {
+    fn address_accepts_only_base_url() {
         let address: Address = "http://127.0.0.1:9890".parse().expect("valid");
         assert_eq!((address.as_str(), address.port()), ("http://127.0.0.1:9890", 9890));
         assert!(address.is_loopback());

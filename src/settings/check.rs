@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_shown_without_detours_but_where_a_link_makes_them_matter() {
+    fn path_normalization_respects_symlinks() {
         assert_eq!(clean(Path::new("config/two/../../target/red")), Path::new("target/red"));
         assert_eq!(clean(Path::new("../data")), Path::new("../data"));
         let folder = tempfile::tempdir().expect("a folder");
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_written_as_toml_writes_them() {
+    fn keys_print_as_toml() {
         assert_eq!(written(&["peers", "server", "blue.example", "retain"]), "peers.server.\"blue.example\".retain");
     }
 }

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn effective_limits_read_back_as_they_are() {
+    fn effective_limits_round_trip() {
         let odd = "batch_bytes = \"1500B\"\nkeep = \"36h\"\nwait_max = \"90s\"\nbackoff_min = \"1500ms\"\nconnect_timeout = \"1500us\"\n\
                    jitter = 0.25\nexpect_seq = 7\nnumbering = \"pushes\"\npaused = true\nrate = 9\n";
         for more in ["", odd] {

@@ -174,21 +174,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_are_those_of_the_struct() {
+    fn section_fields_match_struct() {
         assert_eq!(fields_of::<FeedSection>(), ["retain", "high_water", "low_water"]);
         assert_eq!(fields_of::<Raw>().len(), 9);
         assert!(fields_of::<u32>().is_empty());
     }
 
     #[test]
-    fn every_section_has_its_names_here() {
+    fn every_section_has_field_names() {
         for section in fields_of::<Raw>() {
             assert!(names(&[section]).is_some(), "{section}");
         }
     }
 
     #[test]
-    fn what_is_planned_is_not_known() {
+    fn planned_keys_are_unavailable() {
         for key in PLANNED_KEYS {
             let path: Vec<String> = key.replace('*', "default").split('.').map(str::to_owned).collect();
             let (last, table) = path.split_last().expect("not empty");
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_name_comes_alone_where_it_is_near() {
+    fn nearest_key_is_suggested() {
         assert_eq!(nearest("batch_item", fields_of::<PeerSection>()), ["batch_items"]);
         assert_eq!(nearest("qq", &["retain", "quick"]), ["quick", "retain"]);
     }

@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn data_folder_is_usable_or_told_why() {
+    fn unusable_data_folder_is_explained() {
         let place = tempfile::tempdir().expect("a folder");
         let file = place.path().join("file");
         std::fs::write(&file, "x").expect("a writable folder");

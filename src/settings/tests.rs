@@ -78,7 +78,7 @@ fn load_in(folder: &tempfile::TempDir) -> Result<Settings, Problems> {
 }
 
 #[test]
-fn the_manual_equals_the_compiled_defaults() {
+fn manual_equals_compiled_defaults() {
     let manual: Raw = toml::from_str(Settings::defaults_toml()).expect("the manual is a configuration");
     assert_eq!(manual, Raw::default());
 }
@@ -92,7 +92,7 @@ fn known(path: &[&str], into: &mut BTreeSet<Vec<String>>) {
 }
 
 #[test]
-fn the_manual_holds_every_key_with_a_sentence() {
+fn manual_documents_every_key() {
     let mut keys = BTreeSet::new();
     known(&[], &mut keys);
     let (mut section, mut told) = (String::new(), BTreeSet::new());
@@ -117,7 +117,7 @@ fn the_manual_holds_every_key_with_a_sentence() {
 }
 
 #[test]
-fn the_gateways_on_one_machine_know_each_other() {
+fn sample_gateways_know_each_other() {
     let load = |who: &str| {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/two-gateways").join(who);
         Settings::load(&Sources::file(file)).unwrap_or_else(|problems| panic!("{problems}"))
@@ -135,7 +135,7 @@ fn the_gateways_on_one_machine_know_each_other() {
 }
 
 #[test]
-fn an_unknown_key_is_named_with_its_file_its_line_and_the_nearest_known_key() {
+fn unknown_key_names_file_and_line() {
     let folder = folder(&[
         ("red.toml", "[server]\nname = \"red.example\"\n[peers.default]\nbatch_item = 5\n"),
         ("conf.d/20-b.toml", "[store]\n\ngroup_mx = 5\n[storage]\ncache = \"1MiB\"\n"),
@@ -154,7 +154,7 @@ fn an_unknown_key_is_named_with_its_file_its_line_and_the_nearest_known_key() {
 }
 
 #[test]
-fn an_unknown_variable_and_an_unknown_flag_are_named() {
+fn unknown_variable_or_flag_is_named() {
     let env = [("FERNPOST__STORE__GROUP_MX", "5"), ("FERNPOST__FEED__RETAIN__DAYS", "5"), ("FERNPOST_LOG", "debug")];
     assert_eq!(
         lines(with_env("", &env)),
@@ -173,7 +173,7 @@ fn an_unknown_variable_and_an_unknown_flag_are_named() {
 }
 
 #[test]
-fn what_is_planned_is_refused_by_its_name_and_never_passed_over() {
+fn planned_settings_are_refused_by_name() {
     let planned = "federation.tls = { cert = \"c\" }\ncontexts.sign = \"never\"\nfederation.mode = \"open\"\n\
                    messenger.listen = \"unix:/run/x\"\npeers.server.\"b.example\".keys = []\n\
                    peers.default.auth = \"signature\"\n";
@@ -192,7 +192,7 @@ fn what_is_planned_is_refused_by_its_name_and_never_passed_over() {
 }
 
 #[test]
-fn everything_wrong_is_reported_at_once() {
+fn all_problems_are_reported_together() {
     let text = "server.workers = 0\nserver.drain = 5\nstore.cache = \"many\"\nstore.group_max = \"256\"\n\
                 store.backend = \"sqlite\"\nfeed.retain = \"-1s\"\nnetwork.allow = [\"10.0.0.0/8\", \"x\"]\nstore.group_rows = 0\n\
                 admin = 1\n";
@@ -215,7 +215,7 @@ fn everything_wrong_is_reported_at_once() {
 }
 
 #[test]
-fn a_broken_or_missing_file_is_named() {
+fn unreadable_config_file_is_named() {
     let folder = folder(&[("red.toml", "[server]\nname = red.example\n")]);
     assert!(lines(load_in(&folder))[0].starts_with("red.toml, line 2: "));
     let missing = folder.path().join("none.toml");
@@ -224,7 +224,7 @@ fn a_broken_or_missing_file_is_named() {
 }
 
 #[test]
-fn a_later_layer_wins_key_by_key() {
+fn later_layer_wins_per_key() {
     let folder = folder(&[
         ("red.toml", "[server]\nname = \"red.example\"\n[store]\ngroup_max = 1\ngroup_rows = 1\nqueue_rows = 1\n"),
         ("conf.d/a.toml", "[store]\ngroup_rows = 2\nqueue_rows = 2\n"),
@@ -251,7 +251,7 @@ fn a_later_layer_wins_key_by_key() {
 }
 
 #[test]
-fn variables_cannot_name_a_server() {
+fn environment_variable_cannot_name_server() {
     let env = [("FERNPOST__PEERS__SERVER__BLUE__PAUSED", "true"), ("FERNPOST__FEED__RETAIN", "7")];
     assert_eq!(
         lines(with_env("", &env)),
@@ -267,13 +267,13 @@ fn variables_cannot_name_a_server() {
 }
 
 #[test]
-fn relative_paths_start_at_the_file() {
+fn relative_path_starts_at_config_file() {
     assert_eq!(good("").server.data_dir, Path::new("/etc/fernpost/data"));
     assert_eq!(good("server.data_dir = \"/var/lib\"").server.data_dir, Path::new("/var/lib"));
 }
 
 #[test]
-fn secrets_are_read_from_files_and_not_printed() {
+fn secrets_load_from_files_unprinted() {
     let config = "server.name = \"red.example\"\nmessenger.token_file = \"m.token\"\nadmin.token = \"operator\"\n";
     let folder = folder(&[("red.toml", config), ("m.token", "open-sesame\n")]);
     let settings = load_in(&folder).expect("valid");
@@ -296,14 +296,14 @@ fn secrets_are_read_from_files_and_not_printed() {
 }
 
 #[test]
-fn a_peer_without_keys_has_the_limits_of_the_core() {
+fn default_peer_limits_match_core() {
     let settings = good(&peer("blue.example", "127.0.0.0/8", ""));
     assert_eq!(*settings.peers.limits(&name("blue.example")).expect("listed"), PeerLimits::default());
     assert_eq!(settings.peers.limits(&name("green.example")), None);
 }
 
 #[test]
-fn how_many_peers_are_in_memory_is_set_for_all_of_them() {
+fn resident_peers_limit_is_global() {
     assert_eq!(good(&peer("blue.example", "127.0.0.0/8", "")).peers.peers_resident_max(), PEERS_RESIDENT_MAX);
     let text = format!("peers.resident_max = 2\n{}", peer("blue.example", "127.0.0.0/8", ""));
     assert_eq!(good(&text).peers.peers_resident_max(), 2);
@@ -314,7 +314,7 @@ fn how_many_peers_are_in_memory_is_set_for_all_of_them() {
 }
 
 #[test]
-fn later_patterns_win_and_the_name_wins_over_patterns() {
+fn server_section_overrides_patterns() {
     let text = format!(
         "[peers.default]\nintake_max = 1\nbatch_items = 1\nattempts_keep = 1\nrestarts_max = 1\n\
          [peers.pattern.\"*.gov.example\"]\nbatch_items = 2\nattempts_keep = 2\nrestarts_max = 2\n\
@@ -334,7 +334,7 @@ fn later_patterns_win_and_the_name_wins_over_patterns() {
 }
 
 #[test]
-fn limits_that_make_no_sense_are_refused_where_they_were_set() {
+fn invalid_limits_name_their_origin() {
     let text = format!(
         "[peers.default]\njitter = 1.5\nbackoff_min = \"2h\"\n[peers.pattern.\"*\"]\nintake_max = 0\n{}",
         peer("blue.example", "127.0.0.0/8", "request_timeout = \"5s\"")
@@ -352,7 +352,7 @@ fn limits_that_make_no_sense_are_refused_where_they_were_set() {
 }
 
 #[test]
-fn a_listed_name_alone_lets_nobody_in() {
+fn listed_peer_needs_auth() {
     assert_eq!(
         wrong("[peers.server.\"blue.example\"]\naddresses = [\"http://127.0.0.1:1\"]\n"),
         [
@@ -368,7 +368,7 @@ fn a_listed_name_alone_lets_nobody_in() {
 }
 
 #[test]
-fn plain_text_leaves_the_machine_only_by_permission() {
+fn plain_http_needs_insecure_flag() {
     let at = |address: &str, more: &str| {
         let text = "[peers.server.\"blue.example\"]\nauth = \"network\"\nallow_from = [\"10.0.0.2/32\"]\n";
         load(&format!("{text}addresses = [\"{address}\"]\n{more}"))
@@ -387,7 +387,7 @@ fn plain_text_leaves_the_machine_only_by_permission() {
 }
 
 #[test]
-fn a_peer_needs_an_address_unless_its_name_is_one_of_this_machine() {
+fn remote_peer_needs_address() {
     let listed =
         |name: &str| format!("[peers.server.\"{name}\"]\nauth = \"network\"\nallow_from = [\"127.0.0.1/32\"]\n");
     let peer = good(&listed("127.0.0.1:9890")).peers.peer(&name("127.0.0.1:9890")).expect("listed");
@@ -404,7 +404,7 @@ fn a_peer_needs_an_address_unless_its_name_is_one_of_this_machine() {
 }
 
 #[test]
-fn names_are_checked() {
+fn server_names_are_validated() {
     assert!(lines(Settings::load(&Sources::default()))[0].starts_with("`server.name`: it has to be set"));
     assert!(wrong(&peer("red.example", "127.0.0.0/8", ""))[0].contains("this is our own name"));
     assert!(
@@ -419,7 +419,7 @@ fn names_are_checked() {
 }
 
 #[test]
-fn listeners_keep_apart() {
+fn listeners_need_distinct_addresses() {
     let text = "messenger.listen = \"127.0.0.1:9880\"";
     assert_eq!(
         wrong(text),
@@ -431,7 +431,7 @@ fn listeners_keep_apart() {
 }
 
 #[test]
-fn the_longest_prefix_says_who_calls() {
+fn longest_prefix_identifies_caller() {
     let text = peer("wide.example", "10.0.0.0/8", "")
         + &peer("narrow.example", "10.1.0.0/16", "")
         + &peer("one.example", "10.1.0.7/32", "")
@@ -454,7 +454,7 @@ fn the_longest_prefix_says_who_calls() {
 }
 
 #[test]
-fn a_denied_name_is_no_peer_even_if_listed() {
+fn denied_peer_overrides_listing() {
     let text = "federation.deny = [\"*.BAD.example\"]\n".to_owned()
         + &peer("x.bad.example:9880", "127.0.0.1/32", "")
         + &peer("good.example", "127.0.0.0/8", "");
@@ -469,7 +469,7 @@ fn a_denied_name_is_no_peer_even_if_listed() {
 }
 
 #[test]
-fn peers_are_listed_in_the_order_of_the_configuration() {
+fn peers_keep_configuration_order() {
     let names = ["z.example", "a.example", "m.example"];
     let text: String = names.iter().enumerate().map(|(i, n)| peer(n, &format!("10.0.0.{i}/32"), "")).collect();
     assert_eq!(good(&text).peers.listed(), names.map(name));
@@ -477,7 +477,7 @@ fn peers_are_listed_in_the_order_of_the_configuration() {
 }
 
 #[test]
-fn what_is_read_alone_is_read_merged() {
+fn unmerged_values_parse_like_merged() {
     let text = "peers.default = { jitter = 1, profile = \"actor-2016\", dialect = \"updates\", outbox_items = 9_000_000_000 }\n\
                 store.backend = \"redb\"\nfederation.mode = \"allowlist\"\n"
         .to_owned()

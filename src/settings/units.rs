@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_number_is_refused_with_the_unit_it_lacks() {
+    fn bare_number_names_missing_unit() {
         assert_eq!(read::<Span>("30"), Err("30 has no unit; write \"30s\"".into()));
         assert_eq!(read::<Span>("\"30\""), Err("30 has no unit; write \"30s\"".into()));
         assert_eq!(read::<Span>("\"0\""), Err("0 has no unit; write \"0s\"".into()));

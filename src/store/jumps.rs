@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn readers_inside_a_span_go_on_behind_it() {
+    fn reader_inside_jump_continues_behind() {
         let jumps = jumps(&[(5, 100), (120, 300)]);
         for (after, next, joins) in [
             (5, 100, true),

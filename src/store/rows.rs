@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_record_survives_its_row_whatever_it_rests_on() {
+    fn peer_record_row_round_trips() {
         let causes =
             [Cause::Admin, Cause::Unreachable, Cause::Refused, Cause::AheadOfUs, Cause::NotListed, Cause::Faulty];
         let suspended = causes.map(|cause| Rest::Suspended { cause, probe_at: Some(Millis(9)) });
@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn a_submission_remembers_what_was_queued_again_and_what_was_dropped() {
+    fn submission_row_keeps_requeues_and_drops() {
         let read = |row: &[u8], items| submission_from_row((0, &[0; 16], items, row, "", "")).expect("readable");
         let row = places_to_row(&[("red", 5), ("blue", 1)]);
         let place = |server: &str, index| (server.parse().expect("valid"), Index(index));
@@ -428,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn whom_a_submission_left_out_is_remembered_until_it_is_queued() {
+    fn skipped_recipient_stays_until_queued() {
         let read = |row: &[u8]| submission_from_row((0, &[0; 16], 1, row, "", "")).expect("readable");
         let row = places_to_row(&[("red", 5), ("blue", LEFT_OUT)]);
         let (red, blue) = ("red".parse().expect("valid"), "blue".parse().expect("valid"));
@@ -438,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_of_a_later_program_is_an_error_and_no_panic() {
+    fn future_record_row_is_error() {
         assert!(peer_from_row(red(), b"{}").is_err());
         assert!(submission_from_row((0, &[0; 16], 1, b"[[\"..\",1]]", "", "")).is_err());
     }

@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_of_an_earlier_index_are_taken_over() {
+    fn older_index_rows_are_migrated() {
         let database = Database::builder().create_with_backend(InMemoryBackend::new()).expect("memory");
         let write = database.begin_write().expect("a transaction");
         write.open_table(ONE_A_PDU).expect("a table").insert(("c", "red", "1"), ("green", 7, 2, 3)).expect("a row");

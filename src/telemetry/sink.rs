@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_on_a_full_disk_are_lost_and_counted() {
+    fn full_disk_loses_and_counts_lines() {
         let out = Out::default();
         let sink = Sink::start(out.clone()).expect("a thread");
         sink.push(b"one\n");

@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn members_keep_their_order_their_spelling_and_their_repetitions() {
+    fn members_keep_order_and_spelling() {
         let text = r#" {"b" : [1, 2],"\u0061":1e999,"b":null} "#;
         let shown: Vec<_> =
             members(text).expect("an object").iter().map(|m| format!("{} {} {}", m.written, m.key, m.value)).collect();
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_string_is_borrowed_where_it_can_be() {
+    fn plain_string_is_borrowed() {
         assert!(matches!(text(raw(r#""plain é""#)), Some(Cow::Borrowed("plain é"))));
         assert_eq!(text(raw(r#""\u00e9\"""#)).as_deref(), Some("é\""));
         for none in ["1", "null", "[\"a\"]", r#""\ud800""#] {
@@ -206,14 +206,14 @@ mod tests {
     }
 
     #[test]
-    fn items_beyond_the_limit_are_counted_and_not_kept() {
+    fn excess_items_are_only_counted() {
         let (kept, count) = items(raw("[1, [2], {\"3\":3}]"), 2).expect("an array");
         assert_eq!((kept.iter().map(|item| item.get()).collect::<Vec<_>>(), count), (vec!["1", "[2]"], 3));
         assert!(items(raw("{}"), 2).is_none());
     }
 
     #[test]
-    fn an_object_is_read_no_further_than_its_answer() {
+    fn member_scan_stops_at_answer() {
         for (object, expected) in [
             (r#"{"update":"pdu","pdu":{}}"#, true),
             (r#"{"a":[{"update":"pdu"}],"up\u0064ate" : "p\u0064u"}"#, true),
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_is_the_first_half_of_sha_256() {
+    fn json_digest_is_half_sha256() {
         let expected = [0x44, 0x13, 0x6f, 0xa3, 0x55, 0xb3, 0x67, 0x8a, 0x11, 0x46, 0xad, 0x16, 0xf7, 0xe8, 0x64, 0x9e];
         assert_eq!(digest(b"{}").0, expected);
     }

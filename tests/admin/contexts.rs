@@ -25,7 +25,7 @@ async fn kept(rig: &Rig, record: ContextRecord) {
 }
 
 #[actix_web::test]
-async fn contexts_are_listed_by_name_page_by_page() {
+async fn context_list_is_paged_by_name() {
     let rig = Rig::start();
     for (context, ends) in [("#c", 1), ("#a", 3), ("#b", 0)] {
         kept(&rig, record(context, ends)).await;
@@ -49,7 +49,7 @@ async fn contexts_are_listed_by_name_page_by_page() {
 }
 
 #[actix_web::test]
-async fn one_context_is_shown_as_the_messenger_is_told_it() {
+async fn context_view_matches_messenger_api() {
     let rig = Rig::start();
     kept(&rig, record("#a/b c", 1)).await;
     let shown = rig.get("/contexts/%23a%2Fb%20c").await;
@@ -61,7 +61,7 @@ async fn one_context_is_shown_as_the_messenger_is_told_it() {
 }
 
 #[actix_web::test]
-async fn open_ends_are_merged_and_last_activity_shows() {
+async fn merge_reduces_heads_and_notifies_participants() {
     let rig = Rig::start();
     kept(&rig, record("#a", 25)).await;
     let merged = rig.post("/contexts/%23a/merge", "").await;

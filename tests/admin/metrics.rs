@@ -47,7 +47,7 @@ async fn ends(rig: &Rig, context: &str, from: u64, count: u64) {
 }
 
 #[actix_web::test]
-async fn open_heads_are_counted_and_those_forgotten_too() {
+async fn head_metrics_stay_bounded() {
     let rig = Rig::start();
     let heads = |lines: &[String]| {
         let is_head = |line: &&String| line.starts_with("fernpost_context_");
@@ -79,7 +79,7 @@ async fn open_heads_are_counted_and_those_forgotten_too() {
 }
 
 #[actix_web::test]
-async fn peers_are_counted_by_what_they_do_and_what_waits_for_all_of_them() {
+async fn peer_metrics_count_states_and_backlog() {
     let rig = Rig::start();
     let said = async |line: &str| {
         let lines = scrape(&rig).await;

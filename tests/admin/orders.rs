@@ -5,7 +5,7 @@ use actix_web::http::Method;
 use crate::rig::Rig;
 
 #[actix_web::test]
-async fn what_is_queued_for_a_suspended_peer_is_delivered_once_it_is_resumed() {
+async fn resumed_peer_receives_queued_updates() {
     let rig = Rig::start();
     rig.wire(true);
     let blue = rig.post("/peers/blue.example/suspend", "").await;
@@ -27,7 +27,7 @@ async fn what_is_queued_for_a_suspended_peer_is_delivered_once_it_is_resumed() {
 }
 
 #[actix_web::test]
-async fn a_peer_that_is_retried_is_written_to_now() {
+async fn retry_command_sends_immediately() {
     let rig = Rig::start();
     rig.submit("m-1", &["blue.example"], &["{}"]).await;
     while rig.get("/peers/blue.example").await["state"] != "backing_off" {
@@ -39,7 +39,7 @@ async fn a_peer_that_is_retried_is_written_to_now() {
 }
 
 #[actix_web::test]
-async fn a_peer_that_was_restored_is_told_which_number_to_expect() {
+async fn expect_command_sets_expected_seq() {
     let rig = Rig::start();
     let blue = rig.post("/peers/blue.example/expect", r#"{"seq":41}"#).await;
     assert_eq!(blue["expected_seq"], 41, "{blue}");

@@ -56,7 +56,7 @@ fn ids(list: &Value) -> Vec<String> {
 }
 
 #[actix_web::test]
-async fn everything_parked_stands_in_one_list_in_one_form() {
+async fn quarantine_lists_both_directions() {
     let rig = Rig::start();
     parked(&rig).await;
     let list = rig.get("/quarantine").await;
@@ -75,7 +75,7 @@ async fn everything_parked_stands_in_one_list_in_one_form() {
 }
 
 #[actix_web::test]
-async fn the_list_is_read_by_filter_and_by_page() {
+async fn quarantine_list_filters_and_pages() {
     let rig = Rig::start();
     parked(&rig).await;
     for (asked, found) in [
@@ -102,7 +102,7 @@ async fn the_list_is_read_by_filter_and_by_page() {
 }
 
 #[actix_web::test]
-async fn one_item_is_shown_with_its_bytes() {
+async fn quarantine_item_shows_its_bytes() {
     let rig = Rig::start();
     parked(&rig).await;
     for (id, body) in [("in:1", json!(17)), ("in:2", json!({"pdu_id": "p1"})), ("out:2", json!({"text": "no"}))] {

@@ -5,7 +5,7 @@ use actix_web::http::Method;
 use crate::rig::Rig;
 
 #[actix_web::test]
-async fn nobody_operates_without_the_token() {
+async fn admin_api_requires_token() {
     let rig = Rig::start();
     for token in [None, Some("sesam"), Some("")] {
         for path in ["/peers", "/queue", "/quarantine", "/nowhere"] {
@@ -18,7 +18,7 @@ async fn nobody_operates_without_the_token() {
 }
 
 #[actix_web::test]
-async fn the_age_of_a_queue_is_told_although_it_is_not_in_memory() {
+async fn unloaded_queue_age_is_shown() {
     let rig = Rig::start();
     rig.submit("m-1", &["blue.example"], &["{}"]).await;
     rig.pass(5);
@@ -39,7 +39,7 @@ async fn the_age_of_a_queue_is_told_although_it_is_not_in_memory() {
 }
 
 #[actix_web::test]
-async fn a_peer_that_is_none_is_told_the_nearest_name() {
+async fn unknown_peer_gets_name_suggestion() {
     let rig = Rig::start();
     for path in ["/peers/bleu.example", "/queue/bleu.example"] {
         let (status, said) = rig.call(Method::GET, path, "").await;

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::rig::Rig;
 
 #[actix_web::test]
-async fn an_outage_shows_as_a_bulge_that_moves_to_the_right() {
+async fn queue_shape_counts_by_age() {
     let rig = Rig::start();
     // Now at the age of 2 days, 90, 45 and 3 minutes.
     for (id, updates, minutes) in [("a", 1, 2 * 24 * 60 - 90), ("b", 2, 45), ("c", 3, 42), ("d", 4, 3)] {
@@ -25,7 +25,7 @@ async fn an_outage_shows_as_a_bulge_that_moves_to_the_right() {
 }
 
 #[actix_web::test]
-async fn a_long_queue_is_counted_whole() {
+async fn long_queue_is_counted_completely() {
     let rig = Rig::start();
     // More than one page of the walk.
     for batch in 0..3 {
@@ -38,7 +38,7 @@ async fn a_long_queue_is_counted_whole() {
 }
 
 #[actix_web::test]
-async fn a_queue_is_shown_page_by_page() {
+async fn queue_listing_is_paged() {
     let rig = Rig::start();
     rig.submit("m-1", &["blue.example"], &["{}", r#"{"text":"hello"}"#]).await;
     rig.submit("m-2", &["blue.example"], &["{}"]).await;

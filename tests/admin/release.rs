@@ -49,7 +49,7 @@ async fn parked(rig: &Rig) -> usize {
 }
 
 #[actix_web::test]
-async fn what_a_stranger_said_stays_where_it_is_and_is_not_parked_twice() {
+async fn nonparticipant_release_stays_in_quarantine() {
     let rig = Rig::start();
     let room = "#room".parse().expect("an id");
     rig.gateway.set_participants(&room, vec![name("green.example")]).await.expect("a context");
@@ -61,7 +61,7 @@ async fn what_a_stranger_said_stays_where_it_is_and_is_not_parked_twice() {
 }
 
 #[actix_web::test]
-async fn what_may_be_said_by_now_is_held_for_what_it_answers_and_then_delivered() {
+async fn released_pdu_waits_for_its_parent() {
     let rig = Rig::start();
     let room = "#room".parse().expect("an id");
     rig.gateway.set_participants(&room, vec![name("blue.example")]).await.expect("a context");
@@ -74,7 +74,7 @@ async fn what_may_be_said_by_now_is_held_for_what_it_answers_and_then_delivered(
 }
 
 #[actix_web::test]
-async fn all_of_a_server_go_in_their_order_and_what_is_not_taken_stays_with_its_reason() {
+async fn bulk_release_keeps_order_and_rejects() {
     let rig = Rig::start();
     let room = "#room".parse().expect("an id");
     rig.gateway.set_participants(&room, vec![name("blue.example")]).await.expect("a context");
@@ -127,7 +127,7 @@ async fn refused(rig: &Rig) {
 }
 
 #[actix_web::test]
-async fn a_dead_letter_that_is_released_is_queued_once_and_its_trace_says_so() {
+async fn released_dead_letter_is_queued_once() {
     let rig = Rig::start();
     refused(&rig).await;
     let state = async |id: &str| rig.get(&format!("/messages/{id}")).await["peers"]["blue.example"]["state"].clone();
@@ -143,7 +143,7 @@ async fn a_dead_letter_that_is_released_is_queued_once_and_its_trace_says_so() {
 }
 
 #[actix_web::test]
-async fn a_dead_letter_that_is_released_reaches_its_peer() {
+async fn released_dead_letter_reaches_its_peer() {
     let rig = Rig::start();
     rig.wire(true);
     refused(&rig).await;
@@ -155,7 +155,7 @@ async fn a_dead_letter_that_is_released_reaches_its_peer() {
 }
 
 #[actix_web::test]
-async fn what_a_peer_refused_of_a_message_is_retried_by_the_name_of_the_message() {
+async fn refused_message_is_retried_by_id() {
     let rig = Rig::start();
     refused(&rig).await;
     let done = rig.post("/messages/m-1/retry?server=blue.example", "").await;
@@ -177,7 +177,7 @@ async fn what_a_peer_refused_of_a_message_is_retried_by_the_name_of_the_message(
 }
 
 #[actix_web::test]
-async fn a_message_that_found_no_room_is_queued_by_a_retry() {
+async fn skipped_recipient_is_queued_by_retry() {
     let rig = Rig::start();
     let pdu = rig.said("m-1", &["grey", "blue.example"]).await;
     let leg = async || rig.get("/messages/m-1").await["peers"]["blue.example"].clone();
@@ -196,7 +196,7 @@ async fn a_message_that_found_no_room_is_queued_by_a_retry() {
 }
 
 #[actix_web::test]
-async fn a_message_that_still_waits_is_taken_out_of_the_queue_and_its_messenger_is_told() {
+async fn drop_removes_queued_message_and_notifies() {
     let rig = Rig::start();
     refused(&rig).await;
     rig.post("/messages/m-1/retry?server=blue.example", "").await;
@@ -225,7 +225,7 @@ async fn waits_for_blue(rig: &Rig, backlog: u64) {
 /// A second `drop` deleted what the first one had taken out. While the peer was away both counted the items by the newest
 /// acknowledged index, also those that had left from the middle of the queue.
 #[actix_web::test]
-async fn a_message_dropped_twice_stays_in_quarantine() {
+async fn message_dropped_twice_stays_in_quarantine() {
     let rig = Rig::start();
     rig.submit("m-1", &["blue.example"], &["{}"]).await;
     rig.submit("m-2", &["blue.example"], &[r#"{"n":1}"#, r#"{"n":2}"#]).await;
@@ -251,7 +251,7 @@ async fn a_message_dropped_twice_stays_in_quarantine() {
 }
 
 #[actix_web::test]
-async fn a_dead_letter_that_is_dropped_is_never_called_acknowledged() {
+async fn dropped_dead_letter_is_never_acknowledged() {
     let rig = Rig::start();
     refused(&rig).await;
     let all = rig.post("/quarantine/blue.example/drop", r#"{"direction":"out"}"#).await;

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::rig::Rig;
 
 #[actix_web::test]
-async fn the_store_is_measured_table_by_table() {
+async fn store_stats_count_rows_per_table() {
     let rig = Rig::start();
     rig.submit("m-1", &["blue.example"], &["{}", "{}"]).await;
     let stats = rig.get("/store").await;
@@ -20,7 +20,7 @@ async fn the_store_is_measured_table_by_table() {
 }
 
 #[actix_web::test]
-async fn a_backup_is_begun_once_and_watched_until_it_is_done() {
+async fn backup_runs_once_until_done() {
     let rig = Rig::start();
     rig.submit("m-1", &["blue.example"], &["{}"]).await;
     assert_eq!(rig.call(Method::GET, "/store/backup", "").await.0, 404, "none was begun");

@@ -77,7 +77,7 @@ fn asked(network: &Network) -> (u64, Vec<String>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_sender_is_asked_first_then_the_origin_then_the_others() {
+async fn fetch_asks_sender_origin_then_others() {
     world(async {
         let (network, _blue) = alone(Book::usual("blue")).await;
         // Relayed: green hands over what grey said; its parent is red's.
@@ -91,7 +91,7 @@ async fn the_sender_is_asked_first_then_the_origin_then_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_missing_is_fetched_and_delivered_before_its_child() {
+async fn missing_parent_is_fetched_before_child() {
     world(async {
         let network = Network::new(1, CALM);
         let names = ["red", "green", "blue"];
@@ -117,7 +117,7 @@ async fn what_is_missing_is_fetched_and_delivered_before_its_child() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn servers_of_2016_are_never_asked() {
+async fn peer_2016_is_never_fetched() {
     world(async {
         let book = Book::usual("blue").with_peer("green", |green| green.fetches = false);
         let (network, blue) = alone(book).await;
@@ -131,7 +131,7 @@ async fn servers_of_2016_are_never_asked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_is_backing_off_is_not_asked() {
+async fn gap_fetch_skips_backing_off_peer() {
     world(async {
         let (network, blue) = alone(Book::usual("blue")).await;
         // For red alone, which cannot be reached.
@@ -150,7 +150,7 @@ async fn a_peer_that_is_backing_off_is_not_asked() {
 
 /// The time of a question is that of the process: a wall clock set forward meanwhile uses up no budget (`fetch_seconds`).
 #[tokio::test(start_paused = true)]
-async fn a_clock_set_forward_costs_no_budget() {
+async fn clock_set_forward_costs_no_budget() {
     world(async {
         let (network, blue) = alone(Book::usual("blue")).await;
         network.hold(&blue.name, &server("red"));

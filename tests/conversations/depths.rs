@@ -22,7 +22,7 @@ fn depths(node: &Node, which: &str) -> (u64, u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_we_say_fits_a_room_whose_past_is_elsewhere() {
+async fn own_message_depth_fits_unknown_past() {
     world(async {
         let network = Network::new(1, CALM);
         let blue = Node::usual(&network, "blue").await;
@@ -42,7 +42,7 @@ async fn what_we_say_fits_a_room_whose_past_is_elsewhere() {
 
 /// Open ends beyond a hundred have rows of their own.
 #[tokio::test(start_paused = true)]
-async fn open_ends_keep_their_stated_depth_over_a_restart() {
+async fn head_depth_survives_restart() {
     world(async {
         let network: Arc<Network> = Network::new(1, CALM);
         let blue = Node::usual(&network, "blue").await;

@@ -66,7 +66,7 @@ async fn get(network: &Network, path: &str) -> (u16, String) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_forgotten_is_never_news_again_and_never_missing() {
+async fn pruned_pdu_stays_known() {
     world(async {
         let network = Network::new(1, CALM);
         let blue = Node::start(&network, "blue", forgetful("blue")).await;
@@ -114,7 +114,7 @@ async fn what_is_forgotten_is_never_news_again_and_never_missing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_was_away_for_longer_still_gets_what_waits_for_it() {
+async fn retention_keeps_queued_pdus() {
     world(async {
         let network = Network::new(1, CALM);
         let blue = Node::start(
@@ -151,7 +151,7 @@ async fn a_peer_that_was_away_for_longer_still_gets_what_waits_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn state_stays_and_whoever_joins_gets_it_with_what_is_left() {
+async fn pruning_keeps_state_for_joiners() {
     world(async {
         let network = Network::new(1, CALM);
         let names = ["red", "green", "blue"];
@@ -201,7 +201,7 @@ async fn state_stays_and_whoever_joins_gets_it_with_what_is_left() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn history_is_as_old_as_its_coming_and_comes_once() {
+async fn history_age_counts_from_arrival() {
     world(async {
         let network = Network::new(1, CALM);
         let red = Node::usual(&network, "red").await;
@@ -244,7 +244,7 @@ async fn history_is_as_old_as_its_coming_and_comes_once() {
 
 /// The ways that are open are not shut by what is forgotten: two that forget go on talking.
 #[tokio::test(start_paused = true)]
-async fn two_that_forget_go_on_for_weeks_with_power_cuts() {
+async fn pruning_peers_converge_despite_crashes() {
     world(async {
         let network: Arc<Network> = Network::new(7, CALM);
         let names = ["red", "blue"];

@@ -8,7 +8,7 @@ use crate::node::{Node, millis, seconds, world};
 use crate::surroundings::Book;
 
 #[tokio::test(start_paused = true)]
-async fn a_full_outbox_costs_its_own_server_a_row_and_nobody_else_anything() {
+async fn full_outbox_skips_only_its_peer() {
     world(async {
         let network = Network::new(1, CALM);
         let names = ["red", "green", "blue"];
@@ -43,7 +43,7 @@ async fn a_full_outbox_costs_its_own_server_a_row_and_nobody_else_anything() {
 
 /// What the messenger was told is parked can be sent after all, like all that is parked.
 #[tokio::test(start_paused = true)]
-async fn a_server_that_was_left_out_gets_the_message_when_it_is_retried() {
+async fn skipped_recipient_gets_retried_message() {
     world(async {
         let network = Network::new(1, CALM);
         let names = ["red", "green"];

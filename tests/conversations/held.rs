@@ -28,7 +28,7 @@ fn begin(network: &Arc<Network>, n: u32) -> tokio::task::JoinHandle<(Answer, Dur
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_that_would_be_a_loss_is_an_answer_that_comes_late() {
+async fn synapse_overload_answer_is_delayed() {
     world(async {
         let network = Network::new(1, CALM);
         let blue = Node::start(&network, "blue", Book::usual("blue").with_peer("green", old).with_water(1, 1)).await;
@@ -48,7 +48,7 @@ async fn a_refusal_that_would_be_a_loss_is_an_answer_that_comes_late() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_held_for_long_is_taken_all_the_same() {
+async fn delayed_request_accepted_at_hold_max() {
     world(async {
         let network = Network::new(1, CALM);
         let blue = Node::start(&network, "blue", Book::usual("blue").with_peer("green", old).with_water(1, 1)).await;
@@ -63,7 +63,7 @@ async fn what_was_held_for_long_is_taken_all_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn so_many_are_held_as_may_be_handled_and_the_next_is_told_which_limit_that_is() {
+async fn delayed_requests_are_bounded() {
     world(async {
         let network = Network::new(1, CALM);
         let rate = |peer: &mut PeerLimits| {

@@ -31,7 +31,7 @@ async fn is_whole_in(blue: &Node, room: &str, other: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_identity_in_two_contexts_of_one_batch_is_the_firsts() {
+async fn batch_identity_belongs_to_one_context() {
     world(async {
         let (network, blue) = two_rooms().await;
         let both = [pdu("red", "x", "garden", &[]), pdu("red", "x", "kitchen", &[])];
@@ -46,7 +46,7 @@ async fn one_identity_in_two_contexts_of_one_batch_is_the_firsts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_identity_in_two_contexts_at_once_is_the_firsts() {
+async fn concurrent_identity_belongs_to_one_context() {
     world(async {
         let (network, blue) = two_rooms().await;
         // While neither is on disk: the second must see what the first has in hand.
@@ -74,7 +74,7 @@ async fn one_identity_in_two_contexts_at_once_is_the_firsts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_batch_twice_at_once_is_done_once_and_answered_alike() {
+async fn concurrent_duplicate_batch_answers_alike() {
     world(async {
         let (network, blue) = two_rooms().await;
         let batch = [
@@ -103,7 +103,7 @@ async fn one_batch_twice_at_once_is_done_once_and_answered_alike() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_id_with_other_pdus_is_another_transaction() {
+async fn reused_transaction_id_accepts_new_pdus() {
     world(async {
         let (network, blue) = two_rooms().await;
         let of = |id: &str| [pdu("red", id, "garden", &[])];

@@ -34,7 +34,7 @@ async fn blue(network: &Arc<Network>) -> (Rc<Node>, Loads) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_conversation_leaves_when_nothing_happens_and_is_back_with_the_next_word() {
+async fn idle_context_is_evicted_and_reloaded() {
     world(async {
         let network = Network::new(1, CALM);
         let (blue, loads) = blue(&network).await;
@@ -58,7 +58,7 @@ async fn a_conversation_leaves_when_nothing_happens_and_is_back_with_the_next_wo
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_conversation_with_a_gap_to_fill_stays() {
+async fn context_with_gap_stays_loaded() {
     world(async {
         let network = Network::new(1, CALM);
         let (blue, loads) = blue(&network).await;
@@ -78,7 +78,7 @@ async fn a_conversation_with_a_gap_to_fill_stays() {
 
 /// Words come from two sides and from the messenger, around the very moment at which the conversation leaves.
 #[tokio::test(start_paused = true)]
-async fn however_words_meet_a_conversation_that_leaves_there_is_one_of_it() {
+async fn evicting_context_never_runs_twice() {
     world(async {
         let network = Network::new(1, CALM);
         let (blue, loads) = blue(&network).await;

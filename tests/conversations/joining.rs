@@ -60,7 +60,7 @@ async fn garden(network: &Arc<Network>) -> [Rc<Node>; 3] {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_joiner_gets_the_state_then_the_past_and_then_the_news() {
+async fn joiner_gets_state_history_then_live() {
     world(async {
         let network = Network::new(1, CALM);
         let [red, green, blue] = garden(&network).await;
@@ -91,7 +91,7 @@ async fn a_late_joiner_gets_the_state_then_the_past_and_then_the_news() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reading_further_back_fetches_page_after_page_until_nothing_is_left() {
+async fn history_pages_reach_the_beginning() {
     world(async {
         let network = Network::new(1, CALM);
         let [_red, _green, blue] = garden(&network).await;
@@ -155,7 +155,7 @@ fn heard_of(node: &Node, is_meant: impl Fn(&String) -> bool) -> Vec<String> {
 
 /// What a new state message replaces is fetched by itself; what lies before that is the past as well.
 #[tokio::test(start_paused = true)]
-async fn reading_goes_on_behind_what_was_fetched_for_the_state() {
+async fn history_continues_behind_fetched_state() {
     world(async {
         let network = Network::new(1, CALM);
         let [_red, _green, blue] = long_garden(&network, 0).await;
@@ -174,7 +174,7 @@ async fn reading_goes_on_behind_what_was_fetched_for_the_state() {
 
 /// The same, where news names what lies there: it is waited for as ever.
 #[tokio::test(start_paused = true)]
-async fn news_waits_for_what_lies_behind_what_was_fetched_for_the_state() {
+async fn live_pdu_waits_behind_fetched_state() {
     world(async {
         let network = Network::new(1, CALM);
         let [_red, green, blue] = long_garden(&network, 5).await;
@@ -192,7 +192,7 @@ async fn news_waits_for_what_lies_behind_what_was_fetched_for_the_state() {
 
 /// History reads that wait for a slow join take no place from what peers send, and all of them are answered in the end.
 #[tokio::test(start_paused = true)]
-async fn reads_behind_a_slow_join_block_nothing() {
+async fn reads_behind_slow_join_block_nothing() {
     world(async {
         let network = Network::new(1, CALM);
         let [red, _green, blue] = garden(&network).await;
@@ -250,7 +250,7 @@ async fn reads_beyond_their_limit_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_takes_no_part_is_told_nothing_and_the_join_says_so() {
+async fn nonparticipant_join_fails_with_reason() {
     world(async {
         let network = Network::new(1, CALM);
         let red = Node::usual(&network, "red").await;
@@ -277,7 +277,7 @@ async fn whoever_takes_no_part_is_told_nothing_and_the_join_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_join_outlives_the_death_of_its_gateway() {
+async fn join_survives_gateway_restart() {
     world(async {
         let network = Network::new(1, CALM);
         let [red, _green, blue] = garden(&network).await;

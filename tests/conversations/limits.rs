@@ -28,34 +28,34 @@ const REFUSING: &[(&str, &str)] = &[
 
 /// Keys that refuse nobody but shape what is sent, kept or believed: the test that fails without them.
 const SHAPING: &[(&str, &str)] = &[
-    ("batch_items", "a_push_is_bounded_in_items_and_bytes_but_one_item_always_goes"),
-    ("batch_bytes", "a_push_is_bounded_in_items_and_bytes_but_one_item_always_goes"),
-    ("retain", "acknowledged_rows_go_by_number_by_age_and_a_few_at_a_time"),
-    ("retain_items", "acknowledged_rows_go_by_number_by_age_and_a_few_at_a_time"),
-    ("wait_max", "a_wait_beyond_the_limit_is_clamped"),
-    ("backoff_min", "failures_back_off_and_end_in_probes_and_a_success_clears_them"),
-    ("backoff_max", "one_day_of_failures_does_not_part_two_servers_for_a_week"),
-    ("jitter", "jitter_moves_both_ways_and_never_over_the_cap"),
-    ("failures_to_suspend", "failures_back_off_and_end_in_probes_and_a_success_clears_them"),
-    ("probe_every", "failures_back_off_and_end_in_probes_and_a_success_clears_them"),
-    ("restarts_max", "a_crash_loop_slows_down_and_ends_in_suspended_faulty"),
-    ("restarts_period", "a_crash_loop_slows_down_and_ends_in_suspended_faulty"),
-    ("weak_items", "the_newest_of_a_key_wins_and_the_oldest_of_all_goes_first"),
-    ("weak_ttl", "what_is_stale_is_not_sent"),
-    ("paused", "a_paused_peer_keeps_its_queue_and_still_takes"),
-    ("numbering", "what_the_operator_says_is_never_learned_otherwise"),
-    ("hold_max", "what_was_held_for_long_is_taken_all_the_same"),
-    ("expect_seq", "a_number_in_the_configuration_is_applied_once_and_again_when_it_is_another"),
-    ("quarantine_items", "quarantine_keeps_the_newest_and_tells_the_messenger_each_time"),
-    ("keep", "distance_never_ends_the_life_of_an_item_and_age_does_in_whatever_state_its_peer_is"),
-    ("notify_after", "a_message_that_waited_long_is_told_of_and_one_that_did_not_is_not"),
-    ("renumber_max", "how_far_a_peer_may_be_ahead_is_the_operators_word"),
+    ("batch_items", "batch_is_bounded_but_never_empty"),
+    ("batch_bytes", "batch_is_bounded_but_never_empty"),
+    ("retain", "acknowledged_rows_trim_by_retention"),
+    ("retain_items", "acknowledged_rows_trim_by_retention"),
+    ("wait_max", "excessive_wait_is_clamped"),
+    ("backoff_min", "repeated_failures_suspend_until_success"),
+    ("backoff_max", "backoff_doubles_to_cap"),
+    ("jitter", "backoff_jitter_stays_under_cap"),
+    ("failures_to_suspend", "repeated_failures_suspend_until_success"),
+    ("probe_every", "repeated_failures_suspend_until_success"),
+    ("restarts_max", "crash_loop_ends_in_faulty"),
+    ("restarts_period", "crash_loop_ends_in_faulty"),
+    ("weak_items", "ephemeral_buffer_keeps_newest_per_key"),
+    ("weak_ttl", "expired_ephemeral_is_not_sent"),
+    ("paused", "paused_peer_keeps_queue_and_receives"),
+    ("numbering", "configured_numbering_is_never_learned"),
+    ("hold_max", "delayed_request_accepted_at_hold_max"),
+    ("expect_seq", "configured_expect_seq_applies_once"),
+    ("quarantine_items", "quarantine_keeps_newest_and_notifies"),
+    ("keep", "item_expires_by_age_not_failures"),
+    ("notify_after", "only_slow_message_reports_acknowledgement"),
+    ("renumber_max", "renumber_max_bounds_receiver_ahead"),
     ("attempts_keep", "failed_attempts_survive_a_restart_and_are_bounded"),
-    ("fetch_items", "an_endless_chain_of_invented_parents_ends_with_the_budget"),
-    ("fetch_bytes", "an_endless_chain_of_invented_parents_ends_with_the_budget"),
-    ("fetch_seconds", "an_endless_chain_of_invented_parents_ends_with_the_budget"),
-    ("connect_timeout", "clients_are_kept_by_connect_timeout_and_are_bounded"),
-    ("request_timeout", "silence_and_a_half_answer_end_at_the_deadline"),
+    ("fetch_items", "each_measure_exhausts_fetch_budget"),
+    ("fetch_bytes", "each_measure_exhausts_fetch_budget"),
+    ("fetch_seconds", "each_measure_exhausts_fetch_budget"),
+    ("connect_timeout", "client_cache_is_bounded"),
+    ("request_timeout", "silent_response_times_out"),
 ];
 
 /// Keys that say who a peer is, and bound nothing.
@@ -107,7 +107,7 @@ async fn pushed(network: &Arc<Network>, body: &str) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_has_to_guess_which_limiter_fired() {
+async fn peer_limit_refusal_names_its_key() {
     world(async {
         for (key, words) in REFUSING {
             let said = met(key).await.replace("strong update", "item");
@@ -118,7 +118,7 @@ async fn nobody_has_to_guess_which_limiter_fired() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_bounds_all_peers_names_itself_too() {
+async fn context_limit_refusal_names_its_key() {
     world(async {
         let network = Network::new(1, CALM);
         let tight = |contexts: &mut ContextLimits| (contexts.participants_max, contexts.adopt_max) = (1, 1);
@@ -143,7 +143,7 @@ async fn what_bounds_all_peers_names_itself_too() {
 }
 
 #[test]
-fn a_key_of_a_peer_that_nothing_proves_is_found_here() {
+fn every_peer_key_has_test() {
     let manual = Settings::defaults_toml();
     let section = manual.split("[peers.default]").nth(1).expect("it is there");
     let keys: BTreeSet<&str> = section.lines().filter_map(key_of).collect();

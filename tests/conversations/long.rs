@@ -111,7 +111,7 @@ async fn costs(length: u64) -> [[u64; 3]; 4] {
 
 /// Rooms that were slow because they were old.
 #[tokio::test(start_paused = true)]
-async fn a_message_costs_the_same_rows_however_much_was_said_before() {
+async fn message_cost_ignores_context_length() {
     world(async {
         let short = costs(200).await;
         let long = costs(20_000).await;

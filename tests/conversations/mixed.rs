@@ -17,7 +17,7 @@ const CONTENTS: [&str; 6] = [
 ];
 
 #[tokio::test(start_paused = true)]
-async fn three_servers_and_two_dialects_hold_one_conversation() {
+async fn mixed_dialects_share_one_context() {
     world(async {
         let network = Network::new(1, CALM);
         let names = ["red", "green", "blue"];

@@ -75,7 +75,7 @@ async fn a_narrowed_message_reaches_nobody_else() {
 
 /// Whoever hears it may be another program, or one that lies: it names what is not for all, or passes it on.
 #[tokio::test(start_paused = true)]
-async fn one_for_others_is_known_by_its_name_alone() {
+async fn narrowed_pdu_known_by_name_alone() {
     world(async {
         let (network, [_red, green, blue]) = garden().await;
         green.say("garden", "x").await;
@@ -114,7 +114,7 @@ async fn one_for_others_is_known_by_its_name_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_peers_that_honour_it_can_be_named() {
+async fn narrowing_requires_fernpost_profile() {
     world(async {
         let network = Network::new(1, CALM);
         let deaf = Book::usual("red").with_peer("green", |green| green.honours_to = false);

@@ -44,7 +44,7 @@ async fn overtaken(told: &[&str], open: bool) -> (Arc<Network>, [Rc<Node>; 3]) {
 const NOTHING: [&str; 0] = [];
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_overtakes_its_question_is_heard_after_it() {
+async fn early_child_follows_its_parent() {
     world(async {
         let (network, [red, _green, blue]) = overtaken(&NAMES, false).await;
         seconds(20).await;
@@ -58,7 +58,7 @@ async fn an_answer_that_overtakes_its_question_is_heard_after_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_begins_a_context_waits_for_its_question_too() {
+async fn early_child_in_new_context_waits() {
     world(async {
         // Blue's messenger has never heard of the garden: the answer is the first of it there.
         let (network, [red, _green, blue]) = overtaken(&["red", "green"], true).await;
@@ -72,7 +72,7 @@ async fn an_answer_that_begins_a_context_waits_for_its_question_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_question_nobody_gives_is_a_gap_and_its_answer_is_heard_after_that() {
+async fn missing_parent_becomes_reported_gap() {
     world(async {
         let (network, [red, green, blue]) = overtaken(&NAMES, false).await;
         seconds(58).await;
@@ -96,7 +96,7 @@ async fn a_question_nobody_gives_is_a_gap_and_its_answer_is_heard_after_that() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_lies_before_the_first_batch_of_a_new_context_is_its_edge_and_no_gap() {
+async fn new_context_edge_is_no_gap() {
     world(async {
         let (network, [red, _green, blue]) = overtaken(&["red", "green"], true).await;
         seconds(58).await;
@@ -115,7 +115,7 @@ async fn what_lies_before_the_first_batch_of_a_new_context_is_its_edge_and_no_ga
 /// Who begins a context makes it. The servers of what its first PDU answers take part too: else nothing it answers could ever
 /// come before it.
 #[tokio::test(start_paused = true)]
-async fn the_server_of_a_question_is_heard_in_a_context_that_its_answer_begins() {
+async fn adopted_context_delivers_foreign_parent() {
     world(async {
         let (network, [red, _green, blue]) = overtaken(&["red", "green"], false).await;
         network.release(&red.name, &blue.name);

@@ -42,7 +42,7 @@ fn unread(blue: &Node) -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_messenger_that_reads_nothing_for_an_hour_loses_nothing_and_fills_nothing() {
+async fn unread_feed_stays_bounded_without_loss() {
     world(async {
         let network = Network::new(1, CALM);
         let slow = |name| Book::usual(name).with_peer("blue", |blue| blue.batch_items = 5);
@@ -84,7 +84,7 @@ async fn a_messenger_that_reads_nothing_for_an_hour_loses_nothing_and_fills_noth
 }
 
 #[tokio::test(start_paused = true)]
-async fn above_high_water_each_dialect_has_its_word_and_what_is_ephemeral_passes() {
+async fn high_water_rejects_strong_passes_ephemeral() {
     world(async {
         let network = Network::new(1, CALM);
         let blue = Node::start(&network, "blue", Book::usual("blue").with_water(2, 2)).await;
@@ -125,7 +125,7 @@ async fn on_a_small_disk(network: &Arc<Network>) -> (Rc<Node>, Arc<TestDisk>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_disk_that_is_nearly_full_takes_nothing_and_gives_everything() {
+async fn full_disk_rejects_writes_serves_reads() {
     world(async {
         let network = Network::new(1, CALM);
         let (blue, disk) = on_a_small_disk(&network).await;
@@ -167,7 +167,7 @@ async fn a_disk_that_is_nearly_full_takes_nothing_and_gives_everything() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_faster_than_its_rate_is_told_which_limit_it_meets() {
+async fn rate_refusal_names_its_limit() {
     world(async {
         let network = Network::new(1, CALM);
         let slow = |peer: &mut actors::limits::PeerLimits| (peer.rate, peer.intake_items) = (2, 2);
@@ -193,7 +193,7 @@ async fn a_peer_faster_than_its_rate_is_told_which_limit_it_meets() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_ephemeral_in_a_transaction_counts_for_the_rate() {
+async fn ephemeral_counts_towards_rate() {
     world(async {
         let network = Network::new(1, CALM);
         let slow = |peer: &mut actors::limits::PeerLimits| (peer.rate, peer.intake_items) = (2, 3);

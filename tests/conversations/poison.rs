@@ -42,7 +42,7 @@ async fn blue_dying_of(ids: &[&str]) -> (Arc<Network>, Rc<Node>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pdu_that_kills_twice_goes_to_quarantine_and_its_neighbours_are_delivered() {
+async fn poison_pdu_is_quarantined_alone() {
     world(async {
         let (network, blue) = blue_dying_of(&["poison"]).await;
         let batch = [
@@ -71,7 +71,7 @@ async fn a_pdu_that_kills_twice_goes_to_quarantine_and_its_neighbours_are_delive
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_poisoned_conversation_does_not_stop_the_link() {
+async fn poisoned_context_never_stops_peer() {
     for speaker in ["red", "green"] {
         world(async {
             let network = Network::new(1, CALM);
@@ -113,7 +113,7 @@ async fn a_poisoned_conversation_does_not_stop_the_link() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_context_that_is_given_up_costs_its_own_pdus_and_the_link_lives() {
+async fn faulty_context_keeps_peer_working() {
     world(async {
         let poisons: Vec<String> = (1..=3).map(|n| format!("poison{n}")).collect();
         let ids: Vec<&str> = poisons.iter().map(String::as_str).collect();
@@ -143,7 +143,7 @@ async fn a_context_that_is_given_up_costs_its_own_pdus_and_the_link_lives() {
 
 /// A disk that stalls makes a conversation late, and that is nobody's fault.
 #[tokio::test(start_paused = true)]
-async fn a_conversation_that_is_late_poisons_nothing() {
+async fn late_context_poisons_nothing() {
     world(async {
         let (network, blue) = blue_dying_of(&["poison1", "poison2", "poison3"]).await;
         // Five deaths: the next life begins only after sixteen seconds, longer than a request of a peer waits for it.
@@ -166,7 +166,7 @@ async fn a_conversation_that_is_late_poisons_nothing() {
 
 /// What is claimed by a life that dies is free again for the next.
 #[tokio::test(start_paused = true)]
-async fn a_death_amid_a_batch_leaves_no_claim_behind() {
+async fn crash_releases_claimed_identity() {
     world(async {
         let network = Network::new(1, CALM);
         let once = Arc::new(Mutex::new(true));

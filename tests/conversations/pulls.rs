@@ -98,7 +98,7 @@ fn notices(node: &Node) -> Vec<String> {
 
 /// One 429 or 503 ended the question for good.
 #[tokio::test(start_paused = true)]
-async fn not_now_is_asked_again_until_answered() {
+async fn busy_peer_is_asked_until_answered() {
     world(async {
         let failures = [says(503, None), says(429, Some(20)), PushFailure::TimedOut, says(500, None)];
         let script = Script::of(failures, false);
@@ -123,7 +123,7 @@ async fn not_now_is_asked_again_until_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unanswered_question_ends_with_keep_and_is_told() {
+async fn unanswered_question_expires_with_notice() {
     world(async {
         let script = Script::of([says(503, None)], true);
         let book = Book::usual("blue").with_peer("green", |green| green.keep = Duration::from_secs(7200));

@@ -29,7 +29,7 @@ async fn three() -> (Arc<Network>, [Rc<Node>; 3]) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_held_survives_and_its_clock_starts_anew() {
+async fn held_pdus_restart_their_gap_clock() {
     for survives in [Survives::Synced, Survives::Written] {
         world(async {
             let (network, [red, green, blue]) = three().await;
@@ -63,7 +63,7 @@ async fn what_is_held_survives_and_its_clock_starts_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_order_begun_before_a_restart_holds_after_it() {
+async fn causal_order_survives_restart() {
     world(async {
         let (network, [red, green, blue]) = three().await;
         network.hold(&red.name, &blue.name);
@@ -145,7 +145,7 @@ async fn check(nodes: &[Rc<Node>; 3], acknowledged: &Acknowledged, about: &str) 
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_was_acknowledged_is_found_after_a_crash_between_any_two_steps() {
+async fn any_crash_keeps_acknowledged_data() {
     for k in 1.. {
         let mut failed = false;
         for survives in [Survives::Synced, Survives::Written] {
@@ -176,7 +176,7 @@ async fn whatever_was_acknowledged_is_found_after_a_crash_between_any_two_steps(
 
 /// What a server said before it was let in is taken after a restart, although nobody touches the context.
 #[tokio::test(start_paused = true)]
-async fn quarantine_of_a_new_participant_outlives_a_restart() {
+async fn take_back_survives_restart() {
     world(async {
         let network = Network::new(1, CALM);
         let held = Arc::new(AtomicBool::new(true));

@@ -229,14 +229,14 @@ async fn lose(lost: &[usize]) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restored_gateway_and_its_peers_converge_whoever_lost_its_disk() {
+async fn restored_gateways_converge() {
     for lost in [&[0][..], &[1], &[2], &[0, 1], &[0, 2], &[1, 2], &[0, 1, 2]] {
         world(lose(lost)).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waited_when_the_backup_was_taken_is_not_taken_twice_for_being_sent_with_something_new() {
+async fn restored_updates_are_not_duplicated() {
     world(async {
         let network = Network::new(1, CALM);
         let (red, blue) = (Node::usual(&network, "red").await, Node::usual(&network, "blue").await);
@@ -285,7 +285,7 @@ fn heard(green: &Node, room: &str) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_has_nothing_new_to_say_is_asked_what_the_lost_disk_held() {
+async fn restored_gateway_pulls_lost_pdus() {
     world(async {
         let (network, blue, green, backup) = heard_once().await;
         blue.say("garden", "2").await;
@@ -317,7 +317,7 @@ async fn who_has_nothing_new_to_say_is_asked_what_the_lost_disk_held() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_away_is_asked_when_it_is_back_and_from_where_the_backup_ends() {
+async fn offline_peer_is_pulled_from_backup() {
     world(async {
         let (network, blue, green, backup) = heard_once().await;
         blue.with("attic", &["green"]).await;
@@ -342,7 +342,7 @@ async fn who_is_away_is_asked_when_it_is_back_and_from_where_the_backup_ends() {
 
 /// A peer that the backup does not know is asked as well: all that it ever sent may have been on the lost disk.
 #[tokio::test(start_paused = true)]
-async fn peers_unknown_to_the_backup_are_asked() {
+async fn peers_unknown_to_backup_are_asked() {
     world(async {
         let network = Network::new(1, CALM);
         let (blue, green) = (Node::usual(&network, "blue").await, Node::usual(&network, "green").await);

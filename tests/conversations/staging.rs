@@ -48,7 +48,7 @@ async fn timed(network: &Network, id: &str, pdus: &[String]) -> (Vec<String>, u1
 
 /// The first batch waits for `contexts.arrive_timeout` at most, its other PDUs for nothing, and the next batches for nothing.
 #[tokio::test(start_paused = true)]
-async fn batches_for_a_slow_context_cost_nobody() {
+async fn batches_for_slow_context_cost_nobody() {
     world(async {
         let network = Network::new(1, CALM);
         let (blue, is_slow) = slow_blue(&network, Book::usual("blue")).await;
@@ -108,7 +108,7 @@ async fn updates_pass_a_slow_context() {
 
 /// What was answered `held` is on disk, and is taken after a restart although nobody touches the context.
 #[tokio::test(start_paused = true)]
-async fn what_is_staged_outlives_a_power_cut() {
+async fn what_is_staged_outlives_power_cut() {
     world(async {
         let network = Network::new(1, CALM);
         let (blue, is_slow) = slow_blue(&network, Book::usual("blue")).await;
@@ -125,7 +125,7 @@ async fn what_is_staged_outlives_a_power_cut() {
 
 /// A context that nobody has heard of, and that cannot be begun in time, is begun from its stage.
 #[tokio::test(start_paused = true)]
-async fn a_new_context_begins_from_its_stage() {
+async fn new_context_begins_from_its_stage() {
     world(async {
         let network = Network::new(1, CALM);
         let (is_slow, seen) = watch::channel(true);
@@ -146,7 +146,7 @@ async fn a_new_context_begins_from_its_stage() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_a_full_stage_refuses_a_batch() {
+async fn only_full_stage_refuses_batch() {
     world(async {
         let network = Network::new(1, CALM);
         let book = Book::usual("blue").with_contexts(|limits| limits.stage_max = 2);
@@ -212,7 +212,7 @@ async fn poison_in_a_stage_costs_itself() {
 
 /// A context that is given up costs its own PDUs, and not the link, also where its stage is full.
 #[tokio::test(start_paused = true)]
-async fn a_faulty_context_with_a_full_stage_costs_itself() {
+async fn faulty_context_costs_only_itself() {
     world(async {
         let network = Network::new(1, CALM);
         let book = Book::usual("blue").with_contexts(|limits| limits.stage_max = 1);

@@ -54,7 +54,7 @@ async fn garden(names: &[&str]) -> (Arc<Network>, Vec<Rc<Node>>) {
 
 /// The last to arrive won, and two servers kept different topics for ever.
 #[tokio::test(start_paused = true)]
-async fn rivals_that_come_in_different_orders_end_the_same() {
+async fn gateways_resolve_conflicting_state_alike() {
     world(async {
         let network = Network::new(1, CALM);
         let rivals = [
@@ -104,7 +104,7 @@ async fn a_missing_link_holds_up_nothing() {
 
 /// It came as history, and before what it answers.
 #[tokio::test(start_paused = true)]
-async fn late_state_comes_after_what_it_answers() {
+async fn late_state_follows_its_parent() {
     world(async {
         let (network, nodes) = garden(&["blue", "green"]).await;
         let [blue, _green] = &nodes[..] else { unreachable!() };
@@ -125,7 +125,7 @@ async fn late_state_comes_after_what_it_answers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_link_nobody_has_is_given_up_after_a_restart_too() {
+async fn prev_state_give_up_survives_restart() {
     world(async {
         let (network, nodes) = garden(&["blue"]).await;
         let blue = &nodes[0];
@@ -140,7 +140,7 @@ async fn a_link_nobody_has_is_given_up_after_a_restart_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_member_brings_its_server_in_and_the_invitation_reaches_it() {
+async fn membership_adds_server_and_invites_it() {
     world(async {
         let network = Network::new(1, CALM);
         let red = Node::usual(&network, "red").await;
@@ -172,7 +172,7 @@ async fn a_member_brings_its_server_in_and_the_invitation_reaches_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn weak_words_of_our_own_messenger_are_refused_and_those_of_others_are_not() {
+async fn only_local_low_power_is_refused() {
     world(async {
         let (network, nodes) = garden(&["blue"]).await;
         send(&network, "red", "1", &[topic("red", "1", 50, None)]).await;
@@ -190,7 +190,7 @@ async fn weak_words_of_our_own_messenger_are_refused_and_those_of_others_are_not
 
 /// What a server had said before it was let in lay in quarantine for ever.
 #[tokio::test(start_paused = true)]
-async fn what_a_stranger_said_is_told_once_and_taken_when_it_is_let_in() {
+async fn quarantined_pdus_are_admitted_with_server() {
     world(async {
         let network = Network::new(1, CALM);
         let blue = Node::usual(&network, "blue").await;
@@ -211,7 +211,7 @@ async fn what_a_stranger_said_is_told_once_and_taken_when_it_is_let_in() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn open_ends_are_merged_at_an_operators_word() {
+async fn merge_heads_leaves_one_head() {
     world(async {
         let (network, nodes) = garden(&["blue"]).await;
         let ends: Vec<String> = (10..40).map(|n| pdu("red", &n.to_string(), "garden", &[])).collect();

@@ -279,11 +279,11 @@ fn weather(seeds: Range<u64>) {
 // Two of them, for two cores.
 
 #[test]
-fn conversations_weather_every_storm() {
+fn storm_first_seeds_converge() {
     weather(0..15);
 }
 
 #[test]
-fn conversations_weather_every_other_storm() {
+fn storm_second_seeds_converge() {
     weather(15..30);
 }

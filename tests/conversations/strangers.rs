@@ -39,7 +39,7 @@ async fn push(network: &Arc<Network>, from: &str, seq: usize, pdus: &[String]) -
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_relayed_copy_of_a_stranger_is_refused() {
+async fn relayed_copy_of_stranger_is_refused() {
     world(async {
         let network = Network::new(1, CALM);
         let blue = Node::usual(&network, "blue").await;
@@ -67,7 +67,7 @@ async fn a_relayed_copy_of_a_stranger_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stranger_copy_never_displaces_the_own_one() {
+async fn stranger_copy_never_displaces_own() {
     world(async {
         let network = Network::new(1, CALM);
         let blue = Node::usual(&network, "blue").await;
@@ -92,7 +92,7 @@ async fn a_stranger_copy_never_displaces_the_own_one() {
 
 /// Whoever the first PDU named took part, got our messages and could read the state.
 #[tokio::test(start_paused = true)]
-async fn a_named_server_hears_and_reads_nothing() {
+async fn named_server_hears_and_reads_nothing() {
     world(async {
         let network = Network::new(1, CALM);
         let blue = Node::usual(&network, "blue").await;

@@ -18,7 +18,7 @@ async fn traced(node: &Node, at: &Node) -> (Vec<String>, Vec<Fate>) {
 
 /// Red speaks updates with blue and transactions with green.
 #[tokio::test(start_paused = true)]
-async fn a_message_parked_by_its_peer_is_told() {
+async fn message_parked_by_peer_is_reported() {
     world(async {
         let network = Network::new(1, CALM);
         let [red, green, blue] = ["red", "green", "blue"].map(|name| Node::usual(&network, name));

@@ -134,7 +134,7 @@ fn held(peers: usize) -> [i64; 2] {
 
 /// Elsewhere each destination that was offline cost as much as one that was at work, for as long as it was offline.
 #[test]
-fn a_peer_that_waits_holds_less_than_four_kibibytes() {
+fn waiting_peer_memory_is_bounded() {
     // What is made once, whoever comes first.
     held(10);
     // On a busy machine the store falls behind, and its queue keeps the room of its longest burst: that only adds, and is no

@@ -54,7 +54,7 @@ fn stored(id: &str, position: i64, current: bool) -> Change {
 }
 
 #[actix_web::test]
-async fn a_context_that_exists_shows_how_it_stands_under_its_escaped_id() {
+async fn context_status_reads_escaped_id() {
     let rig = Rig::start();
     rig.commit(vec![moved(&["blue", "old"])], Urgency::Now).await;
     let expected = concat!(
@@ -69,7 +69,7 @@ async fn a_context_that_exists_shows_how_it_stands_under_its_escaped_id() {
 }
 
 #[actix_web::test]
-async fn only_peers_can_be_made_participants() {
+async fn participants_must_be_peers() {
     let rig = Rig::start();
     let grey = r#"{"error":"grey is not a peer of this server","code":"NOT_A_PEER"}"#;
     let body = r#"{"servers":["blue","grey"]}"#;
@@ -91,7 +91,7 @@ fn holds(id: &str) -> [Change; 2] {
 
 /// It said so by what held the key when the page was read: a page that was read again said something else.
 #[actix_web::test]
-async fn state_is_shown_exactly_and_says_whether_it_held_its_key_when_it_came() {
+async fn state_event_keeps_original_current_flag() {
     let rig = Rig::start();
     rig.commit([vec![stored("p1", 1, true)], holds("p1").into()].concat(), Urgency::Now).await;
     rig.commit([vec![stored("p2", 2, true)], holds("p2").into()].concat(), Urgency::Now).await;
@@ -122,7 +122,7 @@ async fn state_is_shown_exactly_and_says_whether_it_held_its_key_when_it_came() 
 }
 
 #[actix_web::test]
-async fn the_state_that_holds_is_read_in_pages_and_what_lost_is_not_in_it() {
+async fn current_state_is_paged() {
     let rig = Rig::start();
     let path = "/v1/contexts/%23room/state";
     assert_eq!(rig.call(Method::GET, path, "").await.0, 404);
@@ -153,7 +153,7 @@ async fn the_state_that_holds_is_read_in_pages_and_what_lost_is_not_in_it() {
 }
 
 #[actix_web::test]
-async fn something_ephemeral_goes_to_each_peer_in_its_dialect() {
+async fn ephemeral_goes_out_per_dialect() {
     let rig = Rig::start();
     rig.commit(vec![moved(&["blue", "old", "grey"])], Urgency::Now).await;
     let typing = r##"{"context":"#room","ttl":"5s","update":{"update":"typing", "user_id":"@a:red"}}"##;
@@ -173,7 +173,7 @@ async fn something_ephemeral_goes_to_each_peer_in_its_dialect() {
 }
 
 #[actix_web::test]
-async fn something_ephemeral_for_nobody_we_know_is_refused() {
+async fn ephemeral_to_unknown_recipient_is_refused() {
     let rig = Rig::start();
     for (body, status, code) in [
         (r#"{"to":["blue","grey"],"update":{"update":"t"}}"#, 422, "NOT_A_PEER"),
@@ -187,7 +187,7 @@ async fn something_ephemeral_for_nobody_we_know_is_refused() {
 }
 
 #[actix_web::test]
-async fn a_peer_of_the_transactions_dialect_takes_no_updates() {
+async fn transactions_peer_refuses_updates() {
     let rig = Rig::start();
     let (status, body) = rig.call(Method::PUT, "/v1/updates/m-1", r#"{"to":["blue","old"],"strong":[{}]}"#).await;
     assert!(status == 422 && body.contains(r#""code":"DIALECT""#), "{body}");

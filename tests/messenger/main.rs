@@ -20,7 +20,7 @@ use rig::{Rig, name};
 const TO_BOTH: &str = r#"{"to":["blue","green"],"strong":[{"n":1e2},{"m":1208925819614629174706177}]}"#;
 
 #[actix_web::test]
-async fn a_submission_is_taken_once_and_its_repeat_has_the_same_answer() {
+async fn repeated_update_submission_answers_alike() {
     let rig = Rig::start();
     let accepted = (202, r#"{"id":"m-1","peers":["blue","green"]}"#.to_owned());
     assert_eq!(rig.call(Method::PUT, "/v1/updates/m-1", TO_BOTH).await, accepted);
@@ -37,7 +37,7 @@ async fn a_submission_is_taken_once_and_its_repeat_has_the_same_answer() {
 }
 
 #[actix_web::test]
-async fn two_calls_of_one_id_at_once_are_one_submission() {
+async fn concurrent_update_repeat_submits_once() {
     let rig = Rig::start();
     let put = || rig.call(Method::PUT, "/v1/updates/m-1", TO_BOTH);
     let (first, second) = tokio::join!(put(), put());
@@ -52,7 +52,7 @@ async fn two_calls_of_one_id_at_once_are_one_submission() {
 }
 
 #[actix_web::test]
-async fn a_connection_that_breaks_before_the_commit_does_not_let_its_repeat_in_twice() {
+async fn disconnect_never_duplicates_updates() {
     let rig = Rig::start();
     let blue = r#"{"to":["blue"],"strong":[{}]}"#;
     // Broken off a step later each time: some step lies between the hand-over and the commit.
@@ -69,7 +69,7 @@ async fn a_connection_that_breaks_before_the_commit_does_not_let_its_repeat_in_t
 }
 
 #[actix_web::test]
-async fn a_refused_submission_leaves_nothing_behind_and_its_id_free() {
+async fn refused_updates_leave_id_free() {
     let rig = Rig::start();
     let grey = r#"{"to":["blue","grey"],"strong":[{}]}"#;
     let (status, body) = rig.call(Method::PUT, "/v1/updates/m-1", grey).await;
@@ -85,7 +85,7 @@ async fn a_refused_submission_leaves_nothing_behind_and_its_id_free() {
 }
 
 #[actix_web::test]
-async fn the_trace_and_the_peers_say_what_is_under_way() {
+async fn trace_and_peers_show_progress() {
     let rig = Rig::start();
     rig.call(Method::PUT, "/v1/updates/m-1", TO_BOTH).await;
     rig.pushed().await;
@@ -117,7 +117,7 @@ fn submitted(id: &str, updates: usize) -> Change {
 }
 
 #[actix_web::test]
-async fn what_a_peer_refuses_is_told_and_never_called_acknowledged() {
+async fn refused_update_is_never_acknowledged() {
     let rig = Rig::start();
     let reason = "refused with status 400: \"no\"";
     let mut record = PeerRecord::new(name("blue"));
@@ -171,7 +171,7 @@ async fn the_trace_shows_failures_and_deliveries() {
 }
 
 #[actix_web::test]
-async fn deliveries_are_kept_as_long_as_submissions() {
+async fn deliveries_expire_with_submissions() {
     let rig = Rig::start();
     let row = |server: &str, n: u64, time| Change::Delivered {
         server: name(server),
@@ -190,7 +190,7 @@ async fn deliveries_are_kept_as_long_as_submissions() {
 }
 
 #[actix_web::test]
-async fn a_peer_never_contacted_is_idle_since_the_start() {
+async fn uncontacted_peer_idle_since_start() {
     let rig = Rig::start();
     rig.clock.set(5_000);
     let (_, body) = rig.call(Method::GET, "/v1/peers/blue", "").await;
@@ -216,7 +216,7 @@ fn update(n: u64) -> Change {
 }
 
 #[actix_web::test]
-async fn a_reader_waits_for_the_next_event_and_acknowledges_it() {
+async fn feed_reader_waits_and_acknowledges() {
     let rig = Rig::start();
     let (read, ()) = tokio::join!(rig.call(Method::GET, "/v1/events?wait=60", ""), async {
         tokio::task::yield_now().await;
@@ -237,7 +237,7 @@ async fn a_reader_waits_for_the_next_event_and_acknowledges_it() {
 }
 
 #[actix_web::test]
-async fn what_is_acknowledged_and_old_is_forgotten_page_by_page() {
+async fn acknowledged_old_events_are_pruned() {
     let rig = Rig::start();
     rig.call(Method::PUT, "/v1/updates/m-1", TO_BOTH).await;
     rig.commit((1..=2_500).map(update).collect(), Urgency::Now).await;
@@ -259,7 +259,7 @@ async fn what_is_acknowledged_and_old_is_forgotten_page_by_page() {
 }
 
 #[actix_web::test]
-async fn so_many_reads_wait_and_the_next_is_told_which_limit_that_is() {
+async fn waiting_feed_reads_are_bounded() {
     let rig = Rig::start();
     let wait = || rig.call(Method::GET, "/v1/events?wait=60", "");
     let third = async {

@@ -21,7 +21,7 @@ fn pdu_id(answer: &str) -> &str {
 }
 
 #[actix_web::test]
-async fn a_message_is_taken_once_and_its_repeat_has_the_same_answer() {
+async fn repeated_message_answers_alike() {
     let rig = rig().await;
     let accepted = rig.call(Method::PUT, "/v1/messages/m-1", HELLO).await;
     let id = pdu_id(&accepted.1).to_owned();
@@ -52,7 +52,7 @@ async fn a_message_is_taken_once_and_its_repeat_has_the_same_answer() {
 }
 
 #[actix_web::test]
-async fn messages_and_updates_share_one_name_space() {
+async fn messages_and_updates_share_ids() {
     let rig = rig().await;
     let updates = r#"{"to":["blue"],"strong":[{}]}"#;
     assert_eq!(rig.call(Method::PUT, "/v1/updates/a", updates).await.0, 202);
@@ -66,7 +66,7 @@ async fn messages_and_updates_share_one_name_space() {
 }
 
 #[actix_web::test]
-async fn two_calls_of_one_id_at_once_are_one_message() {
+async fn concurrent_message_repeat_submits_once() {
     let rig = rig().await;
     let put = || rig.call(Method::PUT, "/v1/messages/m-1", HELLO);
     let (first, second) = tokio::join!(put(), put());
@@ -75,7 +75,7 @@ async fn two_calls_of_one_id_at_once_are_one_message() {
 }
 
 #[actix_web::test]
-async fn a_connection_that_breaks_before_the_commit_does_not_let_its_repeat_in_twice() {
+async fn disconnect_never_duplicates_message() {
     let rig = rig().await;
     // Broken off a step later each time: some step lies between the hand-over and the commit.
     for steps in 1..=24 {
@@ -91,7 +91,7 @@ async fn a_connection_that_breaks_before_the_commit_does_not_let_its_repeat_in_t
 }
 
 #[actix_web::test]
-async fn a_refused_message_leaves_nothing_behind_and_its_id_free() {
+async fn refused_message_leaves_id_free() {
     let rig = rig().await;
     let large = format!(r#"{{"context":"c","type":"t","content":"{}"}}"#, "a".repeat((1 << 20) - 1_000));
     let bodies = [
@@ -109,7 +109,7 @@ async fn a_refused_message_leaves_nothing_behind_and_its_id_free() {
 }
 
 #[actix_web::test]
-async fn a_batch_is_said_in_order_and_each_message_has_its_own_outcome() {
+async fn message_batch_keeps_order_and_outcomes() {
     let rig = rig().await;
     assert_eq!(rig.call(Method::PUT, "/v1/contexts/d", r#"{"servers":["blue"]}"#).await.0, 200);
     let batch = concat!(

@@ -6,7 +6,7 @@ use crate::node::{Node, texts};
 const LIMITS: &str = "backoff_min = \"6s\"\njitter = 0.0";
 
 #[tokio::test]
-async fn backoff_survives_a_restart_and_delivery_wakes_at_boot_without_new_traffic() {
+async fn backoff_survives_restart_then_delivers() {
     let (mut red, mut blue) = Node::pair(LIMITS);
     red.start().await;
     red.api().say("m-1", "blue", "first").await;

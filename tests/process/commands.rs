@@ -18,7 +18,7 @@ const WRONG: &str = "[server]\nname = \"red..example\"\n[federation]\nlisten = \
 const NAMED: [&str; 5] = ["server.name", "federation.listen", "federation.mode", "batch_items", "peers.server.blue"];
 
 #[tokio::test]
-async fn a_wrong_configuration_exits_two_and_names_every_problem() {
+async fn invalid_configuration_exits_2_with_problems() {
     let red = Node::new("red");
     let file = red.configured();
     std::fs::write(&file, WRONG).expect("a writable folder");
@@ -40,7 +40,7 @@ async fn a_wrong_configuration_exits_two_and_names_every_problem() {
 }
 
 #[test]
-fn a_sound_configuration_is_told_so() {
+fn valid_configuration_is_reported() {
     let (red, _blue) = Node::pair("");
     let (code, said, complaints) = run(fernpost().args(["check", "config", "--config"]).arg(red.configured()));
     assert_eq!((code, complaints.as_str()), (Some(0), ""));
@@ -52,7 +52,7 @@ fn a_sound_configuration_is_told_so() {
 }
 
 #[test]
-fn the_defaults_are_a_configuration() {
+fn defaults_are_valid_configuration() {
     let (code, manual, _) = run(fernpost().args(["config", "defaults"]));
     assert_eq!(code, Some(0));
     let table: toml::Table = toml::from_str(&manual).expect("TOML");
@@ -67,7 +67,7 @@ fn the_defaults_are_a_configuration() {
 }
 
 #[test]
-fn who_calls_it_wrongly_is_told_how_and_gets_a_two() {
+fn wrong_usage_exits_2_with_help() {
     for wrong in
         [&["servve"][..], &[], &["check"], &["serve", "--set", "novalue"], &["config", "defaults", "--nothing"]]
     {

@@ -162,7 +162,7 @@ async fn bury(red: &mut Node, dead: usize) -> (Vec<Sim>, Vec<String>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn dead_peers_stop_nobody_nor_flood_log() {
+async fn dead_peers_never_slow_healthy() {
     let (peers, rate) = (number("FERNPOST_PEERS", 40) as usize, number("FERNPOST_RATE", 50));
     let (time, rounds) = (Duration::from_secs(number("FERNPOST_SECONDS", 2)), number("FERNPOST_ROUNDS", 1));
     // The deadlines of what is due at once after a stop, and a little.
@@ -231,7 +231,7 @@ async fn dead_peers_stop_nobody_nor_flood_log() {
 
 /// What one more peer costs that waits, with all that is remembered of its attempts.
 #[tokio::test]
-async fn a_peer_that_waits_holds_next_to_nothing() {
+async fn waiting_peer_costs_little_memory() {
     let many = number("FERNPOST_PEERS", 300);
     let few = (many / 3).min(100);
     let mut red = Node::new("red");
@@ -270,7 +270,7 @@ async fn a_peer_that_waits_holds_next_to_nothing() {
 
 /// Each failed connection elsewhere left a process and a socket behind, until the node died.
 #[tokio::test]
-async fn ten_thousand_failing_connects_leave_nothing_behind() {
+async fn failing_connects_leak_nothing() {
     let connects = number("FERNPOST_CONNECTS", 2_000);
     let mut red = Node::new("red");
     let sim = Sim::start("refuse", 50, &["--script", "refuse"]).await;

@@ -17,7 +17,7 @@ fn limited(command: &Command, blocks: u64) -> Command {
 }
 
 #[tokio::test]
-async fn a_failed_journal_ends_the_process_with_one_clear_line() {
+async fn failed_journal_ends_process_clearly() {
     let (mut red, mut blue) = Node::pair("backoff_min = \"100ms\"\nbackoff_max = \"1s\"");
     red.start().await;
     red.api().say("first", "blue", "first").await;
@@ -60,7 +60,7 @@ async fn a_failed_journal_ends_the_process_with_one_clear_line() {
 }
 
 #[tokio::test]
-async fn two_processes_cannot_share_a_store() {
+async fn second_process_cannot_open_store() {
     let mut red = Node::new("red");
     red.start().await;
     let mut twice = Process::start(&mut red.serve(&[]));

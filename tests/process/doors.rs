@@ -9,7 +9,7 @@ use crate::node::{Api, Node, submission};
 use crate::raw::Raw;
 
 #[tokio::test]
-async fn the_token_guards_the_messenger_api() {
+async fn token_guards_messenger_api() {
     let (mut red, _blue) = Node::pair("backoff_min = \"10m\"");
     std::fs::write(red.folder().join("messenger.token"), "open-sesame\n").expect("a writable folder");
     red.start_with(&["messenger.token_file=messenger.token"]).await;

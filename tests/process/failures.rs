@@ -39,7 +39,7 @@ async fn told(command: Command) -> (Option<i32>, String) {
 }
 
 #[tokio::test]
-async fn json_failures_are_one_object_on_stderr() {
+async fn json_failure_is_one_stderr_object() {
     let (mut red, _blue) = Node::pair("");
     let failed = |code: &str| (Some(2), code.to_owned());
     assert_eq!(fails(&red, &["peer", "list"]).await, failed("NO_ANSWER"));

@@ -133,7 +133,7 @@ async fn three() -> ([Node; 3], [Wire; 3]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_acknowledged_is_lost_over_ten_sigkills() {
+async fn acknowledged_survives_repeated_sigkill() {
     let kills = from_environment("FERNPOST_KILLS").unwrap_or(10);
     let seed = from_environment("FERNPOST_SEED").unwrap_or_else(|| fastrand::u64(..));
     println!("FERNPOST_KILLS={kills} FERNPOST_SEED={seed}");

@@ -167,7 +167,7 @@ fn written(line: &str, headers: &str, body: &Body) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn malformed_input_gets_its_4xx_and_leaves_nothing_behind() {
+async fn malformed_request_changes_nothing() {
     let (mut red, _blue) = Node::pair("batch_bytes = \"32KiB\"");
     red.peer("x.bad.example", "addresses = [\"http://127.0.0.1:9\"]\nallow_from = [\"127.0.0.3/32\"]");
     let body_max = ["federation", "messenger"].map(|door| format!("{door}.body_max={BODY_MAX}B"));
@@ -226,7 +226,7 @@ const NO_HTTP: &[(&str, &str)] = &[
 ];
 
 #[tokio::test]
-async fn what_is_no_http_is_refused_and_harms_nobody() {
+async fn non_http_bytes_are_refused() {
     let (mut red, _blue) = Node::pair("");
     red.start().await;
     let mut complaints = vec![];

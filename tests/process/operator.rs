@@ -36,7 +36,7 @@ async fn json(node: &Node, words: &[&str]) -> Value {
 }
 
 #[tokio::test]
-async fn an_operator_suspends_a_peer_and_what_queues_meanwhile_is_delivered_once_it_is_resumed() {
+async fn cli_resume_delivers_suspended_queue() {
     let (mut red, mut blue) = Node::pair("");
     red.start().await;
     blue.start().await;
@@ -135,7 +135,7 @@ async fn numbers_far_above_ask_for_yes() {
 }
 
 #[tokio::test]
-async fn a_message_is_dropped_only_with_yes() {
+async fn message_is_dropped_only_with_yes() {
     let (mut red, _blue) = Node::pair("");
     red.start().await;
     works(&red, &["peer", "suspend", "blue"]).await;
@@ -157,7 +157,7 @@ async fn a_message_is_dropped_only_with_yes() {
 }
 
 #[tokio::test]
-async fn what_was_parked_is_listed_shown_kept_with_its_reason_and_dropped() {
+async fn cli_quarantine_lists_releases_and_drops() {
     let (red, mut blue) = Node::pair("");
     blue.start().await;
     // Red's part is played by hand: a push of two updates that are none.
@@ -188,7 +188,7 @@ async fn what_was_parked_is_listed_shown_kept_with_its_reason_and_dropped() {
 }
 
 #[tokio::test]
-async fn who_cannot_be_asked_is_told_in_one_line_with_what_to_do() {
+async fn cli_connection_error_explains_remedy() {
     let (mut red, _blue) = Node::pair("");
     let (code, printed, why) = operate(&red, &["peer", "list"]).await;
     assert_eq!((code, printed.as_str(), why.lines().count()), (Some(2), "", 1), "{why}");
@@ -219,7 +219,7 @@ async fn who_cannot_be_asked_is_told_in_one_line_with_what_to_do() {
 
 /// Taken out of the configuration, here by a ban, while something waits for it.
 #[tokio::test]
-async fn peer_no_longer_listed_keeps_its_queue() {
+async fn unlisted_peer_keeps_queue_over_restart() {
     let (mut red, mut blue) = Node::pair("");
     red.start().await;
     red.api().say("m-0", "blue", "text 0").await;

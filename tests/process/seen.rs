@@ -8,7 +8,7 @@ use crate::raw::Raw;
 use crate::sim::Sim;
 
 #[tokio::test]
-async fn callers_that_prove_nothing_are_one_line_a_minute_and_garbage_is_none() {
+async fn unauthenticated_calls_log_once_per_minute() {
     let (mut red, _blue) = Node::pair("");
     std::fs::write(red.folder().join("secret"), "sesame\n").expect("a writable folder");
     red.start_with(&["admin.token_file=secret", "messenger.token_file=secret"]).await;
@@ -81,7 +81,7 @@ async fn limits_that_peers_meet_are_logged() {
 }
 
 #[tokio::test]
-async fn items_that_a_peer_refuses_are_one_line_a_minute_however_many_they_are() {
+async fn refused_items_log_once_per_minute() {
     let mut red = Node::new("red");
     let sim = Sim::start("refuses", 1, &["--script", "400"]).await;
     sim.are_known_to(&mut red, "");
@@ -99,7 +99,7 @@ async fn items_that_a_peer_refuses_are_one_line_a_minute_however_many_they_are()
 }
 
 #[tokio::test]
-async fn a_peer_that_is_suspended_and_back_is_told_with_reason_and_time() {
+async fn suspension_and_recovery_are_logged() {
     let (mut red, mut blue) =
         Node::pair("backoff_min = \"50ms\"\nbackoff_max = \"100ms\"\nfailures_to_suspend = 3\nprobe_every = \"1s\"");
     red.start().await;
@@ -112,7 +112,7 @@ async fn a_peer_that_is_suspended_and_back_is_told_with_reason_and_time() {
 }
 
 #[tokio::test]
-async fn a_command_does_nothing_at_another_gateway_than_that_of_its_configuration() {
+async fn command_rejects_wrong_gateway() {
     let (mut red, blue) = Node::pair("");
     red.start().await;
     let output = fernpost()
@@ -128,7 +128,7 @@ async fn a_command_does_nothing_at_another_gateway_than_that_of_its_configuratio
 }
 
 #[test]
-fn what_cannot_start_says_what_lies_there_and_what_to_do() {
+fn startup_error_explains_remedy() {
     let started = |red: &Node| {
         let output = red.serve(&[]).output().expect("the binary starts");
         let said = String::from_utf8(output.stderr).expect("text");

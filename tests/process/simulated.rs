@@ -29,7 +29,7 @@ async fn took(sim: &Sim, peer: &str, count: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn updates_to_a_peer_that_does_everything_wrong_arrive_once_and_in_order() {
+async fn updates_survive_misbehaving_peer() {
     let sim = Sim::start("sim", 2, &["--script", EVERYTHING]).await;
     let mut red = Node::new("red");
     sim.are_known_to(&mut red, LIMITS);
@@ -51,7 +51,7 @@ async fn updates_to_a_peer_that_does_everything_wrong_arrive_once_and_in_order()
 }
 
 #[tokio::test]
-async fn messages_to_a_peer_that_does_everything_wrong_arrive_once_and_in_order() {
+async fn messages_survive_misbehaving_peer() {
     let sim = Sim::start(
         "sim",
         1,
@@ -82,7 +82,7 @@ async fn messages_to_a_peer_that_does_everything_wrong_arrive_once_and_in_order(
 
 /// Both numberings and both dialects as a sender that shuffles and repeats itself writes them.
 #[tokio::test]
-async fn what_a_sender_shuffles_and_repeats_is_taken_once_and_in_order() {
+async fn shuffled_repeated_pushes_arrive_once() {
     let mut blue = Node::new("blue");
     let ways: [(&str, &[&str]); 4] = [
         ("single", &["--batch", "1"]),
@@ -118,7 +118,7 @@ async fn what_a_sender_shuffles_and_repeats_is_taken_once_and_in_order() {
 }
 
 #[tokio::test]
-async fn the_simulation_says_what_is_wrong_with_how_it_is_called() {
+async fn peer_sim_rejects_wrong_arguments() {
     let wrong: [(&[&str], &str); 5] = [
         (&["--listen", "0.0.0.0:7001"], "on loopback only"),
         (&["--script", "okay"], "no behaviour"),

@@ -16,7 +16,7 @@ use crate::raw::Raw;
 const DRAIN: Duration = Duration::from_secs(5);
 
 #[tokio::test]
-async fn term_finishes_what_is_under_way_and_exits_zero() {
+async fn sigterm_finishes_in_flight_requests() {
     // Blue is not there; red tries once, and then not again while this test runs.
     let (mut red, _blue) = Node::pair("backoff_min = \"10m\"");
     red.start().await;
@@ -75,7 +75,7 @@ async fn term_finishes_what_is_under_way_and_exits_zero() {
 
 /// A client that never ends its request is waited for until the drain ends, and not longer.
 #[tokio::test]
-async fn a_request_that_never_ends_holds_a_stop_up_for_one_drain_only() {
+async fn stuck_request_ends_after_drain() {
     let (mut red, _blue) = Node::pair("");
     red.start_with(&["server.drain=2s"]).await;
     let mut stuck = vec![];
@@ -95,7 +95,7 @@ async fn a_request_that_never_ends_holds_a_stop_up_for_one_drain_only() {
 
 /// A push whose answer is on its way is waited for: the peer has taken it, and need not be sent it again.
 #[tokio::test]
-async fn a_push_under_way_gets_its_answer_and_nothing_more_is_begun() {
+async fn sigterm_awaits_in_flight_push() {
     let listener = TcpListener::bind((own_address(), 0)).await.expect("a port");
     let mut red = Node::new("red");
     let address = listener.local_addr().expect("an address");
@@ -162,7 +162,7 @@ async fn hup_does_not_end_it() {
 
 /// Whoever stops it twice does not want to wait, and loses nothing that was answered.
 #[tokio::test]
-async fn a_second_term_ends_it_at_once() {
+async fn second_sigterm_ends_immediately() {
     let (mut red, _blue) = Node::pair("backoff_min = \"10m\"");
     red.start_with(&["server.drain=10m"]).await;
     red.api().say("answered", "blue", "answered").await;

@@ -51,7 +51,7 @@ impl Drop for Demo {
 }
 
 #[test]
-fn demo_says_only_what_is_meant_as_chat() {
+fn demo_sends_only_chat_lines() {
     let mut demo = Demo::start();
     for line in
         ["", "   ", "help", "?", "grey> hi", "down grey", "status", "/frob", "hlep", "blue>", "\u{1b}[31mred\u{7}"]

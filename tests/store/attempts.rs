@@ -38,7 +38,7 @@ fn said(list: &[(u64, &str)]) -> Vec<(u64, String)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn failed_attempts_survive_a_restart_and_are_bounded() {
+async fn failed_attempts_survive_restart_and_bound() {
     let disk = Disk::new();
     let world = World::on(&disk);
     for n in 1..=5 {
@@ -56,7 +56,7 @@ async fn failed_attempts_survive_a_restart_and_are_bounded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delivery_is_found_by_its_item() {
+async fn delivery_is_found_by_its_item() {
     let world = World::new();
     let mut record = PeerRecord::new(red());
     record.outbound.delivered =
@@ -80,7 +80,7 @@ async fn a_delivery_is_found_by_its_item() {
 
 /// A peer that was restored is sent items again; the rows of these stand among those of the first time.
 #[tokio::test(start_paused = true)]
-async fn items_delivered_again_keep_their_first_time() {
+async fn repeated_delivery_keeps_first_time() {
     let world = World::new();
     let first = Change::Delivered { server: red(), spans: vec![span(1, 10, 10), span(11, 60, 60), span(61, 100, 100)] };
     let again = Change::Delivered { server: red(), spans: vec![span(61, 61, 200), span(62, 62, 201)] };
@@ -90,7 +90,7 @@ async fn items_delivered_again_keep_their_first_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn old_deliveries_are_forgotten_row_by_row() {
+async fn old_deliveries_trimmed_row_by_row() {
     let world = World::new();
     let rows = |server: ServerName| (0..5).map(move |n| row(&server, 1 + 16 * n, 0)).collect::<Vec<_>>();
     world.commit([rows(red()), rows(green())].concat()).await;
@@ -110,7 +110,7 @@ async fn old_deliveries_are_forgotten_row_by_row() {
 
 /// It was taken, so it stays in the outbox for a peer that goes back; as an update it is named by both rows.
 #[tokio::test(start_paused = true)]
-async fn an_update_parked_by_the_peer_stays_whole() {
+async fn update_parked_by_peer_stays_whole() {
     let disk = Disk::new();
     let world = World::on(&disk);
     let parked = |index: u64| {

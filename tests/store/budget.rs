@@ -71,7 +71,7 @@ async fn receive(batch: u64) -> (f64, f64, u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sent_message_keeps_to_its_budget_of_rows() {
+async fn sent_update_stays_within_row_budget() {
     let (written, read, commits) = send(50).await;
     println!("sender at 50: {written:.3} written, {read:.3} read, {commits} commits");
     assert!(written <= 4.2 && read <= 0.1, "{written} written, {read} read");
@@ -101,7 +101,7 @@ async fn a_failed_attempt_costs_one_row() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_received_message_keeps_to_its_budget_of_rows() {
+async fn received_update_stays_within_row_budget() {
     let (written, read, commits) = receive(50).await;
     println!("receiver at 50: {written:.3} written, {read:.3} read, {commits} commits");
     assert!(written <= 3.2 && read <= 1.1, "{written} written, {read} read");
@@ -165,7 +165,7 @@ async fn hear(batch: u64) -> (f64, f64, u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sent_message_of_a_conversation_keeps_to_its_budget_of_rows() {
+async fn sent_message_stays_within_row_budget() {
     let (written, read, commits) = say(50).await;
     println!("sender of messages at 50: {written:.3} written, {read:.3} read, {commits} commits");
     assert!(written <= 4.2 && read <= 0.1, "{written} written, {read} read");
@@ -178,7 +178,7 @@ async fn a_sent_message_of_a_conversation_keeps_to_its_budget_of_rows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_received_message_of_a_conversation_keeps_to_its_budget_of_rows() {
+async fn received_message_stays_within_row_budget() {
     let (written, read, commits) = hear(50).await;
     println!("receiver of messages at 50: {written:.3} written, {read:.3} read, {commits} commits");
     assert!(written <= 3.2 && read <= 1.1, "{written} written, {read} read");
@@ -190,7 +190,7 @@ async fn a_received_message_of_a_conversation_keeps_to_its_budget_of_rows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_of_the_feed_reads_two_rows_a_message_and_one_an_update() {
+async fn feed_page_reads_expected_rows() {
     let world = World::new();
     world.commit((1..=50).map(|n| heard(&room("c"), &theirs(&n.to_string()), &[], n)).collect()).await;
     world.commit((1..=50).map(update).collect()).await;
@@ -203,7 +203,7 @@ async fn a_page_of_the_feed_reads_two_rows_a_message_and_one_an_update() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_group_waits_for_the_disk_once_and_with_quick_repair_twice() {
+async fn quick_repair_doubles_disk_syncs() {
     for (quick_repair, syncs) in [(false, 1), (true, 2)] {
         let disk = Disk::new();
         let world = World::open(&disk, |options| options.quick_repair = quick_repair).unwrap();

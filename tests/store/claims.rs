@@ -31,7 +31,7 @@ fn delivered(context: &str, position: u64) -> Option<Known> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_conversations_that_race_for_one_identity_exactly_one_gets_it() {
+async fn concurrent_claims_have_one_winner() {
     let world = World::new();
     for round in 0..200 {
         let reference = theirs(&format!("p{round}"));
@@ -52,7 +52,7 @@ async fn of_conversations_that_race_for_one_identity_exactly_one_gets_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_pdu_is_let_go_and_by_its_own_conversation_alone() {
+async fn only_owner_releases_its_claim() {
     let world = World::new();
     let (a, b) = (theirs("a"), theirs("b"));
     let found = world.store.look_up(&room("c"), &[a.clone(), b.clone()], from_ref(&a)).unwrap();
@@ -67,7 +67,7 @@ async fn a_refused_pdu_is_let_go_and_by_its_own_conversation_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_handed_over_is_known_before_it_is_committed() {
+async fn submitted_pdu_is_known_before_commit() {
     let disk = Disk::new();
     let world = World::on(&disk);
     let (c, store) = (room("c"), &world.store);
@@ -100,7 +100,7 @@ async fn what_is_handed_over_is_known_before_it_is_committed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_that_is_refused_leaves_nothing_behind() {
+async fn rejected_batch_leaves_no_claims() {
     let world = World::new();
     let stale = Fence { epoch: world.fence().epoch - 1, ..world.fence() };
     let change = || heard(&room("c"), &theirs("a"), &[], 1);
@@ -112,7 +112,7 @@ async fn a_batch_that_is_refused_leaves_nothing_behind() {
 
 /// Between a commit and the end of its claims there is no moment in which neither shows it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_handed_over_is_never_unknown_again() {
+async fn submitted_pdu_never_becomes_unknown() {
     const PDUS: u64 = 300;
     let world = World::new();
     let handed_over = AtomicU64::new(0);

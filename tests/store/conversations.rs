@@ -27,7 +27,7 @@ async fn held(world: &World, context: &ContextId) -> Vec<PduRef> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_to_two_peers_lies_once_and_both_outboxes_name_it() {
+async fn pdu_for_two_peers_stored_once() {
     let world = World::new();
     let before = world.store.counters();
     world.commit(said(&room("c"), &ours("m1"), &[red(), green()], 1)).await;
@@ -53,7 +53,7 @@ fn notice_item(text: &str) -> FeedItem {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_acknowledged_message_leaves_the_outbox_and_stays_in_the_conversation() {
+async fn acknowledged_pdu_leaves_only_outbox() {
     let world = World::new();
     world.commit(said(&room("c"), &ours("m1"), &[red()], 1)).await;
     world.commit(said(&room("c"), &ours("m2"), &[red()], 2)).await;
@@ -69,7 +69,7 @@ async fn an_acknowledged_message_leaves_the_outbox_and_stays_in_the_conversation
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_comes_back_in_the_order_of_its_arrival_whatever_it_is_called() {
+async fn held_pdus_reload_in_arrival_order() {
     let disk = Disk::new();
     let world = World::on(&disk);
     let (c, missing) = (room("c"), theirs("0"));
@@ -94,7 +94,7 @@ async fn what_waits_comes_back_in_the_order_of_its_arrival_whatever_it_is_called
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_comes_back_with_the_state_it_sets() {
+async fn held_pdus_reload_with_state() {
     let world = World::new();
     let c = room("c");
     let change = |name: &str, slot: Option<&str>| match waits(&c, &theirs(name), &[theirs("0")]) {
@@ -123,7 +123,7 @@ async fn what_waits_comes_back_with_the_state_it_sets() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn contexts_whose_ids_begin_alike_are_not_mixed() {
+async fn contexts_with_common_prefix_stay_separate() {
     let world = World::new();
     let rooms = ["a", "a b", "ab", "\u{e9}"].map(room);
     for (n, context) in (1..).zip(&rooms) {
@@ -157,7 +157,7 @@ async fn contexts_whose_ids_begin_alike_are_not_mixed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_gap_is_kept_with_its_children_until_the_parent_comes() {
+async fn gap_keeps_children_until_closed() {
     let world = World::new();
     let c = room("c");
     world.commit(vec![context_moved(&c, 1), gap_opened(&c, &theirs("0"), &[theirs("a")])]).await;
@@ -173,7 +173,7 @@ async fn a_gap_is_kept_with_its_children_until_the_parent_comes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_feed_shows_a_pdu_with_all_that_is_known_of_it() {
+async fn feed_pdu_carries_stored_fields() {
     let world = World::new();
     let c = room("c");
     let shown = Shown { gap: vec![theirs("0"), ours("x")], late: true, history: true, ..Shown::default() };
@@ -192,7 +192,7 @@ async fn the_feed_shows_a_pdu_with_all_that_is_known_of_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_feed_page_reckons_with_the_bytes_of_its_pdus() {
+async fn feed_page_counts_pdu_bytes() {
     let world = World::new();
     let names: Vec<_> = (1..=5).map(|n| theirs(&format!("p{n}"))).collect();
     world.commit((1..).zip(&names).map(|(n, name)| heard(&room("c"), name, &[], n)).collect()).await;
@@ -205,7 +205,7 @@ async fn a_feed_page_reckons_with_the_bytes_of_its_pdus() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn transactions_are_remembered_in_order_the_newest_ones_and_over_a_restart() {
+async fn newest_transactions_survive_restart() {
     let disk = Disk::new();
     let world = World::on(&disk);
     for n in 1..=5 {
@@ -224,7 +224,7 @@ async fn transactions_are_remembered_in_order_the_newest_ones_and_over_a_restart
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_that_contradicts_what_is_stored_is_left_out_and_harms_nothing() {
+async fn contradicting_change_is_skipped() {
     let world = World::new();
     let (c, d) = (room("c"), room("d"));
     world.commit(vec![heard(&c, &theirs("a"), &[], 1), waits(&c, &theirs("b"), &[theirs("0")])]).await;
@@ -256,7 +256,7 @@ const TIMELINE: TableDefinition<(&str, i64), (&str, &str)> = TableDefinition::ne
 const HELD: TableDefinition<(&str, &str, &str), HeldRow> = TableDefinition::new("held");
 
 #[tokio::test(start_paused = true)]
-async fn the_timeline_holds_each_delivered_pdu_at_its_position() {
+async fn timeline_orders_delivered_pdus() {
     let disk = Disk::new();
     let world = World::on(&disk);
     let c = room("c");
@@ -272,7 +272,7 @@ async fn the_timeline_holds_each_delivered_pdu_at_its_position() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rows_that_do_not_belong_together_are_an_error_and_no_panic() {
+async fn mismatched_rows_are_errors() {
     let disk = Disk::new();
     let world = World::on(&disk);
     let (c, d) = (room("c"), room("d"));

@@ -103,7 +103,7 @@ async fn play_until_failure(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_disk_that_fails_at_any_sync_loses_nothing_acknowledged_and_ends_the_journal() {
+async fn sync_error_keeps_acknowledged_data() {
     for scenario in Scenario::ALL {
         for (pace, quick_repair) in [(Pace::OneByOne, true), (Pace::OneByOne, false), (Pace::Together, true)] {
             fail_at_each_sync(scenario, pace, quick_repair).await;
@@ -135,7 +135,7 @@ fn step() -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_disk_that_fails_at_any_write_loses_nothing_acknowledged_and_ends_the_journal() {
+async fn write_error_keeps_acknowledged_data() {
     for (scenario, first) in Scenario::ALL.into_iter().zip(1..) {
         for (pace, quick_repair) in [(Pace::OneByOne, true), (Pace::Together, true), (Pace::OneByOne, false)] {
             let mut k = first.min(step());
@@ -161,7 +161,7 @@ async fn a_disk_that_fails_at_any_write_loses_nothing_acknowledged_and_ends_the_
 /// The copy's disk fails at some write or sync, or loses power after some sync: what is there is no backup, or a whole one; and
 /// the store that was copied never notices.
 #[tokio::test(start_paused = true)]
-async fn a_backup_that_fails_anywhere_is_none_and_harms_nobody() {
+async fn failed_backup_is_invalid_and_harmless() {
     for fault in [Fault::Sync, Fault::Write] {
         for k in (1..).step_by(if matches!(fault(1), Fault::Write(_)) { 5 } else { 1 }) {
             let world = World::new();
@@ -195,7 +195,7 @@ async fn a_backup_that_fails_anywhere_is_none_and_harms_nobody() {
 
 /// The disk of the store fails at some write while it is copied: the copy is whole all the same, and of one moment.
 #[tokio::test(start_paused = true)]
-async fn a_backup_of_a_store_that_fails_meanwhile_holds_what_was_acknowledged_before_it() {
+async fn backup_survives_failing_store() {
     for scenario in Scenario::ALL {
         for k in (1..400).step_by(23) {
             let disk = Disk::new();
@@ -223,7 +223,7 @@ async fn a_backup_of_a_store_that_fails_meanwhile_holds_what_was_acknowledged_be
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_power_cut_after_any_sync_loses_nothing_acknowledged_before_it() {
+async fn power_cut_keeps_acknowledged_data() {
     for scenario in Scenario::ALL {
         for quick_repair in [true, false] {
             cut_after_each_sync(scenario, quick_repair).await;
@@ -254,7 +254,7 @@ async fn cut_after_each_sync(scenario: Scenario, quick_repair: bool) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cut_between_hand_over_and_commit_loses_the_batch_and_its_ticket_together() {
+async fn crash_before_commit_answers_nobody() {
     let disk = Disk::new();
     let world = World::on(&disk);
     world.commit(Scenario::Updates.batch(1)).await;
@@ -274,7 +274,7 @@ async fn a_cut_between_hand_over_and_commit_loses_the_batch_and_its_ticket_toget
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_while_applying_ends_the_journal_and_loses_what_stood_behind() {
+async fn writer_panic_ends_journal() {
     struct Broken;
     impl actors::ports::Clock for Broken {
         fn now(&self) -> Millis {
@@ -292,7 +292,7 @@ async fn a_panic_while_applying_ends_the_journal_and_loses_what_stood_behind() {
 }
 
 #[test]
-fn a_writer_dropped_with_its_runtime_leaves_no_ticket_hanging() {
+fn dropped_runtime_fails_all_tickets() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let first = runtime();
     let world = first.block_on(async { World::new() });

@@ -49,7 +49,7 @@ fn sound(disk: &Disk) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_what_is_forgotten_the_name_and_the_depth_stay() {
+async fn pruned_pdu_keeps_name_and_depth() {
     let disk = Disk::new();
     let world = World::on(&disk);
     let c = room("c");
@@ -87,7 +87,7 @@ async fn of_what_is_forgotten_the_name_and_the_depth_stay() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_as_it_was_told_is_passed_over() {
+async fn mismatched_prune_change_is_skipped() {
     let world = World::new();
     let (c, e) = (room("c"), room("e"));
     world.clock.set(5);
@@ -107,7 +107,7 @@ async fn what_is_not_as_it_was_told_is_passed_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_walk_goes_through_news_and_history_by_age_and_passes_over_open_ends() {
+async fn retention_scan_skips_heads() {
     let world = World::new();
     let (c, e) = (room("c"), room("e"));
     world.clock.set(10);
@@ -138,7 +138,7 @@ async fn a_walk_goes_through_news_and_history_by_age_and_passes_over_open_ends()
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_feed_a_queue_or_a_dead_letter_holds_is_pinned() {
+async fn feed_and_queues_pin_pdus() {
     let disk = Disk::new();
     let world = World::on(&disk);
     let c = room("c");
@@ -183,7 +183,7 @@ async fn what_the_feed_a_queue_or_a_dead_letter_holds_is_pinned() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_forgotten_is_not_queued_for_whom_it_left_out() {
+async fn pruned_pdu_is_not_requeued() {
     let disk = Disk::new();
     let world = World::on(&disk);
     let c = room("c");
@@ -203,7 +203,7 @@ async fn what_is_forgotten_is_not_queued_for_whom_it_left_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_goes_back_makes_nothing_older_than_what_came_before_it() {
+async fn clock_rewind_never_ages_rows() {
     let disk = Disk::new();
     let world = World::on(&disk);
     let c = room("c");
@@ -235,7 +235,7 @@ async fn a_clock_that_goes_back_makes_nothing_older_than_what_came_before_it() {
 
 /// What is no PDU has its time from the clock, and whatever stands behind it in the feed or a queue is as old at most.
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_was_ahead_for_something_else_hides_nothing() {
+async fn future_timestamps_never_unpin_pdus() {
     let world = World::new();
     let c = room("c");
     world.clock.set(1_000_000);
@@ -256,7 +256,7 @@ async fn a_clock_that_was_ahead_for_something_else_hides_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_queue_that_is_too_long_to_look_at_holds_all_that_is_younger_of_ours() {
+async fn unscanned_queue_pins_younger_pdus() {
     let world = World::new();
     let c = room("c");
     for n in 0..11 {
@@ -270,7 +270,7 @@ async fn a_queue_that_is_too_long_to_look_at_holds_all_that_is_younger_of_ours()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_without_a_text_is_found_where_a_text_is_needed() {
+async fn verify_finds_references_to_pruned() {
     let disk = Disk::new();
     let world = World::on(&disk);
     let c = room("c");

@@ -34,7 +34,7 @@ async fn diamond() -> World {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_walk_begins_with_what_is_named_and_goes_back_level_by_level_each_once() {
+async fn backfill_walks_levels_once() {
     let world = diamond().await;
     assert_eq!(walk(&world, &[theirs("d")], 10, u64::MAX).await, ["d", "c", "b", "a"]);
     assert_eq!(walk(&world, &[theirs("e")], 10, u64::MAX).await, ["e", "d", "a", "c", "b"]);
@@ -42,7 +42,7 @@ async fn a_walk_begins_with_what_is_named_and_goes_back_level_by_level_each_once
 }
 
 #[tokio::test(start_paused = true)]
-async fn never_more_than_asked_for_and_one_always_fits() {
+async fn backfill_is_bounded_but_nonempty() {
     let world = diamond().await;
     for limit in 0..5 {
         assert_eq!(walk(&world, &[theirs("d")], limit, u64::MAX).await.len(), limit.min(4) as usize);
@@ -51,14 +51,14 @@ async fn never_more_than_asked_for_and_one_always_fits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_of_another_conversation_nothing_held_and_nothing_unknown_is_given_or_walked_past() {
+async fn backfill_gives_only_delivered_context_pdus() {
     let world = diamond().await;
     let from = [theirs("x"), theirs("held"), ours("never"), theirs("a")];
     assert_eq!(walk(&world, &from, 10, u64::MAX).await, ["a"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_cost_of_a_walk_is_that_of_what_it_gives_however_long_the_conversation_is() {
+async fn backfill_cost_ignores_context_length() {
     let world = World::new();
     let id = |n: u64| theirs(&format!("{n:05}"));
     for hundred in 0..20 {
@@ -73,7 +73,7 @@ async fn the_cost_of_a_walk_is_that_of_what_it_gives_however_long_the_conversati
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_timeline_is_read_backwards_history_last_and_tells_what_is_missing() {
+async fn timeline_reads_backwards_with_gaps() {
     let world = World::new();
     let r = theirs;
     let changes = vec![

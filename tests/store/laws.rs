@@ -10,7 +10,7 @@ use crate::disk::Disk;
 use crate::world::{World, green, moved, notice, red, submitted, update};
 
 #[tokio::test(start_paused = true)]
-async fn handing_over_is_synchronous_and_the_queue_keeps_the_order_of_decisions() {
+async fn submit_order_is_commit_order() {
     let world = World::new();
     // No await in between: the order is that of the calls, urgent or not.
     let tickets: Vec<_> =
@@ -31,7 +31,7 @@ fn numbered(item: &FeedItem) -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_barrier_waits_for_everything_handed_over_before_it_and_needs_no_commit_of_its_own() {
+async fn barrier_resolves_without_own_commit() {
     let disk = Disk::new();
     let world = World::on(&disk);
     world.store.barrier().committed().await.unwrap();
@@ -51,7 +51,7 @@ async fn a_barrier_waits_for_everything_handed_over_before_it_and_needs_no_commi
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_load_after_a_barrier_sees_the_batches_handed_over_before_it() {
+async fn load_after_barrier_sees_batches() {
     let world = World::new();
     drop(world.submit(vec![submitted("a", &[red()], 3)]));
     drop(world.ride(vec![moved(red(), 2, 9)]));
@@ -61,7 +61,7 @@ async fn a_load_after_a_barrier_sees_the_batches_handed_over_before_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_rides_goes_with_the_next_batch_that_somebody_waits_for() {
+async fn deferred_batch_joins_next_commit() {
     let world = World::new();
     let started = Instant::now();
     let rider = world.ride(vec![notice("rides")]);
@@ -72,7 +72,7 @@ async fn what_rides_goes_with_the_next_batch_that_somebody_waits_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_rides_alone_is_committed_after_a_tenth_of_a_second() {
+async fn lone_deferred_batch_commits_after_100ms() {
     let world = World::new();
     let started = Instant::now();
     let first = world.ride(vec![notice("1")]);
@@ -86,7 +86,7 @@ async fn what_rides_alone_is_committed_after_a_tenth_of_a_second() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn more_riders_than_a_group_holds_do_not_wait() {
+async fn full_deferred_group_commits_immediately() {
     let world = World::with(|options| options.group_max = 4);
     let started = Instant::now();
     let tickets: Vec<_> = (1..=5).map(|n| world.ride(vec![update(n)])).collect();
@@ -96,7 +96,7 @@ async fn more_riders_than_a_group_holds_do_not_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn closing_commits_what_rides_and_takes_nothing_more() {
+async fn close_commits_deferred_rejects_new() {
     let disk = Disk::new();
     let world = World::on(&disk);
     let rider = world.ride(vec![notice("last")]);
@@ -107,7 +107,7 @@ async fn closing_commits_what_rides_and_takes_nothing_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_submitted_while_a_group_is_on_disk_becomes_one_commit() {
+async fn batches_during_commit_form_one_group() {
     let disk = Disk::new();
     let world = World::on(&disk);
     let hold = disk.hold();
@@ -126,7 +126,7 @@ async fn what_is_submitted_while_a_group_is_on_disk_becomes_one_commit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_group_is_bounded_in_batches_and_rows_and_a_batch_is_never_split() {
+async fn commit_group_never_splits_batch() {
     let disk = Disk::new();
     let world = World::open(&disk, |options| {
         options.group_max = 3;
@@ -148,7 +148,7 @@ async fn a_group_is_bounded_in_batches_and_rows_and_a_batch_is_never_split() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_of_a_replaced_owner_is_refused_and_harms_no_other() {
+async fn stale_fence_rejects_only_its_batch() {
     let world = World::new();
     let stale = Fence { epoch: world.fence().epoch - 1, ..world.fence() };
     let before = world.submit(vec![notice("before")]);
@@ -161,7 +161,7 @@ async fn a_batch_of_a_replaced_owner_is_refused_and_harms_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn feed_bounds_change_with_each_commit_that_feeds_or_acknowledges() {
+async fn feed_bounds_follow_each_commit() {
     use actors::change::Change::FeedAcked;
     let world = World::new();
     let mut bounds = world.store.feed_bounds();
@@ -177,7 +177,7 @@ async fn feed_bounds_change_with_each_commit_that_feeds_or_acknowledges() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_the_commit_each_peer_is_told_once_with_the_bytes_all_share() {
+async fn commit_notifies_each_peer_once() {
     let world = World::new();
     world.commit(vec![submitted("a", &[red(), green()], 2), submitted("b", &[red()], 1)]).await;
     let woken = world.woken().await;
@@ -187,7 +187,7 @@ async fn after_the_commit_each_peer_is_told_once_with_the_bytes_all_share() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bytes_passed_on_in_memory_are_bounded_until_they_are_let_go() {
+async fn handoff_bytes_are_bounded() {
     // An update is 14 bytes long.
     let world = World::with(|options| options.recent = 30);
     world.commit(vec![submitted("a", &[red()], 2)]).await;

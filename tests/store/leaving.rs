@@ -22,7 +22,7 @@ fn told(page: &SentPage) -> (Vec<String>, Option<u64>, bool) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_missed_transactions_is_given_them_whole_in_order_and_page_by_page() {
+async fn missed_transactions_are_paged_whole() {
     let world = World::new();
     for n in 1..=6 {
         world.commit(said(&room("c"), &ours(&format!("m{n}")), &[red()], n)).await;
@@ -55,7 +55,7 @@ async fn a_peer_that_missed_transactions_is_given_them_whole_in_order_and_page_b
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_place_in_the_queue_is_never_given_twice_and_what_waits_is_known_after_a_restart() {
+async fn outbox_index_is_never_reused() {
     let disk = Disk::new();
     let world = World::on(&disk);
     world.commit(vec![submitted("a", &[red()], 4)]).await;
@@ -88,7 +88,7 @@ async fn a_place_in_the_queue_is_never_given_twice_and_what_waits_is_known_after
 
 /// A message that found no room for a server was named by no queue, so nobody could have it sent there after all.
 #[tokio::test(start_paused = true)]
-async fn a_server_that_was_left_out_is_remembered_and_can_be_served_later_once() {
+async fn skipped_recipient_is_queued_once() {
     let disk = Disk::new();
     let world = World::on(&disk);
     let mut changes = said(&room("c"), &ours("m"), &[green()], 1);

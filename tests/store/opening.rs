@@ -19,7 +19,7 @@ async fn used() -> Disk {
 }
 
 #[tokio::test]
-async fn a_store_of_another_server_is_refused() {
+async fn foreign_store_is_refused() {
     let disk = used().await;
     let Err(error) = World::open(&disk, |options| options.server = server("red.example")) else { panic!("opened") };
     assert!(matches!(error, OpenError::Foreign { .. }));
@@ -27,7 +27,7 @@ async fn a_store_of_another_server_is_refused() {
 }
 
 #[tokio::test]
-async fn a_store_of_a_newer_or_unknown_schema_is_refused() {
+async fn other_schema_version_is_refused() {
     let (older, newer) = ((SCHEMA - 1).to_string(), (SCHEMA + 1).to_string());
     for version in [older.as_str(), newer.as_str(), "banana"] {
         let disk = used().await;
@@ -44,7 +44,7 @@ async fn a_store_of_a_newer_or_unknown_schema_is_refused() {
 }
 
 #[tokio::test]
-async fn the_epoch_rises_at_every_open_and_batches_of_the_last_one_are_refused() {
+async fn reopened_store_rejects_old_epoch() {
     let disk = used().await;
     let world = World::on(&disk);
     let old = world.fence();
@@ -56,7 +56,7 @@ async fn the_epoch_rises_at_every_open_and_batches_of_the_last_one_are_refused()
 }
 
 #[tokio::test]
-async fn a_second_opener_of_the_same_file_is_told_that_it_is_in_use() {
+async fn second_opener_gets_in_use_error() {
     let folder = tempfile::tempdir().unwrap();
     let place = || Place::file(folder.path().join("blue.redb"));
     let world = World::open(&Disk::new(), |options| options.place = place()).unwrap();
@@ -72,7 +72,7 @@ async fn a_second_opener_of_the_same_file_is_told_that_it_is_in_use() {
 }
 
 #[tokio::test]
-async fn a_missing_folder_is_named() {
+async fn missing_folder_is_named() {
     let Err(error) = World::open(&Disk::new(), |options| options.place = Place::file("/nowhere/at/all.redb")) else {
         panic!("opened")
     };

@@ -14,14 +14,14 @@ use tokio::time::Instant;
 use crate::world::{World, body, digest, green, id, moved, notice, red, server, submitted, taken};
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_peer_loads_as_nothing() {
+async fn unknown_peer_loads_empty() {
     let load = World::new().store.peer(&red()).await.unwrap();
     assert_eq!((load.record, load.tail, load.digests.len()), (None, Index(0), 0));
 }
 
 /// A thousand peers that are due at once filled the pool that commits run on.
 #[tokio::test(start_paused = true)]
-async fn reads_of_ranges_come_a_few_at_a_time() {
+async fn concurrent_range_reads_are_bounded() {
     let world = World::with(|options| options.lane = Lane::Here(Arc::new(|| Duration::from_secs(1))));
     let (mut reads, began) = (JoinSet::new(), Instant::now());
     for _ in 0..20 {
@@ -34,7 +34,7 @@ async fn reads_of_ranges_come_a_few_at_a_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn outboxes_of_names_that_begin_alike_are_not_mixed() {
+async fn outboxes_with_common_prefix_stay_separate() {
     let world = World::new();
     let (long, short) = (server("red.example:8448"), red());
     world.commit(vec![submitted("a", from_ref(&short), 1), submitted("b", from_ref(&long), 1)]).await;
@@ -43,7 +43,7 @@ async fn outboxes_of_names_that_begin_alike_are_not_mixed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outbox_page_ends_at_its_bounds_and_holds_at_least_one_row() {
+async fn outbox_page_is_bounded_but_nonempty() {
     let world = World::new();
     world.commit(vec![submitted("a", &[red()], 5)]).await;
     let page = async |from, items, bytes| {
@@ -57,7 +57,7 @@ async fn an_outbox_page_ends_at_its_bounds_and_holds_at_least_one_row() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn peers_behind_are_those_with_something_unacknowledged() {
+async fn peers_with_backlog_are_listed() {
     let world = World::new();
     let all = [green(), red(), server("amber.example"), server("violet.example")];
     world.commit(vec![submitted("a", &all, 3), moved(green(), 3, 1), moved(red(), 2, 1)]).await;
@@ -66,7 +66,7 @@ async fn peers_behind_are_those_with_something_unacknowledged() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_submission_is_found_with_its_places_and_its_updates() {
+async fn submission_reads_back_completely() {
     let world = World::new();
     world.commit(vec![submitted("first", &[red()], 1)]).await;
     world.commit(vec![submitted("a", &[red(), green()], 2)]).await;
@@ -80,7 +80,7 @@ async fn a_submission_is_found_with_its_places_and_its_updates() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_feed_page_is_bounded_and_without_gaps() {
+async fn feed_page_is_bounded_and_contiguous() {
     let world = World::new();
     world.commit((0..6).map(|n| notice(&n.to_string())).collect()).await;
     let page = world.store.feed_after(Position(2), 3, u64::MAX).await.unwrap();
@@ -93,7 +93,7 @@ async fn a_feed_page_is_bounded_and_without_gaps() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn digests_come_back_ascending_ending_below_the_expected_number() {
+async fn digests_end_below_expected_seq() {
     let world = World::new();
     world.commit(vec![taken(1, 4, 0), taken(4, 5, 0), taken(5, 8, 0), moved(red(), 0, 8)]).await;
     let load = world.store.peer(&red()).await.unwrap();
@@ -106,7 +106,7 @@ async fn digests_come_back_ascending_ending_below_the_expected_number() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn digests_of_numbers_that_were_set_back_are_not_taken_for_the_new_ones() {
+async fn rewound_digests_replace_old_ones() {
     let world = World::new();
     world.commit(vec![taken(1, 51, 0), taken(51, 61, 0), taken(61, 71, 0), moved(red(), 0, 71)]).await;
     // An operator set the number back to 55: the same numbers come again, with other updates.
@@ -126,7 +126,7 @@ async fn digests_of_numbers_that_were_set_back_are_not_taken_for_the_new_ones() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn old_submissions_are_listed_in_pages() {
+async fn old_submissions_are_paged() {
     let world = World::new();
     let all: Vec<_> = (0..1_500).map(|n| submitted(&format!("s{n:04}"), &[], 0)).collect();
     world.commit(all).await;

@@ -17,7 +17,7 @@ fn holder(world: &World, key: &str) -> Option<PduRef> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_is_read_with_what_is_handed_over_and_not_on_disk_yet() {
+async fn state_read_includes_uncommitted() {
     let world = World::new();
     let c = room("c");
     let pieces: Vec<StatePiece> = ["1", "2", "3"].map(|id| piece(&theirs(id), Some(&theirs("0")), 5)).into();
@@ -42,7 +42,7 @@ async fn a_key_is_read_with_what_is_handed_over_and_not_on_disk_yet() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_and_contexts_that_begin_alike_are_not_mixed() {
+async fn state_keys_with_prefix_stay_separate() {
     let world = World::new();
     let places = [("a", ""), ("a", "\0"), ("a", "k"), ("a", "k\0"), ("ab", "k"), ("a b", "k")];
     for (n, (context, key)) in places.iter().enumerate() {
@@ -56,7 +56,7 @@ async fn keys_and_contexts_that_begin_alike_are_not_mixed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_link_is_kept_until_it_comes_and_wakes_its_context_until_it_is_given_up() {
+async fn missing_prev_state_reloads_its_context() {
     let disk = Disk::new();
     let world = World::on(&disk);
     let link = |id: &str, given_up| StateLink { missing: theirs(id), keys: vec![topic("k"), topic("")], given_up };
@@ -81,7 +81,7 @@ async fn a_link_is_kept_until_it_comes_and_wakes_its_context_until_it_is_given_u
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_state_that_holds_is_read_in_pages_of_so_many_and_so_many_bytes() {
+async fn current_state_pages_are_bounded() {
     let world = World::new();
     let c = room("c");
     for (n, key) in (1..).zip(["", "a", "b", "b\0"]) {

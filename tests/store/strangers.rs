@@ -27,7 +27,7 @@ async fn found(world: &World, context: &ContextId, participants: &[ServerName]) 
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_strangers_said_is_found_by_context_and_server_in_the_order_of_its_arrival() {
+async fn quarantine_lists_by_context_and_server() {
     let disk = Disk::new();
     let world = World::on(&disk);
     let (c, d) = (room("c"), room("c d"));
@@ -48,7 +48,7 @@ async fn what_strangers_said_is_found_by_context_and_server_in_the_order_of_its_
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_leaves_quarantine_is_not_found_any_more() {
+async fn removed_quarantine_entry_is_not_listed() {
     let world = World::new();
     let c = room("c");
     for id in ["1", "2", "3", "4"] {
@@ -82,7 +82,7 @@ async fn each_senders_copy_has_a_row() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn open_ends_beyond_those_of_the_row_come_back_in_their_order() {
+async fn overflow_heads_reload_in_order() {
     let world = World::new();
     let c = room("c");
     let head = |id: &str, depth| Head::of(theirs(id), depth, None);

@@ -16,7 +16,7 @@ async fn indexes(world: &World, server: &ServerName) -> Vec<u64> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn acknowledged_rows_go_by_number_by_age_and_a_few_at_a_time() {
+async fn acknowledged_rows_trim_by_retention() {
     let world = World::new();
     world.clock.set(1_000);
     world.commit(vec![submitted("a", &[red()], 6)]).await;
@@ -33,7 +33,7 @@ async fn acknowledged_rows_go_by_number_by_age_and_a_few_at_a_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_update_for_two_peers_stays_until_neither_needs_it() {
+async fn shared_item_stays_until_unreferenced() {
     let world = World::new();
     world.commit(vec![submitted("a", &[red(), green()], 3)]).await;
     world.commit(vec![trimmed(red(), 3, 0, 0, 100)]).await;
@@ -47,7 +47,7 @@ async fn an_update_for_two_peers_stays_until_neither_needs_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn numbers_go_on_after_trimming_and_a_restart() {
+async fn numbering_survives_trim_and_restart() {
     let disk = Disk::new();
     let world = World::on(&disk);
     world.commit(vec![submitted("a", &[red()], 3), notice("1"), notice("2"), moved(red(), 3, 1)]).await;
@@ -66,7 +66,7 @@ async fn numbers_go_on_after_trimming_and_a_restart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reader_behind_the_oldest_kept_entry_is_told_which_that_is() {
+async fn reader_behind_feed_learns_oldest() {
     let world = World::new();
     world.commit(vec![notice("1"), notice("2"), notice("3"), notice("4")]).await;
     world.clock.set(10);
@@ -89,7 +89,7 @@ async fn a_reader_behind_the_oldest_kept_entry_is_told_which_that_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn digests_are_forgotten_by_whole_rows_only() {
+async fn digests_trim_by_whole_rows() {
     let world = World::new();
     world.commit(vec![taken(1, 11, 0), taken(11, 21, 0), moved(red(), 0, 21)]).await;
     let kept = async |world: &World| world.store.peer(&red()).await.unwrap().digests;
@@ -102,7 +102,7 @@ async fn digests_are_forgotten_by_whole_rows_only() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn quarantine_keeps_the_newest_and_tells_the_messenger_each_time() {
+async fn quarantine_keeps_newest_and_notifies() {
     let world = World::new();
     for seq in 1..=5 {
         world.commit(vec![Change::Quarantined { parked: parked(seq), keep: 2 }]).await;
@@ -114,7 +114,7 @@ async fn quarantine_keeps_the_newest_and_tells_the_messenger_each_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_parked_item_leaves_its_outbox_and_its_bytes_stay_until_its_dead_letter_goes() {
+async fn dead_letter_keeps_its_item_bytes() {
     let disk = Disk::new();
     let world = World::on(&disk);
     world.commit(vec![submitted("a", &[red(), green()], 3)]).await;
@@ -145,7 +145,7 @@ async fn a_parked_item_leaves_its_outbox_and_its_bytes_stay_until_its_dead_lette
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_park_of_a_row_that_is_not_there_is_left_out_and_harms_nothing() {
+async fn dead_lettering_missing_row_is_skipped() {
     let world = World::new();
     world.commit(vec![submitted("a", &[red()], 1), refused(red(), 7, 2), notice("after")]).await;
     assert_eq!(world.store.letters(&red(), Index(1), Index(9)).await.unwrap(), []);
@@ -153,7 +153,7 @@ async fn a_park_of_a_row_that_is_not_there_is_left_out_and_harms_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn forgotten_submissions_are_gone() {
+async fn pruned_submissions_are_gone() {
     let world = World::new();
     world.commit(vec![submitted("a", &[red()], 1), submitted("b", &[red()], 1)]).await;
     world.commit(vec![Change::SubmissionsForgotten(vec![id("a"), id("never")])]).await;

@@ -48,7 +48,7 @@ async fn played(scenario: Scenario, disk: &Disk, batches: u64) -> World {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_backup_holds_one_moment_while_commits_go_on() {
+async fn backup_is_consistent_during_commits() {
     for scenario in Scenario::ALL {
         let disk = Disk::new();
         let world = Arc::new(played(scenario, &disk, 3).await);
@@ -81,7 +81,7 @@ async fn a_backup_holds_one_moment_while_commits_go_on() {
 }
 
 #[tokio::test]
-async fn a_backup_is_a_file_of_its_owner_alone_and_never_replaces_one() {
+async fn backup_file_is_private_never_overwrites() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let world = played(Scenario::Talk, &Disk::new(), 5).await;
@@ -98,7 +98,7 @@ async fn a_backup_is_a_file_of_its_owner_alone_and_never_replaces_one() {
 }
 
 #[tokio::test]
-async fn a_backup_that_fails_half_way_leaves_nothing() {
+async fn aborted_backup_leaves_no_file() {
     let folder = tempfile::tempdir().unwrap();
     let world = played(Scenario::Updates, &Disk::new(), 5).await;
     let path = folder.path().join("blue.backup");
@@ -109,7 +109,7 @@ async fn a_backup_that_fails_half_way_leaves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stats_count_the_rows_of_every_table_and_what_the_file_holds_beside_them() {
+async fn stats_count_rows_and_file_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let place = Place::file(folder.path().join("blue.redb"));
     let world = World::open(&Disk::new(), |options| options.place = place).unwrap();
@@ -128,7 +128,7 @@ async fn stats_count_the_rows_of_every_table_and_what_the_file_holds_beside_them
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_was_played_is_sound_and_a_file_is_not_changed_by_looking() {
+async fn verify_accepts_store_leaves_file_unchanged() {
     for scenario in Scenario::ALL {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("blue.redb");
@@ -152,7 +152,7 @@ async fn whatever_was_played_is_sound_and_a_file_is_not_changed_by_looking() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_examined_is_an_error_and_what_is_broken_a_finding() {
+async fn verify_detects_damaged_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("blue.redb");
     assert!(matches!(store::verify(&path), Err(OpenError::Unusable { .. })), "it is not there");
@@ -192,7 +192,7 @@ const CONTEXTS: TableDefinition<&str, &[u8]> = TableDefinition::new("contexts");
 const TAKEN: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("taken");
 
 #[tokio::test(start_paused = true)]
-async fn a_row_that_contradicts_another_is_found() {
+async fn verify_detects_contradicting_rows() {
     let disk = Disk::new();
     let world = played(Scenario::Updates, &disk, 3).await;
     let here = room("here");
@@ -243,7 +243,7 @@ async fn saved(world: &World, path: &Path) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_restored_over_a_store_or_from_what_is_no_sound_backup() {
+async fn restore_refuses_damage_and_existing_store() {
     let folder = tempfile::tempdir().unwrap();
     let (backup, data) = (folder.path().join("blue.backup"), folder.path().join("data"));
     let world = played(Scenario::Talk, &Disk::new(), 5).await;
@@ -273,7 +273,7 @@ async fn nothing_is_restored_over_a_store_or_from_what_is_no_sound_backup() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_opening_of_a_backup_says_so_once_and_counts_on_from_the_clock() {
+async fn restored_store_announces_and_advances_counters() {
     let disk = Disk::new();
     let world = World::on(&disk);
     // Grey has never answered: it has rows, and no record.

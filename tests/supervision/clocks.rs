@@ -18,7 +18,7 @@ fn names(count: usize) -> Vec<ServerName> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn wake_ups_at_boot_are_spread_out() {
+async fn boot_wake_ups_are_spread() {
     const PEERS: u32 = 100;
     let disk = Disk::new();
     life(async {
@@ -45,7 +45,7 @@ async fn wake_ups_at_boot_are_spread_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn however_many_peers_have_a_backlog_all_are_woken_within_two_minutes() {
+async fn all_backlogs_wake_within_two_minutes() {
     for peers in [7_000, 10_000] {
         life(async {
             let mut archive = None;
@@ -67,7 +67,7 @@ async fn however_many_peers_have_a_backlog_all_are_woken_within_two_minutes() {
 
 /// The store is asked who has work until it answers: traffic alone may never come.
 #[tokio::test(start_paused = true)]
-async fn a_failed_read_of_work_is_repeated() {
+async fn failed_read_of_work_is_repeated() {
     life(async {
         let mut archive = None;
         let _rig = Rig::start(&Disk::new(), |ports| {
@@ -81,7 +81,7 @@ async fn a_failed_read_of_work_is_repeated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_is_honoured_to_the_second_and_survives_a_restart() {
+async fn requested_wait_survives_restart() {
     let clock = Arc::new(TestClock::new(BASE));
     let transport = Prepared::new([|_: &_| wait(600), |_: &_| wait(600)]);
     let mut disk = Disk::new();
@@ -123,7 +123,7 @@ async fn a_wait_is_honoured_to_the_second_and_survives_a_restart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_that_ended_while_we_were_down_is_over() {
+async fn wait_elapsed_while_down_ends() {
     let clock = Arc::new(TestClock::new(BASE));
     let transport = Prepared::new([|_: &_| wait(600)]);
     let disk = Disk::new();
@@ -145,7 +145,7 @@ async fn a_wait_that_ended_while_we_were_down_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stale_timer_means_nothing() {
+async fn stale_timer_is_ignored() {
     let backoff = BackoffLimits { min: Duration::from_secs(10), ..limits().backoff };
     let limits = Arc::new(PeerLimits { backoff, ..limits() });
     life(async {

@@ -26,7 +26,7 @@ fn observed(disk: &Disk, change: impl FnOnce(Observed) -> Observed) -> (Rig, Arc
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_in_a_machine_restarts_that_actor_in_place() {
+async fn machine_panic_restarts_only_its_actor() {
     life(async {
         let rig = Rig::new();
         assert_eq!(rig.push(&red(), 1).await, ok(1));
@@ -48,7 +48,7 @@ async fn a_panic_in_a_machine_restarts_that_actor_in_place() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_one_actor_waits_to_be_restarted_others_answer() {
+async fn restarting_actor_never_blocks_others() {
     life(async {
         let rig = Rig::new();
         for _ in 0..2 {
@@ -67,7 +67,7 @@ async fn while_one_actor_waits_to_be_restarted_others_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crash_loop_slows_down_and_ends_in_suspended_faulty() {
+async fn crash_loop_ends_in_faulty() {
     let disk = Disk::new();
     life(async {
         let (rig, archive, transport) = observed(&disk, |archive| archive);
@@ -108,7 +108,7 @@ async fn a_crash_loop_slows_down_and_ends_in_suspended_faulty() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_whose_rows_cannot_be_read_ends_faulty_and_not_in_a_loop() {
+async fn unreadable_peer_ends_faulty() {
     life(async {
         let (rig, archive, _) = observed(&Disk::new(), |archive| archive.with_unreadable(red()));
         let waits = rig.begin_push(&red(), 1);
@@ -125,7 +125,7 @@ async fn a_peer_whose_rows_cannot_be_read_ends_faulty_and_not_in_a_loop() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_load_without_a_barrier() {
+async fn reload_waits_for_barrier() {
     life(async {
         let disk = Disk::new();
         let (rig, archive, _) = observed(&disk, |archive| archive);
@@ -153,7 +153,7 @@ async fn no_load_without_a_barrier() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_acknowledged_before_a_crash_is_not_sent_again() {
+async fn crash_never_resends_acknowledged_item() {
     life(async {
         let (rig, archive, transport) = observed(&Disk::new(), |archive| archive);
         rig.submit("s1", &[red()], 1).await.unwrap();

@@ -77,7 +77,7 @@ async fn ways(dead: usize) -> Vec<Duration> {
 
 /// A few dead servers have stopped all delivery elsewhere, because they held every worker.
 #[tokio::test(start_paused = true)]
-async fn healthy_peers_wait_for_no_dead_one() {
+async fn healthy_peers_skip_dead_ones() {
     let without = life(ways(0)).await;
     let with = life(ways(400)).await;
     let p99 = |ways: &[Duration]| ways[ways.len() * 99 / 100];

@@ -27,7 +27,7 @@ fn brittle() -> (Rig, Arc<Brittle>, Arc<Observed>, Arc<Prepared>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_actor_that_dies_outside_its_guard_is_replaced() {
+async fn unguarded_exit_replaces_actor() {
     life(async {
         let (rig, journal, _, _) = brittle();
         assert_eq!(rig.push(&red(), 1).await, Ok(Ack::Ok(Seq(1))));
@@ -48,7 +48,7 @@ async fn an_actor_that_dies_outside_its_guard_is_replaced() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_actor_that_dies_is_replaced_without_any_traffic() {
+async fn exited_actor_restarts_without_traffic() {
     life(async {
         let (rig, journal, _, transport) = brittle();
         journal.break_once();
@@ -62,7 +62,7 @@ async fn an_actor_that_dies_is_replaced_without_any_traffic() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_actor_that_dies_while_it_starts_is_replaced() {
+async fn actor_exiting_at_start_is_replaced() {
     life(async {
         let rig = Rig::new();
         // Before it has loaded it reads the clock without a guard, to see how soon it may.
@@ -74,7 +74,7 @@ async fn an_actor_that_dies_while_it_starts_is_replaced() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn deaths_in_a_row_slow_down_and_end_in_suspended_faulty() {
+async fn repeated_exits_end_in_faulty() {
     life(async {
         let (rig, journal, archive, _) = brittle();
         for _ in 0..6 {
@@ -91,7 +91,7 @@ async fn deaths_in_a_row_slow_down_and_end_in_suspended_faulty() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_transport_that_panics_costs_that_attempt_only() {
+async fn transport_panic_fails_only_attempt() {
     life(async {
         let transport = Prepared::new([|_: &OutFrame| panic!("no answer is ever read"), crate::rig::taken]);
         let rig = Rig::start(&Disk::new(), |ports| ports.transport = transport.clone());
@@ -124,7 +124,7 @@ impl Transport for Abrupt {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_transport_that_panics_before_it_has_begun_costs_that_attempt_only() {
+async fn early_transport_panic_fails_only_attempt() {
     life(async {
         let transport = Prepared::new([]);
         let mut archive = None;

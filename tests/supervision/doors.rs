@@ -34,7 +34,7 @@ async fn all_permits_are_there(disk: &Disk, rig: &Rig, first: u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn as_many_requests_as_permits_the_next_is_told_to_wait() {
+async fn requests_beyond_permits_must_wait() {
     life(async {
         let disk = Disk::new();
         let rig = rig(&disk);
@@ -46,7 +46,7 @@ async fn as_many_requests_as_permits_the_next_is_told_to_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crash_gives_back_the_permits_of_all_it_owed_an_answer() {
+async fn crash_returns_all_permits() {
     life(async {
         let disk = Disk::new();
         let rig = rig(&disk);
@@ -65,7 +65,7 @@ async fn a_crash_gives_back_the_permits_of_all_it_owed_an_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_who_leaves_gives_back_its_permit_when_its_push_is_done() {
+async fn aborted_caller_returns_permit_when_done() {
     life(async {
         let disk = Disk::new();
         let rig = rig(&disk);

@@ -50,7 +50,7 @@ async fn told(rig: &Rig) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn unlisted_peer_keeps_its_queue_until_listed_again() {
+async fn unlisted_peer_keeps_its_queue() {
     let disk = Disk::new();
     let silent = Prepared::new([|_| unreachable(); 100]);
     life(async {
@@ -96,7 +96,7 @@ async fn unlisted_peer_keeps_its_queue_until_listed_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn items_for_unlisted_peer_end_as_dead_letters() {
+async fn unlisted_peer_items_become_dead_letters() {
     let disk = Disk::new();
     let silent = Prepared::new([|_| unreachable(); 100]);
     life(async {

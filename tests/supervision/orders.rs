@@ -10,7 +10,7 @@ use crate::ports::Prepared;
 use crate::rig::{Rig, at_rest, life, red};
 
 #[tokio::test(start_paused = true)]
-async fn an_order_that_was_answered_survives_the_loss_of_power() {
+async fn answered_command_survives_power_cut() {
     let disk = Disk::new();
     let survived = life(async {
         let rig = Rig::start(&disk, |ports| ports.transport = Prepared::new([]));
@@ -39,7 +39,7 @@ async fn an_order_that_was_answered_survives_the_loss_of_power() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_in_flight_is_given_up_when_its_peer_is_suspended() {
+async fn suspending_peer_aborts_in_flight_request() {
     life(async {
         let in_flight = Arc::new(());
         let held = in_flight.clone();
@@ -64,7 +64,7 @@ async fn a_request_in_flight_is_given_up_when_its_peer_is_suspended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_faulty_peer_that_is_resumed_begins_anew_without_a_restart_of_the_process() {
+async fn resume_restarts_faulty_peer() {
     life(async {
         let rig = Rig::start(&Disk::new(), |ports| ports.transport = Prepared::new([]));
         for _ in 0..6 {
@@ -81,7 +81,7 @@ async fn a_faulty_peer_that_is_resumed_begins_anew_without_a_restart_of_the_proc
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_for_a_dead_peer_is_bounded_in_bytes_also_after_a_restart() {
+async fn outbox_byte_limit_survives_restart() {
     use actors::limits::PeerLimits;
     use actors::testkit::Everybody;
 
@@ -108,7 +108,7 @@ async fn what_waits_for_a_dead_peer_is_bounded_in_bytes_also_after_a_restart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_item_that_is_taken_out_is_not_sent_and_goes_again_when_it_is_put_back() {
+async fn dropped_item_is_sent_after_retry() {
     let disk = Disk::new();
     life(async {
         let transport = Prepared::new([]);

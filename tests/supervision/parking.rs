@@ -100,7 +100,7 @@ async fn assert_parked(rig: &Rig, fussy: &Fussy, context: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn items_that_a_peer_refuses_are_parked_and_the_rest_arrives_in_order() {
+async fn refused_items_are_dead_lettered_alone() {
     for speech in [Speech::Updates, Speech::Transactions] {
         let (disk, fussy) = (Disk::new(), Fussy::default());
         let context = format!("{speech:?}");
@@ -125,7 +125,7 @@ async fn items_that_a_peer_refuses_are_parked_and_the_rest_arrives_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crash_between_a_refusal_and_its_commit_parks_the_same_items_again() {
+async fn crash_before_commit_repeats_dead_letters() {
     for speech in [Speech::Updates, Speech::Transactions] {
         for k in 1.. {
             let (disk, fussy) = (Disk::new(), Fussy::default());

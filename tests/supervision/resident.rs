@@ -62,7 +62,7 @@ fn no_room(max: u64) -> Result<Ack, Refusal> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_peer_not_asked_for_the_longest_leaves_and_comes_back_as_it_was() {
+async fn least_recent_peer_is_evicted_intact() {
     life(async {
         let (rig, archive) = with_room_for(2, limits(), |_| {});
         let loads = || [red(), green(), grey()].map(|server| archive.loads_of(&server).len());
@@ -90,7 +90,7 @@ async fn the_peer_not_asked_for_the_longest_leaves_and_comes_back_as_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_with_work_stays_and_who_has_none_is_told_why_there_is_no_room() {
+async fn busy_peer_is_never_evicted() {
     life(async {
         let (rig, _) = with_room_for(1, limits(), |_| {});
         rig.submit("s1", &[red()], 1).await.unwrap();
@@ -110,7 +110,7 @@ async fn a_peer_with_work_stays_and_who_has_none_is_told_why_there_is_no_room() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn room_comes_when_a_queue_has_emptied() {
+async fn drained_queue_frees_resident_slot() {
     life(async {
         let transport = Prepared::new([|_| Err(PushFailure::Unreachable("nobody listens".to_owned()))]);
         let (rig, _) = with_room_for(1, limits(), |ports| ports.transport = transport.clone());
@@ -125,7 +125,7 @@ async fn room_comes_when_a_queue_has_emptied() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_to_be_written_to_always_starts_also_after_a_restart() {
+async fn peers_with_backlog_always_start() {
     let (disk, peers) = (Disk::new(), [red(), green(), grey()]);
     for has_restarted in [false, true] {
         life(async {
@@ -150,7 +150,7 @@ async fn who_is_to_be_written_to_always_starts_also_after_a_restart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_operator_ordered_outlives_leaving() {
+async fn suspension_survives_eviction() {
     life(async {
         let (rig, archive) = with_room_for(1, limits(), |_| {});
         rig.gateway.order(&red(), Order::Suspend).await.unwrap();
@@ -165,7 +165,7 @@ async fn what_an_operator_ordered_outlives_leaving() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_has_used_up_its_pace_does_not_get_a_new_one_by_leaving() {
+async fn eviction_never_resets_rate() {
     life(async {
         let (rig, _) = with_room_for(1, PeerLimits { rate: 1, intake_items: 4, ..limits() }, |_| {});
         assert_eq!(rig.gateway.accept(&red(), pushed(4, 4)).await, Ok(Ack::Ok(Seq(4)).into()));
@@ -179,7 +179,7 @@ async fn who_has_used_up_its_pace_does_not_get_a_new_one_by_leaving() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_crashed_of_late_does_not_lose_its_crashes_by_leaving() {
+async fn eviction_never_resets_crash_count() {
     life(async {
         let (rig, _) = with_room_for(1, limits(), |_| {});
         assert_eq!(rig.push(&red(), 1).await, Ok(Ack::Ok(Seq(1))));
@@ -241,7 +241,7 @@ async fn push_until_taken(rig: &Rig, from: &ServerName, seq: u64) -> u32 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn much_coming_and_going_loses_nothing_and_doubles_nothing() {
+async fn repeated_eviction_loses_nothing() {
     const ROUNDS: u64 = 60;
     life(async {
         let transport = Arc::new(OneAtATime::default());
@@ -333,7 +333,7 @@ const THREADS: usize = 3;
 
 /// As the listeners' threads do: the others share one with all actors, where little can happen between two steps.
 #[tokio::test]
-async fn callers_on_other_threads_never_meet_two_of_the_same_peer() {
+async fn concurrent_callers_meet_one_actor() {
     const ROUNDS: u64 = 60;
     life(async {
         let peers: Vec<_> = (0..5).map(|n| server(&format!("p{n}.example"))).collect();

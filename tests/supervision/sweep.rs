@@ -137,7 +137,7 @@ async fn check(disk: &Disk, answered: &Answered, before: &Prepared, context: &st
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_acknowledged_before_the_commit_that_holds_it() {
+async fn acknowledgement_never_precedes_commit() {
     for k in 1.. {
         let disk = Disk::new();
         let peer = Prepared::new([]);

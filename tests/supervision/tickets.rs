@@ -27,7 +27,7 @@ fn noted<T: 'static>(
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_answer_without_a_ticket() {
+async fn answers_wait_for_their_ticket() {
     life(async {
         let disk = Disk::new();
         let rig = Rig::start(&disk, |_| {});
@@ -78,7 +78,7 @@ async fn power_cut(before: impl AsyncFn(&Rig), ask: impl AsyncFn(&Rig, &Order)) 
 }
 
 #[tokio::test(start_paused = true)]
-async fn power_cut_between_hand_over_and_commit_with_a_duplicate_in_flight() {
+async fn power_cut_drops_unanswered_pushes() {
     let disk = power_cut(
         async |rig| {
             assert_eq!(rig.push(&red(), 1).await, Ok(Ack::Ok(Seq(1))));
@@ -112,7 +112,7 @@ async fn power_cut_between_hand_over_and_commit_with_a_duplicate_in_flight() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hole_is_not_told_before_what_it_counts_from_is_on_disk() {
+async fn hole_waits_for_its_commit() {
     let disk = power_cut(
         async |rig| drop(rig.status(&red()).await),
         async |rig, order| {

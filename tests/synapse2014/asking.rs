@@ -17,7 +17,7 @@ async fn missing(red: &Old, id: &str, parent: &str) {
 }
 
 #[actix_web::test]
-async fn oddities_09_and_10_a_text_for_a_body_and_a_400_both_say_that_there_is_none() {
+async fn oddities_09_10_mean_missing_pdu() {
     for none in [UNKNOWN_PDU, UNRECOGNIZED] {
         let (blue, red) = red_alone().await;
         missing(&red, "b", "a").await;
@@ -34,7 +34,7 @@ async fn oddities_09_and_10_a_text_for_a_body_and_a_400_both_say_that_there_is_n
 
 /// There a missing parent is asked for at the origin of its child alone.
 #[actix_web::test]
-async fn oddity_17_the_sender_is_asked_then_the_origin_then_the_others() {
+async fn oddity_17_sender_then_origin_asked() {
     let mut pair = (Old::red().await, Old::green().await);
     let blue = Blue::knowing([&mut pair.0, &mut pair.1], "").await;
     let (red, green) = pair;
@@ -50,7 +50,7 @@ async fn oddity_17_the_sender_is_asked_then_the_origin_then_the_others() {
 
 /// There no depth of 0 and no first PDU ever led to a question.
 #[actix_web::test]
-async fn oddity_18_a_first_pdu_and_a_depth_of_0_do_not_switch_the_search_off() {
+async fn oddity_18_zero_depth_still_fetches() {
     let (blue, red) = red_alone().await;
     let verdicts = red.sends("0", &[pdu_of("red", "b", 0, &["a"])]).await.verdicts();
     assert_eq!(verdicts, ["held"]);
@@ -62,7 +62,7 @@ async fn oddity_18_a_first_pdu_and_a_depth_of_0_do_not_switch_the_search_off() {
 
 /// A row of such a server, with its nulls, as it comes when it is asked for.
 #[actix_web::test]
-async fn oddity_13_a_fetched_row_is_put_in_order() {
+async fn oddity_13_fetched_row_is_normalized() {
     let (blue, red) = red_alone().await;
     assert_eq!(red.sends("0", &[pdu("p2", 2, &["p1"])]).await.verdicts(), ["held"]);
     red.asked().await.answered(SERVED).await;
@@ -75,7 +75,7 @@ async fn oddity_13_a_fetched_row_is_put_in_order() {
 
 /// Each reply is one that such servers, or proxies before them, have given; after each the question is put again.
 #[actix_web::test]
-async fn oddities_27_and_28_a_reply_that_cannot_be_read_costs_nothing_but_time() {
+async fn oddities_27_28_unreadable_reply_retried() {
     let (blue, red) = red_alone().await;
     missing(&red, "b", "a").await;
     let good = red.envelope(&[pdu_of("red", "a", 1, &["root"])]);
@@ -91,7 +91,7 @@ async fn oddities_27_and_28_a_reply_that_cannot_be_read_costs_nothing_but_time()
 
 /// Most HTTP libraries cut a target at its `#`, and then ask for something else.
 #[actix_web::test]
-async fn trap_01_a_raw_target_is_written_and_read() {
+async fn trap_01_raw_target_round_trips() {
     let (blue, red) = red_alone().await;
     missing(&red, "b", "#a!:@ %").await;
     let asked = red.asked().await;

@@ -57,7 +57,7 @@ impl Eager {
 
 /// Sixty messages of one context in one transaction were shown 750 times by the genuine one; of a hundred it showed 36.
 #[actix_web::test]
-async fn burst_is_shown_once_and_in_order() {
+async fn burst_shown_once_in_order() {
     let mut red = Old::red().await;
     let blue = Blue::knowing([&mut red], "").await;
     let mut eager = Eager::new(red);

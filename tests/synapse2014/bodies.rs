@@ -21,7 +21,7 @@ fn refused(answer: &Answer) -> (u16, String) {
 /// The genuine bytes: no ids in the body, a time with a fraction, the id first in each pair. Their parent is not known here and
 /// its server knows it no more: the message comes all the same, as the edge of a conversation that is new to us.
 #[actix_web::test]
-async fn oddity_01_a_genuine_transaction_is_taken_and_a_real_verdict_given_for_null() {
+async fn oddity_01_genuine_transaction_gets_verdict() {
     let (blue, red) = red_alone().await;
     let answer = red.writes(TEXT).await;
     assert_eq!(answer.verdicts(), ["held"]);
@@ -38,7 +38,7 @@ async fn oddity_01_a_genuine_transaction_is_taken_and_a_real_verdict_given_for_n
 }
 
 #[actix_web::test]
-async fn oddity_01_whatever_a_200_says_it_is_no_reason_to_send_it_again() {
+async fn oddity_01_any_200_is_acknowledged() {
     let (blue, red) = red_alone().await;
     blue.context("ctx", &["red"]).await;
     let with_length = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}".to_vec();
@@ -67,7 +67,7 @@ async fn oddity_01_whatever_a_200_says_it_is_no_reason_to_send_it_again() {
 }
 
 #[actix_web::test]
-async fn oddity_02_a_transaction_that_comes_again_is_answered_again_and_done_once() {
+async fn oddity_02_repeated_transaction_runs_once() {
     let (blue, red) = red_alone().await;
     let body = red.envelope(&[pdu_of("red", "a", 0, &[])]);
     let first = red.puts("7", &body).await;
@@ -81,7 +81,7 @@ async fn oddity_02_a_transaction_that_comes_again_is_answered_again_and_done_onc
 }
 
 #[actix_web::test]
-async fn oddity_03_earlier_ids_are_sent_and_not_missed() {
+async fn oddity_03_prev_ids_are_sent() {
     let (blue, red) = red_alone().await;
     blue.context("ctx", &["red"]).await;
     blue.say("m1", "ctx", "one").await;
@@ -96,7 +96,7 @@ async fn oddity_03_earlier_ids_are_sent_and_not_missed() {
 }
 
 #[actix_web::test]
-async fn oddity_04_any_time_is_taken_and_integers_are_written() {
+async fn oddity_04_any_timestamp_is_accepted() {
     let (blue, red) = red_alone().await;
     for (n, ts) in ["1795291146180.182", "-1", "1e400", "\"x\"", "null", "{}", "[1]", "true"].iter().enumerate() {
         let body = format!("{{\"origin\":\"red\",\"pdus\":[{}],\"ts\":{ts}}}", pdu_of("red", &format!("p{n}"), 0, &[]));
@@ -110,7 +110,7 @@ async fn oddity_04_any_time_is_taken_and_integers_are_written() {
 }
 
 #[actix_web::test]
-async fn oddity_05_what_is_missing_in_an_envelope_is_told() {
+async fn oddity_05_bad_envelope_is_refused() {
     let (blue, red) = red_alone().await;
     for body in [
         "{\"pdus\":[],\"ts\":1}",
@@ -129,7 +129,7 @@ async fn oddity_05_what_is_missing_in_an_envelope_is_told() {
 }
 
 #[actix_web::test]
-async fn oddity_06_one_bad_item_harms_no_other() {
+async fn oddity_06_bad_item_spares_others() {
     let (blue, red) = red_alone().await;
     let good = [pdu_of("red", "a", 0, &[]), pdu_of("red", "b", 1, &["a"])];
     let bad = [
@@ -153,7 +153,7 @@ async fn oddity_06_one_bad_item_harms_no_other() {
 }
 
 #[actix_web::test]
-async fn oddity_07_a_failure_is_told_for_each_pdu_alone() {
+async fn oddity_07_failure_names_its_pdu() {
     let (blue, red) = red_alone().await;
     let with_words = pdu_of("red", "a", 0, &[]).replace("\"ts\":1404838188000", "\"ts\":\"now\"");
     let answer = red.sends("1", &[with_words, pdu_of("red", "b", 0, &[])]).await;
@@ -166,7 +166,7 @@ async fn oddity_07_a_failure_is_told_for_each_pdu_alone() {
 }
 
 #[actix_web::test]
-async fn oddity_25_an_ephemeral_item_of_another_server_is_none_and_a_relayed_pdu_is_marked() {
+async fn oddity_25_foreign_edu_is_ignored() {
     let mut pair = (Old::red().await, Old::green().await);
     let blue = Blue::knowing([&mut pair.0, &mut pair.1], "").await;
     let red = pair.0;
@@ -185,7 +185,7 @@ async fn oddity_25_an_ephemeral_item_of_another_server_is_none_and_a_relayed_pdu
 }
 
 #[actix_web::test]
-async fn oddity_27_what_is_no_json_is_refused_and_breaks_nothing() {
+async fn oddity_27_invalid_json_is_refused() {
     let (blue, red) = red_alone().await;
     let nan = pdu_of("red", "a", 0, &[]).replace("{\"body\":\"a\"}", "{\"n\":NaN}");
     for body in [
@@ -206,7 +206,7 @@ async fn oddity_27_what_is_no_json_is_refused_and_breaks_nothing() {
 
 /// Chunked bodies, no type, another type: such servers' own clients are not the only ones that speak to us.
 #[actix_web::test]
-async fn oddity_28_the_form_of_a_request_does_not_matter() {
+async fn oddity_28_any_request_form_works() {
     let (blue, red) = red_alone().await;
     let body = red.envelope(&[pdu_of("red", "a", 0, &[])]);
     let pretty = body.replace(",\"", ", \n    \"").replace(":{", ": {");
@@ -223,7 +223,7 @@ async fn oddity_28_the_form_of_a_request_does_not_matter() {
 
 /// Its ids rise with gaps, as one counter serves all its peers: what is not there was not for us.
 #[actix_web::test]
-async fn trap_07_ids_with_gaps_are_no_holes() {
+async fn trap_07_id_gaps_are_accepted() {
     let (blue, red) = red_alone().await;
     for (n, id) in ["1795291064506", "1795291064507", "1795291064509", "abc", "1795291064400"].iter().enumerate() {
         assert_eq!(red.sends(id, &[pdu_of("red", &format!("p{n}"), 0, &[])]).await.verdicts(), ["accepted"], "{id}");

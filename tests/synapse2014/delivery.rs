@@ -12,7 +12,7 @@ async fn red_alone(limits: &str) -> (Blue, Old) {
 
 /// There all PDUs of a transaction run at once, and one that is there twice is shown twice.
 #[actix_web::test]
-async fn oddity_19_a_transaction_is_taken_in_order_and_what_is_there_twice_once() {
+async fn oddity_19_duplicate_pdu_delivered_once() {
     let (blue, red) = red_alone("").await;
     let [n1, n2, n3] = [("n1", 0, &[][..]), ("n2", 1, &["n1"]), ("n3", 2, &["n2"])]
         .map(|(id, depth, prev)| pdu_of("red", id, depth, prev));
@@ -25,7 +25,7 @@ async fn oddity_19_a_transaction_is_taken_in_order_and_what_is_there_twice_once(
 
 /// There whatever did not get through within 31 seconds was lost.
 #[actix_web::test]
-async fn oddity_20_what_did_not_get_through_is_sent_again_as_it_was() {
+async fn oddity_20_failed_transaction_repeats_unchanged() {
     let (blue, red) = red_alone("").await;
     blue.context("ctx", &["red"]).await;
     blue.say("m1", "ctx", "hello").await;
@@ -45,7 +45,7 @@ async fn oddity_20_what_did_not_get_through_is_sent_again_as_it_was() {
 
 /// There one server that never answers holds up its whole queue for ever.
 #[actix_web::test]
-async fn oddity_21_a_server_that_hangs_is_left_and_holds_up_nobody() {
+async fn oddity_21_hanging_server_blocks_nobody() {
     let mut pair = (Old::red().await, Old::green().await);
     let blue = Blue::knowing([&mut pair.0, &mut pair.1], "connect_timeout = \"1s\"\nrequest_timeout = \"1s\"").await;
     let (red, green) = pair;
@@ -63,7 +63,7 @@ async fn oddity_21_a_server_that_hangs_is_left_and_holds_up_nobody() {
 
 /// A wrong guess brings no error there, only gaps that cannot be filled.
 #[actix_web::test]
-async fn trap_02_pairs_are_written_with_the_id_first_and_read_in_either_order() {
+async fn trap_02_pairs_written_id_first() {
     let (blue, red) = red_alone("").await;
     let turned = pdu_of("red", "b", 1, &["a"]).replace("[\"a\",\"red\"]", "[\"red\",\"a\"]");
     let with_third = pdu_of("red", "c", 2, &["b"]).replace("[\"b\",\"red\"]", "[\"b\",\"red\",{\"sha256\":\"x\"}]");
@@ -90,7 +90,7 @@ async fn trap_02_pairs_are_written_with_the_id_first_and_read_in_either_order() 
 
 /// There any status but 200 means that what was sent is forgotten.
 #[actix_web::test]
-async fn trap_03_as_many_at_once_as_we_handle_are_all_taken() {
+async fn trap_03_concurrent_transactions_are_accepted() {
     let (blue, red) = red_alone("").await;
     let bodies = [0, 1, 2, 3].map(|n| [pdu_of("red", &format!("p{n}"), 0, &[])]);
     let [a, b, c, d] = bodies.each_ref();
@@ -105,7 +105,7 @@ async fn trap_03_as_many_at_once_as_we_handle_are_all_taken() {
 
 /// There one PDU that it does not like costs all that came with it.
 #[actix_web::test]
-async fn trap_10_a_batch_that_is_refused_again_and_again_is_taken_apart() {
+async fn trap_10_refused_batch_is_bisected() {
     let (blue, red) = red_alone("").await;
     // A transaction holds one PDU of each context.
     for context in ["ctx", "c1", "c2", "c3", "c4"] {

@@ -39,7 +39,7 @@ async fn chain(red: &Old, count: u64) {
 
 /// It writes a name as it stands and decodes nothing, so that a room may be called so.
 #[actix_web::test]
-async fn a_context_with_a_percent_sign_is_found() {
+async fn context_with_percent_sign_is_found() {
     let (blue, red) = red_alone().await;
     blue.context("#50%2541:red", &["red"]).await;
     let body = json!({ "context": "#50%41:red", "type": "m.topic", "content": { "body": "half" }, "state_key": "" });
@@ -55,7 +55,7 @@ async fn a_context_with_a_percent_sign_is_found() {
 
 /// There it always failed; here whoever asks gets what it missed, and that it fails there costs nothing.
 #[actix_web::test]
-async fn oddity_11_pull_works_here_and_its_failure_there_costs_nothing() {
+async fn oddity_11_failed_pull_costs_nothing() {
     let (blue, red) = red_alone().await;
     blue.context("ctx", &["red"]).await;
     let mut transactions = vec![];
@@ -95,7 +95,7 @@ async fn oddity_11_pull_works_here_and_its_failure_there_costs_nothing() {
 
 /// There it repeats, overshoots, leaves the context and goes round in circles.
 #[actix_web::test]
-async fn oddity_12_backfill_gives_each_once_and_never_too_many() {
+async fn oddity_12_backfill_gives_each_once() {
     let (blue, red) = red_alone().await;
     chain(&red, 5).await;
     let diamond = [
@@ -124,7 +124,7 @@ async fn oddity_12_backfill_gives_each_once_and_never_too_many() {
 
 /// As asker: what comes twice, what was not asked for and what is of another context is left where it is.
 #[actix_web::test]
-async fn trap_08_what_is_missing_is_asked_for_by_name_and_comes_with_what_lies_before_it() {
+async fn trap_08_backfill_names_missing_parents() {
     let (blue, red) = red_alone().await;
     assert_eq!(red.sends("0", &[pdu_of("red", "c0", 0, &[])]).await.verdicts(), ["accepted"]);
     assert_eq!(red.sends("1", &[pdu_of("red", "top", 9, &["x", "y", "z"])]).await.verdicts(), ["held"]);
@@ -147,7 +147,7 @@ async fn trap_08_what_is_missing_is_asked_for_by_name_and_comes_with_what_lies_b
 
 /// There `/state/` and `/context/` show everything to everybody.
 #[actix_web::test]
-async fn oddity_26_history_and_state_are_for_those_who_take_part() {
+async fn oddity_26_history_needs_participation() {
     let mut pair = (Old::red().await, Old::green().await);
     let blue = Blue::knowing([&mut pair.0, &mut pair.1], "").await;
     let (red, green) = pair;
@@ -171,7 +171,7 @@ async fn oddity_26_history_and_state_are_for_those_who_take_part() {
 
 /// An invited server asks at the moment of joining, and its join comes later.
 #[actix_web::test]
-async fn oddity_31_whoever_is_invited_may_ask_before_it_has_joined() {
+async fn oddity_31_invited_server_may_ask() {
     let (blue, red) = red_alone().await;
     blue.context("#room.red", &[]).await;
     let invited = json!({
@@ -198,7 +198,7 @@ async fn oddity_31_whoever_is_invited_may_ask_before_it_has_joined() {
 
 /// There two servers that see the same rivals in another order end with another state.
 #[actix_web::test]
-async fn trap_09_state_does_not_depend_on_the_order_of_arrival() {
+async fn trap_09_state_ignores_arrival_order() {
     let rival = |id: &str, power: u32, prev: &str| {
         format!(
             "{{\"content\":{{\"topic\":\"{id}\"}},\"context\":\"ctx\",\"depth\":1,\"is_state\":true,\"origin\":\"red\",\

@@ -30,7 +30,7 @@ fn stored_state(id: &str, power: &str, prev: Option<&str>) -> String {
 
 /// Such a server drops in silence what has no depth: ours has one always, and theirs gets one.
 #[actix_web::test]
-async fn oddity_08_a_pdu_without_a_depth_is_taken_and_served_with_one() {
+async fn oddity_08_missing_depth_is_computed() {
     let (blue, red) = red_alone().await;
     let shallow = pdu_of("red", "b", 1, &["a"]).replace("\"depth\":1,", "");
     let odd = pdu_of("red", "c", 1, &["b"]).replace("\"depth\":1", "\"depth\":1.5");
@@ -42,7 +42,7 @@ async fn oddity_08_a_pdu_without_a_depth_is_taken_and_served_with_one() {
 }
 
 #[actix_web::test]
-async fn oddity_13_rows_are_put_in_order() {
+async fn oddity_13_rows_are_normalized() {
     let (blue, red) = red_alone().await;
     let message = pdu_of("red", "p1", 1, &[]).replace(
         "\"is_state\":false",
@@ -66,7 +66,7 @@ async fn oddity_13_rows_are_put_in_order() {
 
 /// There the second of two rivals erases the first one's row.
 #[actix_web::test]
-async fn oddity_15_rivals_are_kept_whole() {
+async fn oddity_15_conflicting_state_is_kept() {
     let (blue, red) = red_alone().await;
     let pdus =
         [stored_state("t1", "5", None), stored_state("t2", "\"1\"", Some("t1")), stored_state("t3", "7", Some("t1"))];
@@ -81,7 +81,7 @@ async fn oddity_15_rivals_are_kept_whole() {
 
 /// There a second root, and an ancestor that comes late, end in an error inside.
 #[actix_web::test]
-async fn oddity_16_a_second_root_and_a_late_ancestor_are_taken() {
+async fn oddity_16_late_ancestor_is_accepted() {
     let (blue, red) = red_alone().await;
     for (n, (pdu, id)) in [
         (stored_state("t2", "1", Some("t1")), "t2"),
@@ -99,7 +99,7 @@ async fn oddity_16_a_second_root_and_a_late_ancestor_are_taken() {
 
 /// A key that means something to one server alone would make such a server refuse the whole reply.
 #[actix_web::test]
-async fn oddities_23_and_24_keys_of_one_server_are_taken_from_nobody_and_given_to_nobody() {
+async fn oddities_23_24_private_keys_stripped() {
     let (blue, red) = red_alone().await;
     let marked = pdu_of("red", "a", 0, &[]).replace(
         "\"pdu_id\"",
@@ -117,7 +117,7 @@ async fn oddities_23_and_24_keys_of_one_server_are_taken_from_nobody_and_given_t
 
 /// The real ones, with keys of their own that their users' clients live on.
 #[actix_web::test]
-async fn unknown_keys_of_the_real_server_are_kept() {
+async fn unknown_keys_are_kept() {
     let (blue, red) = red_alone().await;
     let state = include_str!("golden/real_state.json").trim_end();
     let message = include_str!("golden/real_message.json").trim_end();
@@ -138,7 +138,7 @@ async fn unknown_keys_of_the_real_server_are_kept() {
 
 /// There each PDU that is done marks all as done.
 #[actix_web::test]
-async fn oddity_29_each_pdu_has_its_own_fate() {
+async fn oddity_29_pdu_verdicts_are_independent() {
     let (blue, red) = red_alone().await;
     assert_eq!(red.sends("0", &[pdu_of("red", "a", 0, &[])]).await.verdicts(), ["accepted"]);
     let verdicts = red.sends("1", &[pdu_of("red", "c", 2, &["b"]), pdu_of("red", "d", 1, &["a"])]).await.verdicts();
@@ -152,7 +152,7 @@ async fn oddity_29_each_pdu_has_its_own_fate() {
 }
 
 #[actix_web::test]
-async fn oddity_30_an_identity_is_used_once_and_its_reuse_elsewhere_is_told() {
+async fn oddity_30_reused_identity_is_reported() {
     let (blue, red) = red_alone().await;
     assert_eq!(red.sends("1", &[pdu_of("red", "a", 0, &[])]).await.verdicts(), ["accepted"]);
     let changed = pdu_of("red", "a", 0, &[]).replace("{\"body\":\"a\"}", "{\"body\":\"other\"}");
@@ -164,7 +164,7 @@ async fn oddity_30_an_identity_is_used_once_and_its_reuse_elsewhere_is_told() {
 }
 
 #[actix_web::test]
-async fn trap_04_no_null_and_no_0_or_1_for_a_boolean_is_ever_written() {
+async fn trap_04_nulls_are_never_written() {
     let (blue, red) = red_alone().await;
     red.sends("1", &[stored_state("t1", "null", None), pdu("p1", 0, &[])]).await;
     blue.context("ctx", &["red"]).await;
@@ -178,7 +178,7 @@ async fn trap_04_no_null_and_no_0_or_1_for_a_boolean_is_ever_written() {
 }
 
 #[actix_web::test]
-async fn trap_06_our_own_pdus_have_a_depth_above_their_parents() {
+async fn trap_06_own_depth_exceeds_parents() {
     let (blue, red) = red_alone().await;
     assert_eq!(
         red.sends("1", &[pdu_of("red", "a", 0, &[]), pdu_of("red", "b", 1, &["a"])]).await.verdicts(),

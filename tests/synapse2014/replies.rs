@@ -11,7 +11,7 @@ async fn red_alone() -> (Blue, Old) {
 }
 
 #[actix_web::test]
-async fn oddity_09_a_pdu_that_is_not_here_is_told_with_words() {
+async fn oddity_09_missing_pdu_is_404() {
     let (blue, red) = red_alone().await;
     let answer = red.gets(&format!("{P}/pdu/red/nothing/")).await;
     assert_eq!((answer.status, &answer.json()["code"]), (404, &"NOT_FOUND".into()));
@@ -19,7 +19,7 @@ async fn oddity_09_a_pdu_that_is_not_here_is_told_with_words() {
 }
 
 #[actix_web::test]
-async fn oddity_10_an_unknown_path_or_method_is_told_as_such_and_options_are_answered_anywhere() {
+async fn oddity_10_unknown_path_is_404() {
     let (blue, red) = red_alone().await;
     let request =
         |line: &str| format!("{line} HTTP/1.1\r\nConnection: close\r\nHost: blue\r\nUser-Agent: Synapse\r\n\r\n");
@@ -53,7 +53,7 @@ async fn oddity_10_an_unknown_path_or_method_is_told_as_such_and_options_are_ans
 
 /// Such a server discards a reply without `ts`, and shows its users nothing that came with nulls.
 #[actix_web::test]
-async fn oddity_14_what_we_serve_can_be_shown_to_users() {
+async fn oddity_14_served_pdu_is_displayable() {
     let (blue, red) = red_alone().await;
     red.sends("1", &[pdu_of("red", "p1", 1, &[])]).await;
     let answer = red.gets(&format!("{P}/pdu/red/p1/")).await;
@@ -69,7 +69,7 @@ async fn oddity_14_what_we_serve_can_be_shown_to_users() {
 
 /// Whoever read a pair the wrong way round asks for it the wrong way round.
 #[actix_web::test]
-async fn oddity_22_targets_are_understood_raw_and_encoded_and_swapped() {
+async fn oddity_22_any_target_encoding_works() {
     let (blue, red) = red_alone().await;
     let odd = pdu_of("red", "#a!b:c@d", 1, &[]);
     assert_eq!(red.sends("1", &[odd]).await.verdicts(), ["accepted"]);
@@ -82,7 +82,7 @@ async fn oddity_22_targets_are_understood_raw_and_encoded_and_swapped() {
 
 /// A dialect that asks beside its own request: whoever answers one thing at a time waits for itself.
 #[actix_web::test]
-async fn trap_05_questions_are_answered_while_our_own_request_waits() {
+async fn trap_05_gets_answered_during_put() {
     let (blue, red) = red_alone().await;
     blue.context("ctx", &["red"]).await;
     let id = blue.say("m1", "ctx", "one").await;

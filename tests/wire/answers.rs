@@ -54,14 +54,14 @@ fn read(body: &[u8]) -> Option<Read> {
 }
 
 #[test]
-fn the_published_answers_are_read() {
+fn published_answers_are_read() {
     assert_eq!(read(include_bytes!("golden/ok.json")), Some((ok(234_234), None)));
     assert_eq!(read(include_bytes!("golden/hole.json")), Some((hole(234_234, false), None)));
     assert_eq!(read(include_bytes!("golden/wait.json")), Some((wait(123), None)));
 }
 
 #[test]
-fn answers_are_written_in_one_form() {
+fn answers_have_one_written_form() {
     assert_eq!(encode(&ok(5).into(), 100), r#"{"receive":"ok","seq":5,"window":100}"#);
     assert_eq!(encode(&hole(5, false).into(), 100), r#"{"receive":"hole_detected","seq":5,"window":100}"#);
     assert_eq!(encode(&hole(5, true).into(), 1), r#"{"receive":"hole_detected","seq":5,"conflict":true,"window":1}"#);
@@ -72,7 +72,7 @@ fn answers_are_written_in_one_form() {
 }
 
 #[test]
-fn every_odd_answer_is_taken_exactly_or_not_at_all() {
+fn odd_answers_parse_exactly_or_fail() {
     let cases: &[(&[u8], Option<Read>)] = &[
         (br#"{"receive":"ok","seq":0}"#, Some((ok(0), None))),
         (br#"{"receive":"ok","seq":9223372036854775807,"window":1}"#, Some((ok(i64::MAX as u64), Some(1)))),
@@ -131,7 +131,7 @@ fn every_odd_answer_is_taken_exactly_or_not_at_all() {
 }
 
 #[test]
-fn a_stranger_cannot_fill_the_log_with_his_answer() {
+fn long_answer_never_fills_log() {
     let body = format!(r#"{{"receive":"{}"}}"#, "x".repeat(60_000));
     let Err(PushFailure::Unreadable(words)) = decode(&frame(), &Bytes::from(body)) else { panic!("read") };
     assert!(words.len() < 100, "{words}");
@@ -164,12 +164,12 @@ fn parked_updates_are_told_by_number() {
 
 proptest! {
     #[test]
-    fn no_bytes_make_the_reader_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn push_answer_reader_never_panics(body in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = decode(&frame(), &Bytes::from(body));
     }
 
     #[test]
-    fn what_is_written_is_read_back(seq in 0..=i64::MAX.cast_unsigned(), conflict: bool, window in 1_u32.., seconds in 1..1_000_000_u64) {
+    fn push_answer_round_trips(seq in 0..=i64::MAX.cast_unsigned(), conflict: bool, window in 1_u32.., seconds in 1..1_000_000_u64) {
         for (ack, window_told) in [(ok(seq), Some(window)), (hole(seq, conflict), Some(window)), (wait(seconds), None)] {
             prop_assert_eq!(read(encode(&ack.into(), window).as_bytes()), Some((ack, window_told)));
         }

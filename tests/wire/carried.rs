@@ -24,7 +24,7 @@ fn between(update: &str) -> InboundPush {
 }
 
 #[test]
-fn a_strong_update_may_carry_a_pdu() {
+fn strong_update_carries_pdu() {
     for update in [
         format!(r#"{{"update":"pdu","pdu":{PDU}}}"#),
         format!(r#"{{ "pdu" : {PDU} , "x" : [], "up\u0064ate" : "pd\u0075" }}"#),
@@ -40,7 +40,7 @@ fn a_strong_update_may_carry_a_pdu() {
 
 /// A server on the way may write a PDU anew; that it did so makes no conflict of a repeat.
 #[test]
-fn a_repeated_pdu_is_known_by_its_identity() {
+fn repeated_pdu_matches_by_identity() {
     let digest_of = |update: &str| between(update).strong[1].digest;
     let one = digest_of(&format!(r#"{{"update":"pdu","pdu":{PDU}}}"#));
     let anew = PDU.replace("\"ts\":1,", "\"ts\": 1 ,").replace("1e2", "100");
@@ -53,7 +53,7 @@ fn a_repeated_pdu_is_known_by_its_identity() {
 }
 
 #[test]
-fn a_bad_pdu_in_an_update_is_refused_alone() {
+fn bad_carried_pdu_is_refused_alone() {
     let mut table: Vec<(String, &str)> = bad_pdus();
     table.retain(|(pdu, code)| pdu != "null" && *code != "TOO_DEEP");
     let mut table: Vec<_> =
@@ -71,7 +71,7 @@ fn a_bad_pdu_in_an_update_is_refused_alone() {
 }
 
 #[test]
-fn what_is_another_update_is_plain_whatever_is_in_it() {
+fn other_updates_stay_plain() {
     for update in [
         r#"{"update":"message","pdu":{}}"#,
         r#"{"update":"message","update":"pdu","pdu":{}}"#,
@@ -87,7 +87,7 @@ fn what_is_another_update_is_plain_whatever_is_in_it() {
 }
 
 #[test]
-fn a_push_carries_updates_pdus_and_weak_ones() {
+fn push_encodes_updates_pdus_and_ephemeral() {
     let second = Duration::from_secs(1);
     let typing =
         |n: u8| Edu { kind: "typing".to_owned(), content: format!(r#"{{"update":"typing","n": {n}}}"#).into() };
@@ -113,7 +113,7 @@ fn a_push_carries_updates_pdus_and_weak_ones() {
 
 /// What one dialect takes must fit the other: a PDU that makes a whole push unreadable would block all behind it.
 #[test]
-fn the_deepest_pdu_fits_a_push() {
+fn deepest_pdu_fits_push() {
     let nested = format!("{}{}", "[".repeat(PDU_NESTING_MAX - 1), "]".repeat(PDU_NESTING_MAX - 1));
     let pdu = PDU.replace("{\"n\": 1e2}", &nested);
     let push = between(&format!(r#"{{"update":"pdu","pdu":{pdu}}}"#));

@@ -34,7 +34,7 @@ fn core() -> Scripted {
 }
 
 #[actix_web::test]
-async fn a_transaction_travels_and_its_refusals_come_back() {
+async fn transaction_round_trip_returns_refusals() {
     let mut core = core();
     core.verdicts = Some(Ok(vec![
         Verdict::Accepted,
@@ -67,7 +67,7 @@ async fn a_transaction_travels_and_its_refusals_come_back() {
 }
 
 #[actix_web::test]
-async fn a_pdu_is_fetched_whatever_its_id_or_it_is_not_there() {
+async fn fetch_gives_pdu_or_nothing() {
     let mut core = core();
     let served = |context: &str| ServedPdu {
         context: context.parse().expect("an id"),
@@ -96,7 +96,7 @@ async fn a_pdu_is_fetched_whatever_its_id_or_it_is_not_there() {
 }
 
 #[actix_web::test]
-async fn a_peer_in_trouble_has_not_said_that_it_has_none() {
+async fn fetch_failure_is_no_miss() {
     let mut core = core();
     core.broken = true;
     let core = Arc::new(core);
@@ -108,14 +108,14 @@ async fn a_peer_in_trouble_has_not_said_that_it_has_none() {
 }
 
 #[test]
-fn a_path_holds_an_id_as_one_segment() {
+fn id_is_encoded_as_path_segment() {
     let path = |origin, id| encode(&Want::Pdu(reference(origin, id)), Habits::default()).path.into_owned();
     assert_eq!(path("green", "a-b._~1"), "/matrix/federation/v1/pdu/green/a-b._~1/");
     assert_eq!(path("[::1]:80", "#a/b c?%"), "/matrix/federation/v1/pdu/%5B%3A%3A1%5D%3A80/%23a%2Fb%20c%3F%25/");
 }
 
 #[test]
-fn a_question_for_older_pdus_names_them_id_first() {
+fn backfill_query_writes_id_first() {
     let from = vec![reference("green", "#a"), reference("[::1]:80", "b,c")];
     let want = Want::Backfill { context: "#room c".parse().expect("an id"), from, limit: 7 };
     let path = encode(&want, Habits::default()).path.into_owned();
@@ -137,7 +137,7 @@ fn stretch(pdus: &[(&str, &[&str])]) -> Vec<String> {
 }
 
 #[test]
-fn old_servers_give_too_much_and_twice_and_strangers_give_what_nobody_asked_for() {
+fn backfill_response_is_filtered_and_deduplicated() {
     assert_eq!(stretch(&[("e", &["d"]), ("d", &["c", "b"]), ("c", &["a"]), ("b", &["a"])]), ["e", "d", "c", "b"]);
     assert_eq!(stretch(&[("e", &["d"]), ("d", &["c"]), ("d", &["c"]), ("c", &[]), ("e", &["d"])]), ["e", "d", "c"]);
     let overshoot = [("e", &["d", "c", "b", "a"][..]), ("d", &[]), ("c", &[]), ("b", &[]), ("a", &[])];
@@ -146,14 +146,14 @@ fn old_servers_give_too_much_and_twice_and_strangers_give_what_nobody_asked_for(
 }
 
 #[test]
-fn missed_transactions_are_asked_for_by_our_name_and_the_last_one_held() {
+fn pull_query_names_last_transaction() {
     let path = |us| encode_pull(&name(us), 1_404_835_423_000).path.into_owned();
     assert_eq!(path("red.example"), "/matrix/federation/v1/pull/?origin=red.example&v=1404835423000");
     assert_eq!(path("red.example:80"), "/matrix/federation/v1/pull/?origin=red.example%3A80&v=1404835423000");
 }
 
 #[test]
-fn an_answer_to_it_says_how_far_it_goes_or_does_not() {
+fn pull_response_reports_progress() {
     let circle = Circle::default();
     let read = |body: &str| decode_pull(&Bytes::copy_from_slice(body.as_bytes()), &Reader::new(&name("blue"), &circle));
     let said = |body: &str| read(body).map(|pulled| (pulled.pdus.len(), pulled.upto, pulled.more));
@@ -175,7 +175,7 @@ fn fetched(body: &str) -> Result<Vec<Result<Pdu, BadPdu>>, PushFailure> {
 }
 
 #[test]
-fn a_fetched_answer_is_read_leniently_and_brings_only_what_was_asked_for() {
+fn fetch_response_parses_leniently() {
     for body in [
         format!(r#"{{"origin":"blue","ts":1,"pdus":[{PDU}]}}"#),
         format!(r#"{{"pdus":[{PDU}],"edus":7,"ts":1.5}}"#),

@@ -240,7 +240,7 @@ async fn refused(request: TestRequest) -> (u16, String, String) {
 }
 
 #[actix_web::test]
-async fn a_push_reaches_the_core_and_its_answer_the_peer() {
+async fn push_reaches_core_and_answers() {
     let core = core(Ok(Ack::Ok(Seq(9))));
     let answer = send(&core, push()).await;
     assert_eq!(answer.body.to_string(), r#"{"receive":"ok","seq":9,"window":2}"#);
@@ -259,7 +259,7 @@ async fn a_push_reaches_the_core_and_its_answer_the_peer() {
 }
 
 #[actix_web::test]
-async fn each_answer_of_the_core_has_the_dialects_words() {
+async fn core_answers_map_to_dialect() {
     let red = || name("red.example");
     let second = Duration::from_secs(1);
     let busy = Refusal::Busy { limit: "peers.intake_max", value: 4, wait: second * 3 / 2 };
@@ -295,12 +295,12 @@ async fn each_answer_of_the_core_has_the_dialects_words() {
 }
 
 #[actix_web::test]
-async fn a_trailing_slash_is_the_same_path() {
+async fn trailing_slash_is_same_path() {
     assert_eq!(send(&core(Ok(Ack::Ok(Seq(9)))), push().uri("/http/v1/updates/")).await.status, 200);
 }
 
 #[actix_web::test]
-async fn strangers_and_impostors_get_no_further_than_the_door() {
+async fn unauthenticated_push_stops_before_body() {
     let code = |(status, code, _): (u16, String, String)| (status, code);
     let body = "not even JSON";
     let unproved = (401, "UNAUTHENTICATED".to_owned());
@@ -313,7 +313,7 @@ async fn strangers_and_impostors_get_no_further_than_the_door() {
 }
 
 #[actix_web::test]
-async fn a_refusal_names_the_limit_and_its_value() {
+async fn push_refusal_names_limit_value() {
     let (status, code, words) = refused(from("10.1.0.1").set_payload(" ".repeat(401))).await;
     assert_eq!((status, code.as_str()), (413, "BODY_TOO_LARGE"));
     assert!(words.contains("federation.body_max") && words.contains("400"), "{words}");
@@ -326,7 +326,7 @@ async fn a_refusal_names_the_limit_and_its_value() {
 }
 
 #[actix_web::test]
-async fn malformed_bodies_are_bad_requests() {
+async fn malformed_push_is_400() {
     for (body, expected) in
         [("", "NOT_JSON"), ("{\"seq\":NaN}", "NOT_JSON"), ("{}", "NOT_A_PUSH"), ("[]", "NOT_A_PUSH")]
     {
@@ -336,7 +336,7 @@ async fn malformed_bodies_are_bad_requests() {
 }
 
 #[actix_web::test]
-async fn every_answer_is_json_whatever_is_asked() {
+async fn every_answer_is_json() {
     let of = |(status, code, _): (u16, String, String)| (status, code);
     let get = || from("10.1.0.1").method(Method::GET);
     assert_eq!(of(refused(get().uri("/nowhere")).await), (404, "NOT_FOUND".to_owned()));
@@ -362,7 +362,7 @@ async fn every_answer_is_json_whatever_is_asked() {
 
 /// A panic in actix-web's own hands closes the connection without a word, and the peer counts us as unreachable.
 #[actix_web::test]
-async fn a_panic_in_a_handler_is_an_answer() {
+async fn handler_panic_answers_500() {
     let poison = from("10.1.0.1").set_payload(r#"{"seq":666}"#);
     let (status, code, words) = refused(poison).await;
     assert_eq!((status, code.as_str()), (500, "INTERNAL"));

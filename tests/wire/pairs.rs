@@ -17,7 +17,7 @@ fn parents(circle: &Circle, prev: &str, usual: fernpost::wire::pdu::PairOrder) -
 }
 
 #[test]
-fn what_is_known_tells_before_what_is_likely() {
+fn known_names_decide_pair_order() {
     // The same pair, and one more thing known each time.
     let prev = r#"[["lime","mint"]]"#;
     let nothing = Circle::default();
@@ -33,7 +33,7 @@ fn what_is_known_tells_before_what_is_likely() {
 
 /// A server of 2014 on a network of names without dots: nothing in its pairs tells, and its profile does.
 #[test]
-fn where_nothing_tells_the_habit_of_the_sender_does() {
+fn sender_profile_decides_ambiguous_pairs() {
     let pdu: &RawValue = serde_json::from_str(
         r#"{"pdu_id":"i","origin":"hs2","context":"c","ts":1,"pdu_type":"t","content":{},"prev_pdus":[["JVlSCkGcSH","hs1"]]}"#,
     )
@@ -48,7 +48,7 @@ fn where_nothing_tells_the_habit_of_the_sender_does() {
 }
 
 #[test]
-fn the_store_is_asked_only_where_no_known_server_tells() {
+fn store_is_asked_only_when_ambiguous() {
     let circle = Circle { held: vec![reference("id", "blue")], ..Circle::default() };
     for prev in [r#"[["blue","id"]]"#, r#"[["green","id"]]"#, r#"[["RED","id"],["x","y"]]"#, "[]"] {
         parents(&circle, prev, IdFirst);
@@ -60,7 +60,7 @@ fn the_store_is_asked_only_where_no_known_server_tells() {
 }
 
 #[test]
-fn all_pairs_of_a_pdu_are_read_alike() {
+fn pairs_of_pdu_share_one_order() {
     let circle = Circle::default();
     let table: &[(&str, &[(&str, &str)])] = &[
         // A known server: us, the sender, the origin.

@@ -18,7 +18,7 @@ fn stored(pdu: &str) -> String {
 }
 
 #[test]
-fn pdus_are_stored_in_one_form() {
+fn pdus_have_one_stored_form() {
     for (came, expected) in [
         (include_str!("golden/pdus/published.json"), include_str!("golden/pdus/published.stored.json")),
         (include_str!("golden/pdus/published_state.json"), include_str!("golden/pdus/published_state.stored.json")),
@@ -33,7 +33,7 @@ fn pdus_are_stored_in_one_form() {
 }
 
 #[test]
-fn what_the_core_needs_of_a_pdu_is_read() {
+fn pdu_reader_extracts_core_fields() {
     let circle = Circle::default();
     let state = include_str!("golden/pdus/published_state.json");
     let pdu = circle.read(state, PairOrder::OriginFirst).expect("sound");
@@ -76,7 +76,7 @@ fn stored_key(pdu: &str, key: &str) -> Option<String> {
 }
 
 #[test]
-fn values_that_mean_the_same_are_stored_as_one() {
+fn equivalent_values_store_alike() {
     let state =
         |key: &'static str, value: &'static str| vec![("is_state", "true"), ("state_key", "\"k\""), (key, value)];
     for (changes, key, expected) in [
@@ -207,7 +207,7 @@ pub(crate) fn bad_pdus() -> Vec<(String, &'static str)> {
 }
 
 #[test]
-fn a_refused_pdu_is_named_as_far_as_it_can_be_read() {
+fn refused_pdu_is_named_if_readable() {
     let refused = |pdu: &str| {
         let bad = Circle::default().read(pdu, PairOrder::OriginFirst).expect_err("refused");
         (bad.id, bad.origin, bad.code, bad.reason)
@@ -227,7 +227,7 @@ fn a_refused_pdu_is_named_as_far_as_it_can_be_read() {
 }
 
 #[test]
-fn twenty_parents_and_the_greatest_depth_of_nesting_are_taken() {
+fn largest_valid_pdu_is_accepted() {
     let parents: Vec<String> = (0..20).map(|i| format!("[\"blue\",\"p{i}\"]")).collect();
     let nested = format!("{}{}", "[".repeat(PDU_NESTING_MAX - 1), "]".repeat(PDU_NESTING_MAX - 1));
     let pdu = with(&[("prev_pdus", &format!("[{}]", parents.join(","))), ("content", &nested)]);
@@ -235,7 +235,7 @@ fn twenty_parents_and_the_greatest_depth_of_nesting_are_taken() {
 }
 
 #[test]
-fn a_pdu_is_shown_with_a_depth_it_does_not_state() {
+fn served_pdu_gets_computed_depth() {
     let bytes = Bytes::from(stored(&with(&[("x", "[1, 2]")])));
     let deep = r#"{"pdu_id":"i","origin":"blue","context":"c","ts":1,"pdu_type":"t","prev_pdus":[],"depth":7,"is_state":false,"content":{},"x":[1, 2]}"#;
     for pairs in [PairOrder::OriginFirst, PairOrder::IdFirst] {
@@ -246,7 +246,7 @@ fn a_pdu_is_shown_with_a_depth_it_does_not_state() {
 
 /// A server of 2014 that gets pairs in our order does not fail: it asks for PDUs that nobody has, for ever.
 #[test]
-fn pairs_are_turned_for_a_peer_that_writes_the_id_first() {
+fn pairs_are_swapped_for_synapse() {
     let content = r#"{"prev_pdus": [["blue","b1"]], "n": 1e2}"#;
     let came =
         with(&[("prev_pdus", r#"[["blue","b1"],["\u0067reen","g \"1\""]]"#), ("content", content), ("depth", "3")]);
@@ -311,7 +311,7 @@ fn a_narrowed_pdu_names_its_servers() {
 }
 
 #[test]
-fn a_message_is_composed_in_the_form_in_which_it_is_stored() {
+fn composed_message_has_stored_form() {
     let extra =
         [("user_id", "\"@a:red\""), ("\"é\n", "[1, 2e3]"), ("depth", "1"), ("outlier", "true"), ("none", " null")];
     let extra = || extra.map(|(key, value)| (key.to_owned(), Bytes::from_static(value.as_bytes()))).to_vec();
@@ -366,7 +366,7 @@ fn some_pdu() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn content_and_unknown_keys_keep_every_byte(content in raw_json(), unknown in raw_json()) {
+    fn content_and_unknown_keys_keep_bytes(content in raw_json(), unknown in raw_json()) {
         prop_assume!(content != "null" && unknown != "null");
         let came = with(&[("content", &content), ("unknown", &unknown)]);
         let stored = stored(&came);
@@ -375,7 +375,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_stored_is_read_back_as_the_same_pdu(came in some_pdu()) {
+    fn stored_pdu_round_trips(came in some_pdu()) {
         let circle = Circle::default();
         if let Ok(pdu) = circle.read(&came, PairOrder::OriginFirst) {
             let again = circle.read(text(&pdu.bytes), PairOrder::OriginFirst);
@@ -384,7 +384,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_composed_is_read_back_as_it_was_written(content in raw_json(), extra in raw_json(), key: String) {
+    fn composed_pdu_round_trips(content in raw_json(), extra in raw_json(), key: String) {
         let drafted = draft(None, &content, vec![(key, Bytes::from(extra))]);
         let composed = Text.compose(&name("red"), &drafted, &berth());
         let pdu = Circle::default().read(text(&composed), PairOrder::OriginFirst).expect("our own PDU");

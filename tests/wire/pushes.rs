@@ -27,7 +27,7 @@ fn decode(body: &Bytes, max: u32, verified: &'static str) -> Result<InboundPush,
 }
 
 #[test]
-fn the_published_push_is_read_and_its_update_keeps_every_byte() {
+fn published_push_keeps_update_bytes() {
     let text = include_str!("golden/push.json");
     let body = Bytes::from_static(text.as_bytes());
     let decoded = decode(&body, WINDOW, "network").expect("the published example");
@@ -162,7 +162,7 @@ const PUSHES: &[(&[u8], &str)] = &[
 ];
 
 #[test]
-fn every_odd_body_has_one_verdict() {
+fn odd_push_bodies_have_one_verdict() {
     assert!(PUSHES.len() >= 60);
     for (body, expected) in PUSHES {
         assert_eq!(verdict(body), *expected, "{}", String::from_utf8_lossy(body));
@@ -171,7 +171,7 @@ fn every_odd_body_has_one_verdict() {
 
 /// CVE-2025-30355 and its like: a crafted body must cost its sender a 400, never us a stack.
 #[test]
-fn nesting_is_bounded_and_brackets_in_strings_do_not_count() {
+fn push_nesting_is_bounded() {
     let nested = |depth: usize| format!(r#"{{"seq":1,"strong":[{}{}]}}"#, "[".repeat(depth), "]".repeat(depth));
     assert_eq!(verdict(nested(NESTING_MAX - 2).as_bytes()), "seq 1 strong [-] weak 0");
     assert_eq!(verdict(nested(NESTING_MAX - 1).as_bytes()), "not JSON");
@@ -183,7 +183,7 @@ fn nesting_is_bounded_and_brackets_in_strings_do_not_count() {
 }
 
 #[test]
-fn a_push_is_written_from_raw_updates() {
+fn push_is_written_from_raw_updates() {
     let updates = || vec![Bytes::from_static(br#"{"b":1.0, "a":"\u00e9"}"#), Bytes::from_static(br#"{"n":1e2}"#)];
     let body = |strong, first, last| String::from_utf8(encode(&frame(strong, first, last)).to_vec()).expect("text");
     assert_eq!(body(vec![], None, 41), r#"{"strong":[],"seq":41}"#);
@@ -241,12 +241,12 @@ fn nearly_a_push() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn no_bytes_make_the_reader_panic(body in prop_oneof![prop::collection::vec(any::<u8>(), 0..200), nearly_a_push()]) {
+    fn push_reader_never_panics(body in prop_oneof![prop::collection::vec(any::<u8>(), 0..200), nearly_a_push()]) {
         let _ = decode(&Bytes::from(body), 3, "network");
     }
 
     #[test]
-    fn a_damaged_push_never_makes_the_reader_panic(at in 0_usize..400, byte: u8) {
+    fn damaged_push_never_panics(at in 0_usize..400, byte: u8) {
         let mut body = include_bytes!("golden/push.json").to_vec();
         let at = at % body.len();
         body[at] = byte;
@@ -254,7 +254,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_is_read_back_byte_for_byte(
+    fn push_round_trips_exactly(
         updates in prop::collection::vec(json(), 0..8),
         last in 0..=i64::MAX.cast_unsigned(),
         first in prop::option::of(0..=i64::MAX.cast_unsigned()),

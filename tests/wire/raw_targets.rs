@@ -64,7 +64,7 @@ fn requests() -> Vec<(String, &'static str)> {
 }
 
 #[actix_web::test]
-async fn every_request_of_a_connection_finds_its_context() {
+async fn raw_hash_works_on_every_request() {
     let (address, handle) = listen(Serving::default());
     for piece in [1, 7, usize::MAX] {
         let mut stream = TcpStream::connect(address).await.expect("connects");
@@ -92,7 +92,7 @@ async fn every_request_of_a_connection_finds_its_context() {
 }
 
 #[actix_web::test]
-async fn a_body_is_never_touched_however_large() {
+async fn raw_hash_in_body_is_untouched() {
     let (address, handle) = listen(Serving::default());
     let body = "GET /#a HTTP/1.1\r\nContent-Length: 0\r\n\r\n".repeat(4000);
     for chunked in [false, true] {
@@ -118,7 +118,7 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 #[actix_web::test]
-async fn what_bounds_a_connection_still_does() {
+async fn raw_target_connection_stays_bounded() {
     let serving = Serving { head_timeout: Duration::from_millis(300), ..Serving::default() };
     let (address, handle) = listen(serving);
     let mut long = TcpStream::connect(address).await.expect("connects");
@@ -172,7 +172,7 @@ fn transport(at: String, habits: Habits) -> PeerTransport {
 const OLD: Habits = Habits { pairs: PairOrder::IdFirst, raw_targets: true };
 
 #[actix_web::test]
-async fn who_decodes_nothing_is_asked_in_its_own_words() {
+async fn synapse_peer_gets_raw_target() {
     for (habits, id, line) in [
         (OLD, "#a!:@b", "/pdu/green/#a!:@b/"),
         (OLD, "a%23\"<>|\\^`{}b", "/pdu/green/a%23\"<>|\\^`{}b/"),
@@ -195,7 +195,7 @@ async fn who_decodes_nothing_is_asked_in_its_own_words() {
 }
 
 #[actix_web::test]
-async fn a_raw_target_leads_through_the_same_gate() {
+async fn raw_target_passes_address_filter() {
     let want = || Want::Pdu(reference("green", "#a"));
     let (address, asked) = old_server().await;
     let named = format!("http://localhost:{}", address.port());

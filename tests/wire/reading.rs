@@ -38,7 +38,7 @@ async fn asked(core: Scripted, address: &str, path: &str) -> Answer {
 }
 
 #[actix_web::test]
-async fn a_pdu_is_shown_to_those_who_take_part() {
+async fn participant_reads_pdu() {
     let expected = concat!(
         r#"{"origin":"us.example","ts":1404835423000,"pdus":[{"pdu_id":"i","origin":"green.example","context":"c","ts":1,"#,
         r#""pdu_type":"t","prev_pdus":[],"depth":7,"is_state":false,"content":{"n": 1e2}}]}"#
@@ -55,7 +55,7 @@ async fn a_pdu_is_shown_to_those_who_take_part() {
 }
 
 #[actix_web::test]
-async fn what_may_not_be_seen_is_answered_as_what_is_not_there() {
+async fn hidden_pdu_answers_like_missing() {
     let unknown = asked(core(), "10.1.0.1", "green.example/nothing/").await;
     assert_eq!((unknown.status, unknown.body["code"].as_str()), (404, Some("NOT_FOUND")));
     for path in ["green.example/held/", "green.example/secret/", "a%20b/c%0A/", "blue.example/i/"] {
@@ -79,7 +79,7 @@ fn ids(answer: &Answer) -> Vec<&str> {
 }
 
 #[actix_web::test]
-async fn older_pdus_are_given_to_those_who_take_part_those_named_among_them() {
+async fn backfill_includes_named_pdus() {
     for path in ["backfill/c/", "backfill/c", "paginate/c/", "%62ackfill/%63/"] {
         let answer = walked(core(), "10.1.0.1", &format!("{path}?v=i,green.example&v=both%2Ctwin&limit=9")).await;
         assert_eq!((answer.status, ids(&answer)), (200, vec!["i", "both"]), "{path}");
@@ -92,7 +92,7 @@ async fn older_pdus_are_given_to_those_who_take_part_those_named_among_them() {
 }
 
 #[actix_web::test]
-async fn a_question_for_older_pdus_that_makes_no_sense_is_refused() {
+async fn invalid_backfill_query_is_400() {
     for question in ["", "?limit=3", "?v=a,b", "?v=a&limit=3", "?v=a,b&limit=-1", "?v=a,b&limit=x"] {
         let answer = walked(core(), "10.1.0.1", &format!("backfill/c/{question}")).await;
         assert_eq!((answer.status, answer.body["code"].as_str()), (400, Some("BAD_QUESTION")), "{question}");
@@ -100,7 +100,7 @@ async fn a_question_for_older_pdus_that_makes_no_sense_is_refused() {
 }
 
 #[actix_web::test]
-async fn the_state_is_given_to_those_who_take_part() {
+async fn participant_reads_state() {
     for path in ["state/c/", "state/c"] {
         let answer = walked(core(), "10.1.0.1", path).await;
         assert_eq!((answer.status, ids(&answer)), (200, vec!["i", "#a/b c?", "both"]), "{path}");
@@ -140,7 +140,7 @@ async fn a_raw_target_is_not_decoded() {
 }
 
 #[actix_web::test]
-async fn whether_a_conversation_exists_is_not_told_to_strangers() {
+async fn context_existence_stays_hidden() {
     let unknown = walked(core(), "10.1.0.1", "backfill/nowhere/?v=i,green.example&limit=1").await;
     assert_eq!((unknown.status, unknown.body["code"].as_str()), (404, Some("NOT_FOUND")));
     let secret = walked(core(), "10.1.0.1", "backfill/elsewhere/?v=secret,green.example&limit=1").await;
@@ -164,7 +164,7 @@ fn sent() -> Scripted {
 }
 
 #[actix_web::test]
-async fn who_missed_a_transaction_is_given_all_that_followed_page_by_page() {
+async fn pull_pages_whole_transactions() {
     let page = async |query: &str| {
         let answer = walked(sent(), "10.1.0.1", &format!("pull/?origin=red.example&{query}")).await;
         let next = answer.body["transaction_id"].as_str().map(str::to_owned);
@@ -180,7 +180,7 @@ async fn who_missed_a_transaction_is_given_all_that_followed_page_by_page() {
 }
 
 #[actix_web::test]
-async fn nobody_is_told_what_another_server_was_sent() {
+async fn pull_needs_own_origin() {
     for (query, status, code) in [
         ("?origin=green.example&v=0", 403, "FORBIDDEN"),
         ("?v=0", 400, "BAD_QUESTION"),
@@ -198,7 +198,7 @@ async fn nobody_is_told_what_another_server_was_sent() {
 
 /// A 404 is a definite answer: the asker would take the PDU for lost.
 #[actix_web::test]
-async fn a_store_that_cannot_be_read_is_no_miss() {
+async fn unreadable_store_is_no_miss() {
     let mut core = core();
     core.broken = true;
     let answer = asked(core, "10.1.0.1", "green.example/i/").await;

@@ -22,7 +22,7 @@ fn body() -> String {
 }
 
 #[actix_web::test]
-async fn a_transaction_reaches_the_core_and_its_verdicts_the_peer() {
+async fn transaction_reaches_core_and_answers() {
     let verdicts = vec![Verdict::Held, Verdict::Refused { code: "NOT_AN_OBJECT", reason: "no object".to_owned() }];
     let mut core = scripted(Ok(Ack::Ok(Seq(1))));
     core.verdicts = Some(Ok(verdicts));
@@ -44,7 +44,7 @@ async fn a_transaction_reaches_the_core_and_its_verdicts_the_peer() {
 }
 
 #[actix_web::test]
-async fn an_empty_transaction_is_normal_and_the_slash_may_be_left_out() {
+async fn empty_transaction_is_accepted() {
     for uri in [SEND, SEND.trim_end_matches('/'), "/matrix/federation/v1/send/%23a%20b/"] {
         let core = core(Ok(Ack::Ok(Seq(1))));
         let request = from("10.1.0.1").uri(uri).set_payload(r#"{"origin":"red.example"}"#);
@@ -68,7 +68,7 @@ fn in_short((status, code, _): (u16, String, String)) -> (u16, String) {
 }
 
 #[actix_web::test]
-async fn the_sender_is_who_it_proved_to_be_and_nobody_else() {
+async fn transaction_origin_must_be_proven() {
     let named = |origin: &str| format!(r#"{{"origin":"{origin}"}}"#);
     let header = |request: TestRequest, name: &'static str| request.insert_header(("Fernpost-Origin", name));
     let unproved = || (401, "UNAUTHENTICATED".to_owned());
@@ -103,7 +103,7 @@ async fn the_sender_is_who_it_proved_to_be_and_nobody_else() {
 }
 
 #[actix_web::test]
-async fn malformed_bodies_are_bad_requests_and_large_ones_name_their_limit() {
+async fn malformed_or_large_transaction_is_refused() {
     for (body, expected) in [
         ("", "NOT_JSON"),
         (r#"{"origin":"red.example","ts":NaN}"#, "NOT_JSON"),
@@ -129,7 +129,7 @@ async fn malformed_bodies_are_bad_requests_and_large_ones_name_their_limit() {
 }
 
 #[actix_web::test]
-async fn not_now_is_a_status_with_a_time() {
+async fn retryable_refusal_has_retry_after() {
     let second = Duration::from_secs(1);
     let busy = Refusal::Busy { limit: "peers.intake_max", value: 4, wait: second * 3 / 2 };
     for (refusal, status, code, retry_after) in [
@@ -149,7 +149,7 @@ async fn not_now_is_a_status_with_a_time() {
 }
 
 #[actix_web::test]
-async fn what_is_not_spoken_here_is_told_in_json() {
+async fn unknown_federation_path_is_json_404() {
     let get = |uri: &str| from("10.1.0.1").method(actix_web::http::Method::GET).uri(uri);
     assert_eq!(in_short(refused(get(SEND)).await), (405, "METHOD_NOT_ALLOWED".to_owned()));
     let prefix = "/matrix/federation/v1";

@@ -65,7 +65,7 @@ async fn pushed_with(us: &str, at: SocketAddr, update: Bytes) -> Result<Answered
 }
 
 #[actix_web::test]
-async fn a_push_travels_and_every_answer_comes_back() {
+async fn push_round_trips_every_answer() {
     let busy = Refusal::Busy { limit: "peers.intake_max", value: 4, wait: Duration::from_secs(3) };
     let conflict = Ack::Hole { expected: Seq(2), conflict: true };
     for (said, heard, window, reason) in [
@@ -89,7 +89,7 @@ async fn a_push_travels_and_every_answer_comes_back() {
 }
 
 #[actix_web::test]
-async fn a_refusal_comes_back_with_its_reason_and_a_stopped_server_is_unreachable() {
+async fn push_refusal_returns_its_reason() {
     let listening = listen(&core(Ok(Ack::Ok(Seq(7)))), Duration::from_secs(30));
     let refused = pushed("blue.example", listening.address).await;
     let Err(PushFailure::Refused { status: 401, reason }) = refused else { panic!("{refused:?}") };
@@ -100,7 +100,7 @@ async fn a_refusal_comes_back_with_its_reason_and_a_stopped_server_is_unreachabl
 }
 
 #[actix_web::test]
-async fn parked_updates_come_back_with_the_answer() {
+async fn parked_updates_come_back_with_answer() {
     let mut core = scripted(Ok(Ack::Ok(Seq(7))));
     core.answer = Ok(Receipt { ack: Ack::Ok(Seq(7)), parked: vec![(Seq(7), "NOT_A_PARTICIPANT")] });
     let listening = listen(&Arc::new(core), Duration::from_secs(30));
@@ -113,7 +113,7 @@ async fn parked_updates_come_back_with_the_answer() {
 
 /// A sender that is cut off while it still writes sees a broken connection, and would repeat the same push for ever.
 #[actix_web::test]
-async fn a_refusal_of_a_huge_body_reaches_the_sender() {
+async fn huge_body_refusal_reaches_sender() {
     let listening = listen(&core(Ok(Ack::Ok(Seq(7)))), Duration::from_secs(30));
     let huge = Bytes::from(format!(r#"{{"a":"{}"}}"#, "x".repeat(6 << 20)));
     for (us, expected) in [("red.example", 413), ("blue.example", 401)] {
@@ -126,7 +126,7 @@ async fn a_refusal_of_a_huge_body_reaches_the_sender() {
 }
 
 #[actix_web::test]
-async fn a_body_that_drips_is_cut_off_with_an_answer() {
+async fn slow_body_answers_408() {
     let listening = listen(&core(Ok(Ack::Ok(Seq(7)))), Duration::from_millis(100));
     let mut stream = TcpStream::connect(listening.address).await.expect("connects");
     let head = "POST /http/v1/updates HTTP/1.1\r\nHost: blue.example\r\nContent-Length: 10\r\n\r\n{";

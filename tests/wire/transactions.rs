@@ -27,7 +27,7 @@ fn outcome(transaction: &InboundTransaction) -> Vec<&str> {
 }
 
 #[test]
-fn the_published_transaction_and_those_of_old_servers_are_read() {
+fn published_and_2014_transactions_are_read() {
     let published = read(include_bytes!("golden/transactions/published.json"), 9).expect("published");
     assert_eq!((published.id.as_str(), published.verified), ("7", "network"), "the path's id, not the body's");
     assert_eq!(published.prev_ids, ["e1da392e61898be4d2009b9fecce5325"]);
@@ -45,7 +45,7 @@ fn the_published_transaction_and_those_of_old_servers_are_read() {
 }
 
 #[test]
-fn the_digest_is_over_the_text_of_the_pdus_alone() {
+fn transaction_digest_covers_only_pdus() {
     let of = |body: &str| read(body.as_bytes(), 9).expect("read").digest;
     assert_eq!(of(r#"{"origin":"red","pdus": [1 ,2] }"#), digest(b"[1 ,2]"));
     assert_eq!(of(r#"{"ts":9,"edus":[{}],"pdus":[1 ,2],"origin":"red"}"#), digest(b"[1 ,2]"));
@@ -115,7 +115,7 @@ const BODIES: &[(&[u8], &str)] = &[
 ];
 
 #[test]
-fn every_odd_body_has_one_verdict() {
+fn odd_transaction_bodies_have_one_verdict() {
     for (body, expected) in BODIES {
         assert_eq!(verdict(body), *expected, "{}", String::from_utf8_lossy(body));
     }
@@ -126,7 +126,7 @@ const RIGHT: &str = r#"{"pdu_id":"right","origin":"blue","context":"c","ts":1,"p
 
 /// The server of 2014 answers 500 to the whole batch for one item it does not understand, and its sender forgets them all.
 #[test]
-fn one_bad_pdu_never_harms_its_neighbours() {
+fn bad_transaction_pdu_is_refused_alone() {
     let table = bad_pdus();
     assert!(table.len() >= 60, "{}", table.len());
     let alone = read(format!(r#"{{"origin":"blue","pdus":[{LEFT},{RIGHT}]}}"#).as_bytes(), 9).expect("sound");
@@ -141,7 +141,7 @@ fn one_bad_pdu_never_harms_its_neighbours() {
 }
 
 #[test]
-fn one_bad_edu_is_dropped_alone() {
+fn bad_edu_is_dropped_alone() {
     let good = r#"{"origin":"blue","edu_type":"typing","content":{"a":1.0},"destination":"green","x":1}"#;
     let deep = format!(r#"{{"origin":"blue","edu_type":"t","content":{}{}}}"#, "[".repeat(99), "]".repeat(99));
     let long = format!(r#"{{"origin":"blue","edu_type":"{}","content":{{}}}}"#, "x".repeat(256));
@@ -187,7 +187,7 @@ fn pdu(id: &str, text: &'static str) -> Item {
 }
 
 #[test]
-fn a_transaction_is_written_from_stored_pdus() {
+fn transaction_is_written_from_stored_pdus() {
     let items = vec![pdu("a", include_str!("golden/pdus/published.stored.json")), pdu("b", r#"{"n":1e2}"#)];
     let typing = Edu { kind: "typing".to_owned(), content: Bytes::from_static(br#"{"user_id": "uid"}"#) };
     let written = encode(
@@ -203,7 +203,7 @@ fn a_transaction_is_written_from_stored_pdus() {
 }
 
 #[test]
-fn a_reply_carries_a_pdu_with_its_depth() {
+fn reply_carries_pdu_depth() {
     let stored = Bytes::from(include_str!("golden/pdus/published.stored.json").trim_end());
     let reply = encode_reply(&name("red"), Millis(1_404_835_423_000), &[(stored, 7)], PairOrder::OriginFirst);
     assert_eq!(text(&reply), include_str!("golden/transactions/reply.json").trim_end());
@@ -211,12 +211,12 @@ fn a_reply_carries_a_pdu_with_its_depth() {
 
 proptest! {
     #[test]
-    fn no_bytes_make_the_reader_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn transaction_reader_never_panics(body in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = read(&body, 3);
     }
 
     #[test]
-    fn a_damaged_transaction_never_makes_the_reader_panic(at in 0_usize..2000, byte: u8, which in 0_usize..3) {
+    fn damaged_transaction_never_panics(at in 0_usize..2000, byte: u8, which in 0_usize..3) {
         let mut body = [
             &include_bytes!("golden/transactions/published.json")[..],
             include_bytes!("golden/transactions/old_edu.json"),
@@ -228,7 +228,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_is_read_back_byte_for_byte(ids in prop::collection::vec("[a-z]{1,8}", 0..5), content in ".*") {
+    fn transaction_round_trips_exactly(ids in prop::collection::vec("[a-z]{1,8}", 0..5), content in ".*") {
         let content = serde_json::Value::from(content).to_string();
         let items: Vec<Item> = ids.iter().map(|id| {
             let text = format!(
@@ -247,7 +247,7 @@ proptest! {
 }
 
 #[test]
-fn an_update_queued_before_the_dialect_was_changed_is_refused_and_never_left_out() {
+fn queued_update_after_dialect_change_refused() {
     let label = Label::Transaction { id: 7, prev: None, ts: Millis(0) };
     let items =
         vec![Item::Pdu(reference("red", "a"), Bytes::from_static(b"{}")), Item::Update(Bytes::from_static(b"{}"))];

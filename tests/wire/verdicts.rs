@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use crate::circle::{name, reference};
 
 #[test]
-fn every_verdict_has_its_words() {
+fn verdicts_have_one_written_form() {
     let named = |id: &str| Named { id: Some(id.to_owned()), origin: Some("red".to_owned()) };
     let refused = |code, reason: &str| Verdict::Refused { code, reason: reason.to_owned() };
     let entries = [
@@ -53,7 +53,7 @@ fn refused(body: &[u8]) -> Vec<(String, String)> {
 }
 
 #[test]
-fn whatever_is_answered_it_was_taken() {
+fn any_transaction_answer_means_accepted() {
     for body in [
         &b""[..],
         b"null",
@@ -79,7 +79,7 @@ fn whatever_is_answered_it_was_taken() {
 }
 
 #[test]
-fn refusals_are_read_by_name_or_by_place() {
+fn refusals_match_by_name_or_index() {
     let pair = |reference: &str, why: &str| (reference.to_owned(), why.to_owned());
     let named = br#"{"pdus":[{"pdu_id":"a","origin":"GREEN","error":"no","code":"BAD_TS"},{"pdu_id":"a","origin":"red","status":"held"}]}"#;
     assert_eq!(refused(named), [pair("green/a", "BAD_TS: no")]);
@@ -91,7 +91,7 @@ fn refusals_are_read_by_name_or_by_place() {
 
 /// The sender called these acknowledged, and its trace never said where they are.
 #[test]
-fn parked_pdus_are_read_with_their_codes() {
+fn parked_pdus_carry_their_codes() {
     let pair = |reference: &str, why: &str| (reference.to_owned(), why.to_owned());
     let named = br#"{"pdus":[{"pdu_id":"a","origin":"green","status":"parked","code":"NOT_A_PARTICIPANT"}]}"#;
     assert_eq!(refused(named), [pair("green/a", "parked as NOT_A_PARTICIPANT")]);
@@ -102,7 +102,7 @@ fn parked_pdus_are_read_with_their_codes() {
 
 proptest! {
     #[test]
-    fn no_bytes_make_the_reader_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn transaction_answer_reader_never_panics(body in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = decode(&frame(), &Bytes::from(body));
     }
 }

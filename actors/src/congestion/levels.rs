@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn the_feed_closes_the_door_at_the_high_mark_and_opens_it_below_the_low_one() {
+    fn feed_watermarks_gate_admission() {
         let mut levels = levels();
         let mut trace = vec![];
         for events in [0, 9, 10, 9, 8, 7, 9, 10, 11, 0] {
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn the_disk_closes_it_below_the_least_and_opens_it_with_an_eighth_more() {
+    fn disk_watermarks_gate_admission() {
         let mut levels = levels();
         let mut trace = vec![];
         for bytes in [801, 800, 799, 800, 899, 900, 800, 0] {
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn either_keeps_it_closed() {
+    fn overload_ends_when_both_clear() {
         let mut levels = levels();
         levels.unread(10);
         levels.free(1);

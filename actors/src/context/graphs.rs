@@ -249,7 +249,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
-    fn each_pdu_comes_once_and_after_what_it_answers(plan in plan()) {
+    fn random_graph_delivered_causally_once(plan in plan()) {
         let (world, graph) = play(&plan);
         check(&world, &plan, &graph);
     }

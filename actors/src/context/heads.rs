@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn ten_edges_are_named_the_oldest_depth_first() {
+    fn ten_shallowest_heads_become_parents() {
         let mut heads = vec![];
         (0..12).rev().for_each(|n| assert!(!advance(&mut heads, &[], Some(head(n, n)), 100)));
         let Named { prev, depth, emitted } = parents(&heads);
@@ -63,19 +63,19 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_edges_costs_a_bounded_row() {
+    fn head_count_is_bounded() {
         let mut heads = vec![];
         let forgotten = (0..500).filter(|n| advance(&mut heads, &[], Some(head(*n, *n)), 100)).count();
         assert_eq!((heads.len(), heads[0].depth, forgotten), (100, 400, 400));
     }
 
     #[test]
-    fn the_first_word_has_no_parents_and_depth_0() {
+    fn first_pdu_has_no_parents() {
         assert_eq!(parents(&[]), Named { prev: vec![], depth: 0, emitted: 0 });
     }
 
     #[test]
-    fn the_emitted_depth_builds_on_what_parents_emit() {
+    fn emitted_depth_follows_parent_depth() {
         let of =
             |depth, stated| Head { emitted: Head::of(head(1, 0).reference, depth, stated).emitted, ..head(1, depth) };
         for (stated, emitted) in

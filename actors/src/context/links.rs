@@ -78,7 +78,7 @@ mod tests {
     use crate::context::desk::at;
 
     #[test]
-    fn invented_links_cost_a_bounded_memory() {
+    fn missing_prev_states_are_bounded() {
         let mut links = Links::default();
         let key = |n: usize| ("topic".into(), n.to_string());
         (0..LINKS_MAX).for_each(|n| assert_eq!(links.open(&at(&format!("red/{n}")), &key(0)), Bond::Sound));

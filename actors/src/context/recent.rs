@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_oldest_is_forgotten_and_one_written_over_is_new_again() {
+    fn bounded_map_evicts_oldest_write() {
         let mut recent = Recent::new(2);
         recent.insert("a", 1);
         recent.insert("b", 2);

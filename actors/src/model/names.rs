@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn server_names_are_hosts_with_an_optional_port() {
+    fn server_name_validates_host_and_port() {
         for good in
             ["red", "red.example", "RED.Example:8448", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:9880", "a-b.c"]
         {
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_name_splits_into_host_and_port() {
+    fn server_name_splits_host_and_port() {
         let name: ServerName = "[::1]:9880".parse().expect("valid");
         assert_eq!((name.host(), name.port()), ("[::1]", Some(9880)));
         let name: ServerName = "red.example".parse().expect("valid");
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn submission_ids_are_bounded_and_url_safe() {
+    fn submission_id_rejects_unsafe_characters() {
         assert!("A-z.9_~".parse::<SubmissionId>().is_ok());
         for bad in ["", "a/b", "a b", "\u{e9}", &"a".repeat(129)] {
             assert_eq!(bad.parse::<SubmissionId>(), Err(BadSubmissionId), "{bad}");

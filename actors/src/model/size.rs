@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_are_shown_as_they_are_configured() {
+    fn size_displays_in_configured_units() {
         let table = [(0, "0B"), (1023, "1023B"), (1024, "1KiB"), (1 << 20, "1MiB"), (3 << 29, "1.5GiB")];
         for (bytes, words) in table.into_iter().chain([(900 << 30, "900GiB"), (u64::MAX, "15.9EiB")]) {
             assert_eq!(Size(bytes).to_string(), words);

@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_thing_is_named_in_the_singular() {
+    fn one_thing_is_named_in_singular() {
         assert_eq!([0, 1, 2].map(|n| Counted(n, "item").to_string()), ["0 items", "1 item", "2 items"]);
         assert_eq!(Numbers(Seq(606), Seq(606)).to_string(), "number 606");
         assert_eq!(Numbers(Seq(606), Seq(607)).to_string(), "numbers 606 to 607");

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_chain_of_invented_parents_ends_with_the_budget() {
+    fn each_measure_exhausts_fetch_budget() {
         for (taken, named) in
             [(spent(100, 0, 0), "fetch_items"), (spent(1, 1000, 0), "fetch_bytes"), (spent(0, 0, 10), "fetch_seconds")]
         {
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_spent_comes_back_within_the_hour_and_is_told_of_once() {
+    fn overdrawn_budget_refills_and_notifies_once() {
         let mut budget = Budget::default();
         budget.spend(Millis(0), LIMITS, spent(150, 0, 0));
         assert!(key(&mut budget, 0).is_some() && budget.is_news() && !budget.is_news());
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_whole_when_the_slowest_of_its_measures_is() {
+    fn budget_refills_with_slowest_measure() {
         let mut budget = Budget::default();
         assert_eq!(budget.whole_at(LIMITS), Millis(0));
         budget.spend(Millis(1000), LIMITS, spent(10, 500, 1));
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_jumps_back_gives_nothing_away() {
+    fn fetch_budget_ignores_clock_rewind() {
         let mut budget = Budget::default();
         budget.spend(Millis(10_000_000), LIMITS, spent(150, 0, 0));
         assert!(key(&mut budget, 0).is_some());

@@ -311,7 +311,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn each_update_arrives_once_and_in_order_whatever_happens(
+    fn random_faults_deliver_once_in_order(
         chances in proptest::collection::vec(chance(), 0..200), send in 1u32..5, take in 1u32..5,
     ) {
         let (red, blue) = (Side::new("blue", "blue", send), Side::new("red", "red", take));

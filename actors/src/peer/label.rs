@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_rise_with_the_clock_and_without_it() {
+    fn transaction_ids_rise_without_clock() {
         let mut labels = labels();
         assert_eq!(id(&mut labels, 1000, span(1, 2)), (1000, None, true));
         assert_eq!(id(&mut labels, 2000, span(1, 2)), (1000, None, false), "a retry keeps its id");
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_never_used_twice_across_a_crash() {
+    fn crash_never_reuses_transaction_id() {
         let mut labels = labels();
         let (first, ..) = id(&mut labels, 1000, span(1, 1));
         let mut record = OutboundRecord::default();
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reserve_costs_a_commit_only_where_none_came_for_long() {
+    fn id_reserve_commits_only_when_stale() {
         let mut labels = labels();
         assert!(id(&mut labels, 1000, span(1, 1)).2);
         labels.taken();

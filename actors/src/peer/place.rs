@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn every_push_has_its_place() {
+    fn push_classification_matches_table() {
         for (from_seq, seq, letters, expected) in [
             // in turn
             (Some(6), 7, "fg", "take fg, then 8"),
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_sender_that_numbers_pushes_each_push_has_one_number() {
+    fn numbered_push_consumes_one_number() {
         for (from_seq, seq, letters, expected) in [
             (None, 6, "f", "take f, then 7; pushes"),
             (None, 6, "fgh", "take fgh, then 7; pushes"),
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_operator_says_is_never_learned_otherwise() {
+    fn configured_numbering_is_never_learned() {
         for (numbering, seq, letters, expected) in [
             (Numbering::Updates, 6, "xf", "take xf, then 7"),
             (Numbering::Updates, 6, "fghijklm", "misnumbered"),
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_push_without_strong_updates_that_insists_on_the_number_expected_has_one() {
+    fn repeated_empty_push_takes_number() {
         let held = |holed| Held { holed, ..at(6) };
         let (hole, taken) = (
             Placed { what: Placement::Hole, pushes: false },
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn a_push_is_known_again_as_a_whole() {
+    fn push_digest_covers_every_update() {
         let whole = |letters| digest_of(&push(None, 9, letters));
         assert_eq!(whole("a"), digest('a'));
         assert_eq!(whole("ab"), whole("ab"));
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_further_back_than_the_digests_is_not_guessed_about() {
+    fn push_beyond_digests_is_too_old() {
         let digests = [digest('d'), digest('e')];
         let held = Held { digests: &digests, ..at(6) };
         assert_eq!(place(&push(None, 3, "c"), held).what, Placement::TooOld);
@@ -368,7 +368,7 @@ mod tests {
 
     /// An operator takes out an update on its way; its number goes to the next; a copy of it arrives after all, late.
     #[test]
-    fn a_late_copy_from_before_a_sender_knew_us_takes_nothing_back() {
+    fn late_unranged_copy_never_rewinds() {
         let digests: Vec<Digest> = "abcde".chars().map(digest).collect();
         let held = Held { digests: &digests, ranges: true, ..at(6) };
         assert_eq!(place(&push(None, 3, "x"), held).what, Placement::Conflict);
@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn a_first_contact_above_one_is_a_hole_at_one() {
+    fn first_push_above_one_is_hole() {
         assert_eq!(place(&push(None, 234_234, "a"), at(1)).what, Placement::Hole);
         assert_eq!(
             place(&push(None, 1, "a"), at(1)).what,
@@ -393,7 +393,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn whatever_comes_nothing_is_taken_over_a_hole(from in 0u64..12, seq in 0u64..12, ranged: bool, pushes: bool, letters in "[a-h]{0,6}") {
+        fn accepted_push_never_skips_hole(from in 0u64..12, seq in 0u64..12, ranged: bool, pushes: bool, letters in "[a-h]{0,6}") {
             let digests: Vec<Digest> = "abcde".chars().map(digest).collect();
             let held = Held { digests: &digests, pushes, ..at(6) };
             let placed = place(&push(ranged.then_some(from), seq, &letters), held);

@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_is_a_batch_and_then_the_rate_holds() {
+    fn token_bucket_allows_burst_then_rate() {
         let mut bucket = Bucket::new(10, 20, Millis(0));
         assert_eq!(bucket.take(Millis(0), 20), Ok(()));
         assert_eq!(bucket.take(Millis(0), 1), wait(100));
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_full_again_when_all_that_was_taken_has_come_back() {
+    fn token_bucket_refills_after_use() {
         let mut bucket = Bucket::new(10, 20, Millis(0));
         assert!(bucket.is_full(Millis(0)));
         assert_eq!(bucket.take(Millis(0), 5), Ok(()));
@@ -78,14 +78,14 @@ mod tests {
     }
 
     #[test]
-    fn it_never_holds_more_than_a_second_or_a_batch() {
+    fn token_bucket_capacity_is_bounded() {
         let mut bucket = Bucket::new(10, 2, Millis(0));
         assert_eq!(bucket.take(Millis(1 << 40), 10), Ok(()));
         assert_eq!(bucket.take(Millis(1 << 40), 1), wait(100));
     }
 
     #[test]
-    fn what_brings_no_items_and_what_has_no_rate_always_passes() {
+    fn zero_items_or_rate_always_pass() {
         let mut bucket = Bucket::new(1, 1, Millis(0));
         assert_eq!(bucket.take(Millis(0), 1), Ok(()));
         assert_eq!(bucket.take(Millis(0), 0), Ok(()));
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_goes_back_locks_nobody_out() {
+    fn token_bucket_survives_clock_rewind() {
         let mut bucket = Bucket::new(10, 1, Millis(1_000_000));
         assert_eq!(bucket.take(Millis(1_000_000), 10), Ok(()));
         assert_eq!(bucket.take(Millis(0), 1), wait(100));
@@ -103,7 +103,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn over_any_time_no_more_passes_than_rate_and_one_burst(
+        fn token_bucket_never_exceeds_rate(
             rate in 1u32..50, batch in 1u32..50, asks in proptest::collection::vec((0u64..500, 0usize..60), 0..100),
         ) {
             let mut bucket = Bucket::new(rate, batch, Millis(0));

@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_of_a_key_wins_and_the_oldest_of_all_goes_first() {
+    fn ephemeral_buffer_keeps_newest_per_key() {
         let mut ring = Ring::default();
         for fleeting in
             [typing(Some("a"), 1), typing(Some("b"), 2), typing(Some("a"), 3), typing(None, 4), typing(None, 5)]
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stale_is_not_sent() {
+    fn expired_ephemeral_is_not_sent() {
         let mut ring = Ring::default();
         assert_eq!(ring.until(), None);
         (1..=4).for_each(|n| ring.push(typing(None, n), room_for(10)));
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_ephemeral_never_makes_a_request_too_large() {
+    fn ephemeral_fits_remaining_request_bytes() {
         let mut ring = Ring::default();
         (1..=4).for_each(|n| ring.push(typing(None, n), room_for(10)));
         assert_eq!(texts(ring.take(Millis(0), 9, 3)), ["1", "2", "3"]);
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn returned_items_give_way_to_newer_ones() {
+    fn returned_items_yield_to_newer() {
         let mut ring = Ring::default();
         for fleeting in [typing(Some("a"), 1), typing(None, 2), typing(Some("b"), 3)] {
             ring.push(fleeting, room_for(10));
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_before_the_date_is_dropped() {
+    fn what_ends_before_date_is_dropped() {
         let mut ring = Ring::default();
         (1..=4).for_each(|n| ring.push(typing(None, n), room_for(10)));
         ring.keep_beyond(Millis(20));

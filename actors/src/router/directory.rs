@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_death_reported_late_does_not_touch_the_successor() {
+    fn late_exit_spares_successor() {
         let mut directory = Directory::new();
         let (first, _) = directory.birth(&red());
         assert_eq!(directory.death(&red(), first, true, Millis(0), LIMITS), AfterDeath::Respawn);
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn deaths_outside_the_guard_count_against_the_same_intensity() {
+    fn unguarded_exits_count_as_crashes() {
         let mut directory = Directory::new();
         for _ in 0..3 {
             let (generation, _) = directory.birth(&red());

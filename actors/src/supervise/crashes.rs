@@ -62,7 +62,7 @@ mod tests {
     const LIMITS: RestartLimits = RestartLimits { max: 5, period: Duration::from_secs(60) };
 
     #[test]
-    fn a_crash_loop_slows_down_and_ends() {
+    fn crash_loop_slows_and_ends() {
         let mut crashes = Crashes::default();
         let mut now = Millis(0);
         let mut loads = vec![];

@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_becomes_a_value_with_its_words() {
+    fn panic_becomes_message() {
         assert_eq!(guard(|| 1), Ok(1));
         assert_eq!(guard(|| -> u8 { panic!("seq {} lost", 7) }), Err(Panicked("seq 7 lost".into())));
     }

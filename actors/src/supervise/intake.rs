@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_many_enter_as_there_are_permits_and_each_permit_returns() {
+    fn admission_is_bounded_by_permits() {
         let intake = Intake::new("peers.intake_max", 2);
         let first = intake.enter();
         let second = intake.enter();

@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_first_is_said_at_once_and_the_rest_once_a_minute_with_a_count() {
+    async fn log_throttle_counts_per_minute() {
         let (seldom, lines) = book();
         let said = || std::mem::take(&mut *lines.lock().expect("sound"));
         for n in 0..300 {
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn subjects_beyond_a_thousand_share_a_line() {
+    async fn excess_throttle_subjects_share_line() {
         let (seldom, lines) = book();
         for n in 0..SUBJECTS_MAX + 5 {
             seldom.note(&n.to_string(), 1, "x");

@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn rows_are_numbered_from_one_in_the_order_they_came() {
+    async fn rows_are_numbered_in_order() {
         let journal = journal();
         assert!(journal.append(rows(&["a", "b"])).await);
         assert!(journal.append(rows(&["c"])).await);
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_forgotten_is_not_read_again_and_frees_no_number() {
+    async fn forgotten_row_frees_no_number() {
         let journal = journal();
         assert!(journal.append(rows(&["a", "b"])).await);
         journal.forget(1);
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reader_at_the_end_waits_for_the_next_row() {
+    async fn reader_waits_for_next_row() {
         let journal = journal();
         let (read, taken) = tokio::join!(journal.read(0, 9), journal.append(rows(&["a"])));
         assert!(taken);
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_call_without_rows_is_answered_all_the_same() {
+    async fn empty_append_is_answered() {
         assert!(journal().append(Vec::new()).await);
     }
 }

@@ -110,18 +110,18 @@ mod tests {
     use super::parse_head;
 
     #[test]
-    fn names_of_fields_are_read_in_any_case() {
+    fn header_names_ignore_case() {
         let head = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 12\r\nRetry-After: 2";
         assert_eq!(parse_head(head).unwrap(), (503, 12, Some(2)));
     }
 
     #[test]
-    fn an_answer_without_content_needs_no_length() {
+    fn status_204_needs_no_length() {
         assert_eq!(parse_head(b"HTTP/1.1 204 No Content").unwrap(), (204, 0, None));
     }
 
     #[test]
-    fn an_answer_without_a_length_is_refused_and_not_waited_for() {
+    fn missing_length_is_refused() {
         assert!(parse_head(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked").is_err());
     }
 }

@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn concurrent_messages_get_columns_and_a_message_that_names_both_ends_them() {
+    fn concurrent_messages_merge_graph_columns() {
         let lines = [
             line("red/1", &[]),
             line("blue/2", &["red/1"]),

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_typed_line_is_a_command_or_is_said() {
+    fn typed_line_parses_as_command() {
         for (line, meaning) in [
             ("", "nothing"),
             (" \t ", "nothing"),

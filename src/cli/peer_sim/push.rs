@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn pushes_are_numbered_by_what_is_in_them_or_one_by_one() {
+    fn sim_numbers_updates_or_pushes() {
         let none = Value::Null;
         assert_eq!(
             numbers("--count 5 --batch 2"),

@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_script_counts_and_its_last_step_goes_on() {
+    fn last_script_step_repeats() {
         use Behaviour::*;
         let wait = Wait(Duration::from_secs(2));
         assert_eq!(first("ok:2,5xx:1,wait:2s,silent", 6), [Ok, Ok, Status(503), wait, Silent, Silent]);
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_script_is_told_how_one_looks() {
+    fn invalid_script_error_shows_syntax() {
         for (text, words) in [
             ("", "is no behaviour"),
             ("okay", "\"okay\" is no behaviour"),
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn chance_is_the_same_for_the_same_seed_and_keeps_to_its_weights() {
+    fn chance_is_seeded_and_weighted() {
         let chance: Chance = "ok=9,close=1".parse().expect("weights");
         let draws = |seed| {
             let mut plan = Plan::Chance(chance.clone(), Rng::with_seed(seed));

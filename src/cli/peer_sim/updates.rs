@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_push_is_read_with_and_without_its_first_number() {
+    fn sim_reads_push_with_optional_range() {
         let plain = Push::read(br#"{"strong":[{"text":"a"},{"id":"b"}],"seq":7}"#).expect("a push");
         assert_eq!(plain, Push { seq: 7, first: 6, items: vec!["a".to_owned(), "b".to_owned()] });
         assert_eq!([plain.known(5), plain.known(6), plain.known(7), plain.known(9)], [None, Some(0), Some(1), Some(2)]);

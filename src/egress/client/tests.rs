@@ -77,7 +77,7 @@ fn response(status: &str, headers: &str, body: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_request_says_who_sends_it_and_to_whom() {
+async fn request_carries_host_and_origin() {
     let (url, mut heads) = answering(response("200 OK", "", r#"{"receive":"ok"}"#), false).await;
     assert_eq!(ask(vec![url], PATIENT).await, Ok(Bytes::from_static(br#"{"receive":"ok"}"#)));
     let head = heads.recv().await.expect("a request");
@@ -89,7 +89,7 @@ async fn a_request_says_who_sends_it_and_to_whom() {
 }
 
 #[tokio::test]
-async fn a_status_is_sorted_and_its_words_are_kept_short_and_harmless() {
+async fn error_reason_is_short_and_printable() {
     let (url, _heads) = answering(response("503 Busy", "Retry-After: 7\r\n", "not\nnow"), false).await;
     let expected =
         PushFailure::Troubled { status: 503, reason: "not now".to_owned(), retry_after: Some(Duration::from_secs(7)) };
@@ -103,7 +103,7 @@ async fn a_status_is_sorted_and_its_words_are_kept_short_and_harmless() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_refused_and_never_followed() {
+async fn redirect_is_refused_not_followed() {
     let (other, mut asked) = answering(response("200 OK", "", "{}"), false).await;
     let (url, _heads) = answering(response("307 Elsewhere", &format!("Location: {other}/\r\n"), ""), false).await;
     assert!(matches!(ask(vec![url], PATIENT).await, Err(PushFailure::Refused { status: 307, .. })));
@@ -111,7 +111,7 @@ async fn a_redirect_is_refused_and_never_followed() {
 }
 
 #[tokio::test]
-async fn an_answer_that_never_ends_is_cut_at_the_cap() {
+async fn oversized_response_is_cut_off() {
     let announced = "HTTP/1.1 200 OK\r\nContent-Length: 70000\r\n\r\n";
     let (url, _heads) = answering(announced, true).await;
     assert!(matches!(ask(vec![url], PATIENT).await, Err(PushFailure::Unreadable(_))));
@@ -123,7 +123,7 @@ async fn an_answer_that_never_ends_is_cut_at_the_cap() {
 }
 
 #[tokio::test]
-async fn silence_and_a_half_answer_end_at_the_deadline() {
+async fn silent_response_times_out() {
     for start in ["", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{"] {
         let (url, _heads) = answering(start, true).await;
         assert_eq!(ask(vec![url], HASTY).await, Err(PushFailure::TimedOut), "{start:?}");
@@ -136,7 +136,7 @@ async fn silence_and_a_half_answer_end_at_the_deadline() {
 
 /// A server that took a transaction and then chokes on its answer would be sent it for ever.
 #[tokio::test]
-async fn where_the_status_says_all_a_choking_answer_is_as_good_as_none() {
+async fn status_decides_despite_broken_body() {
     let taken = |url| async {
         let request = Request { answer: Answer::StatusDecides { bytes_max: 8 }, method: Method::Put, ..push() };
         gate(vec![url], false).send(&blue(), request, HASTY).await
@@ -155,7 +155,7 @@ async fn where_the_status_says_all_a_choking_answer_is_as_good_as_none() {
 }
 
 #[tokio::test]
-async fn a_broken_connection_is_distance() {
+async fn broken_connection_is_transport_failure() {
     for answer in ["", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{", "no http at all\r\n\r\n"] {
         let (url, _heads) = answering(answer, false).await;
         assert!(matches!(ask(vec![url], PATIENT).await, Err(PushFailure::Broken(_))), "{answer:?}");
@@ -168,7 +168,7 @@ async fn nobody() -> String {
 }
 
 #[tokio::test]
-async fn addresses_are_tried_in_order_and_the_last_good_one_first() {
+async fn last_good_address_is_first() {
     let (dead, (live, _heads)) = (nobody().await, answering(response("200 OK", "", "{}"), false).await);
     let gate = gate(vec![dead.clone(), live.clone()], false);
     let request = push();
@@ -178,7 +178,7 @@ async fn addresses_are_tried_in_order_and_the_last_good_one_first() {
 }
 
 #[tokio::test]
-async fn a_peer_nobody_answers_for_is_unreachable_and_every_address_is_named() {
+async fn unreachable_peer_names_all_addresses() {
     let (one, two) = (nobody().await, nobody().await);
     let Err(PushFailure::Unreachable(words)) = ask(vec![one.clone(), two.clone()], PATIENT).await else {
         panic!("reached nobody")
@@ -195,7 +195,7 @@ async fn a_peer_nobody_answers_for_is_unreachable_and_every_address_is_named() {
 }
 
 #[tokio::test]
-async fn a_name_must_not_resolve_to_our_inside_unless_the_operator_allows_it() {
+async fn private_resolution_needs_operator_permission() {
     let (literal, mut heads) = answering(response("200 OK", "", "{}"), false).await;
     let named = literal.replace("127.0.0.1", "localhost");
     let request = push();
@@ -209,7 +209,7 @@ async fn a_name_must_not_resolve_to_our_inside_unless_the_operator_allows_it() {
 }
 
 #[test]
-fn clients_are_kept_by_connect_timeout_and_are_bounded() {
+fn client_cache_is_bounded() {
     let gate = gate(Vec::new(), false);
     for seconds in 1..100 {
         gate.client(Duration::from_secs(seconds)).expect("builds");
@@ -219,7 +219,7 @@ fn clients_are_kept_by_connect_timeout_and_are_bounded() {
 }
 
 #[tokio::test]
-async fn no_more_requests_are_under_way_than_the_operator_allows() {
+async fn in_flight_requests_are_bounded() {
     let (silent, mut heads) = answering("", true).await;
     let gate = Arc::new(gate(vec![silent], false).with_requests_max(1));
     let ask = |name: &'static str| {

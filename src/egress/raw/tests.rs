@@ -43,7 +43,7 @@ async fn both(answer: &str) -> Result<Bytes, PushFailure> {
 }
 
 #[tokio::test]
-async fn an_answer_is_read_in_every_framing() {
+async fn raw_get_reads_every_framing() {
     for answer in [
         "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnull",
         "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nnullGARBAGE",
@@ -60,7 +60,7 @@ async fn an_answer_is_read_in_every_framing() {
 }
 
 #[tokio::test]
-async fn a_status_is_sorted_as_that_of_any_answer() {
+async fn raw_get_status_maps_to_failure() {
     let lost = both("HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n\"\"\r\n0\r\n\r\n").await;
     assert_eq!(lost, Err(PushFailure::Refused { status: 404, reason: "\"\"".to_owned() }));
     let busy = both("HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 100\r\n\r\nnot\nnow").await;
@@ -75,7 +75,7 @@ async fn a_status_is_sorted_as_that_of_any_answer() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_too_long_or_whose_end_is_not_certain_is_none() {
+async fn ambiguous_or_oversized_response_is_unreadable() {
     for answer in [
         "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\n",
@@ -100,7 +100,7 @@ async fn an_answer_that_is_too_long_or_whose_end_is_not_certain_is_none() {
 }
 
 #[tokio::test]
-async fn a_broken_connection_is_distance() {
+async fn broken_raw_response_is_transport_failure() {
     for answer in [
         "",
         "no http at all\r\n\r\n",
@@ -113,7 +113,7 @@ async fn a_broken_connection_is_distance() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_and_a_drip_end_at_the_deadline() {
+async fn slow_raw_response_times_out() {
     for start in ["", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\n\r\n{"] {
         assert_eq!(answered(start.as_bytes(), usize::MAX, true).await, Err(PushFailure::TimedOut), "{start:?}");
     }
@@ -137,7 +137,7 @@ async fn silence_and_a_drip_end_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_target_cannot_hold_what_ends_a_line() {
+async fn invalid_raw_target_is_refused() {
     for target in ["/a b", "/a\r\nX: y", "/\u{e9}", "/\u{7f}", "/\t"] {
         let (ours, _theirs) = duplex(64);
         let failure = get(ours, &asking(target), Instant::now() + Duration::from_secs(5)).await;

@@ -7,7 +7,7 @@ use actors::ports::Roster;
 use super::{good, wrong};
 
 #[test]
-fn state_and_membership_reach_the_conversations() {
+fn context_settings_reach_contexts() {
     let limits = good("").peers.contexts();
     assert_eq!((limits.state.chain_max, limits.state.enforce_power), (50, true));
     assert_eq!(limits.membership_types, ["m.room.member"]);
@@ -20,7 +20,7 @@ fn state_and_membership_reach_the_conversations() {
 }
 
 #[test]
-fn what_was_said_is_kept_for_ever_or_for_an_hour_at_least() {
+fn history_keep_minimum_is_hour() {
     let keep = |value: &str| format!("contexts.history.keep = {value}\n");
     let kept = |text: &str| good(text).peers.contexts().history.keep;
     assert_eq!((kept(""), kept(&keep("\"forever\""))), (None, None));

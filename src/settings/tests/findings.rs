@@ -38,7 +38,7 @@ fn warnings_name_key_and_place() {
 }
 
 #[test]
-fn peers_of_one_range_must_name_themselves() {
+fn peers_of_one_range_must_authenticate() {
     let two = |range: &str, one: &str, other: &str| {
         let profile = |profile: &str| format!("profile = \"{profile}\"");
         peer("one.example", range, &profile(one)) + &peer("two.example", "10.0.0.0/8", &profile(other))
@@ -62,7 +62,7 @@ fn peers_of_one_range_must_name_themselves() {
 }
 
 #[test]
-fn only_who_runs_it_needs_its_folder() {
+fn check_needs_no_data_folder() {
     let folder = folder(&[("red.toml", "server.name = \"red\"\nserver.data_dir = \"red.toml\"\n")]);
     let file = folder.path().join("red.toml");
     Settings::load(&Sources::file(&file)).expect("an operator's command needs no folder");

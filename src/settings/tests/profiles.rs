@@ -8,7 +8,7 @@ use super::super::peer::Dialect;
 use super::{Auth, Origin, Peer, Profile, good, name, wrong};
 
 #[test]
-fn a_profile_sets_what_nobody_has_set() {
+fn profile_sets_only_unset_keys() {
     let listed = |more: &str| {
         let text = "[peers.server.green]\naddresses = [\"http://10.0.0.2:8080\"]\nallow_from = [\"10.0.0.2/32\"]\n";
         good(&format!("{text}{more}")).peers.peer(&name("green")).expect("listed")

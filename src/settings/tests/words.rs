@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use super::*;
 
 #[test]
-fn an_address_is_a_range_of_one_and_all_bad_ranges_are_named() {
+fn all_bad_ranges_are_named() {
     let settings = good(&peer("blue.example", "127.0.0.1", ""));
     assert!(settings.peers.believes(&name("blue.example"), ip("127.0.0.1")));
     assert!(!settings.peers.believes(&name("blue.example"), ip("127.0.0.2")));
@@ -20,7 +20,7 @@ fn an_address_is_a_range_of_one_and_all_bad_ranges_are_named() {
 }
 
 #[test]
-fn less_than_nothing_lacks_no_unit() {
+fn negative_size_is_not_missing_unit() {
     for text in ["\"-1\"", "-1", "\"nan\""] {
         let problems = wrong(&format!("store.min_free = {text}"));
         assert!(
@@ -31,7 +31,7 @@ fn less_than_nothing_lacks_no_unit() {
 }
 
 #[test]
-fn a_token_file_that_others_may_read_is_noted() {
+fn exposed_token_file_is_noted() {
     let text = format!("server.name = \"red\"\nadmin.token_file = \"a.token\"\n{}", peer("blue", "127.0.0.1", ""));
     let folder = folder(&[("red.toml", &text), ("a.token", "sesame")]);
     let file = folder.path().join("a.token");
@@ -44,7 +44,7 @@ fn a_token_file_that_others_may_read_is_noted() {
 }
 
 #[test]
-fn quotes_around_a_flag_are_not_its_text() {
+fn flag_loses_its_outer_quotes() {
     for text in ["blue", "\"blue\"", "'blue'"] {
         let settings = with_flags("", &[("server.name", text)]).expect("a name");
         assert_eq!(settings.server.name.as_str(), "blue", "{text}");

@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_context_survives_its_row() {
+    fn context_row_round_trips() {
         let server = |text: &str| text.parse::<ServerName>().expect("valid");
         let context: ContextId = "room \"1\"".parse().expect("valid");
         let mut record = ContextRecord::new(context.clone(), vec![server("red.example"), server("[::1]:80")], true);
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_of_an_earlier_version_builds_on_its_own_depth() {
+    fn older_head_row_uses_own_depth() {
         let context: ContextId = "c".parse().expect("valid");
         let reference = reference("contexts", "red", "1").expect("valid");
         let mut record = ContextRecord::new(context.clone(), vec![], false);
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn each_verdict_survives_its_row() {
+    fn verdict_row_round_trips() {
         let verdicts = vec![
             Verdict::Accepted,
             Verdict::Held,

@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_feed_item_survives_its_row() {
+    fn feed_row_round_trips_every_kind() {
         let bytes = Bytes::from_static(b"{ \"a\" : 1 }");
         let context: ContextId = "c".parse().expect("valid");
         let parked = |what, code, reason: &str| {
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pdu_lies_in_the_feed_as_a_reference_and_never_by_its_bytes() {
+    fn feed_row_references_pdu() {
         for shown in [
             Shown::default(),
             Shown { gap: vec![pdu("x"), pdu("y")], late: true, current: true, ..Shown::default() },
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_of_a_later_program_is_an_error_and_no_panic() {
+    fn future_feed_row_is_error() {
         assert!(feed_from_row((99, 0, 0, 0, "", "", "", &[])).is_err());
         assert!(feed_from_row((PARKED, 0, 9, 0, "red.example", "POISON", "", b"{}")).is_err());
         assert!(feed_from_row((PDU, 0, 0, 0, "red.example", "", "p", &[4])).is_err());

@@ -260,7 +260,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn references_survive_their_row_and_a_damaged_list_is_an_error_and_no_panic() {
+    fn damaged_reference_row_is_error() {
         let long = "x".repeat(255);
         let references: Vec<_> = ["$1", "\u{e9} /", &long]
             .map(|id| reference("pdus", "red.example", id).expect("an id"))
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_in_quarantine_survives_its_row() {
+    fn quarantine_row_round_trips() {
         let named = ParkedWhat::Pdu {
             origin: Some("no name".to_owned()),
             id: None,

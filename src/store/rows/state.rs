@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_counts_of_a_state_pdu_survives_its_row() {
+    fn state_entry_row_round_trips() {
         let member = |joins| Some(Membership { server: "blue.example:80".parse().expect("valid"), joins });
         for (prev, bond, member) in [
             (None, Bond::Sound, None),

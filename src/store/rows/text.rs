@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stated_depth_is_read_from_the_text() {
+    fn stated_depth_is_read_from_text() {
         for (text, depth) in
             [(r#"{"content":{"depth":9},"depth":3}"#, Some(3)), (r#"{"content":{}}"#, None), ("", None)]
         {

@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_names_a_user_of_a_server_in_two_ways() {
+    fn state_key_names_member_server() {
         for (key, expected) in [
             ("@ann:red.example", Some("red.example")),
             ("@ann:red.example:8448", Some("red.example:8448")),
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn only_four_words_move_anybody_and_never_by_force() {
+    fn only_known_membership_moves_servers() {
         let said = |content: &str| read("@a:red", Spoken::Content(content.as_bytes())).map(|member| member.joins);
         for (content, expected) in [
             (r#"{"membership":"join"}"#, Some(true)),

@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn pairs_are_read_in_either_order() {
+    fn backfill_pairs_read_either_order() {
         assert_eq!(named("v=$a1%2Cgreen.example&limit=3"), ["green.example/$a1"]);
         assert_eq!(named("v=a1%2Cgreen.example&limit=3"), ["green.example/a1", "a1/green.example"]);
         assert_eq!(named("v=green.example%2C$a&limit=3"), ["green.example/$a"]);
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_limit_counts_and_a_huge_one_is_the_largest() {
+    fn backfill_uses_last_limit() {
         let limit = |query: &str| Question::read(query).expect("a question").limit;
         assert_eq!(limit("v=a,b&limit=3&limit=7"), 7);
         assert_eq!(limit("v=a,b&limit=0"), 0);
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_that_is_none_is_refused() {
+    fn invalid_backfill_query_is_refused() {
         for query in ["", "limit=1", "v=a,b", "v=&limit=1", "v=a&limit=1", "v=$,$&limit=1"] {
             assert!(Question::read(query).is_err(), "{query}");
         }

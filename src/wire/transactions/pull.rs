@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_largest_transaction_named_counts_as_a_number() {
+    fn pull_uses_largest_transaction_id() {
         let after = |query: &str| Question::read(query).expect("a question").after;
         assert_eq!(after("origin=red&v=9&v=10&v=2"), 10);
         assert_eq!(after("v=0&origin=red"), 0);
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_that_is_none_is_refused() {
+    fn invalid_pull_query_is_refused() {
         for query in
             ["", "origin=red", "v=1", "origin=red&v=", "origin=red&v=-1", "origin=red&v=7&v=x", "origin=a/b&v=1"]
         {

@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_raw_segment_is_read_as_it_stands_first() {
+    fn raw_segment_read_verbatim_first() {
         let old = Habits { raw_targets: true, ..Habits::default() };
         let read = |uri: &str, decoded: &str, habits| -> Vec<String> {
             let request = TestRequest::get().uri(uri).to_http_request();

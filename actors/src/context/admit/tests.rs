@@ -5,7 +5,7 @@ use crate::limits::ContextLimits;
 use crate::model::Pdu;
 
 #[test]
-fn a_named_origin_is_not_let_in() {
+fn named_origin_is_not_let_in() {
     let mut desk = Desk::new(ContextLimits::default());
     desk.arrive("green", pdus("green/1<red/1"));
     desk.compose("1", "");
@@ -28,7 +28,7 @@ fn a_named_origin_is_not_let_in() {
 
 /// Its origin may send it by itself before anybody is asked for it.
 #[test]
-fn an_awaited_edge_parent_is_taken_from_its_origin() {
+fn awaited_edge_parent_accepted_from_origin() {
     let mut desk = Desk::new(ContextLimits::default());
     desk.arrive("green", pdus("green/1<red/1,pink/1"));
     desk.restart();
@@ -43,7 +43,7 @@ fn an_awaited_edge_parent_is_taken_from_its_origin() {
 
 /// The origin of a parent at the edge is asked as well: the sender of the child may not have it.
 #[test]
-fn an_edge_parent_is_asked_of_its_origin() {
+fn edge_parent_requested_from_origin() {
     let mut desk = Desk::new(ContextLimits::default());
     desk.arrive("green", pdus("green/1<red/1"));
     desk.until(750);
@@ -56,7 +56,7 @@ fn an_edge_parent_is_asked_of_its_origin() {
 
 /// A stranger's copy that came first took the place of the origin's own, which was answered `parked` and not kept.
 #[test]
-fn the_origins_own_copy_wins_over_a_relayed_one() {
+fn own_copy_wins_over_relayed() {
     let mut desk = Desk::among("red");
     desk.arrive("red", pdus("green/1<green/9"));
     desk.arrive("green", pdus("green/1"));
@@ -72,7 +72,7 @@ fn the_origins_own_copy_wins_over_a_relayed_one() {
 }
 
 #[test]
-fn what_strangers_relay_is_refused_and_never_kept() {
+fn relayed_by_stranger_refused_not_kept() {
     let mut desk = Desk::among("red");
     desk.arrive("green", pdus("red/1 blue/1"));
     let refused = "verdicts refused:SENDER_NOT_A_PARTICIPANT refused:SENDER_NOT_A_PARTICIPANT";
@@ -83,7 +83,7 @@ fn what_strangers_relay_is_refused_and_never_kept() {
 }
 
 #[test]
-fn an_open_conversation_takes_what_strangers_relay() {
+fn open_conversation_takes_what_strangers_relay() {
     let mut desk = Desk::new(ContextLimits { open: true, ..ContextLimits::default() });
     desk.participants("red");
     desk.log.clear();
@@ -110,7 +110,7 @@ fn a_narrowed_pdu_is_no_head() {
 }
 
 #[test]
-fn a_pdu_for_others_is_known_by_name() {
+fn narrowed_pdu_recorded_by_name() {
     let mut desk = Desk::among("red green");
     desk.arrive("green", pdus("green/1<red/2 green/2<red/2,red/9"));
     desk.until(10);
@@ -138,7 +138,7 @@ fn a_pdu_for_others_is_known_by_name() {
 }
 
 #[test]
-fn a_pdu_for_others_begins_no_conversation() {
+fn pdu_for_others_begins_no_conversation() {
     let mut desk = Desk::new(ContextLimits::default());
     desk.arrive("red", pdus("red/1>green,red"));
     desk.expect(&["release red/1", "verdicts refused:NOT_FOR_US"]);
@@ -182,7 +182,7 @@ fn refused_take_back_stays_in_quarantine() {
 
 /// The newest of what a join brought may be for some only.
 #[test]
-fn what_follows_a_join_names_no_narrowed_pdu() {
+fn joined_context_names_no_narrowed_pdu() {
     let mut desk = Desk::new(ContextLimits::default());
     desk.join("red", 10);
     desk.told_of_the_past(Some(pdus("red/1<red/0=topic")));
@@ -194,7 +194,7 @@ fn what_follows_a_join_names_no_narrowed_pdu() {
 
 /// What was said next had the depth 1, in a room whose messages lie deep.
 #[test]
-fn what_follows_a_join_has_a_depth_that_fits() {
+fn joined_context_has_fitting_depth() {
     let mut desk = Desk::new(ContextLimits::default());
     let stated = |text: &str, depth| Pdu { depth: Some(depth), ..pdu(text) };
     desk.join("red", 2);

@@ -4,7 +4,7 @@ use crate::context::desk::{Desk, pdu, pdus, server};
 use crate::model::Pdu;
 
 #[test]
-fn what_we_say_names_all_edges_and_one_batch_is_one_chain() {
+fn batch_chains_onto_all_heads() {
     let mut desk = Desk::among("red green");
     desk.compose("1", "");
     desk.expect(&["send us/1 prev [] depth 0 replaces None to [red, green]", "composed us/1 for [red, green]"]);
@@ -23,7 +23,7 @@ fn what_we_say_names_all_edges_and_one_batch_is_one_chain() {
 }
 
 #[test]
-fn the_messenger_is_told_why_a_participant_gets_nothing() {
+fn skipped_recipient_reason_is_emitted() {
     let mut desk = Desk::among("red green");
     desk.compose("1", "red:not_a_peer green:faulty");
     desk.expect(&[
@@ -35,7 +35,7 @@ fn the_messenger_is_told_why_a_participant_gets_nothing() {
 }
 
 #[test]
-fn one_that_is_narrowed_is_nobodys_parent() {
+fn narrowed_pdu_is_never_parent() {
     let mut desk = Desk::among("red green");
     desk.compose("1 2>green,us,green 3>blue 4 5>us", "");
     desk.expect(&[
@@ -52,7 +52,7 @@ fn one_that_is_narrowed_is_nobodys_parent() {
 }
 
 #[test]
-fn state_replaces_what_was_set_last_on_disk_or_not() {
+fn composed_state_replaces_current_state() {
     let mut desk = Desk::among("red");
     desk.compose("1=topic 2=topic", "");
     desk.arrive("red", pdus("red/2<red/1=topic^us/2 red/1<us/2"));
@@ -70,7 +70,7 @@ fn state_replaces_what_was_set_last_on_disk_or_not() {
 }
 
 #[test]
-fn a_message_to_all_participants_is_not_narrowed() {
+fn message_to_all_not_narrowed() {
     let mut desk = Desk::among("red green");
     desk.deaf = vec![server("red")];
     desk.compose("1>green,red 2=topic>red,us,green", "");
@@ -84,7 +84,7 @@ fn a_message_to_all_participants_is_not_narrowed() {
 }
 
 #[test]
-fn only_who_honours_a_narrowing_can_be_named() {
+fn narrowing_names_only_fernpost_peers() {
     let mut desk = Desk::among("red green blue");
     desk.deaf = vec![server("red")];
     desk.compose("1>green,red 2=topic>green 3>green", "");
@@ -99,7 +99,7 @@ fn only_who_honours_a_narrowing_can_be_named() {
 }
 
 #[test]
-fn what_we_say_builds_on_the_depth_others_state() {
+fn own_depth_exceeds_stated_parent_depth() {
     let mut desk = Desk::among("red green");
     let stated = |text: &str, depth| Pdu { depth: Some(depth), ..pdu(text) };
     desk.arrive("red", vec![stated("red/1", 41), stated("red/2", 7), stated("red/3", 1 << 31)]);

@@ -48,7 +48,7 @@ fn adopted() -> Desk {
 
 /// It came as history, and before what it answers.
 #[test]
-fn late_state_comes_after_what_it_answers() {
+fn late_state_follows_its_parent() {
     let mut desk = known();
     desk.arrive("green", pdus("green/9=topic<red/1^red/3"));
     desk.log.clear();
@@ -65,7 +65,7 @@ fn late_state_comes_after_what_it_answers() {
 }
 
 #[test]
-fn what_late_state_answers_may_come_by_itself() {
+fn parent_of_late_state_arrives_itself() {
     let mut desk = known();
     desk.arrive("green", pdus("green/9=topic<red/1^red/3"));
     desk.until(750);
@@ -103,7 +103,7 @@ fn state_behind_the_edge_is_history() {
 
 /// What lies far behind the edge is not walked through, and what lies at the beginning has nothing before it.
 #[test]
-fn a_walk_at_the_edge_is_short() {
+fn walk_at_edge_is_short() {
     let mut desk = adopted();
     desk.arrive("red", pdus("red/6<red/5=topic^red/x50"));
     desk.log.clear();
@@ -148,7 +148,7 @@ fn what_old_state_replaces_is_old() {
 
 /// From then on it is a parent like any other: what cannot be had before it is a gap, and is told.
 #[test]
-fn news_that_names_late_state_makes_it_news() {
+fn new_child_makes_late_state_news() {
     let mut desk = known();
     desk.arrive("green", pdus("green/9=topic<red/1^red/3"));
     desk.until(750);
@@ -163,7 +163,7 @@ fn news_that_names_late_state_makes_it_news() {
 
 /// It is on its way to us, and was only fetched before it came.
 #[test]
-fn late_state_that_comes_by_itself_is_news() {
+fn late_state_pushed_is_news() {
     let mut desk = known();
     desk.arrive("green", pdus("green/9=topic<red/1^red/3"));
     desk.until(750);
@@ -175,7 +175,7 @@ fn late_state_that_comes_by_itself_is_news() {
 }
 
 #[test]
-fn late_state_is_still_held_after_a_restart() {
+fn late_state_held_over_restart() {
     for there in ["red/2<red/1", ""] {
         let mut desk = known();
         desk.arrive("green", pdus("green/9=topic<red/1^red/3"));
@@ -195,7 +195,7 @@ fn late_state_is_still_held_after_a_restart() {
 
 /// Too many wait: it leaves as history, and nobody is told of a gap.
 #[test]
-fn late_state_leaves_first_where_too_much_is_held() {
+fn late_state_evicted_first() {
     let mut desk = Desk::new(ContextLimits { held_max: 1, ..ContextLimits::default() });
     desk.participants("red green");
     desk.arrive("green", pdus("green/9=topic^red/3"));
@@ -208,7 +208,7 @@ fn late_state_leaves_first_where_too_much_is_held() {
 
 /// State may rest on what was said by somebody who has left since. It is history, and what lies before it is nobody's business.
 #[test]
-fn state_of_one_that_left_is_history() {
+fn state_of_leaver_is_history() {
     let mut desk = known();
     desk.arrive("green", pdus("green/9=topic<red/1^pink/3"));
     desk.log.clear();

@@ -15,7 +15,7 @@ fn held_by(desk: &Desk) -> String {
 }
 
 #[test]
-fn a_replacement_reads_nothing_and_a_fork_its_key() {
+fn only_state_fork_reads_store() {
     let mut desk = Desk::among("red green");
     desk.arrive("red", pdus("red/1=topic red/2<red/1=topic*9^red/1 red/3<red/2=topic^red/2"));
     desk.expect(&[
@@ -42,7 +42,7 @@ fn a_replacement_reads_nothing_and_a_fork_its_key() {
 
 /// The last to arrive won, so that two servers kept different topics for ever.
 #[test]
-fn rivals_end_the_same_whichever_comes_first() {
+fn state_conflict_ignores_arrival_order() {
     let play = |batches: [&str; 2]| {
         let mut desk = Desk::among("red green");
         desk.arrive("red", pdus("red/1=topic"));
@@ -54,7 +54,7 @@ fn rivals_end_the_same_whichever_comes_first() {
 }
 
 #[test]
-fn a_lacking_link_is_weighed_when_it_comes() {
+fn missing_prev_state_resolved_on_arrival() {
     let mut desk = Desk::among("red green");
     desk.arrive("red", pdus("red/1=topic"));
     desk.arrive("green", pdus("green/3=topic*7^green/2"));
@@ -80,7 +80,7 @@ fn a_lacking_link_is_weighed_when_it_comes() {
 
 /// An answer was heard before its question, without a word of a gap, because the question also lay before a piece of state.
 #[test]
-fn what_lies_before_a_link_is_waited_for_by_news_that_names_it() {
+fn missing_history_parent_holds_pdu() {
     let mut desk = Desk::among("red green");
     desk.arrive("green", pdus("green/3=topic^green/2"));
     desk.until(750);
@@ -94,7 +94,7 @@ fn what_lies_before_a_link_is_waited_for_by_news_that_names_it() {
 }
 
 #[test]
-fn a_link_that_is_nowhere_is_given_up_and_what_rests_on_it_begins_with_itself() {
+fn unreachable_prev_state_is_given_up() {
     let mut desk = Desk::among("red green");
     desk.arrive("red", pdus("red/1=topic green/3=topic*7^green/2"));
     desk.restart();
@@ -119,7 +119,7 @@ fn a_link_that_is_nowhere_is_given_up_and_what_rests_on_it_begins_with_itself() 
 }
 
 #[test]
-fn a_chain_is_followed_so_far_and_no_further() {
+fn prev_state_chain_fetch_is_bounded() {
     let state = StateLimits { chain_max: 2, ..ContextLimits::default().state };
     let mut desk = Desk::new(ContextLimits { state, ..ContextLimits::default() });
     desk.participants("red");
@@ -138,7 +138,7 @@ fn a_chain_is_followed_so_far_and_no_further() {
 }
 
 #[test]
-fn what_replaces_the_state_of_another_key_is_refused() {
+fn foreign_prev_state_is_refused() {
     let mut desk = Desk::among("red");
     desk.arrive("red", pdus("red/1=topic red/2 red/9<red/8=topic"));
     desk.log.clear();
@@ -152,7 +152,7 @@ fn what_replaces_the_state_of_another_key_is_refused() {
 }
 
 #[test]
-fn what_turns_out_to_replace_the_state_of_another_key_counts_for_nothing() {
+fn late_foreign_prev_state_is_ignored() {
     let mut desk = Desk::among("red");
     desk.arrive("red", pdus("red/1=topic red/3=topic*9^red/2 red/4=topic^red/3"));
     desk.log.clear();
@@ -168,7 +168,7 @@ fn held_by_topic(desk: &Desk) -> String {
 }
 
 #[test]
-fn a_parent_that_is_also_a_link_comes_as_news() {
+fn prev_state_parent_is_delivered_live() {
     let mut desk = Desk::among("red");
     desk.arrive("red", pdus("red/2<red/1=topic^red/1"));
     desk.expect(&["hold red/2 for [red/1]", "verdicts held"]);
@@ -180,7 +180,7 @@ fn a_parent_that_is_also_a_link_comes_as_news() {
 }
 
 #[test]
-fn our_own_messenger_must_not_weigh_less_than_what_it_replaces() {
+fn submission_below_current_power_refused() {
     let mut desk = Desk::among("red");
     desk.arrive("red", pdus("red/1=topic*5"));
     desk.log.clear();
@@ -230,7 +230,7 @@ proptest! {
 
     /// Any order, any batches, some links late or only by asking, with restarts: what holds the key is what the set says.
     #[test]
-    fn any_order_over_any_steps_ends_with_the_same_holder(
+    fn current_state_is_order_independent(
         seeds in prop::collection::vec(
             (prop::option::weighted(0.85, any::<Index>()), prop::bool::weighted(0.1), 0..3_i64, 0..8_u8, any::<u16>()),
             1..24,

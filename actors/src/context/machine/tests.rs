@@ -8,7 +8,7 @@ use crate::limits::ContextLimits;
 use crate::model::Known;
 
 #[test]
-fn an_answer_that_overtakes_what_it_answers_waits_for_it() {
+fn child_before_parent_is_held() {
     let mut desk = Desk::among("red green");
     desk.arrive("green", pdus("green/1<red/1"));
     desk.expect(&["hold green/1 for [red/1]", "verdicts held"]);
@@ -18,7 +18,7 @@ fn an_answer_that_overtakes_what_it_answers_waits_for_it() {
 }
 
 #[test]
-fn the_same_where_the_conversation_is_new_to_us() {
+fn adopted_context_holds_early_child() {
     let mut desk = Desk::new(ContextLimits::default());
     desk.arrive("green", pdus("green/1<red/1"));
     desk.expect(&["hold green/1 for [red/1], edge", "verdicts held"]);
@@ -30,7 +30,7 @@ fn the_same_where_the_conversation_is_new_to_us() {
 }
 
 #[test]
-fn the_first_pdu_brings_its_origin_and_its_sender_in() {
+fn first_pdu_adds_origin_and_sender() {
     let mut desk = Desk::new(ContextLimits::default());
     desk.arrive("red", pdus("us/1 green/1 red/1 blue/1"));
     let park = "park Pdu { origin: Some(\"blue\"), id: Some(\"1\"), context: Some(room) } of red";
@@ -42,7 +42,7 @@ fn the_first_pdu_brings_its_origin_and_its_sender_in() {
 }
 
 #[test]
-fn what_is_ready_together_goes_by_depth_origin_and_id() {
+fn ready_pdus_order_by_depth() {
     let mut desk = Desk::among("red green");
     desk.arrive("red", pdus("red/3<green/1,red/1 red/2 red/1 green/2<green/1 green/1 red/1"));
     let order = ["green/1 at 0", "red/1 at 0", "red/2 at 0", "green/2 at 1", "red/3 at 1"];
@@ -52,7 +52,7 @@ fn what_is_ready_together_goes_by_depth_origin_and_id() {
 }
 
 #[test]
-fn one_bad_pdu_never_harms_its_neighbours() {
+fn bad_pdu_spares_its_neighbours() {
     let mut desk = Desk::among("red green");
     desk.elsewhere.insert(at("red/7"), Known::Held { context: context("attic") });
     desk.elsewhere.insert(at("red/8"), Known::Claimed { context: context("attic") });
@@ -65,7 +65,7 @@ fn one_bad_pdu_never_harms_its_neighbours() {
 }
 
 #[test]
-fn a_cycle_is_broken_where_it_closes() {
+fn cycle_closing_pdu_is_refused() {
     let mut desk = Desk::among("red green");
     desk.arrive("red", pdus("red/1<red/2 red/2<red/3 red/3<green/9,red/1"));
     desk.expect(&[
@@ -80,7 +80,7 @@ fn a_cycle_is_broken_where_it_closes() {
 }
 
 #[test]
-fn the_same_identity_in_two_conversations_belongs_to_the_first() {
+fn duplicate_identity_belongs_to_first_context() {
     let mut desk = Desk::among("red");
     desk.elsewhere.insert(at("red/1"), Known::Delivered { context: context("attic"), depth: 3, history: false });
     desk.arrive("red", pdus("red/1 red/2<red/1"));
@@ -89,7 +89,7 @@ fn the_same_identity_in_two_conversations_belongs_to_the_first() {
 }
 
 #[test]
-fn a_stranger_is_kept_in_quarantine_and_heard_once_it_takes_part() {
+fn nonparticipant_pdu_quarantined_until_admitted() {
     let mut desk = Desk::among("red");
     desk.arrive("green", pdus("green/1"));
     let park = "park Pdu { origin: Some(\"green\"), id: Some(\"1\"), context: Some(room) } of green";
@@ -100,7 +100,7 @@ fn a_stranger_is_kept_in_quarantine_and_heard_once_it_takes_part() {
 }
 
 #[test]
-fn what_a_stranger_said_is_told_once_and_taken_in_order_once_it_takes_part() {
+fn quarantined_pdus_admitted_in_order() {
     let mut desk = Desk::among("red");
     desk.arrive("green", pdus("green/1 green/2<green/1"));
     desk.arrive("green", pdus("green/1"));
@@ -122,7 +122,7 @@ fn what_a_stranger_said_is_told_once_and_taken_in_order_once_it_takes_part() {
 
 /// A server was let in, and the process ended before what it had said was taken.
 #[test]
-fn a_restart_does_not_forget_what_is_to_be_taken_back() {
+fn quarantine_retry_resumes_after_restart() {
     let mut desk = Desk::among("red");
     desk.arrive("green", pdus("green/1"));
     desk.participants("red green");
@@ -134,7 +134,7 @@ fn a_restart_does_not_forget_what_is_to_be_taken_back() {
 
 /// Rooms got slower as open ends piled up, 1,600 in one.
 #[test]
-fn sixteen_hundred_open_ends_are_merged_down_in_a_bounded_row() {
+fn overflow_heads_merge_within_bound() {
     let mut desk = Desk::among("red");
     for batch in 0..16 {
         let ends: Vec<String> = (0..100).map(|n| format!("red/{:04}", batch * 100 + n)).collect();
@@ -156,7 +156,7 @@ fn sixteen_hundred_open_ends_are_merged_down_in_a_bounded_row() {
 }
 
 #[test]
-fn an_open_conversation_takes_everybody_in_up_to_its_limit() {
+fn open_context_admits_to_limit() {
     let mut desk = Desk::new(ContextLimits { open: true, participants_max: 2, ..ContextLimits::default() });
     desk.arrive("red", pdus("red/1"));
     desk.arrive("red", pdus("green/1 blue/1"));
@@ -169,7 +169,7 @@ fn an_open_conversation_takes_everybody_in_up_to_its_limit() {
 }
 
 #[test]
-fn held_state_is_known_after_a_restart() {
+fn held_state_survives_restart() {
     let mut desk = Desk::among("red");
     desk.arrive("red", pdus("red/5 red/2<red/1,red/5=topic"));
     desk.restart();
@@ -180,7 +180,7 @@ fn held_state_is_known_after_a_restart() {
 }
 
 #[test]
-fn over_the_limit_the_oldest_leaves_with_its_gaps() {
+fn held_overflow_delivers_oldest() {
     let mut desk = Desk::new(ContextLimits { held_max: 2, ..ContextLimits::default() });
     desk.participants("red");
     desk.log.clear();
@@ -197,7 +197,7 @@ fn over_the_limit_the_oldest_leaves_with_its_gaps() {
 }
 
 #[test]
-fn a_restart_at_any_step_changes_nothing_of_what_is_delivered() {
+fn restart_never_changes_delivery() {
     let batches = ["red/4<red/3,green/2", "green/2<green/1 red/1", "red/3<red/2,red/1", "green/1<red/1", "red/2 red/4"];
     let play = |restart_after: usize| {
         let mut desk = Desk::among("red green");
@@ -217,7 +217,7 @@ fn a_restart_at_any_step_changes_nothing_of_what_is_delivered() {
 }
 
 #[test]
-fn a_long_chain_in_the_worst_order_is_one_pass() {
+fn reversed_chain_delivers_in_one_pass() {
     let limits = ContextLimits { held_max: 5000, ..ContextLimits::default() };
     let mut desk = Desk::new(limits);
     desk.participants("red");

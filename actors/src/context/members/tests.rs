@@ -4,7 +4,7 @@ use crate::context::desk::{Desk, pdus, server};
 use crate::limits::ContextLimits;
 
 #[test]
-fn a_server_comes_in_with_its_first_user_and_leaves_with_its_last() {
+fn server_leaves_with_last_member() {
     let mut desk = Desk::among("red");
     desk.arrive("red", pdus("red/1=@a:blue+ red/2=@b:blue+"));
     assert_eq!(
@@ -22,7 +22,7 @@ fn a_server_comes_in_with_its_first_user_and_leaves_with_its_last() {
 }
 
 #[test]
-fn only_what_holds_its_key_counts() {
+fn only_current_membership_counts() {
     let mut desk = Desk::among("red");
     desk.arrive("red", pdus("red/1=@a:blue- red/2=@a:blue-*5^red/1"));
     desk.arrive("red", pdus("red/3=@a:blue+*1^red/1"));
@@ -36,7 +36,7 @@ fn only_what_holds_its_key_counts() {
 }
 
 #[test]
-fn who_comes_in_by_our_word_is_told_of_it_and_who_leaves_too() {
+fn composed_membership_reaches_its_server() {
     let mut desk = Desk::among("red");
     desk.compose("1=@a:blue+ 2 3=@a:blue- 4", "");
     desk.log.retain(|line| line.starts_with("composed"));
@@ -49,7 +49,7 @@ fn who_comes_in_by_our_word_is_told_of_it_and_who_leaves_too() {
 }
 
 #[test]
-fn the_messenger_has_the_last_word() {
+fn messenger_participants_override_membership() {
     let mut desk = Desk::among("red");
     desk.arrive("red", pdus("red/1=@a:blue+"));
     desk.participants("red");
@@ -59,7 +59,7 @@ fn the_messenger_has_the_last_word() {
 }
 
 #[test]
-fn a_crowd_of_invented_servers_does_not_grow_a_context_beyond_its_limit() {
+fn membership_additions_are_bounded() {
     let mut desk = Desk::new(ContextLimits { participants_max: 2, ..ContextLimits::default() });
     desk.participants("red");
     desk.arrive("red", pdus("red/1=@a:blue+ red/2=@a:grey+ red/3=@a:us+ red/4=nonsense+"));

@@ -11,7 +11,7 @@ fn stage(desk: &Desk) -> (JoinStage, u64) {
 }
 
 #[test]
-fn a_conversation_is_joined_by_its_state_and_then_its_past() {
+fn join_fetches_state_then_history() {
     let mut desk = Desk::new(ContextLimits::default());
     desk.join("red", 3);
     desk.expect(&["set [red]", "ask red for the state"]);
@@ -33,7 +33,7 @@ fn a_conversation_is_joined_by_its_state_and_then_its_past() {
 }
 
 #[test]
-fn what_is_said_first_after_a_join_does_not_drag_the_whole_past_in_as_news() {
+fn backfill_after_join_is_bounded() {
     let mut desk = Desk::new(ContextLimits::default());
     desk.join("red", 0);
     desk.told_of_the_past(Some(pdus("red/5<red/4=topic")));
@@ -54,7 +54,7 @@ fn what_is_said_first_after_a_join_does_not_drag_the_whole_past_in_as_news() {
 }
 
 #[test]
-fn a_server_that_does_not_answer_is_asked_again_and_given_up() {
+fn failed_join_retries_then_fails() {
     let mut desk = Desk::new(ContextLimits::default());
     desk.join("red", 3);
     let mut asks = vec![0];
@@ -71,7 +71,7 @@ fn a_server_that_does_not_answer_is_asked_again_and_given_up() {
 }
 
 #[test]
-fn a_join_goes_on_after_a_restart() {
+fn join_resumes_after_restart() {
     let mut desk = Desk::new(ContextLimits::default());
     desk.join("red", 3);
     desk.told_of_the_past(Some(pdus("red/5<red/4=topic")));
@@ -81,7 +81,7 @@ fn a_join_goes_on_after_a_restart() {
 }
 
 #[test]
-fn an_answer_that_never_comes_is_none() {
+fn missing_join_response_times_out() {
     let mut desk = Desk::new(ContextLimits::default());
     desk.join("red", 3);
     desk.log.clear();
@@ -90,7 +90,7 @@ fn an_answer_that_never_comes_is_none() {
 }
 
 #[test]
-fn whoever_reads_further_back_asks_one_server_after_the_other() {
+fn history_fetch_tries_each_server() {
     let mut desk = Desk::new(ContextLimits::default());
     desk.arrive("green", pdus("red/5<red/4"));
     while desk.due.is_some() {
@@ -116,7 +116,7 @@ fn whoever_reads_further_back_asks_one_server_after_the_other() {
 }
 
 #[test]
-fn a_reader_asks_others_for_what_the_server_joined_by_does_not_have() {
+fn empty_join_history_asks_others() {
     let mut desk = Desk::new(ContextLimits::default());
     desk.arrive("green", pdus("red/5<red/4"));
     while desk.due.is_some() {
@@ -139,7 +139,7 @@ fn a_reader_asks_others_for_what_the_server_joined_by_does_not_have() {
 
 /// The answer to a join's question answers the history reads that came meanwhile.
 #[test]
-fn a_read_behind_a_join_is_answered_with_it() {
+fn read_behind_join_answered_together() {
     let mut desk = Desk::new(ContextLimits::default());
     desk.join("red", 3);
     desk.step(Event::Older { limit: 2 });
@@ -154,7 +154,7 @@ fn a_read_behind_a_join_is_answered_with_it() {
 
 /// Where a join's question brings nothing, the reads have others asked, and the join goes on behind them.
 #[test]
-fn reads_and_an_idle_join_take_turns() {
+fn reads_and_idle_join_take_turns() {
     let mut desk = Desk::among("green");
     desk.arrive("green", pdus("green/5"));
     desk.join("red", 3);
@@ -184,7 +184,7 @@ fn reads_and_an_idle_join_take_turns() {
 
 /// An answer that comes after its time is not taken for the answer to the question under way.
 #[test]
-fn a_late_answer_ends_no_other_question() {
+fn late_answer_ends_no_other_question() {
     let mut desk = Desk::new(ContextLimits::default());
     desk.arrive("green", pdus("green/5<green/4"));
     while desk.due.is_some() {
@@ -223,7 +223,7 @@ fn unfinished_work_is_noted_until_done() {
 }
 
 #[test]
-fn nobody_is_asked_where_nothing_lies_before() {
+fn history_without_edge_asks_nobody() {
     let mut desk = Desk::among("red");
     desk.arrive("red", pdus("red/1"));
     desk.log.clear();
@@ -232,7 +232,7 @@ fn nobody_is_asked_where_nothing_lies_before() {
 }
 
 #[test]
-fn the_past_brings_only_what_may_be_there() {
+fn invalid_history_pdus_are_refused() {
     let mut desk = Desk::among("red");
     desk.join("red", 3);
     desk.log.clear();

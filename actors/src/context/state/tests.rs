@@ -34,7 +34,7 @@ fn holds(texts: &str) -> String {
 }
 
 #[test]
-fn what_decides_a_key() {
+fn state_resolution_matches_examples() {
     for (texts, expected, why) in [
         ("", "", "nobody holds what nobody set"),
         ("A", "A", "the first"),
@@ -66,7 +66,7 @@ fn what_decides_a_key() {
 
 /// Digests computed elsewhere, over the branches `C`, `A` and `B`, `A`: e1f83319.. is larger than 2643e4f3...
 #[test]
-fn the_tie_of_the_published_example_ends_as_there() {
+fn state_tie_matches_published_example() {
     use sha1::{Digest as _, Sha1};
     let hex = |text: &str| Sha1::digest(text).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     assert!(hex("Cexample.comAexample.com").starts_with("e1f83319"));
@@ -76,7 +76,7 @@ fn the_tie_of_the_published_example_ends_as_there() {
 
 /// `prev` is trusted by nobody: a chain may be as long as its author has patience.
 #[test]
-fn a_chain_of_a_hundred_thousand_overflows_nothing() {
+fn long_state_chain_never_overflows() {
     let name = |n: u32| at(&format!("red/{n}"));
     let one = |n: u32| StatePiece {
         reference: name(n),
@@ -154,13 +154,13 @@ fn forest() -> impl Strategy<Value = Vec<StatePiece>> {
 
 proptest! {
     #[test]
-    fn it_is_the_rule_as_written(set in forest()) {
+    fn state_resolution_matches_reference(set in forest()) {
         prop_assert_eq!(winner(&set).map(|piece| piece.reference.clone()), as_written::winner(&set));
     }
 
     /// Whatever the order of arrival, one step at a time with the two short cuts ends where the whole set does.
     #[test]
-    fn any_order_of_arrival_ends_the_same(set in forest(), order in Just(()).prop_perturb(|(), mut rng| {
+    fn state_resolution_ignores_arrival_order(set in forest(), order in Just(()).prop_perturb(|(), mut rng| {
         (0..40).map(|_| rng.random::<u32>()).collect::<Vec<_>>()
     })) {
         let mut order: Vec<(u32, &StatePiece)> = order.into_iter().zip(&set).collect();

@@ -5,7 +5,7 @@ use crate::limits::{ContextLimits, GapLimits};
 use crate::model::{Pdu, Want};
 
 #[test]
-fn what_lies_before_the_edge_is_no_gap_and_comes_late_without_a_word() {
+fn parent_before_edge_is_no_gap() {
     let mut desk = Desk::new(ContextLimits::default());
     desk.arrive("red", pdus("red/3<red/2"));
     desk.log.clear();
@@ -44,7 +44,7 @@ fn in_vain(desk: &mut Desk, until: u64) {
 }
 
 #[test]
-fn nothing_is_given_up_while_its_parent_may_wait_at_our_own_door() {
+fn closed_intake_stops_gap_clock() {
     let mut desk = Desk::among("red green");
     desk.arrive("green", pdus("green/1<red/1"));
     in_vain(&mut desk, 20_000);
@@ -67,7 +67,7 @@ fn nothing_is_given_up_while_its_parent_may_wait_at_our_own_door() {
 
 /// Another conversation asks the same peer: that costs this one no try, and the peer is asked in the end.
 #[test]
-fn a_question_put_off_is_no_try() {
+fn question_put_off_is_no_try() {
     let mut desk = Desk::among("red green");
     desk.arrive("red", pdus("red/2<red/1"));
     desk.until(750);
@@ -83,7 +83,7 @@ fn a_question_put_off_is_no_try() {
 }
 
 #[test]
-fn what_comes_while_the_door_is_shut_is_delivered() {
+fn fetched_parent_passes_closed_intake() {
     let mut desk = Desk::among("red green");
     desk.arrive("green", pdus("green/1<red/1"));
     desk.until(750);
@@ -95,7 +95,7 @@ fn what_comes_while_the_door_is_shut_is_delivered() {
 }
 
 #[test]
-fn a_gap_is_given_up_told_and_filled() {
+fn late_parent_fills_reported_gap() {
     let mut desk = Desk::among("red green");
     desk.arrive("green", pdus("green/1<red/1"));
     desk.until(750);
@@ -127,7 +127,7 @@ fn a_gap_is_given_up_told_and_filled() {
 }
 
 #[test]
-fn who_comes_to_take_part_is_asked_at_once() {
+fn new_participant_is_asked_immediately() {
     let mut desk = Desk::among("red");
     desk.arrive("red", pdus("red/1<green/1"));
     desk.until(750);
@@ -142,7 +142,7 @@ fn who_comes_to_take_part_is_asked_at_once() {
 }
 
 #[test]
-fn nobody_is_given_up_who_was_not_heard() {
+fn gap_waits_for_silent_candidate() {
     let mut desk = Desk::among("red green");
     desk.arrive("green", pdus("green/1<red/1"));
     desk.until(750);
@@ -157,7 +157,7 @@ fn nobody_is_given_up_who_was_not_heard() {
 
 /// The only request under way was about something else when the time of this one was over.
 #[test]
-fn a_candidate_never_asked_keeps_a_parent_wanted() {
+fn candidate_never_asked_keeps_parent_wanted() {
     let gap = GapLimits { asks_max: 1, ..ContextLimits::default().gap };
     let mut desk = Desk::new(ContextLimits { gap, ..ContextLimits::default() });
     desk.participants("red green");
@@ -179,7 +179,7 @@ fn a_candidate_never_asked_keeps_a_parent_wanted() {
 }
 
 #[test]
-fn a_walk_back_goes_on_through_what_it_brings_until_it_is_too_far() {
+fn gap_walk_stops_at_depth() {
     let gap = GapLimits { depth_max: 2, ..ContextLimits::default().gap };
     let mut desk = Desk::new(ContextLimits { gap, ..ContextLimits::default() });
     desk.participants("red green");
@@ -200,7 +200,7 @@ fn a_walk_back_goes_on_through_what_it_brings_until_it_is_too_far() {
 }
 
 #[test]
-fn more_than_two_that_are_missing_are_one_question() {
+fn three_missing_parents_use_backfill() {
     let mut desk = Desk::among("red green");
     desk.arrive("green", pdus("green/9<red/1,red/2 green/10<red/3,red/4"));
     desk.log.clear();
@@ -217,7 +217,7 @@ fn more_than_two_that_are_missing_are_one_question() {
 }
 
 #[test]
-fn a_long_stretch_that_was_missed_comes_in_a_few_questions() {
+fn long_gap_needs_few_fetches() {
     let mut desk = Desk::among("red");
     let chain = |from: u64, to: u64| -> Vec<Pdu> {
         (from..=to).rev().map(|n| pdu(&format!("red/{n:04}<red/{:04}", n - 1))).collect()
@@ -245,7 +245,7 @@ fn a_long_stretch_that_was_missed_comes_in_a_few_questions() {
 }
 
 #[test]
-fn a_fetch_brings_what_was_asked_for_whoever_has_it() {
+fn fetch_delivers_only_requested_pdu() {
     let mut desk = Desk::among("red green");
     desk.arrive("red", pdus("red/2<green/1"));
     desk.until(750);
@@ -257,7 +257,7 @@ fn a_fetch_brings_what_was_asked_for_whoever_has_it() {
 }
 
 #[test]
-fn a_parent_of_a_stranger_is_parked_once_and_given_up() {
+fn nonparticipant_parent_is_quarantined_once() {
     let mut desk = Desk::among("red green");
     desk.arrive("red", pdus("red/2<blue/1"));
     while desk.due.is_some() {
@@ -272,7 +272,7 @@ fn a_parent_of_a_stranger_is_parked_once_and_given_up() {
 }
 
 #[test]
-fn a_restart_asks_anew_for_what_is_held() {
+fn restart_refetches_missing_parents() {
     let mut desk = Desk::among("red green");
     desk.arrive("green", pdus("green/2<green/1,red/1 green/1<red/9"));
     desk.until(40_000);
@@ -287,7 +287,7 @@ fn a_restart_asks_anew_for_what_is_held() {
 }
 
 #[test]
-fn one_that_comes_before_anything_was_delivered_without_it_is_in_time() {
+fn given_up_parent_precedes_held_child() {
     let mut desk = Desk::among("red");
     desk.arrive("red", pdus("red/3<red/1,red/2"));
     desk.until(30_000);
@@ -307,7 +307,7 @@ fn one_that_comes_before_anything_was_delivered_without_it_is_in_time() {
 }
 
 #[test]
-fn a_peer_that_names_parents_without_end_is_not_remembered_without_end() {
+fn remembered_gaps_are_bounded() {
     let gap = GapLimits { kept_max: 2, ..ContextLimits::default().gap };
     let mut desk = Desk::new(ContextLimits { gap, ..ContextLimits::default() });
     desk.participants("red");

@@ -58,7 +58,7 @@ fn printed(change: Option<Change>) -> String {
 }
 
 #[test]
-fn attempt_that_failed_is_written_at_once() {
+fn failed_attempt_written_at_once() {
     let mut blue = attempts(20);
     let hole = Ack::Hole { expected: Seq(3), conflict: false };
     let wait =

@@ -163,7 +163,7 @@ fn print(answer: &Result<Taken, Refusal>) -> String {
 const OK: Verdict = Verdict::Accepted;
 
 #[test]
-fn the_pdus_of_a_transaction_go_to_their_conversations_at_once_and_the_answer_waits_for_all() {
+fn transaction_reply_waits_for_all_contexts() {
     let bad = BadPdu { id: None, origin: None, code: "NO_CONTEXT", reason: "context is missing".into() };
     let mut bench = Bench::new();
     bench.accept(transaction("1", vec![Ok(pdu("a", "#x")), Err(bad), Ok(pdu("b", "#y")), Ok(pdu("c", "#x"))]));
@@ -175,7 +175,7 @@ fn the_pdus_of_a_transaction_go_to_their_conversations_at_once_and_the_answer_wa
 }
 
 #[test]
-fn the_same_transaction_again_gets_the_same_verdicts_and_does_nothing_again() {
+fn repeated_transaction_gets_same_verdicts() {
     let mut bench = Bench::new();
     bench.accept(transaction("1", vec![Ok(pdu("a", "#x"))])).back("#x", &[0], Ok(vec![OK]));
     bench.accept(transaction("1", vec![Ok(pdu("a", "#x"))]));
@@ -190,7 +190,7 @@ fn the_same_transaction_again_gets_the_same_verdicts_and_does_nothing_again() {
 }
 
 #[test]
-fn the_same_batch_twice_at_once_is_done_once() {
+fn concurrent_duplicate_batch_runs_once() {
     let mut bench = Bench::new();
     bench.accept(transaction("1", vec![Ok(pdu("a", "#x"))])).accept(transaction("1", vec![Ok(pdu("a", "#x"))]));
     bench.back("#x", &[0], Ok(vec![OK])).check(&[
@@ -201,12 +201,12 @@ fn the_same_batch_twice_at_once_is_done_once() {
 }
 
 #[test]
-fn a_transaction_without_pdus_records_its_id() {
+fn empty_transaction_records_its_id() {
     Bench::new().accept(transaction("9", vec![])).check(&["accept 1: seen 9; answer 1 "]);
 }
 
 #[test]
-fn a_pdu_its_conversation_dies_on_twice_goes_to_quarantine_and_costs_nobody_else() {
+fn pdu_crashing_twice_is_quarantined() {
     let batch = || transaction("1", vec![Ok(pdu("a", "#x")), Ok(pdu("b", "#x")), Ok(pdu("c", "#y"))]);
     let mut bench = Bench::new();
     bench.accept(batch()).back("#x", &[0, 1], Err(Undone::Died)).back("#y", &[2], Ok(vec![OK]));
@@ -227,7 +227,7 @@ fn a_pdu_its_conversation_dies_on_twice_goes_to_quarantine_and_costs_nobody_else
 }
 
 #[test]
-fn a_conversation_that_is_only_late_convicts_nobody() {
+fn late_context_blames_no_pdu() {
     let batch = || transaction("1", vec![Ok(pdu("a", "#x"))]);
     let mut bench = Bench::new();
     for _ in 0..3 {
@@ -244,7 +244,7 @@ fn a_conversation_that_is_only_late_convicts_nobody() {
 }
 
 #[test]
-fn a_conversation_that_was_given_up_costs_itself_and_never_the_link() {
+fn faulty_context_spares_other_contexts() {
     let mut bench = Bench::new();
     bench.accept(transaction("1", vec![Ok(pdu("a", "#x")), Ok(pdu("b", "#y"))]));
     bench.back("#x", &[0], Err(Undone::Faulty)).back("#y", &[1], Ok(vec![OK])).check(&[
@@ -255,7 +255,7 @@ fn a_conversation_that_was_given_up_costs_itself_and_never_the_link() {
 }
 
 #[test]
-fn a_busy_conversation_gives_the_whole_batch_back() {
+fn busy_context_rejects_whole_batch() {
     let busy = Refusal::Busy { limit: "contexts.intake_max", value: 64, wait: Duration::from_secs(1) };
     let mut bench = Bench::new();
     bench.accept(transaction("1", vec![Ok(pdu("a", "#x"))]));
@@ -271,7 +271,7 @@ fn slow(count: u64, staged: &[&str]) -> Result<Vec<Verdict>, Undone> {
 
 /// Only the PDUs of a busy conversation wait for it, and the next ones go behind them at once.
 #[test]
-fn pdus_of_a_slow_context_are_staged() {
+fn pdus_of_slow_context_are_staged() {
     let mut bench = Bench::new();
     bench.accept(transaction("1", vec![Ok(pdu("a", "#x")), Ok(pdu("b", "#y"))]));
     bench.back("#y", &[1], Ok(vec![OK])).back("#x", &[0], slow(0, &[]));
@@ -290,7 +290,7 @@ fn pdus_of_a_slow_context_are_staged() {
 }
 
 #[test]
-fn a_full_stage_gives_the_batch_back() {
+fn full_stage_gives_batch_back() {
     let batch = || transaction("1", ["a", "b"].map(|id| Ok(pdu(id, "#x"))).into());
     let mut bench = Bench::new();
     bench.accept(batch()).back("#x", &[0, 1], slow(2, &[]));
@@ -316,7 +316,7 @@ fn an_empty_stage_takes_any_batch() {
 
 /// What was to go one by one to a conversation that died on it is staged with the rest, once that is slow.
 #[test]
-fn suspects_of_a_slow_context_are_staged() {
+fn suspects_of_slow_context_are_staged() {
     let batch = || transaction("1", ["a", "b", "c"].map(|id| Ok(pdu(id, "#x"))).into());
     let mut bench = Bench::new();
     bench.accept(batch()).back("#x", &[0, 1, 2], Err(Undone::Died));
@@ -341,7 +341,7 @@ fn push(seq: u64, bodies: Vec<StrongBody>) -> Frame {
 }
 
 #[test]
-fn plain_updates_wait_with_the_pdus_of_their_push_so_that_one_commit_holds_all() {
+fn plain_updates_commit_with_pdus() {
     let mut bench = Bench::new();
     let bodies = || vec![StrongBody::Plain, StrongBody::Pdu(Box::new(pdu("a", "#x")))];
     bench.accept(push(2, bodies())).accept(push(3, vec![StrongBody::Plain]));
@@ -354,7 +354,7 @@ fn plain_updates_wait_with_the_pdus_of_their_push_so_that_one_commit_holds_all()
 }
 
 #[test]
-fn a_pdu_in_a_push_that_is_refused_takes_its_number_and_is_parked() {
+fn refused_push_pdu_consumes_its_number() {
     let bad = BadPdu { id: None, origin: None, code: "NO_CONTEXT", reason: "context is missing".into() };
     let refused = Verdict::Refused { code: "SELF_PARENT", reason: "it names itself".into() };
     let mut bench = Bench::new();
@@ -367,7 +367,7 @@ fn a_pdu_in_a_push_that_is_refused_takes_its_number_and_is_parked() {
 
 /// What its conversation has put into quarantine was answered like what was delivered.
 #[test]
-fn a_push_is_told_what_is_parked() {
+fn push_is_told_what_is_parked() {
     let stranger = |id: &str| StrongBody::Pdu(Box::new(pdu(id, "#x")));
     let strong = |seq, bodies| match push(seq, bodies) {
         Frame::Push(push) => push.strong,
@@ -398,7 +398,7 @@ fn a_push_is_told_what_is_parked() {
 }
 
 #[test]
-fn a_peer_begins_so_many_contexts_and_goes_on_with_those() {
+fn adopted_contexts_per_peer_are_bounded() {
     let strange = |contexts: &[&str]| Strange {
         contexts: contexts.iter().map(|id| id.parse().expect("valid")).collect(),
         most: 2,
@@ -429,7 +429,7 @@ fn a_peer_begins_so_many_contexts_and_goes_on_with_those() {
 }
 
 #[test]
-fn what_was_begun_a_moment_ago_is_begun_once() {
+fn concurrent_adoption_counts_once() {
     let strange = || Strange { contexts: vec!["#x".parse().expect("valid")], most: 1 };
     let mut bench = Bench::new();
     bench.accept_strange(transaction("1", vec![Ok(pdu("a", "#x"))]), strange());

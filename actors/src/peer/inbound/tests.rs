@@ -45,7 +45,7 @@ fn text(bytes: &Bytes) -> &str {
 }
 
 #[test]
-fn a_repeat_is_acknowledged_and_changes_nothing() {
+fn repeated_push_is_acknowledged_only() {
     let mut inbound = inbound(PeerLimits::default());
     let (answer, told) = take(&mut inbound, push(2, &["{a}", "{b}"]));
     assert_eq!((answer, told), (Ok(Ack::Ok(Seq(2))), vec!["#1 1 {a}".to_owned(), "#2 2 {b}".to_owned()]));
@@ -55,7 +55,7 @@ fn a_repeat_is_acknowledged_and_changes_nothing() {
 }
 
 #[test]
-fn a_hole_takes_nothing_and_names_what_is_expected() {
+fn hole_accepts_nothing_names_expected() {
     let mut inbound = inbound(PeerLimits::default());
     let expected = Seq(1);
     assert_eq!(take(&mut inbound, push(7, &["{g}"])), (Ok(Ack::Hole { expected, conflict: false }), vec![]));
@@ -63,7 +63,7 @@ fn a_hole_takes_nothing_and_names_what_is_expected() {
 }
 
 #[test]
-fn one_bad_update_stops_nothing() {
+fn bad_update_is_quarantined_alone() {
     let mut inbound = inbound(PeerLimits::default());
     let (answer, told) = take(&mut inbound, push(3, &["{a}", "7", "{c}"]));
     assert_eq!(answer, Ok(Ack::Ok(Seq(3))));
@@ -71,14 +71,14 @@ fn one_bad_update_stops_nothing() {
 }
 
 #[test]
-fn more_than_the_window_is_refused_whole() {
+fn push_over_window_is_refused() {
     let mut inbound = inbound(PeerLimits { intake_items: 1, ..PeerLimits::default() });
     let (answer, told) = take(&mut inbound, push(2, &["{a}", "{b}"]));
     assert_eq!((answer, told), (Err(Refusal::PushTooLong { count: 2, max: 1 }), vec![]));
 }
 
 #[test]
-fn a_sender_without_ranges_that_was_restored_is_believed_and_announced() {
+fn restored_unranged_sender_is_accepted() {
     let mut inbound = inbound(PeerLimits::default());
     for (seq, text) in [(1, "{a}"), (2, "{b}"), (3, "{c}")] {
         let _ = take(&mut inbound, InboundPush { from_seq: None, ..push(seq, &[text]) });
@@ -92,7 +92,7 @@ fn a_sender_without_ranges_that_was_restored_is_believed_and_announced() {
 }
 
 #[test]
-fn a_conflict_is_answered_with_the_number_to_go_on_from_and_told_once() {
+fn conflict_is_announced_once() {
     let mut inbound = inbound(PeerLimits::default());
     let _ = take(&mut inbound, push(2, &["{a}", "{b}"]));
     let hole = |expected| Ok(Ack::Hole { expected: Seq(expected), conflict: true });
@@ -106,7 +106,7 @@ fn a_conflict_is_answered_with_the_number_to_go_on_from_and_told_once() {
 }
 
 #[test]
-fn a_ranged_replay_older_than_the_digests_is_a_conflict() {
+fn ranged_replay_beyond_digests_conflicts() {
     let mut inbound = inbound(PeerLimits::default());
     for n in 1..=1_100 {
         let _ = take(&mut inbound, push(n, &[&format!("{{{n}}}")]));
@@ -116,7 +116,7 @@ fn a_ranged_replay_older_than_the_digests_is_a_conflict() {
 }
 
 #[test]
-fn an_unranged_replay_older_than_the_digests_is_dropped_and_announced_once() {
+fn unranged_replay_beyond_digests_dropped() {
     let mut inbound = inbound(PeerLimits::default());
     for n in 1..=1_100 {
         let _ = take(&mut inbound, push(n, &[&format!("{{{n}}}")]));
@@ -130,7 +130,7 @@ fn an_unranged_replay_older_than_the_digests_is_dropped_and_announced_once() {
 }
 
 #[test]
-fn a_sender_that_numbers_pushes_is_understood_from_then_on_and_after_a_restart() {
+fn learned_push_numbering_survives_restart() {
     let mut inbound = inbound(PeerLimits::default());
     let unranged = |seq: u64, texts: &[&str]| {
         let push = push(seq + texts.len() as u64, texts);
@@ -153,7 +153,7 @@ fn a_sender_that_numbers_pushes_is_understood_from_then_on_and_after_a_restart()
 }
 
 #[test]
-fn a_push_without_strong_updates_is_taken_when_it_insists_on_its_number() {
+fn repeated_empty_push_is_accepted() {
     let mut inbound = inbound(PeerLimits::default());
     let weak = |seq| InboundPush { from_seq: None, ..push(seq, &[]) };
     let hole = Ok(Ack::Hole { expected: Seq(1), conflict: false });

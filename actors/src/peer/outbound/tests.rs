@@ -211,7 +211,7 @@ fn refused(status: u16) -> PushFailure {
 }
 
 #[test]
-fn items_that_gather_while_one_push_is_out_go_together() {
+fn items_queued_in_flight_are_batched() {
     Bench::new(|_, _| ()).queue(1).queue(1).queue(3).ok(1).ok(4).ok(5).check(&[
         "   0s sending     push 1..=1 (1)",
         "   0s sending     ",
@@ -223,7 +223,7 @@ fn items_that_gather_while_one_push_is_out_go_together() {
 }
 
 #[test]
-fn a_peer_that_never_showed_a_window_gets_one_at_a_time_without_a_range() {
+fn unknown_window_sends_one_unranged() {
     let mut bench = Bench::new(|_, record| record.outbound.window = None);
     bench.queue(3);
     bench.step(Event::Replied {
@@ -238,7 +238,7 @@ fn a_peer_that_never_showed_a_window_gets_one_at_a_time_without_a_range() {
 }
 
 #[test]
-fn a_hole_inside_what_is_kept_is_resent_from_there_once() {
+fn hole_within_retained_is_resent() {
     let mut bench = Bench::new(|_, record| record.outbound.acked = Index(40));
     bench.queue(2).hole(38).load(38, 42).ok(40).ok(42).check(&[
         "   0s sending     push 41..=42 (2)",
@@ -250,7 +250,7 @@ fn a_hole_inside_what_is_kept_is_resent_from_there_once() {
 }
 
 #[test]
-fn the_same_hole_twice_without_progress_backs_off() {
+fn repeated_hole_backs_off() {
     let mut bench = Bench::new(|_, record| record.outbound.acked = Index(40));
     bench.queue(1).hole(41).hole(41).check(&[
         "   0s sending     push 41..=41 (1)",
@@ -268,7 +268,7 @@ fn the_same_hole_twice_without_progress_backs_off() {
 }
 
 #[test]
-fn a_receiver_older_than_what_is_kept_gets_the_rest_under_its_number() {
+fn hole_below_retained_skips_and_renumbers() {
     let mut bench = Bench::new(|_, record| record.outbound.acked = Index(40));
     bench.queue(1).hole(3).step(Event::Loaded { from: Index(3), rows: Ok(vec![]) });
     let rows = bench.rows(30, 41);
@@ -282,7 +282,7 @@ fn a_receiver_older_than_what_is_kept_gets_the_rest_under_its_number() {
 }
 
 #[test]
-fn a_receiver_that_holds_more_than_we_gave_makes_us_number_on_after_the_commit() {
+fn receiver_ahead_renumbers_after_commit() {
     let mut bench = Bench::new(|_, record| record.outbound.acked = Index(4));
     bench.queue(2).hole(100).load(5, 6).ok(101).check(&[
         "   0s sending     push 5..=6 (2)",
@@ -293,7 +293,7 @@ fn a_receiver_that_holds_more_than_we_gave_makes_us_number_on_after_the_commit()
 }
 
 #[test]
-fn a_number_far_beyond_belief_suspends() {
+fn excessive_hole_number_suspends_peer() {
     Bench::new(|_, _| ()).queue(1).hole(2_000_000).check(&[
         "   0s sending     push 1..=1 (1)",
         "   0s suspended   commit event(suspended ahead_of_us)+peer; arm 2592000s",
@@ -301,7 +301,7 @@ fn a_number_far_beyond_belief_suspends() {
 }
 
 #[test]
-fn wait_is_obeyed_to_the_moment_and_is_no_failure() {
+fn requested_wait_is_no_failure() {
     let mut bench = Bench::new(|_, _| ());
     bench.queue(1).reply(Ack::Wait(Duration::from_secs(600))).at(10).contact().at(600).step(Event::Due);
     bench.load(1, 1).check(&[
@@ -315,7 +315,7 @@ fn wait_is_obeyed_to_the_moment_and_is_no_failure() {
 }
 
 #[test]
-fn a_wait_beyond_the_limit_is_clamped() {
+fn excessive_wait_is_clamped() {
     let mut bench = Bench::new(|limits, _| limits.wait_max = Duration::from_secs(60));
     bench
         .queue(1)
@@ -324,7 +324,7 @@ fn a_wait_beyond_the_limit_is_clamped() {
 }
 
 #[test]
-fn failures_back_off_and_end_in_probes_and_a_success_clears_them() {
+fn repeated_failures_suspend_until_success() {
     let mut bench = Bench::new(|limits, _| limits.failures_to_suspend = 3);
     bench.queue(1).unreachable().at(1).step(Event::Due).load(1, 1).unreachable();
     bench.at(3).step(Event::Due).load(1, 1).unreachable().at(3603).step(Event::Due).load(1, 1).unreachable();
@@ -348,7 +348,7 @@ fn failures_back_off_and_end_in_probes_and_a_success_clears_them() {
 }
 
 #[test]
-fn contact_brings_the_next_attempt_forward_once_a_period() {
+fn contact_advances_retry_once_per_period() {
     let mut bench = Bench::new(|_, record| record.outbound.failures = 9);
     bench.queue(1).unreachable().at(10).contact().load(1, 1).unreachable().at(11).contact().check(&[
         "   0s sending     push 1..=1 (1)",
@@ -361,7 +361,7 @@ fn contact_brings_the_next_attempt_forward_once_a_period() {
 }
 
 #[test]
-fn a_peer_that_writes_while_it_cannot_be_reached_never_clears_its_failures() {
+fn contact_never_clears_failures() {
     let mut bench = Bench::new(|_, _| ());
     bench.queue(1).unreachable().contact().load(1, 1).unreachable();
     assert_eq!(bench.machine.status().failures, 1, "an attempt brought forward is not one more");
@@ -370,7 +370,7 @@ fn a_peer_that_writes_while_it_cannot_be_reached_never_clears_its_failures() {
 }
 
 #[test]
-fn a_reply_to_an_attempt_that_is_over_counts_for_nothing() {
+fn stale_reply_is_ignored() {
     let mut bench = Bench::new(|_, _| ());
     bench.queue(1).unreachable().ok(1).check(&[
         "   0s sending     push 1..=1 (1)",
@@ -381,14 +381,14 @@ fn a_reply_to_an_attempt_that_is_over_counts_for_nothing() {
 }
 
 #[test]
-fn an_ok_with_another_number_never_advances() {
+fn mismatched_ok_never_advances() {
     let mut bench = Bench::new(|_, _| ());
     bench.queue(2).ok(1);
     assert_eq!((bench.machine.status().acked, bench.machine.state()), (Index(0), PeerState::BackingOff));
 }
 
 #[test]
-fn the_remaining_backoff_survives_a_restart() {
+fn backoff_survives_restart() {
     let mut bench = Bench::new(|_, record| record.outbound.rest = Rest::BackingOff { until: Millis(50_000) });
     bench.at(20).step(Event::Started).at(50).step(Event::Due);
     bench.check(&["  20s backing_off arm 50s", "  50s idle        "]);
@@ -397,7 +397,7 @@ fn the_remaining_backoff_survives_a_restart() {
 }
 
 #[test]
-fn a_clock_set_back_by_a_day_parts_nobody_for_a_day() {
+fn clock_set_back_clamps_deadlines() {
     let day = Millis(86_400_000);
     let suspended = Rest::Suspended { cause: Cause::Unreachable, probe_at: Some(day) };
     for (rest, state) in [
@@ -411,7 +411,7 @@ fn a_clock_set_back_by_a_day_parts_nobody_for_a_day() {
 }
 
 #[test]
-fn a_waiting_peer_holds_no_payload_in_memory() {
+fn waiting_peer_unloads_payloads() {
     let mut bench = Bench::new(|_, _| ());
     bench.queue(1).reply(Ack::Wait(Duration::from_secs(5))).queue(2).at(5).step(Event::Due);
     bench.check(&[
@@ -423,7 +423,7 @@ fn a_waiting_peer_holds_no_payload_in_memory() {
 }
 
 #[test]
-fn a_page_that_cannot_be_read_is_tried_again() {
+fn unreadable_page_backs_off() {
     let mut bench = Bench::new(|_, record| record.outbound.acked = Index(1));
     bench.step(Event::Woken { tail: Index(3), queued_bytes: 0, rows: vec![] });
     bench.step(Event::Loaded { from: Index(2), rows: Err("disk".into()) });
@@ -431,7 +431,7 @@ fn a_page_that_cannot_be_read_is_tried_again() {
 }
 
 #[test]
-fn a_paused_peer_keeps_its_queue_and_still_takes() {
+fn paused_peer_keeps_queue_and_receives() {
     let mut bench = Bench::new(|limits, _| limits.paused = true);
     bench.step(Event::Started).queue(1).contact().check(&[
         "   0s suspended   disarm",

@@ -38,7 +38,7 @@ fn span(next: Next) -> (u64, u64, u64, u64) {
 }
 
 #[test]
-fn a_peer_that_is_not_behind_is_served_from_memory() {
+fn current_peer_is_served_from_memory() {
     let mut outbox = outbox(0, 0);
     assert_eq!(outbox.next(10, None, 1000), Next::Nothing);
     outbox.grew(Index(2), 0, rows(1..=2));
@@ -48,7 +48,7 @@ fn a_peer_that_is_not_behind_is_served_from_memory() {
 }
 
 #[test]
-fn a_lost_hint_is_made_good_by_the_next_read() {
+fn lost_growth_hint_is_reloaded() {
     let mut outbox = outbox(0, 0);
     outbox.grew(Index(5), 0, rows(4..=5)); // the hint about 1 to 3 was lost
     assert_eq!(outbox.next(10, None, 1000), Next::Load(Index(1)));
@@ -57,7 +57,7 @@ fn a_lost_hint_is_made_good_by_the_next_read() {
 }
 
 #[test]
-fn a_push_is_bounded_in_items_and_bytes_but_one_item_always_goes() {
+fn batch_is_bounded_but_never_empty() {
     let mut outbox = outbox(0, 0);
     outbox.grew(Index(9), 0, rows(1..=9));
     assert_eq!(span(outbox.next(3, None, 1000)), (1, 3, 1, 3));
@@ -81,7 +81,7 @@ fn run_ends_before_second_of_context() {
 }
 
 #[test]
-fn memory_holds_a_window_and_disk_holds_the_queue() {
+fn memory_holds_only_outbox_window() {
     let mut outbox = outbox(0, 0);
     outbox.grew(Index(100), 0, rows(1..=100));
     outbox.grew(Index(150), 0, rows(101..=150)); // beyond the window: left on disk
@@ -92,7 +92,7 @@ fn memory_holds_a_window_and_disk_holds_the_queue() {
 }
 
 #[test]
-fn a_rewind_keeps_the_numbers() {
+fn rewind_keeps_numbers() {
     let mut outbox = outbox(40, 42);
     assert_eq!(outbox.locate(Seq(38)), HoleAt::Kept(Index(38)));
     outbox.rewind(Index(38));
@@ -103,7 +103,7 @@ fn a_rewind_keeps_the_numbers() {
 }
 
 #[test]
-fn a_read_overtaken_by_a_rewind_is_thrown_away() {
+fn rewind_discards_stale_page() {
     let mut outbox = outbox(40, 42);
     assert_eq!(outbox.next(10, None, 1000), Next::Load(Index(41)));
     outbox.rewind(Index(38));
@@ -112,7 +112,7 @@ fn a_read_overtaken_by_a_rewind_is_thrown_away() {
 }
 
 #[test]
-fn renumbering_starts_a_segment_and_older_numbers_still_serve_rewinds() {
+fn renumbering_keeps_older_segments() {
     let mut outbox = outbox(10, 15);
     outbox.renumber(Index(11), Seq(100));
     outbox.loaded(Index(11), rows(11..=15));
@@ -124,7 +124,7 @@ fn renumbering_starts_a_segment_and_older_numbers_still_serve_rewinds() {
 }
 
 #[test]
-fn a_push_never_spans_two_numberings() {
+fn batch_never_spans_numberings() {
     let mut outbox = outbox(10, 15);
     outbox.renumber(Index(13), Seq(50));
     outbox.rewind(Index(11));
@@ -135,7 +135,7 @@ fn a_push_never_spans_two_numberings() {
 }
 
 #[test]
-fn what_is_no_longer_kept_is_seen_at_the_read() {
+fn pruned_rows_detected_on_load() {
     let mut outbox = outbox(40, 42);
     outbox.rewind(Index(3));
     assert_eq!(outbox.next(10, None, 1000), Next::Load(Index(3)));
@@ -177,7 +177,7 @@ fn skip(outbox: &mut Outbox, index: u64, gone: &[u64]) {
 }
 
 #[test]
-fn a_parked_item_gives_its_number_to_the_next_and_rewinds_step_over_it() {
+fn dead_letter_frees_its_number() {
     let mut outbox = outbox(3, 8);
     skip(&mut outbox, 4, &[]);
     assert_eq!((outbox.acked(), outbox.backlog(), outbox.tail_number()), (Index(4), 4, Seq(7)));
@@ -190,7 +190,7 @@ fn a_parked_item_gives_its_number_to_the_next_and_rewinds_step_over_it() {
 }
 
 #[test]
-fn however_many_are_parked_in_a_row_older_numbers_are_not_forgotten() {
+fn many_dead_letters_keep_older_numbers() {
     let mut outbox = outbox(3, 100);
     for index in 4..=99 {
         skip(&mut outbox, index, &[]);
@@ -202,7 +202,7 @@ fn however_many_are_parked_in_a_row_older_numbers_are_not_forgotten() {
 }
 
 #[test]
-fn what_is_parked_first_or_last_leaves_the_numbers_whole() {
+fn edge_dead_letters_keep_numbering() {
     let mut outbox = outbox(0, 2);
     skip(&mut outbox, 1, &[]);
     skip(&mut outbox, 2, &[]);
@@ -212,7 +212,7 @@ fn what_is_parked_first_or_last_leaves_the_numbers_whole() {
 }
 
 #[test]
-fn segments_lost_to_a_renumbering_from_below_are_found_again_by_what_is_gone() {
+fn renumbering_from_below_rebuilds_segments() {
     let mut outbox = outbox(3, 9);
     skip(&mut outbox, 4, &[]);
     outbox.ack(Index(5));
@@ -230,7 +230,7 @@ fn segments_lost_to_a_renumbering_from_below_are_found_again_by_what_is_gone() {
 }
 
 #[test]
-fn an_item_refused_when_it_is_sent_again_closes_the_numbers_from_there() {
+fn refused_resend_closes_numbering() {
     let mut outbox = outbox(3, 9);
     skip(&mut outbox, 4, &[]);
     outbox.ack(Index(9));
@@ -242,7 +242,7 @@ fn an_item_refused_when_it_is_sent_again_closes_the_numbers_from_there() {
 }
 
 #[test]
-fn when_nothing_is_left_after_a_rewind_the_next_item_gets_the_number_asked_for() {
+fn emptied_rewind_reserves_requested_number() {
     let mut outbox = outbox(3, 4);
     skip(&mut outbox, 4, &[]);
     outbox.renumber(Index(3), Seq(1));
@@ -253,7 +253,7 @@ fn when_nothing_is_left_after_a_rewind_the_next_item_gets_the_number_asked_for()
 }
 
 #[test]
-fn a_page_says_nothing_of_rows_queued_after_it_was_asked_for() {
+fn page_ignores_rows_queued_later() {
     let mut outbox = outbox(3, 4);
     skip(&mut outbox, 4, &[]);
     outbox.rewind(Index(4));

@@ -30,7 +30,7 @@ fn sees(stream: &str) {
 }
 
 #[test]
-fn a_hash_in_a_target_is_seen_and_nowhere_else() {
+fn only_target_hash_is_rewritten() {
     for stream in [
         "GET /state/@room.red/ HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET /@@/@?v=@ HTTP/1.1\r\n\r\n",
@@ -45,7 +45,7 @@ fn a_hash_in_a_target_is_seen_and_nowhere_else() {
 }
 
 #[test]
-fn each_request_of_a_connection_is_seen_whatever_body_the_one_before_had() {
+fn next_request_found_after_any_body() {
     const LINE: &str = "GET /#a HTTP/1.1\r\n\r\n";
     let next = "GET /@ HTTP/1.1\r\n\r\n";
     for head in [
@@ -73,7 +73,7 @@ fn each_request_of_a_connection_is_seen_whatever_body_the_one_before_had() {
 
 /// Where a body ends must be certain: what follows an uncertain one passes, whatever it looks like.
 #[test]
-fn what_is_not_certain_makes_it_blind() {
+fn uncertain_framing_stops_rewriting() {
     let next = "GET /# HTTP/1.1\r\n\r\nGET /# HTTP/1.1\r\n\r\n";
     let blank = " ".repeat(80);
     for header in [
@@ -176,7 +176,7 @@ fn request() -> impl Strategy<Value = Request> {
 
 proptest! {
     #[test]
-    fn any_requests_cut_anywhere_come_through_with_their_targets_alone_changed(
+    fn split_requests_change_only_targets(
         requests in prop::collection::vec(request(), 1..5),
         cuts in prop::collection::vec(1_usize..40, 1..20),
     ) {
@@ -194,7 +194,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_have_one_reading_however_they_are_cut(stream in bytes(), more in bytes(), cut in 1_usize..9) {
+    fn split_bytes_parse_identically(stream in bytes(), more in bytes(), cut in 1_usize..9) {
         let stream = [&b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"[..], &stream, &more].concat();
         prop_assert_eq!(marked([&stream[..]]), marked(stream.chunks(cut)));
     }

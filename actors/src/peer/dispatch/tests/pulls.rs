@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn what_a_transaction_names_and_we_never_saw_is_pulled_once() {
+fn unknown_prev_id_is_pulled_once() {
     let mut bench = Bench::new();
     bench.accept(after("10", &["9"])); // nothing is held to count from
     bench.accept(after("20", &["10"]));
@@ -27,7 +27,7 @@ fn what_a_transaction_names_and_we_never_saw_is_pulled_once() {
 
 /// A crash between the commit of a transaction and the question about those before it lost the question for good.
 #[test]
-fn what_was_missed_is_asked_for_until_there_is_an_answer() {
+fn failed_pull_retries_across_restart() {
     let page = |upto, more| Ok(Pulled { pdus: vec![], upto, more });
     let mut bench = Bench::new();
     bench.accept(after("10", &[])).accept(after("40", &["30"]));
@@ -84,7 +84,7 @@ impl Bench {
 
 /// One 429 or 503 ended the question for good.
 #[test]
-fn not_now_is_asked_again_with_backoff() {
+fn busy_answer_retries_with_backoff() {
     let mut bench = Bench::new();
     bench.now = Millis(1000);
     bench.accept(after("10", &[])).accept(after("40", &["30"]));
@@ -122,7 +122,7 @@ fn not_now_is_asked_again_with_backoff() {
 }
 
 #[test]
-fn a_question_ends_when_keep_has_passed() {
+fn question_ends_when_keep_has_passed() {
     let limits = PeerLimits { keep: Duration::from_secs(9), ..PeerLimits::default() };
     let record = InboundRecord { catch_up: Some(7), restored: 1, ..InboundRecord::default() };
     let load = |record: &InboundRecord| {
@@ -157,7 +157,7 @@ fn a_question_ends_when_keep_has_passed() {
 
 /// A question that the gate keeps from going out waits for contact, and for the end of its time.
 #[test]
-fn a_question_put_off_ends_with_keep_too() {
+fn postponed_question_expires_with_keep() {
     let mut bench = Bench::under(PeerLimits { keep: Duration::from_secs(9), ..PeerLimits::default() });
     bench.now = Millis(1000);
     bench.accept(after("10", &[])).accept(after("40", &["30"]));
@@ -176,7 +176,7 @@ fn a_question_put_off_ends_with_keep_too() {
 
 /// The newer question was on its way alone, and the older one was never asked again.
 #[test]
-fn what_waits_to_be_asked_for_again_is_asked_for_with_what_is_missed_next() {
+fn failed_pull_joins_next_pull() {
     let mut bench = Bench::new();
     bench.accept(after("10", &[])).accept(after("40", &["30"]));
     bench.told(missed(10, 1), Err(PushFailure::TimedOut));
@@ -193,7 +193,7 @@ fn what_waits_to_be_asked_for_again_is_asked_for_with_what_is_missed_next() {
 
 /// A page of the one question is no page of the other, though both may have come to the same place.
 #[test]
-fn to_catch_up_is_another_question_than_what_was_missed() {
+fn catch_up_and_pull_stay_separate() {
     let mut bench = Bench::restored(20);
     bench.accept(after("30", &[])).accept(after("50", &["40"]));
     bench.step("missed", |inbound, out| {
@@ -215,14 +215,14 @@ fn to_catch_up_is_another_question_than_what_was_missed() {
 }
 
 #[test]
-fn a_peer_that_knows_no_gets_is_never_asked() {
+fn peer_without_fetches_is_never_pulled() {
     let mut bench = Bench::under(PeerLimits { fetches: false, ..PeerLimits::default() });
     bench.accept(after("10", &[])).accept(after("20", &["15"]));
     bench.check(&["accept 1: seen 10; answer 1 ", "accept 2: seen 20; answer 2 "]);
 }
 
 #[test]
-fn after_a_restore_the_place_asked_from_moves_with_the_pages_and_with_nothing_else() {
+fn catch_up_cursor_moves_by_pages() {
     let page = |upto, more| Ok(Pulled { pdus: vec![], upto, more });
     let no = || Err(PushFailure::Refused { status: 404, reason: "no".into() });
     let mut bench = Bench::restored(20);
@@ -266,7 +266,7 @@ fn after_a_restore_the_place_asked_from_moves_with_the_pages_and_with_nothing_el
 
 /// The genuine server always answers 500; that the loss is possible is told at once, and asked it is on.
 #[test]
-fn a_server_of_2014_is_told_of_early() {
+fn synapse_2014_question_reported_early() {
     let record = InboundRecord { catch_up: Some(7), restored: 1, ..InboundRecord::default() };
     let limits = Arc::new(PeerLimits { loss_on_error: true, ..PeerLimits::default() });
     let inbound = Inbound::new("red".parse().expect("valid"), limits, &record, vec![], vec![]);
@@ -281,7 +281,7 @@ fn a_server_of_2014_is_told_of_early() {
 }
 
 #[test]
-fn what_is_pulled_goes_the_way_of_a_batch_page_by_page() {
+fn pulled_pages_dispatch_like_batches() {
     let page = |pdus, upto, more| Pulled { pdus, upto, more };
     let bad = BadPdu { id: None, origin: None, code: "NO_CONTEXT", reason: "context is missing".into() };
     let mut bench = Bench::new();

@@ -24,7 +24,7 @@ fn spent(items: u64) -> Event {
 }
 
 #[test]
-fn a_peer_that_is_left_alone_is_not_asked_either() {
+fn backing_off_peer_is_not_fetched() {
     let mut bench = Bench::new(|_, _| ());
     bench.step(ask("green")).queue(1).unreachable().step(ask("green")).check(&[
         "   0s idle        get for green",
@@ -35,7 +35,7 @@ fn a_peer_that_is_left_alone_is_not_asked_either() {
 }
 
 #[test]
-fn whoever_names_what_nobody_has_pays_for_the_search() {
+fn fetch_is_charged_to_requester() {
     let mut bench = Bench::new(|limits, _| limits.fetch = FetchLimits { items: 10, ..FetchLimits::default() });
     bench.step(fetch("green")).step(fetch("blue")).step(spent(9)).step(fetch("green")).step(spent(9));
     bench.step(fetch("green")).step(fetch("blue")).at(3600).step(fetch("green")).check(&[
@@ -51,7 +51,7 @@ fn whoever_names_what_nobody_has_pays_for_the_search() {
 }
 
 #[test]
-fn one_that_is_asked_at_the_cost_of_another_pays_nothing() {
+fn delegated_fetch_costs_nothing() {
     let mut bench = Bench::new(|limits, _| limits.fetch = FetchLimits { items: 1, ..FetchLimits::default() });
     bench.step(spent(1)).step(ask("green")).check(&["   0s idle        ", "   0s idle        get for green"]);
 }

@@ -7,7 +7,7 @@ fn troubled(status: u16) -> PushFailure {
 }
 
 #[test]
-fn a_refused_transaction_is_halved_down_to_the_culprit_and_the_rest_goes_before_anything_newer() {
+fn transaction_bisection_keeps_order() {
     let mut bench = transactions_of(8);
     bench.at(1000).queue(8).queue(2).fail(refused(400));
     taken(&mut bench).fail(refused(400)).fail(refused(400)).fail(refused(400));
@@ -38,7 +38,7 @@ fn counts(bench: &Bench) -> Vec<String> {
 }
 
 #[test]
-fn a_batch_that_was_too_large_stays_small_and_grows_back_by_steps() {
+fn batch_413_shrinks_then_grows_back() {
     let mut bench = transactions_of(40);
     bench.queue(400).load(1, 80).fail(refused(413));
     for _ in 0..16 {
@@ -53,7 +53,7 @@ fn a_batch_that_was_too_large_stays_small_and_grows_back_by_steps() {
 }
 
 #[test]
-fn what_is_refused_for_its_form_goes_one_by_one_to_a_peer_of_updates_and_what_is_too_large_in_halves() {
+fn batch_400_is_sent_singly() {
     let mut bench = Bench::new(|limits, _| limits.batch_items = 4);
     bench.queue(4).fail(refused(400)).ok(1).ok(2).ok(3).ok(4);
     assert_eq!(counts(&bench), ["4", "1", "1", "1", "1"]);
@@ -62,7 +62,7 @@ fn what_is_refused_for_its_form_goes_one_by_one_to_a_peer_of_updates_and_what_is
 }
 
 #[test]
-fn a_server_that_answers_500_to_one_bad_pdu_does_not_lose_the_others() {
+fn third_500_bisects_synapse_transaction() {
     let mut bench = transactions_of(2);
     bench.machine = Bench::new(|limits, _| {
         limits.speech = Speech::Transactions;
@@ -90,7 +90,7 @@ fn a_server_that_answers_500_to_one_bad_pdu_does_not_lose_the_others() {
 }
 
 #[test]
-fn too_many_requests_is_a_wait_and_no_failure_also_without_a_date() {
+fn status_429_waits_without_failure() {
     let mut bench = transactions();
     bench.queue(1).fail(troubled(429));
     assert_eq!((bench.machine.state(), bench.machine.failures()), (PeerState::Waiting, 0));
@@ -98,7 +98,7 @@ fn too_many_requests_is_a_wait_and_no_failure_also_without_a_date() {
 }
 
 #[test]
-fn a_date_that_comes_with_trouble_is_heeded() {
+fn retry_after_sets_next_attempt() {
     let mut bench = transactions();
     let retry_after = Some(Duration::from_secs(90));
     bench.queue(1).fail(PushFailure::Troubled { status: 503, reason: "busy".into(), retry_after });
@@ -107,7 +107,7 @@ fn a_date_that_comes_with_trouble_is_heeded() {
 }
 
 #[test]
-fn a_probe_is_one_item_and_its_success_brings_full_batches_back() {
+fn successful_probe_restores_full_batches() {
     let mut bench = Bench::new(|limits, _| limits.failures_to_suspend = 1);
     bench.queue(3).unreachable().at(3600).step(Event::Due).load(1, 3).ok(1).ok(3).check(&[
         "   0s sending     push 1..=3 (3)",
@@ -121,7 +121,7 @@ fn a_probe_is_one_item_and_its_success_brings_full_batches_back() {
 
 /// Many dead servers wait for their turn, each with what was read for it.
 #[test]
-fn a_peer_that_was_given_up_reads_no_more_than_its_probe() {
+fn suspended_peer_loads_one_item() {
     let mut bench = Bench::new(|limits, _| limits.failures_to_suspend = 1);
     let full = bench.machine.page();
     bench.queue(3).unreachable().at(3600).step(Event::Due);
@@ -131,7 +131,7 @@ fn a_peer_that_was_given_up_reads_no_more_than_its_probe() {
 }
 
 #[test]
-fn a_probe_without_anything_to_say_repeats_the_last_number() {
+fn idle_probe_repeats_last_number() {
     let mut bench = Bench::new(|limits, record| {
         limits.failures_to_suspend = 1;
         record.outbound.acked = Index(7);
@@ -145,7 +145,7 @@ fn a_probe_without_anything_to_say_repeats_the_last_number() {
 }
 
 #[test]
-fn a_number_that_nobody_can_mean_is_no_reason_to_renumber() {
+fn impossible_hole_number_never_renumbers() {
     let mut bench =
         Bench::new(|_, record| record.outbound.segments = vec![Segment { first: Index(9), number: Seq(1) }]);
     bench.queue(1).hole(0);
@@ -159,7 +159,7 @@ fn a_number_that_nobody_can_mean_is_no_reason_to_renumber() {
 }
 
 #[test]
-fn how_far_a_peer_may_be_ahead_is_the_operators_word() {
+fn renumber_max_bounds_receiver_ahead() {
     let mut bench = Bench::new(|limits, _| limits.renumber_max = 10);
     bench.queue(1).hole(12);
     assert_eq!(bench.machine.state(), PeerState::Suspended(Cause::AheadOfUs));

@@ -30,7 +30,7 @@ fn numbered_from(number: u64) -> Bench {
 }
 
 #[test]
-fn second_hole_backs_off_whatever_its_number() {
+fn second_hole_always_backs_off() {
     let mut bench = behind(40);
     bench.queue(1).hole(38).load(38, 41).hole(39).at(1).step(Event::Due).load(39, 41).hole(37);
     bench.at(3).step(Event::Due).check(&[
@@ -51,7 +51,7 @@ fn second_hole_backs_off_whatever_its_number() {
 }
 
 #[test]
-fn hole_after_progress_is_followed_at_once() {
+fn hole_after_progress_resends_at_once() {
     let mut bench = behind(40);
     bench.queue(1).hole(38).load(38, 41).hole(41).at(1).step(Event::Due).load(41, 41).ok(41).queue(1).hole(40);
     assert_eq!((bench.machine.failures(), bench.machine.state()), (0, PeerState::Sending));
@@ -76,7 +76,7 @@ fn accepted_resend_is_no_progress() {
 }
 
 #[test]
-fn numbers_above_ours_back_off_and_suspend() {
+fn numbers_above_ours_suspend_peer() {
     let mut bench = Bench::new(|limits, _| limits.failures_to_suspend = 3);
     bench.queue(1);
     let mut loads = 0;
@@ -152,7 +152,7 @@ fn number_that_leads_beyond_limit_suspends() {
 }
 
 #[test]
-fn hole_at_number_left_out_is_no_gap() {
+fn hole_at_skipped_number_no_gap() {
     let mut bench = behind(50);
     conflict(bench.queue(2), 5_000).load(51, 52).hole(51).at(1).step(Event::Due).load(51, 52).check(&[
         "   0s sending     push 51..=52 (2)",
@@ -166,7 +166,7 @@ fn hole_at_number_left_out_is_no_gap() {
 
 /// As a hostile conflict left it in a store, before numbers were bounded.
 #[test]
-fn stored_number_beyond_limit_is_never_sent() {
+fn number_beyond_limit_never_sent() {
     for number in [1 << 53, i64::MAX as u64, u64::MAX - 1, u64::MAX] {
         let mut bench = numbered_from(number);
         bench.queue(2).order(Order::Resume).load(9, 10).order(renumber(7, false)).load(9, 10).ok(8).check(&[
@@ -210,7 +210,7 @@ fn renumber_beyond_limit_is_declined() {
 }
 
 #[test]
-fn renumber_keeps_the_date_of_a_peer_that_waits() {
+fn renumber_keeps_retry_time() {
     let mut bench = Bench::new(|_, _| ());
     bench.queue(1).reply(Ack::Wait(Duration::from_secs(60))).order(renumber(5, false)).at(60).step(Event::Due);
     bench.load(1, 1).check(&[

@@ -12,7 +12,7 @@ fn kept_for(secs: u64) -> Bench {
 }
 
 #[test]
-fn distance_never_ends_the_life_of_an_item_and_age_does_in_whatever_state_its_peer_is() {
+fn item_expires_by_age_not_failures() {
     let mut bench = kept_for(100);
     bench.queue(2).unreachable().at(50).queue(1).at(100).step(Event::Due);
     bench.step(Event::Loaded { from: Index(1), rows: Ok(bench_rows(&[(1, 0), (2, 0), (3, 50)])) });
@@ -45,7 +45,7 @@ fn bench_rows(rows: &[(u64, u64)]) -> Vec<OutboxRow> {
 }
 
 #[test]
-fn failures_in_any_number_never_end_the_life_of_an_item() {
+fn failures_never_expire_item() {
     let mut bench = Bench::new(|limits, _| limits.failures_to_suspend = 5);
     bench.queue(1).unreachable();
     for _ in 0..500 {
@@ -57,7 +57,7 @@ fn failures_in_any_number_never_end_the_life_of_an_item() {
 }
 
 #[test]
-fn what_waits_for_a_peer_that_nobody_will_try_is_watched_after_a_restart_too() {
+fn suspended_queue_expiry_survives_restart() {
     let mut bench = kept_for(100);
     bench.queue(1).order(Order::Suspend);
     let mut again = bench.restart(|limits| limits.keep = Duration::from_secs(100));
@@ -78,7 +78,7 @@ fn what_waits_for_a_peer_that_nobody_will_try_is_watched_after_a_restart_too() {
 }
 
 #[test]
-fn a_long_queue_expires_page_by_page() {
+fn long_queue_expires_by_pages() {
     let mut bench = kept_for(100);
     bench.queue(4).order(Order::Suspend).at(100).step(Event::Due).load(1, 2).load(3, 4).check(&[
         "   0s sending     push 1..=3 (3)",
@@ -91,7 +91,7 @@ fn a_long_queue_expires_page_by_page() {
 }
 
 #[test]
-fn a_page_that_cannot_be_read_for_age_is_read_again_later() {
+fn unreadable_expiry_page_is_retried() {
     let mut bench = kept_for(100);
     bench.queue(1).order(Order::Suspend).at(100).step(Event::Due);
     bench.step(Event::Loaded { from: Index(1), rows: Err("disk".into()) });
@@ -99,7 +99,7 @@ fn a_page_that_cannot_be_read_for_age_is_read_again_later() {
 }
 
 #[test]
-fn what_is_too_old_when_its_turn_comes_is_not_sent() {
+fn expired_item_is_not_sent() {
     let mut bench = kept_for(100);
     bench.queue(3).ok(3).queue(1).unreachable().at(99).order(Order::Retry);
     bench.step(Event::Loaded { from: Index(4), rows: Ok(bench_rows(&[(4, 0)])) }).at(200).queue(2).ok(4).check(&[
@@ -120,7 +120,7 @@ pub(super) fn drop_items(first: u64, last: u64) -> Order {
 }
 
 #[test]
-fn an_operator_takes_an_item_out_of_the_middle_and_the_others_close_up() {
+fn dropped_item_closes_numbering() {
     let mut bench = Bench::new(|_, _| ());
     bench.queue(6).order(drop_items(5, 5)).ok(3).ok(4).ok(5).check(&[
         "   0s sending     push 1..=3 (3)",
@@ -133,7 +133,7 @@ fn an_operator_takes_an_item_out_of_the_middle_and_the_others_close_up() {
 }
 
 #[test]
-fn a_request_with_an_item_that_is_taken_out_is_given_up_and_goes_without_it() {
+fn cancelled_item_aborts_request() {
     let mut bench = transactions();
     bench.at(1000).queue(3).order(drop_items(1, 1)).load(2, 3);
     taken(&mut bench).check(&[
@@ -146,7 +146,7 @@ fn a_request_with_an_item_that_is_taken_out_is_given_up_and_goes_without_it() {
 }
 
 #[test]
-fn the_last_items_may_leave_and_their_places_are_not_given_again() {
+fn dropped_tail_indexes_never_reused() {
     let mut bench = Bench::new(|_, _| ());
     bench.queue(3).unreachable().order(drop_items(2, 3)).at(1).step(Event::Due).load(1, 1).ok(1);
     bench.step(Event::Loaded { from: Index(2), rows: Ok(vec![]) });
@@ -160,7 +160,7 @@ fn the_last_items_may_leave_and_their_places_are_not_given_again() {
 }
 
 #[test]
-fn an_item_taken_out_on_its_way_keeps_its_number_free_until_the_peer_tells() {
+fn dropped_in_flight_number_stays_reserved() {
     let mut bench = Bench::new(|_, _| ());
     bench.queue(3).order(drop_items(1, 2)).check(&[
         "   0s sending     push 1..=3 (3)",
@@ -181,7 +181,7 @@ fn an_item_taken_out_on_its_way_keeps_its_number_free_until_the_peer_tells() {
 }
 
 #[test]
-fn what_is_gone_after_a_restart_may_have_been_taken_before_it() {
+fn missing_row_after_restart_is_probed() {
     let mut bench = Bench::queued(3, |_, _| ());
     bench.step(Event::Started).step(Event::Loaded { from: Index(1), rows: Ok(bench_rows(&[(3, 0)])) });
     bench.hole(1).step(Event::Loaded { from: Index(1), rows: Ok(bench_rows(&[(3, 0)])) }).ok(1).check(&[
@@ -194,7 +194,7 @@ fn what_is_gone_after_a_restart_may_have_been_taken_before_it() {
 }
 
 #[test]
-fn a_page_read_before_a_drop_is_on_disk_does_not_bring_the_item_back() {
+fn stale_page_never_restores_dropped_item() {
     let mut bench = Bench::new(|_, record| record.outbound.acked = Index(4));
     bench.step(Event::Woken { tail: Index(6), queued_bytes: 12, rows: vec![] }).order(drop_items(5, 5)).load(6, 6);
     bench.hole(4).load(4, 6).ok(4).ok(5).check(&[
@@ -209,7 +209,7 @@ fn a_page_read_before_a_drop_is_on_disk_does_not_bring_the_item_back() {
 }
 
 #[test]
-fn a_message_is_queued_again_and_told_of_when_its_peer_has_it() {
+fn requeued_message_reports_acknowledgement() {
     let mut bench = Bench::new(|_, _| ());
     let mut rows = bench_rows(&[(3, 0)]);
     rows[0].again = true;
@@ -222,7 +222,7 @@ fn a_message_is_queued_again_and_told_of_when_its_peer_has_it() {
 }
 
 #[test]
-fn a_message_that_waited_long_is_told_of_and_one_that_did_not_is_not() {
+fn only_slow_message_reports_acknowledgement() {
     let mut bench = Bench::new(|limits, _| limits.notify_after = Duration::from_secs(300));
     bench.queue(1).at(300).ok(1).queue(1).at(301).ok(2).check(&[
         "   0s sending     push 1..=1 (1)",

@@ -30,7 +30,7 @@ fn gone(limits: &mut PeerLimits) {
 }
 
 #[test]
-fn unlisted_peer_is_suspended_and_told_once() {
+fn unlisted_peer_suspended_notified_once() {
     let rest = Rest::BackingOff { until: Millis(7_000) };
     let mut bench = waiting(2, rest, gone);
     bench.step(Event::Started).load(1, 2).contact().check(&[
@@ -64,7 +64,7 @@ fn items_of_unlisted_peer_expire() {
 }
 
 #[test]
-fn unlisted_peer_takes_no_order_but_drop() {
+fn unlisted_peer_accepts_only_drop() {
     let mut bench = waiting(1, Rest::Ready, gone);
     bench.step(Event::Started).load(1, 1).trace.clear();
     let number = Seq(5);
@@ -85,7 +85,7 @@ fn unlisted_peer_takes_no_order_but_drop() {
 }
 
 #[test]
-fn unlisted_peer_without_backlog_is_no_news() {
+fn unlisted_peer_without_backlog_silent() {
     waiting(0, Rest::Ready, gone).step(Event::Started).check(&["   0s suspended   disarm"]);
 }
 

@@ -7,7 +7,7 @@ fn expect(number: u64) -> Order {
 }
 
 #[test]
-fn a_suspended_peer_is_left_alone_until_it_is_resumed_whatever_comes() {
+fn suspended_peer_waits_for_resume() {
     let mut bench = Bench::new(|_, _| ());
     bench.queue(1).order(Order::Suspend).ok(1).queue(1).contact().order(Order::Retry).at(9000).order(Order::Resume);
     bench.load(1, 2).ok(2).check(&[
@@ -25,7 +25,7 @@ fn a_suspended_peer_is_left_alone_until_it_is_resumed_whatever_comes() {
 }
 
 #[test]
-fn an_operators_suspension_outlives_a_restart_and_a_pause_does_not_outlive_the_configuration() {
+fn admin_suspension_survives_restart() {
     let mut bench = Bench::new(|_, _| ());
     bench.order(Order::Suspend);
     let mut again = bench.restart(|_| ());
@@ -41,7 +41,7 @@ fn an_operators_suspension_outlives_a_restart_and_a_pause_does_not_outlive_the_c
 }
 
 #[test]
-fn a_pause_keeps_what_the_peer_had_asked_for() {
+fn pause_keeps_requested_wait() {
     let mut bench = Bench::new(|limits, record| {
         limits.paused = true;
         record.outbound.rest = Rest::Waiting { until: Millis(50_000) };
@@ -52,7 +52,7 @@ fn a_pause_keeps_what_the_peer_had_asked_for() {
 }
 
 #[test]
-fn a_retry_comes_before_the_date_and_leaves_the_failures_and_the_date_as_they_are() {
+fn manual_retry_keeps_backoff_state() {
     let mut bench = Bench::new(|_, record| record.outbound.failures = 9);
     bench.queue(1).unreachable().at(10).order(Order::Retry).load(1, 1).unreachable().check(&[
         "   0s sending     push 1..=1 (1)",
@@ -67,7 +67,7 @@ fn a_retry_comes_before_the_date_and_leaves_the_failures_and_the_date_as_they_ar
 }
 
 #[test]
-fn an_operator_may_come_before_the_time_a_peer_asked_for() {
+fn manual_retry_overrides_requested_wait() {
     let mut bench = Bench::new(|_, _| ());
     bench.queue(1).reply(Ack::Wait(Duration::from_secs(600))).at(10).order(Order::Retry).load(1, 1).unreachable();
     bench.check(&[
@@ -80,7 +80,7 @@ fn an_operator_may_come_before_the_time_a_peer_asked_for() {
 }
 
 #[test]
-fn a_peer_that_is_resumed_and_still_not_there_is_given_up_at_once_and_that_is_no_news() {
+fn failed_resume_suspends_again_silently() {
     let mut bench = Bench::new(|limits, _| limits.failures_to_suspend = 1);
     bench.queue(1).unreachable().order(Order::Resume).load(1, 1).unreachable().check(&[
         "   0s sending     push 1..=1 (1)",
@@ -92,7 +92,7 @@ fn a_peer_that_is_resumed_and_still_not_there_is_given_up_at_once_and_that_is_no
 }
 
 #[test]
-fn a_number_beyond_belief_is_heard_again_after_a_resume() {
+fn resumed_peer_rechecks_receiver_ahead() {
     let mut bench = Bench::new(|_, _| ());
     bench.queue(1).hole(2_000_000).order(Order::Resume).load(1, 1).hole(2_000_000).order(Order::Retry).load(1, 1).ok(1);
     bench.check(&[
@@ -108,7 +108,7 @@ fn a_number_beyond_belief_is_heard_again_after_a_resume() {
 }
 
 #[test]
-fn a_faulty_peer_takes_one_order_which_is_to_begin_anew() {
+fn faulty_peer_accepts_only_resume() {
     let mut bench = Bench::new(|_, record| record.outbound.rest = Rest::Waiting { until: Millis(50_000) });
     bench.step(Event::GivenUp).order(Order::Retry).order(expect(9)).order(Order::Resume).check(&[
         "   0s suspended   ",
@@ -120,14 +120,14 @@ fn a_faulty_peer_takes_one_order_which_is_to_begin_anew() {
 }
 
 #[test]
-fn a_number_that_is_ordered_is_expected_and_nothing_before_it_is_compared() {
+fn expect_command_sets_number_drops_digests() {
     let mut bench = Bench::new(|_, record| record.inbound.expected = Seq(40));
     bench.order(expect(7)).check(&["   0s idle        commit forget<7+notice+peer; report"]);
     assert_eq!(bench.machine.status().expected_seq, Seq(7));
 }
 
 #[test]
-fn a_number_in_the_configuration_is_applied_once_and_again_when_it_is_another() {
+fn configured_expect_seq_applies_once() {
     let mut bench = Bench::new(|_, _| ()).restart(|limits| limits.expect_seq = Some(Seq(500)));
     assert_eq!(bench.trace, ["   0s idle        commit forget<500+notice+peer"]);
     bench.order(expect(3));

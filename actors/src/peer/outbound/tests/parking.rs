@@ -4,7 +4,7 @@ use super::leaving::drop_items;
 use super::*;
 
 #[test]
-fn a_push_the_peer_cannot_take_is_made_smaller_down_to_the_culprit_and_the_rest_flows() {
+fn push_bisection_finds_poison_item() {
     let mut bench = Bench::new(|limits, _| limits.batch_items = 4);
     bench.queue(4).fail(refused(413)).fail(refused(400)).fail(refused(400)).ok(1).ok(3).check(&[
         "   0s sending     push 1..=4 (4)",
@@ -19,7 +19,7 @@ fn a_push_the_peer_cannot_take_is_made_smaller_down_to_the_culprit_and_the_rest_
 }
 
 #[test]
-fn an_item_too_large_by_itself_is_parked_and_the_last_one_leaves_the_peer_idle() {
+fn oversized_item_is_dead_lettered() {
     let mut bench = Bench::new(|_, record| record.outbound.acked = Index(6));
     bench.queue(1).fail(refused(413)).queue(1).ok(7).check(&[
         "   0s sending     push 7..=7 (1)",
@@ -30,7 +30,7 @@ fn an_item_too_large_by_itself_is_parked_and_the_last_one_leaves_the_peer_idle()
 }
 
 #[test]
-fn what_refuses_us_and_not_an_item_still_suspends() {
+fn peer_refusal_suspends_without_dead_letter() {
     for status in [401, 403, 404, 409, 301] {
         let mut bench = Bench::new(|_, _| ());
         bench.queue(1).fail(refused(status)).check(&[
@@ -41,7 +41,7 @@ fn what_refuses_us_and_not_an_item_still_suspends() {
 }
 
 #[test]
-fn a_crash_before_the_park_is_on_disk_ends_in_the_same_park() {
+fn crash_before_dead_letter_repeats_it() {
     let life = || {
         let mut bench = Bench::new(|_, _| ());
         bench
@@ -65,7 +65,7 @@ fn a_crash_before_the_park_is_on_disk_ends_in_the_same_park() {
 }
 
 #[test]
-fn an_item_is_not_judged_by_what_rides_along() {
+fn ephemeral_refusal_never_blames_item() {
     let mut bench = Bench::new(|_, record| record.outbound.acked = Index(7));
     typing(&mut bench).fail(refused(400)).check(&[
         "   0s sending     push 8..=7 (0+1 weak)",
@@ -86,7 +86,7 @@ fn an_item_is_not_judged_by_what_rides_along() {
 }
 
 #[test]
-fn a_rewind_steps_over_what_was_parked() {
+fn rewind_skips_dead_letter() {
     let mut bench = Bench::new(|_, record| record.outbound.acked = Index(4));
     bench.queue(1).fail(refused(400)).queue(2).ok(6).hole(3);
     bench.trace.clear();
@@ -102,7 +102,7 @@ fn a_rewind_steps_over_what_was_parked() {
 }
 
 #[test]
-fn a_rewind_to_an_item_that_is_gone_and_last_waits_for_the_next_under_its_number() {
+fn rewind_to_trailing_dead_letter_renumbers() {
     let mut bench = Bench::new(|_, record| {
         record.outbound.acked = Index(5);
         // As a renumbering from below leaves it: 5 was parked, and no segment says so any more.
@@ -120,7 +120,7 @@ fn a_rewind_to_an_item_that_is_gone_and_last_waits_for_the_next_under_its_number
 }
 
 #[test]
-fn a_peer_that_was_given_up_is_back_when_it_has_judged_an_item() {
+fn dead_letter_ends_probe_suspension() {
     let mut bench = Bench::new(|limits, _| limits.failures_to_suspend = 1);
     bench.queue(1).unreachable().at(3600).step(Event::Due).load(1, 1).fail(refused(400)).hole(1).load(1, 1).check(&[
         "   0s sending     push 1..=1 (1)",
@@ -135,7 +135,7 @@ fn a_peer_that_was_given_up_is_back_when_it_has_judged_an_item() {
 }
 
 #[test]
-fn a_transaction_refused_down_to_one_item_parks_it_and_the_next_has_an_id_of_its_own() {
+fn dead_lettered_transaction_gets_new_id() {
     let mut bench = transactions();
     bench.at(1000).queue(2).fail(refused(400)).fail(refused(400));
     taken(&mut bench).check(&[
@@ -153,7 +153,7 @@ fn a_transaction_refused_down_to_one_item_parks_it_and_the_next_has_an_id_of_its
 }
 
 #[test]
-fn whoever_refuses_everything_is_suspended_and_keeps_the_rest_of_its_queue() {
+fn refusing_peer_is_suspended_queue_kept() {
     let mut bench = Bench::new(|limits, _| limits.batch_items = 100);
     bench.queue(150).fail(refused(400));
     for _ in 0..100 {
@@ -166,7 +166,7 @@ fn whoever_refuses_everything_is_suspended_and_keeps_the_rest_of_its_queue() {
 }
 
 #[test]
-fn an_item_that_may_have_been_taken_is_told_of_and_nothing_behind_it_comes_twice() {
+fn unconfirmed_item_is_not_duplicated() {
     let mut bench = Bench::new(|_, _| ());
     bench.queue(3).fail(PushFailure::TimedOut).at(1).step(Event::Due).load(1, 3).fail(refused(413)).ok(3).ok(2).ok(3);
     bench.check(&[
@@ -182,7 +182,7 @@ fn an_item_that_may_have_been_taken_is_told_of_and_nothing_behind_it_comes_twice
 }
 
 #[test]
-fn an_item_that_the_peer_lacks_for_certain_leaves_all_the_same() {
+fn confirmed_missing_item_is_dead_lettered() {
     let mut bench = Bench::new(|_, _| ());
     bench.queue(2).fail(PushFailure::TimedOut).at(1).step(Event::Due).load(1, 2).fail(refused(413)).hole(1);
     bench.load(1, 2).ok(1).check(&[
@@ -198,7 +198,7 @@ fn an_item_that_the_peer_lacks_for_certain_leaves_all_the_same() {
 }
 
 #[test]
-fn where_the_question_is_refused_too_the_item_leaves() {
+fn refused_confirmation_probe_dead_letters() {
     let mut bench = Bench::new(|_, _| ());
     bench.queue(2).fail(PushFailure::TimedOut).at(1).step(Event::Due).load(1, 2).fail(refused(413)).fail(refused(413));
     bench.ok(1).check(&[
@@ -213,7 +213,7 @@ fn where_the_question_is_refused_too_the_item_leaves() {
 }
 
 #[test]
-fn trouble_while_it_is_asked_for_begins_with_the_item_again() {
+fn failed_confirmation_probe_resends_item() {
     let mut bench = Bench::new(|_, _| ());
     bench.queue(2).fail(PushFailure::TimedOut).at(1).step(Event::Due).load(1, 2).fail(refused(413));
     bench.fail(PushFailure::TimedOut).at(10).step(Event::Due).check(&[
@@ -228,7 +228,7 @@ fn trouble_while_it_is_asked_for_begins_with_the_item_again() {
 }
 
 #[test]
-fn after_a_restart_all_that_is_unacknowledged_may_have_been_taken() {
+fn restart_makes_all_items_unconfirmed() {
     let mut bench = Bench::queued(2, |_, _| ());
     bench.step(Event::Started).load(1, 2).fail(refused(413)).fail(refused(413)).ok(3).ok(2).check(&[
         "   0s sending     load 1",
@@ -242,7 +242,7 @@ fn after_a_restart_all_that_is_unacknowledged_may_have_been_taken() {
 
 /// A hole that was answered once and comes again is two confused servers, but not where it answers our own question.
 #[test]
-fn a_hole_that_answers_for_the_second_time_lets_the_item_leave() {
+fn repeated_probe_hole_dead_letters() {
     let mut bench = Bench::new(|_, _| ());
     bench.queue(2).hole(1).load(1, 2).fail(PushFailure::TimedOut).at(1).step(Event::Due).load(1, 2);
     bench.fail(refused(413)).hole(1).load(1, 2).ok(1).check(&[
@@ -260,7 +260,7 @@ fn a_hole_that_answers_for_the_second_time_lets_the_item_leave() {
 }
 
 #[test]
-fn where_the_item_behind_it_was_taken_out_it_is_asked_for_all_the_same() {
+fn probe_runs_after_successor_dropped() {
     let mut bench = Bench::queued(2, |_, _| ());
     bench.step(Event::Started).load(1, 2).fail(refused(413));
     bench.order(drop_items(2, 2)).fail(refused(413)).hole(1).load(1, 1).check(&[
@@ -275,7 +275,7 @@ fn where_the_item_behind_it_was_taken_out_it_is_asked_for_all_the_same() {
 }
 
 #[test]
-fn where_the_rows_behind_it_are_gone_nothing_is_acknowledged_unasked() {
+fn missing_successor_rows_stay_unacknowledged() {
     let mut bench = Bench::queued(2, |_, _| ());
     bench.step(Event::Started).load(1, 1).fail(refused(413)).hole(1).load(1, 1).check(&[
         "   0s sending     load 1",
@@ -288,7 +288,7 @@ fn where_the_rows_behind_it_are_gone_nothing_is_acknowledged_unasked() {
 
 /// It was called acknowledged, and nobody here learned that its messenger does not have it.
 #[test]
-fn item_parked_by_the_peer_is_told() {
+fn item_parked_by_peer_is_told() {
     let parked = |place| Objection { place, fate: Fate::ParkedByPeer, reason: "NOT_A_PARTICIPANT".to_owned() };
     let mut bench = Bench::new(|_, _| ());
     bench.queue(3);

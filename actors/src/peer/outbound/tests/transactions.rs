@@ -4,7 +4,7 @@ use super::leaving::drop_items;
 use super::*;
 
 #[test]
-fn a_transaction_keeps_its_id_and_its_span_on_every_retry() {
+fn transaction_retry_keeps_id_and_span() {
     let mut bench = transactions();
     bench.at(1000).queue(2).queue(1).unreachable().at(1001).step(Event::Due).load(1, 3);
     taken(taken(&mut bench)).check(&[
@@ -20,7 +20,7 @@ fn a_transaction_keeps_its_id_and_its_span_on_every_retry() {
 
 /// The peer may have taken items 1 and 2 under the first id: under it no other items may ever come.
 #[test]
-fn transaction_without_expired_item_has_another_id() {
+fn transaction_after_expiry_changes_id() {
     let mut bench = Bench::new(|limits, _| {
         limits.speech = Speech::Transactions;
         limits.keep = Duration::from_secs(1001);
@@ -39,7 +39,7 @@ fn transaction_without_expired_item_has_another_id() {
 }
 
 #[test]
-fn transaction_without_dropped_item_has_another_id() {
+fn transaction_after_drop_changes_id() {
     let mut bench = transactions();
     bench.at(1000).queue(3).fail(PushFailure::Broken("cut".into())).order(drop_items(1, 1));
     bench.at(1001).step(Event::Due).load(2, 3);
@@ -54,7 +54,7 @@ fn transaction_without_dropped_item_has_another_id() {
 }
 
 #[test]
-fn a_batch_the_peer_refuses_is_split_and_each_half_has_an_id_of_its_own() {
+fn transaction_413_halves_get_new_ids() {
     let mut bench = transactions();
     bench.at(1000).queue(3).fail(refused(413));
     taken(taken(taken(&mut bench))).check(&[
@@ -68,7 +68,7 @@ fn a_batch_the_peer_refuses_is_split_and_each_half_has_an_id_of_its_own() {
 }
 
 #[test]
-fn an_id_is_above_everything_the_peer_may_have_seen_before_a_crash() {
+fn transaction_id_exceeds_crash_reserve() {
     let mut bench = Bench::new(|limits, record| {
         limits.speech = Speech::Transactions;
         record.outbound.transaction_reserved = 2_000_000;
@@ -79,7 +79,7 @@ fn an_id_is_above_everything_the_peer_may_have_seen_before_a_crash() {
 
 /// Somebody put a web server where the peer was, and every message was thanked for and thrown away.
 #[test]
-fn what_is_thanked_for_without_a_word_of_json_counts_and_is_told_once() {
+fn unparsed_ack_counts_and_notifies_once() {
     let mut bench = transactions();
     bench.at(1000).queue(1).reply(Ack::TakenBlindly).at(1001).queue(1).reply(Ack::TakenBlindly).check(&[
         "1000s sending     commit peer; push #1000000 after none (1) settled",
@@ -92,7 +92,7 @@ fn what_is_thanked_for_without_a_word_of_json_counts_and_is_told_once() {
 }
 
 #[test]
-fn an_answer_in_the_other_dialect_never_advances() {
+fn wrong_dialect_reply_never_advances() {
     let mut bench = transactions();
     bench.queue(1).ok(1);
     assert_eq!((bench.machine.status().acked, bench.machine.state()), (Index(0), PeerState::BackingOff));

@@ -10,7 +10,7 @@ fn typing_for<'a>(bench: &'a mut Bench, key: &str, secs: u64) -> &'a mut Bench {
 }
 
 #[test]
-fn something_ephemeral_goes_alone_when_nothing_else_does_and_rides_otherwise() {
+fn ephemeral_piggybacks_on_batch() {
     let mut bench = Bench::new(|_, record| record.outbound.acked = Index(7));
     typing(typing(&mut bench)).queue(1).ok(7).ok(8).check(&[
         "   0s sending     push 8..=7 (0+1 weak)",
@@ -22,7 +22,7 @@ fn something_ephemeral_goes_alone_when_nothing_else_does_and_rides_otherwise() {
 }
 
 #[test]
-fn weak_for_waiting_peer_rides_on_next_attempt() {
+fn ephemeral_rides_on_next_attempt() {
     let mut bench = Bench::new(|_, _| ());
     bench.queue(1).reply(Ack::Wait(Duration::from_secs(10))).at(5);
     // One ends before the date, one at it; of those that outlast it the newer one of a key counts.
@@ -44,7 +44,7 @@ fn weak_for_waiting_peer_rides_on_next_attempt() {
 }
 
 #[test]
-fn weak_for_peer_backing_off_rides_too() {
+fn ephemeral_rides_after_backoff() {
     let mut bench = Bench::new(|limits, _| limits.weak_items = 2);
     bench.queue(1).unreachable();
     for key in ["a", "b", "c"] {
@@ -62,7 +62,7 @@ fn weak_for_peer_backing_off_rides_too() {
 }
 
 #[test]
-fn weak_alone_causes_no_attempt_at_failing_peer() {
+fn weak_alone_starts_no_attempt() {
     let mut bench = Bench::new(|_, record| record.outbound.acked = Index(7));
     typing_for(&mut bench, "a", 30).unreachable();
     typing_for(&mut bench, "b", 30).at(1).step(Event::Due);
@@ -76,7 +76,7 @@ fn weak_alone_causes_no_attempt_at_failing_peer() {
 }
 
 #[test]
-fn weak_goes_alone_when_the_wait_is_over() {
+fn ephemeral_sent_alone_after_wait() {
     let mut bench = Bench::new(|_, record| record.outbound.acked = Index(7));
     typing_for(&mut bench, "a", 30).reply(Ack::Wait(Duration::from_secs(3))).at(3).step(Event::Due).check(&[
         "   0s sending     push 8..=7 (0+1 weak)",
@@ -86,7 +86,7 @@ fn weak_goes_alone_when_the_wait_is_over() {
 }
 
 #[test]
-fn weak_that_was_not_taken_rides_again() {
+fn unaccepted_ephemeral_rides_again() {
     let troubled =
         |status| PushFailure::Troubled { status, reason: "oh".into(), retry_after: Some(Duration::from_secs(1)) };
     for (failure, rides) in [
