@@ -10,15 +10,15 @@ use actors::change::Change;
 use actors::gateway::Gateway;
 use actors::limits::PeerLimits;
 use actors::model::{
-    ContextId, ContextRecord, Delivery, Digest, Draft, Head, InboundTransaction, Millis, Pdu, PduRef, PushFailure,
-    ServerName, Shown, Standing, StoredPdu,
+    ContextId, ContextRecord, Delivery, Digest, FeedFlags, Head, InboundTransaction, Millis, Pdu, PduDraft, PduRef,
+    PduState, PushFailure, ServerName, StoredPdu,
 };
-use actors::ports::{Archive, Journal, Ownership, Ports, Urgency};
-use actors::router::{Router, Routes};
-use actors::testkit::{Everybody, ScriptedTransport, TestClock, TestDisk};
+use actors::ports::{CommitPriority, Journal, Ownership, Ports, StoreReader};
+use actors::router::{ActorRegistry, Router};
+use actors::testkit::{AllowAllPeers, ScriptedTransport, TestClock, TestDisk};
 use bytes::Bytes;
-use fernpost::store::{Place, Store, StoreOptions};
-use fernpost::wire::pdu::Text;
+use fernpost::store::{Store, StoreLocation, StoreOptions};
+use fernpost::wire::pdu::ContentText;
 use tempfile::TempDir;
 use tokio::task::LocalSet;
 use tokio::time::Instant;
@@ -73,21 +73,21 @@ impl World {
     async fn with(length: u64) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let clock = Arc::new(TestClock::new(Millis(1_700_000_000_000)));
-        let options = StoreOptions::new(Place::file(folder.path().join("bench.redb")), name("blue.example"));
-        let routes = Routes::default();
+        let options = StoreOptions::new(StoreLocation::file(folder.path().join("bench.redb")), name("blue.example"));
+        let routes = ActorRegistry::default();
         let wakes = routes.clone();
-        let store = Store::open(options, clock.clone(), Arc::new(move |woken| wakes.woken(woken)));
+        let store = Store::open(options, clock.clone(), Arc::new(move |woken| wakes.notify_outbox_grown(woken)));
         let store = Arc::new(store.expect("a new store"));
         let away = |_| Box::pin(async { Err(PushFailure::Unreachable("a bench".to_owned())) }) as _;
         let ports = Ports {
             journal: store.clone(),
             archive: store.clone(),
             transport: Arc::new(ScriptedTransport::new(away)),
-            roster: Arc::new(Everybody(Arc::new(PeerLimits::default()))),
+            roster: Arc::new(AllowAllPeers(Arc::new(PeerLimits::default()))),
             ownership: store.clone(),
             disk: Arc::new(TestDisk::default()),
             clock,
-            text: Arc::new(Text),
+            text: Arc::new(ContentText),
             us: name("blue.example"),
         };
         fill(&store, length).await;
@@ -106,10 +106,10 @@ impl World {
         begun.elapsed()
     }
 
-    fn draft(&mut self) -> Draft {
+    fn draft(&mut self) -> PduDraft {
         self.composed += 1;
         let id = format!("m{:09}", self.composed);
-        Draft {
+        PduDraft {
             submission: id.parse().expect("an id"),
             digest: Digest([7; 16]),
             accepted: Millis(7),
@@ -157,21 +157,22 @@ impl World {
 async fn fill(store: &Store, length: u64) {
     let fence = store.claim_context(&room()).expect("ours");
     let stored = |n: u64| {
-        let delivery = Delivery { position: i64::try_from(n).expect("few"), depth: n, shown: Some(Shown::default()) };
-        let (sender, standing) = (Some(name("red.example")), Standing::Delivered(delivery));
+        let delivery =
+            Delivery { position: i64::try_from(n).expect("few"), depth: n, shown: Some(FeedFlags::default()) };
+        let (sender, standing) = (Some(name("red.example")), PduState::Delivered(delivery));
         let stored = StoredPdu { pdu: pdu(n), sender, verified: "network", received: Millis(7), standing };
         Change::PduStored(Box::new(stored))
     };
     for first in (1..=length).step_by(5_000) {
         let some = (first..(first + 5_000).min(length + 1)).map(stored).collect();
-        store.submit(fence, some, Urgency::Now).committed().await.expect("a sound disk");
+        store.submit(fence, some, CommitPriority::Now).committed().await.expect("a sound disk");
     }
     let mut record = ContextRecord::new(room(), vec![name("red.example"), name("green.example")], false);
     record.heads = vec![Head::of(said(length), length, None)];
     (record.depth, record.next) = (length, length + 1);
     let upto = actors::model::Position(length);
-    let changes = vec![Change::ContextMoved(Box::new(record)), Change::FeedAcked { upto }];
-    store.submit(fence, changes, Urgency::Now).committed().await.expect("a sound disk");
+    let changes = vec![Change::ContextRecordUpdated(Box::new(record)), Change::FeedAcked { upto }];
+    store.submit(fence, changes, CommitPriority::Now).committed().await.expect("a sound disk");
 }
 
 fn median(mut times: Vec<Duration>) -> f64 {

@@ -17,32 +17,32 @@ use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data};
 use actors::gateway::Gateway;
 use actors::model::{Millis, Refusal, ServerName};
-use actors::ports::{Clock, Ports, Roster};
-use actors::router::{Router, Routes};
+use actors::ports::{Clock, PeerConfig, Ports};
+use actors::router::{ActorRegistry, Router};
 use tokio::sync::{oneshot, watch};
 
-use crate::admin::health::{self, Readiness};
-use crate::admin::metrics::{self, Metrics};
+use crate::admin::health::{self, ReadinessReport};
+use crate::admin::metrics::{self, MetricsRecorder};
 use crate::admin::{self, AdminApi};
 use crate::disk::FolderDisk;
-use crate::egress::{self, Egress};
+use crate::egress::{self, EgressClient};
 use crate::forgetting;
-use crate::http::bearer::{self, Bearer};
+use crate::http::bearer::{self, BearerToken};
 use crate::http::bind;
 use crate::http::body::BodyLimit;
-use crate::http::closing::{self, Closing};
+use crate::http::closing::{self, DrainSignal};
 use crate::http::identity;
-use crate::http::refusal::Problem;
-use crate::http::serve::{Serving, serve, serve_raw_targets};
+use crate::http::refusal::ApiError;
+use crate::http::serve::{ListenerHandle, serve, serve_raw_targets};
 use crate::messenger::{self, MessengerApi, MessengerLimits, housekeeping};
-use crate::settings::{Secret, Settings};
-use crate::store::{self, Lane, OpenError, Place, Store, StoreOptions};
-use crate::telemetry::chronicle::Chronicle;
-use crate::wire::acquaintance::Knowledge;
+use crate::settings::{SecretValue, Settings};
+use crate::store::{self, BlockingExecutor, OpenError, Store, StoreLocation, StoreOptions};
+use crate::telemetry::chronicle::LoggingJournal;
+use crate::wire::acquaintance::StoreReferenceContext;
 use crate::wire::pdu;
 use crate::wire::transport::PeerTransport;
-use crate::wire::{self, Gate};
-use doors::{Directory, Door};
+use crate::wire::{self, DialectServices};
+use doors::{ConfiguredAddresses, ConfiguredAdmission};
 
 /// Error: a gateway cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +73,7 @@ pub enum StartError {
     Store(#[from] OpenError),
     /// The client for outbound requests cannot be built.
     #[error(transparent)]
-    Egress(#[from] egress::Unbuildable),
+    Egress(#[from] egress::ClientBuildError),
     /// A server cannot be started on its listener.
     #[error("a listener cannot be served: {0}")]
     Serve(std::io::Error),
@@ -127,18 +127,18 @@ pub struct App {
     core: Arbiter,
     gateway: Gateway,
     store: Store,
-    egress: Arc<Egress>,
+    egress: Arc<EgressClient>,
     /// Servers of the listeners; the admin server is the last.
     servers: Vec<ServerHandle>,
-    readiness: Readiness,
+    readiness: ReadinessReport,
     stopping: watch::Sender<bool>,
-    closing: Closing,
+    closing: DrainSignal,
     drain: Duration,
     router_gone: oneshot::Receiver<bool>,
 }
 
 /// The parts that the core's thread returns once it runs.
-struct Core {
+struct GatewayCore {
     gateway: Gateway,
     store: Store,
 }
@@ -148,21 +148,21 @@ impl App {
     /// gateway.
     pub async fn start(settings: &Settings, listeners: Listeners, found: DataDir) -> Result<Self, StartError> {
         let egress = Arc::new(
-            Egress::new(
+            EgressClient::new(
                 &settings.server.name,
-                Arc::new(Directory { peers: settings.peers.clone(), network: settings.network.clone() }),
+                Arc::new(ConfiguredAddresses { peers: settings.peers.clone(), network: settings.network.clone() }),
             )?
             .with_requests_max(settings.network.requests_max),
         );
         let core = Arbiter::new();
         let (gone, router_gone) = oneshot::channel();
-        let Core { gateway, store } = start_core(&core.handle(), settings, found, egress.clone(), gone).await?;
+        let GatewayCore { gateway, store } = start_core(&core.handle(), settings, found, egress.clone(), gone).await?;
         let (stopping, stops) = watch::channel(false);
-        let readiness = Readiness::default();
+        let readiness = ReadinessReport::default();
         if let Some(overload) = gateway.overload() {
             actix::spawn(health::follow(readiness.clone(), overload));
         }
-        let closing = Closing::default();
+        let closing = DrainSignal::default();
         let servers = start_servers(settings, listeners, &gateway, &store, &readiness, (stops, &closing))?;
         settings.notes.iter().for_each(|note| tracing::warn!(%note, "the configuration could be better"));
         let drain = settings.server.drain;
@@ -185,7 +185,7 @@ impl App {
 
     /// Stops gracefully: reports not ready, accepts nothing more, finishes requests in flight and commits everything.
     /// Returns the number of items that stay on disk, and of their peers.
-    pub async fn stop(self) -> Left {
+    pub async fn stop(self) -> UnsentAtShutdown {
         self.egress.close();
         self.readiness.fail("stopping", "told to by a signal");
         self.stopping.send_replace(true);
@@ -208,7 +208,7 @@ impl App {
             stopped.await;
         }
         admin.stop(false).await;
-        let left = self.left().await;
+        let left = self.unsent().await;
         self.store.close().await;
         self.end().await;
         left
@@ -222,14 +222,14 @@ impl App {
         self.end().await;
     }
 
-    async fn left(&self) -> Left {
+    async fn unsent(&self) -> UnsentAtShutdown {
         let backlog = self.backlog().await;
-        Left { peers: backlog.len() as u64, items: backlog.iter().map(|(_, items)| items).sum() }
+        UnsentAtShutdown { peers: backlog.len() as u64, items: backlog.iter().map(|(_, items)| items).sum() }
     }
 
     /// Peers with something unsent, and how many items that is.
     pub async fn backlog(&self) -> Vec<(ServerName, u64)> {
-        let behind = self.gateway.ports().archive.peers_behind(Vec::new()).await.unwrap_or_else(|error| {
+        let behind = self.gateway.ports().archive.peers_with_backlog(Vec::new()).await.unwrap_or_else(|error| {
             tracing::error!(%error, "what waits for peers cannot be told");
             Vec::new()
         });
@@ -266,7 +266,7 @@ const READS_END: Duration = Duration::from_secs(10);
 
 /// The unsent items that stay on disk when a gateway stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Left {
+pub struct UnsentAtShutdown {
     /// Number of peers with unsent items.
     pub peers: u64,
     /// Number of unsent items.
@@ -277,9 +277,9 @@ async fn start_core(
     core: &ArbiterHandle,
     settings: &Settings,
     found: DataDir,
-    egress: Arc<Egress>,
+    egress: Arc<EgressClient>,
     gone: oneshot::Sender<bool>,
-) -> Result<Core, StartError> {
+) -> Result<GatewayCore, StartError> {
     let options = store_options(settings, found)?;
     let (peers, us) = (settings.peers.clone(), settings.server.name.clone());
     let (retain, keep) = (settings.feed.retain, settings.messenger.submissions_keep);
@@ -287,23 +287,23 @@ async fn start_core(
     let disk = Arc::new(FolderDisk(settings.server.data_dir.clone()));
     let (done, started) = oneshot::channel();
     core.spawn(async move {
-        let routes = Routes::default();
+        let routes = ActorRegistry::default();
         let wakes = routes.clone();
         let clock = Arc::new(SystemClock);
-        let opened = Store::open(options, clock.clone(), Arc::new(move |woken| wakes.woken(woken)));
+        let opened = Store::open(options, clock.clone(), Arc::new(move |woken| wakes.notify_outbox_grown(woken)));
         let built = opened.map(|store| {
             let shared = Arc::new(store.clone());
             let past = shared.clone();
-            let knowledge = Knowledge { us: us.clone(), archive: shared.clone(), roster: peers.clone() };
+            let knowledge = StoreReferenceContext { us: us.clone(), archive: shared.clone(), roster: peers.clone() };
             let ports = Ports {
-                journal: Arc::new(Chronicle::new(shared.clone())),
+                journal: Arc::new(LoggingJournal::new(shared.clone())),
                 archive: shared.clone(),
                 transport: Arc::new(PeerTransport::new(egress, us.clone(), Arc::new(knowledge))),
                 roster: peers,
                 ownership: shared,
                 disk,
                 clock,
-                text: Arc::new(pdu::Text),
+                text: Arc::new(pdu::ContentText),
                 us,
             };
             Router::launch(ports.clone(), &routes, move |crashed| {
@@ -314,7 +314,7 @@ async fn start_core(
             if let Some(keep) = history {
                 actix::spawn(forgetting::run(ports.clone(), past, keep));
             }
-            Core { gateway: Gateway::new(routes, ports), store }
+            GatewayCore { gateway: Gateway::new(routes, ports), store }
         });
         // The starting task waits for this; if it is gone, the process is ending.
         let _ = done.send(built);
@@ -330,7 +330,7 @@ fn store_options(settings: &Settings, found: DataDir) -> Result<StoreOptions, St
     })?;
     let options = &settings.store;
     Ok(StoreOptions {
-        place: Place::file(path.join(store::FILE)),
+        place: StoreLocation::file(path.join(store::FILE)),
         server: settings.server.name.clone(),
         cache: options.cache,
         recent: options.recent as u64,
@@ -338,7 +338,7 @@ fn store_options(settings: &Settings, found: DataDir) -> Result<StoreOptions, St
         group_rows: options.group_rows as u64,
         queue_rows: options.queue_rows,
         quick_repair: options.quick_repair,
-        lane: Lane::own().map_err(StartError::Threads)?,
+        lane: BlockingExecutor::own().map_err(StartError::Threads)?,
         as_found: found == DataDir::AsFound,
     })
 }
@@ -348,13 +348,14 @@ fn start_servers(
     listeners: Listeners,
     gateway: &Gateway,
     store: &Store,
-    readiness: &Readiness,
-    (stops, closing): (watch::Receiver<bool>, &Closing),
+    readiness: &ReadinessReport,
+    (stops, closing): (watch::Receiver<bool>, &DrainSignal),
 ) -> Result<Vec<ServerHandle>, StartError> {
-    let serving = Serving { workers: settings.server.workers, drain: settings.server.drain, ..Serving::default() };
-    let gate = Gate {
+    let serving =
+        ListenerHandle { workers: settings.server.workers, drain: settings.server.drain, ..ListenerHandle::default() };
+    let gate = DialectServices {
         intake: Arc::new(gateway.clone()),
-        admission: Arc::new(Door::new(settings.peers.clone())),
+        admission: Arc::new(ConfiguredAdmission::new(settings.peers.clone())),
         body: BodyLimit { key: "federation.body_max", bytes: settings.federation.body_max, ..BodyLimit::default() },
     };
     let door = closing.door(wire::later);
@@ -372,11 +373,11 @@ fn start_servers(
     };
     let api = MessengerApi::new(gateway.clone(), settings.server.name.clone(), limits, stops)
         .describing(settings.peers.clone());
-    let token = Bearer::new("messenger.token", settings.messenger.token.as_ref().map(Secret::expose));
+    let token = BearerToken::new("messenger.token", settings.messenger.token.as_ref().map(SecretValue::expose));
     if token.is_open() {
         tracing::warn!(listen = %settings.messenger.listen, "the messenger API asks for no token; set messenger.token_file");
     }
-    let door = closing.door(|_| Some(Problem::from(Refusal::Stopping).error_response()));
+    let door = closing.door(|_| Some(ApiError::from(Refusal::Stopping).error_response()));
     let messenger = serve(listeners.messenger, serving, move |config| {
         let scope = web::scope("").app_data(Data::new(door.clone())).wrap(from_fn(closing::admit));
         let guarded = scope.app_data(Data::new(token.clone())).wrap(from_fn(bearer::require));
@@ -384,10 +385,10 @@ fn start_servers(
     });
 
     let readiness = readiness.clone();
-    let one = Serving { workers: 1, ..serving };
-    let metrics = Metrics::new(gateway.clone());
+    let one = ListenerHandle { workers: 1, ..serving };
+    let metrics = MetricsRecorder::new(gateway.clone());
     let api = AdminApi::new(gateway.clone(), store.clone()).describing(settings.peers.clone());
-    let token = Bearer::new("admin.token", settings.admin.token.as_ref().map(Secret::expose));
+    let token = BearerToken::new("admin.token", settings.admin.token.as_ref().map(SecretValue::expose));
     if token.is_open() {
         tracing::warn!(listen = %settings.admin.listen, "the operator's API asks for no token; set admin.token_file");
     }

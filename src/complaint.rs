@@ -2,7 +2,7 @@
 
 /// What a text is written in, as far as words differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum SourceFormat {
     /// The configuration's.
     Toml,
     /// That of bodies.
@@ -12,8 +12,8 @@ pub(crate) enum Form {
 /// Characters of a value that are shown.
 const SHOWN: usize = 80;
 
-/// The complaint as a person would make it; what is none of serde's own stays as it is.
-pub(crate) fn in_words(message: &str, form: Form) -> String {
+/// Returns the message for people; one of unknown form is returned unchanged.
+pub(crate) fn in_words(message: &str, form: SourceFormat) -> String {
     let message = message.lines().map(str::trim).collect::<Vec<_>>().join(", ");
     let split = |start: &str| message.strip_prefix(start)?.split_once(", expected ");
     let found = split("invalid type: ").or_else(|| split("invalid value: ")).or_else(|| split("invalid length "));
@@ -54,7 +54,7 @@ fn shortened(text: &str) -> String {
     }
 }
 
-fn found_in_words(found: &str, form: Form) -> String {
+fn found_in_words(found: &str, form: SourceFormat) -> String {
     let bare = ["integer ", "floating point ", "boolean "].iter().find_map(|kind| found.strip_prefix(kind));
     let words = match (bare, found.strip_prefix("string "), found) {
         (Some(bare), ..) => bare.trim_matches('`'),
@@ -66,7 +66,7 @@ fn found_in_words(found: &str, form: Form) -> String {
     shortened(words)
 }
 
-fn wanted_in_words(wanted: &str, form: Form) -> &str {
+fn wanted_in_words(wanted: &str, form: SourceFormat) -> &str {
     match wanted {
         "u16" => "a whole number from 0 to 65535, without quotes",
         "u32" => "a whole number from 0 to 4294967295, without quotes",
@@ -82,7 +82,7 @@ fn wanted_in_words(wanted: &str, form: Form) -> &str {
     }
 }
 
-impl Form {
+impl SourceFormat {
     fn table(self) -> &'static str {
         match self {
             Self::Toml => "a table",
@@ -111,7 +111,7 @@ mod tests {
             ("unknown variant `x`, expected `a` or `b`", "it is \"x\", and has to be \"a\" or \"b\""),
             ("5 has no unit; write \"5s\"", "5 has no unit; write \"5s\""),
         ] {
-            assert_eq!(in_words(message, Form::Toml), words);
+            assert_eq!(in_words(message, SourceFormat::Toml), words);
         }
     }
 
@@ -130,9 +130,9 @@ mod tests {
             ("invalid type: map, expected a string", "it is an object, and has to be a text in quotes"),
             ("invalid type: null, expected struct Body", "it is null, and has to be an object"),
         ] {
-            assert_eq!(in_words(message, Form::Json), words);
+            assert_eq!(in_words(message, SourceFormat::Json), words);
         }
         let long = format!("invalid type: string \"{}\", expected u64", "x".repeat(500));
-        assert!(in_words(&long, Form::Json).chars().count() < 200);
+        assert!(in_words(&long, SourceFormat::Json).chars().count() < 200);
     }
 }

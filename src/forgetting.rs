@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use actors::change::Change;
 use actors::model::{ContextId, Millis, PduRef};
-use actors::ports::{Lost, OldPdu, Past, Pinned, Ports, WalkedTo};
+use actors::ports::{JournalStopped, OldPdu, Ports, RetentionCursor, RetentionPins, RetentionScan};
 use tokio::time::sleep;
 
-use crate::rounds::{self, Broken, commit};
+use crate::rounds::{self, RoundError, commit};
 
 /// Interval between rounds; if the retention time is shorter, the interval is the retention time.
 const EVERY: Duration = Duration::from_secs(600);
@@ -26,7 +26,7 @@ const PAGE_BYTES: u64 = 1 << 20;
 /// future is dropped.
 ///
 /// Each page is a deferred commit. A round ends early if the journal's queue is long, and the next one continues there.
-pub async fn run(ports: Ports, past: Arc<dyn Past>, keep: Duration) {
+pub async fn run(ports: Ports, past: Arc<dyn RetentionScan>, keep: Duration) {
     let mut at = None;
     let round = async || {
         let count = round(&ports, &*past, keep, &mut at).await?;
@@ -39,7 +39,12 @@ pub async fn run(ports: Ports, past: Arc<dyn Past>, keep: Duration) {
 }
 
 /// Walks once through everything, from where the last round ended; returns the number of pruned PDUs.
-async fn round(ports: &Ports, past: &dyn Past, keep: Duration, at: &mut Option<WalkedTo>) -> Result<u64, Broken> {
+async fn round(
+    ports: &Ports,
+    past: &dyn RetentionScan,
+    keep: Duration,
+    at: &mut Option<RetentionCursor>,
+) -> Result<u64, RoundError> {
     let age = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
     let pinned = past.pinned(Millis(ports.clock.now().0.saturating_sub(age))).await?;
     let mut count = 0;
@@ -59,7 +64,7 @@ async fn round(ports: &Ports, past: &dyn Past, keep: Duration, at: &mut Option<W
 
 /// Returns whether a PDU may be pruned. State is kept even if it is not current, because state resolution uses all PDUs
 /// of a key. A PDU that cannot be read may be state, so it is kept.
-fn may_go(ports: &Ports, pinned: &Pinned, pdu: &OldPdu) -> bool {
+fn may_go(ports: &Ports, pinned: &RetentionPins, pdu: &OldPdu) -> bool {
     let OldPdu { reference, delivered, bytes, .. } = pdu;
     let is_held = pinned.named.contains(reference) || reference.origin == ports.us && *delivered >= pinned.ours_before;
     !is_held && ports.text.read(&reference.origin, bytes).is_some_and(|pdu| pdu.state.is_none())
@@ -79,8 +84,13 @@ fn by_context(pdus: Vec<OldPdu>, may_go: impl Fn(&OldPdu) -> bool) -> Vec<(Conte
 }
 
 /// Prunes the PDUs of a page in one commit.
-async fn forget(ports: &Ports, context: ContextId, pdus: Vec<(i64, PduRef)>, before: Millis) -> Result<(), Lost> {
+async fn forget(
+    ports: &Ports,
+    context: ContextId,
+    pdus: Vec<(i64, PduRef)>,
+    before: Millis,
+) -> Result<(), JournalStopped> {
     // This process may not own the context now, but it may again by the next round.
     let Some(fence) = ports.ownership.claim_context(&context) else { return Ok(()) };
-    commit(ports, fence, Change::PdusForgotten { context, pdus, before }).await
+    commit(ports, fence, Change::PduContentPruned { context, pdus, before }).await
 }

@@ -12,7 +12,7 @@ const ABORTS: &str = "panic in a destructor during cleanup";
 
 /// What is expected of the panics in a piece of work.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Expected {
+pub struct ExpectedPanics {
     /// They are reported as well: they may be bugs of ours.
     pub reported: bool,
     /// Where the process cannot go on: its last line, and its exit code.
@@ -21,17 +21,17 @@ pub struct Expected {
 
 thread_local! {
     /// What this thread expects of the work that it does.
-    static EXPECTED: RefCell<Option<Expected>> = const { RefCell::new(None) };
+    static EXPECTED: RefCell<Option<ExpectedPanics>> = const { RefCell::new(None) };
 }
 
 /// Run `work`; a panic in it is given back as its message, and reported to nobody. What `work` changed is as it was when it
 /// panicked: it is for the caller to let go of it.
 pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
-    caught_as(Expected::default(), work)
+    caught_as(ExpectedPanics::default(), work)
 }
 
 /// The same, where something else is expected.
-pub fn caught_as<T>(expected: Expected, work: impl FnOnce() -> T) -> Result<T, String> {
+pub fn caught_as<T>(expected: ExpectedPanics, work: impl FnOnce() -> T) -> Result<T, String> {
     let outer = EXPECTED.replace(Some(expected));
     let done = catch_unwind(AssertUnwindSafe(work));
     EXPECTED.replace(outer);

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 use crate::panics;
-use sink::Sink;
+use sink::LogSink;
 
 /// Environment variable with the filter, such as `info` or `fernpost=debug,actors=debug`. It is not a configuration
 /// key, because it must work before the configuration is read.
@@ -28,7 +28,7 @@ fn quietly(filter: &str) -> String {
 }
 
 /// Where the lines of this process go, once it logs.
-static SINK: OnceLock<Sink> = OnceLock::new();
+static SINK: OnceLock<LogSink> = OnceLock::new();
 
 /// How long the end of a process waits for its last lines. A log that nobody reads may take them never.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -45,7 +45,7 @@ pub fn start(default: &str) -> io::Result<()> {
         EnvFilter::new(quietly(default))
     });
     // A descriptor of its own: a write that blocks must not hold the lock of the process's stderr.
-    let sink = Sink::start(File::from(io::stderr().as_fd().try_clone_to_owned()?))?;
+    let sink = LogSink::start(File::from(io::stderr().as_fd().try_clone_to_owned()?))?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(SINK.get_or_init(|| sink).clone())
@@ -94,7 +94,7 @@ fn wait(patience: Duration) {
 
 /// Lines of the log that were lost since the process began.
 pub fn lost() -> u64 {
-    SINK.get().map_or(0, Sink::lost)
+    SINK.get().map_or(0, LogSink::lost)
 }
 
 #[cfg(test)]

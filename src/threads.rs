@@ -14,12 +14,12 @@ use tokio::task::JoinHandle;
 /// A pool of at most `most` threads of one name, which are started when needed; further jobs wait. Dropping it refuses
 /// new jobs, and running ones continue.
 #[derive(Debug)]
-pub(crate) struct Threads {
+pub(crate) struct BlockingPool {
     handle: Handle,
     runtime: Mutex<Option<Runtime>>,
 }
 
-impl Threads {
+impl BlockingPool {
     /// Returns a pool without threads yet; a thread ends after `idle_for` without work. It fails as the system does.
     pub(crate) fn new(name: &'static str, most: usize, idle_for: Duration) -> io::Result<Self> {
         let mut threads = Builder::new_current_thread();
@@ -45,7 +45,7 @@ impl Threads {
     }
 }
 
-impl Drop for Threads {
+impl Drop for BlockingPool {
     fn drop(&mut self) {
         // Other ways to end a runtime wait, and panic on a thread that runs tasks.
         if let Some(runtime) = self.take() {
@@ -64,7 +64,7 @@ mod tests {
 
     #[tokio::test]
     async fn blocking_pool_bounds_threads() {
-        let threads = Threads::new("some", 2, Duration::from_secs(1)).expect("no driver is asked for");
+        let threads = BlockingPool::new("some", 2, Duration::from_secs(1)).expect("no driver is asked for");
         let jobs: Vec<_> = (0..50)
             .map(|_| threads.run(|| (thread::current().name().map(str::to_owned), thread::current().id())))
             .collect();
@@ -82,7 +82,7 @@ mod tests {
     /// An orderly end left a read behind, which kept the store's file open.
     #[test]
     fn blocking_pool_shutdown_waits_for_jobs() {
-        let threads = Threads::new("some", 1, Duration::from_secs(1)).expect("no driver is asked for");
+        let threads = BlockingPool::new("some", 1, Duration::from_secs(1)).expect("no driver is asked for");
         let (go, goes) = mpsc::channel::<()>();
         let held = Arc::new(());
         let holds = held.clone();
@@ -93,7 +93,7 @@ mod tests {
         threads.end(Duration::ZERO);
         assert_eq!(Arc::strong_count(&held), 2, "patience has an end");
 
-        let threads = Threads::new("some", 1, Duration::from_secs(1)).expect("no driver is asked for");
+        let threads = BlockingPool::new("some", 1, Duration::from_secs(1)).expect("no driver is asked for");
         let (holds, begun) = (held.clone(), Arc::new(Barrier::new(2)));
         let begins = begun.clone();
         drop(threads.run(move || {

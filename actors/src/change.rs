@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use crate::model::{
-    Attempt, ContextId, ContextRecord, DeliveredSpan, Delivery, Digest, Fate, FeedItem, Gap, Head, Hold, Index, Millis,
-    Parked, PduRef, PeerRecord, Position, SeenTransaction, Seq, ServerName, StateKey, StateLink, StatePiece, StoredPdu,
-    Submission, SubmissionId,
+    Attempt, ContextId, ContextRecord, DeadLetterReason, DeliveredSpan, Delivery, Digest, FeedItem, Gap, Head, Index,
+    Millis, MissingPrevState, ParkedItem, PduRef, PeerRecord, PendingParents, Position, SeenTransaction, Seq,
+    ServerName, StateEntry, StateKey, StoredPdu, Submission, SubmissionId,
 };
 
 /// One durable fact. A batch of them is committed whole or not at all.
@@ -16,7 +16,7 @@ pub enum Change {
     /// commit.
     Submitted(Submission),
     /// The record of a peer was updated. The peer's actor alone writes it, always whole.
-    PeerMoved(Box<PeerRecord>),
+    PeerRecordUpdated(Box<PeerRecord>),
     /// Acknowledged outbox rows of a peer are removed: at most `rows_max`, oldest first, of those up to `upto` that are
     /// more than `keep_items` behind it or were queued before `queued_before`.
     OutboxTrimmed {
@@ -33,7 +33,7 @@ pub enum Change {
     },
     /// Items of a peer's outbox become dead letters with all their data (a refused item was sent, so its outbox row
     /// stays beside its letter). If the peer has more than `keep` dead letters, the oldest are removed.
-    OutboxLeft {
+    OutboxDeadLettered {
         /// Peer whose outbox the items are in.
         server: ServerName,
         /// Index of the first row; indexes without a row are skipped.
@@ -41,7 +41,7 @@ pub enum Change {
         /// Index of the last row.
         last: Index,
         /// Reason for which they became dead letters.
-        fate: Fate,
+        fate: DeadLetterReason,
         /// Reason as text, from the peer or from us.
         reason: String,
         /// Number of dead letters kept for this peer.
@@ -67,9 +67,9 @@ pub enum Change {
     DeliveriesForgotten {
         /// Whose outbox.
         server: ServerName,
-        /// Older rows go.
+        /// Time before which rows are removed.
         before: Millis,
-        /// How many rows one commit may remove.
+        /// Maximum number of rows removed per commit.
         rows_max: u32,
     },
     /// A transaction was acknowledged by a peer: its id and the range of its items. It is kept as long as the rows of
@@ -85,7 +85,7 @@ pub enum Change {
         last: Index,
     },
     /// Digests of strong updates that were accepted from a peer; they tell a repeat from another update.
-    Taken {
+    InboundDigestsStored {
         /// Peer that sent the updates.
         from: ServerName,
         /// Number of the first update.
@@ -123,48 +123,48 @@ pub enum Change {
         /// Context of the PDU.
         context: ContextId,
         /// Parents that it waits for now.
-        hold: Hold,
+        hold: PendingParents,
     },
     /// A delivered state PDU was recorded, or updated, as a candidate of its key.
-    StateKept {
+    StateEventStored {
         /// Context of the PDU.
         context: ContextId,
         /// Key of the state entry.
         key: StateKey,
         /// Candidate as state resolution sees it.
-        piece: StatePiece,
+        piece: StateEntry,
     },
     /// Another state PDU is the current state of a key.
-    StateMoved {
+    CurrentStateChanged {
         /// Context of the key.
         context: ContextId,
         /// Key of the state entry.
         key: StateKey,
         /// State PDU that is current; `None`: no valid candidate is left.
-        current: Option<StatePiece>,
+        current: Option<StateEntry>,
     },
     /// A state PDU that is in the feed already became the current state: it is emitted again.
-    StateAgain {
+    StateReemitted {
         /// Identity of the PDU.
         reference: PduRef,
     },
     /// State PDUs name a `prev_state` that is not delivered, or that was given up. An existing row of it is
     /// overwritten.
-    LinkOpened {
+    MissingPrevStateAdded {
         /// Context of the state PDUs.
         context: ContextId,
         /// Missing PDU and the keys that name it.
-        link: StateLink,
+        link: MissingPrevState,
     },
     /// A missing `prev_state` arrived.
-    LinkClosed {
+    MissingPrevStateResolved {
         /// Context of the PDU.
         context: ContextId,
         /// Identity of the PDU.
         missing: PduRef,
     },
     /// The record of a context was updated. The context's actor alone writes it, always whole.
-    ContextMoved(Box<ContextRecord>),
+    ContextRecordUpdated(Box<ContextRecord>),
     /// A conversation was too busy to take these PDUs: they wait in its stage. One that is there already is passed over.
     Staged {
         /// Which conversation.
@@ -180,7 +180,7 @@ pub enum Change {
     StageLeft {
         /// Which conversation.
         context: ContextId,
-        /// Who sent it.
+        /// Peer that sent the item.
         from: ServerName,
         /// Its number among the staged ones of that server.
         number: u64,
@@ -210,24 +210,24 @@ pub enum Change {
         missing: PduRef,
     },
     /// An event is appended to the messenger's feed. The writer assigns its position.
-    Fed(FeedItem),
+    FeedAppended(FeedItem),
     /// An inbound item is quarantined, and a feed event reports it. If the peer has more than `keep` rows, the oldest
     /// is removed.
     Quarantined {
         /// Item that goes to quarantine.
-        parked: Parked,
+        parked: ParkedItem,
         /// Number of rows kept for this peer.
         keep: u64,
     },
     /// An inbound item is removed from quarantine: it was accepted later, or an operator discarded it.
-    QuarantineLeft {
+    QuarantineRemoved {
         /// Who sent it.
         server: ServerName,
         /// Number of the item in that peer's quarantine.
         number: u64,
     },
     /// A dead letter is deleted.
-    DeadLetterLeft {
+    DeadLetterDeleted {
         /// Peer that the item was for.
         server: ServerName,
         /// Index that the item had in the outbox.
@@ -241,14 +241,14 @@ pub enum Change {
         index: Index,
     },
     /// A PDU whose recipient had been skipped is appended to that recipient's outbox, and the peer is notified.
-    LeftOutQueued {
+    SkippedRecipientQueued {
         /// Peer that the item is for.
         server: ServerName,
         /// The submission that became the PDU.
         submission: SubmissionId,
     },
     /// The set of heads beyond those stored in the context's record has changed.
-    HeadsMoved {
+    OverflowHeadsChanged {
         /// Context of the heads.
         context: ContextId,
         /// Heads that are added.
@@ -270,7 +270,7 @@ pub enum Change {
     },
     /// The texts of delivered PDUs and their timeline rows are pruned; of each PDU only its identity and depth remain.
     /// PDUs that were delivered since `before` are skipped.
-    PdusForgotten {
+    PduContentPruned {
         /// Context of the PDUs.
         context: ContextId,
         /// Timeline positions and identities of the PDUs.
@@ -279,15 +279,15 @@ pub enum Change {
         before: Millis,
     },
     /// Submissions are deleted, because the time in which they may be repeated has passed.
-    SubmissionsForgotten(Vec<SubmissionId>),
+    SubmissionsPruned(Vec<SubmissionId>),
 }
 
 /// The commit priority of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Urgency {
+pub enum CommitPriority {
     /// The batch is committed as soon as possible, because a caller waits for it.
     Now,
     /// The batch is deferred: it is committed together with the next urgent batch, or alone soon after. Losing it in a
     /// crash costs a repetition that the other side recognises, never a message.
-    Rides,
+    Deferred,
 }

@@ -9,26 +9,27 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::change::Change;
-use crate::congestion::{HIGH_WATER, Overload};
+use crate::congestion::{HIGH_WATER, OverloadMonitor};
 use crate::context::PARENTS_MAX;
-use crate::context::machine::Reach;
+use crate::context::machine::RecipientReach;
 use crate::model::{
-    Composed, ContextId, ContextRecord, ContextStatus, Draft, InboundPush, InboundTransaction, Millis, Order,
-    PeerStatus, Receipt, Refusal, ServerName, Spoken, Submission, Submitted, Taken, Verdict,
+    BatchOutcome, ComposedPdu, ContextId, ContextRecord, ContextStatus, InboundPush, InboundTransaction,
+    MembershipSource, Millis, PduDraft, PduVerdict, PeerCommand, PeerStatus, Receipt, Refusal, ServerName, Submission,
+    SubmittedContent,
 };
 use crate::peer::gauge::STATES;
-use crate::peer::inbound::Frame;
-use crate::peer::machine::Machine;
-use crate::peer::weak::Fleeting;
+use crate::peer::inbound::InboundBatch;
+use crate::peer::machine::PeerMachine;
+use crate::peer::weak::EphemeralItem;
 use crate::peer::{PeerHandle, RATE};
-use crate::ports::{Ports, Urgency};
-use crate::routes::{Need, RESIDENT_MAX, Routes};
-use crate::supervise::intake::Permit;
-use crate::supervise::seldom::Seldom;
+use crate::ports::{CommitPriority, Ports};
+use crate::routes::{ActorRegistry, LookupPurpose, RESIDENT_MAX};
+use crate::supervise::intake::AdmissionPermit;
+use crate::supervise::seldom::LogThrottle;
 
 /// Metrics summed over peers and contexts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Counts {
+pub struct GatewayMetrics {
     /// Number of peers in memory in each state.
     pub peers: [(&'static str, u64); STATES.len()],
     /// Number of items queued for peers in memory; every peer with queued items is in memory.
@@ -42,14 +43,14 @@ pub struct Counts {
 /// The entry point of the core.
 #[derive(Clone)]
 pub struct Gateway {
-    routes: Routes,
+    routes: ActorRegistry,
     ports: Ports,
     /// When it was made.
     began: Millis,
     /// Rate-limited log of participants whose outbox is full, so that messages are not queued for them.
-    full: Seldom,
+    full: LogThrottle,
     /// Peers that are told to come again, or held.
-    limited: Seldom,
+    limited: LogThrottle,
 }
 
 /// Time after which a caller should retry when the journal's queue is full: the queue drains in tens of milliseconds,
@@ -57,16 +58,16 @@ pub struct Gateway {
 const JOURNAL_WAIT: Duration = Duration::from_secs(1);
 
 /// Interval at which a held request checks again whether it is admitted.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+const CAPACITY_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Returns whether the refusal is temporary.
-const fn is_for_now(refusal: &Refusal) -> bool {
-    matches!(refusal, Refusal::Busy { .. } | Refusal::DiskLow { .. })
+const fn is_retryable(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::LimitReached { .. } | Refusal::DiskLow { .. })
 }
 
 /// The number of items in a peer's request.
 #[derive(Clone, Copy)]
-struct Load {
+struct BatchSize {
     durable: usize,
     /// Ephemeral items; reading them costs as much as reading durable ones.
     fleeting: usize,
@@ -77,8 +78,8 @@ const MERGED_AT_ONCE: usize = 32;
 
 impl Gateway {
     /// Returns a gateway over a running router.
-    pub fn new(routes: Routes, ports: Ports) -> Self {
-        let full = Seldom::new(|peer, messages, last| {
+    pub fn new(routes: ActorRegistry, ports: Ports) -> Self {
+        let full = LogThrottle::new(|peer, messages, last| {
             tracing::warn!(
                 peer,
                 messages,
@@ -86,7 +87,7 @@ impl Gateway {
                 "a participant's outbox is full; the messages are not sent to it later"
             );
         });
-        let limited = Seldom::new(|peer, count, last| {
+        let limited = LogThrottle::new(|peer, count, last| {
             tracing::warn!(peer, count, last, "a limit is reached; the peer is told to come again");
         });
         let began = ports.clock.now();
@@ -95,10 +96,10 @@ impl Gateway {
 
     /// Accepts a peer's push. It answers after the commit of everything that the answer depends on.
     pub async fn accept(&self, from: &ServerName, push: InboundPush) -> Result<Receipt, Refusal> {
-        let load = Load { durable: push.strong.len(), fleeting: push.weak };
-        match self.take(from, load, Frame::Push(push)).await? {
-            Taken::Push(receipt) => Ok(receipt),
-            Taken::Transaction(_) => Err(Refusal::OutcomeUnknown),
+        let load = BatchSize { durable: push.strong.len(), fleeting: push.weak };
+        match self.accept_batch(from, load, InboundBatch::Push(push)).await? {
+            BatchOutcome::Push(receipt) => Ok(receipt),
+            BatchOutcome::Transaction(_) => Err(Refusal::OutcomeUnknown),
         }
     }
 
@@ -108,11 +109,11 @@ impl Gateway {
         &self,
         from: &ServerName,
         transaction: InboundTransaction,
-    ) -> Result<Vec<Verdict>, Refusal> {
-        let load = Load { durable: transaction.pdus.len(), fleeting: transaction.edus.len() };
-        match self.take(from, load, Frame::Transaction(transaction)).await? {
-            Taken::Transaction(verdicts) => Ok(verdicts),
-            Taken::Push(_) => Err(Refusal::OutcomeUnknown),
+    ) -> Result<Vec<PduVerdict>, Refusal> {
+        let load = BatchSize { durable: transaction.pdus.len(), fleeting: transaction.edus.len() };
+        match self.accept_batch(from, load, InboundBatch::Transaction(transaction)).await? {
+            BatchOutcome::Transaction(verdicts) => Ok(verdicts),
+            BatchOutcome::Push(_) => Err(Refusal::OutcomeUnknown),
         }
     }
 
@@ -121,17 +122,17 @@ impl Gateway {
     ///
     /// The caller ensures that the id is new and that no other task submits it at the same time.
     pub async fn submit(&self, submission: Submission) -> Result<(), Refusal> {
-        self.door()?;
+        self.check_overload()?;
         let Some(first) = submission.servers.first() else { return Ok(()) };
         let fence = self.ports.ownership.claim(first).ok_or_else(|| Refusal::UnknownPeer(first.clone()))?;
         let (items, bytes) = match &submission.what {
-            Submitted::Updates(updates) => (updates.len(), updates.iter().map(Bytes::len).sum()),
-            Submitted::Pdu(_, _, bytes) => (1, bytes.len()),
+            SubmittedContent::Updates(updates) => (updates.len(), updates.iter().map(Bytes::len).sum()),
+            SubmittedContent::Pdu(_, _, bytes) => (1, bytes.len()),
         };
         for server in &submission.servers {
-            self.routes.peer(server, Need::Work).await?.has_room(items, bytes)?;
+            self.routes.peer(server, LookupPurpose::Deliver).await?.has_room(items, bytes)?;
         }
-        let ticket = self.ports.journal.submit(fence, vec![Change::Submitted(submission)], Urgency::Now);
+        let ticket = self.ports.journal.submit(fence, vec![Change::Submitted(submission)], CommitPriority::Now);
         ticket.committed().await.map_err(|_| Refusal::OutcomeUnknown)
     }
 
@@ -144,9 +145,9 @@ impl Gateway {
     pub async fn compose(
         &self,
         context: &ContextId,
-        drafts: Vec<Draft>,
-    ) -> Result<Vec<Result<Composed, Refusal>>, Refusal> {
-        self.door()?;
+        drafts: Vec<PduDraft>,
+    ) -> Result<Vec<Result<ComposedPdu, Refusal>>, Refusal> {
+        self.check_overload()?;
         let bytes = drafts.iter().map(|draft| draft.content.len()).sum();
         let mut shut = vec![];
         let mut servers = self.record(context)?.participants;
@@ -156,7 +157,7 @@ impl Gateway {
             }
         }
         for server in servers {
-            match self.routes.peer(&server, Need::Work).await {
+            match self.routes.peer(&server, LookupPurpose::Deliver).await {
                 Ok(peer) => {
                     if let Err(full) = peer.has_room(drafts.len(), bytes) {
                         self.full.note(server.as_str(), drafts.len() as u64, &full.to_string());
@@ -172,7 +173,7 @@ impl Gateway {
             }
         }
         let deaf = self.deaf(&drafts);
-        self.routes.context(context).await?.compose(drafts, Reach { shut, deaf }).await
+        self.routes.context(context).await?.compose(drafts, RecipientReach { shut, deaf }).await
     }
 
     /// Merges the heads of a context until one is left, by empty messages that name ten heads each. `draft` creates a
@@ -180,7 +181,7 @@ impl Gateway {
     pub async fn merge_heads(
         &self,
         context: &ContextId,
-        mut draft: impl FnMut(&Arc<str>) -> Draft,
+        mut draft: impl FnMut(&Arc<str>) -> PduDraft,
     ) -> Result<usize, Refusal> {
         let kind: Arc<str> = self.ports.roster.contexts().merge_type.as_str().into();
         let needed = |heads: usize| heads.saturating_sub(1).div_ceil(PARENTS_MAX - 1);
@@ -188,7 +189,7 @@ impl Gateway {
         let (mut left, mut said) = (needed(heads), 0);
         while left > 0 {
             // Compose a few at a time, because each is sent to all participants.
-            let drafts: Vec<Draft> = (0..left.min(MERGED_AT_ONCE)).map(|_| draft(&kind)).collect();
+            let drafts: Vec<PduDraft> = (0..left.min(MERGED_AT_ONCE)).map(|_| draft(&kind)).collect();
             for outcome in self.compose(context, drafts).await? {
                 outcome?;
                 (left, said) = (left - 1, said + 1);
@@ -199,7 +200,7 @@ impl Gateway {
     }
 
     /// The servers that drafts are narrowed to and that do not honour it.
-    fn deaf(&self, drafts: &[Draft]) -> Vec<ServerName> {
+    fn deaf(&self, drafts: &[PduDraft]) -> Vec<ServerName> {
         let named = drafts.iter().filter_map(|draft| draft.to.as_ref()).flatten();
         // A participant that is no listed peer may become one of any profile, and pass on what it asks for then.
         let is_deaf = |server: &&ServerName| {
@@ -209,12 +210,12 @@ impl Gateway {
     }
 
     /// Returns the servers that the drafts add as participants: a server that a message invites receives that message.
-    fn joining(&self, drafts: &[Draft]) -> Vec<ServerName> {
+    fn joining(&self, drafts: &[PduDraft]) -> Vec<ServerName> {
         let types = &self.ports.roster.contexts().membership_types;
-        let speaks = |draft: &&Draft| types.iter().any(|speaks| **speaks == *draft.kind);
-        let member = |draft: &Draft| {
+        let speaks = |draft: &&PduDraft| types.iter().any(|speaks| **speaks == *draft.kind);
+        let member = |draft: &PduDraft| {
             let (key, _) = draft.state.as_ref()?;
-            self.ports.text.membership(key, Spoken::Content(&draft.content)).filter(|member| member.joins)
+            self.ports.text.membership(key, MembershipSource::Content(&draft.content)).filter(|member| member.joins)
         };
         let joining = drafts.iter().filter(speaks).filter_map(member);
         joining.map(|member| member.server).filter(|server| *server != self.ports.us).collect()
@@ -222,7 +223,7 @@ impl Gateway {
 
     /// Sets the participants of a context beside us; creates the context if it is new. It answers after the commit.
     pub async fn set_participants(&self, context: &ContextId, servers: Vec<ServerName>) -> Result<(), Refusal> {
-        self.door()?;
+        self.check_overload()?;
         self.routes.context(context).await?.set_participants(servers).await
     }
 
@@ -230,14 +231,14 @@ impl Gateway {
     /// answers once the intent is committed. The PDUs go into the feed as history, and the status of the context shows
     /// the progress.
     pub async fn join(&self, context: &ContextId, via: ServerName, backfill: u32) -> Result<(), Refusal> {
-        self.door()?;
-        self.routes.peer(&via, Need::Work).await?;
+        self.check_overload()?;
+        self.routes.peer(&via, LookupPurpose::Deliver).await?;
         self.routes.context(context).await?.join(via, backfill).await
     }
 
     /// Fetches history from the participants: PDUs that precede what is known here. Returns the number of PDUs
     /// received.
-    pub async fn older(&self, context: &ContextId, limit: u32) -> Result<u64, Refusal> {
+    pub async fn fetch_older(&self, context: &ContextId, limit: u32) -> Result<u64, Refusal> {
         self.record(context)?;
         self.routes.context(context).await?.older(limit).await
     }
@@ -259,10 +260,10 @@ impl Gateway {
 
     /// Sends an ephemeral item to a peer. It is dropped if the peer is not being sent to, or if the peer is not in
     /// memory and no slot is free.
-    pub async fn weak(&self, server: &ServerName, fleeting: Fleeting) -> Result<(), Refusal> {
-        match self.routes.peer(server, Need::Call).await {
+    pub async fn send_ephemeral(&self, server: &ServerName, fleeting: EphemeralItem) -> Result<(), Refusal> {
+        match self.routes.peer(server, LookupPurpose::Receive).await {
             Ok(peer) => peer.weak(fleeting),
-            Err(Refusal::Busy { limit: RESIDENT_MAX, .. }) => {}
+            Err(Refusal::LimitReached { limit: RESIDENT_MAX, .. }) => {}
             Err(refusal) => return Err(refusal),
         }
         Ok(())
@@ -270,8 +271,8 @@ impl Gateway {
 
     /// Returns the status of a peer.
     pub async fn peer(&self, server: &ServerName) -> Result<PeerStatus, Refusal> {
-        let status = match self.routes.peer(server, Need::Look).await {
-            Err(Refusal::Busy { limit: RESIDENT_MAX, .. } | Refusal::UnknownPeer(_)) => {
+        let status = match self.routes.peer(server, LookupPurpose::Inspect).await {
+            Err(Refusal::LimitReached { limit: RESIDENT_MAX, .. } | Refusal::UnknownPeer(_)) => {
                 self.stored_status(server).await
             }
             found => found?.status().await,
@@ -280,9 +281,10 @@ impl Gateway {
     }
 
     /// Runs an operator's command for a peer; answers with the peer's status after the commit.
-    pub async fn order(&self, server: &ServerName, order: Order) -> Result<PeerStatus, Refusal> {
+    pub async fn order(&self, server: &ServerName, order: PeerCommand) -> Result<PeerStatus, Refusal> {
         // One that is not listed takes hardly any order, and is not started for it.
-        let need = if self.ports.roster.limits(server).is_some() { Need::Work } else { Need::Look };
+        let need =
+            if self.ports.roster.limits(server).is_some() { LookupPurpose::Deliver } else { LookupPurpose::Inspect };
         let status = self.routes.peer(server, need).await?.order(order).await;
         status.map(|status| self.dated(status))
     }
@@ -304,15 +306,15 @@ impl Gateway {
 
     /// Returns the metrics of peers and contexts. It is cheap: contexts keep running sums, and of each peer in memory
     /// two numbers are read without asking its actor.
-    pub fn counts(&self) -> Counts {
+    pub fn metrics(&self) -> GatewayMetrics {
         let tally = self.routes.tally();
-        let mut counts = Counts {
+        let mut counts = GatewayMetrics {
             peers: STATES.map(|state| (state, 0)),
             outbox_items: 0,
-            open_heads: tally.most_ends(),
+            open_heads: tally.max_head_count(),
             heads_forgotten: tally.forgotten(),
         };
-        for (state, backlog) in self.routes.peers_seen() {
+        for (state, backlog) in self.routes.peer_states() {
             counts.outbox_items += backlog;
             counts.peers.iter_mut().filter(|(name, _)| *name == state).for_each(|(_, count)| *count += 1);
         }
@@ -325,18 +327,23 @@ impl Gateway {
     }
 
     /// Returns the overload state, which can be watched; `None` before the router is launched.
-    pub fn overload(&self) -> Option<Arc<Overload>> {
+    pub fn overload(&self) -> Option<Arc<OverloadMonitor>> {
         self.routes.overload().cloned()
     }
 
-    async fn take(&self, from: &ServerName, load: Load, frame: Frame) -> Result<Taken, Refusal> {
+    async fn accept_batch(
+        &self,
+        from: &ServerName,
+        load: BatchSize,
+        frame: InboundBatch,
+    ) -> Result<BatchOutcome, Refusal> {
         // A peer that treats refusals as final must not be refused for lack of a memory slot.
-        let is_owed = self.ports.roster.limits(from).is_some_and(|limits| limits.answers_late);
+        let is_owed = self.ports.roster.limits(from).is_some_and(|limits| limits.never_refuse);
         let noted = |refusal: &Refusal| self.note_limit(from, refusal);
-        let found = self.routes.peer(from, if is_owed { Need::Work } else { Need::Call }).await;
+        let found = self.routes.peer(from, if is_owed { LookupPurpose::Deliver } else { LookupPurpose::Receive }).await;
         let peer = found.inspect_err(noted)?;
         let permit = match self.admit(&peer, load).inspect_err(noted) {
-            Err(refusal) if is_for_now(&refusal) => self.hold(&peer, load, refusal).await?,
+            Err(refusal) if is_retryable(&refusal) => self.wait_for_capacity(&peer, load, refusal).await?,
             other => other?,
         };
         peer.accept(frame, permit).await.inspect_err(noted)
@@ -344,19 +351,19 @@ impl Gateway {
 
     /// A peer met a limit of ours. The peer's operator sees it wait; ours is told why.
     fn note_limit(&self, peer: &ServerName, refusal: &Refusal) {
-        if is_for_now(refusal) {
+        if is_retryable(refusal) {
             self.limited.note(peer.as_str(), 1, &refusal.to_string());
         }
     }
 
     /// Checks every limit for a peer's request, the global ones first. A request without durable items fills neither
     /// feed nor disk, so the overload limits do not apply to it.
-    fn admit(&self, peer: &PeerHandle, load: Load) -> Result<Permit, Refusal> {
+    fn admit(&self, peer: &PeerHandle, load: BatchSize) -> Result<AdmissionPermit, Refusal> {
         self.queue()?;
         if let Some(overload) = self.routes.overload().filter(|_| load.durable > 0) {
-            overload.intake()?;
+            overload.check_inbound()?;
         }
-        let permit = peer.enter()?;
+        let permit = peer.acquire_permit()?;
         peer.pace(load.durable + load.fleeting)?;
         Ok(permit)
     }
@@ -364,33 +371,42 @@ impl Gateway {
     /// Holds the request of a peer that treats every refusal as final, until the request is admitted. After `hold_max`
     /// it is accepted nevertheless, so that the connection does not time out; the unread part of the feed then grows by
     /// one request per `hold_max`, and no faster.
-    async fn hold(&self, peer: &PeerHandle, load: Load, refusal: Refusal) -> Result<Permit, Refusal> {
-        let Some(held) = peer.hold() else { return Err(refusal) };
+    async fn wait_for_capacity(
+        &self,
+        peer: &PeerHandle,
+        load: BatchSize,
+        refusal: Refusal,
+    ) -> Result<AdmissionPermit, Refusal> {
+        let Some(held) = peer.acquire_held_permit() else { return Err(refusal) };
         let (_place, longest) = held?;
         let (begun, mut refusal) = (tokio::time::Instant::now(), refusal);
         while let Some(rest) = longest.checked_sub(begun.elapsed()).filter(|rest| !rest.is_zero()) {
-            tokio::time::sleep(rest.min(LOOK_AGAIN)).await;
+            tokio::time::sleep(rest.min(CAPACITY_POLL_INTERVAL)).await;
             match self.admit(peer, load) {
-                Err(again) if is_for_now(&again) => refusal = again,
+                Err(again) if is_retryable(&again) => refusal = again,
                 other => return other,
             }
         }
         match refusal {
-            Refusal::Busy { limit: HIGH_WATER | RATE, .. } => peer.enter(),
+            Refusal::LimitReached { limit: HIGH_WATER | RATE, .. } => peer.acquire_permit(),
             other => Err(other),
         }
     }
 
     /// Checks the limits for a messenger's call.
-    fn door(&self) -> Result<(), Refusal> {
+    fn check_overload(&self) -> Result<(), Refusal> {
         self.queue()?;
-        self.routes.overload().map_or(Ok(()), |overload| overload.room())
+        self.routes.overload().map_or(Ok(()), |overload| overload.check_disk_space())
     }
 
     fn queue(&self) -> Result<(), Refusal> {
         let pressure = self.ports.journal.pressure();
         if pressure.is_high() {
-            return Err(Refusal::Busy { limit: "store.queue_rows", value: pressure.rows_max, wait: JOURNAL_WAIT });
+            return Err(Refusal::LimitReached {
+                limit: "store.queue_rows",
+                value: pressure.rows_max,
+                wait: JOURNAL_WAIT,
+            });
         }
         Ok(())
     }
@@ -400,7 +416,7 @@ impl Gateway {
         let limits = self.ports.roster.limits(server).unwrap_or_else(|| self.ports.roster.unlisted());
         self.ports.journal.barrier().committed().await.map_err(|_| Refusal::OutcomeUnknown)?;
         let load = self.read(self.ports.archive.peer(server).await)?;
-        let status = Machine::new(self.ports.us.clone(), server.clone(), &limits, load).status();
+        let status = PeerMachine::new(self.ports.us.clone(), server.clone(), &limits, load).status();
         if !limits.listed && status.backlog == 0 {
             return Err(Refusal::UnknownPeer(server.clone()));
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::{Deadlines, Seq};
+use crate::model::{RequestDeadlines, Seq};
 
 /// The limits of one peer's actor.
 #[derive(Debug, Clone, PartialEq)]
@@ -10,13 +10,13 @@ pub struct PeerLimits {
     /// The configuration names it; one that it does not name is not written to, and keeps what waits for it until its time is over.
     pub listed: bool,
     /// Dialect in which the peer is addressed.
-    pub speech: Speech,
+    pub speech: DialectKind,
     /// True if the peer answers the GETs of the transactions dialect.
     pub fetches: bool,
     /// It passes what is for some servers only on to nobody else.
     pub honours_to: bool,
     /// Deviations of the peer's implementation from the protocol text.
-    pub habits: Habits,
+    pub habits: InteropQuirks,
     /// Maximum number of concurrent requests from this peer; further ones are told to wait.
     pub intake_max: u32,
     /// Durable items taken in one request (told to the peer as `window` or `limits.pdus`); [`u32::MAX`]: only bytes bound it.
@@ -39,7 +39,7 @@ pub struct PeerLimits {
     /// Maximum distance by which a peer may move the numbering; a peer that asks for more is suspended.
     pub renumber_max: u64,
     /// True if any status but 200 means that the peer lost the batch: the same batch is then not resent without end.
-    pub loss_on_error: bool,
+    pub drops_batch_on_error_status: bool,
     /// Time for which acknowledged items are kept, for a peer that is restored from a backup.
     pub retain: Duration,
     /// Maximum number of acknowledged items that are kept.
@@ -53,7 +53,7 @@ pub struct PeerLimits {
     /// The time between probes of a suspended peer.
     pub probe_every: Duration,
     /// Time limits of a request.
-    pub deadlines: Deadlines,
+    pub deadlines: RequestDeadlines,
     /// Restart intensity above which the actor is suspended as faulty.
     pub restarts: RestartLimits,
     /// Maximum number of quarantined items, and the same number of dead letters; the oldest is removed first.
@@ -76,7 +76,7 @@ pub struct PeerLimits {
     pub rate: u32,
     /// True if the peer treats every refusal as final: a request over the limits is then held and answered later
     /// instead of being refused.
-    pub answers_late: bool,
+    pub never_refuse: bool,
     /// Time for which such a request is held before it is accepted nevertheless.
     pub hold_max: Duration,
 }
@@ -140,7 +140,7 @@ impl Default for FetchLimits {
 
 /// The dialect in which a peer is addressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Speech {
+pub enum DialectKind {
     /// Numbered pushes of weak and strong updates.
     Updates,
     /// Transactions of PDUs, each with an id.
@@ -150,7 +150,7 @@ pub enum Speech {
 /// The choices that the dialects leave to an implementation. The core only carries them; the code that writes and reads
 /// requests uses them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Habits {
+pub struct InteropQuirks {
     /// Order of the elements in pairs that name PDUs, written and read.
     pub pairs: PairOrder,
     /// True if the peer does not percent-decode request targets.
@@ -305,10 +305,10 @@ impl Default for PeerLimits {
         const DAY: u64 = 24 * 60 * 60;
         Self {
             listed: true,
-            speech: Speech::Updates,
+            speech: DialectKind::Updates,
             fetches: true,
             honours_to: true,
-            habits: Habits::default(),
+            habits: InteropQuirks::default(),
             intake_max: 4,
             intake_items: 1000,
             batch_items: 100,
@@ -319,14 +319,14 @@ impl Default for PeerLimits {
             keep: Duration::from_secs(30 * DAY),
             notify_after: Duration::from_secs(300),
             renumber_max: 1_000_000,
-            loss_on_error: false,
+            drops_batch_on_error_status: false,
             retain: Duration::from_secs(7 * DAY),
             retain_items: 100_000,
             wait_max: Duration::from_secs(3600),
             backoff: BackoffLimits { min: Duration::from_secs(1), max: Duration::from_secs(3600), jitter: 0.2 },
             failures_to_suspend: 20,
             probe_every: Duration::from_secs(3600),
-            deadlines: Deadlines { connect: Duration::from_secs(10), total: Duration::from_secs(30) },
+            deadlines: RequestDeadlines { connect: Duration::from_secs(10), total: Duration::from_secs(30) },
             restarts: RestartLimits { max: 5, period: Duration::from_secs(60) },
             quarantine_items: 10_000,
             attempts_keep: 20,
@@ -337,7 +337,7 @@ impl Default for PeerLimits {
             fetch: FetchLimits::default(),
             expect_seq: None,
             rate: 0,
-            answers_late: false,
+            never_refuse: false,
             hold_max: Duration::from_secs(25),
         }
     }

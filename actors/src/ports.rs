@@ -12,18 +12,22 @@ use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 
 use crate::change::Change;
-pub use crate::change::Urgency;
+pub use crate::change::CommitPriority;
 use crate::limits::{ContextLimits, OverloadLimits, PEERS_RESIDENT_MAX, PeerLimits};
 use crate::model::{
-    Answered, Attempt, BadPdu, ContextId, ContextRecord, Deadlines, FedPdu, FeedEntry, Index, Millis, OutFrame, Pdu,
-    PduRef, Position, Pulled, PushFailure, ServerName, StateKey, StatePiece, SubmissionId, SubmissionRecord, Want,
+    Attempt, BadPdu, ContextId, ContextRecord, FeedEntry, FeedPdu, FetchRequest, Index, Millis, OutboundBatch, Pdu,
+    PduRef, Position, PullResponse, PushFailure, PushResponse, RequestDeadlines, ServerName, StateEntry, StateKey,
+    SubmissionId, SubmissionRecord,
 };
 pub use crate::model::{
-    ContextLoad, CurrentState, Known, Letter, OutboxRow, PduText, PeerLoad, SentPage, ServedPdu, Spoken, StagedPdu,
-    StrangersPdu,
+    ContextSnapshot, CurrentState, DeadLetter, MembershipSource, OutboxRow, PduStatus, PduText, PeerSnapshot,
+    QuarantinedPduRow, SentPage, ServedPdu, StagedPdu,
 };
-pub use inspect::{ContextRow, Direction, Inspect, Page, ParkedFilter, ParkedRow, Place, QueuedItem, What, Why};
-pub use past::{OldPage, OldPdu, Past, Pinned, Walked, WalkedTo};
+pub use inspect::{
+    ContextRow, Direction, InspectPage, ParkedFilter, ParkedRow, QuarantineItemKind, QuarantineKey, QuarantineReason,
+    QueuedItem, StoreInspector,
+};
+pub use past::{OldPage, OldPdu, RetentionCursor, RetentionPins, RetentionScan, RetentionStep};
 
 /// A future that may cross threads.
 pub type Task<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
@@ -61,13 +65,13 @@ pub trait Ownership: Send + Sync + 'static {
 /// Error: the journal could not commit. The process is about to exit, and submitted batches may or may not be on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the journal has stopped; the outcome is unknown")]
-pub struct Lost;
+pub struct JournalStopped;
 
 /// Completes when everything submitted so far, this batch included, is on disk.
 #[derive(Debug)]
-pub struct Ticket(oneshot::Receiver<()>);
+pub struct CommitTicket(oneshot::Receiver<()>);
 
-impl Ticket {
+impl CommitTicket {
     /// Returns a ticket and the sender that completes it; dropping the sender yields an error instead.
     pub fn pair() -> (oneshot::Sender<()>, Self) {
         let (done, waits) = oneshot::channel();
@@ -75,21 +79,21 @@ impl Ticket {
     }
 
     /// Waits until the batch is committed.
-    pub async fn committed(self) -> Result<(), Lost> {
-        self.0.await.map_err(|_| Lost)
+    pub async fn committed(self) -> Result<(), JournalStopped> {
+        self.0.await.map_err(|_| JournalStopped)
     }
 }
 
 /// The length of the journal's queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Pressure {
+pub struct QueueDepth {
     /// Number of rows that were submitted and are not committed.
     pub rows: u64,
     /// Number of rows from which new requests are told to wait.
     pub rows_max: u64,
 }
 
-impl Pressure {
+impl QueueDepth {
     /// Returns whether new requests must be told to wait.
     pub const fn is_high(self) -> bool {
         self.rows >= self.rows_max
@@ -108,13 +112,13 @@ impl Pressure {
 /// was handed over later is.
 pub trait Journal: Send + Sync + 'static {
     /// Submits a batch. It is committed whole, after everything that was submitted before it.
-    fn submit(&self, fence: Fence, changes: Vec<Change>, urgency: Urgency) -> Ticket;
+    fn submit(&self, fence: Fence, changes: Vec<Change>, urgency: CommitPriority) -> CommitTicket;
 
     /// Returns a ticket for everything submitted so far.
-    fn barrier(&self) -> Ticket;
+    fn barrier(&self) -> CommitTicket;
 
     /// Returns the length of the queue.
-    fn pressure(&self) -> Pressure;
+    fn pressure(&self) -> QueueDepth;
 }
 
 /// Error: the store could not be read. The caller gives up its operation; the message is for the log.
@@ -172,9 +176,9 @@ impl FeedBounds {
 }
 
 /// Reads of committed rows. Every read is bounded in items and bytes.
-pub trait Archive: Send + Sync + 'static {
+pub trait StoreReader: Send + Sync + 'static {
     /// Loads the snapshot of a peer's actor. Await a [`Journal::barrier`] first.
-    fn peer(&self, server: &ServerName) -> Task<Result<PeerLoad, ArchiveError>>;
+    fn peer(&self, server: &ServerName) -> Task<Result<PeerSnapshot, ArchiveError>>;
 
     /// Returns outbox rows of a peer from `from` on, in order: at most `items`, and no more once they exceed `bytes`
     /// (at least one row is returned). Indexes without a row are skipped.
@@ -188,7 +192,12 @@ pub trait Archive: Send + Sync + 'static {
 
     /// Returns the dead letters of a peer, in order: of the items that were first queued from `first` to `last`, those
     /// that are still kept, each with its reason.
-    fn letters(&self, server: &ServerName, first: Index, last: Index) -> Task<Result<Vec<Letter>, ArchiveError>>;
+    fn dead_letters(
+        &self,
+        server: &ServerName,
+        first: Index,
+        last: Index,
+    ) -> Task<Result<Vec<DeadLetter>, ArchiveError>>;
 
     /// Attempts to deliver any of the items from `first` to `last` to a peer, oldest first: the failed ones that are still kept, and
     /// those that worked. Await a [`Journal::barrier`] first.
@@ -216,14 +225,14 @@ pub trait Archive: Send + Sync + 'static {
 
     /// Peers with unacknowledged items, and in a store that was restored those of them and of `listed` that are still to be
     /// asked what they sent to the lost disk: those to start when the process starts.
-    fn peers_behind(&self, listed: Vec<ServerName>) -> Task<Result<Vec<ServerName>, ArchiveError>>;
+    fn peers_with_backlog(&self, listed: Vec<ServerName>) -> Task<Result<Vec<ServerName>, ArchiveError>>;
 
     /// Loads the snapshot of a context. The context's own actor awaits a [`Journal::barrier`] first.
-    fn context(&self, context: &ContextId) -> Task<Result<Option<ContextLoad>, ArchiveError>>;
+    fn context(&self, context: &ContextId) -> Task<Result<Option<ContextSnapshot>, ArchiveError>>;
 
     /// Conversations with PDUs waiting for parents, with state whose link is looked for, with staged PDUs, or with
     /// other unfinished work ([`Change::ContextWork`]): those to start when the process starts.
-    fn contexts_holding(&self) -> Task<Result<Vec<ContextId>, ArchiveError>>;
+    fn contexts_with_held_pdus(&self) -> Task<Result<Vec<ContextId>, ArchiveError>>;
 
     /// Returns the status of PDUs synchronously, read-your-writes, in one read transaction. The same call claims for
     /// `context` those of `arriving` that are unknown, until a commit stores them or [`release`](Self::release) drops
@@ -233,7 +242,7 @@ pub trait Archive: Send + Sync + 'static {
         context: &ContextId,
         arriving: &[PduRef],
         parents: &[PduRef],
-    ) -> Result<HashMap<PduRef, Known>, ArchiveError>;
+    ) -> Result<HashMap<PduRef, PduStatus>, ArchiveError>;
 
     /// Drops the claims on PDUs that were refused.
     fn release(&self, context: &ContextId, references: &[PduRef]);
@@ -264,17 +273,17 @@ pub trait Archive: Send + Sync + 'static {
         before: Option<i64>,
         limit: u32,
         bytes: u64,
-    ) -> Task<Result<Vec<(i64, FedPdu)>, ArchiveError>>;
+    ) -> Task<Result<Vec<(i64, FeedPdu)>, ArchiveError>>;
 
     /// Returns the committed record of a context synchronously.
     fn context_record(&self, context: &ContextId) -> Result<Option<ContextRecord>, ArchiveError>;
 
     /// Returns the current state PDU of a key synchronously, read-your-writes.
-    fn state_holder(&self, context: &ContextId, key: &StateKey) -> Result<Option<StatePiece>, ArchiveError>;
+    fn state_holder(&self, context: &ContextId, key: &StateKey) -> Result<Option<StateEntry>, ArchiveError>;
 
     /// Returns all delivered state PDUs of a key synchronously, read-your-writes. The range is as long as the history
     /// of the key, so it is for forks and late links only; a plain replacement does not need it.
-    fn state_set(&self, context: &ContextId, key: &StateKey) -> Result<Vec<StatePiece>, ArchiveError>;
+    fn state_set(&self, context: &ContextId, key: &StateKey) -> Result<Vec<StateEntry>, ArchiveError>;
 
     /// Returns the committed current state, ordered by type and key, after `after`: at most `limit`, and no more once
     /// the PDUs exceed `bytes` (at least one is returned).
@@ -287,17 +296,17 @@ pub trait Archive: Send + Sync + 'static {
     ) -> Task<Result<StatePage, ArchiveError>>;
 
     /// Whether a PDU of a server that takes no part lies in quarantine as this server sent it, at once, read-your-writes.
-    fn is_kept(&self, context: &ContextId, reference: &PduRef, from: &ServerName) -> Result<bool, ArchiveError>;
+    fn is_quarantined(&self, context: &ContextId, reference: &PduRef, from: &ServerName) -> Result<bool, ArchiveError>;
 
     /// The PDUs of a conversation that lie in quarantine because a server took no part, and whose origin and sender are among
     /// `participants`: the first `limit` after this place in the order of their arrival. Copies of one PDU come one by one.
-    fn strangers(
+    fn quarantined_pdus_of(
         &self,
         context: &ContextId,
         participants: Vec<ServerName>,
         after: (u64, u64),
         limit: u32,
-    ) -> Task<Result<Vec<StrangersPdu>, ArchiveError>>;
+    ) -> Task<Result<Vec<QuarantinedPduRow>, ArchiveError>>;
 
     /// How many PDUs of this server are staged for a conversation, and which of these are. From committed rows.
     fn stage(
@@ -343,26 +352,31 @@ pub trait Archive: Send + Sync + 'static {
 /// Sends requests to peers.
 pub trait Transport: Send + Sync + 'static {
     /// Delivers one batch: resolves, connects, sends and reads the whole response, all within the batch's deadlines.
-    fn push(&self, frame: OutFrame) -> Task<Result<Answered, PushFailure>>;
+    fn push(&self, frame: OutboundBatch) -> Task<Result<PushResponse, PushFailure>>;
 
     /// Fetches PDUs from a peer; an empty list means that the peer has none. Each PDU is valid or bad independently.
     fn fetch(
         &self,
         from: &ServerName,
-        want: Want,
-        deadlines: Deadlines,
+        want: FetchRequest,
+        deadlines: RequestDeadlines,
     ) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>>;
 
     /// Asks a peer for the PDUs of its transactions after this one. The default returns nothing, for transports that
     /// have no such request.
-    fn pull(&self, from: &ServerName, after: u64, deadlines: Deadlines) -> Task<Result<Pulled, PushFailure>> {
+    fn pull(
+        &self,
+        from: &ServerName,
+        after: u64,
+        deadlines: RequestDeadlines,
+    ) -> Task<Result<PullResponse, PushFailure>> {
         let _ = (from, after, deadlines);
-        Box::pin(async { Ok(Pulled::default()) })
+        Box::pin(async { Ok(PullResponse::default()) })
     }
 }
 
 /// The peers and the limits of peers, contexts and the gateway.
-pub trait Roster: Send + Sync + 'static {
+pub trait PeerConfig: Send + Sync + 'static {
     /// Returns the limits of a peer; `None`: the name is not a peer.
     fn limits(&self, server: &ServerName) -> Option<Arc<PeerLimits>>;
 
@@ -398,7 +412,7 @@ pub trait Disk: Send + Sync + 'static {
 /// A notification after a commit that an outbox has grown. It is a hint that may be lost, because the work itself is
 /// found in the store.
 #[derive(Debug, Clone)]
-pub struct Woken {
+pub struct OutboxGrown {
     /// Peer whose outbox grew.
     pub server: ServerName,
     /// Newest index of the outbox.
@@ -417,11 +431,11 @@ pub struct Ports {
     /// Journal for durable changes.
     pub journal: Arc<dyn Journal>,
     /// Reader of committed rows.
-    pub archive: Arc<dyn Archive>,
+    pub archive: Arc<dyn StoreReader>,
     /// Sender of requests to peers.
     pub transport: Arc<dyn Transport>,
     /// Peers and limits from the configuration.
-    pub roster: Arc<dyn Roster>,
+    pub roster: Arc<dyn PeerConfig>,
     /// Ownership of actors by processes.
     pub ownership: Arc<dyn Ownership>,
     /// Free space of the disk.

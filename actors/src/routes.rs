@@ -9,33 +9,33 @@ use std::time::Duration;
 
 use actix::{Message, Recipient};
 
-use crate::congestion::Overload;
+use crate::congestion::OverloadMonitor;
 use crate::context::ContextHandle;
-use crate::model::{BadPdu, ContextId, Millis, Pdu, Refusal, ServerName, Verdict, Want};
+use crate::model::{BadPdu, ContextId, FetchRequest, Millis, Pdu, PduVerdict, Refusal, ServerName};
 use crate::peer::PeerHandle;
-use crate::peer::dispatch::Undone;
-use crate::ports::Woken;
+use crate::peer::dispatch::DispatchError;
+use crate::ports::OutboxGrown;
 use crate::supervise::post::post_to;
-use crate::tally::Tally;
+use crate::tally::ContextMetrics;
 
 /// The registry of running actors, usable from any thread.
 #[derive(Clone, Default)]
-pub struct Routes(Arc<Published>);
+pub struct ActorRegistry(Arc<PublishedEntry>);
 
 #[derive(Default)]
-struct Published {
-    peers: Map<ServerName, PeerHandle>,
+struct PublishedEntry {
+    peers: EntryMap<ServerName, PeerHandle>,
     /// Number of lookups of peers; it orders peers by their last use.
     calls: AtomicU64,
-    contexts: Map<ContextId, ContextHandle>,
-    router: OnceLock<Asks>,
+    contexts: EntryMap<ContextId, ContextHandle>,
+    router: OnceLock<RouterRecipients>,
     /// Overload state of the gateway; empty before the router is launched.
-    overload: OnceLock<Arc<Overload>>,
-    tally: Tally,
+    overload: OnceLock<Arc<OverloadMonitor>>,
+    tally: ContextMetrics,
 }
 
 /// The messages that the router accepts on a miss.
-pub(crate) struct Asks {
+pub(crate) struct RouterRecipients {
     /// Finds or starts a peer's actor.
     pub(crate) peer: Recipient<FindPeer>,
     /// Finds or starts a context's actor.
@@ -49,13 +49,13 @@ pub(crate) const RESIDENT_MAX: &str = "peers.resident_max";
 
 /// The purpose of a lookup. It decides what happens if the maximum number of peers is in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Need {
+pub(crate) enum LookupPurpose {
     /// The caller wants the status of the peer. No other peer is evicted, because the store has the status too.
-    Look,
+    Inspect,
     /// The peer sends something. An idle peer is evicted for it; if there is none, the peer is told to retry.
-    Call,
+    Receive,
     /// There is work for the peer. Its actor starts in any case, because its work would not be done otherwise.
-    Work,
+    Deliver,
 }
 
 /// Find a peer's actor, or start it.
@@ -63,7 +63,7 @@ pub(crate) enum Need {
 #[rtype(result = "Result<Arc<PeerHandle>, Refusal>")]
 pub(crate) struct FindPeer {
     pub(crate) server: ServerName,
-    pub(crate) need: Need,
+    pub(crate) need: LookupPurpose,
 }
 
 /// Finds a context's actor, or starts it.
@@ -77,19 +77,19 @@ pub(crate) struct FindContext(pub(crate) ContextId);
 pub(crate) struct StartPeer {
     pub(crate) server: ServerName,
     /// Notification for an actor that runs already; an actor that starts finds the work in the store.
-    pub(crate) woken: Option<Woken>,
+    pub(crate) woken: Option<OutboxGrown>,
 }
 
 /// A map from keys to handles. A poisoned lock means that an insert or a lookup panicked; the map itself is intact.
-struct Map<K, H>(RwLock<HashMap<K, Arc<H>>>);
+struct EntryMap<K, H>(RwLock<HashMap<K, Arc<H>>>);
 
-impl<K, H> Default for Map<K, H> {
+impl<K, H> Default for EntryMap<K, H> {
     fn default() -> Self {
         Self(RwLock::default())
     }
 }
 
-impl<K: Eq + Hash, H> Map<K, H> {
+impl<K: Eq + Hash, H> EntryMap<K, H> {
     fn get(&self, key: &K) -> Option<Arc<H>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
@@ -135,9 +135,9 @@ impl<K: Eq + Hash, H> Map<K, H> {
     }
 }
 
-impl Routes {
+impl ActorRegistry {
     /// Returns the handle of a peer's actor, and starts the actor if necessary.
-    pub(crate) async fn peer(&self, server: &ServerName, need: Need) -> Result<Arc<PeerHandle>, Refusal> {
+    pub(crate) async fn peer(&self, server: &ServerName, need: LookupPurpose) -> Result<Arc<PeerHandle>, Refusal> {
         let handle = match self.published_peer(server) {
             Some(handle) => handle,
             None => {
@@ -145,7 +145,7 @@ impl Routes {
                 self.router()?.peer.send(find).await.unwrap_or(Err(Refusal::Stopping))?
             }
         };
-        if need != Need::Look {
+        if need != LookupPurpose::Inspect {
             // One that is not listed is in memory for what waits for it, and for nothing new.
             if !handle.is_listed() {
                 return Err(Refusal::UnknownPeer(server.clone()));
@@ -157,7 +157,7 @@ impl Routes {
 
     /// The servers in memory that the configuration does not list and for which something waits, by name.
     pub(crate) fn unlisted(&self) -> Vec<ServerName> {
-        let waits = |handle: &PeerHandle| (!handle.is_listed() && handle.seen_at_work().1 > 0).then_some(());
+        let waits = |handle: &PeerHandle| (!handle.is_listed() && handle.state_and_backlog().1 > 0).then_some(());
         let mut unlisted: Vec<ServerName> =
             self.0.peers.filter_map(waits).into_iter().map(|(server, ())| server).collect();
         unlisted.sort_unstable();
@@ -178,7 +178,7 @@ impl Routes {
     }
 
     /// Notifies a peer's actor that its outbox has grown. Any thread may call this.
-    pub fn woken(&self, woken: Woken) {
+    pub fn notify_outbox_grown(&self, woken: OutboxGrown) {
         match (self.published_peer(&woken.server), self.0.router.get()) {
             (Some(handle), _) => {
                 self.touch(&handle);
@@ -192,21 +192,23 @@ impl Routes {
     }
 
     /// Delivers inbound PDUs to their context, and waits at most `patience` for the verdicts.
-    pub(crate) async fn arrive(
+    pub(crate) async fn deliver_to_context(
         &self,
         context: &ContextId,
         from: ServerName,
         verified: &'static str,
         pdus: Vec<Pdu>,
         patience: Duration,
-    ) -> Result<Vec<Verdict>, Undone> {
+    ) -> Result<Vec<PduVerdict>, DispatchError> {
         // The lookup counts against the deadline, because a context that cannot be reached must not block the peer's
         // link.
-        let Ok(found) = tokio::time::timeout(patience, self.context(context)).await else { return Err(Undone::Late) };
+        let Ok(found) = tokio::time::timeout(patience, self.context(context)).await else {
+            return Err(DispatchError::Late);
+        };
         match found {
             Ok(handle) => handle.arrive(from, verified, pdus, patience).await,
-            Err(busy @ Refusal::Busy { .. }) => Err(Undone::Busy(busy)),
-            Err(_) => Err(Undone::Late),
+            Err(busy @ Refusal::LimitReached { .. }) => Err(DispatchError::Busy(busy)),
+            Err(_) => Err(DispatchError::Late),
         }
     }
 
@@ -218,7 +220,7 @@ impl Routes {
     }
 
     /// Tell a conversation that a peer was not asked, because too many questions to it are open.
-    pub(crate) async fn put_off(&self, context: &ContextId, want: Want, from: ServerName, why: String) {
+    pub(crate) async fn put_off(&self, context: &ContextId, want: FetchRequest, from: ServerName, why: String) {
         if let Ok(handle) = self.context(context).await {
             handle.put_off(want, from, why);
         }
@@ -228,7 +230,7 @@ impl Routes {
     pub(crate) async fn fetched(
         &self,
         context: &ContextId,
-        want: Want,
+        want: FetchRequest,
         from: ServerName,
         pdus: Result<Vec<Result<Pdu, BadPdu>>, String>,
     ) {
@@ -238,18 +240,18 @@ impl Routes {
         }
     }
 
-    fn router(&self) -> Result<&Asks, Refusal> {
+    fn router(&self) -> Result<&RouterRecipients, Refusal> {
         self.0.router.get().ok_or(Refusal::Stopping)
     }
 
-    pub(crate) fn attach(&self, router: Asks, overload: Arc<Overload>) {
+    pub(crate) fn attach(&self, router: RouterRecipients, overload: Arc<OverloadMonitor>) {
         // A second launch has no effect: the actors of the first router are the published ones.
         let _ = self.0.overload.set(overload);
         let _ = self.0.router.set(router);
     }
 
     /// Returns the overload state; `None` before the router is launched.
-    pub(crate) fn overload(&self) -> Option<&Arc<Overload>> {
+    pub(crate) fn overload(&self) -> Option<&Arc<OverloadMonitor>> {
         self.0.overload.get()
     }
 
@@ -278,19 +280,19 @@ impl Routes {
     }
 
     /// Returns the metrics of all contexts.
-    pub(crate) fn tally(&self) -> &Tally {
+    pub(crate) fn tally(&self) -> &ContextMetrics {
         &self.0.tally
     }
 
     /// Returns the state and the backlog of each peer in memory, from its shared statistics.
-    pub(crate) fn peers_seen(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let seen = self.0.peers.filter_map(|handle| Some(handle.seen_at_work()));
+    pub(crate) fn peer_states(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let seen = self.0.peers.filter_map(|handle| Some(handle.state_and_backlog()));
         seen.into_iter().map(|(_, seen)| seen)
     }
 
     /// Evicts up to `count` idle peers that nobody holds, least recently used first, and returns them. It scans all
     /// peers once.
-    pub(crate) fn put_out(&self, now: Millis, count: usize) -> Vec<(ServerName, Arc<PeerHandle>)> {
+    pub(crate) fn evict_idle(&self, now: Millis, count: usize) -> Vec<(ServerName, Arc<PeerHandle>)> {
         let mut free = self.0.peers.filter_map(|handle| handle.is_free(now).then(|| handle.used()));
         free.sort_unstable_by(|(a, used), (b, later)| used.cmp(later).then_with(|| a.cmp(b)));
         let out = |(server, _)| {

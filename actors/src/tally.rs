@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The sums over all contexts. Clones share one set.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Tally(Arc<Sums>);
+pub(crate) struct ContextMetrics(Arc<ContextSums>);
 
 #[derive(Debug, Default)]
-struct Sums {
+struct ContextSums {
     /// Number of contexts in memory for each number of heads; contexts without heads are left out. The map has at most
     /// as many entries as a context may have heads, and usually two or three.
     ends: Mutex<BTreeMap<u32, u32>>,
@@ -18,9 +18,9 @@ struct Sums {
     forgotten: AtomicU64,
 }
 
-impl Tally {
+impl ContextMetrics {
     /// Returns the number of heads of the context in memory that has the most.
-    pub(crate) fn most_ends(&self) -> u32 {
+    pub(crate) fn max_head_count(&self) -> u32 {
         self.ends().last_key_value().map_or(0, |(ends, _)| *ends)
     }
 
@@ -37,19 +37,19 @@ impl Tally {
 
 /// The contribution of one context to the sums. It is subtracted when the guard is dropped with its actor.
 #[derive(Debug)]
-pub(crate) struct Share {
-    tally: Tally,
+pub(crate) struct ContextMetricsGuard {
+    tally: ContextMetrics,
     ends: u32,
 }
 
-impl Share {
+impl ContextMetricsGuard {
     /// Returns an empty contribution.
-    pub(crate) fn new(tally: Tally) -> Self {
+    pub(crate) fn new(tally: ContextMetrics) -> Self {
         Self { tally, ends: 0 }
     }
 
     /// Sets the number of heads of this context, and adds to the number of forgotten heads.
-    pub(crate) fn is(&mut self, ends: usize, forgotten: u64) {
+    pub(crate) fn set_head_count(&mut self, ends: usize, forgotten: u64) {
         if forgotten > 0 {
             self.tally.0.forgotten.fetch_add(forgotten, Ordering::Relaxed);
         }
@@ -71,9 +71,9 @@ impl Share {
     }
 }
 
-impl Drop for Share {
+impl Drop for ContextMetricsGuard {
     fn drop(&mut self) {
-        self.is(0, 0);
+        self.set_head_count(0, 0);
     }
 }
 
@@ -83,17 +83,17 @@ mod tests {
 
     #[test]
     fn max_head_count_tracks_contexts() {
-        let tally = Tally::default();
-        let [mut a, mut b, mut c] = [(); 3].map(|()| Share::new(tally.clone()));
+        let tally = ContextMetrics::default();
+        let [mut a, mut b, mut c] = [(); 3].map(|()| ContextMetricsGuard::new(tally.clone()));
         let mut most = |a_ends, b_ends| {
-            a.is(a_ends, 0);
-            b.is(b_ends, 1);
-            tally.most_ends()
+            a.set_head_count(a_ends, 0);
+            b.set_head_count(b_ends, 1);
+            tally.max_head_count()
         };
         assert_eq!([most(1, 1), most(3, 1), most(3, 7), most(3, 2), most(0, 2), most(0, 0)], [1, 3, 7, 3, 2, 0]);
-        c.is(5, 0);
-        assert_eq!((tally.most_ends(), tally.forgotten()), (5, 6));
+        c.set_head_count(5, 0);
+        assert_eq!((tally.max_head_count(), tally.forgotten()), (5, 6));
         drop(c);
-        assert_eq!((tally.most_ends(), tally.ends().len()), (0, 0), "it is counted no more once it has left");
+        assert_eq!((tally.max_head_count(), tally.ends().len()), (0, 0), "it is counted no more once it has left");
     }
 }

@@ -10,7 +10,7 @@ use actors::gateway::Gateway;
 use actors::model::{PduRef, ServerName};
 use serde::Serialize;
 
-use crate::http::refusal::Problem;
+use crate::http::refusal::ApiError;
 
 /// Default number of rows on a page, and below, the maximum.
 const PAGE: u32 = 100;
@@ -38,7 +38,7 @@ pub(super) fn page(limit: Option<u32>) -> u32 {
 }
 
 /// Parses the name of a peer; the error suggests a similar one.
-pub(super) fn peer(gateway: &Gateway, text: &str) -> Result<ServerName, Problem> {
+pub(super) fn peer(gateway: &Gateway, text: &str) -> Result<ServerName, ApiError> {
     let listed = gateway.peers();
     let name: Option<ServerName> = text.parse().ok();
     match name {
@@ -49,35 +49,35 @@ pub(super) fn peer(gateway: &Gateway, text: &str) -> Result<ServerName, Problem>
 }
 
 /// Parses the name of any server, because it may have been a peer before.
-pub(super) fn server(gateway: &Gateway, text: &str) -> Result<ServerName, Problem> {
+pub(super) fn server(gateway: &Gateway, text: &str) -> Result<ServerName, ApiError> {
     text.parse().map_err(|_| unknown_peer(text, &gateway.peers()))
 }
 
-fn unknown_peer(text: &str, listed: &[ServerName]) -> Problem {
+fn unknown_peer(text: &str, listed: &[ServerName]) -> ApiError {
     let likeness = |name: &&ServerName| strsim::jaro_winkler(text, name.as_str());
     let nearest = listed.iter().max_by(|one, other| likeness(one).total_cmp(&likeness(other)));
     let words = match nearest.filter(|name| likeness(name) >= NEAR) {
         Some(near) => format!("{text} is not a peer of this gateway; did you mean {near}?"),
         None => format!("{text} is not a peer of this gateway; `fernpost peer list` names those it has"),
     };
-    Problem::not_found("UNKNOWN_PEER", words)
+    ApiError::not_found("UNKNOWN_PEER", words)
 }
 
 /// The caller of an operator's call.
-pub(super) struct Operator(Option<SocketAddr>);
+pub(super) struct OperatorCall(Option<SocketAddr>);
 
-impl FromRequest for Operator {
-    type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
+impl FromRequest for OperatorCall {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         ready(Ok(Self(request.peer_addr())))
     }
 }
 
-impl Operator {
+impl OperatorCall {
     /// Logs that this was requested, and its result.
-    pub(super) fn did(&self, what: &'static str, to: &dyn fmt::Display, outcome: Result<(), &Problem>) {
+    pub(super) fn log_action(&self, what: &'static str, to: &dyn fmt::Display, outcome: Result<(), &ApiError>) {
         let from = self.0.map_or_else(|| "this process".to_owned(), |address| address.to_string());
         match outcome {
             Ok(()) => tracing::info!(from, what, %to, "an operator acts"),

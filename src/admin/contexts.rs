@@ -1,35 +1,35 @@
 //! `/admin/v1/contexts`: lists contexts, returns their status, and merges their heads.
 
 use actix_web::{HttpResponse, web};
-use actors::model::{ContextId, Draft, Refusal, SubmissionId};
+use actors::model::{ContextId, PduDraft, Refusal, SubmissionId};
 use actors::ports::ContextRow;
 use serde::{Deserialize, Serialize};
 
 use super::AdminApi;
-use super::answer::{Operator, page};
+use super::answer::{OperatorCall, page};
 use crate::http::answer::rfc3339;
 use crate::http::query;
-use crate::http::refusal::Problem;
+use crate::http::refusal::ApiError;
 use crate::messenger::contexts::{known, shown};
 use crate::wire::json::digest;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Listed {
+pub(super) struct ContextListItem {
     /// Context after which the page begins.
     after: Option<String>,
     limit: Option<u32>,
 }
 
 #[derive(Serialize)]
-struct Contexts {
-    contexts: Vec<Listing>,
+struct ContextList {
+    contexts: Vec<ContextListQuery>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }
 
 #[derive(Serialize)]
-struct Listing {
+struct ContextListQuery {
     context: String,
     /// Participants; this server comes first.
     participants: Vec<String>,
@@ -42,11 +42,14 @@ struct Listing {
 }
 
 /// Returns a page of contexts, ordered by id.
-pub(super) async fn list(api: web::Data<AdminApi>, asked: query::Asked<Listed>) -> Result<HttpResponse, Problem> {
+pub(super) async fn list(
+    api: web::Data<AdminApi>,
+    asked: query::QueryParams<ContextListItem>,
+) -> Result<HttpResponse, ApiError> {
     let after = asked.after.as_deref().map(known).transpose()?;
     let page = api.inspect.contexts(after, page(asked.limit)).await?;
     let us = &api.gateway.ports().us;
-    let listing = |row: ContextRow| Listing {
+    let listing = |row: ContextRow| ContextListQuery {
         context: row.record.context.to_string(),
         participants: std::iter::once(us).chain(&row.record.participants).map(ToString::to_string).collect(),
         heads: row.heads,
@@ -56,16 +59,16 @@ pub(super) async fn list(api: web::Data<AdminApi>, asked: query::Asked<Listed>) 
         last: row.last.map(rfc3339),
     };
     let next = page.next.map(|next| next.to_string());
-    Ok(HttpResponse::Ok().json(Contexts { contexts: page.rows.into_iter().map(listing).collect(), next }))
+    Ok(HttpResponse::Ok().json(ContextList { contexts: page.rows.into_iter().map(listing).collect(), next }))
 }
 
 /// Returns the status of a context in the form that the messenger gets.
-pub(super) async fn show(api: web::Data<AdminApi>, path: web::Path<String>) -> Result<HttpResponse, Problem> {
+pub(super) async fn show(api: web::Data<AdminApi>, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
     shown(&api.gateway, &path).await
 }
 
 #[derive(Serialize)]
-struct Merged {
+struct MergeResult {
     context: String,
     /// Number of heads before, and below, after the merge.
     heads: usize,
@@ -77,25 +80,25 @@ struct Merged {
 /// Joins the heads by composing messages. The feed does not contain them, like all messages of this server.
 pub(super) async fn merge(
     api: web::Data<AdminApi>,
-    operator: Operator,
+    operator: OperatorCall,
     path: web::Path<String>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<HttpResponse, ApiError> {
     let merged = match known(&path) {
-        Ok(context) => merged(&api, &context).await.map_err(Problem::from),
+        Ok(context) => merged(&api, &context).await.map_err(ApiError::from),
         Err(problem) => Err(problem),
     };
-    operator.did("merge the open ends of a context", &*path, merged.as_ref().map(|_| ()));
+    operator.log_action("merge the open ends of a context", &*path, merged.as_ref().map(|_| ()));
     Ok(HttpResponse::Ok().json(merged?))
 }
 
-async fn merged(api: &AdminApi, context: &ContextId) -> Result<Merged, Refusal> {
+async fn merged(api: &AdminApi, context: &ContextId) -> Result<MergeResult, Refusal> {
     let clock = &api.gateway.ports().clock;
     let heads = api.gateway.context(context).await?.record.heads.len();
     let said = api.gateway.merge_heads(context, |kind| {
         let accepted = clock.now();
         let id = api.pdu_ids.next(accepted);
         let submission: SubmissionId = format!("merge-{id}").parse().expect("letters, digits and a dash");
-        Draft {
+        PduDraft {
             digest: digest(submission.as_str().as_bytes()),
             submission,
             accepted,
@@ -109,5 +112,5 @@ async fn merged(api: &AdminApi, context: &ContextId) -> Result<Merged, Refusal> 
     });
     let said = said.await?;
     let left = api.gateway.context(context).await?.record.heads.len();
-    Ok(Merged { context: context.to_string(), heads, left, said })
+    Ok(MergeResult { context: context.to_string(), heads, left, said })
 }

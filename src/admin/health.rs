@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use actix_web::{HttpResponse, web};
-use actors::congestion::Overload;
+use actors::congestion::OverloadMonitor;
 use serde::Serialize;
 
 /// The conditions that keep this process from being ready, each with its reason. Clones share one set.
@@ -13,16 +13,16 @@ use serde::Serialize;
 /// A new set is ready. Code that starts something slow adds a condition first and removes it at the end, so that an
 /// unfinished process never looks ready.
 #[derive(Debug, Clone, Default)]
-pub struct Readiness(Arc<Mutex<BTreeMap<&'static str, String>>>);
+pub struct ReadinessReport(Arc<Mutex<BTreeMap<&'static str, String>>>);
 
-impl Readiness {
+impl ReadinessReport {
     /// Sets the condition `what` ("store", "journal", "stopping") because of `why`. An existing reason is replaced.
     pub fn fail(&self, what: &'static str, why: impl Into<String>) {
         self.conditions().insert(what, why.into());
     }
 
     /// Clears the condition `what`.
-    pub fn mend(&self, what: &'static str) {
+    pub fn clear(&self, what: &'static str) {
         self.conditions().remove(what);
     }
 
@@ -40,17 +40,17 @@ impl Readiness {
 
 /// Sets and clears the conditions of overload. It also measures the disk periodically, because free space changes
 /// without writes.
-pub async fn follow(readiness: Readiness, overload: Arc<Overload>) {
+pub async fn follow(readiness: ReadinessReport, overload: Arc<OverloadMonitor>) {
     const LOOK_EVERY: Duration = Duration::from_secs(5);
     let mut state = overload.subscribe();
     loop {
         overload.measure();
         let now = *state.borrow_and_update();
-        let full = overload.words(now);
+        let full = overload.describe(now);
         for what in ["feed", "disk"] {
             match full.iter().find(|(name, _)| *name == what) {
                 Some((_, words)) => readiness.fail(what, words.clone()),
-                None => readiness.mend(what),
+                None => readiness.clear(what),
             }
         }
         tokio::select! {
@@ -63,7 +63,7 @@ pub async fn follow(readiness: Readiness, overload: Arc<Overload>) {
 }
 
 /// Adds the health routes; they need no token.
-pub fn configure(config: &mut web::ServiceConfig, readiness: Readiness) {
+pub fn configure(config: &mut web::ServiceConfig, readiness: ReadinessReport) {
     config
         .app_data(web::Data::new(readiness))
         .service(web::resource(["/health/live", "/health/live/"]).route(web::get().to(live)))
@@ -71,30 +71,30 @@ pub fn configure(config: &mut web::ServiceConfig, readiness: Readiness) {
 }
 
 #[derive(Serialize)]
-struct Health<'a> {
+struct HealthState<'a> {
     status: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    failing: Vec<Failing<'a>>,
+    failing: Vec<FailingCheck<'a>>,
 }
 
 #[derive(Serialize)]
-struct Failing<'a> {
+struct FailingCheck<'a> {
     what: &'static str,
     why: &'a str,
 }
 
 /// Always responds: the response shows that the process runs.
 async fn live() -> HttpResponse {
-    HttpResponse::Ok().json(Health { status: "ok", failing: Vec::new() })
+    HttpResponse::Ok().json(HealthState { status: "ok", failing: Vec::new() })
 }
 
-async fn ready(readiness: web::Data<Readiness>) -> HttpResponse {
+async fn ready(readiness: web::Data<ReadinessReport>) -> HttpResponse {
     let conditions = readiness.conditions();
-    let failing: Vec<_> = conditions.iter().map(|(what, why)| Failing { what, why }).collect();
+    let failing: Vec<_> = conditions.iter().map(|(what, why)| FailingCheck { what, why }).collect();
     if failing.is_empty() {
-        HttpResponse::Ok().json(Health { status: "ok", failing })
+        HttpResponse::Ok().json(HealthState { status: "ok", failing })
     } else {
-        HttpResponse::ServiceUnavailable().json(Health { status: "unready", failing })
+        HttpResponse::ServiceUnavailable().json(HealthState { status: "unready", failing })
     }
 }
 
@@ -105,7 +105,7 @@ mod tests {
 
     use super::*;
 
-    async fn ask(readiness: &Readiness, path: &str) -> (StatusCode, String) {
+    async fn ask(readiness: &ReadinessReport, path: &str) -> (StatusCode, String) {
         let app = init_service(App::new().configure(|config| configure(config, readiness.clone()))).await;
         let answer = call_service(&app, TestRequest::get().uri(path).to_request()).await;
         let status = answer.status();
@@ -114,7 +114,7 @@ mod tests {
 
     #[actix_web::test]
     async fn readiness_lists_failures_until_cleared() {
-        let readiness = Readiness::default();
+        let readiness = ReadinessReport::default();
         assert_eq!(ask(&readiness, "/health/ready").await, (StatusCode::OK, r#"{"status":"ok"}"#.into()));
         readiness.fail("store", "being checked");
         readiness.fail("stopping", "told to by a signal");
@@ -130,15 +130,15 @@ mod tests {
                 .into()
             )
         );
-        readiness.mend("store");
-        readiness.mend("stopping");
+        readiness.clear("store");
+        readiness.clear("stopping");
         assert!(readiness.is_ready());
         assert_eq!(ask(&readiness, "/health/ready/").await.0, StatusCode::OK);
     }
 
     #[actix_web::test]
     async fn unready_process_is_live() {
-        let readiness = Readiness::default();
+        let readiness = ReadinessReport::default();
         readiness.fail("journal", "stopped");
         assert_eq!(ask(&readiness, "/health/live").await, (StatusCode::OK, r#"{"status":"ok"}"#.into()));
     }

@@ -1,24 +1,26 @@
 //! `/admin/v1/messages/{id}`: the delivery of one submission to its peers, and the operator's commands for it.
 
 use actix_web::{HttpResponse, web};
-use actors::model::{Fate, Index, Letter, Order, Refusal, ServerName, SubmissionId, SubmissionRecord};
-use actors::ports::{Direction, Place};
+use actors::model::{
+    DeadLetter, DeadLetterReason, Index, PeerCommand, Refusal, ServerName, SubmissionId, SubmissionRecord,
+};
+use actors::ports::{Direction, QuarantineKey};
 use serde::{Deserialize, Serialize};
 
 use super::AdminApi;
-use super::answer::Operator;
+use super::answer::OperatorCall;
 use crate::http::query;
-use crate::http::refusal::Problem;
+use crate::http::refusal::ApiError;
 use crate::messenger::trace;
 
 /// Returns the trace in the form that the messenger gets.
-pub(super) async fn get(api: web::Data<AdminApi>, path: web::Path<String>) -> Result<HttpResponse, Problem> {
+pub(super) async fn get(api: web::Data<AdminApi>, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
     trace::answer(&api.gateway, &path).await
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Legs {
+pub(super) struct RecipientResults {
     /// Peer to act on; `None`: all peers.
     server: Option<String>,
     /// Of a drop: only say what it would do.
@@ -27,16 +29,16 @@ pub(super) struct Legs {
 }
 
 #[derive(Serialize)]
-struct Done {
+struct MessageCommandResult {
     id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     dry_run: Option<bool>,
-    peers: Vec<Leg>,
+    peers: Vec<RecipientResult>,
 }
 
 /// The result for one peer.
 #[derive(Serialize)]
-struct Leg {
+struct RecipientResult {
     server: String,
     /// Dead letters that were queued again, or by a drop deleted for good; of a message that had found no room, 1 once it is queued.
     parked: u64,
@@ -54,24 +56,24 @@ struct Leg {
 /// at once for peers whose queue contains it.
 pub(super) async fn retry(
     api: web::Data<AdminApi>,
-    operator: Operator,
+    operator: OperatorCall,
     path: web::Path<String>,
-    legs: query::Asked<Legs>,
-) -> Result<HttpResponse, Problem> {
+    legs: query::QueryParams<RecipientResults>,
+) -> Result<HttpResponse, ApiError> {
     let done = each(&api, &path, &legs, async |message, server, found| {
-        let Found { left_out, letters, queued } = found;
+        let FoundItems { left_out, letters, queued } = found;
         let away = match left_out || !letters.is_empty() {
             true => api.gateway.retry_message(message, Some(server)).await?,
             false => 0,
         };
         if queued + away > 0 {
-            api.gateway.order(server, Order::Retry).await?;
+            api.gateway.order(server, PeerCommand::Retry).await?;
         }
-        Ok(Leg { server: server.to_string(), parked: away, queued, taken_out: None, stays: None })
+        Ok(RecipientResult { server: server.to_string(), parked: away, queued, taken_out: None, stays: None })
     });
     let done = done.await;
-    operator.did("retry a message", &*path, done.as_ref().map(|_| ()));
-    Ok(HttpResponse::Ok().json(Done { id: path.into_inner(), dry_run: None, peers: done? }))
+    operator.log_action("retry a message", &*path, done.as_ref().map(|_| ()));
+    Ok(HttpResponse::Ok().json(MessageCommandResult { id: path.into_inner(), dry_run: None, peers: done? }))
 }
 
 /// Take out of the queues what still waits, which leaves a dead letter each, and delete for good what peers refused of it before.
@@ -79,78 +81,78 @@ pub(super) async fn retry(
 /// What an operator took out is never deleted here, so that a second call changes nothing. What a peer has taken is not ours to drop.
 pub(super) async fn drop(
     api: web::Data<AdminApi>,
-    operator: Operator,
+    operator: OperatorCall,
     path: web::Path<String>,
-    legs: query::Asked<Legs>,
-) -> Result<HttpResponse, Problem> {
+    legs: query::QueryParams<RecipientResults>,
+) -> Result<HttpResponse, ApiError> {
     let dry_run = legs.dry_run;
     let done = each(&api, &path, &legs, async |message, server, found| {
-        let refused: Vec<&Letter> = found.letters.iter().filter(|letter| is_refused(letter)).collect();
-        let before = found.count(Fate::Dropped);
+        let refused: Vec<&DeadLetter> = found.letters.iter().filter(|letter| is_refused(letter)).collect();
+        let before = found.count(DeadLetterReason::Dropped);
         let (mut queued, mut after) = (found.queued, before);
         if !dry_run {
             if found.queued > 0 {
                 api.gateway.drop_message(message, Some(server)).await?;
                 // The peer may have acknowledged some meanwhile: what was taken out is counted now.
-                after = find(&api, &record(&api, message).await?, server).await?.count(Fate::Dropped);
+                after = find(&api, &record(&api, message).await?, server).await?.count(DeadLetterReason::Dropped);
                 queued = after.saturating_sub(before);
             }
             for letter in &refused {
-                let place = Place { server: server.clone(), direction: Direction::Out, number: letter.index.0 };
+                let place = QuarantineKey { server: server.clone(), direction: Direction::Out, number: letter.index.0 };
                 api.gateway.forget_parked(&place).await?;
             }
         }
         let (server, parked, taken_out) = (server.to_string(), refused.len() as u64, Some(after));
-        let stays = found.letters.iter().find(|letter| letter.fate == Fate::ParkedByPeer);
-        Ok(Leg { server, parked, queued, taken_out, stays: stays.map(|letter| letter.reason.clone()) })
+        let stays = found.letters.iter().find(|letter| letter.fate == DeadLetterReason::ParkedByPeer);
+        Ok(RecipientResult { server, parked, queued, taken_out, stays: stays.map(|letter| letter.reason.clone()) })
     });
     let done = done.await;
     if !dry_run {
-        operator.did("drop a message", &*path, done.as_ref().map(|_| ()));
+        operator.log_action("drop a message", &*path, done.as_ref().map(|_| ()));
     }
-    Ok(HttpResponse::Ok().json(Done { id: path.into_inner(), dry_run: Some(dry_run), peers: done? }))
+    Ok(HttpResponse::Ok().json(MessageCommandResult { id: path.into_inner(), dry_run: Some(dry_run), peers: done? }))
 }
 
 /// The items of a submission for one peer.
 #[derive(Default)]
-struct Found {
+struct FoundItems {
     /// Whether there was no room in the outbox when the message was submitted.
     left_out: bool,
     /// Its dead letters.
-    letters: Vec<Letter>,
+    letters: Vec<DeadLetter>,
     /// Number of items that wait.
     queued: u64,
 }
 
-impl Found {
-    fn count(&self, fate: Fate) -> u64 {
+impl FoundItems {
+    fn count(&self, fate: DeadLetterReason) -> u64 {
         self.letters.iter().filter(|letter| letter.fate == fate).count() as u64
     }
 }
 
 /// The peer will not have it, or could not be reached for as long as it may wait.
-const fn is_refused(letter: &Letter) -> bool {
-    matches!(letter.fate, Fate::Parked | Fate::Expired | Fate::Refused)
+const fn is_refused(letter: &DeadLetter) -> bool {
+    matches!(letter.fate, DeadLetterReason::Parked | DeadLetterReason::Expired | DeadLetterReason::Refused)
 }
 
-fn unknown(id: &str) -> Problem {
-    Problem::not_found("UNKNOWN_ID", format!("nothing is known of {id:?}"))
+fn unknown(id: &str) -> ApiError {
+    ApiError::not_found("UNKNOWN_ID", format!("nothing is known of {id:?}"))
 }
 
-async fn record(api: &AdminApi, id: &SubmissionId) -> Result<SubmissionRecord, Problem> {
+async fn record(api: &AdminApi, id: &SubmissionId) -> Result<SubmissionRecord, ApiError> {
     api.gateway.ports().archive.submission(id).await?.ok_or_else(|| unknown(id.as_str()))
 }
 
 /// Items that wait are counted by their rows: where some left from the middle of a queue, the newest acknowledged index says
 /// nothing of them.
-async fn find(api: &AdminApi, record: &SubmissionRecord, server: &ServerName) -> Result<Found, Problem> {
+async fn find(api: &AdminApi, record: &SubmissionRecord, server: &ServerName) -> Result<FoundItems, ApiError> {
     let acked = super::queue::acked(api, server).await?;
     // What the peer's actor did may not be on disk yet.
     let ports = api.gateway.ports();
     ports.journal.barrier().committed().await.map_err(|_| Refusal::OutcomeUnknown)?;
-    let mut found = Found::default();
+    let mut found = FoundItems::default();
     for (first, last) in record.runs(server) {
-        found.letters.extend(ports.archive.letters(server, first, last).await?);
+        found.letters.extend(ports.archive.dead_letters(server, first, last).await?);
         let after = acked.max(Index(first.0.saturating_sub(1)));
         let most = u32::try_from(last.since(after)).unwrap_or(u32::MAX);
         if most > 0 {
@@ -165,9 +167,9 @@ async fn find(api: &AdminApi, record: &SubmissionRecord, server: &ServerName) ->
 async fn each(
     api: &AdminApi,
     id: &str,
-    legs: &Legs,
-    act: impl AsyncFn(&SubmissionId, &ServerName, Found) -> Result<Leg, Problem>,
-) -> Result<Vec<Leg>, Problem> {
+    legs: &RecipientResults,
+    act: impl AsyncFn(&SubmissionId, &ServerName, FoundItems) -> Result<RecipientResult, ApiError>,
+) -> Result<Vec<RecipientResult>, ApiError> {
     let known: SubmissionId = id.parse().map_err(|_| unknown(id))?;
     let record = record(api, &known).await?;
     let is_meant = |server: &ServerName| legs.server.as_ref().is_none_or(|name| *name == server.as_str());
@@ -176,12 +178,12 @@ async fn each(
         peers.push(act(&known, server, find(api, &record, server).await?).await?);
     }
     for server in record.left_out.iter().filter(|server| is_meant(server)) {
-        let done = act(&known, server, Found { left_out: true, ..Found::default() }).await;
+        let done = act(&known, server, FoundItems { left_out: true, ..FoundItems::default() }).await;
         // An error must not hide what was already done for the other peers.
         peers.push(match done {
             Ok(leg) => leg,
             Err(problem) if legs.server.is_some() => return Err(problem),
-            Err(problem) => Leg {
+            Err(problem) => RecipientResult {
                 server: server.to_string(),
                 parked: 0,
                 queued: 0,
@@ -191,7 +193,7 @@ async fn each(
         });
     }
     match (&legs.server, peers.is_empty()) {
-        (Some(name), true) => Err(Problem::not_found("UNKNOWN_LEG", format!("{id} does not go to {name}"))),
+        (Some(name), true) => Err(ApiError::not_found("UNKNOWN_LEG", format!("{id} does not go to {name}"))),
         _ => Ok(peers),
     }
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
-use actors::gateway::{Counts, Gateway};
+use actors::gateway::{Gateway, GatewayMetrics};
 use metrics::{counter, describe_counter, describe_gauge, gauge, with_local_recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
@@ -17,24 +17,24 @@ const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The metrics of one gateway. Clones share one recorder.
 #[derive(Clone)]
-pub struct Metrics(Arc<Counted>);
+pub struct MetricsRecorder(Arc<CountedPeers>);
 
-struct Counted {
+struct CountedPeers {
     gateway: Gateway,
     /// Recorder of this gateway; it is not the global one, because several gateways may run in one process.
     recorder: PrometheusRecorder,
 }
 
-impl Metrics {
+impl MetricsRecorder {
     /// Returns the metrics of a running gateway.
     pub fn new(gateway: Gateway) -> Self {
         let recorder = PrometheusBuilder::new().build_recorder();
         with_local_recorder(&recorder, describe);
-        Self(Arc::new(Counted { gateway, recorder }))
+        Self(Arc::new(CountedPeers { gateway, recorder }))
     }
 
     fn text(&self) -> String {
-        let Counted { gateway, recorder } = &*self.0;
+        let CountedPeers { gateway, recorder } = &*self.0;
         with_local_recorder(recorder, || record(gateway));
         recorder.handle().render()
     }
@@ -61,7 +61,7 @@ fn describe() {
 }
 
 fn record(gateway: &Gateway) {
-    let Counts { peers, outbox_items, open_heads, heads_forgotten } = gateway.counts();
+    let GatewayMetrics { peers, outbox_items, open_heads, heads_forgotten } = gateway.metrics();
     let roster = &gateway.ports().roster;
     let feed = *gateway.ports().archive.feed_bounds().borrow();
     gauge!("fernpost_context_open_heads").set(open_heads);
@@ -77,12 +77,12 @@ fn record(gateway: &Gateway) {
 }
 
 /// Adds the route; like health it needs no token.
-pub fn configure(config: &mut web::ServiceConfig, metrics: Metrics) {
+pub fn configure(config: &mut web::ServiceConfig, metrics: MetricsRecorder) {
     config
         .app_data(web::Data::new(metrics))
         .service(web::resource(["/metrics", "/metrics/"]).route(web::get().to(get)));
 }
 
-async fn get(metrics: web::Data<Metrics>) -> HttpResponse {
+async fn get(metrics: web::Data<MetricsRecorder>) -> HttpResponse {
     HttpResponse::Ok().content_type(FORMAT).body(metrics.text())
 }

@@ -21,16 +21,16 @@ use std::sync::Arc;
 use actix_web::middleware::from_fn;
 use actix_web::{Resource, web};
 use actors::gateway::Gateway;
-use actors::ports::Inspect;
+use actors::ports::StoreInspector;
 
 use crate::http::answer::{no_route, wrong_method};
-use crate::http::bearer::{self, Bearer};
+use crate::http::bearer::{self, BearerToken};
 use crate::http::json_error;
-use crate::http::refusal::Problem;
-use crate::messenger::pdu_ids::PduIds;
-use crate::settings::Peers;
+use crate::http::refusal::ApiError;
+use crate::messenger::pdu_ids::PduIdGenerator;
+use crate::settings::PeerTable;
 use crate::store::Store;
-use store::Backups;
+use store::BackupJobs;
 
 /// Maximum bytes of a call's body: it only contains a number or a word.
 const BODY_MAX: usize = 64 * 1024;
@@ -39,12 +39,12 @@ const BODY_MAX: usize = 64 * 1024;
 #[derive(Clone)]
 pub struct AdminApi {
     gateway: Gateway,
-    inspect: Arc<dyn Inspect>,
+    inspect: Arc<dyn StoreInspector>,
     store: Store,
-    backups: Backups,
-    pdu_ids: Arc<PduIds>,
+    backups: BackupJobs,
+    pdu_ids: Arc<PduIdGenerator>,
     /// How peers are reached, and what bounds them.
-    peers: Arc<Peers>,
+    peers: Arc<PeerTable>,
 }
 
 impl AdminApi {
@@ -54,21 +54,21 @@ impl AdminApi {
             gateway,
             inspect: Arc::new(store.clone()),
             store,
-            backups: Backups::default(),
-            pdu_ids: Arc::new(PduIds::new()),
+            backups: BackupJobs::default(),
+            pdu_ids: Arc::new(PduIdGenerator::new()),
             peers: Arc::default(),
         }
     }
 
     /// The same, which shows of a peer what these settings say of it.
     #[must_use]
-    pub fn describing(self, peers: Arc<Peers>) -> Self {
+    pub fn describing(self, peers: Arc<PeerTable>) -> Self {
         Self { peers, ..self }
     }
 }
 
 /// Adds the routes of `/admin/v1`, which need the token.
-pub fn configure(config: &mut web::ServiceConfig, api: AdminApi, token: Bearer) {
+pub fn configure(config: &mut web::ServiceConfig, api: AdminApi, token: BearerToken) {
     config.service(
         web::scope("/admin/v1")
             .app_data(web::Data::new(api))
@@ -81,7 +81,7 @@ pub fn configure(config: &mut web::ServiceConfig, api: AdminApi, token: Bearer) 
                     .error_handler(|error, _| json_error::body(&error).into()),
             )
             .wrap(from_fn(bearer::require))
-            .wrap(from_fn(name::told))
+            .wrap(from_fn(name::server_header_middleware))
             .service(call("/peers", "GET").route(web::get().to(peers::list)))
             .service(call("/peers/{server}", "GET").route(web::get().to(peers::get)))
             .service(call("/messages/{id}", "GET").route(web::get().to(messages::get)))
@@ -118,6 +118,6 @@ fn call(path: &'static str, allowed: &'static str) -> Resource {
     web::resource(path).default_service(web::to(move || async move { wrong_method(allowed) }))
 }
 
-async fn missing() -> Result<&'static str, Problem> {
+async fn missing() -> Result<&'static str, ApiError> {
     Err(no_route())
 }

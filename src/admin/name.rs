@@ -8,13 +8,13 @@ use actix_web::middleware::Next;
 use actix_web::{Error, ResponseError, web};
 
 use super::AdminApi;
-use crate::http::refusal::Problem;
+use crate::http::refusal::ApiError;
 
 /// Header with a gateway's name: in a response the one that responds, in a request the one that the caller expects.
 pub const SERVER: HeaderName = HeaderName::from_static("fernpost-server");
 
 /// Middleware of the scope. A request without a name is accepted by any gateway.
-pub(super) async fn told(
+pub(super) async fn server_header_middleware(
     api: web::Data<AdminApi>,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -25,7 +25,8 @@ pub(super) async fn told(
         Some(meant) => {
             let words =
                 format!("this gateway is {us}, and the call is for {}", String::from_utf8_lossy(meant.as_bytes()));
-            request.into_response(Problem::new(StatusCode::MISDIRECTED_REQUEST, "OTHER_SERVER", words).error_response())
+            request
+                .into_response(ApiError::new(StatusCode::MISDIRECTED_REQUEST, "OTHER_SERVER", words).error_response())
         }
         None => next.call(request).await?.map_into_boxed_body(),
     };

@@ -4,19 +4,20 @@ use actix_web::{HttpResponse, web};
 
 use super::AdminApi;
 use super::answer::peer;
-use crate::http::refusal::Problem;
-use crate::messenger::peers::{Peer, Peers, status, statuses};
+use crate::http::refusal::ApiError;
+use crate::messenger::peers::{PeerStatusBody, PeerStatusList, status, statuses};
 
 /// Returns the status of all configured peers, in the order of the configuration.
-pub(super) async fn list(api: web::Data<AdminApi>) -> Result<HttpResponse, Problem> {
+pub(super) async fn list(api: web::Data<AdminApi>) -> Result<HttpResponse, ApiError> {
     let asked = statuses(&api.gateway, api.gateway.peers(), true).await;
-    let peers = asked.into_iter().map(|(server, status)| Peer::of(&server, status)).collect::<Result<_, _>>()?;
-    Ok(HttpResponse::Ok().json(Peers { peers }))
+    let peers =
+        asked.into_iter().map(|(server, status)| PeerStatusBody::of(&server, status)).collect::<Result<_, _>>()?;
+    Ok(HttpResponse::Ok().json(PeerStatusList { peers }))
 }
 
 /// One of them, with how it is reached and its limits.
-pub(super) async fn get(api: web::Data<AdminApi>, path: web::Path<String>) -> Result<HttpResponse, Problem> {
+pub(super) async fn get(api: web::Data<AdminApi>, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let server = peer(&api.gateway, &path)?;
     let status = status(&api.gateway, &server).await;
-    Ok(HttpResponse::Ok().json(Peer::of(&server, status)?.described(&api.peers)))
+    Ok(HttpResponse::Ok().json(PeerStatusBody::of(&server, status)?.described(&api.peers)))
 }

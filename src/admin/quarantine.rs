@@ -5,8 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use actix_web::{HttpResponse, web};
-use actors::model::{Fate, ServerName};
-use actors::ports::{Direction, ParkedFilter, ParkedRow, Place, What, Why};
+use actors::model::{DeadLetterReason, ServerName};
+use actors::ports::{Direction, ParkedFilter, ParkedRow, QuarantineItemKind, QuarantineKey, QuarantineReason};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -14,11 +14,11 @@ use super::AdminApi;
 use super::answer::{page, server};
 use crate::http::answer::rfc3339;
 use crate::http::query;
-use crate::http::refusal::Problem;
+use crate::http::refusal::ApiError;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Listed {
+pub(super) struct QuarantineListItem {
     server: Option<String>,
     direction: Option<String>,
     kind: Option<String>,
@@ -27,15 +27,15 @@ pub(super) struct Listed {
 }
 
 #[derive(Serialize)]
-struct Parked {
-    items: Vec<Item>,
+struct QuarantineDetails {
+    items: Vec<QuarantineItem>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }
 
 /// A quarantined item or a dead letter.
 #[derive(Serialize)]
-struct Item {
+struct QuarantineItem {
     server: String,
     id: String,
     direction: &'static str,
@@ -47,7 +47,7 @@ struct Item {
     #[serde(skip_serializing_if = "Option::is_none")]
     context: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pdu: Option<Named>,
+    pdu: Option<QuarantinePath>,
     #[serde(skip_serializing_if = "Option::is_none")]
     seq: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,39 +59,39 @@ struct Item {
 
 /// The identity of a PDU, as far as it was readable.
 #[derive(Serialize)]
-struct Named {
+struct QuarantinePath {
     origin: Option<String>,
     pdu_id: Option<String>,
 }
 
 /// Returns the reason as a code. For an item that the peer refused, the reason text is the peer's own.
-const fn code(why: Why) -> &'static str {
+const fn code(why: QuarantineReason) -> &'static str {
     match why {
-        Why::Inbound(code) => code.as_str(),
-        Why::Outbound(Fate::Parked | Fate::Refused) => "REFUSED_BY_PEER",
-        Why::Outbound(Fate::ParkedByPeer) => "PARKED_BY_PEER",
-        Why::Outbound(Fate::Expired) => "EXPIRED",
-        Why::Outbound(Fate::Dropped) => "TAKEN_OUT",
+        QuarantineReason::Inbound(code) => code.as_str(),
+        QuarantineReason::Outbound(DeadLetterReason::Parked | DeadLetterReason::Refused) => "REFUSED_BY_PEER",
+        QuarantineReason::Outbound(DeadLetterReason::ParkedByPeer) => "PARKED_BY_PEER",
+        QuarantineReason::Outbound(DeadLetterReason::Expired) => "EXPIRED",
+        QuarantineReason::Outbound(DeadLetterReason::Dropped) => "TAKEN_OUT",
     }
 }
 
-impl From<ParkedRow> for Item {
+impl From<ParkedRow> for QuarantineItem {
     fn from(row: ParkedRow) -> Self {
         let (context, pdu, seq) = match &row.what {
-            What::UpdateIn(seq) => (None, None, Some(seq.0)),
-            What::PduIn { origin, id, context } => {
-                let named = Named { origin: origin.clone(), pdu_id: id.clone() };
+            QuarantineItemKind::UpdateIn(seq) => (None, None, Some(seq.0)),
+            QuarantineItemKind::PduIn { origin, id, context } => {
+                let named = QuarantinePath { origin: origin.clone(), pdu_id: id.clone() };
                 (context.as_ref().map(ToString::to_string), Some(named), None)
             }
-            What::UpdateOut => (None, None, None),
-            What::PduOut(reference, context) => {
+            QuarantineItemKind::UpdateOut => (None, None, None),
+            QuarantineItemKind::PduOut(reference, context) => {
                 let (origin, id) = (reference.origin.to_string(), reference.id.to_string());
-                (Some(context.to_string()), Some(Named { origin: Some(origin), pdu_id: Some(id) }), None)
+                (Some(context.to_string()), Some(QuarantinePath { origin: Some(origin), pdu_id: Some(id) }), None)
             }
         };
         Self {
             server: row.place.server.to_string(),
-            id: Id::of(&row.place).to_string(),
+            id: QuarantineId::of(&row.place).to_string(),
             direction: direction(row.place.direction),
             number: row.place.number,
             kind: if row.what.is_pdu() { "pdu" } else { "update" },
@@ -126,18 +126,18 @@ const fn direction(direction: Direction) -> &'static str {
 
 /// The operator's id of an item: `in:7`, `out:12`, or the number alone if only one direction has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Id {
+pub(super) struct QuarantineId {
     direction: Option<Direction>,
     number: u64,
 }
 
-impl Id {
-    pub(super) const fn of(place: &Place) -> Self {
+impl QuarantineId {
+    pub(super) const fn of(place: &QuarantineKey) -> Self {
         Self { direction: Some(place.direction), number: place.number }
     }
 }
 
-impl fmt::Display for Id {
+impl fmt::Display for QuarantineId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.direction {
             Some(way) => write!(f, "{}:{}", direction(way), self.number),
@@ -146,14 +146,14 @@ impl fmt::Display for Id {
     }
 }
 
-impl FromStr for Id {
-    type Err = Problem;
+impl FromStr for QuarantineId {
+    type Err = ApiError;
 
-    fn from_str(text: &str) -> Result<Self, Problem> {
+    fn from_str(text: &str) -> Result<Self, ApiError> {
         let bad = || {
             let words =
                 format!("{text:?} names no parked item; an id is in:NUMBER or out:NUMBER, as the list shows it");
-            Problem::bad_request("BAD_ID", words)
+            ApiError::bad_request("BAD_ID", words)
         };
         let (way, number) = match text.split_once(':') {
             Some((way, number)) => (Some(direction_of(way).ok_or_else(bad)?), number),
@@ -176,9 +176,9 @@ pub(super) fn filter(
     server: Option<ServerName>,
     direction: Option<&str>,
     kind: Option<&str>,
-) -> Result<ParkedFilter, Problem> {
+) -> Result<ParkedFilter, ApiError> {
     let bad = |what: &str, value: &str, known: &str| {
-        Problem::bad_request("BAD_FILTER", format!("{what} is {known}, not {value:?}"))
+        ApiError::bad_request("BAD_FILTER", format!("{what} is {known}, not {value:?}"))
     };
     let pdus = kind.map(|kind| match kind {
         "pdu" => Ok(true),
@@ -190,53 +190,60 @@ pub(super) fn filter(
 }
 
 /// Formats a key as the `next` of a page.
-pub(super) fn written(place: &Place) -> String {
-    format!("{}/{}", place.server, Id::of(place))
+pub(super) fn written(place: &QuarantineKey) -> String {
+    format!("{}/{}", place.server, QuarantineId::of(place))
 }
 
 /// Parses the `next` of a page.
-pub(super) fn place(text: &str) -> Result<Place, Problem> {
+pub(super) fn place(text: &str) -> Result<QuarantineKey, ApiError> {
     let place = text.split_once('/').and_then(|(server, id)| {
-        let (server, id) = (server.parse::<ServerName>().ok()?, id.parse::<Id>().ok()?);
-        Some(Place { server, direction: id.direction?, number: id.number })
+        let (server, id) = (server.parse::<ServerName>().ok()?, id.parse::<QuarantineId>().ok()?);
+        Some(QuarantineKey { server, direction: id.direction?, number: id.number })
     });
-    place.ok_or_else(|| Problem::bad_request("BAD_AFTER", format!("{text:?} is no `next` of an earlier page")))
+    place.ok_or_else(|| ApiError::bad_request("BAD_AFTER", format!("{text:?} is no `next` of an earlier page")))
 }
 
 /// Returns a page of items, ordered by server, inbound before outbound.
-pub(super) async fn list(api: web::Data<AdminApi>, asked: query::Asked<Listed>) -> Result<HttpResponse, Problem> {
+pub(super) async fn list(
+    api: web::Data<AdminApi>,
+    asked: query::QueryParams<QuarantineListItem>,
+) -> Result<HttpResponse, ApiError> {
     let of = asked.server.as_deref().map(|name| server(&api.gateway, name)).transpose()?;
     let filter = filter(of, asked.direction.as_deref(), asked.kind.as_deref())?;
     let after = asked.after.as_deref().map(place).transpose()?;
     let page = api.inspect.parked(filter, after, page(asked.limit)).await?;
     let next = page.next.map(|place| written(&place));
-    Ok(HttpResponse::Ok().json(Parked { items: page.rows.into_iter().map(Item::from).collect(), next }))
+    Ok(HttpResponse::Ok()
+        .json(QuarantineDetails { items: page.rows.into_iter().map(QuarantineItem::from).collect(), next }))
 }
 
 /// Returns one item with its content.
-pub(super) async fn show(api: web::Data<AdminApi>, path: web::Path<(String, String)>) -> Result<HttpResponse, Problem> {
-    Ok(HttpResponse::Ok().json(Item::from(find(&api, &path).await?)))
+pub(super) async fn show(
+    api: web::Data<AdminApi>,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, ApiError> {
+    Ok(HttpResponse::Ok().json(QuarantineItem::from(find(&api, &path).await?)))
 }
 
 /// Finds the item that a path names.
-pub(super) async fn find(api: &AdminApi, (name, id): &(String, String)) -> Result<ParkedRow, Problem> {
+pub(super) async fn find(api: &AdminApi, (name, id): &(String, String)) -> Result<ParkedRow, ApiError> {
     let server = server(&api.gateway, name)?;
-    let id: Id = id.parse()?;
+    let id: QuarantineId = id.parse()?;
     let ways = id.direction.map_or(vec![Direction::In, Direction::Out], |way| vec![way]);
     let mut found = Vec::new();
     for direction in ways {
-        let place = Place { server: server.clone(), direction, number: id.number };
+        let place = QuarantineKey { server: server.clone(), direction, number: id.number };
         found.extend(api.inspect.parked_row(place).await?);
     }
     match (found.pop(), found.pop()) {
         (Some(row), None) => Ok(row),
         (None, _) => {
             let words = format!("nothing of {server} is parked as {id}; `fernpost quarantine list` shows what is");
-            Err(Problem::not_found("UNKNOWN_ITEM", words))
+            Err(ApiError::not_found("UNKNOWN_ITEM", words))
         }
         (Some(_), Some(_)) => {
             let words = format!("{server} has two of them; say in:{0} or out:{0}", id.number);
-            Err(Problem::unprocessable("AMBIGUOUS_ID", words))
+            Err(ApiError::unprocessable("AMBIGUOUS_ID", words))
         }
     }
 }
@@ -248,10 +255,10 @@ mod tests {
     #[test]
     fn quarantine_id_round_trips() {
         for text in ["in:7", "out:12", "9"] {
-            assert_eq!(text.parse::<Id>().expect("an id").to_string(), text);
+            assert_eq!(text.parse::<QuarantineId>().expect("an id").to_string(), text);
         }
         for text in ["", "in:", "up:7", "in:-1", "7:in", "in:7:8"] {
-            assert!(text.parse::<Id>().is_err(), "{text:?}");
+            assert!(text.parse::<QuarantineId>().is_err(), "{text:?}");
         }
     }
 

@@ -9,7 +9,7 @@ use super::AdminApi;
 use super::answer::{PduName, page, peer};
 use crate::http::answer::rfc3339;
 use crate::http::query;
-use crate::http::refusal::Problem;
+use crate::http::refusal::ApiError;
 
 const MINUTE: u64 = 60 * 1000;
 
@@ -36,13 +36,13 @@ const PEERS_A_CALL: usize = 1_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Shaped {
+pub(super) struct QueueShapeResponse {
     /// Peer after which the page begins.
     after: Option<String>,
 }
 
 #[derive(Serialize)]
-struct Shape {
+struct QueueShape {
     time: String,
     buckets: Vec<&'static str>,
     peers: Vec<PeerShape>,
@@ -58,10 +58,13 @@ struct PeerShape {
 }
 
 /// Returns the peers with unacknowledged items, ordered by name, with the number of items per age bucket.
-pub(super) async fn shape(api: web::Data<AdminApi>, asked: query::Asked<Shaped>) -> Result<HttpResponse, Problem> {
+pub(super) async fn shape(
+    api: web::Data<AdminApi>,
+    asked: query::QueryParams<QueueShapeResponse>,
+) -> Result<HttpResponse, ApiError> {
     let now = api.gateway.ports().clock.now();
     let edges: Vec<Millis> = BUCKETS.iter().map(|(_, age)| Millis(now.0.saturating_sub(*age))).collect();
-    let behind = api.gateway.ports().archive.peers_behind(vec![]).await?;
+    let behind = api.gateway.ports().archive.peers_with_backlog(vec![]).await?;
     let after = asked.after.as_deref().unwrap_or("");
     let mut servers = behind.into_iter().filter(|server| server.as_str() > after).peekable();
     let (mut peers, mut looked_at) = (Vec::new(), 0);
@@ -80,10 +83,10 @@ pub(super) async fn shape(api: web::Data<AdminApi>, asked: query::Asked<Shaped>)
         }
     }
     let buckets = BUCKETS.iter().map(|(name, _)| *name).chain([OLDER]).collect();
-    Ok(HttpResponse::Ok().json(Shape { time: rfc3339(now), buckets, peers, next }))
+    Ok(HttpResponse::Ok().json(QueueShape { time: rfc3339(now), buckets, peers, next }))
 }
 
-async fn ages(api: &AdminApi, server: &ServerName, edges: &[Millis]) -> Result<Vec<u64>, Problem> {
+async fn ages(api: &AdminApi, server: &ServerName, edges: &[Millis]) -> Result<Vec<u64>, ApiError> {
     let mut counts = vec![0; edges.len() + 1];
     let mut after = Some(acked(api, server).await?);
     while let Some(from) = after {
@@ -96,7 +99,7 @@ async fn ages(api: &AdminApi, server: &ServerName, edges: &[Millis]) -> Result<V
 
 /// Returns the index up to which a peer has acknowledged. For a former peer, or one whose actor was given up, it is
 /// read from the store.
-pub(super) async fn acked(api: &AdminApi, server: &ServerName) -> Result<Index, Problem> {
+pub(super) async fn acked(api: &AdminApi, server: &ServerName) -> Result<Index, ApiError> {
     match api.gateway.peer(server).await {
         Ok(status) => Ok(status.acked),
         Err(Refusal::UnknownPeer(_) | Refusal::Faulty(_)) => {
@@ -109,22 +112,22 @@ pub(super) async fn acked(api: &AdminApi, server: &ServerName) -> Result<Index, 
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Shown {
+pub(super) struct QueueItems {
     after: Option<u64>,
     limit: Option<u32>,
 }
 
 #[derive(Serialize)]
-struct Queue {
+struct QueuePage {
     server: String,
     time: String,
-    items: Vec<Queued>,
+    items: Vec<QueuedItemView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<u64>,
 }
 
 #[derive(Serialize)]
-struct Queued {
+struct QueuedItemView {
     index: u64,
     queued: String,
     kind: &'static str,
@@ -136,7 +139,7 @@ struct Queued {
     size: u64,
 }
 
-impl From<QueuedItem> for Queued {
+impl From<QueuedItem> for QueuedItemView {
     fn from(item: QueuedItem) -> Self {
         let kind = if item.pdu.is_some() { "pdu" } else { "update" };
         let (reference, context) = item.pdu.unzip();
@@ -156,15 +159,15 @@ impl From<QueuedItem> for Queued {
 pub(super) async fn show(
     api: web::Data<AdminApi>,
     path: web::Path<String>,
-    asked: query::Asked<Shown>,
-) -> Result<HttpResponse, Problem> {
+    asked: query::QueryParams<QueueItems>,
+) -> Result<HttpResponse, ApiError> {
     let server = peer(&api.gateway, &path)?;
     let acked = acked(&api, &server).await?;
     let limit = page(asked.limit);
     let after = Index(asked.after.unwrap_or(0)).max(acked);
     let items = api.inspect.queued(&server, after, limit).await?;
     let next = items.last().filter(|_| items.len() == limit as usize).map(|item| item.index.0);
-    let items = items.into_iter().map(Queued::from).collect();
+    let items = items.into_iter().map(QueuedItemView::from).collect();
     let time = rfc3339(api.gateway.ports().clock.now());
-    Ok(HttpResponse::Ok().json(Queue { server: server.to_string(), time, items, next }))
+    Ok(HttpResponse::Ok().json(QueuePage { server: server.to_string(), time, items, next }))
 }

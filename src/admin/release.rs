@@ -1,30 +1,30 @@
 //! Releases or drops quarantined items and dead letters: one by its id, or all of a server, a page per call.
 
 use actix_web::{HttpResponse, web};
-use actors::model::{Index, Verdict};
+use actors::model::{Index, PduVerdict};
 use actors::ports::{Direction, ParkedRow};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::AdminApi;
-use super::answer::{Operator, server};
-use super::quarantine::{Id, filter, find, place, written};
+use super::answer::{OperatorCall, server};
+use super::quarantine::{QuarantineId, filter, find, place, written};
 use crate::http::json_error;
-use crate::http::refusal::Problem;
+use crate::http::refusal::ApiError;
 use crate::wire::json;
-use crate::wire::pdu::Reader;
+use crate::wire::pdu::PduReader;
 
 /// Maximum number of items in one call on all of a server: each may be a commit, and the caller waits.
 const AT_ONCE: u32 = 100;
 
 /// The action on an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Act {
+enum QuarantineAction {
     Release,
     Drop,
 }
 
-impl Act {
+impl QuarantineAction {
     const fn word(self) -> &'static str {
         match self {
             Self::Release => "release from quarantine",
@@ -34,7 +34,7 @@ impl Act {
 }
 
 #[derive(Serialize)]
-struct Done {
+struct ReleaseResult {
     server: String,
     id: String,
     outcome: &'static str,
@@ -43,33 +43,38 @@ struct Done {
 /// Releases one item: an inbound one to its context, an outbound one to its queue.
 pub(super) async fn release(
     api: web::Data<AdminApi>,
-    operator: Operator,
+    operator: OperatorCall,
     path: web::Path<(String, String)>,
-) -> Result<HttpResponse, Problem> {
-    one(&api, &operator, &path, Act::Release).await
+) -> Result<HttpResponse, ApiError> {
+    one(&api, &operator, &path, QuarantineAction::Release).await
 }
 
 /// Deletes one item.
 pub(super) async fn drop(
     api: web::Data<AdminApi>,
-    operator: Operator,
+    operator: OperatorCall,
     path: web::Path<(String, String)>,
-) -> Result<HttpResponse, Problem> {
-    one(&api, &operator, &path, Act::Drop).await
+) -> Result<HttpResponse, ApiError> {
+    one(&api, &operator, &path, QuarantineAction::Drop).await
 }
 
-async fn one(api: &AdminApi, operator: &Operator, path: &(String, String), act: Act) -> Result<HttpResponse, Problem> {
+async fn one(
+    api: &AdminApi,
+    operator: &OperatorCall,
+    path: &(String, String),
+    act: QuarantineAction,
+) -> Result<HttpResponse, ApiError> {
     let row = find(api, path).await?;
-    let (server, id) = (row.place.server.to_string(), Id::of(&row.place).to_string());
+    let (server, id) = (row.place.server.to_string(), QuarantineId::of(&row.place).to_string());
     let outcome = done(api, row, act).await;
-    operator.did(act.word(), &format_args!("{server} {id}"), outcome.as_ref().map(|_| ()));
-    Ok(HttpResponse::Ok().json(Done { server, id, outcome: outcome? }))
+    operator.log_action(act.word(), &format_args!("{server} {id}"), outcome.as_ref().map(|_| ()));
+    Ok(HttpResponse::Ok().json(ReleaseResult { server, id, outcome: outcome? }))
 }
 
 /// The selection of a server's items, and the position to continue from.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Many {
+pub(super) struct BulkRequest {
     #[serde(default)]
     after: Option<String>,
     #[serde(default)]
@@ -82,13 +87,13 @@ pub(super) struct Many {
 struct ManyDone {
     server: String,
     done: u64,
-    stayed: Vec<Stayed>,
+    stayed: Vec<NotReleased>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }
 
 #[derive(Serialize)]
-struct Stayed {
+struct NotReleased {
     id: String,
     code: &'static str,
     reason: String,
@@ -98,62 +103,62 @@ struct Stayed {
 /// reasons.
 pub(super) async fn release_all(
     api: web::Data<AdminApi>,
-    operator: Operator,
+    operator: OperatorCall,
     path: web::Path<String>,
-    asked: web::Json<Many>,
-) -> Result<HttpResponse, Problem> {
-    many(&api, &operator, &path, &asked, Act::Release).await
+    asked: web::Json<BulkRequest>,
+) -> Result<HttpResponse, ApiError> {
+    many(&api, &operator, &path, &asked, QuarantineAction::Release).await
 }
 
 /// Deletes all items of a server.
 pub(super) async fn drop_all(
     api: web::Data<AdminApi>,
-    operator: Operator,
+    operator: OperatorCall,
     path: web::Path<String>,
-    asked: web::Json<Many>,
-) -> Result<HttpResponse, Problem> {
-    many(&api, &operator, &path, &asked, Act::Drop).await
+    asked: web::Json<BulkRequest>,
+) -> Result<HttpResponse, ApiError> {
+    many(&api, &operator, &path, &asked, QuarantineAction::Drop).await
 }
 
 async fn many(
     api: &AdminApi,
-    operator: &Operator,
+    operator: &OperatorCall,
     name: &str,
-    asked: &Many,
-    act: Act,
-) -> Result<HttpResponse, Problem> {
+    asked: &BulkRequest,
+    act: QuarantineAction,
+) -> Result<HttpResponse, ApiError> {
     let server = server(&api.gateway, name)?;
     let filter = filter(Some(server.clone()), asked.direction.as_deref(), asked.kind.as_deref())?;
     let after = asked.after.as_deref().map(place).transpose()?;
     let page = api.inspect.parked(filter, after, AT_ONCE).await?;
     let (mut count, mut stayed) = (0, Vec::new());
     for listed in page.rows {
-        let id = Id::of(&listed.place).to_string();
+        let id = QuarantineId::of(&listed.place).to_string();
         // The item may have been removed since the page was read.
         let Some(row) = api.inspect.parked_row(listed.place).await? else { continue };
         match done(api, row, act).await {
             Ok(_) => count += 1,
             Err(problem) if problem.status().is_server_error() => return Err(problem),
-            Err(problem) => stayed.push(Stayed { id, code: problem.code(), reason: problem.to_string() }),
+            Err(problem) => stayed.push(NotReleased { id, code: problem.code(), reason: problem.to_string() }),
         }
     }
-    operator.did(act.word(), &format_args!("{server}: {count} done, {} stay", stayed.len()), Ok(()));
+    operator.log_action(act.word(), &format_args!("{server}: {count} done, {} stay", stayed.len()), Ok(()));
     let next = page.next.map(|place| written(&place));
     Ok(HttpResponse::Ok().json(ManyDone { server: server.to_string(), done: count, stayed, next }))
 }
 
 /// Applies the action and returns the result for the item.
-async fn done(api: &AdminApi, row: ParkedRow, act: Act) -> Result<&'static str, Problem> {
+async fn done(api: &AdminApi, row: ParkedRow, act: QuarantineAction) -> Result<&'static str, ApiError> {
     match (act, row.place.direction) {
-        (Act::Drop, _) => {
+        (QuarantineAction::Drop, _) => {
             api.gateway.forget_parked(&row.place).await?;
             Ok("dropped")
         }
-        (Act::Release, Direction::Out) => {
+        (QuarantineAction::Release, Direction::Out) => {
             api.gateway.requeue(&row.place.server, Index(row.place.number)).await?;
             Ok("queued")
         }
-        (Act::Release, Direction::In) => {
+        (QuarantineAction::Release, Direction::In) => {
             let outcome = taken(api, &row).await?;
             api.gateway.forget_parked(&row.place).await?;
             Ok(outcome)
@@ -162,28 +167,28 @@ async fn done(api: &AdminApi, row: ParkedRow, act: Act) -> Result<&'static str, 
 }
 
 /// Submits an inbound item to its context again; it stays in quarantine unless it is accepted.
-async fn taken(api: &AdminApi, row: &ParkedRow) -> Result<&'static str, Problem> {
-    let stays = |reason: String| Problem::unprocessable("STAYS", reason);
+async fn taken(api: &AdminApi, row: &ParkedRow) -> Result<&'static str, ApiError> {
+    let stays = |reason: String| ApiError::unprocessable("STAYS", reason);
     if !row.what.is_pdu() {
         return Err(stays(format!("the messenger could not read it ({}); it can only be dropped", row.reason)));
     }
     let bytes = row.bytes.as_deref().unwrap_or_default();
     let raw: &RawValue = serde_json::from_slice(bytes)
         .map_err(|error| stays(format!("it is no JSON: {}", json_error::words(&error))))?;
-    let reader = Reader::new(&row.place.server, &api.gateway);
+    let reader = PduReader::new(&row.place.server, &api.gateway);
     let pdu = reader.read(carried(raw).unwrap_or(raw)).map_err(|bad| stays(bad.reason))?;
     match api.gateway.admit_parked(&row.place.server, pdu).await? {
-        Verdict::Accepted => Ok("delivered"),
-        Verdict::Held => Ok("held"),
-        Verdict::Duplicate => Ok("known"),
-        Verdict::Parked { code } => Err(stays(format!("{code} still: {}", row.reason))),
-        Verdict::Refused { code, reason } => Err(stays(format!("{code}: {reason}"))),
+        PduVerdict::Accepted => Ok("delivered"),
+        PduVerdict::Held => Ok("held"),
+        PduVerdict::Duplicate => Ok("known"),
+        PduVerdict::Parked { code } => Err(stays(format!("{code} still: {}", row.reason))),
+        PduVerdict::Refused { code, reason } => Err(stays(format!("{code}: {reason}"))),
     }
 }
 
 /// Returns the PDU in an update that carries one.
 fn carried(update: &RawValue) -> Option<&RawValue> {
     let members = json::members(update.get()).ok()?;
-    let is_update = json::says(update.get(), "update", "pdu") && json::get(&members, "pdu_id").is_none();
+    let is_update = json::has_string_member(update.get(), "update", "pdu") && json::get(&members, "pdu_id").is_none();
     json::get(&members, "pdu").filter(|_| is_update)
 }

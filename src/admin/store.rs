@@ -9,12 +9,12 @@ use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 
 use super::AdminApi;
-use super::answer::Operator;
+use super::answer::OperatorCall;
 use crate::http::answer::rfc3339;
-use crate::http::refusal::Problem;
+use crate::http::refusal::ApiError;
 
 #[derive(Serialize)]
-struct Stats {
+struct StoreStatsBody {
     schema: u32,
     epoch: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -23,12 +23,12 @@ struct Stats {
     #[serde(skip_serializing_if = "Option::is_none")]
     dead_bytes: Option<u64>,
     pdus_forgotten: u64,
-    tables: Vec<Table>,
-    counts: Counts,
+    tables: Vec<TableJson>,
+    counts: StoreCountsBody,
 }
 
 #[derive(Serialize)]
-struct Table {
+struct TableJson {
     name: String,
     rows: u64,
     bytes: u64,
@@ -36,7 +36,7 @@ struct Table {
 
 /// The work done since the store was opened.
 #[derive(Serialize)]
-struct Counts {
+struct StoreCountsBody {
     commits: u64,
     rows_written: u64,
     rows_read: u64,
@@ -44,17 +44,18 @@ struct Counts {
 }
 
 /// Returns the size of the store.
-pub(super) async fn stats(api: web::Data<AdminApi>) -> Result<HttpResponse, Problem> {
+pub(super) async fn stats(api: web::Data<AdminApi>) -> Result<HttpResponse, ApiError> {
     let stats = api.store.stats().await?;
     let tables = stats.tables.iter();
-    let tables = tables.map(|table| Table { name: table.name.clone(), rows: table.rows, bytes: table.bytes }).collect();
-    let counts = Counts {
+    let tables =
+        tables.map(|table| TableJson { name: table.name.clone(), rows: table.rows, bytes: table.bytes }).collect();
+    let counts = StoreCountsBody {
         commits: stats.counts.commits,
         rows_written: stats.counts.rows_written,
         rows_read: stats.counts.rows_read,
         rows_trimmed: stats.counts.rows_trimmed,
     };
-    Ok(HttpResponse::Ok().json(Stats {
+    Ok(HttpResponse::Ok().json(StoreStatsBody {
         schema: stats.schema,
         epoch: stats.epoch,
         file_bytes: stats.file_bytes,
@@ -68,10 +69,10 @@ pub(super) async fn stats(api: web::Data<AdminApi>) -> Result<HttpResponse, Prob
 
 /// The running backup, or the last one. Only one runs at a time, because each reads the whole store from the disk.
 #[derive(Clone, Default)]
-pub(super) struct Backups(Arc<Mutex<Option<Job>>>);
+pub(super) struct BackupJobs(Arc<Mutex<Option<BackupJob>>>);
 
 #[derive(Debug, Clone, Serialize)]
-struct Job {
+struct BackupJob {
     path: PathBuf,
     state: &'static str,
     began: String,
@@ -86,14 +87,14 @@ struct Job {
 
 const RUNNING: &str = "running";
 
-impl Backups {
-    fn job(&self) -> MutexGuard<'_, Option<Job>> {
+impl BackupJobs {
+    fn job(&self) -> MutexGuard<'_, Option<BackupJob>> {
         // A poisoned lock is safe to use: each change is one assignment, so a panic elsewhere cannot have left it half
         // done.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self, change: impl FnOnce(&mut Job)) {
+    fn change(&self, change: impl FnOnce(&mut BackupJob)) {
         if let Some(job) = self.job().as_mut() {
             change(job);
         }
@@ -101,43 +102,51 @@ impl Backups {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Wanted {
+pub(super) struct BackupRequest {
     path: PathBuf,
 }
 
 /// Starts a backup into a new file on this machine.
 pub(super) async fn backup(
     api: web::Data<AdminApi>,
-    operator: Operator,
-    wanted: web::Json<Wanted>,
-) -> Result<HttpResponse, Problem> {
+    operator: OperatorCall,
+    wanted: web::Json<BackupRequest>,
+) -> Result<HttpResponse, ApiError> {
     let path = wanted.into_inner().path;
     // An existing file is not overwritten, so the log must not say that the backup was made.
     let taken =
-        path.symlink_metadata().ok().map(|_| Problem::unprocessable("FILE_EXISTS", "there is such a file already"));
+        path.symlink_metadata().ok().map(|_| ApiError::unprocessable("FILE_EXISTS", "there is such a file already"));
     let begun = begin(&api, path.clone());
     let outcome = begun.as_ref().map(|_| ()).and(taken.as_ref().map_or(Ok(()), Err));
-    operator.did("back up the store", &path.display(), outcome);
+    operator.log_action("back up the store", &path.display(), outcome);
     Ok(HttpResponse::Accepted().json(begun?))
 }
 
 /// Characters of a path that are shown where it is none.
 const PATH_SHOWN: usize = 200;
 
-fn begin(api: &AdminApi, path: PathBuf) -> Result<Job, Problem> {
+fn begin(api: &AdminApi, path: PathBuf) -> Result<BackupJob, ApiError> {
     if !path.is_absolute() {
         let shown: String = path.display().to_string().chars().take(PATH_SHOWN).collect();
         let words = format!("{shown} is no absolute path; where this gateway runs is not where you are");
-        return Err(Problem::unprocessable("BAD_PATH", words));
+        return Err(ApiError::unprocessable("BAD_PATH", words));
     }
     let mut current = api.backups.job();
     if let Some(running) = current.as_ref().filter(|job| job.state == RUNNING) {
         let words = format!("a backup to {} is under way; wait for it", running.path.display());
-        return Err(Problem::new(StatusCode::CONFLICT, "BACKUP_RUNNING", words));
+        return Err(ApiError::new(StatusCode::CONFLICT, "BACKUP_RUNNING", words));
     }
     let began = rfc3339(api.gateway.ports().clock.now());
-    let job =
-        Job { path: path.clone(), state: RUNNING, began, rows: 0, rows_total: 0, bytes: 0, taken: None, error: None };
+    let job = BackupJob {
+        path: path.clone(),
+        state: RUNNING,
+        began,
+        rows: 0,
+        rows_total: 0,
+        bytes: 0,
+        taken: None,
+        error: None,
+    };
     *current = Some(job.clone());
     let (store, backups) = (api.store.clone(), api.backups.clone());
     actix_web::rt::spawn(async move {
@@ -165,9 +174,9 @@ fn begin(api: &AdminApi, path: PathBuf) -> Result<Job, Problem> {
 }
 
 /// Returns the progress of the backup.
-pub(super) async fn progress(api: web::Data<AdminApi>) -> Result<HttpResponse, Problem> {
+pub(super) async fn progress(api: web::Data<AdminApi>) -> Result<HttpResponse, ApiError> {
     match api.backups.job().as_ref() {
         Some(job) => Ok(HttpResponse::Ok().json(job)),
-        None => Err(Problem::not_found("NO_BACKUP", "no backup was taken since this gateway started")),
+        None => Err(ApiError::not_found("NO_BACKUP", "no backup was taken since this gateway started")),
     }
 }

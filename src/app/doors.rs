@@ -4,43 +4,43 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use actors::model::ServerName;
-use actors::supervise::seldom::Seldom;
+use actors::supervise::seldom::LogThrottle;
 
-use crate::egress::Addresses;
-use crate::http::identity::Admission;
-use crate::http::refusal::Problem;
-use crate::settings::{Network, Peers};
+use crate::egress::AddressBook;
+use crate::http::identity::PeerAuthPolicy;
+use crate::http::refusal::ApiError;
+use crate::settings::{NetworkSettings, PeerTable};
 
-/// The settings, as the doors ask them.
-pub(super) struct Door {
-    peers: Arc<Peers>,
-    unproved: Seldom,
+/// The authentication policy of the settings.
+pub(super) struct ConfiguredAdmission {
+    peers: Arc<PeerTable>,
+    unproved: LogThrottle,
 }
 
-impl Door {
+impl ConfiguredAdmission {
     /// Over these settings.
-    pub(super) fn new(peers: Arc<Peers>) -> Self {
-        let unproved = Seldom::new(|listener, count, last| {
+    pub(super) fn new(peers: Arc<PeerTable>) -> Self {
+        let unproved = LogThrottle::new(|listener, count, last| {
             tracing::warn!(listener, count, last, "calls are refused whose sender is not proved (UNAUTHENTICATED)");
         });
         Self { peers, unproved }
     }
 }
 
-impl Admission for Door {
+impl PeerAuthPolicy for ConfiguredAdmission {
     fn denied(&self, server: &ServerName) -> bool {
         self.peers.denied(server)
     }
 
-    fn believes(&self, server: &ServerName, address: IpAddr) -> bool {
+    fn allows_address(&self, server: &ServerName, address: IpAddr) -> bool {
         self.peers.believes(server, address)
     }
 
-    fn who_may_be(&self, address: IpAddr) -> Option<ServerName> {
+    fn peer_by_address(&self, address: IpAddr) -> Option<ServerName> {
         self.peers.who_may_be(address)
     }
 
-    fn knows(&self, address: IpAddr) -> bool {
+    fn is_peer_address(&self, address: IpAddr) -> bool {
         self.peers.knows(address)
     }
 
@@ -48,21 +48,21 @@ impl Admission for Door {
         self.peers.peer(server).is_some()
     }
 
-    fn unproved(&self, address: Option<IpAddr>, why: &Problem) {
+    fn on_unauthenticated(&self, address: Option<IpAddr>, why: &ApiError) {
         let address = address.map_or_else(|| "no address".to_owned(), |address| address.to_string());
         self.unproved.note("federation", 1, &format!("{address}: {why}"));
     }
 }
 
-/// The settings, as the gate outward asks them.
-pub(super) struct Directory {
+/// The peers' addresses of the settings.
+pub(super) struct ConfiguredAddresses {
     /// Where peers are.
-    pub(super) peers: Arc<Peers>,
+    pub(super) peers: Arc<PeerTable>,
     /// What may be reached beside.
-    pub(super) network: Network,
+    pub(super) network: NetworkSettings,
 }
 
-impl Addresses for Directory {
+impl AddressBook for ConfiguredAddresses {
     fn addresses(&self, server: &ServerName) -> Option<Vec<String>> {
         let peer = self.peers.peer(server)?;
         Some(peer.link.addresses.iter().map(|address| address.as_str().to_owned()).collect())

@@ -1,43 +1,43 @@
 //! `fernpost check`: finds problems before the gateway starts.
 
-use actors::model::Counted;
-use actors::ports::Roster;
+use actors::model::CountedNoun;
+use actors::ports::PeerConfig;
 use serde::Serialize;
 
-use super::failure::Failure;
+use super::failure::CommandFailure;
 use super::words::counted;
-use super::{FINE, Source, WRONG, print, print_json};
-use crate::settings::{Problem, Problems, Settings};
+use super::{ConfigSource, FINE, WRONG, print, print_json};
+use crate::settings::{Settings, SettingsProblem, SettingsProblems};
 
 /// What was found, as JSON.
 #[derive(Serialize)]
-struct Report<'a> {
+struct CheckReport<'a> {
     file: &'a str,
     fine: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     server: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     peers: Option<u64>,
-    problems: Vec<Found<'a>>,
+    problems: Vec<FoundSettings<'a>>,
     warnings: &'a [String],
 }
 
 #[derive(Serialize)]
-struct Found<'a> {
+struct FoundSettings<'a> {
     key: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     place: Option<String>,
     error: String,
 }
 
-impl<'a> Found<'a> {
-    fn of(problem: &'a Problem) -> Self {
+impl<'a> FoundSettings<'a> {
+    fn of(problem: &'a SettingsProblem) -> Self {
         let place = problem.place.as_ref().map(ToString::to_string);
         Self { key: &problem.key, place, error: problem.to_string() }
     }
 }
 
-impl Report<'_> {
+impl CheckReport<'_> {
     fn print(&self) -> u8 {
         let text = serde_json::to_string(self).expect("texts and numbers always serialize");
         print_json(&text, if self.fine { FINE } else { WRONG })
@@ -45,14 +45,14 @@ impl Report<'_> {
 }
 
 /// Reads the configuration as `serve` does. What could be better is told with the rest, and wrong with nothing.
-pub(super) fn config(source: Source, json: bool) -> u8 {
+pub(super) fn config(source: ConfigSource, json: bool) -> u8 {
     let file = source.config.display().to_string();
     match source.load_to_run() {
         Ok(settings) => fine(&file, &settings, json),
-        Err(problems) if problems.is_unread() => Failure::from(&problems).tell(json),
-        Err(Problems(problems)) if json => {
-            let problems = problems.iter().map(Found::of).collect();
-            Report { file: &file, fine: false, server: None, peers: None, problems, warnings: &[] }.print()
+        Err(problems) if problems.is_unread() => CommandFailure::from(&problems).tell(json),
+        Err(SettingsProblems(problems)) if json => {
+            let problems = problems.iter().map(FoundSettings::of).collect();
+            CheckReport { file: &file, fine: false, server: None, peers: None, problems, warnings: &[] }.print()
         }
         Err(problems) => print(&format!("{problems}\n"), WRONG),
     }
@@ -62,13 +62,13 @@ fn fine(file: &str, settings: &Settings, json: bool) -> u8 {
     let (server, warnings) = (settings.server.name.as_str(), &settings.notes);
     let peers = settings.peers.listed().len() as u64;
     if json {
-        return Report { file, fine: true, server: Some(server), peers: Some(peers), problems: vec![], warnings }
+        return CheckReport { file, fine: true, server: Some(server), peers: Some(peers), problems: vec![], warnings }
             .print();
     }
     let mut text: String = warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
     let with = match warnings.len() as u64 {
         0 => String::new(),
-        count => format!(", with {}", Counted(count, "warning")),
+        count => format!(", with {}", CountedNoun(count, "warning")),
     };
     text.push_str(&format!("{file}: fine{with}; {server} with {}\n", counted(peers, "peer")));
     print(&text, FINE)

@@ -3,15 +3,15 @@
 use clap::Subcommand;
 use serde::Deserialize;
 
-use super::operator::{Failure, Gateway, Operator, print_json, query, segment};
-use super::table::Align::{Left, Right};
-use super::table::Table;
-use super::words::{ago, brief, count, counted, items, room};
+use super::operator::{AdminArgs, AdminClient, CommandFailure, print_json, query, segment};
+use super::table::ColumnAlign::{Left, Right};
+use super::table::TextTable;
+use super::words::{ago, count, counted, items, room, truncate};
 use super::{FINE, print};
 
 /// Commands for contexts.
 #[derive(Debug, Subcommand)]
-pub(super) enum Context {
+pub(super) enum ContextCommand {
     /// List all contexts by name, one per line.
     List {
         /// Continue after this context.
@@ -21,32 +21,32 @@ pub(super) enum Context {
         #[arg(long, default_value_t = 100)]
         limit: u32,
         #[command(flatten)]
-        operator: Operator,
+        operator: AdminArgs,
     },
     /// Show one context, with the PDUs that it misses.
     Show {
         /// Name of the context.
         name: String,
         #[command(flatten)]
-        operator: Operator,
+        operator: AdminArgs,
     },
     /// Join the heads of a context by empty messages, which all participants receive.
     Merge {
         /// Name of the context.
         name: String,
         #[command(flatten)]
-        operator: Operator,
+        operator: AdminArgs,
     },
 }
 
 #[derive(Deserialize)]
-struct Page {
-    contexts: Vec<Row>,
+struct ContextPage {
+    contexts: Vec<ContextLine>,
     next: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Row {
+struct ContextLine {
     context: String,
     participants: Vec<String>,
     heads: u64,
@@ -60,26 +60,26 @@ struct Row {
 type Pair = (String, String);
 
 #[derive(Deserialize)]
-struct Status {
+struct ContextDetails {
     context: String,
     participants: Vec<String>,
     heads: Vec<Pair>,
     depth: u64,
     held: u64,
     wanted: Vec<Pair>,
-    gaps: Vec<Missing>,
+    gaps: Vec<MissingPdu>,
     edge: Vec<Pair>,
-    join: Option<Joining>,
+    join: Option<JoinDetails>,
 }
 
 #[derive(Deserialize)]
-struct Missing {
+struct MissingPdu {
     missing: Pair,
     children: Vec<Pair>,
 }
 
 #[derive(Deserialize)]
-struct Joining {
+struct JoinDetails {
     via: String,
     stage: String,
     came: u64,
@@ -88,7 +88,7 @@ struct Joining {
 }
 
 #[derive(Deserialize)]
-struct Merged {
+struct MergeOutcome {
     context: String,
     heads: u64,
     left: u64,
@@ -103,27 +103,29 @@ const SERVERS_LENGTH: usize = 60;
 const NAMED_MAX: usize = 10;
 
 /// Runs a command.
-pub(super) fn run(command: Context) -> u8 {
+pub(super) fn run(command: ContextCommand) -> u8 {
     match command {
-        Context::List { after, limit, operator } => {
+        ContextCommand::List { after, limit, operator } => {
             operator.run(async |gateway, json| list(gateway, json, after, limit).await)
         }
-        Context::Show { name, operator } => operator.run(async |gateway, json| show(gateway, json, &name).await),
-        Context::Merge { name, operator } => operator.run(async |gateway, json| merge(gateway, json, &name).await),
+        ContextCommand::Show { name, operator } => operator.run(async |gateway, json| show(gateway, json, &name).await),
+        ContextCommand::Merge { name, operator } => {
+            operator.run(async |gateway, json| merge(gateway, json, &name).await)
+        }
     }
 }
 
-async fn list(gateway: &Gateway, json: bool, after: Option<String>, limit: u32) -> Result<u8, Failure> {
+async fn list(gateway: &AdminClient, json: bool, after: Option<String>, limit: u32) -> Result<u8, CommandFailure> {
     let asked = query(&[("after", after), ("limit", Some(limit.to_string()))]);
     let answer = gateway.get(&format!("/contexts{asked}")).await?;
     if json {
         return Ok(print_json(&answer));
     }
-    let Page { contexts, next } = gateway.read(&answer)?;
+    let ContextPage { contexts, next } = gateway.read(&answer)?;
     if contexts.is_empty() {
         return Ok(print("there are no contexts; the messenger makes one by PUT /v1/contexts/NAME\n", FINE));
     }
-    let mut table = Table::new([
+    let mut table = TextTable::new([
         ("CONTEXT", Left),
         ("HEADS", Right),
         ("DEPTH", Right),
@@ -134,25 +136,25 @@ async fn list(gateway: &Gateway, json: bool, after: Option<String>, limit: u32) 
     ]);
     for row in contexts {
         table.row(vec![
-            brief(&row.context, NAME_LENGTH),
+            truncate(&row.context, NAME_LENGTH),
             count(row.heads),
             count(row.depth),
             count(row.held),
             count(row.gaps),
             row.last.as_deref().map(ago).unwrap_or_default(),
-            brief(&row.participants.join(" "), SERVERS_LENGTH),
+            truncate(&row.participants.join(" "), SERVERS_LENGTH),
         ]);
     }
     let more = next.map(|next| format!("there is more: --after '{next}'\n")).unwrap_or_default();
     Ok(print(&format!("{}{more}", table.text()), FINE))
 }
 
-async fn show(gateway: &Gateway, json: bool, name: &str) -> Result<u8, Failure> {
+async fn show(gateway: &AdminClient, json: bool, name: &str) -> Result<u8, CommandFailure> {
     let answer = gateway.get(&format!("/contexts/{}", segment(name))).await?;
     if json {
         return Ok(print_json(&answer));
     }
-    let status: Status = gateway.read(&answer)?;
+    let status: ContextDetails = gateway.read(&answer)?;
     let mut lines = vec![
         ("servers", status.participants.join(" ")),
         ("heads", named(&status.heads)),
@@ -164,7 +166,7 @@ async fn show(gateway: &Gateway, json: bool, name: &str) -> Result<u8, Failure> 
     if !status.wanted.is_empty() {
         lines.push(("looked for", named(&status.wanted)));
     }
-    for Missing { missing, children } in status.gaps.iter().take(room(NAMED_MAX)) {
+    for MissingPdu { missing, children } in status.gaps.iter().take(room(NAMED_MAX)) {
         lines.push(("gap", format!("{} before {}", named(std::slice::from_ref(missing)), named(children))));
     }
     if let Some(more) = status.gaps.len().checked_sub(room(NAMED_MAX)).filter(|more| *more > 0) {
@@ -173,7 +175,7 @@ async fn show(gateway: &Gateway, json: bool, name: &str) -> Result<u8, Failure> 
     if !status.edge.is_empty() {
         lines.push(("edge", named(&status.edge)));
     }
-    if let Some(Joining { via, stage, came, left, reason }) = &status.join {
+    if let Some(JoinDetails { via, stage, came, left, reason }) = &status.join {
         let left = if *left > 0 { format!(", {} still wanted", count(*left)) } else { String::new() };
         lines.push(("join", format!("{stage}, by {via}: {} came{left}", items(*came))));
         lines.extend(reason.clone().map(|reason| ("reason", reason)));
@@ -195,12 +197,12 @@ fn named(pdus: &[Pair]) -> String {
     if words.is_empty() { "none".to_owned() } else { words.join(" ") }
 }
 
-async fn merge(gateway: &Gateway, json: bool, name: &str) -> Result<u8, Failure> {
+async fn merge(gateway: &AdminClient, json: bool, name: &str) -> Result<u8, CommandFailure> {
     let answer = gateway.post(&format!("/contexts/{}/merge", segment(name)), String::new()).await?;
     if json {
         return Ok(print_json(&answer));
     }
-    let Merged { context, heads, left, said } = gateway.read(&answer)?;
+    let MergeOutcome { context, heads, left, said } = gateway.read(&answer)?;
     let ends = |count: u64| if count == 1 { "1 open end".to_owned() } else { format!("{count} open ends") };
     let text = match said {
         0 => format!("{context}: {}, nothing to merge\n", ends(heads)),

@@ -8,29 +8,29 @@ use serde::Serialize;
 
 use super::output::remark_line;
 use super::{COULD_NOT_RUN, WRONG};
-use crate::settings::Problems;
+use crate::settings::SettingsProblems;
 
-/// Why a command could not do what it was told.
+/// Error: a command failed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
+pub(super) enum CommandFailure {
     /// The configuration cannot be used.
     #[error("{0}")]
     Settings(String),
     /// What was asked for cannot be done as it was asked.
     #[error("{0}")]
     Misused(String),
-    /// Nobody answers.
+    /// The gateway does not respond.
     #[error("{0}")]
     Silent(String),
     /// Another gateway answers than the one that was meant.
     #[error("{0}")]
     Another(String),
-    /// The gateway answers, and says no.
+    /// The gateway refused the call.
     #[error("{words}")]
     Refused {
-        /// Its code.
+        /// Code of the error.
         code: String,
-        /// Its words.
+        /// Message of the error.
         words: String,
     },
     /// It was asked whether something is right, or to do something, and it is not.
@@ -41,7 +41,7 @@ pub(super) enum Failure {
         /// What is wrong.
         words: String,
     },
-    /// What answers is no gateway, or one of another version.
+    /// The response is not that of a gateway of this version.
     #[error("{0}")]
     Odd(String),
     /// A file, or the machine, does not let it.
@@ -54,13 +54,13 @@ pub(super) enum Failure {
     },
 }
 
-impl From<&Problems> for Failure {
-    fn from(problems: &Problems) -> Self {
+impl From<&SettingsProblems> for CommandFailure {
+    fn from(problems: &SettingsProblems) -> Self {
         Self::Settings(problems.to_string())
     }
 }
 
-impl Failure {
+impl CommandFailure {
     /// The code for programs.
     pub(super) fn code(&self) -> &str {
         match self {
@@ -85,7 +85,7 @@ impl Failure {
 }
 
 #[derive(Serialize)]
-struct Told<'a> {
+struct FailureJson<'a> {
     error: &'a str,
     code: &'a str,
 }
@@ -95,7 +95,7 @@ pub(super) fn complain(code: &str, words: &dyn Display, json: bool) {
     let words = words.to_string();
     let words = words.trim_end();
     if json {
-        remark_line(&serde_json::to_string(&Told { error: words, code }).expect("texts always serialize"));
+        remark_line(&serde_json::to_string(&FailureJson { error: words, code }).expect("texts always serialize"));
     } else {
         remark_line(words);
     }
@@ -107,10 +107,10 @@ mod tests {
 
     #[test]
     fn each_failure_has_code_and_exit() {
-        let refused = Failure::Refused { code: "UNKNOWN_PEER".to_owned(), words: "bleu is no peer".to_owned() };
-        let wrong = Failure::Wrong { code: "STAYS", words: "it stays".to_owned() };
+        let refused = CommandFailure::Refused { code: "UNKNOWN_PEER".to_owned(), words: "bleu is no peer".to_owned() };
+        let wrong = CommandFailure::Wrong { code: "STAYS", words: "it stays".to_owned() };
         assert_eq!((refused.code(), refused.tell(true)), ("UNKNOWN_PEER", COULD_NOT_RUN));
         assert_eq!((wrong.code(), wrong.tell(false)), ("STAYS", WRONG));
-        assert_eq!(Failure::Silent(String::new()).code(), "NO_ANSWER");
+        assert_eq!(CommandFailure::Silent(String::new()).code(), "NO_ANSWER");
     }
 }

@@ -5,22 +5,22 @@ use std::collections::BTreeMap;
 use clap::Subcommand;
 use serde::Deserialize;
 
-use super::operator::{Failure, Gateway, Operator, print_json, query, segment};
+use super::operator::{AdminArgs, AdminClient, CommandFailure, print_json, query, segment};
 use super::output::remark;
-use super::table::Align::{Left, Right};
-use super::table::Table;
-use super::words::{ago, count, gist, items, until};
+use super::table::ColumnAlign::{Left, Right};
+use super::table::TextTable;
+use super::words::{ago, count, items, truncate_middle, until};
 use super::{COULD_NOT_RUN, FINE, WRONG, print};
 
 /// Commands for a submission.
 #[derive(Debug, Subcommand)]
-pub(super) enum Message {
+pub(super) enum MessageCommand {
     /// Show the delivery peer by peer; exits with 1 if the delivery to a peer has failed.
     Trace {
         /// Id that the messenger gave to it.
         id: String,
         #[command(flatten)]
-        operator: Operator,
+        operator: AdminArgs,
     },
     /// Queue refused items again, queue the message for peers whose outbox had no room, and try waiting peers now.
     Retry {
@@ -30,7 +30,7 @@ pub(super) enum Message {
         #[arg(long, value_name = "NAME")]
         server: Option<String>,
         #[command(flatten)]
-        operator: Operator,
+        operator: AdminArgs,
     },
     /// Take it out of the queues, into quarantine, where it can be given back; delete for good what peers refused of it before.
     Drop {
@@ -43,12 +43,12 @@ pub(super) enum Message {
         #[arg(long)]
         yes: bool,
         #[command(flatten)]
-        operator: Operator,
+        operator: AdminArgs,
     },
 }
 
 #[derive(Deserialize)]
-struct Done {
+struct MessageOutcome {
     peers: Vec<DoneLeg>,
 }
 
@@ -90,29 +90,29 @@ impl DoneLeg {
 }
 
 #[derive(Deserialize)]
-struct Trace {
+struct MessageTrace {
     id: String,
     accepted: String,
-    pdu: Option<Pdu>,
-    peers: BTreeMap<String, Leg>,
+    pdu: Option<TracedPdu>,
+    peers: BTreeMap<String, TracedRecipient>,
 }
 
 #[derive(Deserialize)]
-struct Pdu {
+struct TracedPdu {
     origin: String,
     pdu_id: String,
 }
 
 #[derive(Deserialize)]
-struct Leg {
+struct TracedRecipient {
     state: String,
-    attempts: Vec<Attempt>,
+    attempts: Vec<TracedAttempt>,
     next: Option<String>,
     reason: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Attempt {
+struct TracedAttempt {
     time: String,
     result: String,
 }
@@ -124,25 +124,25 @@ const HISTORY_MAX: usize = 20;
 const RESULT_LENGTH: usize = 50;
 
 /// Runs a command.
-pub(super) fn run(command: Message) -> u8 {
+pub(super) fn run(command: MessageCommand) -> u8 {
     match command {
-        Message::Trace { id, operator } => operator.run(async |gateway, json| trace(gateway, json, &id).await),
-        Message::Retry { id, server, operator } => {
+        MessageCommand::Trace { id, operator } => operator.run(async |gateway, json| trace(gateway, json, &id).await),
+        MessageCommand::Retry { id, server, operator } => {
             operator.run(async |gateway, json| retry(gateway, json, &id, server).await)
         }
-        Message::Drop { id, server, yes, operator } => {
+        MessageCommand::Drop { id, server, yes, operator } => {
             operator.run(async |gateway, json| drop(gateway, json, &id, server, yes).await)
         }
     }
 }
 
-async fn retry(gateway: &Gateway, json: bool, id: &str, server: Option<String>) -> Result<u8, Failure> {
+async fn retry(gateway: &AdminClient, json: bool, id: &str, server: Option<String>) -> Result<u8, CommandFailure> {
     let path = format!("/messages/{}/retry{}", segment(id), query(&[("server", server)]));
     let answer = gateway.post(&path, String::new()).await?;
     if json {
         return Ok(print_json(&answer));
     }
-    let Done { peers } = gateway.read(&answer)?;
+    let MessageOutcome { peers } = gateway.read(&answer)?;
     let line = |leg: &DoneLeg| {
         let said = leg.retried();
         let said = if said.is_empty() { "nothing to do".to_owned() } else { said.join(", ") };
@@ -151,11 +151,17 @@ async fn retry(gateway: &Gateway, json: bool, id: &str, server: Option<String>) 
     Ok(print(&peers.iter().map(line).collect::<String>(), FINE))
 }
 
-async fn drop(gateway: &Gateway, json: bool, id: &str, server: Option<String>, yes: bool) -> Result<u8, Failure> {
+async fn drop(
+    gateway: &AdminClient,
+    json: bool,
+    id: &str,
+    server: Option<String>,
+    yes: bool,
+) -> Result<u8, CommandFailure> {
     let dry_run = (!yes).then(|| "true".to_owned());
     let asked = query(&[("server", server), ("dry_run", dry_run)]);
     let answer = gateway.post(&format!("/messages/{}/drop{asked}", segment(id)), String::new()).await?;
-    let Done { peers } = gateway.read(&answer)?;
+    let MessageOutcome { peers } = gateway.read(&answer)?;
     let would = peers.iter().any(|leg| !leg.dropped().is_empty());
     let code = if !yes && would { COULD_NOT_RUN } else { FINE };
     if json {
@@ -184,17 +190,17 @@ async fn drop(gateway: &Gateway, json: bool, id: &str, server: Option<String>, y
     Ok(code)
 }
 
-async fn trace(gateway: &Gateway, json: bool, id: &str) -> Result<u8, Failure> {
+async fn trace(gateway: &AdminClient, json: bool, id: &str) -> Result<u8, CommandFailure> {
     let answer = gateway.get(&format!("/messages/{}", segment(id))).await?;
-    let trace: Trace = gateway.read(&answer)?;
-    let ends_badly = |leg: &Leg| !matches!(leg.state.as_str(), "queued" | "acknowledged");
+    let trace: MessageTrace = gateway.read(&answer)?;
+    let ends_badly = |leg: &TracedRecipient| !matches!(leg.state.as_str(), "queued" | "acknowledged");
     let code = if trace.peers.values().any(ends_badly) { WRONG } else { FINE };
     if json {
         print_json(&answer);
         return Ok(code);
     }
-    let pdu = trace.pdu.map(|Pdu { origin, pdu_id }| format!(", as {origin}/{pdu_id}")).unwrap_or_default();
-    let mut table = Table::new([
+    let pdu = trace.pdu.map(|TracedPdu { origin, pdu_id }| format!(", as {origin}/{pdu_id}")).unwrap_or_default();
+    let mut table = TextTable::new([
         ("PEER", Left),
         ("STATE", Left),
         ("ATTEMPTS", Right),
@@ -212,7 +218,7 @@ async fn trace(gateway: &Gateway, json: bool, id: &str) -> Result<u8, Failure> {
             leg.state,
             count(leg.attempts.len() as u64),
             last.map(|attempt| format!("{} ago", ago(&attempt.time))).unwrap_or_default(),
-            last.map(|attempt| gist(&attempt.result, RESULT_LENGTH)).unwrap_or_default(),
+            last.map(|attempt| truncate_middle(&attempt.result, RESULT_LENGTH)).unwrap_or_default(),
             leg.next.as_deref().map(until).unwrap_or_default(),
             leg.reason.unwrap_or_default(),
         ]);
@@ -222,11 +228,11 @@ async fn trace(gateway: &Gateway, json: bool, id: &str) -> Result<u8, Failure> {
 }
 
 /// The newest attempts at a peer, oldest first; nothing where the table says it all.
-fn history(server: &str, attempts: &[Attempt]) -> String {
+fn history(server: &str, attempts: &[TracedAttempt]) -> String {
     if attempts.len() < 2 {
         return String::new();
     }
     let newest = &attempts[attempts.len().saturating_sub(HISTORY_MAX)..];
-    let line = |attempt: &Attempt| format!("  {}  {}\n", attempt.time, attempt.result);
+    let line = |attempt: &TracedAttempt| format!("  {}  {}\n", attempt.time, attempt.result);
     format!("\n{server}\n{}", newest.iter().map(line).collect::<String>())
 }

@@ -27,7 +27,7 @@ use clap::{Args, Parser, Subcommand};
 use self::failure::complain;
 use self::output::{print, print_json, remark};
 use crate::panics;
-use crate::settings::{self, Problems, Settings, Sources};
+use crate::settings::{self, Settings, SettingsProblems, Sources};
 
 /// What every command has in common.
 const EXITS: &str = "Exit codes: 0 fine, 1 found something wrong, 2 could not run. With --json, answers are JSON on stdout and failures \
@@ -38,57 +38,57 @@ const EXITS: &str = "Exit codes: 0 fine, 1 found something wrong, 2 could not ru
 #[command(name = "fernpost", version, arg_required_else_help = true, after_help = EXITS)]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: CliCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum CliCommand {
     /// Run the gateway until it is told to stop (TERM or INT).
     Serve(serve::Serve),
     /// Check for problems.
     #[command(subcommand)]
-    Check(Check),
+    Check(CheckCommand),
     /// Show what can be configured.
     #[command(subcommand)]
-    Config(Config),
+    Config(ConfigCommand),
     /// Peers: their state, and commands for them.
     #[command(subcommand)]
-    Peer(peer::Peer),
+    Peer(peer::PeerCommandLine),
     /// One submission and its delivery to the peers.
     #[command(subcommand)]
-    Message(message::Message),
+    Message(message::MessageCommand),
     /// Contexts: participants, status and heads.
     #[command(subcommand)]
-    Context(context::Context),
+    Context(context::ContextCommand),
     /// Items that wait for peers, by age.
     #[command(subcommand)]
-    Queue(queue::Queue),
+    Queue(queue::QueueCommand),
     /// Quarantined items and dead letters.
     #[command(subcommand)]
-    Quarantine(quarantine::Quarantine),
+    Quarantine(quarantine::QuarantineCommand),
     /// Size of the store, backups, and verification of files.
     #[command(subcommand)]
-    Store(store::Store),
+    Store(store::StoreCommand),
     /// Run three gateways with a sample messenger each, in this process, on loopback, with temporary data.
-    Demo(demo::Options),
+    Demo(demo::DemoOptions),
     /// Simulate misbehaving peers on loopback, for tests and demonstrations.
-    PeerSim(Box<peer_sim::Options>),
+    PeerSim(Box<peer_sim::SimOptions>),
 }
 
 #[derive(Debug, Subcommand)]
-enum Check {
+enum CheckCommand {
     /// Read the configuration as `serve` does and print all problems at once.
     Config {
         /// Print what is found as JSON.
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        source: Source,
+        source: ConfigSource,
     },
 }
 
 #[derive(Debug, Subcommand)]
-enum Config {
+enum ConfigCommand {
     /// Print the manual: every key, its default, one sentence.
     Defaults {
         /// Print the values alone, as JSON.
@@ -99,7 +99,7 @@ enum Config {
 
 /// The location of the configuration.
 #[derive(Debug, Args)]
-struct Source {
+struct ConfigSource {
     /// Configuration file; `conf.d/*.toml` beside it is read after it, by name.
     #[arg(short, long, env = "FERNPOST_CONFIG", default_value = "fernpost.toml")]
     config: PathBuf,
@@ -113,14 +113,14 @@ fn key_and_value(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
-impl Source {
+impl ConfigSource {
     /// What is configured, for whoever talks to a gateway.
-    fn load(self) -> Result<Settings, Problems> {
+    fn load(self) -> Result<Settings, SettingsProblems> {
         Settings::load(&self.sources())
     }
 
     /// What is configured, for whoever runs a gateway on it: what it names on this machine has to be usable, too.
-    fn load_to_run(self) -> Result<Settings, Problems> {
+    fn load_to_run(self) -> Result<Settings, SettingsProblems> {
         Settings::load(&Sources { to_run: true, ..self.sources() })
     }
 
@@ -180,17 +180,17 @@ pub fn run() -> ExitCode {
         Err(error) => return ExitCode::from(misused(&error)),
     };
     let code = match cli.command {
-        Command::Serve(options) => serve::run(options),
-        Command::Check(Check::Config { json, source }) => check::config(source, json),
-        Command::Config(Config::Defaults { json }) => config::defaults(json),
-        Command::Peer(command) => peer::run(command),
-        Command::Message(command) => message::run(command),
-        Command::Context(command) => context::run(command),
-        Command::Queue(command) => queue::run(command),
-        Command::Quarantine(command) => quarantine::run(command),
-        Command::Store(command) => store::run(command),
-        Command::Demo(options) => demo::run(&options),
-        Command::PeerSim(options) => peer_sim::run(*options),
+        CliCommand::Serve(options) => serve::run(options),
+        CliCommand::Check(CheckCommand::Config { json, source }) => check::config(source, json),
+        CliCommand::Config(ConfigCommand::Defaults { json }) => config::defaults(json),
+        CliCommand::Peer(command) => peer::run(command),
+        CliCommand::Message(command) => message::run(command),
+        CliCommand::Context(command) => context::run(command),
+        CliCommand::Queue(command) => queue::run(command),
+        CliCommand::Quarantine(command) => quarantine::run(command),
+        CliCommand::Store(command) => store::run(command),
+        CliCommand::Demo(options) => demo::run(&options),
+        CliCommand::PeerSim(options) => peer_sim::run(*options),
     };
     ExitCode::from(code)
 }

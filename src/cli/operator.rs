@@ -10,8 +10,8 @@ use reqwest::{Client, Method, Response};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-pub(super) use super::failure::Failure;
-use super::{FINE, Source};
+pub(super) use super::failure::CommandFailure;
+use super::{ConfigSource, FINE};
 use crate::admin::name::SERVER;
 use crate::http::json_error;
 
@@ -29,9 +29,9 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_'
 
 /// The selection of the gateway, and the output format.
 #[derive(Debug, Args)]
-pub(super) struct Operator {
+pub(super) struct AdminArgs {
     #[command(flatten)]
-    source: Source,
+    source: ConfigSource,
     /// Address of the gateway's admin API, such as http://127.0.0.1:9882; default: `admin.listen` of the configuration.
     #[arg(long, value_name = "URL")]
     admin: Option<String>,
@@ -44,45 +44,45 @@ pub(super) struct Operator {
 }
 
 /// A gateway's admin API.
-pub(super) struct Gateway {
+pub(super) struct AdminClient {
     client: Client,
     base: String,
     token: Option<String>,
     /// Expected gateway, if a configuration names it.
-    meant: Option<Meant>,
+    meant: Option<ExpectedServer>,
 }
 
 /// The gateway that a configuration is for.
-struct Meant {
+struct ExpectedServer {
     server: String,
     file: String,
 }
 
 #[derive(Deserialize)]
-struct Problem {
+struct ErrorResponse {
     error: String,
     code: String,
 }
 
-impl Operator {
+impl AdminArgs {
     /// Work with the gateway; what it could not do is told on stderr.
-    pub(super) fn run(self, work: impl AsyncFnOnce(&Gateway, bool) -> Result<u8, Failure>) -> u8 {
+    pub(super) fn run(self, work: impl AsyncFnOnce(&AdminClient, bool) -> Result<u8, CommandFailure>) -> u8 {
         let json = self.json;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let done = match (self.gateway(), runtime) {
             (Ok(gateway), Ok(runtime)) => runtime.block_on(work(&gateway, json)),
             (Err(failure), _) => Err(failure),
             (_, Err(error)) => {
-                Err(Failure::Broken { code: "RUNTIME", words: format!("no runtime can be had: {error}") })
+                Err(CommandFailure::Broken { code: "RUNTIME", words: format!("no runtime can be had: {error}") })
             }
         };
         done.unwrap_or_else(|failure| failure.tell(json))
     }
 
-    fn gateway(self) -> Result<Gateway, Failure> {
+    fn gateway(self) -> Result<AdminClient, CommandFailure> {
         let token = self.token_file.map(|file| {
             let read = std::fs::read_to_string(&file);
-            let unreadable = |error| Failure::Misused(format!("--token-file {}: {error}", file.display()));
+            let unreadable = |error| CommandFailure::Misused(format!("--token-file {}: {error}", file.display()));
             read.map(|text| text.trim().to_owned()).map_err(unreadable)
         });
         let token = token.transpose()?;
@@ -91,25 +91,26 @@ impl Operator {
             None => {
                 let file = self.source.config.display().to_string();
                 let settings = self.source.load().map_err(|problems| {
-                    Failure::Settings(format!(
+                    CommandFailure::Settings(format!(
                         "{problems}\nthe gateway is found by its configuration, {file}; name another one by --config, or the gateway by --admin URL"
                     ))
                 })?;
                 let configured = || settings.admin.token.as_ref().map(|token| token.expose().to_owned());
-                let meant = Meant { server: settings.server.name.to_string(), file };
+                let meant = ExpectedServer { server: settings.server.name.to_string(), file };
                 (format!("http://{}", settings.admin.listen), token.or_else(configured), Some(meant))
             }
         };
         let client = Client::builder().no_proxy().connect_timeout(CONNECT).redirect(reqwest::redirect::Policy::none());
-        let client = client
-            .build()
-            .map_err(|error| Failure::Broken { code: "CLIENT", words: format!("no client can be built: {error}") })?;
-        Ok(Gateway { client, base, token, meant })
+        let client = client.build().map_err(|error| CommandFailure::Broken {
+            code: "CLIENT",
+            words: format!("no client can be built: {error}"),
+        })?;
+        Ok(AdminClient { client, base, token, meant })
     }
 }
 
-fn checked(url: &str) -> Result<String, Failure> {
-    let bad = |why: &dyn std::fmt::Display| Failure::Misused(format!("--admin {url}: {why}"));
+fn checked(url: &str) -> Result<String, CommandFailure> {
+    let bad = |why: &dyn std::fmt::Display| CommandFailure::Misused(format!("--admin {url}: {why}"));
     let parsed = url::Url::parse(url).ok().filter(url::Url::has_host);
     match parsed.as_ref().map(url::Url::scheme) {
         Some("http") => Ok(url.trim_end_matches('/').to_owned()),
@@ -118,24 +119,24 @@ fn checked(url: &str) -> Result<String, Failure> {
     }
 }
 
-impl Gateway {
+impl AdminClient {
     /// Sends a GET and returns the response.
-    pub(super) async fn get(&self, path: &str) -> Result<String, Failure> {
+    pub(super) async fn get(&self, path: &str) -> Result<String, CommandFailure> {
         self.call(Method::GET, path, String::new(), CALL).await
     }
 
     /// Sends a POST and returns the response.
-    pub(super) async fn post(&self, path: &str, body: String) -> Result<String, Failure> {
+    pub(super) async fn post(&self, path: &str, body: String) -> Result<String, CommandFailure> {
         self.call(Method::POST, path, body, CALL).await
     }
 
-    async fn call(&self, method: Method, path: &str, body: String, within: Duration) -> Result<String, Failure> {
+    async fn call(&self, method: Method, path: &str, body: String, within: Duration) -> Result<String, CommandFailure> {
         let Self { client, base, token, meant } = self;
         let mut request = client.request(method, format!("{base}/admin/v1{path}")).body(body).timeout(within);
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
-        if let Some(Meant { server, .. }) = meant {
+        if let Some(ExpectedServer { server, .. }) = meant {
             // Another gateway at this address must refuse the call.
             request = request.header(SERVER.as_str(), server);
         }
@@ -145,35 +146,37 @@ impl Gateway {
         let text = self.text(response).await?;
         match status {
             200..300 => Ok(text),
-            401 => Err(Failure::Refused {
+            401 => Err(CommandFailure::Refused {
                 code: "UNAUTHENTICATED".to_owned(),
                 words: format!(
                     "the gateway at {base} wants another token; see admin.token_file, or give --token-file FILE"
                 ),
             }),
-            _ => Err(match serde_json::from_str::<Problem>(&text) {
-                Ok(Problem { error, code }) => Failure::Refused { code, words: error },
+            _ => Err(match serde_json::from_str::<ErrorResponse>(&text) {
+                Ok(ErrorResponse { error, code }) => CommandFailure::Refused { code, words: error },
                 Err(_) => self.odd(&format!("status {status}")),
             }),
         }
     }
 
     /// Checks that the response is from the gateway of the configuration.
-    fn is_meant(&self, response: &Response) -> Result<(), Failure> {
-        let (Some(Meant { server, file }), Some(name)) = (&self.meant, response.headers().get(SERVER.as_str())) else {
+    fn is_meant(&self, response: &Response) -> Result<(), CommandFailure> {
+        let (Some(ExpectedServer { server, file }), Some(name)) =
+            (&self.meant, response.headers().get(SERVER.as_str()))
+        else {
             return Ok(());
         };
         if name.as_bytes() == server.as_bytes() {
             return Ok(());
         }
-        Err(Failure::Another(format!(
+        Err(CommandFailure::Another(format!(
             "the gateway at {} is {}, and {file} is for {server}; see admin.listen there, or name the gateway by --admin URL",
             self.base,
             String::from_utf8_lossy(name.as_bytes())
         )))
     }
 
-    async fn text(&self, mut response: Response) -> Result<String, Failure> {
+    async fn text(&self, mut response: Response) -> Result<String, CommandFailure> {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.silent(&error))? {
             if body.len() + chunk.len() > ANSWER_MAX {
@@ -184,21 +187,21 @@ impl Gateway {
         String::from_utf8(body).map_err(|_| self.odd("an answer that is no text"))
     }
 
-    fn silent(&self, error: &reqwest::Error) -> Failure {
+    fn silent(&self, error: &reqwest::Error) -> CommandFailure {
         let base = &self.base;
-        Failure::Silent(if error.is_timeout() {
+        CommandFailure::Silent(if error.is_timeout() {
             format!("the gateway at {base} does not answer in time; look at its log, and at {base}/health/ready")
         } else {
             format!("no gateway answers at {base}; start it (`fernpost serve`), or name another one by --admin URL")
         })
     }
 
-    fn odd(&self, what: &str) -> Failure {
-        Failure::Odd(format!("what answers at {} is no gateway of this version: {what}", self.base))
+    fn odd(&self, what: &str) -> CommandFailure {
+        CommandFailure::Odd(format!("what answers at {} is no gateway of this version: {what}", self.base))
     }
 
     /// Parses a response.
-    pub(super) fn read<T: DeserializeOwned>(&self, text: &str) -> Result<T, Failure> {
+    pub(super) fn read<T: DeserializeOwned>(&self, text: &str) -> Result<T, CommandFailure> {
         json_error::object(text.as_bytes()).map_err(|why| self.odd(&why))
     }
 }

@@ -3,7 +3,7 @@
 
 use std::io::{ErrorKind, IsTerminal, Write};
 
-use super::failure::Failure;
+use super::failure::CommandFailure;
 use super::words::printable;
 
 /// Print the whole answer of a command, which is for people, and end with `code`. What peers wrote stands in it: what would
@@ -24,7 +24,7 @@ fn write(answer: &str, code: u8, json: bool) -> u8 {
     match out.write_all(answer.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             let words = format!("the answer cannot be written: {error}");
-            Failure::Broken { code: "OUTPUT", words }.tell(json)
+            CommandFailure::Broken { code: "OUTPUT", words }.tell(json)
         }
         _ => code,
     }

@@ -2,52 +2,52 @@
 
 use std::collections::BTreeMap;
 
-use actors::model::{Numbers, Seq};
+use actors::model::{NumberRange, Seq};
 use clap::Subcommand;
 use serde::Deserialize;
 
-use super::operator::{Failure, Gateway, Operator, print_json, segment};
+use super::operator::{AdminArgs, AdminClient, CommandFailure, print_json, segment};
 use super::output::remark;
-use super::table::Align::{Left, Right};
-use super::table::Table;
-use super::words::{ago, count, gist, items, size, until};
+use super::table::ColumnAlign::{Left, Right};
+use super::table::TextTable;
+use super::words::{ago, count, items, size, truncate_middle, until};
 use super::{FINE, print};
 
 /// Commands for peers.
 #[derive(Debug, Subcommand)]
-pub(super) enum Peer {
+pub(super) enum PeerCommandLine {
     /// List all peers, one per line.
     List {
         #[command(flatten)]
-        operator: Operator,
+        operator: AdminArgs,
     },
     /// Show one peer in detail.
     Show {
         /// Name of the peer.
         name: String,
         #[command(flatten)]
-        operator: Operator,
+        operator: AdminArgs,
     },
     /// Send nothing to the peer, also after a restart, until it is resumed; what it sends is still accepted.
     Suspend {
         /// Name of the peer.
         name: String,
         #[command(flatten)]
-        operator: Operator,
+        operator: AdminArgs,
     },
     /// End the suspension, whatever its cause, and send at once.
     Resume {
         /// Name of the peer.
         name: String,
         #[command(flatten)]
-        operator: Operator,
+        operator: AdminArgs,
     },
     /// Make the next attempt now.
     Retry {
         /// Name of the peer.
         name: String,
         #[command(flatten)]
-        operator: Operator,
+        operator: AdminArgs,
     },
     /// Set the number of the peer's next update, after it was restored from a backup or cannot resend as far back as
     /// required.
@@ -61,7 +61,7 @@ pub(super) enum Peer {
         #[arg(long)]
         yes: bool,
         #[command(flatten)]
-        operator: Operator,
+        operator: AdminArgs,
     },
     /// Say which number our next update to it carries, and write to it again if it was suspended as ahead of us: it expects another
     /// one than we sent.
@@ -75,18 +75,18 @@ pub(super) enum Peer {
         #[arg(long)]
         yes: bool,
         #[command(flatten)]
-        operator: Operator,
+        operator: AdminArgs,
     },
 }
 
 #[derive(Deserialize)]
-struct Peers {
-    peers: Vec<Row>,
+struct PeerListing {
+    peers: Vec<PeerLine>,
 }
 
 /// A peer as the gateway reports it; fields that only its actor knows are missing if the actor does not run.
 #[derive(Deserialize)]
-struct Row {
+struct PeerLine {
     server: String,
     state: String,
     reason: Option<String>,
@@ -111,7 +111,7 @@ struct Row {
 /// Maximum number of characters of an error.
 const ERROR_LENGTH: usize = 70;
 
-impl Row {
+impl PeerLine {
     fn state(&self) -> String {
         let state = self.state.replace('_', " ");
         match &self.reason {
@@ -122,25 +122,25 @@ impl Row {
 }
 
 /// Runs a command.
-pub(super) fn run(command: Peer) -> u8 {
+pub(super) fn run(command: PeerCommandLine) -> u8 {
     match command {
-        Peer::List { operator } => operator.run(list),
-        Peer::Show { name, operator } => operator.run(async |gateway, json| show(gateway, json, &name).await),
-        Peer::Suspend { name, operator } => order(operator, &name, "suspend", String::new()),
-        Peer::Resume { name, operator } => order(operator, &name, "resume", String::new()),
-        Peer::Retry { name, operator } => order(operator, &name, "retry", String::new()),
-        Peer::Expect { name, number, yes, operator } => operator.run(async |gateway, json| {
-            let before: Row = gateway.read(&gateway.get(&format!("/peers/{}", segment(&name))).await?)?;
+        PeerCommandLine::List { operator } => operator.run(list),
+        PeerCommandLine::Show { name, operator } => operator.run(async |gateway, json| show(gateway, json, &name).await),
+        PeerCommandLine::Suspend { name, operator } => order(operator, &name, "suspend", String::new()),
+        PeerCommandLine::Resume { name, operator } => order(operator, &name, "resume", String::new()),
+        PeerCommandLine::Retry { name, operator } => order(operator, &name, "retry", String::new()),
+        PeerCommandLine::Expect { name, number, yes, operator } => operator.run(async |gateway, json| {
+            let before: PeerLine = gateway.read(&gateway.get(&format!("/peers/{}", segment(&name))).await?)?;
             if let Some(before) = before.expected_seq.filter(|before| !json && number < *before) {
                 remark!(
                     "note: {name} was expected to go on with {before}; where it still keeps {}, and was not restored that far back, what it keeps \
                      comes a second time",
-                    Numbers(Seq(number), Seq(before - 1))
+                    NumberRange(Seq(number), Seq(before - 1))
                 );
             }
-            give(gateway, json, &name, "expect", numbered(number, yes)).await
+            run_command(gateway, json, &name, "expect", numbered(number, yes)).await
         }),
-        Peer::Renumber { name, number, yes, operator } => order(operator, &name, "renumber", numbered(number, yes)),
+        PeerCommandLine::Renumber { name, number, yes, operator } => order(operator, &name, "renumber", numbered(number, yes)),
     }
 }
 
@@ -148,16 +148,16 @@ fn numbered(number: u64, yes: bool) -> String {
     format!("{{\"seq\":{number},\"yes\":{yes}}}")
 }
 
-async fn list(gateway: &Gateway, json: bool) -> Result<u8, Failure> {
+async fn list(gateway: &AdminClient, json: bool) -> Result<u8, CommandFailure> {
     let answer = gateway.get("/peers").await?;
     if json {
         return Ok(print_json(&answer));
     }
-    let Peers { peers } = gateway.read(&answer)?;
+    let PeerListing { peers } = gateway.read(&answer)?;
     if peers.is_empty() {
         return Ok(print("there are no peers; list them under [peers.server.\"NAME\"]\n", FINE));
     }
-    let mut table = Table::new([
+    let mut table = TextTable::new([
         ("PEER", Left),
         ("STATE", Left),
         ("SINCE", Right),
@@ -177,33 +177,39 @@ async fn list(gateway: &Gateway, json: bool) -> Result<u8, Failure> {
             said(&peer.oldest_unacknowledged, ago),
             said(&peer.next_attempt, until),
             peer.failures.filter(|failures| *failures > 0).map(count).unwrap_or_default(),
-            said(&peer.last_error, |error| gist(error, ERROR_LENGTH)),
+            said(&peer.last_error, |error| truncate_middle(error, ERROR_LENGTH)),
         ]);
     }
     Ok(print(&table.text(), FINE))
 }
 
-async fn show(gateway: &Gateway, json: bool, name: &str) -> Result<u8, Failure> {
+async fn show(gateway: &AdminClient, json: bool, name: &str) -> Result<u8, CommandFailure> {
     let answer = gateway.get(&format!("/peers/{}", segment(name))).await?;
-    tell(gateway, json, &answer)
+    print_peer(gateway, json, &answer)
 }
 
 /// Sends a command, and prints the peer's status afterwards.
-fn order(operator: Operator, name: &str, order: &str, body: String) -> u8 {
-    operator.run(async |gateway, json| give(gateway, json, name, order, body).await)
+fn order(operator: AdminArgs, name: &str, order: &str, body: String) -> u8 {
+    operator.run(async |gateway, json| run_command(gateway, json, name, order, body).await)
 }
 
-async fn give(gateway: &Gateway, json: bool, name: &str, order: &str, body: String) -> Result<u8, Failure> {
+async fn run_command(
+    gateway: &AdminClient,
+    json: bool,
+    name: &str,
+    order: &str,
+    body: String,
+) -> Result<u8, CommandFailure> {
     let answer = gateway.post(&format!("/peers/{}/{order}", segment(name)), body).await?;
-    tell(gateway, json, &answer)
+    print_peer(gateway, json, &answer)
 }
 
 /// Prints one peer.
-fn tell(gateway: &Gateway, json: bool, answer: &str) -> Result<u8, Failure> {
+fn print_peer(gateway: &AdminClient, json: bool, answer: &str) -> Result<u8, CommandFailure> {
     if json {
         return Ok(print_json(answer));
     }
-    let peer: Row = gateway.read(answer)?;
+    let peer: PeerLine = gateway.read(answer)?;
     let mut lines = vec![("state", peer.state())];
     if let Some(since) = peer.since.as_deref().map(ago).filter(|since| !since.is_empty()) {
         lines.push(("since", format!("{since} ago")));

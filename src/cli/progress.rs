@@ -13,13 +13,13 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const WIDTH: u64 = 30;
 
 /// Work in progress.
-pub(super) struct Progress {
+pub(super) struct ProgressLine {
     what: String,
     began: Instant,
     shown: bool,
 }
 
-impl Progress {
+impl ProgressLine {
     /// Starts now.
     pub(super) fn new(what: &str) -> Self {
         Self { what: what.to_owned(), began: Instant::now(), shown: false }

@@ -6,19 +6,19 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::operator::{Failure, Gateway, Operator, print_json, query, segment};
-use super::table::Align::{Left, Right};
-use super::table::Table;
-use super::words::{ago, brief, size};
+use super::operator::{AdminArgs, AdminClient, CommandFailure, print_json, query, segment};
+use super::table::ColumnAlign::{Left, Right};
+use super::table::TextTable;
+use super::words::{ago, size, truncate};
 use super::{FINE, print};
 
 /// Commands for quarantined items and dead letters.
 #[derive(Debug, Subcommand)]
-pub(super) enum Quarantine {
+pub(super) enum QuarantineCommand {
     /// List what peers sent that could not be delivered to the messenger, and what peers refused.
     List {
         #[command(flatten)]
-        filter: Filter,
+        filter: QuarantineFilter,
         /// Continue after this item, as printed by an earlier page.
         #[arg(long, value_name = "PLACE")]
         after: Option<String>,
@@ -26,34 +26,34 @@ pub(super) enum Quarantine {
         #[arg(long, default_value_t = 100)]
         limit: u32,
         #[command(flatten)]
-        operator: Operator,
+        operator: AdminArgs,
     },
     /// Show one item with its content.
     Show {
         #[command(flatten)]
         item: ItemId,
         #[command(flatten)]
-        operator: Operator,
+        operator: AdminArgs,
     },
     /// Release items: inbound ones to their context, outbound ones to their queue. What is still refused stays.
     Release {
         #[command(flatten)]
-        target: Target,
+        target: QuarantineTarget,
         #[command(flatten)]
-        operator: Operator,
+        operator: AdminArgs,
     },
     /// Delete items for ever.
     Drop {
         #[command(flatten)]
-        target: Target,
+        target: QuarantineTarget,
         #[command(flatten)]
-        operator: Operator,
+        operator: AdminArgs,
     },
 }
 
 /// One item, or all items of a server.
 #[derive(Debug, Args)]
-pub(super) struct Target {
+pub(super) struct QuarantineTarget {
     /// Server that the item came from, or was for.
     #[arg(required_unless_present = "all_of", requires = "id")]
     name: Option<String>,
@@ -67,34 +67,34 @@ pub(super) struct Target {
     yes: bool,
     /// With --all-of: only items of this kind.
     #[arg(long, requires = "all_of")]
-    kind: Option<Kind>,
+    kind: Option<ItemKindFilter>,
     /// With --all-of: only inbound or only outbound items.
     #[arg(long, requires = "all_of")]
-    direction: Option<Direction>,
+    direction: Option<DirectionFilter>,
 }
 
 /// A selection of items.
 #[derive(Debug, Args)]
-pub(super) struct Filter {
+pub(super) struct QuarantineFilter {
     /// Only items of this server.
     #[arg(long, value_name = "NAME")]
     server: Option<String>,
     /// Only items of this kind.
     #[arg(long)]
-    kind: Option<Kind>,
+    kind: Option<ItemKindFilter>,
     /// Only inbound or only outbound items.
     #[arg(long)]
-    direction: Option<Direction>,
+    direction: Option<DirectionFilter>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Kind {
+enum ItemKindFilter {
     Pdu,
     Update,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Direction {
+enum DirectionFilter {
     In,
     Out,
 }
@@ -115,13 +115,13 @@ impl ItemId {
 }
 
 #[derive(Deserialize)]
-struct Page {
-    items: Vec<Item>,
+struct QuarantineListing {
+    items: Vec<QuarantineRow>,
     next: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Item {
+struct QuarantineRow {
     server: String,
     id: String,
     direction: String,
@@ -130,7 +130,7 @@ struct Item {
     reason: String,
     time: String,
     context: Option<String>,
-    pdu: Option<Pdu>,
+    pdu: Option<QuarantinedReference>,
     seq: Option<u64>,
     submission: Option<String>,
     size: u64,
@@ -138,7 +138,7 @@ struct Item {
 }
 
 #[derive(Deserialize)]
-struct Pdu {
+struct QuarantinedReference {
     origin: Option<String>,
     pdu_id: Option<String>,
 }
@@ -147,18 +147,20 @@ struct Pdu {
 const REASON_LENGTH: usize = 60;
 
 /// Runs a command.
-pub(super) fn run(command: Quarantine) -> u8 {
+pub(super) fn run(command: QuarantineCommand) -> u8 {
     match command {
-        Quarantine::List { filter, after, limit, operator } => {
+        QuarantineCommand::List { filter, after, limit, operator } => {
             operator.run(async |gateway, json| list(gateway, json, &filter, after, limit).await)
         }
-        Quarantine::Release { target, operator } => {
+        QuarantineCommand::Release { target, operator } => {
             operator.run(async |gateway, json| release::act(gateway, json, &target, "release").await)
         }
-        Quarantine::Drop { target, operator } => {
+        QuarantineCommand::Drop { target, operator } => {
             operator.run(async |gateway, json| release::act(gateway, json, &target, "drop").await)
         }
-        Quarantine::Show { item, operator } => operator.run(async |gateway, json| show(gateway, json, &item).await),
+        QuarantineCommand::Show { item, operator } => {
+            operator.run(async |gateway, json| show(gateway, json, &item).await)
+        }
     }
 }
 
@@ -167,12 +169,12 @@ fn word(value: Option<impl ValueEnum>) -> Option<String> {
 }
 
 async fn list(
-    gateway: &Gateway,
+    gateway: &AdminClient,
     json: bool,
-    filter: &Filter,
+    filter: &QuarantineFilter,
     after: Option<String>,
     limit: u32,
-) -> Result<u8, Failure> {
+) -> Result<u8, CommandFailure> {
     let asked = [
         ("server", filter.server.clone()),
         ("kind", word(filter.kind)),
@@ -184,12 +186,12 @@ async fn list(
     if json {
         return Ok(print_json(&answer));
     }
-    let Page { items, next } = gateway.read(&answer)?;
+    let QuarantineListing { items, next } = gateway.read(&answer)?;
     let more = next.map(|next| format!("there is more: --after {next}\n")).unwrap_or_default();
     if items.is_empty() && more.is_empty() {
         return Ok(print("nothing is parked\n", FINE));
     }
-    let mut table = Table::new([
+    let mut table = TextTable::new([
         ("PEER", Left),
         ("ID", Left),
         ("KIND", Left),
@@ -200,7 +202,7 @@ async fn list(
         ("REASON", Left),
     ]);
     for item in items {
-        let reason = brief(&item.reason, REASON_LENGTH);
+        let reason = truncate(&item.reason, REASON_LENGTH);
         let context = item.context.unwrap_or_default();
         let (age, size) = (ago(&item.time), size(item.size));
         table.row(vec![item.server, item.id, item.kind, age, size, item.code, context, reason]);
@@ -208,12 +210,12 @@ async fn list(
     Ok(print(&format!("{}{more}", table.text()), FINE))
 }
 
-async fn show(gateway: &Gateway, json: bool, item: &ItemId) -> Result<u8, Failure> {
+async fn show(gateway: &AdminClient, json: bool, item: &ItemId) -> Result<u8, CommandFailure> {
     let answer = gateway.get(&item.path()).await?;
     if json {
         return Ok(print_json(&answer));
     }
-    let item: Item = gateway.read(&answer)?;
+    let item: QuarantineRow = gateway.read(&answer)?;
     let way = if item.direction == "in" { "from" } else { "for" };
     let mut lines = vec![
         ("parked", format!("{} ago: {}", ago(&item.time), item.code)),

@@ -3,19 +3,19 @@
 use clap::Subcommand;
 use serde::{Deserialize, Serialize};
 
-use super::operator::{Failure, Gateway, Operator, print_json, query, segment};
-use super::table::Align::{Left, Right};
-use super::table::Table;
+use super::operator::{AdminArgs, AdminClient, CommandFailure, print_json, query, segment};
+use super::table::ColumnAlign::{Left, Right};
+use super::table::TextTable;
 use super::words::{ago, count, size};
 use super::{FINE, print};
 
 /// Commands for queues.
 #[derive(Debug, Subcommand)]
-pub(super) enum Queue {
+pub(super) enum QueueCommand {
     /// Show the number of waiting items per peer and age: an outage shows as a bulge that moves to the right.
     Shape {
         #[command(flatten)]
-        operator: Operator,
+        operator: AdminArgs,
     },
     /// List the items that wait for one peer, oldest first.
     Show {
@@ -28,12 +28,12 @@ pub(super) enum Queue {
         #[arg(long, default_value_t = 100)]
         limit: u32,
         #[command(flatten)]
-        operator: Operator,
+        operator: AdminArgs,
     },
 }
 
 #[derive(Serialize, Deserialize)]
-struct Shape {
+struct QueueShapeView {
     time: String,
     buckets: Vec<String>,
     peers: Vec<PeerShape>,
@@ -49,13 +49,13 @@ struct PeerShape {
 }
 
 #[derive(Deserialize)]
-struct Items {
-    items: Vec<Item>,
+struct QueueItemsView {
+    items: Vec<QueueItemRow>,
     next: Option<u64>,
 }
 
 #[derive(Deserialize)]
-struct Item {
+struct QueueItemRow {
     index: u64,
     queued: String,
     kind: String,
@@ -65,19 +65,20 @@ struct Item {
 }
 
 /// Runs a command.
-pub(super) fn run(command: Queue) -> u8 {
+pub(super) fn run(command: QueueCommand) -> u8 {
     match command {
-        Queue::Shape { operator } => operator.run(shape),
-        Queue::Show { name, after, limit, operator } => {
+        QueueCommand::Shape { operator } => operator.run(shape),
+        QueueCommand::Show { name, after, limit, operator } => {
             operator.run(async |gateway, json| show(gateway, json, &name, after, limit).await)
         }
     }
 }
 
-async fn shape(gateway: &Gateway, json: bool) -> Result<u8, Failure> {
-    let mut whole: Shape = gateway.read(&gateway.get("/queue").await?)?;
+async fn shape(gateway: &AdminClient, json: bool) -> Result<u8, CommandFailure> {
+    let mut whole: QueueShapeView = gateway.read(&gateway.get("/queue").await?)?;
     while let Some(after) = whole.next.take() {
-        let page: Shape = gateway.read(&gateway.get(&format!("/queue{}", query(&[("after", Some(after))]))).await?)?;
+        let page: QueueShapeView =
+            gateway.read(&gateway.get(&format!("/queue{}", query(&[("after", Some(after))]))).await?)?;
         whole.peers.extend(page.peers);
         whole.next = page.next;
     }
@@ -90,7 +91,8 @@ async fn shape(gateway: &Gateway, json: bool) -> Result<u8, Failure> {
     }
     whole.peers.sort_by(|one, other| other.total.cmp(&one.total).then_with(|| one.server.cmp(&other.server)));
     let heads = ["PEER", "TOTAL"].into_iter().chain(whole.buckets.iter().map(String::as_str));
-    let mut table = Table::new(heads.enumerate().map(|(place, head)| (head, if place == 0 { Left } else { Right })));
+    let mut table =
+        TextTable::new(heads.enumerate().map(|(place, head)| (head, if place == 0 { Left } else { Right })));
     // Zeros are printed as dashes, so that other numbers stand out.
     let number = |number: &u64| if *number == 0 { "-".to_owned() } else { count(*number) };
     for peer in &whole.peers {
@@ -106,17 +108,23 @@ async fn shape(gateway: &Gateway, json: bool) -> Result<u8, Failure> {
     Ok(print(&table.text(), FINE))
 }
 
-async fn show(gateway: &Gateway, json: bool, name: &str, after: Option<u64>, limit: u32) -> Result<u8, Failure> {
+async fn show(
+    gateway: &AdminClient,
+    json: bool,
+    name: &str,
+    after: Option<u64>,
+    limit: u32,
+) -> Result<u8, CommandFailure> {
     let asked = query(&[("after", after.map(|after| after.to_string())), ("limit", Some(limit.to_string()))]);
     let answer = gateway.get(&format!("/queue/{}{asked}", segment(name))).await?;
     if json {
         return Ok(print_json(&answer));
     }
-    let Items { items, next } = gateway.read(&answer)?;
+    let QueueItemsView { items, next } = gateway.read(&answer)?;
     if items.is_empty() {
         return Ok(print(&format!("nothing waits for {name}\n"), FINE));
     }
-    let mut table = Table::new([
+    let mut table = TextTable::new([
         ("INDEX", Right),
         ("AGE", Right),
         ("KIND", Left),

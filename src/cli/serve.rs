@@ -6,9 +6,9 @@ use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
-use super::started::Started;
-use super::{COULD_NOT_RUN, FINE, Source, WRONG};
-use crate::app::{App, DataDir, Left, Listeners, StartError};
+use super::started::StartSummary;
+use super::{COULD_NOT_RUN, ConfigSource, FINE, WRONG};
+use crate::app::{App, DataDir, Listeners, StartError, UnsentAtShutdown};
 use crate::settings::Settings;
 use crate::telemetry::{self, last_words};
 
@@ -16,7 +16,7 @@ use crate::telemetry::{self, last_words};
 #[derive(Debug, Args)]
 pub(super) struct Serve {
     #[command(flatten)]
-    source: Source,
+    source: ConfigSource,
     /// Start on whatever lies in server.data_dir, once: a new store where the old one is missing or empty, or a store that was
     /// not made there.
     #[arg(long)]
@@ -35,7 +35,7 @@ pub(super) fn run(options: Serve) -> u8 {
     let files = options.source.files();
     let found = if options.accept_data_dir { DataDir::AsFound } else { DataDir::Whole };
     let code = match options.source.load_to_run() {
-        Ok(settings) => actix::System::new().block_on(serve(&settings, found, Started { files })),
+        Ok(settings) => actix::System::new().block_on(serve(&settings, found, StartSummary { files })),
         Err(problems) => {
             last_words(&problems.to_string());
             COULD_NOT_RUN
@@ -46,14 +46,14 @@ pub(super) fn run(options: Serve) -> u8 {
 }
 
 /// The reason for which a running gateway ends.
-enum End {
+enum ServeEnd {
     Told,
     Failed(String),
 }
 
-async fn serve(settings: &Settings, found: DataDir, started: Started) -> u8 {
+async fn serve(settings: &Settings, found: DataDir, started: StartSummary) -> u8 {
     // Before all else: a signal that nobody waits for yet ends the process without a word.
-    let mut signals = match Signals::listen() {
+    let mut signals = match StopSignals::listen() {
         Ok(signals) => signals,
         Err(error) => {
             last_words(&format!("fernpost cannot wait for signals: {error}"));
@@ -80,16 +80,16 @@ async fn serve(settings: &Settings, found: DataDir, started: Started) -> u8 {
     };
     let end = tokio::select! {
         biased;
-        () = std::future::ready(()), if told_early => End::Told,
-        () = signals.stop() => End::Told,
-        reason = app.failed() => End::Failed(reason),
+        () = std::future::ready(()), if told_early => ServeEnd::Told,
+        () = signals.stop() => ServeEnd::Told,
+        reason = app.failed() => ServeEnd::Failed(reason),
     };
     match end {
-        End::Told => {
+        ServeEnd::Told => {
             tracing::info!("stopping: finishing what is under way; another signal after a second ends it at once");
             tokio::select! {
                 left = app.stop() => {
-                    let Left { peers, items } = left;
+                    let UnsentAtShutdown { peers, items } = left;
                     tracing::info!(peers, items, "stopped; what is unsent stays on disk and goes on at the next start");
                     FINE
                 }
@@ -102,7 +102,7 @@ async fn serve(settings: &Settings, found: DataDir, started: Started) -> u8 {
                 }
             }
         }
-        End::Failed(reason) => {
+        ServeEnd::Failed(reason) => {
             // The gateway must stop accepting at once, because no further response could be backed by a commit.
             app.kill().await;
             last_words(&format!("fernpost ends: {reason}"));
@@ -116,13 +116,13 @@ async fn start(settings: &Settings, found: DataDir) -> Result<App, StartError> {
 }
 
 /// The signals that a gateway hears.
-struct Signals {
+struct StopSignals {
     term: Signal,
     int: Signal,
     hup: Signal,
 }
 
-impl Signals {
+impl StopSignals {
     fn listen() -> std::io::Result<Self> {
         let [term, int, hup] = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
         Ok(Self { term: term?, int: int?, hup: hup? })

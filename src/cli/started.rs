@@ -12,12 +12,12 @@ use crate::settings::Settings;
 const PEERS_TOLD: usize = 20;
 
 /// What the settings do not say of a start.
-pub(super) struct Started {
+pub(super) struct StartSummary {
     /// The files of the configuration.
     pub(super) files: Vec<PathBuf>,
 }
 
-impl Started {
+impl StartSummary {
     /// Write the line.
     pub(super) async fn tell(self, settings: &Settings, app: &App) {
         let files: Vec<String> = self.files.iter().map(|file| absolute(file)).collect();

@@ -8,30 +8,30 @@ use std::time::Duration;
 use clap::Subcommand;
 use serde::Deserialize;
 
-use super::operator::{Failure, Gateway, Operator, print_json};
-use super::progress::Progress;
-use super::table::Align::{Left, Right};
-use super::table::Table;
-use super::words::{count, counted, size, times};
-use super::{FINE, Source, print};
+use super::operator::{AdminArgs, AdminClient, CommandFailure, print_json};
+use super::progress::ProgressLine;
+use super::table::ColumnAlign::{Left, Right};
+use super::table::TextTable;
+use super::words::{count, counted, format_times, size};
+use super::{ConfigSource, FINE, print};
 
 /// Interval at which the progress of a backup is polled.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// Commands for the store.
 #[derive(Debug, Subcommand)]
-pub(super) enum Store {
+pub(super) enum StoreCommand {
     /// Show the size of the store, table by table.
     Stats {
         #[command(flatten)]
-        operator: Operator,
+        operator: AdminArgs,
     },
     /// Copy the store of a running gateway to a new file on its machine.
     Backup {
         /// File to write; an existing file is never overwritten.
         file: PathBuf,
         #[command(flatten)]
-        operator: Operator,
+        operator: AdminArgs,
     },
     /// Verify a store that is not in use, or a backup; exits with 1 if it is damaged.
     Verify {
@@ -41,7 +41,7 @@ pub(super) enum Store {
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        source: Source,
+        source: ConfigSource,
     },
     /// Turn a backup into the store of a gateway that has lost its own.
     Restore {
@@ -54,41 +54,43 @@ pub(super) enum Store {
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        source: Source,
+        source: ConfigSource,
     },
 }
 
 /// Runs a command.
-pub(super) fn run(command: Store) -> u8 {
+pub(super) fn run(command: StoreCommand) -> u8 {
     match command {
-        Store::Stats { operator } => operator.run(stats),
-        Store::Backup { file, operator } => operator.run(async |gateway, json| backup(gateway, json, &file).await),
-        Store::Verify { file, json, source } => offline::verify(file, json, source),
-        Store::Restore { backup, to, json, source } => offline::restore(&backup, to, json, source),
+        StoreCommand::Stats { operator } => operator.run(stats),
+        StoreCommand::Backup { file, operator } => {
+            operator.run(async |gateway, json| backup(gateway, json, &file).await)
+        }
+        StoreCommand::Verify { file, json, source } => offline::verify(file, json, source),
+        StoreCommand::Restore { backup, to, json, source } => offline::restore(&backup, to, json, source),
     }
 }
 
 #[derive(Deserialize)]
-struct Stats {
+struct StoreStatsView {
     schema: u32,
     epoch: u64,
     file_bytes: Option<u64>,
     dead_bytes: Option<u64>,
     #[serde(default)]
     pdus_forgotten: u64,
-    tables: Vec<Rows>,
-    counts: Counts,
+    tables: Vec<TableRows>,
+    counts: StoreCountsView,
 }
 
 #[derive(Deserialize)]
-struct Rows {
+struct TableRows {
     name: String,
     rows: u64,
     bytes: u64,
 }
 
 #[derive(Deserialize)]
-struct Counts {
+struct StoreCountsView {
     commits: u64,
     rows_written: u64,
 }
@@ -97,19 +99,19 @@ struct Counts {
 fn tables(rows: impl Iterator<Item = (String, u64, u64)>) -> String {
     let mut rows: Vec<_> = rows.filter(|(_, rows, _)| *rows > 0).collect();
     rows.sort_by_key(|(_, _, bytes)| std::cmp::Reverse(*bytes));
-    let mut table = Table::new([("TABLE", Left), ("ROWS", Right), ("SIZE", Right)]);
+    let mut table = TextTable::new([("TABLE", Left), ("ROWS", Right), ("SIZE", Right)]);
     for (name, rows, bytes) in rows {
         table.row(vec![name, count(rows), size(bytes)]);
     }
     table.text()
 }
 
-async fn stats(gateway: &Gateway, json: bool) -> Result<u8, Failure> {
+async fn stats(gateway: &AdminClient, json: bool) -> Result<u8, CommandFailure> {
     let answer = gateway.get("/store").await?;
     if json {
         return Ok(print_json(&answer));
     }
-    let stats: Stats = gateway.read(&answer)?;
+    let stats: StoreStatsView = gateway.read(&answer)?;
     let mut text = tables(stats.tables.into_iter().map(|table| (table.name, table.rows, table.bytes)));
     text.push('\n');
     if let (Some(file), Some(dead)) = (stats.file_bytes, stats.dead_bytes) {
@@ -120,14 +122,14 @@ async fn stats(gateway: &Gateway, json: bool) -> Result<u8, Failure> {
         let pdus = counted(stats.pdus_forgotten, "PDU");
         text.push_str(&format!("forgot   the {texts} of {pdus}, which {is} still known\n"));
     }
-    text.push_str(&format!("opened   {}, schema {}\n", times(stats.epoch), stats.schema));
-    let Counts { commits, rows_written } = stats.counts;
+    text.push_str(&format!("opened   {}, schema {}\n", format_times(stats.epoch), stats.schema));
+    let StoreCountsView { commits, rows_written } = stats.counts;
     text.push_str(&format!("written  {} in {} since then\n", counted(rows_written, "row"), counted(commits, "commit")));
     Ok(print(&text, FINE))
 }
 
 #[derive(Deserialize)]
-struct Job {
+struct BackupProgress {
     path: PathBuf,
     state: String,
     rows: u64,
@@ -136,14 +138,14 @@ struct Job {
     error: Option<String>,
 }
 
-async fn backup(gateway: &Gateway, json: bool, file: &Path) -> Result<u8, Failure> {
+async fn backup(gateway: &AdminClient, json: bool, file: &Path) -> Result<u8, CommandFailure> {
     let path = std::path::absolute(file);
-    let path = path.map_err(|error| Failure::Misused(format!("{}: {error}", file.display())))?;
+    let path = path.map_err(|error| CommandFailure::Misused(format!("{}: {error}", file.display())))?;
     let body = serde_json::json!({ "path": path }).to_string();
     let mut answer = gateway.post("/store/backup", body).await?;
-    let mut progress = Progress::new("backup");
+    let mut progress = ProgressLine::new("backup");
     let job = loop {
-        let job: Job = gateway.read(&answer)?;
+        let job: BackupProgress = gateway.read(&answer)?;
         if job.state != "running" {
             break job;
         }
@@ -153,7 +155,7 @@ async fn backup(gateway: &Gateway, json: bool, file: &Path) -> Result<u8, Failur
     };
     progress.end();
     if let Some(words) = job.error {
-        return Err(Failure::Broken { code: "BACKUP_FAILED", words });
+        return Err(CommandFailure::Broken { code: "BACKUP_FAILED", words });
     }
     if json {
         return Ok(print_json(&answer));

@@ -4,7 +4,7 @@ use super::words::printable;
 
 /// The alignment of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Align {
+pub(super) enum ColumnAlign {
     /// Left, for text.
     Left,
     /// Right, for numbers.
@@ -12,14 +12,14 @@ pub(super) enum Align {
 }
 
 /// A table that is being built.
-pub(super) struct Table {
-    columns: Vec<(String, Align)>,
+pub(super) struct TextTable {
+    columns: Vec<(String, ColumnAlign)>,
     rows: Vec<Vec<String>>,
 }
 
-impl Table {
+impl TextTable {
     /// Returns a table with these headings.
-    pub(super) fn new<'a>(columns: impl IntoIterator<Item = (&'a str, Align)>) -> Self {
+    pub(super) fn new<'a>(columns: impl IntoIterator<Item = (&'a str, ColumnAlign)>) -> Self {
         let columns = columns.into_iter().map(|(head, align)| (head.to_owned(), align)).collect();
         Self { columns, rows: vec![] }
     }
@@ -52,8 +52,8 @@ impl Table {
                     printed.push_str("  ");
                 }
                 printed.push_str(&match self.columns[column].1 {
-                    Align::Left => format!("{cell:<width$}"),
-                    Align::Right => format!("{cell:>width$}"),
+                    ColumnAlign::Left => format!("{cell:<width$}"),
+                    ColumnAlign::Right => format!("{cell:>width$}"),
                 });
             }
             text.push_str(printed.trim_end());
@@ -65,12 +65,12 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
-    use super::Align::{Left, Right};
+    use super::ColumnAlign::{Left, Right};
     use super::*;
 
     #[test]
     fn table_aligns_columns_omits_empty() {
-        let mut table = Table::new([("PEER", Left), ("BACKLOG", Right), ("NEXT", Left), ("LAST ERROR", Left)]);
+        let mut table = TextTable::new([("PEER", Left), ("BACKLOG", Right), ("NEXT", Left), ("LAST ERROR", Left)]);
         for (peer, backlog, error) in [("blue.example", "1,204", "no route"), ("gr\u{fc}n", "7", "")] {
             table.row(vec![peer.to_owned(), backlog.to_owned(), String::new(), error.to_owned()]);
         }

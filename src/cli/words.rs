@@ -85,7 +85,7 @@ pub(super) fn counted(number: u64, noun: &str) -> String {
 }
 
 /// Formats a number of times: "once", "7 times".
-pub(super) fn times(number: u64) -> String {
+pub(super) fn format_times(number: u64) -> String {
     match number {
         1 => "once".to_owned(),
         _ => format!("{} times", count(number)),
@@ -98,12 +98,12 @@ pub(super) fn room(on_a_terminal: usize) -> usize {
 }
 
 /// A long text on one line, on a terminal cut to a length.
-pub(super) fn brief(text: &str, length: usize) -> String {
+pub(super) fn truncate(text: &str, length: usize) -> String {
     cut(text, room(length))
 }
 
 /// A long text on one line, on a terminal cut in its middle: of an error, who failed stands first and why stands last.
-pub(super) fn gist(text: &str, length: usize) -> String {
+pub(super) fn truncate_middle(text: &str, length: usize) -> String {
     cut_middle(text, room(length))
 }
 
@@ -163,7 +163,7 @@ mod tests {
     fn numbers_and_texts_are_readable() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([1, 2_000].map(items), ["1 item", "2,000 items"]);
-        assert_eq!([1, 2_000].map(times), ["once", "2,000 times"]);
+        assert_eq!([1, 2_000].map(format_times), ["once", "2,000 times"]);
         assert_eq!(cut("a\n  b  c", 9), "a b c");
         assert_eq!(cut("gr\u{fc}n und blau", 5), "gr\u{fc}n\u{2026}");
         assert_eq!(cut_middle("unreachable:  http://x: Connection refused", 24), "unreacha\u{2026}nnection refused");

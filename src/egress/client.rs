@@ -6,16 +6,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use actors::model::{Deadlines, PushFailure, ServerName};
+use actors::model::{PushFailure, RequestDeadlines, ServerName};
 use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, RequestBuilder, Url, redirect};
 use tokio::time::{Instant, timeout_at};
 use url::{Host, Position};
 
-use super::resolve::{Checked, permitted};
-use super::slots::{Closed, Load, Slots};
-use super::{Method, Request, raw, reply};
+use super::resolve::{FilteringResolver, permitted};
+use super::slots::{RequestLimiter, ShutdownPhase, SlotLoad};
+use super::{EgressMethod, EgressRequest, raw, reply};
 
 /// Maximum bytes of the response to a push; the longest legitimate one has about a hundred.
 pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -36,7 +36,7 @@ const IDLE_PER_HOST: usize = 2;
 const CLIENTS_MAX: usize = 16;
 
 /// The addresses of peers according to the configuration.
-pub trait Addresses: Send + Sync + 'static {
+pub trait AddressBook: Send + Sync + 'static {
     /// Returns the URLs of a peer in the order in which they are tried; `None` if none is configured.
     fn addresses(&self, server: &ServerName) -> Option<Vec<String>>;
 
@@ -47,51 +47,51 @@ pub trait Addresses: Send + Sync + 'static {
 /// Error: the client cannot be built.
 #[derive(Debug, thiserror::Error)]
 #[error("the outbound client cannot be built: {0}")]
-pub struct Unbuildable(#[source] reqwest::Error);
+pub struct ClientBuildError(#[source] reqwest::Error);
 
 /// The client for all requests to peers, with one pool of connections.
-pub struct Egress {
-    directory: Arc<dyn Addresses>,
+pub struct EgressClient {
+    directory: Arc<dyn AddressBook>,
     headers: HeaderMap,
     /// Clients by connect timeout, because the library has one timeout per client.
     clients: Mutex<Vec<(Duration, Client)>>,
     /// Address at which a peer last responded, for peers with several addresses.
     good: Mutex<HashMap<ServerName, String>>,
-    slots: Slots,
+    slots: RequestLimiter,
 }
 
-impl Egress {
+impl EgressClient {
     /// Returns a client for the server `us`.
-    pub fn new(us: &ServerName, directory: Arc<dyn Addresses>) -> Result<Self, Unbuildable> {
+    pub fn new(us: &ServerName, directory: Arc<dyn AddressBook>) -> Result<Self, ClientBuildError> {
         let origin = HeaderValue::from_str(us.as_str()).expect("a server name is visible ASCII");
         let mut headers = HeaderMap::new();
         headers.insert(HeaderName::from_static(ORIGIN), origin);
-        let usual = Deadlines { connect: Duration::from_secs(10), total: Duration::from_secs(30) };
-        let first = build(&headers, Arc::clone(&directory), usual.connect).map_err(Unbuildable)?;
+        let usual = RequestDeadlines { connect: Duration::from_secs(10), total: Duration::from_secs(30) };
+        let first = build(&headers, Arc::clone(&directory), usual.connect).map_err(ClientBuildError)?;
         let clients = Mutex::new(vec![(usual.connect, first)]);
-        Ok(Self { directory, headers, clients, good: Mutex::default(), slots: Slots::new(REQUESTS_MAX) })
+        Ok(Self { directory, headers, clients, good: Mutex::default(), slots: RequestLimiter::new(REQUESTS_MAX) })
     }
 
     /// Sets the maximum number of requests in flight.
     #[must_use]
     pub fn with_requests_max(self, most: usize) -> Self {
-        Self { slots: Slots::new(most), ..self }
+        Self { slots: RequestLimiter::new(most), ..self }
     }
 
     /// Stops requests that transfer items. Such a request never completes from now on, so its sender regards it as in
     /// flight when the process ends.
     pub fn close(&self) {
-        self.slots.close(Closed::HandingOver);
+        self.slots.close(ShutdownPhase::HandingOver);
     }
 
     /// Stops all new requests and waits for those in flight.
     pub async fn drain(&self) {
-        self.slots.close(Closed::All);
+        self.slots.close(ShutdownPhase::All);
         self.slots.idle().await;
     }
 
     /// Returns the number of requests in flight and of those that wait.
-    pub fn load(&self) -> Load {
+    pub fn load(&self) -> SlotLoad {
         self.slots.load()
     }
 
@@ -99,24 +99,34 @@ impl Egress {
     ///
     /// The next address is tried only if no connection was made: a request that may have reached the peer is repeated
     /// by the sender's rules, not here.
-    pub async fn send(&self, to: &ServerName, request: Request, deadlines: Deadlines) -> Result<Bytes, PushFailure> {
-        let slot = self.slots.enter(to, request.method != Method::Get).await;
+    pub async fn send(
+        &self,
+        to: &ServerName,
+        request: EgressRequest,
+        deadlines: RequestDeadlines,
+    ) -> Result<Bytes, PushFailure> {
+        let slot = self.slots.enter(to, request.method != EgressMethod::Get).await;
         let outcome = self.sent(to, request, deadlines).await;
         slot.ended(to, is_answered(&outcome));
         outcome
     }
 
-    async fn sent(&self, to: &ServerName, request: Request, deadlines: Deadlines) -> Result<Bytes, PushFailure> {
+    async fn sent(
+        &self,
+        to: &ServerName,
+        request: EgressRequest,
+        deadlines: RequestDeadlines,
+    ) -> Result<Bytes, PushFailure> {
         let deadline = Instant::now() + deadlines.total;
         let client = self.client(deadlines.connect)?;
         let addresses = self.in_order(to);
         let mut failed = Vec::new();
         for address in &addresses {
             let url = url(address, &request.path)?;
-            if request.raw && request.method == Method::Get && is_changed(&url, &request.path) {
+            if request.raw && request.method == EgressMethod::Get && is_changed(&url, &request.path) {
                 match self.send_raw(to, &url, &request, deadlines.connect, deadline).await {
-                    Err(raw::Failed::NoConnection(words)) => failed.push(format!("{address}: {words}")),
-                    Err(raw::Failed::Told(failure)) => return Err(failure),
+                    Err(raw::RawGetError::NoConnection(words)) => failed.push(format!("{address}: {words}")),
+                    Err(raw::RawGetError::Told(failure)) => return Err(failure),
                     Ok(body) => {
                         self.was_good(to, address, &addresses);
                         return Ok(body);
@@ -158,18 +168,19 @@ impl Egress {
         &self,
         to: &ServerName,
         url: &Url,
-        request: &Request,
+        request: &EgressRequest,
         connect: Duration,
         deadline: Instant,
-    ) -> Result<Bytes, raw::Failed> {
-        let found =
-            timeout_at(deadline, self.resolved(url)).await.map_err(|_| raw::Failed::Told(PushFailure::TimedOut))?;
+    ) -> Result<Bytes, raw::RawGetError> {
+        let found = timeout_at(deadline, self.resolved(url))
+            .await
+            .map_err(|_| raw::RawGetError::Told(PushFailure::TimedOut))?;
         let within = connect.min(deadline.saturating_duration_since(Instant::now()));
-        let stream = raw::connect(&found.map_err(raw::Failed::NoConnection)?, within).await?;
+        let stream = raw::connect(&found.map_err(raw::RawGetError::NoConnection)?, within).await?;
         let us = self.headers.get(ORIGIN).and_then(|us| us.to_str().ok()).unwrap_or_default();
         let headers = format!("Host: {to}\r\nUser-Agent: {USER_AGENT}\r\n{ORIGIN}: {us}\r\n");
-        let get = raw::Get { target: &request.path, headers: &headers, answer: request.answer };
-        raw::get(stream, &get, deadline).await.map_err(raw::Failed::Told)
+        let get = raw::RawGet { target: &request.path, headers: &headers, answer: request.answer };
+        raw::get(stream, &get, deadline).await.map_err(raw::RawGetError::Told)
     }
 
     /// Resolves the host of a URL. Literal addresses are permitted, because an operator configured them.
@@ -202,7 +213,7 @@ impl Egress {
             return Ok(client.clone());
         }
         let client = build(&self.headers, Arc::clone(&self.directory), connect)
-            .map_err(|error| PushFailure::Unreachable(Unbuildable(error).to_string()))?;
+            .map_err(|error| PushFailure::Unreachable(ClientBuildError(error).to_string()))?;
         if clients.len() >= CLIENTS_MAX {
             clients.remove(0);
         }
@@ -221,11 +232,11 @@ const fn is_answered(outcome: &Result<Bytes, PushFailure>) -> bool {
     }
 }
 
-fn build(headers: &HeaderMap, directory: Arc<dyn Addresses>, connect: Duration) -> Result<Client, reqwest::Error> {
+fn build(headers: &HeaderMap, directory: Arc<dyn AddressBook>, connect: Duration) -> Result<Client, reqwest::Error> {
     Client::builder()
         .user_agent(USER_AGENT)
         .default_headers(headers.clone())
-        .dns_resolver(Arc::new(Checked::new(directory)))
+        .dns_resolver(Arc::new(FilteringResolver::new(directory)))
         .connect_timeout(connect)
         .http1_only()
         .no_proxy()
@@ -236,13 +247,13 @@ fn build(headers: &HeaderMap, directory: Arc<dyn Addresses>, connect: Duration) 
         .build()
 }
 
-fn written(client: &Client, url: Url, request: &Request) -> RequestBuilder {
+fn written(client: &Client, url: Url, request: &EgressRequest) -> RequestBuilder {
     let with_body =
         |builder: RequestBuilder| builder.header(CONTENT_TYPE, "application/json").body(request.body.clone());
     match request.method {
-        Method::Get => client.get(url),
-        Method::Post => with_body(client.post(url)),
-        Method::Put => with_body(client.put(url)),
+        EgressMethod::Get => client.get(url),
+        EgressMethod::Post => with_body(client.post(url)),
+        EgressMethod::Put => with_body(client.put(url)),
     }
 }
 

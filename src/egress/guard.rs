@@ -50,7 +50,7 @@ const SPECIAL_V6: [Ipv6Net; 12] = [
 /// like.
 ///
 /// An IPv4-mapped IPv6 address (`::ffff:127.0.0.1`) is treated as the IPv4 address.
-pub fn is_special(address: IpAddr) -> bool {
+pub fn is_non_public(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => SPECIAL_V4.iter().any(|net| net.contains(&address)),
         IpAddr::V6(address) => SPECIAL_V6.iter().any(|net| net.contains(&address)),
@@ -96,7 +96,7 @@ mod tests {
             "fec0::1",
             "ff02::1",
         ] {
-            assert!(is_special(special.parse().expect("an address")), "{special}");
+            assert!(is_non_public(special.parse().expect("an address")), "{special}");
         }
         for public in [
             "1.1.1.1",
@@ -114,7 +114,7 @@ mod tests {
             "2606:4700::1111",
             "2001:4860::8888",
         ] {
-            assert!(!is_special(public.parse().expect("an address")), "{public}");
+            assert!(!is_non_public(public.parse().expect("an address")), "{public}");
         }
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use crate::threads::Threads;
+use crate::threads::BlockingPool;
 
 /// Maximum number of lookups in flight in this process; the next one waits within its request's deadline.
 const LOOKUPS_MAX: usize = 64;
@@ -22,17 +22,17 @@ const IDLE_FOR: Duration = Duration::from_secs(1);
 
 /// Returns the threads for lookups. Nothing else runs on them, so that names without a responding server delay no
 /// commit.
-fn threads() -> io::Result<&'static Threads> {
-    static THREADS: OnceLock<Threads> = OnceLock::new();
+fn threads() -> io::Result<&'static BlockingPool> {
+    static THREADS: OnceLock<BlockingPool> = OnceLock::new();
     if THREADS.get().is_none() {
         // Another caller may have set them first; this pool has no threads yet then.
-        let _ = THREADS.set(Threads::new("lookup", LOOKUPS_MAX, IDLE_FOR)?);
+        let _ = THREADS.set(BlockingPool::new("lookup", LOOKUPS_MAX, IDLE_FOR)?);
     }
     THREADS.get().ok_or_else(|| io::Error::other("no threads for look-ups"))
 }
 
 /// Returns the addresses of a name.
-pub(super) async fn of(name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+pub(super) async fn resolve(name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let room = ROOM.acquire().await.map_err(io::Error::other)?;
     let name = name.to_owned();
     let found = threads()?.run(move || {

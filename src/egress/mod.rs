@@ -11,9 +11,9 @@ mod reply;
 mod resolve;
 mod slots;
 
-pub use client::{ANSWER_BYTES_MAX, Addresses, Egress, Unbuildable};
-pub use guard::is_special;
-pub use slots::Load;
+pub use client::{ANSWER_BYTES_MAX, AddressBook, ClientBuildError, EgressClient};
+pub use guard::is_non_public;
+pub use slots::SlotLoad;
 
 use std::borrow::Cow;
 
@@ -21,22 +21,22 @@ use bytes::Bytes;
 
 /// A request to a peer, as a dialect wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
+pub struct EgressRequest {
     /// Method of the request.
-    pub method: Method,
+    pub method: EgressMethod,
     /// Path, from its first slash.
     pub path: Cow<'static, str>,
     /// JSON body; empty for a GET.
     pub body: Bytes,
     /// Part of the response that matters.
-    pub answer: Answer,
+    pub answer: EgressAnswer,
     /// Whether the path is sent exactly as written, even if a URL would change it; possible for a GET only.
     pub raw: bool,
 }
 
 /// The methods of requests to peers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
+pub enum EgressMethod {
     /// Reads something.
     Get,
     /// Transfers items.
@@ -47,7 +47,7 @@ pub enum Method {
 
 /// The part of a response that matters. The status always does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
+pub enum EgressAnswer {
     /// The body is needed: without it the request fails.
     Needed {
         /// Maximum bytes of the body.
@@ -60,10 +60,10 @@ pub enum Answer {
     },
 }
 
-impl Request {
+impl EgressRequest {
     /// Returns a GET.
-    pub fn get(path: impl Into<Cow<'static, str>>, answer: Answer) -> Self {
-        Self { method: Method::Get, path: path.into(), body: Bytes::new(), answer, raw: false }
+    pub fn get(path: impl Into<Cow<'static, str>>, answer: EgressAnswer) -> Self {
+        Self { method: EgressMethod::Get, path: path.into(), body: Bytes::new(), answer, raw: false }
     }
 
     /// Sends the path exactly as written.
@@ -73,12 +73,12 @@ impl Request {
     }
 
     /// Returns a POST of JSON.
-    pub fn post(path: impl Into<Cow<'static, str>>, body: Bytes, answer: Answer) -> Self {
-        Self { method: Method::Post, path: path.into(), body, answer, raw: false }
+    pub fn post(path: impl Into<Cow<'static, str>>, body: Bytes, answer: EgressAnswer) -> Self {
+        Self { method: EgressMethod::Post, path: path.into(), body, answer, raw: false }
     }
 
     /// Returns a PUT of JSON.
-    pub fn put(path: impl Into<Cow<'static, str>>, body: Bytes, answer: Answer) -> Self {
-        Self { method: Method::Put, path: path.into(), body, answer, raw: false }
+    pub fn put(path: impl Into<Cow<'static, str>>, body: Bytes, answer: EgressAnswer) -> Self {
+        Self { method: EgressMethod::Put, path: path.into(), body, answer, raw: false }
     }
 }

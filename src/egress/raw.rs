@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::Answer;
+use super::EgressAnswer;
 use super::reply::{self, REASON_BYTES_MAX};
 
 /// Maximum bytes of a head, and below, of the line before a chunk.
@@ -26,18 +26,18 @@ const CHUNK_LINE_MAX: usize = 1024;
 const READ_BYTES: usize = 8 * 1024;
 
 /// A GET to send.
-pub(super) struct Get<'a> {
+pub(super) struct RawGet<'a> {
     /// Target, sent exactly as written.
     pub(super) target: &'a str,
     /// Header lines, each with its line end.
     pub(super) headers: &'a str,
     /// Part of the response that matters.
-    pub(super) answer: Answer,
+    pub(super) answer: EgressAnswer,
 }
 
 /// The reason for which there is no response.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Failed {
+pub(super) enum RawGetError {
     /// No connection was made, so the next address may be tried.
     NoConnection(String),
     /// A connection was made, and the request failed.
@@ -45,7 +45,7 @@ pub(super) enum Failed {
 }
 
 /// Connects to the first of these addresses that accepts.
-pub(super) async fn connect(addresses: &[SocketAddr], within: Duration) -> Result<TcpStream, Failed> {
+pub(super) async fn connect(addresses: &[SocketAddr], within: Duration) -> Result<TcpStream, RawGetError> {
     let mut failed = Vec::new();
     for address in addresses {
         match timeout(within, TcpStream::connect(address)).await {
@@ -58,11 +58,11 @@ pub(super) async fn connect(addresses: &[SocketAddr], within: Duration) -> Resul
             Err(_elapsed) => failed.push(format!("{address}: no connection within the deadline")),
         }
     }
-    Err(Failed::NoConnection(failed.join("; ")))
+    Err(RawGetError::NoConnection(failed.join("; ")))
 }
 
 /// Sends the request and reads its whole response; only the body of a 200 is a success.
-pub(super) async fn get<S>(io: S, get: &Get<'_>, deadline: Instant) -> Result<Bytes, PushFailure>
+pub(super) async fn get<S>(io: S, get: &RawGet<'_>, deadline: Instant) -> Result<Bytes, PushFailure>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -70,35 +70,35 @@ where
         return Err(PushFailure::Unreachable("a request target holds what no request line may".to_owned()));
     }
     let head = format!("GET {} HTTP/1.1\r\n{}Connection: close\r\n\r\n", get.target, get.headers);
-    let mut reader = Reader { io, buffer: BytesMut::new(), deadline };
+    let mut reader = ResponseReader { io, buffer: BytesMut::new(), deadline };
     settled(timeout_at(deadline, reader.io.write_all(head.as_bytes())).await)?;
-    let Head { status, retry_after, framing } = reader.head().await?;
+    let ResponseHead { status, retry_after, framing } = reader.head().await?;
     if status == StatusCode::OK {
-        let (Answer::Needed { bytes_max } | Answer::StatusDecides { bytes_max }) = get.answer;
+        let (EgressAnswer::Needed { bytes_max } | EgressAnswer::StatusDecides { bytes_max }) = get.answer;
         let (body, end) = match framing {
-            Framing::Length(length) if length > bytes_max as u64 => (Bytes::new(), Err(too_long(bytes_max))),
+            ResponseFraming::Length(length) if length > bytes_max as u64 => (Bytes::new(), Err(too_long(bytes_max))),
             framing => reader.body(framing, bytes_max).await,
         };
         return match get.answer {
-            Answer::Needed { .. } => end.map(|()| body),
-            Answer::StatusDecides { .. } => Ok(end.map(|()| body).unwrap_or_default()),
+            EgressAnswer::Needed { .. } => end.map(|()| body),
+            EgressAnswer::StatusDecides { .. } => Ok(end.map(|()| body).unwrap_or_default()),
         };
     }
     // An unreadable reason is ignored, because the status alone decides.
     let (reason, _) = reader.body(framing, REASON_BYTES_MAX).await;
-    Err(reply::sorted(status, reply::shown(&reason), retry_after))
+    Err(reply::classify_status(status, reply::shown(&reason), retry_after))
 }
 
 /// The head of a response.
-struct Head {
+struct ResponseHead {
     status: StatusCode,
     retry_after: Option<Duration>,
-    framing: Framing,
+    framing: ResponseFraming,
 }
 
 /// The end of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Framing {
+enum ResponseFraming {
     Length(u64),
     Chunks,
     UntilClose,
@@ -121,14 +121,14 @@ fn settled<T>(done: Result<io::Result<T>, Elapsed>) -> Result<T, PushFailure> {
 }
 
 /// A reader of one response.
-struct Reader<S> {
+struct ResponseReader<S> {
     io: S,
     /// Bytes that were received and not processed yet.
     buffer: BytesMut,
     deadline: Instant,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Reader<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> ResponseReader<S> {
     /// Reads more bytes; returns `false` at the end of the stream.
     async fn more(&mut self) -> Result<bool, PushFailure> {
         self.buffer.reserve(READ_BYTES);
@@ -142,7 +142,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<S> {
         self.more().await?.then_some(()).ok_or_else(broken_off)
     }
 
-    async fn head(&mut self) -> Result<Head, PushFailure> {
+    async fn head(&mut self) -> Result<ResponseHead, PushFailure> {
         loop {
             let (parsed, head) = parsed(&self.buffer)?;
             self.buffer.advance(parsed);
@@ -159,12 +159,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<S> {
     }
 
     /// Reads the body; the second value is an error if it is incomplete.
-    async fn body(&mut self, framing: Framing, bytes_max: usize) -> (Bytes, Result<(), PushFailure>) {
+    async fn body(&mut self, framing: ResponseFraming, bytes_max: usize) -> (Bytes, Result<(), PushFailure>) {
         let mut body = BytesMut::new();
         let end = match framing {
-            Framing::Length(length) => self.data(length, &mut body, bytes_max).await,
-            Framing::Chunks => self.chunks(&mut body, bytes_max).await,
-            Framing::UntilClose => self.rest(&mut body, bytes_max).await,
+            ResponseFraming::Length(length) => self.data(length, &mut body, bytes_max).await,
+            ResponseFraming::Chunks => self.chunks(&mut body, bytes_max).await,
+            ResponseFraming::UntilClose => self.rest(&mut body, bytes_max).await,
         };
         (body.freeze(), end)
     }
@@ -221,7 +221,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<S> {
 }
 
 /// Parses the head and returns its length; `None` if it is not complete yet.
-fn parsed(bytes: &[u8]) -> Result<(usize, Option<Head>), PushFailure> {
+fn parsed(bytes: &[u8]) -> Result<(usize, Option<ResponseHead>), PushFailure> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut response = httparse::Response::new(&mut headers);
     let whole = response.parse(bytes).map_err(|error| PushFailure::Broken(format!("this is no HTTP: {error}")))?;
@@ -234,14 +234,16 @@ fn parsed(bytes: &[u8]) -> Result<(usize, Option<Head>), PushFailure> {
     };
     let retry_after = named("retry-after").first().and_then(|value| reply::seconds(value));
     let framing = match (&named("transfer-encoding")[..], &named("content-length")[..]) {
-        _ if status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED => Some(Framing::Length(0)),
-        ([], []) => Some(Framing::UntilClose),
-        ([coding], []) => coding.eq_ignore_ascii_case("chunked").then_some(Framing::Chunks),
-        ([], [length]) if length.bytes().all(|byte| byte.is_ascii_digit()) => length.parse().ok().map(Framing::Length),
+        _ if status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED => Some(ResponseFraming::Length(0)),
+        ([], []) => Some(ResponseFraming::UntilClose),
+        ([coding], []) => coding.eq_ignore_ascii_case("chunked").then_some(ResponseFraming::Chunks),
+        ([], [length]) if length.bytes().all(|byte| byte.is_ascii_digit()) => {
+            length.parse().ok().map(ResponseFraming::Length)
+        }
         _ => None,
     };
     let framing = framing.ok_or_else(|| unreadable("where the answer ends is not certain"))?;
-    Ok((length, Some(Head { status, retry_after, framing })))
+    Ok((length, Some(ResponseHead { status, retry_after, framing })))
 }
 
 #[cfg(test)]

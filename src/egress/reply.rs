@@ -8,7 +8,7 @@ use reqwest::header::RETRY_AFTER;
 use reqwest::{Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
-use super::Answer;
+use super::EgressAnswer;
 use super::client::in_words;
 
 /// Maximum bytes of an error body that are read: more than is shown, because a character may take four bytes.
@@ -16,23 +16,23 @@ pub(super) const REASON_BYTES_MAX: usize = 1024;
 const REASON_CHARACTERS_MAX: usize = 200;
 
 /// Returns the body of a 200, or the failure.
-pub(super) async fn read(response: Response, deadline: Instant, answer: Answer) -> Result<Bytes, PushFailure> {
+pub(super) async fn read(response: Response, deadline: Instant, answer: EgressAnswer) -> Result<Bytes, PushFailure> {
     let status = response.status();
     if status == StatusCode::OK {
-        let (Answer::Needed { bytes_max } | Answer::StatusDecides { bytes_max }) = answer;
+        let (EgressAnswer::Needed { bytes_max } | EgressAnswer::StatusDecides { bytes_max }) = answer;
         let body = timeout_at(deadline, whole(response, bytes_max)).await.unwrap_or(Err(PushFailure::TimedOut));
         return match answer {
-            Answer::Needed { .. } => body,
-            Answer::StatusDecides { .. } => Ok(body.unwrap_or_default()),
+            EgressAnswer::Needed { .. } => body,
+            EgressAnswer::StatusDecides { .. } => Ok(body.unwrap_or_default()),
         };
     }
     let retry_after = retry_after(&response);
     let reason = reason(response, deadline).await;
-    Err(sorted(status, reason, retry_after))
+    Err(classify_status(status, reason, retry_after))
 }
 
 /// Classifies a status other than 200.
-pub(super) fn sorted(status: StatusCode, reason: String, retry_after: Option<Duration>) -> PushFailure {
+pub(super) fn classify_status(status: StatusCode, reason: String, retry_after: Option<Duration>) -> PushFailure {
     let code = status.as_u16();
     match status {
         status if status.is_success() || status.is_informational() => {
@@ -119,7 +119,7 @@ mod tests {
             (413, "refused"),
         ] {
             let status = StatusCode::from_u16(status).expect("a status");
-            let kind = match sorted(status, String::new(), wait) {
+            let kind = match classify_status(status, String::new(), wait) {
                 PushFailure::TimedOut => "time-out",
                 PushFailure::Troubled { retry_after, .. } if retry_after == wait => "troubled",
                 PushFailure::Refused { .. } => "refused",

@@ -6,18 +6,18 @@ use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use super::client::Addresses;
-use super::guard::is_special;
+use super::client::AddressBook;
+use super::guard::is_non_public;
 use super::lookups;
 
 /// A resolver that returns only permitted addresses. Literal addresses do not pass through it, because an operator
 /// configured them.
-pub(super) struct Checked {
-    directory: Arc<dyn Addresses>,
+pub(super) struct FilteringResolver {
+    directory: Arc<dyn AddressBook>,
 }
 
-impl Checked {
-    pub(super) fn new(directory: Arc<dyn Addresses>) -> Self {
+impl FilteringResolver {
+    pub(super) fn new(directory: Arc<dyn AddressBook>) -> Self {
         Self { directory }
     }
 }
@@ -25,12 +25,12 @@ impl Checked {
 /// Error: all addresses of a name are forbidden. A name under foreign control may point to the internal network.
 #[derive(Debug, thiserror::Error)]
 #[error("{name} resolves to {found}, which network.allow does not hold")]
-struct Forbidden {
+struct ForbiddenAddress {
     name: String,
     found: String,
 }
 
-impl Resolve for Checked {
+impl Resolve for FilteringResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let directory = Arc::clone(&self.directory);
         Box::pin(async move {
@@ -42,17 +42,17 @@ impl Resolve for Checked {
 
 /// Returns the permitted addresses of a name.
 pub(super) async fn permitted(
-    directory: &dyn Addresses,
+    directory: &dyn AddressBook,
     name: &str,
     port: u16,
 ) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
-    let found = lookups::of(name, port).await?;
+    let found = lookups::resolve(name, port).await?;
     let is_permitted =
-        |address: &&SocketAddr| !is_special(address.ip()) || directory.allows(address.ip().to_canonical());
+        |address: &&SocketAddr| !is_non_public(address.ip()) || directory.allows(address.ip().to_canonical());
     let passed: Vec<SocketAddr> = found.iter().filter(is_permitted).copied().collect();
     if passed.is_empty() {
         let found = found.iter().map(|address| address.ip().to_string()).collect::<Vec<_>>().join(", ");
-        return Err(Forbidden { name: name.to_owned(), found }.into());
+        return Err(ForbiddenAddress { name: name.to_owned(), found }.into());
     }
     Ok(passed)
 }

@@ -20,11 +20,11 @@ use tokio::time::{Duration, Instant, sleep_until};
 
 /// Minimum interval between two attempts at peers that did not respond last time: 500 a second. A failing attempt costs
 /// about a third of a millisecond in total, so they take at most a sixth of a core.
-const FAILING_APART: Duration = Duration::from_millis(2);
+const FAILING_START_INTERVAL: Duration = Duration::from_millis(2);
 
 /// The number of requests in flight and of those that wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Load {
+pub struct SlotLoad {
     /// Number of requests in flight.
     pub under_way: u64,
     /// Number of requests that wait for a permit.
@@ -33,7 +33,7 @@ pub struct Load {
 
 /// The requests that get no permit any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Closed {
+pub(super) enum ShutdownPhase {
     /// None: all get one.
     No,
     /// Requests that transfer items.
@@ -43,7 +43,7 @@ pub(super) enum Closed {
 }
 
 /// The limiter of requests.
-pub(super) struct Slots {
+pub(super) struct RequestLimiter {
     all: Semaphore,
     unproven: Semaphore,
     failing: Semaphore,
@@ -59,30 +59,30 @@ pub(super) struct Slots {
 }
 
 /// A permit for one request, released when it is dropped.
-pub(super) struct Slot<'a> {
-    slots: &'a Slots,
+pub(super) struct RequestPermit<'a> {
+    slots: &'a RequestLimiter,
     #[expect(dead_code, reason = "held for their drop")]
     permits: [Option<SemaphorePermit<'a>>; 3],
-    counted: Option<Counted<'a>>,
+    counted: Option<CountedSlot<'a>>,
 }
 
 /// A count that is one higher until this is dropped.
-struct Counted<'a>(&'a AtomicU64);
+struct CountedSlot<'a>(&'a AtomicU64);
 
-impl<'a> Counted<'a> {
+impl<'a> CountedSlot<'a> {
     fn new(count: &'a AtomicU64) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
         Self(count)
     }
 }
 
-impl Drop for Counted<'_> {
+impl Drop for CountedSlot<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl Slots {
+impl RequestLimiter {
     /// Returns a limiter for this many requests.
     pub(super) fn new(most: usize) -> Self {
         Self {
@@ -93,24 +93,24 @@ impl Slots {
             answered: Mutex::default(),
             under_way: AtomicU64::new(0),
             waiting: AtomicU64::new(0),
-            closed: AtomicU8::new(Closed::No as u8),
+            closed: AtomicU8::new(ShutdownPhase::No as u8),
             left: Notify::new(),
         }
     }
 
     /// Waits for a permit. All requests acquire the semaphores in the same order, so there is no deadlock.
-    pub(super) async fn enter(&self, to: &ServerName, hands_over: bool) -> Slot<'_> {
-        let _waiting = Counted::new(&self.waiting);
+    pub(super) async fn enter(&self, to: &ServerName, hands_over: bool) -> RequestPermit<'_> {
+        let _waiting = CountedSlot::new(&self.waiting);
         let answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner).get(to).copied();
         let failing = if answered == Some(false) { self.failing().await } else { None };
         let unproven = if answered == Some(true) { None } else { permit(&self.unproven).await };
         let permits = [failing, unproven, permit(&self.all).await];
-        let last = if hands_over { Closed::No } else { Closed::HandingOver };
+        let last = if hands_over { ShutdownPhase::No } else { ShutdownPhase::HandingOver };
         if self.closed.load(Ordering::SeqCst) > last as u8 {
             // A missing response is not a failure: nothing is recorded about a request that was never sent.
             std::future::pending::<()>().await;
         }
-        Slot { slots: self, permits, counted: Some(Counted::new(&self.under_way)) }
+        RequestPermit { slots: self, permits, counted: Some(CountedSlot::new(&self.under_way)) }
     }
 
     /// Acquires a permit for peers that did not respond, and waits for its turn.
@@ -118,12 +118,12 @@ impl Slots {
         let permit = permit(&self.failing).await;
         let mut turn = self.turn.lock().await;
         sleep_until(*turn).await;
-        *turn = Instant::now() + FAILING_APART;
+        *turn = Instant::now() + FAILING_START_INTERVAL;
         permit
     }
 
     /// Stops giving permits to these requests: they wait until the process ends.
-    pub(super) fn close(&self, what: Closed) {
+    pub(super) fn close(&self, what: ShutdownPhase) {
         self.closed.fetch_max(what as u8, Ordering::SeqCst);
     }
 
@@ -139,8 +139,8 @@ impl Slots {
     }
 
     /// Returns the current numbers.
-    pub(super) fn load(&self) -> Load {
-        Load { under_way: self.under_way.load(Ordering::Relaxed), waiting: self.waiting.load(Ordering::Relaxed) }
+    pub(super) fn load(&self) -> SlotLoad {
+        SlotLoad { under_way: self.under_way.load(Ordering::Relaxed), waiting: self.waiting.load(Ordering::Relaxed) }
     }
 }
 
@@ -149,14 +149,14 @@ async fn permit(of: &Semaphore) -> Option<SemaphorePermit<'_>> {
     of.acquire().await.ok()
 }
 
-impl Drop for Slot<'_> {
+impl Drop for RequestPermit<'_> {
     fn drop(&mut self) {
         self.counted = None;
         self.slots.left.notify_waiters();
     }
 }
 
-impl Slot<'_> {
+impl RequestPermit<'_> {
     /// Ends the request and records whether the peer responded.
     pub(super) fn ended(self, to: &ServerName, answered: bool) {
         let mut all = self.slots.answered.lock().unwrap_or_else(PoisonError::into_inner);
@@ -177,7 +177,7 @@ mod tests {
         format!("peer{n}.example").parse().expect("valid")
     }
 
-    async fn try_enter<'a>(slots: &'a Slots, to: &ServerName) -> Option<Slot<'a>> {
+    async fn try_enter<'a>(slots: &'a RequestLimiter, to: &ServerName) -> Option<RequestPermit<'a>> {
         timeout(Duration::from_millis(100), slots.enter(to, true)).await.ok()
     }
 
@@ -185,7 +185,7 @@ mod tests {
     /// the worst percent, each time.
     #[tokio::test(start_paused = true)]
     async fn failing_peer_attempts_are_spread() {
-        let slots = std::sync::Arc::new(Slots::new(80));
+        let slots = std::sync::Arc::new(RequestLimiter::new(80));
         for dead in 0..60 {
             slots.enter(&name(dead), true).await.ended(&name(dead), false);
         }
@@ -204,7 +204,7 @@ mod tests {
         let mut at = attempts.join_all().await;
         at.sort_unstable();
         let closest = at.windows(2).map(|pair| pair[1] - pair[0]).min();
-        assert!(closest >= Some(FAILING_APART), "{at:?}");
+        assert!(closest >= Some(FAILING_START_INTERVAL), "{at:?}");
         assert!(at[19] < Duration::from_secs(1) && at[20] >= Duration::from_secs(3), "a quarter at a time: {at:?}");
 
         let healthy = name(99);
@@ -217,7 +217,7 @@ mod tests {
     /// What brought a large service to a standstill for an hour: some dead servers held every worker there was.
     #[tokio::test(start_paused = true)]
     async fn dead_peers_leave_permits_for_healthy() {
-        let slots = Slots::new(8);
+        let slots = RequestLimiter::new(8);
         for dead in 0..10 {
             slots.enter(&name(dead), true).await.ended(&name(dead), false);
         }
@@ -236,23 +236,23 @@ mod tests {
         held.extend(try_enter(&slots, &healthy).await);
         held.extend(try_enter(&slots, &healthy).await);
         assert_eq!(held.len(), 8, "the rest is for those that answer");
-        assert_eq!(slots.load(), Load { under_way: 8, waiting: 0 }, "whoever gave up does not wait any more");
+        assert_eq!(slots.load(), SlotLoad { under_way: 8, waiting: 0 }, "whoever gave up does not wait any more");
         assert!(try_enter(&slots, &healthy).await.is_none(), "and that is all");
         held.clear();
-        assert_eq!(slots.load(), Load::default());
+        assert_eq!(slots.load(), SlotLoad::default());
     }
 
     #[tokio::test(start_paused = true)]
     async fn closed_limiter_finishes_in_flight_requests() {
-        let slots = Slots::new(4);
+        let slots = RequestLimiter::new(4);
         timeout(Duration::from_millis(1), slots.idle()).await.expect("nothing is under way");
         let slot = slots.enter(&name(1), true).await;
-        slots.close(Closed::HandingOver);
+        slots.close(ShutdownPhase::HandingOver);
         assert!(try_enter(&slots, &name(2)).await.is_none());
         let other = name(2);
         let asks = async || timeout(Duration::from_millis(1), slots.enter(&other, false)).await.is_ok();
         assert!(asks().await, "a question may still be asked, for the sake of an answer that we owe");
-        slots.close(Closed::All);
+        slots.close(ShutdownPhase::All);
         assert!(!asks().await);
         assert!(timeout(Duration::from_secs(60), slots.idle()).await.is_err(), "one is under way");
         tokio::join!(slots.idle(), async { slot.ended(&name(1), true) });
@@ -260,7 +260,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn recovered_peer_regains_permits_immediately() {
-        let slots = Slots::new(4);
+        let slots = RequestLimiter::new(4);
         slots.enter(&name(1), true).await.ended(&name(1), false);
         slots.enter(&name(2), true).await.ended(&name(2), false);
         let dead = slots.enter(&name(1), true).await;

@@ -6,34 +6,35 @@ use std::time::{Duration, UNIX_EPOCH};
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
 use actors::model::{Millis, Refusal};
-use actors::ports::{ArchiveError, Lost};
+use actors::ports::{ArchiveError, JournalStopped};
 
-use super::refusal::Problem;
+use super::refusal::ApiError;
 
 /// Default of `Retry-After`: the header has no unit below a second.
-pub const SHORTLY: Duration = Duration::from_secs(1);
+pub const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(1);
 
-impl From<Lost> for Problem {
-    fn from(_: Lost) -> Self {
+impl From<JournalStopped> for ApiError {
+    fn from(_: JournalStopped) -> Self {
         Refusal::OutcomeUnknown.into()
     }
 }
 
-impl From<ArchiveError> for Problem {
+impl From<ArchiveError> for ApiError {
     fn from(error: ArchiveError) -> Self {
         tracing::error!(%error, "a call was refused");
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "STORE_UNREADABLE", error.to_string()).retry_after(SHORTLY)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "STORE_UNREADABLE", error.to_string())
+            .retry_after(RETRY_AFTER_DEFAULT)
     }
 }
 
 /// Returns the error for an unknown route.
-pub fn no_route() -> Problem {
-    Problem::not_found("NO_ROUTE", "there is no such call")
+pub fn no_route() -> ApiError {
+    ApiError::not_found("NO_ROUTE", "there is no such call")
 }
 
 /// Returns the response to a request with another method than the route has.
 pub fn wrong_method(allowed: &'static str) -> HttpResponse {
-    let refused = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "WRONG_METHOD", format!("this call is {allowed}"));
+    let refused = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "WRONG_METHOD", format!("this call is {allowed}"));
     let mut response = refused.error_response();
     let allow = allowed.replace("GET", "GET, HEAD");
     let allow = header::HeaderValue::try_from(allow).expect("names of methods");

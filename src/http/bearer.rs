@@ -5,30 +5,30 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use actix_web::middleware::Next;
 use actix_web::{Error, ResponseError, web};
-use actors::supervise::seldom::Seldom;
+use actors::supervise::seldom::LogThrottle;
 use sha2::{Digest, Sha256};
 
-use super::refusal::Problem;
+use super::refusal::ApiError;
 
 /// The token that a listener requires, or none if it is open. It is put into the application's data for [`require`].
 #[derive(Clone)]
-pub struct Bearer {
+pub struct BearerToken {
     digest: Option<[u8; 32]>,
     /// Configuration key of the listener's token.
     key: &'static str,
-    refused: Seldom,
+    refused: LogThrottle,
 }
 
-impl Bearer {
+impl BearerToken {
     /// Returns the check for a listener whose token is set under this key; `None` leaves the listener open.
     pub fn new(key: &'static str, token: Option<&str>) -> Self {
-        let refused = Seldom::new(|key, count, last| {
+        let refused = LogThrottle::new(|key, count, last| {
             tracing::warn!(key, count, last, "calls without the right token are refused");
         });
         Self { digest: token.map(|token| Sha256::digest(token.as_bytes()).into()), key, refused }
     }
 
-    fn note(&self, request: &ServiceRequest, why: &Problem) {
+    fn note(&self, request: &ServiceRequest, why: &ApiError) {
         let from = request.peer_addr().map_or_else(|| "no address".to_owned(), |address| address.to_string());
         self.refused.note(self.key, 1, &format!("{from}: {why}"));
     }
@@ -42,17 +42,17 @@ impl Bearer {
     ///
     /// It compares digests, not tokens: the position at which two digests differ reveals nothing about the token, so
     /// the comparison need not take constant time.
-    pub fn check(&self, headers: &HeaderMap) -> Result<(), Problem> {
+    pub fn check(&self, headers: &HeaderMap) -> Result<(), ApiError> {
         let Some(expected) = self.digest else { return Ok(()) };
         let Some(given) = headers.get(AUTHORIZATION) else {
-            return Err(Problem::unauthenticated("a bearer token is needed"));
+            return Err(ApiError::unauthenticated("a bearer token is needed"));
         };
         let (scheme, token) = given.as_bytes().split_at(given.as_bytes().len().min(SCHEME.len()));
         let digest: [u8; 32] = Sha256::digest(token).into();
         if scheme.eq_ignore_ascii_case(SCHEME) && digest == expected {
             Ok(())
         } else {
-            Err(Problem::unauthenticated("the bearer token is not the right one"))
+            Err(ApiError::unauthenticated("the bearer token is not the right one"))
         }
     }
 }
@@ -61,7 +61,7 @@ const SCHEME: &[u8] = b"Bearer ";
 
 /// Middleware for a scope: refuses requests without the right token.
 pub async fn require(
-    bearer: web::Data<Bearer>,
+    bearer: web::Data<BearerToken>,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
@@ -86,7 +86,7 @@ mod tests {
 
     const KEY: &str = "admin.token";
 
-    fn asked(bearer: &Bearer, header: Option<&str>) -> bool {
+    fn asked(bearer: &BearerToken, header: Option<&str>) -> bool {
         let mut headers = HeaderMap::new();
         if let Some(header) = header {
             headers.insert(AUTHORIZATION, HeaderValue::from_str(header).expect("a header"));
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn only_exact_token_is_authorized() {
-        let closed = Bearer::new(KEY, Some("sesame"));
+        let closed = BearerToken::new(KEY, Some("sesame"));
         for (header, opens) in [
             (None, false),
             (Some(""), false),
@@ -111,15 +111,15 @@ mod tests {
         ] {
             assert_eq!(asked(&closed, header), opens, "{header:?}");
         }
-        assert!(asked(&Bearer::new(KEY, None), None));
-        assert!(asked(&Bearer::new(KEY, None), Some("Bearer anything")));
+        assert!(asked(&BearerToken::new(KEY, None), None));
+        assert!(asked(&BearerToken::new(KEY, None), Some("Bearer anything")));
     }
 
     #[actix_web::test]
     async fn scope_without_token_answers_401() {
         let handler = || async { HttpResponse::NoContent().finish() };
         let scope = web::scope("/v1").wrap(from_fn(require)).route("/x", web::get().to(handler));
-        let app = App::new().app_data(web::Data::new(Bearer::new(KEY, Some("sesame")))).service(scope);
+        let app = App::new().app_data(web::Data::new(BearerToken::new(KEY, Some("sesame")))).service(scope);
         let app = init_service(app).await;
         let refused = call_service(&app, TestRequest::get().uri("/v1/x").to_request()).await;
         let asks_for = refused.headers().get(WWW_AUTHENTICATE).map(HeaderValue::as_bytes);

@@ -9,10 +9,10 @@ use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_LENGTH;
 use actix_web::{FromRequest, HttpRequest, web};
-use actors::model::{Counted, Lasting};
+use actors::model::{CountedNoun, ShortDuration};
 use bytes::Bytes;
 
-use super::refusal::Problem;
+use super::refusal::ApiError;
 
 /// The limits of a request body. They are put into the application's data; without them the defaults apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,14 +32,14 @@ impl Default for BodyLimit {
 }
 
 impl BodyLimit {
-    fn too_large(&self) -> Problem {
-        let words = format!("the body is larger than {} allows ({})", self.key, Counted(self.bytes as u64, "byte"));
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", words)
+    fn too_large(&self) -> ApiError {
+        let words = format!("the body is larger than {} allows ({})", self.key, CountedNoun(self.bytes as u64, "byte"));
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", words)
     }
 
-    fn too_slow(&self) -> Problem {
-        let words = format!("the body did not arrive within {}", Lasting(self.time));
-        Problem::new(StatusCode::REQUEST_TIMEOUT, "BODY_TIMEOUT", words)
+    fn too_slow(&self) -> ApiError {
+        let words = format!("the body did not arrive within {}", ShortDuration(self.time));
+        ApiError::new(StatusCode::REQUEST_TIMEOUT, "BODY_TIMEOUT", words)
     }
 }
 
@@ -53,17 +53,17 @@ impl FromRequest for BodyLimit {
     }
 }
 
-fn broken_off(error: &actix_web::Error) -> Problem {
-    Problem::bad_request("BODY_BROKEN", format!("the body broke off: {error}"))
+fn broken_off(error: &actix_web::Error) -> ApiError {
+    ApiError::bad_request("BODY_BROKEN", format!("the body broke off: {error}"))
 }
 
 /// The whole body of a request, within its [`BodyLimit`].
 #[derive(Debug, Clone)]
-pub struct Body(pub Bytes);
+pub struct RequestBody(pub Bytes);
 
-impl FromRequest for Body {
-    type Error = Problem;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+impl FromRequest for RequestBody {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let limit = request.app_data::<BodyLimit>().copied().unwrap_or_default();

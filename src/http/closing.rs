@@ -12,10 +12,10 @@ use tokio::sync::Notify;
 
 /// The drain state that all listeners of a gateway share.
 #[derive(Clone, Default)]
-pub struct Closing(Arc<Shared>);
+pub struct DrainSignal(Arc<DrainShared>);
 
 #[derive(Default)]
-struct Shared {
+struct DrainShared {
     closed: AtomicBool,
     under_way: AtomicUsize,
     ended: Notify,
@@ -23,19 +23,19 @@ struct Shared {
 
 /// The drain state with the response of one listener, for [`admit`]. It is put into the application's data.
 #[derive(Clone)]
-pub struct Door {
-    closing: Closing,
-    later: fn(&str) -> Option<HttpResponse>,
+pub struct DrainGate {
+    closing: DrainSignal,
+    draining_response: fn(&str) -> Option<HttpResponse>,
 }
 
 /// A request in flight, counted until it is dropped.
-struct UnderWay(Closing);
+struct InFlightRequest(DrainSignal);
 
-impl Closing {
+impl DrainSignal {
     /// Returns the state for a listener on which `later` gives the response to a path while draining; `None` serves the
     /// request.
-    pub fn door(&self, later: fn(&str) -> Option<HttpResponse>) -> Door {
-        Door { closing: self.clone(), later }
+    pub fn door(&self, later: fn(&str) -> Option<HttpResponse>) -> DrainGate {
+        DrainGate { closing: self.clone(), draining_response: later }
     }
 
     /// Starts draining: no new request is served from now on.
@@ -50,13 +50,13 @@ impl Closing {
         }
     }
 
-    fn enter(&self) -> UnderWay {
+    fn enter(&self) -> InFlightRequest {
         self.0.under_way.fetch_add(1, Ordering::SeqCst);
-        UnderWay(self.clone())
+        InFlightRequest(self.clone())
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for InFlightRequest {
     fn drop(&mut self) {
         // `notify_one` stores a permit when nobody waits yet; `idle` re-checks the counter after each wake-up.
         if self.0.0.under_way.fetch_sub(1, Ordering::SeqCst) == 1 {
@@ -68,12 +68,12 @@ impl Drop for UnderWay {
 /// Middleware for a scope. A request counts from the time its head is read; while draining it is refused before its
 /// body is read.
 pub async fn admit(
-    door: web::Data<Door>,
+    door: web::Data<DrainGate>,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let is_closed = door.closing.0.closed.load(Ordering::SeqCst);
-    if let Some(answer) = is_closed.then(|| (door.later)(request.path())).flatten() {
+    if let Some(answer) = is_closed.then(|| (door.draining_response)(request.path())).flatten() {
         return Ok(request.into_response(answer));
     }
     let _under_way = door.closing.enter();

@@ -11,10 +11,10 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{HttpResponse, ResponseError};
 
-use super::refusal::Problem;
+use super::refusal::ApiError;
 
 /// The middleware; [`serve`](super::serve::serve) wraps every application with it.
-pub async fn protect(
+pub async fn error_middleware(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
@@ -27,18 +27,18 @@ pub async fn protect(
     }
     // The path is copied rather than the request cloned: a clone alive across the call makes routing itself panic.
     let path = request.path().to_owned();
-    match caught(next.call(request)).await {
-        Ok(answer) => Ok(worded(answer?.map_into_boxed_body())),
+    match catch_panic(next.call(request)).await {
+        Ok(answer) => Ok(into_json_error(answer?.map_into_boxed_body())),
         Err(panic) => {
             tracing::error!(path, panic, "a request handler panicked");
             let words = "the gateway failed on this request; its log says why";
-            Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", words).into())
+            Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", words).into())
         }
     }
 }
 
 /// Runs a future and returns its panic as a message.
-async fn caught<T>(future: impl Future<Output = T>) -> Result<T, String> {
+async fn catch_panic<T>(future: impl Future<Output = T>) -> Result<T, String> {
     let mut future = Box::pin(future);
     // The future is dropped after a panic and never polled again, so its half-done state is not observed.
     let polled = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
@@ -53,7 +53,7 @@ async fn caught<T>(future: impl Future<Output = T>) -> Result<T, String> {
 
 /// Converts errors of the framework (unknown path, wrong method, error of an extractor) to the form of all other
 /// errors: they carry plain text or nothing.
-fn worded(answer: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+fn into_json_error(answer: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     let status = answer.status();
     let is_json =
         answer.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
@@ -73,5 +73,5 @@ fn worded(answer: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     let said = answer.response().error().filter(|_| status.is_client_error()).map(ToString::to_string);
     let words = said.filter(|text| !text.is_empty()).unwrap_or_else(|| usual.to_owned());
     let (request, _) = answer.into_parts();
-    ServiceResponse::new(request, Problem::new(status, code, words).error_response())
+    ServiceResponse::new(request, ApiError::new(status, code, words).error_response())
 }

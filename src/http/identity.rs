@@ -12,7 +12,7 @@ use actix_web::middleware::Next;
 use actix_web::{Error, FromRequest, HttpRequest, ResponseError, web};
 use actors::model::ServerName;
 
-use super::refusal::Problem;
+use super::refusal::ApiError;
 
 /// Header with the peer's name.
 pub const ORIGIN_HEADER: &str = "Fernpost-Origin";
@@ -21,30 +21,30 @@ pub const ORIGIN_HEADER: &str = "Fernpost-Origin";
 pub const PROVED_BY_NETWORK: &str = "network";
 
 /// The configured rules about names and addresses.
-pub trait Admission: Send + Sync + 'static {
+pub trait PeerAuthPolicy: Send + Sync + 'static {
     /// Returns whether the operator denied this server. It is asked before anything that would admit the server.
     fn denied(&self, server: &ServerName) -> bool;
 
     /// Returns whether the name is listed and the address is in the ranges listed for it.
-    fn believes(&self, server: &ServerName, address: IpAddr) -> bool;
+    fn allows_address(&self, server: &ServerName, address: IpAddr) -> bool;
 
     /// Returns the peer of a caller that gives no name: the one whose listed prefix that contains the address is the
     /// longest.
-    fn who_may_be(&self, address: IpAddr) -> Option<ServerName>;
+    fn peer_by_address(&self, address: IpAddr) -> Option<ServerName>;
 
     /// Returns whether the address is in the ranges of any peer, including denied ones.
-    fn knows(&self, address: IpAddr) -> bool;
+    fn is_peer_address(&self, address: IpAddr) -> bool;
 
     /// Returns whether this server is a peer.
     fn listed(&self, server: &ServerName) -> bool;
 
     /// Called when a caller is refused because it is not authenticated.
-    fn unproved(&self, _address: Option<IpAddr>, _why: &Problem) {}
+    fn on_unauthenticated(&self, _address: Option<IpAddr>, _why: &ApiError) {}
 }
 
 /// A caller that is authenticated and authorized.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller {
+pub struct VerifiedCaller {
     /// Name of the caller.
     pub server: ServerName,
     /// Kind of proof, as the messenger sees it.
@@ -52,99 +52,111 @@ pub struct Caller {
 }
 
 /// Returns the name in the request's header. Several names, or an invalid one, are an error.
-fn claimed(headers: &HeaderMap) -> Result<Option<ServerName>, Problem> {
+fn claimed(headers: &HeaderMap) -> Result<Option<ServerName>, ApiError> {
     let mut values = headers.get_all(ORIGIN_HEADER);
     let Some(first) = values.next() else { return Ok(None) };
     if values.next().is_some() {
-        return Err(Problem::bad_request("BAD_ORIGIN", format!("{ORIGIN_HEADER} is there more than once")));
+        return Err(ApiError::bad_request("BAD_ORIGIN", format!("{ORIGIN_HEADER} is there more than once")));
     }
     let text =
-        first.to_str().map_err(|_| Problem::bad_request("BAD_ORIGIN", format!("{ORIGIN_HEADER} is not text")))?;
+        first.to_str().map_err(|_| ApiError::bad_request("BAD_ORIGIN", format!("{ORIGIN_HEADER} is not text")))?;
     let name =
-        text.trim().parse().map_err(|bad| Problem::bad_request("BAD_ORIGIN", format!("{ORIGIN_HEADER}: {bad}")))?;
+        text.trim().parse().map_err(|bad| ApiError::bad_request("BAD_ORIGIN", format!("{ORIGIN_HEADER}: {bad}")))?;
     Ok(Some(name))
 }
 
 /// Authenticates and authorizes the caller with this address and these headers.
 ///
 /// Authorization follows authentication, so an unknown caller learns nothing about which servers are denied.
-pub fn identify(admission: &dyn Admission, address: Option<IpAddr>, headers: &HeaderMap) -> Result<Caller, Problem> {
+pub fn identify(
+    admission: &dyn PeerAuthPolicy,
+    address: Option<IpAddr>,
+    headers: &HeaderMap,
+) -> Result<VerifiedCaller, ApiError> {
     let claimed = claimed(headers)?;
     let address = known_by(address)?;
     match claimed {
-        Some(name) => believed(admission, name, address),
+        Some(name) => authenticate(admission, name, address),
         None => {
-            let name = admission.who_may_be(address).ok_or_else(|| nameless(address))?;
-            admitted(admission, name)
+            let name = admission.peer_by_address(address).ok_or_else(|| missing_origin(address))?;
+            authorize(admission, name)
         }
     }
 }
 
-fn known_by(address: Option<IpAddr>) -> Result<IpAddr, Problem> {
+fn known_by(address: Option<IpAddr>) -> Result<IpAddr, ApiError> {
     let address = address.map(|address| address.to_canonical());
-    address.ok_or_else(|| Problem::unauthenticated("the connection has no address to know its caller by"))
+    address.ok_or_else(|| ApiError::unauthenticated("the connection has no address to know its caller by"))
 }
 
-fn nameless(address: IpAddr) -> Problem {
-    Problem::unauthenticated(format!("no {ORIGIN_HEADER} header, and no one peer is known by {address}"))
+fn missing_origin(address: IpAddr) -> ApiError {
+    ApiError::unauthenticated(format!("no {ORIGIN_HEADER} header, and no one peer is known by {address}"))
 }
 
 /// Returns the caller of this name if the address proves it.
-fn believed(admission: &dyn Admission, name: ServerName, address: IpAddr) -> Result<Caller, Problem> {
-    if !admission.believes(&name, address) {
-        return Err(Problem::unauthenticated(format!(
+fn authenticate(admission: &dyn PeerAuthPolicy, name: ServerName, address: IpAddr) -> Result<VerifiedCaller, ApiError> {
+    if !admission.allows_address(&name, address) {
+        return Err(ApiError::unauthenticated(format!(
             "no proof that {address} is {name}: no peer of that name is listed here with an allow_from that holds this address"
         )));
     }
-    admitted(admission, name)
+    authorize(admission, name)
 }
 
 /// Returns the caller of this authenticated name if it is authorized.
-fn admitted(admission: &dyn Admission, server: ServerName) -> Result<Caller, Problem> {
+fn authorize(admission: &dyn PeerAuthPolicy, server: ServerName) -> Result<VerifiedCaller, ApiError> {
     if admission.denied(&server) {
-        return Err(Problem::forbidden(format!("{server} is denied by federation.deny")));
+        return Err(ApiError::forbidden(format!("{server} is denied by federation.deny")));
     }
     if !admission.listed(&server) {
-        return Err(Problem::forbidden(format!("{server} is not a peer of this server")));
+        return Err(ApiError::forbidden(format!("{server} is not a peer of this server")));
     }
-    Ok(Caller { server, proof: PROVED_BY_NETWORK })
+    Ok(VerifiedCaller { server, proof: PROVED_BY_NETWORK })
 }
 
 /// The claim of a caller whose name is in the request's body, as far as it is known before the body is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Arrival {
+pub enum CallerClaim {
     /// The header gave a name, and it was authenticated.
-    Proved(Caller),
+    Proved(VerifiedCaller),
     /// No name was given yet; one or several peers call from this address.
     From(IpAddr),
 }
 
-impl Arrival {
+impl CallerClaim {
     /// Returns the claim that follows from this address and these headers.
-    pub fn meet(admission: &dyn Admission, address: Option<IpAddr>, headers: &HeaderMap) -> Result<Self, Problem> {
+    pub fn from_connection(
+        admission: &dyn PeerAuthPolicy,
+        address: Option<IpAddr>,
+        headers: &HeaderMap,
+    ) -> Result<Self, ApiError> {
         let claimed = claimed(headers)?;
         let address = known_by(address)?;
         if let Some(name) = claimed {
-            return believed(admission, name, address).map(Self::Proved);
+            return authenticate(admission, name, address).map(Self::Proved);
         }
-        if !admission.knows(address) {
-            return Err(nameless(address));
+        if !admission.is_peer_address(address) {
+            return Err(missing_origin(address));
         }
         // Only this peer can be authenticated from this address, so a denied one is refused now.
-        if let Some(name) = admission.who_may_be(address) {
-            admitted(admission, name)?;
+        if let Some(name) = admission.peer_by_address(address) {
+            authorize(admission, name)?;
         }
         Ok(Self::From(address))
     }
 
     /// Authenticates the caller by the sender that the body names.
-    pub fn claiming(self, admission: &dyn Admission, origin: &ServerName) -> Result<Caller, Problem> {
+    pub fn verify_origin(
+        self,
+        admission: &dyn PeerAuthPolicy,
+        origin: &ServerName,
+    ) -> Result<VerifiedCaller, ApiError> {
         match self {
-            Self::From(address) => believed(admission, origin.clone(), address)
+            Self::From(address) => authenticate(admission, origin.clone(), address)
                 .inspect_err(|problem| turned_away(admission, Some(address), problem)),
             Self::Proved(caller) if caller.server == *origin => Ok(caller),
             Self::Proved(caller) => {
-                Err(Problem::forbidden(format!("the sender is {}, the body says {origin}", caller.server)))
+                Err(ApiError::forbidden(format!("the sender is {}, the body says {origin}", caller.server)))
             }
         }
     }
@@ -152,31 +164,31 @@ impl Arrival {
 
 fn met<T>(
     request: &HttpRequest,
-    who: impl FnOnce(&dyn Admission, Option<IpAddr>, &HeaderMap) -> Result<T, Problem>,
-) -> Ready<Result<T, Problem>> {
+    who: impl FnOnce(&dyn PeerAuthPolicy, Option<IpAddr>, &HeaderMap) -> Result<T, ApiError>,
+) -> Ready<Result<T, ApiError>> {
     let admission = request
-        .app_data::<web::Data<dyn Admission>>()
+        .app_data::<web::Data<dyn PeerAuthPolicy>>()
         .expect("every application whose routes ask for a caller has an Admission in its data");
     let address = request.peer_addr().map(|peer| peer.ip());
     let met = who(&***admission, address, request.headers());
     ready(met.inspect_err(|problem| turned_away(&***admission, address, problem)))
 }
 
-fn turned_away(admission: &dyn Admission, address: Option<IpAddr>, problem: &Problem) {
+fn turned_away(admission: &dyn PeerAuthPolicy, address: Option<IpAddr>, problem: &ApiError) {
     if problem.status() == StatusCode::UNAUTHORIZED {
-        admission.unproved(address, problem);
+        admission.on_unauthenticated(address, problem);
     }
 }
 
 /// Middleware: turns away whoever proves nothing, whatever the path. Where a body is to name its sender, and several peers call from
-/// the address, the rest is for [`Arrival::claiming`].
+/// the address, the rest is for [`CallerClaim::verify_origin`].
 pub async fn meet(
-    admission: web::Data<dyn Admission>,
+    admission: web::Data<dyn PeerAuthPolicy>,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let address = request.peer_addr().map(|peer| peer.ip());
-    match Arrival::meet(&**admission, address, request.headers()) {
+    match CallerClaim::from_connection(&**admission, address, request.headers()) {
         Ok(_) => next.call(request).await.map(ServiceResponse::map_into_boxed_body),
         Err(problem) => {
             turned_away(&**admission, address, &problem);
@@ -185,21 +197,21 @@ pub async fn meet(
     }
 }
 
-impl FromRequest for Caller {
-    type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
+impl FromRequest for VerifiedCaller {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         met(request, identify)
     }
 }
 
-impl FromRequest for Arrival {
-    type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
+impl FromRequest for CallerClaim {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        met(request, Self::meet)
+        met(request, Self::from_connection)
     }
 }
 
@@ -224,18 +236,18 @@ mod tests {
         RANGES.iter().map(|(name, net)| (name.parse().expect("a name"), net.parse().expect("a range")))
     }
 
-    impl Admission for Book {
+    impl PeerAuthPolicy for Book {
         fn denied(&self, server: &ServerName) -> bool {
             server.as_str() == "black.example"
         }
-        fn believes(&self, server: &ServerName, address: IpAddr) -> bool {
+        fn allows_address(&self, server: &ServerName, address: IpAddr) -> bool {
             ranges().any(|(name, net)| name == *server && net.contains(&address))
         }
-        fn who_may_be(&self, address: IpAddr) -> Option<ServerName> {
+        fn peer_by_address(&self, address: IpAddr) -> Option<ServerName> {
             let holding = ranges().filter(|(_, net)| net.contains(&address));
             holding.max_by_key(|(_, net)| net.prefix_len()).map(|(name, _)| name)
         }
-        fn knows(&self, address: IpAddr) -> bool {
+        fn is_peer_address(&self, address: IpAddr) -> bool {
             ranges().any(|(_, net)| net.contains(&address))
         }
         fn listed(&self, server: &ServerName) -> bool {
@@ -300,21 +312,21 @@ mod tests {
     /// green and grey share a range: only a body tells which of them calls from there.
     struct Shared;
 
-    impl Admission for Shared {
+    impl PeerAuthPolicy for Shared {
         fn denied(&self, server: &ServerName) -> bool {
             server.as_str() == "black.example"
         }
-        fn believes(&self, server: &ServerName, address: IpAddr) -> bool {
+        fn allows_address(&self, server: &ServerName, address: IpAddr) -> bool {
             match address.to_string().as_str() {
                 "10.0.0.1" => ["green.example", "grey.example"].contains(&server.as_str()),
                 "10.0.0.2" => server.as_str() == "black.example",
                 _ => false,
             }
         }
-        fn who_may_be(&self, address: IpAddr) -> Option<ServerName> {
+        fn peer_by_address(&self, address: IpAddr) -> Option<ServerName> {
             (address.to_string() == "10.0.0.2").then(|| "black.example".parse().expect("a name"))
         }
-        fn knows(&self, address: IpAddr) -> bool {
+        fn is_peer_address(&self, address: IpAddr) -> bool {
             address.to_string().starts_with("10.0.0.")
         }
         fn listed(&self, server: &ServerName) -> bool {
@@ -327,9 +339,10 @@ mod tests {
         if let Some(header) = header {
             headers.insert(HeaderName::from_static("fernpost-origin"), HeaderValue::from_static(header));
         }
-        let told = |no: Problem, before: bool| (no.status().as_u16(), before);
-        let arrival = Arrival::meet(&Shared, address.parse().ok(), &headers).map_err(|no| told(no, true))?;
-        let caller = arrival.claiming(&Shared, &origin.parse().expect("a name")).map_err(|no| told(no, false))?;
+        let told = |no: ApiError, before: bool| (no.status().as_u16(), before);
+        let arrival =
+            CallerClaim::from_connection(&Shared, address.parse().ok(), &headers).map_err(|no| told(no, true))?;
+        let caller = arrival.verify_origin(&Shared, &origin.parse().expect("a name")).map_err(|no| told(no, false))?;
         Ok(caller.server.to_string())
     }
 

@@ -7,8 +7,8 @@ use actix_web::http::StatusCode;
 use serde::Deserialize;
 use serde_json::Error;
 
-use super::refusal::Problem;
-use crate::complaint::{Form, in_words};
+use super::refusal::ApiError;
+use crate::complaint::{SourceFormat, in_words};
 
 /// What is wrong with a text, and where in it: bytes are counted from 1.
 pub fn words(error: &Error) -> String {
@@ -17,12 +17,16 @@ pub fn words(error: &Error) -> String {
     // A fault of the value as a whole has no place, or the one before its first byte.
     let said = whole.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&whole);
     let at = match line {
-        0 => return in_words(said, Form::Json),
-        1 if column == 0 && error.is_data() => return in_words(said, Form::Json),
+        0 => return in_words(said, SourceFormat::Json),
+        1 if column == 0 && error.is_data() => return in_words(said, SourceFormat::Json),
         1 => format!("byte {column}"),
         _ => format!("line {line}, byte {column}"),
     };
-    if error.is_data() { format!("{} (at {at})", in_words(said, Form::Json)) } else { syntax(said, &at, column) }
+    if error.is_data() {
+        format!("{} (at {at})", in_words(said, SourceFormat::Json))
+    } else {
+        syntax(said, &at, column)
+    }
 }
 
 /// What the parser says, which names the tokens it would take.
@@ -61,16 +65,16 @@ pub fn utf8(error: &Utf8Error) -> String {
 }
 
 /// What is wrong with a body that the HTTP library has read.
-pub fn body(error: &JsonPayloadError) -> Problem {
+pub fn body(error: &JsonPayloadError) -> ApiError {
     let limit = match error {
         JsonPayloadError::OverflowKnownLength { limit, .. } | JsonPayloadError::Overflow { limit } => *limit,
         JsonPayloadError::Deserialize(error) => {
-            return Problem::bad_request("BAD_BODY", format!("the body cannot be read: {}", words(error)));
+            return ApiError::bad_request("BAD_BODY", format!("the body cannot be read: {}", words(error)));
         }
-        other => return Problem::bad_request("BAD_BODY", format!("the body cannot be read: {other}")),
+        other => return ApiError::bad_request("BAD_BODY", format!("the body cannot be read: {other}")),
     };
     let words = format!("the body is larger than it may be here ({limit} bytes)");
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", words)
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", words)
 }
 
 /// Read an object, or say what is wrong with it, with the key where it is one.

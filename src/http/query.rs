@@ -8,8 +8,8 @@ use actix_web::error::QueryPayloadError;
 use actix_web::{FromRequest, HttpRequest, web};
 use serde::de::DeserializeOwned;
 
-use super::refusal::Problem;
-use crate::complaint::{Form, in_words};
+use super::refusal::ApiError;
+use crate::complaint::{SourceFormat, in_words};
 
 /// Characters of a query that are shown, and of a key.
 const SHOWN: usize = 200;
@@ -19,15 +19,15 @@ const KEY_SHOWN: usize = 80;
 const PARTS_MAX: usize = 20;
 
 /// Parses the text after the question mark.
-pub fn read<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
+pub fn read<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
     whole(query).map_err(|error| {
         // The reader names no key where a value is none of its kind: the parts are read alone to find it.
         let parts = query.split('&').filter(|part| !part.is_empty()).take(PARTS_MAX);
         let alone = parts.filter_map(|part| Some((part, whole::<T>(part).err()?)));
         let wrong = alone.map(|(part, error)| (part, said(&error))).find(|(_, why)| !why.starts_with("missing field"));
-        let why = wrong.map_or_else(|| in_words(&said(&error), Form::Json), |(part, why)| in_part(part, &why));
+        let why = wrong.map_or_else(|| in_words(&said(&error), SourceFormat::Json), |(part, why)| in_part(part, &why));
         let shown: String = query.chars().take(SHOWN).collect();
-        Problem::bad_request("BAD_QUERY", format!("the query {shown:?} cannot be read: {why}"))
+        ApiError::bad_request("BAD_QUERY", format!("the query {shown:?} cannot be read: {why}"))
     })
 }
 
@@ -52,22 +52,22 @@ fn in_part(part: &str, why: &str) -> String {
         "number too large to fit in target type" => format!("the number of {key} is too large"),
         "number too small to fit in target type" => format!("the number of {key} is too small"),
         "provided string was not `true` or `false`" => format!("{key} has to be true or false"),
-        other => in_words(other, Form::Json),
+        other => in_words(other, SourceFormat::Json),
     }
 }
 
 /// The query of a call, as an argument of its handler.
 #[derive(Debug)]
-pub struct Asked<T>(pub T);
+pub struct QueryParams<T>(pub T);
 
-impl<T> Asked<T> {
+impl<T> QueryParams<T> {
     /// What is asked for.
     pub fn into_inner(self) -> T {
         self.0
     }
 }
 
-impl<T> Deref for Asked<T> {
+impl<T> Deref for QueryParams<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -75,9 +75,9 @@ impl<T> Deref for Asked<T> {
     }
 }
 
-impl<T: DeserializeOwned> FromRequest for Asked<T> {
-    type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
+impl<T: DeserializeOwned> FromRequest for QueryParams<T> {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         ready(read(request.query_string()).map(Self))

@@ -13,13 +13,13 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use framing::Framing;
+use framing::RequestFraming;
 
 /// A stream of requests without a raw `#` in any target. Written bytes pass unchanged.
 #[derive(Debug)]
 pub struct RawTargets<T> {
     io: T,
-    framing: Framing,
+    framing: RequestFraming,
     /// Bytes that were read and did not fit, because each `#` became three bytes. At most three times one read.
     rest: Bytes,
     /// Positions of the `#` in the latest read; kept to reuse its memory.
@@ -29,7 +29,7 @@ pub struct RawTargets<T> {
 impl<T> RawTargets<T> {
     /// Wraps a stream from its first byte on.
     pub fn new(io: T) -> Self {
-        Self { io, framing: Framing::default(), rest: Bytes::new(), hashes: Vec::new() }
+        Self { io, framing: RequestFraming::default(), rest: Bytes::new(), hashes: Vec::new() }
     }
 }
 

@@ -24,7 +24,7 @@ const KEY_SHOWN: usize = 80;
 
 /// A refused request; its body is `{"error":"<words>","code":"<SNAKE_CASE>"}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct ApiError {
     status: StatusCode,
     code: &'static str,
     words: Cow<'static, str>,
@@ -34,7 +34,7 @@ pub struct Problem {
 }
 
 #[derive(Serialize)]
-struct Wire<'a> {
+struct ErrorBody<'a> {
     error: &'a str,
     code: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,7 +43,7 @@ struct Wire<'a> {
     tail: Option<u64>,
 }
 
-impl Problem {
+impl ApiError {
     /// Returns an error with this status. `code` is in capitals and never changes; `words` are for people.
     pub fn new(status: StatusCode, code: &'static str, words: impl Into<Cow<'static, str>>) -> Self {
         Self { status, code, words: words.into(), retry_after: None, oldest: None, tail: None }
@@ -102,7 +102,7 @@ impl Problem {
     /// The body it is answered with.
     pub fn json(&self) -> Vec<u8> {
         let [oldest, tail] = [self.oldest, self.tail].map(|position| position.map(|position| position.0));
-        let wire = Wire { error: &self.words, code: self.code, oldest, tail };
+        let wire = ErrorBody { error: &self.words, code: self.code, oldest, tail };
         serde_json::to_vec(&wire).expect("texts and numbers into memory")
     }
 
@@ -124,15 +124,15 @@ pub fn whole_seconds(wait: Duration) -> u64 {
     rounded_up.max(1)
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.words)
     }
 }
 
-impl std::error::Error for Problem {}
+impl std::error::Error for ApiError {}
 
-impl ResponseError for Problem {
+impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
         self.status
     }
@@ -148,12 +148,12 @@ impl ResponseError for Problem {
 
 /// Converts a refusal of the core for a plain HTTP caller. Dialects that have a form of their own for "not now" use
 /// that instead.
-impl From<&Refusal> for Problem {
+impl From<&Refusal> for ApiError {
     fn from(refusal: &Refusal) -> Self {
         let unavailable =
             |code, wait| Self::new(StatusCode::SERVICE_UNAVAILABLE, code, refusal.to_string()).retry_after(wait);
         match refusal {
-            Refusal::Busy { wait, .. } => unavailable("BUSY", *wait),
+            Refusal::LimitReached { wait, .. } => unavailable("BUSY", *wait),
             Refusal::DiskLow { wait, .. } => unavailable("DISK_LOW", *wait),
             Refusal::Faulty(_) | Refusal::FaultyContext(_) => unavailable("FAULTY", FAULTY_WAIT),
             Refusal::OutcomeUnknown => unavailable("OUTCOME_UNKNOWN", RESTART_WAIT),
@@ -180,7 +180,7 @@ impl From<&Refusal> for Problem {
     }
 }
 
-impl From<Refusal> for Problem {
+impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         Self::from(&refusal)
     }
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn refusal_maps_to_status_and_code() {
-        let busy = Refusal::Busy { limit: "peers.intake_max", value: 4, wait: Duration::from_millis(1500) };
+        let busy = Refusal::LimitReached { limit: "peers.intake_max", value: 4, wait: Duration::from_millis(1500) };
         let low = Refusal::DiskLow { free: 9, min_free: 10, wait: Duration::from_secs(10) };
         let long = Refusal::PushTooLong { count: 9, max: 4 };
         let misnumbered = Refusal::Misnumbered { from_seq: None, seq: Seq(1), count: 2 };
@@ -233,7 +233,7 @@ mod tests {
             ),
         ];
         for (refusal, status, code, retry_after) in table {
-            let problem = Problem::from(&refusal);
+            let problem = ApiError::from(&refusal);
             let response = problem.error_response();
             let told = response.headers().get(RETRY_AFTER).map(|value| value.to_str().expect("ascii").to_owned());
             assert_eq!((response.status().as_u16(), problem.code()), (status, code), "{refusal}");

@@ -15,7 +15,7 @@ use actix_web::http::StatusCode;
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::refusal::Problem;
+use super::refusal::ApiError;
 
 /// Bytes of a request that are remembered. What is wrong with a longer head than this is told in general words.
 const HEARD_MAX: usize = 4096;
@@ -46,15 +46,15 @@ impl<T> RefusedHeads<T> {
         let problem = match status(bare)? {
             StatusCode::REQUEST_TIMEOUT => {
                 let words = format!("the head of the request did not arrive within {} s", self.head_timeout.as_secs());
-                Problem::new(StatusCode::REQUEST_TIMEOUT, "HEAD_TIMEOUT", words)
+                ApiError::new(StatusCode::REQUEST_TIMEOUT, "HEAD_TIMEOUT", words)
             }
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
                 let words = "the head of the request is too large: it has at most 96 header lines and 128 KiB";
-                Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "HEAD_TOO_LARGE", words)
+                ApiError::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "HEAD_TOO_LARGE", words)
             }
             _ => {
                 let words = format!("the request cannot be read: {}", reason::reason(&self.heard));
-                Problem::bad_request("BAD_REQUEST", words)
+                ApiError::bad_request("BAD_REQUEST", words)
             }
         };
         let json = problem.json();

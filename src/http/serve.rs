@@ -22,7 +22,7 @@ use super::refused_head::RefusedHeads;
 
 /// The limits of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Serving {
+pub struct ListenerHandle {
     /// Number of worker threads.
     pub workers: usize,
     /// Maximum number of connections per worker; further ones wait in the kernel's queue.
@@ -36,7 +36,7 @@ pub struct Serving {
     pub drain: Duration,
 }
 
-impl Default for Serving {
+impl Default for ListenerHandle {
     fn default() -> Self {
         Self {
             workers: 2,
@@ -51,7 +51,7 @@ impl Default for Serving {
 /// The application of every listener, with its routes. It is a macro because the type cannot be named as a return type.
 macro_rules! application {
     ($configure:expr) => {
-        App::new().wrap(from_fn(guard::protect)).configure($configure.clone())
+        App::new().wrap(from_fn(guard::error_middleware)).configure($configure.clone())
     };
 }
 
@@ -61,8 +61,8 @@ const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Serves the routes of `configure` on a bound listener. The caller knows the port, even if it asked for port 0.
 ///
 /// The server runs while the returned future is polled, so the caller must spawn it. `handle().stop(true)` ends it
-/// after the requests in flight, or after [`Serving::drain`]. The caller handles signals.
-pub fn serve<F>(listener: TcpListener, serving: Serving, configure: F) -> io::Result<Server>
+/// after the requests in flight, or after [`ListenerHandle::drain`]. The caller handles signals.
+pub fn serve<F>(listener: TcpListener, serving: ListenerHandle, configure: F) -> io::Result<Server>
 where
     F: Fn(&mut ServiceConfig) + Clone + Send + 'static,
 {
@@ -70,7 +70,7 @@ where
 }
 
 /// The same for callers that write a raw `#` into their targets.
-pub fn serve_raw_targets<F>(listener: TcpListener, serving: Serving, configure: F) -> io::Result<Server>
+pub fn serve_raw_targets<F>(listener: TcpListener, serving: ListenerHandle, configure: F) -> io::Result<Server>
 where
     F: Fn(&mut ServiceConfig) + Clone + Send + 'static,
 {
@@ -84,7 +84,7 @@ type Stream = RefusedHeads<TcpStream>;
 /// leaves no room itself.
 fn serve_streams<F, S>(
     listener: TcpListener,
-    serving: Serving,
+    serving: ListenerHandle,
     configure: F,
     wrap: fn(Stream) -> S,
 ) -> io::Result<Server>

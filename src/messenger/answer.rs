@@ -3,24 +3,25 @@
 use actix_web::Error;
 use actix_web::error::PayloadError;
 use actix_web::http::StatusCode;
-use actors::model::Counted;
+use actors::model::CountedNoun;
 
-pub(super) use crate::http::answer::{SHORTLY, no_route, rfc3339, wrong_method};
-use crate::http::refusal::Problem;
+pub(super) use crate::http::answer::{RETRY_AFTER_DEFAULT, no_route, rfc3339, wrong_method};
+use crate::http::refusal::ApiError;
 
 /// Returns the error for a call whose data another process owns.
-pub(super) fn not_ours() -> Problem {
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "NOT_OURS", "another process owns the feed").retry_after(SHORTLY)
+pub(super) fn not_ours() -> ApiError {
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "NOT_OURS", "another process owns the feed")
+        .retry_after(RETRY_AFTER_DEFAULT)
 }
 
 /// Returns the error for a body that did not arrive completely.
-pub(super) fn unreadable_body(error: &Error, body_max: usize) -> Problem {
+pub(super) fn unreadable_body(error: &Error, body_max: usize) -> ApiError {
     match error.as_error::<PayloadError>() {
-        Some(PayloadError::Overflow) => Problem::new(
+        Some(PayloadError::Overflow) => ApiError::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "TOO_LARGE",
-            format!("the body is larger than messenger.body_max allows ({})", Counted(body_max as u64, "byte")),
+            format!("the body is larger than messenger.body_max allows ({})", CountedNoun(body_max as u64, "byte")),
         ),
-        _ => Problem::bad_request("BAD_BODY", format!("the body cannot be read: {error}")),
+        _ => ApiError::bad_request("BAD_BODY", format!("the body cannot be read: {error}")),
     }
 }

@@ -3,17 +3,17 @@
 use actix_web::{Error, HttpRequest, HttpResponse, web};
 use actors::gateway::Gateway;
 use actors::model::{ContextId, ContextStatus, Gap, PduRef, Refusal, ServerName};
-use actors::ports::Roster;
+use actors::ports::PeerConfig;
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
 use super::MessengerApi;
 use super::answer::unreadable_body;
-use super::json::Members;
-use super::lists::Names;
+use super::json::RawObject;
+use super::lists::NameList;
 use crate::http::json_error;
-use crate::http::refusal::Problem;
+use crate::http::refusal::ApiError;
 
 /// The identity of a PDU in a list: `[origin, pdu_id]`.
 pub(super) type Pair<'a> = [&'a str; 2];
@@ -24,29 +24,29 @@ pub(super) fn pairs<'a>(references: impl IntoIterator<Item = &'a PduRef>) -> Vec
 }
 
 #[derive(Serialize)]
-struct Set<'a> {
+struct SetParticipants<'a> {
     context: &'a str,
     participants: Vec<&'a str>,
 }
 
 #[derive(Serialize)]
-struct Status<'a> {
+struct ContextStatusBody<'a> {
     context: &'a str,
     participants: Vec<&'a str>,
     heads: Vec<Pair<'a>>,
     depth: u64,
     held: u64,
     wanted: Vec<Pair<'a>>,
-    gaps: Vec<Missing<'a>>,
+    gaps: Vec<MissingPduBody<'a>>,
     /// Parents beyond the history edge: the history before it was never fetched, so nothing is lost there.
     edge: Vec<Pair<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    join: Option<Joining<'a>>,
+    join: Option<JoinBody<'a>>,
 }
 
 /// Progress of fetching a context.
 #[derive(Serialize)]
-struct Joining<'a> {
+struct JoinBody<'a> {
     via: &'a str,
     /// "state", "history", "done" or "failed".
     stage: &'static str,
@@ -60,7 +60,7 @@ struct Joining<'a> {
 }
 
 #[derive(Serialize)]
-struct Missing<'a> {
+struct MissingPduBody<'a> {
     missing: Pair<'a>,
     children: Vec<Pair<'a>>,
 }
@@ -71,58 +71,58 @@ pub(super) async fn put(
     request: HttpRequest,
     path: web::Path<String>,
     body: Result<Bytes, Error>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<HttpResponse, ApiError> {
     readable(request.uri().path())?;
-    let context: ContextId = path.parse().map_err(|why| Problem::unprocessable("BAD_CONTEXT", format!("{why}")))?;
+    let context: ContextId = path.parse().map_err(|why| ApiError::unprocessable("BAD_CONTEXT", format!("{why}")))?;
     let body = body.map_err(|error| unreadable_body(&error, api.limits.body_max))?;
     let mut servers = decode(&body)?;
     servers.retain(|server| *server != api.us);
     check(&servers, &*api.gateway.ports().roster)?;
     api.gateway.set_participants(&context, servers.clone()).await?;
-    Ok(HttpResponse::Ok().json(Set { context: context.as_str(), participants: all(&api.us, &servers) }))
+    Ok(HttpResponse::Ok().json(SetParticipants { context: context.as_str(), participants: all(&api.us, &servers) }))
 }
 
 /// Returns the status of a context.
-pub(super) async fn get(api: web::Data<MessengerApi>, path: web::Path<String>) -> Result<HttpResponse, Problem> {
+pub(super) async fn get(api: web::Data<MessengerApi>, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
     shown(&api.gateway, &path).await
 }
 
 /// Returns the status of a context, for the messenger and for operators.
-pub(crate) async fn shown(gateway: &Gateway, name: &str) -> Result<HttpResponse, Problem> {
+pub(crate) async fn shown(gateway: &Gateway, name: &str) -> Result<HttpResponse, ApiError> {
     let status = gateway.context(&known(name)?).await?;
-    Ok(HttpResponse::Ok().json(Status::of(&status, &gateway.ports().us)))
+    Ok(HttpResponse::Ok().json(ContextStatusBody::of(&status, &gateway.ports().us)))
 }
 
 /// Parses a context id. An invalid one is answered as an unknown context.
-pub(crate) fn known(name: &str) -> Result<ContextId, Problem> {
-    name.parse().map_err(|_| Problem::not_found("UNKNOWN_CONTEXT", format!("there is no context {name:?}")))
+pub(crate) fn known(name: &str) -> Result<ContextId, ApiError> {
+    name.parse().map_err(|_| ApiError::not_found("UNKNOWN_CONTEXT", format!("there is no context {name:?}")))
 }
 
 /// Responds to a path without a context id: this happens if a `#` in the id was not encoded.
-pub(super) async fn nameless() -> Result<HttpResponse, Problem> {
+pub(super) async fn nameless() -> Result<HttpResponse, ApiError> {
     let words = "there is no such call: the name of a context is missing in the path, where a # is written %23";
-    Err(Problem::not_found("NO_ROUTE", words))
+    Err(ApiError::not_found("NO_ROUTE", words))
 }
 
 /// Refuses a path that is not UTF-8. It was decoded with replacement characters before, so different ids would become
 /// the same.
-fn readable(path: &str) -> Result<(), Problem> {
+fn readable(path: &str) -> Result<(), ApiError> {
     let decoded = percent_decode_str(path).decode_utf8();
-    decoded.map(|_| ()).map_err(|_| Problem::unprocessable("BAD_CONTEXT", "the name in the path is not UTF-8"))
+    decoded.map(|_| ()).map_err(|_| ApiError::unprocessable("BAD_CONTEXT", "the name in the path is not UTF-8"))
 }
 
-fn decode(body: &[u8]) -> Result<Vec<ServerName>, Problem> {
-    let Members(members) = serde_json::from_slice(body).map_err(|error| {
-        Problem::bad_request("BAD_JSON", format!("the body is not a JSON object: {}", json_error::words(&error)))
+fn decode(body: &[u8]) -> Result<Vec<ServerName>, ApiError> {
+    let RawObject(members) = serde_json::from_slice(body).map_err(|error| {
+        ApiError::bad_request("BAD_JSON", format!("the body is not a JSON object: {}", json_error::words(&error)))
     })?;
     let [(name, list)] = members.as_slice() else {
-        return Err(Problem::bad_request("BAD_JSON", "the body is not {\"servers\":[..]}"));
+        return Err(ApiError::bad_request("BAD_JSON", "the body is not {\"servers\":[..]}"));
     };
     if name != "servers" {
-        return Err(Problem::unknown_key(name, "a context", &["servers"]));
+        return Err(ApiError::unknown_key(name, "a context", &["servers"]));
     }
-    let Names(names) = serde_json::from_str(list.get()).map_err(|error| {
-        Problem::unprocessable(
+    let NameList(names) = serde_json::from_str(list.get()).map_err(|error| {
+        ApiError::unprocessable(
             "BAD_SERVERS",
             format!("\"servers\" is not a list of server names: {}", json_error::words(&error)),
         )
@@ -130,7 +130,7 @@ fn decode(body: &[u8]) -> Result<Vec<ServerName>, Problem> {
     Ok(names)
 }
 
-fn check(servers: &[ServerName], roster: &dyn Roster) -> Result<(), Refusal> {
+fn check(servers: &[ServerName], roster: &dyn PeerConfig) -> Result<(), Refusal> {
     let stranger = servers.iter().find(|server| roster.limits(server).is_none());
     stranger.map_or(Ok(()), |server| Err(Refusal::UnknownPeer(server.clone())))
 }
@@ -140,13 +140,13 @@ fn all<'a>(us: &'a ServerName, others: &'a [ServerName]) -> Vec<&'a str> {
     std::iter::once(us).chain(others).map(ServerName::as_str).collect()
 }
 
-impl<'a> Status<'a> {
+impl<'a> ContextStatusBody<'a> {
     fn of(status: &'a ContextStatus, us: &'a ServerName) -> Self {
         let record = &status.record;
         let (edge, gaps): (Vec<&Gap>, Vec<&Gap>) = status.gaps.iter().partition(|gap| gap.edge);
         let missing = |gap: &&'a Gap| {
             let Gap { missing, children, .. } = gap;
-            Missing { missing: [missing.origin.as_str(), missing.id.as_str()], children: pairs(children) }
+            MissingPduBody { missing: [missing.origin.as_str(), missing.id.as_str()], children: pairs(children) }
         };
         Self {
             context: record.context.as_str(),
@@ -157,7 +157,7 @@ impl<'a> Status<'a> {
             wanted: pairs(&status.wanted),
             gaps: gaps.iter().map(missing).collect(),
             edge: pairs(edge.into_iter().map(|gap| &gap.missing)),
-            join: record.join.as_ref().map(|join| Joining {
+            join: record.join.as_ref().map(|join| JoinBody {
                 via: join.via.as_str(),
                 stage: join.stage.as_str(),
                 came: join.came,
@@ -224,7 +224,7 @@ mod tests {
             gaps: vec![gap("a", false), gap("z", true)],
         };
         assert_eq!(
-            serde_json::to_string(&Status::of(&status, &name("red"))).expect("plain"),
+            serde_json::to_string(&ContextStatusBody::of(&status, &name("red"))).expect("plain"),
             concat!(
                 r##"{"context":"#room","participants":["red","blue"],"heads":[["red","c"]],"depth":7,"held":1,"##,
                 r#""wanted":[["blue","x"]],"gaps":[{"missing":["blue","a"],"children":[["blue","b"]]}],"#,

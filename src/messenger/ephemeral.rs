@@ -4,20 +4,20 @@ use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::{Error, HttpResponse, web};
-use actors::limits::{PeerLimits, Speech};
+use actors::limits::{DialectKind, PeerLimits};
 use actors::model::{ContextId, Edu, Millis, Refusal, ServerName};
-use actors::peer::weak::Fleeting;
+use actors::peer::weak::EphemeralItem;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::MessengerApi;
 use super::answer::unreadable_body;
-use super::json::Members;
-use super::lists::Names;
-use super::object::Object;
+use super::json::RawObject;
+use super::lists::NameList;
+use super::object::RawObjectWriter;
 use crate::http::json_error;
 use crate::http::nesting::{NESTING_MAX, nests_deeper_than};
-use crate::http::refusal::Problem;
+use crate::http::refusal::ApiError;
 
 /// Members that identify the subject of an update: of updates that agree in all of them, only the newest is sent.
 const ABOUT: &[&str] = &["user_id", "peer", "room_id"];
@@ -26,51 +26,51 @@ const ABOUT: &[&str] = &["user_id", "peer", "room_id"];
 const UPDATE_NESTING_MAX: usize = NESTING_MAX - 3;
 
 /// Hands an ephemeral update to the peers' actors, and responds at once; its delivery is not guaranteed.
-pub(super) async fn put(api: web::Data<MessengerApi>, body: Result<Bytes, Error>) -> Result<HttpResponse, Problem> {
+pub(super) async fn put(api: web::Data<MessengerApi>, body: Result<Bytes, Error>) -> Result<HttpResponse, ApiError> {
     let body = body.map_err(|error| unreadable_body(&error, api.limits.body_max))?;
-    let ephemeral = Ephemeral::decode(&body)?;
+    let ephemeral = EphemeralBody::decode(&body)?;
     let ports = api.gateway.ports();
     let mut legs = Vec::new();
     for server in ephemeral.recipients(&api)? {
         if let Some(limits) = ports.roster.limits(&server) {
             ephemeral.check(&server, &limits)?;
             legs.push((server, limits));
-        } else if matches!(ephemeral.address, Address::Servers(_)) {
+        } else if matches!(ephemeral.address, EphemeralTarget::Servers(_)) {
             return Err(Refusal::UnknownPeer(server).into());
         }
     }
     let now = ports.clock.now();
     for (server, limits) in legs {
-        api.gateway.weak(&server, ephemeral.fleeting(now, &limits)).await?;
+        api.gateway.send_ephemeral(&server, ephemeral.fleeting(now, &limits)).await?;
     }
     Ok(HttpResponse::NoContent().finish())
 }
 
 /// The recipients.
 #[derive(Debug, PartialEq, Eq)]
-enum Address {
+enum EphemeralTarget {
     Servers(Vec<ServerName>),
     Context(ContextId),
 }
 
 /// The decoded body: `{"to":[..]` or `"context":..,"key"?,"ttl"?,"update":{..}}`.
 #[derive(Debug, PartialEq, Eq)]
-struct Ephemeral {
-    address: Address,
+struct EphemeralBody {
+    address: EphemeralTarget,
     key: String,
     ttl: Option<Duration>,
     /// Type of the update: `update.update`.
     kind: String,
     /// Update as received; a peer of the updates dialect gets this.
-    whole: Bytes,
+    update_json: Bytes,
     /// Update without `update`; the content of an EDU.
-    rest: Bytes,
+    edu_content: Bytes,
 }
 
-impl Ephemeral {
-    fn decode(body: &Bytes) -> Result<Self, Problem> {
-        let Members(members) = serde_json::from_slice(body).map_err(|error| {
-            Problem::bad_request("BAD_JSON", format!("the body is not a JSON object: {}", json_error::words(&error)))
+impl EphemeralBody {
+    fn decode(body: &Bytes) -> Result<Self, ApiError> {
+        let RawObject(members) = serde_json::from_slice(body).map_err(|error| {
+            ApiError::bad_request("BAD_JSON", format!("the body is not a JSON object: {}", json_error::words(&error)))
         })?;
         let (mut to, mut context, mut key, mut ttl, mut update) = (None, None, None, None, None);
         for (name, value) in members {
@@ -81,7 +81,7 @@ impl Ephemeral {
                 "ttl" => &mut ttl,
                 "update" => &mut update,
                 _ => {
-                    return Err(Problem::unknown_key(
+                    return Err(ApiError::unknown_key(
                         &name,
                         "something ephemeral",
                         &["to", "context", "key", "ttl", "update"],
@@ -89,12 +89,12 @@ impl Ephemeral {
                 }
             };
             if place.replace(value).is_some() {
-                return Err(Problem::bad_request("BAD_JSON", format!("{name:?} is given twice")));
+                return Err(ApiError::bad_request("BAD_JSON", format!("{name:?} is given twice")));
             }
         }
         let address = address(to, context)?;
         let whole = update.ok_or_else(|| bad("BAD_UPDATE", "\"update\" is missing"))?;
-        let Members(members) = serde_json::from_str(whole.get()).map_err(|error| {
+        let RawObject(members) = serde_json::from_str(whole.get()).map_err(|error| {
             bad("BAD_UPDATE", format!("\"update\" is not an object: {}", json_error::words(&error)))
         })?;
         // A peer would refuse the whole push that contains it.
@@ -107,63 +107,63 @@ impl Ephemeral {
             None => default_key(&address, &kind, &members),
         };
         let ttl = ttl.map(lifetime).transpose()?;
-        let rest = without_update(&members);
-        Ok(Self { address, key, ttl, kind, whole: body.slice_ref(whole.get().as_bytes()), rest })
+        let rest = edu_content(&members);
+        Ok(Self { address, key, ttl, kind, update_json: body.slice_ref(whole.get().as_bytes()), edu_content: rest })
     }
 
     /// Returns the recipient servers; for a context, its participants.
     fn recipients(&self, api: &MessengerApi) -> Result<Vec<ServerName>, Refusal> {
         match &self.address {
-            Address::Servers(servers) => Ok(servers.clone()),
-            Address::Context(context) => Ok(api.gateway.record(context)?.participants),
+            EphemeralTarget::Servers(servers) => Ok(servers.clone()),
+            EphemeralTarget::Context(context) => Ok(api.gateway.record(context)?.participants),
         }
     }
 
-    fn check(&self, server: &ServerName, limits: &PeerLimits) -> Result<(), Problem> {
-        let (size, max) = (self.whole.len(), limits.batch_bytes);
+    fn check(&self, server: &ServerName, limits: &PeerLimits) -> Result<(), ApiError> {
+        let (size, max) = (self.update_json.len(), limits.batch_bytes);
         if size as u64 > max {
             let words = format!("the update has {size} bytes, batch_bytes of {server} is {max}");
-            return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", words));
+            return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", words));
         }
         Ok(())
     }
 
     /// Returns the item for one peer: in the form of its dialect, with at most that peer's `weak_ttl`.
-    fn fleeting(&self, now: Millis, limits: &PeerLimits) -> Fleeting {
+    fn fleeting(&self, now: Millis, limits: &PeerLimits) -> EphemeralItem {
         let ttl = self.ttl.map_or(limits.weak_ttl, |ttl| ttl.min(limits.weak_ttl));
         let content = match limits.speech {
-            Speech::Updates => self.whole.clone(),
-            Speech::Transactions => self.rest.clone(),
+            DialectKind::Updates => self.update_json.clone(),
+            DialectKind::Transactions => self.edu_content.clone(),
         };
         let edu = Edu { kind: self.kind.clone(), content };
-        Fleeting { key: Some(self.key.clone()), until: now.after(ttl), edu }
+        EphemeralItem { key: Some(self.key.clone()), until: now.after(ttl), edu }
     }
 }
 
-fn bad(code: &'static str, words: impl Into<std::borrow::Cow<'static, str>>) -> Problem {
-    Problem::unprocessable(code, words)
+fn bad(code: &'static str, words: impl Into<std::borrow::Cow<'static, str>>) -> ApiError {
+    ApiError::unprocessable(code, words)
 }
 
-fn address(to: Option<&RawValue>, context: Option<&RawValue>) -> Result<Address, Problem> {
+fn address(to: Option<&RawValue>, context: Option<&RawValue>) -> Result<EphemeralTarget, ApiError> {
     match (to, context) {
         (Some(to), None) => {
-            let Names(names) = serde_json::from_str(to.get()).map_err(|error| {
+            let NameList(names) = serde_json::from_str(to.get()).map_err(|error| {
                 bad("BAD_TO", format!("\"to\" is not a list of server names: {}", json_error::words(&error)))
             })?;
-            if names.is_empty() { Err(bad("BAD_TO", "\"to\" is empty")) } else { Ok(Address::Servers(names)) }
+            if names.is_empty() { Err(bad("BAD_TO", "\"to\" is empty")) } else { Ok(EphemeralTarget::Servers(names)) }
         }
         (None, Some(context)) => {
             let text: String = serde_json::from_str(context.get()).map_err(|error| {
                 bad("BAD_CONTEXT", format!("\"context\" is not a string: {}", json_error::words(&error)))
             })?;
             let context = text.parse().map_err(|error| bad("BAD_CONTEXT", format!("\"context\": {error}")))?;
-            Ok(Address::Context(context))
+            Ok(EphemeralTarget::Context(context))
         }
         _ => Err(bad("BAD_TO", "exactly one of \"to\" and \"context\" says whom it is for")),
     }
 }
 
-fn kind(members: &[(String, &RawValue)]) -> Result<String, Problem> {
+fn kind(members: &[(String, &RawValue)]) -> Result<String, ApiError> {
     let mut kinds = members.iter().filter(|(name, _)| name == "update");
     let (Some((_, kind)), None) = (kinds.next(), kinds.next()) else {
         return Err(bad("BAD_UPDATE", "\"update\" in the update, its type, is missing or given twice"));
@@ -174,7 +174,7 @@ fn kind(members: &[(String, &RawValue)]) -> Result<String, Problem> {
 }
 
 /// Returns the messenger's own key. Its prefix keeps it distinct from every default key.
-fn given_key(given: &RawValue) -> Result<String, Problem> {
+fn given_key(given: &RawValue) -> Result<String, ApiError> {
     let key: String = serde_json::from_str(given.get())
         .map_err(|error| bad("BAD_KEY", format!("\"key\" is not a string: {}", json_error::words(&error))))?;
     Ok(format!("key\0{key}"))
@@ -182,9 +182,9 @@ fn given_key(given: &RawValue) -> Result<String, Problem> {
 
 /// Returns the default key: the type, the subject and the context. JSON texts contain no NUL, so different parts cannot
 /// run into each other.
-fn default_key(address: &Address, kind: &str, members: &[(String, &RawValue)]) -> String {
+fn default_key(address: &EphemeralTarget, kind: &str, members: &[(String, &RawValue)]) -> String {
     let mut key = format!("update\0{kind}");
-    if let Address::Context(context) = address {
+    if let EphemeralTarget::Context(context) = address {
         key.extend(["\0context\0", context.as_str()]);
     }
     for name in ABOUT {
@@ -196,7 +196,7 @@ fn default_key(address: &Address, kind: &str, members: &[(String, &RawValue)]) -
 }
 
 /// Parses a duration: a text with a unit, or a number of seconds.
-fn lifetime(given: &RawValue) -> Result<Duration, Problem> {
+fn lifetime(given: &RawValue) -> Result<Duration, ApiError> {
     let text: Result<String, _> = serde_json::from_str(given.get());
     let ttl = match text {
         Ok(text) => humantime::parse_duration(&text).ok(),
@@ -206,9 +206,9 @@ fn lifetime(given: &RawValue) -> Result<Duration, Problem> {
         .ok_or_else(|| bad("BAD_TTL", "\"ttl\" is not a duration such as \"30s\", nor a number of seconds above 0"))
 }
 
-fn without_update(members: &[(String, &RawValue)]) -> Bytes {
+fn edu_content(members: &[(String, &RawValue)]) -> Bytes {
     let mut out = Vec::new();
-    let mut object = Object::begin(&mut out);
+    let mut object = RawObjectWriter::begin(&mut out);
     for (name, value) in members.iter().filter(|(name, _)| name != "update") {
         object.raw(name, value.get());
     }
@@ -220,8 +220,8 @@ fn without_update(members: &[(String, &RawValue)]) -> Bytes {
 mod tests {
     use super::*;
 
-    fn decoded(body: &str) -> Result<Ephemeral, Problem> {
-        Ephemeral::decode(&Bytes::copy_from_slice(body.as_bytes()))
+    fn decoded(body: &str) -> Result<EphemeralBody, ApiError> {
+        EphemeralBody::decode(&Bytes::copy_from_slice(body.as_bytes()))
     }
 
     #[test]
@@ -230,7 +230,7 @@ mod tests {
         let typing = decoded(&format!(r#"{{"to":["blue"],"update":{update}}}"#)).expect("sound");
         let updates = typing.fleeting(Millis(1_000), &PeerLimits::default());
         assert_eq!((updates.edu.kind.as_str(), &*updates.edu.content), ("typing", update.as_bytes()));
-        let limits = PeerLimits { speech: Speech::Transactions, ..PeerLimits::default() };
+        let limits = PeerLimits { speech: DialectKind::Transactions, ..PeerLimits::default() };
         let transactions = typing.fleeting(Millis(1_000), &limits);
         let rest = r#"{"n":1208925819614629174706176,"user_id":"@a:red","x":"\u00e9"}"#;
         assert_eq!((transactions.edu.kind.as_str(), &*transactions.edu.content), ("typing", rest.as_bytes()));
@@ -277,7 +277,7 @@ mod tests {
     fn deep_ephemeral_update_is_refused() {
         let deep = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
         let with = |levels| decoded(&format!(r#"{{"to":["b"],"update":{{"update":"t","a":{}}}}}"#, deep(levels)));
-        let edu = with(96).expect("as deep as may be").rest;
+        let edu = with(96).expect("as deep as may be").edu_content;
         let transaction = format!(r#"{{"edus":[{{"content":{}}}]}}"#, String::from_utf8_lossy(&edu));
         assert!(!nests_deeper_than(NESTING_MAX, transaction.as_bytes()), "a peer takes it");
         assert_eq!(with(97).expect_err("too deep").code(), "NESTS_TOO_DEEP");

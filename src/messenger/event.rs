@@ -1,12 +1,12 @@
 //! Events as the messenger reads them: one JSON text per page, written directly.
 
-use actors::model::{FeedEntry, FeedItem, Parked, ParkedWhat, Position};
+use actors::model::{FeedEntry, FeedItem, ParkedItem, ParkedWhat, Position};
 use actors::ports::ArchiveError;
 
 use super::answer::rfc3339;
 use super::contexts::pairs;
 use super::event_pdu::PduEvent;
-use super::object::Object;
+use super::object::RawObjectWriter;
 
 /// Writes `{"events":[..],"next":N}`; `next` is the position to pass as the next `after`.
 ///
@@ -44,7 +44,7 @@ fn size_guess(entry: &FeedEntry) -> usize {
 
 /// Writes one event. The order of its members is always the same.
 fn event(out: &mut Vec<u8>, entry: &FeedEntry) -> Result<(), ArchiveError> {
-    let event = Object::begin(out);
+    let event = RawObjectWriter::begin(out);
     match &entry.item {
         FeedItem::Pdu(fed) => {
             let pdu = PduEvent::new(fed)?;
@@ -103,7 +103,7 @@ fn event(out: &mut Vec<u8>, entry: &FeedEntry) -> Result<(), ArchiveError> {
 }
 
 /// Writes the members that all events have.
-fn begun<'a>(mut event: Object<'a>, entry: &FeedEntry, kind: &str) -> Object<'a> {
+fn begun<'a>(mut event: RawObjectWriter<'a>, entry: &FeedEntry, kind: &str) -> RawObjectWriter<'a> {
     event.member("position", &entry.position.0);
     event.member("kind", kind);
     event.member("id", &id(entry));
@@ -129,8 +129,8 @@ fn id(entry: &FeedEntry) -> String {
     }
 }
 
-fn write_parked(mut event: Object<'_>, parked: &Parked) {
-    let Parked { from, what, code, reason, .. } = parked;
+fn write_parked(mut event: RawObjectWriter<'_>, parked: &ParkedItem) {
+    let ParkedItem { from, what, code, reason, .. } = parked;
     match what {
         ParkedWhat::Update(seq) => {
             event.member("what", "update");
@@ -152,7 +152,7 @@ fn write_parked(mut event: Object<'_>, parked: &Parked) {
 
 #[cfg(test)]
 mod tests {
-    use actors::model::{FedPdu, Millis, ParkedCode, PduRef, Seq, ServerName, Shown};
+    use actors::model::{FeedFlags, FeedPdu, Millis, ParkedCode, PduRef, Seq, ServerName};
     use bytes::Bytes;
 
     use super::*;
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn other_events_use_position_as_id() {
-        let parked = FeedItem::Parked(Parked {
+        let parked = FeedItem::Parked(ParkedItem {
             from: blue(),
             what: ParkedWhat::Update(Seq(3)),
             code: ParkedCode::NotAnObject,
@@ -220,19 +220,19 @@ mod tests {
     #[test]
     fn context_events_serialize_completely() {
         let context = || "#room".parse().expect("valid");
-        let fed = FedPdu {
+        let fed = FeedPdu {
             reference: pdu("p1"),
             context: context(),
             depth: 2,
             sender: Some(blue()),
             verified: "mtls".into(),
-            shown: Shown::default(),
+            shown: FeedFlags::default(),
             bytes: Bytes::from_static(br#"{"ts":7,"pdu_type":"t","content":1208925819614629174706176,"prev_pdus":[]}"#),
         };
         let message = "m-1".parse().expect("valid");
         let parked = |what| {
             let (code, reason) = (ParkedCode::NotAParticipant, "who?".into());
-            FeedItem::Parked(Parked { from: blue(), what, code, reason, bytes: Bytes::new() })
+            FeedItem::Parked(ParkedItem { from: blue(), what, code, reason, bytes: Bytes::new() })
         };
         let whole = ParkedWhat::Pdu { origin: Some("grey".into()), id: Some("g".into()), context: Some(context()) };
         let items = [

@@ -1,23 +1,23 @@
 //! PDUs of contexts as events: the columns of the store, and the members of the PDU's text as received.
 
-use actors::model::{DEPTH_BUILT_UPON_MAX, FedPdu, StateKey};
+use actors::model::{DEPTH_BUILT_UPON_MAX, FeedPdu, StateKey};
 use actors::ports::ArchiveError;
 use serde_json::value::RawValue;
 
 use super::contexts::pairs;
-use super::json::Members;
-use super::object::Object;
+use super::json::RawObject;
+use super::object::RawObjectWriter;
 use crate::http::json_error;
 
 /// A feed PDU with its text split into members.
 pub(super) struct PduEvent<'a> {
-    fed: &'a FedPdu,
-    parts: Parts<'a>,
+    fed: &'a FeedPdu,
+    parts: PduParts<'a>,
 }
 
 /// The members of a stored PDU, in which no member is repeated or null.
 #[derive(Default)]
-struct Parts<'a> {
+struct PduParts<'a> {
     ts: Option<&'a RawValue>,
     kind: Option<&'a RawValue>,
     content: Option<&'a RawValue>,
@@ -34,9 +34,9 @@ struct Parts<'a> {
     extra: Vec<(String, &'a RawValue)>,
 }
 
-impl<'a> Parts<'a> {
+impl<'a> PduParts<'a> {
     fn read(text: &'a [u8]) -> Result<Self, serde_json::Error> {
-        let Members(members) = serde_json::from_slice(text)?;
+        let RawObject(members) = serde_json::from_slice(text)?;
         let mut parts = Self::default();
         for (name, value) in members {
             match name.as_str() {
@@ -62,8 +62,8 @@ impl<'a> Parts<'a> {
 
 impl<'a> PduEvent<'a> {
     /// Splits the text of a PDU.
-    pub(super) fn new(fed: &'a FedPdu) -> Result<Self, ArchiveError> {
-        let parts = Parts::read(&fed.bytes).map_err(|error| {
+    pub(super) fn new(fed: &'a FeedPdu) -> Result<Self, ArchiveError> {
+        let parts = PduParts::read(&fed.bytes).map_err(|error| {
             ArchiveError(format!("the text of {} is no PDU: {}", fed.reference, json_error::words(&error)))
         })?;
         Ok(Self { fed, parts })
@@ -82,7 +82,7 @@ impl<'a> PduEvent<'a> {
     }
 
     /// Writes the event's members after those that all events have.
-    pub(super) fn write(&self, event: &mut Object<'_>) {
+    pub(super) fn write(&self, event: &mut RawObjectWriter<'_>) {
         let Self { fed, parts } = self;
         event.member("context", fed.context.as_str());
         event.member("origin", fed.reference.origin.as_str());
@@ -113,7 +113,7 @@ impl<'a> PduEvent<'a> {
         event.optional("history", fed.shown.history.then_some(true));
     }
 
-    fn write_state(&self, event: &mut Object<'_>) {
+    fn write_state(&self, event: &mut RawObjectWriter<'_>) {
         let Self { fed, parts } = self;
         event.raw("state_key", or(parts.state_key, "\"\""));
         event.raw("power_level", or(parts.power_level, "0"));
@@ -133,7 +133,7 @@ fn or<'a>(text: Option<&'a RawValue>, absent: &'a str) -> &'a str {
 
 #[cfg(test)]
 mod tests {
-    use actors::model::{PduRef, Shown};
+    use actors::model::{FeedFlags, PduRef};
     use bytes::Bytes;
 
     use super::*;
@@ -142,8 +142,8 @@ mod tests {
         PduRef { origin: "blue".parse().expect("valid"), id: id.parse().expect("valid") }
     }
 
-    fn fed(bytes: &'static str, shown: Shown) -> FedPdu {
-        FedPdu {
+    fn fed(bytes: &'static str, shown: FeedFlags) -> FeedPdu {
+        FeedPdu {
             reference: pdu("p1"),
             context: "#r\u{e9}d \"x\"".parse().expect("valid"),
             depth: 5,
@@ -154,10 +154,10 @@ mod tests {
         }
     }
 
-    fn written(fed: &FedPdu) -> Result<(&'static str, String), ArchiveError> {
+    fn written(fed: &FeedPdu) -> Result<(&'static str, String), ArchiveError> {
         let pdu = PduEvent::new(fed)?;
         let mut out = Vec::new();
-        let mut event = Object::begin(&mut out);
+        let mut event = RawObjectWriter::begin(&mut out);
         pdu.write(&mut event);
         event.end();
         let text = String::from_utf8(out).expect("text");
@@ -172,7 +172,7 @@ mod tests {
             r#""content":{ "n": 1208925819614629174706176, "z":1.0e2,"a":"\u00e9\/" },"prev_pdus":[["red","r1"],["blue","b0"]],"#,
             r#""depth":9,"is_state":false,"hashes":{"sha256":"x"},"signatures":{},"zeta":{"k":[1E400]},"al\"pha":"\ud83d\ude00"}"#
         );
-        let (kind, event) = written(&fed(text, Shown::default())).expect("sound");
+        let (kind, event) = written(&fed(text, FeedFlags::default())).expect("sound");
         assert_eq!(kind, "message");
         assert_eq!(
             event,
@@ -191,7 +191,7 @@ mod tests {
             [(r#""depth":0,"#, 0), (r#""depth":2147483647,"#, 2_147_483_647), (r#""depth":2147483648,"#, 5), ("", 5)]
         {
             let text = format!(r#"{{{stated}"ts":1,"pdu_type":"t","content":{{}},"prev_pdus":[]}}"#);
-            let (_, event) = written(&FedPdu { bytes: text.into(), ..fed("", Shown::default()) }).expect("sound");
+            let (_, event) = written(&FeedPdu { bytes: text.into(), ..fed("", FeedFlags::default()) }).expect("sound");
             assert!(event.contains(&format!(r#""depth":{shown},"#)), "{stated}: {event}");
         }
     }
@@ -199,16 +199,16 @@ mod tests {
     #[test]
     fn narrowed_message_names_its_recipients() {
         let text = r#"{"ts":1,"pdu_type":"t","to":["blue","red"],"content":{},"prev_pdus":[]}"#;
-        let (_, event) = written(&fed(text, Shown::default())).expect("sound");
+        let (_, event) = written(&fed(text, FeedFlags::default())).expect("sound");
         assert!(event.contains(r#""extra":{},"to":["blue","red"],"sender""#), "{event}");
-        let (_, event) = written(&fed(r#"{"ts":1,"to":"blue"}"#, Shown::default())).expect("sound");
+        let (_, event) = written(&fed(r#"{"ts":1,"to":"blue"}"#, FeedFlags::default())).expect("sound");
         assert!(event.contains(r#""extra":{"to":"blue"},"sender""#), "a key without a meaning here: {event}");
     }
 
     #[test]
     fn event_shows_gap_and_late() {
         let text = r#"{"ts":1,"pdu_type":"t","content":null,"prev_pdus":[["red","r1"]]}"#;
-        let shown = Shown { gap: vec![pdu("g1"), pdu("g2")], late: true, history: true, ..Shown::default() };
+        let shown = FeedFlags { gap: vec![pdu("g1"), pdu("g2")], late: true, history: true, ..FeedFlags::default() };
         let (_, event) = written(&fed(text, shown)).expect("sound");
         let expected = concat!(
             r#""content":null,"prev":[["red","r1"]],"depth":5,"ts":1,"extra":{},"sender":"green","verified":"network","#,
@@ -223,7 +223,8 @@ mod tests {
             r#"{"ts":1,"pdu_type":"m.topic","content":[],"prev_pdus":[],"is_state":true,"state_key":"k\u00e9y","#,
             r#""power_level":-9223372036854775808,"prev_state_id":"p0","prev_state_origin":"red"}"#
         );
-        let shown = |current, again| written(&fed(text, Shown { current, again, ..Shown::default() })).expect("sound");
+        let shown =
+            |current, again| written(&fed(text, FeedFlags { current, again, ..FeedFlags::default() })).expect("sound");
         let (kind, event) = shown(true, false);
         assert_eq!(kind, "state");
         let expected = concat!(
@@ -238,13 +239,13 @@ mod tests {
     #[test]
     fn first_state_has_null_prev_state() {
         let text = r#"{"ts":1,"pdu_type":"t","content":{},"prev_pdus":[],"is_state":true,"state_key":""}"#;
-        let (_, event) = written(&fed(text, Shown::default())).expect("sound");
+        let (_, event) = written(&fed(text, FeedFlags::default())).expect("sound");
         assert!(event.contains(r#""state_key":"","power_level":0,"prev_state":null,"current":false"#), "{event}");
     }
 
     #[test]
     fn non_pdu_text_is_reported() {
-        let broken = written(&fed("[]", Shown::default())).expect_err("no object");
+        let broken = written(&fed("[]", FeedFlags::default())).expect_err("no object");
         assert!(broken.0.starts_with("the text of blue/p1 is no PDU"), "{broken}");
     }
 }

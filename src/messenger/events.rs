@@ -6,15 +6,15 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::ContentType;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actors::model::Position;
-use actors::ports::{Archive, ArchiveError, FeedBounds, FeedPage};
+use actors::ports::{ArchiveError, FeedBounds, FeedPage, StoreReader};
 use serde::Deserialize;
 use tokio::sync::watch;
 
 use super::MessengerApi;
-use super::answer::SHORTLY;
+use super::answer::RETRY_AFTER_DEFAULT;
 use super::event::render;
 use crate::http::query;
-use crate::http::refusal::Problem;
+use crate::http::refusal::ApiError;
 
 /// Default number of events in a page.
 const LIMIT_DEFAULT: u64 = 100;
@@ -26,15 +26,15 @@ const PAGE_BYTES: u64 = 4 << 20;
 const WAIT_MAX: u64 = 60;
 
 /// Returns a page of events.
-pub(super) async fn get(api: web::Data<MessengerApi>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let ask = Ask::parse(request.query_string())?;
+pub(super) async fn get(api: web::Data<MessengerApi>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let ask = EventsRequest::parse(request.query_string())?;
     let archive = &*api.gateway.ports().archive;
     let bounds = *archive.feed_bounds().borrow();
     let after = ask.after.unwrap_or(bounds.acked);
     if after > bounds.tail {
         // A reader that is ahead of us was given a feed that this store does not know, such as that of a store that somebody
         // copied: waiting would make it miss everything up to where it believes to be.
-        return Err(Problem::beyond_tail(after, bounds.tail));
+        return Err(ApiError::beyond_tail(after, bounds.tail));
     }
     // The permit is held while the read may wait, because each waiting read occupies a connection.
     let _read = match ask.wait.is_zero() {
@@ -42,22 +42,22 @@ pub(super) async fn get(api: web::Data<MessengerApi>, request: HttpRequest) -> R
         false => Some(api.reads.try_acquire().map_err(|_| too_many(api.limits.reads_max))?),
     };
     let body = match page(archive, after, ask, api.stopping.clone()).await? {
-        FeedPage::Gone { oldest } => return Err(Problem::gone(oldest)),
+        FeedPage::Gone { oldest } => return Err(ApiError::gone(oldest)),
         FeedPage::Entries(entries) => render(after, &entries)?,
     };
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(body))
 }
 
-fn too_many(max: usize) -> Problem {
+fn too_many(max: usize) -> ApiError {
     let words =
         format!("messenger.reads_max is reached ({max}): so many reads wait for an event; read without wait, or again");
-    Problem::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_READS", words).retry_after(SHORTLY)
+    ApiError::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_READS", words).retry_after(RETRY_AFTER_DEFAULT)
 }
 
 /// The query as text.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Query {
+struct EventsQuery {
     after: Option<String>,
     limit: Option<String>,
     wait: Option<String>,
@@ -65,16 +65,16 @@ struct Query {
 
 /// The query with its limits applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Ask {
+struct EventsRequest {
     after: Option<Position>,
     limit: u32,
     wait: Duration,
 }
 
-impl Ask {
-    fn parse(query: &str) -> Result<Self, Problem> {
-        let bad = |words: String| Problem::bad_request("BAD_QUERY", words);
-        let query: Query = query::read(query)?;
+impl EventsRequest {
+    fn parse(query: &str) -> Result<Self, ApiError> {
+        let bad = |words: String| ApiError::bad_request("BAD_QUERY", words);
+        let query: EventsQuery = query::read(query)?;
         let number = |name: &str, text: &str| {
             let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
             // A number that does not fit counts as the largest, which no counter reaches.
@@ -94,9 +94,9 @@ impl Ask {
 
 /// Returns the next page. It is empty if no event arrived in time or the gateway stops.
 async fn page(
-    archive: &dyn Archive,
+    archive: &dyn StoreReader,
     after: Position,
-    ask: Ask,
+    ask: EventsRequest,
     stopping: watch::Receiver<bool>,
 ) -> Result<FeedPage, ArchiveError> {
     if something_follows(after, archive.feed_bounds(), ask.wait, stopping).await {
@@ -134,16 +134,16 @@ mod tests {
 
     use super::*;
 
-    fn ask(after: Option<u64>, limit: u32, wait: u64) -> Result<Ask, Problem> {
-        Ok(Ask { after: after.map(Position), limit, wait: Duration::from_secs(wait) })
+    fn ask(after: Option<u64>, limit: u32, wait: u64) -> Result<EventsRequest, ApiError> {
+        Ok(EventsRequest { after: after.map(Position), limit, wait: Duration::from_secs(wait) })
     }
 
     #[test]
     fn large_feed_query_is_clamped() {
-        assert_eq!(Ask::parse(""), ask(None, 100, 0));
-        assert_eq!(Ask::parse("after=7&limit=5&wait=30"), ask(Some(7), 5, 30));
-        assert_eq!(Ask::parse("limit=1001&wait=61"), ask(None, 1_000, 60));
-        assert_eq!(Ask::parse("limit=99999999999999999999&wait=99999999999999999999"), ask(None, 1_000, 60));
+        assert_eq!(EventsRequest::parse(""), ask(None, 100, 0));
+        assert_eq!(EventsRequest::parse("after=7&limit=5&wait=30"), ask(Some(7), 5, 30));
+        assert_eq!(EventsRequest::parse("limit=1001&wait=61"), ask(None, 1_000, 60));
+        assert_eq!(EventsRequest::parse("limit=99999999999999999999&wait=99999999999999999999"), ask(None, 1_000, 60));
         for bad in [
             "after=",
             "after=-1",
@@ -155,7 +155,7 @@ mod tests {
             "afetr=1",
             "after=1&after=2",
         ] {
-            let refused = Ask::parse(bad).expect_err(bad);
+            let refused = EventsRequest::parse(bad).expect_err(bad);
             assert_eq!(actix_web::ResponseError::status_code(&refused).as_u16(), 400, "{bad}");
         }
     }

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use actix_web::http::header::ContentType;
 use actix_web::{HttpRequest, HttpResponse, web};
-use actors::model::{ContextId, FedPdu};
+use actors::model::{ContextId, FeedPdu};
 use actors::ports::ArchiveError;
 use serde::Deserialize;
 
 use super::MessengerApi;
 use super::contexts::known;
 use super::event_pdu::PduEvent;
-use super::object::Object;
+use super::object::RawObjectWriter;
 use crate::http::query;
-use crate::http::refusal::Problem;
+use crate::http::refusal::ApiError;
 
 /// Default number of PDUs in a page.
 const LIMIT_DEFAULT: u32 = 50;
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Query {
+struct HistoryQuery {
     /// `next` of the page before.
     before: Option<i64>,
     limit: Option<u32>,
@@ -38,10 +38,10 @@ pub(super) async fn get(
     api: web::Data<MessengerApi>,
     request: HttpRequest,
     path: web::Path<String>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<HttpResponse, ApiError> {
     let context = known(&path)?;
-    let bad = |words: String| Problem::bad_request("BAD_QUERY", words);
-    let Query { before, limit } = query::read(request.query_string())?;
+    let bad = |words: String| ApiError::bad_request("BAD_QUERY", words);
+    let HistoryQuery { before, limit } = query::read(request.query_string())?;
     let limit = match limit.unwrap_or(LIMIT_DEFAULT) {
         0 => return Err(bad("limit is at least 1".to_owned())),
         limit => limit.min(LIMIT_MAX),
@@ -54,7 +54,7 @@ pub(super) async fn get(
     let mut more = lacking == 0 || bytes > PAGE_BYTES / 2;
     if !more {
         // After a timeout the requested PDUs may still arrive, so `more` stays true.
-        let asked = tokio::time::timeout(PATIENCE, api.gateway.older(&context, lacking)).await;
+        let asked = tokio::time::timeout(PATIENCE, api.gateway.fetch_older(&context, lacking)).await;
         if let (Ok(Err(refusal)), true) = (&asked, page.is_empty()) {
             return Err(refusal.into());
         }
@@ -70,11 +70,11 @@ pub(super) async fn get(
 fn render(
     api: &MessengerApi,
     context: &ContextId,
-    page: Vec<(i64, FedPdu)>,
+    page: Vec<(i64, FeedPdu)>,
     next: Option<i64>,
 ) -> Result<Vec<u8>, ArchiveError> {
     let mut out = Vec::new();
-    let mut body = Object::begin(&mut out);
+    let mut body = RawObjectWriter::begin(&mut out);
     body.member("context", context.as_str());
     body.optional("next", next);
     let mut list = Vec::from(*b"[");
@@ -87,7 +87,7 @@ fn render(
             fed.shown.current = holder.is_some_and(|holder| holder.reference == fed.reference);
         }
         let event = PduEvent::new(&fed)?;
-        let mut entry = Object::begin(&mut list);
+        let mut entry = RawObjectWriter::begin(&mut list);
         entry.member("kind", event.kind());
         event.write(&mut entry);
         entry.end();

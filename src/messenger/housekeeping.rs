@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use actors::change::Change;
 use actors::model::{Millis, Position};
-use actors::ports::{Archive, ArchiveError, FeedPage, Fence, Ports, SubmissionsPage};
+use actors::ports::{ArchiveError, FeedPage, Fence, Ports, StoreReader, SubmissionsPage};
 
-use crate::rounds::{self, Broken, commit};
+use crate::rounds::{self, RoundError, commit};
 
 /// Interval between rounds.
 const EVERY: Duration = Duration::from_secs(600);
@@ -34,10 +34,10 @@ fn before(now: Millis, age: Duration) -> Millis {
     Millis(now.0.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)))
 }
 
-async fn trim_feed(ports: &Ports, fence: Fence, before: Millis) -> Result<(), Broken> {
+async fn trim_feed(ports: &Ports, fence: Fence, before: Millis) -> Result<(), RoundError> {
     let mut trimmed_to = None;
     while let Some(oldest) = oldest_to_trim(&*ports.archive, before).await? {
-        // A page that leaves the oldest where it was would leave it for ever.
+        // If a page did not remove the oldest event, further ones would not either.
         if trimmed_to == Some(oldest) {
             break;
         }
@@ -48,7 +48,7 @@ async fn trim_feed(ports: &Ports, fence: Fence, before: Millis) -> Result<(), Br
 }
 
 /// Returns the oldest event if it may be removed.
-async fn oldest_to_trim(archive: &dyn Archive, before: Millis) -> Result<Option<Position>, ArchiveError> {
+async fn oldest_to_trim(archive: &dyn StoreReader, before: Millis) -> Result<Option<Position>, ArchiveError> {
     let page = match archive.feed_after(Position(0), 1, 1).await? {
         FeedPage::Gone { oldest } => archive.feed_after(Position(oldest.0.saturating_sub(1)), 1, 1).await?,
         entries => entries,
@@ -58,12 +58,12 @@ async fn oldest_to_trim(archive: &dyn Archive, before: Millis) -> Result<Option<
     Ok(entries.first().filter(|entry| entry.position <= acked && entry.time < before).map(|entry| entry.position))
 }
 
-async fn forget_submissions(ports: &Ports, fence: Fence, before: Millis) -> Result<(), Broken> {
+async fn forget_submissions(ports: &Ports, fence: Fence, before: Millis) -> Result<(), RoundError> {
     let mut after = None;
     loop {
         let SubmissionsPage { old, next } = ports.archive.submissions_before(before, after).await?;
         if !old.is_empty() {
-            commit(ports, fence, Change::SubmissionsForgotten(old)).await?;
+            commit(ports, fence, Change::SubmissionsPruned(old)).await?;
         }
         if next.is_none() {
             return Ok(());
@@ -73,7 +73,7 @@ async fn forget_submissions(ports: &Ports, fence: Fence, before: Millis) -> Resu
 }
 
 /// A delivery is younger than the submission that it delivers: it goes no earlier.
-async fn forget_deliveries(ports: &Ports, fence: Fence, before: Millis) -> Result<(), Broken> {
+async fn forget_deliveries(ports: &Ports, fence: Fence, before: Millis) -> Result<(), RoundError> {
     let (mut after, mut last) = (None, None);
     while let Some(oldest) = ports.archive.old_deliveries(before, after.clone()).await? {
         let server = oldest.0.clone();

@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// The submissions in progress. All workers share one instance.
 #[derive(Debug)]
-pub(super) struct Inflight {
+pub(super) struct SubmissionLocks {
     /// One permit for each call in progress or waiting, because a waiting call holds its body in memory, too.
     permits: Arc<Semaphore>,
     /// Ids in progress; the channel of an id closes when the work on it ends.
@@ -27,15 +27,15 @@ pub(super) struct TooMany {
 
 /// The exclusive right to work on some ids, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct IdLockGuard {
     /// The senders are dropped after their id was removed from the map, so a waiter finds the id free or taken by
     /// another call.
     held: Vec<(SubmissionId, watch::Sender<()>)>,
-    inflight: Arc<Inflight>,
+    inflight: Arc<SubmissionLocks>,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Inflight {
+impl SubmissionLocks {
     /// Returns a limit of `max` concurrent calls.
     pub(super) fn new(max: usize) -> Arc<Self> {
         let max = max.min(Semaphore::MAX_PERMITS);
@@ -44,12 +44,12 @@ impl Inflight {
 
     /// Waits until no other call works on any of the ids. The second call for an id then finds a record and is a
     /// repeat, or finds none and is the first. The ids of one call take one permit, because its body is held once.
-    pub(super) async fn turns(self: &Arc<Self>, mut ids: Vec<SubmissionId>) -> Result<Turn, TooMany> {
+    pub(super) async fn lock_ids(self: &Arc<Self>, mut ids: Vec<SubmissionId>) -> Result<IdLockGuard, TooMany> {
         let permit = self.permits.clone().try_acquire_owned().map_err(|_| TooMany { max: self.max })?;
         // All calls lock their ids in the same order: otherwise two calls could deadlock.
         ids.sort_unstable();
         ids.dedup();
-        let mut turn = Turn { held: Vec::with_capacity(ids.len()), inflight: self.clone(), _permit: permit };
+        let mut turn = IdLockGuard { held: Vec::with_capacity(ids.len()), inflight: self.clone(), _permit: permit };
         for id in ids {
             let ends = self.wait_for(&id).await;
             turn.held.push((id, ends));
@@ -85,7 +85,7 @@ impl Inflight {
     }
 }
 
-impl Drop for Turn {
+impl Drop for IdLockGuard {
     fn drop(&mut self) {
         let mut turns = self.inflight.at_work();
         for (id, _) in &self.held {
@@ -108,10 +108,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn same_submission_id_waits_its_turn() {
-        let inflight = Inflight::new(4);
-        let first = inflight.turns(ids(&["a"])).await.expect("room");
-        let _other = inflight.turns(ids(&["b"])).await.expect("another id does not wait");
-        let mut second = Box::pin(inflight.turns(ids(&["a"])));
+        let inflight = SubmissionLocks::new(4);
+        let first = inflight.lock_ids(ids(&["a"])).await.expect("room");
+        let _other = inflight.lock_ids(ids(&["b"])).await.expect("another id does not wait");
+        let mut second = Box::pin(inflight.lock_ids(ids(&["a"])));
         timeout(Duration::from_secs(60), &mut second).await.expect_err("waits");
         drop(first);
         second.await.expect("its turn");
@@ -120,14 +120,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn waiting_submissions_run_singly() {
-        let inflight = Inflight::new(8);
-        let first = inflight.turns(ids(&["a"])).await.expect("room");
+        let inflight = SubmissionLocks::new(8);
+        let first = inflight.lock_ids(ids(&["a"])).await.expect("room");
         let at_work = Arc::new(Mutex::new((0, 0)));
         let mut waiting = tokio::task::JoinSet::new();
         for _ in 0..7 {
             let (inflight, at_work) = (inflight.clone(), at_work.clone());
             waiting.spawn(async move {
-                let _turn = inflight.turns(ids(&["a"])).await.expect("room");
+                let _turn = inflight.lock_ids(ids(&["a"])).await.expect("room");
                 let now = {
                     let mut counts = at_work.lock().expect("whole");
                     counts.0 += 1;
@@ -149,13 +149,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn multi_id_locks_never_deadlock() {
-        let inflight = Inflight::new(2);
-        let first = inflight.turns(ids(&["b"])).await.expect("room");
-        let mut many = Box::pin(inflight.turns(ids(&["c", "b", "a", "b"])));
+        let inflight = SubmissionLocks::new(2);
+        let first = inflight.lock_ids(ids(&["b"])).await.expect("room");
+        let mut many = Box::pin(inflight.lock_ids(ids(&["c", "b", "a", "b"])));
         timeout(Duration::from_secs(60), &mut many).await.expect_err("waits for b");
         drop(first);
         let many = many.await.expect("its turn");
-        let mut other = Box::pin(inflight.turns(ids(&["a", "c"])));
+        let mut other = Box::pin(inflight.lock_ids(ids(&["a", "c"])));
         timeout(Duration::from_secs(60), &mut other).await.expect_err("waits for a");
         assert_eq!(inflight.at_work().len(), 3);
         drop(many);
@@ -165,17 +165,17 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn waiting_submissions_are_bounded() {
-        let inflight = Inflight::new(2);
-        let first = inflight.turns(ids(&["a"])).await.expect("room");
+        let inflight = SubmissionLocks::new(2);
+        let first = inflight.lock_ids(ids(&["a"])).await.expect("room");
         let second = tokio::spawn({
             let inflight = inflight.clone();
-            async move { inflight.turns(ids(&["a"])).await }
+            async move { inflight.lock_ids(ids(&["a"])).await }
         });
         tokio::task::yield_now().await;
-        assert_eq!(inflight.turns(ids(&["b"])).await.expect_err("full"), TooMany { max: 2 });
+        assert_eq!(inflight.lock_ids(ids(&["b"])).await.expect_err("full"), TooMany { max: 2 });
         second.abort();
         let _gone = second.await;
-        inflight.turns(ids(&["b"])).await.expect("a call that went away gives its place back");
+        inflight.lock_ids(ids(&["b"])).await.expect("a call that went away gives its place back");
         drop(first);
     }
 }

@@ -8,21 +8,21 @@ use serde::{Deserialize, Serialize};
 use super::MessengerApi;
 use super::answer::unreadable_body;
 use crate::http::json_error;
-use crate::http::refusal::Problem;
+use crate::http::refusal::ApiError;
 
 /// Maximum number of history PDUs that one call may request.
 const BACKFILL_MAX: u32 = 100_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Body {
+struct JoinRequest {
     via: String,
     #[serde(default)]
     backfill: u32,
 }
 
 #[derive(Serialize)]
-struct Joining<'a> {
+struct JoinAnswer<'a> {
     context: &'a str,
     via: &'a str,
     backfill: u32,
@@ -34,23 +34,23 @@ pub(super) async fn post(
     api: web::Data<MessengerApi>,
     path: web::Path<String>,
     body: Result<Bytes, Error>,
-) -> Result<HttpResponse, Problem> {
-    let context: ContextId = path.parse().map_err(|why| Problem::unprocessable("BAD_CONTEXT", format!("{why}")))?;
+) -> Result<HttpResponse, ApiError> {
+    let context: ContextId = path.parse().map_err(|why| ApiError::unprocessable("BAD_CONTEXT", format!("{why}")))?;
     let body = body.map_err(|error| unreadable_body(&error, api.limits.body_max))?;
-    let Body { via, backfill } = json_error::object(&body).map_err(|why| {
-        Problem::bad_request("BAD_JSON", format!("the body is not {{\"via\":..,\"backfill\":..}}: {why}"))
+    let JoinRequest { via, backfill } = json_error::object(&body).map_err(|why| {
+        ApiError::bad_request("BAD_JSON", format!("the body is not {{\"via\":..,\"backfill\":..}}: {why}"))
     })?;
-    let via: ServerName = via.parse().map_err(|why| Problem::unprocessable("BAD_SERVER", format!("via: {why}")))?;
+    let via: ServerName = via.parse().map_err(|why| ApiError::unprocessable("BAD_SERVER", format!("via: {why}")))?;
     if via == api.us {
-        return Err(Problem::unprocessable(
+        return Err(ApiError::unprocessable(
             "BAD_SERVER",
             "a conversation is fetched from another server than this one",
         ));
     }
     if backfill > BACKFILL_MAX {
         let words = format!("backfill is at most {BACKFILL_MAX}; read further back by .../history, page by page");
-        return Err(Problem::unprocessable("BAD_BACKFILL", words));
+        return Err(ApiError::unprocessable("BAD_BACKFILL", words));
     }
     api.gateway.join(&context, via.clone(), backfill).await?;
-    Ok(HttpResponse::Accepted().json(Joining { context: context.as_str(), via: via.as_str(), backfill }))
+    Ok(HttpResponse::Accepted().json(JoinAnswer { context: context.as_str(), via: via.as_str(), backfill }))
 }

@@ -5,29 +5,29 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// The members of an object in their order, including repeated names, each value as its text.
-pub(super) struct Members<'a>(pub(super) Vec<(String, &'a RawValue)>);
+pub(super) struct RawObject<'a>(pub(super) Vec<(String, &'a RawValue)>);
 
-impl<'de> Deserialize<'de> for Members<'de> {
+impl<'de> Deserialize<'de> for RawObject<'de> {
     fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
-        struct Reader;
+        struct JsonReader;
 
-        impl<'de> Visitor<'de> for Reader {
-            type Value = Members<'de>;
+        impl<'de> Visitor<'de> for JsonReader {
+            type Value = RawObject<'de>;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawObject<'de>, A::Error> {
                 let mut members = Vec::new();
                 while let Some(member) = map.next_entry()? {
                     members.push(member);
                 }
-                Ok(Members(members))
+                Ok(RawObject(members))
             }
         }
 
-        source.deserialize_map(Reader)
+        source.deserialize_map(JsonReader)
     }
 }
 
@@ -57,7 +57,7 @@ fn same_within(left: &str, right: &str, depth: u32) -> bool {
 
 fn same_members(left: &str, right: &str, depth: u32) -> bool {
     let read = |text| {
-        serde_json::from_str(text).map(|Members(mut members)| {
+        serde_json::from_str(text).map(|RawObject(mut members)| {
             // The sort is stable, so the order of repeated names is kept and compared.
             members.sort_by(|(one, _), (other, _)| one.cmp(other));
             members
@@ -84,7 +84,7 @@ fn same_strings(left: &str, right: &str) -> bool {
 
 /// Writes an object so that objects equal by [`same_value`] become one text: members sorted by name, no whitespace, the
 /// same escapes in strings, numbers unchanged.
-pub(super) fn write_canonical(out: &mut Vec<u8>, members: Members<'_>) {
+pub(super) fn write_canonical(out: &mut Vec<u8>, members: RawObject<'_>) {
     write_object(out, members, DEPTH_MAX);
 }
 
@@ -107,7 +107,7 @@ fn write_members(out: &mut Vec<u8>, text: &str, depth: u32) -> bool {
     true
 }
 
-fn write_object(out: &mut Vec<u8>, Members(mut members): Members<'_>, depth: u32) {
+fn write_object(out: &mut Vec<u8>, RawObject(mut members): RawObject<'_>, depth: u32) {
     members.sort_by(|(one, _), (other, _)| one.cmp(other));
     out.push(b'{');
     for (place, (name, value)) in members.iter().enumerate() {
@@ -141,14 +141,14 @@ fn write_string(out: &mut Vec<u8>, text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Members, RawValue, same_value, write_canonical};
+    use super::{RawObject, RawValue, same_value, write_canonical};
 
     /// Whether two texts are the same value, by both ways of telling.
     fn same(left: &str, right: &str) -> bool {
         let canonical = |text| {
             let mut out = Vec::new();
             let value: &RawValue = serde_json::from_str(text).expect("JSON");
-            write_canonical(&mut out, Members(vec![("value".into(), value)]));
+            write_canonical(&mut out, RawObject(vec![("value".into(), value)]));
             out
         };
         let same = same_value(left, right);

@@ -7,20 +7,20 @@ use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, SeqAccess, Vi
 use serde_json::value::RawValue;
 
 /// A list of server names without repeats.
-pub(super) struct Names(pub(super) Vec<ServerName>);
+pub(super) struct NameList(pub(super) Vec<ServerName>);
 
-impl<'de> Deserialize<'de> for Names {
+impl<'de> Deserialize<'de> for NameList {
     fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
         struct Reader;
 
         impl<'de> Visitor<'de> for Reader {
-            type Value = Names;
+            type Value = NameList;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("a list of names")
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Names, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<NameList, A::Error> {
                 let (mut names, mut seen) = (Vec::new(), HashSet::new());
                 while let Some(text) = list.next_element::<String>()? {
                     let name: ServerName = text.parse().map_err(|why| A::Error::custom(format!("{text:?}: {why}")))?;
@@ -28,7 +28,7 @@ impl<'de> Deserialize<'de> for Names {
                         names.push(name);
                     }
                 }
-                Ok(Names(names))
+                Ok(NameList(names))
             }
         }
 
@@ -38,19 +38,19 @@ impl<'de> Deserialize<'de> for Names {
 
 /// The first `MAX` elements of a list and the number of all: a body that consists of commas must not take many times
 /// its size in memory.
-pub(super) struct Texts<'a, const MAX: usize> {
+pub(super) struct RawList<'a, const MAX: usize> {
     /// The first elements, each as its text.
     pub(super) first: Vec<&'a RawValue>,
     /// Number of all elements.
     pub(super) count: usize,
 }
 
-impl<'de, const MAX: usize> Deserialize<'de> for Texts<'de, MAX> {
+impl<'de, const MAX: usize> Deserialize<'de> for RawList<'de, MAX> {
     fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
         struct Reader<const MAX: usize>;
 
         impl<'de, const MAX: usize> Visitor<'de> for Reader<MAX> {
-            type Value = Texts<'de, MAX>;
+            type Value = RawList<'de, MAX>;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("a list")
@@ -66,7 +66,7 @@ impl<'de, const MAX: usize> Deserialize<'de> for Texts<'de, MAX> {
                 while let Some(IgnoredAny) = list.next_element()? {
                     count += 1;
                 }
-                Ok(Texts { first, count })
+                Ok(RawList { first, count })
             }
         }
 

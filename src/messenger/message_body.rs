@@ -4,17 +4,17 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
-use actors::model::{ContextId, Digest, Draft, Millis, PduId, Refusal, ServerName, SubmissionId};
-use actors::ports::Roster;
+use actors::model::{ContextId, Digest, Millis, PduDraft, PduId, Refusal, ServerName, SubmissionId};
+use actors::ports::PeerConfig;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::json::{Members, write_canonical};
-use super::lists::Names;
+use super::json::{RawObject, write_canonical};
+use super::lists::NameList;
 use super::submission;
 use crate::http::json_error;
 use crate::http::nesting::{NESTING_MAX, nests_deeper_than};
-use crate::http::refusal::Problem;
+use crate::http::refusal::ApiError;
 
 /// Bytes reserved for the PDU around the content and the texts of a message: parents, names, numbers.
 const ENVELOPE_BYTES: u64 = 1024;
@@ -73,7 +73,7 @@ const KEYS: &[&str] = &["context", "type", "content", "state_key", "power_level"
 
 /// The members of the body, each as its text.
 #[derive(Default)]
-struct Given<'a> {
+struct RawMessageFields<'a> {
     context: Option<&'a RawValue>,
     kind: Option<&'a RawValue>,
     content: Option<&'a RawValue>,
@@ -83,10 +83,10 @@ struct Given<'a> {
     extra: Option<&'a RawValue>,
 }
 
-impl<'a> Given<'a> {
+impl<'a> RawMessageFields<'a> {
     /// Sorts the members by key. An unknown key is refused: if a misspelt `to` were ignored, the message would go to
     /// everybody.
-    fn sort(members: &Members<'a>) -> Result<Self, Problem> {
+    fn sort(members: &RawObject<'a>) -> Result<Self, ApiError> {
         let mut given = Self::default();
         for (name, value) in &members.0 {
             let place = match name.as_str() {
@@ -97,10 +97,10 @@ impl<'a> Given<'a> {
                 "power_level" => &mut given.power_level,
                 "to" => &mut given.to,
                 "extra" => &mut given.extra,
-                _ => return Err(Problem::unknown_key(name, "a message", KEYS)),
+                _ => return Err(ApiError::unknown_key(name, "a message", KEYS)),
             };
             if place.replace(value).is_some() {
-                return Err(Problem::bad_request("BAD_JSON", format!("{name:?} is given twice")));
+                return Err(ApiError::bad_request("BAD_JSON", format!("{name:?} is given twice")));
             }
         }
         Ok(given)
@@ -109,8 +109,8 @@ impl<'a> Given<'a> {
 
 impl MessageBody {
     /// Decodes a body without reference to the configuration. `members` must be slices of `body`.
-    pub(super) fn decode(body: &Bytes, members: Members<'_>) -> Result<Self, Problem> {
-        let given = Given::sort(&members)?;
+    pub(super) fn decode(body: &Bytes, members: RawObject<'_>) -> Result<Self, ApiError> {
+        let given = RawMessageFields::sort(&members)?;
         let slice = |text: &RawValue| body.slice_ref(text.get().as_bytes());
         let content = given.content.ok_or_else(|| bad("BAD_CONTENT", "\"content\" is missing"))?;
         check_nesting("content", content)?;
@@ -135,9 +135,9 @@ impl MessageBody {
     pub(super) fn check(
         &self,
         participants: &HashSet<&ServerName>,
-        roster: &dyn Roster,
+        roster: &dyn PeerConfig,
         us: &ServerName,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), ApiError> {
         let smallest = match &self.to {
             None => smallest_batch(participants.iter().copied(), roster),
             Some(to) => {
@@ -158,7 +158,7 @@ impl MessageBody {
                      {server} ({max})",
                     self.size
                 );
-                Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", words))
+                Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", words))
             }
             _ => Ok(()),
         }
@@ -168,7 +168,7 @@ impl MessageBody {
         &self,
         server: &ServerName,
         participants: &HashSet<&ServerName>,
-        roster: &dyn Roster,
+        roster: &dyn PeerConfig,
     ) -> Result<(), Refusal> {
         if !participants.contains(server) {
             return Err(Refusal::NotAParticipant { server: server.clone(), context: self.context.clone() });
@@ -178,56 +178,56 @@ impl MessageBody {
     }
 
     /// Returns the draft for the context.
-    pub(super) fn draft(self, submission: SubmissionId, id: PduId, accepted: Millis, us: &ServerName) -> Draft {
+    pub(super) fn draft(self, submission: SubmissionId, id: PduId, accepted: Millis, us: &ServerName) -> PduDraft {
         let to = self.to.map(|mut to| {
             to.retain(|server| server != us);
             to
         });
         let Self { digest, kind, content, state, extra, .. } = self;
-        Draft { submission, digest, accepted, id, kind, content, state, to, extra }
+        PduDraft { submission, digest, accepted, id, kind, content, state, to, extra }
     }
 }
 
 /// Returns the smallest batch limit among these peers; servers that are no peers get nothing and are ignored.
 fn smallest_batch<'a>(
     servers: impl IntoIterator<Item = &'a ServerName>,
-    roster: &dyn Roster,
+    roster: &dyn PeerConfig,
 ) -> Option<(u64, &'a ServerName)> {
     let limits = servers.into_iter().filter_map(|server| Some((roster.limits(server)?.batch_bytes, server)));
     limits.min()
 }
 
-fn bad(code: &'static str, words: impl Into<std::borrow::Cow<'static, str>>) -> Problem {
-    Problem::unprocessable(code, words)
+fn bad(code: &'static str, words: impl Into<std::borrow::Cow<'static, str>>) -> ApiError {
+    ApiError::unprocessable(code, words)
 }
 
 /// Refuses a value that peers would refuse for ever while everything queued after it waited.
-fn check_nesting(name: &str, value: &RawValue) -> Result<(), Problem> {
+fn check_nesting(name: &str, value: &RawValue) -> Result<(), ApiError> {
     if nests_deeper_than(VALUE_NESTING_MAX, value.get().as_bytes()) {
         return Err(bad("NESTS_TOO_DEEP", format!("{name:?} nests deeper than {VALUE_NESTING_MAX} levels")));
     }
     Ok(())
 }
 
-fn text(name: &str, code: &'static str, given: &RawValue) -> Result<String, Problem> {
+fn text(name: &str, code: &'static str, given: &RawValue) -> Result<String, ApiError> {
     serde_json::from_str(given.get())
         .map_err(|error| bad(code, format!("{name:?} is not a string: {}", json_error::words(&error))))
 }
 
 /// Refuses a name that is longer than peers accept.
-fn short(name: &str, code: &'static str, text: &str) -> Result<(), Problem> {
+fn short(name: &str, code: &'static str, text: &str) -> Result<(), ApiError> {
     if text.len() > NAME_BYTES_MAX {
         return Err(bad(code, format!("{name:?} has more than {NAME_BYTES_MAX} bytes")));
     }
     Ok(())
 }
 
-fn context(given: Option<&RawValue>) -> Result<ContextId, Problem> {
+fn context(given: Option<&RawValue>) -> Result<ContextId, ApiError> {
     let given = given.ok_or_else(|| bad("BAD_CONTEXT", "\"context\" is missing"))?;
     text("context", "BAD_CONTEXT", given)?.parse().map_err(|error| bad("BAD_CONTEXT", format!("\"context\": {error}")))
 }
 
-fn kind(given: Option<&RawValue>) -> Result<Arc<str>, Problem> {
+fn kind(given: Option<&RawValue>) -> Result<Arc<str>, ApiError> {
     let given = given.ok_or_else(|| bad("BAD_TYPE", "\"type\" is missing"))?;
     let kind = text("type", "BAD_TYPE", given)?;
     if kind.is_empty() {
@@ -237,7 +237,7 @@ fn kind(given: Option<&RawValue>) -> Result<Arc<str>, Problem> {
     Ok(kind.into())
 }
 
-fn state(key: Option<&RawValue>, power_level: Option<&RawValue>) -> Result<Option<(String, i64)>, Problem> {
+fn state(key: Option<&RawValue>, power_level: Option<&RawValue>) -> Result<Option<(String, i64)>, ApiError> {
     let power = power_level.map(|given| {
         serde_json::from_str::<i64>(given.get())
             .map_err(|_| bad("BAD_POWER_LEVEL", "\"power_level\" is not an integer of 64 bits"))
@@ -254,15 +254,15 @@ fn state(key: Option<&RawValue>, power_level: Option<&RawValue>) -> Result<Optio
     }
 }
 
-fn recipients(given: &RawValue) -> Result<Vec<ServerName>, Problem> {
-    let Names(names) = serde_json::from_str(given.get()).map_err(|error| {
+fn recipients(given: &RawValue) -> Result<Vec<ServerName>, ApiError> {
+    let NameList(names) = serde_json::from_str(given.get()).map_err(|error| {
         bad("BAD_TO", format!("\"to\" is not a list of server names: {}", json_error::words(&error)))
     })?;
     if names.is_empty() { Err(bad("BAD_TO", "\"to\" is empty")) } else { Ok(names) }
 }
 
-fn extra_keys(given: &RawValue, slice: impl Fn(&RawValue) -> Bytes) -> Result<Vec<(String, Bytes)>, Problem> {
-    let Members(members) = serde_json::from_str(given.get())
+fn extra_keys(given: &RawValue, slice: impl Fn(&RawValue) -> Bytes) -> Result<Vec<(String, Bytes)>, ApiError> {
+    let RawObject(members) = serde_json::from_str(given.get())
         .map_err(|error| bad("BAD_EXTRA", format!("\"extra\" is not an object: {}", json_error::words(&error))))?;
     if members.len() > EXTRA_MAX {
         return Err(bad("BAD_EXTRA", format!("\"extra\" has more than {EXTRA_MAX} keys")));
@@ -296,14 +296,14 @@ mod tests {
         text.parse().expect("valid")
     }
 
-    fn decoded(body: &str) -> Result<MessageBody, Problem> {
+    fn decoded(body: &str) -> Result<MessageBody, ApiError> {
         let body = Bytes::copy_from_slice(body.as_bytes());
         let members = serde_json::from_slice(&body).expect("an object");
         MessageBody::decode(&body, members)
     }
 
     /// A sound message but for these members behind.
-    fn with(members: &str) -> Result<MessageBody, Problem> {
+    fn with(members: &str) -> Result<MessageBody, ApiError> {
         decoded(&format!(r#"{{"context":"c","type":"t","content":{{}}{members}}}"#))
     }
 
@@ -419,7 +419,7 @@ mod tests {
 
     struct Peers;
 
-    impl Roster for Peers {
+    impl PeerConfig for Peers {
         fn limits(&self, server: &ServerName) -> Option<Arc<PeerLimits>> {
             let batch_bytes = match server.as_str() {
                 "blue" => 2_000,

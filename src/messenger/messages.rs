@@ -7,32 +7,33 @@ use bytes::Bytes;
 use super::MessengerApi;
 use super::answer::unreadable_body;
 use super::message_body::MessageBody;
-use super::say::{Message, say};
+use super::say::{SubmittedMessage, submit_messages};
 use super::submission::{self, accepted};
 use crate::http::json_error;
-use crate::http::refusal::Problem;
+use crate::http::refusal::ApiError;
 
 /// Submits a message, and responds after its commit.
 pub(super) async fn put(
     api: web::Data<MessengerApi>,
     path: web::Path<String>,
     body: Result<Bytes, Error>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<HttpResponse, ApiError> {
     let id = submission::id(&path)?;
     let body = body.map_err(|error| unreadable_body(&error, api.limits.body_max))?;
     let members = serde_json::from_slice(&body).map_err(|error| {
-        Problem::bad_request("BAD_JSON", format!("the body is not a JSON object: {}", json_error::words(&error)))
+        ApiError::bad_request("BAD_JSON", format!("the body is not a JSON object: {}", json_error::words(&error)))
     })?;
-    let message = Message { id, body: MessageBody::decode(&body, members)? };
+    let message = SubmittedMessage { id, body: MessageBody::decode(&body, members)? };
     // The call runs in a task of its own, because it must not end with the connection while its id is locked; see the
     // submission of updates.
     let task = actix_web::rt::spawn(async move { take(&api, message).await });
     task.await.unwrap_or_else(|_panicked| Err(Refusal::OutcomeUnknown.into()))
 }
 
-async fn take(api: &MessengerApi, message: Message) -> Result<HttpResponse, Problem> {
+async fn take(api: &MessengerApi, message: SubmittedMessage) -> Result<HttpResponse, ApiError> {
     let id = message.id.clone();
     let _turn = submission::turns(api, vec![id.clone()]).await?;
-    let composed = say(api, vec![message]).await.pop().unwrap_or_else(|| Err(Refusal::OutcomeUnknown.into()))?;
+    let composed =
+        submit_messages(api, vec![message]).await.pop().unwrap_or_else(|| Err(Refusal::OutcomeUnknown.into()))?;
     Ok(accepted(&id, Some(&composed.reference), &composed.peers))
 }

@@ -2,20 +2,20 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{Error, HttpResponse, web};
-use actors::model::{Composed, Refusal, ServerName};
+use actors::model::{ComposedPdu, Refusal, ServerName};
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::MessengerApi;
 use super::answer::unreadable_body;
-use super::json::Members;
-use super::lists::Texts;
+use super::json::RawObject;
+use super::lists::RawList;
 use super::message_body::MessageBody;
-use super::say::{Message, Outcome, say};
+use super::say::{Outcome, SubmittedMessage, submit_messages};
 use super::submission::{self, PduName};
 use crate::http::json_error;
-use crate::http::refusal::Problem;
+use crate::http::refusal::ApiError;
 
 /// Maximum number of messages in one call.
 const MESSAGES_MAX: usize = 500;
@@ -23,7 +23,7 @@ const MESSAGES_MAX: usize = 500;
 const BATCH_BYTES: usize = 8 << 20;
 
 /// Submits a batch, and responds after all its commits.
-pub(super) async fn post(api: web::Data<MessengerApi>, body: Result<Bytes, Error>) -> Result<HttpResponse, Problem> {
+pub(super) async fn post(api: web::Data<MessengerApi>, body: Result<Bytes, Error>) -> Result<HttpResponse, ApiError> {
     let body = body.map_err(|error| unreadable_body(&error, api.limits.body_max))?;
     let elements = decode(&body)?;
     // The call runs in a task of its own, because it must not end with the connection while its ids are locked; see the
@@ -32,86 +32,86 @@ pub(super) async fn post(api: web::Data<MessengerApi>, body: Result<Bytes, Error
     task.await.unwrap_or_else(|_panicked| Err(Refusal::OutcomeUnknown.into()))
 }
 
-async fn take(api: &MessengerApi, elements: Vec<Element>) -> Result<HttpResponse, Problem> {
+async fn take(api: &MessengerApi, elements: Vec<BatchElement>) -> Result<HttpResponse, ApiError> {
     let sound = || elements.iter().filter_map(|element| element.message.as_ref().ok());
     let _turns = submission::turns(api, sound().map(|message| message.id.clone()).collect()).await?;
-    let said = say(api, sound().cloned().collect()).await;
+    let said = submit_messages(api, sound().cloned().collect()).await;
     Ok(HttpResponse::Ok().json(answer(&elements, &said)))
 }
 
 /// An element of the list.
 #[derive(Debug)]
-struct Element {
+struct BatchElement {
     /// Id as given, if it is a string.
     id: Option<String>,
     /// Message, or the error if it is invalid.
-    message: Result<Message, Problem>,
+    message: Result<SubmittedMessage, ApiError>,
 }
 
-fn decode(body: &Bytes) -> Result<Vec<Element>, Problem> {
-    let bad = |words: String| Problem::bad_request("BAD_JSON", words);
+fn decode(body: &Bytes) -> Result<Vec<BatchElement>, ApiError> {
+    let bad = |words: String| ApiError::bad_request("BAD_JSON", words);
     if body.len() > BATCH_BYTES {
         let words = format!("a batch has at most {BATCH_BYTES} bytes, this one has {}", body.len());
-        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", words));
+        return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", words));
     }
-    let Members(members) = serde_json::from_slice(body)
+    let RawObject(members) = serde_json::from_slice(body)
         .map_err(|error| bad(format!("the body is not a JSON object: {}", json_error::words(&error))))?;
     let list = match members.as_slice() {
         [(name, list)] if name == "messages" => *list,
         _ => return Err(bad("the body is not {\"messages\":[..]}".into())),
     };
-    let Texts::<MESSAGES_MAX> { first, count } = serde_json::from_str(list.get())
+    let RawList::<MESSAGES_MAX> { first, count } = serde_json::from_str(list.get())
         .map_err(|error| bad(format!("\"messages\" is not a list: {}", json_error::words(&error))))?;
     if count > MESSAGES_MAX {
         let words = format!("a batch holds at most {MESSAGES_MAX} messages, this one has {count}");
-        return Err(Problem::unprocessable("TOO_MANY_MESSAGES", words));
+        return Err(ApiError::unprocessable("TOO_MANY_MESSAGES", words));
     }
     Ok(first.into_iter().map(|text| element(body, text)).collect())
 }
 
-fn element(body: &Bytes, text: &RawValue) -> Element {
-    let unreadable = |words: String| Element { id: None, message: Err(Problem::bad_request("BAD_JSON", words)) };
-    let mut members = match serde_json::from_str::<Members<'_>>(text.get()) {
-        Ok(Members(members)) => members,
+fn element(body: &Bytes, text: &RawValue) -> BatchElement {
+    let unreadable = |words: String| BatchElement { id: None, message: Err(ApiError::bad_request("BAD_JSON", words)) };
+    let mut members = match serde_json::from_str::<RawObject<'_>>(text.get()) {
+        Ok(RawObject(members)) => members,
         Err(error) => return unreadable(format!("the message is not a JSON object: {}", json_error::words(&error))),
     };
     let Some(place) = members.iter().position(|(name, _)| name == "id") else {
-        return Element { id: None, message: Err(Problem::unprocessable("BAD_ID", "\"id\" is missing")) };
+        return BatchElement { id: None, message: Err(ApiError::unprocessable("BAD_ID", "\"id\" is missing")) };
     };
     // The remaining members are those of a single message's body, in which a second "id" is an unknown key.
     let (_, id) = members.remove(place);
     let Ok(id) = serde_json::from_str::<String>(id.get()) else {
-        return Element { id: None, message: Err(Problem::unprocessable("BAD_ID", "\"id\" is not a string")) };
+        return BatchElement { id: None, message: Err(ApiError::unprocessable("BAD_ID", "\"id\" is not a string")) };
     };
-    let message =
-        submission::id(&id).and_then(|id| Ok(Message { id, body: MessageBody::decode(body, Members(members))? }));
-    Element { id: Some(id), message }
+    let message = submission::id(&id)
+        .and_then(|id| Ok(SubmittedMessage { id, body: MessageBody::decode(body, RawObject(members))? }));
+    BatchElement { id: Some(id), message }
 }
 
 #[derive(Serialize)]
-struct Answer<'a> {
-    messages: Vec<Entry<'a>>,
+struct BatchAnswer<'a> {
+    messages: Vec<BatchEntry<'a>>,
 }
 
 #[derive(Serialize)]
-struct Entry<'a> {
+struct BatchEntry<'a> {
     id: Option<&'a str>,
     status: u16,
     #[serde(flatten)]
-    what: What<'a>,
+    what: EntryOutcome<'a>,
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum What<'a> {
+enum EntryOutcome<'a> {
     Accepted { pdu: PduName<'a>, peers: Vec<&'a str> },
     Refused { error: String, code: &'a str },
 }
 
 /// Returns one entry per element, in order; `said` has one result for each valid element.
-fn answer<'a>(elements: &'a [Element], said: &'a [Outcome]) -> Answer<'a> {
+fn answer<'a>(elements: &'a [BatchElement], said: &'a [Outcome]) -> BatchAnswer<'a> {
     let mut said = said.iter();
-    let mut entry = |Element { id, message }: &'a Element| {
+    let mut entry = |BatchElement { id, message }: &'a BatchElement| {
         let id = id.as_deref();
         match message.as_ref().map(|_| said.next()) {
             Ok(Some(Ok(composed))) => accepted(id, composed),
@@ -119,26 +119,26 @@ fn answer<'a>(elements: &'a [Element], said: &'a [Outcome]) -> Answer<'a> {
             Ok(None) => refused(id, &Refusal::OutcomeUnknown.into()),
         }
     };
-    Answer { messages: elements.iter().map(&mut entry).collect() }
+    BatchAnswer { messages: elements.iter().map(&mut entry).collect() }
 }
 
-fn accepted<'a>(id: Option<&'a str>, composed: &'a Composed) -> Entry<'a> {
+fn accepted<'a>(id: Option<&'a str>, composed: &'a ComposedPdu) -> BatchEntry<'a> {
     let peers = composed.peers.iter().map(ServerName::as_str).collect();
-    let what = What::Accepted { pdu: PduName::from(&composed.reference), peers };
-    Entry { id, status: StatusCode::ACCEPTED.as_u16(), what }
+    let what = EntryOutcome::Accepted { pdu: PduName::from(&composed.reference), peers };
+    BatchEntry { id, status: StatusCode::ACCEPTED.as_u16(), what }
 }
 
-fn refused<'a>(id: Option<&'a str>, problem: &Problem) -> Entry<'a> {
-    let what = What::Refused { error: problem.to_string(), code: problem.code() };
-    Entry { id, status: problem.status().as_u16(), what }
+fn refused<'a>(id: Option<&'a str>, problem: &ApiError) -> BatchEntry<'a> {
+    let what = EntryOutcome::Refused { error: problem.to_string(), code: problem.code() };
+    BatchEntry { id, status: problem.status().as_u16(), what }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn shown(elements: &[Element]) -> Vec<String> {
-        let word = |element: &Element| match &element.message {
+    fn shown(elements: &[BatchElement]) -> Vec<String> {
+        let word = |element: &BatchElement| match &element.message {
             Ok(message) => format!("{} in {}", message.id, message.body.context),
             Err(problem) => format!("{:?}: {} {}", element.id, problem.status().as_u16(), problem.code()),
         };
@@ -187,7 +187,7 @@ mod tests {
         );
         let reference =
             actors::model::PduRef { origin: "red".parse().expect("valid"), id: "0190a1b2".parse().expect("valid") };
-        let composed = Composed { reference, peers: vec!["blue".parse().expect("valid")] };
+        let composed = ComposedPdu { reference, peers: vec!["blue".parse().expect("valid")] };
         let unknown = Refusal::UnknownContext("c".parse().expect("valid"));
         let elements = decode(&body).expect("a batch");
         assert_eq!(

@@ -38,10 +38,10 @@ use actors::gateway::Gateway;
 use actors::model::ServerName;
 use tokio::sync::{Semaphore, watch};
 
-use crate::http::refusal::Problem;
-use crate::settings::Peers;
-use inflight::Inflight;
-use pdu_ids::PduIds;
+use crate::http::refusal::ApiError;
+use crate::settings::PeerTable;
+use inflight::SubmissionLocks;
+use pdu_ids::PduIdGenerator;
 
 /// The limits of the messenger's calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,12 +61,12 @@ pub struct MessengerApi {
     gateway: Gateway,
     us: ServerName,
     limits: MessengerLimits,
-    inflight: Arc<Inflight>,
+    inflight: Arc<SubmissionLocks>,
     /// Permits for reads that wait.
     reads: Arc<Semaphore>,
-    pdu_ids: Arc<PduIds>,
+    pdu_ids: Arc<PduIdGenerator>,
     /// How peers are reached, and what bounds them.
-    peers: Arc<Peers>,
+    peers: Arc<PeerTable>,
     /// True when the gateway stops: waiting reads end then, because they would delay the stop.
     stopping: watch::Receiver<bool>,
 }
@@ -74,15 +74,15 @@ pub struct MessengerApi {
 impl MessengerApi {
     /// Returns the API of a running gateway whose name is `us`.
     pub fn new(gateway: Gateway, us: ServerName, limits: MessengerLimits, stopping: watch::Receiver<bool>) -> Self {
-        let inflight = Inflight::new(limits.submissions_max);
+        let inflight = SubmissionLocks::new(limits.submissions_max);
         let reads = Arc::new(Semaphore::new(limits.reads_max.min(Semaphore::MAX_PERMITS)));
-        let (pdu_ids, peers) = (Arc::new(PduIds::new()), Arc::default());
+        let (pdu_ids, peers) = (Arc::new(PduIdGenerator::new()), Arc::default());
         Self { gateway, us, limits, inflight, reads, pdu_ids, peers, stopping }
     }
 
     /// The same, which shows of a peer what these settings say of it.
     #[must_use]
-    pub fn describing(self, peers: Arc<Peers>) -> Self {
+    pub fn describing(self, peers: Arc<PeerTable>) -> Self {
         Self { peers, ..self }
     }
 }
@@ -135,6 +135,6 @@ fn call(paths: [&'static str; 2], allowed: &'static str) -> Resource {
     web::resource(paths).default_service(web::to(move || async move { answer::wrong_method(allowed) }))
 }
 
-async fn no_route() -> Result<&'static str, Problem> {
+async fn no_route() -> Result<&'static str, ApiError> {
     Err(answer::no_route())
 }

@@ -3,12 +3,12 @@
 use serde::Serialize;
 
 /// A JSON object that is being written.
-pub(super) struct Object<'a> {
+pub(super) struct RawObjectWriter<'a> {
     out: &'a mut Vec<u8>,
     empty: bool,
 }
 
-impl<'a> Object<'a> {
+impl<'a> RawObjectWriter<'a> {
     /// Starts an object.
     pub(super) fn begin(out: &'a mut Vec<u8>) -> Self {
         out.push(b'{');
@@ -35,9 +35,9 @@ impl<'a> Object<'a> {
     }
 
     /// Starts an object as a member.
-    pub(super) fn object(&mut self, name: &str) -> Object<'_> {
+    pub(super) fn object(&mut self, name: &str) -> RawObjectWriter<'_> {
         self.name(name);
-        Object::begin(self.out)
+        RawObjectWriter::begin(self.out)
     }
 
     /// Ends the object.

@@ -8,9 +8,9 @@ use uuid::{ContextV7, Timestamp, Uuid};
 
 /// A generator of PDU ids. All workers share one: later ids are larger, also within a millisecond and when the clock
 /// goes back.
-pub(crate) struct PduIds(Mutex<ContextV7>);
+pub(crate) struct PduIdGenerator(Mutex<ContextV7>);
 
-impl PduIds {
+impl PduIdGenerator {
     pub(crate) fn new() -> Self {
         Self(Mutex::new(ContextV7::new()))
     }
@@ -29,7 +29,7 @@ mod tests {
 
     #[test]
     fn pdu_ids_rise_despite_clock() {
-        let ids = PduIds::new();
+        let ids = PduIdGenerator::new();
         let times = [1_718_454_896_007, 1_718_454_896_007, 1_718_454_896_008, 1_718_454_890_000, 0];
         let given: Vec<_> = times.iter().flat_map(|time| [ids.next(Millis(*time)), ids.next(Millis(*time))]).collect();
         assert!(given.windows(2).all(|pair| pair[0] < pair[1]), "{given:?}");

@@ -4,48 +4,48 @@ use std::collections::BTreeMap;
 
 use actix_web::{HttpResponse, web};
 use actors::gateway::Gateway;
-use actors::model::{Cause, PeerState, PeerStatus, Refusal, ServerName};
+use actors::model::{PeerState, PeerStatus, Refusal, ServerName, SuspendReason};
 use serde::Serialize;
 use tokio::task::{JoinError, JoinSet};
 
 use super::MessengerApi;
 use super::answer::rfc3339;
-use crate::http::refusal::Problem;
+use crate::http::refusal::ApiError;
 use crate::settings;
 
 /// Maximum number of peers queried at the same time.
 const AT_ONCE: usize = 64;
 
 #[derive(Serialize)]
-pub(crate) struct Peers {
-    pub(crate) peers: Vec<Peer>,
+pub(crate) struct PeerStatusList {
+    pub(crate) peers: Vec<PeerStatusBody>,
 }
 
 /// The status of a peer for messengers and operators. Fields that only its actor knows are omitted if the actor has
 /// been given up.
 #[derive(Serialize)]
-pub(crate) struct Peer {
+pub(crate) struct PeerStatusBody {
     server: String,
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
     #[serde(flatten)]
-    known: Option<Known>,
+    known: Option<KnownPeer>,
     #[serde(flatten)]
-    configured: Option<Configured>,
+    configured: Option<PeerConfiguration>,
 }
 
 /// How a peer is reached, and what bounds it. Left out of lists.
 #[derive(Serialize)]
-struct Configured {
+struct PeerConfiguration {
     dialect: &'static str,
     profile: &'static str,
     addresses: Vec<String>,
     limits: BTreeMap<&'static str, serde_json::Value>,
 }
 
-impl From<&settings::Peer> for Configured {
-    fn from(peer: &settings::Peer) -> Self {
+impl From<&settings::PeerSettings> for PeerConfiguration {
+    fn from(peer: &settings::PeerSettings) -> Self {
         Self {
             dialect: peer.link.dialect.as_str(),
             profile: peer.link.profile.as_str(),
@@ -56,7 +56,7 @@ impl From<&settings::Peer> for Configured {
 }
 
 #[derive(Serialize)]
-struct Known {
+struct KnownPeer {
     since: String,
     backlog: u64,
     backlog_bytes: u64,
@@ -75,19 +75,20 @@ struct Known {
 }
 
 /// Returns the status of all configured peers, in the order of the configuration.
-pub(super) async fn list(api: web::Data<MessengerApi>) -> Result<HttpResponse, Problem> {
+pub(super) async fn list(api: web::Data<MessengerApi>) -> Result<HttpResponse, ApiError> {
     let asked = statuses(&api.gateway, api.gateway.peers(), true).await;
-    let peers = asked.into_iter().map(|(server, status)| Peer::of(&server, status)).collect::<Result<_, _>>()?;
-    Ok(HttpResponse::Ok().json(Peers { peers }))
+    let peers =
+        asked.into_iter().map(|(server, status)| PeerStatusBody::of(&server, status)).collect::<Result<_, _>>()?;
+    Ok(HttpResponse::Ok().json(PeerStatusList { peers }))
 }
 
 /// Returns the status of one peer.
-pub(super) async fn get(api: web::Data<MessengerApi>, path: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let unknown = || Problem::not_found("UNKNOWN_PEER", format!("{:?} is not a peer of this server", *path));
+pub(super) async fn get(api: web::Data<MessengerApi>, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
+    let unknown = || ApiError::not_found("UNKNOWN_PEER", format!("{:?} is not a peer of this server", *path));
     let server: ServerName = path.parse().map_err(|_| unknown())?;
     match status(&api.gateway, &server).await {
         Err(Refusal::UnknownPeer(_)) => Err(unknown()),
-        status => Ok(HttpResponse::Ok().json(Peer::of(&server, status)?.described(&api.peers))),
+        status => Ok(HttpResponse::Ok().json(PeerStatusBody::of(&server, status)?.described(&api.peers))),
     }
 }
 
@@ -118,11 +119,11 @@ pub(crate) async fn statuses(
 
 /// One peer as it stands, with the age of its queue.
 pub(crate) async fn status(gateway: &Gateway, server: &ServerName) -> Result<PeerStatus, Refusal> {
-    Ok(aged(gateway, gateway.peer(server).await?).await)
+    Ok(with_oldest_age(gateway, gateway.peer(server).await?).await)
 }
 
 /// Adds the age of the queue from the store, if it is not in memory because the peer is paused.
-pub(crate) async fn aged(gateway: &Gateway, mut status: PeerStatus) -> PeerStatus {
+pub(crate) async fn with_oldest_age(gateway: &Gateway, mut status: PeerStatus) -> PeerStatus {
     if status.backlog > 0 && status.oldest_unacknowledged.is_none() {
         match gateway.ports().archive.outbox_from(&status.server, status.acked.next(), 1, 0).await {
             Ok(rows) => status.oldest_unacknowledged = rows.first().map(|row| row.queued),
@@ -139,14 +140,14 @@ fn note<T>(answers: &mut [T], joined: Option<Result<(usize, T), JoinError>>) {
     }
 }
 
-impl Peer {
+impl PeerStatusBody {
     /// Returns the status of a peer. A peer whose actor was given up is suspended, and nothing else is known of it; any
     /// other refusal is returned to the caller.
     pub(crate) fn of(server: &ServerName, status: Result<PeerStatus, Refusal>) -> Result<Self, Refusal> {
         match status {
             Ok(status) => Ok(status.into()),
             Err(Refusal::Faulty(_)) => {
-                let state = PeerState::Suspended(Cause::Faulty);
+                let state = PeerState::Suspended(SuspendReason::Faulty);
                 let server = server.to_string();
                 Ok(Self { server, state: state.as_str(), reason: reason(state), known: None, configured: None })
             }
@@ -155,19 +156,19 @@ impl Peer {
     }
 
     /// The same with what the configuration says of it.
-    pub(crate) fn described(self, peers: &settings::Peers) -> Self {
+    pub(crate) fn described(self, peers: &settings::PeerTable) -> Self {
         let peer = self.server.parse().ok().and_then(|server| peers.peer(&server));
-        Self { configured: peer.map(|peer| Configured::from(&*peer)), ..self }
+        Self { configured: peer.map(|peer| PeerConfiguration::from(&*peer)), ..self }
     }
 }
 
-impl From<PeerStatus> for Peer {
+impl From<PeerStatus> for PeerStatusBody {
     fn from(status: PeerStatus) -> Self {
         Self {
             server: status.server.to_string(),
             state: status.state.as_str(),
             reason: reason(status.state),
-            known: Some(Known {
+            known: Some(KnownPeer {
                 since: rfc3339(status.since),
                 backlog: status.backlog,
                 backlog_bytes: status.backlog_bytes,
@@ -200,7 +201,7 @@ mod tests {
 
     fn shown(server: &str, status: Result<PeerStatus, Refusal>) -> Result<String, Refusal> {
         let server: ServerName = server.parse().expect("valid");
-        Peer::of(&server, status).map(|peer| serde_json::to_string(&peer).expect("plain"))
+        PeerStatusBody::of(&server, status).map(|peer| serde_json::to_string(&peer).expect("plain"))
     }
 
     fn idle(server: &str) -> PeerStatus {
@@ -229,7 +230,7 @@ mod tests {
             r#"{"server":"blue","state":"idle","since":"1970-01-01T00:00:01.000Z","backlog":0,"backlog_bytes":0,"next_seq":4,"failures":0,"expected_seq":8}"#
         );
         let away = PeerStatus {
-            state: PeerState::Suspended(Cause::Unreachable),
+            state: PeerState::Suspended(SuspendReason::Unreachable),
             backlog: 2,
             backlog_bytes: 642,
             oldest_unacknowledged: Some(Millis(500)),

@@ -2,20 +2,20 @@
 
 use std::collections::{HashMap, HashSet};
 
-use actors::model::{Composed, ContextId, Refusal, SubmissionId, SubmissionRecord};
+use actors::model::{ComposedPdu, ContextId, Refusal, SubmissionId, SubmissionRecord};
 use tokio::task::{JoinError, JoinSet};
 
 use super::MessengerApi;
 use super::message_body::MessageBody;
-use super::submission::in_use;
-use crate::http::refusal::Problem;
+use super::submission::id_in_use_error;
+use crate::http::refusal::ApiError;
 
 /// Maximum number of contexts served at the same time.
 const AT_ONCE: usize = 64;
 
 /// A message to submit.
 #[derive(Debug, Clone)]
-pub(super) struct Message {
+pub(super) struct SubmittedMessage {
     /// Id that the messenger gave to it.
     pub(super) id: SubmissionId,
     /// Decoded body.
@@ -23,15 +23,15 @@ pub(super) struct Message {
 }
 
 /// The result for one message.
-pub(super) type Outcome = Result<Composed, Problem>;
+pub(super) type Outcome = Result<ComposedPdu, ApiError>;
 
 /// Values with their index in the call.
-type Placed<T> = Vec<(usize, T)>;
+type Indexed<T> = Vec<(usize, T)>;
 
 /// Submits messages and returns one result per message, in order. The caller holds the locks of their ids.
-pub(super) async fn say(api: &MessengerApi, messages: Vec<Message>) -> Vec<Outcome> {
+pub(super) async fn submit_messages(api: &MessengerApi, messages: Vec<SubmittedMessage>) -> Vec<Outcome> {
     let mut outcomes: Vec<Outcome> = messages.iter().map(|_| Err(Refusal::OutcomeUnknown.into())).collect();
-    let mut left: Placed<Message> = messages.into_iter().enumerate().collect();
+    let mut left: Indexed<SubmittedMessage> = messages.into_iter().enumerate().collect();
     // A repeated id is processed again once the result of its first occurrence is known.
     while !left.is_empty() {
         let mut ids = HashSet::new();
@@ -45,8 +45,8 @@ pub(super) async fn say(api: &MessengerApi, messages: Vec<Message>) -> Vec<Outco
 }
 
 /// Submits messages without repeated ids, grouped by context.
-async fn in_all_contexts(api: &MessengerApi, messages: Placed<Message>) -> Placed<Outcome> {
-    let mut by_context: HashMap<ContextId, Placed<Message>> = HashMap::new();
+async fn in_all_contexts(api: &MessengerApi, messages: Indexed<SubmittedMessage>) -> Indexed<Outcome> {
+    let mut by_context: HashMap<ContextId, Indexed<SubmittedMessage>> = HashMap::new();
     for (place, message) in messages {
         by_context.entry(message.body.context.clone()).or_default().push((place, message));
     }
@@ -66,13 +66,13 @@ async fn in_all_contexts(api: &MessengerApi, messages: Placed<Message>) -> Place
 }
 
 /// Collects the results of a task; those of a task that panicked stay unknown.
-fn note(outcomes: &mut Placed<Outcome>, joined: Option<Result<Placed<Outcome>, JoinError>>) {
+fn note(outcomes: &mut Indexed<Outcome>, joined: Option<Result<Indexed<Outcome>, JoinError>>) {
     if let Some(Ok(more)) = joined {
         outcomes.extend(more);
     }
 }
 
-async fn in_context(api: &MessengerApi, context: &ContextId, messages: Placed<Message>) -> Placed<Outcome> {
+async fn in_context(api: &MessengerApi, context: &ContextId, messages: Indexed<SubmittedMessage>) -> Indexed<Outcome> {
     let mut outcomes = Vec::with_capacity(messages.len());
     let mut fresh = Vec::new();
     for (place, message) in messages {
@@ -91,16 +91,16 @@ async fn in_context(api: &MessengerApi, context: &ContextId, messages: Placed<Me
 
 /// Returns the result for an id that is in use: that of the first submission, or an error if it is another
 /// submission's.
-fn repeat(message: &Message, record: SubmissionRecord) -> Outcome {
+fn repeat(message: &SubmittedMessage, record: SubmissionRecord) -> Outcome {
     match record.pdu {
         Some(reference) if record.digest == message.body.digest => {
-            Ok(Composed { reference, peers: record.queued.into_iter().map(|(server, _)| server).collect() })
+            Ok(ComposedPdu { reference, peers: record.queued.into_iter().map(|(server, _)| server).collect() })
         }
-        _ => Err(in_use(&message.id)),
+        _ => Err(id_in_use_error(&message.id)),
     }
 }
 
-async fn compose(api: &MessengerApi, context: &ContextId, messages: Placed<Message>) -> Placed<Outcome> {
+async fn compose(api: &MessengerApi, context: &ContextId, messages: Indexed<SubmittedMessage>) -> Indexed<Outcome> {
     let ports = api.gateway.ports();
     let record = match api.gateway.record(context) {
         Ok(record) => record,
@@ -108,7 +108,7 @@ async fn compose(api: &MessengerApi, context: &ContextId, messages: Placed<Messa
     };
     let participants = record.participants.iter().collect();
     let (mut outcomes, mut places, mut drafts) = (Vec::new(), Vec::new(), Vec::new());
-    for (place, Message { id, body }) in messages {
+    for (place, SubmittedMessage { id, body }) in messages {
         if let Err(problem) = body.check(&participants, &*ports.roster, &api.us) {
             outcomes.push((place, Err(problem)));
             continue;
@@ -122,7 +122,7 @@ async fn compose(api: &MessengerApi, context: &ContextId, messages: Placed<Messa
     }
     match api.gateway.compose(context, drafts).await {
         Ok(composed) => {
-            let composed = composed.into_iter().map(|outcome| outcome.map_err(Problem::from));
+            let composed = composed.into_iter().map(|outcome| outcome.map_err(ApiError::from));
             outcomes.extend(places.into_iter().zip(composed));
         }
         Err(refusal) => {

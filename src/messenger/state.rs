@@ -2,16 +2,16 @@
 
 use actix_web::http::header::ContentType;
 use actix_web::{HttpRequest, HttpResponse, web};
-use actors::model::{ContextId, FedPdu, Shown, StateKey};
+use actors::model::{ContextId, FeedFlags, FeedPdu, StateKey};
 use actors::ports::{ArchiveError, StatePage};
 use serde::{Deserialize, Serialize};
 
 use super::MessengerApi;
 use super::contexts::known;
 use super::event_pdu::PduEvent;
-use super::object::Object;
+use super::object::RawObjectWriter;
 use crate::http::query;
-use crate::http::refusal::Problem;
+use crate::http::refusal::ApiError;
 
 /// Default number of state PDUs in a page.
 const LIMIT_DEFAULT: u32 = 100;
@@ -23,7 +23,7 @@ const PAGE_BYTES: u64 = 4 << 20;
 /// The query. The two parameters for the start of the page belong together: they are the `next` of the page before.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Query {
+struct StateQuery {
     limit: Option<u32>,
     after_type: Option<String>,
     after_key: Option<String>,
@@ -31,7 +31,7 @@ struct Query {
 
 /// Start of the next page.
 #[derive(Serialize)]
-struct Next<'a> {
+struct NextStatePage<'a> {
     after_type: &'a str,
     after_key: &'a str,
 }
@@ -41,10 +41,10 @@ pub(super) async fn get(
     api: web::Data<MessengerApi>,
     request: HttpRequest,
     path: web::Path<String>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<HttpResponse, ApiError> {
     let context = known(&path)?;
-    let bad = |words: String| Problem::bad_request("BAD_QUERY", words);
-    let Query { limit, after_type, after_key } = query::read(request.query_string())?;
+    let bad = |words: String| ApiError::bad_request("BAD_QUERY", words);
+    let StateQuery { limit, after_type, after_key } = query::read(request.query_string())?;
     let after: Option<StateKey> = match (after_type, after_key) {
         (Some(kind), Some(key)) => Some((kind.into(), key)),
         (None, None) => None,
@@ -61,27 +61,27 @@ pub(super) async fn get(
 
 fn render(context: &ContextId, page: StatePage) -> Result<Vec<u8>, ArchiveError> {
     let mut out = Vec::new();
-    let mut body = Object::begin(&mut out);
+    let mut body = RawObjectWriter::begin(&mut out);
     body.member("context", context.as_str());
     let next = page.state.last().filter(|_| page.more).map(|last| last.key.clone());
     if let Some((kind, key)) = &next {
-        body.member("next", &Next { after_type: kind, after_key: key });
+        body.member("next", &NextStatePage { after_type: kind, after_key: key });
     }
     let mut list = Vec::from(*b"[");
     for state in page.state {
         if list.len() > 1 {
             list.push(b',');
         }
-        let fed = FedPdu {
+        let fed = FeedPdu {
             reference: state.reference,
             context: context.clone(),
             depth: state.depth,
             sender: state.sender,
             verified: state.verified,
-            shown: Shown { current: true, ..Shown::default() },
+            shown: FeedFlags { current: true, ..FeedFlags::default() },
             bytes: state.bytes,
         };
-        let mut entry = Object::begin(&mut list);
+        let mut entry = RawObjectWriter::begin(&mut list);
         PduEvent::new(&fed)?.write(&mut entry);
         entry.end();
     }

@@ -7,25 +7,26 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::MessengerApi;
-use super::answer::SHORTLY;
-use super::inflight::Turn;
-use crate::http::refusal::Problem;
+use super::answer::RETRY_AFTER_DEFAULT;
+use super::inflight::IdLockGuard;
+use crate::http::refusal::ApiError;
 
 /// Parses the id in a path or a body.
-pub(super) fn id(text: &str) -> Result<SubmissionId, Problem> {
-    text.parse().map_err(|error| Problem::unprocessable("BAD_ID", format!("{error}")))
+pub(super) fn id(text: &str) -> Result<SubmissionId, ApiError> {
+    text.parse().map_err(|error| ApiError::unprocessable("BAD_ID", format!("{error}")))
 }
 
 /// Locks these ids.
-pub(super) async fn turns(api: &MessengerApi, ids: Vec<SubmissionId>) -> Result<Turn, Problem> {
-    api.inflight.turns(ids).await.map_err(|full| {
-        Problem::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_SUBMISSIONS", full.to_string()).retry_after(SHORTLY)
+pub(super) async fn turns(api: &MessengerApi, ids: Vec<SubmissionId>) -> Result<IdLockGuard, ApiError> {
+    api.inflight.lock_ids(ids).await.map_err(|full| {
+        ApiError::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_SUBMISSIONS", full.to_string())
+            .retry_after(RETRY_AFTER_DEFAULT)
     })
 }
 
 /// Returns the error for an id of another submission.
-pub(super) fn in_use(id: &SubmissionId) -> Problem {
-    Problem::new(StatusCode::CONFLICT, "ID_IN_USE", format!("{id} is the id of another submission"))
+pub(super) fn id_in_use_error(id: &SubmissionId) -> ApiError {
+    ApiError::new(StatusCode::CONFLICT, "ID_IN_USE", format!("{id} is the id of another submission"))
 }
 
 /// Returns the digest that identifies a submission.
@@ -50,7 +51,7 @@ impl<'a> From<&'a PduRef> for PduName<'a> {
 }
 
 #[derive(Serialize)]
-struct Accepted<'a> {
+struct AcceptedBody<'a> {
     id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pdu: Option<PduName<'a>>,
@@ -64,7 +65,7 @@ pub(super) fn accepted<'a>(
     servers: impl IntoIterator<Item = &'a ServerName>,
 ) -> HttpResponse {
     let peers = servers.into_iter().map(ServerName::as_str).collect();
-    HttpResponse::Accepted().json(Accepted { id: id.as_str(), pdu: pdu.map(PduName::from), peers })
+    HttpResponse::Accepted().json(AcceptedBody { id: id.as_str(), pdu: pdu.map(PduName::from), peers })
 }
 
 #[cfg(test)]

@@ -10,16 +10,16 @@ use actors::change::Change;
 use actors::gateway::Gateway;
 use actors::limits::{ContextLimits, PeerLimits};
 use actors::model::{
-    Answered, Attempt, BadPdu, Berth, ContextId, ContextRecord, Deadlines, Draft, FedPdu, Index, Membership, Millis,
-    OutFrame, Pdu, PduRef, Position, PushFailure, ServerName, Spoken, StateKey, StatePiece, SubmissionId,
-    SubmissionRecord, Want,
+    Attempt, BadPdu, ContextId, ContextRecord, FeedPdu, FetchRequest, GraphPosition, Index, Membership,
+    MembershipSource, Millis, OutboundBatch, Pdu, PduDraft, PduRef, Position, PushFailure, PushResponse,
+    RequestDeadlines, ServerName, StateEntry, StateKey, SubmissionId, SubmissionRecord,
 };
 use actors::ports::{
-    Archive, ArchiveError, Clock, ContextLoad, FeedBounds, FeedPage, Fence, Journal, Known, Letter, OutboxRow,
-    Ownership, PduText, PeerLoad, Ports, Pressure, Roster, SentPage, ServedPdu, StagedPdu, StatePage, StrangersPdu,
-    SubmissionsPage, Task, Ticket, Transport, Urgency,
+    ArchiveError, Clock, CommitPriority, CommitTicket, ContextSnapshot, DeadLetter, FeedBounds, FeedPage, Fence,
+    Journal, OutboxRow, Ownership, PduStatus, PduText, PeerConfig, PeerSnapshot, Ports, QuarantinedPduRow, QueueDepth,
+    SentPage, ServedPdu, StagedPdu, StatePage, StoreReader, SubmissionsPage, Task, Transport,
 };
-use actors::router::Routes;
+use actors::router::ActorRegistry;
 use actors::testkit::TestDisk;
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -33,8 +33,8 @@ fn broken<T: Send + 'static>() -> Task<Result<T, ArchiveError>> {
     Box::pin(async { Err(ArchiveError("no disk".into())) })
 }
 
-impl Archive for Broken {
-    fn peer(&self, _: &ServerName) -> Task<Result<PeerLoad, ArchiveError>> {
+impl StoreReader for Broken {
+    fn peer(&self, _: &ServerName) -> Task<Result<PeerSnapshot, ArchiveError>> {
         broken()
     }
 
@@ -42,7 +42,7 @@ impl Archive for Broken {
         broken()
     }
 
-    fn letters(&self, _: &ServerName, _: Index, _: Index) -> Task<Result<Vec<Letter>, ArchiveError>> {
+    fn dead_letters(&self, _: &ServerName, _: Index, _: Index) -> Task<Result<Vec<DeadLetter>, ArchiveError>> {
         broken()
     }
 
@@ -69,19 +69,19 @@ impl Archive for Broken {
         broken()
     }
 
-    fn peers_behind(&self, _: Vec<ServerName>) -> Task<Result<Vec<ServerName>, ArchiveError>> {
+    fn peers_with_backlog(&self, _: Vec<ServerName>) -> Task<Result<Vec<ServerName>, ArchiveError>> {
         broken()
     }
 
-    fn context(&self, _: &ContextId) -> Task<Result<Option<ContextLoad>, ArchiveError>> {
+    fn context(&self, _: &ContextId) -> Task<Result<Option<ContextSnapshot>, ArchiveError>> {
         broken()
     }
 
-    fn contexts_holding(&self) -> Task<Result<Vec<ContextId>, ArchiveError>> {
+    fn contexts_with_held_pdus(&self) -> Task<Result<Vec<ContextId>, ArchiveError>> {
         broken()
     }
 
-    fn look_up(&self, _: &ContextId, _: &[PduRef], _: &[PduRef]) -> Result<HashMap<PduRef, Known>, ArchiveError> {
+    fn look_up(&self, _: &ContextId, _: &[PduRef], _: &[PduRef]) -> Result<HashMap<PduRef, PduStatus>, ArchiveError> {
         Err(ArchiveError("no disk".into()))
     }
 
@@ -110,7 +110,7 @@ impl Archive for Broken {
         _: Option<i64>,
         _: u32,
         _: u64,
-    ) -> Task<Result<Vec<(i64, FedPdu)>, ArchiveError>> {
+    ) -> Task<Result<Vec<(i64, FeedPdu)>, ArchiveError>> {
         Box::pin(async { Err(ArchiveError("no disk".into())) })
     }
 
@@ -118,11 +118,11 @@ impl Archive for Broken {
         Err(ArchiveError("no disk".into()))
     }
 
-    fn state_holder(&self, _: &ContextId, _: &StateKey) -> Result<Option<StatePiece>, ArchiveError> {
+    fn state_holder(&self, _: &ContextId, _: &StateKey) -> Result<Option<StateEntry>, ArchiveError> {
         Err(ArchiveError("no disk".into()))
     }
 
-    fn state_set(&self, _: &ContextId, _: &StateKey) -> Result<Vec<StatePiece>, ArchiveError> {
+    fn state_set(&self, _: &ContextId, _: &StateKey) -> Result<Vec<StateEntry>, ArchiveError> {
         Err(ArchiveError("no disk".into()))
     }
 
@@ -136,17 +136,17 @@ impl Archive for Broken {
         broken()
     }
 
-    fn is_kept(&self, _: &ContextId, _: &PduRef, _: &ServerName) -> Result<bool, ArchiveError> {
+    fn is_quarantined(&self, _: &ContextId, _: &PduRef, _: &ServerName) -> Result<bool, ArchiveError> {
         Err(ArchiveError("no disk".into()))
     }
 
-    fn strangers(
+    fn quarantined_pdus_of(
         &self,
         _: &ContextId,
         _: Vec<ServerName>,
         _: (u64, u64),
         _: u32,
-    ) -> Task<Result<Vec<StrangersPdu>, ArchiveError>> {
+    ) -> Task<Result<Vec<QuarantinedPduRow>, ArchiveError>> {
         broken()
     }
 
@@ -186,31 +186,36 @@ impl Archive for Broken {
 }
 
 impl Journal for Broken {
-    fn submit(&self, _: Fence, _: Vec<Change>, _: Urgency) -> Ticket {
+    fn submit(&self, _: Fence, _: Vec<Change>, _: CommitPriority) -> CommitTicket {
         self.barrier()
     }
 
-    fn barrier(&self) -> Ticket {
-        let (_never_done, ticket) = Ticket::pair();
+    fn barrier(&self) -> CommitTicket {
+        let (_never_done, ticket) = CommitTicket::pair();
         ticket
     }
 
-    fn pressure(&self) -> Pressure {
-        Pressure { rows: 0, rows_max: 1 }
+    fn pressure(&self) -> QueueDepth {
+        QueueDepth { rows: 0, rows_max: 1 }
     }
 }
 
 impl Transport for Broken {
-    fn push(&self, _: OutFrame) -> Task<Result<Answered, PushFailure>> {
+    fn push(&self, _: OutboundBatch) -> Task<Result<PushResponse, PushFailure>> {
         Box::pin(async { Err(PushFailure::TimedOut) })
     }
 
-    fn fetch(&self, _: &ServerName, _: Want, _: Deadlines) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
+    fn fetch(
+        &self,
+        _: &ServerName,
+        _: FetchRequest,
+        _: RequestDeadlines,
+    ) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
         Box::pin(async { Err(PushFailure::TimedOut) })
     }
 }
 
-impl Roster for Broken {
+impl PeerConfig for Broken {
     fn limits(&self, _: &ServerName) -> Option<Arc<PeerLimits>> {
         None
     }
@@ -225,11 +230,11 @@ impl Roster for Broken {
 }
 
 impl PduText for Broken {
-    fn compose(&self, _: &ServerName, draft: &Draft, _: &Berth) -> Bytes {
+    fn compose(&self, _: &ServerName, draft: &PduDraft, _: &GraphPosition) -> Bytes {
         draft.content.clone()
     }
 
-    fn membership(&self, _: &str, _: Spoken<'_>) -> Option<Membership> {
+    fn membership(&self, _: &str, _: MembershipSource<'_>) -> Option<Membership> {
         None
     }
 
@@ -270,7 +275,7 @@ fn api() -> MessengerApi {
         text: Arc::new(Broken),
         us: "red".parse().expect("valid"),
     };
-    let gateway = Gateway::new(Routes::default(), ports);
+    let gateway = Gateway::new(ActorRegistry::default(), ports);
     let limits = MessengerLimits { submissions_max: 2, reads_max: 2, body_max: 64 };
     MessengerApi::new(gateway, "red".parse().expect("valid"), limits, watch::channel(false).1)
 }

@@ -4,58 +4,65 @@ use std::collections::BTreeMap;
 
 use actix_web::{HttpResponse, web};
 use actors::gateway::Gateway;
-use actors::model::{Attempt, Fate, Index, Letter, PeerStatus, Refusal, ServerName, SubmissionId, SubmissionRecord};
-use actors::ports::{Archive, ArchiveError};
+use actors::model::{
+    Attempt, DeadLetter, DeadLetterReason, Index, PeerStatus, Refusal, ServerName, SubmissionId, SubmissionRecord,
+};
+use actors::ports::{ArchiveError, StoreReader};
 use serde::Serialize;
 
 use super::MessengerApi;
 use super::answer::rfc3339;
 use super::peers::{reason, statuses};
 use super::submission::PduName;
-use crate::http::refusal::Problem;
+use crate::http::refusal::ApiError;
 
 #[derive(Serialize)]
-struct Trace<'a> {
+struct TraceBody<'a> {
     id: &'a str,
     accepted: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pdu: Option<PduName<'a>>,
-    peers: BTreeMap<&'a str, Leg>,
+    peers: BTreeMap<&'a str, RecipientTrace>,
 }
 
 /// The delivery to one peer.
 #[derive(Serialize)]
-struct Leg {
+struct RecipientTrace {
     state: &'static str,
-    attempts: Vec<Try>,
+    attempts: Vec<AttemptView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
 }
 
-impl Leg {
+impl RecipientTrace {
     /// Returns the status for a recipient that was skipped. An event gave the reason at that time.
     fn left_out() -> Self {
         let reason = "it could not be queued when it was said; a retry of the message queues it, if the peer has not asked for it";
-        Self { state: Fate::Parked.state(), attempts: Vec::new(), next: None, reason: Some(reason.to_owned()) }
+        Self {
+            state: DeadLetterReason::Parked.state(),
+            attempts: Vec::new(),
+            next: None,
+            reason: Some(reason.to_owned()),
+        }
     }
 }
 
 #[derive(Serialize)]
-struct Try {
+struct AttemptView {
     time: String,
     result: String,
 }
 
 /// Returns the trace of a submission.
-pub(super) async fn get(api: web::Data<MessengerApi>, path: web::Path<String>) -> Result<HttpResponse, Problem> {
+pub(super) async fn get(api: web::Data<MessengerApi>, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
     answer(&api.gateway, &path).await
 }
 
 /// Returns the trace of the submission with this id.
-pub(crate) async fn answer(gateway: &Gateway, id: &str) -> Result<HttpResponse, Problem> {
-    let unknown = || Problem::not_found("UNKNOWN_ID", format!("nothing is known of {id:?}"));
+pub(crate) async fn answer(gateway: &Gateway, id: &str) -> Result<HttpResponse, ApiError> {
+    let unknown = || ApiError::not_found("UNKNOWN_ID", format!("nothing is known of {id:?}"));
     let id: SubmissionId = id.parse().map_err(|_| unknown())?;
     let ports = gateway.ports();
     let archive = &*ports.archive;
@@ -64,9 +71,9 @@ pub(crate) async fn answer(gateway: &Gateway, id: &str) -> Result<HttpResponse, 
     let servers = record.queued.iter().map(|(server, _)| server.clone()).collect();
     for (server, status) in statuses(gateway, servers, false).await {
         seen.push(match status {
-            Ok(status) => Seen::from(status),
-            Err(Refusal::Faulty(_)) => Seen::without_actor(archive, &server, "faulty").await?,
-            Err(Refusal::UnknownPeer(_)) => Seen::without_actor(archive, &server, "not_a_peer").await?,
+            Ok(status) => RecipientProgress::from(status),
+            Err(Refusal::Faulty(_)) => RecipientProgress::without_actor(archive, &server, "faulty").await?,
+            Err(Refusal::UnknownPeer(_)) => RecipientProgress::without_actor(archive, &server, "not_a_peer").await?,
             Err(refusal) => return Err(refusal.into()),
         });
     }
@@ -74,7 +81,7 @@ pub(crate) async fn answer(gateway: &Gateway, id: &str) -> Result<HttpResponse, 
     ports.journal.barrier().committed().await.map_err(|_| Refusal::OutcomeUnknown)?;
     for ((server, _), seen) in record.queued.iter().zip(&mut seen) {
         for (first, last) in record.runs(server) {
-            seen.letters.extend(archive.letters(server, first, last).await?);
+            seen.letters.extend(archive.dead_letters(server, first, last).await?);
             seen.attempts.extend(archive.attempts(server, first, last).await?);
         }
         // One that carried items of several runs was found with each.
@@ -86,19 +93,19 @@ pub(crate) async fn answer(gateway: &Gateway, id: &str) -> Result<HttpResponse, 
 }
 
 /// The facts about a peer that a trace needs.
-struct Seen {
+struct RecipientProgress {
     acked: Index,
     /// Those that carried any of it.
     attempts: Vec<Attempt>,
     next: Option<String>,
     reason: Option<&'static str>,
     /// Items that became dead letters, with the reason.
-    letters: Vec<Letter>,
+    letters: Vec<DeadLetter>,
     /// Whether an operator deleted one of them.
     dropped: bool,
 }
 
-impl From<PeerStatus> for Seen {
+impl From<PeerStatus> for RecipientProgress {
     fn from(status: PeerStatus) -> Self {
         Self {
             acked: status.acked,
@@ -111,10 +118,10 @@ impl From<PeerStatus> for Seen {
     }
 }
 
-impl Seen {
+impl RecipientProgress {
     /// Reads the facts from the store for a peer without an actor.
     async fn without_actor(
-        archive: &dyn Archive,
+        archive: &dyn StoreReader,
         server: &ServerName,
         reason: &'static str,
     ) -> Result<Self, ArchiveError> {
@@ -126,13 +133,13 @@ impl Seen {
 }
 
 /// Builds the trace; `seen` is in the order of the record's servers.
-fn trace<'a>(id: &'a SubmissionId, record: &'a SubmissionRecord, seen: Vec<Seen>) -> Trace<'a> {
+fn trace<'a>(id: &'a SubmissionId, record: &'a SubmissionRecord, seen: Vec<RecipientProgress>) -> TraceBody<'a> {
     let legs = record.queued.iter().zip(seen);
     let runs = |server| record.runs(server).collect::<Vec<_>>();
-    let left_out = record.left_out.iter().map(|server| (server.as_str(), Leg::left_out()));
+    let left_out = record.left_out.iter().map(|server| (server.as_str(), RecipientTrace::left_out()));
     let peers = legs.map(|((server, _), seen)| (server.as_str(), leg(&runs(server), seen))).chain(left_out).collect();
     let pdu = record.pdu.as_ref().map(PduName::from);
-    Trace { id: id.as_str(), accepted: rfc3339(record.accepted), pdu, peers }
+    TraceBody { id: id.as_str(), accepted: rfc3339(record.accepted), pdu, peers }
 }
 
 /// Returns the status of the delivery to one peer. A peer acknowledges in order, so one comparison of indexes is
@@ -141,31 +148,34 @@ fn trace<'a>(id: &'a SubmissionId, record: &'a SubmissionRecord, seen: Vec<Seen>
 /// decides.
 ///
 /// `runs` are the index ranges of its items.
-fn leg(runs: &[(Index, Index)], seen: Seen) -> Leg {
+fn leg(runs: &[(Index, Index)], seen: RecipientProgress) -> RecipientTrace {
     let attempts = seen.attempts.into_iter();
-    let attempts = attempts.map(|attempt| Try { time: rfc3339(attempt.time), result: attempt.result }).collect();
+    let attempts =
+        attempts.map(|attempt| AttemptView { time: rfc3339(attempt.time), result: attempt.result }).collect();
     let last = runs.iter().map(|(_, last)| *last).max().unwrap_or(Index(0));
     let next = seen.next;
     match seen.letters.into_iter().next() {
-        Some(letter) => Leg { state: letter.fate.state(), attempts, next: None, reason: Some(letter.reason) },
+        Some(letter) => {
+            RecipientTrace { state: letter.fate.state(), attempts, next: None, reason: Some(letter.reason) }
+        }
         // A dropped item is lost for good: unlike a quarantined one it cannot be requeued.
         None if seen.dropped => {
             let reason = Some("dropped by an operator".to_owned());
-            Leg { state: Fate::Refused.state(), attempts, next: None, reason }
+            RecipientTrace { state: DeadLetterReason::Refused.state(), attempts, next: None, reason }
         }
-        None if seen.acked >= last => Leg { state: "acknowledged", attempts, next: None, reason: None },
-        None => Leg { state: "queued", attempts, next, reason: seen.reason.map(str::to_owned) },
+        None if seen.acked >= last => RecipientTrace { state: "acknowledged", attempts, next: None, reason: None },
+        None => RecipientTrace { state: "queued", attempts, next, reason: seen.reason.map(str::to_owned) },
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use actors::model::{Cause, Digest, Millis, PduRef, PeerState, Seq};
+    use actors::model::{Digest, Millis, PduRef, PeerState, Seq, SuspendReason};
 
     use super::*;
 
-    fn status(server: &str, state: PeerState, acked: u64, attempts: Vec<Attempt>) -> Seen {
-        let seen = Seen::from(PeerStatus {
+    fn status(server: &str, state: PeerState, acked: u64, attempts: Vec<Attempt>) -> RecipientProgress {
+        let seen = RecipientProgress::from(PeerStatus {
             server: server.parse().expect("valid"),
             state,
             since: Millis(0),
@@ -181,11 +191,11 @@ mod tests {
             backlog_bytes: 0,
             open: None,
         });
-        Seen { attempts, ..seen }
+        RecipientProgress { attempts, ..seen }
     }
 
-    fn letter(index: u64, fate: Fate, reason: &str) -> Letter {
-        Letter { index: Index(index), fate, reason: reason.to_owned() }
+    fn letter(index: u64, fate: DeadLetterReason, reason: &str) -> DeadLetter {
+        DeadLetter { index: Index(index), fate, reason: reason.to_owned() }
     }
 
     fn attempt(first: u64, last: u64, result: &str) -> Attempt {
@@ -201,7 +211,7 @@ mod tests {
             digest,
             accepted,
             queued: vec![],
-            again: vec![],
+            requeued: vec![],
             dropped: vec![],
             left_out: vec!["green".parse().expect("valid")],
             items: 1,
@@ -225,7 +235,7 @@ mod tests {
             digest: Digest([0; 16]),
             accepted: Millis(1_000),
             queued: queued.map(|(server, first)| (server.parse().expect("valid"), Index(first))).into(),
-            again: vec![("green".parse().expect("valid"), Index(2))],
+            requeued: vec![("green".parse().expect("valid"), Index(2))],
             dropped: vec![],
             left_out: vec![],
             items: 2,
@@ -234,13 +244,13 @@ mod tests {
         let seen = vec![
             status("blue", PeerState::Waiting, 5, vec![attempt(3, 5, "ok"), attempt(6, 6, "wait 120")]),
             status("green", PeerState::Idle, 2, vec![attempt(1, 2, "ok")]),
-            status("grey", PeerState::Suspended(Cause::Refused), 6, vec![]),
-            Seen {
-                letters: vec![letter(2, Fate::Parked, "refused with status 400: no")],
+            status("grey", PeerState::Suspended(SuspendReason::Refused), 6, vec![]),
+            RecipientProgress {
+                letters: vec![letter(2, DeadLetterReason::Parked, "refused with status 400: no")],
                 ..status("pink", PeerState::Idle, 2, vec![])
             },
-            Seen {
-                letters: vec![letter(3, Fate::Expired, "too old")],
+            RecipientProgress {
+                letters: vec![letter(3, DeadLetterReason::Expired, "too old")],
                 ..status("plum", PeerState::Waiting, 3, vec![])
             },
         ];

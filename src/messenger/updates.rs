@@ -1,23 +1,23 @@
 //! `PUT /v1/updates/{id}`: submits strong updates for servers; a repeat has no effect.
 
 use actix_web::{Error, HttpResponse, web};
-use actors::model::{Digest, Refusal, Submission, SubmissionId, SubmissionRecord, Submitted};
-use actors::ports::Archive;
+use actors::model::{Digest, Refusal, Submission, SubmissionId, SubmissionRecord, SubmittedContent};
+use actors::ports::StoreReader;
 use bytes::Bytes;
 
 use super::MessengerApi;
 use super::answer::unreadable_body;
 use super::json::same_value;
-use super::submission::{self, accepted, digest, in_use};
+use super::submission::{self, accepted, digest, id_in_use_error};
 use super::updates_body::UpdatesBody;
-use crate::http::refusal::Problem;
+use crate::http::refusal::ApiError;
 
 /// Submits updates, and responds after the commit.
 pub(super) async fn put(
     api: web::Data<MessengerApi>,
     path: web::Path<String>,
     body: Result<Bytes, Error>,
-) -> Result<HttpResponse, Problem> {
+) -> Result<HttpResponse, ApiError> {
     let id = submission::id(&path)?;
     let body = body.map_err(|error| unreadable_body(&error, api.limits.body_max))?;
     let updates = UpdatesBody::decode(&body)?;
@@ -32,7 +32,7 @@ async fn take(
     id: &SubmissionId,
     digest: Digest,
     body: UpdatesBody,
-) -> Result<HttpResponse, Problem> {
+) -> Result<HttpResponse, ApiError> {
     let ports = api.gateway.ports();
     let _turn = submission::turns(api, vec![id.clone()]).await?;
     // This precedes all checks against the configuration: a repeat is recognized even after a peer was removed.
@@ -41,7 +41,7 @@ async fn take(
     }
     body.check(&*ports.roster, &api.us)?;
     let servers = body.to.clone();
-    let what = Submitted::Updates(body.strong);
+    let what = SubmittedContent::Updates(body.strong);
     let (accepted_at, left_out) = (ports.clock.now(), vec![]);
     let submission = Submission { id: id.clone(), digest, accepted: accepted_at, servers, left_out, what };
     api.gateway.submit(submission).await?;
@@ -51,12 +51,12 @@ async fn take(
 /// Returns the response for an id that is in use: that of the first submission, or an error if it is another
 /// submission's.
 async fn repeat(
-    archive: &dyn Archive,
+    archive: &dyn StoreReader,
     id: &SubmissionId,
     record: &SubmissionRecord,
     digest: Digest,
     body: &UpdatesBody,
-) -> Result<HttpResponse, Problem> {
+) -> Result<HttpResponse, ApiError> {
     let servers = || record.queued.iter().map(|(server, _)| server);
     // The digest covers the bytes as received, so the common repeat is recognized without reading the stored updates.
     let same = digest == record.digest
@@ -64,7 +64,7 @@ async fn repeat(
             && servers().eq(&body.to)
             && body.strong.len() == record.items as usize
             && archive.submitted_updates(id).await?.is_some_and(|kept| same_updates(&kept, &body.strong)));
-    if same { Ok(accepted(id, None, servers())) } else { Err(in_use(id)) }
+    if same { Ok(accepted(id, None, servers())) } else { Err(id_in_use_error(id)) }
 }
 
 fn same_updates(kept: &[Bytes], repeated: &[Bytes]) -> bool {

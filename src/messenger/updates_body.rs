@@ -1,18 +1,18 @@
 //! The body of a submission of updates: decoded without copying, and checked against the limits of its peers.
 
 use actix_web::http::StatusCode;
-use actors::limits::Speech;
+use actors::limits::DialectKind;
 use actors::model::ServerName;
-use actors::ports::Roster;
+use actors::ports::PeerConfig;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::json::Members;
-use super::lists::{Names, Texts};
+use super::json::RawObject;
+use super::lists::{NameList, RawList};
 use crate::http::json_error;
 use crate::http::nesting::{NESTING_MAX, nests_deeper_than};
-use crate::http::refusal::Problem;
+use crate::http::refusal::ApiError;
 
 /// Maximum number of updates in one submission: it is one commit and one trace.
 const UPDATES_MAX: usize = 500;
@@ -32,19 +32,19 @@ impl UpdatesBody {
     /// Decodes a body without reference to the configuration.
     ///
     /// An unknown key is refused: if a misspelt one were ignored, a message would be lost.
-    pub(super) fn decode(body: &Bytes) -> Result<Self, Problem> {
-        let Members(members) = serde_json::from_slice(body).map_err(|error| {
-            Problem::bad_request("BAD_JSON", format!("the body is not a JSON object: {}", json_error::words(&error)))
+    pub(super) fn decode(body: &Bytes) -> Result<Self, ApiError> {
+        let RawObject(members) = serde_json::from_slice(body).map_err(|error| {
+            ApiError::bad_request("BAD_JSON", format!("the body is not a JSON object: {}", json_error::words(&error)))
         })?;
         let (mut to, mut strong) = (None, None);
         for (name, value) in members {
             let place = match name.as_str() {
                 "to" => &mut to,
                 "strong" => &mut strong,
-                _ => return Err(Problem::unknown_key(&name, "a submission of updates", &["to", "strong"])),
+                _ => return Err(ApiError::unknown_key(&name, "a submission of updates", &["to", "strong"])),
             };
             if place.replace(value).is_some() {
-                return Err(Problem::bad_request("BAD_JSON", format!("{name:?} is given twice")));
+                return Err(ApiError::bad_request("BAD_JSON", format!("{name:?} is given twice")));
             }
         }
         Ok(Self { to: recipients(to)?, strong: updates(body, strong)? })
@@ -52,70 +52,73 @@ impl UpdatesBody {
 
     /// Checks that each recipient is a peer and accepts updates of this size: what is accepted here must fit the wire
     /// later.
-    pub(super) fn check(&self, roster: &dyn Roster, us: &ServerName) -> Result<(), Problem> {
+    pub(super) fn check(&self, roster: &dyn PeerConfig, us: &ServerName) -> Result<(), ApiError> {
         let Some((place, largest)) = self.strong.iter().enumerate().max_by_key(|(_, update)| update.len()) else {
             return Ok(());
         };
         let size = largest.len() as u64;
         for server in &self.to {
             if server == us {
-                return Err(Problem::unprocessable("NOT_A_PEER", format!("{server} is this server itself")));
+                return Err(ApiError::unprocessable("NOT_A_PEER", format!("{server} is this server itself")));
             }
             let limits = roster.limits(server).ok_or_else(|| {
-                Problem::unprocessable("NOT_A_PEER", format!("{server} is not a peer of this server"))
+                ApiError::unprocessable("NOT_A_PEER", format!("{server} is not a peer of this server"))
             })?;
-            if limits.speech == Speech::Transactions {
+            if limits.speech == DialectKind::Transactions {
                 let words =
                     format!("{server} is spoken to in the transactions dialect, which has no updates: use messages");
-                return Err(Problem::unprocessable("DIALECT", words));
+                return Err(ApiError::unprocessable("DIALECT", words));
             }
             if size > limits.batch_bytes {
                 let max = limits.batch_bytes;
                 let words = format!("update {place} has {size} bytes, batch_bytes of {server} is {max}");
-                return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", words));
+                return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", words));
             }
         }
         Ok(())
     }
 }
 
-fn recipients(given: Option<&RawValue>) -> Result<Vec<ServerName>, Problem> {
-    let given = given.ok_or_else(|| Problem::unprocessable("BAD_TO", "\"to\" is missing"))?;
-    let Names(names) = serde_json::from_str(given.get()).map_err(|error| {
-        Problem::unprocessable("BAD_TO", format!("\"to\" is not a list of server names: {}", json_error::words(&error)))
+fn recipients(given: Option<&RawValue>) -> Result<Vec<ServerName>, ApiError> {
+    let given = given.ok_or_else(|| ApiError::unprocessable("BAD_TO", "\"to\" is missing"))?;
+    let NameList(names) = serde_json::from_str(given.get()).map_err(|error| {
+        ApiError::unprocessable(
+            "BAD_TO",
+            format!("\"to\" is not a list of server names: {}", json_error::words(&error)),
+        )
     })?;
     if names.is_empty() {
-        return Err(Problem::unprocessable("BAD_TO", "\"to\" is empty"));
+        return Err(ApiError::unprocessable("BAD_TO", "\"to\" is empty"));
     }
     Ok(names)
 }
 
-fn updates(body: &Bytes, given: Option<&RawValue>) -> Result<Vec<Bytes>, Problem> {
-    let given = given.ok_or_else(|| Problem::unprocessable("BAD_STRONG", "\"strong\" is missing"))?;
-    let Texts::<UPDATES_MAX> { first, count } = serde_json::from_str(given.get()).map_err(|error| {
-        Problem::unprocessable(
+fn updates(body: &Bytes, given: Option<&RawValue>) -> Result<Vec<Bytes>, ApiError> {
+    let given = given.ok_or_else(|| ApiError::unprocessable("BAD_STRONG", "\"strong\" is missing"))?;
+    let RawList::<UPDATES_MAX> { first, count } = serde_json::from_str(given.get()).map_err(|error| {
+        ApiError::unprocessable(
             "BAD_STRONG",
             format!("\"strong\" is not a list of updates: {}", json_error::words(&error)),
         )
     })?;
     if count == 0 {
-        return Err(Problem::unprocessable("BAD_STRONG", "\"strong\" is empty"));
+        return Err(ApiError::unprocessable("BAD_STRONG", "\"strong\" is empty"));
     }
     if count > UPDATES_MAX {
         let words = format!("a submission holds at most {UPDATES_MAX} updates, this one has {count}");
-        return Err(Problem::unprocessable("TOO_MANY_UPDATES", words));
+        return Err(ApiError::unprocessable("TOO_MANY_UPDATES", words));
     }
     if let Some(place) = first.iter().position(|text| !text.get().starts_with('{')) {
-        return Err(Problem::unprocessable("NOT_AN_OBJECT", format!("update {place} is not a JSON object")));
+        return Err(ApiError::unprocessable("NOT_AN_OBJECT", format!("update {place} is not a JSON object")));
     }
     // A peer would refuse it for ever, and everything queued after it would wait.
     if let Some(place) = first.iter().position(|text| nests_deeper_than(UPDATE_NESTING_MAX, text.get().as_bytes())) {
         let words = format!("update {place} nests deeper than {UPDATE_NESTING_MAX} levels");
-        return Err(Problem::unprocessable("NESTS_TOO_DEEP", words));
+        return Err(ApiError::unprocessable("NESTS_TOO_DEEP", words));
     }
     if let Some(place) = first.iter().position(|text| is_pdu(text)) {
         let words = format!("update {place} is \"pdu\", the form in which gateways carry messages; use /v1/messages");
-        return Err(Problem::unprocessable("RESERVED", words));
+        return Err(ApiError::unprocessable("RESERVED", words));
     }
     Ok(first.iter().map(|text| body.slice_ref(text.get().as_bytes())).collect())
 }
@@ -123,11 +126,11 @@ fn updates(body: &Bytes, given: Option<&RawValue>) -> Result<Vec<Bytes>, Problem
 /// Returns whether a peer would read the update as a PDU.
 fn is_pdu(update: &RawValue) -> bool {
     #[derive(Deserialize)]
-    struct Head<'a> {
+    struct UpdatesHead<'a> {
         #[serde(borrow)]
         update: Option<&'a RawValue>,
     }
-    let head = serde_json::from_str::<Head<'_>>(update.get()).ok();
+    let head = serde_json::from_str::<UpdatesHead<'_>>(update.get()).ok();
     let kind = head.and_then(|head| serde_json::from_str::<String>(head.update?.get()).ok());
     kind.is_some_and(|kind| kind == "pdu")
 }
@@ -146,12 +149,12 @@ mod tests {
         text.parse().expect("valid")
     }
 
-    fn decoded(body: &'static str) -> Result<UpdatesBody, Problem> {
+    fn decoded(body: &'static str) -> Result<UpdatesBody, ApiError> {
         UpdatesBody::decode(&Bytes::from_static(body.as_bytes()))
     }
 
     /// Status and body of a refusal.
-    fn shown(refused: &Problem) -> String {
+    fn shown(refused: &ApiError) -> String {
         let body = refused.error_response().into_body().try_into_bytes().expect("in memory");
         format!("{} {}", refused.status_code().as_u16(), str::from_utf8(&body).expect("text"))
     }
@@ -228,10 +231,10 @@ mod tests {
 
     struct Peers(Vec<(ServerName, u64)>);
 
-    impl Roster for Peers {
+    impl PeerConfig for Peers {
         fn limits(&self, server: &ServerName) -> Option<Arc<PeerLimits>> {
             let (_, batch_bytes) = self.0.iter().find(|(name, _)| name == server)?;
-            let speech = if server.as_str() == "old" { Speech::Transactions } else { Speech::Updates };
+            let speech = if server.as_str() == "old" { DialectKind::Transactions } else { DialectKind::Updates };
             Some(Arc::new(PeerLimits { batch_bytes: *batch_bytes, speech, ..PeerLimits::default() }))
         }
 

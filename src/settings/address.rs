@@ -7,7 +7,7 @@ use url::{Host, Url};
 
 /// The base URL of a peer: scheme, host and port, nothing after them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Address {
+pub struct PeerAddress {
     base: String,
     host: String,
     port: u16,
@@ -28,7 +28,7 @@ pub enum BadAddress {
     Tls,
 }
 
-impl Address {
+impl PeerAddress {
     /// Returns the URL without a final slash.
     pub fn as_str(&self) -> &str {
         &self.base
@@ -55,7 +55,7 @@ impl Address {
     }
 }
 
-impl std::str::FromStr for Address {
+impl std::str::FromStr for PeerAddress {
     type Err = BadAddress;
 
     fn from_str(text: &str) -> Result<Self, BadAddress> {
@@ -80,7 +80,7 @@ impl std::str::FromStr for Address {
     }
 }
 
-impl fmt::Display for Address {
+impl fmt::Display for PeerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.base)
     }
@@ -92,14 +92,14 @@ mod tests {
 
     #[test]
     fn address_accepts_only_base_url() {
-        let address: Address = "http://127.0.0.1:9890".parse().expect("valid");
+        let address: PeerAddress = "http://127.0.0.1:9890".parse().expect("valid");
         assert_eq!((address.as_str(), address.port()), ("http://127.0.0.1:9890", 9890));
         assert!(address.is_loopback());
-        let address: Address = "http://[::1]/".parse().expect("valid");
+        let address: PeerAddress = "http://[::1]/".parse().expect("valid");
         assert_eq!((address.as_str(), address.host(), address.port()), ("http://[::1]", "[::1]", 80));
         assert!(address.is_loopback());
-        assert!(!"http://10.0.0.2:9880".parse::<Address>().expect("valid").is_loopback());
-        assert!("http://[::ffff:127.0.0.1]:1".parse::<Address>().expect("valid").is_loopback());
+        assert!(!"http://10.0.0.2:9880".parse::<PeerAddress>().expect("valid").is_loopback());
+        assert!("http://[::ffff:127.0.0.1]:1".parse::<PeerAddress>().expect("valid").is_loopback());
         for (bad, why) in [
             ("https://10.0.0.2:9880", BadAddress::Tls),
             ("10.0.0.2:9880", BadAddress::NotUrl),
@@ -110,7 +110,7 @@ mod tests {
             ("http://blue.example?x", BadAddress::TooMuch),
             ("http://blue.example#x", BadAddress::TooMuch),
         ] {
-            assert_eq!(bad.parse::<Address>(), Err(why), "{bad}");
+            assert_eq!(bad.parse::<PeerAddress>(), Err(why), "{bad}");
         }
     }
 }

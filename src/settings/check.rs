@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
 
-use super::problem::{Fault, Place, Problem};
+use super::problem::{ProblemKind, ProblemPlace, SettingsProblem};
 
 /// A key as segments, because names of servers contain dots.
 pub(super) type Key = Vec<String>;
@@ -19,26 +19,26 @@ pub(super) fn written(key: &[impl AsRef<str>]) -> String {
 
 /// The places of all keys, and the problems that were found.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct CheckReport {
     /// Place of each key and table in the strongest layer.
-    pub(super) places: HashMap<Key, Place>,
+    pub(super) places: HashMap<Key, ProblemPlace>,
     /// Keys whose value was dropped: consequences of their absence are not reported.
     dropped: HashSet<Key>,
-    problems: Vec<Problem>,
+    problems: Vec<SettingsProblem>,
     /// Hints that are not problems.
     pub(super) notes: Vec<String>,
 }
 
-impl Found {
+impl CheckReport {
     /// Reports a problem, unless the same one was reported before.
-    pub(super) fn report(&mut self, problem: Problem) {
+    pub(super) fn report(&mut self, problem: SettingsProblem) {
         if !self.problems.contains(&problem) {
             self.problems.push(problem);
         }
     }
 
     /// Suppresses later problems of this key, because they would only be consequences.
-    pub(super) fn drop_key(&mut self, key: &[impl AsRef<str>]) {
+    pub(super) fn suppress_key(&mut self, key: &[impl AsRef<str>]) {
         self.dropped.insert(key.iter().map(|s| s.as_ref().to_owned()).collect());
     }
 
@@ -48,40 +48,40 @@ impl Found {
 
     /// Returns whether a file could not be read: checks without its values would give wrong results.
     pub(super) fn lacks_a_file(&self) -> bool {
-        self.problems.iter().any(|problem| matches!(problem.fault, Fault::File(_) | Fault::Unreadable(_)))
+        self.problems.iter().any(|problem| matches!(problem.fault, ProblemKind::File(_) | ProblemKind::Unreadable(_)))
     }
 
     /// Returns all problems.
-    pub(super) fn into_problems(self) -> Vec<Problem> {
+    pub(super) fn into_problems(self) -> Vec<SettingsProblem> {
         self.problems
     }
 }
 
 /// The context of the sections' checks.
-pub(super) struct Check<'a> {
-    pub(super) found: &'a mut Found,
+pub(super) struct SettingsCheck<'a> {
+    pub(super) found: &'a mut CheckReport,
     pub(super) folder: &'a Path,
     /// Whether what is named on this machine has to be usable by this process.
     pub(super) to_run: bool,
 }
 
-impl Check<'_> {
+impl SettingsCheck<'_> {
     /// Returns a configured path, relative to the configuration's folder.
     pub(super) fn path(&self, path: &Path) -> PathBuf {
-        clean(&self.folder.join(path))
+        normalize_path(&self.folder.join(path))
     }
 
     /// Reports that the value of this key is invalid.
     pub(super) fn invalid(&mut self, key: &[&str], why: impl fmt::Display) {
-        self.fault(key, Fault::Invalid(why.to_string()));
+        self.fault(key, ProblemKind::Invalid(why.to_string()));
     }
 
     /// Reports a fault of this key, unless it is a consequence of one that was reported.
-    pub(super) fn fault(&mut self, key: &[&str], fault: Fault) {
+    pub(super) fn fault(&mut self, key: &[&str], fault: ProblemKind) {
         let key: Key = key.iter().map(|&s| s.to_owned()).collect();
         if !self.found.is_dropped(&key) {
             let place = self.place(&key);
-            self.found.report(Problem { key: written(&key), place, fault });
+            self.found.report(SettingsProblem { key: written(&key), place, fault });
         }
     }
 
@@ -89,14 +89,17 @@ impl Check<'_> {
     pub(super) fn note(&mut self, key: &[&str], why: impl fmt::Display) {
         let key: Key = key.iter().map(|&s| s.to_owned()).collect();
         if !self.found.is_dropped(&key) {
-            let problem =
-                Problem { key: written(&key), place: self.place(&key), fault: Fault::Invalid(why.to_string()) };
+            let problem = SettingsProblem {
+                key: written(&key),
+                place: self.place(&key),
+                fault: ProblemKind::Invalid(why.to_string()),
+            };
             self.found.notes.push(problem.to_string());
         }
     }
 
     /// Returns the place of a key; of an absent key, the place of its table.
-    fn place(&self, key: &[String]) -> Option<Place> {
+    fn place(&self, key: &[String]) -> Option<ProblemPlace> {
         (1..=key.len()).rev().find_map(|length| self.found.places.get(&key[..length]).cloned())
     }
 
@@ -119,7 +122,7 @@ impl Check<'_> {
 }
 
 /// Returns the path without `a/..`; after a symbolic link that part is kept, because it would change the meaning.
-fn clean(path: &Path) -> PathBuf {
+fn normalize_path(path: &Path) -> PathBuf {
     let mut short = PathBuf::new();
     for part in path.components() {
         match part {
@@ -136,12 +139,12 @@ mod tests {
 
     #[test]
     fn path_normalization_respects_symlinks() {
-        assert_eq!(clean(Path::new("config/two/../../target/red")), Path::new("target/red"));
-        assert_eq!(clean(Path::new("../data")), Path::new("../data"));
+        assert_eq!(normalize_path(Path::new("config/two/../../target/red")), Path::new("target/red"));
+        assert_eq!(normalize_path(Path::new("../data")), Path::new("../data"));
         let folder = tempfile::tempdir().expect("a folder");
         let link = folder.path().join("link");
         std::os::unix::fs::symlink("/usr/lib", &link).expect("a link");
-        assert_eq!(clean(&link.join("../data")), link.join("../data"));
+        assert_eq!(normalize_path(&link.join("../data")), link.join("../data"));
     }
 
     #[test]

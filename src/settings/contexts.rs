@@ -5,13 +5,13 @@ use std::time::Duration;
 use actors::limits::{ContextLimits, GapLimits, HistoryLimits, RestartLimits, StateLimits};
 use serde::Deserialize;
 
-use super::check::Check;
-use super::units::{Keep, Span};
+use super::check::SettingsCheck;
+use super::units::{DurationValue, RetentionValue};
 
 /// The servers whose PDUs a context accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Admission {
+pub(super) enum AdmissionMode {
     /// Participants only.
     Participants,
     /// Any server; the origin of a PDU becomes a participant.
@@ -22,7 +22,7 @@ pub(super) enum Admission {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ContextsSection {
     /// Accepted PDUs: "participants", or "open", which adds their origins.
-    admission: Admission,
+    admission: AdmissionMode,
     /// Maximum number of servers in one context.
     participants_max: u32,
     /// Maximum number of contexts that one peer may create here.
@@ -34,17 +34,17 @@ pub(super) struct ContextsSection {
     /// Type of the empty messages that join heads when an operator orders a merge.
     merge_type: String,
     /// How long a peer's request waits for a busy context before its PDUs are staged.
-    arrive_timeout: Span,
+    arrive_timeout: DurationValue,
     /// PDUs of one peer staged for one busy context; beyond it the peer is told to come again.
     stage_max: u64,
     /// Time for which a context without work stays in memory.
-    idle: Span,
+    idle: DurationValue,
     /// Maximum number of concurrent requests to one context.
     intake_max: u32,
     /// Maximum number of restarts of a context's actor in a period; above it the context is faulty.
     restarts_max: u32,
     /// Period in which restarts are counted.
-    restarts_period: Span,
+    restarts_period: DurationValue,
     /// Maximum number of quarantined PDUs of non-participants per sender; the oldest is removed first.
     quarantine_items: u64,
     /// Missing parents.
@@ -68,7 +68,7 @@ pub(super) struct HistorySection {
     /// Maximum number of history reads per context that wait for other servers; further ones are told to retry.
     reads_max: u32,
     /// Time for which the text of a PDU is kept after its delivery: "forever", or a duration.
-    keep: Keep,
+    keep: RetentionValue,
 }
 
 /// Shortest `keep`: the retention job runs every ten minutes, and PDUs must outlive a slow reader.
@@ -79,9 +79,9 @@ const KEEP_MIN: Duration = Duration::from_secs(60 * 60);
 #[serde(deny_unknown_fields, default)]
 pub(super) struct GapSection {
     /// Time before a missing parent is fetched, because it may arrive by itself.
-    grace: Span,
+    grace: DurationValue,
     /// Time after which its children are delivered without it.
-    give_up: Span,
+    give_up: DurationValue,
     /// Number of attempts at each candidate server.
     tries_max: u32,
     /// Maximum number of missing parents of one context that are fetched at the same time.
@@ -127,18 +127,18 @@ impl Default for ContextsSection {
     fn default() -> Self {
         let limits = ContextLimits::default();
         Self {
-            admission: if limits.open { Admission::Open } else { Admission::Participants },
+            admission: if limits.open { AdmissionMode::Open } else { AdmissionMode::Participants },
             participants_max: limits.participants_max,
             adopt_max: limits.adopt_max,
             held_max: limits.held_max,
             heads_max: limits.heads_max,
             merge_type: limits.merge_type,
-            arrive_timeout: Span(limits.arrive_timeout),
+            arrive_timeout: DurationValue(limits.arrive_timeout),
             stage_max: limits.stage_max,
-            idle: Span(limits.idle),
+            idle: DurationValue(limits.idle),
             intake_max: limits.intake_max,
             restarts_max: limits.restarts.max,
-            restarts_period: Span(limits.restarts.period),
+            restarts_period: DurationValue(limits.restarts.period),
             quarantine_items: limits.quarantine_items,
             gap: GapSection::default(),
             history: HistorySection::default(),
@@ -151,19 +151,19 @@ impl Default for ContextsSection {
 impl Default for GapSection {
     fn default() -> Self {
         let GapLimits { grace, give_up, tries_max, asks_max, depth_max, kept_max } = ContextLimits::default().gap;
-        Self { grace: Span(grace), give_up: Span(give_up), tries_max, asks_max, depth_max, kept_max }
+        Self { grace: DurationValue(grace), give_up: DurationValue(give_up), tries_max, asks_max, depth_max, kept_max }
     }
 }
 
 impl Default for HistorySection {
     fn default() -> Self {
         let HistoryLimits { backfill_max, pull_max, reads_max, keep } = HistoryLimits::default();
-        Self { backfill_max, pull_max, reads_max, keep: Keep(keep) }
+        Self { backfill_max, pull_max, reads_max, keep: RetentionValue(keep) }
     }
 }
 
 impl ContextsSection {
-    pub(super) fn check(&self, check: &mut Check<'_>) -> ContextLimits {
+    pub(super) fn check(&self, check: &mut SettingsCheck<'_>) -> ContextLimits {
         check.at_least_one(
             &["contexts"],
             &[
@@ -200,7 +200,7 @@ impl ContextsSection {
             merge_type: self.merge_type.clone(),
             state: StateLimits { chain_max, enforce_power },
             membership_types: self.membership.types.clone(),
-            open: self.admission == Admission::Open,
+            open: self.admission == AdmissionMode::Open,
             participants_max: self.participants_max,
             adopt_max: self.adopt_max,
             held_max: self.held_max,

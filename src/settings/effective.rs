@@ -6,9 +6,9 @@ use std::time::Duration;
 use actors::limits::{Numbering, PeerLimits};
 use serde_json::Value;
 
-use super::peer::{Dialect, Peer, Profile};
+use super::peer::{DialectName, PeerProfile, PeerSettings};
 
-impl Dialect {
+impl DialectName {
     /// As it is written.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -18,7 +18,7 @@ impl Dialect {
     }
 }
 
-impl Profile {
+impl PeerProfile {
     /// As it is written.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -29,7 +29,7 @@ impl Profile {
     }
 }
 
-impl Peer {
+impl PeerSettings {
     /// Every limit of the peer, by its key; one that is not set is left out.
     pub fn effective_limits(&self) -> BTreeMap<&'static str, Value> {
         let limits: &PeerLimits = &self.limits;
@@ -115,14 +115,14 @@ mod tests {
     const LISTED: &str = "server.name = \"red\"\n[peers.server.blue]\naddresses = [\"http://127.0.0.1:1\"]\nauth = \"network\"\n\
                           allow_from = [\"127.0.0.0/8\"]\n";
 
-    fn blue(more: &str) -> Peer {
+    fn blue(more: &str) -> PeerSettings {
         let sources = Sources::text(format!("{LISTED}{more}"), "/etc/fernpost");
         let settings = Settings::load(&sources).unwrap_or_else(|problems| panic!("{problems}"));
         (*settings.peers.peer(&"blue".parse().expect("a name")).expect("listed")).clone()
     }
 
     /// What the limits would be in a file.
-    fn written(peer: &Peer) -> String {
+    fn written(peer: &PeerSettings) -> String {
         peer.effective_limits().iter().map(|(key, value)| format!("{key} = {value}\n")).collect()
     }
 

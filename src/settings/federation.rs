@@ -4,19 +4,19 @@ use std::net::SocketAddr;
 
 use serde::Deserialize;
 
-use super::check::Check;
-use super::pattern::Pattern;
-use super::units::{Listen, Size};
+use super::check::SettingsCheck;
+use super::pattern::NamePattern;
+use super::units::{ListenAddress, SizeSetting};
 
 /// The listener that peers reach.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Federation {
+pub struct FederationSettings {
     /// Address and port of the listener.
     pub listen: SocketAddr,
     /// Rule for who may be a peer.
-    pub mode: Mode,
+    pub mode: FederationMode,
     /// Patterns of names that are never peers.
-    pub deny: Vec<Pattern>,
+    pub deny: Vec<NamePattern>,
     /// Maximum bytes of a request body.
     pub body_max: usize,
 }
@@ -24,7 +24,7 @@ pub struct Federation {
 /// The rule for who may be a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Mode {
+pub enum FederationMode {
     /// Only the servers listed under `peers.server`.
     Allowlist,
 }
@@ -33,23 +33,28 @@ pub enum Mode {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct FederationSection {
     /// Address and port that peers connect to.
-    pub(super) listen: Listen,
+    pub(super) listen: ListenAddress,
     /// Rule for who may be a peer: "allowlist" means the servers listed under `peers.server`.
-    mode: Mode,
+    mode: FederationMode,
     /// Patterns of names that are no peers, even if they are listed.
     deny: Vec<String>,
     /// Maximum size of a request body of a peer.
-    body_max: Size,
+    body_max: SizeSetting,
 }
 
 impl Default for FederationSection {
     fn default() -> Self {
-        Self { listen: Listen::loopback(9880), mode: Mode::Allowlist, deny: Vec::new(), body_max: Size::mib(8) }
+        Self {
+            listen: ListenAddress::loopback(9880),
+            mode: FederationMode::Allowlist,
+            deny: Vec::new(),
+            body_max: SizeSetting::mib(8),
+        }
     }
 }
 
 impl FederationSection {
-    pub(super) fn check(self, check: &mut Check<'_>) -> Federation {
+    pub(super) fn check(self, check: &mut SettingsCheck<'_>) -> FederationSettings {
         check.loopback("federation", self.listen.0);
         check.at_least_one(&["federation"], &[("body_max", self.body_max.0)]);
         let mut deny = Vec::new();
@@ -59,6 +64,6 @@ impl FederationSection {
                 Err(why) => check.invalid(&["federation", "deny"], format!("\"{text}\": {why}")),
             }
         }
-        Federation { listen: self.listen.0, mode: self.mode, deny, body_max: self.body_max.in_memory() }
+        FederationSettings { listen: self.listen.0, mode: self.mode, deny, body_max: self.body_max.in_memory() }
     }
 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 use actors::limits::OverloadLimits;
 use serde::Deserialize;
 
-use super::check::Check;
-use super::units::Span;
+use super::check::SettingsCheck;
+use super::units::DurationValue;
 
 /// The messenger's feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Feed {
+pub struct FeedSettings {
     /// Time for which acknowledged events are kept.
     pub retain: Duration,
     /// Number of unacknowledged events from which peers are told to wait.
@@ -23,7 +23,7 @@ pub struct Feed {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct FeedSection {
     /// Time for which events are kept after the messenger acknowledged them.
-    retain: Span,
+    retain: DurationValue,
     /// Number of unacknowledged events from which peers are told to wait.
     high_water: u64,
     /// Number of unacknowledged events below which their items are accepted again.
@@ -33,16 +33,16 @@ pub(super) struct FeedSection {
 impl Default for FeedSection {
     fn default() -> Self {
         let limits = OverloadLimits::default();
-        Self { retain: Span::days(7), high_water: limits.feed_high, low_water: limits.feed_low }
+        Self { retain: DurationValue::days(7), high_water: limits.feed_high, low_water: limits.feed_low }
     }
 }
 
 impl FeedSection {
-    pub(super) fn check(self, check: &mut Check<'_>) -> Feed {
+    pub(super) fn check(self, check: &mut SettingsCheck<'_>) -> FeedSettings {
         check.at_least_one(&["feed"], &[("high_water", self.high_water), ("low_water", self.low_water)]);
         if self.low_water > self.high_water {
             check.invalid(&["feed", "low_water"], "must not be more than feed.high_water");
         }
-        Feed { retain: self.retain.0, high_water: self.high_water, low_water: self.low_water }
+        FeedSettings { retain: self.retain.0, high_water: self.high_water, low_water: self.low_water }
     }
 }

@@ -9,19 +9,19 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::Sources;
-use super::check::{Found, Key, written};
-use super::problem::{Fault, Place, Problem};
-use super::schema::{self, Names, Raw};
-use crate::complaint::{Form, in_words};
+use super::check::{CheckReport, Key, written};
+use super::problem::{ProblemKind, ProblemPlace, SettingsProblem};
+use super::schema::{self, KnownNames, RawSettings};
+use crate::complaint::{SourceFormat, in_words};
 
 /// Prefix of the environment variables of the configuration.
 pub(super) const PREFIX: &str = "FERNPOST__";
 
 /// One layer: a table of values that each fit their key.
 #[derive(Debug, Clone, Default)]
-struct Layer(Map<String, Value>);
+struct SettingsLayer(Map<String, Value>);
 
-impl Source for Layer {
+impl Source for SettingsLayer {
     fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
         Box::new(self.clone())
     }
@@ -33,7 +33,7 @@ impl Source for Layer {
 
 /// Merges all layers, the strongest last: file, `conf.d` by name, environment, flags. The compiled defaults are in the
 /// sections.
-pub(super) fn merge(sources: &Sources, found: &mut Found) -> Value {
+pub(super) fn merge(sources: &Sources, found: &mut CheckReport) -> Value {
     let mut layers = Vec::new();
     for (name, text) in texts(sources, found) {
         layers.push(file(&name, &text, found));
@@ -45,7 +45,7 @@ pub(super) fn merge(sources: &Sources, found: &mut Found) -> Value {
 }
 
 /// Returns the texts to read, with their names in problems.
-fn texts(sources: &Sources, found: &mut Found) -> Vec<(String, String)> {
+fn texts(sources: &Sources, found: &mut CheckReport) -> Vec<(String, String)> {
     if let Some((text, _)) = &sources.text {
         return vec![("configuration".into(), text.clone())];
     }
@@ -62,7 +62,7 @@ fn texts(sources: &Sources, found: &mut Found) -> Vec<(String, String)> {
 }
 
 /// The files to read: the main one, and those of `conf.d` by name.
-pub(super) fn files(main: &Path, folder: &Path, found: &mut Found) -> Vec<PathBuf> {
+pub(super) fn files(main: &Path, folder: &Path, found: &mut CheckReport) -> Vec<PathBuf> {
     let mut files = vec![main.to_owned()];
     files.extend(snippets(&folder.join("conf.d"), found));
     files
@@ -72,13 +72,17 @@ fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
-fn unreadable(path: &Path, why: &std::io::Error, found: &mut Found) {
-    let place = Some(Place::File { name: path.display().to_string(), line: 0 });
-    found.report(Problem { key: String::new(), place, fault: Fault::Unreadable(format!("cannot be read: {why}")) });
+fn unreadable(path: &Path, why: &std::io::Error, found: &mut CheckReport) {
+    let place = Some(ProblemPlace::File { name: path.display().to_string(), line: 0 });
+    found.report(SettingsProblem {
+        key: String::new(),
+        place,
+        fault: ProblemKind::Unreadable(format!("cannot be read: {why}")),
+    });
 }
 
 /// Returns the `*.toml` files of a folder by name; none if the folder does not exist.
-fn snippets(folder: &Path, found: &mut Found) -> Vec<PathBuf> {
+fn snippets(folder: &Path, found: &mut CheckReport) -> Vec<PathBuf> {
     let entries = match std::fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
         Ok(entries) => entries,
         Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
@@ -94,16 +98,20 @@ fn snippets(folder: &Path, found: &mut Found) -> Vec<PathBuf> {
 }
 
 /// Reads a file as a layer.
-fn file(name: &str, text: &str, found: &mut Found) -> Layer {
+fn file(name: &str, text: &str, found: &mut CheckReport) -> SettingsLayer {
     let (table, errors) = DeTable::parse_recoverable(text);
     let file = FileText { name, text };
     for why in &errors {
         let place = Some(file.place(why.span().map_or(0, |span| span.start)));
-        found.report(Problem { key: String::new(), place, fault: Fault::File(one_line(why.message())) });
+        found.report(SettingsProblem { key: String::new(), place, fault: ProblemKind::File(one_line(why.message())) });
     }
     // The remaining values of a broken file are not used, because checks without its missing part would give wrong
     // results.
-    if errors.is_empty() { Layer(file.table(&mut Vec::new(), table.get_ref(), found)) } else { Layer::default() }
+    if errors.is_empty() {
+        SettingsLayer(file.table(&mut Vec::new(), table.get_ref(), found))
+    } else {
+        SettingsLayer::default()
+    }
 }
 
 struct FileText<'a> {
@@ -112,26 +120,26 @@ struct FileText<'a> {
 }
 
 impl FileText<'_> {
-    fn place(&self, at: usize) -> Place {
+    fn place(&self, at: usize) -> ProblemPlace {
         let before = &self.text.as_bytes()[..at.min(self.text.len())];
         let line = before.iter().filter(|&&b| b == b'\n').count() + 1;
-        Place::File { name: self.name.to_owned(), line }
+        ProblemPlace::File { name: self.name.to_owned(), line }
     }
 
     /// Returns the valid values of a table.
-    fn table(&self, path: &mut Key, table: &DeTable<'_>, found: &mut Found) -> Map<String, Value> {
+    fn table(&self, path: &mut Key, table: &DeTable<'_>, found: &mut CheckReport) -> Map<String, Value> {
         let mut values = Map::new();
-        let names_servers = matches!(schema::names(path), Some(Names::Any));
+        let names_servers = matches!(schema::names(path), Some(KnownNames::Any));
         for (key, value) in table {
             let place = self.place(key.span().start);
             // Server names are compared in lower case: otherwise one of two spellings would silently hide the other.
             let name = if names_servers { key.get_ref().to_ascii_lowercase() } else { key.get_ref().to_string() };
-            let refused = schema::refuses(path, &name);
+            let refused = schema::key_fault(path, &name);
             path.push(name.clone());
             if let Some(fault) = refused {
                 refuse(path, place, fault, found);
             } else if values.contains_key(&name) {
-                refuse(path, place, Fault::Invalid("the same name stands twice in this file".into()), found);
+                refuse(path, place, ProblemKind::Invalid("the same name stands twice in this file".into()), found);
             } else if let Some(value) = self.value(path, value, place, found) {
                 values.insert(name, value);
             }
@@ -140,14 +148,20 @@ impl FileText<'_> {
         values
     }
 
-    fn value(&self, path: &mut Key, value: &Spanned<DeValue<'_>>, place: Place, found: &mut Found) -> Option<Value> {
+    fn value(
+        &self,
+        path: &mut Key,
+        value: &Spanned<DeValue<'_>>,
+        place: ProblemPlace,
+        found: &mut CheckReport,
+    ) -> Option<Value> {
         match (schema::names(path), value.get_ref()) {
             (Some(_), DeValue::Table(table)) => {
                 found.places.insert(path.clone(), place);
                 Some(self.table(path, table, found).into())
             }
             (Some(_), _) => {
-                refuse(path, place, Fault::Invalid("this is a table, not a value".into()), found);
+                refuse(path, place, ProblemKind::Invalid("this is a table, not a value".into()), found);
                 None
             }
             (None, _) => {
@@ -159,15 +173,15 @@ impl FileText<'_> {
 }
 
 /// Reads the environment variables as a layer.
-fn environment(variables: &[(String, String)], found: &mut Found) -> Layer {
-    let mut layer = Layer::default();
+fn environment(variables: &[(String, String)], found: &mut CheckReport) -> SettingsLayer {
+    let mut layer = SettingsLayer::default();
     for (name, text) in variables {
         let Some(rest) = name.strip_prefix(PREFIX) else { continue };
         let path: Key = rest.split("__").map(str::to_ascii_lowercase).collect();
-        let place = Place::Variable(name.clone());
+        let place = ProblemPlace::Variable(name.clone());
         if let ["peers", "pattern" | "server", ..] = path.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
             let why = "a variable cannot hold the name of a server; write it in a file";
-            refuse(&path, place, Fault::Invalid(why.into()), found);
+            refuse(&path, place, ProblemKind::Invalid(why.into()), found);
         } else {
             layer.put(&path, text, place, found);
         }
@@ -176,15 +190,15 @@ fn environment(variables: &[(String, String)], found: &mut Found) -> Layer {
 }
 
 /// Reads the overrides of the command line as a layer.
-fn flags(overrides: &[(String, String)], found: &mut Found) -> Layer {
-    let mut layer = Layer::default();
+fn flags(overrides: &[(String, String)], found: &mut CheckReport) -> SettingsLayer {
+    let mut layer = SettingsLayer::default();
     for (key, text) in overrides {
         match dotted(key) {
-            Some(path) => layer.put(&path, text, Place::Flag, found),
-            None => found.report(Problem {
+            Some(path) => layer.put(&path, text, ProblemPlace::Flag, found),
+            None => found.report(SettingsProblem {
                 key: key.clone(),
-                place: Some(Place::Flag),
-                fault: Fault::Invalid(
+                place: Some(ProblemPlace::Flag),
+                fault: ProblemKind::Invalid(
                     "a key is written as in TOML, such as peers.server.\"blue.example\".paused".into(),
                 ),
             }),
@@ -201,7 +215,7 @@ fn dotted(key: &str) -> Option<Key> {
     let mut table = parsed.get_ref();
     loop {
         let (segment, value) = table.iter().next().filter(|_| table.len() == 1)?;
-        let names_a_server = matches!(schema::names(&path), Some(Names::Any));
+        let names_a_server = matches!(schema::names(&path), Some(KnownNames::Any));
         path.push(if names_a_server { segment.get_ref().to_ascii_lowercase() } else { segment.get_ref().to_string() });
         match value.get_ref() {
             DeValue::Table(inner) => table = inner,
@@ -210,18 +224,18 @@ fn dotted(key: &str) -> Option<Key> {
     }
 }
 
-impl Layer {
+impl SettingsLayer {
     /// Adds a value given as text: it is read as a text if the key takes one, else as TOML, else as a list with commas.
-    fn put(&mut self, path: &Key, text: &str, place: Place, found: &mut Found) {
+    fn put(&mut self, path: &Key, text: &str, place: ProblemPlace, found: &mut CheckReport) {
         for depth in 0..path.len() {
-            if let Some(fault) = schema::refuses(&path[..depth], &path[depth]) {
+            if let Some(fault) = schema::key_fault(&path[..depth], &path[depth]) {
                 // A key that is too deep is unknown like a misspelt one, and is reported in full.
                 let key = if schema::names(&path[..depth]).is_some() { &path[..=depth] } else { path.as_slice() };
                 return refuse(key, place, fault, found);
             }
         }
         if schema::names(path).is_some() {
-            return refuse(path, place, Fault::Invalid("this is a table, not a value".into()), found);
+            return refuse(path, place, ProblemKind::Invalid("this is a table, not a value".into()), found);
         }
         let toml = ValueDeserializer::parse(text).ok().and_then(|toml| toml::Value::deserialize(toml).ok());
         let mut readings = match toml {
@@ -247,7 +261,7 @@ impl Layer {
 
 /// Returns the first reading that fits the key. If none fits, it reports the error of the second reading (the TOML
 /// one), which is the most helpful, or of the only one.
-fn constant(path: &Key, readings: Vec<toml::Value>, place: Place, found: &mut Found) -> Option<Value> {
+fn constant(path: &Key, readings: Vec<toml::Value>, place: ProblemPlace, found: &mut CheckReport) -> Option<Value> {
     if let Some(fault) =
         readings.first().and_then(toml::Value::as_str).and_then(|text| schema::refuses_value(path, text))
     {
@@ -265,9 +279,9 @@ fn constant(path: &Key, readings: Vec<toml::Value>, place: Place, found: &mut Fo
         }
     }
     let says_most = if complaints.len() > 2 { 1 } else { 0 };
-    found.drop_key(path);
+    found.suppress_key(path);
     for (key, why) in complaints.into_iter().nth(says_most)? {
-        found.report(Problem { key, place: Some(place.clone()), fault: Fault::Invalid(why) });
+        found.report(SettingsProblem { key, place: Some(place.clone()), fault: ProblemKind::Invalid(why) });
     }
     None
 }
@@ -289,7 +303,7 @@ fn fits_alone(path: &Key, value: &toml::Value) -> Result<(), (String, String)> {
     for segment in path.iter().rev() {
         alone = toml::Value::Table([(segment.clone(), alone)].into_iter().collect());
     }
-    match serde_path_to_error::deserialize::<_, Raw>(alone.into_deserializer()) {
+    match serde_path_to_error::deserialize::<_, RawSettings>(alone.into_deserializer()) {
         Ok(_) => Ok(()),
         Err(why) => {
             let mut key = written(path);
@@ -298,7 +312,7 @@ fn fits_alone(path: &Key, value: &toml::Value) -> Result<(), (String, String)> {
                     key.push_str(&format!("[{index}]"));
                 }
             }
-            Err((key, in_words(why.inner().message(), Form::Toml)))
+            Err((key, in_words(why.inner().message(), SourceFormat::Toml)))
         }
     }
 }
@@ -321,12 +335,12 @@ fn one_line(message: &str) -> String {
 }
 
 /// Reports a key whose value is not used, and suppresses problems that follow from it.
-fn refuse(path: &[String], place: Place, fault: Fault, found: &mut Found) {
-    found.drop_key(path);
-    if let (Fault::Unknown(known), Some((_, table))) = (&fault, path.split_last())
+fn refuse(path: &[String], place: ProblemPlace, fault: ProblemKind, found: &mut CheckReport) {
+    found.suppress_key(path);
+    if let (ProblemKind::Unknown(known), Some((_, table))) = (&fault, path.split_last())
         && let [meant] = known.as_slice()
     {
-        found.drop_key(&[table, std::slice::from_ref(meant)].concat());
+        found.suppress_key(&[table, std::slice::from_ref(meant)].concat());
     }
-    found.report(Problem { key: written(path), place: Some(place), fault });
+    found.report(SettingsProblem { key: written(path), place: Some(place), fault });
 }

@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::check::Check;
-use super::secret::{self, Secret};
-use super::units::{Listen, Size, Span};
+use super::check::SettingsCheck;
+use super::secret::{self, SecretValue};
+use super::units::{DurationValue, ListenAddress, SizeSetting};
 
 /// The listener of the local messenger.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Messenger {
+pub struct MessengerSettings {
     /// Address and port of the listener.
     pub listen: SocketAddr,
     /// Bearer token; `None`: the listener needs no token.
-    pub token: Option<Secret>,
+    pub token: Option<SecretValue>,
     /// Time for which a submission is remembered: it recognizes repeats, and its trace can be read.
     pub submissions_keep: Duration,
     /// Maximum number of submissions in progress.
@@ -31,37 +31,37 @@ pub struct Messenger {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct MessengerSection {
     /// Address and port that the messenger connects to.
-    pub(super) listen: Listen,
+    pub(super) listen: ListenAddress,
     /// Bearer token; it is better kept in a file.
-    token: Option<Secret>,
+    token: Option<SecretValue>,
     /// File with the bearer token; without a token the listener is open to whoever reaches it.
     token_file: Option<PathBuf>,
     /// Time for which a submission is remembered, for repeats and for its trace.
-    submissions_keep: Span,
+    submissions_keep: DurationValue,
     /// Maximum number of submissions in progress; further ones are told to wait.
     submissions_max: u32,
     /// Maximum number of feed reads that wait for an event; further ones are told to retry.
     reads_max: u32,
     /// Maximum size of a request body of the messenger.
-    body_max: Size,
+    body_max: SizeSetting,
 }
 
 impl Default for MessengerSection {
     fn default() -> Self {
         Self {
-            listen: Listen::loopback(9881),
+            listen: ListenAddress::loopback(9881),
             token: None,
             token_file: None,
-            submissions_keep: Span::days(7),
+            submissions_keep: DurationValue::days(7),
             submissions_max: 1024,
             reads_max: 64,
-            body_max: Size::mib(8),
+            body_max: SizeSetting::mib(8),
         }
     }
 }
 
 impl MessengerSection {
-    pub(super) fn check(self, check: &mut Check<'_>) -> Messenger {
+    pub(super) fn check(self, check: &mut SettingsCheck<'_>) -> MessengerSettings {
         check.loopback("messenger", self.listen.0);
         let numbers = [
             ("submissions_max", self.submissions_max.into()),
@@ -75,7 +75,7 @@ impl MessengerSection {
                 "a repeat would not be recognised; it has to be more than 0s",
             );
         }
-        Messenger {
+        MessengerSettings {
             listen: self.listen.0,
             token: secret::token(check, "messenger", self.token, self.token_file),
             submissions_keep: self.submissions_keep.0,

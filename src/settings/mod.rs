@@ -46,23 +46,23 @@ use std::sync::Arc;
 use actors::limits::OverloadLimits;
 use serde::Deserialize;
 
-pub use address::{Address, BadAddress};
-pub use admin::Admin;
-pub use federation::{Federation, Mode};
-pub use feed::Feed;
-pub use messenger::Messenger;
-pub use network::Network;
-pub use pattern::{BadPattern, Pattern};
-pub use peer::{Auth, Dialect, Link, Peer, Profile};
-pub use peers::Peers;
-pub use problem::{Fault, Place, Problem, Problems};
-pub use resolve::Origin;
-pub use secret::Secret;
-pub use server::Server;
-pub use store::{Backend, Store};
+pub use address::{BadAddress, PeerAddress};
+pub use admin::AdminSettings;
+pub use federation::{FederationMode, FederationSettings};
+pub use feed::FeedSettings;
+pub use messenger::MessengerSettings;
+pub use network::NetworkSettings;
+pub use pattern::{BadPattern, NamePattern};
+pub use peer::{DialectName, PeerAuth, PeerLink, PeerProfile, PeerSettings};
+pub use peers::PeerTable;
+pub use problem::{ProblemKind, ProblemPlace, SettingsProblem, SettingsProblems};
+pub use resolve::ValueOrigin;
+pub use secret::SecretValue;
+pub use server::ServerSettings;
+pub use store::{StoreBackend, StoreSettings};
 
-use check::{Check, Found};
-use schema::Raw;
+use check::{CheckReport, SettingsCheck};
+use schema::RawSettings;
 
 /// The sources of settings beside the compiled defaults.
 #[derive(Debug, Clone, Default)]
@@ -95,7 +95,7 @@ impl Sources {
     /// The files that are read, the main one first; none where the configuration is in memory.
     pub fn files(&self) -> Vec<PathBuf> {
         match (&self.text, &self.file) {
-            (None, Some(main)) => layers::files(main, self.folder(), &mut Found::default()),
+            (None, Some(main)) => layers::files(main, self.folder(), &mut CheckReport::default()),
             _ => Vec::new(),
         }
     }
@@ -120,35 +120,36 @@ pub fn environment() -> Vec<(String, String)> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// Identity of this server.
-    pub server: Server,
+    pub server: ServerSettings,
     /// Listener for peers.
-    pub federation: Federation,
+    pub federation: FederationSettings,
     /// Listener for the local messenger.
-    pub messenger: Messenger,
+    pub messenger: MessengerSettings,
     /// Listener for operators.
-    pub admin: Admin,
+    pub admin: AdminSettings,
     /// Store on disk.
-    pub store: Store,
+    pub store: StoreSettings,
     /// Messenger's feed.
-    pub feed: Feed,
+    pub feed: FeedSettings,
     /// Rules for outbound requests.
-    pub network: Network,
+    pub network: NetworkSettings,
     /// Peers and limits for the core.
-    pub peers: Arc<Peers>,
+    pub peers: Arc<PeerTable>,
     /// Hints for the log that are not problems.
     pub notes: Vec<String>,
 }
 
 impl Settings {
     /// Reads and checks everything; an error contains all problems.
-    pub fn load(sources: &Sources) -> Result<Self, Problems> {
-        let mut found = Found::default();
+    pub fn load(sources: &Sources) -> Result<Self, SettingsProblems> {
+        let mut found = CheckReport::default();
         let merged = layers::merge(sources, &mut found);
         if found.lacks_a_file() {
-            return Err(Problems(found.into_problems()));
+            return Err(SettingsProblems(found.into_problems()));
         }
-        let raw = Raw::deserialize(merged.clone()).expect("each value was read alone before the layers were merged");
-        let check = &mut Check { found: &mut found, folder: sources.folder(), to_run: sources.to_run };
+        let raw =
+            RawSettings::deserialize(merged.clone()).expect("each value was read alone before the layers were merged");
+        let check = &mut SettingsCheck { found: &mut found, folder: sources.folder(), to_run: sources.to_run };
 
         let listeners = [
             ("federation", raw.federation.listen.0),
@@ -167,7 +168,8 @@ impl Settings {
         let overload =
             OverloadLimits { feed_high: feed.high_water, feed_low: feed.low_water, min_free: store.min_free };
         let resident_max = raw.peers.check(check);
-        let peers = Peers::read(&merged, own, federation.deny.clone(), contexts, check).under(overload, resident_max);
+        let peers =
+            PeerTable::read(&merged, own, federation.deny.clone(), contexts, check).under(overload, resident_max);
         let peers = Arc::new(peers);
 
         let notes = std::mem::take(&mut found.notes);
@@ -176,7 +178,7 @@ impl Settings {
             Some(server) if problems.is_empty() => {
                 Ok(Self { server, federation, messenger, admin, store, feed, network, peers, notes })
             }
-            _ => Err(Problems(problems)),
+            _ => Err(SettingsProblems(problems)),
         }
     }
 
@@ -187,7 +189,7 @@ impl Settings {
 }
 
 /// Checks that no two listeners have the same port, unless the system chooses it.
-fn keep_apart(listeners: &[(&str, SocketAddr)], check: &mut Check<'_>) {
+fn keep_apart(listeners: &[(&str, SocketAddr)], check: &mut SettingsCheck<'_>) {
     for (i, (section, listen)) in listeners.iter().enumerate() {
         for (other, taken) in &listeners[..i] {
             let same_ip = listen.ip() == taken.ip() || listen.ip().is_unspecified() || taken.ip().is_unspecified();

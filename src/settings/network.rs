@@ -3,12 +3,12 @@
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use super::check::Check;
-use super::range::Range;
+use super::check::SettingsCheck;
+use super::range::AddressRange;
 
 /// The rules for outbound requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Network {
+pub struct NetworkSettings {
     /// Non-public ranges to which names of peers may resolve.
     pub allow: Vec<IpNet>,
     /// Maximum number of requests to peers in flight.
@@ -19,7 +19,7 @@ pub struct Network {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct NetworkSection {
     /// Non-public ranges to which names of peers may resolve.
-    allow: Vec<Range>,
+    allow: Vec<AddressRange>,
     /// Maximum number of requests to peers in flight; at most a quarter of them to peers that did not respond last
     /// time.
     requests_max: u32,
@@ -32,10 +32,10 @@ impl Default for NetworkSection {
 }
 
 impl NetworkSection {
-    pub(super) fn check(self, check: &mut Check<'_>) -> Network {
+    pub(super) fn check(self, check: &mut SettingsCheck<'_>) -> NetworkSettings {
         check.at_least_one(&["network"], &[("requests_max", self.requests_max.into())]);
-        Network {
-            allow: self.allow.into_iter().map(|Range(net)| net).collect(),
+        NetworkSettings {
+            allow: self.allow.into_iter().map(|AddressRange(net)| net).collect(),
             requests_max: self.requests_max as usize,
         }
     }

@@ -8,16 +8,16 @@ use actors::model::ServerName;
 /// A pattern of server names, such as `*.gov.example`. One without a port matches every port, so that a ban cannot be
 /// evaded by another port. One that only names a domain does not match the hosts below it, and vice versa.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pattern(String);
+pub struct NamePattern(String);
 
 /// Error: a text is not a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a pattern is a server name in which * stands for any characters")]
 pub struct BadPattern;
 
-impl Pattern {
+impl NamePattern {
     /// Returns whether the pattern matches this server.
-    pub fn means(&self, server: &ServerName) -> bool {
+    pub fn matches(&self, server: &ServerName) -> bool {
         let after_brackets = self.0.rfind(']').map_or(0, |bracket| bracket + 1);
         let names_port = self.0[after_brackets..].contains(':');
         is_like(self.0.as_bytes(), if names_port { server.as_str() } else { server.host() }.as_bytes())
@@ -49,7 +49,7 @@ fn is_like(pattern: &[u8], text: &[u8]) -> bool {
     pattern[p..].iter().all(|&b| b == b'*')
 }
 
-impl FromStr for Pattern {
+impl FromStr for NamePattern {
     type Err = BadPattern;
 
     fn from_str(text: &str) -> Result<Self, BadPattern> {
@@ -62,7 +62,7 @@ impl FromStr for Pattern {
     }
 }
 
-impl fmt::Display for Pattern {
+impl fmt::Display for NamePattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -86,10 +86,10 @@ mod tests {
             ("[::1]", "[::1]:9880", true),
             ("*a*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false),
         ] {
-            let pattern: Pattern = pattern.parse().expect("a pattern");
-            assert_eq!(pattern.means(&name.parse().expect("a name")), means, "{pattern} {name}");
+            let pattern: NamePattern = pattern.parse().expect("a pattern");
+            assert_eq!(pattern.matches(&name.parse().expect("a name")), means, "{pattern} {name}");
         }
-        assert_eq!("".parse::<Pattern>(), Err(BadPattern));
-        assert_eq!("b d".parse::<Pattern>(), Err(BadPattern));
+        assert_eq!("".parse::<NamePattern>(), Err(BadPattern));
+        assert_eq!("b d".parse::<NamePattern>(), Err(BadPattern));
     }
 }

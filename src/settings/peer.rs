@@ -3,41 +3,41 @@
 use std::borrow::Borrow;
 use std::sync::Arc;
 
-use actors::limits::{Habits, PairOrder, PeerLimits};
+use actors::limits::{InteropQuirks, PairOrder, PeerLimits};
 use actors::model::ServerName;
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use super::address::{Address, BadAddress};
-use super::check::Check;
-use super::problem::Fault;
-use super::range::Range;
-use super::resolve::{Origin, Resolved};
+use super::address::{BadAddress, PeerAddress};
+use super::check::SettingsCheck;
+use super::problem::ProblemKind;
+use super::range::AddressRange;
+use super::resolve::{ResolvedPeer, ValueOrigin};
 
 /// A configured peer.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Peer {
+pub struct PeerSettings {
     /// Name of the peer.
     pub name: ServerName,
     /// Limits of its actor.
     pub limits: Arc<PeerLimits>,
     /// Link to the peer.
-    pub link: Link,
+    pub link: PeerLink,
     /// Origin of each of its values; the keys are in the manual's order.
-    pub origins: Arc<[(&'static str, Origin)]>,
+    pub origins: Arc<[(&'static str, ValueOrigin)]>,
 }
 
 /// The link to a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Link {
+pub struct PeerLink {
     /// Dialect of requests to the peer.
-    pub dialect: Dialect,
+    pub dialect: DialectName,
     /// Kind of server.
-    pub profile: Profile,
+    pub profile: PeerProfile,
     /// Addresses in the order in which they are tried.
-    pub addresses: Vec<Address>,
+    pub addresses: Vec<PeerAddress>,
     /// Authentication of the peer.
-    pub auth: Auth,
+    pub auth: PeerAuth,
     /// Whether plain HTTP may leave the machine.
     pub insecure: bool,
 }
@@ -45,7 +45,7 @@ pub struct Link {
 /// The dialect of requests to a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Dialect {
+pub enum DialectName {
     /// Pushes of numbered updates.
     Updates,
     /// Transactions of PDUs.
@@ -54,7 +54,7 @@ pub enum Dialect {
 
 /// The kind of server that a peer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub enum Profile {
+pub enum PeerProfile {
     /// Another gateway like this one.
     #[serde(rename = "fernpost")]
     Fernpost,
@@ -67,36 +67,36 @@ pub enum Profile {
     Synapse2014,
 }
 
-impl Profile {
+impl PeerProfile {
     /// Returns the defaults of the kind of server. A value that is set in any layer overrides them.
-    pub(super) fn defaults(self) -> &'static [(&'static str, Preset)] {
+    pub(super) fn defaults(self) -> &'static [(&'static str, ProfilePreset)] {
         match self {
             Self::Fernpost | Self::Actor2016 => &[],
             Self::Synapse2014 => &[
-                ("dialect", Preset::Text("transactions")),
-                ("auth", Preset::Text("network")),
-                ("insecure", Preset::Yes),
+                ("dialect", ProfilePreset::Text("transactions")),
+                ("auth", ProfilePreset::Text("network")),
+                ("insecure", ProfilePreset::Yes),
                 // It puts all that waits into one transaction, and forgets what is not taken.
-                ("intake_items", Preset::Number(0)),
+                ("intake_items", ProfilePreset::Number(0)),
                 // While it holds our request it fetches missing parents, and tries for 31 seconds to connect for each
                 // of them.
-                ("request_timeout", Preset::Text("75s")),
+                ("request_timeout", ProfilePreset::Text("75s")),
             ],
         }
     }
 
     /// Returns the interop quirks of the kind of server.
-    pub(super) fn habits(self) -> Habits {
+    pub(super) fn habits(self) -> InteropQuirks {
         match self {
-            Self::Fernpost | Self::Actor2016 => Habits::default(),
-            Self::Synapse2014 => Habits { pairs: PairOrder::IdFirst, raw_targets: true },
+            Self::Fernpost | Self::Actor2016 => InteropQuirks::default(),
+            Self::Synapse2014 => InteropQuirks { pairs: PairOrder::IdFirst, raw_targets: true },
         }
     }
 }
 
 /// The value that a profile sets for a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Preset {
+pub(super) enum ProfilePreset {
     /// A text.
     Text(&'static str),
     /// This number.
@@ -107,7 +107,7 @@ pub(super) enum Preset {
 
 /// The authentication of a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Auth {
+pub enum PeerAuth {
     /// By the address that it calls from; for private links only.
     Network {
         /// Address ranges of the peer.
@@ -117,11 +117,11 @@ pub enum Auth {
 
 /// Returns the peer if all of its values are valid.
 pub(super) fn peer(
-    resolved: Resolved,
+    resolved: ResolvedPeer,
     own: Option<&ServerName>,
-    alike: &mut Alike,
-    check: &mut Check<'_>,
-) -> Option<Peer> {
+    alike: &mut SharedLimits,
+    check: &mut SettingsCheck<'_>,
+) -> Option<PeerSettings> {
     let limits = shared(&mut alike.limits, resolved.limits(check));
     let name = resolved.server.clone()?;
     if Some(&name) == own {
@@ -131,17 +131,17 @@ pub(super) fn peer(
     let addresses = addresses(&resolved, &name, check);
     let section = &resolved.section;
     let (dialect, profile, insecure) = (section.dialect, section.profile, section.insecure);
-    let link = Link { dialect, profile, addresses, auth: auth?, insecure };
+    let link = PeerLink { dialect, profile, addresses, auth: auth?, insecure };
     let origins = shared(&mut alike.origins, resolved.origins);
-    Some(Peer { name, limits, link, origins })
+    Some(PeerSettings { name, limits, link, origins })
 }
 
 /// Values that peers share, each stored once: most of a thousand peers have no values of their own and would repeat two
 /// kilobytes each.
 #[derive(Default)]
-pub(super) struct Alike {
+pub(super) struct SharedLimits {
     limits: Vec<Arc<PeerLimits>>,
-    origins: Vec<Arc<[(&'static str, Origin)]>>,
+    origins: Vec<Arc<[(&'static str, ValueOrigin)]>>,
 }
 
 /// Maximum number of distinct values to compare with, so that the search does not grow if all peers differ.
@@ -163,7 +163,7 @@ where
     new
 }
 
-fn auth(resolved: &Resolved, check: &mut Check<'_>) -> Option<Auth> {
+fn auth(resolved: &ResolvedPeer, check: &mut SettingsCheck<'_>) -> Option<PeerAuth> {
     let section = &resolved.section;
     let Some(super::peer_section::AuthKind::Network) = section.auth else {
         // A weaker authentication is never assumed.
@@ -173,7 +173,7 @@ fn auth(resolved: &Resolved, check: &mut Check<'_>) -> Option<Auth> {
         return None;
     };
     let mut allow_from = Vec::new();
-    for Range(net) in &section.allow_from {
+    for AddressRange(net) in &section.allow_from {
         match net {
             IpNet::V6(v6) if v6.network().to_ipv4_mapped().is_some() => {
                 check.invalid(&resolved.key("allow_from"), format!("{net} is an IPv4 range; write it as one"));
@@ -186,15 +186,15 @@ fn auth(resolved: &Resolved, check: &mut Check<'_>) -> Option<Auth> {
         check.invalid(&resolved.key("allow_from"), why);
     }
     allow_from.shrink_to_fit();
-    Some(Auth::Network { allow_from })
+    Some(PeerAuth::Network { allow_from })
 }
 
-fn addresses(resolved: &Resolved, name: &ServerName, check: &mut Check<'_>) -> Vec<Address> {
+fn addresses(resolved: &ResolvedPeer, name: &ServerName, check: &mut SettingsCheck<'_>) -> Vec<PeerAddress> {
     let section = &resolved.section;
     let key = resolved.key("addresses");
     let mut addresses = Vec::new();
     for text in &section.addresses {
-        match text.parse::<Address>() {
+        match text.parse::<PeerAddress>() {
             Ok(address) if address.is_loopback() || section.insecure => addresses.push(address),
             Ok(_) => check.invalid(
                 &key,
@@ -202,13 +202,13 @@ fn addresses(resolved: &Resolved, name: &ServerName, check: &mut Check<'_>) -> V
             ),
             Err(BadAddress::Tls) => {
                 let instead = "on a private link use http:// with insecure = true";
-                check.fault(&key, Fault::Unavailable { value: Some(text.clone()), instead: Some(instead) });
+                check.fault(&key, ProblemKind::Unavailable { value: Some(text.clone()), instead: Some(instead) });
             }
             Err(why) => check.invalid(&key, format!("\"{text}\": {why}")),
         }
     }
     if section.addresses.is_empty() {
-        let by_name = format!("http://{name}").parse::<Address>().ok();
+        let by_name = format!("http://{name}").parse::<PeerAddress>().ok();
         match by_name.filter(|address| address.ip().is_some() && address.is_loopback()) {
             Some(address) => addresses.push(address),
             None => check.invalid(&key, "a peer needs an address; names are not looked up in this version"),

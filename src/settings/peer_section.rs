@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use actors::limits::{BackoffLimits, FetchLimits, Numbering, PEERS_RESIDENT_MAX, PeerLimits, RestartLimits, Speech};
-use actors::model::{Deadlines, Seq};
+use actors::limits::{
+    BackoffLimits, DialectKind, FetchLimits, Numbering, PEERS_RESIDENT_MAX, PeerLimits, RestartLimits,
+};
+use actors::model::{RequestDeadlines, Seq};
 use serde::Deserialize;
 
-use super::check::Check;
-use super::peer::{Dialect, Profile};
-use super::range::Range;
-use super::units::{Size, Span};
+use super::check::SettingsCheck;
+use super::peer::{DialectName, PeerProfile};
+use super::range::AddressRange;
+use super::units::{DurationValue, SizeSetting};
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -33,7 +35,7 @@ impl Default for PeersSection {
 
 impl PeersSection {
     /// Checks and returns the maximum number of peers in memory; the limits of each peer are read separately.
-    pub(super) fn check(&self, check: &mut Check<'_>) -> u32 {
+    pub(super) fn check(&self, check: &mut SettingsCheck<'_>) -> u32 {
         check.at_least_one(&["peers"], &[("resident_max", self.resident_max.into())]);
         self.resident_max
     }
@@ -50,7 +52,7 @@ pub(super) enum AuthKind {
 /// The meaning of a peer's `seq`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Counts {
+enum NumberingValue {
     /// Detected from its pushes.
     Auto,
     /// `seq` counts strong updates.
@@ -70,41 +72,41 @@ pub(super) struct PeerSection {
     batch_items: u32,
     /// Maximum size of the updates in one push. A larger submission is refused; one that was queued under a higher
     /// limit is sent alone.
-    batch_bytes: Size,
+    batch_bytes: SizeSetting,
     /// Maximum number of unacknowledged items kept for the peer; further submissions to it are refused.
     outbox_items: u64,
     /// Maximum size of the unacknowledged items kept for the peer; further submissions to it are refused.
-    outbox_bytes: Size,
+    outbox_bytes: SizeSetting,
     /// Time for which an item waits for the peer before it expires.
-    keep: Span,
+    keep: DurationValue,
     /// Queue time after which the delivery of an item is reported by an event.
-    notify_after: Span,
+    notify_after: DurationValue,
     /// Maximum distance by which a peer may move the numbering; a peer that asks for more is suspended.
     renumber_max: u64,
     /// Time for which acknowledged items are kept, for a peer that is restored from a backup.
-    retain: Span,
+    retain: DurationValue,
     /// Maximum number of acknowledged items that are kept.
     retain_items: u64,
     /// Longest wait that a peer may ask for.
-    wait_max: Span,
+    wait_max: DurationValue,
     /// Delay after the first failure; it doubles with each further one.
-    backoff_min: Span,
+    backoff_min: DurationValue,
     /// Longest delay between attempts.
-    backoff_max: Span,
+    backoff_max: DurationValue,
     /// Share by which a delay is moved at random, in either direction.
     jitter: f64,
     /// Number of failed attempts in a row after which the peer is suspended as unreachable and only probed.
     failures_to_suspend: u32,
     /// Interval between probes of a suspended peer.
-    probe_every: Span,
+    probe_every: DurationValue,
     /// Maximum time to connect.
-    connect_timeout: Span,
+    connect_timeout: DurationValue,
     /// Maximum time of a whole request, including the response.
-    request_timeout: Span,
+    request_timeout: DurationValue,
     /// Maximum number of restarts of the peer's actor in a period; above it the peer is faulty.
     restarts_max: u32,
     /// Period in which restarts are counted.
-    restarts_period: Span,
+    restarts_period: DurationValue,
     /// Maximum number of quarantined items, and the same number of dead letters; the oldest is removed first.
     quarantine_items: u64,
     /// Failed attempts kept for the trace of what they carried; 0 keeps none.
@@ -112,34 +114,34 @@ pub(super) struct PeerSection {
     /// Maximum number of ephemeral items kept for the peer; the oldest is dropped first.
     weak_items: u32,
     /// Lifetime of an ephemeral item.
-    weak_ttl: Span,
+    weak_ttl: DurationValue,
     /// Number of PDUs fetched per hour, from any server, for missing parents of this peer's PDUs.
     fetch_items: u64,
     /// Size of the PDUs fetched per hour for this peer.
-    fetch_bytes: Size,
+    fetch_bytes: SizeSetting,
     /// Time spent per hour on fetches for this peer.
-    fetch_seconds: Span,
+    fetch_seconds: DurationValue,
     /// Whether outbound items are only queued; inbound items are still accepted.
     paused: bool,
     /// Number of the peer's next new strong update; each value is applied once.
     expect_seq: Option<u64>,
     /// Meaning of the peer's `seq`: "updates", "pushes", or "auto", which detects it.
-    numbering: Counts,
+    numbering: NumberingValue,
     /// Maximum number of items (updates, PDUs, EDUs) per second from the peer; 0 is unlimited.
     rate: u32,
     /// Time for which a request over the limits is held before it is accepted, for a peer that treats every refusal as
     /// final.
-    hold_max: Span,
+    hold_max: DurationValue,
     /// Kind of server: "fernpost", "actor-2016" or "synapse-2014"; it sets defaults for other keys.
-    pub(super) profile: Profile,
+    pub(super) profile: PeerProfile,
     /// Dialect of requests to the peer.
-    pub(super) dialect: Dialect,
+    pub(super) dialect: DialectName,
     /// URLs of the peer, tried in order.
     pub(super) addresses: Vec<String>,
     /// Authentication of the peer: "network" by the address it calls from; it must be set.
     pub(super) auth: Option<AuthKind>,
     /// Ranges that the peer calls from; if two peers share one, its addresses identify neither without a name.
-    pub(super) allow_from: Vec<Range>,
+    pub(super) allow_from: Vec<AddressRange>,
     /// Whether plain http:// is allowed beyond loopback.
     pub(super) insecure: bool,
 }
@@ -151,38 +153,38 @@ impl Default for PeerSection {
             intake_max: limits.intake_max,
             intake_items: limits.intake_items,
             batch_items: limits.batch_items,
-            batch_bytes: Size(limits.batch_bytes),
+            batch_bytes: SizeSetting(limits.batch_bytes),
             outbox_items: limits.outbox_items,
-            outbox_bytes: Size(limits.outbox_bytes),
-            keep: Span(limits.keep),
-            notify_after: Span(limits.notify_after),
+            outbox_bytes: SizeSetting(limits.outbox_bytes),
+            keep: DurationValue(limits.keep),
+            notify_after: DurationValue(limits.notify_after),
             renumber_max: limits.renumber_max,
-            retain: Span(limits.retain),
+            retain: DurationValue(limits.retain),
             retain_items: limits.retain_items,
-            wait_max: Span(limits.wait_max),
-            backoff_min: Span(limits.backoff.min),
-            backoff_max: Span(limits.backoff.max),
+            wait_max: DurationValue(limits.wait_max),
+            backoff_min: DurationValue(limits.backoff.min),
+            backoff_max: DurationValue(limits.backoff.max),
             jitter: limits.backoff.jitter,
             failures_to_suspend: limits.failures_to_suspend,
-            probe_every: Span(limits.probe_every),
-            connect_timeout: Span(limits.deadlines.connect),
-            request_timeout: Span(limits.deadlines.total),
+            probe_every: DurationValue(limits.probe_every),
+            connect_timeout: DurationValue(limits.deadlines.connect),
+            request_timeout: DurationValue(limits.deadlines.total),
             restarts_max: limits.restarts.max,
-            restarts_period: Span(limits.restarts.period),
+            restarts_period: DurationValue(limits.restarts.period),
             quarantine_items: limits.quarantine_items,
             attempts_keep: limits.attempts_keep,
             weak_items: limits.weak_items,
-            weak_ttl: Span(limits.weak_ttl),
+            weak_ttl: DurationValue(limits.weak_ttl),
             fetch_items: limits.fetch.items,
-            fetch_bytes: Size(limits.fetch.bytes),
-            fetch_seconds: Span(limits.fetch.seconds),
+            fetch_bytes: SizeSetting(limits.fetch.bytes),
+            fetch_seconds: DurationValue(limits.fetch.seconds),
             paused: limits.paused,
-            numbering: Counts::Auto,
+            numbering: NumberingValue::Auto,
             expect_seq: None,
             rate: limits.rate,
-            hold_max: Span(limits.hold_max),
-            profile: Profile::Fernpost,
-            dialect: Dialect::Updates,
+            hold_max: DurationValue(limits.hold_max),
+            profile: PeerProfile::Fernpost,
+            dialect: DialectName::Updates,
             addresses: Vec::new(),
             auth: None,
             allow_from: Vec::new(),
@@ -199,45 +201,45 @@ impl PeerSection {
             intake_max: self.intake_max,
             intake_items: if self.intake_items == 0 { u32::MAX } else { self.intake_items },
             batch_items: self.batch_items,
-            one_a_context: self.profile == Profile::Synapse2014,
+            one_a_context: self.profile == PeerProfile::Synapse2014,
             batch_bytes: self.batch_bytes.0,
             outbox_items: self.outbox_items,
             outbox_bytes: self.outbox_bytes.0,
             keep: self.keep.0,
             notify_after: self.notify_after.0,
             renumber_max: self.renumber_max,
-            loss_on_error: self.profile == Profile::Synapse2014,
+            drops_batch_on_error_status: self.profile == PeerProfile::Synapse2014,
             retain: self.retain.0,
             retain_items: self.retain_items,
             wait_max: self.wait_max.0,
             backoff: BackoffLimits { min: self.backoff_min.0, max: self.backoff_max.0, jitter: self.jitter },
             failures_to_suspend: self.failures_to_suspend,
             probe_every: self.probe_every.0,
-            deadlines: Deadlines { connect: self.connect_timeout.0, total: self.request_timeout.0 },
+            deadlines: RequestDeadlines { connect: self.connect_timeout.0, total: self.request_timeout.0 },
             restarts: RestartLimits { max: self.restarts_max, period: self.restarts_period.0 },
             quarantine_items: self.quarantine_items,
             attempts_keep: self.attempts_keep,
             paused: self.paused,
             fetch: FetchLimits { items: self.fetch_items, bytes: self.fetch_bytes.0, seconds: self.fetch_seconds.0 },
             numbering: match self.numbering {
-                Counts::Auto => Numbering::Auto,
-                Counts::Updates => Numbering::Updates,
-                Counts::Pushes => Numbering::Pushes,
+                NumberingValue::Auto => Numbering::Auto,
+                NumberingValue::Updates => Numbering::Updates,
+                NumberingValue::Pushes => Numbering::Pushes,
             },
             expect_seq: self.expect_seq.map(Seq),
             rate: self.rate,
             hold_max: self.hold_max.0,
-            answers_late: self.profile == Profile::Synapse2014,
+            never_refuse: self.profile == PeerProfile::Synapse2014,
             weak_items: self.weak_items,
             weak_ttl: self.weak_ttl.0,
             speech: match self.dialect {
-                Dialect::Updates => Speech::Updates,
-                Dialect::Transactions => Speech::Transactions,
+                DialectName::Updates => DialectKind::Updates,
+                DialectName::Transactions => DialectKind::Transactions,
             },
             // A server with the first version of the updates dialect has no GETs.
-            fetches: self.profile != Profile::Actor2016,
+            fetches: self.profile != PeerProfile::Actor2016,
             // Others know nothing of the key, and pass on what they have.
-            honours_to: self.profile == Profile::Fernpost,
+            honours_to: self.profile == PeerProfile::Fernpost,
             habits: self.profile.habits(),
         }
     }

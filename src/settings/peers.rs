@@ -6,28 +6,28 @@ use std::sync::Arc;
 
 use actors::limits::{ContextLimits, OverloadLimits, PeerLimits};
 use actors::model::ServerName;
-use actors::ports::Roster;
+use actors::ports::PeerConfig;
 use config::Value;
 use ipnet::IpNet;
 
-use super::check::Check;
-use super::pattern::Pattern;
-use super::peer::{self, Alike, Auth, Peer};
-use super::resolve::Tables;
+use super::check::SettingsCheck;
+use super::pattern::NamePattern;
+use super::peer::{self, PeerAuth, PeerSettings, SharedLimits};
+use super::resolve::PeerTables;
 use super::shared_ranges::SharedRanges;
 
 /// All configured peers.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Peers {
-    by_name: HashMap<ServerName, Arc<Peer>>,
+pub struct PeerTable {
+    by_name: HashMap<ServerName, Arc<PeerSettings>>,
     order: Vec<ServerName>,
     /// Ranges by prefix length, each with the peer it is listed for: a lookup takes one step per length, however many
     /// peers there are.
-    ranges: BTreeMap<u8, HashMap<IpNet, Holder>>,
+    ranges: BTreeMap<u8, HashMap<IpNet, RangeOwner>>,
     /// Ranges that each configured peer may call from. A denied peer is authenticated like any other and then refused
     /// as denied: a caller that is not authenticated learns nothing.
     proofs: HashMap<ServerName, Vec<IpNet>>,
-    deny: Vec<Pattern>,
+    deny: Vec<NamePattern>,
     contexts: Arc<ContextLimits>,
     overload: OverloadLimits,
     resident_max: u32,
@@ -37,24 +37,24 @@ pub struct Peers {
 
 /// The owner of a range.
 #[derive(Debug, Clone, PartialEq)]
-enum Holder {
+enum RangeOwner {
     One(ServerName),
     Several,
 }
 
-impl Peers {
+impl PeerTable {
     /// Reads the peers of a merged configuration.
     pub(super) fn read(
         merged: &Value,
         own: Option<&ServerName>,
-        deny: Vec<Pattern>,
+        deny: Vec<NamePattern>,
         contexts: ContextLimits,
-        check: &mut Check<'_>,
+        check: &mut SettingsCheck<'_>,
     ) -> Self {
-        let tables = Tables::read(merged, check);
+        let tables = PeerTables::read(merged, check);
         let unlisted = Arc::new(PeerLimits { listed: false, ..tables.resolve(None).limits(check) });
         let mut peers = Self { deny, contexts: Arc::new(contexts), unlisted, ..Self::default() };
-        let mut alike = Alike::default();
+        let mut alike = SharedLimits::default();
         let mut shared = SharedRanges::default();
         for name in tables.listed() {
             if let Some(pattern) = peers.denied_by(name) {
@@ -90,8 +90,8 @@ impl Peers {
 
     /// Records the ranges of a peer. A denied peer keeps its ranges, because otherwise its addresses would belong to
     /// the peer with the next shorter prefix.
-    fn hold_ranges(&mut self, peer: &Peer) {
-        let Auth::Network { allow_from } = &peer.link.auth;
+    fn hold_ranges(&mut self, peer: &PeerSettings) {
+        let PeerAuth::Network { allow_from } = &peer.link.auth;
         self.proofs.insert(peer.name.clone(), allow_from.clone());
         for net in allow_from {
             self.ranges
@@ -99,15 +99,15 @@ impl Peers {
                 .or_default()
                 .entry(*net)
                 .and_modify(|holder| match holder {
-                    Holder::One(name) if *name == peer.name => {}
-                    holder => *holder = Holder::Several,
+                    RangeOwner::One(name) if *name == peer.name => {}
+                    holder => *holder = RangeOwner::Several,
                 })
-                .or_insert_with(|| Holder::One(peer.name.clone()));
+                .or_insert_with(|| RangeOwner::One(peer.name.clone()));
         }
     }
 
     /// Returns a peer; `None` if it is not listed, or denied.
-    pub fn peer(&self, server: &ServerName) -> Option<Arc<Peer>> {
+    pub fn peer(&self, server: &ServerName) -> Option<Arc<PeerSettings>> {
         self.by_name.get(server).cloned()
     }
 
@@ -115,8 +115,8 @@ impl Peers {
     /// share that prefix.
     pub fn who_may_be(&self, address: IpAddr) -> Option<ServerName> {
         match self.longest(address)? {
-            (_, Holder::One(name)) => self.by_name.contains_key(name).then(|| name.clone()),
-            (_, Holder::Several) => None,
+            (_, RangeOwner::One(name)) => self.by_name.contains_key(name).then(|| name.clone()),
+            (_, RangeOwner::Several) => None,
         }
     }
 
@@ -137,11 +137,11 @@ impl Peers {
         self.denied_by(server).is_some()
     }
 
-    fn denied_by(&self, server: &ServerName) -> Option<&Pattern> {
-        self.deny.iter().find(|pattern| pattern.means(server))
+    fn denied_by(&self, server: &ServerName) -> Option<&NamePattern> {
+        self.deny.iter().find(|pattern| pattern.matches(server))
     }
 
-    fn longest(&self, address: IpAddr) -> Option<(IpNet, &Holder)> {
+    fn longest(&self, address: IpAddr) -> Option<(IpNet, &RangeOwner)> {
         let address = address.to_canonical();
         self.ranges.iter().rev().find_map(|(length, ranges)| {
             let range = IpNet::new(address, *length).ok()?.trunc();
@@ -150,7 +150,7 @@ impl Peers {
     }
 }
 
-impl Roster for Peers {
+impl PeerConfig for PeerTable {
     fn limits(&self, server: &ServerName) -> Option<Arc<PeerLimits>> {
         self.by_name.get(server).map(|peer| Arc::clone(&peer.limits))
     }

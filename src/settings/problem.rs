@@ -4,7 +4,7 @@ use std::fmt;
 
 /// The place where a value was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum ProblemPlace {
     /// A line of a file, named relative to the configuration's folder.
     File {
         /// Name: `fernpost.toml` or `conf.d/10-peers.toml`.
@@ -18,7 +18,7 @@ pub enum Place {
     Flag,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for ProblemPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { name, line: 0 } => f.write_str(name),
@@ -31,18 +31,18 @@ impl fmt::Display for Place {
 
 /// One reason for which a configuration is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct SettingsProblem {
     /// Full key; empty for a whole file.
     pub key: String,
     /// Place of the value; `None`: the compiled default is invalid.
-    pub place: Option<Place>,
+    pub place: Option<ProblemPlace>,
     /// Fault of the value.
-    pub fault: Fault,
+    pub fault: ProblemKind,
 }
 
 /// A fault of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fault {
+pub enum ProblemKind {
     /// The key does not exist. The list has valid keys, the most similar first; it has one entry if that is very
     /// similar.
     Unknown(Vec<String>),
@@ -61,17 +61,17 @@ pub enum Fault {
     Unreadable(String),
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for SettingsProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { key, place, fault } = self;
         let within = place.as_ref().map(|place| format!(" in {place}")).unwrap_or_default();
         match fault {
-            Fault::Unknown(known) => match known.as_slice() {
+            ProblemKind::Unknown(known) => match known.as_slice() {
                 [] => write!(f, "unknown key `{key}`{within}"),
                 [nearest] => write!(f, "unknown key `{key}`{within}; did you mean `{nearest}`?"),
                 known => write!(f, "unknown key `{key}`{within}; known there: `{}`", known.join("`, `")),
             },
-            Fault::Unavailable { value, instead } => {
+            ProblemKind::Unavailable { value, instead } => {
                 write!(f, "`{key}`")?;
                 if let Some(value) = value {
                     write!(f, " = \"{value}\"")?;
@@ -82,8 +82,8 @@ impl fmt::Display for Problem {
                 }
                 instead.map_or(Ok(()), |instead| write!(f, "; {instead}"))
             }
-            Fault::Invalid(why) => write!(f, "`{key}`{within}: {why}"),
-            Fault::File(why) | Fault::Unreadable(why) => match place {
+            ProblemKind::Invalid(why) => write!(f, "`{key}`{within}: {why}"),
+            ProblemKind::File(why) | ProblemKind::Unreadable(why) => match place {
                 Some(place) => write!(f, "{place}: {why}"),
                 None => f.write_str(why),
             },
@@ -93,16 +93,16 @@ impl fmt::Display for Problem {
 
 /// All problems, in the order in which they were found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub struct Problems(pub Vec<Problem>);
+pub struct SettingsProblems(pub Vec<SettingsProblem>);
 
-impl Problems {
+impl SettingsProblems {
     /// Returns whether a part of the configuration could not be read, so that its validity is unknown.
     pub fn is_unread(&self) -> bool {
-        self.0.iter().any(|problem| matches!(problem.fault, Fault::Unreadable(_)))
+        self.0.iter().any(|problem| matches!(problem.fault, ProblemKind::Unreadable(_)))
     }
 }
 
-impl fmt::Display for Problems {
+impl fmt::Display for SettingsProblems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, problem) in self.0.iter().enumerate() {
             if i > 0 {

@@ -7,9 +7,9 @@ use serde::de::{self, Deserialize, Deserializer};
 
 /// A range; a bare address is a range of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Range(pub(super) IpNet);
+pub(super) struct AddressRange(pub(super) IpNet);
 
-impl<'de> Deserialize<'de> for Range {
+impl<'de> Deserialize<'de> for AddressRange {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let one = || text.parse::<IpAddr>().map(IpNet::from);

@@ -5,15 +5,15 @@ use actors::model::{Seq, ServerName};
 use config::{Map, Value, ValueKind};
 use serde::Deserialize;
 
-use super::check::Check;
-use super::pattern::Pattern;
-use super::peer::{Preset, Profile};
+use super::check::SettingsCheck;
+use super::pattern::NamePattern;
+use super::peer::{PeerProfile, ProfilePreset};
 use super::peer_section::PeerSection;
 use super::schema;
 
 /// The origin of a peer's value, the weakest first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Origin {
+pub enum ValueOrigin {
     /// The compiled default.
     Default,
     /// The profile of the peer.
@@ -27,10 +27,10 @@ pub enum Origin {
 }
 
 /// The tables of the merged `[peers]`.
-pub(super) struct Tables<'a> {
+pub(super) struct PeerTables<'a> {
     default: Option<&'a Map<String, Value>>,
     /// Patterns in the order in which they first appear: a later pattern overrides an earlier one.
-    patterns: Vec<(Pattern, &'a Map<String, Value>)>,
+    patterns: Vec<(NamePattern, &'a Map<String, Value>)>,
     /// Peers in the order in which they first appear.
     servers: Vec<(ServerName, &'a Map<String, Value>)>,
 }
@@ -50,9 +50,9 @@ fn tables(within: Option<&Map<String, Value>>) -> impl Iterator<Item = (&String,
     })
 }
 
-impl<'a> Tables<'a> {
+impl<'a> PeerTables<'a> {
     /// Reads the tables of the merged configuration. Invalid names are reported.
-    pub(super) fn read(merged: &'a Value, check: &mut Check<'_>) -> Self {
+    pub(super) fn read(merged: &'a Value, check: &mut SettingsCheck<'_>) -> Self {
         let mut found = Self { default: None, patterns: Vec::new(), servers: Vec::new() };
         let ValueKind::Table(root) = &merged.kind else { return found };
         let Some(peers) = root.get("peers") else { return found };
@@ -78,69 +78,69 @@ impl<'a> Tables<'a> {
     }
 
     /// Patterns that no listed peer's name is like.
-    pub(super) fn idle_patterns(&self) -> impl Iterator<Item = &Pattern> {
-        let is_idle = |pattern: &&Pattern| !self.listed().any(|server| pattern.means(server));
+    pub(super) fn idle_patterns(&self) -> impl Iterator<Item = &NamePattern> {
+        let is_idle = |pattern: &&NamePattern| !self.listed().any(|server| pattern.matches(server));
         self.patterns.iter().map(|(pattern, _)| pattern).filter(is_idle)
     }
 
     /// Returns the values of a peer; for `None` those of `[peers.default]` alone.
-    pub(super) fn resolve(&self, server: Option<&ServerName>) -> Resolved {
-        let mut laid = Laid::default();
+    pub(super) fn resolve(&self, server: Option<&ServerName>) -> ResolvedPeer {
+        let mut laid = LayeredValues::default();
         if let Some(default) = self.default {
-            laid.table(default, &Origin::Peers);
+            laid.table(default, &ValueOrigin::Peers);
         }
         if let Some(server) = server {
-            for (pattern, table) in self.patterns.iter().filter(|(pattern, _)| pattern.means(server)) {
-                laid.table(table, &Origin::Pattern(pattern.to_string()));
+            for (pattern, table) in self.patterns.iter().filter(|(pattern, _)| pattern.matches(server)) {
+                laid.table(table, &ValueOrigin::Pattern(pattern.to_string()));
             }
             for (_, table) in self.servers.iter().filter(|(name, _)| name == server) {
-                laid.table(table, &Origin::Server);
+                laid.table(table, &ValueOrigin::Server);
             }
         }
         // The profile is a key that any layer may set, so its values are applied last, below all others.
         let profile = laid.section().profile;
-        laid.below(profile);
+        laid.apply_profile_defaults(profile);
         let section = laid.section();
-        Resolved { server: server.cloned(), section, origins: laid.origins }
+        ResolvedPeer { server: server.cloned(), section, origins: laid.origins }
     }
 }
 
 /// Values in layers, with their origins.
-struct Laid {
+struct LayeredValues {
     values: Map<String, Value>,
-    origins: Vec<(&'static str, Origin)>,
+    origins: Vec<(&'static str, ValueOrigin)>,
 }
 
-impl Default for Laid {
+impl Default for LayeredValues {
     fn default() -> Self {
         let keys = schema::fields_of::<PeerSection>().iter();
-        Self { values: Map::new(), origins: keys.map(|key| (*key, Origin::Default)).collect() }
+        Self { values: Map::new(), origins: keys.map(|key| (*key, ValueOrigin::Default)).collect() }
     }
 }
 
-impl Laid {
+impl LayeredValues {
     /// Adds a table above the existing values.
-    fn table(&mut self, table: &Map<String, Value>, origin: &Origin) {
+    fn table(&mut self, table: &Map<String, Value>, origin: &ValueOrigin) {
         for (key, value) in table {
             self.put(key, value.clone(), origin);
         }
     }
 
     /// Adds the values of a profile for keys that are not set.
-    fn below(&mut self, profile: Profile) {
+    fn apply_profile_defaults(&mut self, profile: PeerProfile) {
         for (key, preset) in profile.defaults() {
             if !self.values.contains_key(*key) {
                 let value = match preset {
-                    Preset::Text(text) => Value::from(*text),
-                    Preset::Number(number) => Value::from(*number),
-                    Preset::Yes => Value::from(true),
+                    ProfilePreset::Text(text) => Value::from(*text),
+                    ProfilePreset::Number(number) => Value::from(*number),
+                    ProfilePreset::Yes => Value::from(true),
                 };
-                self.put(key, value, &Origin::Profile);
+                self.put(key, value, &ValueOrigin::Profile);
             }
         }
     }
 
-    fn put(&mut self, key: &str, value: Value, origin: &Origin) {
+    fn put(&mut self, key: &str, value: Value, origin: &ValueOrigin) {
         self.values.insert(key.to_owned(), value);
         if let Some(entry) = self.origins.iter_mut().find(|(name, _)| *name == key) {
             entry.1 = origin.clone();
@@ -154,30 +154,30 @@ impl Laid {
 }
 
 /// The values of one peer, unchecked.
-pub(super) struct Resolved {
+pub(super) struct ResolvedPeer {
     pub(super) server: Option<ServerName>,
     pub(super) section: PeerSection,
-    pub(super) origins: Vec<(&'static str, Origin)>,
+    pub(super) origins: Vec<(&'static str, ValueOrigin)>,
 }
 
-impl Resolved {
-    fn origin(&self, key: &str) -> &Origin {
-        self.origins.iter().find(|(name, _)| *name == key).map_or(&Origin::Default, |(_, origin)| origin)
+impl ResolvedPeer {
+    fn origin(&self, key: &str) -> &ValueOrigin {
+        self.origins.iter().find(|(name, _)| *name == key).map_or(&ValueOrigin::Default, |(_, origin)| origin)
     }
 
     /// Returns the full key under which a value was given.
     pub(super) fn key<'a>(&'a self, key: &'a str) -> Vec<&'a str> {
         match (self.origin(key), &self.server) {
-            (Origin::Pattern(pattern), _) => vec!["peers", "pattern", pattern, key],
-            (Origin::Server | Origin::Profile | Origin::Default, Some(server)) => {
+            (ValueOrigin::Pattern(pattern), _) => vec!["peers", "pattern", pattern, key],
+            (ValueOrigin::Server | ValueOrigin::Profile | ValueOrigin::Default, Some(server)) => {
                 vec!["peers", "server", server.as_str(), key]
             }
-            (Origin::Peers, _) | (_, None) => vec!["peers", "default", key],
+            (ValueOrigin::Peers, _) | (_, None) => vec!["peers", "default", key],
         }
     }
 
     /// Checks and returns the limits.
-    pub(super) fn limits(&self, check: &mut Check<'_>) -> PeerLimits {
+    pub(super) fn limits(&self, check: &mut SettingsCheck<'_>) -> PeerLimits {
         let limits = self.section.limits();
         let none_gets_through = [
             ("intake_max", u64::from(limits.intake_max)),
@@ -219,7 +219,12 @@ impl Resolved {
     }
 
     /// Checks that the first is not longer than the second. The problem is reported for the one that was set last.
-    fn in_order(&self, check: &mut Check<'_>, less: (&str, std::time::Duration), more: (&str, std::time::Duration)) {
+    fn in_order(
+        &self,
+        check: &mut SettingsCheck<'_>,
+        less: (&str, std::time::Duration),
+        more: (&str, std::time::Duration),
+    ) {
         if less.1 > more.1 {
             let at = if self.origin(more.0) > self.origin(less.0) { more.0 } else { less.0 };
             let (short, long) = (humantime::format_duration(less.1), humantime::format_duration(more.1));

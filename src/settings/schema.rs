@@ -9,14 +9,14 @@ use super::feed::FeedSection;
 use super::messenger::MessengerSection;
 use super::network::NetworkSection;
 use super::peer_section::{PeerSection, PeersSection};
-use super::problem::Fault;
+use super::problem::ProblemKind;
 use super::server::ServerSection;
 use super::store::StoreSection;
 
 /// The whole configuration as written.
 #[derive(Debug, Clone, Default, PartialEq, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Raw {
+pub(super) struct RawSettings {
     pub(super) server: ServerSection,
     pub(super) federation: FederationSection,
     pub(super) messenger: MessengerSection,
@@ -29,7 +29,7 @@ pub(super) struct Raw {
 }
 
 /// The keys that a table may have.
-pub(super) enum Names {
+pub(super) enum KnownNames {
     /// These keys.
     Fixed(&'static [&'static str]),
     /// Any keys: they are names of servers or patterns.
@@ -37,10 +37,10 @@ pub(super) enum Names {
 }
 
 /// Returns the keys of the table at this path; `None` if it is not a table.
-pub(super) fn names(path: &[impl AsRef<str>]) -> Option<Names> {
+pub(super) fn names(path: &[impl AsRef<str>]) -> Option<KnownNames> {
     let path: Vec<&str> = path.iter().map(AsRef::as_ref).collect();
-    Some(Names::Fixed(match path.as_slice() {
-        [] => fields_of::<Raw>(),
+    Some(KnownNames::Fixed(match path.as_slice() {
+        [] => fields_of::<RawSettings>(),
         ["server"] => fields_of::<ServerSection>(),
         ["federation"] => fields_of::<FederationSection>(),
         ["messenger"] => fields_of::<MessengerSection>(),
@@ -55,7 +55,7 @@ pub(super) fn names(path: &[impl AsRef<str>]) -> Option<Names> {
         ["network"] => fields_of::<NetworkSection>(),
         ["peers"] => fields_of::<PeersSection>(),
         ["peers", "default"] | ["peers", "pattern" | "server", _] => fields_of::<PeerSection>(),
-        ["peers", "pattern" | "server"] => return Some(Names::Any),
+        ["peers", "pattern" | "server"] => return Some(KnownNames::Any),
         _ => return None,
     }))
 }
@@ -64,14 +64,14 @@ pub(super) fn names(path: &[impl AsRef<str>]) -> Option<Names> {
 pub(super) fn fields_of<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
     let mut fields: &'static [&'static str] = &[];
     // Nothing is deserialized: a struct passes the names of its fields before it reads any value.
-    let _nothing = T::deserialize(Asked(&mut fields));
+    let _nothing = T::deserialize(FieldNameProbe(&mut fields));
     fields
 }
 
 /// A deserializer that records the fields a struct asks for and supplies none.
-struct Asked<'a>(&'a mut &'static [&'static str]);
+struct FieldNameProbe<'a>(&'a mut &'static [&'static str]);
 
-impl<'de> Deserializer<'de> for Asked<'_> {
+impl<'de> Deserializer<'de> for FieldNameProbe<'_> {
     type Error = value::Error;
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -134,26 +134,26 @@ fn without_names(path: &[impl AsRef<str>]) -> String {
 }
 
 /// Returns the fault of this key in this table; `None` if it is valid.
-pub(super) fn refuses(table: &[String], key: &str) -> Option<Fault> {
+pub(super) fn key_fault(table: &[String], key: &str) -> Option<ProblemKind> {
     let known = match names(table) {
         None => &[][..],
-        Some(Names::Any) => return None,
-        Some(Names::Fixed(known)) if known.contains(&key) => return None,
-        Some(Names::Fixed(known)) => known,
+        Some(KnownNames::Any) => return None,
+        Some(KnownNames::Fixed(known)) if known.contains(&key) => return None,
+        Some(KnownNames::Fixed(known)) => known,
     };
     let path = [table, &[key.to_owned()]].concat();
     if PLANNED_KEYS.contains(&without_names(&path).as_str()) {
-        return Some(Fault::Unavailable { value: None, instead: None });
+        return Some(ProblemKind::Unavailable { value: None, instead: None });
     }
-    Some(Fault::Unknown(nearest(key, known)))
+    Some(ProblemKind::Unknown(nearest(key, known)))
 }
 
 /// Returns the fault of a value that is planned and not implemented; `None` for all other values.
-pub(super) fn refuses_value(key: &[String], value: &str) -> Option<Fault> {
+pub(super) fn refuses_value(key: &[String], value: &str) -> Option<ProblemKind> {
     let key = without_names(key);
     let is_meant = |planned: &str| planned.strip_suffix('*').map_or(planned == value, |start| value.starts_with(start));
     let (_, _, instead) = PLANNED_VALUES.iter().find(|(of, planned, _)| *of == key && is_meant(planned))?;
-    Some(Fault::Unavailable { value: Some(value.to_owned()), instead: *instead })
+    Some(ProblemKind::Unavailable { value: Some(value.to_owned()), instead: *instead })
 }
 
 /// Similarity from which a name counts as misspelt.
@@ -176,13 +176,13 @@ mod tests {
     #[test]
     fn section_fields_match_struct() {
         assert_eq!(fields_of::<FeedSection>(), ["retain", "high_water", "low_water"]);
-        assert_eq!(fields_of::<Raw>().len(), 9);
+        assert_eq!(fields_of::<RawSettings>().len(), 9);
         assert!(fields_of::<u32>().is_empty());
     }
 
     #[test]
     fn every_section_has_field_names() {
-        for section in fields_of::<Raw>() {
+        for section in fields_of::<RawSettings>() {
             assert!(names(&[section]).is_some(), "{section}");
         }
     }
@@ -192,7 +192,7 @@ mod tests {
         for key in PLANNED_KEYS {
             let path: Vec<String> = key.replace('*', "default").split('.').map(str::to_owned).collect();
             let (last, table) = path.split_last().expect("not empty");
-            assert_eq!(refuses(table, last), Some(Fault::Unavailable { value: None, instead: None }), "{key}");
+            assert_eq!(key_fault(table, last), Some(ProblemKind::Unavailable { value: None, instead: None }), "{key}");
         }
     }
 

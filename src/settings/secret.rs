@@ -6,32 +6,32 @@ use std::path::{Path, PathBuf};
 
 use serde::de::{self, Deserialize, Deserializer};
 
-use super::check::Check;
+use super::check::SettingsCheck;
 
 /// A bearer token. Its `Debug` shows none of it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct SecretValue(String);
 
-impl Secret {
+impl SecretValue {
     /// Returns the secret, for the code that sends it.
     pub fn expose(&self) -> &str {
         &self.0
     }
 }
 
-impl From<&str> for Secret {
+impl From<&str> for SecretValue {
     fn from(secret: &str) -> Self {
         Self(secret.into())
     }
 }
 
-impl fmt::Debug for Secret {
+impl fmt::Debug for SecretValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(..)")
     }
 }
 
-impl<'de> Deserialize<'de> for Secret {
+impl<'de> Deserialize<'de> for SecretValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // serde's own message would print the value that it found.
         String::deserialize(deserializer).map(Self).map_err(|_| de::Error::custom("a token is a text"))
@@ -40,11 +40,11 @@ impl<'de> Deserialize<'de> for Secret {
 
 /// Returns the token of `[section]`, from `token` or `token_file`.
 pub(super) fn token(
-    check: &mut Check<'_>,
+    check: &mut SettingsCheck<'_>,
     section: &str,
-    token: Option<Secret>,
+    token: Option<SecretValue>,
     token_file: Option<PathBuf>,
-) -> Option<Secret> {
+) -> Option<SecretValue> {
     let (secret, key) = match (token, token_file) {
         (None, None) => return None,
         (Some(_), Some(_)) => {
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn secret_is_not_printed() {
-        let secret = Secret::from("sesame");
+        let secret = SecretValue::from("sesame");
         assert_eq!(format!("{secret:?}"), "Secret(..)");
         assert_eq!(secret.expose(), "sesame");
     }

@@ -7,12 +7,12 @@ use std::time::Duration;
 use actors::model::ServerName;
 use serde::Deserialize;
 
-use super::check::Check;
-use super::units::Span;
+use super::check::SettingsCheck;
+use super::units::DurationValue;
 
 /// The identity of this server, and its process.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Server {
+pub struct ServerSettings {
     /// Name of this server.
     pub name: ServerName,
     /// Folder of all data.
@@ -33,17 +33,17 @@ pub(super) struct ServerSection {
     /// Number of HTTP workers (threads) of each listener.
     workers: u32,
     /// Maximum time that a stop waits for work in flight.
-    drain: Span,
+    drain: DurationValue,
 }
 
 impl Default for ServerSection {
     fn default() -> Self {
-        Self { name: String::new(), data_dir: "data".into(), workers: 1, drain: Span::secs(10) }
+        Self { name: String::new(), data_dir: "data".into(), workers: 1, drain: DurationValue::secs(10) }
     }
 }
 
 impl ServerSection {
-    pub(super) fn check(self, check: &mut Check<'_>) -> Option<Server> {
+    pub(super) fn check(self, check: &mut SettingsCheck<'_>) -> Option<ServerSettings> {
         check.at_least_one(&["server"], &[("workers", self.workers.into())]);
         let name = match self.name.parse::<ServerName>() {
             Ok(name) => name,
@@ -62,7 +62,7 @@ impl ServerSection {
         {
             check.invalid(&["server", "data_dir"], why);
         }
-        Some(Server { name, data_dir, workers: self.workers as usize, drain: self.drain.0 })
+        Some(ServerSettings { name, data_dir, workers: self.workers as usize, drain: self.drain.0 })
     }
 }
 

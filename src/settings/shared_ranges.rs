@@ -9,33 +9,33 @@ use std::collections::BTreeMap;
 use actors::model::ServerName;
 use ipnet::IpNet;
 
-use super::check::Check;
-use super::peer::{Auth, Peer, Profile};
+use super::check::SettingsCheck;
+use super::peer::{PeerAuth, PeerProfile, PeerSettings};
 
 /// Who calls from which range, listed peers and denied ones.
 #[derive(Default)]
-pub(super) struct SharedRanges(BTreeMap<IpNet, Vec<Caller>>);
+pub(super) struct SharedRanges(BTreeMap<IpNet, Vec<RangeUser>>);
 
-struct Caller {
+struct RangeUser {
     name: ServerName,
-    profile: Profile,
+    profile: PeerProfile,
     denied: bool,
 }
 
 impl SharedRanges {
     /// Note the ranges of a peer.
-    pub(super) fn note(&mut self, peer: &Peer, denied: bool) {
-        let Auth::Network { allow_from } = &peer.link.auth;
+    pub(super) fn note(&mut self, peer: &PeerSettings, denied: bool) {
+        let PeerAuth::Network { allow_from } = &peer.link.auth;
         for net in allow_from {
             let callers = self.0.entry(*net).or_default();
             if callers.last().is_none_or(|last| last.name != peer.name) {
-                callers.push(Caller { name: peer.name.clone(), profile: peer.link.profile, denied });
+                callers.push(RangeUser { name: peer.name.clone(), profile: peer.link.profile, denied });
             }
         }
     }
 
     /// Report the peers that cannot be told from others.
-    pub(super) fn check(&self, check: &mut Check<'_>) {
+    pub(super) fn check(&self, check: &mut SettingsCheck<'_>) {
         for (net, callers) in self.0.iter().filter(|(_, callers)| callers.len() > 1) {
             for caller in callers.iter().filter(|caller| !caller.denied) {
                 let Some(other) = callers.iter().map(|other| &other.name).find(|other| **other != caller.name) else {
@@ -43,15 +43,15 @@ impl SharedRanges {
                 };
                 let key = ["peers", "server", caller.name.as_str(), "allow_from"];
                 match caller.profile {
-                    Profile::Fernpost => {}
-                    Profile::Actor2016 => check.invalid(
+                    PeerProfile::Fernpost => {}
+                    PeerProfile::Actor2016 => check.invalid(
                         &key,
                         format!(
                             "{net} is also that of {other}, and a server of profile \"actor-2016\" does not say its name: it could not \
                              be told from {other}, and nothing it sends would be taken; give each of them a range of its own"
                         ),
                     ),
-                    Profile::Synapse2014 => check.note(
+                    PeerProfile::Synapse2014 => check.note(
                         &key,
                         format!(
                             "{net} is also that of {other}, and a server of profile \"synapse-2014\" says its name in transactions \

@@ -3,17 +3,17 @@
 use actors::model::Size as Bytes;
 use serde::Deserialize;
 
-use super::check::Check;
-use super::units::Size;
+use super::check::SettingsCheck;
+use super::units::SizeSetting;
 
 /// A page cache smaller than this was hardly meant.
 const CACHE_SMALL: u64 = 1 << 20;
 
 /// The store on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Store {
+pub struct StoreSettings {
     /// Storage engine.
-    pub backend: Backend,
+    pub backend: StoreBackend,
     /// Maximum number of batches in one commit.
     pub group_max: usize,
     /// Maximum number of rows in one commit; a batch is never split.
@@ -33,7 +33,7 @@ pub struct Store {
 /// The storage engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Backend {
+pub enum StoreBackend {
     /// One redb file in the data folder.
     Redb,
 }
@@ -42,7 +42,7 @@ pub enum Backend {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct StoreSection {
     /// Storage engine: "redb" is one file in the data folder.
-    backend: Backend,
+    backend: StoreBackend,
     /// Maximum number of batches in one commit.
     group_max: u32,
     /// Maximum number of rows in one commit.
@@ -50,11 +50,11 @@ pub(super) struct StoreSection {
     /// Number of uncommitted rows from which new requests are told to wait.
     queue_rows: u32,
     /// Size of the engine's page cache.
-    cache: Size,
+    cache: SizeSetting,
     /// Size of recent updates kept in memory for peers that are not behind.
-    recent: Size,
+    recent: SizeSetting,
     /// Free space on the disk below which nothing is accepted; 0B: no limit.
-    min_free: Size,
+    min_free: SizeSetting,
     /// Whether each commit costs a little more so that a start after a crash is quick.
     quick_repair: bool,
 }
@@ -62,20 +62,20 @@ pub(super) struct StoreSection {
 impl Default for StoreSection {
     fn default() -> Self {
         Self {
-            backend: Backend::Redb,
+            backend: StoreBackend::Redb,
             group_max: 256,
             group_rows: 4096,
             queue_rows: 16384,
-            cache: Size::mib(32),
-            recent: Size::mib(16),
-            min_free: Size::mib(1024),
+            cache: SizeSetting::mib(32),
+            recent: SizeSetting::mib(16),
+            min_free: SizeSetting::mib(1024),
             quick_repair: true,
         }
     }
 }
 
 impl StoreSection {
-    pub(super) fn check(self, check: &mut Check<'_>) -> Store {
+    pub(super) fn check(self, check: &mut SettingsCheck<'_>) -> StoreSettings {
         let numbers = [
             ("group_max", self.group_max.into()),
             ("group_rows", self.group_rows.into()),
@@ -88,7 +88,7 @@ impl StoreSection {
                 format!("a page cache of {} makes each read go to the disk; the default is 32MiB", Bytes(self.cache.0));
             check.note(&["store", "cache"], why);
         }
-        Store {
+        StoreSettings {
             backend: self.backend,
             group_max: self.group_max as usize,
             group_rows: self.group_rows as usize,

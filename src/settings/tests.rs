@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use actors::limits::{PEERS_RESIDENT_MAX, PeerLimits};
 use actors::model::ServerName;
-use actors::ports::Roster;
+use actors::ports::PeerConfig;
 
-use super::peer::Dialect;
-use super::schema::{self, Names, Raw};
+use super::peer::DialectName;
+use super::schema::{self, KnownNames, RawSettings};
 use super::*;
 
 mod contexts;
@@ -20,7 +20,7 @@ mod words;
 
 const RED: &str = "server.name = \"red.example\"\n";
 
-fn load(text: &str) -> Result<Settings, Problems> {
+fn load(text: &str) -> Result<Settings, SettingsProblems> {
     Settings::load(&Sources::text(format!("{RED}{text}"), "/etc/fernpost"))
 }
 
@@ -33,7 +33,7 @@ fn wrong(text: &str) -> Vec<String> {
     lines(load(text))
 }
 
-fn lines(loaded: Result<Settings, Problems>) -> Vec<String> {
+fn lines(loaded: Result<Settings, SettingsProblems>) -> Vec<String> {
     loaded.expect_err("it is wrong").to_string().lines().map(str::to_owned).collect()
 }
 
@@ -52,12 +52,12 @@ fn peer(name: &str, range: &str, more: &str) -> String {
     )
 }
 
-fn with_env(text: &str, env: &[(&str, &str)]) -> Result<Settings, Problems> {
+fn with_env(text: &str, env: &[(&str, &str)]) -> Result<Settings, SettingsProblems> {
     let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     Settings::load(&Sources { env, ..Sources::text(format!("{RED}{text}"), "") })
 }
 
-fn with_flags(text: &str, flags: &[(&str, &str)]) -> Result<Settings, Problems> {
+fn with_flags(text: &str, flags: &[(&str, &str)]) -> Result<Settings, SettingsProblems> {
     let flags = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     Settings::load(&Sources { flags, ..Sources::text(format!("{RED}{text}"), "") })
 }
@@ -73,20 +73,20 @@ fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     folder
 }
 
-fn load_in(folder: &tempfile::TempDir) -> Result<Settings, Problems> {
+fn load_in(folder: &tempfile::TempDir) -> Result<Settings, SettingsProblems> {
     Settings::load(&Sources::file(folder.path().join("red.toml")))
 }
 
 #[test]
 fn manual_equals_compiled_defaults() {
-    let manual: Raw = toml::from_str(Settings::defaults_toml()).expect("the manual is a configuration");
-    assert_eq!(manual, Raw::default());
+    let manual: RawSettings = toml::from_str(Settings::defaults_toml()).expect("the manual is a configuration");
+    assert_eq!(manual, RawSettings::default());
 }
 
 fn known(path: &[&str], into: &mut BTreeSet<Vec<String>>) {
     match schema::names(path) {
-        Some(Names::Fixed(fields)) => fields.iter().for_each(|field| known(&[path, &[*field]].concat(), into)),
-        Some(Names::Any) => {}
+        Some(KnownNames::Fixed(fields)) => fields.iter().for_each(|field| known(&[path, &[*field]].concat(), into)),
+        Some(KnownNames::Any) => {}
         None => drop(into.insert(path.iter().map(|&s| s.to_owned()).collect())),
     }
 }
@@ -129,7 +129,7 @@ fn sample_gateways_know_each_other() {
         assert_eq!(peer.link.addresses[0].as_str(), format!("http://{}", other.federation.listen));
         assert!(one.peers.believes(&other.server.name, ip("127.0.0.1")));
         let mixed = [one, other].iter().any(|gateway| gateway.server.name.as_str() == "green.example");
-        assert_eq!(peer.link.dialect, if mixed { Dialect::Transactions } else { Dialect::Updates });
+        assert_eq!(peer.link.dialect, if mixed { DialectName::Transactions } else { DialectName::Updates });
         assert_ne!(one.server.data_dir, other.server.data_dir);
     }
 }
@@ -326,11 +326,11 @@ fn server_section_overrides_patterns() {
     let limits = &peer.limits;
     assert_eq!((limits.intake_max, limits.batch_items, limits.attempts_keep, limits.restarts.max), (1, 2, 3, 4));
     let origin = |key| peer.origins.iter().find(|(name, _)| *name == key).map(|(_, origin)| origin.clone());
-    assert_eq!(origin("intake_max"), Some(Origin::Peers));
-    assert_eq!(origin("batch_items"), Some(Origin::Pattern("*.gov.example".into())));
-    assert_eq!(origin("attempts_keep"), Some(Origin::Pattern("*".into())));
-    assert_eq!(origin("restarts_max"), Some(Origin::Server));
-    assert_eq!(origin("retain"), Some(Origin::Default));
+    assert_eq!(origin("intake_max"), Some(ValueOrigin::Peers));
+    assert_eq!(origin("batch_items"), Some(ValueOrigin::Pattern("*.gov.example".into())));
+    assert_eq!(origin("attempts_keep"), Some(ValueOrigin::Pattern("*".into())));
+    assert_eq!(origin("restarts_max"), Some(ValueOrigin::Server));
+    assert_eq!(origin("retain"), Some(ValueOrigin::Default));
 }
 
 #[test]
@@ -483,7 +483,7 @@ fn unmerged_values_parse_like_merged() {
         .to_owned()
         + &peer("blue.example", "127.0.0.0/8", "");
     let peer = good(&text).peers.peer(&name("blue.example")).expect("listed");
-    assert_eq!((peer.limits.backoff.jitter, peer.link.profile), (1.0, Profile::Actor2016));
+    assert_eq!((peer.limits.backoff.jitter, peer.link.profile), (1.0, PeerProfile::Actor2016));
     assert_eq!(peer.limits.outbox_items, 9_000_000_000);
     assert_eq!(wrong("peers.default.intake_max = -1").len(), 1);
     assert_eq!(wrong("peers.default.intake_max = 5_000_000_000").len(), 1);

@@ -9,9 +9,9 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 /// A duration: "750ms", "30s", "7d".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Span(pub(super) Duration);
+pub(super) struct DurationValue(pub(super) Duration);
 
-impl Span {
+impl DurationValue {
     pub(super) const fn secs(secs: u64) -> Self {
         Self(Duration::from_secs(secs))
     }
@@ -23,15 +23,15 @@ impl Span {
 
 /// A time of retention: a duration, or "forever".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Keep(pub(super) Option<Duration>);
+pub(super) struct RetentionValue(pub(super) Option<Duration>);
 
 const FOREVER: &str = "forever";
 
 /// A number of bytes: "8MiB".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Size(pub(super) u64);
+pub(super) struct SizeSetting(pub(super) u64);
 
-impl Size {
+impl SizeSetting {
     pub(super) const fn mib(mib: u64) -> Self {
         Self(mib << 20)
     }
@@ -93,7 +93,7 @@ impl<T> Visitor<'_> for WithUnit<T> {
     }
 }
 
-impl<'de> Deserialize<'de> for Span {
+impl<'de> Deserialize<'de> for DurationValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(WithUnit {
             what: "a duration",
@@ -104,7 +104,7 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
-impl<'de> Deserialize<'de> for Keep {
+impl<'de> Deserialize<'de> for RetentionValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(WithUnit {
             what: "\"forever\" or a duration",
@@ -118,7 +118,7 @@ impl<'de> Deserialize<'de> for Keep {
     }
 }
 
-impl<'de> Deserialize<'de> for Size {
+impl<'de> Deserialize<'de> for SizeSetting {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(WithUnit {
             what: "a size",
@@ -152,16 +152,16 @@ fn sized(text: &str) -> String {
 
 /// The address of a listener: an IP address and a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Listen(pub(super) SocketAddr);
+pub(super) struct ListenAddress(pub(super) SocketAddr);
 
-impl Listen {
+impl ListenAddress {
     /// Returns a port of the loopback address.
     pub(super) fn loopback(port: u16) -> Self {
         Self(SocketAddr::from(([127, 0, 0, 1], port)))
     }
 }
 
-impl<'de> Deserialize<'de> for Listen {
+impl<'de> Deserialize<'de> for ListenAddress {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         text.parse().map(Self).map_err(|_| {
@@ -181,28 +181,29 @@ mod tests {
 
     #[test]
     fn durations_and_sizes_carry_units() {
-        assert_eq!(read("\"750ms\""), Ok(Span(Duration::from_millis(750))));
-        assert_eq!(read("\"7d\""), Ok(Span::days(7)));
-        assert_eq!(read("\"365d\""), Ok(Keep(Some(Span::days(365).0))));
-        assert_eq!(read("\"forever\""), Ok(Keep(None)));
-        assert_eq!(read("\"8MiB\""), Ok(Size::mib(8)));
-        assert_eq!(read("\"512B\""), Ok(Size(512)));
+        assert_eq!(read("\"750ms\""), Ok(DurationValue(Duration::from_millis(750))));
+        assert_eq!(read("\"7d\""), Ok(DurationValue::days(7)));
+        assert_eq!(read("\"365d\""), Ok(RetentionValue(Some(DurationValue::days(365).0))));
+        assert_eq!(read("\"forever\""), Ok(RetentionValue(None)));
+        assert_eq!(read("\"8MiB\""), Ok(SizeSetting::mib(8)));
+        assert_eq!(read("\"512B\""), Ok(SizeSetting(512)));
     }
 
     #[test]
     fn bare_number_names_missing_unit() {
-        assert_eq!(read::<Span>("30"), Err("30 has no unit; write \"30s\"".into()));
-        assert_eq!(read::<Span>("\"30\""), Err("30 has no unit; write \"30s\"".into()));
-        assert_eq!(read::<Span>("\"0\""), Err("0 has no unit; write \"0s\"".into()));
-        assert_eq!(read::<Keep>("365"), Err("365 has no unit; write \"365d\"".into()));
+        assert_eq!(read::<DurationValue>("30"), Err("30 has no unit; write \"30s\"".into()));
+        assert_eq!(read::<DurationValue>("\"30\""), Err("30 has no unit; write \"30s\"".into()));
+        assert_eq!(read::<DurationValue>("\"0\""), Err("0 has no unit; write \"0s\"".into()));
+        assert_eq!(read::<RetentionValue>("365"), Err("365 has no unit; write \"365d\"".into()));
         assert!(
-            read::<Keep>("\"always\"").is_err_and(|why| why.starts_with("\"always\" is not \"forever\" or a duration"))
+            read::<RetentionValue>("\"always\"")
+                .is_err_and(|why| why.starts_with("\"always\" is not \"forever\" or a duration"))
         );
-        assert_eq!(read::<Size>("1024"), Err("1024 has no unit; write \"1024B\"".into()));
+        assert_eq!(read::<SizeSetting>("1024"), Err("1024 has no unit; write \"1024B\"".into()));
         let small = "32 has no unit; write \"32MiB\" or \"32KiB\", or \"32B\" for bytes";
-        assert_eq!(read::<Size>("\"32\""), Err(small.into()));
-        assert_eq!(read::<Size>("32"), Err(small.into()));
-        assert_eq!(read::<Size>("0"), Err("0 has no unit; write \"0B\"".into()));
-        assert!(read::<Size>("\"8 bananas\"").is_err_and(|why| why.starts_with("\"8 bananas\" is not a size")));
+        assert_eq!(read::<SizeSetting>("\"32\""), Err(small.into()));
+        assert_eq!(read::<SizeSetting>("32"), Err(small.into()));
+        assert_eq!(read::<SizeSetting>("0"), Err("0 has no unit; write \"0B\"".into()));
+        assert!(read::<SizeSetting>("\"8 bananas\"").is_err_and(|why| why.starts_with("\"8 bananas\" is not a size")));
     }
 }

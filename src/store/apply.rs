@@ -3,30 +3,30 @@
 use std::collections::{BTreeMap, HashMap};
 
 use actors::change::Change;
-use actors::model::{ContextId, ContextRecord, Index, Millis, PeerRecord, ServerName, Submitted};
+use actors::model::{ContextId, ContextRecord, Index, Millis, PeerRecord, ServerName, SubmittedContent};
 use actors::ports::OutboxRow;
 use redb::{Key, Table, TableDefinition, Value, WriteTransaction};
 
-use super::counters::Counts;
-use super::forget::Deliveries;
-use super::jumps::Jumps;
+use super::counters::RowCounts;
+use super::forget::DeliveryClock;
+use super::jumps::PositionJumps;
 use super::rows::{self, FeedRow};
 use super::tables::{
-    self, AttemptValue, CopyKey, DeadLetterValue, DeliveredKey, FeedValue, GapValue, HeldValue, HolderValue,
-    OutboxValue, PduValue, PieceKey, PieceValue, PlaceKey, QuarantineValue, RefValue, SeenValue, StageIdKey,
-    StageValue, SubmissionValue,
+    self, AttemptValue, ContextPduKey, CopyKey, DeadLetterValue, DeliveredKey, FeedValue, GapValue, HeldValue,
+    HolderValue, OutboxValue, PduValue, PieceValue, QuarantineValue, RefValue, SeenValue, StageIdKey, StageValue,
+    StateEntryKey, SubmissionValue,
 };
 
 /// The writer's cache between groups; it lets rows be appended without reading. It is correct only as long as every
 /// group commits: after one that does not, the journal has stopped and the cache is dropped.
 #[derive(Debug, Default)]
-pub(super) struct Memory {
+pub(super) struct WriterCache {
     /// Newest position of the feed.
     pub(super) feed_tail: u64,
     /// Newest acknowledged position.
     pub(super) feed_acked: u64,
     /// Positions that restores skipped.
-    pub(super) jumps: Jumps,
+    pub(super) jumps: PositionJumps,
     /// Number of the next item.
     pub(super) next_item: u64,
     /// Epoch of this opening: the order of arrival of held PDUs begins with it.
@@ -34,9 +34,9 @@ pub(super) struct Memory {
     /// Number of PDUs held since the store was opened.
     pub(super) arrivals: u64,
     /// Clock that gives delivery times.
-    pub(super) deliveries: Deliveries,
+    pub(super) deliveries: DeliveryClock,
     /// Ends of the tables of each server, filled in at the first use.
-    pub(super) peers: HashMap<ServerName, Ends>,
+    pub(super) peers: HashMap<ServerName, TableTails>,
 }
 
 /// Maximum number of servers in the cache. All values can be read again with one lookup each, so the cache is simply
@@ -45,7 +45,7 @@ const REMEMBERED_MAX: usize = 16_384;
 
 /// The ends of the tables of one server.
 #[derive(Debug, Default)]
-pub(super) struct Ends {
+pub(super) struct TableTails {
     /// Newest index of the outbox, and the bytes ever queued up to there.
     pub(super) outbox: Option<(u64, u64)>,
     /// Range of the numbers with digests.
@@ -70,13 +70,13 @@ pub(super) struct TakenEnds {
 }
 
 /// A table that is opened at its first use, so that a group pays nothing for tables that it does not touch.
-pub(super) struct Lazy<'t, K: Key + 'static, V: Value + 'static> {
+pub(super) struct LazyTable<'t, K: Key + 'static, V: Value + 'static> {
     transaction: &'t WriteTransaction,
     definition: TableDefinition<'static, K, V>,
     table: Option<Table<'t, K, V>>,
 }
 
-impl<'t, K: Key + 'static, V: Value + 'static> Lazy<'t, K, V> {
+impl<'t, K: Key + 'static, V: Value + 'static> LazyTable<'t, K, V> {
     fn new(transaction: &'t WriteTransaction, definition: TableDefinition<'static, K, V>) -> Self {
         Self { transaction, definition, table: None }
     }
@@ -91,7 +91,7 @@ impl<'t, K: Key + 'static, V: Value + 'static> Lazy<'t, K, V> {
 
 /// The growth of one outbox in a group.
 #[derive(Debug)]
-pub(super) struct Grown {
+pub(super) struct OutboxGrowth {
     pub(super) tail: Index,
     pub(super) queued_bytes: u64,
     pub(super) rows: Vec<OutboxRow>,
@@ -99,105 +99,105 @@ pub(super) struct Grown {
 
 /// The work that remains after the commit of a group.
 #[derive(Debug)]
-pub(super) struct Applied {
-    pub(super) grown: BTreeMap<ServerName, Grown>,
-    pub(super) counts: Counts,
+pub(super) struct AppliedGroup {
+    pub(super) grown: BTreeMap<ServerName, OutboxGrowth>,
+    pub(super) counts: RowCounts,
 }
 
 /// A group that is being written. Rows that many changes of a group overwrite are collected and written once, at the
 /// end.
-pub(super) struct Group<'t> {
-    pub(super) peers: Lazy<'t, &'static str, &'static [u8]>,
-    pub(super) outbox: Lazy<'t, (&'static str, u64), OutboxValue>,
-    pub(super) items: Lazy<'t, u64, (u32, &'static [u8])>,
-    pub(super) taken: Lazy<'t, (&'static str, u64), &'static [u8]>,
-    pub(super) submissions: Lazy<'t, &'static str, SubmissionValue>,
-    pub(super) feed: Lazy<'t, u64, FeedValue>,
-    pub(super) feed_cursor: Lazy<'t, &'static str, u64>,
-    pub(super) quarantine: Lazy<'t, (&'static str, u64), QuarantineValue>,
-    pub(super) dead_letters: Lazy<'t, (&'static str, u64), DeadLetterValue>,
-    pub(super) attempts: Lazy<'t, (&'static str, u64), AttemptValue>,
-    pub(super) delivered: Lazy<'t, DeliveredKey, &'static [u8]>,
-    pub(super) sent: Lazy<'t, (&'static str, u64), (u64, u64)>,
-    pub(super) seen: Lazy<'t, (&'static str, u64), SeenValue>,
-    pub(super) pdus: Lazy<'t, RefValue, PduValue>,
-    pub(super) timeline: Lazy<'t, (&'static str, i64), RefValue>,
-    contexts: Lazy<'t, &'static str, &'static [u8]>,
-    pub(super) held: Lazy<'t, PlaceKey, HeldValue>,
-    pub(super) gaps: Lazy<'t, PlaceKey, GapValue>,
-    pub(super) state: Lazy<'t, PlaceKey, HolderValue>,
-    pub(super) state_pdus: Lazy<'t, PieceKey, PieceValue>,
-    pub(super) state_links: Lazy<'t, (&'static str, u8, &'static str, &'static str), &'static [u8]>,
-    pub(super) strangers: Lazy<'t, CopyKey, (u64, u64, u64)>,
-    pub(super) heads: Lazy<'t, PlaceKey, u64>,
-    context_work: Lazy<'t, &'static str, ()>,
-    pub(super) stage: Lazy<'t, (&'static str, &'static str, u64), StageValue>,
-    pub(super) stage_ids: Lazy<'t, StageIdKey, u64>,
-    pub(super) meta: Lazy<'t, &'static str, &'static str>,
-    pub(super) memory: &'t mut Memory,
+pub(super) struct WriteBatch<'t> {
+    pub(super) peers: LazyTable<'t, &'static str, &'static [u8]>,
+    pub(super) outbox: LazyTable<'t, (&'static str, u64), OutboxValue>,
+    pub(super) items: LazyTable<'t, u64, (u32, &'static [u8])>,
+    pub(super) taken: LazyTable<'t, (&'static str, u64), &'static [u8]>,
+    pub(super) submissions: LazyTable<'t, &'static str, SubmissionValue>,
+    pub(super) feed: LazyTable<'t, u64, FeedValue>,
+    pub(super) feed_cursor: LazyTable<'t, &'static str, u64>,
+    pub(super) quarantine: LazyTable<'t, (&'static str, u64), QuarantineValue>,
+    pub(super) dead_letters: LazyTable<'t, (&'static str, u64), DeadLetterValue>,
+    pub(super) attempts: LazyTable<'t, (&'static str, u64), AttemptValue>,
+    pub(super) delivered: LazyTable<'t, DeliveredKey, &'static [u8]>,
+    pub(super) sent: LazyTable<'t, (&'static str, u64), (u64, u64)>,
+    pub(super) seen: LazyTable<'t, (&'static str, u64), SeenValue>,
+    pub(super) pdus: LazyTable<'t, RefValue, PduValue>,
+    pub(super) timeline: LazyTable<'t, (&'static str, i64), RefValue>,
+    contexts: LazyTable<'t, &'static str, &'static [u8]>,
+    pub(super) held: LazyTable<'t, ContextPduKey, HeldValue>,
+    pub(super) gaps: LazyTable<'t, ContextPduKey, GapValue>,
+    pub(super) state: LazyTable<'t, ContextPduKey, HolderValue>,
+    pub(super) state_pdus: LazyTable<'t, StateEntryKey, PieceValue>,
+    pub(super) state_links: LazyTable<'t, (&'static str, u8, &'static str, &'static str), &'static [u8]>,
+    pub(super) strangers: LazyTable<'t, CopyKey, (u64, u64, u64)>,
+    pub(super) heads: LazyTable<'t, ContextPduKey, u64>,
+    context_work: LazyTable<'t, &'static str, ()>,
+    pub(super) stage: LazyTable<'t, (&'static str, &'static str, u64), StageValue>,
+    pub(super) stage_ids: LazyTable<'t, StageIdKey, u64>,
+    pub(super) meta: LazyTable<'t, &'static str, &'static str>,
+    pub(super) memory: &'t mut WriterCache,
     pub(super) now: Millis,
     pub(super) moved: HashMap<ServerName, Box<PeerRecord>>,
     contexts_moved: HashMap<ContextId, Box<ContextRecord>>,
     acked_moved: bool,
     /// Item number -> number of references that this group removed.
-    pub(super) unnamed: BTreeMap<u64, u32>,
-    pub(super) grown: BTreeMap<ServerName, Grown>,
-    pub(super) counts: Counts,
+    pub(super) item_refcount_decrements: BTreeMap<u64, u32>,
+    pub(super) grown: BTreeMap<ServerName, OutboxGrowth>,
+    pub(super) counts: RowCounts,
 }
 
-impl<'t> Group<'t> {
-    pub(super) fn new(transaction: &'t WriteTransaction, memory: &'t mut Memory, now: Millis) -> Self {
+impl<'t> WriteBatch<'t> {
+    pub(super) fn new(transaction: &'t WriteTransaction, memory: &'t mut WriterCache, now: Millis) -> Self {
         memory.deliveries.at(now.0);
         Self {
-            peers: Lazy::new(transaction, tables::PEERS),
-            outbox: Lazy::new(transaction, tables::OUTBOX),
-            items: Lazy::new(transaction, tables::ITEMS),
-            taken: Lazy::new(transaction, tables::TAKEN),
-            submissions: Lazy::new(transaction, tables::SUBMISSIONS),
-            feed: Lazy::new(transaction, tables::FEED),
-            feed_cursor: Lazy::new(transaction, tables::FEED_CURSOR),
-            quarantine: Lazy::new(transaction, tables::QUARANTINE),
-            dead_letters: Lazy::new(transaction, tables::DEAD_LETTERS),
-            attempts: Lazy::new(transaction, tables::ATTEMPTS),
-            delivered: Lazy::new(transaction, tables::DELIVERED),
-            sent: Lazy::new(transaction, tables::SENT),
-            seen: Lazy::new(transaction, tables::SEEN),
-            pdus: Lazy::new(transaction, tables::PDUS),
-            timeline: Lazy::new(transaction, tables::TIMELINE),
-            contexts: Lazy::new(transaction, tables::CONTEXTS),
-            held: Lazy::new(transaction, tables::HELD),
-            gaps: Lazy::new(transaction, tables::GAPS),
-            state: Lazy::new(transaction, tables::STATE),
-            state_pdus: Lazy::new(transaction, tables::STATE_PDUS),
-            state_links: Lazy::new(transaction, tables::STATE_LINKS),
-            strangers: Lazy::new(transaction, tables::STRANGERS),
-            heads: Lazy::new(transaction, tables::HEADS),
-            context_work: Lazy::new(transaction, tables::CONTEXT_WORK),
-            stage: Lazy::new(transaction, tables::STAGE),
-            stage_ids: Lazy::new(transaction, tables::STAGE_IDS),
-            meta: Lazy::new(transaction, tables::META),
+            peers: LazyTable::new(transaction, tables::PEERS),
+            outbox: LazyTable::new(transaction, tables::OUTBOX),
+            items: LazyTable::new(transaction, tables::ITEMS),
+            taken: LazyTable::new(transaction, tables::INBOUND_DIGESTS),
+            submissions: LazyTable::new(transaction, tables::SUBMISSIONS),
+            feed: LazyTable::new(transaction, tables::FEED),
+            feed_cursor: LazyTable::new(transaction, tables::FEED_CURSOR),
+            quarantine: LazyTable::new(transaction, tables::QUARANTINE),
+            dead_letters: LazyTable::new(transaction, tables::DEAD_LETTERS),
+            attempts: LazyTable::new(transaction, tables::ATTEMPTS),
+            delivered: LazyTable::new(transaction, tables::DELIVERED),
+            sent: LazyTable::new(transaction, tables::OUTBOUND_TRANSACTIONS),
+            seen: LazyTable::new(transaction, tables::INBOUND_TRANSACTIONS),
+            pdus: LazyTable::new(transaction, tables::PDUS),
+            timeline: LazyTable::new(transaction, tables::TIMELINE),
+            contexts: LazyTable::new(transaction, tables::CONTEXTS),
+            held: LazyTable::new(transaction, tables::HELD),
+            gaps: LazyTable::new(transaction, tables::GAPS),
+            state: LazyTable::new(transaction, tables::STATE),
+            state_pdus: LazyTable::new(transaction, tables::STATE_PDUS),
+            state_links: LazyTable::new(transaction, tables::STATE_LINKS),
+            strangers: LazyTable::new(transaction, tables::QUARANTINE_BY_CONTEXT),
+            heads: LazyTable::new(transaction, tables::HEADS),
+            context_work: LazyTable::new(transaction, tables::CONTEXT_WORK),
+            stage: LazyTable::new(transaction, tables::STAGE),
+            stage_ids: LazyTable::new(transaction, tables::STAGE_IDS),
+            meta: LazyTable::new(transaction, tables::META),
             memory,
             now,
             moved: HashMap::new(),
             contexts_moved: HashMap::new(),
             acked_moved: false,
-            unnamed: BTreeMap::new(),
+            item_refcount_decrements: BTreeMap::new(),
             grown: BTreeMap::new(),
-            counts: Counts::default(),
+            counts: RowCounts::default(),
         }
     }
 
     pub(super) fn apply(&mut self, change: Change) -> Result<(), redb::Error> {
         match change {
             Change::Submitted(submission) => self.submitted(&submission),
-            Change::PeerMoved(record) => {
+            Change::PeerRecordUpdated(record) => {
                 self.moved.insert(record.server.clone(), record);
                 Ok(())
             }
             Change::OutboxTrimmed { server, upto, keep_items, queued_before, rows_max } => {
                 self.trim_outbox(&server, upto.0, keep_items, queued_before.0, rows_max)
             }
-            Change::OutboxLeft { server, first, last, fate, reason, keep } => {
+            Change::OutboxDeadLettered { server, first, last, fate, reason, keep } => {
                 self.outbox_left(&server, first.0..=last.0, fate, &reason, keep)
             }
             Change::AttemptFailed { server, attempt, keep } => self.attempt_failed(&server, &attempt, keep),
@@ -210,16 +210,16 @@ impl<'t> Group<'t> {
                 self.counts.rows_written += 1;
                 Ok(())
             }
-            Change::Taken { from, first, digests, forget_below } => {
+            Change::InboundDigestsStored { from, first, digests, forget_below } => {
                 self.taken(&from, first.0, &digests, forget_below.0)
             }
-            Change::HeadsMoved { context, added, gone } => self.heads_moved(&context, &added, &gone),
-            Change::Fed(item) => self.fed(&rows::feed_to_row(&item)),
+            Change::OverflowHeadsChanged { context, added, gone } => self.heads_moved(&context, &added, &gone),
+            Change::FeedAppended(item) => self.append_feed(&rows::feed_to_row(&item)),
             Change::Quarantined { parked, keep } => self.quarantined(parked, keep),
-            Change::QuarantineLeft { server, number } => self.quarantine_left(&server, number),
-            Change::DeadLetterLeft { server, index } => self.dead_letter_left(&server, index.0),
+            Change::QuarantineRemoved { server, number } => self.quarantine_left(&server, number),
+            Change::DeadLetterDeleted { server, index } => self.dead_letter_left(&server, index.0),
             Change::DeadLetterRequeued { server, index } => self.dead_letter_requeued(&server, index.0),
-            Change::LeftOutQueued { server, submission } => self.left_out_queued(&server, &submission),
+            Change::SkippedRecipientQueued { server, submission } => self.left_out_queued(&server, &submission),
             Change::FeedAcked { upto } => {
                 // A cursor beyond the tail would skip events that are appended later.
                 let upto = upto.0.min(self.memory.feed_tail);
@@ -236,12 +236,12 @@ impl<'t> Group<'t> {
                 self.pdu_delivered(&reference, &context, &delivery)
             }
             Change::PduHeld { reference, context, hold } => self.pdu_held(&reference, &context, &hold),
-            Change::StateKept { context, key, piece } => self.state_kept(&context, &key, &piece),
-            Change::StateMoved { context, key, current } => self.state_moved(&context, &key, current.as_ref()),
-            Change::StateAgain { reference } => self.state_again(&reference),
-            Change::LinkOpened { context, link } => self.link_opened(&context, &link),
-            Change::LinkClosed { context, missing } => self.link_closed(&context, &missing),
-            Change::ContextMoved(record) => {
+            Change::StateEventStored { context, key, piece } => self.state_kept(&context, &key, &piece),
+            Change::CurrentStateChanged { context, key, current } => self.state_moved(&context, &key, current.as_ref()),
+            Change::StateReemitted { reference } => self.state_again(&reference),
+            Change::MissingPrevStateAdded { context, link } => self.link_opened(&context, &link),
+            Change::MissingPrevStateResolved { context, missing } => self.link_closed(&context, &missing),
+            Change::ContextRecordUpdated(record) => {
                 self.contexts_moved.insert(record.context.clone(), record);
                 Ok(())
             }
@@ -252,13 +252,13 @@ impl<'t> Group<'t> {
             Change::ContextWork { context, unfinished } => self.context_work(&context, unfinished),
             Change::GapOpened { context, gap } => self.gap_opened(&context, &gap),
             Change::GapClosed { context, missing } => self.gap_closed(&context, &missing),
-            Change::SubmissionsForgotten(ids) => self.forget_submissions(&ids),
-            Change::PdusForgotten { context, pdus, before } => self.forget_pdus(&context, &pdus, before.0),
+            Change::SubmissionsPruned(ids) => self.forget_submissions(&ids),
+            Change::PduContentPruned { context, pdus, before } => self.forget_pdus(&context, &pdus, before.0),
         }
     }
 
     /// Writes the collected rows.
-    pub(super) fn finish(mut self) -> Result<Applied, redb::Error> {
+    pub(super) fn finish(mut self) -> Result<AppliedGroup, redb::Error> {
         for (server, record) in &self.moved {
             self.peers.open()?.insert(server.as_str(), rows::peer_to_row(record).as_slice())?;
             self.counts.rows_written += 1;
@@ -271,14 +271,14 @@ impl<'t> Group<'t> {
             self.feed_cursor.open()?.insert(tables::MESSENGER, self.memory.feed_acked)?;
             self.counts.rows_written += 1;
         }
-        self.drop_unnamed_items()?;
-        if let Some((key, value)) = self.memory.deliveries.note() {
+        self.delete_unreferenced_items()?;
+        if let Some((key, value)) = self.memory.deliveries.persist_if_ahead() {
             self.meta.open()?.insert(key, value.as_str())?;
         }
         if self.memory.peers.len() > REMEMBERED_MAX {
             self.memory.peers.clear();
         }
-        Ok(Applied { grown: self.grown, counts: self.counts })
+        Ok(AppliedGroup { grown: self.grown, counts: self.counts })
     }
 
     fn context_work(&mut self, context: &ContextId, unfinished: bool) -> Result<(), redb::Error> {
@@ -292,7 +292,7 @@ impl<'t> Group<'t> {
         Ok(())
     }
 
-    pub(super) fn fed(&mut self, row: &FeedRow<'_>) -> Result<(), redb::Error> {
+    pub(super) fn append_feed(&mut self, row: &FeedRow<'_>) -> Result<(), redb::Error> {
         let position = self.memory.feed_tail + 1;
         self.feed.open()?.insert(position, row.row(self.now.0))?;
         self.memory.feed_tail = position;
@@ -302,44 +302,44 @@ impl<'t> Group<'t> {
 }
 
 /// Returns the estimated number of rows of a batch: rows written, and for trimming the rows that it may remove.
-pub(super) fn weight(changes: &[Change]) -> u64 {
+pub(super) fn estimate_rows(changes: &[Change]) -> u64 {
     let rows = |change: &Change| match change {
         Change::Submitted(submission) => match &submission.what {
-            Submitted::Updates(updates) => (updates.len() * (submission.servers.len() + 1) + 1) as u64,
-            Submitted::Pdu(..) => submission.servers.len() as u64 + 1,
+            SubmittedContent::Updates(updates) => (updates.len() * (submission.servers.len() + 1) + 1) as u64,
+            SubmittedContent::Pdu(..) => submission.servers.len() as u64 + 1,
         },
         Change::PduStored(_) => 3,
         Change::PduDelivered { .. } => 4,
         Change::PduHeld { .. }
-        | Change::StateKept { .. }
-        | Change::StateMoved { .. }
-        | Change::StateAgain { .. }
-        | Change::ContextMoved(_)
+        | Change::StateEventStored { .. }
+        | Change::CurrentStateChanged { .. }
+        | Change::StateReemitted { .. }
+        | Change::ContextRecordUpdated(_)
         | Change::ContextWork { .. }
         | Change::GapOpened { .. }
         | Change::GapClosed { .. } => 1,
         Change::TransactionSeen { .. }
-        | Change::LinkOpened { .. }
-        | Change::LinkClosed { .. }
+        | Change::MissingPrevStateAdded { .. }
+        | Change::MissingPrevStateResolved { .. }
         | Change::StageLeft { .. } => 2,
         Change::Staged { pdus, .. } => 2 * pdus.len() as u64,
         Change::AttemptFailed { .. } => 2,
-        Change::PeerMoved(_)
+        Change::PeerRecordUpdated(_)
         | Change::Delivered { .. }
         | Change::TransactionSent { .. }
-        | Change::Fed(_)
+        | Change::FeedAppended(_)
         | Change::FeedAcked { .. }
-        | Change::Taken { .. } => 1,
-        Change::HeadsMoved { added, gone, .. } => (added.len() + gone.len()) as u64,
+        | Change::InboundDigestsStored { .. } => 1,
+        Change::OverflowHeadsChanged { added, gone, .. } => (added.len() + gone.len()) as u64,
         Change::Quarantined { .. } => 3,
-        Change::OutboxLeft { first, last, .. } => 2 * (last.since(*first) + 1),
-        Change::QuarantineLeft { .. } | Change::DeadLetterLeft { .. } => 1,
-        Change::DeadLetterRequeued { .. } | Change::LeftOutQueued { .. } => 3,
+        Change::OutboxDeadLettered { first, last, .. } => 2 * (last.since(*first) + 1),
+        Change::QuarantineRemoved { .. } | Change::DeadLetterDeleted { .. } => 1,
+        Change::DeadLetterRequeued { .. } | Change::SkippedRecipientQueued { .. } => 3,
         Change::OutboxTrimmed { rows_max, .. }
         | Change::FeedTrimmed { rows_max, .. }
         | Change::DeliveriesForgotten { rows_max, .. } => u64::from(*rows_max),
-        Change::SubmissionsForgotten(ids) => ids.len() as u64,
-        Change::PdusForgotten { pdus, .. } => 2 * pdus.len() as u64,
+        Change::SubmissionsPruned(ids) => ids.len() as u64,
+        Change::PduContentPruned { pdus, .. } => 2 * pdus.len() as u64,
     };
     changes.iter().map(rows).sum()
 }

@@ -21,19 +21,19 @@ mod submissions;
 use std::collections::HashMap;
 
 use actors::model::{
-    Attempt, ContextId, ContextRecord, FedPdu, Index, Millis, PduRef, Position, ServerName, StateKey, StatePiece,
+    Attempt, ContextId, ContextRecord, FeedPdu, Index, Millis, PduRef, Position, ServerName, StateEntry, StateKey,
     SubmissionId, SubmissionRecord,
 };
 use actors::ports::{
-    Archive, ArchiveError, ContextLoad, FeedBounds, FeedPage, Known, Letter, OutboxRow, PeerLoad, SentPage, ServedPdu,
-    StagedPdu, StatePage, StrangersPdu, SubmissionsPage, Task,
+    ArchiveError, ContextSnapshot, DeadLetter, FeedBounds, FeedPage, OutboxRow, PduStatus, PeerSnapshot,
+    QuarantinedPduRow, SentPage, ServedPdu, StagedPdu, StatePage, StoreReader, SubmissionsPage, Task,
 };
 use bytes::Bytes;
 use redb::{ReadTransaction, ReadableDatabase};
 use tokio::sync::watch;
 
 use super::rows::BadRow;
-use super::{Shared, Store};
+use super::{Store, StoreShared};
 use crate::panics::caught;
 
 /// Error: a read failed. Callers only log it.
@@ -67,7 +67,7 @@ impl Store {
     /// Runs a read of single rows on the caller's thread.
     fn point<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Shared, &ReadTransaction) -> Read<T> + Send + 'static,
+        read: impl FnOnce(&StoreShared, &ReadTransaction) -> Read<T> + Send + 'static,
     ) -> Task<Result<T, ArchiveError>> {
         let shared = self.shared.clone();
         Box::pin(async move { Ok(run(&shared, read)?) })
@@ -76,7 +76,7 @@ impl Store {
     /// Runs a range read on a blocking thread. Only a few run at a time, because the disk does not serve more.
     fn page<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Shared, &ReadTransaction) -> Read<T> + Send + 'static,
+        read: impl FnOnce(&StoreShared, &ReadTransaction) -> Read<T> + Send + 'static,
     ) -> Task<Result<T, ArchiveError>> {
         let shared = self.shared.clone();
         Box::pin(async move {
@@ -88,7 +88,7 @@ impl Store {
     }
 }
 
-fn run<T>(shared: &Shared, read: impl FnOnce(&Shared, &ReadTransaction) -> Read<T>) -> Read<T> {
+fn run<T>(shared: &StoreShared, read: impl FnOnce(&StoreShared, &ReadTransaction) -> Read<T>) -> Read<T> {
     guarded(|| read(shared, &shared.database.begin_read()?))
 }
 
@@ -97,8 +97,8 @@ fn guarded<T>(read: impl FnOnce() -> Read<T>) -> Read<T> {
     caught(read).unwrap_or_else(|panic| Err(ReadError::Panic(panic)))
 }
 
-impl Archive for Store {
-    fn peer(&self, server: &ServerName) -> Task<Result<PeerLoad, ArchiveError>> {
+impl StoreReader for Store {
+    fn peer(&self, server: &ServerName) -> Task<Result<PeerSnapshot, ArchiveError>> {
         let server = server.clone();
         self.page(move |shared, rows| peers::peer(shared, rows, server))
     }
@@ -114,7 +114,12 @@ impl Archive for Store {
         self.page(move |shared, rows| peers::outbox_from(shared, rows, &server, from.0, items as usize, bytes))
     }
 
-    fn letters(&self, server: &ServerName, first: Index, last: Index) -> Task<Result<Vec<Letter>, ArchiveError>> {
+    fn dead_letters(
+        &self,
+        server: &ServerName,
+        first: Index,
+        last: Index,
+    ) -> Task<Result<Vec<DeadLetter>, ArchiveError>> {
         let server = server.clone();
         self.page(move |shared, rows| dead_letters::letters(shared, rows, &server, first.0, last.0))
     }
@@ -144,16 +149,16 @@ impl Archive for Store {
         self.page(move |shared, rows| peers::sent_after(shared, rows, &server, after, open, room))
     }
 
-    fn peers_behind(&self, listed: Vec<ServerName>) -> Task<Result<Vec<ServerName>, ArchiveError>> {
+    fn peers_with_backlog(&self, listed: Vec<ServerName>) -> Task<Result<Vec<ServerName>, ArchiveError>> {
         self.page(move |shared, rows| peers::peers_behind(shared, rows, listed))
     }
 
-    fn context(&self, context: &ContextId) -> Task<Result<Option<ContextLoad>, ArchiveError>> {
+    fn context(&self, context: &ContextId) -> Task<Result<Option<ContextSnapshot>, ArchiveError>> {
         let context = context.clone();
         self.page(move |shared, rows| graph::context(shared, rows, &context))
     }
 
-    fn contexts_holding(&self) -> Task<Result<Vec<ContextId>, ArchiveError>> {
+    fn contexts_with_held_pdus(&self) -> Task<Result<Vec<ContextId>, ArchiveError>> {
         self.page(graph::contexts_holding)
     }
 
@@ -162,7 +167,7 @@ impl Archive for Store {
         context: &ContextId,
         arriving: &[PduRef],
         parents: &[PduRef],
-    ) -> Result<HashMap<PduRef, Known>, ArchiveError> {
+    ) -> Result<HashMap<PduRef, PduStatus>, ArchiveError> {
         Ok(guarded(|| graph::look_up(&self.shared, context, arriving, parents))?)
     }
 
@@ -196,7 +201,7 @@ impl Archive for Store {
         before: Option<i64>,
         limit: u32,
         bytes: u64,
-    ) -> Task<Result<Vec<(i64, FedPdu)>, ArchiveError>> {
+    ) -> Task<Result<Vec<(i64, FeedPdu)>, ArchiveError>> {
         let context = context.clone();
         self.page(move |shared, rows| history::timeline(shared, rows, &context, before, limit as usize, bytes))
     }
@@ -205,11 +210,11 @@ impl Archive for Store {
         Ok(run(&self.shared, |shared, rows| graph::context_record(shared, rows, context))?)
     }
 
-    fn state_holder(&self, context: &ContextId, key: &StateKey) -> Result<Option<StatePiece>, ArchiveError> {
+    fn state_holder(&self, context: &ContextId, key: &StateKey) -> Result<Option<StateEntry>, ArchiveError> {
         Ok(guarded(|| state::holder(&self.shared, context, key))?)
     }
 
-    fn state_set(&self, context: &ContextId, key: &StateKey) -> Result<Vec<StatePiece>, ArchiveError> {
+    fn state_set(&self, context: &ContextId, key: &StateKey) -> Result<Vec<StateEntry>, ArchiveError> {
         Ok(guarded(|| state::set(&self.shared, context, key))?)
     }
 
@@ -224,17 +229,17 @@ impl Archive for Store {
         self.page(move |shared, rows| state::current(shared, rows, &context, after.as_ref(), limit as usize, bytes))
     }
 
-    fn is_kept(&self, context: &ContextId, reference: &PduRef, from: &ServerName) -> Result<bool, ArchiveError> {
+    fn is_quarantined(&self, context: &ContextId, reference: &PduRef, from: &ServerName) -> Result<bool, ArchiveError> {
         Ok(guarded(|| strangers::is_kept(&self.shared, context, reference, from))?)
     }
 
-    fn strangers(
+    fn quarantined_pdus_of(
         &self,
         context: &ContextId,
         participants: Vec<ServerName>,
         after: (u64, u64),
         limit: u32,
-    ) -> Task<Result<Vec<StrangersPdu>, ArchiveError>> {
+    ) -> Task<Result<Vec<QuarantinedPduRow>, ArchiveError>> {
         let context = context.clone();
         self.page(move |shared, rows| strangers::page(shared, rows, &context, &participants, after, limit as usize))
     }

@@ -3,12 +3,12 @@
 use actors::model::{Attempt, DeliveredSpan, ServerName};
 use redb::ReadableTable;
 
-use super::apply::Group;
+use super::apply::WriteBatch;
 use super::rows;
 use super::tables;
 use super::trim::trim_oldest;
 
-impl Group<'_> {
+impl WriteBatch<'_> {
     pub(super) fn attempt_failed(
         &mut self,
         server: &ServerName,

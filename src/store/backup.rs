@@ -15,8 +15,8 @@ use redb::{
 };
 
 use super::open::sync_folder_of;
-use super::tables::{self, Visit};
-use super::{Shared, Store, restored};
+use super::tables::{self, TableVisitor};
+use super::{Store, StoreShared, restored};
 
 /// Bytes of rows in one commit of the copy.
 const BATCH_BYTES: usize = 4 << 20;
@@ -25,7 +25,7 @@ const CACHE: usize = 16 << 20;
 
 /// Progress of a backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Progress {
+pub struct CopyProgress {
     /// Rows copied.
     pub rows: u64,
     /// Rows in total.
@@ -36,7 +36,7 @@ pub struct Progress {
 
 /// A finished backup on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Backup {
+pub struct FinishedBackup {
     /// Time of the snapshot.
     pub taken: Millis,
     /// Newest position of the feed in the backup.
@@ -81,8 +81,8 @@ impl Store {
     pub async fn backup(
         &self,
         path: impl Into<PathBuf>,
-        progress: impl FnMut(Progress) + Send + 'static,
-    ) -> Result<Backup, BackupError> {
+        progress: impl FnMut(CopyProgress) + Send + 'static,
+    ) -> Result<FinishedBackup, BackupError> {
         let (shared, path) = (self.shared.clone(), path.into());
         aside(move || to_file(&shared, &path, progress)).await
     }
@@ -91,8 +91,8 @@ impl Store {
     pub async fn backup_into(
         &self,
         backend: impl StorageBackend,
-        progress: impl FnMut(Progress) + Send + 'static,
-    ) -> Result<Backup, BackupError> {
+        progress: impl FnMut(CopyProgress) + Send + 'static,
+    ) -> Result<FinishedBackup, BackupError> {
         let shared = self.shared.clone();
         aside(move || {
             let into = Database::builder().set_cache_size(CACHE).create_with_backend(backend)?;
@@ -108,7 +108,11 @@ async fn aside<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(|error| BackupError::Abandoned(error.to_string()))?
 }
 
-fn to_file(shared: &Shared, path: &Path, progress: impl FnMut(Progress)) -> Result<Backup, BackupError> {
+fn to_file(
+    shared: &StoreShared,
+    path: &Path,
+    progress: impl FnMut(CopyProgress),
+) -> Result<FinishedBackup, BackupError> {
     let failed = |source| BackupError::File { path: path.to_owned(), source };
     if path.symlink_metadata().is_ok() {
         return Err(BackupError::Exists(path.to_owned()));
@@ -138,15 +142,19 @@ pub(super) fn publish(draft: tempfile::NamedTempFile, path: &Path) -> std::io::R
     sync_folder_of(path)
 }
 
-fn copy(shared: &Shared, into: Database, progress: impl FnMut(Progress)) -> Result<Backup, BackupError> {
+fn copy(
+    shared: &StoreShared,
+    into: Database,
+    progress: impl FnMut(CopyProgress),
+) -> Result<FinishedBackup, BackupError> {
     // The time is read before the snapshot is taken: everything committed before it is in the backup, and what was
     // committed later may be missing.
     let taken = shared.clock.now();
     let read = shared.database.begin_read()?;
-    let mut totals = Totals { read: &read, rows: 0 };
+    let mut totals = CopyTotals { read: &read, rows: 0 };
     tables::each(&mut totals)?;
-    let done = Progress { rows_total: totals.rows, ..Progress::default() };
-    let mut copying = Copying { read: &read, into: &into, done, progress };
+    let done = CopyProgress { rows_total: totals.rows, ..CopyProgress::default() };
+    let mut copying = TableCopy { read: &read, into: &into, done, progress };
     tables::each(&mut copying)?;
     let done = copying.done;
     let tail = read.open_table(tables::FEED)?.last()?.map_or(0, |(position, _)| position.value());
@@ -155,7 +163,7 @@ fn copy(shared: &Shared, into: Database, progress: impl FnMut(Progress)) -> Resu
     restored::mark(&transaction, taken)?;
     transaction.commit()?;
     into.close()?;
-    Ok(Backup { taken, tail: Position(tail.max(acked)), rows: done.rows, bytes: done.bytes })
+    Ok(FinishedBackup { taken, tail: Position(tail.max(acked)), rows: done.rows, bytes: done.bytes })
 }
 
 fn commitment(into: &Database) -> Result<redb::WriteTransaction, BackupError> {
@@ -165,12 +173,12 @@ fn commitment(into: &Database) -> Result<redb::WriteTransaction, BackupError> {
     Ok(transaction)
 }
 
-struct Totals<'t> {
+struct CopyTotals<'t> {
     read: &'t ReadTransaction,
     rows: u64,
 }
 
-impl Visit for Totals<'_> {
+impl TableVisitor for CopyTotals<'_> {
     type Error = redb::Error;
 
     fn visit<K: Key + 'static, V: Value + 'static>(
@@ -182,14 +190,14 @@ impl Visit for Totals<'_> {
     }
 }
 
-struct Copying<'t, P> {
+struct TableCopy<'t, P> {
     read: &'t ReadTransaction,
     into: &'t Database,
-    done: Progress,
+    done: CopyProgress,
     progress: P,
 }
 
-impl<P: FnMut(Progress)> Visit for Copying<'_, P> {
+impl<P: FnMut(CopyProgress)> TableVisitor for TableCopy<'_, P> {
     type Error = BackupError;
 
     fn visit<K: Key + 'static, V: Value + 'static>(

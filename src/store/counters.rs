@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The work done since the store was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counts {
+pub struct RowCounts {
     /// Rows inserted or replaced, except by trimming.
     pub rows_written: u64,
     /// Rows found by reading, except by trimming.
@@ -24,7 +24,7 @@ pub struct Counts {
 
 /// The live counters, shared by the writer and all readers.
 #[derive(Debug, Default)]
-pub(super) struct Counters {
+pub(super) struct RowCounters {
     rows_written: AtomicU64,
     rows_read: AtomicU64,
     lookups: AtomicU64,
@@ -34,8 +34,8 @@ pub(super) struct Counters {
     groups: AtomicU64,
 }
 
-impl Counters {
-    pub(super) fn add(&self, counts: &Counts) {
+impl RowCounters {
+    pub(super) fn add(&self, counts: &RowCounts) {
         self.rows_written.fetch_add(counts.rows_written, Ordering::Relaxed);
         self.rows_read.fetch_add(counts.rows_read, Ordering::Relaxed);
         self.lookups.fetch_add(counts.lookups, Ordering::Relaxed);
@@ -51,8 +51,8 @@ impl Counters {
         self.rows_read.fetch_add(found, Ordering::Relaxed);
     }
 
-    pub(super) fn now(&self) -> Counts {
-        Counts {
+    pub(super) fn now(&self) -> RowCounts {
+        RowCounts {
             rows_written: self.rows_written.load(Ordering::Relaxed),
             rows_read: self.rows_read.load(Ordering::Relaxed),
             lookups: self.lookups.load(Ordering::Relaxed),

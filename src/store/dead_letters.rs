@@ -2,17 +2,17 @@
 
 use std::ops::RangeInclusive;
 
-use actors::model::{Fate, ServerName};
+use actors::model::{DeadLetterReason, ServerName};
 use redb::ReadableTable;
 
-use super::apply::Group;
+use super::apply::WriteBatch;
 use super::tables;
 
 /// Maximum number of dead letters removed at once: a lower limit in the settings is reached over several commits.
 const TRIM_ROWS_MAX: usize = 256;
 
 /// A copy of an outbox row.
-struct Owned {
+struct OwnedDeadLetter {
     index: u64,
     item: u64,
     origin: String,
@@ -20,14 +20,14 @@ struct Owned {
     submission: String,
 }
 
-impl Group<'_> {
+impl WriteBatch<'_> {
     /// Moves a range of outbox rows to the dead letters. The caller bounds the range: a page of the outbox, or the
     /// items of one submission.
     pub(super) fn outbox_left(
         &mut self,
         server: &ServerName,
         places: RangeInclusive<u64>,
-        fate: Fate,
+        fate: DeadLetterReason,
         reason: &str,
         keep: u64,
     ) -> Result<(), redb::Error> {
@@ -38,7 +38,7 @@ impl Group<'_> {
             let (key, row) = row?;
             let (index, (_, _, _, item, origin, id, submission)) = (key.value().1, row.value());
             let (origin, id, submission) = (origin.to_owned(), id.to_owned(), submission.to_owned());
-            gone.push(Owned { index, item, origin, id, submission });
+            gone.push(OwnedDeadLetter { index, item, origin, id, submission });
         }
         self.counts.lookups += 1;
         self.counts.rows_read += gone.len() as u64;
@@ -108,7 +108,7 @@ impl Group<'_> {
             letters.remove((server.as_str(), index))?;
             // `item` is 0 for PDUs: they are not reference-counted and stay in `pdus`.
             if item > 0 {
-                *self.unnamed.entry(item).or_default() += 1;
+                *self.item_refcount_decrements.entry(item).or_default() += 1;
             }
             self.counts.trim_reads += 1;
             self.counts.rows_trimmed += 1;

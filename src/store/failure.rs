@@ -118,13 +118,13 @@ pub(super) fn is_damage(error: &redb::Error) -> bool {
 /// memory cannot be trusted. So the process does not try to continue.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the store {place} has stopped: {what}; nothing acknowledged is lost: {remedy}, then start again")]
-pub struct Failure {
+pub struct StoreFailure {
     place: String,
     what: String,
     remedy: &'static str,
 }
 
-impl Failure {
+impl StoreFailure {
     pub(super) fn disk(place: &str, error: &redb::Error) -> Self {
         let what = format!("a group of changes could not be committed ({error})");
         Self { place: place.to_owned(), what, remedy: "check the disk and its free space" }

@@ -17,7 +17,7 @@
 use actors::model::{ContextId, PduRef};
 use redb::ReadableTable;
 
-use super::apply::Group;
+use super::apply::WriteBatch;
 use super::rows::{self, OwnedPdu};
 
 /// Row of `meta`: no PDU was delivered after this time.
@@ -27,14 +27,14 @@ const AHEAD_MS: u64 = 10_000;
 
 /// The clock of deliveries. It never goes back, and never behind the time of any row that was written.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Deliveries {
+pub(super) struct DeliveryClock {
     /// Newest time of anything written.
     last: u64,
     /// Time stored in `meta`.
     ahead: u64,
 }
 
-impl Deliveries {
+impl DeliveryClock {
     /// Reads the time that an earlier opening stored.
     pub(super) fn behind(meta: &impl ReadableTable<&'static str, &'static str>) -> Result<Self, redb::Error> {
         let ahead = rows::number(meta, AHEAD)?.unwrap_or(0);
@@ -48,7 +48,7 @@ impl Deliveries {
 
     /// Returns the row of `meta` that must be written with this transaction so that nothing in it is later; `None` if
     /// the stored time is still ahead. That is one row every few seconds.
-    pub(super) fn note(&mut self) -> Option<(&'static str, String)> {
+    pub(super) fn persist_if_ahead(&mut self) -> Option<(&'static str, String)> {
         (self.last > self.ahead).then(|| {
             self.ahead = self.last.saturating_add(AHEAD_MS);
             (AHEAD, self.ahead.to_string())
@@ -56,7 +56,7 @@ impl Deliveries {
     }
 }
 
-impl Group<'_> {
+impl WriteBatch<'_> {
     /// Returns the delivery time of this group.
     pub(super) fn delivery_time(&self) -> u64 {
         self.memory.deliveries.last

@@ -3,10 +3,10 @@
 //! A change that contradicts the rows comes from a bug in an actor. It is skipped and logged, because stopping the
 //! journal would stop all contexts, and again at each start.
 
-use actors::model::{ContextId, Delivery, Gap, Hold, PduRef, Standing, StoredPdu};
+use actors::model::{ContextId, Delivery, Gap, PduRef, PduState, PendingParents, StoredPdu};
 use redb::ReadableTable;
 
-use super::apply::Group;
+use super::apply::WriteBatch;
 use super::rows::{self, OwnedPdu};
 
 type Write = Result<(), redb::Error>;
@@ -19,12 +19,12 @@ fn place<'a>(context: &'a ContextId, reference: &'a PduRef) -> (&'a str, &'a str
     (context.as_str(), reference.origin.as_str(), reference.id.as_str())
 }
 
-fn contradiction(context: &ContextId, reference: &PduRef, what: &'static str) -> Write {
+fn skip_inconsistent(context: &ContextId, reference: &PduRef, what: &'static str) -> Write {
     tracing::error!(%context, %reference, "{what}; the change is left out");
     Ok(())
 }
 
-impl Group<'_> {
+impl WriteBatch<'_> {
     pub(super) fn pdu_stored(&mut self, stored: &StoredPdu) -> Write {
         let (reference, context) = (&stored.pdu.reference, &stored.pdu.context);
         let prev = rows::refs_to_row(&stored.pdu.prev);
@@ -34,13 +34,13 @@ impl Group<'_> {
         let before = pdus.insert(key(reference), rows::pdu_to_row(stored, &prev, at))?;
         if let Some(first) = before.map(|row| OwnedPdu::from_row(row.value())) {
             pdus.insert(key(reference), first.row())?;
-            return contradiction(context, reference, "a PDU is stored for the second time, the first one stays");
+            return skip_inconsistent(context, reference, "a PDU is stored for the second time, the first one stays");
         }
         self.counts.rows_written += 1;
         match &stored.standing {
-            Standing::Delivered(delivery) => self.deliver(context, reference, delivery),
-            Standing::Named { .. } => Ok(()),
-            Standing::Held(hold) => {
+            PduState::Delivered(delivery) => self.deliver(context, reference, delivery),
+            PduState::Named { .. } => Ok(()),
+            PduState::Held(hold) => {
                 self.memory.arrivals += 1;
                 let (epoch, n) = (self.memory.epoch, self.memory.arrivals);
                 let (missing, slot) = (rows::refs_to_row(&hold.missing), rows::slot_to_row(&stored.pdu));
@@ -59,7 +59,7 @@ impl Group<'_> {
         let found = pdus.get(key(reference))?.map(|row| OwnedPdu::from_row(row.value()));
         self.counts.rows_read += u64::from(found.is_some());
         let Some(mut row) = found.filter(|row| row.waits_in(context.as_str())) else {
-            return contradiction(context, reference, "a PDU is delivered that does not wait here");
+            return skip_inconsistent(context, reference, "a PDU is delivered that does not wait here");
         };
         row.deliver(delivery, at);
         pdus.insert(key(reference), row.row())?;
@@ -74,12 +74,12 @@ impl Group<'_> {
         self.timeline.open()?.insert((context.as_str(), delivery.position), key(reference))?;
         self.counts.rows_written += 1;
         match &delivery.shown {
-            Some(shown) => self.fed(&rows::shown_to_row(reference, shown)),
+            Some(shown) => self.append_feed(&rows::shown_to_row(reference, shown)),
             None => Ok(()),
         }
     }
 
-    pub(super) fn pdu_held(&mut self, reference: &PduRef, context: &ContextId, hold: &Hold) -> Write {
+    pub(super) fn pdu_held(&mut self, reference: &PduRef, context: &ContextId, hold: &PendingParents) -> Write {
         let held = self.held.open()?;
         self.counts.lookups += 1;
         let before = held.get(place(context, reference))?.map(|row| {
@@ -87,7 +87,7 @@ impl Group<'_> {
             (epoch, n, slot.to_vec())
         });
         let Some((epoch, n, slot)) = before else {
-            return contradiction(context, reference, "a PDU waits anew that did not wait");
+            return skip_inconsistent(context, reference, "a PDU waits anew that did not wait");
         };
         let missing = rows::refs_to_row(&hold.missing);
         let row = (epoch, n, hold.edge, rows::hold_depth(hold), &slot[..], &missing[..]);

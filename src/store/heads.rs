@@ -2,9 +2,9 @@
 
 use actors::model::{ContextId, Head, PduRef};
 
-use super::apply::Group;
+use super::apply::WriteBatch;
 
-impl Group<'_> {
+impl WriteBatch<'_> {
     pub(super) fn heads_moved(
         &mut self,
         context: &ContextId,

@@ -23,7 +23,7 @@ const PER_MINUTE: u64 = 1 << 23;
 
 /// One skipped span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Jump {
+struct PositionJump {
     /// The newest position before it.
     last: u64,
     /// The first position after it.
@@ -32,17 +32,18 @@ struct Jump {
 
 /// All skipped spans that a reader can still stand in, in their order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Jumps(Vec<Jump>);
+pub(super) struct PositionJumps(Vec<PositionJump>);
 
-impl Jumps {
+impl PositionJumps {
     /// Those that a store remembers.
     pub(super) fn read(meta: &impl ReadableTable<&'static str, &'static str>) -> Result<Self, redb::Error> {
         let Some(row) = meta.get(JUMPS)? else { return Ok(Self::default()) };
         let jump = |text: &str| {
             let (last, next) = text.split_once('-')?;
-            Some(Jump { last: last.parse().ok()?, next: next.parse().ok()? }).filter(|jump| jump.last < jump.next)
+            Some(PositionJump { last: last.parse().ok()?, next: next.parse().ok()? })
+                .filter(|jump| jump.last < jump.next)
         };
-        let jumps: Option<Vec<Jump>> = row.value().split_whitespace().map(jump).collect();
+        let jumps: Option<Vec<PositionJump>> = row.value().split_whitespace().map(jump).collect();
         let bad = || redb::Error::Corrupted(format!("the row {JUMPS} of meta is no list of spans"));
         jumps.filter(|jumps| jumps.is_sorted_by(|one, two| one.next <= two.last)).map(Self).ok_or_else(bad)
     }
@@ -58,7 +59,7 @@ impl Jumps {
     ) -> Result<u64, redb::Error> {
         let next = tail + SPAN + PER_MINUTE * (age.as_secs() / 60 + earlier);
         self.0.retain(|jump| oldest.is_some_and(|oldest| oldest <= jump.next));
-        self.0.push(Jump { last: tail, next });
+        self.0.push(PositionJump { last: tail, next });
         let words: Vec<String> = self.0.iter().map(|jump| format!("{}-{}", jump.last, jump.next)).collect();
         meta.insert(JUMPS, words.join(" ").as_str())?;
         Ok(next)
@@ -71,7 +72,7 @@ impl Jumps {
 
     /// How many positions after `after`, up to `upto`, were never given.
     pub(super) fn skipped(&self, after: u64, upto: u64) -> u64 {
-        let inside = |jump: &Jump| (jump.next - 1).min(upto).saturating_sub(jump.last.max(after));
+        let inside = |jump: &PositionJump| (jump.next - 1).min(upto).saturating_sub(jump.last.max(after));
         self.0.iter().map(inside).sum()
     }
 }
@@ -80,8 +81,8 @@ impl Jumps {
 mod tests {
     use super::*;
 
-    fn jumps(spans: &[(u64, u64)]) -> Jumps {
-        Jumps(spans.iter().map(|&(last, next)| Jump { last, next }).collect())
+    fn jumps(spans: &[(u64, u64)]) -> PositionJumps {
+        PositionJumps(spans.iter().map(|&(last, next)| PositionJump { last, next }).collect())
     }
 
     #[test]

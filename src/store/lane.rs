@@ -8,48 +8,48 @@ use std::time::Duration;
 use tokio::task::{JoinError, spawn_blocking};
 
 use super::READS_MAX;
-use crate::threads::Threads;
+use crate::threads::BlockingPool;
 
 /// Idle time after which a thread ends.
 const IDLE_FOR: Duration = Duration::from_secs(10);
 
 /// The executor of commits and range reads.
 #[derive(Clone, Default)]
-pub enum Lane {
+pub enum BlockingExecutor {
     /// The runtime's blocking threads. A paused test clock stands still while they run; it does not for other threads.
     #[default]
     Common,
     /// Threads owned by the store.
-    Own(Own),
+    Own(OwnThread),
     /// The caller's own task, after the delay that the function returns. A second thread would make the order of events
     /// a matter of chance; a simulation that must be reproducible has no second thread and lets virtual time pass
     /// instead.
-    Here(Arc<dyn Fn() -> Duration + Send + Sync>),
+    Inline(Arc<dyn Fn() -> Duration + Send + Sync>),
 }
 
 /// One thread for commits and a few for reads, so that neither waits for the other and the commit thread's caches stay
 /// warm.
 #[derive(Clone)]
-pub struct Own {
-    commits: Arc<Threads>,
-    reads: Arc<Threads>,
+pub struct OwnThread {
+    commits: Arc<BlockingPool>,
+    reads: Arc<BlockingPool>,
 }
 
-impl fmt::Debug for Lane {
+impl fmt::Debug for BlockingExecutor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Common => "Common",
             Self::Own(_) => "Own",
-            Self::Here(_) => "Here",
+            Self::Inline(_) => "Here",
         })
     }
 }
 
-impl Lane {
+impl BlockingExecutor {
     /// Starts threads owned by the store. It fails if the system cannot start a thread.
     pub fn own() -> io::Result<Self> {
-        let threads = |name, most| Threads::new(name, most, IDLE_FOR).map(Arc::new);
-        Ok(Self::Own(Own { commits: threads("store-commit", 1)?, reads: threads("store-read", READS_MAX)? }))
+        let threads = |name, most| BlockingPool::new(name, most, IDLE_FOR).map(Arc::new);
+        Ok(Self::Own(OwnThread { commits: threads("store-commit", 1)?, reads: threads("store-read", READS_MAX)? }))
     }
 
     /// Closes the owned threads for new work and waits at most `patience` for running work, which may hold the file
@@ -80,13 +80,13 @@ impl Lane {
     /// Runs a job. It fails only if the job panics or the runtime shuts down.
     async fn run<T: Send + 'static>(
         &self,
-        of: impl FnOnce(&Own) -> &Threads,
+        of: impl FnOnce(&OwnThread) -> &BlockingPool,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, JoinError> {
         match self {
             Self::Common => spawn_blocking(job).await,
             Self::Own(own) => of(own).run(job).await,
-            Self::Here(pace) => {
+            Self::Inline(pace) => {
                 tokio::time::sleep(pace()).await;
                 Ok(job())
             }

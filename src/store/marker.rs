@@ -26,14 +26,14 @@ const BYTES_MAX: u64 = 4096;
 
 /// What a marker says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Marker {
+pub(super) struct StoreMarker {
     /// A store is being made and was never opened: nothing lies in it.
     making: bool,
     /// How often a backup became the store of this folder.
     restores: u64,
 }
 
-impl Marker {
+impl StoreMarker {
     /// That of the store at `store`, where there is one. What cannot be understood says that a store was made.
     pub(super) fn read(store: &Path) -> io::Result<Option<Self>> {
         let mut text = Vec::new();
@@ -73,17 +73,17 @@ fn place(store: &Path) -> PathBuf {
 
 /// A backup is about to become the store.
 pub(super) fn restoring(store: &Path) -> io::Result<()> {
-    let restores = Marker::read(store)?.map_or(0, |marker| marker.restores);
-    Marker { making: false, restores: restores + 1 }.write(store)
+    let restores = StoreMarker::read(store)?.map_or(0, |marker| marker.restores);
+    StoreMarker { making: false, restores: restores + 1 }.write(store)
 }
 
 /// The store was opened.
-pub(super) fn opened(store: &Path, marker: Marker) -> io::Result<()> {
-    if marker.making { Marker { making: false, ..marker }.write(store) } else { Ok(()) }
+pub(super) fn opened(store: &Path, marker: StoreMarker) -> io::Result<()> {
+    if marker.making { StoreMarker { making: false, ..marker }.write(store) } else { Ok(()) }
 }
 
 /// Make sure that the store at `store` may be opened, or made; `as_found`: an operator insists. Returns what the marker says now.
-pub(super) fn admit(store: &Path, as_found: bool) -> Result<Marker, OpenError> {
+pub(super) fn admit(store: &Path, as_found: bool) -> Result<StoreMarker, OpenError> {
     let place = store.display().to_string();
     let unusable = |error: io::Error| OpenError::from_redb(&place, redb::Error::Io(error));
     let length = match store.metadata() {
@@ -91,9 +91,9 @@ pub(super) fn admit(store: &Path, as_found: bool) -> Result<Marker, OpenError> {
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => return Err(unusable(error)),
     };
-    let marker = Marker::read(store).map_err(unusable)?;
-    let making = |restores| -> Result<Marker, OpenError> {
-        let marker = Marker { making: true, restores };
+    let marker = StoreMarker::read(store).map_err(unusable)?;
+    let making = |restores| -> Result<StoreMarker, OpenError> {
+        let marker = StoreMarker { making: true, restores };
         marker.write(store).map_err(unusable)?;
         Ok(marker)
     };
@@ -116,7 +116,7 @@ pub(super) fn admit(store: &Path, as_found: bool) -> Result<Marker, OpenError> {
         (None, Some(0)) if as_found => making(0),
         (None, Some(_)) if as_found => {
             tracing::warn!(store = %place, "a store without its marker is taken, because an operator insists");
-            let marker = Marker { making: false, restores: 0 };
+            let marker = StoreMarker { making: false, restores: 0 };
             marker.write(store).map_err(unusable)?;
             Ok(marker)
         }

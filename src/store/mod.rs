@@ -49,34 +49,36 @@ use std::sync::Arc;
 
 use actors::change::Change;
 use actors::model::{ContextId, ServerName};
-use actors::ports::{Clock, FeedBounds, Fence, Journal, Ownership, Pressure, Ticket, Urgency, Woken};
+use actors::ports::{
+    Clock, CommitPriority, CommitTicket, FeedBounds, Fence, Journal, OutboxGrown, Ownership, QueueDepth,
+};
 use tokio::sync::{Semaphore, watch};
 
-pub use backup::{Backup, BackupError, Progress};
-pub use counters::Counts;
-pub use failure::{Failure, OpenError};
-pub use lane::Lane;
+pub use backup::{BackupError, CopyProgress, FinishedBackup};
+pub use counters::RowCounts;
+pub use failure::{OpenError, StoreFailure};
+pub use lane::BlockingExecutor;
 pub use marker::MARKER;
-pub use open::{FILE, Place, SCHEMA, StoreOptions};
-pub use restore::{RestoreError, Restored, restore};
-pub use stats::{Stats, TableStats};
-pub use verify::{Finding, Verified, verify, verify_backend};
+pub use open::{FILE, SCHEMA, StoreLocation, StoreOptions};
+pub use restore::{RestoreError, RestoreReport, restore};
+pub use stats::{StoreStats, TableStats};
+pub use verify::{VerifyFinding, VerifyResult, verify, verify_backend};
 
-use claims::Claims;
-use counters::Counters;
-use jumps::Jumps;
-use queue::{Queue, Work};
-use under_way::UnderWay;
-use writer::Recent;
+use claims::PduClaims;
+use counters::RowCounters;
+use jumps::PositionJumps;
+use queue::{JournalQueue, QueueWork};
+use under_way::UncommittedState;
+use writer::HandoffBudget;
 
 /// Callback after each commit, called once for each server whose outbox grew. It runs on the writer's thread and must
 /// not block.
-pub type Wake = Arc<dyn Fn(Woken) + Send + Sync>;
+pub type Wake = Arc<dyn Fn(OutboxGrown) + Send + Sync>;
 
 /// An open store. Clones are cheap; the file is closed when the last clone and the last read are dropped.
 #[derive(Clone)]
 pub struct Store {
-    shared: Arc<Shared>,
+    shared: Arc<StoreShared>,
     _open: Arc<CloseAtDrop>,
 }
 
@@ -84,7 +86,7 @@ pub struct Store {
 const READS_MAX: usize = 8;
 
 /// State shared by the writer and the readers.
-struct Shared {
+struct StoreShared {
     database: redb::Database,
     /// Name of the file, for messages.
     place: String,
@@ -93,34 +95,34 @@ struct Shared {
     /// Lowest start value of the counters of updates from peers; see `restored`.
     counted_from: u64,
     /// Positions of the feed that restores skipped.
-    jumps: Jumps,
+    jumps: PositionJumps,
     fence: Fence,
     quick_repair: bool,
-    lane: Lane,
+    lane: BlockingExecutor,
     /// Permits for concurrent range reads.
     reads: Semaphore,
     queue_rows: u64,
     clock: Arc<dyn Clock>,
     wake: Wake,
-    queue: Queue,
-    counters: Counters,
-    claims: Claims,
-    under_way: UnderWay,
-    recent: Arc<Recent>,
+    queue: JournalQueue,
+    counters: RowCounters,
+    claims: PduClaims,
+    under_way: UncommittedState,
+    recent: Arc<HandoffBudget>,
     bounds: watch::Sender<FeedBounds>,
-    state: watch::Sender<State>,
+    state: watch::Sender<StoreState>,
 }
 
 /// The state of the journal.
 #[derive(Debug, Clone)]
-enum State {
+enum StoreState {
     Open,
     Closed,
-    Failed(Failure),
+    Failed(StoreFailure),
 }
 
 /// Closes the queue when the last store handle is dropped, so that the writer's task ends.
-struct CloseAtDrop(Arc<Shared>);
+struct CloseAtDrop(Arc<StoreShared>);
 
 impl Drop for CloseAtDrop {
     fn drop(&mut self) {
@@ -136,7 +138,7 @@ impl Store {
         let (queue_rows, recent, quick_repair) = (options.queue_rows, options.recent, options.quick_repair);
         let lane = options.lane.clone();
         let opened = open::open(options, &*clock)?;
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(StoreShared {
             database: opened.database,
             place: opened.place,
             file: opened.file,
@@ -149,13 +151,13 @@ impl Store {
             queue_rows,
             clock,
             wake,
-            queue: Queue::new(limits),
-            counters: Counters::default(),
-            claims: Claims::default(),
-            under_way: UnderWay::default(),
-            recent: Recent::new(recent),
+            queue: JournalQueue::new(limits),
+            counters: RowCounters::default(),
+            claims: PduClaims::default(),
+            under_way: UncommittedState::default(),
+            recent: HandoffBudget::new(recent),
             bounds: watch::Sender::new(opened.memory.bounds()),
-            state: watch::Sender::new(State::Open),
+            state: watch::Sender::new(StoreState::Open),
         });
         tokio::spawn(writer::run(shared.clone(), opened.memory));
         Ok(Self { _open: Arc::new(CloseAtDrop(shared.clone())), shared })
@@ -166,46 +168,46 @@ impl Store {
         self.shared.queue.close();
         let mut state = self.shared.state.subscribe();
         // The sender lives in `shared`, which this borrows.
-        let _ = state.wait_for(|state| !matches!(state, State::Open)).await;
+        let _ = state.wait_for(|state| !matches!(state, StoreState::Open)).await;
     }
 
     /// Resolves when the journal has failed, and never otherwise. After that no submitted batch is committed, reads
     /// still work, and the process should exit.
-    pub async fn failed(&self) -> Failure {
+    pub async fn failed(&self) -> StoreFailure {
         let mut state = self.shared.state.subscribe();
-        let failed = state.wait_for(|state| matches!(state, State::Failed(_))).await;
+        let failed = state.wait_for(|state| matches!(state, StoreState::Failed(_))).await;
         match failed.as_deref() {
-            Ok(State::Failed(failure)) => failure.clone(),
+            Ok(StoreState::Failed(failure)) => failure.clone(),
             _ => std::future::pending().await,
         }
     }
 
     /// Returns the executor of the store's blocking work, so that a caller can wait for it after the last clone is
     /// dropped.
-    pub fn lane(&self) -> Lane {
+    pub fn lane(&self) -> BlockingExecutor {
         self.shared.lane.clone()
     }
 
     /// Returns the counters since the store was opened.
-    pub fn counters(&self) -> Counts {
+    pub fn counters(&self) -> RowCounts {
         self.shared.counters.now()
     }
 }
 
 impl Journal for Store {
-    fn submit(&self, fence: Fence, changes: Vec<Change>, urgency: Urgency) -> Ticket {
-        let rows = apply::weight(&changes);
-        self.shared.claims.handed_over(&changes);
+    fn submit(&self, fence: Fence, changes: Vec<Change>, urgency: CommitPriority) -> CommitTicket {
+        let rows = apply::estimate_rows(&changes);
+        self.shared.claims.on_submit(&changes);
         self.shared.under_way.handed_over(&changes);
-        self.shared.queue.push(Work::Batch { fence, changes, rows, urgency })
+        self.shared.queue.push(QueueWork::Batch { fence, changes, rows, urgency })
     }
 
-    fn barrier(&self) -> Ticket {
-        self.shared.queue.push(Work::Barrier)
+    fn barrier(&self) -> CommitTicket {
+        self.shared.queue.push(QueueWork::Barrier)
     }
 
-    fn pressure(&self) -> Pressure {
-        Pressure { rows: self.shared.queue.rows(), rows_max: self.shared.queue_rows }
+    fn pressure(&self) -> QueueDepth {
+        QueueDepth { rows: self.shared.queue.rows(), rows_max: self.shared.queue_rows }
     }
 }
 

@@ -12,17 +12,17 @@ use redb::{
     WriteTransaction,
 };
 
-use super::apply::Memory;
+use super::apply::WriterCache;
 use super::failure::OpenError;
-use super::forget::Deliveries;
-use super::jumps::Jumps;
-use super::lane::Lane;
-use super::marker::{self, Marker};
+use super::forget::DeliveryClock;
+use super::jumps::PositionJumps;
+use super::lane::BlockingExecutor;
+use super::marker::{self, StoreMarker};
 use super::queue::GroupLimits;
 use super::restored;
 use super::strangers;
-use super::tables::{self, Visit};
-use crate::panics::{Expected, caught_as};
+use super::tables::{self, TableVisitor};
+use crate::panics::{ExpectedPanics, caught_as};
 
 /// The schema version of the tables and rows that this program writes.
 pub const SCHEMA: u32 = 4;
@@ -37,7 +37,7 @@ pub const FILE: &str = "fernpost.redb";
 #[derive(Debug)]
 pub struct StoreOptions {
     /// Location of the store.
-    pub place: Place,
+    pub place: StoreLocation,
     /// Server that owns the store. A store of another server does not open.
     pub server: ServerName,
     /// Bytes of redb's page cache.
@@ -54,14 +54,14 @@ pub struct StoreOptions {
     /// crash, however large the file is.
     pub quick_repair: bool,
     /// Executor of commits and range reads.
-    pub lane: Lane,
+    pub lane: BlockingExecutor,
     /// Take the folder as it is found, though the store in it and its marker do not fit: an operator insists.
     pub as_found: bool,
 }
 
 impl StoreOptions {
     /// Returns the compiled defaults.
-    pub fn new(place: Place, server: ServerName) -> Self {
+    pub fn new(place: StoreLocation, server: ServerName) -> Self {
         Self {
             place,
             server,
@@ -71,7 +71,7 @@ impl StoreOptions {
             group_rows: 4_096,
             queue_rows: 16_384,
             quick_repair: true,
-            lane: Lane::default(),
+            lane: BlockingExecutor::default(),
             as_found: false,
         }
     }
@@ -84,50 +84,50 @@ impl StoreOptions {
 type Opener = Box<dyn FnOnce(&Builder) -> Result<Database, DatabaseError> + Send>;
 
 /// The location of a store.
-pub struct Place(Kind);
+pub struct StoreLocation(BackendKind);
 
-enum Kind {
+enum BackendKind {
     File(PathBuf),
     Other(Opener),
 }
 
-impl Place {
+impl StoreLocation {
     /// A file, which is created if it does not exist; its folder must exist.
     pub fn file(path: impl Into<PathBuf>) -> Self {
-        Self(Kind::File(path.into()))
+        Self(BackendKind::File(path.into()))
     }
 
     /// A redb backend, for example one in memory.
     pub fn backend(backend: impl StorageBackend) -> Self {
-        Self(Kind::Other(Box::new(|builder| builder.create_with_backend(backend))))
+        Self(BackendKind::Other(Box::new(|builder| builder.create_with_backend(backend))))
     }
 }
 
-impl std::fmt::Debug for Place {
+impl std::fmt::Debug for StoreLocation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.name())
     }
 }
 
-impl Place {
+impl StoreLocation {
     fn name(&self) -> String {
         match &self.0 {
-            Kind::File(path) => path.display().to_string(),
-            Kind::Other(_) => "(not a file)".to_owned(),
+            BackendKind::File(path) => path.display().to_string(),
+            BackendKind::Other(_) => "(not a file)".to_owned(),
         }
     }
 
     fn path(&self) -> Option<PathBuf> {
         match &self.0 {
-            Kind::File(path) => Some(path.clone()),
-            Kind::Other(_) => None,
+            BackendKind::File(path) => Some(path.clone()),
+            BackendKind::Other(_) => None,
         }
     }
 
     fn open(self, builder: &Builder) -> Result<Database, redb::Error> {
         match self.0 {
-            Kind::Other(opener) => Ok(opener(builder)?),
-            Kind::File(path) => {
+            BackendKind::Other(opener) => Ok(opener(builder)?),
+            BackendKind::File(path) => {
                 // Only the owner may read the file, because it contains private messages.
                 let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
                 let is_new = match made {
@@ -153,26 +153,26 @@ pub(super) fn sync_folder_of(path: &Path) -> Result<(), std::io::Error> {
 }
 
 /// The result of opening a store.
-pub(super) struct Opened {
+pub(super) struct OpenedStore {
     pub(super) database: Database,
     pub(super) place: String,
     /// Path of the file; `None` for another backend.
     pub(super) file: Option<PathBuf>,
     pub(super) epoch: u64,
-    pub(super) memory: Memory,
+    pub(super) memory: WriterCache,
     /// Lowest start value of the counters of updates from peers: 0, except in a store that was restored from a backup.
     pub(super) counted_from: u64,
 }
 
 /// Open it. redb trusts what it reads, and panics on some files that are damaged.
-pub(super) fn open(options: StoreOptions, clock: &dyn Clock) -> Result<Opened, OpenError> {
+pub(super) fn open(options: StoreOptions, clock: &dyn Clock) -> Result<OpenedStore, OpenError> {
     let unreadable = OpenError::unreadable(&options.place.name());
     let last = Some((format!("fernpost cannot start: {unreadable}"), COULD_NOT_RUN));
-    let opened = caught_as(Expected { last, ..Expected::default() }, || opened(options, clock));
+    let opened = caught_as(ExpectedPanics { last, ..ExpectedPanics::default() }, || opened(options, clock));
     opened.unwrap_or(Err(unreadable))
 }
 
-fn opened(options: StoreOptions, clock: &dyn Clock) -> Result<Opened, OpenError> {
+fn opened(options: StoreOptions, clock: &dyn Clock) -> Result<OpenedStore, OpenError> {
     let (place, file) = (options.place.name(), options.place.path());
     let marker = file.as_deref().map(|file| marker::admit(file, options.as_found)).transpose()?;
     let unusable = |error: redb::Error| OpenError::from_redb(&place, error);
@@ -184,10 +184,10 @@ fn opened(options: StoreOptions, clock: &dyn Clock) -> Result<Opened, OpenError>
     let mut transaction = database.begin_write().map_err(|error| unusable(error.into()))?;
     transaction.set_quick_repair(options.quick_repair);
     let epoch = stamp(&transaction, &place, &options.server)?;
-    let mut memory = Memory { epoch, ..ends(&transaction).map_err(unusable)? };
+    let mut memory = WriterCache { epoch, ..ends(&transaction).map_err(unusable)? };
     let counted_from =
-        restored::settle(&transaction, &mut memory, clock, marker.map_or(0, Marker::earlier)).map_err(unusable)?;
-    if let Some((key, value)) = memory.deliveries.note() {
+        restored::settle(&transaction, &mut memory, clock, marker.map_or(0, StoreMarker::earlier)).map_err(unusable)?;
+    if let Some((key, value)) = memory.deliveries.persist_if_ahead() {
         let mut meta = transaction.open_table(tables::META).map_err(|error| unusable(error.into()))?;
         meta.insert(key, value.as_str()).map_err(|error| unusable(error.into()))?;
     }
@@ -195,7 +195,7 @@ fn opened(options: StoreOptions, clock: &dyn Clock) -> Result<Opened, OpenError>
     if let (Some(file), Some(marker)) = (&file, marker) {
         marker::opened(file, marker).map_err(|error| unusable(redb::Error::Io(error)))?;
     }
-    Ok(Opened { database, place, file, epoch, memory, counted_from })
+    Ok(OpenedStore { database, place, file, epoch, memory, counted_from })
 }
 
 /// Refuses a store of another server or of another schema version; otherwise raises the epoch, as every opening does.
@@ -225,29 +225,29 @@ fn text(meta: &Table<'_, &str, &str>, key: &str) -> Result<Option<String>, redb:
 
 /// Reads the ends of the feed and of the item numbers. It opens, and thereby creates, every table, so that no reader
 /// finds one missing.
-fn ends(transaction: &WriteTransaction) -> Result<Memory, redb::Error> {
-    tables::each(&mut Made(transaction))?;
+fn ends(transaction: &WriteTransaction) -> Result<WriterCache, redb::Error> {
+    tables::each(&mut CreatedStore(transaction))?;
     strangers::take_over(transaction)?;
     let feed_acked = transaction.open_table(tables::FEED_CURSOR)?.get(tables::MESSENGER)?.map_or(0, |row| row.value());
     let newest = transaction.open_table(tables::FEED)?.last()?.map_or(0, |(position, _)| position.value());
     let meta = transaction.open_table(tables::META)?;
-    let (deliveries, jumps) = (Deliveries::behind(&meta)?, Jumps::read(&meta)?);
+    let (deliveries, jumps) = (DeliveryClock::behind(&meta)?, PositionJumps::read(&meta)?);
     let item = transaction.open_table(tables::ITEMS)?.last()?.map_or(0, |(number, _)| number.value());
-    Ok(Memory {
+    Ok(WriterCache {
         // Only acknowledged rows are ever trimmed, so the tail of a feed without rows is its cursor.
         feed_tail: newest.max(feed_acked),
         feed_acked,
         jumps,
         next_item: item + 1,
         deliveries,
-        ..Memory::default()
+        ..WriterCache::default()
     })
 }
 
 /// Opens each table, which creates it.
-struct Made<'t>(&'t WriteTransaction);
+struct CreatedStore<'t>(&'t WriteTransaction);
 
-impl Visit for Made<'_> {
+impl TableVisitor for CreatedStore<'_> {
     type Error = redb::Error;
 
     fn visit<K: Key + 'static, V: Value + 'static>(
@@ -259,7 +259,7 @@ impl Visit for Made<'_> {
     }
 }
 
-impl Memory {
+impl WriterCache {
     pub(super) fn bounds(&self) -> FeedBounds {
         let skipped = self.jumps.skipped(self.feed_acked, self.feed_tail);
         FeedBounds { tail: Position(self.feed_tail), acked: Position(self.feed_acked), skipped }

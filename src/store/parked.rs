@@ -5,23 +5,23 @@ use actors::model::{ContextId, Item, ServerName, SubmissionId};
 use bytes::Bytes;
 use redb::ReadableTable;
 
-use super::apply::Group;
+use super::apply::WriteBatch;
 use super::rows;
 use super::strangers::stranger_in;
-use super::submissions::Appended;
+use super::submissions::AppendedItem;
 use super::tables::PduValue;
 
 type Write = Result<(), redb::Error>;
 
 /// A dead letter that was removed from its table: its item number or PDU, and its submission.
-struct Letter {
+struct RemovedDeadLetter {
     number: u64,
     origin: String,
     id: String,
     submission: String,
 }
 
-impl Group<'_> {
+impl WriteBatch<'_> {
     pub(super) fn quarantine_left(&mut self, server: &ServerName, number: u64) -> Write {
         // Quarantine numbers can be reused: the next is the highest row + 1, so removing the newest row before a
         // restart frees its number.
@@ -39,11 +39,11 @@ impl Group<'_> {
         let Some(letter) = self.take_letter(server, index)? else { return Ok(()) };
         // `number` is 0 for PDUs: they are not reference-counted and stay in `pdus`.
         if letter.number > 0 {
-            *self.unnamed.entry(letter.number).or_default() += 1;
+            *self.item_refcount_decrements.entry(letter.number).or_default() += 1;
         }
         let submission = rows::submission_id("dead_letters", &letter.submission);
         let submission = submission.map_err(|error| redb::Error::Corrupted(error.to_string()))?;
-        self.moved_to(&submission, server, index, rows::DROPPED)
+        self.update_submission_place(&submission, server, index, rows::DROPPED)
     }
 
     /// Appends a dead letter to the end of its outbox. It gets a new index, because the sequence number that it had
@@ -60,8 +60,8 @@ impl Group<'_> {
         let tail = self.outbox_tail(server)?;
         let submission = rows::submission_id("dead_letters", &letter.submission);
         let submission = submission.map_err(|error| redb::Error::Corrupted(error.to_string()))?;
-        self.moved_to(&submission, server, index, tail.0 + 1)?;
-        self.append_rows(server, tail, [Appended { number: letter.number, item, context, submission }], true)
+        self.update_submission_place(&submission, server, index, tail.0 + 1)?;
+        self.append_rows(server, tail, [AppendedItem { number: letter.number, item, context, submission }], true)
     }
 
     /// Queues a PDU for a recipient whose outbox had no room. It does nothing if the PDU has been queued since, or is
@@ -80,19 +80,19 @@ impl Group<'_> {
         let Some((context, text)) = row.map(|row| pdu_of(row.value())).transpose()? else { return Ok(()) };
         self.delivered_again(&reference)?;
         let tail = self.outbox_tail(server)?;
-        self.moved_to(submission, server, rows::LEFT_OUT, tail.0 + 1)?;
+        self.update_submission_place(submission, server, rows::LEFT_OUT, tail.0 + 1)?;
         let (context, submission) = (Some(context), submission.clone());
-        let row = Appended { number: 0, item: Item::Pdu(reference, text), context, submission };
+        let row = AppendedItem { number: 0, item: Item::Pdu(reference, text), context, submission };
         self.append_rows(server, tail, [row], true)
     }
 
-    fn take_letter(&mut self, server: &ServerName, index: u64) -> Result<Option<Letter>, redb::Error> {
+    fn take_letter(&mut self, server: &ServerName, index: u64) -> Result<Option<RemovedDeadLetter>, redb::Error> {
         self.counts.lookups += 1;
         let letters = self.dead_letters.open()?;
         let letter = letters.remove((server.as_str(), index))?.map(|row| {
             let (.., number, origin, id, submission) = row.value();
             let [origin, id, submission] = [origin, id, submission].map(str::to_owned);
-            Letter { number, origin, id, submission }
+            RemovedDeadLetter { number, origin, id, submission }
         });
         if letter.is_some() {
             self.counts.rows_trimmed += 1;
@@ -104,7 +104,7 @@ impl Group<'_> {
     }
 
     /// Its item, and the conversation of a PDU.
-    fn item_of(&mut self, letter: &Letter) -> Result<Option<(Item, Option<ContextId>)>, redb::Error> {
+    fn item_of(&mut self, letter: &RemovedDeadLetter) -> Result<Option<(Item, Option<ContextId>)>, redb::Error> {
         self.counts.lookups += 1;
         self.counts.rows_read += 1;
         if letter.number > 0 {
@@ -120,7 +120,7 @@ impl Group<'_> {
 
     /// Records in the submission that an item has another index, or was dropped: its trace compares indexes with what
     /// the peer acknowledged. A submission that was deleted has no trace.
-    fn moved_to(&mut self, submission: &SubmissionId, server: &ServerName, from: u64, to: u64) -> Write {
+    fn update_submission_place(&mut self, submission: &SubmissionId, server: &ServerName, from: u64, to: u64) -> Write {
         self.counts.lookups += 1;
         let submissions = self.submissions.open()?;
         let Some((accepted, digest, items, places, origin, id)) = submissions.get(submission.as_str())?.map(|row| {

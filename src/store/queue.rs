@@ -5,24 +5,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use actors::change::Change;
-use actors::ports::{Fence, Ticket, Urgency};
+use actors::ports::{CommitPriority, CommitTicket, Fence};
 use tokio::sync::{Notify, oneshot};
 
 /// An entry of the queue.
-pub(super) struct Entry {
-    pub(super) work: Work,
+pub(super) struct QueueEntry {
+    pub(super) work: QueueWork,
     pub(super) done: oneshot::Sender<()>,
 }
 
 /// The work of an entry.
-pub(super) enum Work {
+pub(super) enum QueueWork {
     /// A batch of changes; it is committed whole.
-    Batch { fence: Fence, changes: Vec<Change>, rows: u64, urgency: Urgency },
+    Batch { fence: Fence, changes: Vec<Change>, rows: u64, urgency: CommitPriority },
     /// A barrier: it completes when everything before it is committed.
     Barrier,
 }
 
-impl Work {
+impl QueueWork {
     fn rows(&self) -> u64 {
         match self {
             Self::Batch { rows, .. } => *rows,
@@ -31,7 +31,7 @@ impl Work {
     }
 
     fn is_awaited(&self) -> bool {
-        !matches!(self, Self::Batch { urgency: Urgency::Rides, .. })
+        !matches!(self, Self::Batch { urgency: CommitPriority::Deferred, .. })
     }
 }
 
@@ -44,11 +44,11 @@ pub(super) struct GroupLimits {
 
 /// The next step of the writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
+pub(super) enum NextWork {
     /// Commit: a caller waits, or too many batches are deferred.
     Commit,
     /// Hold: only deferred batches are queued.
-    Ride,
+    HoldDeferred,
     /// Idle: nothing is queued.
     Idle,
     /// End: nothing is queued and the queue is closed.
@@ -57,16 +57,16 @@ pub(super) enum Next {
 
 /// The journal's queue. It has no limit of its own, because refusing a batch would fail in the middle of an actor's
 /// decision. Its bounds are the admission permits, and the row count from which new requests are told to wait.
-pub(super) struct Queue {
-    inner: Mutex<Inner>,
+pub(super) struct JournalQueue {
+    inner: Mutex<QueueInner>,
     rows: AtomicU64,
     limits: GroupLimits,
     news: Notify,
 }
 
 #[derive(Default)]
-struct Inner {
-    entries: VecDeque<Entry>,
+struct QueueInner {
+    entries: VecDeque<QueueEntry>,
     /// Number of entries that a caller waits for; the others are deferred.
     awaited: usize,
     /// A group has been taken and its tickets are not complete: a barrier must wait for it.
@@ -79,23 +79,23 @@ struct Inner {
     dead: bool,
 }
 
-impl Queue {
+impl JournalQueue {
     pub(super) fn new(limits: GroupLimits) -> Self {
         Self { inner: Mutex::default(), rows: AtomicU64::new(0), limits, news: Notify::new() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, QueueInner> {
         // No code that can panic runs under this lock, so the queue behind a poisoned lock is intact.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn push(&self, work: Work) -> Ticket {
-        let (done, ticket) = Ticket::pair();
+    pub(super) fn push(&self, work: QueueWork) -> CommitTicket {
+        let (done, ticket) = CommitTicket::pair();
         let mut inner = self.lock();
         if inner.dead || inner.closing {
             return ticket;
         }
-        if matches!(work, Work::Barrier) && inner.entries.is_empty() && !inner.busy {
+        if matches!(work, QueueWork::Barrier) && inner.entries.is_empty() && !inner.busy {
             // Everything ever submitted is on disk, so the barrier completes at once.
             let _ = done.send(());
             return ticket;
@@ -103,7 +103,7 @@ impl Queue {
         self.rows.fetch_add(work.rows(), Ordering::Relaxed);
         let awaited = work.is_awaited();
         inner.awaited += usize::from(awaited);
-        inner.entries.push_back(Entry { work, done });
+        inner.entries.push_back(QueueEntry { work, done });
         let first = inner.entries.len() == 1;
         let too_many_ride = inner.entries.len() > self.limits.batches;
         drop(inner);
@@ -119,18 +119,18 @@ impl Queue {
     }
 
     /// Completes when [`next`](Self::next) may have changed.
-    pub(super) async fn news(&self) {
+    pub(super) async fn changed(&self) {
         self.news.notified().await;
     }
 
-    pub(super) fn next(&self) -> Next {
+    pub(super) fn next(&self) -> NextWork {
         self.lock().next(&self.limits)
     }
 
     /// Takes the next group if a commit is due; the group before it is then complete.
-    pub(super) fn take(&self) -> Option<Vec<Entry>> {
+    pub(super) fn take(&self) -> Option<Vec<QueueEntry>> {
         let mut inner = self.lock();
-        inner.busy = inner.next(&self.limits) == Next::Commit;
+        inner.busy = inner.next(&self.limits) == NextWork::Commit;
         if !inner.busy {
             inner.flush = false;
             return None;
@@ -150,7 +150,7 @@ impl Queue {
     }
 
     /// Subtracts the rows of a taken group from the queue's row count.
-    pub(super) fn settled(&self, group: &[Entry]) {
+    pub(super) fn settled(&self, group: &[QueueEntry]) {
         let rows = group.iter().map(|entry| entry.work.rows()).sum();
         self.rows.fetch_sub(rows, Ordering::Relaxed);
     }
@@ -176,14 +176,14 @@ impl Queue {
     }
 }
 
-impl Inner {
-    fn next(&self, limits: &GroupLimits) -> Next {
+impl QueueInner {
+    fn next(&self, limits: &GroupLimits) -> NextWork {
         match (self.entries.len(), self.closing || self.dead) {
-            (0, true) => Next::End,
-            (0, false) => Next::Idle,
-            (_, true) => Next::Commit,
-            (waiting, false) if self.awaited > 0 || self.flush || waiting > limits.batches => Next::Commit,
-            _ => Next::Ride,
+            (0, true) => NextWork::End,
+            (0, false) => NextWork::Idle,
+            (_, true) => NextWork::Commit,
+            (waiting, false) if self.awaited > 0 || self.flush || waiting > limits.batches => NextWork::Commit,
+            _ => NextWork::HoldDeferred,
         }
     }
 }

@@ -4,23 +4,23 @@ use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use actors::model::{Counted, Millis};
+use actors::model::{CountedNoun, Millis};
 
 use super::backup::{draft_beside, publish};
 use super::failure::OpenError;
 use super::marker;
 use super::open::FILE;
-use super::verify::{Verified, verify};
+use super::verify::{VerifyResult, verify};
 
 /// A restored store. Its first opening adopts the backup and notifies the messenger.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Restored {
+pub struct RestoreReport {
     /// Path of the store's file.
     pub path: PathBuf,
     /// Time at which the backup was taken.
     pub taken: Millis,
     /// Result of the verification.
-    pub verified: Verified,
+    pub verified: VerifyResult,
 }
 
 /// Error: nothing was restored.
@@ -36,8 +36,8 @@ pub enum RestoreError {
     #[error("{} is a store and no backup: nobody knows what was done since it was copied; start the gateway on it where it lies", .0.display())]
     NoBackup(PathBuf),
     /// Verification found damage in the backup.
-    #[error("the backup is damaged: {}, the first: {}; use an older one", Counted(.0.findings.len() as u64 + .0.more, "finding"), .0.findings[0])]
-    Damaged(Box<Verified>),
+    #[error("the backup is damaged: {}, the first: {}; use an older one", CountedNoun(.0.findings.len() as u64 + .0.more, "finding"), .0.findings[0])]
+    Damaged(Box<VerifyResult>),
     /// The backup cannot be examined.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -53,14 +53,14 @@ pub enum RestoreError {
 
 /// Copies a backup to the path of the gateway's store, unless a store exists there. The copy is verified before it gets
 /// its name.
-pub fn restore(backup: impl AsRef<Path>, data_dir: impl AsRef<Path>) -> Result<Restored, RestoreError> {
+pub fn restore(backup: impl AsRef<Path>, data_dir: impl AsRef<Path>) -> Result<RestoreReport, RestoreError> {
     let (backup, data_dir) = (backup.as_ref(), data_dir.as_ref());
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| RestoreError::File { path, source }
     };
     let path = data_dir.join(FILE);
-    let mut made = Made::folder(data_dir).map_err(failed(data_dir))?;
+    let mut made = CreatedFolders::folder(data_dir).map_err(failed(data_dir))?;
     match File::open(&path) {
         Ok(there) if is_in_use(&there) => return Err(RestoreError::InUse(path)),
         Ok(_) => return Err(RestoreError::Exists(path)),
@@ -85,13 +85,13 @@ pub fn restore(backup: impl AsRef<Path>, data_dir: impl AsRef<Path>) -> Result<R
         _ => failed(&path)(source),
     })?;
     made.keep();
-    Ok(Restored { path, taken, verified })
+    Ok(RestoreReport { path, taken, verified })
 }
 
 /// The folders that were made for a restore, the innermost first. They go again where nothing is restored.
-struct Made(Vec<PathBuf>);
+struct CreatedFolders(Vec<PathBuf>);
 
-impl Made {
+impl CreatedFolders {
     /// Make a folder, and those above it.
     fn folder(path: &Path) -> std::io::Result<Self> {
         let missing = path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists());
@@ -106,7 +106,7 @@ impl Made {
     }
 }
 
-impl Drop for Made {
+impl Drop for CreatedFolders {
     fn drop(&mut self) {
         for folder in &self.0 {
             // Somebody may have put something into it meanwhile; then it stays, and so do those above it.

@@ -16,11 +16,11 @@
 //! - **Positions of the feed** go on behind a span that is skipped (see [`super::jumps`]), with the notice as the first event there. A
 //!   reader that was given positions by the lost disk stands inside the span, and reads on from there without missing anything.
 
-use actors::model::{FeedItem, Index, Millis, PeerRecord, Segment};
+use actors::model::{FeedItem, Index, Millis, NumberSegment, PeerRecord};
 use actors::ports::Clock;
 use redb::{ReadableTable, Table, WriteTransaction};
 
-use super::apply::Memory;
+use super::apply::WriterCache;
 use super::rows;
 use super::tables::{self, OutboxValue};
 
@@ -36,7 +36,9 @@ pub(super) fn mark(copy: &WriteTransaction, taken: Millis) -> Result<(), redb::E
 }
 
 /// Returns the time at which this backup was taken; `None` if it is a store.
-pub(super) fn taken(meta: &impl ReadableTable<&'static str, &'static str>) -> Result<Option<Millis>, redb::Error> {
+pub(super) fn backup_taken_at(
+    meta: &impl ReadableTable<&'static str, &'static str>,
+) -> Result<Option<Millis>, redb::Error> {
     rows::number(meta, TAKEN).map(|taken| taken.map(Millis))
 }
 
@@ -49,18 +51,18 @@ pub(super) fn counted_from(meta: &impl ReadableTable<&'static str, &'static str>
 /// are counted from.
 pub(super) fn settle(
     opening: &WriteTransaction,
-    memory: &mut Memory,
+    memory: &mut WriterCache,
     clock: &dyn Clock,
     earlier: u64,
 ) -> Result<u64, redb::Error> {
     let mut meta = opening.open_table(tables::META)?;
     let before = counted_from(&meta)?;
-    let Some(taken) = taken(&meta)? else { return Ok(before) };
+    let Some(taken) = backup_taken_at(&meta)? else { return Ok(before) };
     let now = clock.now();
     let from = before.max(now.0.saturating_mul(1_000));
     meta.insert(COUNTED_FROM, from.to_string().as_str())?;
     meta.remove(TAKEN)?;
-    divide(opening)?;
+    start_new_segments(opening)?;
     let oldest = opening.open_table(tables::FEED)?.first()?.map(|(position, _)| position.value());
     let tail = memory.feed_tail;
     memory.feed_tail = memory.jumps.add(&mut meta, (tail, oldest), earlier, taken.until(now))?;
@@ -87,7 +89,7 @@ fn time(at: Millis) -> String {
 }
 
 /// Starts a new segment after each outbox with continuous numbers, because no push crosses the start of a segment.
-fn divide(opening: &WriteTransaction) -> Result<(), redb::Error> {
+fn start_new_segments(opening: &WriteTransaction) -> Result<(), redb::Error> {
     let mut peers = opening.open_table(tables::PEERS)?;
     let outbox = opening.open_table(tables::OUTBOX)?;
     let servers =
@@ -117,10 +119,10 @@ fn divided(
 ) -> Result<Option<PeerRecord>, redb::Error> {
     let newest = outbox.range(tables::all_of(record.server.as_str()))?.next_back().transpose()?;
     let newest = Index(newest.map_or(0, |(key, _)| key.value().1));
-    let tail = newest.max(record.outbound.acked).max(record.outbound.newest);
+    let tail = newest.max(record.outbound.acked).max(record.outbound.highest_index_assigned);
     let first = tail.next();
     let segments = &mut record.outbound.segments;
     let Some(newest) = segments.last().copied().filter(|newest| newest.first < first) else { return Ok(None) };
-    segments.push(Segment { first, number: newest.number.plus(first.since(newest.first)) });
+    segments.push(NumberSegment { first, number: newest.number.plus(first.since(newest.first)) });
     Ok(Some(record))
 }

@@ -11,8 +11,8 @@ use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 use actors::model::{
-    Cause, ContextId, DeliveredSpan, Digest, Fate, InboundRecord, Index, Millis, OutboundRecord, PeerRecord, Rest,
-    Segment, Seq, ServerName, SubmissionId, SubmissionRecord,
+    ContextId, DeadLetterReason, DeliveredSpan, DeliveryState, Digest, InboundRecord, Index, Millis, NumberSegment,
+    OutboundRecord, PeerRecord, Seq, ServerName, SubmissionId, SubmissionRecord, SuspendReason,
 };
 use redb::ReadableTable;
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::tables::SubmissionValue;
 pub(super) use context::{context_from_row, context_to_row, seen_from_row, verdicts_to_row};
 pub(super) use delivered::{spans_from_row, spans_to_row};
-pub(super) use feed::{Fed, FeedRow, feed_from_row, feed_to_row, parked_code, shown_to_row};
+pub(super) use feed::{DecodedFeedRow, FeedRow, feed_from_row, feed_to_row, parked_code, shown_to_row};
 pub(super) use pdu::{
     OwnedPdu, fed, forgotten, held, hold_depth, is_forgotten, is_news, known, parents, pdu_to_row, reference,
     refs_from_row, refs_to_row, served, unmarked, what_from_row, what_to_row,
@@ -133,20 +133,20 @@ enum CauseRow {
     Faulty,
 }
 
-impl From<Rest> for RestRow {
-    fn from(rest: Rest) -> Self {
+impl From<DeliveryState> for RestRow {
+    fn from(rest: DeliveryState) -> Self {
         match rest {
-            Rest::Ready => Self::Ready,
-            Rest::Waiting { until } => Self::Waiting { until: until.0 },
-            Rest::BackingOff { until } => Self::BackingOff { until: until.0 },
-            Rest::Suspended { cause, probe_at } => {
+            DeliveryState::Ready => Self::Ready,
+            DeliveryState::Waiting { until } => Self::Waiting { until: until.0 },
+            DeliveryState::BackingOff { until } => Self::BackingOff { until: until.0 },
+            DeliveryState::Suspended { cause, probe_at } => {
                 let cause = match cause {
-                    Cause::Admin => CauseRow::Admin,
-                    Cause::Unreachable => CauseRow::Unreachable,
-                    Cause::Refused => CauseRow::Refused,
-                    Cause::AheadOfUs => CauseRow::AheadOfUs,
-                    Cause::NotListed => CauseRow::NotListed,
-                    Cause::Faulty => CauseRow::Faulty,
+                    SuspendReason::Admin => CauseRow::Admin,
+                    SuspendReason::Unreachable => CauseRow::Unreachable,
+                    SuspendReason::Refused => CauseRow::Refused,
+                    SuspendReason::AheadOfUs => CauseRow::AheadOfUs,
+                    SuspendReason::NotListed => CauseRow::NotListed,
+                    SuspendReason::Faulty => CauseRow::Faulty,
                 };
                 Self::Suspended { cause, probe_at: probe_at.map(|at| at.0) }
             }
@@ -154,7 +154,7 @@ impl From<Rest> for RestRow {
     }
 }
 
-impl From<RestRow> for Rest {
+impl From<RestRow> for DeliveryState {
     fn from(row: RestRow) -> Self {
         match row {
             RestRow::Ready => Self::Ready,
@@ -162,12 +162,12 @@ impl From<RestRow> for Rest {
             RestRow::BackingOff { until } => Self::BackingOff { until: Millis(until) },
             RestRow::Suspended { cause, probe_at } => {
                 let cause = match cause {
-                    CauseRow::Admin => Cause::Admin,
-                    CauseRow::Unreachable => Cause::Unreachable,
-                    CauseRow::Refused => Cause::Refused,
-                    CauseRow::AheadOfUs => Cause::AheadOfUs,
-                    CauseRow::NotListed => Cause::NotListed,
-                    CauseRow::Faulty => Cause::Faulty,
+                    CauseRow::Admin => SuspendReason::Admin,
+                    CauseRow::Unreachable => SuspendReason::Unreachable,
+                    CauseRow::Refused => SuspendReason::Refused,
+                    CauseRow::AheadOfUs => SuspendReason::AheadOfUs,
+                    CauseRow::NotListed => SuspendReason::NotListed,
+                    CauseRow::Faulty => SuspendReason::Faulty,
                 };
                 Self::Suspended { cause, probe_at: probe_at.map(Millis) }
             }
@@ -188,8 +188,8 @@ pub(super) fn peer_to_row(record: &PeerRecord) -> Vec<u8> {
             transaction_reserved: out.transaction_reserved,
             transaction_last: out.transaction_last,
             acked_bytes: out.acked_bytes,
-            oldest: out.oldest.map(|at| at.0),
-            newest: out.newest.0,
+            oldest: out.oldest_queued_at.map(|at| at.0),
+            newest: out.highest_index_assigned.0,
             told_not_listed: out.told_not_listed,
             last_success: out.last_success.map(|at| at.0),
             delivered: out.delivered.iter().map(|span| (span.time.0, span.first.0, span.last.0, span.blind)).collect(),
@@ -197,12 +197,12 @@ pub(super) fn peer_to_row(record: &PeerRecord) -> Vec<u8> {
         inbound: InboundRow {
             expected: record.inbound.expected.0,
             taken: record.inbound.taken,
-            pushes: record.inbound.pushes,
+            pushes: record.inbound.numbers_pushes,
             expect_applied: record.inbound.expect_applied.map(|seq| seq.0),
-            begun: record.inbound.begun,
+            begun: record.inbound.contexts_created,
             catch_up: record.inbound.catch_up,
             restored: record.inbound.restored,
-            ranges: record.inbound.ranges,
+            ranges: record.inbound.sends_from_seq,
             missed: record.inbound.missed,
             catch_up_since: record.inbound.catch_up_since.0,
             missed_since: record.inbound.missed_since.0,
@@ -220,7 +220,7 @@ pub(super) fn may_be_asked(row: &[u8]) -> bool {
 
 pub(super) fn peer_from_row(server: ServerName, row: &[u8]) -> Result<PeerRecord, BadRow> {
     let row: PeerRow = serde_json::from_slice(row).map_err(|error| BadRow::new("peers", &error))?;
-    let segment = |(first, number)| Segment { first: Index(first), number: Seq(number) };
+    let segment = |(first, number)| NumberSegment { first: Index(first), number: Seq(number) };
     let out = row.outbound;
     let delivered = |(time, first, last, blind)| {
         let (time, first, last) = (Millis(time), Index(first), Index(last));
@@ -239,8 +239,8 @@ pub(super) fn peer_from_row(server: ServerName, row: &[u8]) -> Result<PeerRecord
             transaction_reserved: out.transaction_reserved,
             transaction_last: out.transaction_last,
             acked_bytes: out.acked_bytes,
-            oldest: out.oldest.map(Millis),
-            newest: Index(out.newest),
+            oldest_queued_at: out.oldest.map(Millis),
+            highest_index_assigned: Index(out.newest),
             told_not_listed: out.told_not_listed,
             last_success: out.last_success.map(Millis),
             delivered: out.delivered.into_iter().map(delivered).collect(),
@@ -248,12 +248,12 @@ pub(super) fn peer_from_row(server: ServerName, row: &[u8]) -> Result<PeerRecord
         inbound: InboundRecord {
             expected: Seq(row.inbound.expected),
             taken: row.inbound.taken,
-            pushes: row.inbound.pushes,
+            numbers_pushes: row.inbound.pushes,
             expect_applied: row.inbound.expect_applied.map(Seq),
-            begun: row.inbound.begun,
+            contexts_created: row.inbound.begun,
             catch_up: row.inbound.catch_up,
             restored: row.inbound.restored,
-            ranges: row.inbound.ranges,
+            sends_from_seq: row.inbound.ranges,
             missed: row.inbound.missed,
             catch_up_since: Millis(row.inbound.catch_up_since),
             missed_since: Millis(row.inbound.missed_since),
@@ -309,7 +309,7 @@ pub(super) fn submission_from_row(
     }
     let pdu = (!id.is_empty()).then(|| reference("submissions", origin, id)).transpose()?;
     let (digest, accepted) = (Digest(*digest), Millis(accepted));
-    Ok(SubmissionRecord { digest, accepted, queued, again, dropped, left_out, items, pdu })
+    Ok(SubmissionRecord { digest, accepted, queued, requeued: again, dropped, left_out, items, pdu })
 }
 
 pub(super) fn digests_to_row(digests: &[Digest]) -> Vec<u8> {
@@ -346,8 +346,14 @@ pub(super) fn readable_context(table: &'static str, text: &str) -> Option<Contex
 }
 
 /// Parses the reason of a dead letter.
-pub(super) fn fate(word: &str) -> Result<Fate, BadRow> {
-    let fates = [Fate::Parked, Fate::Expired, Fate::Dropped, Fate::Refused, Fate::ParkedByPeer];
+pub(super) fn fate(word: &str) -> Result<DeadLetterReason, BadRow> {
+    let fates = [
+        DeadLetterReason::Parked,
+        DeadLetterReason::Expired,
+        DeadLetterReason::Dropped,
+        DeadLetterReason::Refused,
+        DeadLetterReason::ParkedByPeer,
+    ];
     let fate = fates.into_iter().find(|fate| fate.as_str() == word);
     fate.ok_or_else(|| BadRow::new("dead_letters", &format!("kind {word}")))
 }
@@ -380,23 +386,33 @@ mod tests {
 
     #[test]
     fn peer_record_row_round_trips() {
-        let causes =
-            [Cause::Admin, Cause::Unreachable, Cause::Refused, Cause::AheadOfUs, Cause::NotListed, Cause::Faulty];
-        let suspended = causes.map(|cause| Rest::Suspended { cause, probe_at: Some(Millis(9)) });
-        let others = [Rest::Ready, Rest::Waiting { until: Millis(7) }, Rest::BackingOff { until: Millis(8) }];
+        let causes = [
+            SuspendReason::Admin,
+            SuspendReason::Unreachable,
+            SuspendReason::Refused,
+            SuspendReason::AheadOfUs,
+            SuspendReason::NotListed,
+            SuspendReason::Faulty,
+        ];
+        let suspended = causes.map(|cause| DeliveryState::Suspended { cause, probe_at: Some(Millis(9)) });
+        let others = [
+            DeliveryState::Ready,
+            DeliveryState::Waiting { until: Millis(7) },
+            DeliveryState::BackingOff { until: Millis(8) },
+        ];
         for rest in others.into_iter().chain(suspended) {
             let mut record = PeerRecord::new(red());
             record.outbound.rest = rest;
             record.outbound.window = Some(20);
             record.outbound.acked_bytes = 7_000;
-            record.outbound.oldest = Some(Millis(5));
-            record.outbound.newest = Index(41);
+            record.outbound.oldest_queued_at = Some(Millis(5));
+            record.outbound.highest_index_assigned = Index(41);
             record.outbound.told_not_listed = true;
-            record.outbound.segments.push(Segment { first: Index(40), number: Seq(u64::MAX) });
+            record.outbound.segments.push(NumberSegment { first: Index(40), number: Seq(u64::MAX) });
             record.inbound.expected = Seq(77);
             record.inbound.expect_applied = Some(Seq(70));
             (record.inbound.catch_up, record.inbound.restored) = (Some(12), 13);
-            (record.inbound.ranges, record.inbound.missed) = (true, Some(14));
+            (record.inbound.sends_from_seq, record.inbound.missed) = (true, Some(14));
             (record.inbound.catch_up_since, record.inbound.missed_since) = (Millis(15), Millis(16));
             record.inbound.parked = vec![(Seq(70), "POISON"), (Seq(76), "BAD_PDU")];
             record.outbound.last_success = Some(Millis(15));
@@ -423,7 +439,7 @@ mod tests {
         let moved = place_moved(&moved, 3, "blue", 1, DROPPED).expect("readable");
         let record = read(&moved, 3);
         assert_eq!(record.queued, [place("red", 5), place("blue", 1)], "of several");
-        assert_eq!(record.again, [place("red", 11), place("red", 10)]);
+        assert_eq!(record.requeued, [place("red", 11), place("red", 10)]);
         assert_eq!(record.dropped, ["blue".parse().expect("valid")]);
     }
 

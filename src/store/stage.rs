@@ -4,11 +4,11 @@ use actors::model::{ContextId, PduRef, ServerName};
 use bytes::Bytes;
 use redb::ReadableTable;
 
-use super::apply::Group;
+use super::apply::WriteBatch;
 
 type Write = Result<(), redb::Error>;
 
-impl Group<'_> {
+impl WriteBatch<'_> {
     /// Behind what this server has there. Whoever comes to a busy conversation is rare: the end is looked up each time.
     pub(super) fn staged(
         &mut self,

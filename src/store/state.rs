@@ -1,14 +1,14 @@
 //! Writes the changes of state: candidates of a key, the current state of a key, and missing `prev_state` links.
 
-use actors::model::{ContextId, PduRef, Shown, StateKey, StateLink, StatePiece};
+use actors::model::{ContextId, FeedFlags, MissingPrevState, PduRef, StateEntry, StateKey};
 
-use super::apply::Group;
+use super::apply::WriteBatch;
 use super::rows;
 
 type Write = Result<(), redb::Error>;
 
-impl Group<'_> {
-    pub(super) fn state_kept(&mut self, context: &ContextId, (kind, key): &StateKey, piece: &StatePiece) -> Write {
+impl WriteBatch<'_> {
+    pub(super) fn state_kept(&mut self, context: &ContextId, (kind, key): &StateKey, piece: &StateEntry) -> Write {
         let (origin, id) = (piece.reference.origin.as_str(), piece.reference.id.as_str());
         let place = (context.as_str(), &**kind, key.as_str(), origin, id);
         self.state_pdus.open()?.insert(place, rows::piece_to_row(piece))?;
@@ -20,7 +20,7 @@ impl Group<'_> {
         &mut self,
         context: &ContextId,
         (kind, key): &StateKey,
-        current: Option<&StatePiece>,
+        current: Option<&StateEntry>,
     ) -> Write {
         let place = (context.as_str(), &**kind, key.as_str());
         match current {
@@ -37,13 +37,13 @@ impl Group<'_> {
     }
 
     pub(super) fn state_again(&mut self, reference: &PduRef) -> Write {
-        let shown = Shown { current: true, again: true, ..Shown::default() };
-        self.fed(&rows::shown_to_row(reference, &shown))
+        let shown = FeedFlags { current: true, again: true, ..FeedFlags::default() };
+        self.append_feed(&rows::shown_to_row(reference, &shown))
     }
 
     /// Overwrites the row of a link, because a change names all keys each time. A link that is given up moves to
     /// another key.
-    pub(super) fn link_opened(&mut self, context: &ContextId, link: &StateLink) -> Write {
+    pub(super) fn link_opened(&mut self, context: &ContextId, link: &MissingPrevState) -> Write {
         if link.given_up {
             self.remove_link(context, 0, &link.missing)?;
         }

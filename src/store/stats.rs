@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use actors::ports::ArchiveError;
 use redb::{Key, ReadTransaction, ReadableDatabase, ReadableTableMetadata, TableDefinition, TableHandle, Value};
 
-use super::counters::Counts;
+use super::counters::RowCounts;
 use super::open::SCHEMA;
-use super::tables::{self, Visit};
-use super::{Shared, Store};
+use super::tables::{self, TableVisitor};
+use super::{Store, StoreShared};
 
 /// The size of one table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct TableStats {
 
 /// The size of the store and the counters of its work.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Stats {
+pub struct StoreStats {
     /// Schema version of tables and rows.
     pub schema: u32,
     /// Epoch of this opening.
@@ -35,10 +35,10 @@ pub struct Stats {
     /// Bytes of the file; `None` for a store that is not a file.
     pub file_bytes: Option<u64>,
     /// Work done since the store was opened.
-    pub counts: Counts,
+    pub counts: RowCounts,
 }
 
-impl Stats {
+impl StoreStats {
     /// Returns the bytes of the file that hold no row. They are reused before the file grows; only compaction returns
     /// them to the system.
     pub fn dead_bytes(&self) -> Option<u64> {
@@ -55,7 +55,7 @@ impl Stats {
 impl Store {
     /// Measures the store. It reads all pages on a blocking thread while commits go on, which takes seconds if the
     /// store holds gigabytes.
-    pub async fn stats(&self) -> Result<Stats, ArchiveError> {
+    pub async fn stats(&self) -> Result<StoreStats, ArchiveError> {
         let shared = self.shared.clone();
         let measured = tokio::task::spawn_blocking(move || measure(&shared)).await;
         let failed = |error: &dyn ToString| ArchiveError(error.to_string());
@@ -63,9 +63,9 @@ impl Store {
     }
 }
 
-fn measure(shared: &Shared) -> Result<Stats, redb::Error> {
+fn measure(shared: &StoreShared) -> Result<StoreStats, redb::Error> {
     let tables = measured(&shared.database.begin_read()?)?;
-    Ok(Stats {
+    Ok(StoreStats {
         schema: SCHEMA,
         epoch: shared.fence.epoch,
         live_bytes: tables.iter().map(|table| table.bytes).sum(),
@@ -82,17 +82,17 @@ fn measure(shared: &Shared) -> Result<Stats, redb::Error> {
 
 /// Returns the number of rows and bytes of every table.
 pub(super) fn measured(read: &ReadTransaction) -> Result<Vec<TableStats>, redb::Error> {
-    let mut measuring = Measuring { read, tables: Vec::new() };
+    let mut measuring = StatsScan { read, tables: Vec::new() };
     tables::each(&mut measuring)?;
     Ok(measuring.tables)
 }
 
-struct Measuring<'t> {
+struct StatsScan<'t> {
     read: &'t ReadTransaction,
     tables: Vec<TableStats>,
 }
 
-impl Visit for Measuring<'_> {
+impl TableVisitor for StatsScan<'_> {
     type Error = redb::Error;
 
     fn visit<K: Key + 'static, V: Value + 'static>(

@@ -1,21 +1,21 @@
 //! The index of quarantined PDUs of non-participants by context.
 
-use actors::model::{ContextId, Parked, ParkedCode, ParkedWhat, PduRef};
+use actors::model::{ContextId, ParkedCode, ParkedItem, ParkedWhat, PduRef};
 use redb::{ReadableTable, TableDefinition, TableHandle, WriteTransaction};
 
-use super::apply::Group;
+use super::apply::WriteBatch;
 use super::rows;
-use super::tables::{self, PlaceKey, QuarantineValue};
+use super::tables::{self, ContextPduKey, QuarantineValue};
 
 /// The index of earlier versions, with one row per PDU whatever its sender: (context, origin, id) -> (server, number,
 /// epoch, arrival).
-const ONE_A_PDU: TableDefinition<PlaceKey, (&str, u64, u64, u64)> = TableDefinition::new("strangers");
+const ONE_A_PDU: TableDefinition<ContextPduKey, (&str, u64, u64, u64)> = TableDefinition::new("strangers");
 
 /// Maximum number of rows removed at once: a lower limit in the settings is reached over several commits.
 const ROWS_MAX: usize = 256;
 
 /// Returns context and identity of a PDU that is quarantined until its server participates; `None` for other items.
-pub(super) fn stranger(parked: &Parked) -> Option<(ContextId, PduRef)> {
+pub(super) fn stranger(parked: &ParkedItem) -> Option<(ContextId, PduRef)> {
     let ParkedWhat::Pdu { origin: Some(origin), id: Some(id), context: Some(context) } = &parked.what else {
         return None;
     };
@@ -40,7 +40,7 @@ pub(super) fn take_over(transaction: &WriteTransaction) -> Result<(), redb::Erro
         return Ok(());
     }
     let old = transaction.open_table(ONE_A_PDU)?;
-    let mut strangers = transaction.open_table(tables::STRANGERS)?;
+    let mut strangers = transaction.open_table(tables::QUARANTINE_BY_CONTEXT)?;
     for row in old.iter()? {
         let (place, row) = row?;
         let ((context, origin, id), (server, number, epoch, arrival)) = (place.value(), row.value());
@@ -51,9 +51,9 @@ pub(super) fn take_over(transaction: &WriteTransaction) -> Result<(), redb::Erro
     Ok(())
 }
 
-impl Group<'_> {
+impl WriteBatch<'_> {
     /// Adds a quarantined PDU to the index.
-    pub(super) fn stranger_kept(&mut self, parked: &Parked, number: u64) -> Result<(), redb::Error> {
+    pub(super) fn stranger_kept(&mut self, parked: &ParkedItem, number: u64) -> Result<(), redb::Error> {
         let Some((context, reference)) = stranger(parked) else { return Ok(()) };
         self.memory.arrivals += 1;
         let row = (number, self.memory.epoch, self.memory.arrivals);
@@ -121,7 +121,7 @@ mod tests {
         take_over(&write).expect("nothing is left to do");
         write.commit().expect("memory");
         let read = database.begin_read().expect("a transaction");
-        let strangers = read.open_table(tables::STRANGERS).expect("a table");
+        let strangers = read.open_table(tables::QUARANTINE_BY_CONTEXT).expect("a table");
         let row = strangers.get(("c", "red", "1", "green")).expect("readable").expect("a row");
         assert_eq!((row.value(), strangers.len().expect("readable")), ((7, 2, 3), 1));
         assert!(read.open_table(ONE_A_PDU).is_err(), "it is gone");

@@ -1,15 +1,15 @@
 //! Writes a submission as rows: one in each recipient's outbox, and its record.
 
-use actors::model::{ContextId, Index, Item, OutboundRecord, ServerName, Submission, SubmissionId, Submitted};
+use actors::model::{ContextId, Index, Item, OutboundRecord, ServerName, Submission, SubmissionId, SubmittedContent};
 use actors::ports::OutboxRow;
 use redb::ReadableTable;
 
-use super::apply::{Group, Grown};
+use super::apply::{OutboxGrowth, WriteBatch};
 use super::rows;
 use super::tables;
 
 /// An item that goes to the end of an outbox.
-pub(super) struct Appended {
+pub(super) struct AppendedItem {
     /// The number under which an update is stored; 0 of a PDU.
     pub(super) number: u64,
     pub(super) item: Item,
@@ -18,14 +18,14 @@ pub(super) struct Appended {
     pub(super) submission: SubmissionId,
 }
 
-impl Group<'_> {
+impl WriteBatch<'_> {
     pub(super) fn submitted(&mut self, submission: &Submission) -> Result<(), redb::Error> {
         let queued = self.items_of(submission)?;
         let mut places = Vec::with_capacity(submission.servers.len() + submission.left_out.len());
         for server in &submission.servers {
             let tail = self.outbox_tail(server)?;
             places.push((server.as_str(), tail.0 + 1));
-            let rows = queued.iter().map(|(number, item)| Appended {
+            let rows = queued.iter().map(|(number, item)| AppendedItem {
                 number: *number,
                 item: item.clone(),
                 context: submission.what.context().cloned(),
@@ -35,8 +35,8 @@ impl Group<'_> {
         }
         places.extend(submission.left_out.iter().map(|server| (server.as_str(), rows::LEFT_OUT)));
         let (origin, id) = match &submission.what {
-            Submitted::Pdu(pdu, ..) => (pdu.origin.as_str(), pdu.id.as_str()),
-            Submitted::Updates(_) => ("", ""),
+            SubmittedContent::Pdu(pdu, ..) => (pdu.origin.as_str(), pdu.id.as_str()),
+            SubmittedContent::Updates(_) => ("", ""),
         };
         let accepted = submission.accepted.0;
         let items = u32::try_from(queued.len()).unwrap_or(u32::MAX);
@@ -51,8 +51,10 @@ impl Group<'_> {
     /// own change and has no number.
     fn items_of(&mut self, submission: &Submission) -> Result<Vec<(u64, Item)>, redb::Error> {
         let updates = match &submission.what {
-            Submitted::Pdu(reference, _, bytes) => return Ok(vec![(0, Item::Pdu(reference.clone(), bytes.clone()))]),
-            Submitted::Updates(updates) => updates,
+            SubmittedContent::Pdu(reference, _, bytes) => {
+                return Ok(vec![(0, Item::Pdu(reference.clone(), bytes.clone()))]);
+            }
+            SubmittedContent::Updates(updates) => updates,
         };
         let first = self.memory.next_item;
         if let Ok(names @ 1..) = u32::try_from(submission.servers.len()) {
@@ -71,7 +73,7 @@ impl Group<'_> {
         &mut self,
         server: &ServerName,
         (tail, mut queued_bytes): (u64, u64),
-        rows: impl IntoIterator<Item = Appended>,
+        rows: impl IntoIterator<Item = AppendedItem>,
         again: bool,
     ) -> Result<(), redb::Error> {
         let mut rows = (tail + 1..).zip(rows).peekable();
@@ -80,8 +82,8 @@ impl Group<'_> {
         }
         let outbox = self.outbox.open()?;
         let grown = self.grown.entry(server.clone());
-        let grown = grown.or_insert_with(|| Grown { tail: Index(tail), queued_bytes, rows: Vec::new() });
-        for (index, Appended { number, item, context, submission }) in rows {
+        let grown = grown.or_insert_with(|| OutboxGrowth { tail: Index(tail), queued_bytes, rows: Vec::new() });
+        for (index, AppendedItem { number, item, context, submission }) in rows {
             let (origin, id) = match &item {
                 Item::Pdu(pdu, _) => (pdu.origin.as_str(), pdu.id.as_str()),
                 Item::Update(_) => ("", ""),
@@ -130,5 +132,5 @@ impl Group<'_> {
 /// Returns the end of an outbox according to the record: an index that was assigned, and the bytes queued up to the
 /// acknowledged ones.
 pub(super) fn ends(record: &OutboundRecord) -> (u64, u64) {
-    (record.acked.max(record.newest).0, record.acked_bytes)
+    (record.acked.max(record.highest_index_assigned).0, record.acked_bytes)
 }

@@ -57,13 +57,13 @@ pub(super) type PieceValue = (i64, &'static str, &'static str, u8, &'static str,
 pub(super) type HolderValue = (&'static str, &'static str, i64, &'static str, &'static str, u8, &'static str, bool);
 
 /// A row of a state key about one PDU: (context, type, key, origin, id).
-pub(super) type PieceKey = (&'static str, &'static str, &'static str, &'static str, &'static str);
+pub(super) type StateEntryKey = (&'static str, &'static str, &'static str, &'static str, &'static str);
 
 /// (transaction id, digest, JSON of the verdicts).
 pub(super) type SeenValue = (&'static str, &'static [u8; 16], &'static [u8]);
 
 /// A row of a context about one PDU: (context, origin, id).
-pub(super) type PlaceKey = (&'static str, &'static str, &'static str);
+pub(super) type ContextPduKey = (&'static str, &'static str, &'static str);
 
 /// A row of a context about one PDU as one server sent it: (context, origin, id, sender).
 pub(super) type CopyKey = (&'static str, &'static str, &'static str, &'static str);
@@ -92,7 +92,7 @@ pub(super) const ITEMS: TableDefinition<u64, (u32, &[u8])> = TableDefinition::ne
 
 /// (server, number of the first update) -> 16-byte digests in sequence, one row per push. Owner: that peer's actor.
 /// Bound: what the actor remembers and one more push. Trimmed: by that actor, whole rows only.
-pub(super) const TAKEN: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("taken");
+pub(super) const INBOUND_DIGESTS: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("taken");
 
 /// Submission id -> what was accepted and where its items are queued. Owner: the messenger adapter. Bound: the time
 /// within which a submission may be repeated. Trimmed: by that adapter's maintenance job.
@@ -112,7 +112,7 @@ pub(super) const QUARANTINE: TableDefinition<(&str, u64), QuarantineValue> = Tab
 
 /// (server, transaction id) -> (first index, last index) of the items of an acknowledged transaction. Owner: that
 /// peer's actor. Bound: the rows of `outbox`. Trimmed: by that actor, with the last of its outbox rows.
-pub(super) const SENT: TableDefinition<(&str, u64), (u64, u64)> = TableDefinition::new("sent");
+pub(super) const OUTBOUND_TRANSACTIONS: TableDefinition<(&str, u64), (u64, u64)> = TableDefinition::new("sent");
 
 /// (server, index) -> an item that is not sent to this peer any more. Its row has left `outbox`, except if the peer
 /// received and refused it. Owner: that peer's actor. Bound: `quarantine_items` of the peer. Trimmed: by the writer,
@@ -129,7 +129,7 @@ pub(super) const DELIVERED: TableDefinition<DeliveredKey, &[u8]> = TableDefiniti
 
 /// (server, number) -> a transaction accepted from the server. Owner: that peer's actor. Bound: the newest `keep` of
 /// the peer. Trimmed: by the writer, which removes the oldest when one is added.
-pub(super) const SEEN: TableDefinition<(&str, u64), SeenValue> = TableDefinition::new("seen");
+pub(super) const INBOUND_TRANSACTIONS: TableDefinition<(&str, u64), SeenValue> = TableDefinition::new("seen");
 
 /// (origin, id) -> a PDU, stored once. Owner: its context's actor. Bound: the PDUs of all contexts. Trimmed: by the
 /// retention job after `contexts.history.keep`, down to identity and depth. These are never removed, because another
@@ -145,20 +145,20 @@ pub(super) const CONTEXTS: TableDefinition<&str, &[u8]> = TableDefinition::new("
 
 /// (context, origin, id) -> the parents that a held PDU waits for. Owner: that context's actor. Bound: `held_max` a
 /// context. Trimmed: by that actor's deliveries.
-pub(super) const HELD: TableDefinition<PlaceKey, HeldValue> = TableDefinition::new("held");
+pub(super) const HELD: TableDefinition<ContextPduKey, HeldValue> = TableDefinition::new("held");
 
 /// (context, origin, id) -> children that were delivered without this parent. Owner: that context's actor. Bound: the
 /// parents given up. Trimmed: by that actor, when the parent arrives later.
-pub(super) const GAPS: TableDefinition<PlaceKey, GapValue> = TableDefinition::new("gaps");
+pub(super) const GAPS: TableDefinition<ContextPduKey, GapValue> = TableDefinition::new("gaps");
 
 /// (context, type, key) -> the PDU that is the current state of the key. Owner: that context's actor. Bound: the state
 /// keys ever set. Trimmed: by that actor, when no valid candidate is left.
-pub(super) const STATE: TableDefinition<PlaceKey, HolderValue> = TableDefinition::new("state");
+pub(super) const STATE: TableDefinition<ContextPduKey, HolderValue> = TableDefinition::new("state");
 
 /// (context, type, key, origin, id) -> the columns of a delivered state PDU that state resolution compares. Owner: that
 /// context's actor. Bound: the state PDUs delivered. Trimmed: never, because a PDU that loses today may be part of a
 /// branch that wins later.
-pub(super) const STATE_PDUS: TableDefinition<PieceKey, PieceValue> = TableDefinition::new("state_pdus");
+pub(super) const STATE_PDUS: TableDefinition<StateEntryKey, PieceValue> = TableDefinition::new("state_pdus");
 
 /// (context, 1 if it was given up, origin, id) -> JSON of the state keys in which a PDU names this undelivered PDU as
 /// its `prev_state`. Owner: that context's actor. Bound: 10,000 a context. Trimmed: by that actor, when the PDU
@@ -168,13 +168,14 @@ pub(super) const STATE_LINKS: TableDefinition<(&str, u8, &str, &str), &[u8]> = T
 /// (context, origin, id, sender) -> number in the sender's `quarantine` of a PDU from a server that does not
 /// participate, and its order of arrival (epoch, number within the epoch). Owner: that context's actor. Bound: the rows
 /// that it refers to. Trimmed: by the writer, together with these.
-pub(super) const STRANGERS: TableDefinition<CopyKey, (u64, u64, u64)> = TableDefinition::new("strangers_by_sender");
+pub(super) const QUARANTINE_BY_CONTEXT: TableDefinition<CopyKey, (u64, u64, u64)> =
+    TableDefinition::new("strangers_by_sender");
 
 /// (context, origin, id) -> depth of a head beyond the hundred that the context's own row holds. They have rows of
 /// their own so that a large number of heads is not rewritten at each commit. Owner: that context's actor. Bound:
 /// `contexts.heads_max` a context. Trimmed: by that actor, when the head is named as a parent or moves into the
 /// context's row.
-pub(super) const HEADS: TableDefinition<PlaceKey, u64> = TableDefinition::new("heads");
+pub(super) const HEADS: TableDefinition<ContextPduKey, u64> = TableDefinition::new("heads");
 
 /// Context -> (): the context has unfinished work that no other row shows, such as a join or PDUs to be released from
 /// quarantine. Owner: that context's actor. Bound: one row a context. Trimmed: by that actor, when the work is done.
@@ -224,7 +225,7 @@ pub(super) fn after(context: &str) -> String {
 }
 
 /// An operation that is applied to each table in turn.
-pub(super) trait Visit {
+pub(super) trait TableVisitor {
     /// Error that ends the visit early.
     type Error;
 
@@ -236,12 +237,12 @@ pub(super) trait Visit {
 }
 
 /// Visits every table. Code that creates, copies or measures tables uses this function, so that no new table is missed.
-pub(super) fn each<T: Visit>(visit: &mut T) -> Result<(), T::Error> {
+pub(super) fn each<T: TableVisitor>(visit: &mut T) -> Result<(), T::Error> {
     visit.visit(META)?;
     visit.visit(PEERS)?;
     visit.visit(OUTBOX)?;
     visit.visit(ITEMS)?;
-    visit.visit(TAKEN)?;
+    visit.visit(INBOUND_DIGESTS)?;
     visit.visit(SUBMISSIONS)?;
     visit.visit(FEED)?;
     visit.visit(FEED_CURSOR)?;
@@ -249,8 +250,8 @@ pub(super) fn each<T: Visit>(visit: &mut T) -> Result<(), T::Error> {
     visit.visit(DEAD_LETTERS)?;
     visit.visit(ATTEMPTS)?;
     visit.visit(DELIVERED)?;
-    visit.visit(SENT)?;
-    visit.visit(SEEN)?;
+    visit.visit(OUTBOUND_TRANSACTIONS)?;
+    visit.visit(INBOUND_TRANSACTIONS)?;
     visit.visit(PDUS)?;
     visit.visit(TIMELINE)?;
     visit.visit(CONTEXTS)?;
@@ -259,7 +260,7 @@ pub(super) fn each<T: Visit>(visit: &mut T) -> Result<(), T::Error> {
     visit.visit(STATE)?;
     visit.visit(STATE_PDUS)?;
     visit.visit(STATE_LINKS)?;
-    visit.visit(STRANGERS)?;
+    visit.visit(QUARANTINE_BY_CONTEXT)?;
     visit.visit(HEADS)?;
     visit.visit(CONTEXT_WORK)?;
     visit.visit(STAGE)?;

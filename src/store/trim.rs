@@ -1,14 +1,14 @@
 //! Applies the changes that remove rows: outbox, items, digests, feed, quarantine, transactions, submissions.
 
-use actors::model::{Digest, FeedItem, Parked, SeenTransaction, ServerName, SubmissionId};
+use actors::model::{Digest, FeedItem, ParkedItem, SeenTransaction, ServerName, SubmissionId};
 use redb::{ReadableTable, Table, Value};
 
-use super::apply::{Ends, Group, TakenEnds};
-use super::counters::Counts;
+use super::apply::{TableTails, TakenEnds, WriteBatch};
+use super::counters::RowCounts;
 use super::rows;
 use super::tables;
 
-impl Group<'_> {
+impl WriteBatch<'_> {
     pub(super) fn trim_outbox(
         &mut self,
         server: &ServerName,
@@ -35,7 +35,7 @@ impl Group<'_> {
             outbox.remove((server.as_str(), index))?;
             // `item` is 0 for PDUs: they are not reference-counted and stay in `pdus`.
             if item > 0 {
-                *self.unnamed.entry(item).or_default() += 1;
+                *self.item_refcount_decrements.entry(item).or_default() += 1;
             }
             self.counts.rows_trimmed += 1;
         }
@@ -63,8 +63,8 @@ impl Group<'_> {
 
     /// Decrements the reference counts of items whose rows were removed. This is done once at the end of the group,
     /// because rows of one item are often removed together and each decrement rewrites the item's bytes.
-    pub(super) fn drop_unnamed_items(&mut self) -> Result<(), redb::Error> {
-        for (number, fewer) in std::mem::take(&mut self.unnamed) {
+    pub(super) fn delete_unreferenced_items(&mut self) -> Result<(), redb::Error> {
+        for (number, fewer) in std::mem::take(&mut self.item_refcount_decrements) {
             let items = self.items.open()?;
             let left = match items.get(number)? {
                 Some(row) => {
@@ -151,7 +151,7 @@ impl Group<'_> {
         Ok(())
     }
 
-    pub(super) fn quarantined(&mut self, parked: Parked, keep: u64) -> Result<(), redb::Error> {
+    pub(super) fn quarantined(&mut self, parked: ParkedItem, keep: u64) -> Result<(), redb::Error> {
         let server = parked.from.as_str();
         let known = self.memory.peers.get(&parked.from).and_then(|ends| ends.quarantine);
         let quarantine = self.quarantine.open()?;
@@ -171,7 +171,7 @@ impl Group<'_> {
         self.stranger_kept(&parked, number)?;
         self.trim_quarantine(server, number.saturating_sub(keep))?;
         self.ends(&parked.from).quarantine = Some(number);
-        self.fed(&rows::feed_to_row(&FeedItem::Parked(parked)))
+        self.append_feed(&rows::feed_to_row(&FeedItem::Parked(parked)))
     }
 
     pub(super) fn transaction_seen(
@@ -227,7 +227,7 @@ impl Group<'_> {
         Ok(())
     }
 
-    fn ends(&mut self, server: &ServerName) -> &mut Ends {
+    fn ends(&mut self, server: &ServerName) -> &mut TableTails {
         self.memory.peers.entry(server.clone()).or_default()
     }
 }
@@ -236,7 +236,7 @@ impl Group<'_> {
 /// beyond the number that is kept.
 pub(super) fn trim_oldest<V: Value>(
     table: &mut Table<'_, (&'static str, u64), V>,
-    counts: &mut Counts,
+    counts: &mut RowCounts,
     server: &str,
     upto: u64,
 ) -> Result<(), redb::Error> {

@@ -8,13 +8,13 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use actors::change::Change;
-use actors::model::{ContextId, PduRef, ServerName, StateKey, StatePiece};
+use actors::model::{ContextId, PduRef, ServerName, StateEntry, StateKey};
 
 use super::strangers::stranger;
 
 /// The subject of a change.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Place {
+pub(super) enum SubmissionPlace {
     /// A state key of a context.
     Key(ContextId, StateKey),
     /// A PDU of a non-participant, as this server sent it.
@@ -23,22 +23,22 @@ pub(super) enum Place {
 
 /// A change of the subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Move {
+pub(super) enum UncommittedChange {
     /// A candidate of the key was recorded.
-    Kept(StatePiece),
+    Kept(StateEntry),
     /// The current state of the key has changed.
-    Holder(Option<StatePiece>),
+    Holder(Option<StateEntry>),
     /// The PDU goes to quarantine.
     Parked,
 }
 
-type Moves = HashMap<Place, Vec<Move>>;
+type Moves = HashMap<SubmissionPlace, Vec<UncommittedChange>>;
 
 /// The changes that are not in the rows yet, oldest first for each subject.
 #[derive(Debug, Default)]
-pub(super) struct UnderWay(Mutex<Moves>);
+pub(super) struct UncommittedState(Mutex<Moves>);
 
-impl UnderWay {
+impl UncommittedState {
     pub(super) fn lock(&self) -> MutexGuard<'_, Moves> {
         // A poisoned lock is safe to use: each change is one call on the map, so a panic elsewhere cannot have left it
         // half done.
@@ -55,7 +55,7 @@ impl UnderWay {
     }
 
     /// Removes changes that can be read from the rows now, or that will never be committed.
-    pub(super) fn settled(&self, settled: Vec<(Place, Move)>) {
+    pub(super) fn settled(&self, settled: Vec<(SubmissionPlace, UncommittedChange)>) {
         if settled.is_empty() {
             return;
         }
@@ -73,14 +73,18 @@ impl UnderWay {
 }
 
 /// Returns the changes of state and quarantine in a batch.
-pub(super) fn moves(changes: &[Change]) -> impl Iterator<Item = (Place, Move)> {
-    let key = |context: &ContextId, key: &StateKey| Place::Key(context.clone(), key.clone());
+pub(super) fn moves(changes: &[Change]) -> impl Iterator<Item = (SubmissionPlace, UncommittedChange)> {
+    let key = |context: &ContextId, key: &StateKey| SubmissionPlace::Key(context.clone(), key.clone());
     changes.iter().filter_map(move |change| match change {
-        Change::StateKept { context, key: of, piece } => Some((key(context, of), Move::Kept(piece.clone()))),
-        Change::StateMoved { context, key: of, current } => Some((key(context, of), Move::Holder(current.clone()))),
+        Change::StateEventStored { context, key: of, piece } => {
+            Some((key(context, of), UncommittedChange::Kept(piece.clone())))
+        }
+        Change::CurrentStateChanged { context, key: of, current } => {
+            Some((key(context, of), UncommittedChange::Holder(current.clone())))
+        }
         Change::Quarantined { parked, .. } => {
-            let place = |(context, reference)| Place::Stranger(context, reference, parked.from.clone());
-            stranger(parked).map(|kept| (place(kept), Move::Parked))
+            let place = |(context, reference)| SubmissionPlace::Stranger(context, reference, parked.from.clone());
+            stranger(parked).map(|kept| (place(kept), UncommittedChange::Parked))
         }
         _ => None,
     })

@@ -18,35 +18,35 @@ const BLOCK: u64 = 4096;
 
 /// The file with an overlay of written blocks.
 #[derive(Debug)]
-pub(super) struct Untouched {
+pub(super) struct OverlayBackend {
     file: FileBackend,
-    over: Mutex<Over>,
+    over: Mutex<OverlayBlocks>,
 }
 
 #[derive(Debug)]
-struct Over {
+struct OverlayBlocks {
     length: u64,
     /// Length of the file that is still visible: it was cut here once, and what is beyond is zero or in the overlay.
     from_file: u64,
     blocks: BTreeMap<u64, Vec<u8>>,
 }
 
-impl Untouched {
+impl OverlayBackend {
     /// Opens the file at `path`, which must exist.
     pub(super) fn open(path: &Path) -> Result<Self, redb::DatabaseError> {
         // The file is opened for writing because only then can it be locked against a writer; nothing is written.
         let file = OpenOptions::new().read(true).write(true).open(path)?;
         let length = file.metadata()?.len();
-        let over = Over { length, from_file: length, blocks: BTreeMap::new() };
+        let over = OverlayBlocks { length, from_file: length, blocks: BTreeMap::new() };
         Ok(Self { file: FileBackend::new(file)?, over: Mutex::new(over) })
     }
 
-    fn over(&self) -> MutexGuard<'_, Over> {
+    fn over(&self) -> MutexGuard<'_, OverlayBlocks> {
         self.over.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns a block with the overlay applied.
-    fn block(&self, over: &Over, number: u64) -> io::Result<Vec<u8>> {
+    fn block(&self, over: &OverlayBlocks, number: u64) -> io::Result<Vec<u8>> {
         if let Some(block) = over.blocks.get(&number) {
             return Ok(block.clone());
         }
@@ -72,7 +72,7 @@ fn pieces(offset: u64, length: usize) -> impl Iterator<Item = (u64, usize, usize
     })
 }
 
-impl StorageBackend for Untouched {
+impl StorageBackend for OverlayBackend {
     fn len(&self) -> io::Result<u64> {
         Ok(self.over().length)
     }

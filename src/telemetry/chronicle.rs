@@ -2,31 +2,31 @@
 
 use std::sync::Arc;
 
-use actors::change::{Change, Urgency};
-use actors::model::{Fate, FeedItem, ServerName};
-use actors::ports::{Fence, Journal, Pressure, Ticket};
-use actors::supervise::seldom::Seldom;
+use actors::change::{Change, CommitPriority};
+use actors::model::{DeadLetterReason, FeedItem, ServerName};
+use actors::ports::{CommitTicket, Fence, Journal, QueueDepth};
+use actors::supervise::seldom::LogThrottle;
 
 /// A journal that also logs. Events that others can cause in large numbers are logged once a minute per subject.
-pub struct Chronicle {
+pub struct LoggingJournal {
     journal: Arc<dyn Journal>,
     /// Items that a peer did not accept, by peer.
-    left: Seldom,
+    left: LogThrottle,
     /// Quarantined items, by peer.
-    parked: Seldom,
+    parked: LogThrottle,
     /// Parents that were given up, by context.
-    gaps: Seldom,
+    gaps: LogThrottle,
 }
 
-impl Chronicle {
+impl LoggingJournal {
     /// Returns a decorator of this journal.
     pub fn new(journal: Arc<dyn Journal>) -> Self {
         Self {
             journal,
-            left: Seldom::new(|peer, items, last| {
+            left: LogThrottle::new(|peer, items, last| {
                 tracing::warn!(peer, items, last, "items are not delivered; see `fernpost quarantine list`");
             }),
-            parked: Seldom::new(|peer, items, last| {
+            parked: LogThrottle::new(|peer, items, last| {
                 tracing::warn!(
                     peer,
                     items,
@@ -34,7 +34,7 @@ impl Chronicle {
                     "what a peer sent goes into quarantine; see `fernpost quarantine list`"
                 );
             }),
-            gaps: Seldom::new(|context, missing, last| {
+            gaps: LogThrottle::new(|context, missing, last| {
                 tracing::warn!(
                     context,
                     missing,
@@ -47,27 +47,27 @@ impl Chronicle {
 
     fn tell(&self, change: &Change) {
         match change {
-            Change::OutboxLeft { server, first, last, fate, reason, .. } => {
+            Change::OutboxDeadLettered { server, first, last, fate, reason, .. } => {
                 let what = match fate {
-                    Fate::Parked | Fate::Refused => format!("refused: {reason}"),
-                    Fate::ParkedByPeer => format!("parked: {reason}"),
-                    Fate::Expired => format!("expired: {reason}"),
+                    DeadLetterReason::Parked | DeadLetterReason::Refused => format!("refused: {reason}"),
+                    DeadLetterReason::ParkedByPeer => format!("parked: {reason}"),
+                    DeadLetterReason::Expired => format!("expired: {reason}"),
                     // The operator's command is logged by itself, with the caller's address.
-                    Fate::Dropped => return,
+                    DeadLetterReason::Dropped => return,
                 };
                 self.left.note(server.as_str(), last.since(*first) + 1, &what);
             }
             Change::Quarantined { parked, .. } => {
                 self.parked.note(parked.from.as_str(), 1, &format!("{}: {}", parked.code.as_str(), parked.reason));
             }
-            Change::Fed(FeedItem::Gap { context, missing, .. }) => {
+            Change::FeedAppended(FeedItem::Gap { context, missing, .. }) => {
                 let last = missing.last().map(ToString::to_string).unwrap_or_default();
                 self.gaps.note(context.as_str(), missing.len() as u64, &last);
             }
-            Change::Fed(FeedItem::UpdateGap { from, server, first, last }) => {
+            Change::FeedAppended(FeedItem::UpdateGap { from, server, first, last }) => {
                 tracing::warn!(peer = %server, %from, %first, %last, "updates cannot be had any more");
             }
-            Change::Fed(FeedItem::Notice { text, server }) => {
+            Change::FeedAppended(FeedItem::Notice { text, server }) => {
                 let peer = server.as_ref().map(ServerName::as_str);
                 tracing::warn!(peer, notice = text, "the messenger is told");
             }
@@ -76,17 +76,17 @@ impl Chronicle {
     }
 }
 
-impl Journal for Chronicle {
-    fn submit(&self, fence: Fence, changes: Vec<Change>, urgency: Urgency) -> Ticket {
+impl Journal for LoggingJournal {
+    fn submit(&self, fence: Fence, changes: Vec<Change>, urgency: CommitPriority) -> CommitTicket {
         changes.iter().for_each(|change| self.tell(change));
         self.journal.submit(fence, changes, urgency)
     }
 
-    fn barrier(&self) -> Ticket {
+    fn barrier(&self) -> CommitTicket {
         self.journal.barrier()
     }
 
-    fn pressure(&self) -> Pressure {
+    fn pressure(&self) -> QueueDepth {
         self.journal.pressure()
     }
 }

@@ -17,34 +17,34 @@ const BYTES_MAX: usize = 1 << 20;
 
 /// The queue of lines and its thread. Clones share one.
 #[derive(Clone)]
-pub(super) struct Sink(Arc<Shared>);
+pub(super) struct LogSink(Arc<SinkShared>);
 
-struct Shared {
-    waiting: Mutex<Waiting>,
+struct SinkShared {
+    waiting: Mutex<QueuedLines>,
     /// Lines have come, or all of them are written.
     changed: Condvar,
     lost: AtomicU64,
 }
 
 #[derive(Default)]
-struct Waiting {
+struct QueuedLines {
     lines: VecDeque<Vec<u8>>,
     bytes: usize,
     /// A line was taken and is not written yet.
     writing: bool,
 }
 
-impl Sink {
+impl LogSink {
     /// Lines that go to `out`. Fails as the system does where it gives no thread.
     pub(super) fn start(out: impl Write + Send + 'static) -> io::Result<Self> {
-        let shared = Shared { waiting: Mutex::default(), changed: Condvar::new(), lost: AtomicU64::new(0) };
+        let shared = SinkShared { waiting: Mutex::default(), changed: Condvar::new(), lost: AtomicU64::new(0) };
         let sink = Self(Arc::new(shared));
         let writes = sink.clone();
         thread::Builder::new().name("log".to_owned()).spawn(move || writes.write(out))?;
         Ok(sink)
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn waiting(&self) -> MutexGuard<'_, QueuedLines> {
         // No code that can panic runs under this lock, so a poisoned one still guards a whole queue.
         self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -69,7 +69,7 @@ impl Sink {
 
     /// Wait until all lines are written or lost, for so long at most.
     pub(super) fn flush(&self, patience: Duration) {
-        let busy = |waiting: &mut Waiting| waiting.writing || !waiting.lines.is_empty();
+        let busy = |waiting: &mut QueuedLines| waiting.writing || !waiting.lines.is_empty();
         let waited = self.0.changed.wait_timeout_while(self.waiting(), patience, busy);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
@@ -129,9 +129,9 @@ fn whole(out: &mut impl Write, line: &[u8], torn: bool) -> Result<(), bool> {
 }
 
 /// One event on its way: the subscriber writes it in one call.
-pub(super) struct Line<'a>(&'a Sink);
+pub(super) struct LogLine<'a>(&'a LogSink);
 
-impl Write for Line<'_> {
+impl Write for LogLine<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.0.push(line);
         Ok(line.len())
@@ -142,11 +142,11 @@ impl Write for Line<'_> {
     }
 }
 
-impl<'a> MakeWriter<'a> for Sink {
-    type Writer = Line<'a>;
+impl<'a> MakeWriter<'a> for LogSink {
+    type Writer = LogLine<'a>;
 
-    fn make_writer(&'a self) -> Line<'a> {
-        Line(self)
+    fn make_writer(&'a self) -> LogLine<'a> {
+        LogLine(self)
     }
 }
 
@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn full_disk_loses_and_counts_lines() {
         let out = Out::default();
-        let sink = Sink::start(out.clone()).expect("a thread");
+        let sink = LogSink::start(out.clone()).expect("a thread");
         sink.push(b"one\n");
         sink.flush(LONG);
         out.room(Some(2));
@@ -228,7 +228,7 @@ mod tests {
             }
         }
         let (reads, pipe) = mpsc::channel();
-        let sink = Sink::start(Pipe(pipe)).expect("a thread");
+        let sink = LogSink::start(Pipe(pipe)).expect("a thread");
         let line = vec![b'x'; BYTES_MAX / 4];
         for _ in 0..9 {
             sink.push(&line);

@@ -4,29 +4,29 @@
 use std::sync::Arc;
 
 use actors::gateway::Gateway;
-use actors::limits::Habits;
+use actors::limits::InteropQuirks;
 use actors::model::{ContextId, PduRef, ServerName};
-use actors::ports::{Archive, ArchiveError, Ports, Roster};
+use actors::ports::{ArchiveError, PeerConfig, Ports, StoreReader};
 
-use super::pdu::Acquaintance;
+use super::pdu::ReferenceContext;
 
 /// Facts from the configuration and the store.
 #[derive(Clone)]
-pub struct Knowledge {
+pub struct StoreReferenceContext {
     /// Name of this server.
     pub us: ServerName,
     /// Reader of stored and uncommitted PDUs.
-    pub archive: Arc<dyn Archive>,
+    pub archive: Arc<dyn StoreReader>,
     /// Configured peers.
-    pub roster: Arc<dyn Roster>,
+    pub roster: Arc<dyn PeerConfig>,
 }
 
-impl Acquaintance for Knowledge {
+impl ReferenceContext for StoreReferenceContext {
     fn is_server(&self, name: &ServerName) -> bool {
         is_server(&self.us, &*self.roster, name)
     }
 
-    fn habits(&self, server: &ServerName) -> Habits {
+    fn habits(&self, server: &ServerName) -> InteropQuirks {
         habits(&*self.roster, server)
     }
 
@@ -39,13 +39,13 @@ impl Acquaintance for Knowledge {
     }
 }
 
-impl Acquaintance for Gateway {
+impl ReferenceContext for Gateway {
     fn is_server(&self, name: &ServerName) -> bool {
         let Ports { us, roster, .. } = self.ports();
         is_server(us, &**roster, name)
     }
 
-    fn habits(&self, server: &ServerName) -> Habits {
+    fn habits(&self, server: &ServerName) -> InteropQuirks {
         habits(&*self.ports().roster, server)
     }
 
@@ -58,20 +58,20 @@ impl Acquaintance for Gateway {
     }
 }
 
-fn is_server(us: &ServerName, roster: &dyn Roster, name: &ServerName) -> bool {
+fn is_server(us: &ServerName, roster: &dyn PeerConfig, name: &ServerName) -> bool {
     name == us || roster.limits(name).is_some()
 }
 
-fn habits(roster: &dyn Roster, server: &ServerName) -> Habits {
+fn habits(roster: &dyn PeerConfig, server: &ServerName) -> InteropQuirks {
     roster.limits(server).map(|limits| limits.habits).unwrap_or_default()
 }
 
 /// Returns the PDUs that are known. The lookup passes no arriving PDUs, so it claims nothing.
-fn known(archive: &dyn Archive, context: &ContextId, pdus: &[PduRef]) -> Result<Vec<PduRef>, ArchiveError> {
+fn known(archive: &dyn StoreReader, context: &ContextId, pdus: &[PduRef]) -> Result<Vec<PduRef>, ArchiveError> {
     Ok(archive.look_up(context, &[], pdus)?.into_keys().collect())
 }
 
-fn takes_part(archive: &dyn Archive, context: &ContextId, server: &ServerName) -> Result<bool, ArchiveError> {
+fn takes_part(archive: &dyn StoreReader, context: &ContextId, server: &ServerName) -> Result<bool, ArchiveError> {
     let record = archive.context_record(context)?;
     Ok(record.is_some_and(|record| record.participants.contains(server)))
 }

@@ -6,11 +6,11 @@ use std::pin::Pin;
 use actors::gateway::Gateway;
 use actors::limits::HistoryLimits;
 use actors::model::{
-    ContextId, InboundPush, InboundTransaction, Millis, PduRef, Receipt, Refusal, SentPage, ServerName, Verdict,
+    ContextId, InboundPush, InboundTransaction, Millis, PduRef, PduVerdict, Receipt, Refusal, SentPage, ServerName,
 };
 use actors::ports::{ArchiveError, ServedPdu};
 
-use super::pdu::Acquaintance;
+use super::pdu::ReferenceContext;
 
 /// Number of state PDUs read per page.
 const STATE_PAGE: u32 = 500;
@@ -19,7 +19,7 @@ const STATE_PAGE: u32 = 500;
 pub type Soon<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// The operations of the core that a dialect calls.
-pub trait Intake: Acquaintance {
+pub trait FederationCore: ReferenceContext {
     /// Accepts a push of a peer. The result may be sent to the peer.
     fn accept<'a>(&'a self, from: &'a ServerName, push: InboundPush) -> Soon<'a, Result<Receipt, Refusal>>;
 
@@ -28,7 +28,7 @@ pub trait Intake: Acquaintance {
         &'a self,
         from: &'a ServerName,
         transaction: InboundTransaction,
-    ) -> Soon<'a, Result<Vec<Verdict>, Refusal>>;
+    ) -> Soon<'a, Result<Vec<PduVerdict>, Refusal>>;
 
     /// Returns the maximum number of strong updates or PDUs in one request of this peer.
     fn window(&self, from: &ServerName) -> u32;
@@ -70,7 +70,7 @@ pub trait Intake: Acquaintance {
     fn now(&self) -> Millis;
 }
 
-impl Intake for Gateway {
+impl FederationCore for Gateway {
     fn accept<'a>(&'a self, from: &'a ServerName, push: InboundPush) -> Soon<'a, Result<Receipt, Refusal>> {
         Box::pin(Self::accept(self, from, push))
     }
@@ -79,7 +79,7 @@ impl Intake for Gateway {
         &'a self,
         from: &'a ServerName,
         transaction: InboundTransaction,
-    ) -> Soon<'a, Result<Vec<Verdict>, Refusal>> {
+    ) -> Soon<'a, Result<Vec<PduVerdict>, Refusal>> {
         Box::pin(Self::accept_transaction(self, from, transaction))
     }
 

@@ -23,7 +23,7 @@ pub fn digest(bytes: &[u8]) -> Digest {
 
 /// A key of an object and its value, both as written.
 #[derive(Debug, Clone)]
-pub struct Member<'a> {
+pub struct ObjectMember<'a> {
     /// The key as it was written, with its quotes.
     pub written: &'a str,
     /// Decoded key.
@@ -36,11 +36,11 @@ pub struct Member<'a> {
 ///
 /// For valid JSON it fails in three cases only: the text is no object, it has more than [`MEMBERS_MAX`] keys, or a key
 /// contains half a surrogate pair.
-pub fn members(text: &str) -> serde_json::Result<Vec<Member<'_>>> {
-    struct Reading;
+pub fn members(text: &str) -> serde_json::Result<Vec<ObjectMember<'_>>> {
+    struct ObjectReading;
 
-    impl<'de> Visitor<'de> for Reading {
-        type Value = Vec<Member<'de>>;
+    impl<'de> Visitor<'de> for ObjectReading {
+        type Value = Vec<ObjectMember<'de>>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("an object")
@@ -53,27 +53,27 @@ pub fn members(text: &str) -> serde_json::Result<Vec<Member<'_>>> {
                     return Err(A::Error::custom(format_args!("an object here has at most {MEMBERS_MAX} keys")));
                 }
                 let key = self::text(written).ok_or_else(|| A::Error::custom("a key is no text"))?;
-                members.push(Member { written: written.get(), key, value });
+                members.push(ObjectMember { written: written.get(), key, value });
             }
             Ok(members)
         }
     }
 
     let mut reader = serde_json::Deserializer::from_str(text);
-    let members = reader.deserialize_map(Reading)?;
+    let members = reader.deserialize_map(ObjectReading)?;
     reader.end()?;
     Ok(members)
 }
 
 /// Returns a key that occurs twice. Such an object is refused, because two readers could see different values in it.
-pub fn twice<'m>(members: &'m [Member<'_>]) -> Option<&'m str> {
+pub fn first_duplicate_key<'m>(members: &'m [ObjectMember<'_>]) -> Option<&'m str> {
     let mut keys: Vec<&str> = members.iter().map(|member| &*member.key).collect();
     keys.sort_unstable();
     keys.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
 }
 
 /// Returns the value of a key, the first one if the key is repeated.
-pub fn get<'a>(members: &[Member<'a>], key: &str) -> Option<&'a RawValue> {
+pub fn get<'a>(members: &[ObjectMember<'a>], key: &str) -> Option<&'a RawValue> {
     members.iter().find(|member| member.key == key).map(|member| member.value)
 }
 
@@ -92,19 +92,19 @@ pub fn text(value: &RawValue) -> Option<Cow<'_, str>> {
 pub fn items(value: &RawValue, keep: usize) -> Option<(Vec<&RawValue>, usize)> {
     let mut kept = Vec::new();
     let mut reader = serde_json::Deserializer::from_str(value.get());
-    let count = Items { keep, kept: &mut kept }.deserialize(&mut reader).ok()?;
+    let count = ArrayItems { keep, kept: &mut kept }.deserialize(&mut reader).ok()?;
     Some((kept, count))
 }
 
 /// A visitor that counts the items of an array and keeps the first ones as written.
-pub struct Items<'a, 'de> {
+pub struct ArrayItems<'a, 'de> {
     /// Number of items to keep.
     pub keep: usize,
     /// Destination of the kept items.
     pub kept: &'a mut Vec<&'de RawValue>,
 }
 
-impl<'de> DeserializeSeed<'de> for Items<'_, 'de> {
+impl<'de> DeserializeSeed<'de> for ArrayItems<'_, 'de> {
     type Value = usize;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<usize, D::Error> {
@@ -112,7 +112,7 @@ impl<'de> DeserializeSeed<'de> for Items<'_, 'de> {
     }
 }
 
-impl<'de> Visitor<'de> for Items<'_, 'de> {
+impl<'de> Visitor<'de> for ArrayItems<'_, 'de> {
     type Value = usize;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -135,14 +135,14 @@ impl<'de> Visitor<'de> for Items<'_, 'de> {
 
 /// Returns whether the first occurrence of this key has this text as its value. The object is read no further than
 /// that.
-pub fn says(object: &str, key: &str, expected: &str) -> bool {
-    struct Seeking<'s> {
+pub fn has_string_member(object: &str, key: &str, expected: &str) -> bool {
+    struct KeySearch<'s> {
         key: &'s str,
         expected: &'s str,
         found: &'s mut bool,
     }
 
-    impl<'de> Visitor<'de> for Seeking<'_> {
+    impl<'de> Visitor<'de> for KeySearch<'_> {
         type Value = ();
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -164,7 +164,7 @@ pub fn says(object: &str, key: &str, expected: &str) -> bool {
 
     let mut found = false;
     // The parser reports an error because the object was not read to its end; the error is expected.
-    let _ = serde_json::Deserializer::from_str(object).deserialize_map(Seeking { key, expected, found: &mut found });
+    let _ = serde_json::Deserializer::from_str(object).deserialize_map(KeySearch { key, expected, found: &mut found });
     found
 }
 
@@ -187,7 +187,7 @@ mod tests {
         let shown: Vec<_> =
             members(text).expect("an object").iter().map(|m| format!("{} {} {}", m.written, m.key, m.value)).collect();
         assert_eq!(shown, [r#""b" b [1, 2]"#, r#""\u0061" a 1e999"#, r#""b" b null"#]);
-        assert_eq!(twice(&members(text).expect("an object")), Some("b"));
+        assert_eq!(first_duplicate_key(&members(text).expect("an object")), Some("b"));
         for bad in ["[]", "{} x", "{", r#"{"\ud800":1}"#] {
             assert!(members(bad).is_err(), "{bad}");
         }
@@ -224,7 +224,7 @@ mod tests {
             ("{}", false),
             ("7", false),
         ] {
-            assert_eq!(says(object, "update", "pdu"), expected, "{object}");
+            assert_eq!(has_string_member(object, "update", "pdu"), expected, "{object}");
         }
     }
 

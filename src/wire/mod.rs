@@ -22,15 +22,15 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpResponse, Resource};
-use actors::limits::Habits;
-use actors::model::{Answered, Label, OutFrame, PushFailure, ServerName};
+use actors::limits::InteropQuirks;
+use actors::model::{BatchId, OutboundBatch, PushFailure, PushResponse, ServerName};
 use bytes::Bytes;
 
-use crate::egress::Request;
+use crate::egress::EgressRequest;
 use crate::http::body::BodyLimit;
-use crate::http::identity::{Admission, Caller};
-use crate::http::refusal::Problem;
-pub use intake::Intake;
+use crate::http::identity::{PeerAuthPolicy, VerifiedCaller};
+use crate::http::refusal::ApiError;
+pub use intake::FederationCore;
 
 /// A dialect of the federation protocol.
 pub trait Dialect: Send + Sync + 'static {
@@ -41,47 +41,52 @@ pub trait Dialect: Send + Sync + 'static {
     fn routes(&self, config: &mut ServiceConfig);
 
     /// Writes a push to a peer with these interop quirks.
-    fn encode_push(&self, us: &ServerName, frame: &OutFrame, habits: Habits) -> Result<Request, PushFailure>;
+    fn encode_push(
+        &self,
+        us: &ServerName,
+        frame: &OutboundBatch,
+        habits: InteropQuirks,
+    ) -> Result<EgressRequest, PushFailure>;
 
     /// Returns the response to a request for this path while the gateway drains, in the dialect's form of "not now".
     /// `None`: the request is served, because the path is not the dialect's or because a refusal might be taken as
     /// final.
-    fn later(&self, path: &str) -> Option<HttpResponse>;
+    fn draining_response(&self, path: &str) -> Option<HttpResponse>;
 
     /// Reads the body of a 200 response to a push.
-    fn decode_answer(&self, frame: &OutFrame, body: &Bytes) -> Result<Answered, PushFailure>;
+    fn decode_answer(&self, frame: &OutboundBatch, body: &Bytes) -> Result<PushResponse, PushFailure>;
 }
 
 /// All dialects, the default first.
-pub const DIALECTS: &[&dyn Dialect] = &[&updates::Updates, &transactions::Transactions];
+pub const DIALECTS: &[&dyn Dialect] = &[&updates::UpdatesDialect, &transactions::TransactionsDialect];
 
 /// Returns the dialect of a batch id. The numbering of a batch decides its form, whatever the peer's configuration says
 /// when it is sent.
-pub fn dialect_of(label: &Label) -> &'static dyn Dialect {
+pub fn dialect_of(label: &BatchId) -> &'static dyn Dialect {
     match label {
-        Label::Numbers { .. } => &updates::Updates,
-        Label::Transaction { .. } => &transactions::Transactions,
+        BatchId::SeqRange { .. } => &updates::UpdatesDialect,
+        BatchId::Transaction { .. } => &transactions::TransactionsDialect,
     }
 }
 
 /// The services that the routes of all dialects use.
 #[derive(Clone)]
-pub struct Gate {
+pub struct DialectServices {
     /// Core that accepts the peers' requests.
-    pub intake: Arc<dyn Intake>,
+    pub intake: Arc<dyn FederationCore>,
     /// Policy that decides who may call.
-    pub admission: Arc<dyn Admission>,
+    pub admission: Arc<dyn PeerAuthPolicy>,
     /// Limit of a request's body.
     pub body: BodyLimit,
 }
 
 /// Returns the response to a peer's request while the gateway drains; `None`: the request is served.
 pub fn later(path: &str) -> Option<HttpResponse> {
-    DIALECTS.iter().find_map(|dialect| dialect.later(path))
+    DIALECTS.iter().find_map(|dialect| dialect.draining_response(path))
 }
 
 /// Adds the routes of every dialect to the peer listener. A peer may use any dialect, whichever one we use towards it.
-pub fn routes(gate: &Gate, config: &mut ServiceConfig) {
+pub fn routes(gate: &DialectServices, config: &mut ServiceConfig) {
     config.app_data(Data::from(Arc::clone(&gate.intake)));
     config.app_data(Data::from(Arc::clone(&gate.admission)));
     config.app_data(gate.body);
@@ -97,11 +102,11 @@ fn resource(paths: Vec<String>) -> Resource {
 }
 
 /// Who calls has to be proved on every path: which of them exist is nothing for strangers.
-async fn unknown_path(_: Caller) -> Result<HttpResponse, Problem> {
-    Err(Problem::not_found("NOT_FOUND", "there is nothing at this path"))
+async fn unknown_path(_: VerifiedCaller) -> Result<HttpResponse, ApiError> {
+    Err(ApiError::not_found("NOT_FOUND", "there is nothing at this path"))
 }
 
-async fn unknown_method(_: Caller) -> Result<HttpResponse, Problem> {
+async fn unknown_method(_: VerifiedCaller) -> Result<HttpResponse, ApiError> {
     let words = "this path does not take this method";
-    Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", words))
+    Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", words))
 }

@@ -21,7 +21,7 @@ fn record(context: &str, ends: u64) -> ContextRecord {
 }
 
 async fn kept(rig: &Rig, record: ContextRecord) {
-    rig.commit(vec![Change::ContextMoved(Box::new(record))]).await;
+    rig.commit(vec![Change::ContextRecordUpdated(Box::new(record))]).await;
 }
 
 #[actix_web::test]
@@ -35,7 +35,7 @@ async fn context_list_is_paged_by_name() {
     let gaps = [gap("x", false), gap("y", true)];
     let open = gaps.map(|gap| Change::GapOpened { context: context.clone(), gap });
     let added = vec![Head::of(pdu("h900"), 5, None)];
-    let further = Change::HeadsMoved { context: context.clone(), added, gone: vec![] };
+    let further = Change::OverflowHeadsChanged { context: context.clone(), added, gone: vec![] };
     rig.commit(open.into_iter().chain([further]).collect()).await;
     let first = rig.get("/contexts?limit=2").await;
     let listed = |context: &str, heads, gaps| {

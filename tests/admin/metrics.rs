@@ -3,15 +3,15 @@
 use actix_web::App;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
-use actors::model::{Digest, InboundTransaction, Pdu, PduRef, Verdict};
+use actors::model::{Digest, InboundTransaction, Pdu, PduRef, PduVerdict};
 use bytes::Bytes;
-use fernpost::admin::metrics::{Metrics, configure};
+use fernpost::admin::metrics::{MetricsRecorder, configure};
 
 use crate::rig::{Rig, name};
 
 /// The lines of an answer that are no comments.
 async fn scrape(rig: &Rig) -> Vec<String> {
-    let metrics = Metrics::new(rig.gateway.clone());
+    let metrics = MetricsRecorder::new(rig.gateway.clone());
     let app = init_service(App::new().configure(|config| configure(config, metrics.clone()))).await;
     let answer = call_service(&app, TestRequest::get().uri("/metrics").to_request()).await;
     assert_eq!(answer.status().as_u16(), 200);
@@ -43,7 +43,7 @@ async fn ends(rig: &Rig, context: &str, from: u64, count: u64) {
         verified: "network",
     };
     let verdicts = rig.gateway.accept_transaction(&name("blue.example"), transaction).await.expect("taken");
-    assert!(verdicts.iter().all(|verdict| *verdict == Verdict::Accepted));
+    assert!(verdicts.iter().all(|verdict| *verdict == PduVerdict::Accepted));
 }
 
 #[actix_web::test]

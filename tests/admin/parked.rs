@@ -2,7 +2,7 @@
 
 use actix_web::http::Method;
 use actors::change::Change;
-use actors::model::{Fate, Index, Parked, ParkedCode, ParkedWhat, PeerRecord, Seq};
+use actors::model::{DeadLetterReason, Index, ParkedCode, ParkedItem, ParkedWhat, PeerRecord, Seq};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use crate::rig::{Rig, name};
 /// Blue sent a number and a PDU of a stranger, and does not take the second of two updates; green sent a number.
 async fn parked(rig: &Rig) {
     let number = |from: &str, seq| Change::Quarantined {
-        parked: Parked {
+        parked: ParkedItem {
             from: name(from),
             what: ParkedWhat::Update(Seq(seq)),
             code: ParkedCode::NotAnObject,
@@ -21,7 +21,7 @@ async fn parked(rig: &Rig) {
         keep: 10,
     };
     let stranger = Change::Quarantined {
-        parked: Parked {
+        parked: ParkedItem {
             from: name("blue.example"),
             what: ParkedWhat::Pdu {
                 origin: Some("grey.example".to_owned()),
@@ -36,17 +36,17 @@ async fn parked(rig: &Rig) {
     };
     rig.submit("m-1", &["blue.example"], &["{}", r#"{"text":"no"}"#]).await;
     let (server, reason) = (name("blue.example"), "refused with status 400: no".to_owned());
-    let refused = Change::OutboxLeft {
+    let refused = Change::OutboxDeadLettered {
         server: server.clone(),
         first: Index(2),
         last: Index(2),
-        fate: Fate::Parked,
+        fate: DeadLetterReason::Parked,
         reason,
         keep: 10,
     };
     let mut record = PeerRecord::new(server);
     record.outbound.acked = Index(2);
-    let moved = Change::PeerMoved(Box::new(record));
+    let moved = Change::PeerRecordUpdated(Box::new(record));
     rig.commit(vec![number("green.example", 3), number("blue.example", 7), stranger, refused, moved]).await;
 }
 

@@ -2,7 +2,7 @@
 
 use actix_web::http::Method;
 use actors::change::Change;
-use actors::model::{Fate, Index, Parked, ParkedCode, ParkedWhat, PeerRecord, Position, Seq};
+use actors::model::{DeadLetterReason, Index, ParkedCode, ParkedItem, ParkedWhat, PeerRecord, Position, Seq};
 use actors::ports::FeedPage;
 use bytes::Bytes;
 use serde_json::json;
@@ -15,7 +15,7 @@ fn said(id: &str, prev: &str) -> Change {
         r##"{{"pdu_id":"{id}","origin":"blue.example","context":"#room","ts":1,"pdu_type":"m.text","prev_pdus":[{prev}],"content":{{}}}}"##
     );
     Change::Quarantined {
-        parked: Parked {
+        parked: ParkedItem {
             from: name("blue.example"),
             what: ParkedWhat::Pdu {
                 origin: Some("blue.example".to_owned()),
@@ -79,7 +79,7 @@ async fn bulk_release_keeps_order_and_rejects() {
     let room = "#room".parse().expect("an id");
     rig.gateway.set_participants(&room, vec![name("blue.example")]).await.expect("a context");
     let number = Change::Quarantined {
-        parked: Parked {
+        parked: ParkedItem {
             from: name("blue.example"),
             what: ParkedWhat::Update(Seq(1)),
             code: ParkedCode::NotAnObject,
@@ -109,11 +109,11 @@ async fn refused(rig: &Rig) {
     let server = name("blue.example");
     let refused = |index| {
         let reason = "refused with status 400: no".to_owned();
-        Change::OutboxLeft {
+        Change::OutboxDeadLettered {
             server: server.clone(),
             first: Index(index),
             last: Index(index),
-            fate: Fate::Parked,
+            fate: DeadLetterReason::Parked,
             reason,
             keep: 10,
         }
@@ -122,7 +122,7 @@ async fn refused(rig: &Rig) {
     record.outbound.acked = Index(3);
     // In one commit: its actor starts after it, and finds it so.
     let submitted = [first, second].map(Change::Submitted);
-    let refused = [refused(2), refused(3), Change::PeerMoved(Box::new(record))];
+    let refused = [refused(2), refused(3), Change::PeerRecordUpdated(Box::new(record))];
     rig.commit(submitted.into_iter().chain(refused).collect()).await;
 }
 

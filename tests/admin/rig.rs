@@ -11,15 +11,15 @@ use actors::change::Change;
 use actors::gateway::Gateway;
 use actors::limits::{BackoffLimits, ContextLimits, PeerLimits};
 use actors::model::{
-    Ack, Answered, BadPdu, Deadlines, Delivery, Digest, Label, Millis, OutFrame, Pdu, PduRef, PushFailure, ServerName,
-    Standing, StoredPdu, Submission, Submitted, Want,
+    Ack, BadPdu, BatchId, Delivery, Digest, FetchRequest, Millis, OutboundBatch, Pdu, PduRef, PduState, PushFailure,
+    PushResponse, RequestDeadlines, ServerName, StoredPdu, Submission, SubmittedContent,
 };
-use actors::ports::{Clock, Ports, Roster, Task, Transport, Urgency};
-use actors::router::{Router, Routes};
+use actors::ports::{Clock, CommitPriority, PeerConfig, Ports, Task, Transport};
+use actors::router::{ActorRegistry, Router};
 use bytes::Bytes;
 use fernpost::admin::{AdminApi, configure};
-use fernpost::http::bearer::Bearer;
-use fernpost::store::{Place, Store, StoreOptions};
+use fernpost::http::bearer::BearerToken;
+use fernpost::store::{Store, StoreLocation, StoreOptions};
 use fernpost::wire::pdu;
 use redb::backends::InMemoryBackend;
 use serde_json::Value;
@@ -40,15 +40,15 @@ pub(crate) struct Rig {
     /// Its calls.
     pub(crate) gateway: Gateway,
     /// In milliseconds since 1970.
-    clock: Still,
+    clock: FixedClock,
     api: AdminApi,
     wire: Wire,
 }
 
 #[derive(Clone)]
-struct Still(Arc<AtomicU64>);
+struct FixedClock(Arc<AtomicU64>);
 
-impl Clock for Still {
+impl Clock for FixedClock {
     fn now(&self) -> Millis {
         Millis(self.0.load(Ordering::SeqCst))
     }
@@ -63,22 +63,27 @@ struct Wire {
 }
 
 impl Transport for Wire {
-    fn push(&self, frame: OutFrame) -> Task<Result<Answered, PushFailure>> {
+    fn push(&self, frame: OutboundBatch) -> Task<Result<PushResponse, PushFailure>> {
         let answer = if *self.up.borrow() {
             let items = frame.items.iter().map(|item| String::from_utf8(item.bytes().to_vec()).expect("text"));
             self.taken.send_modify(|taken| taken.extend(items));
             let ack = match frame.label {
-                Label::Numbers { last, .. } => Ack::Ok(last),
-                Label::Transaction { .. } => Ack::Taken,
+                BatchId::SeqRange { last, .. } => Ack::Ok(last),
+                BatchId::Transaction { .. } => Ack::Taken,
             };
-            Ok(Answered { ack, window: Some(100), refused: vec![], reason: None })
+            Ok(PushResponse { ack, window: Some(100), refused: vec![], reason: None })
         } else {
             Err(PushFailure::Unreachable("the cable is out".to_owned()))
         };
         Box::pin(async move { answer })
     }
 
-    fn fetch(&self, _: &ServerName, _: Want, _: Deadlines) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
+    fn fetch(
+        &self,
+        _: &ServerName,
+        _: FetchRequest,
+        _: RequestDeadlines,
+    ) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
         Box::pin(std::future::pending())
     }
 }
@@ -86,7 +91,7 @@ impl Transport for Wire {
 /// `blue.example` and `green.example`.
 struct Two;
 
-impl Roster for Two {
+impl PeerConfig for Two {
     fn limits(&self, server: &ServerName) -> Option<Arc<PeerLimits>> {
         let backoff = BackoffLimits { jitter: 0.0, ..PeerLimits::default().backoff };
         self.listed().contains(server).then(|| Arc::new(PeerLimits { backoff, ..PeerLimits::default() }))
@@ -104,12 +109,13 @@ impl Roster for Two {
 impl Rig {
     /// On the runtime of the test; it is ten days after 1970, and the wire is down.
     pub(crate) fn start() -> Self {
-        let clock = Still(Arc::new(AtomicU64::new(10 * 24 * 3_600_000)));
-        let routes = Routes::default();
+        let clock = FixedClock(Arc::new(AtomicU64::new(10 * 24 * 3_600_000)));
+        let routes = ActorRegistry::default();
         let wire = Wire { up: watch::Sender::new(false), taken: watch::Sender::default() };
         let wake = routes.clone();
-        let options = StoreOptions::new(Place::backend(InMemoryBackend::new()), name("red.example"));
-        let store = Store::open(options, Arc::new(clock.clone()), Arc::new(move |woken| wake.woken(woken)));
+        let options = StoreOptions::new(StoreLocation::backend(InMemoryBackend::new()), name("red.example"));
+        let store =
+            Store::open(options, Arc::new(clock.clone()), Arc::new(move |woken| wake.notify_outbox_grown(woken)));
         let store = Arc::new(store.expect("a new store opens"));
         let ports = Ports {
             journal: store.clone(),
@@ -119,7 +125,7 @@ impl Rig {
             ownership: store.clone(),
             disk: Arc::new(actors::testkit::TestDisk::default()),
             clock: Arc::new(clock.clone()),
-            text: Arc::new(pdu::Text),
+            text: Arc::new(pdu::ContentText),
             us: name("red.example"),
         };
         Router::launch(ports.clone(), &routes, |_| {});
@@ -151,7 +157,7 @@ impl Rig {
 
     /// The same, by somebody with another token, or none.
     pub(crate) async fn call_as(&self, token: Option<&str>, method: Method, path: &str, body: &str) -> (u16, Value) {
-        let bearer = Bearer::new("admin.token", Some(TOKEN));
+        let bearer = BearerToken::new("admin.token", Some(TOKEN));
         let app = init_service(App::new().configure(|config| configure(config, self.api.clone(), bearer))).await;
         let mut request = TestRequest::default().method(method).uri(&format!("/admin/v1{path}"));
         if let Some(token) = token {
@@ -181,7 +187,7 @@ impl Rig {
     /// Commit what actors might have handed over.
     pub(crate) async fn commit(&self, changes: Vec<Change>) {
         let fence = self.ports.ownership.claim_feed().expect("alone");
-        self.ports.journal.submit(fence, changes, Urgency::Now).committed().await.expect("a sound store");
+        self.ports.journal.submit(fence, changes, CommitPriority::Now).committed().await.expect("a sound store");
     }
 
     /// What the messenger submits.
@@ -192,7 +198,7 @@ impl Rig {
             accepted: self.ports.clock.now(),
             servers: servers.iter().map(|server| name(server)).collect(),
             left_out: vec![],
-            what: Submitted::Updates(updates.iter().map(|text| Bytes::from((*text).to_owned())).collect()),
+            what: SubmittedContent::Updates(updates.iter().map(|text| Bytes::from((*text).to_owned())).collect()),
         }
     }
 
@@ -204,12 +210,12 @@ impl Rig {
         let (of, within) = (reference.clone(), context.clone());
         let (prev, depth, state, to) = (vec![], None, None, None);
         let pdu = Pdu { reference: of, context, prev, depth, kind, state, to, bytes: bytes.clone() };
-        let standing = Standing::Delivered(Delivery { position: 1, depth: 0, shown: None });
+        let standing = PduState::Delivered(Delivery { position: 1, depth: 0, shown: None });
         let received = self.ports.clock.now();
         let stored = StoredPdu { pdu, sender: None, verified: "own", received, standing };
         let submission = Submission {
             left_out: left_out.iter().map(|server| name(server)).collect(),
-            what: Submitted::Pdu(reference.clone(), within, bytes),
+            what: SubmittedContent::Pdu(reference.clone(), within, bytes),
             ..self.submission(id, &[], &[])
         };
         self.commit(vec![Change::PduStored(Box::new(stored)), Change::Submitted(submission)]).await;

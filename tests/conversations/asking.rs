@@ -3,19 +3,19 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actors::model::{Draft, PeerState};
+use actors::model::{PduDraft, PeerState};
 use bytes::Bytes;
-use fernpost::egress::{Answer as Wanted, Request};
+use fernpost::egress::{EgressAnswer as Wanted, EgressRequest};
 
 use crate::messenger::{draft, others};
 use crate::network::{Answer, CALM, Network};
 use crate::node::{Node, millis, seconds, world};
-use crate::surroundings::{Book, server};
+use crate::surroundings::{TestConfig, server};
 
 const NAMES: [&str; 4] = ["red", "green", "blue", "grey"];
 
 /// Blue in a garden with three servers, which are no gateways; what is asked of them gets no further than the wire.
-async fn alone(book: Book) -> (Arc<Network>, Rc<Node>) {
+async fn alone(book: TestConfig) -> (Arc<Network>, Rc<Node>) {
     let network = Network::new(1, CALM);
     let blue = Node::start(&network, "blue", book).await;
     blue.with("garden", &others(&blue.name, &NAMES)).await;
@@ -48,7 +48,7 @@ pub(crate) async fn send_to(network: &Network, from: &str, to: &str, transaction
 pub(crate) async fn carry(network: &Network, from: &str, to: &str, transaction: &str, holds: &str) -> Answer {
     let body = format!(r#"{{"transaction_id":"{transaction}","ts":7,"origin":"{from}.example",{holds}}}"#);
     let path = format!("/matrix/federation/v1/send/{transaction}/");
-    let request = Request::put(path, Bytes::from(body), Wanted::Needed { bytes_max: 1 << 20 });
+    let request = EgressRequest::put(path, Bytes::from(body), Wanted::Needed { bytes_max: 1 << 20 });
     network.knock((server(from), server(to)), request).await.expect("it lives")
 }
 
@@ -79,7 +79,7 @@ fn asked(network: &Network) -> (u64, Vec<String>) {
 #[tokio::test(start_paused = true)]
 async fn fetch_asks_sender_origin_then_others() {
     world(async {
-        let (network, _blue) = alone(Book::usual("blue")).await;
+        let (network, _blue) = alone(TestConfig::usual("blue")).await;
         // Relayed: green hands over what grey said; its parent is red's.
         let child = pdu("grey", "child", "garden", &["red/parent"]);
         assert_eq!(verdicts(&send(&network, "green", "1", &[child]).await), ["child held"]);
@@ -119,7 +119,7 @@ async fn missing_parent_is_fetched_before_child() {
 #[tokio::test(start_paused = true)]
 async fn peer_2016_is_never_fetched() {
     world(async {
-        let book = Book::usual("blue").with_peer("green", |green| green.fetches = false);
+        let book = TestConfig::usual("blue").with_peer("green", |green| green.fetches = false);
         let (network, blue) = alone(book).await;
         let child = pdu("green", "child", "garden", &["red/parent"]);
         send(&network, "green", "1", &[child]).await;
@@ -133,10 +133,10 @@ async fn peer_2016_is_never_fetched() {
 #[tokio::test(start_paused = true)]
 async fn gap_fetch_skips_backing_off_peer() {
     world(async {
-        let (network, blue) = alone(Book::usual("blue")).await;
+        let (network, blue) = alone(TestConfig::usual("blue")).await;
         // For red alone, which cannot be reached.
         network.cut(&blue.name, &server("red"));
-        let whisper = Draft { to: Some(vec![server("red")]), ..draft("whisper") };
+        let whisper = PduDraft { to: Some(vec![server("red")]), ..draft("whisper") };
         blue.say_draft("garden", whisper).await.unwrap();
         seconds(40).await;
         assert_eq!(blue.gateway().peer(&server("red")).await.unwrap().state, PeerState::BackingOff);
@@ -152,7 +152,7 @@ async fn gap_fetch_skips_backing_off_peer() {
 #[tokio::test(start_paused = true)]
 async fn clock_set_forward_costs_no_budget() {
     world(async {
-        let (network, blue) = alone(Book::usual("blue")).await;
+        let (network, blue) = alone(TestConfig::usual("blue")).await;
         network.hold(&blue.name, &server("red"));
         send(&network, "red", "1", &[pdu("red", "child", "garden", &["red/parent"])]).await;
         seconds(2).await;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use actors::ports::Archive;
+use actors::ports::StoreReader;
 
 use crate::asking::{pdu, send, verdicts};
 use crate::disk::Survives;

@@ -4,25 +4,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::change::Change;
-use actors::model::{Draft, JoinStage, Millis};
-use actors::ports::{Archive, Journal, Known, Ownership, Urgency};
-use fernpost::egress::{Answer as Wanted, Request};
+use actors::model::{JoinStage, Millis, PduDraft};
+use actors::ports::{CommitPriority, Journal, Ownership, PduStatus, StoreReader};
+use fernpost::egress::{EgressAnswer as Wanted, EgressRequest};
 
 use crate::asking::{pdu, send, verdicts};
 use crate::disk::{Disk, Survives};
 use crate::messenger::{at, context, draft, named, others};
 use crate::network::{CALM, Network};
 use crate::node::{Node, seconds, world};
-use crate::surroundings::{Book, server};
+use crate::surroundings::{TestConfig, server};
 
 const DAY: u64 = 86_400;
 
-fn forgetful(us: &str) -> Book {
-    Book::usual(us).with_contexts(|contexts| contexts.history.keep = Some(Duration::from_secs(2 * DAY)))
+fn forgetful(us: &str) -> TestConfig {
+    TestConfig::usual(us).with_contexts(|contexts| contexts.history.keep = Some(Duration::from_secs(2 * DAY)))
 }
 
-fn topic(id: &str) -> Draft {
-    Draft { state: Some((String::new(), 0)), kind: "topic".into(), ..draft(id) }
+fn topic(id: &str) -> PduDraft {
+    PduDraft { state: Some((String::new(), 0)), kind: "topic".into(), ..draft(id) }
 }
 
 impl Node {
@@ -31,20 +31,20 @@ impl Node {
         self.read().await;
         let store = self.store();
         let trimmed = Change::FeedTrimmed { before: Millis(u64::MAX), rows_max: 1_000 };
-        store.submit(store.claim_feed().unwrap(), vec![trimmed], Urgency::Now).committed().await.unwrap();
+        store.submit(store.claim_feed().unwrap(), vec![trimmed], CommitPriority::Now).committed().await.unwrap();
     }
 
     /// What it can still show of the garden, the newest first, and which parents it says are not there.
     async fn shows(&self) -> Vec<String> {
         let page = self.store().timeline(&context("garden"), None, 1_000, u64::MAX).await.unwrap();
-        let line = |(_, pdu): &(i64, actors::model::FedPdu)| {
+        let line = |(_, pdu): &(i64, actors::model::FeedPdu)| {
             let gap: String = pdu.shown.gap.iter().map(|parent| format!(" without {}", named(parent))).collect();
             format!("{}{gap}", named(&pdu.reference))
         };
         page.iter().map(line).collect()
     }
 
-    fn knows(&self, text: &str) -> Option<Known> {
+    fn knows(&self, text: &str) -> Option<PduStatus> {
         self.store().look_up(&context("garden"), &[], &[at(text)]).unwrap().remove(&at(text))
     }
 
@@ -60,7 +60,7 @@ impl Node {
 }
 
 async fn get(network: &Network, path: &str) -> (u16, String) {
-    let asked = Request::get(path.to_owned(), Wanted::Needed { bytes_max: 1 << 20 });
+    let asked = EgressRequest::get(path.to_owned(), Wanted::Needed { bytes_max: 1 << 20 });
     let answer = network.knock((server("red"), server("blue")), asked).await.expect("it lives");
     (answer.status, String::from_utf8(answer.body.to_vec()).unwrap())
 }
@@ -101,12 +101,16 @@ async fn pruned_pdu_stays_known() {
         assert_eq!(verdicts(&late), ["d accepted"]);
         assert_eq!(
             blue.knows("red/d"),
-            Some(Known::Delivered { context: context("garden"), depth: 2, history: false })
+            Some(PduStatus::Delivered { context: context("garden"), depth: 2, history: false })
         );
         seconds(100).await;
         assert_eq!(blue.feed().await[3..], ["red/d"], "no gap, and nothing twice");
         assert!(network.asked().is_empty(), "{:?}", network.asked());
-        assert_eq!(blue.gateway().older(&context("garden"), 9).await.unwrap(), 0, "what is forgotten is not asked for");
+        assert_eq!(
+            blue.gateway().fetch_older(&context("garden"), 9).await.unwrap(),
+            0,
+            "what is forgotten is not asked for"
+        );
         assert_eq!(blue.shows().await, ["red/d without red/a without red/b", "red/c without red/b"]);
         blue.check_order("blue");
     })
@@ -220,7 +224,7 @@ async fn history_age_counts_from_arrival() {
         blue.trim().await;
         seconds(DAY).await;
         assert_eq!(blue.shows().await.len(), 5);
-        assert_eq!(blue.gateway().older(&context("garden"), 3).await.unwrap(), 3);
+        assert_eq!(blue.gateway().fetch_older(&context("garden"), 3).await.unwrap(), 3);
         seconds(DAY + 3_600).await;
         blue.trim().await;
         seconds(700).await;
@@ -248,7 +252,8 @@ async fn pruning_peers_converge_despite_crashes() {
     world(async {
         let network: Arc<Network> = Network::new(7, CALM);
         let names = ["red", "blue"];
-        let retains = |book: Book, other: &str| book.with_peer(other, |peer| peer.retain = Duration::from_secs(DAY));
+        let retains =
+            |book: TestConfig, other: &str| book.with_peer(other, |peer| peer.retain = Duration::from_secs(DAY));
         let red = Node::start(&network, "red", retains(forgetful("red"), "blue")).await;
         let blue = Node::start(&network, "blue", retains(forgetful("blue"), "red")).await;
         for node in [&red, &blue] {

@@ -5,14 +5,14 @@ use actors::model::Refusal;
 use crate::messenger::others;
 use crate::network::{CALM, Network};
 use crate::node::{Node, millis, seconds, world};
-use crate::surroundings::Book;
+use crate::surroundings::TestConfig;
 
 #[tokio::test(start_paused = true)]
 async fn full_outbox_skips_only_its_peer() {
     world(async {
         let network = Network::new(1, CALM);
         let names = ["red", "green", "blue"];
-        let book = Book::usual("red").with_peer("green", |green| green.outbox_items = 2);
+        let book = TestConfig::usual("red").with_peer("green", |green| green.outbox_items = 2);
         let red = Node::start(&network, "red", book).await;
         let (green, blue) = (Node::usual(&network, "green").await, Node::usual(&network, "blue").await);
         for node in [&red, &green, &blue] {
@@ -47,7 +47,7 @@ async fn skipped_recipient_gets_retried_message() {
     world(async {
         let network = Network::new(1, CALM);
         let names = ["red", "green"];
-        let book = Book::usual("red").with_peer("green", |green| green.outbox_items = 2);
+        let book = TestConfig::usual("red").with_peer("green", |green| green.outbox_items = 2);
         let red = Node::start(&network, "red", book).await;
         let green = Node::usual(&network, "green").await;
         for node in [&red, &green] {

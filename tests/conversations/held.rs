@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use crate::asking::{pdu, send, verdicts};
 use crate::network::{Answer, CALM, Network};
 use crate::node::{Node, seconds, world};
-use crate::surroundings::Book;
+use crate::surroundings::TestConfig;
 
 fn old(peer: &mut PeerLimits) {
-    peer.answers_late = true;
+    peer.never_refuse = true;
     peer.intake_max = 2;
 }
 
@@ -31,7 +31,8 @@ fn begin(network: &Arc<Network>, n: u32) -> tokio::task::JoinHandle<(Answer, Dur
 async fn synapse_overload_answer_is_delayed() {
     world(async {
         let network = Network::new(1, CALM);
-        let blue = Node::start(&network, "blue", Book::usual("blue").with_peer("green", old).with_water(1, 1)).await;
+        let blue =
+            Node::start(&network, "blue", TestConfig::usual("blue").with_peer("green", old).with_water(1, 1)).await;
         blue.with("garden", &["green"]).await;
         assert_eq!(begin(&network, 1).await.unwrap().0.status, 200);
         seconds(1).await;
@@ -51,7 +52,8 @@ async fn synapse_overload_answer_is_delayed() {
 async fn delayed_request_accepted_at_hold_max() {
     world(async {
         let network = Network::new(1, CALM);
-        let blue = Node::start(&network, "blue", Book::usual("blue").with_peer("green", old).with_water(1, 1)).await;
+        let blue =
+            Node::start(&network, "blue", TestConfig::usual("blue").with_peer("green", old).with_water(1, 1)).await;
         blue.with("garden", &["green"]).await;
         assert_eq!(begin(&network, 1).await.unwrap().0.status, 200);
         seconds(1).await;
@@ -70,7 +72,7 @@ async fn delayed_requests_are_bounded() {
             old(peer);
             (peer.rate, peer.intake_items) = (1, 1);
         };
-        let blue = Node::start(&network, "blue", Book::usual("blue").with_peer("green", rate)).await;
+        let blue = Node::start(&network, "blue", TestConfig::usual("blue").with_peer("green", rate)).await;
         blue.with("garden", &["green"]).await;
         let begun: Vec<_> = (1..=4).map(|n| begin(&network, n)).collect();
         let mut answers = vec![];

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actors::ports::Archive;
+use actors::ports::StoreReader;
 
 use crate::asking::{pdu, send, verdicts};
 use crate::messenger::{at, context};

@@ -14,7 +14,7 @@ use crate::messenger::context;
 use crate::network::{CALM, Network};
 use crate::node::{Change, Node, millis, seconds, world};
 use crate::ports::Watched;
-use crate::surroundings::Book;
+use crate::surroundings::TestConfig;
 
 const IDLE: Duration = Duration::from_secs(5);
 
@@ -27,7 +27,7 @@ async fn blue(network: &Arc<Network>) -> (Rc<Node>, Loads) {
     let change: Change = Rc::new(move |ports: &mut Ports, _: &Arc<TestClock>| {
         ports.archive = Arc::new(Watched::new(ports.archive.clone(), |_| {}).noting(seen.clone()));
     });
-    let book = Book::usual("blue").with_contexts(|contexts| contexts.idle = IDLE);
+    let book = TestConfig::usual("blue").with_contexts(|contexts| contexts.idle = IDLE);
     let blue = Node::changed(network, "blue", book, change).await;
     blue.with("garden", &["red", "green"]).await;
     (blue, loads)

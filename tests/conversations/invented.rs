@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use actors::limits::FetchLimits;
 use actors::model::FeedItem;
-use fernpost::egress::Method;
+use fernpost::egress::EgressMethod;
 
 use crate::asking::{pdu, send, verdicts};
 use crate::messenger::{context, others};
 use crate::network::{CALM, Network};
 use crate::node::{Node, millis, seconds, world};
-use crate::surroundings::{Book, server};
+use crate::surroundings::{TestConfig, server};
 
 /// PDUs in all, and parents that each of them names.
 const PDUS: usize = 10_000;
@@ -33,7 +33,7 @@ const NAMES: [&str; 3] = ["red", "green", "blue"];
 async fn invented_parents_cost_only_their_sender() {
     world(async {
         let network = Network::new(1, CALM);
-        let book = Book::usual("blue")
+        let book = TestConfig::usual("blue")
             .with_peer("grey", |grey| grey.fetch = FetchLimits { seconds: Duration::from_secs(BUDGET), ..grey.fetch })
             .with_contexts(|contexts| contexts.held_max = HELD_MAX);
         let blue = Node::start(&network, "blue", book).await;
@@ -84,7 +84,7 @@ async fn invented_parents_cost_only_their_sender() {
             })
             .collect();
         assert!(matches!(&notices[..], [one] if one.contains("grey.example") && one.contains("fetch_")), "{notices:?}");
-        let asked = network.sent().into_iter().filter(|sent| sent.request.method == Method::Get).count();
+        let asked = network.sent().into_iter().filter(|sent| sent.request.method == EgressMethod::Get).count();
         assert!((1..ASKED_MAX).contains(&asked), "{asked} questions");
         let maze = blue.gateway().context(&context("maze")).await.unwrap();
         assert_eq!((maze.held, maze.wanted.len()), (0, 0), "all of it is told, without its parents");

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::gateway::Gateway;
-use actors::model::{Draft, FeedItem, JoinStage};
-use actors::ports::Archive;
+use actors::model::{FeedItem, JoinStage, PduDraft};
+use actors::ports::StoreReader;
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
@@ -14,10 +14,10 @@ use crate::asking::{pdu, send_to, verdicts};
 use crate::messenger::{at, context, draft, named};
 use crate::network::{CALM, Network};
 use crate::node::{Node, seconds, world};
-use crate::surroundings::{Book, server};
+use crate::surroundings::{TestConfig, server};
 
-fn topic(id: &str) -> Draft {
-    Draft { state: Some((String::new(), 0)), kind: "topic".into(), ..draft(id) }
+fn topic(id: &str) -> PduDraft {
+    PduDraft { state: Some((String::new(), 0)), kind: "topic".into(), ..draft(id) }
 }
 
 /// What the feed holds, with a mark behind what is history.
@@ -99,7 +99,7 @@ async fn history_pages_reach_the_beginning() {
         seconds(10).await;
         let mut came = 0;
         loop {
-            match blue.gateway().older(&context("garden"), 20).await.unwrap() {
+            match blue.gateway().fetch_older(&context("garden"), 20).await.unwrap() {
                 0 => break,
                 more => came += more,
             }
@@ -162,7 +162,7 @@ async fn history_continues_behind_fetched_state() {
         let status = blue.gateway().context(&context("garden")).await.unwrap();
         let edge: Vec<String> = status.gaps.iter().filter(|gap| gap.edge).map(|gap| named(&gap.missing)).collect();
         assert_eq!(edge, ["red/p05", "red/x12"], "where the past goes on is told");
-        while blue.gateway().older(&context("garden"), 1).await.unwrap() > 0 {}
+        while blue.gateway().fetch_older(&context("garden"), 1).await.unwrap() > 0 {}
         blue.read().await;
         let further = heard(&blue).split_off(15);
         assert!(further.iter().all(|line| line.ends_with(" history")), "{further:?}");
@@ -199,7 +199,7 @@ async fn reads_behind_slow_join_block_nothing() {
         blue.with("garden", &["red", "green"]).await;
         network.hold(&blue.name, &red.name);
         blue.gateway().join(&context("garden"), server("red"), 10).await.unwrap();
-        let read = |gateway: Gateway| spawn_local(async move { gateway.older(&context("garden"), 5).await });
+        let read = |gateway: Gateway| spawn_local(async move { gateway.fetch_older(&context("garden"), 5).await });
         let reads: Vec<_> = (0..200).map(|_| read(blue.gateway())).collect();
         seconds(5).await;
         assert!(reads.iter().all(|read| !read.is_finished()), "they wait for the join's question");
@@ -225,11 +225,11 @@ async fn reads_behind_slow_join_block_nothing() {
 async fn reads_beyond_their_limit_are_refused() {
     world(async {
         let network = Network::new(1, CALM);
-        let book = Book::usual("blue").with_contexts(|limits| limits.history.reads_max = 2);
+        let book = TestConfig::usual("blue").with_contexts(|limits| limits.history.reads_max = 2);
         let blue = Node::start(&network, "blue", book).await;
         network.hold(&blue.name, &server("red"));
         blue.gateway().join(&context("garden"), server("red"), 10).await.unwrap();
-        let read = |gateway: Gateway| spawn_local(async move { gateway.older(&context("garden"), 5).await });
+        let read = |gateway: Gateway| spawn_local(async move { gateway.fetch_older(&context("garden"), 5).await });
         let reads: Vec<_> = (0..3).map(|_| read(blue.gateway())).collect();
         seconds(1).await;
         let refused = reads.iter().filter(|read| read.is_finished()).count();

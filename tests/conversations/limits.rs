@@ -7,15 +7,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use actors::limits::{ContextLimits, PeerLimits};
-use actors::model::{Digest, Submission, Submitted};
+use actors::model::{Digest, Submission, SubmittedContent};
 use bytes::Bytes;
-use fernpost::egress::{Answer as Wanted, Request};
+use fernpost::egress::{EgressAnswer as Wanted, EgressRequest};
 use fernpost::settings::Settings;
 
 use crate::asking::{pdu, send};
 use crate::network::{BASE, CALM, Network};
 use crate::node::{Node, world};
-use crate::surroundings::{Book, server};
+use crate::surroundings::{TestConfig, server};
 
 /// Keys that refuse: what they are set to, and the words a refusal must have.
 const REFUSING: &[(&str, &str)] = &[
@@ -72,7 +72,7 @@ async fn met(key: &str) -> String {
         other => panic!("{other} is not known here"),
     };
     let network = Network::new(1, CALM);
-    let blue = Node::start(&network, "blue", Book::usual("blue").with_peer("red", tight)).await;
+    let blue = Node::start(&network, "blue", TestConfig::usual("blue").with_peer("red", tight)).await;
     match key {
         "outbox_items" | "outbox_bytes" => {
             let two = Submission {
@@ -81,7 +81,7 @@ async fn met(key: &str) -> String {
                 accepted: BASE,
                 servers: vec![server("red")],
                 left_out: vec![],
-                what: Submitted::Updates(vec![Bytes::from_static(b"{}"); 2]),
+                what: SubmittedContent::Updates(vec![Bytes::from_static(b"{}"); 2]),
             };
             blue.gateway().submit(two).await.unwrap_err().to_string()
         }
@@ -101,7 +101,7 @@ async fn met(key: &str) -> String {
 /// What blue says to a push of red.
 async fn pushed(network: &Arc<Network>, body: &str) -> String {
     let body = Bytes::from(body.to_owned());
-    let request = Request::post("/http/v1/updates", body, Wanted::Needed { bytes_max: 1 << 20 });
+    let request = EgressRequest::post("/http/v1/updates", body, Wanted::Needed { bytes_max: 1 << 20 });
     let answer = network.knock((server("red"), server("blue")), request).await.expect("blue lives");
     String::from_utf8(answer.body.to_vec()).unwrap()
 }
@@ -122,7 +122,7 @@ async fn context_limit_refusal_names_its_key() {
     world(async {
         let network = Network::new(1, CALM);
         let tight = |contexts: &mut ContextLimits| (contexts.participants_max, contexts.adopt_max) = (1, 1);
-        let blue = Node::start(&network, "blue", Book::usual("blue").with_contexts(tight)).await;
+        let blue = Node::start(&network, "blue", TestConfig::usual("blue").with_contexts(tight)).await;
         let servers = vec![server("red"), server("green")];
         let refused = blue.gateway().set_participants(&"c".parse().unwrap(), servers).await.unwrap_err();
         assert!(refused.to_string().contains("1 participant (contexts.participants_max)"), "{refused}");

@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use actors::change::Change;
 use actors::limits::PeerLimits;
-use actors::model::{ContextRecord, Delivery, Head, Millis, Pdu, PduRef, Shown, Standing, StoredPdu};
-use actors::ports::{Archive, Journal, Ownership, Urgency};
-use fernpost::egress::{Answer as Wanted, Request};
-use fernpost::store::{Counts, Lane};
+use actors::model::{ContextRecord, Delivery, FeedFlags, Head, Millis, Pdu, PduRef, PduState, StoredPdu};
+use actors::ports::{CommitPriority, Journal, Ownership, StoreReader};
+use fernpost::egress::{EgressAnswer as Wanted, EgressRequest};
+use fernpost::store::{BlockingExecutor, RowCounts};
 
 use crate::asking::{pdu, send, verdicts};
 use crate::messenger::{at, context};
 use crate::network::{CALM, Network};
 use crate::node::{Node, millis, world};
-use crate::surroundings::{Book, server};
+use crate::surroundings::{TestConfig, server};
 
 /// PDUs in one commit while a conversation is made.
 const AT_ONCE: u64 = 1000;
@@ -30,7 +30,7 @@ fn delivered(n: u64) -> Change {
     let names: Vec<String> = prev.iter().map(crate::messenger::named).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let bytes = pdu("red", said(n).id.as_str(), "garden", &names).into();
-    let delivery = Delivery { position: i64::try_from(n).unwrap(), depth: n, shown: Some(Shown::default()) };
+    let delivery = Delivery { position: i64::try_from(n).unwrap(), depth: n, shown: Some(FeedFlags::default()) };
     let pdu = Pdu {
         reference: said(n),
         context: context("garden"),
@@ -41,7 +41,7 @@ fn delivered(n: u64) -> Change {
         to: None,
         bytes,
     };
-    let standing = Standing::Delivered(delivery);
+    let standing = PduState::Delivered(delivery);
     let (sender, received) = (Some(server("red")), Millis(7));
     Change::PduStored(Box::new(StoredPdu { pdu, sender, verified: "network", received, standing }))
 }
@@ -51,28 +51,28 @@ async fn garden(length: u64) -> (Arc<Network>, Rc<Node>) {
     let network = Network::new(1, CALM);
     // Red and green are no gateways. Were they tried again while something is counted, their queues would be read, and counted.
     let rarely = |limits: &mut PeerLimits| limits.backoff.min = Duration::from_secs(3600);
-    let book = Book::usual("blue").with_peer("red", rarely).with_peer("green", rarely);
+    let book = TestConfig::usual("blue").with_peer("red", rarely).with_peer("green", rarely);
     // Commits run on this thread: beside a second one, how many batches share a commit is a matter of chance, and rows that several
     // of them replace are written once a commit.
-    let lane = Lane::Here(Arc::new(|| Duration::ZERO));
+    let lane = BlockingExecutor::Inline(Arc::new(|| Duration::ZERO));
     let blue = Node::built(&network, "blue", book, Rc::new(|_, _| {}), lane);
     blue.begin().await;
     let store = blue.store();
     let fence = store.claim_context(&context("garden")).unwrap();
     for first in (1..=length).step_by(usize::try_from(AT_ONCE).unwrap()) {
         let some = (first..(first + AT_ONCE).min(length + 1)).map(delivered).collect();
-        store.submit(fence, some, Urgency::Now).committed().await.unwrap();
+        store.submit(fence, some, CommitPriority::Now).committed().await.unwrap();
     }
     let mut record = ContextRecord::new(context("garden"), vec![server("red"), server("green")], false);
     record.heads = vec![Head::of(said(length), length, None)];
     (record.depth, record.next) = (length, length + 1);
-    let moved = vec![Change::ContextMoved(Box::new(record))];
-    store.submit(fence, moved, Urgency::Now).committed().await.unwrap();
+    let moved = vec![Change::ContextRecordUpdated(Box::new(record))];
+    store.submit(fence, moved, CommitPriority::Now).committed().await.unwrap();
     (network, blue)
 }
 
 /// Rows written, rows read, questions to tables.
-fn spent(before: Counts, after: Counts) -> [u64; 3] {
+fn spent(before: RowCounts, after: RowCounts) -> [u64; 3] {
     [after.rows_written - before.rows_written, after.rows_read - before.rows_read, after.lookups - before.lookups]
 }
 
@@ -98,7 +98,7 @@ async fn costs(length: u64) -> [[u64; 3]; 4] {
     marks.push(count());
     let newest = said(length);
     let path = format!("/matrix/federation/v1/backfill/garden/?limit=50&v={},red.example", newest.id);
-    let asked = Request::get(path, Wanted::Needed { bytes_max: 1 << 20 });
+    let asked = EgressRequest::get(path, Wanted::Needed { bytes_max: 1 << 20 });
     let answer = network.knock((server("green"), server("blue")), asked).await.unwrap();
     let answer: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
     let given: Vec<&str> =

@@ -1,6 +1,6 @@
 //! One conversation over both dialects: the same PDUs everywhere, each once, in order, byte for byte.
 
-use actors::model::Draft;
+use actors::model::PduDraft;
 
 use crate::messenger::{Text, draft, others};
 use crate::network::{CALM, Network};
@@ -30,7 +30,7 @@ async fn mixed_dialects_share_one_context() {
         for (round, content) in CONTENTS.iter().enumerate() {
             let say = async |node: &Node| {
                 let id = format!("{}-{round}", crate::network::short(&node.name));
-                let draft = Draft { content: (*content).into(), ..draft(&id) };
+                let draft = PduDraft { content: (*content).into(), ..draft(&id) };
                 node.say_draft("garden", draft).await.unwrap();
             };
             tokio::join!(say(&nodes[0]), say(&nodes[1]), say(&nodes[2]));

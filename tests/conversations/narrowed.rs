@@ -3,16 +3,16 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actors::model::{Draft, Refusal};
-use actors::ports::{Archive, Known};
-use fernpost::egress::{Answer as Wanted, Request};
+use actors::model::{PduDraft, Refusal};
+use actors::ports::{PduStatus, StoreReader};
+use fernpost::egress::{EgressAnswer as Wanted, EgressRequest};
 
 use crate::asking::{pdu, send, send_to, verdicts};
 use crate::disk::{Disk, Survives};
 use crate::messenger::{Text, at, context, draft, named, others};
 use crate::network::{CALM, Network};
 use crate::node::{Node, seconds, world};
-use crate::surroundings::{Book, server};
+use crate::surroundings::{TestConfig, server};
 
 const NAMES: [&str; 3] = ["red", "green", "blue"];
 
@@ -26,14 +26,15 @@ async fn garden() -> (Arc<Network>, [Rc<Node>; 3]) {
     (network, nodes)
 }
 
-fn whisper(id: &str, to: &[&str]) -> Draft {
-    Draft { to: Some(to.iter().map(|name| server(name)).collect()), ..draft(id) }
+fn whisper(id: &str, to: &[&str]) -> PduDraft {
+    PduDraft { to: Some(to.iter().map(|name| server(name)).collect()), ..draft(id) }
 }
 
 async fn get(network: &Network, from: &str, to: &str, path: &str) -> (u16, String) {
     let path = format!("/matrix/federation/v1/{path}");
-    let answer =
-        network.knock((server(from), server(to)), Request::get(path, Wanted::Needed { bytes_max: 1 << 20 })).await;
+    let answer = network
+        .knock((server(from), server(to)), EgressRequest::get(path, Wanted::Needed { bytes_max: 1 << 20 }))
+        .await;
     let answer = answer.expect("it lives");
     (answer.status, String::from_utf8(answer.body.to_vec()).unwrap())
 }
@@ -93,7 +94,7 @@ async fn narrowed_pdu_known_by_name_alone() {
         assert_eq!(blue.feed().await, ["green/x", "red/b"], "it fills the gap in silence");
         assert_eq!(blue.store().pdu(&at("red/w")).unwrap(), None);
         let known = blue.store().look_up(&context("garden"), &[], &[at("red/w")]).unwrap();
-        assert!(matches!(known[&at("red/w")], Known::Delivered { depth: 1, .. }), "{known:?}");
+        assert!(matches!(known[&at("red/w")], PduStatus::Delivered { depth: 1, .. }), "{known:?}");
         let history = blue.store().timeline(&context("garden"), None, 9, u64::MAX).await.unwrap();
         assert_eq!(history.iter().map(|(_, pdu)| named(&pdu.reference)).collect::<Vec<_>>(), ["red/b", "green/x"]);
         let verified = fernpost::store::verify_backend(Disk::with(blue.disk().survivors(Survives::Synced))).unwrap();
@@ -117,12 +118,12 @@ async fn narrowed_pdu_known_by_name_alone() {
 async fn narrowing_requires_fernpost_profile() {
     world(async {
         let network = Network::new(1, CALM);
-        let deaf = Book::usual("red").with_peer("green", |green| green.honours_to = false);
+        let deaf = TestConfig::usual("red").with_peer("green", |green| green.honours_to = false);
         let red = Node::start(&network, "red", deaf).await;
         red.with("garden", &["green", "blue"]).await;
         let refused = red.say_draft("garden", whisper("a", &["green"])).await;
         assert_eq!(refused, Err(Refusal::ToNotHonoured { server: server("green") }));
-        let state = Draft { state: Some((String::new(), 0)), ..whisper("s", &["blue"]) };
+        let state = PduDraft { state: Some((String::new(), 0)), ..whisper("s", &["blue"]) };
         assert_eq!(red.say_draft("garden", state).await, Err(Refusal::StateNarrowed(context("garden"))));
         red.say_draft("garden", whisper("b", &["blue"])).await.unwrap();
         red.say_draft("garden", whisper("c", &["green", "blue"])).await.unwrap();

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use crate::messenger::{context, others};
 use crate::network::{CALM, Network};
 use crate::node::{Node, millis, seconds, world};
-use crate::surroundings::{Book, server};
+use crate::surroundings::{TestConfig, server};
 
 const NAMES: [&str; 3] = ["red", "green", "blue"];
 
 /// Three gateways; these have been told who takes part. Blue takes PDUs of strangers to a conversation where it is `open`.
 async fn three(told: &[&str], open: bool) -> (Arc<Network>, [Rc<Node>; 3]) {
     let network = Network::new(1, CALM);
-    let [red, green, blue] =
-        NAMES.map(|name| Node::start(&network, name, Book::usual(name).with_contexts(|contexts| contexts.open = open)));
+    let [red, green, blue] = NAMES.map(|name| {
+        Node::start(&network, name, TestConfig::usual(name).with_contexts(|contexts| contexts.open = open))
+    });
     let nodes = [red.await, green.await, blue.await];
     for node in &nodes {
         if told.iter().any(|name| node.name == server(name)) {

@@ -8,19 +8,19 @@ use actors::limits::OverloadLimits;
 use actors::model::Refusal;
 use actors::testkit::TestDisk;
 use bytes::Bytes;
-use fernpost::egress::{Answer as Wanted, Request};
+use fernpost::egress::{EgressAnswer as Wanted, EgressRequest};
 
 use crate::asking::{carry, pdu, send, verdicts};
 use crate::messenger::{draft, others};
 use crate::network::{Answer, CALM, Network};
 use crate::node::{Node, seconds, world};
-use crate::surroundings::{Book, server};
+use crate::surroundings::{TestConfig, server};
 
 const NAMES: [&str; 3] = ["red", "green", "blue"];
 
 /// One push comes to blue from red.
 pub(crate) async fn push(network: &Network, body: &str) -> String {
-    let request = Request::post(
+    let request = EgressRequest::post(
         "/http/v1/updates".to_owned(),
         Bytes::from(body.to_owned()),
         Wanted::Needed { bytes_max: 1 << 20 },
@@ -45,10 +45,10 @@ fn unread(blue: &Node) -> u64 {
 async fn unread_feed_stays_bounded_without_loss() {
     world(async {
         let network = Network::new(1, CALM);
-        let slow = |name| Book::usual(name).with_peer("blue", |blue| blue.batch_items = 5);
+        let slow = |name| TestConfig::usual(name).with_peer("blue", |blue| blue.batch_items = 5);
         let red = Node::start(&network, "red", slow("red")).await;
         let green = Node::start(&network, "green", slow("green")).await;
-        let blue = Node::start(&network, "blue", Book::usual("blue").with_water(30, 10)).await;
+        let blue = Node::start(&network, "blue", TestConfig::usual("blue").with_water(30, 10)).await;
         for node in [&red, &green, &blue] {
             node.with("garden", &others(&node.name, &NAMES)).await;
         }
@@ -63,7 +63,7 @@ async fn unread_feed_stays_bounded_without_loss() {
         let overload = blue.gateway().overload().unwrap();
         let closed = *overload.subscribe().borrow();
         assert!(closed.unread.is_some());
-        assert!(overload.words(closed)[0].1.contains("feed.high_water is 30"), "{:?}", overload.words(closed));
+        assert!(overload.describe(closed)[0].1.contains("feed.high_water is 30"), "{:?}", overload.describe(closed));
 
         for _ in 0..60 {
             blue.read().await;
@@ -87,7 +87,7 @@ async fn unread_feed_stays_bounded_without_loss() {
 async fn high_water_rejects_strong_passes_ephemeral() {
     world(async {
         let network = Network::new(1, CALM);
-        let blue = Node::start(&network, "blue", Book::usual("blue").with_water(2, 2)).await;
+        let blue = Node::start(&network, "blue", TestConfig::usual("blue").with_water(2, 2)).await;
         blue.with("garden", &["red", "green"]).await;
         assert_eq!(
             push(&network, r#"{"strong":[{"n":1},{"n":2}],"seq":2}"#).await,
@@ -118,7 +118,10 @@ async fn high_water_rejects_strong_passes_ephemeral() {
 /// Blue, and its disk.
 async fn on_a_small_disk(network: &Arc<Network>) -> (Rc<Node>, Arc<TestDisk>) {
     let disk = Arc::new(TestDisk::default());
-    let book = Book { overload: OverloadLimits { min_free: 1000, ..OverloadLimits::default() }, ..Book::usual("blue") };
+    let book = TestConfig {
+        overload: OverloadLimits { min_free: 1000, ..OverloadLimits::default() },
+        ..TestConfig::usual("blue")
+    };
     let given = disk.clone();
     let blue = Node::changed(network, "blue", book, Rc::new(move |ports, _| ports.disk = given.clone())).await;
     (blue, disk)
@@ -149,7 +152,7 @@ async fn full_disk_rejects_writes_serves_reads() {
         assert_eq!(unread(&blue), 0);
         let overload = blue.gateway().overload().unwrap();
         let now = *overload.subscribe().borrow();
-        assert!(overload.words(now)[0].1.contains("store.min_free is 1000"));
+        assert!(overload.describe(now)[0].1.contains("store.min_free is 1000"));
 
         disk.leave(1100);
         seconds(2).await;
@@ -171,7 +174,7 @@ async fn rate_refusal_names_its_limit() {
     world(async {
         let network = Network::new(1, CALM);
         let slow = |peer: &mut actors::limits::PeerLimits| (peer.rate, peer.intake_items) = (2, 2);
-        let book = Book::usual("blue").with_peer("red", slow).with_peer("green", slow);
+        let book = TestConfig::usual("blue").with_peer("red", slow).with_peer("green", slow);
         let blue = Node::start(&network, "blue", book).await;
         blue.with("garden", &["red", "green"]).await;
         let ok = r#"{"receive":"ok","seq":2,"window":2}"#;
@@ -197,7 +200,7 @@ async fn ephemeral_counts_towards_rate() {
     world(async {
         let network = Network::new(1, CALM);
         let slow = |peer: &mut actors::limits::PeerLimits| (peer.rate, peer.intake_items) = (2, 3);
-        let blue = Node::start(&network, "blue", Book::usual("blue").with_peer("green", slow)).await;
+        let blue = Node::start(&network, "blue", TestConfig::usual("blue").with_peer("green", slow)).await;
         blue.with("garden", &["green"]).await;
         let edus = |count: usize| {
             let edu = r#"{"edu_type":"m.typing","origin":"green.example","content":{}}"#;

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
-use actors::ports::{Known, Ports};
+use actors::ports::{PduStatus, Ports};
 use actors::testkit::TestClock;
 
 use crate::asking::{pdu, send, verdicts};
@@ -12,7 +12,7 @@ use crate::messenger::{context, others};
 use crate::network::{CALM, Network};
 use crate::node::{Change, Node, millis, seconds, world};
 use crate::ports::{LookUp, Watched};
-use crate::surroundings::Book;
+use crate::surroundings::TestConfig;
 
 const NAMES: [&str; 3] = ["red", "green", "blue"];
 
@@ -34,7 +34,7 @@ fn dies_of(ids: &[&str]) -> Change {
 /// Blue, whose machines die of these, in two rooms with red and green.
 async fn blue_dying_of(ids: &[&str]) -> (Arc<Network>, Rc<Node>) {
     let network = Network::new(1, CALM);
-    let blue = Node::changed(&network, "blue", Book::usual("blue"), dies_of(ids)).await;
+    let blue = Node::changed(&network, "blue", TestConfig::usual("blue"), dies_of(ids)).await;
     for room in ["garden", "kitchen"] {
         blue.with(room, &["red", "green"]).await;
     }
@@ -77,7 +77,7 @@ async fn poisoned_context_never_stops_peer() {
             let network = Network::new(1, CALM);
             let [red, green] = ["red", "green"].map(|name| Node::usual(&network, name));
             let (red, green) = (red.await, green.await);
-            let blue = Node::changed(&network, "blue", Book::usual("blue"), dies_of(&["poison"])).await;
+            let blue = Node::changed(&network, "blue", TestConfig::usual("blue"), dies_of(&["poison"])).await;
             for node in [&red, &green, &blue] {
                 node.with("garden", &others(&node.name, &NAMES)).await;
                 node.with("kitchen", &others(&node.name, &NAMES)).await;
@@ -179,13 +179,13 @@ async fn crash_releases_claimed_identity() {
             };
             ports.archive = Arc::new(Watched::new(ports.archive.clone(), breaks));
         });
-        let blue = Node::changed(&network, "blue", Book::usual("blue"), change).await;
+        let blue = Node::changed(&network, "blue", TestConfig::usual("blue"), change).await;
         for room in ["garden", "kitchen"] {
             blue.with(room, &["red", "green"]).await;
         }
         assert_eq!(send(&network, "red", "1", &[pdu("red", "x", "garden", &[])]).await.status, 503);
         millis(10).await;
-        let known: HashMap<_, Known> =
+        let known: HashMap<_, PduStatus> =
             blue.gateway().ports().archive.look_up(&context("garden"), &[], &[crate::messenger::at("red/x")]).unwrap();
         assert!(known.is_empty(), "{known:?}");
         let elsewhere = send(&network, "green", "2", &[pdu("red", "x", "kitchen", &[])]).await;

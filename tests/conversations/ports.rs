@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use actors::model::{
-    Attempt, ContextId, ContextRecord, FedPdu, Index, Millis, PduRef, Position, ServerName, StateKey, StatePiece,
+    Attempt, ContextId, ContextRecord, FeedPdu, Index, Millis, PduRef, Position, ServerName, StateEntry, StateKey,
     SubmissionId, SubmissionRecord,
 };
 use actors::ports::{
-    Archive, ArchiveError, ContextLoad, FeedBounds, FeedPage, Known, Letter, OutboxRow, PeerLoad, SentPage, ServedPdu,
-    StagedPdu, StatePage, StrangersPdu, SubmissionsPage, Task,
+    ArchiveError, ContextSnapshot, DeadLetter, FeedBounds, FeedPage, OutboxRow, PduStatus, PeerSnapshot,
+    QuarantinedPduRow, SentPage, ServedPdu, StagedPdu, StatePage, StoreReader, SubmissionsPage, Task,
 };
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -31,7 +31,7 @@ type Seen = dyn Fn(&LookUp<'_>) + Send + Sync;
 
 /// The archive, watched.
 pub(crate) struct Watched {
-    archive: Arc<dyn Archive>,
+    archive: Arc<dyn StoreReader>,
     seen: Box<Seen>,
     loads: Arc<Mutex<Vec<ContextId>>>,
     strangers_held: Arc<AtomicBool>,
@@ -40,7 +40,7 @@ pub(crate) struct Watched {
 
 impl Watched {
     /// Around this archive; `seen` is called before each look-up.
-    pub(crate) fn new(archive: Arc<dyn Archive>, seen: impl Fn(&LookUp<'_>) + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(archive: Arc<dyn StoreReader>, seen: impl Fn(&LookUp<'_>) + Send + Sync + 'static) -> Self {
         Self { archive, seen: Box::new(seen), loads: Arc::default(), strangers_held: Arc::default(), slow: None }
     }
 
@@ -60,8 +60,8 @@ impl Watched {
     }
 }
 
-impl Archive for Watched {
-    fn peer(&self, server: &ServerName) -> Task<Result<PeerLoad, ArchiveError>> {
+impl StoreReader for Watched {
+    fn peer(&self, server: &ServerName) -> Task<Result<PeerSnapshot, ArchiveError>> {
         self.archive.peer(server)
     }
 
@@ -75,11 +75,11 @@ impl Archive for Watched {
         self.archive.outbox_from(server, from, items, bytes)
     }
 
-    fn peers_behind(&self, listed: Vec<ServerName>) -> Task<Result<Vec<ServerName>, ArchiveError>> {
-        self.archive.peers_behind(listed)
+    fn peers_with_backlog(&self, listed: Vec<ServerName>) -> Task<Result<Vec<ServerName>, ArchiveError>> {
+        self.archive.peers_with_backlog(listed)
     }
 
-    fn context(&self, context: &ContextId) -> Task<Result<Option<ContextLoad>, ArchiveError>> {
+    fn context(&self, context: &ContextId) -> Task<Result<Option<ContextSnapshot>, ArchiveError>> {
         self.loads.lock().unwrap().push(context.clone());
         let load = self.archive.context(context);
         let Some(mut slow) = self.slow.clone().filter(|slow| slow.context == *context) else { return load };
@@ -90,8 +90,8 @@ impl Archive for Watched {
         })
     }
 
-    fn contexts_holding(&self) -> Task<Result<Vec<ContextId>, ArchiveError>> {
-        self.archive.contexts_holding()
+    fn contexts_with_held_pdus(&self) -> Task<Result<Vec<ContextId>, ArchiveError>> {
+        self.archive.contexts_with_held_pdus()
     }
 
     fn look_up(
@@ -99,7 +99,7 @@ impl Archive for Watched {
         context: &ContextId,
         arriving: &[PduRef],
         parents: &[PduRef],
-    ) -> Result<HashMap<PduRef, Known>, ArchiveError> {
+    ) -> Result<HashMap<PduRef, PduStatus>, ArchiveError> {
         (self.seen)(&LookUp { arriving });
         self.archive.look_up(context, arriving, parents)
     }
@@ -133,7 +133,7 @@ impl Archive for Watched {
         before: Option<i64>,
         limit: u32,
         bytes: u64,
-    ) -> Task<Result<Vec<(i64, FedPdu)>, ArchiveError>> {
+    ) -> Task<Result<Vec<(i64, FeedPdu)>, ArchiveError>> {
         self.archive.timeline(context, before, limit, bytes)
     }
 
@@ -141,11 +141,11 @@ impl Archive for Watched {
         self.archive.context_record(context)
     }
 
-    fn state_holder(&self, context: &ContextId, key: &StateKey) -> Result<Option<StatePiece>, ArchiveError> {
+    fn state_holder(&self, context: &ContextId, key: &StateKey) -> Result<Option<StateEntry>, ArchiveError> {
         self.archive.state_holder(context, key)
     }
 
-    fn state_set(&self, context: &ContextId, key: &StateKey) -> Result<Vec<StatePiece>, ArchiveError> {
+    fn state_set(&self, context: &ContextId, key: &StateKey) -> Result<Vec<StateEntry>, ArchiveError> {
         self.archive.state_set(context, key)
     }
 
@@ -159,21 +159,21 @@ impl Archive for Watched {
         self.archive.current_state(context, after, limit, bytes)
     }
 
-    fn is_kept(&self, context: &ContextId, reference: &PduRef, from: &ServerName) -> Result<bool, ArchiveError> {
-        self.archive.is_kept(context, reference, from)
+    fn is_quarantined(&self, context: &ContextId, reference: &PduRef, from: &ServerName) -> Result<bool, ArchiveError> {
+        self.archive.is_quarantined(context, reference, from)
     }
 
-    fn strangers(
+    fn quarantined_pdus_of(
         &self,
         context: &ContextId,
         participants: Vec<ServerName>,
         after: (u64, u64),
         limit: u32,
-    ) -> Task<Result<Vec<StrangersPdu>, ArchiveError>> {
+    ) -> Task<Result<Vec<QuarantinedPduRow>, ArchiveError>> {
         if self.strangers_held.load(Ordering::SeqCst) {
             return Box::pin(std::future::pending());
         }
-        self.archive.strangers(context, participants, after, limit)
+        self.archive.quarantined_pdus_of(context, participants, after, limit)
     }
 
     fn stage(
@@ -199,8 +199,13 @@ impl Archive for Watched {
         self.archive.submission(id)
     }
 
-    fn letters(&self, server: &ServerName, first: Index, last: Index) -> Task<Result<Vec<Letter>, ArchiveError>> {
-        self.archive.letters(server, first, last)
+    fn dead_letters(
+        &self,
+        server: &ServerName,
+        first: Index,
+        last: Index,
+    ) -> Task<Result<Vec<DeadLetter>, ArchiveError>> {
+        self.archive.dead_letters(server, first, last)
     }
 
     fn attempts(&self, server: &ServerName, first: Index, last: Index) -> Task<Result<Vec<Attempt>, ArchiveError>> {

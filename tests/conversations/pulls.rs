@@ -5,16 +5,19 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use actors::model::{Answered, BadPdu, Deadlines, FeedItem, OutFrame, Pdu, Pulled, PushFailure, ServerName, Want};
+use actors::model::{
+    BadPdu, FeedItem, FetchRequest, OutboundBatch, Pdu, PullResponse, PushFailure, PushResponse, RequestDeadlines,
+    ServerName,
+};
 use actors::ports::{Task, Transport};
-use fernpost::wire::pdu::Text;
+use fernpost::wire::pdu::ContentText;
 use tokio::time::Instant;
 
 use crate::asking::{carry, pdu, send, verdicts};
 use crate::disk::Survives;
 use crate::network::{CALM, Network};
 use crate::node::{Change, Node, seconds, world};
-use crate::surroundings::{Book, server};
+use crate::surroundings::{TestConfig, server};
 
 /// What the peer says each time it is asked; then it has what was missed.
 #[derive(Clone)]
@@ -41,28 +44,28 @@ struct Scripted {
 }
 
 impl Transport for Scripted {
-    fn push(&self, frame: OutFrame) -> Task<Result<Answered, PushFailure>> {
+    fn push(&self, frame: OutboundBatch) -> Task<Result<PushResponse, PushFailure>> {
         self.inner.push(frame)
     }
 
     fn fetch(
         &self,
         from: &ServerName,
-        want: Want,
-        deadlines: Deadlines,
+        want: FetchRequest,
+        deadlines: RequestDeadlines,
     ) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
         self.inner.fetch(from, want, deadlines)
     }
 
-    fn pull(&self, from: &ServerName, _: u64, _: Deadlines) -> Task<Result<Pulled, PushFailure>> {
+    fn pull(&self, from: &ServerName, _: u64, _: RequestDeadlines) -> Task<Result<PullResponse, PushFailure>> {
         self.script.asked.lock().unwrap().push(self.script.since.elapsed().as_secs());
         let mut answers = self.script.answers.lock().unwrap();
         let failure = match self.script.stays {
             true => answers.front().cloned(),
             false => answers.pop_front(),
         };
-        let missed = actors::model::PduText::read(&Text, from, &pdu("green", "missed", "attic", &[]).into());
-        let pulled = Pulled { pdus: vec![Ok(missed.expect("sound"))], upto: None, more: false };
+        let missed = actors::model::PduText::read(&ContentText, from, &pdu("green", "missed", "attic", &[]).into());
+        let pulled = PullResponse { pdus: vec![Ok(missed.expect("sound"))], upto: None, more: false };
         Box::pin(async move { failure.map_or(Ok(pulled), Err) })
     }
 }
@@ -72,7 +75,7 @@ fn says(status: u16, retry_after: Option<u64>) -> PushFailure {
 }
 
 /// Blue has heard of a transaction of green's that never came.
-async fn missing(script: &Script, book: Book) -> (Arc<Network>, Rc<Node>) {
+async fn missing(script: &Script, book: TestConfig) -> (Arc<Network>, Rc<Node>) {
     let network = Network::new(1, CALM);
     let scripted = script.clone();
     let change: Change = Rc::new(move |ports, _| {
@@ -102,7 +105,7 @@ async fn busy_peer_is_asked_until_answered() {
     world(async {
         let failures = [says(503, None), says(429, Some(20)), PushFailure::TimedOut, says(500, None)];
         let script = Script::of(failures, false);
-        let (_network, blue) = missing(&script, Book::usual("blue")).await;
+        let (_network, blue) = missing(&script, TestConfig::usual("blue")).await;
         seconds(10).await;
         assert_eq!(*script.asked.lock().unwrap(), [0, 1], "it is asked again, and then obeyed");
         seconds(20).await;
@@ -126,7 +129,7 @@ async fn busy_peer_is_asked_until_answered() {
 async fn unanswered_question_expires_with_notice() {
     world(async {
         let script = Script::of([says(503, None)], true);
-        let book = Book::usual("blue").with_peer("green", |green| green.keep = Duration::from_secs(7200));
+        let book = TestConfig::usual("blue").with_peer("green", |green| green.keep = Duration::from_secs(7200));
         let (_network, blue) = missing(&script, book).await;
         seconds(3600).await;
         blue.restart(Survives::Synced).await;

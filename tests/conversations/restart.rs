@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use actors::model::Refusal;
-use actors::ports::{Archive, Ports};
+use actors::ports::{Ports, StoreReader};
 use actors::testkit::TestClock;
 
 use crate::asking::{pdu, send, verdicts};
@@ -14,7 +14,7 @@ use crate::messenger::{at, context, named, others};
 use crate::network::{CALM, Network, short};
 use crate::node::{Node, millis, seconds, world};
 use crate::ports::Watched;
-use crate::surroundings::Book;
+use crate::surroundings::TestConfig;
 
 const NAMES: [&str; 3] = ["red", "green", "blue"];
 
@@ -185,7 +185,7 @@ async fn take_back_survives_restart() {
             let watched = Watched::new(ports.archive.clone(), |_| {}).holding_strangers(is_held.clone());
             ports.archive = Arc::new(watched);
         };
-        let blue = Node::changed(&network, "blue", Book::usual("blue"), Rc::new(change)).await;
+        let blue = Node::changed(&network, "blue", TestConfig::usual("blue"), Rc::new(change)).await;
         blue.with("garden", &["red"]).await;
         let answer = send(&network, "green", "1", &[pdu("green", "early", "garden", &[])]).await;
         assert_eq!(verdicts(&answer), ["early parkedNOT_A_PARTICIPANT"]);
@@ -198,7 +198,7 @@ async fn take_back_survives_restart() {
         assert!(blue.feed().await.contains(&"green/early".to_owned()));
         // Done with, it is not started for that again.
         blue.restart(Survives::Synced).await;
-        assert_eq!(blue.store().contexts_holding().await.unwrap(), []);
+        assert_eq!(blue.store().contexts_with_held_pdus().await.unwrap(), []);
     })
     .await;
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actors::model::{Digest, FeedItem, Position, ServerName, Submission, Submitted};
-use actors::ports::Archive;
+use actors::model::{Digest, FeedItem, Position, ServerName, Submission, SubmittedContent};
+use actors::ports::StoreReader;
 use bytes::Bytes;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
@@ -103,7 +103,7 @@ async fn tell(node: &Node, to: &Node, text: &str) {
         accepted: crate::network::BASE,
         servers: vec![to.name.clone()],
         left_out: vec![],
-        what: Submitted::Updates(vec![format!("{{\"text\":\"{text}\"}}").into()]),
+        what: SubmittedContent::Updates(vec![format!("{{\"text\":\"{text}\"}}").into()]),
     };
     node.gateway().submit(submission).await.unwrap();
 }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actors::ports::{Archive, Ports};
+use actors::ports::{Ports, StoreReader};
 use actors::testkit::TestClock;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -14,11 +14,11 @@ use crate::messenger::context;
 use crate::network::{CALM, Network};
 use crate::node::{Change, Node, millis, seconds, world};
 use crate::ports::{LookUp, Slow, Watched};
-use crate::surroundings::Book;
+use crate::surroundings::TestConfig;
 
 /// Blue, in a garden that is slow to load at each start for as long as that is said, and in a kitchen that is not. Machines die
 /// of PDUs that are called `poison`.
-async fn slow_blue(network: &Arc<Network>, book: Book) -> (Rc<Node>, watch::Sender<bool>) {
+async fn slow_blue(network: &Arc<Network>, book: TestConfig) -> (Rc<Node>, watch::Sender<bool>) {
     let (is_slow, seen) = watch::channel(false);
     let change: Change = Rc::new(move |ports: &mut Ports, clock: &Arc<TestClock>| {
         let clock = clock.clone();
@@ -51,7 +51,7 @@ async fn timed(network: &Network, id: &str, pdus: &[String]) -> (Vec<String>, u1
 async fn batches_for_slow_context_cost_nobody() {
     world(async {
         let network = Network::new(1, CALM);
-        let (blue, is_slow) = slow_blue(&network, Book::usual("blue")).await;
+        let (blue, is_slow) = slow_blue(&network, TestConfig::usual("blue")).await;
         let first = [pdu("red", "g1", "garden", &[]), pdu("red", "k1", "kitchen", &[])];
         let (answer, took) = timed(&network, "1", &first).await;
         assert_eq!((answer, took), (vec!["g1 held".to_owned(), "k1 accepted".to_owned()], 1000));
@@ -84,7 +84,7 @@ async fn batches_for_slow_context_cost_nobody() {
 async fn updates_pass_a_slow_context() {
     world(async {
         let network = Network::new(1, CALM);
-        let (blue, is_slow) = slow_blue(&network, Book::usual("blue")).await;
+        let (blue, is_slow) = slow_blue(&network, TestConfig::usual("blue")).await;
         let red = Node::usual(&network, "red").await;
         for room in ["garden", "kitchen"] {
             red.with(room, &["blue"]).await;
@@ -111,7 +111,7 @@ async fn updates_pass_a_slow_context() {
 async fn what_is_staged_outlives_power_cut() {
     world(async {
         let network = Network::new(1, CALM);
-        let (blue, is_slow) = slow_blue(&network, Book::usual("blue")).await;
+        let (blue, is_slow) = slow_blue(&network, TestConfig::usual("blue")).await;
         let batch = [pdu("red", "g2", "garden", &["red/g1"]), pdu("red", "g1", "garden", &[])];
         assert_eq!(timed(&network, "1", &batch).await.0, ["g2 held", "g1 held"]);
         is_slow.send_replace(false);
@@ -133,7 +133,7 @@ async fn new_context_begins_from_its_stage() {
             let slow = Slow { context: context("attic"), is_slow: seen.clone() };
             ports.archive = Arc::new(Watched::new(ports.archive.clone(), |_| {}).with_slow(slow));
         });
-        let blue = Node::changed(&network, "blue", Book::usual("blue"), change).await;
+        let blue = Node::changed(&network, "blue", TestConfig::usual("blue"), change).await;
         let batch = [pdu("red", "a2", "attic", &["red/a1"]), pdu("red", "a1", "attic", &[])];
         assert_eq!(timed(&network, "1", &batch).await.0, ["a2 held", "a1 held"]);
         is_slow.send_replace(false);
@@ -149,7 +149,7 @@ async fn new_context_begins_from_its_stage() {
 async fn only_full_stage_refuses_batch() {
     world(async {
         let network = Network::new(1, CALM);
-        let book = Book::usual("blue").with_contexts(|limits| limits.stage_max = 2);
+        let book = TestConfig::usual("blue").with_contexts(|limits| limits.stage_max = 2);
         let (blue, is_slow) = slow_blue(&network, book).await;
         for n in 1..=2 {
             let before = format!("red/g{}", n - 1);
@@ -181,8 +181,8 @@ async fn only_full_stage_refuses_batch() {
 async fn a_full_stage_holds_old_servers() {
     world(async {
         let network = Network::new(1, CALM);
-        let book = Book::usual("blue").with_contexts(|limits| limits.stage_max = 1);
-        let book = book.with_peer("red", |limits| limits.answers_late = true);
+        let book = TestConfig::usual("blue").with_contexts(|limits| limits.stage_max = 1);
+        let book = book.with_peer("red", |limits| limits.never_refuse = true);
         let (blue, is_slow) = slow_blue(&network, book).await;
         assert_eq!(timed(&network, "1", &[pdu("red", "g1", "garden", &[])]).await.0, ["g1 held"]);
         let (answer, took) = timed(&network, "2", &[pdu("red", "g2", "garden", &[])]).await;
@@ -199,13 +199,13 @@ async fn a_full_stage_holds_old_servers() {
 async fn poison_in_a_stage_costs_itself() {
     world(async {
         let network = Network::new(1, CALM);
-        let (blue, is_slow) = slow_blue(&network, Book::usual("blue")).await;
+        let (blue, is_slow) = slow_blue(&network, TestConfig::usual("blue")).await;
         let batch = ["before", "poison", "after"].map(|id| pdu("red", id, "garden", &[]));
         assert_eq!(timed(&network, "1", &batch).await.0, ["before held", "poison held", "after held"]);
         is_slow.send_replace(false);
         seconds(60).await;
         assert_eq!(blue.feed().await, ["red/before", "parked poison of red: POISON", "red/after"]);
-        assert_eq!(blue.store().contexts_holding().await.unwrap(), []);
+        assert_eq!(blue.store().contexts_with_held_pdus().await.unwrap(), []);
     })
     .await;
 }
@@ -215,7 +215,7 @@ async fn poison_in_a_stage_costs_itself() {
 async fn faulty_context_costs_only_itself() {
     world(async {
         let network = Network::new(1, CALM);
-        let book = Book::usual("blue").with_contexts(|limits| limits.stage_max = 1);
+        let book = TestConfig::usual("blue").with_contexts(|limits| limits.stage_max = 1);
         let (_blue, is_slow) = slow_blue(&network, book).await;
         let poisons: Vec<String> = (1..=6).map(|n| pdu("red", &format!("poison{n}"), "garden", &[])).collect();
         assert!(timed(&network, "1", &poisons).await.0.iter().all(|verdict| verdict.ends_with(" held")));

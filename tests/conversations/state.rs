@@ -3,8 +3,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actors::model::{Draft, Refusal};
-use actors::ports::Archive;
+use actors::model::{PduDraft, Refusal};
+use actors::ports::StoreReader;
 
 use crate::asking::{pdu, send, send_to, verdicts};
 use crate::messenger::{at, context, draft, others};
@@ -32,7 +32,7 @@ fn held_by(node: &Node) -> Option<String> {
 async fn told(node: &Node) -> Vec<String> {
     node.feed().await;
     let word = |is: bool, word: &str| if is { format!(" {word}") } else { String::new() };
-    let say = |pdu: &actors::model::FedPdu| {
+    let say = |pdu: &actors::model::FeedPdu| {
         let shown = &pdu.shown;
         let words = [(shown.current, "current"), (shown.again, "again"), (shown.history, "history")];
         let words = words.map(|(is, one)| word(is, one)).concat();
@@ -146,7 +146,7 @@ async fn membership_adds_server_and_invites_it() {
         let red = Node::usual(&network, "red").await;
         let blue = Node::usual(&network, "blue").await;
         red.with("garden", &[]).await;
-        let member = |id: &str, says: &str| Draft {
+        let member = |id: &str, says: &str| PduDraft {
             kind: "m.room.member".into(),
             state: Some(("@ann:blue.example".to_owned(), 0)),
             content: format!(r#"{{"membership":"{says}"}}"#).into(),
@@ -176,7 +176,8 @@ async fn only_local_low_power_is_refused() {
     world(async {
         let (network, nodes) = garden(&["blue"]).await;
         send(&network, "red", "1", &[topic("red", "1", 50, None)]).await;
-        let weak = |id: &str, power| Draft { kind: "topic".into(), state: Some((String::new(), power)), ..draft(id) };
+        let weak =
+            |id: &str, power| PduDraft { kind: "topic".into(), state: Some((String::new(), power)), ..draft(id) };
         let refused = nodes[0].say_draft("garden", weak("weak", 49)).await;
         assert_eq!(refused, Err(Refusal::PowerTooLow { own: 49, current: 50 }));
         nodes[0].say_draft("garden", weak("strong", 50)).await.unwrap();
@@ -221,7 +222,7 @@ async fn merge_heads_leaves_one_head() {
         let merge = |kind: &Arc<str>| {
             n += 1;
             assert_eq!(&**kind, "fernpost.merge");
-            Draft { kind: kind.clone(), content: "{}".into(), ..draft(&format!("merge{n}")) }
+            PduDraft { kind: kind.clone(), content: "{}".into(), ..draft(&format!("merge{n}")) }
         };
         assert_eq!(gateway.merge_heads(&context("garden"), merge).await, Ok(4));
         assert_eq!(gateway.context(&context("garden")).await.unwrap().record.heads.len(), 1);

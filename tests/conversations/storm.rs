@@ -10,23 +10,28 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use actors::model::{Draft, FeedItem, PduRef, Refusal};
-use actors::ports::{Archive, Ports};
+use actors::model::{FeedItem, PduDraft, PduRef, Refusal};
+use actors::ports::{Ports, StoreReader};
 use actors::testkit::TestClock;
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
 use crate::disk::Survives;
 use crate::messenger::{Text, context, draft, named, others};
-use crate::network::{CALM, Network, Weather, short};
+use crate::network::{CALM, LinkFaults, Network, short};
 use crate::node::{Change, Node, millis, seconds, world};
 use crate::ports::{LookUp, Watched};
-use crate::surroundings::{Book, server};
+use crate::surroundings::{TestConfig, server};
 
 const NAMES: [&str; 3] = ["red", "green", "blue"];
 
-const WEATHER: Weather =
-    Weather { requests_lost: 0.05, answers_lost: 0.05, repeated: 0.1, delay_max: Duration::from_millis(800), ..CALM };
+const WEATHER: LinkFaults = LinkFaults {
+    requests_lost: 0.05,
+    answers_lost: 0.05,
+    repeated: 0.1,
+    delay_max: Duration::from_millis(800),
+    ..CALM
+};
 
 const MESSAGES: u32 = 200;
 
@@ -74,7 +79,7 @@ impl Storm {
         let network = Network::new(chance.u64(..), WEATHER);
         let (mut nodes, breaks) = (vec![], Arc::new(AtomicBool::new(false)));
         for name in NAMES {
-            let mut book = Book::usual(name).with_contexts(|contexts| {
+            let mut book = TestConfig::usual(name).with_contexts(|contexts| {
                 contexts.idle = Duration::from_secs(chance.u64(2..100));
                 contexts.held_max = [3, 1000][chance.usize(0..2)];
                 contexts.intake_max = chance.u32(2..6);
@@ -147,10 +152,10 @@ impl Storm {
 async fn insist(node: Rc<Node>, room: &'static str, id: String, answers: String, taken: Rc<Taken>) {
     let content = format!(r#"{{"text":"{id}","answers":"{answers}"}}"#);
     loop {
-        let asked = Draft { content: content.clone().into(), ..draft(&id) };
+        let asked = PduDraft { content: content.clone().into(), ..draft(&id) };
         match node.say_draft(room, asked).await {
             Ok(()) => break,
-            Err(Refusal::OutcomeUnknown | Refusal::Stopping | Refusal::Busy { .. }) => {}
+            Err(Refusal::OutcomeUnknown | Refusal::Stopping | Refusal::LimitReached { .. }) => {}
             Err(other) => panic!("{id}: {other}"),
         }
         // It may have been taken all the same.

@@ -1,7 +1,7 @@
 //! What a sender learns of a message that its peer has taken: when that was, and that it lies in the peer's quarantine.
 
-use actors::model::{Fate, Index};
-use actors::ports::{Archive, Journal};
+use actors::model::{DeadLetterReason, Index};
+use actors::ports::{Journal, StoreReader};
 
 use crate::disk::Survives;
 use crate::messenger::others;
@@ -9,10 +9,10 @@ use crate::network::{CALM, Network};
 use crate::node::{Node, seconds, world};
 
 /// The results of all attempts at a peer, and what became of its items.
-async fn traced(node: &Node, at: &Node) -> (Vec<String>, Vec<Fate>) {
+async fn traced(node: &Node, at: &Node) -> (Vec<String>, Vec<DeadLetterReason>) {
     node.store().barrier().committed().await.unwrap();
     let attempts = node.store().attempts(&at.name, Index(1), Index(99)).await.unwrap();
-    let letters = node.store().letters(&at.name, Index(1), Index(99)).await.unwrap();
+    let letters = node.store().dead_letters(&at.name, Index(1), Index(99)).await.unwrap();
     (attempts.into_iter().map(|it| it.result).collect(), letters.into_iter().map(|it| it.fate).collect())
 }
 
@@ -38,7 +38,12 @@ async fn message_parked_by_peer_is_reported() {
         for at in [&green, &blue] {
             assert_eq!(at.feed().await, ["parked 1 of red: NOT_A_PARTICIPANT"]);
             let (attempts, fates) = traced(&red, at).await;
-            assert_eq!((attempts, fates), (vec!["acknowledged".to_owned()], vec![Fate::ParkedByPeer]), "{}", at.name);
+            assert_eq!(
+                (attempts, fates),
+                (vec!["acknowledged".to_owned()], vec![DeadLetterReason::ParkedByPeer]),
+                "{}",
+                at.name
+            );
         }
 
         // Once they take it, a retry learns that they have it.

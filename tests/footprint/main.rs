@@ -10,15 +10,15 @@ use std::time::Duration;
 
 use actors::gateway::Gateway;
 use actors::model::{
-    Answered, BadPdu, Cause, Deadlines, Digest, Index, Millis, OutFrame, Pdu, PeerState, PushFailure, ServerName,
-    Submission, Submitted, Want,
+    BadPdu, Digest, FetchRequest, Index, Millis, OutboundBatch, Pdu, PeerState, PushFailure, PushResponse,
+    RequestDeadlines, ServerName, Submission, SubmittedContent, SuspendReason,
 };
-use actors::ports::{Archive, Journal, Ports, Task, Transport};
-use actors::router::{Router, Routes};
+use actors::ports::{Journal, Ports, StoreReader, Task, Transport};
+use actors::router::{ActorRegistry, Router};
 use actors::testkit::{PlainText, TestClock, TestDisk};
 use bytes::Bytes;
-use fernpost::settings::{Peers, Settings, Sources};
-use fernpost::store::{FILE, Place, Store, StoreOptions};
+use fernpost::settings::{PeerTable, Settings, Sources};
+use fernpost::store::{FILE, Store, StoreLocation, StoreOptions};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use tokio::task::LocalSet;
 
@@ -39,7 +39,7 @@ fn name(n: usize) -> ServerName {
 }
 
 /// A configuration that lists so many, each at an address and in a range of its own.
-fn settings(peers: usize) -> Arc<Peers> {
+fn settings(peers: usize) -> Arc<PeerTable> {
     let mut text = "server.name = \"us.example\"\npeers.default.jitter = 0.0\n".to_owned();
     for n in 0..peers {
         let ip = format!("127.1.{}.{}", n / 256, n % 256);
@@ -55,14 +55,19 @@ fn settings(peers: usize) -> Arc<Peers> {
 struct Dead;
 
 impl Transport for Dead {
-    fn push(&self, frame: OutFrame) -> Task<Result<Answered, PushFailure>> {
+    fn push(&self, frame: OutboundBatch) -> Task<Result<PushResponse, PushFailure>> {
         Box::pin(async move {
             tokio::time::sleep(Duration::from_millis(1)).await;
             Err(PushFailure::Unreachable(format!("http://{}:9890: connection refused (os error 111)", frame.to)))
         })
     }
 
-    fn fetch(&self, _: &ServerName, _: Want, _: Deadlines) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
+    fn fetch(
+        &self,
+        _: &ServerName,
+        _: FetchRequest,
+        _: RequestDeadlines,
+    ) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
         Box::pin(async { Err(PushFailure::TimedOut) })
     }
 }
@@ -74,14 +79,14 @@ fn held(peers: usize) -> [i64; 2] {
     let before = live();
     LocalSet::new().block_on(&runtime, async {
         let roster = settings(peers);
-        let place = Place::file(folder.path().join(FILE));
+        let place = StoreLocation::file(folder.path().join(FILE));
         // What these keep is bounded by configuration, and no peer's own.
         let small =
             StoreOptions { cache: 1 << 16, recent: 0, quick_repair: false, ..StoreOptions::new(place, name(9999)) };
-        let routes = Routes::default();
+        let routes = ActorRegistry::default();
         let wakes = routes.clone();
         let clock = Arc::new(TestClock::new(Millis(1_700_000_000_000)));
-        let store = Store::open(small, clock.clone(), Arc::new(move |woken| wakes.woken(woken))).unwrap();
+        let store = Store::open(small, clock.clone(), Arc::new(move |woken| wakes.notify_outbox_grown(woken))).unwrap();
         let shared = Arc::new(store.clone());
         let ports = Ports {
             journal: shared.clone(),
@@ -98,8 +103,10 @@ fn held(peers: usize) -> [i64; 2] {
         let gateway = Gateway::new(routes, ports);
         let servers: Vec<_> = (0..peers).map(name).collect();
         for item in 0..10 {
-            let what =
-                Submitted::Updates(vec![Bytes::from(format!("{{\"item\":{item},\"text\":\"{:0>200}\"}}", item))]);
+            let what = SubmittedContent::Updates(vec![Bytes::from(format!(
+                "{{\"item\":{item},\"text\":\"{:0>200}\"}}",
+                item
+            ))]);
             let id = format!("m-{item}").parse().unwrap();
             let accepted = Millis(1_700_000_000_000);
             gateway
@@ -125,7 +132,7 @@ fn held(peers: usize) -> [i64; 2] {
         assert_eq!([first.backlog, last.backlog], [10; 2]);
         let suspended = settled(48.0).await;
         let (first, last) = (gateway.peer(&name(0)).await.unwrap(), gateway.peer(&name(peers - 1)).await.unwrap());
-        assert_eq!([first.state, last.state], [PeerState::Suspended(Cause::Unreachable); 2]);
+        assert_eq!([first.state, last.state], [PeerState::Suspended(SuspendReason::Unreachable); 2]);
         let kept = store.attempts(&name(0), Index(1), Index(10)).await.unwrap();
         assert_eq!(kept.len(), 20, "in the store, and not in memory");
         [backing_off, suspended]

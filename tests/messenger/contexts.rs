@@ -3,10 +3,10 @@
 use actix_web::http::Method;
 use actors::change::Change;
 use actors::model::{
-    Bond, ContextId, ContextRecord, Delivery, Head, Millis, Pdu, PduRef, ServerName, Shown, Standing, StateKey,
-    StatePiece, StateSlot, StoredPdu,
+    ContextId, ContextRecord, Delivery, FeedFlags, Head, Millis, Pdu, PduRef, PduState, PrevStateLink, ServerName,
+    StateEntry, StateKey, StateSlot, StoredPdu,
 };
-use actors::ports::Urgency;
+use actors::ports::CommitPriority;
 use bytes::Bytes;
 
 use crate::rig::{Rig, name};
@@ -28,7 +28,7 @@ fn moved(participants: &[&str]) -> Change {
         next: 2,
         ..ContextRecord::new(room(), participants, false)
     };
-    Change::ContextMoved(Box::new(record))
+    Change::ContextRecordUpdated(Box::new(record))
 }
 
 /// State from `blue`, delivered.
@@ -47,8 +47,8 @@ fn stored(id: &str, position: i64, current: bool) -> Change {
         to: None,
         bytes: Bytes::from(bytes),
     };
-    let delivery = Delivery { position, depth: 0, shown: Some(Shown { current, ..Shown::default() }) };
-    let standing = Standing::Delivered(delivery);
+    let delivery = Delivery { position, depth: 0, shown: Some(FeedFlags { current, ..FeedFlags::default() }) };
+    let standing = PduState::Delivered(delivery);
     let (sender, received): (Option<ServerName>, _) = (Some(name("blue")), Millis(1_000));
     Change::PduStored(Box::new(StoredPdu { pdu, sender, verified: "network", received, standing }))
 }
@@ -56,7 +56,7 @@ fn stored(id: &str, position: i64, current: bool) -> Change {
 #[actix_web::test]
 async fn context_status_reads_escaped_id() {
     let rig = Rig::start();
-    rig.commit(vec![moved(&["blue", "old"])], Urgency::Now).await;
+    rig.commit(vec![moved(&["blue", "old"])], CommitPriority::Now).await;
     let expected = concat!(
         r##"{"context":"#room","participants":["red","blue","old"],"heads":[["blue","p1"]],"depth":1,"held":0,"##,
         r#""wanted":[],"gaps":[],"edge":[]}"#
@@ -82,10 +82,10 @@ async fn participants_must_be_peers() {
 /// What counts of it, and that it holds its key.
 fn holds(id: &str) -> [Change; 2] {
     let key: StateKey = ("topic".into(), String::new());
-    let piece = StatePiece { reference: pdu(id), power: 3, prev: None, bond: Bond::Sound, member: None };
+    let piece = StateEntry { reference: pdu(id), power: 3, prev: None, bond: PrevStateLink::Sound, member: None };
     [
-        Change::StateKept { context: room(), key: key.clone(), piece: piece.clone() },
-        Change::StateMoved { context: room(), key, current: Some(piece) },
+        Change::StateEventStored { context: room(), key: key.clone(), piece: piece.clone() },
+        Change::CurrentStateChanged { context: room(), key, current: Some(piece) },
     ]
 }
 
@@ -93,10 +93,10 @@ fn holds(id: &str) -> [Change; 2] {
 #[actix_web::test]
 async fn state_event_keeps_original_current_flag() {
     let rig = Rig::start();
-    rig.commit([vec![stored("p1", 1, true)], holds("p1").into()].concat(), Urgency::Now).await;
-    rig.commit([vec![stored("p2", 2, true)], holds("p2").into()].concat(), Urgency::Now).await;
-    let again = Change::StateAgain { reference: pdu("p1") };
-    rig.commit([holds("p1").into(), vec![again, stored("p3", 3, false)]].concat(), Urgency::Now).await;
+    rig.commit([vec![stored("p1", 1, true)], holds("p1").into()].concat(), CommitPriority::Now).await;
+    rig.commit([vec![stored("p2", 2, true)], holds("p2").into()].concat(), CommitPriority::Now).await;
+    let again = Change::StateReemitted { reference: pdu("p1") };
+    rig.commit([holds("p1").into(), vec![again, stored("p3", 3, false)]].concat(), CommitPriority::Now).await;
     let (status, page) = rig.call(Method::GET, "/v1/events", "").await;
     let first = concat!(
         r##"{"events":[{"position":1,"kind":"state","id":"blue/p1","time":"1970-01-01T00:00:01.000Z","context":"#room","##,
@@ -126,15 +126,16 @@ async fn current_state_is_paged() {
     let rig = Rig::start();
     let path = "/v1/contexts/%23room/state";
     assert_eq!(rig.call(Method::GET, path, "").await.0, 404);
-    rig.commit(vec![moved(&["blue"])], Urgency::Now).await;
+    rig.commit(vec![moved(&["blue"])], CommitPriority::Now).await;
     assert_eq!(rig.call(Method::GET, path, "").await, (200, r##"{"context":"#room","state":[]}"##.into()));
     let mut changes = [vec![stored("p1", 1, true), stored("p2", 2, false)], holds("p1").into()].concat();
     for (n, id) in [(3, "p3"), (4, "p4")] {
-        let piece = StatePiece { reference: pdu(id), power: 0, prev: None, bond: Bond::Sound, member: None };
+        let piece = StateEntry { reference: pdu(id), power: 0, prev: None, bond: PrevStateLink::Sound, member: None };
         let key: StateKey = ("topic".into(), id.to_owned());
-        changes.extend([stored(id, n, true), Change::StateMoved { context: room(), key, current: Some(piece) }]);
+        changes
+            .extend([stored(id, n, true), Change::CurrentStateChanged { context: room(), key, current: Some(piece) }]);
     }
-    rig.commit(changes, Urgency::Now).await;
+    rig.commit(changes, CommitPriority::Now).await;
     let (mut seen, mut query) = (vec![], "?limit=2".to_owned());
     loop {
         let (status, page) = rig.call(Method::GET, &format!("{path}/{query}"), "").await;
@@ -155,7 +156,7 @@ async fn current_state_is_paged() {
 #[actix_web::test]
 async fn ephemeral_goes_out_per_dialect() {
     let rig = Rig::start();
-    rig.commit(vec![moved(&["blue", "old", "grey"])], Urgency::Now).await;
+    rig.commit(vec![moved(&["blue", "old", "grey"])], CommitPriority::Now).await;
     let typing = r##"{"context":"#room","ttl":"5s","update":{"update":"typing", "user_id":"@a:red"}}"##;
     assert_eq!(rig.call(Method::PUT, "/v1/ephemeral", typing).await, (204, String::new()));
     rig.pushed().await;

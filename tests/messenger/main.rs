@@ -9,9 +9,10 @@ use std::time::Duration;
 use actix_web::http::Method;
 use actors::change::Change;
 use actors::model::{
-    Attempt, DeliveredSpan, Digest, Fate, FeedItem, Index, Millis, PeerRecord, Position, Seq, Submission, Submitted,
+    Attempt, DeadLetterReason, DeliveredSpan, Digest, FeedItem, Index, Millis, PeerRecord, Position, Seq, Submission,
+    SubmittedContent,
 };
-use actors::ports::Urgency;
+use actors::ports::CommitPriority;
 use bytes::Bytes;
 use fernpost::messenger::housekeeping;
 
@@ -112,7 +113,7 @@ fn submitted(id: &str, updates: usize) -> Change {
         accepted: Millis(1_000),
         servers: vec![name("blue"), name("green")],
         left_out: vec![],
-        what: Submitted::Updates(vec![Bytes::from_static(b"{}"); updates]),
+        what: SubmittedContent::Updates(vec![Bytes::from_static(b"{}"); updates]),
     })
 }
 
@@ -123,11 +124,13 @@ async fn refused_update_is_never_acknowledged() {
     let mut record = PeerRecord::new(name("blue"));
     record.outbound.acked = Index(3);
     let (server, message) = (name("blue"), "m-1".parse().expect("valid"));
-    let (first, last, fate) = (Index(2), Index(2), Fate::Parked);
-    let parked = Change::OutboxLeft { server: server.clone(), first, last, fate, reason: reason.to_owned(), keep: 9 };
+    let (first, last, fate) = (Index(2), Index(2), DeadLetterReason::Parked);
+    let parked =
+        Change::OutboxDeadLettered { server: server.clone(), first, last, fate, reason: reason.to_owned(), keep: 9 };
     let told = FeedItem::Delivery { message, server, state: "parked", reason: Some(reason.to_owned()) };
-    let changes = vec![submitted("m-1", 2), submitted("m-2", 1), parked, Change::Fed(told)];
-    rig.commit(changes.into_iter().chain([Change::PeerMoved(Box::new(record))]).collect(), Urgency::Now).await;
+    let changes = vec![submitted("m-1", 2), submitted("m-2", 1), parked, Change::FeedAppended(told)];
+    rig.commit(changes.into_iter().chain([Change::PeerRecordUpdated(Box::new(record))]).collect(), CommitPriority::Now)
+        .await;
     let (status, trace) = rig.call(Method::GET, "/v1/messages/m-1", "").await;
     let expected = concat!(
         r#""peers":{"blue":{"state":"parked","attempts":[],"reason":"refused with status 400: \"no\""},"#,
@@ -159,7 +162,8 @@ async fn the_trace_shows_failures_and_deliveries() {
     (record.outbound.acked, record.outbound.delivered) = (Index(3), vec![span(950, 3, 3)]);
     let delivered = Change::Delivered { server: name("blue"), spans: vec![span(900, 1, 1), span(920, 2, 2)] };
     let changes = vec![submitted("m-1", 2), submitted("m-2", 1), attempt(500, 1, 3, "no answer"), delivered];
-    rig.commit(changes.into_iter().chain([Change::PeerMoved(Box::new(record))]).collect(), Urgency::Now).await;
+    rig.commit(changes.into_iter().chain([Change::PeerRecordUpdated(Box::new(record))]).collect(), CommitPriority::Now)
+        .await;
     let tried =
         |millis: u64, result: &str| format!(r#"{{"time":"1970-01-01T00:00:00.{millis}Z","result":"{result}"}}"#);
     let leg = |attempts: &[String]| format!(r#""blue":{{"state":"acknowledged","attempts":[{}]}}"#, attempts.join(","));
@@ -178,7 +182,7 @@ async fn deliveries_expire_with_submissions() {
         spans: vec![DeliveredSpan { time: Millis(time), first: Index(n), last: Index(n), blind: false }],
     };
     let old = (1..=2_500).map(|n| row("blue", n, 3_999)).chain([row("green", 1, 3_999)]);
-    rig.commit(old.chain([row("blue", 2_501, 4_000), row("green", 2, 4_001)]).collect(), Urgency::Now).await;
+    rig.commit(old.chain([row("blue", 2_501, 4_000), row("green", 2, 4_001)]).collect(), CommitPriority::Now).await;
     rig.clock.set(6_000);
     tokio::time::pause();
     let round = housekeeping::run(rig.ports.clone(), Duration::from_secs(2), Duration::from_secs(2));
@@ -197,7 +201,7 @@ async fn uncontacted_peer_idle_since_start() {
     assert!(body.contains(r#""since":"1970-01-01T00:00:01.000Z""#) && !body.contains("last_success"), "{body}");
     let mut record = PeerRecord::new(name("green"));
     (record.outbound.since, record.outbound.last_success) = (Millis(300), Some(Millis(400)));
-    rig.commit(vec![Change::PeerMoved(Box::new(record))], Urgency::Now).await;
+    rig.commit(vec![Change::PeerRecordUpdated(Box::new(record))], CommitPriority::Now).await;
     let (_, body) = rig.call(Method::GET, "/v1/peers", "").await;
     let green = body.split_once(r#""server":"green""#).expect("listed").1;
     assert!(green.contains(r#""since":"1970-01-01T00:00:00.300Z""#), "{body}");
@@ -212,7 +216,7 @@ async fn yields(times: usize) {
 
 fn update(n: u64) -> Change {
     let bytes = Bytes::from(format!("{{ \"n\":{n}}}"));
-    Change::Fed(FeedItem::Update { from: name("blue"), n, seq: Seq(n), verified: "mtls", bytes })
+    Change::FeedAppended(FeedItem::Update { from: name("blue"), n, seq: Seq(n), verified: "mtls", bytes })
 }
 
 #[actix_web::test]
@@ -220,14 +224,14 @@ async fn feed_reader_waits_and_acknowledges() {
     let rig = Rig::start();
     let (read, ()) = tokio::join!(rig.call(Method::GET, "/v1/events?wait=60", ""), async {
         tokio::task::yield_now().await;
-        rig.commit(vec![update(1)], Urgency::Now).await;
+        rig.commit(vec![update(1)], CommitPriority::Now).await;
     });
     let first = concat!(
         r#"{"events":[{"position":1,"kind":"update","id":"blue#1","time":"1970-01-01T00:00:01.000Z","from":"blue","#,
         r#""seq":1,"update":{ "n":1},"verified":"mtls"}],"next":1}"#
     );
     assert_eq!(read, (200, first.into()));
-    rig.commit(vec![update(2), update(3)], Urgency::Now).await;
+    rig.commit(vec![update(2), update(3)], CommitPriority::Now).await;
     assert_eq!(rig.call(Method::POST, "/v1/events/ack", r#"{"upto":4}"#).await.0, 422);
     assert_eq!(rig.call(Method::POST, "/v1/events/ack", r#"{"upto":2}"#).await, (204, String::new()));
     let (_, page) = rig.call(Method::GET, "/v1/events", "").await;
@@ -240,9 +244,9 @@ async fn feed_reader_waits_and_acknowledges() {
 async fn acknowledged_old_events_are_pruned() {
     let rig = Rig::start();
     rig.call(Method::PUT, "/v1/updates/m-1", TO_BOTH).await;
-    rig.commit((1..=2_500).map(update).collect(), Urgency::Now).await;
+    rig.commit((1..=2_500).map(update).collect(), CommitPriority::Now).await;
     rig.clock.set(5_000);
-    rig.commit(vec![update(2_501), update(2_502)], Urgency::Now).await;
+    rig.commit(vec![update(2_501), update(2_502)], CommitPriority::Now).await;
     rig.call(Method::POST, "/v1/events/ack", r#"{"upto":2501}"#).await;
     rig.clock.set(6_000);
     // Time moves only when nothing else does: the limit is reached when the first round has done all it can.
@@ -268,7 +272,7 @@ async fn waiting_feed_reads_are_bounded() {
         assert!(status == 429 && body.contains(words) && body.contains("TOO_MANY_READS"), "{status} {body}");
         assert_eq!(rig.call(Method::GET, "/v1/events", "").await.0, 200, "one that does not wait is answered");
         let notice = FeedItem::Notice { text: "news".to_owned(), server: None };
-        rig.commit(vec![Change::Fed(notice)], Urgency::Now).await;
+        rig.commit(vec![Change::FeedAppended(notice)], CommitPriority::Now).await;
     };
     let (first, second, ()) = tokio::join!(wait(), wait(), third);
     assert_eq!((first.0, second.0), (200, 200));

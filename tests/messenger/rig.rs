@@ -8,14 +8,16 @@ use actix_web::http::Method;
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use actors::change::Change;
 use actors::gateway::Gateway;
-use actors::limits::{ContextLimits, PeerLimits, Speech};
-use actors::model::{Answered, BadPdu, Deadlines, Index, Millis, OutFrame, Pdu, PushFailure, ServerName, Want};
-use actors::ports::{Clock, Ports, Roster, Task, Transport, Urgency};
-use actors::router::{Router, Routes};
+use actors::limits::{ContextLimits, DialectKind, PeerLimits};
+use actors::model::{
+    BadPdu, FetchRequest, Index, Millis, OutboundBatch, Pdu, PushFailure, PushResponse, RequestDeadlines, ServerName,
+};
+use actors::ports::{Clock, CommitPriority, PeerConfig, Ports, Task, Transport};
+use actors::router::{ActorRegistry, Router};
 use actors::testkit::TestDisk;
 use bytes::Bytes;
 use fernpost::messenger::{MessengerApi, MessengerLimits, configure};
-use fernpost::store::{Place, Store, StoreOptions};
+use fernpost::store::{Store, StoreLocation, StoreOptions};
 use fernpost::wire::pdu;
 use redb::backends::InMemoryBackend;
 use tokio::sync::{Semaphore, watch};
@@ -30,23 +32,23 @@ pub(crate) struct Rig {
     /// What the gateway's surroundings are.
     pub(crate) ports: Ports,
     /// Stands at one second until it is set.
-    pub(crate) clock: Standing,
+    pub(crate) clock: FixedClock,
     api: MessengerApi,
     wire: Silent,
 }
 
 /// A clock that stands.
 #[derive(Clone)]
-pub(crate) struct Standing(Arc<AtomicU64>);
+pub(crate) struct FixedClock(Arc<AtomicU64>);
 
-impl Standing {
+impl FixedClock {
     /// It is now so many milliseconds since 1970.
     pub(crate) fn set(&self, now: u64) {
         self.0.store(now, Ordering::SeqCst);
     }
 }
 
-impl Clock for Standing {
+impl Clock for FixedClock {
     fn now(&self) -> Millis {
         Millis(self.0.load(Ordering::SeqCst))
     }
@@ -56,17 +58,22 @@ impl Clock for Standing {
 #[derive(Clone)]
 struct Silent {
     pushes: Arc<Semaphore>,
-    frames: Arc<Mutex<Vec<OutFrame>>>,
+    frames: Arc<Mutex<Vec<OutboundBatch>>>,
 }
 
 impl Transport for Silent {
-    fn push(&self, frame: OutFrame) -> Task<Result<Answered, PushFailure>> {
+    fn push(&self, frame: OutboundBatch) -> Task<Result<PushResponse, PushFailure>> {
         self.frames.lock().expect("whole").push(frame);
         self.pushes.add_permits(1);
         Box::pin(std::future::pending())
     }
 
-    fn fetch(&self, _: &ServerName, _: Want, _: Deadlines) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
+    fn fetch(
+        &self,
+        _: &ServerName,
+        _: FetchRequest,
+        _: RequestDeadlines,
+    ) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
         Box::pin(std::future::pending())
     }
 }
@@ -74,12 +81,12 @@ impl Transport for Silent {
 /// `blue` with the default limits; `green` holds no more than two items; `old` speaks transactions, and is not listed.
 struct Two;
 
-impl Roster for Two {
+impl PeerConfig for Two {
     fn limits(&self, server: &ServerName) -> Option<Arc<PeerLimits>> {
         match server.as_str() {
             "blue" => Some(Arc::default()),
             "green" => Some(Arc::new(PeerLimits { outbox_items: 2, ..PeerLimits::default() })),
-            "old" => Some(Arc::new(PeerLimits { speech: Speech::Transactions, ..PeerLimits::default() })),
+            "old" => Some(Arc::new(PeerLimits { speech: DialectKind::Transactions, ..PeerLimits::default() })),
             _ => None,
         }
     }
@@ -96,12 +103,13 @@ impl Roster for Two {
 impl Rig {
     /// On the runtime of the test.
     pub(crate) fn start() -> Self {
-        let clock = Standing(Arc::new(AtomicU64::new(1_000)));
-        let routes = Routes::default();
+        let clock = FixedClock(Arc::new(AtomicU64::new(1_000)));
+        let routes = ActorRegistry::default();
         let wire = Silent { pushes: Arc::new(Semaphore::new(0)), frames: Arc::default() };
         let wake = routes.clone();
-        let options = StoreOptions::new(Place::backend(InMemoryBackend::new()), name("red"));
-        let store = Store::open(options, Arc::new(clock.clone()), Arc::new(move |woken| wake.woken(woken)));
+        let options = StoreOptions::new(StoreLocation::backend(InMemoryBackend::new()), name("red"));
+        let store =
+            Store::open(options, Arc::new(clock.clone()), Arc::new(move |woken| wake.notify_outbox_grown(woken)));
         let store = Arc::new(store.expect("a new store opens"));
         let ports = Ports {
             journal: store.clone(),
@@ -111,7 +119,7 @@ impl Rig {
             ownership: store,
             disk: Arc::new(TestDisk::default()),
             clock: Arc::new(clock.clone()),
-            text: Arc::new(pdu::Text),
+            text: Arc::new(pdu::ContentText),
             us: name("red"),
         };
         Router::launch(ports.clone(), &routes, |_| {});
@@ -136,12 +144,12 @@ impl Rig {
     }
 
     /// What was pushed so far.
-    pub(crate) fn frames(&self) -> Vec<OutFrame> {
+    pub(crate) fn frames(&self) -> Vec<OutboundBatch> {
         self.wire.frames.lock().expect("whole").clone()
     }
 
     /// Commit what a peer's actor might have handed over.
-    pub(crate) async fn commit(&self, changes: Vec<Change>, urgency: Urgency) {
+    pub(crate) async fn commit(&self, changes: Vec<Change>, urgency: CommitPriority) {
         let fence = self.ports.ownership.claim_feed().expect("alone");
         self.ports.journal.submit(fence, changes, urgency).committed().await.expect("a sound store");
     }

@@ -144,7 +144,7 @@ impl World {
         if self.more.borrow_mut().bool()
             && let Some(gateway) = member.node.alive()
         {
-            let _ = gateway.older(&context(late.room), 5).await;
+            let _ = gateway.fetch_older(&context(late.room), 5).await;
         }
     }
 
@@ -254,7 +254,7 @@ impl World {
                 let gateway = member.node.gateway();
                 // Nothing comes, and nothing is being looked for that more could lie behind.
                 for _ in 0..1000 {
-                    let came = gateway.older(&context(room), PAGE).await.expect("all is well");
+                    let came = gateway.fetch_older(&context(room), PAGE).await.expect("all is well");
                     if came == 0 {
                         if gateway.context(&context(room)).await.expect("all is well").wanted.is_empty() {
                             break;
@@ -269,6 +269,6 @@ impl World {
 
 /// A refusal that passes.
 fn insist(refusal: &Refusal) {
-    let passes = matches!(refusal, Refusal::OutcomeUnknown | Refusal::Stopping | Refusal::Busy { .. });
+    let passes = matches!(refusal, Refusal::OutcomeUnknown | Refusal::Stopping | Refusal::LimitReached { .. });
     assert!(passes, "{refusal}");
 }

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::limits::{BackoffLimits, ContextLimits, GapLimits, PeerLimits, Speech};
-use actors::model::Deadlines;
+use actors::limits::{BackoffLimits, ContextLimits, DialectKind, GapLimits, PeerLimits};
+use actors::model::RequestDeadlines;
 use fastrand::Rng;
 
 use crate::history::Name;
 use crate::late::{self, Late};
-use crate::network::Weather;
-use crate::surroundings::{Book, limits, server};
+use crate::network::LinkFaults;
+use crate::surroundings::{TestConfig, limits, server};
 use crate::whims::Whims;
 
 const NAMES: [Name; 5] = ["red", "green", "blue", "grey", "pink"];
@@ -40,10 +40,10 @@ pub(crate) struct Plan {
     /// Some state is written under several keys, and with several weights.
     pub(crate) stateful: bool,
     pub(crate) whims: Whims,
-    pub(crate) books: BTreeMap<Name, Book>,
+    pub(crate) books: BTreeMap<Name, TestConfig>,
     /// Whose answers to whom look as a server of 2016 writes them.
     pub(crate) plain: Vec<(Name, Name)>,
-    pub(crate) weather: Weather,
+    pub(crate) weather: LinkFaults,
     /// The longest a commit takes.
     pub(crate) disk_max: u64,
     /// Messages said before the network heals.
@@ -91,7 +91,7 @@ impl Plan {
             let mut peers = vec![];
             for other in others {
                 let limits = peer_limits(chance);
-                if limits.speech == Speech::Updates && chance.u8(0..4) == 0 {
+                if limits.speech == DialectKind::Updates && chance.u8(0..4) == 0 {
                     plain.push((*name, *other));
                 }
                 let longest = [limits.wait_max, limits.probe_every, limits.backoff.max, limits.deadlines.total];
@@ -100,14 +100,14 @@ impl Plan {
             }
             books.insert(
                 *name,
-                Book {
+                TestConfig {
                     peers,
                     contexts: Arc::new(contexts.clone()),
                     overload: actors::limits::OverloadLimits::default(),
                 },
             );
         }
-        let weather = Weather {
+        let weather = LinkFaults {
             requests_lost: share(chance, 0.2),
             answers_lost: share(chance, 0.2),
             repeated: share(chance, 0.3),
@@ -150,14 +150,14 @@ impl Plan {
     pub(crate) fn numbered(&self, from: Name) -> Vec<Name> {
         let speaks = |to: &&Name| {
             let limits = self.books[from].peers.iter().find(|(name, _)| *name == server(to));
-            limits.is_some_and(|(_, limits)| limits.speech == Speech::Updates)
+            limits.is_some_and(|(_, limits)| limits.speech == DialectKind::Updates)
         };
         self.names.iter().filter(|to| **to != from).filter(speaks).copied().collect()
     }
 }
 
 /// What was said is kept for so long only, and what was sent for hardly longer than it takes.
-fn forget(book: &mut Book, keep: Duration) {
+fn forget(book: &mut TestConfig, keep: Duration) {
     Arc::make_mut(&mut book.contexts).history.keep = Some(keep);
     for (_, peer) in &mut book.peers {
         Arc::make_mut(peer).retain = Duration::from_secs(1);
@@ -165,7 +165,7 @@ fn forget(book: &mut Book, keep: Duration) {
 }
 
 fn peer_limits(chance: &mut Rng) -> PeerLimits {
-    let speech = if chance.u8(0..5) < 3 { Speech::Updates } else { Speech::Transactions };
+    let speech = if chance.u8(0..5) < 3 { DialectKind::Updates } else { DialectKind::Transactions };
     let backoff = BackoffLimits {
         min: Duration::from_millis(pick(chance, &[200, 1000])),
         max: seconds(chance, &[5, 60]),
@@ -182,7 +182,7 @@ fn peer_limits(chance: &mut Rng) -> PeerLimits {
         wait_max: seconds(chance, &[5, 60]),
         failures_to_suspend: pick(chance, &[2, 5, 20]),
         probe_every: seconds(chance, &[20, 120]),
-        deadlines: Deadlines { connect: Duration::from_secs(1), total: seconds(chance, &[2, 30]) },
+        deadlines: RequestDeadlines { connect: Duration::from_secs(1), total: seconds(chance, &[2, 30]) },
         weak_items: pick(chance, &[1, 10]),
         ..limits(speech)
     }

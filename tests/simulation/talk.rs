@@ -3,9 +3,9 @@
 
 use std::rc::Rc;
 
-use actors::model::{Digest, Draft, Edu, Millis, PduRef, Refusal, Submission, Submitted};
-use actors::peer::weak::Fleeting;
-use actors::ports::{Archive, Clock, Journal};
+use actors::model::{Digest, Edu, Millis, PduDraft, PduRef, Refusal, Submission, SubmittedContent};
+use actors::peer::weak::EphemeralItem;
+use actors::ports::{Clock, Journal, StoreReader};
 use bytes::Bytes;
 use tokio::task::spawn_local;
 
@@ -97,7 +97,7 @@ impl World {
                     narrowed: to.is_some(),
                     taken: None,
                 });
-                let draft = Draft {
+                let draft = PduDraft {
                     id: pdu.parse().unwrap(),
                     state: state.clone(),
                     to: to.as_ref().map(|to| to.iter().map(|name| server(name)).collect()),
@@ -111,7 +111,7 @@ impl World {
                         let reference = PduRef { origin: server(member.name), id: pdu.parse().unwrap() };
                         return world.heard_of(&member, &id, &reference);
                     }
-                    Err(Refusal::OutcomeUnknown | Refusal::Stopping | Refusal::Busy { .. }) => {}
+                    Err(Refusal::OutcomeUnknown | Refusal::Stopping | Refusal::LimitReached { .. }) => {}
                     // It has come to the room, and its gateway does not know of it yet, or any more.
                     Err(Refusal::UnknownContext(_) | Refusal::NotAParticipant { .. }) => {}
                     Err(Refusal::PowerTooLow { current, .. }) => state = state.map(|(key, _)| (key, current)),
@@ -201,7 +201,7 @@ impl World {
                     accepted: member.node.clock.now(),
                     servers: to.iter().map(|name| server(name)).collect(),
                     left_out: vec![],
-                    what: Submitted::Updates(
+                    what: SubmittedContent::Updates(
                         tokens.iter().map(|token| Bytes::from(format!(r#"{{"token":"{token}"}}"#))).collect(),
                     ),
                 };
@@ -210,7 +210,10 @@ impl World {
                     _ if member.life.get() != life => {}
                     Ok(()) => return world.taken(&id, None),
                     Err(
-                        Refusal::OutcomeUnknown | Refusal::Stopping | Refusal::Busy { .. } | Refusal::OutboxFull { .. },
+                        Refusal::OutcomeUnknown
+                        | Refusal::Stopping
+                        | Refusal::LimitReached { .. }
+                        | Refusal::OutboxFull { .. },
                     ) => {}
                     Err(other) => panic!("{id}: {other}"),
                 }
@@ -225,7 +228,7 @@ impl World {
         let edu = Edu { kind: "typing".to_owned(), content: Bytes::from_static(br#"{"update":"typing"}"#) };
         let until = Millis(from.node.clock.now().0 + 5000);
         // It may go, or not.
-        let _ = gateway.weak(&server(to), Fleeting { key: None, until, edu }).await;
+        let _ = gateway.send_ephemeral(&server(to), EphemeralItem { key: None, until, edu }).await;
         millis(0).await;
     }
 }

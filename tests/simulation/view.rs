@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use actors::ports::Archive;
+use actors::ports::StoreReader;
 use serde::Deserialize;
 
 use crate::history::View;
@@ -36,7 +36,7 @@ impl World {
 
 async fn view(member: &Rc<Member>, room: &str) -> View {
     let gateway = member.node.gateway();
-    let archive: &dyn Archive = &*gateway.ports().archive;
+    let archive: &dyn StoreReader = &*gateway.ports().archive;
     let mut view = View { server: member.name, room: room.to_owned(), ..View::default() };
     let mut before = None;
     loop {

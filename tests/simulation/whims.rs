@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use actors::model::{FeedItem, Order, Refusal};
+use actors::model::{FeedItem, PeerCommand, Refusal};
 use fastrand::Rng;
 use tokio::task::spawn_local;
 
@@ -11,7 +11,7 @@ use crate::history::Name;
 use crate::node::seconds;
 use crate::plan::pick;
 use crate::read;
-use crate::surroundings::{Book, server};
+use crate::surroundings::{TestConfig, server};
 use crate::world::{Member, World};
 
 /// How often somebody ordered to drop a message, and how often it was done.
@@ -45,7 +45,7 @@ impl Whims {
     }
 
     /// The configuration that goes with it.
-    pub(crate) fn apply(&self, book: Book) -> Book {
+    pub(crate) fn apply(&self, book: TestConfig) -> TestConfig {
         match self.water {
             Some((high, low)) => book.with_water(high, low),
             None => book,
@@ -70,9 +70,9 @@ impl World {
         if orders && self.more.borrow_mut().u8(0..10) == 0 {
             let (member, whim) = (self.someone(), self.more.borrow_mut().u8(0..9));
             match whim {
-                0 | 1 => self.order(&member, Order::Suspend),
-                2 | 3 => self.order(&member, Order::Resume),
-                4 => self.order(&member, Order::Retry),
+                0 | 1 => self.order(&member, PeerCommand::Suspend),
+                2 | 3 => self.order(&member, PeerCommand::Resume),
+                4 => self.order(&member, PeerCommand::Retry),
                 5 | 6 => self.drop_one(&member),
                 _ => self.retry_one(&member),
             }
@@ -85,7 +85,7 @@ impl World {
     }
 
     /// An operator orders this about some peer. Whether it is done before a crash matters to nobody.
-    fn order(self: &Rc<Self>, member: &Rc<Member>, order: Order) {
+    fn order(self: &Rc<Self>, member: &Rc<Member>, order: PeerCommand) {
         let others: Vec<Name> = self.plan.names.iter().copied().filter(|name| *name != member.name).collect();
         let to = pick(&mut self.more.borrow_mut(), &others);
         self.trace.note(&format!("{}: {order:?} {to}", member.name));
@@ -186,7 +186,7 @@ impl World {
     async fn resume(&self, member: &Member, to: Name) {
         loop {
             if let Some(gateway) = member.node.alive()
-                && gateway.order(&server(to), Order::Resume).await.is_ok()
+                && gateway.order(&server(to), PeerCommand::Resume).await.is_ok()
             {
                 return;
             }

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use actors::change::Change as Fact;
 use actors::model::Millis;
-use actors::ports::{Clock, Journal, Ownership, Urgency};
+use actors::ports::{Clock, CommitPriority, Journal, Ownership};
 use fastrand::Rng;
-use fernpost::store::{Lane, verify_backend};
+use fernpost::store::{BlockingExecutor, verify_backend};
 use redb::TableDefinition;
 use tokio::task::{JoinHandle, spawn_local};
 
@@ -18,7 +18,7 @@ use crate::disk::{Disk, Survives};
 use crate::history::{History, Name, Restore, Stamp, View, What};
 use crate::late::Rooms;
 use crate::messenger::context;
-use crate::network::{CALM, Network, Weather};
+use crate::network::{CALM, LinkFaults, Network};
 use crate::node::{Change, Node, millis, seconds};
 use crate::plan::Plan;
 use crate::read;
@@ -110,7 +110,7 @@ impl World {
             let (dice, max) = (dice.clone(), plan.disk_max);
             let pace = move || Duration::from_millis(dice.lock().expect("no holder panics").u64(0..=max));
             let book = plan.books[name].clone();
-            let node = Node::built(&network, name, book, unchanged.clone(), Lane::Here(Arc::new(pace)));
+            let node = Node::built(&network, name, book, unchanged.clone(), BlockingExecutor::Inline(Arc::new(pace)));
             members.push(Rc::new(Member::new(name, node)));
         }
         let (chance, more, rooms) = (RefCell::new(chance), RefCell::new(more), Rooms::new(&plan));
@@ -279,7 +279,7 @@ impl World {
             // Nobody waits for it, and a journal that has failed is told of elsewhere.
             let (store, trimmed) =
                 (member.node.store(), Fact::FeedTrimmed { before: Millis(u64::MAX), rows_max: 1_000 });
-            drop(store.submit(store.claim_feed().expect("ours"), vec![trimmed], Urgency::Rides));
+            drop(store.submit(store.claim_feed().expect("ours"), vec![trimmed], CommitPriority::Deferred));
         }
         for entry in &member.node.heard.borrow()[before.min(member.node.heard.borrow().len())..] {
             self.trace.note(&format!("{} reads {:?}", member.name, read::event(entry, &self.plan.names)));
@@ -289,7 +289,7 @@ impl World {
     /// All is well from now on: everybody is up, everybody reads, nothing is lost.
     pub(crate) async fn heal(self: &Rc<Self>) {
         self.network.heal();
-        self.network.becomes(Weather { delay_max: Duration::from_millis(20), ..CALM });
+        self.network.becomes(LinkFaults { delay_max: Duration::from_millis(20), ..CALM });
         self.trace.note("all is well");
         for member in &self.members {
             member.sleeps.set(false);

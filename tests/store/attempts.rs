@@ -1,8 +1,10 @@
 //! Attempts to deliver in the store: what the trace of a message finds of them, after a restart too, and what bounds them.
 
 use actors::change::Change;
-use actors::model::{Attempt, DELIVERED_SPANS_IN_ROW, DeliveredSpan, Fate, Index, Millis, PeerRecord, ServerName};
-use actors::ports::Archive;
+use actors::model::{
+    Attempt, DELIVERED_SPANS_IN_ROW, DeadLetterReason, DeliveredSpan, Index, Millis, PeerRecord, ServerName,
+};
+use actors::ports::StoreReader;
 use fernpost::store::verify_backend;
 
 use crate::disk::{Disk, Survives};
@@ -62,7 +64,7 @@ async fn delivery_is_found_by_its_item() {
     record.outbound.delivered =
         vec![span(1_617, 1_617, 9_001), DeliveredSpan { blind: true, ..span(1_618, 1_620, 9_002) }];
     let mut changes: Vec<_> = (0..100).map(|n| row(&red(), 1 + 16 * n, 0)).collect();
-    changes.extend([row(&green(), 1, 50), failed(700, (700, 702), 20), Change::PeerMoved(Box::new(record))]);
+    changes.extend([row(&green(), 1, 50), failed(700, (700, 702), 20), Change::PeerRecordUpdated(Box::new(record))]);
     world.commit(changes).await;
     let taken = "acknowledged";
     assert_eq!(found(&world, &red(), 1, 1).await, said(&[(1, taken)]));
@@ -115,7 +117,7 @@ async fn update_parked_by_peer_stays_whole() {
     let world = World::on(&disk);
     let parked = |index: u64| {
         let (first, last, reason) = (Index(index), Index(index), "BAD_PDU".to_owned());
-        Change::OutboxLeft { server: red(), first, last, fate: Fate::ParkedByPeer, reason, keep: 9 }
+        Change::OutboxDeadLettered { server: red(), first, last, fate: DeadLetterReason::ParkedByPeer, reason, keep: 9 }
     };
     world
         .commit(vec![
@@ -136,14 +138,14 @@ async fn update_parked_by_peer_stays_whole() {
         rows_max: 9,
     };
     assert_eq!(world.outbox(&red()).await.len(), 3);
-    let letters = world.store.letters(&red(), Index(1), Index(9)).await.unwrap();
+    let letters = world.store.dead_letters(&red(), Index(1), Index(9)).await.unwrap();
     assert_eq!(
         letters.iter().map(|letter| (letter.index.0, letter.fate)).collect::<Vec<_>>(),
-        [(1, Fate::ParkedByPeer), (2, Fate::ParkedByPeer)]
+        [(1, DeadLetterReason::ParkedByPeer), (2, DeadLetterReason::ParkedByPeer)]
     );
-    let (red_moved, green_moved) = (Change::PeerMoved(Box::new(record)), moved(green(), 3, 1));
+    let (red_moved, green_moved) = (Change::PeerRecordUpdated(Box::new(record)), moved(green(), 3, 1));
     world.commit(vec![red_moved, green_moved, trimmed(red(), 4), trimmed(green(), 4)]).await;
-    let forget = Change::DeadLetterLeft { server: red(), index: Index(1) };
+    let forget = Change::DeadLetterDeleted { server: red(), index: Index(1) };
     world.commit(vec![forget, Change::DeadLetterRequeued { server: red(), index: Index(2) }]).await;
     let queued = world.outbox(&red()).await;
     assert_eq!((queued.len(), &queued[0].1[..]), (1, &br#"{"text":"a.1"}"#[..]), "sent again whole");

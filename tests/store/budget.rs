@@ -2,8 +2,8 @@
 
 use actors::change::Change;
 use actors::model::{Attempt, DELIVERED_SPANS_IN_ROW, DeliveredSpan, Index, Millis, Position};
-use actors::ports::{Archive, FeedPage};
-use fernpost::store::Counts;
+use actors::ports::{FeedPage, StoreReader};
+use fernpost::store::RowCounts;
 
 use crate::disk::Disk;
 use crate::talk::{context_moved, heard, ours, room, said, seen, theirs};
@@ -23,7 +23,7 @@ fn delivered(push: u64, batch: u64) -> Option<Change> {
 }
 
 /// Rows for each message, and the commits in all.
-fn per_message(world: &World, before: Counts, messages: u64) -> (f64, f64, u64) {
+fn per_message(world: &World, before: RowCounts, messages: u64) -> (f64, f64, u64) {
     let now = world.store.counters();
     let rate = |after: u64, before: u64| (after - before) as f64 / messages as f64;
     (rate(now.rows_written, before.rows_written), rate(now.rows_read, before.rows_read), now.commits - before.commits)

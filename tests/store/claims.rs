@@ -4,8 +4,8 @@ use std::slice::from_ref;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use actors::model::{ContextId, PduRef, Shown};
-use actors::ports::{Archive, Fence, Journal, Known, Lost, Urgency};
+use actors::model::{ContextId, FeedFlags, PduRef};
+use actors::ports::{CommitPriority, Fence, Journal, JournalStopped, PduStatus, StoreReader};
 use fernpost::store::Store;
 
 use crate::disk::Disk;
@@ -13,21 +13,21 @@ use crate::talk::{at, came, heard, ours, room, said, theirs, waits};
 use crate::world::World;
 
 /// What is known of one PDU, without claiming it.
-fn known(store: &Store, reference: &PduRef) -> Option<Known> {
+fn known(store: &Store, reference: &PduRef) -> Option<PduStatus> {
     store.look_up(&room("asker"), &[], from_ref(reference)).unwrap().remove(reference)
 }
 
 /// Claim it: `None` where nothing was known of it, and it is ours now.
-fn claim(store: &Store, context: &ContextId, reference: &PduRef) -> Option<Known> {
+fn claim(store: &Store, context: &ContextId, reference: &PduRef) -> Option<PduStatus> {
     store.look_up(context, from_ref(reference), &[]).unwrap().remove(reference)
 }
 
-fn claimed(context: &str) -> Option<Known> {
-    Some(Known::Claimed { context: room(context) })
+fn claimed(context: &str) -> Option<PduStatus> {
+    Some(PduStatus::Claimed { context: room(context) })
 }
 
-fn delivered(context: &str, position: u64) -> Option<Known> {
-    Some(Known::Delivered { context: room(context), depth: 100 + position, history: false })
+fn delivered(context: &str, position: u64) -> Option<PduStatus> {
+    Some(PduStatus::Delivered { context: room(context), depth: 100 + position, history: false })
 }
 
 #[tokio::test(start_paused = true)]
@@ -76,9 +76,9 @@ async fn submitted_pdu_is_known_before_commit() {
     let first = world.submit(vec![waits(&c, &theirs("a"), &[theirs("0")])]);
     hold.reached().await;
     let second = world.submit(said(&c, &ours("m"), &[], 1));
-    assert_eq!(known(store, &theirs("a")), Some(Known::Held { context: c.clone() }));
+    assert_eq!(known(store, &theirs("a")), Some(PduStatus::Held { context: c.clone() }));
     assert_eq!(known(store, &ours("m")), delivered("c", 1));
-    let third = world.submit(vec![came(&c, &theirs("a"), at(2, Some(Shown::default())))]);
+    let third = world.submit(vec![came(&c, &theirs("a"), at(2, Some(FeedFlags::default())))]);
     assert_eq!(known(store, &theirs("a")), delivered("c", 2));
     // It was handed over: neither a refusal nor a restart of its conversation can take it back.
     store.release(&c, &[theirs("a")]);
@@ -104,9 +104,9 @@ async fn rejected_batch_leaves_no_claims() {
     let world = World::new();
     let stale = Fence { epoch: world.fence().epoch - 1, ..world.fence() };
     let change = || heard(&room("c"), &theirs("a"), &[], 1);
-    let ticket = world.store.submit(stale, vec![change(), change()], Urgency::Now);
+    let ticket = world.store.submit(stale, vec![change(), change()], CommitPriority::Now);
     assert_eq!(known(&world.store, &theirs("a")), delivered("c", 1));
-    assert_eq!(ticket.committed().await, Err(Lost));
+    assert_eq!(ticket.committed().await, Err(JournalStopped));
     assert_eq!(known(&world.store, &theirs("a")), None);
 }
 

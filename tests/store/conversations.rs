@@ -3,8 +3,10 @@
 use std::slice::from_ref;
 
 use actors::change::Change;
-use actors::model::{ContextId, FeedItem, Hold, Index, Item, Millis, PduRef, Position, Shown, Standing, StateSlot};
-use actors::ports::{Archive, FeedPage, ServedPdu};
+use actors::model::{
+    ContextId, FeedFlags, FeedItem, Index, Item, Millis, PduRef, PduState, PendingParents, Position, StateSlot,
+};
+use actors::ports::{FeedPage, ServedPdu, StoreReader};
 use redb::{Database, ReadableDatabase, TableDefinition};
 
 use crate::disk::{Disk, Survives};
@@ -81,9 +83,9 @@ async fn held_pdus_reload_in_arrival_order() {
     assert_eq!(held(&world, &c).await, ["z", "b", "y", "a"].map(theirs));
 
     // It waits for something else now, and keeps its place.
-    let hold = Hold { missing: vec![theirs("1"), theirs("y")], edge: true, depth: 9, for_state: true };
+    let hold = PendingParents { missing: vec![theirs("1"), theirs("y")], edge: true, depth: 9, for_state: true };
     world.commit(vec![Change::PduHeld { reference: theirs("b"), context: c.clone(), hold: hold.clone() }]).await;
-    world.commit(vec![came(&c, &theirs("z"), at(1, Some(Shown::default())))]).await;
+    world.commit(vec![came(&c, &theirs("z"), at(1, Some(FeedFlags::default())))]).await;
     let (_, world) = reopened(&disk, world).await;
     let load = world.store.context(&c).await.unwrap().unwrap();
     assert_eq!(load.held.iter().map(|pdu| pdu.reference.clone()).collect::<Vec<_>>(), ["b", "y", "a"].map(theirs));
@@ -113,7 +115,7 @@ async fn held_pdus_reload_with_state() {
     let changes = vec![context_moved(&c, 1), change("a", None), change("b", Some("")), change("d", Some("key"))];
     world.commit(changes).await;
     // It waits anew, and sets the same.
-    let hold = Hold { missing: vec![theirs("1")], edge: false, depth: 4, for_state: false };
+    let hold = PendingParents { missing: vec![theirs("1")], edge: false, depth: 4, for_state: false };
     world.commit(vec![Change::PduHeld { reference: theirs("d"), context: c.clone(), hold }]).await;
     let load = world.store.context(&c).await.unwrap().unwrap();
     let states: Vec<_> = load.held.into_iter().map(|pdu| (pdu.hold.depth, pdu.state)).collect();
@@ -136,7 +138,7 @@ async fn contexts_with_common_prefix_stay_separate() {
         ];
         world.commit(changes).await;
     }
-    assert_eq!(world.store.contexts_holding().await.unwrap(), rooms);
+    assert_eq!(world.store.contexts_with_held_pdus().await.unwrap(), rooms);
     for (n, context) in (1..).zip(&rooms) {
         let load = world.store.context(context).await.unwrap().unwrap();
         let reference = theirs(&format!("p{n}"));
@@ -150,7 +152,7 @@ async fn contexts_with_common_prefix_stay_separate() {
         assert_eq!(world.store.context_record(context).unwrap(), Some(load.record));
     }
     world.commit(vec![came(&rooms[1], &theirs("p2"), at(1, None))]).await;
-    assert_eq!(world.store.contexts_holding().await.unwrap().len(), 3);
+    assert_eq!(world.store.contexts_with_held_pdus().await.unwrap().len(), 3);
     assert_eq!(world.store.context(&room("nowhere")).await.unwrap(), None);
     assert_eq!(world.store.context_record(&room("nowhere")).unwrap(), None);
     assert_eq!(world.store.state_holder(&rooms[0], &topic("k")).unwrap(), None);
@@ -176,7 +178,7 @@ async fn gap_keeps_children_until_closed() {
 async fn feed_pdu_carries_stored_fields() {
     let world = World::new();
     let c = room("c");
-    let shown = Shown { gap: vec![theirs("0"), ours("x")], late: true, history: true, ..Shown::default() };
+    let shown = FeedFlags { gap: vec![theirs("0"), ours("x")], late: true, history: true, ..FeedFlags::default() };
     world.commit(vec![heard(&c, &theirs("a"), &[], 1), waits(&c, &theirs("b"), &[theirs("0")]), notice("n")]).await;
     world.commit(vec![came(&c, &theirs("b"), at(2, Some(shown.clone())))]).await;
     let feed = world.feed().await;
@@ -186,7 +188,7 @@ async fn feed_pdu_carries_stored_fields() {
     };
     let (a, b) = (pdu(0), pdu(2));
     assert_eq!((&a.reference, &a.context, a.depth, &a.sender), (&theirs("a"), &c, 101, &Some(red())));
-    assert_eq!((a.verified.as_str(), &a.shown, &a.bytes), ("network", &Shown::default(), &text(&theirs("a"))));
+    assert_eq!((a.verified.as_str(), &a.shown, &a.bytes), ("network", &FeedFlags::default(), &text(&theirs("a"))));
     assert_eq!((&b.reference, b.depth, &b.shown, &b.bytes), (&theirs("b"), 102, &shown, &text(&theirs("b"))));
     assert_eq!(feed[1].1, notice_item("n"));
 }
@@ -228,15 +230,15 @@ async fn contradicting_change_is_skipped() {
     let world = World::new();
     let (c, d) = (room("c"), room("d"));
     world.commit(vec![heard(&c, &theirs("a"), &[], 1), waits(&c, &theirs("b"), &[theirs("0")])]).await;
-    let hold = Hold { missing: vec![], edge: false, depth: 0, for_state: false };
+    let hold = PendingParents { missing: vec![], edge: false, depth: 0, for_state: false };
     world
         .commit(vec![
             notice("before"),
             heard(&d, &theirs("a"), &[], 1),
-            stored(&d, &theirs("b"), &[], Standing::Held(hold.clone())),
-            came(&d, &theirs("b"), at(1, Some(Shown::default()))),
-            came(&c, &theirs("a"), at(2, Some(Shown::default()))),
-            came(&c, &theirs("never"), at(3, Some(Shown::default()))),
+            stored(&d, &theirs("b"), &[], PduState::Held(hold.clone())),
+            came(&d, &theirs("b"), at(1, Some(FeedFlags::default()))),
+            came(&c, &theirs("a"), at(2, Some(FeedFlags::default()))),
+            came(&c, &theirs("never"), at(3, Some(FeedFlags::default()))),
             Change::PduHeld { reference: theirs("a"), context: c.clone(), hold },
             context_moved(&c, 2),
             context_moved(&d, 1),

@@ -1,7 +1,7 @@
 //! The disk fails, or the power goes, at every sync: what was acknowledged is there, and no batch is there by half.
 
 use actors::model::Millis;
-use actors::ports::{Journal, Lost};
+use actors::ports::{Journal, JournalStopped};
 use fernpost::store;
 
 use crate::disk::{Disk, Survives};
@@ -71,12 +71,12 @@ async fn play_until_failure(
     fault.befall(disk);
     let mut acknowledged = 0;
     let mut failed = false;
-    let mut note = |n: u64, outcome: Result<(), Lost>| match outcome {
+    let mut note = |n: u64, outcome: Result<(), JournalStopped>| match outcome {
         Ok(()) => {
             assert!(!failed, "batch {n} was acknowledged after an earlier one was lost");
             acknowledged = n;
         }
-        Err(Lost) => failed = true,
+        Err(JournalStopped) => failed = true,
     };
     match pace {
         Pace::OneByOne => {
@@ -94,8 +94,8 @@ async fn play_until_failure(
     if failed {
         let failure = world.store.failed().await.to_string();
         assert!(failure.contains("could not be committed") && failure.contains("check the disk"), "{failure}");
-        assert_eq!(world.submit(vec![notice("late")]).committed().await, Err(Lost));
-        assert_eq!(world.store.barrier().committed().await, Err(Lost));
+        assert_eq!(world.submit(vec![notice("late")]).committed().await, Err(JournalStopped));
+        assert_eq!(world.store.barrier().committed().await, Err(JournalStopped));
     } else {
         world.store.close().await;
     }
@@ -180,7 +180,7 @@ async fn failed_backup_is_invalid_and_harmless() {
                     // A part of a copy never says that it is a backup. The last fault of all finds it whole.
                     Err(_) => {
                         let found = store::verify_backend(Disk::with(bytes));
-                        let half = |found: &store::Verified| found.taken.is_some() && !found.is_sound();
+                        let half = |found: &store::VerifyResult| found.taken.is_some() && !found.is_sound();
                         assert!(!found.is_ok_and(|found| half(&found)), "{context}");
                     }
                 }
@@ -281,13 +281,13 @@ async fn writer_panic_ends_journal() {
             panic!("no time")
         }
     }
-    use fernpost::store::{Place, Store, StoreOptions};
-    let options = StoreOptions::new(Place::backend(Disk::new()), green());
+    use fernpost::store::{Store, StoreLocation, StoreOptions};
+    let options = StoreOptions::new(StoreLocation::backend(Disk::new()), green());
     let store = Store::open(options, std::sync::Arc::new(Broken), std::sync::Arc::new(|_| {})).unwrap();
     let fence = actors::ports::Ownership::claim(&store, &red()).unwrap();
-    let submit = || store.submit(fence, vec![notice("x")], actors::ports::Urgency::Now);
+    let submit = || store.submit(fence, vec![notice("x")], actors::ports::CommitPriority::Now);
     let (first, second) = (submit(), submit());
-    assert_eq!((first.committed().await, second.committed().await), (Err(Lost), Err(Lost)));
+    assert_eq!((first.committed().await, second.committed().await), (Err(JournalStopped), Err(JournalStopped)));
     assert!(store.failed().await.to_string().contains("the writer panicked (no time)"));
 }
 
@@ -300,6 +300,6 @@ fn dropped_runtime_fails_all_tickets() {
     drop(first);
     let late = world.submit(vec![notice("late")]);
     let outcome = runtime().block_on(async { (early.committed().await, late.committed().await) });
-    assert_eq!(outcome, (Err(Lost), Err(Lost)));
+    assert_eq!(outcome, (Err(JournalStopped), Err(JournalStopped)));
     assert!(runtime().block_on(world.store.failed()).to_string().contains("dropped with the runtime"));
 }

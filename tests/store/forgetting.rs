@@ -2,7 +2,7 @@
 
 use actors::change::Change;
 use actors::model::{ContextId, Head, Index, Millis, PduRef, Position};
-use actors::ports::{Archive, Known, OldPage, Past, Walked, WalkedTo};
+use actors::ports::{OldPage, PduStatus, RetentionCursor, RetentionScan, RetentionStep, StoreReader};
 use fernpost::store;
 
 use crate::disk::{Disk, Survives};
@@ -11,7 +11,7 @@ use crate::talk::{context_moved, heard, ours, record, room, said, theirs, waits}
 use crate::world::{World, green, id, moved, notice, red, refused, submitted};
 
 fn forgotten(context: &ContextId, pdus: &[(i64, PduRef)], before: u64) -> Change {
-    Change::PdusForgotten { context: context.clone(), pdus: pdus.to_vec(), before: Millis(before) }
+    Change::PduContentPruned { context: context.clone(), pdus: pdus.to_vec(), before: Millis(before) }
 }
 
 fn trimmed(upto: u64) -> Change {
@@ -27,7 +27,7 @@ fn read(upto: u64) -> [Change; 2] {
     ]
 }
 
-fn known(world: &World, reference: &PduRef) -> Option<Known> {
+fn known(world: &World, reference: &PduRef) -> Option<PduStatus> {
     world.store.look_up(&room("c"), &[], std::slice::from_ref(reference)).unwrap().remove(reference)
 }
 
@@ -62,7 +62,7 @@ async fn pruned_pdu_keeps_name_and_depth() {
     assert_eq!(world.store.counters().rows_trimmed - before.rows_trimmed, 4, "two texts, and two places");
 
     let check = async |world: &World| {
-        assert_eq!(known(world, &b), Some(Known::Delivered { context: c.clone(), depth: 102, history: false }));
+        assert_eq!(known(world, &b), Some(PduStatus::Delivered { context: c.clone(), depth: 102, history: false }));
         assert_eq!((world.store.pdu(&a).unwrap(), world.store.pdu(&b).unwrap()), (None, None));
         let found = world.store.backfill(&c, &red(), vec![b.clone(), d.clone()], 9, u64::MAX).await.unwrap();
         assert_eq!(found.len(), 1, "what is forgotten is not given, and the walk ends there");
@@ -122,8 +122,11 @@ async fn retention_scan_skips_heads() {
     world.clock.set(40);
     let mut with_ends = record(&c, 5);
     with_ends.heads.push(Head::of(theirs("n2"), 0, None));
-    let further = Change::HeadsMoved { context: c.clone(), added: vec![Head::of(theirs("h1"), 0, None)], gone: vec![] };
-    world.commit(vec![heard(&c, &theirs("n4"), &[], 4), Change::ContextMoved(Box::new(with_ends)), further]).await;
+    let further =
+        Change::OverflowHeadsChanged { context: c.clone(), added: vec![Head::of(theirs("h1"), 0, None)], gone: vec![] };
+    world
+        .commit(vec![heard(&c, &theirs("n4"), &[], 4), Change::ContextRecordUpdated(Box::new(with_ends)), further])
+        .await;
 
     let named = |pdus: &[(i64, &str)]| pdus.iter().map(|(at, id)| (*at, (*id).to_owned())).collect::<Vec<_>>();
     for limit in [1, 2, 100] {
@@ -134,7 +137,7 @@ async fn retention_scan_skips_heads() {
         assert_eq!(old(&world, 99, limit).await, all, "{limit}");
     }
     let page = world.store.old(Millis(99), None, 100, 1).await.unwrap();
-    assert_eq!((page.pdus.len(), page.next), (1, Some(WalkedTo { context: c, walked: Walked::News(1) })));
+    assert_eq!((page.pdus.len(), page.next), (1, Some(RetentionCursor { context: c, walked: RetentionStep::News(1) })));
 }
 
 #[tokio::test(start_paused = true)]
@@ -196,7 +199,7 @@ async fn pruned_pdu_is_not_requeued() {
     world.commit(said(&c, &ours("m2"), &[], 2)).await;
     world.commit(vec![context_moved(&c, 3), forgotten(&c, &[(1, ours("m1"))], 10)]).await;
     assert!(world.store.pdu(&ours("m1")).unwrap().is_none());
-    world.commit(vec![Change::LeftOutQueued { server: red(), submission: id("m1") }]).await;
+    world.commit(vec![Change::SkippedRecipientQueued { server: red(), submission: id("m1") }]).await;
     assert_eq!(world.outbox(&red()).await, []);
     world.store.close().await;
     sound(&disk);
@@ -277,7 +280,7 @@ async fn verify_finds_references_to_pruned() {
     let mut changes = said(&c, &ours("m"), &[red()], 1);
     let mut with_end = record(&c, 3);
     with_end.heads.push(Head::of(theirs("a"), 0, None));
-    changes.extend([heard(&c, &theirs("a"), &[], 2), Change::ContextMoved(Box::new(with_end))]);
+    changes.extend([heard(&c, &theirs("a"), &[], 2), Change::ContextRecordUpdated(Box::new(with_end))]);
     world.commit(changes).await;
     sound(&disk);
     // No walk would find these.
@@ -321,7 +324,7 @@ pub(crate) async fn surviving(world: &World, context: &str) -> u64 {
     for n in 1..=BATCHES + 1 {
         for (reference, position) in [(theirs(&name(n)), 2 * n - 1), (ours(&name(n)), 2 * n)] {
             let is_known = known(world, &reference);
-            let wanted = Known::Delivered { context: here.clone(), depth: 100 + position, history: false };
+            let wanted = PduStatus::Delivered { context: here.clone(), depth: 100 + position, history: false };
             assert_eq!(is_known, (n <= count).then_some(wanted), "{context}: {reference} after {count}");
             let has_text = world.store.pdu(&reference).unwrap().is_some();
             assert_eq!(has_text, n <= count && n + 2 > count, "{context}: {reference} after {count}");

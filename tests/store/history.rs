@@ -1,7 +1,7 @@
 //! Walks back through a conversation, as peers ask for them.
 
 use actors::model::PduRef;
-use actors::ports::Archive;
+use actors::ports::StoreReader;
 
 use crate::talk::{heard, ours, room, theirs, waits};
 use crate::world::{World, red};
@@ -89,7 +89,7 @@ async fn timeline_reads_backwards_with_gaps() {
         let store = world.store.clone();
         async move {
             let page = store.timeline(&room("c"), before, limit, bytes).await.unwrap();
-            let shown = |(at, pdu): &(i64, actors::model::FedPdu)| {
+            let shown = |(at, pdu): &(i64, actors::model::FeedPdu)| {
                 let gap: Vec<&str> = pdu.shown.gap.iter().map(|gap| gap.id.as_str()).collect();
                 let history = if pdu.shown.history { " history" } else { "" };
                 format!("{at} {} without {gap:?}{history}", pdu.reference.id)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use actors::model::{FeedItem, Index, Position};
-use actors::ports::{Archive, FeedBounds, Fence, Journal, Lost, Urgency};
+use actors::ports::{CommitPriority, FeedBounds, Fence, Journal, JournalStopped, StoreReader};
 use tokio::time::Instant;
 
 use crate::disk::Disk;
@@ -102,7 +102,7 @@ async fn close_commits_deferred_rejects_new() {
     let rider = world.ride(vec![notice("last")]);
     world.store.close().await;
     rider.committed().await.unwrap();
-    assert_eq!(world.submit(vec![notice("late")]).committed().await, Err(Lost));
+    assert_eq!(world.submit(vec![notice("late")]).committed().await, Err(JournalStopped));
     assert_eq!(world.feed().await.len(), 1);
 }
 
@@ -152,10 +152,10 @@ async fn stale_fence_rejects_only_its_batch() {
     let world = World::new();
     let stale = Fence { epoch: world.fence().epoch - 1, ..world.fence() };
     let before = world.submit(vec![notice("before")]);
-    let refused = world.store.submit(stale, vec![notice("stale")], Urgency::Now);
+    let refused = world.store.submit(stale, vec![notice("stale")], CommitPriority::Now);
     let after = world.submit(vec![notice("after")]);
     before.committed().await.unwrap();
-    assert_eq!(refused.committed().await, Err(Lost));
+    assert_eq!(refused.committed().await, Err(JournalStopped));
     after.committed().await.unwrap();
     assert_eq!(world.feed().await.len(), 2);
 }

@@ -1,16 +1,16 @@
 //! What leaves an outbox, what was sent from it, and how much waits: across a restart.
 
 use actors::change::Change;
-use actors::model::{Fate, Index, Millis, PeerRecord, SentPage};
-use actors::ports::Archive;
+use actors::model::{DeadLetterReason, Index, Millis, PeerRecord, SentPage};
+use actors::ports::StoreReader;
 
 use crate::disk::{Disk, Survives};
 use crate::talk::{ours, room, said, text};
 use crate::world::{World, green, id, moved, red, server, submitted};
 
-fn left(first: u64, last: u64, fate: Fate, keep: u64) -> Change {
+fn left(first: u64, last: u64, fate: DeadLetterReason, keep: u64) -> Change {
     let (first, last, reason) = (Index(first), Index(last), "why".to_owned());
-    Change::OutboxLeft { server: red(), first, last, fate, reason, keep }
+    Change::OutboxDeadLettered { server: red(), first, last, fate, reason, keep }
 }
 
 fn sent(id: u64, first: u64, last: u64) -> Change {
@@ -62,9 +62,10 @@ async fn outbox_index_is_never_reused() {
     let whole = world.store.peer(&red()).await.unwrap().queued_bytes;
     assert!(whole > 0);
     let mut record = PeerRecord::new(red());
-    (record.outbound.acked, record.outbound.acked_bytes, record.outbound.newest) = (Index(1), whole / 4, Index(4));
+    (record.outbound.acked, record.outbound.acked_bytes, record.outbound.highest_index_assigned) =
+        (Index(1), whole / 4, Index(4));
     // An operator takes the newest two out.
-    world.commit(vec![left(3, 4, Fate::Dropped, 9), Change::PeerMoved(Box::new(record))]).await;
+    world.commit(vec![left(3, 4, DeadLetterReason::Dropped, 9), Change::PeerRecordUpdated(Box::new(record))]).await;
     world.store.close().await;
     let disk = Disk::with(disk.survivors(Survives::Synced));
     let world = World::on(&disk);
@@ -72,10 +73,10 @@ async fn outbox_index_is_never_reused() {
     assert_eq!((load.tail, load.queued_bytes), (Index(4), whole / 2));
     world.commit(vec![submitted("b", &[red()], 1)]).await;
     assert_eq!(world.outbox(&red()).await.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [1, 2, 5]);
-    let letters = world.store.letters(&red(), Index(1), Index(9)).await.unwrap();
+    let letters = world.store.dead_letters(&red(), Index(1), Index(9)).await.unwrap();
     assert_eq!(
         letters.iter().map(|letter| (letter.index.0, letter.fate)).collect::<Vec<_>>(),
-        [(3, Fate::Dropped), (4, Fate::Dropped)]
+        [(3, DeadLetterReason::Dropped), (4, DeadLetterReason::Dropped)]
     );
 
     // Put back, it stands behind everything, and says so.
@@ -102,7 +103,7 @@ async fn skipped_recipient_is_queued_once() {
     let record = world.store.submission(&id("m")).await.unwrap().expect("remembered");
     assert_eq!((record.queued, record.left_out), (vec![(green(), Index(1))], vec![red()]));
 
-    let queued = |server| vec![Change::LeftOutQueued { server, submission: id("m") }];
+    let queued = |server| vec![Change::SkippedRecipientQueued { server, submission: id("m") }];
     world.woken().await;
     world.commit(queued(red())).await;
     let woken: Vec<_> = world.woken().await.into_iter().map(|woken| (woken.server, woken.tail)).collect();

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use fernpost::store::{FILE, MARKER, OpenError, Place};
+use fernpost::store::{FILE, MARKER, OpenError, StoreLocation};
 use tempfile::TempDir;
 
 use crate::disk::Disk;
 use crate::world::{World, notice};
 
 fn open(folder: &Path, as_found: bool) -> Result<World, OpenError> {
-    let place = Place::file(folder.join(FILE));
+    let place = StoreLocation::file(folder.join(FILE));
     World::open(&Disk::new(), |options| (options.place, options.as_found) = (place, as_found))
 }
 

@@ -1,8 +1,8 @@
 //! Whose store it is, and which program may open it.
 
 use actors::model::Position;
-use actors::ports::{Archive, Journal, Lost, Urgency};
-use fernpost::store::{OpenError, Place, SCHEMA};
+use actors::ports::{CommitPriority, Journal, JournalStopped, StoreReader};
+use fernpost::store::{OpenError, SCHEMA, StoreLocation};
 use redb::{Database, TableDefinition};
 
 use crate::disk::{Disk, Survives};
@@ -51,14 +51,14 @@ async fn reopened_store_rejects_old_epoch() {
     world.store.close().await;
     let world = World::on(&Disk::with(disk.survivors(Survives::Synced)));
     assert_eq!(world.fence().epoch, old.epoch + 1);
-    let late = world.store.submit(old, vec![notice("late")], Urgency::Now);
-    assert_eq!(late.committed().await, Err(Lost));
+    let late = world.store.submit(old, vec![notice("late")], CommitPriority::Now);
+    assert_eq!(late.committed().await, Err(JournalStopped));
 }
 
 #[tokio::test]
 async fn second_opener_gets_in_use_error() {
     let folder = tempfile::tempdir().unwrap();
-    let place = || Place::file(folder.path().join("blue.redb"));
+    let place = || StoreLocation::file(folder.path().join("blue.redb"));
     let world = World::open(&Disk::new(), |options| options.place = place()).unwrap();
     world.commit(vec![notice("kept")]).await;
     let Err(error) = World::open(&Disk::new(), |options| options.place = place()) else { panic!("opened") };
@@ -73,7 +73,8 @@ async fn second_opener_gets_in_use_error() {
 
 #[tokio::test]
 async fn missing_folder_is_named() {
-    let Err(error) = World::open(&Disk::new(), |options| options.place = Place::file("/nowhere/at/all.redb")) else {
+    let Err(error) = World::open(&Disk::new(), |options| options.place = StoreLocation::file("/nowhere/at/all.redb"))
+    else {
         panic!("opened")
     };
     assert!(error.to_string().contains("/nowhere/at/all.redb cannot be opened"), "{error}");

@@ -3,7 +3,7 @@
 
 use actors::change::Change;
 use actors::model::{FeedItem, Index, Millis, Position};
-use actors::ports::Archive;
+use actors::ports::StoreReader;
 
 use crate::scenario::BATCHES;
 use crate::talk::{context_moved, heard, room, seen, theirs, transaction};
@@ -28,7 +28,7 @@ async fn rows(world: &World, table: &str) -> u64 {
 /// A transaction with a PDU that is delivered, and an item that goes to quarantine; every second one is taken back from there.
 pub(crate) fn inbound(n: u64) -> Vec<Change> {
     let here = room(&format!("r{}", n % 2));
-    let back = n.is_multiple_of(2).then(|| Change::QuarantineLeft { server: red(), number: n - 1 });
+    let back = n.is_multiple_of(2).then(|| Change::QuarantineRemoved { server: red(), number: n - 1 });
     let mut changes = vec![
         heard(&here, &theirs(&name(n)), &[], n),
         context_moved(&here, n + 1),
@@ -98,7 +98,7 @@ pub(crate) async fn surviving_leaving(world: &World, context: &str) -> u64 {
     // All of green's rows but the newest are gone.
     let left: Vec<u64> = if count == 0 { vec![] } else { vec![2 * count] };
     assert_eq!(indexes(world.outbox(&green()).await), left, "{context}");
-    let letters = world.store.letters(&red(), Index(1), Index(u64::MAX)).await.unwrap();
+    let letters = world.store.dead_letters(&red(), Index(1), Index(u64::MAX)).await.unwrap();
     let wanted = newest(count, 1).map(|n| letter(first(n)));
     assert_eq!(letters, wanted.collect::<Vec<_>>(), "{context}");
     // The bytes of an item go with the last row that names it: red still has every one of them, queued or as a dead letter.
@@ -121,7 +121,7 @@ pub(crate) fn feed(n: u64) -> Vec<Change> {
         notice(&format!("{n}")),
         Change::FeedAcked { upto: Position(3 * n - 1) },
         Change::FeedTrimmed { before: Millis(u64::MAX), rows_max: 2 },
-        Change::SubmissionsForgotten(old.into_iter().collect()),
+        Change::SubmissionsPruned(old.into_iter().collect()),
     ]
 }
 
@@ -134,7 +134,7 @@ pub(crate) async fn surviving_feed(world: &World, context: &str) -> u64 {
     for (position, item) in kept {
         let n = position.div_ceil(3);
         let wanted = if position % 3 == 2 { update(n) } else { notice(&format!("{n}")) };
-        let Change::Fed(wanted) = wanted else { panic!("an event") };
+        let Change::FeedAppended(wanted) = wanted else { panic!("an event") };
         assert_eq!(item, wanted, "{context}");
     }
     for n in 1..=BATCHES + 1 {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use actors::change::Change;
 use actors::model::{Index, Millis, Position};
-use actors::ports::{Archive, FeedPage};
-use fernpost::store::Lane;
+use actors::ports::{FeedPage, StoreReader};
+use fernpost::store::BlockingExecutor;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -22,7 +22,7 @@ async fn unknown_peer_loads_empty() {
 /// A thousand peers that are due at once filled the pool that commits run on.
 #[tokio::test(start_paused = true)]
 async fn concurrent_range_reads_are_bounded() {
-    let world = World::with(|options| options.lane = Lane::Here(Arc::new(|| Duration::from_secs(1))));
+    let world = World::with(|options| options.lane = BlockingExecutor::Inline(Arc::new(|| Duration::from_secs(1))));
     let (mut reads, began) = (JoinSet::new(), Instant::now());
     for _ in 0..20 {
         reads.spawn(world.store.peer(&red()));
@@ -61,7 +61,7 @@ async fn peers_with_backlog_are_listed() {
     let world = World::new();
     let all = [green(), red(), server("amber.example"), server("violet.example")];
     world.commit(vec![submitted("a", &all, 3), moved(green(), 3, 1), moved(red(), 2, 1)]).await;
-    let behind = world.store.peers_behind(vec![]).await.unwrap();
+    let behind = world.store.peers_with_backlog(vec![]).await.unwrap();
     assert_eq!(behind, [server("amber.example"), red(), server("violet.example")]);
 }
 
@@ -112,7 +112,12 @@ async fn rewound_digests_replace_old_ones() {
     // An operator set the number back to 55: the same numbers come again, with other updates.
     let again = |first: u64, end: u64| {
         let digests = (first..end).map(|n| digest(n + 1_000)).collect();
-        Change::Taken { from: red(), first: actors::model::Seq(first), digests, forget_below: Default::default() }
+        Change::InboundDigestsStored {
+            from: red(),
+            first: actors::model::Seq(first),
+            digests,
+            forget_below: Default::default(),
+        }
     };
     world.commit(vec![again(55, 58), again(58, 68), moved(red(), 0, 68)]).await;
     let load = world.store.peer(&red()).await.unwrap();

@@ -2,8 +2,8 @@
 
 use actors::change::Change;
 use actors::model::{FeedItem, Millis, Position};
-use actors::ports::{Archive, FeedPage};
-use fernpost::store::{self, Place};
+use actors::ports::{FeedPage, StoreReader};
+use fernpost::store::{self, StoreLocation};
 
 use crate::disk::{Disk, Survives};
 use crate::world::{World, notice};
@@ -116,7 +116,7 @@ async fn restores_into_one_folder_skip_further() {
     world.store.backup(&backup, |_| {}).await.unwrap();
     for earlier in 0..3 {
         let restored = store::restore(&backup, &data).unwrap();
-        let place = Place::file(&restored.path);
+        let place = StoreLocation::file(&restored.path);
         let world = World::open(&Disk::new(), |options| options.place = place).unwrap();
         let feed = world.feed().await;
         assert_eq!(feed.last().expect("a notice").0, 1 + SPAN + earlier * A_MINUTE, "after {earlier} others");

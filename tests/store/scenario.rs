@@ -1,8 +1,8 @@
 //! What is played while the disk fails: batches that each leave marks in many tables, and what must be found of them.
 
 use actors::change::Change;
-use actors::model::{FeedItem, Index, Item, Millis, PduRef, Position, Shown, Standing};
-use actors::ports::{Archive, Known};
+use actors::model::{FeedFlags, FeedItem, Index, Item, Millis, PduRef, PduState, Position};
+use actors::ports::{PduStatus, StoreReader};
 
 use crate::talk::{
     at, came, context_moved, gap_closed, gap_opened, ours, piece, record, room, said, seen, state_kept, state_moved,
@@ -97,7 +97,7 @@ async fn surviving_updates(world: &World, context: &str) -> u64 {
     assert_eq!(world.outbox(&red()).await.len() as u64, count, "{context}");
     assert_eq!(world.outbox(&green()).await.last().map_or(0, |(index, _)| *index), count, "{context}");
     let grey = server("grey");
-    let parked = world.store.letters(&grey, Index(1), Index(u64::MAX)).await.unwrap();
+    let parked = world.store.dead_letters(&grey, Index(1), Index(u64::MAX)).await.unwrap();
     let wanted = count.saturating_sub(KEPT) + 1..=count;
     assert_eq!(parked, wanted.map(letter).collect::<Vec<_>>(), "{context}");
     let grey = (world.outbox(&grey).await.len(), world.store.peer(&grey).await.unwrap().tail);
@@ -131,14 +131,14 @@ fn talk(n: u64) -> Vec<Change> {
     let mut changes = said(&here, &ours(&name("m", n)), &[red(), green()], 3 * n);
     changes.push(waits(&here, &child(n), &[parent(n)]));
     if n > 1 {
-        let shown = Shown { gap: vec![parent(n - 1)], ..Shown::default() };
+        let shown = FeedFlags { gap: vec![parent(n - 1)], ..FeedFlags::default() };
         changes.push(came(&there, &child(n - 1), at(3 * n, Some(shown))));
         changes.push(gap_opened(&there, &parent(n - 1), &[child(n - 1)]));
         changes.push(context_moved(&there, 3 * n + 1));
     }
     if n > 2 {
-        let late = at(3 * n + 1, Some(Shown { late: true, ..Shown::default() }));
-        changes.push(stored(&here, &parent(n - 2), &[], Standing::Delivered(late)));
+        let late = at(3 * n + 1, Some(FeedFlags { late: true, ..FeedFlags::default() }));
+        changes.push(stored(&here, &parent(n - 2), &[], PduState::Delivered(late)));
         changes.push(gap_closed(&here, &parent(n - 2)));
     }
     let trimmed = Change::OutboxTrimmed {
@@ -199,7 +199,7 @@ async fn surviving_talk(world: &World, context: &str) -> u64 {
     let next = theirs(&name("child", count + 1));
     let newest = theirs(&name("child", count));
     let known = store.look_up(&room("c00"), &[next], &[newest]).unwrap();
-    let newest = (count > 0).then(|| Known::Held { context: room(&name("c", count % 2)) });
+    let newest = (count > 0).then(|| PduStatus::Held { context: room(&name("c", count % 2)) });
     assert_eq!(known.into_values().collect::<Vec<_>>(), Vec::from_iter(newest), "{context}");
     store.release_all(&room("c00"));
     count
@@ -208,7 +208,7 @@ async fn surviving_talk(world: &World, context: &str) -> u64 {
 /// The newest batch has left a held PDU in its room, and an open gap in the other one.
 async fn surviving_rooms(world: &World, count: u64, context: &str) {
     let (here, there) = (room(&name("c", count % 2)), room(&name("c", (count + 1) % 2)));
-    assert_eq!(world.store.contexts_holding().await.unwrap(), std::slice::from_ref(&here), "{context}");
+    assert_eq!(world.store.contexts_with_held_pdus().await.unwrap(), std::slice::from_ref(&here), "{context}");
     let load = world.store.context(&here).await.unwrap().unwrap();
     assert_eq!(load.record, record(&here, 3 * count + 2), "{context}");
     let held: Vec<_> = load.held.into_iter().map(|pdu| (pdu.reference, pdu.hold.missing)).collect();

@@ -2,7 +2,7 @@
 
 use actors::change::Change;
 use actors::model::{ContextId, PduRef, ServerName};
-use actors::ports::Archive;
+use actors::ports::StoreReader;
 use fernpost::store::verify_backend;
 use redb::TableDefinition;
 
@@ -44,7 +44,7 @@ async fn staged_pdus_stand_in_order() {
     assert_eq!(world.store.staged(&c, None, 9, 1).await.unwrap().len(), 1, "one always fits");
     let of_red = world.store.stage(&c, &red(), vec![theirs("m"), theirs("b")]).await.unwrap();
     assert_eq!(of_red, (3, vec![theirs("b")]));
-    assert_eq!(world.store.contexts_holding().await.unwrap(), [c, d]);
+    assert_eq!(world.store.contexts_with_held_pdus().await.unwrap(), [c, d]);
     world.store.close().await;
     let verified = verify_backend(Disk::with(disk.survivors(Survives::Written))).unwrap();
     assert!(verified.is_sound(), "{:?}", verified.findings);
@@ -70,7 +70,7 @@ async fn a_number_given_again_leaves_once() {
     let c = room("c");
     world.commit(vec![staged(&c, red(), &["a", "b"])]).await;
     world.commit(vec![left(&c, red(), 1, "a"), left(&c, red(), 2, "b")]).await;
-    assert_eq!(world.store.contexts_holding().await.unwrap(), []);
+    assert_eq!(world.store.contexts_with_held_pdus().await.unwrap(), []);
     world.commit(vec![staged(&c, red(), &["c"])]).await;
     world.commit(vec![left(&c, red(), 1, "a")]).await;
     assert_eq!(found(&world, &c).await, [(red(), 1, theirs("c"))], "what left before does not take it along");
@@ -95,5 +95,5 @@ async fn damaged_names_stop_no_context() {
     let verified = verify_backend(Disk::with(damaged.survivors(Survives::Written))).unwrap();
     let tables: Vec<_> = verified.findings.iter().map(|finding| finding.table).collect();
     assert_eq!(tables, ["stage", "stage", "stage_ids", "context_work"], "{:?}", verified.findings);
-    assert_eq!(World::on(&damaged).store.contexts_holding().await.unwrap(), [c]);
+    assert_eq!(World::on(&damaged).store.contexts_with_held_pdus().await.unwrap(), [c]);
 }

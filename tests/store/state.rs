@@ -1,14 +1,14 @@
 //! State as it lies in the store: all that was said of a key, who holds it, and what is looked for.
 
 use actors::change::Change;
-use actors::model::{Bond, ContextId, PduRef, Shown, Standing, StateLink, StatePiece};
-use actors::ports::Archive;
+use actors::model::{ContextId, FeedFlags, MissingPrevState, PduRef, PduState, PrevStateLink, StateEntry};
+use actors::ports::StoreReader;
 
 use crate::disk::{Disk, Survives};
 use crate::talk::{at, context_moved, piece, room, state_kept, state_moved, stored, theirs, topic};
 use crate::world::World;
 
-fn set(world: &World, context: &ContextId, key: &str) -> Vec<StatePiece> {
+fn set(world: &World, context: &ContextId, key: &str) -> Vec<StateEntry> {
     world.store.state_set(context, &topic(key)).unwrap()
 }
 
@@ -20,10 +20,10 @@ fn holder(world: &World, key: &str) -> Option<PduRef> {
 async fn state_read_includes_uncommitted() {
     let world = World::new();
     let c = room("c");
-    let pieces: Vec<StatePiece> = ["1", "2", "3"].map(|id| piece(&theirs(id), Some(&theirs("0")), 5)).into();
+    let pieces: Vec<StateEntry> = ["1", "2", "3"].map(|id| piece(&theirs(id), Some(&theirs("0")), 5)).into();
     world.commit(vec![state_kept(&c, "k", &pieces[0]), state_moved(&c, "k", &theirs("1"))]).await;
     let one = world.ride(vec![state_kept(&c, "k", &pieces[1]), state_moved(&c, "k", &theirs("2"))]);
-    let given_up = StatePiece { bond: Bond::GivenUp, ..pieces[0].clone() };
+    let given_up = StateEntry { bond: PrevStateLink::GivenUp, ..pieces[0].clone() };
     let two = world.submit(vec![
         state_kept(&c, "k", &pieces[2]),
         state_kept(&c, "k", &given_up),
@@ -34,7 +34,7 @@ async fn state_read_includes_uncommitted() {
     one.committed().await.unwrap();
     two.committed().await.unwrap();
     assert_eq!((set(&world, &c, "k"), holder(&world, "k")), (expected.to_vec(), Some(theirs("3"))));
-    let nobody = Change::StateMoved { context: c.clone(), key: topic("k"), current: None };
+    let nobody = Change::CurrentStateChanged { context: c.clone(), key: topic("k"), current: None };
     let gone = world.submit(vec![nobody]);
     assert_eq!(holder(&world, "k"), None);
     gone.committed().await.unwrap();
@@ -59,8 +59,9 @@ async fn state_keys_with_prefix_stay_separate() {
 async fn missing_prev_state_reloads_its_context() {
     let disk = Disk::new();
     let world = World::on(&disk);
-    let link = |id: &str, given_up| StateLink { missing: theirs(id), keys: vec![topic("k"), topic("")], given_up };
-    let opened = |context: &str, link| Change::LinkOpened { context: room(context), link };
+    let link =
+        |id: &str, given_up| MissingPrevState { missing: theirs(id), keys: vec![topic("k"), topic("")], given_up };
+    let opened = |context: &str, link| Change::MissingPrevStateAdded { context: room(context), link };
     let changes = vec![
         context_moved(&room("a"), 1),
         context_moved(&room("b"), 1),
@@ -68,14 +69,14 @@ async fn missing_prev_state_reloads_its_context() {
         opened("b", link("2", false)),
     ];
     world.commit(changes).await;
-    assert_eq!(world.store.contexts_holding().await.unwrap(), [room("a"), room("b")]);
+    assert_eq!(world.store.contexts_with_held_pdus().await.unwrap(), [room("a"), room("b")]);
     world.commit(vec![opened("a", link("1", true)), opened("b", link("3", true))]).await;
     world.store.close().await;
     let world = World::on(&Disk::with(disk.survivors(Survives::Synced)));
-    assert_eq!(world.store.contexts_holding().await.unwrap(), [room("b")]);
+    assert_eq!(world.store.contexts_with_held_pdus().await.unwrap(), [room("b")]);
     assert_eq!(world.store.context(&room("a")).await.unwrap().unwrap().links, [link("1", true)]);
     assert_eq!(world.store.context(&room("b")).await.unwrap().unwrap().links, [link("2", false), link("3", true)]);
-    let closed = |id: &str| Change::LinkClosed { context: room("b"), missing: theirs(id) };
+    let closed = |id: &str| Change::MissingPrevStateResolved { context: room("b"), missing: theirs(id) };
     world.commit(vec![closed("2"), closed("3"), closed("4")]).await;
     assert_eq!(world.store.context(&room("b")).await.unwrap().unwrap().links, []);
 }
@@ -86,12 +87,12 @@ async fn current_state_pages_are_bounded() {
     let c = room("c");
     for (n, key) in (1..).zip(["", "a", "b", "b\0"]) {
         let reference = theirs(&format!("p{n}"));
-        let delivery = at(n, Some(Shown::default()));
+        let delivery = at(n, Some(FeedFlags::default()));
         world
-            .commit(vec![stored(&c, &reference, &[], Standing::Delivered(delivery)), state_moved(&c, key, &reference)])
+            .commit(vec![stored(&c, &reference, &[], PduState::Delivered(delivery)), state_moved(&c, key, &reference)])
             .await;
     }
-    let elsewhere = stored(&room("c c"), &theirs("q"), &[], Standing::Delivered(at(1, None)));
+    let elsewhere = stored(&room("c c"), &theirs("q"), &[], PduState::Delivered(at(1, None)));
     world.commit(vec![elsewhere, state_moved(&room("c c"), "a", &theirs("q"))]).await;
     for (limit, bytes) in [(1, u64::MAX), (3, u64::MAX), (100, 1), (100, u64::MAX)] {
         let (mut seen, mut after) = (vec![], None);

@@ -2,8 +2,9 @@
 
 use actors::change::Change;
 use actors::model::{
-    Bond, ContextId, ContextRecord, Delivery, Digest, Gap, Hold, Millis, Pdu, PduRef, SeenTransaction, ServerName,
-    Shown, Standing, StateKey, StatePiece, StoredPdu, Submission, Submitted, Verdict,
+    ContextId, ContextRecord, Delivery, Digest, FeedFlags, Gap, Millis, Pdu, PduRef, PduState, PduVerdict,
+    PendingParents, PrevStateLink, SeenTransaction, ServerName, StateEntry, StateKey, StoredPdu, Submission,
+    SubmittedContent,
 };
 use bytes::Bytes;
 
@@ -28,7 +29,7 @@ pub(crate) fn text(reference: &PduRef) -> Bytes {
     Bytes::from(format!("{{\"pdu\":\"{reference}\"}}"))
 }
 
-pub(crate) fn stored(context: &ContextId, reference: &PduRef, prev: &[PduRef], standing: Standing) -> Change {
+pub(crate) fn stored(context: &ContextId, reference: &PduRef, prev: &[PduRef], standing: PduState) -> Change {
     let pdu = Pdu {
         reference: reference.clone(),
         context: context.clone(),
@@ -44,20 +45,20 @@ pub(crate) fn stored(context: &ContextId, reference: &PduRef, prev: &[PduRef], s
     Change::PduStored(Box::new(StoredPdu { pdu, sender, verified: "network", received, standing }))
 }
 
-pub(crate) fn at(position: impl TryInto<i64>, shown: Option<Shown>) -> Delivery {
+pub(crate) fn at(position: impl TryInto<i64>, shown: Option<FeedFlags>) -> Delivery {
     let position = position.try_into().ok().unwrap();
     Delivery { position, depth: 100u64.saturating_add_signed(position), shown }
 }
 
 /// Of red's, delivered as soon as it came.
 pub(crate) fn heard(context: &ContextId, reference: &PduRef, prev: &[PduRef], position: impl TryInto<i64>) -> Change {
-    stored(context, reference, prev, Standing::Delivered(at(position, Some(Shown::default()))))
+    stored(context, reference, prev, PduState::Delivered(at(position, Some(FeedFlags::default()))))
 }
 
 /// Of red's, and its parents are missing.
 pub(crate) fn waits(context: &ContextId, reference: &PduRef, missing: &[PduRef]) -> Change {
-    let hold = Hold { missing: missing.to_vec(), edge: false, depth: 0, for_state: false };
-    stored(context, reference, missing, Standing::Held(hold))
+    let hold = PendingParents { missing: missing.to_vec(), edge: false, depth: 0, for_state: false };
+    stored(context, reference, missing, PduState::Held(hold))
 }
 
 /// It need not wait any longer.
@@ -78,9 +79,9 @@ pub(crate) fn said(
         accepted: Millis(0),
         servers: servers.to_vec(),
         left_out: vec![],
-        what: Submitted::Pdu(reference.clone(), context.clone(), text(reference)),
+        what: SubmittedContent::Pdu(reference.clone(), context.clone(), text(reference)),
     };
-    let standing = Standing::Delivered(at(position, None));
+    let standing = PduState::Delivered(at(position, None));
     vec![stored(context, reference, &[], standing), Change::Submitted(submission)]
 }
 
@@ -95,7 +96,7 @@ pub(crate) fn gap_closed(context: &ContextId, missing: &PduRef) -> Change {
 
 pub(crate) fn state_moved(context: &ContextId, key: &str, current: &PduRef) -> Change {
     let key = topic(key);
-    Change::StateMoved { context: context.clone(), key, current: Some(piece(current, None, 0)) }
+    Change::CurrentStateChanged { context: context.clone(), key, current: Some(piece(current, None, 0)) }
 }
 
 /// A key of state.
@@ -104,12 +105,12 @@ pub(crate) fn topic(key: &str) -> StateKey {
 }
 
 /// What counts of a state PDU.
-pub(crate) fn piece(reference: &PduRef, prev: Option<&PduRef>, power: i64) -> StatePiece {
-    StatePiece { reference: reference.clone(), power, prev: prev.cloned(), bond: Bond::Sound, member: None }
+pub(crate) fn piece(reference: &PduRef, prev: Option<&PduRef>, power: i64) -> StateEntry {
+    StateEntry { reference: reference.clone(), power, prev: prev.cloned(), bond: PrevStateLink::Sound, member: None }
 }
 
-pub(crate) fn state_kept(context: &ContextId, key: &str, piece: &StatePiece) -> Change {
-    Change::StateKept { context: context.clone(), key: topic(key), piece: piece.clone() }
+pub(crate) fn state_kept(context: &ContextId, key: &str, piece: &StateEntry) -> Change {
+    Change::StateEventStored { context: context.clone(), key: topic(key), piece: piece.clone() }
 }
 
 pub(crate) fn record(context: &ContextId, next: u64) -> ContextRecord {
@@ -117,11 +118,11 @@ pub(crate) fn record(context: &ContextId, next: u64) -> ContextRecord {
 }
 
 pub(crate) fn context_moved(context: &ContextId, next: u64) -> Change {
-    Change::ContextMoved(Box::new(record(context, next)))
+    Change::ContextRecordUpdated(Box::new(record(context, next)))
 }
 
 pub(crate) fn transaction(n: u64) -> SeenTransaction {
-    let verdicts = vec![Verdict::Accepted, Verdict::Refused { code: "BAD_PDU", reason: format!("in {n}") }];
+    let verdicts = vec![PduVerdict::Accepted, PduVerdict::Refused { code: "BAD_PDU", reason: format!("in {n}") }];
     SeenTransaction { id: n.to_string(), digest: Digest([u8::try_from(n).unwrap(); 16]), verdicts }
 }
 

@@ -2,7 +2,7 @@
 
 use actors::change::Change;
 use actors::model::{FeedItem, Index, Millis, Position, ServerName};
-use actors::ports::{Archive, FeedPage};
+use actors::ports::{FeedPage, StoreReader};
 
 use crate::disk::{Disk, Survives};
 use crate::world::{World, body, digest, green, id, letter, moved, notice, parked, red, refused, submitted, taken};
@@ -121,11 +121,11 @@ async fn dead_letter_keeps_its_item_bytes() {
     world.commit(vec![refused(red(), 2, 2), moved(red(), 2, 1)]).await;
     assert_eq!(indexes(&world, &red()).await, [1, 3]);
     let reasons =
-        async |world: &World, first, last| world.store.letters(&red(), Index(first), Index(last)).await.unwrap();
+        async |world: &World, first, last| world.store.dead_letters(&red(), Index(first), Index(last)).await.unwrap();
     let two = letter(2);
     assert_eq!(reasons(&world, 1, 3).await, std::slice::from_ref(&two));
     assert_eq!((reasons(&world, 3, 9).await, reasons(&world, 3, 2).await), (vec![], vec![]));
-    assert_eq!(world.store.letters(&green(), Index(1), Index(3)).await.unwrap(), []);
+    assert_eq!(world.store.dead_letters(&green(), Index(1), Index(3)).await.unwrap(), []);
 
     world.commit(vec![trimmed(green(), 4, 0, 0, 100)]).await;
     let kept = world.store.submitted_updates(&id("a")).await.unwrap();
@@ -148,7 +148,7 @@ async fn dead_letter_keeps_its_item_bytes() {
 async fn dead_lettering_missing_row_is_skipped() {
     let world = World::new();
     world.commit(vec![submitted("a", &[red()], 1), refused(red(), 7, 2), notice("after")]).await;
-    assert_eq!(world.store.letters(&red(), Index(1), Index(9)).await.unwrap(), []);
+    assert_eq!(world.store.dead_letters(&red(), Index(1), Index(9)).await.unwrap(), []);
     assert_eq!((indexes(&world, &red()).await, world.feed().await.len()), (vec![1], 1));
 }
 
@@ -156,7 +156,7 @@ async fn dead_lettering_missing_row_is_skipped() {
 async fn pruned_submissions_are_gone() {
     let world = World::new();
     world.commit(vec![submitted("a", &[red()], 1), submitted("b", &[red()], 1)]).await;
-    world.commit(vec![Change::SubmissionsForgotten(vec![id("a"), id("never")])]).await;
+    world.commit(vec![Change::SubmissionsPruned(vec![id("a"), id("never")])]).await;
     assert_eq!(world.store.submission(&id("a")).await.unwrap(), None);
     assert!(world.store.submission(&id("b")).await.unwrap().is_some());
     assert_eq!(indexes(&world, &red()).await, [1, 2], "what was queued still goes out");

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use actors::model::{FeedItem, Index, Seq};
-use actors::ports::Archive;
-use fernpost::store::{self, BackupError, OpenError, Place, RestoreError, Verified};
+use actors::ports::StoreReader;
+use fernpost::store::{self, BackupError, OpenError, RestoreError, StoreLocation, VerifyResult};
 use redb::{Database, TableDefinition, WriteTransaction};
 
 use crate::disk::{Disk, Survives};
@@ -15,7 +15,7 @@ use crate::world::{World, green, moved, notice, red, refused, server, submitted}
 
 const META: TableDefinition<&str, &str> = TableDefinition::new("meta");
 
-fn sound(disk: &Disk) -> Verified {
+fn sound(disk: &Disk) -> VerifyResult {
     let verified = store::verify_backend(Disk::with(disk.survivors(Survives::Written))).unwrap();
     assert_eq!(verified.findings, [], "{verified:?}");
     verified
@@ -111,7 +111,7 @@ async fn aborted_backup_leaves_no_file() {
 #[tokio::test(start_paused = true)]
 async fn stats_count_rows_and_file_bytes() {
     let folder = tempfile::tempdir().unwrap();
-    let place = Place::file(folder.path().join("blue.redb"));
+    let place = StoreLocation::file(folder.path().join("blue.redb"));
     let world = World::open(&Disk::new(), |options| options.place = place).unwrap();
     world.commit(vec![submitted("a", &[red(), green()], 3), notice("n")]).await;
     let stats = world.store.stats().await.unwrap();
@@ -156,7 +156,7 @@ async fn verify_detects_damaged_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("blue.redb");
     assert!(matches!(store::verify(&path), Err(OpenError::Unusable { .. })), "it is not there");
-    let world = World::open(&Disk::new(), |options| options.place = Place::file(&path)).unwrap();
+    let world = World::open(&Disk::new(), |options| options.place = StoreLocation::file(&path)).unwrap();
     world.commit(Scenario::Talk.batch(1)).await;
     assert!(matches!(store::verify(&path), Err(OpenError::InUse { .. })), "it is open");
     world.store.close().await;
@@ -263,7 +263,7 @@ async fn restore_refuses_damage_and_existing_store() {
     let restored = store::restore(&backup, &data).unwrap();
     assert_eq!(restored.path, data.join(store::FILE));
     assert!(matches!(store::restore(&backup, &data), Err(RestoreError::Exists(_))));
-    let open = World::open(&Disk::new(), |options| options.place = Place::file(&restored.path)).unwrap();
+    let open = World::open(&Disk::new(), |options| options.place = StoreLocation::file(&restored.path)).unwrap();
     assert!(matches!(store::restore(&backup, &data), Err(RestoreError::InUse(_))));
     assert!(matches!(store::restore(&restored.path, folder.path().join("other")), Err(RestoreError::InUse(_))));
     open.store.close().await;

@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex};
 
 use actors::change::Change;
 use actors::model::{
-    Digest, Fate, FeedItem, Index, Letter, Millis, Parked, ParkedCode, ParkedWhat, PeerRecord, Seq, ServerName,
-    Submission, SubmissionId, Submitted,
+    DeadLetter, DeadLetterReason, Digest, FeedItem, Index, Millis, ParkedCode, ParkedItem, ParkedWhat, PeerRecord, Seq,
+    ServerName, Submission, SubmissionId, SubmittedContent,
 };
-use actors::ports::{Archive, Clock, FeedPage, Fence, Journal, Ownership, Ticket, Urgency, Woken};
+use actors::ports::{
+    Clock, CommitPriority, CommitTicket, FeedPage, Fence, Journal, OutboxGrown, Ownership, StoreReader,
+};
 use bytes::Bytes;
-use fernpost::store::{OpenError, Place, Store, StoreOptions};
+use fernpost::store::{OpenError, Store, StoreLocation, StoreOptions};
 
 use crate::disk::Disk;
 
@@ -34,7 +36,7 @@ impl TestClock {
 pub(crate) struct World {
     pub(crate) store: Store,
     pub(crate) clock: Arc<TestClock>,
-    woken: Arc<Mutex<Vec<Woken>>>,
+    woken: Arc<Mutex<Vec<OutboxGrown>>>,
 }
 
 impl World {
@@ -60,7 +62,7 @@ impl World {
     }
 
     fn open_at(now: u64, disk: &Disk, change: impl FnOnce(&mut StoreOptions)) -> Result<Self, OpenError> {
-        let mut options = StoreOptions::new(Place::backend(disk.clone()), server("blue.example"));
+        let mut options = StoreOptions::new(StoreLocation::backend(disk.clone()), server("blue.example"));
         options.cache = 1 << 20;
         change(&mut options);
         let clock = Arc::new(TestClock(AtomicU64::new(now)));
@@ -75,13 +77,13 @@ impl World {
     }
 
     /// Hand over what somebody waits for.
-    pub(crate) fn submit(&self, changes: Vec<Change>) -> Ticket {
-        self.store.submit(self.fence(), changes, Urgency::Now)
+    pub(crate) fn submit(&self, changes: Vec<Change>) -> CommitTicket {
+        self.store.submit(self.fence(), changes, CommitPriority::Now)
     }
 
     /// Hand over what may ride.
-    pub(crate) fn ride(&self, changes: Vec<Change>) -> Ticket {
-        self.store.submit(self.fence(), changes, Urgency::Rides)
+    pub(crate) fn ride(&self, changes: Vec<Change>) -> CommitTicket {
+        self.store.submit(self.fence(), changes, CommitPriority::Deferred)
     }
 
     /// Hand over, and wait for the disk.
@@ -90,7 +92,7 @@ impl World {
     }
 
     /// What the store told since the last time.
-    pub(crate) async fn woken(&self) -> Vec<Woken> {
+    pub(crate) async fn woken(&self) -> Vec<OutboxGrown> {
         // News follow the tickets of their group: the end of the next one is after them.
         self.commit(vec![notice("after")]).await;
         std::mem::take(&mut *self.woken.lock().unwrap())
@@ -142,22 +144,22 @@ pub(crate) fn submitted(name: &str, servers: &[ServerName], updates: usize) -> C
         accepted: Millis(0),
         servers: servers.to_vec(),
         left_out: vec![],
-        what: Submitted::Updates((0..updates).map(|n| body(&format!("{name}.{n}"))).collect()),
+        what: SubmittedContent::Updates((0..updates).map(|n| body(&format!("{name}.{n}"))).collect()),
     })
 }
 
 pub(crate) fn notice(text: &str) -> Change {
-    Change::Fed(FeedItem::Notice { text: text.to_owned(), server: None })
+    Change::FeedAppended(FeedItem::Notice { text: text.to_owned(), server: None })
 }
 
 pub(crate) fn update(n: u64) -> Change {
     let item = FeedItem::Update { from: red(), n, seq: Seq(n), verified: "certificate", bytes: body(&n.to_string()) };
-    Change::Fed(item)
+    Change::FeedAppended(item)
 }
 
-pub(crate) fn parked(seq: u64) -> Parked {
+pub(crate) fn parked(seq: u64) -> ParkedItem {
     let bytes = Bytes::from_static(b"12");
-    Parked {
+    ParkedItem {
         from: red(),
         what: ParkedWhat::Update(Seq(seq)),
         code: ParkedCode::NotAnObject,
@@ -168,13 +170,13 @@ pub(crate) fn parked(seq: u64) -> Parked {
 
 /// This peer refuses the row of this index for good.
 pub(crate) fn refused(server: ServerName, index: u64, keep: u64) -> Change {
-    let (first, last, fate, reason) = (Index(index), Index(index), Fate::Parked, format!("no to {index}"));
-    Change::OutboxLeft { server, first, last, fate, reason, keep }
+    let (first, last, fate, reason) = (Index(index), Index(index), DeadLetterReason::Parked, format!("no to {index}"));
+    Change::OutboxDeadLettered { server, first, last, fate, reason, keep }
 }
 
 /// What is told of it then.
-pub(crate) fn letter(index: u64) -> Letter {
-    Letter { index: Index(index), fate: Fate::Parked, reason: format!("no to {index}") }
+pub(crate) fn letter(index: u64) -> DeadLetter {
+    DeadLetter { index: Index(index), fate: DeadLetterReason::Parked, reason: format!("no to {index}") }
 }
 
 /// A record that says how far it has come.
@@ -183,7 +185,7 @@ pub(crate) fn moved(server: ServerName, acked: u64, expected: u64) -> Change {
     record.outbound.acked = Index(acked);
     record.inbound.expected = Seq(expected);
     record.inbound.taken = expected - 1;
-    Change::PeerMoved(Box::new(record))
+    Change::PeerRecordUpdated(Box::new(record))
 }
 
 pub(crate) fn digest(n: u64) -> Digest {
@@ -195,5 +197,5 @@ pub(crate) fn digest(n: u64) -> Digest {
 /// Numbers `first..end` of red were taken; nothing below `forget_below` is wanted.
 pub(crate) fn taken(first: u64, end: u64, forget_below: u64) -> Change {
     let digests = (first..end).map(digest).collect();
-    Change::Taken { from: red(), first: Seq(first), digests, forget_below: Seq(forget_below) }
+    Change::InboundDigestsStored { from: red(), first: Seq(first), digests, forget_below: Seq(forget_below) }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use actors::change::Change;
 use actors::limits::{BackoffLimits, PeerLimits};
 use actors::model::{Ack, PeerState, Seq, ServerName};
-use actors::ports::{Journal, Ownership, Urgency};
-use actors::testkit::{Everybody, TestClock};
+use actors::ports::{CommitPriority, Journal, Ownership};
+use actors::testkit::{AllowAllPeers, TestClock};
 
 use crate::disk::{Disk, Survives};
 use crate::ports::{Observed, Prepared};
@@ -25,7 +25,7 @@ async fn boot_wake_ups_are_spread() {
         let rig = Rig::start(&disk, |_| {});
         let fence = rig.store.claim(&red()).unwrap();
         let queued = Change::Submitted(submission("s1", &names(PEERS as usize), 1));
-        rig.store.submit(fence, vec![queued], Urgency::Now).committed().await.unwrap();
+        rig.store.submit(fence, vec![queued], CommitPriority::Now).committed().await.unwrap();
     })
     .await;
 
@@ -153,7 +153,7 @@ async fn stale_timer_is_ignored() {
         let transport = Prepared::new([|_: &_| unreachable(), |_: &_| wait(600), taken]);
         let rig = Rig::start(&Disk::new(), |ports| {
             ports.transport = transport.clone();
-            ports.roster = Arc::new(Everybody(limits));
+            ports.roster = Arc::new(AllowAllPeers(limits));
         });
         rig.submit("s1", &[red()], 1).await.unwrap();
         transport.pushed(1).await;

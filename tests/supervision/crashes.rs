@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use actors::model::{Ack, Cause, PeerState, Refusal, Seq};
-use actors::ports::Archive;
+use actors::model::{Ack, PeerState, Refusal, Seq, SuspendReason};
+use actors::ports::StoreReader;
 use tokio::time::Instant;
 
 use crate::disk::{Disk, Survives};
@@ -79,7 +79,7 @@ async fn crash_loop_ends_in_faulty() {
             assert_eq!(rig.push(&red(), 2).await, Err(Refusal::OutcomeUnknown));
         }
         let status = rig.status(&red()).await;
-        assert_eq!(status.state, PeerState::Suspended(Cause::Faulty));
+        assert_eq!(status.state, PeerState::Suspended(SuspendReason::Faulty));
         assert_eq!(status.expected_seq, Seq(2), "what it is about is still known");
         let loads = archive.loads_of(&red());
         assert_eq!(loads, [0, 0, 2_000, 6_000, 14_000, 30_000, 30_000], "the first is no reload, the last is faulty");
@@ -114,7 +114,7 @@ async fn unreadable_peer_ends_faulty() {
         let waits = rig.begin_push(&red(), 1);
         assert_eq!(rig.push(&green(), 1).await, ok(1));
         assert_eq!(waits.await.unwrap(), Err(Refusal::Faulty(red())));
-        assert_eq!(rig.status(&red()).await.state, PeerState::Suspended(Cause::Faulty));
+        assert_eq!(rig.status(&red()).await.state, PeerState::Suspended(SuspendReason::Faulty));
         at_rest().await;
         assert_eq!(archive.loads_of(&red()), [0, 0, 2_000, 6_000, 14_000, 30_000, 30_000]);
         rig.settled().await;

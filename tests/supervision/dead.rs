@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actors::limits::{BackoffLimits, PeerLimits};
-use actors::model::{Item, OutFrame, PushFailure, ServerName};
-use actors::testkit::{Everybody, ScriptedTransport};
+use actors::model::{Item, OutboundBatch, PushFailure, ServerName};
+use actors::testkit::{AllowAllPeers, ScriptedTransport};
 use tokio::time::Instant;
 
 use crate::disk::Disk;
@@ -26,7 +26,7 @@ const SUBMISSIONS: usize = 300;
 type Arrived = Arc<Mutex<HashMap<Vec<u8>, Instant>>>;
 
 /// What a peer does: the healthy answer, a third of the others refuses connections, and the rest says nothing until the deadline.
-async fn answer(frame: OutFrame, arrived: Arrived) -> Result<actors::model::Answered, PushFailure> {
+async fn answer(frame: OutboundBatch, arrived: Arrived) -> Result<actors::model::PushResponse, PushFailure> {
     let name = frame.to.as_str();
     if name.starts_with("well") {
         tokio::time::sleep(ANSWER).await;
@@ -51,7 +51,7 @@ async fn ways(dead: usize) -> Vec<Duration> {
     let (ear, backoff) = (arrived.clone(), BackoffLimits { max: Duration::from_secs(8), ..limits().backoff });
     let busy = PeerLimits { backoff, failures_to_suspend: 1_000_000, ..limits() };
     let rig = Rig::start(&Disk::new(), |ports| {
-        ports.roster = Arc::new(Everybody(Arc::new(busy)));
+        ports.roster = Arc::new(AllowAllPeers(Arc::new(busy)));
         ports.transport = Arc::new(ScriptedTransport::new(move |frame| Box::pin(answer(frame, ear.clone()))));
     });
     let named = |prefix: &str, count| (0..count).map(|n| server(&format!("{prefix}{n}"))).collect::<Vec<ServerName>>();

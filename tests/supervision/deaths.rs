@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use actors::limits::PeerLimits;
 use actors::model::{
-    Ack, Answered, BadPdu, Cause, Deadlines, OutFrame, Pdu, PeerState, PushFailure, Refusal, Seq, ServerName, Want,
+    Ack, BadPdu, FetchRequest, OutboundBatch, Pdu, PeerState, PushFailure, PushResponse, Refusal, RequestDeadlines,
+    Seq, ServerName, SuspendReason,
 };
 use actors::ports::{Task, Transport};
-use actors::testkit::Everybody;
+use actors::testkit::AllowAllPeers;
 
 use crate::disk::Disk;
 use crate::ports::{Brittle, Observed, Prepared};
@@ -82,7 +83,7 @@ async fn repeated_exits_end_in_faulty() {
             journal.break_once();
             assert_eq!(rig.push(&red(), 1).await, Err(Refusal::OutcomeUnknown));
         }
-        assert_eq!(rig.status(&red()).await.state, PeerState::Suspended(Cause::Faulty));
+        assert_eq!(rig.status(&red()).await.state, PeerState::Suspended(SuspendReason::Faulty));
         assert_eq!(archive.loads_of(&red()), [0, 0, 2_000, 6_000, 14_000, 30_000, 30_000]);
         assert_eq!(rig.push(&red(), 1).await, Err(Refusal::Faulty(red())));
         assert_eq!(rig.push(&green(), 1).await, Ok(Ack::Ok(Seq(1))));
@@ -93,7 +94,7 @@ async fn repeated_exits_end_in_faulty() {
 #[tokio::test(start_paused = true)]
 async fn transport_panic_fails_only_attempt() {
     life(async {
-        let transport = Prepared::new([|_: &OutFrame| panic!("no answer is ever read"), crate::rig::taken]);
+        let transport = Prepared::new([|_: &OutboundBatch| panic!("no answer is ever read"), crate::rig::taken]);
         let rig = Rig::start(&Disk::new(), |ports| ports.transport = transport.clone());
         rig.submit("s1", &[red()], 1).await.unwrap();
         transport.pushed(2).await;
@@ -107,18 +108,23 @@ async fn transport_panic_fails_only_attempt() {
 }
 
 /// Panics once, before it has made a future.
-struct Abrupt {
+struct PanickingTransport {
     calm: Arc<Prepared>,
     panics: AtomicBool,
 }
 
-impl Transport for Abrupt {
-    fn push(&self, frame: OutFrame) -> Task<Result<Answered, PushFailure>> {
+impl Transport for PanickingTransport {
+    fn push(&self, frame: OutboundBatch) -> Task<Result<PushResponse, PushFailure>> {
         assert!(!self.panics.swap(false, Ordering::SeqCst), "no request is ever made");
         self.calm.push(frame)
     }
 
-    fn fetch(&self, _: &ServerName, _: Want, _: Deadlines) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
+    fn fetch(
+        &self,
+        _: &ServerName,
+        _: FetchRequest,
+        _: RequestDeadlines,
+    ) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
         Box::pin(async { Ok(vec![]) })
     }
 }
@@ -129,9 +135,9 @@ async fn early_transport_panic_fails_only_attempt() {
         let transport = Prepared::new([]);
         let mut archive = None;
         let rig = Rig::start(&Disk::new(), |ports| {
-            ports.transport = Arc::new(Abrupt { calm: transport.clone(), panics: AtomicBool::new(true) });
+            ports.transport = Arc::new(PanickingTransport { calm: transport.clone(), panics: AtomicBool::new(true) });
             ports.archive = archive.insert(Arc::new(Observed::new(ports.archive.clone()))).clone();
-            ports.roster = Arc::new(Everybody(Arc::new(PeerLimits { intake_max: 1, ..limits() })));
+            ports.roster = Arc::new(AllowAllPeers(Arc::new(PeerLimits { intake_max: 1, ..limits() })));
         });
         rig.submit("s1", &[red()], 1).await.unwrap();
         transport.pushed(1).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actors::limits::PeerLimits;
 use actors::model::{Ack, Refusal, Seq};
-use actors::testkit::Everybody;
+use actors::testkit::AllowAllPeers;
 
 use crate::disk::Disk;
 use crate::rig::{Asked, Rig, green, life, limits, red};
@@ -14,7 +14,7 @@ const PERMITS: u64 = 3;
 
 fn rig(disk: &Disk) -> Rig {
     let limits = PeerLimits { intake_max: 3, ..limits() };
-    Rig::start(disk, |ports| ports.roster = Arc::new(Everybody(Arc::new(limits))))
+    Rig::start(disk, |ports| ports.roster = Arc::new(AllowAllPeers(Arc::new(limits))))
 }
 
 /// With the disk held, as many pushes as there are permits wait for it; the next is told to come again, by this peer only.
@@ -23,7 +23,7 @@ async fn all_permits_are_there(disk: &Disk, rig: &Rig, first: u64) {
     let pushes: Vec<Asked<Ack>> = (first..first + PERMITS).map(|seq| rig.begin_push(&red(), seq)).collect();
     let beside = rig.begin_push(&green(), first);
     hold.reached().await;
-    let busy = Refusal::Busy { limit: "peers.intake_max", value: PERMITS, wait: Duration::from_secs(1) };
+    let busy = Refusal::LimitReached { limit: "peers.intake_max", value: PERMITS, wait: Duration::from_secs(1) };
     assert_eq!(rig.push(&red(), first).await, Err(busy));
     assert!(pushes.iter().chain([&beside]).all(|push| !push.is_finished()));
     drop(hold);
@@ -73,7 +73,7 @@ async fn aborted_caller_returns_permit_when_done() {
         let pushes: Vec<Asked<Ack>> = (1..=PERMITS).map(|seq| rig.begin_push(&red(), seq)).collect();
         hold.reached().await;
         pushes.iter().for_each(Asked::abort);
-        assert!(matches!(rig.push(&red(), 4).await, Err(Refusal::Busy { .. })), "the work is still to be done");
+        assert!(matches!(rig.push(&red(), 4).await, Err(Refusal::LimitReached { .. })), "the work is still to be done");
         drop(hold);
         rig.settled().await;
         crate::rig::at_rest().await;

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use actors::change::Change;
 use actors::model::{
-    Ack, Answered, BadPdu, Deadlines, FeedItem, OutFrame, Pdu, PeerState, Position, PushFailure, Seq, ServerName, Want,
+    Ack, BadPdu, FeedItem, FetchRequest, OutboundBatch, Pdu, PeerState, Position, PushFailure, PushResponse,
+    RequestDeadlines, Seq, ServerName,
 };
-use actors::ports::{Archive, FeedPage, Fence, Journal, Pressure, Task, Ticket, Transport, Urgency};
+use actors::ports::{CommitPriority, CommitTicket, FeedPage, Fence, Journal, QueueDepth, StoreReader, Task, Transport};
 use bytes::Bytes;
 use tokio::time::Instant;
 
@@ -37,7 +38,7 @@ struct Hostile {
 }
 
 impl Transport for Hostile {
-    fn push(&self, frame: OutFrame) -> Task<Result<Answered, PushFailure>> {
+    fn push(&self, frame: OutboundBatch) -> Task<Result<PushResponse, PushFailure>> {
         let until = *self.hostile.lock().unwrap();
         if until.is_none_or(|until| until <= Instant::now()) {
             return self.wire.push(frame);
@@ -49,11 +50,16 @@ impl Transport for Hostile {
         let ack = (self.answer)(nth);
         Box::pin(async move {
             tokio::time::sleep(Duration::from_millis(1)).await;
-            Ok(Answered { ack, window: Some(100), refused: vec![], reason: None })
+            Ok(PushResponse { ack, window: Some(100), refused: vec![], reason: None })
         })
     }
 
-    fn fetch(&self, _: &ServerName, _: Want, _: Deadlines) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
+    fn fetch(
+        &self,
+        _: &ServerName,
+        _: FetchRequest,
+        _: RequestDeadlines,
+    ) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
         Box::pin(async { Ok(vec![]) })
     }
 }
@@ -65,18 +71,18 @@ struct Counting {
 }
 
 impl Journal for Counting {
-    fn submit(&self, fence: Fence, changes: Vec<Change>, urgency: Urgency) -> Ticket {
-        if !changes.iter().any(|change| matches!(change, Change::Submitted(_) | Change::Taken { .. })) {
+    fn submit(&self, fence: Fence, changes: Vec<Change>, urgency: CommitPriority) -> CommitTicket {
+        if !changes.iter().any(|change| matches!(change, Change::Submitted(_) | Change::InboundDigestsStored { .. })) {
             self.batches.fetch_add(1, Ordering::SeqCst);
         }
         self.journal.submit(fence, changes, urgency)
     }
 
-    fn barrier(&self) -> Ticket {
+    fn barrier(&self) -> CommitTicket {
         self.journal.barrier()
     }
 
-    fn pressure(&self) -> Pressure {
+    fn pressure(&self) -> QueueDepth {
         self.journal.pressure()
     }
 }

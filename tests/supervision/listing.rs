@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use actors::limits::{ContextLimits, PeerLimits};
-use actors::model::{Cause, FeedItem, Index, Order, PeerState, Position, Refusal, ServerName};
-use actors::ports::{Archive, FeedPage, Roster};
+use actors::model::{FeedItem, Index, PeerCommand, PeerState, Position, Refusal, ServerName, SuspendReason};
+use actors::ports::{FeedPage, PeerConfig, StoreReader};
 
 use crate::disk::Disk;
 use crate::ports::Prepared;
@@ -13,7 +13,7 @@ use crate::rig::{Rig, at_rest, green, life, limits, red, seconds, unreachable};
 /// Only these are peers.
 struct Listing(Vec<ServerName>);
 
-impl Roster for Listing {
+impl PeerConfig for Listing {
     fn limits(&self, server: &ServerName) -> Option<Arc<PeerLimits>> {
         self.0.contains(server).then(|| Arc::new(limits()))
     }
@@ -68,13 +68,13 @@ async fn unlisted_peer_keeps_its_queue() {
         let not_listed = "green.example suspended not_listed".to_owned();
         assert_eq!(told(&rig).await, std::slice::from_ref(&not_listed));
         let status = rig.status(&green()).await;
-        assert_eq!((status.state, status.backlog), (PeerState::Suspended(Cause::NotListed), 2));
+        assert_eq!((status.state, status.backlog), (PeerState::Suspended(SuspendReason::NotListed), 2));
         assert_eq!(rig.gateway.peers(), [red(), green()], "it is shown behind those that are listed");
         // Nothing new goes to it, and nothing of it is taken.
         let stranger = || Refusal::UnknownPeer(green());
         assert_eq!(rig.submit("n", &[green()], 1).await, Err(stranger()));
         assert_eq!(rig.push(&green(), 1).await, Err(stranger()));
-        for order in [Order::Suspend, Order::Resume, Order::Retry] {
+        for order in [PeerCommand::Suspend, PeerCommand::Resume, PeerCommand::Retry] {
             assert_eq!(rig.gateway.order(&green(), order).await, Err(stranger()));
         }
         seconds(24 * 60 * 60).await;
@@ -110,7 +110,7 @@ async fn unlisted_peer_items_become_dead_letters() {
         let rig = start(&disk, &[], &Prepared::new([]));
         seconds(31 * 24 * 60 * 60).await;
         assert_eq!(told(&rig).await, ["green.example suspended not_listed", "m expired at green.example"]);
-        let letters = rig.store.letters(&green(), Index(1), Index(2)).await.unwrap();
+        let letters = rig.store.dead_letters(&green(), Index(1), Index(2)).await.unwrap();
         assert_eq!(letters.len(), 2);
         assert_eq!(rig.status(&green()).await.backlog, 0);
         assert!(rig.gateway.peers().is_empty(), "nothing waits for it any more");

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use actors::gateway::Gateway;
 use actors::model::{
-    Ack, Answered, BadPdu, Deadlines, InboundPush, Label, OutFrame, Pdu, PushFailure, Refusal, ServerName, Strong,
-    StrongBody, Want,
+    Ack, BadPdu, BatchId, FetchRequest, InboundPush, OutboundBatch, Pdu, PushFailure, PushResponse, Refusal,
+    RequestDeadlines, ServerName, StrongBody, StrongUpdate,
 };
 use actors::ports::{Task, Transport};
 use fernpost::wire::json::digest;
@@ -75,7 +75,7 @@ struct Wire {
 }
 
 impl Transport for Wire {
-    fn push(&self, frame: OutFrame) -> Task<Result<Answered, PushFailure>> {
+    fn push(&self, frame: OutboundBatch) -> Task<Result<PushResponse, PushFailure>> {
         let (from, fate) = (self.from.clone(), self.network.fate());
         let to = self.network.gateways.lock().unwrap().get(&frame.to).cloned();
         Box::pin(async move {
@@ -93,27 +93,32 @@ impl Transport for Wire {
         })
     }
 
-    fn fetch(&self, _: &ServerName, _: Want, _: Deadlines) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
+    fn fetch(
+        &self,
+        _: &ServerName,
+        _: FetchRequest,
+        _: RequestDeadlines,
+    ) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
         Box::pin(async { Ok(vec![]) })
     }
 }
 
 /// A frame as the other side reads it.
-fn arrived(frame: &OutFrame) -> InboundPush {
+fn arrived(frame: &OutboundBatch) -> InboundPush {
     let strong = frame.items.iter().map(|item| {
         let bytes = item.bytes();
-        Strong { bytes: bytes.clone(), digest: digest(bytes), body: StrongBody::Plain }
+        StrongUpdate { bytes: bytes.clone(), digest: digest(bytes), body: StrongBody::Plain }
     });
-    let Label::Numbers { first, last } = frame.label else { panic!("updates are numbered") };
+    let BatchId::SeqRange { first, last } = frame.label else { panic!("updates are numbered") };
     InboundPush { from_seq: first, seq: last, strong: strong.collect(), weak: 0, verified: "network" }
 }
 
 /// An answer as the sender reads it: what waiting mends is a wait, anything else a status.
-fn told(answer: Result<Ack, Refusal>, window: Option<u32>) -> Result<Answered, PushFailure> {
-    let wait = |time| Ok(Answered { ack: Ack::Wait(time), window: None, refused: vec![], reason: None });
+fn told(answer: Result<Ack, Refusal>, window: Option<u32>) -> Result<PushResponse, PushFailure> {
+    let wait = |time| Ok(PushResponse { ack: Ack::Wait(time), window: None, refused: vec![], reason: None });
     match answer {
-        Ok(ack) => Ok(Answered { ack, window, refused: vec![], reason: None }),
-        Err(Refusal::Busy { wait: time, .. }) => wait(time),
+        Ok(ack) => Ok(PushResponse { ack, window, refused: vec![], reason: None }),
+        Err(Refusal::LimitReached { wait: time, .. }) => wait(time),
         Err(Refusal::OutcomeUnknown | Refusal::Stopping) => wait(Duration::from_secs(1)),
         Err(Refusal::Faulty(_)) => wait(Duration::from_secs(60)),
         Err(Refusal::PushTooLong { .. }) => Err(PushFailure::Refused { status: 413, reason: "too long".to_owned() }),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use actors::model::{Ack, Cause, Order, PeerState, Refusal, Seq};
+use actors::model::{Ack, PeerCommand, PeerState, Refusal, Seq, SuspendReason};
 use actors::testkit::ScriptedTransport;
 
 use crate::disk::{Disk, Survives};
@@ -14,9 +14,12 @@ async fn answered_command_survives_power_cut() {
     let disk = Disk::new();
     let survived = life(async {
         let rig = Rig::start(&disk, |ports| ports.transport = Prepared::new([]));
-        assert_eq!(rig.gateway.order(&red(), Order::Suspend).await.unwrap().state, PeerState::Suspended(Cause::Admin));
         assert_eq!(
-            rig.gateway.order(&red(), Order::Expect { number: Seq(40), yes: false }).await.unwrap().expected_seq,
+            rig.gateway.order(&red(), PeerCommand::Suspend).await.unwrap().state,
+            PeerState::Suspended(SuspendReason::Admin)
+        );
+        assert_eq!(
+            rig.gateway.order(&red(), PeerCommand::Expect { number: Seq(40), yes: false }).await.unwrap().expected_seq,
             Seq(40)
         );
         rig.submit("s1", &[red()], 1).await.unwrap();
@@ -29,7 +32,7 @@ async fn answered_command_survives_power_cut() {
         at_rest().await;
         assert_eq!(transport.frames().len(), 0, "a suspended peer is written to after a restart");
         assert_eq!(rig.push(&red(), 40).await, Ok(Ack::Ok(Seq(40))), "what it sends is taken");
-        rig.gateway.order(&red(), Order::Resume).await.unwrap();
+        rig.gateway.order(&red(), PeerCommand::Resume).await.unwrap();
         transport.pushed(1).await;
         at_rest().await;
         assert_eq!(rig.status(&red()).await.state, PeerState::Idle);
@@ -55,7 +58,7 @@ async fn suspending_peer_aborts_in_flight_request() {
         at_rest().await;
         assert_eq!(rig.status(&red()).await.state, PeerState::Sending);
         assert_eq!(Arc::strong_count(&in_flight), 3);
-        rig.gateway.order(&red(), Order::Suspend).await.unwrap();
+        rig.gateway.order(&red(), PeerCommand::Suspend).await.unwrap();
         at_rest().await;
         assert_eq!(Arc::strong_count(&in_flight), 2, "the request in flight goes on");
         rig.settled().await;
@@ -72,8 +75,8 @@ async fn resume_restarts_faulty_peer() {
             rig.clock.break_once();
             assert_eq!(rig.push(&red(), 1).await, Err(Refusal::OutcomeUnknown));
         }
-        assert_eq!(rig.gateway.order(&red(), Order::Retry).await, Err(Refusal::Faulty(red())));
-        assert_eq!(rig.gateway.order(&red(), Order::Resume).await.unwrap().state, PeerState::Idle);
+        assert_eq!(rig.gateway.order(&red(), PeerCommand::Retry).await, Err(Refusal::Faulty(red())));
+        assert_eq!(rig.gateway.order(&red(), PeerCommand::Resume).await.unwrap().state, PeerState::Idle);
         assert_eq!(rig.push(&red(), 1).await, Ok(Ack::Ok(Seq(1))));
         rig.settled().await;
     })
@@ -83,13 +86,13 @@ async fn resume_restarts_faulty_peer() {
 #[tokio::test(start_paused = true)]
 async fn outbox_byte_limit_survives_restart() {
     use actors::limits::PeerLimits;
-    use actors::testkit::Everybody;
+    use actors::testkit::AllowAllPeers;
 
     let disk = Disk::new();
     let small = || Arc::new(PeerLimits { outbox_bytes: 26, ..crate::rig::limits() });
     let full = || Err(Refusal::OutboxFull { server: red(), key: "peers.outbox_bytes", limit: 26 });
     let survived = life(async {
-        let rig = Rig::start(&disk, |ports| ports.roster = Arc::new(Everybody(small())));
+        let rig = Rig::start(&disk, |ports| ports.roster = Arc::new(AllowAllPeers(small())));
         // Thirteen bytes each.
         rig.submit("s1", &[red()], 1).await.unwrap();
         rig.submit("s2", &[red()], 1).await.unwrap();
@@ -99,7 +102,7 @@ async fn outbox_byte_limit_survives_restart() {
     })
     .await;
     life(async {
-        let rig = Rig::start(&Disk::with(survived), |ports| ports.roster = Arc::new(Everybody(small())));
+        let rig = Rig::start(&Disk::with(survived), |ports| ports.roster = Arc::new(AllowAllPeers(small())));
         assert_eq!(rig.status(&red()).await.backlog_bytes, 26, "what waits is not known after a restart");
         assert_eq!(rig.submit("s3", &[red()], 1).await, full());
         rig.settled().await;
@@ -113,14 +116,14 @@ async fn dropped_item_is_sent_after_retry() {
     life(async {
         let transport = Prepared::new([]);
         let rig = Rig::start(&disk, |ports| ports.transport = transport.clone());
-        rig.gateway.order(&red(), Order::Suspend).await.unwrap();
+        rig.gateway.order(&red(), PeerCommand::Suspend).await.unwrap();
         for id in ["s1", "s2"] {
             rig.submit(id, &[red()], 1).await.unwrap();
         }
         let (s1, nobody) = ("s1".parse().unwrap(), "nobody".parse().unwrap());
         rig.gateway.drop_message(&s1, None).await.unwrap();
         assert_eq!(rig.gateway.drop_message(&nobody, None).await, Err(Refusal::UnknownSubmission(nobody)));
-        rig.gateway.order(&red(), Order::Resume).await.unwrap();
+        rig.gateway.order(&red(), PeerCommand::Resume).await.unwrap();
         at_rest().await;
         let carried = || transport.frames().iter().flat_map(|frame| frame.items.clone()).count();
         assert_eq!((carried(), rig.status(&red()).await.backlog), (1, 0));

@@ -4,12 +4,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actors::change::Change;
-use actors::limits::{PeerLimits, Speech};
+use actors::limits::{DialectKind, PeerLimits};
 use actors::model::{
-    Ack, Answered, Fate, FeedItem, Index, Label, Letter, OutFrame, PeerState, Position, PushFailure, Seq,
+    Ack, BatchId, DeadLetter, DeadLetterReason, FeedItem, Index, OutboundBatch, PeerState, Position, PushFailure,
+    PushResponse, Seq,
 };
-use actors::ports::{Archive, FeedPage, Journal, Ownership, Urgency};
-use actors::testkit::{Everybody, ScriptedTransport};
+use actors::ports::{CommitPriority, FeedPage, Journal, Ownership, StoreReader};
+use actors::testkit::{AllowAllPeers, ScriptedTransport};
 use bytes::Bytes;
 
 use crate::disk::{Disk, Survives};
@@ -20,18 +21,18 @@ const BAD: [u64; 4] = [3, 4, 6, 9];
 
 /// A receiver that outlives the sender.
 #[derive(Clone, Default)]
-struct Fussy(Arc<Mutex<Vec<Bytes>>>);
+struct RejectingReceiver(Arc<Mutex<Vec<Bytes>>>);
 
-impl Fussy {
+impl RejectingReceiver {
     /// Take what is new, as one that has read the rule on numbers.
-    fn answer(&self, frame: &OutFrame) -> Result<Answered, PushFailure> {
+    fn answer(&self, frame: &OutboundBatch) -> Result<PushResponse, PushFailure> {
         let items: Vec<Bytes> = frame.items.iter().map(|item| item.bytes().clone()).collect();
         if items.iter().any(|item| BAD.iter().any(|&n| *item == text(n))) {
             return Err(PushFailure::Refused { status: 400, reason: "no such thing".to_owned() });
         }
         let mut held = self.0.lock().unwrap();
         let ack = match frame.label {
-            Label::Numbers { last, .. } => {
+            BatchId::SeqRange { last, .. } => {
                 let first = usize::try_from(last.0).unwrap() - items.len();
                 if first > held.len() {
                     Ack::Hole { expected: Seq(held.len() as u64 + 1), conflict: false }
@@ -42,23 +43,23 @@ impl Fussy {
                     Ack::Ok(last)
                 }
             }
-            Label::Transaction { .. } => {
+            BatchId::Transaction { .. } => {
                 let fresh: Vec<Bytes> = items.into_iter().filter(|item| !held.contains(item)).collect();
                 held.extend(fresh);
                 Ack::Taken
             }
         };
-        Ok(Answered { ack, window: Some(100), refused: vec![], reason: None })
+        Ok(PushResponse { ack, window: Some(100), refused: vec![], reason: None })
     }
 
-    fn rig(&self, disk: &Disk, speech: Speech) -> Rig {
+    fn rig(&self, disk: &Disk, speech: DialectKind) -> Rig {
         Rig::start(disk, |ports| {
             let fussy = self.clone();
             ports.transport = Arc::new(ScriptedTransport::new(move |frame| {
                 let answer = fussy.answer(&frame);
                 Box::pin(async move { answer })
             }));
-            ports.roster = Arc::new(Everybody(Arc::new(PeerLimits { speech, ..limits() })));
+            ports.roster = Arc::new(AllowAllPeers(Arc::new(PeerLimits { speech, ..limits() })));
         })
     }
 }
@@ -81,19 +82,19 @@ async fn told(rig: &Rig) -> Vec<String> {
     news.collect()
 }
 
-fn letter(n: u64, reason: &str) -> Letter {
-    Letter { index: Index(n), fate: Fate::Parked, reason: reason.to_owned() }
+fn letter(n: u64, reason: &str) -> DeadLetter {
+    DeadLetter { index: Index(n), fate: DeadLetterReason::Parked, reason: reason.to_owned() }
 }
 
 /// Everything but the bad ones arrived once and in order; these, and no others, are parked and told of.
-async fn assert_parked(rig: &Rig, fussy: &Fussy, context: &str) {
+async fn assert_parked(rig: &Rig, fussy: &RejectingReceiver, context: &str) {
     let wanted: Vec<Bytes> = (1..=12).filter(|n| !BAD.contains(n)).map(text).collect();
     assert_eq!(*fussy.0.lock().unwrap(), wanted, "{context}");
     let status = rig.status(&red()).await;
     assert_eq!((status.state, status.backlog, status.acked), (PeerState::Idle, 0, Index(12)), "{context}");
     rig.settled().await;
     let no = "refused with status 400: no such thing";
-    let parked = rig.store.letters(&red(), Index(1), Index(12)).await.unwrap();
+    let parked = rig.store.dead_letters(&red(), Index(1), Index(12)).await.unwrap();
     assert_eq!(parked, BAD.map(|n| letter(n, no)), "{context}");
     let news = ["s1", "s1", "s2", "s3"].map(|id| format!("{id} at red.example: parked, {no}"));
     assert_eq!(told(rig).await, news, "{context}");
@@ -101,8 +102,8 @@ async fn assert_parked(rig: &Rig, fussy: &Fussy, context: &str) {
 
 #[tokio::test(start_paused = true)]
 async fn refused_items_are_dead_lettered_alone() {
-    for speech in [Speech::Updates, Speech::Transactions] {
-        let (disk, fussy) = (Disk::new(), Fussy::default());
+    for speech in [DialectKind::Updates, DialectKind::Transactions] {
+        let (disk, fussy) = (Disk::new(), RejectingReceiver::default());
         let context = format!("{speech:?}");
         life(async {
             let rig = fussy.rig(&disk, speech);
@@ -117,7 +118,7 @@ async fn refused_items_are_dead_lettered_alone() {
         life(async {
             let rig = fussy.rig(&disk, speech);
             seconds(10_000).await;
-            assert!(rig.store.peers_behind(vec![]).await.unwrap().is_empty());
+            assert!(rig.store.peers_with_backlog(vec![]).await.unwrap().is_empty());
             assert_parked(&rig, &fussy, &context).await;
         })
         .await;
@@ -126,15 +127,15 @@ async fn refused_items_are_dead_lettered_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn crash_before_commit_repeats_dead_letters() {
-    for speech in [Speech::Updates, Speech::Transactions] {
+    for speech in [DialectKind::Updates, DialectKind::Transactions] {
         for k in 1.. {
-            let (disk, fussy) = (Disk::new(), Fussy::default());
+            let (disk, fussy) = (Disk::new(), RejectingReceiver::default());
             let context = format!("{speech:?}, sync {k} failed");
             let failed = life(async {
                 let rig = fussy.rig(&disk, speech);
                 let all = ["s1", "s2", "s3"].map(|id| Change::Submitted(submission(id, &[red()], 4)));
                 let fence = rig.store.claim(&red()).unwrap();
-                rig.store.submit(fence, all.into(), Urgency::Now).committed().await.unwrap();
+                rig.store.submit(fence, all.into(), CommitPriority::Now).committed().await.unwrap();
                 // From here on only what the peer's actor hands over is lost.
                 disk.fail_at(k);
                 at_rest().await;

@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex};
 
 use actors::change::Change;
 use actors::model::{
-    Answered, Attempt, BadPdu, ContextId, ContextRecord, Deadlines, FedPdu, Index, Millis, OutFrame, Pdu, PduRef,
-    Position, PushFailure, ServerName, StateKey, StatePiece, SubmissionId, SubmissionRecord, Want,
+    Attempt, BadPdu, ContextId, ContextRecord, FeedPdu, FetchRequest, Index, Millis, OutboundBatch, Pdu, PduRef,
+    Position, PushFailure, PushResponse, RequestDeadlines, ServerName, StateEntry, StateKey, SubmissionId,
+    SubmissionRecord,
 };
 use actors::ports::{
-    Archive, ArchiveError, ContextLoad, FeedBounds, FeedPage, Fence, Journal, Known, Letter, OutboxRow, PeerLoad,
-    Pressure, SentPage, ServedPdu, StagedPdu, StatePage, StrangersPdu, SubmissionsPage, Task, Ticket, Transport,
-    Urgency,
+    ArchiveError, CommitPriority, CommitTicket, ContextSnapshot, DeadLetter, FeedBounds, FeedPage, Fence, Journal,
+    OutboxRow, PduStatus, PeerSnapshot, QuarantinedPduRow, QueueDepth, SentPage, ServedPdu, StagedPdu, StatePage,
+    StoreReader, SubmissionsPage, Task, Transport,
 };
 use bytes::Bytes;
 use tokio::sync::{Semaphore, watch};
@@ -20,7 +21,7 @@ use tokio::time::Instant;
 
 /// The archive, with the times at which peers were loaded.
 pub(crate) struct Observed {
-    archive: Arc<dyn Archive>,
+    archive: Arc<dyn StoreReader>,
     since: Instant,
     loads: Mutex<Vec<(ServerName, u64)>>,
     behind: Option<Vec<ServerName>>,
@@ -30,7 +31,7 @@ pub(crate) struct Observed {
 
 impl Observed {
     /// Around this archive, which stays in use for all that is not said otherwise.
-    pub(crate) fn new(archive: Arc<dyn Archive>) -> Self {
+    pub(crate) fn new(archive: Arc<dyn StoreReader>) -> Self {
         let (since, loads, failures) = (Instant::now(), Mutex::default(), AtomicU32::new(0));
         Self { archive, since, loads, behind: None, unreadable: None, failures }
     }
@@ -65,8 +66,8 @@ impl Observed {
     }
 }
 
-impl Archive for Observed {
-    fn peer(&self, server: &ServerName) -> Task<Result<PeerLoad, ArchiveError>> {
+impl StoreReader for Observed {
+    fn peer(&self, server: &ServerName) -> Task<Result<PeerSnapshot, ArchiveError>> {
         let at = u64::try_from(self.since.elapsed().as_millis()).unwrap();
         self.loads.lock().unwrap().push((server.clone(), at));
         if self.unreadable.as_ref() == Some(server) {
@@ -85,8 +86,13 @@ impl Archive for Observed {
         self.archive.outbox_from(server, from, items, bytes)
     }
 
-    fn letters(&self, server: &ServerName, first: Index, last: Index) -> Task<Result<Vec<Letter>, ArchiveError>> {
-        self.archive.letters(server, first, last)
+    fn dead_letters(
+        &self,
+        server: &ServerName,
+        first: Index,
+        last: Index,
+    ) -> Task<Result<Vec<DeadLetter>, ArchiveError>> {
+        self.archive.dead_letters(server, first, last)
     }
 
     fn attempts(&self, server: &ServerName, first: Index, last: Index) -> Task<Result<Vec<Attempt>, ArchiveError>> {
@@ -112,25 +118,25 @@ impl Archive for Observed {
         self.archive.sent_after(server, after, open, items, bytes)
     }
 
-    fn peers_behind(&self, listed: Vec<ServerName>) -> Task<Result<Vec<ServerName>, ArchiveError>> {
+    fn peers_with_backlog(&self, listed: Vec<ServerName>) -> Task<Result<Vec<ServerName>, ArchiveError>> {
         if self.fails() {
             return Box::pin(async { Err(ArchiveError("the disk is slow to wake".to_owned())) });
         }
         match self.behind.clone() {
             Some(behind) => Box::pin(async { Ok(behind) }),
-            None => self.archive.peers_behind(listed),
+            None => self.archive.peers_with_backlog(listed),
         }
     }
 
-    fn context(&self, context: &ContextId) -> Task<Result<Option<ContextLoad>, ArchiveError>> {
+    fn context(&self, context: &ContextId) -> Task<Result<Option<ContextSnapshot>, ArchiveError>> {
         self.archive.context(context)
     }
 
-    fn contexts_holding(&self) -> Task<Result<Vec<ContextId>, ArchiveError>> {
+    fn contexts_with_held_pdus(&self) -> Task<Result<Vec<ContextId>, ArchiveError>> {
         if self.fails() {
             return Box::pin(async { Err(ArchiveError("the disk is slow to wake".to_owned())) });
         }
-        self.archive.contexts_holding()
+        self.archive.contexts_with_held_pdus()
     }
 
     fn look_up(
@@ -138,7 +144,7 @@ impl Archive for Observed {
         context: &ContextId,
         arriving: &[PduRef],
         parents: &[PduRef],
-    ) -> Result<HashMap<PduRef, Known>, ArchiveError> {
+    ) -> Result<HashMap<PduRef, PduStatus>, ArchiveError> {
         self.archive.look_up(context, arriving, parents)
     }
 
@@ -171,7 +177,7 @@ impl Archive for Observed {
         before: Option<i64>,
         limit: u32,
         bytes: u64,
-    ) -> Task<Result<Vec<(i64, FedPdu)>, ArchiveError>> {
+    ) -> Task<Result<Vec<(i64, FeedPdu)>, ArchiveError>> {
         self.archive.timeline(context, before, limit, bytes)
     }
 
@@ -179,11 +185,11 @@ impl Archive for Observed {
         self.archive.context_record(context)
     }
 
-    fn state_holder(&self, context: &ContextId, key: &StateKey) -> Result<Option<StatePiece>, ArchiveError> {
+    fn state_holder(&self, context: &ContextId, key: &StateKey) -> Result<Option<StateEntry>, ArchiveError> {
         self.archive.state_holder(context, key)
     }
 
-    fn state_set(&self, context: &ContextId, key: &StateKey) -> Result<Vec<StatePiece>, ArchiveError> {
+    fn state_set(&self, context: &ContextId, key: &StateKey) -> Result<Vec<StateEntry>, ArchiveError> {
         self.archive.state_set(context, key)
     }
 
@@ -197,18 +203,18 @@ impl Archive for Observed {
         self.archive.current_state(context, after, limit, bytes)
     }
 
-    fn is_kept(&self, context: &ContextId, reference: &PduRef, from: &ServerName) -> Result<bool, ArchiveError> {
-        self.archive.is_kept(context, reference, from)
+    fn is_quarantined(&self, context: &ContextId, reference: &PduRef, from: &ServerName) -> Result<bool, ArchiveError> {
+        self.archive.is_quarantined(context, reference, from)
     }
 
-    fn strangers(
+    fn quarantined_pdus_of(
         &self,
         context: &ContextId,
         participants: Vec<ServerName>,
         after: (u64, u64),
         limit: u32,
-    ) -> Task<Result<Vec<StrangersPdu>, ArchiveError>> {
-        self.archive.strangers(context, participants, after, limit)
+    ) -> Task<Result<Vec<QuarantinedPduRow>, ArchiveError>> {
+        self.archive.quarantined_pdus_of(context, participants, after, limit)
     }
 
     fn stage(
@@ -274,29 +280,29 @@ impl Brittle {
 }
 
 impl Journal for Brittle {
-    fn submit(&self, fence: Fence, changes: Vec<Change>, urgency: Urgency) -> Ticket {
-        let by_peer = changes.iter().any(|change| matches!(change, Change::PeerMoved(_)));
+    fn submit(&self, fence: Fence, changes: Vec<Change>, urgency: CommitPriority) -> CommitTicket {
+        let by_peer = changes.iter().any(|change| matches!(change, Change::PeerRecordUpdated(_)));
         assert!(!by_peer || self.panics.swap(0, Ordering::SeqCst) == 0, "the journal breaks, as the test asked");
         self.journal.submit(fence, changes, urgency)
     }
 
-    fn barrier(&self) -> Ticket {
+    fn barrier(&self) -> CommitTicket {
         self.journal.barrier()
     }
 
-    fn pressure(&self) -> Pressure {
+    fn pressure(&self) -> QueueDepth {
         self.journal.pressure()
     }
 }
 
 /// One prepared answer.
-pub(crate) type Reply = fn(&OutFrame) -> Result<Answered, PushFailure>;
+pub(crate) type Reply = fn(&OutboundBatch) -> Result<PushResponse, PushFailure>;
 
 /// A peer that gives one prepared answer after the other, then takes everything; with the times at which it was asked.
 pub(crate) struct Prepared {
     since: Instant,
     replies: Mutex<VecDeque<Reply>>,
-    asked: Mutex<Vec<(u64, OutFrame)>>,
+    asked: Mutex<Vec<(u64, OutboundBatch)>>,
     pushes: Semaphore,
 }
 
@@ -316,7 +322,7 @@ impl Prepared {
     }
 
     /// What it was pushed.
-    pub(crate) fn frames(&self) -> Vec<OutFrame> {
+    pub(crate) fn frames(&self) -> Vec<OutboundBatch> {
         self.asked.lock().unwrap().iter().map(|(_, frame)| frame.clone()).collect()
     }
 
@@ -327,7 +333,7 @@ impl Prepared {
 }
 
 impl Transport for Prepared {
-    fn push(&self, frame: OutFrame) -> Task<Result<Answered, PushFailure>> {
+    fn push(&self, frame: OutboundBatch) -> Task<Result<PushResponse, PushFailure>> {
         let at = u64::try_from(self.since.elapsed().as_millis()).unwrap();
         let reply = self.replies.lock().unwrap().pop_front().unwrap_or(crate::rig::taken);
         self.asked.lock().unwrap().push((at, frame.clone()));
@@ -335,7 +341,12 @@ impl Transport for Prepared {
         Box::pin(async move { reply(&frame) })
     }
 
-    fn fetch(&self, _: &ServerName, _: Want, _: Deadlines) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
+    fn fetch(
+        &self,
+        _: &ServerName,
+        _: FetchRequest,
+        _: RequestDeadlines,
+    ) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
         Box::pin(async { Ok(vec![]) })
     }
 }

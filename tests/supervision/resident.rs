@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use actors::limits::{ContextLimits, PeerLimits};
 use actors::model::{
-    Ack, Answered, BadPdu, Cause, ContextId, Deadlines, Edu, Order, OutFrame, Pdu, PeerState, PushFailure, Refusal,
-    Seq, ServerName, Want,
+    Ack, BadPdu, ContextId, Edu, FetchRequest, OutboundBatch, Pdu, PeerCommand, PeerState, PushFailure, PushResponse,
+    Refusal, RequestDeadlines, Seq, ServerName, SuspendReason,
 };
-use actors::peer::weak::Fleeting;
-use actors::ports::{Fence, Ownership, Ports, Roster, Task, Transport};
+use actors::peer::weak::EphemeralItem;
+use actors::ports::{Fence, Ownership, PeerConfig, Ports, Task, Transport};
 use actors::testkit::ScriptedTransport;
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -22,9 +22,9 @@ use crate::ports::{Observed, Prepared};
 use crate::rig::{Rig, at_rest, green, life, limits, pushed, red, seconds, server, taken};
 
 /// Everybody is a peer, and so many are in memory.
-struct Few(u32, Arc<PeerLimits>);
+struct SmallRoster(u32, Arc<PeerLimits>);
 
-impl Roster for Few {
+impl PeerConfig for SmallRoster {
     fn limits(&self, _: &ServerName) -> Option<Arc<PeerLimits>> {
         Some(self.1.clone())
     }
@@ -46,7 +46,7 @@ impl Roster for Few {
 fn with_room_for(max: u32, limits: PeerLimits, change: impl FnOnce(&mut Ports)) -> (Rig, Arc<Observed>) {
     let mut archive = None;
     let rig = Rig::start(&Disk::new(), |ports| {
-        ports.roster = Arc::new(Few(max, Arc::new(limits)));
+        ports.roster = Arc::new(SmallRoster(max, Arc::new(limits)));
         ports.archive = archive.insert(Arc::new(Observed::new(ports.archive.clone()))).clone();
         change(ports);
     });
@@ -58,7 +58,7 @@ fn grey() -> ServerName {
 }
 
 fn no_room(max: u64) -> Result<Ack, Refusal> {
-    Err(Refusal::Busy { limit: "peers.resident_max", value: max, wait: Duration::from_secs(5) })
+    Err(Refusal::LimitReached { limit: "peers.resident_max", value: max, wait: Duration::from_secs(5) })
 }
 
 #[tokio::test(start_paused = true)]
@@ -103,7 +103,7 @@ async fn busy_peer_is_never_evicted() {
         let seen = rig.status(&green()).await;
         assert_eq!((seen.state, seen.expected_seq), (PeerState::Idle, Seq(1)), "the disk tells how it stands");
         // What is ephemeral is the first to go where there is no room.
-        assert_eq!(rig.gateway.weak(&green(), typing()).await, Ok(()));
+        assert_eq!(rig.gateway.send_ephemeral(&green(), typing()).await, Ok(()));
         assert_eq!(rig.push(&red(), 1).await, Ok(Ack::Ok(Seq(1))));
     })
     .await;
@@ -132,7 +132,7 @@ async fn peers_with_backlog_always_start() {
             let asked: Arc<Mutex<Vec<ServerName>>> = Arc::default();
             let note = asked.clone();
             let rig = Rig::start(&disk, |ports| {
-                ports.roster = Arc::new(Few(1, Arc::new(limits())));
+                ports.roster = Arc::new(SmallRoster(1, Arc::new(limits())));
                 ports.transport = Arc::new(ScriptedTransport::new(move |frame| {
                     note.lock().unwrap().push(frame.to);
                     Box::pin(std::future::pending())
@@ -153,13 +153,13 @@ async fn peers_with_backlog_always_start() {
 async fn suspension_survives_eviction() {
     life(async {
         let (rig, archive) = with_room_for(1, limits(), |_| {});
-        rig.gateway.order(&red(), Order::Suspend).await.unwrap();
+        rig.gateway.order(&red(), PeerCommand::Suspend).await.unwrap();
         assert_eq!(rig.push(&green(), 1).await, Ok(Ack::Ok(Seq(1))));
         rig.submit("s1", &[red()], 1).await.unwrap();
         at_rest().await;
         assert_eq!(archive.loads_of(&red()).len(), 2);
         let seen = rig.status(&red()).await;
-        assert_eq!((seen.state, seen.backlog), (PeerState::Suspended(Cause::Admin), 1));
+        assert_eq!((seen.state, seen.backlog), (PeerState::Suspended(SuspendReason::Admin), 1));
     })
     .await;
 }
@@ -193,9 +193,9 @@ async fn eviction_never_resets_crash_count() {
     .await;
 }
 
-fn typing() -> Fleeting {
+fn typing() -> EphemeralItem {
     let edu = Edu { kind: "typing".into(), content: Bytes::from_static(b"{}") };
-    Fleeting { key: None, until: crate::rig::BASE.after(Duration::from_secs(1 << 20)), edu }
+    EphemeralItem { key: None, until: crate::rig::BASE.after(Duration::from_secs(1 << 20)), edu }
 }
 
 /// A peer each that takes everything after a moment, and that must never be written to twice at once.
@@ -206,7 +206,7 @@ struct OneAtATime {
 }
 
 impl Transport for OneAtATime {
-    fn push(&self, frame: OutFrame) -> Task<Result<Answered, PushFailure>> {
+    fn push(&self, frame: OutboundBatch) -> Task<Result<PushResponse, PushFailure>> {
         assert!(self.under_way.lock().unwrap().insert(frame.to.clone()), "{} is written to by two actors", frame.to);
         let (under_way, all) = (self.under_way.clone(), self.taken.clone());
         Box::pin(async move {
@@ -218,7 +218,12 @@ impl Transport for OneAtATime {
         })
     }
 
-    fn fetch(&self, _: &ServerName, _: Want, _: Deadlines) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
+    fn fetch(
+        &self,
+        _: &ServerName,
+        _: FetchRequest,
+        _: RequestDeadlines,
+    ) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
         Box::pin(async { Ok(vec![]) })
     }
 }
@@ -231,7 +236,7 @@ async fn push_until_taken(rig: &Rig, from: &ServerName, seq: u64) -> u32 {
                 assert_eq!(ack, Ack::Ok(Seq(seq)));
                 return turned_away;
             }
-            Err(Refusal::Busy { limit: "peers.resident_max", .. }) => {
+            Err(Refusal::LimitReached { limit: "peers.resident_max", .. }) => {
                 tokio::time::sleep(Duration::from_millis(fastrand::u64(1..5))).await;
             }
             Err(other) => panic!("{other}"),
@@ -257,7 +262,7 @@ async fn repeated_eviction_loses_nothing() {
                     let id = format!("s{place}-{seq}");
                     rig.submit(&id, std::slice::from_ref(&peer), 1).await.unwrap();
                     if chance.bool() {
-                        rig.gateway.weak(&peer, typing()).await.unwrap();
+                        rig.gateway.send_ephemeral(&peer, typing()).await.unwrap();
                     }
                     rig.gateway.peer(&peer).await.unwrap();
                     tokio::time::sleep(Duration::from_millis(chance.u64(0..12))).await;
@@ -280,18 +285,18 @@ async fn repeated_eviction_loses_nothing() {
 }
 
 /// Keeps two peers in memory, and sees it when one is started that still lives: what an actor is made of holds its limits.
-struct Midwife {
+struct DoubleStartDetector {
     limits: HashMap<ServerName, Arc<PeerLimits>>,
     ownership: Arc<dyn Ownership>,
     births: AtomicUsize,
 }
 
-impl Midwife {
+impl DoubleStartDetector {
     /// So many holds on its limits a living actor has at least: the shell, its door, its machine and both halves of that.
     const ALIVE: usize = 5;
 }
 
-impl Roster for Midwife {
+impl PeerConfig for DoubleStartDetector {
     fn limits(&self, server: &ServerName) -> Option<Arc<PeerLimits>> {
         self.limits.get(server).cloned()
     }
@@ -309,7 +314,7 @@ impl Roster for Midwife {
     }
 }
 
-impl Ownership for Midwife {
+impl Ownership for DoubleStartDetector {
     fn claim(&self, peer: &ServerName) -> Option<Fence> {
         // Ours, the router's, and one a caller for a moment.
         let most = 2 + THREADS;
@@ -341,7 +346,7 @@ async fn concurrent_callers_meet_one_actor() {
         let rig = Rig::start(&Disk::new(), |ports| {
             let each = peers.iter().map(|peer| (peer.clone(), Arc::new(limits()))).collect();
             let ownership = ports.ownership.clone();
-            let new = Arc::new(Midwife { limits: each, ownership, births: AtomicUsize::new(0) });
+            let new = Arc::new(DoubleStartDetector { limits: each, ownership, births: AtomicUsize::new(0) });
             (ports.roster, ports.ownership) = (new.clone(), new.clone());
             midwife = Some(new);
         });
@@ -356,7 +361,7 @@ async fn concurrent_callers_meet_one_actor() {
                         peers.rotate_left(place);
                         for peer in &peers {
                             while let Err(refusal) = gateway.accept(peer, pushed(seq, 1)).await {
-                                assert!(matches!(refusal, Refusal::Busy { .. }), "{refusal}");
+                                assert!(matches!(refusal, Refusal::LimitReached { .. }), "{refusal}");
                                 tokio::task::yield_now().await;
                             }
                         }

@@ -7,14 +7,14 @@ use std::time::Duration;
 use actors::gateway::Gateway;
 use actors::limits::{BackoffLimits, PeerLimits};
 use actors::model::{
-    Ack, Answered, Digest, FeedItem, InboundPush, Index, Label, Millis, OutFrame, PeerStatus, Position, PushFailure,
-    Refusal, Seq, ServerName, Strong, StrongBody, Submission, Submitted,
+    Ack, BatchId, Digest, FeedItem, InboundPush, Index, Millis, OutboundBatch, PeerStatus, Position, PushFailure,
+    PushResponse, Refusal, Seq, ServerName, StrongBody, StrongUpdate, Submission, SubmittedContent,
 };
-use actors::ports::{Archive, Clock, FeedPage, Journal, Ports};
-use actors::router::{Router, Routes};
-use actors::testkit::{Everybody, PlainText, ScriptedTransport, TestClock, TestDisk};
+use actors::ports::{Clock, FeedPage, Journal, Ports, StoreReader};
+use actors::router::{ActorRegistry, Router};
+use actors::testkit::{AllowAllPeers, PlainText, ScriptedTransport, TestClock, TestDisk};
 use bytes::Bytes;
-use fernpost::store::{Place, Store, StoreOptions};
+use fernpost::store::{Store, StoreLocation, StoreOptions};
 use fernpost::wire::json::digest;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 
@@ -86,18 +86,18 @@ impl Rig {
 
     /// Under a clock that ran before.
     pub(crate) fn with_clock(disk: &Disk, clock: Arc<TestClock>, change: impl FnOnce(&mut Ports)) -> Self {
-        let options = StoreOptions { cache: 1 << 20, ..StoreOptions::new(Place::backend(disk.clone()), own()) };
-        let routes = Routes::default();
+        let options = StoreOptions { cache: 1 << 20, ..StoreOptions::new(StoreLocation::backend(disk.clone()), own()) };
+        let routes = ActorRegistry::default();
         let wakes = routes.clone();
         // A clock of its own: the one that tests break is the actors'.
         let stamps: Arc<dyn Clock> = Arc::new(TestClock::new(clock.now()));
-        let store = Store::open(options, stamps, Arc::new(move |woken| wakes.woken(woken))).unwrap();
+        let store = Store::open(options, stamps, Arc::new(move |woken| wakes.notify_outbox_grown(woken))).unwrap();
         let shared = Arc::new(store.clone());
         let mut ports = Ports {
             journal: shared.clone(),
             archive: shared.clone(),
             transport: Arc::new(ScriptedTransport::new(|_| Box::pin(std::future::pending()))),
-            roster: Arc::new(Everybody(Arc::new(limits()))),
+            roster: Arc::new(AllowAllPeers(Arc::new(limits()))),
             ownership: shared,
             disk: Arc::new(TestDisk::default()),
             clock: clock.clone(),
@@ -188,7 +188,7 @@ fn checked(seq: u64, bytes: &Bytes) -> u64 {
 pub(crate) fn pushed(seq: u64, count: u64) -> InboundPush {
     let first = seq + 1 - count;
     let strong =
-        (first..=seq).map(update).map(|bytes| Strong { digest: digest(&bytes), bytes, body: StrongBody::Plain });
+        (first..=seq).map(update).map(|bytes| StrongUpdate { digest: digest(&bytes), bytes, body: StrongBody::Plain });
     InboundPush { from_seq: Some(Seq(first)), seq: Seq(seq), strong: strong.collect(), weak: 0, verified: "network" }
 }
 
@@ -199,21 +199,21 @@ pub(crate) fn submission(id: &str, servers: &[ServerName], updates: u64) -> Subm
         accepted: BASE,
         servers: servers.to_vec(),
         left_out: vec![],
-        what: Submitted::Updates((0..updates).map(|n| Bytes::from(format!(r#"{{"id":"{id}.{n}"}}"#))).collect()),
+        what: SubmittedContent::Updates((0..updates).map(|n| Bytes::from(format!(r#"{{"id":"{id}.{n}"}}"#))).collect()),
     }
 }
 
 /// What a peer says that has taken a frame.
-pub(crate) fn taken(frame: &OutFrame) -> Result<Answered, PushFailure> {
-    let Label::Numbers { last, .. } = frame.label else { panic!("updates are numbered") };
-    Ok(Answered { ack: Ack::Ok(last), window: Some(100), refused: vec![], reason: None })
+pub(crate) fn taken(frame: &OutboundBatch) -> Result<PushResponse, PushFailure> {
+    let BatchId::SeqRange { last, .. } = frame.label else { panic!("updates are numbered") };
+    Ok(PushResponse { ack: Ack::Ok(last), window: Some(100), refused: vec![], reason: None })
 }
 
 /// What a peer says that wants to be left alone.
-pub(crate) fn wait(seconds: u64) -> Result<Answered, PushFailure> {
-    Ok(Answered { ack: Ack::Wait(Duration::from_secs(seconds)), window: Some(100), refused: vec![], reason: None })
+pub(crate) fn wait(seconds: u64) -> Result<PushResponse, PushFailure> {
+    Ok(PushResponse { ack: Ack::Wait(Duration::from_secs(seconds)), window: Some(100), refused: vec![], reason: None })
 }
 
-pub(crate) fn unreachable() -> Result<Answered, PushFailure> {
+pub(crate) fn unreachable() -> Result<PushResponse, PushFailure> {
     Err(PushFailure::Unreachable("nobody listens".to_owned()))
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actors::change::Change;
-use actors::model::{Ack, Item, Label, OutFrame, Position, Refusal, Seq, ServerName};
-use actors::ports::{Archive, Journal, Ownership, Urgency};
+use actors::model::{Ack, BatchId, Item, OutboundBatch, Position, Refusal, Seq, ServerName};
+use actors::ports::{CommitPriority, Journal, Ownership, StoreReader};
 use bytes::Bytes;
 
 use crate::disk::{Disk, Survives};
@@ -62,7 +62,7 @@ async fn play(rig: &Rig) -> Answered {
         }
         let fence = rig.store.claim_feed().unwrap();
         let acked = vec![Change::FeedAcked { upto: Position(answered.taken) }];
-        let acked = rig.store.submit(fence, acked, Urgency::Now).committed().await;
+        let acked = rig.store.submit(fence, acked, CommitPriority::Now).committed().await;
         if answered.note(&acked.map_err(|_| Refusal::OutcomeUnknown)) {
             answered.feed = answered.taken;
         }
@@ -86,9 +86,9 @@ async fn play(rig: &Rig) -> Answered {
 }
 
 /// Everything a peer was sent, by number.
-fn sent(frames: &[OutFrame], to: &ServerName, into: &mut BTreeMap<u64, Bytes>) {
+fn sent(frames: &[OutboundBatch], to: &ServerName, into: &mut BTreeMap<u64, Bytes>) {
     for frame in frames.iter().filter(|frame| frame.to == *to) {
-        let Label::Numbers { last, .. } = frame.label else { panic!("updates are numbered") };
+        let BatchId::SeqRange { last, .. } = frame.label else { panic!("updates are numbered") };
         let first = last.0 + 1 - frame.items.len() as u64;
         for (number, bytes) in (first..).zip(frame.items.iter().map(Item::bytes)) {
             let before = into.insert(number, bytes.clone());

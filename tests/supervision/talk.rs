@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::limits::PeerLimits;
-use actors::model::{PeerState, ServerName, Submitted};
-use actors::ports::Archive;
-use actors::testkit::Everybody;
+use actors::model::{PeerState, ServerName, SubmittedContent};
+use actors::ports::StoreReader;
+use actors::testkit::AllowAllPeers;
 use bytes::Bytes;
 
 use crate::disk::Disk;
@@ -21,7 +21,7 @@ const WEATHER: Weather = Weather { requests_lost: 0.1, answers_lost: 0.2, delay_
 fn gateway(network: &Arc<Network>, name: ServerName) -> Rig {
     let rig = Rig::start(&Disk::new(), |ports| {
         ports.transport = network.wire(name.clone());
-        ports.roster = Arc::new(Everybody(Arc::new(PeerLimits { batch_items: 7, intake_items: 7, ..limits() })));
+        ports.roster = Arc::new(AllowAllPeers(Arc::new(PeerLimits { batch_items: 7, intake_items: 7, ..limits() })));
     });
     network.join(name, rig.gateway.clone());
     rig
@@ -36,7 +36,7 @@ async fn submit_all(rig: &Rig, to: ServerName, mut chance: fastrand::Rng) -> Vec
             break;
         }
         let submission = submission(&format!("s{call}"), std::slice::from_ref(&to), chance.u64(1..=left.min(6)));
-        let Submitted::Updates(updates) = &submission.what else { panic!("updates were made") };
+        let SubmittedContent::Updates(updates) = &submission.what else { panic!("updates were made") };
         submitted.extend(updates.iter().cloned());
         rig.gateway.submit(submission).await.unwrap();
         tokio::time::sleep(Duration::from_millis(chance.u64(0..2_000))).await;

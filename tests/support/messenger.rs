@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use actors::change::Change;
 use actors::model::{
-    ContextId, Digest, Draft, FedPdu, FeedEntry, FeedItem, ParkedWhat, PduRef, Position, Refusal, ServerName,
+    ContextId, Digest, FeedEntry, FeedItem, FeedPdu, ParkedWhat, PduDraft, PduRef, Position, Refusal, ServerName,
 };
-use actors::ports::{Archive, FeedPage, Journal, Ownership, Urgency};
+use actors::ports::{CommitPriority, FeedPage, Journal, Ownership, StoreReader};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -39,7 +39,7 @@ pub(crate) struct Text<'a> {
 }
 
 impl<'a> Text<'a> {
-    pub(crate) fn of(pdu: &'a FedPdu) -> Self {
+    pub(crate) fn of(pdu: &'a FeedPdu) -> Self {
         Self::read(&pdu.bytes)
     }
 
@@ -55,8 +55,8 @@ impl<'a> Text<'a> {
 }
 
 /// Something to say; its text is its id.
-pub(crate) fn draft(id: &str) -> Draft {
-    Draft {
+pub(crate) fn draft(id: &str) -> PduDraft {
+    PduDraft {
         submission: id.parse().unwrap(),
         digest: Digest([7; 16]),
         accepted: crate::network::BASE,
@@ -86,7 +86,7 @@ impl Node {
         self.say_draft(room, draft(id)).await
     }
 
-    pub(crate) async fn say_draft(&self, room: &str, draft: Draft) -> Result<(), Refusal> {
+    pub(crate) async fn say_draft(&self, room: &str, draft: PduDraft) -> Result<(), Refusal> {
         let Some(gateway) = self.alive() else { return Err(Refusal::Stopping) };
         let composed = gateway.compose(&context(room), vec![draft]).await?;
         composed.into_iter().next().expect("one a draft").map(|_| ())
@@ -106,7 +106,7 @@ impl Node {
         let acknowledge = async |upto| {
             let fence = store.claim_feed().expect("ours");
             // A journal that has failed is no business of the messenger's: it reads on in the next life.
-            let _ = store.submit(fence, vec![Change::FeedAcked { upto }], Urgency::Now).committed().await;
+            let _ = store.submit(fence, vec![Change::FeedAcked { upto }], CommitPriority::Now).committed().await;
         };
         let read = self.read_to();
         if acknowledges && store.feed_bounds().borrow().acked < read {
@@ -153,7 +153,7 @@ impl Node {
     }
 
     /// PDUs read so far, in order.
-    pub(crate) fn pdus(&self) -> Vec<FedPdu> {
+    pub(crate) fn pdus(&self) -> Vec<FeedPdu> {
         let pdu = |entry: &FeedEntry| match &entry.item {
             FeedItem::Pdu(pdu) => Some((**pdu).clone()),
             _ => None,

@@ -4,15 +4,15 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use actors::model::{Deadlines, Millis, PushFailure, ServerName};
+use actors::model::{Millis, PushFailure, RequestDeadlines, ServerName};
 use bytes::Bytes;
-use fernpost::egress::{Method, Request};
+use fernpost::egress::{EgressMethod, EgressRequest};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
 /// How the wire behaves.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Weather {
+pub(crate) struct LinkFaults {
     /// The share of requests that never arrive.
     pub(crate) requests_lost: f64,
     /// The share of answers that never come back.
@@ -26,13 +26,13 @@ pub(crate) struct Weather {
 }
 
 /// Nothing is lost, and nothing takes time.
-pub(crate) const CALM: Weather =
-    Weather { requests_lost: 0.0, answers_lost: 0.0, repeated: 0.0, delay_max: Duration::ZERO, meddled: 0.0 };
+pub(crate) const CALM: LinkFaults =
+    LinkFaults { requests_lost: 0.0, answers_lost: 0.0, repeated: 0.0, delay_max: Duration::ZERO, meddled: 0.0 };
 
 /// A request as it reaches a gateway's door.
 pub(crate) struct Call {
     pub(crate) from: ServerName,
-    pub(crate) request: Request,
+    pub(crate) request: EgressRequest,
     pub(crate) answer: oneshot::Sender<Answer>,
 }
 
@@ -51,13 +51,13 @@ pub(crate) struct Sent {
     pub(crate) at: u64,
     pub(crate) from: ServerName,
     pub(crate) to: ServerName,
-    pub(crate) request: Request,
+    pub(crate) request: EgressRequest,
 }
 
 type Way = (ServerName, ServerName);
 
 /// Is told of everything the network carries.
-type Ear = Arc<dyn Fn(String) + Send + Sync>;
+type CallObserver = Arc<dyn Fn(String) + Send + Sync>;
 
 /// Who can be reached, and how well.
 pub(crate) struct Network {
@@ -73,10 +73,10 @@ struct State {
     held: HashSet<Way>,
     /// Ways back on which answers are made to look as a server of 2016 writes them.
     plain: HashSet<Way>,
-    weather: Weather,
+    weather: LinkFaults,
     chance: fastrand::Rng,
     sent: Vec<Sent>,
-    ear: Option<Ear>,
+    ear: Option<CallObserver>,
 }
 
 /// What becomes of one request.
@@ -91,7 +91,7 @@ struct Fate {
 
 impl Network {
     /// An empty network; the seed decides every loss.
-    pub(crate) fn new(seed: u64, weather: Weather) -> Arc<Self> {
+    pub(crate) fn new(seed: u64, weather: LinkFaults) -> Arc<Self> {
         let chance = fastrand::Rng::with_seed(seed);
         let (doors, down, held, plain, sent) = (HashMap::new(), HashSet::new(), HashSet::new(), HashSet::new(), vec![]);
         let state = State { doors, down, held, plain, weather, chance, sent, ear: None };
@@ -142,12 +142,12 @@ impl Network {
         self.change(|state| {
             state.down.clear();
             state.held.clear();
-            state.weather = Weather { delay_max: state.weather.delay_max, ..CALM };
+            state.weather = LinkFaults { delay_max: state.weather.delay_max, ..CALM };
         });
     }
 
     /// From now on it behaves like this.
-    pub(crate) fn becomes(&self, weather: Weather) {
+    pub(crate) fn becomes(&self, weather: LinkFaults) {
         self.state().weather = weather;
     }
 
@@ -175,7 +175,7 @@ impl Network {
 
     /// Who asked whom for PDUs so far: when, by whom, of whom, and which.
     pub(crate) fn asked(&self) -> Vec<(u64, String)> {
-        let gets = self.sent().into_iter().filter(|sent| sent.request.method == Method::Get);
+        let gets = self.sent().into_iter().filter(|sent| sent.request.method == EgressMethod::Get);
         let shown = |sent: Sent| {
             let wanted = sent.request.path.rsplit('/').nth(1).expect("an id").to_owned();
             (sent.at, format!("{} asks {} for {wanted}", short(&sent.from), short(&sent.to)))
@@ -210,8 +210,8 @@ impl Network {
     pub(crate) async fn send(
         self: Arc<Self>,
         way: Way,
-        request: Request,
-        deadlines: Deadlines,
+        request: EgressRequest,
+        deadlines: RequestDeadlines,
     ) -> Result<Bytes, PushFailure> {
         let at = u64::try_from(self.since.elapsed().as_millis()).expect("64 bits");
         let sent = Sent { at, from: way.0.clone(), to: way.1.clone(), request: request.clone() };
@@ -222,7 +222,12 @@ impl Network {
         answer
     }
 
-    async fn exchange(self: Arc<Self>, way: Way, request: Request, deadlines: Deadlines) -> Result<Bytes, PushFailure> {
+    async fn exchange(
+        self: Arc<Self>,
+        way: Way,
+        request: EgressRequest,
+        deadlines: RequestDeadlines,
+    ) -> Result<Bytes, PushFailure> {
         let fate = self.fate();
         if self.is_down(&way) {
             sleep(Duration::from_millis(1)).await;
@@ -251,7 +256,7 @@ impl Network {
     }
 
     /// Hand a request over at the other end, when it gets there. No answer: nobody is there, or went amid it.
-    async fn carry(self: Arc<Self>, way: Way, request: Request, there: Duration) -> Option<Answer> {
+    async fn carry(self: Arc<Self>, way: Way, request: EgressRequest, there: Duration) -> Option<Answer> {
         sleep(there).await;
         loop {
             let changed = self.ways.notified();
@@ -267,7 +272,7 @@ impl Network {
     }
 
     /// Straight to the door, whatever the weather: what a test sends itself.
-    pub(crate) async fn knock(&self, (from, to): Way, request: Request) -> Option<Answer> {
+    pub(crate) async fn knock(&self, (from, to): Way, request: EgressRequest) -> Option<Answer> {
         let door = self.state().doors.get(&to).cloned()?;
         let (answer, answered) = oneshot::channel();
         door.send(Call { from, request, answer }).ok()?;

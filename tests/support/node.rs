@@ -15,22 +15,22 @@ use actix_web::test::{TestRequest, init_service};
 use actors::gateway::Gateway;
 use actors::model::{FeedEntry, Position, ServerName};
 use actors::ports::Ports;
-use actors::router::{Router, Routes};
+use actors::router::{ActorRegistry, Router};
 use actors::testkit::{TestClock, TestDisk};
-use fernpost::egress::Method;
+use fernpost::egress::EgressMethod;
 use fernpost::forgetting;
 use fernpost::http::body::BodyLimit;
-use fernpost::http::guard::protect;
+use fernpost::http::guard::error_middleware;
 use fernpost::http::identity::ORIGIN_HEADER;
-use fernpost::store::{Lane, Place, Store, StoreOptions};
-use fernpost::wire::acquaintance::Knowledge;
-use fernpost::wire::{Gate, pdu, routes};
+use fernpost::store::{BlockingExecutor, Store, StoreLocation, StoreOptions};
+use fernpost::wire::acquaintance::StoreReferenceContext;
+use fernpost::wire::{DialectServices, pdu, routes};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 
 use crate::disk::{Disk, Survives};
 use crate::network::{Answer, Call, Network};
-use crate::surroundings::{Book, Wire, address, server};
+use crate::surroundings::{TestConfig, Wire, address, server};
 
 /// Puts other surroundings around a gateway, at each of its starts.
 pub(crate) type Change = Rc<dyn Fn(&mut Ports, &Arc<TestClock>)>;
@@ -55,9 +55,9 @@ pub(crate) struct Node {
     pub(crate) name: ServerName,
     pub(crate) clock: Arc<TestClock>,
     network: Arc<Network>,
-    book: Arc<Book>,
+    book: Arc<TestConfig>,
     change: Change,
-    lane: Lane,
+    lane: BlockingExecutor,
     disk: RefCell<Disk>,
     life: RefCell<Option<Life>>,
     /// All that the messenger has read.
@@ -86,23 +86,29 @@ impl Drop for Abort {
 impl Node {
     /// A gateway as usual.
     pub(crate) async fn usual(network: &Arc<Network>, name: &str) -> Rc<Self> {
-        Self::start(network, name, Book::usual(name)).await
+        Self::start(network, name, TestConfig::usual(name)).await
     }
 
     /// A gateway with this configuration, on an empty disk.
-    pub(crate) async fn start(network: &Arc<Network>, name: &str, book: Book) -> Rc<Self> {
+    pub(crate) async fn start(network: &Arc<Network>, name: &str, book: TestConfig) -> Rc<Self> {
         Self::changed(network, name, book, Rc::new(|_, _| {})).await
     }
 
     /// The same, in other surroundings.
-    pub(crate) async fn changed(network: &Arc<Network>, name: &str, book: Book, change: Change) -> Rc<Self> {
-        let node = Self::built(network, name, book, change, Lane::Common);
+    pub(crate) async fn changed(network: &Arc<Network>, name: &str, book: TestConfig, change: Change) -> Rc<Self> {
+        let node = Self::built(network, name, book, change, BlockingExecutor::Common);
         node.begin().await;
         node
     }
 
     /// A gateway that has not begun.
-    pub(crate) fn built(network: &Arc<Network>, name: &str, book: Book, change: Change, lane: Lane) -> Rc<Self> {
+    pub(crate) fn built(
+        network: &Arc<Network>,
+        name: &str,
+        book: TestConfig,
+        change: Change,
+        lane: BlockingExecutor,
+    ) -> Rc<Self> {
         Rc::new(Self {
             name: server(name),
             clock: Arc::new(TestClock::new(crate::network::BASE)),
@@ -133,8 +139,12 @@ impl Node {
         };
         set.spawn_local(async move {
             let (gateway, store) = build.build();
-            let gate = Gate { intake: Arc::new(gateway.clone()), admission: build.book, body: BodyLimit::default() };
-            let app = App::new().wrap(from_fn(protect)).configure(|config| routes(&gate, config));
+            let gate = DialectServices {
+                intake: Arc::new(gateway.clone()),
+                admission: build.book,
+                body: BodyLimit::default(),
+            };
+            let app = App::new().wrap(from_fn(error_middleware)).configure(|config| routes(&gate, config));
             let app = Rc::new(init_service(app).await);
             drop(gate);
             let _ = built.send((gateway, store));
@@ -214,9 +224,9 @@ struct Build {
     name: ServerName,
     clock: Arc<TestClock>,
     network: Arc<Network>,
-    book: Arc<Book>,
+    book: Arc<TestConfig>,
     change: Change,
-    lane: Lane,
+    lane: BlockingExecutor,
     disk: Disk,
 }
 
@@ -224,17 +234,17 @@ impl Build {
     /// As the real thing is composed.
     fn build(&self) -> (Gateway, Store) {
         let us = self.name.clone();
-        let place = Place::backend(self.disk.clone());
+        let place = StoreLocation::backend(self.disk.clone());
         let lane = self.lane.clone();
         let options = StoreOptions { cache: 1 << 20, lane, ..StoreOptions::new(place, us.clone()) };
-        let (routes, clock) = (Routes::default(), self.clock.clone());
+        let (routes, clock) = (ActorRegistry::default(), self.clock.clone());
         let wakes = routes.clone();
         // The writer has a clock of its own: the one that tests break is the actors'.
         let stamps = Arc::new(clock.unbroken());
-        let store = Store::open(options, stamps, Arc::new(move |woken| wakes.woken(woken))).unwrap();
+        let store = Store::open(options, stamps, Arc::new(move |woken| wakes.notify_outbox_grown(woken))).unwrap();
         let shared = Arc::new(store.clone());
         let past = shared.clone();
-        let knowledge = Knowledge { us: us.clone(), archive: shared.clone(), roster: self.book.clone() };
+        let knowledge = StoreReferenceContext { us: us.clone(), archive: shared.clone(), roster: self.book.clone() };
         let mut ports = Ports {
             journal: shared.clone(),
             archive: shared.clone(),
@@ -243,7 +253,7 @@ impl Build {
             ownership: shared,
             disk: Arc::new(TestDisk::default()),
             clock,
-            text: Arc::new(pdu::Text),
+            text: Arc::new(pdu::ContentText),
             us,
         };
         (self.change)(&mut ports, &self.clock);
@@ -282,9 +292,9 @@ where
 /// A request as it comes out of a socket.
 fn written(call: &Call) -> TestRequest {
     let method = match call.request.method {
-        Method::Get => HttpMethod::GET,
-        Method::Post => HttpMethod::POST,
-        Method::Put => HttpMethod::PUT,
+        EgressMethod::Get => HttpMethod::GET,
+        EgressMethod::Post => HttpMethod::POST,
+        EgressMethod::Put => HttpMethod::PUT,
     };
     let request = TestRequest::default().method(method).uri(&call.request.path);
     let request =

@@ -3,13 +3,15 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use actors::limits::{BackoffLimits, ContextLimits, OverloadLimits, PeerLimits, Speech};
-use actors::model::{Answered, BadPdu, Deadlines, OutFrame, Pdu, Pulled, PushFailure, ServerName, Want};
-use actors::ports::{Roster, Task, Transport};
-use fernpost::http::identity::Admission;
-use fernpost::wire::acquaintance::Knowledge;
+use actors::limits::{BackoffLimits, ContextLimits, DialectKind, OverloadLimits, PeerLimits};
+use actors::model::{
+    BadPdu, FetchRequest, OutboundBatch, Pdu, PullResponse, PushFailure, PushResponse, RequestDeadlines, ServerName,
+};
+use actors::ports::{PeerConfig, Task, Transport};
+use fernpost::http::identity::PeerAuthPolicy;
+use fernpost::wire::acquaintance::StoreReferenceContext;
 use fernpost::wire::dialect_of;
-use fernpost::wire::pdu::{Acquaintance, Reader};
+use fernpost::wire::pdu::{PduReader, ReferenceContext};
 use fernpost::wire::transactions::fetch;
 
 use crate::network::Network;
@@ -19,7 +21,7 @@ pub(crate) fn server(name: &str) -> ServerName {
 }
 
 /// The compiled-in limits without chance.
-pub(crate) fn limits(speech: Speech) -> PeerLimits {
+pub(crate) fn limits(speech: DialectKind) -> PeerLimits {
     let backoff = BackoffLimits { jitter: 0.0, ..PeerLimits::default().backoff };
     PeerLimits { backoff, speech, ..PeerLimits::default() }
 }
@@ -35,18 +37,18 @@ pub(crate) fn address(name: &ServerName) -> IpAddr {
 
 /// The configuration of one gateway.
 #[derive(Clone)]
-pub(crate) struct Book {
+pub(crate) struct TestConfig {
     pub(crate) peers: Vec<(ServerName, Arc<PeerLimits>)>,
     pub(crate) contexts: Arc<ContextLimits>,
     pub(crate) overload: OverloadLimits,
 }
 
-impl Book {
+impl TestConfig {
     /// The usual one: updates are spoken with red and blue, transactions where green is one of the two.
     pub(crate) fn usual(us: &str) -> Self {
         let speech = |other: &str| match us == "green" || other == "green" {
-            true => Speech::Transactions,
-            false => Speech::Updates,
+            true => DialectKind::Transactions,
+            false => DialectKind::Updates,
         };
         let others = EVERYBODY.iter().filter(|other| **other != us);
         let peers = others.map(|other| (server(other), Arc::new(limits(speech(other))))).collect();
@@ -73,7 +75,7 @@ impl Book {
     }
 }
 
-impl Roster for Book {
+impl PeerConfig for TestConfig {
     fn limits(&self, server: &ServerName) -> Option<Arc<PeerLimits>> {
         self.peers.iter().find(|(other, _)| other == server).map(|(_, limits)| limits.clone())
     }
@@ -91,21 +93,21 @@ impl Roster for Book {
     }
 }
 
-impl Admission for Book {
+impl PeerAuthPolicy for TestConfig {
     fn denied(&self, _: &ServerName) -> bool {
         false
     }
 
-    fn believes(&self, server: &ServerName, from: IpAddr) -> bool {
-        self.who_may_be(from).as_ref() == Some(server)
+    fn allows_address(&self, server: &ServerName, from: IpAddr) -> bool {
+        self.peer_by_address(from).as_ref() == Some(server)
     }
 
-    fn who_may_be(&self, from: IpAddr) -> Option<ServerName> {
+    fn peer_by_address(&self, from: IpAddr) -> Option<ServerName> {
         self.peers.iter().map(|(name, _)| name).find(|name| address(name) == from).cloned()
     }
 
-    fn knows(&self, from: IpAddr) -> bool {
-        self.who_may_be(from).is_some()
+    fn is_peer_address(&self, from: IpAddr) -> bool {
+        self.peer_by_address(from).is_some()
     }
 
     fn listed(&self, server: &ServerName) -> bool {
@@ -116,11 +118,11 @@ impl Admission for Book {
 /// The way outward of one gateway.
 pub(crate) struct Wire {
     pub(crate) network: Arc<Network>,
-    pub(crate) knowledge: Knowledge,
+    pub(crate) knowledge: StoreReferenceContext,
 }
 
 impl Transport for Wire {
-    fn push(&self, frame: OutFrame) -> Task<Result<Answered, PushFailure>> {
+    fn push(&self, frame: OutboundBatch) -> Task<Result<PushResponse, PushFailure>> {
         let (network, us) = (self.network.clone(), self.knowledge.us.clone());
         let dialect = dialect_of(&frame.label);
         let request = dialect.encode_push(&us, &frame, self.knowledge.habits(&frame.to));
@@ -133,26 +135,31 @@ impl Transport for Wire {
     fn fetch(
         &self,
         from: &ServerName,
-        want: Want,
-        deadlines: Deadlines,
+        want: FetchRequest,
+        deadlines: RequestDeadlines,
     ) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
         let (network, knowledge, from) = (self.network.clone(), self.knowledge.clone(), from.clone());
         Box::pin(async move {
             let way = (knowledge.us.clone(), from.clone());
             match network.send(way, fetch::encode(&want, knowledge.habits(&from)), deadlines).await {
-                Ok(body) => fetch::decode(&want, &body, &Reader::new(&from, &knowledge)),
-                Err(PushFailure::Refused { status, .. }) if fetch::says_none(&want, status) => Ok(vec![]),
+                Ok(body) => fetch::decode(&want, &body, &PduReader::new(&from, &knowledge)),
+                Err(PushFailure::Refused { status, .. }) if fetch::means_not_found(&want, status) => Ok(vec![]),
                 Err(failure) => Err(failure),
             }
         })
     }
 
-    fn pull(&self, from: &ServerName, after: u64, deadlines: Deadlines) -> Task<Result<Pulled, PushFailure>> {
+    fn pull(
+        &self,
+        from: &ServerName,
+        after: u64,
+        deadlines: RequestDeadlines,
+    ) -> Task<Result<PullResponse, PushFailure>> {
         let (network, knowledge, from) = (self.network.clone(), self.knowledge.clone(), from.clone());
         Box::pin(async move {
             let way = (knowledge.us.clone(), from.clone());
             let body = network.send(way, fetch::encode_pull(&knowledge.us, after), deadlines).await?;
-            fetch::decode_pull(&body, &Reader::new(&from, &knowledge))
+            fetch::decode_pull(&body, &PduReader::new(&from, &knowledge))
         })
     }
 }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use actors::model::{Ack, Answered, Deadlines, Fate, Item, Label, Objection, OutFrame, PushFailure, Receipt, Seq};
+use actors::model::{
+    Ack, BatchId, DeadLetterReason, Item, ItemObjection, OutboundBatch, PushFailure, PushResponse, Receipt,
+    RequestDeadlines, Seq,
+};
 use bytes::Bytes;
 use fernpost::wire::updates::answer::{decode, encode};
 use proptest::prelude::*;
@@ -34,20 +37,20 @@ fn reasons_of_waits_are_kept() {
 type Read = (Ack, Option<u32>);
 
 /// Three updates on their way, numbered 5, 6 and 7.
-fn frame() -> OutFrame {
+fn frame() -> OutboundBatch {
     let second = Duration::from_secs(1);
-    OutFrame {
+    OutboundBatch {
         to: "blue.example".parse().expect("a name"),
-        label: Label::Numbers { first: Some(Seq(5)), last: Seq(7) },
+        label: BatchId::SeqRange { first: Some(Seq(5)), last: Seq(7) },
         items: vec![Item::Update(Bytes::from_static(b"{}")); 3],
         weak: vec![],
-        deadlines: Deadlines { connect: second, total: second },
+        deadlines: RequestDeadlines { connect: second, total: second },
     }
 }
 
 fn read(body: &[u8]) -> Option<Read> {
     match decode(&frame(), &Bytes::copy_from_slice(body)) {
-        Ok(Answered { ack, window, .. }) => Some((ack, window)),
+        Ok(PushResponse { ack, window, .. }) => Some((ack, window)),
         Err(PushFailure::Unreadable(_)) => None,
         Err(other) => panic!("{other} for {}", String::from_utf8_lossy(body)),
     }
@@ -144,7 +147,8 @@ fn parked_updates_are_told_by_number() {
     let written = encode(&Receipt { ack: ok(7), parked }, 100);
     assert_eq!(written, r#"{"receive":"ok","seq":7,"window":100,"parked":[[5,"NOT_A_PARTICIPANT"],[7,"BAD_PDU"]]}"#);
     let read = |body: &str| decode(&frame(), &Bytes::from(body.to_owned())).expect("an answer").refused;
-    let parked = |place, reason: &str| Objection { place, fate: Fate::ParkedByPeer, reason: reason.to_owned() };
+    let parked =
+        |place, reason: &str| ItemObjection { place, fate: DeadLetterReason::ParkedByPeer, reason: reason.to_owned() };
     assert_eq!(read(&written), [parked(0, "NOT_A_PARTICIPANT"), parked(2, "BAD_PDU")]);
     let long = "X".repeat(1000);
     for (list, expected) in [

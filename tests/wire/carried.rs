@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use actors::model::{Deadlines, Edu, InboundPush, Item, Label, OutFrame, Seq, StrongBody};
+use actors::model::{BatchId, Edu, InboundPush, Item, OutboundBatch, RequestDeadlines, Seq, StrongBody};
 use bytes::Bytes;
 use fernpost::wire::json::digest;
-use fernpost::wire::pdu::{PDU_NESTING_MAX, Reader};
+use fernpost::wire::pdu::{PDU_NESTING_MAX, PduReader};
 use fernpost::wire::updates::envelope::{decode, encode};
 
 use crate::circle::{Circle, name, reference, text};
@@ -15,7 +15,7 @@ const PDU: &str = r#"{"pdu_id":"i","origin":"blue","context":"c","ts":1,"pdu_typ
 
 fn read(body: &Bytes) -> InboundPush {
     let circle = Circle::default();
-    decode(body, 9, &Reader::new(&name("blue"), &circle), "network").expect("a push")
+    decode(body, 9, &PduReader::new(&name("blue"), &circle), "network").expect("a push")
 }
 
 /// One strong update between two plain ones.
@@ -91,15 +91,15 @@ fn push_encodes_updates_pdus_and_ephemeral() {
     let second = Duration::from_secs(1);
     let typing =
         |n: u8| Edu { kind: "typing".to_owned(), content: format!(r#"{{"update":"typing","n": {n}}}"#).into() };
-    let mut frame = OutFrame {
+    let mut frame = OutboundBatch {
         to: name("blue"),
-        label: Label::Numbers { first: Some(Seq(4)), last: Seq(5) },
+        label: BatchId::SeqRange { first: Some(Seq(4)), last: Seq(5) },
         items: vec![
             Item::Update(Bytes::from_static(b"{\"a\": 1.0}")),
             Item::Pdu(reference("blue", "i"), Bytes::from_static(PDU.as_bytes())),
         ],
         weak: vec![typing(1), typing(2)],
-        deadlines: Deadlines { connect: second, total: second },
+        deadlines: RequestDeadlines { connect: second, total: second },
     };
     let strong = format!(r#""strong":[{{"a": 1.0}},{{"update":"pdu","pdu":{PDU}}}],"seq":5,"from_seq":4"#);
     let weak = r#""weak":[{"update":"typing","n": 1},{"update":"typing","n": 2}]"#;

@@ -2,11 +2,11 @@
 
 use std::sync::Mutex;
 
-use actors::limits::Habits;
+use actors::limits::InteropQuirks;
 use actors::model::{BadPdu, ContextId, Pdu, PduRef, ServerName};
 use actors::ports::ArchiveError;
 use bytes::Bytes;
-use fernpost::wire::pdu::{Acquaintance, PairOrder, Reader};
+use fernpost::wire::pdu::{PairOrder, PduReader, ReferenceContext};
 use serde_json::value::RawValue;
 
 pub(crate) fn name(text: &str) -> ServerName {
@@ -26,7 +26,7 @@ pub(crate) struct Circle {
     pub(crate) asked: Mutex<Vec<&'static str>>,
     pub(crate) broken: bool,
     /// Of every peer.
-    pub(crate) habits: Habits,
+    pub(crate) habits: InteropQuirks,
 }
 
 impl Circle {
@@ -38,16 +38,16 @@ impl Circle {
     /// What becomes of a PDU that blue sent.
     pub(crate) fn read(&self, text: &str, usual: PairOrder) -> Result<Pdu, BadPdu> {
         let raw: &RawValue = serde_json::from_str(text).expect("JSON");
-        Reader { usual, ..Reader::new(&name("blue"), self) }.read(raw)
+        PduReader { usual, ..PduReader::new(&name("blue"), self) }.read(raw)
     }
 }
 
-impl Acquaintance for Circle {
+impl ReferenceContext for Circle {
     fn is_server(&self, name: &ServerName) -> bool {
         ["red", "blue"].contains(&name.as_str())
     }
 
-    fn habits(&self, _: &ServerName) -> Habits {
+    fn habits(&self, _: &ServerName) -> InteropQuirks {
         self.habits
     }
 

@@ -4,15 +4,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::limits::Habits;
+use actors::limits::InteropQuirks;
 use actors::model::{
-    Ack, Answered, BadPdu, Deadlines, Edu, Fate, Item, Label, Millis, Objection, OutFrame, Pdu, PushFailure, Seq,
-    Verdict, Want,
+    Ack, BadPdu, BatchId, DeadLetterReason, Edu, FetchRequest, Item, ItemObjection, Millis, OutboundBatch, Pdu,
+    PduVerdict, PushFailure, PushResponse, RequestDeadlines, Seq,
 };
 use actors::ports::{ServedPdu, Transport};
 use bytes::Bytes;
-use fernpost::egress::Egress;
-use fernpost::wire::pdu::Reader;
+use fernpost::egress::EgressClient;
+use fernpost::wire::pdu::PduReader;
 use fernpost::wire::transactions::fetch::{decode, decode_pull, encode, encode_pull};
 use fernpost::wire::transport::PeerTransport;
 
@@ -21,11 +21,12 @@ use crate::handler::{Scripted, scripted};
 use crate::sockets::{One, listen};
 
 const PDU: &str = r##"{"pdu_id":"#a/b","origin":"green","context":"c","ts":1,"pdu_type":"t","prev_pdus":[],"is_state":false,"content":{"n": 1e2}}"##;
-const DEADLINES: Deadlines = Deadlines { connect: Duration::from_secs(5), total: Duration::from_secs(20) };
+const DEADLINES: RequestDeadlines =
+    RequestDeadlines { connect: Duration::from_secs(5), total: Duration::from_secs(20) };
 
 fn transport(at: SocketAddr) -> PeerTransport {
     let us = name("red.example");
-    let egress = Egress::new(&us, Arc::new(One(format!("http://{at}")))).expect("builds");
+    let egress = EgressClient::new(&us, Arc::new(One(format!("http://{at}")))).expect("builds");
     PeerTransport::new(Arc::new(egress), us, Arc::new(Circle::default()))
 }
 
@@ -37,8 +38,8 @@ fn core() -> Scripted {
 async fn transaction_round_trip_returns_refusals() {
     let mut core = core();
     core.verdicts = Some(Ok(vec![
-        Verdict::Accepted,
-        Verdict::Refused { code: "NOT_A_PARTICIPANT", reason: "green does not take part".to_owned() },
+        PduVerdict::Accepted,
+        PduVerdict::Refused { code: "NOT_A_PARTICIPANT", reason: "green does not take part".to_owned() },
     ]));
     let core = Arc::new(core);
     let listening = listen(&core, Duration::from_secs(30));
@@ -47,17 +48,17 @@ async fn transaction_round_trip_returns_refusals() {
         Item::Pdu(reference(origin, id), Bytes::from(text))
     });
     let typing = Edu { kind: "typing".to_owned(), content: Bytes::from_static(b"{\"on\": true}") };
-    let frame = OutFrame {
+    let frame = OutboundBatch {
         to: name("blue.example"),
-        label: Label::Transaction { id: 1_404_835_423_001, prev: Some(9), ts: Millis(1_404_835_423_000) },
+        label: BatchId::Transaction { id: 1_404_835_423_001, prev: Some(9), ts: Millis(1_404_835_423_000) },
         items: sent.to_vec(),
         weak: vec![typing.clone()],
         deadlines: DEADLINES,
     };
     let reason = "NOT_A_PARTICIPANT: green does not take part".to_owned();
-    let refused = vec![Objection { place: 1, fate: Fate::Refused, reason }];
+    let refused = vec![ItemObjection { place: 1, fate: DeadLetterReason::Refused, reason }];
     let answered = transport(listening.address).push(frame).await;
-    assert_eq!(answered, Ok(Answered { ack: Ack::Taken, window: None, refused, reason: None }));
+    assert_eq!(answered, Ok(PushResponse { ack: Ack::Taken, window: None, refused, reason: None }));
     let (from, transaction) = core.transactions.lock().expect("not poisoned")[0].clone();
     assert_eq!((from.as_str(), transaction.id.as_str()), ("red.example", "1404835423001"));
     assert_eq!((transaction.prev_ids, transaction.edus), (vec!["9".to_owned()], vec![typing]));
@@ -79,8 +80,9 @@ async fn fetch_gives_pdu_or_nothing() {
     core.stored = vec![(reference("green", "#a/b"), served("c")), (reference("green", "secret"), served("other"))];
     let core = Arc::new(core);
     let listening = listen(&core, Duration::from_secs(30));
-    let fetch =
-        |origin, id| transport(listening.address).fetch(&name("blue"), Want::Pdu(reference(origin, id)), DEADLINES);
+    let fetch = |origin, id| {
+        transport(listening.address).fetch(&name("blue"), FetchRequest::Pdu(reference(origin, id)), DEADLINES)
+    };
     let fetched = fetch("green", "#a/b").await.expect("an answer");
     let [Ok(pdu)] = &fetched[..] else { panic!("{fetched:?}") };
     assert_eq!((&pdu.reference, pdu.depth), (&reference("green", "#a/b"), Some(7)));
@@ -101,7 +103,7 @@ async fn fetch_failure_is_no_miss() {
     core.broken = true;
     let core = Arc::new(core);
     let listening = listen(&core, Duration::from_secs(30));
-    let want = Want::Pdu(reference("green", "i"));
+    let want = FetchRequest::Pdu(reference("green", "i"));
     let failed = transport(listening.address).fetch(&name("blue"), want, DEADLINES).await;
     assert!(matches!(failed, Err(PushFailure::Troubled { status: 503, retry_after: Some(_), .. })), "{failed:?}");
     listening.handle.stop(false).await;
@@ -109,7 +111,8 @@ async fn fetch_failure_is_no_miss() {
 
 #[test]
 fn id_is_encoded_as_path_segment() {
-    let path = |origin, id| encode(&Want::Pdu(reference(origin, id)), Habits::default()).path.into_owned();
+    let path =
+        |origin, id| encode(&FetchRequest::Pdu(reference(origin, id)), InteropQuirks::default()).path.into_owned();
     assert_eq!(path("green", "a-b._~1"), "/matrix/federation/v1/pdu/green/a-b._~1/");
     assert_eq!(path("[::1]:80", "#a/b c?%"), "/matrix/federation/v1/pdu/%5B%3A%3A1%5D%3A80/%23a%2Fb%20c%3F%25/");
 }
@@ -117,8 +120,8 @@ fn id_is_encoded_as_path_segment() {
 #[test]
 fn backfill_query_writes_id_first() {
     let from = vec![reference("green", "#a"), reference("[::1]:80", "b,c")];
-    let want = Want::Backfill { context: "#room c".parse().expect("an id"), from, limit: 7 };
-    let path = encode(&want, Habits::default()).path.into_owned();
+    let want = FetchRequest::Backfill { context: "#room c".parse().expect("an id"), from, limit: 7 };
+    let path = encode(&want, InteropQuirks::default()).path.into_owned();
     assert_eq!(path, "/matrix/federation/v1/backfill/%23room%20c/?limit=7&v=%23a%2Cgreen&v=b%2Cc%2C%5B%3A%3A1%5D%3A80");
 }
 
@@ -131,8 +134,9 @@ fn stretch(pdus: &[(&str, &[&str])]) -> Vec<String> {
     };
     let body = format!(r#"{{"pdus":[{}]}}"#, pdus.iter().map(text).collect::<Vec<_>>().join(","));
     let circle = Circle::default();
-    let want = Want::Backfill { context: "c".parse().expect("an id"), from: vec![reference("green", "e")], limit: 4 };
-    let read = decode(&want, &Bytes::from(body), &Reader::new(&name("blue"), &circle)).expect("an answer");
+    let want =
+        FetchRequest::Backfill { context: "c".parse().expect("an id"), from: vec![reference("green", "e")], limit: 4 };
+    let read = decode(&want, &Bytes::from(body), &PduReader::new(&name("blue"), &circle)).expect("an answer");
     read.into_iter().map(|pdu| pdu.expect("sound").reference.id.to_string()).collect()
 }
 
@@ -155,7 +159,8 @@ fn pull_query_names_last_transaction() {
 #[test]
 fn pull_response_reports_progress() {
     let circle = Circle::default();
-    let read = |body: &str| decode_pull(&Bytes::copy_from_slice(body.as_bytes()), &Reader::new(&name("blue"), &circle));
+    let read =
+        |body: &str| decode_pull(&Bytes::copy_from_slice(body.as_bytes()), &PduReader::new(&name("blue"), &circle));
     let said = |body: &str| read(body).map(|pulled| (pulled.pdus.len(), pulled.upto, pulled.more));
     let page = format!(r#"{{"origin":"blue","ts":1,"transaction_id":"17","more":true,"pdus":[{PDU},{{}}]}}"#);
     assert_eq!(said(&page), Ok((2, Some(17), true)));
@@ -170,8 +175,8 @@ fn pull_response_reports_progress() {
 
 fn fetched(body: &str) -> Result<Vec<Result<Pdu, BadPdu>>, PushFailure> {
     let circle = Circle::default();
-    let want = Want::Pdu(reference("green", "#a/b"));
-    decode(&want, &Bytes::copy_from_slice(body.as_bytes()), &Reader::new(&name("blue"), &circle))
+    let want = FetchRequest::Pdu(reference("green", "#a/b"));
+    decode(&want, &Bytes::copy_from_slice(body.as_bytes()), &PduReader::new(&name("blue"), &circle))
 }
 
 #[test]

@@ -9,43 +9,43 @@ use actix_web::http::Method;
 use actix_web::middleware::from_fn;
 use actix_web::test::{TestRequest, init_service, try_call_service};
 use actix_web::{App, web};
-use actors::limits::{Habits, HistoryLimits};
+use actors::limits::{HistoryLimits, InteropQuirks};
 use actors::model::{
-    Ack, ContextId, InboundPush, InboundTransaction, Millis, PduRef, Receipt, Refusal, SentPage, Seq, ServerName,
-    StrongBody, Verdict,
+    Ack, ContextId, InboundPush, InboundTransaction, Millis, PduRef, PduVerdict, Receipt, Refusal, SentPage, Seq,
+    ServerName, StrongBody,
 };
 use actors::ports::{ArchiveError, ServedPdu};
 use bytes::Bytes;
 use fernpost::http::body::BodyLimit;
-use fernpost::http::guard::protect;
-use fernpost::http::identity::Admission;
+use fernpost::http::guard::error_middleware;
+use fernpost::http::identity::PeerAuthPolicy;
 use fernpost::wire::intake::Soon;
-use fernpost::wire::pdu::Acquaintance;
-use fernpost::wire::{Gate, Intake, routes};
+use fernpost::wire::pdu::ReferenceContext;
+use fernpost::wire::{DialectServices, FederationCore, routes};
 
 use crate::circle::name;
 
 /// red is believed on 10.1.0.0/16 and loopback, black is denied on 10.2.0.0/16; on 10.3.0.1 red and blue are both believed.
 pub(crate) struct Book;
 
-impl Admission for Book {
+impl PeerAuthPolicy for Book {
     fn denied(&self, server: &ServerName) -> bool {
         server.as_str() == "black.example"
     }
-    fn believes(&self, server: &ServerName, address: IpAddr) -> bool {
+    fn allows_address(&self, server: &ServerName, address: IpAddr) -> bool {
         let shared =
             address == IpAddr::from([10, 3, 0, 1]) && ["red.example", "blue.example"].contains(&server.as_str());
-        shared || self.who_may_be(address).as_ref() == Some(server)
+        shared || self.peer_by_address(address).as_ref() == Some(server)
     }
-    fn who_may_be(&self, address: IpAddr) -> Option<ServerName> {
+    fn peer_by_address(&self, address: IpAddr) -> Option<ServerName> {
         match address {
             IpAddr::V4(v4) if v4.octets()[..2] == [10, 1] || v4.is_loopback() => Some(name("red.example")),
             IpAddr::V4(v4) if v4.octets()[..2] == [10, 2] => Some(name("black.example")),
             _ => None,
         }
     }
-    fn knows(&self, address: IpAddr) -> bool {
-        self.who_may_be(address).is_some() || address == IpAddr::from([10, 3, 0, 1])
+    fn is_peer_address(&self, address: IpAddr) -> bool {
+        self.peer_by_address(address).is_some() || address == IpAddr::from([10, 3, 0, 1])
     }
     fn listed(&self, _: &ServerName) -> bool {
         true
@@ -56,7 +56,7 @@ impl Admission for Book {
 pub(crate) struct Scripted {
     pub(crate) answer: Result<Receipt, Refusal>,
     /// To a transaction; by default each PDU is accepted.
-    pub(crate) verdicts: Option<Result<Vec<Verdict>, Refusal>>,
+    pub(crate) verdicts: Option<Result<Vec<PduVerdict>, Refusal>>,
     pub(crate) taken: Mutex<Vec<(ServerName, InboundPush)>>,
     pub(crate) transactions: Mutex<Vec<(ServerName, InboundTransaction)>>,
     /// What is stored.
@@ -68,7 +68,7 @@ pub(crate) struct Scripted {
     /// Conversations in which red takes part.
     pub(crate) contexts: Vec<&'static str>,
     /// Of every peer.
-    pub(crate) habits: Habits,
+    pub(crate) habits: InteropQuirks,
     us: ServerName,
 }
 
@@ -78,11 +78,11 @@ impl Scripted {
     }
 }
 
-impl Acquaintance for Scripted {
+impl ReferenceContext for Scripted {
     fn is_server(&self, name: &ServerName) -> bool {
         *name == self.us
     }
-    fn habits(&self, _: &ServerName) -> Habits {
+    fn habits(&self, _: &ServerName) -> InteropQuirks {
         self.habits
     }
 
@@ -95,7 +95,7 @@ impl Acquaintance for Scripted {
     }
 }
 
-impl Intake for Scripted {
+impl FederationCore for Scripted {
     fn accept<'a>(&'a self, from: &'a ServerName, push: InboundPush) -> Soon<'a, Result<Receipt, Refusal>> {
         assert_ne!(push.seq, Seq(666), "poison");
         self.taken.lock().expect("not poisoned").push((from.clone(), push));
@@ -106,8 +106,8 @@ impl Intake for Scripted {
         &'a self,
         from: &'a ServerName,
         transaction: InboundTransaction,
-    ) -> Soon<'a, Result<Vec<Verdict>, Refusal>> {
-        let accepted = vec![Verdict::Accepted; transaction.pdus.len()];
+    ) -> Soon<'a, Result<Vec<PduVerdict>, Refusal>> {
+        let accepted = vec![PduVerdict::Accepted; transaction.pdus.len()];
         self.transactions.lock().expect("not poisoned").push((from.clone(), transaction));
         let verdicts = self.verdicts.clone().unwrap_or(Ok(accepted));
         Box::pin(async move { verdicts })
@@ -187,8 +187,8 @@ pub(crate) struct Answer {
 pub(crate) const LIMIT: BodyLimit = BodyLimit { key: "federation.body_max", bytes: 400, time: Duration::from_secs(30) };
 
 pub(crate) async fn send(core: &Arc<Scripted>, request: TestRequest) -> Answer {
-    let gate = Gate { intake: core.clone(), admission: Arc::new(Book), body: LIMIT };
-    let app = App::new().wrap(from_fn(protect)).configure(|config| routes(&gate, config));
+    let gate = DialectServices { intake: core.clone(), admission: Arc::new(Book), body: LIMIT };
+    let app = App::new().wrap(from_fn(error_middleware)).configure(|config| routes(&gate, config));
     let app = app.route("/number/{n}", web::get().to(|n: web::Path<u32>| async move { n.to_string() }));
     let response = match try_call_service(&init_service(app).await, request.to_request()).await {
         Ok(response) => response.into_parts().1.map_into_boxed_body(),
@@ -216,7 +216,7 @@ pub(crate) fn scripted(answer: Result<Ack, Refusal>) -> Scripted {
         sent: vec![],
         broken: false,
         contexts: vec!["c"],
-        habits: Habits::default(),
+        habits: InteropQuirks::default(),
         us: name("us.example"),
     }
 }
@@ -253,7 +253,7 @@ async fn push_reaches_core_and_answers() {
     let strong: Vec<_> = push
         .strong
         .iter()
-        .map(|strong| (strong.bytes.as_ref(), matches!(strong.body, StrongBody::Unsound(_))))
+        .map(|strong| (strong.bytes.as_ref(), matches!(strong.body, StrongBody::NotAnObject(_))))
         .collect();
     assert_eq!(strong, [(&b"{\"a\":1}"[..], false), (&b"2"[..], true)]);
 }
@@ -262,7 +262,7 @@ async fn push_reaches_core_and_answers() {
 async fn core_answers_map_to_dialect() {
     let red = || name("red.example");
     let second = Duration::from_secs(1);
-    let busy = Refusal::Busy { limit: "peers.intake_max", value: 4, wait: second * 3 / 2 };
+    let busy = Refusal::LimitReached { limit: "peers.intake_max", value: 4, wait: second * 3 / 2 };
     let misnumbered = Refusal::Misnumbered { from_seq: Some(Seq(8)), seq: Seq(9), count: 1 };
     let table = [
         (Ok(Ack::Hole { expected: Seq(3), conflict: false }), 200, r#"{"receive":"hole_detected","seq":3,"window":2}"#),

@@ -1,9 +1,9 @@
 //! The order of the pairs in `prev_pdus`, told from what is known and from what they look like.
 
-use actors::limits::Habits;
+use actors::limits::InteropQuirks;
 use actors::model::PduRef;
 use fernpost::wire::pdu::PairOrder::{IdFirst, OriginFirst};
-use fernpost::wire::pdu::Reader;
+use fernpost::wire::pdu::PduReader;
 use serde_json::value::RawValue;
 
 use crate::circle::{Circle, name, reference};
@@ -38,11 +38,11 @@ fn sender_profile_decides_ambiguous_pairs() {
         r#"{"pdu_id":"i","origin":"hs2","context":"c","ts":1,"pdu_type":"t","content":{},"prev_pdus":[["JVlSCkGcSH","hs1"]]}"#,
     )
     .expect("JSON");
-    let old = Circle { habits: Habits { pairs: IdFirst, raw_targets: true }, ..Circle::default() };
+    let old = Circle { habits: InteropQuirks { pairs: IdFirst, raw_targets: true }, ..Circle::default() };
     for (circle, expected) in
         [(old, reference("hs1", "JVlSCkGcSH")), (Circle::default(), reference("jvlsckgcsh", "hs1"))]
     {
-        let read = Reader::new(&name("blue"), &circle).read(pdu).expect("sound");
+        let read = PduReader::new(&name("blue"), &circle).read(pdu).expect("sound");
         assert_eq!(read.prev, [expected]);
     }
 }

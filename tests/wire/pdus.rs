@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use actors::model::{Berth, Digest, Draft, Millis, StateSlot};
+use actors::model::{Digest, GraphPosition, Millis, PduDraft, StateSlot};
 use actors::ports::PduText;
 use bytes::Bytes;
-use fernpost::wire::pdu::{PDU_NESTING_MAX, PairOrder, Text, shown};
+use fernpost::wire::pdu::{ContentText, PDU_NESTING_MAX, PairOrder, shown};
 use proptest::prelude::*;
 
 use crate::circle::{Circle, name, reference, text};
@@ -260,8 +260,8 @@ fn pairs_are_swapped_for_synapse() {
     assert_eq!(shown(&bytes, None, PairOrder::OriginFirst), bytes);
 }
 
-fn draft(state: Option<(String, i64)>, content: &str, extra: Vec<(String, Bytes)>) -> Draft {
-    Draft {
+fn draft(state: Option<(String, i64)>, content: &str, extra: Vec<(String, Bytes)>) -> PduDraft {
+    PduDraft {
         submission: "m1".parse().expect("an id"),
         digest: Digest([0; 16]),
         accepted: Millis(1_404_838_188_000),
@@ -274,8 +274,8 @@ fn draft(state: Option<(String, i64)>, content: &str, extra: Vec<(String, Bytes)
     }
 }
 
-fn berth() -> Berth {
-    Berth {
+fn berth() -> GraphPosition {
+    GraphPosition {
         context: "#example.green".parse().expect("an id"),
         prev: vec![reference("blue", "b1"), reference("green", "g1")],
         depth: 8,
@@ -306,7 +306,8 @@ fn a_narrowed_pdu_names_its_servers() {
     let state = with(&[("to", "[\"blue\"]"), ("is_state", "true"), ("state_key", "\"\"")]);
     assert_eq!(read(&state).expect_err("state is for everybody").code, "BAD_TO");
     let to = Some(vec![name("blue"), name("red")]);
-    let composed = Text.compose(&name("red"), &draft(None, "{}", vec![]), &Berth { to: to.clone(), ..berth() });
+    let composed =
+        ContentText.compose(&name("red"), &draft(None, "{}", vec![]), &GraphPosition { to: to.clone(), ..berth() });
     assert_eq!(read(text(&composed)).expect("our own").to, to);
 }
 
@@ -315,7 +316,8 @@ fn composed_message_has_stored_form() {
     let extra =
         [("user_id", "\"@a:red\""), ("\"é\n", "[1, 2e3]"), ("depth", "1"), ("outlier", "true"), ("none", " null")];
     let extra = || extra.map(|(key, value)| (key.to_owned(), Bytes::from_static(value.as_bytes()))).to_vec();
-    let message = Text.compose(&name("red"), &draft(None, "{\"n\": 1208925819614629174706177}", extra()), &berth());
+    let message =
+        ContentText.compose(&name("red"), &draft(None, "{\"n\": 1208925819614629174706177}", extra()), &berth());
     let expected = concat!(
         r##"{"pdu_id":"a4ecee13e2accdadf56c1025af232176","origin":"red","context":"#example.green","ts":1404838188000,"##,
         r#""pdu_type":"m.text","prev_pdus":[["blue","b1"],["green","g1"]],"depth":8,"is_state":false,"#,
@@ -323,7 +325,7 @@ fn composed_message_has_stored_form() {
     );
     assert_eq!(text(&message), expected);
     assert_eq!(stored(expected), expected);
-    let state = Text.compose(&name("red"), &draft(Some(("k".into(), -1)), "[]", vec![]), &berth());
+    let state = ContentText.compose(&name("red"), &draft(Some(("k".into(), -1)), "[]", vec![]), &berth());
     let expected = concat!(
         r#""depth":8,"is_state":true,"state_key":"k","power_level":-1,"prev_state_id":"s1","prev_state_origin":"green","#,
         r#""content":[]}"#
@@ -386,7 +388,7 @@ proptest! {
     #[test]
     fn composed_pdu_round_trips(content in raw_json(), extra in raw_json(), key: String) {
         let drafted = draft(None, &content, vec![(key, Bytes::from(extra))]);
-        let composed = Text.compose(&name("red"), &drafted, &berth());
+        let composed = ContentText.compose(&name("red"), &drafted, &berth());
         let pdu = Circle::default().read(text(&composed), PairOrder::OriginFirst).expect("our own PDU");
         prop_assert_eq!(pdu.bytes, composed);
         prop_assert_eq!(pdu.prev, berth().prev);

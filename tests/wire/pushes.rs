@@ -1,10 +1,10 @@
 //! Pushes as bytes: read, refused, written.
 
-use actors::model::{Deadlines, InboundPush, Item, Label, OutFrame, Seq, StrongBody};
+use actors::model::{BatchId, InboundPush, Item, OutboundBatch, RequestDeadlines, Seq, StrongBody};
 use bytes::Bytes;
 use fernpost::http::nesting::NESTING_MAX;
 use fernpost::wire::json::digest;
-use fernpost::wire::pdu::Reader;
+use fernpost::wire::pdu::PduReader;
 use fernpost::wire::updates::envelope::{BadPush, encode};
 use proptest::prelude::*;
 use std::time::Duration;
@@ -13,17 +13,17 @@ use crate::circle::{Circle, name};
 
 const WINDOW: u32 = 100;
 
-fn frame(strong: Vec<Bytes>, first: Option<u64>, last: u64) -> OutFrame {
+fn frame(strong: Vec<Bytes>, first: Option<u64>, last: u64) -> OutboundBatch {
     let second = Duration::from_secs(1);
-    let deadlines = Deadlines { connect: second, total: second };
-    let label = Label::Numbers { first: first.map(Seq), last: Seq(last) };
+    let deadlines = RequestDeadlines { connect: second, total: second };
+    let label = BatchId::SeqRange { first: first.map(Seq), last: Seq(last) };
     let items = strong.into_iter().map(Item::Update).collect();
-    OutFrame { to: "blue.example".parse().expect("valid"), label, items, weak: vec![], deadlines }
+    OutboundBatch { to: "blue.example".parse().expect("valid"), label, items, weak: vec![], deadlines }
 }
 
 fn decode(body: &Bytes, max: u32, verified: &'static str) -> Result<InboundPush, BadPush> {
     let circle = Circle::default();
-    fernpost::wire::updates::envelope::decode(body, max, &Reader::new(&name("blue"), &circle), verified)
+    fernpost::wire::updates::envelope::decode(body, max, &PduReader::new(&name("blue"), &circle), verified)
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn verdict(body: &[u8]) -> String {
         Err(BadPush::NotAPush(_)) => "no push".to_owned(),
         Err(BadPush::TooLong { count, max }) => format!("too long {count}/{max}"),
         Ok(push) => {
-            let sound = |s: &actors::model::Strong| if matches!(s.body, StrongBody::Plain) { '+' } else { '-' };
+            let sound = |s: &actors::model::StrongUpdate| if matches!(s.body, StrongBody::Plain) { '+' } else { '-' };
             let from = push.from_seq.map(|from| format!(" from {from}")).unwrap_or_default();
             let strong: String = push.strong.iter().map(sound).collect();
             format!("seq {}{from} strong [{strong}] weak {}", push.seq, push.weak)

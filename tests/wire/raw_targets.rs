@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::{HttpRequest, HttpResponse, web};
-use actors::limits::{Habits, PairOrder};
-use actors::model::{Deadlines, PushFailure, Want};
+use actors::limits::{InteropQuirks, PairOrder};
+use actors::model::{FetchRequest, PushFailure, RequestDeadlines};
 use actors::ports::Transport;
-use fernpost::egress::Egress;
-use fernpost::http::serve::{Serving, serve_raw_targets};
+use fernpost::egress::EgressClient;
+use fernpost::http::serve::{ListenerHandle, serve_raw_targets};
 use fernpost::wire::transport::PeerTransport;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -24,10 +24,10 @@ async fn echo(request: HttpRequest, path: web::Path<String>, body: web::Bytes) -
     HttpResponse::Ok().body(format!("{path}|{}|{}|{caller}$", request.query_string(), String::from_utf8_lossy(&body)))
 }
 
-fn listen(serving: Serving) -> (SocketAddr, ServerHandle) {
+fn listen(serving: ListenerHandle) -> (SocketAddr, ServerHandle) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("bound");
-    let server = serve_raw_targets(listener, Serving { workers: 1, ..serving }, |config| {
+    let server = serve_raw_targets(listener, ListenerHandle { workers: 1, ..serving }, |config| {
         config.service(web::resource("/state/{context}/").to(echo));
     });
     let server = server.expect("serves");
@@ -65,7 +65,7 @@ fn requests() -> Vec<(String, &'static str)> {
 
 #[actix_web::test]
 async fn raw_hash_works_on_every_request() {
-    let (address, handle) = listen(Serving::default());
+    let (address, handle) = listen(ListenerHandle::default());
     for piece in [1, 7, usize::MAX] {
         let mut stream = TcpStream::connect(address).await.expect("connects");
         stream.set_nodelay(true).expect("a socket");
@@ -93,7 +93,7 @@ async fn raw_hash_works_on_every_request() {
 
 #[actix_web::test]
 async fn raw_hash_in_body_is_untouched() {
-    let (address, handle) = listen(Serving::default());
+    let (address, handle) = listen(ListenerHandle::default());
     let body = "GET /#a HTTP/1.1\r\nContent-Length: 0\r\n\r\n".repeat(4000);
     for chunked in [false, true] {
         let mut stream = TcpStream::connect(address).await.expect("connects");
@@ -119,7 +119,7 @@ fn text(bytes: &[u8]) -> &str {
 
 #[actix_web::test]
 async fn raw_target_connection_stays_bounded() {
-    let serving = Serving { head_timeout: Duration::from_millis(300), ..Serving::default() };
+    let serving = ListenerHandle { head_timeout: Duration::from_millis(300), ..ListenerHandle::default() };
     let (address, handle) = listen(serving);
     let mut long = TcpStream::connect(address).await.expect("connects");
     let target = "#".repeat(200_000);
@@ -138,14 +138,15 @@ async fn raw_target_connection_stays_bounded() {
     handle.stop(false).await;
 
     // A stop does not wait for a connection that nobody uses.
-    let (address, handle) = listen(Serving::default());
+    let (address, handle) = listen(ListenerHandle::default());
     let mut idle = TcpStream::connect(address).await.expect("connects");
     idle.write_all(b"GET /state/#a/ HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("written");
     assert_eq!(answer(&mut idle).await.0, 200);
     tokio::time::timeout(Duration::from_secs(10), handle.stop(true)).await.expect("at once, and not after the drain");
 }
 
-const DEADLINES: Deadlines = Deadlines { connect: Duration::from_secs(5), total: Duration::from_secs(20) };
+const DEADLINES: RequestDeadlines =
+    RequestDeadlines { connect: Duration::from_secs(5), total: Duration::from_secs(20) };
 
 /// A server of 2014 that has none: it tells the request line it read.
 async fn old_server() -> (SocketAddr, tokio::task::JoinHandle<String>) {
@@ -163,13 +164,13 @@ async fn old_server() -> (SocketAddr, tokio::task::JoinHandle<String>) {
     (address, asked)
 }
 
-fn transport(at: String, habits: Habits) -> PeerTransport {
+fn transport(at: String, habits: InteropQuirks) -> PeerTransport {
     let us = name("red.example");
-    let egress = Egress::new(&us, Arc::new(One(at))).expect("builds");
+    let egress = EgressClient::new(&us, Arc::new(One(at))).expect("builds");
     PeerTransport::new(Arc::new(egress), us, Arc::new(Circle { habits, ..Circle::default() }))
 }
 
-const OLD: Habits = Habits { pairs: PairOrder::IdFirst, raw_targets: true };
+const OLD: InteropQuirks = InteropQuirks { pairs: PairOrder::IdFirst, raw_targets: true };
 
 #[actix_web::test]
 async fn synapse_peer_gets_raw_target() {
@@ -179,10 +180,10 @@ async fn synapse_peer_gets_raw_target() {
         (OLD, "..", "/pdu/green/../"),
         (OLD, "a/b? c\u{e9}", "/pdu/green/a%2Fb%3F%20c%C3%A9/"),
         (OLD, "plain", "/pdu/green/plain/"),
-        (Habits::default(), "#a!b", "/pdu/green/%23a%21b/"),
+        (InteropQuirks::default(), "#a!b", "/pdu/green/%23a%21b/"),
     ] {
         let (address, asked) = old_server().await;
-        let want = Want::Pdu(reference("green", id));
+        let want = FetchRequest::Pdu(reference("green", id));
         let fetched = transport(format!("http://{address}"), habits).fetch(&name("blue"), want, DEADLINES).await;
         assert_eq!(fetched, Ok(vec![]), "{id}");
         let asked = asked.await.expect("no panic");
@@ -196,7 +197,7 @@ async fn synapse_peer_gets_raw_target() {
 
 #[actix_web::test]
 async fn raw_target_passes_address_filter() {
-    let want = || Want::Pdu(reference("green", "#a"));
+    let want = || FetchRequest::Pdu(reference("green", "#a"));
     let (address, asked) = old_server().await;
     let named = format!("http://localhost:{}", address.port());
     let refused = transport(named, OLD).fetch(&name("blue"), want(), DEADLINES).await;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use actix_web::test::TestRequest;
-use actors::model::{Ack, Refusal, Seq, Verdict};
+use actors::model::{Ack, PduVerdict, Refusal, Seq};
 
 use crate::circle::name;
 use crate::handler::{Answer, LIMIT, core, scripted, send};
@@ -23,7 +23,8 @@ fn body() -> String {
 
 #[actix_web::test]
 async fn transaction_reaches_core_and_answers() {
-    let verdicts = vec![Verdict::Held, Verdict::Refused { code: "NOT_AN_OBJECT", reason: "no object".to_owned() }];
+    let verdicts =
+        vec![PduVerdict::Held, PduVerdict::Refused { code: "NOT_AN_OBJECT", reason: "no object".to_owned() }];
     let mut core = scripted(Ok(Ack::Ok(Seq(1))));
     core.verdicts = Some(Ok(verdicts));
     let core = core.into();
@@ -131,7 +132,7 @@ async fn malformed_or_large_transaction_is_refused() {
 #[actix_web::test]
 async fn retryable_refusal_has_retry_after() {
     let second = Duration::from_secs(1);
-    let busy = Refusal::Busy { limit: "peers.intake_max", value: 4, wait: second * 3 / 2 };
+    let busy = Refusal::LimitReached { limit: "peers.intake_max", value: 4, wait: second * 3 / 2 };
     for (refusal, status, code, retry_after) in [
         (busy, 429, "BUSY", Some("2")),
         (Refusal::OutcomeUnknown, 503, "OUTCOME_UNKNOWN", Some("1")),

@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actors::model::{
-    Ack, Answered, Deadlines, Fate, Item, Label, Objection, OutFrame, PushFailure, Receipt, Refusal, Seq, ServerName,
+    Ack, BatchId, DeadLetterReason, Item, ItemObjection, OutboundBatch, PushFailure, PushResponse, Receipt, Refusal,
+    RequestDeadlines, Seq, ServerName,
 };
 use actors::ports::Transport;
 use bytes::Bytes;
-use fernpost::egress::{Addresses, Egress};
+use fernpost::egress::{AddressBook, EgressClient};
 use fernpost::http::body::BodyLimit;
-use fernpost::http::serve::{Serving, serve};
+use fernpost::http::serve::{ListenerHandle, serve};
 use fernpost::wire::transport::PeerTransport;
-use fernpost::wire::{Gate, routes};
+use fernpost::wire::{DialectServices, routes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -32,15 +33,15 @@ pub(crate) fn listen(core: &Arc<Scripted>, body_time: Duration) -> Listening {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("bound");
     let body = BodyLimit { key: "federation.body_max", bytes: 1 << 20, time: body_time };
-    let gate = Gate { intake: core.clone(), admission: Arc::new(Book), body };
-    let serving = Serving { workers: 1, ..Serving::default() };
+    let gate = DialectServices { intake: core.clone(), admission: Arc::new(Book), body };
+    let serving = ListenerHandle { workers: 1, ..ListenerHandle::default() };
     let server = serve(listener, serving, move |config| routes(&gate, config)).expect("serves");
     Listening { address, handle: server.handle(), task: tokio::spawn(server) }
 }
 
 pub(crate) struct One(pub(crate) String);
 
-impl Addresses for One {
+impl AddressBook for One {
     fn addresses(&self, _: &ServerName) -> Option<Vec<String>> {
         Some(vec![self.0.clone()])
     }
@@ -49,24 +50,24 @@ impl Addresses for One {
     }
 }
 
-async fn pushed(us: &str, at: SocketAddr) -> Result<Answered, PushFailure> {
+async fn pushed(us: &str, at: SocketAddr) -> Result<PushResponse, PushFailure> {
     pushed_with(us, at, Bytes::from_static(br#"{"exact": 1.0}"#)).await
 }
 
-async fn pushed_with(us: &str, at: SocketAddr, update: Bytes) -> Result<Answered, PushFailure> {
+async fn pushed_with(us: &str, at: SocketAddr, update: Bytes) -> Result<PushResponse, PushFailure> {
     let directory = Arc::new(One(format!("http://{at}/")));
-    let egress = Arc::new(Egress::new(&name(us), directory).expect("builds"));
+    let egress = Arc::new(EgressClient::new(&name(us), directory).expect("builds"));
     let transport = PeerTransport::new(egress, name(us), Arc::new(Circle::default()));
-    let deadlines = Deadlines { connect: Duration::from_secs(5), total: Duration::from_secs(20) };
-    let label = Label::Numbers { first: Some(Seq(7)), last: Seq(7) };
+    let deadlines = RequestDeadlines { connect: Duration::from_secs(5), total: Duration::from_secs(20) };
+    let label = BatchId::SeqRange { first: Some(Seq(7)), last: Seq(7) };
     let frame =
-        OutFrame { to: name("blue.example"), label, items: vec![Item::Update(update)], weak: vec![], deadlines };
+        OutboundBatch { to: name("blue.example"), label, items: vec![Item::Update(update)], weak: vec![], deadlines };
     transport.push(frame).await
 }
 
 #[actix_web::test]
 async fn push_round_trips_every_answer() {
-    let busy = Refusal::Busy { limit: "peers.intake_max", value: 4, wait: Duration::from_secs(3) };
+    let busy = Refusal::LimitReached { limit: "peers.intake_max", value: 4, wait: Duration::from_secs(3) };
     let conflict = Ack::Hole { expected: Seq(2), conflict: true };
     for (said, heard, window, reason) in [
         (Ok(Ack::Ok(Seq(7))), Ack::Ok(Seq(7)), Some(2), None),
@@ -77,7 +78,7 @@ async fn push_round_trips_every_answer() {
         let listening = listen(&core, Duration::from_secs(30));
         assert_eq!(
             pushed("red.example", listening.address).await,
-            Ok(Answered { ack: heard, window, refused: vec![], reason: reason.map(str::to_owned) })
+            Ok(PushResponse { ack: heard, window, refused: vec![], reason: reason.map(str::to_owned) })
         );
         {
             let taken = core.taken.lock().expect("not poisoned");
@@ -104,8 +105,9 @@ async fn parked_updates_come_back_with_answer() {
     let mut core = scripted(Ok(Ack::Ok(Seq(7))));
     core.answer = Ok(Receipt { ack: Ack::Ok(Seq(7)), parked: vec![(Seq(7), "NOT_A_PARTICIPANT")] });
     let listening = listen(&Arc::new(core), Duration::from_secs(30));
-    let refused = vec![Objection { place: 0, fate: Fate::ParkedByPeer, reason: "NOT_A_PARTICIPANT".to_owned() }];
-    let answered = Answered { ack: Ack::Ok(Seq(7)), window: Some(2), refused, reason: None };
+    let refused =
+        vec![ItemObjection { place: 0, fate: DeadLetterReason::ParkedByPeer, reason: "NOT_A_PARTICIPANT".to_owned() }];
+    let answered = PushResponse { ack: Ack::Ok(Seq(7)), window: Some(2), refused, reason: None };
     assert_eq!(pushed("red.example", listening.address).await, Ok(answered));
     listening.handle.stop(true).await;
     listening.task.await.expect("no panic").expect("a clean end");

@@ -2,22 +2,22 @@
 
 use std::time::Duration;
 
-use actors::limits::Habits;
-use actors::model::{Deadlines, Edu, InboundTransaction, Item, Label, Millis, OutFrame, PushFailure};
+use actors::limits::InteropQuirks;
+use actors::model::{BatchId, Edu, InboundTransaction, Item, Millis, OutboundBatch, PushFailure, RequestDeadlines};
 use bytes::Bytes;
 use fernpost::wire::dialect_of;
 use fernpost::wire::json::digest;
-use fernpost::wire::pdu::{PairOrder, Reader};
-use fernpost::wire::transactions::envelope::{BadTransaction, Envelope, encode, encode_reply};
+use fernpost::wire::pdu::{PairOrder, PduReader};
+use fernpost::wire::transactions::envelope::{BadTransaction, TransactionEnvelope, encode, encode_reply};
 use proptest::prelude::*;
 
 use crate::circle::{Circle, name, reference, text};
 use crate::pdus::bad_pdus;
 
 fn read(body: &[u8], max: u32) -> Result<InboundTransaction, BadTransaction> {
-    let envelope = Envelope::read(body)?;
+    let envelope = TransactionEnvelope::read(body)?;
     let (origin, circle) = (envelope.origin()?, Circle::default());
-    envelope.transaction("7".to_owned(), max, &Reader::new(&origin, &circle), "network")
+    envelope.transaction("7".to_owned(), max, &PduReader::new(&origin, &circle), "network")
 }
 
 /// What became of the PDUs: their ids, or the codes of their refusals.
@@ -175,11 +175,11 @@ fn bad_edu_is_dropped_alone() {
     }
 }
 
-fn frame(items: Vec<Item>, weak: Vec<Edu>, id: u64, prev: Option<u64>) -> OutFrame {
+fn frame(items: Vec<Item>, weak: Vec<Edu>, id: u64, prev: Option<u64>) -> OutboundBatch {
     let second = Duration::from_secs(1);
-    let deadlines = Deadlines { connect: second, total: second };
-    let label = Label::Transaction { id, prev, ts: Millis(1_404_835_423_000) };
-    OutFrame { to: name("blue"), label, items, weak, deadlines }
+    let deadlines = RequestDeadlines { connect: second, total: second };
+    let label = BatchId::Transaction { id, prev, ts: Millis(1_404_835_423_000) };
+    OutboundBatch { to: name("blue"), label, items, weak, deadlines }
 }
 
 fn pdu(id: &str, text: &'static str) -> Item {
@@ -248,11 +248,11 @@ proptest! {
 
 #[test]
 fn queued_update_after_dialect_change_refused() {
-    let label = Label::Transaction { id: 7, prev: None, ts: Millis(0) };
+    let label = BatchId::Transaction { id: 7, prev: None, ts: Millis(0) };
     let items =
         vec![Item::Pdu(reference("red", "a"), Bytes::from_static(b"{}")), Item::Update(Bytes::from_static(b"{}"))];
-    let deadlines = Deadlines { connect: Duration::from_secs(1), total: Duration::from_secs(1) };
-    let frame = OutFrame { to: name("green"), label, items, weak: vec![], deadlines };
-    let refused = dialect_of(&label).encode_push(&name("red"), &frame, Habits::default());
+    let deadlines = RequestDeadlines { connect: Duration::from_secs(1), total: Duration::from_secs(1) };
+    let frame = OutboundBatch { to: name("green"), label, items, weak: vec![], deadlines };
+    let refused = dialect_of(&label).encode_push(&name("red"), &frame, InteropQuirks::default());
     assert!(matches!(refused, Err(PushFailure::Refused { status: 422, .. })), "{refused:?}");
 }

@@ -2,51 +2,54 @@
 
 use std::time::Duration;
 
-use actors::model::{Ack, Answered, Deadlines, Fate, Item, Label, Millis, Objection, OutFrame, Verdict};
+use actors::model::{
+    Ack, BatchId, DeadLetterReason, Item, ItemObjection, Millis, OutboundBatch, PduVerdict, PushResponse,
+    RequestDeadlines,
+};
 use bytes::Bytes;
-use fernpost::wire::transactions::answer::{Limits, Named, decode, encode};
+use fernpost::wire::transactions::answer::{AnnouncedLimits, PduIdentity, decode, encode};
 use proptest::prelude::*;
 
 use crate::circle::{name, reference};
 
 #[test]
 fn verdicts_have_one_written_form() {
-    let named = |id: &str| Named { id: Some(id.to_owned()), origin: Some("red".to_owned()) };
-    let refused = |code, reason: &str| Verdict::Refused { code, reason: reason.to_owned() };
+    let named = |id: &str| PduIdentity { id: Some(id.to_owned()), origin: Some("red".to_owned()) };
+    let refused = |code, reason: &str| PduVerdict::Refused { code, reason: reason.to_owned() };
     let entries = [
-        (named("a"), Verdict::Accepted),
-        (named("b"), Verdict::Held),
-        (named("c"), Verdict::Duplicate),
-        (named("d"), Verdict::Parked { code: "NOT_A_PARTICIPANT" }),
+        (named("a"), PduVerdict::Accepted),
+        (named("b"), PduVerdict::Held),
+        (named("c"), PduVerdict::Duplicate),
+        (named("d"), PduVerdict::Parked { code: "NOT_A_PARTICIPANT" }),
         (named("e"), refused("OWN_ORIGIN_UNKNOWN", "a \"word\"")),
-        (Named { id: None, origin: None }, refused("NOT_AN_OBJECT", "a PDU is a JSON object, this is not one")),
+        (PduIdentity { id: None, origin: None }, refused("NOT_AN_OBJECT", "a PDU is a JSON object, this is not one")),
     ];
-    let limits = Limits { pdus: 100, bytes: 8 << 20 };
+    let limits = AnnouncedLimits { pdus: 100, bytes: 8 << 20 };
     let written = encode(entries.iter().map(|(named, verdict)| (named, verdict)), limits);
     let expected = include_str!("golden/transactions/answer.json").trim_end();
     assert_eq!(String::from_utf8(written).expect("text"), expected);
 }
 
 /// Three PDUs on their way: red/a, red/b, green/a.
-fn frame() -> OutFrame {
+fn frame() -> OutboundBatch {
     let second = Duration::from_secs(1);
     let items = [("red", "a"), ("red", "b"), ("green", "a")];
-    OutFrame {
+    OutboundBatch {
         to: name("blue"),
-        label: Label::Transaction { id: 1, prev: None, ts: Millis(1) },
+        label: BatchId::Transaction { id: 1, prev: None, ts: Millis(1) },
         items: items.map(|(origin, id)| Item::Pdu(reference(origin, id), Bytes::from_static(b"{}"))).to_vec(),
         weak: vec![],
-        deadlines: Deadlines { connect: second, total: second },
+        deadlines: RequestDeadlines { connect: second, total: second },
     }
 }
 
 fn refused(body: &[u8]) -> Vec<(String, String)> {
-    let Answered { ack, window, refused, .. } = decode(&frame(), &Bytes::copy_from_slice(body));
+    let PushResponse { ack, window, refused, .. } = decode(&frame(), &Bytes::copy_from_slice(body));
     let is_json = body.is_empty() || serde_json::from_slice::<serde_json::Value>(body).is_ok();
-    assert_eq!((ack, window), (if is_json { Ack::Taken } else { Ack::TakenBlindly }, None));
-    let named = |Objection { place, fate, reason }| {
+    assert_eq!((ack, window), (if is_json { Ack::Taken } else { Ack::AcceptedUnparsedBody }, None));
+    let named = |ItemObjection { place, fate, reason }| {
         let Item::Pdu(reference, _) = &frame().items[place] else { panic!("each item is a PDU") };
-        let word = if fate == Fate::ParkedByPeer { "parked as " } else { "" };
+        let word = if fate == DeadLetterReason::ParkedByPeer { "parked as " } else { "" };
         (reference.to_string(), format!("{word}{reason}"))
     };
     refused.into_iter().map(named).collect()

@@ -21,12 +21,12 @@ impl Congestion {
 
 /// The last measurements, compared with their watermarks.
 #[derive(Debug, Clone, Copy)]
-pub struct Levels {
+pub struct Watermarks {
     limits: OverloadLimits,
     now: Congestion,
 }
 
-impl Levels {
+impl Watermarks {
     /// Returns levels that are open until something is measured.
     pub fn new(limits: OverloadLimits) -> Self {
         Self { limits, now: Congestion::default() }
@@ -55,8 +55,8 @@ impl Levels {
 mod tests {
     use super::*;
 
-    fn levels() -> Levels {
-        Levels::new(OverloadLimits { feed_high: 10, feed_low: 8, min_free: 800 })
+    fn levels() -> Watermarks {
+        Watermarks::new(OverloadLimits { feed_high: 10, feed_low: 8, min_free: 800 })
     }
 
     #[test]

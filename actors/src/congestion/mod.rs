@@ -15,10 +15,10 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::limits::OverloadLimits;
-use crate::model::{Counted, Refusal, Size};
+use crate::model::{CountedNoun, Refusal, Size};
 use crate::ports::{Disk, FeedBounds, Ports};
 pub use levels::Congestion;
-use levels::Levels;
+use levels::Watermarks;
 
 /// Time after which a peer should retry: a messenger that is so far behind needs more than a second to catch up.
 const WAIT: Duration = Duration::from_secs(10);
@@ -27,30 +27,30 @@ const WAIT: Duration = Duration::from_secs(10);
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
 /// The overload state, usable from any thread.
-pub struct Overload {
+pub struct OverloadMonitor {
     limits: OverloadLimits,
     disk: Arc<dyn Disk>,
-    measured: Mutex<Measured>,
+    measured: Mutex<LoadSample>,
     /// State that was last announced to the messenger, so that each closing is announced once.
     told: Mutex<Congestion>,
     state: watch::Sender<Congestion>,
 }
 
-struct Measured {
-    levels: Levels,
+struct LoadSample {
+    levels: Watermarks,
     /// Time of the last measurement of the disk. It is monotonic, because a wall clock that is set back would suppress
     /// measurements.
     disk: Option<Instant>,
 }
 
-impl Overload {
+impl OverloadMonitor {
     /// Returns a monitor that has measured once, so that its state is valid from the start.
     pub(crate) fn new(ports: &Ports) -> Self {
         let limits = ports.roster.overload();
         let overload = Self {
             limits,
             disk: ports.disk.clone(),
-            measured: Mutex::new(Measured { levels: Levels::new(limits), disk: None }),
+            measured: Mutex::new(LoadSample { levels: Watermarks::new(limits), disk: None }),
             told: Mutex::default(),
             state: watch::Sender::default(),
         };
@@ -85,7 +85,7 @@ impl Overload {
         });
     }
 
-    fn note(&self, note: impl FnOnce(&mut Measured)) {
+    fn note(&self, note: impl FnOnce(&mut LoadSample)) {
         // A poisoned lock is safe to use: a panic leaves at most one level out of date, and the next measurement
         // corrects it.
         let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
@@ -97,7 +97,7 @@ impl Overload {
     }
 
     /// Checks that there is disk space for submitted items.
-    pub(crate) fn room(&self) -> Result<(), Refusal> {
+    pub(crate) fn check_disk_space(&self) -> Result<(), Refusal> {
         self.measure();
         match self.state.borrow().free {
             Some(free) => Err(Refusal::DiskLow { free, min_free: self.limits.min_free, wait: WAIT }),
@@ -106,10 +106,10 @@ impl Overload {
     }
 
     /// Checks that durable items of peers are accepted.
-    pub(crate) fn intake(&self) -> Result<(), Refusal> {
-        self.room()?;
+    pub(crate) fn check_inbound(&self) -> Result<(), Refusal> {
+        self.check_disk_space()?;
         match self.state.borrow().unread {
-            Some(_) => Err(Refusal::Busy { limit: HIGH_WATER, value: self.limits.feed_high, wait: WAIT }),
+            Some(_) => Err(Refusal::LimitReached { limit: HIGH_WATER, value: self.limits.feed_high, wait: WAIT }),
             None => Ok(()),
         }
     }
@@ -120,7 +120,7 @@ impl Overload {
     }
 
     /// Returns the notices for the messenger that the transition to `now` requires.
-    pub(crate) fn take_news(&self, now: Congestion) -> Vec<String> {
+    pub(crate) fn take_transitions(&self, now: Congestion) -> Vec<String> {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let was = std::mem::replace(&mut *told, now);
         let OverloadLimits { feed_low, min_free, .. } = self.limits;
@@ -134,17 +134,17 @@ impl Overload {
             unread: now.unread.filter(|_| was.unread.is_none()),
             free: now.free.filter(|_| was.free.is_none()),
         };
-        self.words(news).into_iter().map(|(_, words)| words).collect()
+        self.describe(news).into_iter().map(|(_, words)| words).collect()
     }
 
     /// Describes each condition that blocks requests, with its name.
-    pub fn words(&self, now: Congestion) -> Vec<(&'static str, String)> {
+    pub fn describe(&self, now: Congestion) -> Vec<(&'static str, String)> {
         let OverloadLimits { feed_high, feed_low, min_free } = self.limits;
         let feed = now.unread.map(|unread| {
             let words = format!(
                 "{} {} not acknowledged, and {HIGH_WATER} is {feed_high}: peers are told to wait until fewer than \
                  feed.low_water ({feed_low}) are left; read and acknowledge them",
-                Counted(unread, "event"),
+                CountedNoun(unread, "event"),
                 if unread == 1 { "is" } else { "are" }
             );
             ("feed", words)

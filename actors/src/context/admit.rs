@@ -4,19 +4,19 @@
 use std::collections::HashMap;
 
 use crate::change::Change;
-use crate::context::for_state::Walked;
-use crate::context::machine::Machine;
-use crate::context::order::Waiting;
-use crate::context::step::{Fate, Fresh, Step};
-use crate::model::Known;
+use crate::context::for_state::StateWalk;
+use crate::context::machine::ContextMachine;
+use crate::context::order::PendingPdu;
+use crate::context::step::{ContextStep, NewPdu, PduOutcome};
+use crate::model::PduStatus;
 use crate::model::{
-    Bond, Parked, ParkedCode, ParkedWhat, Pdu, PduRef, ServerName, Spoken, Standing, StateKey, StatePiece, StateSlot,
-    StoredPdu, Verdict,
+    MembershipSource, ParkedCode, ParkedItem, ParkedWhat, Pdu, PduRef, PduState, PduVerdict, PrevStateLink, ServerName,
+    StateEntry, StateKey, StateSlot, StoredPdu,
 };
 
 /// A PDU that was quarantined because a server was not a participant.
 #[derive(Debug, Clone)]
-pub struct Kept {
+pub struct QuarantinedPdu {
     /// Peer that had sent the PDU.
     pub from: ServerName,
     /// Number of its row in that peer's quarantine.
@@ -27,7 +27,7 @@ pub struct Kept {
 
 /// The provenance of PDUs.
 #[derive(Clone, Copy)]
-pub(super) struct Way<'a> {
+pub(super) struct Provenance<'a> {
     /// Peer that sent the PDUs.
     pub(super) from: &'a ServerName,
     /// Method by which the sender was authenticated; `None`: we fetched the PDUs.
@@ -39,46 +39,46 @@ pub(super) struct Way<'a> {
 }
 
 /// The status of a parent.
-enum Parent {
+enum ParentLookup {
     Delivered { depth: u64, history: bool },
     Undelivered,
     Foreign,
 }
 
-impl Machine {
+impl ContextMachine {
     /// Accepts the valid PDUs, and delivers those that are ready.
     pub(super) fn admit(
         &mut self,
-        step: &mut Step<'_>,
-        way: Way<'_>,
+        step: &mut ContextStep<'_>,
+        way: Provenance<'_>,
         pdus: Vec<Pdu>,
-        known: &HashMap<PduRef, Known>,
-    ) -> Vec<Fate> {
+        known: &HashMap<PduRef, PduStatus>,
+    ) -> Vec<PduOutcome> {
         // The whole first batch creates the context, not only its first PDU.
         let is_first = self.is_new() || self.is_just_joined();
-        let mut told: HashMap<PduRef, Fate> = HashMap::new();
+        let mut told: HashMap<PduRef, PduOutcome> = HashMap::new();
         let mut taken = vec![];
         let mut fates = Vec::with_capacity(pdus.len());
         for pdu in pdus {
             let reference = pdu.reference.clone();
             let fate = match told.get(&reference) {
-                Some(Fate::Taken(_)) => Fate::Told(Verdict::Duplicate),
+                Some(PduOutcome::Taken(_)) => PduOutcome::Told(PduVerdict::Duplicate),
                 Some(told) => told.clone(),
-                None => match self.judge(step, way, &pdu, known) {
+                None => match self.validate(step, way, &pdu, known) {
                     Ok(()) if !pdu.is_for(&self.us) => {
                         self.know_by_name(step, pdu, known);
-                        Fate::Taken(reference.clone())
+                        PduOutcome::Taken(reference.clone())
                     }
                     Ok(()) => {
                         taken.push((reference.clone(), self.hold(step, way, pdu, known, is_first)));
-                        Fate::Taken(reference.clone())
+                        PduOutcome::Taken(reference.clone())
                     }
                     Err(verdict) => {
                         // What was fetched for state alone and comes by itself as well is news.
-                        if way.verified.is_some() && verdict == Verdict::Duplicate {
+                        if way.verified.is_some() && verdict == PduVerdict::Duplicate {
                             self.becomes_news(step, &reference, false);
                         }
-                        Fate::Told(verdict)
+                        PduOutcome::Told(verdict)
                     }
                 },
             };
@@ -96,42 +96,47 @@ impl Machine {
     /// Validates a PDU from quarantine again.
     pub(super) fn readmit(
         &mut self,
-        step: &mut Step<'_>,
+        step: &mut ContextStep<'_>,
         from: &ServerName,
         pdu: Pdu,
-        known: &HashMap<PduRef, Known>,
-    ) -> Vec<Fate> {
+        known: &HashMap<PduRef, PduStatus>,
+    ) -> Vec<PduOutcome> {
         step.parks = false;
         // Quarantine rows do not record how the sender was authenticated, so assume the weakest proof, `network`.
-        let way = Way { from, verified: Some("network"), walked: 0, past: false };
+        let way = Provenance { from, verified: Some("network"), walked: 0, past: false };
         self.admit(step, way, vec![pdu], known)
     }
 
     /// Judge one anew that the context itself reads from quarantine. One that is taken, or that is known by now, leaves
     /// quarantine. One that is refused stays: its sender was told that it is kept, and the messenger was told where.
-    pub(super) fn take_back(&mut self, step: &mut Step<'_>, kept: Kept, known: &HashMap<PduRef, Known>) {
-        let Kept { from, number, pdu } = kept;
+    pub(super) fn retry_quarantined(
+        &mut self,
+        step: &mut ContextStep<'_>,
+        kept: QuarantinedPdu,
+        known: &HashMap<PduRef, PduStatus>,
+    ) {
+        let QuarantinedPdu { from, number, pdu } = kept;
         let fate = pdu.and_then(|pdu| self.readmit(step, &from, pdu, known).pop());
-        if !matches!(fate, Some(Fate::Told(Verdict::Parked { .. } | Verdict::Refused { .. }))) {
-            step.changes.push(Change::QuarantineLeft { server: from, number });
+        if !matches!(fate, Some(PduOutcome::Told(PduVerdict::Parked { .. } | PduVerdict::Refused { .. }))) {
+            step.changes.push(Change::QuarantineRemoved { server: from, number });
         }
     }
 
     /// Validates a PDU. It has been claimed since the lookup; the claim of a refused PDU is dropped.
-    fn judge(
+    fn validate(
         &mut self,
-        step: &mut Step<'_>,
-        way: Way<'_>,
+        step: &mut ContextStep<'_>,
+        way: Provenance<'_>,
         pdu: &Pdu,
-        known: &HashMap<PduRef, Known>,
-    ) -> Result<(), Verdict> {
+        known: &HashMap<PduRef, PduStatus>,
+    ) -> Result<(), PduVerdict> {
         let reference = &pdu.reference;
         let is_elsewhere = pdu.context != self.record.context;
         if !is_elsewhere && (self.recent.get(reference).is_some() || self.order.holds(reference)) {
-            return Err(Verdict::Duplicate);
+            return Err(PduVerdict::Duplicate);
         }
         match known.get(reference) {
-            Some(known) if *known.context() == pdu.context && !is_elsewhere => return Err(Verdict::Duplicate),
+            Some(known) if *known.context() == pdu.context && !is_elsewhere => return Err(PduVerdict::Duplicate),
             // The first PDU with an identity keeps it.
             Some(_) => return Err(refused("OTHER_CONTEXT", format!("{reference} is a PDU of another context"))),
             None if is_elsewhere => return Err(refused("OTHER_CONTEXT", format!("{reference} is of {}", pdu.context))),
@@ -141,13 +146,13 @@ impl Machine {
         if !pdu.is_for(&self.us) && (self.is_new() || *way.from != reference.origin) {
             step.released.push(reference.clone());
             let words = format!("{reference} is for other servers only; only its origin may name it to this one");
-            return Err(refused(Verdict::NOT_FOR_US, words));
+            return Err(refused(PduVerdict::NOT_FOR_US, words));
         }
         let for_state = way.verified.is_none() && self.wanted.is_for_state(reference);
         let verdict = self
-            .sound(pdu, known)
-            .and_then(|()| self.sets_soundly(step, pdu, known))
-            .and_then(|()| if for_state { self.may_bear_state(pdu) } else { self.may_speak(step, way, pdu) });
+            .check_structure(pdu, known)
+            .and_then(|()| self.check_prev_state(step, pdu, known))
+            .and_then(|()| if for_state { self.may_bear_state(pdu) } else { self.check_participation(step, way, pdu) });
         if verdict.is_err() {
             step.released.push(reference.clone());
         }
@@ -157,22 +162,22 @@ impl Machine {
     /// Validates a PDU of history. Participation is not checked, because the server that was asked vouches for the PDU.
     pub(super) fn judge_past(
         &mut self,
-        step: &mut Step<'_>,
+        step: &mut ContextStep<'_>,
         from: &ServerName,
         pdu: &Pdu,
-        known: &HashMap<PduRef, Known>,
-    ) -> Result<(), Verdict> {
+        known: &HashMap<PduRef, PduStatus>,
+    ) -> Result<(), PduVerdict> {
         let reference = &pdu.reference;
         let is_elsewhere = pdu.context != self.record.context;
         let is_here = self.recent.get(reference).is_some() || self.order.holds(reference);
         if is_elsewhere || is_here || known.contains_key(reference) {
-            return Err(Verdict::Duplicate);
+            return Err(PduVerdict::Duplicate);
         }
         if !pdu.is_for(&self.us) && *from != reference.origin {
             step.released.push(reference.clone());
-            return Err(refused(Verdict::NOT_FOR_US, format!("{reference} is for other servers only")));
+            return Err(refused(PduVerdict::NOT_FOR_US, format!("{reference} is for other servers only")));
         }
-        let verdict = self.sound(pdu, known).and_then(|()| self.sets_soundly(step, pdu, known));
+        let verdict = self.check_structure(pdu, known).and_then(|()| self.check_prev_state(step, pdu, known));
         if verdict.is_err() {
             step.released.push(reference.clone());
         }
@@ -180,7 +185,7 @@ impl Machine {
     }
 
     /// Checks that the PDU can have a position in the graph.
-    fn sound(&self, pdu: &Pdu, known: &HashMap<PduRef, Known>) -> Result<(), Verdict> {
+    fn check_structure(&self, pdu: &Pdu, known: &HashMap<PduRef, PduStatus>) -> Result<(), PduVerdict> {
         let reference = &pdu.reference;
         if reference.origin == self.us {
             return Err(refused("OWN_ORIGIN_UNKNOWN", format!("{reference} bears our name, and we do not know it")));
@@ -188,7 +193,8 @@ impl Machine {
         if pdu.prev.contains(reference) {
             return Err(refused("SELF_PARENT", format!("{reference} names itself as a parent")));
         }
-        if let Some(parent) = pdu.prev.iter().find(|parent| matches!(self.parent(parent, known), Parent::Foreign)) {
+        if let Some(parent) = pdu.prev.iter().find(|parent| matches!(self.parent(parent, known), ParentLookup::Foreign))
+        {
             return Err(refused("FOREIGN_PARENT", format!("its parent {parent} is a PDU of another context")));
         }
         if self.order.is_named(reference) && self.order.closes_cycle(reference, &pdu.prev) {
@@ -198,7 +204,12 @@ impl Machine {
     }
 
     /// Checks that the PDU which it replaces, if known, has the same key and context.
-    fn sets_soundly(&mut self, step: &mut Step<'_>, pdu: &Pdu, known: &HashMap<PduRef, Known>) -> Result<(), Verdict> {
+    fn check_prev_state(
+        &mut self,
+        step: &mut ContextStep<'_>,
+        pdu: &Pdu,
+        known: &HashMap<PduRef, PduStatus>,
+    ) -> Result<(), PduVerdict> {
         let Some(slot) = &pdu.state else { return Ok(()) };
         let Some(prev) = &slot.prev else { return Ok(()) };
         if *prev == pdu.reference {
@@ -206,9 +217,9 @@ impl Machine {
         }
         let key = (pdu.kind.clone(), slot.key.clone());
         let is_sound = match self.parent(prev, known) {
-            Parent::Foreign => false,
-            Parent::Delivered { .. } => self.is_of_key(step, &key, prev),
-            Parent::Undelivered => match self.order.get(prev) {
+            ParentLookup::Foreign => false,
+            ParentLookup::Delivered { .. } => self.is_of_key(step, &key, prev),
+            ParentLookup::Undelivered => match self.order.get(prev) {
                 Some(held) => held.state.as_ref().is_some_and(|(other, _)| *other == key),
                 None => true,
             },
@@ -217,22 +228,29 @@ impl Machine {
         if is_sound { Ok(()) } else { Err(refused("FOREIGN_STATE", words())) }
     }
 
-    fn parent(&self, parent: &PduRef, known: &HashMap<PduRef, Known>) -> Parent {
+    fn parent(&self, parent: &PduRef, known: &HashMap<PduRef, PduStatus>) -> ParentLookup {
         if let Some((depth, history)) = self.recent.get(parent).copied() {
-            return Parent::Delivered { depth, history };
+            return ParentLookup::Delivered { depth, history };
         }
         match known.get(parent).filter(|_| !self.order.holds(parent)) {
-            Some(known) if *known.context() != self.record.context => Parent::Foreign,
-            Some(Known::Delivered { depth, history, .. }) => Parent::Delivered { depth: *depth, history: *history },
+            Some(known) if *known.context() != self.record.context => ParentLookup::Foreign,
+            Some(PduStatus::Delivered { depth, history, .. }) => {
+                ParentLookup::Delivered { depth: *depth, history: *history }
+            }
             // A claimed PDU belongs to this batch and has not been processed yet.
-            Some(Known::Held { .. } | Known::Claimed { .. }) | None => Parent::Undelivered,
+            Some(PduStatus::Held { .. } | PduStatus::Claimed { .. }) | None => ParentLookup::Undelivered,
         }
     }
 
     /// Whether its origin and its sender are heard here. One whose origin takes no part goes to quarantine, where our messenger
     /// can see it. One whose sender takes no part, and is not its origin, is refused: kept, it would stand in the way of the
     /// copy that its origin sends.
-    fn may_speak(&mut self, step: &mut Step<'_>, way: Way<'_>, pdu: &Pdu) -> Result<(), Verdict> {
+    fn check_participation(
+        &mut self,
+        step: &mut ContextStep<'_>,
+        way: Provenance<'_>,
+        pdu: &Pdu,
+    ) -> Result<(), PduVerdict> {
         let (origin, asked_for) = (&pdu.reference.origin, way.verified.is_none());
         let max = self.limits.participants_max as usize;
         if self.is_new() && !asked_for {
@@ -244,18 +262,18 @@ impl Machine {
                 return Err(self.park(step, way, pdu));
             }
             self.record.participants = servers;
-            step.moved = true;
+            step.record_dirty = true;
             return Ok(());
         }
         let participants = &self.record.participants;
         if !(asked_for || self.limits.open || way.from == origin || participants.contains(way.from)) {
             let (from, context) = (way.from, &pdu.context);
             let words = format!("{from} does not take part in {context}, and so may not hand over what {origin} said");
-            return Err(refused(Verdict::SENDER_NOT_A_PARTICIPANT, words));
+            return Err(refused(PduVerdict::SENDER_NOT_A_PARTICIPANT, words));
         }
         if self.limits.open && !participants.contains(origin) && participants.len() < max {
             self.record.participants.push(origin.clone());
-            step.moved = true;
+            step.record_dirty = true;
         }
         // A parent that the first batch names is waited for, whoever said it; its origin is not let in by that.
         match self.record.participants.contains(origin) || self.order.is_awaited_at_edge(&pdu.reference) {
@@ -266,11 +284,11 @@ impl Machine {
 
     /// State may rest on what was said by somebody who has left since: that is taken, as history. What lies before it is not,
     /// and as nobody but that state asks for it, it is not worth a word.
-    fn may_bear_state(&self, pdu: &Pdu) -> Result<(), Verdict> {
+    fn may_bear_state(&self, pdu: &Pdu) -> Result<(), PduVerdict> {
         let reference = &pdu.reference;
         match self.wanted.is_link(reference) || self.takes_part(&reference.origin) {
             true => Ok(()),
-            false => Err(Verdict::Parked { code: ParkedCode::NotAParticipant.as_str() }),
+            false => Err(PduVerdict::Parked { code: ParkedCode::NotAParticipant.as_str() }),
         }
     }
 
@@ -279,7 +297,7 @@ impl Machine {
     }
 
     /// Its origin takes no part. One row a PDU and sender: what its origin sends itself is kept beside what others handed over.
-    fn park(&mut self, step: &mut Step<'_>, way: Way<'_>, pdu: &Pdu) -> Verdict {
+    fn park(&mut self, step: &mut ContextStep<'_>, way: Provenance<'_>, pdu: &Pdu) -> PduVerdict {
         let code = ParkedCode::NotAParticipant;
         let PduRef { origin, id } = &pdu.reference;
         // A fetched PDU comes again from every server that has it: it is reported once, and not at all if it comes too
@@ -297,21 +315,21 @@ impl Machine {
             );
             let (origin, id) = (Some(origin.to_string()), Some(id.to_string()));
             let what = ParkedWhat::Pdu { origin, id, context: Some(context.clone()) };
-            let parked = Parked { from: way.from.clone(), what, code, reason, bytes: pdu.bytes.clone() };
+            let parked = ParkedItem { from: way.from.clone(), what, code, reason, bytes: pdu.bytes.clone() };
             step.changes.push(Change::Quarantined { parked, keep: self.limits.quarantine_items });
         }
-        Verdict::Parked { code: code.as_str() }
+        PduVerdict::Parked { code: code.as_str() }
     }
 
     /// Take one in; it waits until it is linked. Returns how far back the walk is at what it names.
     pub(super) fn hold(
         &mut self,
-        step: &mut Step<'_>,
-        way: Way<'_>,
+        step: &mut ContextStep<'_>,
+        way: Provenance<'_>,
         mut pdu: Pdu,
-        known: &HashMap<PduRef, Known>,
+        known: &HashMap<PduRef, PduStatus>,
         is_first: bool,
-    ) -> Walked {
+    ) -> StateWalk {
         let reference = pdu.reference.clone();
         let want = self.wanted.remove(&reference);
         // If this PDU is itself a history edge, its missing parents are edges too, not gaps.
@@ -325,11 +343,11 @@ impl Machine {
             }
             prev.push(parent.clone());
             match self.parent(parent, known) {
-                Parent::Delivered { depth: parents, history } => {
+                ParentLookup::Delivered { depth: parents, history } => {
                     depth = depth.max(parents + 1);
                     on_news |= !history;
                 }
-                Parent::Undelivered | Parent::Foreign => missing.push(parent.clone()),
+                ParentLookup::Undelivered | ParentLookup::Foreign => missing.push(parent.clone()),
             }
         }
         let for_state = want.as_ref().filter(|want| want.for_state && way.verified.is_none() && !way.past);
@@ -346,10 +364,10 @@ impl Machine {
             std::mem::swap(&mut missing, &mut behind);
         }
         let (history, for_state) = (way.past || is_old, for_state.is_some() && !is_old);
-        let (state, link) = self.setting(&mut pdu, known).unzip();
+        let (state, link) = self.state_entry_of(&mut pdu, known).unzip();
         let (edge, sender, link) = (is_first || beyond, Some(way.from.clone()), link.flatten());
         let (narrowed, stated) = (pdu.to.is_some(), pdu.depth);
-        let waiting = Waiting {
+        let waiting = PendingPdu {
             prev,
             missing,
             edge,
@@ -362,7 +380,7 @@ impl Machine {
             on_news,
             narrowed,
             stated,
-            behind,
+            absent_parents: behind,
         };
         self.order.insert(reference, waiting);
         // The sender's authentication proves the sender's own name only, so the PDU of another origin is relayed.
@@ -370,24 +388,24 @@ impl Machine {
             true => way.verified.unwrap_or("network"),
             false => "relayed",
         };
-        step.take(Fresh { pdu, sender: way.from.clone(), verified });
+        step.take(NewPdu { pdu, sender: way.from.clone(), verified });
         let further = way.walked + 1;
         // A walk through its ancestors begins at what state rests on.
-        Walked { parents: if is_link { 1 } else { further }, link: further }
+        StateWalk { parents: if is_link { 1 } else { further }, link: further }
     }
 }
 
-impl Machine {
+impl ContextMachine {
     /// It is for other servers only. Its name is kept and nothing else: whoever names it as a parent waits for it no longer.
-    pub(super) fn know_by_name(&mut self, step: &mut Step<'_>, pdu: Pdu, known: &HashMap<PduRef, Known>) {
+    pub(super) fn know_by_name(&mut self, step: &mut ContextStep<'_>, pdu: Pdu, known: &HashMap<PduRef, PduStatus>) {
         let reference = pdu.reference.clone();
         let above = |parent: &PduRef| match self.parent(parent, known) {
-            Parent::Delivered { depth, .. } => depth + 1,
-            Parent::Undelivered | Parent::Foreign => 0,
+            ParentLookup::Delivered { depth, .. } => depth + 1,
+            ParentLookup::Undelivered | ParentLookup::Foreign => 0,
         };
         let depth = pdu.prev.iter().map(above).max().unwrap_or(0);
         let pdu = Pdu { prev: vec![], bytes: bytes::Bytes::new(), ..pdu };
-        let (verified, received, standing) = ("", step.now, Standing::Named { depth });
+        let (verified, received, standing) = ("", step.now, PduState::Named { depth });
         step.changes.push(Change::PduStored(Box::new(StoredPdu { pdu, sender: None, verified, received, standing })));
         self.wanted.remove(&reference);
         let context = || self.record.context.clone();
@@ -402,23 +420,23 @@ impl Machine {
     }
 
     /// Returns the key and the state entry that a PDU sets, and its `prev_state` if that is not delivered.
-    fn setting(
+    fn state_entry_of(
         &self,
         pdu: &mut Pdu,
-        known: &HashMap<PduRef, Known>,
-    ) -> Option<((StateKey, StatePiece), Option<PduRef>)> {
+        known: &HashMap<PduRef, PduStatus>,
+    ) -> Option<((StateKey, StateEntry), Option<PduRef>)> {
         let slot = pdu.state.as_mut()?;
-        slot.member = self.membership(&pdu.kind, &slot.key, Spoken::Pdu(&pdu.bytes));
+        slot.member = self.membership(&pdu.kind, &slot.key, MembershipSource::Pdu(&pdu.bytes));
         let StateSlot { key, power_level, prev, member } = slot.clone();
-        let lacks = prev.clone().filter(|prev| matches!(self.parent(prev, known), Parent::Undelivered));
-        let (reference, bond) = (pdu.reference.clone(), Bond::Sound);
-        let piece = StatePiece { reference, power: power_level, prev, bond, member };
+        let lacks = prev.clone().filter(|prev| matches!(self.parent(prev, known), ParentLookup::Undelivered));
+        let (reference, bond) = (pdu.reference.clone(), PrevStateLink::Sound);
+        let piece = StateEntry { reference, power: power_level, prev, bond, member };
         Some((((pdu.kind.clone(), key), piece), lacks))
     }
 }
 
-fn refused(code: &'static str, reason: String) -> Verdict {
-    Verdict::Refused { code, reason }
+fn refused(code: &'static str, reason: String) -> PduVerdict {
+    PduVerdict::Refused { code, reason }
 }
 
 #[cfg(test)]

@@ -3,49 +3,55 @@
 //! Composition is serial in memory and pipelined on disk: a PDU may name one that is submitted and not committed yet.
 
 use crate::change::Change;
-use crate::context::heads::{self, Named};
-use crate::context::machine::{Machine, Reach};
-use crate::context::step::Step;
+use crate::context::heads::{self, NamedParents};
+use crate::context::machine::{ContextMachine, RecipientReach};
+use crate::context::step::ContextStep;
 use crate::model::{
-    Berth, Bond, Composed, Delivery, Draft, FeedItem, Head, Membership, Pdu, PduRef, Refusal, ServerName, Spoken,
-    Standing, StatePiece, StateSlot, StoredPdu, Submission, Submitted,
+    ComposedPdu, Delivery, FeedItem, GraphPosition, Head, Membership, MembershipSource, Pdu, PduDraft, PduRef,
+    PduState, PrevStateLink, Refusal, ServerName, StateEntry, StateSlot, StoredPdu, Submission, SubmittedContent,
 };
 
-impl Machine {
+impl ContextMachine {
     pub(super) fn compose(
         &mut self,
-        step: &mut Step<'_>,
-        drafts: Vec<Draft>,
-        reach: &Reach,
-    ) -> Vec<Result<Composed, Refusal>> {
+        step: &mut ContextStep<'_>,
+        drafts: Vec<PduDraft>,
+        reach: &RecipientReach,
+    ) -> Vec<Result<ComposedPdu, Refusal>> {
         drafts.into_iter().map(|draft| self.compose_one(step, draft, reach)).collect()
     }
 
-    fn compose_one(&mut self, step: &mut Step<'_>, draft: Draft, reach: &Reach) -> Result<Composed, Refusal> {
+    fn compose_one(
+        &mut self,
+        step: &mut ContextStep<'_>,
+        draft: PduDraft,
+        reach: &RecipientReach,
+    ) -> Result<ComposedPdu, Refusal> {
         let to = self.narrowed(&draft, &reach.deaf)?;
         let mut audience = to.clone().unwrap_or_else(|| self.record.participants.clone());
         let setting = draft.state.as_ref().map(|(key, power)| self.replace(step, &draft, key, *power)).transpose()?;
         if let Some(Membership { server, joins: true }) = setting.as_ref().and_then(|setting| setting.member.as_ref())
-            && self.comes_in(server)
+            && self.would_join(server)
         {
             // The server that the message adds as a participant receives it too.
             audience.push(server.clone());
         }
         let why = |server: &ServerName| reach.shut.iter().find(|(other, _)| other == server).map(|(_, reason)| *reason);
         let (left_out, peers): (Vec<_>, Vec<_>) = audience.into_iter().partition(|server| why(server).is_some());
-        let (reference, bytes) = self.berth(step, &draft, setting, to);
+        let (reference, bytes) = self.assign_position(step, &draft, setting, to);
         for server in left_out.iter().cloned() {
             let (message, state, reason) = (draft.submission.clone(), "parked", why(&server).map(str::to_owned));
-            step.changes.push(Change::Fed(FeedItem::Delivery { message, server, state, reason }));
+            step.changes.push(Change::FeedAppended(FeedItem::Delivery { message, server, state, reason }));
         }
-        let Draft { submission: id, digest, accepted, .. } = draft;
-        let (what, servers) = (Submitted::Pdu(reference.clone(), self.record.context.clone(), bytes), peers.clone());
+        let PduDraft { submission: id, digest, accepted, .. } = draft;
+        let (what, servers) =
+            (SubmittedContent::Pdu(reference.clone(), self.record.context.clone(), bytes), peers.clone());
         step.changes.push(Change::Submitted(Submission { id, digest, accepted, servers, left_out, what }));
-        Ok(Composed { reference, peers })
+        Ok(ComposedPdu { reference, peers })
     }
 
     /// The others it is for, each once, where these are not all who take part. Each must keep it from those that are not named.
-    fn narrowed(&self, draft: &Draft, deaf: &[ServerName]) -> Result<Option<Vec<ServerName>>, Refusal> {
+    fn narrowed(&self, draft: &PduDraft, deaf: &[ServerName]) -> Result<Option<Vec<ServerName>>, Refusal> {
         let Some(named) = &draft.to else { return Ok(None) };
         let (participants, context) = (&self.record.participants, &self.record.context);
         let mut to: Vec<ServerName> = vec![];
@@ -70,47 +76,54 @@ impl Machine {
     }
 
     /// Returns the state fields of a draft. It replaces the current state directly, so it becomes the current state.
-    fn replace(&mut self, step: &Step<'_>, draft: &Draft, key: &str, power_level: i64) -> Result<StateSlot, Refusal> {
+    fn replace(
+        &mut self,
+        step: &ContextStep<'_>,
+        draft: &PduDraft,
+        key: &str,
+        power_level: i64,
+    ) -> Result<StateSlot, Refusal> {
         let holder = self.holder(step, &(draft.kind.clone(), key.to_owned()));
         if let Some(holder) = holder.as_ref().filter(|holder| holder.power > power_level)
             && self.limits.state.enforce_power
         {
             return Err(Refusal::PowerTooLow { own: power_level, current: holder.power });
         }
-        let member = self.membership(&draft.kind, key, Spoken::Content(&draft.content));
+        let member = self.membership(&draft.kind, key, MembershipSource::Content(&draft.content));
         let prev = holder.map(|holder| holder.reference);
         Ok(StateSlot { key: key.to_owned(), power_level, prev, member })
     }
 
     /// Give it its place, and write it. `to` are the others it is for, where it is narrowed.
-    fn berth(
+    fn assign_position(
         &mut self,
-        step: &mut Step<'_>,
-        draft: &Draft,
+        step: &mut ContextStep<'_>,
+        draft: &PduDraft,
         state: Option<StateSlot>,
         to: Option<Vec<ServerName>>,
     ) -> (PduRef, bytes::Bytes) {
         let reference = PduRef { origin: self.us.clone(), id: draft.id.clone() };
         let context = self.record.context.clone();
-        let Named { prev, depth, emitted } = heads::parents(&self.record.heads);
+        let NamedParents { prev, depth, emitted } = heads::parents(&self.record.heads);
         let prev_state = state.as_ref().and_then(|state| state.prev.clone());
         let to = to.map(|mut to| {
             to.push(self.us.clone());
             to.sort();
             to
         });
-        let berth = Berth { context: context.clone(), prev: prev.clone(), depth: emitted, prev_state, to: to.clone() };
+        let berth =
+            GraphPosition { context: context.clone(), prev: prev.clone(), depth: emitted, prev_state, to: to.clone() };
         let bytes = self.text.compose(&self.us, draft, &berth);
         let position = self.next_position(step, depth);
-        let standing = Standing::Delivered(Delivery { position, depth, shown: None });
+        let standing = PduState::Delivered(Delivery { position, depth, shown: None });
         let (kind, received) = (draft.kind.clone(), draft.accepted);
         // Others never see one that is narrowed: it is nobody's parent, and what it names stays an edge.
         if to.is_none() {
             self.advance_heads(&prev, Some(Head::of(reference.clone(), depth, Some(emitted))));
         }
         let counts = state.clone().map(|StateSlot { key, power_level, prev, member }| {
-            let (reference, power, bond) = (reference.clone(), power_level, Bond::Sound);
-            ((kind.clone(), key), StatePiece { reference, power, prev, bond, member })
+            let (reference, power, bond) = (reference.clone(), power_level, PrevStateLink::Sound);
+            ((kind.clone(), key), StateEntry { reference, power, prev, bond, member })
         });
         let (own, stated) = (reference.clone(), Some(emitted));
         let pdu = Pdu { reference: own, context, prev, depth: stated, kind, state, to, bytes: bytes.clone() };
@@ -118,8 +131,8 @@ impl Machine {
         step.changes.push(Change::PduStored(Box::new(stored)));
         self.recent.insert(reference.clone(), (depth, false));
         if let Some((key, piece)) = counts {
-            let counted = self.count(step, key, piece, None);
-            self.counted(step, counted);
+            let counted = self.resolve_with(step, key, piece, None);
+            self.apply_resolution(step, counted);
         }
         (reference, bytes)
     }

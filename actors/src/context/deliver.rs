@@ -3,47 +3,52 @@
 use std::collections::HashSet;
 
 use crate::change::Change;
-use crate::context::for_state::Walked;
-use crate::context::keys::Counted;
-use crate::context::machine::{Machine, circle};
-use crate::context::order::Waiting;
-use crate::context::step::Step;
-use crate::model::{Bond, Delivery, FeedItem, Head, PduRef, ServerName, Shown, StateKey};
+use crate::context::for_state::StateWalk;
+use crate::context::keys::ResolvedEntry;
+use crate::context::machine::{ContextMachine, fetch_candidates};
+use crate::context::order::PendingPdu;
+use crate::context::step::ContextStep;
+use crate::model::{Delivery, FeedFlags, FeedItem, Head, PduRef, PrevStateLink, ServerName, StateKey};
 
 /// Maximum number of fetches in a row for ancestors of the first batch of a new context.
 const EDGE_STEPS: u32 = 3;
 
 /// The gap event that precedes the children which are delivered without a parent.
 #[derive(Default)]
-struct Announced {
+struct AnnouncedGaps {
     missing: Vec<PduRef>,
     children: Vec<PduRef>,
     named: HashSet<PduRef>,
 }
 
-impl Machine {
+impl ContextMachine {
     /// Delivers the ready PDUs, and those that become ready by that, ordered by depth, origin and id.
-    pub(super) fn deliver(&mut self, step: &mut Step<'_>) {
+    pub(super) fn deliver(&mut self, step: &mut ContextStep<'_>) {
         let begin = step.changes.len();
-        let mut announced = Announced::default();
+        let mut announced = AnnouncedGaps::default();
         while let Some((reference, waiting)) = self.order.pop() {
-            let gap = self.without(&reference, &waiting, &mut announced);
-            self.place(step, &reference, waiting, gap);
+            let gap = self.missing_parents_of(&reference, &waiting, &mut announced);
+            self.deliver_one(step, &reference, waiting, gap);
         }
-        let Announced { missing, children, .. } = announced;
+        let AnnouncedGaps { missing, children, .. } = announced;
         if !missing.is_empty() {
             let context = self.record.context.clone();
-            step.changes.insert(begin, Change::Fed(FeedItem::Gap { context, missing, children }));
+            step.changes.insert(begin, Change::FeedAppended(FeedItem::Gap { context, missing, children }));
         }
     }
 
     /// Returns the parents that a PDU is delivered without, and adds those with a first such child to the gap event.
     /// Parents beyond the history edge are no gaps.
-    fn without(&mut self, child: &PduRef, waiting: &Waiting, announced: &mut Announced) -> Vec<PduRef> {
+    fn missing_parents_of(
+        &mut self,
+        child: &PduRef,
+        waiting: &PendingPdu,
+        announced: &mut AnnouncedGaps,
+    ) -> Vec<PduRef> {
         let mut gap = vec![];
         for parent in &waiting.prev {
             let Some(edge) = self.gaps.get(parent).map(|gap| gap.edge) else { continue };
-            if waiting.behind.contains(parent) && self.is_bookmark(parent) {
+            if waiting.absent_parents.contains(parent) && self.is_bookmark(parent) {
                 continue;
             }
             let first = self.gaps.delivered_without(parent, child);
@@ -62,8 +67,19 @@ impl Machine {
         gap
     }
 
-    fn place(&mut self, step: &mut Step<'_>, reference: &PduRef, waiting: Waiting, gap: Vec<PduRef>) {
-        let Waiting { prev, depth, state, narrowed, stated, behind, for_state, on_news, history, .. } = waiting;
+    fn deliver_one(&mut self, step: &mut ContextStep<'_>, reference: &PduRef, waiting: PendingPdu, gap: Vec<PduRef>) {
+        let PendingPdu {
+            prev,
+            depth,
+            state,
+            narrowed,
+            stated,
+            absent_parents: behind,
+            for_state,
+            on_news,
+            history,
+            ..
+        } = waiting;
         // Of its parents, where it was fetched for state, none is news; without any it stands where the conversation began.
         let is_old = for_state && !on_news && (!prev.is_empty() || self.has_edge());
         let history = history || is_old;
@@ -72,9 +88,9 @@ impl Machine {
         let given_up = self.gaps.close(reference);
         let late = !history && given_up.as_ref().is_some_and(|gap| !gap.children.is_empty());
         let own = state.as_ref().map(|(key, _)| key.clone());
-        let counted = state.map(|(key, piece)| self.count(step, key, piece, link.as_ref()));
-        let current = counted.as_ref().is_some_and(Counted::is_current);
-        let shown = Some(Shown { gap, late, history, current, again: false });
+        let counted = state.map(|(key, piece)| self.resolve_with(step, key, piece, link.as_ref()));
+        let current = counted.as_ref().is_some_and(ResolvedEntry::is_current);
+        let shown = Some(FeedFlags { gap, late, history, current, again: false });
         let position = if history { self.past_position(step) } else { self.next_position(step, depth) };
         step.delivered(reference, &self.record, Delivery { position, depth, shown });
         // What lies far back is no edge, and hides none; nor does one that others never see.
@@ -85,7 +101,7 @@ impl Machine {
         }
         self.recent.insert(reference.clone(), (depth, history));
         if let Some(counted) = counted {
-            self.counted(step, counted);
+            self.apply_resolution(step, counted);
         }
         if let Some(link) = link {
             self.link_came(step, link, own.as_ref());
@@ -95,23 +111,23 @@ impl Machine {
             step.changes.push(Change::GapClosed { context: context.clone(), missing: missing.clone() });
             if late && !gap.edge {
                 let (missing, children) = (vec![missing], gap.children);
-                step.changes.push(Change::Fed(FeedItem::GapFilled { context, missing, children }));
+                step.changes.push(Change::FeedAppended(FeedItem::GapFilled { context, missing, children }));
             }
         }
         self.order.delivered(reference, depth, history);
-        self.bookmark(behind);
+        self.mark_history_edge(behind);
     }
 
-    pub(super) fn next_position(&mut self, step: &mut Step<'_>, depth: u64) -> i64 {
+    pub(super) fn next_position(&mut self, step: &mut ContextStep<'_>, depth: u64) -> i64 {
         let position = i64::try_from(self.record.next).unwrap_or(i64::MAX);
         self.record.next += 1;
         self.record.depth = self.record.depth.max(depth);
-        step.moved = true;
+        step.record_dirty = true;
         position
     }
 
     /// Determines what an accepted PDU waits for: held parents are awaited, given-up ones are not, others are fetched.
-    pub(super) fn link(&mut self, step: &mut Step<'_>, reference: &PduRef, walked: Walked) {
+    pub(super) fn link(&mut self, step: &mut ContextStep<'_>, reference: &PduRef, walked: StateWalk) {
         let Some(waiting) = self.order.get(reference) else { return };
         if waiting.history {
             return self.link_past(step, reference, &[], walked.link);
@@ -146,21 +162,21 @@ impl Machine {
             }
         }
         if let Some((replaced, key)) = link {
-            self.seek(step, &replaced, &key, sender.as_ref(), walked.link);
+            self.request_prev_state(step, &replaced, &key, sender.as_ref(), walked.link);
         }
         self.order.settle(reference);
     }
 
     /// Fetches the PDU that a state PDU replaces; no delivery waits for it. A held one arrives by itself.
-    pub(super) fn seek(
+    pub(super) fn request_prev_state(
         &mut self,
-        step: &Step<'_>,
+        step: &ContextStep<'_>,
         replaced: &PduRef,
         key: &StateKey,
         sender: Option<&ServerName>,
         generation: u32,
     ) {
-        if self.order.holds(replaced) || self.links.open(replaced, key) != Bond::Sound {
+        if self.order.holds(replaced) || self.links.open(replaced, key) != PrevStateLink::Sound {
             return;
         }
         let too_far = generation > self.limits.state.chain_max && !self.wanted.contains(replaced);
@@ -173,8 +189,8 @@ impl Machine {
     }
 
     /// Gives up the parents whose time has passed.
-    pub(super) fn give_up_due(&mut self, step: &mut Step<'_>) {
-        let given_up = self.wanted.give_up(step.now, circle(&self.us, &self.record, &self.limits));
+    pub(super) fn give_up_due(&mut self, step: &mut ContextStep<'_>) {
+        let given_up = self.wanted.give_up(step.now, fetch_candidates(&self.us, &self.record, &self.limits));
         if given_up.is_empty() {
             return;
         }
@@ -191,9 +207,9 @@ impl Machine {
 
     /// Releases the oldest held PDU above the limit, as if its missing ancestors had been given up. Refusing new PDUs
     /// instead would be a livelock, because the missing parent may stand behind the children.
-    pub(super) fn release_over_limit(&mut self, step: &mut Step<'_>) {
+    pub(super) fn release_over_limit(&mut self, step: &mut ContextStep<'_>) {
         while self.order.len() > self.limits.held_max as usize {
-            let roots = self.order.roots_of_oldest();
+            let roots = self.order.missing_ancestors_of_oldest();
             debug_assert!(!roots.is_empty(), "what is held waits, in the end, for something unknown");
             if roots.is_empty() {
                 break;

@@ -7,35 +7,37 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::context::admit::Kept;
-use crate::context::keys::Reads;
-use crate::context::machine::{Effect, Event, Machine, Reach, Reply, Token};
+use crate::context::admit::QuarantinedPdu;
+use crate::context::keys::StateReader;
+use crate::context::machine::{
+    ContextEffect, ContextEvent, ContextMachine, ContextReply, ContextReplyToken, RecipientReach,
+};
 use crate::context::staged::StagePage;
 use crate::limits::ContextLimits;
 use crate::model::{
-    Bond, ContextRecord, Gap, Head, HeldPdu, Hold, Millis, ParkedCode, Pdu, PduRef, ServerName, StagedPdu, StateKey,
-    StateLink, StatePiece, StateSlot, Verdict, Want,
+    ContextRecord, FetchRequest, Gap, Head, HeldPdu, Millis, MissingPrevState, ParkedCode, Pdu, PduRef, PduVerdict,
+    PendingParents, PrevStateLink, ServerName, StagedPdu, StateEntry, StateKey, StateSlot,
 };
-use crate::model::{ContextLoad, Known};
-use words::Text;
+use crate::model::{ContextSnapshot, PduStatus};
+use words::PrintedStep;
 pub(super) use words::{at, context, draft, pdu, pdus, server};
 
-struct Held {
-    hold: Hold,
+struct HeldRow {
+    hold: PendingParents,
     pdu: Pdu,
     sender: Option<ServerName>,
     age: usize,
 }
 
-enum Row {
+enum StoredRow {
     /// Its depth, and whether it came as history.
     Delivered(u64, bool),
-    Held(Box<Held>),
+    Held(Box<HeldRow>),
 }
 
 /// A delivery, as the model store saw it.
 #[derive(Debug, Clone)]
-pub(super) struct Delivered {
+pub(super) struct DeliveredRow {
     pub(super) reference: PduRef,
     pub(super) prev: Vec<PduRef>,
     pub(super) gap: Vec<PduRef>,
@@ -44,37 +46,37 @@ pub(super) struct Delivered {
 
 /// What the messenger's feed got, in order.
 #[derive(Debug, Clone)]
-pub(super) enum Told {
-    Pdu(Delivered),
+pub(super) enum FeedEntry {
+    Pdu(DeliveredRow),
     Gap(Vec<PduRef>),
     Filled(PduRef),
 }
 
-pub(super) struct Desk {
-    pub(super) machine: Machine,
+pub(super) struct MachineHarness {
+    pub(super) machine: ContextMachine,
     pub(super) limits: Arc<ContextLimits>,
     pub(super) now: Millis,
     pub(super) due: Option<Millis>,
     pub(super) log: Vec<String>,
-    pub(super) told: Vec<Told>,
+    pub(super) told: Vec<FeedEntry>,
     pub(super) gaps: BTreeMap<PduRef, Gap>,
     /// What is asked for, of whom.
     pub(super) asked: Vec<(ServerName, PduRef)>,
     /// Questions by `backfill` under way.
-    pub(super) stretches: Vec<(ServerName, Want)>,
+    pub(super) stretches: Vec<(ServerName, FetchRequest)>,
     /// Questions about the past under way.
-    pub(super) past: Vec<(ServerName, Want)>,
-    pub(super) elsewhere: HashMap<PduRef, Known>,
-    pub(super) verdicts: Vec<Verdict>,
+    pub(super) past: Vec<(ServerName, FetchRequest)>,
+    pub(super) elsewhere: HashMap<PduRef, PduStatus>,
+    pub(super) verdicts: Vec<PduVerdict>,
     record: Option<ContextRecord>,
-    rows: BTreeMap<PduRef, Row>,
+    rows: BTreeMap<PduRef, StoredRow>,
     /// How many were delivered.
     positions: i64,
     /// Places that history got.
     past_places: std::collections::BTreeSet<i64>,
-    pub(super) held_by: HashMap<StateKey, StatePiece>,
-    pub(super) pieces: HashMap<StateKey, BTreeMap<PduRef, StatePiece>>,
-    pub(super) links: BTreeMap<PduRef, StateLink>,
+    pub(super) held_by: HashMap<StateKey, StateEntry>,
+    pub(super) pieces: HashMap<StateKey, BTreeMap<PduRef, StateEntry>>,
+    pub(super) links: BTreeMap<PduRef, MissingPrevState>,
     /// What lies in quarantine, by its number: who sent it, and the PDU.
     pub(super) kept: BTreeMap<u64, (ServerName, Pdu)>,
     /// What lies in the stage.
@@ -97,10 +99,10 @@ pub(super) struct Desk {
     tries: HashMap<(ServerName, PduRef), (u32, Millis)>,
 }
 
-impl Desk {
+impl MachineHarness {
     pub(super) fn new(limits: ContextLimits) -> Self {
         let limits = Arc::new(limits);
-        let machine = Machine::new(context("room"), server("us"), limits.clone(), Arc::new(Text), None);
+        let machine = ContextMachine::new(context("room"), server("us"), limits.clone(), Arc::new(PrintedStep), None);
         let mut desk = Self {
             machine,
             limits,
@@ -133,7 +135,7 @@ impl Desk {
             prevs: HashMap::new(),
             tries: HashMap::new(),
         };
-        desk.step(Event::Started);
+        desk.step(ContextEvent::Started);
         desk
     }
 
@@ -147,13 +149,19 @@ impl Desk {
 
     pub(super) fn participants(&mut self, servers: &str) {
         let servers = servers.split_whitespace().map(server).collect();
-        self.step(Event::Participants { token: Token(1), servers });
+        self.step(ContextEvent::Participants { token: ContextReplyToken(1), servers });
     }
 
     pub(super) fn arrive(&mut self, from: &str, pdus: Vec<Pdu>) {
         self.arrived.extend(pdus.iter().map(|pdu| ((server(from), pdu.reference.clone()), pdu.clone())));
         let known = self.look_up(&pdus);
-        self.step(Event::Arrive { token: Token(2), from: server(from), verified: "mtls", pdus, known });
+        self.step(ContextEvent::Arrive {
+            token: ContextReplyToken(2),
+            from: server(from),
+            verified: "mtls",
+            pdus,
+            known,
+        });
         assert!(self.claimed.is_empty(), "claimed and neither stored nor released: {:?}", self.claimed);
     }
 
@@ -162,7 +170,11 @@ impl Desk {
         let drafts = drafts.split_whitespace().map(draft).collect();
         let shut = shut.split_whitespace().filter_map(|one| one.split_once(':'));
         let shut = shut.map(|(name, reason)| (server(name), reason)).collect();
-        self.step(Event::Compose { token: Token(3), drafts, reach: Reach { shut, deaf: self.deaf.clone() } });
+        self.step(ContextEvent::Compose {
+            token: ContextReplyToken(3),
+            drafts,
+            reach: RecipientReach { shut, deaf: self.deaf.clone() },
+        });
     }
 
     /// The answer to the request for this one from that server.
@@ -172,7 +184,13 @@ impl Desk {
         self.asked.remove(place.expect("it was asked"));
         self.arrived.extend(pdus.iter().map(|pdu| ((from.clone(), pdu.reference.clone()), pdu.clone())));
         let known = self.look_up(&pdus);
-        self.step(Event::Fetched { want: Want::Pdu(wanted), from, pdus, failed: silent(answered), known });
+        self.step(ContextEvent::Fetched {
+            want: FetchRequest::Pdu(wanted),
+            from,
+            pdus,
+            failed: silent(answered),
+            known,
+        });
         assert!(self.claimed.is_empty(), "claimed and neither stored nor released: {:?}", self.claimed);
     }
 
@@ -182,28 +200,29 @@ impl Desk {
         let place = self.asked.iter().position(|asked| *asked == (from.clone(), wanted.clone()));
         self.asked.remove(place.expect("it was asked"));
         self.tries.entry((from.clone(), wanted.clone())).and_modify(|(tries, _)| *tries -= 1);
-        self.step(Event::PutOff { want: Want::Pdu(wanted), from, why: String::new() });
+        self.step(ContextEvent::PutOff { want: FetchRequest::Pdu(wanted), from, why: String::new() });
     }
 
     /// The answer to the question by `backfill` that names this one, from that server.
     pub(super) fn brought(&mut self, from: &str, named: &str, answered: bool, pdus: Vec<Pdu>) {
-        let is_meant = |(of, want): &(ServerName, Want)| *of == server(from) && want.named().contains(&at(named));
+        let is_meant =
+            |(of, want): &(ServerName, FetchRequest)| *of == server(from) && want.named().contains(&at(named));
         let place = self.stretches.iter().position(is_meant).expect("it was asked");
         let (from, want) = self.stretches.remove(place);
         self.arrived.extend(pdus.iter().map(|pdu| ((from.clone(), pdu.reference.clone()), pdu.clone())));
         let known = self.look_up(&pdus);
-        self.step(Event::Fetched { want, from, pdus, failed: silent(answered), known });
+        self.step(ContextEvent::Fetched { want, from, pdus, failed: silent(answered), known });
         assert!(self.claimed.is_empty(), "claimed and neither stored nor released: {:?}", self.claimed);
     }
 
     /// What peers send is taken, or is not.
     pub(super) fn intake(&mut self, open: bool) {
-        self.step(Event::Intake { open });
+        self.step(ContextEvent::Intake { open });
     }
 
     /// Our messenger joins.
     pub(super) fn join(&mut self, via: &str, backfill: u32) {
-        self.step(Event::Join { token: Token(4), via: server(via), backfill });
+        self.step(ContextEvent::Join { token: ContextReplyToken(4), via: server(via), backfill });
     }
 
     /// The answer to the oldest question about the past; `None`: it was not answered.
@@ -211,7 +230,7 @@ impl Desk {
         let (from, want) = self.past.remove(0);
         let (answered, pdus) = (pdus.is_some(), pdus.unwrap_or_default());
         let known = self.look_up(&pdus);
-        self.step(Event::Fetched { want, from, pdus, failed: silent(answered), known });
+        self.step(ContextEvent::Fetched { want, from, pdus, failed: silent(answered), known });
         assert!(self.claimed.is_empty(), "claimed and neither stored nor released: {:?}", self.claimed);
     }
 
@@ -221,7 +240,7 @@ impl Desk {
             self.now = self.now.max(due);
             self.due = None;
             self.log.push(format!("-- {}", self.now));
-            self.step(Event::Due);
+            self.step(ContextEvent::Due);
         }
         self.now = self.now.max(Millis(at));
     }
@@ -245,7 +264,7 @@ impl Desk {
         let page = StagePage { pdus: page.collect() };
         let sound: Vec<Pdu> = page.pdus.iter().filter_map(|(_, pdu)| pdu.as_ref().ok().cloned()).collect();
         let known = self.look_up(&sound);
-        self.step(Event::Staged { page, known });
+        self.step(ContextEvent::Staged { page, known });
         assert!(self.claimed.is_empty(), "claimed and neither stored nor released: {:?}", self.claimed);
     }
 
@@ -263,11 +282,11 @@ impl Desk {
                 };
                 let pdu = Some(pdu.clone()).filter(|_| !self.kept.values().any(is_own));
                 let known = self.look_up(pdu.as_slice());
-                let kept = Some(Kept { from: from.clone(), number: *number, pdu });
-                self.step(Event::Kept { kept, known, next: (place == 1).then_some((0, *number)) });
+                let kept = Some(QuarantinedPdu { from: from.clone(), number: *number, pdu });
+                self.step(ContextEvent::Kept { kept, known, next: (place == 1).then_some((0, *number)) });
             }
             if page.len() < 2 {
-                self.step(Event::TakenBack);
+                self.step(ContextEvent::TakenBack);
             }
         }
     }
@@ -282,16 +301,16 @@ impl Desk {
         (self.due, self.take_back) = (None, None);
         let mut rows: Vec<(usize, HeldPdu)> = vec![];
         for (reference, row) in &self.rows {
-            let Row::Held(held) = row else { continue };
-            let Held { hold, pdu, sender, age } = &**held;
+            let StoredRow::Held(held) = row else { continue };
+            let HeldRow { hold, pdu, sender, age } = &**held;
             let state = pdu.state.clone().map(|StateSlot { key, power_level, prev, member }| {
-                let (reference, power, bond) = (reference.clone(), power_level, Bond::Sound);
-                ((pdu.kind.clone(), key), StatePiece { reference, power, prev, bond, member })
+                let (reference, power, bond) = (reference.clone(), power_level, PrevStateLink::Sound);
+                ((pdu.kind.clone(), key), StateEntry { reference, power, prev, bond, member })
             });
             let (reference, received) = (reference.clone(), Millis(0));
             let (prev, hold, sender) = (pdu.prev.clone(), hold.clone(), sender.clone());
             let (narrowed, stated) = (pdu.to.is_some(), pdu.depth);
-            let is_news = |parent: &PduRef| matches!(self.rows.get(parent), Some(Row::Delivered(_, false)));
+            let is_news = |parent: &PduRef| matches!(self.rows.get(parent), Some(StoredRow::Delivered(_, false)));
             let on_news = hold.for_state && prev.iter().any(is_news);
             rows.push((*age, HeldPdu { reference, prev, hold, received, sender, state, narrowed, stated, on_news }));
         }
@@ -307,23 +326,24 @@ impl Desk {
         };
         let load = self.record.clone().map(whole).map(|record| {
             let unfinished = self.unfinished;
-            ContextLoad { record, held, gaps, links, unfinished }
+            ContextSnapshot { record, held, gaps, links, unfinished }
         });
-        self.machine = Machine::new(context("room"), server("us"), self.limits.clone(), Arc::new(Text), load);
+        self.machine =
+            ContextMachine::new(context("room"), server("us"), self.limits.clone(), Arc::new(PrintedStep), load);
         self.log.push("-- restart".to_owned());
-        self.step(Event::Started);
+        self.step(ContextEvent::Started);
     }
 
     pub(super) fn is_delivered(&self, reference: &PduRef) -> bool {
-        matches!(self.rows.get(reference), Some(Row::Delivered(..)))
+        matches!(self.rows.get(reference), Some(StoredRow::Delivered(..)))
     }
 
     pub(super) fn record(&self) -> &ContextRecord {
         self.record.as_ref().expect("it exists")
     }
 
-    fn look_up(&mut self, pdus: &[Pdu]) -> HashMap<PduRef, Known> {
-        let (arriving, parents) = self.machine.unknown(pdus);
+    fn look_up(&mut self, pdus: &[Pdu]) -> HashMap<PduRef, PduStatus> {
+        let (arriving, parents) = self.machine.refs_to_look_up(pdus);
         let mut known = HashMap::new();
         for reference in arriving.iter().chain(&parents) {
             if let Some(elsewhere) = self.elsewhere.get(reference) {
@@ -331,10 +351,10 @@ impl Desk {
             }
             let context = context("room");
             match self.rows.get(reference) {
-                Some(Row::Delivered(depth, history)) => {
-                    known.insert(reference.clone(), Known::Delivered { context, depth: *depth, history: *history })
+                Some(StoredRow::Delivered(depth, history)) => {
+                    known.insert(reference.clone(), PduStatus::Delivered { context, depth: *depth, history: *history })
                 }
-                Some(Row::Held(_)) => known.insert(reference.clone(), Known::Held { context }),
+                Some(StoredRow::Held(_)) => known.insert(reference.clone(), PduStatus::Held { context }),
                 None => None,
             };
         }
@@ -343,8 +363,8 @@ impl Desk {
     }
 
     /// What the machine says to an event, and nothing is done about it.
-    pub(super) fn decide(&mut self, event: Event) -> Vec<Effect> {
-        let reads = Below {
+    pub(super) fn decide(&mut self, event: ContextEvent) -> Vec<ContextEffect> {
+        let reads = BelowEdge {
             held_by: &self.held_by,
             pieces: &self.pieces,
             rows: &self.rows,
@@ -354,34 +374,34 @@ impl Desk {
         self.machine.step(self.now, event, &reads)
     }
 
-    pub(super) fn step(&mut self, event: Event) {
+    pub(super) fn step(&mut self, event: ContextEvent) {
         let effects = self.decide(event);
         let mut reads_stage = None;
         for (place, effect) in effects.into_iter().enumerate() {
             match effect {
-                Effect::Commit(changes, _) => {
+                ContextEffect::Commit(changes, _) => {
                     assert_eq!(place, 0, "the commit comes first");
                     self.commit(changes);
                 }
-                Effect::HandedOver(_, Reply::Verdicts(verdicts)) => {
+                ContextEffect::HandedOver(_, ContextReply::Verdicts(verdicts)) => {
                     let words = verdicts.iter().map(word).collect::<Vec<_>>();
                     self.log.push(format!("verdicts {}", words.join(" ")));
                     self.verdicts = verdicts;
                 }
-                Effect::HandedOver(_, other) => panic!("only verdicts are answered at once, not {other:?}"),
-                Effect::Answer(_, reply) => self.answer(reply),
-                Effect::AnswerReads(came) => self.log.push(format!("{came} came")),
-                Effect::Release(references) => {
+                ContextEffect::HandedOver(_, other) => panic!("only verdicts are answered at once, not {other:?}"),
+                ContextEffect::Answer(_, reply) => self.answer(reply),
+                ContextEffect::AnswerReads(came) => self.log.push(format!("{came} came")),
+                ContextEffect::Release(references) => {
                     for reference in references {
                         assert!(self.claimed.remove(&reference), "{reference} was not claimed, or was stored");
                         self.log.push(format!("release {reference}"));
                     }
                 }
-                Effect::Fetch { of, want, cause: _ } => self.fetch(of, want),
-                Effect::ReadStage { after } => reads_stage = Some(after),
-                Effect::TakeBack { participants, after, .. } => self.take_back = Some((participants, after.1)),
-                Effect::Arm(due) => self.due = Some(due),
-                Effect::Disarm => self.due = None,
+                ContextEffect::Fetch { of, want, cause: _ } => self.fetch(of, want),
+                ContextEffect::ReadStage { after } => reads_stage = Some(after),
+                ContextEffect::TakeBack { participants, after, .. } => self.take_back = Some((participants, after.1)),
+                ContextEffect::Arm(due) => self.due = Some(due),
+                ContextEffect::Disarm => self.due = None,
             }
         }
         if let Some(after) = reads_stage {
@@ -389,26 +409,26 @@ impl Desk {
         }
     }
 
-    fn fetch(&mut self, of: ServerName, want: Want) {
+    fn fetch(&mut self, of: ServerName, want: FetchRequest) {
         for reference in want.named() {
             let (tries, last) = self.tries.entry((of.clone(), reference.clone())).or_default();
             (*tries, *last) = (*tries + 1, self.now);
             assert!(*tries <= self.limits.gap.tries_max && of != server("us"));
         }
         match want {
-            Want::Pdu(reference) => {
+            FetchRequest::Pdu(reference) => {
                 self.log.push(format!("fetch {reference} from {of}"));
                 self.asked.push((of, reference));
             }
-            Want::State(_) => {
+            FetchRequest::State(_) => {
                 self.log.push(format!("ask {of} for the state"));
                 return self.past.push((of, want));
             }
-            Want::History { ref from, limit, .. } => {
+            FetchRequest::History { ref from, limit, .. } => {
                 self.log.push(format!("ask {of} for {limit} before {from:?}"));
                 return self.past.push((of, want));
             }
-            Want::Backfill { ref from, limit, .. } => {
+            FetchRequest::Backfill { ref from, limit, .. } => {
                 self.log.push(format!("fetch {limit} back from {from:?} from {of}"));
                 self.stretches.push((of, want));
             }
@@ -416,14 +436,14 @@ impl Desk {
         let is_waited_for =
             |asked: &(ServerName, PduRef)| self.now < self.tries[asked].1.after(self.limits.gap.give_up);
         let singles = self.asked.iter().filter(|asked| is_waited_for(asked)).count();
-        let first = |(of, want): &(ServerName, Want)| (of.clone(), want.named()[0].clone());
+        let first = |(of, want): &(ServerName, FetchRequest)| (of.clone(), want.named()[0].clone());
         let stretches = self.stretches.iter().filter(|stretch| is_waited_for(&first(stretch))).count();
         assert!(singles + stretches <= self.limits.gap.asks_max as usize);
     }
 
-    fn answer(&mut self, reply: Reply) {
+    fn answer(&mut self, reply: ContextReply) {
         match reply {
-            Reply::Composed(outcomes) => {
+            ContextReply::Composed(outcomes) => {
                 for outcome in outcomes {
                     self.log.push(match outcome {
                         Ok(composed) => format!("composed {} for {:?}", composed.reference, composed.peers),
@@ -431,9 +451,9 @@ impl Desk {
                     });
                 }
             }
-            Reply::Set(Ok(())) => self.log.push(format!("set {:?}", self.record().participants)),
-            Reply::Set(Err(refusal)) => self.log.push(format!("refused: {refusal}")),
-            Reply::Verdicts(_) => panic!("verdicts are handed over, not answered after the commit"),
+            ContextReply::Set(Ok(())) => self.log.push(format!("set {:?}", self.record().participants)),
+            ContextReply::Set(Err(refusal)) => self.log.push(format!("refused: {refusal}")),
+            ContextReply::Verdicts(_) => panic!("verdicts are handed over, not answered after the commit"),
         }
     }
 
@@ -444,20 +464,20 @@ impl Desk {
 }
 
 /// What a step may read.
-struct Below<'a> {
-    held_by: &'a HashMap<StateKey, StatePiece>,
-    pieces: &'a HashMap<StateKey, BTreeMap<PduRef, StatePiece>>,
-    rows: &'a BTreeMap<PduRef, Row>,
+struct BelowEdge<'a> {
+    held_by: &'a HashMap<StateKey, StateEntry>,
+    pieces: &'a HashMap<StateKey, BTreeMap<PduRef, StateEntry>>,
+    rows: &'a BTreeMap<PduRef, StoredRow>,
     weighed: &'a Cell<usize>,
     kept: &'a BTreeMap<u64, (ServerName, Pdu)>,
 }
 
-impl Reads for Below<'_> {
-    fn holder(&self, key: &StateKey) -> Option<StatePiece> {
+impl StateReader for BelowEdge<'_> {
+    fn current(&self, key: &StateKey) -> Option<StateEntry> {
         self.held_by.get(key).cloned()
     }
 
-    fn set(&self, key: &StateKey) -> Vec<StatePiece> {
+    fn set(&self, key: &StateKey) -> Vec<StateEntry> {
         self.weighed.set(self.weighed.get() + 1);
         self.pieces.get(key).map(|set| set.values().cloned().collect()).unwrap_or_default()
     }
@@ -466,22 +486,22 @@ impl Reads for Below<'_> {
         self.kept.values().any(|(sender, kept)| sender == from && kept.reference == *reference)
     }
 
-    fn known(&self, reference: &PduRef) -> Option<Known> {
+    fn known(&self, reference: &PduRef) -> Option<PduStatus> {
         let context = context("room");
         Some(match self.rows.get(reference)? {
-            Row::Delivered(depth, history) => Known::Delivered { context, depth: *depth, history: *history },
-            Row::Held(_) => Known::Held { context },
+            StoredRow::Delivered(depth, history) => PduStatus::Delivered { context, depth: *depth, history: *history },
+            StoredRow::Held(_) => PduStatus::Held { context },
         })
     }
 }
 
-fn word(verdict: &Verdict) -> String {
+fn word(verdict: &PduVerdict) -> String {
     match verdict {
-        Verdict::Accepted => "accepted".to_owned(),
-        Verdict::Held => "held".to_owned(),
-        Verdict::Duplicate => "duplicate".to_owned(),
-        Verdict::Parked { code } => format!("parked:{code}"),
-        Verdict::Refused { code, .. } => format!("refused:{code}"),
+        PduVerdict::Accepted => "accepted".to_owned(),
+        PduVerdict::Held => "held".to_owned(),
+        PduVerdict::Duplicate => "duplicate".to_owned(),
+        PduVerdict::Parked { code } => format!("parked:{code}"),
+        PduVerdict::Refused { code, .. } => format!("refused:{code}"),
     }
 }
 

@@ -2,184 +2,187 @@
 
 use std::collections::HashMap;
 
-use crate::change::{Change, Urgency};
-use crate::context::admit::Kept;
+use crate::change::{Change, CommitPriority};
+use crate::context::admit::QuarantinedPdu;
 use crate::context::staged::StagePage;
-use crate::model::{Composed, Draft, Known, Millis, Pdu, PduRef, Refusal, ServerName, Verdict, Want};
+use crate::model::{
+    ComposedPdu, FetchRequest, Millis, Pdu, PduDraft, PduRef, PduStatus, PduVerdict, Refusal, ServerName,
+};
 
-/// A request that waits for an answer; see the peer's.
+/// The key of a request that waits for a reply, like that of a peer's actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Token(pub u64);
+pub struct ContextReplyToken(pub u64);
 
-/// Everything that can wake a conversation.
+/// An event for the state machine.
 #[derive(Debug, Clone)]
-pub enum Event {
+pub enum ContextEvent {
     /// The actor has loaded.
     Started,
-    /// A peer's actor hands over PDUs of this conversation, in the order of the request.
+    /// A peer's actor delivers PDUs of this context, in the order of the request.
     Arrive {
-        /// Is owed the verdicts, as soon as the batch is handed over.
-        token: Token,
-        /// Who sent them.
+        /// Token of the request; it gets the verdicts as soon as the batch is submitted.
+        token: ContextReplyToken,
+        /// Peer that sent the PDUs.
         from: ServerName,
-        /// How it was proved.
+        /// Method by which the sender was authenticated.
         verified: &'static str,
-        /// The PDUs.
+        /// PDUs in the order of the request.
         pdus: Vec<Pdu>,
-        /// What the archive knows of them and of their parents; those it knew nothing of are claimed.
-        known: HashMap<PduRef, Known>,
+        /// Status of the PDUs and of their parents in the store; unknown PDUs have been claimed.
+        known: HashMap<PduRef, PduStatus>,
     },
-    /// An operator gives back a PDU that lies in quarantine, to be judged anew.
+    /// An operator wants a quarantined PDU to be validated again.
     Readmit {
-        /// Is owed the verdict, as soon as the batch is handed over.
-        token: Token,
-        /// Who sent it, then.
+        /// Token of the request; it gets the verdict as soon as the batch is submitted.
+        token: ContextReplyToken,
+        /// Peer that had sent the PDU.
         from: ServerName,
-        /// The PDU.
+        /// PDU to validate again.
         pdu: Pdu,
-        /// As for [`Event::Arrive`].
-        known: HashMap<PduRef, Known>,
+        /// As for [`ContextEvent::Arrive`].
+        known: HashMap<PduRef, PduStatus>,
     },
-    /// Our messenger says something, in this order.
+    /// The local messenger submitted messages, in this order.
     Compose {
-        /// Is owed the outcome, after the commit.
-        token: Token,
-        /// What it says.
-        drafts: Vec<Draft>,
+        /// Token of the request; it gets the outcome after the commit.
+        token: ContextReplyToken,
+        /// Messages to compose, in order.
+        drafts: Vec<PduDraft>,
         /// Whom it can reach.
-        reach: Reach,
+        reach: RecipientReach,
     },
-    /// Our messenger sets the participants.
+    /// The local messenger sets the participants.
     Participants {
-        /// Is owed the outcome, after the commit.
-        token: Token,
-        /// Who takes part beside us.
+        /// Token of the request; it gets the outcome after the commit.
+        token: ContextReplyToken,
+        /// Participants of the context beside us.
         servers: Vec<ServerName>,
     },
-    /// Our messenger wants the conversation from a server that takes part: its state, and so much of its past.
+    /// The local messenger joins: the state and part of the history are to be fetched from a participant.
     Join {
-        /// Is owed the outcome, after the commit.
-        token: Token,
-        /// From whom.
+        /// Token of the request; it gets the outcome after the commit.
+        token: ContextReplyToken,
+        /// Participant to fetch from.
         via: ServerName,
-        /// PDUs of the past.
+        /// Number of history PDUs to fetch.
         backfill: u32,
     },
-    /// A history read needs older PDUs than we hold. It is answered by the next [`Effect::AnswerReads`].
+    /// A history read needs older PDUs than we hold. It is answered by the next [`ContextEffect::AnswerReads`].
     Older {
         /// How many PDUs the read lacks.
         limit: u32,
     },
-    /// An answer to [`Effect::Fetch`].
+    /// An answer to [`ContextEffect::Fetch`].
     Fetched {
-        /// What was asked for.
-        want: Want,
-        /// Who was asked.
+        /// Request that was sent.
+        want: FetchRequest,
+        /// Server that was asked.
         from: ServerName,
-        /// What came: nothing, where it has none or could not be asked.
+        /// PDUs in the response; empty if the server has none or could not be asked.
         pdus: Vec<Pdu>,
-        /// Why it gave no answer: one that could not be reached has not said that it has none.
+        /// Reason of a failure: a server that could not be reached has not said that it has none.
         failed: Option<String>,
-        /// What the archive knows, as for [`Event::Arrive`].
-        known: HashMap<PduRef, Known>,
+        /// What the archive knows, as for [`ContextEvent::Arrive`].
+        known: HashMap<PduRef, PduStatus>,
     },
-    /// [`Effect::Fetch`] was not sent, because too many questions to that peer are open. It is no try, and no answer.
+    /// [`ContextEffect::Fetch`] was not sent, because too many questions to that peer are open. It is no try, and no answer.
     PutOff {
         /// What was to be asked for.
-        want: Want,
+        want: FetchRequest,
         /// Who was to be asked.
         from: ServerName,
         /// Which limit.
         why: String,
     },
-    /// What peers send is taken, or is not: while it is not, a parent that is missing may be waiting at our own door.
+    /// Intake of items from peers was opened or closed: while it is closed, a missing parent may be waiting at our own
+    /// admission.
     Intake {
-        /// It is taken.
+        /// True if items of peers are accepted.
         open: bool,
     },
-    /// An answer to [`Effect::TakeBack`]: one of what was found, where it can be read.
+    /// An answer to [`ContextEffect::TakeBack`]: one of what was found, where it can be read.
     Kept {
-        /// It.
-        kept: Option<Kept>,
-        /// What the archive knows, as for [`Event::Arrive`].
-        known: HashMap<PduRef, Known>,
-        /// It is the last of a full page: where the next one begins.
+        /// PDU with its quarantine row.
+        kept: Option<QuarantinedPdu>,
+        /// What the archive knows, as for [`ContextEvent::Arrive`].
+        known: HashMap<PduRef, PduStatus>,
+        /// Position at which the next page begins, if this is the last PDU of a full page.
         next: Option<(u64, u64)>,
     },
     /// PDUs were staged: they came while this conversation was too busy.
     StageFilled,
-    /// An answer to [`Effect::ReadStage`]: some of what is staged, or nothing where nothing is.
+    /// An answer to [`ContextEffect::ReadStage`]: some of what is staged, or nothing where nothing is.
     Staged {
         /// It.
         page: StagePage,
-        /// What the archive knows, as for [`Event::Arrive`].
-        known: HashMap<PduRef, Known>,
+        /// What the archive knows, as for [`ContextEvent::Arrive`].
+        known: HashMap<PduRef, PduStatus>,
     },
-    /// All that [`Effect::TakeBack`] found has been given back.
+    /// All that [`ContextEffect::TakeBack`] found has been given back.
     TakenBack,
-    /// The timer went off.
+    /// The timer has fired.
     Due,
 }
 
 /// Servers that a message cannot reach as it should.
 #[derive(Debug, Clone, Default)]
-pub struct Reach {
+pub struct RecipientReach {
     /// Participants that get no row, each with the reason that the messenger is told.
     pub shut: Vec<(ServerName, &'static str)>,
     /// Servers that a message is narrowed to, and that would pass it on to others.
     pub deaf: Vec<ServerName>,
 }
 
-/// What an answer says.
+/// The reply to a request.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Reply {
-    /// To [`Event::Arrive`], one a PDU, in order.
-    Verdicts(Vec<Verdict>),
-    /// To [`Event::Compose`], one a draft, in order.
-    Composed(Vec<Result<Composed, Refusal>>),
-    /// To [`Event::Participants`] and [`Event::Join`].
+pub enum ContextReply {
+    /// To [`ContextEvent::Arrive`], one a PDU, in order.
+    Verdicts(Vec<PduVerdict>),
+    /// To [`ContextEvent::Compose`], one a draft, in order.
+    Composed(Vec<Result<ComposedPdu, Refusal>>),
+    /// To [`ContextEvent::Participants`] and [`ContextEvent::Join`].
     Set(Result<(), Refusal>),
 }
 
-/// One thing for the shell to do, in order.
+/// An action for the actor; the effects of a step are performed in order.
 #[derive(Debug, Clone)]
-pub enum Effect {
-    /// Hand this batch to the journal, now.
-    Commit(Vec<Change>, Urgency),
-    /// Answer at once: what it rests on is handed over, and the asker commits after us.
-    HandedOver(Token, Reply),
-    /// Answer once everything handed over so far is on disk.
-    Answer(Token, Reply),
+pub enum ContextEffect {
+    /// Submit this batch to the journal at once.
+    Commit(Vec<Change>, CommitPriority),
+    /// Send the reply at once: the batch that it depends on is submitted, and the caller commits after it.
+    HandedOver(ContextReplyToken, ContextReply),
+    /// Send the reply once everything submitted so far is on disk.
+    Answer(ContextReplyToken, ContextReply),
     /// Answer all history reads that wait, once everything handed over so far is on disk: so many PDUs came.
     AnswerReads(u64),
-    /// Let these claims go: their PDUs were refused.
+    /// Drop these claims, because their PDUs were refused.
     Release(Vec<PduRef>),
-    /// Ask a peer; the answer comes back as [`Event::Fetched`].
+    /// Ask a peer; the answer comes back as [`ContextEvent::Fetched`].
     Fetch {
-        /// Who is asked.
+        /// Server that will be asked.
         of: ServerName,
-        /// For what.
-        want: Want,
-        /// Who handed us what names it, and pays for the search.
+        /// Request to send to the server.
+        want: FetchRequest,
+        /// Peer that sent the PDU which names them; its budget is charged.
         cause: ServerName,
     },
-    /// Find what lies in quarantine of servers that take part now; it comes back as [`Event::Kept`], one by one: of several it
+    /// Find what lies in quarantine of servers that take part now; it comes back as [`ContextEvent::Kept`], one by one: of several it
     /// would not be known which kills.
     TakeBack {
-        /// Who takes part.
+        /// Participants of the context.
         participants: Vec<ServerName>,
-        /// After this place in the order of arrival.
+        /// Position in the order of arrival after which to read.
         after: (u64, u64),
-        /// How many at once.
+        /// Maximum number of PDUs per page.
         limit: u32,
     },
-    /// Read a page of the stage once everything handed over so far is on disk; it comes back as [`Event::Staged`].
+    /// Read a page of the stage once everything handed over so far is on disk; it comes back as [`ContextEvent::Staged`].
     ReadStage {
         /// Begin with the servers behind this one in the order of names.
         after: Option<ServerName>,
     },
-    /// Wake the machine at this time, and at no other.
+    /// Set the timer to this time; it replaces any earlier one.
     Arm(Millis),
-    /// Forget the timer.
+    /// Cancel the timer, if it is set.
     Disarm,
 }

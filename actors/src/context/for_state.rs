@@ -11,8 +11,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::context::machine::Machine;
-use crate::context::step::Step;
+use crate::context::machine::ContextMachine;
+use crate::context::step::ContextStep;
 use crate::model::PduRef;
 
 /// In a conversation with an edge: steps back from a state PDU that are asked for, one PDU each. What was said here lies closer,
@@ -21,26 +21,26 @@ const STEPS_AT_EDGE: u32 = 10;
 
 /// How many questions in a row have led to what a PDU names.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Walked {
+pub(super) struct StateWalk {
     /// To its parents.
     pub(super) parents: u32,
     /// To the state PDU it replaces.
     pub(super) link: u32,
 }
 
-impl Walked {
+impl StateWalk {
     /// It came by itself.
     pub(super) const NONE: Self = Self { parents: 1, link: 1 };
 }
 
-impl Machine {
+impl ContextMachine {
     /// The conversation began before we came into it.
     pub(super) fn has_edge(&self) -> bool {
         self.gaps.edges().next().is_some() || self.wanted.has_edge()
     }
 
     /// Find out what one that is held for state waits for, or that it is history.
-    pub(super) fn link_for_state(&mut self, step: &mut Step<'_>, reference: &PduRef, walked: Walked) {
+    pub(super) fn link_for_state(&mut self, step: &mut ContextStep<'_>, reference: &PduRef, walked: StateWalk) {
         let Some(waiting) = self.order.get(reference) else { return };
         let (missing, sender) = (waiting.missing.clone(), waiting.sender.clone());
         let link = waiting.link.clone().zip(waiting.state.as_ref().map(|(key, _)| key.clone()));
@@ -57,13 +57,13 @@ impl Machine {
             self.wanted.want_for_state(step.now, &parent, sender.as_ref(), walked.parents);
         }
         if let Some((replaced, key)) = link {
-            self.seek(step, &replaced, &key, sender.as_ref(), walked.link);
+            self.request_prev_state(step, &replaced, &key, sender.as_ref(), walked.link);
         }
         self.order.settle(reference);
     }
 
     /// One that is held for state is history, and with it all that is held only for it or that it is held for.
-    pub(super) fn becomes_history(&mut self, step: &Step<'_>, reference: &PduRef, generation: u32) {
+    pub(super) fn becomes_history(&mut self, step: &ContextStep<'_>, reference: &PduRef, generation: u32) {
         let (mut kind, mut ahead) = (BTreeSet::new(), vec![reference.clone()]);
         while let Some(next) = ahead.pop() {
             if let Some(near) = self.order.make_history(&next) {
@@ -73,7 +73,7 @@ impl Machine {
         }
         let taken: Vec<PduRef> = kind.iter().cloned().collect();
         for reference in &taken {
-            // A conversation that was joined is read back through it.
+            // The history fetch of a joined context continues behind this PDU.
             if self.record.join.is_none() {
                 self.leave_behind(reference, &kind);
             }
@@ -89,12 +89,12 @@ impl Machine {
                 self.order.note_behind(reference, parent);
                 self.wanted.note_old(parent);
             }
-            self.order.waits_not(reference, parent);
+            self.order.drop_dependency(reference, parent);
         }
     }
 
     /// News names one that is held for state: from now on it is waited for, with all its ancestors, as for any parent.
-    pub(super) fn becomes_news(&mut self, step: &Step<'_>, reference: &PduRef, edge: bool) {
+    pub(super) fn becomes_news(&mut self, step: &ContextStep<'_>, reference: &PduRef, edge: bool) {
         let mut ahead = vec![reference.clone()];
         while let Some(next) = ahead.pop() {
             let Some((missing, sender)) = self.order.make_news(&next, edge) else { continue };
@@ -109,7 +109,7 @@ impl Machine {
     }
 
     /// A parent cannot be had. Those that are held for state are history, whatever else waits for it.
-    pub(super) fn lost_for_state(&mut self, step: &Step<'_>, missing: &PduRef) {
+    pub(super) fn lost_for_state(&mut self, step: &ContextStep<'_>, missing: &PduRef) {
         for child in self.order.held_for_state(missing) {
             self.becomes_history(step, &child, 1);
         }

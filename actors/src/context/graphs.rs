@@ -6,13 +6,13 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use crate::context::desk::{Delivered, Desk, Told, at, pdu};
+use crate::context::desk::{DeliveredRow, FeedEntry, MachineHarness, at, pdu};
 use crate::limits::ContextLimits;
-use crate::model::{Pdu, PduRef, ServerName, Want};
+use crate::model::{FetchRequest, Pdu, PduRef, ServerName};
 
 /// How one PDU reaches us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum NetworkFate {
     Comes,
     /// Also a second time, in another batch.
     ComesTwice,
@@ -24,29 +24,29 @@ enum Fate {
 }
 
 #[derive(Debug, Clone)]
-struct Seed {
+struct GraphSeed {
     origin: usize,
     prev: Vec<Index>,
-    fate: Fate,
+    fate: NetworkFate,
     /// Its place among the others.
     order: u16,
 }
 
-fn seed() -> impl Strategy<Value = Seed> {
-    use Fate::*;
+fn seed() -> impl Strategy<Value = GraphSeed> {
+    use NetworkFate::*;
     let fate = prop_oneof![
         12 => Just(Comes), 3 => Just(ComesTwice), 2 => Just(MustBeFetched), 1 => Just(ComesLate), 1 => Just(Never),
     ];
     (0..3_usize, prop::collection::vec(any::<Index>(), 0..4), fate, any::<u16>())
-        .prop_map(|(origin, prev, fate, order)| Seed { origin, prev, fate, order })
+        .prop_map(|(origin, prev, fate, order)| GraphSeed { origin, prev, fate, order })
 }
 
 const SERVERS: [&str; 3] = ["blue", "green", "red"];
 
 /// The graph the seeds make: each names parents among the ten before it.
-fn graph(seeds: &[Seed]) -> Vec<Pdu> {
+fn graph(seeds: &[GraphSeed]) -> Vec<Pdu> {
     let name = |n: usize| format!("{}/{n:03}", SERVERS[seeds[n].origin]);
-    let one = |(n, seed): (usize, &Seed)| {
+    let one = |(n, seed): (usize, &GraphSeed)| {
         let from = n.saturating_sub(10);
         let parents = seed.prev.iter().filter(|_| n > 0).map(|index| name(from + index.index(n - from)));
         pdu(&format!("{}<{}", name(n), parents.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(",")))
@@ -54,15 +54,15 @@ fn graph(seeds: &[Seed]) -> Vec<Pdu> {
     seeds.iter().enumerate().map(one).collect()
 }
 
-struct World {
-    desk: Desk,
+struct GraphWorld {
+    desk: MachineHarness,
     /// What somebody gives when asked.
     servable: HashMap<PduRef, Pdu>,
     /// Those that could not be reached the first time.
     failed: BTreeSet<(ServerName, PduRef)>,
 }
 
-impl World {
+impl GraphWorld {
     /// Answer what was asked before, and what is asked for because of the answers; some cannot be reached the first time.
     fn answer(&mut self) {
         loop {
@@ -87,8 +87,8 @@ impl World {
     }
 
     /// What a server of its own PDUs alone answers to `backfill`.
-    fn stretch(&self, from: &ServerName, want: &Want) -> Vec<Pdu> {
-        let Want::Backfill { from: named, limit, .. } = want else { return vec![] };
+    fn stretch(&self, from: &ServerName, want: &FetchRequest) -> Vec<Pdu> {
+        let FetchRequest::Backfill { from: named, limit, .. } = want else { return vec![] };
         let mut pdus: Vec<Pdu> = vec![];
         let mut ahead: VecDeque<&PduRef> = named.iter().collect();
         while let Some(reference) = ahead.pop_front() {
@@ -124,8 +124,8 @@ impl World {
 }
 
 #[derive(Debug, Clone)]
-struct Plan {
-    seeds: Vec<Seed>,
+struct GraphPlan {
+    seeds: Vec<GraphSeed>,
     sizes: Vec<usize>,
     restarts: Vec<bool>,
     pauses: Vec<u64>,
@@ -133,13 +133,13 @@ struct Plan {
     held_max: u32,
 }
 
-fn plan() -> impl Strategy<Value = Plan> {
+fn plan() -> impl Strategy<Value = GraphPlan> {
     let sizes = prop::collection::vec(1..20_usize, 1..8);
     let restarts = prop::collection::vec(prop::bool::weighted(0.15), 1..8);
     let pauses = prop::collection::vec(prop_oneof![Just(0), Just(300), Just(2000), Just(30_000)], 1..8);
     let held_max = prop_oneof![4 => Just(1000), 1 => 1..20_u32];
     (prop::collection::vec(seed(), 1..200), sizes, restarts, pauses, prop::bool::weighted(0.3), held_max).prop_map(
-        |(seeds, sizes, restarts, pauses, adopted, held_max)| Plan {
+        |(seeds, sizes, restarts, pauses, adopted, held_max)| GraphPlan {
             seeds,
             sizes,
             restarts,
@@ -151,7 +151,7 @@ fn plan() -> impl Strategy<Value = Plan> {
 }
 
 /// In this order, in batches, with pauses and restarts.
-fn bring(world: &mut World, plan: &Plan, mut pdus: Vec<Pdu>) {
+fn bring(world: &mut GraphWorld, plan: &GraphPlan, mut pdus: Vec<Pdu>) {
     let mut batch = 0;
     while !pdus.is_empty() {
         let size = plan.sizes[batch % plan.sizes.len()].min(pdus.len());
@@ -166,44 +166,44 @@ fn bring(world: &mut World, plan: &Plan, mut pdus: Vec<Pdu>) {
     }
 }
 
-fn play(plan: &Plan) -> (World, Vec<Pdu>) {
+fn play(plan: &GraphPlan) -> (GraphWorld, Vec<Pdu>) {
     let graph = graph(&plan.seeds);
-    let mut desk = Desk::new(ContextLimits { held_max: plan.held_max, ..ContextLimits::default() });
+    let mut desk = MachineHarness::new(ContextLimits { held_max: plan.held_max, ..ContextLimits::default() });
     if plan.adopted {
         // Begun from outside; the others are let in before they speak.
         desk.arrive("red", vec![pdu("red/first<red/before")]);
     }
     desk.participants(&SERVERS.join(" "));
-    let fetched = |n: &usize| plan.seeds[*n].fate == Fate::MustBeFetched;
+    let fetched = |n: &usize| plan.seeds[*n].fate == NetworkFate::MustBeFetched;
     let servable = (0..graph.len()).filter(fetched).map(|n| (graph[n].reference.clone(), graph[n].clone())).collect();
-    let mut world = World { desk, servable, failed: BTreeSet::new() };
+    let mut world = GraphWorld { desk, servable, failed: BTreeSet::new() };
     let mut order: Vec<(u16, usize)> = vec![];
     for (n, seed) in plan.seeds.iter().enumerate() {
         match seed.fate {
-            Fate::Comes => order.push((seed.order, n)),
-            Fate::ComesTwice => order.extend([(seed.order, n), (seed.order.wrapping_mul(31), n)]),
-            Fate::MustBeFetched | Fate::ComesLate | Fate::Never => {}
+            NetworkFate::Comes => order.push((seed.order, n)),
+            NetworkFate::ComesTwice => order.extend([(seed.order, n), (seed.order.wrapping_mul(31), n)]),
+            NetworkFate::MustBeFetched | NetworkFate::ComesLate | NetworkFate::Never => {}
         }
     }
     order.sort_unstable();
     bring(&mut world, plan, order.into_iter().map(|(_, n)| graph[n].clone()).collect());
     world.settle();
-    let late = plan.seeds.iter().zip(&graph).filter(|(seed, _)| seed.fate == Fate::ComesLate);
+    let late = plan.seeds.iter().zip(&graph).filter(|(seed, _)| seed.fate == NetworkFate::ComesLate);
     bring(&mut world, plan, late.map(|(_, pdu)| pdu.clone()).rev().collect());
     world.settle();
     (world, graph)
 }
 
 /// The feed as the messenger reads it, held against the graph.
-fn check(world: &World, plan: &Plan, graph: &[Pdu]) {
-    let mut seen: HashMap<PduRef, &Delivered> = HashMap::new();
+fn check(world: &GraphWorld, plan: &GraphPlan, graph: &[Pdu]) {
+    let mut seen: HashMap<PduRef, &DeliveredRow> = HashMap::new();
     let (mut named, mut open, mut announced) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     let (mut lates, mut filled) = (BTreeSet::new(), BTreeSet::new());
     for told in &world.desk.told {
         match told {
-            Told::Gap(missing) => announced.extend(missing.iter().cloned()),
-            Told::Filled(reference) => assert!(filled.insert(reference.clone()), "{reference} is filled once"),
-            Told::Pdu(one) => {
+            FeedEntry::Gap(missing) => announced.extend(missing.iter().cloned()),
+            FeedEntry::Filled(reference) => assert!(filled.insert(reference.clone()), "{reference} is filled once"),
+            FeedEntry::Pdu(one) => {
                 let absent: Vec<&PduRef> = one.prev.iter().filter(|parent| !seen.contains_key(parent)).collect();
                 let beyond = |parent: &PduRef| *parent == at("red/before");
                 let gap: Vec<&PduRef> = absent.into_iter().filter(|parent| !beyond(parent)).collect();
@@ -224,10 +224,14 @@ fn check(world: &World, plan: &Plan, graph: &[Pdu]) {
     for (seed, pdu) in plan.seeds.iter().zip(graph) {
         let is_seen = seen.contains_key(&pdu.reference);
         match seed.fate {
-            Fate::Comes | Fate::ComesTwice | Fate::ComesLate => assert!(is_seen, "{} is missing", pdu.reference),
-            Fate::Never => assert!(!is_seen),
+            NetworkFate::Comes | NetworkFate::ComesTwice | NetworkFate::ComesLate => {
+                assert!(is_seen, "{} is missing", pdu.reference);
+            }
+            NetworkFate::Never => assert!(!is_seen),
             // Nobody asks for one that nobody names.
-            Fate::MustBeFetched => assert!(is_seen || !named.contains(&pdu.reference) || open.contains(&pdu.reference)),
+            NetworkFate::MustBeFetched => {
+                assert!(is_seen || !named.contains(&pdu.reference) || open.contains(&pdu.reference));
+            }
         }
     }
     let kept: BTreeSet<PduRef> =
@@ -236,7 +240,7 @@ fn check(world: &World, plan: &Plan, graph: &[Pdu]) {
     let is_whole = plan.held_max == 1000;
     let never = |reference: &PduRef| {
         let fate = graph.iter().position(|pdu| pdu.reference == *reference).map(|n| plan.seeds[n].fate);
-        fate == Some(Fate::Never)
+        fate == Some(NetworkFate::Never)
     };
     assert!(!is_whole || open.iter().all(never), "only what never came is a gap in the end: {open:?}");
     let heads: BTreeSet<PduRef> =

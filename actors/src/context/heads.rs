@@ -8,7 +8,7 @@ pub(crate) const PARENTS_MAX: usize = 10;
 
 /// What our next PDU names, and its two depths.
 #[derive(Debug, PartialEq)]
-pub(super) struct Named {
+pub(super) struct NamedParents {
     /// Its parents, oldest depth first.
     pub(super) prev: Vec<PduRef>,
     /// Its depth as it is computed: order and limits rest on it.
@@ -20,11 +20,11 @@ pub(super) struct Named {
 /// The parents of what we say next.
 ///
 /// The depths are over the parents named, not over all edges: so every server computes the same one.
-pub(super) fn parents(heads: &[Head]) -> Named {
+pub(super) fn parents(heads: &[Head]) -> NamedParents {
     let named = &heads[..heads.len().min(PARENTS_MAX)];
     let over = |depth: fn(&Head) -> u64| named.iter().map(|head| depth(head) + 1).max().unwrap_or(0);
     let prev = named.iter().map(|head| head.reference.clone()).collect();
-    Named { prev, depth: over(|head| head.depth), emitted: over(|head| head.emitted) }
+    NamedParents { prev, depth: over(|head| head.depth), emitted: over(|head| head.emitted) }
 }
 
 /// Updates the heads after a delivery: removes those that the PDU names, and adds `head`. Above `max` the shallowest
@@ -55,7 +55,7 @@ mod tests {
     fn ten_shallowest_heads_become_parents() {
         let mut heads = vec![];
         (0..12).rev().for_each(|n| assert!(!advance(&mut heads, &[], Some(head(n, n)), 100)));
-        let Named { prev, depth, emitted } = parents(&heads);
+        let NamedParents { prev, depth, emitted } = parents(&heads);
         assert_eq!((prev.len(), depth, emitted), (10, 10, 10));
         assert_eq!(prev[0], head(0, 0).reference);
         advance(&mut heads, &prev, Some(head(99, depth)), 100);
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn first_pdu_has_no_parents() {
-        assert_eq!(parents(&[]), Named { prev: vec![], depth: 0, emitted: 0 });
+        assert_eq!(parents(&[]), NamedParents { prev: vec![], depth: 0, emitted: 0 });
     }
 
     #[test]
@@ -81,7 +81,7 @@ mod tests {
         for (stated, emitted) in
             [(None, 6), (Some(41), 42), (Some(0), 1), (Some((1 << 31) - 1), 1 << 31), (Some(1 << 31), 6)]
         {
-            let Named { depth, emitted: found, .. } = parents(&[of(5, stated)]);
+            let NamedParents { depth, emitted: found, .. } = parents(&[of(5, stated)]);
             assert_eq!((depth, found), (6, emitted), "{stated:?}");
         }
     }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Bond, PduRef, StateKey, StateLink};
+use crate::model::{MissingPrevState, PduRef, PrevStateLink, StateKey};
 
 /// Maximum number of missing `prev_state` PDUs that a context remembers. A further one counts as given up at once; if
 /// it arrives later, its key is not resolved again for that reason alone.
@@ -15,40 +15,40 @@ const KEYS_MAX: usize = 16;
 /// The missing `prev_state` PDUs of a context.
 #[derive(Default)]
 pub(super) struct Links {
-    open: BTreeMap<PduRef, StateLink>,
+    open: BTreeMap<PduRef, MissingPrevState>,
     /// Entries that differ from their rows in the store.
     touched: BTreeSet<PduRef>,
 }
 
 impl Links {
-    pub(super) fn load(links: Vec<StateLink>) -> Self {
+    pub(super) fn load(links: Vec<MissingPrevState>) -> Self {
         let open = links.into_iter().map(|link| (link.missing.clone(), link)).collect();
         Self { open, touched: BTreeSet::new() }
     }
 
     /// Returns the PDUs that are still to be fetched.
-    pub(super) fn list_sought(&self) -> Vec<PduRef> {
+    pub(super) fn unresolved(&self) -> Vec<PduRef> {
         self.open.values().filter(|link| !link.given_up).map(|link| link.missing.clone()).collect()
     }
 
     /// Records that a state PDU of this key names the missing PDU; returns the status of the link.
-    pub(super) fn open(&mut self, missing: &PduRef, key: &StateKey) -> Bond {
+    pub(super) fn open(&mut self, missing: &PduRef, key: &StateKey) -> PrevStateLink {
         if !self.open.contains_key(missing) {
             if self.open.len() >= LINKS_MAX {
-                return Bond::GivenUp;
+                return PrevStateLink::GivenUp;
             }
-            let link = StateLink { missing: missing.clone(), keys: vec![], given_up: false };
+            let link = MissingPrevState { missing: missing.clone(), keys: vec![], given_up: false };
             self.open.insert(missing.clone(), link);
         }
-        let Some(link) = self.open.get_mut(missing) else { return Bond::GivenUp };
+        let Some(link) = self.open.get_mut(missing) else { return PrevStateLink::GivenUp };
         if !link.keys.contains(key) {
             if link.keys.len() >= KEYS_MAX {
-                return Bond::GivenUp;
+                return PrevStateLink::GivenUp;
             }
             link.keys.push(key.clone());
             self.touched.insert(missing.clone());
         }
-        if link.given_up { Bond::GivenUp } else { Bond::Sound }
+        if link.given_up { PrevStateLink::GivenUp } else { PrevStateLink::Sound }
     }
 
     /// Gives up a missing PDU; returns the keys that have named it so far.
@@ -60,13 +60,13 @@ impl Links {
     }
 
     /// Removes a PDU that arrived.
-    pub(super) fn close(&mut self, reference: &PduRef) -> Option<StateLink> {
+    pub(super) fn close(&mut self, reference: &PduRef) -> Option<MissingPrevState> {
         self.touched.remove(reference);
         self.open.remove(reference)
     }
 
     /// Returns the entries that must be written to the store.
-    pub(super) fn take_touched(&mut self) -> Vec<StateLink> {
+    pub(super) fn take_touched(&mut self) -> Vec<MissingPrevState> {
         let touched = std::mem::take(&mut self.touched);
         touched.iter().filter_map(|missing| self.open.get(missing).cloned()).collect()
     }
@@ -81,10 +81,10 @@ mod tests {
     fn missing_prev_states_are_bounded() {
         let mut links = Links::default();
         let key = |n: usize| ("topic".into(), n.to_string());
-        (0..LINKS_MAX).for_each(|n| assert_eq!(links.open(&at(&format!("red/{n}")), &key(0)), Bond::Sound));
-        assert_eq!(links.open(&at("red/x"), &key(0)), Bond::GivenUp);
-        (1..KEYS_MAX).for_each(|n| assert_eq!(links.open(&at("red/7"), &key(n)), Bond::Sound));
-        assert_eq!(links.open(&at("red/7"), &key(KEYS_MAX)), Bond::GivenUp);
+        (0..LINKS_MAX).for_each(|n| assert_eq!(links.open(&at(&format!("red/{n}")), &key(0)), PrevStateLink::Sound));
+        assert_eq!(links.open(&at("red/x"), &key(0)), PrevStateLink::GivenUp);
+        (1..KEYS_MAX).for_each(|n| assert_eq!(links.open(&at("red/7"), &key(n)), PrevStateLink::Sound));
+        assert_eq!(links.open(&at("red/7"), &key(KEYS_MAX)), PrevStateLink::GivenUp);
         assert_eq!((links.open.len(), links.open[&at("red/7")].keys.len()), (LINKS_MAX, KEYS_MAX));
     }
 }

@@ -8,24 +8,24 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::change::{Change, Urgency};
-use crate::context::admit::Way;
-pub use crate::context::event::{Effect, Event, Reach, Reply, Token};
-use crate::context::for_state::Walked;
+use crate::change::{Change, CommitPriority};
+use crate::context::admit::Provenance;
+pub use crate::context::event::{ContextEffect, ContextEvent, ContextReply, ContextReplyToken, RecipientReach};
+use crate::context::for_state::StateWalk;
 use crate::context::gaps::Gaps;
 use crate::context::heads;
-use crate::context::keys::Reads;
+use crate::context::keys::StateReader;
 use crate::context::links::Links;
-use crate::context::order::{Order, Waiting};
-use crate::context::past::Past;
-use crate::context::recent::Recent;
+use crate::context::order::{CausalOrder, PendingPdu};
+use crate::context::past::HistoryFetch;
+use crate::context::recent::BoundedMap;
 use crate::context::staged::StageReader;
-use crate::context::step::{Owed, Step};
-use crate::context::wanted::{Circle, Wanted};
+use crate::context::step::{ContextStep, PendingReply};
+use crate::context::wanted::{FetchCandidates, MissingParents};
 use crate::limits::ContextLimits;
 use crate::model::{
-    ContextId, ContextLoad, ContextRecord, ContextStatus, Head, Hold, Millis, Pdu, PduRef, PduText, Refusal,
-    ServerName, StateKey, StatePiece, Want,
+    ContextId, ContextRecord, ContextSnapshot, ContextStatus, FetchRequest, Head, Millis, Pdu, PduRef, PduText,
+    PendingParents, Refusal, ServerName, StateEntry, StateKey,
 };
 
 /// Number of quarantined PDUs that are read at once.
@@ -42,28 +42,28 @@ const REFERENCES_KEPT: usize = 1024;
 const KEYS_KEPT: usize = 1024;
 
 /// The state machine of one context.
-pub struct Machine {
+pub struct ContextMachine {
     pub(super) us: ServerName,
     pub(super) limits: Arc<ContextLimits>,
     pub(super) text: Arc<dyn PduText>,
     pub(super) record: ContextRecord,
     /// True if the record has a row, or was submitted.
     stored: bool,
-    pub(super) order: Order,
-    pub(super) wanted: Wanted,
+    pub(super) order: CausalOrder,
+    pub(super) wanted: MissingParents,
     pub(super) gaps: Gaps,
     /// Delivered lately, with their depths, and whether they came as history.
-    pub(super) recent: Recent<PduRef, (u64, bool)>,
+    pub(super) recent: BoundedMap<PduRef, (u64, bool)>,
     /// PDUs that are named as `prev_state` and are not delivered.
     pub(super) links: Links,
     /// Current state of recently used keys.
-    pub(super) holders: Recent<StateKey, Option<StatePiece>>,
+    pub(super) holders: BoundedMap<StateKey, Option<StateEntry>>,
     /// Heads that have rows of their own.
     spilled: BTreeSet<PduRef>,
     /// Number of heads that were forgotten and not reported yet.
     forgotten: u64,
     /// History fetches of readers and of the join.
-    pub(super) past: Past,
+    pub(super) past: HistoryFetch,
     /// How far the stage is read.
     pub(super) stage: StageReader,
     /// Walks through quarantine that have not ended.
@@ -76,34 +76,34 @@ pub struct Machine {
     armed: Option<Millis>,
 }
 
-impl Machine {
+impl ContextMachine {
     /// Returns the machine in the state that was loaded from the store; the first PDU will create an unknown context.
     pub fn new(
         context: ContextId,
         us: ServerName,
         limits: Arc<ContextLimits>,
         text: Arc<dyn PduText>,
-        load: Option<ContextLoad>,
+        load: Option<ContextSnapshot>,
     ) -> Self {
         let stored = load.is_some();
         let new = || ContextRecord::new(context, vec![], true);
-        let load = load.unwrap_or_else(|| ContextLoad {
+        let load = load.unwrap_or_else(|| ContextSnapshot {
             record: new(),
             held: vec![],
             gaps: vec![],
             links: vec![],
             unfinished: false,
         });
-        let mut recent = Recent::new(REFERENCES_KEPT);
+        let mut recent = BoundedMap::new(REFERENCES_KEPT);
         load.record.heads.iter().for_each(|head| recent.insert(head.reference.clone(), (head.depth, false)));
-        let mut order = Order::default();
+        let mut order = CausalOrder::default();
         for held in load.held {
             let (prev, sender, state) = (held.prev, held.sender, held.state);
-            let Hold { missing, edge, depth, for_state } = held.hold;
+            let PendingParents { missing, edge, depth, for_state } = held.hold;
             // `link` is not restored here: a prev_state that was missing on arrival is in `links`; if it has arrived
             // since, nothing has to be fetched.
             let (narrowed, stated, behind) = (held.narrowed, held.stated, vec![]);
-            let waiting = Waiting {
+            let waiting = PendingPdu {
                 prev,
                 missing,
                 edge,
@@ -116,14 +116,14 @@ impl Machine {
                 on_news: held.on_news,
                 narrowed,
                 stated,
-                behind,
+                absent_parents: behind,
             };
             order.insert(held.reference, waiting);
         }
-        let (wanted, gaps, links) = (Wanted::new(limits.gap), Gaps::load(load.gaps), Links::load(load.links));
-        let (record, holders) = (load.record, Recent::new(KEYS_KEPT));
+        let (wanted, gaps, links) = (MissingParents::new(limits.gap), Gaps::load(load.gaps), Links::load(load.links));
+        let (record, holders) = (load.record, BoundedMap::new(KEYS_KEPT));
         let spilled = record.heads.iter().skip(HEADS_IN_RECORD).map(|head| head.reference.clone()).collect();
-        let past = Past::default();
+        let past = HistoryFetch::default();
         Self {
             us,
             limits,
@@ -148,7 +148,7 @@ impl Machine {
     }
 
     /// Returns those of these PDUs, and those of their parents, whose status is not in memory.
-    pub fn unknown(&self, pdus: &[Pdu]) -> (Vec<PduRef>, Vec<PduRef>) {
+    pub fn refs_to_look_up(&self, pdus: &[Pdu]) -> (Vec<PduRef>, Vec<PduRef>) {
         let is_known = |reference: &PduRef| self.recent.get(reference).is_some() || self.order.holds(reference);
         let ours = || pdus.iter().filter(|pdu| pdu.context == self.record.context);
         let mut seen = HashSet::new();
@@ -162,102 +162,117 @@ impl Machine {
     }
 
     /// Handles one event and returns its effects.
-    pub fn step(&mut self, now: Millis, event: Event, reads: &dyn Reads) -> Vec<Effect> {
-        let mut step = Step::new(now, reads);
+    pub fn step(&mut self, now: Millis, event: ContextEvent, reads: &dyn StateReader) -> Vec<ContextEffect> {
+        let mut step = ContextStep::new(now, reads);
         // A peer's actor commits right after an arrival, and that commit holds both; nobody waits for the end of a walk.
         let urgency = match event {
-            Event::Arrive { .. } | Event::TakenBack => Urgency::Rides,
-            _ => Urgency::Now,
+            ContextEvent::Arrive { .. } | ContextEvent::TakenBack => CommitPriority::Deferred,
+            _ => CommitPriority::Now,
         };
         let answer = match event {
-            Event::Started => {
+            ContextEvent::Started => {
                 self.resume(&mut step);
                 self.read_stage(&mut step);
                 None
             }
-            Event::Arrive { token, from, verified, pdus, known } => {
+            ContextEvent::Arrive { token, from, verified, pdus, known } => {
                 let fates = self.admit(
                     &mut step,
-                    Way { from: &from, verified: Some(verified), walked: 0, past: false },
+                    Provenance { from: &from, verified: Some(verified), walked: 0, past: false },
                     pdus,
                     &known,
                 );
-                Some(Owed::Verdicts(token, fates))
+                Some(PendingReply::Verdicts(token, fates))
             }
-            Event::Readmit { token, from, pdu, known } => {
+            ContextEvent::Readmit { token, from, pdu, known } => {
                 let fates = self.readmit(&mut step, &from, pdu, &known);
-                Some(Owed::Verdicts(token, fates))
+                Some(PendingReply::Verdicts(token, fates))
             }
-            Event::Compose { token, drafts, reach } => {
+            ContextEvent::Compose { token, drafts, reach } => {
                 let composed = self.compose(&mut step, drafts, &reach);
-                Some(Owed::Reply(token, Reply::Composed(composed)))
+                Some(PendingReply::Reply(token, ContextReply::Composed(composed)))
             }
-            Event::Participants { token, servers } => {
-                Some(Owed::Reply(token, Reply::Set(self.set_participants(&mut step, servers))))
+            ContextEvent::Participants { token, servers } => {
+                Some(PendingReply::Reply(token, ContextReply::Set(self.set_participants(&mut step, servers))))
             }
-            Event::Join { token, via, backfill } => {
-                Some(Owed::Reply(token, Reply::Set(self.join(&mut step, via, backfill))))
+            ContextEvent::Join { token, via, backfill } => {
+                Some(PendingReply::Reply(token, ContextReply::Set(self.join(&mut step, via, backfill))))
             }
-            Event::Older { limit } => {
+            ContextEvent::Older { limit } => {
                 self.older(&mut step, limit);
                 None
             }
-            Event::Fetched { want: want @ (Want::State(_) | Want::History { .. }), from, pdus, failed, known } => {
-                self.past_came(&mut step, &want, &from, failed.map_or(Ok(pdus), Err), &known);
+            ContextEvent::Fetched {
+                want: want @ (FetchRequest::State(_) | FetchRequest::History { .. }),
+                from,
+                pdus,
+                failed,
+                known,
+            } => {
+                self.on_history_response(&mut step, &want, &from, failed.map_or(Ok(pdus), Err), &known);
                 None
             }
-            Event::Fetched { want, from, pdus, failed: _, known } => {
+            ContextEvent::Fetched { want, from, pdus, failed: _, known } => {
                 let walked = self.wanted.generation(want.named());
                 // A server that could not be asked counts as heard too: it is asked again in the next round, and what
                 // it may have is given up only when the time for that has passed.
                 for reference in want.named() {
-                    self.wanted.heard(now, reference, &from, circle(&self.us, &self.record, &self.limits));
+                    self.wanted.on_response(
+                        now,
+                        reference,
+                        &from,
+                        fetch_candidates(&self.us, &self.record, &self.limits),
+                    );
                 }
-                self.admit(&mut step, Way { from: &from, verified: None, walked, past: false }, pdus, &known);
+                self.admit(&mut step, Provenance { from: &from, verified: None, walked, past: false }, pdus, &known);
                 None
             }
-            Event::PutOff { want: want @ (Want::State(_) | Want::History { .. }), from, why } => {
-                self.past_came(&mut step, &want, &from, Err(why), &HashMap::new());
+            ContextEvent::PutOff {
+                want: want @ (FetchRequest::State(_) | FetchRequest::History { .. }),
+                from,
+                why,
+            } => {
+                self.on_history_response(&mut step, &want, &from, Err(why), &HashMap::new());
                 None
             }
-            Event::PutOff { want, from, why: _ } => {
+            ContextEvent::PutOff { want, from, why: _ } => {
                 for reference in want.named() {
                     self.wanted.put_off(now, reference, &from);
                 }
                 None
             }
-            Event::Intake { open } => {
+            ContextEvent::Intake { open } => {
                 self.wanted.intake(now, open);
                 None
             }
-            Event::Kept { kept, known, next } => {
+            ContextEvent::Kept { kept, known, next } => {
                 if let Some(kept) = kept {
-                    self.take_back(&mut step, kept, &known);
+                    self.retry_quarantined(&mut step, kept, &known);
                 }
                 step.take_back = next;
                 None
             }
-            Event::StageFilled => {
+            ContextEvent::StageFilled => {
                 self.read_stage(&mut step);
                 None
             }
-            Event::Staged { page, known } => {
+            ContextEvent::Staged { page, known } => {
                 self.take_staged(&mut step, page, &known);
                 None
             }
-            Event::TakenBack => {
+            ContextEvent::TakenBack => {
                 self.take_backs = self.take_backs.saturating_sub(1);
                 self.let_in &= self.take_backs > 0;
                 None
             }
-            Event::Due => {
+            ContextEvent::Due => {
                 self.armed = None;
                 None
             }
         };
         self.release_over_limit(&mut step);
         self.give_up_due(&mut step);
-        self.pursue_past(&mut step);
+        self.drive_history_fetch(&mut step);
         for missing in self.gaps.forget(self.limits.gap.kept_max as usize) {
             step.changes.push(Change::GapClosed { context: self.record.context.clone(), missing });
         }
@@ -271,13 +286,13 @@ impl Machine {
     }
 
     /// Returns the number of heads, and the number of heads forgotten since the last call.
-    pub fn take_ends(&mut self) -> (usize, u64) {
+    pub fn take_head_stats(&mut self) -> (usize, u64) {
         (self.record.heads.len(), std::mem::take(&mut self.forgotten))
     }
 
     /// Nothing is held, asked for or being read: it may leave memory.
     pub fn is_idle(&self) -> bool {
-        !self.stage.is_reading() && self.order.len() == 0 && self.wanted.is_empty() && !self.is_after_the_past()
+        !self.stage.is_reading() && self.order.len() == 0 && self.wanted.is_empty() && !self.has_open_history_fetch()
     }
 
     /// Returns the status of the context.
@@ -301,17 +316,17 @@ impl Machine {
     }
 
     /// Resumes the waiting of the previous incarnation.
-    fn resume(&mut self, step: &mut Step<'_>) {
+    fn resume(&mut self, step: &mut ContextStep<'_>) {
         for reference in self.order.list() {
             let prev = self.order.get(&reference).map(|waiting| waiting.prev.clone()).unwrap_or_default();
             for parent in prev.iter().filter(|parent| self.gaps.get(parent).is_some()) {
                 self.order.leaves_without(&reference, parent);
             }
-            self.link(step, &reference, Walked::NONE);
+            self.link(step, &reference, StateWalk::NONE);
         }
         // The previous incarnation may have ended just after it admitted servers, so the quarantine is read again.
         step.take_back = self.stored.then_some((0, 0));
-        for missing in self.links.list_sought() {
+        for missing in self.links.unresolved() {
             if !self.order.holds(&missing) {
                 self.wanted.want_link(step.now, &missing, None, 1);
             }
@@ -319,7 +334,7 @@ impl Machine {
         self.deliver(step);
     }
 
-    fn set_participants(&mut self, step: &mut Step<'_>, servers: Vec<ServerName>) -> Result<(), Refusal> {
+    fn set_participants(&mut self, step: &mut ContextStep<'_>, servers: Vec<ServerName>) -> Result<(), Refusal> {
         let mut seen = HashSet::from([self.us.clone()]);
         let servers: Vec<ServerName> = servers.into_iter().filter(|server| seen.insert(server.clone())).collect();
         let max = self.limits.participants_max;
@@ -329,14 +344,14 @@ impl Machine {
         let adopted = self.record.adopted && !self.is_new();
         let is_other = self.record.participants != servers;
         step.admitted = servers.iter().any(|server| !self.record.participants.contains(server));
-        step.moved |= !self.stored || is_other || self.record.adopted != adopted;
+        step.record_dirty |= !self.stored || is_other || self.record.adopted != adopted;
         self.record.adopted = adopted;
         self.record.participants = servers;
         Ok(())
     }
 
     /// Records which heads have rows of their own now; usually there are none.
-    fn spill_heads(&mut self, step: &mut Step<'_>) {
+    fn spill_heads(&mut self, step: &mut ContextStep<'_>) {
         let beyond = self.record.heads.get(HEADS_IN_RECORD..).unwrap_or_default();
         if beyond.is_empty() && self.spilled.is_empty() {
             return;
@@ -346,12 +361,12 @@ impl Machine {
         let gone: Vec<PduRef> = self.spilled.difference(&now).cloned().collect();
         self.spilled = now;
         if !added.is_empty() || !gone.is_empty() {
-            step.changes.push(Change::HeadsMoved { context: self.record.context.clone(), added, gone });
+            step.changes.push(Change::OverflowHeadsChanged { context: self.record.context.clone(), added, gone });
         }
     }
 
     /// Work that a restart has to go on with is on disk as long as there is any.
-    fn note_work(&mut self, step: &mut Step<'_>) {
+    fn note_work(&mut self, step: &mut ContextStep<'_>) {
         let unfinished = self.let_in || self.has_open_join();
         if unfinished != self.unfinished_stored {
             self.unfinished_stored = unfinished;
@@ -359,9 +374,14 @@ impl Machine {
         }
     }
 
-    fn finish(&mut self, mut step: Step<'_>, urgency: Urgency, owed: Option<Owed>) -> Vec<Effect> {
+    fn finish(
+        &mut self,
+        mut step: ContextStep<'_>,
+        urgency: CommitPriority,
+        owed: Option<PendingReply>,
+    ) -> Vec<ContextEffect> {
         if step.admitted {
-            self.wanted.ask_anew(step.now, circle(&self.us, &self.record, &self.limits));
+            self.wanted.reschedule_all(step.now, fetch_candidates(&self.us, &self.record, &self.limits));
             // This walk replaces one that would have gone on, so that both together end once.
             self.take_backs -= u32::from(self.take_backs > 0 && step.take_back.is_some_and(|next| next != (0, 0)));
             step.take_back = Some((0, 0));
@@ -371,34 +391,34 @@ impl Machine {
         self.take_backs += u32::from(step.take_back == Some((0, 0)));
         self.let_in &= self.take_backs > 0;
         self.note_work(&mut step);
-        let asks = self.wanted.ask(step.now, circle(&self.us, &self.record, &self.limits));
+        let asks = self.wanted.ask(step.now, fetch_candidates(&self.us, &self.record, &self.limits));
         let mut effects = vec![];
-        self.stored |= step.moved;
-        if step.moved {
+        self.stored |= step.record_dirty;
+        if step.record_dirty {
             self.spill_heads(&mut step);
         }
         let changes =
             step.take_changes(&self.record, &mut self.order, &mut self.gaps, &mut self.links, HEADS_IN_RECORD);
         if !changes.is_empty() {
-            effects.push(Effect::Commit(changes, urgency));
+            effects.push(ContextEffect::Commit(changes, urgency));
         }
         if !step.released.is_empty() {
-            effects.push(Effect::Release(step.released));
+            effects.push(ContextEffect::Release(step.released));
         }
         effects.extend(owed.map(|owed| owed.into_effect(&self.order)));
         for ask in asks {
             let (of, cause) = (ask.of.clone(), ask.cause.clone());
             let wants = ask.wants(&self.record.context, self.limits.history.backfill_max);
-            effects.extend(wants.map(|want| Effect::Fetch { of: of.clone(), want, cause: cause.clone() }));
+            effects.extend(wants.map(|want| ContextEffect::Fetch { of: of.clone(), want, cause: cause.clone() }));
         }
         if let Some(after) = step.take_back {
             let participants = self.record.participants.clone();
-            effects.push(Effect::TakeBack { participants, after, limit: KEPT_PAGE });
+            effects.push(ContextEffect::TakeBack { participants, after, limit: KEPT_PAGE });
         }
         effects.extend(step.effects);
         let due = [self.wanted.due(), self.past.due()].into_iter().flatten().min();
         if due != self.armed {
-            effects.push(due.map_or(Effect::Disarm, Effect::Arm));
+            effects.push(due.map_or(ContextEffect::Disarm, ContextEffect::Arm));
             self.armed = due;
         }
         effects
@@ -406,8 +426,12 @@ impl Machine {
 }
 
 /// Returns the servers that may have missing PDUs.
-pub(super) fn circle<'a>(us: &'a ServerName, record: &'a ContextRecord, limits: &ContextLimits) -> Circle<'a> {
-    Circle { us, participants: &record.participants, open: limits.open }
+pub(super) fn fetch_candidates<'a>(
+    us: &'a ServerName,
+    record: &'a ContextRecord,
+    limits: &ContextLimits,
+) -> FetchCandidates<'a> {
+    FetchCandidates { us, participants: &record.participants, open: limits.open }
 }
 
 #[cfg(test)]

@@ -7,27 +7,32 @@
 use std::sync::Arc;
 
 use crate::change::Change;
-use crate::context::machine::Machine;
-use crate::context::step::Step;
-use crate::model::{Counted, FeedItem, Membership, ServerName, Spoken, StatePiece};
+use crate::context::machine::ContextMachine;
+use crate::context::step::ContextStep;
+use crate::model::{CountedNoun, FeedItem, Membership, MembershipSource, ServerName, StateEntry};
 
-impl Machine {
+impl ContextMachine {
     /// Returns the membership that a state PDU states, if its type is a membership type.
-    pub(super) fn membership(&self, kind: &Arc<str>, key: &str, text: Spoken<'_>) -> Option<Membership> {
+    pub(super) fn membership(&self, kind: &Arc<str>, key: &str, text: MembershipSource<'_>) -> Option<Membership> {
         let speaks = self.limits.membership_types.iter().any(|speaks| **speaks == **kind);
         speaks.then(|| self.text.membership(key, text)).flatten()
     }
 
     /// Returns whether the server would become a participant by a user that joins.
-    pub(super) fn comes_in(&self, server: &ServerName) -> bool {
+    pub(super) fn would_join(&self, server: &ServerName) -> bool {
         let participants = &self.record.participants;
         let has_room = participants.len() < self.limits.participants_max as usize;
         *server != self.us && !participants.contains(server) && has_room
     }
 
     /// Updates members and participants after the current state of a membership key has changed.
-    pub(super) fn member_moved(&mut self, step: &mut Step<'_>, before: Option<&StatePiece>, now: Option<&StatePiece>) {
-        let joined = |piece: Option<&StatePiece>| {
+    pub(super) fn member_moved(
+        &mut self,
+        step: &mut ContextStep<'_>,
+        before: Option<&StateEntry>,
+        now: Option<&StateEntry>,
+    ) {
+        let joined = |piece: Option<&StateEntry>| {
             let member = piece.and_then(|piece| piece.member.as_ref()).filter(|member| member.joins);
             member.map(|member| member.server.clone()).filter(|server| *server != self.us)
         };
@@ -43,10 +48,10 @@ impl Machine {
         }
     }
 
-    fn joins(&mut self, step: &mut Step<'_>, server: ServerName) {
-        if self.comes_in(&server) {
+    fn joins(&mut self, step: &mut ContextStep<'_>, server: ServerName) {
+        if self.would_join(&server) {
             self.record.participants.push(server.clone());
-            step.moved = true;
+            step.record_dirty = true;
             step.admitted = true;
         }
         if !self.record.participants.contains(&server) {
@@ -54,20 +59,20 @@ impl Machine {
             let text = format!(
                 "{server} is named as a member of {context}, which has {} already, the most it may \
                  (contexts.participants_max); it is not counted in: raise the limit, then name it as a participant",
-                Counted(max.into(), "participant")
+                CountedNoun(max.into(), "participant")
             );
-            return step.changes.push(Change::Fed(FeedItem::Notice { text, server: Some(server) }));
+            return step.changes.push(Change::FeedAppended(FeedItem::Notice { text, server: Some(server) }));
         }
-        step.moved = true;
+        step.record_dirty = true;
         match self.record.members.iter_mut().find(|(other, _)| *other == server) {
             Some((_, count)) => *count += 1,
             None => self.record.members.push((server, 1)),
         }
     }
 
-    fn leaves(&mut self, step: &mut Step<'_>, server: &ServerName) {
+    fn leaves(&mut self, step: &mut ContextStep<'_>, server: &ServerName) {
         let Some(place) = self.record.members.iter().position(|(other, _)| other == server) else { return };
-        step.moved = true;
+        step.record_dirty = true;
         let (_, count) = &mut self.record.members[place];
         *count -= 1;
         if *count == 0 {

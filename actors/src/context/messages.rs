@@ -3,17 +3,19 @@
 use actix::Message;
 use tokio::sync::oneshot;
 
-use crate::context::machine::{Reach, Reply};
-use crate::model::{BadPdu, ContextStatus, Draft, Pdu, Refusal, ServerName, StagedPdu, StrangersPdu, Want};
-use crate::supervise::intake::Permit;
+use crate::context::machine::{ContextReply, RecipientReach};
+use crate::model::{
+    BadPdu, ContextStatus, FetchRequest, Pdu, PduDraft, QuarantinedPduRow, Refusal, ServerName, StagedPdu,
+};
+use crate::supervise::intake::AdmissionPermit;
 
 /// The channel of a reply. If it is dropped without a reply, the caller learns that the outcome is unknown.
-pub(super) type Answer = oneshot::Sender<Outcome>;
+pub(super) type Answer = oneshot::Sender<ContextOutcome>;
 
 /// The outcome of a request.
-pub(super) enum Outcome {
+pub(super) enum ContextOutcome {
     /// Reply of the state machine.
-    Done(Reply),
+    Done(ContextReply),
     /// The actor is suspended as faulty.
     Faulty,
 }
@@ -21,7 +23,7 @@ pub(super) enum Outcome {
 /// Accept PDUs from a peer's actor.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Arrive {
+pub(crate) struct PdusArrived {
     /// Peer that sent the PDUs.
     pub(super) from: ServerName,
     /// Method by which the sender was authenticated.
@@ -31,13 +33,13 @@ pub(crate) struct Arrive {
     /// Channel of the verdicts.
     pub(super) answer: Answer,
     /// Admission permit of the request.
-    pub(super) permit: Permit,
+    pub(super) permit: AdmissionPermit,
 }
 
 /// Validate a quarantined PDU again, at an operator's command.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Readmit {
+pub(crate) struct ReadmitQuarantined {
     /// Peer that had sent the PDU.
     pub(super) from: ServerName,
     /// PDU to validate again.
@@ -45,21 +47,21 @@ pub(crate) struct Readmit {
     /// Channel of the verdict.
     pub(super) answer: Answer,
     /// Admission permit of the request.
-    pub(super) permit: Permit,
+    pub(super) permit: AdmissionPermit,
 }
 
 /// Compose messages of the local messenger.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Compose {
+pub(crate) struct ComposePdus {
     /// Messages to compose, in order.
-    pub(super) drafts: Vec<Draft>,
+    pub(super) drafts: Vec<PduDraft>,
     /// Whom it can reach.
-    pub(super) reach: Reach,
+    pub(super) reach: RecipientReach,
     /// Where the outcome goes.
     pub(super) answer: Answer,
     /// The right to be here.
-    pub(super) permit: Permit,
+    pub(super) permit: AdmissionPermit,
 }
 
 /// Set the participants, as the local messenger asks.
@@ -71,13 +73,13 @@ pub(crate) struct SetParticipants {
     /// Channel of the outcome.
     pub(super) answer: Answer,
     /// Admission permit of the request.
-    pub(super) permit: Permit,
+    pub(super) permit: AdmissionPermit,
 }
 
 /// Join the context, as the local messenger asks.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Join {
+pub(crate) struct JoinContext {
     /// Participant to fetch the context from.
     pub(super) via: ServerName,
     /// Number of history PDUs to fetch.
@@ -85,13 +87,13 @@ pub(crate) struct Join {
     /// Channel of the outcome.
     pub(super) answer: Answer,
     /// Admission permit of the request.
-    pub(super) permit: Permit,
+    pub(super) permit: AdmissionPermit,
 }
 
 /// A history read needs older PDUs than we hold.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Older {
+pub(crate) struct FetchOlder {
     /// How many PDUs the read lacks.
     pub(super) limit: u32,
     /// Is told how many PDUs came.
@@ -104,9 +106,9 @@ pub(super) type Read = oneshot::Sender<Result<u64, Refusal>>;
 /// A fetch for this context has finished.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Fetched {
+pub(crate) struct FetchFinished {
     /// Request that was sent.
-    pub(super) want: Want,
+    pub(super) want: FetchRequest,
     /// Server that was asked.
     pub(super) from: ServerName,
     /// PDUs in the response, or the reason why there was none.
@@ -118,7 +120,7 @@ pub(crate) struct Fetched {
 #[rtype(result = "()")]
 pub(crate) struct PutOff {
     /// What was to be asked for.
-    pub(super) want: Want,
+    pub(super) want: FetchRequest,
     /// Who was to be asked.
     pub(super) from: ServerName,
     /// Which limit.
@@ -128,7 +130,7 @@ pub(crate) struct PutOff {
 /// Intake of items from peers was opened or closed.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct IntakeIs {
+pub(crate) struct SetIntakeOpen {
     /// True if items of peers are accepted.
     pub(super) open: bool,
 }
@@ -136,16 +138,16 @@ pub(crate) struct IntakeIs {
 /// Return the status of the context.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Status(pub(super) oneshot::Sender<ContextStatus>);
+pub(crate) struct GetContextStatus(pub(super) oneshot::Sender<ContextStatus>);
 
 /// A page of quarantined PDUs of servers that participate now was read.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct TakenBack {
+pub(crate) struct QuarantinePage {
     /// In which life of the actor the page was asked for; that of an earlier one means nothing.
     pub(super) life: u64,
     /// PDUs of the page.
-    pub(super) page: Vec<StrangersPdu>,
+    pub(super) page: Vec<QuarantinedPduRow>,
     /// True if more may follow.
     pub(super) is_full: bool,
 }
@@ -168,9 +170,9 @@ pub(crate) struct StageRead {
 /// The machine's timer fired.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Fired(pub(super) u64);
+pub(crate) struct TimerFired(pub(super) u64);
 
 /// The idle timer has fired.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Quiet(pub(super) u64);
+pub(crate) struct IdleTimerFired(pub(super) u64);

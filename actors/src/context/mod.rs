@@ -50,14 +50,17 @@ use actix::{Addr, WeakAddr};
 use tokio::sync::oneshot;
 
 use crate::limits::ContextLimits;
-use crate::model::{BadPdu, Composed, ContextId, ContextStatus, Draft, Pdu, Refusal, ServerName, Verdict, Want};
-use crate::peer::dispatch::Undone;
-use crate::supervise::intake::Intake;
-use crate::supervise::post::post;
+use crate::model::{
+    BadPdu, ComposedPdu, ContextId, ContextStatus, FetchRequest, Pdu, PduDraft, PduVerdict, Refusal, ServerName,
+};
+use crate::peer::dispatch::DispatchError;
+use crate::supervise::intake::AdmissionLimit;
+use crate::supervise::post::send_unbounded;
 pub(crate) use heads::PARENTS_MAX;
-use machine::{Reach, Reply};
+use machine::{ContextReply, RecipientReach};
 use messages::{
-    Arrive, Compose, Fetched, IntakeIs, Join, Older, Outcome, PutOff, Readmit, SetParticipants, StageFilled, Status,
+    ComposePdus, ContextOutcome, FetchFinished, FetchOlder, GetContextStatus, JoinContext, PdusArrived, PutOff,
+    ReadmitQuarantined, SetIntakeOpen, SetParticipants, StageFilled,
 };
 use shell::ContextActor;
 
@@ -65,16 +68,16 @@ use shell::ContextActor;
 #[derive(Clone)]
 pub(crate) struct Doors {
     /// PDUs and our messenger's calls.
-    requests: Intake,
+    requests: AdmissionLimit,
     /// History reads.
-    reads: Intake,
+    reads: AdmissionLimit,
 }
 
 impl Doors {
     pub(crate) fn new(limits: &ContextLimits) -> Self {
         Self {
-            requests: Intake::new("contexts.intake_max", limits.intake_max),
-            reads: Intake::new("contexts.history.reads_max", limits.history.reads_max),
+            requests: AdmissionLimit::new("contexts.intake_max", limits.intake_max),
+            reads: AdmissionLimit::new("contexts.history.reads_max", limits.history.reads_max),
         }
     }
 }
@@ -115,38 +118,42 @@ impl ContextHandle {
         verified: &'static str,
         pdus: Vec<Pdu>,
         patience: Duration,
-    ) -> Result<Vec<Verdict>, Undone> {
-        let permit = self.doors.requests.enter().map_err(Undone::Busy)?;
+    ) -> Result<Vec<PduVerdict>, DispatchError> {
+        let permit = self.doors.requests.enter().map_err(DispatchError::Busy)?;
         let (answer, verdicts) = oneshot::channel();
-        post(&self.address, Arrive { from, verified, pdus, answer, permit });
+        send_unbounded(&self.address, PdusArrived { from, verified, pdus, answer, permit });
         match tokio::time::timeout(patience, verdicts).await {
-            Ok(Ok(Outcome::Done(Reply::Verdicts(verdicts)))) => Ok(verdicts),
-            Ok(Ok(Outcome::Faulty)) => Err(Undone::Faulty),
-            Ok(Ok(Outcome::Done(_)) | Err(_)) => Err(Undone::Died),
-            Err(_elapsed) => Err(Undone::Late),
+            Ok(Ok(ContextOutcome::Done(ContextReply::Verdicts(verdicts)))) => Ok(verdicts),
+            Ok(Ok(ContextOutcome::Faulty)) => Err(DispatchError::Faulty),
+            Ok(Ok(ContextOutcome::Done(_)) | Err(_)) => Err(DispatchError::Died),
+            Err(_elapsed) => Err(DispatchError::Late),
         }
     }
 
     /// Validates a quarantined PDU again. It answers once its batch is in the journal's queue; the caller commits after
     /// it.
-    pub async fn readmit(&self, from: ServerName, pdu: Pdu) -> Result<Verdict, Refusal> {
+    pub async fn readmit(&self, from: ServerName, pdu: Pdu) -> Result<PduVerdict, Refusal> {
         let permit = self.doors.requests.enter()?;
         let (answer, outcome) = oneshot::channel();
-        post(&self.address, Readmit { from, pdu, answer, permit });
+        send_unbounded(&self.address, ReadmitQuarantined { from, pdu, answer, permit });
         match self.reply(outcome).await? {
-            Reply::Verdicts(mut verdicts) => verdicts.pop().ok_or(Refusal::OutcomeUnknown),
+            ContextReply::Verdicts(mut verdicts) => verdicts.pop().ok_or(Refusal::OutcomeUnknown),
             _ => Err(Refusal::OutcomeUnknown),
         }
     }
 
     /// Composes messages in the context. It answers after the commit, with one outcome per draft.
-    pub async fn compose(&self, drafts: Vec<Draft>, reach: Reach) -> Result<Vec<Result<Composed, Refusal>>, Refusal> {
+    pub async fn compose(
+        &self,
+        drafts: Vec<PduDraft>,
+        reach: RecipientReach,
+    ) -> Result<Vec<Result<ComposedPdu, Refusal>>, Refusal> {
         let permit = self.doors.requests.enter()?;
         let (answer, outcome) = oneshot::channel();
-        post(&self.address, Compose { drafts, reach, answer, permit });
+        send_unbounded(&self.address, ComposePdus { drafts, reach, answer, permit });
         match self.reply(outcome).await? {
-            Reply::Composed(outcomes) => Ok(outcomes),
-            Reply::Verdicts(_) | Reply::Set(_) => Err(Refusal::OutcomeUnknown),
+            ContextReply::Composed(outcomes) => Ok(outcomes),
+            ContextReply::Verdicts(_) | ContextReply::Set(_) => Err(Refusal::OutcomeUnknown),
         }
     }
 
@@ -154,10 +161,10 @@ impl ContextHandle {
     pub async fn set_participants(&self, servers: Vec<ServerName>) -> Result<(), Refusal> {
         let permit = self.doors.requests.enter()?;
         let (answer, outcome) = oneshot::channel();
-        post(&self.address, SetParticipants { servers, answer, permit });
+        send_unbounded(&self.address, SetParticipants { servers, answer, permit });
         match self.reply(outcome).await? {
-            Reply::Set(outcome) => outcome,
-            Reply::Verdicts(_) | Reply::Composed(_) => Err(Refusal::OutcomeUnknown),
+            ContextReply::Set(outcome) => outcome,
+            ContextReply::Verdicts(_) | ContextReply::Composed(_) => Err(Refusal::OutcomeUnknown),
         }
     }
 
@@ -166,10 +173,10 @@ impl ContextHandle {
     pub async fn join(&self, via: ServerName, backfill: u32) -> Result<(), Refusal> {
         let permit = self.doors.requests.enter()?;
         let (answer, outcome) = oneshot::channel();
-        post(&self.address, Join { via, backfill, answer, permit });
+        send_unbounded(&self.address, JoinContext { via, backfill, answer, permit });
         match self.reply(outcome).await? {
-            Reply::Set(outcome) => outcome,
-            Reply::Verdicts(_) | Reply::Composed(_) => Err(Refusal::OutcomeUnknown),
+            ContextReply::Set(outcome) => outcome,
+            ContextReply::Verdicts(_) | ContextReply::Composed(_) => Err(Refusal::OutcomeUnknown),
         }
     }
 
@@ -182,33 +189,33 @@ impl ContextHandle {
     pub async fn older(&self, limit: u32) -> Result<u64, Refusal> {
         let _permit = self.doors.reads.enter()?;
         let (answer, came) = oneshot::channel();
-        post(&self.address, Older { limit, answer });
+        send_unbounded(&self.address, FetchOlder { limit, answer });
         came.await.unwrap_or(Err(Refusal::OutcomeUnknown))
     }
 
     /// Returns the status of the context.
     pub async fn status(&self) -> Result<ContextStatus, Refusal> {
         let (reply, status) = oneshot::channel();
-        post(&self.address, Status(reply));
+        send_unbounded(&self.address, GetContextStatus(reply));
         status.await.map_err(|_| Refusal::OutcomeUnknown)
     }
 
-    pub(crate) fn fetched(&self, want: Want, from: ServerName, pdus: Result<Vec<Result<Pdu, BadPdu>>, String>) {
-        post(&self.address, Fetched { want, from, pdus });
+    pub(crate) fn fetched(&self, want: FetchRequest, from: ServerName, pdus: Result<Vec<Result<Pdu, BadPdu>>, String>) {
+        send_unbounded(&self.address, FetchFinished { want, from, pdus });
     }
 
-    pub(crate) fn put_off(&self, want: Want, from: ServerName, why: String) {
-        post(&self.address, PutOff { want, from, why });
+    pub(crate) fn put_off(&self, want: FetchRequest, from: ServerName, why: String) {
+        send_unbounded(&self.address, PutOff { want, from, why });
     }
 
     /// PDUs lie in its stage, on disk.
     pub(crate) fn stage_filled(&self) {
-        post(&self.address, StageFilled);
+        send_unbounded(&self.address, StageFilled);
     }
 
     /// Tells the actor whether items of peers are accepted.
     pub(crate) fn tell_intake(&self, open: bool) {
-        post(&self.address, IntakeIs { open });
+        send_unbounded(&self.address, SetIntakeOpen { open });
     }
 
     /// Returns a handle that does not keep the actor alive.
@@ -220,10 +227,10 @@ impl ContextHandle {
         self.address.connected()
     }
 
-    async fn reply(&self, outcome: oneshot::Receiver<Outcome>) -> Result<Reply, Refusal> {
+    async fn reply(&self, outcome: oneshot::Receiver<ContextOutcome>) -> Result<ContextReply, Refusal> {
         match outcome.await {
-            Ok(Outcome::Done(reply)) => Ok(reply),
-            Ok(Outcome::Faulty) => Err(Refusal::FaultyContext(self.context.clone())),
+            Ok(ContextOutcome::Done(reply)) => Ok(reply),
+            Ok(ContextOutcome::Faulty) => Err(Refusal::FaultyContext(self.context.clone())),
             Err(_) => Err(Refusal::OutcomeUnknown),
         }
     }

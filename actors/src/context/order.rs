@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use crate::model::{Hold, PduRef, ServerName, StateKey, StatePiece};
+use crate::model::{PduRef, PendingParents, ServerName, StateEntry, StateKey};
 
 /// A PDU that was accepted and is not delivered.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(super) struct PendingPdu {
     /// All parents, without duplicates.
     pub(super) prev: Vec<PduRef>,
     /// Parents that it waits for, unknown or held; if there are none, the PDU is ready.
@@ -19,7 +19,7 @@ pub(super) struct Waiting {
     /// Peer that sent it, and the first to be asked for its parents.
     pub(super) sender: Option<ServerName>,
     /// Key and state entry that it sets; `None` for a PDU that is not state.
-    pub(super) state: Option<(StateKey, StatePiece)>,
+    pub(super) state: Option<(StateKey, StateEntry)>,
     /// PDU that it replaces, if that was not delivered when this one arrived.
     pub(super) link: Option<PduRef>,
     /// True if it is history and waits only for parents of its own batch.
@@ -34,20 +34,20 @@ pub(super) struct Waiting {
     pub(super) stated: Option<u64>,
     /// Missing parents of a PDU that was fetched for state. Nothing waits for them; a history fetch continues with
     /// them.
-    pub(super) behind: Vec<PduRef>,
+    pub(super) absent_parents: Vec<PduRef>,
 }
 
-impl Waiting {
+impl PendingPdu {
     /// Returns the durable part.
-    pub(super) fn hold(&self) -> Hold {
-        Hold { missing: self.missing.clone(), edge: self.edge, depth: self.depth, for_state: self.for_state }
+    pub(super) fn hold(&self) -> PendingParents {
+        PendingParents { missing: self.missing.clone(), edge: self.edge, depth: self.depth, for_state: self.for_state }
     }
 }
 
 /// The undelivered PDUs of a context, and the dependencies between them.
 #[derive(Default)]
-pub(super) struct Order {
-    held: HashMap<PduRef, (u64, Waiting)>,
+pub(super) struct CausalOrder {
+    held: HashMap<PduRef, (u64, PendingPdu)>,
     /// Held PDUs by undelivered parent, held or unknown: they wait for it, or it was given up.
     children: HashMap<PduRef, BTreeSet<PduRef>>,
     /// Held PDUs in the order of arrival; above the limit the oldest is released first.
@@ -58,12 +58,12 @@ pub(super) struct Order {
     changed: BTreeSet<u64>,
 }
 
-impl Order {
+impl CausalOrder {
     pub(super) fn len(&self) -> usize {
         self.held.len()
     }
 
-    pub(super) fn get(&self, reference: &PduRef) -> Option<&Waiting> {
+    pub(super) fn get(&self, reference: &PduRef) -> Option<&PendingPdu> {
         self.held.get(reference).map(|(_, waiting)| waiting)
     }
 
@@ -95,7 +95,7 @@ impl Order {
 
     /// Adds a held PDU. It is not delivered before [`settle`](Self::settle) is called for it. Children that had stopped
     /// waiting for it wait again, because it has arrived.
-    pub(super) fn insert(&mut self, reference: PduRef, waiting: Waiting) {
+    pub(super) fn insert(&mut self, reference: PduRef, waiting: PendingPdu) {
         for child in self.children.get(&reference).into_iter().flatten() {
             let Some((age, waiting)) = self.held.get_mut(child) else { continue };
             if !waiting.missing.contains(&reference) {
@@ -136,14 +136,14 @@ impl Order {
     /// This parent of one that is history is where reading goes on.
     pub(super) fn note_behind(&mut self, reference: &PduRef, parent: &PduRef) {
         if let Some((_, waiting)) = self.held.get_mut(reference) {
-            waiting.behind.push(parent.clone());
+            waiting.absent_parents.push(parent.clone());
         }
     }
 
     /// Those that are held for state and wait for this.
     pub(super) fn held_for_state(&self, parent: &PduRef) -> Vec<PduRef> {
         let children = self.children.get(parent).into_iter().flatten();
-        let waits = |waiting: &Waiting| waiting.for_state && waiting.missing.contains(parent);
+        let waits = |waiting: &PendingPdu| waiting.for_state && waiting.missing.contains(parent);
         children.filter(|child| self.get(child).is_some_and(waits)).cloned().collect()
     }
 
@@ -163,14 +163,14 @@ impl Order {
     }
 
     /// Removes one parent from those that a child waits for.
-    pub(super) fn waits_not(&mut self, child: &PduRef, parent: &PduRef) {
-        self.relieve(child, parent, 0);
+    pub(super) fn drop_dependency(&mut self, child: &PduRef, parent: &PduRef) {
+        self.satisfy_parent(child, parent, 0);
     }
 
     /// Gives up a parent: its children wait for it only if it arrives later.
     pub(super) fn give_up(&mut self, parent: &PduRef) {
         let children = self.children.get(parent).cloned().unwrap_or_default();
-        children.iter().for_each(|child| self.relieve(child, parent, 0));
+        children.iter().for_each(|child| self.satisfy_parent(child, parent, 0));
     }
 
     /// This was delivered, as news or as history.
@@ -180,11 +180,11 @@ impl Order {
             if let Some((_, waiting)) = self.held.get_mut(&child) {
                 waiting.on_news |= !history;
             }
-            self.relieve(&child, parent, depth + 1);
+            self.satisfy_parent(&child, parent, depth + 1);
         }
     }
 
-    fn relieve(&mut self, child: &PduRef, parent: &PduRef, depth: u64) {
+    fn satisfy_parent(&mut self, child: &PduRef, parent: &PduRef, depth: u64) {
         let Some((age, waiting)) = self.held.get_mut(child) else { return };
         if let Some(place) = waiting.missing.iter().position(|missing| missing == parent) {
             waiting.missing.remove(place);
@@ -195,7 +195,7 @@ impl Order {
     }
 
     /// Removes and returns the next PDU to deliver.
-    pub(super) fn pop(&mut self) -> Option<(PduRef, Waiting)> {
+    pub(super) fn pop(&mut self) -> Option<(PduRef, PendingPdu)> {
         let (_, reference) = self.ready.pop_first()?;
         let (age, waiting) = self.held.remove(&reference)?;
         self.by_age.remove(&age);
@@ -218,7 +218,7 @@ impl Order {
     }
 
     /// Returns the unknown ancestors that the oldest PDU waits for: if they were given up, it would be delivered.
-    pub(super) fn roots_of_oldest(&self) -> Vec<PduRef> {
+    pub(super) fn missing_ancestors_of_oldest(&self) -> Vec<PduRef> {
         let Some(oldest) = self.by_age.values().next() else { return vec![] };
         let (mut roots, mut seen, mut ahead) = (vec![], HashSet::from([oldest]), vec![oldest]);
         while let Some(reference) = ahead.pop() {

@@ -2,15 +2,15 @@
 
 use actix::{AsyncContext, Context, Handler};
 
-use crate::context::admit::Kept;
-use crate::context::machine::Event;
-use crate::context::messages::{StageFilled, StageRead, TakenBack};
+use crate::context::admit::QuarantinedPdu;
+use crate::context::machine::ContextEvent;
+use crate::context::messages::{QuarantinePage, StageFilled, StageRead};
 use crate::context::shell::ContextActor;
 use crate::context::staged::StagePage;
-use crate::model::{ParkedCode, Pdu, ServerName, StagedPdu, StrangersPdu};
+use crate::model::{ParkedCode, Pdu, QuarantinedPduRow, ServerName, StagedPdu};
 use crate::supervise::again::until_read;
-use crate::supervise::post::post;
-use crate::supervise::task::detached;
+use crate::supervise::post::send_unbounded;
+use crate::supervise::task::spawn_detached;
 
 /// Staged PDUs taken at once, and bytes of them.
 const STAGE_PAGE: u32 = 100;
@@ -26,10 +26,10 @@ impl ContextActor {
     ) {
         let (archive, context) = (self.ports.archive.clone(), self.context.clone());
         let (address, life) = (ctx.address(), self.life);
-        detached(async move {
-            let read = || archive.strangers(&context, participants.clone(), after, limit);
+        spawn_detached(async move {
+            let read = || archive.quarantined_pdus_of(&context, participants.clone(), after, limit);
             let page = until_read("quarantine of servers that take part now", read).await;
-            post(&address, TakenBack { life, is_full: page.len() == limit as usize, page });
+            send_unbounded(&address, QuarantinePage { life, is_full: page.len() == limit as usize, page });
         });
     }
 
@@ -37,45 +37,45 @@ impl ContextActor {
         let (archive, context) = (self.ports.archive.clone(), self.context.clone());
         let (settled, address, life) = (self.ports.journal.barrier(), ctx.address(), self.life);
         let limit = if self.one_by_one { 1 } else { STAGE_PAGE };
-        detached(async move {
+        spawn_detached(async move {
             // On a lost journal the process is about to end.
             if settled.committed().await.is_ok() {
                 let read = || archive.staged(&context, after.as_ref(), limit, STAGE_BYTES);
                 let page = until_read("the stage", read).await;
-                post(&address, StageRead { life, page });
+                send_unbounded(&address, StageRead { life, page });
             }
         });
     }
 
     /// A staged PDU as the machine takes it, or why it cannot.
     fn readable(&self, staged: &StagedPdu) -> Result<Pdu, ParkedCode> {
-        if !self.is_sound(&staged.reference) {
+        if !self.is_not_poison(&staged.reference) {
             return Err(ParkedCode::Poison);
         }
         self.ports.text.read(&staged.from, &staged.bytes).ok_or(ParkedCode::BadPdu)
     }
 }
 
-impl Handler<TakenBack> for ContextActor {
+impl Handler<QuarantinePage> for ContextActor {
     type Result = ();
 
-    fn handle(&mut self, TakenBack { life, page, is_full }: TakenBack, ctx: &mut Context<Self>) {
+    fn handle(&mut self, QuarantinePage { life, page, is_full }: QuarantinePage, ctx: &mut Context<Self>) {
         if life != self.life {
             return;
         }
         let last = page.last().filter(|_| is_full).map(|last| last.place);
         self.taken_back += page.len();
-        for StrangersPdu { place, reference, from, number, bytes, superseded } in page {
-            // One that killed stays where it is: the operator can see it there.
-            let pdu = self.ports.text.read(&from, &bytes).filter(|_| !superseded && self.is_sound(&reference));
+        for QuarantinedPduRow { place, reference, from, number, bytes, superseded } in page {
+            // A poison PDU stays in quarantine, where the operator can see it.
+            let pdu = self.ports.text.read(&from, &bytes).filter(|_| !superseded && self.is_not_poison(&reference));
             let Some(known) = self.look_up(ctx, pdu.as_slice()) else { return };
-            let kept = (superseded || pdu.is_some()).then_some(Kept { from, number, pdu });
-            self.enter(ctx, Event::Kept { kept, known, next: last.filter(|last| *last == place) });
+            let kept = (superseded || pdu.is_some()).then_some(QuarantinedPdu { from, number, pdu });
+            self.enter(ctx, ContextEvent::Kept { kept, known, next: last.filter(|last| *last == place) });
         }
         if last.is_some() {
             return;
         }
-        self.enter(ctx, Event::TakenBack);
+        self.enter(ctx, ContextEvent::TakenBack);
         let messages = std::mem::take(&mut self.taken_back);
         if messages > 0 {
             tracing::info!(context = %self.context, messages, "what lay in quarantine is judged anew: its senders take part now");
@@ -87,7 +87,7 @@ impl Handler<StageFilled> for ContextActor {
     type Result = ();
 
     fn handle(&mut self, StageFilled: StageFilled, ctx: &mut Context<Self>) {
-        self.enter(ctx, Event::StageFilled);
+        self.enter(ctx, ContextEvent::StageFilled);
     }
 }
 
@@ -108,6 +108,6 @@ impl Handler<StageRead> for ContextActor {
             .collect();
         let sound: Vec<_> = pdus.iter().filter_map(|(_, pdu)| pdu.as_ref().ok().cloned()).collect();
         let Some(known) = self.look_up(ctx, &sound) else { return };
-        self.enter(ctx, Event::Staged { page: StagePage { pdus }, known });
+        self.enter(ctx, ContextEvent::Staged { page: StagePage { pdus }, known });
     }
 }

@@ -8,11 +8,12 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use crate::change::Change;
-use crate::context::admit::Way;
-use crate::context::machine::{Effect, Machine};
-use crate::context::step::Step;
+use crate::context::admit::Provenance;
+use crate::context::machine::{ContextEffect, ContextMachine};
+use crate::context::step::ContextStep;
 use crate::model::{
-    Counted, FeedItem, Gap, Head, Join, JoinStage, Known, Millis, Pdu, PduRef, Refusal, ServerName, Want,
+    CountedNoun, FeedItem, FetchRequest, Gap, Head, JoinProgress, JoinStage, Millis, Pdu, PduRef, PduStatus, Refusal,
+    ServerName,
 };
 
 /// Maximum number of PDUs named in one request.
@@ -23,8 +24,8 @@ const CANDIDATES_MAX: usize = 16;
 
 /// The history fetches of one context.
 #[derive(Default)]
-pub(super) struct Past {
-    asking: Option<Asking>,
+pub(super) struct HistoryFetch {
+    asking: Option<HistoryRequest>,
     /// The most PDUs that a waiting history read lacks; `None`: no read waits.
     lacking: Option<u32>,
     /// Earliest time at which a server that did not respond is asked again.
@@ -32,24 +33,24 @@ pub(super) struct Past {
     /// Number of attempts without a response in a row.
     tries: u32,
     /// Edges that the server of the join does not know; the join does not ask for them again.
-    barren: HashSet<PduRef>,
+    exhausted_edges: HashSet<PduRef>,
     /// Depths of the PDUs that name an edge, as their origins state them: the newest edge is requested first.
-    ranks: HashMap<PduRef, u64>,
+    edge_depths: HashMap<PduRef, u64>,
     /// Timeline positions of the PDUs that are being delivered.
     places: Range<i64>,
 }
 
 /// The request in flight.
-struct Asking {
+struct HistoryRequest {
     of: ServerName,
-    want: Want,
-    purpose: Purpose,
+    want: FetchRequest,
+    purpose: FetchPurpose,
     /// Deadline of the response: an actor may crash with a request in hand.
     until: Millis,
 }
 
 /// Why a server is asked for the past.
-enum Purpose {
+enum FetchPurpose {
     /// A join goes on.
     Join,
     /// History reads wait.
@@ -61,16 +62,16 @@ enum Purpose {
     },
 }
 
-impl Past {
+impl HistoryFetch {
     /// Returns the time of the next action.
     pub(super) fn due(&self) -> Option<Millis> {
         [self.asking.as_ref().map(|asking| asking.until), self.again].into_iter().flatten().min()
     }
 }
 
-impl Machine {
+impl ContextMachine {
     /// Returns whether a history request is in flight or a join is in progress.
-    pub(super) fn is_after_the_past(&self) -> bool {
+    pub(super) fn has_open_history_fetch(&self) -> bool {
         self.past.asking.is_some() || self.has_open_join()
     }
 
@@ -78,12 +79,12 @@ impl Machine {
         self.open_join().is_some()
     }
 
-    fn open_join(&self) -> Option<&Join> {
+    fn open_join(&self) -> Option<&JoinProgress> {
         self.record.join.as_ref().filter(|join| join.stage.is_open())
     }
 
     /// Starts a join; the server to fetch from becomes a participant.
-    pub(super) fn join(&mut self, step: &mut Step<'_>, via: ServerName, backfill: u32) -> Result<(), Refusal> {
+    pub(super) fn join(&mut self, step: &mut ContextStep<'_>, via: ServerName, backfill: u32) -> Result<(), Refusal> {
         let participants = &mut self.record.participants;
         if !participants.contains(&via) {
             let max = self.limits.participants_max;
@@ -94,18 +95,18 @@ impl Machine {
             step.admitted = true;
         }
         self.record.adopted = false;
-        self.record.join = Some(Join { via, left: backfill, came: 0, stage: JoinStage::State, reason: None });
+        self.record.join = Some(JoinProgress { via, left: backfill, came: 0, stage: JoinStage::State, reason: None });
         (self.past.tries, self.past.again) = (0, None);
-        self.past.barren.clear();
+        self.past.exhausted_edges.clear();
         // The answer to what an earlier join has asked is not this one's.
-        self.past.asking.take_if(|asking| matches!(asking.purpose, Purpose::Join));
-        step.moved = true;
+        self.past.asking.take_if(|asking| matches!(asking.purpose, FetchPurpose::Join));
+        step.record_dirty = true;
         Ok(())
     }
 
     /// A history read waits. It is answered by the next question that ends, whoever asked it: one that is under way may bring
     /// what the read lacks.
-    pub(super) fn older(&mut self, step: &mut Step<'_>, limit: u32) {
+    pub(super) fn older(&mut self, step: &mut ContextStep<'_>, limit: u32) {
         self.past.lacking = self.past.lacking.max(Some(limit));
         if self.past.asking.is_none() {
             self.read_on(step);
@@ -113,7 +114,7 @@ impl Machine {
     }
 
     /// Ask those who take part, one after the other, for what the waiting history reads lack.
-    fn read_on(&mut self, step: &mut Step<'_>) {
+    fn read_on(&mut self, step: &mut ContextStep<'_>) {
         let Some(limit) = self.past.lacking else { return };
         let mut servers: Vec<ServerName> = self.record.participants.clone();
         servers.truncate(CANDIDATES_MAX);
@@ -122,40 +123,40 @@ impl Machine {
     }
 
     /// Asks the last of these servers; without a server or an edge the readers get no PDUs.
-    fn ask_next(&mut self, step: &mut Step<'_>, mut then: Vec<ServerName>, limit: u32) {
+    fn ask_next(&mut self, step: &mut ContextStep<'_>, mut then: Vec<ServerName>, limit: u32) {
         // What the server we join by does not have, another may.
         let from = self.edges(|_| true);
         match then.pop().filter(|_| !from.is_empty()) {
             Some(of) => {
                 let limit = limit.clamp(1, self.limits.history.backfill_max);
-                let want = Want::History { context: self.record.context.clone(), from, limit };
-                self.ask_past(step, of, want, Purpose::Read { then, limit });
+                let want = FetchRequest::History { context: self.record.context.clone(), from, limit };
+                self.ask_past(step, of, want, FetchPurpose::Read { then, limit });
             }
             None => self.answer_reads(step, 0),
         }
     }
 
-    fn ask_past(&mut self, step: &mut Step<'_>, of: ServerName, want: Want, purpose: Purpose) {
+    fn ask_past(&mut self, step: &mut ContextStep<'_>, of: ServerName, want: FetchRequest, purpose: FetchPurpose) {
         let until = step.now.after(self.limits.gap.give_up);
-        self.past.asking = Some(Asking { of: of.clone(), want: want.clone(), purpose, until });
-        step.effects.push(Effect::Fetch { of: of.clone(), want, cause: of });
+        self.past.asking = Some(HistoryRequest { of: of.clone(), want: want.clone(), purpose, until });
+        step.effects.push(ContextEffect::Fetch { of: of.clone(), want, cause: of });
     }
 
-    fn answer_reads(&mut self, step: &mut Step<'_>, came: u64) {
+    fn answer_reads(&mut self, step: &mut ContextStep<'_>, came: u64) {
         if self.past.lacking.take().is_some() {
-            step.effects.push(Effect::AnswerReads(came));
+            step.effects.push(ContextEffect::AnswerReads(came));
         }
     }
 
     /// Where the past begins that we do not have, the newest first; those that may be asked for.
     fn edges(&self, may_ask: impl Fn(&PduRef) -> bool) -> Vec<PduRef> {
         let mut edges: Vec<&PduRef> = self.gaps.edges().filter(|edge| may_ask(edge)).collect();
-        edges.sort_by_key(|edge| std::cmp::Reverse(self.past.ranks.get(edge).copied().unwrap_or(0)));
+        edges.sort_by_key(|edge| std::cmp::Reverse(self.past.edge_depths.get(edge).copied().unwrap_or(0)));
         edges.into_iter().take(NAMED_MAX).cloned().collect()
     }
 
     /// Continues the history fetches; it is called at the end of each step.
-    pub(super) fn pursue_past(&mut self, step: &mut Step<'_>) {
+    pub(super) fn drive_history_fetch(&mut self, step: &mut ContextStep<'_>) {
         if let Some(silent) = self.past.asking.take_if(|asking| asking.until <= step.now) {
             let why = "it has not answered within contexts.gap.give_up".to_owned();
             self.question_ended(step, silent, Err(why), &HashMap::new());
@@ -164,36 +165,36 @@ impl Machine {
             return;
         }
         self.past.again = None;
-        let Some(Join { via, left, stage, .. }) = self.open_join().cloned() else { return };
+        let Some(JoinProgress { via, left, stage, .. }) = self.open_join().cloned() else { return };
         let context = self.record.context.clone();
-        let from = self.edges(|edge| !self.past.barren.contains(edge));
+        let from = self.edges(|edge| !self.past.exhausted_edges.contains(edge));
         match stage {
-            JoinStage::State => self.ask_past(step, via, Want::State(context), Purpose::Join),
+            JoinStage::State => self.ask_past(step, via, FetchRequest::State(context), FetchPurpose::Join),
             _ if left == 0 || from.is_empty() => self.join_moves(step, |join| join.stage = JoinStage::Done),
             _ => {
                 let limit = left.min(self.limits.history.backfill_max);
-                self.ask_past(step, via, Want::History { context, from, limit }, Purpose::Join);
+                self.ask_past(step, via, FetchRequest::History { context, from, limit }, FetchPurpose::Join);
             }
         }
     }
 
-    fn join_moves(&mut self, step: &mut Step<'_>, change: impl FnOnce(&mut Join)) {
+    fn join_moves(&mut self, step: &mut ContextStep<'_>, change: impl FnOnce(&mut JoinProgress)) {
         if let Some(join) = &mut self.record.join {
             change(join);
-            step.moved = true;
+            step.record_dirty = true;
         }
     }
 
     /// Handles the response to a history request, or its failure.
-    pub(super) fn past_came(
+    pub(super) fn on_history_response(
         &mut self,
-        step: &mut Step<'_>,
-        want: &Want,
+        step: &mut ContextStep<'_>,
+        want: &FetchRequest,
         from: &ServerName,
         pdus: Result<Vec<Pdu>, String>,
-        known: &HashMap<PduRef, Known>,
+        known: &HashMap<PduRef, PduStatus>,
     ) {
-        let is_awaited = |asking: &mut Asking| asking.of == *from && asking.want == *want;
+        let is_awaited = |asking: &mut HistoryRequest| asking.of == *from && asking.want == *want;
         match self.past.asking.take_if(is_awaited) {
             Some(asking) => self.question_ended(step, asking, pdus, known),
             // The response is late; its PDUs are accepted all the same.
@@ -206,23 +207,23 @@ impl Machine {
     /// The question under way has its answer, or will have none.
     fn question_ended(
         &mut self,
-        step: &mut Step<'_>,
-        asking: Asking,
+        step: &mut ContextStep<'_>,
+        asking: HistoryRequest,
         pdus: Result<Vec<Pdu>, String>,
-        known: &HashMap<PduRef, Known>,
+        known: &HashMap<PduRef, PduStatus>,
     ) {
-        let Asking { of, want, purpose, .. } = asking;
+        let HistoryRequest { of, want, purpose, .. } = asking;
         let (pdus, failed) = match pdus {
             Ok(pdus) => (pdus, None),
             Err(why) => (vec![], Some(why)),
         };
         let came = self.admit_past(step, &of, pdus, known);
         match purpose {
-            Purpose::Read { .. } if came > 0 => self.answer_reads(step, came),
-            Purpose::Read { then, limit } => self.ask_next(step, then, limit),
-            Purpose::Join => {
+            FetchPurpose::Read { .. } if came > 0 => self.answer_reads(step, came),
+            FetchPurpose::Read { then, limit } => self.ask_next(step, then, limit),
+            FetchPurpose::Join => {
                 match failed {
-                    Some(why) => self.join_waits(step, why),
+                    Some(why) => self.schedule_join_retry(step, why),
                     None => self.join_goes_on(step, want, came),
                 }
                 // History reads that came meanwhile have waited for it. Where it brought nothing, others are asked before the
@@ -236,13 +237,13 @@ impl Machine {
     }
 
     /// The server we join by has answered.
-    fn join_goes_on(&mut self, step: &mut Step<'_>, want: Want, came: u64) {
+    fn join_goes_on(&mut self, step: &mut ContextStep<'_>, want: FetchRequest, came: u64) {
         self.past.tries = 0;
         let mut taken = 0;
-        if let Want::History { from, .. } = want {
+        if let FetchRequest::History { from, .. } = want {
             taken = u32::try_from(came).unwrap_or(u32::MAX);
             if came == 0 {
-                self.past.barren.extend(from);
+                self.past.exhausted_edges.extend(from);
             }
         }
         self.join_moves(step, |join| {
@@ -254,19 +255,19 @@ impl Machine {
 
     /// Handles a join request without a response: schedules another attempt, or ends the join as failed after the last
     /// one.
-    fn join_waits(&mut self, step: &mut Step<'_>, why: String) {
+    fn schedule_join_retry(&mut self, step: &mut ContextStep<'_>, why: String) {
         self.past.tries += 1;
         let tries = self.past.tries;
         if tries >= self.limits.gap.tries_max {
-            if let Some(Join { via, came, .. }) = &self.record.join {
+            if let Some(JoinProgress { via, came, .. }) = &self.record.join {
                 let text = format!(
                     "joining {} by {via} has failed after {} (contexts.gap.tries_max), when {} had come: {why}; \
                      see that {via} counts us among the participants and can be reached, then join again",
                     self.record.context,
-                    Counted(tries.into(), "attempt"),
-                    Counted(*came, "PDU")
+                    CountedNoun(tries.into(), "attempt"),
+                    CountedNoun(*came, "PDU")
                 );
-                step.changes.push(Change::Fed(FeedItem::Notice { text, server: Some(via.clone()) }));
+                step.changes.push(Change::FeedAppended(FeedItem::Notice { text, server: Some(via.clone()) }));
             }
             return self.join_moves(step, |join| (join.stage, join.reason) = (JoinStage::Failed, Some(why)));
         }
@@ -278,12 +279,12 @@ impl Machine {
     /// Accepts PDUs as history, and returns their number.
     fn admit_past(
         &mut self,
-        step: &mut Step<'_>,
+        step: &mut ContextStep<'_>,
         from: &ServerName,
         pdus: Vec<Pdu>,
-        known: &HashMap<PduRef, Known>,
+        known: &HashMap<PduRef, PduStatus>,
     ) -> u64 {
-        let way = Way { from, verified: None, walked: 0, past: true };
+        let way = Provenance { from, verified: None, walked: 0, past: true };
         let (mut taken, mut ends): (Vec<PduRef>, Vec<(PduRef, Option<u64>)>) = (vec![], vec![]);
         for pdu in pdus {
             let (reference, claimed) = (pdu.reference.clone(), pdu.depth.unwrap_or(0));
@@ -298,7 +299,7 @@ impl Machine {
                 ends.push((reference.clone(), pdu.depth));
             }
             for parent in &pdu.prev {
-                let rank = self.past.ranks.entry(parent.clone()).or_default();
+                let rank = self.past.edge_depths.entry(parent.clone()).or_default();
                 *rank = (*rank).max(claimed);
             }
             self.hold(step, way, pdu, known, true);
@@ -308,19 +309,19 @@ impl Machine {
             self.link_past(step, reference, &taken, 1);
         }
         let count = i64::try_from(taken.len()).unwrap_or(0);
-        let lowest = 1 - i64::try_from(self.record.past).unwrap_or(i64::MAX) - count;
+        let lowest = 1 - i64::try_from(self.record.history_count).unwrap_or(i64::MAX) - count;
         self.past.places = lowest..lowest + count;
-        self.record.past += taken.len() as u64;
+        self.record.history_count += taken.len() as u64;
         self.deliver(step);
-        let ranks = std::mem::take(&mut self.past.ranks);
-        self.past.ranks = ranks.into_iter().filter(|(edge, _)| self.gaps.is_edge(edge)).collect();
+        let ranks = std::mem::take(&mut self.past.edge_depths);
+        self.past.edge_depths = ranks.into_iter().filter(|(edge, _)| self.gaps.is_edge(edge)).collect();
         self.begin_heads(step, ends);
         taken.len() as u64
     }
 
     /// Links a PDU of history: it waits for parents of its own batch only. Other missing parents become the history
     /// edge.
-    pub(super) fn link_past(&mut self, step: &Step<'_>, reference: &PduRef, taken: &[PduRef], generation: u32) {
+    pub(super) fn link_past(&mut self, step: &ContextStep<'_>, reference: &PduRef, taken: &[PduRef], generation: u32) {
         let Some(waiting) = self.order.get(reference) else { return };
         let elsewhere = waiting.missing.iter().filter(|parent| !taken.contains(parent));
         for parent in elsewhere.cloned().collect::<Vec<_>>() {
@@ -333,17 +334,17 @@ impl Machine {
                 continue;
             }
             self.wanted.note_past(&parent);
-            self.order.waits_not(reference, &parent);
+            self.order.drop_dependency(reference, &parent);
         }
         self.settle_past(step, reference, generation);
     }
 
-    fn settle_past(&mut self, step: &Step<'_>, reference: &PduRef, generation: u32) {
+    fn settle_past(&mut self, step: &ContextStep<'_>, reference: &PduRef, generation: u32) {
         let waiting = self.order.get(reference);
         let link = waiting.and_then(|waiting| Some((waiting.link.clone()?, waiting.state.as_ref()?.0.clone())));
         if let Some((replaced, key)) = link {
             let sender = waiting.and_then(|waiting| waiting.sender.clone());
-            self.seek(step, &replaced, &key, sender.as_ref(), generation);
+            self.request_prev_state(step, &replaced, &key, sender.as_ref(), generation);
             self.wanted.note_old(&replaced);
         }
         self.order.settle(reference);
@@ -351,7 +352,7 @@ impl Machine {
 
     /// Where nothing was ever said here as news, what we say next follows the newest of what came. Of the PDUs of a state it is not
     /// known how they lie among the messages; there the depth that their origins state tells, which moves no order here.
-    fn begin_heads(&mut self, step: &mut Step<'_>, came: Vec<(PduRef, Option<u64>)>) {
+    fn begin_heads(&mut self, step: &mut ContextStep<'_>, came: Vec<(PduRef, Option<u64>)>) {
         if self.record.next > 1 && !self.record.heads.is_empty() {
             return;
         }
@@ -363,13 +364,13 @@ impl Machine {
         let before = self.record.heads.iter().map(|head| head.emitted).max();
         if let Some(newest) = newest.filter(|newest| Some(newest.emitted) > before) {
             self.record.heads = vec![newest];
-            step.moved = true;
+            step.record_dirty = true;
         }
     }
 
     /// Marks the missing parents of a PDU that was fetched for state, so that a reader can continue there. They are
     /// stored beside the gaps, as edges that nothing was delivered without.
-    pub(super) fn bookmark(&mut self, behind: Vec<PduRef>) {
+    pub(super) fn mark_history_edge(&mut self, behind: Vec<PduRef>) {
         for parent in behind {
             // A parent that a held child waits for is reported when it is given up.
             let is_awaited = self.wanted.contains(&parent) && !self.wanted.is_for_state(&parent);
@@ -389,11 +390,11 @@ impl Machine {
 
     /// Returns the next timeline position of history: a batch keeps its order and precedes everything that came
     /// earlier.
-    pub(super) fn past_position(&mut self, step: &mut Step<'_>) -> i64 {
-        step.moved = true;
+    pub(super) fn past_position(&mut self, step: &mut ContextStep<'_>) -> i64 {
+        step.record_dirty = true;
         self.past.places.next().unwrap_or_else(|| {
-            self.record.past += 1;
-            1 - i64::try_from(self.record.past).unwrap_or(i64::MAX)
+            self.record.history_count += 1;
+            1 - i64::try_from(self.record.history_count).unwrap_or(i64::MAX)
         })
     }
 }

@@ -2,19 +2,19 @@
 
 use std::cell::RefCell;
 
-use crate::context::keys::Reads;
-use crate::model::{ContextId, Known, PduRef, ServerName, StateKey, StatePiece};
-use crate::ports::{Archive, ArchiveError};
+use crate::context::keys::StateReader;
+use crate::model::{ContextId, PduRef, PduStatus, ServerName, StateEntry, StateKey};
+use crate::ports::{ArchiveError, StoreReader};
 
 /// The reads of one step. If one of them fails, the result of the step is discarded.
-pub(super) struct Disk<'a> {
-    archive: &'a dyn Archive,
+pub(super) struct StoreStateReader<'a> {
+    archive: &'a dyn StoreReader,
     context: &'a ContextId,
     failed: RefCell<Option<ArchiveError>>,
 }
 
-impl<'a> Disk<'a> {
-    pub(super) fn new(archive: &'a dyn Archive, context: &'a ContextId) -> Self {
+impl<'a> StoreStateReader<'a> {
+    pub(super) fn new(archive: &'a dyn StoreReader, context: &'a ContextId) -> Self {
         Self { archive, context, failed: RefCell::new(None) }
     }
 
@@ -31,20 +31,20 @@ impl<'a> Disk<'a> {
     }
 }
 
-impl Reads for Disk<'_> {
-    fn holder(&self, key: &StateKey) -> Option<StatePiece> {
+impl StateReader for StoreStateReader<'_> {
+    fn current(&self, key: &StateKey) -> Option<StateEntry> {
         self.read(self.archive.state_holder(self.context, key))
     }
 
-    fn set(&self, key: &StateKey) -> Vec<StatePiece> {
+    fn set(&self, key: &StateKey) -> Vec<StateEntry> {
         self.read(self.archive.state_set(self.context, key))
     }
 
-    fn known(&self, reference: &PduRef) -> Option<Known> {
+    fn known(&self, reference: &PduRef) -> Option<PduStatus> {
         self.read(self.archive.look_up(self.context, &[], std::slice::from_ref(reference))).remove(reference)
     }
 
     fn is_kept(&self, reference: &PduRef, from: &ServerName) -> bool {
-        self.read(self.archive.is_kept(self.context, reference, from))
+        self.read(self.archive.is_quarantined(self.context, reference, from))
     }
 }

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 
 /// A map of at most `max` entries; the oldest is dropped. Overwriting an entry makes it the newest.
-pub(super) struct Recent<K, V> {
+pub(super) struct BoundedMap<K, V> {
     max: usize,
     entries: HashMap<K, (u64, V)>,
     by_age: BTreeMap<u64, K>,
     stamp: u64,
 }
 
-impl<K: Clone + Eq + Hash, V> Recent<K, V> {
+impl<K: Clone + Eq + Hash, V> BoundedMap<K, V> {
     pub(super) fn new(max: usize) -> Self {
         Self { max, entries: HashMap::new(), by_age: BTreeMap::new(), stamp: 0 }
     }
@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn bounded_map_evicts_oldest_write() {
-        let mut recent = Recent::new(2);
+        let mut recent = BoundedMap::new(2);
         recent.insert("a", 1);
         recent.insert("b", 2);
         recent.insert("a", 3);

@@ -8,24 +8,24 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, ContextFutureSpawner, Handler, Supervised, WrapFuture,
 };
 
-use crate::context::machine::{Effect, Event, Machine, Reply, Token};
+use crate::context::machine::{ContextEffect, ContextEvent, ContextMachine, ContextReply, ContextReplyToken};
 use crate::context::messages::{
-    Answer, Arrive, Compose, Fetched, Fired, IntakeIs, Join, Older, Outcome, PutOff, Quiet, Read, Readmit,
-    SetParticipants, Status,
+    Answer, ComposePdus, ContextOutcome, FetchFinished, FetchOlder, GetContextStatus, IdleTimerFired, JoinContext,
+    PdusArrived, PutOff, Read, ReadmitQuarantined, SetIntakeOpen, SetParticipants, TimerFired,
 };
-use crate::context::reads::Disk;
+use crate::context::reads::StoreStateReader;
 use crate::limits::ContextLimits;
 use crate::model::{ContextId, Pdu, PduRef, Refusal};
-use crate::ports::{ArchiveError, ContextLoad, Fence, Known, Ports};
-use crate::routes::{Need, Routes};
-use crate::supervise::crashes::{Crashes, Verdict};
+use crate::ports::{ArchiveError, ContextSnapshot, Fence, PduStatus, Ports};
+use crate::routes::{ActorRegistry, LookupPurpose};
+use crate::supervise::crashes::{CrashHistory, RestartDecision};
 use crate::supervise::guard::guard;
-use crate::supervise::intake::Permit;
-use crate::supervise::lifeline::LifeLine;
-use crate::supervise::post::post;
-use crate::supervise::task::detached;
+use crate::supervise::intake::AdmissionPermit;
+use crate::supervise::lifeline::ExitMonitor;
+use crate::supervise::post::send_unbounded;
+use crate::supervise::task::spawn_detached;
 use crate::supervise::timer::Timer;
-use crate::tally::Share;
+use crate::tally::ContextMetricsGuard;
 
 /// Deaths remembered: more than any restart intensity lets happen in a short time, those of a page of the stage included.
 const KILLERS_MAX: usize = 256;
@@ -39,34 +39,34 @@ pub(crate) struct ContextActor {
     pub(super) context: ContextId,
     limits: Arc<ContextLimits>,
     pub(super) ports: Ports,
-    routes: Routes,
+    routes: ActorRegistry,
     fence: Fence,
-    crashes: Crashes,
+    crashes: CrashHistory,
     /// The PDUs the machine died on, one entry a death. What a peer pushes is tried by the peer's actor, which parks it; a
     /// copy of it that is fetched comes past that, as often as a child waits for it.
-    killers: VecDeque<PduRef>,
+    poison_crashes: VecDeque<PduRef>,
     /// Staged PDUs are given to the machine one by one: of several it is not known which killed it.
     pub(super) one_by_one: bool,
     /// `None` while loading, and after the actor was given up as faulty.
-    machine: Option<Machine>,
+    machine: Option<ContextMachine>,
     faulty: bool,
     /// Counts loads: a page that an earlier life asked for is not this one's.
     pub(super) life: u64,
     /// Number of messages read from quarantine since the participants changed, for the log.
     pub(super) taken_back: usize,
     /// Reply channels, ordered by token so that they are dropped in a deterministic order.
-    answers: BTreeMap<Token, (Answer, Permit)>,
+    answers: BTreeMap<ContextReplyToken, (Answer, AdmissionPermit)>,
     /// History reads that wait, in order. Those whose caller has gone are dropped when the next one comes.
     reads: Vec<Read>,
     next_token: u64,
     timer: Timer,
-    quiet: Timer,
+    idle_timer: Timer,
     /// Contribution of this context to the metrics.
-    share: Share,
+    share: ContextMetricsGuard,
     /// Notifies the router that the context is idle.
     on_quiet: Box<dyn Fn()>,
     #[expect(dead_code, reason = "held for its drop, which tells the router")]
-    lifeline: LifeLine,
+    lifeline: ExitMonitor,
 }
 
 impl ContextActor {
@@ -76,21 +76,21 @@ impl ContextActor {
         context: ContextId,
         limits: Arc<ContextLimits>,
         ports: Ports,
-        routes: Routes,
+        routes: ActorRegistry,
         fence: Fence,
-        crashes: Crashes,
+        crashes: CrashHistory,
         on_quiet: Box<dyn Fn()>,
-        lifeline: LifeLine,
+        lifeline: ExitMonitor,
     ) -> Self {
         Self {
             context,
             limits,
             ports,
-            share: Share::new(routes.tally().clone()),
+            share: ContextMetricsGuard::new(routes.tally().clone()),
             routes,
             fence,
             crashes,
-            killers: VecDeque::new(),
+            poison_crashes: VecDeque::new(),
             one_by_one: false,
             machine: None,
             faulty: false,
@@ -100,7 +100,7 @@ impl ContextActor {
             reads: vec![],
             next_token: 0,
             timer: Timer::default(),
-            quiet: Timer::default(),
+            idle_timer: Timer::default(),
             on_quiet,
             lifeline,
         }
@@ -108,11 +108,11 @@ impl ContextActor {
 
     /// Handles one event; every message, timer and completion comes through here. A panic of the machine ends this
     /// incarnation, and the next one loads from the store.
-    pub(super) fn enter(&mut self, ctx: &mut Context<Self>, event: Event) {
+    pub(super) fn enter(&mut self, ctx: &mut Context<Self>, event: ContextEvent) {
         let Some(machine) = self.machine.as_mut() else { return };
         let brought = brought(&event);
         let clock = &self.ports.clock;
-        let reads = Disk::new(&*self.ports.archive, &self.context);
+        let reads = StoreStateReader::new(&*self.ports.archive, &self.context);
         let done = guard(|| machine.step(clock.now(), event, &reads));
         if let (Ok(_), Some(error)) = (&done, reads.failed()) {
             tracing::error!(context = %self.context, %error, "the state cannot be read; the context restarts");
@@ -120,8 +120,8 @@ impl ContextActor {
         }
         match done {
             Ok(effects) => {
-                let (ends, forgotten) = machine.take_ends();
-                self.share.is(ends, forgotten);
+                let (ends, forgotten) = machine.take_head_stats();
+                self.share.set_head_count(ends, forgotten);
                 effects.into_iter().for_each(|effect| self.perform(ctx, effect));
             }
             Err(panicked) => {
@@ -130,7 +130,7 @@ impl ContextActor {
                 self.crash(ctx);
             }
         }
-        self.watch_quiet(ctx);
+        self.arm_idle_timer(ctx);
     }
 
     /// The machine died on these. Of several each is suspected once, and the next time they come one by one.
@@ -138,12 +138,12 @@ impl ContextActor {
         let is_alone = brought.len() == 1;
         self.one_by_one |= !is_alone && !brought.is_empty();
         for reference in brought {
-            if is_alone || !self.killers.contains(&reference) {
-                self.killers.push_back(reference);
+            if is_alone || !self.poison_crashes.contains(&reference) {
+                self.poison_crashes.push_back(reference);
             }
         }
-        while self.killers.len() > KILLERS_MAX {
-            self.killers.pop_front();
+        while self.poison_crashes.len() > KILLERS_MAX {
+            self.poison_crashes.pop_front();
         }
     }
 
@@ -152,33 +152,33 @@ impl ContextActor {
         ctx.stop();
     }
 
-    fn perform(&mut self, ctx: &mut Context<Self>, effect: Effect) {
+    fn perform(&mut self, ctx: &mut Context<Self>, effect: ContextEffect) {
         match effect {
-            Effect::Commit(changes, urgency) => drop(self.ports.journal.submit(self.fence, changes, urgency)),
-            Effect::HandedOver(token, reply) => {
+            ContextEffect::Commit(changes, urgency) => drop(self.ports.journal.submit(self.fence, changes, urgency)),
+            ContextEffect::HandedOver(token, reply) => {
                 if let Some((answer, _)) = self.answers.remove(&token) {
                     // The caller may have given up; it will retry.
-                    let _ = answer.send(Outcome::Done(reply));
+                    let _ = answer.send(ContextOutcome::Done(reply));
                 }
             }
-            Effect::Answer(token, reply) => self.answer(token, reply),
-            Effect::AnswerReads(came) => {
+            ContextEffect::Answer(token, reply) => self.answer(token, reply),
+            ContextEffect::AnswerReads(came) => {
                 let (reads, settled) = (std::mem::take(&mut self.reads), self.ports.journal.barrier());
-                detached(async move {
+                spawn_detached(async move {
                     if settled.committed().await.is_ok() {
                         // A caller may have gone; then nobody is owed anything.
                         reads.into_iter().for_each(|read| drop(read.send(Ok(came))));
                     }
                 });
             }
-            Effect::Release(references) => self.ports.archive.release(&self.context, &references),
-            Effect::Fetch { of, want, cause } => {
+            ContextEffect::Release(references) => self.ports.archive.release(&self.context, &references),
+            ContextEffect::Fetch { of, want, cause } => {
                 let (routes, context) = (self.routes.clone(), self.context.clone());
-                detached(async move {
+                spawn_detached(async move {
                     // A cause that is no longer a peer has no budget, so the server that is asked pays itself.
-                    let payer = match routes.peer(&cause, Need::Work).await {
+                    let payer = match routes.peer(&cause, LookupPurpose::Deliver).await {
                         Ok(payer) => Ok(payer),
-                        Err(_) => routes.peer(&of, Need::Work).await,
+                        Err(_) => routes.peer(&of, LookupPurpose::Deliver).await,
                     };
                     match payer {
                         Ok(payer) => payer.fetch(context, want, of),
@@ -187,33 +187,35 @@ impl ContextActor {
                     }
                 });
             }
-            Effect::TakeBack { participants, after, limit } => self.read_quarantine(ctx, participants, after, limit),
-            Effect::ReadStage { after } => self.read_stage(after, ctx),
-            Effect::Arm(due) => {
+            ContextEffect::TakeBack { participants, after, limit } => {
+                self.read_quarantine(ctx, participants, after, limit);
+            }
+            ContextEffect::ReadStage { after } => self.read_stage(after, ctx),
+            ContextEffect::Arm(due) => {
                 let address = ctx.address();
                 let delay = self.ports.clock.now().until(due);
-                self.timer.arm(delay, move |epoch| post(&address, Fired(epoch)));
+                self.timer.arm(delay, move |epoch| send_unbounded(&address, TimerFired(epoch)));
             }
-            Effect::Disarm => self.timer.disarm(),
+            ContextEffect::Disarm => self.timer.disarm(),
         }
     }
 
-    fn answer(&mut self, token: Token, reply: Reply) {
+    fn answer(&mut self, token: ContextReplyToken, reply: ContextReply) {
         let Some((answer, permit)) = self.answers.remove(&token) else { return };
         let settled = self.ports.journal.barrier();
-        detached(async move {
+        spawn_detached(async move {
             if settled.committed().await.is_ok() {
                 // The caller may have disconnected.
-                let _ = answer.send(Outcome::Done(reply));
+                let _ = answer.send(ContextOutcome::Done(reply));
             }
             drop(permit);
         });
     }
 
     /// Arms the idle timer: an idle context is evicted, because it is cheap to load again. One with pending work stays.
-    fn watch_quiet(&mut self, ctx: &mut Context<Self>) {
+    fn arm_idle_timer(&mut self, ctx: &mut Context<Self>) {
         let address = ctx.address();
-        self.quiet.arm(self.limits.idle, move |epoch| post(&address, Quiet(epoch)));
+        self.idle_timer.arm(self.limits.idle, move |epoch| send_unbounded(&address, IdleTimerFired(epoch)));
     }
 
     fn load(&mut self, ctx: &mut Context<Self>) {
@@ -221,7 +223,7 @@ impl ContextActor {
         let verdict = self.crashes.verdict(self.ports.clock.now(), self.limits.restarts);
         let (ports, context) = (self.ports.clone(), self.context.clone());
         let load = async move {
-            if let Verdict::Load(delay) = verdict {
+            if let RestartDecision::Load(delay) = verdict {
                 tokio::time::sleep(delay).await;
             }
             // Without the barrier the load could miss batches that the previous incarnation submitted.
@@ -235,8 +237,13 @@ impl ContextActor {
         load.into_actor(self).map(began).wait(ctx);
     }
 
-    fn begin(&mut self, ctx: &mut Context<Self>, verdict: Verdict, loaded: Result<Option<ContextLoad>, ArchiveError>) {
-        if verdict == Verdict::GiveUp {
+    fn begin(
+        &mut self,
+        ctx: &mut Context<Self>,
+        verdict: RestartDecision,
+        loaded: Result<Option<ContextSnapshot>, ArchiveError>,
+    ) {
+        if verdict == RestartDecision::GiveUp {
             tracing::error!(context = %self.context, "the context failed too often and is given up until the next start");
             self.faulty = true;
             return;
@@ -244,10 +251,11 @@ impl ContextActor {
         match loaded {
             Ok(load) => {
                 let (limits, text) = (self.limits.clone(), self.ports.text.clone());
-                self.machine = Some(Machine::new(self.context.clone(), self.ports.us.clone(), limits, text, load));
-                self.enter(ctx, Event::Started);
+                self.machine =
+                    Some(ContextMachine::new(self.context.clone(), self.ports.us.clone(), limits, text, load));
+                self.enter(ctx, ContextEvent::Started);
                 if !self.routes.is_open() {
-                    self.enter(ctx, Event::Intake { open: false });
+                    self.enter(ctx, ContextEvent::Intake { open: false });
                 }
             }
             Err(error) => {
@@ -258,27 +266,27 @@ impl ContextActor {
     }
 
     /// Returns whether the PDU is not poison.
-    pub(super) fn is_sound(&self, reference: &PduRef) -> bool {
-        self.killers.iter().filter(|killer| *killer == reference).count() < DEATHS
+    pub(super) fn is_not_poison(&self, reference: &PduRef) -> bool {
+        self.poison_crashes.iter().filter(|killer| *killer == reference).count() < DEATHS
     }
 
     /// Registers the reply channel of a request; a faulty context answers at once.
-    fn token(&mut self, answer: Answer, permit: Permit) -> Option<Token> {
+    fn token(&mut self, answer: Answer, permit: AdmissionPermit) -> Option<ContextReplyToken> {
         if self.faulty {
-            // The caller may have gone.
-            let _ = answer.send(Outcome::Faulty);
+            // The caller may have disconnected.
+            let _ = answer.send(ContextOutcome::Faulty);
             return None;
         }
         self.next_token += 1;
-        let token = Token(self.next_token);
+        let token = ContextReplyToken(self.next_token);
         self.answers.insert(token, (answer, permit));
         Some(token)
     }
 
     /// Looks up these PDUs and their parents in the store. Unknown PDUs are claimed for this context.
-    pub(super) fn look_up(&mut self, ctx: &mut Context<Self>, pdus: &[Pdu]) -> Option<HashMap<PduRef, Known>> {
+    pub(super) fn look_up(&mut self, ctx: &mut Context<Self>, pdus: &[Pdu]) -> Option<HashMap<PduRef, PduStatus>> {
         let machine = self.machine.as_ref()?;
-        let (arriving, parents) = machine.unknown(pdus);
+        let (arriving, parents) = machine.refs_to_look_up(pdus);
         match self.ports.archive.look_up(&self.context, &arriving, &parents) {
             Ok(known) => Some(known),
             Err(error) => {
@@ -292,11 +300,13 @@ impl ContextActor {
 
 /// The PDUs an event brings, where it would be tried again with them. Of several that a peer hands over or that were fetched it
 /// is not known which kills, and the peer's actor gives them one by one.
-fn brought(event: &Event) -> Vec<PduRef> {
+fn brought(event: &ContextEvent) -> Vec<PduRef> {
     match event {
-        Event::Kept { kept: Some(kept), .. } => kept.pdu.iter().map(|pdu| pdu.reference.clone()).collect(),
-        Event::Arrive { pdus, .. } | Event::Fetched { pdus, .. } if pdus.len() == 1 => vec![pdus[0].reference.clone()],
-        Event::Staged { page, .. } => page.pdus.iter().map(|(staged, _)| staged.reference.clone()).collect(),
+        ContextEvent::Kept { kept: Some(kept), .. } => kept.pdu.iter().map(|pdu| pdu.reference.clone()).collect(),
+        ContextEvent::Arrive { pdus, .. } | ContextEvent::Fetched { pdus, .. } if pdus.len() == 1 => {
+            vec![pdus[0].reference.clone()]
+        }
+        ContextEvent::Staged { page, .. } => page.pdus.iter().map(|(staged, _)| staged.reference.clone()).collect(),
         _ => vec![],
     }
 }
@@ -314,45 +324,45 @@ impl Actor for ContextActor {
 impl Supervised for ContextActor {
     fn restarting(&mut self, _: &mut Context<Self>) {
         self.machine = None;
-        self.share.is(0, 0);
+        self.share.set_head_count(0, 0);
         self.timer.disarm();
-        self.quiet.disarm();
+        self.idle_timer.disarm();
         self.answers.clear();
         self.reads.clear();
     }
 }
 
-impl Handler<Arrive> for ContextActor {
+impl Handler<PdusArrived> for ContextActor {
     type Result = ();
 
-    fn handle(&mut self, arrive: Arrive, ctx: &mut Context<Self>) {
-        let Arrive { from, verified, pdus, answer, permit } = arrive;
+    fn handle(&mut self, arrive: PdusArrived, ctx: &mut Context<Self>) {
+        let PdusArrived { from, verified, pdus, answer, permit } = arrive;
         let Some(token) = self.token(answer, permit) else { return };
         if let Some(known) = self.look_up(ctx, &pdus) {
-            self.enter(ctx, Event::Arrive { token, from, verified, pdus, known });
+            self.enter(ctx, ContextEvent::Arrive { token, from, verified, pdus, known });
         }
     }
 }
 
-impl Handler<Readmit> for ContextActor {
+impl Handler<ReadmitQuarantined> for ContextActor {
     type Result = ();
 
-    fn handle(&mut self, readmit: Readmit, ctx: &mut Context<Self>) {
-        let Readmit { from, pdu, answer, permit } = readmit;
+    fn handle(&mut self, readmit: ReadmitQuarantined, ctx: &mut Context<Self>) {
+        let ReadmitQuarantined { from, pdu, answer, permit } = readmit;
         let Some(token) = self.token(answer, permit) else { return };
         if let Some(known) = self.look_up(ctx, std::slice::from_ref(&pdu)) {
-            self.enter(ctx, Event::Readmit { token, from, pdu, known });
+            self.enter(ctx, ContextEvent::Readmit { token, from, pdu, known });
         }
     }
 }
 
-impl Handler<Compose> for ContextActor {
+impl Handler<ComposePdus> for ContextActor {
     type Result = ();
 
-    fn handle(&mut self, compose: Compose, ctx: &mut Context<Self>) {
-        let Compose { drafts, reach, answer, permit } = compose;
+    fn handle(&mut self, compose: ComposePdus, ctx: &mut Context<Self>) {
+        let ComposePdus { drafts, reach, answer, permit } = compose;
         let Some(token) = self.token(answer, permit) else { return };
-        self.enter(ctx, Event::Compose { token, drafts, reach });
+        self.enter(ctx, ContextEvent::Compose { token, drafts, reach });
     }
 }
 
@@ -361,23 +371,23 @@ impl Handler<SetParticipants> for ContextActor {
 
     fn handle(&mut self, set: SetParticipants, ctx: &mut Context<Self>) {
         let Some(token) = self.token(set.answer, set.permit) else { return };
-        self.enter(ctx, Event::Participants { token, servers: set.servers });
+        self.enter(ctx, ContextEvent::Participants { token, servers: set.servers });
     }
 }
 
-impl Handler<Join> for ContextActor {
+impl Handler<JoinContext> for ContextActor {
     type Result = ();
 
-    fn handle(&mut self, Join { via, backfill, answer, permit }: Join, ctx: &mut Context<Self>) {
+    fn handle(&mut self, JoinContext { via, backfill, answer, permit }: JoinContext, ctx: &mut Context<Self>) {
         let Some(token) = self.token(answer, permit) else { return };
-        self.enter(ctx, Event::Join { token, via, backfill });
+        self.enter(ctx, ContextEvent::Join { token, via, backfill });
     }
 }
 
-impl Handler<Older> for ContextActor {
+impl Handler<FetchOlder> for ContextActor {
     type Result = ();
 
-    fn handle(&mut self, Older { limit, answer }: Older, ctx: &mut Context<Self>) {
+    fn handle(&mut self, FetchOlder { limit, answer }: FetchOlder, ctx: &mut Context<Self>) {
         if self.faulty {
             // The caller may have gone.
             let _ = answer.send(Err(Refusal::FaultyContext(self.context.clone())));
@@ -385,7 +395,7 @@ impl Handler<Older> for ContextActor {
         }
         self.reads.retain(|read| !read.is_closed());
         self.reads.push(answer);
-        self.enter(ctx, Event::Older { limit });
+        self.enter(ctx, ContextEvent::Older { limit });
     }
 }
 
@@ -393,65 +403,65 @@ impl Handler<PutOff> for ContextActor {
     type Result = ();
 
     fn handle(&mut self, PutOff { want, from, why }: PutOff, ctx: &mut Context<Self>) {
-        self.enter(ctx, Event::PutOff { want, from, why });
+        self.enter(ctx, ContextEvent::PutOff { want, from, why });
     }
 }
 
-impl Handler<Fetched> for ContextActor {
+impl Handler<FetchFinished> for ContextActor {
     type Result = ();
 
-    fn handle(&mut self, fetched: Fetched, ctx: &mut Context<Self>) {
-        let Fetched { want, from, pdus } = fetched;
+    fn handle(&mut self, fetched: FetchFinished, ctx: &mut Context<Self>) {
+        let FetchFinished { want, from, pdus } = fetched;
         let (pdus, failed) = match pdus {
             Ok(pdus) => (pdus, None),
             Err(why) => (vec![], Some(why)),
         };
-        let is_sound = |pdu: &Pdu| self.is_sound(&pdu.reference);
+        let is_sound = |pdu: &Pdu| self.is_not_poison(&pdu.reference);
         let pdus: Vec<Pdu> = pdus.into_iter().flatten().filter(is_sound).collect();
         if let Some(known) = self.look_up(ctx, &pdus) {
-            self.enter(ctx, Event::Fetched { want, from, pdus, failed, known });
+            self.enter(ctx, ContextEvent::Fetched { want, from, pdus, failed, known });
         }
     }
 }
 
-impl Handler<Status> for ContextActor {
+impl Handler<GetContextStatus> for ContextActor {
     type Result = ();
 
-    fn handle(&mut self, Status(reply): Status, _: &mut Context<Self>) {
-        if let Some(status) = self.machine.as_ref().map(Machine::status) {
+    fn handle(&mut self, GetContextStatus(reply): GetContextStatus, _: &mut Context<Self>) {
+        if let Some(status) = self.machine.as_ref().map(ContextMachine::status) {
             // The caller may have disconnected.
             let _ = reply.send(status);
         }
     }
 }
 
-impl Handler<IntakeIs> for ContextActor {
+impl Handler<SetIntakeOpen> for ContextActor {
     type Result = ();
 
-    fn handle(&mut self, IntakeIs { open }: IntakeIs, ctx: &mut Context<Self>) {
-        self.enter(ctx, Event::Intake { open });
+    fn handle(&mut self, SetIntakeOpen { open }: SetIntakeOpen, ctx: &mut Context<Self>) {
+        self.enter(ctx, ContextEvent::Intake { open });
     }
 }
 
-impl Handler<Fired> for ContextActor {
+impl Handler<TimerFired> for ContextActor {
     type Result = ();
 
-    fn handle(&mut self, Fired(epoch): Fired, ctx: &mut Context<Self>) {
+    fn handle(&mut self, TimerFired(epoch): TimerFired, ctx: &mut Context<Self>) {
         if self.timer.fired(epoch) {
-            self.enter(ctx, Event::Due);
+            self.enter(ctx, ContextEvent::Due);
         }
     }
 }
 
-impl Handler<Quiet> for ContextActor {
+impl Handler<IdleTimerFired> for ContextActor {
     type Result = ();
 
-    fn handle(&mut self, Quiet(epoch): Quiet, ctx: &mut Context<Self>) {
-        let fired = self.quiet.fired(epoch);
+    fn handle(&mut self, IdleTimerFired(epoch): IdleTimerFired, ctx: &mut Context<Self>) {
+        let fired = self.idle_timer.fired(epoch);
         if fired && self.machine.as_ref().is_some_and(|machine| machine.is_idle() && self.answers.is_empty()) {
             (self.on_quiet)();
         } else if fired {
-            self.watch_quiet(ctx);
+            self.arm_idle_timer(ctx);
         }
     }
 }

@@ -18,14 +18,14 @@ use std::collections::HashMap;
 
 use sha1::{Digest as _, Sha1};
 
-use crate::model::{Bond, PduRef, StatePiece};
+use crate::model::{PduRef, PrevStateLink, StateEntry};
 
 /// Index that stands for no PDU.
 const NONE: usize = usize::MAX;
 
 /// The best chain that ends at a PDU.
 #[derive(Clone)]
-struct Chain {
+struct StateChain {
     /// Index of its newest PDU.
     tip: usize,
     power: i64,
@@ -34,7 +34,7 @@ struct Chain {
     hash: Sha1,
 }
 
-impl Chain {
+impl StateChain {
     /// Returns the weight of the chain; larger wins. `hash` covers the chain and, if there is one, the PDU that all
     /// rivals replace.
     fn weight(&self, hash: Sha1) -> (i64, u64, [u8; 20]) {
@@ -44,8 +44,8 @@ impl Chain {
 }
 
 /// The forest of one key; PDUs are named by their index in its list.
-struct Forest<'a> {
-    pieces: Vec<&'a StatePiece>,
+struct StateForest<'a> {
+    pieces: Vec<&'a StateEntry>,
     /// Index of the PDU that each one replaces, or `NONE` if that is absent.
     parent: Vec<usize>,
     /// Roots: PDUs that replace nothing, or whose `prev_state` was given up.
@@ -54,9 +54,10 @@ struct Forest<'a> {
     loose: Vec<usize>,
 }
 
-impl<'a> Forest<'a> {
-    fn new(pieces: impl IntoIterator<Item = &'a StatePiece>) -> Self {
-        let mut pieces: Vec<&StatePiece> = pieces.into_iter().filter(|piece| piece.bond != Bond::Foreign).collect();
+impl<'a> StateForest<'a> {
+    fn new(pieces: impl IntoIterator<Item = &'a StateEntry>) -> Self {
+        let mut pieces: Vec<&StateEntry> =
+            pieces.into_iter().filter(|piece| piece.bond != PrevStateLink::Foreign).collect();
         pieces.sort_unstable_by(|one, other| one.reference.cmp(&other.reference));
         pieces.dedup_by(|one, other| one.reference == other.reference);
         let places: HashMap<&PduRef, usize> =
@@ -66,7 +67,7 @@ impl<'a> Forest<'a> {
         for (place, piece) in pieces.iter().enumerate() {
             match piece.prev.as_ref().map(|prev| places.get(prev)) {
                 Some(Some(&found)) => parent[place] = found,
-                Some(None) if piece.bond == Bond::Sound => loose.push(place),
+                Some(None) if piece.bond == PrevStateLink::Sound => loose.push(place),
                 Some(None) | None => beginnings.push(place),
             }
         }
@@ -125,13 +126,13 @@ impl<'a> Forest<'a> {
 
     fn winner(&self) -> Option<usize> {
         // Best branch so far among those that replace each PDU.
-        let mut best: Vec<Option<Chain>> = vec![None; self.pieces.len()];
-        let mut chains: Vec<Option<Chain>> = vec![None; self.pieces.len()];
+        let mut best: Vec<Option<StateChain>> = vec![None; self.pieces.len()];
+        let mut chains: Vec<Option<StateChain>> = vec![None; self.pieces.len()];
         for place in self.ends_first() {
             let power = self.pieces[place].power;
             let chain = match best[place].take() {
-                None => Chain { tip: place, power, count: 1, hash: self.hashed(&Sha1::new(), place) },
-                Some(branch) => Chain {
+                None => StateChain { tip: place, power, count: 1, hash: self.hashed(&Sha1::new(), place) },
+                Some(branch) => StateChain {
                     power: branch.power.max(power),
                     count: branch.count + 1,
                     hash: self.hashed(&branch.hash, place),
@@ -143,7 +144,7 @@ impl<'a> Forest<'a> {
                 chains[place] = Some(chain);
                 continue;
             }
-            let weight = |chain: &Chain| chain.weight(self.hashed(&chain.hash, parent));
+            let weight = |chain: &StateChain| chain.weight(self.hashed(&chain.hash, parent));
             if best[parent].as_ref().is_none_or(|other| weight(&chain) > weight(other)) {
                 best[parent] = Some(chain);
             }
@@ -159,8 +160,8 @@ impl<'a> Forest<'a> {
 /// Returns the current PDU of a key; `None` if no PDU counts.
 ///
 /// A PDU whose `prev_state` is missing competes only if there is no root.
-pub(super) fn winner<'a>(pieces: impl IntoIterator<Item = &'a StatePiece>) -> Option<&'a StatePiece> {
-    let forest = Forest::new(pieces);
+pub(super) fn winner<'a>(pieces: impl IntoIterator<Item = &'a StateEntry>) -> Option<&'a StateEntry> {
+    let forest = StateForest::new(pieces);
     forest.winner().map(|place| forest.pieces[place])
 }
 

@@ -4,43 +4,43 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::change::Change;
 use crate::context::gaps::Gaps;
-use crate::context::keys::{Reads, Sets};
+use crate::context::keys::{StateReader, StateSetCache};
 use crate::context::links::Links;
-use crate::context::machine::{Effect, Reply, Token};
-use crate::context::order::Order;
+use crate::context::machine::{ContextEffect, ContextReply, ContextReplyToken};
+use crate::context::order::CausalOrder;
 use crate::model::{
-    ContextRecord, Delivery, Millis, Pdu, PduRef, ServerName, Standing, StateKey, StatePiece, StoredPdu, Verdict,
+    ContextRecord, Delivery, Millis, Pdu, PduRef, PduState, PduVerdict, ServerName, StateEntry, StateKey, StoredPdu,
 };
 
 /// A PDU accepted in this step; its bytes are in memory until the commit.
-pub(super) struct Fresh {
+pub(super) struct NewPdu {
     pub(super) pdu: Pdu,
     pub(super) sender: ServerName,
     pub(super) verified: &'static str,
 }
 
-impl Fresh {
-    fn stored(self, received: Millis, standing: Standing) -> Change {
+impl NewPdu {
+    fn stored(self, received: Millis, standing: PduState) -> Change {
         let (pdu, sender, verified) = (self.pdu, Some(self.sender), self.verified);
         Change::PduStored(Box::new(StoredPdu { pdu, sender, verified, received, standing }))
     }
 }
 
 /// One step of the state machine.
-pub(super) struct Step<'a> {
+pub(super) struct ContextStep<'a> {
     pub(super) now: Millis,
     /// Reads of the store.
-    pub(super) reads: &'a dyn Reads,
+    pub(super) reads: &'a dyn StateReader,
     /// State PDUs of the keys that the step uses.
-    pub(super) sets: Sets,
+    pub(super) sets: StateSetCache,
     /// Changes in the order in which the messenger is to see them.
     pub(super) changes: Vec<Change>,
-    fresh: HashMap<PduRef, Fresh>,
+    fresh: HashMap<PduRef, NewPdu>,
     fresh_order: Vec<PduRef>,
     /// Claims of PDUs that were refused.
     pub(super) released: Vec<PduRef>,
     /// True if the context's record has changed.
-    pub(super) moved: bool,
+    pub(super) record_dirty: bool,
     /// True if PDUs of non-participants go to quarantine; false for those that are there already.
     pub(super) parks: bool,
     /// True if a server has become a participant.
@@ -48,13 +48,13 @@ pub(super) struct Step<'a> {
     /// Position after which the quarantine is to be read.
     pub(super) take_back: Option<(u64, u64)>,
     /// Further effects, to be performed after the commit is submitted.
-    pub(super) effects: Vec<Effect>,
+    pub(super) effects: Vec<ContextEffect>,
 }
 
-impl<'a> Step<'a> {
-    pub(super) fn new(now: Millis, reads: &'a dyn Reads) -> Self {
+impl<'a> ContextStep<'a> {
+    pub(super) fn new(now: Millis, reads: &'a dyn StateReader) -> Self {
         let (fresh, fresh_order) = (HashMap::new(), vec![]);
-        let (changes, released, sets) = (vec![], vec![], Sets::default());
+        let (changes, released, sets) = (vec![], vec![], StateSetCache::default());
         Self {
             now,
             reads,
@@ -63,7 +63,7 @@ impl<'a> Step<'a> {
             fresh,
             fresh_order,
             released,
-            moved: false,
+            record_dirty: false,
             parks: true,
             admitted: false,
             take_back: None,
@@ -72,11 +72,11 @@ impl<'a> Step<'a> {
     }
 
     /// Returns all delivered state PDUs of a key, including those of this step.
-    pub(super) fn set(&mut self, key: &StateKey) -> &mut BTreeMap<PduRef, StatePiece> {
+    pub(super) fn set(&mut self, key: &StateKey) -> &mut BTreeMap<PduRef, StateEntry> {
         self.sets.of(self.reads, key)
     }
 
-    pub(super) fn take(&mut self, fresh: Fresh) {
+    pub(super) fn take(&mut self, fresh: NewPdu) {
         self.fresh_order.push(fresh.pdu.reference.clone());
         self.fresh.insert(fresh.pdu.reference.clone(), fresh);
     }
@@ -84,7 +84,7 @@ impl<'a> Step<'a> {
     /// Records a delivery: a PDU of this step is stored as delivered, an earlier one was stored as held.
     pub(super) fn delivered(&mut self, reference: &PduRef, record: &ContextRecord, delivery: Delivery) {
         self.changes.push(match self.fresh.remove(reference) {
-            Some(fresh) => fresh.stored(self.now, Standing::Delivered(delivery)),
+            Some(fresh) => fresh.stored(self.now, PduState::Delivered(delivery)),
             None => {
                 let (reference, context) = (reference.clone(), record.context.clone());
                 Change::PduDelivered { reference, context, delivery }
@@ -97,7 +97,7 @@ impl<'a> Step<'a> {
     pub(super) fn take_changes(
         &mut self,
         record: &ContextRecord,
-        order: &mut Order,
+        order: &mut CausalOrder,
         gaps: &mut Gaps,
         links: &mut Links,
         heads_max: usize,
@@ -111,16 +111,16 @@ impl<'a> Step<'a> {
         }
         for reference in std::mem::take(&mut self.fresh_order) {
             if let (Some(fresh), Some(waiting)) = (self.fresh.remove(&reference), order.get(&reference)) {
-                changes.push(fresh.stored(self.now, Standing::Held(waiting.hold())));
+                changes.push(fresh.stored(self.now, PduState::Held(waiting.hold())));
             }
         }
         let opened = gaps.take_touched().into_iter();
         changes.extend(opened.map(|gap| Change::GapOpened { context: context.clone(), gap }));
         let opened = links.take_touched().into_iter();
-        changes.extend(opened.map(|link| Change::LinkOpened { context: context.clone(), link }));
-        if self.moved {
+        changes.extend(opened.map(|link| Change::MissingPrevStateAdded { context: context.clone(), link }));
+        if self.record_dirty {
             let heads = record.heads.iter().take(heads_max).cloned().collect();
-            changes.push(Change::ContextMoved(Box::new(ContextRecord { heads, ..record.clone() })));
+            changes.push(Change::ContextRecordUpdated(Box::new(ContextRecord { heads, ..record.clone() })));
         }
         changes
     }
@@ -128,29 +128,29 @@ impl<'a> Step<'a> {
 
 /// The outcome of one PDU of a batch, before it is known whether this step delivers it.
 #[derive(Debug, Clone)]
-pub(super) enum Fate {
+pub(super) enum PduOutcome {
     Taken(PduRef),
-    Told(Verdict),
+    Told(PduVerdict),
 }
 
 /// An answer, before the step has ended.
-pub(super) enum Owed {
-    Verdicts(Token, Vec<Fate>),
-    Reply(Token, Reply),
+pub(super) enum PendingReply {
+    Verdicts(ContextReplyToken, Vec<PduOutcome>),
+    Reply(ContextReplyToken, ContextReply),
 }
 
-impl Owed {
-    pub(super) fn into_effect(self, order: &Order) -> Effect {
+impl PendingReply {
+    pub(super) fn into_effect(self, order: &CausalOrder) -> ContextEffect {
         let verdict = |fate| match fate {
-            Fate::Taken(reference) if order.holds(&reference) => Verdict::Held,
-            Fate::Taken(_) => Verdict::Accepted,
-            Fate::Told(verdict) => verdict,
+            PduOutcome::Taken(reference) if order.holds(&reference) => PduVerdict::Held,
+            PduOutcome::Taken(_) => PduVerdict::Accepted,
+            PduOutcome::Told(verdict) => verdict,
         };
         match self {
             Self::Verdicts(token, fates) => {
-                Effect::HandedOver(token, Reply::Verdicts(fates.into_iter().map(verdict).collect()))
+                ContextEffect::HandedOver(token, ContextReply::Verdicts(fates.into_iter().map(verdict).collect()))
             }
-            Self::Reply(token, reply) => Effect::Answer(token, reply),
+            Self::Reply(token, reply) => ContextEffect::Answer(token, reply),
         }
     }
 }

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::context::ask::Ask;
+use crate::context::ask::PlannedFetch;
 use crate::limits::GapLimits;
 use crate::model::{Millis, PduRef, ServerName};
 
@@ -20,7 +20,7 @@ const LOOKED_AT_MAX: usize = 256;
 
 /// The servers that may have missing PDUs.
 #[derive(Clone, Copy)]
-pub(super) struct Circle<'a> {
+pub(super) struct FetchCandidates<'a> {
     /// Name of this server, which is never asked.
     pub(super) us: &'a ServerName,
     /// Participants of the context.
@@ -30,7 +30,7 @@ pub(super) struct Circle<'a> {
 }
 
 /// A missing PDU: one that is neither delivered nor held.
-pub(super) struct Want {
+pub(super) struct MissingParent {
     first: Millis,
     /// True if no PDU waits for it, because it is only the `prev_state` of a state PDU.
     pub(super) link: bool,
@@ -48,18 +48,18 @@ pub(super) struct Want {
     pub(super) parked: bool,
     /// Peers that sent its children.
     senders: Vec<ServerName>,
-    tries: Vec<Tries>,
+    tries: Vec<FetchTries>,
     round: u32,
     ask_at: Option<Millis>,
 }
 
-struct Tries {
+struct FetchTries {
     server: ServerName,
     asked: u32,
     heard: bool,
 }
 
-impl Want {
+impl MissingParent {
     fn asked(&self, server: &ServerName) -> u32 {
         self.tries.iter().find(|tries| tries.server == *server).map_or(0, |tries| tries.asked)
     }
@@ -71,13 +71,13 @@ impl Want {
     fn note_ask(&mut self, server: &ServerName) {
         match self.tries.iter_mut().find(|tries| tries.server == *server) {
             Some(tries) => tries.asked += 1,
-            None => self.tries.push(Tries { server: server.clone(), asked: 1, heard: false }),
+            None => self.tries.push(FetchTries { server: server.clone(), asked: 1, heard: false }),
         }
     }
 
     /// Sender of the child, origin of the parent, then the others, each once. An origin that takes no part is not asked, as what
     /// it gave would not be taken; at the edge of the conversation it would be.
-    fn candidates(&self, reference: &PduRef, circle: Circle<'_>) -> Vec<ServerName> {
+    fn candidates(&self, reference: &PduRef, circle: FetchCandidates<'_>) -> Vec<ServerName> {
         let is_heard = |origin: &&ServerName| self.edge || circle.open || circle.participants.contains(origin);
         let origin = Some(&reference.origin).filter(is_heard);
         let mut candidates: Vec<ServerName> = vec![];
@@ -94,34 +94,34 @@ impl Want {
 }
 
 /// The missing PDUs of a context.
-pub(super) struct Wanted {
+pub(super) struct MissingParents {
     limits: GapLimits,
-    wants: HashMap<PduRef, Want>,
+    wants: HashMap<PduRef, MissingParent>,
     asks: BTreeSet<(Millis, PduRef)>,
     /// Times at which to check whether a PDU is given up.
     checks: BTreeSet<(Millis, PduRef)>,
     /// PDUs with a request in flight.
-    flying: HashMap<PduRef, Flight>,
+    flying: HashMap<PduRef, InFlightFetch>,
     /// Requests in flight, each with the number of its PDUs that have no response yet.
     requests: HashMap<u64, usize>,
     /// Number of the newest request.
     request: u64,
     /// Deadlines of the responses: an actor may crash with a request in hand, and its response never arrives.
-    silences: BTreeSet<(Millis, PduRef)>,
+    response_deadlines: BTreeSet<(Millis, PduRef)>,
     /// Time since which intake is closed: no parent is given up meanwhile, because it may be waiting at our own
     /// admission.
-    shut: Option<Millis>,
+    intake_closed_since: Option<Millis>,
 }
 
 /// A request in flight, as far as it concerns one PDU.
-struct Flight {
+struct InFlightFetch {
     of: ServerName,
     /// Deadline of the response.
     until: Millis,
     request: u64,
 }
 
-impl Wanted {
+impl MissingParents {
     pub(super) fn new(limits: GapLimits) -> Self {
         Self {
             limits,
@@ -131,8 +131,8 @@ impl Wanted {
             flying: HashMap::new(),
             requests: HashMap::new(),
             request: 0,
-            silences: BTreeSet::new(),
-            shut: None,
+            response_deadlines: BTreeSet::new(),
+            intake_closed_since: None,
         }
     }
 
@@ -146,7 +146,7 @@ impl Wanted {
             .unwrap_or(1)
     }
 
-    pub(super) fn get_mut(&mut self, reference: &PduRef) -> Option<&mut Want> {
+    pub(super) fn get_mut(&mut self, reference: &PduRef) -> Option<&mut MissingParent> {
         self.wants.get_mut(reference)
     }
 
@@ -191,10 +191,10 @@ impl Wanted {
 
     /// Records that intake was opened or closed. Time with closed intake does not count towards giving up.
     pub(super) fn intake(&mut self, now: Millis, open: bool) {
-        match (self.shut, open) {
-            (None, false) => self.shut = Some(now),
+        match (self.intake_closed_since, open) {
+            (None, false) => self.intake_closed_since = Some(now),
             (Some(since), true) => {
-                self.shut = None;
+                self.intake_closed_since = None;
                 for (reference, want) in &mut self.wants {
                     self.checks.remove(&(want.first.after(self.limits.give_up), reference.clone()));
                     want.first = want.first.plus(now.since(since.max(want.first)));
@@ -246,13 +246,13 @@ impl Wanted {
         sender: Option<&ServerName>,
         edge: bool,
         generation: u32,
-    ) -> &mut Want {
+    ) -> &mut MissingParent {
         let want = self.wants.entry(reference.clone()).or_insert_with(|| {
             let ask_at = now.after(self.limits.grace);
             self.asks.insert((ask_at, reference.clone()));
             self.checks.insert((now.after(self.limits.give_up), reference.clone()));
             let (senders, tries) = (vec![], vec![]);
-            Want {
+            MissingParent {
                 first: now,
                 link: true,
                 for_state: true,
@@ -279,7 +279,7 @@ impl Wanted {
     }
 
     /// Removes a PDU that is no longer missing. A request for it may still be in flight.
-    pub(super) fn remove(&mut self, reference: &PduRef) -> Option<Want> {
+    pub(super) fn remove(&mut self, reference: &PduRef) -> Option<MissingParent> {
         let want = self.wants.remove(reference)?;
         if let Some(at) = want.ask_at {
             self.asks.remove(&(at, reference.clone()));
@@ -294,7 +294,7 @@ impl Wanted {
             return false;
         }
         let Some(flight) = self.flying.remove(reference) else { return false };
-        self.silences.remove(&(flight.until, reference.clone()));
+        self.response_deadlines.remove(&(flight.until, reference.clone()));
         if let Some(left) = self.requests.get_mut(&flight.request) {
             *left -= 1;
             if *left == 0 {
@@ -317,7 +317,13 @@ impl Wanted {
     }
 
     /// Handles a server's response for one PDU, or its failure to respond.
-    pub(super) fn heard(&mut self, now: Millis, reference: &PduRef, from: &ServerName, circle: Circle<'_>) {
+    pub(super) fn on_response(
+        &mut self,
+        now: Millis,
+        reference: &PduRef,
+        from: &ServerName,
+        circle: FetchCandidates<'_>,
+    ) {
         self.land(reference, from);
         let Some(want) = self.wants.get_mut(reference) else { return };
         if let Some(tries) = want.tries.iter_mut().find(|tries| tries.server == *from) {
@@ -329,7 +335,7 @@ impl Wanted {
     }
 
     /// Schedules the next request: to the next server at once, or the next round after a pause.
-    fn plan(&mut self, now: Millis, reference: &PduRef, circle: Circle<'_>) {
+    fn plan(&mut self, now: Millis, reference: &PduRef, circle: FetchCandidates<'_>) {
         let Some(want) = self.wants.get_mut(reference) else { return };
         if now >= want.first.after(self.limits.give_up) {
             self.checks.insert((now, reference.clone()));
@@ -355,7 +361,7 @@ impl Wanted {
 
     /// Reschedules after a change of the participants: PDUs that wait for their next round are requested at once,
     /// because responses that were refused before may be accepted now.
-    pub(super) fn ask_anew(&mut self, now: Millis, circle: Circle<'_>) {
+    pub(super) fn reschedule_all(&mut self, now: Millis, circle: FetchCandidates<'_>) {
         let waiting: Vec<PduRef> =
             self.wants.keys().filter(|wanted| !self.flying.contains_key(wanted)).cloned().collect();
         for reference in waiting {
@@ -369,15 +375,15 @@ impl Wanted {
     }
 
     /// Returns the PDUs that are given up now.
-    pub(super) fn give_up(&mut self, now: Millis, circle: Circle<'_>) -> Vec<(PduRef, Want)> {
-        while let Some((_, reference)) = self.silences.first().filter(|(until, _)| *until <= now).cloned() {
-            self.silences.pop_first();
+    pub(super) fn give_up(&mut self, now: Millis, circle: FetchCandidates<'_>) -> Vec<(PduRef, MissingParent)> {
+        while let Some((_, reference)) = self.response_deadlines.first().filter(|(until, _)| *until <= now).cloned() {
+            self.response_deadlines.pop_first();
             if let Some(silent) = self.flying.get(&reference).map(|flight| flight.of.clone()) {
-                self.heard(now, &reference, &silent, circle);
+                self.on_response(now, &reference, &silent, circle);
             }
         }
         let mut given_up = vec![];
-        while self.shut.is_none()
+        while self.intake_closed_since.is_none()
             && let Some((_, reference)) = self.checks.first().filter(|(at, _)| *at <= now).cloned()
         {
             self.checks.pop_first();
@@ -397,8 +403,8 @@ impl Wanted {
 
     /// Returns the fetches to start now: due PDUs, grouped by server and by the peer that pays, within the limit on
     /// requests.
-    pub(super) fn ask(&mut self, now: Millis, circle: Circle<'_>) -> Vec<Ask> {
-        let mut asks: Vec<Ask> = vec![];
+    pub(super) fn ask(&mut self, now: Millis, circle: FetchCandidates<'_>) -> Vec<PlannedFetch> {
+        let mut asks: Vec<PlannedFetch> = vec![];
         if self.has_room() {
             for reference in self.due_asks(now) {
                 self.join(&mut asks, &reference, circle);
@@ -410,12 +416,12 @@ impl Wanted {
                 ask.references.truncate(room);
                 for reference in &ask.references {
                     self.request += 1;
-                    self.fly(now, ask.of.clone(), reference);
+                    self.mark_in_flight(now, ask.of.clone(), reference);
                 }
             } else if room > 0 {
                 self.request += 1;
                 for reference in &ask.references {
-                    self.fly(now, ask.of.clone(), reference);
+                    self.mark_in_flight(now, ask.of.clone(), reference);
                 }
             } else {
                 ask.references.clear();
@@ -432,7 +438,7 @@ impl Wanted {
 
     /// Adds a PDU to a matching fetch or to a new one. A PDU without a server left to ask in this round is not
     /// scheduled any more.
-    fn join(&mut self, asks: &mut Vec<Ask>, reference: &PduRef, circle: Circle<'_>) {
+    fn join(&mut self, asks: &mut Vec<PlannedFetch>, reference: &PduRef, circle: FetchCandidates<'_>) {
         let Some(want) = self.wants.get(reference) else { return };
         let picked = match self.flying.contains_key(reference) {
             true => None,
@@ -441,22 +447,22 @@ impl Wanted {
         let Some(of) = picked else { return self.ask_at(reference, None) };
         let cause = want.senders.first().unwrap_or(&of).clone();
         let (generation, alone) = (want.generation, want.for_state || want.edge);
-        let is_like = |ask: &Ask| (ask.generation, ask.alone) == (generation, alone) && ask.takes(reference);
+        let is_like = |ask: &PlannedFetch| (ask.generation, ask.alone) == (generation, alone) && ask.takes(reference);
         match asks.iter_mut().find(|ask| ask.of == of && ask.cause == cause && is_like(ask)) {
             Some(ask) => ask.references.push(reference.clone()),
-            None => asks.push(Ask { of, cause, references: vec![reference.clone()], generation, alone }),
+            None => asks.push(PlannedFetch { of, cause, references: vec![reference.clone()], generation, alone }),
         }
     }
 
     /// Marks the PDU as requested by the newest request.
-    fn fly(&mut self, now: Millis, of: ServerName, reference: &PduRef) {
+    fn mark_in_flight(&mut self, now: Millis, of: ServerName, reference: &PduRef) {
         self.ask_at(reference, None);
         if let Some(want) = self.wants.get_mut(reference) {
             want.note_ask(&of);
         }
         let until = now.after(self.limits.give_up);
-        self.flying.insert(reference.clone(), Flight { of, until, request: self.request });
-        self.silences.insert((until, reference.clone()));
+        self.flying.insert(reference.clone(), InFlightFetch { of, until, request: self.request });
+        self.response_deadlines.insert((until, reference.clone()));
         *self.requests.entry(self.request).or_default() += 1;
     }
 
@@ -471,13 +477,18 @@ impl Wanted {
     /// Returns the time of the next action.
     pub(super) fn due(&self) -> Option<Millis> {
         let ask = self.asks.first().filter(|_| self.has_room());
-        let check = self.checks.first().filter(|_| self.shut.is_none());
-        [ask, check, self.silences.first()].into_iter().flatten().map(|(at, _)| *at).min()
+        let check = self.checks.first().filter(|_| self.intake_closed_since.is_none());
+        [ask, check, self.response_deadlines.first()].into_iter().flatten().map(|(at, _)| *at).min()
     }
 }
 
 /// Returns the server to ask in this round: the first of those that were asked least often.
-fn pick(want: &Want, reference: &PduRef, circle: Circle<'_>, limits: &GapLimits) -> Option<ServerName> {
+fn pick(
+    want: &MissingParent,
+    reference: &PduRef,
+    circle: FetchCandidates<'_>,
+    limits: &GapLimits,
+) -> Option<ServerName> {
     let may = |server: &ServerName| want.asked(server) <= want.round && want.asked(server) < limits.tries_max.max(1);
     want.candidates(reference, circle).into_iter().filter(|server| may(server)).min_by_key(|server| want.asked(server))
 }

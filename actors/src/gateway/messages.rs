@@ -1,19 +1,19 @@
 //! Operations on messages in the outboxes, and the transactions that were sent to a peer.
 
 use crate::gateway::Gateway;
-use crate::model::{Index, Order, Refusal, SentPage, ServerName, SubmissionId, SubmissionRecord};
+use crate::model::{Index, PeerCommand, Refusal, SentPage, ServerName, SubmissionId, SubmissionRecord};
 use crate::ports::ArchiveError;
 
 impl Gateway {
     /// Removes the unacknowledged items of a submission from the outbox of one server, or of all; they become dead
     /// letters. It answers after the commit.
     pub async fn drop_message(&self, message: &SubmissionId, only: Option<&ServerName>) -> Result<(), Refusal> {
-        let legs = legs(&self.submission(message).await?, only);
+        let legs = recipients(&self.submission(message).await?, only);
         if legs.is_empty() {
             return Err(Refusal::UnknownSubmission(message.clone()));
         }
         for (server, first, last) in legs {
-            self.order(&server, Order::Drop { message: message.clone(), first, last }).await?;
+            self.order(&server, PeerCommand::Drop { message: message.clone(), first, last }).await?;
         }
         Ok(())
     }
@@ -24,13 +24,13 @@ impl Gateway {
         let record = self.submission(message).await?;
         let is_meant = |server: &&ServerName| only.is_none_or(|only| only == *server);
         let left_out: Vec<_> = record.left_out.iter().filter(is_meant).collect();
-        let legs = legs(&record, only);
+        let legs = recipients(&record, only);
         if legs.is_empty() && left_out.is_empty() {
             return Err(Refusal::UnknownSubmission(message.clone()));
         }
         let mut count = 0;
         for (server, first, last) in legs {
-            for letter in self.read(self.ports.archive.letters(&server, first, last).await)? {
+            for letter in self.read(self.ports.archive.dead_letters(&server, first, last).await)? {
                 self.requeue(&server, letter.index).await?;
                 count += 1;
             }
@@ -78,7 +78,7 @@ impl Gateway {
 }
 
 /// Returns the index ranges of a submission in each outbox: the original range and the requeued items.
-fn legs(record: &SubmissionRecord, only: Option<&ServerName>) -> Vec<(ServerName, Index, Index)> {
+fn recipients(record: &SubmissionRecord, only: Option<&ServerName>) -> Vec<(ServerName, Index, Index)> {
     let servers =
         record.queued.iter().map(|(server, _)| server).filter(|server| only.is_none_or(|only| only == *server));
     let legs = |server| record.runs(server).map(move |(first, last)| (ServerName::clone(server), first, last));

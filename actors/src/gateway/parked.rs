@@ -2,25 +2,25 @@
 
 use crate::change::Change;
 use crate::gateway::Gateway;
-use crate::model::{Index, Pdu, Refusal, ServerName, SubmissionId, Verdict};
-use crate::ports::{Direction, Place, Urgency};
-use crate::routes::Need;
+use crate::model::{Index, Pdu, PduVerdict, Refusal, ServerName, SubmissionId};
+use crate::ports::{CommitPriority, Direction, QuarantineKey};
+use crate::routes::LookupPurpose;
 
 impl Gateway {
     /// Deletes a quarantined item or a dead letter.
-    pub async fn forget_parked(&self, place: &Place) -> Result<(), Refusal> {
-        let Place { server, direction, number } = place.clone();
+    pub async fn forget_parked(&self, place: &QuarantineKey) -> Result<(), Refusal> {
+        let QuarantineKey { server, direction, number } = place.clone();
         let change = match direction {
-            Direction::In => Change::QuarantineLeft { server, number },
-            Direction::Out => Change::DeadLetterLeft { server, index: Index(number) },
+            Direction::In => Change::QuarantineRemoved { server, number },
+            Direction::Out => Change::DeadLetterDeleted { server, index: Index(number) },
         };
         self.change_parked(&place.server, change).await
     }
 
     /// Requeues a dead letter at the end of its peer's outbox.
     pub async fn requeue(&self, server: &ServerName, index: Index) -> Result<(), Refusal> {
-        self.door()?;
-        self.routes.peer(server, Need::Work).await?.has_room(1, 0)?;
+        self.check_overload()?;
+        self.routes.peer(server, LookupPurpose::Deliver).await?.has_room(1, 0)?;
         self.change_parked(server, Change::DeadLetterRequeued { server: server.clone(), index }).await
     }
 
@@ -31,16 +31,16 @@ impl Gateway {
         message: &SubmissionId,
         bytes: usize,
     ) -> Result<(), Refusal> {
-        self.door()?;
-        self.routes.peer(server, Need::Work).await?.has_room(1, bytes)?;
+        self.check_overload()?;
+        self.routes.peer(server, LookupPurpose::Deliver).await?.has_room(1, bytes)?;
         let (server, submission) = (server.clone(), message.clone());
-        self.change_parked(&server.clone(), Change::LeftOutQueued { server, submission }).await
+        self.change_parked(&server.clone(), Change::SkippedRecipientQueued { server, submission }).await
     }
 
     /// Passes a quarantined PDU to its context, which validates it like an inbound PDU. It answers after the commit of
     /// the result; the caller decides whether to keep the quarantine row.
-    pub async fn admit_parked(&self, from: &ServerName, pdu: Pdu) -> Result<Verdict, Refusal> {
-        self.door()?;
+    pub async fn admit_parked(&self, from: &ServerName, pdu: Pdu) -> Result<PduVerdict, Refusal> {
+        self.check_overload()?;
         let context = pdu.context.clone();
         let verdict = self.routes.context(&context).await?.readmit(from.clone(), pdu).await?;
         self.ports.journal.barrier().committed().await.map_err(|_| Refusal::OutcomeUnknown)?;
@@ -49,7 +49,7 @@ impl Gateway {
 
     async fn change_parked(&self, server: &ServerName, change: Change) -> Result<(), Refusal> {
         let fence = self.ports.ownership.claim(server).ok_or_else(|| Refusal::UnknownPeer(server.clone()))?;
-        let ticket = self.ports.journal.submit(fence, vec![change], Urgency::Now);
+        let ticket = self.ports.journal.submit(fence, vec![change], CommitPriority::Now);
         ticket.committed().await.map_err(|_| Refusal::OutcomeUnknown)
     }
 }

@@ -5,13 +5,13 @@ use super::{Index, Millis};
 /// One attempt to deliver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
-    /// When its answer, or its failure, came.
+    /// Time at which the response or the failure arrived.
     pub time: Millis,
-    /// The first item it carried.
+    /// Index of the first item in the batch.
     pub first: Index,
-    /// The last item it carried.
+    /// Index of the last item in the batch.
     pub last: Index,
-    /// What came of it, in words.
+    /// Result of the attempt as text.
     pub result: String,
 }
 

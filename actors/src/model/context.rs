@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{ContextId, Millis, Pdu, PduRef, ServerName, StateKey, StatePiece};
+use super::{ContextId, Millis, Pdu, PduRef, ServerName, StateEntry, StateKey};
 
 /// The durable state of one context without its PDUs: one row, which the context's actor writes whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,14 +22,14 @@ pub struct ContextRecord {
     /// Number of joined users per server according to the current state; servers without users are not listed.
     pub members: Vec<(ServerName, u64)>,
     /// Number of PDUs that were delivered as history. They take the timeline positions from 0 downwards.
-    pub past: u64,
+    pub history_count: u64,
     /// Progress of the join, if the context was or is being fetched from a participant.
-    pub join: Option<Join>,
+    pub join: Option<JoinProgress>,
 }
 
 /// The progress of a join: the context is fetched from a participant, its state first and then its history.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Join {
+pub struct JoinProgress {
     /// Participant that the context is fetched from.
     pub via: ServerName,
     /// Number of history PDUs still to be fetched.
@@ -76,7 +76,7 @@ impl ContextRecord {
     /// Returns the record of a context without PDUs.
     pub fn new(context: ContextId, participants: Vec<ServerName>, adopted: bool) -> Self {
         let (heads, members) = (vec![], vec![]);
-        Self { context, participants, heads, depth: 0, next: 1, adopted, members, past: 0, join: None }
+        Self { context, participants, heads, depth: 0, next: 1, adopted, members, history_count: 0, join: None }
     }
 }
 
@@ -113,16 +113,16 @@ pub struct StoredPdu {
     /// Time at which it was received.
     pub received: Millis,
     /// State of the PDU: delivered or held.
-    pub standing: Standing,
+    pub standing: PduState,
 }
 
 /// The state of a stored PDU.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum PduState {
     /// The PDU was delivered to the messenger, or it came from the messenger.
     Delivered(Delivery),
     /// The PDU is held until its parents are delivered.
-    Held(Hold),
+    Held(PendingParents),
     /// It is for other servers only: nothing is kept of it but its name, and so deep it lies.
     Named {
         /// Its depth, computed here.
@@ -132,7 +132,7 @@ pub enum Standing {
 
 /// The parents that a held PDU waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hold {
+pub struct PendingParents {
     /// Parents that are not delivered: unknown ones, and held ones.
     pub missing: Vec<PduRef>,
     /// True if the PDU came with the first batch of a new context: ancestors that cannot be fetched are then its
@@ -152,7 +152,7 @@ pub struct Delivery {
     /// Depth of the PDU as computed here.
     pub depth: u64,
     /// Flags of the feed event; `None`: no event, because the local messenger submitted the PDU.
-    pub shown: Option<Shown>,
+    pub shown: Option<FeedFlags>,
 }
 
 impl Delivery {
@@ -164,7 +164,7 @@ impl Delivery {
 
 /// The flags of a PDU event in the feed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Shown {
+pub struct FeedFlags {
     /// Parents that were given up.
     pub gap: Vec<PduRef>,
     /// True if the PDU had been given up and arrived later.
@@ -185,13 +185,13 @@ pub struct HeldPdu {
     /// All parents of the PDU.
     pub prev: Vec<PduRef>,
     /// Parents that it waits for.
-    pub hold: Hold,
+    pub hold: PendingParents,
     /// Time at which it was received.
     pub received: Millis,
     /// Peer that sent it to us.
     pub sender: Option<ServerName>,
     /// Key and state entry that the PDU sets; `None` for a PDU that is not state.
-    pub state: Option<(StateKey, StatePiece)>,
+    pub state: Option<(StateKey, StateEntry)>,
     /// It is for some servers only.
     pub narrowed: bool,
     /// Its depth as its origin states it.
@@ -213,7 +213,7 @@ pub struct Gap {
 
 /// A PDU event of the feed, joined with the stored PDU.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FedPdu {
+pub struct FeedPdu {
     /// Identity of the PDU.
     pub reference: PduRef,
     /// Context that the PDU belongs to.
@@ -225,7 +225,7 @@ pub struct FedPdu {
     /// Method by which the PDU was authenticated.
     pub verified: String,
     /// Flags of the event.
-    pub shown: Shown,
+    pub shown: FeedFlags,
     /// The whole PDU as one JSON object.
     pub bytes: Bytes,
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{ContextId, FedPdu, Millis, PduRef, Position, Seq, ServerName, SubmissionId};
+use super::{ContextId, FeedPdu, Millis, PduRef, Position, Seq, ServerName, SubmissionId};
 
 /// A durable event for the messenger, before the store's writer assigns its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,9 +22,9 @@ pub enum FeedItem {
         bytes: Bytes,
     },
     /// An item from a peer that cannot be delivered to the messenger and was quarantined.
-    Parked(Parked),
+    Parked(ParkedItem),
     /// A PDU of a context. This variant is only read: the delivery of a PDU writes it.
-    Pdu(Box<FedPdu>),
+    Pdu(Box<FeedPdu>),
     /// Parents were given up; their children were delivered without them.
     Gap {
         /// Context of the gap.
@@ -96,7 +96,7 @@ pub struct FeedEntry {
 
 /// An inbound item in quarantine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Parked {
+pub struct ParkedItem {
     /// Peer that sent the item.
     pub from: ServerName,
     /// Kind and identity of the item.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{
-    BadPdu, ContextId, Counted, Fate, Lasting, Millis, Pdu, PduRef, Seq, ServerName, Size, SubmissionId, Verdict,
+    BadPdu, ContextId, CountedNoun, DeadLetterReason, Millis, Pdu, PduRef, PduVerdict, Seq, ServerName, ShortDuration,
+    Size, SubmissionId,
 };
 
 /// The identity of an update for the detection of repeats: the first half of a SHA-256.
@@ -23,7 +24,7 @@ impl fmt::Debug for Digest {
 
 /// A strong update as it was received.
 #[derive(Debug, Clone)]
-pub struct Strong {
+pub struct StrongUpdate {
     /// JSON text of the update; it is never rewritten.
     pub bytes: Bytes,
     /// Digest that identifies the update.
@@ -42,7 +43,7 @@ pub enum StrongBody {
     /// An update of that form whose `pdu` is not a valid PDU.
     BadPdu(BadPdu),
     /// An update that is not a JSON object. It still consumes its sequence number, because resending cannot correct it.
-    Unsound(&'static str),
+    NotAnObject(&'static str),
 }
 
 /// An ephemeral item of the transactions dialect.
@@ -73,11 +74,11 @@ pub struct InboundTransaction {
 
 /// The result of an inbound batch, for the caller that sent it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Taken {
+pub enum BatchOutcome {
     /// Result of a push.
     Push(Receipt),
     /// Result of a transaction: one verdict per PDU, in request order.
-    Transaction(Vec<Verdict>),
+    Transaction(Vec<PduVerdict>),
 }
 
 /// A durable item for a peer.
@@ -101,9 +102,9 @@ impl Item {
 /// The identification of an outbound batch: a range of sequence numbers or a transaction id. It also selects the
 /// dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Label {
+pub enum BatchId {
     /// Updates dialect: sequence numbers of the strong updates.
-    Numbers {
+    SeqRange {
         /// Number of the first update; `None` if the peer has not shown that it understands ranges.
         first: Option<Seq>,
         /// Number of the last update; in a batch without strong updates, the last number that was sent.
@@ -120,11 +121,11 @@ pub enum Label {
     },
 }
 
-impl fmt::Display for Label {
+impl fmt::Display for BatchId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Numbers { first: Some(first), last } if first != last => write!(f, "updates {first} to {last}"),
-            Self::Numbers { last, .. } => write!(f, "update {last}"),
+            Self::SeqRange { first: Some(first), last } if first != last => write!(f, "updates {first} to {last}"),
+            Self::SeqRange { last, .. } => write!(f, "update {last}"),
             Self::Transaction { id, .. } => write!(f, "transaction {id}"),
         }
     }
@@ -132,7 +133,7 @@ impl fmt::Display for Label {
 
 /// A fetch request to a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Want {
+pub enum FetchRequest {
     /// Fetches one PDU by its identity.
     Pdu(PduRef),
     /// Fetches these PDUs and their ancestors, level by level, up to a limit.
@@ -157,7 +158,7 @@ pub enum Want {
     State(ContextId),
 }
 
-impl Want {
+impl FetchRequest {
     /// Returns the missing PDUs that the request names.
     pub fn named(&self) -> &[PduRef] {
         match self {
@@ -170,7 +171,7 @@ impl Want {
 
 /// A peer's response to a `pull`: the PDUs of its transactions after a given one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Pulled {
+pub struct PullResponse {
     /// PDUs of these transactions, in order; each is valid or bad independently of the others.
     pub pdus: Vec<Result<Pdu, BadPdu>>,
     /// Id of the last transaction in the response, if the peer states it.
@@ -187,7 +188,7 @@ pub struct InboundPush {
     /// Number of the last strong update; in a push without strong updates, the last number that was sent.
     pub seq: Seq,
     /// The strong updates, in order.
-    pub strong: Vec<Strong>,
+    pub strong: Vec<StrongUpdate>,
     /// Number of ephemeral updates in the push.
     pub weak: usize,
     /// Method by which the sender was authenticated; the messenger sees this word.
@@ -196,22 +197,22 @@ pub struct InboundPush {
 
 /// An outbound batch: one request to a peer.
 #[derive(Debug, Clone)]
-pub struct OutFrame {
+pub struct OutboundBatch {
     /// Peer that the batch is sent to.
     pub to: ServerName,
     /// Sequence numbers or transaction id of the batch; they also select the dialect.
-    pub label: Label,
+    pub label: BatchId,
     /// The durable items, in order.
     pub items: Vec<Item>,
     /// Ephemeral items that are sent with the batch, in the peer's dialect: weak updates or EDUs.
     pub weak: Vec<Edu>,
     /// Deadlines for the connection and for the whole request.
-    pub deadlines: Deadlines,
+    pub deadlines: RequestDeadlines,
 }
 
 /// The time limits of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Deadlines {
+pub struct RequestDeadlines {
     /// Time limit for establishing a connection.
     pub connect: Duration,
     /// Time limit from the start to the last byte of the response.
@@ -236,7 +237,7 @@ pub enum Ack {
     Taken,
     /// The receiver accepted a transaction by its status alone: the body is not JSON and may come from something other
     /// than a gateway, such as a proxy.
-    TakenBlindly,
+    AcceptedUnparsedBody,
 }
 
 impl fmt::Display for Ack {
@@ -244,8 +245,8 @@ impl fmt::Display for Ack {
         match self {
             Self::Ok(seq) => write!(f, "\"ok\" with number {seq}"),
             Self::Hole { expected, .. } => write!(f, "\"hole_detected\" at number {expected}"),
-            Self::Wait(time) => write!(f, "\"wait\" for {}", Lasting(*time)),
-            Self::Taken | Self::TakenBlindly => f.write_str("the answer to a transaction"),
+            Self::Wait(time) => write!(f, "\"wait\" for {}", ShortDuration(*time)),
+            Self::Taken | Self::AcceptedUnparsedBody => f.write_str("the answer to a transaction"),
         }
     }
 }
@@ -267,24 +268,24 @@ impl From<Ack> for Receipt {
 
 /// What a peer says against an item that it took.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Objection {
+pub struct ItemObjection {
     /// The place of the item in the frame.
     pub place: usize,
     /// It refuses the item, or has put it into its quarantine.
-    pub fate: Fate,
+    pub fate: DeadLetterReason,
     /// Why, in the peer's words.
     pub reason: String,
 }
 
 /// A peer's response to a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answered {
+pub struct PushResponse {
     /// Acknowledgement, hole or wait that the response states.
     pub ack: Ack,
     /// Number of strong updates that the peer accepts per push. Its presence shows that the peer understands ranges.
     pub window: Option<u32>,
     /// Items that it took with the others and does not deliver.
-    pub refused: Vec<Objection>,
+    pub refused: Vec<ItemObjection>,
     /// Why it asks for time, in its words, where it says so.
     pub reason: Option<String>,
 }
@@ -330,7 +331,7 @@ pub enum PushFailure {
 pub enum Refusal {
     /// A limit is reached and nothing was accepted; the caller should retry after `wait`.
     #[error("{limit} is reached ({value})")]
-    Busy {
+    LimitReached {
         /// The configuration key of the limit.
         limit: &'static str,
         /// Value of the limit.
@@ -356,7 +357,7 @@ pub enum Refusal {
         "too much waits for {server}: {limit} is the most it may ({key}); come again when it has taken some, or raise the limit"
     )]
     OutboxFull {
-        /// Which peer.
+        /// Peer whose outbox is full.
         server: ServerName,
         /// The configuration key of the limit.
         key: &'static str,
@@ -364,9 +365,9 @@ pub enum Refusal {
         limit: u64,
     },
     /// The push has more strong updates than the limit allows.
-    #[error("a request holds at most {} (peers.intake_items), this one has {count}", Counted((*.max).into(), "item"))]
+    #[error("a request holds at most {} (peers.intake_items), this one has {count}", CountedNoun((*.max).into(), "item"))]
     PushTooLong {
-        /// How many there are.
+        /// Number of strong updates in the push.
         count: usize,
         /// Maximum number of strong updates.
         max: u32,
@@ -374,7 +375,7 @@ pub enum Refusal {
     /// The range does not match the number of updates, or it begins below 1.
     #[error(
         "seq {seq} does not fit {}{}",
-        Counted(*.count as u64, "strong update"), .from_seq.map(|n| format!(" from {n}")).unwrap_or_default()
+        CountedNoun(*.count as u64, "strong update"), .from_seq.map(|n| format!(" from {n}")).unwrap_or_default()
     )]
     Misnumbered {
         /// `from_seq` of the push.
@@ -450,7 +451,7 @@ pub enum Refusal {
     /// The context would have more participants than allowed.
     #[error(
         "a context has at most {} (contexts.participants_max), these are {count}",
-        Counted((*.max).into(), "participant")
+        CountedNoun((*.max).into(), "participant")
     )]
     TooManyParticipants {
         /// Number of participants that the context would have.

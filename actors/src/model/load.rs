@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::{
-    Berth, ContextId, ContextRecord, Digest, Draft, Fate, Gap, HeldPdu, Index, Item, Membership, Millis, Pdu, PduRef,
-    PeerRecord, SeenTransaction, ServerName, StateKey, StateLink, SubmissionId,
+    ContextId, ContextRecord, DeadLetterReason, Digest, Gap, GraphPosition, HeldPdu, Index, Item, Membership, Millis,
+    MissingPrevState, Pdu, PduDraft, PduRef, PeerRecord, SeenTransaction, ServerName, StateKey, SubmissionId,
 };
 
 /// A row of a peer's outbox.
@@ -29,11 +29,11 @@ pub struct OutboxRow {
 
 /// A dead letter: an item that a peer did not accept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Letter {
+pub struct DeadLetter {
     /// Index that the item had in the outbox.
     pub index: Index,
     /// Reason for which it became a dead letter.
-    pub fate: Fate,
+    pub fate: DeadLetterReason,
     /// Reason as text, from the peer or from us.
     pub reason: String,
 }
@@ -51,7 +51,7 @@ pub struct SentPage {
 
 /// The snapshot from which a peer's actor is restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PeerLoad {
+pub struct PeerSnapshot {
     /// Record of the peer, if it has one.
     pub record: Option<PeerRecord>,
     /// Newest index of the outbox; 0 if nothing was ever queued.
@@ -69,7 +69,7 @@ pub struct PeerLoad {
 
 /// The snapshot from which a context's actor is restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ContextLoad {
+pub struct ContextSnapshot {
     /// Record of the context.
     pub record: ContextRecord,
     /// PDUs that wait for parents, in order of arrival.
@@ -77,14 +77,14 @@ pub struct ContextLoad {
     /// Parents that were given up.
     pub gaps: Vec<Gap>,
     /// PDUs that are named as `prev_state` and are not delivered.
-    pub links: Vec<StateLink>,
+    pub links: Vec<MissingPrevState>,
     /// It has unfinished work that no other row tells of.
     pub unfinished: bool,
 }
 
 /// The status of a PDU, looked up by its identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Known {
+pub enum PduStatus {
     /// The PDU is delivered, or the local messenger submitted it.
     Delivered {
         /// Context of the PDU.
@@ -106,7 +106,7 @@ pub enum Known {
     },
 }
 
-impl Known {
+impl PduStatus {
     /// Returns the context of the PDU.
     pub const fn context(&self) -> &ContextId {
         match self {
@@ -139,7 +139,7 @@ impl ServedPdu {
 
 /// The text from which a membership is read.
 #[derive(Debug, Clone, Copy)]
-pub enum Spoken<'a> {
+pub enum MembershipSource<'a> {
     /// The whole PDU as one JSON object.
     Pdu(&'a [u8]),
     /// Content of the PDU only.
@@ -148,16 +148,16 @@ pub enum Spoken<'a> {
 
 /// A quarantined PDU of a server that is not a participant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StrangersPdu {
+pub struct QuarantinedPduRow {
     /// Position in the order of arrival.
     pub place: (u64, u64),
-    /// Which one.
+    /// Identity of the PDU.
     pub reference: PduRef,
-    /// Who sent it.
+    /// Peer that sent it.
     pub from: ServerName,
     /// Number of the row in that peer's quarantine.
     pub number: u64,
-    /// The PDU as it would be stored.
+    /// PDU in the form in which it would be stored.
     pub bytes: Bytes,
     /// The copy that its origin sent itself lies there too: that one counts, and this one only leaves.
     pub superseded: bool,
@@ -198,10 +198,10 @@ pub struct CurrentState {
 /// Composes PDUs and reads the fields that only a dialect understands. Pure: the same input gives the same text.
 pub trait PduText: Send + Sync + 'static {
     /// Composes the draft into a whole PDU, as one JSON object.
-    fn compose(&self, us: &ServerName, draft: &Draft, berth: &Berth) -> Bytes;
+    fn compose(&self, us: &ServerName, draft: &PduDraft, berth: &GraphPosition) -> Bytes;
 
     /// Returns the membership that a PDU states for the user named by its key; `None` if it cannot be understood.
-    fn membership(&self, key: &str, text: Spoken<'_>) -> Option<Membership>;
+    fn membership(&self, key: &str, text: MembershipSource<'_>) -> Option<Membership>;
 
     /// Parses a PDU from its stored form. `None`: it is not a PDU, or it is not valid by the current rules.
     fn read(&self, from: &ServerName, bytes: &Bytes) -> Option<Pdu>;

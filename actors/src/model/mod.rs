@@ -18,26 +18,29 @@ mod wording;
 
 pub use attempt::{Attempt, DELIVERED_SPANS_IN_ROW, DeliveredSpan};
 pub use context::{
-    ContextRecord, ContextStatus, DEPTH_BUILT_UPON_MAX, Delivery, FedPdu, Gap, Head, HeldPdu, Hold, Join, JoinStage,
-    Shown, Standing, StoredPdu,
+    ContextRecord, ContextStatus, DEPTH_BUILT_UPON_MAX, Delivery, FeedFlags, FeedPdu, Gap, Head, HeldPdu, JoinProgress,
+    JoinStage, PduState, PendingParents, StoredPdu,
 };
-pub use feed::{FeedEntry, FeedItem, Parked, ParkedCode, ParkedWhat};
+pub use feed::{FeedEntry, FeedItem, ParkedCode, ParkedItem, ParkedWhat};
 pub use frame::{
-    Ack, Answered, Deadlines, Digest, Edu, InboundPush, InboundTransaction, Item, Label, Objection, OutFrame, Pulled,
-    PushFailure, Receipt, Refusal, Strong, StrongBody, Taken, Want,
+    Ack, BatchId, BatchOutcome, Digest, Edu, FetchRequest, InboundPush, InboundTransaction, Item, ItemObjection,
+    OutboundBatch, PullResponse, PushFailure, PushResponse, Receipt, Refusal, RequestDeadlines, StrongBody,
+    StrongUpdate,
 };
 pub use load::{
-    ContextLoad, CurrentState, Known, Letter, OutboxRow, PduText, PeerLoad, SentPage, ServedPdu, Spoken, StagedPdu,
-    StrangersPdu,
+    ContextSnapshot, CurrentState, DeadLetter, MembershipSource, OutboxRow, PduStatus, PduText, PeerSnapshot,
+    QuarantinedPduRow, SentPage, ServedPdu, StagedPdu,
 };
 pub use names::{BadName, BadSubmissionId, ServerName, SubmissionId};
 pub use numbers::{Index, ItemNo, Millis, Position, Seq};
-pub use order::Order;
-pub use pdu::{BadId, BadPdu, Berth, Composed, ContextId, Draft, Pdu, PduId, PduRef, StateSlot, Verdict};
+pub use order::PeerCommand;
+pub use pdu::{
+    BadId, BadPdu, ComposedPdu, ContextId, GraphPosition, Pdu, PduDraft, PduId, PduRef, PduVerdict, StateSlot,
+};
 pub use record::{
-    Cause, Fate, InboundRecord, OutboundRecord, PeerRecord, PeerState, PeerStatus, Rest, SeenTransaction, Segment,
-    Submission, SubmissionRecord, Submitted,
+    DeadLetterReason, DeliveryState, InboundRecord, NumberSegment, OutboundRecord, PeerRecord, PeerState, PeerStatus,
+    SeenTransaction, Submission, SubmissionRecord, SubmittedContent, SuspendReason,
 };
 pub use size::Size;
-pub use state::{Bond, Membership, StateKey, StateLink, StatePiece};
-pub use wording::{Counted, Lasting, Numbers};
+pub use state::{Membership, MissingPrevState, PrevStateLink, StateEntry, StateKey};
+pub use wording::{CountedNoun, NumberRange, ShortDuration};

@@ -49,7 +49,7 @@ counter! {
     Index
 }
 counter! {
-    /// The sequence number of a strong update on the wire. The newest [`Segment`](super::Segment) maps an index to it.
+    /// The sequence number of a strong update on the wire. The newest [`NumberSegment`](super::NumberSegment) maps an index to it.
     Seq
 }
 counter! {

@@ -4,7 +4,7 @@ use super::{Index, Seq, SubmissionId};
 
 /// A command of an operator for one peer. It is answered after its changes are committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Order {
+pub enum PeerCommand {
     /// Suspends sending, also across restarts, until the peer is resumed; inbound items are still accepted.
     Suspend,
     /// Ends a suspension, whatever its cause, and sends at once.

@@ -139,7 +139,7 @@ pub struct BadPdu {
 
 /// The result for one PDU of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum PduVerdict {
     /// The PDU was stored and delivered.
     Accepted,
     /// The PDU was stored and waits for its parents.
@@ -160,7 +160,7 @@ pub enum Verdict {
     },
 }
 
-impl Verdict {
+impl PduVerdict {
     /// The code of a PDU that is for other servers only, in a conversation that nothing is known of here.
     pub const NOT_FOR_US: &str = "NOT_FOR_US";
     /// The code of a PDU that was handed over by a server that takes no part in its conversation and did not make it.
@@ -169,7 +169,7 @@ impl Verdict {
 
 /// A message that the local messenger submitted, before it has a position in the context's graph.
 #[derive(Debug, Clone)]
-pub struct Draft {
+pub struct PduDraft {
     /// Id that the messenger gave to the submission.
     pub submission: SubmissionId,
     /// Digest of the submission; it tells a repeat from another submission under the same id.
@@ -192,7 +192,7 @@ pub struct Draft {
 
 /// The graph position that a draft gets when it is composed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Berth {
+pub struct GraphPosition {
     /// Context of the PDU.
     pub context: ContextId,
     /// Parents of the PDU.
@@ -207,7 +207,7 @@ pub struct Berth {
 
 /// A draft that was composed into a PDU.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Composed {
+pub struct ComposedPdu {
     /// Identity of the PDU.
     pub reference: PduRef,
     /// Servers that the PDU is sent to.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{ContextId, DeliveredSpan, Digest, Index, Millis, PduRef, Seq, ServerName, SubmissionId, Verdict};
+use super::{ContextId, DeliveredSpan, Digest, Index, Millis, PduRef, PduVerdict, Seq, ServerName, SubmissionId};
 
 /// The durable state of one peer: one row, which the peer's actor writes whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,12 +28,12 @@ pub struct OutboundRecord {
     /// Newest index up to which the peer has acknowledged everything.
     pub acked: Index,
     /// Segments that map indexes to sequence numbers, oldest first; never empty.
-    pub segments: Vec<Segment>,
+    pub segments: Vec<NumberSegment>,
     /// Number of strong updates that the peer accepts per push. `None`: the peer never stated it, so it gets one update
     /// per push, without ranges.
     pub window: Option<u32>,
     /// Delivery state: ready, or paused and until when.
-    pub rest: Rest,
+    pub rest: DeliveryState,
     /// Number of failed attempts in a row; only a successful outbound request resets it.
     pub failures: u32,
     /// Time of the last change of the delivery state.
@@ -46,9 +46,9 @@ pub struct OutboundRecord {
     /// size of the backlog is a subtraction and needs no walk.
     pub acked_bytes: u64,
     /// Time at which the oldest unacknowledged item was queued, if it is known while the peer is paused.
-    pub oldest: Option<Millis>,
+    pub oldest_queued_at: Option<Millis>,
     /// Highest index ever assigned; no index up to it is assigned again, even if its row was removed.
-    pub newest: Index,
+    pub highest_index_assigned: Index,
     /// The messenger was told that the configuration no longer names the peer, and not that it does again.
     pub told_not_listed: bool,
     /// When the peer last took what it was sent; `None`: never.
@@ -61,16 +61,16 @@ impl Default for OutboundRecord {
     fn default() -> Self {
         Self {
             acked: Index(0),
-            segments: vec![Segment { first: Index(1), number: Seq(1) }],
+            segments: vec![NumberSegment { first: Index(1), number: Seq(1) }],
             window: None,
-            rest: Rest::Ready,
+            rest: DeliveryState::Ready,
             failures: 0,
             since: Millis(0),
             transaction_reserved: 0,
             transaction_last: None,
             acked_bytes: 0,
-            oldest: None,
-            newest: Index(0),
+            oldest_queued_at: None,
+            highest_index_assigned: Index(0),
             told_not_listed: false,
             last_success: None,
             delivered: Vec::new(),
@@ -80,7 +80,7 @@ impl Default for OutboundRecord {
 
 /// The reason for which an item became a dead letter of a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum DeadLetterReason {
     /// The peer refuses the item permanently.
     Parked,
     /// The peer could not be reached within the `keep` time of the item.
@@ -93,7 +93,7 @@ pub enum Fate {
     ParkedByPeer,
 }
 
-impl Fate {
+impl DeadLetterReason {
     /// Returns the state that a `delivery` event carries. A dropped item is reported as `parked`, because it can be
     /// requeued like one.
     pub const fn state(self) -> &'static str {
@@ -122,7 +122,7 @@ impl Fate {
 
 /// A run of outbox indexes numbered one by one: the item at `first` carries `number`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Segment {
+pub struct NumberSegment {
     /// The first index of the run.
     pub first: Index,
     /// Sequence number of the item at `first`.
@@ -131,7 +131,7 @@ pub struct Segment {
 
 /// The durable part of the outbound state: whether the peer may be written to, and if not, why and until when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rest {
+pub enum DeliveryState {
     /// The peer may be written to.
     Ready,
     /// The peer asked us to wait. The time is kept exactly, and the wait does not count as a failure.
@@ -147,7 +147,7 @@ pub enum Rest {
     /// Sending is suspended until something changes.
     Suspended {
         /// Cause of the suspension.
-        cause: Cause,
+        cause: SuspendReason,
         /// Time of the next probe; `None`: the peer is never probed automatically.
         probe_at: Option<Millis>,
     },
@@ -155,7 +155,7 @@ pub enum Rest {
 
 /// The cause of a suspension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
+pub enum SuspendReason {
     /// An operator suspended the peer.
     Admin,
     /// Too many attempts in a row failed because the peer was unreachable.
@@ -170,7 +170,7 @@ pub enum Cause {
     Faulty,
 }
 
-impl Cause {
+impl SuspendReason {
     /// Returns the cause as `/v1/peers` shows it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -192,13 +192,13 @@ pub struct InboundRecord {
     /// Number of updates ever accepted from the peer: the `n` in feed ids. It never decreases.
     pub taken: u64,
     /// True if the peer was found to number its pushes instead of its strong updates.
-    pub pushes: bool,
+    pub numbers_pushes: bool,
     /// True if the peer has sent `from_seq`, and so understands a request to renumber.
-    pub ranges: bool,
+    pub sends_from_seq: bool,
     /// The `expect_seq` of the configuration that was applied last: each value is applied once.
     pub expect_applied: Option<Seq>,
     /// Number of contexts that the peer has created here.
-    pub begun: u64,
+    pub contexts_created: u64,
     /// Transaction id after which the peer must still be asked for what was lost with a restored disk.
     pub catch_up: Option<u64>,
     /// Since when it is asked for that; 0: not yet.
@@ -219,9 +219,9 @@ impl Default for InboundRecord {
         Self {
             expected: Seq(1),
             taken: 0,
-            pushes: false,
-            ranges: false,
-            begun: 0,
+            numbers_pushes: false,
+            sends_from_seq: false,
+            contexts_created: 0,
             expect_applied: None,
             catch_up: None,
             catch_up_since: Millis(0),
@@ -241,7 +241,7 @@ pub struct SeenTransaction {
     /// Digest of its `pdus`.
     pub digest: Digest,
     /// Verdict of each PDU.
-    pub verdicts: Vec<Verdict>,
+    pub verdicts: Vec<PduVerdict>,
 }
 
 /// A submission of the messenger for one or more servers: one durable unit.
@@ -258,19 +258,19 @@ pub struct Submission {
     /// Servers that it was addressed to but could not be queued for. Only a PDU skips recipients.
     pub left_out: Vec<ServerName>,
     /// Items that were submitted.
-    pub what: Submitted,
+    pub what: SubmittedContent,
 }
 
 /// The content of a submission.
 #[derive(Debug, Clone)]
-pub enum Submitted {
+pub enum SubmittedContent {
     /// Updates, in order; each becomes one item for each server.
     Updates(Vec<Bytes>),
     /// A PDU of this conversation, stored in the same batch; one item for each server.
     Pdu(PduRef, ContextId, Bytes),
 }
 
-impl Submitted {
+impl SubmittedContent {
     /// The conversation of a PDU.
     pub const fn context(&self) -> Option<&ContextId> {
         match self {
@@ -290,7 +290,7 @@ pub struct SubmissionRecord {
     /// First outbox index of the submission for each server; its items follow one another.
     pub queued: Vec<(ServerName, Index)>,
     /// Current outbox indexes of items that an operator requeued.
-    pub again: Vec<(ServerName, Index)>,
+    pub requeued: Vec<(ServerName, Index)>,
     /// Servers of whose items an operator dropped at least one.
     pub dropped: Vec<ServerName>,
     /// Servers for which the submission could not be queued and has not been queued since.
@@ -306,7 +306,7 @@ impl SubmissionRecord {
     pub fn runs<'a>(&'a self, server: &'a ServerName) -> impl Iterator<Item = (Index, Index)> + 'a {
         let last = |first: Index| Index((first.0 + u64::from(self.items)).saturating_sub(1));
         let queued = self.queued.iter().map(move |(of, first)| (of, *first, last(*first)));
-        let again = self.again.iter().map(|(of, place)| (of, *place, *place));
+        let again = self.requeued.iter().map(|(of, place)| (of, *place, *place));
         queued.chain(again).filter(move |(of, ..)| *of == server).map(|(_, first, last)| (first, last))
     }
 }
@@ -323,7 +323,7 @@ pub enum PeerState {
     /// An attempt failed; the next one is scheduled.
     BackingOff,
     /// Sending is suspended for this cause.
-    Suspended(Cause),
+    Suspended(SuspendReason),
 }
 
 impl PeerState {

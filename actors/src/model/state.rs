@@ -9,7 +9,7 @@ pub type StateKey = (Arc<str>, String);
 
 /// The fields of one state PDU that state resolution needs. The PDU's bytes are stored elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StatePiece {
+pub struct StateEntry {
     /// Identity of the PDU.
     pub reference: PduRef,
     /// Power level that the PDU states.
@@ -17,14 +17,14 @@ pub struct StatePiece {
     /// PDU that this one replaces (`prev_state`).
     pub prev: Option<PduRef>,
     /// Status of the link to `prev`.
-    pub bond: Bond,
+    pub bond: PrevStateLink,
     /// Membership that the content states; `None` unless its type is a membership type.
     pub member: Option<Membership>,
 }
 
 /// The status of the link from a state PDU to its `prev_state`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bond {
+pub enum PrevStateLink {
     /// The link is valid, or its target is still being fetched.
     Sound,
     /// The target could not be fetched: the PDU counts as a root unless the target arrives later.
@@ -44,7 +44,7 @@ pub struct Membership {
 
 /// A PDU that state PDUs name as `prev_state` and that is not delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StateLink {
+pub struct MissingPrevState {
     /// Identity of the missing PDU.
     pub missing: PduRef,
     /// Keys of the state PDUs that name it.

@@ -7,9 +7,9 @@ use super::Seq;
 
 /// So many of a noun that takes an s: "1 update", "7 updates".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Counted(pub u64, pub &'static str);
+pub struct CountedNoun(pub u64, pub &'static str);
 
-impl fmt::Display for Counted {
+impl fmt::Display for CountedNoun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(count, noun) = *self;
         write!(f, "{count} {noun}{}", if count == 1 { "" } else { "s" })
@@ -18,9 +18,9 @@ impl fmt::Display for Counted {
 
 /// Numbers from the first to the last: "number 7", "numbers 7 to 9".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Numbers(pub Seq, pub Seq);
+pub struct NumberRange(pub Seq, pub Seq);
 
-impl fmt::Display for Numbers {
+impl fmt::Display for NumberRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(first, last) = self;
         if first == last { write!(f, "number {first}") } else { write!(f, "numbers {first} to {last}") }
@@ -29,9 +29,9 @@ impl fmt::Display for Numbers {
 
 /// A length of time in its two largest units: "250ms", "20s", "2h 5m".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lasting(pub Duration);
+pub struct ShortDuration(pub Duration);
 
-impl fmt::Display for Lasting {
+impl fmt::Display for ShortDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const MINUTE: u64 = 60;
         const HOUR: u64 = 60 * MINUTE;
@@ -55,16 +55,16 @@ mod tests {
 
     #[test]
     fn one_thing_is_named_in_singular() {
-        assert_eq!([0, 1, 2].map(|n| Counted(n, "item").to_string()), ["0 items", "1 item", "2 items"]);
-        assert_eq!(Numbers(Seq(606), Seq(606)).to_string(), "number 606");
-        assert_eq!(Numbers(Seq(606), Seq(607)).to_string(), "numbers 606 to 607");
+        assert_eq!([0, 1, 2].map(|n| CountedNoun(n, "item").to_string()), ["0 items", "1 item", "2 items"]);
+        assert_eq!(NumberRange(Seq(606), Seq(606)).to_string(), "number 606");
+        assert_eq!(NumberRange(Seq(606), Seq(607)).to_string(), "numbers 606 to 607");
     }
 
     #[test]
     fn time_has_two_units_at_most() {
         let table = [(0, "0ms"), (250, "250ms"), (1_900, "1s"), (59_000, "59s"), (60_000, "1m"), (61_000, "1m 1s")];
         for (millis, words) in table.into_iter().chain([(7_500_000, "2h 5m"), (273_599_000, "3d 3h")]) {
-            assert_eq!(Lasting(Duration::from_millis(millis)).to_string(), words);
+            assert_eq!(ShortDuration(Duration::from_millis(millis)).to_string(), words);
         }
     }
 }

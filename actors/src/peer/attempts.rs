@@ -5,14 +5,14 @@
 
 use crate::change::Change;
 use crate::model::{
-    Ack, Answered, Attempt, DELIVERED_SPANS_IN_ROW, DeliveredSpan, Index, Label, Millis, OutboundRecord, PushFailure,
-    ServerName,
+    Ack, Attempt, BatchId, DELIVERED_SPANS_IN_ROW, DeliveredSpan, Index, Millis, OutboundRecord, PushFailure,
+    PushResponse, ServerName,
 };
-use crate::peer::outbox::Span;
+use crate::peer::outbox::IndexSpan;
 
 /// What is known of attempts at one peer.
 #[derive(Debug, Clone)]
-pub struct Attempts {
+pub struct AttemptLog {
     /// Failed attempts kept in the store.
     keep: u32,
     last_success: Option<Millis>,
@@ -28,7 +28,7 @@ pub struct Attempts {
     blind: bool,
 }
 
-impl Attempts {
+impl AttemptLog {
     /// As the store left them.
     pub fn new(keep: u32, record: &OutboundRecord, last_error: Option<String>) -> Self {
         Self {
@@ -53,25 +53,29 @@ impl Attempts {
         &mut self,
         server: &ServerName,
         time: Millis,
-        (label, span): (Label, Span),
-        outcome: &Result<Answered, PushFailure>,
+        (label, span): (BatchId, IndexSpan),
+        outcome: &Result<PushResponse, PushFailure>,
     ) -> Option<Change> {
         let (first, last) = (span.first, span.last);
         let result = match (outcome, label) {
-            (Ok(Answered { ack: Ack::Ok(seq), .. }), Label::Numbers { last: newest, .. }) if *seq == newest => {
+            (Ok(PushResponse { ack: Ack::Ok(seq), .. }), BatchId::SeqRange { last: newest, .. }) if *seq == newest => {
                 return self.took(server, DeliveredSpan { time, first, last, blind: false });
             }
-            (Ok(Answered { ack: ack @ (Ack::Taken | Ack::TakenBlindly), .. }), Label::Transaction { .. }) => {
-                return self.took(server, DeliveredSpan { time, first, last, blind: *ack == Ack::TakenBlindly });
+            (
+                Ok(PushResponse { ack: ack @ (Ack::Taken | Ack::AcceptedUnparsedBody), .. }),
+                BatchId::Transaction { .. },
+            ) => {
+                return self
+                    .took(server, DeliveredSpan { time, first, last, blind: *ack == Ack::AcceptedUnparsedBody });
             }
-            (Ok(Answered { ack: Ack::Hole { expected, .. }, .. }), Label::Numbers { .. }) => {
+            (Ok(PushResponse { ack: Ack::Hole { expected, .. }, .. }), BatchId::SeqRange { .. }) => {
                 format!("it asked for {expected}")
             }
-            (Ok(Answered { ack: Ack::Wait(time), reason, .. }), _) => {
+            (Ok(PushResponse { ack: Ack::Wait(time), reason, .. }), _) => {
                 let why = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
                 format!("it asked us to wait {} s{why}", time.as_secs())
             }
-            (Ok(Answered { ack, .. }), label) => format!("{ack} is no answer to {label}"),
+            (Ok(PushResponse { ack, .. }), label) => format!("{ack} is no answer to {label}"),
             (Err(failure), _) => {
                 let words = failure.to_string();
                 self.failed(words.clone());
@@ -125,7 +129,7 @@ impl Attempts {
     }
 
     /// Whether a delivery was acknowledged by an answer that is no JSON.
-    pub const fn are_blind(&self) -> bool {
+    pub const fn has_unparsed_ack(&self) -> bool {
         self.blind
     }
 

@@ -8,14 +8,14 @@
 use std::time::Duration;
 
 use crate::limits::FetchLimits;
-use crate::model::{Counted, Millis};
+use crate::model::{CountedNoun, Millis};
 
 /// Time in which an empty budget is refilled.
 const PERIOD: Duration = Duration::from_secs(3600);
 
 /// The cost of a fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Spent {
+pub struct FetchCost {
     /// Number of PDUs that were received.
     pub items: u64,
     /// Size of these PDUs in bytes.
@@ -26,7 +26,7 @@ pub struct Spent {
 
 /// Error: a measure of the budget is exhausted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UsedUp {
+pub struct BudgetExhausted {
     /// Configuration key of the measure.
     pub key: &'static str,
     /// Limit with its unit.
@@ -35,7 +35,7 @@ pub struct UsedUp {
 
 /// The budget of one peer.
 #[derive(Debug, Clone, Default)]
-pub struct Budget {
+pub struct FetchBudget {
     items: f64,
     bytes: f64,
     seconds: f64,
@@ -45,17 +45,17 @@ pub struct Budget {
     told: bool,
 }
 
-impl Budget {
+impl FetchBudget {
     /// Checks that one more fetch may start now. Fetches in flight are charged when they finish, so the limit may be
     /// exceeded by their cost.
-    pub fn allows(&mut self, now: Millis, limits: FetchLimits) -> Result<(), UsedUp> {
+    pub fn allows(&mut self, now: Millis, limits: FetchLimits) -> Result<(), BudgetExhausted> {
         self.refill(now, limits);
-        let used_up = |key, limit| Err(UsedUp { key, limit });
+        let used_up = |key, limit| Err(BudgetExhausted { key, limit });
         if self.items >= limits.items as f64 {
             return used_up("fetch_items", limits.items.to_string());
         }
         if self.bytes >= limits.bytes as f64 {
-            return used_up("fetch_bytes", Counted(limits.bytes, "byte").to_string());
+            return used_up("fetch_bytes", CountedNoun(limits.bytes, "byte").to_string());
         }
         if self.seconds >= limits.seconds.as_secs_f64() {
             return used_up("fetch_seconds", format!("{} s", limits.seconds.as_secs()));
@@ -65,7 +65,7 @@ impl Budget {
     }
 
     /// Returns the time at which the budget is full again, and so equal to a new one.
-    pub fn whole_at(&self, limits: FetchLimits) -> Millis {
+    pub fn refilled_at(&self, limits: FetchLimits) -> Millis {
         let share = |spent: f64, limit: f64| if spent > 0.0 { spent / limit.max(f64::MIN_POSITIVE) } else { 0.0 };
         let longest = share(self.items, limits.items as f64)
             .max(share(self.bytes, limits.bytes as f64))
@@ -76,12 +76,12 @@ impl Budget {
     }
 
     /// Returns true once per exhaustion, so that it is announced once.
-    pub fn is_news(&mut self) -> bool {
+    pub fn first_time_exhausted(&mut self) -> bool {
         !std::mem::replace(&mut self.told, true)
     }
 
     /// Charges the cost of a finished fetch.
-    pub fn spend(&mut self, now: Millis, limits: FetchLimits, spent: Spent) {
+    pub fn spend(&mut self, now: Millis, limits: FetchLimits, spent: FetchCost) {
         self.refill(now, limits);
         self.items += spent.items as f64;
         self.bytes += spent.bytes as f64;
@@ -104,11 +104,11 @@ mod tests {
 
     const LIMITS: FetchLimits = FetchLimits { items: 100, bytes: 1000, seconds: Duration::from_secs(10) };
 
-    fn spent(items: u64, bytes: u64, seconds: u64) -> Spent {
-        Spent { items, bytes, time: Duration::from_secs(seconds) }
+    fn spent(items: u64, bytes: u64, seconds: u64) -> FetchCost {
+        FetchCost { items, bytes, time: Duration::from_secs(seconds) }
     }
 
-    fn key(budget: &mut Budget, now: u64) -> Option<&'static str> {
+    fn key(budget: &mut FetchBudget, now: u64) -> Option<&'static str> {
         budget.allows(Millis(now), LIMITS).err().map(|used_up| used_up.key)
     }
 
@@ -117,7 +117,7 @@ mod tests {
         for (taken, named) in
             [(spent(100, 0, 0), "fetch_items"), (spent(1, 1000, 0), "fetch_bytes"), (spent(0, 0, 10), "fetch_seconds")]
         {
-            let mut budget = Budget::default();
+            let mut budget = FetchBudget::default();
             assert_eq!(key(&mut budget, 0), None);
             budget.spend(Millis(0), LIMITS, taken);
             assert_eq!(key(&mut budget, 0), Some(named));
@@ -126,9 +126,9 @@ mod tests {
 
     #[test]
     fn overdrawn_budget_refills_and_notifies_once() {
-        let mut budget = Budget::default();
+        let mut budget = FetchBudget::default();
         budget.spend(Millis(0), LIMITS, spent(150, 0, 0));
-        assert!(key(&mut budget, 0).is_some() && budget.is_news() && !budget.is_news());
+        assert!(key(&mut budget, 0).is_some() && budget.first_time_exhausted() && !budget.first_time_exhausted());
         assert_eq!(
             key(&mut budget, 30 * 60_000),
             Some("fetch_items"),
@@ -136,23 +136,26 @@ mod tests {
         );
         assert_eq!(key(&mut budget, 31 * 60_000), None);
         budget.spend(Millis(31 * 60_000), LIMITS, spent(100, 0, 0));
-        assert!(key(&mut budget, 31 * 60_000).is_some() && budget.is_news(), "used up anew, it is news anew");
+        assert!(
+            key(&mut budget, 31 * 60_000).is_some() && budget.first_time_exhausted(),
+            "used up anew, it is news anew"
+        );
     }
 
     #[test]
     fn budget_refills_with_slowest_measure() {
-        let mut budget = Budget::default();
-        assert_eq!(budget.whole_at(LIMITS), Millis(0));
+        let mut budget = FetchBudget::default();
+        assert_eq!(budget.refilled_at(LIMITS), Millis(0));
         budget.spend(Millis(1000), LIMITS, spent(10, 500, 1));
-        let whole = budget.whole_at(LIMITS);
+        let whole = budget.refilled_at(LIMITS);
         assert_eq!(whole, Millis(1000 + 30 * 60_000));
         budget.spend(whole, LIMITS, spent(0, 0, 0));
-        assert_eq!(budget.whole_at(LIMITS), whole, "nothing is left of it");
+        assert_eq!(budget.refilled_at(LIMITS), whole, "nothing is left of it");
     }
 
     #[test]
     fn fetch_budget_ignores_clock_rewind() {
-        let mut budget = Budget::default();
+        let mut budget = FetchBudget::default();
         budget.spend(Millis(10_000_000), LIMITS, spent(150, 0, 0));
         assert!(key(&mut budget, 0).is_some());
         assert!(key(&mut budget, 1000).is_some());

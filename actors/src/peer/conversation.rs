@@ -10,18 +10,18 @@ use proptest::prelude::*;
 use crate::change::Change;
 use crate::limits::PeerLimits;
 use crate::model::{
-    Ack, Answered, Digest, Fate, FeedItem, InboundPush, Index, Item, Label, Millis, OutFrame, PeerRecord, PushFailure,
-    Receipt, Refusal, Seq, ServerName, Strong, StrongBody, SubmissionId, Taken,
+    Ack, BatchId, BatchOutcome, DeadLetterReason, Digest, FeedItem, InboundPush, Index, Item, Millis, OutboundBatch,
+    PeerRecord, PushFailure, PushResponse, Receipt, Refusal, Seq, ServerName, StrongBody, StrongUpdate, SubmissionId,
 };
-use crate::model::{OutboxRow, PeerLoad};
-use crate::peer::dispatch::Strange;
-use crate::peer::effect::{Effect, Token};
-use crate::peer::inbound::Frame;
-use crate::peer::machine::{Event, Machine};
-use crate::peer::outbound::Moment;
+use crate::model::{OutboxRow, PeerSnapshot};
+use crate::peer::dispatch::UnknownContexts;
+use crate::peer::effect::{PeerEffect, ReplyToken};
+use crate::peer::inbound::InboundBatch;
+use crate::peer::machine::{PeerEvent, PeerMachine};
+use crate::peer::outbound::StepInput;
 
 #[derive(Debug, Clone, Copy)]
-enum Chance {
+enum RandomFault {
     /// One more update is submitted.
     Submit,
     /// One that the receiver will never take, nor anything it comes with.
@@ -46,8 +46,8 @@ enum Chance {
     Tick,
 }
 
-fn chance() -> impl Strategy<Value = Chance> {
-    use Chance::*;
+fn chance() -> impl Strategy<Value = RandomFault> {
+    use RandomFault::*;
     prop_oneof![
         4 => Just(Submit), 1 => Just(SubmitBad), 8 => Just(Deliver), 2 => Just(LoseAnswer), 2 => Just(LoseFrame),
         1 => Just(Echo), 1 => Just(CrashSender), 1 => Just(CrashReceiver), 1 => Just(RestoreReceiver), 1 => Just(Backup),
@@ -55,23 +55,23 @@ fn chance() -> impl Strategy<Value = Chance> {
     ]
 }
 
-struct Side {
-    machine: Machine,
+struct MachineSide {
+    machine: PeerMachine,
     limits: Arc<PeerLimits>,
     /// Everything ever queued.
     queue: Vec<Bytes>,
-    disk: Disk,
-    backup: Disk,
+    disk: SideStore,
+    backup: SideStore,
     /// Handed over and not on disk yet.
     pending: Vec<Change>,
     due: Option<Millis>,
-    frame: Option<(u64, OutFrame)>,
-    answer: Option<Result<Taken, Refusal>>,
+    frame: Option<(u64, OutboundBatch)>,
+    answer: Option<Result<BatchOutcome, Refusal>>,
 }
 
 /// What a store holds: record and digests, what was fed in order, and what was parked, and told.
 #[derive(Clone)]
-struct Disk {
+struct SideStore {
     record: PeerRecord,
     digests: Vec<Digest>,
     fed: Vec<Bytes>,
@@ -79,53 +79,53 @@ struct Disk {
     told: Vec<SubmissionId>,
 }
 
-impl Side {
+impl MachineSide {
     fn new(name: &str, other: &str, batch_items: u32) -> Self {
         let limits = Arc::new(PeerLimits { batch_items, intake_items: batch_items, ..PeerLimits::default() });
         let server: ServerName = other.parse().expect("valid");
         let record = PeerRecord::new(server.clone());
         let (digests, seen, last_error) = (vec![], vec![], None);
-        let load = PeerLoad { record: None, tail: Index(0), queued_bytes: 0, digests, seen, last_error };
-        let machine = Machine::new("us".parse().expect("valid"), name.parse().expect("valid"), &limits, load);
-        let disk = Disk { record, digests: vec![], fed: vec![], parked: BTreeSet::new(), told: vec![] };
+        let load = PeerSnapshot { record: None, tail: Index(0), queued_bytes: 0, digests, seen, last_error };
+        let machine = PeerMachine::new("us".parse().expect("valid"), name.parse().expect("valid"), &limits, load);
+        let disk = SideStore { record, digests: vec![], fed: vec![], parked: BTreeSet::new(), told: vec![] };
         let (queue, pending, backup) = (vec![], vec![], disk.clone());
         Self { machine, limits, queue, disk, backup, pending, due: None, frame: None, answer: None }
     }
 
-    fn step(&mut self, now: Millis, event: Event) {
+    fn step(&mut self, now: Millis, event: PeerEvent) {
         let acked = self.machine.status().acked;
-        for effect in self.machine.step(Moment { now, roll: 0.5 }, event) {
+        for effect in self.machine.step(StepInput { now, jitter_roll: 0.5 }, event) {
             match effect {
-                Effect::Commit(changes, _) => self.pending.extend(changes),
-                Effect::Answer(_, answer) => {
+                PeerEffect::Commit(changes, _) => self.pending.extend(changes),
+                PeerEffect::Answer(_, answer) => {
                     self.settle();
                     self.answer = Some(answer);
                 }
-                Effect::Push { attempt, frame, settled } => {
+                PeerEffect::Push { attempt, frame, settled } => {
                     if settled {
                         self.settle();
                     }
                     assert!(frame.items.len() <= self.limits.batch_items as usize);
                     self.frame = Some((attempt, frame));
                 }
-                Effect::Load(from) => {
+                PeerEffect::Load(from) => {
                     let rows = Ok(self.rows(from));
-                    self.step(now, Event::Loaded { from, rows });
+                    self.step(now, PeerEvent::Loaded { from, rows });
                 }
-                Effect::Arm(at) => self.due = Some(at),
-                Effect::Disarm => self.due = None,
-                Effect::Pull(_)
-                | Effect::AskAt(_)
-                | Effect::Dispatch { .. }
-                | Effect::TellStaged(_)
-                | Effect::Get { .. }
-                | Effect::Ask { .. }
-                | Effect::NotAsked { .. } => {
+                PeerEffect::Arm(at) => self.due = Some(at),
+                PeerEffect::Disarm => self.due = None,
+                PeerEffect::Pull(_)
+                | PeerEffect::AskAt(_)
+                | PeerEffect::Dispatch { .. }
+                | PeerEffect::TellStaged(_)
+                | PeerEffect::FetchFromPeer { .. }
+                | PeerEffect::DelegateFetch { .. }
+                | PeerEffect::FetchDeclined { .. } => {
                     panic!("no PDUs here")
                 }
-                Effect::Report(_) => {}
-                Effect::Abort => self.frame = None,
-                Effect::Decline(..) | Effect::Restart(_) => panic!("nothing here is faulty"),
+                PeerEffect::Report(_) => {}
+                PeerEffect::Abort => self.frame = None,
+                PeerEffect::Decline(..) | PeerEffect::Restart(_) => panic!("nothing here is faulty"),
             }
         }
         assert!(self.machine.status().acked >= acked, "an acknowledgement is never taken back");
@@ -141,25 +141,25 @@ impl Side {
     fn commit(&mut self, change: Change) {
         let disk = &mut self.disk;
         match change {
-            Change::PeerMoved(record) => disk.record = *record,
-            Change::Taken { first, digests, .. } => {
+            Change::PeerRecordUpdated(record) => disk.record = *record,
+            Change::InboundDigestsStored { first, digests, .. } => {
                 disk.digests.truncate(usize::try_from(first.0 - 1).expect("small"));
                 disk.digests.extend(digests);
             }
-            Change::Fed(FeedItem::Update { bytes, n, .. }) => {
+            Change::FeedAppended(FeedItem::Update { bytes, n, .. }) => {
                 disk.fed.push(bytes);
                 assert_eq!(n, disk.fed.len() as u64);
             }
-            Change::OutboxLeft { first, last, fate: Fate::Parked, .. } => {
+            Change::OutboxDeadLettered { first, last, fate: DeadLetterReason::Parked, .. } => {
                 assert_eq!(first, last);
                 assert!(disk.parked.insert(first), "{first} is parked twice");
             }
-            Change::Fed(FeedItem::Delivery { message, state: "parked", .. }) => disk.told.push(message),
+            Change::FeedAppended(FeedItem::Delivery { message, state: "parked", .. }) => disk.told.push(message),
             Change::OutboxTrimmed { .. } => {}
             // For the trace of a message.
             Change::AttemptFailed { .. } | Change::Delivered { .. } => {}
             // Too many frames lost in a row, or one that got through after them.
-            Change::Fed(FeedItem::Peer { .. }) => {}
+            Change::FeedAppended(FeedItem::Peer { .. }) => {}
             other => panic!("nothing here calls for {other:?}"),
         }
     }
@@ -181,16 +181,16 @@ impl Side {
 
     /// What was handed over and is not on disk is lost.
     fn crash(&mut self, now: Millis) {
-        let Disk { record, digests, .. } = &self.disk;
+        let SideStore { record, digests, .. } = &self.disk;
         let digests = digests[digests.len().saturating_sub(1024)..].to_vec();
         let tail = Index(self.queue.len() as u64);
         let (record, seen) = (record.clone(), vec![]);
         let server = record.server.clone();
-        let load = PeerLoad { record: Some(record), tail, queued_bytes: 0, digests, seen, last_error: None };
-        self.machine = Machine::new("us".parse().expect("valid"), server, &self.limits, load);
+        let load = PeerSnapshot { record: Some(record), tail, queued_bytes: 0, digests, seen, last_error: None };
+        self.machine = PeerMachine::new("us".parse().expect("valid"), server, &self.limits, load);
         self.pending.clear();
         (self.due, self.frame, self.answer) = (None, None, None);
-        self.step(now, Event::Started);
+        self.step(now, PeerEvent::Started);
     }
 
     fn submit(&mut self, now: Millis, what: char) {
@@ -199,7 +199,7 @@ impl Side {
         let tail = Index(self.queue.len() as u64);
         self.step(
             now,
-            Event::Woken {
+            PeerEvent::Woken {
                 tail,
                 queued_bytes: 0,
                 rows: vec![OutboxRow {
@@ -215,7 +215,7 @@ impl Side {
         );
     }
 
-    fn take(&mut self, now: Millis, frame: &OutFrame) -> Result<Answered, PushFailure> {
+    fn take(&mut self, now: Millis, frame: &OutboundBatch) -> Result<PushResponse, PushFailure> {
         if let Some(bad) = frame.items.iter().find(|item| is_bad(item.bytes())) {
             let status = if bad.bytes().len() % 2 == 0 { 400 } else { 413 };
             return Err(PushFailure::Refused { status, reason: String::new() });
@@ -224,17 +224,17 @@ impl Side {
             let bytes = item.bytes();
             let mut digest = [0; 16];
             digest[..bytes.len()].copy_from_slice(bytes);
-            Strong { bytes: bytes.clone(), digest: Digest(digest), body: StrongBody::Plain }
+            StrongUpdate { bytes: bytes.clone(), digest: Digest(digest), body: StrongBody::Plain }
         };
         let strong = frame.items.iter().map(strong).collect();
-        let Label::Numbers { first, last } = frame.label else { panic!("updates are numbered") };
+        let BatchId::SeqRange { first, last } = frame.label else { panic!("updates are numbered") };
         let push = InboundPush { from_seq: first, seq: last, strong, weak: 0, verified: "network" };
-        self.step(now, Event::Accept(Token(1), Frame::Push(push), Strange::default()));
+        self.step(now, PeerEvent::Accept(ReplyToken(1), InboundBatch::Push(push), UnknownContexts::default()));
         match self.answer.take().expect("each push is answered") {
-            Ok(Taken::Push(Receipt { ack, .. })) => {
-                Ok(Answered { ack, window: Some(self.limits.intake_items), refused: vec![], reason: None })
+            Ok(BatchOutcome::Push(Receipt { ack, .. })) => {
+                Ok(PushResponse { ack, window: Some(self.limits.intake_items), refused: vec![], reason: None })
             }
-            Ok(Taken::Transaction(_)) => panic!("a push is answered as one"),
+            Ok(BatchOutcome::Transaction(_)) => panic!("a push is answered as one"),
             Err(Refusal::PushTooLong { .. }) => Err(PushFailure::Refused { status: 413, reason: String::new() }),
             Err(other) => panic!("{other}"),
         }
@@ -252,55 +252,55 @@ fn name(n: u64) -> SubmissionId {
     format!("m{n}").parse().expect("valid")
 }
 
-struct Talk {
+struct MachineTalk {
     now: Millis,
-    red: Side,
-    blue: Side,
+    red: MachineSide,
+    blue: MachineSide,
     /// The last frames that were on the wire.
-    seen: Vec<OutFrame>,
+    seen: Vec<OutboundBatch>,
 }
 
-impl Talk {
-    fn happen(&mut self, chance: Chance) {
+impl MachineTalk {
+    fn happen(&mut self, chance: RandomFault) {
         let now = self.now;
         match chance {
-            Chance::Submit => self.red.submit(now, 'n'),
-            Chance::SubmitBad => self.red.submit(now, BAD),
-            Chance::Deliver | Chance::LoseAnswer | Chance::LoseFrame | Chance::Wait => {
+            RandomFault::Submit => self.red.submit(now, 'n'),
+            RandomFault::SubmitBad => self.red.submit(now, BAD),
+            RandomFault::Deliver | RandomFault::LoseAnswer | RandomFault::LoseFrame | RandomFault::Wait => {
                 let Some((attempt, frame)) = self.red.frame.take() else { return };
-                let wait = Answered {
+                let wait = PushResponse {
                     ack: Ack::Wait(std::time::Duration::from_secs(3)),
                     window: None,
                     refused: vec![],
                     reason: None,
                 };
                 let outcome = match chance {
-                    Chance::Deliver => self.blue.take(now, &frame),
-                    Chance::Wait => Ok(wait),
-                    Chance::LoseAnswer => self.blue.take(now, &frame).and(Err(PushFailure::TimedOut)),
+                    RandomFault::Deliver => self.blue.take(now, &frame),
+                    RandomFault::Wait => Ok(wait),
+                    RandomFault::LoseAnswer => self.blue.take(now, &frame).and(Err(PushFailure::TimedOut)),
                     _ => Err(PushFailure::Unreachable("lost".to_owned())),
                 };
                 self.seen.push(frame);
-                self.red.step(now, Event::Replied { attempt, outcome });
+                self.red.step(now, PeerEvent::Replied { attempt, outcome });
             }
-            Chance::Echo => {
+            RandomFault::Echo => {
                 if let Some(frame) = self.seen.last().cloned() {
                     let _ = self.blue.take(now, &frame);
                 }
             }
-            Chance::CrashSender => self.red.crash(now),
-            Chance::CrashReceiver => self.blue.crash(now),
-            Chance::RestoreReceiver => {
+            RandomFault::CrashSender => self.red.crash(now),
+            RandomFault::CrashReceiver => self.blue.crash(now),
+            RandomFault::RestoreReceiver => {
                 self.blue.disk = self.blue.backup.clone();
                 self.blue.crash(now);
             }
-            Chance::Backup => self.blue.backup = self.blue.disk.clone(),
-            Chance::Tick => {
+            RandomFault::Backup => self.blue.backup = self.blue.disk.clone(),
+            RandomFault::Tick => {
                 self.red.settle();
                 self.now = now.plus(1000);
                 if self.red.due.is_some_and(|due| due <= self.now) {
                     self.red.due = None;
-                    self.red.step(self.now, Event::Due);
+                    self.red.step(self.now, PeerEvent::TimerFired);
                 }
             }
         }
@@ -314,8 +314,8 @@ proptest! {
     fn random_faults_deliver_once_in_order(
         chances in proptest::collection::vec(chance(), 0..200), send in 1u32..5, take in 1u32..5,
     ) {
-        let (red, blue) = (Side::new("blue", "blue", send), Side::new("red", "red", take));
-        let mut talk = Talk { now: Millis(0), red, blue, seen: vec![] };
+        let (red, blue) = (MachineSide::new("blue", "blue", send), MachineSide::new("red", "red", take));
+        let mut talk = MachineTalk { now: Millis(0), red, blue, seen: vec![] };
         for chance in chances {
             talk.happen(chance);
             let wanted = talk.red.queue.iter().filter(|bytes| !is_bad(bytes));
@@ -325,10 +325,10 @@ proptest! {
         talk.red.submit(talk.now, 'n');
         // Heal, and demand convergence within a bound.
         for _ in 0..2_000 {
-            talk.happen(Chance::Deliver);
-            talk.happen(Chance::Tick);
+            talk.happen(RandomFault::Deliver);
+            talk.happen(RandomFault::Tick);
         }
-        let Talk { red, blue, .. } = talk;
+        let MachineTalk { red, blue, .. } = talk;
         let (bad, wanted): (Vec<_>, Vec<_>) = (1..).zip(&red.queue).partition(|(_, bytes)| is_bad(bytes));
         prop_assert_eq!(&blue.disk.fed, &wanted.iter().map(|(_, bytes)| (*bytes).clone()).collect::<Vec<_>>());
         prop_assert_eq!(&red.disk.parked, &bad.iter().map(|(n, _)| Index(*n)).collect::<BTreeSet<_>>());

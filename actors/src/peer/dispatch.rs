@@ -12,11 +12,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::model::{ContextId, ParkedCode, Pdu, PduRef, Refusal, Verdict};
+use crate::model::{ContextId, ParkedCode, Pdu, PduRef, PduVerdict, Refusal};
 
 /// The reason for which a context returned no verdicts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Undone {
+pub enum DispatchError {
     /// The context's actor crashed; the PDUs may or may not have been submitted to the journal.
     Died,
     /// The context did not answer in time or could not be reached, for instance because it restarts or the disk is
@@ -27,12 +27,12 @@ pub enum Undone {
     /// The context's admission limit is reached; nothing was accepted.
     Busy(Refusal),
     /// One of the two before, and its stage can be had.
-    Slow(Stage),
+    Slow(PeerStage),
 }
 
 /// The stage of a conversation, as far as it concerns one peer and the PDUs of one group.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stage {
+pub struct PeerStage {
     /// PDUs of the peer that lie there.
     pub count: u64,
     /// How many may.
@@ -41,7 +41,7 @@ pub struct Stage {
     pub staged: Vec<PduRef>,
 }
 
-impl Stage {
+impl PeerStage {
     /// Nothing of the peer lies there.
     pub const fn is_empty(&self) -> bool {
         self.count == 0
@@ -59,7 +59,7 @@ const STAGE_WAIT: Duration = Duration::from_secs(5);
 
 /// The PDUs of a batch that belong to one context.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Group {
+pub struct ContextGroup {
     /// Context of the PDUs.
     pub context: ContextId,
     /// Positions of the PDUs in the batch, ascending.
@@ -68,7 +68,7 @@ pub struct Group {
 
 /// The contexts of a batch that have no record here.
 #[derive(Debug, Clone, Default)]
-pub struct Strange {
+pub struct UnknownContexts {
     /// Unknown contexts, in the order of the batch.
     pub contexts: Vec<ContextId>,
     /// Number of contexts that the peer may create in total.
@@ -78,13 +78,13 @@ pub struct Strange {
 /// PDUs that were being processed when a context's actor crashed, each with the number of crashes, oldest first. At the
 /// limit the oldest is dropped.
 #[derive(Debug, Clone, Default)]
-pub struct Suspects(VecDeque<(PduRef, u32)>);
+pub struct PoisonCandidates(VecDeque<(PduRef, u32)>);
 
 const SUSPECTS_MAX: usize = 256;
 /// Number of crashes from which a PDU is poison.
-const DEATHS: u32 = 2;
+const POISON_CRASHES: u32 = 2;
 
-impl Suspects {
+impl PoisonCandidates {
     /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -100,12 +100,12 @@ impl Suspects {
 
     /// Returns whether the PDU is poison: it is in quarantine, and dispatching it again would only crash the actor
     /// again.
-    fn convicted(&self, reference: &PduRef) -> bool {
-        self.deaths(reference) >= DEATHS
+    fn is_poison(&self, reference: &PduRef) -> bool {
+        self.deaths(reference) >= POISON_CRASHES
     }
 
     /// Records a crash; returns whether the PDU is poison now. Only a crash on the PDU `alone` counts more than once.
-    fn died_on(&mut self, reference: &PduRef, alone: bool) -> bool {
+    fn record_crash(&mut self, reference: &PduRef, alone: bool) -> bool {
         let before = self.deaths(reference);
         let deaths = if alone { before + 1 } else { before.max(1) };
         match self.0.iter_mut().find(|(other, _)| other == reference) {
@@ -117,10 +117,10 @@ impl Suspects {
                 self.0.push_back((reference.clone(), deaths));
             }
         }
-        deaths >= DEATHS
+        deaths >= POISON_CRASHES
     }
 
-    fn cleared(&mut self, reference: &PduRef) {
+    fn clear(&mut self, reference: &PduRef) {
         self.0.retain(|(other, _)| other != reference);
     }
 }
@@ -129,10 +129,10 @@ impl Suspects {
 #[derive(Debug, Clone)]
 pub struct Dispatch {
     /// Verdicts by position in the batch; `None`: not dispatched, or without outcome yet.
-    verdicts: Vec<Option<Verdict>>,
-    out: Vec<Group>,
+    verdicts: Vec<Option<PduVerdict>>,
+    out: Vec<ContextGroup>,
     /// Suspects; they are dispatched one at a time.
-    later: VecDeque<Group>,
+    later: VecDeque<ContextGroup>,
     /// Reason for which the whole batch is rejected, if it is.
     give_back: Option<Refusal>,
     /// PDUs that the peer's actor itself quarantines, each with its code.
@@ -143,31 +143,31 @@ pub struct Dispatch {
 
 impl Dispatch {
     /// Returns the dispatch of a batch with `count` entries, of which these are PDUs.
-    pub fn new<'a>(count: usize, pdus: impl Iterator<Item = (usize, &'a Pdu)>, suspects: &Suspects) -> Self {
-        let (mut out, mut later): (Vec<Group>, VecDeque<Group>) = Default::default();
+    pub fn new<'a>(count: usize, pdus: impl Iterator<Item = (usize, &'a Pdu)>, suspects: &PoisonCandidates) -> Self {
+        let (mut out, mut later): (Vec<ContextGroup>, VecDeque<ContextGroup>) = Default::default();
         let mut verdicts = vec![None; count];
         for (place, pdu) in pdus {
             let context = &pdu.context;
-            if suspects.convicted(&pdu.reference) {
-                verdicts[place] = Some(Verdict::Parked { code: ParkedCode::Poison.as_str() });
+            if suspects.is_poison(&pdu.reference) {
+                verdicts[place] = Some(PduVerdict::Parked { code: ParkedCode::Poison.as_str() });
             } else if suspects.holds(&pdu.reference) {
-                later.push_back(Group { context: context.clone(), places: vec![place] });
+                later.push_back(ContextGroup { context: context.clone(), places: vec![place] });
             } else if let Some(group) = out.iter_mut().find(|group| group.context == *context) {
                 group.places.push(place);
             } else {
-                out.push(Group { context: context.clone(), places: vec![place] });
+                out.push(ContextGroup { context: context.clone(), places: vec![place] });
             }
         }
         Self { verdicts, out, later, give_back: None, parked: vec![], staged: vec![] }
     }
 
     /// Sets the verdict of an entry that goes to no context.
-    pub fn settle(&mut self, place: usize, verdict: Verdict) {
+    pub fn settle(&mut self, place: usize, verdict: PduVerdict) {
         self.verdicts[place] = Some(verdict);
     }
 
     /// Returns the groups to dispatch first: all PDUs but the suspects, or else the first suspect.
-    pub fn begin(&mut self) -> Vec<Group> {
+    pub fn begin(&mut self) -> Vec<ContextGroup> {
         if self.out.is_empty() {
             self.out.extend(self.later.pop_front());
         }
@@ -177,27 +177,29 @@ impl Dispatch {
     /// Handles the outcome of a group; returns the group to dispatch next.
     pub fn back<'a>(
         &mut self,
-        group: &Group,
-        outcome: Result<Vec<Verdict>, Undone>,
+        group: &ContextGroup,
+        outcome: Result<Vec<PduVerdict>, DispatchError>,
         reference: impl Fn(usize) -> &'a PduRef,
-        suspects: &mut Suspects,
-    ) -> Option<Group> {
+        suspects: &mut PoisonCandidates,
+    ) -> Option<ContextGroup> {
         self.out.retain(|other| other != group);
         match outcome {
             Ok(verdicts) => {
                 for (&place, verdict) in group.places.iter().zip(verdicts) {
-                    suspects.cleared(reference(place));
+                    suspects.clear(reference(place));
                     self.verdicts[place] = Some(verdict);
                 }
             }
-            Err(Undone::Faulty) => group.places.iter().for_each(|&place| self.park(place, ParkedCode::ContextFaulty)),
-            Err(Undone::Busy(refusal)) => self.give_back = Some(refusal),
-            Err(Undone::Late) => self.give_back = Some(Refusal::OutcomeUnknown),
-            Err(Undone::Slow(stage)) => self.stage(group, &stage, reference),
-            Err(Undone::Died) => {
+            Err(DispatchError::Faulty) => {
+                group.places.iter().for_each(|&place| self.park(place, ParkedCode::ContextFaulty));
+            }
+            Err(DispatchError::Busy(refusal)) => self.give_back = Some(refusal),
+            Err(DispatchError::Late) => self.give_back = Some(Refusal::OutcomeUnknown),
+            Err(DispatchError::Slow(stage)) => self.stage(group, &stage, reference),
+            Err(DispatchError::Died) => {
                 let alone = group.places.len() == 1;
                 for &place in &group.places {
-                    if suspects.died_on(reference(place), alone) && alone {
+                    if suspects.record_crash(reference(place), alone) && alone {
                         self.park(place, ParkedCode::Poison);
                     } else {
                         self.give_back = Some(Refusal::OutcomeUnknown);
@@ -214,21 +216,21 @@ impl Dispatch {
     }
 
     /// What it was to be given one by one goes there, too: it takes each by itself where it has died on several.
-    fn stage<'a>(&mut self, group: &Group, stage: &Stage, reference: impl Fn(usize) -> &'a PduRef) {
-        let is_of_it = |other: &Group| other.context == group.context;
-        let (of_it, later): (VecDeque<Group>, VecDeque<Group>) =
+    fn stage<'a>(&mut self, group: &ContextGroup, stage: &PeerStage, reference: impl Fn(usize) -> &'a PduRef) {
+        let is_of_it = |other: &ContextGroup| other.context == group.context;
+        let (of_it, later): (VecDeque<ContextGroup>, VecDeque<ContextGroup>) =
             std::mem::take(&mut self.later).into_iter().partition(is_of_it);
         self.later = later;
         let later = of_it.into_iter().flat_map(|other| other.places);
         let places: Vec<usize> = group.places.iter().copied().chain(later).collect();
         if !stage.has_room(places.len()) {
             let (limit, value, wait) = ("contexts.stage_max", stage.max, STAGE_WAIT);
-            self.give_back = Some(Refusal::Busy { limit, value, wait });
+            self.give_back = Some(Refusal::LimitReached { limit, value, wait });
             return;
         }
         for place in places {
             let is_there = stage.staged.contains(reference(place));
-            self.verdicts[place] = Some(if is_there { Verdict::Duplicate } else { Verdict::Held });
+            self.verdicts[place] = Some(if is_there { PduVerdict::Duplicate } else { PduVerdict::Held });
             if !is_there {
                 self.staged.push(place);
             }
@@ -246,18 +248,18 @@ impl Dispatch {
     }
 
     /// Returns the reason for which the whole batch is rejected, if it is.
-    pub const fn give_back(&self) -> Option<&Refusal> {
+    pub const fn rejection(&self) -> Option<&Refusal> {
         self.give_back.as_ref()
     }
 
     /// Returns the verdict of an entry, and the code under which the peer's actor quarantines it, if it does.
-    pub fn verdict(&self, place: usize) -> (Option<&Verdict>, Option<ParkedCode>) {
+    pub fn verdict(&self, place: usize) -> (Option<&PduVerdict>, Option<ParkedCode>) {
         let parked = self.parked.iter().find(|(other, _)| *other == place).map(|(_, code)| *code);
         (self.verdicts[place].as_ref(), parked)
     }
 
     fn park(&mut self, place: usize, code: ParkedCode) {
-        self.verdicts[place] = Some(Verdict::Parked { code: code.as_str() });
+        self.verdicts[place] = Some(PduVerdict::Parked { code: code.as_str() });
         self.parked.push((place, code));
     }
 }

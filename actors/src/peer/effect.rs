@@ -1,15 +1,17 @@
 //! The effects of a peer's state machine, and the collector that a step writes them into.
 
 use crate::change::Change;
-use crate::change::Urgency;
-use crate::model::{ContextId, FeedItem, Index, Millis, OutFrame, Pdu, Refusal, ServerName, Taken, Want};
-use crate::peer::dispatch::Group;
+use crate::change::CommitPriority;
+use crate::model::{
+    BatchOutcome, ContextId, FeedItem, FetchRequest, Index, Millis, OutboundBatch, Pdu, Refusal, ServerName,
+};
+use crate::peer::dispatch::ContextGroup;
 use crate::peer::notices::HourlyNotice;
 
 /// The key of a request that waits for a reply. The actor keeps the reply channel; a restart drops it, and the caller
 /// learns that the outcome is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Token(pub u64);
+pub struct ReplyToken(pub u64);
 
 /// A `pull` request for missed transactions of the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,21 +26,21 @@ pub struct Pull {
 
 /// An action for the actor; the effects of a step are performed in order.
 #[derive(Debug, Clone)]
-pub enum Effect {
+pub enum PeerEffect {
     /// Submit this batch to the journal at once.
-    Commit(Vec<Change>, Urgency),
+    Commit(Vec<Change>, CommitPriority),
     /// Send the reply once everything submitted so far is on disk.
-    Answer(Token, Result<Taken, Refusal>),
+    Answer(ReplyToken, Result<BatchOutcome, Refusal>),
     /// Answer an operator's command with the peer's status once everything submitted so far is on disk.
-    Report(Token),
+    Report(ReplyToken),
     /// Refuse an operator's command.
-    Decline(Token, Refusal),
+    Decline(ReplyToken, Refusal),
     /// Restart from the store with an empty crash history; the command is answered after the load.
-    Restart(Token),
+    Restart(ReplyToken),
     /// Pass PDUs to their context; the outcome returns as the event `Dispatched`.
     Dispatch {
         /// PDUs of the batch, by position, and their context.
-        group: Group,
+        group: ContextGroup,
         /// Method by which the sender was authenticated.
         verified: &'static str,
         /// PDUs to pass on.
@@ -49,40 +51,40 @@ pub enum Effect {
     /// PDUs are staged by the batch of this step: tell their conversation once it is on disk.
     TellStaged(ContextId),
     /// Fetch PDUs from the peer on behalf of a context, which gets the result.
-    Get {
+    FetchFromPeer {
         /// Context that gets the result.
         context: ContextId,
         /// Request to send to the server.
-        want: Want,
+        want: FetchRequest,
         /// Server whose budget is charged.
         cause: ServerName,
     },
     /// Ask the peer for its transactions after this one; the response returns as the event `Pulled`.
     Pull(Pull),
     /// Let another peer's actor ask, charged to this peer's budget.
-    Ask {
+    DelegateFetch {
         /// Server that will be asked.
         of: ServerName,
         /// Context that gets the result.
         context: ContextId,
         /// Request to send to the server.
-        want: Want,
+        want: FetchRequest,
     },
     /// Tell the context that nobody is asked now.
-    NotAsked {
+    FetchDeclined {
         /// Server that would have been asked.
         of: ServerName,
         /// Context that wanted the PDUs.
         context: ContextId,
         /// Request that is not sent.
-        want: Want,
+        want: FetchRequest,
     },
     /// Send a batch. `settled` delays it until everything submitted so far is on disk, because its numbers are new.
     Push {
         /// Number of the attempt; outcomes of other attempts are ignored.
         attempt: u64,
         /// Batch to send to the peer.
-        frame: OutFrame,
+        frame: OutboundBatch,
         /// True if the numbers in the batch depend on a commit of this step.
         settled: bool,
     },
@@ -100,19 +102,19 @@ pub enum Effect {
 
 /// Collects the effects of one step. The batch always becomes the first effect, because the others may depend on it.
 #[derive(Debug, Default)]
-pub struct Out {
+pub struct EffectCollector {
     pub(super) changes: Vec<Change>,
-    pub(super) moved: Option<Urgency>,
+    pub(super) moved: Option<CommitPriority>,
     /// Changes that nobody waits for: alone they ride.
     pub(super) notes: Vec<Change>,
-    pub(super) effects: Vec<Effect>,
+    pub(super) effects: Vec<PeerEffect>,
     /// When the step happens.
     pub(super) now: Millis,
     /// Which notices about the peer's numbering are raised. The machine lends it to each step.
     pub(super) numbering: HourlyNotice,
 }
 
-impl Out {
+impl EffectCollector {
     /// Adds a durable change.
     pub fn change(&mut self, change: Change) {
         self.changes.push(change);
@@ -131,19 +133,19 @@ impl Out {
             Some(0) => text,
             Some(left_out) => format!("{text} (and {left_out} more notices about its numbering since the last one)"),
         };
-        self.change(Change::Fed(FeedItem::Notice { text, server: Some(server.clone()) }));
+        self.change(Change::FeedAppended(FeedItem::Notice { text, server: Some(server.clone()) }));
     }
 
     /// Marks the peer's record as changed, so that it is written with this priority.
-    pub fn moved(&mut self, urgency: Urgency) {
+    pub fn moved(&mut self, urgency: CommitPriority) {
         self.moved = match (self.moved, urgency) {
-            (Some(Urgency::Now), _) | (_, Urgency::Now) => Some(Urgency::Now),
-            _ => Some(Urgency::Rides),
+            (Some(CommitPriority::Now), _) | (_, CommitPriority::Now) => Some(CommitPriority::Now),
+            _ => Some(CommitPriority::Deferred),
         };
     }
 
     /// Adds an effect of the step.
-    pub fn effect(&mut self, effect: Effect) {
+    pub fn effect(&mut self, effect: PeerEffect) {
         self.effects.push(effect);
     }
 }

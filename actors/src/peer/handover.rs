@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::limits::PeerLimits;
-use crate::model::{ContextId, Pdu, PduRef, ServerName, Verdict};
-use crate::peer::dispatch::{Stage, Undone};
+use crate::model::{ContextId, Pdu, PduRef, PduVerdict, ServerName};
+use crate::peer::dispatch::{DispatchError, PeerStage};
 use crate::ports::Ports;
-use crate::routes::Routes;
+use crate::routes::ActorRegistry;
 
 /// How often a request that is held looks whether the stage has room.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -18,14 +18,14 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 pub(super) struct Handover {
     from: ServerName,
     ports: Arc<Ports>,
-    routes: Routes,
+    routes: ActorRegistry,
     /// The peer takes every refusal for good: a full stage is waited for this long, and then passed.
     hold: Option<Duration>,
 }
 
 impl Handover {
-    pub(super) fn new(from: ServerName, ports: Arc<Ports>, routes: Routes, limits: &PeerLimits) -> Self {
-        Self { from, ports, routes, hold: limits.answers_late.then_some(limits.hold_max) }
+    pub(super) fn new(from: ServerName, ports: Arc<Ports>, routes: ActorRegistry, limits: &PeerLimits) -> Self {
+        Self { from, ports, routes, hold: limits.never_refuse.then_some(limits.hold_max) }
     }
 
     /// Give PDUs to their conversation. `behind`: earlier ones of this peer were staged, and if they still are, these go
@@ -36,18 +36,18 @@ impl Handover {
         verified: &'static str,
         pdus: Vec<Pdu>,
         behind: bool,
-    ) -> Result<Vec<Verdict>, Undone> {
+    ) -> Result<Vec<PduVerdict>, DispatchError> {
         let references: Vec<PduRef> = pdus.iter().map(|pdu| pdu.reference.clone()).collect();
         if behind {
             let stage = self.stage(context, &references).await?;
             // A full stage may be that of a conversation that was given up, and only it can say so.
             if !stage.is_empty() && stage.has_room(references.len()) {
-                return Err(Undone::Slow(stage));
+                return Err(DispatchError::Slow(stage));
             }
         }
         let patience = self.ports.roster.contexts().arrive_timeout;
-        match self.routes.arrive(context, self.from.clone(), verified, pdus, patience).await {
-            Err(busy @ (Undone::Late | Undone::Busy(_))) => {
+        match self.routes.deliver_to_context(context, self.from.clone(), verified, pdus, patience).await {
+            Err(busy @ (DispatchError::Late | DispatchError::Busy(_))) => {
                 let (peer, why) = (&self.from, format!("{busy:?}"));
                 tracing::info!(%peer, %context, pdus = references.len(), %why, "a context is busy: its PDUs are staged");
                 Err(self.room(context, &references).await?)
@@ -57,29 +57,29 @@ impl Handover {
     }
 
     /// The stage once there is room in it, or when there was none for too long.
-    async fn room(&self, context: &ContextId, references: &[PduRef]) -> Result<Undone, Undone> {
+    async fn room(&self, context: &ContextId, references: &[PduRef]) -> Result<DispatchError, DispatchError> {
         let begun = Instant::now();
         loop {
             let stage = self.stage(context, references).await?;
             let Some(hold) = self.hold.filter(|_| !stage.has_room(references.len())) else {
-                return Ok(Undone::Slow(stage));
+                return Ok(DispatchError::Slow(stage));
             };
             if begun.elapsed() >= hold {
-                return Ok(Undone::Slow(Stage { max: u64::MAX, ..stage }));
+                return Ok(DispatchError::Slow(PeerStage { max: u64::MAX, ..stage }));
             }
             sleep(LOOK_AGAIN).await;
         }
     }
 
-    async fn stage(&self, context: &ContextId, references: &[PduRef]) -> Result<Stage, Undone> {
+    async fn stage(&self, context: &ContextId, references: &[PduRef]) -> Result<PeerStage, DispatchError> {
         // What was handed over before is staged, too.
-        self.ports.journal.barrier().committed().await.map_err(|_| Undone::Late)?;
+        self.ports.journal.barrier().committed().await.map_err(|_| DispatchError::Late)?;
         let max = self.ports.roster.contexts().stage_max;
         let read = self.ports.archive.stage(context, &self.from, references.to_vec()).await;
         let (count, staged) = read.map_err(|error| {
             tracing::error!(peer = %self.from, %context, %error, "the stage cannot be read; the peer comes again");
-            Undone::Late
+            DispatchError::Late
         })?;
-        Ok(Stage { count, max, staged })
+        Ok(PeerStage { count, max, staged })
     }
 }

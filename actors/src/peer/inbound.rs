@@ -8,19 +8,20 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::change::Change;
-use crate::change::Urgency;
+use crate::change::CommitPriority;
 use crate::limits::{Numbering, PeerLimits};
 use crate::model::{
-    Ack, BadPdu, ContextId, Digest, FeedItem, InboundPush, InboundRecord, InboundTransaction, Numbers, Parked,
-    ParkedCode, ParkedWhat, Pdu, Refusal, SeenTransaction, Seq, ServerName, Strong, StrongBody, Taken, Verdict,
+    Ack, BadPdu, BatchOutcome, ContextId, Digest, FeedItem, InboundPush, InboundRecord, InboundTransaction,
+    NumberRange, ParkedCode, ParkedItem, ParkedWhat, Pdu, PduVerdict, Refusal, SeenTransaction, Seq, ServerName,
+    StrongBody, StrongUpdate,
 };
-use crate::peer::dispatch::{Dispatch, Group, Strange, Suspects, Undone};
-use crate::peer::effect::{Effect, Out, Pull, Token};
-use crate::peer::inbound::catch_up::Questions;
-use crate::peer::inbound::newest::Newest;
+use crate::peer::dispatch::{ContextGroup, Dispatch, DispatchError, PoisonCandidates, UnknownContexts};
+use crate::peer::effect::{EffectCollector, PeerEffect, Pull, ReplyToken};
+use crate::peer::inbound::catch_up::CatchUpQuestions;
+use crate::peer::inbound::newest::RecentSet;
 use crate::peer::inbound::parked::{ParkedNumbers, parked_as, what, words};
 use crate::peer::inbound::staging::SlowContexts;
-use crate::peer::place::{DIGESTS_MAX, Held, Placed, Placement, digest_of, place};
+use crate::peer::place::{Classified, DIGESTS_MAX, PushClass, ReceivedState, classify, digest_of};
 
 /// Maximum number of pages of missed transactions that are pulled in a row; what is missing after that shows as gaps in
 /// its context.
@@ -31,7 +32,7 @@ const LATELY_MAX: usize = 1024;
 
 /// An inbound batch: what the peer sends in one request, or returns to one.
 #[derive(Debug, Clone)]
-pub enum Frame {
+pub enum InboundBatch {
     /// A push of the updates dialect.
     Push(InboundPush),
     /// A transaction of the transactions dialect.
@@ -60,40 +61,40 @@ pub struct Inbound {
     /// That it hands over what it may not was announced; once in a life of the actor is enough.
     told_relayed: bool,
     /// Expected number in the conflict that was announced last; the sender repeats its push until it renumbers.
-    told_conflict: Option<Seq>,
+    announced_conflict: Option<Seq>,
     seen: VecDeque<SeenTransaction>,
     /// Batch whose PDUs are being processed by their contexts. Boxed, because most peers have none most of the time.
-    busy: Option<Box<Busy>>,
+    busy: Option<Box<BatchInProgress>>,
     /// Batches that wait until it is finished, under their permits.
-    waiting: VecDeque<(Option<Token>, Frame, Strange)>,
+    waiting: VecDeque<(Option<ReplyToken>, InboundBatch, UnknownContexts)>,
     /// Number of contexts that the peer has created here.
     begun: u64,
     /// Recently created contexts; batches that arrived before their records were committed still list them as unknown.
-    lately: Newest<ContextId>,
+    lately: RecentSet<ContextId>,
     /// Ids of transactions that the peer was asked for; each is asked for once, whatever the result.
-    asked: Newest<String>,
-    suspects: Suspects,
+    asked: RecentSet<String>,
+    suspects: PoisonCandidates,
     /// Conversations whose stage may hold PDUs of this peer.
     slow: SlowContexts,
     /// Numbers that an operator has set while a batch is in progress.
-    expecting: Vec<(Token, Seq)>,
+    expecting: Vec<(ReplyToken, Seq)>,
     expect_applied: Option<Seq>,
-    questions: Questions,
+    questions: CatchUpQuestions,
     parked: ParkedNumbers,
 }
 
 /// The new entries of a batch.
-struct Fresh {
+struct NewItems {
     places: Vec<usize>,
     pushes: bool,
-    strange: Strange,
+    strange: UnknownContexts,
 }
 
 #[derive(Debug, Clone)]
-struct Busy {
+struct BatchInProgress {
     /// Token of the reply; `None` for a pull, for which nobody waits.
-    token: Option<Token>,
-    frame: Frame,
+    token: Option<ReplyToken>,
+    frame: InboundBatch,
     /// Positions of the new entries in the batch.
     fresh: Vec<usize>,
     /// True if `seq` is the number of the push and not that of its last update.
@@ -118,23 +119,23 @@ impl Inbound {
             expected: record.expected,
             taken: record.taken,
             digests: digests.into(),
-            pushes: record.pushes,
-            ranges: record.ranges,
+            pushes: record.numbers_pushes,
+            ranges: record.sends_from_seq,
             holed: None,
             told_too_old: false,
             told_relayed: false,
-            told_conflict: None,
+            announced_conflict: None,
             seen: seen.into(),
             busy: None,
             waiting: VecDeque::new(),
-            asked: Newest::default(),
-            begun: record.begun,
-            lately: Newest::default(),
-            suspects: Suspects::default(),
+            asked: RecentSet::default(),
+            begun: record.contexts_created,
+            lately: RecentSet::default(),
+            suspects: PoisonCandidates::default(),
             slow: SlowContexts::default(),
             expecting: Vec::new(),
             expect_applied: record.expect_applied,
-            questions: Questions::new(record),
+            questions: CatchUpQuestions::new(record),
             parked: ParkedNumbers::new(&record.parked),
         }
     }
@@ -144,9 +145,9 @@ impl Inbound {
         InboundRecord {
             expected: self.expected,
             taken: self.taken,
-            pushes: self.pushes,
-            ranges: self.ranges,
-            begun: self.begun,
+            numbers_pushes: self.pushes,
+            sends_from_seq: self.ranges,
+            contexts_created: self.begun,
             expect_applied: self.expect_applied,
             parked: self.parked.kept(),
             ..self.questions.record()
@@ -155,42 +156,59 @@ impl Inbound {
 
     /// Accepts a batch; `token` is owed a reply. Batches are processed one at a time: the next waits until this one is
     /// answered.
-    pub fn accept(&mut self, token: Token, frame: Frame, strange: Strange, out: &mut Out) {
+    pub fn accept(
+        &mut self,
+        token: ReplyToken,
+        frame: InboundBatch,
+        strange: UnknownContexts,
+        out: &mut EffectCollector,
+    ) {
         self.take(Some(token), frame, strange, out);
     }
 
-    fn take(&mut self, token: Option<Token>, frame: Frame, strange: Strange, out: &mut Out) {
+    fn take(
+        &mut self,
+        token: Option<ReplyToken>,
+        frame: InboundBatch,
+        strange: UnknownContexts,
+        out: &mut EffectCollector,
+    ) {
         if self.busy.is_some() {
             return self.waiting.push_back((token, frame, strange));
         }
         let answer = match frame {
-            Frame::Push(push) => self.take_push(token, push, strange, out),
-            Frame::Transaction(transaction) => self.take_transaction(token, transaction, strange, out),
-            Frame::Pulled(..) => {
+            InboundBatch::Push(push) => self.take_push(token, push, strange, out),
+            InboundBatch::Transaction(transaction) => self.take_transaction(token, transaction, strange, out),
+            InboundBatch::Pulled(..) => {
                 let all = (0..frame.len()).collect();
-                self.begin(token, frame, Fresh { places: all, pushes: false, strange }, out)
+                self.dispatch_batch(token, frame, NewItems { places: all, pushes: false, strange }, out)
             }
         };
         if let (Some(token), Some(answer)) = (token, answer) {
-            out.effect(Effect::Answer(token, answer));
+            out.effect(PeerEffect::Answer(token, answer));
         }
     }
 
     /// Handles the outcome of a context for its part of the batch.
-    pub fn dispatched(&mut self, group: &Group, outcome: Result<Vec<Verdict>, Undone>, out: &mut Out) {
+    pub fn dispatched(
+        &mut self,
+        group: &ContextGroup,
+        outcome: Result<Vec<PduVerdict>, DispatchError>,
+        out: &mut EffectCollector,
+    ) {
         let Some(busy) = self.busy.as_mut() else { return };
         let reference = |place| busy.frame.pdu(place).map(|pdu| &pdu.reference).expect("only PDUs are dispatched");
-        let is_taken = |verdict: &Verdict| matches!(verdict, Verdict::Accepted | Verdict::Held);
+        let is_taken = |verdict: &PduVerdict| matches!(verdict, PduVerdict::Accepted | PduVerdict::Held);
         let begins = match &outcome {
             Ok(verdicts) => verdicts.iter().any(is_taken),
-            Err(undone) => matches!(undone, Undone::Slow(_)),
+            Err(undone) => matches!(undone, DispatchError::Slow(_)),
         };
         let place = busy.strange.iter().position(|context| *context == group.context);
         if let Some(place) = place.filter(|_| begins) {
             busy.strange.remove(place);
             self.begun += 1;
             self.lately.push(group.context.clone(), LATELY_MAX);
-            out.moved(Urgency::Rides);
+            out.moved(CommitPriority::Deferred);
         }
         self.slow.note(&group.context, &outcome);
         if let Some(next) = busy.dispatch.back(group, outcome, reference, &mut self.suspects) {
@@ -201,9 +219,9 @@ impl Inbound {
         {
             let answer = self.finish(&busy, out);
             if let Some(token) = busy.token {
-                out.effect(Effect::Answer(token, answer));
+                out.effect(PeerEffect::Answer(token, answer));
             }
-            self.expect_at_last(out);
+            self.apply_pending_expectations(out);
             while self.busy.is_none()
                 && let Some((token, frame, strange)) = self.waiting.pop_front()
             {
@@ -215,40 +233,45 @@ impl Inbound {
     /// Returns the reply, or `None` if the batch is still in progress.
     fn take_push(
         &mut self,
-        token: Option<Token>,
+        token: Option<ReplyToken>,
         push: InboundPush,
-        strange: Strange,
-        out: &mut Out,
-    ) -> Option<Result<Taken, Refusal>> {
+        strange: UnknownContexts,
+        out: &mut EffectCollector,
+    ) -> Option<Result<BatchOutcome, Refusal>> {
         let (seq, count) = (push.seq, push.strong.len());
         if count > self.limits.intake_items as usize {
             return Some(Err(Refusal::PushTooLong { count, max: self.limits.intake_items }));
         }
-        let held = Held {
+        let held = ReceivedState {
             expected: self.expected,
             digests: self.digests.make_contiguous(),
             numbering: self.limits.numbering,
             pushes: self.pushes,
             ranges: self.ranges,
-            holed: self.holed,
+            probe_answered_with_hole: self.holed,
         };
-        let Placed { what, pushes } = place(&push, held);
+        let Classified { what, pushes } = classify(&push, held);
         if self.limits.numbering == Numbering::Auto && pushes != self.pushes {
             self.pushes = pushes;
-            out.moved(Urgency::Rides);
+            out.moved(CommitPriority::Deferred);
         }
         let ack = match what {
-            Placement::Take { fresh, next: _, went_back } => {
+            PushClass::Take { fresh, next: _, sender_rewound: went_back } => {
                 if went_back {
                     let words = "sent something new under number";
                     let text =
                         format!("{} {words} {seq}, below {}: restored from a backup?", self.server, self.expected);
                     out.numbering_notice(&self.server, text);
                 }
-                return self.begin(token, Frame::Push(push), Fresh { places: fresh, pushes, strange }, out);
+                return self.dispatch_batch(
+                    token,
+                    InboundBatch::Push(push),
+                    NewItems { places: fresh, pushes, strange },
+                    out,
+                );
             }
-            Placement::Known => return Some(Ok(self.receipt(&push, pushes))),
-            Placement::TooOld => {
+            PushClass::Known => return Some(Ok(self.receipt(&push, pushes))),
+            PushClass::TooOld => {
                 if !std::mem::replace(&mut self.told_too_old, true) {
                     let text = format!(
                         "sent updates up to number {seq} again, too far below {} to compare: dropped. If it was restored from a \
@@ -259,43 +282,43 @@ impl Inbound {
                 }
                 Ack::Ok(seq)
             }
-            Placement::Hole => {
+            PushClass::Hole => {
                 if count == 0 && seq == self.expected {
                     self.holed = Some(seq);
                 }
                 Ack::Hole { expected: self.expected, conflict: false }
             }
-            Placement::Conflict => {
-                if self.told_conflict.replace(self.expected) != Some(self.expected) {
+            PushClass::Conflict => {
+                if self.announced_conflict.replace(self.expected) != Some(self.expected) {
                     let first = seq.0 + 1 - count as u64;
                     let kept_from = self.expected.0 - self.digests.len() as u64;
                     let text = format!(
                         "{} sent other updates under {} than we hold: it has lost its counter, and is asked to \
                          go on from {}. What we can compare begins at {kept_from}",
                         self.server,
-                        Numbers(Seq(first), seq),
+                        NumberRange(Seq(first), seq),
                         self.expected
                     );
                     out.numbering_notice(&self.server, text);
                 }
                 Ack::Hole { expected: self.expected, conflict: true }
             }
-            Placement::Misnumbered => {
+            PushClass::Misnumbered => {
                 return Some(Err(Refusal::Misnumbered { from_seq: push.from_seq, seq, count }));
             }
         };
-        Some(Ok(Taken::Push(ack.into())))
+        Some(Ok(BatchOutcome::Push(ack.into())))
     }
 
     /// Dispatches the new PDUs to their contexts; finishes the batch at once if there are none.
-    fn begin(
+    fn dispatch_batch(
         &mut self,
-        token: Option<Token>,
-        frame: Frame,
-        fresh: Fresh,
-        out: &mut Out,
-    ) -> Option<Result<Taken, Refusal>> {
-        let Fresh { places: fresh, pushes, mut strange } = fresh;
+        token: Option<ReplyToken>,
+        frame: InboundBatch,
+        fresh: NewItems,
+        out: &mut EffectCollector,
+    ) -> Option<Result<BatchOutcome, Refusal>> {
+        let NewItems { places: fresh, pushes, mut strange } = fresh;
         strange.contexts.retain(|context| !self.lately.contains(context));
         // The peer may create contexts up to its limit, including those of this batch; contexts that it has created it
         // may use.
@@ -309,10 +332,10 @@ impl Inbound {
                 "contexts.adopt_max is reached ({}): {} may begin no other context; create {} here, or raise the limit",
                 strange.most, self.server, pdu.context
             );
-            dispatch_state.settle(place, Verdict::Refused { code: "ADOPT_MAX", reason });
+            dispatch_state.settle(place, PduVerdict::Refused { code: "ADOPT_MAX", reason });
         }
         let groups = dispatch_state.begin();
-        let busy = Busy { token, frame, fresh, pushes, dispatch: dispatch_state, strange: may.to_vec() };
+        let busy = BatchInProgress { token, frame, fresh, pushes, dispatch: dispatch_state, strange: may.to_vec() };
         if groups.is_empty() {
             return Some(self.finish(&busy, out));
         }
@@ -323,39 +346,39 @@ impl Inbound {
         None
     }
 
-    fn finish(&mut self, busy: &Busy, out: &mut Out) -> Result<Taken, Refusal> {
-        if let Some(refusal) = busy.dispatch.give_back() {
-            if let Frame::Pulled(_, asked, _) = busy.frame {
+    fn finish(&mut self, busy: &BatchInProgress, out: &mut EffectCollector) -> Result<BatchOutcome, Refusal> {
+        if let Some(refusal) = busy.dispatch.rejection() {
+            if let InboundBatch::Pulled(_, asked, _) = busy.frame {
                 self.ask_again(asked);
             }
             return Err(refusal.clone());
         }
         self.stage(busy, out);
         match &busy.frame {
-            Frame::Push(push) => {
-                self.remember(push, busy.pushes, out);
+            InboundBatch::Push(push) => {
+                self.store_digests(push, busy.pushes, out);
                 self.feed(push, busy, out);
-                out.moved(Urgency::Now);
+                out.moved(CommitPriority::Now);
                 Ok(self.receipt(push, busy.pushes))
             }
-            Frame::Transaction(transaction) => {
+            InboundBatch::Transaction(transaction) => {
                 let missed = self.missed(transaction);
                 let verdicts = self.close(transaction, busy, out);
                 if let Some(after) = missed {
                     self.miss(after, out);
                 }
-                Ok(Taken::Transaction(verdicts))
+                Ok(BatchOutcome::Transaction(verdicts))
             }
-            Frame::Pulled(pdus, asked, further) => {
+            InboundBatch::Pulled(pdus, asked, further) => {
                 self.park(pdus, busy, out);
                 self.paged(*asked, *further, out);
-                Ok(Taken::Transaction(vec![]))
+                Ok(BatchOutcome::Transaction(vec![]))
             }
         }
     }
 
     /// Stores the digests of the updates under their numbers, or one digest of the push under its number.
-    fn remember(&mut self, push: &InboundPush, pushes: bool, out: &mut Out) {
+    fn store_digests(&mut self, push: &InboundPush, pushes: bool, out: &mut EffectCollector) {
         let (first, digests) = match pushes {
             true => (push.seq, vec![digest_of(push)]),
             false => {
@@ -372,10 +395,10 @@ impl Inbound {
         self.expected = push.seq.next();
         self.ranges |= push.from_seq.is_some();
         let forget_below = Seq(self.expected.0 - self.digests.len() as u64);
-        out.change(Change::Taken { from: self.server.clone(), first, digests, forget_below });
+        out.change(Change::InboundDigestsStored { from: self.server.clone(), first, digests, forget_below });
     }
 
-    fn feed(&mut self, push: &InboundPush, busy: &Busy, out: &mut Out) {
+    fn feed(&mut self, push: &InboundPush, busy: &BatchInProgress, out: &mut EffectCollector) {
         let number = |place: &usize| match busy.pushes {
             true => push.seq,
             false => Seq(push.seq.0 + 1 + *place as u64 - push.strong.len() as u64),
@@ -394,11 +417,11 @@ impl Inbound {
                     self.taken += 1;
                     let (from, bytes) = (self.server.clone(), strong.bytes.clone());
                     let item = FeedItem::Update { from, n: self.taken, seq, verified: push.verified, bytes };
-                    out.change(Change::Fed(item));
+                    out.change(Change::FeedAppended(item));
                 }
                 // The update consumes its number all the same: resending cannot correct it, and the updates behind it
                 // must not wait.
-                StrongBody::Unsound(reason) => {
+                StrongBody::NotAnObject(reason) => {
                     let what = ParkedWhat::Update(seq);
                     self.quarantine(what, ParkedCode::NotAnObject, (*reason).to_owned(), strong, out);
                 }
@@ -408,11 +431,11 @@ impl Inbound {
                 }
                 StrongBody::Pdu(pdu) => match busy.dispatch.verdict(place) {
                     (_, Some(code)) => self.quarantine(what(pdu), code, words(code), strong, out),
-                    (Some(Verdict::Refused { code: Verdict::SENDER_NOT_A_PARTICIPANT, reason }), None) => {
+                    (Some(PduVerdict::Refused { code: PduVerdict::SENDER_NOT_A_PARTICIPANT, reason }), None) => {
                         self.refuse_relayed(reason, out);
                     }
-                    (Some(Verdict::Refused { code: Verdict::NOT_FOR_US, .. }), None) => {}
-                    (Some(Verdict::Refused { reason, .. }), None) => {
+                    (Some(PduVerdict::Refused { code: PduVerdict::NOT_FOR_US, .. }), None) => {}
+                    (Some(PduVerdict::Refused { reason, .. }), None) => {
                         self.quarantine(what(pdu), ParkedCode::BadPdu, reason.clone(), strong, out);
                     }
                     _ => {}
@@ -422,7 +445,7 @@ impl Inbound {
     }
 
     /// Quarantines the PDUs that are poison or belong to a faulty context.
-    fn park(&self, pdus: &[Result<Pdu, BadPdu>], busy: &Busy, out: &mut Out) {
+    fn park(&self, pdus: &[Result<Pdu, BadPdu>], busy: &BatchInProgress, out: &mut EffectCollector) {
         for (place, pdu) in pdus.iter().enumerate() {
             if let (Ok(pdu), (_, Some(code))) = (pdu, busy.dispatch.verdict(place)) {
                 self.quarantine_bytes(what(pdu), code, words(code), &pdu.bytes, out);
@@ -430,22 +453,36 @@ impl Inbound {
         }
     }
 
-    fn quarantine(&self, what: ParkedWhat, code: ParkedCode, reason: String, strong: &Strong, out: &mut Out) {
+    fn quarantine(
+        &self,
+        what: ParkedWhat,
+        code: ParkedCode,
+        reason: String,
+        strong: &StrongUpdate,
+        out: &mut EffectCollector,
+    ) {
         self.quarantine_bytes(what, code, reason, &strong.bytes, out);
     }
 
-    fn quarantine_bytes(&self, what: ParkedWhat, code: ParkedCode, reason: String, bytes: &Bytes, out: &mut Out) {
-        let parked = Parked { from: self.server.clone(), what, code, reason, bytes: bytes.clone() };
+    fn quarantine_bytes(
+        &self,
+        what: ParkedWhat,
+        code: ParkedCode,
+        reason: String,
+        bytes: &Bytes,
+        out: &mut EffectCollector,
+    ) {
+        let parked = ParkedItem { from: self.server.clone(), what, code, reason, bytes: bytes.clone() };
         out.change(Change::Quarantined { parked, keep: self.limits.quarantine_items });
     }
 
-    fn notice(&self, text: &str, out: &mut Out) {
+    fn notice(&self, text: &str, out: &mut EffectCollector) {
         let text = format!("{} {text}", self.server);
-        out.change(Change::Fed(FeedItem::Notice { text, server: Some(self.server.clone()) }));
+        out.change(Change::FeedAppended(FeedItem::Notice { text, server: Some(self.server.clone()) }));
     }
 }
 
-impl Frame {
+impl InboundBatch {
     fn len(&self) -> usize {
         match self {
             Self::Push(push) => push.strong.len(),
@@ -459,7 +496,7 @@ impl Frame {
         match self {
             Self::Push(push) => match &push.strong[place].body {
                 StrongBody::Pdu(pdu) => Some(pdu),
-                StrongBody::Plain | StrongBody::BadPdu(_) | StrongBody::Unsound(_) => None,
+                StrongBody::Plain | StrongBody::BadPdu(_) | StrongBody::NotAnObject(_) => None,
             },
             Self::Transaction(transaction) => transaction.pdus[place].as_ref().ok(),
             Self::Pulled(pdus, ..) => pdus[place].as_ref().ok(),
@@ -481,10 +518,10 @@ impl Frame {
     }
 }
 
-fn dispatch(frame: &Frame, group: Group, slow: &SlowContexts) -> Effect {
+fn dispatch(frame: &InboundBatch, group: ContextGroup, slow: &SlowContexts) -> PeerEffect {
     let pdus = group.places.iter().filter_map(|&place| frame.pdu(place).cloned()).collect();
     let behind = slow.contains(&group.context);
-    Effect::Dispatch { group, verified: frame.verified(), pdus, behind }
+    PeerEffect::Dispatch { group, verified: frame.verified(), pdus, behind }
 }
 
 mod catch_up;

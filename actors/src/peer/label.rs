@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
-use crate::limits::{PeerLimits, Speech};
-use crate::model::{Index, Label, Millis, OutboundRecord, Seq};
-use crate::peer::outbox::Span;
+use crate::limits::{DialectKind, PeerLimits};
+use crate::model::{BatchId, Index, Millis, OutboundRecord, Seq};
+use crate::peer::outbox::IndexSpan;
 
 /// Time by which ids are reserved ahead of the clock. The reserve is part of other commits of the peer; it needs a
 /// commit of its own only if there was none for so long.
@@ -16,37 +16,37 @@ const RESERVE_AHEAD: Duration = Duration::from_secs(10);
 
 /// The batch numbering of one peer.
 #[derive(Debug, Clone)]
-pub struct Labels {
-    speech: Speech,
+pub struct BatchNumbering {
+    speech: DialectKind,
     /// Number of strong updates that the peer accepts per push; `None`: it never stated it.
     window: Option<u32>,
     reserved: u64,
     newest: u64,
     last_acked: Option<u64>,
     /// Transaction that is in flight or will be resent.
-    open: Option<Open>,
+    open: Option<OpenTransaction>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Open {
+struct OpenTransaction {
     id: u64,
     ts: Millis,
-    span: Option<Span>,
+    span: Option<IndexSpan>,
 }
 
 /// The capacity of the next batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
+pub struct BatchCapacity {
     /// Maximum number of items.
     pub items: u32,
     /// Maximum size of the items in bytes; a single larger item is still sent, alone.
     pub bytes: u64,
 }
 
-impl Labels {
+impl BatchNumbering {
     /// Returns the numbering in the state that was loaded. The peer may have seen a transaction that was in flight when
     /// the process ended, so the next id is above the reserve.
-    pub fn new(speech: Speech, record: &OutboundRecord) -> Self {
+    pub fn new(speech: DialectKind, record: &OutboundRecord) -> Self {
         Self {
             speech,
             window: record.window,
@@ -65,7 +65,7 @@ impl Labels {
     }
 
     /// Learns the window that the peer stated; returns whether it changed.
-    pub fn showed(&mut self, window: Option<u32>) -> bool {
+    pub fn learn_window(&mut self, window: Option<u32>) -> bool {
         let news = window.is_some() && window != self.window;
         if news {
             self.window = window;
@@ -74,42 +74,43 @@ impl Labels {
     }
 
     /// Returns the capacity of the next batch; `cap` is the adaptive batch size of the peer.
-    pub fn room(&self, cap: u32, limits: &PeerLimits) -> Room {
+    pub fn room(&self, cap: u32, limits: &PeerLimits) -> BatchCapacity {
         match (self.speech, self.open.and_then(|open| open.span)) {
             // A peer that never stated a window gets one update per push: only then do all readings of `seq` agree.
-            (Speech::Updates, _) => {
-                Room { items: self.window.map_or(1, |window| window.min(cap)).max(1), bytes: limits.batch_bytes }
+            (DialectKind::Updates, _) => BatchCapacity {
+                items: self.window.map_or(1, |window| window.min(cap)).max(1),
+                bytes: limits.batch_bytes,
+            },
+            (DialectKind::Transactions, Some(span)) => {
+                BatchCapacity { items: u32::try_from(span.count()).unwrap_or(u32::MAX), bytes: u64::MAX }
             }
-            (Speech::Transactions, Some(span)) => {
-                Room { items: u32::try_from(span.count()).unwrap_or(u32::MAX), bytes: u64::MAX }
-            }
-            (Speech::Transactions, None) => Room { items: cap.max(1), bytes: limits.batch_bytes },
+            (DialectKind::Transactions, None) => BatchCapacity { items: cap.max(1), bytes: limits.batch_bytes },
         }
     }
 
     /// Returns the id of a batch with these items or without any, and whether it must wait for a commit because it is
     /// above the reserve on disk.
-    pub fn label(&mut self, now: Millis, span: Option<Span>, tail: Seq) -> (Label, bool) {
-        if self.speech == Speech::Updates {
+    pub fn label(&mut self, now: Millis, span: Option<IndexSpan>, tail: Seq) -> (BatchId, bool) {
+        if self.speech == DialectKind::Updates {
             let first = self.window.map(|_| span.map_or(tail.next(), |span| span.first_number));
-            return (Label::Numbers { first, last: span.map_or(tail, |span| span.last_number) }, false);
+            return (BatchId::SeqRange { first, last: span.map_or(tail, |span| span.last_number) }, false);
         }
         let again = self.open.filter(|open| open.span.is_some() && open.span == span);
         let open = again.unwrap_or_else(|| {
             self.newest = (self.newest + 1).max(now.0);
-            Open { id: self.newest, ts: now, span }
+            OpenTransaction { id: self.newest, ts: now, span }
         });
         self.open = Some(open);
         let beyond = open.id > self.reserved;
         if beyond {
             self.reserve(now);
         }
-        (Label::Transaction { id: open.id, prev: self.last_acked, ts: open.ts }, beyond)
+        (BatchId::Transaction { id: open.id, prev: self.last_acked, ts: open.ts }, beyond)
     }
 
     /// Extends the reserve of transaction ids; it is called when a commit of this peer is made anyway.
     pub fn reserve(&mut self, now: Millis) {
-        if self.speech == Speech::Transactions {
+        if self.speech == DialectKind::Transactions {
             self.reserved = self.reserved.max(self.newest).max(now.after(RESERVE_AHEAD).0);
         }
     }
@@ -121,14 +122,14 @@ impl Labels {
     }
 
     /// Records that the open transaction was acknowledged.
-    pub fn taken(&mut self) {
+    pub fn on_transaction_acked(&mut self) {
         if let Some(open) = self.open.take() {
             self.last_acked = Some(open.id);
         }
     }
 
     /// Discards the open transaction; its items are sent under new ids.
-    pub fn abandon(&mut self) {
+    pub fn discard_open_transaction(&mut self) {
         self.open = None;
     }
 }
@@ -137,17 +138,17 @@ impl Labels {
 mod tests {
     use super::*;
 
-    fn span(first: u64, last: u64) -> Option<Span> {
-        Some(Span { first: Index(first), last: Index(last), first_number: Seq(first), last_number: Seq(last) })
+    fn span(first: u64, last: u64) -> Option<IndexSpan> {
+        Some(IndexSpan { first: Index(first), last: Index(last), first_number: Seq(first), last_number: Seq(last) })
     }
 
-    fn labels() -> Labels {
-        Labels::new(Speech::Transactions, &OutboundRecord::default())
+    fn labels() -> BatchNumbering {
+        BatchNumbering::new(DialectKind::Transactions, &OutboundRecord::default())
     }
 
-    fn id(labels: &mut Labels, now: u64, span: Option<Span>) -> (u64, Option<u64>, bool) {
+    fn id(labels: &mut BatchNumbering, now: u64, span: Option<IndexSpan>) -> (u64, Option<u64>, bool) {
         match labels.label(Millis(now), span, Seq(0)) {
-            (Label::Transaction { id, prev, .. }, settle) => (id, prev, settle),
+            (BatchId::Transaction { id, prev, .. }, settle) => (id, prev, settle),
             (other, _) => panic!("{other:?}"),
         }
     }
@@ -157,9 +158,9 @@ mod tests {
         let mut labels = labels();
         assert_eq!(id(&mut labels, 1000, span(1, 2)), (1000, None, true));
         assert_eq!(id(&mut labels, 2000, span(1, 2)), (1000, None, false), "a retry keeps its id");
-        labels.taken();
+        labels.on_transaction_acked();
         assert_eq!(id(&mut labels, 1000, span(3, 3)), (1001, Some(1000), false), "the clock stands still");
-        labels.abandon();
+        labels.discard_open_transaction();
         assert_eq!(id(&mut labels, 500, span(3, 3)), (1002, Some(1000), false), "an abandoned id is not used again");
     }
 
@@ -179,7 +180,7 @@ mod tests {
         let (first, ..) = id(&mut labels, 1000, span(1, 1));
         let mut record = OutboundRecord::default();
         labels.keep(&mut record);
-        let mut restarted = Labels::new(Speech::Transactions, &record);
+        let mut restarted = BatchNumbering::new(DialectKind::Transactions, &record);
         let (second, ..) = id(&mut restarted, 1000, span(1, 1));
         assert!(second > first && second > record.transaction_reserved, "{second} after {first}");
     }
@@ -188,9 +189,9 @@ mod tests {
     fn id_reserve_commits_only_when_stale() {
         let mut labels = labels();
         assert!(id(&mut labels, 1000, span(1, 1)).2);
-        labels.taken();
+        labels.on_transaction_acked();
         assert!(!id(&mut labels, 10_999, span(2, 2)).2);
-        labels.taken();
+        labels.on_transaction_acked();
         assert!(id(&mut labels, 11_001, span(3, 3)).2);
     }
 }

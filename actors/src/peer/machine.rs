@@ -4,42 +4,42 @@
 use std::sync::Arc;
 
 use crate::change::Change;
-use crate::change::Urgency;
+use crate::change::CommitPriority;
 use crate::limits::PeerLimits;
 use crate::model::{
-    Answered, Cause, ContextId, Index, Millis, Order, PeerRecord, PeerState, PeerStatus, Pulled, PushFailure, Refusal,
-    ServerName, Verdict, Want,
+    ContextId, FetchRequest, Index, Millis, PduVerdict, PeerCommand, PeerRecord, PeerState, PeerStatus, PullResponse,
+    PushFailure, PushResponse, Refusal, ServerName, SuspendReason,
 };
-use crate::model::{FeedItem, OutboxRow, PeerLoad};
-use crate::peer::budget::{Budget, Spent, UsedUp};
-use crate::peer::dispatch::{Group, Strange, Undone};
-use crate::peer::effect::{Effect, Out, Pull, Token};
-use crate::peer::inbound::{Frame, Inbound};
+use crate::model::{FeedItem, OutboxRow, PeerSnapshot};
+use crate::peer::budget::{BudgetExhausted, FetchBudget, FetchCost};
+use crate::peer::dispatch::{ContextGroup, DispatchError, UnknownContexts};
+use crate::peer::effect::{EffectCollector, PeerEffect, Pull, ReplyToken};
+use crate::peer::inbound::{Inbound, InboundBatch};
 use crate::peer::notices::HourlyNotice;
-use crate::peer::outbound::{Moment, Outbound};
-use crate::peer::weak::Fleeting;
+use crate::peer::outbound::{Outbound, StepInput};
+use crate::peer::weak::EphemeralItem;
 
 /// An event for the state machine.
 #[derive(Debug, Clone)]
-pub enum Event {
+pub enum PeerEvent {
     /// The actor has loaded.
     Started,
     /// The actor has loaded as faulty, after too many crashes.
-    GivenUp,
+    RestartsExhausted,
     /// The peer sent a batch.
-    Accept(Token, Frame, Strange),
+    Accept(ReplyToken, InboundBatch, UnknownContexts),
     /// A context has returned the outcome for its part of a batch.
-    Dispatched(Group, Result<Vec<Verdict>, Undone>),
+    Dispatched(ContextGroup, Result<Vec<PduVerdict>, DispatchError>),
     /// The local messenger sent an ephemeral item for the peer.
-    Weak(Fleeting),
+    Weak(EphemeralItem),
     /// A context misses parents of a PDU that the peer sent; the named server may have them.
-    Fetch(ContextId, Want, ServerName),
+    Fetch(ContextId, FetchRequest, ServerName),
     /// The peer is to be asked for PDUs, charged to the named server.
-    Ask(ContextId, Want, ServerName),
+    Ask(ContextId, FetchRequest, ServerName),
     /// A fetch that the peer caused has finished.
-    Spent(Spent),
+    Spent(FetchCost),
     /// A `pull` request has finished.
-    Pulled(Pull, Result<Pulled, PushFailure>, Strange),
+    Pulled(Pull, Result<PullResponse, PushFailure>, UnknownContexts),
     /// The peer's outbox has grown.
     Woken {
         /// Newest index of the outbox.
@@ -61,33 +61,33 @@ pub enum Event {
         /// Number of the attempt.
         attempt: u64,
         /// Response of the peer, or the failure.
-        outcome: Result<Answered, PushFailure>,
+        outcome: Result<PushResponse, PushFailure>,
     },
     /// An operator sent a command.
-    Operator(Token, Order),
+    Operator(ReplyToken, PeerCommand),
     /// The machine's timer has fired.
-    Due,
-    /// The timer of [`Effect::AskAt`] went off.
+    TimerFired,
+    /// The timer of [`PeerEffect::AskAt`] went off.
     AskDue,
 }
 
 /// The state machine of one peer.
 #[derive(Debug, Clone)]
-pub struct Machine {
+pub struct PeerMachine {
     server: ServerName,
     limits: Arc<PeerLimits>,
     outbound: Outbound,
     inbound: Inbound,
-    budget: Budget,
+    budget: FetchBudget,
     /// When a notice about its numbering was raised last.
     numbering: HourlyNotice,
     /// What the timer of questions is set to.
     asks_at: Option<Millis>,
 }
 
-impl Machine {
+impl PeerMachine {
     /// Returns the machine of a peer of the server `us`, in the state that was loaded from the store.
-    pub fn new(us: ServerName, server: ServerName, limits: &Arc<PeerLimits>, load: PeerLoad) -> Self {
+    pub fn new(us: ServerName, server: ServerName, limits: &Arc<PeerLimits>, load: PeerSnapshot) -> Self {
         let record = load.record.unwrap_or_else(|| PeerRecord::new(server.clone()));
         Self {
             outbound: Outbound::new(
@@ -100,7 +100,7 @@ impl Machine {
             ),
             inbound: Inbound::new(server.clone(), limits.clone(), &record.inbound, load.digests, load.seen),
             limits: limits.clone(),
-            budget: Budget::default(),
+            budget: FetchBudget::default(),
             numbering: HourlyNotice::default(),
             asks_at: None,
             server,
@@ -109,38 +109,41 @@ impl Machine {
 
     /// Handles one event. A batch of changes, if there is one, is the first effect, because the others may depend on
     /// it.
-    pub fn step(&mut self, at: Moment, event: Event) -> Vec<Effect> {
-        let mut out = Out { now: at.now, numbering: self.numbering, ..Out::default() };
+    pub fn step(&mut self, at: StepInput, event: PeerEvent) -> Vec<PeerEffect> {
+        let mut out = EffectCollector { now: at.now, numbering: self.numbering, ..EffectCollector::default() };
         let could_be_asked = self.outbound.may_ask();
-        let contact = matches!(event, Event::Started | Event::Accept(..) | Event::Replied { outcome: Ok(_), .. });
+        let contact =
+            matches!(event, PeerEvent::Started | PeerEvent::Accept(..) | PeerEvent::Replied { outcome: Ok(_), .. });
         self.inbound.begin_step(at);
         match event {
-            Event::Started => {
+            PeerEvent::Started => {
                 self.inbound.started(&mut out);
                 self.outbound.started(at, &mut out);
             }
-            Event::GivenUp => self.outbound.give_up(at),
-            Event::Accept(token, ..) if self.outbound.state() == PeerState::Suspended(Cause::Faulty) => {
-                out.effect(Effect::Answer(token, Err(Refusal::Faulty(self.server.clone()))));
+            PeerEvent::RestartsExhausted => self.outbound.give_up(at),
+            PeerEvent::Accept(token, ..) if self.outbound.state() == PeerState::Suspended(SuspendReason::Faulty) => {
+                out.effect(PeerEffect::Answer(token, Err(Refusal::Faulty(self.server.clone()))));
             }
-            Event::Accept(token, frame, strange) => {
+            PeerEvent::Accept(token, frame, strange) => {
                 self.inbound.accept(token, frame, strange, &mut out);
-                self.outbound.contact(at, &mut out);
+                self.outbound.on_inbound_contact(at, &mut out);
             }
-            Event::Dispatched(group, outcome) => self.inbound.dispatched(&group, outcome, &mut out),
-            Event::Weak(fleeting) => self.outbound.weak(at, fleeting, &mut out),
-            Event::Fetch(context, want, of) => self.fetch(at, context, want, of, &mut out),
-            Event::Ask(context, want, cause) => self.outbound.ask(context, want, cause, &mut out),
-            Event::Spent(spent) => self.budget.spend(at.now, self.limits.fetch, spent),
-            Event::Pulled(pull, pulled, strange) => {
+            PeerEvent::Dispatched(group, outcome) => self.inbound.dispatched(&group, outcome, &mut out),
+            PeerEvent::Weak(fleeting) => self.outbound.weak(at, fleeting, &mut out),
+            PeerEvent::Fetch(context, want, of) => self.fetch(at, context, want, of, &mut out),
+            PeerEvent::Ask(context, want, cause) => self.outbound.ask(context, want, cause, &mut out),
+            PeerEvent::Spent(spent) => self.budget.spend(at.now, self.limits.fetch, spent),
+            PeerEvent::Pulled(pull, pulled, strange) => {
                 self.inbound.pulled(pull, pulled, strange, &mut out);
             }
-            Event::Woken { tail, queued_bytes, rows } => self.outbound.woken(at, tail, queued_bytes, rows, &mut out),
-            Event::Loaded { from, rows } => self.outbound.loaded(at, from, rows, &mut out),
-            Event::Replied { attempt, outcome } => self.outbound.replied(at, attempt, outcome, &mut out),
-            Event::Operator(token, order) => self.obey(at, token, order, &mut out),
-            Event::Due => self.outbound.due(at, &mut out),
-            Event::AskDue => {
+            PeerEvent::Woken { tail, queued_bytes, rows } => {
+                self.outbound.on_outbox_grown(at, tail, queued_bytes, rows, &mut out);
+            }
+            PeerEvent::Loaded { from, rows } => self.outbound.on_page_loaded(at, from, rows, &mut out),
+            PeerEvent::Replied { attempt, outcome } => self.outbound.replied(at, attempt, outcome, &mut out),
+            PeerEvent::Operator(token, order) => self.handle_command(at, token, order, &mut out),
+            PeerEvent::TimerFired => self.outbound.on_timer(at, &mut out),
+            PeerEvent::AskDue => {
                 // What was waited for has passed, also where the wall clock was set back meanwhile.
                 let due = self.asks_at.take().unwrap_or(at.now);
                 self.inbound.ask_due(at.now.max(due), &mut out);
@@ -148,8 +151,8 @@ impl Machine {
         }
         // All outbound requests pass this check: a paused peer is not asked for transactions either.
         if !self.outbound.may_ask() {
-            for asked in out.effects.extract_if(.., |effect| matches!(effect, Effect::Pull(_))) {
-                if let Effect::Pull(asked) = asked {
+            for asked in out.effects.extract_if(.., |effect| matches!(effect, PeerEffect::Pull(_))) {
+                if let PeerEffect::Pull(asked) = asked {
                     self.inbound.put_off(asked);
                 }
             }
@@ -159,56 +162,63 @@ impl Machine {
         let asks_at = self.inbound.ask_at();
         if asks_at != self.asks_at {
             self.asks_at = asks_at;
-            out.effect(Effect::AskAt(asks_at));
+            out.effect(PeerEffect::AskAt(asks_at));
         }
         self.finish(out)
     }
 
     /// Requests missing parents, charged to this peer's budget: the server whose PDU names them pays for the search.
-    fn fetch(&mut self, at: Moment, context: ContextId, want: Want, of: ServerName, out: &mut Out) {
-        if let Err(UsedUp { key, limit }) = self.budget.allows(at.now, self.limits.fetch) {
-            if self.budget.is_news() {
+    fn fetch(
+        &mut self,
+        at: StepInput,
+        context: ContextId,
+        want: FetchRequest,
+        of: ServerName,
+        out: &mut EffectCollector,
+    ) {
+        if let Err(BudgetExhausted { key, limit }) = self.budget.allows(at.now, self.limits.fetch) {
+            if self.budget.first_time_exhausted() {
                 let server = &self.server;
                 let text = format!(
                     "{server} names more parents that are missing here than may be fetched for it within an hour \
                      ({key} = {limit}): what is missing now is given up in time; if it is honest, raise peers.server.\"{server}\".{key}"
                 );
-                out.change(Change::Fed(FeedItem::Notice { text, server: Some(server.clone()) }));
+                out.change(Change::FeedAppended(FeedItem::Notice { text, server: Some(server.clone()) }));
             }
-            return out.effect(Effect::NotAsked { of, context, want });
+            return out.effect(PeerEffect::FetchDeclined { of, context, want });
         }
         if of == self.server {
             return self.outbound.ask(context, want, of, out);
         }
-        out.effect(Effect::Ask { of, context, want });
+        out.effect(PeerEffect::DelegateFetch { of, context, want });
     }
 
-    fn obey(&mut self, at: Moment, token: Token, order: Order, out: &mut Out) {
-        if self.outbound.state() == PeerState::Suspended(Cause::Faulty) {
+    fn handle_command(&mut self, at: StepInput, token: ReplyToken, order: PeerCommand, out: &mut EffectCollector) {
+        if self.outbound.state() == PeerState::Suspended(SuspendReason::Faulty) {
             // The state of a faulty machine may be incomplete, because it may have started without its record. Only a
             // restart helps.
             return out.effect(match order {
-                Order::Resume => Effect::Restart(token),
-                _ => Effect::Decline(token, Refusal::Faulty(self.server.clone())),
+                PeerCommand::Resume => PeerEffect::Restart(token),
+                _ => PeerEffect::Decline(token, Refusal::Faulty(self.server.clone())),
             });
         }
         // What waits for a peer that is not listed may be taken out; to write to it, it has to be listed.
-        if !self.limits.listed && !matches!(order, Order::Drop { .. }) {
-            return out.effect(Effect::Decline(token, Refusal::UnknownPeer(self.server.clone())));
+        if !self.limits.listed && !matches!(order, PeerCommand::Drop { .. }) {
+            return out.effect(PeerEffect::Decline(token, Refusal::UnknownPeer(self.server.clone())));
         }
         match order {
-            Order::Suspend => self.outbound.suspend(at, out),
-            Order::Resume => self.outbound.resume(at, out),
-            Order::Retry => self.outbound.retry(at, out),
-            Order::Expect { number, yes } => return self.inbound.expect(token, number, yes, out),
-            Order::Renumber { number, yes } => {
+            PeerCommand::Suspend => self.outbound.suspend(at, out),
+            PeerCommand::Resume => self.outbound.resume(at, out),
+            PeerCommand::Retry => self.outbound.retry(at, out),
+            PeerCommand::Expect { number, yes } => return self.inbound.expect(token, number, yes, out),
+            PeerCommand::Renumber { number, yes } => {
                 if let Err(refusal) = self.outbound.set_number(at, number, yes, out) {
-                    return out.effect(Effect::Decline(token, refusal));
+                    return out.effect(PeerEffect::Decline(token, refusal));
                 }
             }
-            Order::Drop { message, first, last } => self.outbound.drop_items(at, message, first, last, out),
+            PeerCommand::Drop { message, first, last } => self.outbound.drop_items(at, message, first, last, out),
         }
-        out.effect(Effect::Report(token));
+        out.effect(PeerEffect::Report(token));
     }
 
     /// Returns the record to store.
@@ -247,7 +257,7 @@ impl Machine {
     pub fn free_from(&self) -> Option<Millis> {
         let outbound = self.outbound.free_from().filter(|_| self.inbound.is_free())?;
         let told = self.numbering.quiet_until().unwrap_or_default();
-        Some(outbound.max(self.budget.whole_at(self.limits.fetch)).max(told))
+        Some(outbound.max(self.budget.refilled_at(self.limits.fetch)).max(told))
     }
 
     /// Returns the size of the next page of the outbox to read, in items and bytes.
@@ -280,18 +290,18 @@ impl Machine {
         self.outbound.outbox().backlog_bytes()
     }
 
-    fn finish(&mut self, out: Out) -> Vec<Effect> {
-        let Out { mut changes, moved, notes, effects, numbering, .. } = out;
+    fn finish(&mut self, out: EffectCollector) -> Vec<PeerEffect> {
+        let EffectCollector { mut changes, moved, notes, effects, numbering, .. } = out;
         self.numbering = numbering;
         if moved.is_some() {
-            changes.push(Change::PeerMoved(Box::new(self.record())));
+            changes.push(Change::PeerRecordUpdated(Box::new(self.record())));
         }
         // Changes without a stated priority are feed events, which are committed at once.
-        let urgency = moved.unwrap_or(if changes.is_empty() { Urgency::Rides } else { Urgency::Now });
+        let urgency = moved.unwrap_or(if changes.is_empty() { CommitPriority::Deferred } else { CommitPriority::Now });
         changes.extend(notes);
         if changes.is_empty() {
             return effects;
         }
-        std::iter::once(Effect::Commit(changes, urgency)).chain(effects).collect()
+        std::iter::once(PeerEffect::Commit(changes, urgency)).chain(effects).collect()
     }
 }

@@ -3,47 +3,47 @@
 use actix::Message;
 use tokio::sync::oneshot;
 
-use crate::model::{ContextId, Order, PeerStatus, Refusal, ServerName, Taken, Want};
-use crate::peer::budget::Spent;
-use crate::peer::inbound::Frame;
-use crate::peer::machine::Event;
-use crate::peer::weak::Fleeting;
-use crate::ports::Woken;
-use crate::supervise::intake::Permit;
+use crate::model::{BatchOutcome, ContextId, FetchRequest, PeerCommand, PeerStatus, Refusal, ServerName};
+use crate::peer::budget::FetchCost;
+use crate::peer::inbound::InboundBatch;
+use crate::peer::machine::PeerEvent;
+use crate::peer::weak::EphemeralItem;
+use crate::ports::OutboxGrown;
+use crate::supervise::intake::AdmissionPermit;
 
 /// The channel of a reply. If it is dropped without a reply, the caller learns that the outcome is unknown.
-pub(super) type Reply = oneshot::Sender<Result<Taken, Refusal>>;
+pub(super) type Reply = oneshot::Sender<Result<BatchOutcome, Refusal>>;
 
 /// Accept a batch of the peer.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Accept {
+pub(crate) struct AcceptBatch {
     /// Batch that the peer sent.
-    pub(super) frame: Frame,
+    pub(super) frame: InboundBatch,
     /// Channel of the reply.
     pub(super) reply: Reply,
     /// Admission permit of the request.
-    pub(super) permit: Permit,
+    pub(super) permit: AdmissionPermit,
 }
 
 /// The peer's outbox has grown. It is a hint that may be lost.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Wake(pub(super) Woken);
+pub(crate) struct WakePeer(pub(super) OutboxGrown);
 
 /// Send an ephemeral item to the peer.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Weak(pub(super) Fleeting);
+pub(crate) struct SendEphemeral(pub(super) EphemeralItem);
 
 /// A context misses parents of a PDU that this peer sent. Nobody waits for a reply: the result goes to the context.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Fetch {
+pub(crate) struct FetchPdus {
     /// Context that misses the parents.
     pub(super) context: ContextId,
     /// Request for the parents.
-    pub(super) want: Want,
+    pub(super) want: FetchRequest,
     /// Server that may have them.
     pub(super) of: ServerName,
 }
@@ -51,11 +51,11 @@ pub(crate) struct Fetch {
 /// Ask the peer for PDUs.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Ask {
+pub(crate) struct AskForPdus {
     /// Context that gets the result.
     pub(super) context: ContextId,
     /// Request to send to the server.
-    pub(super) want: Want,
+    pub(super) want: FetchRequest,
     /// Server whose budget is charged.
     pub(super) cause: ServerName,
 }
@@ -63,12 +63,12 @@ pub(crate) struct Ask {
 /// A fetch that the peer caused has finished.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Charge(pub(super) Spent);
+pub(crate) struct FetchCompleted(pub(super) FetchCost);
 
 /// Return the status of the peer.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Status {
+pub(crate) struct GetPeerStatus {
     /// Channel of the reply.
     pub(super) reply: oneshot::Sender<PeerStatus>,
 }
@@ -76,9 +76,9 @@ pub(crate) struct Status {
 /// Run an operator's command.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Ordered {
+pub(crate) struct RunPeerCommand {
     /// Command to run for the peer.
-    pub(super) order: Order,
+    pub(super) order: PeerCommand,
     /// Channel of the reply.
     pub(super) reply: Report,
 }
@@ -89,9 +89,9 @@ pub(super) type Report = oneshot::Sender<Result<PeerStatus, Refusal>>;
 /// A task that the actor started has finished.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Finished {
+pub(crate) struct TaskFinished {
     /// Incarnation that started the task; completions of an earlier incarnation are ignored.
     pub(super) life: u64,
     /// Event that the task results in.
-    pub(super) event: Event,
+    pub(super) event: PeerEvent,
 }

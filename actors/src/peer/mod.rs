@@ -40,29 +40,31 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::limits::PeerLimits;
-use crate::model::{ContextId, Millis, Order, PeerStatus, Refusal, ServerName, Taken, Want};
-use crate::ports::Woken;
-use crate::supervise::intake::{Intake, Permit};
-use crate::supervise::post::post;
-use budget::Spent;
-use gauge::Gauge;
-use inbound::Frame;
-use messages::{Accept, Ask, Charge, Fetch, Ordered, Status, Wake, Weak};
-use rate::Bucket;
+use crate::model::{BatchOutcome, ContextId, FetchRequest, Millis, PeerCommand, PeerStatus, Refusal, ServerName};
+use crate::ports::OutboxGrown;
+use crate::supervise::intake::{AdmissionLimit, AdmissionPermit};
+use crate::supervise::post::send_unbounded;
+use budget::FetchCost;
+use gauge::SharedStats;
+use inbound::InboundBatch;
+use messages::{
+    AcceptBatch, AskForPdus, FetchCompleted, FetchPdus, GetPeerStatus, RunPeerCommand, SendEphemeral, WakePeer,
+};
+use rate::TokenBucket;
 use shell::PeerActor;
-use weak::Fleeting;
+use weak::EphemeralItem;
 
 /// A handle to a peer's actor. Callers fetch it per request and drop it afterwards, because a peer with a handle is not
 /// evicted.
 pub struct PeerHandle {
     address: Addr<PeerActor>,
-    door: Arc<Door>,
+    door: Arc<PeerShared>,
 }
 
 /// A handle that does not keep a stopping actor alive.
 pub(crate) struct WeakPeer {
     address: WeakAddr<PeerActor>,
-    door: Arc<Door>,
+    door: Arc<PeerShared>,
 }
 
 impl WeakPeer {
@@ -74,38 +76,38 @@ impl WeakPeer {
 }
 
 /// The state that an actor shares with all its handles: its admission limits and its statistics.
-pub(crate) struct Door {
+pub(crate) struct PeerShared {
     server: ServerName,
-    intake: Intake,
+    intake: AdmissionLimit,
     /// Admission limit of held requests, for a peer that treats every refusal as final. Boxed, because few peers do.
-    held: Option<Box<Intake>>,
+    held: Option<Box<AdmissionLimit>>,
     /// Rate limiter, if the configuration sets a rate. Boxed, because it seldom does.
-    pace: Option<Box<Pace>>,
+    pace: Option<Box<RateLimiter>>,
     /// Statistics that the actor writes.
-    gauge: Gauge,
+    gauge: SharedStats,
     limits: Arc<PeerLimits>,
 }
 
-impl Door {
+impl PeerShared {
     /// Returns the shared state of an actor that starts.
     pub(crate) fn new(server: ServerName, limits: Arc<PeerLimits>) -> Self {
-        let intake = || Intake::new("peers.intake_max", limits.intake_max);
-        let bucket = || Mutex::new(Bucket::new(limits.rate, limits.burst(), Millis(0)));
-        let pace = (limits.rate > 0).then(|| Box::new(Pace { bucket: bucket(), born: Instant::now() }));
-        let held = limits.answers_late.then(|| Box::new(intake()));
-        Self { server, intake: intake(), held, pace, gauge: Gauge::default(), limits }
+        let intake = || AdmissionLimit::new("peers.intake_max", limits.intake_max);
+        let bucket = || Mutex::new(TokenBucket::new(limits.rate, limits.burst(), Millis(0)));
+        let pace = (limits.rate > 0).then(|| Box::new(RateLimiter { bucket: bucket(), born: Instant::now() }));
+        let held = limits.never_refuse.then(|| Box::new(intake()));
+        Self { server, intake: intake(), held, pace, gauge: SharedStats::default(), limits }
     }
 }
 
 /// The rate limiter of inbound items.
-struct Pace {
-    bucket: Mutex<Bucket>,
+struct RateLimiter {
+    bucket: Mutex<TokenBucket>,
     /// Origin of the bucket's time; monotonic, because wall time may be set.
     born: Instant,
 }
 
-impl Pace {
-    fn ask<T>(&self, ask: impl FnOnce(&mut Bucket, Millis) -> T) -> T {
+impl RateLimiter {
+    fn ask<T>(&self, ask: impl FnOnce(&mut TokenBucket, Millis) -> T) -> T {
         let now = Millis(u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX));
         ask(&mut self.bucket.lock().unwrap_or_else(PoisonError::into_inner), now)
     }
@@ -115,47 +117,47 @@ impl Pace {
 pub(crate) const RATE: &str = "peers.rate";
 
 impl PeerHandle {
-    pub(crate) fn new(address: Addr<PeerActor>, door: Arc<Door>) -> Self {
+    pub(crate) fn new(address: Addr<PeerActor>, door: Arc<PeerShared>) -> Self {
         Self { address, door }
     }
 
     /// Takes a permit for a batch, or returns the limit that is reached.
-    pub(crate) fn enter(&self) -> Result<Permit, Refusal> {
+    pub(crate) fn acquire_permit(&self) -> Result<AdmissionPermit, Refusal> {
         self.door.intake.enter()
     }
 
     /// Takes tokens for this number of items from the rate limiter, or returns the time until there are enough.
     pub(crate) fn pace(&self, items: usize) -> Result<(), Refusal> {
         let Some(pace) = self.door.pace.as_deref() else { return Ok(()) };
-        let busy = |wait| Refusal::Busy { limit: RATE, value: self.door.limits.rate.into(), wait };
+        let busy = |wait| Refusal::LimitReached { limit: RATE, value: self.door.limits.rate.into(), wait };
         pace.ask(|bucket, now| bucket.take(now, items)).map_err(busy)
     }
 
     /// Takes a permit to hold a request until it is admitted, with the longest time to hold it. `None`: the peer's
     /// requests are not held, because it does not treat refusals as final.
-    pub(crate) fn hold(&self) -> Option<Result<(Permit, Duration), Refusal>> {
+    pub(crate) fn acquire_held_permit(&self) -> Option<Result<(AdmissionPermit, Duration), Refusal>> {
         self.door.held.as_ref().map(|held| Ok((held.enter()?, self.door.limits.hold_max)))
     }
 
     /// Accepts a batch. It answers after the commit of everything that the answer depends on.
-    pub(crate) async fn accept(&self, frame: Frame, permit: Permit) -> Result<Taken, Refusal> {
+    pub(crate) async fn accept(&self, frame: InboundBatch, permit: AdmissionPermit) -> Result<BatchOutcome, Refusal> {
         let (reply, answer) = oneshot::channel();
-        post(&self.address, Accept { frame, reply, permit });
+        send_unbounded(&self.address, AcceptBatch { frame, reply, permit });
         answer.await.unwrap_or(Err(Refusal::OutcomeUnknown))
     }
 
     /// Returns the status of the peer.
     pub async fn status(&self) -> Result<PeerStatus, Refusal> {
         let (reply, status) = oneshot::channel();
-        post(&self.address, Status { reply });
+        send_unbounded(&self.address, GetPeerStatus { reply });
         status.await.map_err(|_| Refusal::OutcomeUnknown)
     }
 
     /// Runs an operator's command; answers with the peer's status after the commit. The number of commands under way is
     /// bounded by the requests that operators may have open.
-    pub async fn order(&self, order: Order) -> Result<PeerStatus, Refusal> {
+    pub async fn order(&self, order: PeerCommand) -> Result<PeerStatus, Refusal> {
         let (reply, answer) = oneshot::channel();
-        post(&self.address, Ordered { order, reply });
+        send_unbounded(&self.address, RunPeerCommand { order, reply });
         answer.await.unwrap_or(Err(Refusal::OutcomeUnknown))
     }
 
@@ -176,38 +178,38 @@ impl PeerHandle {
 
     /// Sends an ephemeral item to the peer. The actor's buffer bounds how many are kept; the number under way is
     /// bounded by the requests that the messenger may have open.
-    pub fn weak(&self, fleeting: Fleeting) {
-        self.tell(Weak(fleeting));
+    pub fn weak(&self, fleeting: EphemeralItem) {
+        self.send(SendEphemeral(fleeting));
     }
 
     /// Requests missing parents of a PDU that this peer sent; `of` is the server to ask.
-    pub(crate) fn fetch(&self, context: ContextId, want: Want, of: ServerName) {
-        self.tell(Fetch { context, want, of });
+    pub(crate) fn fetch(&self, context: ContextId, want: FetchRequest, of: ServerName) {
+        self.send(FetchPdus { context, want, of });
     }
 
     /// Asks the peer for PDUs, charged to the budget of `cause`.
-    pub(crate) fn ask(&self, context: ContextId, want: Want, cause: ServerName) {
-        self.tell(Ask { context, want, cause });
+    pub(crate) fn ask(&self, context: ContextId, want: FetchRequest, cause: ServerName) {
+        self.send(AskForPdus { context, want, cause });
     }
 
     /// Charges the cost of a finished fetch that the peer caused.
-    pub(crate) fn spent(&self, spent: Spent) {
-        self.tell(Charge(spent));
+    pub(crate) fn charge_fetch(&self, spent: FetchCost) {
+        self.send(FetchCompleted(spent));
     }
 
-    pub(crate) fn wake(&self, woken: Woken) {
-        self.tell(Wake(woken));
+    pub(crate) fn wake(&self, woken: OutboxGrown) {
+        self.send(WakePeer(woken));
     }
 
     /// Sends a message without waiting for a reply. The peer is marked busy first, because no handle keeps it from
     /// being evicted until the message arrives.
-    fn tell<M>(&self, message: M)
+    fn send<M>(&self, message: M)
     where
         PeerActor: Handler<M>,
         M: Message<Result = ()> + Send + 'static,
     {
         self.door.gauge.busy();
-        post(&self.address, message);
+        send_unbounded(&self.address, message);
     }
 
     /// Whether the configuration names it.
@@ -221,14 +223,14 @@ impl PeerHandle {
 
     /// Returns whether the peer can be evicted: it is idle, no request holds a permit, and nothing would be forgotten.
     pub(crate) fn is_free(&self, now: Millis) -> bool {
-        let Door { intake, held, pace, gauge, .. } = &*self.door;
-        let rested = |pace: &Pace| pace.ask(|bucket, now| bucket.is_full(now));
+        let PeerShared { intake, held, pace, gauge, .. } = &*self.door;
+        let rested = |pace: &RateLimiter| pace.ask(|bucket, now| bucket.is_full(now));
         let nobody = intake.is_empty() && held.as_ref().is_none_or(|held| held.is_empty());
-        gauge.is_free(now) && nobody && pace.as_deref().is_none_or(rested)
+        gauge.is_evictable(now) && nobody && pace.as_deref().is_none_or(rested)
     }
 
     /// Returns the state and the backlog after the last step, without asking the actor.
-    pub(crate) fn seen_at_work(&self) -> (&'static str, u64) {
+    pub(crate) fn state_and_backlog(&self) -> (&'static str, u64) {
         (self.door.gauge.state(), self.door.gauge.backlog())
     }
 

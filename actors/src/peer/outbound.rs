@@ -21,27 +21,28 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::change::{Change, Urgency};
+use crate::change::{Change, CommitPriority};
 use crate::limits::PeerLimits;
 use crate::model::{
-    Cause, ContextId, FeedItem, Index, Label, Millis, OutboundRecord, OutboxRow, PeerState, Rest, Seq, ServerName, Want,
+    BatchId, ContextId, DeliveryState, FeedItem, FetchRequest, Index, Millis, OutboundRecord, OutboxRow, PeerState,
+    Seq, ServerName, SuspendReason,
 };
-use crate::peer::attempts::Attempts;
-use crate::peer::effect::{Effect, Out};
-use crate::peer::label::Labels;
-use crate::peer::outbox::{Outbox, Room, Span};
-use crate::peer::weak::{Fleeting, Ring, RingLimits};
-use doubt::Doubt;
-use numbering::Holes;
-use search::Search;
+use crate::peer::attempts::AttemptLog;
+use crate::peer::effect::{EffectCollector, PeerEffect};
+use crate::peer::label::BatchNumbering;
+use crate::peer::outbox::{IndexSpan, Outbox, WindowRoom};
+use crate::peer::weak::{EphemeralBuffer, EphemeralItem, RingLimits};
+use doubt::UnconfirmedItems;
+use numbering::RepeatedHoles;
+use search::Bisection;
 
 /// The inputs of a step that come from outside: the time and a random value.
 #[derive(Debug, Clone, Copy)]
-pub struct Moment {
+pub struct StepInput {
     /// Wall time of the step.
     pub now: Millis,
     /// Random value in 0..1, for the jitter.
-    pub roll: f64,
+    pub jitter_roll: f64,
 }
 
 /// Number of items rejected in a row after which the peer is suspended and the rest of its queue is kept.
@@ -51,7 +52,7 @@ const PARKED_IN_A_ROW_MAX: u32 = 100;
 const TRIM_EVERY: u64 = 256;
 
 #[derive(Debug, Clone)]
-enum State {
+enum OutboundState {
     Idle,
     /// The next rows are being read; nothing is in flight.
     Loading,
@@ -59,10 +60,10 @@ enum State {
     /// contact brought it forward.
     Sending {
         attempt: u64,
-        label: Label,
-        span: Option<Span>,
-        bare: bool,
-        forwarded: Option<Millis>,
+        label: BatchId,
+        span: Option<IndexSpan>,
+        without_ephemeral: bool,
+        original_retry_at: Option<Millis>,
     },
     Waiting {
         until: Millis,
@@ -74,17 +75,17 @@ enum State {
     },
     /// `beneath`: the state that the store keeps meanwhile, if the cause lies in this process or its configuration.
     Suspended {
-        cause: Cause,
+        cause: SuspendReason,
         probe_at: Option<Millis>,
         contacted: bool,
-        beneath: Option<Rest>,
+        underlying: Option<DeliveryState>,
     },
 }
 
-impl State {
+impl OutboundState {
     /// Returns a suspension that contact from the peer does not end.
-    const fn suspended(cause: Cause, probe_at: Option<Millis>) -> Self {
-        Self::Suspended { cause, probe_at, contacted: true, beneath: None }
+    const fn suspended(cause: SuspendReason, probe_at: Option<Millis>) -> Self {
+        Self::Suspended { cause, probe_at, contacted: true, underlying: None }
     }
 }
 
@@ -95,25 +96,25 @@ pub struct Outbound {
     server: ServerName,
     limits: Arc<PeerLimits>,
     outbox: Outbox,
-    state: State,
+    state: OutboundState,
     since: Millis,
     failures: u32,
-    labels: Labels,
+    labels: BatchNumbering,
     /// Ephemeral items to send with the next push.
-    ring: Ring,
+    ring: EphemeralBuffer,
     /// Those that ride on the request in flight: they go with the next one where the peer takes nothing.
-    riding: Vec<Fleeting>,
+    riding: Vec<EphemeralItem>,
     /// Number of the newest attempt within this incarnation.
     attempt: u64,
     /// Adaptive batch size: maximum number of strong updates per push. It shrinks when the peer could not take a batch,
     /// and grows back slowly.
-    cap: u32,
+    batch_cap: u32,
     /// Bisection of a batch that was refused.
-    search: Search,
+    search: Bisection,
     /// True if the peer was suspended and has accepted nothing since: the next push carries one item only.
     probing: bool,
     /// Items that the peer may have accepted although no response came.
-    doubt: Doubt,
+    unconfirmed: UnconfirmedItems,
     /// Time that the timer is set to.
     armed: Option<Millis>,
     /// Time at which the oldest unacknowledged item was queued, as far as it is known while no rows are in memory.
@@ -126,21 +127,21 @@ pub struct Outbound {
     /// content.
     bare: bool,
     /// Holes that the peer answered since it last took something new: more than one are failures.
-    holes: Holes,
+    holes: RepeatedHoles,
     /// True if the next push carries numbers that are not committed yet.
     renumbered: bool,
     /// Number that a rewind looks for below what may still be kept; the read shows whether it exists.
-    sought: Option<Seq>,
+    rewind_target: Option<Seq>,
     acked_since_trim: u64,
     forwarded: Option<Millis>,
     /// Number of items rejected since the peer last accepted one.
     parked_in_a_row: u32,
     /// Cause of the suspension that was last announced to the messenger, so that failed probes do not announce it
     /// again.
-    told: Option<Cause>,
+    announced_suspension: Option<SuspendReason>,
     /// The messenger was told that the configuration no longer names the peer.
     told_not_listed: bool,
-    attempts: Attempts,
+    attempts: AttemptLog,
 }
 
 impl Outbound {
@@ -153,15 +154,15 @@ impl Outbound {
         (tail, queued_bytes): (Index, u64),
         last_error: Option<String>,
     ) -> Self {
-        let room = Room { rows: 2 * limits.batch_items as usize, bytes: 2 * limits.batch_bytes };
+        let room = WindowRoom { rows: 2 * limits.batch_items as usize, bytes: 2 * limits.batch_bytes };
         let state = match record.rest {
-            beneath if !limits.listed => State::by_configuration(Cause::NotListed, beneath),
-            beneath if limits.paused => State::by_configuration(Cause::Admin, beneath),
-            Rest::Ready => State::Idle,
-            Rest::Waiting { until } => State::Waiting { until },
-            Rest::BackingOff { until } => State::BackingOff { until, contacted: false },
-            Rest::Suspended { cause, probe_at } => {
-                State::Suspended { cause, probe_at, contacted: false, beneath: None }
+            beneath if !limits.listed => OutboundState::by_configuration(SuspendReason::NotListed, beneath),
+            beneath if limits.paused => OutboundState::by_configuration(SuspendReason::Admin, beneath),
+            DeliveryState::Ready => OutboundState::Idle,
+            DeliveryState::Waiting { until } => OutboundState::Waiting { until },
+            DeliveryState::BackingOff { until } => OutboundState::BackingOff { until, contacted: false },
+            DeliveryState::Suspended { cause, probe_at } => {
+                OutboundState::Suspended { cause, probe_at, contacted: false, underlying: None }
             }
         };
         Self {
@@ -172,31 +173,31 @@ impl Outbound {
             state,
             since: record.since,
             failures: record.failures,
-            labels: Labels::new(limits.speech, record),
-            ring: Ring::default(),
+            labels: BatchNumbering::new(limits.speech, record),
+            ring: EphemeralBuffer::default(),
             riding: vec![],
             attempt: 0,
-            cap: limits.batch_items,
-            search: Search::default(),
+            batch_cap: limits.batch_items,
+            search: Bisection::default(),
             probing: false,
-            doubt: Doubt::at_start(limits.speech, tail),
+            unconfirmed: UnconfirmedItems::at_start(limits.speech, tail),
             armed: None,
-            oldest: record.oldest,
+            oldest: record.oldest_queued_at,
             sweeping: None,
-            newest: record.newest,
+            newest: record.highest_index_assigned,
             told_not_listed: record.told_not_listed,
             bare: false,
-            holes: Holes::default(),
+            holes: RepeatedHoles::default(),
             renumbered: false,
-            sought: None,
+            rewind_target: None,
             acked_since_trim: TRIM_EVERY,
             forwarded: None,
             parked_in_a_row: 0,
-            told: match record.rest {
-                Rest::Suspended { cause, .. } => Some(cause),
+            announced_suspension: match record.rest {
+                DeliveryState::Suspended { cause, .. } => Some(cause),
                 _ => None,
             },
-            attempts: Attempts::new(limits.attempts_keep, record, last_error),
+            attempts: AttemptLog::new(limits.attempts_keep, record, last_error),
             server,
             limits,
         }
@@ -211,8 +212,8 @@ impl Outbound {
             failures: self.failures,
             since: self.since,
             acked_bytes: self.outbox.acked_bytes(),
-            oldest: self.oldest.filter(|_| self.rests()),
-            newest: self.newest,
+            oldest_queued_at: self.oldest.filter(|_| self.is_paused()),
+            highest_index_assigned: self.newest,
             told_not_listed: self.told_not_listed,
             ..OutboundRecord::default()
         };
@@ -221,24 +222,26 @@ impl Outbound {
         record
     }
 
-    const fn durable_rest(&self) -> Rest {
+    const fn durable_rest(&self) -> DeliveryState {
         match self.state {
-            State::Idle | State::Loading | State::Sending { .. } => Rest::Ready,
-            State::Waiting { until } => Rest::Waiting { until },
-            State::BackingOff { until, .. } => Rest::BackingOff { until },
-            State::Suspended { beneath: Some(beneath), .. } => beneath,
-            State::Suspended { cause, probe_at, beneath: None, .. } => Rest::Suspended { cause, probe_at },
+            OutboundState::Idle | OutboundState::Loading | OutboundState::Sending { .. } => DeliveryState::Ready,
+            OutboundState::Waiting { until } => DeliveryState::Waiting { until },
+            OutboundState::BackingOff { until, .. } => DeliveryState::BackingOff { until },
+            OutboundState::Suspended { underlying: Some(beneath), .. } => beneath,
+            OutboundState::Suspended { cause, probe_at, underlying: None, .. } => {
+                DeliveryState::Suspended { cause, probe_at }
+            }
         }
     }
 
     /// Returns the state of the peer.
     pub const fn state(&self) -> PeerState {
         match self.state {
-            State::Idle => PeerState::Idle,
-            State::Loading | State::Sending { .. } => PeerState::Sending,
-            State::Waiting { .. } => PeerState::Waiting,
-            State::BackingOff { .. } => PeerState::BackingOff,
-            State::Suspended { cause, .. } => PeerState::Suspended(cause),
+            OutboundState::Idle => PeerState::Idle,
+            OutboundState::Loading | OutboundState::Sending { .. } => PeerState::Sending,
+            OutboundState::Waiting { .. } => PeerState::Waiting,
+            OutboundState::BackingOff { .. } => PeerState::BackingOff,
+            OutboundState::Suspended { cause, .. } => PeerState::Suspended(cause),
         }
     }
 
@@ -250,9 +253,9 @@ impl Outbound {
     /// Returns the time of the next attempt, if a timer decides it.
     pub const fn next_attempt(&self) -> Option<Millis> {
         match self.state {
-            State::Waiting { until } | State::BackingOff { until, .. } => Some(until),
-            State::Suspended { probe_at, .. } => probe_at,
-            State::Idle | State::Loading | State::Sending { .. } => None,
+            OutboundState::Waiting { until } | OutboundState::BackingOff { until, .. } => Some(until),
+            OutboundState::Suspended { probe_at, .. } => probe_at,
+            OutboundState::Idle | OutboundState::Loading | OutboundState::Sending { .. } => None,
         }
     }
 
@@ -267,7 +270,7 @@ impl Outbound {
     }
 
     /// What is known of attempts.
-    pub const fn attempts(&self) -> &Attempts {
+    pub const fn attempts(&self) -> &AttemptLog {
         &self.attempts
     }
 
@@ -278,56 +281,71 @@ impl Outbound {
 
     /// Returns the time at which the oldest unacknowledged item was queued, if it is known without reading the store.
     pub fn oldest(&self) -> Option<Millis> {
-        match self.rests() {
+        match self.is_paused() {
             true => self.oldest.filter(|_| self.outbox.backlog() > 0),
             false => self.outbox.oldest().map(|row| row.queued),
         }
     }
 
     /// Returns whether sending is paused; then no rows are kept in memory.
-    const fn rests(&self) -> bool {
-        !matches!(self.state, State::Idle | State::Loading | State::Sending { .. })
+    const fn is_paused(&self) -> bool {
+        !matches!(self.state, OutboundState::Idle | OutboundState::Loading | OutboundState::Sending { .. })
     }
 
     /// Handles the start of the actor: continues from the stored state.
-    pub fn started(&mut self, at: Moment, out: &mut Out) {
-        self.bring_nearer(at.now);
+    pub fn started(&mut self, at: StepInput, out: &mut EffectCollector) {
+        self.clamp_deadlines(at.now);
         match self.next_attempt() {
             // A time that passed while the process was down is due now; of a later one only the remainder is waited
             // for.
-            Some(due) if due <= at.now => self.go_on(at, out),
-            None if !self.rests() => self.proceed(at, out),
-            _ => self.watch(out),
+            Some(due) if due <= at.now => self.resume_sending(at, out),
+            None if !self.is_paused() => self.proceed(at, out),
+            _ => self.arm_or_sweep(out),
         }
         self.tell_listing(out);
     }
 
     /// Limits the time of the next attempt to the longest delay of its kind. A later time was written before the clock
     /// was set back, and would pause the peer for as long as that.
-    fn bring_nearer(&mut self, now: Millis) {
+    fn clamp_deadlines(&mut self, now: Millis) {
         let limits = self.limits.clone();
         let (date, longest) = match &mut self.state {
-            State::Waiting { until } => (until, limits.wait_max.max(Duration::from_secs(1))),
-            State::BackingOff { until, .. } => (until, limits.backoff.max),
-            State::Suspended { probe_at: Some(probe_at), .. } => (probe_at, limits.probe_every),
+            OutboundState::Waiting { until } => (until, limits.wait_max.max(Duration::from_secs(1))),
+            OutboundState::BackingOff { until, .. } => (until, limits.backoff.max),
+            OutboundState::Suspended { probe_at: Some(probe_at), .. } => (probe_at, limits.probe_every),
             _ => return,
         };
         *date = (*date).min(now.after(longest));
     }
 
     /// Suspends the peer as faulty, until an operator resumes it or the process restarts.
-    pub fn give_up(&mut self, at: Moment) {
+    pub fn give_up(&mut self, at: StepInput) {
         let beneath = Some(self.durable_rest());
-        self.enter(at, State::Suspended { cause: Cause::Faulty, probe_at: None, contacted: true, beneath });
+        self.set_state(
+            at,
+            OutboundState::Suspended {
+                cause: SuspendReason::Faulty,
+                probe_at: None,
+                contacted: true,
+                underlying: beneath,
+            },
+        );
     }
 
     /// Handles new items in the outbox.
-    pub fn woken(&mut self, at: Moment, tail: Index, bytes: u64, rows: Vec<OutboxRow>, out: &mut Out) {
+    pub fn on_outbox_grown(
+        &mut self,
+        at: StepInput,
+        tail: Index,
+        bytes: u64,
+        rows: Vec<OutboxRow>,
+        out: &mut EffectCollector,
+    ) {
         let first = self.outbox.backlog() == 0 && tail > self.outbox.tail();
-        self.outbox.grew(tail, bytes, if self.rests() { vec![] } else { rows });
-        if matches!(self.state, State::Idle) {
+        self.outbox.grew(tail, bytes, if self.is_paused() { vec![] } else { rows });
+        if matches!(self.state, OutboundState::Idle) {
             self.proceed(at, out);
-        } else if self.rests() && first {
+        } else if self.is_paused() && first {
             // This is the only item that waits: set the timer to its expiry.
             self.oldest = Some(at.now);
             self.arm(out);
@@ -335,43 +353,52 @@ impl Outbound {
     }
 
     /// Handles rows that were read from disk, or the error of the read.
-    pub fn loaded(&mut self, at: Moment, from: Index, rows: Result<Vec<OutboxRow>, String>, out: &mut Out) {
-        if self.rests() {
-            return self.swept(at, from, rows, out);
+    pub fn on_page_loaded(
+        &mut self,
+        at: StepInput,
+        from: Index,
+        rows: Result<Vec<OutboxRow>, String>,
+        out: &mut EffectCollector,
+    ) {
+        if self.is_paused() {
+            return self.on_expiry_page(at, from, rows, out);
         }
         match rows {
             Ok(rows) => {
                 let oldest = rows.first().map(|row| row.index);
                 let gone = self.outbox.loaded(from, rows);
-                if let (true, Some(number), Some(oldest)) = (gone, self.sought.take(), oldest) {
+                if let (true, Some(number), Some(oldest)) = (gone, self.rewind_target.take(), oldest) {
                     self.give_less(number, oldest, out);
                 }
-                if matches!(self.state, State::Loading) {
+                if matches!(self.state, OutboundState::Loading) {
                     self.proceed(at, out);
                 }
             }
-            Err(reason) if matches!(self.state, State::Loading) => self.fail(at, reason, out),
+            Err(reason) if matches!(self.state, OutboundState::Loading) => self.fail(at, reason, out),
             Err(_) => {}
         }
     }
 
     /// Handles the firing of the timer.
-    pub fn due(&mut self, at: Moment, out: &mut Out) {
+    pub fn on_timer(&mut self, at: StepInput, out: &mut EffectCollector) {
         // The time that the timer was set to has been reached, even if the wall clock was set back meanwhile.
         let now = at.now.max(self.armed.take().unwrap_or(at.now));
         if self.next_attempt().is_some_and(|due| due <= now) {
-            self.go_on(at, out);
+            self.resume_sending(at, out);
         } else if self.expiry().is_some_and(|due| due <= now) {
             self.sweep(out);
-        } else if self.rests() {
+        } else if self.is_paused() {
             self.arm(out);
         }
     }
 
     /// Resumes sending to a paused peer. One that was suspended as unreachable or refused is only probed.
-    fn go_on(&mut self, at: Moment, out: &mut Out) {
-        self.probing |= matches!(self.state, State::Suspended { cause: Cause::Unreachable | Cause::Refused, .. });
-        if matches!(self.state, State::BackingOff { .. }) && self.outbox.cursor() > self.outbox.tail() {
+    fn resume_sending(&mut self, at: StepInput, out: &mut EffectCollector) {
+        self.probing |= matches!(
+            self.state,
+            OutboundState::Suspended { cause: SuspendReason::Unreachable | SuspendReason::Refused, .. }
+        );
+        if matches!(self.state, OutboundState::BackingOff { .. }) && self.outbox.cursor() > self.outbox.tail() {
             // Nothing durable is to be sent: what is ephemeral alone causes no attempt at a peer that failed.
             self.ring.clear();
         }
@@ -379,54 +406,54 @@ impl Outbound {
     }
 
     /// Handles a request from the peer, which shows that it runs: brings the next attempt forward, once per period.
-    pub fn contact(&mut self, at: Moment, out: &mut Out) {
+    pub fn on_inbound_contact(&mut self, at: StepInput, out: &mut EffectCollector) {
         let date = match self.state {
-            State::BackingOff { until, contacted: false } => Some(until),
-            State::Suspended { cause: Cause::Unreachable, probe_at, contacted: false, .. } => probe_at,
+            OutboundState::BackingOff { until, contacted: false } => Some(until),
+            OutboundState::Suspended { cause: SuspendReason::Unreachable, probe_at, contacted: false, .. } => probe_at,
             _ => None,
         };
         if let Some(date) = date {
             self.forwarded = Some(date);
-            out.effect(Effect::Disarm);
-            self.go_on(at, out);
+            out.effect(PeerEffect::Disarm);
+            self.resume_sending(at, out);
         }
     }
 
     /// Pauses sending until a timer, contact from the peer or an operator resumes it.
-    fn rest(&mut self, at: Moment, state: State, urgency: Urgency, out: &mut Out) {
+    fn pause(&mut self, at: StepInput, state: OutboundState, urgency: CommitPriority, out: &mut EffectCollector) {
         self.forwarded = None;
         self.sweeping = None;
-        self.oldest = self.outbox.oldest().map(|row| row.queued).or(self.oldest.filter(|_| self.rests()));
-        self.doubt.put_off();
+        self.oldest = self.outbox.oldest().map(|row| row.queued).or(self.oldest.filter(|_| self.is_paused()));
+        self.unconfirmed.cancel_probe();
         self.outbox.unload();
         self.riding = vec![];
         match state {
-            State::Waiting { until } | State::BackingOff { until, .. } => self.ring.keep_beyond(until),
+            OutboundState::Waiting { until } | OutboundState::BackingOff { until, .. } => self.ring.keep_beyond(until),
             _ => self.ring.clear(),
         }
-        self.enter(at, state);
+        self.set_state(at, state);
         out.moved(urgency);
         if let PeerState::Suspended(cause) = self.state()
-            && self.told.replace(cause) != Some(cause)
+            && self.announced_suspension.replace(cause) != Some(cause)
         {
             let (state, reason) = (self.state().as_str(), Some(cause.as_str()));
-            out.change(Change::Fed(FeedItem::Peer { server: self.server.clone(), state, reason }));
+            out.change(Change::FeedAppended(FeedItem::Peer { server: self.server.clone(), state, reason }));
         }
-        self.watch(out);
+        self.arm_or_sweep(out);
     }
 
     /// Our messenger has something ephemeral. It never wakes a peer that is being left alone, and rides on the next attempt where
     /// it is still worth sending then.
-    pub fn weak(&mut self, at: Moment, fleeting: Fleeting, out: &mut Out) {
+    pub fn weak(&mut self, at: StepInput, fleeting: EphemeralItem, out: &mut EffectCollector) {
         let stays = match self.state {
-            State::Idle | State::Loading | State::Sending { .. } => true,
-            State::Waiting { until } | State::BackingOff { until, .. } => fleeting.until > until,
-            State::Suspended { .. } => false,
+            OutboundState::Idle | OutboundState::Loading | OutboundState::Sending { .. } => true,
+            OutboundState::Waiting { until } | OutboundState::BackingOff { until, .. } => fleeting.until > until,
+            OutboundState::Suspended { .. } => false,
         };
         if stays {
             self.ring.push(fleeting, self.ring_limits());
         }
-        if matches!(self.state, State::Idle) {
+        if matches!(self.state, OutboundState::Idle) {
             self.proceed(at, out);
         }
     }
@@ -437,15 +464,16 @@ impl Outbound {
 
     /// Returns whether the peer may be asked for PDUs now.
     pub fn may_ask(&self) -> bool {
-        let reachable = matches!(self.state, State::Idle | State::Loading | State::Sending { .. });
+        let reachable =
+            matches!(self.state, OutboundState::Idle | OutboundState::Loading | OutboundState::Sending { .. });
         reachable && self.limits.fetches
     }
 
     /// Asks the peer for PDUs on behalf of a context. A paused peer is not asked, because no request goes out to it.
-    pub fn ask(&self, context: ContextId, want: Want, cause: ServerName, out: &mut Out) {
+    pub fn ask(&self, context: ContextId, want: FetchRequest, cause: ServerName, out: &mut EffectCollector) {
         out.effect(match self.may_ask() {
-            true => Effect::Get { context, want, cause },
-            false => Effect::NotAsked { of: self.server.clone(), context, want },
+            true => PeerEffect::FetchFromPeer { context, want, cause },
+            false => PeerEffect::FetchDeclined { of: self.server.clone(), context, want },
         });
     }
 
@@ -457,13 +485,13 @@ impl Outbound {
     }
 
     /// Sets the state; no other function does. An attempt during an outage keeps `since`, because the outage goes on.
-    fn enter(&mut self, at: Moment, state: State) {
+    fn set_state(&mut self, at: StepInput, state: OutboundState) {
         let before = self.state();
         self.state = state;
         let goes_on = match self.state() {
             PeerState::Sending => self.failures > 0,
             PeerState::BackingOff => self.failures > 1,
-            PeerState::Suspended(cause) => self.told == Some(cause),
+            PeerState::Suspended(cause) => self.announced_suspension == Some(cause),
             PeerState::Idle | PeerState::Waiting => false,
         };
         if self.state() != before && !goes_on {

@@ -10,14 +10,14 @@
 use std::collections::{HashSet, VecDeque};
 
 use crate::model::OutboxRow;
-use crate::model::{Index, Segment, Seq};
+use crate::model::{Index, NumberSegment, Seq};
 
 /// Maximum number of segments. Each records one renumbering; a rewind cannot reach further back than the oldest.
 const SEGMENTS_MAX: usize = 16;
 
 /// A range of items in one request, numbered without a gap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span {
+pub struct IndexSpan {
     /// Index of the first item.
     pub first: Index,
     /// Index of the last item.
@@ -28,7 +28,7 @@ pub struct Span {
     pub last_number: Seq,
 }
 
-impl Span {
+impl IndexSpan {
     /// Returns the number of items.
     pub const fn count(&self) -> u64 {
         self.last.0 - self.first.0 + 1
@@ -37,9 +37,9 @@ impl Span {
 
 /// The next action of the sender.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum NextSpan {
     /// Send these rows in one request.
-    Send(Span, Vec<OutboxRow>),
+    Send(IndexSpan, Vec<OutboxRow>),
     /// Read rows from disk, from this index on.
     Load(Index),
     /// Do nothing: everything is acknowledged.
@@ -65,14 +65,14 @@ pub struct Outbox {
     acked: Index,
     tail: Index,
     cursor: Index,
-    segments: Vec<Segment>,
+    segments: Vec<NumberSegment>,
     /// Rows from `cursor` on, ascending, none missing up to `loaded_to`.
     rows: VecDeque<OutboxRow>,
     /// Index up to which every row after `cursor` is in `rows`.
     loaded_to: Index,
     /// Tail at the time of the last read; an empty page means that no rows are left up to it.
     asked: Index,
-    room: Room,
+    room: WindowRoom,
     /// A request holds at most one PDU of each conversation.
     one_a_context: bool,
     /// Running sums of the queued bytes, up to `acked` and up to `tail`; their difference is the size of the backlog.
@@ -84,7 +84,7 @@ pub struct Outbox {
 
 /// The memory limits of the window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
+pub struct WindowRoom {
     /// Maximum number of rows.
     pub rows: usize,
     /// Maximum size of the updates in bytes.
@@ -93,7 +93,7 @@ pub struct Room {
 
 impl Outbox {
     /// Returns an outbox without rows in memory.
-    pub fn new(acked: Index, tail: Index, segments: Vec<Segment>, room: Room) -> Self {
+    pub fn new(acked: Index, tail: Index, segments: Vec<NumberSegment>, room: WindowRoom) -> Self {
         debug_assert!(!segments.is_empty(), "an outbox has a numbering");
         Self {
             acked,
@@ -157,7 +157,7 @@ impl Outbox {
     }
 
     /// Returns the segments that map indexes to numbers.
-    pub fn segments(&self) -> &[Segment] {
+    pub fn segments(&self) -> &[NumberSegment] {
         &self.segments
     }
 
@@ -191,7 +191,7 @@ impl Outbox {
         self.tail = tail;
     }
 
-    /// Adds rows that were read from disk from `from` on, as asked for by [`Next::Load`]. Returns whether `from` itself
+    /// Adds rows that were read from disk from `from` on, as asked for by [`NextSpan::Load`]. Returns whether `from` itself
     /// is missing.
     pub fn loaded(&mut self, from: Index, mut rows: Vec<OutboxRow>) -> bool {
         if from != self.loaded_to.next() {
@@ -250,14 +250,14 @@ impl Outbox {
 
     /// Returns what to send next, once the gap at the cursor is closed: at most `items`, none after `end`, and no more
     /// once they exceed `bytes`.
-    pub fn next(&mut self, items: u32, end: Option<Index>, bytes: u64) -> Next {
+    pub fn next(&mut self, items: u32, end: Option<Index>, bytes: u64) -> NextSpan {
         self.forget_sent();
         let Some(front) = self.rows.front() else {
             if self.loaded_to >= self.tail {
-                return Next::Nothing;
+                return NextSpan::Nothing;
             }
             self.asked = self.tail;
-            return Next::Load(self.loaded_to.next());
+            return NextSpan::Load(self.loaded_to.next());
         };
         let first = front.index;
         let segment_end = self.segment_end(first);
@@ -276,7 +276,10 @@ impl Outbox {
             taken.push(row.clone());
         }
         let last = Index(first.0 + taken.len() as u64 - 1);
-        Next::Send(Span { first, last, first_number: self.number(first), last_number: self.number(last) }, taken)
+        NextSpan::Send(
+            IndexSpan { first, last, first_number: self.number(first), last_number: self.number(last) },
+            taken,
+        )
     }
 
     /// Records that the peer has everything up to `last`. Returns by how much the acknowledged index has advanced.
@@ -375,7 +378,7 @@ impl Outbox {
 
     fn begin_segment(&mut self, kept_below: Index, first: Index, number: Seq) {
         self.segments.retain(|segment| segment.first < kept_below);
-        self.segments.push(Segment { first, number });
+        self.segments.push(NumberSegment { first, number });
         if self.segments.len() > SEGMENTS_MAX {
             self.segments.remove(0);
         }

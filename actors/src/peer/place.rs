@@ -10,16 +10,16 @@ pub const DIGESTS_MAX: usize = 1024;
 
 /// The class of a push, and how its numbers were read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Placed {
+pub struct Classified {
     /// Class of the push.
-    pub what: Placement,
+    pub what: PushClass,
     /// True if `seq` was read as the number of the push, which all its updates share.
     pub pushes: bool,
 }
 
 /// The class of a push: what the receiver does with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Placement {
+pub enum PushClass {
     /// Accept these of its strong updates, by position in the push.
     Take {
         /// Positions of the updates, ascending.
@@ -28,7 +28,7 @@ pub enum Placement {
         next: Seq,
         /// True if the sender went back in its numbers and sent a new update there, probably because it was restored
         /// from a backup.
-        went_back: bool,
+        sender_rewound: bool,
     },
     /// Acknowledge: nothing in the push is new.
     Known,
@@ -45,7 +45,7 @@ pub enum Placement {
 
 /// The received sequence of one sender, and what is known of its numbering.
 #[derive(Debug, Clone, Copy)]
-pub struct Held<'a> {
+pub struct ReceivedState<'a> {
     /// The number the next new strong update must carry.
     pub expected: Seq,
     /// Digests of the newest updates, ascending, one per number; the last one belongs to the number before `expected`.
@@ -57,10 +57,10 @@ pub struct Held<'a> {
     /// True if the sender has stated ranges, and so can be asked to renumber.
     pub ranges: bool,
     /// Number of a push without strong updates that equalled `expected` and was answered with a hole.
-    pub holed: Option<Seq>,
+    pub probe_answered_with_hole: Option<Seq>,
 }
 
-impl Held<'_> {
+impl ReceivedState<'_> {
     fn digest(&self, number: u64) -> Option<Digest> {
         let back = usize::try_from(self.expected.0.checked_sub(number)?).ok()?;
         self.digests.len().checked_sub(back).and_then(|at| self.digests.get(at)).copied()
@@ -97,29 +97,29 @@ pub fn digest_of(push: &InboundPush) -> Digest {
 /// `from_seq` understands a request to renumber. One that does not may read the protocol in another way: some number
 /// their pushes, including those without strong updates. This is learned from a push that fits no other reading, and
 /// unlearned in the same way.
-pub fn place(push: &InboundPush, held: Held<'_>) -> Placed {
-    let by_updates = |what| Placed { what, pushes: false };
+pub fn classify(push: &InboundPush, held: ReceivedState<'_>) -> Classified {
+    let by_updates = |what| Classified { what, pushes: false };
     match held.numbering {
         Numbering::Updates => by_updates(by_update(push, held)),
-        Numbering::Pushes => Placed { what: by_push(push, held), pushes: true },
+        Numbering::Pushes => Classified { what: by_push(push, held), pushes: true },
         Numbering::Auto if push.from_seq.is_some() => by_updates(by_update(push, held)),
         Numbering::Auto if held.pushes => match fits_updates_only(push, held) {
             true => by_updates(by_update(push, held)),
-            false => Placed { what: by_push(push, held), pushes: true },
+            false => Classified { what: by_push(push, held), pushes: true },
         },
         Numbering::Auto => match fits_pushes_only(push, held) {
-            true => Placed { what: by_push(push, held), pushes: true },
+            true => Classified { what: by_push(push, held), pushes: true },
             false => by_updates(by_update(push, held)),
         },
     }
 }
 
 /// Returns whether the push can only be read as numbered by pushes, for a sender that is assumed to number updates.
-fn fits_pushes_only(push: &InboundPush, held: Held<'_>) -> bool {
+fn fits_pushes_only(push: &InboundPush, held: ReceivedState<'_>) -> bool {
     let (count, seq, expected) = (push.strong.len() as u64, push.seq, held.expected);
     match count {
         // After the hole, a sender that numbers updates would have sent the missing ones.
-        0 => seq == expected && held.holed == Some(seq),
+        0 => seq == expected && held.probe_answered_with_hole == Some(seq),
         // Read by updates, it would begin below 1.
         _ if count > seq.0 => seq >= expected,
         1 => false,
@@ -129,7 +129,7 @@ fn fits_pushes_only(push: &InboundPush, held: Held<'_>) -> bool {
 }
 
 /// Returns whether the push can only be read as numbered by updates, for a sender that is assumed to number pushes.
-fn fits_updates_only(push: &InboundPush, held: Held<'_>) -> bool {
+fn fits_updates_only(push: &InboundPush, held: ReceivedState<'_>) -> bool {
     let (count, seq, expected) = (push.strong.len() as u64, push.seq.0, held.expected.0);
     match count {
         // The push repeats the last number, and the push that we hold under that number had strong updates.
@@ -138,67 +138,67 @@ fn fits_updates_only(push: &InboundPush, held: Held<'_>) -> bool {
     }
 }
 
-fn by_push(push: &InboundPush, held: Held<'_>) -> Placement {
+fn by_push(push: &InboundPush, held: ReceivedState<'_>) -> PushClass {
     let (seq, expected) = (push.seq, held.expected);
     let all = || (0..push.strong.len()).collect();
     match seq.cmp(&expected) {
-        _ if seq.0 == 0 && !push.strong.is_empty() => Placement::Misnumbered,
-        Ordering::Greater => Placement::Hole,
-        Ordering::Equal => Placement::Take { fresh: all(), next: seq.next(), went_back: false },
-        Ordering::Less if push.strong.is_empty() => Placement::Known,
-        Ordering::Less if held.is_too_old(seq.0) => Placement::TooOld,
-        Ordering::Less if held.digest(seq.0) == Some(digest_of(push)) => Placement::Known,
-        Ordering::Less => Placement::Take { fresh: all(), next: seq.next(), went_back: true },
+        _ if seq.0 == 0 && !push.strong.is_empty() => PushClass::Misnumbered,
+        Ordering::Greater => PushClass::Hole,
+        Ordering::Equal => PushClass::Take { fresh: all(), next: seq.next(), sender_rewound: false },
+        Ordering::Less if push.strong.is_empty() => PushClass::Known,
+        Ordering::Less if held.is_too_old(seq.0) => PushClass::TooOld,
+        Ordering::Less if held.digest(seq.0) == Some(digest_of(push)) => PushClass::Known,
+        Ordering::Less => PushClass::Take { fresh: all(), next: seq.next(), sender_rewound: true },
     }
 }
 
-fn by_update(push: &InboundPush, held: Held<'_>) -> Placement {
+fn by_update(push: &InboundPush, held: ReceivedState<'_>) -> PushClass {
     let expected = held.expected.0;
     let count = push.strong.len() as u64;
     let seq = push.seq.0;
     if count == 0 {
         let fits = push.from_seq.is_none_or(|from| from == push.seq.next());
         return match () {
-            () if !fits => Placement::Misnumbered,
-            () if seq >= expected => Placement::Hole,
-            () => Placement::Known,
+            () if !fits => PushClass::Misnumbered,
+            () if seq >= expected => PushClass::Hole,
+            () => PushClass::Known,
         };
     }
     let first = match (push.from_seq, (seq + 1).checked_sub(count)) {
         (Some(from), Some(first)) if from.0 == first && first > 0 => first,
         (None, Some(first)) if first > 0 => first,
-        _ => return Placement::Misnumbered,
+        _ => return PushClass::Misnumbered,
     };
     if first > expected {
-        return Placement::Hole;
+        return PushClass::Hole;
     }
     let overlap = usize::try_from(count.min(expected - first)).unwrap_or(usize::MAX);
     let differing: Vec<usize> = (0..overlap).filter(|&at| differs(push, held, first, at as u64)).collect();
     let new = overlap..push.strong.len();
     if differing.is_empty() {
         return match new.is_empty() {
-            true => Placement::Known,
-            false => Placement::Take { fresh: new.collect(), next: Seq(seq + 1), went_back: false },
+            true => PushClass::Known,
+            false => PushClass::Take { fresh: new.collect(), next: Seq(seq + 1), sender_rewound: false },
         };
     }
     if push.from_seq.is_some() {
-        return Placement::Conflict;
+        return PushClass::Conflict;
     }
     if held.is_too_old(seq) {
-        return Placement::TooOld;
+        return PushClass::TooOld;
     }
     // The sender has stated ranges since, so this push may be a late copy from before, under a number that was
     // reassigned. Moving `expected` back for it would accept all later updates again. If the sender was restored from a
     // backup instead, the conflict makes it renumber.
     if held.ranges && seq + 1 < expected {
-        return Placement::Conflict;
+        return PushClass::Conflict;
     }
     let fresh = differing.into_iter().chain(new).collect();
-    Placement::Take { fresh, next: Seq(seq + 1), went_back: seq < expected }
+    PushClass::Take { fresh, next: Seq(seq + 1), sender_rewound: seq < expected }
 }
 
 /// Returns whether the update at this position differs from the one that we hold under its number.
-fn differs(push: &InboundPush, held: Held<'_>, first: u64, at: u64) -> bool {
+fn differs(push: &InboundPush, held: ReceivedState<'_>, first: u64, at: u64) -> bool {
     let given = usize::try_from(at).ok().and_then(|at| push.strong.get(at));
     held.digest(first + at) != given.map(|strong| strong.digest)
 }
@@ -208,14 +208,14 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::model::{Strong, StrongBody};
+    use crate::model::{StrongBody, StrongUpdate};
 
     fn digest(letter: char) -> Digest {
         Digest([letter as u8; 16])
     }
 
     fn push(from_seq: Option<u64>, seq: u64, letters: &str) -> InboundPush {
-        let strong = |letter| Strong { bytes: Bytes::new(), digest: digest(letter), body: StrongBody::Plain };
+        let strong = |letter| StrongUpdate { bytes: Bytes::new(), digest: digest(letter), body: StrongBody::Plain };
         InboundPush {
             from_seq: from_seq.map(Seq),
             seq: Seq(seq),
@@ -228,10 +228,17 @@ mod tests {
     /// We hold a, b, c, d, e under 1 to 5.
     fn verdict(numbering: Numbering, pushes: bool, from_seq: Option<u64>, seq: u64, letters: &str) -> String {
         let digests: Vec<Digest> = "abcde".chars().map(digest).collect();
-        let held = Held { expected: Seq(6), digests: &digests, numbering, pushes, ranges: false, holed: None };
-        let placed = place(&push(from_seq, seq, letters), held);
+        let held = ReceivedState {
+            expected: Seq(6),
+            digests: &digests,
+            numbering,
+            pushes,
+            ranges: false,
+            probe_answered_with_hole: None,
+        };
+        let placed = classify(&push(from_seq, seq, letters), held);
         let what = match placed.what {
-            Placement::Take { fresh, next, went_back } => {
+            PushClass::Take { fresh, next, sender_rewound: went_back } => {
                 let taken: String = fresh.iter().filter_map(|&at| letters.chars().nth(at)).collect();
                 format!("take {taken}, then {next}{}", if went_back { ", went back" } else { "" })
             }
@@ -240,14 +247,14 @@ mod tests {
         if placed.pushes { format!("{what}; pushes") } else { what }
     }
 
-    fn at(expected: u64) -> Held<'static> {
-        Held {
+    fn at(expected: u64) -> ReceivedState<'static> {
+        ReceivedState {
             expected: Seq(expected),
             digests: &[],
             numbering: Numbering::Auto,
             pushes: false,
             ranges: false,
-            holed: None,
+            probe_answered_with_hole: None,
         }
     }
 
@@ -335,15 +342,15 @@ mod tests {
 
     #[test]
     fn repeated_empty_push_takes_number() {
-        let held = |holed| Held { holed, ..at(6) };
+        let held = |holed| ReceivedState { probe_answered_with_hole: holed, ..at(6) };
         let (hole, taken) = (
-            Placed { what: Placement::Hole, pushes: false },
-            Placed { what: Placement::Take { fresh: vec![], next: Seq(7), went_back: false }, pushes: true },
+            Classified { what: PushClass::Hole, pushes: false },
+            Classified { what: PushClass::Take { fresh: vec![], next: Seq(7), sender_rewound: false }, pushes: true },
         );
-        assert_eq!(place(&push(None, 6, ""), held(None)), hole);
-        assert_eq!(place(&push(None, 6, ""), held(Some(Seq(6)))), taken);
-        assert_eq!(place(&push(None, 7, ""), held(Some(Seq(6)))), hole);
-        assert_eq!(place(&push(Some(7), 6, ""), held(Some(Seq(6)))), hole, "one that states ranges numbers updates");
+        assert_eq!(classify(&push(None, 6, ""), held(None)), hole);
+        assert_eq!(classify(&push(None, 6, ""), held(Some(Seq(6)))), taken);
+        assert_eq!(classify(&push(None, 7, ""), held(Some(Seq(6)))), hole);
+        assert_eq!(classify(&push(Some(7), 6, ""), held(Some(Seq(6)))), hole, "one that states ranges numbers updates");
     }
 
     #[test]
@@ -358,36 +365,36 @@ mod tests {
     #[test]
     fn push_beyond_digests_is_too_old() {
         let digests = [digest('d'), digest('e')];
-        let held = Held { digests: &digests, ..at(6) };
-        assert_eq!(place(&push(None, 3, "c"), held).what, Placement::TooOld);
-        assert_eq!(place(&push(Some(3), 3, "c"), held).what, Placement::Conflict);
-        assert_eq!(place(&push(None, 4, "d"), held).what, Placement::Known);
-        let numbered = Held { pushes: true, ..held };
-        assert_eq!(place(&push(None, 3, "c"), numbered).what, Placement::TooOld);
+        let held = ReceivedState { digests: &digests, ..at(6) };
+        assert_eq!(classify(&push(None, 3, "c"), held).what, PushClass::TooOld);
+        assert_eq!(classify(&push(Some(3), 3, "c"), held).what, PushClass::Conflict);
+        assert_eq!(classify(&push(None, 4, "d"), held).what, PushClass::Known);
+        let numbered = ReceivedState { pushes: true, ..held };
+        assert_eq!(classify(&push(None, 3, "c"), numbered).what, PushClass::TooOld);
     }
 
     /// An operator takes out an update on its way; its number goes to the next; a copy of it arrives after all, late.
     #[test]
     fn late_unranged_copy_never_rewinds() {
         let digests: Vec<Digest> = "abcde".chars().map(digest).collect();
-        let held = Held { digests: &digests, ranges: true, ..at(6) };
-        assert_eq!(place(&push(None, 3, "x"), held).what, Placement::Conflict);
-        assert_eq!(place(&push(None, 3, "c"), held).what, Placement::Known);
+        let held = ReceivedState { digests: &digests, ranges: true, ..at(6) };
+        assert_eq!(classify(&push(None, 3, "x"), held).what, PushClass::Conflict);
+        assert_eq!(classify(&push(None, 3, "c"), held).what, PushClass::Known);
         // Nothing is gone back for: what follows is not taken again.
-        let newest = Placement::Take { fresh: vec![0], next: Seq(6), went_back: true };
-        assert_eq!(place(&push(None, 5, "x"), held).what, newest);
+        let newest = PushClass::Take { fresh: vec![0], next: Seq(6), sender_rewound: true };
+        assert_eq!(classify(&push(None, 5, "x"), held).what, newest);
         assert_eq!(
-            place(&push(None, 6, "f"), held).what,
-            Placement::Take { fresh: vec![0], next: Seq(7), went_back: false }
+            classify(&push(None, 6, "f"), held).what,
+            PushClass::Take { fresh: vec![0], next: Seq(7), sender_rewound: false }
         );
     }
 
     #[test]
     fn first_push_above_one_is_hole() {
-        assert_eq!(place(&push(None, 234_234, "a"), at(1)).what, Placement::Hole);
+        assert_eq!(classify(&push(None, 234_234, "a"), at(1)).what, PushClass::Hole);
         assert_eq!(
-            place(&push(None, 1, "a"), at(1)).what,
-            Placement::Take { fresh: vec![0], next: Seq(2), went_back: false }
+            classify(&push(None, 1, "a"), at(1)).what,
+            PushClass::Take { fresh: vec![0], next: Seq(2), sender_rewound: false }
         );
     }
 
@@ -395,9 +402,9 @@ mod tests {
         #[test]
         fn accepted_push_never_skips_hole(from in 0u64..12, seq in 0u64..12, ranged: bool, pushes: bool, letters in "[a-h]{0,6}") {
             let digests: Vec<Digest> = "abcde".chars().map(digest).collect();
-            let held = Held { digests: &digests, pushes, ..at(6) };
-            let placed = place(&push(ranged.then_some(from), seq, &letters), held);
-            if let Placement::Take { fresh, next, .. } = placed.what {
+            let held = ReceivedState { digests: &digests, pushes, ..at(6) };
+            let placed = classify(&push(ranged.then_some(from), seq, &letters), held);
+            if let PushClass::Take { fresh, next, .. } = placed.what {
                 let first = if placed.pushes { seq } else { seq + 1 - letters.len() as u64 };
                 proptest::prop_assert!(first <= 6 && next == Seq(seq + 1) && (placed.pushes || !fresh.is_empty()));
                 proptest::prop_assert!(fresh.windows(2).all(|pair| pair[0] < pair[1]));

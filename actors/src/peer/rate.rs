@@ -6,7 +6,7 @@ use crate::model::Millis;
 
 /// The bucket of one peer.
 #[derive(Debug, Clone)]
-pub struct Bucket {
+pub struct TokenBucket {
     /// Items per second; 0: unlimited.
     rate: u64,
     /// Capacity in thousandths of a token; a full request must fit.
@@ -17,7 +17,7 @@ pub struct Bucket {
     at: Millis,
 }
 
-impl Bucket {
+impl TokenBucket {
     /// Returns a full bucket for `rate` items per second, of which up to `batch` come in one request.
     pub fn new(rate: u32, batch: u32, now: Millis) -> Self {
         let holds = u64::from(rate.max(batch)) * 1000;
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn token_bucket_allows_burst_then_rate() {
-        let mut bucket = Bucket::new(10, 20, Millis(0));
+        let mut bucket = TokenBucket::new(10, 20, Millis(0));
         assert_eq!(bucket.take(Millis(0), 20), Ok(()));
         assert_eq!(bucket.take(Millis(0), 1), wait(100));
         assert_eq!(bucket.take(Millis(99), 1), wait(1));
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn token_bucket_refills_after_use() {
-        let mut bucket = Bucket::new(10, 20, Millis(0));
+        let mut bucket = TokenBucket::new(10, 20, Millis(0));
         assert!(bucket.is_full(Millis(0)));
         assert_eq!(bucket.take(Millis(0), 5), Ok(()));
         assert_eq!([0, 499, 500].map(|now| bucket.is_full(Millis(now))), [false, false, true]);
@@ -79,23 +79,23 @@ mod tests {
 
     #[test]
     fn token_bucket_capacity_is_bounded() {
-        let mut bucket = Bucket::new(10, 2, Millis(0));
+        let mut bucket = TokenBucket::new(10, 2, Millis(0));
         assert_eq!(bucket.take(Millis(1 << 40), 10), Ok(()));
         assert_eq!(bucket.take(Millis(1 << 40), 1), wait(100));
     }
 
     #[test]
     fn zero_items_or_rate_always_pass() {
-        let mut bucket = Bucket::new(1, 1, Millis(0));
+        let mut bucket = TokenBucket::new(1, 1, Millis(0));
         assert_eq!(bucket.take(Millis(0), 1), Ok(()));
         assert_eq!(bucket.take(Millis(0), 0), Ok(()));
-        let mut free = Bucket::new(0, 1, Millis(0));
+        let mut free = TokenBucket::new(0, 1, Millis(0));
         assert!((0..1000).all(|_| free.take(Millis(0), 1000).is_ok()));
     }
 
     #[test]
     fn token_bucket_survives_clock_rewind() {
-        let mut bucket = Bucket::new(10, 1, Millis(1_000_000));
+        let mut bucket = TokenBucket::new(10, 1, Millis(1_000_000));
         assert_eq!(bucket.take(Millis(1_000_000), 10), Ok(()));
         assert_eq!(bucket.take(Millis(0), 1), wait(100));
         assert_eq!(bucket.take(Millis(100), 1), Ok(()));
@@ -106,7 +106,7 @@ mod tests {
         fn token_bucket_never_exceeds_rate(
             rate in 1u32..50, batch in 1u32..50, asks in proptest::collection::vec((0u64..500, 0usize..60), 0..100),
         ) {
-            let mut bucket = Bucket::new(rate, batch, Millis(0));
+            let mut bucket = TokenBucket::new(rate, batch, Millis(0));
             let (mut now, mut passed) = (0, 0);
             for (pause, items) in asks {
                 now += pause;

@@ -1,18 +1,18 @@
 //! Logs state transitions of a peer: one line when trouble begins, changes, or ends.
 
-use crate::model::{Lasting, Millis, PeerState, ServerName};
-use crate::peer::machine::Machine;
+use crate::model::{Millis, PeerState, ServerName, ShortDuration};
+use crate::peer::machine::PeerMachine;
 
 /// The state of a peer that was last logged.
-pub(super) struct Told {
+pub(super) struct StateLogger {
     state: PeerState,
     /// Time at which the current trouble began.
     trouble: Millis,
 }
 
-impl Told {
+impl StateLogger {
     /// Returns a logger in the loaded state, because a state from before the restart was logged then.
-    pub(super) fn at_start(machine: &Machine) -> Self {
+    pub(super) fn at_start(machine: &PeerMachine) -> Self {
         Self { state: machine.state(), trouble: machine.status().since }
     }
 
@@ -23,7 +23,7 @@ impl Told {
 
     /// Logs a change of the peer's state or failures. Attempts during an outage go to the debug level only, because a
     /// thousand dead peers would flood the log; normal work does too.
-    pub(super) fn moved(&mut self, server: &ServerName, now: Millis, machine: &Machine) {
+    pub(super) fn log_transition(&mut self, server: &ServerName, now: Millis, machine: &PeerMachine) {
         let (to, failures) = (machine.state(), machine.failures());
         let at_work = |state| matches!(state, PeerState::Idle | PeerState::Sending);
         let told = self.state;
@@ -40,7 +40,7 @@ impl Told {
         }
         self.state = to;
         // In the words of the configuration, which the log's own form of a time is not.
-        let next = machine.status().next_attempt.map(|due| tracing::field::display(Lasting(now.until(due))));
+        let next = machine.status().next_attempt.map(|due| tracing::field::display(ShortDuration(now.until(due))));
         let error = || machine.last_error().unwrap_or("none");
         match (to, &next) {
             (PeerState::Suspended(cause), _) => {
@@ -57,7 +57,7 @@ impl Told {
                 tracing::info!(peer = %server, from = was, to = is, failures, next, reason, "peer changes state");
             }
             (_, None) => {
-                let lasted = Lasting(self.trouble.until(now));
+                let lasted = ShortDuration(self.trouble.until(now));
                 tracing::info!(peer = %server, from = was, to = is, %lasted, "peer is served again");
             }
         }

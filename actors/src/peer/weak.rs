@@ -6,7 +6,7 @@ use crate::model::{Edu, Millis};
 
 /// An ephemeral item for one peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fleeting {
+pub struct EphemeralItem {
     /// Key of the item: only the newest item of a key is kept. `None`: the item replaces no other.
     pub key: Option<String>,
     /// Expiry: the item is not sent after this time.
@@ -17,8 +17,8 @@ pub struct Fleeting {
 
 /// The bounded buffer of ephemeral items.
 #[derive(Debug, Clone, Default)]
-pub struct Ring {
-    items: VecDeque<Fleeting>,
+pub struct EphemeralBuffer {
+    items: VecDeque<EphemeralItem>,
 }
 
 /// How much a ring holds; beyond it the oldest goes.
@@ -30,9 +30,9 @@ pub struct RingLimits {
     pub bytes: u64,
 }
 
-impl Ring {
+impl EphemeralBuffer {
     /// One more, the newest.
-    pub fn push(&mut self, fleeting: Fleeting, limits: RingLimits) {
+    pub fn push(&mut self, fleeting: EphemeralItem, limits: RingLimits) {
         if fleeting.key.is_some() {
             self.items.retain(|other| other.key != fleeting.key);
         }
@@ -41,7 +41,7 @@ impl Ring {
     }
 
     /// Items come back that were taken and did not arrive: they are older than all that is here, and give way to it.
-    pub fn put_back(&mut self, taken: Vec<Fleeting>, limits: RingLimits) {
+    pub fn put_back(&mut self, taken: Vec<EphemeralItem>, limits: RingLimits) {
         for fleeting in taken.into_iter().rev() {
             let is_replaced = fleeting.key.is_some() && self.items.iter().any(|newer| newer.key == fleeting.key);
             if !is_replaced {
@@ -52,7 +52,7 @@ impl Ring {
     }
 
     fn trim(&mut self, limits: RingLimits) {
-        let size = |fleeting: &Fleeting| fleeting.edu.content.len() as u64;
+        let size = |fleeting: &EphemeralItem| fleeting.edu.content.len() as u64;
         let mut bytes: u64 = self.items.iter().map(size).sum();
         while self.items.len() > limits.items as usize || bytes > limits.bytes {
             let Some(oldest) = self.items.pop_front() else { return };
@@ -69,10 +69,10 @@ impl Ring {
     }
 
     /// Removes and returns up to `max` items that have not expired, and no more than fit into `bytes`.
-    pub fn take(&mut self, now: Millis, max: u32, bytes: u64) -> Vec<Fleeting> {
+    pub fn take(&mut self, now: Millis, max: u32, bytes: u64) -> Vec<EphemeralItem> {
         self.items.retain(|fleeting| fleeting.until > now);
         let mut size = 0;
-        let fits = |fleeting: &&Fleeting| {
+        let fits = |fleeting: &&EphemeralItem| {
             size += fleeting.edu.content.len() as u64;
             size <= bytes
         };
@@ -81,7 +81,7 @@ impl Ring {
     }
 
     /// Returns the latest expiry of all items.
-    pub fn until(&self) -> Option<Millis> {
+    pub fn latest_expiry(&self) -> Option<Millis> {
         self.items.iter().map(|fleeting| fleeting.until).max()
     }
 
@@ -97,13 +97,13 @@ mod tests {
 
     use super::*;
 
-    fn typing(key: Option<&str>, n: u64) -> Fleeting {
+    fn typing(key: Option<&str>, n: u64) -> EphemeralItem {
         let edu = Edu { kind: "typing".into(), content: Bytes::from(n.to_string()) };
-        Fleeting { key: key.map(str::to_owned), until: Millis(n * 10), edu }
+        EphemeralItem { key: key.map(str::to_owned), until: Millis(n * 10), edu }
     }
 
-    fn texts(taken: Vec<Fleeting>) -> Vec<String> {
-        let text = |fleeting: Fleeting| String::from_utf8(fleeting.edu.content.to_vec()).expect("digits");
+    fn texts(taken: Vec<EphemeralItem>) -> Vec<String> {
+        let text = |fleeting: EphemeralItem| String::from_utf8(fleeting.edu.content.to_vec()).expect("digits");
         taken.into_iter().map(text).collect()
     }
 
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn ephemeral_buffer_keeps_newest_per_key() {
-        let mut ring = Ring::default();
+        let mut ring = EphemeralBuffer::default();
         for fleeting in
             [typing(Some("a"), 1), typing(Some("b"), 2), typing(Some("a"), 3), typing(None, 4), typing(None, 5)]
         {
@@ -124,10 +124,10 @@ mod tests {
 
     #[test]
     fn expired_ephemeral_is_not_sent() {
-        let mut ring = Ring::default();
-        assert_eq!(ring.until(), None);
+        let mut ring = EphemeralBuffer::default();
+        assert_eq!(ring.latest_expiry(), None);
         (1..=4).for_each(|n| ring.push(typing(None, n), room_for(10)));
-        assert_eq!(ring.until(), Some(Millis(40)));
+        assert_eq!(ring.latest_expiry(), Some(Millis(40)));
         assert_eq!(texts(ring.take(Millis(20), 1, 99)), ["3"]);
         assert_eq!(texts(ring.take(Millis(20), 9, 99)), ["4"]);
         assert_eq!(texts(ring.take(Millis(20), 9, 99)), Vec::<String>::new());
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn ephemeral_fits_remaining_request_bytes() {
-        let mut ring = Ring::default();
+        let mut ring = EphemeralBuffer::default();
         (1..=4).for_each(|n| ring.push(typing(None, n), room_for(10)));
         assert_eq!(texts(ring.take(Millis(0), 9, 3)), ["1", "2", "3"]);
         assert_eq!(texts(ring.take(Millis(0), 9, 3)), ["4"]);
@@ -143,17 +143,17 @@ mod tests {
 
     #[test]
     fn bytes_bound_the_ring_too() {
-        let mut ring = Ring::default();
+        let mut ring = EphemeralBuffer::default();
         let limits = RingLimits { items: 10, bytes: 3 };
         (1..=5).for_each(|n| ring.push(typing(None, n), limits));
         assert_eq!(texts(ring.take(Millis(0), 10, 99)), ["3", "4", "5"]);
         ring.push(typing(None, 1_000), limits);
-        assert_eq!(ring.until(), None, "one that no request carries is not kept");
+        assert_eq!(ring.latest_expiry(), None, "one that no request carries is not kept");
     }
 
     #[test]
     fn returned_items_yield_to_newer() {
-        let mut ring = Ring::default();
+        let mut ring = EphemeralBuffer::default();
         for fleeting in [typing(Some("a"), 1), typing(None, 2), typing(Some("b"), 3)] {
             ring.push(fleeting, room_for(10));
         }
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn what_ends_before_date_is_dropped() {
-        let mut ring = Ring::default();
+        let mut ring = EphemeralBuffer::default();
         (1..=4).for_each(|n| ring.push(typing(None, n), room_for(10)));
         ring.keep_beyond(Millis(20));
         assert_eq!(texts(ring.take(Millis(0), 10, 99)), ["3", "4"]);

@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 use super::{ArchiveError, Task};
 use crate::model::{
-    ContextId, ContextRecord, Fate, Index, Millis, ParkedCode, ParkedWhat, PduRef, Seq, ServerName, SubmissionId,
+    ContextId, ContextRecord, DeadLetterReason, Index, Millis, ParkedCode, ParkedWhat, PduRef, Seq, ServerName,
+    SubmissionId,
 };
 
 /// The direction in which an item was going.
@@ -18,7 +19,7 @@ pub enum Direction {
 
 /// The key of a quarantined item or a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct QuarantineKey {
     /// Peer that the item came from or was for.
     pub server: ServerName,
     /// Direction of the item.
@@ -29,7 +30,7 @@ pub struct Place {
 
 /// The kind and identity of a quarantined item or a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum What {
+pub enum QuarantineItemKind {
     /// Inbound update with this sequence number.
     UpdateIn(Seq),
     /// Inbound PDU, with the fields that could be read.
@@ -47,14 +48,14 @@ pub enum What {
     PduOut(PduRef, ContextId),
 }
 
-impl What {
+impl QuarantineItemKind {
     /// Returns whether the item is a PDU.
     pub const fn is_pdu(&self) -> bool {
         matches!(self, Self::PduIn { .. } | Self::PduOut(..))
     }
 }
 
-impl From<ParkedWhat> for What {
+impl From<ParkedWhat> for QuarantineItemKind {
     fn from(what: ParkedWhat) -> Self {
         match what {
             ParkedWhat::Update(seq) => Self::UpdateIn(seq),
@@ -67,11 +68,11 @@ impl From<ParkedWhat> for What {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParkedRow {
     /// Key of the row.
-    pub place: Place,
+    pub place: QuarantineKey,
     /// Kind and identity of the item.
-    pub what: What,
+    pub what: QuarantineItemKind,
     /// Reason as a code.
-    pub code: Why,
+    pub code: QuarantineReason,
     /// Reason as a message.
     pub reason: String,
     /// Time at which the row was written.
@@ -86,11 +87,11 @@ pub struct ParkedRow {
 
 /// The reason for which an item was quarantined or became a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
+pub enum QuarantineReason {
     /// An inbound item was quarantined.
     Inbound(ParkedCode),
     /// An outbound item became a dead letter.
-    Outbound(Fate),
+    Outbound(DeadLetterReason),
 }
 
 /// A filter for quarantined items and dead letters.
@@ -107,7 +108,7 @@ pub struct ParkedFilter {
 /// One page of a walk: the rows found and the position to continue from. A page in the middle may be empty, because it
 /// is bounded by the rows it examines, not by those that match.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page<T, P> {
+pub struct InspectPage<T, P> {
     /// Rows that were found.
     pub rows: Vec<T>,
     /// Position after which the next page begins; `None` at the end.
@@ -145,7 +146,7 @@ pub struct ContextRow {
 }
 
 /// Reads for operators. Each call returns one bounded page and runs on a thread that may block.
-pub trait Inspect: Send + Sync + 'static {
+pub trait StoreInspector: Send + Sync + 'static {
     /// Returns items of a peer's outbox after `after`, in order, including acknowledged ones that are still kept.
     fn queued(&self, server: &ServerName, after: Index, limit: u32) -> Task<Result<Vec<QueuedItem>, ArchiveError>>;
 
@@ -157,22 +158,25 @@ pub trait Inspect: Send + Sync + 'static {
         server: &ServerName,
         after: Index,
         edges: Vec<Millis>,
-    ) -> Task<Result<Page<u64, Index>, ArchiveError>>;
+    ) -> Task<Result<InspectPage<u64, Index>, ArchiveError>>;
 
     /// Returns quarantined items and dead letters by server, direction and number, without their bytes: at most `limit`
     /// after `after`.
     fn parked(
         &self,
         filter: ParkedFilter,
-        after: Option<Place>,
+        after: Option<QuarantineKey>,
         limit: u32,
-    ) -> Task<Result<Page<ParkedRow, Place>, ArchiveError>>;
+    ) -> Task<Result<InspectPage<ParkedRow, QuarantineKey>, ArchiveError>>;
 
     /// Returns contexts by name: at most `limit` after `after`. The page ends earlier if its contexts have many rows to
     /// count.
-    fn contexts(&self, after: Option<ContextId>, limit: u32)
-    -> Task<Result<Page<ContextRow, ContextId>, ArchiveError>>;
+    fn contexts(
+        &self,
+        after: Option<ContextId>,
+        limit: u32,
+    ) -> Task<Result<InspectPage<ContextRow, ContextId>, ArchiveError>>;
 
     /// Returns one quarantined item or dead letter, with its bytes.
-    fn parked_row(&self, place: Place) -> Task<Result<Option<ParkedRow>, ArchiveError>>;
+    fn parked_row(&self, place: QuarantineKey) -> Task<Result<Option<ParkedRow>, ArchiveError>>;
 }

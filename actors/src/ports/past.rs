@@ -9,7 +9,7 @@ use crate::model::{ContextId, Millis, PduRef};
 
 /// The references that keep old PDUs from being pruned.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pinned {
+pub struct RetentionPins {
     /// PDUs delivered at this time or later must not be pruned: it is the time asked for, or the start of the feed.
     pub before: Millis,
     /// PDUs of our own delivered at this time or later must not be pruned: a queue holds more rows than were examined.
@@ -20,16 +20,16 @@ pub struct Pinned {
 
 /// The position of a walk through all contexts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WalkedTo {
+pub struct RetentionCursor {
     /// Context that the walk is in.
     pub context: ContextId,
     /// Position within the context.
-    pub walked: Walked,
+    pub walked: RetentionStep,
 }
 
 /// The position of a walk through the timeline of one context, in the order of delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Walked {
+pub enum RetentionStep {
     /// In the news, which is walked first, upwards from 1: after this position.
     News(i64),
     /// In the history, which is walked second, downwards from 0: after this position.
@@ -59,21 +59,21 @@ pub struct OldPage {
     /// PDUs of this page; more may follow an empty page.
     pub pdus: Vec<OldPdu>,
     /// Position to continue from; `None` at the end.
-    pub next: Option<WalkedTo>,
+    pub next: Option<RetentionCursor>,
 }
 
 /// Reads of committed rows for the retention job.
-pub trait Past: Send + Sync + 'static {
+pub trait RetentionScan: Send + Sync + 'static {
     /// Returns what keeps PDUs delivered before this time from being pruned. The result stays valid while it is used,
     /// because items queued or fed later name PDUs that are delivered later or count as delivered anew.
-    fn pinned(&self, before: Millis) -> Task<Result<Pinned, ArchiveError>>;
+    fn pinned(&self, before: Millis) -> Task<Result<RetentionPins, ArchiveError>>;
 
     /// Returns delivered PDUs older than `before` that are not heads, context by context: at most `limit`, and no more
     /// once they exceed `bytes`.
     fn old(
         &self,
         before: Millis,
-        after: Option<WalkedTo>,
+        after: Option<RetentionCursor>,
         limit: u32,
         bytes: u64,
     ) -> Task<Result<OldPage, ArchiveError>>;

@@ -5,25 +5,25 @@ use std::hash::Hash;
 
 use crate::limits::RestartLimits;
 use crate::model::Millis;
-use crate::supervise::crashes::Crashes;
+use crate::supervise::crashes::CrashHistory;
 
 /// The actors of one kind that the router has started, by key.
 #[derive(Debug)]
-pub(super) struct Directory<K> {
-    entries: HashMap<K, Entry>,
+pub(super) struct GenerationTable<K> {
+    entries: HashMap<K, DirectoryEntry>,
     generation: u64,
 }
 
 #[derive(Debug, Default)]
-struct Entry {
+struct DirectoryEntry {
     generation: u64,
     /// Crashes outside the guarded step; the actor itself records those inside it.
-    deaths: Crashes,
+    deaths: CrashHistory,
 }
 
 /// The action after the exit of an actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum AfterDeath {
+pub(super) enum ExitAction {
     /// Start a new actor, subject to the restart intensity.
     Respawn,
     /// Do nothing more: the actor stopped normally, and its entry was removed.
@@ -32,13 +32,13 @@ pub(super) enum AfterDeath {
     Nothing,
 }
 
-impl<K: Eq + Hash + Clone> Directory<K> {
+impl<K: Eq + Hash + Clone> GenerationTable<K> {
     pub(super) fn new() -> Self {
         Self { entries: HashMap::new(), generation: 0 }
     }
 
     /// Registers the start of an actor; returns its generation and its crash history.
-    pub(super) fn birth(&mut self, key: &K) -> (u64, Crashes) {
+    pub(super) fn register_start(&mut self, key: &K) -> (u64, CrashHistory) {
         self.generation += 1;
         let entry = self.entries.entry(key.clone()).or_default();
         entry.generation = self.generation;
@@ -47,23 +47,23 @@ impl<K: Eq + Hash + Clone> Directory<K> {
 
     /// Registers the exit of an actor. An actor that stopped normally is removed, so that a stopped context costs no
     /// memory.
-    pub(super) fn death(
+    pub(super) fn register_exit(
         &mut self,
         key: &K,
         generation: u64,
         crashed: bool,
         now: Millis,
         limits: RestartLimits,
-    ) -> AfterDeath {
+    ) -> ExitAction {
         let Some(entry) = self.entries.get_mut(key).filter(|entry| entry.generation == generation) else {
-            return AfterDeath::Nothing;
+            return ExitAction::Nothing;
         };
         if !crashed {
             self.entries.remove(key);
-            return AfterDeath::Gone;
+            return ExitAction::Gone;
         }
         entry.deaths.note(now, limits);
-        AfterDeath::Respawn
+        ExitAction::Respawn
     }
 
     /// Returns whether this generation is the running one.
@@ -78,7 +78,7 @@ mod tests {
 
     use super::*;
     use crate::model::ServerName;
-    use crate::supervise::crashes::Verdict;
+    use crate::supervise::crashes::RestartDecision;
 
     const LIMITS: RestartLimits = RestartLimits { max: 2, period: Duration::from_secs(60) };
 
@@ -88,23 +88,23 @@ mod tests {
 
     #[test]
     fn late_exit_spares_successor() {
-        let mut directory = Directory::new();
-        let (first, _) = directory.birth(&red());
-        assert_eq!(directory.death(&red(), first, true, Millis(0), LIMITS), AfterDeath::Respawn);
-        let (second, _) = directory.birth(&red());
-        assert_eq!(directory.death(&red(), first, true, Millis(0), LIMITS), AfterDeath::Nothing);
+        let mut directory = GenerationTable::new();
+        let (first, _) = directory.register_start(&red());
+        assert_eq!(directory.register_exit(&red(), first, true, Millis(0), LIMITS), ExitAction::Respawn);
+        let (second, _) = directory.register_start(&red());
+        assert_eq!(directory.register_exit(&red(), first, true, Millis(0), LIMITS), ExitAction::Nothing);
         assert!(directory.is_current(&red(), second) && !directory.is_current(&red(), first));
-        assert_eq!(directory.death(&red(), second, false, Millis(0), LIMITS), AfterDeath::Gone);
+        assert_eq!(directory.register_exit(&red(), second, false, Millis(0), LIMITS), ExitAction::Gone);
     }
 
     #[test]
     fn unguarded_exits_count_as_crashes() {
-        let mut directory = Directory::new();
+        let mut directory = GenerationTable::new();
         for _ in 0..3 {
-            let (generation, _) = directory.birth(&red());
-            directory.death(&red(), generation, true, Millis(0), LIMITS);
+            let (generation, _) = directory.register_start(&red());
+            directory.register_exit(&red(), generation, true, Millis(0), LIMITS);
         }
-        let (_, mut book) = directory.birth(&red());
-        assert_eq!(book.verdict(Millis(0), LIMITS), Verdict::GiveUp);
+        let (_, mut book) = directory.register_start(&red());
+        assert_eq!(book.verdict(Millis(0), LIMITS), RestartDecision::GiveUp);
     }
 }

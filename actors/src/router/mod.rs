@@ -18,19 +18,19 @@ use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Supervisor};
 use tokio::sync::oneshot;
 
 use crate::change::Change;
-use crate::congestion::{Congestion, Overload};
+use crate::congestion::{Congestion, OverloadMonitor};
 use crate::context::shell::ContextActor;
 use crate::context::{ContextHandle, Doors, WeakContext};
 use crate::model::{ContextId, FeedItem, Refusal, ServerName};
 use crate::peer::WeakPeer;
-use crate::ports::{Ports, Urgency};
-pub use crate::routes::Routes;
-use crate::routes::{Asks, FindContext, StartPeer};
+use crate::ports::{CommitPriority, Ports};
+pub use crate::routes::ActorRegistry;
+use crate::routes::{FindContext, RouterRecipients, StartPeer};
 use crate::supervise::again::until_read;
-use crate::supervise::lifeline::LifeLine;
-use crate::supervise::post::post;
-use crate::supervise::task::{Isolated, isolated};
-use directory::{AfterDeath, Directory};
+use crate::supervise::lifeline::ExitMonitor;
+use crate::supervise::post::send_unbounded;
+use crate::supervise::task::{IsolatedTask, spawn_abortable};
+use directory::{ExitAction, GenerationTable};
 
 /// Interval between the starts of actors with pending work when the process starts.
 const BOOT_STEP: Duration = Duration::from_millis(50);
@@ -38,14 +38,14 @@ const BOOT_STEP: Duration = Duration::from_millis(50);
 const BOOT_SPREAD: Duration = Duration::from_secs(120);
 
 /// An actor that is stopping.
-struct Leaving<W> {
+struct StoppingActor<W> {
     /// Weak handle that revives the actor while it still runs.
     last: W,
     /// Lookups that wait until the actor has stopped.
     waiting: Vec<oneshot::Sender<()>>,
 }
 
-impl<W> Leaving<W> {
+impl<W> StoppingActor<W> {
     fn new(last: W) -> Self {
         Self { last, waiting: vec![] }
     }
@@ -64,55 +64,55 @@ impl<W> Leaving<W> {
 /// The root of supervision. Its own panic ends the process, because a restarted router would not know which actors run.
 pub struct Router {
     ports: Arc<Ports>,
-    routes: Routes,
-    peers: Directory<ServerName>,
-    contexts: Directory<ContextId>,
+    routes: ActorRegistry,
+    peers: GenerationTable<ServerName>,
+    contexts: GenerationTable<ContextId>,
     /// Contexts that are stopping. No second actor of the same context starts before the first has stopped.
-    leaving: HashMap<ContextId, Leaving<WeakContext>>,
+    leaving: HashMap<ContextId, StoppingActor<WeakContext>>,
     /// Peers that are stopping, in the same way.
-    peers_leaving: HashMap<ServerName, Leaving<WeakPeer>>,
+    peers_leaving: HashMap<ServerName, StoppingActor<WeakPeer>>,
     /// Address of the router, which the monitors of peers report to.
-    me: OnceCell<Arc<Addr<Self>>>,
-    booting: Option<Isolated>,
-    overload: Arc<Overload>,
-    watching: Option<Isolated>,
+    own_address: OnceCell<Arc<Addr<Self>>>,
+    booting: Option<IsolatedTask>,
+    overload: Arc<OverloadMonitor>,
+    watching: Option<IsolatedTask>,
     #[expect(dead_code, reason = "held for its drop, which ends the process")]
-    lifeline: LifeLine,
+    lifeline: ExitMonitor,
 }
 
 impl Router {
     /// Starts a router on this thread. `gone` is called when it ends, with whether a panic ended it.
-    pub fn launch(ports: Ports, routes: &Routes, gone: impl FnOnce(bool) + Send + 'static) {
-        let overload = Arc::new(Overload::new(&ports));
+    pub fn launch(ports: Ports, routes: &ActorRegistry, gone: impl FnOnce(bool) + Send + 'static) {
+        let overload = Arc::new(OverloadMonitor::new(&ports));
         let router = Self {
             ports: Arc::new(ports),
             overload: overload.clone(),
             watching: None,
             routes: routes.clone(),
-            peers: Directory::new(),
-            contexts: Directory::new(),
+            peers: GenerationTable::new(),
+            contexts: GenerationTable::new(),
             leaving: HashMap::new(),
             peers_leaving: HashMap::new(),
-            me: OnceCell::new(),
+            own_address: OnceCell::new(),
             booting: None,
-            lifeline: LifeLine::new(gone),
+            lifeline: ExitMonitor::new(gone),
         };
         let router = router.start();
         let (peer, context, start) = (router.clone().recipient(), router.clone().recipient(), router.recipient());
-        routes.attach(Asks { peer, context, start }, overload);
+        routes.attach(RouterRecipients { peer, context, start }, overload);
     }
 
     fn find_context(&mut self, ctx: &Context<Self>, context: &ContextId) -> Result<Arc<ContextHandle>, Refusal> {
         if let Some(handle) = self.routes.published_context(context) {
             return Ok(handle);
         }
-        let fence = self.ports.ownership.claim_context(context).ok_or_else(elsewhere)?;
+        let fence = self.ports.ownership.claim_context(context).ok_or_else(not_owned)?;
         let limits = self.ports.roster.contexts();
-        let (generation, deaths) = self.contexts.birth(context);
-        let (router, key) = (ctx.address(), Key::Context(context.clone()));
-        let lifeline = LifeLine::new(move |crashed| post(&router, Down { key, generation, crashed }));
+        let (generation, deaths) = self.contexts.register_start(context);
+        let (router, key) = (ctx.address(), ActorKey::Context(context.clone()));
+        let lifeline = ExitMonitor::new(move |crashed| send_unbounded(&router, ActorDown { key, generation, crashed }));
         let (router, idle) = (ctx.address(), context.clone());
-        let on_quiet = Box::new(move || post(&router, Idle { context: idle.clone(), generation }));
+        let on_quiet = Box::new(move || send_unbounded(&router, ActorIdle { context: idle.clone(), generation }));
         let doors = Doors::new(&limits);
         let (ports, routes) = (Ports::clone(&self.ports), self.routes.clone());
         let actor = ContextActor::new(context.clone(), limits, ports, routes, fence, deaths, on_quiet, lifeline);
@@ -132,7 +132,7 @@ impl Router {
         let mut bounds = self.ports.archive.feed_bounds();
         let watch = async move {
             let mut state = overload.subscribe();
-            post(&address, Congested(*state.borrow_and_update()));
+            send_unbounded(&address, OverloadChanged(*state.borrow_and_update()));
             loop {
                 let reached = *bounds.borrow_and_update();
                 overload.feed(reached);
@@ -143,7 +143,7 @@ impl Router {
                     // measured above.
                     biased;
                     changed = state.changed() => match changed {
-                        Ok(()) => post(&address, Congested(*state.borrow_and_update())),
+                        Ok(()) => send_unbounded(&address, OverloadChanged(*state.borrow_and_update())),
                         Err(_closed) => return,
                     },
                     changed = bounds.changed() => if changed.is_err() {
@@ -153,30 +153,30 @@ impl Router {
                 }
             }
         };
-        self.watching = Some(isolated(watch, |_| {}));
+        self.watching = Some(spawn_abortable(watch, |_| {}));
     }
 }
 
 /// The overload state has changed.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Congested(Congestion);
+struct OverloadChanged(Congestion);
 
-impl Handler<Congested> for Router {
+impl Handler<OverloadChanged> for Router {
     type Result = ();
 
-    fn handle(&mut self, Congested(now): Congested, _: &mut Context<Self>) {
+    fn handle(&mut self, OverloadChanged(now): OverloadChanged, _: &mut Context<Self>) {
         self.routes.tell_intake();
-        let told = self.overload.take_news(now);
+        let told = self.overload.take_transitions(now);
         let Some(fence) = self.ports.ownership.claim_feed().filter(|_| !told.is_empty()) else { return };
-        let notice = |text| Change::Fed(FeedItem::Notice { text, server: None });
-        drop(self.ports.journal.submit(fence, told.into_iter().map(notice).collect(), Urgency::Now));
+        let notice = |text| Change::FeedAppended(FeedItem::Notice { text, server: None });
+        drop(self.ports.journal.submit(fence, told.into_iter().map(notice).collect(), CommitPriority::Now));
     }
 }
 
 /// Returns the refusal for an actor that another process owns; that process must be asked.
-fn elsewhere() -> Refusal {
-    Refusal::Busy { limit: "ownership", value: 0, wait: Duration::from_secs(1) }
+fn not_owned() -> Refusal {
+    Refusal::LimitReached { limit: "ownership", value: 0, wait: Duration::from_secs(1) }
 }
 
 impl Actor for Router {
@@ -189,8 +189,8 @@ impl Actor for Router {
         let (archive, address) = (self.ports.archive.clone(), ctx.address());
         let listed = self.ports.roster.listed();
         let boot = async move {
-            let behind = until_read("peers with work", || archive.peers_behind(listed.clone())).await;
-            let holding = until_read("contexts with work", || archive.contexts_holding()).await;
+            let behind = until_read("peers with work", || archive.peers_with_backlog(listed.clone())).await;
+            let holding = until_read("contexts with work", || archive.contexts_with_held_pdus()).await;
             let count = u32::try_from(behind.len() + holding.len()).unwrap_or(u32::MAX).max(1);
             let step = BOOT_STEP.min(BOOT_SPREAD / count);
             // Dates, not pauses: a timer rounds up to its millisecond, and thousands of pauses would add that up.
@@ -198,14 +198,14 @@ impl Actor for Router {
             let mut dates = (0u32..).map(|place| begin + step * place);
             for server in behind {
                 tokio::time::sleep_until(dates.next().unwrap_or(begin)).await;
-                post(&address, StartPeer { server, woken: None });
+                send_unbounded(&address, StartPeer { server, woken: None });
             }
             for context in holding {
                 tokio::time::sleep_until(dates.next().unwrap_or(begin)).await;
-                post(&address, StartContext(context));
+                send_unbounded(&address, StartContext(context));
             }
         };
-        self.booting = Some(isolated(boot, |_| {}));
+        self.booting = Some(spawn_abortable(boot, |_| {}));
     }
 }
 
@@ -251,28 +251,28 @@ impl Handler<StartContext> for Router {
 /// A context has been idle for a while.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Idle {
+struct ActorIdle {
     context: ContextId,
     generation: u64,
 }
 
-impl Handler<Idle> for Router {
+impl Handler<ActorIdle> for Router {
     type Result = ();
 
     /// Withdraws the context. Its actor stops when the last handle is dropped, and holders may use it until then; no
     /// second actor starts before it has stopped.
-    fn handle(&mut self, idle: Idle, _: &mut Context<Self>) {
+    fn handle(&mut self, idle: ActorIdle, _: &mut Context<Self>) {
         if self.contexts.is_current(&idle.context, idle.generation)
             && let Some(handle) = self.routes.published_context(&idle.context)
         {
             self.routes.withdraw_context(&idle.context);
-            self.leaving.insert(idle.context, Leaving::new(handle.downgrade()));
+            self.leaving.insert(idle.context, StoppingActor::new(handle.downgrade()));
         }
     }
 }
 
 /// The key of an actor.
-enum Key {
+enum ActorKey {
     Peer(ServerName),
     Context(ContextId),
 }
@@ -280,28 +280,28 @@ enum Key {
 /// An actor has exited.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Down {
-    key: Key,
+struct ActorDown {
+    key: ActorKey,
     generation: u64,
     crashed: bool,
 }
 
-impl Handler<Down> for Router {
+impl Handler<ActorDown> for Router {
     type Result = ();
 
-    fn handle(&mut self, down: Down, ctx: &mut Context<Self>) {
+    fn handle(&mut self, down: ActorDown, ctx: &mut Context<Self>) {
         let (now, generation, crashed) = (self.ports.clock.now(), down.generation, down.crashed);
         match down.key {
-            Key::Peer(server) => self.peer_down(ctx, &server, generation, crashed, now),
-            Key::Context(context) => {
+            ActorKey::Peer(server) => self.peer_down(ctx, &server, generation, crashed, now),
+            ActorKey::Context(context) => {
                 let limits = self.ports.roster.contexts().restarts;
-                let after = self.contexts.death(&context, generation, crashed, now, limits);
-                if after != AfterDeath::Nothing {
+                let after = self.contexts.register_exit(&context, generation, crashed, now, limits);
+                if after != ExitAction::Nothing {
                     self.routes.withdraw_context(&context);
                     // Dropping the entry wakes the waiting lookups, which then look the context up again.
                     self.leaving.remove(&context);
                 }
-                if after == AfterDeath::Respawn {
+                if after == ExitAction::Respawn {
                     tracing::error!(%context, "the context's actor died outside its guard; another is started");
                     if let Err(refusal) = self.find_context(ctx, &context) {
                         tracing::error!(%context, %refusal, "the context's actor cannot be started");

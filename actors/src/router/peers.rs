@@ -14,15 +14,15 @@ use std::time::Duration;
 
 use actix::{AsyncContext, Context, Handler, Supervisor};
 
-use super::{AfterDeath, Down, Key, Leaving, Router, elsewhere};
+use super::{ActorDown, ActorKey, ExitAction, Router, StoppingActor, not_owned};
 use crate::limits::PeerLimits;
 use crate::model::{Millis, Refusal, ServerName};
 use crate::peer::shell::PeerActor;
-use crate::peer::{Door, PeerHandle};
-use crate::routes::{FindPeer, Need, RESIDENT_MAX, StartPeer};
-use crate::supervise::lifeline::LifeLine;
-use crate::supervise::post::post;
-use crate::supervise::task::detached;
+use crate::peer::{PeerHandle, PeerShared};
+use crate::routes::{FindPeer, LookupPurpose, RESIDENT_MAX, StartPeer};
+use crate::supervise::lifeline::ExitMonitor;
+use crate::supervise::post::send_unbounded;
+use crate::supervise::task::spawn_detached;
 
 /// Time after which a refused lookup should retry: a slot becomes free when a queue has drained.
 const ROOM_WAIT: Duration = Duration::from_secs(5);
@@ -31,7 +31,7 @@ const ROOM_WAIT: Duration = Duration::from_secs(5);
 const SPARE: usize = 64;
 
 /// The result of a lookup.
-enum Found {
+enum PeerLookup {
     Here(Arc<PeerHandle>),
     /// The actor is stopping and cannot be revived.
     Leaving,
@@ -39,27 +39,32 @@ enum Found {
 }
 
 impl Router {
-    fn look_for(&mut self, server: &ServerName) -> Found {
+    fn lookup_peer(&mut self, server: &ServerName) -> PeerLookup {
         if let Some(handle) = self.routes.published_peer(server) {
-            return Found::Here(handle);
+            return PeerLookup::Here(handle);
         }
-        let Some(leaving) = self.peers_leaving.get(server) else { return Found::Nowhere };
-        let Some(handle) = leaving.last.revive() else { return Found::Leaving };
+        let Some(leaving) = self.peers_leaving.get(server) else { return PeerLookup::Nowhere };
+        let Some(handle) = leaving.last.revive() else { return PeerLookup::Leaving };
         self.peers_leaving.remove(server);
         self.routes.publish_peer(server.clone(), handle.clone());
-        Found::Here(handle)
+        PeerLookup::Here(handle)
     }
 
     /// Starts the actor of a peer that has none.
-    fn begin_peer(&mut self, ctx: &Context<Self>, server: &ServerName, need: Need) -> Result<Arc<PeerHandle>, Refusal> {
+    fn admit_peer(
+        &mut self,
+        ctx: &Context<Self>,
+        server: &ServerName,
+        need: LookupPurpose,
+    ) -> Result<Arc<PeerHandle>, Refusal> {
         let limits = self.ports.roster.limits(server).ok_or_else(|| Refusal::UnknownPeer(server.clone()))?;
         self.make_room(need)?;
-        self.bear_peer(ctx, server, &limits)
+        self.spawn_peer(ctx, server, &limits)
     }
 
     /// Start the actor of a server for which something waits, listed or not.
     fn begin_work(&mut self, ctx: &Context<Self>, server: &ServerName) -> Result<Arc<PeerHandle>, Refusal> {
-        self.make_room(Need::Work)?;
+        self.make_room(LookupPurpose::Deliver)?;
         let limits = self.limits_of(server);
         if !limits.listed {
             tracing::warn!(
@@ -68,7 +73,7 @@ impl Router {
                  is listed again"
             );
         }
-        self.bear_peer(ctx, server, &limits)
+        self.spawn_peer(ctx, server, &limits)
     }
 
     /// The limits of a server, listed or not.
@@ -76,37 +81,37 @@ impl Router {
         self.ports.roster.limits(server).unwrap_or_else(|| self.ports.roster.unlisted())
     }
 
-    fn make_room(&mut self, need: Need) -> Result<(), Refusal> {
+    fn make_room(&mut self, need: LookupPurpose) -> Result<(), Refusal> {
         let max = self.ports.roster.peers_resident_max();
         let most = usize::try_from(max).unwrap_or(usize::MAX);
         let excess = (self.routes.peers_resident() + 1).saturating_sub(most);
         if excess == 0 {
             return Ok(());
         }
-        if need != Need::Look {
-            for (server, handle) in self.routes.put_out(self.ports.clock.now(), excess + most / SPARE) {
+        if need != LookupPurpose::Inspect {
+            for (server, handle) in self.routes.evict_idle(self.ports.clock.now(), excess + most / SPARE) {
                 tracing::debug!(peer = %server, "the peer has nothing to do and leaves memory");
-                self.peers_leaving.insert(server, Leaving::new(handle.downgrade()));
+                self.peers_leaving.insert(server, StoppingActor::new(handle.downgrade()));
             }
         }
-        if need == Need::Work || self.routes.peers_resident() < most {
+        if need == LookupPurpose::Deliver || self.routes.peers_resident() < most {
             return Ok(());
         }
-        Err(Refusal::Busy { limit: RESIDENT_MAX, value: max.into(), wait: ROOM_WAIT })
+        Err(Refusal::LimitReached { limit: RESIDENT_MAX, value: max.into(), wait: ROOM_WAIT })
     }
 
-    fn bear_peer(
+    fn spawn_peer(
         &mut self,
         ctx: &Context<Self>,
         server: &ServerName,
         limits: &Arc<PeerLimits>,
     ) -> Result<Arc<PeerHandle>, Refusal> {
-        let fence = self.ports.ownership.claim(server).ok_or_else(elsewhere)?;
-        let (generation, deaths) = self.peers.birth(server);
-        let router = self.me.get_or_init(|| Arc::new(ctx.address())).clone();
-        let key = Key::Peer(server.clone());
-        let lifeline = LifeLine::new(move |crashed| post(&router, Down { key, generation, crashed }));
-        let door = Arc::new(Door::new(server.clone(), limits.clone()));
+        let fence = self.ports.ownership.claim(server).ok_or_else(not_owned)?;
+        let (generation, deaths) = self.peers.register_start(server);
+        let router = self.own_address.get_or_init(|| Arc::new(ctx.address())).clone();
+        let key = ActorKey::Peer(server.clone());
+        let lifeline = ExitMonitor::new(move |crashed| send_unbounded(&router, ActorDown { key, generation, crashed }));
+        let door = Arc::new(PeerShared::new(server.clone(), limits.clone()));
         let (ports, routes) = (self.ports.clone(), self.routes.clone());
         let actor =
             PeerActor::new(server.clone(), limits.clone(), ports, routes, fence, door.clone(), deaths, lifeline);
@@ -117,7 +122,7 @@ impl Router {
     }
 
     fn peer_gone(&mut self, server: &ServerName) -> impl Future<Output = ()> + 'static {
-        let gone = self.peers_leaving.get_mut(server).map(Leaving::gone);
+        let gone = self.peers_leaving.get_mut(server).map(StoppingActor::gone);
         async move {
             if let Some(gone) = gone {
                 gone.await;
@@ -134,14 +139,14 @@ impl Router {
         now: Millis,
     ) {
         let limits = self.limits_of(server);
-        let after = self.peers.death(server, generation, crashed, now, limits.restarts);
-        if after == AfterDeath::Respawn {
+        let after = self.peers.register_exit(server, generation, crashed, now, limits.restarts);
+        if after == ExitAction::Respawn {
             tracing::error!(peer = %server, "the peer's actor died outside its guard; another is started");
-            if let Err(refusal) = self.bear_peer(ctx, server, &limits) {
+            if let Err(refusal) = self.spawn_peer(ctx, server, &limits) {
                 tracing::error!(peer = %server, %refusal, "the peer's actor cannot be started");
             }
         }
-        if after != AfterDeath::Nothing {
+        if after != ExitAction::Nothing {
             // Dropping the entry wakes the waiting lookups, which then look the peer up again.
             self.peers_leaving.remove(server);
         }
@@ -152,24 +157,24 @@ impl Handler<StartPeer> for Router {
     type Result = ();
 
     fn handle(&mut self, StartPeer { server, woken }: StartPeer, ctx: &mut Context<Self>) {
-        match self.look_for(&server) {
+        match self.lookup_peer(&server) {
             // The actor was running already or has been revived, so it has not read the new rows of the outbox: notify
             // it.
-            Found::Here(handle) => {
+            PeerLookup::Here(handle) => {
                 if let Some(woken) = woken {
                     handle.wake(woken);
                 }
             }
-            Found::Nowhere => {
+            PeerLookup::Nowhere => {
                 if let Err(refusal) = self.begin_work(ctx, &server) {
                     tracing::warn!(peer = %server, %refusal, "there is work for a peer that cannot be started");
                 }
             }
-            Found::Leaving => {
+            PeerLookup::Leaving => {
                 let (gone, router) = (self.peer_gone(&server), ctx.address());
-                detached(async move {
+                spawn_detached(async move {
                     gone.await;
-                    post(&router, StartPeer { server, woken });
+                    send_unbounded(&router, StartPeer { server, woken });
                 });
             }
         }
@@ -180,10 +185,10 @@ impl Handler<FindPeer> for Router {
     type Result = actix::Response<Result<Arc<PeerHandle>, Refusal>>;
 
     fn handle(&mut self, FindPeer { server, need }: FindPeer, ctx: &mut Context<Self>) -> Self::Result {
-        match self.look_for(&server) {
-            Found::Here(handle) => actix::Response::reply(Ok(handle)),
-            Found::Nowhere => actix::Response::reply(self.begin_peer(ctx, &server, need)),
-            Found::Leaving => {
+        match self.lookup_peer(&server) {
+            PeerLookup::Here(handle) => actix::Response::reply(Ok(handle)),
+            PeerLookup::Nowhere => actix::Response::reply(self.admit_peer(ctx, &server, need)),
+            PeerLookup::Leaving => {
                 let (gone, router) = (self.peer_gone(&server), ctx.address());
                 let again: Pin<Box<dyn Future<Output = _>>> = Box::pin(async move {
                     gone.await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::model::Lasting;
+use crate::model::ShortDuration;
 use crate::ports::ArchiveError;
 
 /// The pause after the first failed read; it doubles ...
@@ -22,7 +22,7 @@ where
     loop {
         match read().await {
             Ok(found) => return found,
-            Err(error) => tracing::error!(%error, what, again_after = %Lasting(pause), "the store is read again"),
+            Err(error) => tracing::error!(%error, what, again_after = %ShortDuration(pause), "the store is read again"),
         }
         sleep(pause).await;
         pause = (pause * 2).min(PAUSE_MAX);

@@ -10,12 +10,12 @@ use actix::{Actor, AsyncContext, Context, SpawnHandle};
 
 /// A slot that holds at most one pending timer.
 #[derive(Debug, Default)]
-pub struct Alarm {
+pub struct TimerSlot {
     epoch: u64,
     pending: Option<SpawnHandle>,
 }
 
-impl Alarm {
+impl TimerSlot {
     /// Replace whatever is pending: `fire` is called with the new epoch after `delay`.
     #[expect(clippy::disallowed_methods, reason = "this is where the ban is lifted: an epoch tells what was cancelled")]
     pub fn arm<A>(&mut self, ctx: &mut Context<A>, delay: Duration, fire: fn(&mut A, &mut Context<A>, u64))

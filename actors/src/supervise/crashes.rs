@@ -12,20 +12,20 @@ const DELAY_FIRST: Duration = Duration::from_secs(2);
 
 /// The crashes of one actor within the period.
 #[derive(Debug, Clone, Default)]
-pub struct Crashes {
+pub struct CrashHistory {
     times: VecDeque<Millis>,
 }
 
 /// The decision about a starting actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RestartDecision {
     /// Load the actor after this delay.
     Load(Duration),
     /// Load the actor as faulty, because it crashed too often.
     GiveUp,
 }
 
-impl Crashes {
+impl CrashHistory {
     /// Records a crash at this time.
     pub fn note(&mut self, now: Millis, limits: RestartLimits) {
         self.times.push_back(now);
@@ -41,17 +41,17 @@ impl Crashes {
     }
 
     /// Decides how the actor starts now, from the crashes within the period.
-    pub fn verdict(&mut self, now: Millis, limits: RestartLimits) -> Verdict {
+    pub fn verdict(&mut self, now: Millis, limits: RestartLimits) -> RestartDecision {
         let period = u64::try_from(limits.period.as_millis()).unwrap_or(u64::MAX);
         self.times.retain(|&time| now.since(time) <= period);
         if self.times.len() > limits.max as usize {
-            return Verdict::GiveUp;
+            return RestartDecision::GiveUp;
         }
         let delay = match self.times.len() {
             0 | 1 => Duration::ZERO,
             n => DELAY_FIRST * 2u32.saturating_pow(u32::try_from(n - 2).unwrap_or(u32::MAX).min(16)),
         };
-        Verdict::Load(delay)
+        RestartDecision::Load(delay)
     }
 }
 
@@ -63,14 +63,14 @@ mod tests {
 
     #[test]
     fn crash_loop_slows_and_ends() {
-        let mut crashes = Crashes::default();
+        let mut crashes = CrashHistory::default();
         let mut now = Millis(0);
         let mut loads = vec![];
         loop {
             crashes.note(now, LIMITS);
             match crashes.verdict(now, LIMITS) {
-                Verdict::Load(delay) => now = now.after(delay),
-                Verdict::GiveUp => break,
+                RestartDecision::Load(delay) => now = now.after(delay),
+                RestartDecision::GiveUp => break,
             }
             loads.push(now.0 / 1000);
         }
@@ -79,11 +79,11 @@ mod tests {
 
     #[test]
     fn rare_crashes_never_add_up() {
-        let mut crashes = Crashes::default();
+        let mut crashes = CrashHistory::default();
         for n in 0..100 {
             let now = Millis(n * 61_000);
             crashes.note(now, LIMITS);
-            assert_eq!(crashes.verdict(now, LIMITS), Verdict::Load(Duration::ZERO));
+            assert_eq!(crashes.verdict(now, LIMITS), RestartDecision::Load(Duration::ZERO));
             assert!(crashes.over_at(LIMITS) > now && crashes.over_at(LIMITS) <= Millis((n + 1) * 61_000));
         }
     }

@@ -6,18 +6,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// The message of a step that panicked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Panicked(pub String);
+pub struct StepPanicked(pub String);
 
 /// Runs a step and converts its panic into an error.
 ///
-/// Unwind safety is asserted because of what the caller does with a [`Panicked`]: it drops everything that the step may
+/// Unwind safety is asserted because of what the caller does with a [`StepPanicked`]: it drops everything that the step may
 /// have left half done, and reloads it from the store.
-pub fn guard<T>(step: impl FnOnce() -> T) -> Result<T, Panicked> {
-    catch_unwind(AssertUnwindSafe(step)).map_err(|payload| Panicked(words(payload.as_ref())))
+pub fn guard<T>(step: impl FnOnce() -> T) -> Result<T, StepPanicked> {
+    catch_unwind(AssertUnwindSafe(step)).map_err(|payload| StepPanicked(panic_message(payload.as_ref())))
 }
 
 /// Returns the message of a panic, if it has one.
-pub fn words(payload: &(dyn Any + Send)) -> String {
+pub fn panic_message(payload: &(dyn Any + Send)) -> String {
     payload
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())
@@ -32,6 +32,6 @@ mod tests {
     #[test]
     fn panic_becomes_message() {
         assert_eq!(guard(|| 1), Ok(1));
-        assert_eq!(guard(|| -> u8 { panic!("seq {} lost", 7) }), Err(Panicked("seq 7 lost".into())));
+        assert_eq!(guard(|| -> u8 { panic!("seq {} lost", 7) }), Err(StepPanicked("seq 7 lost".into())));
     }
 }

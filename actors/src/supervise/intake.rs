@@ -13,7 +13,7 @@ use crate::model::Refusal;
 
 /// The admission limit of one actor.
 #[derive(Debug, Clone)]
-pub struct Intake {
+pub struct AdmissionLimit {
     permits: Arc<Semaphore>,
     max: u32,
     key: &'static str,
@@ -21,13 +21,13 @@ pub struct Intake {
 
 /// The right to have a request in an actor's mailbox. It is dropped when the request is finished.
 #[derive(Debug)]
-pub struct Permit(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+pub struct AdmissionPermit(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
 
 /// Time after which a refused caller should retry: one second is the smallest unit of the dialects, and a mailbox
 /// drains sooner.
 const WAIT: Duration = Duration::from_secs(1);
 
-impl Intake {
+impl AdmissionLimit {
     /// Returns a limit of `max` concurrent requests; `key` is its configuration key.
     pub fn new(key: &'static str, max: u32) -> Self {
         Self { permits: Arc::new(Semaphore::new(max as usize)), max, key }
@@ -39,9 +39,9 @@ impl Intake {
     }
 
     /// Takes a permit, or refuses the request if none is left.
-    pub fn enter(&self) -> Result<Permit, Refusal> {
-        let busy = |_| Refusal::Busy { limit: self.key, value: u64::from(self.max), wait: WAIT };
-        self.permits.clone().try_acquire_owned().map(Permit).map_err(busy)
+    pub fn enter(&self) -> Result<AdmissionPermit, Refusal> {
+        let busy = |_| Refusal::LimitReached { limit: self.key, value: u64::from(self.max), wait: WAIT };
+        self.permits.clone().try_acquire_owned().map(AdmissionPermit).map_err(busy)
     }
 }
 
@@ -51,11 +51,11 @@ mod tests {
 
     #[test]
     fn admission_is_bounded_by_permits() {
-        let intake = Intake::new("peers.intake_max", 2);
+        let intake = AdmissionLimit::new("peers.intake_max", 2);
         let first = intake.enter();
         let second = intake.enter();
         assert!(first.is_ok() && second.is_ok());
-        assert!(matches!(intake.enter(), Err(Refusal::Busy { limit: "peers.intake_max", value: 2, .. })));
+        assert!(matches!(intake.enter(), Err(Refusal::LimitReached { limit: "peers.intake_max", value: 2, .. })));
         assert!(!intake.is_empty());
         drop(first);
         assert!(intake.enter().is_ok());

@@ -8,7 +8,7 @@ use actix::{Actor, Addr, Handler, Message, Recipient};
 /// For messages that are bounded elsewhere only: a request that carries a permit, the completion of a task that the
 /// actor started, a notification about work that is found in the store. The message is lost if the actor has exited.
 #[expect(clippy::disallowed_methods, reason = "this is where the ban is lifted, for messages bounded elsewhere")]
-pub fn post<A, M>(to: &Addr<A>, message: M)
+pub fn send_unbounded<A, M>(to: &Addr<A>, message: M)
 where
     A: Actor + Handler<M>,
     A::Context: ToEnvelope<A, M>,

@@ -16,27 +16,27 @@ const OTHERS: &str = "others";
 /// Logs the first event of a subject at once; then, after each [`PERIOD`], the number of further events and the last
 /// one. Clones share their state.
 #[derive(Clone)]
-pub struct Seldom(Arc<Book>);
+pub struct LogThrottle(Arc<ThrottleState>);
 
 type Say = dyn Fn(&str, u64, &str) + Send + Sync;
 
-struct Book {
+struct ThrottleState {
     /// Writes a line: the subject, the number of events since its last line, and the text of the last event.
     say: Box<Say>,
     /// Events per subject since its last line, for the subjects that had a line within the period.
-    silent: Mutex<HashMap<String, Since>>,
+    silent: Mutex<HashMap<String, SuppressedCount>>,
 }
 
 #[derive(Default)]
-struct Since {
+struct SuppressedCount {
     count: u64,
     last: String,
 }
 
-impl Seldom {
+impl LogThrottle {
     /// Returns a throttle that writes its lines with `say`.
     pub fn new(say: impl Fn(&str, u64, &str) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(Book { say: Box::new(say), silent: Mutex::default() }))
+        Self(Arc::new(ThrottleState { say: Box::new(say), silent: Mutex::default() }))
     }
 
     /// Records `count` events of a subject. It must be called on a tokio runtime, whose clock ends the silent period.
@@ -49,7 +49,7 @@ impl Seldom {
                 since.count += count;
                 return what.clone_into(&mut since.last);
             }
-            silent.insert(subject.to_owned(), Since::default());
+            silent.insert(subject.to_owned(), SuppressedCount::default());
             subject.to_owned()
         };
         (self.0.say)(&subject, count, what);
@@ -57,8 +57,8 @@ impl Seldom {
     }
 }
 
-impl Book {
-    fn silent(&self) -> MutexGuard<'_, HashMap<String, Since>> {
+impl ThrottleState {
+    fn silent(&self) -> MutexGuard<'_, HashMap<String, SuppressedCount>> {
         // A poisoned lock is safe to use: each change is complete before anything can panic.
         self.silent.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -66,7 +66,7 @@ impl Book {
     async fn keep_silent(self: Arc<Self>, subject: String) {
         loop {
             tokio::time::sleep(PERIOD).await;
-            let Since { count, last } = {
+            let SuppressedCount { count, last } = {
                 let mut silent = self.silent();
                 match silent.get_mut(&subject) {
                     Some(since) if since.count > 0 => std::mem::take(since),
@@ -85,13 +85,13 @@ impl Book {
 mod tests {
     use super::*;
 
-    fn book() -> (Seldom, Arc<Mutex<Vec<String>>>) {
+    fn book() -> (LogThrottle, Arc<Mutex<Vec<String>>>) {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let into = lines.clone();
         let say = move |subject: &str, count: u64, last: &str| {
             into.lock().expect("sound").push(format!("{subject} {count} {last}"));
         };
-        (Seldom::new(say), lines)
+        (LogThrottle::new(say), lines)
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,30 +4,30 @@ use std::future::Future;
 
 use tokio::task::JoinHandle;
 
-use super::guard::{Panicked, words};
+use super::guard::{StepPanicked, panic_message};
 
 /// A running future; dropping the handle aborts it.
 #[derive(Debug)]
-pub struct Isolated(JoinHandle<()>);
+pub struct IsolatedTask(JoinHandle<()>);
 
-impl Drop for Isolated {
+impl Drop for IsolatedTask {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
 /// Runs `future` on its own task of this thread, and passes its result or its panic to `done`.
-pub fn isolated<T: 'static>(
+pub fn spawn_abortable<T: 'static>(
     future: impl Future<Output = T> + 'static,
-    done: impl FnOnce(Result<T, Panicked>) + 'static,
-) -> Isolated {
-    Isolated(tokio::task::spawn_local(async move {
-        let mut inner = Inner(tokio::task::spawn_local(future));
+    done: impl FnOnce(Result<T, StepPanicked>) + 'static,
+) -> IsolatedTask {
+    IsolatedTask(tokio::task::spawn_local(async move {
+        let mut inner = CatchPanic(tokio::task::spawn_local(future));
         match (&mut inner.0).await {
             Ok(value) => done(Ok(value)),
             Err(error) => {
                 if let Ok(payload) = error.try_into_panic() {
-                    done(Err(Panicked(words(payload.as_ref()))));
+                    done(Err(StepPanicked(panic_message(payload.as_ref()))));
                 }
             }
         }
@@ -35,15 +35,15 @@ pub fn isolated<T: 'static>(
 }
 
 /// A task handle that aborts the task when it is dropped, so that the inner task ends with the outer one.
-struct Inner<T>(JoinHandle<T>);
+struct CatchPanic<T>(JoinHandle<T>);
 
-impl<T> Drop for Inner<T> {
+impl<T> Drop for CatchPanic<T> {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
 /// Runs `future` to its end even if the actor that started it exits: for replies that are owed to others.
-pub fn detached(future: impl Future<Output = ()> + 'static) {
+pub fn spawn_detached(future: impl Future<Output = ()> + 'static) {
     tokio::task::spawn_local(future);
 }

@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use super::task::{Isolated, isolated};
+use super::task::{IsolatedTask, spawn_abortable};
 
 /// A slot that holds at most one pending timer.
 #[derive(Debug, Default)]
 pub struct Timer {
     epoch: u64,
-    pending: Option<Isolated>,
+    pending: Option<IsolatedTask>,
 }
 
 impl Timer {
@@ -17,7 +17,7 @@ impl Timer {
     pub fn arm(&mut self, delay: Duration, fire: impl FnOnce(u64) + 'static) {
         self.epoch += 1;
         let epoch = self.epoch;
-        self.pending = Some(isolated(tokio::time::sleep(delay), move |_| fire(epoch)));
+        self.pending = Some(spawn_abortable(tokio::time::sleep(delay), move |_| fire(epoch)));
     }
 
     /// Cancels the pending timer; a firing that is already in the mailbox is ignored.

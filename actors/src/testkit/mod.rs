@@ -8,9 +8,10 @@ use bytes::Bytes;
 
 use crate::limits::{ContextLimits, PeerLimits};
 use crate::model::{
-    Answered, BadPdu, Berth, Deadlines, Draft, Membership, Millis, OutFrame, Pdu, PushFailure, ServerName, Spoken, Want,
+    BadPdu, FetchRequest, GraphPosition, Membership, MembershipSource, Millis, OutboundBatch, Pdu, PduDraft,
+    PushFailure, PushResponse, RequestDeadlines, ServerName,
 };
-use crate::ports::{Clock, Disk, PduText, Roster, Task, Transport};
+use crate::ports::{Clock, Disk, PduText, PeerConfig, Task, Transport};
 
 /// Wall time that moves with tokio's clock, so that both stand still and jump together under a paused runtime.
 #[derive(Debug)]
@@ -51,34 +52,41 @@ impl Clock for TestClock {
     }
 }
 
-type Script = dyn Fn(OutFrame) -> Task<Result<Answered, PushFailure>> + Send + Sync;
+type Script = dyn Fn(OutboundBatch) -> Task<Result<PushResponse, PushFailure>> + Send + Sync;
 
 /// A transport that answers as its script says and remembers what it carried.
 pub struct ScriptedTransport {
     script: Box<Script>,
-    carried: Mutex<Vec<OutFrame>>,
+    carried: Mutex<Vec<OutboundBatch>>,
 }
 
 impl ScriptedTransport {
     /// Returns a transport with this script.
-    pub fn new(script: impl Fn(OutFrame) -> Task<Result<Answered, PushFailure>> + Send + Sync + 'static) -> Self {
+    pub fn new(
+        script: impl Fn(OutboundBatch) -> Task<Result<PushResponse, PushFailure>> + Send + Sync + 'static,
+    ) -> Self {
         Self { script: Box::new(script), carried: Mutex::default() }
     }
 
     /// Returns all batches that were sent so far, in order.
-    pub fn carried(&self) -> Vec<OutFrame> {
+    pub fn carried(&self) -> Vec<OutboundBatch> {
         self.carried.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl Transport for ScriptedTransport {
-    fn push(&self, frame: OutFrame) -> Task<Result<Answered, PushFailure>> {
+    fn push(&self, frame: OutboundBatch) -> Task<Result<PushResponse, PushFailure>> {
         self.carried.lock().unwrap_or_else(PoisonError::into_inner).push(frame.clone());
         (self.script)(frame)
     }
 
     /// Returns an empty list of PDUs.
-    fn fetch(&self, _: &ServerName, _: Want, _: Deadlines) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
+    fn fetch(
+        &self,
+        _: &ServerName,
+        _: FetchRequest,
+        _: RequestDeadlines,
+    ) -> Task<Result<Vec<Result<Pdu, BadPdu>>, PushFailure>> {
         Box::pin(async { Ok(vec![]) })
     }
 }
@@ -107,9 +115,9 @@ impl Disk for TestDisk {
 }
 
 /// A configuration in which every server is a peer, with the same limits.
-pub struct Everybody(pub Arc<PeerLimits>);
+pub struct AllowAllPeers(pub Arc<PeerLimits>);
 
-impl Roster for Everybody {
+impl PeerConfig for AllowAllPeers {
     fn limits(&self, _: &ServerName) -> Option<Arc<PeerLimits>> {
         Some(self.0.clone())
     }
@@ -127,11 +135,11 @@ impl Roster for Everybody {
 pub struct PlainText;
 
 impl PduText for PlainText {
-    fn compose(&self, _: &ServerName, draft: &Draft, _: &Berth) -> Bytes {
+    fn compose(&self, _: &ServerName, draft: &PduDraft, _: &GraphPosition) -> Bytes {
         Bytes::from(format!("{{\"pdu_id\":\"{}\"}}", draft.id))
     }
 
-    fn membership(&self, _: &str, _: Spoken<'_>) -> Option<Membership> {
+    fn membership(&self, _: &str, _: MembershipSource<'_>) -> Option<Membership> {
         None
     }
 

@@ -9,9 +9,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::super::{FINE, WRONG};
-use super::table::{Row, print, progress};
-use super::toy::{Heard, Line, Toy};
-use super::{NAMES, Trio, graph};
+use super::table::{ComparisonRow, print, progress};
+use super::toy::{ChatLine, FeedItem, SampleMessenger};
+use super::{DemoCluster, NAMES, graph};
 use crate::cli::output::{remark, say};
 
 /// Deadline of the whole exchange.
@@ -24,21 +24,21 @@ const CONTEXTS: [&str; 2] = ["#garden", "#harbour"];
 const ANSWER_EVERY: usize = 3;
 
 /// The messages of one messenger, received and sent, in the order in which it learned of them.
-struct Side {
+struct DemoSide {
     name: &'static str,
-    known: Vec<Line>,
+    known: Vec<ChatLine>,
     /// Number of events by id; a second one is an error, unless it is a redelivery of the same event.
     seen: HashMap<String, usize>,
 }
 
 /// A message that a side received or sent.
-struct News {
+struct FeedNews {
     side: usize,
-    line: Line,
+    line: ChatLine,
     own: bool,
 }
 
-pub(super) async fn run(trio: &mut Trio, messages: u32, draw: bool) -> anyhow::Result<u8> {
+pub(super) async fn run(trio: &mut DemoCluster, messages: u32, draw: bool) -> anyhow::Result<u8> {
     let started = Instant::now();
     let count = messages as usize;
     say!("{count} messages among red, blue and green, with answers, in {}:", CONTEXTS.join(" and "));
@@ -49,8 +49,8 @@ pub(super) async fn run(trio: &mut Trio, messages: u32, draw: bool) -> anyhow::R
         }
     }
     let (news, mut arrives) = mpsc::unbounded_channel();
-    let speakers: Vec<Speaker> = (0..3).map(|at| Speaker::start(at, &trio.toys[at], count, &news)).collect();
-    let mut sides = NAMES.map(|name| Side { name, known: vec![], seen: HashMap::new() });
+    let speakers: Vec<DemoSpeaker> = (0..3).map(|at| DemoSpeaker::start(at, &trio.toys[at], count, &news)).collect();
+    let mut sides = NAMES.map(|name| DemoSide { name, known: vec![], seen: HashMap::new() });
 
     know_until(&mut sides, &mut arrives, count / 2, count, started).await;
     say!("{:>6.1} s  green goes down, as in a power cut", started.elapsed().as_secs_f64());
@@ -73,8 +73,8 @@ pub(super) async fn run(trio: &mut Trio, messages: u32, draw: bool) -> anyhow::R
 
 /// Collects news until each side knows `count` messages, or the deadline is reached.
 async fn know_until(
-    sides: &mut [Side; 3],
-    arrives: &mut mpsc::UnboundedReceiver<News>,
+    sides: &mut [DemoSide; 3],
+    arrives: &mut mpsc::UnboundedReceiver<FeedNews>,
     count: usize,
     all: usize,
     started: Instant,
@@ -89,8 +89,8 @@ async fn know_until(
     }
 }
 
-impl Side {
-    fn note(&mut self, news: News) {
+impl DemoSide {
+    fn note(&mut self, news: FeedNews) {
         let times = self.seen.entry(news.line.id.clone()).or_default();
         *times += 1;
         if *times == 1 {
@@ -101,7 +101,7 @@ impl Side {
         }
     }
 
-    fn row(&self, expected: usize) -> Row {
+    fn row(&self, expected: usize) -> ComparisonRow {
         let mut before: HashSet<&str> = HashSet::new();
         let mut too_early = 0;
         for line in &self.known {
@@ -110,22 +110,22 @@ impl Side {
             before.insert(&line.id);
         }
         let twice = self.seen.values().filter(|times| **times > 1).count();
-        Row { name: self.name, expected, received: self.seen.len(), twice, too_early }
+        ComparisonRow { name: self.name, expected, received: self.seen.len(), twice, too_early }
     }
 }
 
 /// A messenger that sends messages and replies until it is dropped.
-struct Speaker([tokio::task::JoinHandle<()>; 2]);
+struct DemoSpeaker([tokio::task::JoinHandle<()>; 2]);
 
-impl Drop for Speaker {
+impl Drop for DemoSpeaker {
     fn drop(&mut self) {
         self.0.iter().for_each(tokio::task::JoinHandle::abort);
     }
 }
 
-impl Speaker {
+impl DemoSpeaker {
     /// Sends its third of `count` messages, some unprompted and some as replies to what it receives.
-    fn start(at: usize, toy: &Toy, count: usize, news: &mpsc::UnboundedSender<News>) -> Self {
+    fn start(at: usize, toy: &SampleMessenger, count: usize, news: &mpsc::UnboundedSender<FeedNews>) -> Self {
         let (heard, mut hears) = mpsc::unbounded_channel();
         let listener = actix::spawn(toy.clone().listen(heard));
         let (toy, news) = (toy.clone(), news.clone());
@@ -146,15 +146,15 @@ impl Speaker {
                     }
                 };
                 let answers = match line {
-                    Some(Heard::Message(line)) => {
+                    Some(FeedItem::Message(line)) => {
                         heard_so_far += 1;
                         let (id, context) = (line.id.clone(), line.context.clone());
-                        if news.send(News { side: at, line, own: false }).is_err() {
+                        if news.send(FeedNews { side: at, line, own: false }).is_err() {
                             return;
                         }
                         (heard_so_far.is_multiple_of(ANSWER_EVERY) && left > 0).then_some((context, Some(id)))
                     }
-                    Some(Heard::Text { .. } | Heard::News(_)) => None,
+                    Some(FeedItem::Text { .. } | FeedItem::News(_)) => None,
                     None if left > 0 => Some((CONTEXTS[left % 2].to_owned(), None)),
                     None => None,
                 };
@@ -162,7 +162,7 @@ impl Speaker {
                 left -= 1;
                 let body = format!("{} has {left} more to say", toy.name());
                 match toy.message(&context, body, answers).await {
-                    Ok((_, line)) => drop(news.send(News { side: at, line, own: true })),
+                    Ok((_, line)) => drop(news.send(FeedNews { side: at, line, own: true })),
                     Err(error) => return remark!("{error:#}"),
                 }
             }

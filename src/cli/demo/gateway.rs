@@ -13,14 +13,14 @@ pub(super) struct DemoGateway {
     name: &'static str,
     /// Data folder; it is deleted with the demo.
     folder: TempDir,
-    ports: Ports,
+    ports: DemoPorts,
     peers: Vec<(&'static str, SocketAddr, &'static str)>,
     app: Option<App>,
 }
 
 /// The addresses of a gateway's listeners, which stay the same for the whole demo.
 #[derive(Debug, Clone, Copy)]
-struct Ports {
+struct DemoPorts {
     federation: SocketAddr,
     messenger: SocketAddr,
     admin: SocketAddr,
@@ -39,7 +39,7 @@ impl DemoGateway {
         };
         let listeners = [bind()?, bind()?, bind()?];
         let port = |at: usize| listeners[at].local_addr().context("a listener without an address");
-        let ports = Ports { federation: port(0)?, messenger: port(1)?, admin: port(2)? };
+        let ports = DemoPorts { federation: port(0)?, messenger: port(1)?, admin: port(2)? };
         Ok(Self { name, folder, ports, peers: vec![], app: None })
     }
 
@@ -60,7 +60,7 @@ impl DemoGateway {
 
     /// Returns the addresses for output.
     pub(super) fn addresses(&self) -> String {
-        let Ports { federation, messenger, admin } = self.ports;
+        let DemoPorts { federation, messenger, admin } = self.ports;
         format!("peers http://{federation}  messenger http://{messenger}  health http://{admin}/health/ready")
     }
 
@@ -94,7 +94,7 @@ impl DemoGateway {
     }
 
     fn configuration(&self) -> String {
-        let Ports { federation, messenger, admin } = self.ports;
+        let DemoPorts { federation, messenger, admin } = self.ports;
         let mut text = format!(
             "[server]\nname = \"{}\"\ndata_dir = \"data\"\ndrain = \"2s\"\n\
              [federation]\nlisten = \"{federation}\"\n\

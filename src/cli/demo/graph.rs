@@ -2,14 +2,14 @@
 
 use std::fmt::Write;
 
-use super::toy::Line;
+use super::toy::ChatLine;
 
 /// Maximum number of columns; further branches share the last one.
 const COLUMNS_MAX: usize = 12;
 
 /// Draws the messages in the given order. A message is in the column of one of its parents; `+` marks columns that it
 /// merges.
-pub(super) fn draw(lines: &[&Line]) -> String {
+pub(super) fn draw(lines: &[&ChatLine]) -> String {
     let mut out = String::new();
     let mut open: Vec<&str> = vec![];
     for line in lines {
@@ -32,7 +32,7 @@ pub(super) fn draw(lines: &[&Line]) -> String {
 }
 
 /// Returns the column of a message, and the other columns that end in it.
-fn place<'a>(open: &mut Vec<&'a str>, line: &'a Line) -> (usize, Vec<usize>) {
+fn place<'a>(open: &mut Vec<&'a str>, line: &'a ChatLine) -> (usize, Vec<usize>) {
     let mut named = (0..open.len()).filter(|&at| line.prev.iter().any(|prev| prev == open[at])).collect::<Vec<_>>();
     // The parents of the messenger's own messages are unknown; they are taken to be all heads.
     if line.prev.is_empty() {
@@ -60,8 +60,8 @@ fn short(id: &str) -> String {
 mod tests {
     use super::*;
 
-    fn line(id: &str, prev: &[&str]) -> Line {
-        Line {
+    fn line(id: &str, prev: &[&str]) -> ChatLine {
+        ChatLine {
             id: id.to_owned(),
             context: "#x".to_owned(),
             body: "hm".to_owned(),

@@ -15,14 +15,14 @@ mod typed;
 use clap::Args;
 
 use self::gateway::DemoGateway;
-use self::toy::Toy;
+use self::toy::SampleMessenger;
 use super::output::remark;
 use super::{COULD_NOT_RUN, FINE};
 use crate::telemetry;
 
 /// Options of the demo.
 #[derive(Debug, Args)]
-pub(super) struct Options {
+pub(super) struct DemoOptions {
     /// Run a scripted exchange with outages, verify every side, and exit with 0 or 1: updates between red and blue,
     /// then messages among all three with replies in two contexts.
     #[arg(long)]
@@ -38,7 +38,7 @@ pub(super) struct Options {
     graph: bool,
 }
 
-pub(super) fn run(options: &Options) -> u8 {
+pub(super) fn run(options: &DemoOptions) -> u8 {
     if let Err(error) = telemetry::start("off") {
         remark!("the demo cannot run: no thread for the log: {error}");
         return COULD_NOT_RUN;
@@ -57,15 +57,15 @@ pub(super) fn run(options: &Options) -> u8 {
     })
 }
 
-async fn demo(options: &Options) -> anyhow::Result<u8> {
+async fn demo(options: &DemoOptions) -> anyhow::Result<u8> {
     match options.check {
         true => check(options).await,
         false => talk::run().await,
     }
 }
 
-async fn check(options: &Options) -> anyhow::Result<u8> {
-    let mut trio = Trio::start().await?;
+async fn check(options: &DemoOptions) -> anyhow::Result<u8> {
+    let mut trio = DemoCluster::start().await?;
     let updates = script::run(&mut trio, options.updates).await;
     let messages = match updates {
         Ok(_) => conversation::run(&mut trio, options.messages, options.graph).await,
@@ -80,12 +80,12 @@ async fn check(options: &Options) -> anyhow::Result<u8> {
 const NAMES: [&str; 3] = ["red", "blue", "green"];
 
 /// Three gateways, each a peer of the others, and their messengers.
-struct Trio {
+struct DemoCluster {
     gateways: [DemoGateway; 3],
-    toys: [Toy; 3],
+    toys: [SampleMessenger; 3],
 }
 
-impl Trio {
+impl DemoCluster {
     async fn start() -> anyhow::Result<Self> {
         let [mut red, mut blue, mut green] =
             [DemoGateway::reserve(NAMES[0])?, DemoGateway::reserve(NAMES[1])?, DemoGateway::reserve(NAMES[2])?];
@@ -99,7 +99,7 @@ impl Trio {
         for gateway in &mut gateways {
             gateway.start().await?;
         }
-        let toy = |gateway: &DemoGateway| Toy::new(gateway.name(), gateway.messenger_url());
+        let toy = |gateway: &DemoGateway| SampleMessenger::new(gateway.name(), gateway.messenger_url());
         let toys = [toy(&gateways[0])?, toy(&gateways[1])?, toy(&gateways[2])?];
         Ok(Self { gateways, toys })
     }

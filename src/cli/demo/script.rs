@@ -8,9 +8,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::super::{FINE, WRONG};
-use super::Trio;
-use super::table::{Row, print, progress};
-use super::toy::{Heard, Toy};
+use super::DemoCluster;
+use super::table::{ComparisonRow, print, progress};
+use super::toy::{FeedItem, SampleMessenger};
 use crate::cli::output::{remark, say};
 
 /// Deadline of the whole exchange.
@@ -21,16 +21,16 @@ const OUTAGE: Duration = Duration::from_secs(1);
 const BREATHS: [usize; 4] = [1, 7, 2, 20];
 
 /// One side of the exchange.
-struct Side {
+struct ScriptSide {
     name: &'static str,
     /// Texts that the other side sends to it, in order.
     expected: Vec<String>,
     heard: Vec<(String, String)>,
-    hears: mpsc::UnboundedReceiver<Heard>,
+    hears: mpsc::UnboundedReceiver<FeedItem>,
     listener: tokio::task::JoinHandle<()>,
 }
 
-pub(super) async fn run(trio: &mut Trio, updates: u32) -> anyhow::Result<u8> {
+pub(super) async fn run(trio: &mut DemoCluster, updates: u32) -> anyhow::Result<u8> {
     let started = Instant::now();
     let count = updates as usize;
     say!("{count} updates each way between red and blue:");
@@ -51,17 +51,17 @@ pub(super) async fn run(trio: &mut Trio, updates: u32) -> anyhow::Result<u8> {
     say!("{:>6.1} s  all is said", started.elapsed().as_secs_f64());
     talking.iter().for_each(tokio::task::JoinHandle::abort);
     sides.iter().for_each(|side| side.listener.abort());
-    Ok(if print(&sides.each_ref().map(Side::row)) { FINE } else { WRONG })
+    Ok(if print(&sides.each_ref().map(ScriptSide::row)) { FINE } else { WRONG })
 }
 
-fn side(toy: &Toy, expected: Vec<String>) -> Side {
+fn side(toy: &SampleMessenger, expected: Vec<String>) -> ScriptSide {
     let (heard, hears) = mpsc::unbounded_channel();
     let listener = actix::spawn(toy.clone().listen(heard));
-    Side { name: toy.name(), expected, heard: vec![], hears, listener }
+    ScriptSide { name: toy.name(), expected, heard: vec![], hears, listener }
 }
 
 /// Submits all lines in groups.
-fn speak(toy: Toy, to: &'static str, lines: Vec<String>) -> tokio::task::JoinHandle<()> {
+fn speak(toy: SampleMessenger, to: &'static str, lines: Vec<String>) -> tokio::task::JoinHandle<()> {
     actix::spawn(async move {
         let (mut rest, mut breaths) = (&lines[..], BREATHS.iter().cycle());
         while !rest.is_empty() {
@@ -75,7 +75,7 @@ fn speak(toy: Toy, to: &'static str, lines: Vec<String>) -> tokio::task::JoinHan
 }
 
 /// Receives until both sides have this many lines, or the deadline is reached.
-async fn hear_until(sides: &mut [Side; 2], count: usize, started: Instant) {
+async fn hear_until(sides: &mut [ScriptSide; 2], count: usize, started: Instant) {
     let until = started + DEADLINE;
     let [red, blue] = sides;
     while red.heard.len() < count || blue.heard.len() < count {
@@ -92,21 +92,21 @@ async fn hear_until(sides: &mut [Side; 2], count: usize, started: Instant) {
     }
 }
 
-impl Side {
-    fn note(&mut self, heard: Heard) {
-        if let Heard::Text { id, text, .. } = heard {
+impl ScriptSide {
+    fn note(&mut self, heard: FeedItem) {
+        if let FeedItem::Text { id, text, .. } = heard {
             self.heard.push((id, text));
         }
     }
 
-    fn row(&self) -> Row {
+    fn row(&self) -> ComparisonRow {
         // An event that is redelivered after a lost acknowledgement has its old id, so it does not count as a second
         // arrival.
         let mut seen = HashSet::new();
         let texts: Vec<&String> = self.heard.iter().filter(|(id, _)| seen.insert(id)).map(|(_, text)| text).collect();
         let different: HashSet<&String> = texts.iter().copied().collect();
         let in_order = texts.iter().zip(&self.expected).filter(|(text, expected)| ***text == **expected).count();
-        Row {
+        ComparisonRow {
             name: self.name,
             expected: self.expected.len(),
             received: self.expected.iter().filter(|text| different.contains(text)).count(),

@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write};
 use crate::cli::output::say;
 
 /// The row of one side.
-pub(super) struct Row {
+pub(super) struct ComparisonRow {
     /// Name of the side.
     pub(super) name: &'static str,
     /// Number of items that should have arrived.
@@ -18,21 +18,21 @@ pub(super) struct Row {
     pub(super) too_early: usize,
 }
 
-impl Row {
+impl ComparisonRow {
     const fn is_fine(&self) -> bool {
         self.received == self.expected && self.twice == 0 && self.too_early == 0
     }
 }
 
 /// Prints the table, and returns whether all rows are correct.
-pub(super) fn print(rows: &[Row]) -> bool {
+pub(super) fn print(rows: &[ComparisonRow]) -> bool {
     say!("\nside   expected  received  missing  twice  too early");
     for row in rows {
-        let Row { name, expected, received, twice, too_early } = row;
+        let ComparisonRow { name, expected, received, twice, too_early } = row;
         let missing = expected.saturating_sub(*received);
         say!("{name:<6} {expected:>8}  {received:>8}  {missing:>7}  {twice:>5}  {too_early:>9}");
     }
-    let fine = rows.iter().all(Row::is_fine);
+    let fine = rows.iter().all(ComparisonRow::is_fine);
     say!("{}\n", if fine { "All there, once, in order." } else { "SOMETHING IS WRONG." });
     fine
 }

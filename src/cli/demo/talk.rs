@@ -9,9 +9,9 @@ use tokio::sync::mpsc;
 
 use super::super::FINE;
 use super::super::output::say_line;
-use super::toy::{Heard, Line, Toy};
-use super::typed::{HELP, Typed, parse};
-use super::{NAMES, Trio, graph};
+use super::toy::{ChatLine, FeedItem, SampleMessenger};
+use super::typed::{HELP, TypedLine, parse};
+use super::{DemoCluster, NAMES, graph};
 
 /// Context of the demo.
 const CONTEXT: &str = "#garden";
@@ -20,18 +20,18 @@ const CONTEXT: &str = "#garden";
 const ASK_EVERY: Duration = Duration::from_millis(50);
 
 /// An output for the terminal.
-enum Shown {
+enum ShownLine {
     Text(String),
     /// A message that this side sent.
-    Own(&'static str, Line),
+    Own(&'static str, ChatLine),
     /// A message that this side received.
-    Heard(&'static str, Line),
+    Heard(&'static str, ChatLine),
 }
 
-type Screen = mpsc::UnboundedSender<Shown>;
+type Screen = mpsc::UnboundedSender<ShownLine>;
 
 pub(super) async fn run() -> anyhow::Result<u8> {
-    let mut trio = Trio::start().await?;
+    let mut trio = DemoCluster::start().await?;
     let (screen, mut shown) = mpsc::unbounded_channel();
     for gateway in &trio.gateways {
         say_line(&format!("{:<5} {}", gateway.name(), gateway.addresses()));
@@ -54,25 +54,25 @@ pub(super) async fn run() -> anyhow::Result<u8> {
             line = typed.next_line() => {
                 let Some(line) = line? else { break };
                 match parse(&line, speaker) {
-                    Typed::Quit => break,
-                    Typed::Nothing => {}
-                    Typed::Help => say_line(HELP),
-                    Typed::Graph => say_line(graph::draw(&known.iter().collect::<Vec<_>>()).trim_end()),
-                    Typed::Unclear(why) => say_line(&why),
-                    Typed::Speaker(name) => speaker = name,
-                    Typed::Down(name) => {
+                    TypedLine::Quit => break,
+                    TypedLine::Nothing => {}
+                    TypedLine::Help => say_line(HELP),
+                    TypedLine::Graph => say_line(graph::draw(&known.iter().collect::<Vec<_>>()).trim_end()),
+                    TypedLine::Unclear(why) => say_line(&why),
+                    TypedLine::Speaker(name) => speaker = name,
+                    TypedLine::Down(name) => {
                         if let Some(gateway) = trio.gateway(name) {
                             gateway.kill().await;
                         }
                         say_line(&format!("{name:<5} is down"));
                     }
-                    Typed::Up(name) => {
+                    TypedLine::Up(name) => {
                         if let Some(gateway) = trio.gateway(name).filter(|gateway| !gateway.is_up()) {
                             gateway.start().await?;
                         }
                         say_line(&format!("{name:<5} is up"));
                     }
-                    Typed::Say(name, text) => {
+                    TypedLine::Say(name, text) => {
                         speaker = name;
                         if trio.gateway(name).is_some_and(|gateway| !gateway.is_up()) {
                             say_line(&format!("{name:<5} is down: it says {text:?} once it is up"));
@@ -94,14 +94,14 @@ pub(super) async fn run() -> anyhow::Result<u8> {
 }
 
 /// Prints an output, and records it for the graph if it is red's.
-fn show(shown: Shown, known: &mut Vec<Line>) {
+fn show(shown: ShownLine, known: &mut Vec<ChatLine>) {
     match shown {
-        Shown::Text(text) => over_prompt(&text),
-        Shown::Heard(name, line) => {
+        ShownLine::Text(text) => over_prompt(&text),
+        ShownLine::Heard(name, line) => {
             over_prompt(&format!("{name:<5} received  {:?}", line.body));
             known.extend((name == NAMES[0]).then_some(line));
         }
-        Shown::Own(name, line) => {
+        ShownLine::Own(name, line) => {
             over_prompt(&format!("{name:<5} said      {:?}: on disk at {name}", line.body));
             known.extend((name == NAMES[0]).then_some(line));
         }
@@ -133,13 +133,13 @@ fn put(text: &str) {
 }
 
 /// Sends a message, and reports each gateway that has it on disk.
-fn say(toy: Toy, text: String, screen: Screen) {
+fn say(toy: SampleMessenger, text: String, screen: Screen) {
     actix::spawn(async move {
         let name = toy.name();
         match toy.message(CONTEXT, text.clone(), None).await {
-            Err(error) => drop(screen.send(Shown::Text(format!("{name:<5} {error}")))),
+            Err(error) => drop(screen.send(ShownLine::Text(format!("{name:<5} {error}")))),
             Ok((id, line)) => {
-                drop(screen.send(Shown::Own(name, line)));
+                drop(screen.send(ShownLine::Own(name, line)));
                 let mut told = BTreeSet::new();
                 loop {
                     // The call fails while the sender's own gateway is down; this says nothing about the others.
@@ -151,7 +151,7 @@ fn say(toy: Toy, text: String, screen: Screen) {
                     {
                         if told.insert(server.clone()) {
                             let news = format!("{name:<5} learns    {text:?} is on disk at {server}");
-                            drop(screen.send(Shown::Text(news)));
+                            drop(screen.send(ShownLine::Text(news)));
                         }
                     }
                     if told.len() == states.len() {
@@ -164,16 +164,18 @@ fn say(toy: Toy, text: String, screen: Screen) {
     });
 }
 
-fn follow(toy: Toy, screen: Screen) {
+fn follow(toy: SampleMessenger, screen: Screen) {
     let (heard, mut hears) = mpsc::unbounded_channel();
     let name = toy.name();
     actix::spawn(toy.listen(heard));
     actix::spawn(async move {
         while let Some(heard) = hears.recv().await {
             let shown = match heard {
-                Heard::Message(line) => Shown::Heard(name, line),
-                Heard::Text { from, text, .. } => Shown::Text(format!("{name:<5} received  {text:?} from {from}")),
-                Heard::News(words) => Shown::Text(format!("{name:<5} is told   {words}")),
+                FeedItem::Message(line) => ShownLine::Heard(name, line),
+                FeedItem::Text { from, text, .. } => {
+                    ShownLine::Text(format!("{name:<5} received  {text:?} from {from}"))
+                }
+                FeedItem::News(words) => ShownLine::Text(format!("{name:<5} is told   {words}")),
             };
             if screen.send(shown).is_err() {
                 return;

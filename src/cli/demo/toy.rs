@@ -19,7 +19,7 @@ const POLL: u64 = 20;
 
 /// A sample messenger.
 #[derive(Clone)]
-pub(super) struct Toy {
+pub(super) struct SampleMessenger {
     name: &'static str,
     url: String,
     client: Client,
@@ -27,14 +27,14 @@ pub(super) struct Toy {
 
 /// The update that a sample messenger sends.
 #[derive(Debug, Serialize, Deserialize)]
-struct Said {
+struct SubmittedLine {
     update: String,
     text: String,
 }
 
 /// The content of a message in a context.
 #[derive(Debug, Serialize, Deserialize)]
-struct Content {
+struct TextContent {
     body: String,
     /// Message that this one answers.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,43 +42,43 @@ struct Content {
 }
 
 #[derive(Serialize)]
-struct Message<'a> {
+struct MessageBodyJson<'a> {
     context: &'a str,
     r#type: &'a str,
-    content: Content,
+    content: TextContent,
 }
 
 #[derive(Serialize)]
-struct Updates<'a> {
+struct UpdatesBodyJson<'a> {
     to: [&'a str; 1],
-    strong: &'a [Said],
+    strong: &'a [SubmittedLine],
 }
 
 #[derive(Deserialize)]
-struct Accepted {
-    pdu: Option<Pdu>,
+struct AcceptedJson {
+    pdu: Option<PduIdJson>,
 }
 
 #[derive(Deserialize)]
-struct Pdu {
+struct PduIdJson {
     origin: String,
     pdu_id: String,
 }
 
 #[derive(Deserialize)]
-struct Page {
-    events: Vec<Event>,
+struct EventPage {
+    events: Vec<FeedEventJson>,
     next: u64,
 }
 
 #[derive(Deserialize)]
-struct Event {
+struct FeedEventJson {
     kind: String,
     id: String,
     from: Option<String>,
-    update: Option<Said>,
+    update: Option<SubmittedLine>,
     context: Option<String>,
-    content: Option<Content>,
+    content: Option<TextContent>,
     #[serde(default)]
     prev: Vec<(String, String)>,
     state: Option<String>,
@@ -89,7 +89,7 @@ struct Event {
 
 /// An event that a sample messenger received.
 #[derive(Debug)]
-pub(super) enum Heard {
+pub(super) enum FeedItem {
     /// An update.
     Text {
         /// Id of the event; it is the same at every redelivery.
@@ -100,14 +100,14 @@ pub(super) enum Heard {
         text: String,
     },
     /// A message in a context.
-    Message(Line),
+    Message(ChatLine),
     /// An event of the gateway.
     News(String),
 }
 
 /// A message as one side knows it.
 #[derive(Debug, Clone)]
-pub(super) struct Line {
+pub(super) struct ChatLine {
     /// Id: `<origin>/<pdu id>`.
     pub(super) id: String,
     /// Context of the message.
@@ -121,7 +121,7 @@ pub(super) struct Line {
 }
 
 #[derive(Deserialize)]
-struct Trace {
+struct TraceJson {
     peers: BTreeMap<String, TracePeer>,
 }
 
@@ -130,7 +130,7 @@ struct TracePeer {
     state: String,
 }
 
-impl Toy {
+impl SampleMessenger {
     /// Returns a messenger for the gateway whose API is at `url`.
     pub(super) fn new(name: &'static str, url: String) -> anyhow::Result<Self> {
         let client = Client::builder().no_proxy().build().context("no HTTP client")?;
@@ -155,22 +155,23 @@ impl Toy {
         context: &str,
         body: String,
         answers: Option<String>,
-    ) -> anyhow::Result<(String, Line)> {
-        let content = Content { body: body.clone(), answers: answers.clone() };
-        let text = serde_json::to_vec(&Message { context, r#type: "m.text", content })?;
+    ) -> anyhow::Result<(String, ChatLine)> {
+        let content = TextContent { body: body.clone(), answers: answers.clone() };
+        let text = serde_json::to_vec(&MessageBodyJson { context, r#type: "m.text", content })?;
         let submission = self.next_id();
         let answer = self.put(&format!("messages/{submission}"), text, StatusCode::ACCEPTED).await?;
-        let accepted: Accepted = serde_json::from_slice(&answer)?;
-        let Pdu { origin, pdu_id } = accepted.pdu.context("a message becomes a PDU")?;
+        let accepted: AcceptedJson = serde_json::from_slice(&answer)?;
+        let PduIdJson { origin, pdu_id } = accepted.pdu.context("a message becomes a PDU")?;
         let id = format!("{origin}/{pdu_id}");
-        Ok((submission, Line { id, context: context.to_owned(), body, answers, prev: vec![] }))
+        Ok((submission, ChatLine { id, context: context.to_owned(), body, answers, prev: vec![] }))
     }
 
     /// Submits these texts for the messenger of `to`, in order and as one submission.
     pub(super) async fn say(&self, to: &str, texts: Vec<String>) -> anyhow::Result<String> {
         let id = self.next_id();
-        let strong: Vec<Said> = texts.into_iter().map(|text| Said { update: "message".to_owned(), text }).collect();
-        let body = serde_json::to_vec(&Updates { to: [to], strong: &strong })?;
+        let strong: Vec<SubmittedLine> =
+            texts.into_iter().map(|text| SubmittedLine { update: "message".to_owned(), text }).collect();
+        let body = serde_json::to_vec(&UpdatesBodyJson { to: [to], strong: &strong })?;
         self.put(&format!("updates/{id}"), body, StatusCode::ACCEPTED).await?;
         Ok(id)
     }
@@ -201,17 +202,17 @@ impl Toy {
 
     /// Returns the delivery state of a submission by server.
     pub(super) async fn states(&self, id: &str) -> anyhow::Result<BTreeMap<String, String>> {
-        let trace: Trace = self.get(&format!("messages/{id}"), CALL).await?;
+        let trace: TraceJson = self.get(&format!("messages/{id}"), CALL).await?;
         Ok(trace.peers.into_iter().map(|(server, peer)| (server, peer.state)).collect())
     }
 
     /// Follows the feed for ever. Received events are acknowledged, so they are not delivered again.
-    pub(super) async fn listen(self, heard: mpsc::UnboundedSender<Heard>) {
+    pub(super) async fn listen(self, heard: mpsc::UnboundedSender<FeedItem>) {
         let mut after = None;
         loop {
             let from = after.map(|after| format!("after={after}&")).unwrap_or_default();
             let page = format!("events?{from}wait={POLL}&limit=1000");
-            match self.get::<Page>(&page, Duration::from_secs(POLL) + CALL).await {
+            match self.get::<EventPage>(&page, Duration::from_secs(POLL) + CALL).await {
                 Ok(page) => {
                     for event in page.events {
                         if heard.send(event.heard()).is_err() {
@@ -234,17 +235,17 @@ impl Toy {
     }
 }
 
-impl Event {
-    fn heard(self) -> Heard {
+impl FeedEventJson {
+    fn heard(self) -> FeedItem {
         match (self.from, self.update, self.context, self.content) {
-            (Some(from), Some(said), ..) => Heard::Text { id: self.id, from, text: said.text },
-            (_, _, Some(context), Some(Content { body, answers })) => {
+            (Some(from), Some(said), ..) => FeedItem::Text { id: self.id, from, text: said.text },
+            (_, _, Some(context), Some(TextContent { body, answers })) => {
                 let prev = self.prev.into_iter().map(|(origin, id)| format!("{origin}/{id}")).collect();
-                Heard::Message(Line { id: self.id, context, body, answers, prev })
+                FeedItem::Message(ChatLine { id: self.id, context, body, answers, prev })
             }
             _ => {
                 let words = [self.server, self.state, self.reason, self.text].into_iter().flatten();
-                Heard::News(format!("{}: {}", self.kind, words.collect::<Vec<_>>().join(" ")))
+                FeedItem::News(format!("{}: {}", self.kind, words.collect::<Vec<_>>().join(" ")))
             }
         }
     }

@@ -4,7 +4,7 @@ use super::NAMES;
 
 /// What a line means.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Typed {
+pub(super) enum TypedLine {
     /// Nothing.
     Nothing,
     /// Tell what can be typed.
@@ -36,14 +36,14 @@ help, ?       this
 quit          end the demo";
 
 /// The commands, and what they are called elsewhere.
-const COMMANDS: &[(&str, Command)] = &[
-    ("help", Command::Help),
-    ("?", Command::Help),
-    ("quit", Command::Quit),
-    ("exit", Command::Quit),
-    ("graph", Command::Graph),
-    ("down", Command::Down),
-    ("up", Command::Up),
+const COMMANDS: &[(&str, ChatCommand)] = &[
+    ("help", ChatCommand::Help),
+    ("?", ChatCommand::Help),
+    ("quit", ChatCommand::Quit),
+    ("exit", ChatCommand::Quit),
+    ("graph", ChatCommand::Graph),
+    ("down", ChatCommand::Down),
+    ("up", ChatCommand::Up),
 ];
 
 /// Commands of other programs, which nobody says to friends.
@@ -53,7 +53,7 @@ const ELSEWHERE: &[&str] = &[
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Command {
+enum ChatCommand {
     Help,
     Quit,
     Graph,
@@ -62,15 +62,15 @@ enum Command {
 }
 
 /// What a line means that is typed while `speaker` speaks.
-pub(super) fn parse(line: &str, speaker: &'static str) -> Typed {
+pub(super) fn parse(line: &str, speaker: &'static str) -> TypedLine {
     let line = line.trim();
     if line.is_empty() {
-        return Typed::Nothing;
+        return TypedLine::Nothing;
     }
     if let Some((name, text)) = addressed(line) {
         return match (known(name), text) {
-            (Some(name), "") => Typed::Speaker(name),
-            (Some(name), text) => Typed::Say(name, text.to_owned()),
+            (Some(name), "") => TypedLine::Speaker(name),
+            (Some(name), text) => TypedLine::Say(name, text.to_owned()),
             (None, _) => unclear(&nobody(name), line, speaker),
         };
     }
@@ -78,9 +78,9 @@ pub(super) fn parse(line: &str, speaker: &'static str) -> Typed {
     let bare = words[0].strip_prefix('/').filter(|rest| !rest.is_empty());
     match (bare, words.as_slice()) {
         // What has more words than any command is a sentence.
-        (None, [_, _, _, ..]) => Typed::Say(speaker, line.to_owned()),
+        (None, [_, _, _, ..]) => TypedLine::Say(speaker, line.to_owned()),
         (_, [first, rest @ ..]) => command(bare.unwrap_or(first), bare.is_some(), rest, line, speaker),
-        (_, []) => Typed::Nothing,
+        (_, []) => TypedLine::Nothing,
     }
 }
 
@@ -98,17 +98,21 @@ fn known(name: &str) -> Option<&'static str> {
     NAMES.into_iter().find(|known| known.eq_ignore_ascii_case(name.trim()))
 }
 
-fn command(word: &str, marked: bool, rest: &[&str], line: &str, speaker: &'static str) -> Typed {
+fn command(word: &str, marked: bool, rest: &[&str], line: &str, speaker: &'static str) -> TypedLine {
     let word = word.to_ascii_lowercase();
     let found = COMMANDS.iter().find(|(name, _)| *name == word).map(|(_, command)| *command);
     match (found, rest) {
-        (Some(Command::Help), []) => Typed::Help,
-        (Some(Command::Quit), []) => Typed::Quit,
-        (Some(Command::Graph), []) => Typed::Graph,
-        (Some(Command::Down), [name]) if known(name).is_some() => known(name).map_or(Typed::Nothing, Typed::Down),
-        (Some(Command::Up), [name]) if known(name).is_some() => known(name).map_or(Typed::Nothing, Typed::Up),
-        (Some(Command::Down | Command::Up), [name]) => unclear(&nobody(name), line, speaker),
-        (Some(Command::Down | Command::Up), _) => {
+        (Some(ChatCommand::Help), []) => TypedLine::Help,
+        (Some(ChatCommand::Quit), []) => TypedLine::Quit,
+        (Some(ChatCommand::Graph), []) => TypedLine::Graph,
+        (Some(ChatCommand::Down), [name]) if known(name).is_some() => {
+            known(name).map_or(TypedLine::Nothing, TypedLine::Down)
+        }
+        (Some(ChatCommand::Up), [name]) if known(name).is_some() => {
+            known(name).map_or(TypedLine::Nothing, TypedLine::Up)
+        }
+        (Some(ChatCommand::Down | ChatCommand::Up), [name]) => unclear(&nobody(name), line, speaker),
+        (Some(ChatCommand::Down | ChatCommand::Up), _) => {
             unclear(&format!("{word} needs one name: {}", NAMES.join(", ")), line, speaker)
         }
         (Some(_), _) => unclear(&format!("{word} stands alone"), line, speaker),
@@ -117,7 +121,7 @@ fn command(word: &str, marked: bool, rest: &[&str], line: &str, speaker: &'stati
         }
         (None, _) => match slip(&word) {
             Some(meant) => unclear(&format!("there is no command {word}; is it {meant}?"), line, speaker),
-            None => Typed::Say(speaker, line.to_owned()),
+            None => TypedLine::Say(speaker, line.to_owned()),
         },
     }
 }
@@ -132,8 +136,8 @@ fn nobody(name: &str) -> String {
     format!("{name} is not here, only {} are", NAMES.join(", "))
 }
 
-fn unclear(why: &str, line: &str, speaker: &str) -> Typed {
-    Typed::Unclear(format!("{why}. help lists what can be typed; to say this line all the same: {speaker}> {line}"))
+fn unclear(why: &str, line: &str, speaker: &str) -> TypedLine {
+    TypedLine::Unclear(format!("{why}. help lists what can be typed; to say this line all the same: {speaker}> {line}"))
 }
 
 #[cfg(test)]
@@ -142,15 +146,15 @@ mod tests {
 
     fn shown(line: &str) -> String {
         match parse(line, "red") {
-            Typed::Nothing => "nothing".to_owned(),
-            Typed::Help => "help".to_owned(),
-            Typed::Quit => "quit".to_owned(),
-            Typed::Graph => "graph".to_owned(),
-            Typed::Down(name) => format!("down {name}"),
-            Typed::Up(name) => format!("up {name}"),
-            Typed::Speaker(name) => format!("{name} speaks"),
-            Typed::Say(name, text) => format!("{name} says {text}"),
-            Typed::Unclear(why) => why.split(". ").next().unwrap_or_default().to_owned(),
+            TypedLine::Nothing => "nothing".to_owned(),
+            TypedLine::Help => "help".to_owned(),
+            TypedLine::Quit => "quit".to_owned(),
+            TypedLine::Graph => "graph".to_owned(),
+            TypedLine::Down(name) => format!("down {name}"),
+            TypedLine::Up(name) => format!("up {name}"),
+            TypedLine::Speaker(name) => format!("{name} speaks"),
+            TypedLine::Say(name, text) => format!("{name} says {text}"),
+            TypedLine::Unclear(why) => why.split(". ").next().unwrap_or_default().to_owned(),
         }
     }
 
@@ -200,8 +204,8 @@ mod tests {
         ] {
             assert_eq!(shown(line), why, "{line:?}");
         }
-        let Typed::Unclear(why) = parse("grey> hi", "blue") else { panic!("it is told") };
+        let TypedLine::Unclear(why) = parse("grey> hi", "blue") else { panic!("it is told") };
         assert!(why.ends_with("to say this line all the same: blue> grey> hi"), "{why}");
-        assert_eq!(parse("blue> grey> hi", "red"), Typed::Say("blue", "grey> hi".to_owned()), "and so it is said");
+        assert_eq!(parse("blue> grey> hi", "red"), TypedLine::Say("blue", "grey> hi".to_owned()), "and so it is said");
     }
 }

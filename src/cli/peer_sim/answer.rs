@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-use super::http::{Connection, Request, answer};
-use super::script::{Behaviour, Plan, Script};
-use super::world::{Decision, World};
+use super::http::{SimConnection, SimRequest, answer};
+use super::script::{ScriptedBehaviour, SimPlan, SimScript};
+use super::world::{SimDecision, SimWorld};
 
 /// Maximum time for which a silent peer holds a connection.
 const SILENCE_MAX: Duration = Duration::from_secs(600);
@@ -18,10 +18,10 @@ const HUGE_MAX: usize = 1 << 30;
 const ALERT: [u8; 7] = [0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x0a];
 
 /// Serves a connection to its end. Without a `name`, the Host header selects the peer.
-pub(super) async fn serve(stream: TcpStream, name: Option<Arc<str>>, world: Arc<Mutex<World>>) {
+pub(super) async fn serve(stream: TcpStream, name: Option<Arc<str>>, world: Arc<Mutex<SimWorld>>) {
     // Responses are short, and the caller waits for each.
     let _ = stream.set_nodelay(true);
-    let mut connection = Connection::new(stream);
+    let mut connection = SimConnection::new(stream);
     while let Some(request) = connection.request().await {
         let goes_on = match request.target.starts_with("/sim/") {
             true => {
@@ -44,23 +44,23 @@ pub(super) async fn serve(stream: TcpStream, name: Option<Arc<str>>, world: Arc<
 }
 
 /// Acts out a decision; returns whether the connection continues.
-async fn act(connection: &mut Connection, Decision { behaviour, status, body }: Decision) -> bool {
+async fn act(connection: &mut SimConnection, SimDecision { behaviour, status, body }: SimDecision) -> bool {
     let whole = answer(status, &body);
     match behaviour {
-        Behaviour::Silent => {
+        ScriptedBehaviour::Silent => {
             connection.hold(SILENCE_MAX).await;
             false
         }
-        Behaviour::Garbage => {
+        ScriptedBehaviour::Garbage => {
             connection.write(&ALERT).await;
             false
         }
-        Behaviour::Close => {
+        ScriptedBehaviour::Close => {
             let (half, _) = whole.split_at(whole.len() - body.len() / 2 - 1);
             connection.write(half.as_bytes()).await;
             false
         }
-        Behaviour::Huge => {
+        ScriptedBehaviour::Huge => {
             let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
             let chunk = format!("1000\r\n{}\r\n", " ".repeat(0x1000));
             let mut goes_on = connection.write(head.as_bytes()).await;
@@ -74,7 +74,7 @@ async fn act(connection: &mut Connection, Decision { behaviour, status, body }: 
             }
             false
         }
-        Behaviour::Drip(pause) => {
+        ScriptedBehaviour::Drip(pause) => {
             for byte in whole.as_bytes() {
                 if !connection.write(&[*byte]).await {
                     return false;
@@ -83,7 +83,7 @@ async fn act(connection: &mut Connection, Decision { behaviour, status, body }: 
             }
             true
         }
-        Behaviour::Slow(pause) => {
+        ScriptedBehaviour::Slow(pause) => {
             sleep(pause).await;
             connection.write(whole.as_bytes()).await
         }
@@ -92,13 +92,13 @@ async fn act(connection: &mut Connection, Decision { behaviour, status, body }: 
 }
 
 /// Answers calls about the simulation itself.
-fn about(request: &Request, world: &Mutex<World>) -> (u16, String) {
+fn about(request: &SimRequest, world: &Mutex<SimWorld>) -> (u16, String) {
     let (path, peer) = (request.target.split('?').next().unwrap_or_default(), request.query("peer"));
     match (request.method.as_str(), path) {
         ("GET", "/sim/received") => (200, locked(world).received(peer).to_string()),
         ("POST", "/sim/script") => {
-            let script = String::from_utf8_lossy(&request.body).trim().parse::<Script>();
-            match script.map(Plan::Script) {
+            let script = String::from_utf8_lossy(&request.body).trim().parse::<SimScript>();
+            match script.map(SimPlan::Script) {
                 Ok(plan) if plan.unreachable().is_none() => {
                     locked(world).change(peer, plan);
                     (200, "{}".to_owned())
@@ -116,6 +116,6 @@ fn refusal(words: &str) -> String {
 }
 
 /// Locks the state. No change can panic halfway.
-fn locked(world: &Mutex<World>) -> MutexGuard<'_, World> {
+fn locked(world: &Mutex<SimWorld>) -> MutexGuard<'_, SimWorld> {
     world.lock().unwrap_or_else(PoisonError::into_inner)
 }

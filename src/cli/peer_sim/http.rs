@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A request that was read.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Request {
+pub(super) struct SimRequest {
     pub(super) method: String,
     /// Target with its query.
     pub(super) target: String,
@@ -22,7 +22,7 @@ pub(super) struct Request {
     pub(super) body: Vec<u8>,
 }
 
-impl Request {
+impl SimRequest {
     /// Returns the value of a header.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         header(&self.head, name)
@@ -41,22 +41,22 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// A connection with its read buffer.
-pub(super) struct Connection {
+pub(super) struct SimConnection {
     stream: TcpStream,
     read: Vec<u8>,
 }
 
-impl Connection {
+impl SimConnection {
     pub(super) const fn new(stream: TcpStream) -> Self {
         Self { stream, read: vec![] }
     }
 
     /// Returns the next request; `None` if there is none, or if it is invalid.
-    pub(super) async fn request(&mut self) -> Option<Request> {
+    pub(super) async fn request(&mut self) -> Option<SimRequest> {
         timeout(PATIENCE, self.whole()).await.ok()?
     }
 
-    async fn whole(&mut self) -> Option<Request> {
+    async fn whole(&mut self) -> Option<SimRequest> {
         let end = loop {
             if let Some(at) = self.read.windows(4).position(|four| four == b"\r\n\r\n") {
                 break at + 4;
@@ -79,7 +79,7 @@ impl Connection {
         self.read.drain(..end + length);
         let mut line = head.lines().next()?.split(' ');
         let (method, target) = (line.next()?.to_owned(), line.next()?.to_owned());
-        Some(Request { method, target, head, body })
+        Some(SimRequest { method, target, head, body })
     }
 
     async fn more(&mut self) -> Option<()> {

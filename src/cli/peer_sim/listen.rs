@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Duration, timeout};
 
 use super::answer;
-use super::script::{Behaviour, Plan};
-use super::world::World;
+use super::script::{ScriptedBehaviour, SimPlan};
+use super::world::SimWorld;
 
 /// Maximum number of connections of all peers together; further ones wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 8_192;
@@ -21,26 +21,26 @@ const FILLING: usize = 4;
 const FULL_AFTER: Duration = Duration::from_millis(50);
 
 /// A peer and its address.
-pub(super) struct Place {
+pub(super) struct SimEndpoint {
     /// Name of the peer; `None`: all peers, selected by the Host header.
     pub(super) name: Option<String>,
     pub(super) address: SocketAddr,
 }
 
 /// Returns the addresses of the peers, each on a port of its own.
-pub(super) fn places(names: impl Iterator<Item = String>, first: SocketAddr) -> anyhow::Result<Vec<Place>> {
+pub(super) fn places(names: impl Iterator<Item = String>, first: SocketAddr) -> anyhow::Result<Vec<SimEndpoint>> {
     let place = |(n, name): (u32, String)| {
         let port = match first.port() {
             0 => 0,
             port => u16::try_from(u32::from(port) + n).with_context(|| format!("no port is left for {name}"))?,
         };
-        Ok(Place { name: Some(name), address: SocketAddr::new(first.ip(), port) })
+        Ok(SimEndpoint { name: Some(name), address: SocketAddr::new(first.ip(), port) })
     };
     (0..).zip(names).map(place).collect()
 }
 
 /// All open sockets; dropping it closes them.
-pub(super) struct Served {
+pub(super) struct ServedPeers {
     /// Actual addresses.
     pub(super) addresses: Vec<(Option<String>, SocketAddr)>,
     /// Tasks of the listeners; they end when this is dropped.
@@ -52,16 +52,20 @@ pub(super) struct Served {
 }
 
 /// Opens the sockets of all peers.
-pub(super) async fn serve(places: Vec<Place>, plan: &Plan, world: &Arc<Mutex<World>>) -> anyhow::Result<Served> {
-    let mut served = Served { addresses: vec![], listeners: JoinSet::new(), refusing: vec![], swallowing: vec![] };
+pub(super) async fn serve(
+    places: Vec<SimEndpoint>,
+    plan: &SimPlan,
+    world: &Arc<Mutex<SimWorld>>,
+) -> anyhow::Result<ServedPeers> {
+    let mut served = ServedPeers { addresses: vec![], listeners: JoinSet::new(), refusing: vec![], swallowing: vec![] };
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    for Place { name, address } in places {
+    for SimEndpoint { name, address } in places {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_reuseaddr(true)?;
         socket.bind(address).with_context(|| format!("{address} cannot be had"))?;
         served.addresses.push((name.clone(), socket.local_addr()?));
         match plan.unreachable() {
-            Some(Behaviour::Blackhole) => served.swallowing.push(swallow(socket).await?),
+            Some(ScriptedBehaviour::Blackhole) => served.swallowing.push(swallow(socket).await?),
             Some(_) => served.refusing.push(socket),
             None => {
                 let accepting = accept(socket.listen(1024)?, name.map(Into::into), world.clone(), room.clone());
@@ -72,7 +76,7 @@ pub(super) async fn serve(places: Vec<Place>, plan: &Plan, world: &Arc<Mutex<Wor
     Ok(served)
 }
 
-async fn accept(listener: TcpListener, name: Option<Arc<str>>, world: Arc<Mutex<World>>, room: Arc<Semaphore>) {
+async fn accept(listener: TcpListener, name: Option<Arc<str>>, world: Arc<Mutex<SimWorld>>, room: Arc<Semaphore>) {
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}

@@ -20,13 +20,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use actors::model::Counted;
+use actors::model::CountedNoun;
 use anyhow::{Context, ensure};
 use clap::Args;
 
-use self::record::Recorder;
-use self::script::{Chance, Plan, Script};
-use self::world::World;
+use self::record::SimRecorder;
+use self::script::{RandomBehaviour, SimPlan, SimScript};
+use self::world::SimWorld;
 use super::{COULD_NOT_RUN, FINE};
 use crate::cli::output::{remark, say};
 
@@ -36,7 +36,7 @@ const PEERS_MAX: u32 = 10_000;
 /// Options of the simulated peers.
 #[derive(Debug, Args)]
 #[command(after_help = BEHAVIOURS)]
-pub(super) struct Options {
+pub(super) struct SimOptions {
     /// Address of the first peer; each further one listens on the next port. Port 0 is any free one.
     #[arg(long, default_value = "127.0.0.1:0", value_parser = on_loopback)]
     listen: SocketAddr,
@@ -52,10 +52,10 @@ pub(super) struct Options {
     /// Responses of each peer to its requests, in turn: BEHAVIOUR[:TIMES], separated by commas. Without TIMES a
     /// behaviour applies once, the last one for ever. After the end it is `ok`.
     #[arg(long, default_value = "ok")]
-    script: Script,
+    script: SimScript,
     /// Random behaviours with weights: ok=8,5xx=1,close=1.
     #[arg(long, conflicts_with = "script")]
-    chance: Option<Chance>,
+    chance: Option<RandomBehaviour>,
     /// Seed of all random choices; it is printed if it is not given.
     #[arg(long)]
     seed: Option<u64>,
@@ -66,7 +66,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
     #[command(flatten)]
-    push: push::Pushing,
+    push: push::PushPlan,
 }
 
 const BEHAVIOURS: &str = "\
@@ -105,7 +105,7 @@ fn on_loopback(text: &str) -> Result<SocketAddr, String> {
     Ok(address)
 }
 
-pub(super) fn run(options: Options) -> u8 {
+pub(super) fn run(options: SimOptions) -> u8 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = runtime.context("no runtime").and_then(|runtime| {
         runtime.block_on(async {
@@ -121,28 +121,28 @@ pub(super) fn run(options: Options) -> u8 {
     })
 }
 
-async fn play(options: Options) -> anyhow::Result<u8> {
+async fn play(options: SimOptions) -> anyhow::Result<u8> {
     ensure!(options.peers == 1 || options.name.contains("{}"), "--name of several peers needs a {{}} for their number");
     let seed = options.seed.unwrap_or_else(|| fastrand::u64(..));
     let plan = match options.chance {
-        Some(chance) => Plan::Chance(chance, fastrand::Rng::with_seed(seed)),
-        None => Plan::Script(options.script),
+        Some(chance) => SimPlan::Chance(chance, fastrand::Rng::with_seed(seed)),
+        None => SimPlan::Script(options.script),
     };
-    let recorder = Recorder::open(options.record.as_deref())?;
-    let world = Arc::new(Mutex::new(World::new(plan.clone(), options.window, recorder)));
+    let recorder = SimRecorder::open(options.record.as_deref())?;
+    let world = Arc::new(Mutex::new(SimWorld::new(plan.clone(), options.window, recorder)));
     let names = (1..=options.peers).map(|n| options.name.replace("{}", &n.to_string()));
     let places = match options.by_host {
-        true => vec![listen::Place { name: None, address: options.listen }],
+        true => vec![listen::SimEndpoint { name: None, address: options.listen }],
         false => listen::places(names, options.listen)?,
     };
-    if let Plan::Chance(..) = plan {
+    if let SimPlan::Chance(..) = plan {
         remark!("--seed {seed}");
     }
     let served = listen::serve(places, &plan, &world).await?;
     for (name, address) in &served.addresses {
         say!("{} http://{address}", name.as_deref().unwrap_or("*"));
     }
-    remark!("ready: {}", Counted(served.addresses.len() as u64, "listener"));
+    remark!("ready: {}", CountedNoun(served.addresses.len() as u64, "listener"));
     let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}

@@ -21,7 +21,7 @@ const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Options of the sender.
 #[derive(Debug, Args)]
-pub(super) struct Pushing {
+pub(super) struct PushPlan {
     /// Push to this gateway instead of simulating peers; the base URL of its federation listener.
     #[arg(long = "push", value_name = "URL", requires = "sender")]
     pub(super) url: Option<String>,
@@ -44,8 +44,8 @@ pub(super) struct Pushing {
     #[arg(long)]
     ranges: bool,
     /// Meaning of the numbers.
-    #[arg(long, value_enum, default_value_t = Numbering::Updates)]
-    numbering: Numbering,
+    #[arg(long, value_enum, default_value_t = PushNumbering::Updates)]
+    numbering: PushNumbering,
     /// Send transactions of messages in this context instead of updates.
     #[arg(long, value_name = "CONTEXT")]
     context: Option<String>,
@@ -53,7 +53,7 @@ pub(super) struct Pushing {
 
 /// The meaning of a sender's numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Numbering {
+enum PushNumbering {
     /// Numbers count strong updates.
     Updates,
     /// Numbers count pushes.
@@ -62,7 +62,7 @@ enum Numbering {
 
 /// A request that can be sent any number of times.
 #[derive(Debug, Clone, PartialEq)]
-struct Prepared {
+struct PreparedPush {
     path: String,
     put: bool,
     /// Number that `ok` must return.
@@ -71,7 +71,7 @@ struct Prepared {
 }
 
 /// Returns all requests, in order.
-fn prepared(options: &Pushing, sender: &str) -> Vec<Prepared> {
+fn prepared(options: &PushPlan, sender: &str) -> Vec<PreparedPush> {
     let count = u64::from(options.count);
     let firsts = (1..=count).step_by(options.batch as usize);
     let all = firsts.zip(1..).map(|(first, n): (u64, u64)| {
@@ -84,19 +84,19 @@ fn prepared(options: &Pushing, sender: &str) -> Vec<Prepared> {
     all.collect()
 }
 
-fn push(options: &Pushing, sender: &str, n: u64, first: u64, last: u64) -> Prepared {
+fn push(options: &PushPlan, sender: &str, n: u64, first: u64, last: u64) -> PreparedPush {
     let strong: Vec<Value> =
         (first..=last).map(|item| json!({"update": "message", "text": format!("{sender}/{item}")})).collect();
-    let seq = if options.numbering == Numbering::Pushes { n } else { last };
+    let seq = if options.numbering == PushNumbering::Pushes { n } else { last };
     let mut body = json!({"strong": strong, "seq": seq});
-    if options.ranges && options.numbering == Numbering::Updates {
+    if options.ranges && options.numbering == PushNumbering::Updates {
         body["from_seq"] = first.into();
     }
-    Prepared { path: "/http/v1/updates".to_owned(), put: false, seq, body }
+    PreparedPush { path: "/http/v1/updates".to_owned(), put: false, seq, body }
 }
 
 /// Returns a transaction; its messages form a chain in which each names the one before.
-fn transaction(sender: &str, context: &str, n: u64, first: u64, last: u64) -> Prepared {
+fn transaction(sender: &str, context: &str, n: u64, first: u64, last: u64) -> PreparedPush {
     let pdu = |item: u64| {
         let before: Vec<Value> = (item > 1).then(|| json!([sender, format!("sim-{}", item - 1)])).into_iter().collect();
         json!({"pdu_id": format!("sim-{item}"), "origin": sender, "context": context, "ts": item, "pdu_type": "m.text",
@@ -104,12 +104,12 @@ fn transaction(sender: &str, context: &str, n: u64, first: u64, last: u64) -> Pr
     };
     let pdus: Vec<Value> = (first..=last).map(pdu).collect();
     let body = json!({"origin": sender, "ts": n, "prev_ids": [], "pdus": pdus});
-    Prepared { path: format!("/matrix/federation/v1/send/{n}/"), put: true, seq: n, body }
+    PreparedPush { path: format!("/matrix/federation/v1/send/{n}/"), put: true, seq: n, body }
 }
 
 /// The counters that are printed at the end.
 #[derive(Debug, Default)]
-struct Tally {
+struct PushTally {
     requests: u64,
     taken: u64,
     holes: u64,
@@ -118,23 +118,23 @@ struct Tally {
 }
 
 /// The result of a request.
-enum Outcome {
+enum PushOutcome {
     Taken,
     Hole,
     Wait(Duration),
     Failed(String),
 }
 
-pub(super) async fn run(options: &Pushing, seed: u64) -> anyhow::Result<u8> {
+pub(super) async fn run(options: &PushPlan, seed: u64) -> anyhow::Result<u8> {
     let url = options.url.as_deref().unwrap_or_default().trim_end_matches('/');
     let sender = options.sender.as_deref().unwrap_or_default();
     let client = Client::builder().no_proxy().timeout(CALL).build().context("no HTTP client")?;
     let all = prepared(options, sender);
-    let mut tally = Tally::default();
+    let mut tally = PushTally::default();
     let times = if options.twice { 2 } else { 1 };
     if options.shuffled {
         remark!("--seed {seed}");
-        let mut order: Vec<&Prepared> = all.iter().collect();
+        let mut order: Vec<&PreparedPush> = all.iter().collect();
         Rng::with_seed(seed).shuffle(&mut order);
         for one in order {
             for _ in 0..times {
@@ -148,21 +148,27 @@ pub(super) async fn run(options: &Pushing, seed: u64) -> anyhow::Result<u8> {
             insist(&client, url, sender, one, &mut tally).await?;
         }
     }
-    let Tally { requests, taken, holes, waits, failures } = tally;
+    let PushTally { requests, taken, holes, waits, failures } = tally;
     let told = json!({"items": options.count, "requests": requests, "taken": taken, "holes": holes, "waits": waits,
                       "failures": failures});
     Ok(crate::cli::print(&format!("{told}\n"), FINE))
 }
 
 /// Repeats a request until it is accepted.
-async fn insist(client: &Client, url: &str, sender: &str, one: &Prepared, tally: &mut Tally) -> anyhow::Result<()> {
+async fn insist(
+    client: &Client,
+    url: &str,
+    sender: &str,
+    one: &PreparedPush,
+    tally: &mut PushTally,
+) -> anyhow::Result<()> {
     let mut last = String::new();
     for _ in 0..TRIES_MAX {
         match send(client, url, sender, one, tally).await {
-            Outcome::Taken => return Ok(()),
-            Outcome::Wait(time) => tokio::time::sleep(time.min(WAIT_MAX)).await,
-            Outcome::Hole => bail!("{} {}: a hole, though all before it was taken", one.path, one.seq),
-            Outcome::Failed(why) => {
+            PushOutcome::Taken => return Ok(()),
+            PushOutcome::Wait(time) => tokio::time::sleep(time.min(WAIT_MAX)).await,
+            PushOutcome::Hole => bail!("{} {}: a hole, though all before it was taken", one.path, one.seq),
+            PushOutcome::Failed(why) => {
                 last = why;
                 tokio::time::sleep(AGAIN).await;
             }
@@ -171,7 +177,7 @@ async fn insist(client: &Client, url: &str, sender: &str, one: &Prepared, tally:
     bail!("{} {}: not taken in {TRIES_MAX} tries: {last}", one.path, one.seq)
 }
 
-async fn send(client: &Client, url: &str, sender: &str, one: &Prepared, tally: &mut Tally) -> Outcome {
+async fn send(client: &Client, url: &str, sender: &str, one: &PreparedPush, tally: &mut PushTally) -> PushOutcome {
     let target = format!("{url}{}", one.path);
     let request = if one.put { client.put(target) } else { client.post(target) };
     let request = request.header("Fernpost-Origin", sender).header("Content-Type", "application/json");
@@ -181,31 +187,31 @@ async fn send(client: &Client, url: &str, sender: &str, one: &Prepared, tally: &
             let status = answer.status();
             read(one, status, &answer.text().await.unwrap_or_default())
         }
-        Err(error) => Outcome::Failed(error.to_string()),
+        Err(error) => PushOutcome::Failed(error.to_string()),
     };
     *match outcome {
-        Outcome::Taken => &mut tally.taken,
-        Outcome::Hole => &mut tally.holes,
-        Outcome::Wait(_) => &mut tally.waits,
-        Outcome::Failed(_) => &mut tally.failures,
+        PushOutcome::Taken => &mut tally.taken,
+        PushOutcome::Hole => &mut tally.holes,
+        PushOutcome::Wait(_) => &mut tally.waits,
+        PushOutcome::Failed(_) => &mut tally.failures,
     } += 1;
     outcome
 }
 
-fn read(one: &Prepared, status: StatusCode, text: &str) -> Outcome {
+fn read(one: &PreparedPush, status: StatusCode, text: &str) -> PushOutcome {
     let short = |text: &str| text.chars().take(200).collect::<String>();
     match status {
-        StatusCode::TOO_MANY_REQUESTS => return Outcome::Wait(Duration::from_secs(1)),
-        StatusCode::OK if one.put => return Outcome::Taken,
+        StatusCode::TOO_MANY_REQUESTS => return PushOutcome::Wait(Duration::from_secs(1)),
+        StatusCode::OK if one.put => return PushOutcome::Taken,
         StatusCode::OK => {}
-        _ => return Outcome::Failed(format!("{status}: {}", short(text))),
+        _ => return PushOutcome::Failed(format!("{status}: {}", short(text))),
     }
     let answer: Value = serde_json::from_str(text).unwrap_or_default();
     match answer["receive"].as_str() {
-        Some("ok") if answer["seq"] == one.seq => Outcome::Taken,
-        Some("hole_detected") => Outcome::Hole,
-        Some("wait") => Outcome::Wait(Duration::from_secs(answer["wait"].as_u64().unwrap_or(1))),
-        _ => Outcome::Failed(short(text)),
+        Some("ok") if answer["seq"] == one.seq => PushOutcome::Taken,
+        Some("hole_detected") => PushOutcome::Hole,
+        Some("wait") => PushOutcome::Wait(Duration::from_secs(answer["wait"].as_u64().unwrap_or(1))),
+        _ => PushOutcome::Failed(short(text)),
     }
 }
 
@@ -218,7 +224,7 @@ mod tests {
     #[derive(Parser)]
     struct Line {
         #[command(flatten)]
-        push: Pushing,
+        push: PushPlan,
     }
 
     fn numbers(line: &str) -> Vec<(Value, Value, usize)> {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::cli::output::remark;
 
 /// The record of one request.
-pub(super) struct Line<'a> {
+pub(super) struct RecordLine<'a> {
     pub(super) peer: &'a str,
     pub(super) from: &'a str,
     /// `seq` of the push, or id of the transaction.
@@ -21,18 +21,18 @@ pub(super) struct Line<'a> {
 }
 
 /// The file, if one was given.
-pub(super) struct Recorder(Option<BufWriter<File>>);
+pub(super) struct SimRecorder(Option<BufWriter<File>>);
 
-impl Recorder {
+impl SimRecorder {
     pub(super) fn open(path: Option<&Path>) -> anyhow::Result<Self> {
         let open = |path: &Path| File::create(path).with_context(|| format!("--record {}", path.display()));
         Ok(Self(path.map(open).transpose()?.map(BufWriter::new)))
     }
 
     /// Records a request. If the file cannot be written, recording ends and the peer continues.
-    pub(super) fn note(&mut self, line: &Line<'_>) {
+    pub(super) fn note(&mut self, line: &RecordLine<'_>) {
         let Some(file) = &mut self.0 else { return };
-        let Line { peer, from, number, items, answer, time } = line;
+        let RecordLine { peer, from, number, items, answer, time } = line;
         let text: Value =
             json!({"peer": peer, "from": from, "number": number, "items": items, "answer": answer, "time": time});
         if let Err(error) = writeln!(file, "{text}").and_then(|()| file.flush()) {

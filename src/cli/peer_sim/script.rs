@@ -7,7 +7,7 @@ use fastrand::Rng;
 
 /// The response to one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Behaviour {
+pub(super) enum ScriptedBehaviour {
     Ok,
     Slow(Duration),
     Drip(Duration),
@@ -19,7 +19,7 @@ pub(super) enum Behaviour {
     Hole,
     Status(u16),
     TooMany(usize),
-    Lie(Lie),
+    Lie(FalseAnswer),
     /// Connections are refused.
     Refuse,
     /// Connection attempts never complete.
@@ -28,7 +28,7 @@ pub(super) enum Behaviour {
 
 /// A false response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lie {
+pub(super) enum FalseAnswer {
     Seq,
     Receive,
     Json,
@@ -53,7 +53,7 @@ pub(super) enum BadScript {
     Empty,
 }
 
-impl Behaviour {
+impl ScriptedBehaviour {
     /// Parses a behaviour from the first parts, and returns the remaining ones.
     fn read<'a, 'b>(parts: &'b [&'a str]) -> Result<(Self, &'b [&'a str]), BadScript> {
         let (name, rest) = parts.split_first().ok_or(BadScript::Empty)?;
@@ -70,11 +70,11 @@ impl Behaviour {
             "hole" => Self::Hole,
             "4xx" => Self::Status(403),
             "5xx" => Self::Status(503),
-            "lie-seq" => Self::Lie(Lie::Seq),
-            "lie-receive" => Self::Lie(Lie::Receive),
-            "lie-json" => Self::Lie(Lie::Json),
-            "lie-hole" => Self::Lie(Lie::Hole),
-            "lie-verdicts" => Self::Lie(Lie::Verdicts),
+            "lie-seq" => Self::Lie(FalseAnswer::Seq),
+            "lie-receive" => Self::Lie(FalseAnswer::Receive),
+            "lie-json" => Self::Lie(FalseAnswer::Json),
+            "lie-hole" => Self::Lie(FalseAnswer::Hole),
+            "lie-verdicts" => Self::Lie(FalseAnswer::Verdicts),
             "refuse" => Self::Refuse,
             "blackhole" => Self::Blackhole,
             "slow" => return Ok((Self::Slow(time("slow", "200ms")?), &rest[1..])),
@@ -102,16 +102,16 @@ impl Behaviour {
 
 /// A sequence of behaviours.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Script(Vec<(Behaviour, Option<u32>)>);
+pub(super) struct SimScript(Vec<(ScriptedBehaviour, Option<u32>)>);
 
-impl FromStr for Script {
+impl FromStr for SimScript {
     type Err = BadScript;
 
     fn from_str(text: &str) -> Result<Self, BadScript> {
         let mut steps = vec![];
         for step in text.split(',').map(str::trim) {
             let parts: Vec<&str> = step.split(':').collect();
-            let (behaviour, rest) = Behaviour::read(&parts)?;
+            let (behaviour, rest) = ScriptedBehaviour::read(&parts)?;
             let times = match rest {
                 [] => None,
                 [times] => match times.parse() {
@@ -129,9 +129,9 @@ impl FromStr for Script {
     }
 }
 
-impl Script {
+impl SimScript {
     /// Returns the behaviour for request number `n`, counted from 0.
-    fn at(&self, n: u64) -> Behaviour {
+    fn at(&self, n: u64) -> ScriptedBehaviour {
         let mut left = n;
         for (place, (behaviour, times)) in self.0.iter().enumerate() {
             let times = match times {
@@ -144,15 +144,15 @@ impl Script {
             }
             left -= times;
         }
-        Behaviour::Ok
+        ScriptedBehaviour::Ok
     }
 }
 
 /// Behaviours with weights.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Chance(Vec<(Behaviour, u32)>);
+pub(super) struct RandomBehaviour(Vec<(ScriptedBehaviour, u32)>);
 
-impl FromStr for Chance {
+impl FromStr for RandomBehaviour {
     type Err = BadScript;
 
     fn from_str(text: &str) -> Result<Self, BadScript> {
@@ -161,7 +161,7 @@ impl FromStr for Chance {
             let weight = || BadScript::Weight(entry.to_owned());
             let (name, number) = entry.split_once('=').ok_or_else(weight)?;
             let parts: Vec<&str> = name.split(':').collect();
-            let (behaviour, rest) = Behaviour::read(&parts)?;
+            let (behaviour, rest) = ScriptedBehaviour::read(&parts)?;
             if behaviour.is_unreachable() {
                 return Err(BadScript::NotAlone);
             }
@@ -175,8 +175,8 @@ impl FromStr for Chance {
     }
 }
 
-impl Chance {
-    fn draw(&self, rng: &mut Rng) -> Behaviour {
+impl RandomBehaviour {
+    fn draw(&self, rng: &mut Rng) -> ScriptedBehaviour {
         let total: u64 = self.0.iter().map(|(_, weight)| u64::from(*weight)).sum();
         let mut drawn = rng.u64(..total);
         for (behaviour, weight) in &self.0 {
@@ -185,20 +185,20 @@ impl Chance {
                 None => return *behaviour,
             }
         }
-        Behaviour::Ok
+        ScriptedBehaviour::Ok
     }
 }
 
 /// The source of the next behaviour.
 #[derive(Debug, Clone)]
-pub(super) enum Plan {
-    Script(Script),
-    Chance(Chance, Rng),
+pub(super) enum SimPlan {
+    Script(SimScript),
+    Chance(RandomBehaviour, Rng),
 }
 
-impl Plan {
+impl SimPlan {
     /// Returns the behaviour for a peer's request number `n`.
-    pub(super) fn next(&mut self, n: u64) -> Behaviour {
+    pub(super) fn next(&mut self, n: u64) -> ScriptedBehaviour {
         match self {
             Self::Script(script) => script.at(n),
             Self::Chance(chance, rng) => chance.draw(rng),
@@ -206,7 +206,7 @@ impl Plan {
     }
 
     /// Returns the behaviour if peers under this plan cannot be reached at all.
-    pub(super) fn unreachable(&self) -> Option<Behaviour> {
+    pub(super) fn unreachable(&self) -> Option<ScriptedBehaviour> {
         match self {
             Self::Script(script) => Some(script.at(0)).filter(|first| first.is_unreachable()),
             Self::Chance(..) => None,
@@ -226,14 +226,14 @@ impl Plan {
 mod tests {
     use super::*;
 
-    fn first(script: &str, count: u64) -> Vec<Behaviour> {
-        let script: Script = script.parse().expect("a script");
+    fn first(script: &str, count: u64) -> Vec<ScriptedBehaviour> {
+        let script: SimScript = script.parse().expect("a script");
         (0..count).map(|n| script.at(n)).collect()
     }
 
     #[test]
     fn last_script_step_repeats() {
-        use Behaviour::*;
+        use ScriptedBehaviour::*;
         let wait = Wait(Duration::from_secs(2));
         assert_eq!(first("ok:2,5xx:1,wait:2s,silent", 6), [Ok, Ok, Status(503), wait, Silent, Silent]);
         assert_eq!(first("wait:2s:2", 4), [wait, wait, Ok, Ok], "counted out, it is well-behaved");
@@ -253,23 +253,23 @@ mod tests {
             ("ok,refuse", "stand alone"),
             ("200", "is no behaviour"),
         ] {
-            let error = text.parse::<Script>().expect_err(text).to_string();
+            let error = text.parse::<SimScript>().expect_err(text).to_string();
             assert!(error.contains(words), "{text}: {error}");
         }
         for text in ["ok", "ok=x", "ok=0", "refuse=1", "ok:3=1"] {
-            assert!(text.parse::<Chance>().is_err(), "{text}");
+            assert!(text.parse::<RandomBehaviour>().is_err(), "{text}");
         }
     }
 
     #[test]
     fn chance_is_seeded_and_weighted() {
-        let chance: Chance = "ok=9,close=1".parse().expect("weights");
+        let chance: RandomBehaviour = "ok=9,close=1".parse().expect("weights");
         let draws = |seed| {
-            let mut plan = Plan::Chance(chance.clone(), Rng::with_seed(seed));
+            let mut plan = SimPlan::Chance(chance.clone(), Rng::with_seed(seed));
             (0..1000).map(|n| plan.next(n)).collect::<Vec<_>>()
         };
         assert_eq!(draws(7), draws(7));
-        let closed = draws(7).iter().filter(|drawn| **drawn == Behaviour::Close).count();
+        let closed = draws(7).iter().filter(|drawn| **drawn == ScriptedBehaviour::Close).count();
         assert!((50..200).contains(&closed), "{closed} of 1000");
     }
 }

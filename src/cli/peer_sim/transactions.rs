@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::script::Lie;
+use super::script::FalseAnswer;
 use super::updates::name_of;
 
 /// Path of transactions, without the id.
@@ -26,13 +26,13 @@ pub(super) fn verdicts(items: &[String], is_new: impl Fn(&String) -> bool) -> St
 }
 
 /// Returns a false response. The sender only looks at the status, so the transaction counts as accepted in each case.
-pub(super) fn lie(lie: Lie, items: &[String]) -> String {
+pub(super) fn lie(lie: FalseAnswer, items: &[String]) -> String {
     match lie {
-        Lie::Seq => json!({"pdus": [], "transaction_id": "0"}).to_string(),
-        Lie::Receive => "null".to_owned(),
-        Lie::Json => "<html>all is well</html>".to_owned(),
-        Lie::Hole => "[]".to_owned(),
-        Lie::Verdicts => {
+        FalseAnswer::Seq => json!({"pdus": [], "transaction_id": "0"}).to_string(),
+        FalseAnswer::Receive => "null".to_owned(),
+        FalseAnswer::Json => "<html>all is well</html>".to_owned(),
+        FalseAnswer::Hole => "[]".to_owned(),
+        FalseAnswer::Verdicts => {
             let others: Vec<Value> = items
                 .iter()
                 .map(|item| json!({"origin": "nobody.example", "pdu_id": item, "error": "never sent", "code": "LIE"}))

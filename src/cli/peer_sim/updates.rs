@@ -3,17 +3,17 @@
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::script::Lie;
+use super::script::FalseAnswer;
 
 /// A push that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Push {
+pub(super) struct ReceivedPush {
     pub(super) seq: u64,
     first: u64,
     pub(super) items: Vec<String>,
 }
 
-impl Push {
+impl ReceivedPush {
     /// Parses a push; `None` if it is not one.
     pub(super) fn read(body: &[u8]) -> Option<Self> {
         let push: Value = serde_json::from_slice(body).ok()?;
@@ -64,13 +64,13 @@ pub(super) fn wait(seconds: u64) -> String {
     json!({"receive": "wait", "wait": seconds}).to_string()
 }
 
-pub(super) fn lie(lie: Lie, seq: u64, window: u32) -> String {
+pub(super) fn lie(lie: FalseAnswer, seq: u64, window: u32) -> String {
     match lie {
-        Lie::Seq => ok(seq + 1_000, window),
-        Lie::Receive => json!({"receive": "maybe", "seq": seq}).to_string(),
-        Lie::Json => "<html>all is well</html>".to_owned(),
-        Lie::Hole => hole(1, window),
-        Lie::Verdicts => ok(seq, window),
+        FalseAnswer::Seq => ok(seq + 1_000, window),
+        FalseAnswer::Receive => json!({"receive": "maybe", "seq": seq}).to_string(),
+        FalseAnswer::Json => "<html>all is well</html>".to_owned(),
+        FalseAnswer::Hole => hole(1, window),
+        FalseAnswer::Verdicts => ok(seq, window),
     }
 }
 
@@ -80,13 +80,13 @@ mod tests {
 
     #[test]
     fn sim_reads_push_with_optional_range() {
-        let plain = Push::read(br#"{"strong":[{"text":"a"},{"id":"b"}],"seq":7}"#).expect("a push");
-        assert_eq!(plain, Push { seq: 7, first: 6, items: vec!["a".to_owned(), "b".to_owned()] });
+        let plain = ReceivedPush::read(br#"{"strong":[{"text":"a"},{"id":"b"}],"seq":7}"#).expect("a push");
+        assert_eq!(plain, ReceivedPush { seq: 7, first: 6, items: vec!["a".to_owned(), "b".to_owned()] });
         assert_eq!([plain.known(5), plain.known(6), plain.known(7), plain.known(9)], [None, Some(0), Some(1), Some(2)]);
         let pdu = br#"{"strong":[{"update":"pdu","pdu":{"origin":"red","pdu_id":"1"}}],"seq":7,"from_seq":7}"#;
-        assert_eq!(Push::read(pdu).expect("a push").items, ["red/1"]);
+        assert_eq!(ReceivedPush::read(pdu).expect("a push").items, ["red/1"]);
         for not in [&b"{}"[..], b"[]", b"x", br#"{"strong":3,"seq":1}"#, br#"{"strong":[{},{}],"seq":0}"#] {
-            assert_eq!(Push::read(not), None, "{}", String::from_utf8_lossy(not));
+            assert_eq!(ReceivedPush::read(not), None, "{}", String::from_utf8_lossy(not));
         }
     }
 }

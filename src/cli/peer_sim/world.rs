@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Value, json};
 
-use super::record::{self, Line, Recorder};
-use super::script::{Behaviour, Plan};
+use super::record::{self, RecordLine, SimRecorder};
+use super::script::{ScriptedBehaviour, SimPlan};
 use super::transactions;
-use super::updates::{self, Push};
+use super::updates::{self, ReceivedPush};
 
 /// Maximum number of items remembered by all peers together; later ones are only counted.
 const ITEMS_MAX: usize = 1_000_000;
@@ -17,8 +17,8 @@ const NAMES_MAX: usize = super::PEERS_MAX as usize;
 const ANSWERS_MAX: usize = 50;
 
 /// One simulated peer.
-struct Peer {
-    plan: Plan,
+struct SimPeer {
+    plan: SimPlan,
     requests: u64,
     /// Next expected number by sender.
     expected: HashMap<String, u64>,
@@ -35,42 +35,42 @@ struct Peer {
 }
 
 /// The decision on a request.
-pub(super) struct Decision {
-    pub(super) behaviour: Behaviour,
+pub(super) struct SimDecision {
+    pub(super) behaviour: ScriptedBehaviour,
     pub(super) status: u16,
     pub(super) body: String,
 }
 
 /// All simulated peers.
-pub(super) struct World {
-    plan: Plan,
+pub(super) struct SimWorld {
+    plan: SimPlan,
     window: u32,
-    recorder: Recorder,
-    peers: BTreeMap<String, Peer>,
+    recorder: SimRecorder,
+    peers: BTreeMap<String, SimPeer>,
     items: usize,
 }
 
-impl World {
-    pub(super) fn new(plan: Plan, window: u32, recorder: Recorder) -> Self {
+impl SimWorld {
+    pub(super) fn new(plan: SimPlan, window: u32, recorder: SimRecorder) -> Self {
         Self { plan, window, recorder, peers: BTreeMap::new(), items: 0 }
     }
 
-    fn peer(&mut self, name: &str) -> Option<&mut Peer> {
+    fn peer(&mut self, name: &str) -> Option<&mut SimPeer> {
         if !self.peers.contains_key(name) {
             if self.peers.len() >= NAMES_MAX {
                 return None;
             }
-            self.peers.insert(name.to_owned(), Peer::new(self.plan.fork()));
+            self.peers.insert(name.to_owned(), SimPeer::new(self.plan.fork()));
         }
         self.peers.get_mut(name)
     }
 
     /// Processes a request of a dialect: decides the response, and accepts the items if the behaviour does.
-    pub(super) fn request(&mut self, name: &str, from: &str, path: &str, body: &[u8]) -> Decision {
+    pub(super) fn request(&mut self, name: &str, from: &str, path: &str, body: &[u8]) -> SimDecision {
         let (window, room) = (self.window, ITEMS_MAX - self.items);
         let Some(peer) = self.peer(name) else {
-            return Decision {
-                behaviour: Behaviour::Ok,
+            return SimDecision {
+                behaviour: ScriptedBehaviour::Ok,
                 status: 503,
                 body: "{\"error\":\"too many peers\"}".to_owned(),
             };
@@ -84,7 +84,7 @@ impl World {
                 let answer = peer.transaction(behaviour, items.as_deref(), room);
                 (id.trim_end_matches('/').to_owned(), items.unwrap_or_default(), answer)
             }
-            None => match Push::read(body) {
+            None => match ReceivedPush::read(body) {
                 Some(push) => {
                     let answer = peer.push(behaviour, from, &push, window, room);
                     (push.seq.to_string(), push.items, answer)
@@ -98,8 +98,8 @@ impl World {
         }
         self.items += self.peers[name].taken.len() - before;
         let time = record::now();
-        self.recorder.note(&Line { peer: name, from, number: &number, items: &items, answer: &word, time });
-        Decision { behaviour, status, body }
+        self.recorder.note(&RecordLine { peer: name, from, number: &number, items: &items, answer: &word, time });
+        SimDecision { behaviour, status, body }
     }
 
     /// Returns the items that a peer accepted; without a name, the counts of all peers.
@@ -120,7 +120,7 @@ impl World {
     }
 
     /// Sets a new plan for one peer, or for all.
-    pub(super) fn change(&mut self, name: Option<&str>, plan: Plan) {
+    pub(super) fn change(&mut self, name: Option<&str>, plan: SimPlan) {
         match name {
             Some(name) => {
                 if let Some(peer) = self.peer(name) {
@@ -138,13 +138,13 @@ impl World {
 }
 
 /// Returns the name of an answer in the counts.
-fn word(behaviour: Behaviour, status: u16, body: &str) -> String {
+fn word(behaviour: ScriptedBehaviour, status: u16, body: &str) -> String {
     let of_its_own = match behaviour {
-        Behaviour::Silent => "silent",
-        Behaviour::Huge => "huge",
-        Behaviour::Garbage => "garbage",
-        Behaviour::Close => "close",
-        Behaviour::Lie(_) => "lie",
+        ScriptedBehaviour::Silent => "silent",
+        ScriptedBehaviour::Huge => "huge",
+        ScriptedBehaviour::Garbage => "garbage",
+        ScriptedBehaviour::Close => "close",
+        ScriptedBehaviour::Lie(_) => "lie",
         _ if status != 200 => return status.to_string(),
         _ if body.contains("hole_detected") => "hole",
         _ if body.contains("\"wait\"") => "wait",
@@ -157,8 +157,8 @@ fn in_seconds(time: std::time::Duration) -> u64 {
     time.as_secs().max(1)
 }
 
-impl Peer {
-    fn new(plan: Plan) -> Self {
+impl SimPeer {
+    fn new(plan: SimPlan) -> Self {
         Self {
             plan,
             requests: 0,
@@ -185,15 +185,24 @@ impl Peer {
         self.forgotten += (items.len() - kept) as u64;
     }
 
-    fn push(&mut self, behaviour: Behaviour, from: &str, push: &Push, window: u32, room: usize) -> (u16, String) {
+    fn push(
+        &mut self,
+        behaviour: ScriptedBehaviour,
+        from: &str,
+        push: &ReceivedPush,
+        window: u32,
+        room: usize,
+    ) -> (u16, String) {
         let expected = self.expected.get(from).copied().unwrap_or(1);
         match behaviour {
-            Behaviour::Status(status) => return (status, error(status)),
-            Behaviour::TooMany(most) if push.items.len() > most => return (413, error(413)),
-            Behaviour::Wait(time) => return (200, updates::wait(in_seconds(time))),
-            Behaviour::Hole => return (200, updates::hole(expected, window)),
-            Behaviour::Lie(lie) => return (200, updates::lie(lie, push.seq, window)),
-            Behaviour::Silent | Behaviour::Huge | Behaviour::Garbage => return (200, String::new()),
+            ScriptedBehaviour::Status(status) => return (status, error(status)),
+            ScriptedBehaviour::TooMany(most) if push.items.len() > most => return (413, error(413)),
+            ScriptedBehaviour::Wait(time) => return (200, updates::wait(in_seconds(time))),
+            ScriptedBehaviour::Hole => return (200, updates::hole(expected, window)),
+            ScriptedBehaviour::Lie(lie) => return (200, updates::lie(lie, push.seq, window)),
+            ScriptedBehaviour::Silent | ScriptedBehaviour::Huge | ScriptedBehaviour::Garbage => {
+                return (200, String::new());
+            }
             _ => {}
         }
         let Some(known) = push.known(expected) else {
@@ -206,15 +215,15 @@ impl Peer {
         (200, updates::ok(push.seq, window))
     }
 
-    fn transaction(&mut self, behaviour: Behaviour, items: Option<&[String]>, room: usize) -> (u16, String) {
+    fn transaction(&mut self, behaviour: ScriptedBehaviour, items: Option<&[String]>, room: usize) -> (u16, String) {
         let Some(items) = items else { return (400, error(400)) };
         match behaviour {
-            Behaviour::Status(status) => return (status, error(status)),
-            Behaviour::TooMany(most) if items.len() > most => return (413, error(413)),
-            Behaviour::Wait(_) => return (429, error(429)),
+            ScriptedBehaviour::Status(status) => return (status, error(status)),
+            ScriptedBehaviour::TooMany(most) if items.len() > most => return (413, error(413)),
+            ScriptedBehaviour::Wait(_) => return (429, error(429)),
             // `Huge` is not among these, because an endless response begins with status 200, which accepts the
             // transaction.
-            Behaviour::Silent | Behaviour::Garbage => return (200, String::new()),
+            ScriptedBehaviour::Silent | ScriptedBehaviour::Garbage => return (200, String::new()),
             _ => {}
         }
         let new: Vec<String> = items.iter().filter(|item| !self.known.contains(*item)).cloned().collect();
@@ -223,7 +232,7 @@ impl Peer {
         self.take(&new, room);
         self.known.extend(new.into_iter().take(room));
         match behaviour {
-            Behaviour::Lie(lie) => (200, transactions::lie(lie, items)),
+            ScriptedBehaviour::Lie(lie) => (200, transactions::lie(lie, items)),
             _ => (200, honest),
         }
     }

@@ -2,29 +2,29 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Page, Target, word};
-use crate::cli::operator::{Failure, Gateway, print_json, query, segment};
-use crate::cli::progress::Progress;
+use super::{QuarantineListing, QuarantineTarget, word};
+use crate::cli::operator::{AdminClient, CommandFailure, print_json, query, segment};
+use crate::cli::progress::ProgressLine;
 use crate::cli::words::{count, items};
 use crate::cli::{FINE, WRONG, print};
 
 #[derive(Deserialize)]
-struct Done {
+struct ReleaseOutcome {
     outcome: String,
 }
 
 /// The result for the items of a server: one page in a response, the sum in the output.
 #[derive(Serialize, Deserialize)]
-struct Many {
+struct BulkOutcome {
     server: String,
     done: u64,
-    stayed: Vec<Stayed>,
+    stayed: Vec<KeptItem>,
     #[serde(skip_serializing)]
     next: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Stayed {
+struct KeptItem {
     id: String,
     code: String,
     reason: String,
@@ -32,38 +32,46 @@ struct Stayed {
 
 /// The body of the next call.
 #[derive(Serialize)]
-struct Asked {
+struct ReleaseArgs {
     after: Option<String>,
     direction: Option<String>,
     kind: Option<String>,
 }
 
 /// Applies `verb` to the selected items.
-pub(super) async fn act(gateway: &Gateway, json: bool, target: &Target, verb: &str) -> Result<u8, Failure> {
+pub(super) async fn act(
+    gateway: &AdminClient,
+    json: bool,
+    target: &QuarantineTarget,
+    verb: &str,
+) -> Result<u8, CommandFailure> {
     match (&target.name, &target.id, &target.all_of) {
         (Some(name), Some(id), _) => one(gateway, json, name, id, verb).await,
         (_, _, Some(name)) if target.yes => all(gateway, json, name, target, verb).await,
         (_, _, Some(name)) => {
             let found = counted(gateway, name, target).await?;
-            Err(Failure::Misused(format!("{name} has {} parked; to {verb} all of them, add --yes", items(found))))
+            Err(CommandFailure::Misused(format!(
+                "{name} has {} parked; to {verb} all of them, add --yes",
+                items(found)
+            )))
         }
-        _ => Err(Failure::Misused("a server and an id are needed, or --all-of NAME".to_owned())),
+        _ => Err(CommandFailure::Misused("a server and an id are needed, or --all-of NAME".to_owned())),
     }
 }
 
-async fn one(gateway: &Gateway, json: bool, name: &str, id: &str, verb: &str) -> Result<u8, Failure> {
+async fn one(gateway: &AdminClient, json: bool, name: &str, id: &str, verb: &str) -> Result<u8, CommandFailure> {
     let path = format!("/quarantine/{}/{}/{verb}", segment(name), segment(id));
     let answer = match gateway.post(&path, String::new()).await {
-        Err(Failure::Refused { code, words }) if code == "STAYS" => {
+        Err(CommandFailure::Refused { code, words }) if code == "STAYS" => {
             let words = format!("{name} {id} stays in quarantine: {words}");
-            return Err(Failure::Wrong { code: "STAYS", words });
+            return Err(CommandFailure::Wrong { code: "STAYS", words });
         }
         answer => answer?,
     };
     if json {
         return Ok(print_json(&answer));
     }
-    let Done { outcome } = gateway.read(&answer)?;
+    let ReleaseOutcome { outcome } = gateway.read(&answer)?;
     Ok(print(&format!("{name} {id}: {}\n", told(&outcome)), FINE))
 }
 
@@ -79,7 +87,7 @@ fn told(outcome: &str) -> &str {
 }
 
 /// Returns the number of selected items.
-async fn counted(gateway: &Gateway, name: &str, target: &Target) -> Result<u64, Failure> {
+async fn counted(gateway: &AdminClient, name: &str, target: &QuarantineTarget) -> Result<u64, CommandFailure> {
     let (mut found, mut after) = (0, None);
     loop {
         let asked = [
@@ -89,7 +97,8 @@ async fn counted(gateway: &Gateway, name: &str, target: &Target) -> Result<u64, 
             ("after", after),
             ("limit", Some("1000".to_owned())),
         ];
-        let Page { items, next } = gateway.read(&gateway.get(&format!("/quarantine{}", query(&asked))).await?)?;
+        let QuarantineListing { items, next } =
+            gateway.read(&gateway.get(&format!("/quarantine{}", query(&asked))).await?)?;
         found += items.len() as u64;
         match next {
             Some(next) => after = Some(next),
@@ -98,18 +107,26 @@ async fn counted(gateway: &Gateway, name: &str, target: &Target) -> Result<u64, 
     }
 }
 
-async fn all(gateway: &Gateway, json: bool, name: &str, target: &Target, verb: &str) -> Result<u8, Failure> {
+async fn all(
+    gateway: &AdminClient,
+    json: bool,
+    name: &str,
+    target: &QuarantineTarget,
+    verb: &str,
+) -> Result<u8, CommandFailure> {
     let found = counted(gateway, name, target).await?;
     if found == 0 {
         // An unknown server has no items either; this call reports a misspelt name.
         gateway.get(&format!("/peers/{}", segment(name))).await?;
     }
-    let mut progress = Progress::new(&format!("{verb} {}", items(found)));
-    let mut whole = Many { server: name.to_owned(), done: 0, stayed: vec![], next: None };
+    let mut progress = ProgressLine::new(&format!("{verb} {}", items(found)));
+    let mut whole = BulkOutcome { server: name.to_owned(), done: 0, stayed: vec![], next: None };
     loop {
-        let asked = Asked { after: whole.next.take(), direction: word(target.direction), kind: word(target.kind) };
+        let asked =
+            ReleaseArgs { after: whole.next.take(), direction: word(target.direction), kind: word(target.kind) };
         let body = serde_json::to_string(&asked).expect("texts always serialize");
-        let page: Many = gateway.read(&gateway.post(&format!("/quarantine/{}/{verb}", segment(name)), body).await?)?;
+        let page: BulkOutcome =
+            gateway.read(&gateway.post(&format!("/quarantine/{}/{verb}", segment(name)), body).await?)?;
         whole.done += page.done;
         whole.stayed.extend(page.stayed);
         progress.at(whole.done + whole.stayed.len() as u64, found);
@@ -129,7 +146,7 @@ async fn all(gateway: &Gateway, json: bool, name: &str, target: &Target, verb: &
     if !whole.stayed.is_empty() {
         let stay = if whole.stayed.len() == 1 { "stays" } else { "stay" };
         text.push_str(&format!(", {} {stay}\n", count(whole.stayed.len() as u64)));
-        for Stayed { id, reason, .. } in &whole.stayed {
+        for KeptItem { id, reason, .. } in &whole.stayed {
             text.push_str(&format!("  {id:<8}  {reason}\n"));
         }
     } else {

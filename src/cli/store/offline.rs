@@ -5,42 +5,42 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::tables;
-use crate::cli::failure::Failure;
+use crate::cli::failure::CommandFailure;
 use crate::cli::progress::during;
-use crate::cli::words::{count, times};
-use crate::cli::{FINE, Source, WRONG, print, print_json};
+use crate::cli::words::{count, format_times};
+use crate::cli::{ConfigSource, FINE, WRONG, print, print_json};
 use crate::http::answer::rfc3339;
 use crate::settings::Settings;
-use crate::store::{self, FILE, OpenError, RestoreError, Verified};
+use crate::store::{self, FILE, OpenError, RestoreError, VerifyResult};
 
 #[derive(Serialize)]
-struct Report<'a> {
+struct VerifyReport<'a> {
     file: &'a Path,
     sound: bool,
     server: &'a str,
     epoch: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     taken: Option<String>,
-    tables: Vec<Rows<'a>>,
-    findings: Vec<Finding<'a>>,
+    tables: Vec<VerifiedRows<'a>>,
+    findings: Vec<ReportedFinding<'a>>,
     more: u64,
 }
 
 #[derive(Serialize)]
-struct Rows<'a> {
+struct VerifiedRows<'a> {
     name: &'a str,
     rows: u64,
     bytes: u64,
 }
 
 #[derive(Serialize)]
-struct Finding<'a> {
+struct ReportedFinding<'a> {
     table: &'a str,
     what: &'a str,
 }
 
-impl<'a> Report<'a> {
-    fn of(file: &'a Path, verified: &'a Verified) -> Self {
+impl<'a> VerifyReport<'a> {
+    fn of(file: &'a Path, verified: &'a VerifyResult) -> Self {
         let tables = verified.tables.iter();
         let findings = verified.findings.iter();
         Self {
@@ -49,8 +49,10 @@ impl<'a> Report<'a> {
             server: &verified.server,
             epoch: verified.epoch,
             taken: verified.taken.map(rfc3339),
-            tables: tables.map(|table| Rows { name: &table.name, rows: table.rows, bytes: table.bytes }).collect(),
-            findings: findings.map(|found| Finding { table: found.table, what: &found.what }).collect(),
+            tables: tables
+                .map(|table| VerifiedRows { name: &table.name, rows: table.rows, bytes: table.bytes })
+                .collect(),
+            findings: findings.map(|found| ReportedFinding { table: found.table, what: &found.what }).collect(),
             more: verified.more,
         }
     }
@@ -66,26 +68,26 @@ impl<'a> Report<'a> {
             return "it does not say whose it is".to_owned();
         }
         let taken = self.taken.as_ref().map(|taken| format!(", a backup of {taken}")).unwrap_or_default();
-        format!("{}, opened {}{taken}", self.server, times(self.epoch))
+        format!("{}, opened {}{taken}", self.server, format_times(self.epoch))
     }
 }
 
 /// Returns the data folder of the configuration.
-fn data_dir(source: Source) -> Result<PathBuf, Failure> {
-    source.load().map(|Settings { server, .. }| server.data_dir).map_err(|problems| Failure::from(&problems))
+fn data_dir(source: ConfigSource) -> Result<PathBuf, CommandFailure> {
+    source.load().map(|Settings { server, .. }| server.data_dir).map_err(|problems| CommandFailure::from(&problems))
 }
 
-fn unreadable(error: &OpenError) -> Failure {
+fn unreadable(error: &OpenError) -> CommandFailure {
     let code = match error {
         OpenError::InUse { .. } => "IN_USE",
         OpenError::Schema { .. } => "SCHEMA",
         _ => "STORE",
     };
-    Failure::Broken { code, words: error.to_string() }
+    CommandFailure::Broken { code, words: error.to_string() }
 }
 
 /// Verifies a file.
-pub(super) fn verify(file: Option<PathBuf>, json: bool, source: Source) -> u8 {
+pub(super) fn verify(file: Option<PathBuf>, json: bool, source: ConfigSource) -> u8 {
     let file = match file.map_or_else(|| data_dir(source).map(|folder| folder.join(FILE)), Ok) {
         Ok(file) => file,
         Err(failure) => return failure.tell(json),
@@ -95,7 +97,7 @@ pub(super) fn verify(file: Option<PathBuf>, json: bool, source: Source) -> u8 {
         Ok(verified) => verified,
         Err(error) => return unreadable(&error).tell(json),
     };
-    let report = Report::of(&file, &verified);
+    let report = VerifyReport::of(&file, &verified);
     let code = if report.sound { FINE } else { WRONG };
     if json {
         return report.json(code);
@@ -114,22 +116,22 @@ pub(super) fn verify(file: Option<PathBuf>, json: bool, source: Source) -> u8 {
     print(&text, code)
 }
 
-fn not_restored(error: &RestoreError) -> Failure {
+fn not_restored(error: &RestoreError) -> CommandFailure {
     if let RestoreError::Open(error) = error {
         return unreadable(error);
     }
     let words = error.to_string();
     match error {
-        RestoreError::Damaged(_) => Failure::Wrong { code: "DAMAGED", words },
-        RestoreError::Exists(_) => Failure::Broken { code: "EXISTS", words },
-        RestoreError::InUse(_) => Failure::Broken { code: "IN_USE", words },
-        RestoreError::NoBackup(_) => Failure::Broken { code: "NO_BACKUP", words },
-        RestoreError::Open(_) | RestoreError::File { .. } => Failure::Broken { code: "STORE", words },
+        RestoreError::Damaged(_) => CommandFailure::Wrong { code: "DAMAGED", words },
+        RestoreError::Exists(_) => CommandFailure::Broken { code: "EXISTS", words },
+        RestoreError::InUse(_) => CommandFailure::Broken { code: "IN_USE", words },
+        RestoreError::NoBackup(_) => CommandFailure::Broken { code: "NO_BACKUP", words },
+        RestoreError::Open(_) | RestoreError::File { .. } => CommandFailure::Broken { code: "STORE", words },
     }
 }
 
 /// Copies a backup to the place of the gateway's store.
-pub(super) fn restore(backup: &Path, to: Option<PathBuf>, json: bool, source: Source) -> u8 {
+pub(super) fn restore(backup: &Path, to: Option<PathBuf>, json: bool, source: ConfigSource) -> u8 {
     let to = match to.map_or_else(|| data_dir(source), Ok) {
         Ok(to) => to,
         Err(failure) => return failure.tell(json),
@@ -138,7 +140,7 @@ pub(super) fn restore(backup: &Path, to: Option<PathBuf>, json: bool, source: So
         Ok(restored) => restored,
         Err(error) => return not_restored(&error).tell(json),
     };
-    let report = Report::of(&restored.path, &restored.verified);
+    let report = VerifyReport::of(&restored.path, &restored.verified);
     if json {
         return report.json(FINE);
     }

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-use super::super::{ANSWER_BYTES_MAX, Answer};
+use super::super::{ANSWER_BYTES_MAX, EgressAnswer};
 use super::*;
 
 struct Book {
@@ -14,7 +14,7 @@ struct Book {
     loopback: bool,
 }
 
-impl Addresses for Book {
+impl AddressBook for Book {
     fn addresses(&self, _: &ServerName) -> Option<Vec<String>> {
         let urls = self.urls.lock().expect("not poisoned").clone();
         (!urls.is_empty()).then_some(urls)
@@ -29,20 +29,21 @@ fn blue() -> ServerName {
     "blue.example".parse().expect("valid")
 }
 
-fn gate(urls: Vec<String>, loopback: bool) -> Egress {
+fn gate(urls: Vec<String>, loopback: bool) -> EgressClient {
     let us = "red.example".parse().expect("valid");
-    Egress::new(&us, Arc::new(Book { urls: StdMutex::new(urls), loopback })).expect("builds")
+    EgressClient::new(&us, Arc::new(Book { urls: StdMutex::new(urls), loopback })).expect("builds")
 }
 
-const PATIENT: Deadlines = Deadlines { connect: Duration::from_secs(5), total: Duration::from_secs(20) };
-const HASTY: Deadlines = Deadlines { connect: Duration::from_millis(200), total: Duration::from_millis(300) };
+const PATIENT: RequestDeadlines = RequestDeadlines { connect: Duration::from_secs(5), total: Duration::from_secs(20) };
+const HASTY: RequestDeadlines =
+    RequestDeadlines { connect: Duration::from_millis(200), total: Duration::from_millis(300) };
 
-fn push() -> Request {
-    let answer = Answer::Needed { bytes_max: ANSWER_BYTES_MAX };
-    Request::post("/http/v1/updates", Bytes::from_static(b"{}"), answer)
+fn push() -> EgressRequest {
+    let answer = EgressAnswer::Needed { bytes_max: ANSWER_BYTES_MAX };
+    EgressRequest::post("/http/v1/updates", Bytes::from_static(b"{}"), answer)
 }
 
-async fn ask(urls: Vec<String>, deadlines: Deadlines) -> Result<Bytes, PushFailure> {
+async fn ask(urls: Vec<String>, deadlines: RequestDeadlines) -> Result<Bytes, PushFailure> {
     gate(urls, false).send(&blue(), push(), deadlines).await
 }
 
@@ -138,7 +139,8 @@ async fn silent_response_times_out() {
 #[tokio::test]
 async fn status_decides_despite_broken_body() {
     let taken = |url| async {
-        let request = Request { answer: Answer::StatusDecides { bytes_max: 8 }, method: Method::Put, ..push() };
+        let request =
+            EgressRequest { answer: EgressAnswer::StatusDecides { bytes_max: 8 }, method: EgressMethod::Put, ..push() };
         gate(vec![url], false).send(&blue(), request, HASTY).await
     };
     let long = response("200 OK", "", "more than eight");
@@ -232,7 +234,7 @@ async fn in_flight_requests_are_bounded() {
     while gate.load().waiting == 0 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(gate.load(), Load { under_way: 1, waiting: 1 });
+    assert_eq!(gate.load(), SlotLoad { under_way: 1, waiting: 1 });
     assert!(heads.try_recv().is_err(), "the second has not been sent");
     first.abort();
     heads.recv().await.expect("it goes once there is room");

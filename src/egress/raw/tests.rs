@@ -4,10 +4,10 @@ use tokio::io::duplex;
 
 use super::*;
 
-const NEEDED: Answer = Answer::Needed { bytes_max: 8 };
+const NEEDED: EgressAnswer = EgressAnswer::Needed { bytes_max: 8 };
 
-fn asking(target: &str) -> Get<'_> {
-    Get { target, headers: "Host: green\r\n", answer: NEEDED }
+fn asking(target: &str) -> RawGet<'_> {
+    RawGet { target, headers: "Host: green\r\n", answer: NEEDED }
 }
 
 /// What becomes of an answer that comes in pieces of this size; then the connection ends, or is held.

@@ -19,23 +19,23 @@ const LINE_KEPT: usize = 64;
 
 /// The state of the stream.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Framing {
-    at: At,
+pub(super) struct RequestFraming {
+    at: FramingPosition,
     /// Method, and later the current header line.
-    line: Line,
-    head: Head,
+    line: LineScanner,
+    head: RequestHead,
 }
 
 /// Framing of the body according to the headers so far.
 #[derive(Debug, Clone, Default)]
-struct Head {
+struct RequestHead {
     connect: bool,
     length: Option<u64>,
     chunked: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-enum At {
+enum FramingPosition {
     /// Before a request line, where empty lines are skipped.
     #[default]
     Between,
@@ -45,7 +45,7 @@ enum At {
     Header,
     /// Number of body bytes that remain, and what follows them.
     Body(u64, AfterBody),
-    Chunks(Chunks),
+    Chunks(ChunkState),
     Blind,
 }
 
@@ -57,7 +57,7 @@ enum AfterBody {
 
 /// The states between the data of chunks; the same as in the HTTP parser.
 #[derive(Debug, Clone, Copy)]
-enum Chunks {
+enum ChunkState {
     /// Before the first digit of a size.
     First,
     Size(u64),
@@ -74,18 +74,18 @@ enum Chunks {
 
 /// The start of a line, and its length.
 #[derive(Debug, Clone)]
-struct Line {
+struct LineScanner {
     start: [u8; LINE_KEPT],
     length: usize,
 }
 
-impl Default for Line {
+impl Default for LineScanner {
     fn default() -> Self {
         Self { start: [0; LINE_KEPT], length: 0 }
     }
 }
 
-impl Line {
+impl LineScanner {
     fn push(&mut self, byte: u8) {
         if let Some(place) = self.start.get_mut(self.length) {
             *place = byte;
@@ -104,26 +104,26 @@ impl Line {
     }
 }
 
-impl Framing {
+impl RequestFraming {
     /// Processes the next bytes and adds the position of each `#` in a request target to `found`.
     pub(super) fn hashes(&mut self, bytes: &[u8], found: &mut Vec<usize>) {
         let mut place = 0;
         while let Some(&byte) = bytes.get(place) {
             match &mut self.at {
-                At::Blind => return,
-                At::Body(left, after) => {
+                FramingPosition::Blind => return,
+                FramingPosition::Body(left, after) => {
                     let here = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len() - place);
                     *left -= here as u64;
                     place += here;
                     if *left == 0 {
                         self.at = match after {
-                            AfterBody::Request => At::Between,
-                            AfterBody::ChunkEnd => At::Chunks(Chunks::DataCr),
+                            AfterBody::Request => FramingPosition::Between,
+                            AfterBody::ChunkEnd => FramingPosition::Chunks(ChunkState::DataCr),
                         };
                     }
                 }
                 at => {
-                    if byte == b'#' && matches!(at, At::Target) {
+                    if byte == b'#' && matches!(at, FramingPosition::Target) {
                         found.push(place);
                     }
                     self.step(byte);
@@ -135,51 +135,51 @@ impl Framing {
 
     fn step(&mut self, byte: u8) {
         self.at = match (self.at, byte) {
-            (At::Between, b'\r' | b'\n') => At::Between,
-            (At::Between, _) => {
-                self.head = Head::default();
+            (FramingPosition::Between, b'\r' | b'\n') => FramingPosition::Between,
+            (FramingPosition::Between, _) => {
+                self.head = RequestHead::default();
                 self.line.length = 0;
                 self.line.push(byte);
-                At::Method
+                FramingPosition::Method
             }
-            (At::Method, b' ') => {
+            (FramingPosition::Method, b' ') => {
                 self.head.connect = self.line.text() == b"CONNECT";
-                At::Target
+                FramingPosition::Target
             }
             // A line that ends before its version is not a request.
-            (At::Method | At::Target, b'\r' | b'\n') => At::Blind,
-            (At::Method, _) => {
+            (FramingPosition::Method | FramingPosition::Target, b'\r' | b'\n') => FramingPosition::Blind,
+            (FramingPosition::Method, _) => {
                 self.line.push(byte);
-                At::Method
+                FramingPosition::Method
             }
-            (At::Target, b' ') => At::Version,
-            (At::Target, _) => At::Target,
-            (At::Version, b'\n') => self.next_header(),
-            (At::Version, _) => At::Version,
-            (At::Header, b'\n') => self.headed(),
-            (At::Header, _) => {
+            (FramingPosition::Target, b' ') => FramingPosition::Version,
+            (FramingPosition::Target, _) => FramingPosition::Target,
+            (FramingPosition::Version, b'\n') => self.next_header(),
+            (FramingPosition::Version, _) => FramingPosition::Version,
+            (FramingPosition::Header, b'\n') => self.headed(),
+            (FramingPosition::Header, _) => {
                 self.line.push(byte);
-                At::Header
+                FramingPosition::Header
             }
-            (At::Chunks(chunks), _) => chunks.step(byte),
-            (At::Body(..) | At::Blind, _) => At::Blind,
+            (FramingPosition::Chunks(chunks), _) => chunks.step(byte),
+            (FramingPosition::Body(..) | FramingPosition::Blind, _) => FramingPosition::Blind,
         };
     }
 
-    fn next_header(&mut self) -> At {
+    fn next_header(&mut self) -> FramingPosition {
         self.line.length = 0;
-        At::Header
+        FramingPosition::Header
     }
 
     /// Returns the state after a header line.
-    fn headed(&mut self) -> At {
+    fn headed(&mut self) -> FramingPosition {
         let text = self.line.text();
         if text.is_empty() {
             return self.body();
         }
         // A folded line continues the line before it.
         if text.starts_with(b" ") || text.starts_with(b"\t") {
-            return At::Blind;
+            return FramingPosition::Blind;
         }
         let Some(colon) = text.iter().position(|&byte| byte == b':') else { return self.next_header() };
         let (name, value) = (&text[..colon], text[colon + 1..].trim_ascii());
@@ -194,44 +194,46 @@ impl Framing {
         } else {
             !is("upgrade")
         };
-        if certain { self.next_header() } else { At::Blind }
+        if certain { self.next_header() } else { FramingPosition::Blind }
     }
 
-    fn body(&self) -> At {
+    fn body(&self) -> FramingPosition {
         match self.head {
-            Head { connect: true, .. } | Head { length: Some(_), chunked: true, .. } => At::Blind,
-            Head { chunked: true, .. } => At::Chunks(Chunks::First),
-            Head { length: None | Some(0), .. } => At::Between,
-            Head { length: Some(length), .. } => At::Body(length, AfterBody::Request),
+            RequestHead { connect: true, .. } | RequestHead { length: Some(_), chunked: true, .. } => {
+                FramingPosition::Blind
+            }
+            RequestHead { chunked: true, .. } => FramingPosition::Chunks(ChunkState::First),
+            RequestHead { length: None | Some(0), .. } => FramingPosition::Between,
+            RequestHead { length: Some(length), .. } => FramingPosition::Body(length, AfterBody::Request),
         }
     }
 }
 
-impl Chunks {
-    fn step(self, byte: u8) -> At {
-        At::Chunks(match (self, byte) {
+impl ChunkState {
+    fn step(self, byte: u8) -> FramingPosition {
+        FramingPosition::Chunks(match (self, byte) {
             (Self::First, digit) => match hex(digit) {
                 Some(size) => Self::Size(size),
-                None => return At::Blind,
+                None => return FramingPosition::Blind,
             },
             (Self::Size(size) | Self::Blank(size), b' ' | b'\t') => Self::Blank(size),
             (Self::Size(size) | Self::Blank(size), b';') => Self::Extension(size),
             (Self::Size(size) | Self::Blank(size) | Self::Extension(size), b'\r') => Self::SizeLf(size),
             (Self::Size(size), digit) => match (hex(digit), size.checked_mul(16)) {
                 (Some(digit), Some(size)) => Self::Size(size + digit),
-                _ => return At::Blind,
+                _ => return FramingPosition::Blind,
             },
             (Self::Extension(size), b'\t' | b' '..=b'~' | 0x80..) => Self::Extension(size),
             (Self::SizeLf(0), b'\n') => Self::EndCr,
-            (Self::SizeLf(size), b'\n') => return At::Body(size, AfterBody::ChunkEnd),
+            (Self::SizeLf(size), b'\n') => return FramingPosition::Body(size, AfterBody::ChunkEnd),
             (Self::DataCr, b'\r') => Self::DataLf,
             (Self::DataLf, b'\n') => Self::First,
             (Self::EndCr, b'\r') => Self::EndLf,
-            (Self::EndLf, b'\n') => return At::Between,
+            (Self::EndLf, b'\n') => return FramingPosition::Between,
             (Self::Trailer, b'\r') => Self::TrailerLf,
             (Self::TrailerLf, b'\n') => Self::EndCr,
             (Self::EndCr | Self::Trailer, _) => Self::Trailer,
-            _ => return At::Blind,
+            _ => return FramingPosition::Blind,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use actors::ports::Roster;
+use actors::ports::PeerConfig;
 
 use super::{good, wrong};
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use actors::limits::{Habits, PairOrder, Speech};
+use actors::limits::{DialectKind, InteropQuirks, PairOrder};
 
-use super::super::peer::Dialect;
-use super::{Auth, Origin, Peer, Profile, good, name, wrong};
+use super::super::peer::DialectName;
+use super::{PeerAuth, PeerProfile, PeerSettings, ValueOrigin, good, name, wrong};
 
 #[test]
 fn profile_sets_only_unset_keys() {
@@ -16,36 +16,36 @@ fn profile_sets_only_unset_keys() {
     let old = listed("profile = \"synapse-2014\"\n");
     assert_eq!(
         (old.link.profile, old.link.dialect, old.link.insecure),
-        (Profile::Synapse2014, Dialect::Transactions, true)
+        (PeerProfile::Synapse2014, DialectName::Transactions, true)
     );
-    assert!(matches!(&old.link.auth, Auth::Network { allow_from } if allow_from.len() == 1));
+    assert!(matches!(&old.link.auth, PeerAuth::Network { allow_from } if allow_from.len() == 1));
     assert_eq!(old.limits.deadlines.total, Duration::from_secs(75), "longer than it tries to connect elsewhere");
-    assert_eq!((old.limits.speech, old.limits.fetches), (Speech::Transactions, true));
-    assert_eq!(old.limits.habits, Habits { pairs: PairOrder::IdFirst, raw_targets: true });
-    assert!(old.limits.answers_late, "to it a refusal for now is a loss");
+    assert_eq!((old.limits.speech, old.limits.fetches), (DialectKind::Transactions, true));
+    assert_eq!(old.limits.habits, InteropQuirks { pairs: PairOrder::IdFirst, raw_targets: true });
+    assert!(old.limits.never_refuse, "to it a refusal for now is a loss");
     let origin =
-        |peer: &Peer, key| peer.origins.iter().find(|(name, _)| *name == key).map(|(_, origin)| origin.clone());
+        |peer: &PeerSettings, key| peer.origins.iter().find(|(name, _)| *name == key).map(|(_, origin)| origin.clone());
     assert_eq!(
         (old.limits.intake_items, old.limits.one_a_context),
         (u32::MAX, true),
         "out one a context, in by bytes alone"
     );
     for key in ["dialect", "auth", "insecure", "intake_items", "request_timeout"] {
-        assert_eq!(origin(&old, key), Some(Origin::Profile), "{key}");
+        assert_eq!(origin(&old, key), Some(ValueOrigin::Profile), "{key}");
     }
-    assert_eq!(origin(&old, "profile"), Some(Origin::Server));
-    assert_eq!(origin(&old, "batch_items"), Some(Origin::Default));
+    assert_eq!(origin(&old, "profile"), Some(ValueOrigin::Server));
+    assert_eq!(origin(&old, "batch_items"), Some(ValueOrigin::Default));
 
     // A key that is set wins over the profile, wherever it and the profile stand.
     let set = listed(
         "dialect = \"updates\"\n[peers.pattern.\"g*\"]\nprofile = \"synapse-2014\"\n[peers.default]\nrequest_timeout = \"12s\"\n",
     );
-    assert_eq!((set.link.profile, set.link.dialect), (Profile::Synapse2014, Dialect::Updates));
+    assert_eq!((set.link.profile, set.link.dialect), (PeerProfile::Synapse2014, DialectName::Updates));
     assert_eq!(
         (set.limits.deadlines.total, origin(&set, "request_timeout")),
-        (Duration::from_secs(12), Some(Origin::Peers))
+        (Duration::from_secs(12), Some(ValueOrigin::Peers))
     );
-    assert_eq!(origin(&set, "insecure"), Some(Origin::Profile));
+    assert_eq!(origin(&set, "insecure"), Some(ValueOrigin::Profile));
     let bounded = listed("profile = \"synapse-2014\"\nintake_items = 7\n");
     assert_eq!(bounded.limits.intake_items, 7);
     let ours = listed("auth = \"network\"\ninsecure = true\n");

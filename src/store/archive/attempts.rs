@@ -6,7 +6,7 @@ use actors::model::{Attempt, DeliveredSpan, Index, Millis, PeerRecord, ServerNam
 use redb::ReadTransaction;
 
 use super::Read;
-use crate::store::Shared;
+use crate::store::StoreShared;
 use crate::store::{rows, tables};
 
 /// Rows of deliveries looked at beyond the first that is of later items only. Rows of items that were sent again, to a peer that
@@ -18,7 +18,7 @@ const DELIVERIES_MAX: usize = 1_000;
 
 /// Attempts that carried any of the items from `first` to `last`, oldest first.
 pub(super) fn attempts(
-    shared: &Shared,
+    shared: &StoreShared,
     read: &ReadTransaction,
     server: &ServerName,
     first: u64,
@@ -44,7 +44,7 @@ pub(super) fn attempts(
 
 /// Deliveries among which are those of the items: those in rows, and the newest from the peer's record.
 fn delivered(
-    shared: &Shared,
+    shared: &StoreShared,
     read: &ReadTransaction,
     server: &ServerName,
     (first, last): (u64, u64),
@@ -71,7 +71,7 @@ fn delivered(
 }
 
 /// What the newest failed attempt at a peer said.
-pub(super) fn newest_error(shared: &Shared, read: &ReadTransaction, server: &str) -> Read<Option<String>> {
+pub(super) fn newest_error(shared: &StoreShared, read: &ReadTransaction, server: &str) -> Read<Option<String>> {
     let newest = read.open_table(tables::ATTEMPTS)?.range(tables::all_of(server))?.next_back().transpose()?;
     shared.counters.looked_up(u64::from(newest.is_some()));
     Ok(newest.map(|(_, row)| row.value().3.to_owned()))
@@ -80,7 +80,7 @@ pub(super) fn newest_error(shared: &Shared, read: &ReadTransaction, server: &str
 /// The first server after `after` whose oldest row of deliveries is older than `before`, and the key of that row. One look-up a
 /// server.
 pub(super) fn old_deliveries(
-    shared: &Shared,
+    shared: &StoreShared,
     read: &ReadTransaction,
     before: u64,
     after: Option<&ServerName>,

@@ -3,22 +3,22 @@
 use std::ops::Bound;
 
 use actors::model::{ContextId, Millis};
-use actors::ports::{ContextRow, Page};
+use actors::ports::{ContextRow, InspectPage};
 use redb::{ReadTransaction, Value};
 
 use super::Read;
 use super::inspect::WALK_MAX;
-use crate::store::Shared;
+use crate::store::StoreShared;
 use crate::store::rows;
-use crate::store::tables::{self, PlaceKey, after};
+use crate::store::tables::{self, ContextPduKey, after};
 
 /// Returns a page of contexts. It ends at the limit, or when too many rows were counted.
 pub(super) fn page(
-    shared: &Shared,
+    shared: &StoreShared,
     read: &ReadTransaction,
     from: Option<&ContextId>,
     limit: usize,
-) -> Read<Page<ContextRow, ContextId>> {
+) -> Read<InspectPage<ContextRow, ContextId>> {
     let (heads, held, gaps) =
         (read.open_table(tables::HEADS)?, read.open_table(tables::HELD)?, read.open_table(tables::GAPS)?);
     let (timeline, pdus) = (read.open_table(tables::TIMELINE)?, read.open_table(tables::PDUS)?);
@@ -46,12 +46,12 @@ pub(super) fn page(
         page.push(ContextRow { record, heads, held, gaps, last });
     }
     shared.counters.looked_up(walked as u64);
-    Ok(Page { rows: page, next })
+    Ok(InspectPage { rows: page, next })
 }
 
 /// Counts the rows of a context for which `is_meant` holds.
 fn count<V: Value + 'static>(
-    table: &redb::ReadOnlyTable<PlaceKey, V>,
+    table: &redb::ReadOnlyTable<ContextPduKey, V>,
     context: &str,
     walked: &mut usize,
     is_meant: impl Fn(V::SelfType<'_>) -> bool,

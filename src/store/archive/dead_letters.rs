@@ -3,22 +3,22 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use actors::model::{Index, Letter, ServerName};
+use actors::model::{DeadLetter, Index, ServerName};
 use bytes::Bytes;
 use redb::ReadTransaction;
 
 use super::Read;
-use super::peers::Bodies;
-use crate::store::Shared;
+use super::peers::ItemBodies;
+use crate::store::StoreShared;
 use crate::store::{rows, tables};
 
 pub(super) fn letters(
-    shared: &Shared,
+    shared: &StoreShared,
     read: &ReadTransaction,
     server: &ServerName,
     first: u64,
     last: u64,
-) -> Read<Vec<Letter>> {
+) -> Read<Vec<DeadLetter>> {
     let mut letters = Vec::new();
     if first > last {
         return Ok(letters);
@@ -26,7 +26,7 @@ pub(super) fn letters(
     for row in read.open_table(tables::DEAD_LETTERS)?.range((server.as_str(), first)..=(server.as_str(), last))? {
         let (key, value) = row?;
         let (kind, _, reason, ..) = value.value();
-        letters.push(Letter { index: Index(key.value().1), fate: rows::fate(kind)?, reason: reason.to_owned() });
+        letters.push(DeadLetter { index: Index(key.value().1), fate: rows::fate(kind)?, reason: reason.to_owned() });
     }
     shared.counters.looked_up(letters.len() as u64);
     Ok(letters)
@@ -34,12 +34,12 @@ pub(super) fn letters(
 
 /// Returns the bytes of the dead letters at `places`, by index.
 pub(super) fn bodies(
-    shared: &Shared,
+    shared: &StoreShared,
     read: &ReadTransaction,
     server: &ServerName,
     places: &Range<u64>,
 ) -> Read<BTreeMap<u64, Bytes>> {
-    let bodies = Bodies::open(read)?;
+    let bodies = ItemBodies::open(read)?;
     let mut found = BTreeMap::new();
     let range = (server.as_str(), places.start)..(server.as_str(), places.end);
     for row in read.open_table(tables::DEAD_LETTERS)?.range(range)? {

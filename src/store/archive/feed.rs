@@ -7,14 +7,14 @@ use actors::ports::FeedPage;
 use redb::ReadTransaction;
 
 use super::Read;
-use crate::store::Shared;
-use crate::store::rows::{self, BadRow, Fed};
+use crate::store::StoreShared;
+use crate::store::rows::{self, BadRow, DecodedFeedRow};
 use crate::store::tables;
 
 /// Returns a page of the feed. Each row that names a PDU costs one lookup, because the PDU's bytes are stored once, in
 /// `pdus`.
 pub(super) fn feed_after(
-    shared: &Shared,
+    shared: &StoreShared,
     read: &ReadTransaction,
     after: u64,
     limit: usize,
@@ -40,8 +40,8 @@ pub(super) fn feed_after(
         }
         let row = value.value();
         let (item, bytes) = match rows::feed_from_row(row)? {
-            Fed::Whole(item) => (item, row.7.len()),
-            Fed::Pdu(reference, shown) => {
+            DecodedFeedRow::Whole(item) => (item, row.7.len()),
+            DecodedFeedRow::Pdu(reference, shown) => {
                 let key = (reference.origin.as_str(), reference.id.as_str());
                 let stored = pdus.get(key)?.ok_or_else(|| BadRow::new("feed", &format!("{reference} is missing")))?;
                 shared.counters.looked_up(1);
@@ -63,7 +63,7 @@ pub(super) fn feed_after(
 }
 
 /// Handles an empty page: either the feed ends here, or all of it was trimmed and the reader is behind its own cursor.
-fn gone_or_end(shared: &Shared, read: &ReadTransaction, after: u64) -> Read<FeedPage> {
+fn gone_or_end(shared: &StoreShared, read: &ReadTransaction, after: u64) -> Read<FeedPage> {
     let acked = read.open_table(tables::FEED_CURSOR)?.get(tables::MESSENGER)?.map_or(0, |row| row.value());
     shared.counters.looked_up(u64::from(acked > 0));
     if after < acked {

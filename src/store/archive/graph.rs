@@ -4,15 +4,19 @@ use std::collections::HashMap;
 use std::ops::Bound;
 
 use actors::model::{ContextId, ContextRecord, Gap, Head, HeldPdu, PduRef};
-use actors::ports::{ContextLoad, Known, ServedPdu};
+use actors::ports::{ContextSnapshot, PduStatus, ServedPdu};
 use redb::{ReadTransaction, ReadableDatabase, ReadableTable};
 
 use super::{Read, stage, state};
-use crate::store::Shared;
+use crate::store::StoreShared;
 use crate::store::rows::{self, BadRow};
 use crate::store::tables::{self, after};
 
-pub(super) fn context(shared: &Shared, read: &ReadTransaction, context: &ContextId) -> Read<Option<ContextLoad>> {
+pub(super) fn context(
+    shared: &StoreShared,
+    read: &ReadTransaction,
+    context: &ContextId,
+) -> Read<Option<ContextSnapshot>> {
     let Some(mut record) = context_record(shared, read, context)? else { return Ok(None) };
     record.heads.extend(heads(shared, read, context.as_str())?);
     record.heads.sort_by(|one, other| (one.depth, &one.reference).cmp(&(other.depth, &other.reference)));
@@ -21,10 +25,10 @@ pub(super) fn context(shared: &Shared, read: &ReadTransaction, context: &Context
     let links = state::links(shared, read, context.as_str())?;
     let unfinished = read.open_table(tables::CONTEXT_WORK)?.get(context.as_str())?.is_some();
     shared.counters.looked_up(u64::from(unfinished));
-    Ok(Some(ContextLoad { record, held, gaps, links, unfinished }))
+    Ok(Some(ContextSnapshot { record, held, gaps, links, unfinished }))
 }
 
-fn held(shared: &Shared, read: &ReadTransaction, context: &ContextId) -> Read<Vec<HeldPdu>> {
+fn held(shared: &StoreShared, read: &ReadTransaction, context: &ContextId) -> Read<Vec<HeldPdu>> {
     let (from, to) = (context.as_str(), after(context.as_str()));
     let pdus = read.open_table(tables::PDUS)?;
     let mut held = Vec::new();
@@ -49,7 +53,7 @@ fn held(shared: &Shared, read: &ReadTransaction, context: &ContextId) -> Read<Ve
 }
 
 /// Their rows say how deep they lie; what a PDU that names one builds on stands in its text.
-fn heads(shared: &Shared, read: &ReadTransaction, context: &str) -> Read<Vec<Head>> {
+fn heads(shared: &StoreShared, read: &ReadTransaction, context: &str) -> Read<Vec<Head>> {
     let to = after(context);
     let pdus = read.open_table(tables::PDUS)?;
     let mut heads = Vec::new();
@@ -63,7 +67,7 @@ fn heads(shared: &Shared, read: &ReadTransaction, context: &str) -> Read<Vec<Hea
     Ok(heads)
 }
 
-fn gaps(shared: &Shared, read: &ReadTransaction, context: &str) -> Read<Vec<Gap>> {
+fn gaps(shared: &StoreShared, read: &ReadTransaction, context: &str) -> Read<Vec<Gap>> {
     let to = after(context);
     let mut gaps = Vec::new();
     for row in read.open_table(tables::GAPS)?.range((context, "", "")..(to.as_str(), "", ""))? {
@@ -78,7 +82,7 @@ fn gaps(shared: &Shared, read: &ReadTransaction, context: &str) -> Read<Vec<Gap>
 
 /// Returns the contexts with unfinished work. It jumps from context to context with one lookup each, however many PDUs
 /// they hold.
-pub(super) fn contexts_holding(shared: &Shared, read: &ReadTransaction) -> Read<Vec<ContextId>> {
+pub(super) fn contexts_holding(shared: &StoreShared, read: &ReadTransaction) -> Read<Vec<ContextId>> {
     let held = read.open_table(tables::HELD)?;
     let mut contexts = Vec::new();
     let mut from = String::new();
@@ -105,11 +109,11 @@ pub(super) fn contexts_holding(shared: &Shared, read: &ReadTransaction) -> Read<
 /// Returns the status of PDUs and claims the unknown ones among `arriving`. Claims are made at the end, so a PDU that
 /// names another PDU of the same batch gets no status for it; the caller knows its own batch.
 pub(super) fn look_up(
-    shared: &Shared,
+    shared: &StoreShared,
     context: &ContextId,
     arriving: &[PduRef],
     parents: &[PduRef],
-) -> Read<HashMap<PduRef, Known>> {
+) -> Read<HashMap<PduRef, PduStatus>> {
     // The lock is taken before the transaction begins: a commit is visible before its claims are removed, so no PDU is
     // missed in between.
     let mut claims = shared.claims.lock();
@@ -137,14 +141,14 @@ pub(super) fn look_up(
     Ok(found)
 }
 
-pub(super) fn pdu(shared: &Shared, read: &ReadTransaction, reference: &PduRef) -> Read<Option<ServedPdu>> {
+pub(super) fn pdu(shared: &StoreShared, read: &ReadTransaction, reference: &PduRef) -> Read<Option<ServedPdu>> {
     let row = read.open_table(tables::PDUS)?.get((reference.origin.as_str(), reference.id.as_str()))?;
     shared.counters.looked_up(u64::from(row.is_some()));
     Ok(row.map(|row| rows::served(row.value())).transpose()?.flatten())
 }
 
 pub(super) fn context_record(
-    shared: &Shared,
+    shared: &StoreShared,
     read: &ReadTransaction,
     context: &ContextId,
 ) -> Read<Option<ContextRecord>> {

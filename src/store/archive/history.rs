@@ -2,19 +2,19 @@
 
 use std::collections::HashSet;
 
-use actors::model::{ContextId, FedPdu, PduRef, ServerName, Shown};
+use actors::model::{ContextId, FeedFlags, FeedPdu, PduRef, ServerName};
 use actors::ports::ServedPdu;
 use redb::ReadTransaction;
 
 use super::Read;
-use crate::store::Shared;
+use crate::store::StoreShared;
 use crate::store::rows::{self, BadRow};
 use crate::store::tables;
 
 /// Level by level. What is not there or forgotten, not delivered yet, of another conversation, or not for whoever asks is neither
 /// given nor walked past. Each PDU names a bounded number of parents, so the limit bounds the walk, too.
 pub(super) fn backfill(
-    shared: &Shared,
+    shared: &StoreShared,
     read: &ReadTransaction,
     context: &ContextId,
     asker: &ServerName,
@@ -56,13 +56,13 @@ pub(super) fn backfill(
 
 /// Returns delivered PDUs backwards from a position. A parent that is missing, pruned or held counts as a gap.
 pub(super) fn timeline(
-    shared: &Shared,
+    shared: &StoreShared,
     read: &ReadTransaction,
     context: &ContextId,
     before: Option<i64>,
     limit: usize,
     bytes_max: u64,
-) -> Read<Vec<(i64, FedPdu)>> {
+) -> Read<Vec<(i64, FeedPdu)>> {
     let pdus = read.open_table(tables::PDUS)?;
     let (of, end) = (context.as_str(), before.unwrap_or(i64::MAX));
     let (mut page, mut size) = (Vec::new(), 0);
@@ -81,7 +81,7 @@ pub(super) fn timeline(
                 gap.push(parent);
             }
         }
-        let shown = Shown { gap, history: position <= 0, ..Shown::default() };
+        let shown = FeedFlags { gap, history: position <= 0, ..FeedFlags::default() };
         let fed = rows::fed(reference, shown, stored.value())?;
         size += fed.bytes.len() as u64;
         if size > bytes_max && !page.is_empty() {

@@ -4,22 +4,23 @@ use std::ops::Bound;
 
 use actors::model::{ContextId, Index, Millis, PduRef, ServerName};
 use actors::ports::{
-    ArchiveError, ContextRow, Direction, Inspect, Page, ParkedFilter, ParkedRow, Place, QueuedItem, Task, What, Why,
+    ArchiveError, ContextRow, Direction, InspectPage, ParkedFilter, ParkedRow, QuarantineItemKind, QuarantineKey,
+    QuarantineReason, QueuedItem, StoreInspector, Task,
 };
 use bytes::Bytes;
 use redb::{ReadOnlyTable, ReadTransaction, Value};
 
 use super::Read;
 use super::contexts;
-use super::peers::Bodies;
+use super::peers::ItemBodies;
 use crate::store::rows::{self, BadRow};
 use crate::store::tables::{self, DeadLetterValue, QuarantineValue};
-use crate::store::{Shared, Store};
+use crate::store::{Store, StoreShared};
 
 /// Maximum number of rows examined for one page, however few of them match.
 pub(super) const WALK_MAX: usize = 10_000;
 
-impl Inspect for Store {
+impl StoreInspector for Store {
     fn queued(&self, server: &ServerName, after: Index, limit: u32) -> Task<Result<Vec<QueuedItem>, ArchiveError>> {
         let server = server.clone();
         self.page(move |shared, read| queued(shared, read, &server, after.0, limit as usize))
@@ -30,7 +31,7 @@ impl Inspect for Store {
         server: &ServerName,
         after: Index,
         edges: Vec<Millis>,
-    ) -> Task<Result<Page<u64, Index>, ArchiveError>> {
+    ) -> Task<Result<InspectPage<u64, Index>, ArchiveError>> {
         let server = server.clone();
         self.page(move |shared, read| ages(shared, read, &server, after.0, &edges))
     }
@@ -38,9 +39,9 @@ impl Inspect for Store {
     fn parked(
         &self,
         filter: ParkedFilter,
-        after: Option<Place>,
+        after: Option<QuarantineKey>,
         limit: u32,
-    ) -> Task<Result<Page<ParkedRow, Place>, ArchiveError>> {
+    ) -> Task<Result<InspectPage<ParkedRow, QuarantineKey>, ArchiveError>> {
         self.page(move |shared, read| parked(shared, read, &filter, after.as_ref(), limit as usize))
     }
 
@@ -48,23 +49,23 @@ impl Inspect for Store {
         &self,
         after: Option<ContextId>,
         limit: u32,
-    ) -> Task<Result<Page<ContextRow, ContextId>, ArchiveError>> {
+    ) -> Task<Result<InspectPage<ContextRow, ContextId>, ArchiveError>> {
         self.page(move |shared, read| contexts::page(shared, read, after.as_ref(), limit as usize))
     }
 
-    fn parked_row(&self, place: Place) -> Task<Result<Option<ParkedRow>, ArchiveError>> {
+    fn parked_row(&self, place: QuarantineKey) -> Task<Result<Option<ParkedRow>, ArchiveError>> {
         self.page(move |shared, read| parked_row(shared, read, &place))
     }
 }
 
 fn queued(
-    shared: &Shared,
+    shared: &StoreShared,
     read: &ReadTransaction,
     server: &ServerName,
     after: u64,
     limit: usize,
 ) -> Read<Vec<QueuedItem>> {
-    let bodies = Bodies::open(read)?;
+    let bodies = ItemBodies::open(read)?;
     let mut page = Vec::new();
     let range = (Bound::Excluded((server.as_str(), after)), Bound::Included((server.as_str(), u64::MAX)));
     for row in read.open_table(tables::OUTBOX)?.range::<(&str, u64)>(range)?.take(limit) {
@@ -80,12 +81,12 @@ fn queued(
 }
 
 fn ages(
-    shared: &Shared,
+    shared: &StoreShared,
     read: &ReadTransaction,
     server: &ServerName,
     after: u64,
     edges: &[Millis],
-) -> Read<Page<u64, Index>> {
+) -> Read<InspectPage<u64, Index>> {
     let mut counts = vec![0; edges.len() + 1];
     let range = (Bound::Excluded((server.as_str(), after)), Bound::Included((server.as_str(), u64::MAX)));
     let mut walked = 0;
@@ -96,26 +97,26 @@ fn ages(
         walked += 1;
         if walked == WALK_MAX {
             shared.counters.looked_up(walked as u64);
-            return Ok(Page { rows: counts, next: Some(Index(key.value().1)) });
+            return Ok(InspectPage { rows: counts, next: Some(Index(key.value().1)) });
         }
     }
     shared.counters.looked_up(walked as u64);
-    Ok(Page { rows: counts, next: None })
+    Ok(InspectPage { rows: counts, next: None })
 }
 
 /// The tables of quarantine and dead letters. A walk goes server by server, quarantine first.
-struct Parked {
+struct ParkedTables {
     quarantine: ReadOnlyTable<(&'static str, u64), QuarantineValue>,
     dead_letters: ReadOnlyTable<(&'static str, u64), DeadLetterValue>,
-    bodies: Bodies,
+    bodies: ItemBodies,
 }
 
-impl Parked {
+impl ParkedTables {
     fn open(read: &ReadTransaction) -> Read<Self> {
         Ok(Self {
             quarantine: read.open_table(tables::QUARANTINE)?,
             dead_letters: read.open_table(tables::DEAD_LETTERS)?,
-            bodies: Bodies::open(read)?,
+            bodies: ItemBodies::open(read)?,
         })
     }
 
@@ -126,12 +127,17 @@ impl Parked {
         Ok(first.map(|server| rows::name("quarantine", &server)).transpose()?)
     }
 
-    fn inbound(&self, place: Place, row: <QuarantineValue as Value>::SelfType<'_>, whole: bool) -> Read<ParkedRow> {
+    fn inbound(
+        &self,
+        place: QuarantineKey,
+        row: <QuarantineValue as Value>::SelfType<'_>,
+        whole: bool,
+    ) -> Read<ParkedRow> {
         let (time, seq, what, code, reason, body) = row;
         Ok(ParkedRow {
             place,
             what: rows::what_from_row("quarantine", seq, what)?.into(),
-            code: Why::Inbound(rows::parked_code("quarantine", code)?),
+            code: QuarantineReason::Inbound(rows::parked_code("quarantine", code)?),
             reason: reason.to_owned(),
             time: Millis(time),
             submission: None,
@@ -140,14 +146,21 @@ impl Parked {
         })
     }
 
-    fn outbound(&self, place: Place, row: <DeadLetterValue as Value>::SelfType<'_>, whole: bool) -> Read<ParkedRow> {
+    fn outbound(
+        &self,
+        place: QuarantineKey,
+        row: <DeadLetterValue as Value>::SelfType<'_>,
+        whole: bool,
+    ) -> Read<ParkedRow> {
         let (fate, time, reason, number, origin, id, submission) = row;
         let (size, pdu) = self.bodies.size(number, origin, id)?;
         let bytes = whole.then(|| self.bodies.item(number, origin, id)).transpose()?;
         Ok(ParkedRow {
             place,
-            what: pdu.map_or(What::UpdateOut, |(reference, context)| What::PduOut(reference, context)),
-            code: Why::Outbound(rows::fate(fate)?),
+            what: pdu.map_or(QuarantineItemKind::UpdateOut, |(reference, context)| {
+                QuarantineItemKind::PduOut(reference, context)
+            }),
+            code: QuarantineReason::Outbound(rows::fate(fate)?),
             reason: reason.to_owned(),
             time: Millis(time),
             submission: Some(rows::submission_id("dead_letters", submission)?),
@@ -168,14 +181,14 @@ fn first_server<V: Value>(table: &ReadOnlyTable<(&'static str, u64), V>, from: B
 }
 
 fn parked(
-    shared: &Shared,
+    shared: &StoreShared,
     read: &ReadTransaction,
     filter: &ParkedFilter,
-    after: Option<&Place>,
+    after: Option<&QuarantineKey>,
     limit: usize,
-) -> Read<Page<ParkedRow, Place>> {
-    let tables = Parked::open(read)?;
-    let mut walk = Walk { filter, limit: limit.max(1), walked: 0, rows: Vec::new() };
+) -> Read<InspectPage<ParkedRow, QuarantineKey>> {
+    let tables = ParkedTables::open(read)?;
+    let mut walk = InspectWalk { filter, limit: limit.max(1), walked: 0, rows: Vec::new() };
     let mut server = match (&filter.server, after) {
         (Some(only), _) => Some(only.clone()),
         (None, Some(place)) => Some(place.server.clone()),
@@ -199,30 +212,30 @@ fn parked(
         };
     }
     shared.counters.looked_up(walk.walked as u64);
-    Ok(Page { rows: walk.rows, next })
+    Ok(InspectPage { rows: walk.rows, next })
 }
 
 /// A page that is being collected.
-struct Walk<'a> {
+struct InspectWalk<'a> {
     filter: &'a ParkedFilter,
     limit: usize,
     walked: usize,
     rows: Vec<ParkedRow>,
 }
 
-impl Walk<'_> {
+impl InspectWalk<'_> {
     /// Adds one server's items of one direction; returns the last key if the page ends there.
     fn one(
         &mut self,
-        tables: &Parked,
+        tables: &ParkedTables,
         server: &ServerName,
         direction: Direction,
         after: Option<u64>,
-    ) -> Read<Option<Place>> {
+    ) -> Read<Option<QuarantineKey>> {
         let name = server.as_str();
         let from = after.map_or(Bound::Included((name, 0)), |number| Bound::Excluded((name, number)));
         let range = (from, Bound::Included((name, u64::MAX)));
-        let place = |number| Place { server: server.clone(), direction, number };
+        let place = |number| QuarantineKey { server: server.clone(), direction, number };
         match direction {
             Direction::In => {
                 for row in tables.quarantine.range::<(&str, u64)>(range)? {
@@ -255,8 +268,8 @@ impl Walk<'_> {
     }
 }
 
-fn parked_row(shared: &Shared, read: &ReadTransaction, place: &Place) -> Read<Option<ParkedRow>> {
-    let tables = Parked::open(read)?;
+fn parked_row(shared: &StoreShared, read: &ReadTransaction, place: &QuarantineKey) -> Read<Option<ParkedRow>> {
+    let tables = ParkedTables::open(read)?;
     let key = (place.server.as_str(), place.number);
     let row = match place.direction {
         Direction::In => {
@@ -272,7 +285,7 @@ fn parked_row(shared: &Shared, read: &ReadTransaction, place: &Place) -> Read<Op
     Ok(row)
 }
 
-impl Bodies {
+impl ItemBodies {
     /// Returns the size of an item in bytes, and the PDU and its context if it is one.
     fn size(&self, number: u64, origin: &str, id: &str) -> Read<(u64, Option<(PduRef, ContextId)>)> {
         let missing = |what: &str| BadRow::new("outbox", &format!("{what} is missing"));

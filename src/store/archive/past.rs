@@ -4,14 +4,16 @@ use std::collections::HashSet;
 use std::ops::Bound;
 
 use actors::model::{ContextId, Millis, PduRef};
-use actors::ports::{ArchiveError, OldPage, OldPdu, Past, Pinned, Task, Walked, WalkedTo};
+use actors::ports::{
+    ArchiveError, OldPage, OldPdu, RetentionCursor, RetentionPins, RetentionScan, RetentionStep, Task,
+};
 use bytes::Bytes;
 use redb::{AccessGuard, ReadOnlyTable, ReadTransaction, ReadableTable, StorageError};
 
 use super::Read;
 use crate::store::rows::{self, BadRow};
-use crate::store::tables::{self, PduValue, PlaceKey, RefValue};
-use crate::store::{Shared, Store};
+use crate::store::tables::{self, ContextPduKey, PduValue, RefValue};
+use crate::store::{Store, StoreShared};
 
 /// Maximum number of rows examined in one queue, and of PDUs named by all queues and dead letters.
 const OF_A_QUEUE_MAX: usize = 10_000;
@@ -20,27 +22,27 @@ const NAMED_MAX: usize = 100_000;
 /// Maximum number of PDUs and contexts examined for one page, however few of them are old.
 const WALK_MAX: usize = 2_000;
 
-impl Past for Store {
-    fn pinned(&self, before: Millis) -> Task<Result<Pinned, ArchiveError>> {
+impl RetentionScan for Store {
+    fn pinned(&self, before: Millis) -> Task<Result<RetentionPins, ArchiveError>> {
         self.page(move |shared, rows| pinned(shared, rows, before.0))
     }
 
     fn old(
         &self,
         before: Millis,
-        after: Option<WalkedTo>,
+        after: Option<RetentionCursor>,
         limit: u32,
         bytes: u64,
     ) -> Task<Result<OldPage, ArchiveError>> {
         self.page(move |shared, rows| {
-            let mut walk = Walk::open(shared, rows, before.0, limit as usize, bytes)?;
+            let mut walk = RetentionWalk::open(shared, rows, before.0, limit as usize, bytes)?;
             walk.all(rows, after.as_ref())?;
             Ok(OldPage { pdus: walk.found, next: walk.next })
         })
     }
 }
 
-fn pinned(shared: &Shared, read: &ReadTransaction, before: u64) -> Read<Pinned> {
+fn pinned(shared: &StoreShared, read: &ReadTransaction, before: u64) -> Read<RetentionPins> {
     let oldest = read.open_table(tables::FEED)?.first()?.map(|(_, row)| row.value().1);
     let before = before.min(oldest.unwrap_or(u64::MAX));
     let (mut named, mut ours_before) = (HashSet::new(), before);
@@ -77,29 +79,29 @@ fn pinned(shared: &Shared, read: &ReadTransaction, before: u64) -> Read<Pinned> 
         }
     }
     shared.counters.looked_up(looked);
-    Ok(Pinned { before: Millis(before), ours_before: Millis(ours_before), named })
+    Ok(RetentionPins { before: Millis(before), ours_before: Millis(ours_before), named })
 }
 
 /// (context, position in its timeline).
 type PlaceOf = (&'static str, i64);
 
 /// A walk that collects one page.
-struct Walk<'a> {
-    shared: &'a Shared,
+struct RetentionWalk<'a> {
+    shared: &'a StoreShared,
     pdus: ReadOnlyTable<RefValue, PduValue>,
     timeline: ReadOnlyTable<PlaceOf, RefValue>,
-    heads: ReadOnlyTable<PlaceKey, u64>,
+    heads: ReadOnlyTable<ContextPduKey, u64>,
     before: u64,
     limit: usize,
     bytes_max: u64,
     found: Vec<OldPdu>,
     bytes: u64,
     walked: usize,
-    next: Option<WalkedTo>,
+    next: Option<RetentionCursor>,
 }
 
-impl<'a> Walk<'a> {
-    fn open(shared: &'a Shared, read: &ReadTransaction, before: u64, limit: usize, bytes_max: u64) -> Read<Self> {
+impl<'a> RetentionWalk<'a> {
+    fn open(shared: &'a StoreShared, read: &ReadTransaction, before: u64, limit: usize, bytes_max: u64) -> Read<Self> {
         Ok(Self {
             shared,
             pdus: read.open_table(tables::PDUS)?,
@@ -115,19 +117,19 @@ impl<'a> Walk<'a> {
         })
     }
 
-    fn all(&mut self, read: &ReadTransaction, after: Option<&WalkedTo>) -> Read<()> {
+    fn all(&mut self, read: &ReadTransaction, after: Option<&RetentionCursor>) -> Read<()> {
         let from = after.map_or(Bound::Unbounded, |after| Bound::Included(after.context.as_str()));
         for row in read.open_table(tables::CONTEXTS)?.range::<&str>((from, Bound::Unbounded))? {
             let (name, record) = row?;
             let context = rows::context_id("contexts", name.value())?;
             let behind = after.filter(|after| after.context == context);
-            let behind = behind.map_or(Walked::News(0), |after| after.walked);
+            let behind = behind.map_or(RetentionStep::News(0), |after| after.walked);
             self.walked += 1;
-            let heads = Heads { context: &context, record: record.value(), loaded: None };
+            let heads = PinnedHeads { context: &context, record: record.value(), loaded: None };
             let stopped = self.one(heads, behind)?;
-            let stopped = stopped.or((self.walked >= WALK_MAX).then_some(Walked::All));
+            let stopped = stopped.or((self.walked >= WALK_MAX).then_some(RetentionStep::All));
             if let Some(walked) = stopped {
-                self.next = Some(WalkedTo { context, walked });
+                self.next = Some(RetentionCursor { context, walked });
                 return Ok(());
             }
         }
@@ -136,27 +138,27 @@ impl<'a> Walk<'a> {
 
     /// Returns the position at which the page is full; `None` if the context is finished. Each direction ends at the
     /// first PDU that is too young: those after it are younger, or it is young only because it was requeued.
-    fn one(&mut self, mut heads: Heads<'_>, behind: Walked) -> Read<Option<Walked>> {
+    fn one(&mut self, mut heads: PinnedHeads<'_>, behind: RetentionStep) -> Read<Option<RetentionStep>> {
         let of = heads.context.as_str();
         let (news, history) = match behind {
-            Walked::News(position) => (position, 1),
-            Walked::History(position) => (i64::MAX, position),
-            Walked::All => return Ok(None),
+            RetentionStep::News(position) => (position, 1),
+            RetentionStep::History(position) => (i64::MAX, position),
+            RetentionStep::All => return Ok(None),
         };
         let news = self.timeline.range((Bound::Excluded((of, news)), Bound::Included((of, i64::MAX))))?;
-        if let Some(stopped) = self.through(&mut heads, news, Walked::News)? {
+        if let Some(stopped) = self.through(&mut heads, news, RetentionStep::News)? {
             return Ok(Some(stopped));
         }
         let history = self.timeline.range((of, i64::MIN)..(of, history))?.rev();
-        self.through(&mut heads, history, Walked::History)
+        self.through(&mut heads, history, RetentionStep::History)
     }
 
     fn through<'r>(
         &mut self,
-        heads: &mut Heads<'_>,
+        heads: &mut PinnedHeads<'_>,
         rows: impl Iterator<Item = Result<(AccessGuard<'r, PlaceOf>, AccessGuard<'r, RefValue>), StorageError>>,
-        at: fn(i64) -> Walked,
-    ) -> Read<Option<Walked>> {
+        at: fn(i64) -> RetentionStep,
+    ) -> Read<Option<RetentionStep>> {
         for row in rows {
             let (place, named) = row?;
             let position = place.value().1;
@@ -171,7 +173,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Returns whether the PDU at this position is old; an old one is added to the page unless it is a head.
-    fn looks_at(&mut self, heads: &mut Heads<'_>, position: i64, (origin, id): (&str, &str)) -> Read<bool> {
+    fn looks_at(&mut self, heads: &mut PinnedHeads<'_>, position: i64, (origin, id): (&str, &str)) -> Read<bool> {
         let reference = rows::reference("timeline", origin, id)?;
         let missing = || BadRow::new("timeline", &format!("{reference} is missing"));
         let row = self.pdus.get((origin, id))?.ok_or_else(missing)?;
@@ -196,14 +198,14 @@ impl<'a> Walk<'a> {
 
 /// The heads of a context: some are in the context's row, which is decoded only if there is an old PDU, the others have
 /// rows of their own.
-struct Heads<'a> {
+struct PinnedHeads<'a> {
     context: &'a ContextId,
     record: &'a [u8],
     loaded: Option<HashSet<PduRef>>,
 }
 
-impl Heads<'_> {
-    fn hold(&mut self, further: &ReadOnlyTable<PlaceKey, u64>, reference: &PduRef) -> Read<bool> {
+impl PinnedHeads<'_> {
+    fn hold(&mut self, further: &ReadOnlyTable<ContextPduKey, u64>, reference: &PduRef) -> Read<bool> {
         let loaded = match &mut self.loaded {
             Some(loaded) => loaded,
             none => {

@@ -6,13 +6,13 @@ use std::ops::Bound;
 use actors::model::{
     ContextId, Digest, InboundRecord, Index, Item, Millis, PeerRecord, SeenTransaction, SentPage, Seq, ServerName,
 };
-use actors::ports::{OutboxRow, PeerLoad};
+use actors::ports::{OutboxRow, PeerSnapshot};
 use bytes::Bytes;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 
 use super::Read;
 use super::attempts;
-use crate::store::Shared;
+use crate::store::StoreShared;
 use crate::store::rows::{self, BadRow};
 use crate::store::submissions::ends;
 use crate::store::tables::{self, PduValue, RefValue};
@@ -21,7 +21,7 @@ use crate::store::tables::{self, PduValue, RefValue};
 const DIGESTS_MAX: usize = 1_024;
 const SEEN_MAX: usize = 1_024;
 
-pub(super) fn peer(shared: &Shared, read: &ReadTransaction, server: ServerName) -> Read<PeerLoad> {
+pub(super) fn peer(shared: &StoreShared, read: &ReadTransaction, server: ServerName) -> Read<PeerSnapshot> {
     let (newest, newest_bytes) = newest_row(shared, read, server.as_str())?;
     let row = read.open_table(tables::PEERS)?.get(server.as_str())?;
     shared.counters.looked_up(u64::from(row.is_some()));
@@ -31,7 +31,7 @@ pub(super) fn peer(shared: &Shared, read: &ReadTransaction, server: ServerName) 
         let mut record = (shared.counted_from > 0).then(|| PeerRecord::new(server));
         record.iter_mut().for_each(|record| settle(record, shared, &seen));
         let (tail, digests) = (Index(newest), Vec::new());
-        return Ok(PeerLoad { record, tail, queued_bytes: newest_bytes, digests, seen, last_error });
+        return Ok(PeerSnapshot { record, tail, queued_bytes: newest_bytes, digests, seen, last_error });
     };
     let mut record = rows::peer_from_row(server, row.value())?;
     settle(&mut record, shared, &seen);
@@ -39,12 +39,12 @@ pub(super) fn peer(shared: &Shared, read: &ReadTransaction, server: ServerName) 
     // The end of an empty outbox is in its record.
     let (given, bytes) = ends(&record.outbound);
     let (tail, queued_bytes) = (Index(newest.max(given)), newest_bytes.max(bytes));
-    Ok(PeerLoad { record: Some(record), tail, queued_bytes, digests, seen, last_error })
+    Ok(PeerSnapshot { record: Some(record), tail, queued_bytes, digests, seen, last_error })
 }
 
 /// Adjusts a peer's record after a restore: the lost store may have counted further, and the peer may have sent more;
 /// see `restored`.
-fn settle(record: &mut PeerRecord, shared: &Shared, seen: &[SeenTransaction]) {
+fn settle(record: &mut PeerRecord, shared: &StoreShared, seen: &[SeenTransaction]) {
     let inbound = &mut record.inbound;
     inbound.taken = inbound.taken.max(shared.counted_from);
     if inbound.restored < shared.counted_from {
@@ -54,9 +54,9 @@ fn settle(record: &mut PeerRecord, shared: &Shared, seen: &[SeenTransaction]) {
 }
 
 /// Returns the newest transactions, oldest first.
-fn seen(shared: &Shared, read: &ReadTransaction, server: &str) -> Read<Vec<SeenTransaction>> {
+fn seen(shared: &StoreShared, read: &ReadTransaction, server: &str) -> Read<Vec<SeenTransaction>> {
     let mut newest_first = Vec::new();
-    for row in read.open_table(tables::SEEN)?.range(tables::all_of(server))?.rev().take(SEEN_MAX) {
+    for row in read.open_table(tables::INBOUND_TRANSACTIONS)?.range(tables::all_of(server))?.rev().take(SEEN_MAX) {
         newest_first.push(rows::seen_from_row(row?.1.value())?);
     }
     shared.counters.looked_up(newest_first.len() as u64);
@@ -65,7 +65,7 @@ fn seen(shared: &Shared, read: &ReadTransaction, server: &str) -> Read<Vec<SeenT
 }
 
 /// Returns the newest index that has a row, and the bytes ever queued up to it.
-fn newest_row(shared: &Shared, read: &ReadTransaction, server: &str) -> Read<(u64, u64)> {
+fn newest_row(shared: &StoreShared, read: &ReadTransaction, server: &str) -> Read<(u64, u64)> {
     let newest = read.open_table(tables::OUTBOX)?.range(tables::all_of(server))?.next_back().transpose()?;
     shared.counters.looked_up(u64::from(newest.is_some()));
     Ok(newest.map_or((0, 0), |(key, row)| (key.value().1, row.value().1)))
@@ -73,11 +73,11 @@ fn newest_row(shared: &Shared, read: &ReadTransaction, server: &str) -> Read<(u6
 
 /// Returns the last digests below `expected`, ascending and without a gap; the last one belongs to `expected - 1`. Rows
 /// may overlap where the numbering was reset; the row that begins later is the newer one.
-fn digests_below(shared: &Shared, read: &ReadTransaction, server: &str, expected: Seq) -> Read<Vec<Digest>> {
+fn digests_below(shared: &StoreShared, read: &ReadTransaction, server: &str, expected: Seq) -> Read<Vec<Digest>> {
     let mut newest_first = Vec::new();
     let mut below = expected.0;
     let mut found = 0;
-    for row in read.open_table(tables::TAKEN)?.range((server, 0)..(server, expected.0))?.rev() {
+    for row in read.open_table(tables::INBOUND_DIGESTS)?.range((server, 0)..(server, expected.0))?.rev() {
         let (key, row) = row?;
         found += 1;
         let first = key.value().1;
@@ -99,14 +99,14 @@ fn digests_below(shared: &Shared, read: &ReadTransaction, server: &str, expected
 }
 
 pub(super) fn outbox_from(
-    shared: &Shared,
+    shared: &StoreShared,
     read: &ReadTransaction,
     server: &ServerName,
     from: u64,
     rows_max: usize,
     bytes_max: u64,
 ) -> Read<Vec<OutboxRow>> {
-    let bodies = Bodies::open(read)?;
+    let bodies = ItemBodies::open(read)?;
     let mut page = Vec::new();
     let mut size = 0;
     let range = (server.as_str(), from)..=(server.as_str(), u64::MAX);
@@ -128,12 +128,12 @@ pub(super) fn outbox_from(
 }
 
 /// The tables with the bytes of items. They are stored once, however many outboxes name them.
-pub(super) struct Bodies {
+pub(super) struct ItemBodies {
     pub(super) items: ReadOnlyTable<u64, (u32, &'static [u8])>,
     pub(super) pdus: ReadOnlyTable<RefValue, PduValue>,
 }
 
-impl Bodies {
+impl ItemBodies {
     pub(super) fn open(read: &ReadTransaction) -> Read<Self> {
         Ok(Self { items: read.open_table(tables::ITEMS)?, pdus: read.open_table(tables::PDUS)? })
     }
@@ -159,7 +159,7 @@ impl Bodies {
 /// Returns whole transactions with their remaining rows. `open` counts as sent; if it has been acknowledged since, it
 /// is among the rows.
 pub(super) fn sent_after(
-    shared: &Shared,
+    shared: &StoreShared,
     read: &ReadTransaction,
     server: &ServerName,
     after: u64,
@@ -167,8 +167,8 @@ pub(super) fn sent_after(
     (items_max, bytes_max): (usize, u64),
 ) -> Read<SentPage> {
     let name = server.as_str();
-    let (sent, outbox) = (read.open_table(tables::SENT)?, read.open_table(tables::OUTBOX)?);
-    let bodies = Bodies::open(read)?;
+    let (sent, outbox) = (read.open_table(tables::OUTBOUND_TRANSACTIONS)?, read.open_table(tables::OUTBOX)?);
+    let bodies = ItemBodies::open(read)?;
     let mut page = SentPage::default();
     let mut size = 0;
     let mut take = |id: u64, first: u64, last: u64, page: &mut SentPage| -> Read<bool> {
@@ -209,7 +209,11 @@ pub(super) fn sent_after(
 
 /// Those with something unsent, and those that are to be asked for what they sent: to a disk that was lost, or before a transaction
 /// that named it.
-pub(super) fn peers_behind(shared: &Shared, read: &ReadTransaction, listed: Vec<ServerName>) -> Read<Vec<ServerName>> {
+pub(super) fn peers_behind(
+    shared: &StoreShared,
+    read: &ReadTransaction,
+    listed: Vec<ServerName>,
+) -> Read<Vec<ServerName>> {
     let mut behind = unsent(shared, read)?;
     let unsent: HashSet<ServerName> = behind.iter().cloned().collect();
     let peers = read.open_table(tables::PEERS)?;
@@ -238,7 +242,7 @@ pub(super) fn peers_behind(shared: &Shared, read: &ReadTransaction, listed: Vec<
 
 /// Returns the peers with unsent items. It jumps from server to server with three lookups each, however long the
 /// outboxes are.
-fn unsent(shared: &Shared, read: &ReadTransaction) -> Read<Vec<ServerName>> {
+fn unsent(shared: &StoreShared, read: &ReadTransaction) -> Read<Vec<ServerName>> {
     let outbox = read.open_table(tables::OUTBOX)?;
     let peers = read.open_table(tables::PEERS)?;
     let mut behind = Vec::new();

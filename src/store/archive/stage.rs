@@ -7,13 +7,13 @@ use bytes::Bytes;
 use redb::ReadTransaction;
 
 use super::Read;
-use crate::store::Shared;
+use crate::store::StoreShared;
 use crate::store::rows;
 use crate::store::tables::{self, after};
 
 /// How many PDUs of a server lie there, and which of these.
 pub(super) fn of_server(
-    shared: &Shared,
+    shared: &StoreShared,
     read: &ReadTransaction,
     context: &ContextId,
     from: &ServerName,
@@ -38,7 +38,7 @@ pub(super) fn of_server(
 
 /// Servers behind `last` come first, so that one server whose stage never empties does not keep the others from their turn.
 pub(super) fn page(
-    shared: &Shared,
+    shared: &StoreShared,
     read: &ReadTransaction,
     context: &ContextId,
     last: Option<&ServerName>,
@@ -72,7 +72,7 @@ pub(super) fn page(
 }
 
 /// Jumps from conversation to conversation: one look-up each, however much lies there.
-pub(super) fn contexts(shared: &Shared, read: &ReadTransaction) -> Read<Vec<ContextId>> {
+pub(super) fn contexts(shared: &StoreShared, read: &ReadTransaction) -> Read<Vec<ContextId>> {
     let stage = read.open_table(tables::STAGE)?;
     let mut contexts: Vec<ContextId> = Vec::new();
     let mut from = String::new();

@@ -3,25 +3,25 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use actors::model::{ContextId, PduRef, StateKey, StateLink, StatePiece};
+use actors::model::{ContextId, MissingPrevState, PduRef, StateEntry, StateKey};
 use actors::ports::{CurrentState, StatePage};
 use bytes::Bytes;
 use redb::{ReadTransaction, ReadableDatabase};
 
 use super::Read;
-use crate::store::Shared;
+use crate::store::StoreShared;
 use crate::store::rows::{self, BadRow};
 use crate::store::tables::{self, after};
-use crate::store::under_way::{Move, Place};
+use crate::store::under_way::{SubmissionPlace, UncommittedChange};
 
-pub(super) fn holder(shared: &Shared, context: &ContextId, key: &StateKey) -> Read<Option<StatePiece>> {
+pub(super) fn holder(shared: &StoreShared, context: &ContextId, key: &StateKey) -> Read<Option<StateEntry>> {
     // The lock is taken before the transaction begins: a commit is visible before its changes are removed from memory,
     // so none is missed in between.
     let under_way = shared.under_way.lock();
-    let moves = under_way.get(&Place::Key(context.clone(), key.clone())).map_or(&[][..], Vec::as_slice);
+    let moves = under_way.get(&SubmissionPlace::Key(context.clone(), key.clone())).map_or(&[][..], Vec::as_slice);
     let newest = moves.iter().rev().find_map(|one| match one {
-        Move::Holder(holder) => Some(holder.clone()),
-        Move::Kept(_) | Move::Parked => None,
+        UncommittedChange::Holder(holder) => Some(holder.clone()),
+        UncommittedChange::Kept(_) | UncommittedChange::Parked => None,
     });
     if let Some(newest) = newest {
         return Ok(newest);
@@ -32,11 +32,11 @@ pub(super) fn holder(shared: &Shared, context: &ContextId, key: &StateKey) -> Re
     Ok(row.map(|row| rows::holder_from_row(row.value())).transpose()?)
 }
 
-pub(super) fn set(shared: &Shared, context: &ContextId, key: &StateKey) -> Read<Vec<StatePiece>> {
+pub(super) fn set(shared: &StoreShared, context: &ContextId, key: &StateKey) -> Read<Vec<StateEntry>> {
     let under_way = shared.under_way.lock();
     let table = shared.database.begin_read()?.open_table(tables::STATE_PDUS)?;
     let (kind, name) = (&*key.0, key.1.as_str());
-    let mut set: BTreeMap<PduRef, StatePiece> = BTreeMap::new();
+    let mut set: BTreeMap<PduRef, StateEntry> = BTreeMap::new();
     let from = (context.as_str(), kind, name, "", "");
     for row in table.range::<(&str, &str, &str, &str, &str)>((Bound::Included(from), Bound::Unbounded))? {
         let (place, piece) = row?;
@@ -48,8 +48,8 @@ pub(super) fn set(shared: &Shared, context: &ContextId, key: &StateKey) -> Read<
         set.insert(reference.clone(), rows::piece_from_row(reference, piece.value())?);
     }
     shared.counters.looked_up(set.len() as u64);
-    for one in under_way.get(&Place::Key(context.clone(), key.clone())).into_iter().flatten() {
-        if let Move::Kept(piece) = one {
+    for one in under_way.get(&SubmissionPlace::Key(context.clone(), key.clone())).into_iter().flatten() {
+        if let UncommittedChange::Kept(piece) = one {
             set.insert(piece.reference.clone(), piece.clone());
         }
     }
@@ -57,7 +57,7 @@ pub(super) fn set(shared: &Shared, context: &ContextId, key: &StateKey) -> Read<
 }
 
 pub(super) fn current(
-    shared: &Shared,
+    shared: &StoreShared,
     read: &ReadTransaction,
     context: &ContextId,
     after: Option<&StateKey>,
@@ -100,14 +100,14 @@ pub(super) fn current(
     Ok(StatePage { state: page, more: false })
 }
 
-pub(super) fn links(shared: &Shared, read: &ReadTransaction, context: &str) -> Read<Vec<StateLink>> {
+pub(super) fn links(shared: &StoreShared, read: &ReadTransaction, context: &str) -> Read<Vec<MissingPrevState>> {
     let to = after(context);
     let mut links = Vec::new();
     for row in read.open_table(tables::STATE_LINKS)?.range((context, 0, "", "")..(to.as_str(), 0, "", ""))? {
         let (place, keys) = row?;
         let (_, given_up, origin, id) = place.value();
         let missing = rows::reference("state_links", origin, id)?;
-        links.push(StateLink { missing, keys: rows::keys_from_row(keys.value())?, given_up: given_up != 0 });
+        links.push(MissingPrevState { missing, keys: rows::keys_from_row(keys.value())?, given_up: given_up != 0 });
     }
     shared.counters.looked_up(links.len() as u64);
     Ok(links)
@@ -115,7 +115,7 @@ pub(super) fn links(shared: &Shared, read: &ReadTransaction, context: &str) -> R
 
 /// Returns the contexts with unresolved `prev_state` links. It jumps from context to context: links that were given up
 /// sort last, so the first row of a context shows whether any other is left.
-pub(super) fn contexts_seeking(shared: &Shared, read: &ReadTransaction) -> Read<Vec<ContextId>> {
+pub(super) fn contexts_seeking(shared: &StoreShared, read: &ReadTransaction) -> Read<Vec<ContextId>> {
     let links = read.open_table(tables::STATE_LINKS)?;
     let mut contexts = Vec::new();
     let mut from = String::new();

@@ -3,25 +3,25 @@
 use std::collections::BTreeMap;
 
 use actors::model::{ContextId, PduRef, ServerName};
-use actors::ports::StrangersPdu;
+use actors::ports::QuarantinedPduRow;
 use bytes::Bytes;
 use redb::{ReadTransaction, ReadableDatabase};
 
 use super::Read;
-use crate::store::Shared;
+use crate::store::StoreShared;
 use crate::store::rows;
 use crate::store::tables::{self, after};
-use crate::store::under_way::Place;
+use crate::store::under_way::SubmissionPlace;
 
 /// Returns whether a PDU from this sender is in quarantine, or is submitted to it and not committed yet.
-pub(super) fn is_kept(shared: &Shared, context: &ContextId, reference: &PduRef, from: &ServerName) -> Read<bool> {
+pub(super) fn is_kept(shared: &StoreShared, context: &ContextId, reference: &PduRef, from: &ServerName) -> Read<bool> {
     let under_way = shared.under_way.lock();
-    if under_way.contains_key(&Place::Stranger(context.clone(), reference.clone(), from.clone())) {
+    if under_way.contains_key(&SubmissionPlace::Stranger(context.clone(), reference.clone(), from.clone())) {
         return Ok(true);
     }
     let read = shared.database.begin_read()?;
     let place = (context.as_str(), reference.origin.as_str(), reference.id.as_str(), from.as_str());
-    let number = read.open_table(tables::STRANGERS)?.get(place)?.map(|row| row.value().0);
+    let number = read.open_table(tables::QUARANTINE_BY_CONTEXT)?.get(place)?.map(|row| row.value().0);
     shared.counters.looked_up(u64::from(number.is_some()));
     let Some(number) = number else { return Ok(false) };
     Ok(read.open_table(tables::QUARANTINE)?.get((from.as_str(), number))?.is_some())
@@ -30,16 +30,16 @@ pub(super) fn is_kept(shared: &Shared, context: &ContextId, reference: &PduRef, 
 /// Returns a page in the order of arrival. It reads all rows of the context and keeps the first ones; the number of
 /// rows is bounded by the quarantine limits.
 pub(super) fn page(
-    shared: &Shared,
+    shared: &StoreShared,
     read: &ReadTransaction,
     context: &ContextId,
     participants: &[ServerName],
     after_place: (u64, u64),
     limit: usize,
-) -> Read<Vec<StrangersPdu>> {
+) -> Read<Vec<QuarantinedPduRow>> {
     let takes_part = |name: &str| participants.iter().any(|server| server.as_str() == name);
     let (from, to) = (context.as_str(), after(context.as_str()));
-    let strangers = read.open_table(tables::STRANGERS)?;
+    let strangers = read.open_table(tables::QUARANTINE_BY_CONTEXT)?;
     let mut first: BTreeMap<(u64, u64), (PduRef, String, u64)> = BTreeMap::new();
     for row in strangers.range((from, "", "", "")..(to.as_str(), "", "", ""))? {
         let (key, value) = row?;
@@ -64,7 +64,7 @@ pub(super) fn page(
         let (origin, id) = (reference.origin.as_str(), reference.id.as_str());
         let superseded = server != origin && strangers.get((context.as_str(), origin, id, origin))?.is_some();
         let from = rows::name("strangers", &server)?;
-        page.push(StrangersPdu { place, reference, from, number, bytes, superseded });
+        page.push(QuarantinedPduRow { place, reference, from, number, bytes, superseded });
     }
     Ok(page)
 }

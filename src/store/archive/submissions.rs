@@ -10,7 +10,7 @@ use redb::ReadTransaction;
 use super::Read;
 use super::dead_letters;
 use super::peers::outbox_from;
-use crate::store::Shared;
+use crate::store::StoreShared;
 use crate::store::rows::{self, BadRow};
 use crate::store::tables;
 
@@ -18,7 +18,11 @@ use crate::store::tables;
 const FORGET_MAX: usize = 1_000;
 const FORGET_WALK_MAX: usize = 10_000;
 
-pub(super) fn submission(shared: &Shared, read: &ReadTransaction, id: &SubmissionId) -> Read<Option<SubmissionRecord>> {
+pub(super) fn submission(
+    shared: &StoreShared,
+    read: &ReadTransaction,
+    id: &SubmissionId,
+) -> Read<Option<SubmissionRecord>> {
     let row = read.open_table(tables::SUBMISSIONS)?.get(id.as_str())?;
     shared.counters.looked_up(u64::from(row.is_some()));
     Ok(row.map(|row| rows::submission_from_row(row.value())).transpose()?)
@@ -27,7 +31,7 @@ pub(super) fn submission(shared: &Shared, read: &ReadTransaction, id: &Submissio
 /// Returns the updates of a submission. They are read from the outbox of any server that still has all rows; those that
 /// it refused are among its dead letters. A submission that became a PDU is not read here.
 pub(super) fn submitted_updates(
-    shared: &Shared,
+    shared: &StoreShared,
     read: &ReadTransaction,
     id: &SubmissionId,
 ) -> Read<Option<Vec<Bytes>>> {
@@ -49,7 +53,7 @@ pub(super) fn submitted_updates(
 }
 
 pub(super) fn submissions_before(
-    shared: &Shared,
+    shared: &StoreShared,
     read: &ReadTransaction,
     before: u64,
     after: Option<&SubmissionId>,

@@ -1,7 +1,9 @@
 //! Codec of context records and of a peer's transactions. Both are JSON, because they are rare or written once per
 //! group.
 
-use actors::model::{ContextId, ContextRecord, Digest, Head, Join, JoinStage, SeenTransaction, ServerName, Verdict};
+use actors::model::{
+    ContextId, ContextRecord, Digest, Head, JoinProgress, JoinStage, PduVerdict, SeenTransaction, ServerName,
+};
 use serde::{Deserialize, Serialize};
 
 use super::pdu::reference;
@@ -45,7 +47,7 @@ pub(in crate::store) fn context_to_row(record: &ContextRecord) -> Vec<u8> {
         next: record.next,
         adopted: record.adopted,
         members: members_to_row(&record.members),
-        past: record.past,
+        past: record.history_count,
         join: record.join.as_ref().map(join_to_row),
         join_reason: record.join.as_ref().and_then(|join| join.reason.clone()),
     };
@@ -69,20 +71,23 @@ pub(in crate::store) fn context_from_row(context: ContextId, row: &[u8]) -> Resu
         next: row.next,
         adopted: row.adopted,
         members: members_from_row(row.members)?,
-        past: row.past,
+        history_count: row.past,
         join: row.join.map(|join| join_from_row(join, row.join_reason)).transpose()?,
     })
 }
 
-fn join_to_row(join: &Join) -> (String, u32, u64, String) {
+fn join_to_row(join: &JoinProgress) -> (String, u32, u64, String) {
     (join.via.to_string(), join.left, join.came, join.stage.as_str().to_owned())
 }
 
-fn join_from_row((via, left, came, stage): (String, u32, u64, String), reason: Option<String>) -> Result<Join, BadRow> {
+fn join_from_row(
+    (via, left, came, stage): (String, u32, u64, String),
+    reason: Option<String>,
+) -> Result<JoinProgress, BadRow> {
     let stages = [JoinStage::State, JoinStage::History, JoinStage::Done, JoinStage::Failed];
     let stage = stages.into_iter().find(|known| known.as_str() == stage);
     let stage = stage.ok_or_else(|| BadRow::new("contexts", &"an unknown stage of joining"))?;
-    Ok(Join { via: name("contexts", &via)?, left, came, stage, reason })
+    Ok(JoinProgress { via: name("contexts", &via)?, left, came, stage, reason })
 }
 
 #[derive(Serialize, Deserialize)]
@@ -96,13 +101,13 @@ enum VerdictRow {
     Refused(String, String),
 }
 
-pub(in crate::store) fn verdicts_to_row(verdicts: &[Verdict]) -> Vec<u8> {
-    let row = |verdict: &Verdict| match verdict {
-        Verdict::Accepted => VerdictRow::Accepted,
-        Verdict::Held => VerdictRow::Held,
-        Verdict::Duplicate => VerdictRow::Duplicate,
-        Verdict::Parked { code } => VerdictRow::Parked((*code).to_owned()),
-        Verdict::Refused { code, reason } => VerdictRow::Refused((*code).to_owned(), reason.clone()),
+pub(in crate::store) fn verdicts_to_row(verdicts: &[PduVerdict]) -> Vec<u8> {
+    let row = |verdict: &PduVerdict| match verdict {
+        PduVerdict::Accepted => VerdictRow::Accepted,
+        PduVerdict::Held => VerdictRow::Held,
+        PduVerdict::Duplicate => VerdictRow::Duplicate,
+        PduVerdict::Parked { code } => VerdictRow::Parked((*code).to_owned()),
+        PduVerdict::Refused { code, reason } => VerdictRow::Refused((*code).to_owned(), reason.clone()),
     };
     serde_json::to_vec(&verdicts.iter().map(row).collect::<Vec<_>>()).expect("texts always serialize")
 }
@@ -113,11 +118,11 @@ pub(in crate::store) fn seen_from_row(
     let (id, digest, verdicts) = row;
     let verdicts: Vec<VerdictRow> = serde_json::from_slice(verdicts).map_err(|error| BadRow::new("seen", &error))?;
     let verdict = |row| match row {
-        VerdictRow::Accepted => Verdict::Accepted,
-        VerdictRow::Held => Verdict::Held,
-        VerdictRow::Duplicate => Verdict::Duplicate,
-        VerdictRow::Parked(code) => Verdict::Parked { code: interned(&code) },
-        VerdictRow::Refused(code, reason) => Verdict::Refused { code: interned(&code), reason },
+        VerdictRow::Accepted => PduVerdict::Accepted,
+        VerdictRow::Held => PduVerdict::Held,
+        VerdictRow::Duplicate => PduVerdict::Duplicate,
+        VerdictRow::Parked(code) => PduVerdict::Parked { code: interned(&code) },
+        VerdictRow::Refused(code, reason) => PduVerdict::Refused { code: interned(&code), reason },
     };
     let verdicts = verdicts.into_iter().map(verdict).collect();
     Ok(SeenTransaction { id: id.to_owned(), digest: Digest(*digest), verdicts })
@@ -138,7 +143,7 @@ mod tests {
         record.members = vec![(server("blue.example"), 2)];
         assert_eq!(context_from_row(context.clone(), &context_to_row(&record)).expect("readable"), record);
         let (via, reason) = (server("blue.example"), Some("status 401".to_owned()));
-        record.join = Some(Join { via, left: 5, came: 2, stage: JoinStage::Failed, reason });
+        record.join = Some(JoinProgress { via, left: 5, came: 2, stage: JoinStage::Failed, reason });
         assert_eq!(context_from_row(context.clone(), &context_to_row(&record)).expect("readable"), record);
         assert!(context_from_row(context, b"{}").is_err());
     }
@@ -159,11 +164,11 @@ mod tests {
     #[test]
     fn verdict_row_round_trips() {
         let verdicts = vec![
-            Verdict::Accepted,
-            Verdict::Held,
-            Verdict::Duplicate,
-            Verdict::Parked { code: "POISON" },
-            Verdict::Refused { code: "BAD_PDU", reason: "no \"type\"".to_owned() },
+            PduVerdict::Accepted,
+            PduVerdict::Held,
+            PduVerdict::Duplicate,
+            PduVerdict::Parked { code: "POISON" },
+            PduVerdict::Refused { code: "BAD_PDU", reason: "no \"type\"".to_owned() },
         ];
         let seen = SeenTransaction { id: "7".to_owned(), digest: Digest([3; 16]), verdicts };
         let row = verdicts_to_row(&seen.verdicts);

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use actors::model::{FeedItem, Parked, ParkedCode, PduRef, Seq, ServerName, Shown};
+use actors::model::{FeedFlags, FeedItem, ParkedCode, ParkedItem, PduRef, Seq, ServerName};
 use bytes::Bytes;
 
 use super::pdu::{reference, refs_from_row, refs_to_row, what_from_row, what_to_row};
@@ -45,12 +45,12 @@ impl FeedRow<'_> {
 
 /// A decoded row: a whole item, or the identity of a PDU that must be looked up.
 #[derive(Debug, PartialEq)]
-pub(in crate::store) enum Fed {
+pub(in crate::store) enum DecodedFeedRow {
     Whole(FeedItem),
-    Pdu(PduRef, Shown),
+    Pdu(PduRef, FeedFlags),
 }
 
-pub(in crate::store) fn shown_to_row<'a>(reference: &'a PduRef, shown: &Shown) -> FeedRow<'a> {
+pub(in crate::store) fn shown_to_row<'a>(reference: &'a PduRef, shown: &FeedFlags) -> FeedRow<'a> {
     let flags = [(shown.late, LATE), (shown.history, HISTORY), (shown.current, CURRENT), (shown.again, AGAIN)];
     let flags = flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).sum();
     let (origin, id) = (reference.origin.as_str(), reference.id.as_str());
@@ -65,7 +65,7 @@ pub(in crate::store) fn feed_to_row(item: &FeedItem) -> FeedRow<'_> {
             let body = Cow::Borrowed(&bytes[..]);
             FeedRow { kind: UPDATE, n: *n, seq: seq.0, server: from.as_str(), word: verified, body, ..plain }
         }
-        FeedItem::Parked(Parked { from, what, code, reason, bytes }) => {
+        FeedItem::Parked(ParkedItem { from, what, code, reason, bytes }) => {
             let (seq, named) = what_to_row(what);
             let n = named.len() as u64;
             let body =
@@ -101,11 +101,11 @@ fn gap<'a>(kind: u8, context: &'a str, missing: &[PduRef], children: &[PduRef]) 
     FeedRow { kind, n: missing.len() as u64, seq: 0, server: "", word: "", note: context, body }
 }
 
-pub(in crate::store) fn feed_from_row(row: <FeedValue as redb::Value>::SelfType<'_>) -> Result<Fed, BadRow> {
+pub(in crate::store) fn feed_from_row(row: <FeedValue as redb::Value>::SelfType<'_>) -> Result<DecodedFeedRow, BadRow> {
     let (kind, _, n, seq, server, word, note, body) = row;
     let server_name = || name("feed", server);
     let optional = |text: &str| (!text.is_empty()).then(|| interned(text));
-    Ok(Fed::Whole(match kind {
+    Ok(DecodedFeedRow::Whole(match kind {
         UPDATE => {
             let bytes = Bytes::copy_from_slice(body);
             FeedItem::Update { from: server_name()?, n, seq: Seq(seq), verified: interned(word), bytes }
@@ -113,7 +113,7 @@ pub(in crate::store) fn feed_from_row(row: <FeedValue as redb::Value>::SelfType<
         PARKED => {
             let split = usize::try_from(n).ok().and_then(|length| body.split_at_checked(length));
             let (named, bytes) = split.ok_or_else(|| BadRow::new("feed", &"a parked item that ends early"))?;
-            FeedItem::Parked(Parked {
+            FeedItem::Parked(ParkedItem {
                 from: server_name()?,
                 what: what_from_row("feed", seq, named)?,
                 code: parked_code("feed", word)?,
@@ -125,8 +125,8 @@ pub(in crate::store) fn feed_from_row(row: <FeedValue as redb::Value>::SelfType<
             let gap = refs_from_row("feed", body)?;
             let is_set = |flag| n & flag != 0;
             let (late, history, current, again) = (is_set(LATE), is_set(HISTORY), is_set(CURRENT), is_set(AGAIN));
-            let shown = Shown { gap, late, history, current, again };
-            return Ok(Fed::Pdu(reference("feed", server, note)?, shown));
+            let shown = FeedFlags { gap, late, history, current, again };
+            return Ok(DecodedFeedRow::Pdu(reference("feed", server, note)?, shown));
         }
         GAP | GAP_FILLED => {
             let (context, mut missing) = (context_id("feed", note)?, refs_from_row("feed", body)?);
@@ -167,7 +167,7 @@ pub(in crate::store) fn parked_code(table: &'static str, word: &str) -> Result<P
 
 #[cfg(test)]
 mod tests {
-    use actors::model::{ContextId, FedPdu, ParkedWhat};
+    use actors::model::{ContextId, FeedPdu, ParkedWhat};
 
     use super::*;
 
@@ -179,7 +179,7 @@ mod tests {
         PduRef { origin: red(), id: id.parse().expect("valid") }
     }
 
-    fn back(item: &FeedItem) -> Fed {
+    fn back(item: &FeedItem) -> DecodedFeedRow {
         feed_from_row(feed_to_row(item).row(6)).expect("readable")
     }
 
@@ -188,7 +188,7 @@ mod tests {
         let bytes = Bytes::from_static(b"{ \"a\" : 1 }");
         let context: ContextId = "c".parse().expect("valid");
         let parked = |what, code, reason: &str| {
-            FeedItem::Parked(Parked { from: red(), what, code, reason: reason.to_owned(), bytes: bytes.clone() })
+            FeedItem::Parked(ParkedItem { from: red(), what, code, reason: reason.to_owned(), bytes: bytes.clone() })
         };
         let unnamed = ParkedWhat::Pdu { origin: None, id: Some("$7".to_owned()), context: Some(context.clone()) };
         for item in [
@@ -217,19 +217,19 @@ mod tests {
             FeedItem::Notice { text: "the disk is nearly full".to_owned(), server: None },
             FeedItem::Notice { text: "its clock is off".to_owned(), server: Some(red()) },
         ] {
-            assert_eq!(back(&item), Fed::Whole(item));
+            assert_eq!(back(&item), DecodedFeedRow::Whole(item));
         }
     }
 
     #[test]
     fn feed_row_references_pdu() {
         for shown in [
-            Shown::default(),
-            Shown { gap: vec![pdu("x"), pdu("y")], late: true, current: true, ..Shown::default() },
-            Shown { history: true, ..Shown::default() },
-            Shown { current: true, again: true, ..Shown::default() },
+            FeedFlags::default(),
+            FeedFlags { gap: vec![pdu("x"), pdu("y")], late: true, current: true, ..FeedFlags::default() },
+            FeedFlags { history: true, ..FeedFlags::default() },
+            FeedFlags { current: true, again: true, ..FeedFlags::default() },
         ] {
-            let item = FeedItem::Pdu(Box::new(FedPdu {
+            let item = FeedItem::Pdu(Box::new(FeedPdu {
                 reference: pdu("p"),
                 context: "c".parse().expect("valid"),
                 depth: 3,
@@ -238,7 +238,7 @@ mod tests {
                 shown: shown.clone(),
                 bytes: Bytes::from(vec![b'x'; 10_000]),
             }));
-            assert_eq!(back(&item), Fed::Pdu(pdu("p"), shown));
+            assert_eq!(back(&item), DecodedFeedRow::Pdu(pdu("p"), shown));
             assert!(feed_to_row(&item).body.len() < 100);
         }
     }

@@ -1,9 +1,10 @@
 //! Codec of PDU rows: references, and the columns beside the bytes.
 
 use actors::model::{
-    Delivery, FedPdu, HeldPdu, Hold, Millis, ParkedWhat, PduRef, Seq, ServerName, Shown, Standing, StoredPdu,
+    Delivery, FeedFlags, FeedPdu, HeldPdu, Millis, ParkedWhat, PduRef, PduState, PendingParents, Seq, ServerName,
+    StoredPdu,
 };
-use actors::ports::{Known, ServedPdu};
+use actors::ports::{PduStatus, ServedPdu};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -108,10 +109,10 @@ impl OwnedPdu {
 /// Encodes a PDU. `prev` is [`refs_to_row`] of its parents; `at` is the delivery time, used if it is delivered.
 pub(in crate::store) fn pdu_to_row<'a>(stored: &'a StoredPdu, prev: &'a [u8], at: u64) -> PduRow<'a> {
     let (delivered, depth, since) = match &stored.standing {
-        Standing::Delivered(delivery) => (true, delivery_depth(delivery), at),
-        Standing::Held(_) => (false, 0, stored.received.0),
+        PduState::Delivered(delivery) => (true, delivery_depth(delivery), at),
+        PduState::Held(_) => (false, 0, stored.received.0),
         // It comes without a text, and so lies there like one that is forgotten.
-        Standing::Named { depth } => (true, *depth, at),
+        PduState::Named { depth } => (true, *depth, at),
     };
     let sender = stored.sender.as_ref().map_or("", ServerName::as_str);
     let pdu = &stored.pdu;
@@ -129,11 +130,15 @@ pub(in crate::store) fn is_forgotten(row: PduRow<'_>) -> bool {
     row.7.is_empty()
 }
 
-pub(in crate::store) fn known(row: PduRow<'_>) -> Result<Known, BadRow> {
+pub(in crate::store) fn known(row: PduRow<'_>) -> Result<PduStatus, BadRow> {
     let (context, delivered, depth, ..) = row;
     let context = context_id("pdus", context)?;
     let history = depth & MARK != 0;
-    Ok(if delivered { Known::Delivered { context, depth: unmarked(depth), history } } else { Known::Held { context } })
+    Ok(if delivered {
+        PduStatus::Delivered { context, depth: unmarked(depth), history }
+    } else {
+        PduStatus::Held { context }
+    })
 }
 
 /// Decodes a PDU for a peer; `None` if it is pruned.
@@ -152,9 +157,9 @@ pub(in crate::store) fn parents(row: PduRow<'_>) -> Result<Vec<PduRef>, BadRow> 
     refs_from_row("pdus", row.6)
 }
 
-pub(in crate::store) fn fed(reference: PduRef, shown: Shown, row: PduRow<'_>) -> Result<FedPdu, BadRow> {
+pub(in crate::store) fn fed(reference: PduRef, shown: FeedFlags, row: PduRow<'_>) -> Result<FeedPdu, BadRow> {
     let (context, _, depth, sender, verified, .., bytes) = row;
-    Ok(FedPdu {
+    Ok(FeedPdu {
         reference,
         context: context_id("pdus", context)?,
         depth: unmarked(depth),
@@ -183,7 +188,7 @@ fn delivery_depth(delivery: &Delivery) -> u64 {
 }
 
 /// The column `depth` of a row of `held`.
-pub(in crate::store) fn hold_depth(hold: &Hold) -> u64 {
+pub(in crate::store) fn hold_depth(hold: &PendingParents) -> u64 {
     marked(hold.depth, hold.for_state)
 }
 
@@ -205,7 +210,7 @@ pub(in crate::store) fn held(
     let (_, _, edge, depth, slot, missing) = hold;
     Ok(HeldPdu {
         prev: refs_from_row("pdus", prev)?,
-        hold: Hold {
+        hold: PendingParents {
             missing: refs_from_row("held", missing)?,
             depth: unmarked(depth),
             edge,

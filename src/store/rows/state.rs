@@ -1,6 +1,6 @@
 //! Codec of state rows: candidates of a key, and missing `prev_state` links.
 
-use actors::model::{Bond, Membership, Pdu, PduRef, ServerName, StateKey, StateLink, StatePiece};
+use actors::model::{Membership, MissingPrevState, Pdu, PduRef, PrevStateLink, ServerName, StateEntry, StateKey};
 use serde::{Deserialize, Serialize};
 
 use super::pdu::reference;
@@ -12,12 +12,12 @@ const GIVEN_UP: u8 = 1;
 const FOREIGN: u8 = 2;
 
 /// Encodes the columns of a candidate.
-pub(in crate::store) fn piece_to_row(piece: &StatePiece) -> <PieceValue as redb::Value>::SelfType<'_> {
+pub(in crate::store) fn piece_to_row(piece: &StateEntry) -> <PieceValue as redb::Value>::SelfType<'_> {
     let (origin, id) = piece.prev.as_ref().map_or(("", ""), |prev| (prev.origin.as_str(), prev.id.as_str()));
     let bond = match piece.bond {
-        Bond::Sound => SOUND,
-        Bond::GivenUp => GIVEN_UP,
-        Bond::Foreign => FOREIGN,
+        PrevStateLink::Sound => SOUND,
+        PrevStateLink::GivenUp => GIVEN_UP,
+        PrevStateLink::Foreign => FOREIGN,
     };
     let (server, joins) = piece.member.as_ref().map_or(("", false), |member| (member.server.as_str(), member.joins));
     (piece.power, origin, id, bond, server, joins)
@@ -26,28 +26,28 @@ pub(in crate::store) fn piece_to_row(piece: &StatePiece) -> <PieceValue as redb:
 pub(in crate::store) fn piece_from_row(
     reference: PduRef,
     row: <PieceValue as redb::Value>::SelfType<'_>,
-) -> Result<StatePiece, BadRow> {
+) -> Result<StateEntry, BadRow> {
     let (power, origin, id, bond, server, joins) = row;
     let prev = (!id.is_empty()).then(|| self::reference("state_pdus", origin, id)).transpose()?;
     let server = (!server.is_empty()).then(|| name("state_pdus", server)).transpose()?;
     let member = server.map(|server| Membership { server, joins });
     let bond = match bond {
-        SOUND => Bond::Sound,
-        GIVEN_UP => Bond::GivenUp,
-        FOREIGN => Bond::Foreign,
+        SOUND => PrevStateLink::Sound,
+        GIVEN_UP => PrevStateLink::GivenUp,
+        FOREIGN => PrevStateLink::Foreign,
         other => return Err(BadRow::new("state_pdus", &format!("bond {other}"))),
     };
-    Ok(StatePiece { reference, power, prev, bond, member })
+    Ok(StateEntry { reference, power, prev, bond, member })
 }
 
 /// Encodes the current state PDU of a key: its identity and the columns of a candidate.
-pub(in crate::store) fn holder_to_row(piece: &StatePiece) -> <HolderValue as redb::Value>::SelfType<'_> {
+pub(in crate::store) fn holder_to_row(piece: &StateEntry) -> <HolderValue as redb::Value>::SelfType<'_> {
     let (power, prev_origin, prev_id, bond, server, joins) = piece_to_row(piece);
     let (origin, id) = (piece.reference.origin.as_str(), piece.reference.id.as_str());
     (origin, id, power, prev_origin, prev_id, bond, server, joins)
 }
 
-pub(in crate::store) fn holder_from_row(row: <HolderValue as redb::Value>::SelfType<'_>) -> Result<StatePiece, BadRow> {
+pub(in crate::store) fn holder_from_row(row: <HolderValue as redb::Value>::SelfType<'_>) -> Result<StateEntry, BadRow> {
     let (origin, id, power, prev_origin, prev_id, bond, server, joins) = row;
     piece_from_row(reference("state", origin, id)?, (power, prev_origin, prev_id, bond, server, joins))
 }
@@ -79,7 +79,7 @@ pub(in crate::store) fn slot_to_row(pdu: &Pdu) -> Vec<u8> {
 pub(in crate::store) fn slot_from_row(
     reference: &PduRef,
     row: &[u8],
-) -> Result<Option<(StateKey, StatePiece)>, BadRow> {
+) -> Result<Option<(StateKey, StateEntry)>, BadRow> {
     if row.is_empty() {
         return Ok(None);
     }
@@ -87,13 +87,13 @@ pub(in crate::store) fn slot_from_row(
     let prev = row.prev.map(|(origin, id)| self::reference("held", &origin, &id)).transpose()?;
     let member = |(server, joins): (String, bool)| Ok(Membership { server: name("held", &server)?, joins });
     let member = row.member.map(member).transpose()?;
-    let (reference, bond) = (reference.clone(), Bond::Sound);
-    let piece = StatePiece { reference, power: row.power, prev, bond, member };
+    let (reference, bond) = (reference.clone(), PrevStateLink::Sound);
+    let piece = StateEntry { reference, power: row.power, prev, bond, member };
     Ok(Some(((row.kind.into(), row.key), piece)))
 }
 
 /// Encodes the keys of a missing `prev_state` link.
-pub(in crate::store) fn keys_to_row(link: &StateLink) -> Vec<u8> {
+pub(in crate::store) fn keys_to_row(link: &MissingPrevState) -> Vec<u8> {
     let keys: Vec<(&str, &str)> = link.keys.iter().map(|(kind, key)| (&**kind, key.as_str())).collect();
     serde_json::to_vec(&keys).expect("texts always serialize")
 }
@@ -125,11 +125,11 @@ mod tests {
     fn state_entry_row_round_trips() {
         let member = |joins| Some(Membership { server: "blue.example:80".parse().expect("valid"), joins });
         for (prev, bond, member) in [
-            (None, Bond::Sound, None),
-            (Some(pdu("0")), Bond::GivenUp, member(true)),
-            (Some(pdu("\u{e9} /")), Bond::Foreign, member(false)),
+            (None, PrevStateLink::Sound, None),
+            (Some(pdu("0")), PrevStateLink::GivenUp, member(true)),
+            (Some(pdu("\u{e9} /")), PrevStateLink::Foreign, member(false)),
         ] {
-            let piece = StatePiece { reference: pdu("1"), power: i64::MIN, prev, bond, member };
+            let piece = StateEntry { reference: pdu("1"), power: i64::MIN, prev, bond, member };
             assert_eq!(piece_from_row(pdu("1"), piece_to_row(&piece)).expect("readable"), piece);
             assert_eq!(holder_from_row(holder_to_row(&piece)).expect("readable"), piece);
         }

@@ -8,13 +8,13 @@ use serde_json::value::RawValue;
 const NARROWED: &str = ",\"to\":[";
 
 #[derive(Deserialize)]
-struct Said<'a> {
+struct NarrowedText<'a> {
     depth: Option<u64>,
     #[serde(borrow)]
     to: Option<&'a RawValue>,
 }
 
-fn said(text: &[u8]) -> Option<Said<'_>> {
+fn said(text: &[u8]) -> Option<NarrowedText<'_>> {
     serde_json::from_slice(text).ok()
 }
 

@@ -3,14 +3,14 @@
 use actors::model::PduRef;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata};
 
-use super::Findings;
+use super::VerifyFindings;
 use crate::store::rows;
 use crate::store::tables::{self, PduValue, RefValue};
 
 type Done = Result<(), redb::Error>;
 type Pdus = ReadOnlyTable<RefValue, PduValue>;
 
-pub(super) fn examine(read: &ReadTransaction, findings: &mut Findings) -> Done {
+pub(super) fn examine(read: &ReadTransaction, findings: &mut VerifyFindings) -> Done {
     let pdus = read.open_table(tables::PDUS)?;
     contexts(read, findings, &pdus)?;
     let stored = stored(read, findings, &pdus)?;
@@ -21,7 +21,7 @@ pub(super) fn examine(read: &ReadTransaction, findings: &mut Findings) -> Done {
     others(read, findings, &pdus)
 }
 
-fn contexts(read: &ReadTransaction, findings: &mut Findings, pdus: &Pdus) -> Done {
+fn contexts(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus) -> Done {
     for row in read.open_table(tables::CONTEXTS)?.iter()? {
         let (context, record) = row?;
         let named = context.value();
@@ -39,22 +39,22 @@ fn contexts(read: &ReadTransaction, findings: &mut Findings, pdus: &Pdus) -> Don
 }
 
 /// Checks that a head is not pruned: the next PDU will name it as a parent, and its recipients may ask for it.
-fn open_end(findings: &mut Findings, pdus: &Pdus, context: &str, (origin, id): (&str, &str)) -> Done {
-    let is_forgotten = Standing::of(pdus, context, (origin, id))? == Standing::Forgotten;
+fn open_end(findings: &mut VerifyFindings, pdus: &Pdus, context: &str, (origin, id): (&str, &str)) -> Done {
+    let is_forgotten = StoredStanding::of(pdus, context, (origin, id))? == StoredStanding::Forgotten;
     findings.unless(!is_forgotten, "contexts", || format!("{origin}/{id}, an open end of {context}, is forgotten"));
     Ok(())
 }
 
 /// The number of PDUs that are not pruned.
 #[derive(Default)]
-struct Stored {
+struct StoredReference {
     delivered: u64,
     waiting: u64,
 }
 
-fn stored(read: &ReadTransaction, findings: &mut Findings, pdus: &Pdus) -> Result<Stored, redb::Error> {
+fn stored(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus) -> Result<StoredReference, redb::Error> {
     let held = read.open_table(tables::HELD)?;
-    let mut stored = Stored::default();
+    let mut stored = StoredReference::default();
     for row in pdus.iter()? {
         let (key, value) = row?;
         let ((origin, id), (context, is_delivered, ..)) = (key.value(), value.value());
@@ -72,15 +72,15 @@ fn stored(read: &ReadTransaction, findings: &mut Findings, pdus: &Pdus) -> Resul
 
 /// Checks that each timeline row names a delivered PDU of its context. If there are as many rows as such PDUs, each PDU
 /// has one.
-fn timeline(read: &ReadTransaction, findings: &mut Findings, pdus: &Pdus, delivered: u64) -> Done {
+fn timeline(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus, delivered: u64) -> Done {
     let timeline = read.open_table(tables::TIMELINE)?;
     let contexts = read.open_table(tables::CONTEXTS)?;
     let mut at: Option<(String, i64)> = None;
     for row in timeline.iter()? {
         let (key, value) = row?;
         let ((context, position), (origin, id)) = (key.value(), value.value());
-        let standing = Standing::of(pdus, context, (origin, id))?;
-        findings.unless(standing == Standing::Delivered, "timeline", || {
+        let standing = StoredStanding::of(pdus, context, (origin, id))?;
+        findings.unless(standing == StoredStanding::Delivered, "timeline", || {
             format!("{context} has at {position} {origin}/{id}, which is {}", standing.words())
         });
         if at.as_ref().is_none_or(|(last, _)| last != context) {
@@ -109,7 +109,7 @@ fn timeline(read: &ReadTransaction, findings: &mut Findings, pdus: &Pdus, delive
 
 /// The status of a PDU in the context of the row that names it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Standing {
+enum StoredStanding {
     Missing,
     Elsewhere,
     Held,
@@ -117,7 +117,7 @@ enum Standing {
     Forgotten,
 }
 
-impl Standing {
+impl StoredStanding {
     fn of(pdus: &Pdus, context: &str, key: (&str, &str)) -> Result<Self, redb::Error> {
         let Some(row) = pdus.get(key)? else { return Ok(Self::Missing) };
         Ok(match row.value() {
@@ -139,13 +139,13 @@ impl Standing {
     }
 }
 
-fn waiting(read: &ReadTransaction, findings: &mut Findings, pdus: &Pdus, waiting: u64) -> Done {
+fn waiting(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus, waiting: u64) -> Done {
     let held = read.open_table(tables::HELD)?;
     for row in held.iter()? {
         let (key, value) = row?;
         let (context, origin, id) = key.value();
-        let standing = Standing::of(pdus, context, (origin, id))?;
-        findings.unless(standing == Standing::Held, "held", || {
+        let standing = StoredStanding::of(pdus, context, (origin, id))?;
+        findings.unless(standing == StoredStanding::Held, "held", || {
             format!("{origin}/{id} waits in {context} and is {}", standing.words())
         });
         if let Err(error) = rows::refs_from_row("held", value.value().5) {
@@ -158,7 +158,7 @@ fn waiting(read: &ReadTransaction, findings: &mut Findings, pdus: &Pdus, waiting
 }
 
 /// Contexts with unfinished work have names that can be read.
-fn work(read: &ReadTransaction, findings: &mut Findings) -> Done {
+fn work(read: &ReadTransaction, findings: &mut VerifyFindings) -> Done {
     for row in read.open_table(tables::CONTEXT_WORK)?.iter()? {
         if let Err(error) = rows::context_id("context_work", row?.0.value()) {
             findings.add("context_work", error);
@@ -168,7 +168,7 @@ fn work(read: &ReadTransaction, findings: &mut Findings) -> Done {
 }
 
 /// Each staged PDU can be read and is found by its name, and each name leads to one.
-fn staged(read: &ReadTransaction, findings: &mut Findings) -> Done {
+fn staged(read: &ReadTransaction, findings: &mut VerifyFindings) -> Done {
     let (stage, ids) = (read.open_table(tables::STAGE)?, read.open_table(tables::STAGE_IDS)?);
     for row in stage.iter()? {
         let (key, value) = row?;
@@ -188,7 +188,7 @@ fn staged(read: &ReadTransaction, findings: &mut Findings) -> Done {
 }
 
 /// Checks that the PDUs named by gaps, heads and state exist.
-fn others(read: &ReadTransaction, findings: &mut Findings, pdus: &Pdus) -> Done {
+fn others(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus) -> Done {
     for row in read.open_table(tables::GAPS)?.iter()? {
         let (key, value) = row?;
         let (context, origin, id) = key.value();
@@ -212,16 +212,16 @@ fn others(read: &ReadTransaction, findings: &mut Findings, pdus: &Pdus) -> Done 
     for row in read.open_table(tables::STATE)?.iter()? {
         let (key, value) = row?;
         let ((context, kind, name), (origin, id, ..)) = (key.value(), value.value());
-        let standing = Standing::of(pdus, context, (origin, id))?;
-        findings.unless(standing == Standing::Delivered, "state", || {
+        let standing = StoredStanding::of(pdus, context, (origin, id))?;
+        findings.unless(standing == StoredStanding::Delivered, "state", || {
             format!("{kind}/{name} of {context} is {origin}/{id}, which is {}", standing.words())
         });
     }
     for row in read.open_table(tables::STATE_PDUS)?.iter()? {
         let (key, value) = row?;
         let (context, kind, name, origin, id) = key.value();
-        let standing = Standing::of(pdus, context, (origin, id))?;
-        findings.unless(standing == Standing::Delivered, "state_pdus", || {
+        let standing = StoredStanding::of(pdus, context, (origin, id))?;
+        findings.unless(standing == StoredStanding::Delivered, "state_pdus", || {
             format!("{origin}/{id}, of {kind}/{name} in {context}, is {}", standing.words())
         });
         if let Err(error) = rows::reference("state_pdus", origin, id)

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use actors::model::{Counted, Fate};
+use actors::model::{CountedNoun, DeadLetterReason};
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 
-use super::Findings;
-use crate::store::jumps::Jumps;
+use super::VerifyFindings;
+use crate::store::jumps::PositionJumps;
 use crate::store::rows;
 use crate::store::tables::{self, FeedValue, OutboxValue, PduValue, RefValue};
 
@@ -15,7 +15,7 @@ const ITEMS_AT_ONCE: u64 = 1 << 20;
 
 type Done = Result<(), redb::Error>;
 
-pub(super) fn examine(read: &ReadTransaction, findings: &mut Findings) -> Done {
+pub(super) fn examine(read: &ReadTransaction, findings: &mut VerifyFindings) -> Done {
     let tails = tails(read, findings)?;
     queued(read, findings, &tails)?;
     items(read, findings)?;
@@ -32,7 +32,7 @@ pub(super) fn examine(read: &ReadTransaction, findings: &mut Findings) -> Done {
 /// Newest index that each outbox ever had.
 type Tails = HashMap<String, u64>;
 
-fn tails(read: &ReadTransaction, findings: &mut Findings) -> Result<Tails, redb::Error> {
+fn tails(read: &ReadTransaction, findings: &mut VerifyFindings) -> Result<Tails, redb::Error> {
     let outbox = read.open_table(tables::OUTBOX)?;
     let newest = |server: &str| -> Result<u64, redb::Error> {
         let newest = outbox.range(tables::all_of(server))?.next_back().transpose()?;
@@ -61,14 +61,14 @@ fn tails(read: &ReadTransaction, findings: &mut Findings) -> Result<Tails, redb:
         findings.unless(counted, "peers", || format!("the segments of {server} begin below 1: {segments:?}"));
         let (acked, expected) = (record.outbound.acked.0, record.inbound.expected.0);
         findings.unless(expected > 0, "peers", || format!("{server} is to send number 0"));
-        tails.insert(server.to_owned(), newest(server)?.max(acked).max(record.outbound.newest.0));
+        tails.insert(server.to_owned(), newest(server)?.max(acked).max(record.outbound.highest_index_assigned.0));
     }
     Ok(tails)
 }
 
 /// Checks that the PDU of each row exists, and that no item is both queued and a dead letter. Items are checked
 /// separately.
-fn queued(read: &ReadTransaction, findings: &mut Findings, tails: &Tails) -> Done {
+fn queued(read: &ReadTransaction, findings: &mut VerifyFindings, tails: &Tails) -> Done {
     let pdus = read.open_table(tables::PDUS)?;
     let outbox = read.open_table(tables::OUTBOX)?;
     for row in outbox.iter()? {
@@ -84,7 +84,7 @@ fn queued(read: &ReadTransaction, findings: &mut Findings, tails: &Tails) -> Don
         let ((server, index), (kind, _, _, item, origin, id, _)) = (key.value(), value.value());
         named(&pdus, findings, "dead_letters", (server, index), (item, origin, id))?;
         // One that the peer took stays among what was sent.
-        let was_taken = rows::fate(kind).is_ok_and(Fate::was_taken);
+        let was_taken = rows::fate(kind).is_ok_and(DeadLetterReason::was_taken);
         let twice = !was_taken && outbox.get((server, index))?.is_some();
         findings.unless(!twice, "dead_letters", || format!("row {index} of {server} is still queued"));
         let tail = tails.get(server).copied().unwrap_or(0);
@@ -95,7 +95,7 @@ fn queued(read: &ReadTransaction, findings: &mut Findings, tails: &Tails) -> Don
 
 fn named(
     pdus: &ReadOnlyTable<RefValue, PduValue>,
-    findings: &mut Findings,
+    findings: &mut VerifyFindings,
     table: &'static str,
     (server, index): (&str, u64),
     (item, origin, id): (u64, &str, &str),
@@ -114,7 +114,7 @@ fn named(
 
 /// Checks that each item is referred to as often as its count says, and that each item referred to exists. Item numbers
 /// are checked one range at a time.
-fn items(read: &ReadTransaction, findings: &mut Findings) -> Done {
+fn items(read: &ReadTransaction, findings: &mut VerifyFindings) -> Done {
     let items = read.open_table(tables::ITEMS)?;
     let mut from = 1;
     loop {
@@ -138,7 +138,7 @@ fn items(read: &ReadTransaction, findings: &mut Findings) -> Done {
             let counted = names.remove(&number).unwrap_or(0);
             findings.unless(said == counted, "items", || {
                 let names = if said == 1 { "names" } else { "name" };
-                format!("item {number} says that {} {names} it, {counted} do", Counted(said.into(), "row"))
+                format!("item {number} says that {} {names} it, {counted} do", CountedNoun(said.into(), "row"))
             });
         }
         let mut missing: Vec<_> = names.into_keys().collect();
@@ -165,8 +165,8 @@ fn outbox_item(row: <OutboxValue as redb::Value>::SelfType<'_>) -> u64 {
 }
 
 /// Checks that digests are whole.
-fn taken(read: &ReadTransaction, findings: &mut Findings) -> Done {
-    for row in read.open_table(tables::TAKEN)?.iter()? {
+fn taken(read: &ReadTransaction, findings: &mut VerifyFindings) -> Done {
+    for row in read.open_table(tables::INBOUND_DIGESTS)?.iter()? {
         let (key, value) = row?;
         let ((server, first), digests) = (key.value(), value.value());
         findings
@@ -176,7 +176,7 @@ fn taken(read: &ReadTransaction, findings: &mut Findings) -> Done {
 }
 
 /// Attempts and deliveries can be read, and each is of items in their order.
-fn attempts(read: &ReadTransaction, findings: &mut Findings) -> Done {
+fn attempts(read: &ReadTransaction, findings: &mut VerifyFindings) -> Done {
     for row in read.open_table(tables::ATTEMPTS)?.iter()? {
         let (key, value) = row?;
         let ((server, number), (_, first, last, _)) = (key.value(), value.value());
@@ -198,7 +198,7 @@ fn attempts(read: &ReadTransaction, findings: &mut Findings) -> Done {
     Ok(())
 }
 
-fn submissions(read: &ReadTransaction, findings: &mut Findings, tails: &Tails) -> Done {
+fn submissions(read: &ReadTransaction, findings: &mut VerifyFindings, tails: &Tails) -> Done {
     let pdus = read.open_table(tables::PDUS)?;
     for row in read.open_table(tables::SUBMISSIONS)?.iter()? {
         let (key, value) = row?;
@@ -226,11 +226,11 @@ fn submissions(read: &ReadTransaction, findings: &mut Findings, tails: &Tails) -
 }
 
 /// Above its start the feed has no gap but where a restore skipped positions, and every PDU it shows is there and delivered.
-fn feed(read: &ReadTransaction, findings: &mut Findings) -> Done {
+fn feed(read: &ReadTransaction, findings: &mut VerifyFindings) -> Done {
     let feed = read.open_table(tables::FEED)?;
     let pdus = read.open_table(tables::PDUS)?;
     let acked = read.open_table(tables::FEED_CURSOR)?.get(tables::MESSENGER)?.map_or(0, |row| row.value());
-    let jumps = Jumps::read(&read.open_table(tables::META)?)?;
+    let jumps = PositionJumps::read(&read.open_table(tables::META)?)?;
     let mut last = None;
     for row in feed.iter()? {
         let (position, value) = row?;
@@ -254,14 +254,14 @@ fn feed(read: &ReadTransaction, findings: &mut Findings) -> Done {
 
 fn shown(
     pdus: &ReadOnlyTable<RefValue, PduValue>,
-    findings: &mut Findings,
+    findings: &mut VerifyFindings,
     position: u64,
     row: <FeedValue as redb::Value>::SelfType<'_>,
 ) -> Done {
     match rows::feed_from_row(row) {
         Err(error) => findings.add("feed", format!("at {position}: {error}")),
-        Ok(rows::Fed::Whole(_)) => {}
-        Ok(rows::Fed::Pdu(reference, _)) => {
+        Ok(rows::DecodedFeedRow::Whole(_)) => {}
+        Ok(rows::DecodedFeedRow::Pdu(reference, _)) => {
             let row = pdus.get((reference.origin.as_str(), reference.id.as_str()))?;
             let amiss = match row.as_ref().map(|row| row.value()) {
                 None => Some("missing"),

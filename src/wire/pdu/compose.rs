@@ -1,20 +1,20 @@
 //! Composes PDUs from the messenger's messages.
 
-use actors::model::{Berth, ContextId, Draft, Membership, Pdu, PduRef, ServerName, Spoken};
+use actors::model::{ContextId, GraphPosition, Membership, MembershipSource, Pdu, PduDraft, PduRef, ServerName};
 use actors::ports::{ArchiveError, PduText};
 use bytes::Bytes;
 
 use super::read::is_taken;
-use super::write::{State, Written};
-use super::{Acquaintance, Habits, Reader, membership};
+use super::write::{WrittenPdu, WrittenState};
+use super::{InteropQuirks, PduReader, ReferenceContext, membership};
 use crate::wire::json::put;
 
 /// Reference facts that know no server and no PDU: they are not needed for text in normal form.
-struct Nobody;
+struct NoReferences;
 
-impl Acquaintance for Nobody {
-    fn habits(&self, _: &ServerName) -> Habits {
-        Habits::default()
+impl ReferenceContext for NoReferences {
+    fn habits(&self, _: &ServerName) -> InteropQuirks {
+        InteropQuirks::default()
     }
 
     fn is_server(&self, _: &ServerName) -> bool {
@@ -31,10 +31,10 @@ impl Acquaintance for Nobody {
 }
 
 /// Composes PDUs in the form in which they are stored and sent.
-pub struct Text;
+pub struct ContentText;
 
-impl PduText for Text {
-    fn compose(&self, us: &ServerName, draft: &Draft, berth: &Berth) -> Bytes {
+impl PduText for ContentText {
+    fn compose(&self, us: &ServerName, draft: &PduDraft, berth: &GraphPosition) -> Bytes {
         let reference = PduRef { origin: us.clone(), id: draft.id.clone() };
         let further = further(draft);
         let to = berth.to.as_ref().map(|to| {
@@ -42,14 +42,14 @@ impl PduText for Text {
             put(&mut list, &to.iter().map(ServerName::as_str).collect::<Vec<_>>());
             String::from_utf8(list).expect("JSON is text")
         });
-        let written = Written {
+        let written = WrittenPdu {
             reference: &reference,
             context: &berth.context,
             ts: &draft.accepted.to_string(),
             kind: &draft.kind,
             prev: &berth.prev,
             depth: Some(berth.depth),
-            state: draft.state.as_ref().map(|(key, power)| State {
+            state: draft.state.as_ref().map(|(key, power)| WrittenState {
                 key,
                 power: Some(*power),
                 prev: berth.prev_state.as_ref(),
@@ -64,18 +64,20 @@ impl PduText for Text {
         written.bytes(further.iter().map(|(key, text)| (&key[..], &text[..])), about)
     }
 
-    fn membership(&self, key: &str, text: Spoken<'_>) -> Option<Membership> {
+    fn membership(&self, key: &str, text: MembershipSource<'_>) -> Option<Membership> {
         membership::read(key, text)
     }
 
     fn read(&self, from: &ServerName, bytes: &Bytes) -> Option<Pdu> {
-        Reader { in_order: true, ..Reader::new(from, &Nobody) }.read(serde_json::from_slice(bytes).ok()?).ok()
+        PduReader { in_order: true, ..PduReader::new(from, &NoReferences) }
+            .read(serde_json::from_slice(bytes).ok()?)
+            .ok()
     }
 }
 
 /// Returns the extra keys of a draft as JSON texts. Keys that every PDU has would occur twice, and null values would be
 /// dropped by every receiver, so both are left out.
-fn further(draft: &Draft) -> Vec<(Vec<u8>, &Bytes)> {
+fn further(draft: &PduDraft) -> Vec<(Vec<u8>, &Bytes)> {
     let kept = draft.extra.iter().filter(|(key, value)| !is_taken(key) && value.trim_ascii() != b"null");
     let written = |key: &str| {
         let mut out = Vec::with_capacity(key.len() + 2);

@@ -7,41 +7,41 @@ use std::str::FromStr;
 use serde_json::value::RawValue;
 
 use super::NAME_BYTES_MAX;
-use crate::wire::json::{self, Member};
+use crate::wire::json::{self, ObjectMember};
 
 /// The reason for which a PDU is refused.
 #[derive(Debug)]
-pub(super) struct Flaw {
+pub(super) struct FieldError {
     pub(super) code: &'static str,
     pub(super) reason: String,
 }
 
 /// Builds a reason.
-pub(super) fn flaw(code: &'static str, reason: impl Into<String>) -> Flaw {
-    Flaw { code, reason: reason.into() }
+pub(super) fn flaw(code: &'static str, reason: impl Into<String>) -> FieldError {
+    FieldError { code, reason: reason.into() }
 }
 
 /// The members of a PDU.
-pub(super) struct Fields<'a>(pub(super) Vec<Member<'a>>);
+pub(super) struct PduFields<'a>(pub(super) Vec<ObjectMember<'a>>);
 
-impl<'a> Fields<'a> {
+impl<'a> PduFields<'a> {
     /// Returns the value of a key; null counts as absent.
     pub(super) fn get(&self, key: &str) -> Option<&'a RawValue> {
         json::get(&self.0, key).filter(|value| value.get() != "null")
     }
 
     /// Returns the value of a required key.
-    pub(super) fn required(&self, key: &'static str) -> Result<&'a RawValue, Flaw> {
+    pub(super) fn required(&self, key: &'static str) -> Result<&'a RawValue, FieldError> {
         self.get(key).ok_or_else(|| flaw("MISSING_KEY", format!("{key} is missing")))
     }
 
     /// Returns the text of a required key.
-    pub(super) fn text(&self, key: &'static str, code: &'static str) -> Result<Cow<'a, str>, Flaw> {
+    pub(super) fn text(&self, key: &'static str, code: &'static str) -> Result<Cow<'a, str>, FieldError> {
         text(self.required(key)?, key, code)
     }
 
     /// Returns the text of a required key, limited in length.
-    pub(super) fn short_text(&self, key: &'static str, code: &'static str) -> Result<Cow<'a, str>, Flaw> {
+    pub(super) fn short_text(&self, key: &'static str, code: &'static str) -> Result<Cow<'a, str>, FieldError> {
         let text = self.text(key, code)?;
         if text.len() > NAME_BYTES_MAX {
             return Err(flaw(code, format!("{key} has more than {NAME_BYTES_MAX} bytes")));
@@ -50,7 +50,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Returns the value of a key parsed as a name; `None` if it is absent.
-    pub(super) fn name<T>(&self, key: &'static str, code: &'static str) -> Result<Option<T>, Flaw>
+    pub(super) fn name<T>(&self, key: &'static str, code: &'static str) -> Result<Option<T>, FieldError>
     where
         T: FromStr<Err: Display>,
     {
@@ -59,7 +59,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Returns the value of a required key parsed as a name.
-    pub(super) fn required_name<T>(&self, key: &'static str, code: &'static str) -> Result<T, Flaw>
+    pub(super) fn required_name<T>(&self, key: &'static str, code: &'static str) -> Result<T, FieldError>
     where
         T: FromStr<Err: Display>,
     {
@@ -74,6 +74,6 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn text<'a>(value: &'a RawValue, key: &'static str, code: &'static str) -> Result<Cow<'a, str>, Flaw> {
+fn text<'a>(value: &'a RawValue, key: &'static str, code: &'static str) -> Result<Cow<'a, str>, FieldError> {
     json::text(value).ok_or_else(|| flaw(code, format!("{key} is not a text")))
 }

@@ -1,17 +1,17 @@
 //! Reads membership from state PDUs: a user of a server, named by the state key, joins or is invited, leaves or is
 //! banned.
 
-use actors::model::{Membership, Spoken};
+use actors::model::{Membership, MembershipSource};
 
 use crate::wire::json;
 
 /// Returns the membership. `None`: the key names no user of a server, or the content has no known membership. Such a
 /// PDU is state like any other and changes no membership.
-pub(super) fn read(key: &str, text: Spoken<'_>) -> Option<Membership> {
+pub(super) fn read(key: &str, text: MembershipSource<'_>) -> Option<Membership> {
     let server = server(key)?.parse().ok()?;
     let content = match text {
-        Spoken::Content(content) => str::from_utf8(content).ok()?,
-        Spoken::Pdu(pdu) => json::get(&json::members(str::from_utf8(pdu).ok()?).ok()?, "content")?.get(),
+        MembershipSource::Content(content) => str::from_utf8(content).ok()?,
+        MembershipSource::Pdu(pdu) => json::get(&json::members(str::from_utf8(pdu).ok()?).ok()?, "content")?.get(),
     };
     if !content.starts_with('{') {
         return None;
@@ -54,14 +54,15 @@ mod tests {
             ("ann@two words", None),
             ("", None),
         ] {
-            let said = read(key, Spoken::Content(br#"{"membership":"join"}"#));
+            let said = read(key, MembershipSource::Content(br#"{"membership":"join"}"#));
             assert_eq!(said.map(|member| member.server.to_string()).as_deref(), expected, "{key}");
         }
     }
 
     #[test]
     fn only_known_membership_moves_servers() {
-        let said = |content: &str| read("@a:red", Spoken::Content(content.as_bytes())).map(|member| member.joins);
+        let said =
+            |content: &str| read("@a:red", MembershipSource::Content(content.as_bytes())).map(|member| member.joins);
         for (content, expected) in [
             (r#"{"membership":"join"}"#, Some(true)),
             (r#"{"name":{"membership":"ban"},"membership":"inv\u0069te"}"#, Some(true)),
@@ -76,6 +77,6 @@ mod tests {
             assert_eq!(said(content), expected, "{content}");
         }
         let whole = br#"{"pdu_id":"1","content":{"membership":"leave"},"membership":"join"}"#;
-        assert_eq!(read("@a:red", Spoken::Pdu(whole)).map(|member| member.joins), Some(false));
+        assert_eq!(read("@a:red", MembershipSource::Pdu(whole)).map(|member| member.joins), Some(false));
     }
 }

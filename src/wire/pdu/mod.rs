@@ -14,10 +14,10 @@ mod state;
 mod write;
 
 pub use actors::limits::PairOrder;
-pub use compose::Text;
+pub use compose::ContentText;
 pub use write::shown;
 
-use actors::limits::Habits;
+use actors::limits::InteropQuirks;
 use actors::model::{ContextId, Digest, Pdu, PduRef, ServerName};
 use actors::ports::ArchiveError;
 
@@ -37,12 +37,12 @@ const NAME_BYTES_MAX: usize = 255;
 const FOR_ONE_SERVER: [&str; 3] = ["outlier", "destinations", "transaction_id"];
 
 /// Facts that decide the order of the pairs in `prev_pdus`, whose elements come in either order.
-pub trait Acquaintance: Send + Sync + 'static {
+pub trait ReferenceContext: Send + Sync + 'static {
     /// Returns whether this is our own name or that of a configured peer. It must not block.
     fn is_server(&self, name: &ServerName) -> bool;
 
     /// Returns the interop quirks of a server; the defaults if it is no peer. It must not block.
-    fn habits(&self, server: &ServerName) -> Habits;
+    fn habits(&self, server: &ServerName) -> InteropQuirks;
 
     /// Returns those of the PDUs that are known here, with one lookup for all.
     fn known(&self, context: &ContextId, pdus: &[PduRef]) -> Result<Vec<PduRef>, ArchiveError>;
@@ -53,11 +53,11 @@ pub trait Acquaintance: Send + Sync + 'static {
 
 /// Reads the PDUs of one sender.
 #[derive(Clone, Copy)]
-pub struct Reader<'a> {
+pub struct PduReader<'a> {
     /// Server that sent the PDUs.
     pub sender: &'a ServerName,
     /// Facts about servers and PDUs.
-    pub acquaintance: &'a dyn Acquaintance,
+    pub acquaintance: &'a dyn ReferenceContext,
     /// Order of the pairs in `prev_pdus` that the sender usually writes, for pairs that give no indication.
     pub usual: PairOrder,
     /// Whether the bytes are normalized, as we store them: then each pair is an origin and an id, whatever it looks
@@ -65,9 +65,9 @@ pub struct Reader<'a> {
     pub in_order: bool,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> PduReader<'a> {
     /// Returns a reader for the PDUs that this server sends.
-    pub fn new(sender: &'a ServerName, acquaintance: &'a dyn Acquaintance) -> Self {
+    pub fn new(sender: &'a ServerName, acquaintance: &'a dyn ReferenceContext) -> Self {
         Self { sender, acquaintance, usual: acquaintance.habits(sender).pairs, in_order: false }
     }
 }

@@ -13,13 +13,13 @@ use actors::model::{ContextId, PduRef, ServerName};
 use actors::ports::ArchiveError;
 use serde_json::value::RawValue;
 
-use super::fields::{Flaw, flaw};
-use super::{PARENTS_MAX, Reader};
+use super::fields::{FieldError, flaw};
+use super::{PARENTS_MAX, PduReader};
 use crate::wire::json;
 
 /// The PDU that the pairs are part of.
-pub(super) struct Around<'a> {
-    pub(super) reader: &'a Reader<'a>,
+pub(super) struct PairContext<'a> {
+    pub(super) reader: &'a PduReader<'a>,
     pub(super) context: &'a ContextId,
     /// Server that created the PDU.
     pub(super) origin: &'a ServerName,
@@ -28,7 +28,7 @@ pub(super) struct Around<'a> {
 type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
 
 /// Reads the parents, each once, in the order of their first occurrence.
-pub(super) fn read(value: Option<&RawValue>, around: &Around<'_>) -> Result<Vec<PduRef>, Flaw> {
+pub(super) fn read(value: Option<&RawValue>, around: &PairContext<'_>) -> Result<Vec<PduRef>, FieldError> {
     let Some(value) = value else { return Ok(Vec::new()) };
     let bad = || flaw("BAD_PREV_PDUS", "prev_pdus is not an array of pairs of texts");
     let (raw, count) = json::items(value, PARENTS_MAX).ok_or_else(bad)?;
@@ -71,8 +71,8 @@ fn named((first, second): &Pair<'_>, order: PairOrder) -> Option<PduRef> {
     Some(PduRef { origin: origin.parse().ok()?, id: id.parse().ok()? })
 }
 
-fn order(pairs: &[Pair<'_>], around: &Around<'_>) -> PairOrder {
-    let Around { reader, context, origin } = around;
+fn order(pairs: &[Pair<'_>], around: &PairContext<'_>) -> PairOrder {
+    let PairContext { reader, context, origin } = around;
     if reader.in_order {
         return PairOrder::OriginFirst;
     }
@@ -100,7 +100,7 @@ fn by_names(pairs: &[Pair<'_>], is_server: impl Fn(&str) -> bool) -> Option<Pair
 }
 
 /// Returns the majority over all pairs: a pair votes if it names a known PDU in one order and not in the other.
-fn by_known_pdus(pairs: &[Pair<'_>], around: &Around<'_>) -> Option<PairOrder> {
+fn by_known_pdus(pairs: &[Pair<'_>], around: &PairContext<'_>) -> Option<PairOrder> {
     let readings: Vec<_> =
         pairs.iter().map(|pair| (named(pair, PairOrder::OriginFirst), named(pair, PairOrder::IdFirst))).collect();
     let candidates: Vec<PduRef> = readings.iter().flat_map(|(one, other)| [one, other]).flatten().cloned().collect();

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use actors::model::{BadPdu, ContextId, Pdu, PduId, PduRef, ServerName};
 use serde_json::value::RawValue;
 
-use super::fields::{Fields, Flaw, flaw};
-use super::pairs::{self, Around};
+use super::fields::{FieldError, PduFields, flaw};
+use super::pairs::{self, PairContext};
 use super::state::{self, STATE_KEYS};
-use super::write::{State, Written};
-use super::{FOR_ONE_SERVER, PDU_NESTING_MAX, Reader};
+use super::write::{WrittenPdu, WrittenState};
+use super::{FOR_ONE_SERVER, PDU_NESTING_MAX, PduReader};
 use crate::http::json_error;
 use crate::http::nesting::nests_deeper_than;
-use crate::wire::json::{self, Member};
+use crate::wire::json::{self, ObjectMember};
 
 /// Largest depth: readers with floating-point numbers distinguish all integers up to here.
 const DEPTH_MAX: u64 = (1 << 53) - 1;
@@ -31,17 +31,17 @@ pub(super) fn is_taken(key: &str) -> bool {
     KEYS.contains(&key) || key == TO || STATE_KEYS.contains(&key) || FOR_ONE_SERVER.contains(&key)
 }
 
-impl Reader<'_> {
+impl PduReader<'_> {
     /// Reads a PDU from text that is known to be valid JSON.
     pub fn read(&self, text: &RawValue) -> Result<Pdu, BadPdu> {
         let text = text.get();
-        let bad = |Flaw { code, reason }| BadPdu { id: None, origin: None, code, reason };
+        let bad = |FieldError { code, reason }| BadPdu { id: None, origin: None, code, reason };
         if !text.starts_with('{') {
             return Err(bad(flaw("NOT_AN_OBJECT", "a PDU is a JSON object, this is not one")));
         }
         let members = json::members(text).map_err(|error| bad(flaw("BAD_KEYS", json_error::words(&error))))?;
-        let fields = Fields(members);
-        self.sound(text, &fields).map_err(|Flaw { code, reason }| BadPdu {
+        let fields = PduFields(members);
+        self.sound(text, &fields).map_err(|FieldError { code, reason }| BadPdu {
             id: fields.told("pdu_id"),
             origin: fields.told("origin"),
             code,
@@ -49,11 +49,11 @@ impl Reader<'_> {
         })
     }
 
-    fn sound(&self, text: &str, fields: &Fields<'_>) -> Result<Pdu, Flaw> {
+    fn sound(&self, text: &str, fields: &PduFields<'_>) -> Result<Pdu, FieldError> {
         if nests_deeper_than(PDU_NESTING_MAX, text.as_bytes()) {
             return Err(flaw("TOO_DEEP", format!("a PDU nests at most {PDU_NESTING_MAX} levels deep")));
         }
-        if let Some(key) = json::twice(&fields.0) {
+        if let Some(key) = json::first_duplicate_key(&fields.0) {
             return Err(flaw("DUPLICATE_KEY", format!("the key {:?} is there twice", shortened(key))));
         }
         let id: PduId = fields.required_name("pdu_id", "BAD_ID")?;
@@ -66,17 +66,17 @@ impl Reader<'_> {
         let depth = fields.get("depth").and_then(depth);
         let narrowed = fields.get(TO).filter(|to| to.get().starts_with('['));
         let to = narrowed.map(|to| recipients(to, &origin, state.is_some())).transpose()?;
-        let around = Around { reader: self, context: &context, origin: &origin };
+        let around = PairContext { reader: self, context: &context, origin: &origin };
         let prev = pairs::read(fields.get("prev_pdus"), &around)?;
         let reference = PduRef { origin, id };
-        let bytes = Written {
+        let bytes = WrittenPdu {
             reference: &reference,
             context: &context,
             ts,
             kind: &kind,
             prev: &prev,
             depth,
-            state: state.as_ref().map(|stated| State {
+            state: state.as_ref().map(|stated| WrittenState {
                 key: &stated.slot.key,
                 power: stated.has_power.then_some(stated.slot.power_level),
                 prev: stated.slot.prev.as_ref(),
@@ -90,7 +90,7 @@ impl Reader<'_> {
 }
 
 /// Returns the text of `ts`, because a number that is covered by a signature must keep its spelling.
-fn ts<'a>(fields: &Fields<'a>) -> Result<&'a str, Flaw> {
+fn ts<'a>(fields: &PduFields<'a>) -> Result<&'a str, FieldError> {
     let ts = fields.required("ts")?.get();
     match ts.as_bytes().first() {
         Some(b'-' | b'0'..=b'9') => Ok(ts),
@@ -104,7 +104,7 @@ fn depth(value: &RawValue) -> Option<u64> {
 }
 
 /// The servers it is narrowed to. A list that is none of servers cannot be kept to, and so the PDU cannot be kept.
-fn recipients(to: &RawValue, origin: &ServerName, is_state: bool) -> Result<Vec<ServerName>, Flaw> {
+fn recipients(to: &RawValue, origin: &ServerName, is_state: bool) -> Result<Vec<ServerName>, FieldError> {
     if is_state {
         return Err(flaw("BAD_TO", "state is for everybody who takes part, and cannot be narrowed by to"));
     }
@@ -125,7 +125,7 @@ fn recipients(to: &RawValue, origin: &ServerName, is_state: bool) -> Result<Vec<
 /// Keys without a meaning for us, as they were written. The keys of state mean nothing in a PDU that is none, and `to` nothing
 /// where it is no list.
 fn further<'f>(
-    fields: &'f Fields<'_>,
+    fields: &'f PduFields<'_>,
     is_state: bool,
     is_narrowed: bool,
 ) -> impl Iterator<Item = (&'f [u8], &'f [u8])> {
@@ -133,7 +133,7 @@ fn further<'f>(
         let is_of_some = (is_state && STATE_KEYS.contains(&key)) || (is_narrowed && key == TO);
         KEYS.contains(&key) || FOR_ONE_SERVER.contains(&key) || is_of_some
     };
-    let kept = move |member: &&Member<'_>| !is_ours(&member.key) && member.value.get() != "null";
+    let kept = move |member: &&ObjectMember<'_>| !is_ours(&member.key) && member.value.get() != "null";
     fields.0.iter().filter(kept).map(|member| (member.written.as_bytes(), member.value.get().as_bytes()))
 }
 

@@ -9,7 +9,7 @@ use super::PARENTS_MAX;
 use crate::wire::json::{self, put};
 
 /// A PDU to be written.
-pub(super) struct Written<'a> {
+pub(super) struct WrittenPdu<'a> {
     pub(super) reference: &'a PduRef,
     pub(super) context: &'a ContextId,
     /// Time as a JSON number.
@@ -17,7 +17,7 @@ pub(super) struct Written<'a> {
     pub(super) kind: &'a str,
     pub(super) prev: &'a [PduRef],
     pub(super) depth: Option<u64>,
-    pub(super) state: Option<State<'a>>,
+    pub(super) state: Option<WrittenState<'a>>,
     /// A JSON list of the servers it is for, where it is narrowed.
     pub(super) to: Option<&'a str>,
     /// Content as a JSON text.
@@ -25,13 +25,13 @@ pub(super) struct Written<'a> {
 }
 
 /// The state that a PDU sets.
-pub(super) struct State<'a> {
+pub(super) struct WrittenState<'a> {
     pub(super) key: &'a str,
     pub(super) power: Option<i64>,
     pub(super) prev: Option<&'a PduRef>,
 }
 
-impl Written<'_> {
+impl WrittenPdu<'_> {
     /// Returns the JSON text. `further` are keys and values as JSON texts; `about` is an estimate of the length.
     pub(super) fn bytes<'f>(&self, further: impl Iterator<Item = (&'f [u8], &'f [u8])>, about: usize) -> Bytes {
         const AROUND: usize = 64;
@@ -74,7 +74,7 @@ impl Written<'_> {
     }
 }
 
-impl State<'_> {
+impl WrittenState<'_> {
     fn write(&self, out: &mut Vec<u8>) {
         key(out, b"state_key");
         put(out, self.key);

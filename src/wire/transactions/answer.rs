@@ -1,17 +1,17 @@
 //! The response to a transaction as JSON: one result per PDU.
 
-use actors::model::{Ack, Answered, Fate, Item, Objection, OutFrame, PduRef, Verdict};
+use actors::model::{Ack, DeadLetterReason, Item, ItemObjection, OutboundBatch, PduRef, PduVerdict, PushResponse};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use crate::wire::json::{self, Member, put};
+use crate::wire::json::{self, ObjectMember, put};
 
 /// Maximum length of the reason of a refused PDU.
 const WORDS_MAX: usize = 200;
 
 /// The identity of a PDU in the response, as far as it could be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Named {
+pub struct PduIdentity {
     /// Id of the PDU.
     pub id: Option<String>,
     /// Origin of the PDU.
@@ -20,7 +20,7 @@ pub struct Named {
 
 /// The limits of a transaction that we state in the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct AnnouncedLimits {
     /// Maximum number of PDUs.
     pub pdus: u32,
     /// Maximum bytes of the whole body.
@@ -28,7 +28,10 @@ pub struct Limits {
 }
 
 /// Writes a response: one entry per PDU, in the order of the request.
-pub fn encode<'a>(verdicts: impl Iterator<Item = (&'a Named, &'a Verdict)>, limits: Limits) -> Vec<u8> {
+pub fn encode<'a>(
+    verdicts: impl Iterator<Item = (&'a PduIdentity, &'a PduVerdict)>,
+    limits: AnnouncedLimits,
+) -> Vec<u8> {
     let mut out = b"{\"pdus\":[".to_vec();
     for (place, (named, verdict)) in verdicts.enumerate() {
         if place > 0 {
@@ -36,19 +39,19 @@ pub fn encode<'a>(verdicts: impl Iterator<Item = (&'a Named, &'a Verdict)>, limi
         }
         entry(&mut out, named, verdict);
     }
-    let Limits { pdus, bytes } = limits;
+    let AnnouncedLimits { pdus, bytes } = limits;
     out.extend_from_slice(format!("],\"limits\":{{\"pdus\":{pdus},\"bytes\":{bytes}}}}}").as_bytes());
     out
 }
 
-fn entry(out: &mut Vec<u8>, named: &Named, verdict: &Verdict) {
+fn entry(out: &mut Vec<u8>, named: &PduIdentity, verdict: &PduVerdict) {
     let status = |status| [("status", status)].to_vec();
     let said: Vec<(&str, &str)> = match verdict {
-        Verdict::Accepted => status("accepted"),
-        Verdict::Held => status("held"),
-        Verdict::Duplicate => status("duplicate"),
-        Verdict::Parked { code } => vec![("status", "parked"), ("code", code)],
-        Verdict::Refused { code, reason } => vec![("error", reason), ("code", code)],
+        PduVerdict::Accepted => status("accepted"),
+        PduVerdict::Held => status("held"),
+        PduVerdict::Duplicate => status("duplicate"),
+        PduVerdict::Parked { code } => vec![("status", "parked"), ("code", code)],
+        PduVerdict::Refused { code, reason } => vec![("error", reason), ("code", code)],
     };
     let names = [("pdu_id", &named.id), ("origin", &named.origin)];
     let names = names.into_iter().filter_map(|(key, name)| Some((key, name.as_deref()?)));
@@ -68,13 +71,13 @@ fn entry(out: &mut Vec<u8>, named: &Named, verdict: &Verdict) {
 ///
 /// Entries stand in the order of the request; one that names a PDU of the request is about that one. What is no JSON is taken
 /// too, for old servers were to say anything, but is told apart: a wrong server at the address says 200 as readily.
-pub fn decode(frame: &OutFrame, body: &Bytes) -> Answered {
+pub fn decode(frame: &OutboundBatch, body: &Bytes) -> PushResponse {
     let is_said = body.is_empty() || serde_json::from_slice::<&RawValue>(body).is_ok();
-    let ack = if is_said { Ack::Taken } else { Ack::TakenBlindly };
-    Answered { ack, window: None, refused: refused(frame, body).unwrap_or_default(), reason: None }
+    let ack = if is_said { Ack::Taken } else { Ack::AcceptedUnparsedBody };
+    PushResponse { ack, window: None, refused: refused(frame, body).unwrap_or_default(), reason: None }
 }
 
-fn refused(frame: &OutFrame, body: &Bytes) -> Option<Vec<Objection>> {
+fn refused(frame: &OutboundBatch, body: &Bytes) -> Option<Vec<ItemObjection>> {
     let whole: &RawValue = serde_json::from_slice(body).ok()?;
     let sent: Vec<(usize, &PduRef)> = frame
         .items
@@ -88,7 +91,7 @@ fn refused(frame: &OutFrame, body: &Bytes) -> Option<Vec<Objection>> {
     let members = json::members(whole.get()).unwrap_or_default();
     let list = if whole.get().starts_with('[') { whole } else { json::get(&members, "pdus")? };
     let (entries, count) = json::items(list, sent.len())?;
-    let about = |place: usize, members: &[Member<'_>]| {
+    let about = |place: usize, members: &[ObjectMember<'_>]| {
         let named = sent.iter().find(|(_, reference)| is_named(reference, members));
         let meant = named.or_else(|| sent.get(place).filter(|_| count == sent.len() && is_nameless(members)));
         meant.map(|(place, _)| *place)
@@ -97,33 +100,34 @@ fn refused(frame: &OutFrame, body: &Bytes) -> Option<Vec<Objection>> {
         let members = json::members(entry.get()).ok()?;
         let error = json::get(&members, "error").filter(|error| error.get() != "null");
         let (fate, reason) = match error {
-            Some(error) => (Fate::Refused, words(error, &members)),
-            None if text_of(&members, "status").as_deref() == Some("parked") => {
-                (Fate::ParkedByPeer, short(&text_of(&members, "code").unwrap_or_else(|| "PARKED".to_owned())))
-            }
+            Some(error) => (DeadLetterReason::Refused, words(error, &members)),
+            None if text_of(&members, "status").as_deref() == Some("parked") => (
+                DeadLetterReason::ParkedByPeer,
+                short(&text_of(&members, "code").unwrap_or_else(|| "PARKED".to_owned())),
+            ),
             None => return None,
         };
-        Some(Objection { place: about(place, &members)?, fate, reason })
+        Some(ItemObjection { place: about(place, &members)?, fate, reason })
     };
     Some(entries.into_iter().enumerate().filter_map(read).collect())
 }
 
-fn text_of(members: &[Member<'_>], key: &str) -> Option<String> {
+fn text_of(members: &[ObjectMember<'_>], key: &str) -> Option<String> {
     json::get(members, key).and_then(json::text).map(Into::into)
 }
 
-fn is_named(reference: &PduRef, members: &[Member<'_>]) -> bool {
+fn is_named(reference: &PduRef, members: &[ObjectMember<'_>]) -> bool {
     text_of(members, "pdu_id").as_deref() == Some(reference.id.as_str())
         && text_of(members, "origin").is_some_and(|origin| origin.eq_ignore_ascii_case(reference.origin.as_str()))
 }
 
 /// Returns whether an entry names no PDU: old servers name none, so only the position identifies it.
-fn is_nameless(members: &[Member<'_>]) -> bool {
+fn is_nameless(members: &[ObjectMember<'_>]) -> bool {
     json::get(members, "pdu_id").is_none()
 }
 
 /// Returns the peer's message, short enough for the trace and without control characters for the log.
-fn words(error: &RawValue, members: &[Member<'_>]) -> String {
+fn words(error: &RawValue, members: &[ObjectMember<'_>]) -> String {
     let said = json::text(error).unwrap_or_else(|| error.get().into());
     let code = text_of(members, "code").map(|code| format!("{code}: ")).unwrap_or_default();
     short(&format!("{code}{said}"))

@@ -6,21 +6,21 @@ use actors::model::PduRef;
 use url::form_urlencoded;
 
 use super::read::{self, reply, unreadable};
-use crate::http::identity::Caller;
-use crate::http::refusal::Problem;
-use crate::wire::Intake;
+use crate::http::identity::VerifiedCaller;
+use crate::http::refusal::ApiError;
+use crate::wire::FederationCore;
 
 /// Maximum bytes of PDUs in one response: less than any caller reads, even with one more PDU.
 const BYTES_MAX: u64 = 2 << 20;
 
 /// Returns at most `limit` PDUs. The named ones are included, because the caller misses them.
 pub(super) async fn backfill(
-    caller: Caller,
+    caller: VerifiedCaller,
     request: HttpRequest,
     path: web::Path<String>,
-    intake: web::Data<dyn Intake>,
-) -> Result<HttpResponse, Problem> {
-    let Question { from, limit } = Question::read(request.query_string())?;
+    intake: web::Data<dyn FederationCore>,
+) -> Result<HttpResponse, ApiError> {
+    let BackfillQuery { from, limit } = BackfillQuery::read(request.query_string())?;
     let context = read::context(&caller, &request, &path, &**intake)?;
     let limit = limit.min(intake.history().backfill_max);
     let pdus = intake.backfill(&context, &caller.server, from, limit, BYTES_MAX).await;
@@ -30,15 +30,15 @@ pub(super) async fn backfill(
 
 /// The parsed query.
 #[derive(Debug, PartialEq)]
-struct Question {
+struct BackfillQuery {
     /// PDUs to start from: each pair in both of its readings, of which at most one names a PDU.
     from: Vec<PduRef>,
     limit: u32,
 }
 
-impl Question {
-    fn read(query: &str) -> Result<Self, Problem> {
-        let bad = |words: &'static str| Problem::bad_request("BAD_QUESTION", words);
+impl BackfillQuery {
+    fn read(query: &str) -> Result<Self, ApiError> {
+        let bad = |words: &'static str| ApiError::bad_request("BAD_QUESTION", words);
         let (mut from, mut limit, mut named) = (Vec::new(), None, false);
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
             match &*key {
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     fn named(query: &str) -> Vec<String> {
-        Question::read(query).expect("a question").from.iter().map(ToString::to_string).collect()
+        BackfillQuery::read(query).expect("a question").from.iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn backfill_uses_last_limit() {
-        let limit = |query: &str| Question::read(query).expect("a question").limit;
+        let limit = |query: &str| BackfillQuery::read(query).expect("a question").limit;
         assert_eq!(limit("v=a,b&limit=3&limit=7"), 7);
         assert_eq!(limit("v=a,b&limit=0"), 0);
         assert_eq!(limit("v=a,b&limit=99999999999999999999"), u32::MAX);
@@ -103,10 +103,10 @@ mod tests {
     #[test]
     fn invalid_backfill_query_is_refused() {
         for query in ["", "limit=1", "v=a,b", "v=&limit=1", "v=a&limit=1", "v=$,$&limit=1"] {
-            assert!(Question::read(query).is_err(), "{query}");
+            assert!(BackfillQuery::read(query).is_err(), "{query}");
         }
         for limit in ["", "-1", "1.5", "x", "%201", "0x10"] {
-            assert!(Question::read(&format!("v=a,b&limit={limit}")).is_err(), "{limit}");
+            assert!(BackfillQuery::read(&format!("v=a,b&limit={limit}")).is_err(), "{limit}");
         }
     }
 }

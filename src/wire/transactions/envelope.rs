@@ -1,15 +1,15 @@
 //! A transaction as JSON. Its envelope is read before the items in it are checked; items are written as they are
 //! stored.
 
-use actors::model::{Counted, Digest, Edu, InboundTransaction, Label, Millis, OutFrame, ServerName};
+use actors::model::{BatchId, CountedNoun, Digest, Edu, InboundTransaction, Millis, OutboundBatch, ServerName};
 use bytes::Bytes;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use crate::http::json_error;
 use crate::http::nesting::nests_deeper_than;
-use crate::wire::json::{self, Member, digest, put};
-use crate::wire::pdu::{PDU_NESTING_MAX, PairOrder, Reader, shown};
+use crate::wire::json::{self, ObjectMember, digest, put};
+use crate::wire::pdu::{PDU_NESTING_MAX, PairOrder, PduReader, shown};
 
 /// Maximum bytes of a transaction id and of the name of an ephemeral type.
 const ID_BYTES_MAX: usize = 255;
@@ -31,7 +31,7 @@ pub enum BadTransaction {
     #[error("the body is not a transaction: {0}")]
     NotATransaction(String),
     /// There are more PDUs than the limit.
-    #[error("a transaction holds at most {} (peers.intake_items), this one has {count}", Counted((*.max).into(), "PDU"))]
+    #[error("a transaction holds at most {} (peers.intake_items), this one has {count}", CountedNoun((*.max).into(), "PDU"))]
     TooLong {
         /// Number of PDUs.
         count: usize,
@@ -42,13 +42,13 @@ pub enum BadTransaction {
 
 /// A body that is a transaction; its items are not checked yet.
 #[derive(Debug)]
-pub struct Envelope<'a> {
-    members: Vec<Member<'a>>,
+pub struct TransactionEnvelope<'a> {
+    members: Vec<ObjectMember<'a>>,
     /// List of PDUs; absent means empty.
     pdus: Option<&'a RawValue>,
 }
 
-impl<'a> Envelope<'a> {
+impl<'a> TransactionEnvelope<'a> {
     /// Reads the envelope.
     pub fn read(body: &'a [u8]) -> Result<Self, BadTransaction> {
         let text = std::str::from_utf8(body).map_err(|bad| BadTransaction::NotJson(json_error::utf8(&bad)))?;
@@ -56,7 +56,7 @@ impl<'a> Envelope<'a> {
             Category::Data => BadTransaction::NotATransaction(json_error::words(&error)),
             Category::Syntax | Category::Eof | Category::Io => BadTransaction::NotJson(json_error::words(&error)),
         })?;
-        if let Some(key) = json::twice(&members) {
+        if let Some(key) = json::first_duplicate_key(&members) {
             let shown: String = key.chars().take(40).collect();
             return Err(BadTransaction::NotATransaction(format!("the key {shown:?} is there twice")));
         }
@@ -108,7 +108,7 @@ impl<'a> Envelope<'a> {
         &self,
         id: String,
         max: u32,
-        reader: &Reader<'_>,
+        reader: &PduReader<'_>,
         verified: &'static str,
     ) -> Result<InboundTransaction, BadTransaction> {
         let pdus = self.pdus(max)?.into_iter().map(|pdu| reader.read(pdu)).collect();
@@ -156,7 +156,7 @@ fn edu(text: &RawValue, origin: &ServerName) -> Option<Edu> {
         return None;
     }
     let members = json::members(text.get()).ok()?;
-    if json::twice(&members).is_some() {
+    if json::first_duplicate_key(&members).is_some() {
         return None;
     }
     let claimed: ServerName = json::text(json::get(&members, "origin")?)?.parse().ok()?;
@@ -168,14 +168,14 @@ fn edu(text: &RawValue, origin: &ServerName) -> Option<Edu> {
 }
 
 /// Writes a transaction to a peer that reads pairs in this order. All items must be PDUs.
-pub fn encode(us: &ServerName, frame: &OutFrame, pairs: PairOrder) -> Bytes {
+pub fn encode(us: &ServerName, frame: &OutboundBatch, pairs: PairOrder) -> Bytes {
     const AROUND: usize = 256;
     let items: usize = frame.items.iter().map(|item| item.bytes().len() + 1).sum();
     let weak: usize = frame.weak.iter().map(|edu| edu.content.len() + AROUND).sum();
     let mut out = Vec::with_capacity(AROUND + items + weak);
     let (id, prev, ts) = match frame.label {
-        Label::Transaction { id, prev, ts } => (id, prev, ts),
-        Label::Numbers { last, .. } => (last.0, None, Millis(0)),
+        BatchId::Transaction { id, prev, ts } => (id, prev, ts),
+        BatchId::SeqRange { last, .. } => (last.0, None, Millis(0)),
     };
     out.extend_from_slice(format!("{{\"transaction_id\":\"{id}\",\"ts\":{ts},\"origin\":").as_bytes());
     put(&mut out, us.as_str());
@@ -192,7 +192,7 @@ pub fn encode(us: &ServerName, frame: &OutFrame, pairs: PairOrder) -> Bytes {
     out.into()
 }
 
-fn edus(out: &mut Vec<u8>, us: &ServerName, frame: &OutFrame) {
+fn edus(out: &mut Vec<u8>, us: &ServerName, frame: &OutboundBatch) {
     out.extend_from_slice(b",\"edus\":[");
     for (place, edu) in frame.weak.iter().enumerate() {
         out.extend_from_slice(if place > 0 { b",{\"edu_type\":" } else { b"{\"edu_type\":" });

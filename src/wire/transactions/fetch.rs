@@ -2,15 +2,15 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use actors::limits::Habits;
-use actors::model::{BadPdu, ContextId, Pdu, PduRef, Pulled, PushFailure, ServerName, Want};
+use actors::limits::InteropQuirks;
+use actors::model::{BadPdu, ContextId, FetchRequest, Pdu, PduRef, PullResponse, PushFailure, ServerName};
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 
 use super::PREFIX;
-use super::envelope::Envelope;
-use crate::egress::{Answer, Request};
-use crate::wire::pdu::Reader;
+use super::envelope::TransactionEnvelope;
+use crate::egress::{EgressAnswer, EgressRequest};
+use crate::wire::pdu::PduReader;
 
 /// Maximum bytes of a response. A PDU may be larger than a batch, but hardly ever is.
 pub const FETCHED_BYTES_MAX: usize = 4 << 20;
@@ -29,14 +29,14 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 const RAW_SEGMENT: &AsciiSet = &CONTROLS.add(b' ').add(b'/').add(b'?');
 
 /// Writes the request to a peer with these interop quirks. All servers decode queries, so these are always encoded.
-pub fn encode(want: &Want, habits: Habits) -> Request {
+pub fn encode(want: &FetchRequest, habits: InteropQuirks) -> EgressRequest {
     let argument = |text| utf8_percent_encode(text, SEGMENT);
     let path = match want {
-        Want::Pdu(PduRef { origin, id }) => {
+        FetchRequest::Pdu(PduRef { origin, id }) => {
             format!("{PREFIX}/pdu/{}/{}/", segment(origin.as_str(), habits), segment(id.as_str(), habits))
         }
-        Want::State(context) => format!("{PREFIX}/state/{}/", segment(context.as_str(), habits)),
-        Want::Backfill { context, from, limit } | Want::History { context, from, limit } => {
+        FetchRequest::State(context) => format!("{PREFIX}/state/{}/", segment(context.as_str(), habits)),
+        FetchRequest::Backfill { context, from, limit } | FetchRequest::History { context, from, limit } => {
             let mut path = format!("{PREFIX}/backfill/{}/?limit={limit}", segment(context.as_str(), habits));
             for PduRef { origin, id } in from {
                 path.push_str(&format!("&v={}%2C{}", argument(id.as_str()), argument(origin.as_str())));
@@ -44,37 +44,37 @@ pub fn encode(want: &Want, habits: Habits) -> Request {
             path
         }
     };
-    let bytes_max = if matches!(want, Want::State(_)) { STATE_BYTES_MAX } else { FETCHED_BYTES_MAX };
-    request(path, habits, Answer::Needed { bytes_max })
+    let bytes_max = if matches!(want, FetchRequest::State(_)) { STATE_BYTES_MAX } else { FETCHED_BYTES_MAX };
+    request(path, habits, EgressAnswer::Needed { bytes_max })
 }
 
 /// Encodes a text as one segment of a path.
-pub fn segment(text: &str, habits: Habits) -> PercentEncode<'_> {
+pub fn segment(text: &str, habits: InteropQuirks) -> PercentEncode<'_> {
     utf8_percent_encode(text, if habits.raw_targets { RAW_SEGMENT } else { SEGMENT })
 }
 
 /// Returns a GET request for a path whose segments were written for these interop quirks.
-pub fn request(path: String, habits: Habits, answer: Answer) -> Request {
-    let request = Request::get(path, answer);
+pub fn request(path: String, habits: InteropQuirks, answer: EgressAnswer) -> EgressRequest {
+    let request = EgressRequest::get(path, answer);
     if habits.raw_targets { request.raw() } else { request }
 }
 
 /// Writes the request for all transactions of the peer after this one.
-pub fn encode_pull(us: &ServerName, after: u64) -> Request {
+pub fn encode_pull(us: &ServerName, after: u64) -> EgressRequest {
     let path = format!("{PREFIX}/pull/?origin={}&v={after}", utf8_percent_encode(us.as_str(), SEGMENT));
-    Request::get(path, Answer::Needed { bytes_max: FETCHED_BYTES_MAX })
+    EgressRequest::get(path, EgressAnswer::Needed { bytes_max: FETCHED_BYTES_MAX })
 }
 
 /// Reads the response to a pull. Old servers answer `null` if they have nothing, and give neither the last transaction
 /// nor `more`.
-pub fn decode_pull(body: &Bytes, reader: &Reader<'_>) -> Result<Pulled, PushFailure> {
+pub fn decode_pull(body: &Bytes, reader: &PduReader<'_>) -> Result<PullResponse, PushFailure> {
     if body.trim_ascii() == b"null" {
-        return Ok(Pulled::default());
+        return Ok(PullResponse::default());
     }
     let read = || {
-        let envelope = Envelope::read(body)?;
+        let envelope = TransactionEnvelope::read(body)?;
         let pdus = envelope.pdus(PULLED_MAX)?.into_iter().map(|pdu| reader.read(pdu)).collect();
-        Ok(Pulled { pdus, upto: envelope.number(), more: envelope.has_more() })
+        Ok(PullResponse { pdus, upto: envelope.number(), more: envelope.has_more() })
     };
     read().map_err(|error: super::envelope::BadTransaction| PushFailure::Unreadable(error.to_string()))
 }
@@ -82,28 +82,32 @@ pub fn decode_pull(body: &Bytes, reader: &Reader<'_>) -> Result<Pulled, PushFail
 /// Returns whether this status means that the peer has nothing: no such PDU, or none that we may see; or no such path,
 /// for which old servers answer 400. For a state request it means that we do not participate, which is not the same as
 /// an empty state.
-pub const fn says_none(want: &Want, status: u16) -> bool {
-    matches!(status, 400 | 404 | 405) && !matches!(want, Want::State(_))
+pub const fn means_not_found(want: &FetchRequest, status: u16) -> bool {
+    matches!(status, 400 | 404 | 405) && !matches!(want, FetchRequest::State(_))
 }
 
 /// Reads the body of a 200. PDUs that were not requested are dropped, because a response must not bypass the checks on
 /// what the peer sends by itself.
-pub fn decode(want: &Want, body: &Bytes, reader: &Reader<'_>) -> Result<Vec<Result<Pdu, BadPdu>>, PushFailure> {
+pub fn decode(
+    want: &FetchRequest,
+    body: &Bytes,
+    reader: &PduReader<'_>,
+) -> Result<Vec<Result<Pdu, BadPdu>>, PushFailure> {
     let unreadable = |error: super::envelope::BadTransaction| PushFailure::Unreadable(error.to_string());
-    let envelope = Envelope::read(body).map_err(unreadable)?;
+    let envelope = TransactionEnvelope::read(body).map_err(unreadable)?;
     match want {
-        Want::Pdu(wanted) => {
+        FetchRequest::Pdu(wanted) => {
             let pdus = envelope.first_pdus(BESIDE_MAX).map_err(unreadable)?.into_iter().map(|pdu| reader.read(pdu));
             Ok(pdus.filter(|pdu| is_about(pdu, wanted)).take(1).collect())
         }
-        Want::State(context) => {
+        FetchRequest::State(context) => {
             let pdus = envelope.first_pdus(STATE_PDUS_MAX).map_err(unreadable)?.into_iter().map(|pdu| reader.read(pdu));
             let is_state = |pdu: &Result<Pdu, BadPdu>| {
                 pdu.as_ref().map_or(true, |pdu| pdu.context == *context && pdu.state.is_some())
             };
             Ok(pdus.filter(is_state).collect())
         }
-        Want::Backfill { context, from, limit } | Want::History { context, from, limit } => {
+        FetchRequest::Backfill { context, from, limit } | FetchRequest::History { context, from, limit } => {
             // Servers of 2014 return more than the limit, and some PDUs twice.
             let most = limit.saturating_mul(2).saturating_add(NAMED_ON_TOP);
             let pdus = envelope.first_pdus(most).map_err(unreadable)?;

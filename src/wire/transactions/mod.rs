@@ -12,12 +12,12 @@ mod state;
 
 use actix_web::HttpResponse;
 use actix_web::web::{self, ServiceConfig};
-use actors::limits::Habits;
-use actors::model::{Answered, Item, Label, OutFrame, PushFailure, ServerName};
+use actors::limits::InteropQuirks;
+use actors::model::{BatchId, Item, OutboundBatch, PushFailure, PushResponse, ServerName};
 use bytes::Bytes;
 
 use super::{Dialect, resource};
-use crate::egress::{Answer, Request};
+use crate::egress::{EgressAnswer, EgressRequest};
 
 /// Common prefix of all paths.
 pub const PREFIX: &str = "/matrix/federation/v1";
@@ -26,9 +26,9 @@ pub const PREFIX: &str = "/matrix/federation/v1";
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// The transactions dialect.
-pub struct Transactions;
+pub struct TransactionsDialect;
 
-impl Dialect for Transactions {
+impl Dialect for TransactionsDialect {
     fn name(&self) -> &'static str {
         "transactions"
     }
@@ -37,7 +37,7 @@ impl Dialect for Transactions {
         let with_and_without_slash = |path: &str| vec![format!("{PREFIX}{path}/"), format!("{PREFIX}{path}")];
         let send = resource(with_and_without_slash("/send/{id}"));
         let pdu = resource(with_and_without_slash("/pdu/{origin}/{id}"));
-        config.service(send.route(web::put().to(send::take)));
+        config.service(send.route(web::put().to(send::put_transaction)));
         config.service(pdu.route(web::get().to(read::pdu)));
         let pull = resource(with_and_without_slash("/pull"));
         config.service(pull.route(web::get().to(pull::pull)));
@@ -51,29 +51,34 @@ impl Dialect for Transactions {
     /// Writes a transaction. An update that was queued while the peer used the updates dialect cannot be written in
     /// this one. It is refused as if the peer had refused it: leaving it out would lose it silently, because the
     /// response to the other items would acknowledge it too.
-    fn encode_push(&self, us: &ServerName, frame: &OutFrame, habits: Habits) -> Result<Request, PushFailure> {
+    fn encode_push(
+        &self,
+        us: &ServerName,
+        frame: &OutboundBatch,
+        habits: InteropQuirks,
+    ) -> Result<EgressRequest, PushFailure> {
         if frame.items.iter().any(|item| matches!(item, Item::Update(_))) {
             let reason = "an update without a context cannot go to a peer of the transactions dialect; set its dialect to \
                           \"updates\" until its queue is empty";
             return Err(PushFailure::Refused { status: 422, reason: reason.to_owned() });
         }
         let id = match frame.label {
-            Label::Transaction { id, .. } => id,
-            Label::Numbers { last, .. } => last.0,
+            BatchId::Transaction { id, .. } => id,
+            BatchId::SeqRange { last, .. } => last.0,
         };
         let path = format!("{PREFIX}/send/{id}/");
-        let answer = Answer::StatusDecides { bytes_max: ANSWER_BYTES_MAX };
-        Ok(Request::put(path, envelope::encode(us, frame, habits.pairs), answer))
+        let answer = EgressAnswer::StatusDecides { bytes_max: ANSWER_BYTES_MAX };
+        Ok(EgressRequest::put(path, envelope::encode(us, frame, habits.pairs), answer))
     }
 
     /// Returns `None`: servers of 2014 never resend a transaction after any refusal, so it is served while the gateway
     /// drains.
-    fn later(&self, _: &str) -> Option<HttpResponse> {
+    fn draining_response(&self, _: &str) -> Option<HttpResponse> {
         None
     }
 
     /// Accepts any body: servers answer `null`, a list, an object or nothing.
-    fn decode_answer(&self, frame: &OutFrame, body: &Bytes) -> Result<Answered, PushFailure> {
+    fn decode_answer(&self, frame: &OutboundBatch, body: &Bytes) -> Result<PushResponse, PushFailure> {
         Ok(answer::decode(frame, body))
     }
 }

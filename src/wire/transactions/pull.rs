@@ -9,9 +9,9 @@ use url::form_urlencoded;
 
 use super::envelope::encode_page;
 use super::read::unreadable;
-use crate::http::identity::Caller;
-use crate::http::refusal::Problem;
-use crate::wire::Intake;
+use crate::http::identity::VerifiedCaller;
+use crate::http::refusal::ApiError;
+use crate::wire::FederationCore;
 
 /// Maximum bytes of PDUs in one response.
 const BYTES_MAX: u64 = 2 << 20;
@@ -19,14 +19,14 @@ const BYTES_MAX: u64 = 2 << 20;
 /// Returns whole transactions in the order in which they were sent. PDUs of contexts that the caller has left are
 /// omitted, even though they were sent once.
 pub(super) async fn pull(
-    caller: Caller,
+    caller: VerifiedCaller,
     request: HttpRequest,
-    intake: web::Data<dyn Intake>,
-) -> Result<HttpResponse, Problem> {
-    let Question { origin, after } = Question::read(request.query_string())?;
+    intake: web::Data<dyn FederationCore>,
+) -> Result<HttpResponse, ApiError> {
+    let PullQuery { origin, after } = PullQuery::read(request.query_string())?;
     if origin != caller.server {
         let words = format!("{} may ask for what {} was sent, and for nothing else", caller.server, caller.server);
-        return Err(Problem::forbidden(words));
+        return Err(ApiError::forbidden(words));
     }
     let items = intake.history().pull_max;
     let page = intake.sent_after(&caller.server, after, items, BYTES_MAX).await?;
@@ -45,15 +45,15 @@ pub(super) async fn pull(
 
 /// The parsed query.
 #[derive(Debug, PartialEq)]
-struct Question {
+struct PullQuery {
     origin: ServerName,
     /// Largest of the named transactions; 0 is before the first.
     after: u64,
 }
 
-impl Question {
-    fn read(query: &str) -> Result<Self, Problem> {
-        let bad = |words: &'static str| Problem::bad_request("BAD_QUESTION", words);
+impl PullQuery {
+    fn read(query: &str) -> Result<Self, ApiError> {
+        let bad = |words: &'static str| ApiError::bad_request("BAD_QUESTION", words);
         let (mut origin, mut after) = (None, None);
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
             match &*key {
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn pull_uses_largest_transaction_id() {
-        let after = |query: &str| Question::read(query).expect("a question").after;
+        let after = |query: &str| PullQuery::read(query).expect("a question").after;
         assert_eq!(after("origin=red&v=9&v=10&v=2"), 10);
         assert_eq!(after("v=0&origin=red"), 0);
         assert_eq!(after("v=99999999999999999999&origin=red"), u64::MAX);
@@ -90,7 +90,7 @@ mod tests {
         for query in
             ["", "origin=red", "v=1", "origin=red&v=", "origin=red&v=-1", "origin=red&v=7&v=x", "origin=a/b&v=1"]
         {
-            assert!(Question::read(query).is_err(), "{query}");
+            assert!(PullQuery::read(query).is_err(), "{query}");
         }
     }
 }

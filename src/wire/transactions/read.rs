@@ -8,18 +8,18 @@ use bytes::Bytes;
 
 use super::envelope::encode_reply;
 use super::raw_path::readings;
-use crate::http::identity::Caller;
-use crate::http::refusal::Problem;
-use crate::wire::Intake;
+use crate::http::identity::VerifiedCaller;
+use crate::http::refusal::ApiError;
+use crate::wire::FederationCore;
 
 /// Returns the PDU. One that the caller may not see is answered like one that does not exist, so its existence is not
 /// revealed.
 pub(super) async fn pdu(
-    caller: Caller,
+    caller: VerifiedCaller,
     request: HttpRequest,
     path: web::Path<(String, String)>,
-    intake: web::Data<dyn Intake>,
-) -> Result<HttpResponse, Problem> {
+    intake: web::Data<dyn FederationCore>,
+) -> Result<HttpResponse, ApiError> {
     for [first, second] in readings(&request, [&path.0, &path.1], intake.habits(&caller.server)) {
         // Servers that read a pair in the wrong order ask for it in that order.
         for (origin, id) in [(&first, &second), (&second, &first)] {
@@ -36,11 +36,11 @@ pub(super) async fn pdu(
 
 /// The conversation that the path names, where the asker takes part in it. What may not be seen is not there.
 pub(super) fn context(
-    caller: &Caller,
+    caller: &VerifiedCaller,
     request: &HttpRequest,
     decoded: &str,
-    intake: &dyn Intake,
-) -> Result<ContextId, Problem> {
+    intake: &dyn FederationCore,
+) -> Result<ContextId, ApiError> {
     for [name] in readings(request, [decoded], intake.habits(&caller.server)) {
         let Ok(context) = name.parse() else { continue };
         if intake.takes_part(&context, &caller.server).map_err(|error| unreadable(&error))? {
@@ -51,24 +51,28 @@ pub(super) fn context(
 }
 
 /// Returns PDUs as the response to a GET.
-pub(super) fn reply(intake: &dyn Intake, asker: &ServerName, pdus: Vec<ServedPdu>) -> HttpResponse {
+pub(super) fn reply(intake: &dyn FederationCore, asker: &ServerName, pdus: Vec<ServedPdu>) -> HttpResponse {
     let pdus: Vec<(Bytes, u64)> = pdus.into_iter().map(|pdu| (pdu.bytes, pdu.depth)).collect();
     let body = encode_reply(intake.us(), intake.now(), &pdus, intake.habits(asker).pairs);
     HttpResponse::Ok().content_type(ContentType::json()).body(body)
 }
 
 /// Returns the common error for what does not exist and for what the caller may not see.
-pub(super) fn nothing_there() -> Problem {
-    Problem::not_found("NOT_FOUND", "there is no such thing in a context you take part in")
+pub(super) fn nothing_there() -> ApiError {
+    ApiError::not_found("NOT_FOUND", "there is no such thing in a context you take part in")
 }
 
-fn seen_by(asker: &ServerName, reference: &PduRef, intake: &dyn Intake) -> Result<Option<ServedPdu>, ArchiveError> {
+fn seen_by(
+    asker: &ServerName,
+    reference: &PduRef,
+    intake: &dyn FederationCore,
+) -> Result<Option<ServedPdu>, ArchiveError> {
     let Some(pdu) = intake.pdu(reference)?.filter(|pdu| pdu.is_for(asker)) else { return Ok(None) };
     Ok(intake.takes_part(&pdu.context, asker)?.then_some(pdu))
 }
 
 /// Returns the error for a failed read. It is not a 404, because the caller would take that as final.
-pub(super) fn unreadable(error: &ArchiveError) -> Problem {
+pub(super) fn unreadable(error: &ArchiveError) -> ApiError {
     tracing::error!(%error, "a PDU that a peer asks for cannot be read");
     Refusal::OutcomeUnknown.into()
 }

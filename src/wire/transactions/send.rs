@@ -5,67 +5,69 @@ use actix_web::http::header::ContentType;
 use actix_web::{HttpResponse, web};
 use actors::model::{BadPdu, Pdu, Refusal};
 
-use super::answer::{self, Limits, Named};
-use super::envelope::{BadTransaction, Envelope, is_id};
-use crate::http::body::{Body, BodyLimit};
-use crate::http::identity::{Admission, Arrival};
-use crate::http::refusal::Problem;
-use crate::wire::Intake;
-use crate::wire::pdu::Reader;
+use super::answer::{self, AnnouncedLimits, PduIdentity};
+use super::envelope::{BadTransaction, TransactionEnvelope, is_id};
+use crate::http::body::{BodyLimit, RequestBody};
+use crate::http::identity::{CallerClaim, PeerAuthPolicy};
+use crate::http::refusal::ApiError;
+use crate::wire::FederationCore;
+use crate::wire::pdu::PduReader;
 
 /// Accepts a transaction. The envelope names the sender, so it is read before the sender is authenticated; items are
 /// checked only after that. An address that belongs to no peer is refused before the body is read.
-pub(super) async fn take(
-    arrival: Arrival,
+pub(super) async fn put_transaction(
+    arrival: CallerClaim,
     id: web::Path<String>,
     limit: BodyLimit,
-    body: Body,
-    admission: web::Data<dyn Admission>,
-    intake: web::Data<dyn Intake>,
-) -> Result<HttpResponse, Problem> {
+    body: RequestBody,
+    admission: web::Data<dyn PeerAuthPolicy>,
+    intake: web::Data<dyn FederationCore>,
+) -> Result<HttpResponse, ApiError> {
     let id = id.into_inner();
     if !is_id(&id) {
         let words = "the id of a transaction is 1 to 255 bytes without control characters";
-        return Err(Problem::bad_request("BAD_TRANSACTION_ID", words));
+        return Err(ApiError::bad_request("BAD_TRANSACTION_ID", words));
     }
-    let envelope = Envelope::read(&body.0)?;
-    let caller = arrival.claiming(&**admission, &envelope.origin()?)?;
+    let envelope = TransactionEnvelope::read(&body.0)?;
+    let caller = arrival.verify_origin(&**admission, &envelope.origin()?)?;
     let max = intake.window(&caller.server);
-    let reader = Reader::new(&caller.server, &**intake);
+    let reader = PduReader::new(&caller.server, &**intake);
     let transaction = envelope.transaction(id, max, &reader, caller.proof)?;
-    let named: Vec<Named> = transaction.pdus.iter().map(named).collect();
+    let named: Vec<PduIdentity> = transaction.pdus.iter().map(named).collect();
     drop(envelope);
     let verdicts = intake.accept_transaction(&caller.server, transaction).await.map_err(refused)?;
     debug_assert_eq!(verdicts.len(), named.len(), "one verdict a PDU");
-    let answer = answer::encode(named.iter().zip(&verdicts), Limits { pdus: max, bytes: limit.bytes });
+    let answer = answer::encode(named.iter().zip(&verdicts), AnnouncedLimits { pdus: max, bytes: limit.bytes });
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(answer))
 }
 
-fn named(pdu: &Result<Pdu, BadPdu>) -> Named {
+fn named(pdu: &Result<Pdu, BadPdu>) -> PduIdentity {
     match pdu {
-        Ok(pdu) => Named { id: Some(pdu.reference.id.to_string()), origin: Some(pdu.reference.origin.to_string()) },
-        Err(bad) => Named { id: bad.id.clone(), origin: bad.origin.clone() },
+        Ok(pdu) => {
+            PduIdentity { id: Some(pdu.reference.id.to_string()), origin: Some(pdu.reference.origin.to_string()) }
+        }
+        Err(bad) => PduIdentity { id: bad.id.clone(), origin: bad.origin.clone() },
     }
 }
 
 /// Converts a refusal of the core: this dialect reports "not now" as a status, and its errors speak of transactions.
-fn refused(refusal: Refusal) -> Problem {
+fn refused(refusal: Refusal) -> ApiError {
     match refusal {
         Refusal::PushTooLong { count, max } => BadTransaction::TooLong { count, max }.into(),
-        Refusal::UnknownPeer(_) => Problem::forbidden(refusal.to_string()),
+        Refusal::UnknownPeer(_) => ApiError::forbidden(refusal.to_string()),
         // A sender waits after a 429, as `Retry-After` says; a 503 counts as a failure, and after several of these it
         // gives up.
-        Refusal::Busy { wait, .. } => {
-            Problem::new(StatusCode::TOO_MANY_REQUESTS, "BUSY", refusal.to_string()).retry_after(wait)
+        Refusal::LimitReached { wait, .. } => {
+            ApiError::new(StatusCode::TOO_MANY_REQUESTS, "BUSY", refusal.to_string()).retry_after(wait)
         }
         Refusal::DiskLow { wait, .. } => {
-            Problem::new(StatusCode::TOO_MANY_REQUESTS, "DISK_LOW", refusal.to_string()).retry_after(wait)
+            ApiError::new(StatusCode::TOO_MANY_REQUESTS, "DISK_LOW", refusal.to_string()).retry_after(wait)
         }
         other => other.into(),
     }
 }
 
-impl From<BadTransaction> for Problem {
+impl From<BadTransaction> for ApiError {
     fn from(bad: BadTransaction) -> Self {
         let words = bad.to_string();
         match bad {

@@ -3,9 +3,9 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::read::{self, reply, unreadable};
-use crate::http::identity::Caller;
-use crate::http::refusal::Problem;
-use crate::wire::Intake;
+use crate::http::identity::VerifiedCaller;
+use crate::http::refusal::ApiError;
+use crate::wire::FederationCore;
 
 /// Maximum bytes of PDUs in one response: less than any caller reads. What does not fit is omitted; the caller fetches
 /// it later as the `prev_state` of a following PDU.
@@ -13,11 +13,11 @@ const BYTES_MAX: u64 = 8 << 20;
 
 /// Returns the current state. State PDUs that are not current are omitted; if no state was ever set, the list is empty.
 pub(super) async fn state(
-    caller: Caller,
+    caller: VerifiedCaller,
     request: HttpRequest,
     path: web::Path<String>,
-    intake: web::Data<dyn Intake>,
-) -> Result<HttpResponse, Problem> {
+    intake: web::Data<dyn FederationCore>,
+) -> Result<HttpResponse, ApiError> {
     let context = read::context(&caller, &request, &path, &**intake)?;
     let pdus = intake.state(&context, BYTES_MAX).await.map_err(|error| unreadable(&error))?;
     Ok(reply(&**intake, &caller.server, pdus))

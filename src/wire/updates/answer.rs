@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use actors::model::{Ack, Answered, Fate, Label, Objection, OutFrame, PushFailure, Receipt, Seq};
+use actors::model::{
+    Ack, BatchId, DeadLetterReason, ItemObjection, OutboundBatch, PushFailure, PushResponse, Receipt, Seq,
+};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
@@ -40,7 +42,7 @@ pub fn encode(Receipt { ack, parked }: &Receipt, window: u32) -> String {
             format!(r#"{{"receive":"hole_detected","seq":{expected},"conflict":true,"window":{window}}}"#)
         }
         // These never occur as the response to a push; if they did, a retry would cost nothing.
-        Ack::Taken | Ack::TakenBlindly => encode(&Ack::Wait(Duration::from_secs(1)).into(), window),
+        Ack::Taken | Ack::AcceptedUnparsedBody => encode(&Ack::Wait(Duration::from_secs(1)).into(), window),
         Ack::Wait(wait) => format!(r#"{{"receive":"wait","wait":{}}}"#, whole_seconds(wait)),
     }
 }
@@ -55,7 +57,7 @@ pub fn encode_wait(wait: Duration, reason: &str) -> String {
 }
 
 #[derive(Deserialize)]
-struct Wire {
+struct PushAnswerJson {
     receive: String,
     seq: Option<Value>,
     wait: Option<Value>,
@@ -67,8 +69,8 @@ struct Wire {
 
 /// Read the answer to a frame. Whatever could be taken for an advance must be exactly that; `window`, `conflict`, `parked` and
 /// `reason` of another type than ours are as if absent, since peers that never heard of them may use the names.
-pub fn decode(frame: &OutFrame, body: &Bytes) -> Result<Answered, PushFailure> {
-    let wire: Wire = json_error::object(body).map_err(|why| unreadable(format_args!("{why}")))?;
+pub fn decode(frame: &OutboundBatch, body: &Bytes) -> Result<PushResponse, PushFailure> {
+    let wire: PushAnswerJson = json_error::object(body).map_err(|why| unreadable(format_args!("{why}")))?;
     let ack = match wire.receive.as_str() {
         "ok" => Ack::Ok(seq(wire.seq.as_ref())?),
         "hole_detected" => {
@@ -82,17 +84,17 @@ pub fn decode(frame: &OutFrame, body: &Bytes) -> Result<Answered, PushFailure> {
     let waits = matches!(ack, Ack::Wait(_));
     let reason =
         wire.reason.as_ref().filter(|_| waits).and_then(Value::as_str).map(|words| in_a_log(words, REASON_MAX));
-    Ok(Answered { ack, window: wire.window.as_ref().and_then(window), refused, reason })
+    Ok(PushResponse { ack, window: wire.window.as_ref().and_then(window), refused, reason })
 }
 
 /// The items of the frame that the peer has put into quarantine: `[[seq, code], ..]`. What is none of these is passed over.
-fn parked_items(frame: &OutFrame, list: &Value) -> Vec<Objection> {
-    let Label::Numbers { last, .. } = frame.label else { return Vec::new() };
+fn parked_items(frame: &OutboundBatch, list: &Value) -> Vec<ItemObjection> {
+    let BatchId::SeqRange { last, .. } = frame.label else { return Vec::new() };
     let item = |entry: &Value| {
         let (number, code) = (entry.get(0)?.as_u64()?, entry.get(1)?.as_str()?);
         let behind = usize::try_from(last.0.checked_sub(number)?).ok()?;
         let place = frame.items.len().checked_sub(behind + 1)?;
-        Some(Objection { place, fate: Fate::ParkedByPeer, reason: in_a_log(code, CODE_MAX) })
+        Some(ItemObjection { place, fate: DeadLetterReason::ParkedByPeer, reason: in_a_log(code, CODE_MAX) })
     };
     list.as_array().into_iter().flatten().filter_map(item).collect()
 }

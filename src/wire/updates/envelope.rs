@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use actors::model::{Counted, InboundPush, Item, Label, OutFrame, Seq};
+use actors::model::{BatchId, CountedNoun, InboundPush, Item, OutboundBatch, Seq};
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Deserializer;
 use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
@@ -13,8 +13,8 @@ use serde_json::value::RawValue;
 use super::strong;
 use crate::http::json_error;
 use crate::http::nesting::{NESTING_MAX, nests_deeper_than};
-use crate::wire::json::Items;
-use crate::wire::pdu::Reader;
+use crate::wire::json::ArrayItems;
+use crate::wire::pdu::PduReader;
 
 /// Largest sequence number: readers with any integer type agree on numbers up to here.
 const SEQ_MAX: u64 = i64::MAX as u64;
@@ -29,7 +29,7 @@ pub enum BadPush {
     #[error("the body is not a push: {0}")]
     NotAPush(String),
     /// There are more strong updates than the limit.
-    #[error("a push holds at most {} (peers.intake_items), this one has {count}", Counted((*.max).into(), "strong update"))]
+    #[error("a push holds at most {} (peers.intake_items), this one has {count}", CountedNoun((*.max).into(), "strong update"))]
     TooLong {
         /// Number of strong updates.
         count: usize,
@@ -39,14 +39,14 @@ pub enum BadPush {
 }
 
 /// Reads a push. At most `max` strong updates are kept; memory does not grow with further ones.
-pub fn decode(body: &Bytes, max: u32, pdus: &Reader<'_>, verified: &'static str) -> Result<InboundPush, BadPush> {
+pub fn decode(body: &Bytes, max: u32, pdus: &PduReader<'_>, verified: &'static str) -> Result<InboundPush, BadPush> {
     let text = std::str::from_utf8(body).map_err(|bad| BadPush::NotJson(json_error::utf8(&bad)))?;
     if nests_deeper_than(NESTING_MAX, body) {
         return Err(BadPush::NotJson(format!("it nests deeper than {NESTING_MAX} levels")));
     }
     let mut parser = serde_json::Deserializer::from_str(text);
     let envelope = parser
-        .deserialize_map(Reading { max: max as usize })
+        .deserialize_map(PushReading { max: max as usize })
         .and_then(|envelope| parser.end().map(|()| envelope))
         .map_err(|error| match error.classify() {
             Category::Data => BadPush::NotAPush(json_error::words(&error)),
@@ -56,11 +56,11 @@ pub fn decode(body: &Bytes, max: u32, pdus: &Reader<'_>, verified: &'static str)
         return Err(BadPush::TooLong { count: envelope.strong_count, max });
     }
     let strong = envelope.strong.iter().map(|raw| strong::read(body, raw, pdus)).collect();
-    let Envelope { from_seq, seq, weak_count: weak, .. } = envelope;
+    let PushEnvelope { from_seq, seq, weak_count: weak, .. } = envelope;
     Ok(InboundPush { from_seq, seq, strong, weak, verified })
 }
 
-struct Envelope<'a> {
+struct PushEnvelope<'a> {
     strong: Vec<&'a RawValue>,
     strong_count: usize,
     weak_count: usize,
@@ -70,12 +70,12 @@ struct Envelope<'a> {
 
 /// Reads the envelope by hand: derived code would accept an unknown key twice, and two readers could then see two
 /// different pushes in one body.
-struct Reading {
+struct PushReading {
     max: usize,
 }
 
-impl<'de> Visitor<'de> for Reading {
-    type Value = Envelope<'de>;
+impl<'de> Visitor<'de> for PushReading {
+    type Value = PushEnvelope<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object with seq, strong and weak")
@@ -87,8 +87,8 @@ impl<'de> Visitor<'de> for Reading {
         let mut keys: HashSet<String> = HashSet::new();
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
-                "strong" => strong_count = map.next_value_seed(Items { keep: self.max, kept: &mut strong })?,
-                "weak" => weak_count = map.next_value_seed(Items { keep: 0, kept: &mut Vec::new() })?,
+                "strong" => strong_count = map.next_value_seed(ArrayItems { keep: self.max, kept: &mut strong })?,
+                "weak" => weak_count = map.next_value_seed(ArrayItems { keep: 0, kept: &mut Vec::new() })?,
                 "seq" => seq = Some(number(map.next_value()?, "seq")?),
                 "from_seq" => from_seq = Some(number(map.next_value()?, "from_seq")?),
                 _ => {
@@ -100,7 +100,7 @@ impl<'de> Visitor<'de> for Reading {
             }
         }
         let seq = seq.ok_or_else(|| A::Error::missing_field("seq"))?;
-        Ok(Envelope { strong, strong_count, weak_count, seq, from_seq })
+        Ok(PushEnvelope { strong, strong_count, weak_count, seq, from_seq })
     }
 }
 
@@ -110,7 +110,7 @@ fn number<E: Error>(given: &RawValue, key: &str) -> Result<Seq, E> {
 }
 
 /// Writes a push. Submitted updates are sent byte for byte; a PDU is wrapped in the update that carries it.
-pub fn encode(frame: &OutFrame) -> Bytes {
+pub fn encode(frame: &OutboundBatch) -> Bytes {
     const AROUND: usize = 80;
     let items: usize = frame.items.iter().map(|item| item.bytes().len() + AROUND).sum();
     let weak: usize = frame.weak.iter().map(|weak| weak.content.len() + 1).sum();
@@ -131,8 +131,8 @@ pub fn encode(frame: &OutFrame) -> Bytes {
         }
     });
     let (first, last) = match frame.label {
-        Label::Numbers { first, last } => (first, last),
-        Label::Transaction { id, .. } => (None, Seq(id)),
+        BatchId::SeqRange { first, last } => (first, last),
+        BatchId::Transaction { id, .. } => (None, Seq(id)),
     };
     body.put_slice(format!("],\"seq\":{last}").as_bytes());
     if let Some(first) = first {

@@ -8,44 +8,50 @@ mod strong;
 use actix_web::HttpResponse;
 use actix_web::http::header::ContentType;
 use actix_web::web::{self, ServiceConfig};
-use actors::limits::Habits;
-use actors::model::{Answered, OutFrame, PushFailure, Refusal, ServerName};
+use actors::limits::InteropQuirks;
+use actors::model::{OutboundBatch, PushFailure, PushResponse, Refusal, ServerName};
 use bytes::Bytes;
 
 use super::{Dialect, resource};
-use crate::egress::{ANSWER_BYTES_MAX, Answer, Request};
+use crate::egress::{ANSWER_BYTES_MAX, EgressAnswer, EgressRequest};
 use crate::http::refusal::RESTART_WAIT;
 
 /// Path of pushes.
 pub const UPDATES_PATH: &str = "/http/v1/updates";
 
 /// The updates dialect.
-pub struct Updates;
+pub struct UpdatesDialect;
 
-impl Dialect for Updates {
+impl Dialect for UpdatesDialect {
     fn name(&self) -> &'static str {
         "updates"
     }
 
     fn routes(&self, config: &mut ServiceConfig) {
         config.service(
-            resource(vec![UPDATES_PATH.to_owned(), format!("{UPDATES_PATH}/")]).route(web::post().to(push::take)),
+            resource(vec![UPDATES_PATH.to_owned(), format!("{UPDATES_PATH}/")])
+                .route(web::post().to(push::post_updates)),
         );
     }
 
-    fn encode_push(&self, _: &ServerName, frame: &OutFrame, _: Habits) -> Result<Request, PushFailure> {
-        let answer = Answer::Needed { bytes_max: ANSWER_BYTES_MAX };
-        Ok(Request::post(UPDATES_PATH, envelope::encode(frame), answer))
+    fn encode_push(
+        &self,
+        _: &ServerName,
+        frame: &OutboundBatch,
+        _: InteropQuirks,
+    ) -> Result<EgressRequest, PushFailure> {
+        let answer = EgressAnswer::Needed { bytes_max: ANSWER_BYTES_MAX };
+        Ok(EgressRequest::post(UPDATES_PATH, envelope::encode(frame), answer))
     }
 
-    fn later(&self, path: &str) -> Option<HttpResponse> {
+    fn draining_response(&self, path: &str) -> Option<HttpResponse> {
         path.starts_with(UPDATES_PATH).then(|| {
             let body = answer::encode_wait(RESTART_WAIT, &Refusal::Stopping.to_string());
             HttpResponse::Ok().content_type(ContentType::json()).body(body)
         })
     }
 
-    fn decode_answer(&self, frame: &OutFrame, body: &Bytes) -> Result<Answered, PushFailure> {
+    fn decode_answer(&self, frame: &OutboundBatch, body: &Bytes) -> Result<PushResponse, PushFailure> {
         answer::decode(frame, body)
     }
 }

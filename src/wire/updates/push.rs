@@ -7,16 +7,20 @@ use actix_web::{HttpResponse, web};
 use actors::model::Refusal;
 
 use super::{answer, envelope};
-use crate::http::body::Body;
-use crate::http::identity::Caller;
-use crate::http::refusal::{FAULTY_WAIT, Problem, RESTART_WAIT};
-use crate::wire::Intake;
-use crate::wire::pdu::Reader;
+use crate::http::body::RequestBody;
+use crate::http::identity::VerifiedCaller;
+use crate::http::refusal::{ApiError, FAULTY_WAIT, RESTART_WAIT};
+use crate::wire::FederationCore;
+use crate::wire::pdu::PduReader;
 
 /// Accepts a push. The caller is authenticated before the body is read, so an unknown caller's body costs nothing.
-pub(super) async fn take(caller: Caller, body: Body, intake: web::Data<dyn Intake>) -> Result<HttpResponse, Problem> {
+pub(super) async fn post_updates(
+    caller: VerifiedCaller,
+    body: RequestBody,
+    intake: web::Data<dyn FederationCore>,
+) -> Result<HttpResponse, ApiError> {
     let window = intake.window(&caller.server);
-    let pdus = Reader::new(&caller.server, &**intake);
+    let pdus = PduReader::new(&caller.server, &**intake);
     let push = envelope::decode(&body.0, window, &pdus, caller.proof)?;
     if push.weak > 0 {
         tracing::debug!(peer = %caller.server, count = push.weak, "weak updates dropped, nobody listens");
@@ -32,12 +36,12 @@ pub(super) async fn take(caller: Caller, body: Body, intake: web::Data<dyn Intak
 }
 
 /// Returns the `wait` for a refusal that will pass; any other refusal becomes an error status.
-fn wait_for(refusal: Refusal) -> Result<Duration, Problem> {
+fn wait_for(refusal: Refusal) -> Result<Duration, ApiError> {
     match refusal {
-        Refusal::Busy { wait, .. } | Refusal::DiskLow { wait, .. } => Ok(wait),
+        Refusal::LimitReached { wait, .. } | Refusal::DiskLow { wait, .. } => Ok(wait),
         Refusal::OutcomeUnknown | Refusal::Stopping => Ok(RESTART_WAIT),
         Refusal::Faulty(_) | Refusal::FaultyContext(_) => Ok(FAULTY_WAIT),
-        Refusal::UnknownPeer(_) => Err(Problem::forbidden(refusal.to_string())),
+        Refusal::UnknownPeer(_) => Err(ApiError::forbidden(refusal.to_string())),
         Refusal::PushTooLong { .. }
         | Refusal::Misnumbered { .. }
         | Refusal::NumberFarAbove { .. }
@@ -53,7 +57,7 @@ fn wait_for(refusal: Refusal) -> Result<Duration, Problem> {
     }
 }
 
-impl From<envelope::BadPush> for Problem {
+impl From<envelope::BadPush> for ApiError {
     fn from(bad: envelope::BadPush) -> Self {
         use envelope::BadPush;
         match bad {

@@ -1,35 +1,35 @@
 //! Reads one strong update: its content is opaque unless it carries a PDU.
 
-use actors::model::{BadPdu, Pdu, Strong, StrongBody};
+use actors::model::{BadPdu, Pdu, StrongBody, StrongUpdate};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use crate::http::json_error;
 use crate::wire::json::{self, digest};
-use crate::wire::pdu::{Reader, identity};
+use crate::wire::pdu::{PduReader, identity};
 
 /// Reads a strong update. A repeat is recognized by the digest of its bytes; if it carries a PDU, by the identity of
 /// the PDU, because servers on the way may rewrite it.
-pub(super) fn read(body: &Bytes, raw: &RawValue, pdus: &Reader<'_>) -> Strong {
+pub(super) fn read(body: &Bytes, raw: &RawValue, pdus: &PduReader<'_>) -> StrongUpdate {
     let bytes = body.slice_ref(raw.get().as_bytes());
     if !bytes.starts_with(b"{") {
-        let unsound = StrongBody::Unsound("a strong update is a JSON object, this one is not");
-        return Strong { digest: digest(&bytes), bytes, body: unsound };
+        let unsound = StrongBody::NotAnObject("a strong update is a JSON object, this one is not");
+        return StrongUpdate { digest: digest(&bytes), bytes, body: unsound };
     }
-    if !json::says(raw.get(), "update", "pdu") {
-        return Strong { digest: digest(&bytes), bytes, body: StrongBody::Plain };
+    if !json::has_string_member(raw.get(), "update", "pdu") {
+        return StrongUpdate { digest: digest(&bytes), bytes, body: StrongBody::Plain };
     }
     match pdu(raw.get(), pdus) {
-        Ok(pdu) => Strong { digest: identity(&pdu), bytes, body: StrongBody::Pdu(Box::new(pdu)) },
-        Err(bad) => Strong { digest: digest(&bytes), bytes, body: StrongBody::BadPdu(bad) },
+        Ok(pdu) => StrongUpdate { digest: identity(&pdu), bytes, body: StrongBody::Pdu(Box::new(pdu)) },
+        Err(bad) => StrongUpdate { digest: digest(&bytes), bytes, body: StrongBody::BadPdu(bad) },
     }
 }
 
 /// Reads the PDU of an update that carries one.
-fn pdu(update: &str, pdus: &Reader<'_>) -> Result<Pdu, BadPdu> {
+fn pdu(update: &str, pdus: &PduReader<'_>) -> Result<Pdu, BadPdu> {
     let bad = |code, reason: String| BadPdu { id: None, origin: None, code, reason };
     let members = json::members(update).map_err(|error| bad("BAD_KEYS", json_error::words(&error)))?;
-    if let Some(key) = json::twice(&members) {
+    if let Some(key) = json::first_duplicate_key(&members) {
         let shown: String = key.chars().take(40).collect();
         return Err(bad("DUPLICATE_KEY", format!("the key {shown:?} of the update is there twice")));
     }

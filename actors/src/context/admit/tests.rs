@@ -1,12 +1,12 @@
 //! Printed traces of who is heard in a conversation: what is taken, what is refused, and what waits in quarantine.
 
-use crate::context::desk::{Desk, at, pdu, pdus, server};
+use crate::context::desk::{MachineHarness, at, pdu, pdus, server};
 use crate::limits::ContextLimits;
 use crate::model::Pdu;
 
 #[test]
 fn named_origin_is_not_let_in() {
-    let mut desk = Desk::new(ContextLimits::default());
+    let mut desk = MachineHarness::new(ContextLimits::default());
     desk.arrive("green", pdus("green/1<red/1"));
     desk.compose("1", "");
     assert_eq!(desk.record().participants, [server("green")]);
@@ -29,7 +29,7 @@ fn named_origin_is_not_let_in() {
 /// Its origin may send it by itself before anybody is asked for it.
 #[test]
 fn awaited_edge_parent_accepted_from_origin() {
-    let mut desk = Desk::new(ContextLimits::default());
+    let mut desk = MachineHarness::new(ContextLimits::default());
     desk.arrive("green", pdus("green/1<red/1,pink/1"));
     desk.restart();
     desk.log.clear();
@@ -44,7 +44,7 @@ fn awaited_edge_parent_accepted_from_origin() {
 /// The origin of a parent at the edge is asked as well: the sender of the child may not have it.
 #[test]
 fn edge_parent_requested_from_origin() {
-    let mut desk = Desk::new(ContextLimits::default());
+    let mut desk = MachineHarness::new(ContextLimits::default());
     desk.arrive("green", pdus("green/1<red/1"));
     desk.until(750);
     desk.fetched("green", "red/1", true, vec![]);
@@ -57,7 +57,7 @@ fn edge_parent_requested_from_origin() {
 /// A stranger's copy that came first took the place of the origin's own, which was answered `parked` and not kept.
 #[test]
 fn own_copy_wins_over_relayed() {
-    let mut desk = Desk::among("red");
+    let mut desk = MachineHarness::among("red");
     desk.arrive("red", pdus("green/1<green/9"));
     desk.arrive("green", pdus("green/1"));
     desk.arrive("green", pdus("green/1"));
@@ -73,7 +73,7 @@ fn own_copy_wins_over_relayed() {
 
 #[test]
 fn relayed_by_stranger_refused_not_kept() {
-    let mut desk = Desk::among("red");
+    let mut desk = MachineHarness::among("red");
     desk.arrive("green", pdus("red/1 blue/1"));
     let refused = "verdicts refused:SENDER_NOT_A_PARTICIPANT refused:SENDER_NOT_A_PARTICIPANT";
     desk.expect(&["release red/1", "release blue/1", refused]);
@@ -84,7 +84,7 @@ fn relayed_by_stranger_refused_not_kept() {
 
 #[test]
 fn open_conversation_takes_what_strangers_relay() {
-    let mut desk = Desk::new(ContextLimits { open: true, ..ContextLimits::default() });
+    let mut desk = MachineHarness::new(ContextLimits { open: true, ..ContextLimits::default() });
     desk.participants("red");
     desk.log.clear();
     desk.arrive("green", pdus("red/1 blue/1"));
@@ -95,7 +95,7 @@ fn open_conversation_takes_what_strangers_relay() {
 /// Others named it as a parent, and whoever had not got it looked for it in vain.
 #[test]
 fn a_narrowed_pdu_is_no_head() {
-    let mut desk = Desk::among("red green");
+    let mut desk = MachineHarness::among("red green");
     desk.arrive("red", pdus("red/1 red/2<red/1>red,us"));
     desk.compose("1", "");
     desk.arrive("green", pdus("green/2<green/1>green,us"));
@@ -111,7 +111,7 @@ fn a_narrowed_pdu_is_no_head() {
 
 #[test]
 fn narrowed_pdu_recorded_by_name() {
-    let mut desk = Desk::among("red green");
+    let mut desk = MachineHarness::among("red green");
     desk.arrive("green", pdus("green/1<red/2 green/2<red/2,red/9"));
     desk.until(10);
     desk.log.clear();
@@ -139,7 +139,7 @@ fn narrowed_pdu_recorded_by_name() {
 
 #[test]
 fn pdu_for_others_begins_no_conversation() {
-    let mut desk = Desk::new(ContextLimits::default());
+    let mut desk = MachineHarness::new(ContextLimits::default());
     desk.arrive("red", pdus("red/1>green,red"));
     desk.expect(&["release red/1", "verdicts refused:NOT_FOR_US"]);
     desk.arrive("red", pdus("red/3<red/2"));
@@ -149,7 +149,7 @@ fn pdu_for_others_begins_no_conversation() {
 /// The bare name, taken from somebody else, made the origin's own copy a duplicate that nobody ever saw.
 #[test]
 fn narrowed_relay_does_not_hide_original() {
-    let mut desk = Desk::among("red green");
+    let mut desk = MachineHarness::among("red green");
     desk.arrive("red", pdus("green/1>green,red"));
     desk.expect(&["release green/1", "verdicts refused:NOT_FOR_US"]);
     desk.arrive("green", pdus("green/1"));
@@ -158,7 +158,7 @@ fn narrowed_relay_does_not_hide_original() {
 
 #[test]
 fn narrowed_history_does_not_hide_original() {
-    let mut desk = Desk::new(ContextLimits::default());
+    let mut desk = MachineHarness::new(ContextLimits::default());
     desk.join("red", 10);
     desk.told_of_the_past(Some(pdus("red/1<red/0=topic")));
     desk.told_of_the_past(Some(pdus("green/1>green,red")));
@@ -172,7 +172,7 @@ fn narrowed_history_does_not_hide_original() {
 /// Its sender left while the page of quarantine was read; the row went without a word.
 #[test]
 fn refused_take_back_stays_in_quarantine() {
-    let mut desk = Desk::among("red");
+    let mut desk = MachineHarness::among("red");
     desk.arrive("red", pdus("green/1"));
     assert_eq!(desk.kept.len(), 1);
     desk.participants("green");
@@ -183,7 +183,7 @@ fn refused_take_back_stays_in_quarantine() {
 /// The newest of what a join brought may be for some only.
 #[test]
 fn joined_context_names_no_narrowed_pdu() {
-    let mut desk = Desk::new(ContextLimits::default());
+    let mut desk = MachineHarness::new(ContextLimits::default());
     desk.join("red", 10);
     desk.told_of_the_past(Some(pdus("red/1<red/0=topic")));
     desk.told_of_the_past(Some(pdus("red/4<red/3>red,us red/3<red/2 red/2")));
@@ -195,7 +195,7 @@ fn joined_context_names_no_narrowed_pdu() {
 /// What was said next had the depth 1, in a room whose messages lie deep.
 #[test]
 fn joined_context_has_fitting_depth() {
-    let mut desk = Desk::new(ContextLimits::default());
+    let mut desk = MachineHarness::new(ContextLimits::default());
     let stated = |text: &str, depth| Pdu { depth: Some(depth), ..pdu(text) };
     desk.join("red", 2);
     desk.told_of_the_past(Some(vec![stated("red/3<red/2=topic", 3), stated("red/5<red/4=name", 5)]));
@@ -204,7 +204,7 @@ fn joined_context_has_fitting_depth() {
     desk.log.retain(|line| line.starts_with("send"));
     desk.expect(&["send us/1 prev [red/5] depth 6 replaces None to [red]"]);
 
-    let mut desk = Desk::new(ContextLimits::default());
+    let mut desk = MachineHarness::new(ContextLimits::default());
     desk.join("red", 2);
     desk.told_of_the_past(Some(vec![stated("red/5<red/4=name", 5)]));
     desk.told_of_the_past(Some(vec![stated("red/99<red/98", 98), stated("red/98<red/97", 97)]));

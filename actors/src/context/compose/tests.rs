@@ -1,11 +1,11 @@
 //! Printed traces of what our messenger says.
 
-use crate::context::desk::{Desk, pdu, pdus, server};
+use crate::context::desk::{MachineHarness, pdu, pdus, server};
 use crate::model::Pdu;
 
 #[test]
 fn batch_chains_onto_all_heads() {
-    let mut desk = Desk::among("red green");
+    let mut desk = MachineHarness::among("red green");
     desk.compose("1", "");
     desk.expect(&["send us/1 prev [] depth 0 replaces None to [red, green]", "composed us/1 for [red, green]"]);
     desk.arrive("red", pdus("red/1 red/2<us/1"));
@@ -24,7 +24,7 @@ fn batch_chains_onto_all_heads() {
 
 #[test]
 fn skipped_recipient_reason_is_emitted() {
-    let mut desk = Desk::among("red green");
+    let mut desk = MachineHarness::among("red green");
     desk.compose("1", "red:not_a_peer green:faulty");
     desk.expect(&[
         "m1 at red: parked, not_a_peer",
@@ -36,7 +36,7 @@ fn skipped_recipient_reason_is_emitted() {
 
 #[test]
 fn narrowed_pdu_is_never_parent() {
-    let mut desk = Desk::among("red green");
+    let mut desk = MachineHarness::among("red green");
     desk.compose("1 2>green,us,green 3>blue 4 5>us", "");
     desk.expect(&[
         "send us/1 prev [] depth 0 replaces None to [red, green]",
@@ -53,7 +53,7 @@ fn narrowed_pdu_is_never_parent() {
 
 #[test]
 fn composed_state_replaces_current_state() {
-    let mut desk = Desk::among("red");
+    let mut desk = MachineHarness::among("red");
     desk.compose("1=topic 2=topic", "");
     desk.arrive("red", pdus("red/2<red/1=topic^us/2 red/1<us/2"));
     desk.log.retain(|line| line.starts_with("state") || line.starts_with("send"));
@@ -71,7 +71,7 @@ fn composed_state_replaces_current_state() {
 
 #[test]
 fn message_to_all_not_narrowed() {
-    let mut desk = Desk::among("red green");
+    let mut desk = MachineHarness::among("red green");
     desk.deaf = vec![server("red")];
     desk.compose("1>green,red 2=topic>red,us,green", "");
     desk.expect(&[
@@ -85,7 +85,7 @@ fn message_to_all_not_narrowed() {
 
 #[test]
 fn narrowing_names_only_fernpost_peers() {
-    let mut desk = Desk::among("red green blue");
+    let mut desk = MachineHarness::among("red green blue");
     desk.deaf = vec![server("red")];
     desk.compose("1>green,red 2=topic>green 3>green", "");
     let words = "would pass the message on: only peers whose profile is \"fernpost\" can be named; leave red out, or name all \
@@ -100,7 +100,7 @@ fn narrowing_names_only_fernpost_peers() {
 
 #[test]
 fn own_depth_exceeds_stated_parent_depth() {
-    let mut desk = Desk::among("red green");
+    let mut desk = MachineHarness::among("red green");
     let stated = |text: &str, depth| Pdu { depth: Some(depth), ..pdu(text) };
     desk.arrive("red", vec![stated("red/1", 41), stated("red/2", 7), stated("red/3", 1 << 31)]);
     desk.log.clear();

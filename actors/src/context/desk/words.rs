@@ -5,7 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::model::PduText;
-use crate::model::{Berth, ContextId, Digest, Draft, Membership, Millis, Pdu, PduRef, ServerName, Spoken, StateSlot};
+use crate::model::{
+    ContextId, Digest, GraphPosition, Membership, MembershipSource, Millis, Pdu, PduDraft, PduRef, ServerName,
+    StateSlot,
+};
 
 pub(in crate::context) fn server(name: &str) -> ServerName {
     name.parse().expect("valid")
@@ -58,10 +61,10 @@ pub(in crate::context) fn pdus(text: &str) -> Vec<Pdu> {
 }
 
 /// `1`, `1=topic`, `1=topic*5`, `1=@a:blue+`, `1>red,blue`
-pub(in crate::context) fn draft(text: &str) -> Draft {
+pub(in crate::context) fn draft(text: &str) -> PduDraft {
     let (text, to) = text.split_once('>').map_or((text, None), |(text, to)| (text, Some(to)));
     let (id, key) = text.split_once('=').map_or((text, None), |(id, key)| (id, Some(key)));
-    Draft {
+    PduDraft {
         submission: format!("m{id}").parse().expect("valid"),
         digest: Digest([0; 16]),
         accepted: Millis(7),
@@ -75,11 +78,11 @@ pub(in crate::context) fn draft(text: &str) -> Draft {
 }
 
 /// Writes what a PDU rests on; reads what [`pdu`] and [`draft`] write.
-pub(super) struct Text;
+pub(super) struct PrintedStep;
 
-impl PduText for Text {
-    fn compose(&self, us: &ServerName, draft: &Draft, berth: &Berth) -> Bytes {
-        let Berth { prev, depth, prev_state, to, .. } = berth;
+impl PduText for PrintedStep {
+    fn compose(&self, us: &ServerName, draft: &PduDraft, berth: &GraphPosition) -> Bytes {
+        let GraphPosition { prev, depth, prev_state, to, .. } = berth;
         let only = to.as_ref().map(|to| format!(" only for {to:?}")).unwrap_or_default();
         Bytes::from(format!("{us}/{} prev {prev:?} depth {depth} replaces {prev_state:?}{only}", draft.id))
     }
@@ -88,8 +91,8 @@ impl PduText for Text {
         None
     }
 
-    fn membership(&self, key: &str, text: Spoken<'_>) -> Option<Membership> {
-        let (Spoken::Pdu(text) | Spoken::Content(text)) = text;
+    fn membership(&self, key: &str, text: MembershipSource<'_>) -> Option<Membership> {
+        let (MembershipSource::Pdu(text) | MembershipSource::Content(text)) = text;
         let text = std::str::from_utf8(text).expect("text").split(['*', '^']).next()?;
         let (_, server) = key.split_once(':')?;
         Some(Membership { server: server.parse().ok()?, joins: text.ends_with('+') })

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::context::desk::{Desk, at, pdu, pdus};
+use crate::context::desk::{MachineHarness, at, pdu, pdus};
 use crate::limits::ContextLimits;
 use crate::model::{Pdu, PduRef};
 
 /// Time passes until nothing is looked for; who is asked gives what there is. What was asked for, in order.
-fn settle(desk: &mut Desk, there: &str) -> Vec<String> {
+fn settle(desk: &mut MachineHarness, there: &str) -> Vec<String> {
     let there: BTreeMap<PduRef, Pdu> = pdus(there).into_iter().map(|pdu| (pdu.reference.clone(), pdu)).collect();
     let mut asked = vec![];
     while let Some(due) = desk.due {
@@ -23,22 +23,22 @@ fn settle(desk: &mut Desk, there: &str) -> Vec<String> {
     asked
 }
 
-fn delivered(desk: &mut Desk) -> Vec<String> {
+fn delivered(desk: &mut MachineHarness) -> Vec<String> {
     let is_told = |line: &String| ["deliver", "gap", "filled"].iter().any(|word| line.starts_with(word));
     std::mem::take(&mut desk.log).into_iter().filter(is_told).collect()
 }
 
 /// A conversation that red and green have had with us from its beginning.
-fn known() -> Desk {
-    let mut desk = Desk::among("red green");
+fn known() -> MachineHarness {
+    let mut desk = MachineHarness::among("red green");
     desk.arrive("red", pdus("red/1"));
     desk.log.clear();
     desk
 }
 
 /// One that we came into with red/5; what lies before it cannot be had.
-fn adopted() -> Desk {
-    let mut desk = Desk::new(ContextLimits::default());
+fn adopted() -> MachineHarness {
+    let mut desk = MachineHarness::new(ContextLimits::default());
     desk.arrive("red", pdus("red/5<red/4"));
     settle(&mut desk, "");
     assert!(desk.gaps[&at("red/4")].edge && desk.machine.is_idle());
@@ -196,7 +196,7 @@ fn late_state_held_over_restart() {
 /// Too many wait: it leaves as history, and nobody is told of a gap.
 #[test]
 fn late_state_evicted_first() {
-    let mut desk = Desk::new(ContextLimits { held_max: 1, ..ContextLimits::default() });
+    let mut desk = MachineHarness::new(ContextLimits { held_max: 1, ..ContextLimits::default() });
     desk.participants("red green");
     desk.arrive("green", pdus("green/9=topic^red/3"));
     desk.until(750);

@@ -5,18 +5,18 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use crate::context::desk::{Desk, at, pdu, pdus};
+use crate::context::desk::{MachineHarness, at, pdu, pdus};
 use crate::context::state::winner;
 use crate::limits::{ContextLimits, StateLimits};
-use crate::model::{Bond, Pdu, PduRef};
+use crate::model::{Pdu, PduRef, PrevStateLink};
 
-fn held_by(desk: &Desk) -> String {
+fn held_by(desk: &MachineHarness) -> String {
     desk.held_by.values().next().map_or(String::new(), |piece| piece.reference.to_string())
 }
 
 #[test]
 fn only_state_fork_reads_store() {
-    let mut desk = Desk::among("red green");
+    let mut desk = MachineHarness::among("red green");
     desk.arrive("red", pdus("red/1=topic red/2<red/1=topic*9^red/1 red/3<red/2=topic^red/2"));
     desk.expect(&[
         "deliver red/1 at 0",
@@ -44,7 +44,7 @@ fn only_state_fork_reads_store() {
 #[test]
 fn state_conflict_ignores_arrival_order() {
     let play = |batches: [&str; 2]| {
-        let mut desk = Desk::among("red green");
+        let mut desk = MachineHarness::among("red green");
         desk.arrive("red", pdus("red/1=topic"));
         batches.iter().for_each(|batch| desk.arrive("red", pdus(batch)));
         held_by(&desk)
@@ -55,7 +55,7 @@ fn state_conflict_ignores_arrival_order() {
 
 #[test]
 fn missing_prev_state_resolved_on_arrival() {
-    let mut desk = Desk::among("red green");
+    let mut desk = MachineHarness::among("red green");
     desk.arrive("red", pdus("red/1=topic"));
     desk.arrive("green", pdus("green/3=topic*7^green/2"));
     desk.log.drain(..3);
@@ -81,7 +81,7 @@ fn missing_prev_state_resolved_on_arrival() {
 /// An answer was heard before its question, without a word of a gap, because the question also lay before a piece of state.
 #[test]
 fn missing_history_parent_holds_pdu() {
-    let mut desk = Desk::among("red green");
+    let mut desk = MachineHarness::among("red green");
     desk.arrive("green", pdus("green/3=topic^green/2"));
     desk.until(750);
     desk.fetched("green", "green/2", true, pdus("green/2<green/0=topic"));
@@ -95,7 +95,7 @@ fn missing_history_parent_holds_pdu() {
 
 #[test]
 fn unreachable_prev_state_is_given_up() {
-    let mut desk = Desk::among("red green");
+    let mut desk = MachineHarness::among("red green");
     desk.arrive("red", pdus("red/1=topic green/3=topic*7^green/2"));
     desk.restart();
     let mut rounds = 0;
@@ -121,7 +121,7 @@ fn unreachable_prev_state_is_given_up() {
 #[test]
 fn prev_state_chain_fetch_is_bounded() {
     let state = StateLimits { chain_max: 2, ..ContextLimits::default().state };
-    let mut desk = Desk::new(ContextLimits { state, ..ContextLimits::default() });
+    let mut desk = MachineHarness::new(ContextLimits { state, ..ContextLimits::default() });
     desk.participants("red");
     desk.arrive("red", pdus("red/9=topic^red/8"));
     let mut asked = vec![];
@@ -139,7 +139,7 @@ fn prev_state_chain_fetch_is_bounded() {
 
 #[test]
 fn foreign_prev_state_is_refused() {
-    let mut desk = Desk::among("red");
+    let mut desk = MachineHarness::among("red");
     desk.arrive("red", pdus("red/1=topic red/2 red/9<red/8=topic"));
     desk.log.clear();
     desk.arrive("red", pdus("red/3=name^red/1 red/4=topic^red/2 red/5=name^red/9 red/6=topic^red/6 red/7=topic^red/1"));
@@ -153,23 +153,23 @@ fn foreign_prev_state_is_refused() {
 
 #[test]
 fn late_foreign_prev_state_is_ignored() {
-    let mut desk = Desk::among("red");
+    let mut desk = MachineHarness::among("red");
     desk.arrive("red", pdus("red/1=topic red/3=topic*9^red/2 red/4=topic^red/3"));
     desk.log.clear();
     desk.arrive("red", pdus("red/2=name"));
     desk.expect(&["deliver red/2 at 0", "state name = red/2", "verdicts accepted"]);
     let piece = &desk.pieces[&("text".into(), "topic".to_owned())][&at("red/3")];
-    assert_eq!((piece.bond, desk.links.is_empty()), (Bond::Foreign, true));
+    assert_eq!((piece.bond, desk.links.is_empty()), (PrevStateLink::Foreign, true));
     assert_eq!(held_by_topic(&desk), "red/1");
 }
 
-fn held_by_topic(desk: &Desk) -> String {
+fn held_by_topic(desk: &MachineHarness) -> String {
     desk.held_by[&("text".into(), "topic".to_owned())].reference.to_string()
 }
 
 #[test]
 fn prev_state_parent_is_delivered_live() {
-    let mut desk = Desk::among("red");
+    let mut desk = MachineHarness::among("red");
     desk.arrive("red", pdus("red/2<red/1=topic^red/1"));
     desk.expect(&["hold red/2 for [red/1]", "verdicts held"]);
     desk.until(750);
@@ -181,7 +181,7 @@ fn prev_state_parent_is_delivered_live() {
 
 #[test]
 fn submission_below_current_power_refused() {
-    let mut desk = Desk::among("red");
+    let mut desk = MachineHarness::among("red");
     desk.arrive("red", pdus("red/1=topic*5"));
     desk.log.clear();
     desk.compose("1=topic*4 2=topic*5", "");
@@ -189,7 +189,7 @@ fn submission_below_current_power_refused() {
                  (contexts.state.enforce_power); submit it with 5 or more";
     assert_eq!((desk.log[2].as_str(), held_by(&desk).as_str()), (words, "us/2"));
     let state = StateLimits { enforce_power: false, ..ContextLimits::default().state };
-    let mut desk = Desk::new(ContextLimits { state, ..ContextLimits::default() });
+    let mut desk = MachineHarness::new(ContextLimits { state, ..ContextLimits::default() });
     desk.participants("red");
     desk.arrive("red", pdus("red/1=topic*5"));
     desk.compose("1=topic*4", "");
@@ -212,7 +212,7 @@ fn forest(seeds: &[Seed]) -> Vec<Pdu> {
 }
 
 /// Until nothing is looked for: every server gives what `gives` lets it.
-fn settle(desk: &mut Desk, gives: &BTreeMap<PduRef, Pdu>) {
+fn settle(desk: &mut MachineHarness, gives: &BTreeMap<PduRef, Pdu>) {
     let mut rounds = 0;
     while !desk.machine.is_idle() {
         rounds += 1;
@@ -239,7 +239,7 @@ proptest! {
         restarts in prop::collection::vec(prop::bool::weighted(0.2), 1..6),
     ) {
         let pdus = forest(&seeds);
-        let mut desk = Desk::among("red green");
+        let mut desk = MachineHarness::among("red green");
         let (mut order, mut late, mut asked) = (vec![], vec![], BTreeMap::new());
         for ((.., fate, place), pdu) in seeds.iter().zip(&pdus) {
             match fate {
@@ -266,7 +266,7 @@ proptest! {
         check(&desk);
         // The same set at once, at a server that has all of it from the start.
         let delivered: Vec<Pdu> = pdus.into_iter().filter(|pdu| desk.is_delivered(&pdu.reference)).collect();
-        let mut other = Desk::among("red green");
+        let mut other = MachineHarness::among("red green");
         other.arrive("red", delivered);
         settle(&mut other, &BTreeMap::new());
         check(&other);
@@ -275,7 +275,7 @@ proptest! {
 }
 
 /// What was moved step by step is what the whole set says.
-fn check(desk: &Desk) {
+fn check(desk: &MachineHarness) {
     let set = desk.pieces.values().next();
     let whole = set.and_then(|set| winner(set.values())).map(|piece| piece.reference.to_string());
     assert_eq!(held_by(desk), whole.unwrap_or_default());

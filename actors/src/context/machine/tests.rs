@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use crate::context::desk::{Desk, at, context, pdus, server};
-use crate::context::machine::{Effect, Event, Token};
+use crate::context::desk::{MachineHarness, at, context, pdus, server};
+use crate::context::machine::{ContextEffect, ContextEvent, ContextReplyToken};
 use crate::limits::ContextLimits;
-use crate::model::Known;
+use crate::model::PduStatus;
 
 #[test]
 fn child_before_parent_is_held() {
-    let mut desk = Desk::among("red green");
+    let mut desk = MachineHarness::among("red green");
     desk.arrive("green", pdus("green/1<red/1"));
     desk.expect(&["hold green/1 for [red/1]", "verdicts held"]);
     desk.arrive("red", pdus("red/1"));
@@ -19,7 +19,7 @@ fn child_before_parent_is_held() {
 
 #[test]
 fn adopted_context_holds_early_child() {
-    let mut desk = Desk::new(ContextLimits::default());
+    let mut desk = MachineHarness::new(ContextLimits::default());
     desk.arrive("green", pdus("green/1<red/1"));
     desk.expect(&["hold green/1 for [red/1], edge", "verdicts held"]);
     assert_eq!(desk.record().participants, [server("green")]);
@@ -31,7 +31,7 @@ fn adopted_context_holds_early_child() {
 
 #[test]
 fn first_pdu_adds_origin_and_sender() {
-    let mut desk = Desk::new(ContextLimits::default());
+    let mut desk = MachineHarness::new(ContextLimits::default());
     desk.arrive("red", pdus("us/1 green/1 red/1 blue/1"));
     let park = "park Pdu { origin: Some(\"blue\"), id: Some(\"1\"), context: Some(room) } of red";
     let verdicts = "verdicts refused:OWN_ORIGIN_UNKNOWN accepted accepted parked:NOT_A_PARTICIPANT";
@@ -43,7 +43,7 @@ fn first_pdu_adds_origin_and_sender() {
 
 #[test]
 fn ready_pdus_order_by_depth() {
-    let mut desk = Desk::among("red green");
+    let mut desk = MachineHarness::among("red green");
     desk.arrive("red", pdus("red/3<green/1,red/1 red/2 red/1 green/2<green/1 green/1 red/1"));
     let order = ["green/1 at 0", "red/1 at 0", "red/2 at 0", "green/2 at 1", "red/3 at 1"];
     let mut expected: Vec<String> = order.iter().map(|one| format!("deliver {one}")).collect();
@@ -53,10 +53,10 @@ fn ready_pdus_order_by_depth() {
 
 #[test]
 fn bad_pdu_spares_its_neighbours() {
-    let mut desk = Desk::among("red green");
-    desk.elsewhere.insert(at("red/7"), Known::Held { context: context("attic") });
-    desk.elsewhere.insert(at("red/8"), Known::Claimed { context: context("attic") });
-    desk.elsewhere.insert(at("red/9"), Known::Claimed { context: context("room") });
+    let mut desk = MachineHarness::among("red green");
+    desk.elsewhere.insert(at("red/7"), PduStatus::Held { context: context("attic") });
+    desk.elsewhere.insert(at("red/8"), PduStatus::Claimed { context: context("attic") });
+    desk.elsewhere.insert(at("red/9"), PduStatus::Claimed { context: context("room") });
     desk.arrive("red", pdus("red/1 red/1<red/1 red/2<red/2 red/3<red/7 red/8 us/5 red/9 red/4<red/1"));
     let verdicts = "verdicts accepted duplicate refused:SELF_PARENT refused:FOREIGN_PARENT refused:OTHER_CONTEXT \
                     refused:OWN_ORIGIN_UNKNOWN duplicate accepted";
@@ -66,7 +66,7 @@ fn bad_pdu_spares_its_neighbours() {
 
 #[test]
 fn cycle_closing_pdu_is_refused() {
-    let mut desk = Desk::among("red green");
+    let mut desk = MachineHarness::among("red green");
     desk.arrive("red", pdus("red/1<red/2 red/2<red/3 red/3<green/9,red/1"));
     desk.expect(&[
         "hold red/1 for [red/2]",
@@ -81,8 +81,8 @@ fn cycle_closing_pdu_is_refused() {
 
 #[test]
 fn duplicate_identity_belongs_to_first_context() {
-    let mut desk = Desk::among("red");
-    desk.elsewhere.insert(at("red/1"), Known::Delivered { context: context("attic"), depth: 3, history: false });
+    let mut desk = MachineHarness::among("red");
+    desk.elsewhere.insert(at("red/1"), PduStatus::Delivered { context: context("attic"), depth: 3, history: false });
     desk.arrive("red", pdus("red/1 red/2<red/1"));
     desk.expect(&["release red/2", "verdicts refused:OTHER_CONTEXT refused:FOREIGN_PARENT"]);
     assert!(desk.machine.is_idle());
@@ -90,7 +90,7 @@ fn duplicate_identity_belongs_to_first_context() {
 
 #[test]
 fn nonparticipant_pdu_quarantined_until_admitted() {
-    let mut desk = Desk::among("red");
+    let mut desk = MachineHarness::among("red");
     desk.arrive("green", pdus("green/1"));
     let park = "park Pdu { origin: Some(\"green\"), id: Some(\"1\"), context: Some(room) } of green";
     desk.expect(&[park, "release green/1", "verdicts parked:NOT_A_PARTICIPANT"]);
@@ -101,7 +101,7 @@ fn nonparticipant_pdu_quarantined_until_admitted() {
 
 #[test]
 fn quarantined_pdus_admitted_in_order() {
-    let mut desk = Desk::among("red");
+    let mut desk = MachineHarness::among("red");
     desk.arrive("green", pdus("green/1 green/2<green/1"));
     desk.arrive("green", pdus("green/1"));
     desk.arrive("red", pdus("green/3<green/2 blue/1"));
@@ -123,7 +123,7 @@ fn quarantined_pdus_admitted_in_order() {
 /// A server was let in, and the process ended before what it had said was taken.
 #[test]
 fn quarantine_retry_resumes_after_restart() {
-    let mut desk = Desk::among("red");
+    let mut desk = MachineHarness::among("red");
     desk.arrive("green", pdus("green/1"));
     desk.participants("red green");
     desk.restart();
@@ -135,7 +135,7 @@ fn quarantine_retry_resumes_after_restart() {
 /// Rooms got slower as open ends piled up, 1,600 in one.
 #[test]
 fn overflow_heads_merge_within_bound() {
-    let mut desk = Desk::among("red");
+    let mut desk = MachineHarness::among("red");
     for batch in 0..16 {
         let ends: Vec<String> = (0..100).map(|n| format!("red/{:04}", batch * 100 + n)).collect();
         desk.arrive("red", pdus(&ends.join(" ")));
@@ -157,7 +157,7 @@ fn overflow_heads_merge_within_bound() {
 
 #[test]
 fn open_context_admits_to_limit() {
-    let mut desk = Desk::new(ContextLimits { open: true, participants_max: 2, ..ContextLimits::default() });
+    let mut desk = MachineHarness::new(ContextLimits { open: true, participants_max: 2, ..ContextLimits::default() });
     desk.arrive("red", pdus("red/1"));
     desk.arrive("red", pdus("green/1 blue/1"));
     let verdicts = "verdicts accepted parked:NOT_A_PARTICIPANT";
@@ -170,7 +170,7 @@ fn open_context_admits_to_limit() {
 
 #[test]
 fn held_state_survives_restart() {
-    let mut desk = Desk::among("red");
+    let mut desk = MachineHarness::among("red");
     desk.arrive("red", pdus("red/5 red/2<red/1,red/5=topic"));
     desk.restart();
     desk.log.clear();
@@ -181,7 +181,7 @@ fn held_state_survives_restart() {
 
 #[test]
 fn held_overflow_delivers_oldest() {
-    let mut desk = Desk::new(ContextLimits { held_max: 2, ..ContextLimits::default() });
+    let mut desk = MachineHarness::new(ContextLimits { held_max: 2, ..ContextLimits::default() });
     desk.participants("red");
     desk.log.clear();
     desk.arrive("red", pdus("red/3<red/2 red/2<red/1"));
@@ -200,7 +200,7 @@ fn held_overflow_delivers_oldest() {
 fn restart_never_changes_delivery() {
     let batches = ["red/4<red/3,green/2", "green/2<green/1 red/1", "red/3<red/2,red/1", "green/1<red/1", "red/2 red/4"];
     let play = |restart_after: usize| {
-        let mut desk = Desk::among("red green");
+        let mut desk = MachineHarness::among("red green");
         for (n, batch) in batches.iter().enumerate() {
             desk.arrive("red", pdus(batch));
             if n == restart_after {
@@ -219,16 +219,16 @@ fn restart_never_changes_delivery() {
 #[test]
 fn reversed_chain_delivers_in_one_pass() {
     let limits = ContextLimits { held_max: 5000, ..ContextLimits::default() };
-    let mut desk = Desk::new(limits);
+    let mut desk = MachineHarness::new(limits);
     desk.participants("red");
     let chain: Vec<String> = (1..2000).rev().map(|n| format!("red/{}<red/{n}", n + 1)).collect();
     desk.decide(arrival(&chain.join(" ")));
     let effects = desk.decide(arrival("red/1"));
-    let Effect::Commit(changes, _) = &effects[0] else { panic!("{effects:?}") };
+    let ContextEffect::Commit(changes, _) = &effects[0] else { panic!("{effects:?}") };
     assert_eq!((changes.len(), desk.machine.is_idle()), (2001, true));
 }
 
-fn arrival(text: &str) -> Event {
-    let (token, known) = (Token(1), HashMap::new());
-    Event::Arrive { token, from: server("red"), verified: "mtls", pdus: pdus(text), known }
+fn arrival(text: &str) -> ContextEvent {
+    let (token, known) = (ContextReplyToken(1), HashMap::new());
+    ContextEvent::Arrive { token, from: server("red"), verified: "mtls", pdus: pdus(text), known }
 }

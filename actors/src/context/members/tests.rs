@@ -1,11 +1,11 @@
 //! Printed traces of who takes part by what is said of members.
 
-use crate::context::desk::{Desk, pdus, server};
+use crate::context::desk::{MachineHarness, pdus, server};
 use crate::limits::ContextLimits;
 
 #[test]
 fn server_leaves_with_last_member() {
-    let mut desk = Desk::among("red");
+    let mut desk = MachineHarness::among("red");
     desk.arrive("red", pdus("red/1=@a:blue+ red/2=@b:blue+"));
     assert_eq!(
         (&desk.record().participants[..], desk.record().members[0].1),
@@ -23,7 +23,7 @@ fn server_leaves_with_last_member() {
 
 #[test]
 fn only_current_membership_counts() {
-    let mut desk = Desk::among("red");
+    let mut desk = MachineHarness::among("red");
     desk.arrive("red", pdus("red/1=@a:blue- red/2=@a:blue-*5^red/1"));
     desk.arrive("red", pdus("red/3=@a:blue+*1^red/1"));
     assert_eq!(desk.record().participants, [server("red")], "a fork that lost lets nobody in");
@@ -37,7 +37,7 @@ fn only_current_membership_counts() {
 
 #[test]
 fn composed_membership_reaches_its_server() {
-    let mut desk = Desk::among("red");
+    let mut desk = MachineHarness::among("red");
     desk.compose("1=@a:blue+ 2 3=@a:blue- 4", "");
     desk.log.retain(|line| line.starts_with("composed"));
     desk.expect(&[
@@ -50,7 +50,7 @@ fn composed_membership_reaches_its_server() {
 
 #[test]
 fn messenger_participants_override_membership() {
-    let mut desk = Desk::among("red");
+    let mut desk = MachineHarness::among("red");
     desk.arrive("red", pdus("red/1=@a:blue+"));
     desk.participants("red");
     assert_eq!(desk.record().participants, [server("red")]);
@@ -60,7 +60,7 @@ fn messenger_participants_override_membership() {
 
 #[test]
 fn membership_additions_are_bounded() {
-    let mut desk = Desk::new(ContextLimits { participants_max: 2, ..ContextLimits::default() });
+    let mut desk = MachineHarness::new(ContextLimits { participants_max: 2, ..ContextLimits::default() });
     desk.participants("red");
     desk.arrive("red", pdus("red/1=@a:blue+ red/2=@a:grey+ red/3=@a:us+ red/4=nonsense+"));
     assert_eq!(desk.record().participants, [server("red"), server("blue")]);

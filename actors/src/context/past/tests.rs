@@ -1,18 +1,18 @@
 //! Traces of joining, and of reading further back.
 
-use crate::context::desk::{Desk, at, pdus, server};
-use crate::context::machine::Event;
+use crate::context::desk::{MachineHarness, at, pdus, server};
+use crate::context::machine::ContextEvent;
 use crate::limits::ContextLimits;
 use crate::model::JoinStage;
 
-fn stage(desk: &Desk) -> (JoinStage, u64) {
+fn stage(desk: &MachineHarness) -> (JoinStage, u64) {
     let join = desk.record().join.as_ref().expect("it was joined");
     (join.stage, join.came)
 }
 
 #[test]
 fn join_fetches_state_then_history() {
-    let mut desk = Desk::new(ContextLimits::default());
+    let mut desk = MachineHarness::new(ContextLimits::default());
     desk.join("red", 3);
     desk.expect(&["set [red]", "ask red for the state"]);
     desk.told_of_the_past(Some(pdus("red/5<red/4=topic red/2<red/1=name")));
@@ -34,7 +34,7 @@ fn join_fetches_state_then_history() {
 
 #[test]
 fn backfill_after_join_is_bounded() {
-    let mut desk = Desk::new(ContextLimits::default());
+    let mut desk = MachineHarness::new(ContextLimits::default());
     desk.join("red", 0);
     desk.told_of_the_past(Some(pdus("red/5<red/4=topic")));
     assert_eq!(stage(&desk), (JoinStage::Done, 1));
@@ -55,7 +55,7 @@ fn backfill_after_join_is_bounded() {
 
 #[test]
 fn failed_join_retries_then_fails() {
-    let mut desk = Desk::new(ContextLimits::default());
+    let mut desk = MachineHarness::new(ContextLimits::default());
     desk.join("red", 3);
     let mut asks = vec![0];
     loop {
@@ -72,7 +72,7 @@ fn failed_join_retries_then_fails() {
 
 #[test]
 fn join_resumes_after_restart() {
-    let mut desk = Desk::new(ContextLimits::default());
+    let mut desk = MachineHarness::new(ContextLimits::default());
     desk.join("red", 3);
     desk.told_of_the_past(Some(pdus("red/5<red/4=topic")));
     desk.log.clear();
@@ -82,7 +82,7 @@ fn join_resumes_after_restart() {
 
 #[test]
 fn missing_join_response_times_out() {
-    let mut desk = Desk::new(ContextLimits::default());
+    let mut desk = MachineHarness::new(ContextLimits::default());
     desk.join("red", 3);
     desk.log.clear();
     desk.until(61_500);
@@ -91,7 +91,7 @@ fn missing_join_response_times_out() {
 
 #[test]
 fn history_fetch_tries_each_server() {
-    let mut desk = Desk::new(ContextLimits::default());
+    let mut desk = MachineHarness::new(ContextLimits::default());
     desk.arrive("green", pdus("red/5<red/4"));
     while desk.due.is_some() {
         desk.until(desk.now.0 + 1000);
@@ -100,7 +100,7 @@ fn history_fetch_tries_each_server() {
         }
     }
     desk.log.clear();
-    let older = |desk: &mut Desk| desk.step(Event::Older { limit: 2 });
+    let older = |desk: &mut MachineHarness| desk.step(ContextEvent::Older { limit: 2 });
     older(&mut desk);
     older(&mut desk);
     desk.expect(&["ask red for 2 before [red/4]"]);
@@ -117,7 +117,7 @@ fn history_fetch_tries_each_server() {
 
 #[test]
 fn empty_join_history_asks_others() {
-    let mut desk = Desk::new(ContextLimits::default());
+    let mut desk = MachineHarness::new(ContextLimits::default());
     desk.arrive("green", pdus("red/5<red/4"));
     while desk.due.is_some() {
         desk.until(desk.now.0 + 1000);
@@ -131,7 +131,7 @@ fn empty_join_history_asks_others() {
     desk.told_of_the_past(Some(vec![]));
     desk.expect(&["set [red, green]", "ask green for the state", "ask green for 3 before [red/4]"]);
     assert_eq!(stage(&desk), (JoinStage::Done, 0));
-    desk.step(Event::Older { limit: 2 });
+    desk.step(ContextEvent::Older { limit: 2 });
     desk.expect(&["ask red for 2 before [red/4]"]);
     desk.told_of_the_past(Some(pdus("red/4")));
     desk.expect(&["deliver red/4 at 0 as history", "1 came"]);
@@ -140,13 +140,13 @@ fn empty_join_history_asks_others() {
 /// The answer to a join's question answers the history reads that came meanwhile.
 #[test]
 fn read_behind_join_answered_together() {
-    let mut desk = Desk::new(ContextLimits::default());
+    let mut desk = MachineHarness::new(ContextLimits::default());
     desk.join("red", 3);
-    desk.step(Event::Older { limit: 2 });
+    desk.step(ContextEvent::Older { limit: 2 });
     desk.expect(&["set [red]", "ask red for the state"]);
     desk.told_of_the_past(Some(pdus("red/5<red/4")));
     desk.expect(&["deliver red/5 at 0 as history", "1 came", "ask red for 3 before [red/4]"]);
-    desk.step(Event::Older { limit: 2 });
+    desk.step(ContextEvent::Older { limit: 2 });
     desk.told_of_the_past(Some(pdus("red/4")));
     desk.expect(&["deliver red/4 at 0 as history", "1 came"]);
     assert!(desk.machine.is_idle());
@@ -155,15 +155,15 @@ fn read_behind_join_answered_together() {
 /// Where a join's question brings nothing, the reads have others asked, and the join goes on behind them.
 #[test]
 fn reads_and_idle_join_take_turns() {
-    let mut desk = Desk::among("green");
+    let mut desk = MachineHarness::among("green");
     desk.arrive("green", pdus("green/5"));
     desk.join("red", 3);
     desk.log.clear();
-    desk.step(Event::Older { limit: 2 });
+    desk.step(ContextEvent::Older { limit: 2 });
     desk.told_of_the_past(None);
     desk.expect(&["0 came"]);
     desk.until(1500);
-    desk.step(Event::Older { limit: 2 });
+    desk.step(ContextEvent::Older { limit: 2 });
     desk.told_of_the_past(Some(pdus("red/2<red/1")));
     desk.expect(&[
         "-- 1500",
@@ -172,7 +172,7 @@ fn reads_and_idle_join_take_turns() {
         "1 came",
         "ask red for 3 before [red/1]",
     ]);
-    desk.step(Event::Older { limit: 2 });
+    desk.step(ContextEvent::Older { limit: 2 });
     desk.told_of_the_past(Some(vec![]));
     desk.expect(&["ask green for 2 before [red/1]"]);
     desk.told_of_the_past(Some(vec![]));
@@ -185,7 +185,7 @@ fn reads_and_idle_join_take_turns() {
 /// An answer that comes after its time is not taken for the answer to the question under way.
 #[test]
 fn late_answer_ends_no_other_question() {
-    let mut desk = Desk::new(ContextLimits::default());
+    let mut desk = MachineHarness::new(ContextLimits::default());
     desk.arrive("green", pdus("green/5<green/4"));
     while desk.due.is_some() {
         desk.until(desk.now.0 + 1000);
@@ -193,7 +193,7 @@ fn late_answer_ends_no_other_question() {
             desk.fetched(from.as_str(), &wanted.to_string(), true, vec![]);
         }
     }
-    desk.step(Event::Older { limit: 2 });
+    desk.step(ContextEvent::Older { limit: 2 });
     desk.join("green", 3);
     desk.log.clear();
     desk.until(desk.now.0 + 61_000);
@@ -208,7 +208,7 @@ fn late_answer_ends_no_other_question() {
 /// What a restart has to go on with is on disk for as long as it is not done.
 #[test]
 fn unfinished_work_is_noted_until_done() {
-    let mut desk = Desk::new(ContextLimits::default());
+    let mut desk = MachineHarness::new(ContextLimits::default());
     desk.join("red", 3);
     desk.take_back();
     assert!(desk.unfinished, "the join is open");
@@ -224,16 +224,16 @@ fn unfinished_work_is_noted_until_done() {
 
 #[test]
 fn history_without_edge_asks_nobody() {
-    let mut desk = Desk::among("red");
+    let mut desk = MachineHarness::among("red");
     desk.arrive("red", pdus("red/1"));
     desk.log.clear();
-    desk.step(Event::Older { limit: 2 });
+    desk.step(ContextEvent::Older { limit: 2 });
     desk.expect(&["0 came"]);
 }
 
 #[test]
 fn invalid_history_pdus_are_refused() {
-    let mut desk = Desk::among("red");
+    let mut desk = MachineHarness::among("red");
     desk.join("red", 3);
     desk.log.clear();
     desk.told_of_the_past(Some(pdus("us/1 red/2<red/2 red/3 red/3 blue/4<red/3")));

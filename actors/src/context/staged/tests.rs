@@ -1,14 +1,14 @@
 //! Traces of what a conversation takes from its stage.
 
-use crate::context::desk::{Desk, at, pdus};
-use crate::context::machine::Event;
+use crate::context::desk::{MachineHarness, at, pdus};
+use crate::context::machine::ContextEvent;
 
 #[test]
 fn staged_pdus_are_taken_in_order() {
-    let mut desk = Desk::among("red green");
+    let mut desk = MachineHarness::among("red green");
     desk.stage("red", pdus("red/1 red/2<red/1 red/3<red/2"));
     desk.stage("green", pdus("green/4<red/3"));
-    desk.step(Event::StageFilled);
+    desk.step(ContextEvent::StageFilled);
     desk.expect(&["deliver red/1 at 0", "deliver red/2 at 1", "deliver red/3 at 2", "deliver green/4 at 3"]);
     assert!(desk.stage.is_empty() && desk.machine.is_idle());
 }
@@ -16,7 +16,7 @@ fn staged_pdus_are_taken_in_order() {
 /// Nobody has to say anything for it.
 #[test]
 fn a_stage_outlives_a_restart() {
-    let mut desk = Desk::among("red");
+    let mut desk = MachineHarness::among("red");
     desk.stage("red", pdus("red/2<red/1 red/1"));
     desk.restart();
     desk.expect(&["-- restart", "deliver red/1 at 0", "deliver red/2 at 1"]);
@@ -26,11 +26,11 @@ fn a_stage_outlives_a_restart() {
 /// A batch may be taken by its conversation after all, before the stage is read.
 #[test]
 fn what_was_taken_leaves_the_stage() {
-    let mut desk = Desk::among("red");
+    let mut desk = MachineHarness::among("red");
     desk.arrive("red", pdus("red/1"));
     desk.log.clear();
     desk.stage("red", pdus("red/1 red/2<red/1"));
-    desk.step(Event::StageFilled);
+    desk.step(ContextEvent::StageFilled);
     desk.expect(&["deliver red/2 at 1"]);
     assert!(desk.stage.is_empty());
 }
@@ -38,10 +38,10 @@ fn what_was_taken_leaves_the_stage() {
 /// A server whose stage is refilled as fast as it is read would otherwise keep the others' PDUs there for ever.
 #[test]
 fn each_server_has_its_turn() {
-    let mut desk = Desk::among("blue green");
+    let mut desk = MachineHarness::among("blue green");
     desk.stage("blue", pdus("blue/1 blue/2<blue/1 blue/3<blue/2"));
     desk.stage("green", pdus("green/4"));
-    desk.step(Event::StageFilled);
+    desk.step(ContextEvent::StageFilled);
     let taken = desk.log.iter().filter(|line| line.starts_with("deliver")).map(String::as_str).collect::<Vec<_>>();
     assert_eq!(taken[..3], ["deliver blue/1 at 0", "deliver blue/2 at 1", "deliver green/4 at 0"]);
 }
@@ -49,9 +49,9 @@ fn each_server_has_its_turn() {
 /// A notice for each of them would let one peer fill the feed.
 #[test]
 fn strangers_pdus_are_told_once() {
-    let mut desk = Desk::among("red");
+    let mut desk = MachineHarness::among("red");
     desk.stage("grey", pdus("red/1 red/2 red/3"));
-    desk.step(Event::StageFilled);
+    desk.step(ContextEvent::StageFilled);
     let told: Vec<_> = desk.log.iter().filter(|line| line.contains("not kept")).collect();
     assert_eq!(told.len(), 1, "{:#?}", desk.log);
     assert!(desk.stage.is_empty());
@@ -60,10 +60,10 @@ fn strangers_pdus_are_told_once() {
 /// Its sender was told that it is held: what cannot be taken after all is put where the messenger sees it.
 #[test]
 fn a_staged_pdu_never_vanishes() {
-    let mut desk = Desk::among("red");
+    let mut desk = MachineHarness::among("red");
     desk.stage("red", pdus("us/1 red/2<red/2 green/3 red/4"));
     desk.stage[3].1.bytes = bytes::Bytes::new();
-    desk.step(Event::StageFilled);
+    desk.step(ContextEvent::StageFilled);
     desk.log.retain(|line| line.starts_with("park"));
     let kept: Vec<_> = desk.kept.values().map(|(_, pdu)| pdu.reference.clone()).collect();
     assert_eq!(kept, [at("us/1"), at("red/2"), at("green/3"), at("red/4")], "{:#?}", desk.log);

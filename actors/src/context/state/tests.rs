@@ -7,28 +7,28 @@ use proptest::sample::Index;
 
 use super::winner;
 use crate::context::desk::at;
-use crate::model::{Bond, PduRef, StatePiece};
+use crate::model::{PduRef, PrevStateLink, StateEntry};
 
 /// `C<A` replaces A, `B<A*7` weighs 7, `D<X!` has given its link up, `E<Y~` has a foreign one.
-fn piece(text: &str) -> StatePiece {
+fn piece(text: &str) -> StateEntry {
     let (text, power) =
         text.split_once('*').map_or((text, 0), |(text, power)| (text, power.parse().expect("a number")));
     let bond = match text.chars().last() {
-        Some('!') => Bond::GivenUp,
-        Some('~') => Bond::Foreign,
-        _ => Bond::Sound,
+        Some('!') => PrevStateLink::GivenUp,
+        Some('~') => PrevStateLink::Foreign,
+        _ => PrevStateLink::Sound,
     };
     let text = text.trim_end_matches(['!', '~']);
     let (name, prev) = text.split_once('<').map_or((text, None), |(name, prev)| (name, Some(prev)));
     let named = |name: &str| at(&format!("example.com/{name}"));
-    StatePiece { reference: named(name), power, prev: prev.map(named), bond, member: None }
+    StateEntry { reference: named(name), power, prev: prev.map(named), bond, member: None }
 }
 
 fn holds(texts: &str) -> String {
-    let pieces: Vec<StatePiece> = texts.split_whitespace().map(piece).collect();
-    let mut backwards: Vec<&StatePiece> = pieces.iter().collect();
+    let pieces: Vec<StateEntry> = texts.split_whitespace().map(piece).collect();
+    let mut backwards: Vec<&StateEntry> = pieces.iter().collect();
     backwards.reverse();
-    let id = |winner: Option<&StatePiece>| winner.map_or(String::new(), |piece| piece.reference.id.to_string());
+    let id = |winner: Option<&StateEntry>| winner.map_or(String::new(), |piece| piece.reference.id.to_string());
     assert_eq!(id(winner(&pieces)), id(winner(backwards)), "{texts}");
     id(winner(&pieces))
 }
@@ -78,14 +78,14 @@ fn state_tie_matches_published_example() {
 #[test]
 fn long_state_chain_never_overflows() {
     let name = |n: u32| at(&format!("red/{n}"));
-    let one = |n: u32| StatePiece {
+    let one = |n: u32| StateEntry {
         reference: name(n),
         power: 0,
         prev: n.checked_sub(1).map(name),
-        bond: Bond::Sound,
+        bond: PrevStateLink::Sound,
         member: None,
     };
-    let mut pieces: Vec<StatePiece> = (0..100_000).map(one).collect();
+    let mut pieces: Vec<StateEntry> = (0..100_000).map(one).collect();
     assert_eq!(winner(&pieces).map(|piece| &piece.reference), Some(&name(99_999)));
     // The same as one circle.
     pieces[0].prev = Some(name(99_999));
@@ -100,16 +100,16 @@ fn long_state_chain_never_overflows() {
 mod as_written {
     use sha1::{Digest as _, Sha1};
 
-    use crate::model::{PduRef, StatePiece};
+    use crate::model::{PduRef, StateEntry};
 
-    type Set = [StatePiece];
+    type Set = [StateEntry];
 
-    fn successors<'a>(set: &'a Set, of: &'a PduRef) -> impl Iterator<Item = &'a StatePiece> {
+    fn successors<'a>(set: &'a Set, of: &'a PduRef) -> impl Iterator<Item = &'a StateEntry> {
         set.iter().filter(move |piece| piece.prev.as_ref() == Some(of))
     }
 
     /// From the winner's end down to `from`.
-    fn chain<'a>(set: &'a Set, from: &'a StatePiece) -> Vec<&'a StatePiece> {
+    fn chain<'a>(set: &'a Set, from: &'a StateEntry) -> Vec<&'a StateEntry> {
         let branches = successors(set, &from.reference).map(|successor| chain(set, successor));
         let best = branches.max_by_key(|branch| weight(branch, Some(from)));
         let mut chain = best.unwrap_or_default();
@@ -117,7 +117,7 @@ mod as_written {
         chain
     }
 
-    fn weight(branch: &[&StatePiece], replaced: Option<&StatePiece>) -> (i64, usize, String) {
+    fn weight(branch: &[&StateEntry], replaced: Option<&StateEntry>) -> (i64, usize, String) {
         let power = branch.iter().map(|piece| piece.power).max().unwrap_or(i64::MIN);
         let texts = branch.iter().copied().chain(replaced);
         let text: String = texts.map(|piece| format!("{}{}", piece.reference.id, piece.reference.origin)).collect();
@@ -132,21 +132,21 @@ mod as_written {
         rooted.or_else(|| best(set, loose.collect())).map(|piece| piece.reference.clone())
     }
 
-    fn best<'a>(set: &'a Set, beginnings: Vec<&'a StatePiece>) -> Option<&'a StatePiece> {
+    fn best<'a>(set: &'a Set, beginnings: Vec<&'a StateEntry>) -> Option<&'a StateEntry> {
         let chains = beginnings.into_iter().map(|beginning| chain(set, beginning));
         chains.max_by_key(|chain| weight(chain, None)).map(|chain| chain[0])
     }
 }
 
 /// Forests of up to 40, some links of which lead nowhere; powers are few, so that ties are many.
-fn forest() -> impl Strategy<Value = Vec<StatePiece>> {
+fn forest() -> impl Strategy<Value = Vec<StateEntry>> {
     let one = (prop::option::weighted(0.9, any::<Index>()), 0..3_i64, prop::bool::weighted(0.1), 0..3_usize);
     prop::collection::vec(one, 1..40).prop_map(|seeds| {
         let name = |n: usize| at(&format!("{}/{n:02}", ["red", "green", "blue"][n % 3]));
         let one = |(n, (prev, power, lost, _)): (usize, (Option<Index>, i64, bool, usize))| {
             let prev =
                 prev.filter(|_| n > 0).map(|index| if lost { at(&format!("grey/{n}")) } else { name(index.index(n)) });
-            StatePiece { reference: name(n), power, prev, bond: Bond::Sound, member: None }
+            StateEntry { reference: name(n), power, prev, bond: PrevStateLink::Sound, member: None }
         };
         seeds.into_iter().enumerate().map(one).collect()
     })
@@ -163,9 +163,9 @@ proptest! {
     fn state_resolution_ignores_arrival_order(set in forest(), order in Just(()).prop_perturb(|(), mut rng| {
         (0..40).map(|_| rng.random::<u32>()).collect::<Vec<_>>()
     })) {
-        let mut order: Vec<(u32, &StatePiece)> = order.into_iter().zip(&set).collect();
+        let mut order: Vec<(u32, &StateEntry)> = order.into_iter().zip(&set).collect();
         order.sort_unstable_by_key(|(place, _)| *place);
-        let mut here: BTreeMap<&PduRef, &StatePiece> = BTreeMap::new();
+        let mut here: BTreeMap<&PduRef, &StateEntry> = BTreeMap::new();
         let mut holder: Option<PduRef> = None;
         for (_, piece) in order {
             let is_named = here.values().any(|other| other.prev.as_ref() == Some(&piece.reference));

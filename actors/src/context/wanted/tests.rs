@@ -1,12 +1,12 @@
 //! Printed traces of what is missing: asked for, brought, given up, and come after all.
 
-use crate::context::desk::{Desk, at, context, pdu, pdus, server};
+use crate::context::desk::{MachineHarness, at, context, pdu, pdus, server};
 use crate::limits::{ContextLimits, GapLimits};
-use crate::model::{Pdu, Want};
+use crate::model::{FetchRequest, Pdu};
 
 #[test]
 fn parent_before_edge_is_no_gap() {
-    let mut desk = Desk::new(ContextLimits::default());
+    let mut desk = MachineHarness::new(ContextLimits::default());
     desk.arrive("red", pdus("red/3<red/2"));
     desk.log.clear();
     desk.until(750);
@@ -33,7 +33,7 @@ fn parent_before_edge_is_no_gap() {
 }
 
 /// Everybody who is asked has none, at once. Until so much time has passed, or something is delivered.
-fn in_vain(desk: &mut Desk, until: u64) {
+fn in_vain(desk: &mut MachineHarness, until: u64) {
     while let Some(due) = desk.due.filter(|due| due.0 <= until) {
         desk.until(due.0);
         for (from, wanted) in desk.asked.clone() {
@@ -45,7 +45,7 @@ fn in_vain(desk: &mut Desk, until: u64) {
 
 #[test]
 fn closed_intake_stops_gap_clock() {
-    let mut desk = Desk::among("red green");
+    let mut desk = MachineHarness::among("red green");
     desk.arrive("green", pdus("green/1<red/1"));
     in_vain(&mut desk, 20_000);
     desk.intake(false);
@@ -59,7 +59,8 @@ fn closed_intake_stops_gap_clock() {
     in_vain(&mut desk, 4_039_999);
     assert!(!desk.log.iter().any(|line| line.contains("deliver")), "{:?}", desk.log);
     in_vain(&mut desk, 4_042_000);
-    let told = |desk: &Desk| desk.log.iter().filter(|line| line.contains("deliver")).cloned().collect::<Vec<_>>();
+    let told =
+        |desk: &MachineHarness| desk.log.iter().filter(|line| line.contains("deliver")).cloned().collect::<Vec<_>>();
     assert_eq!(told(&desk), ["deliver green/1 at 0 without [red/1]"]);
     in_vain(&mut desk, 4_062_000);
     assert_eq!(told(&desk)[1..], ["deliver green/2 at 0 without [red/9]"]);
@@ -68,7 +69,7 @@ fn closed_intake_stops_gap_clock() {
 /// Another conversation asks the same peer: that costs this one no try, and the peer is asked in the end.
 #[test]
 fn question_put_off_is_no_try() {
-    let mut desk = Desk::among("red green");
+    let mut desk = MachineHarness::among("red green");
     desk.arrive("red", pdus("red/2<red/1"));
     desk.until(750);
     for _ in 0..100 {
@@ -84,7 +85,7 @@ fn question_put_off_is_no_try() {
 
 #[test]
 fn fetched_parent_passes_closed_intake() {
-    let mut desk = Desk::among("red green");
+    let mut desk = MachineHarness::among("red green");
     desk.arrive("green", pdus("green/1<red/1"));
     desk.until(750);
     desk.fetched("green", "red/1", true, vec![]);
@@ -96,7 +97,7 @@ fn fetched_parent_passes_closed_intake() {
 
 #[test]
 fn late_parent_fills_reported_gap() {
-    let mut desk = Desk::among("red green");
+    let mut desk = MachineHarness::among("red green");
     desk.arrive("green", pdus("green/1<red/1"));
     desk.until(750);
     desk.fetched("green", "red/1", true, vec![]);
@@ -128,7 +129,7 @@ fn late_parent_fills_reported_gap() {
 
 #[test]
 fn new_participant_is_asked_immediately() {
-    let mut desk = Desk::among("red");
+    let mut desk = MachineHarness::among("red");
     desk.arrive("red", pdus("red/1<green/1"));
     desk.until(750);
     desk.fetched("red", "green/1", true, pdus("green/1"));
@@ -143,7 +144,7 @@ fn new_participant_is_asked_immediately() {
 
 #[test]
 fn gap_waits_for_silent_candidate() {
-    let mut desk = Desk::among("red green");
+    let mut desk = MachineHarness::among("red green");
     desk.arrive("green", pdus("green/1<red/1"));
     desk.until(750);
     desk.fetched("green", "red/1", true, vec![]);
@@ -159,7 +160,7 @@ fn gap_waits_for_silent_candidate() {
 #[test]
 fn candidate_never_asked_keeps_parent_wanted() {
     let gap = GapLimits { asks_max: 1, ..ContextLimits::default().gap };
-    let mut desk = Desk::new(ContextLimits { gap, ..ContextLimits::default() });
+    let mut desk = MachineHarness::new(ContextLimits { gap, ..ContextLimits::default() });
     desk.participants("red green");
     desk.arrive("green", pdus("green/1<red/1"));
     desk.until(750);
@@ -181,7 +182,7 @@ fn candidate_never_asked_keeps_parent_wanted() {
 #[test]
 fn gap_walk_stops_at_depth() {
     let gap = GapLimits { depth_max: 2, ..ContextLimits::default().gap };
-    let mut desk = Desk::new(ContextLimits { gap, ..ContextLimits::default() });
+    let mut desk = MachineHarness::new(ContextLimits { gap, ..ContextLimits::default() });
     desk.participants("red green");
     desk.arrive("green", pdus("red/9<red/8"));
     desk.until(750);
@@ -201,7 +202,7 @@ fn gap_walk_stops_at_depth() {
 
 #[test]
 fn three_missing_parents_use_backfill() {
-    let mut desk = Desk::among("red green");
+    let mut desk = MachineHarness::among("red green");
     desk.arrive("green", pdus("green/9<red/1,red/2 green/10<red/3,red/4"));
     desk.log.clear();
     desk.until(750);
@@ -218,7 +219,7 @@ fn three_missing_parents_use_backfill() {
 
 #[test]
 fn long_gap_needs_few_fetches() {
-    let mut desk = Desk::among("red");
+    let mut desk = MachineHarness::among("red");
     let chain = |from: u64, to: u64| -> Vec<Pdu> {
         (from..=to).rev().map(|n| pdu(&format!("red/{n:04}<red/{:04}", n - 1))).collect()
     };
@@ -234,7 +235,7 @@ fn long_gap_needs_few_fetches() {
         }
         for (_, want) in desk.stretches.clone() {
             questions += 1;
-            let Want::Backfill { from, limit, .. } = want else { panic!("a stretch") };
+            let FetchRequest::Backfill { from, limit, .. } = want else { panic!("a stretch") };
             let n: u64 = from[0].id.as_str().parse().expect("a number");
             let lowest = (n + 1).saturating_sub(u64::from(limit)).max(1);
             desk.brought("red", &from[0].to_string(), true, chain(lowest, n));
@@ -246,7 +247,7 @@ fn long_gap_needs_few_fetches() {
 
 #[test]
 fn fetch_delivers_only_requested_pdu() {
-    let mut desk = Desk::among("red green");
+    let mut desk = MachineHarness::among("red green");
     desk.arrive("red", pdus("red/2<green/1"));
     desk.until(750);
     desk.log.clear();
@@ -258,7 +259,7 @@ fn fetch_delivers_only_requested_pdu() {
 
 #[test]
 fn nonparticipant_parent_is_quarantined_once() {
-    let mut desk = Desk::among("red green");
+    let mut desk = MachineHarness::among("red green");
     desk.arrive("red", pdus("red/2<blue/1"));
     while desk.due.is_some() {
         desk.until(desk.now.0 + 500);
@@ -273,7 +274,7 @@ fn nonparticipant_parent_is_quarantined_once() {
 
 #[test]
 fn restart_refetches_missing_parents() {
-    let mut desk = Desk::among("red green");
+    let mut desk = MachineHarness::among("red green");
     desk.arrive("green", pdus("green/2<green/1,red/1 green/1<red/9"));
     desk.until(40_000);
     desk.restart();
@@ -288,7 +289,7 @@ fn restart_refetches_missing_parents() {
 
 #[test]
 fn given_up_parent_precedes_held_child() {
-    let mut desk = Desk::among("red");
+    let mut desk = MachineHarness::among("red");
     desk.arrive("red", pdus("red/3<red/1,red/2"));
     desk.until(30_000);
     desk.arrive("red", pdus("red/2<red/0"));
@@ -309,7 +310,7 @@ fn given_up_parent_precedes_held_child() {
 #[test]
 fn remembered_gaps_are_bounded() {
     let gap = GapLimits { kept_max: 2, ..ContextLimits::default().gap };
-    let mut desk = Desk::new(ContextLimits { gap, ..ContextLimits::default() });
+    let mut desk = MachineHarness::new(ContextLimits { gap, ..ContextLimits::default() });
     desk.participants("red");
     for n in 1..=4 {
         desk.arrive("red", pdus(&format!("red/{n}0<red/{n}")));

@@ -11,26 +11,26 @@ fn blue() -> ServerName {
     "blue".parse().expect("valid")
 }
 
-fn attempts(keep: u32) -> Attempts {
-    Attempts::new(keep, &OutboundRecord::default(), None)
+fn attempts(keep: u32) -> AttemptLog {
+    AttemptLog::new(keep, &OutboundRecord::default(), None)
 }
 
-fn answered(ack: Ack) -> Result<Answered, PushFailure> {
-    Ok(Answered { ack, window: None, refused: vec![], reason: None })
+fn answered(ack: Ack) -> Result<PushResponse, PushFailure> {
+    Ok(PushResponse { ack, window: None, refused: vec![], reason: None })
 }
 
 /// An attempt with the items `first` to `last`, as a transaction of this id or as a push.
 fn ended(
-    attempts: &mut Attempts,
+    attempts: &mut AttemptLog,
     transaction: u64,
     (first, last): (u64, u64),
-    outcome: &Result<Answered, PushFailure>,
+    outcome: &Result<PushResponse, PushFailure>,
 ) -> Option<Change> {
     let (first_number, last_number) = (Seq(first), Seq(last));
-    let span = Span { first: Index(first), last: Index(last), first_number, last_number };
+    let span = IndexSpan { first: Index(first), last: Index(last), first_number, last_number };
     let label = match transaction {
-        UPDATES => Label::Numbers { first: Some(first_number), last: last_number },
-        id => Label::Transaction { id, prev: None, ts: Millis(0) },
+        UPDATES => BatchId::SeqRange { first: Some(first_number), last: last_number },
+        id => BatchId::Transaction { id, prev: None, ts: Millis(0) },
     };
     attempts.ended(&blue(), Millis(10 * last), (label, span), outcome)
 }
@@ -61,8 +61,12 @@ fn printed(change: Option<Change>) -> String {
 fn failed_attempt_written_at_once() {
     let mut blue = attempts(20);
     let hole = Ack::Hole { expected: Seq(3), conflict: false };
-    let wait =
-        Answered { ack: Ack::Wait(Duration::from_secs(9)), window: None, refused: vec![], reason: Some("full".into()) };
+    let wait = PushResponse {
+        ack: Ack::Wait(Duration::from_secs(9)),
+        window: None,
+        refused: vec![],
+        reason: Some("full".into()),
+    };
     let outcomes = [
         (UPDATES, answered(hole), "7..=9 at 90: it asked for 3 (of 20)"),
         (UPDATES, answered(Ack::Wait(Duration::from_secs(60))), "7..=9 at 90: it asked us to wait 60 s (of 20)"),
@@ -104,18 +108,18 @@ fn deliveries_share_a_row_of_sixteen() {
 fn open_deliveries_survive_a_restart() {
     let mut before = attempts(20);
     for n in 1..=15 {
-        ended(&mut before, 5, (n, n), &answered(if n == 3 { Ack::TakenBlindly } else { Ack::Taken }));
+        ended(&mut before, 5, (n, n), &answered(if n == 3 { Ack::AcceptedUnparsedBody } else { Ack::Taken }));
     }
     before.succeeded(Millis(150));
     let mut record = OutboundRecord::default();
     before.keep(&mut record);
-    let mut after = Attempts::new(20, &record, Some("no route".to_owned()));
-    assert_eq!((after.last_success(), after.last_error(), after.are_blind()), (Some(Millis(150)), None, true));
+    let mut after = AttemptLog::new(20, &record, Some("no route".to_owned()));
+    assert_eq!((after.last_success(), after.last_error(), after.has_unparsed_ack()), (Some(Millis(150)), None, true));
     let said = printed(after.confirmed(&blue(), Millis(999), Index(16), Index(18)));
     assert_eq!(said, "16 deliveries, 1 at 10 to 18 at 999");
     assert_eq!(printed(after.confirmed(&blue(), Millis(999), Index(19), Index(18))), "nothing");
     record.failures = 1;
-    assert_eq!(Attempts::new(20, &record, Some("no route".to_owned())).last_error(), Some("no route"));
+    assert_eq!(AttemptLog::new(20, &record, Some("no route".to_owned())).last_error(), Some("no route"));
 }
 
 /// A peer that answers a hole after each success is resent its backlog; the store must not grow by that.

@@ -9,12 +9,12 @@ use super::*;
 use crate::change::Change;
 use crate::limits::PeerLimits;
 use crate::model::{
-    Ack, BadPdu, Digest, InboundPush, InboundRecord, InboundTransaction, Millis, Parked, Pulled, PushFailure, Receipt,
-    Refusal, Seq, Strong, StrongBody, Taken,
+    Ack, BadPdu, BatchOutcome, Digest, InboundPush, InboundRecord, InboundTransaction, Millis, ParkedItem,
+    PullResponse, PushFailure, Receipt, Refusal, Seq, StrongBody, StrongUpdate,
 };
-use crate::peer::effect::{Effect, Out, Pull, Token};
-use crate::peer::inbound::{Frame, Inbound, PULL_PAGES_MAX};
-use crate::peer::outbound::Moment;
+use crate::peer::effect::{EffectCollector, PeerEffect, Pull, ReplyToken};
+use crate::peer::inbound::{Inbound, InboundBatch, PULL_PAGES_MAX};
+use crate::peer::outbound::StepInput;
 
 fn pdu(id: &str, context: &str) -> Pdu {
     Pdu {
@@ -29,10 +29,10 @@ fn pdu(id: &str, context: &str) -> Pdu {
     }
 }
 
-fn transaction(id: &str, pdus: Vec<Result<Pdu, BadPdu>>) -> Frame {
+fn transaction(id: &str, pdus: Vec<Result<Pdu, BadPdu>>) -> InboundBatch {
     let mut digest = [0; 16];
     digest[0] = u8::try_from(pdus.len()).expect("few");
-    Frame::Transaction(InboundTransaction {
+    InboundBatch::Transaction(InboundTransaction {
         id: id.to_owned(),
         digest: Digest(digest),
         prev_ids: vec![],
@@ -43,9 +43,9 @@ fn transaction(id: &str, pdus: Vec<Result<Pdu, BadPdu>>) -> Frame {
 }
 
 /// A transaction without PDUs that names others before it.
-fn after(id: &str, prev_ids: &[&str]) -> Frame {
-    let Frame::Transaction(transaction) = transaction(id, vec![]) else { panic!("it is one") };
-    Frame::Transaction(InboundTransaction {
+fn after(id: &str, prev_ids: &[&str]) -> InboundBatch {
+    let InboundBatch::Transaction(transaction) = transaction(id, vec![]) else { panic!("it is one") };
+    InboundBatch::Transaction(InboundTransaction {
         prev_ids: prev_ids.iter().map(|id| (*id).to_owned()).collect(),
         ..transaction
     })
@@ -85,48 +85,48 @@ impl Bench {
         self.inbound = Inbound::new(server, limits, &self.inbound.record(), digests, vec![]);
     }
 
-    fn accept(&mut self, frame: Frame) -> &mut Self {
-        self.accept_strange(frame, Strange::default())
+    fn accept(&mut self, frame: InboundBatch) -> &mut Self {
+        self.accept_strange(frame, UnknownContexts::default())
     }
 
-    fn accept_strange(&mut self, frame: Frame, strange: Strange) -> &mut Self {
+    fn accept_strange(&mut self, frame: InboundBatch, strange: UnknownContexts) -> &mut Self {
         self.tokens += 1;
-        let token = Token(self.tokens);
+        let token = ReplyToken(self.tokens);
         self.step(&format!("accept {}", token.0), |inbound, out| inbound.accept(token, frame, strange, out))
     }
 
-    fn pulled(&mut self, after: u64, page: u32, pulled: Pulled) -> &mut Self {
+    fn pulled(&mut self, after: u64, page: u32, pulled: PullResponse) -> &mut Self {
         self.step("pulled", |inbound, out| {
-            inbound.pulled(Pull { after, page, catch_up: false }, Ok(pulled), Strange::default(), out);
+            inbound.pulled(Pull { after, page, catch_up: false }, Ok(pulled), UnknownContexts::default(), out);
         })
     }
 
-    fn back(&mut self, context: &str, places: &[usize], outcome: Result<Vec<Verdict>, Undone>) -> &mut Self {
-        let group = Group { context: context.parse().expect("valid"), places: places.to_vec() };
+    fn back(&mut self, context: &str, places: &[usize], outcome: Result<Vec<PduVerdict>, DispatchError>) -> &mut Self {
+        let group = ContextGroup { context: context.parse().expect("valid"), places: places.to_vec() };
         self.step(&format!("{context} is back"), |inbound, out| inbound.dispatched(&group, outcome, out))
     }
 
-    fn step(&mut self, cause: &str, step: impl FnOnce(&mut Inbound, &mut Out)) -> &mut Self {
-        let mut out = Out::default();
-        self.inbound.begin_step(Moment { now: self.now, roll: 0.5 });
+    fn step(&mut self, cause: &str, step: impl FnOnce(&mut Inbound, &mut EffectCollector)) -> &mut Self {
+        let mut out = EffectCollector::default();
+        self.inbound.begin_step(StepInput { now: self.now, jitter_roll: 0.5 });
         step(&mut self.inbound, &mut out);
         let changes = out.changes.iter().map(|change| match change {
-            Change::Quarantined { parked: Parked { code, bytes, .. }, .. } => {
+            Change::Quarantined { parked: ParkedItem { code, bytes, .. }, .. } => {
                 format!("park {} {}", code.as_str(), String::from_utf8_lossy(bytes))
             }
             Change::TransactionSeen { seen, .. } => format!("seen {}", seen.id),
-            Change::Taken { first, digests, .. } => format!("taken {first}+{}", digests.len()),
-            Change::Fed(_) => "feed".to_owned(),
+            Change::InboundDigestsStored { first, digests, .. } => format!("taken {first}+{}", digests.len()),
+            Change::FeedAppended(_) => "feed".to_owned(),
             Change::Staged { context, pdus, .. } => format!("stage {} for {context}", pdus.len()),
             other => panic!("{other:?}"),
         });
         let effects = out.effects.iter().map(|effect| match effect {
-            Effect::Dispatch { group, behind, .. } => {
+            PeerEffect::Dispatch { group, behind, .. } => {
                 format!("to {} {:?}{}", group.context, group.places, if *behind { " behind" } else { "" })
             }
-            Effect::TellStaged(context) => format!("tell {context}"),
-            Effect::Answer(token, answer) => format!("answer {} {}", token.0, print(answer)),
-            Effect::Pull(Pull { after, page, catch_up }) => {
+            PeerEffect::TellStaged(context) => format!("tell {context}"),
+            PeerEffect::Answer(token, answer) => format!("answer {} {}", token.0, print(answer)),
+            PeerEffect::Pull(Pull { after, page, catch_up }) => {
                 format!("pull after {after}, page {page}{}", if *catch_up { ", to catch up" } else { "" })
             }
             other => panic!("{other:?}"),
@@ -140,17 +140,17 @@ impl Bench {
     }
 }
 
-fn print(answer: &Result<Taken, Refusal>) -> String {
+fn print(answer: &Result<BatchOutcome, Refusal>) -> String {
     match answer {
-        Ok(Taken::Push(Receipt { ack: Ack::Ok(seq), parked })) if parked.is_empty() => format!("ok {seq}"),
-        Ok(Taken::Push(Receipt { ack: Ack::Ok(seq), parked })) => {
+        Ok(BatchOutcome::Push(Receipt { ack: Ack::Ok(seq), parked })) if parked.is_empty() => format!("ok {seq}"),
+        Ok(BatchOutcome::Push(Receipt { ack: Ack::Ok(seq), parked })) => {
             let parked = parked.iter().map(|(number, code)| format!("{number} {code}")).collect::<Vec<_>>();
             format!("ok {seq}, parked {}", parked.join(" and "))
         }
-        Ok(Taken::Push(Receipt { ack, .. })) => format!("{ack:?}"),
-        Ok(Taken::Transaction(verdicts)) => {
-            let word = |verdict: &Verdict| match verdict {
-                Verdict::Parked { code } | Verdict::Refused { code, .. } => (*code).to_owned(),
+        Ok(BatchOutcome::Push(Receipt { ack, .. })) => format!("{ack:?}"),
+        Ok(BatchOutcome::Transaction(verdicts)) => {
+            let word = |verdict: &PduVerdict| match verdict {
+                PduVerdict::Parked { code } | PduVerdict::Refused { code, .. } => (*code).to_owned(),
                 other => format!("{other:?}").to_lowercase(),
             };
             verdicts.iter().map(word).collect::<Vec<_>>().join(",")
@@ -160,18 +160,20 @@ fn print(answer: &Result<Taken, Refusal>) -> String {
     }
 }
 
-const OK: Verdict = Verdict::Accepted;
+const OK: PduVerdict = PduVerdict::Accepted;
 
 #[test]
 fn transaction_reply_waits_for_all_contexts() {
     let bad = BadPdu { id: None, origin: None, code: "NO_CONTEXT", reason: "context is missing".into() };
     let mut bench = Bench::new();
     bench.accept(transaction("1", vec![Ok(pdu("a", "#x")), Err(bad), Ok(pdu("b", "#y")), Ok(pdu("c", "#x"))]));
-    bench.back("#y", &[2], Ok(vec![Verdict::Held])).back("#x", &[0, 3], Ok(vec![OK, Verdict::Duplicate])).check(&[
-        "accept 1: to #x [0, 3]; to #y [2]",
-        "#y is back: ",
-        "#x is back: seen 1; answer 1 accepted,NO_CONTEXT,held,duplicate",
-    ]);
+    bench.back("#y", &[2], Ok(vec![PduVerdict::Held])).back("#x", &[0, 3], Ok(vec![OK, PduVerdict::Duplicate])).check(
+        &[
+            "accept 1: to #x [0, 3]; to #y [2]",
+            "#y is back: ",
+            "#x is back: seen 1; answer 1 accepted,NO_CONTEXT,held,duplicate",
+        ],
+    );
 }
 
 #[test]
@@ -209,9 +211,9 @@ fn empty_transaction_records_its_id() {
 fn pdu_crashing_twice_is_quarantined() {
     let batch = || transaction("1", vec![Ok(pdu("a", "#x")), Ok(pdu("b", "#x")), Ok(pdu("c", "#y"))]);
     let mut bench = Bench::new();
-    bench.accept(batch()).back("#x", &[0, 1], Err(Undone::Died)).back("#y", &[2], Ok(vec![OK]));
-    bench.accept(batch()).back("#y", &[2], Ok(vec![Verdict::Duplicate]));
-    bench.back("#x", &[0], Ok(vec![OK])).back("#x", &[1], Err(Undone::Died));
+    bench.accept(batch()).back("#x", &[0, 1], Err(DispatchError::Died)).back("#y", &[2], Ok(vec![OK]));
+    bench.accept(batch()).back("#y", &[2], Ok(vec![PduVerdict::Duplicate]));
+    bench.back("#x", &[0], Ok(vec![OK])).back("#x", &[1], Err(DispatchError::Died));
     bench.accept(transaction("2", vec![Ok(pdu("b", "#x"))])).check(&[
         "accept 1: to #x [0, 1]; to #y [2]",
         "#x is back: ",
@@ -231,7 +233,7 @@ fn late_context_blames_no_pdu() {
     let batch = || transaction("1", vec![Ok(pdu("a", "#x"))]);
     let mut bench = Bench::new();
     for _ in 0..3 {
-        bench.accept(batch()).back("#x", &[0], Err(Undone::Late));
+        bench.accept(batch()).back("#x", &[0], Err(DispatchError::Late));
     }
     bench.check(&[
         "accept 1: to #x [0]",
@@ -247,7 +249,7 @@ fn late_context_blames_no_pdu() {
 fn faulty_context_spares_other_contexts() {
     let mut bench = Bench::new();
     bench.accept(transaction("1", vec![Ok(pdu("a", "#x")), Ok(pdu("b", "#y"))]));
-    bench.back("#x", &[0], Err(Undone::Faulty)).back("#y", &[1], Ok(vec![OK])).check(&[
+    bench.back("#x", &[0], Err(DispatchError::Faulty)).back("#y", &[1], Ok(vec![OK])).check(&[
         "accept 1: to #x [0]; to #y [1]",
         "#x is back: ",
         "#y is back: park CONTEXT_FAULTY {\"pdu_id\":\"a\"}; seen 1; answer 1 CONTEXT_FAULTY,accepted",
@@ -256,17 +258,17 @@ fn faulty_context_spares_other_contexts() {
 
 #[test]
 fn busy_context_rejects_whole_batch() {
-    let busy = Refusal::Busy { limit: "contexts.intake_max", value: 64, wait: Duration::from_secs(1) };
+    let busy = Refusal::LimitReached { limit: "contexts.intake_max", value: 64, wait: Duration::from_secs(1) };
     let mut bench = Bench::new();
     bench.accept(transaction("1", vec![Ok(pdu("a", "#x"))]));
     bench
-        .back("#x", &[0], Err(Undone::Busy(busy)))
+        .back("#x", &[0], Err(DispatchError::Busy(busy)))
         .check(&["accept 1: to #x [0]", "#x is back: answer 1 contexts.intake_max is reached (64)"]);
 }
 
-fn slow(count: u64, staged: &[&str]) -> Result<Vec<Verdict>, Undone> {
+fn slow(count: u64, staged: &[&str]) -> Result<Vec<PduVerdict>, DispatchError> {
     let reference = |id: &&str| pdu(id, "#x").reference;
-    Err(Undone::Slow(Stage { count, max: 3, staged: staged.iter().map(reference).collect() }))
+    Err(DispatchError::Slow(PeerStage { count, max: 3, staged: staged.iter().map(reference).collect() }))
 }
 
 /// Only the PDUs of a busy conversation wait for it, and the next ones go behind them at once.
@@ -319,7 +321,7 @@ fn an_empty_stage_takes_any_batch() {
 fn suspects_of_slow_context_are_staged() {
     let batch = || transaction("1", ["a", "b", "c"].map(|id| Ok(pdu(id, "#x"))).into());
     let mut bench = Bench::new();
-    bench.accept(batch()).back("#x", &[0, 1, 2], Err(Undone::Died));
+    bench.accept(batch()).back("#x", &[0, 1, 2], Err(DispatchError::Died));
     bench.accept(batch()).back("#x", &[0], Ok(vec![OK])).back("#x", &[1], slow(0, &[])).check(&[
         "accept 1: to #x [0, 1, 2]",
         "#x is back: answer 1 unknown",
@@ -329,15 +331,15 @@ fn suspects_of_slow_context_are_staged() {
     ]);
 }
 
-fn push(seq: u64, bodies: Vec<StrongBody>) -> Frame {
+fn push(seq: u64, bodies: Vec<StrongBody>) -> InboundBatch {
     let strong = |(n, body)| {
         let mut digest = [7; 16];
         digest[0] = u8::try_from(seq).expect("small");
         digest[1] = n;
-        Strong { bytes: Bytes::from(format!("update {n}")), digest: Digest(digest), body }
+        StrongUpdate { bytes: Bytes::from(format!("update {n}")), digest: Digest(digest), body }
     };
-    let strong: Vec<Strong> = (0u8..).zip(bodies).map(strong).collect();
-    Frame::Push(InboundPush { from_seq: None, seq: Seq(seq), strong, weak: 0, verified: "network" })
+    let strong: Vec<StrongUpdate> = (0u8..).zip(bodies).map(strong).collect();
+    InboundBatch::Push(InboundPush { from_seq: None, seq: Seq(seq), strong, weak: 0, verified: "network" })
 }
 
 #[test]
@@ -345,7 +347,7 @@ fn plain_updates_commit_with_pdus() {
     let mut bench = Bench::new();
     let bodies = || vec![StrongBody::Plain, StrongBody::Pdu(Box::new(pdu("a", "#x")))];
     bench.accept(push(2, bodies())).accept(push(3, vec![StrongBody::Plain]));
-    bench.back("#x", &[1], Ok(vec![Verdict::Held])).accept(push(2, bodies())).check(&[
+    bench.back("#x", &[1], Ok(vec![PduVerdict::Held])).accept(push(2, bodies())).check(&[
         "accept 1: to #x [1]",
         "accept 2: ",
         "#x is back: taken 1+2; feed; taken 3+1; feed; answer 1 ok 2; answer 2 ok 3",
@@ -356,7 +358,7 @@ fn plain_updates_commit_with_pdus() {
 #[test]
 fn refused_push_pdu_consumes_its_number() {
     let bad = BadPdu { id: None, origin: None, code: "NO_CONTEXT", reason: "context is missing".into() };
-    let refused = Verdict::Refused { code: "SELF_PARENT", reason: "it names itself".into() };
+    let refused = PduVerdict::Refused { code: "SELF_PARENT", reason: "it names itself".into() };
     let mut bench = Bench::new();
     bench.accept(push(2, vec![StrongBody::BadPdu(bad), StrongBody::Pdu(Box::new(pdu("a", "#x")))]));
     bench.back("#x", &[1], Ok(vec![refused])).check(&[
@@ -370,16 +372,16 @@ fn refused_push_pdu_consumes_its_number() {
 fn push_is_told_what_is_parked() {
     let stranger = |id: &str| StrongBody::Pdu(Box::new(pdu(id, "#x")));
     let strong = |seq, bodies| match push(seq, bodies) {
-        Frame::Push(push) => push.strong,
+        InboundBatch::Push(push) => push.strong,
         other => panic!("{other:?}"),
     };
     let first = || strong(2, vec![stranger("a"), StrongBody::Plain]);
-    let longer = || [first(), strong(4, vec![stranger("b"), StrongBody::Unsound("a number")])].concat();
-    let frame = |strong: Vec<Strong>| {
+    let longer = || [first(), strong(4, vec![stranger("b"), StrongBody::NotAnObject("a number")])].concat();
+    let frame = |strong: Vec<StrongUpdate>| {
         let seq = Seq(strong.len() as u64);
-        Frame::Push(InboundPush { from_seq: Some(Seq(1)), seq, strong, weak: 0, verified: "network" })
+        InboundBatch::Push(InboundPush { from_seq: Some(Seq(1)), seq, strong, weak: 0, verified: "network" })
     };
-    let parked = Verdict::Parked { code: "NOT_A_PARTICIPANT" };
+    let parked = PduVerdict::Parked { code: "NOT_A_PARTICIPANT" };
     let mut bench = Bench::new();
     bench.accept(frame(first())).back("#x", &[0], Ok(vec![parked]));
     // No answer came: the same again, to a process that has started since, and with more behind it.
@@ -399,18 +401,18 @@ fn push_is_told_what_is_parked() {
 
 #[test]
 fn adopted_contexts_per_peer_are_bounded() {
-    let strange = |contexts: &[&str]| Strange {
+    let strange = |contexts: &[&str]| UnknownContexts {
         contexts: contexts.iter().map(|id| id.parse().expect("valid")).collect(),
         most: 2,
     };
     let mut bench = Bench::new();
     bench.accept_strange(transaction("1", vec![Ok(pdu("a", "#x")), Ok(pdu("b", "#x"))]), strange(&["#x"]));
-    bench.back("#x", &[0, 1], Ok(vec![OK, Verdict::Held]));
-    assert_eq!(bench.inbound.record().begun, 1);
-    let refused = Verdict::Refused { code: "BAD", reason: String::new() };
+    bench.back("#x", &[0, 1], Ok(vec![OK, PduVerdict::Held]));
+    assert_eq!(bench.inbound.record().contexts_created, 1);
+    let refused = PduVerdict::Refused { code: "BAD", reason: String::new() };
     bench.accept_strange(transaction("2", vec![Ok(pdu("c", "#none"))]), strange(&["#none"]));
     bench.back("#none", &[0], Ok(vec![refused]));
-    assert_eq!(bench.inbound.record().begun, 1, "nothing was begun");
+    assert_eq!(bench.inbound.record().contexts_created, 1, "nothing was begun");
     let three = vec![Ok(pdu("d", "#y")), Ok(pdu("e", "#z")), Ok(pdu("f", "#x"))];
     bench.accept_strange(transaction("3", three), strange(&["#y", "#z"]));
     bench.back("#y", &[0], Ok(vec![OK])).back("#x", &[2], Ok(vec![OK]));
@@ -425,12 +427,12 @@ fn adopted_contexts_per_peer_are_bounded() {
         "#x is back: seen 3; answer 3 accepted,ADOPT_MAX,accepted",
         "accept 4: seen 4; answer 4 ADOPT_MAX",
     ]);
-    assert_eq!(bench.inbound.record().begun, 2);
+    assert_eq!(bench.inbound.record().contexts_created, 2);
 }
 
 #[test]
 fn concurrent_adoption_counts_once() {
-    let strange = || Strange { contexts: vec!["#x".parse().expect("valid")], most: 1 };
+    let strange = || UnknownContexts { contexts: vec!["#x".parse().expect("valid")], most: 1 };
     let mut bench = Bench::new();
     bench.accept_strange(transaction("1", vec![Ok(pdu("a", "#x"))]), strange());
     bench.accept_strange(transaction("2", vec![Ok(pdu("b", "#x"))]), strange());
@@ -445,7 +447,7 @@ fn concurrent_adoption_counts_once() {
         "accept 3: to #x [0]",
         "#x is back: seen 3; answer 3 accepted",
     ]);
-    assert_eq!(bench.inbound.record().begun, 1);
+    assert_eq!(bench.inbound.record().contexts_created, 1);
 }
 
 mod pulls;

@@ -5,14 +5,14 @@
 //! durable; that of a restore is that of the backup, and what comes meanwhile does not move it. A peer that says "not now", or
 //! nothing, is asked again with its backoff, by the next life too, until it answers or `peers.keep` has passed, which is told.
 
-use crate::change::{Change, Urgency};
-use crate::model::{FeedItem, InboundRecord, Lasting, Millis, Pulled, PushFailure};
-use crate::peer::dispatch::Strange;
-use crate::peer::effect::{Effect, Out, Pull};
-use crate::peer::inbound::question::{Question, is_for_now};
-use crate::peer::outbound::Moment;
+use crate::change::{Change, CommitPriority};
+use crate::model::{FeedItem, InboundRecord, Millis, PullResponse, PushFailure, ShortDuration};
+use crate::peer::dispatch::UnknownContexts;
+use crate::peer::effect::{EffectCollector, PeerEffect, Pull};
+use crate::peer::inbound::question::{PullQuestion, is_for_now};
+use crate::peer::outbound::StepInput;
 
-use super::{Frame, Inbound};
+use super::{Inbound, InboundBatch};
 
 /// Answers that say no after which a peer counts as one that cannot tell; and failures of a server of 2014, which never could,
 /// after which our messenger is told.
@@ -23,22 +23,22 @@ const PAGES_MAX: u32 = 100;
 
 /// The pull that follows a restore of our store.
 #[derive(Debug, Clone)]
-pub(super) struct Questions {
+pub(super) struct CatchUpQuestions {
     /// When the step happens.
-    at: Moment,
+    at: StepInput,
     /// What a transaction named and never came. Boxed like the other: most peers have none.
-    missed: Option<Box<Question>>,
+    missed: Option<Box<PullQuestion>>,
     /// What was sent to a disk that is lost ...
-    catch_up: Option<Box<Question>>,
+    catch_up: Option<Box<PullQuestion>>,
     /// ... and the restore that this belongs to.
     restored: u64,
 }
 
-impl Questions {
+impl CatchUpQuestions {
     pub(super) fn new(record: &InboundRecord) -> Self {
-        let question = |after: Option<u64>, since| after.map(|after| Box::new(Question::new(after, since)));
+        let question = |after: Option<u64>, since| after.map(|after| Box::new(PullQuestion::new(after, since)));
         Self {
-            at: Moment { now: Millis(0), roll: 0.5 },
+            at: StepInput { now: Millis(0), jitter_roll: 0.5 },
             missed: question(record.missed, record.missed_since),
             catch_up: question(record.catch_up, record.catch_up_since),
             restored: record.restored,
@@ -47,8 +47,9 @@ impl Questions {
 
     /// Their part of the record.
     pub(super) fn record(&self) -> InboundRecord {
-        let since = |question: &Option<Box<Question>>| question.as_ref().map_or(Millis(0), |question| question.since);
-        let after = |question: &Option<Box<Question>>| question.as_ref().map(|question| question.after);
+        let since =
+            |question: &Option<Box<PullQuestion>>| question.as_ref().map_or(Millis(0), |question| question.since);
+        let after = |question: &Option<Box<PullQuestion>>| question.as_ref().map(|question| question.after);
         InboundRecord {
             missed: after(&self.missed),
             missed_since: since(&self.missed),
@@ -69,90 +70,96 @@ impl Questions {
         self.catch_up.take().is_some() | self.missed.take().is_some()
     }
 
-    const fn of(&mut self, catch_up: bool) -> &mut Option<Box<Question>> {
+    const fn of(&mut self, catch_up: bool) -> &mut Option<Box<PullQuestion>> {
         if catch_up { &mut self.catch_up } else { &mut self.missed }
     }
 
     /// The question that this request is about, unless it begins elsewhere by now.
-    fn asked(&mut self, asked: Pull) -> Option<&mut Question> {
+    fn asked(&mut self, asked: Pull) -> Option<&mut PullQuestion> {
         self.of(asked.catch_up).as_deref_mut().filter(|question| question.after == asked.after)
     }
 }
 
 impl Inbound {
     /// A step begins.
-    pub const fn begin_step(&mut self, at: Moment) {
+    pub const fn begin_step(&mut self, at: StepInput) {
         self.questions.at = at;
     }
 
     /// When the peer is to be asked again, or a question is too old.
     pub fn ask_at(&self) -> Option<Millis> {
         let date =
-            |question: &Question| [question.again(), question.ends(self.limits.keep)].into_iter().flatten().min();
+            |question: &PullQuestion| [question.again(), question.ends(self.limits.keep)].into_iter().flatten().min();
         let questions = [&self.questions.missed, &self.questions.catch_up];
         questions.into_iter().flatten().filter_map(|question| date(question)).min()
     }
 
     /// That time has come.
-    pub fn ask_due(&mut self, now: Millis, out: &mut Out) {
+    pub fn ask_due(&mut self, now: Millis, out: &mut EffectCollector) {
         for catch_up in [false, true] {
             let Some(question) = self.questions.of(catch_up).as_deref_mut() else { continue };
             let (after, is_due) = (question.after, question.again().is_some_and(|again| again <= now));
             if question.ends(self.limits.keep).is_some_and(|ends| ends <= now) {
                 self.end_unanswered(catch_up, out);
             } else if is_due && question.ask(now) {
-                out.effect(Effect::Pull(Pull { after, page: 1, catch_up }));
+                out.effect(PeerEffect::Pull(Pull { after, page: 1, catch_up }));
             }
         }
     }
 
     /// Starts a pull, because an accepted transaction names some that never arrived. A pull that waits to be repeated
     /// is merged into it.
-    pub(super) fn miss(&mut self, after: u64, out: &mut Out) {
+    pub(super) fn miss(&mut self, after: u64, out: &mut EffectCollector) {
         let now = self.questions.at.now;
-        let question = self.questions.missed.get_or_insert_with(|| Box::new(Question::new(after, now)));
+        let question = self.questions.missed.get_or_insert_with(|| Box::new(PullQuestion::new(after, now)));
         let was_asked = question.is_asked();
         question.after = question.after.min(after);
         // Write this in the commit of that transaction, because it will not be accepted a second time.
-        out.moved(Urgency::Now);
+        out.moved(CommitPriority::Now);
         if was_asked {
             // What is under way is about other transactions, as far as is known.
-            out.effect(Effect::Pull(Pull { after, page: 1, catch_up: false }));
+            out.effect(PeerEffect::Pull(Pull { after, page: 1, catch_up: false }));
         } else if question.ask(now) {
-            out.effect(Effect::Pull(Pull { after: question.after, page: 1, catch_up: false }));
+            out.effect(PeerEffect::Pull(Pull { after: question.after, page: 1, catch_up: false }));
         }
     }
 
     /// Starts the pulls that are left, because the peer seems to be reachable now.
-    pub fn catch_up(&mut self, out: &mut Out) {
+    pub fn catch_up(&mut self, out: &mut EffectCollector) {
         let now = self.questions.at.now;
         for catch_up in [false, true] {
             let Some(question) = self.questions.of(catch_up).as_deref_mut() else { continue };
             let since = question.since;
             if question.ask(now) {
-                out.effect(Effect::Pull(Pull { after: question.after, page: 1, catch_up }));
+                out.effect(PeerEffect::Pull(Pull { after: question.after, page: 1, catch_up }));
             }
             if question.since != since {
-                out.moved(Urgency::Rides);
+                out.moved(CommitPriority::Deferred);
             }
         }
     }
 
     /// Handles the response to a pull; its PDUs are processed like a batch.
-    pub fn pulled(&mut self, asked: Pull, answer: Result<Pulled, PushFailure>, strange: Strange, out: &mut Out) {
+    pub fn pulled(
+        &mut self,
+        asked: Pull,
+        answer: Result<PullResponse, PushFailure>,
+        strange: UnknownContexts,
+        out: &mut EffectCollector,
+    ) {
         let pulled = match answer {
             Err(failure) if is_for_now(&failure) => return self.not_now(asked, &failure, out),
-            Err(failure) if asked.catch_up => return self.not_told(asked, &failure, out),
+            Err(failure) if asked.catch_up => return self.on_pull_failed(asked, &failure, out),
             // It has none of them.
             answer => answer.unwrap_or_default(),
         };
         let further = pulled.upto.filter(|upto| pulled.more && *upto > asked.after);
         // Our own request does not lift the limit on new contexts; most of the PDUs belong to known ones.
-        self.take(None, Frame::Pulled(pulled.pdus, asked, further), strange, out);
+        self.take(None, InboundBatch::Pulled(pulled.pdus, asked, further), strange, out);
     }
 
     /// A page has been taken in.
-    pub(super) fn paged(&mut self, asked: Pull, further: Option<u64>, out: &mut Out) {
+    pub(super) fn paged(&mut self, asked: Pull, further: Option<u64>, out: &mut EffectCollector) {
         let (now, pause) = (self.questions.at.now, self.limits.backoff.min);
         let most = if asked.catch_up { PAGES_MAX } else { super::PULL_PAGES_MAX };
         let next = further.filter(|_| asked.page < most);
@@ -168,10 +175,10 @@ impl Inbound {
             }
             // Where nothing else comes, nothing comes that a restore's place could ride on. Of the other, in the worst case a page is
             // asked for once more.
-            out.moved(if asked.catch_up { Urgency::Now } else { Urgency::Rides });
+            out.moved(if asked.catch_up { CommitPriority::Now } else { CommitPriority::Deferred });
         }
         if let Some(after) = next {
-            out.effect(Effect::Pull(Pull { after, page: asked.page + 1, catch_up: asked.catch_up }));
+            out.effect(PeerEffect::Pull(Pull { after, page: asked.page + 1, catch_up: asked.catch_up }));
         }
     }
 
@@ -190,27 +197,28 @@ impl Inbound {
         }
     }
 
-    fn not_now(&mut self, asked: Pull, failure: &PushFailure, out: &mut Out) {
+    fn not_now(&mut self, asked: Pull, failure: &PushFailure, out: &mut EffectCollector) {
         let (at, keep) = (self.questions.at, self.limits.keep);
         let Some(question) = self.questions.asked(asked) else { return };
         if question.failed(at, &self.limits, failure) {
-            out.effect(Effect::Pull(Pull { after: question.after, page: 1, catch_up: asked.catch_up }));
+            out.effect(PeerEffect::Pull(Pull { after: question.after, page: 1, catch_up: asked.catch_up }));
         }
         let is_over = question.ends(keep).is_some_and(|ends| ends <= at.now);
         // Servers of 2014 always answer so, and else it would be told in the end only.
-        let is_old = self.limits.loss_on_error && matches!(failure, PushFailure::Troubled { status: 500, .. });
+        let is_old =
+            self.limits.drops_batch_on_error_status && matches!(failure, PushFailure::Troubled { status: 500, .. });
         question.refusals += u32::from(is_old);
         let is_told = is_old && asked.catch_up && question.refusals == TRIES_MAX;
         if is_over {
             self.end_unanswered(asked.catch_up, out);
         } else if is_told {
-            let text = format!("{}; it is asked on for {} (peers.keep)", self.untold(failure), Lasting(keep));
+            let text = format!("{}; it is asked on for {} (peers.keep)", self.untold(failure), ShortDuration(keep));
             self.tell(text, out);
         }
     }
 
     /// It says no to what it was asked after a restore.
-    fn not_told(&mut self, asked: Pull, failure: &PushFailure, out: &mut Out) {
+    fn on_pull_failed(&mut self, asked: Pull, failure: &PushFailure, out: &mut EffectCollector) {
         let (now, pause) = (self.questions.at.now, self.limits.backoff.min);
         let Some(question) = self.questions.asked(asked) else { return };
         question.refusals += 1;
@@ -219,7 +227,7 @@ impl Inbound {
             self.questions.catch_up = None;
             let text = self.untold(failure);
             self.tell(text, out);
-            out.moved(Urgency::Now);
+            out.moved(CommitPriority::Now);
         }
     }
 
@@ -232,9 +240,9 @@ impl Inbound {
     }
 
     /// It was asked for long enough.
-    fn end_unanswered(&mut self, catch_up: bool, out: &mut Out) {
+    fn end_unanswered(&mut self, catch_up: bool, out: &mut EffectCollector) {
         let Some(question) = self.questions.of(catch_up).take() else { return };
-        let (server, after, keep) = (&self.server, question.after, Lasting(self.limits.keep));
+        let (server, after, keep) = (&self.server, question.after, ShortDuration(self.limits.keep));
         let what =
             if catch_up { "what it sent after our backup" } else { "what it named as sent before and never came" };
         let text = format!(
@@ -242,10 +250,10 @@ impl Inbound {
              more, and what nothing names that it sends from now on is lost here; have it said again where that matters"
         );
         self.tell(text, out);
-        out.moved(Urgency::Now);
+        out.moved(CommitPriority::Now);
     }
 
-    fn tell(&self, text: String, out: &mut Out) {
-        out.change(Change::Fed(FeedItem::Notice { text, server: Some(self.server.clone()) }));
+    fn tell(&self, text: String, out: &mut EffectCollector) {
+        out.change(Change::FeedAppended(FeedItem::Notice { text, server: Some(self.server.clone()) }));
     }
 }

@@ -4,16 +4,16 @@
 //! Digests of earlier updates are dropped, so they are no longer compared.
 
 use super::Inbound;
-use crate::change::{Change, Urgency};
+use crate::change::{Change, CommitPriority};
 use crate::model::{Refusal, Seq};
-use crate::peer::effect::{Effect, Out, Token};
+use crate::peer::effect::{EffectCollector, PeerEffect, ReplyToken};
 
 impl Inbound {
     /// Handles the start of the actor. A number from the configuration is applied once, until the configuration names
     /// another. Pending pulls are dropped if the peer cannot be asked.
-    pub fn started(&mut self, out: &mut Out) {
+    pub fn started(&mut self, out: &mut EffectCollector) {
         if !self.limits.fetches && self.questions.drop_all() {
-            out.moved(Urgency::Rides);
+            out.moved(CommitPriority::Deferred);
         }
         if let Some(number) = self.limits.expect_seq
             && self.expect_applied != Some(number)
@@ -35,40 +35,40 @@ impl Inbound {
     /// numbers precede the command.
     ///
     /// The peer is asked to go on from that number, and skips all before it: one far above needs a confirmation (`yes`).
-    pub fn expect(&mut self, token: Token, number: Seq, yes: bool, out: &mut Out) {
+    pub fn expect(&mut self, token: ReplyToken, number: Seq, yes: bool, out: &mut EffectCollector) {
         if number == Seq(0) || number >= Seq::LIMIT {
-            return out.effect(Effect::Decline(token, Refusal::NumberOutOfRange { number, count: 1 }));
+            return out.effect(PeerEffect::Decline(token, Refusal::NumberOutOfRange { number, count: 1 }));
         }
         let (server, above, max) = (self.server.clone(), number.since(self.expected), self.limits.renumber_max);
         if above > max && !yes {
-            return out.effect(Effect::Decline(token, Refusal::NumberFarAbove { server, number, above, max }));
+            return out.effect(PeerEffect::Decline(token, Refusal::NumberFarAbove { server, number, above, max }));
         }
         self.expecting.push((token, number));
         if self.busy.is_none() {
-            self.expect_at_last(out);
+            self.apply_pending_expectations(out);
         }
     }
 
     /// Applies the numbers that were set while a batch was in progress.
-    pub(super) fn expect_at_last(&mut self, out: &mut Out) {
+    pub(super) fn apply_pending_expectations(&mut self, out: &mut EffectCollector) {
         for (token, number) in std::mem::take(&mut self.expecting) {
             self.set_expected(number, out);
-            out.effect(Effect::Report(token));
+            out.effect(PeerEffect::Report(token));
         }
     }
 
-    fn set_expected(&mut self, number: Seq, out: &mut Out) {
+    fn set_expected(&mut self, number: Seq, out: &mut EffectCollector) {
         let number = number.clamp(Seq(1), Seq(Seq::LIMIT.0 - 1));
         let before = std::mem::replace(&mut self.expected, number);
         self.digests.clear();
         self.told_too_old = false;
         self.holed = None;
-        self.told_conflict = None;
+        self.announced_conflict = None;
         // The sender may be another program now, so whether it states ranges is learned anew.
         self.ranges = false;
         let (from, digests) = (self.server.clone(), vec![]);
-        out.change(Change::Taken { from, first: Seq(1), digests, forget_below: number });
+        out.change(Change::InboundDigestsStored { from, first: Seq(1), digests, forget_below: number });
         self.notice(&format!("is expected to go on from number {number}, as ordered; it was {before}"), out);
-        out.moved(Urgency::Now);
+        out.moved(CommitPriority::Now);
     }
 }

@@ -9,7 +9,7 @@ impl Inbound {
     /// answered with a hole or a conflict, and PDUs on which a context's actor crashed.
     pub fn is_free(&self) -> bool {
         let is_done = self.busy.is_none() && self.waiting.is_empty() && self.expecting.is_empty();
-        let in_question = [self.holed, self.told_conflict].contains(&Some(self.expected));
+        let in_question = [self.holed, self.announced_conflict].contains(&Some(self.expected));
         is_done && !in_question && self.suspects.is_empty()
     }
 }

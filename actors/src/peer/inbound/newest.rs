@@ -6,15 +6,15 @@ use std::collections::VecDeque;
 /// many peers.
 #[expect(clippy::box_collection, reason = "empty it is a pointer, and not four words")]
 #[derive(Debug, Clone)]
-pub(super) struct Newest<T>(Option<Box<VecDeque<T>>>);
+pub(super) struct RecentSet<T>(Option<Box<VecDeque<T>>>);
 
-impl<T> Default for Newest<T> {
+impl<T> Default for RecentSet<T> {
     fn default() -> Self {
         Self(None)
     }
 }
 
-impl<T: PartialEq> Newest<T> {
+impl<T: PartialEq> RecentSet<T> {
     /// Adds an item; above `max` the oldest is dropped.
     pub(super) fn push(&mut self, item: T, max: usize) {
         let items = self.0.get_or_insert_default();

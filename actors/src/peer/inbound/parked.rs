@@ -4,7 +4,9 @@
 use std::collections::VecDeque;
 
 use super::Inbound;
-use crate::model::{Ack, InboundPush, ParkedCode, ParkedWhat, Pdu, PduRef, Receipt, Seq, StrongBody, Taken, Verdict};
+use crate::model::{
+    Ack, BatchOutcome, InboundPush, ParkedCode, ParkedWhat, Pdu, PduRef, PduVerdict, Receipt, Seq, StrongBody,
+};
 use crate::peer::place::DIGESTS_MAX;
 
 /// Numbers remembered in memory: as many as there may be digests that tell a repeat.
@@ -51,21 +53,21 @@ impl ParkedNumbers {
 /// actor does, which knows no other way to refuse an update.
 pub(super) fn parked_as(
     body: &StrongBody,
-    (verdict, parked): (Option<&Verdict>, Option<ParkedCode>),
+    (verdict, parked): (Option<&PduVerdict>, Option<ParkedCode>),
 ) -> Option<&'static str> {
     match (body, verdict, parked) {
         (StrongBody::Plain, ..) => None,
-        (StrongBody::Unsound(_), ..) => Some(ParkedCode::NotAnObject.as_str()),
+        (StrongBody::NotAnObject(_), ..) => Some(ParkedCode::NotAnObject.as_str()),
         (StrongBody::BadPdu(_), ..) => Some(ParkedCode::BadPdu.as_str()),
         (StrongBody::Pdu(_), _, Some(code)) => Some(code.as_str()),
-        (StrongBody::Pdu(_), Some(Verdict::Parked { code }), None) => Some(code),
+        (StrongBody::Pdu(_), Some(PduVerdict::Parked { code }), None) => Some(code),
         // It is not kept.
         (
             StrongBody::Pdu(_),
-            Some(Verdict::Refused { code: Verdict::SENDER_NOT_A_PARTICIPANT | Verdict::NOT_FOR_US, .. }),
+            Some(PduVerdict::Refused { code: PduVerdict::SENDER_NOT_A_PARTICIPANT | PduVerdict::NOT_FOR_US, .. }),
             None,
         ) => None,
-        (StrongBody::Pdu(_), Some(Verdict::Refused { .. }), None) => Some(ParkedCode::BadPdu.as_str()),
+        (StrongBody::Pdu(_), Some(PduVerdict::Refused { .. }), None) => Some(ParkedCode::BadPdu.as_str()),
         (StrongBody::Pdu(_), ..) => None,
     }
 }
@@ -87,9 +89,9 @@ pub(super) fn words(code: ParkedCode) -> String {
 
 impl Inbound {
     /// The push is taken, or was before: what of it is in quarantine. `pushes`: its number is its own.
-    pub(super) fn receipt(&self, push: &InboundPush, pushes: bool) -> Taken {
+    pub(super) fn receipt(&self, push: &InboundPush, pushes: bool) -> BatchOutcome {
         let count = if pushes { 1 } else { push.strong.len() as u64 };
         let first = Seq((push.seq.0 + 1).saturating_sub(count));
-        Taken::Push(Receipt { ack: Ack::Ok(push.seq), parked: self.parked.within(first, push.seq) })
+        BatchOutcome::Push(Receipt { ack: Ack::Ok(push.seq), parked: self.parked.within(first, push.seq) })
     }
 }

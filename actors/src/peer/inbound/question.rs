@@ -5,11 +5,11 @@ use std::time::Duration;
 use crate::backoff;
 use crate::limits::PeerLimits;
 use crate::model::{Millis, PushFailure};
-use crate::peer::outbound::Moment;
+use crate::peer::outbound::StepInput;
 
 /// What is asked, and how it stands.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Question {
+pub(super) struct PullQuestion {
     /// After which of the peer's transactions.
     pub(super) after: u64,
     /// When it was asked first; 0: never, or by a version that did not note it.
@@ -18,11 +18,11 @@ pub(super) struct Question {
     pub(super) refusals: u32,
     /// Failures in a row that say "not now".
     failures: u32,
-    state: State,
+    state: QuestionState,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum State {
+enum QuestionState {
     /// It may be asked.
     Ready,
     /// A request is under way.
@@ -40,30 +40,30 @@ enum State {
     },
 }
 
-impl Question {
+impl PullQuestion {
     /// A question that may be asked.
     pub(super) const fn new(after: u64, since: Millis) -> Self {
-        Self { after, since, refusals: 0, failures: 0, state: State::Ready }
+        Self { after, since, refusals: 0, failures: 0, state: QuestionState::Ready }
     }
 
     /// A request for it is under way.
     pub(super) const fn is_asked(&self) -> bool {
-        matches!(self.state, State::Asked { .. })
+        matches!(self.state, QuestionState::Asked { .. })
     }
 
     /// The peer is heard of, or the time has come. Whether it is to be asked now, which the caller does.
     pub(super) fn ask(&mut self, now: Millis) -> bool {
         let forwarded = match &mut self.state {
-            State::Ready => None,
-            State::Later { again, .. } if *again <= now => None,
-            State::Later { again, by_contact: true } => Some(*again),
-            State::Later { by_contact: false, .. } => return false,
-            State::Asked { heard, .. } => {
+            QuestionState::Ready => None,
+            QuestionState::Later { again, .. } if *again <= now => None,
+            QuestionState::Later { again, by_contact: true } => Some(*again),
+            QuestionState::Later { by_contact: false, .. } => return false,
+            QuestionState::Asked { heard, .. } => {
                 *heard = true;
                 return false;
             }
         };
-        self.state = State::Asked { heard: false, forwarded };
+        self.state = QuestionState::Asked { heard: false, forwarded };
         if self.since == Millis(0) {
             self.since = now;
         }
@@ -72,29 +72,29 @@ impl Question {
 
     /// It was not asked after all.
     pub(super) const fn put_off(&mut self) {
-        self.state = State::Ready;
+        self.state = QuestionState::Ready;
     }
 
     /// It is asked again after this time.
     pub(super) fn wait(&mut self, now: Millis, time: Duration) {
-        self.state = State::Later { again: now.after(time), by_contact: false };
+        self.state = QuestionState::Later { again: now.after(time), by_contact: false };
     }
 
     /// A page was answered; the next one begins after this transaction.
     pub(super) const fn goes_on(&mut self, after: u64) {
         (self.after, self.failures, self.refusals) = (after, 0, 0);
-        self.state = State::Asked { heard: false, forwarded: None };
+        self.state = QuestionState::Asked { heard: false, forwarded: None };
     }
 
     /// The peer says "not now", or nothing. Whether it is asked once more at once, as it was heard of meanwhile.
-    pub(super) fn failed(&mut self, at: Moment, limits: &PeerLimits, failure: &PushFailure) -> bool {
-        let State::Asked { heard, forwarded } = self.state else { return false };
+    pub(super) fn failed(&mut self, at: StepInput, limits: &PeerLimits, failure: &PushFailure) -> bool {
+        let QuestionState::Asked { heard, forwarded } = self.state else { return false };
         let is_distance = is_distance(failure);
         // The counter moves once a period: a request that contact brought forward is not one more.
         self.failures += u32::from(forwarded.is_none());
-        let date = at.now.after(backoff::delay(&limits.backoff, self.failures.max(1), at.roll));
+        let date = at.now.after(backoff::delay(&limits.backoff, self.failures.max(1), at.jitter_roll));
         if heard && is_distance && forwarded.is_none() {
-            self.state = State::Asked { heard: false, forwarded: Some(date) };
+            self.state = QuestionState::Asked { heard: false, forwarded: Some(date) };
             return true;
         }
         let least = match failure {
@@ -102,15 +102,15 @@ impl Question {
             _ => date,
         };
         let again = forwarded.unwrap_or(date).max(least);
-        self.state = State::Later { again, by_contact: is_distance && forwarded.is_none() };
+        self.state = QuestionState::Later { again, by_contact: is_distance && forwarded.is_none() };
         false
     }
 
     /// When it is to be asked again, where a clock decides that.
     pub(super) const fn again(&self) -> Option<Millis> {
         match self.state {
-            State::Later { again, .. } => Some(again),
-            State::Ready | State::Asked { .. } => None,
+            QuestionState::Later { again, .. } => Some(again),
+            QuestionState::Ready | QuestionState::Asked { .. } => None,
         }
     }
 

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use super::{Busy, Inbound};
+use super::{BatchInProgress, Inbound};
 use crate::change::Change;
-use crate::model::{ContextId, PduRef, Verdict};
-use crate::peer::dispatch::Undone;
-use crate::peer::effect::{Effect, Out};
+use crate::model::{ContextId, PduRef, PduVerdict};
+use crate::peer::dispatch::DispatchError;
+use crate::peer::effect::{EffectCollector, PeerEffect};
 
 /// Slow conversations that are remembered. A further one is waited for once more.
 const SLOW_MAX: usize = 1024;
@@ -23,10 +23,10 @@ impl SlowContexts {
     }
 
     /// What came of giving PDUs to it.
-    pub(super) fn note(&mut self, context: &ContextId, outcome: &Result<Vec<Verdict>, Undone>) {
+    pub(super) fn note(&mut self, context: &ContextId, outcome: &Result<Vec<PduVerdict>, DispatchError>) {
         match outcome {
             Ok(_) => drop(self.0.remove(context)),
-            Err(Undone::Slow(_)) => {
+            Err(DispatchError::Slow(_)) => {
                 self.0.insert(context.clone());
                 if self.0.len() > SLOW_MAX {
                     self.0.pop_first();
@@ -38,14 +38,14 @@ impl SlowContexts {
 }
 
 impl Inbound {
-    pub(super) fn stage(&self, busy: &Busy, out: &mut Out) {
+    pub(super) fn stage(&self, busy: &BatchInProgress, out: &mut EffectCollector) {
         let mut staged: BTreeMap<&ContextId, Vec<(PduRef, Bytes)>> = BTreeMap::new();
         for pdu in busy.dispatch.staged().iter().filter_map(|&place| busy.frame.pdu(place)) {
             staged.entry(&pdu.context).or_default().push((pdu.reference.clone(), pdu.bytes.clone()));
         }
         for (context, pdus) in staged {
             let (context, from, verified) = (context.clone(), self.server.clone(), busy.frame.verified());
-            out.effect(Effect::TellStaged(context.clone()));
+            out.effect(PeerEffect::TellStaged(context.clone()));
             out.change(Change::Staged { context, from, verified, pdus });
         }
     }

@@ -12,10 +12,10 @@ fn push(seq: u64, texts: &[&str]) -> InboundPush {
     let strong = |text: &&str| {
         let mut digest = [0; 16];
         digest[..text.len()].copy_from_slice(text.as_bytes());
-        Strong {
+        StrongUpdate {
             bytes: Bytes::from(text.to_string()),
             digest: Digest(digest),
-            body: if text.starts_with('{') { StrongBody::Plain } else { StrongBody::Unsound("not an object") },
+            body: if text.starts_with('{') { StrongBody::Plain } else { StrongBody::NotAnObject("not an object") },
         }
     };
     let from_seq = Some(Seq(seq + 1 - texts.len() as u64));
@@ -24,18 +24,18 @@ fn push(seq: u64, texts: &[&str]) -> InboundPush {
 
 /// The answer, and what went to the feed or to quarantine.
 fn take(inbound: &mut Inbound, push: InboundPush) -> (Result<Ack, Refusal>, Vec<String>) {
-    let mut out = Out::default();
-    inbound.accept(Token(1), Frame::Push(push), Strange::default(), &mut out);
-    let Some(Effect::Answer(_, answer)) = out.effects.pop() else { panic!("each push is answered") };
+    let mut out = EffectCollector::default();
+    inbound.accept(ReplyToken(1), InboundBatch::Push(push), UnknownContexts::default(), &mut out);
+    let Some(PeerEffect::Answer(_, answer)) = out.effects.pop() else { panic!("each push is answered") };
     let told = out.changes.iter().filter_map(|change| match change {
-        Change::Fed(FeedItem::Update { n, seq, bytes, .. }) => Some(format!("#{n} {seq} {}", text(bytes))),
+        Change::FeedAppended(FeedItem::Update { n, seq, bytes, .. }) => Some(format!("#{n} {seq} {}", text(bytes))),
         Change::Quarantined { parked, .. } => Some(format!("parked {:?} {}", parked.what, text(&parked.bytes))),
-        Change::Fed(other) => Some(format!("{other:?}")),
+        Change::FeedAppended(other) => Some(format!("{other:?}")),
         _ => None,
     });
     let answer = answer.map(|taken| match taken {
-        Taken::Push(receipt) => receipt.ack,
-        Taken::Transaction(_) => panic!("a push is answered as one"),
+        BatchOutcome::Push(receipt) => receipt.ack,
+        BatchOutcome::Transaction(_) => panic!("a push is answered as one"),
     });
     (answer, told.collect())
 }
@@ -138,7 +138,7 @@ fn learned_push_numbering_survives_restart() {
     };
     let (answer, told) = take(&mut inbound, unranged(1, &["{a}", "{b}"]));
     assert_eq!((answer, told), (Ok(Ack::Ok(Seq(1))), vec!["#1 1 {a}".to_owned(), "#2 1 {b}".to_owned()]));
-    assert!(inbound.record().pushes);
+    assert!(inbound.record().numbers_pushes);
     assert_eq!(take(&mut inbound, unranged(1, &["{a}", "{b}"])), (Ok(Ack::Ok(Seq(1))), vec![]), "a repeat");
     assert_eq!(take(&mut inbound, unranged(2, &[])), (Ok(Ack::Ok(Seq(2))), vec![]));
     let (record, digests) = (inbound.record(), inbound.digests.clone().into());
@@ -149,7 +149,7 @@ fn learned_push_numbering_survives_restart() {
     // Two under numbers 4 and 5: this one counts updates after all.
     let (answer, told) = take(&mut again, unranged(5, &["{d}", "{e}"]));
     assert_eq!((answer, told), (Ok(Ack::Ok(Seq(5))), vec!["#4 4 {d}".to_owned(), "#5 5 {e}".to_owned()]));
-    assert!(!again.record().pushes);
+    assert!(!again.record().numbers_pushes);
 }
 
 #[test]
@@ -159,6 +159,6 @@ fn repeated_empty_push_is_accepted() {
     let hole = Ok(Ack::Hole { expected: Seq(1), conflict: false });
     assert_eq!(take(&mut inbound, InboundPush { seq: Seq(1), ..weak(0) }), (hole, vec![]));
     assert_eq!(take(&mut inbound, InboundPush { seq: Seq(1), ..weak(0) }), (Ok(Ack::Ok(Seq(1))), vec![]));
-    let record = InboundRecord { expected: Seq(2), taken: 0, pushes: true, ..InboundRecord::default() };
+    let record = InboundRecord { expected: Seq(2), taken: 0, numbers_pushes: true, ..InboundRecord::default() };
     assert_eq!(inbound.record(), record);
 }

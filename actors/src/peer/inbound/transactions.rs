@@ -1,12 +1,12 @@
 //! Inbound transactions: each is accepted once, by its id; those that `prev_ids` name and that never arrived are
 //! pulled.
 
-use crate::change::{Change, Urgency};
-use crate::model::{InboundTransaction, Refusal, SeenTransaction, Taken, Verdict};
-use crate::peer::dispatch::Strange;
-use crate::peer::effect::{Out, Token};
+use crate::change::{Change, CommitPriority};
+use crate::model::{BatchOutcome, InboundTransaction, PduVerdict, Refusal, SeenTransaction};
+use crate::peer::dispatch::UnknownContexts;
+use crate::peer::effect::{EffectCollector, ReplyToken};
 
-use super::{Busy, Frame, Fresh, Inbound};
+use super::{BatchInProgress, Inbound, InboundBatch, NewItems};
 
 /// Number of transactions that are remembered, so that a repeat gets the same response and has no effect.
 const SEEN_MAX: usize = 64;
@@ -14,31 +14,36 @@ const SEEN_MAX: usize = 64;
 impl Inbound {
     pub(super) fn take_transaction(
         &mut self,
-        token: Option<Token>,
+        token: Option<ReplyToken>,
         transaction: InboundTransaction,
-        strange: Strange,
-        out: &mut Out,
-    ) -> Option<Result<Taken, Refusal>> {
+        strange: UnknownContexts,
+        out: &mut EffectCollector,
+    ) -> Option<Result<BatchOutcome, Refusal>> {
         let count = transaction.pdus.len();
         if count > self.limits.intake_items as usize {
             return Some(Err(Refusal::PushTooLong { count, max: self.limits.intake_items }));
         }
         let same = |seen: &&SeenTransaction| seen.id == transaction.id && seen.digest == transaction.digest;
         if let Some(seen) = self.seen.iter().find(same) {
-            return Some(Ok(Taken::Transaction(seen.verdicts.clone())));
+            return Some(Ok(BatchOutcome::Transaction(seen.verdicts.clone())));
         }
-        let fresh = Fresh { places: (0..count).collect(), pushes: false, strange };
-        self.begin(token, Frame::Transaction(transaction), fresh, out)
+        let fresh = NewItems { places: (0..count).collect(), pushes: false, strange };
+        self.dispatch_batch(token, InboundBatch::Transaction(transaction), fresh, out)
     }
 
     /// Records a transaction with the verdicts of its PDUs.
-    pub(super) fn close(&mut self, transaction: &InboundTransaction, busy: &Busy, out: &mut Out) -> Vec<Verdict> {
+    pub(super) fn close(
+        &mut self,
+        transaction: &InboundTransaction,
+        busy: &BatchInProgress,
+        out: &mut EffectCollector,
+    ) -> Vec<PduVerdict> {
         self.park(&transaction.pdus, busy, out);
         let mut verdicts = vec![];
         for (place, pdu) in transaction.pdus.iter().enumerate() {
             let (verdict, _) = busy.dispatch.verdict(place);
             verdicts.push(match (pdu, verdict) {
-                (Err(bad), _) => Verdict::Refused { code: bad.code, reason: bad.reason.clone() },
+                (Err(bad), _) => PduVerdict::Refused { code: bad.code, reason: bad.reason.clone() },
                 (Ok(_), Some(verdict)) => verdict.clone(),
                 (Ok(_), None) => unreachable!("a batch that is done has a verdict for each PDU"),
             });
@@ -54,7 +59,7 @@ impl Inbound {
         if self.questions.are_after_a_restore() {
             // Persist `catch_up.after` in the same commit: derived from `seen` after a restart it would already lie
             // past this transaction.
-            out.moved(Urgency::Now);
+            out.moved(CommitPriority::Now);
         }
         verdicts
     }

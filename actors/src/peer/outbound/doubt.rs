@@ -10,18 +10,18 @@
 //! The next item could serve as the probe, under the following number. But a late copy of it would be accepted in the
 //! place of a third item; a push without updates is harmless however often it arrives.
 
-use crate::limits::Speech;
+use crate::limits::DialectKind;
 use crate::model::{Index, SubmissionId};
 
 /// The unconfirmed items of one outbox.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Doubt {
+pub(super) struct UnconfirmedItems {
     /// Highest index that was sent without a response.
     upto: Index,
     /// Highest index of removed items that were unconfirmed; their numbers are kept until the peer has answered.
     taken_out: Index,
     /// Open confirmation probe. Boxed, like the next field, because most peers never need one.
-    question: Option<Box<Question>>,
+    question: Option<Box<ConfirmationProbe>>,
     /// Refused item that the peer lacks by its own answer, with the reason; it is dead-lettered once its row is in
     /// memory again.
     lacking: Option<Box<(Index, String)>>,
@@ -29,17 +29,17 @@ pub(super) struct Doubt {
 
 /// A confirmation probe: it asks whether the peer has the items up to `last`.
 #[derive(Debug, Clone)]
-struct Question {
+struct ConfirmationProbe {
     last: Index,
     /// Submission and reason of the last item, if it was refused although it may have been accepted before.
     refused: Option<(SubmissionId, String)>,
 }
 
-impl Doubt {
+impl UnconfirmedItems {
     /// Returns the state after a start. The store does not record which items the previous process sent without a
     /// response, so all unacknowledged items may have been accepted, including those that were removed since.
-    pub(super) fn at_start(speech: Speech, tail: Index) -> Self {
-        let upto = if speech == Speech::Updates { tail } else { Index(0) };
+    pub(super) fn at_start(speech: DialectKind, tail: Index) -> Self {
+        let upto = if speech == DialectKind::Updates { tail } else { Index(0) };
         Self { upto, taken_out: upto, ..Self::default() }
     }
 
@@ -75,12 +75,12 @@ impl Doubt {
 
     /// Opens a probe for removed items up to this one.
     pub(super) fn ask_about_gone(&mut self, last: Index) {
-        self.question.get_or_insert_with(|| Box::new(Question { last, refused: None }));
+        self.question.get_or_insert_with(|| Box::new(ConfirmationProbe { last, refused: None }));
     }
 
     /// Opens a probe for a refused item.
     pub(super) fn ask_about_refused(&mut self, index: Index, message: SubmissionId, reason: String) {
-        self.question = Some(Box::new(Question { last: index, refused: Some((message, reason)) }));
+        self.question = Some(Box::new(ConfirmationProbe { last: index, refused: Some((message, reason)) }));
     }
 
     /// Returns the last item of the open probe.
@@ -89,7 +89,7 @@ impl Doubt {
     }
 
     /// Cancels the open probe.
-    pub(super) fn put_off(&mut self) {
+    pub(super) fn cancel_probe(&mut self) {
         self.question = None;
     }
 
@@ -126,7 +126,7 @@ impl Doubt {
     }
 
     /// Forgets all unconfirmed items, because the numbering starts anew.
-    pub(super) fn settle(&mut self) {
+    pub(super) fn reset(&mut self) {
         *self = Self::default();
     }
 
@@ -136,7 +136,7 @@ impl Doubt {
     }
 }
 
-impl Question {
+impl ConfirmationProbe {
     fn lacking(self) -> Option<Box<(Index, String)>> {
         let (_, reason) = self.refused?;
         Some(Box::new((self.last, reason)))

@@ -3,47 +3,47 @@
 //! Each becomes a dead letter and is reported, and its number goes to the next item. Only a refusal of the item itself,
 //! its age or an operator removes it; an unreachable or failing peer never does.
 
-use super::{Moment, Outbound, State};
-use crate::change::{Change, Urgency};
-use crate::model::{Fate, FeedItem, Index, Label, Millis, OutboxRow, SubmissionId};
-use crate::peer::effect::{Effect, Out};
+use super::{Outbound, OutboundState, StepInput};
+use crate::change::{Change, CommitPriority};
+use crate::model::{BatchId, DeadLetterReason, FeedItem, Index, Millis, OutboxRow, SubmissionId};
+use crate::peer::effect::{EffectCollector, PeerEffect};
 
 /// Delay before a failed read is repeated, in milliseconds.
 const SWEEP_AGAIN_MS: u64 = 60_000;
 
 impl Outbound {
     /// Closes over missing rows at the cursor. If the peer may have accepted them, a confirmation probe is sent first.
-    pub(super) fn mend(&mut self, out: &mut Out) {
-        if self.doubt.keeps(self.outbox.cursor()) {
+    pub(super) fn close_gap_at_cursor(&mut self, out: &mut EffectCollector) {
+        if self.unconfirmed.keeps(self.outbox.cursor()) {
             if let Some(last) = self.outbox.gone() {
-                self.doubt.ask_about_gone(last);
+                self.unconfirmed.ask_about_gone(last);
             }
             return;
         }
         let acked = self.outbox.acked();
         if self.outbox.mend() {
             self.renumbered = true;
-            out.moved(Urgency::Now);
+            out.moved(CommitPriority::Now);
         } else if self.outbox.acked() > acked {
-            out.moved(Urgency::Rides);
+            out.moved(CommitPriority::Deferred);
         }
     }
 
     /// Returns the time at which the oldest item expires, while sending is paused.
     pub(super) fn expiry(&self) -> Option<Millis> {
-        let oldest = self.oldest.filter(|_| self.rests() && self.outbox.backlog() > 0);
+        let oldest = self.oldest.filter(|_| self.is_paused() && self.outbox.backlog() > 0);
         oldest.map(|queued| queued.after(self.limits.keep))
     }
 
     /// Sets the timer to the next attempt or the next expiry, whichever comes first.
-    pub(super) fn arm(&mut self, out: &mut Out) {
+    pub(super) fn arm(&mut self, out: &mut EffectCollector) {
         self.armed = self.next_attempt().into_iter().chain(self.expiry()).min();
-        out.effect(self.armed.map_or(Effect::Disarm, Effect::Arm));
+        out.effect(self.armed.map_or(PeerEffect::Disarm, PeerEffect::Arm));
     }
 
     /// Sets the timer. If the age of the oldest item is unknown, it is read first, unless a scheduled attempt will read
     /// it anyway.
-    pub(super) fn watch(&mut self, out: &mut Out) {
+    pub(super) fn arm_or_sweep(&mut self, out: &mut EffectCollector) {
         match self.oldest {
             None if self.outbox.backlog() > 0 && self.next_attempt().is_none() => self.sweep(out),
             _ => self.arm(out),
@@ -51,16 +51,22 @@ impl Outbound {
     }
 
     /// Reads the oldest items, to find those that have expired.
-    pub(super) fn sweep(&mut self, out: &mut Out) {
+    pub(super) fn sweep(&mut self, out: &mut EffectCollector) {
         let from = self.outbox.acked().next();
         self.sweeping = Some(from);
         // An attempt that is due meanwhile is not lost, because the timer is set again when the page arrives.
-        out.effect(Effect::Load(from));
+        out.effect(PeerEffect::Load(from));
     }
 
     /// Expires the oldest items of a page. The page is dropped afterwards, because a paused peer holds no rows in
     /// memory.
-    pub(super) fn swept(&mut self, at: Moment, from: Index, rows: Result<Vec<OutboxRow>, String>, out: &mut Out) {
+    pub(super) fn on_expiry_page(
+        &mut self,
+        at: StepInput,
+        from: Index,
+        rows: Result<Vec<OutboxRow>, String>,
+        out: &mut EffectCollector,
+    ) {
         if self.sweeping.take() != Some(from) {
             return;
         }
@@ -81,61 +87,73 @@ impl Outbound {
     }
 
     /// Expires the oldest items in memory instead of sending them.
-    pub(super) fn expire_loaded(&mut self, at: Moment, out: &mut Out) {
+    pub(super) fn expire_loaded(&mut self, at: StepInput, out: &mut EffectCollector) {
         let next = self.outbox.unacknowledged(Index(u64::MAX));
         let over: Vec<OutboxRow> = next.take_while(|row| self.is_over(at, row)).cloned().collect();
         if !over.is_empty() {
             self.expire(&over, out);
             self.labels.reserve(at.now);
-            self.mend(out);
+            self.close_gap_at_cursor(out);
         }
     }
 
-    fn is_over(&self, at: Moment, row: &OutboxRow) -> bool {
+    fn is_over(&self, at: StepInput, row: &OutboxRow) -> bool {
         row.queued.after(self.limits.keep) <= at.now
     }
 
     /// Dead-letters these items, which are the oldest unacknowledged ones, at most a page of them.
-    fn expire(&mut self, rows: &[OutboxRow], out: &mut Out) {
+    fn expire(&mut self, rows: &[OutboxRow], out: &mut EffectCollector) {
         let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return };
         let reason = format!("not taken within {} s (keep)", self.limits.keep.as_secs());
-        self.left(first.index, last.index, Fate::Expired, &reason, out);
+        self.dead_letter(first.index, last.index, DeadLetterReason::Expired, &reason, out);
         let mut told: Option<&SubmissionId> = None;
         for row in rows {
             if told.replace(&row.submission) != Some(&row.submission) {
-                self.tell(row.submission.clone(), Fate::Expired.state(), Some(reason.clone()), out);
+                self.emit_delivery_event(
+                    row.submission.clone(),
+                    DeadLetterReason::Expired.state(),
+                    Some(reason.clone()),
+                    out,
+                );
             }
         }
         self.outbox.leave(last.index);
         self.renumbered = true;
-        out.moved(Urgency::Now);
+        out.moved(CommitPriority::Now);
     }
 
     /// Dead-letters items at an operator's command, wherever they are in the queue. A request that carries any of them
     /// is aborted. Whether the peer accepted it is then unknown, so the peer is asked before the numbers are reused.
-    pub fn drop_items(&mut self, at: Moment, message: SubmissionId, first: Index, last: Index, out: &mut Out) {
+    pub fn drop_items(
+        &mut self,
+        at: StepInput,
+        message: SubmissionId,
+        first: Index,
+        last: Index,
+        out: &mut EffectCollector,
+    ) {
         let (first, last) = (first.max(self.outbox.acked().next()), last.min(self.outbox.tail()));
         if first > last {
             return;
         }
         let stops = match self.state {
-            State::Loading => true,
-            State::Sending { span: Some(span), .. } => span.first <= last && first <= span.last,
+            OutboundState::Loading => true,
+            OutboundState::Sending { span: Some(span), .. } => span.first <= last && first <= span.last,
             _ => false,
         };
         if stops {
-            out.effect(Effect::Abort);
-            self.labels.abandon();
+            out.effect(PeerEffect::Abort);
+            self.labels.discard_open_transaction();
         }
-        if let State::Sending { label: Label::Numbers { .. }, span: Some(span), .. } = self.state
+        if let OutboundState::Sending { label: BatchId::SeqRange { .. }, span: Some(span), .. } = self.state
             && stops
         {
-            self.doubt.unanswered(span.last);
+            self.unconfirmed.unanswered(span.last);
         }
-        let in_doubt = self.doubt.take_out(first, last);
+        let in_doubt = self.unconfirmed.take_out(first, last);
         let reason = "taken out by an operator";
-        self.left(first, last, Fate::Dropped, reason, out);
-        self.tell(message, Fate::Dropped.state(), Some(reason.to_owned()), out);
+        self.dead_letter(first, last, DeadLetterReason::Dropped, reason, out);
+        self.emit_delivery_event(message, DeadLetterReason::Dropped.state(), Some(reason.to_owned()), out);
         if first == self.outbox.acked().next() && !in_doubt {
             self.outbox.leave(last);
         } else {
@@ -144,22 +162,35 @@ impl Outbound {
         // Record the highest index, because the rows that show it may be among these.
         self.newest = self.outbox.tail();
         self.renumbered = true;
-        out.moved(Urgency::Now);
+        out.moved(CommitPriority::Now);
         if stops {
             self.proceed(at, out);
         }
     }
 
     /// Records that these items become dead letters.
-    pub(super) fn left(&self, first: Index, last: Index, fate: Fate, reason: &str, out: &mut Out) {
+    pub(super) fn dead_letter(
+        &self,
+        first: Index,
+        last: Index,
+        fate: DeadLetterReason,
+        reason: &str,
+        out: &mut EffectCollector,
+    ) {
         let (server, reason, keep) = (self.server.clone(), reason.to_owned(), self.limits.quarantine_items);
-        out.change(Change::OutboxLeft { server, first, last, fate, reason, keep });
+        out.change(Change::OutboxDeadLettered { server, first, last, fate, reason, keep });
     }
 
     /// Emits a delivery event about a submission.
-    pub(super) fn tell(&self, message: SubmissionId, state: &'static str, reason: Option<String>, out: &mut Out) {
+    pub(super) fn emit_delivery_event(
+        &self,
+        message: SubmissionId,
+        state: &'static str,
+        reason: Option<String>,
+        out: &mut EffectCollector,
+    ) {
         let server = self.server.clone();
-        out.change(Change::Fed(FeedItem::Delivery { message, server, state, reason }));
+        out.change(Change::FeedAppended(FeedItem::Delivery { message, server, state, reason }));
     }
 }
 

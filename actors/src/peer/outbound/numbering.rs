@@ -8,22 +8,22 @@
 //! either the peer is suspended `ahead_of_us`, until an operator sets the number here ([`Order::Renumber`](crate::model::Order))
 //! or at the peer.
 
-use super::{Moment, Outbound, State};
-use crate::change::{Change, Urgency};
-use crate::limits::Speech;
-use crate::model::{Cause, FeedItem, Index, Label, Refusal, Seq};
-use crate::peer::effect::{Effect, Out};
+use super::{Outbound, OutboundState, StepInput};
+use crate::change::{Change, CommitPriority};
+use crate::limits::DialectKind;
+use crate::model::{BatchId, FeedItem, Index, Refusal, Seq, SuspendReason};
+use crate::peer::effect::{EffectCollector, PeerEffect};
 use crate::peer::outbox::HoleAt;
 
 /// Counts the holes between two advances of the acknowledged index.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Holes {
+pub(super) struct RepeatedHoles {
     count: u32,
     /// The acknowledged index at the last of them.
     acked: Index,
 }
 
-impl Holes {
+impl RepeatedHoles {
     /// One more, while everything up to `acked` is acknowledged. How many there are since that index moved, this one included.
     fn note(&mut self, acked: Index) -> u32 {
         if acked > self.acked {
@@ -42,15 +42,15 @@ impl Holes {
 
 impl Outbound {
     /// The peer asks for this number next; `conflict`: it holds other updates under ours.
-    pub(super) fn on_hole(&mut self, at: Moment, expected: Seq, conflict: bool, out: &mut Out) {
-        if self.doubt.question().is_some_and(|last| expected > self.outbox.number(last)) {
+    pub(super) fn on_hole(&mut self, at: StepInput, expected: Seq, conflict: bool, out: &mut EffectCollector) {
+        if self.unconfirmed.question().is_some_and(|last| expected > self.outbox.number(last)) {
             return self.delivered(at, None, None, &[], out);
         }
         if expected == Seq(0) {
             return self.fail(at, "the peer asks for number 0, and numbers begin at 1".to_owned(), out);
         }
         // A hole that answers our own question is no confusion.
-        let holes = match self.doubt.question() {
+        let holes = match self.unconfirmed.question() {
             Some(_) => 1,
             None => self.holes.note(self.outbox.acked()),
         };
@@ -72,35 +72,37 @@ impl Outbound {
     }
 
     /// Send next what the peer asks for, under the number it asks for. `Err`: its number is not followed.
-    fn follow(&mut self, expected: Seq, conflict: bool, out: &mut Out) -> Result<(), String> {
+    fn follow(&mut self, expected: Seq, conflict: bool, out: &mut EffectCollector) -> Result<(), String> {
         let unacked = self.outbox.acked().next();
         if conflict {
             self.check_number(unacked, expected)?;
-            self.doubt.settle();
+            self.unconfirmed.reset();
             self.renumber(unacked, expected, "it holds other updates under our numbers", out);
             return Ok(());
         }
         match self.outbox.locate(expected) {
             HoleAt::Kept(index) => {
-                // What was asked about is told of already, and closed over.
-                let is_news = self.doubt.question().is_none_or(|last| index < self.outbox.cursor() || last < index);
-                self.doubt.expects(index);
-                self.sought = is_news.then_some(expected);
+                // Indexes from the cursor to `last` were removed on purpose and already reported; a rewind into them is
+                // not a gap.
+                let is_news =
+                    self.unconfirmed.question().is_none_or(|last| index < self.outbox.cursor() || last < index);
+                self.unconfirmed.expects(index);
+                self.rewind_target = is_news.then_some(expected);
                 self.outbox.rewind(index);
             }
             HoleAt::Below(oldest) => {
                 self.check_number(oldest, expected)?;
-                self.doubt.expects(oldest);
+                self.unconfirmed.expects(oldest);
                 self.give_less(expected, oldest, out);
             }
             HoleAt::Between(next) => {
                 self.check_number(next, expected)?;
-                self.doubt.expects(next);
+                self.unconfirmed.expects(next);
                 self.renumber(next, expected, "it asks for a number that we left out", out);
             }
             HoleAt::Above => {
                 self.check_number(unacked, expected)?;
-                self.doubt.settle();
+                self.unconfirmed.reset();
                 self.renumber(unacked, expected, "it holds more than we ever numbered", out);
             }
         }
@@ -128,8 +130,8 @@ impl Outbound {
     }
 
     /// A request that would carry a number beyond the limit is not sent: the other side would refuse each of its items for good.
-    pub(super) fn refuses_label(&mut self, at: Moment, label: Label, out: &mut Out) -> bool {
-        let Label::Numbers { last, .. } = label else { return false };
+    pub(super) fn refuses_label(&mut self, at: StepInput, label: BatchId, out: &mut EffectCollector) -> bool {
+        let BatchId::SeqRange { last, .. } = label else { return false };
         if last < Seq::LIMIT {
             return false;
         }
@@ -142,22 +144,23 @@ impl Outbound {
         true
     }
 
-    fn stop_ahead_of_us(&mut self, at: Moment, reason: String, out: &mut Out) {
+    fn stop_ahead_of_us(&mut self, at: StepInput, reason: String, out: &mut EffectCollector) {
         self.attempts.failed(reason);
-        self.rest(at, State::suspended(Cause::AheadOfUs, None), Urgency::Now, out);
+        self.pause(at, OutboundState::suspended(SuspendReason::AheadOfUs, None), CommitPriority::Now, out);
     }
 
-    /// The peer asks for numbers we no longer have: go on with the oldest item we do have, under the number it asks for.
-    pub(super) fn give_less(&mut self, expected: Seq, oldest: Index, out: &mut Out) {
+    /// Handles a request for numbers that are no longer kept: continues with the oldest kept item, under the requested
+    /// number.
+    pub(super) fn give_less(&mut self, expected: Seq, oldest: Index, out: &mut EffectCollector) {
         let number = self.outbox.number(oldest);
         if expected < number {
             let (from, server, last) = (self.us.clone(), self.server.clone(), Seq(number.0 - 1));
-            out.change(Change::Fed(FeedItem::UpdateGap { from, server, first: expected, last }));
+            out.change(Change::FeedAppended(FeedItem::UpdateGap { from, server, first: expected, last }));
         }
         self.renumber(oldest, expected, "it asks for updates that are no longer kept", out);
     }
 
-    fn renumber(&mut self, first: Index, number: Seq, why: &str, out: &mut Out) {
+    fn renumber(&mut self, first: Index, number: Seq, why: &str, out: &mut EffectCollector) {
         let ours = (self.outbox.number(first), self.outbox.tail_number());
         self.number_anew(first, number, out);
         let what = match ours {
@@ -169,15 +172,21 @@ impl Outbound {
         out.numbering_notice(&self.server, text);
     }
 
-    fn number_anew(&mut self, first: Index, number: Seq, out: &mut Out) {
+    fn number_anew(&mut self, first: Index, number: Seq, out: &mut EffectCollector) {
         self.outbox.renumber(first, number);
         self.renumbered = true;
-        out.moved(Urgency::Now);
+        out.moved(CommitPriority::Now);
     }
 
     /// An operator sets the number of our first item that the peer has not acknowledged. What is in flight is given up: it
     /// carries the old number.
-    pub fn set_number(&mut self, at: Moment, number: Seq, yes: bool, out: &mut Out) -> Result<(), Refusal> {
+    pub fn set_number(
+        &mut self,
+        at: StepInput,
+        number: Seq,
+        yes: bool,
+        out: &mut EffectCollector,
+    ) -> Result<(), Refusal> {
         let first = self.outbox.acked().next();
         let count = self.outbox.backlog();
         if number == Seq(0) || self.is_beyond_limit(first, number) {
@@ -189,23 +198,23 @@ impl Outbound {
         }
         let before = self.outbox.number(first);
         let goes_on = match self.state {
-            State::Loading | State::Sending { .. } => {
-                out.effect(Effect::Abort);
+            OutboundState::Loading | OutboundState::Sending { .. } => {
+                out.effect(PeerEffect::Abort);
                 true
             }
-            State::Suspended { cause: Cause::AheadOfUs, .. } => {
-                out.effect(Effect::Disarm);
+            OutboundState::Suspended { cause: SuspendReason::AheadOfUs, .. } => {
+                out.effect(PeerEffect::Disarm);
                 true
             }
             _ => false,
         };
-        self.doubt.settle();
+        self.unconfirmed.reset();
         self.holes.forget();
         self.number_anew(first, number, out);
         let text = format!("{}: what we number {before} and on is numbered from {number} on, as ordered", self.server);
-        out.change(Change::Fed(FeedItem::Notice { text, server: Some(self.server.clone()) }));
+        out.change(Change::FeedAppended(FeedItem::Notice { text, server: Some(self.server.clone()) }));
         if goes_on {
-            self.go_on(at, out);
+            self.resume_sending(at, out);
         }
         Ok(())
     }
@@ -213,6 +222,6 @@ impl Outbound {
     /// The number of our first item that the peer has not acknowledged, or of the next one to be queued. `None`: it is written to
     /// in transactions, which number nothing.
     pub fn next_number(&self) -> Option<Seq> {
-        (self.limits.speech == Speech::Updates).then(|| self.outbox.number(self.outbox.acked().next()))
+        (self.limits.speech == DialectKind::Updates).then(|| self.outbox.number(self.outbox.acked().next()))
     }
 }

@@ -2,23 +2,24 @@
 
 use std::time::Duration;
 
-use super::{Moment, Outbound, PARKED_IN_A_ROW_MAX, State, TRIM_EVERY};
+use super::{Outbound, OutboundState, PARKED_IN_A_ROW_MAX, StepInput, TRIM_EVERY};
 use crate::backoff;
 use crate::change::Change;
-use crate::change::Urgency;
-use crate::limits::Speech;
+use crate::change::CommitPriority;
+use crate::limits::DialectKind;
 use crate::model::{
-    Ack, Answered, Cause, Fate, FeedItem, Index, Label, Millis, Objection, PeerState, PushFailure, SubmissionId,
+    Ack, BatchId, DeadLetterReason, FeedItem, Index, ItemObjection, Millis, PeerState, PushFailure, PushResponse,
+    SubmissionId, SuspendReason,
 };
-use crate::peer::effect::Out;
+use crate::peer::effect::EffectCollector;
 use crate::peer::outbound::leave::millis;
-use crate::peer::outbox::Span;
+use crate::peer::outbox::IndexSpan;
 
 /// Whether it is certain that the peer took nothing of what it was sent, not even what is ephemeral.
-const fn has_taken_nothing(outcome: &Result<Answered, PushFailure>) -> bool {
+const fn has_taken_nothing(outcome: &Result<PushResponse, PushFailure>) -> bool {
     matches!(
         outcome,
-        Ok(Answered { ack: Ack::Wait(_), .. })
+        Ok(PushResponse { ack: Ack::Wait(_), .. })
             | Err(PushFailure::Unreachable(_) | PushFailure::Troubled { status: 429, .. })
     )
 }
@@ -31,8 +32,23 @@ const GROWTH_STEPS: u32 = 20;
 
 impl Outbound {
     /// Handles the outcome of an attempt.
-    pub fn replied(&mut self, at: Moment, attempt: u64, outcome: Result<Answered, PushFailure>, out: &mut Out) {
-        let State::Sending { attempt: current, label, span, bare, forwarded } = self.state else { return };
+    pub fn replied(
+        &mut self,
+        at: StepInput,
+        attempt: u64,
+        outcome: Result<PushResponse, PushFailure>,
+        out: &mut EffectCollector,
+    ) {
+        let OutboundState::Sending {
+            attempt: current,
+            label,
+            span,
+            without_ephemeral: bare,
+            original_retry_at: forwarded,
+        } = self.state
+        else {
+            return;
+        };
         if attempt != current {
             return;
         }
@@ -42,32 +58,34 @@ impl Outbound {
             self.ring.put_back(riding, self.ring_limits());
         }
         if let Some(span) = span {
-            if matches!(&outcome, Ok(Answered { ack: Ack::TakenBlindly, .. })) && !self.attempts.are_blind() {
-                self.warn_of_blindness(out);
+            if matches!(&outcome, Ok(PushResponse { ack: Ack::AcceptedUnparsedBody, .. }))
+                && !self.attempts.has_unparsed_ack()
+            {
+                self.warn_unparsed_ack(out);
             }
             let ended = self.attempts.ended(&self.server, at.now, (label, span), &outcome);
             ended.into_iter().for_each(|change| out.note(change));
         }
         match outcome {
-            Ok(Answered { ack, window, refused, reason }) => {
-                if self.labels.showed(window) {
-                    out.moved(Urgency::Rides);
+            Ok(PushResponse { ack, window, refused, reason }) => {
+                if self.labels.learn_window(window) {
+                    out.moved(CommitPriority::Deferred);
                 }
                 match (ack, label) {
-                    (Ack::Ok(seq), Label::Numbers { last, .. }) if seq == last => {
+                    (Ack::Ok(seq), BatchId::SeqRange { last, .. }) if seq == last => {
                         self.delivered(at, span, None, &refused, out);
                     }
-                    (Ack::Taken | Ack::TakenBlindly, Label::Transaction { id, .. }) => {
-                        self.labels.taken();
+                    (Ack::Taken | Ack::AcceptedUnparsedBody, BatchId::Transaction { id, .. }) => {
+                        self.labels.on_transaction_acked();
                         self.delivered(at, span, Some(id), &refused, out);
                     }
-                    (Ack::Hole { expected, conflict }, Label::Numbers { .. }) => {
+                    (Ack::Hole { expected, conflict }, BatchId::SeqRange { .. }) => {
                         self.on_hole(at, expected, conflict, out);
                     }
                     (Ack::Wait(time), _) => {
                         self.attempts.asked(reason.as_deref());
-                        let until = at.now.after(self.patience(time));
-                        self.rest(at, State::Waiting { until }, Urgency::Now, out);
+                        let until = at.now.after(self.clamp_wait(time));
+                        self.pause(at, OutboundState::Waiting { until }, CommitPriority::Now, out);
                     }
                     (ack, label) => self.fail(at, format!("{ack} is no answer to {label}"), out),
                 }
@@ -78,56 +96,57 @@ impl Outbound {
 
     /// Emits a notice: in this dialect any 200 counts as accepted, so a wrong server at the address would swallow all
     /// items silently.
-    fn warn_of_blindness(&self, out: &mut Out) {
+    fn warn_unparsed_ack(&self, out: &mut EffectCollector) {
         let server = &self.server;
         let text = format!(
             "{server} answers what it is sent with status 200 and something that is no JSON; in its dialect this counts as taken. See \
              that peers.server.\"{server}\".addresses lead to its gateway, and have said again what was lost"
         );
-        out.change(Change::Fed(FeedItem::Notice { text, server: Some(server.clone()) }));
+        out.change(Change::FeedAppended(FeedItem::Notice { text, server: Some(server.clone()) }));
     }
 
     /// Clears the record of trouble, because the peer has processed what it was sent.
-    fn heard(&mut self, at: Moment, out: &mut Out) {
+    fn clear_trouble(&mut self, at: StepInput, out: &mut EffectCollector) {
         self.forwarded = None;
         self.probing = false;
         if std::mem::take(&mut self.failures) > 0 {
             self.since = at.now;
         }
-        if self.told.take().is_some() {
+        if self.announced_suspension.take().is_some() {
             let state = PeerState::Sending.as_str();
-            out.change(Change::Fed(FeedItem::Peer { server: self.server.clone(), state, reason: None }));
+            out.change(Change::FeedAppended(FeedItem::Peer { server: self.server.clone(), state, reason: None }));
         }
     }
 
     /// Handles the acknowledgement of a whole batch; `transaction` is its id, if it was a transaction.
     pub(super) fn delivered(
         &mut self,
-        at: Moment,
-        span: Option<Span>,
+        at: StepInput,
+        span: Option<IndexSpan>,
         transaction: Option<u64>,
-        refused: &[Objection],
-        out: &mut Out,
+        refused: &[ItemObjection],
+        out: &mut EffectCollector,
     ) {
         self.parked_in_a_row = 0;
         self.attempts.succeeded(at.now);
-        self.heard(at, out);
+        self.clear_trouble(at, out);
         self.confirmed(at, out);
         if let Some(span) = span {
-            self.doubt.taken(span.last);
+            self.unconfirmed.taken(span.last);
             // Grow by one step, and only if the cap limited this batch: a size that the peer could not take is not
             // tried again and again.
-            if span.count() >= u64::from(self.cap) {
-                self.cap = (self.cap + (self.limits.batch_items / GROWTH_STEPS).max(1)).min(self.limits.batch_items);
+            if span.count() >= u64::from(self.batch_cap) {
+                self.batch_cap =
+                    (self.batch_cap + (self.limits.batch_items / GROWTH_STEPS).max(1)).min(self.limits.batch_items);
             }
-            self.say_what_was_taken(at, span, refused, out);
+            self.emit_delivery_events(at, span, refused, out);
             if let Some(id) = transaction {
                 let server = self.server.clone();
                 out.change(Change::TransactionSent { server, id, first: span.first, last: span.last });
             }
             self.acked_since_trim += self.outbox.ack(span.last);
             self.labels.reserve(at.now);
-            out.moved(Urgency::Rides);
+            out.moved(CommitPriority::Deferred);
         }
         if span.is_some() && self.acked_since_trim >= TRIM_EVERY {
             let rows_max = u32::try_from(2 * self.acked_since_trim).unwrap_or(u32::MAX);
@@ -145,8 +164,8 @@ impl Outbound {
     }
 
     /// Handles the answer to a confirmation probe that the peer has something under the item's number.
-    fn confirmed(&mut self, at: Moment, out: &mut Out) {
-        let Some((last, refused)) = self.doubt.confirmed() else { return };
+    fn confirmed(&mut self, at: StepInput, out: &mut EffectCollector) {
+        let Some((last, refused)) = self.unconfirmed.confirmed() else { return };
         let first = self.outbox.acked().next();
         let ended = self.attempts.confirmed(&self.server, at.now, first, last);
         ended.into_iter().for_each(|change| out.note(change));
@@ -154,50 +173,56 @@ impl Outbound {
             // The item does not become a dead letter: it keeps its number, or an item behind it would be sent under a
             // number that the peer knows already.
             let reason = format!("{reason}; it may have been taken before, when no answer came");
-            self.tell(message, Fate::Refused.state(), Some(reason), out);
+            self.emit_delivery_event(message, DeadLetterReason::Refused.state(), Some(reason), out);
         }
         self.acked_since_trim += self.outbox.ack(last);
-        out.moved(Urgency::Rides);
+        out.moved(CommitPriority::Deferred);
     }
 
     /// A message that was in trouble, or waited long, is told of; one of which the peer refuses or parks an item is too. All else is
     /// read by who asks.
-    fn say_what_was_taken(&self, at: Moment, span: Span, refused: &[Objection], out: &mut Out) {
+    fn emit_delivery_events(
+        &self,
+        at: StepInput,
+        span: IndexSpan,
+        refused: &[ItemObjection],
+        out: &mut EffectCollector,
+    ) {
         let mut told: Option<&SubmissionId> = None;
         for row in self.outbox.unacknowledged(span.last) {
-            let is_about = |objection: &&Objection| span.first.0 + objection.place as u64 == row.index.0;
-            if let Some(Objection { fate, reason, .. }) = refused.iter().find(is_about) {
+            let is_about = |objection: &&ItemObjection| span.first.0 + objection.place as u64 == row.index.0;
+            if let Some(ItemObjection { fate, reason, .. }) = refused.iter().find(is_about) {
                 let reason = match fate {
-                    Fate::ParkedByPeer => format!("{reason}: it lies in the quarantine of {}", self.server),
+                    DeadLetterReason::ParkedByPeer => format!("{reason}: it lies in the quarantine of {}", self.server),
                     _ => reason.clone(),
                 };
-                self.left(row.index, row.index, *fate, &reason, out);
-                self.tell(row.submission.clone(), fate.state(), Some(reason), out);
+                self.dead_letter(row.index, row.index, *fate, &reason, out);
+                self.emit_delivery_event(row.submission.clone(), fate.state(), Some(reason), out);
             } else if (row.again || row.queued.until(at.now) > self.limits.notify_after)
                 && told.replace(&row.submission) != Some(&row.submission)
             {
-                self.tell(row.submission.clone(), "acknowledged", None, out);
+                self.emit_delivery_event(row.submission.clone(), "acknowledged", None, out);
             }
         }
     }
 
     fn on_failure(
         &mut self,
-        at: Moment,
-        label: Label,
-        span: Option<Span>,
+        at: StepInput,
+        label: BatchId,
+        span: Option<IndexSpan>,
         bare: bool,
         failure: &PushFailure,
-        out: &mut Out,
+        out: &mut EffectCollector,
     ) {
         let count = span.map_or(1, |span| u32::try_from(span.count()).unwrap_or(u32::MAX));
         let half = (count / 2).max(1);
         let is_answer = matches!(failure, PushFailure::Refused { .. } | PushFailure::Troubled { status: 429, .. });
-        if let (Label::Numbers { .. }, Some(span), false) = (label, span, is_answer) {
-            self.doubt.unanswered(span.last);
+        if let (BatchId::SeqRange { .. }, Some(span), false) = (label, span, is_answer) {
+            self.unconfirmed.unanswered(span.last);
         }
         if matches!(failure, PushFailure::TimedOut) {
-            self.cap = self.cap.min(half);
+            self.batch_cap = self.batch_cap.min(half);
         }
         match (failure, label) {
             (PushFailure::Refused { status: 400 | 413 | 422, .. }, _) => {
@@ -206,16 +231,16 @@ impl Outbound {
             (PushFailure::Refused { .. }, _) => self.refused(at, out),
             (PushFailure::Troubled { retry_after, status: 429, reason }, _) => {
                 self.attempts.asked(Some(reason));
-                let until = at.now.after(self.patience(retry_after.unwrap_or(WAIT_UNSAID)));
-                self.rest(at, State::Waiting { until }, Urgency::Now, out);
+                let until = at.now.after(self.clamp_wait(retry_after.unwrap_or(WAIT_UNSAID)));
+                self.pause(at, OutboundState::Waiting { until }, CommitPriority::Now, out);
             }
-            (PushFailure::Troubled { .. }, Label::Transaction { id, .. })
-                if self.limits.loss_on_error && self.search.blames(id) =>
+            (PushFailure::Troubled { .. }, BatchId::Transaction { id, .. })
+                if self.limits.drops_batch_on_error_status && self.search.counts_as_content_error(id) =>
             {
                 self.on_refused_content(at, span, bare, failure, out);
             }
             (PushFailure::Troubled { retry_after: Some(time), .. }, _) => {
-                let not_before = at.now.after(self.patience(*time));
+                let not_before = at.now.after(self.clamp_wait(*time));
                 self.fail_until(at, failure.to_string(), Some(not_before), out);
             }
             _ => self.fail(at, failure.to_string(), out),
@@ -224,25 +249,32 @@ impl Outbound {
 
     /// Handles a request that was refused for its content: sends smaller ones, until a single item is found to be
     /// refused.
-    fn on_refused_content(&mut self, at: Moment, span: Option<Span>, bare: bool, failure: &PushFailure, out: &mut Out) {
+    fn on_refused_content(
+        &mut self,
+        at: StepInput,
+        span: Option<IndexSpan>,
+        bare: bool,
+        failure: &PushFailure,
+        out: &mut EffectCollector,
+    ) {
         if self.parked_in_a_row >= PARKED_IN_A_ROW_MAX {
             // A peer that refuses everything refuses us and not the items; most likely a proxy in between does.
             return self.refused(at, out);
         }
-        self.labels.abandon();
+        self.labels.discard_open_transaction();
         self.bare = true;
-        if self.doubt.give_up() {
+        if self.unconfirmed.give_up() {
             // The peer refuses the confirmation probe.
             return self.proceed(at, out);
         }
         let too_large = matches!(failure, PushFailure::Refused { status: 413, .. });
         match span {
-            Some(span) if span.count() == 1 && bare => return self.part_with(at, span, failure.to_string(), out),
+            Some(span) if span.count() == 1 && bare => return self.reject_item(at, span, failure.to_string(), out),
             Some(span) if span.count() > 1 => {
                 if too_large {
-                    self.cap = self.cap.min(u32::try_from(span.count() / 2).unwrap_or(u32::MAX).max(1));
+                    self.batch_cap = self.batch_cap.min(u32::try_from(span.count() / 2).unwrap_or(u32::MAX).max(1));
                 }
-                match too_large || self.limits.speech == Speech::Transactions {
+                match too_large || self.limits.speech == DialectKind::Transactions {
                     true => self.search.halve(span),
                     false => self.search.one_by_one(span),
                 }
@@ -256,19 +288,19 @@ impl Outbound {
     }
 
     /// Handles a refusal that concerns us and not an item: suspends the peer, which is then probed slowly.
-    fn refused(&mut self, at: Moment, out: &mut Out) {
+    fn refused(&mut self, at: StepInput, out: &mut EffectCollector) {
         let probe_at = Some(at.now.after(self.limits.probe_every));
         self.failures += 1;
-        self.rest(at, State::suspended(Cause::Refused, probe_at), Urgency::Now, out);
+        self.pause(at, OutboundState::suspended(SuspendReason::Refused, probe_at), CommitPriority::Now, out);
     }
 
     /// Handles the refusal of a single item: dead-letters it, or sends a confirmation probe first if the peer may have
     /// accepted it before.
-    fn part_with(&mut self, at: Moment, span: Span, reason: String, out: &mut Out) {
-        if self.doubt.concerns(span.first)
+    fn reject_item(&mut self, at: StepInput, span: IndexSpan, reason: String, out: &mut EffectCollector) {
+        if self.unconfirmed.concerns(span.first)
             && let Some(row) = self.outbox.unacknowledged(span.first).last()
         {
-            self.doubt.ask_about_refused(span.first, row.submission.clone(), reason);
+            self.unconfirmed.ask_about_refused(span.first, row.submission.clone(), reason);
             return self.proceed(at, out);
         }
         self.park(at, span.first, reason, out);
@@ -276,30 +308,30 @@ impl Outbound {
 
     /// Dead-letters a refused item: its number goes to the next item, and an event tells the messenger. Nothing is sent
     /// under that number before the commit; a crash before it leads to the same refusal again.
-    pub(super) fn park(&mut self, at: Moment, index: Index, reason: String, out: &mut Out) {
+    pub(super) fn park(&mut self, at: StepInput, index: Index, reason: String, out: &mut EffectCollector) {
         let Some(row) = self.outbox.skip(index) else { return self.fail(at, reason, out) };
         self.parked_in_a_row += 1;
-        self.left(index, index, Fate::Parked, &reason, out);
-        self.tell(row.submission, Fate::Parked.state(), Some(reason), out);
-        self.heard(at, out);
+        self.dead_letter(index, index, DeadLetterReason::Parked, &reason, out);
+        self.emit_delivery_event(row.submission, DeadLetterReason::Parked.state(), Some(reason), out);
+        self.clear_trouble(at, out);
         self.labels.reserve(at.now);
         self.renumbered = true;
-        out.moved(Urgency::Now);
+        out.moved(CommitPriority::Now);
         self.proceed(at, out);
     }
 
     /// Clamps a wait that the peer asks for: at least one second, at most the operator's limit.
-    fn patience(&self, asked: Duration) -> Duration {
+    fn clamp_wait(&self, asked: Duration) -> Duration {
         asked.clamp(Duration::from_secs(1), self.limits.wait_max.max(Duration::from_secs(1)))
     }
 
     /// Handles a failure that says nothing about the items (no connection, trouble, an invalid response): they are kept
     /// and sent again later.
-    pub(super) fn fail(&mut self, at: Moment, reason: String, out: &mut Out) {
+    pub(super) fn fail(&mut self, at: StepInput, reason: String, out: &mut EffectCollector) {
         self.fail_until(at, reason, None, out);
     }
 
-    fn fail_until(&mut self, at: Moment, reason: String, not_before: Option<Millis>, out: &mut Out) {
+    fn fail_until(&mut self, at: StepInput, reason: String, not_before: Option<Millis>, out: &mut EffectCollector) {
         self.attempts.failed(reason);
         // Failures are counted once per period: an attempt that contact brought forward is not counted.
         let forwarded = self.forwarded.take();
@@ -307,12 +339,17 @@ impl Outbound {
         let contacted = forwarded.is_some();
         let state = if self.failures >= self.limits.failures_to_suspend {
             let probe_at = forwarded.unwrap_or(at.now.after(self.limits.probe_every)).max(not_before.unwrap_or(at.now));
-            State::Suspended { cause: Cause::Unreachable, probe_at: Some(probe_at), contacted, beneath: None }
+            OutboundState::Suspended {
+                cause: SuspendReason::Unreachable,
+                probe_at: Some(probe_at),
+                contacted,
+                underlying: None,
+            }
         } else {
-            let delay = at.now.after(backoff::delay(&self.limits.backoff, self.failures.max(1), at.roll));
+            let delay = at.now.after(backoff::delay(&self.limits.backoff, self.failures.max(1), at.jitter_roll));
             let until = delay.max(forwarded.unwrap_or(delay)).max(not_before.unwrap_or(delay));
-            State::BackingOff { until, contacted }
+            OutboundState::BackingOff { until, contacted }
         };
-        self.rest(at, state, Urgency::Rides, out);
+        self.pause(at, state, CommitPriority::Deferred, out);
     }
 }

@@ -4,11 +4,11 @@
 //! off are sent next, before anything newer, so the order of items never changes.
 
 use crate::model::Index;
-use crate::peer::outbox::Span;
+use crate::peer::outbox::IndexSpan;
 
 /// The progress of a bisection.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Search {
+pub(super) struct Bisection {
     /// Last indexes of the parts that are still to be sent, the next one last. Halving keeps the list short.
     ends: Vec<Index>,
     /// Index up to which items are sent one by one.
@@ -20,7 +20,7 @@ pub(super) struct Search {
 /// Number of server errors in a row for one transaction after which its content counts as the cause.
 const TROUBLES: u32 = 3;
 
-impl Search {
+impl Bisection {
     /// Returns the maximum number of items to send from `cursor` on, and the index to stop at.
     pub(super) fn portion(&mut self, cursor: Index, items: u32) -> (u32, Option<Index>) {
         while self.ends.last().is_some_and(|end| *end < cursor) {
@@ -30,7 +30,7 @@ impl Search {
     }
 
     /// Splits a refused batch in halves.
-    pub(super) fn halve(&mut self, span: Span) {
+    pub(super) fn halve(&mut self, span: IndexSpan) {
         if self.ends.last() != Some(&span.last) {
             self.ends.push(span.last);
         }
@@ -38,12 +38,12 @@ impl Search {
     }
 
     /// Splits a refused batch into single items.
-    pub(super) fn one_by_one(&mut self, span: Span) {
+    pub(super) fn one_by_one(&mut self, span: IndexSpan) {
         self.single = span.last;
     }
 
     /// Counts a server error for this transaction; returns whether its content counts as the cause now.
-    pub(super) fn blames(&mut self, request: u64) -> bool {
+    pub(super) fn counts_as_content_error(&mut self, request: u64) -> bool {
         let times = match self.trouble {
             Some((same, times)) if same == request => times + 1,
             _ => 1,

@@ -5,18 +5,21 @@ use bytes::Bytes;
 use std::time::Duration;
 
 use super::*;
-use crate::limits::Speech;
-use crate::model::PeerLoad;
-use crate::model::{Ack, Answered, Edu, Fate, Item, Objection, Order, PeerRecord, PushFailure, Segment, Seq};
-use crate::peer::dispatch::Strange;
-use crate::peer::effect::Token;
-use crate::peer::inbound::Frame;
-use crate::peer::machine::{Event, Machine};
+use crate::limits::DialectKind;
+use crate::model::PeerSnapshot;
+use crate::model::{
+    Ack, DeadLetterReason, Edu, Item, ItemObjection, NumberSegment, PeerCommand, PeerRecord, PushFailure, PushResponse,
+    Seq,
+};
+use crate::peer::dispatch::UnknownContexts;
+use crate::peer::effect::ReplyToken;
+use crate::peer::inbound::InboundBatch;
+use crate::peer::machine::{PeerEvent, PeerMachine};
 
 /// A machine under a hand-driven clock.
 #[derive(Clone)]
 struct Bench {
-    machine: Machine,
+    machine: PeerMachine,
     now: Millis,
     attempt: u64,
     tail: u64,
@@ -39,13 +42,13 @@ impl Bench {
         change(&mut limits, &mut record);
         let tail = Index(record.outbound.acked.0 + items);
         let (digests, seen, last_error) = (vec![], vec![], None);
-        let load = PeerLoad { record: Some(record), tail, queued_bytes: 0, digests, seen, last_error };
-        let machine = Machine::new("us".parse().expect("valid"), server, &Arc::new(limits), load);
+        let load = PeerSnapshot { record: Some(record), tail, queued_bytes: 0, digests, seen, last_error };
+        let machine = PeerMachine::new("us".parse().expect("valid"), server, &Arc::new(limits), load);
         Self { machine, now: Millis(0), attempt: 0, tail: tail.0, trace: vec![], notices: vec![] }
     }
 
-    fn step(&mut self, event: Event) -> &mut Self {
-        let effects = self.machine.step(Moment { now: self.now, roll: 0.5 }, event);
+    fn step(&mut self, event: PeerEvent) -> &mut Self {
+        let effects = self.machine.step(StepInput { now: self.now, jitter_roll: 0.5 }, event);
         let printed: Vec<String> =
             effects.iter().map(|effect| self.print(effect)).filter(|text| !text.is_empty()).collect();
         self.trace.push(format!(
@@ -57,11 +60,11 @@ impl Bench {
         self
     }
 
-    fn print(&mut self, effect: &Effect) -> String {
+    fn print(&mut self, effect: &PeerEffect) -> String {
         match effect {
-            Effect::Commit(changes, urgency) => {
+            PeerEffect::Commit(changes, urgency) => {
                 self.notices.extend(changes.iter().filter_map(|change| match change {
-                    Change::Fed(FeedItem::Notice { text, .. }) => Some(text.clone()),
+                    Change::FeedAppended(FeedItem::Notice { text, .. }) => Some(text.clone()),
                     _ => None,
                 }));
                 // What only the trace of a message shows is printed by the tests of attempts.
@@ -69,47 +72,47 @@ impl Bench {
                     |change: &&Change| matches!(change, Change::AttemptFailed { .. } | Change::Delivered { .. });
                 let names: Vec<String> = changes.iter().filter(|change| !is_traced(change)).map(name).collect();
                 match (names.is_empty(), urgency) {
-                    (true, Urgency::Now) => panic!("nobody waits for what only the trace shows"),
-                    (true, Urgency::Rides) => String::new(),
-                    (false, Urgency::Now) => format!("commit {}", names.join("+")),
-                    (false, Urgency::Rides) => format!("note {}", names.join("+")),
+                    (true, CommitPriority::Now) => panic!("nobody waits for what only the trace shows"),
+                    (true, CommitPriority::Deferred) => String::new(),
+                    (false, CommitPriority::Now) => format!("commit {}", names.join("+")),
+                    (false, CommitPriority::Deferred) => format!("note {}", names.join("+")),
                 }
             }
-            Effect::Answer(..) => "answer".to_owned(),
-            Effect::Report(_) => "report".to_owned(),
-            Effect::Decline(_, why) => format!("decline: {why}"),
-            Effect::Restart(_) => "restart".to_owned(),
-            Effect::Abort => "abort".to_owned(),
-            Effect::Push { attempt, frame, settled } => {
+            PeerEffect::Answer(..) => "answer".to_owned(),
+            PeerEffect::Report(_) => "report".to_owned(),
+            PeerEffect::Decline(_, why) => format!("decline: {why}"),
+            PeerEffect::Restart(_) => "restart".to_owned(),
+            PeerEffect::Abort => "abort".to_owned(),
+            PeerEffect::Push { attempt, frame, settled } => {
                 self.attempt = *attempt;
                 let label = match frame.label {
-                    Label::Numbers { first, last } => {
+                    BatchId::SeqRange { first, last } => {
                         format!("{}..={last}", first.map_or("?".to_owned(), |first| first.to_string()))
                     }
-                    Label::Transaction { id, prev, .. } => {
+                    BatchId::Transaction { id, prev, .. } => {
                         format!("#{id} after {}", prev.map_or("none".to_owned(), |prev| prev.to_string()))
                     }
                 };
                 let weak = if frame.weak.is_empty() { String::new() } else { format!("+{} weak", frame.weak.len()) };
                 format!("push {label} ({}{weak}){}", frame.items.len(), if *settled { " settled" } else { "" })
             }
-            Effect::Get { cause, .. } => format!("get for {cause}"),
-            Effect::Ask { of, .. } => format!("ask {of}"),
-            Effect::NotAsked { of, .. } => format!("{of} is not asked"),
-            Effect::Dispatch { .. } => "dispatch".to_owned(),
-            Effect::TellStaged(context) => format!("tell {context}"),
-            Effect::Pull(pull) => format!("pull after {}", pull.after),
-            Effect::Load(from) => format!("load {from}"),
-            Effect::Arm(at) => format!("arm {}s", at.0 / 1000),
-            Effect::Disarm => "disarm".to_owned(),
-            Effect::AskAt(_) => "ask later".to_owned(),
+            PeerEffect::FetchFromPeer { cause, .. } => format!("get for {cause}"),
+            PeerEffect::DelegateFetch { of, .. } => format!("ask {of}"),
+            PeerEffect::FetchDeclined { of, .. } => format!("{of} is not asked"),
+            PeerEffect::Dispatch { .. } => "dispatch".to_owned(),
+            PeerEffect::TellStaged(context) => format!("tell {context}"),
+            PeerEffect::Pull(pull) => format!("pull after {}", pull.after),
+            PeerEffect::Load(from) => format!("load {from}"),
+            PeerEffect::Arm(at) => format!("arm {}s", at.0 / 1000),
+            PeerEffect::Disarm => "disarm".to_owned(),
+            PeerEffect::AskAt(_) => "ask later".to_owned(),
         }
     }
 
     fn queue(&mut self, count: u64) -> &mut Self {
         let rows = self.rows(self.tail + 1, self.tail + count);
         self.tail += count;
-        self.step(Event::Woken { tail: Index(self.tail), queued_bytes: 2 * self.tail, rows })
+        self.step(PeerEvent::Woken { tail: Index(self.tail), queued_bytes: 2 * self.tail, rows })
     }
 
     fn rows(&self, from: u64, to: u64) -> Vec<OutboxRow> {
@@ -127,13 +130,13 @@ impl Bench {
 
     fn load(&mut self, from: u64, to: u64) -> &mut Self {
         let rows = Ok(self.rows(from, to));
-        self.step(Event::Loaded { from: Index(from), rows })
+        self.step(PeerEvent::Loaded { from: Index(from), rows })
     }
 
     fn reply(&mut self, ack: Ack) -> &mut Self {
-        self.step(Event::Replied {
+        self.step(PeerEvent::Replied {
             attempt: self.attempt,
-            outcome: Ok(Answered { ack, window: Some(100), refused: vec![], reason: None }),
+            outcome: Ok(PushResponse { ack, window: Some(100), refused: vec![], reason: None }),
         })
     }
 
@@ -146,7 +149,7 @@ impl Bench {
     }
 
     fn fail(&mut self, failure: PushFailure) -> &mut Self {
-        self.step(Event::Replied { attempt: self.attempt, outcome: Err(failure) })
+        self.step(PeerEvent::Replied { attempt: self.attempt, outcome: Err(failure) })
     }
 
     fn unreachable(&mut self) -> &mut Self {
@@ -161,11 +164,11 @@ impl Bench {
     fn contact(&mut self) -> &mut Self {
         let push =
             crate::model::InboundPush { from_seq: None, seq: Seq(0), strong: vec![], weak: 0, verified: "network" };
-        self.step(Event::Accept(Token(1), Frame::Push(push), Strange::default()))
+        self.step(PeerEvent::Accept(ReplyToken(1), InboundBatch::Push(push), UnknownContexts::default()))
     }
 
-    fn order(&mut self, order: Order) -> &mut Self {
-        self.step(Event::Operator(Token(2), order))
+    fn order(&mut self, order: PeerCommand) -> &mut Self {
+        self.step(PeerEvent::Operator(ReplyToken(2), order))
     }
 
     /// The same peer after a restart.
@@ -176,7 +179,7 @@ impl Bench {
             change(limits);
         });
         bench.now = self.now;
-        bench.step(Event::Started);
+        bench.step(PeerEvent::Started);
         bench
     }
 
@@ -187,21 +190,25 @@ impl Bench {
 
 fn name(change: &Change) -> String {
     match change {
-        Change::PeerMoved(_) => "peer".to_owned(),
+        Change::PeerRecordUpdated(_) => "peer".to_owned(),
         Change::OutboxTrimmed { upto, .. } => format!("trim<={upto}"),
-        Change::Fed(FeedItem::Notice { .. }) => "notice".to_owned(),
-        Change::Fed(FeedItem::Peer { state, reason, .. }) => format!("event({state} {})", reason.unwrap_or("")),
-        Change::OutboxLeft { first, last, fate, .. } if first == last => {
-            let verb = if *fate == Fate::Parked { "park" } else { fate.as_str() };
+        Change::FeedAppended(FeedItem::Notice { .. }) => "notice".to_owned(),
+        Change::FeedAppended(FeedItem::Peer { state, reason, .. }) => {
+            format!("event({state} {})", reason.unwrap_or(""))
+        }
+        Change::OutboxDeadLettered { first, last, fate, .. } if first == last => {
+            let verb = if *fate == DeadLetterReason::Parked { "park" } else { fate.as_str() };
             format!("{verb} {first}")
         }
-        Change::OutboxLeft { first, last, fate, .. } => format!("{} {first}..={last}", fate.as_str()),
+        Change::OutboxDeadLettered { first, last, fate, .. } => format!("{} {first}..={last}", fate.as_str()),
         Change::TransactionSent { id, first, last, .. } => format!("sent #{id} {first}..={last}"),
-        Change::Fed(FeedItem::UpdateGap { first, last, .. }) => format!("gap {first}..={last}"),
-        Change::Fed(FeedItem::Delivery { message, state, reason, .. }) => {
+        Change::FeedAppended(FeedItem::UpdateGap { first, last, .. }) => format!("gap {first}..={last}"),
+        Change::FeedAppended(FeedItem::Delivery { message, state, reason, .. }) => {
             format!("event({message} {state}: {})", reason.as_deref().unwrap_or(""))
         }
-        Change::Taken { digests, forget_below, .. } if digests.is_empty() => format!("forget<{forget_below}"),
+        Change::InboundDigestsStored { digests, forget_below, .. } if digests.is_empty() => {
+            format!("forget<{forget_below}")
+        }
         other => format!("{other:?}"),
     }
 }
@@ -226,9 +233,9 @@ fn items_queued_in_flight_are_batched() {
 fn unknown_window_sends_one_unranged() {
     let mut bench = Bench::new(|_, record| record.outbound.window = None);
     bench.queue(3);
-    bench.step(Event::Replied {
+    bench.step(PeerEvent::Replied {
         attempt: 1,
-        outcome: Ok(Answered { ack: Ack::Ok(Seq(1)), window: None, refused: vec![], reason: None }),
+        outcome: Ok(PushResponse { ack: Ack::Ok(Seq(1)), window: None, refused: vec![], reason: None }),
     });
     bench.ok(2).check(&[
         "   0s sending     push ?..=1 (1)",
@@ -270,10 +277,10 @@ fn repeated_hole_backs_off() {
 #[test]
 fn hole_below_retained_skips_and_renumbers() {
     let mut bench = Bench::new(|_, record| record.outbound.acked = Index(40));
-    bench.queue(1).hole(3).step(Event::Loaded { from: Index(3), rows: Ok(vec![]) });
+    bench.queue(1).hole(3).step(PeerEvent::Loaded { from: Index(3), rows: Ok(vec![]) });
     let rows = bench.rows(30, 41);
     let mut bench = Bench::new(|_, record| record.outbound.acked = Index(40));
-    bench.queue(1).hole(3).step(Event::Loaded { from: Index(3), rows: Ok(rows) }).load(30, 41).check(&[
+    bench.queue(1).hole(3).step(PeerEvent::Loaded { from: Index(3), rows: Ok(rows) }).load(30, 41).check(&[
         "   0s sending     push 41..=41 (1)",
         "   0s sending     load 3",
         "   0s sending     commit gap 3..=29+notice+peer; load 30",
@@ -303,7 +310,7 @@ fn excessive_hole_number_suspends_peer() {
 #[test]
 fn requested_wait_is_no_failure() {
     let mut bench = Bench::new(|_, _| ());
-    bench.queue(1).reply(Ack::Wait(Duration::from_secs(600))).at(10).contact().at(600).step(Event::Due);
+    bench.queue(1).reply(Ack::Wait(Duration::from_secs(600))).at(10).contact().at(600).step(PeerEvent::TimerFired);
     bench.load(1, 1).check(&[
         "   0s sending     push 1..=1 (1)",
         "   0s waiting     commit peer; arm 600s",
@@ -326,9 +333,17 @@ fn excessive_wait_is_clamped() {
 #[test]
 fn repeated_failures_suspend_until_success() {
     let mut bench = Bench::new(|limits, _| limits.failures_to_suspend = 3);
-    bench.queue(1).unreachable().at(1).step(Event::Due).load(1, 1).unreachable();
-    bench.at(3).step(Event::Due).load(1, 1).unreachable().at(3603).step(Event::Due).load(1, 1).unreachable();
-    bench.at(7203).step(Event::Due).load(1, 1).ok(1).check(&[
+    bench.queue(1).unreachable().at(1).step(PeerEvent::TimerFired).load(1, 1).unreachable();
+    bench
+        .at(3)
+        .step(PeerEvent::TimerFired)
+        .load(1, 1)
+        .unreachable()
+        .at(3603)
+        .step(PeerEvent::TimerFired)
+        .load(1, 1)
+        .unreachable();
+    bench.at(7203).step(PeerEvent::TimerFired).load(1, 1).ok(1).check(&[
         "   0s sending     push 1..=1 (1)",
         "   0s backing_off note peer; arm 1s",
         "   1s sending     load 1",
@@ -365,7 +380,7 @@ fn contact_never_clears_failures() {
     let mut bench = Bench::new(|_, _| ());
     bench.queue(1).unreachable().contact().load(1, 1).unreachable();
     assert_eq!(bench.machine.status().failures, 1, "an attempt brought forward is not one more");
-    bench.at(2).step(Event::Due).load(1, 1).unreachable();
+    bench.at(2).step(PeerEvent::TimerFired).load(1, 1).unreachable();
     assert_eq!(bench.machine.status().failures, 2);
 }
 
@@ -389,31 +404,31 @@ fn mismatched_ok_never_advances() {
 
 #[test]
 fn backoff_survives_restart() {
-    let mut bench = Bench::new(|_, record| record.outbound.rest = Rest::BackingOff { until: Millis(50_000) });
-    bench.at(20).step(Event::Started).at(50).step(Event::Due);
+    let mut bench = Bench::new(|_, record| record.outbound.rest = DeliveryState::BackingOff { until: Millis(50_000) });
+    bench.at(20).step(PeerEvent::Started).at(50).step(PeerEvent::TimerFired);
     bench.check(&["  20s backing_off arm 50s", "  50s idle        "]);
-    let mut bench = Bench::new(|_, record| record.outbound.rest = Rest::BackingOff { until: Millis(50_000) });
-    bench.at(60).step(Event::Started).check(&["  60s idle        "]);
+    let mut bench = Bench::new(|_, record| record.outbound.rest = DeliveryState::BackingOff { until: Millis(50_000) });
+    bench.at(60).step(PeerEvent::Started).check(&["  60s idle        "]);
 }
 
 #[test]
 fn clock_set_back_clamps_deadlines() {
     let day = Millis(86_400_000);
-    let suspended = Rest::Suspended { cause: Cause::Unreachable, probe_at: Some(day) };
+    let suspended = DeliveryState::Suspended { cause: SuspendReason::Unreachable, probe_at: Some(day) };
     for (rest, state) in [
-        (Rest::Waiting { until: day }, "waiting    "),
-        (Rest::BackingOff { until: day }, "backing_off"),
+        (DeliveryState::Waiting { until: day }, "waiting    "),
+        (DeliveryState::BackingOff { until: day }, "backing_off"),
         (suspended, "suspended  "),
     ] {
         let mut bench = Bench::new(|_, record| record.outbound.rest = rest);
-        bench.at(20).step(Event::Started).check(&[&format!("  20s {state} arm 3620s")]);
+        bench.at(20).step(PeerEvent::Started).check(&[&format!("  20s {state} arm 3620s")]);
     }
 }
 
 #[test]
 fn waiting_peer_unloads_payloads() {
     let mut bench = Bench::new(|_, _| ());
-    bench.queue(1).reply(Ack::Wait(Duration::from_secs(5))).queue(2).at(5).step(Event::Due);
+    bench.queue(1).reply(Ack::Wait(Duration::from_secs(5))).queue(2).at(5).step(PeerEvent::TimerFired);
     bench.check(&[
         "   0s sending     push 1..=1 (1)",
         "   0s waiting     commit peer; arm 5s",
@@ -425,15 +440,15 @@ fn waiting_peer_unloads_payloads() {
 #[test]
 fn unreadable_page_backs_off() {
     let mut bench = Bench::new(|_, record| record.outbound.acked = Index(1));
-    bench.step(Event::Woken { tail: Index(3), queued_bytes: 0, rows: vec![] });
-    bench.step(Event::Loaded { from: Index(2), rows: Err("disk".into()) });
+    bench.step(PeerEvent::Woken { tail: Index(3), queued_bytes: 0, rows: vec![] });
+    bench.step(PeerEvent::Loaded { from: Index(2), rows: Err("disk".into()) });
     bench.check(&["   0s sending     load 2", "   0s backing_off note peer; arm 1s"]);
 }
 
 #[test]
 fn paused_peer_keeps_queue_and_receives() {
     let mut bench = Bench::new(|limits, _| limits.paused = true);
-    bench.step(Event::Started).queue(1).contact().check(&[
+    bench.step(PeerEvent::Started).queue(1).contact().check(&[
         "   0s suspended   disarm",
         // The clock of what waits runs.
         "   0s suspended   arm 2592000s",
@@ -443,7 +458,7 @@ fn paused_peer_keeps_queue_and_receives() {
 
 /// A machine that speaks transactions.
 fn transactions() -> Bench {
-    Bench::new(|limits, _| limits.speech = Speech::Transactions)
+    Bench::new(|limits, _| limits.speech = DialectKind::Transactions)
 }
 
 fn taken(bench: &mut Bench) -> &mut Bench {
@@ -452,7 +467,7 @@ fn taken(bench: &mut Bench) -> &mut Bench {
 
 fn typing(bench: &mut Bench) -> &mut Bench {
     let edu = Edu { kind: "typing".into(), content: Bytes::from_static(b"{}") };
-    bench.step(Event::Weak(Fleeting { key: None, until: Millis(u64::MAX), edu }))
+    bench.step(PeerEvent::Weak(EphemeralItem { key: None, until: Millis(u64::MAX), edu }))
 }
 
 mod asking;

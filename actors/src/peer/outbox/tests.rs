@@ -22,14 +22,14 @@ fn outbox(acked: u64, tail: u64) -> Outbox {
     Outbox::new(
         Index(acked),
         Index(tail),
-        vec![Segment { first: Index(1), number: Seq(1) }],
-        Room { rows: 100, bytes: 1 << 20 },
+        vec![NumberSegment { first: Index(1), number: Seq(1) }],
+        WindowRoom { rows: 100, bytes: 1 << 20 },
     )
 }
 
-fn span(next: Next) -> (u64, u64, u64, u64) {
+fn span(next: NextSpan) -> (u64, u64, u64, u64) {
     match next {
-        Next::Send(span, rows) => {
+        NextSpan::Send(span, rows) => {
             assert_eq!(rows.len() as u64, span.count());
             (span.first.0, span.last.0, span.first_number.0, span.last_number.0)
         }
@@ -40,18 +40,18 @@ fn span(next: Next) -> (u64, u64, u64, u64) {
 #[test]
 fn current_peer_is_served_from_memory() {
     let mut outbox = outbox(0, 0);
-    assert_eq!(outbox.next(10, None, 1000), Next::Nothing);
+    assert_eq!(outbox.next(10, None, 1000), NextSpan::Nothing);
     outbox.grew(Index(2), 0, rows(1..=2));
     assert_eq!(span(outbox.next(10, None, 1000)), (1, 2, 1, 2));
     assert_eq!(outbox.ack(Index(2)), 2);
-    assert_eq!(outbox.next(10, None, 1000), Next::Nothing);
+    assert_eq!(outbox.next(10, None, 1000), NextSpan::Nothing);
 }
 
 #[test]
 fn lost_growth_hint_is_reloaded() {
     let mut outbox = outbox(0, 0);
     outbox.grew(Index(5), 0, rows(4..=5)); // the hint about 1 to 3 was lost
-    assert_eq!(outbox.next(10, None, 1000), Next::Load(Index(1)));
+    assert_eq!(outbox.next(10, None, 1000), NextSpan::Load(Index(1)));
     assert!(!outbox.loaded(Index(1), rows(1..=5)));
     assert_eq!(span(outbox.next(10, None, 1000)), (1, 5, 1, 5));
 }
@@ -86,9 +86,9 @@ fn memory_holds_only_outbox_window() {
     outbox.grew(Index(100), 0, rows(1..=100));
     outbox.grew(Index(150), 0, rows(101..=150)); // beyond the window: left on disk
     outbox.ack(Index(100));
-    assert_eq!(outbox.next(100, None, 1 << 20), Next::Load(Index(101)));
+    assert_eq!(outbox.next(100, None, 1 << 20), NextSpan::Load(Index(101)));
     outbox.unload();
-    assert_eq!(outbox.next(100, None, 1 << 20), Next::Load(Index(101)));
+    assert_eq!(outbox.next(100, None, 1 << 20), NextSpan::Load(Index(101)));
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn rewind_keeps_numbers() {
     let mut outbox = outbox(40, 42);
     assert_eq!(outbox.locate(Seq(38)), HoleAt::Kept(Index(38)));
     outbox.rewind(Index(38));
-    assert_eq!(outbox.next(10, None, 1000), Next::Load(Index(38)));
+    assert_eq!(outbox.next(10, None, 1000), NextSpan::Load(Index(38)));
     outbox.loaded(Index(38), rows(38..=42));
     assert_eq!(span(outbox.next(10, None, 1000)), (38, 42, 38, 42));
     assert_eq!(outbox.acked(), Index(40), "an acknowledgement is never taken back");
@@ -105,10 +105,10 @@ fn rewind_keeps_numbers() {
 #[test]
 fn rewind_discards_stale_page() {
     let mut outbox = outbox(40, 42);
-    assert_eq!(outbox.next(10, None, 1000), Next::Load(Index(41)));
+    assert_eq!(outbox.next(10, None, 1000), NextSpan::Load(Index(41)));
     outbox.rewind(Index(38));
     outbox.loaded(Index(41), rows(41..=42));
-    assert_eq!(outbox.next(10, None, 1000), Next::Load(Index(38)));
+    assert_eq!(outbox.next(10, None, 1000), NextSpan::Load(Index(38)));
 }
 
 #[test]
@@ -138,13 +138,13 @@ fn batch_never_spans_numberings() {
 fn pruned_rows_detected_on_load() {
     let mut outbox = outbox(40, 42);
     outbox.rewind(Index(3));
-    assert_eq!(outbox.next(10, None, 1000), Next::Load(Index(3)));
+    assert_eq!(outbox.next(10, None, 1000), NextSpan::Load(Index(3)));
     assert!(outbox.loaded(Index(3), rows(30..=42)), "3 to 29 are gone");
 }
 
 /// As many rows as there are after `gone` left; answers a load.
 fn load(outbox: &mut Outbox, gone: &[u64]) {
-    if let Next::Load(from) = outbox.next(100, None, 1 << 20) {
+    if let NextSpan::Load(from) = outbox.next(100, None, 1 << 20) {
         let kept = rows(from.0..=outbox.tail.0).into_iter().filter(|row| !gone.contains(&row.index.0));
         outbox.loaded(from, kept.collect());
     }
@@ -157,14 +157,14 @@ fn sent(outbox: &mut Outbox, items: u32, gone: &[u64]) -> String {
         load(outbox, gone);
         let anew = if outbox.mend() { "!" } else { "" };
         match outbox.next(items, None, 1 << 20) {
-            Next::Send(span, rows) => {
+            NextSpan::Send(span, rows) => {
                 let numbers = span.first_number.0..=span.last_number.0;
                 let pairs = numbers.zip(&rows).map(|(number, row)| format!("{number}:{}", row.index));
                 log.push(format!("{anew}{}", pairs.collect::<Vec<_>>().join(" ")));
                 outbox.ack(span.last);
             }
-            Next::Load(_) => log.extend((!anew.is_empty()).then(|| anew.to_owned())),
-            Next::Nothing => return log.join(", "),
+            NextSpan::Load(_) => log.extend((!anew.is_empty()).then(|| anew.to_owned())),
+            NextSpan::Nothing => return log.join(", "),
         }
     }
 }
@@ -206,7 +206,7 @@ fn edge_dead_letters_keep_numbering() {
     let mut outbox = outbox(0, 2);
     skip(&mut outbox, 1, &[]);
     skip(&mut outbox, 2, &[]);
-    assert_eq!((outbox.acked(), outbox.tail_number(), outbox.next(1, None, 1)), (Index(2), Seq(0), Next::Nothing));
+    assert_eq!((outbox.acked(), outbox.tail_number(), outbox.next(1, None, 1)), (Index(2), Seq(0), NextSpan::Nothing));
     outbox.grew(Index(3), 0, rows(3..=3));
     assert_eq!((sent(&mut outbox, 1, &[]), outbox.tail_number()), ("1:3".to_owned(), Seq(1)));
 }
@@ -257,11 +257,11 @@ fn page_ignores_rows_queued_later() {
     let mut outbox = outbox(3, 4);
     skip(&mut outbox, 4, &[]);
     outbox.rewind(Index(4));
-    assert_eq!(outbox.next(10, None, 1000), Next::Load(Index(4)));
+    assert_eq!(outbox.next(10, None, 1000), NextSpan::Load(Index(4)));
     outbox.grew(Index(5), 0, rows(5..=5));
     outbox.loaded(Index(4), vec![]);
     assert!(!outbox.mend());
-    assert_eq!(outbox.next(10, None, 1000), Next::Load(Index(5)));
+    assert_eq!(outbox.next(10, None, 1000), NextSpan::Load(Index(5)));
     outbox.loaded(Index(5), rows(5..=5));
     assert!(!outbox.mend());
     assert_eq!(span(outbox.next(10, None, 1000)), (5, 5, 4, 4));

@@ -6,7 +6,7 @@ use super::*;
 
 /// The stream with each `#` that is seen marked as `@HASH@`, when it comes in these pieces.
 fn marked<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
-    let (mut framing, mut out, mut found) = (Framing::default(), Vec::new(), Vec::new());
+    let (mut framing, mut out, mut found) = (RequestFraming::default(), Vec::new(), Vec::new());
     for piece in pieces {
         found.clear();
         framing.hashes(piece, &mut found);

@@ -28,7 +28,7 @@ fn unknown_prev_id_is_pulled_once() {
 /// A crash between the commit of a transaction and the question about those before it lost the question for good.
 #[test]
 fn failed_pull_retries_across_restart() {
-    let page = |upto, more| Ok(Pulled { pdus: vec![], upto, more });
+    let page = |upto, more| Ok(PullResponse { pdus: vec![], upto, more });
     let mut bench = Bench::new();
     bench.accept(after("10", &[])).accept(after("40", &["30"]));
     bench.told(missed(10, 1), Err(PushFailure::TimedOut)).contact();
@@ -57,13 +57,13 @@ fn restore(after: u64, page: u32) -> Pull {
     Pull { after, page, catch_up: true }
 }
 
-fn says(status: u16, retry_after: Option<u64>) -> Result<Pulled, PushFailure> {
+fn says(status: u16, retry_after: Option<u64>) -> Result<PullResponse, PushFailure> {
     Err(PushFailure::Troubled { status, reason: "no".into(), retry_after: retry_after.map(Duration::from_secs) })
 }
 
 impl Bench {
-    fn told(&mut self, asked: Pull, answer: Result<Pulled, PushFailure>) -> &mut Self {
-        self.step("told", |inbound, out| inbound.pulled(asked, answer, Strange::default(), out));
+    fn told(&mut self, asked: Pull, answer: Result<PullResponse, PushFailure>) -> &mut Self {
+        self.step("told", |inbound, out| inbound.pulled(asked, answer, UnknownContexts::default(), out));
         let InboundRecord { missed, catch_up, .. } = self.inbound.record();
         let told = self.trace.pop().unwrap_or_default();
         self.trace.push(format!("{told}; missed {missed:?}, restore {catch_up:?}"));
@@ -95,7 +95,7 @@ fn busy_answer_retries_with_backoff() {
     bench.told(missed(10, 1), Err(PushFailure::Unreachable("no".into()))).contact().due();
     bench.contact().told(missed(10, 1), Err(PushFailure::TimedOut));
     bench.told(missed(10, 1), says(500, None)).contact().due();
-    bench.told(missed(10, 1), Ok(Pulled::default())).contact();
+    bench.told(missed(10, 1), Ok(PullResponse::default())).contact();
     assert_eq!(bench.inbound.ask_at(), None);
     bench.check(&[
         "accept 1: seen 10; answer 1 ",
@@ -181,7 +181,7 @@ fn failed_pull_joins_next_pull() {
     bench.accept(after("10", &[])).accept(after("40", &["30"]));
     bench.told(missed(10, 1), Err(PushFailure::TimedOut));
     bench.accept(after("70", &["60"]));
-    bench.told(missed(10, 1), Ok(Pulled::default()));
+    bench.told(missed(10, 1), Ok(PullResponse::default()));
     bench.check(&[
         "accept 1: seen 10; answer 1 ",
         "accept 2: seen 40; pull after 10, page 1; answer 2 ",
@@ -198,11 +198,11 @@ fn catch_up_and_pull_stay_separate() {
     bench.accept(after("30", &[])).accept(after("50", &["40"]));
     bench.step("missed", |inbound, out| {
         let asked = Pull { after: 30, page: 1, catch_up: false };
-        inbound.pulled(asked, Err(PushFailure::TimedOut), Strange::default(), out);
+        inbound.pulled(asked, Err(PushFailure::TimedOut), UnknownContexts::default(), out);
     });
     bench.step("told", |inbound, out| {
-        let page = Pulled { pdus: vec![], upto: Some(30), more: true };
-        inbound.pulled(Pull { after: 20, page: 1, catch_up: true }, Ok(page), Strange::default(), out);
+        let page = PullResponse { pdus: vec![], upto: Some(30), more: true };
+        inbound.pulled(Pull { after: 20, page: 1, catch_up: true }, Ok(page), UnknownContexts::default(), out);
     });
     bench.contact();
     bench.check(&[
@@ -223,7 +223,7 @@ fn peer_without_fetches_is_never_pulled() {
 
 #[test]
 fn catch_up_cursor_moves_by_pages() {
-    let page = |upto, more| Ok(Pulled { pdus: vec![], upto, more });
+    let page = |upto, more| Ok(PullResponse { pdus: vec![], upto, more });
     let no = || Err(PushFailure::Refused { status: 404, reason: "no".into() });
     let mut bench = Bench::restored(20);
     bench.contact().contact().accept(after("90", &[]));
@@ -268,7 +268,7 @@ fn catch_up_cursor_moves_by_pages() {
 #[test]
 fn synapse_2014_question_reported_early() {
     let record = InboundRecord { catch_up: Some(7), restored: 1, ..InboundRecord::default() };
-    let limits = Arc::new(PeerLimits { loss_on_error: true, ..PeerLimits::default() });
+    let limits = Arc::new(PeerLimits { drops_batch_on_error_status: true, ..PeerLimits::default() });
     let inbound = Inbound::new("red".parse().expect("valid"), limits, &record, vec![], vec![]);
     let mut bench = Bench { inbound, ..Bench::new() };
     bench.contact();
@@ -282,7 +282,7 @@ fn synapse_2014_question_reported_early() {
 
 #[test]
 fn pulled_pages_dispatch_like_batches() {
-    let page = |pdus, upto, more| Pulled { pdus, upto, more };
+    let page = |pdus, upto, more| PullResponse { pdus, upto, more };
     let bad = BadPdu { id: None, origin: None, code: "NO_CONTEXT", reason: "context is missing".into() };
     let mut bench = Bench::new();
     bench.pulled(20, 1, page(vec![Ok(pdu("a", "#x")), Err(bad)], Some(30), true));
@@ -290,7 +290,7 @@ fn pulled_pages_dispatch_like_batches() {
     bench.back("#x", &[0], Ok(vec![OK]));
     bench.back("#x", &[0], Ok(vec![OK]));
     bench.pulled(30, 2, page(vec![Ok(pdu("b", "#y"))], Some(30), true)); // it goes round in a circle
-    bench.back("#y", &[0], Err(Undone::Died));
+    bench.back("#y", &[0], Err(DispatchError::Died));
     bench.pulled(40, PULL_PAGES_MAX, page(vec![], Some(50), true));
     bench.pulled(40, 1, page(vec![], None, true));
     bench.check(&[

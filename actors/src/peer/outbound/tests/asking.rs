@@ -4,23 +4,23 @@ use std::time::Duration;
 
 use super::*;
 use crate::limits::FetchLimits;
-use crate::model::{PduRef, Want};
-use crate::peer::budget::Spent;
+use crate::model::{FetchRequest, PduRef};
+use crate::peer::budget::FetchCost;
 
-fn fetch(of: &str) -> Event {
-    Event::Fetch("#room".parse().expect("valid"), want(), of.parse().expect("valid"))
+fn fetch(of: &str) -> PeerEvent {
+    PeerEvent::Fetch("#room".parse().expect("valid"), want(), of.parse().expect("valid"))
 }
 
-fn ask(cause: &str) -> Event {
-    Event::Ask("#room".parse().expect("valid"), want(), cause.parse().expect("valid"))
+fn ask(cause: &str) -> PeerEvent {
+    PeerEvent::Ask("#room".parse().expect("valid"), want(), cause.parse().expect("valid"))
 }
 
-fn want() -> Want {
-    Want::Pdu(PduRef { origin: "green".parse().expect("valid"), id: "a".parse().expect("valid") })
+fn want() -> FetchRequest {
+    FetchRequest::Pdu(PduRef { origin: "green".parse().expect("valid"), id: "a".parse().expect("valid") })
 }
 
-fn spent(items: u64) -> Event {
-    Event::Spent(Spent { items, bytes: 0, time: Duration::ZERO })
+fn spent(items: u64) -> PeerEvent {
+    PeerEvent::Spent(FetchCost { items, bytes: 0, time: Duration::ZERO })
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn transaction_bisection_keeps_order() {
 
 fn transactions_of(batch_items: u32) -> Bench {
     Bench::new(|limits, _| {
-        limits.speech = Speech::Transactions;
+        limits.speech = DialectKind::Transactions;
         limits.batch_items = batch_items;
     })
 }
@@ -65,15 +65,15 @@ fn batch_400_is_sent_singly() {
 fn third_500_bisects_synapse_transaction() {
     let mut bench = transactions_of(2);
     bench.machine = Bench::new(|limits, _| {
-        limits.speech = Speech::Transactions;
+        limits.speech = DialectKind::Transactions;
         limits.batch_items = 2;
-        limits.loss_on_error = true;
+        limits.drops_batch_on_error_status = true;
     })
     .machine;
     bench.at(1000).queue(2).fail(troubled(500));
     for _ in 0..2 {
         bench.now = bench.machine.status().next_attempt.expect("it backs off");
-        bench.step(Event::Due).load(1, 2).fail(troubled(500));
+        bench.step(PeerEvent::TimerFired).load(1, 2).fail(troubled(500));
     }
     assert_eq!(
         bench.trace[bench.trace.len() - 2..],
@@ -84,7 +84,7 @@ fn third_500_bisects_synapse_transaction() {
     bench.queue(2).fail(troubled(500));
     for _ in 0..9 {
         bench.now = bench.machine.status().next_attempt.expect("it backs off");
-        bench.step(Event::Due).load(1, 2).fail(troubled(500));
+        bench.step(PeerEvent::TimerFired).load(1, 2).fail(troubled(500));
     }
     assert_eq!(bench.machine.state(), PeerState::BackingOff);
 }
@@ -109,7 +109,7 @@ fn retry_after_sets_next_attempt() {
 #[test]
 fn successful_probe_restores_full_batches() {
     let mut bench = Bench::new(|limits, _| limits.failures_to_suspend = 1);
-    bench.queue(3).unreachable().at(3600).step(Event::Due).load(1, 3).ok(1).ok(3).check(&[
+    bench.queue(3).unreachable().at(3600).step(PeerEvent::TimerFired).load(1, 3).ok(1).ok(3).check(&[
         "   0s sending     push 1..=3 (3)",
         "   0s suspended   note event(suspended unreachable)+peer; arm 3600s",
         "3600s sending     load 1",
@@ -124,7 +124,7 @@ fn successful_probe_restores_full_batches() {
 fn suspended_peer_loads_one_item() {
     let mut bench = Bench::new(|limits, _| limits.failures_to_suspend = 1);
     let full = bench.machine.page();
-    bench.queue(3).unreachable().at(3600).step(Event::Due);
+    bench.queue(3).unreachable().at(3600).step(PeerEvent::TimerFired);
     assert_eq!((bench.machine.page().0, full.0 > 1), (1, true));
     bench.load(1, 1).ok(1);
     assert_eq!(bench.machine.page(), full);
@@ -136,7 +136,7 @@ fn idle_probe_repeats_last_number() {
         limits.failures_to_suspend = 1;
         record.outbound.acked = Index(7);
     });
-    typing(&mut bench).unreachable().at(3600).step(Event::Due).ok(7).check(&[
+    typing(&mut bench).unreachable().at(3600).step(PeerEvent::TimerFired).ok(7).check(&[
         "   0s sending     push 8..=7 (0+1 weak)",
         "   0s suspended   note event(suspended unreachable)+peer; arm 3600s",
         "3600s sending     push 8..=7 (0)",
@@ -147,22 +147,22 @@ fn idle_probe_repeats_last_number() {
 #[test]
 fn impossible_hole_number_never_renumbers() {
     let mut bench =
-        Bench::new(|_, record| record.outbound.segments = vec![Segment { first: Index(9), number: Seq(1) }]);
+        Bench::new(|_, record| record.outbound.segments = vec![NumberSegment { first: Index(9), number: Seq(1) }]);
     bench.queue(1).hole(0);
     assert_eq!(bench.machine.state(), PeerState::BackingOff);
     let mut bench = Bench::new(|_, record| {
         record.outbound.acked = Index(8);
-        record.outbound.segments = vec![Segment { first: Index(9), number: Seq(1) }];
+        record.outbound.segments = vec![NumberSegment { first: Index(9), number: Seq(1) }];
     });
     bench.queue(1).hole(u64::MAX);
-    assert_eq!(bench.machine.state(), PeerState::Suspended(Cause::AheadOfUs));
+    assert_eq!(bench.machine.state(), PeerState::Suspended(SuspendReason::AheadOfUs));
 }
 
 #[test]
 fn renumber_max_bounds_receiver_ahead() {
     let mut bench = Bench::new(|limits, _| limits.renumber_max = 10);
     bench.queue(1).hole(12);
-    assert_eq!(bench.machine.state(), PeerState::Suspended(Cause::AheadOfUs));
+    assert_eq!(bench.machine.state(), PeerState::Suspended(SuspendReason::AheadOfUs));
     let mut bench = Bench::new(|limits, _| limits.renumber_max = 10);
     bench.queue(1).hole(11);
     assert_eq!(bench.machine.state(), PeerState::Sending);

@@ -13,27 +13,27 @@ fn conflict(bench: &mut Bench, seq: u64) -> &mut Bench {
     bench.reply(Ack::Hole { expected: Seq(seq), conflict: true })
 }
 
-fn renumber(number: u64, yes: bool) -> Order {
-    Order::Renumber { number: Seq(number), yes }
+fn renumber(number: u64, yes: bool) -> PeerCommand {
+    PeerCommand::Renumber { number: Seq(number), yes }
 }
 
-fn expect(number: u64, yes: bool) -> Order {
-    Order::Expect { number: Seq(number), yes }
+fn expect(number: u64, yes: bool) -> PeerCommand {
+    PeerCommand::Expect { number: Seq(number), yes }
 }
 
 /// A store in which the first unacknowledged item has this number.
 fn numbered_from(number: u64) -> Bench {
     Bench::new(|_, record| {
         record.outbound.acked = Index(8);
-        record.outbound.segments = vec![Segment { first: Index(9), number: Seq(number) }];
+        record.outbound.segments = vec![NumberSegment { first: Index(9), number: Seq(number) }];
     })
 }
 
 #[test]
 fn second_hole_always_backs_off() {
     let mut bench = behind(40);
-    bench.queue(1).hole(38).load(38, 41).hole(39).at(1).step(Event::Due).load(39, 41).hole(37);
-    bench.at(3).step(Event::Due).check(&[
+    bench.queue(1).hole(38).load(38, 41).hole(39).at(1).step(PeerEvent::TimerFired).load(39, 41).hole(37);
+    bench.at(3).step(PeerEvent::TimerFired).check(&[
         "   0s sending     push 41..=41 (1)",
         "   0s sending     load 38",
         "   0s sending     push 38..=40 (3)",
@@ -53,7 +53,17 @@ fn second_hole_always_backs_off() {
 #[test]
 fn hole_after_progress_resends_at_once() {
     let mut bench = behind(40);
-    bench.queue(1).hole(38).load(38, 41).hole(41).at(1).step(Event::Due).load(41, 41).ok(41).queue(1).hole(40);
+    bench
+        .queue(1)
+        .hole(38)
+        .load(38, 41)
+        .hole(41)
+        .at(1)
+        .step(PeerEvent::TimerFired)
+        .load(41, 41)
+        .ok(41)
+        .queue(1)
+        .hole(40);
     assert_eq!((bench.machine.failures(), bench.machine.state()), (0, PeerState::Sending));
     assert_eq!(bench.trace.last().expect("traced"), "   1s sending     load 40");
 }
@@ -61,17 +71,28 @@ fn hole_after_progress_resends_at_once() {
 #[test]
 fn accepted_resend_is_no_progress() {
     let mut bench = behind(40);
-    bench.queue(1).hole(38).load(38, 41).ok(40).hole(38).at(1).step(Event::Due).load(38, 41).ok(40).hole(38).check(&[
-        "   0s sending     push 41..=41 (1)",
-        "   0s sending     load 38",
-        "   0s sending     push 38..=40 (3)",
-        "   0s sending     note trim<=40+peer; push 41..=41 (1)",
-        "   0s backing_off note peer; arm 1s",
-        "   1s sending     load 38",
-        "   1s sending     push 38..=40 (3)",
-        "   1s sending     note peer; push 41..=41 (1)",
-        "   1s backing_off note peer; arm 3s",
-    ]);
+    bench
+        .queue(1)
+        .hole(38)
+        .load(38, 41)
+        .ok(40)
+        .hole(38)
+        .at(1)
+        .step(PeerEvent::TimerFired)
+        .load(38, 41)
+        .ok(40)
+        .hole(38)
+        .check(&[
+            "   0s sending     push 41..=41 (1)",
+            "   0s sending     load 38",
+            "   0s sending     push 38..=40 (3)",
+            "   0s sending     note trim<=40+peer; push 41..=41 (1)",
+            "   0s backing_off note peer; arm 1s",
+            "   1s sending     load 38",
+            "   1s sending     push 38..=40 (3)",
+            "   1s sending     note peer; push 41..=41 (1)",
+            "   1s backing_off note peer; arm 3s",
+        ]);
     assert_eq!(bench.machine.failures(), 2);
 }
 
@@ -84,7 +105,7 @@ fn numbers_above_ours_suspend_peer() {
         bench.hole(number);
         if bench.machine.state() == PeerState::BackingOff {
             bench.now = bench.machine.status().next_attempt.expect("a date");
-            bench.step(Event::Due);
+            bench.step(PeerEvent::TimerFired);
         }
         loads += 1;
         bench.load(1, 1);
@@ -92,11 +113,11 @@ fn numbers_above_ours_suspend_peer() {
             break;
         }
     }
-    assert_eq!(bench.machine.state(), PeerState::Suspended(Cause::Unreachable));
+    assert_eq!(bench.machine.state(), PeerState::Suspended(SuspendReason::Unreachable));
     assert_eq!((loads, bench.now), (4, Millis(3_000)), "one at once, three failures");
     // It takes the item at last: all is as before.
     bench.now = bench.machine.status().next_attempt.expect("a probe");
-    bench.step(Event::Due).load(1, 1).ok(400);
+    bench.step(PeerEvent::TimerFired).load(1, 1).ok(400);
     assert_eq!((bench.machine.state(), bench.machine.failures()), (PeerState::Idle, 0));
 }
 
@@ -142,7 +163,12 @@ fn conflict_beyond_renumber_max_suspends() {
 fn number_that_leads_beyond_limit_suspends() {
     let mut bench = numbered_from(LAST - 10);
     bench.queue(3).hole(LAST - 1);
-    assert_eq!(bench.machine.state(), PeerState::Suspended(Cause::AheadOfUs), "the third would have {}", LAST + 1);
+    assert_eq!(
+        bench.machine.state(),
+        PeerState::Suspended(SuspendReason::AheadOfUs),
+        "the third would have {}",
+        LAST + 1
+    );
     let mut bench = numbered_from(LAST - 10);
     bench.queue(3).hole(LAST - 2).load(9, 11).check(&[
         "   0s sending     push 9007199254740981..=9007199254740983 (3)",
@@ -154,7 +180,7 @@ fn number_that_leads_beyond_limit_suspends() {
 #[test]
 fn hole_at_skipped_number_no_gap() {
     let mut bench = behind(50);
-    conflict(bench.queue(2), 5_000).load(51, 52).hole(51).at(1).step(Event::Due).load(51, 52).check(&[
+    conflict(bench.queue(2), 5_000).load(51, 52).hole(51).at(1).step(PeerEvent::TimerFired).load(51, 52).check(&[
         "   0s sending     push 51..=52 (2)",
         "   0s sending     commit notice+peer; load 51",
         "   0s sending     push 5000..=5001 (2) settled",
@@ -169,7 +195,7 @@ fn hole_at_skipped_number_no_gap() {
 fn number_beyond_limit_never_sent() {
     for number in [1 << 53, i64::MAX as u64, u64::MAX - 1, u64::MAX] {
         let mut bench = numbered_from(number);
-        bench.queue(2).order(Order::Resume).load(9, 10).order(renumber(7, false)).load(9, 10).ok(8).check(&[
+        bench.queue(2).order(PeerCommand::Resume).load(9, 10).order(renumber(7, false)).load(9, 10).ok(8).check(&[
             "   0s suspended   commit event(suspended ahead_of_us)+peer; arm 2592000s",
             "   0s sending     commit peer; disarm; load 9; report",
             "   0s suspended   commit peer; arm 2592000s",
@@ -212,7 +238,12 @@ fn renumber_beyond_limit_is_declined() {
 #[test]
 fn renumber_keeps_retry_time() {
     let mut bench = Bench::new(|_, _| ());
-    bench.queue(1).reply(Ack::Wait(Duration::from_secs(60))).order(renumber(5, false)).at(60).step(Event::Due);
+    bench
+        .queue(1)
+        .reply(Ack::Wait(Duration::from_secs(60)))
+        .order(renumber(5, false))
+        .at(60)
+        .step(PeerEvent::TimerFired);
     bench.load(1, 1).check(&[
         "   0s sending     push 1..=1 (1)",
         "   0s waiting     commit peer; arm 60s",
@@ -251,7 +282,7 @@ fn expect_far_above_needs_yes() {
 #[test]
 fn stored_expectation_beyond_limit_is_told() {
     let mut bench = Bench::new(|_, record| record.inbound.expected = Seq(i64::MAX as u64));
-    bench.step(Event::Started).order(expect(12, false));
+    bench.step(PeerEvent::Started).order(expect(12, false));
     assert!(bench.notices[0].contains("`fernpost peer expect blue NUMBER`"), "{:?}", bench.notices);
     assert_eq!(bench.machine.status().expected_seq, Seq(12));
     let mut bench = Bench::new(|_, _| ()).restart(|limits| limits.expect_seq = Some(Seq(u64::MAX)));

@@ -14,9 +14,12 @@ fn kept_for(secs: u64) -> Bench {
 #[test]
 fn item_expires_by_age_not_failures() {
     let mut bench = kept_for(100);
-    bench.queue(2).unreachable().at(50).queue(1).at(100).step(Event::Due);
-    bench.step(Event::Loaded { from: Index(1), rows: Ok(bench_rows(&[(1, 0), (2, 0), (3, 50)])) });
-    bench.at(150).step(Event::Due).step(Event::Loaded { from: Index(3), rows: Ok(bench_rows(&[(3, 50)])) });
+    bench.queue(2).unreachable().at(50).queue(1).at(100).step(PeerEvent::TimerFired);
+    bench.step(PeerEvent::Loaded { from: Index(1), rows: Ok(bench_rows(&[(1, 0), (2, 0), (3, 50)])) });
+    bench
+        .at(150)
+        .step(PeerEvent::TimerFired)
+        .step(PeerEvent::Loaded { from: Index(3), rows: Ok(bench_rows(&[(3, 50)])) });
     bench.check(&[
         "   0s sending     push 1..=2 (2)",
         "   0s suspended   note event(suspended unreachable)+peer; arm 100s",
@@ -27,7 +30,7 @@ fn item_expires_by_age_not_failures() {
         " 150s suspended   commit expired 3+event(m3 expired: not taken within 100 s (keep))+peer; arm 3600s",
     ]);
     let record = bench.machine.record().outbound;
-    assert_eq!((record.acked, record.segments), (Index(3), vec![Segment { first: Index(4), number: Seq(1) }]));
+    assert_eq!((record.acked, record.segments), (Index(3), vec![NumberSegment { first: Index(4), number: Seq(1) }]));
     assert_eq!((bench.machine.backlog(), bench.machine.backlog_bytes()), (0, 0));
 }
 
@@ -51,7 +54,7 @@ fn failures_never_expire_item() {
     for _ in 0..500 {
         let due = bench.machine.status().next_attempt.expect("a clock decides");
         bench.now = due;
-        bench.step(Event::Due).load(1, 1).unreachable();
+        bench.step(PeerEvent::TimerFired).load(1, 1).unreachable();
     }
     assert!(bench.now < Millis(MONTH * 1000) && bench.machine.backlog() == 1);
 }
@@ -59,18 +62,18 @@ fn failures_never_expire_item() {
 #[test]
 fn suspended_queue_expiry_survives_restart() {
     let mut bench = kept_for(100);
-    bench.queue(1).order(Order::Suspend);
+    bench.queue(1).order(PeerCommand::Suspend);
     let mut again = bench.restart(|limits| limits.keep = Duration::from_secs(100));
     // What was queued last was not known to the record, nor how long it waits.
     let mut record = bench.machine.record();
-    record.outbound.oldest = None;
+    record.outbound.oldest_queued_at = None;
     let mut unknown = Bench::new(|limits, from| {
         limits.keep = Duration::from_secs(100);
         *from = record;
     });
-    unknown.at(7).step(Event::Woken { tail: Index(1), queued_bytes: 2, rows: vec![] });
+    unknown.at(7).step(PeerEvent::Woken { tail: Index(1), queued_bytes: 2, rows: vec![] });
     assert_eq!(again.trace, ["   0s suspended   disarm"], "the bench begins with an empty outbox");
-    again.step(Event::Woken { tail: Index(1), queued_bytes: 2, rows: vec![] });
+    again.step(PeerEvent::Woken { tail: Index(1), queued_bytes: 2, rows: vec![] });
     assert_eq!(
         (again.trace[1].as_str(), unknown.trace[0].as_str()),
         ("   0s suspended   arm 100s", "   7s suspended   arm 107s")
@@ -80,7 +83,7 @@ fn suspended_queue_expiry_survives_restart() {
 #[test]
 fn long_queue_expires_by_pages() {
     let mut bench = kept_for(100);
-    bench.queue(4).order(Order::Suspend).at(100).step(Event::Due).load(1, 2).load(3, 4).check(&[
+    bench.queue(4).order(PeerCommand::Suspend).at(100).step(PeerEvent::TimerFired).load(1, 2).load(3, 4).check(&[
         "   0s sending     push 1..=3 (3)",
         "   0s suspended   commit event(suspended admin)+peer; abort; arm 100s; report",
         " 100s suspended   load 1",
@@ -93,16 +96,16 @@ fn long_queue_expires_by_pages() {
 #[test]
 fn unreadable_expiry_page_is_retried() {
     let mut bench = kept_for(100);
-    bench.queue(1).order(Order::Suspend).at(100).step(Event::Due);
-    bench.step(Event::Loaded { from: Index(1), rows: Err("disk".into()) });
+    bench.queue(1).order(PeerCommand::Suspend).at(100).step(PeerEvent::TimerFired);
+    bench.step(PeerEvent::Loaded { from: Index(1), rows: Err("disk".into()) });
     assert_eq!(bench.trace[3], " 100s suspended   arm 160s");
 }
 
 #[test]
 fn expired_item_is_not_sent() {
     let mut bench = kept_for(100);
-    bench.queue(3).ok(3).queue(1).unreachable().at(99).order(Order::Retry);
-    bench.step(Event::Loaded { from: Index(4), rows: Ok(bench_rows(&[(4, 0)])) }).at(200).queue(2).ok(4).check(&[
+    bench.queue(3).ok(3).queue(1).unreachable().at(99).order(PeerCommand::Retry);
+    bench.step(PeerEvent::Loaded { from: Index(4), rows: Ok(bench_rows(&[(4, 0)])) }).at(200).queue(2).ok(4).check(&[
         "   0s sending     push 1..=3 (3)",
         "   0s idle        note trim<=3+peer",
         "   0s sending     push 4..=4 (1)",
@@ -115,8 +118,8 @@ fn expired_item_is_not_sent() {
     ]);
 }
 
-pub(super) fn drop_items(first: u64, last: u64) -> Order {
-    Order::Drop { message: "m".parse().expect("valid"), first: Index(first), last: Index(last) }
+pub(super) fn drop_items(first: u64, last: u64) -> PeerCommand {
+    PeerCommand::Drop { message: "m".parse().expect("valid"), first: Index(first), last: Index(last) }
 }
 
 #[test]
@@ -148,13 +151,16 @@ fn cancelled_item_aborts_request() {
 #[test]
 fn dropped_tail_indexes_never_reused() {
     let mut bench = Bench::new(|_, _| ());
-    bench.queue(3).unreachable().order(drop_items(2, 3)).at(1).step(Event::Due).load(1, 1).ok(1);
-    bench.step(Event::Loaded { from: Index(2), rows: Ok(vec![]) });
+    bench.queue(3).unreachable().order(drop_items(2, 3)).at(1).step(PeerEvent::TimerFired).load(1, 1).ok(1);
+    bench.step(PeerEvent::Loaded { from: Index(2), rows: Ok(vec![]) });
     // It may have taken them: it is asked.
     assert_eq!(bench.trace.last().expect("traced"), "   1s sending     push 6..=5 (0)");
-    bench.hole(2).step(Event::Loaded { from: Index(2), rows: Ok(vec![]) });
+    bench.hole(2).step(PeerEvent::Loaded { from: Index(2), rows: Ok(vec![]) });
     let record = bench.machine.record().outbound;
-    assert_eq!((record.newest, bench.machine.backlog(), bench.machine.state()), (Index(3), 0, PeerState::Idle));
+    assert_eq!(
+        (record.highest_index_assigned, bench.machine.backlog(), bench.machine.state()),
+        (Index(3), 0, PeerState::Idle)
+    );
     bench.queue(1);
     assert_eq!(bench.trace.last().expect("traced"), "   1s sending     push 2..=2 (1) settled");
 }
@@ -173,7 +179,7 @@ fn dropped_in_flight_number_stays_reserved() {
     assert_eq!((taken.machine.backlog(), taken.machine.status().acked), (0, Index(3)));
     // It took the first only: the number of the other goes to what follows.
     bench.trace.clear();
-    bench.hole(2).step(Event::Loaded { from: Index(2), rows: Ok(bench_rows(&[(3, 0)])) }).ok(2).check(&[
+    bench.hole(2).step(PeerEvent::Loaded { from: Index(2), rows: Ok(bench_rows(&[(3, 0)])) }).ok(2).check(&[
         "   0s sending     load 2",
         "   0s sending     commit peer; push 2..=2 (1) settled",
         "   0s idle        note trim<=3+peer",
@@ -183,8 +189,8 @@ fn dropped_in_flight_number_stays_reserved() {
 #[test]
 fn missing_row_after_restart_is_probed() {
     let mut bench = Bench::queued(3, |_, _| ());
-    bench.step(Event::Started).step(Event::Loaded { from: Index(1), rows: Ok(bench_rows(&[(3, 0)])) });
-    bench.hole(1).step(Event::Loaded { from: Index(1), rows: Ok(bench_rows(&[(3, 0)])) }).ok(1).check(&[
+    bench.step(PeerEvent::Started).step(PeerEvent::Loaded { from: Index(1), rows: Ok(bench_rows(&[(3, 0)])) });
+    bench.hole(1).step(PeerEvent::Loaded { from: Index(1), rows: Ok(bench_rows(&[(3, 0)])) }).ok(1).check(&[
         "   0s sending     load 1",
         "   0s sending     push 5..=4 (0)",
         "   0s sending     load 1",
@@ -196,7 +202,7 @@ fn missing_row_after_restart_is_probed() {
 #[test]
 fn stale_page_never_restores_dropped_item() {
     let mut bench = Bench::new(|_, record| record.outbound.acked = Index(4));
-    bench.step(Event::Woken { tail: Index(6), queued_bytes: 12, rows: vec![] }).order(drop_items(5, 5)).load(6, 6);
+    bench.step(PeerEvent::Woken { tail: Index(6), queued_bytes: 12, rows: vec![] }).order(drop_items(5, 5)).load(6, 6);
     bench.hole(4).load(4, 6).ok(4).ok(5).check(&[
         "   0s sending     load 5",
         "   0s sending     commit dropped 5+event(m parked: taken out by an operator)+peer; abort; load 6; report",
@@ -213,8 +219,8 @@ fn requeued_message_reports_acknowledgement() {
     let mut bench = Bench::new(|_, _| ());
     let mut rows = bench_rows(&[(3, 0)]);
     rows[0].again = true;
-    bench.step(Event::Woken { tail: Index(3), queued_bytes: 6, rows: vec![] });
-    bench.step(Event::Loaded { from: Index(1), rows: Ok(rows) }).ok(1).check(&[
+    bench.step(PeerEvent::Woken { tail: Index(3), queued_bytes: 6, rows: vec![] });
+    bench.step(PeerEvent::Loaded { from: Index(1), rows: Ok(rows) }).ok(1).check(&[
         "   0s sending     load 1",
         "   0s sending     commit peer; push 1..=1 (1) settled",
         "   0s idle        note event(m3 acknowledged: )+trim<=3+peer",

@@ -4,7 +4,7 @@ use super::leaving::drop_items;
 use super::*;
 
 /// A peer for which items 1 to `items` wait, behind this rest.
-fn waiting(items: u64, rest: Rest, change: impl FnOnce(&mut PeerLimits)) -> Bench {
+fn waiting(items: u64, rest: DeliveryState, change: impl FnOnce(&mut PeerLimits)) -> Bench {
     Bench::queued(items, |limits, record| {
         record.outbound.rest = rest;
         change(limits);
@@ -20,7 +20,7 @@ fn restarted(bench: &Bench, items: u64, change: impl FnOnce(&mut PeerLimits)) ->
         change(limits);
     });
     again.now = bench.now;
-    again.step(Event::Started);
+    again.step(PeerEvent::Started);
     again
 }
 
@@ -31,9 +31,9 @@ fn gone(limits: &mut PeerLimits) {
 
 #[test]
 fn unlisted_peer_suspended_notified_once() {
-    let rest = Rest::BackingOff { until: Millis(7_000) };
+    let rest = DeliveryState::BackingOff { until: Millis(7_000) };
     let mut bench = waiting(2, rest, gone);
-    bench.step(Event::Started).load(1, 2).contact().check(&[
+    bench.step(PeerEvent::Started).load(1, 2).contact().check(&[
         "   0s suspended   commit event(suspended not_listed)+peer; load 1",
         "   0s suspended   arm 100s",
         "   0s suspended   answer",
@@ -42,7 +42,7 @@ fn unlisted_peer_suspended_notified_once() {
     let mut again = restarted(&bench, 2, gone);
     again.check(&["   0s suspended   arm 100s"]);
     let mut back = restarted(&again, 2, |_| ());
-    back.at(7).step(Event::Due).load(1, 2).ok(2).check(&[
+    back.at(7).step(PeerEvent::TimerFired).load(1, 2).ok(2).check(&[
         "   0s backing_off commit event(backing_off )+peer; arm 7s",
         "   7s sending     load 1",
         "   7s sending     push 1..=2 (2)",
@@ -53,27 +53,27 @@ fn unlisted_peer_suspended_notified_once() {
 
 #[test]
 fn items_of_unlisted_peer_expire() {
-    let mut bench = waiting(2, Rest::Ready, gone);
-    bench.step(Event::Started).load(1, 2).at(100).step(Event::Due).load(1, 2).check(&[
+    let mut bench = waiting(2, DeliveryState::Ready, gone);
+    bench.step(PeerEvent::Started).load(1, 2).at(100).step(PeerEvent::TimerFired).load(1, 2).check(&[
         "   0s suspended   commit event(suspended not_listed)+peer; load 1",
         "   0s suspended   arm 100s",
         " 100s suspended   load 1",
         " 100s suspended   commit expired 1..=2+event(m1 expired: not taken within 100 s (keep))+event(m2 expired: not taken within 100 s (keep))+peer; disarm",
     ]);
-    assert_eq!(bench.machine.record().outbound.rest, Rest::Ready);
+    assert_eq!(bench.machine.record().outbound.rest, DeliveryState::Ready);
 }
 
 #[test]
 fn unlisted_peer_accepts_only_drop() {
-    let mut bench = waiting(1, Rest::Ready, gone);
-    bench.step(Event::Started).load(1, 1).trace.clear();
+    let mut bench = waiting(1, DeliveryState::Ready, gone);
+    bench.step(PeerEvent::Started).load(1, 1).trace.clear();
     let number = Seq(5);
     for order in [
-        Order::Suspend,
-        Order::Resume,
-        Order::Retry,
-        Order::Expect { number, yes: true },
-        Order::Renumber { number, yes: true },
+        PeerCommand::Suspend,
+        PeerCommand::Resume,
+        PeerCommand::Retry,
+        PeerCommand::Expect { number, yes: true },
+        PeerCommand::Renumber { number, yes: true },
     ] {
         bench.trace.clear();
         bench.order(order).check(&["   0s suspended   decline: blue is not a peer of this server"]);
@@ -86,16 +86,16 @@ fn unlisted_peer_accepts_only_drop() {
 
 #[test]
 fn unlisted_peer_without_backlog_silent() {
-    waiting(0, Rest::Ready, gone).step(Event::Started).check(&["   0s suspended   disarm"]);
+    waiting(0, DeliveryState::Ready, gone).step(PeerEvent::Started).check(&["   0s suspended   disarm"]);
 }
 
 #[test]
 fn suspension_by_operator_outlives_being_unlisted() {
-    let rest = Rest::Suspended { cause: Cause::Admin, probe_at: None };
+    let rest = DeliveryState::Suspended { cause: SuspendReason::Admin, probe_at: None };
     let mut bench = waiting(1, rest, gone);
-    bench.step(Event::Started);
+    bench.step(PeerEvent::Started);
     let mut back = restarted(&bench, 1, |_| ());
     assert_eq!(back.trace, ["   0s suspended   commit event(suspended admin)+peer; load 1"]);
-    back.load(1, 1).order(Order::Resume);
+    back.load(1, 1).order(PeerCommand::Resume);
     assert_eq!(back.machine.state(), PeerState::Sending);
 }

@@ -2,14 +2,22 @@
 
 use super::*;
 
-fn expect(number: u64) -> Order {
-    Order::Expect { number: Seq(number), yes: false }
+fn expect(number: u64) -> PeerCommand {
+    PeerCommand::Expect { number: Seq(number), yes: false }
 }
 
 #[test]
 fn suspended_peer_waits_for_resume() {
     let mut bench = Bench::new(|_, _| ());
-    bench.queue(1).order(Order::Suspend).ok(1).queue(1).contact().order(Order::Retry).at(9000).order(Order::Resume);
+    bench
+        .queue(1)
+        .order(PeerCommand::Suspend)
+        .ok(1)
+        .queue(1)
+        .contact()
+        .order(PeerCommand::Retry)
+        .at(9000)
+        .order(PeerCommand::Resume);
     bench.load(1, 2).ok(2).check(&[
         "   0s sending     push 1..=1 (1)",
         "   0s suspended   commit event(suspended admin)+peer; abort; arm 2592000s; report",
@@ -27,16 +35,16 @@ fn suspended_peer_waits_for_resume() {
 #[test]
 fn admin_suspension_survives_restart() {
     let mut bench = Bench::new(|_, _| ());
-    bench.order(Order::Suspend);
+    bench.order(PeerCommand::Suspend);
     let mut again = bench.restart(|_| ());
-    again.queue(1).order(Order::Resume).check(&[
+    again.queue(1).order(PeerCommand::Resume).check(&[
         "   0s suspended   disarm",
         "   0s suspended   arm 2592000s",
         "   0s sending     commit event(sending )+peer; disarm; load 1; report",
     ]);
     let mut paused = again.restart(|limits| limits.paused = true);
     paused.at(5).contact();
-    assert_eq!(paused.machine.state(), PeerState::Suspended(Cause::Admin));
+    assert_eq!(paused.machine.state(), PeerState::Suspended(SuspendReason::Admin));
     paused.restart(|_| ()).check(&["   5s idle        "]);
 }
 
@@ -44,17 +52,17 @@ fn admin_suspension_survives_restart() {
 fn pause_keeps_requested_wait() {
     let mut bench = Bench::new(|limits, record| {
         limits.paused = true;
-        record.outbound.rest = Rest::Waiting { until: Millis(50_000) };
+        record.outbound.rest = DeliveryState::Waiting { until: Millis(50_000) };
     });
     // Something inbound writes the record meanwhile.
-    bench.step(Event::Started).order(expect(3));
+    bench.step(PeerEvent::Started).order(expect(3));
     bench.restart(|_| ()).check(&["   0s waiting     arm 50s"]);
 }
 
 #[test]
 fn manual_retry_keeps_backoff_state() {
     let mut bench = Bench::new(|_, record| record.outbound.failures = 9);
-    bench.queue(1).unreachable().at(10).order(Order::Retry).load(1, 1).unreachable().check(&[
+    bench.queue(1).unreachable().at(10).order(PeerCommand::Retry).load(1, 1).unreachable().check(&[
         "   0s sending     push 1..=1 (1)",
         "   0s backing_off note peer; arm 512s",
         "  10s sending     disarm; load 1; report",
@@ -62,14 +70,14 @@ fn manual_retry_keeps_backoff_state() {
         "  10s backing_off note peer; arm 522s",
     ]);
     assert_eq!(bench.machine.failures(), 10);
-    bench.order(Order::Retry).load(1, 1).ok(1);
+    bench.order(PeerCommand::Retry).load(1, 1).ok(1);
     assert_eq!(bench.machine.failures(), 0);
 }
 
 #[test]
 fn manual_retry_overrides_requested_wait() {
     let mut bench = Bench::new(|_, _| ());
-    bench.queue(1).reply(Ack::Wait(Duration::from_secs(600))).at(10).order(Order::Retry).load(1, 1).unreachable();
+    bench.queue(1).reply(Ack::Wait(Duration::from_secs(600))).at(10).order(PeerCommand::Retry).load(1, 1).unreachable();
     bench.check(&[
         "   0s sending     push 1..=1 (1)",
         "   0s waiting     commit peer; arm 600s",
@@ -82,7 +90,7 @@ fn manual_retry_overrides_requested_wait() {
 #[test]
 fn failed_resume_suspends_again_silently() {
     let mut bench = Bench::new(|limits, _| limits.failures_to_suspend = 1);
-    bench.queue(1).unreachable().order(Order::Resume).load(1, 1).unreachable().check(&[
+    bench.queue(1).unreachable().order(PeerCommand::Resume).load(1, 1).unreachable().check(&[
         "   0s sending     push 1..=1 (1)",
         "   0s suspended   note event(suspended unreachable)+peer; arm 3600s",
         "   0s sending     commit peer; disarm; load 1; report",
@@ -94,7 +102,15 @@ fn failed_resume_suspends_again_silently() {
 #[test]
 fn resumed_peer_rechecks_receiver_ahead() {
     let mut bench = Bench::new(|_, _| ());
-    bench.queue(1).hole(2_000_000).order(Order::Resume).load(1, 1).hole(2_000_000).order(Order::Retry).load(1, 1).ok(1);
+    bench
+        .queue(1)
+        .hole(2_000_000)
+        .order(PeerCommand::Resume)
+        .load(1, 1)
+        .hole(2_000_000)
+        .order(PeerCommand::Retry)
+        .load(1, 1)
+        .ok(1);
     bench.check(&[
         "   0s sending     push 1..=1 (1)",
         "   0s suspended   commit event(suspended ahead_of_us)+peer; arm 2592000s",
@@ -109,14 +125,19 @@ fn resumed_peer_rechecks_receiver_ahead() {
 
 #[test]
 fn faulty_peer_accepts_only_resume() {
-    let mut bench = Bench::new(|_, record| record.outbound.rest = Rest::Waiting { until: Millis(50_000) });
-    bench.step(Event::GivenUp).order(Order::Retry).order(expect(9)).order(Order::Resume).check(&[
-        "   0s suspended   ",
-        "   0s suspended   decline: the state of blue is faulty; see the log, then resume it",
-        "   0s suspended   decline: the state of blue is faulty; see the log, then resume it",
-        "   0s suspended   restart",
-    ]);
-    assert_eq!(bench.machine.record().outbound.rest, Rest::Waiting { until: Millis(50_000) });
+    let mut bench = Bench::new(|_, record| record.outbound.rest = DeliveryState::Waiting { until: Millis(50_000) });
+    bench
+        .step(PeerEvent::RestartsExhausted)
+        .order(PeerCommand::Retry)
+        .order(expect(9))
+        .order(PeerCommand::Resume)
+        .check(&[
+            "   0s suspended   ",
+            "   0s suspended   decline: the state of blue is faulty; see the log, then resume it",
+            "   0s suspended   decline: the state of blue is faulty; see the log, then resume it",
+            "   0s suspended   restart",
+        ]);
+    assert_eq!(bench.machine.record().outbound.rest, DeliveryState::Waiting { until: Millis(50_000) });
 }
 
 #[test]

@@ -15,7 +15,7 @@ fn push_bisection_finds_poison_item() {
         "   0s idle        note peer",
     ]);
     let record = bench.machine.record().outbound;
-    assert_eq!((record.acked, record.segments), (Index(4), vec![Segment { first: Index(2), number: Seq(1) }]));
+    assert_eq!((record.acked, record.segments), (Index(4), vec![NumberSegment { first: Index(2), number: Seq(1) }]));
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn crash_before_dead_letter_repeats_it() {
     let life = || {
         let mut bench = Bench::new(|_, _| ());
         bench
-            .step(Event::Woken { tail: Index(2), queued_bytes: 0, rows: vec![] })
+            .step(PeerEvent::Woken { tail: Index(2), queued_bytes: 0, rows: vec![] })
             .load(1, 2)
             .fail(refused(422))
             .fail(refused(422));
@@ -92,7 +92,7 @@ fn rewind_skips_dead_letter() {
     bench.trace.clear();
     bench.queue(1).hole(3);
     let rows: Vec<_> = bench.rows(3, 8).into_iter().filter(|row| row.index != Index(5)).collect();
-    bench.step(Event::Loaded { from: Index(3), rows: Ok(rows) }).ok(4).ok(7).check(&[
+    bench.step(PeerEvent::Loaded { from: Index(3), rows: Ok(rows) }).ok(4).ok(7).check(&[
         "   0s sending     push 7..=7 (1)",
         "   0s sending     load 3",
         "   0s sending     push 3..=4 (2)",
@@ -106,11 +106,11 @@ fn rewind_to_trailing_dead_letter_renumbers() {
     let mut bench = Bench::new(|_, record| {
         record.outbound.acked = Index(5);
         // As a renumbering from below leaves it: 5 was parked, and no segment says so any more.
-        record.outbound.segments = vec![Segment { first: Index(1), number: Seq(1) }];
+        record.outbound.segments = vec![NumberSegment { first: Index(1), number: Seq(1) }];
     });
     bench.queue(1).hole(5);
     let rows = bench.rows(6, 6);
-    bench.step(Event::Loaded { from: Index(5), rows: Ok(rows) }).load(6, 6).ok(5).check(&[
+    bench.step(PeerEvent::Loaded { from: Index(5), rows: Ok(rows) }).load(6, 6).ok(5).check(&[
         "   0s sending     push 6..=6 (1)",
         "   0s sending     load 5",
         "   0s sending     commit gap 5..=5+notice+peer; load 6",
@@ -122,15 +122,24 @@ fn rewind_to_trailing_dead_letter_renumbers() {
 #[test]
 fn dead_letter_ends_probe_suspension() {
     let mut bench = Bench::new(|limits, _| limits.failures_to_suspend = 1);
-    bench.queue(1).unreachable().at(3600).step(Event::Due).load(1, 1).fail(refused(400)).hole(1).load(1, 1).check(&[
-        "   0s sending     push 1..=1 (1)",
-        "   0s suspended   note event(suspended unreachable)+peer; arm 3600s",
-        "3600s sending     load 1",
-        "3600s sending     push 1..=1 (1)",
-        "3600s sending     push 4..=3 (0)",
-        "3600s sending     load 1",
-        "3600s idle        commit park 1+event(m1 parked: refused with status 400: no)+event(sending )+peer",
-    ]);
+    bench
+        .queue(1)
+        .unreachable()
+        .at(3600)
+        .step(PeerEvent::TimerFired)
+        .load(1, 1)
+        .fail(refused(400))
+        .hole(1)
+        .load(1, 1)
+        .check(&[
+            "   0s sending     push 1..=1 (1)",
+            "   0s suspended   note event(suspended unreachable)+peer; arm 3600s",
+            "3600s sending     load 1",
+            "3600s sending     push 1..=1 (1)",
+            "3600s sending     push 4..=3 (0)",
+            "3600s sending     load 1",
+            "3600s idle        commit park 1+event(m1 parked: refused with status 400: no)+event(sending )+peer",
+        ]);
     assert_eq!(bench.machine.failures(), 0);
 }
 
@@ -162,13 +171,22 @@ fn refusing_peer_is_suspended_queue_kept() {
     }
     bench.fail(refused(400));
     let status = bench.machine.status();
-    assert_eq!((status.state, status.backlog), (PeerState::Suspended(Cause::Refused), 50));
+    assert_eq!((status.state, status.backlog), (PeerState::Suspended(SuspendReason::Refused), 50));
 }
 
 #[test]
 fn unconfirmed_item_is_not_duplicated() {
     let mut bench = Bench::new(|_, _| ());
-    bench.queue(3).fail(PushFailure::TimedOut).at(1).step(Event::Due).load(1, 3).fail(refused(413)).ok(3).ok(2).ok(3);
+    bench
+        .queue(3)
+        .fail(PushFailure::TimedOut)
+        .at(1)
+        .step(PeerEvent::TimerFired)
+        .load(1, 3)
+        .fail(refused(413))
+        .ok(3)
+        .ok(2)
+        .ok(3);
     bench.check(&[
         "   0s sending     push 1..=3 (3)",
         "   0s backing_off note peer; arm 1s",
@@ -184,7 +202,7 @@ fn unconfirmed_item_is_not_duplicated() {
 #[test]
 fn confirmed_missing_item_is_dead_lettered() {
     let mut bench = Bench::new(|_, _| ());
-    bench.queue(2).fail(PushFailure::TimedOut).at(1).step(Event::Due).load(1, 2).fail(refused(413)).hole(1);
+    bench.queue(2).fail(PushFailure::TimedOut).at(1).step(PeerEvent::TimerFired).load(1, 2).fail(refused(413)).hole(1);
     bench.load(1, 2).ok(1).check(&[
         "   0s sending     push 1..=2 (2)",
         "   0s backing_off note peer; arm 1s",
@@ -200,7 +218,14 @@ fn confirmed_missing_item_is_dead_lettered() {
 #[test]
 fn refused_confirmation_probe_dead_letters() {
     let mut bench = Bench::new(|_, _| ());
-    bench.queue(2).fail(PushFailure::TimedOut).at(1).step(Event::Due).load(1, 2).fail(refused(413)).fail(refused(413));
+    bench
+        .queue(2)
+        .fail(PushFailure::TimedOut)
+        .at(1)
+        .step(PeerEvent::TimerFired)
+        .load(1, 2)
+        .fail(refused(413))
+        .fail(refused(413));
     bench.ok(1).check(&[
         "   0s sending     push 1..=2 (2)",
         "   0s backing_off note peer; arm 1s",
@@ -215,8 +240,8 @@ fn refused_confirmation_probe_dead_letters() {
 #[test]
 fn failed_confirmation_probe_resends_item() {
     let mut bench = Bench::new(|_, _| ());
-    bench.queue(2).fail(PushFailure::TimedOut).at(1).step(Event::Due).load(1, 2).fail(refused(413));
-    bench.fail(PushFailure::TimedOut).at(10).step(Event::Due).check(&[
+    bench.queue(2).fail(PushFailure::TimedOut).at(1).step(PeerEvent::TimerFired).load(1, 2).fail(refused(413));
+    bench.fail(PushFailure::TimedOut).at(10).step(PeerEvent::TimerFired).check(&[
         "   0s sending     push 1..=2 (2)",
         "   0s backing_off note peer; arm 1s",
         "   1s sending     load 1",
@@ -230,7 +255,7 @@ fn failed_confirmation_probe_resends_item() {
 #[test]
 fn restart_makes_all_items_unconfirmed() {
     let mut bench = Bench::queued(2, |_, _| ());
-    bench.step(Event::Started).load(1, 2).fail(refused(413)).fail(refused(413)).ok(3).ok(2).check(&[
+    bench.step(PeerEvent::Started).load(1, 2).fail(refused(413)).fail(refused(413)).ok(3).ok(2).check(&[
         "   0s sending     load 1",
         "   0s sending     push 1..=2 (2)",
         "   0s sending     push 1..=1 (1)",
@@ -244,7 +269,7 @@ fn restart_makes_all_items_unconfirmed() {
 #[test]
 fn repeated_probe_hole_dead_letters() {
     let mut bench = Bench::new(|_, _| ());
-    bench.queue(2).hole(1).load(1, 2).fail(PushFailure::TimedOut).at(1).step(Event::Due).load(1, 2);
+    bench.queue(2).hole(1).load(1, 2).fail(PushFailure::TimedOut).at(1).step(PeerEvent::TimerFired).load(1, 2);
     bench.fail(refused(413)).hole(1).load(1, 2).ok(1).check(&[
         "   0s sending     push 1..=2 (2)",
         "   0s sending     load 1",
@@ -262,7 +287,7 @@ fn repeated_probe_hole_dead_letters() {
 #[test]
 fn probe_runs_after_successor_dropped() {
     let mut bench = Bench::queued(2, |_, _| ());
-    bench.step(Event::Started).load(1, 2).fail(refused(413));
+    bench.step(PeerEvent::Started).load(1, 2).fail(refused(413));
     bench.order(drop_items(2, 2)).fail(refused(413)).hole(1).load(1, 1).check(&[
         "   0s sending     load 1",
         "   0s sending     push 1..=2 (2)",
@@ -277,7 +302,7 @@ fn probe_runs_after_successor_dropped() {
 #[test]
 fn missing_successor_rows_stay_unacknowledged() {
     let mut bench = Bench::queued(2, |_, _| ());
-    bench.step(Event::Started).load(1, 1).fail(refused(413)).hole(1).load(1, 1).check(&[
+    bench.step(PeerEvent::Started).load(1, 1).fail(refused(413)).hole(1).load(1, 1).check(&[
         "   0s sending     load 1",
         "   0s sending     push 1..=1 (1)",
         "   0s sending     push 4..=3 (0)",
@@ -289,13 +314,14 @@ fn missing_successor_rows_stay_unacknowledged() {
 /// It was called acknowledged, and nobody here learned that its messenger does not have it.
 #[test]
 fn item_parked_by_peer_is_told() {
-    let parked = |place| Objection { place, fate: Fate::ParkedByPeer, reason: "NOT_A_PARTICIPANT".to_owned() };
+    let parked =
+        |place| ItemObjection { place, fate: DeadLetterReason::ParkedByPeer, reason: "NOT_A_PARTICIPANT".to_owned() };
     let mut bench = Bench::new(|_, _| ());
     bench.queue(3);
     // The last place is none of ours.
     let refused = vec![parked(1), parked(3)];
-    let outcome = Ok(Answered { ack: Ack::Ok(Seq(3)), window: Some(100), refused, reason: None });
-    bench.step(Event::Replied { attempt: 1, outcome }).check(&[
+    let outcome = Ok(PushResponse { ack: Ack::Ok(Seq(3)), window: Some(100), refused, reason: None });
+    bench.step(PeerEvent::Replied { attempt: 1, outcome }).check(&[
         "   0s sending     push 1..=3 (3)",
         "   0s idle        note parked_by_peer 2+event(m2 parked: NOT_A_PARTICIPANT: it lies in the quarantine of blue)\
          +trim<=3+peer",

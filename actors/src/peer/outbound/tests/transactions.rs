@@ -6,7 +6,7 @@ use super::*;
 #[test]
 fn transaction_retry_keeps_id_and_span() {
     let mut bench = transactions();
-    bench.at(1000).queue(2).queue(1).unreachable().at(1001).step(Event::Due).load(1, 3);
+    bench.at(1000).queue(2).queue(1).unreachable().at(1001).step(PeerEvent::TimerFired).load(1, 3);
     taken(taken(&mut bench)).check(&[
         "1000s sending     commit peer; push #1000000 after none (2) settled",
         "1000s sending     ",
@@ -22,13 +22,13 @@ fn transaction_retry_keeps_id_and_span() {
 #[test]
 fn transaction_after_expiry_changes_id() {
     let mut bench = Bench::new(|limits, _| {
-        limits.speech = Speech::Transactions;
+        limits.speech = DialectKind::Transactions;
         limits.keep = Duration::from_secs(1001);
     });
-    bench.at(1000).queue(2).fail(PushFailure::TimedOut).at(1001).step(Event::Due);
+    bench.at(1000).queue(2).fail(PushFailure::TimedOut).at(1001).step(PeerEvent::TimerFired);
     let mut rows = bench.rows(1, 2);
     rows[1].queued = Millis(1_000_000);
-    bench.step(Event::Loaded { from: Index(1), rows: Ok(rows) });
+    bench.step(PeerEvent::Loaded { from: Index(1), rows: Ok(rows) });
     taken(&mut bench).check(&[
         "1000s sending     commit peer; push #1000000 after none (2) settled",
         "1000s backing_off note peer; arm 1001s",
@@ -42,7 +42,7 @@ fn transaction_after_expiry_changes_id() {
 fn transaction_after_drop_changes_id() {
     let mut bench = transactions();
     bench.at(1000).queue(3).fail(PushFailure::Broken("cut".into())).order(drop_items(1, 1));
-    bench.at(1001).step(Event::Due).load(2, 3);
+    bench.at(1001).step(PeerEvent::TimerFired).load(2, 3);
     taken(&mut bench).check(&[
         "1000s sending     commit peer; push #1000000 after none (3) settled",
         "1000s backing_off note peer; arm 1001s",
@@ -70,7 +70,7 @@ fn transaction_413_halves_get_new_ids() {
 #[test]
 fn transaction_id_exceeds_crash_reserve() {
     let mut bench = Bench::new(|limits, record| {
-        limits.speech = Speech::Transactions;
+        limits.speech = DialectKind::Transactions;
         record.outbound.transaction_reserved = 2_000_000;
         record.outbound.transaction_last = Some(1_000_000);
     });
@@ -81,12 +81,14 @@ fn transaction_id_exceeds_crash_reserve() {
 #[test]
 fn unparsed_ack_counts_and_notifies_once() {
     let mut bench = transactions();
-    bench.at(1000).queue(1).reply(Ack::TakenBlindly).at(1001).queue(1).reply(Ack::TakenBlindly).check(&[
-        "1000s sending     commit peer; push #1000000 after none (1) settled",
-        "1000s idle        note notice+sent #1000000 1..=1+trim<=1+peer",
-        "1001s sending     push #1001000 after 1000000 (1)",
-        "1001s idle        note sent #1001000 2..=2+peer",
-    ]);
+    bench.at(1000).queue(1).reply(Ack::AcceptedUnparsedBody).at(1001).queue(1).reply(Ack::AcceptedUnparsedBody).check(
+        &[
+            "1000s sending     commit peer; push #1000000 after none (1) settled",
+            "1000s idle        note notice+sent #1000000 1..=1+trim<=1+peer",
+            "1001s sending     push #1001000 after 1000000 (1)",
+            "1001s idle        note sent #1001000 2..=2+peer",
+        ],
+    );
     let told: Vec<_> = bench.machine.record().outbound.delivered.iter().map(|span| (span.last.0, span.blind)).collect();
     assert_eq!(told, [(1, true), (2, true)]);
 }

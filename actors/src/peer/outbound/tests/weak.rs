@@ -6,7 +6,7 @@ use super::*;
 fn typing_for<'a>(bench: &'a mut Bench, key: &str, secs: u64) -> &'a mut Bench {
     let edu = Edu { kind: "typing".into(), content: Bytes::from(key.to_owned()) };
     let until = Millis(bench.now.0 + secs * 1000);
-    bench.step(Event::Weak(Fleeting { key: Some(key.to_owned()), until, edu }))
+    bench.step(PeerEvent::Weak(EphemeralItem { key: Some(key.to_owned()), until, edu }))
 }
 
 #[test]
@@ -29,7 +29,7 @@ fn ephemeral_rides_on_next_attempt() {
     for (key, secs) in [("short", 4), ("equal", 5), ("a", 6), ("b", 30), ("a", 30)] {
         typing_for(&mut bench, key, secs);
     }
-    bench.at(10).step(Event::Due).load(1, 1).ok(1).check(&[
+    bench.at(10).step(PeerEvent::TimerFired).load(1, 1).ok(1).check(&[
         "   0s sending     push 1..=1 (1)",
         "   0s waiting     commit peer; arm 10s",
         "   5s waiting     ",
@@ -50,7 +50,7 @@ fn ephemeral_rides_after_backoff() {
     for key in ["a", "b", "c"] {
         typing_for(&mut bench, key, 30);
     }
-    bench.at(1).step(Event::Due).load(1, 1).check(&[
+    bench.at(1).step(PeerEvent::TimerFired).load(1, 1).check(&[
         "   0s sending     push 1..=1 (1)",
         "   0s backing_off note peer; arm 1s",
         "   0s backing_off ",
@@ -65,7 +65,7 @@ fn ephemeral_rides_after_backoff() {
 fn weak_alone_starts_no_attempt() {
     let mut bench = Bench::new(|_, record| record.outbound.acked = Index(7));
     typing_for(&mut bench, "a", 30).unreachable();
-    typing_for(&mut bench, "b", 30).at(1).step(Event::Due);
+    typing_for(&mut bench, "b", 30).at(1).step(PeerEvent::TimerFired);
     typing_for(&mut bench, "c", 30).check(&[
         "   0s sending     push 8..=7 (0+1 weak)",
         "   0s backing_off note peer; arm 1s",
@@ -78,11 +78,13 @@ fn weak_alone_starts_no_attempt() {
 #[test]
 fn ephemeral_sent_alone_after_wait() {
     let mut bench = Bench::new(|_, record| record.outbound.acked = Index(7));
-    typing_for(&mut bench, "a", 30).reply(Ack::Wait(Duration::from_secs(3))).at(3).step(Event::Due).check(&[
-        "   0s sending     push 8..=7 (0+1 weak)",
-        "   0s waiting     commit peer; arm 3s",
-        "   3s sending     push 8..=7 (0+1 weak)",
-    ]);
+    typing_for(&mut bench, "a", 30).reply(Ack::Wait(Duration::from_secs(3))).at(3).step(PeerEvent::TimerFired).check(
+        &[
+            "   0s sending     push 8..=7 (0+1 weak)",
+            "   0s waiting     commit peer; arm 3s",
+            "   3s sending     push 8..=7 (0+1 weak)",
+        ],
+    );
 }
 
 #[test]
@@ -104,7 +106,7 @@ fn unaccepted_ephemeral_rides_again() {
         // The push of the second item is out; the first one took the weak item alone.
         typing_for(&mut bench, "b", 30).ok(1).queue(1);
         bench.trace.clear();
-        typing_for(&mut bench, "c", 1).fail(failure.clone()).at(1).step(Event::Due).load(2, 3);
+        typing_for(&mut bench, "c", 1).fail(failure.clone()).at(1).step(PeerEvent::TimerFired).load(2, 3);
         let pushed = bench.trace.last().expect("traced");
         assert_eq!(pushed.contains("weak"), rides, "{failure}: {}", bench.trace.join("\n"));
     }
@@ -114,7 +116,7 @@ fn unaccepted_ephemeral_rides_again() {
 fn weak_for_suspended_peer_is_dropped() {
     let mut bench = Bench::new(|limits, _| limits.failures_to_suspend = 1);
     typing_for(bench.queue(1), "a", 9_999).unreachable();
-    typing_for(&mut bench, "b", 9_999).at(3600).step(Event::Due).load(1, 1).check(&[
+    typing_for(&mut bench, "b", 9_999).at(3600).step(PeerEvent::TimerFired).load(1, 1).check(&[
         "   0s sending     push 1..=1 (1)",
         "   0s sending     ",
         "   0s suspended   note event(suspended unreachable)+peer; arm 3600s",
