@@ -3,8 +3,7 @@
 //! The core (router, actors, the journal's writer) runs on one thread of its own, an actix arbiter, so that a message
 //! from an actor to the journal needs no thread switch. HTTP workers reach it through [`Gateway`].
 
-mod doors;
-
+mod configured_peers;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,25 +23,28 @@ use tokio::sync::{oneshot, watch};
 use crate::admin::health::{self, ReadinessReport};
 use crate::admin::metrics::{self, MetricsRecorder};
 use crate::admin::{self, AdminApi};
-use crate::disk::FolderDisk;
+use crate::app::configured_peers::{ConfiguredAddresses, ConfiguredAdmission};
 use crate::egress::{self, EgressClient};
-use crate::forgetting;
+use crate::http::authentication;
 use crate::http::bearer::{self, BearerToken};
 use crate::http::bind;
 use crate::http::body::BodyLimit;
-use crate::http::closing::{self, DrainSignal};
-use crate::http::identity;
-use crate::http::refusal::ApiError;
+use crate::http::drain;
+use crate::http::drain::DrainSignal;
+use crate::http::error::ApiError;
 use crate::http::serve::{ListenerHandle, serve, serve_raw_targets};
-use crate::messenger::{self, MessengerApi, MessengerLimits, housekeeping};
+use crate::maintenance::feed_and_submissions;
+use crate::maintenance::history_retention;
+use crate::messenger;
+use crate::messenger::{MessengerApi, MessengerLimits};
+use crate::runtime::free_space::FolderDisk;
 use crate::settings::{SecretValue, Settings};
 use crate::store::{self, BlockingExecutor, OpenError, Store, StoreLocation, StoreOptions};
-use crate::telemetry::chronicle::LoggingJournal;
-use crate::wire::acquaintance::StoreReferenceContext;
+use crate::telemetry::logging_journal::LoggingJournal;
 use crate::wire::pdu;
+use crate::wire::pdu::reference_context::StoreReferenceContext;
 use crate::wire::transport::PeerTransport;
 use crate::wire::{self, DialectServices};
-use doors::{ConfiguredAddresses, ConfiguredAdmission};
 
 /// Error: a gateway cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -310,9 +312,9 @@ async fn start_core(
                 // The receiver is gone if the gateway was stopped on purpose.
                 let _ = gone.send(crashed);
             });
-            actix::spawn(housekeeping::run(ports.clone(), retain, keep));
+            actix::spawn(feed_and_submissions::run(ports.clone(), retain, keep));
             if let Some(keep) = history {
-                actix::spawn(forgetting::run(ports.clone(), past, keep));
+                actix::spawn(history_retention::run(ports.clone(), past, keep));
             }
             GatewayCore { gateway: Gateway::new(routes, ports), store }
         });
@@ -360,9 +362,9 @@ fn start_servers(
     };
     let door = closing.door(wire::later);
     let federation = serve_raw_targets(listeners.federation, serving, move |config| {
-        let scope = web::scope("").app_data(Data::new(door.clone())).wrap(from_fn(closing::admit));
+        let scope = web::scope("").app_data(Data::new(door.clone())).wrap(from_fn(drain::admit));
         // Before all else, also while it stops.
-        let scope = scope.wrap(from_fn(identity::meet));
+        let scope = scope.wrap(from_fn(authentication::meet));
         config.service(scope.configure(|config| wire::routes(&gate, config)));
     });
 
@@ -379,7 +381,7 @@ fn start_servers(
     }
     let door = closing.door(|_| Some(ApiError::from(Refusal::Stopping).error_response()));
     let messenger = serve(listeners.messenger, serving, move |config| {
-        let scope = web::scope("").app_data(Data::new(door.clone())).wrap(from_fn(closing::admit));
+        let scope = web::scope("").app_data(Data::new(door.clone())).wrap(from_fn(drain::admit));
         let guarded = scope.app_data(Data::new(token.clone())).wrap(from_fn(bearer::require));
         config.service(guarded.configure(|config| messenger::configure(config, api.clone())));
     });

@@ -1,15 +1,17 @@
 //! The gateway: adapters around the core, and their composition.
 //!
 //! # Map
-//! - [`settings`]: what was configured, checked and resolved.
-//! - [`store`]: the journal and the archive on one redb file.
-//! - [`forgetting`]: what was said long ago leaves the store. [`rounds`]: how such work comes round.
-//! - [`http`]: serving, and what every listener shares: refusals as JSON, limits, who is calling. Knows no route.
-//! - [`egress`]: the one gate outward.
-//! - [`wire`]: the dialects peers speak.
-//! - [`messenger`]: the API of the existing messenger. [`admin`]: the operator's.
-//! - `complaint`: what serde says of a value that does not fit, in plain words.
-//! - [`app`]: builds a gateway and takes it apart. [`cli`]: the command line. [`telemetry`]: the log. [`panics`]: those of others.
+//! - [`settings`]: the configuration, checked and resolved.
+//! - [`store`]: journal and store reader on one redb file.
+//! - [`maintenance`]: periodic jobs that prune the feed, submissions and history.
+//! - [`http`]: what every listener shares: serving, limits, errors as JSON, authentication. Knows no route.
+//! - [`egress`]: every outbound request goes through it.
+//! - [`wire`]: the dialects that peers speak.
+//! - [`messenger`]: the API of the existing messenger. [`admin`]: the API of the operator.
+//! - [`json`]: strict JSON reading and writing, and serde errors in plain words.
+//! - [`app`]: builds a gateway and stops it. [`cli`]: the command line. [`telemetry`]: the log.
+//! - `runtime`: threads for blocking work, free space, expected panics of the storage engine.
+//! - `terminal`: output of the command line. `tools`: the demo and the simulated peers.
 //!
 //! # Arrows
 //! `actors <- settings <- http, egress <- wire, messenger, admin <- app <- cli`, and `actors <- store <- app`. The
@@ -19,16 +21,15 @@
 pub mod admin;
 pub mod app;
 pub mod cli;
-mod complaint;
-pub mod disk;
 pub mod egress;
-pub mod forgetting;
 pub mod http;
+pub mod json;
+pub mod maintenance;
 pub mod messenger;
-pub mod panics;
-pub mod rounds;
+mod runtime;
 pub mod settings;
 pub mod store;
 pub mod telemetry;
-mod threads;
+mod terminal;
+mod tools;
 pub mod wire;

@@ -1,6 +1,6 @@
 //! The log of the process: to stderr, one line per state change, at the level that `FERNPOST_LOG` sets.
 
-pub mod chronicle;
+pub mod logging_journal;
 mod sink;
 
 use std::fs::File;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use crate::panics;
+use crate::runtime::caught_panics;
 use sink::LogSink;
 
 /// Environment variable with the filter, such as `info` or `fernpost=debug,actors=debug`. It is not a configuration
@@ -60,7 +60,7 @@ pub fn start(default: &str) -> io::Result<()> {
         tracing::error!(%panic, "panic");
         wait(LAST_WORDS);
     };
-    panics::report_by(report, last_words);
+    caught_panics::report_by(report, last_words);
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! `Gateway`: the typed calls adapters may make. Cheap to clone; every HTTP worker holds one.
 
 mod messages;
-mod parked;
+mod quarantine;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,6 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::change::Change;
-use crate::congestion::{HIGH_WATER, OverloadMonitor};
 use crate::context::PARENTS_MAX;
 use crate::context::machine::RecipientReach;
 use crate::model::{
@@ -17,15 +16,16 @@ use crate::model::{
     MembershipSource, Millis, PduDraft, PduVerdict, PeerCommand, PeerStatus, Receipt, Refusal, ServerName, Submission,
     SubmittedContent,
 };
-use crate::peer::gauge::STATES;
+use crate::overload::{HIGH_WATER, OverloadMonitor};
 use crate::peer::inbound::InboundBatch;
 use crate::peer::machine::PeerMachine;
-use crate::peer::weak::EphemeralItem;
+use crate::peer::outbound::ephemeral_buffer::EphemeralItem;
+use crate::peer::shared_stats::STATES;
 use crate::peer::{PeerHandle, RATE};
 use crate::ports::{CommitPriority, Ports};
-use crate::routes::{ActorRegistry, LookupPurpose, RESIDENT_MAX};
-use crate::supervise::intake::AdmissionPermit;
-use crate::supervise::seldom::LogThrottle;
+use crate::router::registry::{ActorRegistry, LookupPurpose, RESIDENT_MAX};
+use crate::supervise::admission::AdmissionPermit;
+use crate::supervise::log_throttle::LogThrottle;
 
 /// Metrics summed over peers and contexts.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -22,16 +22,14 @@
 
 pub mod backoff;
 pub mod change;
-pub mod congestion;
 pub mod context;
 pub mod gateway;
 pub mod limits;
 pub mod model;
+pub mod overload;
 pub mod peer;
 pub mod ports;
 pub mod router;
-mod routes;
 pub mod supervise;
-mod tally;
 #[cfg(feature = "testkit")]
 pub mod testkit;

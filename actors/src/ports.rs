@@ -1,7 +1,7 @@
 //! The interfaces that the core needs. Adapters implement them; the core never sees redb, HTTP or the system clock.
 
 mod inspect;
-mod past;
+mod retention;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -23,11 +23,11 @@ pub use crate::model::{
     ContextSnapshot, CurrentState, DeadLetter, MembershipSource, OutboxRow, PduStatus, PduText, PeerSnapshot,
     QuarantinedPduRow, SentPage, ServedPdu, StagedPdu,
 };
+pub use crate::ports::retention::{OldPage, OldPdu, RetentionCursor, RetentionPins, RetentionScan, RetentionStep};
 pub use inspect::{
     ContextRow, Direction, InspectPage, ParkedFilter, ParkedRow, QuarantineItemKind, QuarantineKey, QuarantineReason,
     QueuedItem, StoreInspector,
 };
-pub use past::{OldPage, OldPdu, RetentionCursor, RetentionPins, RetentionScan, RetentionStep};
 
 /// A future that may cross threads.
 pub type Task<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;

@@ -10,7 +10,7 @@ use actors::gateway::Gateway;
 use actors::model::{PduRef, ServerName};
 use serde::Serialize;
 
-use crate::http::refusal::ApiError;
+use crate::http::error::ApiError;
 
 /// Default number of rows on a page, and below, the maximum.
 const PAGE: u32 = 100;

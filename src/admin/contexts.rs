@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::AdminApi;
 use super::answer::{OperatorCall, page};
-use crate::http::answer::rfc3339;
+use crate::http::error::ApiError;
 use crate::http::query;
-use crate::http::refusal::ApiError;
-use crate::messenger::contexts::{known, shown};
-use crate::wire::json::digest;
+use crate::http::responses::rfc3339;
+use crate::json::reader::digest;
+use crate::messenger::contexts::context::{known, shown};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use actix_web::{HttpResponse, web};
-use actors::congestion::OverloadMonitor;
+use actors::overload::OverloadMonitor;
 use serde::Serialize;
 
 /// The conditions that keep this process from being ready, each with its reason. Clones share one set.

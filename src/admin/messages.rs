@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::AdminApi;
 use super::answer::OperatorCall;
+use crate::http::error::ApiError;
 use crate::http::query;
-use crate::http::refusal::ApiError;
-use crate::messenger::trace;
+use crate::messenger::messages::trace;
 
 /// Returns the trace in the form that the messenger gets.
 pub(super) async fn get(api: web::Data<AdminApi>, path: web::Path<String>) -> Result<HttpResponse, ApiError> {

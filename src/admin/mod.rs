@@ -8,12 +8,12 @@ mod contexts;
 pub mod health;
 mod messages;
 pub mod metrics;
-pub mod name;
-mod orders;
+mod peer_commands;
 mod peers;
 mod quarantine;
 mod queue;
 mod release;
+pub mod server_header;
 mod store;
 
 use std::sync::Arc;
@@ -23,11 +23,11 @@ use actix_web::{Resource, web};
 use actors::gateway::Gateway;
 use actors::ports::StoreInspector;
 
-use crate::http::answer::{no_route, wrong_method};
 use crate::http::bearer::{self, BearerToken};
+use crate::http::error::ApiError;
 use crate::http::json_error;
-use crate::http::refusal::ApiError;
-use crate::messenger::pdu_ids::PduIdGenerator;
+use crate::http::responses::{no_route, wrong_method};
+use crate::messenger::messages::pdu_id_generator::PduIdGenerator;
 use crate::settings::PeerTable;
 use crate::store::Store;
 use store::BackupJobs;
@@ -81,17 +81,17 @@ pub fn configure(config: &mut web::ServiceConfig, api: AdminApi, token: BearerTo
                     .error_handler(|error, _| json_error::body(&error).into()),
             )
             .wrap(from_fn(bearer::require))
-            .wrap(from_fn(name::server_header_middleware))
+            .wrap(from_fn(server_header::server_header_middleware))
             .service(call("/peers", "GET").route(web::get().to(peers::list)))
             .service(call("/peers/{server}", "GET").route(web::get().to(peers::get)))
             .service(call("/messages/{id}", "GET").route(web::get().to(messages::get)))
             .service(call("/messages/{id}/retry", "POST").route(web::post().to(messages::retry)))
             .service(call("/messages/{id}/drop", "POST").route(web::post().to(messages::drop)))
-            .service(call("/peers/{server}/suspend", "POST").route(web::post().to(orders::suspend)))
-            .service(call("/peers/{server}/resume", "POST").route(web::post().to(orders::resume)))
-            .service(call("/peers/{server}/retry", "POST").route(web::post().to(orders::retry)))
-            .service(call("/peers/{server}/expect", "POST").route(web::post().to(orders::expect)))
-            .service(call("/peers/{server}/renumber", "POST").route(web::post().to(orders::renumber)))
+            .service(call("/peers/{server}/suspend", "POST").route(web::post().to(peer_commands::suspend)))
+            .service(call("/peers/{server}/resume", "POST").route(web::post().to(peer_commands::resume)))
+            .service(call("/peers/{server}/retry", "POST").route(web::post().to(peer_commands::retry)))
+            .service(call("/peers/{server}/expect", "POST").route(web::post().to(peer_commands::expect)))
+            .service(call("/peers/{server}/renumber", "POST").route(web::post().to(peer_commands::renumber)))
             .service(call("/contexts", "GET").route(web::get().to(contexts::list)))
             .service(call("/contexts/{context}", "GET").route(web::get().to(contexts::show)))
             .service(call("/contexts/{context}/merge", "POST").route(web::post().to(contexts::merge)))

@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web};
 
 use super::AdminApi;
 use super::answer::peer;
-use crate::http::refusal::ApiError;
+use crate::http::error::ApiError;
 use crate::messenger::peers::{PeerStatusBody, PeerStatusList, status, statuses};
 
 /// Returns the status of all configured peers, in the order of the configuration.

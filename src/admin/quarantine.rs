@@ -12,9 +12,9 @@ use serde_json::value::RawValue;
 
 use super::AdminApi;
 use super::answer::{page, server};
-use crate::http::answer::rfc3339;
+use crate::http::error::ApiError;
 use crate::http::query;
-use crate::http::refusal::ApiError;
+use crate::http::responses::rfc3339;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

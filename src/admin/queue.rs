@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::AdminApi;
 use super::answer::{PduName, page, peer};
-use crate::http::answer::rfc3339;
+use crate::http::error::ApiError;
 use crate::http::query;
-use crate::http::refusal::ApiError;
+use crate::http::responses::rfc3339;
 
 const MINUTE: u64 = 60 * 1000;
 

@@ -9,9 +9,9 @@ use serde_json::value::RawValue;
 use super::AdminApi;
 use super::answer::{OperatorCall, server};
 use super::quarantine::{QuarantineId, filter, find, place, written};
+use crate::http::error::ApiError;
 use crate::http::json_error;
-use crate::http::refusal::ApiError;
-use crate::wire::json;
+use crate::json::reader;
 use crate::wire::pdu::PduReader;
 
 /// Maximum number of items in one call on all of a server: each may be a commit, and the caller waits.
@@ -188,7 +188,8 @@ async fn taken(api: &AdminApi, row: &ParkedRow) -> Result<&'static str, ApiError
 
 /// Returns the PDU in an update that carries one.
 fn carried(update: &RawValue) -> Option<&RawValue> {
-    let members = json::members(update.get()).ok()?;
-    let is_update = json::has_string_member(update.get(), "update", "pdu") && json::get(&members, "pdu_id").is_none();
-    json::get(&members, "pdu").filter(|_| is_update)
+    let members = reader::members(update.get()).ok()?;
+    let is_update =
+        reader::has_string_member(update.get(), "update", "pdu") && reader::get(&members, "pdu_id").is_none();
+    reader::get(&members, "pdu").filter(|_| is_update)
 }

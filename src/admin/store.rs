@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::AdminApi;
 use super::answer::OperatorCall;
-use crate::http::answer::rfc3339;
-use crate::http::refusal::ApiError;
+use crate::http::error::ApiError;
+use crate::http::responses::rfc3339;
 
 #[derive(Serialize)]
 struct StoreStatsBody {

@@ -5,9 +5,9 @@ use actors::ports::PeerConfig;
 use serde::Serialize;
 
 use super::failure::CommandFailure;
-use super::words::counted;
 use super::{ConfigSource, FINE, WRONG, print, print_json};
 use crate::settings::{Settings, SettingsProblem, SettingsProblems};
+use crate::terminal::format::counted;
 
 /// What was found, as JSON.
 #[derive(Serialize)]

@@ -3,11 +3,11 @@
 use clap::Subcommand;
 use serde::Deserialize;
 
-use super::operator::{AdminArgs, AdminClient, CommandFailure, print_json, query, segment};
-use super::table::ColumnAlign::{Left, Right};
-use super::table::TextTable;
-use super::words::{ago, count, counted, items, room, truncate};
 use super::{FINE, print};
+use crate::cli::admin_client::{AdminArgs, AdminClient, CommandFailure, print_json, query, segment};
+use crate::terminal::format::{ago, count, counted, items, room, truncate};
+use crate::terminal::table::ColumnAlign::{Left, Right};
+use crate::terminal::table::TextTable;
 
 /// Commands for contexts.
 #[derive(Debug, Subcommand)]

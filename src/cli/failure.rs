@@ -6,13 +6,13 @@ use std::fmt::Display;
 
 use serde::Serialize;
 
-use super::output::remark_line;
 use super::{COULD_NOT_RUN, WRONG};
 use crate::settings::SettingsProblems;
+use crate::terminal::output::remark_line;
 
 /// Error: a command failed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum CommandFailure {
+pub(crate) enum CommandFailure {
     /// The configuration cannot be used.
     #[error("{0}")]
     Settings(String),
@@ -75,7 +75,7 @@ impl CommandFailure {
     }
 
     /// Say it; gives the exit code.
-    pub(super) fn tell(&self, json: bool) -> u8 {
+    pub(crate) fn tell(&self, json: bool) -> u8 {
         complain(self.code(), self, json);
         match self {
             Self::Wrong { .. } => WRONG,

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use clap::Subcommand;
 use serde::Deserialize;
 
-use super::operator::{AdminArgs, AdminClient, CommandFailure, print_json, query, segment};
-use super::output::remark;
-use super::table::ColumnAlign::{Left, Right};
-use super::table::TextTable;
-use super::words::{ago, count, items, truncate_middle, until};
 use super::{COULD_NOT_RUN, FINE, WRONG, print};
+use crate::cli::admin_client::{AdminArgs, AdminClient, CommandFailure, print_json, query, segment};
+use crate::terminal::format::{ago, count, items, truncate_middle, until};
+use crate::terminal::output::remark;
+use crate::terminal::table::ColumnAlign::{Left, Right};
+use crate::terminal::table::TextTable;
 
 /// Commands for a submission.
 #[derive(Debug, Subcommand)]

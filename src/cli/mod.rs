@@ -1,23 +1,17 @@
 //! The command line: one binary, one file per noun. Exit codes: 0 success, 1 problem found, 2 could not run.
 
+mod admin_client;
 mod check;
 mod config;
 mod context;
-mod demo;
-mod failure;
+pub(crate) mod failure;
 mod message;
-mod operator;
-mod output;
 mod peer;
-mod peer_sim;
-mod progress;
 mod quarantine;
 mod queue;
 mod serve;
 mod started;
 mod store;
-mod table;
-mod words;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,9 +19,9 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use self::failure::complain;
-use self::output::{print, print_json, remark};
-use crate::panics;
+use crate::runtime::caught_panics;
 use crate::settings::{self, Settings, SettingsProblems, Sources};
+pub(crate) use crate::terminal::output::{print, print_json, remark};
 
 /// What every command has in common.
 const EXITS: &str = "Exit codes: 0 fine, 1 found something wrong, 2 could not run. With --json, answers are JSON on stdout and failures \
@@ -70,9 +64,9 @@ enum CliCommand {
     #[command(subcommand)]
     Store(store::StoreCommand),
     /// Run three gateways with a sample messenger each, in this process, on loopback, with temporary data.
-    Demo(demo::DemoOptions),
+    Demo(crate::tools::demo::DemoOptions),
     /// Simulate misbehaving peers on loopback, for tests and demonstrations.
-    PeerSim(Box<peer_sim::SimOptions>),
+    PeerSim(Box<crate::tools::peer_sim::SimOptions>),
 }
 
 #[derive(Debug, Subcommand)]
@@ -136,11 +130,11 @@ impl ConfigSource {
 }
 
 /// Exit code: success.
-const FINE: u8 = 0;
+pub(crate) const FINE: u8 = 0;
 /// Exit code: a problem was found and reported.
-const WRONG: u8 = 1;
+pub(crate) const WRONG: u8 = 1;
 /// Exit code: the command could not run.
-const COULD_NOT_RUN: u8 = 2;
+pub(crate) const COULD_NOT_RUN: u8 = 2;
 
 /// A complaint about an argument without the words that only programmers know; `None`: it has none of them.
 fn in_words(complaint: &str) -> Option<String> {
@@ -174,7 +168,7 @@ fn misused(error: &clap::Error) -> u8 {
 /// Runs the command that the arguments name.
 pub fn run() -> ExitCode {
     let report = std::panic::take_hook();
-    panics::report_by(move |panic| report(panic), crate::telemetry::last_words);
+    caught_panics::report_by(move |panic| report(panic), crate::telemetry::last_words);
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return ExitCode::from(misused(&error)),
@@ -189,8 +183,8 @@ pub fn run() -> ExitCode {
         CliCommand::Queue(command) => queue::run(command),
         CliCommand::Quarantine(command) => quarantine::run(command),
         CliCommand::Store(command) => store::run(command),
-        CliCommand::Demo(options) => demo::run(&options),
-        CliCommand::PeerSim(options) => peer_sim::run(*options),
+        CliCommand::Demo(options) => crate::tools::demo::run(&options),
+        CliCommand::PeerSim(options) => crate::tools::peer_sim::run(*options),
     };
     ExitCode::from(code)
 }

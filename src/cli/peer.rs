@@ -6,12 +6,12 @@ use actors::model::{NumberRange, Seq};
 use clap::Subcommand;
 use serde::Deserialize;
 
-use super::operator::{AdminArgs, AdminClient, CommandFailure, print_json, segment};
-use super::output::remark;
-use super::table::ColumnAlign::{Left, Right};
-use super::table::TextTable;
-use super::words::{ago, count, items, size, truncate_middle, until};
 use super::{FINE, print};
+use crate::cli::admin_client::{AdminArgs, AdminClient, CommandFailure, print_json, segment};
+use crate::terminal::format::{ago, count, items, size, truncate_middle, until};
+use crate::terminal::output::remark;
+use crate::terminal::table::ColumnAlign::{Left, Right};
+use crate::terminal::table::TextTable;
 
 /// Commands for peers.
 #[derive(Debug, Subcommand)]

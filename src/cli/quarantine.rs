@@ -6,11 +6,11 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::operator::{AdminArgs, AdminClient, CommandFailure, print_json, query, segment};
-use super::table::ColumnAlign::{Left, Right};
-use super::table::TextTable;
-use super::words::{ago, size, truncate};
 use super::{FINE, print};
+use crate::cli::admin_client::{AdminArgs, AdminClient, CommandFailure, print_json, query, segment};
+use crate::terminal::format::{ago, size, truncate};
+use crate::terminal::table::ColumnAlign::{Left, Right};
+use crate::terminal::table::TextTable;
 
 /// Commands for quarantined items and dead letters.
 #[derive(Debug, Subcommand)]

@@ -3,11 +3,11 @@
 use clap::Subcommand;
 use serde::{Deserialize, Serialize};
 
-use super::operator::{AdminArgs, AdminClient, CommandFailure, print_json, query, segment};
-use super::table::ColumnAlign::{Left, Right};
-use super::table::TextTable;
-use super::words::{ago, count, size};
 use super::{FINE, print};
+use crate::cli::admin_client::{AdminArgs, AdminClient, CommandFailure, print_json, query, segment};
+use crate::terminal::format::{ago, count, size};
+use crate::terminal::table::ColumnAlign::{Left, Right};
+use crate::terminal::table::TextTable;
 
 /// Commands for queues.
 #[derive(Debug, Subcommand)]

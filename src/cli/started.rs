@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use actors::model::ServerName;
 
-use super::words::count;
 use crate::app::App;
 use crate::settings::Settings;
+use crate::terminal::format::count;
 
 /// Peers whose backlog is told one by one, those with the most.
 const PEERS_TOLD: usize = 20;

@@ -8,12 +8,12 @@ use std::time::Duration;
 use clap::Subcommand;
 use serde::Deserialize;
 
-use super::operator::{AdminArgs, AdminClient, CommandFailure, print_json};
-use super::progress::ProgressLine;
-use super::table::ColumnAlign::{Left, Right};
-use super::table::TextTable;
-use super::words::{count, counted, format_times, size};
 use super::{ConfigSource, FINE, print};
+use crate::cli::admin_client::{AdminArgs, AdminClient, CommandFailure, print_json};
+use crate::terminal::format::{count, counted, format_times, size};
+use crate::terminal::progress::ProgressLine;
+use crate::terminal::table::ColumnAlign::{Left, Right};
+use crate::terminal::table::TextTable;
 
 /// Interval at which the progress of a backup is polled.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);

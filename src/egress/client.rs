@@ -14,8 +14,9 @@ use tokio::time::{Instant, timeout_at};
 use url::{Host, Position};
 
 use super::resolve::{FilteringResolver, permitted};
-use super::slots::{RequestLimiter, ShutdownPhase, SlotLoad};
-use super::{EgressMethod, EgressRequest, raw, reply};
+use super::{EgressMethod, EgressRequest};
+use crate::egress::request_limiter::{RequestLimiter, ShutdownPhase, SlotLoad};
+use crate::egress::{raw_get, response};
 
 /// Maximum bytes of the response to a push; the longest legitimate one has about a hundred.
 pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -125,8 +126,8 @@ impl EgressClient {
             let url = url(address, &request.path)?;
             if request.raw && request.method == EgressMethod::Get && is_changed(&url, &request.path) {
                 match self.send_raw(to, &url, &request, deadlines.connect, deadline).await {
-                    Err(raw::RawGetError::NoConnection(words)) => failed.push(format!("{address}: {words}")),
-                    Err(raw::RawGetError::Told(failure)) => return Err(failure),
+                    Err(raw_get::RawGetError::NoConnection(words)) => failed.push(format!("{address}: {words}")),
+                    Err(raw_get::RawGetError::Told(failure)) => return Err(failure),
                     Ok(body) => {
                         self.was_good(to, address, &addresses);
                         return Ok(body);
@@ -139,7 +140,7 @@ impl EgressClient {
                 Err(_elapsed) => return Err(PushFailure::TimedOut),
                 Ok(Ok(response)) => {
                     self.was_good(to, address, &addresses);
-                    return reply::read(response, deadline, request.answer).await;
+                    return response::read(response, deadline, request.answer).await;
                 }
                 Ok(Err(error)) => {
                     let none_came_about = error.is_connect();
@@ -171,16 +172,16 @@ impl EgressClient {
         request: &EgressRequest,
         connect: Duration,
         deadline: Instant,
-    ) -> Result<Bytes, raw::RawGetError> {
+    ) -> Result<Bytes, raw_get::RawGetError> {
         let found = timeout_at(deadline, self.resolved(url))
             .await
-            .map_err(|_| raw::RawGetError::Told(PushFailure::TimedOut))?;
+            .map_err(|_| raw_get::RawGetError::Told(PushFailure::TimedOut))?;
         let within = connect.min(deadline.saturating_duration_since(Instant::now()));
-        let stream = raw::connect(&found.map_err(raw::RawGetError::NoConnection)?, within).await?;
+        let stream = raw_get::connect(&found.map_err(raw_get::RawGetError::NoConnection)?, within).await?;
         let us = self.headers.get(ORIGIN).and_then(|us| us.to_str().ok()).unwrap_or_default();
         let headers = format!("Host: {to}\r\nUser-Agent: {USER_AGENT}\r\n{ORIGIN}: {us}\r\n");
-        let get = raw::RawGet { target: &request.path, headers: &headers, answer: request.answer };
-        raw::get(stream, &get, deadline).await.map_err(raw::RawGetError::Told)
+        let get = raw_get::RawGet { target: &request.path, headers: &headers, answer: request.answer };
+        raw_get::get(stream, &get, deadline).await.map_err(raw_get::RawGetError::Told)
     }
 
     /// Resolves the host of a URL. Literal addresses are permitted, because an operator configured them.
@@ -295,7 +296,7 @@ pub(super) fn in_words(error: &dyn Error) -> String {
         }
         cause = error.source();
     }
-    reply::shown(words.join(": ").as_bytes())
+    response::shown(words.join(": ").as_bytes())
 }
 
 /// Locks a mutex. A poisoned lock is safe to use, because the guarded value is consistent at every moment.

@@ -3,17 +3,17 @@
 //! It finds the address, checks what a name resolves to, keeps the deadlines, limits the response, follows no redirect
 //! and uses no proxy. It knows HTTP and no dialect.
 
+mod address_filter;
 mod client;
-mod guard;
-mod lookups;
-mod raw;
-mod reply;
+mod dns;
+mod raw_get;
+mod request_limiter;
 mod resolve;
-mod slots;
+mod response;
 
+pub use crate::egress::address_filter::is_non_public;
+pub use crate::egress::request_limiter::SlotLoad;
 pub use client::{ANSWER_BYTES_MAX, AddressBook, ClientBuildError, EgressClient};
-pub use guard::is_non_public;
-pub use slots::SlotLoad;
 
 use std::borrow::Cow;
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use super::client::AddressBook;
-use super::guard::is_non_public;
-use super::lookups;
+use crate::egress::address_filter::is_non_public;
+use crate::egress::dns;
 
 /// A resolver that returns only permitted addresses. Literal addresses do not pass through it, because an operator
 /// configured them.
@@ -46,7 +46,7 @@ pub(super) async fn permitted(
     name: &str,
     port: u16,
 ) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
-    let found = lookups::resolve(name, port).await?;
+    let found = dns::resolve(name, port).await?;
     let is_permitted =
         |address: &&SocketAddr| !is_non_public(address.ip()) || directory.allows(address.ip().to_canonical());
     let passed: Vec<SocketAddr> = found.iter().filter(is_permitted).copied().collect();

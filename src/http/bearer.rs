@@ -5,10 +5,10 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use actix_web::middleware::Next;
 use actix_web::{Error, ResponseError, web};
-use actors::supervise::seldom::LogThrottle;
+use actors::supervise::log_throttle::LogThrottle;
 use sha2::{Digest, Sha256};
 
-use super::refusal::ApiError;
+use crate::http::error::ApiError;
 
 /// The token that a listener requires, or none if it is open. It is put into the application's data for [`require`].
 #[derive(Clone)]

@@ -12,7 +12,7 @@ use actix_web::{FromRequest, HttpRequest, web};
 use actors::model::{CountedNoun, ShortDuration};
 use bytes::Bytes;
 
-use super::refusal::ApiError;
+use crate::http::error::ApiError;
 
 /// The limits of a request body. They are put into the application's data; without them the defaults apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

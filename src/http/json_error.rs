@@ -7,8 +7,8 @@ use actix_web::http::StatusCode;
 use serde::Deserialize;
 use serde_json::Error;
 
-use super::refusal::ApiError;
-use crate::complaint::{SourceFormat, in_words};
+use crate::http::error::ApiError;
+use crate::json::serde_errors::{SourceFormat, in_words};
 
 /// What is wrong with a text, and where in it: bytes are counted from 1.
 pub fn words(error: &Error) -> String {

@@ -1,20 +1,19 @@
 //! What every listener shares: serving, limits, refusals as JSON, and who is calling. Knows no route.
 //!
-//! A listener is [`serve`](serve::serve)d with a `configure` function that brings its routes; [`guard`] stands around all of
+//! A listener is [`serve`](serve::serve)d with a `configure` function that brings its routes; [`guard`](crate::http::error_middleware) stands around all of
 //! them, so that neither a panic nor an unknown path leaves without a JSON answer. What the HTTP library refuses before that is given its reason by
 //! [`refused_head`].
 
-pub mod answer;
+pub mod authentication;
 pub mod bearer;
 pub mod bind;
 pub mod body;
-pub mod closing;
-pub mod guard;
-pub mod identity;
+pub mod drain;
+pub mod error;
+pub mod error_middleware;
 pub mod json_error;
-pub mod nesting;
 pub mod query;
 pub mod raw_target;
-pub mod refusal;
 pub mod refused_head;
+pub mod responses;
 pub mod serve;

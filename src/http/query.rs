@@ -8,8 +8,8 @@ use actix_web::error::QueryPayloadError;
 use actix_web::{FromRequest, HttpRequest, web};
 use serde::de::DeserializeOwned;
 
-use super::refusal::ApiError;
-use crate::complaint::{SourceFormat, in_words};
+use crate::http::error::ApiError;
+use crate::json::serde_errors::{SourceFormat, in_words};
 
 /// Characters of a query that are shown, and of a key.
 const SHOWN: usize = 200;

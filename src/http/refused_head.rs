@@ -15,7 +15,7 @@ use actix_web::http::StatusCode;
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::refusal::ApiError;
+use crate::http::error::ApiError;
 
 /// Bytes of a request that are remembered. What is wrong with a longer head than this is told in general words.
 const HEARD_MAX: usize = 4096;

@@ -16,9 +16,9 @@ use actix_web::rt::net::TcpStream;
 use actix_web::web::ServiceConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::guard;
 use super::raw_target::RawTargets;
 use super::refused_head::RefusedHeads;
+use crate::http::error_middleware;
 
 /// The limits of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Default for ListenerHandle {
 /// The application of every listener, with its routes. It is a macro because the type cannot be named as a return type.
 macro_rules! application {
     ($configure:expr) => {
-        App::new().wrap(from_fn(guard::error_middleware)).configure($configure.clone())
+        App::new().wrap(from_fn(error_middleware::error_middleware)).configure($configure.clone())
     };
 }
 
@@ -121,7 +121,7 @@ where
     let server = builder
         .workers(serving.workers.max(1))
         .max_concurrent_connections(serving.connections_max)
-        .shutdown_timeout(super::refusal::whole_seconds(serving.drain))
+        .shutdown_timeout(crate::http::error::whole_seconds(serving.drain))
         .disable_signals()
         .listen("http", listener, service)?;
     Ok(server.run())

@@ -5,8 +5,8 @@ use actix_web::error::PayloadError;
 use actix_web::http::StatusCode;
 use actors::model::CountedNoun;
 
-pub(super) use crate::http::answer::{RETRY_AFTER_DEFAULT, no_route, rfc3339, wrong_method};
-use crate::http::refusal::ApiError;
+use crate::http::error::ApiError;
+pub(super) use crate::http::responses::{RETRY_AFTER_DEFAULT, no_route, rfc3339, wrong_method};
 
 /// Returns the error for a call whose data another process owns.
 pub(super) fn not_ours() -> ApiError {

@@ -6,18 +6,18 @@ use actix_web::http::StatusCode;
 use actix_web::{Error, HttpResponse, web};
 use actors::limits::{DialectKind, PeerLimits};
 use actors::model::{ContextId, Edu, Millis, Refusal, ServerName};
-use actors::peer::weak::EphemeralItem;
+use actors::peer::outbound::ephemeral_buffer::EphemeralItem;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::MessengerApi;
 use super::answer::unreadable_body;
-use super::json::RawObject;
 use super::lists::NameList;
-use super::object::RawObjectWriter;
+use crate::http::error::ApiError;
 use crate::http::json_error;
-use crate::http::nesting::{NESTING_MAX, nests_deeper_than};
-use crate::http::refusal::ApiError;
+use crate::json::canonical::RawObject;
+use crate::json::nesting::{NESTING_MAX, nests_deeper_than};
+use crate::json::writer::RawObjectWriter;
 
 /// Members that identify the subject of an update: of updates that agree in all of them, only the newest is sent.
 const ABOUT: &[&str] = &["user_id", "peer", "room_id"];

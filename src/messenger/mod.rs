@@ -3,33 +3,18 @@
 //! There is one file per call. All paths start with `/v1`; callers are authenticated before a request gets here. An
 //! error is JSON (`{"error","code"}`), and a success is reported after its commit.
 
-mod ack;
 mod answer;
 pub(crate) mod contexts;
 mod ephemeral;
-mod event;
-mod event_pdu;
 mod events;
-mod history;
-pub mod housekeeping;
-mod inflight;
-mod join;
-mod json;
+mod id_locks;
 mod lists;
-mod message_body;
-mod messages;
-mod messages_batch;
-mod object;
-pub(crate) mod pdu_ids;
+pub(crate) mod messages;
 pub(crate) mod peers;
-mod say;
-mod state;
 mod submission;
 #[cfg(test)]
 mod tests;
-pub(crate) mod trace;
 mod updates;
-mod updates_body;
 
 use std::sync::Arc;
 
@@ -38,10 +23,10 @@ use actors::gateway::Gateway;
 use actors::model::ServerName;
 use tokio::sync::{Semaphore, watch};
 
-use crate::http::refusal::ApiError;
+use crate::http::error::ApiError;
+use crate::messenger::id_locks::SubmissionLocks;
+use crate::messenger::messages::pdu_id_generator::PduIdGenerator;
 use crate::settings::PeerTable;
-use inflight::SubmissionLocks;
-use pdu_ids::PduIdGenerator;
 
 /// The limits of the messenger's calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,34 +80,34 @@ pub fn configure(config: &mut web::ServiceConfig, api: MessengerApi) {
             web::scope("/v1")
                 .app_data(web::Data::new(api))
                 .app_data(web::PayloadConfig::new(body_max))
-                .service(call(["/updates/{id}", "/updates/{id}/"], "PUT").route(web::put().to(updates::put)))
-                .service(call(["/messages", "/messages/"], "POST").route(web::post().to(messages_batch::post)))
+                .service(call(["/updates/{id}", "/updates/{id}/"], "PUT").route(web::put().to(updates::put::put)))
+                .service(call(["/messages", "/messages/"], "POST").route(web::post().to(messages::post_batch::post)))
                 .service(
                     call(["/messages/{id}", "/messages/{id}/"], "GET, PUT")
-                        .route(web::get().to(trace::get))
-                        .route(web::put().to(messages::put)),
+                        .route(web::get().to(messages::trace::get))
+                        .route(web::put().to(messages::put::put)),
                 )
-                .service(web::resource(["/contexts", "/contexts/"]).to(contexts::nameless))
+                .service(web::resource(["/contexts", "/contexts/"]).to(contexts::context::nameless))
                 .service(
                     call(["/contexts/{context}", "/contexts/{context}/"], "GET, PUT")
-                        .route(web::get().to(contexts::get))
-                        .route(web::put().to(contexts::put)),
+                        .route(web::get().to(contexts::context::get))
+                        .route(web::put().to(contexts::context::put)),
                 )
                 .service(
                     call(["/contexts/{context}/state", "/contexts/{context}/state/"], "GET")
-                        .route(web::get().to(state::get)),
+                        .route(web::get().to(contexts::state::get)),
                 )
                 .service(
                     call(["/contexts/{context}/history", "/contexts/{context}/history/"], "GET")
-                        .route(web::get().to(history::get)),
+                        .route(web::get().to(contexts::history::get)),
                 )
                 .service(
                     call(["/contexts/{context}/join", "/contexts/{context}/join/"], "POST")
-                        .route(web::post().to(join::post)),
+                        .route(web::post().to(contexts::join::post)),
                 )
                 .service(call(["/ephemeral", "/ephemeral/"], "PUT").route(web::put().to(ephemeral::put)))
-                .service(call(["/events", "/events/"], "GET").route(web::get().to(events::get)))
-                .service(call(["/events/ack", "/events/ack/"], "POST").route(web::post().to(ack::post)))
+                .service(call(["/events", "/events/"], "GET").route(web::get().to(events::get::get)))
+                .service(call(["/events/ack", "/events/ack/"], "POST").route(web::post().to(events::ack::post)))
                 .service(call(["/peers", "/peers/"], "GET").route(web::get().to(peers::list)))
                 .service(call(["/peers/{server}", "/peers/{server}/"], "GET").route(web::get().to(peers::get)))
                 .default_service(web::to(no_route)),

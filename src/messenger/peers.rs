@@ -10,7 +10,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::MessengerApi;
 use super::answer::rfc3339;
-use crate::http::refusal::ApiError;
+use crate::http::error::ApiError;
 use crate::settings;
 
 /// Maximum number of peers queried at the same time.

@@ -8,8 +8,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::MessengerApi;
 use super::answer::RETRY_AFTER_DEFAULT;
-use super::inflight::IdLockGuard;
-use crate::http::refusal::ApiError;
+use crate::http::error::ApiError;
+use crate::messenger::id_locks::IdLockGuard;
 
 /// Parses the id in a path or a body.
 pub(super) fn id(text: &str) -> Result<SubmissionId, ApiError> {

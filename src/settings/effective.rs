@@ -108,8 +108,8 @@ fn size(bytes: u64) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::peer_section::PeerSection;
     use crate::settings::schema;
+    use crate::settings::sections::peer::PeerSection;
     use crate::settings::{Settings, Sources};
 
     const LISTED: &str = "server.name = \"red\"\n[peers.server.blue]\naddresses = [\"http://127.0.0.1:1\"]\nauth = \"network\"\n\

@@ -12,7 +12,7 @@ use super::Sources;
 use super::check::{CheckReport, Key, written};
 use super::problem::{ProblemKind, ProblemPlace, SettingsProblem};
 use super::schema::{self, KnownNames, RawSettings};
-use crate::complaint::{SourceFormat, in_words};
+use crate::json::serde_errors::{SourceFormat, in_words};
 
 /// Prefix of the environment variables of the configuration.
 pub(super) const PREFIX: &str = "FERNPOST__";

@@ -12,32 +12,20 @@
 //! those of the file before those of `conf.d`; a later one overrides an earlier one, key by key. All layers are merged
 //! before patterns are applied, so a pattern in the file overrides a default in the environment.
 
-mod address;
-mod admin;
 mod check;
-mod contexts;
 mod effective;
-mod federation;
-mod feed;
 mod layers;
-mod messenger;
-mod network;
-mod pattern;
 mod peer;
-mod peer_section;
 mod peers;
 mod problem;
-mod range;
 mod resolve;
 mod schema;
-mod secret;
-mod server;
 mod shared_ranges;
-mod store;
-mod units;
 
+mod sections;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -46,20 +34,20 @@ use std::sync::Arc;
 use actors::limits::OverloadLimits;
 use serde::Deserialize;
 
-pub use address::{BadAddress, PeerAddress};
-pub use admin::AdminSettings;
-pub use federation::{FederationMode, FederationSettings};
-pub use feed::FeedSettings;
-pub use messenger::MessengerSettings;
-pub use network::NetworkSettings;
-pub use pattern::{BadPattern, NamePattern};
+pub use crate::settings::sections::admin::AdminSettings;
+pub use crate::settings::sections::federation::{FederationMode, FederationSettings};
+pub use crate::settings::sections::feed::FeedSettings;
+pub use crate::settings::sections::messenger::MessengerSettings;
+pub use crate::settings::sections::network::NetworkSettings;
+pub use crate::settings::sections::server::ServerSettings;
+pub use crate::settings::sections::store::{StoreBackend, StoreSettings};
+pub use crate::settings::values::address::{BadAddress, PeerAddress};
+pub use crate::settings::values::pattern::{BadPattern, NamePattern};
+pub use crate::settings::values::secret::SecretValue;
 pub use peer::{DialectName, PeerAuth, PeerLink, PeerProfile, PeerSettings};
 pub use peers::PeerTable;
 pub use problem::{ProblemKind, ProblemPlace, SettingsProblem, SettingsProblems};
 pub use resolve::ValueOrigin;
-pub use secret::SecretValue;
-pub use server::ServerSettings;
-pub use store::{StoreBackend, StoreSettings};
 
 use check::{CheckReport, SettingsCheck};
 use schema::RawSettings;

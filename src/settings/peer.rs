@@ -8,11 +8,11 @@ use actors::model::ServerName;
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use super::address::{BadAddress, PeerAddress};
 use super::check::SettingsCheck;
 use super::problem::ProblemKind;
-use super::range::AddressRange;
 use super::resolve::{ResolvedPeer, ValueOrigin};
+use crate::settings::values::address::{BadAddress, PeerAddress};
+use crate::settings::values::range::AddressRange;
 
 /// A configured peer.
 #[derive(Debug, Clone, PartialEq)]
@@ -165,7 +165,7 @@ where
 
 fn auth(resolved: &ResolvedPeer, check: &mut SettingsCheck<'_>) -> Option<PeerAuth> {
     let section = &resolved.section;
-    let Some(super::peer_section::AuthKind::Network) = section.auth else {
+    let Some(crate::settings::sections::peer::AuthKind::Network) = section.auth else {
         // A weaker authentication is never assumed.
         let why = "it has to be set to how the peer proves who it is; in this version that is auth = \"network\", for private \
                    links, with the ranges it calls from in allow_from";

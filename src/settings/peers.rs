@@ -11,10 +11,10 @@ use config::Value;
 use ipnet::IpNet;
 
 use super::check::SettingsCheck;
-use super::pattern::NamePattern;
 use super::peer::{self, PeerAuth, PeerSettings, SharedLimits};
 use super::resolve::PeerTables;
 use super::shared_ranges::SharedRanges;
+use crate::settings::values::pattern::NamePattern;
 
 /// All configured peers.
 #[derive(Debug, Clone, Default, PartialEq)]

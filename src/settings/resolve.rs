@@ -6,10 +6,10 @@ use config::{Map, Value, ValueKind};
 use serde::Deserialize;
 
 use super::check::SettingsCheck;
-use super::pattern::NamePattern;
 use super::peer::{PeerProfile, ProfilePreset};
-use super::peer_section::PeerSection;
 use super::schema;
+use crate::settings::sections::peer::PeerSection;
+use crate::settings::values::pattern::NamePattern;
 
 /// The origin of a peer's value, the weakest first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

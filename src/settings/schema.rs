@@ -2,16 +2,18 @@
 
 use serde::de::{self, Deserialize, Deserializer, Visitor, value};
 
-use super::admin::AdminSection;
-use super::contexts::{ContextsSection, GapSection, HistorySection, MembershipSection, StateSection};
-use super::federation::FederationSection;
-use super::feed::FeedSection;
-use super::messenger::MessengerSection;
-use super::network::NetworkSection;
-use super::peer_section::{PeerSection, PeersSection};
 use super::problem::ProblemKind;
-use super::server::ServerSection;
-use super::store::StoreSection;
+use crate::settings::sections::admin::AdminSection;
+use crate::settings::sections::contexts::{
+    ContextsSection, GapSection, HistorySection, MembershipSection, StateSection,
+};
+use crate::settings::sections::federation::FederationSection;
+use crate::settings::sections::feed::FeedSection;
+use crate::settings::sections::messenger::MessengerSection;
+use crate::settings::sections::network::NetworkSection;
+use crate::settings::sections::peer::{PeerSection, PeersSection};
+use crate::settings::sections::server::ServerSection;
+use crate::settings::sections::store::StoreSection;
 
 /// The whole configuration as written.
 #[derive(Debug, Clone, Default, PartialEq, serde::Deserialize)]

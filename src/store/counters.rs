@@ -24,7 +24,7 @@ pub struct RowCounts {
 
 /// The live counters, shared by the writer and all readers.
 #[derive(Debug, Default)]
-pub(super) struct RowCounters {
+pub(crate) struct RowCounters {
     rows_written: AtomicU64,
     rows_read: AtomicU64,
     lookups: AtomicU64,
@@ -35,7 +35,7 @@ pub(super) struct RowCounters {
 }
 
 impl RowCounters {
-    pub(super) fn add(&self, counts: &RowCounts) {
+    pub(crate) fn add(&self, counts: &RowCounts) {
         self.rows_written.fetch_add(counts.rows_written, Ordering::Relaxed);
         self.rows_read.fetch_add(counts.rows_read, Ordering::Relaxed);
         self.lookups.fetch_add(counts.lookups, Ordering::Relaxed);
@@ -46,12 +46,12 @@ impl RowCounters {
     }
 
     /// Counts one lookup and the rows that it found.
-    pub(super) fn looked_up(&self, found: u64) {
+    pub(crate) fn looked_up(&self, found: u64) {
         self.lookups.fetch_add(1, Ordering::Relaxed);
         self.rows_read.fetch_add(found, Ordering::Relaxed);
     }
 
-    pub(super) fn now(&self) -> RowCounts {
+    pub(crate) fn now(&self) -> RowCounts {
         RowCounts {
             rows_written: self.rows_written.load(Ordering::Relaxed),
             rows_read: self.rows_read.load(Ordering::Relaxed),

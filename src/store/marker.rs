@@ -11,9 +11,9 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::backup::draft_beside;
-use super::failure::OpenError;
 use super::open::sync_folder_of;
+use crate::store::error::OpenError;
+use crate::store::offline::backup::draft_beside;
 
 /// The marker's file in the folder of the store.
 pub const MARKER: &str = "fernpost.marker";
@@ -26,7 +26,7 @@ const BYTES_MAX: u64 = 4096;
 
 /// What a marker says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct StoreMarker {
+pub(crate) struct StoreMarker {
     /// A store is being made and was never opened: nothing lies in it.
     making: bool,
     /// How often a backup became the store of this folder.
@@ -35,7 +35,7 @@ pub(super) struct StoreMarker {
 
 impl StoreMarker {
     /// That of the store at `store`, where there is one. What cannot be understood says that a store was made.
-    pub(super) fn read(store: &Path) -> io::Result<Option<Self>> {
+    pub(crate) fn read(store: &Path) -> io::Result<Option<Self>> {
         let mut text = Vec::new();
         match File::open(place(store)) {
             Ok(file) => file.take(BYTES_MAX).read_to_end(&mut text)?,
@@ -62,7 +62,7 @@ impl StoreMarker {
     }
 
     /// How often a backup became the store of this folder, before the last time.
-    pub(super) const fn earlier(self) -> u64 {
+    pub(crate) const fn earlier(self) -> u64 {
         self.restores.saturating_sub(1)
     }
 }
@@ -72,18 +72,18 @@ fn place(store: &Path) -> PathBuf {
 }
 
 /// A backup is about to become the store.
-pub(super) fn restoring(store: &Path) -> io::Result<()> {
+pub(crate) fn restoring(store: &Path) -> io::Result<()> {
     let restores = StoreMarker::read(store)?.map_or(0, |marker| marker.restores);
     StoreMarker { making: false, restores: restores + 1 }.write(store)
 }
 
 /// The store was opened.
-pub(super) fn opened(store: &Path, marker: StoreMarker) -> io::Result<()> {
+pub(crate) fn opened(store: &Path, marker: StoreMarker) -> io::Result<()> {
     if marker.making { StoreMarker { making: false, ..marker }.write(store) } else { Ok(()) }
 }
 
 /// Make sure that the store at `store` may be opened, or made; `as_found`: an operator insists. Returns what the marker says now.
-pub(super) fn admit(store: &Path, as_found: bool) -> Result<StoreMarker, OpenError> {
+pub(crate) fn admit(store: &Path, as_found: bool) -> Result<StoreMarker, OpenError> {
     let place = store.display().to_string();
     let unusable = |error: io::Error| OpenError::from_redb(&place, redb::Error::Io(error));
     let length = match store.metadata() {

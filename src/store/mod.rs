@@ -12,37 +12,18 @@
 //! of an owner that has been replaced. When the journal has stopped, [`Store::failed`] resolves and the process must
 //! exit.
 
-mod apply;
-mod archive;
-mod attempts;
-mod backup;
-mod claims;
 mod counters;
-mod dead_letters;
-mod failure;
-mod forget;
-mod graph;
-mod heads;
-mod jumps;
-mod lane;
+mod error;
+mod executor;
 mod marker;
+mod offline;
 mod open;
-mod parked;
-mod queue;
-mod restore;
-mod restored;
-mod rows;
-mod stage;
-mod state;
+mod pending;
+mod position_jumps;
+mod read;
+mod schema;
 mod stats;
-mod strangers;
-mod submissions;
-mod tables;
-mod trim;
-mod under_way;
-mod untouched;
-mod verify;
-mod writer;
+mod write;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -54,22 +35,22 @@ use actors::ports::{
 };
 use tokio::sync::{Semaphore, watch};
 
-pub use backup::{BackupError, CopyProgress, FinishedBackup};
+pub use crate::store::error::{OpenError, StoreFailure};
+pub use crate::store::executor::BlockingExecutor;
+pub use crate::store::offline::backup::{BackupError, CopyProgress, FinishedBackup};
+pub use crate::store::offline::restore::{RestoreError, RestoreReport, restore};
+pub use crate::store::offline::verify::{VerifyFinding, VerifyResult, verify, verify_backend};
 pub use counters::RowCounts;
-pub use failure::{OpenError, StoreFailure};
-pub use lane::BlockingExecutor;
 pub use marker::MARKER;
 pub use open::{FILE, SCHEMA, StoreLocation, StoreOptions};
-pub use restore::{RestoreError, RestoreReport, restore};
 pub use stats::{StoreStats, TableStats};
-pub use verify::{VerifyFinding, VerifyResult, verify, verify_backend};
 
-use claims::PduClaims;
+use crate::store::pending::claims::PduClaims;
+use crate::store::pending::uncommitted_state::UncommittedState;
+use crate::store::position_jumps::PositionJumps;
+use crate::store::write::group_commit::HandoffBudget;
+use crate::store::write::queue::{JournalQueue, QueueWork};
 use counters::RowCounters;
-use jumps::PositionJumps;
-use queue::{JournalQueue, QueueWork};
-use under_way::UncommittedState;
-use writer::HandoffBudget;
 
 /// Callback after each commit, called once for each server whose outbox grew. It runs on the writer's thread and must
 /// not block.
@@ -159,7 +140,7 @@ impl Store {
             bounds: watch::Sender::new(opened.memory.bounds()),
             state: watch::Sender::new(StoreState::Open),
         });
-        tokio::spawn(writer::run(shared.clone(), opened.memory));
+        tokio::spawn(write::group_commit::run(shared.clone(), opened.memory));
         Ok(Self { _open: Arc::new(CloseAtDrop(shared.clone())), shared })
     }
 
@@ -196,7 +177,7 @@ impl Store {
 
 impl Journal for Store {
     fn submit(&self, fence: Fence, changes: Vec<Change>, urgency: CommitPriority) -> CommitTicket {
-        let rows = apply::estimate_rows(&changes);
+        let rows = write::apply::estimate_rows(&changes);
         self.shared.claims.on_submit(&changes);
         self.shared.under_way.handed_over(&changes);
         self.shared.queue.push(QueueWork::Batch { fence, changes, rows, urgency })

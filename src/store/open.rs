@@ -12,17 +12,18 @@ use redb::{
     WriteTransaction,
 };
 
-use super::apply::WriterCache;
-use super::failure::OpenError;
-use super::forget::DeliveryClock;
-use super::jumps::PositionJumps;
-use super::lane::BlockingExecutor;
 use super::marker::{self, StoreMarker};
-use super::queue::GroupLimits;
-use super::restored;
-use super::strangers;
-use super::tables::{self, TableVisitor};
-use crate::panics::{ExpectedPanics, caught_as};
+use crate::runtime::caught_panics::{ExpectedPanics, caught_as};
+use crate::store::error::OpenError;
+use crate::store::executor::BlockingExecutor;
+use crate::store::offline::adopt_backup;
+use crate::store::position_jumps::PositionJumps;
+use crate::store::schema::tables;
+use crate::store::schema::tables::TableVisitor;
+use crate::store::write::apply::WriterCache;
+use crate::store::write::non_participants;
+use crate::store::write::queue::GroupLimits;
+use crate::store::write::retention::DeliveryClock;
 
 /// The schema version of the tables and rows that this program writes.
 pub const SCHEMA: u32 = 4;
@@ -76,7 +77,7 @@ impl StoreOptions {
         }
     }
 
-    pub(super) fn group_limits(&self) -> GroupLimits {
+    pub(crate) fn group_limits(&self) -> GroupLimits {
         GroupLimits { batches: self.group_max.max(1), rows: self.group_rows }
     }
 }
@@ -147,25 +148,25 @@ impl StoreLocation {
 
 /// Syncs the folder of a new file, because otherwise a power cut could lose the file's name although its commits were
 /// synced.
-pub(super) fn sync_folder_of(path: &Path) -> Result<(), std::io::Error> {
+pub(crate) fn sync_folder_of(path: &Path) -> Result<(), std::io::Error> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
 }
 
 /// The result of opening a store.
-pub(super) struct OpenedStore {
-    pub(super) database: Database,
-    pub(super) place: String,
+pub(crate) struct OpenedStore {
+    pub(crate) database: Database,
+    pub(crate) place: String,
     /// Path of the file; `None` for another backend.
-    pub(super) file: Option<PathBuf>,
-    pub(super) epoch: u64,
-    pub(super) memory: WriterCache,
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) epoch: u64,
+    pub(crate) memory: WriterCache,
     /// Lowest start value of the counters of updates from peers: 0, except in a store that was restored from a backup.
-    pub(super) counted_from: u64,
+    pub(crate) counted_from: u64,
 }
 
 /// Open it. redb trusts what it reads, and panics on some files that are damaged.
-pub(super) fn open(options: StoreOptions, clock: &dyn Clock) -> Result<OpenedStore, OpenError> {
+pub(crate) fn open(options: StoreOptions, clock: &dyn Clock) -> Result<OpenedStore, OpenError> {
     let unreadable = OpenError::unreadable(&options.place.name());
     let last = Some((format!("fernpost cannot start: {unreadable}"), COULD_NOT_RUN));
     let opened = caught_as(ExpectedPanics { last, ..ExpectedPanics::default() }, || opened(options, clock));
@@ -185,8 +186,8 @@ fn opened(options: StoreOptions, clock: &dyn Clock) -> Result<OpenedStore, OpenE
     transaction.set_quick_repair(options.quick_repair);
     let epoch = stamp(&transaction, &place, &options.server)?;
     let mut memory = WriterCache { epoch, ..ends(&transaction).map_err(unusable)? };
-    let counted_from =
-        restored::settle(&transaction, &mut memory, clock, marker.map_or(0, StoreMarker::earlier)).map_err(unusable)?;
+    let counted_from = adopt_backup::settle(&transaction, &mut memory, clock, marker.map_or(0, StoreMarker::earlier))
+        .map_err(unusable)?;
     if let Some((key, value)) = memory.deliveries.persist_if_ahead() {
         let mut meta = transaction.open_table(tables::META).map_err(|error| unusable(error.into()))?;
         meta.insert(key, value.as_str()).map_err(|error| unusable(error.into()))?;
@@ -227,7 +228,7 @@ fn text(meta: &Table<'_, &str, &str>, key: &str) -> Result<Option<String>, redb:
 /// finds one missing.
 fn ends(transaction: &WriteTransaction) -> Result<WriterCache, redb::Error> {
     tables::each(&mut CreatedStore(transaction))?;
-    strangers::take_over(transaction)?;
+    non_participants::take_over(transaction)?;
     let feed_acked = transaction.open_table(tables::FEED_CURSOR)?.get(tables::MESSENGER)?.map_or(0, |row| row.value());
     let newest = transaction.open_table(tables::FEED)?.last()?.map_or(0, |(position, _)| position.value());
     let meta = transaction.open_table(tables::META)?;
@@ -260,7 +261,7 @@ impl TableVisitor for CreatedStore<'_> {
 }
 
 impl WriterCache {
-    pub(super) fn bounds(&self) -> FeedBounds {
+    pub(crate) fn bounds(&self) -> FeedBounds {
         let skipped = self.jumps.skipped(self.feed_acked, self.feed_tail);
         FeedBounds { tail: Position(self.feed_tail), acked: Position(self.feed_acked), skipped }
     }

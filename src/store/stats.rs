@@ -7,8 +7,9 @@ use redb::{Key, ReadTransaction, ReadableDatabase, ReadableTableMetadata, TableD
 
 use super::counters::RowCounts;
 use super::open::SCHEMA;
-use super::tables::{self, TableVisitor};
 use super::{Store, StoreShared};
+use crate::store::schema::tables;
+use crate::store::schema::tables::TableVisitor;
 
 /// The size of one table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +82,7 @@ fn measure(shared: &StoreShared) -> Result<StoreStats, redb::Error> {
 }
 
 /// Returns the number of rows and bytes of every table.
-pub(super) fn measured(read: &ReadTransaction) -> Result<Vec<TableStats>, redb::Error> {
+pub(crate) fn measured(read: &ReadTransaction) -> Result<Vec<TableStats>, redb::Error> {
     let mut measuring = StatsScan { read, tables: Vec::new() };
     tables::each(&mut measuring)?;
     Ok(measuring.tables)

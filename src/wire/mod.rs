@@ -6,12 +6,10 @@
 //! # Map
 //! - [`transactions`]: PDUs and ephemeral items in transactions, by HTTP PUT; and the GETs.
 //! - [`updates`]: numbered pushes.
-//! - [`pdu`]: PDUs as JSON, the same in all dialects. [`json`]: helpers for all readers.
-//! - [`intake`], [`acquaintance`]: what dialects need from the core. [`transport`]: sends the core's requests to peers.
+//! - [`pdu`]: PDUs as JSON, the same in all dialects. [`json`](crate::json::reader): helpers for all readers.
+//! - [`intake`](crate::wire::core_api), [`acquaintance`](crate::wire::pdu::reference_context): what dialects need from the core. [`transport`]: sends the core's requests to peers.
 
-pub mod acquaintance;
-pub mod intake;
-pub mod json;
+pub mod core_api;
 pub mod pdu;
 pub mod transactions;
 pub mod transport;
@@ -27,10 +25,10 @@ use actors::model::{BatchId, OutboundBatch, PushFailure, PushResponse, ServerNam
 use bytes::Bytes;
 
 use crate::egress::EgressRequest;
+use crate::http::authentication::{PeerAuthPolicy, VerifiedCaller};
 use crate::http::body::BodyLimit;
-use crate::http::identity::{PeerAuthPolicy, VerifiedCaller};
-use crate::http::refusal::ApiError;
-pub use intake::FederationCore;
+use crate::http::error::ApiError;
+pub use crate::wire::core_api::FederationCore;
 
 /// A dialect of the federation protocol.
 pub trait Dialect: Send + Sync + 'static {

@@ -50,7 +50,7 @@ const SHAPING: &[(&str, &str)] = &[
     ("keep", "item_expires_by_age_not_failures"),
     ("notify_after", "only_slow_message_reports_acknowledgement"),
     ("renumber_max", "renumber_max_bounds_receiver_ahead"),
-    ("attempts_keep", "failed_attempts_survive_a_restart_and_are_bounded"),
+    ("attempts_keep", "failed_attempts_survive_restart_and_bound"),
     ("fetch_items", "each_measure_exhausts_fetch_budget"),
     ("fetch_bytes", "each_measure_exhausts_fetch_budget"),
     ("fetch_seconds", "each_measure_exhausts_fetch_budget"),

@@ -14,7 +14,7 @@ use actors::model::{
 };
 use actors::ports::CommitPriority;
 use bytes::Bytes;
-use fernpost::messenger::housekeeping;
+use fernpost::maintenance::feed_and_submissions;
 
 use rig::{Rig, name};
 
@@ -185,7 +185,7 @@ async fn deliveries_expire_with_submissions() {
     rig.commit(old.chain([row("blue", 2_501, 4_000), row("green", 2, 4_001)]).collect(), CommitPriority::Now).await;
     rig.clock.set(6_000);
     tokio::time::pause();
-    let round = housekeeping::run(rig.ports.clone(), Duration::from_secs(2), Duration::from_secs(2));
+    let round = feed_and_submissions::run(rig.ports.clone(), Duration::from_secs(2), Duration::from_secs(2));
     tokio::time::timeout(Duration::from_secs(60), round).await.expect_err("it goes on");
     for (server, left) in [("blue", 2_501), ("green", 2)] {
         let found = rig.ports.archive.attempts(&name(server), Index(1), Index(9_999)).await.expect("read");
@@ -251,7 +251,7 @@ async fn acknowledged_old_events_are_pruned() {
     rig.clock.set(6_000);
     // Time moves only when nothing else does: the limit is reached when the first round has done all it can.
     tokio::time::pause();
-    let round = housekeeping::run(rig.ports.clone(), Duration::from_secs(2), Duration::from_secs(2));
+    let round = feed_and_submissions::run(rig.ports.clone(), Duration::from_secs(2), Duration::from_secs(2));
     tokio::time::timeout(Duration::from_secs(60), round).await.expect_err("it goes on");
     let gone = r#"{"error":"events before 2501 are no longer kept","code":"GONE","oldest":2501}"#;
     assert_eq!(rig.call(Method::GET, "/v1/events?after=0", "").await, (410, gone.into()));

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use actors::model::{Digest, Edu, Millis, PduDraft, PduRef, Refusal, Submission, SubmittedContent};
-use actors::peer::weak::EphemeralItem;
+use actors::peer::outbound::ephemeral_buffer::EphemeralItem;
 use actors::ports::{Clock, Journal, StoreReader};
 use bytes::Bytes;
 use tokio::task::spawn_local;

@@ -10,7 +10,7 @@ use actors::model::{
     RequestDeadlines, ServerName, StrongBody, StrongUpdate,
 };
 use actors::ports::{Task, Transport};
-use fernpost::wire::json::digest;
+use fernpost::json::reader::digest;
 
 /// How the wire behaves.
 #[derive(Debug, Clone, Copy)]

@@ -10,7 +10,7 @@ use actors::model::{
     Ack, BadPdu, ContextId, Edu, FetchRequest, OutboundBatch, Pdu, PeerCommand, PeerState, PushFailure, PushResponse,
     Refusal, RequestDeadlines, Seq, ServerName, SuspendReason,
 };
-use actors::peer::weak::EphemeralItem;
+use actors::peer::outbound::ephemeral_buffer::EphemeralItem;
 use actors::ports::{Fence, Ownership, PeerConfig, Ports, Task, Transport};
 use actors::testkit::ScriptedTransport;
 use bytes::Bytes;

@@ -14,8 +14,8 @@ use actors::ports::{Clock, FeedPage, Journal, Ports, StoreReader};
 use actors::router::{ActorRegistry, Router};
 use actors::testkit::{AllowAllPeers, PlainText, ScriptedTransport, TestClock, TestDisk};
 use bytes::Bytes;
+use fernpost::json::reader::digest;
 use fernpost::store::{Store, StoreLocation, StoreOptions};
-use fernpost::wire::json::digest;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 
 use crate::disk::Disk;

@@ -18,12 +18,12 @@ use actors::ports::Ports;
 use actors::router::{ActorRegistry, Router};
 use actors::testkit::{TestClock, TestDisk};
 use fernpost::egress::EgressMethod;
-use fernpost::forgetting;
+use fernpost::http::authentication::ORIGIN_HEADER;
 use fernpost::http::body::BodyLimit;
-use fernpost::http::guard::error_middleware;
-use fernpost::http::identity::ORIGIN_HEADER;
+use fernpost::http::error_middleware::error_middleware;
+use fernpost::maintenance::history_retention;
 use fernpost::store::{BlockingExecutor, Store, StoreLocation, StoreOptions};
-use fernpost::wire::acquaintance::StoreReferenceContext;
+use fernpost::wire::pdu::reference_context::StoreReferenceContext;
 use fernpost::wire::{DialectServices, pdu, routes};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
@@ -259,7 +259,7 @@ impl Build {
         (self.change)(&mut ports, &self.clock);
         Router::launch(ports.clone(), &routes, |_| {});
         if let Some(keep) = self.book.contexts.history.keep {
-            spawn_local(forgetting::run(ports.clone(), past, keep));
+            spawn_local(history_retention::run(ports.clone(), past, keep));
         }
         (Gateway::new(routes, ports), store)
     }

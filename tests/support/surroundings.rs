@@ -8,9 +8,9 @@ use actors::model::{
     BadPdu, FetchRequest, OutboundBatch, Pdu, PullResponse, PushFailure, PushResponse, RequestDeadlines, ServerName,
 };
 use actors::ports::{PeerConfig, Task, Transport};
-use fernpost::http::identity::PeerAuthPolicy;
-use fernpost::wire::acquaintance::StoreReferenceContext;
+use fernpost::http::authentication::PeerAuthPolicy;
 use fernpost::wire::dialect_of;
+use fernpost::wire::pdu::reference_context::StoreReferenceContext;
 use fernpost::wire::pdu::{PduReader, ReferenceContext};
 use fernpost::wire::transactions::fetch;
 

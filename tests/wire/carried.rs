@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actors::model::{BatchId, Edu, InboundPush, Item, OutboundBatch, RequestDeadlines, Seq, StrongBody};
 use bytes::Bytes;
-use fernpost::wire::json::digest;
+use fernpost::json::reader::digest;
 use fernpost::wire::pdu::{PDU_NESTING_MAX, PduReader};
 use fernpost::wire::updates::envelope::{decode, encode};
 

@@ -16,10 +16,10 @@ use actors::model::{
 };
 use actors::ports::{ArchiveError, ServedPdu};
 use bytes::Bytes;
+use fernpost::http::authentication::PeerAuthPolicy;
 use fernpost::http::body::BodyLimit;
-use fernpost::http::guard::error_middleware;
-use fernpost::http::identity::PeerAuthPolicy;
-use fernpost::wire::intake::Soon;
+use fernpost::http::error_middleware::error_middleware;
+use fernpost::wire::core_api::Soon;
 use fernpost::wire::pdu::ReferenceContext;
 use fernpost::wire::{DialectServices, FederationCore, routes};
 

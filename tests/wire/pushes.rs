@@ -2,8 +2,8 @@
 
 use actors::model::{BatchId, InboundPush, Item, OutboundBatch, RequestDeadlines, Seq, StrongBody};
 use bytes::Bytes;
-use fernpost::http::nesting::NESTING_MAX;
-use fernpost::wire::json::digest;
+use fernpost::json::nesting::NESTING_MAX;
+use fernpost::json::reader::digest;
 use fernpost::wire::pdu::PduReader;
 use fernpost::wire::updates::envelope::{BadPush, encode};
 use proptest::prelude::*;

@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 
 use crate::change::Change;
-use crate::context::for_state::StateWalk;
 use crate::context::machine::ContextMachine;
-use crate::context::order::PendingPdu;
+use crate::context::ordering::causal_order::PendingPdu;
+use crate::context::state::late_state::StateWalk;
 use crate::context::step::{ContextStep, NewPdu, PduOutcome};
 use crate::model::PduStatus;
 use crate::model::{
@@ -27,15 +27,15 @@ pub struct QuarantinedPdu {
 
 /// The provenance of PDUs.
 #[derive(Clone, Copy)]
-pub(super) struct Provenance<'a> {
+pub(crate) struct Provenance<'a> {
     /// Peer that sent the PDUs.
-    pub(super) from: &'a ServerName,
+    pub(crate) from: &'a ServerName,
     /// Method by which the sender was authenticated; `None`: we fetched the PDUs.
-    pub(super) verified: Option<&'static str>,
+    pub(crate) verified: Option<&'static str>,
     /// Number of fetches in a row that have led to them, if they were fetched.
-    pub(super) walked: u32,
+    pub(crate) walked: u32,
     /// True if they are history: parents outside the batch are not waited for.
-    pub(super) past: bool,
+    pub(crate) past: bool,
 }
 
 /// The status of a parent.
@@ -47,7 +47,7 @@ enum ParentLookup {
 
 impl ContextMachine {
     /// Accepts the valid PDUs, and delivers those that are ready.
-    pub(super) fn admit(
+    pub(crate) fn admit(
         &mut self,
         step: &mut ContextStep<'_>,
         way: Provenance<'_>,
@@ -94,7 +94,7 @@ impl ContextMachine {
     }
 
     /// Validates a PDU from quarantine again.
-    pub(super) fn readmit(
+    pub(crate) fn readmit(
         &mut self,
         step: &mut ContextStep<'_>,
         from: &ServerName,
@@ -109,7 +109,7 @@ impl ContextMachine {
 
     /// Judge one anew that the context itself reads from quarantine. One that is taken, or that is known by now, leaves
     /// quarantine. One that is refused stays: its sender was told that it is kept, and the messenger was told where.
-    pub(super) fn retry_quarantined(
+    pub(crate) fn retry_quarantined(
         &mut self,
         step: &mut ContextStep<'_>,
         kept: QuarantinedPdu,
@@ -160,7 +160,7 @@ impl ContextMachine {
     }
 
     /// Validates a PDU of history. Participation is not checked, because the server that was asked vouches for the PDU.
-    pub(super) fn judge_past(
+    pub(crate) fn judge_past(
         &mut self,
         step: &mut ContextStep<'_>,
         from: &ServerName,
@@ -322,7 +322,7 @@ impl ContextMachine {
     }
 
     /// Take one in; it waits until it is linked. Returns how far back the walk is at what it names.
-    pub(super) fn hold(
+    pub(crate) fn hold(
         &mut self,
         step: &mut ContextStep<'_>,
         way: Provenance<'_>,
@@ -397,7 +397,7 @@ impl ContextMachine {
 
 impl ContextMachine {
     /// It is for other servers only. Its name is kept and nothing else: whoever names it as a parent waits for it no longer.
-    pub(super) fn know_by_name(&mut self, step: &mut ContextStep<'_>, pdu: Pdu, known: &HashMap<PduRef, PduStatus>) {
+    pub(crate) fn know_by_name(&mut self, step: &mut ContextStep<'_>, pdu: Pdu, known: &HashMap<PduRef, PduStatus>) {
         let reference = pdu.reference.clone();
         let above = |parent: &PduRef| match self.parent(parent, known) {
             ParentLookup::Delivered { depth, .. } => depth + 1,

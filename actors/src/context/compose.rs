@@ -3,8 +3,9 @@
 //! Composition is serial in memory and pipelined on disk: a PDU may name one that is submitted and not committed yet.
 
 use crate::change::Change;
-use crate::context::heads::{self, NamedParents};
 use crate::context::machine::{ContextMachine, RecipientReach};
+use crate::context::ordering::heads;
+use crate::context::ordering::heads::NamedParents;
 use crate::context::step::ContextStep;
 use crate::model::{
     ComposedPdu, Delivery, FeedItem, GraphPosition, Head, Membership, MembershipSource, Pdu, PduDraft, PduRef,
@@ -12,7 +13,7 @@ use crate::model::{
 };
 
 impl ContextMachine {
-    pub(super) fn compose(
+    pub(crate) fn compose(
         &mut self,
         step: &mut ContextStep<'_>,
         drafts: Vec<PduDraft>,

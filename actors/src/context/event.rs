@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::change::{Change, CommitPriority};
 use crate::context::admit::QuarantinedPdu;
-use crate::context::staged::StagePage;
+use crate::context::stage_reader::StagePage;
 use crate::model::{
     ComposedPdu, FetchRequest, Millis, Pdu, PduDraft, PduRef, PduStatus, PduVerdict, Refusal, ServerName,
 };

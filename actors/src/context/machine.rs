@@ -10,18 +10,18 @@ use std::sync::Arc;
 
 use crate::change::{Change, CommitPriority};
 use crate::context::admit::Provenance;
+use crate::context::bounded_map::BoundedMap;
 pub use crate::context::event::{ContextEffect, ContextEvent, ContextReply, ContextReplyToken, RecipientReach};
-use crate::context::for_state::StateWalk;
-use crate::context::gaps::Gaps;
-use crate::context::heads;
-use crate::context::keys::StateReader;
-use crate::context::links::Links;
-use crate::context::order::{CausalOrder, PendingPdu};
-use crate::context::past::HistoryFetch;
-use crate::context::recent::BoundedMap;
-use crate::context::staged::StageReader;
+use crate::context::missing::gaps::Gaps;
+use crate::context::missing::history_fetch::HistoryFetch;
+use crate::context::missing::missing_parents::{FetchCandidates, MissingParents};
+use crate::context::ordering::causal_order::{CausalOrder, PendingPdu};
+use crate::context::ordering::heads;
+use crate::context::stage_reader::StageReader;
+use crate::context::state::current_state::StateReader;
+use crate::context::state::late_state::StateWalk;
+use crate::context::state::missing_prev_state::Links;
 use crate::context::step::{ContextStep, PendingReply};
-use crate::context::wanted::{FetchCandidates, MissingParents};
 use crate::limits::ContextLimits;
 use crate::model::{
     ContextId, ContextRecord, ContextSnapshot, ContextStatus, FetchRequest, Head, Millis, Pdu, PduRef, PduText,
@@ -43,29 +43,29 @@ const KEYS_KEPT: usize = 1024;
 
 /// The state machine of one context.
 pub struct ContextMachine {
-    pub(super) us: ServerName,
-    pub(super) limits: Arc<ContextLimits>,
-    pub(super) text: Arc<dyn PduText>,
-    pub(super) record: ContextRecord,
+    pub(crate) us: ServerName,
+    pub(crate) limits: Arc<ContextLimits>,
+    pub(crate) text: Arc<dyn PduText>,
+    pub(crate) record: ContextRecord,
     /// True if the record has a row, or was submitted.
     stored: bool,
-    pub(super) order: CausalOrder,
-    pub(super) wanted: MissingParents,
-    pub(super) gaps: Gaps,
+    pub(crate) order: CausalOrder,
+    pub(crate) wanted: MissingParents,
+    pub(crate) gaps: Gaps,
     /// Delivered lately, with their depths, and whether they came as history.
-    pub(super) recent: BoundedMap<PduRef, (u64, bool)>,
+    pub(crate) recent: BoundedMap<PduRef, (u64, bool)>,
     /// PDUs that are named as `prev_state` and are not delivered.
-    pub(super) links: Links,
+    pub(crate) links: Links,
     /// Current state of recently used keys.
-    pub(super) holders: BoundedMap<StateKey, Option<StateEntry>>,
+    pub(crate) holders: BoundedMap<StateKey, Option<StateEntry>>,
     /// Heads that have rows of their own.
     spilled: BTreeSet<PduRef>,
     /// Number of heads that were forgotten and not reported yet.
     forgotten: u64,
     /// History fetches of readers and of the join.
-    pub(super) past: HistoryFetch,
+    pub(crate) past: HistoryFetch,
     /// How far the stage is read.
-    pub(super) stage: StageReader,
+    pub(crate) stage: StageReader,
     /// Walks through quarantine that have not ended.
     take_backs: u32,
     /// Servers were let in, and quarantine was not looked through to its end since.
@@ -280,7 +280,7 @@ impl ContextMachine {
     }
 
     /// Updates the heads after a delivery; `head` is set if the PDU becomes a head.
-    pub(super) fn advance_heads(&mut self, named: &[PduRef], head: Option<Head>) {
+    pub(crate) fn advance_heads(&mut self, named: &[PduRef], head: Option<Head>) {
         let max = self.limits.heads_max as usize;
         self.forgotten += u64::from(heads::advance(&mut self.record.heads, named, head, max));
     }
@@ -303,7 +303,7 @@ impl ContextMachine {
 
     /// Returns whether nothing was ever accepted and the messenger has not named the context: the first PDU then
     /// creates it.
-    pub(super) fn is_new(&self) -> bool {
+    pub(crate) fn is_new(&self) -> bool {
         let record = &self.record;
         let untouched = record.participants.is_empty() && record.next == 1;
         record.adopted && untouched && self.order.len() == 0 && self.gaps.is_empty()
@@ -311,7 +311,7 @@ impl ContextMachine {
 
     /// Returns whether the context was joined and has no new PDU since: missing parents of the first one are then the
     /// history edge.
-    pub(super) fn is_just_joined(&self) -> bool {
+    pub(crate) fn is_just_joined(&self) -> bool {
         self.record.join.is_some() && self.record.next == 1 && self.order.len() == 0
     }
 
@@ -426,7 +426,7 @@ impl ContextMachine {
 }
 
 /// Returns the servers that may have missing PDUs.
-pub(super) fn fetch_candidates<'a>(
+pub(crate) fn fetch_candidates<'a>(
     us: &'a ServerName,
     record: &'a ContextRecord,
     limits: &ContextLimits,

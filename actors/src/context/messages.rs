@@ -7,13 +7,13 @@ use crate::context::machine::{ContextReply, RecipientReach};
 use crate::model::{
     BadPdu, ContextStatus, FetchRequest, Pdu, PduDraft, QuarantinedPduRow, Refusal, ServerName, StagedPdu,
 };
-use crate::supervise::intake::AdmissionPermit;
+use crate::supervise::admission::AdmissionPermit;
 
 /// The channel of a reply. If it is dropped without a reply, the caller learns that the outcome is unknown.
-pub(super) type Answer = oneshot::Sender<ContextOutcome>;
+pub(crate) type Answer = oneshot::Sender<ContextOutcome>;
 
 /// The outcome of a request.
-pub(super) enum ContextOutcome {
+pub(crate) enum ContextOutcome {
     /// Reply of the state machine.
     Done(ContextReply),
     /// The actor is suspended as faulty.
@@ -25,15 +25,15 @@ pub(super) enum ContextOutcome {
 #[rtype(result = "()")]
 pub(crate) struct PdusArrived {
     /// Peer that sent the PDUs.
-    pub(super) from: ServerName,
+    pub(crate) from: ServerName,
     /// Method by which the sender was authenticated.
-    pub(super) verified: &'static str,
+    pub(crate) verified: &'static str,
     /// PDUs in the order of the request.
-    pub(super) pdus: Vec<Pdu>,
+    pub(crate) pdus: Vec<Pdu>,
     /// Channel of the verdicts.
-    pub(super) answer: Answer,
+    pub(crate) answer: Answer,
     /// Admission permit of the request.
-    pub(super) permit: AdmissionPermit,
+    pub(crate) permit: AdmissionPermit,
 }
 
 /// Validate a quarantined PDU again, at an operator's command.
@@ -41,13 +41,13 @@ pub(crate) struct PdusArrived {
 #[rtype(result = "()")]
 pub(crate) struct ReadmitQuarantined {
     /// Peer that had sent the PDU.
-    pub(super) from: ServerName,
+    pub(crate) from: ServerName,
     /// PDU to validate again.
-    pub(super) pdu: Pdu,
+    pub(crate) pdu: Pdu,
     /// Channel of the verdict.
-    pub(super) answer: Answer,
+    pub(crate) answer: Answer,
     /// Admission permit of the request.
-    pub(super) permit: AdmissionPermit,
+    pub(crate) permit: AdmissionPermit,
 }
 
 /// Compose messages of the local messenger.
@@ -55,13 +55,13 @@ pub(crate) struct ReadmitQuarantined {
 #[rtype(result = "()")]
 pub(crate) struct ComposePdus {
     /// Messages to compose, in order.
-    pub(super) drafts: Vec<PduDraft>,
+    pub(crate) drafts: Vec<PduDraft>,
     /// Whom it can reach.
-    pub(super) reach: RecipientReach,
+    pub(crate) reach: RecipientReach,
     /// Where the outcome goes.
-    pub(super) answer: Answer,
+    pub(crate) answer: Answer,
     /// The right to be here.
-    pub(super) permit: AdmissionPermit,
+    pub(crate) permit: AdmissionPermit,
 }
 
 /// Set the participants, as the local messenger asks.
@@ -69,11 +69,11 @@ pub(crate) struct ComposePdus {
 #[rtype(result = "()")]
 pub(crate) struct SetParticipants {
     /// Participants of the context beside us.
-    pub(super) servers: Vec<ServerName>,
+    pub(crate) servers: Vec<ServerName>,
     /// Channel of the outcome.
-    pub(super) answer: Answer,
+    pub(crate) answer: Answer,
     /// Admission permit of the request.
-    pub(super) permit: AdmissionPermit,
+    pub(crate) permit: AdmissionPermit,
 }
 
 /// Join the context, as the local messenger asks.
@@ -81,13 +81,13 @@ pub(crate) struct SetParticipants {
 #[rtype(result = "()")]
 pub(crate) struct JoinContext {
     /// Participant to fetch the context from.
-    pub(super) via: ServerName,
+    pub(crate) via: ServerName,
     /// Number of history PDUs to fetch.
-    pub(super) backfill: u32,
+    pub(crate) backfill: u32,
     /// Channel of the outcome.
-    pub(super) answer: Answer,
+    pub(crate) answer: Answer,
     /// Admission permit of the request.
-    pub(super) permit: AdmissionPermit,
+    pub(crate) permit: AdmissionPermit,
 }
 
 /// A history read needs older PDUs than we hold.
@@ -95,24 +95,24 @@ pub(crate) struct JoinContext {
 #[rtype(result = "()")]
 pub(crate) struct FetchOlder {
     /// How many PDUs the read lacks.
-    pub(super) limit: u32,
+    pub(crate) limit: u32,
     /// Is told how many PDUs came.
-    pub(super) answer: Read,
+    pub(crate) answer: Read,
 }
 
 /// Where the answer to a history read goes.
-pub(super) type Read = oneshot::Sender<Result<u64, Refusal>>;
+pub(crate) type Read = oneshot::Sender<Result<u64, Refusal>>;
 
 /// A fetch for this context has finished.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct FetchFinished {
     /// Request that was sent.
-    pub(super) want: FetchRequest,
+    pub(crate) want: FetchRequest,
     /// Server that was asked.
-    pub(super) from: ServerName,
+    pub(crate) from: ServerName,
     /// PDUs in the response, or the reason why there was none.
-    pub(super) pdus: Result<Vec<Result<Pdu, BadPdu>>, String>,
+    pub(crate) pdus: Result<Vec<Result<Pdu, BadPdu>>, String>,
 }
 
 /// A peer's actor has not asked its peer for what we miss, because too many questions to it are open.
@@ -120,11 +120,11 @@ pub(crate) struct FetchFinished {
 #[rtype(result = "()")]
 pub(crate) struct PutOff {
     /// What was to be asked for.
-    pub(super) want: FetchRequest,
+    pub(crate) want: FetchRequest,
     /// Who was to be asked.
-    pub(super) from: ServerName,
+    pub(crate) from: ServerName,
     /// Which limit.
-    pub(super) why: String,
+    pub(crate) why: String,
 }
 
 /// Intake of items from peers was opened or closed.
@@ -132,24 +132,24 @@ pub(crate) struct PutOff {
 #[rtype(result = "()")]
 pub(crate) struct SetIntakeOpen {
     /// True if items of peers are accepted.
-    pub(super) open: bool,
+    pub(crate) open: bool,
 }
 
 /// Return the status of the context.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct GetContextStatus(pub(super) oneshot::Sender<ContextStatus>);
+pub(crate) struct GetContextStatus(pub(crate) oneshot::Sender<ContextStatus>);
 
 /// A page of quarantined PDUs of servers that participate now was read.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct QuarantinePage {
     /// In which life of the actor the page was asked for; that of an earlier one means nothing.
-    pub(super) life: u64,
+    pub(crate) life: u64,
     /// PDUs of the page.
-    pub(super) page: Vec<QuarantinedPduRow>,
+    pub(crate) page: Vec<QuarantinedPduRow>,
     /// True if more may follow.
-    pub(super) is_full: bool,
+    pub(crate) is_full: bool,
 }
 
 /// PDUs were staged, and are on disk.
@@ -162,17 +162,17 @@ pub(crate) struct StageFilled;
 #[rtype(result = "()")]
 pub(crate) struct StageRead {
     /// In which life of the actor the page was asked for; that of an earlier one means nothing.
-    pub(super) life: u64,
+    pub(crate) life: u64,
     /// What lies there, the first of it.
-    pub(super) page: Vec<StagedPdu>,
+    pub(crate) page: Vec<StagedPdu>,
 }
 
 /// The machine's timer fired.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct TimerFired(pub(super) u64);
+pub(crate) struct TimerFired(pub(crate) u64);
 
 /// The idle timer has fired.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct IdleTimerFired(pub(super) u64);
+pub(crate) struct IdleTimerFired(pub(crate) u64);

@@ -15,33 +15,23 @@
 //! A peer's actor waits only until a conversation has *handed over* (see the journal's laws) and commits after it: one commit
 //! holds both. A conversation never waits for a gap while somebody waits for it.
 
+pub(crate) mod actor;
 mod admit;
-mod ask;
+mod bounded_map;
 mod compose;
-mod deliver;
-#[cfg(test)]
-mod desk;
 mod event;
-mod for_state;
-mod gaps;
-#[cfg(test)]
-mod graphs;
-mod heads;
-mod keys;
-mod links;
 pub mod machine;
-mod members;
 mod messages;
-mod order;
+pub(crate) mod metrics;
+mod missing;
+mod ordering;
 mod pages;
-mod past;
-mod reads;
-mod recent;
-pub(crate) mod shell;
-mod staged;
+mod stage_reader;
 mod state;
+mod state_reader;
 mod step;
-mod wanted;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,20 +39,20 @@ use std::time::Duration;
 use actix::{Addr, WeakAddr};
 use tokio::sync::oneshot;
 
+use crate::context::actor::ContextActor;
+pub(crate) use crate::context::ordering::heads::PARENTS_MAX;
 use crate::limits::ContextLimits;
 use crate::model::{
     BadPdu, ComposedPdu, ContextId, ContextStatus, FetchRequest, Pdu, PduDraft, PduVerdict, Refusal, ServerName,
 };
-use crate::peer::dispatch::DispatchError;
-use crate::supervise::intake::AdmissionLimit;
-use crate::supervise::post::send_unbounded;
-pub(crate) use heads::PARENTS_MAX;
+use crate::peer::inbound::dispatch::DispatchError;
+use crate::supervise::admission::AdmissionLimit;
+use crate::supervise::mailbox::send_unbounded;
 use machine::{ContextReply, RecipientReach};
 use messages::{
     ComposePdus, ContextOutcome, FetchFinished, FetchOlder, GetContextStatus, JoinContext, PdusArrived, PutOff,
     ReadmitQuarantined, SetIntakeOpen, SetParticipants, StageFilled,
 };
-use shell::ContextActor;
 
 /// What bounds the ways into a conversation's actor.
 #[derive(Clone)]

@@ -2,14 +2,14 @@
 
 use actix::{AsyncContext, Context, Handler};
 
+use crate::context::actor::ContextActor;
 use crate::context::admit::QuarantinedPdu;
 use crate::context::machine::ContextEvent;
 use crate::context::messages::{QuarantinePage, StageFilled, StageRead};
-use crate::context::shell::ContextActor;
-use crate::context::staged::StagePage;
+use crate::context::stage_reader::StagePage;
 use crate::model::{ParkedCode, Pdu, QuarantinedPduRow, ServerName, StagedPdu};
 use crate::supervise::again::until_read;
-use crate::supervise::post::send_unbounded;
+use crate::supervise::mailbox::send_unbounded;
 use crate::supervise::task::spawn_detached;
 
 /// Staged PDUs taken at once, and bytes of them.
@@ -17,7 +17,7 @@ const STAGE_PAGE: u32 = 100;
 const STAGE_BYTES: u64 = 1 << 20;
 
 impl ContextActor {
-    pub(super) fn read_quarantine(
+    pub(crate) fn read_quarantine(
         &self,
         ctx: &Context<Self>,
         participants: Vec<ServerName>,
@@ -33,7 +33,7 @@ impl ContextActor {
         });
     }
 
-    pub(super) fn read_stage(&self, after: Option<ServerName>, ctx: &Context<Self>) {
+    pub(crate) fn read_stage(&self, after: Option<ServerName>, ctx: &Context<Self>) {
         let (archive, context) = (self.ports.archive.clone(), self.context.clone());
         let (settled, address, life) = (self.ports.journal.barrier(), ctx.address(), self.life);
         let limit = if self.one_by_one { 1 } else { STAGE_PAGE };

@@ -3,20 +3,20 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::change::Change;
-use crate::context::gaps::Gaps;
-use crate::context::keys::{StateReader, StateSetCache};
-use crate::context::links::Links;
 use crate::context::machine::{ContextEffect, ContextReply, ContextReplyToken};
-use crate::context::order::CausalOrder;
+use crate::context::missing::gaps::Gaps;
+use crate::context::ordering::causal_order::CausalOrder;
+use crate::context::state::current_state::{StateReader, StateSetCache};
+use crate::context::state::missing_prev_state::Links;
 use crate::model::{
     ContextRecord, Delivery, Millis, Pdu, PduRef, PduState, PduVerdict, ServerName, StateEntry, StateKey, StoredPdu,
 };
 
 /// A PDU accepted in this step; its bytes are in memory until the commit.
-pub(super) struct NewPdu {
-    pub(super) pdu: Pdu,
-    pub(super) sender: ServerName,
-    pub(super) verified: &'static str,
+pub(crate) struct NewPdu {
+    pub(crate) pdu: Pdu,
+    pub(crate) sender: ServerName,
+    pub(crate) verified: &'static str,
 }
 
 impl NewPdu {
@@ -27,32 +27,32 @@ impl NewPdu {
 }
 
 /// One step of the state machine.
-pub(super) struct ContextStep<'a> {
-    pub(super) now: Millis,
+pub(crate) struct ContextStep<'a> {
+    pub(crate) now: Millis,
     /// Reads of the store.
-    pub(super) reads: &'a dyn StateReader,
+    pub(crate) reads: &'a dyn StateReader,
     /// State PDUs of the keys that the step uses.
-    pub(super) sets: StateSetCache,
+    pub(crate) sets: StateSetCache,
     /// Changes in the order in which the messenger is to see them.
-    pub(super) changes: Vec<Change>,
+    pub(crate) changes: Vec<Change>,
     fresh: HashMap<PduRef, NewPdu>,
     fresh_order: Vec<PduRef>,
     /// Claims of PDUs that were refused.
-    pub(super) released: Vec<PduRef>,
+    pub(crate) released: Vec<PduRef>,
     /// True if the context's record has changed.
-    pub(super) record_dirty: bool,
+    pub(crate) record_dirty: bool,
     /// True if PDUs of non-participants go to quarantine; false for those that are there already.
-    pub(super) parks: bool,
+    pub(crate) parks: bool,
     /// True if a server has become a participant.
-    pub(super) admitted: bool,
+    pub(crate) admitted: bool,
     /// Position after which the quarantine is to be read.
-    pub(super) take_back: Option<(u64, u64)>,
+    pub(crate) take_back: Option<(u64, u64)>,
     /// Further effects, to be performed after the commit is submitted.
-    pub(super) effects: Vec<ContextEffect>,
+    pub(crate) effects: Vec<ContextEffect>,
 }
 
 impl<'a> ContextStep<'a> {
-    pub(super) fn new(now: Millis, reads: &'a dyn StateReader) -> Self {
+    pub(crate) fn new(now: Millis, reads: &'a dyn StateReader) -> Self {
         let (fresh, fresh_order) = (HashMap::new(), vec![]);
         let (changes, released, sets) = (vec![], vec![], StateSetCache::default());
         Self {
@@ -72,17 +72,17 @@ impl<'a> ContextStep<'a> {
     }
 
     /// Returns all delivered state PDUs of a key, including those of this step.
-    pub(super) fn set(&mut self, key: &StateKey) -> &mut BTreeMap<PduRef, StateEntry> {
+    pub(crate) fn set(&mut self, key: &StateKey) -> &mut BTreeMap<PduRef, StateEntry> {
         self.sets.of(self.reads, key)
     }
 
-    pub(super) fn take(&mut self, fresh: NewPdu) {
+    pub(crate) fn take(&mut self, fresh: NewPdu) {
         self.fresh_order.push(fresh.pdu.reference.clone());
         self.fresh.insert(fresh.pdu.reference.clone(), fresh);
     }
 
     /// Records a delivery: a PDU of this step is stored as delivered, an earlier one was stored as held.
-    pub(super) fn delivered(&mut self, reference: &PduRef, record: &ContextRecord, delivery: Delivery) {
+    pub(crate) fn delivered(&mut self, reference: &PduRef, record: &ContextRecord, delivery: Delivery) {
         self.changes.push(match self.fresh.remove(reference) {
             Some(fresh) => fresh.stored(self.now, PduState::Delivered(delivery)),
             None => {
@@ -94,7 +94,7 @@ impl<'a> ContextStep<'a> {
 
     /// Returns all changes to commit: the deliveries, then the held PDUs with their missing parents, the gaps, the
     /// links and the record.
-    pub(super) fn take_changes(
+    pub(crate) fn take_changes(
         &mut self,
         record: &ContextRecord,
         order: &mut CausalOrder,
@@ -128,19 +128,19 @@ impl<'a> ContextStep<'a> {
 
 /// The outcome of one PDU of a batch, before it is known whether this step delivers it.
 #[derive(Debug, Clone)]
-pub(super) enum PduOutcome {
+pub(crate) enum PduOutcome {
     Taken(PduRef),
     Told(PduVerdict),
 }
 
 /// An answer, before the step has ended.
-pub(super) enum PendingReply {
+pub(crate) enum PendingReply {
     Verdicts(ContextReplyToken, Vec<PduOutcome>),
     Reply(ContextReplyToken, ContextReply),
 }
 
 impl PendingReply {
-    pub(super) fn into_effect(self, order: &CausalOrder) -> ContextEffect {
+    pub(crate) fn into_effect(self, order: &CausalOrder) -> ContextEffect {
         let verdict = |fate| match fate {
             PduOutcome::Taken(reference) if order.holds(&reference) => PduVerdict::Held,
             PduOutcome::Taken(_) => PduVerdict::Accepted,

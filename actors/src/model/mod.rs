@@ -6,16 +6,22 @@ mod attempt;
 mod context;
 mod feed;
 mod frame;
-mod load;
-mod names;
+mod ids;
 mod numbers;
-mod order;
 mod pdu;
+mod peer_command;
 mod record;
 mod size;
 mod state;
+mod stored;
 mod wording;
 
+pub use crate::model::ids::{BadName, BadSubmissionId, ServerName, SubmissionId};
+pub use crate::model::peer_command::PeerCommand;
+pub use crate::model::stored::{
+    ContextSnapshot, CurrentState, DeadLetter, MembershipSource, OutboxRow, PduStatus, PduText, PeerSnapshot,
+    QuarantinedPduRow, SentPage, ServedPdu, StagedPdu,
+};
 pub use attempt::{Attempt, DELIVERED_SPANS_IN_ROW, DeliveredSpan};
 pub use context::{
     ContextRecord, ContextStatus, DEPTH_BUILT_UPON_MAX, Delivery, FeedFlags, FeedPdu, Gap, Head, HeldPdu, JoinProgress,
@@ -27,13 +33,7 @@ pub use frame::{
     OutboundBatch, PullResponse, PushFailure, PushResponse, Receipt, Refusal, RequestDeadlines, StrongBody,
     StrongUpdate,
 };
-pub use load::{
-    ContextSnapshot, CurrentState, DeadLetter, MembershipSource, OutboxRow, PduStatus, PduText, PeerSnapshot,
-    QuarantinedPduRow, SentPage, ServedPdu, StagedPdu,
-};
-pub use names::{BadName, BadSubmissionId, ServerName, SubmissionId};
 pub use numbers::{Index, ItemNo, Millis, Position, Seq};
-pub use order::PeerCommand;
 pub use pdu::{
     BadId, BadPdu, ComposedPdu, ContextId, GraphPosition, Pdu, PduDraft, PduId, PduRef, PduVerdict, StateSlot,
 };

@@ -5,7 +5,7 @@ use crate::change::CommitPriority;
 use crate::model::{
     BatchOutcome, ContextId, FeedItem, FetchRequest, Index, Millis, OutboundBatch, Pdu, Refusal, ServerName,
 };
-use crate::peer::dispatch::ContextGroup;
+use crate::peer::inbound::dispatch::ContextGroup;
 use crate::peer::notices::HourlyNotice;
 
 /// The key of a request that waits for a reply. The actor keeps the reply channel; a restart drops it, and the caller
@@ -103,15 +103,15 @@ pub enum PeerEffect {
 /// Collects the effects of one step. The batch always becomes the first effect, because the others may depend on it.
 #[derive(Debug, Default)]
 pub struct EffectCollector {
-    pub(super) changes: Vec<Change>,
-    pub(super) moved: Option<CommitPriority>,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) moved: Option<CommitPriority>,
     /// Changes that nobody waits for: alone they ride.
-    pub(super) notes: Vec<Change>,
-    pub(super) effects: Vec<PeerEffect>,
+    pub(crate) notes: Vec<Change>,
+    pub(crate) effects: Vec<PeerEffect>,
     /// When the step happens.
-    pub(super) now: Millis,
+    pub(crate) now: Millis,
     /// Which notices about the peer's numbering are raised. The machine lends it to each step.
-    pub(super) numbering: HourlyNotice,
+    pub(crate) numbering: HourlyNotice,
 }
 
 impl EffectCollector {

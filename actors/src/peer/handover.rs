@@ -7,15 +7,15 @@ use tokio::time::{Instant, sleep};
 
 use crate::limits::PeerLimits;
 use crate::model::{ContextId, Pdu, PduRef, PduVerdict, ServerName};
-use crate::peer::dispatch::{DispatchError, PeerStage};
+use crate::peer::inbound::dispatch::{DispatchError, PeerStage};
 use crate::ports::Ports;
-use crate::routes::ActorRegistry;
+use crate::router::registry::ActorRegistry;
 
 /// How often a request that is held looks whether the stage has room.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Hands PDUs of one peer over.
-pub(super) struct Handover {
+pub(crate) struct Handover {
     from: ServerName,
     ports: Arc<Ports>,
     routes: ActorRegistry,
@@ -24,13 +24,13 @@ pub(super) struct Handover {
 }
 
 impl Handover {
-    pub(super) fn new(from: ServerName, ports: Arc<Ports>, routes: ActorRegistry, limits: &PeerLimits) -> Self {
+    pub(crate) fn new(from: ServerName, ports: Arc<Ports>, routes: ActorRegistry, limits: &PeerLimits) -> Self {
         Self { from, ports, routes, hold: limits.never_refuse.then_some(limits.hold_max) }
     }
 
     /// Give PDUs to their conversation. `behind`: earlier ones of this peer were staged, and if they still are, these go
     /// behind them, as far as there is room, without waiting for the conversation.
-    pub(super) async fn run(
+    pub(crate) async fn run(
         &self,
         context: &ContextId,
         verified: &'static str,

@@ -15,17 +15,17 @@ use crate::model::{
     NumberRange, ParkedCode, ParkedItem, ParkedWhat, Pdu, PduVerdict, Refusal, SeenTransaction, Seq, ServerName,
     StrongBody, StrongUpdate,
 };
-use crate::peer::dispatch::{ContextGroup, Dispatch, DispatchError, PoisonCandidates, UnknownContexts};
 use crate::peer::effect::{EffectCollector, PeerEffect, Pull, ReplyToken};
 use crate::peer::inbound::catch_up::CatchUpQuestions;
+use crate::peer::inbound::classify_push::{Classified, DIGESTS_MAX, PushClass, ReceivedState, classify, digest_of};
+use crate::peer::inbound::dispatch::{ContextGroup, Dispatch, DispatchError, PoisonCandidates, UnknownContexts};
 use crate::peer::inbound::newest::RecentSet;
 use crate::peer::inbound::parked::{ParkedNumbers, parked_as, what, words};
 use crate::peer::inbound::staging::SlowContexts;
-use crate::peer::place::{Classified, DIGESTS_MAX, PushClass, ReceivedState, classify, digest_of};
 
 /// Maximum number of pages of missed transactions that are pulled in a row; what is missing after that shows as gaps in
 /// its context.
-pub(super) const PULL_PAGES_MAX: u32 = 10;
+pub(crate) const PULL_PAGES_MAX: u32 = 10;
 
 /// Maximum number of recently created contexts that are remembered by name.
 const LATELY_MAX: usize = 1024;
@@ -525,6 +525,8 @@ fn dispatch(frame: &InboundBatch, group: ContextGroup, slow: &SlowContexts) -> P
 }
 
 mod catch_up;
+pub mod classify_push;
+pub mod dispatch;
 mod expect;
 mod free;
 mod newest;

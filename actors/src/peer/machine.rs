@@ -11,13 +11,13 @@ use crate::model::{
     PushFailure, PushResponse, Refusal, ServerName, SuspendReason,
 };
 use crate::model::{FeedItem, OutboxRow, PeerSnapshot};
-use crate::peer::budget::{BudgetExhausted, FetchBudget, FetchCost};
-use crate::peer::dispatch::{ContextGroup, DispatchError, UnknownContexts};
 use crate::peer::effect::{EffectCollector, PeerEffect, Pull, ReplyToken};
+use crate::peer::fetch_budget::{BudgetExhausted, FetchBudget, FetchCost};
+use crate::peer::inbound::dispatch::{ContextGroup, DispatchError, UnknownContexts};
 use crate::peer::inbound::{Inbound, InboundBatch};
 use crate::peer::notices::HourlyNotice;
+use crate::peer::outbound::ephemeral_buffer::EphemeralItem;
 use crate::peer::outbound::{Outbound, StepInput};
-use crate::peer::weak::EphemeralItem;
 
 /// An event for the state machine.
 #[derive(Debug, Clone)]

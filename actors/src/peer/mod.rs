@@ -11,26 +11,20 @@
 //!
 //! Start reading at `outbound`: it has the whole policy of delivery. `classify_push` has the whole rule of receiving.
 
-mod attempts;
-pub mod budget;
-#[cfg(test)]
-mod conversation;
-pub mod dispatch;
+pub(crate) mod actor;
 pub mod effect;
-pub(crate) mod gauge;
+pub mod fetch_budget;
 mod handover;
 pub mod inbound;
-pub mod label;
 pub mod machine;
 mod messages;
 pub mod notices;
 pub mod outbound;
-pub mod outbox;
-pub mod place;
-pub mod rate;
-pub(crate) mod shell;
-mod told;
-pub mod weak;
+pub mod rate_limit;
+pub(crate) mod shared_stats;
+mod state_log;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -41,18 +35,18 @@ use tokio::time::Instant;
 
 use crate::limits::PeerLimits;
 use crate::model::{BatchOutcome, ContextId, FetchRequest, Millis, PeerCommand, PeerStatus, Refusal, ServerName};
+use crate::peer::actor::PeerActor;
+use crate::peer::fetch_budget::FetchCost;
+use crate::peer::outbound::ephemeral_buffer::EphemeralItem;
+use crate::peer::rate_limit::TokenBucket;
+use crate::peer::shared_stats::SharedStats;
 use crate::ports::OutboxGrown;
-use crate::supervise::intake::{AdmissionLimit, AdmissionPermit};
-use crate::supervise::post::send_unbounded;
-use budget::FetchCost;
-use gauge::SharedStats;
+use crate::supervise::admission::{AdmissionLimit, AdmissionPermit};
+use crate::supervise::mailbox::send_unbounded;
 use inbound::InboundBatch;
 use messages::{
     AcceptBatch, AskForPdus, FetchCompleted, FetchPdus, GetPeerStatus, RunPeerCommand, SendEphemeral, WakePeer,
 };
-use rate::TokenBucket;
-use shell::PeerActor;
-use weak::EphemeralItem;
 
 /// A handle to a peer's actor. Callers fetch it per request and drop it afterwards, because a peer with a handle is not
 /// evicted.

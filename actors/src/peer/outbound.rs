@@ -27,14 +27,14 @@ use crate::model::{
     BatchId, ContextId, DeliveryState, FeedItem, FetchRequest, Index, Millis, OutboundRecord, OutboxRow, PeerState,
     Seq, ServerName, SuspendReason,
 };
-use crate::peer::attempts::AttemptLog;
 use crate::peer::effect::{EffectCollector, PeerEffect};
-use crate::peer::label::BatchNumbering;
-use crate::peer::outbox::{IndexSpan, Outbox, WindowRoom};
-use crate::peer::weak::{EphemeralBuffer, EphemeralItem, RingLimits};
-use doubt::UnconfirmedItems;
+use crate::peer::outbound::attempt_log::AttemptLog;
+use crate::peer::outbound::batch_numbering::BatchNumbering;
+use crate::peer::outbound::bisect::Bisection;
+use crate::peer::outbound::ephemeral_buffer::{EphemeralBuffer, EphemeralItem, RingLimits};
+use crate::peer::outbound::outbox_window::{IndexSpan, Outbox, WindowRoom};
+use crate::peer::outbound::unconfirmed::UnconfirmedItems;
 use numbering::RepeatedHoles;
-use search::Bisection;
 
 /// The inputs of a step that come from outside: the time and a random value.
 #[derive(Debug, Clone, Copy)]
@@ -500,14 +500,18 @@ impl Outbound {
     }
 }
 
-mod doubt;
+pub(crate) mod attempt_log;
+pub mod batch_numbering;
+mod bisect;
+mod commands;
+mod dead_lettering;
+pub mod ephemeral_buffer;
 mod free;
-mod leave;
 mod listing;
 mod numbering;
-mod orders;
-mod outcome;
-mod search;
+mod on_reply;
+pub mod outbox_window;
 mod send;
 #[cfg(test)]
 mod tests;
+mod unconfirmed;

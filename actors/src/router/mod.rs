@@ -4,9 +4,9 @@
 //! itself is asked only on a miss, because a hop through it would cost each message about as much as all other work of
 //! an actor.
 
-mod directory;
-mod peers;
-
+mod generations;
+pub(crate) mod registry;
+mod residency;
 use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::future::Future;
@@ -18,19 +18,19 @@ use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Supervisor};
 use tokio::sync::oneshot;
 
 use crate::change::Change;
-use crate::congestion::{Congestion, OverloadMonitor};
-use crate::context::shell::ContextActor;
+use crate::context::actor::ContextActor;
 use crate::context::{ContextHandle, Doors, WeakContext};
 use crate::model::{ContextId, FeedItem, Refusal, ServerName};
+use crate::overload::{Congestion, OverloadMonitor};
 use crate::peer::WeakPeer;
 use crate::ports::{CommitPriority, Ports};
-pub use crate::routes::ActorRegistry;
-use crate::routes::{FindContext, RouterRecipients, StartPeer};
+use crate::router::generations::{ExitAction, GenerationTable};
+pub use crate::router::registry::ActorRegistry;
+use crate::router::registry::{FindContext, RouterRecipients, StartPeer};
 use crate::supervise::again::until_read;
-use crate::supervise::lifeline::ExitMonitor;
-use crate::supervise::post::send_unbounded;
+use crate::supervise::mailbox::send_unbounded;
+use crate::supervise::monitor::ExitMonitor;
 use crate::supervise::task::{IsolatedTask, spawn_abortable};
-use directory::{ExitAction, GenerationTable};
 
 /// Interval between the starts of actors with pending work when the process starts.
 const BOOT_STEP: Duration = Duration::from_millis(50);

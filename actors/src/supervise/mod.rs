@@ -1,14 +1,14 @@
 //! Recovery from bugs in three rings, because actix does not restart an actor that panicked.
 //!
 //! **Ring 1, in place: the normal case.** A shell has one way in, `enter`, which runs the machine's step under
-//! [`guard`]. A panic there is caught before actix sees it: the shell drops its machine and stops; actix's `Supervisor`
+//! [`guard`](crate::supervise::catch_panic). A panic there is caught before actix sees it: the shell drops its machine and stops; actix's `Supervisor`
 //! restarts it with its mailbox intact, and `started` loads a fresh machine from the store, behind a journal barrier
-//! and after a back-off that [`crashes`] computes. Replies that the old machine owed are dropped: their callers learn
+//! and after a back-off that [`crashes`](crate::supervise::restart_intensity) computes. Replies that the old machine owed are dropped: their callers learn
 //! that the outcome is unknown, and repeat. Beyond the restart intensity the actor loads into "suspended: faulty": it
 //! runs, is visible, and refuses all requests.
 //!
 //! **Ring 2, the monitor: the impossible case.** A panic outside `enter` ends the actor's task, and actix does not
-//! report it. The shell owns a [`lifeline`], whose drop notifies the router, which starts a new actor subject to the
+//! report it. The shell owns a [`lifeline`](crate::supervise::monitor), whose drop notifies the router, which starts a new actor subject to the
 //! same restart intensity. Foreign futures (requests, commits) never run inside an actor: [`task`] isolates them.
 //!
 //! **Ring 3, the process.** A failed commit, or a panic of the router, ends the process. All truth is on disk.
@@ -18,13 +18,13 @@
 //! Never persist, assert or unwrap in actix's `stopping` or `stopped`: they run while a panic unwinds, and a second one
 //! aborts the process.
 
+pub mod admission;
 pub(crate) mod again;
 pub mod alarm;
-pub mod crashes;
-pub mod guard;
-pub mod intake;
-pub mod lifeline;
-pub mod post;
-pub mod seldom;
+pub mod catch_panic;
+pub mod log_throttle;
+pub mod mailbox;
+pub mod monitor;
+pub mod restart_intensity;
 pub mod task;
 pub mod timer;

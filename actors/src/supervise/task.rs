@@ -4,7 +4,7 @@ use std::future::Future;
 
 use tokio::task::JoinHandle;
 
-use super::guard::{StepPanicked, panic_message};
+use crate::supervise::catch_panic::{StepPanicked, panic_message};
 
 /// A running future; dropping the handle aborts it.
 #[derive(Debug)]

@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{QuarantineListing, QuarantineTarget, word};
-use crate::cli::operator::{AdminClient, CommandFailure, print_json, query, segment};
-use crate::cli::progress::ProgressLine;
-use crate::cli::words::{count, items};
+use crate::cli::admin_client::{AdminClient, CommandFailure, print_json, query, segment};
 use crate::cli::{FINE, WRONG, print};
+use crate::terminal::format::{count, items};
+use crate::terminal::progress::ProgressLine;
 
 #[derive(Deserialize)]
 struct ReleaseOutcome {

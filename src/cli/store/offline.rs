@@ -6,12 +6,12 @@ use serde::Serialize;
 
 use super::tables;
 use crate::cli::failure::CommandFailure;
-use crate::cli::progress::during;
-use crate::cli::words::{count, format_times};
 use crate::cli::{ConfigSource, FINE, WRONG, print, print_json};
-use crate::http::answer::rfc3339;
+use crate::http::responses::rfc3339;
 use crate::settings::Settings;
 use crate::store::{self, FILE, OpenError, RestoreError, VerifyResult};
+use crate::terminal::format::{count, format_times};
+use crate::terminal::progress::during;
 
 #[derive(Serialize)]
 struct VerifyReport<'a> {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::read::is_taken;
 use super::write::{WrittenPdu, WrittenState};
 use super::{InteropQuirks, PduReader, ReferenceContext, membership};
-use crate::wire::json::put;
+use crate::json::reader::put;
 
 /// Reference facts that know no server and no PDU: they are not needed for text in normal form.
 struct NoReferences;

@@ -7,7 +7,8 @@ use std::str::FromStr;
 use serde_json::value::RawValue;
 
 use super::NAME_BYTES_MAX;
-use crate::wire::json::{self, ObjectMember};
+use crate::json::reader;
+use crate::json::reader::ObjectMember;
 
 /// The reason for which a PDU is refused.
 #[derive(Debug)]
@@ -27,7 +28,7 @@ pub(super) struct PduFields<'a>(pub(super) Vec<ObjectMember<'a>>);
 impl<'a> PduFields<'a> {
     /// Returns the value of a key; null counts as absent.
     pub(super) fn get(&self, key: &str) -> Option<&'a RawValue> {
-        json::get(&self.0, key).filter(|value| value.get() != "null")
+        reader::get(&self.0, key).filter(|value| value.get() != "null")
     }
 
     /// Returns the value of a required key.
@@ -70,10 +71,10 @@ impl<'a> PduFields<'a> {
     /// Returns the text of a key for use in a response, whatever is wrong with the rest of the PDU; `None` if it is too
     /// long.
     pub(super) fn told(&self, key: &str) -> Option<String> {
-        json::text(self.get(key)?).filter(|text| text.len() <= NAME_BYTES_MAX).map(Cow::into_owned)
+        reader::text(self.get(key)?).filter(|text| text.len() <= NAME_BYTES_MAX).map(Cow::into_owned)
     }
 }
 
 fn text<'a>(value: &'a RawValue, key: &'static str, code: &'static str) -> Result<Cow<'a, str>, FieldError> {
-    json::text(value).ok_or_else(|| flaw(code, format!("{key} is not a text")))
+    reader::text(value).ok_or_else(|| flaw(code, format!("{key} is not a text")))
 }

@@ -3,7 +3,7 @@
 
 use actors::model::{Membership, MembershipSource};
 
-use crate::wire::json;
+use crate::json::reader;
 
 /// Returns the membership. `None`: the key names no user of a server, or the content has no known membership. Such a
 /// PDU is state like any other and changes no membership.
@@ -11,13 +11,13 @@ pub(super) fn read(key: &str, text: MembershipSource<'_>) -> Option<Membership> 
     let server = server(key)?.parse().ok()?;
     let content = match text {
         MembershipSource::Content(content) => str::from_utf8(content).ok()?,
-        MembershipSource::Pdu(pdu) => json::get(&json::members(str::from_utf8(pdu).ok()?).ok()?, "content")?.get(),
+        MembershipSource::Pdu(pdu) => reader::get(&reader::members(str::from_utf8(pdu).ok()?).ok()?, "content")?.get(),
     };
     if !content.starts_with('{') {
         return None;
     }
-    let members = json::members(content).ok()?;
-    let joins = match &*json::text(json::get(&members, "membership")?)? {
+    let members = reader::members(content).ok()?;
+    let joins = match &*reader::text(reader::get(&members, "membership")?)? {
         "join" | "invite" => true,
         "leave" | "ban" => false,
         _ => return None,

@@ -10,6 +10,7 @@ mod fields;
 mod membership;
 mod pairs;
 mod read;
+pub mod reference_context;
 mod state;
 mod write;
 
@@ -21,8 +22,8 @@ use actors::limits::InteropQuirks;
 use actors::model::{ContextId, Digest, Pdu, PduRef, ServerName};
 use actors::ports::ArchiveError;
 
-use super::json::digest;
-use crate::http::nesting::NESTING_MAX;
+use crate::json::nesting::NESTING_MAX;
+use crate::json::reader::digest;
 
 /// Maximum nesting depth of a PDU: the remaining levels are for the envelope of the dialect that nests most.
 pub const PDU_NESTING_MAX: usize = NESTING_MAX - 3;

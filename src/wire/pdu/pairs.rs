@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 use super::fields::{FieldError, flaw};
 use super::{PARENTS_MAX, PduReader};
-use crate::wire::json;
+use crate::json::reader;
 
 /// The PDU that the pairs are part of.
 pub(super) struct PairContext<'a> {
@@ -31,7 +31,7 @@ type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
 pub(super) fn read(value: Option<&RawValue>, around: &PairContext<'_>) -> Result<Vec<PduRef>, FieldError> {
     let Some(value) = value else { return Ok(Vec::new()) };
     let bad = || flaw("BAD_PREV_PDUS", "prev_pdus is not an array of pairs of texts");
-    let (raw, count) = json::items(value, PARENTS_MAX).ok_or_else(bad)?;
+    let (raw, count) = reader::items(value, PARENTS_MAX).ok_or_else(bad)?;
     if count > PARENTS_MAX {
         let words = format!("a PDU names at most {PARENTS_MAX} parents, this one names {count}");
         return Err(flaw("TOO_MANY_PARENTS", words));
@@ -55,9 +55,9 @@ pub(super) fn read(value: Option<&RawValue>, around: &PairContext<'_>) -> Result
 
 /// Returns the first two elements; later dialects put hashes into a third.
 fn pair(value: &RawValue) -> Option<Pair<'_>> {
-    let (elements, _) = json::items(value, 2)?;
+    let (elements, _) = reader::items(value, 2)?;
     match elements[..] {
-        [first, second] => Some((json::text(first)?, json::text(second)?)),
+        [first, second] => Some((reader::text(first)?, reader::text(second)?)),
         _ => None,
     }
 }

@@ -11,8 +11,9 @@ use super::state::{self, STATE_KEYS};
 use super::write::{WrittenPdu, WrittenState};
 use super::{FOR_ONE_SERVER, PDU_NESTING_MAX, PduReader};
 use crate::http::json_error;
-use crate::http::nesting::nests_deeper_than;
-use crate::wire::json::{self, ObjectMember};
+use crate::json::nesting::nests_deeper_than;
+use crate::json::reader;
+use crate::json::reader::ObjectMember;
 
 /// Largest depth: readers with floating-point numbers distinguish all integers up to here.
 const DEPTH_MAX: u64 = (1 << 53) - 1;
@@ -39,7 +40,7 @@ impl PduReader<'_> {
         if !text.starts_with('{') {
             return Err(bad(flaw("NOT_AN_OBJECT", "a PDU is a JSON object, this is not one")));
         }
-        let members = json::members(text).map_err(|error| bad(flaw("BAD_KEYS", json_error::words(&error))))?;
+        let members = reader::members(text).map_err(|error| bad(flaw("BAD_KEYS", json_error::words(&error))))?;
         let fields = PduFields(members);
         self.sound(text, &fields).map_err(|FieldError { code, reason }| BadPdu {
             id: fields.told("pdu_id"),
@@ -53,7 +54,7 @@ impl PduReader<'_> {
         if nests_deeper_than(PDU_NESTING_MAX, text.as_bytes()) {
             return Err(flaw("TOO_DEEP", format!("a PDU nests at most {PDU_NESTING_MAX} levels deep")));
         }
-        if let Some(key) = json::first_duplicate_key(&fields.0) {
+        if let Some(key) = reader::first_duplicate_key(&fields.0) {
             return Err(flaw("DUPLICATE_KEY", format!("the key {:?} is there twice", shortened(key))));
         }
         let id: PduId = fields.required_name("pdu_id", "BAD_ID")?;
@@ -108,11 +109,11 @@ fn recipients(to: &RawValue, origin: &ServerName, is_state: bool) -> Result<Vec<
     if is_state {
         return Err(flaw("BAD_TO", "state is for everybody who takes part, and cannot be narrowed by to"));
     }
-    let (names, count) = json::items(to, RECIPIENTS_MAX).unwrap_or_default();
+    let (names, count) = reader::items(to, RECIPIENTS_MAX).unwrap_or_default();
     if count > RECIPIENTS_MAX {
         return Err(flaw("BAD_TO", format!("to names {count} servers, and may name {RECIPIENTS_MAX}")));
     }
-    let name = |name: &RawValue| json::text(name)?.parse().ok();
+    let name = |name: &RawValue| reader::text(name)?.parse().ok();
     let names: Option<Vec<ServerName>> = names.into_iter().map(name).collect();
     let names = names.filter(|names| !names.is_empty());
     let names = names.ok_or_else(|| flaw("BAD_TO", "to is not a list of names of servers"))?;

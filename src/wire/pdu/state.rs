@@ -4,7 +4,7 @@ use actors::model::{PduId, PduRef, ServerName, StateSlot};
 use serde_json::value::RawValue;
 
 use super::fields::{FieldError, PduFields, flaw};
-use crate::wire::json;
+use crate::json::reader;
 
 /// Keys that only state PDUs have.
 pub(super) const STATE_KEYS: [&str; 4] = ["state_key", "power_level", "prev_state_id", "prev_state_origin"];
@@ -43,7 +43,7 @@ pub(super) fn read(fields: &PduFields<'_>) -> Result<StateFields, FieldError> {
 
 /// Parses an integer or the text of one: rows of old servers contain it as text.
 fn power(value: &RawValue) -> Result<i64, FieldError> {
-    let written = json::text(value).unwrap_or_else(|| value.get().into());
+    let written = reader::text(value).unwrap_or_else(|| value.get().into());
     let digits = written.strip_prefix('-').unwrap_or(&written);
     let plain = digits == "0" || (!digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit()));
     let level = written.parse().ok().filter(|_| plain);

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::PARENTS_MAX;
-use crate::wire::json::{self, put};
+use crate::json::reader;
+use crate::json::reader::put;
 
 /// A PDU to be written.
 pub(super) struct WrittenPdu<'a> {
@@ -115,8 +116,8 @@ pub fn shown(pdu: &Bytes, depth: Option<u64>, pairs: PairOrder) -> Bytes {
         return pdu.clone();
     }
     let text = std::str::from_utf8(pdu).ok();
-    let Some(members) = text.and_then(|text| json::members(text).ok()) else { return pdu.clone() };
-    let depth = depth.filter(|_| json::get(&members, "depth").is_none());
+    let Some(members) = text.and_then(|text| reader::members(text).ok()) else { return pdu.clone() };
+    let depth = depth.filter(|_| reader::get(&members, "depth").is_none());
     if depth.is_none() && pairs == PairOrder::OriginFirst {
         return pdu.clone();
     }
@@ -142,11 +143,11 @@ pub fn shown(pdu: &Bytes, depth: Option<u64>, pairs: PairOrder) -> Bytes {
 
 /// Writes the pairs in the requested order: as stored, or each swapped.
 fn swapped(out: &mut Vec<u8>, stored: &RawValue, pairs: PairOrder) {
-    let pair = |value| match json::items(value, 2) {
+    let pair = |value| match reader::items(value, 2) {
         Some((elements, 2)) => Some([elements[1], elements[0]]),
         _ => None,
     };
-    let listed = json::items(stored, PARENTS_MAX).filter(|_| pairs == PairOrder::IdFirst);
+    let listed = reader::items(stored, PARENTS_MAX).filter(|_| pairs == PairOrder::IdFirst);
     let turned = listed.and_then(|(listed, _)| listed.into_iter().map(pair).collect::<Option<Vec<_>>>());
     match turned {
         Some(turned) => put(out, &turned),

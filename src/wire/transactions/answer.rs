@@ -4,7 +4,8 @@ use actors::model::{Ack, DeadLetterReason, Item, ItemObjection, OutboundBatch, P
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use crate::wire::json::{self, ObjectMember, put};
+use crate::json::reader;
+use crate::json::reader::{ObjectMember, put};
 
 /// Maximum length of the reason of a refused PDU.
 const WORDS_MAX: usize = 200;
@@ -88,17 +89,17 @@ fn refused(frame: &OutboundBatch, body: &Bytes) -> Option<Vec<ItemObjection>> {
             Item::Update(_) => None,
         })
         .collect();
-    let members = json::members(whole.get()).unwrap_or_default();
-    let list = if whole.get().starts_with('[') { whole } else { json::get(&members, "pdus")? };
-    let (entries, count) = json::items(list, sent.len())?;
+    let members = reader::members(whole.get()).unwrap_or_default();
+    let list = if whole.get().starts_with('[') { whole } else { reader::get(&members, "pdus")? };
+    let (entries, count) = reader::items(list, sent.len())?;
     let about = |place: usize, members: &[ObjectMember<'_>]| {
         let named = sent.iter().find(|(_, reference)| is_named(reference, members));
         let meant = named.or_else(|| sent.get(place).filter(|_| count == sent.len() && is_nameless(members)));
         meant.map(|(place, _)| *place)
     };
     let read = |(place, entry): (usize, &RawValue)| {
-        let members = json::members(entry.get()).ok()?;
-        let error = json::get(&members, "error").filter(|error| error.get() != "null");
+        let members = reader::members(entry.get()).ok()?;
+        let error = reader::get(&members, "error").filter(|error| error.get() != "null");
         let (fate, reason) = match error {
             Some(error) => (DeadLetterReason::Refused, words(error, &members)),
             None if text_of(&members, "status").as_deref() == Some("parked") => (
@@ -113,7 +114,7 @@ fn refused(frame: &OutboundBatch, body: &Bytes) -> Option<Vec<ItemObjection>> {
 }
 
 fn text_of(members: &[ObjectMember<'_>], key: &str) -> Option<String> {
-    json::get(members, key).and_then(json::text).map(Into::into)
+    reader::get(members, key).and_then(reader::text).map(Into::into)
 }
 
 fn is_named(reference: &PduRef, members: &[ObjectMember<'_>]) -> bool {
@@ -123,12 +124,12 @@ fn is_named(reference: &PduRef, members: &[ObjectMember<'_>]) -> bool {
 
 /// Returns whether an entry names no PDU: old servers name none, so only the position identifies it.
 fn is_nameless(members: &[ObjectMember<'_>]) -> bool {
-    json::get(members, "pdu_id").is_none()
+    reader::get(members, "pdu_id").is_none()
 }
 
 /// Returns the peer's message, short enough for the trace and without control characters for the log.
 fn words(error: &RawValue, members: &[ObjectMember<'_>]) -> String {
-    let said = json::text(error).unwrap_or_else(|| error.get().into());
+    let said = reader::text(error).unwrap_or_else(|| error.get().into());
     let code = text_of(members, "code").map(|code| format!("{code}: ")).unwrap_or_default();
     short(&format!("{code}{said}"))
 }

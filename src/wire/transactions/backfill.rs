@@ -6,8 +6,8 @@ use actors::model::PduRef;
 use url::form_urlencoded;
 
 use super::read::{self, reply, unreadable};
-use crate::http::identity::VerifiedCaller;
-use crate::http::refusal::ApiError;
+use crate::http::authentication::VerifiedCaller;
+use crate::http::error::ApiError;
 use crate::wire::FederationCore;
 
 /// Maximum bytes of PDUs in one response: less than any caller reads, even with one more PDU.

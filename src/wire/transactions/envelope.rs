@@ -7,8 +7,9 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use crate::http::json_error;
-use crate::http::nesting::nests_deeper_than;
-use crate::wire::json::{self, ObjectMember, digest, put};
+use crate::json::nesting::nests_deeper_than;
+use crate::json::reader;
+use crate::json::reader::{ObjectMember, digest, put};
 use crate::wire::pdu::{PDU_NESTING_MAX, PairOrder, PduReader, shown};
 
 /// Maximum bytes of a transaction id and of the name of an ephemeral type.
@@ -52,15 +53,15 @@ impl<'a> TransactionEnvelope<'a> {
     /// Reads the envelope.
     pub fn read(body: &'a [u8]) -> Result<Self, BadTransaction> {
         let text = std::str::from_utf8(body).map_err(|bad| BadTransaction::NotJson(json_error::utf8(&bad)))?;
-        let members = json::members(text).map_err(|error| match error.classify() {
+        let members = reader::members(text).map_err(|error| match error.classify() {
             Category::Data => BadTransaction::NotATransaction(json_error::words(&error)),
             Category::Syntax | Category::Eof | Category::Io => BadTransaction::NotJson(json_error::words(&error)),
         })?;
-        if let Some(key) = json::first_duplicate_key(&members) {
+        if let Some(key) = reader::first_duplicate_key(&members) {
             let shown: String = key.chars().take(40).collect();
             return Err(BadTransaction::NotATransaction(format!("the key {shown:?} is there twice")));
         }
-        let pdus = json::get(&members, "pdus");
+        let pdus = reader::get(&members, "pdus");
         if pdus.is_some_and(|pdus| !pdus.get().starts_with('[')) {
             return Err(BadTransaction::NotATransaction("pdus is not an array".to_owned()));
         }
@@ -70,25 +71,25 @@ impl<'a> TransactionEnvelope<'a> {
     /// Returns the server that the transaction claims to come from.
     pub fn origin(&self) -> Result<ServerName, BadTransaction> {
         let bad = |why: String| BadTransaction::NotATransaction(why);
-        let value = json::get(&self.members, "origin").ok_or_else(|| bad("origin is missing".to_owned()))?;
-        let text = json::text(value).ok_or_else(|| bad("origin is not a text".to_owned()))?;
+        let value = reader::get(&self.members, "origin").ok_or_else(|| bad("origin is missing".to_owned()))?;
+        let text = reader::text(value).ok_or_else(|| bad("origin is not a text".to_owned()))?;
         text.parse().map_err(|why| bad(format!("origin: {why}")))
     }
 
     /// Returns the transaction's own id if it is a number.
     pub fn number(&self) -> Option<u64> {
-        json::get(&self.members, "transaction_id").and_then(json::text)?.parse().ok()
+        reader::get(&self.members, "transaction_id").and_then(reader::text)?.parse().ok()
     }
 
     /// Returns whether this is a page that is followed by others.
     pub fn has_more(&self) -> bool {
-        json::get(&self.members, "more").is_some_and(|more| more.get() == "true")
+        reader::get(&self.members, "more").is_some_and(|more| more.get() == "true")
     }
 
     /// Returns the texts of the PDUs; more than `max` are an error.
     pub fn pdus(&self, max: u32) -> Result<Vec<&'a RawValue>, BadTransaction> {
         let Some(pdus) = self.pdus else { return Ok(Vec::new()) };
-        let (kept, count) = json::items(pdus, max as usize)
+        let (kept, count) = reader::items(pdus, max as usize)
             .ok_or_else(|| BadTransaction::NotATransaction("pdus is not an array".to_owned()))?;
         if count > kept.len() {
             return Err(BadTransaction::TooLong { count, max });
@@ -100,7 +101,7 @@ impl<'a> TransactionEnvelope<'a> {
     pub fn first_pdus(&self, max: u32) -> Result<Vec<&'a RawValue>, BadTransaction> {
         let Some(pdus) = self.pdus else { return Ok(Vec::new()) };
         let not_an_array = || BadTransaction::NotATransaction("pdus is not an array".to_owned());
-        json::items(pdus, max as usize).map(|(kept, _)| kept).ok_or_else(not_an_array)
+        reader::items(pdus, max as usize).map(|(kept, _)| kept).ok_or_else(not_an_array)
     }
 
     /// Returns the transaction for the core: each PDU checked on its own, and the ephemeral items that are valid.
@@ -129,13 +130,13 @@ impl<'a> TransactionEnvelope<'a> {
 
     /// Returns the ids of earlier transactions. They are only a hint, so unusable ones are left out.
     fn prev_ids(&self) -> Vec<String> {
-        let listed = json::get(&self.members, "prev_ids").and_then(|ids| json::items(ids, PREV_IDS_MAX));
-        let texts = listed.into_iter().flat_map(|(ids, _)| ids).filter_map(json::text);
+        let listed = reader::get(&self.members, "prev_ids").and_then(|ids| reader::items(ids, PREV_IDS_MAX));
+        let texts = listed.into_iter().flat_map(|(ids, _)| ids).filter_map(reader::text);
         texts.filter(|id| is_id(id)).map(Into::into).collect()
     }
 
     fn edus(&self, origin: &ServerName) -> Vec<Edu> {
-        let listed = json::get(&self.members, "edus").and_then(|edus| json::items(edus, EDUS_MAX));
+        let listed = reader::get(&self.members, "edus").and_then(|edus| reader::items(edus, EDUS_MAX));
         let Some((listed, count)) = listed else { return Vec::new() };
         let edus: Vec<Edu> = listed.into_iter().filter_map(|text| edu(text, origin)).collect();
         if edus.len() < count {
@@ -155,14 +156,14 @@ fn edu(text: &RawValue, origin: &ServerName) -> Option<Edu> {
     if nests_deeper_than(PDU_NESTING_MAX, text.get().as_bytes()) {
         return None;
     }
-    let members = json::members(text.get()).ok()?;
-    if json::first_duplicate_key(&members).is_some() {
+    let members = reader::members(text.get()).ok()?;
+    if reader::first_duplicate_key(&members).is_some() {
         return None;
     }
-    let claimed: ServerName = json::text(json::get(&members, "origin")?)?.parse().ok()?;
-    let kind = json::text(json::get(&members, "edu_type")?)?;
+    let claimed: ServerName = reader::text(reader::get(&members, "origin")?)?.parse().ok()?;
+    let kind = reader::text(reader::get(&members, "edu_type")?)?;
     // The content is copied, because an item that waits in a buffer must not keep the whole body in memory.
-    let content = json::get(&members, "content").map_or("null", RawValue::get).as_bytes();
+    let content = reader::get(&members, "content").map_or("null", RawValue::get).as_bytes();
     let sound = claimed == *origin && is_id(&kind);
     sound.then(|| Edu { kind: kind.into_owned(), content: Bytes::copy_from_slice(content) })
 }

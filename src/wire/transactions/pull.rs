@@ -9,8 +9,8 @@ use url::form_urlencoded;
 
 use super::envelope::encode_page;
 use super::read::unreadable;
-use crate::http::identity::VerifiedCaller;
-use crate::http::refusal::ApiError;
+use crate::http::authentication::VerifiedCaller;
+use crate::http::error::ApiError;
 use crate::wire::FederationCore;
 
 /// Maximum bytes of PDUs in one response.

@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use super::envelope::encode_reply;
 use super::raw_path::readings;
-use crate::http::identity::VerifiedCaller;
-use crate::http::refusal::ApiError;
+use crate::http::authentication::VerifiedCaller;
+use crate::http::error::ApiError;
 use crate::wire::FederationCore;
 
 /// Returns the PDU. One that the caller may not see is answered like one that does not exist, so its existence is not

@@ -7,9 +7,9 @@ use actors::model::{BadPdu, Pdu, Refusal};
 
 use super::answer::{self, AnnouncedLimits, PduIdentity};
 use super::envelope::{BadTransaction, TransactionEnvelope, is_id};
+use crate::http::authentication::{CallerClaim, PeerAuthPolicy};
 use crate::http::body::{BodyLimit, RequestBody};
-use crate::http::identity::{CallerClaim, PeerAuthPolicy};
-use crate::http::refusal::ApiError;
+use crate::http::error::ApiError;
 use crate::wire::FederationCore;
 use crate::wire::pdu::PduReader;
 

@@ -3,8 +3,8 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::read::{self, reply, unreadable};
-use crate::http::identity::VerifiedCaller;
-use crate::http::refusal::ApiError;
+use crate::http::authentication::VerifiedCaller;
+use crate::http::error::ApiError;
 use crate::wire::FederationCore;
 
 /// Maximum bytes of PDUs in one response: less than any caller reads. What does not fit is omitted; the caller fetches

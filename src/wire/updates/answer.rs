@@ -9,9 +9,9 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::http::error::whole_seconds;
 use crate::http::json_error;
-use crate::http::refusal::whole_seconds;
-use crate::wire::json::put;
+use crate::json::reader::put;
 
 /// Largest sequence number: readers with any integer type agree on numbers up to here.
 const SEQ_MAX: u64 = i64::MAX as u64;

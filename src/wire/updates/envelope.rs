@@ -12,8 +12,8 @@ use serde_json::value::RawValue;
 
 use super::strong;
 use crate::http::json_error;
-use crate::http::nesting::{NESTING_MAX, nests_deeper_than};
-use crate::wire::json::ArrayItems;
+use crate::json::nesting::{NESTING_MAX, nests_deeper_than};
+use crate::json::reader::ArrayItems;
 use crate::wire::pdu::PduReader;
 
 /// Largest sequence number: readers with any integer type agree on numbers up to here.

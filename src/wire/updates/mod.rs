@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use super::{Dialect, resource};
 use crate::egress::{ANSWER_BYTES_MAX, EgressAnswer, EgressRequest};
-use crate::http::refusal::RESTART_WAIT;
+use crate::http::error::RESTART_WAIT;
 
 /// Path of pushes.
 pub const UPDATES_PATH: &str = "/http/v1/updates";

@@ -7,9 +7,9 @@ use actix_web::{HttpResponse, web};
 use actors::model::Refusal;
 
 use super::{answer, envelope};
+use crate::http::authentication::VerifiedCaller;
 use crate::http::body::RequestBody;
-use crate::http::identity::VerifiedCaller;
-use crate::http::refusal::{ApiError, FAULTY_WAIT, RESTART_WAIT};
+use crate::http::error::{ApiError, FAULTY_WAIT, RESTART_WAIT};
 use crate::wire::FederationCore;
 use crate::wire::pdu::PduReader;
 

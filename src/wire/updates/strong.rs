@@ -5,7 +5,8 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use crate::http::json_error;
-use crate::wire::json::{self, digest};
+use crate::json::reader;
+use crate::json::reader::digest;
 use crate::wire::pdu::{PduReader, identity};
 
 /// Reads a strong update. A repeat is recognized by the digest of its bytes; if it carries a PDU, by the identity of
@@ -16,7 +17,7 @@ pub(super) fn read(body: &Bytes, raw: &RawValue, pdus: &PduReader<'_>) -> Strong
         let unsound = StrongBody::NotAnObject("a strong update is a JSON object, this one is not");
         return StrongUpdate { digest: digest(&bytes), bytes, body: unsound };
     }
-    if !json::has_string_member(raw.get(), "update", "pdu") {
+    if !reader::has_string_member(raw.get(), "update", "pdu") {
         return StrongUpdate { digest: digest(&bytes), bytes, body: StrongBody::Plain };
     }
     match pdu(raw.get(), pdus) {
@@ -28,11 +29,11 @@ pub(super) fn read(body: &Bytes, raw: &RawValue, pdus: &PduReader<'_>) -> Strong
 /// Reads the PDU of an update that carries one.
 fn pdu(update: &str, pdus: &PduReader<'_>) -> Result<Pdu, BadPdu> {
     let bad = |code, reason: String| BadPdu { id: None, origin: None, code, reason };
-    let members = json::members(update).map_err(|error| bad("BAD_KEYS", json_error::words(&error)))?;
-    if let Some(key) = json::first_duplicate_key(&members) {
+    let members = reader::members(update).map_err(|error| bad("BAD_KEYS", json_error::words(&error)))?;
+    if let Some(key) = reader::first_duplicate_key(&members) {
         let shown: String = key.chars().take(40).collect();
         return Err(bad("DUPLICATE_KEY", format!("the key {shown:?} of the update is there twice")));
     }
-    let text = json::get(&members, "pdu").ok_or_else(|| bad("MISSING_KEY", "pdu is missing".to_owned()))?;
+    let text = reader::get(&members, "pdu").ok_or_else(|| bad("MISSING_KEY", "pdu is missing".to_owned()))?;
     pdus.read(text)
 }

@@ -1,6 +1,6 @@
 //! Printed traces of who is heard in a conversation: what is taken, what is refused, and what waits in quarantine.
 
-use crate::context::desk::{MachineHarness, at, pdu, pdus, server};
+use crate::context::tests::harness::{MachineHarness, at, pdu, pdus, server};
 use crate::limits::ContextLimits;
 use crate::model::Pdu;
 

@@ -1,6 +1,6 @@
 //! Printed traces of what our messenger says.
 
-use crate::context::desk::{MachineHarness, pdu, pdus, server};
+use crate::context::tests::harness::{MachineHarness, pdu, pdus, server};
 use crate::model::Pdu;
 
 #[test]

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::context::desk::{MachineHarness, at, context, pdus, server};
 use crate::context::machine::{ContextEffect, ContextEvent, ContextReplyToken};
+use crate::context::tests::harness::{MachineHarness, at, context, pdus, server};
 use crate::limits::ContextLimits;
 use crate::model::PduStatus;
 

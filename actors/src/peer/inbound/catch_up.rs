@@ -7,8 +7,8 @@
 
 use crate::change::{Change, CommitPriority};
 use crate::model::{FeedItem, InboundRecord, Millis, PullResponse, PushFailure, ShortDuration};
-use crate::peer::dispatch::UnknownContexts;
 use crate::peer::effect::{EffectCollector, PeerEffect, Pull};
+use crate::peer::inbound::dispatch::UnknownContexts;
 use crate::peer::inbound::question::{PullQuestion, is_for_now};
 use crate::peer::outbound::StepInput;
 

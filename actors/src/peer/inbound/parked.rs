@@ -7,7 +7,7 @@ use super::Inbound;
 use crate::model::{
     Ack, BatchOutcome, InboundPush, ParkedCode, ParkedWhat, Pdu, PduRef, PduVerdict, Receipt, Seq, StrongBody,
 };
-use crate::peer::place::DIGESTS_MAX;
+use crate::peer::inbound::classify_push::DIGESTS_MAX;
 
 /// Numbers remembered in memory: as many as there may be digests that tell a repeat.
 const PARKED_MAX: usize = DIGESTS_MAX;

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use super::{BatchInProgress, Inbound};
 use crate::change::Change;
 use crate::model::{ContextId, PduRef, PduVerdict};
-use crate::peer::dispatch::DispatchError;
 use crate::peer::effect::{EffectCollector, PeerEffect};
+use crate::peer::inbound::dispatch::DispatchError;
 
 /// Slow conversations that are remembered. A further one is waited for once more.
 const SLOW_MAX: usize = 1024;

@@ -3,8 +3,8 @@
 
 use crate::change::{Change, CommitPriority};
 use crate::model::{BatchOutcome, InboundTransaction, PduVerdict, Refusal, SeenTransaction};
-use crate::peer::dispatch::UnknownContexts;
 use crate::peer::effect::{EffectCollector, ReplyToken};
+use crate::peer::inbound::dispatch::UnknownContexts;
 
 use super::{BatchInProgress, Inbound, InboundBatch, NewItems};
 

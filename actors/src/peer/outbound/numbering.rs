@@ -13,7 +13,7 @@ use crate::change::{Change, CommitPriority};
 use crate::limits::DialectKind;
 use crate::model::{BatchId, FeedItem, Index, Refusal, Seq, SuspendReason};
 use crate::peer::effect::{EffectCollector, PeerEffect};
-use crate::peer::outbox::HoleAt;
+use crate::peer::outbound::outbox_window::HoleAt;
 
 /// Counts the holes between two advances of the acknowledged index.
 #[derive(Debug, Clone, Default)]

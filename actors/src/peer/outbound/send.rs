@@ -4,8 +4,8 @@ use super::{Outbound, OutboundState, StepInput};
 use crate::change::CommitPriority;
 use crate::model::{BatchId, Index, OutboundBatch, OutboxRow};
 use crate::peer::effect::{EffectCollector, PeerEffect};
-use crate::peer::outbox::{IndexSpan, NextSpan};
-use crate::peer::weak::EphemeralItem;
+use crate::peer::outbound::ephemeral_buffer::EphemeralItem;
+use crate::peer::outbound::outbox_window::{IndexSpan, NextSpan};
 
 impl Outbound {
     /// Sends the next request, reads the rows for it, or becomes idle.

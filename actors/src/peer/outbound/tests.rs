@@ -11,9 +11,9 @@ use crate::model::{
     Ack, DeadLetterReason, Edu, Item, ItemObjection, NumberSegment, PeerCommand, PeerRecord, PushFailure, PushResponse,
     Seq,
 };
-use crate::peer::dispatch::UnknownContexts;
 use crate::peer::effect::ReplyToken;
 use crate::peer::inbound::InboundBatch;
+use crate::peer::inbound::dispatch::UnknownContexts;
 use crate::peer::machine::{PeerEvent, PeerMachine};
 
 /// A machine under a hand-driven clock.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::limits::FetchLimits;
 use crate::model::{FetchRequest, PduRef};
-use crate::peer::budget::FetchCost;
+use crate::peer::fetch_budget::FetchCost;
 
 fn fetch(of: &str) -> PeerEvent {
     PeerEvent::Fetch("#room".parse().expect("valid"), want(), of.parse().expect("valid"))

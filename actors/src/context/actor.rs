@@ -1,0 +1,467 @@
+//! The actix actor of a context: it turns messages into events and effects into calls of the ports. It takes no
+//! decisions.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, ContextFutureSpawner, Handler, Supervised, WrapFuture,
+};
+
+use crate::context::machine::{ContextEffect, ContextEvent, ContextMachine, ContextReply, ContextReplyToken};
+use crate::context::messages::{
+    Answer, ComposePdus, ContextOutcome, FetchFinished, FetchOlder, GetContextStatus, IdleTimerFired, JoinContext,
+    PdusArrived, PutOff, Read, ReadmitQuarantined, SetIntakeOpen, SetParticipants, TimerFired,
+};
+use crate::context::metrics::ContextMetricsGuard;
+use crate::context::state_reader::StoreStateReader;
+use crate::limits::ContextLimits;
+use crate::model::{ContextId, Pdu, PduRef, Refusal};
+use crate::ports::{ArchiveError, ContextSnapshot, Fence, PduStatus, Ports};
+use crate::router::registry::{ActorRegistry, LookupPurpose};
+use crate::supervise::admission::AdmissionPermit;
+use crate::supervise::catch_panic::guard;
+use crate::supervise::mailbox::send_unbounded;
+use crate::supervise::monitor::ExitMonitor;
+use crate::supervise::restart_intensity::{CrashHistory, RestartDecision};
+use crate::supervise::task::spawn_detached;
+use crate::supervise::timer::Timer;
+
+/// Deaths remembered: more than any restart intensity lets happen in a short time, those of a page of the stage included.
+const KILLERS_MAX: usize = 256;
+
+/// Number of crashes on one PDU from which it counts as poison: it is treated as missing everywhere, and its children
+/// are delivered with a gap.
+const DEATHS: usize = 2;
+
+/// The actor of one context.
+pub(crate) struct ContextActor {
+    pub(crate) context: ContextId,
+    limits: Arc<ContextLimits>,
+    pub(crate) ports: Ports,
+    routes: ActorRegistry,
+    fence: Fence,
+    crashes: CrashHistory,
+    /// The PDUs the machine died on, one entry a death. What a peer pushes is tried by the peer's actor, which parks it; a
+    /// copy of it that is fetched comes past that, as often as a child waits for it.
+    poison_crashes: VecDeque<PduRef>,
+    /// Staged PDUs are given to the machine one by one: of several it is not known which killed it.
+    pub(crate) one_by_one: bool,
+    /// `None` while loading, and after the actor was given up as faulty.
+    machine: Option<ContextMachine>,
+    faulty: bool,
+    /// Counts loads: a page that an earlier life asked for is not this one's.
+    pub(crate) life: u64,
+    /// Number of messages read from quarantine since the participants changed, for the log.
+    pub(crate) taken_back: usize,
+    /// Reply channels, ordered by token so that they are dropped in a deterministic order.
+    answers: BTreeMap<ContextReplyToken, (Answer, AdmissionPermit)>,
+    /// History reads that wait, in order. Those whose caller has gone are dropped when the next one comes.
+    reads: Vec<Read>,
+    next_token: u64,
+    timer: Timer,
+    idle_timer: Timer,
+    /// Contribution of this context to the metrics.
+    share: ContextMetricsGuard,
+    /// Notifies the router that the context is idle.
+    on_quiet: Box<dyn Fn()>,
+    #[expect(dead_code, reason = "held for its drop, which tells the router")]
+    lifeline: ExitMonitor,
+}
+
+impl ContextActor {
+    /// Returns an actor that loads its state when it starts.
+    #[expect(clippy::too_many_arguments, reason = "each is a different thing the router has in hand, used once")]
+    pub(crate) fn new(
+        context: ContextId,
+        limits: Arc<ContextLimits>,
+        ports: Ports,
+        routes: ActorRegistry,
+        fence: Fence,
+        crashes: CrashHistory,
+        on_quiet: Box<dyn Fn()>,
+        lifeline: ExitMonitor,
+    ) -> Self {
+        Self {
+            context,
+            limits,
+            ports,
+            share: ContextMetricsGuard::new(routes.tally().clone()),
+            routes,
+            fence,
+            crashes,
+            poison_crashes: VecDeque::new(),
+            one_by_one: false,
+            machine: None,
+            faulty: false,
+            life: 0,
+            taken_back: 0,
+            answers: BTreeMap::new(),
+            reads: vec![],
+            next_token: 0,
+            timer: Timer::default(),
+            idle_timer: Timer::default(),
+            on_quiet,
+            lifeline,
+        }
+    }
+
+    /// Handles one event; every message, timer and completion comes through here. A panic of the machine ends this
+    /// incarnation, and the next one loads from the store.
+    pub(crate) fn enter(&mut self, ctx: &mut Context<Self>, event: ContextEvent) {
+        let Some(machine) = self.machine.as_mut() else { return };
+        let brought = brought(&event);
+        let clock = &self.ports.clock;
+        let reads = StoreStateReader::new(&*self.ports.archive, &self.context);
+        let done = guard(|| machine.step(clock.now(), event, &reads));
+        if let (Ok(_), Some(error)) = (&done, reads.failed()) {
+            tracing::error!(context = %self.context, %error, "the state cannot be read; the context restarts");
+            return self.crash(ctx);
+        }
+        match done {
+            Ok(effects) => {
+                let (ends, forgotten) = machine.take_head_stats();
+                self.share.set_head_count(ends, forgotten);
+                effects.into_iter().for_each(|effect| self.perform(ctx, effect));
+            }
+            Err(panicked) => {
+                tracing::error!(context = %self.context, %panicked, "the context's machine failed; it restarts from the store");
+                self.blame(brought);
+                self.crash(ctx);
+            }
+        }
+        self.arm_idle_timer(ctx);
+    }
+
+    /// The machine died on these. Of several each is suspected once, and the next time they come one by one.
+    fn blame(&mut self, brought: Vec<PduRef>) {
+        let is_alone = brought.len() == 1;
+        self.one_by_one |= !is_alone && !brought.is_empty();
+        for reference in brought {
+            if is_alone || !self.poison_crashes.contains(&reference) {
+                self.poison_crashes.push_back(reference);
+            }
+        }
+        while self.poison_crashes.len() > KILLERS_MAX {
+            self.poison_crashes.pop_front();
+        }
+    }
+
+    fn crash(&mut self, ctx: &mut Context<Self>) {
+        self.crashes.note(self.ports.clock.now(), self.limits.restarts);
+        ctx.stop();
+    }
+
+    fn perform(&mut self, ctx: &mut Context<Self>, effect: ContextEffect) {
+        match effect {
+            ContextEffect::Commit(changes, urgency) => drop(self.ports.journal.submit(self.fence, changes, urgency)),
+            ContextEffect::HandedOver(token, reply) => {
+                if let Some((answer, _)) = self.answers.remove(&token) {
+                    // The caller may have given up; it will retry.
+                    let _ = answer.send(ContextOutcome::Done(reply));
+                }
+            }
+            ContextEffect::Answer(token, reply) => self.answer(token, reply),
+            ContextEffect::AnswerReads(came) => {
+                let (reads, settled) = (std::mem::take(&mut self.reads), self.ports.journal.barrier());
+                spawn_detached(async move {
+                    if settled.committed().await.is_ok() {
+                        // A caller may have gone; then nobody is owed anything.
+                        reads.into_iter().for_each(|read| drop(read.send(Ok(came))));
+                    }
+                });
+            }
+            ContextEffect::Release(references) => self.ports.archive.release(&self.context, &references),
+            ContextEffect::Fetch { of, want, cause } => {
+                let (routes, context) = (self.routes.clone(), self.context.clone());
+                spawn_detached(async move {
+                    // A cause that is no longer a peer has no budget, so the server that is asked pays itself.
+                    let payer = match routes.peer(&cause, LookupPurpose::Deliver).await {
+                        Ok(payer) => Ok(payer),
+                        Err(_) => routes.peer(&of, LookupPurpose::Deliver).await,
+                    };
+                    match payer {
+                        Ok(payer) => payer.fetch(context, want, of),
+                        // The server cannot be asked, for instance because it is not a peer: report that as the result.
+                        Err(refusal) => routes.fetched(&context, want, of, Err(refusal.to_string())).await,
+                    }
+                });
+            }
+            ContextEffect::TakeBack { participants, after, limit } => {
+                self.read_quarantine(ctx, participants, after, limit);
+            }
+            ContextEffect::ReadStage { after } => self.read_stage(after, ctx),
+            ContextEffect::Arm(due) => {
+                let address = ctx.address();
+                let delay = self.ports.clock.now().until(due);
+                self.timer.arm(delay, move |epoch| send_unbounded(&address, TimerFired(epoch)));
+            }
+            ContextEffect::Disarm => self.timer.disarm(),
+        }
+    }
+
+    fn answer(&mut self, token: ContextReplyToken, reply: ContextReply) {
+        let Some((answer, permit)) = self.answers.remove(&token) else { return };
+        let settled = self.ports.journal.barrier();
+        spawn_detached(async move {
+            if settled.committed().await.is_ok() {
+                // The caller may have disconnected.
+                let _ = answer.send(ContextOutcome::Done(reply));
+            }
+            drop(permit);
+        });
+    }
+
+    /// Arms the idle timer: an idle context is evicted, because it is cheap to load again. One with pending work stays.
+    fn arm_idle_timer(&mut self, ctx: &mut Context<Self>) {
+        let address = ctx.address();
+        self.idle_timer.arm(self.limits.idle, move |epoch| send_unbounded(&address, IdleTimerFired(epoch)));
+    }
+
+    fn load(&mut self, ctx: &mut Context<Self>) {
+        self.life += 1;
+        let verdict = self.crashes.verdict(self.ports.clock.now(), self.limits.restarts);
+        let (ports, context) = (self.ports.clone(), self.context.clone());
+        let load = async move {
+            if let RestartDecision::Load(delay) = verdict {
+                tokio::time::sleep(delay).await;
+            }
+            // Without the barrier the load could miss batches that the previous incarnation submitted.
+            if ports.journal.barrier().committed().await.is_err() {
+                return Err(ArchiveError("the journal has stopped".to_owned()));
+            }
+            ports.archive.release_all(&context);
+            ports.archive.context(&context).await
+        };
+        let began = move |loaded, actor: &mut Self, ctx: &mut Context<Self>| actor.begin(ctx, verdict, loaded);
+        load.into_actor(self).map(began).wait(ctx);
+    }
+
+    fn begin(
+        &mut self,
+        ctx: &mut Context<Self>,
+        verdict: RestartDecision,
+        loaded: Result<Option<ContextSnapshot>, ArchiveError>,
+    ) {
+        if verdict == RestartDecision::GiveUp {
+            tracing::error!(context = %self.context, "the context failed too often and is given up until the next start");
+            self.faulty = true;
+            return;
+        }
+        match loaded {
+            Ok(load) => {
+                let (limits, text) = (self.limits.clone(), self.ports.text.clone());
+                self.machine =
+                    Some(ContextMachine::new(self.context.clone(), self.ports.us.clone(), limits, text, load));
+                self.enter(ctx, ContextEvent::Started);
+                if !self.routes.is_open() {
+                    self.enter(ctx, ContextEvent::Intake { open: false });
+                }
+            }
+            Err(error) => {
+                tracing::error!(context = %self.context, %error, "the context cannot be loaded; it is tried again");
+                self.crash(ctx);
+            }
+        }
+    }
+
+    /// Returns whether the PDU is not poison.
+    pub(crate) fn is_not_poison(&self, reference: &PduRef) -> bool {
+        self.poison_crashes.iter().filter(|killer| *killer == reference).count() < DEATHS
+    }
+
+    /// Registers the reply channel of a request; a faulty context answers at once.
+    fn token(&mut self, answer: Answer, permit: AdmissionPermit) -> Option<ContextReplyToken> {
+        if self.faulty {
+            // The caller may have disconnected.
+            let _ = answer.send(ContextOutcome::Faulty);
+            return None;
+        }
+        self.next_token += 1;
+        let token = ContextReplyToken(self.next_token);
+        self.answers.insert(token, (answer, permit));
+        Some(token)
+    }
+
+    /// Looks up these PDUs and their parents in the store. Unknown PDUs are claimed for this context.
+    pub(crate) fn look_up(&mut self, ctx: &mut Context<Self>, pdus: &[Pdu]) -> Option<HashMap<PduRef, PduStatus>> {
+        let machine = self.machine.as_ref()?;
+        let (arriving, parents) = machine.refs_to_look_up(pdus);
+        match self.ports.archive.look_up(&self.context, &arriving, &parents) {
+            Ok(known) => Some(known),
+            Err(error) => {
+                tracing::error!(context = %self.context, %error, "the context cannot look up what it was given; it restarts");
+                self.crash(ctx);
+                None
+            }
+        }
+    }
+}
+
+/// The PDUs an event brings, where it would be tried again with them. Of several that a peer hands over or that were fetched it
+/// is not known which kills, and the peer's actor gives them one by one.
+fn brought(event: &ContextEvent) -> Vec<PduRef> {
+    match event {
+        ContextEvent::Kept { kept: Some(kept), .. } => kept.pdu.iter().map(|pdu| pdu.reference.clone()).collect(),
+        ContextEvent::Arrive { pdus, .. } | ContextEvent::Fetched { pdus, .. } if pdus.len() == 1 => {
+            vec![pdus[0].reference.clone()]
+        }
+        ContextEvent::Staged { page, .. } => page.pdus.iter().map(|(staged, _)| staged.reference.clone()).collect(),
+        _ => vec![],
+    }
+}
+
+impl Actor for ContextActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        // Capacity is no limit in actix: every clone of an address has a slot of its own. Permits are the limit.
+        ctx.set_mailbox_capacity(0);
+        self.load(ctx);
+    }
+}
+
+impl Supervised for ContextActor {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        self.machine = None;
+        self.share.set_head_count(0, 0);
+        self.timer.disarm();
+        self.idle_timer.disarm();
+        self.answers.clear();
+        self.reads.clear();
+    }
+}
+
+impl Handler<PdusArrived> for ContextActor {
+    type Result = ();
+
+    fn handle(&mut self, arrive: PdusArrived, ctx: &mut Context<Self>) {
+        let PdusArrived { from, verified, pdus, answer, permit } = arrive;
+        let Some(token) = self.token(answer, permit) else { return };
+        if let Some(known) = self.look_up(ctx, &pdus) {
+            self.enter(ctx, ContextEvent::Arrive { token, from, verified, pdus, known });
+        }
+    }
+}
+
+impl Handler<ReadmitQuarantined> for ContextActor {
+    type Result = ();
+
+    fn handle(&mut self, readmit: ReadmitQuarantined, ctx: &mut Context<Self>) {
+        let ReadmitQuarantined { from, pdu, answer, permit } = readmit;
+        let Some(token) = self.token(answer, permit) else { return };
+        if let Some(known) = self.look_up(ctx, std::slice::from_ref(&pdu)) {
+            self.enter(ctx, ContextEvent::Readmit { token, from, pdu, known });
+        }
+    }
+}
+
+impl Handler<ComposePdus> for ContextActor {
+    type Result = ();
+
+    fn handle(&mut self, compose: ComposePdus, ctx: &mut Context<Self>) {
+        let ComposePdus { drafts, reach, answer, permit } = compose;
+        let Some(token) = self.token(answer, permit) else { return };
+        self.enter(ctx, ContextEvent::Compose { token, drafts, reach });
+    }
+}
+
+impl Handler<SetParticipants> for ContextActor {
+    type Result = ();
+
+    fn handle(&mut self, set: SetParticipants, ctx: &mut Context<Self>) {
+        let Some(token) = self.token(set.answer, set.permit) else { return };
+        self.enter(ctx, ContextEvent::Participants { token, servers: set.servers });
+    }
+}
+
+impl Handler<JoinContext> for ContextActor {
+    type Result = ();
+
+    fn handle(&mut self, JoinContext { via, backfill, answer, permit }: JoinContext, ctx: &mut Context<Self>) {
+        let Some(token) = self.token(answer, permit) else { return };
+        self.enter(ctx, ContextEvent::Join { token, via, backfill });
+    }
+}
+
+impl Handler<FetchOlder> for ContextActor {
+    type Result = ();
+
+    fn handle(&mut self, FetchOlder { limit, answer }: FetchOlder, ctx: &mut Context<Self>) {
+        if self.faulty {
+            // The caller may have gone.
+            let _ = answer.send(Err(Refusal::FaultyContext(self.context.clone())));
+            return;
+        }
+        self.reads.retain(|read| !read.is_closed());
+        self.reads.push(answer);
+        self.enter(ctx, ContextEvent::Older { limit });
+    }
+}
+
+impl Handler<PutOff> for ContextActor {
+    type Result = ();
+
+    fn handle(&mut self, PutOff { want, from, why }: PutOff, ctx: &mut Context<Self>) {
+        self.enter(ctx, ContextEvent::PutOff { want, from, why });
+    }
+}
+
+impl Handler<FetchFinished> for ContextActor {
+    type Result = ();
+
+    fn handle(&mut self, fetched: FetchFinished, ctx: &mut Context<Self>) {
+        let FetchFinished { want, from, pdus } = fetched;
+        let (pdus, failed) = match pdus {
+            Ok(pdus) => (pdus, None),
+            Err(why) => (vec![], Some(why)),
+        };
+        let is_sound = |pdu: &Pdu| self.is_not_poison(&pdu.reference);
+        let pdus: Vec<Pdu> = pdus.into_iter().flatten().filter(is_sound).collect();
+        if let Some(known) = self.look_up(ctx, &pdus) {
+            self.enter(ctx, ContextEvent::Fetched { want, from, pdus, failed, known });
+        }
+    }
+}
+
+impl Handler<GetContextStatus> for ContextActor {
+    type Result = ();
+
+    fn handle(&mut self, GetContextStatus(reply): GetContextStatus, _: &mut Context<Self>) {
+        if let Some(status) = self.machine.as_ref().map(ContextMachine::status) {
+            // The caller may have disconnected.
+            let _ = reply.send(status);
+        }
+    }
+}
+
+impl Handler<SetIntakeOpen> for ContextActor {
+    type Result = ();
+
+    fn handle(&mut self, SetIntakeOpen { open }: SetIntakeOpen, ctx: &mut Context<Self>) {
+        self.enter(ctx, ContextEvent::Intake { open });
+    }
+}
+
+impl Handler<TimerFired> for ContextActor {
+    type Result = ();
+
+    fn handle(&mut self, TimerFired(epoch): TimerFired, ctx: &mut Context<Self>) {
+        if self.timer.fired(epoch) {
+            self.enter(ctx, ContextEvent::Due);
+        }
+    }
+}
+
+impl Handler<IdleTimerFired> for ContextActor {
+    type Result = ();
+
+    fn handle(&mut self, IdleTimerFired(epoch): IdleTimerFired, ctx: &mut Context<Self>) {
+        let fired = self.idle_timer.fired(epoch);
+        if fired && self.machine.as_ref().is_some_and(|machine| machine.is_idle() && self.answers.is_empty()) {
+            (self.on_quiet)();
+        } else if fired {
+            self.arm_idle_timer(ctx);
+        }
+    }
+}

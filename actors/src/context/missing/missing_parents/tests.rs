@@ -1,0 +1,324 @@
+//! Printed traces of what is missing: asked for, brought, given up, and come after all.
+
+use crate::context::tests::harness::{MachineHarness, at, context, pdu, pdus, server};
+use crate::limits::{ContextLimits, GapLimits};
+use crate::model::{FetchRequest, Pdu};
+
+#[test]
+fn parent_before_edge_is_no_gap() {
+    let mut desk = MachineHarness::new(ContextLimits::default());
+    desk.arrive("red", pdus("red/3<red/2"));
+    desk.log.clear();
+    desk.until(750);
+    desk.expect(&["-- 750", "fetch red/2 from red"]);
+    desk.fetched("red", "red/2", true, vec![]);
+    let mut asks = vec![];
+    while let Some(due) = desk.due.filter(|due| due.0 < 60_000) {
+        desk.until(due.0);
+        desk.fetched("red", "red/2", true, vec![]);
+        asks.push(due.0);
+    }
+    assert_eq!(asks, [1500, 3000, 6000, 12_000, 24_000, 48_000], "the pauses double");
+    desk.log.clear();
+    desk.until(60_000);
+    desk.expect(&["-- 60000", "deliver red/3 at 0"]);
+    assert!(desk.gaps[&at("red/2")].edge);
+    desk.arrive("red", pdus("red/4<red/2"));
+    desk.expect(&["deliver red/4 at 0", "verdicts accepted"]);
+    desk.arrive("red", pdus("red/2<red/1"));
+    desk.expect(&["hold red/2 for [red/1], edge", "verdicts held"]);
+    desk.arrive("red", pdus("red/1"));
+    desk.expect(&["deliver red/1 at 0", "deliver red/2 at 1 late", "verdicts accepted"]);
+    assert!(desk.gaps.is_empty());
+}
+
+/// Everybody who is asked has none, at once. Until so much time has passed, or something is delivered.
+fn in_vain(desk: &mut MachineHarness, until: u64) {
+    while let Some(due) = desk.due.filter(|due| due.0 <= until) {
+        desk.until(due.0);
+        for (from, wanted) in desk.asked.clone() {
+            desk.fetched(from.as_str(), &wanted.to_string(), true, vec![]);
+        }
+    }
+    desk.until(until);
+}
+
+#[test]
+fn closed_intake_stops_gap_clock() {
+    let mut desk = MachineHarness::among("red green");
+    desk.arrive("green", pdus("green/1<red/1"));
+    in_vain(&mut desk, 20_000);
+    desk.intake(false);
+    in_vain(&mut desk, 3_600_000);
+    // One that begins to wait meanwhile has all its time before it.
+    desk.arrive("green", pdus("green/2<red/9"));
+    in_vain(&mut desk, 4_000_000);
+    desk.intake(false);
+    desk.log.clear();
+    desk.intake(true);
+    in_vain(&mut desk, 4_039_999);
+    assert!(!desk.log.iter().any(|line| line.contains("deliver")), "{:?}", desk.log);
+    in_vain(&mut desk, 4_042_000);
+    let told =
+        |desk: &MachineHarness| desk.log.iter().filter(|line| line.contains("deliver")).cloned().collect::<Vec<_>>();
+    assert_eq!(told(&desk), ["deliver green/1 at 0 without [red/1]"]);
+    in_vain(&mut desk, 4_062_000);
+    assert_eq!(told(&desk)[1..], ["deliver green/2 at 0 without [red/9]"]);
+}
+
+/// Another conversation asks the same peer: that costs this one no try, and the peer is asked in the end.
+#[test]
+fn question_put_off_is_no_try() {
+    let mut desk = MachineHarness::among("red green");
+    desk.arrive("red", pdus("red/2<red/1"));
+    desk.until(750);
+    for _ in 0..100 {
+        desk.put_off("red", "red/1");
+        desk.until(desk.now.0 + 750);
+    }
+    assert!(desk.now.0 > 60_000, "its time is over by then");
+    assert!(!desk.log.iter().any(|line| line.contains("deliver") || line.contains("green")), "{:?}", desk.log);
+    desk.log.clear();
+    desk.fetched("red", "red/1", true, pdus("red/1"));
+    desk.expect(&["deliver red/1 at 0", "deliver red/2 at 1"]);
+}
+
+#[test]
+fn fetched_parent_passes_closed_intake() {
+    let mut desk = MachineHarness::among("red green");
+    desk.arrive("green", pdus("green/1<red/1"));
+    desk.until(750);
+    desk.fetched("green", "red/1", true, vec![]);
+    desk.intake(false);
+    desk.log.clear();
+    desk.fetched("red", "red/1", true, pdus("red/1"));
+    assert_eq!(desk.log.last().map(String::as_str), Some("deliver green/1 at 1"));
+}
+
+#[test]
+fn late_parent_fills_reported_gap() {
+    let mut desk = MachineHarness::among("red green");
+    desk.arrive("green", pdus("green/1<red/1"));
+    desk.until(750);
+    desk.fetched("green", "red/1", true, vec![]);
+    desk.fetched("red", "red/1", false, vec![]);
+    desk.log.clear();
+    while desk.due.is_some() {
+        desk.until(desk.now.0 + 1000);
+        for (from, wanted) in desk.asked.clone() {
+            desk.fetched(from.as_str(), &wanted.to_string(), from == server("green"), vec![]);
+        }
+    }
+    assert!((60_000..61_000).contains(&desk.now.0));
+    let end = desk.log.split_off(desk.log.len() - 2);
+    assert_eq!(end, ["gap [red/1] before [green/1]", "deliver green/1 at 0 without [red/1]"]);
+    desk.log.clear();
+    desk.arrive("green", pdus("green/2<red/1,green/1"));
+    desk.expect(&["deliver green/2 at 1 without [red/1]", "verdicts accepted"]);
+    desk.restart();
+    desk.arrive("red", pdus("red/1"));
+    desk.expect(&[
+        "-- restart",
+        "deliver red/1 at 0 late",
+        "filled [red/1] before [green/1, green/2]",
+        "verdicts accepted",
+    ]);
+    let heads: Vec<_> = desk.record().heads.iter().map(|head| head.reference.clone()).collect();
+    assert_eq!(heads, [at("green/2")], "one that is named already is no edge");
+}
+
+#[test]
+fn new_participant_is_asked_immediately() {
+    let mut desk = MachineHarness::among("red");
+    desk.arrive("red", pdus("red/1<green/1"));
+    desk.until(750);
+    desk.fetched("red", "green/1", true, pdus("green/1"));
+    desk.until(1500);
+    desk.fetched("red", "green/1", true, pdus("green/1"));
+    desk.log.clear();
+    desk.participants("red green");
+    desk.expect(&["set [red, green]", "fetch green/1 from green"]);
+    desk.fetched("green", "green/1", true, pdus("green/1"));
+    desk.expect(&["deliver green/1 at 0", "deliver red/1 at 1"]);
+}
+
+#[test]
+fn gap_waits_for_silent_candidate() {
+    let mut desk = MachineHarness::among("red green");
+    desk.arrive("green", pdus("green/1<red/1"));
+    desk.until(750);
+    desk.fetched("green", "red/1", true, vec![]);
+    desk.log.clear();
+    desk.until(60_749);
+    desk.expect(&["-- 60000"]);
+    desk.until(60_750);
+    desk.expect(&["-- 60750", "gap [red/1] before [green/1]", "deliver green/1 at 0 without [red/1]"]);
+    assert!(!desk.machine.is_idle() || desk.asked.len() == 1, "red's silence counts as an answer");
+}
+
+/// The only request under way was about something else when the time of this one was over.
+#[test]
+fn candidate_never_asked_keeps_parent_wanted() {
+    let gap = GapLimits { asks_max: 1, ..ContextLimits::default().gap };
+    let mut desk = MachineHarness::new(ContextLimits { gap, ..ContextLimits::default() });
+    desk.participants("red green");
+    desk.arrive("green", pdus("green/1<red/1"));
+    desk.until(750);
+    desk.arrive("green", pdus("green/2<red/2"));
+    desk.until(30_000);
+    // Green has not got it, and before red is asked, the one request that may be under way is about the other parent.
+    desk.fetched("green", "red/1", true, vec![]);
+    assert_eq!(desk.asked, [(server("green"), at("red/2"))]);
+    desk.log.clear();
+    desk.until(60_000);
+    desk.expect(&["-- 60000"]);
+    desk.fetched("green", "red/2", true, vec![]);
+    desk.expect(&["fetch red/1 from red"]);
+    desk.fetched("red", "red/1", true, vec![]);
+    desk.log.retain(|line| line.starts_with("gap"));
+    desk.expect(&["gap [red/1] before [green/1]"]);
+}
+
+#[test]
+fn gap_walk_stops_at_depth() {
+    let gap = GapLimits { depth_max: 2, ..ContextLimits::default().gap };
+    let mut desk = MachineHarness::new(ContextLimits { gap, ..ContextLimits::default() });
+    desk.participants("red green");
+    desk.arrive("green", pdus("red/9<red/8"));
+    desk.until(750);
+    desk.log.clear();
+    desk.fetched("green", "red/8", true, pdus("red/8<red/7"));
+    desk.expect(&["hold red/8 for [red/7]"]);
+    desk.until(1500);
+    desk.expect(&["-- 1500", "fetch 41 back from [red/7] from green"]);
+    desk.brought("green", "red/7", true, pdus("red/7<red/6"));
+    desk.expect(&[
+        "gap [red/6] before [red/7]",
+        "deliver red/7 at 0 without [red/6]",
+        "deliver red/8 at 1",
+        "deliver red/9 at 2",
+    ]);
+}
+
+#[test]
+fn three_missing_parents_use_backfill() {
+    let mut desk = MachineHarness::among("red green");
+    desk.arrive("green", pdus("green/9<red/1,red/2 green/10<red/3,red/4"));
+    desk.log.clear();
+    desk.until(750);
+    desk.expect(&["-- 750", "fetch 14 back from [red/1, red/2, red/3, red/4] from green"]);
+    desk.brought("green", "red/1", true, pdus("red/2 red/1"));
+    desk.expect(&[
+        "deliver red/1 at 0",
+        "deliver red/2 at 0",
+        "deliver green/9 at 1",
+        "fetch red/3 from red",
+        "fetch red/4 from red",
+    ]);
+}
+
+#[test]
+fn long_gap_needs_few_fetches() {
+    let mut desk = MachineHarness::among("red");
+    let chain = |from: u64, to: u64| -> Vec<Pdu> {
+        (from..=to).rev().map(|n| pdu(&format!("red/{n:04}<red/{:04}", n - 1))).collect()
+    };
+    desk.arrive("red", vec![pdu("red/0000")]);
+    desk.arrive("red", chain(500, 500));
+    let mut questions = 0;
+    while !desk.machine.is_idle() {
+        desk.until(desk.due.expect("it goes on").0);
+        for (_, wanted) in desk.asked.clone() {
+            questions += 1;
+            let n = wanted.id.as_str().parse().expect("a number");
+            desk.fetched("red", &wanted.to_string(), true, chain(n, n));
+        }
+        for (_, want) in desk.stretches.clone() {
+            questions += 1;
+            let FetchRequest::Backfill { from, limit, .. } = want else { panic!("a stretch") };
+            let n: u64 = from[0].id.as_str().parse().expect("a number");
+            let lowest = (n + 1).saturating_sub(u64::from(limit)).max(1);
+            desk.brought("red", &from[0].to_string(), true, chain(lowest, n));
+        }
+    }
+    assert!(questions <= 5, "{questions} questions");
+    assert_eq!((desk.record().next, desk.gaps.len()), (502, 0));
+}
+
+#[test]
+fn fetch_delivers_only_requested_pdu() {
+    let mut desk = MachineHarness::among("red green");
+    desk.arrive("red", pdus("red/2<green/1"));
+    desk.until(750);
+    desk.log.clear();
+    let attic = Pdu { context: context("attic"), ..pdu("green/7") };
+    let stranger = pdu("blue/1");
+    desk.fetched("red", "green/1", true, vec![attic, stranger, pdu("green/1")]);
+    desk.expect(&["deliver green/1 at 0", "deliver red/2 at 1", "release blue/1"]);
+}
+
+#[test]
+fn nonparticipant_parent_is_quarantined_once() {
+    let mut desk = MachineHarness::among("red green");
+    desk.arrive("red", pdus("red/2<blue/1"));
+    while desk.due.is_some() {
+        desk.until(desk.now.0 + 500);
+        for (from, wanted) in desk.asked.clone() {
+            desk.fetched(from.as_str(), &wanted.to_string(), true, pdus("blue/1"));
+        }
+    }
+    assert_eq!(desk.log.iter().filter(|line| line.starts_with("park")).count(), 1);
+    assert_eq!(desk.log.last().map(String::as_str), Some("deliver red/2 at 0 without [blue/1]"));
+    assert!(!desk.log.iter().any(|line| line.ends_with("from blue")), "a stranger is not asked");
+}
+
+#[test]
+fn restart_refetches_missing_parents() {
+    let mut desk = MachineHarness::among("red green");
+    desk.arrive("green", pdus("green/2<green/1,red/1 green/1<red/9"));
+    desk.until(40_000);
+    desk.restart();
+    desk.log.clear();
+    assert_eq!(desk.machine.status().wanted, [at("red/1"), at("red/9")]);
+    desk.until(40_750);
+    desk.expect(&["-- 40750", "fetch red/1 from green", "fetch red/9 from green"]);
+    desk.fetched("green", "red/1", true, pdus("red/1"));
+    desk.restart();
+    assert_eq!((desk.machine.status().held, desk.machine.status().wanted), (2, vec![at("red/9")]));
+}
+
+#[test]
+fn given_up_parent_precedes_held_child() {
+    let mut desk = MachineHarness::among("red");
+    desk.arrive("red", pdus("red/3<red/1,red/2"));
+    desk.until(30_000);
+    desk.arrive("red", pdus("red/2<red/0"));
+    while desk.due.is_some() && !desk.gaps.contains_key(&at("red/1")) {
+        desk.until(desk.now.0 + 1000);
+        desk.asked
+            .clone()
+            .iter()
+            .for_each(|(from, wanted)| desk.fetched(from.as_str(), &wanted.to_string(), true, vec![]));
+    }
+    desk.log.clear();
+    desk.arrive("red", pdus("red/1 red/0"));
+    let delivered = ["deliver red/0 at 0", "deliver red/1 at 0", "deliver red/2 at 1", "deliver red/3 at 2"];
+    desk.expect(&[delivered[0], delivered[1], delivered[2], delivered[3], "verdicts accepted accepted"]);
+    assert!(desk.gaps.is_empty() && desk.machine.is_idle());
+}
+
+#[test]
+fn remembered_gaps_are_bounded() {
+    let gap = GapLimits { kept_max: 2, ..ContextLimits::default().gap };
+    let mut desk = MachineHarness::new(ContextLimits { gap, ..ContextLimits::default() });
+    desk.participants("red");
+    for n in 1..=4 {
+        desk.arrive("red", pdus(&format!("red/{n}0<red/{n}")));
+        in_vain(&mut desk, u64::from(n as u32) * 100_000);
+    }
+    let kept: Vec<String> = desk.gaps.keys().map(ToString::to_string).collect();
+    assert_eq!(kept, ["red/3", "red/4"], "on disk, too");
+    desk.log.clear();
+    desk.arrive("red", pdus("red/1"));
+    desk.expect(&["deliver red/1 at 0", "verdicts accepted"]);
+}

@@ -1,0 +1,88 @@
+//! The heads of a context (forward extremities): delivered PDUs that nobody has named as a parent yet. The next local
+//! PDU names them.
+
+use crate::model::{Head, PduRef};
+
+/// Maximum number of parents of a local PDU.
+pub(crate) const PARENTS_MAX: usize = 10;
+
+/// What our next PDU names, and its two depths.
+#[derive(Debug, PartialEq)]
+pub(crate) struct NamedParents {
+    /// Its parents, oldest depth first.
+    pub(crate) prev: Vec<PduRef>,
+    /// Its depth as it is computed: order and limits rest on it.
+    pub(crate) depth: u64,
+    /// Its depth as it is emitted: one more than the deepest that a parent emits, whose past we may not hold.
+    pub(crate) emitted: u64,
+}
+
+/// The parents of what we say next.
+///
+/// The depths are over the parents named, not over all edges: so every server computes the same one.
+pub(crate) fn parents(heads: &[Head]) -> NamedParents {
+    let named = &heads[..heads.len().min(PARENTS_MAX)];
+    let over = |depth: fn(&Head) -> u64| named.iter().map(|head| depth(head) + 1).max().unwrap_or(0);
+    let prev = named.iter().map(|head| head.reference.clone()).collect();
+    NamedParents { prev, depth: over(|head| head.depth), emitted: over(|head| head.emitted) }
+}
+
+/// Updates the heads after a delivery: removes those that the PDU names, and adds `head`. Above `max` the shallowest
+/// head is removed and true is returned; it stays in the context, but no local PDU will name it.
+pub(crate) fn advance(heads: &mut Vec<Head>, named: &[PduRef], head: Option<Head>, max: usize) -> bool {
+    heads.retain(|head| !named.contains(&head.reference));
+    if let Some(head) = head {
+        let place = |other: &Head| (other.depth, &other.reference) < (head.depth, &head.reference);
+        heads.insert(heads.partition_point(place), head);
+    }
+    let is_over = heads.len() > max.max(1);
+    if is_over {
+        heads.remove(0);
+    }
+    is_over
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(id: u64, depth: u64) -> Head {
+        let origin = "red".parse().expect("valid");
+        Head::of(PduRef { origin, id: format!("{id:04}").parse().expect("valid") }, depth, None)
+    }
+
+    #[test]
+    fn ten_shallowest_heads_become_parents() {
+        let mut heads = vec![];
+        (0..12).rev().for_each(|n| assert!(!advance(&mut heads, &[], Some(head(n, n)), 100)));
+        let NamedParents { prev, depth, emitted } = parents(&heads);
+        assert_eq!((prev.len(), depth, emitted), (10, 10, 10));
+        assert_eq!(prev[0], head(0, 0).reference);
+        advance(&mut heads, &prev, Some(head(99, depth)), 100);
+        assert_eq!(heads, [head(10, 10), head(99, 10), head(11, 11)]);
+    }
+
+    #[test]
+    fn head_count_is_bounded() {
+        let mut heads = vec![];
+        let forgotten = (0..500).filter(|n| advance(&mut heads, &[], Some(head(*n, *n)), 100)).count();
+        assert_eq!((heads.len(), heads[0].depth, forgotten), (100, 400, 400));
+    }
+
+    #[test]
+    fn first_pdu_has_no_parents() {
+        assert_eq!(parents(&[]), NamedParents { prev: vec![], depth: 0, emitted: 0 });
+    }
+
+    #[test]
+    fn emitted_depth_follows_parent_depth() {
+        let of =
+            |depth, stated| Head { emitted: Head::of(head(1, 0).reference, depth, stated).emitted, ..head(1, depth) };
+        for (stated, emitted) in
+            [(None, 6), (Some(41), 42), (Some(0), 1), (Some((1 << 31) - 1), 1 << 31), (Some(1 << 31), 6)]
+        {
+            let NamedParents { depth, emitted: found, .. } = parents(&[of(5, stated)]);
+            assert_eq!((depth, found), (6, emitted), "{stated:?}");
+        }
+    }
+}

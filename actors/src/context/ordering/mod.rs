@@ -1,0 +1,5 @@
+//! Causal order: which PDUs are held, which are delivered, and the heads they leave.
+
+pub(crate) mod causal_order;
+pub(crate) mod deliver;
+pub(crate) mod heads;

@@ -1,0 +1,191 @@
+//! The current state of each key: which state PDU it is, which it was, and the events for the messenger when it
+//! changes.
+//!
+//! A state PDU counts from its delivery on. Usually it replaces the current one and nothing is read; otherwise all
+//! delivered state PDUs of its key are resolved again.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::change::Change;
+use crate::context::machine::ContextMachine;
+use crate::context::state::resolution::winner;
+use crate::context::step::ContextStep;
+use crate::model::{MissingPrevState, PduRef, PduStatus, PrevStateLink, ServerName, StateEntry, StateKey};
+
+/// The reads that a step may make; like time, they are an argument. They see everything that was submitted before the
+/// step. A read that fails returns nothing, and the caller then discards the result of the step.
+pub trait StateReader {
+    /// Returns the current state PDU of a key.
+    fn current(&self, key: &StateKey) -> Option<StateEntry>;
+    /// Returns all delivered state PDUs of a key.
+    fn set(&self, key: &StateKey) -> Vec<StateEntry>;
+    /// Returns the status of a PDU.
+    fn known(&self, reference: &PduRef) -> Option<PduStatus>;
+    /// Whether it lies in quarantine, as this server sent it, because its origin takes no part.
+    fn is_kept(&self, reference: &PduRef, from: &ServerName) -> bool;
+}
+
+/// The state PDUs of the keys that a step uses: as stored, with the changes of the step.
+#[derive(Default)]
+pub(crate) struct StateSetCache {
+    read: HashMap<StateKey, BTreeMap<PduRef, StateEntry>>,
+    /// State PDUs of this step, for keys that have not been read.
+    kept: HashMap<StateKey, Vec<StateEntry>>,
+}
+
+impl StateSetCache {
+    pub(crate) fn of(&mut self, reads: &dyn StateReader, key: &StateKey) -> &mut BTreeMap<PduRef, StateEntry> {
+        let kept = &mut self.kept;
+        self.read.entry(key.clone()).or_insert_with(|| {
+            let kept = kept.remove(key).unwrap_or_default();
+            reads.set(key).into_iter().chain(kept).map(|piece| (piece.reference.clone(), piece)).collect()
+        })
+    }
+
+    pub(crate) fn keep(&mut self, key: &StateKey, piece: StateEntry) {
+        match self.read.get_mut(key) {
+            Some(set) => drop(set.insert(piece.reference.clone(), piece)),
+            None => self.kept.entry(key.clone()).or_default().push(piece),
+        }
+    }
+}
+
+/// A state PDU that is about to be delivered, with the winner of its key.
+pub(crate) struct ResolvedEntry {
+    key: StateKey,
+    piece: StateEntry,
+    winner: Option<StateEntry>,
+}
+
+impl ResolvedEntry {
+    /// Returns whether it is the winner.
+    pub(crate) fn is_current(&self) -> bool {
+        self.winner.as_ref().is_some_and(|winner| winner.reference == self.piece.reference)
+    }
+}
+
+impl ContextMachine {
+    /// Returns the current state PDU of a key.
+    pub(crate) fn holder(&mut self, step: &ContextStep<'_>, key: &StateKey) -> Option<StateEntry> {
+        if let Some(holder) = self.holders.get(key) {
+            return holder.clone();
+        }
+        let holder = step.reads.current(key);
+        self.holders.insert(key.clone(), holder.clone());
+        holder
+    }
+
+    /// Returns whether this delivered PDU is a state PDU of the key.
+    pub(crate) fn is_of_key(&mut self, step: &mut ContextStep<'_>, key: &StateKey, reference: &PduRef) -> bool {
+        let is_holder = self.holder(step, key).is_some_and(|holder| holder.reference == *reference);
+        is_holder || step.set(key).contains_key(reference)
+    }
+
+    /// Resolves the key of a state PDU that is about to be delivered. `link`: other state PDUs name it as `prev_state`.
+    pub(crate) fn resolve_with(
+        &mut self,
+        step: &mut ContextStep<'_>,
+        key: StateKey,
+        mut piece: StateEntry,
+        link: Option<&MissingPrevState>,
+    ) -> ResolvedEntry {
+        let holder = self.holder(step, &key);
+        let replaced = holder.as_ref().map(|holder| &holder.reference);
+        let is_direct = replaced.is_some() && piece.prev.as_ref() == replaced;
+        if let Some(prev) = piece.prev.clone().filter(|_| !is_direct) {
+            piece.bond = self.bond(step, &key, &prev);
+        }
+        step.sets.keep(&key, piece.clone());
+        let is_named = link.is_some_and(|link| link.keys.contains(&key));
+        let is_plain = !is_named && piece.bond != PrevStateLink::Foreign && (is_direct || holder.is_none());
+        let winner = match is_plain {
+            true => Some(piece.clone()),
+            false => winner(step.set(&key).values()).cloned(),
+        };
+        ResolvedEntry { key, piece, winner }
+    }
+
+    /// Returns the status of a state PDU's link at its delivery.
+    fn bond(&mut self, step: &mut ContextStep<'_>, key: &StateKey, prev: &PduRef) -> PrevStateLink {
+        if step.set(key).contains_key(prev) {
+            return PrevStateLink::Sound;
+        }
+        let ours = &self.record.context;
+        let is_other = |known: &PduStatus| matches!(known, PduStatus::Delivered { .. }) || known.context() != ours;
+        if self.recent.get(prev).is_some() || step.reads.known(prev).is_some_and(|known| is_other(&known)) {
+            return PrevStateLink::Foreign;
+        }
+        self.links.open(prev, key)
+    }
+
+    /// Records a delivered state PDU as a candidate of its key, and updates the current state.
+    pub(crate) fn apply_resolution(&mut self, step: &mut ContextStep<'_>, counted: ResolvedEntry) {
+        let ResolvedEntry { key, piece, winner } = counted;
+        let reference = piece.reference.clone();
+        self.keep(step, &key, piece);
+        self.set_current(step, key, winner, Some(&reference));
+    }
+
+    fn keep(&self, step: &mut ContextStep<'_>, key: &StateKey, piece: StateEntry) {
+        let context = self.record.context.clone();
+        step.changes.push(Change::StateEventStored { context, key: key.clone(), piece });
+    }
+
+    /// Handles the delivery of a PDU that was missing as `prev_state`. State PDUs of other keys that name it are
+    /// excluded.
+    pub(crate) fn link_came(&mut self, step: &mut ContextStep<'_>, link: MissingPrevState, own: Option<&StateKey>) {
+        let MissingPrevState { missing, keys, .. } = link;
+        step.changes
+            .push(Change::MissingPrevStateResolved { context: self.record.context.clone(), missing: missing.clone() });
+        for key in keys.into_iter().filter(|key| Some(key) != own) {
+            self.reclassify_links(step, key, &missing, PrevStateLink::Foreign);
+        }
+    }
+
+    /// Gives up a missing `prev_state`: the state PDUs that name it count as roots.
+    pub(crate) fn link_given_up(&mut self, step: &mut ContextStep<'_>, missing: &PduRef) {
+        for key in self.links.give_up(missing) {
+            self.reclassify_links(step, key, missing, PrevStateLink::GivenUp);
+        }
+    }
+
+    /// Sets the link status of the state PDUs of a key that name this one, and resolves the key again.
+    fn reclassify_links(&mut self, step: &mut ContextStep<'_>, key: StateKey, prev: &PduRef, bond: PrevStateLink) {
+        let rests = |piece: &&mut StateEntry| piece.prev.as_ref() == Some(prev) && piece.bond != PrevStateLink::Foreign;
+        let mut moved = vec![];
+        for piece in step.set(&key).values_mut().filter(rests) {
+            piece.bond = bond;
+            moved.push(piece.clone());
+        }
+        if moved.is_empty() {
+            return;
+        }
+        moved.into_iter().for_each(|piece| self.keep(step, &key, piece));
+        let winner = winner(step.set(&key).values()).cloned();
+        self.set_current(step, key, winner, None);
+    }
+
+    /// Sets the current state PDU of a key. One that is in the feed already is emitted again.
+    fn set_current(
+        &mut self,
+        step: &mut ContextStep<'_>,
+        key: StateKey,
+        holder: Option<StateEntry>,
+        news: Option<&PduRef>,
+    ) {
+        let before = self.holder(step, &key);
+        let reference = holder.as_ref().map(|holder| &holder.reference);
+        if before.as_ref().map(|before| &before.reference) == reference {
+            return;
+        }
+        let again = reference.filter(|reference| Some(*reference) != news).cloned();
+        let (context, current) = (self.record.context.clone(), holder.clone());
+        step.changes.push(Change::CurrentStateChanged { context, key: key.clone(), current });
+        step.changes.extend(again.map(|reference| Change::StateReemitted { reference }));
+        self.member_moved(step, before.as_ref(), holder.as_ref());
+        self.holders.insert(key, holder);
+    }
+}
+
+#[cfg(test)]
+mod tests;

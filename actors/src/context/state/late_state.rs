@@ -1,0 +1,120 @@
+//! PDUs that are fetched for the state that rests on them, and what lies before those: news or history, as their ancestors show.
+//!
+//! A state PDU that another one replaces is asked for when it is missing, although nobody waits for it. It may be news that has
+//! not reached us, or lie behind the place where we came into the conversation. So it is held for its parents, and these are
+//! looked for like any others:
+//! - Where its ancestors lead to news that was delivered here, it is news, and delivered after them.
+//! - Where they lead to history only, it is history.
+//! - Where one of them cannot be had or lies behind the edge, it is history, with all that is held only for it. It waits for
+//!   nothing then but for its own kind.
+//! - Where news names it, it is a parent like any other from then on.
+
+use std::collections::BTreeSet;
+
+use crate::context::machine::ContextMachine;
+use crate::context::step::ContextStep;
+use crate::model::PduRef;
+
+/// In a conversation with an edge: steps back from a state PDU that are asked for, one PDU each. What was said here lies closer,
+/// and what lies behind the edge would be walked through to its beginning.
+const STEPS_AT_EDGE: u32 = 10;
+
+/// How many questions in a row have led to what a PDU names.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StateWalk {
+    /// To its parents.
+    pub(crate) parents: u32,
+    /// To the state PDU it replaces.
+    pub(crate) link: u32,
+}
+
+impl StateWalk {
+    /// It came by itself.
+    pub(crate) const NONE: Self = Self { parents: 1, link: 1 };
+}
+
+impl ContextMachine {
+    /// The conversation began before we came into it.
+    pub(crate) fn has_edge(&self) -> bool {
+        self.gaps.edges().next().is_some() || self.wanted.has_edge()
+    }
+
+    /// Find out what one that is held for state waits for, or that it is history.
+    pub(crate) fn link_for_state(&mut self, step: &mut ContextStep<'_>, reference: &PduRef, walked: StateWalk) {
+        let Some(waiting) = self.order.get(reference) else { return };
+        let (missing, sender) = (waiting.missing.clone(), waiting.sender.clone());
+        let link = waiting.link.clone().zip(waiting.state.as_ref().map(|(key, _)| key.clone()));
+        let unknown: Vec<PduRef> = missing.into_iter().filter(|parent| !self.order.holds(parent)).collect();
+        let steps_max = if self.has_edge() { STEPS_AT_EDGE } else { self.limits.gap.depth_max };
+        let is_lost = |parent: &PduRef| {
+            let too_far = walked.parents > steps_max && !self.wanted.contains(parent);
+            too_far || self.gaps.get(parent).is_some()
+        };
+        if unknown.iter().any(is_lost) {
+            return self.becomes_history(step, reference, walked.link);
+        }
+        for parent in unknown {
+            self.wanted.want_for_state(step.now, &parent, sender.as_ref(), walked.parents);
+        }
+        if let Some((replaced, key)) = link {
+            self.request_prev_state(step, &replaced, &key, sender.as_ref(), walked.link);
+        }
+        self.order.settle(reference);
+    }
+
+    /// One that is held for state is history, and with it all that is held only for it or that it is held for.
+    pub(crate) fn becomes_history(&mut self, step: &ContextStep<'_>, reference: &PduRef, generation: u32) {
+        let (mut kind, mut ahead) = (BTreeSet::new(), vec![reference.clone()]);
+        while let Some(next) = ahead.pop() {
+            if let Some(near) = self.order.make_history(&next) {
+                ahead.extend(near);
+                kind.insert(next);
+            }
+        }
+        let taken: Vec<PduRef> = kind.iter().cloned().collect();
+        for reference in &taken {
+            // The history fetch of a joined context continues behind this PDU.
+            if self.record.join.is_none() {
+                self.leave_behind(reference, &kind);
+            }
+            self.link_past(step, reference, &taken, generation);
+        }
+    }
+
+    /// It does not wait for parents of another kind; those that are not here are where reading goes on.
+    fn leave_behind(&mut self, reference: &PduRef, kind: &BTreeSet<PduRef>) {
+        let missing = self.order.get(reference).map(|waiting| waiting.missing.clone()).unwrap_or_default();
+        for parent in missing.iter().filter(|parent| !kind.contains(*parent)) {
+            if !self.order.holds(parent) {
+                self.order.note_behind(reference, parent);
+                self.wanted.note_old(parent);
+            }
+            self.order.drop_dependency(reference, parent);
+        }
+    }
+
+    /// News names one that is held for state: from now on it is waited for, with all its ancestors, as for any parent.
+    pub(crate) fn becomes_news(&mut self, step: &ContextStep<'_>, reference: &PduRef, edge: bool) {
+        let mut ahead = vec![reference.clone()];
+        while let Some(next) = ahead.pop() {
+            let Some((missing, sender)) = self.order.make_news(&next, edge) else { continue };
+            for parent in missing {
+                match self.order.holds(&parent) {
+                    true => ahead.push(parent),
+                    // How far it is from what came by itself is known already.
+                    false => self.wanted.want(step.now, &parent, sender.as_ref(), edge, u32::MAX),
+                }
+            }
+        }
+    }
+
+    /// A parent cannot be had. Those that are held for state are history, whatever else waits for it.
+    pub(crate) fn lost_for_state(&mut self, step: &ContextStep<'_>, missing: &PduRef) {
+        for child in self.order.held_for_state(missing) {
+            self.becomes_history(step, &child, 1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

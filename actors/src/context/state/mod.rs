@@ -1,0 +1,7 @@
+//! State of a context: candidates of each key, the current ones, and the membership they define.
+
+pub(crate) mod current_state;
+pub(crate) mod late_state;
+pub(crate) mod membership;
+pub(crate) mod missing_prev_state;
+pub(crate) mod resolution;

@@ -1,0 +1,6 @@
+//! The harness that runs the context machine against a checked store, and random graphs.
+
+pub(super) mod checked_store;
+pub(crate) mod harness;
+pub(crate) mod random_graphs;
+pub(super) mod shorthand;

@@ -1,0 +1,498 @@
+//! The actix actor of a peer: it turns messages into events and effects into calls of the ports. It takes no decisions.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use actix::{
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, ContextFutureSpawner, Handler, Supervised,
+    WrapFuture,
+};
+use tokio::time::Instant;
+
+use crate::limits::PeerLimits;
+use crate::model::{ContextId, FetchRequest, Index, PeerStatus, PushFailure, PushResponse, ServerName};
+use crate::peer::PeerShared;
+use crate::peer::effect::{PeerEffect, ReplyToken};
+use crate::peer::fetch_budget::FetchCost;
+use crate::peer::handover::Handover;
+use crate::peer::inbound::dispatch::UnknownContexts;
+use crate::peer::machine::{PeerEvent, PeerMachine};
+use crate::peer::messages::{
+    AcceptBatch, AskForPdus, FetchCompleted, FetchPdus, GetPeerStatus, Reply, Report, RunPeerCommand, SendEphemeral,
+    TaskFinished, WakePeer,
+};
+use crate::peer::outbound::StepInput;
+use crate::peer::state_log::StateLogger;
+use crate::ports::{ArchiveError, Fence, PeerSnapshot, Ports, StoreReader};
+use crate::router::registry::{ActorRegistry, LookupPurpose};
+use crate::supervise::admission::{AdmissionLimit, AdmissionPermit};
+use crate::supervise::alarm::TimerSlot;
+use crate::supervise::catch_panic::guard;
+use crate::supervise::mailbox::send_unbounded;
+use crate::supervise::monitor::ExitMonitor;
+use crate::supervise::restart_intensity::{CrashHistory, RestartDecision};
+use crate::supervise::task::{IsolatedTask, spawn_abortable, spawn_detached};
+
+/// The actor of one remote server.
+pub(crate) struct PeerActor {
+    server: ServerName,
+    limits: Arc<PeerLimits>,
+    ports: Arc<Ports>,
+    routes: ActorRegistry,
+    fence: Fence,
+    door: Arc<PeerShared>,
+    crashes: CrashHistory,
+    /// `None` while loading, and between a crash and the next load.
+    machine: Option<Box<PeerMachine>>,
+    told: StateLogger,
+    /// Incarnation of the actor, counted by loads; completions of tasks of an earlier incarnation are ignored.
+    incarnation: u64,
+    replies: BTreeMap<ReplyToken, (Reply, AdmissionPermit)>,
+    reports: BTreeMap<ReplyToken, Report>,
+    /// Replies to the commands that caused the restart in progress; they are sent after the load.
+    resume_waiters: Vec<Report>,
+    next_token: u64,
+    alarm: TimerSlot,
+    /// When the peer is asked for missed transactions once more.
+    ask_alarm: TimerSlot,
+    /// Request in flight; it is aborted when it is replaced or dropped.
+    attempt: Option<IsolatedTask>,
+    reading: Option<IsolatedTask>,
+    /// Own address, held between a crash and the end of the next load, because an actor without addresses stops instead
+    /// of restarting.
+    keep_alive: Option<Box<Addr<Self>>>,
+    #[expect(dead_code, reason = "held for its drop, which tells the router")]
+    lifeline: ExitMonitor,
+}
+
+impl PeerActor {
+    /// Returns an actor that loads its state when it starts.
+    #[expect(clippy::too_many_arguments, reason = "each is a different thing the router has in hand, used once")]
+    pub(crate) fn new(
+        server: ServerName,
+        limits: Arc<PeerLimits>,
+        ports: Arc<Ports>,
+        routes: ActorRegistry,
+        fence: Fence,
+        door: Arc<PeerShared>,
+        crashes: CrashHistory,
+        lifeline: ExitMonitor,
+    ) -> Self {
+        Self {
+            server,
+            limits,
+            ports,
+            routes,
+            fence,
+            door,
+            crashes,
+            machine: None,
+            told: StateLogger::nothing(),
+            incarnation: 0,
+            replies: BTreeMap::new(),
+            reports: BTreeMap::new(),
+            resume_waiters: Vec::new(),
+            next_token: 0,
+            alarm: TimerSlot::default(),
+            ask_alarm: TimerSlot::default(),
+            attempt: None,
+            reading: None,
+            keep_alive: None,
+            lifeline,
+        }
+    }
+
+    /// Handles one event; every message, timer and completion comes through here. A panic of the machine ends this
+    /// incarnation, and the next one loads from the store.
+    fn handle_event(&mut self, ctx: &mut Context<Self>, event: PeerEvent) {
+        let Some(machine) = self.machine.as_mut() else { return };
+        let clock = &self.ports.clock;
+        let before = (machine.state(), machine.failures());
+        let stepped = guard(|| machine.step(StepInput { now: clock.now(), jitter_roll: fastrand::f64() }, event));
+        match stepped {
+            Ok(effects) => {
+                if before != (machine.state(), machine.failures()) {
+                    self.told.log_transition(&self.server, clock.now(), machine);
+                }
+                self.door.gauge.update(machine, self.crashes.over_at(self.limits.restarts));
+                for effect in effects {
+                    self.perform(ctx, effect);
+                }
+            }
+            Err(panicked) => {
+                tracing::error!(peer = %self.server, %panicked, "the peer's machine failed; it restarts from the store");
+                self.crashes.note(self.ports.clock.now(), self.limits.restarts);
+                self.restart(ctx);
+            }
+        }
+    }
+
+    fn restart(&mut self, ctx: &mut Context<Self>) {
+        self.door.gauge.busy();
+        self.keep_alive = Some(Box::new(ctx.address()));
+        ctx.stop();
+    }
+
+    fn perform(&mut self, ctx: &mut Context<Self>, effect: PeerEffect) {
+        match effect {
+            PeerEffect::Commit(changes, urgency) => drop(self.ports.journal.submit(self.fence, changes, urgency)),
+            PeerEffect::Answer(token, answer) => {
+                let Some((reply, permit)) = self.replies.remove(&token) else { return };
+                let settled = self.ports.journal.barrier();
+                spawn_detached(async move {
+                    // If the journal has stopped, the reply is dropped: the caller learns that the outcome is unknown,
+                    // and the process exits.
+                    if settled.committed().await.is_ok() {
+                        // The caller may have disconnected.
+                        let _ = reply.send(answer);
+                    }
+                    drop(permit);
+                });
+            }
+            PeerEffect::Report(token) => {
+                let (Some(reply), Some(machine)) = (self.reports.remove(&token), &self.machine) else { return };
+                self.report(reply, machine.status());
+            }
+            PeerEffect::Decline(token, refusal) => {
+                if let Some(reply) = self.reports.remove(&token) {
+                    // The operator may have disconnected.
+                    let _ = reply.send(Err(refusal));
+                }
+            }
+            PeerEffect::Restart(token) => {
+                self.resume_waiters.extend(self.reports.remove(&token));
+                self.crashes = CrashHistory::default();
+                self.restart(ctx);
+            }
+            PeerEffect::Abort => {
+                self.attempt = None;
+                self.reading = None;
+            }
+            PeerEffect::Push { attempt, frame, settled } => {
+                let transport = self.ports.transport.clone();
+                let barrier = settled.then(|| self.ports.journal.barrier());
+                let sent = async move {
+                    if let Some(barrier) = barrier {
+                        let lost = |_| PushFailure::Unreachable("the journal has stopped".to_owned());
+                        barrier.committed().await.map_err(lost)?;
+                    }
+                    // `push` is called inside the task, so that a panic before it returns a future is isolated too.
+                    transport.push(frame).await
+                };
+                let finish = self.completion_sender(ctx);
+                self.attempt = Some(spawn_abortable(sent, move |ended| {
+                    let outcome: Result<PushResponse, PushFailure> =
+                        ended.unwrap_or_else(|panicked| Err(PushFailure::Unreachable(panicked.to_string())));
+                    finish(PeerEvent::Replied { attempt, outcome });
+                }));
+            }
+            PeerEffect::Dispatch { group, verified, pdus, behind } => {
+                let (from, ports, routes) = (self.server.clone(), self.ports.clone(), self.routes.clone());
+                let handover = Handover::new(from, ports, routes, &self.limits);
+                let finish = self.completion_sender(ctx);
+                spawn_detached(async move {
+                    let outcome = handover.run(&group.context, verified, pdus, behind).await;
+                    finish(PeerEvent::Dispatched(group, outcome));
+                });
+            }
+            PeerEffect::TellStaged(context) => {
+                let (routes, settled) = (self.routes.clone(), self.ports.journal.barrier());
+                spawn_detached(async move {
+                    if settled.committed().await.is_ok() {
+                        routes.stage_filled(&context).await;
+                    }
+                });
+            }
+            PeerEffect::FetchFromPeer { context, want, cause } => self.get(context, want, cause),
+            PeerEffect::DelegateFetch { of, context, want } => {
+                let (routes, cause) = (self.routes.clone(), self.server.clone());
+                spawn_detached(async move {
+                    match routes.peer(&of, LookupPurpose::Deliver).await {
+                        Ok(peer) => peer.ask(context, want, cause),
+                        // The server cannot be asked, for instance because it is not a peer: report that as the result.
+                        Err(refusal) => routes.fetched(&context, want, of, Err(refusal.to_string())).await,
+                    }
+                });
+            }
+            PeerEffect::Pull(pull) => {
+                // Above the limit the peer is not asked now; PDUs that are missing are also noticed by their context.
+                let Ok(permit) = self.fetches().enter() else {
+                    let (finish, strange) = (self.completion_sender(ctx), UnknownContexts::default());
+                    let busy = Err(PushFailure::Unreachable("peers.intake_max questions are open".to_owned()));
+                    return spawn_detached(async move { finish(PeerEvent::Pulled(pull, busy, strange)) });
+                };
+                let asked = self.ports.transport.pull(&self.server, pull.after, self.limits.deadlines);
+                let (server, finish) = (self.server.clone(), self.completion_sender(ctx));
+                let (archive, most) = (self.ports.archive.clone(), self.ports.roster.contexts().adopt_max);
+                spawn_detached(async move {
+                    let pulled = asked.await.inspect_err(|failure| {
+                        tracing::debug!(peer = %server, after = pull.after, %failure, "the peer was asked in vain");
+                    });
+                    drop(permit);
+                    let pdus = pulled.iter().flat_map(|pulled| pulled.pdus.iter().flatten());
+                    let contexts = unknown_contexts(&*archive, pdus.map(|pdu| &pdu.context));
+                    let strange = UnknownContexts { contexts, most };
+                    finish(PeerEvent::Pulled(pull, pulled, strange));
+                });
+            }
+            PeerEffect::FetchDeclined { of, context, want } => {
+                let routes = self.routes.clone();
+                let why = format!("{of} is not asked now; see `fernpost peer show {of}` and fetch_items");
+                spawn_detached(async move { routes.fetched(&context, want, of, Err(why)).await });
+            }
+            PeerEffect::Load(from) => {
+                let Some((items, bytes)) = self.machine.as_ref().map(|machine| machine.page()) else { return };
+                let (archive, server) = (self.ports.archive.clone(), self.server.clone());
+                let read = async move { archive.outbox_from(&server, from, items, bytes).await };
+                let finish = self.completion_sender(ctx);
+                self.reading = Some(spawn_abortable(read, move |ended| {
+                    let rows = ended
+                        .map_err(|panicked| panicked.to_string())
+                        .and_then(|read| read.map_err(|error| error.to_string()));
+                    finish(PeerEvent::Loaded { from, rows });
+                }));
+            }
+            PeerEffect::Arm(due) => {
+                // `Arm` is emitted only when nothing is in flight: drop finished task handles, or they are held for the
+                // whole back-off.
+                (self.attempt, self.reading) = (None, None);
+                let delay = self.ports.clock.now().until(due);
+                self.alarm.arm(ctx, delay, Self::due);
+            }
+            PeerEffect::Disarm => self.alarm.disarm(ctx),
+            PeerEffect::AskAt(Some(due)) => {
+                let delay = self.ports.clock.now().until(due);
+                self.ask_alarm.arm(ctx, delay, Self::ask_due);
+            }
+            PeerEffect::AskAt(None) => self.ask_alarm.disarm(ctx),
+        }
+    }
+
+    fn due(&mut self, ctx: &mut Context<Self>, epoch: u64) {
+        if self.alarm.fired(epoch) {
+            self.handle_event(ctx, PeerEvent::TimerFired);
+        }
+    }
+
+    fn ask_due(&mut self, ctx: &mut Context<Self>, epoch: u64) {
+        if self.ask_alarm.fired(epoch) {
+            self.handle_event(ctx, PeerEvent::AskDue);
+        }
+    }
+
+    fn fetches(&self) -> &AdmissionLimit {
+        self.door.gauge.fetches(self.limits.intake_max)
+    }
+
+    /// Fetches PDUs from the peer for a context, which gets the result; the cost is charged to the peer that caused the
+    /// fetch.
+    fn get(&self, context: ContextId, want: FetchRequest, cause: ServerName) {
+        let (routes, server) = (self.routes.clone(), self.server.clone());
+        // Beyond the bound the peer is not asked, and the conversation asks it again later.
+        let Ok(permit) = self.fetches().enter() else {
+            let why = "peers.intake_max questions to it are open".to_owned();
+            return spawn_detached(async move { routes.put_off(&context, want, server, why).await });
+        };
+        let (transport, deadlines) = (self.ports.transport.clone(), self.limits.deadlines);
+        spawn_detached(async move {
+            // Not the wall clock: set forward meanwhile, it would use up the budget.
+            let began = Instant::now();
+            let asked = transport.fetch(&server, want.clone(), deadlines).await;
+            drop(permit);
+            let pdus = asked.inspect_err(|failure| {
+                tracing::debug!(peer = %server, %context, %failure, "the peer was asked in vain");
+            });
+            let pdus = pdus.map_err(|failure| failure.to_string());
+            if let Ok(cause) = routes.peer(&cause, LookupPurpose::Deliver).await {
+                let sound = || pdus.iter().flatten().flatten();
+                let bytes = sound().map(|pdu| pdu.bytes.len() as u64).sum();
+                cause.charge_fetch(FetchCost { items: sound().count() as u64, bytes, time: began.elapsed() });
+            }
+            routes.fetched(&context, want, server, pdus).await;
+        });
+    }
+
+    fn report(&self, reply: Report, status: PeerStatus) {
+        let settled = self.ports.journal.barrier();
+        spawn_detached(async move {
+            if settled.committed().await.is_ok() {
+                // The operator may have disconnected.
+                let _ = reply.send(Ok(status));
+            }
+        });
+    }
+
+    fn completion_sender(&self, ctx: &Context<Self>) -> impl FnOnce(PeerEvent) + 'static {
+        let (address, life) = (ctx.address(), self.incarnation);
+        move |event| send_unbounded(&address, TaskFinished { life, event })
+    }
+
+    fn load(&mut self, ctx: &mut Context<Self>) {
+        self.incarnation += 1;
+        let verdict = self.crashes.verdict(self.ports.clock.now(), self.limits.restarts);
+        let (ports, server) = (self.ports.clone(), self.server.clone());
+        let load = async move {
+            if let RestartDecision::Load(delay) = verdict {
+                tokio::time::sleep(delay).await;
+            }
+            // Without the barrier the load could miss batches that the previous incarnation submitted.
+            if ports.journal.barrier().committed().await.is_err() {
+                return Err(ArchiveError("the journal has stopped".to_owned()));
+            }
+            ports.archive.peer(&server).await
+        };
+        let began = move |loaded, actor: &mut Self, ctx: &mut Context<Self>| actor.begin(ctx, verdict, loaded);
+        load.into_actor(self).map(began).wait(ctx);
+    }
+
+    fn begin(&mut self, ctx: &mut Context<Self>, verdict: RestartDecision, loaded: Result<PeerSnapshot, ArchiveError>) {
+        let load = match (loaded, verdict) {
+            (Ok(load), _) => load,
+            (Err(error), RestartDecision::Load(_)) => {
+                tracing::error!(peer = %self.server, %error, "the peer cannot be loaded; it is tried again");
+                self.crashes.note(self.ports.clock.now(), self.limits.restarts);
+                return self.restart(ctx);
+            }
+            // A faulty actor refuses everything and writes nothing, so it needs no rows; another try would be an
+            // endless loop.
+            (Err(error), RestartDecision::GiveUp) => {
+                tracing::error!(peer = %self.server, %error, "the peer cannot be loaded; it is given up as faulty");
+                let (digests, seen, last_error) = (vec![], vec![], None);
+                PeerSnapshot { record: None, tail: Index(0), queued_bytes: 0, digests, seen, last_error }
+            }
+        };
+        let machine = PeerMachine::new(self.ports.us.clone(), self.server.clone(), &self.limits, load);
+        self.told = StateLogger::at_start(&machine);
+        self.machine = Some(Box::new(machine));
+        self.keep_alive = None;
+        let event = match verdict {
+            RestartDecision::Load(_) => PeerEvent::Started,
+            RestartDecision::GiveUp => PeerEvent::RestartsExhausted,
+        };
+        self.handle_event(ctx, event);
+        if let Some(machine) = &self.machine {
+            let status = machine.status();
+            for reply in std::mem::take(&mut self.resume_waiters) {
+                self.report(reply, status.clone());
+            }
+        }
+    }
+}
+
+/// Returns the contexts without a record, each once. If the store cannot be read they count as known, because a limit
+/// on new contexts is no reason to refuse PDUs of existing ones.
+fn unknown_contexts<'a>(archive: &dyn StoreReader, contexts: impl Iterator<Item = &'a ContextId>) -> Vec<ContextId> {
+    let mut seen = HashSet::new();
+    let is_strange = |context: &&ContextId| archive.context_record(context).is_ok_and(|record| record.is_none());
+    contexts.filter(|context| seen.insert(*context)).filter(is_strange).cloned().collect()
+}
+
+impl Actor for PeerActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        // Capacity is no limit in actix: every clone of an address has a slot of its own. Permits are the limit.
+        ctx.set_mailbox_capacity(0);
+        self.load(ctx);
+    }
+}
+
+impl Supervised for PeerActor {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        self.machine = None;
+        self.attempt = None;
+        self.reading = None;
+        self.alarm.forget();
+        self.ask_alarm.forget();
+        self.replies.clear();
+        self.reports.clear();
+    }
+}
+
+impl Handler<AcceptBatch> for PeerActor {
+    type Result = ();
+
+    fn handle(&mut self, accept: AcceptBatch, ctx: &mut Context<Self>) {
+        self.next_token += 1;
+        let token = ReplyToken(self.next_token);
+        self.replies.insert(token, (accept.reply, accept.permit));
+        let contexts = unknown_contexts(&*self.ports.archive, accept.frame.contexts());
+        let strange = UnknownContexts { contexts, most: self.ports.roster.contexts().adopt_max };
+        self.handle_event(ctx, PeerEvent::Accept(token, accept.frame, strange));
+    }
+}
+
+impl Handler<WakePeer> for PeerActor {
+    type Result = ();
+
+    fn handle(&mut self, WakePeer(woken): WakePeer, ctx: &mut Context<Self>) {
+        self.handle_event(
+            ctx,
+            PeerEvent::Woken { tail: woken.tail, queued_bytes: woken.queued_bytes, rows: woken.rows },
+        );
+    }
+}
+
+impl Handler<SendEphemeral> for PeerActor {
+    type Result = ();
+
+    fn handle(&mut self, SendEphemeral(fleeting): SendEphemeral, ctx: &mut Context<Self>) {
+        self.handle_event(ctx, PeerEvent::Weak(fleeting));
+    }
+}
+
+impl Handler<FetchPdus> for PeerActor {
+    type Result = ();
+
+    fn handle(&mut self, FetchPdus { context, want, of }: FetchPdus, ctx: &mut Context<Self>) {
+        self.handle_event(ctx, PeerEvent::Fetch(context, want, of));
+    }
+}
+
+impl Handler<AskForPdus> for PeerActor {
+    type Result = ();
+
+    fn handle(&mut self, AskForPdus { context, want, cause }: AskForPdus, ctx: &mut Context<Self>) {
+        self.handle_event(ctx, PeerEvent::Ask(context, want, cause));
+    }
+}
+
+impl Handler<FetchCompleted> for PeerActor {
+    type Result = ();
+
+    fn handle(&mut self, FetchCompleted(spent): FetchCompleted, ctx: &mut Context<Self>) {
+        self.handle_event(ctx, PeerEvent::Spent(spent));
+    }
+}
+
+impl Handler<RunPeerCommand> for PeerActor {
+    type Result = ();
+
+    fn handle(&mut self, RunPeerCommand { order, reply }: RunPeerCommand, ctx: &mut Context<Self>) {
+        self.next_token += 1;
+        let token = ReplyToken(self.next_token);
+        self.reports.insert(token, reply);
+        self.handle_event(ctx, PeerEvent::Operator(token, order));
+    }
+}
+
+impl Handler<GetPeerStatus> for PeerActor {
+    type Result = ();
+
+    fn handle(&mut self, GetPeerStatus { reply }: GetPeerStatus, _: &mut Context<Self>) {
+        if let Some(machine) = &self.machine {
+            // The caller may have disconnected.
+            let _ = reply.send(machine.status());
+        }
+    }
+}
+
+impl Handler<TaskFinished> for PeerActor {
+    type Result = ();
+
+    fn handle(&mut self, finished: TaskFinished, ctx: &mut Context<Self>) {
+        if finished.life == self.incarnation {
+            self.handle_event(ctx, finished.event);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What the trace of a message needs of attempts: each becomes durable, and little of it stays in memory.
+//!
+//! A failed attempt is a row of its own; the newest `attempts_keep` of a peer are kept. A delivery stands in the peer's record
+//! until [`DELIVERED_SPANS_IN_ROW`] of them share a row; these are kept as long as submissions are remembered.
+
+use crate::change::Change;
+use crate::model::{
+    Ack, Attempt, BatchId, DELIVERED_SPANS_IN_ROW, DeliveredSpan, Index, Millis, OutboundRecord, PushFailure,
+    PushResponse, ServerName,
+};
+use crate::peer::outbound::outbox_window::IndexSpan;
+
+/// What is known of attempts at one peer.
+#[derive(Debug, Clone)]
+pub struct AttemptLog {
+    /// Failed attempts kept in the store.
+    keep: u32,
+    last_success: Option<Millis>,
+    last_error: Option<Box<str>>,
+    /// Why the peer asked for time, the last time it did, in its words.
+    asked: Option<Box<str>>,
+    /// Deliveries that are not in a row of their own yet.
+    delivered: Vec<DeliveredSpan>,
+    /// The newest item noted as delivered. A peer that goes back and is sent its items again adds no row for them: otherwise it
+    /// could make the store grow without a bound.
+    delivered_to: Index,
+    /// A delivery was acknowledged by an answer that is no JSON; the messenger was told.
+    blind: bool,
+}
+
+impl AttemptLog {
+    /// As the store left them.
+    pub fn new(keep: u32, record: &OutboundRecord, last_error: Option<String>) -> Self {
+        Self {
+            keep,
+            last_success: record.last_success,
+            last_error: last_error.filter(|_| record.failures > 0).map(String::into_boxed_str),
+            asked: None,
+            delivered: record.delivered.clone(),
+            delivered_to: record.acked,
+            blind: record.delivered.iter().any(|span| span.blind),
+        }
+    }
+
+    /// Write down what of this is durable.
+    pub fn keep(&self, record: &mut OutboundRecord) {
+        record.last_success = self.last_success;
+        record.delivered.clone_from(&self.delivered);
+    }
+
+    /// An attempt that carried items ended. What there is to write rides with the next commit.
+    pub fn ended(
+        &mut self,
+        server: &ServerName,
+        time: Millis,
+        (label, span): (BatchId, IndexSpan),
+        outcome: &Result<PushResponse, PushFailure>,
+    ) -> Option<Change> {
+        let (first, last) = (span.first, span.last);
+        let result = match (outcome, label) {
+            (Ok(PushResponse { ack: Ack::Ok(seq), .. }), BatchId::SeqRange { last: newest, .. }) if *seq == newest => {
+                return self.took(server, DeliveredSpan { time, first, last, blind: false });
+            }
+            (
+                Ok(PushResponse { ack: ack @ (Ack::Taken | Ack::AcceptedUnparsedBody), .. }),
+                BatchId::Transaction { .. },
+            ) => {
+                return self
+                    .took(server, DeliveredSpan { time, first, last, blind: *ack == Ack::AcceptedUnparsedBody });
+            }
+            (Ok(PushResponse { ack: Ack::Hole { expected, .. }, .. }), BatchId::SeqRange { .. }) => {
+                format!("it asked for {expected}")
+            }
+            (Ok(PushResponse { ack: Ack::Wait(time), reason, .. }), _) => {
+                let why = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+                format!("it asked us to wait {} s{why}", time.as_secs())
+            }
+            (Ok(PushResponse { ack, .. }), label) => format!("{ack} is no answer to {label}"),
+            (Err(failure), _) => {
+                let words = failure.to_string();
+                self.failed(words.clone());
+                words
+            }
+        };
+        let attempt = Attempt { time, first, last, result };
+        (self.keep > 0).then(|| Change::AttemptFailed { server: server.clone(), attempt, keep: self.keep })
+    }
+
+    /// The peer was asked, and has the items up to `last`.
+    pub fn confirmed(&mut self, server: &ServerName, time: Millis, first: Index, last: Index) -> Option<Change> {
+        if first > last {
+            return None;
+        }
+        self.took(server, DeliveredSpan { time, first, last, blind: false })
+    }
+
+    fn took(&mut self, server: &ServerName, span: DeliveredSpan) -> Option<Change> {
+        self.blind |= span.blind;
+        if span.last <= self.delivered_to {
+            return None;
+        }
+        self.delivered_to = span.last;
+        self.delivered.push(span);
+        if self.delivered.len() < DELIVERED_SPANS_IN_ROW {
+            return None;
+        }
+        Some(Change::Delivered { server: server.clone(), spans: std::mem::take(&mut self.delivered) })
+    }
+
+    /// The peer has taken what it was sent, be it nothing but what is ephemeral.
+    pub fn succeeded(&mut self, time: Millis) {
+        self.last_error = None;
+        self.last_success = Some(time);
+    }
+
+    /// Sets the reason for which the newest attempt failed.
+    pub fn failed(&mut self, reason: String) {
+        self.last_error = Some(reason.into_boxed_str());
+    }
+
+    /// The peer asks for time, and may say why.
+    pub fn asked(&mut self, why: Option<&str>) {
+        self.asked = why.filter(|why| !why.is_empty()).map(Box::from);
+    }
+
+    /// Why the peer asked for time, the last time it did.
+    pub fn why_it_asked(&self) -> Option<&str> {
+        self.asked.as_deref()
+    }
+
+    /// Whether a delivery was acknowledged by an answer that is no JSON.
+    pub const fn has_unparsed_ack(&self) -> bool {
+        self.blind
+    }
+
+    /// Returns the error of the last failed attempt, until one succeeds.
+    pub fn last_error(&self) -> Option<&str> {
+        self.last_error.as_deref()
+    }
+
+    /// When the peer last took what it was sent.
+    pub const fn last_success(&self) -> Option<Millis> {
+        self.last_success
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,197 @@
+//! The numbering of batches to a peer: sequence numbers of their updates, or transaction ids.
+//!
+//! A transaction id is `max(last + 1, now in ms)`, so ids rise, can be compared by the peer, and are never used twice,
+//! even by a server restored from a backup. They are reserved ahead on disk; after a crash they continue from the
+//! reserve. A retry in the same run keeps its id and its span.
+
+use std::time::Duration;
+
+use crate::limits::{DialectKind, PeerLimits};
+use crate::model::{BatchId, Index, Millis, OutboundRecord, Seq};
+use crate::peer::outbound::outbox_window::IndexSpan;
+
+/// Time by which ids are reserved ahead of the clock. The reserve is part of other commits of the peer; it needs a
+/// commit of its own only if there was none for so long.
+const RESERVE_AHEAD: Duration = Duration::from_secs(10);
+
+/// The batch numbering of one peer.
+#[derive(Debug, Clone)]
+pub struct BatchNumbering {
+    speech: DialectKind,
+    /// Number of strong updates that the peer accepts per push; `None`: it never stated it.
+    window: Option<u32>,
+    reserved: u64,
+    newest: u64,
+    last_acked: Option<u64>,
+    /// Transaction that is in flight or will be resent.
+    open: Option<OpenTransaction>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct OpenTransaction {
+    id: u64,
+    ts: Millis,
+    span: Option<IndexSpan>,
+}
+
+/// The capacity of the next batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchCapacity {
+    /// Maximum number of items.
+    pub items: u32,
+    /// Maximum size of the items in bytes; a single larger item is still sent, alone.
+    pub bytes: u64,
+}
+
+impl BatchNumbering {
+    /// Returns the numbering in the state that was loaded. The peer may have seen a transaction that was in flight when
+    /// the process ended, so the next id is above the reserve.
+    pub fn new(speech: DialectKind, record: &OutboundRecord) -> Self {
+        Self {
+            speech,
+            window: record.window,
+            reserved: record.transaction_reserved,
+            newest: record.transaction_reserved,
+            last_acked: record.transaction_last,
+            open: None,
+        }
+    }
+
+    /// Writes the durable part into the record.
+    pub fn keep(&self, record: &mut OutboundRecord) {
+        record.window = self.window;
+        record.transaction_reserved = self.reserved;
+        record.transaction_last = self.last_acked;
+    }
+
+    /// Learns the window that the peer stated; returns whether it changed.
+    pub fn learn_window(&mut self, window: Option<u32>) -> bool {
+        let news = window.is_some() && window != self.window;
+        if news {
+            self.window = window;
+        }
+        news
+    }
+
+    /// Returns the capacity of the next batch; `cap` is the adaptive batch size of the peer.
+    pub fn room(&self, cap: u32, limits: &PeerLimits) -> BatchCapacity {
+        match (self.speech, self.open.and_then(|open| open.span)) {
+            // A peer that never stated a window gets one update per push: only then do all readings of `seq` agree.
+            (DialectKind::Updates, _) => BatchCapacity {
+                items: self.window.map_or(1, |window| window.min(cap)).max(1),
+                bytes: limits.batch_bytes,
+            },
+            (DialectKind::Transactions, Some(span)) => {
+                BatchCapacity { items: u32::try_from(span.count()).unwrap_or(u32::MAX), bytes: u64::MAX }
+            }
+            (DialectKind::Transactions, None) => BatchCapacity { items: cap.max(1), bytes: limits.batch_bytes },
+        }
+    }
+
+    /// Returns the id of a batch with these items or without any, and whether it must wait for a commit because it is
+    /// above the reserve on disk.
+    pub fn label(&mut self, now: Millis, span: Option<IndexSpan>, tail: Seq) -> (BatchId, bool) {
+        if self.speech == DialectKind::Updates {
+            let first = self.window.map(|_| span.map_or(tail.next(), |span| span.first_number));
+            return (BatchId::SeqRange { first, last: span.map_or(tail, |span| span.last_number) }, false);
+        }
+        let again = self.open.filter(|open| open.span.is_some() && open.span == span);
+        let open = again.unwrap_or_else(|| {
+            self.newest = (self.newest + 1).max(now.0);
+            OpenTransaction { id: self.newest, ts: now, span }
+        });
+        self.open = Some(open);
+        let beyond = open.id > self.reserved;
+        if beyond {
+            self.reserve(now);
+        }
+        (BatchId::Transaction { id: open.id, prev: self.last_acked, ts: open.ts }, beyond)
+    }
+
+    /// Extends the reserve of transaction ids; it is called when a commit of this peer is made anyway.
+    pub fn reserve(&mut self, now: Millis) {
+        if self.speech == DialectKind::Transactions {
+            self.reserved = self.reserved.max(self.newest).max(now.after(RESERVE_AHEAD).0);
+        }
+    }
+
+    /// Returns the transaction that is in flight or will be resent unchanged, if it has items.
+    pub fn open(&self) -> Option<(u64, Index, Index)> {
+        let open = self.open?;
+        open.span.map(|span| (open.id, span.first, span.last))
+    }
+
+    /// Records that the open transaction was acknowledged.
+    pub fn on_transaction_acked(&mut self) {
+        if let Some(open) = self.open.take() {
+            self.last_acked = Some(open.id);
+        }
+    }
+
+    /// Discards the open transaction; its items are sent under new ids.
+    pub fn discard_open_transaction(&mut self) {
+        self.open = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(first: u64, last: u64) -> Option<IndexSpan> {
+        Some(IndexSpan { first: Index(first), last: Index(last), first_number: Seq(first), last_number: Seq(last) })
+    }
+
+    fn labels() -> BatchNumbering {
+        BatchNumbering::new(DialectKind::Transactions, &OutboundRecord::default())
+    }
+
+    fn id(labels: &mut BatchNumbering, now: u64, span: Option<IndexSpan>) -> (u64, Option<u64>, bool) {
+        match labels.label(Millis(now), span, Seq(0)) {
+            (BatchId::Transaction { id, prev, .. }, settle) => (id, prev, settle),
+            (other, _) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn transaction_ids_rise_without_clock() {
+        let mut labels = labels();
+        assert_eq!(id(&mut labels, 1000, span(1, 2)), (1000, None, true));
+        assert_eq!(id(&mut labels, 2000, span(1, 2)), (1000, None, false), "a retry keeps its id");
+        labels.on_transaction_acked();
+        assert_eq!(id(&mut labels, 1000, span(3, 3)), (1001, Some(1000), false), "the clock stands still");
+        labels.discard_open_transaction();
+        assert_eq!(id(&mut labels, 500, span(3, 3)), (1002, Some(1000), false), "an abandoned id is not used again");
+    }
+
+    #[test]
+    fn another_span_gets_another_id() {
+        let mut labels = labels();
+        assert_eq!(id(&mut labels, 1000, span(1, 3)).0, 1000);
+        for (later, other) in [(1001, span(1, 2)), (1002, span(2, 3)), (1003, span(1, 4)), (1004, None), (1005, None)] {
+            assert_eq!(id(&mut labels, 1000, other).0, later, "{other:?}");
+        }
+        assert_eq!(id(&mut labels, 1000, span(1, 3)).0, 1006, "an id that was left is not taken up again");
+    }
+
+    #[test]
+    fn crash_never_reuses_transaction_id() {
+        let mut labels = labels();
+        let (first, ..) = id(&mut labels, 1000, span(1, 1));
+        let mut record = OutboundRecord::default();
+        labels.keep(&mut record);
+        let mut restarted = BatchNumbering::new(DialectKind::Transactions, &record);
+        let (second, ..) = id(&mut restarted, 1000, span(1, 1));
+        assert!(second > first && second > record.transaction_reserved, "{second} after {first}");
+    }
+
+    #[test]
+    fn id_reserve_commits_only_when_stale() {
+        let mut labels = labels();
+        assert!(id(&mut labels, 1000, span(1, 1)).2);
+        labels.on_transaction_acked();
+        assert!(!id(&mut labels, 10_999, span(2, 2)).2);
+        labels.on_transaction_acked();
+        assert!(id(&mut labels, 11_001, span(3, 3)).2);
+    }
+}

@@ -1,0 +1,54 @@
+//! The bisection of a refused batch, which finds the item that the peer refuses.
+//!
+//! The batch is split in halves, then the half that is refused again, down to a single item. The parts that were split
+//! off are sent next, before anything newer, so the order of items never changes.
+
+use crate::model::Index;
+use crate::peer::outbound::outbox_window::IndexSpan;
+
+/// The progress of a bisection.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Bisection {
+    /// Last indexes of the parts that are still to be sent, the next one last. Halving keeps the list short.
+    ends: Vec<Index>,
+    /// Index up to which items are sent one by one.
+    single: Index,
+    /// Transaction that was answered with a server error (5xx), and the number of such answers in a row.
+    trouble: Option<(u64, u32)>,
+}
+
+/// Number of server errors in a row for one transaction after which its content counts as the cause.
+const TROUBLES: u32 = 3;
+
+impl Bisection {
+    /// Returns the maximum number of items to send from `cursor` on, and the index to stop at.
+    pub(super) fn portion(&mut self, cursor: Index, items: u32) -> (u32, Option<Index>) {
+        while self.ends.last().is_some_and(|end| *end < cursor) {
+            self.ends.pop();
+        }
+        (if cursor <= self.single { 1 } else { items }, self.ends.last().copied())
+    }
+
+    /// Splits a refused batch in halves.
+    pub(super) fn halve(&mut self, span: IndexSpan) {
+        if self.ends.last() != Some(&span.last) {
+            self.ends.push(span.last);
+        }
+        self.ends.push(Index(span.first.0 + (span.count() / 2).max(1) - 1));
+    }
+
+    /// Splits a refused batch into single items.
+    pub(super) fn one_by_one(&mut self, span: IndexSpan) {
+        self.single = span.last;
+    }
+
+    /// Counts a server error for this transaction; returns whether its content counts as the cause now.
+    pub(super) fn counts_as_content_error(&mut self, request: u64) -> bool {
+        let times = match self.trouble {
+            Some((same, times)) if same == request => times + 1,
+            _ => 1,
+        };
+        self.trouble = (times < TROUBLES).then_some((request, times));
+        times >= TROUBLES
+    }
+}

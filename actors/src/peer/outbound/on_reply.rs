@@ -1,0 +1,355 @@
+//! Handling of an attempt's outcome: the second part of the outbound machine.
+
+use std::time::Duration;
+
+use super::{Outbound, OutboundState, PARKED_IN_A_ROW_MAX, StepInput, TRIM_EVERY};
+use crate::backoff;
+use crate::change::Change;
+use crate::change::CommitPriority;
+use crate::limits::DialectKind;
+use crate::model::{
+    Ack, BatchId, DeadLetterReason, FeedItem, Index, ItemObjection, Millis, PeerState, PushFailure, PushResponse,
+    SubmissionId, SuspendReason,
+};
+use crate::peer::effect::EffectCollector;
+use crate::peer::outbound::dead_lettering::millis;
+use crate::peer::outbound::outbox_window::IndexSpan;
+
+/// Whether it is certain that the peer took nothing of what it was sent, not even what is ephemeral.
+const fn has_taken_nothing(outcome: &Result<PushResponse, PushFailure>) -> bool {
+    matches!(
+        outcome,
+        Ok(PushResponse { ack: Ack::Wait(_), .. })
+            | Err(PushFailure::Unreachable(_) | PushFailure::Troubled { status: 429, .. })
+    )
+}
+
+/// Pause after a 429 without `Retry-After`.
+const WAIT_UNSAID: Duration = Duration::from_secs(60);
+
+/// Number of steps in which a reduced batch size grows back.
+const GROWTH_STEPS: u32 = 20;
+
+impl Outbound {
+    /// Handles the outcome of an attempt.
+    pub fn replied(
+        &mut self,
+        at: StepInput,
+        attempt: u64,
+        outcome: Result<PushResponse, PushFailure>,
+        out: &mut EffectCollector,
+    ) {
+        let OutboundState::Sending {
+            attempt: current,
+            label,
+            span,
+            without_ephemeral: bare,
+            original_retry_at: forwarded,
+        } = self.state
+        else {
+            return;
+        };
+        if attempt != current {
+            return;
+        }
+        self.forwarded = forwarded;
+        let riding = std::mem::take(&mut self.riding);
+        if has_taken_nothing(&outcome) {
+            self.ring.put_back(riding, self.ring_limits());
+        }
+        if let Some(span) = span {
+            if matches!(&outcome, Ok(PushResponse { ack: Ack::AcceptedUnparsedBody, .. }))
+                && !self.attempts.has_unparsed_ack()
+            {
+                self.warn_unparsed_ack(out);
+            }
+            let ended = self.attempts.ended(&self.server, at.now, (label, span), &outcome);
+            ended.into_iter().for_each(|change| out.note(change));
+        }
+        match outcome {
+            Ok(PushResponse { ack, window, refused, reason }) => {
+                if self.labels.learn_window(window) {
+                    out.moved(CommitPriority::Deferred);
+                }
+                match (ack, label) {
+                    (Ack::Ok(seq), BatchId::SeqRange { last, .. }) if seq == last => {
+                        self.delivered(at, span, None, &refused, out);
+                    }
+                    (Ack::Taken | Ack::AcceptedUnparsedBody, BatchId::Transaction { id, .. }) => {
+                        self.labels.on_transaction_acked();
+                        self.delivered(at, span, Some(id), &refused, out);
+                    }
+                    (Ack::Hole { expected, conflict }, BatchId::SeqRange { .. }) => {
+                        self.on_hole(at, expected, conflict, out);
+                    }
+                    (Ack::Wait(time), _) => {
+                        self.attempts.asked(reason.as_deref());
+                        let until = at.now.after(self.clamp_wait(time));
+                        self.pause(at, OutboundState::Waiting { until }, CommitPriority::Now, out);
+                    }
+                    (ack, label) => self.fail(at, format!("{ack} is no answer to {label}"), out),
+                }
+            }
+            Err(failure) => self.on_failure(at, label, span, bare, &failure, out),
+        }
+    }
+
+    /// Emits a notice: in this dialect any 200 counts as accepted, so a wrong server at the address would swallow all
+    /// items silently.
+    fn warn_unparsed_ack(&self, out: &mut EffectCollector) {
+        let server = &self.server;
+        let text = format!(
+            "{server} answers what it is sent with status 200 and something that is no JSON; in its dialect this counts as taken. See \
+             that peers.server.\"{server}\".addresses lead to its gateway, and have said again what was lost"
+        );
+        out.change(Change::FeedAppended(FeedItem::Notice { text, server: Some(server.clone()) }));
+    }
+
+    /// Clears the record of trouble, because the peer has processed what it was sent.
+    fn clear_trouble(&mut self, at: StepInput, out: &mut EffectCollector) {
+        self.forwarded = None;
+        self.probing = false;
+        if std::mem::take(&mut self.failures) > 0 {
+            self.since = at.now;
+        }
+        if self.announced_suspension.take().is_some() {
+            let state = PeerState::Sending.as_str();
+            out.change(Change::FeedAppended(FeedItem::Peer { server: self.server.clone(), state, reason: None }));
+        }
+    }
+
+    /// Handles the acknowledgement of a whole batch; `transaction` is its id, if it was a transaction.
+    pub(super) fn delivered(
+        &mut self,
+        at: StepInput,
+        span: Option<IndexSpan>,
+        transaction: Option<u64>,
+        refused: &[ItemObjection],
+        out: &mut EffectCollector,
+    ) {
+        self.parked_in_a_row = 0;
+        self.attempts.succeeded(at.now);
+        self.clear_trouble(at, out);
+        self.confirmed(at, out);
+        if let Some(span) = span {
+            self.unconfirmed.taken(span.last);
+            // Grow by one step, and only if the cap limited this batch: a size that the peer could not take is not
+            // tried again and again.
+            if span.count() >= u64::from(self.batch_cap) {
+                self.batch_cap =
+                    (self.batch_cap + (self.limits.batch_items / GROWTH_STEPS).max(1)).min(self.limits.batch_items);
+            }
+            self.emit_delivery_events(at, span, refused, out);
+            if let Some(id) = transaction {
+                let server = self.server.clone();
+                out.change(Change::TransactionSent { server, id, first: span.first, last: span.last });
+            }
+            self.acked_since_trim += self.outbox.ack(span.last);
+            self.labels.reserve(at.now);
+            out.moved(CommitPriority::Deferred);
+        }
+        if span.is_some() && self.acked_since_trim >= TRIM_EVERY {
+            let rows_max = u32::try_from(2 * self.acked_since_trim).unwrap_or(u32::MAX);
+            self.acked_since_trim = 0;
+            let retain = millis(self.limits.retain);
+            out.change(Change::OutboxTrimmed {
+                server: self.server.clone(),
+                upto: self.outbox.acked(),
+                keep_items: self.limits.retain_items,
+                queued_before: Millis(at.now.0.saturating_sub(retain)),
+                rows_max,
+            });
+        }
+        self.proceed(at, out);
+    }
+
+    /// Handles the answer to a confirmation probe that the peer has something under the item's number.
+    fn confirmed(&mut self, at: StepInput, out: &mut EffectCollector) {
+        let Some((last, refused)) = self.unconfirmed.confirmed() else { return };
+        let first = self.outbox.acked().next();
+        let ended = self.attempts.confirmed(&self.server, at.now, first, last);
+        ended.into_iter().for_each(|change| out.note(change));
+        if let Some((message, reason)) = refused {
+            // The item does not become a dead letter: it keeps its number, or an item behind it would be sent under a
+            // number that the peer knows already.
+            let reason = format!("{reason}; it may have been taken before, when no answer came");
+            self.emit_delivery_event(message, DeadLetterReason::Refused.state(), Some(reason), out);
+        }
+        self.acked_since_trim += self.outbox.ack(last);
+        out.moved(CommitPriority::Deferred);
+    }
+
+    /// A message that was in trouble, or waited long, is told of; one of which the peer refuses or parks an item is too. All else is
+    /// read by who asks.
+    fn emit_delivery_events(
+        &self,
+        at: StepInput,
+        span: IndexSpan,
+        refused: &[ItemObjection],
+        out: &mut EffectCollector,
+    ) {
+        let mut told: Option<&SubmissionId> = None;
+        for row in self.outbox.unacknowledged(span.last) {
+            let is_about = |objection: &&ItemObjection| span.first.0 + objection.place as u64 == row.index.0;
+            if let Some(ItemObjection { fate, reason, .. }) = refused.iter().find(is_about) {
+                let reason = match fate {
+                    DeadLetterReason::ParkedByPeer => format!("{reason}: it lies in the quarantine of {}", self.server),
+                    _ => reason.clone(),
+                };
+                self.dead_letter(row.index, row.index, *fate, &reason, out);
+                self.emit_delivery_event(row.submission.clone(), fate.state(), Some(reason), out);
+            } else if (row.again || row.queued.until(at.now) > self.limits.notify_after)
+                && told.replace(&row.submission) != Some(&row.submission)
+            {
+                self.emit_delivery_event(row.submission.clone(), "acknowledged", None, out);
+            }
+        }
+    }
+
+    fn on_failure(
+        &mut self,
+        at: StepInput,
+        label: BatchId,
+        span: Option<IndexSpan>,
+        bare: bool,
+        failure: &PushFailure,
+        out: &mut EffectCollector,
+    ) {
+        let count = span.map_or(1, |span| u32::try_from(span.count()).unwrap_or(u32::MAX));
+        let half = (count / 2).max(1);
+        let is_answer = matches!(failure, PushFailure::Refused { .. } | PushFailure::Troubled { status: 429, .. });
+        if let (BatchId::SeqRange { .. }, Some(span), false) = (label, span, is_answer) {
+            self.unconfirmed.unanswered(span.last);
+        }
+        if matches!(failure, PushFailure::TimedOut) {
+            self.batch_cap = self.batch_cap.min(half);
+        }
+        match (failure, label) {
+            (PushFailure::Refused { status: 400 | 413 | 422, .. }, _) => {
+                self.on_refused_content(at, span, bare, failure, out);
+            }
+            (PushFailure::Refused { .. }, _) => self.refused(at, out),
+            (PushFailure::Troubled { retry_after, status: 429, reason }, _) => {
+                self.attempts.asked(Some(reason));
+                let until = at.now.after(self.clamp_wait(retry_after.unwrap_or(WAIT_UNSAID)));
+                self.pause(at, OutboundState::Waiting { until }, CommitPriority::Now, out);
+            }
+            (PushFailure::Troubled { .. }, BatchId::Transaction { id, .. })
+                if self.limits.drops_batch_on_error_status && self.search.counts_as_content_error(id) =>
+            {
+                self.on_refused_content(at, span, bare, failure, out);
+            }
+            (PushFailure::Troubled { retry_after: Some(time), .. }, _) => {
+                let not_before = at.now.after(self.clamp_wait(*time));
+                self.fail_until(at, failure.to_string(), Some(not_before), out);
+            }
+            _ => self.fail(at, failure.to_string(), out),
+        }
+    }
+
+    /// Handles a request that was refused for its content: sends smaller ones, until a single item is found to be
+    /// refused.
+    fn on_refused_content(
+        &mut self,
+        at: StepInput,
+        span: Option<IndexSpan>,
+        bare: bool,
+        failure: &PushFailure,
+        out: &mut EffectCollector,
+    ) {
+        if self.parked_in_a_row >= PARKED_IN_A_ROW_MAX {
+            // A peer that refuses everything refuses us and not the items; most likely a proxy in between does.
+            return self.refused(at, out);
+        }
+        self.labels.discard_open_transaction();
+        self.bare = true;
+        if self.unconfirmed.give_up() {
+            // The peer refuses the confirmation probe.
+            return self.proceed(at, out);
+        }
+        let too_large = matches!(failure, PushFailure::Refused { status: 413, .. });
+        match span {
+            Some(span) if span.count() == 1 && bare => return self.reject_item(at, span, failure.to_string(), out),
+            Some(span) if span.count() > 1 => {
+                if too_large {
+                    self.batch_cap = self.batch_cap.min(u32::try_from(span.count() / 2).unwrap_or(u32::MAX).max(1));
+                }
+                match too_large || self.limits.speech == DialectKind::Transactions {
+                    true => self.search.halve(span),
+                    false => self.search.one_by_one(span),
+                }
+            }
+            // The ephemeral items were the whole request, or may have been the reason; they are dropped.
+            Some(_) | None => {}
+        }
+        // If the refused request carried no items there is nothing left to probe with: leave probing mode.
+        self.probing &= span.is_some();
+        self.proceed(at, out);
+    }
+
+    /// Handles a refusal that concerns us and not an item: suspends the peer, which is then probed slowly.
+    fn refused(&mut self, at: StepInput, out: &mut EffectCollector) {
+        let probe_at = Some(at.now.after(self.limits.probe_every));
+        self.failures += 1;
+        self.pause(at, OutboundState::suspended(SuspendReason::Refused, probe_at), CommitPriority::Now, out);
+    }
+
+    /// Handles the refusal of a single item: dead-letters it, or sends a confirmation probe first if the peer may have
+    /// accepted it before.
+    fn reject_item(&mut self, at: StepInput, span: IndexSpan, reason: String, out: &mut EffectCollector) {
+        if self.unconfirmed.concerns(span.first)
+            && let Some(row) = self.outbox.unacknowledged(span.first).last()
+        {
+            self.unconfirmed.ask_about_refused(span.first, row.submission.clone(), reason);
+            return self.proceed(at, out);
+        }
+        self.park(at, span.first, reason, out);
+    }
+
+    /// Dead-letters a refused item: its number goes to the next item, and an event tells the messenger. Nothing is sent
+    /// under that number before the commit; a crash before it leads to the same refusal again.
+    pub(super) fn park(&mut self, at: StepInput, index: Index, reason: String, out: &mut EffectCollector) {
+        let Some(row) = self.outbox.skip(index) else { return self.fail(at, reason, out) };
+        self.parked_in_a_row += 1;
+        self.dead_letter(index, index, DeadLetterReason::Parked, &reason, out);
+        self.emit_delivery_event(row.submission, DeadLetterReason::Parked.state(), Some(reason), out);
+        self.clear_trouble(at, out);
+        self.labels.reserve(at.now);
+        self.renumbered = true;
+        out.moved(CommitPriority::Now);
+        self.proceed(at, out);
+    }
+
+    /// Clamps a wait that the peer asks for: at least one second, at most the operator's limit.
+    fn clamp_wait(&self, asked: Duration) -> Duration {
+        asked.clamp(Duration::from_secs(1), self.limits.wait_max.max(Duration::from_secs(1)))
+    }
+
+    /// Handles a failure that says nothing about the items (no connection, trouble, an invalid response): they are kept
+    /// and sent again later.
+    pub(super) fn fail(&mut self, at: StepInput, reason: String, out: &mut EffectCollector) {
+        self.fail_until(at, reason, None, out);
+    }
+
+    fn fail_until(&mut self, at: StepInput, reason: String, not_before: Option<Millis>, out: &mut EffectCollector) {
+        self.attempts.failed(reason);
+        // Failures are counted once per period: an attempt that contact brought forward is not counted.
+        let forwarded = self.forwarded.take();
+        self.failures += u32::from(forwarded.is_none());
+        let contacted = forwarded.is_some();
+        let state = if self.failures >= self.limits.failures_to_suspend {
+            let probe_at = forwarded.unwrap_or(at.now.after(self.limits.probe_every)).max(not_before.unwrap_or(at.now));
+            OutboundState::Suspended {
+                cause: SuspendReason::Unreachable,
+                probe_at: Some(probe_at),
+                contacted,
+                underlying: None,
+            }
+        } else {
+            let delay = at.now.after(backoff::delay(&self.limits.backoff, self.failures.max(1), at.jitter_roll));
+            let until = delay.max(forwarded.unwrap_or(delay)).max(not_before.unwrap_or(delay));
+            OutboundState::BackingOff { until, contacted }
+        };
+        self.pause(at, state, CommitPriority::Deferred, out);
+    }
+}

@@ -1,0 +1,98 @@
+//! Statistics of a peer's actor that are read without asking it: its state, its backlog, and whether it can be evicted.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use crate::model::{Millis, PeerState};
+use crate::peer::machine::PeerMachine;
+use crate::supervise::admission::AdmissionLimit;
+
+/// Names of the states of a peer; the first is that of a peer that has not loaded yet.
+pub(crate) const STATES: [&str; 6] = ["loading", "idle", "sending", "waiting", "backing_off", "suspended"];
+
+/// The statistics of one peer. Its actor writes them after each step; any thread may read them.
+#[derive(Debug)]
+pub(crate) struct SharedStats {
+    backlog: AtomicU64,
+    bytes: AtomicU64,
+    /// Index of the state in [`STATES`].
+    state: AtomicU8,
+    /// Time from which the peer can be evicted; [`u64::MAX`]: it has work or is not loaded.
+    evictable_from: AtomicU64,
+    /// Count of the last use among all uses of peers; a time could not distinguish two of them.
+    used: AtomicU64,
+    /// Limit on fetches in flight to the peer; created by the first fetch, because most peers never see one.
+    fetches: OnceLock<Box<AdmissionLimit>>,
+}
+
+impl Default for SharedStats {
+    fn default() -> Self {
+        Self {
+            backlog: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            state: AtomicU8::new(0),
+            evictable_from: AtomicU64::new(u64::MAX),
+            used: AtomicU64::new(0),
+            fetches: OnceLock::new(),
+        }
+    }
+}
+
+impl SharedStats {
+    /// Returns the number of items that are queued and not acknowledged, after the last step.
+    pub(crate) fn backlog(&self) -> u64 {
+        self.backlog.load(Ordering::Relaxed)
+    }
+
+    /// Returns the size of these items in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Returns the state after the last step.
+    pub(crate) fn state(&self) -> &'static str {
+        STATES[usize::from(self.state.load(Ordering::Relaxed))]
+    }
+
+    /// Updates the statistics after a step. Until `remembered` the actor has a crash history that eviction would lose.
+    pub(crate) fn update(&self, machine: &PeerMachine, remembered: Millis) {
+        self.backlog.store(machine.backlog(), Ordering::Relaxed);
+        self.bytes.store(machine.backlog_bytes(), Ordering::Relaxed);
+        let place = match machine.state() {
+            PeerState::Idle => 1,
+            PeerState::Sending => 2,
+            PeerState::Waiting => 3,
+            PeerState::BackingOff => 4,
+            PeerState::Suspended(_) => 5,
+        };
+        self.state.store(place, Ordering::Relaxed);
+        let free_from = machine.free_from().map_or(u64::MAX, |from| from.max(remembered).0);
+        self.evictable_from.store(free_from, Ordering::Relaxed);
+    }
+
+    /// Marks the peer as not evictable, because a message is under way to it or it loads; the next step corrects this.
+    pub(crate) fn busy(&self) {
+        self.evictable_from.store(u64::MAX, Ordering::Relaxed);
+    }
+
+    /// Returns whether the actor is idle and has no state that is not on disk.
+    pub(crate) fn is_evictable(&self, now: Millis) -> bool {
+        self.evictable_from.load(Ordering::Relaxed) <= now.0
+            && self.fetches.get().is_none_or(|fetches| fetches.is_empty())
+    }
+
+    /// Records a use of the peer; `count` rises with each use.
+    pub(crate) fn touch(&self, count: u64) {
+        self.used.fetch_max(count, Ordering::Relaxed);
+    }
+
+    /// Returns the count of the last use.
+    pub(crate) fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Returns the limit on fetches in flight to the peer.
+    pub(crate) fn fetches(&self, max: u32) -> &AdmissionLimit {
+        self.fetches.get_or_init(|| Box::new(AdmissionLimit::new("peers.intake_max", max)))
+    }
+}

@@ -1,0 +1,3 @@
+//! Two peer machines that talk to each other over a lossy link.
+
+pub(crate) mod two_machines;

@@ -1,0 +1,340 @@
+//! Two machines talk over a wire that loses, repeats and delays, and crash whenever chance says so: whatever happens,
+//! each update arrives once and in order, but for those that the receiver refuses for ever. These, and no others, are parked.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use crate::change::Change;
+use crate::limits::PeerLimits;
+use crate::model::{
+    Ack, BatchId, BatchOutcome, DeadLetterReason, Digest, FeedItem, InboundPush, Index, Item, Millis, OutboundBatch,
+    PeerRecord, PushFailure, PushResponse, Receipt, Refusal, Seq, ServerName, StrongBody, StrongUpdate, SubmissionId,
+};
+use crate::model::{OutboxRow, PeerSnapshot};
+use crate::peer::effect::{PeerEffect, ReplyToken};
+use crate::peer::inbound::InboundBatch;
+use crate::peer::inbound::dispatch::UnknownContexts;
+use crate::peer::machine::{PeerEvent, PeerMachine};
+use crate::peer::outbound::StepInput;
+
+#[derive(Debug, Clone, Copy)]
+enum RandomFault {
+    /// One more update is submitted.
+    Submit,
+    /// One that the receiver will never take, nor anything it comes with.
+    SubmitBad,
+    /// The frame on the wire arrives, and its answer too.
+    Deliver,
+    /// It arrives, and the answer is lost.
+    LoseAnswer,
+    /// It is lost.
+    LoseFrame,
+    /// An old frame comes once more, from nowhere.
+    Echo,
+    /// The sender, or the receiver, starts again from its disk.
+    CrashSender,
+    CrashReceiver,
+    /// The receiver is restored from its last backup, or makes one.
+    RestoreReceiver,
+    Backup,
+    /// The receiver asks for time instead of taking the frame.
+    Wait,
+    /// Time passes.
+    Tick,
+}
+
+fn chance() -> impl Strategy<Value = RandomFault> {
+    use RandomFault::*;
+    prop_oneof![
+        4 => Just(Submit), 1 => Just(SubmitBad), 8 => Just(Deliver), 2 => Just(LoseAnswer), 2 => Just(LoseFrame),
+        1 => Just(Echo), 1 => Just(CrashSender), 1 => Just(CrashReceiver), 1 => Just(RestoreReceiver), 1 => Just(Backup),
+        1 => Just(Wait), 4 => Just(Tick),
+    ]
+}
+
+struct MachineSide {
+    machine: PeerMachine,
+    limits: Arc<PeerLimits>,
+    /// Everything ever queued.
+    queue: Vec<Bytes>,
+    disk: SideStore,
+    backup: SideStore,
+    /// Handed over and not on disk yet.
+    pending: Vec<Change>,
+    due: Option<Millis>,
+    frame: Option<(u64, OutboundBatch)>,
+    answer: Option<Result<BatchOutcome, Refusal>>,
+}
+
+/// What a store holds: record and digests, what was fed in order, and what was parked, and told.
+#[derive(Clone)]
+struct SideStore {
+    record: PeerRecord,
+    digests: Vec<Digest>,
+    fed: Vec<Bytes>,
+    parked: BTreeSet<Index>,
+    told: Vec<SubmissionId>,
+}
+
+impl MachineSide {
+    fn new(name: &str, other: &str, batch_items: u32) -> Self {
+        let limits = Arc::new(PeerLimits { batch_items, intake_items: batch_items, ..PeerLimits::default() });
+        let server: ServerName = other.parse().expect("valid");
+        let record = PeerRecord::new(server.clone());
+        let (digests, seen, last_error) = (vec![], vec![], None);
+        let load = PeerSnapshot { record: None, tail: Index(0), queued_bytes: 0, digests, seen, last_error };
+        let machine = PeerMachine::new("us".parse().expect("valid"), name.parse().expect("valid"), &limits, load);
+        let disk = SideStore { record, digests: vec![], fed: vec![], parked: BTreeSet::new(), told: vec![] };
+        let (queue, pending, backup) = (vec![], vec![], disk.clone());
+        Self { machine, limits, queue, disk, backup, pending, due: None, frame: None, answer: None }
+    }
+
+    fn step(&mut self, now: Millis, event: PeerEvent) {
+        let acked = self.machine.status().acked;
+        for effect in self.machine.step(StepInput { now, jitter_roll: 0.5 }, event) {
+            match effect {
+                PeerEffect::Commit(changes, _) => self.pending.extend(changes),
+                PeerEffect::Answer(_, answer) => {
+                    self.settle();
+                    self.answer = Some(answer);
+                }
+                PeerEffect::Push { attempt, frame, settled } => {
+                    if settled {
+                        self.settle();
+                    }
+                    assert!(frame.items.len() <= self.limits.batch_items as usize);
+                    self.frame = Some((attempt, frame));
+                }
+                PeerEffect::Load(from) => {
+                    let rows = Ok(self.rows(from));
+                    self.step(now, PeerEvent::Loaded { from, rows });
+                }
+                PeerEffect::Arm(at) => self.due = Some(at),
+                PeerEffect::Disarm => self.due = None,
+                PeerEffect::Pull(_)
+                | PeerEffect::AskAt(_)
+                | PeerEffect::Dispatch { .. }
+                | PeerEffect::TellStaged(_)
+                | PeerEffect::FetchFromPeer { .. }
+                | PeerEffect::DelegateFetch { .. }
+                | PeerEffect::FetchDeclined { .. } => {
+                    panic!("no PDUs here")
+                }
+                PeerEffect::Report(_) => {}
+                PeerEffect::Abort => self.frame = None,
+                PeerEffect::Decline(..) | PeerEffect::Restart(_) => panic!("nothing here is faulty"),
+            }
+        }
+        assert!(self.machine.status().acked >= acked, "an acknowledgement is never taken back");
+    }
+
+    /// All that was handed over comes to the disk.
+    fn settle(&mut self) {
+        for change in std::mem::take(&mut self.pending) {
+            self.commit(change);
+        }
+    }
+
+    fn commit(&mut self, change: Change) {
+        let disk = &mut self.disk;
+        match change {
+            Change::PeerRecordUpdated(record) => disk.record = *record,
+            Change::InboundDigestsStored { first, digests, .. } => {
+                disk.digests.truncate(usize::try_from(first.0 - 1).expect("small"));
+                disk.digests.extend(digests);
+            }
+            Change::FeedAppended(FeedItem::Update { bytes, n, .. }) => {
+                disk.fed.push(bytes);
+                assert_eq!(n, disk.fed.len() as u64);
+            }
+            Change::OutboxDeadLettered { first, last, fate: DeadLetterReason::Parked, .. } => {
+                assert_eq!(first, last);
+                assert!(disk.parked.insert(first), "{first} is parked twice");
+            }
+            Change::FeedAppended(FeedItem::Delivery { message, state: "parked", .. }) => disk.told.push(message),
+            Change::OutboxTrimmed { .. } => {}
+            // For the trace of a message.
+            Change::AttemptFailed { .. } | Change::Delivered { .. } => {}
+            // Too many frames lost in a row, or one that got through after them.
+            Change::FeedAppended(FeedItem::Peer { .. }) => {}
+            other => panic!("nothing here calls for {other:?}"),
+        }
+    }
+
+    fn rows(&self, from: Index) -> Vec<OutboxRow> {
+        let row = |(at, bytes): (usize, &Bytes)| OutboxRow {
+            index: Index(at as u64 + 1),
+            queued: Millis(0),
+            item: Item::Update(bytes.clone()),
+            context: None,
+            submission: name(at as u64 + 1),
+            queued_bytes: 0,
+            again: false,
+        };
+        let kept = |row: &OutboxRow| row.index >= from && !self.disk.parked.contains(&row.index);
+        let rows = self.queue.iter().enumerate().map(row).filter(kept);
+        rows.take(2 * self.limits.batch_items as usize).collect()
+    }
+
+    /// What was handed over and is not on disk is lost.
+    fn crash(&mut self, now: Millis) {
+        let SideStore { record, digests, .. } = &self.disk;
+        let digests = digests[digests.len().saturating_sub(1024)..].to_vec();
+        let tail = Index(self.queue.len() as u64);
+        let (record, seen) = (record.clone(), vec![]);
+        let server = record.server.clone();
+        let load = PeerSnapshot { record: Some(record), tail, queued_bytes: 0, digests, seen, last_error: None };
+        self.machine = PeerMachine::new("us".parse().expect("valid"), server, &self.limits, load);
+        self.pending.clear();
+        (self.due, self.frame, self.answer) = (None, None, None);
+        self.step(now, PeerEvent::Started);
+    }
+
+    fn submit(&mut self, now: Millis, what: char) {
+        let bytes = Bytes::from(format!("{{\"{what}\":{}}}", self.queue.len()));
+        self.queue.push(bytes.clone());
+        let tail = Index(self.queue.len() as u64);
+        self.step(
+            now,
+            PeerEvent::Woken {
+                tail,
+                queued_bytes: 0,
+                rows: vec![OutboxRow {
+                    index: tail,
+                    queued: now,
+                    item: Item::Update(bytes),
+                    context: None,
+                    submission: name(tail.0),
+                    queued_bytes: 0,
+                    again: false,
+                }],
+            },
+        );
+    }
+
+    fn take(&mut self, now: Millis, frame: &OutboundBatch) -> Result<PushResponse, PushFailure> {
+        if let Some(bad) = frame.items.iter().find(|item| is_bad(item.bytes())) {
+            let status = if bad.bytes().len() % 2 == 0 { 400 } else { 413 };
+            return Err(PushFailure::Refused { status, reason: String::new() });
+        }
+        let strong = |item: &Item| {
+            let bytes = item.bytes();
+            let mut digest = [0; 16];
+            digest[..bytes.len()].copy_from_slice(bytes);
+            StrongUpdate { bytes: bytes.clone(), digest: Digest(digest), body: StrongBody::Plain }
+        };
+        let strong = frame.items.iter().map(strong).collect();
+        let BatchId::SeqRange { first, last } = frame.label else { panic!("updates are numbered") };
+        let push = InboundPush { from_seq: first, seq: last, strong, weak: 0, verified: "network" };
+        self.step(now, PeerEvent::Accept(ReplyToken(1), InboundBatch::Push(push), UnknownContexts::default()));
+        match self.answer.take().expect("each push is answered") {
+            Ok(BatchOutcome::Push(Receipt { ack, .. })) => {
+                Ok(PushResponse { ack, window: Some(self.limits.intake_items), refused: vec![], reason: None })
+            }
+            Ok(BatchOutcome::Transaction(_)) => panic!("a push is answered as one"),
+            Err(Refusal::PushTooLong { .. }) => Err(PushFailure::Refused { status: 413, reason: String::new() }),
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+/// Names what the receiver never takes.
+const BAD: char = 'b';
+
+fn is_bad(bytes: &Bytes) -> bool {
+    bytes.starts_with(b"{\"b\"")
+}
+
+fn name(n: u64) -> SubmissionId {
+    format!("m{n}").parse().expect("valid")
+}
+
+struct MachineTalk {
+    now: Millis,
+    red: MachineSide,
+    blue: MachineSide,
+    /// The last frames that were on the wire.
+    seen: Vec<OutboundBatch>,
+}
+
+impl MachineTalk {
+    fn happen(&mut self, chance: RandomFault) {
+        let now = self.now;
+        match chance {
+            RandomFault::Submit => self.red.submit(now, 'n'),
+            RandomFault::SubmitBad => self.red.submit(now, BAD),
+            RandomFault::Deliver | RandomFault::LoseAnswer | RandomFault::LoseFrame | RandomFault::Wait => {
+                let Some((attempt, frame)) = self.red.frame.take() else { return };
+                let wait = PushResponse {
+                    ack: Ack::Wait(std::time::Duration::from_secs(3)),
+                    window: None,
+                    refused: vec![],
+                    reason: None,
+                };
+                let outcome = match chance {
+                    RandomFault::Deliver => self.blue.take(now, &frame),
+                    RandomFault::Wait => Ok(wait),
+                    RandomFault::LoseAnswer => self.blue.take(now, &frame).and(Err(PushFailure::TimedOut)),
+                    _ => Err(PushFailure::Unreachable("lost".to_owned())),
+                };
+                self.seen.push(frame);
+                self.red.step(now, PeerEvent::Replied { attempt, outcome });
+            }
+            RandomFault::Echo => {
+                if let Some(frame) = self.seen.last().cloned() {
+                    let _ = self.blue.take(now, &frame);
+                }
+            }
+            RandomFault::CrashSender => self.red.crash(now),
+            RandomFault::CrashReceiver => self.blue.crash(now),
+            RandomFault::RestoreReceiver => {
+                self.blue.disk = self.blue.backup.clone();
+                self.blue.crash(now);
+            }
+            RandomFault::Backup => self.blue.backup = self.blue.disk.clone(),
+            RandomFault::Tick => {
+                self.red.settle();
+                self.now = now.plus(1000);
+                if self.red.due.is_some_and(|due| due <= self.now) {
+                    self.red.due = None;
+                    self.red.step(self.now, PeerEvent::TimerFired);
+                }
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_faults_deliver_once_in_order(
+        chances in proptest::collection::vec(chance(), 0..200), send in 1u32..5, take in 1u32..5,
+    ) {
+        let (red, blue) = (MachineSide::new("blue", "blue", send), MachineSide::new("red", "red", take));
+        let mut talk = MachineTalk { now: Millis(0), red, blue, seen: vec![] };
+        for chance in chances {
+            talk.happen(chance);
+            let wanted = talk.red.queue.iter().filter(|bytes| !is_bad(bytes));
+            prop_assert!(wanted.zip(&talk.blue.disk.fed).all(|(queued, fed)| queued == fed));
+        }
+        // A receiver that was restored shows it when it is written to.
+        talk.red.submit(talk.now, 'n');
+        // Heal, and demand convergence within a bound.
+        for _ in 0..2_000 {
+            talk.happen(RandomFault::Deliver);
+            talk.happen(RandomFault::Tick);
+        }
+        let MachineTalk { red, blue, .. } = talk;
+        let (bad, wanted): (Vec<_>, Vec<_>) = (1..).zip(&red.queue).partition(|(_, bytes)| is_bad(bytes));
+        prop_assert_eq!(&blue.disk.fed, &wanted.iter().map(|(_, bytes)| (*bytes).clone()).collect::<Vec<_>>());
+        prop_assert_eq!(&red.disk.parked, &bad.iter().map(|(n, _)| Index(*n)).collect::<BTreeSet<_>>());
+        prop_assert_eq!(&red.disk.told, &bad.iter().map(|(n, _)| name(*n)).collect::<Vec<_>>());
+        prop_assert_eq!(red.machine.backlog(), 0);
+        prop_assert_eq!(red.machine.status().acked, Index(red.queue.len() as u64));
+        prop_assert_eq!(blue.machine.status().expected_seq, Seq(wanted.len() as u64 + 1));
+    }
+}

@@ -1,0 +1,316 @@
+//! The registry of running actors: a read-mostly map that the router publishes and that callers on any thread ask
+//! first.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
+
+use actix::{Message, Recipient};
+
+use crate::context::ContextHandle;
+use crate::context::metrics::ContextMetrics;
+use crate::model::{BadPdu, ContextId, FetchRequest, Millis, Pdu, PduVerdict, Refusal, ServerName};
+use crate::overload::OverloadMonitor;
+use crate::peer::PeerHandle;
+use crate::peer::inbound::dispatch::DispatchError;
+use crate::ports::OutboxGrown;
+use crate::supervise::mailbox::post_to;
+
+/// The registry of running actors, usable from any thread.
+#[derive(Clone, Default)]
+pub struct ActorRegistry(Arc<PublishedEntry>);
+
+#[derive(Default)]
+struct PublishedEntry {
+    peers: EntryMap<ServerName, PeerHandle>,
+    /// Number of lookups of peers; it orders peers by their last use.
+    calls: AtomicU64,
+    contexts: EntryMap<ContextId, ContextHandle>,
+    router: OnceLock<RouterRecipients>,
+    /// Overload state of the gateway; empty before the router is launched.
+    overload: OnceLock<Arc<OverloadMonitor>>,
+    tally: ContextMetrics,
+}
+
+/// The messages that the router accepts on a miss.
+pub(crate) struct RouterRecipients {
+    /// Finds or starts a peer's actor.
+    pub(crate) peer: Recipient<FindPeer>,
+    /// Finds or starts a context's actor.
+    pub(crate) context: Recipient<FindContext>,
+    /// Starts a peer's actor without waiting for it.
+    pub(crate) start: Recipient<StartPeer>,
+}
+
+/// Configuration key of the maximum number of peers in memory.
+pub(crate) const RESIDENT_MAX: &str = "peers.resident_max";
+
+/// The purpose of a lookup. It decides what happens if the maximum number of peers is in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LookupPurpose {
+    /// The caller wants the status of the peer. No other peer is evicted, because the store has the status too.
+    Inspect,
+    /// The peer sends something. An idle peer is evicted for it; if there is none, the peer is told to retry.
+    Receive,
+    /// There is work for the peer. Its actor starts in any case, because its work would not be done otherwise.
+    Deliver,
+}
+
+/// Find a peer's actor, or start it.
+#[derive(Message)]
+#[rtype(result = "Result<Arc<PeerHandle>, Refusal>")]
+pub(crate) struct FindPeer {
+    pub(crate) server: ServerName,
+    pub(crate) need: LookupPurpose,
+}
+
+/// Finds a context's actor, or starts it.
+#[derive(Message)]
+#[rtype(result = "Result<Arc<ContextHandle>, Refusal>")]
+pub(crate) struct FindContext(pub(crate) ContextId);
+
+/// Starts a peer's actor, because there is work for it.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct StartPeer {
+    pub(crate) server: ServerName,
+    /// Notification for an actor that runs already; an actor that starts finds the work in the store.
+    pub(crate) woken: Option<OutboxGrown>,
+}
+
+/// A map from keys to handles. A poisoned lock means that an insert or a lookup panicked; the map itself is intact.
+struct EntryMap<K, H>(RwLock<HashMap<K, Arc<H>>>);
+
+impl<K, H> Default for EntryMap<K, H> {
+    fn default() -> Self {
+        Self(RwLock::default())
+    }
+}
+
+impl<K: Eq + Hash, H> EntryMap<K, H> {
+    fn get(&self, key: &K) -> Option<Arc<H>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    fn insert(&self, key: K, handle: Arc<H>) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(key, handle);
+    }
+
+    /// Returns all handles in the order of their keys, so that what follows is deterministic.
+    fn all(&self) -> Vec<Arc<H>>
+    where
+        K: Ord + Clone,
+    {
+        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<_> = all.iter().map(|(key, handle)| (key.clone(), handle.clone())).collect();
+        all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        all.into_iter().map(|(_, handle)| handle).collect()
+    }
+
+    fn remove(&self, key: &K) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+
+    /// Applies `what` to each handle, and returns the results with their keys.
+    fn filter_map<T>(&self, what: impl Fn(&H) -> Option<T>) -> Vec<(K, T)>
+    where
+        K: Clone,
+    {
+        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        all.iter().filter_map(|(key, handle)| Some((key.clone(), what(handle)?))).collect()
+    }
+
+    fn len(&self) -> usize {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Removes a handle that nobody else holds and for which `is_true` holds. The map is locked meanwhile, so nobody
+    /// can obtain the handle in between.
+    fn remove_unheld(&self, key: &K, is_true: impl FnOnce(&H) -> bool) -> Option<Arc<H>> {
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        all.get(key).filter(|handle| Arc::strong_count(handle) == 1 && is_true(handle))?;
+        all.remove(key)
+    }
+}
+
+impl ActorRegistry {
+    /// Returns the handle of a peer's actor, and starts the actor if necessary.
+    pub(crate) async fn peer(&self, server: &ServerName, need: LookupPurpose) -> Result<Arc<PeerHandle>, Refusal> {
+        let handle = match self.published_peer(server) {
+            Some(handle) => handle,
+            None => {
+                let find = FindPeer { server: server.clone(), need };
+                self.router()?.peer.send(find).await.unwrap_or(Err(Refusal::Stopping))?
+            }
+        };
+        if need != LookupPurpose::Inspect {
+            // One that is not listed is in memory for what waits for it, and for nothing new.
+            if !handle.is_listed() {
+                return Err(Refusal::UnknownPeer(server.clone()));
+            }
+            self.touch(&handle);
+        }
+        Ok(handle)
+    }
+
+    /// The servers in memory that the configuration does not list and for which something waits, by name.
+    pub(crate) fn unlisted(&self) -> Vec<ServerName> {
+        let waits = |handle: &PeerHandle| (!handle.is_listed() && handle.state_and_backlog().1 > 0).then_some(());
+        let mut unlisted: Vec<ServerName> =
+            self.0.peers.filter_map(waits).into_iter().map(|(server, ())| server).collect();
+        unlisted.sort_unstable();
+        unlisted
+    }
+
+    fn touch(&self, handle: &PeerHandle) {
+        handle.touch(self.0.calls.fetch_add(1, Ordering::Relaxed));
+    }
+
+    /// Returns the handle of a context's actor, and starts the actor if necessary. An unknown context gets an actor
+    /// too, because its first PDU or the messenger will create it.
+    pub async fn context(&self, context: &ContextId) -> Result<Arc<ContextHandle>, Refusal> {
+        if let Some(handle) = self.published_context(context) {
+            return Ok(handle);
+        }
+        self.router()?.context.send(FindContext(context.clone())).await.unwrap_or(Err(Refusal::Stopping))
+    }
+
+    /// Notifies a peer's actor that its outbox has grown. Any thread may call this.
+    pub fn notify_outbox_grown(&self, woken: OutboxGrown) {
+        match (self.published_peer(&woken.server), self.0.router.get()) {
+            (Some(handle), _) => {
+                self.touch(&handle);
+                handle.wake(woken);
+            }
+            (None, Some(router)) => {
+                post_to(&router.start, StartPeer { server: woken.server.clone(), woken: Some(woken) });
+            }
+            (None, None) => {}
+        }
+    }
+
+    /// Delivers inbound PDUs to their context, and waits at most `patience` for the verdicts.
+    pub(crate) async fn deliver_to_context(
+        &self,
+        context: &ContextId,
+        from: ServerName,
+        verified: &'static str,
+        pdus: Vec<Pdu>,
+        patience: Duration,
+    ) -> Result<Vec<PduVerdict>, DispatchError> {
+        // The lookup counts against the deadline, because a context that cannot be reached must not block the peer's
+        // link.
+        let Ok(found) = tokio::time::timeout(patience, self.context(context)).await else {
+            return Err(DispatchError::Late);
+        };
+        match found {
+            Ok(handle) => handle.arrive(from, verified, pdus, patience).await,
+            Err(busy @ Refusal::LimitReached { .. }) => Err(DispatchError::Busy(busy)),
+            Err(_) => Err(DispatchError::Late),
+        }
+    }
+
+    /// Tell a conversation that PDUs lie in its stage. It is started if need be.
+    pub(crate) async fn stage_filled(&self, context: &ContextId) {
+        if let Ok(handle) = self.context(context).await {
+            handle.stage_filled();
+        }
+    }
+
+    /// Tell a conversation that a peer was not asked, because too many questions to it are open.
+    pub(crate) async fn put_off(&self, context: &ContextId, want: FetchRequest, from: ServerName, why: String) {
+        if let Ok(handle) = self.context(context).await {
+            handle.put_off(want, from, why);
+        }
+    }
+
+    /// Delivers the result of a fetch to the context that asked for it.
+    pub(crate) async fn fetched(
+        &self,
+        context: &ContextId,
+        want: FetchRequest,
+        from: ServerName,
+        pdus: Result<Vec<Result<Pdu, BadPdu>>, String>,
+    ) {
+        // An actor that has exited was not waiting; it fetches what it still misses at its next start.
+        if let Ok(handle) = self.context(context).await {
+            handle.fetched(want, from, pdus);
+        }
+    }
+
+    fn router(&self) -> Result<&RouterRecipients, Refusal> {
+        self.0.router.get().ok_or(Refusal::Stopping)
+    }
+
+    pub(crate) fn attach(&self, router: RouterRecipients, overload: Arc<OverloadMonitor>) {
+        // A second launch has no effect: the actors of the first router are the published ones.
+        let _ = self.0.overload.set(overload);
+        let _ = self.0.router.set(router);
+    }
+
+    /// Returns the overload state; `None` before the router is launched.
+    pub(crate) fn overload(&self) -> Option<&Arc<OverloadMonitor>> {
+        self.0.overload.get()
+    }
+
+    /// Returns whether items of peers are accepted.
+    pub(crate) fn is_open(&self) -> bool {
+        self.overload().is_none_or(|overload| overload.is_open())
+    }
+
+    /// Tells every running context whether items of peers are accepted.
+    pub(crate) fn tell_intake(&self) {
+        let open = self.is_open();
+        self.0.contexts.all().iter().for_each(|handle| handle.tell_intake(open));
+    }
+
+    pub(crate) fn published_peer(&self, server: &ServerName) -> Option<Arc<PeerHandle>> {
+        self.0.peers.get(server).filter(|handle| handle.is_alive())
+    }
+
+    pub(crate) fn published_context(&self, context: &ContextId) -> Option<Arc<ContextHandle>> {
+        self.0.contexts.get(context).filter(|handle| handle.is_alive())
+    }
+
+    /// Returns the number of peers in memory, without those that are being evicted.
+    pub(crate) fn peers_resident(&self) -> usize {
+        self.0.peers.len()
+    }
+
+    /// Returns the metrics of all contexts.
+    pub(crate) fn tally(&self) -> &ContextMetrics {
+        &self.0.tally
+    }
+
+    /// Returns the state and the backlog of each peer in memory, from its shared statistics.
+    pub(crate) fn peer_states(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let seen = self.0.peers.filter_map(|handle| Some(handle.state_and_backlog()));
+        seen.into_iter().map(|(_, seen)| seen)
+    }
+
+    /// Evicts up to `count` idle peers that nobody holds, least recently used first, and returns them. It scans all
+    /// peers once.
+    pub(crate) fn evict_idle(&self, now: Millis, count: usize) -> Vec<(ServerName, Arc<PeerHandle>)> {
+        let mut free = self.0.peers.filter_map(|handle| handle.is_free(now).then(|| handle.used()));
+        free.sort_unstable_by(|(a, used), (b, later)| used.cmp(later).then_with(|| a.cmp(b)));
+        let out = |(server, _)| {
+            let handle = self.0.peers.remove_unheld(&server, |handle| handle.is_free(now))?;
+            Some((server, handle))
+        };
+        free.into_iter().filter_map(out).take(count).collect()
+    }
+
+    pub(crate) fn publish_peer(&self, server: ServerName, handle: Arc<PeerHandle>) {
+        self.0.peers.insert(server, handle);
+    }
+
+    pub(crate) fn publish_context(&self, context: ContextId, handle: Arc<ContextHandle>) {
+        self.0.contexts.insert(context, handle);
+    }
+
+    pub(crate) fn withdraw_context(&self, context: &ContextId) {
+        self.0.contexts.remove(context);
+    }
+}

@@ -1,0 +1,201 @@
+//! The residency of peers: which peer starts, which is evicted to make room, and which has to retry.
+//!
+//! The number of peers in memory is bounded. To make room, the router evicts idle peers that nobody holds, least
+//! recently used first; an evicted peer is reloaded from the store when it is looked up again. A peer with work is
+//! never evicted, and a peer that gets work always starts, because its work would otherwise stay on disk. So if all
+//! peers have work, there may be more than the bound, and only lookups without work are refused.
+//!
+//! There are never two actors of the same peer: while one is stopping, it is revived instead of starting another.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{AsyncContext, Context, Handler, Supervisor};
+
+use super::{ActorDown, ActorKey, ExitAction, Router, StoppingActor, not_owned};
+use crate::limits::PeerLimits;
+use crate::model::{Millis, Refusal, ServerName};
+use crate::peer::actor::PeerActor;
+use crate::peer::{PeerHandle, PeerShared};
+use crate::router::registry::{FindPeer, LookupPurpose, RESIDENT_MAX, StartPeer};
+use crate::supervise::mailbox::send_unbounded;
+use crate::supervise::monitor::ExitMonitor;
+use crate::supervise::task::spawn_detached;
+
+/// Time after which a refused lookup should retry: a slot becomes free when a queue has drained.
+const ROOM_WAIT: Duration = Duration::from_secs(5);
+
+/// Divisor of the bound: an eviction removes this share in addition, so that the scan of all peers is rare.
+const SPARE: usize = 64;
+
+/// The result of a lookup.
+enum PeerLookup {
+    Here(Arc<PeerHandle>),
+    /// The actor is stopping and cannot be revived.
+    Leaving,
+    Nowhere,
+}
+
+impl Router {
+    fn lookup_peer(&mut self, server: &ServerName) -> PeerLookup {
+        if let Some(handle) = self.routes.published_peer(server) {
+            return PeerLookup::Here(handle);
+        }
+        let Some(leaving) = self.peers_leaving.get(server) else { return PeerLookup::Nowhere };
+        let Some(handle) = leaving.last.revive() else { return PeerLookup::Leaving };
+        self.peers_leaving.remove(server);
+        self.routes.publish_peer(server.clone(), handle.clone());
+        PeerLookup::Here(handle)
+    }
+
+    /// Starts the actor of a peer that has none.
+    fn admit_peer(
+        &mut self,
+        ctx: &Context<Self>,
+        server: &ServerName,
+        need: LookupPurpose,
+    ) -> Result<Arc<PeerHandle>, Refusal> {
+        let limits = self.ports.roster.limits(server).ok_or_else(|| Refusal::UnknownPeer(server.clone()))?;
+        self.make_room(need)?;
+        self.spawn_peer(ctx, server, &limits)
+    }
+
+    /// Start the actor of a server for which something waits, listed or not.
+    fn begin_work(&mut self, ctx: &Context<Self>, server: &ServerName) -> Result<Arc<PeerHandle>, Refusal> {
+        self.make_room(LookupPurpose::Deliver)?;
+        let limits = self.limits_of(server);
+        if !limits.listed {
+            tracing::warn!(
+                peer = %server,
+                "the configuration does not list this server: what waits for it stays until peers.default.keep has passed, or until it \
+                 is listed again"
+            );
+        }
+        self.spawn_peer(ctx, server, &limits)
+    }
+
+    /// The limits of a server, listed or not.
+    fn limits_of(&self, server: &ServerName) -> Arc<PeerLimits> {
+        self.ports.roster.limits(server).unwrap_or_else(|| self.ports.roster.unlisted())
+    }
+
+    fn make_room(&mut self, need: LookupPurpose) -> Result<(), Refusal> {
+        let max = self.ports.roster.peers_resident_max();
+        let most = usize::try_from(max).unwrap_or(usize::MAX);
+        let excess = (self.routes.peers_resident() + 1).saturating_sub(most);
+        if excess == 0 {
+            return Ok(());
+        }
+        if need != LookupPurpose::Inspect {
+            for (server, handle) in self.routes.evict_idle(self.ports.clock.now(), excess + most / SPARE) {
+                tracing::debug!(peer = %server, "the peer has nothing to do and leaves memory");
+                self.peers_leaving.insert(server, StoppingActor::new(handle.downgrade()));
+            }
+        }
+        if need == LookupPurpose::Deliver || self.routes.peers_resident() < most {
+            return Ok(());
+        }
+        Err(Refusal::LimitReached { limit: RESIDENT_MAX, value: max.into(), wait: ROOM_WAIT })
+    }
+
+    fn spawn_peer(
+        &mut self,
+        ctx: &Context<Self>,
+        server: &ServerName,
+        limits: &Arc<PeerLimits>,
+    ) -> Result<Arc<PeerHandle>, Refusal> {
+        let fence = self.ports.ownership.claim(server).ok_or_else(not_owned)?;
+        let (generation, deaths) = self.peers.register_start(server);
+        let router = self.own_address.get_or_init(|| Arc::new(ctx.address())).clone();
+        let key = ActorKey::Peer(server.clone());
+        let lifeline = ExitMonitor::new(move |crashed| send_unbounded(&router, ActorDown { key, generation, crashed }));
+        let door = Arc::new(PeerShared::new(server.clone(), limits.clone()));
+        let (ports, routes) = (self.ports.clone(), self.routes.clone());
+        let actor =
+            PeerActor::new(server.clone(), limits.clone(), ports, routes, fence, door.clone(), deaths, lifeline);
+        let address = Supervisor::start(move |_| actor);
+        let handle = Arc::new(PeerHandle::new(address, door));
+        self.routes.publish_peer(server.clone(), handle.clone());
+        Ok(handle)
+    }
+
+    fn peer_gone(&mut self, server: &ServerName) -> impl Future<Output = ()> + 'static {
+        let gone = self.peers_leaving.get_mut(server).map(StoppingActor::gone);
+        async move {
+            if let Some(gone) = gone {
+                gone.await;
+            }
+        }
+    }
+
+    pub(super) fn peer_down(
+        &mut self,
+        ctx: &Context<Self>,
+        server: &ServerName,
+        generation: u64,
+        crashed: bool,
+        now: Millis,
+    ) {
+        let limits = self.limits_of(server);
+        let after = self.peers.register_exit(server, generation, crashed, now, limits.restarts);
+        if after == ExitAction::Respawn {
+            tracing::error!(peer = %server, "the peer's actor died outside its guard; another is started");
+            if let Err(refusal) = self.spawn_peer(ctx, server, &limits) {
+                tracing::error!(peer = %server, %refusal, "the peer's actor cannot be started");
+            }
+        }
+        if after != ExitAction::Nothing {
+            // Dropping the entry wakes the waiting lookups, which then look the peer up again.
+            self.peers_leaving.remove(server);
+        }
+    }
+}
+
+impl Handler<StartPeer> for Router {
+    type Result = ();
+
+    fn handle(&mut self, StartPeer { server, woken }: StartPeer, ctx: &mut Context<Self>) {
+        match self.lookup_peer(&server) {
+            // The actor was running already or has been revived, so it has not read the new rows of the outbox: notify
+            // it.
+            PeerLookup::Here(handle) => {
+                if let Some(woken) = woken {
+                    handle.wake(woken);
+                }
+            }
+            PeerLookup::Nowhere => {
+                if let Err(refusal) = self.begin_work(ctx, &server) {
+                    tracing::warn!(peer = %server, %refusal, "there is work for a peer that cannot be started");
+                }
+            }
+            PeerLookup::Leaving => {
+                let (gone, router) = (self.peer_gone(&server), ctx.address());
+                spawn_detached(async move {
+                    gone.await;
+                    send_unbounded(&router, StartPeer { server, woken });
+                });
+            }
+        }
+    }
+}
+
+impl Handler<FindPeer> for Router {
+    type Result = actix::Response<Result<Arc<PeerHandle>, Refusal>>;
+
+    fn handle(&mut self, FindPeer { server, need }: FindPeer, ctx: &mut Context<Self>) -> Self::Result {
+        match self.lookup_peer(&server) {
+            PeerLookup::Here(handle) => actix::Response::reply(Ok(handle)),
+            PeerLookup::Nowhere => actix::Response::reply(self.admit_peer(ctx, &server, need)),
+            PeerLookup::Leaving => {
+                let (gone, router) = (self.peer_gone(&server), ctx.address());
+                let again: Pin<Box<dyn Future<Output = _>>> = Box::pin(async move {
+                    gone.await;
+                    router.send(FindPeer { server, need }).await.unwrap_or(Err(Refusal::Stopping))
+                });
+                actix::Response::fut(again)
+            }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! `POST /admin/v1/peers/{server}/..`: the operator's commands for a peer. The response is the peer's status
+//! afterwards.
+
+use actix_web::{HttpResponse, web};
+use actors::model::{PeerCommand, Seq};
+use serde::Deserialize;
+
+use super::AdminApi;
+use super::answer::{OperatorCall, peer};
+use crate::http::error::ApiError;
+use crate::messenger::peers::{PeerStatusBody, with_oldest_age};
+
+/// Suspends the peer until it is resumed.
+pub(super) async fn suspend(
+    api: web::Data<AdminApi>,
+    operator: OperatorCall,
+    path: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    run_command(&api, &operator, &path, PeerCommand::Suspend, "suspend").await
+}
+
+/// Ends the suspension of the peer.
+pub(super) async fn resume(
+    api: web::Data<AdminApi>,
+    operator: OperatorCall,
+    path: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    run_command(&api, &operator, &path, PeerCommand::Resume, "resume").await
+}
+
+/// Starts an attempt at once.
+pub(super) async fn retry(
+    api: web::Data<AdminApi>,
+    operator: OperatorCall,
+    path: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    run_command(&api, &operator, &path, PeerCommand::Retry, "retry").await
+}
+
+/// A number, and whether one far above the number in use is meant.
+#[derive(Deserialize)]
+pub(super) struct RenumberBody {
+    seq: u64,
+    #[serde(default)]
+    yes: bool,
+}
+
+/// Sets the number of the peer's next new strong update.
+pub(super) async fn expect(
+    api: web::Data<AdminApi>,
+    operator: OperatorCall,
+    path: web::Path<String>,
+    number: web::Json<RenumberBody>,
+) -> Result<HttpResponse, ApiError> {
+    let server = peer(&api.gateway, &path)?;
+    let before = api.gateway.peer(&server).await?.expected_seq;
+    tracing::info!(peer = %server, %before, after = number.seq, "an operator orders the number that comes next");
+    let order = PeerCommand::Expect { number: Seq(number.seq), yes: number.yes };
+    run_command(&api, &operator, &path, order, "expect").await
+}
+
+/// Our first item that it has not acknowledged carries this number.
+pub(super) async fn renumber(
+    api: web::Data<AdminApi>,
+    operator: OperatorCall,
+    path: web::Path<String>,
+    number: web::Json<RenumberBody>,
+) -> Result<HttpResponse, ApiError> {
+    let server = peer(&api.gateway, &path)?;
+    let Some(before) = api.gateway.peer(&server).await?.next_seq else {
+        let words = format!("{server} is written to in transactions, which have no numbers");
+        return Err(ApiError::unprocessable("DIALECT", words));
+    };
+    tracing::info!(peer = %server, %before, after = number.seq, "an operator orders the number of our next item");
+    let order = PeerCommand::Renumber { number: Seq(number.seq), yes: number.yes };
+    run_command(&api, &operator, &path, order, "renumber").await
+}
+
+async fn run_command(
+    api: &AdminApi,
+    operator: &OperatorCall,
+    name: &str,
+    order: PeerCommand,
+    what: &'static str,
+) -> Result<HttpResponse, ApiError> {
+    let server = peer(&api.gateway, name)?;
+    let status = api.gateway.order(&server, order).await;
+    // A peer whose actor was given up takes no commands; the error says that it is faulty, and the log has the reason.
+    let done = status.map_err(ApiError::from);
+    operator.log_action(what, &server, done.as_ref().map(|_| ()));
+    Ok(HttpResponse::Ok().json(PeerStatusBody::from(with_oldest_age(&api.gateway, done?).await)))
+}

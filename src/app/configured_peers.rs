@@ -1,0 +1,74 @@
+//! What the configuration says at the doors: who may call, and which addresses a request outward may go to.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use actors::model::ServerName;
+use actors::supervise::log_throttle::LogThrottle;
+
+use crate::egress::AddressBook;
+use crate::http::authentication::PeerAuthPolicy;
+use crate::http::error::ApiError;
+use crate::settings::{NetworkSettings, PeerTable};
+
+/// The authentication policy of the settings.
+pub(super) struct ConfiguredAdmission {
+    peers: Arc<PeerTable>,
+    unproved: LogThrottle,
+}
+
+impl ConfiguredAdmission {
+    /// Over these settings.
+    pub(super) fn new(peers: Arc<PeerTable>) -> Self {
+        let unproved = LogThrottle::new(|listener, count, last| {
+            tracing::warn!(listener, count, last, "calls are refused whose sender is not proved (UNAUTHENTICATED)");
+        });
+        Self { peers, unproved }
+    }
+}
+
+impl PeerAuthPolicy for ConfiguredAdmission {
+    fn denied(&self, server: &ServerName) -> bool {
+        self.peers.denied(server)
+    }
+
+    fn allows_address(&self, server: &ServerName, address: IpAddr) -> bool {
+        self.peers.believes(server, address)
+    }
+
+    fn peer_by_address(&self, address: IpAddr) -> Option<ServerName> {
+        self.peers.who_may_be(address)
+    }
+
+    fn is_peer_address(&self, address: IpAddr) -> bool {
+        self.peers.knows(address)
+    }
+
+    fn listed(&self, server: &ServerName) -> bool {
+        self.peers.peer(server).is_some()
+    }
+
+    fn on_unauthenticated(&self, address: Option<IpAddr>, why: &ApiError) {
+        let address = address.map_or_else(|| "no address".to_owned(), |address| address.to_string());
+        self.unproved.note("federation", 1, &format!("{address}: {why}"));
+    }
+}
+
+/// The peers' addresses of the settings.
+pub(super) struct ConfiguredAddresses {
+    /// Where peers are.
+    pub(super) peers: Arc<PeerTable>,
+    /// What may be reached beside.
+    pub(super) network: NetworkSettings,
+}
+
+impl AddressBook for ConfiguredAddresses {
+    fn addresses(&self, server: &ServerName) -> Option<Vec<String>> {
+        let peer = self.peers.peer(server)?;
+        Some(peer.link.addresses.iter().map(|address| address.as_str().to_owned()).collect())
+    }
+
+    fn allows(&self, address: IpAddr) -> bool {
+        self.network.allow.iter().any(|range| range.contains(&address))
+    }
+}

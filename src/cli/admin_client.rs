@@ -1,0 +1,252 @@
+//! The client of the admin API: finds the gateway, makes calls, and explains failures.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::{Client, Method, Response};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+pub(super) use super::failure::CommandFailure;
+use super::{ConfigSource, FINE};
+use crate::admin::server_header::SERVER;
+use crate::http::json_error;
+
+/// Timeout of connecting: the gateway is on this machine or near.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Timeout of a call, including its response.
+const CALL: Duration = Duration::from_secs(60);
+
+/// Maximum bytes of a response: a page, or one item.
+const ANSWER_MAX: usize = 64 << 20;
+
+/// Characters that are not encoded in a path, beside letters and digits.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The selection of the gateway, and the output format.
+#[derive(Debug, Args)]
+pub(super) struct AdminArgs {
+    #[command(flatten)]
+    source: ConfigSource,
+    /// Address of the gateway's admin API, such as http://127.0.0.1:9882; default: `admin.listen` of the configuration.
+    #[arg(long, value_name = "URL")]
+    admin: Option<String>,
+    /// File with the admin token; default: the token of the configuration.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Print the response as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// A gateway's admin API.
+pub(super) struct AdminClient {
+    client: Client,
+    base: String,
+    token: Option<String>,
+    /// Expected gateway, if a configuration names it.
+    meant: Option<ExpectedServer>,
+}
+
+/// The gateway that a configuration is for.
+struct ExpectedServer {
+    server: String,
+    file: String,
+}
+
+#[derive(Deserialize)]
+struct ErrorResponse {
+    error: String,
+    code: String,
+}
+
+impl AdminArgs {
+    /// Work with the gateway; what it could not do is told on stderr.
+    pub(super) fn run(self, work: impl AsyncFnOnce(&AdminClient, bool) -> Result<u8, CommandFailure>) -> u8 {
+        let json = self.json;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let done = match (self.gateway(), runtime) {
+            (Ok(gateway), Ok(runtime)) => runtime.block_on(work(&gateway, json)),
+            (Err(failure), _) => Err(failure),
+            (_, Err(error)) => {
+                Err(CommandFailure::Broken { code: "RUNTIME", words: format!("no runtime can be had: {error}") })
+            }
+        };
+        done.unwrap_or_else(|failure| failure.tell(json))
+    }
+
+    fn gateway(self) -> Result<AdminClient, CommandFailure> {
+        let token = self.token_file.map(|file| {
+            let read = std::fs::read_to_string(&file);
+            let unreadable = |error| CommandFailure::Misused(format!("--token-file {}: {error}", file.display()));
+            read.map(|text| text.trim().to_owned()).map_err(unreadable)
+        });
+        let token = token.transpose()?;
+        let (base, token, meant) = match self.admin {
+            Some(url) => (checked(&url)?, token, None),
+            None => {
+                let file = self.source.config.display().to_string();
+                let settings = self.source.load().map_err(|problems| {
+                    CommandFailure::Settings(format!(
+                        "{problems}\nthe gateway is found by its configuration, {file}; name another one by --config, or the gateway by --admin URL"
+                    ))
+                })?;
+                let configured = || settings.admin.token.as_ref().map(|token| token.expose().to_owned());
+                let meant = ExpectedServer { server: settings.server.name.to_string(), file };
+                (format!("http://{}", settings.admin.listen), token.or_else(configured), Some(meant))
+            }
+        };
+        let client = Client::builder().no_proxy().connect_timeout(CONNECT).redirect(reqwest::redirect::Policy::none());
+        let client = client.build().map_err(|error| CommandFailure::Broken {
+            code: "CLIENT",
+            words: format!("no client can be built: {error}"),
+        })?;
+        Ok(AdminClient { client, base, token, meant })
+    }
+}
+
+fn checked(url: &str) -> Result<String, CommandFailure> {
+    let bad = |why: &dyn std::fmt::Display| CommandFailure::Misused(format!("--admin {url}: {why}"));
+    let parsed = url::Url::parse(url).ok().filter(url::Url::has_host);
+    match parsed.as_ref().map(url::Url::scheme) {
+        Some("http") => Ok(url.trim_end_matches('/').to_owned()),
+        Some(other) => Err(bad(&format!("{other} is not spoken by this build; it is http://HOST:PORT"))),
+        None => Err(bad(&"it is no URL; it is http://HOST:PORT, such as http://127.0.0.1:9882")),
+    }
+}
+
+impl AdminClient {
+    /// Sends a GET and returns the response.
+    pub(super) async fn get(&self, path: &str) -> Result<String, CommandFailure> {
+        self.call(Method::GET, path, String::new(), CALL).await
+    }
+
+    /// Sends a POST and returns the response.
+    pub(super) async fn post(&self, path: &str, body: String) -> Result<String, CommandFailure> {
+        self.call(Method::POST, path, body, CALL).await
+    }
+
+    async fn call(&self, method: Method, path: &str, body: String, within: Duration) -> Result<String, CommandFailure> {
+        let Self { client, base, token, meant } = self;
+        let mut request = client.request(method, format!("{base}/admin/v1{path}")).body(body).timeout(within);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(ExpectedServer { server, .. }) = meant {
+            // Another gateway at this address must refuse the call.
+            request = request.header(SERVER.as_str(), server);
+        }
+        let response = request.send().await.map_err(|error| self.silent(&error))?;
+        self.is_meant(&response)?;
+        let status = response.status().as_u16();
+        let text = self.text(response).await?;
+        match status {
+            200..300 => Ok(text),
+            401 => Err(CommandFailure::Refused {
+                code: "UNAUTHENTICATED".to_owned(),
+                words: format!(
+                    "the gateway at {base} wants another token; see admin.token_file, or give --token-file FILE"
+                ),
+            }),
+            _ => Err(match serde_json::from_str::<ErrorResponse>(&text) {
+                Ok(ErrorResponse { error, code }) => CommandFailure::Refused { code, words: error },
+                Err(_) => self.odd(&format!("status {status}")),
+            }),
+        }
+    }
+
+    /// Checks that the response is from the gateway of the configuration.
+    fn is_meant(&self, response: &Response) -> Result<(), CommandFailure> {
+        let (Some(ExpectedServer { server, file }), Some(name)) =
+            (&self.meant, response.headers().get(SERVER.as_str()))
+        else {
+            return Ok(());
+        };
+        if name.as_bytes() == server.as_bytes() {
+            return Ok(());
+        }
+        Err(CommandFailure::Another(format!(
+            "the gateway at {} is {}, and {file} is for {server}; see admin.listen there, or name the gateway by --admin URL",
+            self.base,
+            String::from_utf8_lossy(name.as_bytes())
+        )))
+    }
+
+    async fn text(&self, mut response: Response) -> Result<String, CommandFailure> {
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.silent(&error))? {
+            if body.len() + chunk.len() > ANSWER_MAX {
+                return Err(self.odd(&format!("an answer of more than {ANSWER_MAX} bytes")));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        String::from_utf8(body).map_err(|_| self.odd("an answer that is no text"))
+    }
+
+    fn silent(&self, error: &reqwest::Error) -> CommandFailure {
+        let base = &self.base;
+        CommandFailure::Silent(if error.is_timeout() {
+            format!("the gateway at {base} does not answer in time; look at its log, and at {base}/health/ready")
+        } else {
+            format!("no gateway answers at {base}; start it (`fernpost serve`), or name another one by --admin URL")
+        })
+    }
+
+    fn odd(&self, what: &str) -> CommandFailure {
+        CommandFailure::Odd(format!("what answers at {} is no gateway of this version: {what}", self.base))
+    }
+
+    /// Parses a response.
+    pub(super) fn read<T: DeserializeOwned>(&self, text: &str) -> Result<T, CommandFailure> {
+        json_error::object(text.as_bytes()).map_err(|why| self.odd(&why))
+    }
+}
+
+/// Prints a response as received.
+pub(super) fn print_json(answer: &str) -> u8 {
+    super::print_json(answer, FINE)
+}
+
+/// Encodes one segment of a path.
+pub(super) fn segment(text: &str) -> String {
+    utf8_percent_encode(text, PLAIN).to_string()
+}
+
+/// Returns the query string of the pairs that have a value.
+pub(super) fn query(pairs: &[(&str, Option<String>)]) -> String {
+    let mut query = String::new();
+    for (key, value) in pairs {
+        if let Some(value) = value {
+            let mark = if query.is_empty() { '?' } else { '&' };
+            // Writing to a string cannot fail.
+            let _ = write!(query, "{mark}{key}={}", segment(value));
+        }
+    }
+    query
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn query_values_are_percent_encoded() {
+        let pairs = [("server", None), ("after", Some("a/in:7".to_owned())), ("limit", Some("9".to_owned()))];
+        assert_eq!(query(&pairs), "?after=a%2Fin%3A7&limit=9");
+        assert_eq!(query(&[]), "");
+        assert_eq!(segment("[::1]:9880"), "%5B%3A%3A1%5D%3A9880");
+    }
+
+    #[test]
+    fn invalid_admin_address_is_rejected() {
+        assert_eq!(checked("http://127.0.0.1:9882/").expect("an address"), "http://127.0.0.1:9882");
+        for bad in ["127.0.0.1:9882", "https://red.example", "nowhere"] {
+            let why = checked(bad).expect_err("no address").to_string();
+            assert!(why.contains(bad) && why.contains("http://HOST:PORT"), "{why}");
+        }
+    }
+}

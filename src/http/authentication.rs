@@ -1,0 +1,362 @@
+//! Authentication of peers. The only proof is the network: a name is accepted only from the address ranges listed for
+//! it.
+
+use std::future::{Ready, ready};
+use std::net::IpAddr;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::http::header::HeaderMap;
+use actix_web::middleware::Next;
+use actix_web::{Error, FromRequest, HttpRequest, ResponseError, web};
+use actors::model::ServerName;
+
+use crate::http::error::ApiError;
+
+/// Header with the peer's name.
+pub const ORIGIN_HEADER: &str = "Fernpost-Origin";
+
+/// Value for a proof by address, as the messenger sees it.
+pub const PROVED_BY_NETWORK: &str = "network";
+
+/// The configured rules about names and addresses.
+pub trait PeerAuthPolicy: Send + Sync + 'static {
+    /// Returns whether the operator denied this server. It is asked before anything that would admit the server.
+    fn denied(&self, server: &ServerName) -> bool;
+
+    /// Returns whether the name is listed and the address is in the ranges listed for it.
+    fn allows_address(&self, server: &ServerName, address: IpAddr) -> bool;
+
+    /// Returns the peer of a caller that gives no name: the one whose listed prefix that contains the address is the
+    /// longest.
+    fn peer_by_address(&self, address: IpAddr) -> Option<ServerName>;
+
+    /// Returns whether the address is in the ranges of any peer, including denied ones.
+    fn is_peer_address(&self, address: IpAddr) -> bool;
+
+    /// Returns whether this server is a peer.
+    fn listed(&self, server: &ServerName) -> bool;
+
+    /// Called when a caller is refused because it is not authenticated.
+    fn on_unauthenticated(&self, _address: Option<IpAddr>, _why: &ApiError) {}
+}
+
+/// A caller that is authenticated and authorized.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedCaller {
+    /// Name of the caller.
+    pub server: ServerName,
+    /// Kind of proof, as the messenger sees it.
+    pub proof: &'static str,
+}
+
+/// Returns the name in the request's header. Several names, or an invalid one, are an error.
+fn claimed(headers: &HeaderMap) -> Result<Option<ServerName>, ApiError> {
+    let mut values = headers.get_all(ORIGIN_HEADER);
+    let Some(first) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(ApiError::bad_request("BAD_ORIGIN", format!("{ORIGIN_HEADER} is there more than once")));
+    }
+    let text =
+        first.to_str().map_err(|_| ApiError::bad_request("BAD_ORIGIN", format!("{ORIGIN_HEADER} is not text")))?;
+    let name =
+        text.trim().parse().map_err(|bad| ApiError::bad_request("BAD_ORIGIN", format!("{ORIGIN_HEADER}: {bad}")))?;
+    Ok(Some(name))
+}
+
+/// Authenticates and authorizes the caller with this address and these headers.
+///
+/// Authorization follows authentication, so an unknown caller learns nothing about which servers are denied.
+pub fn identify(
+    admission: &dyn PeerAuthPolicy,
+    address: Option<IpAddr>,
+    headers: &HeaderMap,
+) -> Result<VerifiedCaller, ApiError> {
+    let claimed = claimed(headers)?;
+    let address = known_by(address)?;
+    match claimed {
+        Some(name) => authenticate(admission, name, address),
+        None => {
+            let name = admission.peer_by_address(address).ok_or_else(|| missing_origin(address))?;
+            authorize(admission, name)
+        }
+    }
+}
+
+fn known_by(address: Option<IpAddr>) -> Result<IpAddr, ApiError> {
+    let address = address.map(|address| address.to_canonical());
+    address.ok_or_else(|| ApiError::unauthenticated("the connection has no address to know its caller by"))
+}
+
+fn missing_origin(address: IpAddr) -> ApiError {
+    ApiError::unauthenticated(format!("no {ORIGIN_HEADER} header, and no one peer is known by {address}"))
+}
+
+/// Returns the caller of this name if the address proves it.
+fn authenticate(admission: &dyn PeerAuthPolicy, name: ServerName, address: IpAddr) -> Result<VerifiedCaller, ApiError> {
+    if !admission.allows_address(&name, address) {
+        return Err(ApiError::unauthenticated(format!(
+            "no proof that {address} is {name}: no peer of that name is listed here with an allow_from that holds this address"
+        )));
+    }
+    authorize(admission, name)
+}
+
+/// Returns the caller of this authenticated name if it is authorized.
+fn authorize(admission: &dyn PeerAuthPolicy, server: ServerName) -> Result<VerifiedCaller, ApiError> {
+    if admission.denied(&server) {
+        return Err(ApiError::forbidden(format!("{server} is denied by federation.deny")));
+    }
+    if !admission.listed(&server) {
+        return Err(ApiError::forbidden(format!("{server} is not a peer of this server")));
+    }
+    Ok(VerifiedCaller { server, proof: PROVED_BY_NETWORK })
+}
+
+/// The claim of a caller whose name is in the request's body, as far as it is known before the body is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallerClaim {
+    /// The header gave a name, and it was authenticated.
+    Proved(VerifiedCaller),
+    /// No name was given yet; one or several peers call from this address.
+    From(IpAddr),
+}
+
+impl CallerClaim {
+    /// Returns the claim that follows from this address and these headers.
+    pub fn from_connection(
+        admission: &dyn PeerAuthPolicy,
+        address: Option<IpAddr>,
+        headers: &HeaderMap,
+    ) -> Result<Self, ApiError> {
+        let claimed = claimed(headers)?;
+        let address = known_by(address)?;
+        if let Some(name) = claimed {
+            return authenticate(admission, name, address).map(Self::Proved);
+        }
+        if !admission.is_peer_address(address) {
+            return Err(missing_origin(address));
+        }
+        // Only this peer can be authenticated from this address, so a denied one is refused now.
+        if let Some(name) = admission.peer_by_address(address) {
+            authorize(admission, name)?;
+        }
+        Ok(Self::From(address))
+    }
+
+    /// Authenticates the caller by the sender that the body names.
+    pub fn verify_origin(
+        self,
+        admission: &dyn PeerAuthPolicy,
+        origin: &ServerName,
+    ) -> Result<VerifiedCaller, ApiError> {
+        match self {
+            Self::From(address) => authenticate(admission, origin.clone(), address)
+                .inspect_err(|problem| turned_away(admission, Some(address), problem)),
+            Self::Proved(caller) if caller.server == *origin => Ok(caller),
+            Self::Proved(caller) => {
+                Err(ApiError::forbidden(format!("the sender is {}, the body says {origin}", caller.server)))
+            }
+        }
+    }
+}
+
+fn met<T>(
+    request: &HttpRequest,
+    who: impl FnOnce(&dyn PeerAuthPolicy, Option<IpAddr>, &HeaderMap) -> Result<T, ApiError>,
+) -> Ready<Result<T, ApiError>> {
+    let admission = request
+        .app_data::<web::Data<dyn PeerAuthPolicy>>()
+        .expect("every application whose routes ask for a caller has an Admission in its data");
+    let address = request.peer_addr().map(|peer| peer.ip());
+    let met = who(&***admission, address, request.headers());
+    ready(met.inspect_err(|problem| turned_away(&***admission, address, problem)))
+}
+
+fn turned_away(admission: &dyn PeerAuthPolicy, address: Option<IpAddr>, problem: &ApiError) {
+    if problem.status() == StatusCode::UNAUTHORIZED {
+        admission.on_unauthenticated(address, problem);
+    }
+}
+
+/// Middleware: turns away whoever proves nothing, whatever the path. Where a body is to name its sender, and several peers call from
+/// the address, the rest is for [`CallerClaim::verify_origin`].
+pub async fn meet(
+    admission: web::Data<dyn PeerAuthPolicy>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let address = request.peer_addr().map(|peer| peer.ip());
+    match CallerClaim::from_connection(&**admission, address, request.headers()) {
+        Ok(_) => next.call(request).await.map(ServiceResponse::map_into_boxed_body),
+        Err(problem) => {
+            turned_away(&**admission, address, &problem);
+            Ok(request.into_response(problem.error_response()))
+        }
+    }
+}
+
+impl FromRequest for VerifiedCaller {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        met(request, identify)
+    }
+}
+
+impl FromRequest for CallerClaim {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        met(request, Self::from_connection)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::{HeaderName, HeaderValue};
+    use ipnet::IpNet;
+
+    use super::*;
+
+    /// red on 10.0.0.0/8 and loopback, blue on a part of it, black listed and denied.
+    struct Book;
+
+    const RANGES: [(&str, &str); 4] = [
+        ("red.example", "10.0.0.0/8"),
+        ("blue.example", "10.1.0.0/16"),
+        ("black.example", "10.2.0.0/16"),
+        ("red.example", "::1/128"),
+    ];
+
+    fn ranges() -> impl Iterator<Item = (ServerName, IpNet)> {
+        RANGES.iter().map(|(name, net)| (name.parse().expect("a name"), net.parse().expect("a range")))
+    }
+
+    impl PeerAuthPolicy for Book {
+        fn denied(&self, server: &ServerName) -> bool {
+            server.as_str() == "black.example"
+        }
+        fn allows_address(&self, server: &ServerName, address: IpAddr) -> bool {
+            ranges().any(|(name, net)| name == *server && net.contains(&address))
+        }
+        fn peer_by_address(&self, address: IpAddr) -> Option<ServerName> {
+            let holding = ranges().filter(|(_, net)| net.contains(&address));
+            holding.max_by_key(|(_, net)| net.prefix_len()).map(|(name, _)| name)
+        }
+        fn is_peer_address(&self, address: IpAddr) -> bool {
+            ranges().any(|(_, net)| net.contains(&address))
+        }
+        fn listed(&self, server: &ServerName) -> bool {
+            ranges().any(|(name, _)| name == *server)
+        }
+    }
+
+    fn asked(address: Option<&str>, origins: &[&[u8]]) -> Result<String, (u16, &'static str)> {
+        let mut headers = HeaderMap::new();
+        for origin in origins {
+            let value = HeaderValue::from_bytes(origin).expect("a header value");
+            headers.append(HeaderName::from_static("fernpost-origin"), value);
+        }
+        let address = address.map(|address| address.parse().expect("an address"));
+        let caller = identify(&Book, address, &headers).map_err(|no| (no.status().as_u16(), no.code()))?;
+        assert_eq!(caller.proof, "network");
+        Ok(caller.server.to_string())
+    }
+
+    #[test]
+    fn name_needs_its_address_range() {
+        let red = || Ok("red.example".to_owned());
+        let unproved = || Err((401, "UNAUTHENTICATED"));
+        assert_eq!(asked(Some("10.9.9.9"), &[b"red.example"]), red());
+        assert_eq!(asked(Some("10.9.9.9"), &[b" RED.example "]), red());
+        assert_eq!(asked(Some("10.1.0.1"), &[b"red.example"]), red());
+        assert_eq!(asked(Some("::1"), &[b"red.example"]), red());
+        assert_eq!(asked(Some("::ffff:10.9.9.9"), &[b"red.example"]), red());
+        assert_eq!(asked(Some("11.0.0.1"), &[b"red.example"]), unproved());
+        assert_eq!(asked(Some("10.9.9.9"), &[b"blue.example"]), unproved());
+        assert_eq!(asked(Some("10.9.9.9"), &[b"stranger.example"]), unproved());
+        assert_eq!(asked(None, &[b"red.example"]), unproved());
+    }
+
+    #[test]
+    fn nameless_caller_matches_longest_prefix() {
+        assert_eq!(asked(Some("10.1.2.3"), &[]), Ok("blue.example".to_owned()));
+        assert_eq!(asked(Some("10.3.2.1"), &[]), Ok("red.example".to_owned()));
+        assert_eq!(asked(Some("::ffff:10.1.2.3"), &[]), Ok("blue.example".to_owned()));
+        assert_eq!(asked(Some("192.0.2.1"), &[]), Err((401, "UNAUTHENTICATED")));
+        assert_eq!(asked(None, &[]), Err((401, "UNAUTHENTICATED")));
+    }
+
+    #[test]
+    fn proven_denied_peer_gets_403() {
+        assert_eq!(asked(Some("10.2.0.1"), &[b"black.example"]), Err((403, "FORBIDDEN")));
+        assert_eq!(asked(Some("10.2.0.1"), &[]), Err((403, "FORBIDDEN")));
+        assert_eq!(asked(Some("10.3.0.1"), &[b"black.example"]), Err((401, "UNAUTHENTICATED")));
+    }
+
+    #[test]
+    fn invalid_origin_header_is_400() {
+        let bad = || Err((400, "BAD_ORIGIN"));
+        for origin in
+            [&b""[..], b"red..example", b"red example", b"red.example/", b"http://red.example", b"r\xc3\xa9d", b"\xff"]
+        {
+            assert_eq!(asked(Some("10.9.9.9"), &[origin]), bad(), "{origin:?}");
+        }
+        assert_eq!(asked(Some("10.9.9.9"), &[b"red.example", b"red.example"]), bad());
+    }
+
+    /// green and grey share a range: only a body tells which of them calls from there.
+    struct Shared;
+
+    impl PeerAuthPolicy for Shared {
+        fn denied(&self, server: &ServerName) -> bool {
+            server.as_str() == "black.example"
+        }
+        fn allows_address(&self, server: &ServerName, address: IpAddr) -> bool {
+            match address.to_string().as_str() {
+                "10.0.0.1" => ["green.example", "grey.example"].contains(&server.as_str()),
+                "10.0.0.2" => server.as_str() == "black.example",
+                _ => false,
+            }
+        }
+        fn peer_by_address(&self, address: IpAddr) -> Option<ServerName> {
+            (address.to_string() == "10.0.0.2").then(|| "black.example".parse().expect("a name"))
+        }
+        fn is_peer_address(&self, address: IpAddr) -> bool {
+            address.to_string().starts_with("10.0.0.")
+        }
+        fn listed(&self, server: &ServerName) -> bool {
+            server.as_str() != "grey.example"
+        }
+    }
+
+    fn claiming(address: &str, header: Option<&'static str>, origin: &str) -> Result<String, (u16, bool)> {
+        let mut headers = HeaderMap::new();
+        if let Some(header) = header {
+            headers.insert(HeaderName::from_static("fernpost-origin"), HeaderValue::from_static(header));
+        }
+        let told = |no: ApiError, before: bool| (no.status().as_u16(), before);
+        let arrival =
+            CallerClaim::from_connection(&Shared, address.parse().ok(), &headers).map_err(|no| told(no, true))?;
+        let caller = arrival.verify_origin(&Shared, &origin.parse().expect("a name")).map_err(|no| told(no, false))?;
+        Ok(caller.server.to_string())
+    }
+
+    #[test]
+    fn body_origin_must_match_caller() {
+        let (green, before_body, after_body) = ("green.example", true, false);
+        assert_eq!(claiming("10.0.0.1", None, green), Ok(green.to_owned()));
+        assert_eq!(claiming("10.0.0.1", Some(green), green), Ok(green.to_owned()));
+        assert_eq!(claiming("10.0.0.1", Some(green), "blue.example"), Err((403, after_body)));
+        assert_eq!(claiming("10.0.0.1", None, "blue.example"), Err((401, after_body)));
+        assert_eq!(claiming("10.0.0.3", None, green), Err((401, after_body)));
+        assert_eq!(claiming("10.0.0.3", Some(green), green), Err((401, before_body)));
+        assert_eq!(claiming("192.0.2.1", None, green), Err((401, before_body)));
+        assert_eq!(claiming("10.0.0.2", None, green), Err((403, before_body)), "nobody else calls from there");
+        assert_eq!(claiming("10.0.0.1", None, "grey.example"), Err((403, after_body)), "no peer");
+    }
+}

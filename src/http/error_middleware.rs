@@ -1,0 +1,77 @@
+//! What stands around every route: a panic is a 500, an error is JSON, `OPTIONS` is answered anywhere, HEAD as GET.
+
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use actix_web::Error;
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::CONTENT_TYPE;
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::{HttpResponse, ResponseError};
+
+use crate::http::error::ApiError;
+
+/// The middleware; [`serve`](super::serve::serve) wraps every application with it.
+pub async fn error_middleware(
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    if request.method() == Method::OPTIONS {
+        return Ok(request.into_response(HttpResponse::Ok().content_type("application/json").body("{}")));
+    }
+    // Every GET answers a HEAD, as HTTP wants it: what writes the answer leaves out its body.
+    if request.method() == Method::HEAD {
+        request.head_mut().method = Method::GET;
+    }
+    // The path is copied rather than the request cloned: a clone alive across the call makes routing itself panic.
+    let path = request.path().to_owned();
+    match catch_panic(next.call(request)).await {
+        Ok(answer) => Ok(into_json_error(answer?.map_into_boxed_body())),
+        Err(panic) => {
+            tracing::error!(path, panic, "a request handler panicked");
+            let words = "the gateway failed on this request; its log says why";
+            Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", words).into())
+        }
+    }
+}
+
+/// Runs a future and returns its panic as a message.
+async fn catch_panic<T>(future: impl Future<Output = T>) -> Result<T, String> {
+    let mut future = Box::pin(future);
+    // The future is dropped after a panic and never polled again, so its half-done state is not observed.
+    let polled = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(poll) => poll.map(Ok),
+        Err(panic) => std::task::Poll::Ready(Err(panic)),
+    });
+    polled.await.map_err(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+    })
+}
+
+/// Converts errors of the framework (unknown path, wrong method, error of an extractor) to the form of all other
+/// errors: they carry plain text or nothing.
+fn into_json_error(answer: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+    let status = answer.status();
+    let is_json =
+        answer.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    if !(status.is_client_error() || status.is_server_error()) || is_json {
+        return answer;
+    }
+    let (code, usual) = match status {
+        StatusCode::NOT_FOUND => ("NOT_FOUND", "there is nothing at this path"),
+        StatusCode::METHOD_NOT_ALLOWED => ("METHOD_NOT_ALLOWED", "this path does not take this method"),
+        StatusCode::PAYLOAD_TOO_LARGE => ("BODY_TOO_LARGE", "the body is too large"),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => ("UNSUPPORTED_MEDIA_TYPE", "this content type is not taken here"),
+        StatusCode::BAD_REQUEST => ("BAD_REQUEST", "the request cannot be read"),
+        other if other.is_client_error() => ("REFUSED", "the request is refused"),
+        _ => ("INTERNAL", "the gateway failed on this request; its log says why"),
+    };
+    // A client gets the reason why its request is wrong; internal errors are only logged.
+    let said = answer.response().error().filter(|_| status.is_client_error()).map(ToString::to_string);
+    let words = said.filter(|text| !text.is_empty()).unwrap_or_else(|| usual.to_owned());
+    let (request, _) = answer.into_parts();
+    ServiceResponse::new(request, ApiError::new(status, code, words).error_response())
+}

@@ -1,0 +1,236 @@
+//! JSON helpers: split texts without copying, check them without interpreting them.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use actors::model::Digest;
+use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserializer, Serialize};
+use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
+
+/// Maximum number of keys of an object that is read by key. A legitimate one has about twenty; a key costs some hundred
+/// bytes of memory and as few as five bytes of the body.
+pub(crate) const MEMBERS_MAX: usize = 1000;
+
+/// Returns the digest of some bytes: the first half of their SHA-256.
+pub fn digest(bytes: &[u8]) -> Digest {
+    let whole = Sha256::digest(bytes);
+    let mut half = [0; 16];
+    half.copy_from_slice(&whole[..16]);
+    Digest(half)
+}
+
+/// A key of an object and its value, both as written.
+#[derive(Debug, Clone)]
+pub(crate) struct ObjectMember<'a> {
+    /// The key as it was written, with its quotes.
+    pub written: &'a str,
+    /// Decoded key.
+    pub key: Cow<'a, str>,
+    /// Text of the value.
+    pub value: &'a RawValue,
+}
+
+/// Returns the members of an object in order, including repeated keys.
+///
+/// For valid JSON it fails in three cases only: the text is no object, it has more than [`MEMBERS_MAX`] keys, or a key
+/// contains half a surrogate pair.
+pub(crate) fn members(text: &str) -> serde_json::Result<Vec<ObjectMember<'_>>> {
+    struct ObjectReading;
+
+    impl<'de> Visitor<'de> for ObjectReading {
+        type Value = Vec<ObjectMember<'de>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut members = Vec::with_capacity(12);
+            while let Some((written, value)) = map.next_entry::<&RawValue, &RawValue>()? {
+                if members.len() == MEMBERS_MAX {
+                    return Err(A::Error::custom(format_args!("an object here has at most {MEMBERS_MAX} keys")));
+                }
+                let key = self::text(written).ok_or_else(|| A::Error::custom("a key is no text"))?;
+                members.push(ObjectMember { written: written.get(), key, value });
+            }
+            Ok(members)
+        }
+    }
+
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let members = reader.deserialize_map(ObjectReading)?;
+    reader.end()?;
+    Ok(members)
+}
+
+/// Returns a key that occurs twice. Such an object is refused, because two readers could see different values in it.
+pub(crate) fn first_duplicate_key<'m>(members: &'m [ObjectMember<'_>]) -> Option<&'m str> {
+    let mut keys: Vec<&str> = members.iter().map(|member| &*member.key).collect();
+    keys.sort_unstable();
+    keys.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
+}
+
+/// Returns the value of a key, the first one if the key is repeated.
+pub(crate) fn get<'a>(members: &[ObjectMember<'a>], key: &str) -> Option<&'a RawValue> {
+    members.iter().find(|member| member.key == key).map(|member| member.value)
+}
+
+/// Returns the text of a string, borrowed if nothing in it is escaped; `None` if it is no string or contains half a
+/// surrogate pair.
+pub(crate) fn text(value: &RawValue) -> Option<Cow<'_, str>> {
+    let inner = value.get().strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains('\\') {
+        return serde_json::from_str(value.get()).ok().map(Cow::Owned);
+    }
+    Some(Cow::Borrowed(inner))
+}
+
+/// Returns the first `keep` items of an array as written, and the number of all items; `None` if it is no array. Memory
+/// does not grow with the items beyond `keep`.
+pub(crate) fn items(value: &RawValue, keep: usize) -> Option<(Vec<&RawValue>, usize)> {
+    let mut kept = Vec::new();
+    let mut reader = serde_json::Deserializer::from_str(value.get());
+    let count = ArrayItems { keep, kept: &mut kept }.deserialize(&mut reader).ok()?;
+    Some((kept, count))
+}
+
+/// A visitor that counts the items of an array and keeps the first ones as written.
+pub(crate) struct ArrayItems<'a, 'de> {
+    /// Number of items to keep.
+    pub keep: usize,
+    /// Destination of the kept items.
+    pub kept: &'a mut Vec<&'de RawValue>,
+}
+
+impl<'de> DeserializeSeed<'de> for ArrayItems<'_, 'de> {
+    type Value = usize;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<usize, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ArrayItems<'_, 'de> {
+    type Value = usize;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<usize, A::Error> {
+        let mut count = 0;
+        while count < self.keep {
+            let Some(item) = items.next_element::<&RawValue>()? else { return Ok(count) };
+            self.kept.push(item);
+            count += 1;
+        }
+        while items.next_element::<IgnoredAny>()?.is_some() {
+            count += 1;
+        }
+        Ok(count)
+    }
+}
+
+/// Returns whether the first occurrence of this key has this text as its value. The object is read no further than
+/// that.
+pub(crate) fn has_string_member(object: &str, key: &str, expected: &str) -> bool {
+    struct KeySearch<'s> {
+        key: &'s str,
+        expected: &'s str,
+        found: &'s mut bool,
+    }
+
+    impl<'de> Visitor<'de> for KeySearch<'_> {
+        type Value = ();
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+            while let Some(written) = map.next_key::<&RawValue>()? {
+                if text(written).is_some_and(|key| key == self.key) {
+                    let value = map.next_value::<&RawValue>()?;
+                    *self.found = text(value).is_some_and(|text| text == self.expected);
+                    return Ok(());
+                }
+                map.next_value::<IgnoredAny>()?;
+            }
+            Ok(())
+        }
+    }
+
+    let mut found = false;
+    // The parser reports an error because the object was not read to its end; the error is expected.
+    let _ = serde_json::Deserializer::from_str(object).deserialize_map(KeySearch { key, expected, found: &mut found });
+    found
+}
+
+/// Appends a value as JSON. The value must be one whose serialization cannot fail.
+pub(crate) fn put<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
+    serde_json::to_writer(out, value).expect("texts and numbers into memory");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(text: &str) -> &RawValue {
+        serde_json::from_str(text).expect("JSON")
+    }
+
+    #[test]
+    fn members_keep_order_and_spelling() {
+        let text = r#" {"b" : [1, 2],"\u0061":1e999,"b":null} "#;
+        let shown: Vec<_> =
+            members(text).expect("an object").iter().map(|m| format!("{} {} {}", m.written, m.key, m.value)).collect();
+        assert_eq!(shown, [r#""b" b [1, 2]"#, r#""\u0061" a 1e999"#, r#""b" b null"#]);
+        assert_eq!(first_duplicate_key(&members(text).expect("an object")), Some("b"));
+        for bad in ["[]", "{} x", "{", r#"{"\ud800":1}"#] {
+            assert!(members(bad).is_err(), "{bad}");
+        }
+        let many = |n: usize| format!("{{{}}}", (0..n).map(|i| format!("\"{i}\":0")).collect::<Vec<_>>().join(","));
+        assert!(members(&many(MEMBERS_MAX)).is_ok());
+        assert!(members(&many(MEMBERS_MAX + 1)).is_err());
+    }
+
+    #[test]
+    fn plain_string_is_borrowed() {
+        assert!(matches!(text(raw(r#""plain é""#)), Some(Cow::Borrowed("plain é"))));
+        assert_eq!(text(raw(r#""\u00e9\"""#)).as_deref(), Some("é\""));
+        for none in ["1", "null", "[\"a\"]", r#""\ud800""#] {
+            assert_eq!(text(raw(none)), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn excess_items_are_only_counted() {
+        let (kept, count) = items(raw("[1, [2], {\"3\":3}]"), 2).expect("an array");
+        assert_eq!((kept.iter().map(|item| item.get()).collect::<Vec<_>>(), count), (vec!["1", "[2]"], 3));
+        assert!(items(raw("{}"), 2).is_none());
+    }
+
+    #[test]
+    fn member_scan_stops_at_answer() {
+        for (object, expected) in [
+            (r#"{"update":"pdu","pdu":{}}"#, true),
+            (r#"{"a":[{"update":"pdu"}],"up\u0064ate" : "p\u0064u"}"#, true),
+            (r#"{"update":"pdu" not even JSON"#, true),
+            (r#"{"update":"message","update":"pdu"}"#, false),
+            (r#"{"a":{"update":"pdu"}}"#, false),
+            (r#"{"update":["pdu"]}"#, false),
+            ("{}", false),
+            ("7", false),
+        ] {
+            assert_eq!(has_string_member(object, "update", "pdu"), expected, "{object}");
+        }
+    }
+
+    #[test]
+    fn json_digest_is_half_sha256() {
+        let expected = [0x44, 0x13, 0x6f, 0xa3, 0x55, 0xb3, 0x67, 0x8a, 0x11, 0x46, 0xad, 0x16, 0xf7, 0xe8, 0x64, 0x9e];
+        assert_eq!(digest(b"{}").0, expected);
+    }
+}

@@ -1,0 +1,203 @@
+//! `POST /v1/messages`: submits many messages in one call, each with its own result.
+
+use actix_web::http::StatusCode;
+use actix_web::{Error, HttpResponse, web};
+use actors::model::{ComposedPdu, Refusal, ServerName};
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::http::error::ApiError;
+use crate::http::json_error;
+use crate::json::canonical::RawObject;
+use crate::messenger::MessengerApi;
+use crate::messenger::answer::unreadable_body;
+use crate::messenger::lists::RawList;
+use crate::messenger::messages::body::MessageBody;
+use crate::messenger::messages::submit::{Outcome, SubmittedMessage, submit_messages};
+use crate::messenger::submission;
+use crate::messenger::submission::PduName;
+
+/// Maximum number of messages in one call.
+const MESSAGES_MAX: usize = 500;
+/// Maximum bytes of one call, even if larger bodies are allowed elsewhere.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// Submits a batch, and responds after all its commits.
+pub(crate) async fn post(api: web::Data<MessengerApi>, body: Result<Bytes, Error>) -> Result<HttpResponse, ApiError> {
+    let body = body.map_err(|error| unreadable_body(&error, api.limits.body_max))?;
+    let elements = decode(&body)?;
+    // The call runs in a task of its own, because it must not end with the connection while its ids are locked; see the
+    // submission of updates.
+    let task = actix_web::rt::spawn(async move { take(&api, elements).await });
+    task.await.unwrap_or_else(|_panicked| Err(Refusal::OutcomeUnknown.into()))
+}
+
+async fn take(api: &MessengerApi, elements: Vec<BatchElement>) -> Result<HttpResponse, ApiError> {
+    let sound = || elements.iter().filter_map(|element| element.message.as_ref().ok());
+    let _turns = submission::turns(api, sound().map(|message| message.id.clone()).collect()).await?;
+    let said = submit_messages(api, sound().cloned().collect()).await;
+    Ok(HttpResponse::Ok().json(answer(&elements, &said)))
+}
+
+/// An element of the list.
+#[derive(Debug)]
+struct BatchElement {
+    /// Id as given, if it is a string.
+    id: Option<String>,
+    /// Message, or the error if it is invalid.
+    message: Result<SubmittedMessage, ApiError>,
+}
+
+fn decode(body: &Bytes) -> Result<Vec<BatchElement>, ApiError> {
+    let bad = |words: String| ApiError::bad_request("BAD_JSON", words);
+    if body.len() > BATCH_BYTES {
+        let words = format!("a batch has at most {BATCH_BYTES} bytes, this one has {}", body.len());
+        return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", words));
+    }
+    let RawObject(members) = serde_json::from_slice(body)
+        .map_err(|error| bad(format!("the body is not a JSON object: {}", json_error::words(&error))))?;
+    let list = match members.as_slice() {
+        [(name, list)] if name == "messages" => *list,
+        _ => return Err(bad("the body is not {\"messages\":[..]}".into())),
+    };
+    let RawList::<MESSAGES_MAX> { first, count } = serde_json::from_str(list.get())
+        .map_err(|error| bad(format!("\"messages\" is not a list: {}", json_error::words(&error))))?;
+    if count > MESSAGES_MAX {
+        let words = format!("a batch holds at most {MESSAGES_MAX} messages, this one has {count}");
+        return Err(ApiError::unprocessable("TOO_MANY_MESSAGES", words));
+    }
+    Ok(first.into_iter().map(|text| element(body, text)).collect())
+}
+
+fn element(body: &Bytes, text: &RawValue) -> BatchElement {
+    let unreadable = |words: String| BatchElement { id: None, message: Err(ApiError::bad_request("BAD_JSON", words)) };
+    let mut members = match serde_json::from_str::<RawObject<'_>>(text.get()) {
+        Ok(RawObject(members)) => members,
+        Err(error) => return unreadable(format!("the message is not a JSON object: {}", json_error::words(&error))),
+    };
+    let Some(place) = members.iter().position(|(name, _)| name == "id") else {
+        return BatchElement { id: None, message: Err(ApiError::unprocessable("BAD_ID", "\"id\" is missing")) };
+    };
+    // The remaining members are those of a single message's body, in which a second "id" is an unknown key.
+    let (_, id) = members.remove(place);
+    let Ok(id) = serde_json::from_str::<String>(id.get()) else {
+        return BatchElement { id: None, message: Err(ApiError::unprocessable("BAD_ID", "\"id\" is not a string")) };
+    };
+    let message = submission::id(&id)
+        .and_then(|id| Ok(SubmittedMessage { id, body: MessageBody::decode(body, RawObject(members))? }));
+    BatchElement { id: Some(id), message }
+}
+
+#[derive(Serialize)]
+struct BatchAnswer<'a> {
+    messages: Vec<BatchEntry<'a>>,
+}
+
+#[derive(Serialize)]
+struct BatchEntry<'a> {
+    id: Option<&'a str>,
+    status: u16,
+    #[serde(flatten)]
+    what: EntryOutcome<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum EntryOutcome<'a> {
+    Accepted { pdu: PduName<'a>, peers: Vec<&'a str> },
+    Refused { error: String, code: &'a str },
+}
+
+/// Returns one entry per element, in order; `said` has one result for each valid element.
+fn answer<'a>(elements: &'a [BatchElement], said: &'a [Outcome]) -> BatchAnswer<'a> {
+    let mut said = said.iter();
+    let mut entry = |BatchElement { id, message }: &'a BatchElement| {
+        let id = id.as_deref();
+        match message.as_ref().map(|_| said.next()) {
+            Ok(Some(Ok(composed))) => accepted(id, composed),
+            Ok(Some(Err(problem))) | Err(problem) => refused(id, problem),
+            Ok(None) => refused(id, &Refusal::OutcomeUnknown.into()),
+        }
+    };
+    BatchAnswer { messages: elements.iter().map(&mut entry).collect() }
+}
+
+fn accepted<'a>(id: Option<&'a str>, composed: &'a ComposedPdu) -> BatchEntry<'a> {
+    let peers = composed.peers.iter().map(ServerName::as_str).collect();
+    let what = EntryOutcome::Accepted { pdu: PduName::from(&composed.reference), peers };
+    BatchEntry { id, status: StatusCode::ACCEPTED.as_u16(), what }
+}
+
+fn refused<'a>(id: Option<&'a str>, problem: &ApiError) -> BatchEntry<'a> {
+    let what = EntryOutcome::Refused { error: problem.to_string(), code: problem.code() };
+    BatchEntry { id, status: problem.status().as_u16(), what }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(elements: &[BatchElement]) -> Vec<String> {
+        let word = |element: &BatchElement| match &element.message {
+            Ok(message) => format!("{} in {}", message.id, message.body.context),
+            Err(problem) => format!("{:?}: {} {}", element.id, problem.status().as_u16(), problem.code()),
+        };
+        elements.iter().map(word).collect()
+    }
+
+    #[test]
+    fn batch_elements_parse_independently() {
+        let body = Bytes::from_static(
+            br#"{"messages":[{"id":"a","context":"c","type":"t","content":1},7,{"context":"c"},{"id":7},{"id":"a b"},
+                {"id":"d","context":"c","type":"t"},{"id":"e","id":"f","context":"c","type":"t","content":1},
+                {"context":"d","type":"t","content":1,"id":"a"}]}"#,
+        );
+        assert_eq!(
+            shown(&decode(&body).expect("a batch")),
+            [
+                "a in c",
+                "None: 400 BAD_JSON",
+                "None: 422 BAD_ID",
+                "None: 422 BAD_ID",
+                "Some(\"a b\"): 422 BAD_ID",
+                "Some(\"d\"): 422 BAD_CONTENT",
+                "Some(\"e\"): 400 UNKNOWN_KEY",
+                "a in d",
+            ]
+        );
+    }
+
+    #[test]
+    fn malformed_or_long_batch_is_refused() {
+        let refused =
+            |body: Bytes| decode(&body).map(|elements| elements.len()).map_err(|refused| refused.status().as_u16());
+        for bad in ["", "[]", "{}", r#"{"messages":{}}"#, r#"{"messages":[]}x"#, r#"{"messages":[],"messages":[]}"#] {
+            assert_eq!(refused(Bytes::from_static(bad.as_bytes())), Err(400), "{bad}");
+        }
+        assert_eq!(refused(Bytes::from_static(br#"{"messages":[]}"#)), Ok(0));
+        let with = |count| Bytes::from(format!(r#"{{"messages":[{}]}}"#, vec!["{}"; count].join(",")));
+        assert_eq!((refused(with(500)), refused(with(501))), (Ok(500), Err(422)));
+        assert_eq!(refused(Bytes::from(vec![b' '; BATCH_BYTES + 1])), Err(413));
+    }
+
+    #[test]
+    fn batch_entry_matches_single_response() {
+        let body = Bytes::from_static(
+            br#"{"messages":[{"id":"a","context":"c","type":"t","content":1},{},{"id":"b","context":"c","type":"t","content":1}]}"#,
+        );
+        let reference =
+            actors::model::PduRef { origin: "red".parse().expect("valid"), id: "0190a1b2".parse().expect("valid") };
+        let composed = ComposedPdu { reference, peers: vec!["blue".parse().expect("valid")] };
+        let unknown = Refusal::UnknownContext("c".parse().expect("valid"));
+        let elements = decode(&body).expect("a batch");
+        assert_eq!(
+            serde_json::to_string(&answer(&elements, &[Ok(composed), Err(unknown.into())])).expect("plain"),
+            concat!(
+                r#"{"messages":[{"id":"a","status":202,"pdu":{"origin":"red","pdu_id":"0190a1b2"},"peers":["blue"]},"#,
+                r#"{"id":null,"status":422,"error":"\"id\" is missing","code":"BAD_ID"},"#,
+                r#"{"id":"b","status":404,"error":"there is no context c","code":"UNKNOWN_CONTEXT"}]}"#
+            )
+        );
+    }
+}

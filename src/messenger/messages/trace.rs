@@ -1,0 +1,279 @@
+//! `GET /v1/messages/{id}`: the delivery status of a submission, peer by peer.
+
+use std::collections::BTreeMap;
+
+use actix_web::{HttpResponse, web};
+use actors::gateway::Gateway;
+use actors::model::{
+    Attempt, DeadLetter, DeadLetterReason, Index, PeerStatus, Refusal, ServerName, SubmissionId, SubmissionRecord,
+};
+use actors::ports::{ArchiveError, StoreReader};
+use serde::Serialize;
+
+use crate::http::error::ApiError;
+use crate::messenger::MessengerApi;
+use crate::messenger::answer::rfc3339;
+use crate::messenger::peers::{reason, statuses};
+use crate::messenger::submission::PduName;
+
+#[derive(Serialize)]
+struct TraceBody<'a> {
+    id: &'a str,
+    accepted: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pdu: Option<PduName<'a>>,
+    peers: BTreeMap<&'a str, RecipientTrace>,
+}
+
+/// The delivery to one peer.
+#[derive(Serialize)]
+struct RecipientTrace {
+    state: &'static str,
+    attempts: Vec<AttemptView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+impl RecipientTrace {
+    /// Returns the status for a recipient that was skipped. An event gave the reason at that time.
+    fn left_out() -> Self {
+        let reason = "it could not be queued when it was said; a retry of the message queues it, if the peer has not asked for it";
+        Self {
+            state: DeadLetterReason::Parked.state(),
+            attempts: Vec::new(),
+            next: None,
+            reason: Some(reason.to_owned()),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct AttemptView {
+    time: String,
+    result: String,
+}
+
+/// Returns the trace of a submission.
+pub(crate) async fn get(api: web::Data<MessengerApi>, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
+    answer(&api.gateway, &path).await
+}
+
+/// Returns the trace of the submission with this id.
+pub(crate) async fn answer(gateway: &Gateway, id: &str) -> Result<HttpResponse, ApiError> {
+    let unknown = || ApiError::not_found("UNKNOWN_ID", format!("nothing is known of {id:?}"));
+    let id: SubmissionId = id.parse().map_err(|_| unknown())?;
+    let ports = gateway.ports();
+    let archive = &*ports.archive;
+    let record = archive.submission(&id).await?.ok_or_else(unknown)?;
+    let mut seen = Vec::with_capacity(record.queued.len());
+    let servers = record.queued.iter().map(|(server, _)| server.clone()).collect();
+    for (server, status) in statuses(gateway, servers, false).await {
+        seen.push(match status {
+            Ok(status) => RecipientProgress::from(status),
+            Err(Refusal::Faulty(_)) => RecipientProgress::without_actor(archive, &server, "faulty").await?,
+            Err(Refusal::UnknownPeer(_)) => RecipientProgress::without_actor(archive, &server, "not_a_peer").await?,
+            Err(refusal) => return Err(refusal.into()),
+        });
+    }
+    // What an actor says it did may not be on disk yet, and there it says what it tried, and which items it parked.
+    ports.journal.barrier().committed().await.map_err(|_| Refusal::OutcomeUnknown)?;
+    for ((server, _), seen) in record.queued.iter().zip(&mut seen) {
+        for (first, last) in record.runs(server) {
+            seen.letters.extend(archive.dead_letters(server, first, last).await?);
+            seen.attempts.extend(archive.attempts(server, first, last).await?);
+        }
+        // One that carried items of several runs was found with each.
+        seen.attempts.sort_by_key(|attempt| (attempt.time, attempt.first));
+        seen.attempts.dedup();
+        seen.dropped = record.dropped.contains(server);
+    }
+    Ok(HttpResponse::Ok().json(trace(&id, &record, seen)))
+}
+
+/// The facts about a peer that a trace needs.
+struct RecipientProgress {
+    acked: Index,
+    /// Those that carried any of it.
+    attempts: Vec<Attempt>,
+    next: Option<String>,
+    reason: Option<&'static str>,
+    /// Items that became dead letters, with the reason.
+    letters: Vec<DeadLetter>,
+    /// Whether an operator deleted one of them.
+    dropped: bool,
+}
+
+impl From<PeerStatus> for RecipientProgress {
+    fn from(status: PeerStatus) -> Self {
+        Self {
+            acked: status.acked,
+            attempts: Vec::new(),
+            next: status.next_attempt.map(rfc3339),
+            reason: reason(status.state),
+            letters: Vec::new(),
+            dropped: false,
+        }
+    }
+}
+
+impl RecipientProgress {
+    /// Reads the facts from the store for a peer without an actor.
+    async fn without_actor(
+        archive: &dyn StoreReader,
+        server: &ServerName,
+        reason: &'static str,
+    ) -> Result<Self, ArchiveError> {
+        let row = archive.peer(server).await?.record;
+        let acked = row.map_or(Index(0), |row| row.outbound.acked);
+        let (attempts, letters) = (Vec::new(), Vec::new());
+        Ok(Self { acked, attempts, next: None, reason: Some(reason), letters, dropped: false })
+    }
+}
+
+/// Builds the trace; `seen` is in the order of the record's servers.
+fn trace<'a>(id: &'a SubmissionId, record: &'a SubmissionRecord, seen: Vec<RecipientProgress>) -> TraceBody<'a> {
+    let legs = record.queued.iter().zip(seen);
+    let runs = |server| record.runs(server).collect::<Vec<_>>();
+    let left_out = record.left_out.iter().map(|server| (server.as_str(), RecipientTrace::left_out()));
+    let peers = legs.map(|((server, _), seen)| (server.as_str(), leg(&runs(server), seen))).chain(left_out).collect();
+    let pdu = record.pdu.as_ref().map(PduName::from);
+    TraceBody { id: id.as_str(), accepted: rfc3339(record.accepted), pdu, peers }
+}
+
+/// Returns the status of the delivery to one peer. A peer acknowledges in order, so one comparison of indexes is
+/// enough. A dead letter counts as acknowledged by its index, but is not: a single one decides the status of the whole
+/// submission, whatever the status of the other items. If all dead letters were requeued, the last of the new indexes
+/// decides.
+///
+/// `runs` are the index ranges of its items.
+fn leg(runs: &[(Index, Index)], seen: RecipientProgress) -> RecipientTrace {
+    let attempts = seen.attempts.into_iter();
+    let attempts =
+        attempts.map(|attempt| AttemptView { time: rfc3339(attempt.time), result: attempt.result }).collect();
+    let last = runs.iter().map(|(_, last)| *last).max().unwrap_or(Index(0));
+    let next = seen.next;
+    match seen.letters.into_iter().next() {
+        Some(letter) => {
+            RecipientTrace { state: letter.fate.state(), attempts, next: None, reason: Some(letter.reason) }
+        }
+        // A dropped item is lost for good: unlike a quarantined one it cannot be requeued.
+        None if seen.dropped => {
+            let reason = Some("dropped by an operator".to_owned());
+            RecipientTrace { state: DeadLetterReason::Refused.state(), attempts, next: None, reason }
+        }
+        None if seen.acked >= last => RecipientTrace { state: "acknowledged", attempts, next: None, reason: None },
+        None => RecipientTrace { state: "queued", attempts, next, reason: seen.reason.map(str::to_owned) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actors::model::{Digest, Millis, PduRef, PeerState, Seq, SuspendReason};
+
+    use super::*;
+
+    fn status(server: &str, state: PeerState, acked: u64, attempts: Vec<Attempt>) -> RecipientProgress {
+        let seen = RecipientProgress::from(PeerStatus {
+            server: server.parse().expect("valid"),
+            state,
+            since: Millis(0),
+            backlog: 0,
+            acked: Index(acked),
+            oldest_unacknowledged: None,
+            next_attempt: matches!(state, PeerState::Waiting).then_some(Millis(9_000)),
+            last_success: None,
+            failures: 0,
+            last_error: None,
+            expected_seq: Seq(1),
+            next_seq: None,
+            backlog_bytes: 0,
+            open: None,
+        });
+        RecipientProgress { attempts, ..seen }
+    }
+
+    fn letter(index: u64, fate: DeadLetterReason, reason: &str) -> DeadLetter {
+        DeadLetter { index: Index(index), fate, reason: reason.to_owned() }
+    }
+
+    fn attempt(first: u64, last: u64, result: &str) -> Attempt {
+        Attempt { time: Millis(first), first: Index(first), last: Index(last), result: result.into() }
+    }
+
+    #[test]
+    fn message_trace_names_its_pdu() {
+        let id: SubmissionId = "m-1".parse().expect("valid");
+        let reference = PduRef { origin: "red".parse().expect("valid"), id: "0190a1b2".parse().expect("valid") };
+        let (digest, accepted) = (Digest([0; 16]), Millis(1_000));
+        let record = SubmissionRecord {
+            digest,
+            accepted,
+            queued: vec![],
+            requeued: vec![],
+            dropped: vec![],
+            left_out: vec!["green".parse().expect("valid")],
+            items: 1,
+            pdu: Some(reference),
+        };
+        assert_eq!(
+            serde_json::to_string(&trace(&id, &record, vec![])).expect("plain"),
+            concat!(
+                r#"{"id":"m-1","accepted":"1970-01-01T00:00:01.000Z","pdu":{"origin":"red","pdu_id":"0190a1b2"},"#,
+                r#""peers":{"green":{"state":"parked","attempts":[],"reason":"it could not be queued when it was said; "#,
+                r#"a retry of the message queues it, if the peer has not asked for it"}}}"#
+            )
+        );
+    }
+
+    #[test]
+    fn trace_separates_states_and_attempts() {
+        let id: SubmissionId = "m-1".parse().expect("valid");
+        let queued = [("blue", 5), ("green", 1), ("grey", 7), ("pink", 1), ("plum", 3)];
+        let record = SubmissionRecord {
+            digest: Digest([0; 16]),
+            accepted: Millis(1_000),
+            queued: queued.map(|(server, first)| (server.parse().expect("valid"), Index(first))).into(),
+            requeued: vec![("green".parse().expect("valid"), Index(2))],
+            dropped: vec![],
+            left_out: vec![],
+            items: 2,
+            pdu: None,
+        };
+        let seen = vec![
+            status("blue", PeerState::Waiting, 5, vec![attempt(3, 5, "ok"), attempt(6, 6, "wait 120")]),
+            status("green", PeerState::Idle, 2, vec![attempt(1, 2, "ok")]),
+            status("grey", PeerState::Suspended(SuspendReason::Refused), 6, vec![]),
+            RecipientProgress {
+                letters: vec![letter(2, DeadLetterReason::Parked, "refused with status 400: no")],
+                ..status("pink", PeerState::Idle, 2, vec![])
+            },
+            RecipientProgress {
+                letters: vec![letter(3, DeadLetterReason::Expired, "too old")],
+                ..status("plum", PeerState::Waiting, 3, vec![])
+            },
+        ];
+        assert_eq!(
+            serde_json::to_string(&trace(&id, &record, seen)).expect("plain"),
+            concat!(
+                r#"{"id":"m-1","accepted":"1970-01-01T00:00:01.000Z","peers":{"#,
+                r#""blue":{"state":"queued","attempts":[{"time":"1970-01-01T00:00:00.003Z","result":"ok"},"#,
+                r#"{"time":"1970-01-01T00:00:00.006Z","result":"wait 120"}],"next":"1970-01-01T00:00:09.000Z"},"#,
+                r#""green":{"state":"acknowledged","attempts":[{"time":"1970-01-01T00:00:00.001Z","result":"ok"}]},"#,
+                r#""grey":{"state":"queued","attempts":[],"reason":"refused"},"#,
+                r#""pink":{"state":"parked","attempts":[],"reason":"refused with status 400: no"},"#,
+                r#""plum":{"state":"expired","attempts":[],"reason":"too old"}}}"#
+            )
+        );
+    }
+
+    #[test]
+    fn requeued_item_tracks_new_index() {
+        let again = |acked| {
+            let status = status("blue", PeerState::Idle, acked, vec![]);
+            leg(&[(Index(3), Index(4)), (Index(9), Index(9))], status).state
+        };
+        assert_eq!((again(8), again(9)), ("queued", "acknowledged"));
+    }
+}

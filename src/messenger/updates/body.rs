@@ -1,0 +1,277 @@
+//! The body of a submission of updates: decoded without copying, and checked against the limits of its peers.
+
+use actix_web::http::StatusCode;
+use actors::limits::DialectKind;
+use actors::model::ServerName;
+use actors::ports::PeerConfig;
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::http::error::ApiError;
+use crate::http::json_error;
+use crate::json::canonical::RawObject;
+use crate::json::nesting::{NESTING_MAX, nests_deeper_than};
+use crate::messenger::lists::{NameList, RawList};
+
+/// Maximum number of updates in one submission: it is one commit and one trace.
+const UPDATES_MAX: usize = 500;
+/// Maximum nesting of an update: on the wire it is in an array in an object.
+const UPDATE_NESTING_MAX: usize = NESTING_MAX - 2;
+
+/// The decoded body: `{"to":[..],"strong":[..]}`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct UpdatesBody {
+    /// Recipients without repeats, in the order first named.
+    pub(crate) to: Vec<ServerName>,
+    /// The updates' exact bytes: slices of the body.
+    pub(crate) strong: Vec<Bytes>,
+}
+
+impl UpdatesBody {
+    /// Decodes a body without reference to the configuration.
+    ///
+    /// An unknown key is refused: if a misspelt one were ignored, a message would be lost.
+    pub(crate) fn decode(body: &Bytes) -> Result<Self, ApiError> {
+        let RawObject(members) = serde_json::from_slice(body).map_err(|error| {
+            ApiError::bad_request("BAD_JSON", format!("the body is not a JSON object: {}", json_error::words(&error)))
+        })?;
+        let (mut to, mut strong) = (None, None);
+        for (name, value) in members {
+            let place = match name.as_str() {
+                "to" => &mut to,
+                "strong" => &mut strong,
+                _ => return Err(ApiError::unknown_key(&name, "a submission of updates", &["to", "strong"])),
+            };
+            if place.replace(value).is_some() {
+                return Err(ApiError::bad_request("BAD_JSON", format!("{name:?} is given twice")));
+            }
+        }
+        Ok(Self { to: recipients(to)?, strong: updates(body, strong)? })
+    }
+
+    /// Checks that each recipient is a peer and accepts updates of this size: what is accepted here must fit the wire
+    /// later.
+    pub(crate) fn check(&self, roster: &dyn PeerConfig, us: &ServerName) -> Result<(), ApiError> {
+        let Some((place, largest)) = self.strong.iter().enumerate().max_by_key(|(_, update)| update.len()) else {
+            return Ok(());
+        };
+        let size = largest.len() as u64;
+        for server in &self.to {
+            if server == us {
+                return Err(ApiError::unprocessable("NOT_A_PEER", format!("{server} is this server itself")));
+            }
+            let limits = roster.limits(server).ok_or_else(|| {
+                ApiError::unprocessable("NOT_A_PEER", format!("{server} is not a peer of this server"))
+            })?;
+            if limits.speech == DialectKind::Transactions {
+                let words =
+                    format!("{server} is spoken to in the transactions dialect, which has no updates: use messages");
+                return Err(ApiError::unprocessable("DIALECT", words));
+            }
+            if size > limits.batch_bytes {
+                let max = limits.batch_bytes;
+                let words = format!("update {place} has {size} bytes, batch_bytes of {server} is {max}");
+                return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", words));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn recipients(given: Option<&RawValue>) -> Result<Vec<ServerName>, ApiError> {
+    let given = given.ok_or_else(|| ApiError::unprocessable("BAD_TO", "\"to\" is missing"))?;
+    let NameList(names) = serde_json::from_str(given.get()).map_err(|error| {
+        ApiError::unprocessable(
+            "BAD_TO",
+            format!("\"to\" is not a list of server names: {}", json_error::words(&error)),
+        )
+    })?;
+    if names.is_empty() {
+        return Err(ApiError::unprocessable("BAD_TO", "\"to\" is empty"));
+    }
+    Ok(names)
+}
+
+fn updates(body: &Bytes, given: Option<&RawValue>) -> Result<Vec<Bytes>, ApiError> {
+    let given = given.ok_or_else(|| ApiError::unprocessable("BAD_STRONG", "\"strong\" is missing"))?;
+    let RawList::<UPDATES_MAX> { first, count } = serde_json::from_str(given.get()).map_err(|error| {
+        ApiError::unprocessable(
+            "BAD_STRONG",
+            format!("\"strong\" is not a list of updates: {}", json_error::words(&error)),
+        )
+    })?;
+    if count == 0 {
+        return Err(ApiError::unprocessable("BAD_STRONG", "\"strong\" is empty"));
+    }
+    if count > UPDATES_MAX {
+        let words = format!("a submission holds at most {UPDATES_MAX} updates, this one has {count}");
+        return Err(ApiError::unprocessable("TOO_MANY_UPDATES", words));
+    }
+    if let Some(place) = first.iter().position(|text| !text.get().starts_with('{')) {
+        return Err(ApiError::unprocessable("NOT_AN_OBJECT", format!("update {place} is not a JSON object")));
+    }
+    // A peer would refuse it for ever, and everything queued after it would wait.
+    if let Some(place) = first.iter().position(|text| nests_deeper_than(UPDATE_NESTING_MAX, text.get().as_bytes())) {
+        let words = format!("update {place} nests deeper than {UPDATE_NESTING_MAX} levels");
+        return Err(ApiError::unprocessable("NESTS_TOO_DEEP", words));
+    }
+    if let Some(place) = first.iter().position(|text| is_pdu(text)) {
+        let words = format!("update {place} is \"pdu\", the form in which gateways carry messages; use /v1/messages");
+        return Err(ApiError::unprocessable("RESERVED", words));
+    }
+    Ok(first.iter().map(|text| body.slice_ref(text.get().as_bytes())).collect())
+}
+
+/// Returns whether a peer would read the update as a PDU.
+fn is_pdu(update: &RawValue) -> bool {
+    #[derive(Deserialize)]
+    struct UpdatesHead<'a> {
+        #[serde(borrow)]
+        update: Option<&'a RawValue>,
+    }
+    let head = serde_json::from_str::<UpdatesHead<'_>>(update.get()).ok();
+    let kind = head.and_then(|head| serde_json::from_str::<String>(head.update?.get()).ok());
+    kind.is_some_and(|kind| kind == "pdu")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use actix_web::ResponseError;
+    use actix_web::body::MessageBody;
+    use actors::limits::{ContextLimits, PeerLimits};
+
+    use super::*;
+
+    fn name(text: &str) -> ServerName {
+        text.parse().expect("valid")
+    }
+
+    fn decoded(body: &'static str) -> Result<UpdatesBody, ApiError> {
+        UpdatesBody::decode(&Bytes::from_static(body.as_bytes()))
+    }
+
+    /// Status and body of a refusal.
+    fn shown(refused: &ApiError) -> String {
+        let body = refused.error_response().into_body().try_into_bytes().expect("in memory");
+        format!("{} {}", refused.status_code().as_u16(), str::from_utf8(&body).expect("text"))
+    }
+
+    #[test]
+    fn updates_body_keeps_bytes_uncopied() {
+        let body = Bytes::from_static(
+            b"{ \"strong\":[ {\"n\": 1.0e2} ,{}],\"to\":[\"Blue.example\",\"red:80\",\"blue.example\"]}",
+        );
+        let updates = UpdatesBody::decode(&body).expect("sound");
+        assert_eq!(updates.to, [name("blue.example"), name("red:80")]);
+        assert_eq!(updates.strong, ["{\"n\": 1.0e2}", "{}"]);
+        assert!(body.as_ptr_range().contains(&updates.strong[0].as_ptr()), "a slice of the body");
+    }
+
+    #[test]
+    fn updates_body_errors_map_to_codes() {
+        for (body, expected) in [
+            ("", "400 BAD_JSON"),
+            ("[]", "400 BAD_JSON"),
+            (r#"{"to":["b"],"strong":[{}]"#, "400 BAD_JSON"),
+            (r#"{"to":["b"],"strong":[{}]}}"#, "400 BAD_JSON"),
+            (r#"{"to":["b"],"to":["c"],"strong":[{}]}"#, "400 BAD_JSON"),
+            (r#"{"to":["b"],"strong":[{}],"storng":[{}]}"#, "400 UNKNOWN_KEY"),
+            (r#"{"strong":[{}]}"#, "422 BAD_TO"),
+            (r#"{"to":[],"strong":[{}]}"#, "422 BAD_TO"),
+            (r#"{"to":"b","strong":[{}]}"#, "422 BAD_TO"),
+            (r#"{"to":["b",7],"strong":[{}]}"#, "422 BAD_TO"),
+            (r#"{"to":["b/c"],"strong":[{}]}"#, "422 BAD_TO"),
+            (r#"{"to":["b"]}"#, "422 BAD_STRONG"),
+            (r#"{"to":["b"],"strong":[]}"#, "422 BAD_STRONG"),
+            (r#"{"to":["b"],"strong":{}}"#, "422 BAD_STRONG"),
+            (r#"{"to":["b"],"strong":[{},[]]}"#, "422 NOT_AN_OBJECT"),
+            (r#"{"to":["b"],"strong":[{},{"pdu":{},"\u0075pdate":"pd\u0075"}]}"#, "422 RESERVED"),
+        ] {
+            let refused = shown(&decoded(body).expect_err(body));
+            let (status, code) = expected.split_once(' ').expect("two words");
+            assert!(
+                refused.starts_with(status) && refused.contains(&format!("\"code\":\"{code}\"")),
+                "{body}: {refused}"
+            );
+        }
+        assert_eq!(
+            shown(&decoded(r#"{"to":["b"],"strong":[{}],"storng":[{}]}"#).expect_err("unknown")),
+            r#"400 {"error":"\"storng\" is no key of a submission of updates; its keys are to, strong","code":"UNKNOWN_KEY"}"#
+        );
+    }
+
+    #[test]
+    fn updates_per_submission_are_bounded() {
+        let with = |count| Bytes::from(format!(r#"{{"to":["b"],"strong":[{}]}}"#, vec!["{}"; count].join(",")));
+        assert_eq!(UpdatesBody::decode(&with(500)).expect("as many as may be").strong.len(), 500);
+        assert_eq!(
+            shown(&UpdatesBody::decode(&with(501)).expect_err("one too many")),
+            r#"422 {"error":"a submission holds at most 500 updates, this one has 501","code":"TOO_MANY_UPDATES"}"#
+        );
+    }
+
+    #[test]
+    fn deep_update_is_refused() {
+        let deep = |levels: usize| {
+            let update = format!("{}1{}", "{\"a\":".repeat(levels), "}".repeat(levels));
+            (update.clone(), Bytes::from(format!(r#"{{"to":["b"],"strong":[{{}},{update}]}}"#)))
+        };
+        let (update, body) = deep(98);
+        assert_eq!(UpdatesBody::decode(&body).expect("as deep as may be").strong[1], update);
+        let push = format!(r#"{{"strong":[{update}],"seq":1}}"#);
+        assert!(!nests_deeper_than(NESTING_MAX, push.as_bytes()), "a peer takes it");
+        assert_eq!(
+            shown(&UpdatesBody::decode(&deep(99).1).expect_err("too deep")),
+            r#"422 {"error":"update 1 nests deeper than 98 levels","code":"NESTS_TOO_DEEP"}"#
+        );
+    }
+
+    struct Peers(Vec<(ServerName, u64)>);
+
+    impl PeerConfig for Peers {
+        fn limits(&self, server: &ServerName) -> Option<Arc<PeerLimits>> {
+            let (_, batch_bytes) = self.0.iter().find(|(name, _)| name == server)?;
+            let speech = if server.as_str() == "old" { DialectKind::Transactions } else { DialectKind::Updates };
+            Some(Arc::new(PeerLimits { batch_bytes: *batch_bytes, speech, ..PeerLimits::default() }))
+        }
+
+        fn listed(&self) -> Vec<ServerName> {
+            self.0.iter().map(|(name, _)| name.clone()).collect()
+        }
+
+        fn contexts(&self) -> Arc<ContextLimits> {
+            Arc::default()
+        }
+    }
+
+    #[test]
+    fn oversized_update_names_limit_and_peer() {
+        let peers = Peers(vec![(name("blue"), 1_000), (name("green"), 8), (name("old"), 1_000)]);
+        let check = |body| decoded(body).expect("sound").check(&peers, &name("red")).map_err(|refused| shown(&refused));
+        assert_eq!(check(r#"{"to":["blue"],"strong":[{"a":1234}]}"#), Ok(()));
+        assert_eq!(check(r#"{"to":["blue","green"],"strong":[{"a":12}]}"#), Ok(()), "as large as may be");
+        assert_eq!(
+            check(r#"{"to":["blue","green"],"strong":[{},{"a":123}]}"#),
+            Err(r#"413 {"error":"update 1 has 9 bytes, batch_bytes of green is 8","code":"TOO_LARGE"}"#.into())
+        );
+        assert_eq!(
+            check(r#"{"to":["blue","grey"],"strong":[{}]}"#),
+            Err(r#"422 {"error":"grey is not a peer of this server","code":"NOT_A_PEER"}"#.into())
+        );
+        assert_eq!(
+            check(r#"{"to":["blue","old"],"strong":[{}]}"#),
+            Err(concat!(
+                r#"422 {"error":"old is spoken to in the transactions dialect, which has no updates: use messages","#,
+                r#""code":"DIALECT"}"#
+            )
+            .into())
+        );
+        assert_eq!(
+            check(r#"{"to":["red"],"strong":[{}]}"#),
+            Err(r#"422 {"error":"red is this server itself","code":"NOT_A_PEER"}"#.into())
+        );
+    }
+}

@@ -1,0 +1,4 @@
+//! Endpoint `PUT /v1/updates/{id}`.
+
+pub(crate) mod body;
+pub(crate) mod put;

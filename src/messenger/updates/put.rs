@@ -1,0 +1,91 @@
+//! `PUT /v1/updates/{id}`: submits strong updates for servers; a repeat has no effect.
+
+use actix_web::{Error, HttpResponse, web};
+use actors::model::{Digest, Refusal, Submission, SubmissionId, SubmissionRecord, SubmittedContent};
+use actors::ports::StoreReader;
+use bytes::Bytes;
+
+use crate::http::error::ApiError;
+use crate::json::canonical::same_value;
+use crate::messenger::MessengerApi;
+use crate::messenger::answer::unreadable_body;
+use crate::messenger::submission;
+use crate::messenger::submission::{accepted, digest, id_in_use_error};
+use crate::messenger::updates::body::UpdatesBody;
+
+/// Submits updates, and responds after the commit.
+pub(crate) async fn put(
+    api: web::Data<MessengerApi>,
+    path: web::Path<String>,
+    body: Result<Bytes, Error>,
+) -> Result<HttpResponse, ApiError> {
+    let id = submission::id(&path)?;
+    let body = body.map_err(|error| unreadable_body(&error, api.limits.body_max))?;
+    let updates = UpdatesBody::decode(&body)?;
+    // The call runs in a task of its own: if it were dropped with a broken connection, its id would be unlocked between
+    // submission and commit, and the messenger's repeat would find no record yet and be accepted a second time.
+    let task = actix_web::rt::spawn(async move { take(&api, &id, digest(&body), updates).await });
+    task.await.unwrap_or_else(|_panicked| Err(Refusal::OutcomeUnknown.into()))
+}
+
+async fn take(
+    api: &MessengerApi,
+    id: &SubmissionId,
+    digest: Digest,
+    body: UpdatesBody,
+) -> Result<HttpResponse, ApiError> {
+    let ports = api.gateway.ports();
+    let _turn = submission::turns(api, vec![id.clone()]).await?;
+    // This precedes all checks against the configuration: a repeat is recognized even after a peer was removed.
+    if let Some(record) = ports.archive.submission(id).await? {
+        return repeat(&*ports.archive, id, &record, digest, &body).await;
+    }
+    body.check(&*ports.roster, &api.us)?;
+    let servers = body.to.clone();
+    let what = SubmittedContent::Updates(body.strong);
+    let (accepted_at, left_out) = (ports.clock.now(), vec![]);
+    let submission = Submission { id: id.clone(), digest, accepted: accepted_at, servers, left_out, what };
+    api.gateway.submit(submission).await?;
+    Ok(accepted(id, None, &body.to))
+}
+
+/// Returns the response for an id that is in use: that of the first submission, or an error if it is another
+/// submission's.
+async fn repeat(
+    archive: &dyn StoreReader,
+    id: &SubmissionId,
+    record: &SubmissionRecord,
+    digest: Digest,
+    body: &UpdatesBody,
+) -> Result<HttpResponse, ApiError> {
+    let servers = || record.queued.iter().map(|(server, _)| server);
+    // The digest covers the bytes as received, so the common repeat is recognized without reading the stored updates.
+    let same = digest == record.digest
+        || (record.pdu.is_none()
+            && servers().eq(&body.to)
+            && body.strong.len() == record.items as usize
+            && archive.submitted_updates(id).await?.is_some_and(|kept| same_updates(&kept, &body.strong)));
+    if same { Ok(accepted(id, None, servers())) } else { Err(id_in_use_error(id)) }
+}
+
+fn same_updates(kept: &[Bytes], repeated: &[Bytes]) -> bool {
+    let same = |(kept, repeated): (&Bytes, &Bytes)| match (str::from_utf8(kept), str::from_utf8(repeated)) {
+        (Ok(kept), Ok(repeated)) => same_value(kept, repeated),
+        _ => false,
+    };
+    kept.len() == repeated.len() && kept.iter().zip(repeated).all(same)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reformatted_repeat_equals_same_updates() {
+        let kept = [Bytes::from_static(br#"{"a":1,"b":2}"#), Bytes::from_static(b"{}")];
+        let anew = [Bytes::from_static(br#"{"b":2, "a":1}"#), Bytes::from_static(b"{ }")];
+        assert!(same_updates(&kept, &anew));
+        assert!(!same_updates(&kept, &anew[..1]));
+        assert!(!same_updates(&kept, &[anew[1].clone(), anew[0].clone()]));
+    }
+}

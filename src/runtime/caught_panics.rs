@@ -1,0 +1,83 @@
+//! Panics of others' code that ours expects: they are caught and told in the caller's words, not reported as bugs.
+//!
+//! The storage engine panics on some damaged files, and on a few of them a second time while it cleans up, which nothing can
+//! catch: the process aborts. So whoever works with a file says beforehand what is to be printed then.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook};
+
+/// The words by which the runtime announces that it aborts because a destructor panicked after another panic.
+const ABORTS: &str = "panic in a destructor during cleanup";
+
+/// What is expected of the panics in a piece of work.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct ExpectedPanics {
+    /// They are reported as well: they may be bugs of ours.
+    pub reported: bool,
+    /// Where the process cannot go on: its last line, and its exit code.
+    pub last: Option<(String, i32)>,
+}
+
+thread_local! {
+    /// What this thread expects of the work that it does.
+    static EXPECTED: RefCell<Option<ExpectedPanics>> = const { RefCell::new(None) };
+}
+
+/// Run `work`; a panic in it is given back as its message, and reported to nobody. What `work` changed is as it was when it
+/// panicked: it is for the caller to let go of it.
+pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    caught_as(ExpectedPanics::default(), work)
+}
+
+/// The same, where something else is expected.
+pub(crate) fn caught_as<T>(expected: ExpectedPanics, work: impl FnOnce() -> T) -> Result<T, String> {
+    let outer = EXPECTED.replace(Some(expected));
+    let done = catch_unwind(AssertUnwindSafe(work));
+    EXPECTED.replace(outer);
+    done.map_err(|payload| message(&*payload))
+}
+
+/// What a panic says.
+pub(crate) fn message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("no message").to_owned()
+}
+
+/// Report each panic by `report`, but for those that are expected here. `last_words` prints the last line of a process that
+/// aborts; it must return even where nobody reads the log.
+pub(crate) fn report_by(
+    report: impl Fn(&PanicHookInfo<'_>) + Send + Sync + 'static,
+    last_words: impl Fn(&str) + Send + Sync + 'static,
+) {
+    set_hook(Box::new(move |panic| {
+        let expected = EXPECTED.with(|expected| expected.try_borrow().ok()?.clone());
+        if expected.as_ref().is_none_or(|expected| expected.reported) {
+            report(panic);
+        }
+        let aborts = || message_of(panic).is_some_and(|words| words == ABORTS);
+        if let Some((words, code)) = expected.and_then(|expected| expected.last).filter(|_| aborts()) {
+            last_words(&words);
+            std::process::exit(code);
+        }
+    }));
+}
+
+fn message_of<'a>(panic: &'a PanicHookInfo<'_>) -> Option<&'a str> {
+    let payload = panic.payload();
+    payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn caught_panics_give_their_message() {
+        assert_eq!(caught(|| 7), Ok(7));
+        assert_eq!(caught(|| -> u8 { panic!("page {}", 3) }), Err("page 3".to_owned()));
+        assert_eq!(caught(|| -> u8 { panic!("a page") }), Err("a page".to_owned()));
+        assert_eq!(EXPECTED.take(), None);
+    }
+}

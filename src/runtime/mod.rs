@@ -1,0 +1,5 @@
+//! Threads for blocking work, and the free space of the disk.
+
+pub(crate) mod blocking_pool;
+pub(crate) mod caught_panics;
+pub(crate) mod free_space;

@@ -1,0 +1,88 @@
+//! `[messenger]`: the listener of the local messenger.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::settings::check::SettingsCheck;
+use crate::settings::values::secret;
+use crate::settings::values::secret::SecretValue;
+use crate::settings::values::units::{DurationValue, ListenAddress, SizeSetting};
+
+/// The listener of the local messenger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessengerSettings {
+    /// Address and port of the listener.
+    pub listen: SocketAddr,
+    /// Bearer token; `None`: the listener needs no token.
+    pub token: Option<SecretValue>,
+    /// Time for which a submission is remembered: it recognizes repeats, and its trace can be read.
+    pub submissions_keep: Duration,
+    /// Maximum number of submissions in progress.
+    pub submissions_max: usize,
+    /// Maximum number of feed reads that wait for an event.
+    pub reads_max: usize,
+    /// Maximum bytes of a request body.
+    pub body_max: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct MessengerSection {
+    /// Address and port that the messenger connects to.
+    pub(crate) listen: ListenAddress,
+    /// Bearer token; it is better kept in a file.
+    token: Option<SecretValue>,
+    /// File with the bearer token; without a token the listener is open to whoever reaches it.
+    token_file: Option<PathBuf>,
+    /// Time for which a submission is remembered, for repeats and for its trace.
+    submissions_keep: DurationValue,
+    /// Maximum number of submissions in progress; further ones are told to wait.
+    submissions_max: u32,
+    /// Maximum number of feed reads that wait for an event; further ones are told to retry.
+    reads_max: u32,
+    /// Maximum size of a request body of the messenger.
+    body_max: SizeSetting,
+}
+
+impl Default for MessengerSection {
+    fn default() -> Self {
+        Self {
+            listen: ListenAddress::loopback(9881),
+            token: None,
+            token_file: None,
+            submissions_keep: DurationValue::days(7),
+            submissions_max: 1024,
+            reads_max: 64,
+            body_max: SizeSetting::mib(8),
+        }
+    }
+}
+
+impl MessengerSection {
+    pub(crate) fn check(self, check: &mut SettingsCheck<'_>) -> MessengerSettings {
+        check.loopback("messenger", self.listen.0);
+        let numbers = [
+            ("submissions_max", self.submissions_max.into()),
+            ("reads_max", self.reads_max.into()),
+            ("body_max", self.body_max.0),
+        ];
+        check.at_least_one(&["messenger"], &numbers);
+        if self.submissions_keep.0.is_zero() {
+            check.invalid(
+                &["messenger", "submissions_keep"],
+                "a repeat would not be recognised; it has to be more than 0s",
+            );
+        }
+        MessengerSettings {
+            listen: self.listen.0,
+            token: secret::token(check, "messenger", self.token, self.token_file),
+            submissions_keep: self.submissions_keep.0,
+            submissions_max: self.submissions_max as usize,
+            reads_max: self.reads_max as usize,
+            body_max: self.body_max.in_memory(),
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Sections of the configuration: the keys of each, checked.
+
+pub(crate) mod admin;
+pub(crate) mod contexts;
+pub(crate) mod federation;
+pub(crate) mod feed;
+pub(crate) mod messenger;
+pub(crate) mod network;
+pub(crate) mod peer;
+pub(crate) mod server;
+pub(crate) mod store;

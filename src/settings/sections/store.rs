@@ -1,0 +1,102 @@
+//! `[store]`: the store on disk and its memory.
+
+use actors::model::Size as Bytes;
+use serde::Deserialize;
+
+use crate::settings::check::SettingsCheck;
+use crate::settings::values::units::SizeSetting;
+
+/// A page cache smaller than this was hardly meant.
+const CACHE_SMALL: u64 = 1 << 20;
+
+/// The store on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// Storage engine.
+    pub backend: StoreBackend,
+    /// Maximum number of batches in one commit.
+    pub group_max: usize,
+    /// Maximum number of rows in one commit; a batch is never split.
+    pub group_rows: usize,
+    /// Number of uncommitted rows from which new requests are told to wait.
+    pub queue_rows: u64,
+    /// Bytes of the engine's page cache.
+    pub cache: usize,
+    /// Bytes of recent updates kept in memory for peers that are not behind.
+    pub recent: usize,
+    /// Free bytes on the disk below which nothing is accepted.
+    pub min_free: u64,
+    /// Whether each commit costs a little more so that a start after a crash is quick.
+    pub quick_repair: bool,
+}
+
+/// The storage engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreBackend {
+    /// One redb file in the data folder.
+    Redb,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct StoreSection {
+    /// Storage engine: "redb" is one file in the data folder.
+    backend: StoreBackend,
+    /// Maximum number of batches in one commit.
+    group_max: u32,
+    /// Maximum number of rows in one commit.
+    group_rows: u32,
+    /// Number of uncommitted rows from which new requests are told to wait.
+    queue_rows: u32,
+    /// Size of the engine's page cache.
+    cache: SizeSetting,
+    /// Size of recent updates kept in memory for peers that are not behind.
+    recent: SizeSetting,
+    /// Free space on the disk below which nothing is accepted; 0B: no limit.
+    min_free: SizeSetting,
+    /// Whether each commit costs a little more so that a start after a crash is quick.
+    quick_repair: bool,
+}
+
+impl Default for StoreSection {
+    fn default() -> Self {
+        Self {
+            backend: StoreBackend::Redb,
+            group_max: 256,
+            group_rows: 4096,
+            queue_rows: 16384,
+            cache: SizeSetting::mib(32),
+            recent: SizeSetting::mib(16),
+            min_free: SizeSetting::mib(1024),
+            quick_repair: true,
+        }
+    }
+}
+
+impl StoreSection {
+    pub(crate) fn check(self, check: &mut SettingsCheck<'_>) -> StoreSettings {
+        let numbers = [
+            ("group_max", self.group_max.into()),
+            ("group_rows", self.group_rows.into()),
+            ("queue_rows", self.queue_rows.into()),
+            ("cache", self.cache.0),
+        ];
+        check.at_least_one(&["store"], &numbers);
+        if (1..CACHE_SMALL).contains(&self.cache.0) {
+            let why =
+                format!("a page cache of {} makes each read go to the disk; the default is 32MiB", Bytes(self.cache.0));
+            check.note(&["store", "cache"], why);
+        }
+        StoreSettings {
+            backend: self.backend,
+            group_max: self.group_max as usize,
+            group_rows: self.group_rows as usize,
+            queue_rows: self.queue_rows.into(),
+            cache: self.cache.in_memory(),
+            recent: self.recent.in_memory(),
+            min_free: self.min_free.0,
+            quick_repair: self.quick_repair,
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Values of configuration keys: durations, sizes, addresses, ranges, patterns and secrets.
+
+pub(crate) mod address;
+pub(crate) mod pattern;
+pub(crate) mod range;
+pub(crate) mod secret;
+pub(crate) mod units;

@@ -1,0 +1,103 @@
+//! Secrets: read from a key or from the file that its `_file` key names, never printed.
+
+use std::fmt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use serde::de::{self, Deserialize, Deserializer};
+
+use crate::settings::check::SettingsCheck;
+
+/// A bearer token. Its `Debug` shows none of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretValue(String);
+
+impl SecretValue {
+    /// Returns the secret, for the code that sends it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for SecretValue {
+    fn from(secret: &str) -> Self {
+        Self(secret.into())
+    }
+}
+
+impl fmt::Debug for SecretValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // serde's own message would print the value that it found.
+        String::deserialize(deserializer).map(Self).map_err(|_| de::Error::custom("a token is a text"))
+    }
+}
+
+/// Returns the token of `[section]`, from `token` or `token_file`.
+pub(crate) fn token(
+    check: &mut SettingsCheck<'_>,
+    section: &str,
+    token: Option<SecretValue>,
+    token_file: Option<PathBuf>,
+) -> Option<SecretValue> {
+    let (secret, key) = match (token, token_file) {
+        (None, None) => return None,
+        (Some(_), Some(_)) => {
+            check.invalid(&[section, "token_file"], format!("`{section}.token` is set too; keep one of them"));
+            return None;
+        }
+        (Some(token), None) => (token.0, "token"),
+        (None, Some(file)) => {
+            let path = check.path(&file);
+            match std::fs::read_to_string(&path) {
+                Ok(text) if text.trim().is_empty() => {
+                    let why = format!("{} is empty; write the token into it, or remove the key", path.display());
+                    check.invalid(&[section, "token_file"], why);
+                    return None;
+                }
+                Ok(text) => {
+                    if is_open(&path) {
+                        check.found.notes.push(format!(
+                            "{section}.token_file: every user of this machine may read {0}; chmod o= {0}",
+                            path.display()
+                        ));
+                    }
+                    (text, "token_file")
+                }
+                Err(why) => {
+                    check.invalid(&[section, "token_file"], format!("{} cannot be read: {why}", path.display()));
+                    return None;
+                }
+            }
+        }
+    };
+    let secret = secret.trim();
+    if secret.is_empty() {
+        check.invalid(&[section, key], "the token is empty; remove the key or give a token");
+    } else if !secret.bytes().all(|b| b.is_ascii_graphic()) {
+        check.invalid(&[section, key], "a token is one word of printable ASCII, else no header can carry it");
+    }
+    Some(secret.into())
+}
+
+/// Returns whether every user may read the file.
+fn is_open(file: &Path) -> bool {
+    std::fs::metadata(file).is_ok_and(|state| state.mode() & 0o004 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secret_is_not_printed() {
+        let secret = SecretValue::from("sesame");
+        assert_eq!(format!("{secret:?}"), "Secret(..)");
+        assert_eq!(secret.expose(), "sesame");
+    }
+}

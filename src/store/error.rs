@@ -1,0 +1,143 @@
+//! Errors of opening a store, and the failure that stops an open one.
+
+use std::io::ErrorKind;
+
+/// What is said of a file on which the storage engine panics.
+pub(crate) const UNREADABLE: &str = "the engine cannot read it at all";
+
+/// Error: the store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has opened the file.
+    #[error(
+        "the store {place} is in use by another process; stop that one first, or give this one another server.data_dir"
+    )]
+    InUse {
+        /// Path of the store's file.
+        place: String,
+    },
+    /// The schema version is unknown to this program.
+    #[error(
+        "the store {place} has schema version {found}, this program knows {known} and cannot convert it; start the program that wrote it, or move the file away and begin anew, without all that lies in it"
+    )]
+    Schema {
+        /// Path of the store's file.
+        place: String,
+        /// Version in the file.
+        found: String,
+        /// Version that this program writes.
+        known: u32,
+    },
+    /// The store belongs to another server.
+    #[error("the store {place} belongs to {owner}, this server is {own}; check server.data_dir and server.name")]
+    Foreign {
+        /// Path of the store's file.
+        place: String,
+        /// Name in the file.
+        owner: String,
+        /// Name of this server.
+        own: String,
+    },
+    /// The file is no store, or it is damaged.
+    #[error(
+        "the store {place} is damaged: {source}; `fernpost store verify` examines it, and `fernpost store restore` makes a backup the store, once this file is moved away"
+    )]
+    Damaged {
+        /// Path of the store's file.
+        place: String,
+        /// What redb says.
+        source: Box<redb::Error>,
+    },
+    /// A store was made here, and is not here.
+    #[error(
+        "the store {place} is missing, and {marker} says that one was made there: see that its disk is mounted, or make a backup the store with `fernpost store restore`; to begin anew without all that was in it, add --accept-data-dir to `fernpost serve` once"
+    )]
+    Missing {
+        /// Where it should be.
+        place: String,
+        /// The marker.
+        marker: String,
+    },
+    /// The file of the store is empty.
+    #[error(
+        "the store {place} is an empty file, which no store ever is: see that its disk is sound, move the file away and make a backup the store with `fernpost store restore`; to begin anew without all that was in it, add --accept-data-dir to `fernpost serve` once"
+    )]
+    Empty {
+        /// The file.
+        place: String,
+    },
+    /// There is a store, and nothing says that it was made or restored here.
+    #[error(
+        "the store {place} was not made in its folder, {marker} is missing: `fernpost store verify` examines it; where it is a backup, use `fernpost store restore`; where it is the newest store of this server and nobody uses a copy of it, add --accept-data-dir to `fernpost serve` once"
+    )]
+    Unmarked {
+        /// The file.
+        place: String,
+        /// The marker.
+        marker: String,
+    },
+    /// It cannot be read or written.
+    #[error("the store {place} cannot be opened: {source}; check that its folder exists, its owner and its disk")]
+    Unusable {
+        /// Path of the store's file.
+        place: String,
+        /// Error of redb.
+        source: Box<redb::Error>,
+    },
+}
+
+impl OpenError {
+    /// The engine panicked on it.
+    pub(crate) fn unreadable(place: &str) -> Self {
+        Self::Damaged { place: place.to_owned(), source: Box::new(redb::Error::Corrupted(UNREADABLE.to_owned())) }
+    }
+
+    pub(crate) fn from_redb(place: &str, error: impl Into<redb::Error>) -> Self {
+        let place = place.to_owned();
+        match error.into() {
+            redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => Self::InUse { place },
+            source if is_damage(&source) => Self::Damaged { place, source: Box::new(source) },
+            source => Self::Unusable { place, source: Box::new(source) },
+        }
+    }
+}
+
+/// Returns whether the error concerns the content of the file and not the access to it.
+pub(crate) fn is_damage(error: &redb::Error) -> bool {
+    match error {
+        redb::Error::Corrupted(_) => true,
+        redb::Error::Io(error) => matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof),
+        _ => false,
+    }
+}
+
+/// The failure that stopped the journal, as one line for the log. The process then exits: everything acknowledged is on
+/// disk.
+///
+/// redb refuses every write after a failed one until the file is reopened, and after a panic in mid-commit the writer's
+/// memory cannot be trusted. So the process does not try to continue.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the store {place} has stopped: {what}; nothing acknowledged is lost: {remedy}, then start again")]
+pub struct StoreFailure {
+    place: String,
+    what: String,
+    remedy: &'static str,
+}
+
+impl StoreFailure {
+    pub(crate) fn disk(place: &str, error: &redb::Error) -> Self {
+        let what = format!("a group of changes could not be committed ({error})");
+        Self { place: place.to_owned(), what, remedy: "check the disk and its free space" }
+    }
+
+    pub(crate) fn panic(place: &str, message: &str) -> Self {
+        let what = format!("the writer panicked ({message})");
+        let remedy = "examine it with `fernpost store verify`, report this as a bug where it is sound";
+        Self { place: place.to_owned(), what, remedy }
+    }
+
+    pub(crate) fn abandoned(place: &str) -> Self {
+        let what = "its writer was dropped with the runtime".to_owned();
+        Self { place: place.to_owned(), what, remedy: "stop the server by its signal" }
+    }
+}

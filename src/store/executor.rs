@@ -1,0 +1,95 @@
+//! The executor of the store's blocking work: threads, or in a simulation the caller's own task.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::{JoinError, spawn_blocking};
+
+use super::READS_MAX;
+use crate::runtime::blocking_pool::BlockingPool;
+
+/// Idle time after which a thread ends.
+const IDLE_FOR: Duration = Duration::from_secs(10);
+
+/// The executor of commits and range reads.
+#[derive(Clone, Default)]
+pub enum BlockingExecutor {
+    /// The runtime's blocking threads. A paused test clock stands still while they run; it does not for other threads.
+    #[default]
+    Common,
+    /// Threads owned by the store.
+    Own(OwnThread),
+    /// The caller's own task, after the delay that the function returns. A second thread would make the order of events
+    /// a matter of chance; a simulation that must be reproducible has no second thread and lets virtual time pass
+    /// instead.
+    Inline(Arc<dyn Fn() -> Duration + Send + Sync>),
+}
+
+/// One thread for commits and a few for reads, so that neither waits for the other and the commit thread's caches stay
+/// warm.
+#[derive(Clone)]
+pub struct OwnThread {
+    commits: Arc<BlockingPool>,
+    reads: Arc<BlockingPool>,
+}
+
+impl fmt::Debug for BlockingExecutor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Common => "Common",
+            Self::Own(_) => "Own",
+            Self::Inline(_) => "Here",
+        })
+    }
+}
+
+impl BlockingExecutor {
+    /// Starts threads owned by the store. It fails if the system cannot start a thread.
+    pub fn own() -> io::Result<Self> {
+        let threads = |name, most| BlockingPool::new(name, most, IDLE_FOR).map(Arc::new);
+        Ok(Self::Own(OwnThread { commits: threads("store-commit", 1)?, reads: threads("store-read", READS_MAX)? }))
+    }
+
+    /// Closes the owned threads for new work and waits at most `patience` for running work, which may hold the file
+    /// open. It blocks.
+    pub fn end(&self, patience: Duration) {
+        if let Self::Own(own) = self {
+            own.commits.end(patience);
+            own.reads.end(patience);
+        }
+    }
+
+    /// Runs a commit. At most one runs at a time.
+    pub(crate) async fn commit<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        self.run(|own| &own.commits, job).await
+    }
+
+    /// Runs a range read.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        self.run(|own| &own.reads, job).await
+    }
+
+    /// Runs a job. It fails only if the job panics or the runtime shuts down.
+    async fn run<T: Send + 'static>(
+        &self,
+        of: impl FnOnce(&OwnThread) -> &BlockingPool,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        match self {
+            Self::Common => spawn_blocking(job).await,
+            Self::Own(own) => of(own).run(job).await,
+            Self::Inline(pace) => {
+                tokio::time::sleep(pace()).await;
+                Ok(job())
+            }
+        }
+    }
+}

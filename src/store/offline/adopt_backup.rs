@@ -1,0 +1,129 @@
+//! Adopts a backup: the changes of its first opening, so that the store works with peers that remember more than it
+//! does.
+//!
+//! What the lost disk held after the backup is unknown here and known to others, so no number may be used a second time
+//! for something else:
+//! - **Ids of updates in the feed** (`<from>#<n>`): `n` goes on from the clock, in microseconds, which no counter of one update
+//!   at a time reaches. A fixed leap would do for one restore, and give the same ids again at the second one from the same backup.
+//!   What a peer sends again has a new id then, and the messenger may see it twice; under an old id it would miss something else.
+//! - **Numbers of updates we send**: peers hold others under them, say so, and both sides number anew. A push never holds rows
+//!   from both sides of the restore: those from before it are known to the peer under these numbers, and are not taken twice.
+//! - **What peers sent by transactions** to the lost disk they are asked for, once each, after the newest transaction that the backup
+//!   holds: one that has nothing new to say would never show what is missing. Of updates the next number shows it.
+//! - **Ids of transactions** follow the clock by themselves; ids of PDUs are chance.
+//! - **PDUs of our own** that only the lost disk held are refused where they come back: nothing proves yet that we wrote them. What
+//!   names them as parents is delivered over a gap.
+//! - **Positions of the feed** go on behind a span that is skipped (see [`crate::store::position_jumps`]), with the notice as the first event there. A
+//!   reader that was given positions by the lost disk stands inside the span, and reads on from there without missing anything.
+
+use actors::model::{FeedItem, Index, Millis, NumberSegment, PeerRecord};
+use actors::ports::Clock;
+use redb::{ReadableTable, Table, WriteTransaction};
+
+use crate::store::schema::codec;
+use crate::store::schema::tables;
+use crate::store::schema::tables::OutboxValue;
+use crate::store::write::apply::WriterCache;
+
+/// Key in a backup: the time at which it was taken.
+const TAKEN: &str = "taken";
+/// Key in a store that was ever restored: the lowest start value of the counters of updates.
+const COUNTED_FROM: &str = "counted_from";
+
+/// Marks a copy as a backup.
+pub(crate) fn mark(copy: &WriteTransaction, taken: Millis) -> Result<(), redb::Error> {
+    copy.open_table(tables::META)?.insert(TAKEN, taken.0.to_string().as_str())?;
+    Ok(())
+}
+
+/// Returns the time at which this backup was taken; `None` if it is a store.
+pub(crate) fn backup_taken_at(
+    meta: &impl ReadableTable<&'static str, &'static str>,
+) -> Result<Option<Millis>, redb::Error> {
+    codec::number(meta, TAKEN).map(|taken| taken.map(Millis))
+}
+
+/// Returns the lowest start value of the counters of updates from peers; 0 in a store that was never restored.
+pub(crate) fn counted_from(meta: &impl ReadableTable<&'static str, &'static str>) -> Result<u64, redb::Error> {
+    Ok(codec::number(meta, COUNTED_FROM)?.unwrap_or(0))
+}
+
+/// Make a store of a backup, in the transaction that opens it, after so many earlier ones in its folder; returns what updates
+/// are counted from.
+pub(crate) fn settle(
+    opening: &WriteTransaction,
+    memory: &mut WriterCache,
+    clock: &dyn Clock,
+    earlier: u64,
+) -> Result<u64, redb::Error> {
+    let mut meta = opening.open_table(tables::META)?;
+    let before = counted_from(&meta)?;
+    let Some(taken) = backup_taken_at(&meta)? else { return Ok(before) };
+    let now = clock.now();
+    let from = before.max(now.0.saturating_mul(1_000));
+    meta.insert(COUNTED_FROM, from.to_string().as_str())?;
+    meta.remove(TAKEN)?;
+    start_new_segments(opening)?;
+    let oldest = opening.open_table(tables::FEED)?.first()?.map(|(position, _)| position.value());
+    let tail = memory.feed_tail;
+    memory.feed_tail = memory.jumps.add(&mut meta, (tail, oldest), earlier, taken.until(now))?;
+    let text = format!(
+        "this gateway was restored at {} from a backup of {}: what was submitted or received in between only the lost disk held. \
+         Submit again what was accepted after the backup; the feed goes on from position {} after {tail}, and nothing lies \
+         between them; updates are counted on from {from}, and what a peer sends again has a new id; what this gateway said in contexts after the backup is refused \
+         where it comes back, and answers to it come over a gap",
+        time(now),
+        time(taken),
+        memory.feed_tail
+    );
+    let item = FeedItem::Notice { text, server: None };
+    memory.deliveries.at(now.0);
+    opening.open_table(tables::FEED)?.insert(memory.feed_tail, codec::feed_to_row(&item).row(now.0))?;
+    let position = memory.feed_tail;
+    tracing::warn!(taken = %time(taken), tail, position, "the store is a backup; its feed goes on at this position");
+    Ok(from)
+}
+
+fn time(at: Millis) -> String {
+    let since = std::time::Duration::from_millis(at.0);
+    humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + since).to_string()
+}
+
+/// Starts a new segment after each outbox with continuous numbers, because no push crosses the start of a segment.
+fn start_new_segments(opening: &WriteTransaction) -> Result<(), redb::Error> {
+    let mut peers = opening.open_table(tables::PEERS)?;
+    let outbox = opening.open_table(tables::OUTBOX)?;
+    let servers =
+        |names: Vec<String>| names.into_iter().map(|name| codec::name("peers", &name)).collect::<Result<Vec<_>, _>>();
+    let bad = |error: codec::BadRow| redb::Error::Corrupted(error.to_string());
+    let mut known = servers(tables::servers(&outbox)?).map_err(bad)?;
+    for row in peers.iter()? {
+        known.push(codec::name("peers", row?.0.value()).map_err(bad)?);
+    }
+    known.sort();
+    known.dedup();
+    for server in known {
+        let record = match peers.get(server.as_str())? {
+            Some(row) => codec::peer_from_row(server, row.value()).map_err(bad)?,
+            None => PeerRecord::new(server),
+        };
+        if let Some(record) = divided(record, &outbox)? {
+            peers.insert(record.server.as_str(), codec::peer_to_row(&record).as_slice())?;
+        }
+    }
+    Ok(())
+}
+
+fn divided(
+    mut record: PeerRecord,
+    outbox: &Table<'_, (&'static str, u64), OutboxValue>,
+) -> Result<Option<PeerRecord>, redb::Error> {
+    let newest = outbox.range(tables::all_of(record.server.as_str()))?.next_back().transpose()?;
+    let newest = Index(newest.map_or(0, |(key, _)| key.value().1));
+    let tail = newest.max(record.outbound.acked).max(record.outbound.highest_index_assigned);
+    let first = tail.next();
+    let segments = &mut record.outbound.segments;
+    let Some(newest) = segments.last().copied().filter(|newest| newest.first < first) else { return Ok(None) };
+    segments.push(NumberSegment { first, number: newest.number.plus(first.since(newest.first)) });
+    Ok(Some(record))
+}

@@ -1,0 +1,7 @@
+//! Work on a store that no gateway uses: backup, restore and verification.
+
+pub(crate) mod adopt_backup;
+pub(crate) mod backup;
+pub(crate) mod overlay_backend;
+pub(crate) mod restore;
+pub(crate) mod verify;

@@ -1,0 +1,235 @@
+//! Verifies contexts: PDUs, timeline, held PDUs, gaps, heads and state against each other.
+
+use actors::model::PduRef;
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata};
+
+use super::VerifyFindings;
+use crate::store::schema::codec;
+use crate::store::schema::tables;
+use crate::store::schema::tables::{PduValue, RefValue};
+
+type Done = Result<(), redb::Error>;
+type Pdus = ReadOnlyTable<RefValue, PduValue>;
+
+pub(super) fn examine(read: &ReadTransaction, findings: &mut VerifyFindings) -> Done {
+    let pdus = read.open_table(tables::PDUS)?;
+    contexts(read, findings, &pdus)?;
+    let stored = stored(read, findings, &pdus)?;
+    timeline(read, findings, &pdus, stored.delivered)?;
+    waiting(read, findings, &pdus, stored.waiting)?;
+    staged(read, findings)?;
+    work(read, findings)?;
+    others(read, findings, &pdus)
+}
+
+fn contexts(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus) -> Done {
+    for row in read.open_table(tables::CONTEXTS)?.iter()? {
+        let (context, record) = row?;
+        let named = context.value();
+        match codec::context_id("contexts", named).and_then(|id| codec::context_from_row(id, record.value())) {
+            Ok(record) => {
+                for head in record.heads {
+                    let PduRef { origin, id } = &head.reference;
+                    open_end(findings, pdus, named, (origin.as_str(), id.as_str()))?;
+                }
+            }
+            Err(error) => findings.add("contexts", error),
+        }
+    }
+    Ok(())
+}
+
+/// Checks that a head is not pruned: the next PDU will name it as a parent, and its recipients may ask for it.
+fn open_end(findings: &mut VerifyFindings, pdus: &Pdus, context: &str, (origin, id): (&str, &str)) -> Done {
+    let is_forgotten = StoredStanding::of(pdus, context, (origin, id))? == StoredStanding::Forgotten;
+    findings.unless(!is_forgotten, "contexts", || format!("{origin}/{id}, an open end of {context}, is forgotten"));
+    Ok(())
+}
+
+/// The number of PDUs that are not pruned.
+#[derive(Default)]
+struct StoredReference {
+    delivered: u64,
+    waiting: u64,
+}
+
+fn stored(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus) -> Result<StoredReference, redb::Error> {
+    let held = read.open_table(tables::HELD)?;
+    let mut stored = StoredReference::default();
+    for row in pdus.iter()? {
+        let (key, value) = row?;
+        let ((origin, id), (context, is_delivered, ..)) = (key.value(), value.value());
+        if is_delivered {
+            stored.delivered += u64::from(!codec::is_forgotten(value.value()));
+            continue;
+        }
+        findings.unless(!codec::is_forgotten(value.value()), "pdus", || format!("{origin}/{id} waits and has no text"));
+        stored.waiting += 1;
+        let waits = held.get((context, origin, id))?.is_some();
+        findings.unless(waits, "pdus", || format!("{origin}/{id} is not delivered and does not wait in {context}"));
+    }
+    Ok(stored)
+}
+
+/// Checks that each timeline row names a delivered PDU of its context. If there are as many rows as such PDUs, each PDU
+/// has one.
+fn timeline(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus, delivered: u64) -> Done {
+    let timeline = read.open_table(tables::TIMELINE)?;
+    let contexts = read.open_table(tables::CONTEXTS)?;
+    let mut at: Option<(String, i64)> = None;
+    for row in timeline.iter()? {
+        let (key, value) = row?;
+        let ((context, position), (origin, id)) = (key.value(), value.value());
+        let standing = StoredStanding::of(pdus, context, (origin, id))?;
+        findings.unless(standing == StoredStanding::Delivered, "timeline", || {
+            format!("{context} has at {position} {origin}/{id}, which is {}", standing.words())
+        });
+        if at.as_ref().is_none_or(|(last, _)| last != context) {
+            let record = match contexts.get(context)? {
+                Some(row) => {
+                    codec::context_id("contexts", context).and_then(|id| codec::context_from_row(id, row.value())).ok()
+                }
+                None => {
+                    findings.add("timeline", format!("{context} has no row of its own"));
+                    None
+                }
+            };
+            // A row that cannot be decoded was reported already.
+            let next = record.and_then(|record| i64::try_from(record.next).ok());
+            at = Some((context.to_owned(), next.unwrap_or(i64::MAX)));
+        }
+        let next = at.as_ref().map_or(i64::MAX, |(_, next)| *next);
+        findings
+            .unless(position < next, "timeline", || format!("{context} goes on at {next}, and {position} is taken"));
+    }
+    let places = timeline.len()?;
+    findings
+        .unless(places == delivered, "timeline", || format!("delivered PDUs: {delivered}, places for them: {places}"));
+    Ok(())
+}
+
+/// The status of a PDU in the context of the row that names it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum StoredStanding {
+    Missing,
+    Elsewhere,
+    Held,
+    Delivered,
+    Forgotten,
+}
+
+impl StoredStanding {
+    fn of(pdus: &Pdus, context: &str, key: (&str, &str)) -> Result<Self, redb::Error> {
+        let Some(row) = pdus.get(key)? else { return Ok(Self::Missing) };
+        Ok(match row.value() {
+            (of, ..) if of != context => Self::Elsewhere,
+            (_, false, ..) => Self::Held,
+            row if codec::is_forgotten(row) => Self::Forgotten,
+            _ => Self::Delivered,
+        })
+    }
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Elsewhere => "of another one",
+            Self::Held => "held",
+            Self::Delivered => "delivered",
+            Self::Forgotten => "forgotten",
+        }
+    }
+}
+
+fn waiting(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus, waiting: u64) -> Done {
+    let held = read.open_table(tables::HELD)?;
+    for row in held.iter()? {
+        let (key, value) = row?;
+        let (context, origin, id) = key.value();
+        let standing = StoredStanding::of(pdus, context, (origin, id))?;
+        findings.unless(standing == StoredStanding::Held, "held", || {
+            format!("{origin}/{id} waits in {context} and is {}", standing.words())
+        });
+        if let Err(error) = codec::refs_from_row("held", value.value().5) {
+            findings.add("held", error);
+        }
+    }
+    let rows = held.len()?;
+    findings.unless(rows == waiting, "held", || format!("PDUs that are not delivered: {waiting}, that wait: {rows}"));
+    Ok(())
+}
+
+/// Contexts with unfinished work have names that can be read.
+fn work(read: &ReadTransaction, findings: &mut VerifyFindings) -> Done {
+    for row in read.open_table(tables::CONTEXT_WORK)?.iter()? {
+        if let Err(error) = codec::context_id("context_work", row?.0.value()) {
+            findings.add("context_work", error);
+        }
+    }
+    Ok(())
+}
+
+/// Each staged PDU can be read and is found by its name, and each name leads to one.
+fn staged(read: &ReadTransaction, findings: &mut VerifyFindings) -> Done {
+    let (stage, ids) = (read.open_table(tables::STAGE)?, read.open_table(tables::STAGE_IDS)?);
+    for row in stage.iter()? {
+        let (key, value) = row?;
+        let ((context, server, number), (origin, id, ..)) = (key.value(), value.value());
+        let names = codec::context_id("stage", context).and(codec::name("stage", server)).map(drop);
+        if let Err(error) = names.and(codec::reference("stage", origin, id)) {
+            findings.add("stage", error);
+        }
+        let is_found = ids.get((context, server, origin, id))?.is_some_and(|row| row.value() == number);
+        findings.unless(is_found, "stage", || {
+            format!("{origin}/{id} of {server}, staged for {context} as {number}, is not found by its name")
+        });
+    }
+    let (rows, names) = (stage.len()?, ids.len()?);
+    findings.unless(rows == names, "stage_ids", || format!("staged PDUs: {rows}, their names: {names}"));
+    Ok(())
+}
+
+/// Checks that the PDUs named by gaps, heads and state exist.
+fn others(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus) -> Done {
+    for row in read.open_table(tables::GAPS)?.iter()? {
+        let (key, value) = row?;
+        let (context, origin, id) = key.value();
+        match codec::refs_from_row("gaps", value.value().1) {
+            Err(error) => findings.add("gaps", error),
+            Ok(children) => {
+                for child in children {
+                    let there = pdus.get((child.origin.as_str(), child.id.as_str()))?.is_some();
+                    findings.unless(there, "gaps", || {
+                        format!("{child} was delivered in {context} without {origin}/{id}, and is missing")
+                    });
+                }
+            }
+        }
+    }
+    for row in read.open_table(tables::HEADS)?.iter()? {
+        let (key, _) = row?;
+        let (context, origin, id) = key.value();
+        open_end(findings, pdus, context, (origin, id))?;
+    }
+    for row in read.open_table(tables::STATE)?.iter()? {
+        let (key, value) = row?;
+        let ((context, kind, name), (origin, id, ..)) = (key.value(), value.value());
+        let standing = StoredStanding::of(pdus, context, (origin, id))?;
+        findings.unless(standing == StoredStanding::Delivered, "state", || {
+            format!("{kind}/{name} of {context} is {origin}/{id}, which is {}", standing.words())
+        });
+    }
+    for row in read.open_table(tables::STATE_PDUS)?.iter()? {
+        let (key, value) = row?;
+        let (context, kind, name, origin, id) = key.value();
+        let standing = StoredStanding::of(pdus, context, (origin, id))?;
+        findings.unless(standing == StoredStanding::Delivered, "state_pdus", || {
+            format!("{origin}/{id}, of {kind}/{name} in {context}, is {}", standing.words())
+        });
+        if let Err(error) = codec::reference("state_pdus", origin, id)
+            .and_then(|reference| codec::piece_from_row(reference, value.value()))
+        {
+            findings.add("state_pdus", error);
+        }
+    }
+    Ok(())
+}

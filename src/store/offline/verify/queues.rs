@@ -1,0 +1,278 @@
+//! Verifies queues, inbound digests, submissions and the feed against the rows that they refer to.
+
+use std::collections::HashMap;
+
+use actors::model::{CountedNoun, DeadLetterReason};
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
+
+use super::VerifyFindings;
+use crate::store::position_jumps::PositionJumps;
+use crate::store::schema::codec;
+use crate::store::schema::tables;
+use crate::store::schema::tables::{FeedValue, OutboxValue, PduValue, RefValue};
+
+/// Number of items counted in one pass over the queues; it bounds the memory.
+const ITEMS_AT_ONCE: u64 = 1 << 20;
+
+type Done = Result<(), redb::Error>;
+
+pub(super) fn examine(read: &ReadTransaction, findings: &mut VerifyFindings) -> Done {
+    let tails = tails(read, findings)?;
+    queued(read, findings, &tails)?;
+    items(read, findings)?;
+    taken(read, findings)?;
+    attempts(read, findings)?;
+    submissions(read, findings, &tails)?;
+    feed(read, findings)?;
+    for (server, _) in tails {
+        findings.unless(codec::name("outbox", &server).is_ok(), "outbox", || format!("{server:?} is no server name"));
+    }
+    Ok(())
+}
+
+/// Newest index that each outbox ever had.
+type Tails = HashMap<String, u64>;
+
+fn tails(read: &ReadTransaction, findings: &mut VerifyFindings) -> Result<Tails, redb::Error> {
+    let outbox = read.open_table(tables::OUTBOX)?;
+    let newest = |server: &str| -> Result<u64, redb::Error> {
+        let newest = outbox.range(tables::all_of(server))?.next_back().transpose()?;
+        Ok(newest.map_or(0, |(key, _)| key.value().1))
+    };
+    let mut tails = HashMap::new();
+    for server in tables::servers(&outbox)? {
+        tails.insert(server.clone(), newest(&server)?);
+    }
+    for row in read.open_table(tables::PEERS)?.iter()? {
+        let (key, value) = row?;
+        let server = key.value();
+        let record = codec::name("peers", server).and_then(|name| codec::peer_from_row(name, value.value()));
+        let record = match record {
+            Ok(record) => record,
+            Err(error) => {
+                findings.add("peers", error);
+                continue;
+            }
+        };
+        let segments = &record.outbound.segments;
+        findings.unless(!segments.is_empty(), "peers", || format!("{server} has no numbering"));
+        let rises = segments.windows(2).all(|pair| pair[0].first < pair[1].first);
+        findings.unless(rises, "peers", || format!("the segments of {server} are not in order: {segments:?}"));
+        let counted = segments.iter().all(|segment| segment.number.0 > 0 && segment.first.0 > 0);
+        findings.unless(counted, "peers", || format!("the segments of {server} begin below 1: {segments:?}"));
+        let (acked, expected) = (record.outbound.acked.0, record.inbound.expected.0);
+        findings.unless(expected > 0, "peers", || format!("{server} is to send number 0"));
+        tails.insert(server.to_owned(), newest(server)?.max(acked).max(record.outbound.highest_index_assigned.0));
+    }
+    Ok(tails)
+}
+
+/// Checks that the PDU of each row exists, and that no item is both queued and a dead letter. Items are checked
+/// separately.
+fn queued(read: &ReadTransaction, findings: &mut VerifyFindings, tails: &Tails) -> Done {
+    let pdus = read.open_table(tables::PDUS)?;
+    let outbox = read.open_table(tables::OUTBOX)?;
+    for row in outbox.iter()? {
+        let (key, value) = row?;
+        let ((server, index), (_, _, _, item, origin, id, submission)) = (key.value(), value.value());
+        named(&pdus, findings, "outbox", (server, index), (item, origin, id))?;
+        findings.unless(index > 0, "outbox", || format!("{server} has a row 0"));
+        let sound = codec::submission_id("outbox", submission).is_ok();
+        findings.unless(sound, "outbox", || format!("row {index} of {server} is of no submission: {submission:?}"));
+    }
+    for row in read.open_table(tables::DEAD_LETTERS)?.iter()? {
+        let (key, value) = row?;
+        let ((server, index), (kind, _, _, item, origin, id, _)) = (key.value(), value.value());
+        named(&pdus, findings, "dead_letters", (server, index), (item, origin, id))?;
+        // One that the peer took stays among what was sent.
+        let was_taken = codec::fate(kind).is_ok_and(DeadLetterReason::was_taken);
+        let twice = !was_taken && outbox.get((server, index))?.is_some();
+        findings.unless(!twice, "dead_letters", || format!("row {index} of {server} is still queued"));
+        let tail = tails.get(server).copied().unwrap_or(0);
+        findings.unless(index <= tail, "dead_letters", || format!("row {index} of {server} is beyond its end, {tail}"));
+    }
+    Ok(())
+}
+
+fn named(
+    pdus: &ReadOnlyTable<RefValue, PduValue>,
+    findings: &mut VerifyFindings,
+    table: &'static str,
+    (server, index): (&str, u64),
+    (item, origin, id): (u64, &str, &str),
+) -> Done {
+    if item == 0 {
+        let row = pdus.get((origin, id))?;
+        findings
+            .unless(row.is_some(), table, || format!("row {index} of {server} names {origin}/{id}, which is missing"));
+        let is_forgotten = row.is_some_and(|row| codec::is_forgotten(row.value()));
+        findings.unless(!is_forgotten, table, || {
+            format!("row {index} of {server} names {origin}/{id}, which is forgotten")
+        });
+    }
+    Ok(())
+}
+
+/// Checks that each item is referred to as often as its count says, and that each item referred to exists. Item numbers
+/// are checked one range at a time.
+fn items(read: &ReadTransaction, findings: &mut VerifyFindings) -> Done {
+    let items = read.open_table(tables::ITEMS)?;
+    let mut from = 1;
+    loop {
+        let mut names: HashMap<u64, u32> = HashMap::new();
+        let mut lowest = items.range(from..)?.next().transpose()?.map(|(number, _)| number.value());
+        each_number(read, &mut |number| {
+            if number >= from {
+                lowest = Some(lowest.map_or(number, |lowest| lowest.min(number)));
+            }
+        })?;
+        let Some(first) = lowest else { return Ok(()) };
+        let span = first..first.saturating_add(ITEMS_AT_ONCE);
+        each_number(read, &mut |number| {
+            if span.contains(&number) {
+                *names.entry(number).or_default() += 1;
+            }
+        })?;
+        for row in items.range(span.clone())? {
+            let (number, value) = row?;
+            let (number, said) = (number.value(), value.value().0);
+            let counted = names.remove(&number).unwrap_or(0);
+            findings.unless(said == counted, "items", || {
+                let names = if said == 1 { "names" } else { "name" };
+                format!("item {number} says that {} {names} it, {counted} do", CountedNoun(said.into(), "row"))
+            });
+        }
+        let mut missing: Vec<_> = names.into_keys().collect();
+        missing.sort_unstable();
+        for number in missing {
+            findings.add("items", format!("item {number} is named and missing"));
+        }
+        from = span.end;
+    }
+}
+
+fn each_number(read: &ReadTransaction, note: &mut impl FnMut(u64)) -> Done {
+    for row in read.open_table(tables::OUTBOX)?.iter()? {
+        note(outbox_item(row?.1.value()));
+    }
+    for row in read.open_table(tables::DEAD_LETTERS)?.iter()? {
+        note(row?.1.value().3);
+    }
+    Ok(())
+}
+
+fn outbox_item(row: <OutboxValue as redb::Value>::SelfType<'_>) -> u64 {
+    row.3
+}
+
+/// Checks that digests are whole.
+fn taken(read: &ReadTransaction, findings: &mut VerifyFindings) -> Done {
+    for row in read.open_table(tables::INBOUND_DIGESTS)?.iter()? {
+        let (key, value) = row?;
+        let ((server, first), digests) = (key.value(), value.value());
+        findings
+            .unless(digests.len() % 16 == 0, "taken", || format!("a digest of {server} from {first} on is not whole"));
+    }
+    Ok(())
+}
+
+/// Attempts and deliveries can be read, and each is of items in their order.
+fn attempts(read: &ReadTransaction, findings: &mut VerifyFindings) -> Done {
+    for row in read.open_table(tables::ATTEMPTS)?.iter()? {
+        let (key, value) = row?;
+        let ((server, number), (_, first, last, _)) = (key.value(), value.value());
+        findings.unless(first <= last, "attempts", || {
+            format!("row {number} of {server} is of the items from {first} to {last}")
+        });
+    }
+    for row in read.open_table(tables::DELIVERED)?.iter()? {
+        let (key, value) = row?;
+        let (server, newest, _) = key.value();
+        match codec::spans_from_row(value.value()) {
+            Err(error) => findings.add("delivered", format!("row {newest} of {server}: {error}")),
+            Ok(spans) => {
+                let is_within = spans.iter().all(|span| span.first <= span.last && span.last.0 <= newest);
+                findings.unless(is_within, "delivered", || format!("row {newest} of {server} is of other items"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn submissions(read: &ReadTransaction, findings: &mut VerifyFindings, tails: &Tails) -> Done {
+    let pdus = read.open_table(tables::PDUS)?;
+    for row in read.open_table(tables::SUBMISSIONS)?.iter()? {
+        let (key, value) = row?;
+        let id = key.value();
+        let record = match codec::submission_from_row(value.value()) {
+            Ok(record) => record,
+            Err(error) => {
+                findings.add("submissions", format!("{id}: {error}"));
+                continue;
+            }
+        };
+        if let Some(pdu) = &record.pdu {
+            let there = pdus.get((pdu.origin.as_str(), pdu.id.as_str()))?.is_some();
+            findings.unless(there, "submissions", || format!("{id} became {pdu}, which is missing"));
+        }
+        for (server, first) in record.queued.iter().filter(|_| record.items > 0) {
+            let (last, tail) =
+                (first.0 + u64::from(record.items) - 1, tails.get(server.as_str()).copied().unwrap_or(0));
+            findings.unless(last <= tail, "submissions", || {
+                format!("{id} is queued for {server} up to {last}, its outbox ends at {tail}")
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Above its start the feed has no gap but where a restore skipped positions, and every PDU it shows is there and delivered.
+fn feed(read: &ReadTransaction, findings: &mut VerifyFindings) -> Done {
+    let feed = read.open_table(tables::FEED)?;
+    let pdus = read.open_table(tables::PDUS)?;
+    let acked = read.open_table(tables::FEED_CURSOR)?.get(tables::MESSENGER)?.map_or(0, |row| row.value());
+    let jumps = PositionJumps::read(&read.open_table(tables::META)?)?;
+    let mut last = None;
+    for row in feed.iter()? {
+        let (position, value) = row?;
+        let position = position.value();
+        match last.replace(position) {
+            Some(before) => {
+                let follows = position == before + 1 || jumps.join(before, position);
+                findings.unless(follows, "feed", || format!("nothing lies between {before} and {position}"));
+            }
+            None => findings.unless(position <= acked + 1 || jumps.join(acked, position), "feed", || {
+                format!("it begins at {position}, and only {acked} is acknowledged")
+            }),
+        }
+        shown(&pdus, findings, position, value.value())?;
+    }
+    if let Some(last) = last {
+        findings.unless(acked <= last, "feed", || format!("it ends at {last}, and {acked} is acknowledged"));
+    }
+    Ok(())
+}
+
+fn shown(
+    pdus: &ReadOnlyTable<RefValue, PduValue>,
+    findings: &mut VerifyFindings,
+    position: u64,
+    row: <FeedValue as redb::Value>::SelfType<'_>,
+) -> Done {
+    match codec::feed_from_row(row) {
+        Err(error) => findings.add("feed", format!("at {position}: {error}")),
+        Ok(codec::DecodedFeedRow::Whole(_)) => {}
+        Ok(codec::DecodedFeedRow::Pdu(reference, _)) => {
+            let row = pdus.get((reference.origin.as_str(), reference.id.as_str()))?;
+            let amiss = match row.as_ref().map(|row| row.value()) {
+                None => Some("missing"),
+                Some(row) if codec::is_forgotten(row) => Some("forgotten"),
+                Some((_, is_delivered, ..)) => (!is_delivered).then_some("held"),
+            };
+            if let Some(amiss) = amiss {
+                findings.add("feed", format!("at {position} stands {reference}, which is {amiss}"));
+            }
+        }
+    }
+    Ok(())
+}

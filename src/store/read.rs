@@ -1,0 +1,295 @@
+//! Typed reads of committed rows.
+//!
+//! Point reads run on the caller's thread: they take microseconds and never wait for a sync, and a hop to another
+//! thread would cost more than it saves. Range reads run on a blocking thread. No read transaction is held across an
+//! await.
+
+mod attempts;
+mod contexts;
+mod dead_letters;
+mod feed;
+mod history;
+mod inspect;
+mod non_participants;
+mod pdus;
+mod peers;
+mod retention;
+mod stage;
+mod state;
+mod submissions;
+
+use std::collections::HashMap;
+
+use actors::model::{
+    Attempt, ContextId, ContextRecord, FeedPdu, Index, Millis, PduRef, Position, ServerName, StateEntry, StateKey,
+    SubmissionId, SubmissionRecord,
+};
+use actors::ports::{
+    ArchiveError, ContextSnapshot, DeadLetter, FeedBounds, FeedPage, OutboxRow, PduStatus, PeerSnapshot,
+    QuarantinedPduRow, SentPage, ServedPdu, StagedPdu, StatePage, StoreReader, SubmissionsPage, Task,
+};
+use bytes::Bytes;
+use redb::{ReadTransaction, ReadableDatabase};
+use tokio::sync::watch;
+
+use super::{Store, StoreShared};
+use crate::runtime::caught_panics::caught;
+use crate::store::schema::codec::BadRow;
+
+/// Error: a read failed. Callers only log it.
+#[derive(Debug, thiserror::Error)]
+enum ReadError {
+    #[error(transparent)]
+    Redb(Box<redb::Error>),
+    #[error(transparent)]
+    Row(#[from] BadRow),
+    #[error(
+        "the engine panicked ({0}), as it does on a damaged store: stop the gateway and run `fernpost store verify`"
+    )]
+    Panic(String),
+}
+
+impl<E: Into<redb::Error>> From<E> for ReadError {
+    fn from(error: E) -> Self {
+        Self::Redb(Box::new(error.into()))
+    }
+}
+
+impl From<ReadError> for ArchiveError {
+    fn from(error: ReadError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+type Read<T> = Result<T, ReadError>;
+
+impl Store {
+    /// Runs a read of single rows on the caller's thread.
+    fn point<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&StoreShared, &ReadTransaction) -> Read<T> + Send + 'static,
+    ) -> Task<Result<T, ArchiveError>> {
+        let shared = self.shared.clone();
+        Box::pin(async move { Ok(run(&shared, read)?) })
+    }
+
+    /// Runs a range read on a blocking thread. Only a few run at a time, because the disk does not serve more.
+    fn page<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&StoreShared, &ReadTransaction) -> Read<T> + Send + 'static,
+    ) -> Task<Result<T, ArchiveError>> {
+        let shared = self.shared.clone();
+        Box::pin(async move {
+            let _turn = shared.reads.acquire().await.map_err(|error| ArchiveError(error.to_string()))?;
+            let job = shared.clone();
+            let read = shared.lane.read(move || run(&job, read)).await;
+            Ok(read.map_err(|error| ArchiveError(error.to_string()))??)
+        })
+    }
+}
+
+fn run<T>(shared: &StoreShared, read: impl FnOnce(&StoreShared, &ReadTransaction) -> Read<T>) -> Read<T> {
+    guarded(|| read(shared, &shared.database.begin_read()?))
+}
+
+/// A read fails where the engine panics: it trusts what lies in its file.
+fn guarded<T>(read: impl FnOnce() -> Read<T>) -> Read<T> {
+    caught(read).unwrap_or_else(|panic| Err(ReadError::Panic(panic)))
+}
+
+impl StoreReader for Store {
+    fn peer(&self, server: &ServerName) -> Task<Result<PeerSnapshot, ArchiveError>> {
+        let server = server.clone();
+        self.page(move |shared, rows| peers::peer(shared, rows, server))
+    }
+
+    fn outbox_from(
+        &self,
+        server: &ServerName,
+        from: Index,
+        items: u32,
+        bytes: u64,
+    ) -> Task<Result<Vec<OutboxRow>, ArchiveError>> {
+        let server = server.clone();
+        self.page(move |shared, rows| peers::outbox_from(shared, rows, &server, from.0, items as usize, bytes))
+    }
+
+    fn dead_letters(
+        &self,
+        server: &ServerName,
+        first: Index,
+        last: Index,
+    ) -> Task<Result<Vec<DeadLetter>, ArchiveError>> {
+        let server = server.clone();
+        self.page(move |shared, rows| dead_letters::letters(shared, rows, &server, first.0, last.0))
+    }
+
+    fn attempts(&self, server: &ServerName, first: Index, last: Index) -> Task<Result<Vec<Attempt>, ArchiveError>> {
+        let server = server.clone();
+        self.page(move |shared, rows| attempts::attempts(shared, rows, &server, first.0, last.0))
+    }
+
+    fn old_deliveries(
+        &self,
+        before: Millis,
+        after: Option<ServerName>,
+    ) -> Task<Result<Option<(ServerName, Index)>, ArchiveError>> {
+        self.page(move |shared, rows| attempts::old_deliveries(shared, rows, before.0, after.as_ref()))
+    }
+
+    fn sent_after(
+        &self,
+        server: &ServerName,
+        after: u64,
+        open: Option<(u64, Index, Index)>,
+        items: u32,
+        bytes: u64,
+    ) -> Task<Result<SentPage, ArchiveError>> {
+        let (server, room) = (server.clone(), (items as usize, bytes));
+        self.page(move |shared, rows| peers::sent_after(shared, rows, &server, after, open, room))
+    }
+
+    fn peers_with_backlog(&self, listed: Vec<ServerName>) -> Task<Result<Vec<ServerName>, ArchiveError>> {
+        self.page(move |shared, rows| peers::peers_behind(shared, rows, listed))
+    }
+
+    fn context(&self, context: &ContextId) -> Task<Result<Option<ContextSnapshot>, ArchiveError>> {
+        let context = context.clone();
+        self.page(move |shared, rows| pdus::context(shared, rows, &context))
+    }
+
+    fn contexts_with_held_pdus(&self) -> Task<Result<Vec<ContextId>, ArchiveError>> {
+        self.page(pdus::contexts_holding)
+    }
+
+    fn look_up(
+        &self,
+        context: &ContextId,
+        arriving: &[PduRef],
+        parents: &[PduRef],
+    ) -> Result<HashMap<PduRef, PduStatus>, ArchiveError> {
+        Ok(guarded(|| pdus::look_up(&self.shared, context, arriving, parents))?)
+    }
+
+    fn release(&self, context: &ContextId, references: &[PduRef]) {
+        self.shared.claims.release(context, references);
+    }
+
+    fn release_all(&self, context: &ContextId) {
+        self.shared.claims.release_all(context);
+    }
+
+    fn pdu(&self, reference: &PduRef) -> Result<Option<ServedPdu>, ArchiveError> {
+        Ok(run(&self.shared, |shared, rows| pdus::pdu(shared, rows, reference))?)
+    }
+
+    fn backfill(
+        &self,
+        context: &ContextId,
+        asker: &ServerName,
+        from: Vec<PduRef>,
+        limit: u32,
+        bytes: u64,
+    ) -> Task<Result<Vec<ServedPdu>, ArchiveError>> {
+        let (context, asker) = (context.clone(), asker.clone());
+        self.page(move |shared, rows| history::backfill(shared, rows, &context, &asker, from, limit as usize, bytes))
+    }
+
+    fn timeline(
+        &self,
+        context: &ContextId,
+        before: Option<i64>,
+        limit: u32,
+        bytes: u64,
+    ) -> Task<Result<Vec<(i64, FeedPdu)>, ArchiveError>> {
+        let context = context.clone();
+        self.page(move |shared, rows| history::timeline(shared, rows, &context, before, limit as usize, bytes))
+    }
+
+    fn context_record(&self, context: &ContextId) -> Result<Option<ContextRecord>, ArchiveError> {
+        Ok(run(&self.shared, |shared, rows| pdus::context_record(shared, rows, context))?)
+    }
+
+    fn state_holder(&self, context: &ContextId, key: &StateKey) -> Result<Option<StateEntry>, ArchiveError> {
+        Ok(guarded(|| state::holder(&self.shared, context, key))?)
+    }
+
+    fn state_set(&self, context: &ContextId, key: &StateKey) -> Result<Vec<StateEntry>, ArchiveError> {
+        Ok(guarded(|| state::set(&self.shared, context, key))?)
+    }
+
+    fn current_state(
+        &self,
+        context: &ContextId,
+        after: Option<StateKey>,
+        limit: u32,
+        bytes: u64,
+    ) -> Task<Result<StatePage, ArchiveError>> {
+        let context = context.clone();
+        self.page(move |shared, rows| state::current(shared, rows, &context, after.as_ref(), limit as usize, bytes))
+    }
+
+    fn is_quarantined(&self, context: &ContextId, reference: &PduRef, from: &ServerName) -> Result<bool, ArchiveError> {
+        Ok(guarded(|| non_participants::is_kept(&self.shared, context, reference, from))?)
+    }
+
+    fn quarantined_pdus_of(
+        &self,
+        context: &ContextId,
+        participants: Vec<ServerName>,
+        after: (u64, u64),
+        limit: u32,
+    ) -> Task<Result<Vec<QuarantinedPduRow>, ArchiveError>> {
+        let context = context.clone();
+        self.page(move |shared, rows| {
+            non_participants::page(shared, rows, &context, &participants, after, limit as usize)
+        })
+    }
+
+    fn stage(
+        &self,
+        context: &ContextId,
+        from: &ServerName,
+        references: Vec<PduRef>,
+    ) -> Task<Result<(u64, Vec<PduRef>), ArchiveError>> {
+        let (context, from) = (context.clone(), from.clone());
+        self.page(move |shared, rows| stage::of_server(shared, rows, &context, &from, references))
+    }
+
+    fn staged(
+        &self,
+        context: &ContextId,
+        after: Option<&ServerName>,
+        limit: u32,
+        bytes: u64,
+    ) -> Task<Result<Vec<StagedPdu>, ArchiveError>> {
+        let (context, after) = (context.clone(), after.cloned());
+        self.page(move |shared, rows| stage::page(shared, rows, &context, after.as_ref(), limit as usize, bytes))
+    }
+
+    fn submission(&self, id: &SubmissionId) -> Task<Result<Option<SubmissionRecord>, ArchiveError>> {
+        let id = id.clone();
+        self.point(move |shared, rows| submissions::submission(shared, rows, &id))
+    }
+
+    fn submitted_updates(&self, id: &SubmissionId) -> Task<Result<Option<Vec<Bytes>>, ArchiveError>> {
+        let id = id.clone();
+        self.page(move |shared, rows| submissions::submitted_updates(shared, rows, &id))
+    }
+
+    fn submissions_before(
+        &self,
+        before: Millis,
+        after: Option<SubmissionId>,
+    ) -> Task<Result<SubmissionsPage, ArchiveError>> {
+        self.page(move |shared, rows| submissions::submissions_before(shared, rows, before.0, after.as_ref()))
+    }
+
+    fn feed_after(&self, after: Position, limit: u32, bytes: u64) -> Task<Result<FeedPage, ArchiveError>> {
+        self.page(move |shared, rows| feed::feed_after(shared, rows, after.0, limit as usize, bytes))
+    }
+
+    fn feed_bounds(&self) -> watch::Receiver<FeedBounds> {
+        self.shared.bounds.subscribe()
+    }
+}

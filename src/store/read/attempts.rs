@@ -1,0 +1,103 @@
+//! Attempts to deliver, as the trace of a message shows them.
+
+use std::ops::Bound;
+
+use actors::model::{Attempt, DeliveredSpan, Index, Millis, PeerRecord, ServerName};
+use redb::ReadTransaction;
+
+use super::Read;
+use crate::store::StoreShared;
+use crate::store::schema::codec;
+use crate::store::schema::tables;
+
+/// Rows of deliveries looked at beyond the first that is of later items only. Rows of items that were sent again, to a peer that
+/// went back, stand among those of other times.
+const STRAY_ROWS_MAX: usize = 4;
+
+/// Deliveries told of one run of items; a run that was sent one by one has as many as it has items.
+const DELIVERIES_MAX: usize = 1_000;
+
+/// Attempts that carried any of the items from `first` to `last`, oldest first.
+pub(super) fn attempts(
+    shared: &StoreShared,
+    read: &ReadTransaction,
+    server: &ServerName,
+    first: u64,
+    last: u64,
+) -> Read<Vec<Attempt>> {
+    let carried = |from: u64, to: u64| from <= last && first <= to;
+    let mut found = delivered(shared, read, server, (first, last))?;
+    found.retain(|span| carried(span.first.0, span.last.0));
+    found.truncate(DELIVERIES_MAX);
+    let mut attempts: Vec<Attempt> = found.into_iter().map(Attempt::from).collect();
+    for row in read.open_table(tables::ATTEMPTS)?.range(tables::all_of(server.as_str()))? {
+        let (_, row) = row?;
+        shared.counters.looked_up(1);
+        let (time, from, to, result) = row.value();
+        if carried(from, to) {
+            let (time, first, last) = (Millis(time), Index(from), Index(to));
+            attempts.push(Attempt { time, first, last, result: result.to_owned() });
+        }
+    }
+    attempts.sort_by_key(|attempt| attempt.time);
+    Ok(attempts)
+}
+
+/// Deliveries among which are those of the items: those in rows, and the newest from the peer's record.
+fn delivered(
+    shared: &StoreShared,
+    read: &ReadTransaction,
+    server: &ServerName,
+    (first, last): (u64, u64),
+) -> Read<Vec<DeliveredSpan>> {
+    let mut found = Vec::new();
+    let mut strays = 0;
+    for row in read.open_table(tables::DELIVERED)?.range(tables::deliveries_from(server.as_str(), first))? {
+        let (_, row) = row?;
+        shared.counters.looked_up(1);
+        let spans = codec::spans_from_row(row.value())?;
+        strays += usize::from(spans.iter().all(|span| span.first.0 > last));
+        if strays > STRAY_ROWS_MAX || found.len() > DELIVERIES_MAX {
+            break;
+        }
+        found.extend(spans);
+    }
+    let row = read.open_table(tables::PEERS)?.get(server.as_str())?;
+    shared.counters.looked_up(u64::from(row.is_some()));
+    if let Some(row) = row {
+        let PeerRecord { outbound, .. } = codec::peer_from_row(server.clone(), row.value())?;
+        found.extend(outbound.delivered);
+    }
+    Ok(found)
+}
+
+/// What the newest failed attempt at a peer said.
+pub(super) fn newest_error(shared: &StoreShared, read: &ReadTransaction, server: &str) -> Read<Option<String>> {
+    let newest = read.open_table(tables::ATTEMPTS)?.range(tables::all_of(server))?.next_back().transpose()?;
+    shared.counters.looked_up(u64::from(newest.is_some()));
+    Ok(newest.map(|(_, row)| row.value().3.to_owned()))
+}
+
+/// The first server after `after` whose oldest row of deliveries is older than `before`, and the key of that row. One look-up a
+/// server.
+pub(super) fn old_deliveries(
+    shared: &StoreShared,
+    read: &ReadTransaction,
+    before: u64,
+    after: Option<&ServerName>,
+) -> Read<Option<(ServerName, Index)>> {
+    let delivered = read.open_table(tables::DELIVERED)?;
+    let mut passed = after.map(|server| server.as_str().to_owned());
+    loop {
+        let from = passed.as_deref().map_or(Bound::Unbounded, |name| Bound::Excluded((name, u64::MAX, u64::MAX)));
+        let Some((key, _)) = delivered.range::<(&str, u64, u64)>((from, Bound::Unbounded))?.next().transpose()? else {
+            return Ok(None);
+        };
+        shared.counters.looked_up(1);
+        let (server, newest, time) = key.value();
+        if time < before {
+            return Ok(Some((codec::name("delivered", server)?, Index(newest))));
+        }
+        passed = Some(server.to_owned());
+    }
+}

@@ -1,0 +1,53 @@
+//! Reads dead letters.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use actors::model::{DeadLetter, Index, ServerName};
+use bytes::Bytes;
+use redb::ReadTransaction;
+
+use super::Read;
+use super::peers::ItemBodies;
+use crate::store::StoreShared;
+use crate::store::schema::codec;
+use crate::store::schema::tables;
+
+pub(super) fn letters(
+    shared: &StoreShared,
+    read: &ReadTransaction,
+    server: &ServerName,
+    first: u64,
+    last: u64,
+) -> Read<Vec<DeadLetter>> {
+    let mut letters = Vec::new();
+    if first > last {
+        return Ok(letters);
+    }
+    for row in read.open_table(tables::DEAD_LETTERS)?.range((server.as_str(), first)..=(server.as_str(), last))? {
+        let (key, value) = row?;
+        let (kind, _, reason, ..) = value.value();
+        letters.push(DeadLetter { index: Index(key.value().1), fate: codec::fate(kind)?, reason: reason.to_owned() });
+    }
+    shared.counters.looked_up(letters.len() as u64);
+    Ok(letters)
+}
+
+/// Returns the bytes of the dead letters at `places`, by index.
+pub(super) fn bodies(
+    shared: &StoreShared,
+    read: &ReadTransaction,
+    server: &ServerName,
+    places: &Range<u64>,
+) -> Read<BTreeMap<u64, Bytes>> {
+    let bodies = ItemBodies::open(read)?;
+    let mut found = BTreeMap::new();
+    let range = (server.as_str(), places.start)..(server.as_str(), places.end);
+    for row in read.open_table(tables::DEAD_LETTERS)?.range(range)? {
+        let (key, value) = row?;
+        let (.., number, origin, id, _) = value.value();
+        found.insert(key.value().1, bodies.item(number, origin, id)?.bytes().clone());
+        shared.counters.looked_up(2);
+    }
+    Ok(found)
+}

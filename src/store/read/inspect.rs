@@ -1,0 +1,303 @@
+//! Paged reads for operators: queues by age, quarantine and dead letters.
+
+use std::ops::Bound;
+
+use actors::model::{ContextId, Index, Millis, PduRef, ServerName};
+use actors::ports::{
+    ArchiveError, ContextRow, Direction, InspectPage, ParkedFilter, ParkedRow, QuarantineItemKind, QuarantineKey,
+    QuarantineReason, QueuedItem, StoreInspector, Task,
+};
+use bytes::Bytes;
+use redb::{ReadOnlyTable, ReadTransaction, Value};
+
+use super::Read;
+use super::contexts;
+use super::peers::ItemBodies;
+use crate::store::schema::codec;
+use crate::store::schema::codec::BadRow;
+use crate::store::schema::tables;
+use crate::store::schema::tables::{DeadLetterValue, QuarantineValue};
+use crate::store::{Store, StoreShared};
+
+/// Maximum number of rows examined for one page, however few of them match.
+pub(super) const WALK_MAX: usize = 10_000;
+
+impl StoreInspector for Store {
+    fn queued(&self, server: &ServerName, after: Index, limit: u32) -> Task<Result<Vec<QueuedItem>, ArchiveError>> {
+        let server = server.clone();
+        self.page(move |shared, read| queued(shared, read, &server, after.0, limit as usize))
+    }
+
+    fn ages(
+        &self,
+        server: &ServerName,
+        after: Index,
+        edges: Vec<Millis>,
+    ) -> Task<Result<InspectPage<u64, Index>, ArchiveError>> {
+        let server = server.clone();
+        self.page(move |shared, read| ages(shared, read, &server, after.0, &edges))
+    }
+
+    fn parked(
+        &self,
+        filter: ParkedFilter,
+        after: Option<QuarantineKey>,
+        limit: u32,
+    ) -> Task<Result<InspectPage<ParkedRow, QuarantineKey>, ArchiveError>> {
+        self.page(move |shared, read| parked(shared, read, &filter, after.as_ref(), limit as usize))
+    }
+
+    fn contexts(
+        &self,
+        after: Option<ContextId>,
+        limit: u32,
+    ) -> Task<Result<InspectPage<ContextRow, ContextId>, ArchiveError>> {
+        self.page(move |shared, read| contexts::page(shared, read, after.as_ref(), limit as usize))
+    }
+
+    fn parked_row(&self, place: QuarantineKey) -> Task<Result<Option<ParkedRow>, ArchiveError>> {
+        self.page(move |shared, read| parked_row(shared, read, &place))
+    }
+}
+
+fn queued(
+    shared: &StoreShared,
+    read: &ReadTransaction,
+    server: &ServerName,
+    after: u64,
+    limit: usize,
+) -> Read<Vec<QueuedItem>> {
+    let bodies = ItemBodies::open(read)?;
+    let mut page = Vec::new();
+    let range = (Bound::Excluded((server.as_str(), after)), Bound::Included((server.as_str(), u64::MAX)));
+    for row in read.open_table(tables::OUTBOX)?.range::<(&str, u64)>(range)?.take(limit) {
+        let (key, value) = row?;
+        let (queued, _, _, number, origin, id, submission) = value.value();
+        let (size, pdu) = bodies.size(number, origin, id)?;
+        let (index, queued) = (Index(key.value().1), Millis(queued));
+        let submission = codec::submission_id("outbox", submission)?;
+        page.push(QueuedItem { index, queued, pdu, submission, size });
+    }
+    shared.counters.looked_up(2 * page.len() as u64);
+    Ok(page)
+}
+
+fn ages(
+    shared: &StoreShared,
+    read: &ReadTransaction,
+    server: &ServerName,
+    after: u64,
+    edges: &[Millis],
+) -> Read<InspectPage<u64, Index>> {
+    let mut counts = vec![0; edges.len() + 1];
+    let range = (Bound::Excluded((server.as_str(), after)), Bound::Included((server.as_str(), u64::MAX)));
+    let mut walked = 0;
+    for row in read.open_table(tables::OUTBOX)?.range::<(&str, u64)>(range)? {
+        let (key, value) = row?;
+        let queued = Millis(value.value().0);
+        counts[edges.iter().position(|edge| queued >= *edge).unwrap_or(edges.len())] += 1;
+        walked += 1;
+        if walked == WALK_MAX {
+            shared.counters.looked_up(walked as u64);
+            return Ok(InspectPage { rows: counts, next: Some(Index(key.value().1)) });
+        }
+    }
+    shared.counters.looked_up(walked as u64);
+    Ok(InspectPage { rows: counts, next: None })
+}
+
+/// The tables of quarantine and dead letters. A walk goes server by server, quarantine first.
+struct ParkedTables {
+    quarantine: ReadOnlyTable<(&'static str, u64), QuarantineValue>,
+    dead_letters: ReadOnlyTable<(&'static str, u64), DeadLetterValue>,
+    bodies: ItemBodies,
+}
+
+impl ParkedTables {
+    fn open(read: &ReadTransaction) -> Read<Self> {
+        Ok(Self {
+            quarantine: read.open_table(tables::QUARANTINE)?,
+            dead_letters: read.open_table(tables::DEAD_LETTERS)?,
+            bodies: ItemBodies::open(read)?,
+        })
+    }
+
+    /// Returns the first server within `from` that has quarantined items or dead letters.
+    fn server_from(&self, from: Bound<&str>) -> Read<Option<ServerName>> {
+        let first = [first_server(&self.quarantine, from)?, first_server(&self.dead_letters, from)?];
+        let first = first.into_iter().flatten().min();
+        Ok(first.map(|server| codec::name("quarantine", &server)).transpose()?)
+    }
+
+    fn inbound(
+        &self,
+        place: QuarantineKey,
+        row: <QuarantineValue as Value>::SelfType<'_>,
+        whole: bool,
+    ) -> Read<ParkedRow> {
+        let (time, seq, what, code, reason, body) = row;
+        Ok(ParkedRow {
+            place,
+            what: codec::what_from_row("quarantine", seq, what)?.into(),
+            code: QuarantineReason::Inbound(codec::parked_code("quarantine", code)?),
+            reason: reason.to_owned(),
+            time: Millis(time),
+            submission: None,
+            size: body.len() as u64,
+            bytes: whole.then(|| Bytes::copy_from_slice(body)),
+        })
+    }
+
+    fn outbound(
+        &self,
+        place: QuarantineKey,
+        row: <DeadLetterValue as Value>::SelfType<'_>,
+        whole: bool,
+    ) -> Read<ParkedRow> {
+        let (fate, time, reason, number, origin, id, submission) = row;
+        let (size, pdu) = self.bodies.size(number, origin, id)?;
+        let bytes = whole.then(|| self.bodies.item(number, origin, id)).transpose()?;
+        Ok(ParkedRow {
+            place,
+            what: pdu.map_or(QuarantineItemKind::UpdateOut, |(reference, context)| {
+                QuarantineItemKind::PduOut(reference, context)
+            }),
+            code: QuarantineReason::Outbound(codec::fate(fate)?),
+            reason: reason.to_owned(),
+            time: Millis(time),
+            submission: Some(codec::submission_id("dead_letters", submission)?),
+            size,
+            bytes: bytes.map(|item| item.bytes().clone()),
+        })
+    }
+}
+
+fn first_server<V: Value>(table: &ReadOnlyTable<(&'static str, u64), V>, from: Bound<&str>) -> Read<Option<String>> {
+    let from = match from {
+        Bound::Included(server) => Bound::Included((server, 0)),
+        Bound::Excluded(server) => Bound::Excluded((server, u64::MAX)),
+        Bound::Unbounded => Bound::Unbounded,
+    };
+    let first = table.range::<(&str, u64)>((from, Bound::Unbounded))?.next().transpose()?;
+    Ok(first.map(|(key, _)| key.value().0.to_owned()))
+}
+
+fn parked(
+    shared: &StoreShared,
+    read: &ReadTransaction,
+    filter: &ParkedFilter,
+    after: Option<&QuarantineKey>,
+    limit: usize,
+) -> Read<InspectPage<ParkedRow, QuarantineKey>> {
+    let tables = ParkedTables::open(read)?;
+    let mut walk = InspectWalk { filter, limit: limit.max(1), walked: 0, rows: Vec::new() };
+    let mut server = match (&filter.server, after) {
+        (Some(only), _) => Some(only.clone()),
+        (None, Some(place)) => Some(place.server.clone()),
+        (None, None) => tables.server_from(Bound::Unbounded)?,
+    };
+    let mut next = None;
+    while let Some(name) = server {
+        for direction in [Direction::In, Direction::Out] {
+            let start = match after {
+                Some(place) if place.server == name && place.direction == direction => Some(place.number),
+                Some(place) if place.server == name && place.direction > direction => continue,
+                _ => None,
+            };
+            if next.is_none() && filter.direction.is_none_or(|only| only == direction) {
+                next = walk.one(&tables, &name, direction, start)?;
+            }
+        }
+        server = match next.is_none() && filter.server.is_none() {
+            true => tables.server_from(Bound::Excluded(name.as_str()))?,
+            false => None,
+        };
+    }
+    shared.counters.looked_up(walk.walked as u64);
+    Ok(InspectPage { rows: walk.rows, next })
+}
+
+/// A page that is being collected.
+struct InspectWalk<'a> {
+    filter: &'a ParkedFilter,
+    limit: usize,
+    walked: usize,
+    rows: Vec<ParkedRow>,
+}
+
+impl InspectWalk<'_> {
+    /// Adds one server's items of one direction; returns the last key if the page ends there.
+    fn one(
+        &mut self,
+        tables: &ParkedTables,
+        server: &ServerName,
+        direction: Direction,
+        after: Option<u64>,
+    ) -> Read<Option<QuarantineKey>> {
+        let name = server.as_str();
+        let from = after.map_or(Bound::Included((name, 0)), |number| Bound::Excluded((name, number)));
+        let range = (from, Bound::Included((name, u64::MAX)));
+        let place = |number| QuarantineKey { server: server.clone(), direction, number };
+        match direction {
+            Direction::In => {
+                for row in tables.quarantine.range::<(&str, u64)>(range)? {
+                    let (key, value) = row?;
+                    let place = place(key.value().1);
+                    if self.is_full(tables.inbound(place.clone(), value.value(), false)?) {
+                        return Ok(Some(place));
+                    }
+                }
+            }
+            Direction::Out => {
+                for row in tables.dead_letters.range::<(&str, u64)>(range)? {
+                    let (key, value) = row?;
+                    let place = place(key.value().1);
+                    if self.is_full(tables.outbound(place.clone(), value.value(), false)?) {
+                        return Ok(Some(place));
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn is_full(&mut self, row: ParkedRow) -> bool {
+        self.walked += 1;
+        if self.filter.pdus.is_none_or(|pdus| pdus == row.what.is_pdu()) {
+            self.rows.push(row);
+        }
+        self.rows.len() >= self.limit || self.walked >= WALK_MAX
+    }
+}
+
+fn parked_row(shared: &StoreShared, read: &ReadTransaction, place: &QuarantineKey) -> Read<Option<ParkedRow>> {
+    let tables = ParkedTables::open(read)?;
+    let key = (place.server.as_str(), place.number);
+    let row = match place.direction {
+        Direction::In => {
+            let row = tables.quarantine.get(key)?;
+            row.map(|row| tables.inbound(place.clone(), row.value(), true)).transpose()?
+        }
+        Direction::Out => {
+            let row = tables.dead_letters.get(key)?;
+            row.map(|row| tables.outbound(place.clone(), row.value(), true)).transpose()?
+        }
+    };
+    shared.counters.looked_up(u64::from(row.is_some()));
+    Ok(row)
+}
+
+impl ItemBodies {
+    /// Returns the size of an item in bytes, and the PDU and its context if it is one.
+    fn size(&self, number: u64, origin: &str, id: &str) -> Read<(u64, Option<(PduRef, ContextId)>)> {
+        let missing = |what: &str| BadRow::new("outbox", &format!("{what} is missing"));
+        if number > 0 {
+            let row = self.items.get(number)?.ok_or_else(|| missing(&format!("item {number}")))?;
+            return Ok((row.value().1.len() as u64, None));
+        }
+        let reference = codec::reference("outbox", origin, id)?;
+        let row = self.pdus.get((origin, id))?.ok_or_else(|| missing(&reference.to_string()))?;
+        let (context, .., bytes) = row.value();
+        Ok((bytes.len() as u64, Some((reference, codec::context_id("pdus", context)?))))
+    }
+}

@@ -1,0 +1,367 @@
+//! Codec of the rows of peers and of submissions.
+
+use actors::model::{
+    DeliveredSpan, DeliveryState, Digest, InboundRecord, Index, Millis, NumberSegment, OutboundRecord, PeerRecord, Seq,
+    ServerName, SubmissionRecord, SuspendReason,
+};
+use serde::{Deserialize, Serialize};
+
+use super::value::{BadRow, interned, name, reference};
+use crate::store::schema::tables::SubmissionValue;
+
+#[derive(Serialize, Deserialize)]
+struct PeerRow {
+    outbound: OutboundRow,
+    inbound: InboundRow,
+}
+
+#[derive(Serialize, Deserialize)]
+struct OutboundRow {
+    acked: u64,
+    /// (first index, sequence number of it)
+    segments: Vec<(u64, u64)>,
+    window: Option<u32>,
+    rest: RestRow,
+    failures: u32,
+    since: u64,
+    transaction_reserved: u64,
+    transaction_last: Option<u64>,
+    acked_bytes: u64,
+    oldest: Option<u64>,
+    newest: u64,
+    #[serde(default)]
+    told_not_listed: bool,
+    #[serde(default)]
+    last_success: Option<u64>,
+    /// (time, first item, last item, acknowledged by no JSON)
+    #[serde(default)]
+    delivered: Vec<(u64, u64, u64, bool)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct InboundRow {
+    expected: u64,
+    taken: u64,
+    pushes: bool,
+    expect_applied: Option<u64>,
+    begun: u64,
+    #[serde(default)]
+    catch_up: Option<u64>,
+    #[serde(default)]
+    restored: u64,
+    #[serde(default)]
+    ranges: bool,
+    #[serde(default)]
+    missed: Option<u64>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    catch_up_since: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    missed_since: u64,
+    /// (number, code)
+    #[serde(default)]
+    parked: Vec<(u64, String)>,
+}
+
+/// Of what most peers do not have.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RestRow {
+    Ready,
+    Waiting { until: u64 },
+    BackingOff { until: u64 },
+    Suspended { cause: CauseRow, probe_at: Option<u64> },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum CauseRow {
+    Admin,
+    Unreachable,
+    Refused,
+    AheadOfUs,
+    NotListed,
+    Faulty,
+}
+
+impl From<DeliveryState> for RestRow {
+    fn from(rest: DeliveryState) -> Self {
+        match rest {
+            DeliveryState::Ready => Self::Ready,
+            DeliveryState::Waiting { until } => Self::Waiting { until: until.0 },
+            DeliveryState::BackingOff { until } => Self::BackingOff { until: until.0 },
+            DeliveryState::Suspended { cause, probe_at } => {
+                let cause = match cause {
+                    SuspendReason::Admin => CauseRow::Admin,
+                    SuspendReason::Unreachable => CauseRow::Unreachable,
+                    SuspendReason::Refused => CauseRow::Refused,
+                    SuspendReason::AheadOfUs => CauseRow::AheadOfUs,
+                    SuspendReason::NotListed => CauseRow::NotListed,
+                    SuspendReason::Faulty => CauseRow::Faulty,
+                };
+                Self::Suspended { cause, probe_at: probe_at.map(|at| at.0) }
+            }
+        }
+    }
+}
+
+impl From<RestRow> for DeliveryState {
+    fn from(row: RestRow) -> Self {
+        match row {
+            RestRow::Ready => Self::Ready,
+            RestRow::Waiting { until } => Self::Waiting { until: Millis(until) },
+            RestRow::BackingOff { until } => Self::BackingOff { until: Millis(until) },
+            RestRow::Suspended { cause, probe_at } => {
+                let cause = match cause {
+                    CauseRow::Admin => SuspendReason::Admin,
+                    CauseRow::Unreachable => SuspendReason::Unreachable,
+                    CauseRow::Refused => SuspendReason::Refused,
+                    CauseRow::AheadOfUs => SuspendReason::AheadOfUs,
+                    CauseRow::NotListed => SuspendReason::NotListed,
+                    CauseRow::Faulty => SuspendReason::Faulty,
+                };
+                Self::Suspended { cause, probe_at: probe_at.map(Millis) }
+            }
+        }
+    }
+}
+
+pub(crate) fn peer_to_row(record: &PeerRecord) -> Vec<u8> {
+    let out = &record.outbound;
+    let row = PeerRow {
+        outbound: OutboundRow {
+            acked: out.acked.0,
+            segments: out.segments.iter().map(|segment| (segment.first.0, segment.number.0)).collect(),
+            window: out.window,
+            rest: out.rest.into(),
+            failures: out.failures,
+            since: out.since.0,
+            transaction_reserved: out.transaction_reserved,
+            transaction_last: out.transaction_last,
+            acked_bytes: out.acked_bytes,
+            oldest: out.oldest_queued_at.map(|at| at.0),
+            newest: out.highest_index_assigned.0,
+            told_not_listed: out.told_not_listed,
+            last_success: out.last_success.map(|at| at.0),
+            delivered: out.delivered.iter().map(|span| (span.time.0, span.first.0, span.last.0, span.blind)).collect(),
+        },
+        inbound: InboundRow {
+            expected: record.inbound.expected.0,
+            taken: record.inbound.taken,
+            pushes: record.inbound.numbers_pushes,
+            expect_applied: record.inbound.expect_applied.map(|seq| seq.0),
+            begun: record.inbound.contexts_created,
+            catch_up: record.inbound.catch_up,
+            restored: record.inbound.restored,
+            ranges: record.inbound.sends_from_seq,
+            missed: record.inbound.missed,
+            catch_up_since: record.inbound.catch_up_since.0,
+            missed_since: record.inbound.missed_since.0,
+            parked: record.inbound.parked.iter().map(|(number, code)| (number.0, (*code).to_owned())).collect(),
+        },
+    };
+    serde_json::to_vec(&row).expect("numbers and fixed words always serialize")
+}
+
+/// Whether a peer's row may say that the peer is to be asked for transactions; where it is not, the row says so in these words.
+pub(crate) fn may_be_asked(row: &[u8]) -> bool {
+    let says = |words: &str| row.windows(words.len()).any(|part| part == words.as_bytes());
+    !(says("\"catch_up\":null") && says("\"missed\":null"))
+}
+
+pub(crate) fn peer_from_row(server: ServerName, row: &[u8]) -> Result<PeerRecord, BadRow> {
+    let row: PeerRow = serde_json::from_slice(row).map_err(|error| BadRow::new("peers", &error))?;
+    let segment = |(first, number)| NumberSegment { first: Index(first), number: Seq(number) };
+    let out = row.outbound;
+    let delivered = |(time, first, last, blind)| {
+        let (time, first, last) = (Millis(time), Index(first), Index(last));
+        DeliveredSpan { time, first, last, blind }
+    };
+    let parked = row.inbound.parked.iter().map(|(number, code)| (Seq(*number), interned(code))).collect();
+    Ok(PeerRecord {
+        server,
+        outbound: OutboundRecord {
+            acked: Index(out.acked),
+            segments: out.segments.into_iter().map(segment).collect(),
+            window: out.window,
+            rest: out.rest.into(),
+            failures: out.failures,
+            since: Millis(out.since),
+            transaction_reserved: out.transaction_reserved,
+            transaction_last: out.transaction_last,
+            acked_bytes: out.acked_bytes,
+            oldest_queued_at: out.oldest.map(Millis),
+            highest_index_assigned: Index(out.newest),
+            told_not_listed: out.told_not_listed,
+            last_success: out.last_success.map(Millis),
+            delivered: out.delivered.into_iter().map(delivered).collect(),
+        },
+        inbound: InboundRecord {
+            expected: Seq(row.inbound.expected),
+            taken: row.inbound.taken,
+            numbers_pushes: row.inbound.pushes,
+            expect_applied: row.inbound.expect_applied.map(Seq),
+            contexts_created: row.inbound.begun,
+            catch_up: row.inbound.catch_up,
+            restored: row.inbound.restored,
+            sends_from_seq: row.inbound.ranges,
+            missed: row.inbound.missed,
+            catch_up_since: Millis(row.inbound.catch_up_since),
+            missed_since: Millis(row.inbound.missed_since),
+            parked,
+        },
+    })
+}
+
+pub(crate) fn places_to_row(places: &[(&str, u64)]) -> Vec<u8> {
+    serde_json::to_vec(places).expect("texts and numbers always serialize")
+}
+
+/// Returns the indexes of a submission after its item at `from` moved to `to`. If the submission has one item, its
+/// index is replaced; of several items, the moved one is added beside the others, which keep theirs. A dropped item
+/// gets index 0, which no outbox row has.
+pub(crate) fn place_moved(row: &[u8], items: u32, server: &str, from: u64, to: u64) -> Result<Vec<u8>, BadRow> {
+    let mut places = read_places(row)?;
+    let first = places.iter().position(|(name, _)| name == server);
+    let exact = places.iter().position(|(name, place)| name == server && *place == from);
+    match exact.filter(|at| to != DROPPED && (items == 1 || first != Some(*at))) {
+        Some(at) => places[at].1 = to,
+        None => places.push((server.to_owned(), to)),
+    }
+    Ok(serde_json::to_vec(&places).expect("texts and numbers always serialize"))
+}
+
+/// Index of an item that was dropped: outbox indexes start at 1.
+pub(crate) const DROPPED: u64 = 0;
+
+/// Index of an item for which there was no room: no outbox reaches it.
+pub(crate) const LEFT_OUT: u64 = u64::MAX;
+
+fn read_places(row: &[u8]) -> Result<Vec<(String, u64)>, BadRow> {
+    serde_json::from_slice(row).map_err(|error| BadRow::new("submissions", &error))
+}
+
+pub(crate) fn submission_from_row(
+    row: <SubmissionValue as redb::Value>::SelfType<'_>,
+) -> Result<SubmissionRecord, BadRow> {
+    let (accepted, digest, items, places, origin, id) = row;
+    let (mut queued, mut again): (Vec<(ServerName, Index)>, _) = (Vec::new(), Vec::new());
+    let (mut dropped, mut left_out) = (Vec::new(), Vec::new());
+    for (server, first) in read_places(places)? {
+        let place = (name("submissions", &server)?, Index(first));
+        // The first index of a server is where the whole submission was queued; further ones are items that were
+        // requeued.
+        match queued.iter().any(|(known, _)| *known == place.0) {
+            _ if first == DROPPED => dropped.push(place.0),
+            _ if first == LEFT_OUT => left_out.push(place.0),
+            false => queued.push(place),
+            true => again.push(place),
+        }
+    }
+    let pdu = (!id.is_empty()).then(|| reference("submissions", origin, id)).transpose()?;
+    let (digest, accepted) = (Digest(*digest), Millis(accepted));
+    Ok(SubmissionRecord { digest, accepted, queued, requeued: again, dropped, left_out, items, pdu })
+}
+
+pub(crate) fn digests_to_row(digests: &[Digest]) -> Vec<u8> {
+    digests.iter().flat_map(|digest| digest.0).collect()
+}
+
+/// Returns the digests of a row. Trailing bytes that form no whole digest cannot have been written and are ignored.
+pub(crate) fn digests_from_row(row: &[u8]) -> impl DoubleEndedIterator<Item = Digest> + ExactSizeIterator {
+    let (whole, _) = row.as_chunks::<16>();
+    whole.iter().map(|digest| Digest(*digest))
+}
+
+/// Returns the number of digests in a row.
+pub(crate) fn digests_len(row: &[u8]) -> u64 {
+    (row.len() / 16) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn red() -> ServerName {
+        "red.example".parse().expect("valid")
+    }
+
+    #[test]
+    fn peer_record_row_round_trips() {
+        let causes = [
+            SuspendReason::Admin,
+            SuspendReason::Unreachable,
+            SuspendReason::Refused,
+            SuspendReason::AheadOfUs,
+            SuspendReason::NotListed,
+            SuspendReason::Faulty,
+        ];
+        let suspended = causes.map(|cause| DeliveryState::Suspended { cause, probe_at: Some(Millis(9)) });
+        let others = [
+            DeliveryState::Ready,
+            DeliveryState::Waiting { until: Millis(7) },
+            DeliveryState::BackingOff { until: Millis(8) },
+        ];
+        for rest in others.into_iter().chain(suspended) {
+            let mut record = PeerRecord::new(red());
+            record.outbound.rest = rest;
+            record.outbound.window = Some(20);
+            record.outbound.acked_bytes = 7_000;
+            record.outbound.oldest_queued_at = Some(Millis(5));
+            record.outbound.highest_index_assigned = Index(41);
+            record.outbound.told_not_listed = true;
+            record.outbound.segments.push(NumberSegment { first: Index(40), number: Seq(u64::MAX) });
+            record.inbound.expected = Seq(77);
+            record.inbound.expect_applied = Some(Seq(70));
+            (record.inbound.catch_up, record.inbound.restored) = (Some(12), 13);
+            (record.inbound.sends_from_seq, record.inbound.missed) = (true, Some(14));
+            (record.inbound.catch_up_since, record.inbound.missed_since) = (Millis(15), Millis(16));
+            record.inbound.parked = vec![(Seq(70), "POISON"), (Seq(76), "BAD_PDU")];
+            record.outbound.last_success = Some(Millis(15));
+            let span = DeliveredSpan { time: Millis(15), first: Index(3), last: Index(4), blind: true };
+            record.outbound.delivered = vec![span, DeliveredSpan { blind: false, ..span }];
+            let back = peer_from_row(red(), &peer_to_row(&record)).expect("readable");
+            assert_eq!(back, record);
+            assert!(may_be_asked(&peer_to_row(&record)));
+            (record.inbound.catch_up, record.inbound.missed) = (None, None);
+            assert!(!may_be_asked(&peer_to_row(&record)), "nothing is left to ask it for");
+        }
+    }
+
+    #[test]
+    fn submission_row_keeps_requeues_and_drops() {
+        let read = |row: &[u8], items| submission_from_row((0, &[0; 16], items, row, "", "")).expect("readable");
+        let row = places_to_row(&[("red", 5), ("blue", 1)]);
+        let place = |server: &str, index| (server.parse().expect("valid"), Index(index));
+        let moved = place_moved(&row, 1, "red", 5, 9).expect("readable");
+        assert_eq!(read(&moved, 1).queued, [place("red", 9), place("blue", 1)], "of one item");
+        let moved = place_moved(&row, 3, "red", 5, 9).expect("readable");
+        let moved = place_moved(&moved, 3, "red", 7, 10).expect("readable");
+        let moved = place_moved(&moved, 3, "red", 9, 11).expect("readable");
+        let moved = place_moved(&moved, 3, "blue", 1, DROPPED).expect("readable");
+        let record = read(&moved, 3);
+        assert_eq!(record.queued, [place("red", 5), place("blue", 1)], "of several");
+        assert_eq!(record.requeued, [place("red", 11), place("red", 10)]);
+        assert_eq!(record.dropped, ["blue".parse().expect("valid")]);
+    }
+
+    #[test]
+    fn skipped_recipient_stays_until_queued() {
+        let read = |row: &[u8]| submission_from_row((0, &[0; 16], 1, row, "", "")).expect("readable");
+        let row = places_to_row(&[("red", 5), ("blue", LEFT_OUT)]);
+        let (red, blue) = ("red".parse().expect("valid"), "blue".parse().expect("valid"));
+        assert_eq!((read(&row).queued, read(&row).left_out), (vec![(red, Index(5))], vec![blue]));
+        let row = place_moved(&row, 1, "blue", LEFT_OUT, 7).expect("readable");
+        assert_eq!((read(&row).queued.len(), read(&row).left_out), (2, vec![]));
+    }
+
+    #[test]
+    fn future_record_row_is_error() {
+        assert!(peer_from_row(red(), b"{}").is_err());
+        assert!(submission_from_row((0, &[0; 16], 1, b"[[\"..\",1]]", "", "")).is_err());
+    }
+}

@@ -1,0 +1,61 @@
+//! What the store reads in the text of a PDU, as no column says it: how deep its origin says that it lies, and whom it is for.
+
+use actors::model::ServerName;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// What stands in each text that is narrowed: texts are stored in one form.
+const NARROWED: &str = ",\"to\":[";
+
+#[derive(Deserialize)]
+struct NarrowedText<'a> {
+    depth: Option<u64>,
+    #[serde(borrow)]
+    to: Option<&'a RawValue>,
+}
+
+fn said(text: &[u8]) -> Option<NarrowedText<'_>> {
+    serde_json::from_slice(text).ok()
+}
+
+/// Its depth as its origin states it.
+pub(crate) fn stated_depth(text: &[u8]) -> Option<u64> {
+    said(text)?.depth
+}
+
+/// The servers it is for, where it is narrowed to some: a list under `to`. Anything else under that key has no meaning here.
+pub(crate) fn narrowed_to(text: &[u8]) -> Option<Vec<ServerName>> {
+    // Hardly any is, and taking a text apart costs more than looking for this.
+    if !str::from_utf8(text).ok()?.contains(NARROWED) {
+        return None;
+    }
+    let names: Vec<String> = serde_json::from_str(said(text)?.to?.get()).ok()?;
+    names.iter().map(|name| name.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_narrowed_text_names_its_servers() {
+        let to =
+            |text: &str| narrowed_to(text.as_bytes()).map(|to| to.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let narrowed = r#"{"depth":3,"content":{"to":["green"]},"to":["blue","red:80"]}"#;
+        assert_eq!(to(narrowed), Some(vec!["blue".to_owned(), "red:80".to_owned()]));
+        for everybody in
+            [r#"{"content":{"a":1,"to":["green"]}}"#, r#"{"content":0,"to":"green"}"#, r#"{"content":[,"to":["#, ""]
+        {
+            assert_eq!(to(everybody), None, "{everybody}");
+        }
+    }
+
+    #[test]
+    fn stated_depth_is_read_from_text() {
+        for (text, depth) in
+            [(r#"{"content":{"depth":9},"depth":3}"#, Some(3)), (r#"{"content":{}}"#, None), ("", None)]
+        {
+            assert_eq!(stated_depth(text.as_bytes()), depth, "{text}");
+        }
+    }
+}

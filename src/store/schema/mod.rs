@@ -1,0 +1,4 @@
+//! Tables and the rows in them.
+
+pub(super) mod codec;
+pub(crate) mod tables;

@@ -1,0 +1,268 @@
+//! Every table with its key, its value, its owner, its bound and what trims it.
+//!
+//! Rows of a server are keyed by its *name*. A number for each server would make keys shorter, but needs a table that
+//! assigns the numbers, a lookup before each write and a rule for names that are removed. Within a server keys rise,
+//! because a commit costs as much as the pages that it dirties and hardly anything per row: rows written together are
+//! stored together.
+
+use std::ops::Bound;
+
+use redb::{Key, ReadableTable, TableDefinition, Value};
+
+/// (kind, time, n, seq, server, word, note, body): one layout for all kinds; columns that a kind does not use are 0 or
+/// empty.
+pub(crate) type FeedValue = (u8, u64, u64, u64, &'static str, &'static str, &'static str, &'static [u8]);
+
+/// (time of acceptance, digest, number of items per server, JSON of the indexes in the outboxes, origin and id of the
+/// PDU that was composed). Origin and id are empty if it became no PDU.
+pub(crate) type SubmissionValue = (u64, &'static [u8; 16], u32, &'static [u8], &'static str, &'static str);
+
+/// (time, sequence number of an update, JSON that identifies a PDU and is empty for an update, code, reason, body).
+pub(crate) type QuarantineValue = (u64, u64, &'static [u8], &'static str, &'static str, &'static [u8]);
+
+/// The identity of a PDU: (origin, id).
+pub(crate) type RefValue = (&'static str, &'static str);
+
+/// (queue time, bytes ever queued for the server up to and including this row, whether it was requeued, item number,
+/// origin, id, submission). An update has an item number; a PDU has 0, an origin and an id. The running sum gives the
+/// size of the backlog with two lookups, however long the queue is.
+pub(crate) type OutboxValue = (u64, u64, bool, u64, &'static str, &'static str, &'static str);
+
+/// (kind, time of removal, reason, item number, origin, id, submission); the last four are those of the outbox row.
+pub(crate) type DeadLetterValue = (&'static str, u64, &'static str, u64, &'static str, &'static str, &'static str);
+
+/// (time, first index, last index, result).
+pub(crate) type AttemptValue = (u64, u64, u64, &'static str);
+
+/// (server, newest index, time of the last delivery).
+pub(crate) type DeliveredKey = (&'static str, u64, u64);
+
+/// (context, is delivered, depth computed here with a highest bit where it came as history, who handed it over, how it was proved,
+/// when it came, or once it is delivered when that was, parents, bytes). Without bytes it is forgotten: see `forget`.
+pub(crate) type PduValue = (&'static str, bool, u64, &'static str, &'static str, u64, &'static [u8], &'static [u8]);
+
+/// (epoch, number since that opening, lies at the edge, depth over the delivered parents with a highest bit where only state rests
+/// on it, piece of state, parents that are missing). The first two are the order of arrival: an opening's epoch is above all earlier ones, so nothing has to be read to
+/// go on counting.
+pub(crate) type HeldValue = (u64, u64, bool, u64, &'static [u8], &'static [u8]);
+
+/// (whether it lies beyond the edge of history, children delivered without it).
+pub(crate) type GapValue = (bool, &'static [u8]);
+
+/// (power level, origin and id of the PDU that it replaces, status of that `prev_state` link, server of the member
+/// whose membership it sets, whether that membership is a join). Texts are empty if they do not apply.
+pub(crate) type PieceValue = (i64, &'static str, &'static str, u8, &'static str, bool);
+
+/// (origin, id) of the current state PDU, followed by the columns of a state PDU.
+pub(crate) type HolderValue = (&'static str, &'static str, i64, &'static str, &'static str, u8, &'static str, bool);
+
+/// A row of a state key about one PDU: (context, type, key, origin, id).
+pub(crate) type StateEntryKey = (&'static str, &'static str, &'static str, &'static str, &'static str);
+
+/// (transaction id, digest, JSON of the verdicts).
+pub(crate) type SeenValue = (&'static str, &'static [u8; 16], &'static [u8]);
+
+/// A row of a context about one PDU: (context, origin, id).
+pub(crate) type ContextPduKey = (&'static str, &'static str, &'static str);
+
+/// A row of a context about one PDU as one server sent it: (context, origin, id, sender).
+pub(crate) type CopyKey = (&'static str, &'static str, &'static str, &'static str);
+
+/// A row about a PDU that a server sent to a conversation: (context, server, origin, id).
+pub(crate) type StageIdKey = (&'static str, &'static str, &'static str, &'static str);
+
+/// (origin, id, how its sender was proved, when it came, bytes).
+pub(crate) type StageValue = (&'static str, &'static str, &'static str, u64, &'static [u8]);
+
+/// Schema version, own name, epoch; a time that is ahead of all deliveries; in a backup when it was taken; after a restore what
+/// updates are counted from, and which positions of the feed were skipped. Owner: opening the store, and of that time the writer. Bound: a row for each of these. Trimmed: what marks a backup, by the opening that makes a store of it.
+pub(crate) const META: TableDefinition<&str, &str> = TableDefinition::new("meta");
+
+/// Server -> its record as JSON. Owner: that peer's actor. Bound: one row a peer. Trimmed: never, because the numbers
+/// in it must outlive the peer's absence.
+pub(crate) const PEERS: TableDefinition<&str, &[u8]> = TableDefinition::new("peers");
+
+/// (server, index) -> item and queue time. Owner: the writer appends rows from submissions. Bound: `outbox_items` of
+/// the peer unacknowledged, `retain_items` acknowledged. Trimmed: by that peer's actor.
+pub(crate) const OUTBOX: TableDefinition<(&str, u64), OutboxValue> = TableDefinition::new("outbox");
+
+/// Item number -> (number of rows of `outbox` and `dead_letters` that refer to it, bytes). Owner: the writer. Bound:
+/// the rows of these two. Trimmed: by the writer, with the last row that refers to it.
+pub(crate) const ITEMS: TableDefinition<u64, (u32, &[u8])> = TableDefinition::new("items");
+
+/// (server, number of the first update) -> 16-byte digests in sequence, one row per push. Owner: that peer's actor.
+/// Bound: what the actor remembers and one more push. Trimmed: by that actor, whole rows only.
+pub(crate) const INBOUND_DIGESTS: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("taken");
+
+/// Submission id -> what was accepted and where its items are queued. Owner: the messenger adapter. Bound: the time
+/// within which a submission may be repeated. Trimmed: by that adapter's maintenance job.
+pub(crate) const SUBMISSIONS: TableDefinition<&str, SubmissionValue> = TableDefinition::new("submissions");
+
+/// Position -> entry. Owner: the writer assigns the position, the actor that appends supplies the content. Bound:
+/// `feed.high_water` before admission stops, then `feed.retain` once acknowledged. Trimmed: by the feed's maintenance
+/// job, acknowledged rows only.
+pub(crate) const FEED: TableDefinition<u64, FeedValue> = TableDefinition::new("feed");
+
+/// Consumer -> newest position that it acknowledged. Owner: the feed's adapter. Bound: one row. Trimmed: never.
+pub(crate) const FEED_CURSOR: TableDefinition<&str, u64> = TableDefinition::new("feed_cursor");
+
+/// (server, number) -> an inbound item that cannot be delivered to the messenger. Owner: the actor that refused it.
+/// Bound: `quarantine_items` of the peer. Trimmed: by the writer, which removes the oldest when one is added.
+pub(crate) const QUARANTINE: TableDefinition<(&str, u64), QuarantineValue> = TableDefinition::new("quarantine");
+
+/// (server, transaction id) -> (first index, last index) of the items of an acknowledged transaction. Owner: that
+/// peer's actor. Bound: the rows of `outbox`. Trimmed: by that actor, with the last of its outbox rows.
+pub(crate) const OUTBOUND_TRANSACTIONS: TableDefinition<(&str, u64), (u64, u64)> = TableDefinition::new("sent");
+
+/// (server, index) -> an item that is not sent to this peer any more. Its row has left `outbox`, except if the peer
+/// received and refused it. Owner: that peer's actor. Bound: `quarantine_items` of the peer. Trimmed: by the writer,
+/// which removes the oldest when one is added.
+pub(crate) const DEAD_LETTERS: TableDefinition<(&str, u64), DeadLetterValue> = TableDefinition::new("dead_letters");
+
+/// (server, number) -> an attempt to deliver that failed. Owner: that peer's actor. Bound: `attempts_keep` of the peer. Trimmed: by
+/// the writer, the oldest goes as a new one comes.
+pub(crate) const ATTEMPTS: TableDefinition<(&str, u64), AttemptValue> = TableDefinition::new("attempts");
+
+/// (server, newest index, time) -> deliveries up to that index, 25 bytes each. Owner: that peer's actor. Bound: a row for sixteen
+/// deliveries within `submissions_keep`. Trimmed: by the messenger's housekeeping.
+pub(crate) const DELIVERED: TableDefinition<DeliveredKey, &[u8]> = TableDefinition::new("delivered");
+
+/// (server, number) -> a transaction accepted from the server. Owner: that peer's actor. Bound: the newest `keep` of
+/// the peer. Trimmed: by the writer, which removes the oldest when one is added.
+pub(crate) const INBOUND_TRANSACTIONS: TableDefinition<(&str, u64), SeenValue> = TableDefinition::new("seen");
+
+/// (origin, id) -> a PDU, stored once. Owner: its context's actor. Bound: the PDUs of all contexts. Trimmed: by the
+/// retention job after `contexts.history.keep`, down to identity and depth. These are never removed, because another
+/// server may send the PDU again.
+pub(crate) const PDUS: TableDefinition<RefValue, PduValue> = TableDefinition::new("pdus");
+
+/// (context, position) -> the PDU delivered at that position; PDUs of fetched history have positions from 0 downwards.
+/// Owner: that context's actor. Bound: the delivered PDUs. Trimmed: with the text of the PDU.
+pub(crate) const TIMELINE: TableDefinition<(&str, i64), RefValue> = TableDefinition::new("timeline");
+
+/// Context -> its record as JSON. Owner: that context's actor. Bound: one row a context. Trimmed: never.
+pub(crate) const CONTEXTS: TableDefinition<&str, &[u8]> = TableDefinition::new("contexts");
+
+/// (context, origin, id) -> the parents that a held PDU waits for. Owner: that context's actor. Bound: `held_max` a
+/// context. Trimmed: by that actor's deliveries.
+pub(crate) const HELD: TableDefinition<ContextPduKey, HeldValue> = TableDefinition::new("held");
+
+/// (context, origin, id) -> children that were delivered without this parent. Owner: that context's actor. Bound: the
+/// parents given up. Trimmed: by that actor, when the parent arrives later.
+pub(crate) const GAPS: TableDefinition<ContextPduKey, GapValue> = TableDefinition::new("gaps");
+
+/// (context, type, key) -> the PDU that is the current state of the key. Owner: that context's actor. Bound: the state
+/// keys ever set. Trimmed: by that actor, when no valid candidate is left.
+pub(crate) const STATE: TableDefinition<ContextPduKey, HolderValue> = TableDefinition::new("state");
+
+/// (context, type, key, origin, id) -> the columns of a delivered state PDU that state resolution compares. Owner: that
+/// context's actor. Bound: the state PDUs delivered. Trimmed: never, because a PDU that loses today may be part of a
+/// branch that wins later.
+pub(crate) const STATE_PDUS: TableDefinition<StateEntryKey, PieceValue> = TableDefinition::new("state_pdus");
+
+/// (context, 1 if it was given up, origin, id) -> JSON of the state keys in which a PDU names this undelivered PDU as
+/// its `prev_state`. Owner: that context's actor. Bound: 10,000 a context. Trimmed: by that actor, when the PDU
+/// arrives.
+pub(crate) const STATE_LINKS: TableDefinition<(&str, u8, &str, &str), &[u8]> = TableDefinition::new("state_links");
+
+/// (context, origin, id, sender) -> number in the sender's `quarantine` of a PDU from a server that does not
+/// participate, and its order of arrival (epoch, number within the epoch). Owner: that context's actor. Bound: the rows
+/// that it refers to. Trimmed: by the writer, together with these.
+pub(crate) const QUARANTINE_BY_CONTEXT: TableDefinition<CopyKey, (u64, u64, u64)> =
+    TableDefinition::new("strangers_by_sender");
+
+/// (context, origin, id) -> depth of a head beyond the hundred that the context's own row holds. They have rows of
+/// their own so that a large number of heads is not rewritten at each commit. Owner: that context's actor. Bound:
+/// `contexts.heads_max` a context. Trimmed: by that actor, when the head is named as a parent or moves into the
+/// context's row.
+pub(crate) const HEADS: TableDefinition<ContextPduKey, u64> = TableDefinition::new("heads");
+
+/// Context -> (): the context has unfinished work that no other row shows, such as a join or PDUs to be released from
+/// quarantine. Owner: that context's actor. Bound: one row a context. Trimmed: by that actor, when the work is done.
+pub(crate) const CONTEXT_WORK: TableDefinition<&str, ()> = TableDefinition::new("context_work");
+
+/// (context, server, number) -> a PDU that came from this server while the context was too busy to take it. Owner: appended by
+/// that peer's actor. Bound: `contexts.stage_max` a context and server, and one batch. Trimmed: by the context's actor, as it
+/// takes them.
+pub(crate) const STAGE: TableDefinition<(&str, &str, u64), StageValue> = TableDefinition::new("stage");
+
+/// (context, server, origin, id) -> the number of this PDU in `stage`: tells a repeat, and how many there are. Owner, bound and
+/// trimmed: as the rows it points at.
+pub(crate) const STAGE_IDS: TableDefinition<StageIdKey, u64> = TableDefinition::new("stage_ids");
+
+/// The only consumer of the feed.
+pub(crate) const MESSENGER: &str = "messenger";
+
+/// Returns the key range of all rows of a server in a table keyed by (server, number).
+pub(crate) fn all_of(server: &str) -> std::ops::RangeInclusive<(&str, u64)> {
+    (server, 0)..=(server, u64::MAX)
+}
+
+/// The rows of a server in [`DELIVERED`] that hold items from `first` on, and maybe later ones only.
+pub(crate) fn deliveries_from(server: &str, first: u64) -> std::ops::RangeInclusive<(&str, u64, u64)> {
+    (server, first, 0)..=(server, u64::MAX, u64::MAX)
+}
+
+/// Returns the servers that have rows in a table keyed by (server, number), with one lookup each, however many rows
+/// they have.
+pub(crate) fn servers<V: Value + 'static>(
+    table: &impl ReadableTable<(&'static str, u64), V>,
+) -> Result<Vec<String>, redb::Error> {
+    let mut servers: Vec<String> = Vec::new();
+    loop {
+        let from = servers.last().map_or(Bound::Unbounded, |last| Bound::Excluded((last.as_str(), u64::MAX)));
+        let Some((key, _)) = table.range::<(&str, u64)>((from, Bound::Unbounded))?.next().transpose()? else {
+            return Ok(servers);
+        };
+        servers.push(key.value().0.to_owned());
+    }
+}
+
+/// Returns the smallest text that is greater than every key that begins with this context id: ids contain no control
+/// characters. All rows of a context lie between its id and this text.
+pub(crate) fn after(context: &str) -> String {
+    format!("{context}\0")
+}
+
+/// An operation that is applied to each table in turn.
+pub(crate) trait TableVisitor {
+    /// Error that ends the visit early.
+    type Error;
+
+    /// Visits the next table.
+    fn visit<K: Key + 'static, V: Value + 'static>(
+        &mut self,
+        table: TableDefinition<'static, K, V>,
+    ) -> Result<(), Self::Error>;
+}
+
+/// Visits every table. Code that creates, copies or measures tables uses this function, so that no new table is missed.
+pub(crate) fn each<T: TableVisitor>(visit: &mut T) -> Result<(), T::Error> {
+    visit.visit(META)?;
+    visit.visit(PEERS)?;
+    visit.visit(OUTBOX)?;
+    visit.visit(ITEMS)?;
+    visit.visit(INBOUND_DIGESTS)?;
+    visit.visit(SUBMISSIONS)?;
+    visit.visit(FEED)?;
+    visit.visit(FEED_CURSOR)?;
+    visit.visit(QUARANTINE)?;
+    visit.visit(DEAD_LETTERS)?;
+    visit.visit(ATTEMPTS)?;
+    visit.visit(DELIVERED)?;
+    visit.visit(OUTBOUND_TRANSACTIONS)?;
+    visit.visit(INBOUND_TRANSACTIONS)?;
+    visit.visit(PDUS)?;
+    visit.visit(TIMELINE)?;
+    visit.visit(CONTEXTS)?;
+    visit.visit(HELD)?;
+    visit.visit(GAPS)?;
+    visit.visit(STATE)?;
+    visit.visit(STATE_PDUS)?;
+    visit.visit(STATE_LINKS)?;
+    visit.visit(QUARANTINE_BY_CONTEXT)?;
+    visit.visit(HEADS)?;
+    visit.visit(CONTEXT_WORK)?;
+    visit.visit(STAGE)?;
+    visit.visit(STAGE_IDS)
+}

@@ -1,0 +1,70 @@
+//! Attempts to deliver, for the trace of a message: each that failed is a row, and of those that worked one row holds many.
+
+use actors::model::{Attempt, DeliveredSpan, ServerName};
+use redb::ReadableTable;
+
+use super::apply::WriteBatch;
+use super::trim::trim_oldest;
+use crate::store::schema::codec;
+use crate::store::schema::tables;
+
+impl WriteBatch<'_> {
+    pub(crate) fn attempt_failed(
+        &mut self,
+        server: &ServerName,
+        attempt: &Attempt,
+        keep: u32,
+    ) -> Result<(), redb::Error> {
+        let name = server.as_str();
+        let newest = match self.memory.peers.get(server).and_then(|ends| ends.attempts) {
+            Some(newest) => newest,
+            None => {
+                self.counts.lookups += 1;
+                let newest = self.attempts.open()?.range(tables::all_of(name))?.next_back().transpose()?;
+                newest.map_or(0, |(key, _)| key.value().1)
+            }
+        };
+        let number = newest + 1;
+        let row = (attempt.time.0, attempt.first.0, attempt.last.0, attempt.result.as_str());
+        self.attempts.open()?.insert((name, number), row)?;
+        self.counts.rows_written += 1;
+        trim_oldest(self.attempts.open()?, &mut self.counts, name, number.saturating_sub(keep.into()))?;
+        self.memory.peers.entry(server.clone()).or_default().attempts = Some(number);
+        Ok(())
+    }
+
+    /// The key is the newest item of all spans and the time of the last one: whoever looks for an item begins at it. A peer that went
+    /// back is sent items again, so rows of several times may hold one.
+    pub(crate) fn delivered(&mut self, server: &ServerName, spans: &[DeliveredSpan]) -> Result<(), redb::Error> {
+        let newest = spans.iter().map(|span| span.last.0).max();
+        let (Some(newest), Some(last)) = (newest, spans.last()) else { return Ok(()) };
+        let key = (server.as_str(), newest, last.time.0);
+        self.delivered.open()?.insert(key, codec::spans_to_row(spans).as_slice())?;
+        self.counts.rows_written += 1;
+        Ok(())
+    }
+
+    pub(crate) fn forget_deliveries(
+        &mut self,
+        server: &ServerName,
+        before: u64,
+        rows_max: u32,
+    ) -> Result<(), redb::Error> {
+        let delivered = self.delivered.open()?;
+        let mut gone = Vec::new();
+        for row in delivered.range(tables::deliveries_from(server.as_str(), 0))?.take(rows_max as usize) {
+            let (key, _) = row?;
+            let (_, newest, time) = key.value();
+            self.counts.trim_reads += 1;
+            if time >= before {
+                break;
+            }
+            gone.push((newest, time));
+        }
+        for (newest, time) in gone {
+            delivered.remove((server.as_str(), newest, time))?;
+            self.counts.rows_trimmed += 1;
+        }
+        Ok(())
+    }
+}

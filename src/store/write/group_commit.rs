@@ -1,0 +1,207 @@
+//! Group commit: one writer task commits all batches that were queued during the previous sync with one sync.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use actors::ports::OutboxGrown;
+use redb::Durability;
+use tokio::time::Instant;
+
+use super::apply::{AppliedGroup, WriteBatch, WriterCache};
+use super::queue::{NextWork, QueueEntry, QueueWork};
+use crate::runtime::caught_panics;
+use crate::runtime::caught_panics::{ExpectedPanics, caught_as};
+use crate::store::counters::RowCounts;
+use crate::store::error::StoreFailure;
+use crate::store::pending::{claims, uncommitted_state};
+use crate::store::{StoreShared, StoreState};
+
+/// The exit code of a process that aborts while it commits.
+const WRONG: i32 = 1;
+
+/// Maximum time that a deferred batch waits for an urgent one.
+const DEFER_MAX: Duration = Duration::from_millis(100);
+
+/// Runs the writer's task, which ends with the queue or with the first group that fails. Commits run on the store's
+/// executor.
+pub(crate) fn run(shared: Arc<StoreShared>, memory: WriterCache) -> impl Future<Output = ()> {
+    // The guard is created here, outside the future, because a task that is dropped before its first poll must report
+    // it too.
+    let abandoned = StopOnDrop(shared);
+    async move { write(&abandoned.0, memory).await }
+}
+
+async fn write(shared: &Arc<StoreShared>, mut memory: WriterCache) {
+    let mut ride_until = None;
+    loop {
+        match shared.queue.next() {
+            NextWork::Commit => {
+                ride_until = None;
+                let job = shared.clone();
+                let drained = shared.lane.commit(move || drain(&job, memory)).await;
+                match drained {
+                    Ok(Some(back)) => memory = back,
+                    Ok(None) => return,
+                    Err(error) => {
+                        let failure = match error.try_into_panic() {
+                            Ok(payload) => StoreFailure::panic(&shared.place, &caught_panics::message(&*payload)),
+                            Err(_) => StoreFailure::abandoned(&shared.place),
+                        };
+                        return stop(shared, failure);
+                    }
+                }
+            }
+            NextWork::HoldDeferred => {
+                let until = *ride_until.get_or_insert_with(|| Instant::now() + DEFER_MAX);
+                tokio::select! {
+                    biased;
+                    () = shared.queue.changed() => {}
+                    () = tokio::time::sleep_until(until) => shared.queue.flush(),
+                }
+            }
+            NextWork::Idle => shared.queue.changed().await,
+            NextWork::End => break,
+        }
+    }
+    shared.state.send_replace(StoreState::Closed);
+}
+
+/// Stops the journal if the writer's task is dropped while the journal is open: tickets must not hang, and the journal
+/// must not seem to work.
+struct StopOnDrop(Arc<StoreShared>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        if matches!(*self.0.state.borrow(), StoreState::Open) {
+            stop(&self.0, StoreFailure::abandoned(&self.0.place));
+        }
+    }
+}
+
+fn stop(shared: &StoreShared, failure: StoreFailure) {
+    shared.queue.kill();
+    tracing::error!(%failure, "the journal has stopped");
+    shared.state.send_replace(StoreState::Failed(failure));
+}
+
+/// Commits groups until none is due. `None` means that the journal has stopped.
+fn drain(shared: &StoreShared, mut memory: WriterCache) -> Option<WriterCache> {
+    while let Some(entries) = shared.queue.take() {
+        // A bug of ours, or a damaged store, on which the engine panics, and may panic again while it cleans up.
+        let last = format!("fernpost ends: {}", StoreFailure::panic(&shared.place, "it aborts the process"));
+        let expected = ExpectedPanics { reported: true, last: Some((last, WRONG)) };
+        let committed = caught_as(expected, || commit(shared, &mut memory, entries));
+        let failure = match committed {
+            Ok(Ok(())) => continue,
+            Ok(Err(error)) => StoreFailure::disk(&shared.place, &error),
+            Err(panic) => StoreFailure::panic(&shared.place, &panic),
+        };
+        stop(shared, failure);
+        return None;
+    }
+    Some(memory)
+}
+
+/// Commits one group: it writes, waits for the disk, and only then notifies anybody. An early return drops the tickets,
+/// which makes them fail.
+fn commit(shared: &StoreShared, memory: &mut WriterCache, mut entries: Vec<QueueEntry>) -> Result<(), redb::Error> {
+    shared.queue.settled(&entries);
+    entries.retain(|entry| is_current(shared, entry));
+    let mut applied = None;
+    let (mut stored, mut moved) = (Vec::new(), Vec::new());
+    if entries.iter().any(|entry| matches!(entry.work, QueueWork::Batch { rows: 1.., .. })) {
+        let mut transaction = shared.database.begin_write()?;
+        // These values are close to redb's defaults. They are set explicitly because every promise of the journal
+        // depends on the first, and the second only helps if the last commit before a crash had it.
+        transaction.set_durability(Durability::Immediate).map_err(|error| redb::Error::Corrupted(error.to_string()))?;
+        transaction.set_quick_repair(shared.quick_repair);
+        let mut group = WriteBatch::new(&transaction, memory, shared.clock.now());
+        for entry in &mut entries {
+            if let QueueWork::Batch { changes, .. } = &mut entry.work {
+                stored.extend(claims::references(changes));
+                moved.extend(uncommitted_state::moves(changes));
+                changes.drain(..).try_for_each(|change| group.apply(change))?;
+            }
+        }
+        applied = Some(group.finish()?);
+        transaction.commit()?;
+    }
+    let counts = applied.as_ref().map(|applied| RowCounts { commits: 1, ..applied.counts }).unwrap_or_default();
+    shared.counters.add(&RowCounts { groups: 1, ..counts });
+    shared.claims.on_commit(&stored);
+    shared.under_way.settled(moved);
+    // The bounds are published before the tickets complete: a caller that learns of a commit finds the feed as that
+    // commit left it.
+    let bounds = memory.bounds();
+    shared.bounds.send_if_modified(|old| std::mem::replace(old, bounds) != bounds);
+    for entry in entries {
+        // The receiver may be dropped; the commit is valid all the same.
+        let _ = entry.done.send(());
+    }
+    if let Some(applied) = applied {
+        notify_outboxes(shared, applied);
+    }
+    Ok(())
+}
+
+/// Refuses a batch of an owner that has been replaced: its ticket fails, the others are not affected.
+fn is_current(shared: &StoreShared, entry: &QueueEntry) -> bool {
+    match &entry.work {
+        QueueWork::Batch { fence, changes, .. } if *fence != shared.fence => {
+            shared.claims.on_commit(&claims::references(changes).collect::<Vec<_>>());
+            shared.under_way.settled(uncommitted_state::moves(changes).collect());
+            let (epoch, current) = (fence.epoch, shared.fence.epoch);
+            tracing::error!(slot = fence.slot, epoch, current, "a batch of an owner that has been replaced is refused");
+            false
+        }
+        _ => true,
+    }
+}
+
+fn notify_outboxes(shared: &StoreShared, applied: AppliedGroup) {
+    for (server, grown) in applied.grown {
+        let bytes = grown.rows.iter().map(|row| row.item.bytes().len() as u64).sum();
+        let held = shared.recent.hold(bytes);
+        let rows = if held.is_some() { grown.rows } else { Vec::new() };
+        (shared.wake)(OutboxGrown {
+            server,
+            tail: grown.tail,
+            queued_bytes: grown.queued_bytes,
+            rows,
+            held: held.map(|held| Arc::new(held) as _),
+        });
+    }
+}
+
+/// A budget of bytes that may be handed to actors in memory after their commit, so that new rows are not read back from
+/// disk. Bytes that go to several peers count once for each, so the bound holds whichever of them is dropped first.
+#[derive(Debug)]
+pub(crate) struct HandoffBudget {
+    held: AtomicU64,
+    max: u64,
+}
+
+/// Bytes that count against the budget until they are dropped.
+struct WriterHandles {
+    bytes: u64,
+    recent: Arc<HandoffBudget>,
+}
+
+impl HandoffBudget {
+    pub(crate) fn new(max: u64) -> Arc<Self> {
+        Arc::new(Self { held: AtomicU64::new(0), max })
+    }
+
+    fn hold(self: &Arc<Self>, bytes: u64) -> Option<WriterHandles> {
+        let within = |held: u64| held.checked_add(bytes).filter(|sum| *sum <= self.max);
+        self.held.fetch_update(Ordering::AcqRel, Ordering::Acquire, within).ok()?;
+        Some(WriterHandles { bytes, recent: self.clone() })
+    }
+}
+
+impl Drop for WriterHandles {
+    fn drop(&mut self) {
+        self.recent.held.fetch_sub(self.bytes, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,130 @@
+//! The index of quarantined PDUs of non-participants by context.
+
+use actors::model::{ContextId, ParkedCode, ParkedItem, ParkedWhat, PduRef};
+use redb::{ReadableTable, TableDefinition, TableHandle, WriteTransaction};
+
+use super::apply::WriteBatch;
+use crate::store::schema::codec;
+use crate::store::schema::tables;
+use crate::store::schema::tables::{ContextPduKey, QuarantineValue};
+
+/// The index of earlier versions, with one row per PDU whatever its sender: (context, origin, id) -> (server, number,
+/// epoch, arrival).
+const ONE_A_PDU: TableDefinition<ContextPduKey, (&str, u64, u64, u64)> = TableDefinition::new("strangers");
+
+/// Maximum number of rows removed at once: a lower limit in the settings is reached over several commits.
+const ROWS_MAX: usize = 256;
+
+/// Returns context and identity of a PDU that is quarantined until its server participates; `None` for other items.
+pub(crate) fn stranger(parked: &ParkedItem) -> Option<(ContextId, PduRef)> {
+    let ParkedWhat::Pdu { origin: Some(origin), id: Some(id), context: Some(context) } = &parked.what else {
+        return None;
+    };
+    let waits = parked.code == ParkedCode::NotAParticipant;
+    let reference = PduRef { origin: origin.parse().ok()?, id: id.parse().ok()? };
+    waits.then(|| (context.clone(), reference))
+}
+
+/// Returns the same from a row: context, origin, id.
+pub(crate) fn stranger_in(row: <QuarantineValue as redb::Value>::SelfType<'_>) -> Option<(ContextId, String, String)> {
+    let (_, seq, what, code, ..) = row;
+    let waits = code == ParkedCode::NotAParticipant.as_str();
+    match waits.then(|| codec::what_from_row("quarantine", seq, what))?.ok()? {
+        ParkedWhat::Pdu { origin: Some(origin), id: Some(id), context: Some(context) } => Some((context, origin, id)),
+        _ => None,
+    }
+}
+
+/// Converts the index of an earlier version into this one.
+pub(crate) fn take_over(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    if !transaction.list_tables()?.any(|table| table.name() == ONE_A_PDU.name()) {
+        return Ok(());
+    }
+    let old = transaction.open_table(ONE_A_PDU)?;
+    let mut strangers = transaction.open_table(tables::QUARANTINE_BY_CONTEXT)?;
+    for row in old.iter()? {
+        let (place, row) = row?;
+        let ((context, origin, id), (server, number, epoch, arrival)) = (place.value(), row.value());
+        strangers.insert((context, origin, id, server), (number, epoch, arrival))?;
+    }
+    drop((old, strangers));
+    transaction.delete_table(ONE_A_PDU)?;
+    Ok(())
+}
+
+impl WriteBatch<'_> {
+    /// Adds a quarantined PDU to the index.
+    pub(crate) fn stranger_kept(&mut self, parked: &ParkedItem, number: u64) -> Result<(), redb::Error> {
+        let Some((context, reference)) = stranger(parked) else { return Ok(()) };
+        self.memory.arrivals += 1;
+        let row = (number, self.memory.epoch, self.memory.arrivals);
+        let place = (context.as_str(), reference.origin.as_str(), reference.id.as_str(), parked.from.as_str());
+        self.strangers.open()?.insert(place, row)?;
+        self.counts.rows_written += 1;
+        Ok(())
+    }
+
+    /// Removes a quarantined PDU from the index, unless it has arrived again and has another number.
+    pub(crate) fn forget_stranger(
+        &mut self,
+        (context, origin, id): (&str, &str, &str),
+        server: &str,
+        number: u64,
+    ) -> Result<(), redb::Error> {
+        let strangers = self.strangers.open()?;
+        self.counts.trim_reads += 1;
+        let place = (context, origin, id, server);
+        let is_this = strangers.get(place)?.is_some_and(|row| row.value().0 == number);
+        if is_this {
+            strangers.remove(place)?;
+            self.counts.rows_trimmed += 1;
+        }
+        Ok(())
+    }
+
+    /// Removes the oldest rows of a server's quarantine. Numbers are consecutive except where rows were removed, so the
+    /// rows up to `upto` are the oldest ones, beyond the number that is kept.
+    pub(crate) fn trim_quarantine(&mut self, server: &str, upto: u64) -> Result<(), redb::Error> {
+        if upto == 0 {
+            return Ok(());
+        }
+        let quarantine = self.quarantine.open()?;
+        let mut gone = Vec::new();
+        for row in quarantine.range((server, 0)..=(server, upto))?.take(ROWS_MAX) {
+            let (key, value) = row?;
+            gone.push((key.value().1, stranger_in(value.value())));
+        }
+        for (number, what) in gone {
+            self.quarantine.open()?.remove((server, number))?;
+            self.counts.trim_reads += 1;
+            self.counts.rows_trimmed += 1;
+            if let Some((context, origin, id)) = what {
+                self.forget_stranger((context.as_str(), &origin, &id), server, number)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use redb::backends::InMemoryBackend;
+    use redb::{Database, ReadableDatabase, ReadableTableMetadata};
+
+    use super::*;
+
+    #[test]
+    fn older_index_rows_are_migrated() {
+        let database = Database::builder().create_with_backend(InMemoryBackend::new()).expect("memory");
+        let write = database.begin_write().expect("a transaction");
+        write.open_table(ONE_A_PDU).expect("a table").insert(("c", "red", "1"), ("green", 7, 2, 3)).expect("a row");
+        take_over(&write).expect("sound");
+        take_over(&write).expect("nothing is left to do");
+        write.commit().expect("memory");
+        let read = database.begin_read().expect("a transaction");
+        let strangers = read.open_table(tables::QUARANTINE_BY_CONTEXT).expect("a table");
+        let row = strangers.get(("c", "red", "1", "green")).expect("readable").expect("a row");
+        assert_eq!((row.value(), strangers.len().expect("readable")), ((7, 2, 3), 1));
+        assert!(read.open_table(ONE_A_PDU).is_err(), "it is gone");
+    }
+}

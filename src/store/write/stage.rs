@@ -1,0 +1,59 @@
+//! The stage of a conversation: what came while it was too busy, until it takes it.
+
+use actors::model::{ContextId, PduRef, ServerName};
+use bytes::Bytes;
+use redb::ReadableTable;
+
+use super::apply::WriteBatch;
+
+type Write = Result<(), redb::Error>;
+
+impl WriteBatch<'_> {
+    /// Behind what this server has there. Whoever comes to a busy conversation is rare: the end is looked up each time.
+    pub(crate) fn staged(
+        &mut self,
+        context: &ContextId,
+        from: &ServerName,
+        verified: &str,
+        pdus: &[(PduRef, Bytes)],
+    ) -> Write {
+        let (context, from) = (context.as_str(), from.as_str());
+        let (stage, ids) = (self.stage.open()?, self.stage_ids.open()?);
+        let last = stage.range((context, from, 0)..=(context, from, u64::MAX))?.next_back().transpose()?;
+        let mut number = last.map_or(0, |(key, _)| key.value().2);
+        self.counts.lookups += 1;
+        for (PduRef { origin, id }, bytes) in pdus {
+            let key = (context, from, origin.as_str(), id.as_str());
+            self.counts.lookups += 1;
+            if ids.get(key)?.is_some() {
+                continue;
+            }
+            number += 1;
+            ids.insert(key, number)?;
+            stage.insert((context, from, number), (origin.as_str(), id.as_str(), verified, self.now.0, &**bytes))?;
+            self.counts.rows_written += 2;
+        }
+        Ok(())
+    }
+
+    /// Its number may have been given to another one since, where the stage was empty: then that one stays.
+    pub(crate) fn stage_left(
+        &mut self,
+        context: &ContextId,
+        from: &ServerName,
+        number: u64,
+        reference: &PduRef,
+    ) -> Write {
+        let (context, from) = (context.as_str(), from.as_str());
+        let key = (context, from, reference.origin.as_str(), reference.id.as_str());
+        let ids = self.stage_ids.open()?;
+        let is_this = ids.get(key)?.is_some_and(|row| row.value() == number);
+        self.counts.trim_reads += 1;
+        if is_this {
+            ids.remove(key)?;
+            self.stage.open()?.remove((context, from, number))?;
+            self.counts.rows_trimmed += 2;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,191 @@
+//! Formats ages, sizes and numbers for people.
+
+use std::borrow::Cow;
+use std::io::IsTerminal;
+use std::time::{Duration, UNIX_EPOCH};
+
+use actors::model::Millis;
+use actors::ports::Clock;
+
+use crate::app::SystemClock;
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+/// Parses a time of the gateway to milliseconds since 1970; `None` if it is not one.
+fn moment(text: &str) -> Option<u64> {
+    let since = humantime::parse_rfc3339(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_millis()).ok()
+}
+
+/// Returns the time since then; empty for a time that is unset, which is written as the beginning of 1970.
+pub(crate) fn ago(text: &str) -> String {
+    let Millis(now) = SystemClock.now();
+    match moment(text) {
+        Some(0) | None => String::new(),
+        Some(then) => span(Duration::from_millis(now.saturating_sub(then))),
+    }
+}
+
+/// Returns the time until then.
+pub(crate) fn until(text: &str) -> String {
+    let Millis(now) = SystemClock.now();
+    match moment(text) {
+        None => String::new(),
+        Some(then) if then <= now => "now".to_owned(),
+        Some(then) => format!("in {}", span(Duration::from_millis(then - now))),
+    }
+}
+
+/// Formats a duration in its two largest units.
+fn span(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let two = |large: u64, unit: &str, small: u64, smaller: &str| match small {
+        0 => format!("{large}{unit}"),
+        _ => format!("{large}{unit} {small}{smaller}"),
+    };
+    match seconds {
+        ..MINUTE => format!("{seconds}s"),
+        MINUTE..HOUR => two(seconds / MINUTE, "m", seconds % MINUTE, "s"),
+        HOUR..DAY => two(seconds / HOUR, "h", seconds % HOUR / MINUTE, "m"),
+        DAY.. => two(seconds / DAY, "d", seconds % DAY / HOUR, "h"),
+    }
+}
+
+/// Formats a number with thousands separators.
+pub(crate) fn count(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Formats a number of bytes.
+pub(crate) fn size(bytes: u64) -> String {
+    bytesize::ByteSize(bytes).to_string()
+}
+
+/// Formats a number of items: "1 item", "7 items".
+pub(crate) fn items(number: u64) -> String {
+    counted(number, "item")
+}
+
+/// Formats a number with a noun whose plural ends with s.
+pub(crate) fn counted(number: u64, noun: &str) -> String {
+    match number {
+        1 => format!("1 {noun}"),
+        _ => format!("{} {noun}s", count(number)),
+    }
+}
+
+/// Formats a number of times: "once", "7 times".
+pub(crate) fn format_times(number: u64) -> String {
+    match number {
+        1 => "once".to_owned(),
+        _ => format!("{} times", count(number)),
+    }
+}
+
+/// How much of something a line has room for: what goes to a file or another program is never cut.
+pub(crate) fn room(on_a_terminal: usize) -> usize {
+    if std::io::stdout().is_terminal() { on_a_terminal } else { usize::MAX }
+}
+
+/// A long text on one line, on a terminal cut to a length.
+pub(crate) fn truncate(text: &str, length: usize) -> String {
+    cut(text, room(length))
+}
+
+/// A long text on one line, on a terminal cut in its middle: of an error, who failed stands first and why stands last.
+pub(crate) fn truncate_middle(text: &str, length: usize) -> String {
+    cut_middle(text, room(length))
+}
+
+fn cut(text: &str, length: usize) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(length) {
+        None => line,
+        Some((at, _)) => format!("{}\u{2026}", line[..at].trim_end()),
+    }
+}
+
+fn cut_middle(text: &str, length: usize) -> String {
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let characters: Vec<char> = words.chars().collect();
+    if characters.len() <= length {
+        return words;
+    }
+    let (head, tail) = (length / 3, length - length / 3);
+    let part = |part: &[char]| part.iter().collect::<String>();
+    let (head, tail) = (part(&characters[..head]), part(&characters[characters.len() - tail..]));
+    format!("{}\u{2026}{}", head.trim_end(), tail.trim_start())
+}
+
+/// A text that cannot steer a terminal: control characters, and those that turn the direction of writing, are shown as JSON
+/// escapes them. Lines stay lines.
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let steers = |c: char| (c.is_control() && c != '\n') || turns(c);
+    if !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '\t' => shown.push_str("\\t"),
+            '\r' => shown.push_str("\\r"),
+            c if steers(c) => shown.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => shown.push(c),
+        }
+    }
+    Cow::Owned(shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn duration_shows_two_units() {
+        let table = [(0, "0s"), (59, "59s"), (60, "1m"), (61, "1m 1s"), (3600, "1h"), (7_500, "2h 5m")];
+        for (seconds, words) in table.into_iter().chain([(86_400, "1d"), (273_599, "3d 3h")]) {
+            assert_eq!(span(Duration::from_secs(seconds)), words);
+        }
+    }
+
+    #[test]
+    fn numbers_and_texts_are_readable() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([1, 2_000].map(items), ["1 item", "2,000 items"]);
+        assert_eq!([1, 2_000].map(format_times), ["once", "2,000 times"]);
+        assert_eq!(cut("a\n  b  c", 9), "a b c");
+        assert_eq!(cut("gr\u{fc}n und blau", 5), "gr\u{fc}n\u{2026}");
+        assert_eq!(cut_middle("unreachable:  http://x: Connection refused", 24), "unreacha\u{2026}nnection refused");
+        assert_eq!(cut_middle("no\nroute", 24), "no route");
+        assert_eq!(ago("1970-01-01T00:00:00.000Z"), "", "never");
+        assert_eq!(until("1970-01-01T00:00:00.000Z"), "now");
+    }
+    #[test]
+    fn piped_output_is_not_cut() {
+        let long = "x".repeat(1000);
+        assert_eq!(cut(&long, usize::MAX), long);
+        assert_eq!(cut_middle(&long, usize::MAX), long);
+    }
+
+    #[test]
+    fn escape_sequences_are_escaped() {
+        assert_eq!(printable("a\u{1b}[2Jb\u{9b}1m\u{7}\r\tc\nd"), "a\\u001b[2Jb\\u009b1m\\u0007\\r\\tc\nd");
+        assert_eq!(printable("\u{202e}elpmaxe.der"), "\\u202eelpmaxe.der");
+        assert!(matches!(printable("gr\u{fc}n, \u{1f600}\n"), Cow::Borrowed(_)));
+        // What is JSON stays the same value.
+        let json = "{\"a\":\"\u{7f}\u{9b}31m\"}";
+        let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
+        assert!(!printable(json).contains('\u{9b}') && read(&printable(json)) == read(json));
+    }
+}

@@ -1,0 +1,6 @@
+//! Output on a terminal: lines, tables, progress and formatted values. Shared by the command line and the tools.
+
+pub(crate) mod format;
+pub(crate) mod output;
+pub(crate) mod progress;
+pub(crate) mod table;

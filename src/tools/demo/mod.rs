@@ -1,0 +1,116 @@
+//! `fernpost demo`: three gateways with a sample messenger each, in one process, on loopback, with temporary data.
+//!
+//! Red and blue exchange updates with each other; green exchanges transactions with both. The gateways are real: real
+//! stores, real HTTP between them, the same code as `serve`. Only the messengers are samples.
+
+mod conversation;
+mod gateway;
+mod graph;
+mod script;
+mod table;
+mod talk;
+mod toy;
+mod typed;
+
+use clap::Args;
+
+use self::gateway::DemoGateway;
+use self::toy::SampleMessenger;
+use crate::cli::{COULD_NOT_RUN, FINE};
+use crate::telemetry;
+use crate::terminal::output::remark;
+
+/// Options of the demo.
+#[derive(Debug, Args)]
+pub(crate) struct DemoOptions {
+    /// Run a scripted exchange with outages, verify every side, and exit with 0 or 1: updates between red and blue,
+    /// then messages among all three with replies in two contexts.
+    #[arg(long)]
+    check: bool,
+    /// With `--check`: number of updates in each direction.
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(4..=100_000), requires = "check")]
+    updates: u32,
+    /// With `--check`: total number of messages.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(12..=100_000), requires = "check")]
+    messages: u32,
+    /// With `--check`: draw the graph of the first context.
+    #[arg(long, requires = "check")]
+    graph: bool,
+}
+
+pub(crate) fn run(options: &DemoOptions) -> u8 {
+    if let Err(error) = telemetry::start("off") {
+        remark!("the demo cannot run: no thread for the log: {error}");
+        return COULD_NOT_RUN;
+    }
+    actix::System::new().block_on(async {
+        let outcome = tokio::select! {
+            outcome = demo(options) => outcome,
+            // The gateways and their temporary folders have been dropped. The process exits here, because a pending
+            // read of the terminal would block the end of the runtime until the next key.
+            _ = tokio::signal::ctrl_c() => std::process::exit(if options.check { COULD_NOT_RUN } else { FINE }.into()),
+        };
+        outcome.unwrap_or_else(|error| {
+            remark!("the demo cannot run: {error:#}");
+            COULD_NOT_RUN
+        })
+    })
+}
+
+async fn demo(options: &DemoOptions) -> anyhow::Result<u8> {
+    match options.check {
+        true => check(options).await,
+        false => talk::run().await,
+    }
+}
+
+async fn check(options: &DemoOptions) -> anyhow::Result<u8> {
+    let mut trio = DemoCluster::start().await?;
+    let updates = script::run(&mut trio, options.updates).await;
+    let messages = match updates {
+        Ok(_) => conversation::run(&mut trio, options.messages, options.graph).await,
+        Err(_) => Ok(COULD_NOT_RUN),
+    };
+    trio.stop().await;
+    // The worse of the two results; each half has printed its own table.
+    Ok(updates?.max(messages?))
+}
+
+/// Names of the gateways, in the order of all output.
+const NAMES: [&str; 3] = ["red", "blue", "green"];
+
+/// Three gateways, each a peer of the others, and their messengers.
+struct DemoCluster {
+    gateways: [DemoGateway; 3],
+    toys: [SampleMessenger; 3],
+}
+
+impl DemoCluster {
+    async fn start() -> anyhow::Result<Self> {
+        let [mut red, mut blue, mut green] =
+            [DemoGateway::reserve(NAMES[0])?, DemoGateway::reserve(NAMES[1])?, DemoGateway::reserve(NAMES[2])?];
+        red.know(&blue, "updates");
+        blue.know(&red, "updates");
+        for other in [&mut red, &mut blue] {
+            other.know(&green, "transactions");
+            green.know(other, "transactions");
+        }
+        let mut gateways = [red, blue, green];
+        for gateway in &mut gateways {
+            gateway.start().await?;
+        }
+        let toy = |gateway: &DemoGateway| SampleMessenger::new(gateway.name(), gateway.messenger_url());
+        let toys = [toy(&gateways[0])?, toy(&gateways[1])?, toy(&gateways[2])?];
+        Ok(Self { gateways, toys })
+    }
+
+    fn gateway(&mut self, name: &str) -> Option<&mut DemoGateway> {
+        self.gateways.iter_mut().find(|gateway| gateway.name() == name)
+    }
+
+    async fn stop(&mut self) {
+        for gateway in &mut self.gateways {
+            gateway.stop().await;
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Facts about servers and PDUs that decide the element order of a pair: implementations over the core and over its
+//! parts.
+
+use std::sync::Arc;
+
+use actors::gateway::Gateway;
+use actors::limits::InteropQuirks;
+use actors::model::{ContextId, PduRef, ServerName};
+use actors::ports::{ArchiveError, PeerConfig, Ports, StoreReader};
+
+use crate::wire::pdu::ReferenceContext;
+
+/// Facts from the configuration and the store.
+#[derive(Clone)]
+pub struct StoreReferenceContext {
+    /// Name of this server.
+    pub us: ServerName,
+    /// Reader of stored and uncommitted PDUs.
+    pub archive: Arc<dyn StoreReader>,
+    /// Configured peers.
+    pub roster: Arc<dyn PeerConfig>,
+}
+
+impl ReferenceContext for StoreReferenceContext {
+    fn is_server(&self, name: &ServerName) -> bool {
+        is_server(&self.us, &*self.roster, name)
+    }
+
+    fn habits(&self, server: &ServerName) -> InteropQuirks {
+        habits(&*self.roster, server)
+    }
+
+    fn known(&self, context: &ContextId, pdus: &[PduRef]) -> Result<Vec<PduRef>, ArchiveError> {
+        known(&*self.archive, context, pdus)
+    }
+
+    fn takes_part(&self, context: &ContextId, server: &ServerName) -> Result<bool, ArchiveError> {
+        takes_part(&*self.archive, context, server)
+    }
+}
+
+impl ReferenceContext for Gateway {
+    fn is_server(&self, name: &ServerName) -> bool {
+        let Ports { us, roster, .. } = self.ports();
+        is_server(us, &**roster, name)
+    }
+
+    fn habits(&self, server: &ServerName) -> InteropQuirks {
+        habits(&*self.ports().roster, server)
+    }
+
+    fn known(&self, context: &ContextId, pdus: &[PduRef]) -> Result<Vec<PduRef>, ArchiveError> {
+        known(&*self.ports().archive, context, pdus)
+    }
+
+    fn takes_part(&self, context: &ContextId, server: &ServerName) -> Result<bool, ArchiveError> {
+        takes_part(&*self.ports().archive, context, server)
+    }
+}
+
+fn is_server(us: &ServerName, roster: &dyn PeerConfig, name: &ServerName) -> bool {
+    name == us || roster.limits(name).is_some()
+}
+
+fn habits(roster: &dyn PeerConfig, server: &ServerName) -> InteropQuirks {
+    roster.limits(server).map(|limits| limits.habits).unwrap_or_default()
+}
+
+/// Returns the PDUs that are known. The lookup passes no arriving PDUs, so it claims nothing.
+fn known(archive: &dyn StoreReader, context: &ContextId, pdus: &[PduRef]) -> Result<Vec<PduRef>, ArchiveError> {
+    Ok(archive.look_up(context, &[], pdus)?.into_keys().collect())
+}
+
+fn takes_part(archive: &dyn StoreReader, context: &ContextId, server: &ServerName) -> Result<bool, ArchiveError> {
+    let record = archive.context_record(context)?;
+    Ok(record.is_some_and(|record| record.participants.contains(server)))
+}
