@@ -4,6 +4,7 @@
 //! caller's address. Every response names the gateway. Peers and traces have the same form as for the messenger.
 
 mod answer;
+mod backup_jobs;
 mod contexts;
 pub mod health;
 mod messages;
@@ -23,6 +24,7 @@ use actix_web::{Resource, web};
 use actors::gateway::Gateway;
 use actors::ports::StoreInspector;
 
+use crate::admin::backup_jobs::BackupJobs;
 use crate::http::bearer::{self, BearerToken};
 use crate::http::error::ApiError;
 use crate::http::json_error;
@@ -30,7 +32,6 @@ use crate::http::responses::{no_route, wrong_method};
 use crate::messenger::messages::pdu_id_generator::PduIdGenerator;
 use crate::settings::PeerTable;
 use crate::store::Store;
-use store::BackupJobs;
 
 /// Maximum bytes of a call's body: it only contains a number or a word.
 const BODY_MAX: usize = 64 * 1024;

@@ -2,14 +2,14 @@
 //! starts it and others return its progress.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 
-use super::AdminApi;
-use super::answer::OperatorCall;
+use crate::admin::AdminApi;
+use crate::admin::answer::OperatorCall;
+use crate::admin::backup_jobs::{BackupJob, RUNNING};
 use crate::http::error::ApiError;
 use crate::http::responses::rfc3339;
 
@@ -65,40 +65,6 @@ pub(super) async fn stats(api: web::Data<AdminApi>) -> Result<HttpResponse, ApiE
         tables,
         counts,
     }))
-}
-
-/// The running backup, or the last one. Only one runs at a time, because each reads the whole store from the disk.
-#[derive(Clone, Default)]
-pub(super) struct BackupJobs(Arc<Mutex<Option<BackupJob>>>);
-
-#[derive(Debug, Clone, Serialize)]
-struct BackupJob {
-    path: PathBuf,
-    state: &'static str,
-    began: String,
-    rows: u64,
-    rows_total: u64,
-    bytes: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    taken: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-}
-
-const RUNNING: &str = "running";
-
-impl BackupJobs {
-    fn job(&self) -> MutexGuard<'_, Option<BackupJob>> {
-        // A poisoned lock is safe to use: each change is one assignment, so a panic elsewhere cannot have left it half
-        // done.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn change(&self, change: impl FnOnce(&mut BackupJob)) {
-        if let Some(job) = self.job().as_mut() {
-            change(job);
-        }
-    }
 }
 
 #[derive(Deserialize)]

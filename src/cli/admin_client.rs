@@ -10,10 +10,12 @@ use reqwest::{Client, Method, Response};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-pub(super) use super::failure::CommandFailure;
-use super::{ConfigSource, FINE};
 use crate::admin::server_header::SERVER;
+use crate::cli::ConfigSource;
 use crate::http::json_error;
+use crate::terminal::exit_code::FINE;
+
+pub(super) use super::failure::CommandFailure;
 
 /// Timeout of connecting: the gateway is on this machine or near.
 const CONNECT: Duration = Duration::from_secs(5);

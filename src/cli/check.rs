@@ -4,9 +4,10 @@ use actors::model::CountedNoun;
 use actors::ports::PeerConfig;
 use serde::Serialize;
 
-use super::failure::CommandFailure;
-use super::{ConfigSource, FINE, WRONG, print, print_json};
+use crate::cli::failure::CommandFailure;
+use crate::cli::{ConfigSource, print, print_json};
 use crate::settings::{Settings, SettingsProblem, SettingsProblems};
+use crate::terminal::exit_code::{FINE, WRONG};
 use crate::terminal::format::counted;
 
 /// What was found, as JSON.

@@ -1,7 +1,8 @@
 //! `fernpost config`: prints the manual.
 
-use super::{FINE, print, print_json};
+use crate::cli::{print, print_json};
 use crate::settings::Settings;
+use crate::terminal::exit_code::FINE;
 
 /// Prints the manual, or its values.
 pub(super) fn defaults(json: bool) -> u8 {

@@ -3,8 +3,9 @@
 use clap::Subcommand;
 use serde::Deserialize;
 
-use super::{FINE, print};
 use crate::cli::admin_client::{AdminArgs, AdminClient, CommandFailure, print_json, query, segment};
+use crate::cli::print;
+use crate::terminal::exit_code::FINE;
 use crate::terminal::format::{ago, count, counted, items, room, truncate};
 use crate::terminal::table::ColumnAlign::{Left, Right};
 use crate::terminal::table::TextTable;

@@ -2,13 +2,9 @@
 //!
 //! An answer stands on stdout and a failure on stderr, in both forms, so that a script that reads the one never meets the other.
 
-use std::fmt::Display;
-
-use serde::Serialize;
-
-use super::{COULD_NOT_RUN, WRONG};
 use crate::settings::SettingsProblems;
-use crate::terminal::output::remark_line;
+use crate::terminal::exit_code::{COULD_NOT_RUN, WRONG};
+use crate::terminal::output::complain;
 
 /// Error: a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -81,23 +77,6 @@ impl CommandFailure {
             Self::Wrong { .. } => WRONG,
             _ => COULD_NOT_RUN,
         }
-    }
-}
-
-#[derive(Serialize)]
-struct FailureJson<'a> {
-    error: &'a str,
-    code: &'a str,
-}
-
-/// Say on stderr what failed.
-pub(super) fn complain(code: &str, words: &dyn Display, json: bool) {
-    let words = words.to_string();
-    let words = words.trim_end();
-    if json {
-        remark_line(&serde_json::to_string(&FailureJson { error: words, code }).expect("texts always serialize"));
-    } else {
-        remark_line(words);
     }
 }
 

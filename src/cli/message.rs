@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use clap::Subcommand;
 use serde::Deserialize;
 
-use super::{COULD_NOT_RUN, FINE, WRONG, print};
 use crate::cli::admin_client::{AdminArgs, AdminClient, CommandFailure, print_json, query, segment};
+use crate::cli::print;
+use crate::terminal::exit_code::{COULD_NOT_RUN, FINE, WRONG};
 use crate::terminal::format::{ago, count, items, truncate_middle, until};
 use crate::terminal::output::remark;
 use crate::terminal::table::ColumnAlign::{Left, Right};

@@ -18,9 +18,11 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use self::failure::complain;
 use crate::runtime::caught_panics;
 use crate::settings::{self, Settings, SettingsProblems, Sources};
+use crate::terminal::exit_code::COULD_NOT_RUN;
+use crate::terminal::output::complain;
+
 pub(crate) use crate::terminal::output::{print, print_json, remark};
 
 /// What every command has in common.
@@ -128,13 +130,6 @@ impl ConfigSource {
         Sources::file(&self.config).files()
     }
 }
-
-/// Exit code: success.
-pub(crate) const FINE: u8 = 0;
-/// Exit code: a problem was found and reported.
-pub(crate) const WRONG: u8 = 1;
-/// Exit code: the command could not run.
-pub(crate) const COULD_NOT_RUN: u8 = 2;
 
 /// A complaint about an argument without the words that only programmers know; `None`: it has none of them.
 fn in_words(complaint: &str) -> Option<String> {

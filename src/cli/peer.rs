@@ -6,8 +6,9 @@ use actors::model::{NumberRange, Seq};
 use clap::Subcommand;
 use serde::Deserialize;
 
-use super::{FINE, print};
 use crate::cli::admin_client::{AdminArgs, AdminClient, CommandFailure, print_json, segment};
+use crate::cli::print;
+use crate::terminal::exit_code::FINE;
 use crate::terminal::format::{ago, count, items, size, truncate_middle, until};
 use crate::terminal::output::remark;
 use crate::terminal::table::ColumnAlign::{Left, Right};

@@ -6,8 +6,9 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{FINE, print};
 use crate::cli::admin_client::{AdminArgs, AdminClient, CommandFailure, print_json, query, segment};
+use crate::cli::print;
+use crate::terminal::exit_code::FINE;
 use crate::terminal::format::{ago, size, truncate};
 use crate::terminal::table::ColumnAlign::{Left, Right};
 use crate::terminal::table::TextTable;

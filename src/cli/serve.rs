@@ -6,11 +6,12 @@ use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
-use super::started::StartSummary;
-use super::{COULD_NOT_RUN, ConfigSource, FINE, WRONG};
 use crate::app::{App, DataDir, Listeners, StartError, UnsentAtShutdown};
+use crate::cli::ConfigSource;
+use crate::cli::started::StartSummary;
 use crate::settings::Settings;
 use crate::telemetry::{self, last_words};
+use crate::terminal::exit_code::{COULD_NOT_RUN, FINE, WRONG};
 
 /// How a gateway is run.
 #[derive(Debug, Args)]

@@ -8,8 +8,9 @@ use std::time::Duration;
 use clap::Subcommand;
 use serde::Deserialize;
 
-use super::{ConfigSource, FINE, print};
 use crate::cli::admin_client::{AdminArgs, AdminClient, CommandFailure, print_json};
+use crate::cli::{ConfigSource, print};
+use crate::terminal::exit_code::FINE;
 use crate::terminal::format::{count, counted, format_times, size};
 use crate::terminal::progress::ProgressLine;
 use crate::terminal::table::ColumnAlign::{Left, Right};

@@ -1,8 +1,7 @@
 //! The HTTP client for peers: it tries a peer's addresses in order, within the request's deadlines.
 
 use std::collections::HashMap;
-use std::error::Error;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,10 +12,11 @@ use reqwest::{Client, RequestBuilder, Url, redirect};
 use tokio::time::{Instant, timeout_at};
 use url::{Host, Position};
 
-use super::resolve::{FilteringResolver, permitted};
-use super::{EgressMethod, EgressRequest};
+use crate::egress::address_book::AddressBook;
+use crate::egress::error_words::in_words;
 use crate::egress::request_limiter::{RequestLimiter, ShutdownPhase, SlotLoad};
-use crate::egress::{raw_get, response};
+use crate::egress::resolve::{FilteringResolver, permitted};
+use crate::egress::{EgressMethod, EgressRequest, raw_get, response};
 
 /// Maximum bytes of the response to a push; the longest legitimate one has about a hundred.
 pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -35,15 +35,6 @@ const IDLE_FOR: Duration = Duration::from_secs(60);
 const IDLE_PER_HOST: usize = 2;
 /// Maximum number of clients. They differ only in their connect timeout, and a configuration has few of these.
 const CLIENTS_MAX: usize = 16;
-
-/// The addresses of peers according to the configuration.
-pub trait AddressBook: Send + Sync + 'static {
-    /// Returns the URLs of a peer in the order in which they are tried; `None` if none is configured.
-    fn addresses(&self, server: &ServerName) -> Option<Vec<String>>;
-
-    /// Returns whether `network.allow` contains this address: a name may then resolve to it although it is not public.
-    fn allows(&self, address: IpAddr) -> bool;
-}
 
 /// Error: the client cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -271,32 +262,6 @@ fn url(address: &str, path: &str) -> Result<Url, PushFailure> {
         "http" => Ok(url),
         scheme => Err(unusable(format!("{scheme} is not spoken by this build, http is"))),
     }
-}
-
-/// Starts of messages in which the library only says that there is an error.
-const PREAMBLES: [&str; 5] = [
-    "error sending request",
-    "client error (",
-    "tcp connect error",
-    "request or response body error",
-    "error reading a body",
-];
-
-/// Returns the causes of an error, without those that only say that there is one.
-pub(super) fn in_words(error: &dyn Error) -> String {
-    let mut words: Vec<String> = vec![];
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if words.last().is_some_and(|last| PREAMBLES.iter().any(|preamble| last.starts_with(preamble))) {
-            words.pop();
-        }
-        if !words.iter().any(|said| said.contains(&text)) {
-            words.push(text);
-        }
-        cause = error.source();
-    }
-    response::shown(words.join(": ").as_bytes())
 }
 
 /// Locks a mutex. A poisoned lock is safe to use, because the guarded value is consistent at every moment.

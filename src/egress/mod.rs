@@ -3,17 +3,20 @@
 //! It finds the address, checks what a name resolves to, keeps the deadlines, limits the response, follows no redirect
 //! and uses no proxy. It knows HTTP and no dialect.
 
+mod address_book;
 mod address_filter;
 mod client;
 mod dns;
+mod error_words;
 mod raw_get;
 mod request_limiter;
 mod resolve;
 mod response;
 
+pub use crate::egress::address_book::AddressBook;
 pub use crate::egress::address_filter::is_non_public;
 pub use crate::egress::request_limiter::SlotLoad;
-pub use client::{ANSWER_BYTES_MAX, AddressBook, ClientBuildError, EgressClient};
+pub use client::{ANSWER_BYTES_MAX, ClientBuildError, EgressClient};
 
 use std::borrow::Cow;
 

@@ -16,9 +16,9 @@ use tokio::net::TcpStream;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::EgressAnswer;
-use crate::egress::response;
+use crate::egress::error_words::shown;
 use crate::egress::response::REASON_BYTES_MAX;
+use crate::egress::{EgressAnswer, response};
 
 /// Maximum bytes of a head, and below, of the line before a chunk.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -87,7 +87,7 @@ where
     }
     // An unreadable reason is ignored, because the status alone decides.
     let (reason, _) = reader.body(framing, REASON_BYTES_MAX).await;
-    Err(response::classify_status(status, response::shown(&reason), retry_after))
+    Err(response::classify_status(status, shown(&reason), retry_after))
 }
 
 /// The head of a response.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use super::client::AddressBook;
+use crate::egress::address_book::AddressBook;
 use crate::egress::address_filter::is_non_public;
 use crate::egress::dns;
 

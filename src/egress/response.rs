@@ -8,13 +8,11 @@ use reqwest::header::RETRY_AFTER;
 use reqwest::{Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
-use super::EgressAnswer;
-use super::client::in_words;
+use crate::egress::EgressAnswer;
+use crate::egress::error_words::{in_words, shown};
 
 /// Maximum bytes of an error body that are read: more than is shown, because a character may take four bytes.
 pub(super) const REASON_BYTES_MAX: usize = 1024;
-const REASON_CHARACTERS_MAX: usize = 200;
-
 /// Returns the body of a 200, or the failure.
 pub(super) async fn read(response: Response, deadline: Instant, answer: EgressAnswer) -> Result<Bytes, PushFailure> {
     let status = response.status();
@@ -82,12 +80,6 @@ async fn reason(mut response: Response, deadline: Instant) -> String {
         }
     }
     shown(&start)
-}
-
-/// Converts foreign bytes to one short line of text that is safe in a log.
-pub(super) fn shown(bytes: &[u8]) -> String {
-    let text: String = String::from_utf8_lossy(bytes).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    text.trim().chars().take(REASON_CHARACTERS_MAX).collect()
 }
 
 #[cfg(test)]

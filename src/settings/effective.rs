@@ -6,7 +6,8 @@ use std::time::Duration;
 use actors::limits::{Numbering, PeerLimits};
 use serde_json::Value;
 
-use super::peer::{DialectName, PeerProfile, PeerSettings};
+use crate::settings::peer::PeerSettings;
+use crate::settings::values::profile::{DialectName, PeerProfile};
 
 impl DialectName {
     /// As it is written.
@@ -108,7 +109,7 @@ fn size(bytes: u64) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::schema;
+    use crate::settings::field_names::fields_of;
     use crate::settings::sections::peer::PeerSection;
     use crate::settings::{Settings, Sources};
 
@@ -144,7 +145,7 @@ mod tests {
     fn effective_limits_name_every_key() {
         let link = ["profile", "dialect", "addresses", "auth", "allow_from", "insecure"];
         let shown = blue("expect_seq = 1\n").effective_limits();
-        let keys = schema::fields_of::<PeerSection>();
+        let keys = fields_of::<PeerSection>();
         let missing: Vec<_> = keys.iter().filter(|key| !shown.contains_key(**key) && !link.contains(*key)).collect();
         assert_eq!((missing, shown.len() + link.len()), (vec![], keys.len()));
     }

@@ -22,6 +22,7 @@ mod resolve;
 mod schema;
 mod shared_ranges;
 
+mod field_names;
 mod sections;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,9 @@ use std::sync::Arc;
 use actors::limits::OverloadLimits;
 use serde::Deserialize;
 
+use check::{CheckReport, SettingsCheck};
+use schema::RawSettings;
+
 pub use crate::settings::sections::admin::AdminSettings;
 pub use crate::settings::sections::federation::{FederationMode, FederationSettings};
 pub use crate::settings::sections::feed::FeedSettings;
@@ -43,14 +47,12 @@ pub use crate::settings::sections::server::ServerSettings;
 pub use crate::settings::sections::store::{StoreBackend, StoreSettings};
 pub use crate::settings::values::address::{BadAddress, PeerAddress};
 pub use crate::settings::values::pattern::{BadPattern, NamePattern};
+pub use crate::settings::values::profile::{DialectName, PeerProfile};
 pub use crate::settings::values::secret::SecretValue;
-pub use peer::{DialectName, PeerAuth, PeerLink, PeerProfile, PeerSettings};
+pub use peer::{PeerAuth, PeerLink, PeerSettings};
 pub use peers::PeerTable;
 pub use problem::{ProblemKind, ProblemPlace, SettingsProblem, SettingsProblems};
 pub use resolve::ValueOrigin;
-
-use check::{CheckReport, SettingsCheck};
-use schema::RawSettings;
 
 /// The sources of settings beside the compiled defaults.
 #[derive(Debug, Clone, Default)]

@@ -3,15 +3,15 @@
 use std::borrow::Borrow;
 use std::sync::Arc;
 
-use actors::limits::{InteropQuirks, PairOrder, PeerLimits};
+use actors::limits::PeerLimits;
 use actors::model::ServerName;
 use ipnet::IpNet;
-use serde::Deserialize;
 
-use super::check::SettingsCheck;
-use super::problem::ProblemKind;
-use super::resolve::{ResolvedPeer, ValueOrigin};
+use crate::settings::check::SettingsCheck;
+use crate::settings::problem::ProblemKind;
+use crate::settings::resolve::{ResolvedPeer, ValueOrigin};
 use crate::settings::values::address::{BadAddress, PeerAddress};
+use crate::settings::values::profile::{DialectName, PeerProfile};
 use crate::settings::values::range::AddressRange;
 
 /// A configured peer.
@@ -40,69 +40,6 @@ pub struct PeerLink {
     pub auth: PeerAuth,
     /// Whether plain HTTP may leave the machine.
     pub insecure: bool,
-}
-
-/// The dialect of requests to a peer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DialectName {
-    /// Pushes of numbered updates.
-    Updates,
-    /// Transactions of PDUs.
-    Transactions,
-}
-
-/// The kind of server that a peer is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub enum PeerProfile {
-    /// Another gateway like this one.
-    #[serde(rename = "fernpost")]
-    Fernpost,
-    /// A server with the first version of the updates dialect: one strong update per push.
-    #[serde(rename = "actor-2016")]
-    Actor2016,
-    /// The first public server of the transactions dialect, on a private link: it has neither TLS nor a proof of its
-    /// name.
-    #[serde(rename = "synapse-2014")]
-    Synapse2014,
-}
-
-impl PeerProfile {
-    /// Returns the defaults of the kind of server. A value that is set in any layer overrides them.
-    pub(super) fn defaults(self) -> &'static [(&'static str, ProfilePreset)] {
-        match self {
-            Self::Fernpost | Self::Actor2016 => &[],
-            Self::Synapse2014 => &[
-                ("dialect", ProfilePreset::Text("transactions")),
-                ("auth", ProfilePreset::Text("network")),
-                ("insecure", ProfilePreset::Yes),
-                // It puts all that waits into one transaction, and forgets what is not taken.
-                ("intake_items", ProfilePreset::Number(0)),
-                // While it holds our request it fetches missing parents, and tries for 31 seconds to connect for each
-                // of them.
-                ("request_timeout", ProfilePreset::Text("75s")),
-            ],
-        }
-    }
-
-    /// Returns the interop quirks of the kind of server.
-    pub(super) fn habits(self) -> InteropQuirks {
-        match self {
-            Self::Fernpost | Self::Actor2016 => InteropQuirks::default(),
-            Self::Synapse2014 => InteropQuirks { pairs: PairOrder::IdFirst, raw_targets: true },
-        }
-    }
-}
-
-/// The value that a profile sets for a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ProfilePreset {
-    /// A text.
-    Text(&'static str),
-    /// This number.
-    Number(u32),
-    /// `true`.
-    Yes,
 }
 
 /// The authentication of a peer.

@@ -5,11 +5,11 @@ use actors::model::{Seq, ServerName};
 use config::{Map, Value, ValueKind};
 use serde::Deserialize;
 
-use super::check::SettingsCheck;
-use super::peer::{PeerProfile, ProfilePreset};
-use super::schema;
+use crate::settings::check::SettingsCheck;
+use crate::settings::field_names::fields_of;
 use crate::settings::sections::peer::PeerSection;
 use crate::settings::values::pattern::NamePattern;
+use crate::settings::values::profile::{PeerProfile, ProfilePreset};
 
 /// The origin of a peer's value, the weakest first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,7 +113,7 @@ struct LayeredValues {
 
 impl Default for LayeredValues {
     fn default() -> Self {
-        let keys = schema::fields_of::<PeerSection>().iter();
+        let keys = fields_of::<PeerSection>().iter();
         Self { values: Map::new(), origins: keys.map(|key| (*key, ValueOrigin::Default)).collect() }
     }
 }

@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use actors::model::ServerName;
 use ipnet::IpNet;
 
-use super::check::SettingsCheck;
-use super::peer::{PeerAuth, PeerProfile, PeerSettings};
+use crate::settings::check::SettingsCheck;
+use crate::settings::peer::{PeerAuth, PeerSettings};
+use crate::settings::values::profile::PeerProfile;
 
 /// Who calls from which range, listed peers and denied ones.
 #[derive(Default)]

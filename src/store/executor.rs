@@ -1,13 +1,11 @@
 //! The executor of the store's blocking work: threads, or in a simulation the caller's own task.
 
-use std::fmt;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 
 use tokio::task::{JoinError, spawn_blocking};
 
-use super::READS_MAX;
 use crate::runtime::blocking_pool::BlockingPool;
 
 /// Idle time after which a thread ends.
@@ -93,3 +91,6 @@ impl BlockingExecutor {
         }
     }
 }
+
+/// Maximum number of concurrent range reads; further ones wait.
+pub(crate) const READS_MAX: usize = 8;

@@ -11,9 +11,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::open::sync_folder_of;
+use crate::store::durable_file::{draft_beside, sync_folder_of};
 use crate::store::error::OpenError;
-use crate::store::offline::backup::draft_beside;
 
 /// The marker's file in the folder of the store.
 pub const MARKER: &str = "fernpost.marker";

@@ -13,8 +13,11 @@
 //! exit.
 
 mod counters;
+mod delivery_clock;
+mod durable_file;
 mod error;
 mod executor;
+mod handoff_budget;
 mod marker;
 mod offline;
 mod open;
@@ -22,18 +25,24 @@ mod pending;
 mod position_jumps;
 mod read;
 mod schema;
+mod shared;
 mod stats;
 mod write;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use actors::change::Change;
 use actors::model::{ContextId, ServerName};
-use actors::ports::{
-    Clock, CommitPriority, CommitTicket, FeedBounds, Fence, Journal, OutboxGrown, Ownership, QueueDepth,
-};
+use actors::ports::{Clock, CommitPriority, CommitTicket, Fence, Journal, Ownership, QueueDepth};
 use tokio::sync::{Semaphore, watch};
+
+use crate::store::executor::READS_MAX;
+use crate::store::handoff_budget::HandoffBudget;
+use crate::store::pending::claims::PduClaims;
+use crate::store::pending::uncommitted_state::UncommittedState;
+use crate::store::shared::{StoreShared, StoreState};
+use crate::store::write::queue::{JournalQueue, QueueWork};
+use counters::RowCounters;
 
 pub use crate::store::error::{OpenError, StoreFailure};
 pub use crate::store::executor::BlockingExecutor;
@@ -43,63 +52,14 @@ pub use crate::store::offline::verify::{VerifyFinding, VerifyResult, verify, ver
 pub use counters::RowCounts;
 pub use marker::MARKER;
 pub use open::{FILE, SCHEMA, StoreLocation, StoreOptions};
+pub use shared::Wake;
 pub use stats::{StoreStats, TableStats};
-
-use crate::store::pending::claims::PduClaims;
-use crate::store::pending::uncommitted_state::UncommittedState;
-use crate::store::position_jumps::PositionJumps;
-use crate::store::write::group_commit::HandoffBudget;
-use crate::store::write::queue::{JournalQueue, QueueWork};
-use counters::RowCounters;
-
-/// Callback after each commit, called once for each server whose outbox grew. It runs on the writer's thread and must
-/// not block.
-pub type Wake = Arc<dyn Fn(OutboxGrown) + Send + Sync>;
 
 /// An open store. Clones are cheap; the file is closed when the last clone and the last read are dropped.
 #[derive(Clone)]
 pub struct Store {
     shared: Arc<StoreShared>,
     _open: Arc<CloseAtDrop>,
-}
-
-/// Maximum number of concurrent range reads; further ones wait.
-const READS_MAX: usize = 8;
-
-/// State shared by the writer and the readers.
-struct StoreShared {
-    database: redb::Database,
-    /// Name of the file, for messages.
-    place: String,
-    /// Path of the file; `None` for another backend.
-    file: Option<PathBuf>,
-    /// Lowest start value of the counters of updates from peers; see `restored`.
-    counted_from: u64,
-    /// Positions of the feed that restores skipped.
-    jumps: PositionJumps,
-    fence: Fence,
-    quick_repair: bool,
-    lane: BlockingExecutor,
-    /// Permits for concurrent range reads.
-    reads: Semaphore,
-    queue_rows: u64,
-    clock: Arc<dyn Clock>,
-    wake: Wake,
-    queue: JournalQueue,
-    counters: RowCounters,
-    claims: PduClaims,
-    under_way: UncommittedState,
-    recent: Arc<HandoffBudget>,
-    bounds: watch::Sender<FeedBounds>,
-    state: watch::Sender<StoreState>,
-}
-
-/// The state of the journal.
-#[derive(Debug, Clone)]
-enum StoreState {
-    Open,
-    Closed,
-    Failed(StoreFailure),
 }
 
 /// Closes the queue when the last store handle is dropped, so that the writer's task ends.

@@ -1,9 +1,9 @@
 //! Opens the store: checks the owner and the schema, raises the epoch and finds the ends of the tables.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use actors::model::{Position, ServerName};
 use actors::ports::{Clock, FeedBounds};
@@ -12,10 +12,12 @@ use redb::{
     WriteTransaction,
 };
 
-use super::marker::{self, StoreMarker};
 use crate::runtime::caught_panics::{ExpectedPanics, caught_as};
+use crate::store::delivery_clock::DeliveryClock;
+use crate::store::durable_file::sync_folder_of;
 use crate::store::error::OpenError;
 use crate::store::executor::BlockingExecutor;
+use crate::store::marker::{self, StoreMarker};
 use crate::store::offline::adopt_backup;
 use crate::store::position_jumps::PositionJumps;
 use crate::store::schema::tables;
@@ -23,7 +25,6 @@ use crate::store::schema::tables::TableVisitor;
 use crate::store::write::apply::WriterCache;
 use crate::store::write::non_participants;
 use crate::store::write::queue::GroupLimits;
-use crate::store::write::retention::DeliveryClock;
 
 /// The schema version of the tables and rows that this program writes.
 pub const SCHEMA: u32 = 4;
@@ -144,13 +145,6 @@ impl StoreLocation {
             }
         }
     }
-}
-
-/// Syncs the folder of a new file, because otherwise a power cut could lose the file's name although its commits were
-/// synced.
-pub(crate) fn sync_folder_of(path: &Path) -> Result<(), std::io::Error> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
 }
 
 /// The result of opening a store.

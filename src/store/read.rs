@@ -32,9 +32,13 @@ use bytes::Bytes;
 use redb::{ReadTransaction, ReadableDatabase};
 use tokio::sync::watch;
 
-use super::{Store, StoreShared};
 use crate::runtime::caught_panics::caught;
+use crate::store::Store;
 use crate::store::schema::codec::BadRow;
+use crate::store::shared::StoreShared;
+
+/// Maximum number of rows examined for one page, however few of them match.
+pub(super) const WALK_MAX: usize = 10_000;
 
 /// Error: a read failed. Callers only log it.
 #[derive(Debug, thiserror::Error)]

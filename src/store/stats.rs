@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use actors::ports::ArchiveError;
 use redb::{Key, ReadTransaction, ReadableDatabase, ReadableTableMetadata, TableDefinition, TableHandle, Value};
 
-use super::counters::RowCounts;
-use super::open::SCHEMA;
-use super::{Store, StoreShared};
+use crate::store::Store;
+use crate::store::counters::RowCounts;
+use crate::store::open::SCHEMA;
 use crate::store::schema::tables;
 use crate::store::schema::tables::TableVisitor;
+use crate::store::shared::StoreShared;
 
 /// The size of one table.
 #[derive(Debug, Clone, PartialEq, Eq)]

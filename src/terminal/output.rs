@@ -1,9 +1,12 @@
 //! What commands write: answers on stdout, remarks on stderr. Whoever reads may have gone, and the disk under it may be full: a
 //! write that fails ends no work that is under way.
 
+use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal, Write};
 
-use crate::cli::failure::CommandFailure;
+use serde::Serialize;
+
+use crate::terminal::exit_code::COULD_NOT_RUN;
 use crate::terminal::format::printable;
 
 /// Print the whole answer of a command, which is for people, and end with `code`. What peers wrote stands in it: what would
@@ -24,7 +27,8 @@ fn write(answer: &str, code: u8, json: bool) -> u8 {
     match out.write_all(answer.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             let words = format!("the answer cannot be written: {error}");
-            CommandFailure::Broken { code: "OUTPUT", words }.tell(json)
+            complain("OUTPUT", &words, json);
+            COULD_NOT_RUN
         }
         _ => code,
     }
@@ -51,4 +55,21 @@ pub(crate) fn say_line(line: &str) {
 /// A line on stderr. What cannot be written is lost.
 pub(crate) fn remark_line(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{}", printable(line));
+}
+
+#[derive(Serialize)]
+pub(crate) struct FailureJson<'a> {
+    pub(crate) error: &'a str,
+    pub(crate) code: &'a str,
+}
+
+/// Say on stderr what failed.
+pub(crate) fn complain(code: &str, words: &dyn Display, json: bool) {
+    let words = words.to_string();
+    let words = words.trim_end();
+    if json {
+        remark_line(&serde_json::to_string(&FailureJson { error: words, code }).expect("texts always serialize"));
+    } else {
+        remark_line(words);
+    }
 }

@@ -6,37 +6,13 @@ use std::collections::HashMap;
 use crate::change::Change;
 use crate::context::machine::ContextMachine;
 use crate::context::ordering::causal_order::PendingPdu;
-use crate::context::state::late_state::StateWalk;
+use crate::context::provenance::{Provenance, QuarantinedPdu};
+use crate::context::state::state_walk::StateWalk;
 use crate::context::step::{ContextStep, NewPdu, PduOutcome};
-use crate::model::PduStatus;
 use crate::model::{
-    MembershipSource, ParkedCode, ParkedItem, ParkedWhat, Pdu, PduRef, PduState, PduVerdict, PrevStateLink, ServerName,
-    StateEntry, StateKey, StateSlot, StoredPdu,
+    MembershipSource, ParkedCode, ParkedItem, ParkedWhat, Pdu, PduRef, PduState, PduStatus, PduVerdict, PrevStateLink,
+    ServerName, StateEntry, StateKey, StateSlot, StoredPdu,
 };
-
-/// A PDU that was quarantined because a server was not a participant.
-#[derive(Debug, Clone)]
-pub struct QuarantinedPdu {
-    /// Peer that had sent the PDU.
-    pub from: ServerName,
-    /// Number of its row in that peer's quarantine.
-    pub number: u64,
-    /// The PDU; `None`: the copy that its origin sent itself lies there too, and is the one to be judged.
-    pub pdu: Option<Pdu>,
-}
-
-/// The provenance of PDUs.
-#[derive(Clone, Copy)]
-pub(crate) struct Provenance<'a> {
-    /// Peer that sent the PDUs.
-    pub(crate) from: &'a ServerName,
-    /// Method by which the sender was authenticated; `None`: we fetched the PDUs.
-    pub(crate) verified: Option<&'static str>,
-    /// Number of fetches in a row that have led to them, if they were fetched.
-    pub(crate) walked: u32,
-    /// True if they are history: parents outside the batch are not waited for.
-    pub(crate) past: bool,
-}
 
 /// The status of a parent.
 enum ParentLookup {

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use crate::change::{Change, CommitPriority};
-use crate::context::admit::QuarantinedPdu;
-use crate::context::stage_reader::StagePage;
+use crate::context::provenance::QuarantinedPdu;
+use crate::context::stage_page::StagePage;
 use crate::model::{
     ComposedPdu, FetchRequest, Millis, Pdu, PduDraft, PduRef, PduStatus, PduVerdict, Refusal, ServerName,
 };

@@ -9,24 +9,25 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::change::{Change, CommitPriority};
-use crate::context::admit::Provenance;
 use crate::context::bounded_map::BoundedMap;
-pub use crate::context::event::{ContextEffect, ContextEvent, ContextReply, ContextReplyToken, RecipientReach};
 use crate::context::missing::gaps::Gaps;
-use crate::context::missing::history_fetch::HistoryFetch;
+use crate::context::missing::history_request::HistoryFetch;
 use crate::context::missing::missing_parents::{FetchCandidates, MissingParents};
 use crate::context::ordering::causal_order::{CausalOrder, PendingPdu};
 use crate::context::ordering::heads;
-use crate::context::stage_reader::StageReader;
-use crate::context::state::current_state::StateReader;
-use crate::context::state::late_state::StateWalk;
+use crate::context::provenance::Provenance;
+use crate::context::stage_page::StageReader;
 use crate::context::state::missing_prev_state::Links;
+use crate::context::state::set_cache::StateReader;
+use crate::context::state::state_walk::StateWalk;
 use crate::context::step::{ContextStep, PendingReply};
 use crate::limits::ContextLimits;
 use crate::model::{
     ContextId, ContextRecord, ContextSnapshot, ContextStatus, FetchRequest, Head, Millis, Pdu, PduRef, PduText,
     PendingParents, Refusal, ServerName, StateEntry, StateKey,
 };
+
+pub use crate::context::event::{ContextEffect, ContextEvent, ContextReply, ContextReplyToken, RecipientReach};
 
 /// Number of quarantined PDUs that are read at once.
 const KEPT_PAGE: u32 = 100;

@@ -26,6 +26,8 @@ pub(crate) mod metrics;
 mod missing;
 mod ordering;
 mod pages;
+mod provenance;
+mod stage_page;
 mod stage_reader;
 mod state;
 mod state_reader;
@@ -40,7 +42,6 @@ use actix::{Addr, WeakAddr};
 use tokio::sync::oneshot;
 
 use crate::context::actor::ContextActor;
-pub(crate) use crate::context::ordering::heads::PARENTS_MAX;
 use crate::limits::ContextLimits;
 use crate::model::{
     BadPdu, ComposedPdu, ContextId, ContextStatus, FetchRequest, Pdu, PduDraft, PduVerdict, Refusal, ServerName,
@@ -53,6 +54,8 @@ use messages::{
     ComposePdus, ContextOutcome, FetchFinished, FetchOlder, GetContextStatus, JoinContext, PdusArrived, PutOff,
     ReadmitQuarantined, SetIntakeOpen, SetParticipants, StageFilled,
 };
+
+pub(crate) use crate::context::ordering::heads::PARENTS_MAX;
 
 /// What bounds the ways into a conversation's actor.
 #[derive(Clone)]

@@ -3,10 +3,10 @@
 use actix::{AsyncContext, Context, Handler};
 
 use crate::context::actor::ContextActor;
-use crate::context::admit::QuarantinedPdu;
 use crate::context::machine::ContextEvent;
 use crate::context::messages::{QuarantinePage, StageFilled, StageRead};
-use crate::context::stage_reader::StagePage;
+use crate::context::provenance::QuarantinedPdu;
+use crate::context::stage_page::StagePage;
 use crate::model::{ParkedCode, Pdu, QuarantinedPduRow, ServerName, StagedPdu};
 use crate::supervise::again::until_read;
 use crate::supervise::mailbox::send_unbounded;

@@ -1,11 +1,12 @@
 //! PDUs that came while their conversation was too busy to take them. They lie on disk, in its stage, page by page are taken
 //! from there as if they came then, and leave it in the same commit.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use crate::change::Change;
-use crate::context::admit::Provenance;
 use crate::context::machine::{ContextEffect, ContextMachine};
+use crate::context::provenance::Provenance;
+use crate::context::stage_page::StagePage;
 use crate::context::step::{ContextStep, PduOutcome};
 use crate::model::{
     FeedItem, ParkedCode, ParkedItem, ParkedWhat, Pdu, PduRef, PduStatus, PduVerdict, ServerName, StagedPdu,
@@ -14,32 +15,6 @@ use crate::model::{
 /// Servers remembered whose refused PDUs were told of. Beyond them nothing more is told in this life of the actor: a notice for
 /// each PDU would let one peer fill the feed.
 const TOLD_SERVERS_MAX: usize = 64;
-
-/// A page of the stage.
-#[derive(Debug, Clone, Default)]
-pub struct StagePage {
-    /// In order, each with its PDU, or why it cannot be given to the machine.
-    pub pdus: Vec<(StagedPdu, Result<Pdu, ParkedCode>)>,
-}
-
-/// How far the stage is read.
-#[derive(Debug, Default)]
-pub(crate) struct StageReader {
-    /// A page is being read.
-    is_reading: bool,
-    /// More was staged meanwhile.
-    has_more: bool,
-    /// The server that the last page ended with: the next page begins behind it.
-    last_server: Option<ServerName>,
-    /// Servers for which a notice was written that PDUs they handed over are refused and not kept.
-    told_servers: BTreeSet<ServerName>,
-}
-
-impl StageReader {
-    pub(crate) const fn is_reading(&self) -> bool {
-        self.is_reading
-    }
-}
 
 impl ContextMachine {
     /// Something may be staged. One page is read at a time: what was taken has left the stage before the next one is read.

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use crate::context::state::current_state::StateReader;
+use crate::context::state::set_cache::StateReader;
 use crate::model::{ContextId, PduRef, PduStatus, ServerName, StateEntry, StateKey};
 use crate::ports::{ArchiveError, StoreReader};
 

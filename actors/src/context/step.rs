@@ -6,8 +6,8 @@ use crate::change::Change;
 use crate::context::machine::{ContextEffect, ContextReply, ContextReplyToken};
 use crate::context::missing::gaps::Gaps;
 use crate::context::ordering::causal_order::CausalOrder;
-use crate::context::state::current_state::{StateReader, StateSetCache};
 use crate::context::state::missing_prev_state::Links;
+use crate::context::state::set_cache::{StateReader, StateSetCache};
 use crate::model::{
     ContextRecord, Delivery, Millis, Pdu, PduRef, PduState, PduVerdict, ServerName, StateEntry, StateKey, StoredPdu,
 };

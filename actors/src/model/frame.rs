@@ -5,22 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{
+use crate::model::digest::Digest;
+use crate::model::{
     BadPdu, ContextId, CountedNoun, DeadLetterReason, Millis, Pdu, PduRef, PduVerdict, Seq, ServerName, ShortDuration,
     Size, SubmissionId,
 };
-
-/// The identity of an update for the detection of repeats: the first half of a SHA-256.
-///
-/// The dialect computes it over the bytes of a plain update; the core only compares it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Digest(pub [u8; 16]);
-
-impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0[..4].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
 
 /// A strong update as it was received.
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@
 
 mod attempt;
 mod context;
+mod digest;
 mod feed;
 mod frame;
 mod ids;
@@ -16,6 +17,8 @@ mod state;
 mod stored;
 mod wording;
 
+pub use crate::model::digest::Digest;
+pub use crate::model::ids::{BadId, ContextId, PduId, PduRef};
 pub use crate::model::ids::{BadName, BadSubmissionId, ServerName, SubmissionId};
 pub use crate::model::peer_command::PeerCommand;
 pub use crate::model::stored::{
@@ -29,14 +32,11 @@ pub use context::{
 };
 pub use feed::{FeedEntry, FeedItem, ParkedCode, ParkedItem, ParkedWhat};
 pub use frame::{
-    Ack, BatchId, BatchOutcome, Digest, Edu, FetchRequest, InboundPush, InboundTransaction, Item, ItemObjection,
-    OutboundBatch, PullResponse, PushFailure, PushResponse, Receipt, Refusal, RequestDeadlines, StrongBody,
-    StrongUpdate,
+    Ack, BatchId, BatchOutcome, Edu, FetchRequest, InboundPush, InboundTransaction, Item, ItemObjection, OutboundBatch,
+    PullResponse, PushFailure, PushResponse, Receipt, Refusal, RequestDeadlines, StrongBody, StrongUpdate,
 };
 pub use numbers::{Index, ItemNo, Millis, Position, Seq};
-pub use pdu::{
-    BadId, BadPdu, ComposedPdu, ContextId, GraphPosition, Pdu, PduDraft, PduId, PduRef, PduVerdict, StateSlot,
-};
+pub use pdu::{BadPdu, ComposedPdu, GraphPosition, Pdu, PduDraft, PduVerdict, StateSlot};
 pub use record::{
     DeadLetterReason, DeliveryState, InboundRecord, NumberSegment, OutboundRecord, PeerRecord, PeerState, PeerStatus,
     SeenTransaction, Submission, SubmissionRecord, SubmittedContent, SuspendReason,

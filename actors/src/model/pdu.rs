@@ -1,85 +1,11 @@
 //! A PDU: one durable item of a context, ordered by its parents.
 
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Digest, Membership, Millis, ServerName, SubmissionId};
-
-/// Error: a text is not a valid context id or PDU id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{0} is 1 to 255 bytes without control characters")]
-pub struct BadId(&'static str);
-
-const ID_BYTES_MAX: usize = 255;
-
-macro_rules! opaque_id {
-    ($(#[$doc:meta])* $name:ident, $noun:literal) => {
-        $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $name(Arc<str>);
-
-        impl $name {
-            /// Returns the id as it was received.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = BadId;
-
-            fn from_str(text: &str) -> Result<Self, BadId> {
-                let sound = (1..=ID_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
-                if sound { Ok(Self(text.into())) } else { Err(BadId($noun)) }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-    };
-}
-
-opaque_id! {
-    /// The id of a context. It is opaque: the server that creates the context chooses it.
-    ContextId, "a context's name"
-}
-opaque_id! {
-    /// The id that the origin gave to a PDU. It is unique only together with the origin.
-    PduId, "an id"
-}
-
-/// The identity of a PDU: its origin and the id that the origin gave to it.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PduRef {
-    /// Server that created the PDU.
-    pub origin: ServerName,
-    /// Id that the origin gave to it.
-    pub id: PduId,
-}
-
-impl fmt::Display for PduRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.origin, self.id)
-    }
-}
-
-impl fmt::Debug for PduRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+use crate::model::ids::{ContextId, PduId, PduRef};
+use crate::model::{Digest, Membership, Millis, ServerName, SubmissionId};
 
 /// A PDU, parsed as far as the core needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -24,17 +24,18 @@ use std::time::Duration;
 use crate::change::{Change, CommitPriority};
 use crate::limits::PeerLimits;
 use crate::model::{
-    BatchId, ContextId, DeliveryState, FeedItem, FetchRequest, Index, Millis, OutboundRecord, OutboxRow, PeerState,
-    Seq, ServerName, SuspendReason,
+    ContextId, DeliveryState, FeedItem, FetchRequest, Index, Millis, OutboundRecord, OutboxRow, PeerState, Seq,
+    ServerName, SuspendReason,
 };
 use crate::peer::effect::{EffectCollector, PeerEffect};
 use crate::peer::outbound::attempt_log::AttemptLog;
 use crate::peer::outbound::batch_numbering::BatchNumbering;
 use crate::peer::outbound::bisect::Bisection;
 use crate::peer::outbound::ephemeral_buffer::{EphemeralBuffer, EphemeralItem, RingLimits};
-use crate::peer::outbound::outbox_window::{IndexSpan, Outbox, WindowRoom};
+use crate::peer::outbound::outbox_window::{Outbox, WindowRoom};
+use crate::peer::outbound::repeated_holes::RepeatedHoles;
+use crate::peer::outbound::state::OutboundState;
 use crate::peer::outbound::unconfirmed::UnconfirmedItems;
-use numbering::RepeatedHoles;
 
 /// The inputs of a step that come from outside: the time and a random value.
 #[derive(Debug, Clone, Copy)]
@@ -50,44 +51,6 @@ const PARKED_IN_A_ROW_MAX: u32 = 100;
 
 /// Number of newly acknowledged rows after which the outbox is trimmed.
 const TRIM_EVERY: u64 = 256;
-
-#[derive(Debug, Clone)]
-enum OutboundState {
-    Idle,
-    /// The next rows are being read; nothing is in flight.
-    Loading,
-    /// A request is in flight. `bare`: it carries no ephemeral items. `forwarded`: the original time of the attempt, if
-    /// contact brought it forward.
-    Sending {
-        attempt: u64,
-        label: BatchId,
-        span: Option<IndexSpan>,
-        without_ephemeral: bool,
-        original_retry_at: Option<Millis>,
-    },
-    Waiting {
-        until: Millis,
-    },
-    /// `contacted`: the peer has contacted us in this period; only the first contact brings the attempt forward.
-    BackingOff {
-        until: Millis,
-        contacted: bool,
-    },
-    /// `beneath`: the state that the store keeps meanwhile, if the cause lies in this process or its configuration.
-    Suspended {
-        cause: SuspendReason,
-        probe_at: Option<Millis>,
-        contacted: bool,
-        underlying: Option<DeliveryState>,
-    },
-}
-
-impl OutboundState {
-    /// Returns a suspension that contact from the peer does not end.
-    const fn suspended(cause: SuspendReason, probe_at: Option<Millis>) -> Self {
-        Self::Suspended { cause, probe_at, contacted: true, underlying: None }
-    }
-}
 
 /// The outbound half of a peer's machine.
 #[derive(Debug, Clone)]
@@ -511,7 +474,9 @@ mod listing;
 mod numbering;
 mod on_reply;
 pub mod outbox_window;
+mod repeated_holes;
 mod send;
+mod state;
 #[cfg(test)]
 mod tests;
 mod unconfirmed;

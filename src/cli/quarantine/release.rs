@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{QuarantineListing, QuarantineTarget, word};
 use crate::cli::admin_client::{AdminClient, CommandFailure, print_json, query, segment};
-use crate::cli::{FINE, WRONG, print};
+use crate::cli::print;
+use crate::cli::quarantine::{QuarantineListing, QuarantineTarget, word};
+use crate::terminal::exit_code::{FINE, WRONG};
 use crate::terminal::format::{count, items};
 use crate::terminal::progress::ProgressLine;
 

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::tables;
 use crate::cli::failure::CommandFailure;
-use crate::cli::{ConfigSource, FINE, WRONG, print, print_json};
+use crate::cli::store::tables;
+use crate::cli::{ConfigSource, print, print_json};
 use crate::http::responses::rfc3339;
 use crate::settings::Settings;
 use crate::store::{self, FILE, OpenError, RestoreError, VerifyResult};
+use crate::terminal::exit_code::{FINE, WRONG};
 use crate::terminal::format::{count, format_times};
 use crate::terminal::progress::during;
 

@@ -1,13 +1,14 @@
 //! The gate against small servers that answer as real ones do, and as they should not.
 
+use std::net::IpAddr;
 use std::sync::Mutex as StdMutex;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-use super::super::{ANSWER_BYTES_MAX, EgressAnswer};
-use super::*;
+use crate::egress::client::*;
+use crate::egress::{ANSWER_BYTES_MAX, EgressAnswer};
 
 struct Book {
     urls: StdMutex<Vec<String>>,

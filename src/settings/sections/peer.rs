@@ -9,7 +9,7 @@ use actors::model::{RequestDeadlines, Seq};
 use serde::Deserialize;
 
 use crate::settings::check::SettingsCheck;
-use crate::settings::peer::{DialectName, PeerProfile};
+use crate::settings::values::profile::{DialectName, PeerProfile};
 use crate::settings::values::range::AddressRange;
 use crate::settings::values::units::{DurationValue, SizeSetting};
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use actors::limits::{DialectKind, InteropQuirks, PairOrder};
 
-use super::super::peer::DialectName;
-use super::{PeerAuth, PeerProfile, PeerSettings, ValueOrigin, good, name, wrong};
+use crate::settings::tests::{PeerAuth, PeerProfile, PeerSettings, ValueOrigin, good, name, wrong};
+use crate::settings::values::profile::DialectName;
 
 #[test]
 fn profile_sets_only_unset_keys() {

@@ -2,6 +2,7 @@
 
 pub(crate) mod address;
 pub(crate) mod pattern;
+pub(crate) mod profile;
 pub(crate) mod range;
 pub(crate) mod secret;
 pub(crate) mod units;

@@ -4,7 +4,6 @@
 //! constant and writers do not wait. Pages of the snapshot are not reused meanwhile, so the store's own file may grow
 //! by what is written during the copy. The copy carries a mark that it is a backup: see [`crate::store::offline::adopt_backup`].
 
-use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -14,11 +13,12 @@ use redb::{
     TableDefinition, Value,
 };
 
+use crate::store::Store;
+use crate::store::durable_file::{draft_beside, publish};
 use crate::store::offline::adopt_backup;
-use crate::store::open::sync_folder_of;
 use crate::store::schema::tables;
 use crate::store::schema::tables::TableVisitor;
-use crate::store::{Store, StoreShared};
+use crate::store::shared::StoreShared;
 
 /// Bytes of rows in one commit of the copy.
 const BATCH_BYTES: usize = 4 << 20;
@@ -129,19 +129,6 @@ fn to_file(
         _ => failed(source),
     })?;
     Ok(backup)
-}
-
-/// Creates a temporary file in the folder of `path`; it is deleted unless it is published.
-pub(crate) fn draft_beside(path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    tempfile::Builder::new().prefix(".fernpost-").suffix(".part").tempfile_in(folder)
-}
-
-/// Syncs a temporary file and gives it its name, unless a file with that name exists.
-pub(crate) fn publish(draft: tempfile::NamedTempFile, path: &Path) -> std::io::Result<()> {
-    File::open(draft.path())?.sync_all()?;
-    draft.persist_noclobber(path).map_err(|error| error.error)?;
-    sync_folder_of(path)
 }
 
 fn copy(

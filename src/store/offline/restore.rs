@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use actors::model::{CountedNoun, Millis};
 
-use super::backup::{draft_beside, publish};
-use super::verify::{VerifyResult, verify};
+use crate::store::durable_file::{draft_beside, publish};
 use crate::store::error::OpenError;
 use crate::store::marker;
+use crate::store::offline::verify::{VerifyResult, verify};
 use crate::store::open::FILE;
 
 /// A restored store. Its first opening adopts the backup and notifies the messenger.

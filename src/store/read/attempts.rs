@@ -5,10 +5,9 @@ use std::ops::Bound;
 use actors::model::{Attempt, DeliveredSpan, Index, Millis, PeerRecord, ServerName};
 use redb::ReadTransaction;
 
-use super::Read;
-use crate::store::StoreShared;
-use crate::store::schema::codec;
-use crate::store::schema::tables;
+use crate::store::read::Read;
+use crate::store::schema::{codec, tables};
+use crate::store::shared::StoreShared;
 
 /// Rows of deliveries looked at beyond the first that is of later items only. Rows of items that were sent again, to a peer that
 /// went back, stand among those of other times.

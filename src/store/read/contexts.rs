@@ -6,12 +6,10 @@ use actors::model::{ContextId, Millis};
 use actors::ports::{ContextRow, InspectPage};
 use redb::{ReadTransaction, Value};
 
-use super::Read;
-use super::inspect::WALK_MAX;
-use crate::store::StoreShared;
-use crate::store::schema::codec;
-use crate::store::schema::tables;
+use crate::store::read::{Read, WALK_MAX};
 use crate::store::schema::tables::{ContextPduKey, after};
+use crate::store::schema::{codec, tables};
+use crate::store::shared::StoreShared;
 
 /// Returns a page of contexts. It ends at the limit, or when too many rows were counted.
 pub(super) fn page(

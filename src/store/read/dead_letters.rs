@@ -7,11 +7,10 @@ use actors::model::{DeadLetter, Index, ServerName};
 use bytes::Bytes;
 use redb::ReadTransaction;
 
-use super::Read;
-use super::peers::ItemBodies;
-use crate::store::StoreShared;
-use crate::store::schema::codec;
-use crate::store::schema::tables;
+use crate::store::read::Read;
+use crate::store::read::peers::ItemBodies;
+use crate::store::schema::{codec, tables};
+use crate::store::shared::StoreShared;
 
 pub(super) fn letters(
     shared: &StoreShared,

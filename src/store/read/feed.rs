@@ -6,11 +6,10 @@ use actors::model::{FeedEntry, FeedItem, Millis, Position};
 use actors::ports::FeedPage;
 use redb::ReadTransaction;
 
-use super::Read;
-use crate::store::StoreShared;
-use crate::store::schema::codec;
+use crate::store::read::Read;
 use crate::store::schema::codec::{BadRow, DecodedFeedRow};
-use crate::store::schema::tables;
+use crate::store::schema::{codec, tables};
+use crate::store::shared::StoreShared;
 
 /// Returns a page of the feed. Each row that names a PDU costs one lookup, because the PDU's bytes are stored once, in
 /// `pdus`.

@@ -6,11 +6,10 @@ use actors::model::{ContextId, FeedFlags, FeedPdu, PduRef, ServerName};
 use actors::ports::ServedPdu;
 use redb::ReadTransaction;
 
-use super::Read;
-use crate::store::StoreShared;
-use crate::store::schema::codec;
+use crate::store::read::Read;
 use crate::store::schema::codec::BadRow;
-use crate::store::schema::tables;
+use crate::store::schema::{codec, tables};
+use crate::store::shared::StoreShared;
 
 /// Level by level. What is not there or forgotten, not delivered yet, of another conversation, or not for whoever asks is neither
 /// given nor walked past. Each PDU names a bounded number of parents, so the limit bounds the walk, too.

@@ -10,17 +10,13 @@ use actors::ports::{
 use bytes::Bytes;
 use redb::{ReadOnlyTable, ReadTransaction, Value};
 
-use super::Read;
-use super::contexts;
-use super::peers::ItemBodies;
-use crate::store::schema::codec;
+use crate::store::Store;
+use crate::store::read::peers::ItemBodies;
+use crate::store::read::{Read, WALK_MAX, contexts};
 use crate::store::schema::codec::BadRow;
-use crate::store::schema::tables;
 use crate::store::schema::tables::{DeadLetterValue, QuarantineValue};
-use crate::store::{Store, StoreShared};
-
-/// Maximum number of rows examined for one page, however few of them match.
-pub(super) const WALK_MAX: usize = 10_000;
+use crate::store::schema::{codec, tables};
+use crate::store::shared::StoreShared;
 
 impl StoreInspector for Store {
     fn queued(&self, server: &ServerName, after: Index, limit: u32) -> Task<Result<Vec<QueuedItem>, ArchiveError>> {

@@ -7,12 +7,11 @@ use actors::ports::QuarantinedPduRow;
 use bytes::Bytes;
 use redb::{ReadTransaction, ReadableDatabase};
 
-use super::Read;
-use crate::store::StoreShared;
 use crate::store::pending::uncommitted_state::SubmissionPlace;
-use crate::store::schema::codec;
-use crate::store::schema::tables;
+use crate::store::read::Read;
 use crate::store::schema::tables::after;
+use crate::store::schema::{codec, tables};
+use crate::store::shared::StoreShared;
 
 /// Returns whether a PDU from this sender is in quarantine, or is submitted to it and not committed yet.
 pub(super) fn is_kept(shared: &StoreShared, context: &ContextId, reference: &PduRef, from: &ServerName) -> Read<bool> {

@@ -7,12 +7,11 @@ use actors::model::{ContextId, ContextRecord, Gap, Head, HeldPdu, PduRef};
 use actors::ports::{ContextSnapshot, PduStatus, ServedPdu};
 use redb::{ReadTransaction, ReadableDatabase, ReadableTable};
 
-use super::{Read, stage, state};
-use crate::store::StoreShared;
-use crate::store::schema::codec;
+use crate::store::read::{Read, stage, state};
 use crate::store::schema::codec::BadRow;
-use crate::store::schema::tables;
 use crate::store::schema::tables::after;
+use crate::store::schema::{codec, tables};
+use crate::store::shared::StoreShared;
 
 pub(super) fn context(
     shared: &StoreShared,

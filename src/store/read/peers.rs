@@ -10,13 +10,11 @@ use actors::ports::{OutboxRow, PeerSnapshot};
 use bytes::Bytes;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 
-use super::Read;
-use super::attempts;
-use crate::store::StoreShared;
-use crate::store::schema::codec;
+use crate::store::read::{Read, attempts};
 use crate::store::schema::codec::BadRow;
-use crate::store::schema::tables;
 use crate::store::schema::tables::{PduValue, RefValue};
+use crate::store::schema::{codec, tables};
+use crate::store::shared::StoreShared;
 use crate::store::write::submissions::ends;
 
 /// Maximum number of digests, and of transactions, in a snapshot.

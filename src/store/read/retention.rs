@@ -10,12 +10,12 @@ use actors::ports::{
 use bytes::Bytes;
 use redb::{AccessGuard, ReadOnlyTable, ReadTransaction, ReadableTable, StorageError};
 
-use super::Read;
-use crate::store::schema::codec;
+use crate::store::Store;
+use crate::store::read::Read;
 use crate::store::schema::codec::BadRow;
-use crate::store::schema::tables;
 use crate::store::schema::tables::{ContextPduKey, PduValue, RefValue};
-use crate::store::{Store, StoreShared};
+use crate::store::schema::{codec, tables};
+use crate::store::shared::StoreShared;
 
 /// Maximum number of rows examined in one queue, and of PDUs named by all queues and dead letters.
 const OF_A_QUEUE_MAX: usize = 10_000;

@@ -6,11 +6,10 @@ use actors::model::{ContextId, PduRef, ServerName, StagedPdu};
 use bytes::Bytes;
 use redb::ReadTransaction;
 
-use super::Read;
-use crate::store::StoreShared;
-use crate::store::schema::codec;
-use crate::store::schema::tables;
+use crate::store::read::Read;
 use crate::store::schema::tables::after;
+use crate::store::schema::{codec, tables};
+use crate::store::shared::StoreShared;
 
 /// How many PDUs of a server lie there, and which of these.
 pub(super) fn of_server(

@@ -8,13 +8,12 @@ use actors::ports::{CurrentState, StatePage};
 use bytes::Bytes;
 use redb::{ReadTransaction, ReadableDatabase};
 
-use super::Read;
-use crate::store::StoreShared;
 use crate::store::pending::uncommitted_state::{SubmissionPlace, UncommittedChange};
-use crate::store::schema::codec;
+use crate::store::read::Read;
 use crate::store::schema::codec::BadRow;
-use crate::store::schema::tables;
 use crate::store::schema::tables::after;
+use crate::store::schema::{codec, tables};
+use crate::store::shared::StoreShared;
 
 pub(super) fn holder(shared: &StoreShared, context: &ContextId, key: &StateKey) -> Read<Option<StateEntry>> {
     // The lock is taken before the transaction begins: a commit is visible before its changes are removed from memory,

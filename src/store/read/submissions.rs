@@ -7,13 +7,11 @@ use actors::ports::SubmissionsPage;
 use bytes::Bytes;
 use redb::ReadTransaction;
 
-use super::Read;
-use super::dead_letters;
-use super::peers::outbox_from;
-use crate::store::StoreShared;
-use crate::store::schema::codec;
+use crate::store::read::peers::outbox_from;
+use crate::store::read::{Read, dead_letters};
 use crate::store::schema::codec::BadRow;
-use crate::store::schema::tables;
+use crate::store::schema::{codec, tables};
+use crate::store::shared::StoreShared;
 
 /// Maximum number of submissions on one page of the retention job, and of rows examined for it.
 const FORGET_MAX: usize = 1_000;

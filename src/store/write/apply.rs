@@ -8,16 +8,15 @@ use actors::ports::OutboxRow;
 use redb::{Key, Table, TableDefinition, Value, WriteTransaction};
 
 use crate::store::counters::RowCounts;
+use crate::store::delivery_clock::DeliveryClock;
 use crate::store::position_jumps::PositionJumps;
-use crate::store::schema::codec;
 use crate::store::schema::codec::FeedRow;
-use crate::store::schema::tables;
 use crate::store::schema::tables::{
     AttemptValue, ContextPduKey, CopyKey, DeadLetterValue, DeliveredKey, FeedValue, GapValue, HeldValue, HolderValue,
     OutboxValue, PduValue, PieceValue, QuarantineValue, RefValue, SeenValue, StageIdKey, StageValue, StateEntryKey,
     SubmissionValue,
 };
-use crate::store::write::retention::DeliveryClock;
+use crate::store::schema::{codec, tables};
 
 /// The writer's cache between groups; it lets rows be appended without reading. It is correct only as long as every
 /// group commits: after one that does not, the journal has stopped and the cache is dropped.

@@ -1,21 +1,20 @@
 //! Group commit: one writer task commits all batches that were queued during the previous sync with one sync.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use actors::ports::OutboxGrown;
 use redb::Durability;
 use tokio::time::Instant;
 
-use super::apply::{AppliedGroup, WriteBatch, WriterCache};
-use super::queue::{NextWork, QueueEntry, QueueWork};
 use crate::runtime::caught_panics;
 use crate::runtime::caught_panics::{ExpectedPanics, caught_as};
 use crate::store::counters::RowCounts;
 use crate::store::error::StoreFailure;
 use crate::store::pending::{claims, uncommitted_state};
-use crate::store::{StoreShared, StoreState};
+use crate::store::shared::{StoreShared, StoreState};
+use crate::store::write::apply::{AppliedGroup, WriteBatch, WriterCache};
+use crate::store::write::queue::{NextWork, QueueEntry, QueueWork};
 
 /// The exit code of a process that aborts while it commits.
 const WRONG: i32 = 1;
@@ -171,37 +170,5 @@ fn notify_outboxes(shared: &StoreShared, applied: AppliedGroup) {
             rows,
             held: held.map(|held| Arc::new(held) as _),
         });
-    }
-}
-
-/// A budget of bytes that may be handed to actors in memory after their commit, so that new rows are not read back from
-/// disk. Bytes that go to several peers count once for each, so the bound holds whichever of them is dropped first.
-#[derive(Debug)]
-pub(crate) struct HandoffBudget {
-    held: AtomicU64,
-    max: u64,
-}
-
-/// Bytes that count against the budget until they are dropped.
-struct WriterHandles {
-    bytes: u64,
-    recent: Arc<HandoffBudget>,
-}
-
-impl HandoffBudget {
-    pub(crate) fn new(max: u64) -> Arc<Self> {
-        Arc::new(Self { held: AtomicU64::new(0), max })
-    }
-
-    fn hold(self: &Arc<Self>, bytes: u64) -> Option<WriterHandles> {
-        let within = |held: u64| held.checked_add(bytes).filter(|sum| *sum <= self.max);
-        self.held.fetch_update(Ordering::AcqRel, Ordering::Acquire, within).ok()?;
-        Some(WriterHandles { bytes, recent: self.clone() })
-    }
-}
-
-impl Drop for WriterHandles {
-    fn drop(&mut self) {
-        self.recent.held.fetch_sub(self.bytes, Ordering::AcqRel);
     }
 }

@@ -17,45 +17,9 @@
 use actors::model::{ContextId, PduRef};
 use redb::ReadableTable;
 
-use super::apply::WriteBatch;
 use crate::store::schema::codec;
 use crate::store::schema::codec::OwnedPdu;
-
-/// Row of `meta`: no PDU was delivered after this time.
-const AHEAD: &str = "delivered_before";
-/// Distance by which the stored time is ahead.
-const AHEAD_MS: u64 = 10_000;
-
-/// The clock of deliveries. It never goes back, and never behind the time of any row that was written.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct DeliveryClock {
-    /// Newest time of anything written.
-    last: u64,
-    /// Time stored in `meta`.
-    ahead: u64,
-}
-
-impl DeliveryClock {
-    /// Reads the time that an earlier opening stored.
-    pub(crate) fn behind(meta: &impl ReadableTable<&'static str, &'static str>) -> Result<Self, redb::Error> {
-        let ahead = codec::number(meta, AHEAD)?.unwrap_or(0);
-        Ok(Self { last: ahead, ahead })
-    }
-
-    /// Advances to the time of a write.
-    pub(crate) fn at(&mut self, now: u64) {
-        self.last = self.last.max(now);
-    }
-
-    /// Returns the row of `meta` that must be written with this transaction so that nothing in it is later; `None` if
-    /// the stored time is still ahead. That is one row every few seconds.
-    pub(crate) fn persist_if_ahead(&mut self) -> Option<(&'static str, String)> {
-        (self.last > self.ahead).then(|| {
-            self.ahead = self.last.saturating_add(AHEAD_MS);
-            (AHEAD, self.ahead.to_string())
-        })
-    }
-}
+use crate::store::write::apply::WriteBatch;
 
 impl WriteBatch<'_> {
     /// Returns the delivery time of this group.

@@ -8,11 +8,11 @@ use anyhow::Context;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
-use super::table::{ComparisonRow, print, progress};
-use super::toy::{ChatLine, FeedItem, SampleMessenger};
-use super::{DemoCluster, NAMES, graph};
-use crate::cli::{FINE, WRONG};
+use crate::terminal::exit_code::{FINE, WRONG};
 use crate::terminal::output::{remark, say};
+use crate::tools::demo::table::{ComparisonRow, print, progress};
+use crate::tools::demo::toy::{ChatLine, FeedItem, SampleMessenger};
+use crate::tools::demo::{DemoCluster, NAMES, graph};
 
 /// Deadline of the whole exchange.
 const DEADLINE: Duration = Duration::from_secs(120);

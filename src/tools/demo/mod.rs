@@ -16,8 +16,8 @@ use clap::Args;
 
 use self::gateway::DemoGateway;
 use self::toy::SampleMessenger;
-use crate::cli::{COULD_NOT_RUN, FINE};
 use crate::telemetry;
+use crate::terminal::exit_code::{COULD_NOT_RUN, FINE};
 use crate::terminal::output::remark;
 
 /// Options of the demo.

@@ -7,11 +7,11 @@ use anyhow::Context;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
-use super::DemoCluster;
-use super::table::{ComparisonRow, print, progress};
-use super::toy::{FeedItem, SampleMessenger};
-use crate::cli::{FINE, WRONG};
+use crate::terminal::exit_code::{FINE, WRONG};
 use crate::terminal::output::{remark, say};
+use crate::tools::demo::DemoCluster;
+use crate::tools::demo::table::{ComparisonRow, print, progress};
+use crate::tools::demo::toy::{FeedItem, SampleMessenger};
 
 /// Deadline of the whole exchange.
 const DEADLINE: Duration = Duration::from_secs(120);

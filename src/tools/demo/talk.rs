@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader, stdin};
 use tokio::sync::mpsc;
 
-use super::toy::{ChatLine, FeedItem, SampleMessenger};
-use super::typed::{HELP, TypedLine, parse};
-use super::{DemoCluster, NAMES, graph};
-use crate::cli::FINE;
+use crate::terminal::exit_code::FINE;
 use crate::terminal::output::say_line;
+use crate::tools::demo::toy::{ChatLine, FeedItem, SampleMessenger};
+use crate::tools::demo::typed::{HELP, TypedLine, parse};
+use crate::tools::demo::{DemoCluster, NAMES, graph};
 
 /// Context of the demo.
 const CONTEXT: &str = "#garden";

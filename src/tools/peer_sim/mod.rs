@@ -27,7 +27,7 @@ use clap::Args;
 use self::record::SimRecorder;
 use self::script::{RandomBehaviour, SimPlan, SimScript};
 use self::world::SimWorld;
-use crate::cli::{COULD_NOT_RUN, FINE};
+use crate::terminal::exit_code::{COULD_NOT_RUN, FINE};
 use crate::terminal::output::{remark, say};
 
 /// Maximum number of peers per process.

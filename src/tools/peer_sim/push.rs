@@ -8,7 +8,7 @@ use fastrand::Rng;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 
-use crate::cli::FINE;
+use crate::terminal::exit_code::FINE;
 use crate::terminal::output::remark;
 
 /// Timeout of a push.

@@ -4,15 +4,15 @@
 //! known, and are marked as history; they precede all other PDUs in the timeline. Parents that they name and that no
 //! server returned are the history edge from then on.
 
-use std::collections::{HashMap, HashSet};
-use std::ops::Range;
+use std::collections::HashMap;
 
 use crate::change::Change;
-use crate::context::admit::Provenance;
 use crate::context::machine::{ContextEffect, ContextMachine};
+use crate::context::missing::history_request::{FetchPurpose, HistoryRequest};
+use crate::context::provenance::Provenance;
 use crate::context::step::ContextStep;
 use crate::model::{
-    CountedNoun, FeedItem, FetchRequest, Gap, Head, JoinProgress, JoinStage, Millis, Pdu, PduRef, PduStatus, Refusal,
+    CountedNoun, FeedItem, FetchRequest, Gap, Head, JoinProgress, JoinStage, Pdu, PduRef, PduStatus, Refusal,
     ServerName,
 };
 
@@ -21,53 +21,6 @@ const NAMED_MAX: usize = 20;
 
 /// Maximum number of servers asked for older history, as for missing parents.
 const CANDIDATES_MAX: usize = 16;
-
-/// The history fetches of one context.
-#[derive(Default)]
-pub(crate) struct HistoryFetch {
-    asking: Option<HistoryRequest>,
-    /// The most PDUs that a waiting history read lacks; `None`: no read waits.
-    lacking: Option<u32>,
-    /// Earliest time at which a server that did not respond is asked again.
-    again: Option<Millis>,
-    /// Number of attempts without a response in a row.
-    tries: u32,
-    /// Edges that the server of the join does not know; the join does not ask for them again.
-    exhausted_edges: HashSet<PduRef>,
-    /// Depths of the PDUs that name an edge, as their origins state them: the newest edge is requested first.
-    edge_depths: HashMap<PduRef, u64>,
-    /// Timeline positions of the PDUs that are being delivered.
-    places: Range<i64>,
-}
-
-/// The request in flight.
-struct HistoryRequest {
-    of: ServerName,
-    want: FetchRequest,
-    purpose: FetchPurpose,
-    /// Deadline of the response: an actor may crash with a request in hand.
-    until: Millis,
-}
-
-/// Why a server is asked for the past.
-enum FetchPurpose {
-    /// A join goes on.
-    Join,
-    /// History reads wait.
-    Read {
-        /// Whom to ask next, the last first, where this one has nothing.
-        then: Vec<ServerName>,
-        /// How many PDUs are wanted.
-        limit: u32,
-    },
-}
-
-impl HistoryFetch {
-    /// Returns the time of the next action.
-    pub(crate) fn due(&self) -> Option<Millis> {
-        [self.asking.as_ref().map(|asking| asking.until), self.again].into_iter().flatten().min()
-    }
-}
 
 impl ContextMachine {
     /// Returns whether a history request is in flight or a join is in progress.

@@ -12,26 +12,13 @@
 use std::collections::BTreeSet;
 
 use crate::context::machine::ContextMachine;
+use crate::context::state::state_walk::StateWalk;
 use crate::context::step::ContextStep;
 use crate::model::PduRef;
 
 /// In a conversation with an edge: steps back from a state PDU that are asked for, one PDU each. What was said here lies closer,
 /// and what lies behind the edge would be walked through to its beginning.
 const STEPS_AT_EDGE: u32 = 10;
-
-/// How many questions in a row have led to what a PDU names.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct StateWalk {
-    /// To its parents.
-    pub(crate) parents: u32,
-    /// To the state PDU it replaces.
-    pub(crate) link: u32,
-}
-
-impl StateWalk {
-    /// It came by itself.
-    pub(crate) const NONE: Self = Self { parents: 1, link: 1 };
-}
 
 impl ContextMachine {
     /// The conversation began before we came into it.

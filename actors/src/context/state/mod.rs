@@ -5,3 +5,5 @@ pub(crate) mod late_state;
 pub(crate) mod membership;
 pub(crate) mod missing_prev_state;
 pub(crate) mod resolution;
+pub(crate) mod set_cache;
+pub(crate) mod state_walk;

@@ -4,20 +4,21 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::context::admit::QuarantinedPdu;
 use crate::context::machine::{
     ContextEffect, ContextEvent, ContextMachine, ContextReply, ContextReplyToken, RecipientReach,
 };
-use crate::context::stage_reader::StagePage;
-use crate::context::state::current_state::StateReader;
+use crate::context::provenance::QuarantinedPdu;
+use crate::context::stage_page::StagePage;
 use crate::context::tests::shorthand::PrintedStep;
-pub(crate) use crate::context::tests::shorthand::{at, context, draft, pdu, pdus, server};
+use crate::context::tests::store_reads::BelowEdge;
 use crate::limits::ContextLimits;
 use crate::model::{
-    ContextRecord, FetchRequest, Gap, Head, HeldPdu, Millis, MissingPrevState, ParkedCode, Pdu, PduRef, PduVerdict,
-    PendingParents, PrevStateLink, ServerName, StagedPdu, StateEntry, StateKey, StateSlot,
+    ContextRecord, ContextSnapshot, FetchRequest, Gap, Head, HeldPdu, Millis, MissingPrevState, ParkedCode, Pdu,
+    PduRef, PduStatus, PduVerdict, PendingParents, PrevStateLink, ServerName, StagedPdu, StateEntry, StateKey,
+    StateSlot,
 };
-use crate::model::{ContextSnapshot, PduStatus};
+
+pub(crate) use crate::context::tests::shorthand::{at, context, draft, pdu, pdus, server};
 
 pub(crate) struct HeldRow {
     pub(crate) hold: PendingParents,
@@ -457,38 +458,6 @@ impl MachineHarness {
     /// What has happened since the last time.
     pub(crate) fn expect(&mut self, expected: &[&str]) {
         assert_eq!(std::mem::take(&mut self.log), expected);
-    }
-}
-
-/// What a step may read.
-struct BelowEdge<'a> {
-    held_by: &'a HashMap<StateKey, StateEntry>,
-    pieces: &'a HashMap<StateKey, BTreeMap<PduRef, StateEntry>>,
-    rows: &'a BTreeMap<PduRef, StoredRow>,
-    weighed: &'a Cell<usize>,
-    kept: &'a BTreeMap<u64, (ServerName, Pdu)>,
-}
-
-impl StateReader for BelowEdge<'_> {
-    fn current(&self, key: &StateKey) -> Option<StateEntry> {
-        self.held_by.get(key).cloned()
-    }
-
-    fn set(&self, key: &StateKey) -> Vec<StateEntry> {
-        self.weighed.set(self.weighed.get() + 1);
-        self.pieces.get(key).map(|set| set.values().cloned().collect()).unwrap_or_default()
-    }
-
-    fn is_kept(&self, reference: &PduRef, from: &ServerName) -> bool {
-        self.kept.values().any(|(sender, kept)| sender == from && kept.reference == *reference)
-    }
-
-    fn known(&self, reference: &PduRef) -> Option<PduStatus> {
-        let context = context("room");
-        Some(match self.rows.get(reference)? {
-            StoredRow::Delivered(depth, history) => PduStatus::Delivered { context, depth: *depth, history: *history },
-            StoredRow::Held(_) => PduStatus::Held { context },
-        })
     }
 }
 

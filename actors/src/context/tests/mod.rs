@@ -4,3 +4,4 @@ pub(super) mod checked_store;
 pub(crate) mod harness;
 pub(crate) mod random_graphs;
 pub(super) mod shorthand;
+pub(super) mod store_reads;

@@ -6,13 +6,12 @@
 //! nothing, is asked again with its backoff, by the next life too, until it answers or `peers.keep` has passed, which is told.
 
 use crate::change::{Change, CommitPriority};
-use crate::model::{FeedItem, InboundRecord, Millis, PullResponse, PushFailure, ShortDuration};
+use crate::model::{FeedItem, Millis, PullResponse, PushFailure, ShortDuration};
 use crate::peer::effect::{EffectCollector, PeerEffect, Pull};
 use crate::peer::inbound::dispatch::UnknownContexts;
 use crate::peer::inbound::question::{PullQuestion, is_for_now};
+use crate::peer::inbound::{Inbound, InboundBatch};
 use crate::peer::outbound::StepInput;
-
-use super::{Inbound, InboundBatch};
 
 /// Answers that say no after which a peer counts as one that cannot tell; and failures of a server of 2014, which never could,
 /// after which our messenger is told.
@@ -20,65 +19,6 @@ const TRIES_MAX: u32 = 3;
 
 /// Pages asked for in one go.
 const PAGES_MAX: u32 = 100;
-
-/// The pull that follows a restore of our store.
-#[derive(Debug, Clone)]
-pub(super) struct CatchUpQuestions {
-    /// When the step happens.
-    at: StepInput,
-    /// What a transaction named and never came. Boxed like the other: most peers have none.
-    missed: Option<Box<PullQuestion>>,
-    /// What was sent to a disk that is lost ...
-    catch_up: Option<Box<PullQuestion>>,
-    /// ... and the restore that this belongs to.
-    restored: u64,
-}
-
-impl CatchUpQuestions {
-    pub(super) fn new(record: &InboundRecord) -> Self {
-        let question = |after: Option<u64>, since| after.map(|after| Box::new(PullQuestion::new(after, since)));
-        Self {
-            at: StepInput { now: Millis(0), jitter_roll: 0.5 },
-            missed: question(record.missed, record.missed_since),
-            catch_up: question(record.catch_up, record.catch_up_since),
-            restored: record.restored,
-        }
-    }
-
-    /// Their part of the record.
-    pub(super) fn record(&self) -> InboundRecord {
-        let since =
-            |question: &Option<Box<PullQuestion>>| question.as_ref().map_or(Millis(0), |question| question.since);
-        let after = |question: &Option<Box<PullQuestion>>| question.as_ref().map(|question| question.after);
-        InboundRecord {
-            missed: after(&self.missed),
-            missed_since: since(&self.missed),
-            catch_up: after(&self.catch_up),
-            catch_up_since: since(&self.catch_up),
-            restored: self.restored,
-            ..InboundRecord::default()
-        }
-    }
-
-    /// What was sent to a lost disk is still asked for.
-    pub(super) const fn are_after_a_restore(&self) -> bool {
-        self.catch_up.is_some()
-    }
-
-    /// The peer can never be asked. Whether there was anything to ask.
-    pub(super) fn drop_all(&mut self) -> bool {
-        self.catch_up.take().is_some() | self.missed.take().is_some()
-    }
-
-    const fn of(&mut self, catch_up: bool) -> &mut Option<Box<PullQuestion>> {
-        if catch_up { &mut self.catch_up } else { &mut self.missed }
-    }
-
-    /// The question that this request is about, unless it begins elsewhere by now.
-    fn asked(&mut self, asked: Pull) -> Option<&mut PullQuestion> {
-        self.of(asked.catch_up).as_deref_mut().filter(|question| question.after == asked.after)
-    }
-}
 
 impl Inbound {
     /// A step begins.

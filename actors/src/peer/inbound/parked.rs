@@ -3,10 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::Inbound;
-use crate::model::{
-    Ack, BatchOutcome, InboundPush, ParkedCode, ParkedWhat, Pdu, PduRef, PduVerdict, Receipt, Seq, StrongBody,
-};
+use crate::model::{ParkedCode, ParkedWhat, Pdu, PduRef, PduVerdict, Seq, StrongBody};
 use crate::peer::inbound::classify_push::DIGESTS_MAX;
 
 /// Numbers remembered in memory: as many as there may be digests that tell a repeat.
@@ -84,14 +81,5 @@ pub(super) fn words(code: ParkedCode) -> String {
         ParkedCode::Poison => "its conversation's actor failed on it twice".to_owned(),
         ParkedCode::ContextFaulty => "its conversation's actor has been given up; see the log".to_owned(),
         other => other.as_str().to_lowercase(),
-    }
-}
-
-impl Inbound {
-    /// The push is taken, or was before: what of it is in quarantine. `pushes`: its number is its own.
-    pub(super) fn receipt(&self, push: &InboundPush, pushes: bool) -> BatchOutcome {
-        let count = if pushes { 1 } else { push.strong.len() as u64 };
-        let first = Seq((push.seq.0 + 1).saturating_sub(count));
-        BatchOutcome::Push(Receipt { ack: Ack::Ok(push.seq), parked: self.parked.within(first, push.seq) })
     }
 }

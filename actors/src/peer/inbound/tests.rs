@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use super::*;
+use crate::model::Ack;
+use crate::peer::inbound::*;
 
 fn inbound(limits: PeerLimits) -> Inbound {
     Inbound::new("red".parse().expect("valid"), Arc::new(limits), &InboundRecord::default(), vec![], vec![])

@@ -1,9 +1,10 @@
 //! Operator commands for the outbound half: suspend, resume, retry.
 
-use super::{Outbound, OutboundState, StepInput};
 use crate::change::{Change, CommitPriority};
 use crate::model::{FeedItem, SuspendReason};
 use crate::peer::effect::{EffectCollector, PeerEffect};
+use crate::peer::outbound::state::OutboundState;
+use crate::peer::outbound::{Outbound, StepInput};
 
 impl Outbound {
     /// Suspends sending until [`resume`](Self::resume), also across restarts. A request in flight is aborted; whether

@@ -3,10 +3,11 @@
 //! Each becomes a dead letter and is reported, and its number goes to the next item. Only a refusal of the item itself,
 //! its age or an operator removes it; an unreachable or failing peer never does.
 
-use super::{Outbound, OutboundState, StepInput};
 use crate::change::{Change, CommitPriority};
 use crate::model::{BatchId, DeadLetterReason, FeedItem, Index, Millis, OutboxRow, SubmissionId};
 use crate::peer::effect::{EffectCollector, PeerEffect};
+use crate::peer::outbound::state::OutboundState;
+use crate::peer::outbound::{Outbound, StepInput};
 
 /// Delay before a failed read is repeated, in milliseconds.
 const SWEEP_AGAIN_MS: u64 = 60_000;

@@ -1,7 +1,8 @@
 //! Eviction of the outbound half: nothing has to be sent, and the store has the whole state.
 
-use super::{Outbound, OutboundState};
 use crate::model::{Millis, SuspendReason};
+use crate::peer::outbound::Outbound;
+use crate::peer::outbound::state::OutboundState;
 
 impl Outbound {
     /// Returns the time from which the outbound state can be evicted; `None`: there is something to send, or a time

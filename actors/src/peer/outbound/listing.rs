@@ -3,10 +3,11 @@
 //! It is suspended for as long as the process runs. What the disk says of it stays as it was, so a peer that is listed again goes on
 //! where it stood. The messenger is told of both, once.
 
-use super::{Outbound, OutboundState};
 use crate::change::{Change, CommitPriority};
 use crate::model::{DeliveryState, FeedItem, PeerState, SuspendReason};
 use crate::peer::effect::EffectCollector;
+use crate::peer::outbound::Outbound;
+use crate::peer::outbound::state::OutboundState;
 
 impl OutboundState {
     /// Left alone for as long as the configuration says so; `beneath` is what the disk says.

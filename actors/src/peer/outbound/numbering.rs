@@ -8,37 +8,13 @@
 //! either the peer is suspended `ahead_of_us`, until an operator sets the number here ([`Order::Renumber`](crate::model::Order))
 //! or at the peer.
 
-use super::{Outbound, OutboundState, StepInput};
 use crate::change::{Change, CommitPriority};
 use crate::limits::DialectKind;
 use crate::model::{BatchId, FeedItem, Index, Refusal, Seq, SuspendReason};
 use crate::peer::effect::{EffectCollector, PeerEffect};
 use crate::peer::outbound::outbox_window::HoleAt;
-
-/// Counts the holes between two advances of the acknowledged index.
-#[derive(Debug, Clone, Default)]
-pub(super) struct RepeatedHoles {
-    count: u32,
-    /// The acknowledged index at the last of them.
-    acked: Index,
-}
-
-impl RepeatedHoles {
-    /// One more, while everything up to `acked` is acknowledged. How many there are since that index moved, this one included.
-    fn note(&mut self, acked: Index) -> u32 {
-        if acked > self.acked {
-            self.count = 0;
-        }
-        self.acked = acked;
-        self.count = self.count.saturating_add(1);
-        self.count
-    }
-
-    /// An operator begins anew.
-    pub(super) fn forget(&mut self) {
-        *self = Self::default();
-    }
-}
+use crate::peer::outbound::state::OutboundState;
+use crate::peer::outbound::{Outbound, StepInput};
 
 impl Outbound {
     /// The peer asks for this number next; `conflict`: it holds other updates under ours.

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Outbound, OutboundState, PARKED_IN_A_ROW_MAX, StepInput, TRIM_EVERY};
 use crate::backoff;
-use crate::change::Change;
-use crate::change::CommitPriority;
+use crate::change::{Change, CommitPriority};
 use crate::limits::DialectKind;
 use crate::model::{
     Ack, BatchId, DeadLetterReason, FeedItem, Index, ItemObjection, Millis, PeerState, PushFailure, PushResponse,
@@ -14,6 +12,8 @@ use crate::model::{
 use crate::peer::effect::EffectCollector;
 use crate::peer::outbound::dead_lettering::millis;
 use crate::peer::outbound::outbox_window::IndexSpan;
+use crate::peer::outbound::state::OutboundState;
+use crate::peer::outbound::{Outbound, PARKED_IN_A_ROW_MAX, StepInput, TRIM_EVERY};
 
 /// Whether it is certain that the peer took nothing of what it was sent, not even what is ephemeral.
 const fn has_taken_nothing(outcome: &Result<PushResponse, PushFailure>) -> bool {

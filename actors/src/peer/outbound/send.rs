@@ -1,11 +1,12 @@
 //! Selection and sending of the next request.
 
-use super::{Outbound, OutboundState, StepInput};
 use crate::change::CommitPriority;
 use crate::model::{BatchId, Index, OutboundBatch, OutboxRow};
 use crate::peer::effect::{EffectCollector, PeerEffect};
 use crate::peer::outbound::ephemeral_buffer::EphemeralItem;
 use crate::peer::outbound::outbox_window::{IndexSpan, NextSpan};
+use crate::peer::outbound::state::OutboundState;
+use crate::peer::outbound::{Outbound, StepInput};
 
 impl Outbound {
     /// Sends the next request, reads the rows for it, or becomes idle.

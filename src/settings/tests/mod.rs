@@ -9,9 +9,9 @@ use actors::limits::{PEERS_RESIDENT_MAX, PeerLimits};
 use actors::model::ServerName;
 use actors::ports::PeerConfig;
 
-use super::peer::DialectName;
-use super::schema::{self, KnownNames, RawSettings};
-use super::*;
+use crate::settings::schema::{self, KnownNames, RawSettings};
+use crate::settings::values::profile::DialectName;
+use crate::settings::*;
 
 mod contexts;
 mod findings;

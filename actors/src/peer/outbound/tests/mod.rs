@@ -1,20 +1,19 @@
 //! Printed traces: what goes in on the left, what the machine does about it on the right.
 
-use bytes::Bytes;
-
 use std::time::Duration;
 
-use super::*;
+use bytes::Bytes;
+
 use crate::limits::DialectKind;
-use crate::model::PeerSnapshot;
 use crate::model::{
-    Ack, DeadLetterReason, Edu, Item, ItemObjection, NumberSegment, PeerCommand, PeerRecord, PushFailure, PushResponse,
-    Seq,
+    Ack, BatchId, DeadLetterReason, Edu, Item, ItemObjection, NumberSegment, PeerCommand, PeerRecord, PeerSnapshot,
+    PushFailure, PushResponse, Seq,
 };
 use crate::peer::effect::ReplyToken;
 use crate::peer::inbound::InboundBatch;
 use crate::peer::inbound::dispatch::UnknownContexts;
 use crate::peer::machine::{PeerEvent, PeerMachine};
+use crate::peer::outbound::*;
 
 /// A machine under a hand-driven clock.
 #[derive(Clone)]

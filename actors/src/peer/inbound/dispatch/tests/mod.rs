@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::*;
 use crate::change::Change;
 use crate::limits::PeerLimits;
 use crate::model::{
@@ -13,6 +12,7 @@ use crate::model::{
     PullResponse, PushFailure, Receipt, Refusal, Seq, StrongBody, StrongUpdate,
 };
 use crate::peer::effect::{EffectCollector, PeerEffect, Pull, ReplyToken};
+use crate::peer::inbound::dispatch::*;
 use crate::peer::inbound::{Inbound, InboundBatch, PULL_PAGES_MAX};
 use crate::peer::outbound::StepInput;
 

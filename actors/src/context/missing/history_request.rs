@@ -1,0 +1,53 @@
+//! The history request of a context that is in flight, and the state of its history fetches.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+
+use crate::model::{FetchRequest, Millis, PduRef, ServerName};
+
+/// The history fetches of one context.
+#[derive(Default)]
+pub(crate) struct HistoryFetch {
+    pub(crate) asking: Option<HistoryRequest>,
+    /// The most PDUs that a waiting history read lacks; `None`: no read waits.
+    pub(crate) lacking: Option<u32>,
+    /// Earliest time at which a server that did not respond is asked again.
+    pub(crate) again: Option<Millis>,
+    /// Number of attempts without a response in a row.
+    pub(crate) tries: u32,
+    /// Edges that the server of the join does not know; the join does not ask for them again.
+    pub(crate) exhausted_edges: HashSet<PduRef>,
+    /// Depths of the PDUs that name an edge, as their origins state them: the newest edge is requested first.
+    pub(crate) edge_depths: HashMap<PduRef, u64>,
+    /// Timeline positions of the PDUs that are being delivered.
+    pub(crate) places: Range<i64>,
+}
+
+/// The request in flight.
+pub(crate) struct HistoryRequest {
+    pub(crate) of: ServerName,
+    pub(crate) want: FetchRequest,
+    pub(crate) purpose: FetchPurpose,
+    /// Deadline of the response: an actor may crash with a request in hand.
+    pub(crate) until: Millis,
+}
+
+/// Why a server is asked for the past.
+pub(crate) enum FetchPurpose {
+    /// A join goes on.
+    Join,
+    /// History reads wait.
+    Read {
+        /// Whom to ask next, the last first, where this one has nothing.
+        then: Vec<ServerName>,
+        /// How many PDUs are wanted.
+        limit: u32,
+    },
+}
+
+impl HistoryFetch {
+    /// Returns the time of the next action.
+    pub(crate) fn due(&self) -> Option<Millis> {
+        [self.asking.as_ref().map(|asking| asking.until), self.again].into_iter().flatten().min()
+    }
+}

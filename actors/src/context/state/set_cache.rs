@@ -1,0 +1,43 @@
+//! Reads of state: the reader that a step is given, and the cache of the sets that the step has read.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::model::{PduRef, PduStatus, ServerName, StateEntry, StateKey};
+
+/// The reads that a step may make; like time, they are an argument. They see everything that was submitted before the
+/// step. A read that fails returns nothing, and the caller then discards the result of the step.
+pub trait StateReader {
+    /// Returns the current state PDU of a key.
+    fn current(&self, key: &StateKey) -> Option<StateEntry>;
+    /// Returns all delivered state PDUs of a key.
+    fn set(&self, key: &StateKey) -> Vec<StateEntry>;
+    /// Returns the status of a PDU.
+    fn known(&self, reference: &PduRef) -> Option<PduStatus>;
+    /// Whether it lies in quarantine, as this server sent it, because its origin takes no part.
+    fn is_kept(&self, reference: &PduRef, from: &ServerName) -> bool;
+}
+
+/// The state PDUs of the keys that a step uses: as stored, with the changes of the step.
+#[derive(Default)]
+pub(crate) struct StateSetCache {
+    pub(crate) read: HashMap<StateKey, BTreeMap<PduRef, StateEntry>>,
+    /// State PDUs of this step, for keys that have not been read.
+    pub(crate) kept: HashMap<StateKey, Vec<StateEntry>>,
+}
+
+impl StateSetCache {
+    pub(crate) fn of(&mut self, reads: &dyn StateReader, key: &StateKey) -> &mut BTreeMap<PduRef, StateEntry> {
+        let kept = &mut self.kept;
+        self.read.entry(key.clone()).or_insert_with(|| {
+            let kept = kept.remove(key).unwrap_or_default();
+            reads.set(key).into_iter().chain(kept).map(|piece| (piece.reference.clone(), piece)).collect()
+        })
+    }
+
+    pub(crate) fn keep(&mut self, key: &StateKey, piece: StateEntry) {
+        match self.read.get_mut(key) {
+            Some(set) => drop(set.insert(piece.reference.clone(), piece)),
+            None => self.kept.entry(key.clone()).or_default().push(piece),
+        }
+    }
+}

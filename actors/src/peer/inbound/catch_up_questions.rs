@@ -1,0 +1,65 @@
+//! The open pulls of a peer: transactions that were named and never came, and those sent before a restore.
+
+use crate::model::{InboundRecord, Millis};
+use crate::peer::effect::Pull;
+use crate::peer::inbound::question::PullQuestion;
+use crate::peer::outbound::StepInput;
+
+/// The pull that follows a restore of our store.
+#[derive(Debug, Clone)]
+pub(crate) struct CatchUpQuestions {
+    /// When the step happens.
+    pub(crate) at: StepInput,
+    /// What a transaction named and never came. Boxed like the other: most peers have none.
+    pub(crate) missed: Option<Box<PullQuestion>>,
+    /// What was sent to a disk that is lost ...
+    pub(crate) catch_up: Option<Box<PullQuestion>>,
+    /// ... and the restore that this belongs to.
+    pub(crate) restored: u64,
+}
+
+impl CatchUpQuestions {
+    pub(crate) fn new(record: &InboundRecord) -> Self {
+        let question = |after: Option<u64>, since| after.map(|after| Box::new(PullQuestion::new(after, since)));
+        Self {
+            at: StepInput { now: Millis(0), jitter_roll: 0.5 },
+            missed: question(record.missed, record.missed_since),
+            catch_up: question(record.catch_up, record.catch_up_since),
+            restored: record.restored,
+        }
+    }
+
+    /// Their part of the record.
+    pub(crate) fn record(&self) -> InboundRecord {
+        let since =
+            |question: &Option<Box<PullQuestion>>| question.as_ref().map_or(Millis(0), |question| question.since);
+        let after = |question: &Option<Box<PullQuestion>>| question.as_ref().map(|question| question.after);
+        InboundRecord {
+            missed: after(&self.missed),
+            missed_since: since(&self.missed),
+            catch_up: after(&self.catch_up),
+            catch_up_since: since(&self.catch_up),
+            restored: self.restored,
+            ..InboundRecord::default()
+        }
+    }
+
+    /// What was sent to a lost disk is still asked for.
+    pub(crate) const fn are_after_a_restore(&self) -> bool {
+        self.catch_up.is_some()
+    }
+
+    /// The peer can never be asked. Whether there was anything to ask.
+    pub(crate) fn drop_all(&mut self) -> bool {
+        self.catch_up.take().is_some() | self.missed.take().is_some()
+    }
+
+    pub(crate) const fn of(&mut self, catch_up: bool) -> &mut Option<Box<PullQuestion>> {
+        if catch_up { &mut self.catch_up } else { &mut self.missed }
+    }
+
+    /// The question that this request is about, unless it begins elsewhere by now.
+    pub(crate) fn asked(&mut self, asked: Pull) -> Option<&mut PullQuestion> {
+        self.of(asked.catch_up).as_deref_mut().filter(|question| question.after == asked.after)
+    }
+}

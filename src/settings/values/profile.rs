@@ -1,0 +1,67 @@
+//! The profile of a peer, the defaults that it sets, and the dialect of requests to the peer.
+
+use actors::limits::{InteropQuirks, PairOrder};
+use serde::Deserialize;
+
+/// The dialect of requests to a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DialectName {
+    /// Pushes of numbered updates.
+    Updates,
+    /// Transactions of PDUs.
+    Transactions,
+}
+
+/// The kind of server that a peer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum PeerProfile {
+    /// Another gateway like this one.
+    #[serde(rename = "fernpost")]
+    Fernpost,
+    /// A server with the first version of the updates dialect: one strong update per push.
+    #[serde(rename = "actor-2016")]
+    Actor2016,
+    /// The first public server of the transactions dialect, on a private link: it has neither TLS nor a proof of its
+    /// name.
+    #[serde(rename = "synapse-2014")]
+    Synapse2014,
+}
+
+impl PeerProfile {
+    /// Returns the defaults of the kind of server. A value that is set in any layer overrides them.
+    pub(crate) fn defaults(self) -> &'static [(&'static str, ProfilePreset)] {
+        match self {
+            Self::Fernpost | Self::Actor2016 => &[],
+            Self::Synapse2014 => &[
+                ("dialect", ProfilePreset::Text("transactions")),
+                ("auth", ProfilePreset::Text("network")),
+                ("insecure", ProfilePreset::Yes),
+                // It puts all that waits into one transaction, and forgets what is not taken.
+                ("intake_items", ProfilePreset::Number(0)),
+                // While it holds our request it fetches missing parents, and tries for 31 seconds to connect for each
+                // of them.
+                ("request_timeout", ProfilePreset::Text("75s")),
+            ],
+        }
+    }
+
+    /// Returns the interop quirks of the kind of server.
+    pub(crate) fn habits(self) -> InteropQuirks {
+        match self {
+            Self::Fernpost | Self::Actor2016 => InteropQuirks::default(),
+            Self::Synapse2014 => InteropQuirks { pairs: PairOrder::IdFirst, raw_targets: true },
+        }
+    }
+}
+
+/// The value that a profile sets for a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ProfilePreset {
+    /// A text.
+    Text(&'static str),
+    /// This number.
+    Number(u32),
+    /// `true`.
+    Yes,
+}

@@ -1,0 +1,56 @@
+//! State that the writer and the readers of an open store share.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use actors::ports::{Clock, FeedBounds, Fence, OutboxGrown};
+use tokio::sync::{Semaphore, watch};
+
+use crate::store::counters::RowCounters;
+use crate::store::error::StoreFailure;
+use crate::store::executor::BlockingExecutor;
+use crate::store::handoff_budget::HandoffBudget;
+use crate::store::pending::claims::PduClaims;
+use crate::store::pending::uncommitted_state::UncommittedState;
+use crate::store::position_jumps::PositionJumps;
+use crate::store::write::queue::JournalQueue;
+
+/// Callback after each commit, called once for each server whose outbox grew. It runs on the writer's thread and must
+/// not block.
+pub type Wake = Arc<dyn Fn(OutboxGrown) + Send + Sync>;
+
+/// State shared by the writer and the readers.
+pub(crate) struct StoreShared {
+    pub(crate) database: redb::Database,
+    /// Name of the file, for messages.
+    pub(crate) place: String,
+    /// Path of the file; `None` for another backend.
+    pub(crate) file: Option<PathBuf>,
+    /// Lowest start value of the counters of updates from peers; see `restored`.
+    pub(crate) counted_from: u64,
+    /// Positions of the feed that restores skipped.
+    pub(crate) jumps: PositionJumps,
+    pub(crate) fence: Fence,
+    pub(crate) quick_repair: bool,
+    pub(crate) lane: BlockingExecutor,
+    /// Permits for concurrent range reads.
+    pub(crate) reads: Semaphore,
+    pub(crate) queue_rows: u64,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) wake: Wake,
+    pub(crate) queue: JournalQueue,
+    pub(crate) counters: RowCounters,
+    pub(crate) claims: PduClaims,
+    pub(crate) under_way: UncommittedState,
+    pub(crate) recent: Arc<HandoffBudget>,
+    pub(crate) bounds: watch::Sender<FeedBounds>,
+    pub(crate) state: watch::Sender<StoreState>,
+}
+
+/// The state of the journal.
+#[derive(Debug, Clone)]
+pub(crate) enum StoreState {
+    Open,
+    Closed,
+    Failed(StoreFailure),
+}
