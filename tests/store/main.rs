@@ -6,26 +6,7 @@
 #[expect(dead_code, reason = "the simulation breaks disks in more ways")]
 mod disk;
 
-mod attempts;
-mod budget;
-mod claims;
-mod conversations;
-mod crash;
-mod damaged;
-mod forgetting;
-mod history;
-mod laws;
-mod leaving;
-mod marked;
-mod opening;
-mod passing;
-mod reading;
-mod restored;
-mod scenario;
-mod stage;
-mod state;
-mod strangers;
-mod talk;
-mod trimming;
-mod whole;
-mod world;
+mod contexts;
+mod files;
+mod fixtures;
+mod queues;

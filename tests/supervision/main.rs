@@ -6,19 +6,6 @@
 #[expect(dead_code, reason = "the store's own tests lose power in more ways")]
 mod disk;
 
-mod clocks;
-mod crashes;
-mod dead;
-mod deaths;
-mod doors;
-mod holes;
-mod listing;
-mod network;
-mod orders;
-mod parking;
-mod ports;
-mod resident;
-mod rig;
-mod sweep;
-mod talk;
-mod tickets;
+mod actors;
+mod delivery;
+mod fixtures;

@@ -1,0 +1,65 @@
+//! The two depths of a PDU: what is computed orders, what is stated is shown, passed on and built upon.
+
+use std::sync::Arc;
+
+use actors::ports::StoreReader;
+
+use crate::disk::Survives;
+use crate::messenger::{at, context};
+use crate::missing::asking::{pdu, send, verdicts};
+use crate::network::{CALM, Network};
+use crate::node::{Node, world};
+
+fn stated(pdu: &str, depth: &str) -> String {
+    pdu.replace("\"ts\"", &format!("\"depth\":{depth},\"ts\""))
+}
+
+/// The depth that a stored PDU states, and the one that was computed.
+fn depths(node: &Node, which: &str) -> (u64, u64) {
+    let pdu = node.store().pdu(&at(which)).unwrap().expect("stored");
+    let text: serde_json::Value = serde_json::from_slice(&pdu.bytes).unwrap();
+    (text["depth"].as_u64().unwrap_or(u64::MAX), pdu.depth)
+}
+
+#[tokio::test(start_paused = true)]
+async fn own_message_depth_fits_unknown_past() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let blue = Node::usual(&network, "blue").await;
+        blue.with("garden", &["green"]).await;
+        let (parent, child) = (pdu("green", "a", "garden", &[]), pdu("green", "b", "garden", &["green/a"]));
+        let answer = send(&network, "green", "1", &[stated(&child, "41"), stated(&parent, "7.5")]).await;
+        assert_eq!(verdicts(&answer), ["b accepted", "a accepted"]);
+        blue.restart(Survives::Synced).await;
+        blue.say("garden", "ours").await;
+        assert_eq!((depths(&blue, "green/a"), depths(&blue, "green/b")), ((u64::MAX, 0), (41, 1)));
+        assert_eq!(depths(&blue, "blue/ours"), (42, 2));
+        blue.say("garden", "next").await;
+        assert_eq!(depths(&blue, "blue/next"), (43, 3));
+    })
+    .await;
+}
+
+/// Open ends beyond a hundred have rows of their own.
+#[tokio::test(start_paused = true)]
+async fn head_depth_survives_restart() {
+    world(async {
+        let network: Arc<Network> = Network::new(1, CALM);
+        let blue = Node::usual(&network, "blue").await;
+        blue.with("garden", &["green"]).await;
+        for transaction in 0..2 {
+            let ends: Vec<String> = (0..60)
+                .map(|n| stated(&pdu("green", &format!("{transaction}{n:02}"), "garden", &[]), &(1000 + n).to_string()))
+                .collect();
+            send(&network, "green", &transaction.to_string(), &ends).await;
+        }
+        blue.restart(Survives::Synced).await;
+        for n in 0..12 {
+            blue.say("garden", &format!("merge{n}")).await;
+        }
+        let record = blue.store().context_record(&context("garden")).unwrap().unwrap();
+        let last = (depths(&blue, "blue/merge0"), depths(&blue, "blue/merge11"));
+        assert_eq!((record.heads.len(), last), (12, ((1010, 1), (1060, 1))), "{record:?}");
+    })
+    .await;
+}

@@ -1,0 +1,4 @@
+//! State of contexts, membership, and servers that do not participate.
+
+mod state;
+mod strangers;

@@ -1,0 +1,122 @@
+//! Servers that take no part: what is refused, what waits in quarantine, and who is let in by the first PDU of a conversation.
+
+use std::sync::Arc;
+
+use actors::model::FeedItem;
+use actors::ports::{ParkedFilter, StoreInspector, StoreReader};
+use bytes::Bytes;
+use fernpost::egress::{EgressAnswer as Wanted, EgressRequest};
+
+use crate::disk::Survives;
+use crate::messenger::{Text, at, context};
+use crate::missing::asking::{pdu, send, verdicts};
+use crate::network::{CALM, Network};
+use crate::node::{Node, seconds, world};
+use crate::surroundings::server;
+
+/// How many rows lie in quarantine.
+async fn kept(node: &Node) -> usize {
+    let page = node.store().parked(ParkedFilter::default(), None, 100).await.unwrap();
+    page.rows.len()
+}
+
+fn notices(node: &Node) -> Vec<String> {
+    let heard = node.heard.borrow();
+    let text = |item: &FeedItem| match item {
+        FeedItem::Notice { text, .. } => Some(text.clone()),
+        _ => None,
+    };
+    heard.iter().filter_map(|entry| text(&entry.item)).collect()
+}
+
+/// A push of PDUs comes to blue.
+async fn push(network: &Arc<Network>, from: &str, seq: usize, pdus: &[String]) -> String {
+    let updates: Vec<String> = pdus.iter().map(|pdu| format!(r#"{{"update":"pdu","pdu":{pdu}}}"#)).collect();
+    let body = Bytes::from(format!(r#"{{"strong":[{}],"seq":{seq}}}"#, updates.join(",")));
+    let request = EgressRequest::post("/http/v1/updates", body, Wanted::Needed { bytes_max: 1 << 20 });
+    let answer = network.knock((server(from), server("blue")), request).await.expect("blue lives");
+    String::from_utf8(answer.body.to_vec()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn relayed_copy_of_stranger_is_refused() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let blue = Node::usual(&network, "blue").await;
+        blue.with("garden", &["red"]).await;
+        let forged = pdu("red", "a", "garden", &[]).replace("\"text\":\"a\"", "\"text\":\"forged\"");
+        let answer = send(&network, "green", "1", std::slice::from_ref(&forged)).await;
+        assert_eq!(verdicts(&answer), ["a SENDER_NOT_A_PARTICIPANT"]);
+        for seq in 1..=2 {
+            let said = push(&network, "grey", seq, std::slice::from_ref(&forged)).await;
+            assert!(said.contains(r#""receive":"ok""#), "its number is taken: {said}");
+        }
+        assert_eq!(kept(&blue).await, 0);
+        let own = send(&network, "red", "2", &[pdu("red", "a", "garden", &[])]).await;
+        assert_eq!(verdicts(&own), ["a accepted"]);
+        let feed = blue.feed().await;
+        assert!(!feed.iter().any(|event| event.starts_with("parked")), "{feed:?}");
+        let notices = notices(&blue);
+        assert!(
+            matches!(&notices[..], [one] if one.contains("grey.example does not take part in garden")),
+            "{notices:?}"
+        );
+        assert!(Text::of(&blue.pdus()[0]).content.get().contains("\"a\""), "its origin's own copy");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn stranger_copy_never_displaces_own() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let blue = Node::usual(&network, "blue").await;
+        blue.with("garden", &["red"]).await;
+        let relayed = pdu("green", "a", "garden", &[]).replace("\"text\":\"a\"", "\"text\":\"relayed\"");
+        let parked = ["a parkedNOT_A_PARTICIPANT"];
+        assert_eq!(verdicts(&send(&network, "red", "1", std::slice::from_ref(&relayed)).await), parked);
+        let own = [pdu("green", "a", "garden", &[])];
+        assert_eq!(verdicts(&send(&network, "green", "2", &own).await), parked);
+        assert_eq!(verdicts(&send(&network, "green", "3", &own).await), parked);
+        assert_eq!(kept(&blue).await, 2, "one row a PDU and sender");
+        blue.restart(Survives::Synced).await;
+        blue.with("garden", &["red", "green"]).await;
+        seconds(1).await;
+        let events = ["parked a of red: NOT_A_PARTICIPANT", "parked a of green: NOT_A_PARTICIPANT", "green/a"];
+        assert_eq!(blue.feed().await, events);
+        assert!(Text::of(&blue.pdus()[0]).content.get().contains("\"a\""), "its origin's own copy");
+        assert_eq!(kept(&blue).await, 0);
+    })
+    .await;
+}
+
+/// Whoever the first PDU named took part, got our messages and could read the state.
+#[tokio::test(start_paused = true)]
+async fn named_server_hears_and_reads_nothing() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let blue = Node::usual(&network, "blue").await;
+        let first = [pdu("green", "b", "garden", &["red/a"])];
+        assert_eq!(verdicts(&send(&network, "green", "1", &first).await), ["b held"]);
+        blue.say("garden", "ours").await;
+        seconds(5).await;
+        let to_red = network.sent().into_iter().filter(|sent| sent.from == blue.name && sent.to == server("red"));
+        let paths: Vec<_> = to_red.map(|sent| sent.request.path).filter(|path| !path.contains("/pdu/")).collect();
+        assert!(paths.is_empty(), "{paths:?}");
+        let path = "/matrix/federation/v1/state/garden/".to_owned();
+        let state = EgressRequest::get(path, Wanted::Needed { bytes_max: 1 << 20 });
+        let answer = network.knock((server("red"), server("blue")), state).await.expect("blue lives");
+        assert_eq!(answer.status, 404);
+        assert_eq!(
+            verdicts(&send(&network, "red", "2", &[pdu("red", "c", "garden", &[])]).await),
+            ["c parkedNOT_A_PARTICIPANT"]
+        );
+        let record = blue.store().context_record(&context("garden")).unwrap().unwrap();
+        assert_eq!(record.participants, [server("green")]);
+        assert_eq!(verdicts(&send(&network, "green", "3", &[pdu("red", "a", "garden", &[])]).await), ["a accepted"]);
+        let order: Vec<_> = blue.feed().await.into_iter().filter(|event| !event.starts_with("parked")).collect();
+        assert_eq!(order, ["red/a", "green/b"]);
+        assert!(blue.store().pdu(&at("red/a")).unwrap().is_some());
+    })
+    .await;
+}

@@ -1,0 +1,94 @@
+//! A server that names parents nobody has, without end: it has its hour's worth of search, and nobody else is the poorer.
+
+use std::time::Duration;
+
+use actors::limits::FetchLimits;
+use actors::model::FeedItem;
+use fernpost::egress::EgressMethod;
+
+use crate::messenger::{context, others};
+use crate::missing::asking::{pdu, send, verdicts};
+use crate::network::{CALM, Network};
+use crate::node::{Node, millis, seconds, world};
+use crate::surroundings::{TestConfig, server};
+
+/// PDUs in all, and parents that each of them names.
+const PDUS: usize = 10_000;
+const PARENTS: usize = 10;
+const A_TRANSACTION: usize = 50;
+
+/// Seconds of asking that it may cause within an hour.
+const BUDGET: u64 = 20;
+
+/// Questions to all servers about all of it.
+const ASKED_MAX: usize = 100;
+
+/// So much is kept of it in memory, at most.
+const HELD_MAX: u32 = 500;
+
+const NAMES: [&str; 3] = ["red", "green", "blue"];
+
+/// One forged event made a server walk through a hundred thousand that did not exist.
+#[tokio::test(start_paused = true)]
+async fn invented_parents_cost_only_their_sender() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let book = TestConfig::usual("blue")
+            .with_peer("grey", |grey| grey.fetch = FetchLimits { seconds: Duration::from_secs(BUDGET), ..grey.fetch })
+            .with_contexts(|contexts| contexts.held_max = HELD_MAX);
+        let blue = Node::start(&network, "blue", book).await;
+        let (red, green) = (Node::usual(&network, "red").await, Node::usual(&network, "green").await);
+        for node in [&red, &green, &blue] {
+            node.with("garden", &others(&node.name, &NAMES)).await;
+        }
+        blue.with("maze", &["red", "green", "grey"]).await;
+        // It does not even answer when it is asked for what it named.
+        network.hold(&blue.name, &server("grey"));
+        let mut invented = 0;
+        for transaction in 0..PDUS / A_TRANSACTION {
+            let one = |n: usize| {
+                let parents: Vec<String> = (0..PARENTS).map(|p| format!("grey/none{n}x{p}")).collect();
+                let parents: Vec<&str> = parents.iter().map(String::as_str).collect();
+                pdu("grey", &format!("lie{n}"), "maze", &parents)
+            };
+            let lies: Vec<String> = (0..A_TRANSACTION).map(|n| one(transaction * A_TRANSACTION + n)).collect();
+            invented += lies.len() * PARENTS;
+            let answer = send(&network, "grey", &transaction.to_string(), &lies).await;
+            assert_eq!(verdicts(&answer).len(), A_TRANSACTION);
+            if transaction % 20 == 0 {
+                let (id, heard) = (format!("calm{transaction}"), green.pdus().len());
+                red.say("garden", &id).await;
+                millis(100).await;
+                for node in [&blue, &green] {
+                    node.read().await;
+                    let last = node.pdus().into_iter().rev().find(|pdu| pdu.context == context("garden"));
+                    assert_eq!(last.map(|pdu| pdu.reference.id.to_string()), Some(id.clone()), "at {}", node.name);
+                }
+                assert_eq!(green.pdus().len(), heard + 1);
+                let maze = blue.gateway().context(&context("maze")).await.unwrap();
+                assert!(maze.held <= u64::from(HELD_MAX), "{} are held", maze.held);
+                assert!(maze.wanted.len() <= HELD_MAX as usize * PARENTS, "{} are looked for", maze.wanted.len());
+            }
+            millis(200).await;
+        }
+        assert_eq!(invented, 100_000);
+        seconds(300).await;
+        blue.read().await;
+        let notices: Vec<String> = blue
+            .heard
+            .borrow()
+            .iter()
+            .filter_map(|entry| match &entry.item {
+                FeedItem::Notice { text, .. } => Some(text.clone()),
+                _ => None,
+            })
+            .collect();
+        assert!(matches!(&notices[..], [one] if one.contains("grey.example") && one.contains("fetch_")), "{notices:?}");
+        let asked = network.sent().into_iter().filter(|sent| sent.request.method == EgressMethod::Get).count();
+        assert!((1..ASKED_MAX).contains(&asked), "{asked} questions");
+        let maze = blue.gateway().context(&context("maze")).await.unwrap();
+        assert_eq!((maze.held, maze.wanted.len()), (0, 0), "all of it is told, without its parents");
+        assert_eq!(blue.pdus().iter().filter(|pdu| pdu.context == context("maze")).count(), PDUS);
+    })
+    .await;
+}

@@ -1,0 +1,89 @@
+//! A peer that takes every refusal for good is never refused for now: its request is held until there is room.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actors::limits::PeerLimits;
+use tokio::task::spawn_local;
+use tokio::time::Instant;
+
+use crate::missing::asking::{pdu, send, verdicts};
+use crate::network::{Answer, CALM, Network};
+use crate::node::{Node, seconds, world};
+use crate::surroundings::TestConfig;
+
+fn old(peer: &mut PeerLimits) {
+    peer.never_refuse = true;
+    peer.intake_max = 2;
+}
+
+/// A transaction of one PDU comes to blue from green; the answer, and how long it took.
+fn begin(network: &Arc<Network>, n: u32) -> tokio::task::JoinHandle<(Answer, Duration)> {
+    let network = network.clone();
+    spawn_local(async move {
+        let begun = Instant::now();
+        let pdus = [pdu("green", &format!("{n}"), "garden", &[])];
+        (send(&network, "green", &format!("{n}"), &pdus).await, begun.elapsed())
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn synapse_overload_answer_is_delayed() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let blue =
+            Node::start(&network, "blue", TestConfig::usual("blue").with_peer("green", old).with_water(1, 1)).await;
+        blue.with("garden", &["green"]).await;
+        assert_eq!(begin(&network, 1).await.unwrap().0.status, 200);
+        seconds(1).await;
+        let held = begin(&network, 2);
+        seconds(7).await;
+        assert!(!held.is_finished(), "the messenger has something to read first");
+        blue.read().await;
+        blue.read().await;
+        let (answer, took) = held.await.unwrap();
+        assert_eq!(verdicts(&answer), ["2 accepted"]);
+        assert!((7..=9).contains(&took.as_secs()), "as soon as there is room: {took:?}");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn delayed_request_accepted_at_hold_max() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let blue =
+            Node::start(&network, "blue", TestConfig::usual("blue").with_peer("green", old).with_water(1, 1)).await;
+        blue.with("garden", &["green"]).await;
+        assert_eq!(begin(&network, 1).await.unwrap().0.status, 200);
+        seconds(1).await;
+        let (answer, took) = begin(&network, 2).await.unwrap();
+        assert_eq!(verdicts(&answer), ["2 accepted"]);
+        assert_eq!(took.as_secs(), 25, "hold_max");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn delayed_requests_are_bounded() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let rate = |peer: &mut PeerLimits| {
+            old(peer);
+            (peer.rate, peer.intake_items) = (1, 1);
+        };
+        let blue = Node::start(&network, "blue", TestConfig::usual("blue").with_peer("green", rate)).await;
+        blue.with("garden", &["green"]).await;
+        let begun: Vec<_> = (1..=4).map(|n| begin(&network, n)).collect();
+        let mut answers = vec![];
+        for asked in begun {
+            answers.push(asked.await.unwrap());
+        }
+        let statuses: Vec<u16> = answers.iter().map(|(answer, _)| answer.status).collect();
+        assert_eq!(statuses, [200, 200, 200, 429]);
+        let body = String::from_utf8(answers[3].0.body.to_vec()).unwrap();
+        assert!(body.contains("peers.intake_max is reached (2)"), "{body}");
+        assert_eq!(answers[2].1.as_secs(), 2, "one a second");
+    })
+    .await;
+}

@@ -1,0 +1,125 @@
+//! Idle conversations leave memory and come back, and there are never two of the same.
+
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actors::model::ContextId;
+use actors::ports::Ports;
+use actors::testkit::TestClock;
+use tokio::task::spawn_local;
+
+use crate::messenger::context;
+use crate::missing::asking::{pdu, send, verdicts};
+use crate::network::{CALM, Network};
+use crate::node::{Change, Node, millis, seconds, world};
+use crate::ports::Watched;
+use crate::surroundings::TestConfig;
+
+const IDLE: Duration = Duration::from_secs(5);
+
+type Loads = Arc<Mutex<Vec<ContextId>>>;
+
+/// Blue, whose conversations leave after five seconds, and the loads of them.
+async fn blue(network: &Arc<Network>) -> (Rc<Node>, Loads) {
+    let loads = Loads::default();
+    let seen = loads.clone();
+    let change: Change = Rc::new(move |ports: &mut Ports, _: &Arc<TestClock>| {
+        ports.archive = Arc::new(Watched::new(ports.archive.clone(), |_| {}).noting(seen.clone()));
+    });
+    let book = TestConfig::usual("blue").with_contexts(|contexts| contexts.idle = IDLE);
+    let blue = Node::changed(network, "blue", book, change).await;
+    blue.with("garden", &["red", "green"]).await;
+    (blue, loads)
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_context_is_evicted_and_reloaded() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let (blue, loads) = blue(&network).await;
+        let count = || loads.lock().unwrap().len();
+        assert_eq!(count(), 1);
+        send(&network, "red", "1", &[pdu("red", "a", "garden", &[])]).await;
+        millis(4_900).await;
+        send(&network, "red", "2", &[pdu("red", "b", "garden", &["red/a"])]).await;
+        millis(4_900).await;
+        blue.say("garden", "c").await;
+        assert_eq!(count(), 1, "whatever happens keeps it");
+        millis(5_100).await;
+        send(&network, "red", "3", &[pdu("red", "d", "garden", &["red/b"])]).await;
+        assert_eq!(count(), 2);
+        seconds(20).await;
+        assert_eq!(count(), 2, "and by itself it does not come back");
+        assert_eq!(blue.gateway().context(&context("garden")).await.unwrap().record.next, 5);
+        assert_eq!(blue.feed().await, ["red/a", "red/b", "red/d"]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn context_with_gap_stays_loaded() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let (blue, loads) = blue(&network).await;
+        send(&network, "red", "1", &[pdu("red", "b", "garden", &["red/a"])]).await;
+        seconds(50).await;
+        assert_eq!(loads.lock().unwrap().len(), 1);
+        seconds(20).await;
+        assert_eq!(blue.feed().await, ["gap red/a before red/b", "red/b without red/a"]);
+        seconds(10).await;
+        // It has left; what it gave up is still known when it is back.
+        send(&network, "red", "2", &[pdu("red", "a", "garden", &[])]).await;
+        assert_eq!(loads.lock().unwrap().len(), 2);
+        assert_eq!(blue.feed().await[2..], ["red/a late", "filled red/a before red/b"]);
+    })
+    .await;
+}
+
+/// Words come from two sides and from the messenger, around the very moment at which the conversation leaves.
+#[tokio::test(start_paused = true)]
+async fn evicting_context_never_runs_twice() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let (blue, loads) = blue(&network).await;
+        let mut chance = fastrand::Rng::with_seed(7);
+        const ROUNDS: u64 = 60;
+        for round in 0..ROUNDS {
+            // The timer is due after exactly five seconds: before it, with it, amid the leaving, after it.
+            millis(chance.u64(4_998..5_003)).await;
+            let came = ["red", "green"].map(|from| {
+                let (network, turns) = (network.clone(), chance.u32(0..12));
+                spawn_local(async move {
+                    for _ in 0..turns {
+                        tokio::task::yield_now().await;
+                    }
+                    let id = format!("{from}{round}");
+                    verdicts(&send(&network, from, &id, &[pdu(from, &id, "garden", &[])]).await)
+                })
+            });
+            let (node, turns) = (blue.clone(), chance.u32(0..12));
+            let said = spawn_local(async move {
+                for _ in 0..turns {
+                    tokio::task::yield_now().await;
+                }
+                node.say("garden", &format!("blue{round}")).await;
+            });
+            for (from, came) in ["red", "green"].into_iter().zip(came) {
+                assert_eq!(came.await.unwrap(), [format!("{from}{round} accepted")]);
+            }
+            said.await.unwrap();
+        }
+        let loads = loads.lock().unwrap().len() as u64;
+        assert!((ROUNDS / 4..=ROUNDS).contains(&loads), "it left and came back {loads} times");
+        // Two of the same would give the same places twice, and lose heads to one another.
+        let record = blue.gateway().context(&context("garden")).await.unwrap().record;
+        assert_eq!(record.next, 3 * ROUNDS + 1);
+        let feed = blue.feed().await;
+        let mut events: Vec<_> = feed.iter().filter(|event| !event.starts_with("peer")).collect();
+        assert_eq!(events.len() as u64, 2 * ROUNDS);
+        events.sort();
+        events.dedup();
+        assert_eq!(events.len() as u64, 2 * ROUNDS);
+    })
+    .await;
+}

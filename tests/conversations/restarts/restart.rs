@@ -1,0 +1,204 @@
+//! A gateway that ends in the middle of a conversation goes on where its disk says; what it acknowledged is there.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use actors::model::Refusal;
+use actors::ports::{Ports, StoreReader};
+use actors::testkit::TestClock;
+
+use crate::disk::{Disk, Survives};
+use crate::messenger::{at, context, named, others};
+use crate::missing::asking::{pdu, send, verdicts};
+use crate::network::{CALM, Network, short};
+use crate::node::{Node, millis, seconds, world};
+use crate::ports::Watched;
+use crate::surroundings::TestConfig;
+
+const NAMES: [&str; 3] = ["red", "green", "blue"];
+
+async fn three() -> (Arc<Network>, [Rc<Node>; 3]) {
+    let network = Network::new(1, CALM);
+    let [red, green, blue] = NAMES.map(|name| Node::usual(&network, name));
+    let nodes = [red.await, green.await, blue.await];
+    for node in &nodes {
+        node.with("garden", &others(&node.name, &NAMES)).await;
+    }
+    (network, nodes)
+}
+
+#[tokio::test(start_paused = true)]
+async fn held_pdus_restart_their_gap_clock() {
+    for survives in [Survives::Synced, Survives::Written] {
+        world(async {
+            let (network, [red, green, blue]) = three().await;
+            network.hold(&red.name, &blue.name);
+            network.cut(&blue.name, &green.name);
+            network.cut(&blue.name, &red.name);
+            red.say("garden", "question").await;
+            millis(10).await;
+            green.say("garden", "answer").await;
+            millis(10).await;
+            green.say("garden", "more").await;
+            seconds(50).await;
+            blue.restart(survives).await;
+            seconds(58).await;
+            let status = blue.gateway().context(&context("garden")).await.unwrap();
+            assert_eq!((status.held, status.wanted), (2, vec![at("red/question")]));
+            assert_eq!(blue.feed().await, Vec::<String>::new(), "a full time again");
+            seconds(5).await;
+            let gap = ["gap red/question before green/answer", "green/answer without red/question", "green/more"];
+            assert_eq!(blue.feed().await, gap);
+
+            // What was given up stays so over another life, and a late one is told as what it is.
+            blue.restart(survives).await;
+            network.heal();
+            seconds(3700).await;
+            assert_eq!(blue.feed().await[3..], ["red/question late", "filled red/question before green/answer"]);
+            blue.check_order("restarted");
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn causal_order_survives_restart() {
+    world(async {
+        let (network, [red, green, blue]) = three().await;
+        network.hold(&red.name, &blue.name);
+        network.cut(&blue.name, &green.name);
+        network.cut(&blue.name, &red.name);
+        red.say("garden", "question").await;
+        millis(10).await;
+        green.say("garden", "answer").await;
+        seconds(10).await;
+        blue.restart(Survives::Synced).await;
+        network.release(&red.name, &blue.name);
+        seconds(20).await;
+        assert_eq!(blue.feed().await, ["red/question", "green/answer"]);
+        network.heal();
+        blue.say("garden", "thanks").await;
+        seconds(60).await;
+        assert_eq!(red.feed().await, ["green/answer", "blue/thanks"]);
+        assert_eq!(green.feed().await, ["red/question", "blue/thanks"]);
+    })
+    .await;
+}
+
+/// What was acknowledged to a messenger.
+#[derive(Default)]
+struct Acknowledged {
+    said: Vec<String>,
+    failed: bool,
+}
+
+impl Acknowledged {
+    async fn say(&mut self, node: &Node, id: &str) {
+        match node.try_say("garden", id).await {
+            Ok(()) => self.said.push(named(&at(&format!("{}/{id}", short(&node.name))))),
+            Err(Refusal::OutcomeUnknown) => self.failed = true,
+            Err(other) => panic!("{}: {other}", node.name),
+        }
+    }
+}
+
+/// A short conversation in which blue hears, says, holds and is answered.
+async fn play(network: &Network, [red, green, blue]: &[Rc<Node>; 3]) -> Acknowledged {
+    let mut acknowledged = Acknowledged::default();
+    acknowledged.say(red, "1").await;
+    acknowledged.say(blue, "2").await;
+    millis(20).await;
+    network.hold(&red.name, &blue.name);
+    acknowledged.say(red, "3").await;
+    millis(20).await;
+    acknowledged.say(green, "4").await;
+    millis(20).await;
+    acknowledged.say(blue, "5").await;
+    blue.read().await;
+    millis(1000).await;
+    network.release(&red.name, &blue.name);
+    acknowledged.say(green, "6").await;
+    acknowledged.say(blue, "7").await;
+    seconds(2).await;
+    blue.read().await;
+    acknowledged
+}
+
+/// Blue starts again, and everybody catches up.
+async fn check(nodes: &[Rc<Node>; 3], acknowledged: &Acknowledged, about: &str) {
+    // The longest pause between two attempts is an hour; nobody was away for that long.
+    seconds(600).await;
+    for node in nodes {
+        let feed = node.feed().await;
+        node.check_order(about);
+        for said in acknowledged.said.iter().filter(|said| !said.starts_with(short(&node.name))) {
+            let times = feed.iter().filter(|event| *event == said).count();
+            assert_eq!(times, 1, "{about}: {said} at {}: {feed:?}", node.name);
+        }
+        let status = node.gateway().context(&context("garden")).await.unwrap();
+        assert_eq!((status.held, status.gaps.len()), (0, 0), "{about}: {}", node.name);
+        for other in nodes.iter().filter(|other| other.name != node.name) {
+            assert_eq!(node.gateway().peer(&other.name).await.unwrap().backlog, 0, "{about}: {}", node.name);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_crash_keeps_acknowledged_data() {
+    for k in 1.. {
+        let mut failed = false;
+        for survives in [Survives::Synced, Survives::Written] {
+            let about = format!("sync {k} of blue failed, {survives:?}");
+            failed |= world(async {
+                let (network, nodes) = three().await;
+                let disk: Disk = nodes[2].disk();
+                disk.fail_at(k);
+                let acknowledged = play(&network, &nodes).await;
+                network.heal();
+                let before = nodes[2].heard.borrow().clone();
+                nodes[2].restart(survives).await;
+                // What the messenger has read is what stands there.
+                nodes[2].heard.borrow_mut().clear();
+                nodes[2].read().await;
+                assert_eq!(nodes[2].heard.borrow()[..before.len()], before, "{about}");
+                check(&nodes, &acknowledged, &about).await;
+                acknowledged.failed
+            })
+            .await;
+        }
+        if !failed {
+            assert!(k > 10, "the script has only {k} syncs");
+            return;
+        }
+    }
+}
+
+/// What a server said before it was let in is taken after a restart, although nobody touches the context.
+#[tokio::test(start_paused = true)]
+async fn take_back_survives_restart() {
+    world(async {
+        let network = Network::new(1, CALM);
+        let held = Arc::new(AtomicBool::new(true));
+        let is_held = held.clone();
+        let change = move |ports: &mut Ports, _: &Arc<TestClock>| {
+            let watched = Watched::new(ports.archive.clone(), |_| {}).holding_strangers(is_held.clone());
+            ports.archive = Arc::new(watched);
+        };
+        let blue = Node::changed(&network, "blue", TestConfig::usual("blue"), Rc::new(change)).await;
+        blue.with("garden", &["red"]).await;
+        let answer = send(&network, "green", "1", &[pdu("green", "early", "garden", &[])]).await;
+        assert_eq!(verdicts(&answer), ["early parkedNOT_A_PARTICIPANT"]);
+        blue.with("garden", &["red", "green"]).await;
+        seconds(5).await;
+        blue.restart(Survives::Synced).await;
+        held.store(false, Ordering::SeqCst);
+        blue.restart(Survives::Synced).await;
+        seconds(5).await;
+        assert!(blue.feed().await.contains(&"green/early".to_owned()));
+        // Done with, it is not started for that again.
+        blue.restart(Survives::Synced).await;
+        assert_eq!(blue.store().contexts_with_held_pdus().await.unwrap(), []);
+    })
+    .await;
+}

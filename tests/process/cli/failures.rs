@@ -1,0 +1,111 @@
+//! Failures of commands as programs read them: with `--json` one JSON object on stderr, and nothing on stdout.
+
+use std::process::Command;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::fixtures::node::Node;
+use crate::fixtures::process::fernpost;
+
+/// Exit code, standard output, standard error.
+async fn ran(mut command: Command) -> (Option<i32>, String, String) {
+    // Elsewhere than on the test's thread, which drives what the command waits for.
+    let output = tokio::task::spawn_blocking(move || command.output().expect("the binary starts"));
+    let output = output.await.expect("no panic");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+fn command(words: &[&str]) -> Command {
+    let mut command = fernpost();
+    command.args(words);
+    command
+}
+
+/// What a command for this gateway fails with: its exit code and the code it says.
+async fn fails(node: &Node, words: &[&str]) -> (Option<i32>, String) {
+    let mut asked = command(words);
+    asked.args(["--json", "--config"]).arg(node.configured());
+    told(asked).await
+}
+
+async fn told(command: Command) -> (Option<i32>, String) {
+    let (code, printed, complaint) = ran(command).await;
+    let told: Value = serde_json::from_str(&complaint).unwrap_or_else(|_| panic!("no JSON: {complaint:?}"));
+    assert!(printed.is_empty() && complaint.lines().count() == 1, "{printed}{complaint}");
+    assert!(told["error"].as_str().is_some_and(|words| !words.is_empty()), "{told}");
+    (code, told["code"].as_str().expect("a code").to_owned())
+}
+
+#[tokio::test]
+async fn json_failure_is_one_stderr_object() {
+    let (mut red, _blue) = Node::pair("");
+    let failed = |code: &str| (Some(2), code.to_owned());
+    assert_eq!(fails(&red, &["peer", "list"]).await, failed("NO_ANSWER"));
+    assert_eq!(fails(&red, &["store", "verify"]).await, failed("STORE"));
+    assert_eq!(fails(&red, &["store", "restore", "nowhere"]).await, failed("STORE"));
+    assert_eq!(fails(&red, &["peer", "list", "--set", "nothing=1"]).await, failed("CONFIGURATION"));
+    assert_eq!(told(command(&["peer", "list", "--json", "--config", "nowhere.toml"])).await, failed("CONFIGURATION"));
+    assert_eq!(
+        told(command(&["check", "config", "--json", "--config", "nowhere.toml"])).await,
+        failed("CONFIGURATION")
+    );
+    assert_eq!(told(command(&["peer", "list", "--json", "--admin", "nowhere"])).await, failed("USAGE"));
+    assert_eq!(told(command(&["peer", "show", "--json"])).await, failed("USAGE"));
+    assert_eq!(told(command(&["peer", "shwo", "--json"])).await, failed("USAGE"));
+
+    red.start().await;
+    assert_eq!(fails(&red, &["peer", "show", "bleu"]).await, failed("UNKNOWN_PEER"));
+    assert_eq!(fails(&red, &["message", "trace", "never"]).await, failed("UNKNOWN_ID"));
+    assert_eq!(fails(&red, &["quarantine", "drop", "--all-of", "blue"]).await, failed("USAGE"));
+    let (code, printed, complaint) = ran(command(&["peer", "show", "-h", "--json"])).await;
+    assert!(code == Some(0) && printed.contains("Usage") && complaint.is_empty(), "help is no failure: {complaint}");
+}
+
+#[tokio::test]
+async fn checked_configuration_is_told_as_json() {
+    let (mut red, _blue) = Node::pair("");
+    let checked = |node: &Node| {
+        let mut check = command(&["check", "config", "--json", "--config"]);
+        check.arg(node.configured());
+        ran(check)
+    };
+    let (code, printed, complaint) = checked(&red).await;
+    let told: Value = serde_json::from_str(&printed).expect("JSON");
+    assert!(code == Some(0) && complaint.is_empty(), "{complaint}");
+    assert_eq!([&told["fine"], &told["server"], &told["peers"]], [&json!(true), &json!("red"), &json!(1)], "{told}");
+    assert_eq!([&told["problems"], &told["warnings"]], [&json!([]), &json!([])], "{told}");
+
+    // A file where the data folder has to be, and a size without a unit.
+    std::fs::write(red.folder().join("data"), "x").expect("a writable folder");
+    red.peer("green", "addresses = [\"http://127.0.0.1:9\"]\nallow_from = [\"127.0.0.9/32\"]\nbatch_bytes = \"32\"");
+    let (code, printed, _) = checked(&red).await;
+    let told: Value = serde_json::from_str(&printed).expect("JSON");
+    assert_eq!((code, &told["fine"]), (Some(1), &json!(false)), "{told}");
+    let problem = |place: usize| (told["problems"][place]["key"].clone(), told["problems"][place]["error"].to_string());
+    assert!(problem(0).0 == "peers.server.green.batch_bytes" && problem(0).1.contains("32MiB"), "{told}");
+    assert!(problem(1).0 == "server.data_dir" && problem(1).1.contains("is a file"), "{told}");
+    let (_, defaults, _) = ran(command(&["config", "defaults", "--json"])).await;
+    let defaults: Value = serde_json::from_str(&defaults).expect("JSON");
+    assert_eq!(defaults["store"]["cache"], "32MiB");
+}
+
+#[tokio::test]
+async fn piped_cells_are_never_cut() {
+    let (mut red, _blue) = Node::pair("");
+    red.start().await;
+    let long = format!("room-{}", "x".repeat(200));
+    let path = format!("/v1/contexts/{long}");
+    let set = red.api().call(Method::PUT, &path, "{\"servers\":[\"blue\"]}").await.expect("an answer");
+    assert_eq!(set.0, 200, "{}", set.1);
+    // What is in a name must not steer the terminal on which it is shown later.
+    let steering = "/v1/contexts/%C2%9B31m";
+    let set = red.api().call(Method::PUT, steering, "{\"servers\":[]}").await.expect("an answer");
+    let mut list = command(&["context", "list", "--config"]);
+    list.arg(red.configured());
+    let (code, printed, _) = ran(list).await;
+    assert_eq!(code, Some(0), "{printed}");
+    assert!(printed.contains(&long) && !printed.contains('\u{2026}'), "{printed}");
+    assert!(!printed.contains('\u{9b}') && (set.0 != 200 || printed.contains("\\u009b31m")), "{printed:?} {set:?}");
+}

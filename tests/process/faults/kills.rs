@@ -1,0 +1,269 @@
+//! SIGKILL under load: an acknowledgement means on disk, and what is on disk arrives once.
+//!
+//! Red and blue write updates to each other, green is written to and writes in transactions, and all three share a context.
+//! Chance kills one after the other. The way to each gateway is counted: what came twice there must be once in the feed.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use fastrand::Rng;
+use reqwest::Method;
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+
+use crate::fixtures::node::Node;
+use crate::fixtures::process::soon;
+use crate::fixtures::toy::{Heard, Life, Listener, Speaker, Spoken, Way, text};
+use crate::fixtures::wire::Wire;
+
+/// Who speaks at once, and how, on each side.
+const WAYS: [(&str, &[Way]); 3] = [
+    ("red", &[Way::Updates("blue"), Way::Updates("blue"), Way::Messages(GARDEN), Way::Messages(GARDEN)]),
+    ("blue", &[Way::Updates("red"), Way::Updates("red"), Way::Messages(GARDEN), Way::Messages(GARDEN)]),
+    ("green", &[Way::Messages(GARDEN), Way::Messages(GARDEN)]),
+];
+/// The context of all three, as a URL has it.
+const GARDEN: &str = "%23garden";
+/// At most so many submissions are acknowledged between a start and the next kill.
+const CALM_MAX: usize = 60;
+/// At most so many are acknowledged on the other side before a killed gateway is started again.
+const OUTAGE_MAX: usize = 40;
+/// Half a second at most between attempts, so that an outage ends soon after its cause. Nothing acknowledged is kept: whoever
+/// acknowledges what is not on disk yet is not made whole by its sender.
+const LIMITS: &str = "backoff_min = \"50ms\"\nbackoff_max = \"500ms\"\nbatch_items = 20\nfailures_to_suspend = 1000\n\
+                      retain_items = 1";
+
+/// One gateway and the messenger before it.
+struct Side {
+    node: Node,
+    lives: watch::Sender<Life>,
+    acknowledged: Arc<watch::Sender<usize>>,
+    heard: Arc<Mutex<Heard>>,
+    heard_count: watch::Receiver<usize>,
+}
+
+/// Everything that runs beside the kills.
+struct Crowd {
+    speakers: JoinSet<(usize, Spoken)>,
+    listeners: JoinSet<()>,
+    enough: watch::Sender<bool>,
+}
+
+impl Side {
+    /// A gateway that knows who takes part, before anybody says anything.
+    async fn ready(mut node: Node) -> Node {
+        node.start().await;
+        let others = WAYS.iter().map(|(name, _)| *name).filter(|name| *name != node.name);
+        let servers = serde_json::json!({"servers": others.collect::<Vec<_>>()}).to_string();
+        let began = node.api().call(Method::PUT, &format!("/v1/contexts/{GARDEN}"), &servers).await;
+        assert_eq!(began.expect("an answer").0, 200);
+        node
+    }
+
+    /// Everybody speaks and listens from here on.
+    fn start(node: Node, number: usize, rng: &mut Rng, crowd: &mut Crowd) -> Self {
+        let lives = watch::Sender::new(Life { number: 1, api: Some(node.api()) });
+        let acknowledged = Arc::new(watch::Sender::new(0));
+        for (n, way) in WAYS[number].1.iter().enumerate() {
+            let speaker = Speaker {
+                name: format!("{}.{n}", node.name),
+                way: *way,
+                lives: lives.subscribe(),
+                rng: rng.fork(),
+                acknowledged: acknowledged.clone(),
+                enough: crowd.enough.subscribe(),
+            };
+            crowd.speakers.spawn(async move { (number, speaker.speak().await) });
+        }
+        let (heard, (count, heard_count)) = (Arc::default(), watch::channel(0));
+        let listener = Listener { lives: lives.subscribe(), rng: rng.fork(), heard: Arc::clone(&heard), count };
+        crowd.listeners.spawn(listener.listen());
+        Self { node, lives, acknowledged, heard, heard_count }
+    }
+
+    /// Nobody starts a call on it from here on; those under way break.
+    fn kill(&mut self) {
+        self.lives.send_modify(|life| life.api = None);
+        let log = self.node.kill();
+        for wrong in ["ERROR", "panic"] {
+            assert!(!log.contains(wrong), "{} did not live well:\n{log}", self.node.name);
+        }
+    }
+
+    async fn restart(&mut self) {
+        self.node.start().await;
+        self.lives.send_modify(|life| *life = Life { number: life.number + 1, api: Some(self.node.api()) });
+    }
+
+    /// Wait until so many more of its submissions have their 202.
+    async fn goes_on(&self, by: usize) {
+        let mut acknowledged = self.acknowledged.subscribe();
+        let until = *acknowledged.borrow() + by;
+        let _seen =
+            soon("load", acknowledged.wait_for(|count| *count >= until)).await.expect("the side holds the sender");
+    }
+}
+
+fn from_environment<T: std::str::FromStr>(variable: &str) -> Option<T> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text:?}")))
+}
+
+/// The three, each reached by the others over a way that counts.
+async fn three() -> ([Node; 3], [Wire; 3]) {
+    let mut nodes = WAYS.map(|(name, _)| Node::new(name));
+    let wires =
+        [Wire::to(nodes[0].federation).await, Wire::to(nodes[1].federation).await, Wire::to(nodes[2].federation).await];
+    for (at, node) in nodes.iter_mut().enumerate() {
+        for (other, wire) in wires.iter().enumerate().filter(|(other, _)| *other != at) {
+            let dialect = if at == 2 || other == 2 { "transactions" } else { "updates" };
+            let (name, address) = (WAYS[other].0, wire.address);
+            node.peer(
+                name,
+                &format!(
+                    "addresses = [\"http://{address}\"]\nallow_from = [\"127.0.0.1/32\"]\ndialect = \"{dialect}\"\n{LIMITS}"
+                ),
+            );
+        }
+    }
+    (nodes, wires)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn acknowledged_survives_repeated_sigkill() {
+    let kills = from_environment("FERNPOST_KILLS").unwrap_or(10);
+    let seed = from_environment("FERNPOST_SEED").unwrap_or_else(|| fastrand::u64(..));
+    println!("FERNPOST_KILLS={kills} FERNPOST_SEED={seed}");
+    let (started, mut rng) = (Instant::now(), Rng::with_seed(seed));
+    let mut crowd = Crowd { speakers: JoinSet::new(), listeners: JoinSet::new(), enough: watch::Sender::new(false) };
+    let (nodes, wires) = three().await;
+    let mut sides = vec![];
+    let mut ready = vec![];
+    for node in nodes {
+        ready.push(Side::ready(node).await);
+    }
+    for (number, node) in ready.into_iter().enumerate() {
+        sides.push(Side::start(node, number, &mut rng, &mut crowd));
+    }
+
+    for n in 0..kills {
+        // The first three kills are one each; after that, chance may hit one side several times in a row.
+        let victim = if n < 3 { n % 3 } else { rng.usize(..3) };
+        let (load, calm) = (rng.usize(..3), rng.usize(1..=CALM_MAX));
+        sides[load].goes_on(calm).await;
+        sides[victim].kill();
+        let outage = if rng.bool() { 0 } else { rng.usize(1..=OUTAGE_MAX) };
+        sides[(victim + rng.usize(1..=2)) % 3].goes_on(outage).await;
+        println!(
+            "{:>6.1} s  {} killed after {calm} of {}, back after {outage}",
+            started.elapsed().as_secs_f64(),
+            sides[victim].node.name,
+            sides[load].node.name
+        );
+        sides[victim].restart().await;
+    }
+    let spoken = drain(&mut sides, crowd).await;
+    let mut delivered = 0;
+    for (at, side) in sides.iter().enumerate() {
+        let heard = side.heard.lock().expect("no panic while it is held").events.len();
+        let feed = side.node.api().hear(heard).await;
+        let after = side.node.api().get(&format!("/v1/events?after={}", feed.len())).await;
+        assert_eq!(after["events"], Value::Array(vec![]), "nothing comes after what was expected");
+        delivered += verify(side, at, &feed, &spoken);
+    }
+    let (sent, again) = wires.iter().map(Wire::counted).fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
+    let acknowledged: usize = sides.iter().map(|side| *side.acknowledged.borrow()).sum();
+    let repeats: usize = spoken.iter().flatten().map(|one| one.repeats).sum();
+    let seconds = started.elapsed().as_secs_f64();
+    println!(
+        "figures: {kills} kills in {seconds:.0} s, {acknowledged} submissions acknowledged ({repeats} repeated over a kill), \
+         {delivered} deliveries expected and made, 0 lost, 0 twice in a feed, 0 out of order; \
+         {sent} items on the wire, {again} of them again; seed {seed}"
+    );
+}
+
+/// Let everybody finish; returns what each side's speakers said.
+async fn drain(sides: &mut [Side], mut crowd: Crowd) -> [Vec<Spoken>; 3] {
+    crowd.enough.send_replace(true);
+    let mut spoken = [vec![], vec![], vec![]];
+    while let Some(done) = soon("the last submissions", crowd.speakers.join_next()).await {
+        let (side, one) = done.expect("a speaker does not fail");
+        spoken[side].push(one);
+    }
+    for (at, side) in sides.iter_mut().enumerate() {
+        let expected: usize = meant_for(at, &spoken).map(|one| one.texts.len()).sum();
+        let name = side.node.name;
+        let arrived = side.heard_count.wait_for(|count| *count >= expected);
+        let arrived = tokio::select! {
+            arrived = timeout(Duration::from_secs(60), arrived) => arrived.map(|count| *count.expect("the listener runs")),
+            Some(ended) = crowd.listeners.join_next() => panic!("a listener ended: {ended:?}"),
+        };
+        let heard = *side.heard_count.borrow();
+        assert!(arrived.is_ok(), "{name} heard {heard} of {expected}");
+    }
+    crowd.listeners.shutdown().await;
+    spoken
+}
+
+/// What others said to the side number `at`.
+fn meant_for(at: usize, spoken: &[Vec<Spoken>; 3]) -> impl Iterator<Item = &Spoken> {
+    let others = spoken.iter().enumerate().filter(move |(side, _)| *side != at).flat_map(|(_, all)| all);
+    others.filter(move |one| !matches!(one.way, Way::Updates(to) if to != WAYS[at].0))
+}
+
+/// The feed, read once more from its beginning, against what was acknowledged elsewhere and what was heard meanwhile. Returns
+/// how much was delivered.
+fn verify(side: &Side, at: usize, feed: &[Value], spoken: &[Vec<Spoken>; 3]) -> usize {
+    let heard = side.heard.lock().expect("no panic while it is held");
+    assert!(heard.events.values().eq(feed), "what was heard is what the feed holds");
+    let positions = feed.iter().map(|event| event["position"].as_u64());
+    assert!(positions.eq((1..=feed.len() as u64).map(Some)), "positions are without gaps");
+    let kind = |event: &Value, kind: &str| event["kind"] == kind;
+    for wrong in ["gap", "parked", "notice"] {
+        let found = feed.iter().find(|event| kind(event, wrong));
+        assert!(found.is_none(), "nothing was given up or numbered anew: {found:?}");
+    }
+    for (from, _) in WAYS {
+        let updates = feed.iter().filter(|event| kind(event, "update") && event["from"] == from);
+        for (event, n) in updates.zip(1..) {
+            assert_eq!(event["id"], format!("{from}#{n}"), "each update is counted once: {event}");
+        }
+    }
+    let said: Vec<&str> = feed.iter().filter_map(said_in).collect();
+    assert_eq!(said.iter().collect::<HashSet<_>>().len(), said.len(), "the same text under two ids");
+    for one in meant_for(at, spoken) {
+        let start = format!("{}/", one.name);
+        let arrived: Vec<_> = said.iter().filter(|text| text.starts_with(&start)).collect();
+        assert!(
+            arrived.iter().eq(&one.texts.iter().collect::<Vec<_>>()),
+            "{}: something is missing or out of order",
+            one.name
+        );
+    }
+    let expected: usize = meant_for(at, spoken).map(|one| one.texts.len()).sum();
+    assert_eq!(said.len(), expected, "nothing was made up");
+
+    // Each message once, and after all that it names; its own messenger's messages are not in a feed.
+    let mut known: HashSet<String> = spoken[at].iter().flat_map(|one| one.ids.iter().cloned()).collect();
+    for event in feed.iter().filter(|event| kind(event, "message")) {
+        for parent in event["prev"].as_array().expect("a list") {
+            let parent = format!("{}/{}", text(&parent[0]), text(&parent[1]));
+            assert!(known.contains(&parent), "{} comes before {parent}", event["id"]);
+        }
+        assert!(known.insert(text(&event["id"]).to_owned()), "{} comes twice", event["id"]);
+    }
+    println!("{}: {} delivered, {} redelivered over the feed", side.node.name, said.len(), heard.redelivered);
+    said.len()
+}
+
+/// What was said, where the event is somebody's word.
+fn said_in(event: &Value) -> Option<&str> {
+    match event["kind"].as_str()? {
+        "update" => event["update"]["text"].as_str(),
+        "message" => event["content"]["body"].as_str(),
+        _ => None,
+    }
+}

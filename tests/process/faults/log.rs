@@ -1,0 +1,94 @@
+//! The log as a file that cannot be written: lines of it are lost and counted, and the gateway goes on.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::Command;
+
+use reqwest::Method;
+
+use crate::fixtures::node::{Api, Node};
+use crate::fixtures::process::soon;
+
+/// The command with its log elsewhere. What tells its end stays open: it is the other end of the test's pipe.
+fn logging_to(command: &Command, log: &Path) -> Command {
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(format!("exec 3>&2 2>'{}'; exec \"$0\" \"$@\"", log.display()));
+    shell.env_clear().env("FERNPOST_LOG", "debug").arg(command.get_program()).args(command.get_args());
+    shell
+}
+
+/// A pipe with a name.
+fn pipe(node: &Node) -> std::path::PathBuf {
+    let path = node.folder().join("log");
+    assert!(Command::new("mkfifo").arg(&path).status().expect("a shell tool").success());
+    path
+}
+
+/// The reading end, once somebody has opened the other one.
+async fn reader(path: &Path) -> BufReader<File> {
+    let path = path.to_owned();
+    let opened = tokio::task::spawn_blocking(move || File::open(path).expect("a pipe"));
+    BufReader::new(soon("a writer", opened).await.expect("no panic"))
+}
+
+async fn lost(node: &Node) -> u64 {
+    let text = reqwest::get(format!("http://{}/metrics", node.admin)).await.expect("an answer");
+    let text = text.text().await.expect("text");
+    let line = text.lines().find_map(|line| line.strip_prefix("fernpost_log_lines_lost_total "));
+    line.expect("it is counted").parse().expect("a number")
+}
+
+/// It takes what is submitted, and ends as it is told.
+async fn works_and_ends_well(node: &mut Node) {
+    node.api().say("said", "blue", "said").await;
+    let (status, health) = Api::at(node.admin).call(Method::GET, "/health/ready", "").await.expect("an answer");
+    assert_eq!(status, 200, "{health}");
+    node.process().term();
+    assert_eq!(node.process().ended().await.code(), Some(0), "{}", node.process().log());
+}
+
+#[tokio::test]
+async fn log_on_full_disk_is_counted() {
+    let (mut red, _blue) = Node::pair("");
+    let command = red.serve(&[]);
+    red.start_as(&mut logging_to(&command, Path::new("/dev/full"))).await;
+    assert!(lost(&red).await > 0, "the line of its start is lost");
+    works_and_ends_well(&mut red).await;
+}
+
+#[tokio::test]
+async fn closed_log_pipe_ends_nothing() {
+    let (mut red, _blue) = Node::pair("");
+    let (command, log) = (red.serve(&[]), pipe(&red));
+    let mut command = logging_to(&command, &log);
+    let (mut log, ()) = tokio::join!(reader(&log), red.start_as(&mut command));
+    let mut line = String::new();
+    log.read_line(&mut line).expect("the log");
+    drop(log);
+    // What an operator does is a line.
+    let done = Api::at(red.admin).call(Method::POST, "/admin/v1/peers/blue/suspend", "").await;
+    assert_eq!(done.expect("an answer").0, 200);
+    soon("a lost line", async { while lost(&red).await == 0 {} }).await;
+    works_and_ends_well(&mut red).await;
+}
+
+#[tokio::test]
+async fn unread_log_holds_up_nobody() {
+    /// Bytes in a pipe that has no room for one more page, so that its writer may have to wait.
+    const FULL: usize = 60 << 10;
+    let (mut red, mut blue) = Node::pair("");
+    blue.start().await;
+    let (command, log) = (red.serve(&[]), pipe(&red));
+    let mut command = logging_to(&command, &log);
+    let (mut log, ()) = tokio::join!(reader(&log), red.start_as(&mut command));
+    for n in 0..500 {
+        red.api().say(&format!("m-{n}"), "blue", "hello").await;
+    }
+    blue.api().hear(500).await;
+    // Nobody reads its last lines either.
+    works_and_ends_well(&mut red).await;
+    let mut text = vec![];
+    log.read_to_end(&mut text).expect("the log");
+    assert!(text.len() >= FULL, "it logged only {} bytes: the pipe was never full", text.len());
+}

@@ -1,0 +1,6 @@
+//! Peers that are unreachable, slow or wrong.
+
+mod backoff;
+mod dead;
+mod outage;
+mod simulated;

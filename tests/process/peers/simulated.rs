@@ -1,0 +1,134 @@
+//! A gateway against peers that misbehave: nothing they do loses, doubles or reorders what they are sent, or what they send.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::fixtures::node::{Node, submission, texts};
+use crate::fixtures::process::{Process, fernpost, soon};
+use crate::fixtures::sim::Sim;
+
+const LIMITS: &str = "backoff_min = \"20ms\"\nbackoff_max = \"100ms\"\nprobe_every = \"200ms\"\nconnect_timeout = \"1s\"\n\
+                      request_timeout = \"1s\"\nfailures_to_suspend = 1000\nbatch_items = 7";
+
+/// Everything that may be wrong with an answer, one after the other.
+const EVERYTHING: &str = "ok,lie-seq,5xx:2,close:2,lie-json,lie-receive,wait:1s,hole,garbage,403,huge,429,silent,too-many:3:4,\
+                          drip:2ms,slow:50ms,lie-hole,ok:3,hole,close,ok";
+
+/// Wait until a simulated peer has taken so many items.
+async fn took(sim: &Sim, peer: &str, count: usize) -> Vec<String> {
+    let all = async {
+        loop {
+            let (items, _) = sim.received(peer).await;
+            if items.len() >= count {
+                return items;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    soon(&format!("{count} items at {peer}"), all).await
+}
+
+#[tokio::test]
+async fn updates_survive_misbehaving_peer() {
+    let sim = Sim::start("sim", 2, &["--script", EVERYTHING]).await;
+    let mut red = Node::new("red");
+    sim.are_known_to(&mut red, LIMITS);
+    red.start().await;
+    let mut expected = vec![];
+    for n in 0..20 {
+        let both: Vec<String> = (0..3).map(|part| format!("{n}.{part}")).collect();
+        let body = submission("sim1\",\"sim2", &both);
+        let (status, json) = red.api().call(Method::PUT, &format!("/v1/updates/m-{n}"), &body).await.expect("answered");
+        assert_eq!(status, 202, "{json}");
+        expected.extend(both);
+    }
+    for peer in ["sim1", "sim2"] {
+        assert_eq!(took(&sim, peer, expected.len()).await, expected, "{peer}");
+        let (_, told) = sim.received(peer).await;
+        println!("{peer}: {} requests, {} again, {}", told["requests"], told["repeated"], told["answers"]);
+        assert!(told["repeated"].as_u64() > Some(0), "an answer that breaks off is no answer: {told}");
+    }
+}
+
+#[tokio::test]
+async fn messages_survive_misbehaving_peer() {
+    let sim = Sim::start(
+        "sim",
+        1,
+        &["--chance", "ok=4,5xx=1,close=2,silent=1,429=1,lie-verdicts=1,lie-json=1,huge=1", "--seed", "7"],
+    )
+    .await;
+    let mut red = Node::new("red");
+    sim.are_known_to(&mut red, &format!("{LIMITS}\ndialect = \"transactions\""));
+    red.start().await;
+    let (status, json) =
+        red.api().call(Method::PUT, "/v1/contexts/%23c", r#"{"servers":["sim1"]}"#).await.expect("answered");
+    assert_eq!(status, 200, "{json}");
+    let mut expected = vec![];
+    for n in 0..40 {
+        let body = json!({"context": "#c", "type": "m.text", "content": {"n": n}}).to_string();
+        let (status, json) =
+            red.api().call(Method::PUT, &format!("/v1/messages/m-{n}"), &body).await.expect("answered");
+        assert_eq!(status, 202, "{json}");
+        let pdu = &json["pdu"];
+        expected.push(format!(
+            "{}/{}",
+            pdu["origin"].as_str().expect("a name"),
+            pdu["pdu_id"].as_str().expect("an id")
+        ));
+    }
+    assert_eq!(took(&sim, "sim1", expected.len()).await, expected);
+}
+
+/// Both numberings and both dialects as a sender that shuffles and repeats itself writes them.
+#[tokio::test]
+async fn shuffled_repeated_pushes_arrive_once() {
+    let mut blue = Node::new("blue");
+    let ways: [(&str, &[&str]); 4] = [
+        ("single", &["--batch", "1"]),
+        ("ranges", &["--batch", "4", "--ranges"]),
+        ("mute", &["--batch", "4"]),
+        ("chain", &["--batch", "4", "--context", "#c"]),
+    ];
+    for (name, _) in ways {
+        blue.peer(name, "addresses = [\"http://127.0.0.1:9\"]\nallow_from = [\"127.0.0.1/32\"]\npaused = true");
+    }
+    blue.start().await;
+    let (status, _) =
+        blue.api().call(Method::PUT, "/v1/contexts/%23c", r#"{"servers":["chain"]}"#).await.expect("answered");
+    assert_eq!(status, 200);
+    for (name, arguments) in ways {
+        let mut command = fernpost();
+        command.args(["peer-sim", "--push", &format!("http://{}", blue.federation), "--as", name]);
+        command.args(["--count", "30", "--shuffled", "--twice", "--seed", "11"]).args(arguments);
+        let mut process = Process::start(&mut command);
+        assert!(process.ended().await.success(), "{name}: {}", process.log());
+    }
+    let events = blue.api().hear(120).await;
+    let after = blue.api().get("/v1/events?after=120").await;
+    assert_eq!(after["events"], json!([]), "nothing came twice");
+    for (name, _) in &ways[..3] {
+        let own: Vec<_> = events.iter().filter(|event| event["from"] == *name).cloned().collect();
+        let expected: Vec<String> = (1..=30).map(|n| format!("{name}/{n}")).collect();
+        assert_eq!(texts(&own), expected, "{name}");
+    }
+    let chain = events.iter().filter(|event| event["kind"] == "message");
+    let ids: Vec<_> = chain.map(|event| event["pdu_id"].as_str().expect("an id").to_owned()).collect();
+    assert_eq!(ids, (1..=30).map(|n| format!("sim-{n}")).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn peer_sim_rejects_wrong_arguments() {
+    let wrong: [(&[&str], &str); 5] = [
+        (&["--listen", "0.0.0.0:7001"], "on loopback only"),
+        (&["--script", "okay"], "no behaviour"),
+        (&["--peers", "2", "--name", "same"], "{}"),
+        (&["--push", "http://127.0.0.1:9"], "--as"),
+        (&["--script", "ok", "--chance", "ok=1"], "cannot be used with"),
+    ];
+    for (arguments, words) in wrong {
+        let mut process = Process::start(fernpost().arg("peer-sim").args(arguments));
+        assert_eq!(process.ended().await.code(), Some(2), "{arguments:?}");
+        assert!(process.log().contains(words), "{arguments:?}: {}", process.log());
+    }
+}

@@ -1,0 +1,145 @@
+//! Look-ups see what is claimed or handed over beside what is committed, and each identity goes to one conversation.
+
+use std::slice::from_ref;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use actors::model::{ContextId, FeedFlags, PduRef};
+use actors::ports::{CommitPriority, Fence, Journal, JournalStopped, PduStatus, StoreReader};
+use fernpost::store::Store;
+
+use crate::disk::Disk;
+use crate::fixtures::talk::{at, came, heard, ours, room, said, theirs, waits};
+use crate::fixtures::world::World;
+
+/// What is known of one PDU, without claiming it.
+fn known(store: &Store, reference: &PduRef) -> Option<PduStatus> {
+    store.look_up(&room("asker"), &[], from_ref(reference)).unwrap().remove(reference)
+}
+
+/// Claim it: `None` where nothing was known of it, and it is ours now.
+fn claim(store: &Store, context: &ContextId, reference: &PduRef) -> Option<PduStatus> {
+    store.look_up(context, from_ref(reference), &[]).unwrap().remove(reference)
+}
+
+fn claimed(context: &str) -> Option<PduStatus> {
+    Some(PduStatus::Claimed { context: room(context) })
+}
+
+fn delivered(context: &str, position: u64) -> Option<PduStatus> {
+    Some(PduStatus::Delivered { context: room(context), depth: 100 + position, history: false })
+}
+
+#[tokio::test(start_paused = true)]
+async fn concurrent_claims_have_one_winner() {
+    let world = World::new();
+    for round in 0..200 {
+        let reference = theirs(&format!("p{round}"));
+        let start = Barrier::new(2);
+        let outcomes = std::thread::scope(|scope| {
+            let race = |context: &'static str| {
+                let (store, start, reference) = (&world.store, &start, &reference);
+                scope.spawn(move || {
+                    start.wait();
+                    claim(store, &room(context), reference)
+                })
+            };
+            let (c, d) = (race("c"), race("d"));
+            (c.join().unwrap(), d.join().unwrap())
+        });
+        assert!(outcomes == (None, claimed("c")) || outcomes == (claimed("d"), None), "{outcomes:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_owner_releases_its_claim() {
+    let world = World::new();
+    let (a, b) = (theirs("a"), theirs("b"));
+    let found = world.store.look_up(&room("c"), &[a.clone(), b.clone()], from_ref(&a)).unwrap();
+    assert_eq!(found.len(), 0, "a batch is not told of its own claims");
+    world.store.release(&room("d"), &[a.clone(), theirs("never")]);
+    assert_eq!(claim(&world.store, &room("d"), &a), claimed("c"));
+    world.store.release(&room("c"), from_ref(&a));
+    assert_eq!(claim(&world.store, &room("d"), &a), None);
+    assert_eq!(known(&world.store, &b), claimed("c"));
+    world.store.release_all(&room("c"));
+    assert_eq!((known(&world.store, &a), known(&world.store, &b)), (claimed("d"), None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn submitted_pdu_is_known_before_commit() {
+    let disk = Disk::new();
+    let world = World::on(&disk);
+    let (c, store) = (room("c"), &world.store);
+    let hold = disk.hold();
+    claim(store, &c, &theirs("a"));
+    let first = world.submit(vec![waits(&c, &theirs("a"), &[theirs("0")])]);
+    hold.reached().await;
+    let second = world.submit(said(&c, &ours("m"), &[], 1));
+    assert_eq!(known(store, &theirs("a")), Some(PduStatus::Held { context: c.clone() }));
+    assert_eq!(known(store, &ours("m")), delivered("c", 1));
+    let third = world.submit(vec![came(&c, &theirs("a"), at(2, Some(FeedFlags::default())))]);
+    assert_eq!(known(store, &theirs("a")), delivered("c", 2));
+    // It was handed over: neither a refusal nor a restart of its conversation can take it back.
+    store.release(&c, &[theirs("a")]);
+    store.release_all(&c);
+    assert_eq!(known(store, &theirs("a")), delivered("c", 2));
+    assert_eq!(claim(store, &room("d"), &theirs("a")), delivered("c", 2));
+    assert_eq!(store.pdu(&ours("m")).unwrap(), None, "what is served comes from committed rows only");
+    let read = store.counters().rows_read;
+    drop(hold);
+    first.committed().await.unwrap();
+    assert_eq!(known(store, &theirs("a")), delivered("c", 2), "what was said of it later is not forgotten");
+    second.committed().await.unwrap();
+    third.committed().await.unwrap();
+    let later = store.counters().rows_read;
+    assert_eq!((known(store, &theirs("a")), known(store, &ours("m"))), (delivered("c", 2), delivered("c", 1)));
+    assert_eq!(store.counters().rows_read - later, 2, "the claims went with the commit");
+    // The delivery read the row it replaced; the look-up after the first commit read one too if the others had followed by then.
+    assert!((1..=2).contains(&(later - read)), "{}", later - read);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rejected_batch_leaves_no_claims() {
+    let world = World::new();
+    let stale = Fence { epoch: world.fence().epoch - 1, ..world.fence() };
+    let change = || heard(&room("c"), &theirs("a"), &[], 1);
+    let ticket = world.store.submit(stale, vec![change(), change()], CommitPriority::Now);
+    assert_eq!(known(&world.store, &theirs("a")), delivered("c", 1));
+    assert_eq!(ticket.committed().await, Err(JournalStopped));
+    assert_eq!(known(&world.store, &theirs("a")), None);
+}
+
+/// Between a commit and the end of its claims there is no moment in which neither shows it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn submitted_pdu_never_becomes_unknown() {
+    const PDUS: u64 = 300;
+    let world = World::new();
+    let handed_over = AtomicU64::new(0);
+    let mut outcomes = Vec::new();
+    std::thread::scope(|scope| {
+        let (store, handed_over) = (&world.store, &handed_over);
+        for _ in 0..2 {
+            scope.spawn(move || {
+                let mut looked = 0;
+                while looked < PDUS {
+                    let newest = handed_over.load(Ordering::Acquire);
+                    for n in looked.saturating_sub(3).max(1)..=newest {
+                        assert_eq!(known(store, &theirs(&n.to_string())), delivered("c", n), "{n} of {newest}");
+                    }
+                    looked = newest;
+                    std::thread::yield_now();
+                }
+            });
+        }
+        for n in 1..=PDUS {
+            let ticket = world.submit(vec![heard(&room("c"), &theirs(&n.to_string()), &[], n)]);
+            handed_over.store(n, Ordering::Release);
+            if n % 3 == 0 {
+                let wait = || tokio::runtime::Handle::current().block_on(ticket.committed());
+                outcomes.push(tokio::task::block_in_place(wait));
+            }
+        }
+    });
+    assert!(outcomes.iter().all(Result::is_ok));
+}

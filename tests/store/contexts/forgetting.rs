@@ -1,0 +1,342 @@
+//! What was said long ago: it goes when nothing needs its text any more, its name stays, and no clock makes it go too early.
+
+use actors::change::Change;
+use actors::model::{ContextId, Head, Index, Millis, PduRef, Position};
+use actors::ports::{OldPage, PduStatus, RetentionCursor, RetentionScan, RetentionStep, StoreReader};
+use fernpost::store;
+
+use crate::disk::{Disk, Survives};
+use crate::fixtures::scenario::BATCHES;
+use crate::fixtures::talk::{context_moved, heard, ours, record, room, said, theirs, waits};
+use crate::fixtures::world::{World, green, id, moved, notice, red, refused, submitted};
+
+fn forgotten(context: &ContextId, pdus: &[(i64, PduRef)], before: u64) -> Change {
+    Change::PduContentPruned { context: context.clone(), pdus: pdus.to_vec(), before: Millis(before) }
+}
+
+fn trimmed(upto: u64) -> Change {
+    let (server, upto) = (red(), Index(upto));
+    Change::OutboxTrimmed { server, upto, keep_items: 0, queued_before: Millis(u64::MAX), rows_max: 9 }
+}
+
+/// The messenger has so many events, and they need not be kept.
+fn read(upto: u64) -> [Change; 2] {
+    [
+        Change::FeedAcked { upto: Position(upto) },
+        Change::FeedTrimmed { before: Millis(u64::MAX), rows_max: u32::try_from(upto).unwrap() },
+    ]
+}
+
+fn known(world: &World, reference: &PduRef) -> Option<PduStatus> {
+    world.store.look_up(&room("c"), &[], std::slice::from_ref(reference)).unwrap().remove(reference)
+}
+
+/// What a walk finds, page by page.
+async fn old(world: &World, before: u64, limit: u32) -> Vec<(i64, String)> {
+    let (mut found, mut at) = (Vec::new(), None);
+    loop {
+        let OldPage { pdus, next } = world.store.old(Millis(before), at, limit, u64::MAX).await.unwrap();
+        assert!(pdus.len() <= limit as usize);
+        found.extend(pdus.into_iter().map(|pdu| (pdu.position, pdu.reference.id.to_string())));
+        let Some(next) = next else { return found };
+        at = Some(next);
+    }
+}
+
+fn sound(disk: &Disk) {
+    let verified = store::verify_backend(Disk::with(disk.survivors(Survives::Written))).unwrap();
+    assert_eq!(verified.findings, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pruned_pdu_keeps_name_and_depth() {
+    let disk = Disk::new();
+    let world = World::on(&disk);
+    let c = room("c");
+    let [a, b, d] = ["a", "b", "d"].map(theirs);
+    world.commit(vec![heard(&c, &a, &[], 1), heard(&c, &b, std::slice::from_ref(&a), 2)]).await;
+    world.commit(vec![heard(&c, &d, std::slice::from_ref(&b), 3), context_moved(&c, 4)]).await;
+    world.commit(read(3).into()).await;
+    let before = world.store.counters();
+    world.commit(vec![forgotten(&c, &[(1, a.clone()), (2, b.clone())], 1)]).await;
+    assert_eq!(world.store.counters().rows_trimmed - before.rows_trimmed, 4, "two texts, and two places");
+
+    let check = async |world: &World| {
+        assert_eq!(known(world, &b), Some(PduStatus::Delivered { context: c.clone(), depth: 102, history: false }));
+        assert_eq!((world.store.pdu(&a).unwrap(), world.store.pdu(&b).unwrap()), (None, None));
+        let found = world.store.backfill(&c, &red(), vec![b.clone(), d.clone()], 9, u64::MAX).await.unwrap();
+        assert_eq!(found.len(), 1, "what is forgotten is not given, and the walk ends there");
+        let page = world.store.timeline(&c, None, 9, u64::MAX).await.unwrap();
+        let page: Vec<_> = page.into_iter().map(|(at, pdu)| (at, pdu.reference, pdu.shown.gap)).collect();
+        assert_eq!(page, [(3, d.clone(), vec![b.clone()])], "whoever reads is told where it ends");
+        assert_eq!(world.store.stats().await.unwrap().forgotten(), 2);
+    };
+    check(&world).await;
+    // Nothing of it is stored a second time, and it is forgotten once.
+    let before = world.store.counters();
+    world.commit(vec![heard(&c, &b, &[], 4), forgotten(&c, &[(1, a.clone()), (2, b.clone())], 1)]).await;
+    assert_eq!(world.store.counters().rows_trimmed, before.rows_trimmed);
+    check(&world).await;
+    let copy = Disk::new();
+    world.store.backup_into(copy.clone(), |_| {}).await.unwrap();
+    world.store.close().await;
+    for disk in [disk, copy] {
+        sound(&disk);
+        check(&World::on(&Disk::with(disk.survivors(Survives::Written)))).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn mismatched_prune_change_is_skipped() {
+    let world = World::new();
+    let (c, e) = (room("c"), room("e"));
+    world.clock.set(5);
+    world.commit(vec![heard(&c, &theirs("a"), &[], 1), waits(&c, &theirs("w"), &[theirs("x")])]).await;
+    let a = |position| [(position, theirs("a"))];
+    let changes = vec![
+        forgotten(&c, &a(2), 9),
+        forgotten(&e, &a(1), 9),
+        forgotten(&c, &a(1), 5),
+        forgotten(&c, &[(1, theirs("w")), (2, theirs("w")), (3, theirs("never"))], 9),
+    ];
+    world.commit(changes).await;
+    assert!(world.store.pdu(&theirs("a")).unwrap().is_some() && world.store.pdu(&theirs("w")).unwrap().is_some());
+    assert_eq!(world.store.counters().rows_trimmed, 0);
+    world.commit(vec![forgotten(&c, &a(1), 6), context_moved(&c, 2)]).await;
+    assert!(world.store.pdu(&theirs("a")).unwrap().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn retention_scan_skips_heads() {
+    let world = World::new();
+    let (c, e) = (room("c"), room("e"));
+    world.clock.set(10);
+    let news = (1..=3).map(|n| heard(&c, &theirs(&format!("n{n}")), &[], n));
+    world.commit(news.chain([heard(&e, &theirs("e"), &[], 1), context_moved(&e, 2)]).collect()).await;
+    world.clock.set(20);
+    // Two batches of history, the second one of what was said before the first.
+    let batch = |names: [(&str, i64); 2]| names.map(|(name, position)| heard(&c, &theirs(name), &[], position));
+    world.commit(batch([("h1", -1), ("h2", 0)]).into()).await;
+    world.clock.set(30);
+    world.commit(batch([("g1", -3), ("g2", -2)]).into()).await;
+    world.clock.set(40);
+    let mut with_ends = record(&c, 5);
+    with_ends.heads.push(Head::of(theirs("n2"), 0, None));
+    let further =
+        Change::OverflowHeadsChanged { context: c.clone(), added: vec![Head::of(theirs("h1"), 0, None)], gone: vec![] };
+    world
+        .commit(vec![heard(&c, &theirs("n4"), &[], 4), Change::ContextRecordUpdated(Box::new(with_ends)), further])
+        .await;
+
+    let named = |pdus: &[(i64, &str)]| pdus.iter().map(|(at, id)| (*at, (*id).to_owned())).collect::<Vec<_>>();
+    for limit in [1, 2, 100] {
+        assert_eq!(old(&world, 10, limit).await, named(&[]));
+        assert_eq!(old(&world, 11, limit).await, named(&[(1, "n1"), (3, "n3"), (1, "e")]), "{limit}");
+        assert_eq!(old(&world, 21, limit).await, named(&[(1, "n1"), (3, "n3"), (0, "h2"), (1, "e")]), "{limit}");
+        let all = named(&[(1, "n1"), (3, "n3"), (4, "n4"), (0, "h2"), (-2, "g2"), (-3, "g1"), (1, "e")]);
+        assert_eq!(old(&world, 99, limit).await, all, "{limit}");
+    }
+    let page = world.store.old(Millis(99), None, 100, 1).await.unwrap();
+    assert_eq!((page.pdus.len(), page.next), (1, Some(RetentionCursor { context: c, walked: RetentionStep::News(1) })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn feed_and_queues_pin_pdus() {
+    let disk = Disk::new();
+    let world = World::on(&disk);
+    let c = room("c");
+    let pinned = async |world: &World, before| world.store.pinned(Millis(before)).await.unwrap();
+    let names = |named: std::collections::HashSet<PduRef>| {
+        let mut names: Vec<_> = named.into_iter().map(|reference| reference.id.to_string()).collect();
+        names.sort();
+        names
+    };
+    world.clock.set(10);
+    world.commit(said(&c, &ours("m1"), &[red(), green()], 1)).await;
+    world.clock.set(20);
+    world.commit(said(&c, &ours("m2"), &[red()], 2)).await;
+    world.commit(vec![heard(&c, &theirs("a"), &[], 3)]).await;
+    world.clock.set(30);
+    world.commit(said(&c, &ours("m3"), &[red()], 4)).await;
+    world.commit(vec![heard(&c, &theirs("b"), &[], 5), context_moved(&c, 6)]).await;
+
+    let all = pinned(&world, 99).await;
+    assert_eq!((all.before, all.ours_before), (Millis(20), Millis(20)), "the feed begins there");
+    assert_eq!(names(all.named), ["m1"], "what is younger need not be looked at");
+    world.commit(read(1).into()).await;
+    let all = pinned(&world, 99).await;
+    assert_eq!((all.before, names(all.named)), (Millis(30), vec!["m1".to_owned(), "m2".to_owned()]));
+    world.commit(read(2).into()).await;
+    assert_eq!(pinned(&world, 99).await.before, Millis(99), "a feed without rows holds nothing");
+    // Red has all, and refuses the second for good; green has the first still to come.
+    world.commit(vec![refused(red(), 2, 9), moved(red(), 3, 1), trimmed(4)]).await;
+    assert_eq!(names(pinned(&world, 99).await.named), ["m1", "m2"]);
+
+    // In its queue again, it stands behind what was queued since; and it counts as delivered now.
+    world.clock.set(40);
+    world.commit(vec![Change::DeadLetterRequeued { server: red(), index: Index(2) }]).await;
+    let all = pinned(&world, 35).await;
+    assert_eq!(names(all.named), ["m1"], "the row of the second is younger, and so is the second");
+    let old: Vec<_> = old(&world, 35, 9).await.into_iter().map(|(_, id)| id).collect();
+    assert_eq!(old, ["m1"], "behind it a walk ends until it is old itself");
+    world.commit(vec![forgotten(&c, &[(2, ours("m2"))], 35)]).await;
+    assert_eq!(world.outbox(&red()).await.len(), 1);
+    world.store.close().await;
+    sound(&disk);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pruned_pdu_is_not_requeued() {
+    let disk = Disk::new();
+    let world = World::on(&disk);
+    let c = room("c");
+    let mut changes = said(&c, &ours("m1"), &[], 1);
+    if let Some(Change::Submitted(submission)) = changes.last_mut() {
+        submission.left_out = vec![red()];
+    }
+    world.commit(changes).await;
+    world.clock.set(10);
+    world.commit(said(&c, &ours("m2"), &[], 2)).await;
+    world.commit(vec![context_moved(&c, 3), forgotten(&c, &[(1, ours("m1"))], 10)]).await;
+    assert!(world.store.pdu(&ours("m1")).unwrap().is_none());
+    world.commit(vec![Change::SkippedRecipientQueued { server: red(), submission: id("m1") }]).await;
+    assert_eq!(world.outbox(&red()).await, []);
+    world.store.close().await;
+    sound(&disk);
+}
+
+#[tokio::test(start_paused = true)]
+async fn clock_rewind_never_ages_rows() {
+    let disk = Disk::new();
+    let world = World::on(&disk);
+    let c = room("c");
+    world.clock.set(1_000_000);
+    world.commit(said(&c, &ours("m1"), &[red()], 1)).await;
+    world.commit(vec![heard(&c, &theirs("a"), &[], 2)]).await;
+    world.clock.set(5);
+    world.commit(said(&c, &ours("m2"), &[red()], 3)).await;
+    world.commit(vec![heard(&c, &theirs("b"), &[], 4), context_moved(&c, 5)]).await;
+    assert_eq!(old(&world, 1_000_000, 9).await, [], "as old as the one before it");
+    world.store.close().await;
+    drop(world);
+
+    // The same where the clock is set back while nobody looks; and the next one begins ahead of all.
+    let world = World::later(&Disk::with(disk.survivors(Survives::Synced)), 1);
+    world.commit(said(&c, &ours("m3"), &[red()], 5)).await;
+    world.commit(vec![heard(&c, &theirs("d"), &[], 6), context_moved(&c, 7)]).await;
+    for before in [1_000_000, 1_000_001] {
+        let pinned = world.store.pinned(Millis(before)).await.unwrap();
+        let goes = old(&world, pinned.before.0, 9).await;
+        assert!(goes.is_empty(), "the feed still shows them all: {goes:?}");
+    }
+    world.commit(read(3).into()).await;
+    let pinned = world.store.pinned(Millis(1_000_001)).await.unwrap();
+    let goes: Vec<_> = old(&world, 1_000_001, 9).await.into_iter().map(|(_, id)| id).collect();
+    assert_eq!(goes, ["m1", "a", "m2", "b"]);
+    assert!([ours("m1"), ours("m2"), ours("m3")].iter().all(|m| pinned.named.contains(m)), "{pinned:?}");
+}
+
+/// What is no PDU has its time from the clock, and whatever stands behind it in the feed or a queue is as old at most.
+#[tokio::test(start_paused = true)]
+async fn future_timestamps_never_unpin_pdus() {
+    let world = World::new();
+    let c = room("c");
+    world.clock.set(1_000_000);
+    world.commit(vec![notice("first"), submitted("first", &[red()], 1)]).await;
+    world.clock.set(5);
+    world.commit(said(&c, &ours("m"), &[red()], 1)).await;
+    world.commit(vec![heard(&c, &theirs("a"), &[], 2), context_moved(&c, 3)]).await;
+    for before in [6, 1_000_000, 1_000_001] {
+        let pinned = world.store.pinned(Millis(before)).await.unwrap();
+        let goes = old(&world, pinned.before.0, 9).await;
+        let goes: Vec<_> = goes.into_iter().filter(|(_, id)| !pinned.named.contains(&ours(id))).collect();
+        assert_eq!(goes, [], "{before}");
+    }
+    world.commit(read(2).into()).await;
+    let pinned = world.store.pinned(Millis(1_000_001)).await.unwrap();
+    assert_eq!((pinned.before, pinned.named.len()), (Millis(1_000_001), 1), "the queue holds one");
+    assert_eq!(old(&world, 1_000_001, 9).await.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn unscanned_queue_pins_younger_pdus() {
+    let world = World::new();
+    let c = room("c");
+    for n in 0..11 {
+        world.clock.set(n + 1);
+        let many = (0..1_000).flat_map(|m| said(&c, &ours(&format!("{n}.{m}")), &[red()], 1_000 * n + m + 1));
+        world.commit(many.collect()).await;
+    }
+    let pinned = world.store.pinned(Millis(99)).await.unwrap();
+    assert_eq!((pinned.before, pinned.ours_before), (Millis(99), Millis(11)));
+    assert_eq!(pinned.named.len(), 10_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn verify_finds_references_to_pruned() {
+    let disk = Disk::new();
+    let world = World::on(&disk);
+    let c = room("c");
+    let mut changes = said(&c, &ours("m"), &[red()], 1);
+    let mut with_end = record(&c, 3);
+    with_end.heads.push(Head::of(theirs("a"), 0, None));
+    changes.extend([heard(&c, &theirs("a"), &[], 2), Change::ContextRecordUpdated(Box::new(with_end))]);
+    world.commit(changes).await;
+    sound(&disk);
+    // No walk would find these.
+    world.commit(vec![forgotten(&c, &[(1, ours("m")), (2, theirs("a"))], 1)]).await;
+    world.store.close().await;
+    let verified = store::verify_backend(Disk::with(disk.survivors(Survives::Written))).unwrap();
+    let told: Vec<_> = verified.findings.iter().map(|finding| (finding.table, finding.what.as_str())).collect();
+    let amiss = [
+        ("outbox", "row 1 of red.example names blue.example/m, which is forgotten"),
+        ("feed", "at 1 stands red.example/a, which is forgotten"),
+        ("contexts", "red.example/a, an open end of c, is forgotten"),
+    ];
+    assert_eq!(told, amiss);
+}
+
+fn name(n: u64) -> String {
+    format!("p{n:02}")
+}
+
+/// Red says something and we do; what was said two batches before is forgotten, once the feed and the queue have let go of it.
+pub(crate) fn batch(n: u64) -> Vec<Change> {
+    let here = room("here");
+    let prev: Vec<_> = (n > 1).then(|| theirs(&name(n - 1))).into_iter().collect();
+    let mut changes = vec![heard(&here, &theirs(&name(n)), &prev, 2 * n - 1)];
+    changes.extend(said(&here, &ours(&name(n)), &[red()], 2 * n));
+    changes.extend([context_moved(&here, 2 * n + 1), moved(red(), n - 1, n + 1), trimmed(n - 1)]);
+    changes.extend(read(n - 1));
+    if let Some(old) = n.checked_sub(2).filter(|old| *old > 0) {
+        let place = |at: u64| i64::try_from(at).unwrap();
+        let pdus = [(place(2 * old - 1), theirs(&name(old))), (place(2 * old), ours(&name(old)))];
+        changes.push(forgotten(&here, &pdus, u64::MAX));
+    }
+    changes
+}
+
+pub(crate) async fn surviving(world: &World, context: &str) -> u64 {
+    let count = world.store.feed_bounds().borrow().tail.0;
+    let load = world.store.peer(&red()).await.unwrap();
+    assert_eq!(load.tail.0, count, "{context}");
+    let here = room("here");
+    for n in 1..=BATCHES + 1 {
+        for (reference, position) in [(theirs(&name(n)), 2 * n - 1), (ours(&name(n)), 2 * n)] {
+            let is_known = known(world, &reference);
+            let wanted = PduStatus::Delivered { context: here.clone(), depth: 100 + position, history: false };
+            assert_eq!(is_known, (n <= count).then_some(wanted), "{context}: {reference} after {count}");
+            let has_text = world.store.pdu(&reference).unwrap().is_some();
+            assert_eq!(has_text, n <= count && n + 2 > count, "{context}: {reference} after {count}");
+        }
+    }
+    let timeline = world.store.timeline(&here, None, 100, u64::MAX).await.unwrap();
+    let first = 2 * count.saturating_sub(2) + 1;
+    let places = timeline.iter().rev().map(|(position, _)| u64::try_from(*position).unwrap());
+    assert!(places.eq(first..=2 * count), "{context}: {timeline:?}");
+    assert_eq!(world.store.stats().await.unwrap().forgotten(), 2 * count.saturating_sub(2), "{context}");
+    // What is acknowledged last is not trimmed.
+    assert_eq!(world.outbox(&red()).await.len() as u64, count.min(2), "{context}");
+    assert_eq!(world.feed().await.len() as u64, count.min(1), "{context}");
+    count
+}

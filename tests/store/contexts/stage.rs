@@ -1,0 +1,99 @@
+//! The stage of a context: what waits there, in which order, and when it has left.
+
+use actors::change::Change;
+use actors::model::{ContextId, PduRef, ServerName};
+use actors::ports::StoreReader;
+use fernpost::store::verify_backend;
+use redb::TableDefinition;
+
+use crate::disk::{Disk, Survives};
+use crate::files::whole::tampered;
+use crate::fixtures::talk::{room, text, theirs};
+use crate::fixtures::world::{World, green, red};
+
+fn staged(context: &ContextId, from: ServerName, ids: &[&str]) -> Change {
+    let pdus = ids.iter().map(|id| (theirs(id), text(&theirs(id)))).collect();
+    Change::Staged { context: context.clone(), from, verified: "mtls", pdus }
+}
+
+fn left(context: &ContextId, from: ServerName, number: u64, id: &str) -> Change {
+    Change::StageLeft { context: context.clone(), from, number, reference: theirs(id) }
+}
+
+async fn found(world: &World, context: &ContextId) -> Vec<(ServerName, u64, PduRef)> {
+    let page = world.store.staged(context, None, 10, u64::MAX).await.unwrap();
+    assert!(page.iter().all(|one| one.verified == "mtls" && one.bytes == text(&one.reference)));
+    page.into_iter().map(|one| (one.from, one.number, one.reference)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn staged_pdus_stand_in_order() {
+    let disk = Disk::new();
+    let world = World::on(&disk);
+    let (c, d) = (room("c"), room("c d"));
+    world.commit(vec![staged(&c, red(), &["z", "a"]), staged(&d, red(), &["z"])]).await;
+    world.commit(vec![staged(&c, green(), &["m"])]).await;
+    world.store.close().await;
+    let disk = Disk::with(disk.survivors(Survives::Synced));
+    let world = World::on(&disk);
+    // One that comes again is there already.
+    world.commit(vec![staged(&c, red(), &["a", "b"])]).await;
+    let expected = [(green(), 1, "m"), (red(), 1, "z"), (red(), 2, "a"), (red(), 3, "b")];
+    assert_eq!(found(&world, &c).await, expected.map(|(from, number, id)| (from, number, theirs(id))));
+    assert_eq!(world.store.staged(&c, None, 2, u64::MAX).await.unwrap().len(), 2, "a page");
+    assert_eq!(world.store.staged(&c, None, 9, 1).await.unwrap().len(), 1, "one always fits");
+    let of_red = world.store.stage(&c, &red(), vec![theirs("m"), theirs("b")]).await.unwrap();
+    assert_eq!(of_red, (3, vec![theirs("b")]));
+    assert_eq!(world.store.contexts_with_held_pdus().await.unwrap(), [c, d]);
+    world.store.close().await;
+    let verified = verify_backend(Disk::with(disk.survivors(Survives::Written))).unwrap();
+    assert!(verified.is_sound(), "{:?}", verified.findings);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_give_each_server_its_turn() {
+    let world = World::new();
+    let c = room("c");
+    world.commit(vec![staged(&c, red(), &["a", "b"]), staged(&c, green(), &["m"])]).await;
+    let page = async |last: Option<ServerName>| {
+        let page = world.store.staged(&c, last.as_ref(), 2, u64::MAX).await.unwrap();
+        page.into_iter().map(|one| (one.from, one.number)).collect::<Vec<_>>()
+    };
+    assert_eq!(page(None).await, [(green(), 1), (red(), 1)]);
+    assert_eq!(page(Some(green())).await, [(red(), 1), (red(), 2)]);
+    assert_eq!(page(Some(red())).await, [(green(), 1), (red(), 1)], "round and round");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_number_given_again_leaves_once() {
+    let world = World::new();
+    let c = room("c");
+    world.commit(vec![staged(&c, red(), &["a", "b"])]).await;
+    world.commit(vec![left(&c, red(), 1, "a"), left(&c, red(), 2, "b")]).await;
+    assert_eq!(world.store.contexts_with_held_pdus().await.unwrap(), []);
+    world.commit(vec![staged(&c, red(), &["c"])]).await;
+    world.commit(vec![left(&c, red(), 1, "a")]).await;
+    assert_eq!(found(&world, &c).await, [(red(), 1, theirs("c"))], "what left before does not take it along");
+    world.commit(vec![left(&c, red(), 1, "c")]).await;
+    assert_eq!(world.store.stage(&c, &red(), vec![theirs("c")]).await.unwrap(), (0, vec![]));
+}
+
+/// One damaged name stopped the start of every context that had work, and `store verify` did not see it.
+#[tokio::test(start_paused = true)]
+async fn damaged_names_stop_no_context() {
+    type Row = (&'static str, &'static str, &'static str, u64, &'static [u8]);
+    const STAGE: TableDefinition<(&str, &str, u64), Row> = TableDefinition::new("stage");
+    const WORK: TableDefinition<&str, ()> = TableDefinition::new("context_work");
+    let disk = Disk::new();
+    let (world, c) = (World::on(&disk), room("c"));
+    world.commit(vec![staged(&c, red(), &["a"])]).await;
+    world.store.close().await;
+    let damaged = tampered(&disk, |transaction| {
+        transaction.open_table(STAGE).unwrap().insert(("b\n", "", 1), ("red", "x", "mtls", 0, &b""[..])).unwrap();
+        transaction.open_table(WORK).unwrap().insert("d\n", ()).unwrap();
+    });
+    let verified = verify_backend(Disk::with(damaged.survivors(Survives::Written))).unwrap();
+    let tables: Vec<_> = verified.findings.iter().map(|finding| finding.table).collect();
+    assert_eq!(tables, ["stage", "stage", "stage_ids", "context_work"], "{:?}", verified.findings);
+    assert_eq!(World::on(&damaged).store.contexts_with_held_pdus().await.unwrap(), [c]);
+}

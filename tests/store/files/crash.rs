@@ -1,0 +1,305 @@
+//! The disk fails, or the power goes, at every sync: what was acknowledged is there, and no batch is there by half.
+
+use actors::model::Millis;
+use actors::ports::{Journal, JournalStopped};
+use fernpost::store;
+
+use crate::disk::{Disk, Survives};
+use crate::fixtures::scenario::{BATCHES, Scenario};
+use crate::fixtures::world::{World, green, notice, red};
+
+/// After whatever happened, the store works and gives no number twice.
+async fn goes_on(scenario: Scenario, world: &World, count: u64, context: &str) {
+    world.commit(scenario.batch(count + 1)).await;
+    assert_eq!(scenario.surviving_batches(world, context).await, count + 1, "{context}");
+}
+
+async fn reopened(scenario: Scenario, disk: &Disk, survives: Survives, acknowledged: u64, context: &str) {
+    let context = format!("{scenario:?}: {context}, {survives:?}");
+    sound(&disk.survivors(survives), &context);
+    let world = World::on(&Disk::with(disk.survivors(survives)));
+    let count = scenario.surviving_batches(&world, &context).await;
+    assert!(count >= acknowledged, "{context}: {acknowledged} acknowledged, {count} found");
+    goes_on(scenario, &world, count, &context).await;
+    world.store.close().await;
+}
+
+/// Whatever lies there, its rows keep their promises to one another.
+fn sound(bytes: &[u8], context: &str) {
+    let verified = store::verify_backend(Disk::with(bytes.to_vec())).unwrap();
+    assert_eq!(verified.findings, [], "{context}");
+}
+
+/// What fails.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    /// The k-th sync.
+    Sync(u64),
+    /// The k-th write.
+    Write(u64),
+}
+
+impl Fault {
+    fn befall(self, disk: &Disk) {
+        match self {
+            Self::Sync(k) => disk.fail_at(k),
+            Self::Write(k) => disk.fail_write_at(k),
+        }
+    }
+}
+
+/// Whether batches come one by one, or all at once and share groups.
+#[derive(Debug, Clone, Copy)]
+enum Pace {
+    OneByOne,
+    Together,
+}
+
+/// Play the scenario on a failing disk: how many batches were acknowledged, and whether the journal failed.
+async fn play_until_failure(
+    scenario: Scenario,
+    disk: &Disk,
+    pace: Pace,
+    quick_repair: bool,
+    fault: Fault,
+) -> (u64, bool) {
+    let world = World::open(disk, |options| {
+        options.quick_repair = quick_repair;
+        options.group_max = 5;
+    });
+    let world = world.unwrap();
+    fault.befall(disk);
+    let mut acknowledged = 0;
+    let mut failed = false;
+    let mut note = |n: u64, outcome: Result<(), JournalStopped>| match outcome {
+        Ok(()) => {
+            assert!(!failed, "batch {n} was acknowledged after an earlier one was lost");
+            acknowledged = n;
+        }
+        Err(JournalStopped) => failed = true,
+    };
+    match pace {
+        Pace::OneByOne => {
+            for n in 1..=BATCHES {
+                note(n, world.submit(scenario.batch(n)).committed().await);
+            }
+        }
+        Pace::Together => {
+            let tickets: Vec<_> = (1..=BATCHES).map(|n| (n, world.submit(scenario.batch(n)))).collect();
+            for (n, ticket) in tickets {
+                note(n, ticket.committed().await);
+            }
+        }
+    }
+    if failed {
+        let failure = world.store.failed().await.to_string();
+        assert!(failure.contains("could not be committed") && failure.contains("check the disk"), "{failure}");
+        assert_eq!(world.submit(vec![notice("late")]).committed().await, Err(JournalStopped));
+        assert_eq!(world.store.barrier().committed().await, Err(JournalStopped));
+    } else {
+        world.store.close().await;
+    }
+    (acknowledged, failed)
+}
+
+#[tokio::test(start_paused = true)]
+async fn sync_error_keeps_acknowledged_data() {
+    for scenario in Scenario::ALL {
+        for (pace, quick_repair) in [(Pace::OneByOne, true), (Pace::OneByOne, false), (Pace::Together, true)] {
+            fail_at_each_sync(scenario, pace, quick_repair).await;
+        }
+    }
+}
+
+async fn fail_at_each_sync(scenario: Scenario, pace: Pace, quick_repair: bool) {
+    let mut k = 1;
+    loop {
+        let disk = Disk::new();
+        let (acknowledged, failed) = play_until_failure(scenario, &disk, pace, quick_repair, Fault::Sync(k)).await;
+        let context = format!("{pace:?}, quick repair {quick_repair}, sync {k} failed");
+        for survives in [Survives::Synced, Survives::Written, Survives::Torn(k), Survives::Torn(k + 77)] {
+            reopened(scenario, &disk, survives, acknowledged, &context).await;
+        }
+        if !failed {
+            assert_eq!(acknowledged, BATCHES);
+            break;
+        }
+        k += 1;
+    }
+    assert!(k > 3, "the scenario has only {k} syncs");
+}
+
+/// Every `step`-th write of a scenario, beginning with another one for each: the sweep of all of them is for those who ask.
+fn step() -> u64 {
+    if std::env::var_os("FERNPOST_SWEEP").is_some() { 1 } else { 23 }
+}
+
+#[tokio::test(start_paused = true)]
+async fn write_error_keeps_acknowledged_data() {
+    for (scenario, first) in Scenario::ALL.into_iter().zip(1..) {
+        for (pace, quick_repair) in [(Pace::OneByOne, true), (Pace::Together, true), (Pace::OneByOne, false)] {
+            let mut k = first.min(step());
+            loop {
+                let disk = Disk::new();
+                let fault = Fault::Write(k);
+                let (acknowledged, failed) = play_until_failure(scenario, &disk, pace, quick_repair, fault).await;
+                let context = format!("{pace:?}, quick repair {quick_repair}, {fault:?} failed");
+                for survives in [Survives::Synced, Survives::Written, Survives::Torn(k)] {
+                    reopened(scenario, &disk, survives, acknowledged, &context).await;
+                }
+                if !failed {
+                    assert_eq!(acknowledged, BATCHES);
+                    break;
+                }
+                k += step();
+            }
+            println!("{scenario:?}, {pace:?}, quick repair {quick_repair}: {k} writes");
+        }
+    }
+}
+
+/// The copy's disk fails at some write or sync, or loses power after some sync: what is there is no backup, or a whole one; and
+/// the store that was copied never notices.
+#[tokio::test(start_paused = true)]
+async fn failed_backup_is_invalid_and_harmless() {
+    for fault in [Fault::Sync, Fault::Write] {
+        for k in (1..).step_by(if matches!(fault(1), Fault::Write(_)) { 5 } else { 1 }) {
+            let world = World::new();
+            world.commit(Scenario::Talk.batch(1)).await;
+            world.commit(Scenario::Talk.batch(2)).await;
+            let copy = Disk::new();
+            fault(k).befall(&copy);
+            let taken = world.store.backup_into(copy.clone(), |_| {}).await;
+            world.commit(Scenario::Talk.batch(3)).await;
+            assert_eq!(Scenario::Talk.surviving_batches(&world, "copied").await, 3);
+            for survives in [Survives::Synced, Survives::Written, Survives::Torn(k)] {
+                let context = format!("{:?} of the copy failed, {survives:?}", fault(k));
+                let bytes = copy.survivors(survives);
+                match &taken {
+                    Ok(_) => sound(&bytes, &context),
+                    // A part of a copy never says that it is a backup. The last fault of all finds it whole.
+                    Err(_) => {
+                        let found = store::verify_backend(Disk::with(bytes));
+                        let half = |found: &store::VerifyResult| found.taken.is_some() && !found.is_sound();
+                        assert!(!found.is_ok_and(|found| half(&found)), "{context}");
+                    }
+                }
+            }
+            if taken.is_ok() {
+                assert!(k > 10, "the copy has only {k} of them");
+                break;
+            }
+        }
+    }
+}
+
+/// The disk of the store fails at some write while it is copied: the copy is whole all the same, and of one moment.
+#[tokio::test(start_paused = true)]
+async fn backup_survives_failing_store() {
+    for scenario in Scenario::ALL {
+        for k in (1..400).step_by(23) {
+            let disk = Disk::new();
+            let world = std::sync::Arc::new(World::on(&disk));
+            for n in 1..=3 {
+                world.commit(scenario.batch(n)).await;
+            }
+            disk.fail_write_at(k);
+            let (writes, runtime) = (world.clone(), tokio::runtime::Handle::current());
+            let (copy, mut next) = (Disk::new(), 4);
+            let taken = world.store.backup_into(copy.clone(), move |_| {
+                if next <= BATCHES {
+                    // It may fail; the copy goes on.
+                    let _ = runtime.block_on(writes.submit(scenario.batch(next)).committed());
+                    next += 1;
+                }
+            });
+            taken.await.unwrap();
+            let context = format!("{scenario:?}: write {k} failed during the copy");
+            sound(&copy.survivors(Survives::Synced), &context);
+            let plain = crate::files::whole::unmarked(&copy);
+            assert_eq!(scenario.surviving_batches(&World::on(&plain), &context).await, 3);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn power_cut_keeps_acknowledged_data() {
+    for scenario in Scenario::ALL {
+        for quick_repair in [true, false] {
+            cut_after_each_sync(scenario, quick_repair).await;
+        }
+    }
+}
+
+async fn cut_after_each_sync(scenario: Scenario, quick_repair: bool) {
+    for k in 0.. {
+        let disk = Disk::new();
+        let world = World::open(&disk, |options| options.quick_repair = quick_repair).unwrap();
+        disk.cut_after(k);
+        let mut acknowledged = 0;
+        for n in 1..=BATCHES {
+            world.submit(scenario.batch(n)).committed().await.unwrap();
+            if !disk.is_cut() {
+                acknowledged = n;
+            }
+        }
+        let context = format!("quick repair {quick_repair}, power gone after sync {k}");
+        for survives in [Survives::Synced, Survives::Torn(k), Survives::Torn(k + 99)] {
+            reopened(scenario, &disk, survives, acknowledged, &context).await;
+        }
+        if acknowledged == BATCHES {
+            break;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn crash_before_commit_answers_nobody() {
+    let disk = Disk::new();
+    let world = World::on(&disk);
+    world.commit(Scenario::Updates.batch(1)).await;
+    let hold = disk.hold();
+    let ticket = world.submit(Scenario::Updates.batch(2));
+    // The repeat of the same request: it changes nothing, but its answer rests on the batch in flight.
+    hold.reached().await;
+    let repeat = world.store.barrier();
+    let survivors = disk.survivors(Survives::Synced);
+    let after = World::on(&Disk::with(survivors));
+    assert_eq!(Scenario::Updates.surviving_batches(&after, "held").await, 1);
+    let waits = tokio::spawn(async move { (ticket.committed().await, repeat.committed().await) });
+    tokio::task::yield_now().await;
+    assert!(!waits.is_finished(), "somebody was answered before the disk was");
+    drop(hold);
+    assert_eq!(waits.await.unwrap(), (Ok(()), Ok(())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn writer_panic_ends_journal() {
+    struct Broken;
+    impl actors::ports::Clock for Broken {
+        fn now(&self) -> Millis {
+            panic!("no time")
+        }
+    }
+    use fernpost::store::{Store, StoreLocation, StoreOptions};
+    let options = StoreOptions::new(StoreLocation::backend(Disk::new()), green());
+    let store = Store::open(options, std::sync::Arc::new(Broken), std::sync::Arc::new(|_| {})).unwrap();
+    let fence = actors::ports::Ownership::claim(&store, &red()).unwrap();
+    let submit = || store.submit(fence, vec![notice("x")], actors::ports::CommitPriority::Now);
+    let (first, second) = (submit(), submit());
+    assert_eq!((first.committed().await, second.committed().await), (Err(JournalStopped), Err(JournalStopped)));
+    assert!(store.failed().await.to_string().contains("the writer panicked (no time)"));
+}
+
+#[test]
+fn dropped_runtime_fails_all_tickets() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let first = runtime();
+    let world = first.block_on(async { World::new() });
+    let early = world.ride(vec![notice("early")]);
+    drop(first);
+    let late = world.submit(vec![notice("late")]);
+    let outcome = runtime().block_on(async { (early.committed().await, late.committed().await) });
+    assert_eq!(outcome, (Err(JournalStopped), Err(JournalStopped)));
+    assert!(runtime().block_on(world.store.failed()).to_string().contains("dropped with the runtime"));
+}

@@ -1,0 +1,8 @@
+//! The file of the store: power loss, damage, markers, backup and restore.
+
+mod crash;
+mod damaged;
+mod marked;
+mod opening;
+mod restored;
+pub(crate) mod whole;

@@ -1,0 +1,81 @@
+//! Whose store it is, and which program may open it.
+
+use actors::model::Position;
+use actors::ports::{CommitPriority, Journal, JournalStopped, StoreReader};
+use fernpost::store::{OpenError, SCHEMA, StoreLocation};
+use redb::{Database, TableDefinition};
+
+use crate::disk::{Disk, Survives};
+use crate::fixtures::world::{World, notice, red, server, submitted};
+
+const META: TableDefinition<&str, &str> = TableDefinition::new("meta");
+
+async fn used() -> Disk {
+    let disk = Disk::new();
+    let world = World::on(&disk);
+    world.commit(vec![submitted("a", &[red()], 2), notice("n")]).await;
+    world.store.close().await;
+    Disk::with(disk.survivors(Survives::Synced))
+}
+
+#[tokio::test]
+async fn foreign_store_is_refused() {
+    let disk = used().await;
+    let Err(error) = World::open(&disk, |options| options.server = server("red.example")) else { panic!("opened") };
+    assert!(matches!(error, OpenError::Foreign { .. }));
+    assert!(error.to_string().contains("belongs to blue.example"), "{error}");
+}
+
+#[tokio::test]
+async fn other_schema_version_is_refused() {
+    let (older, newer) = ((SCHEMA - 1).to_string(), (SCHEMA + 1).to_string());
+    for version in [older.as_str(), newer.as_str(), "banana"] {
+        let disk = used().await;
+        let database = Database::builder().create_with_backend(disk.clone()).unwrap();
+        let transaction = database.begin_write().unwrap();
+        transaction.open_table(META).unwrap().insert("schema", version).unwrap();
+        transaction.commit().unwrap();
+        drop(database);
+        let Err(error) = World::open(&disk, |_| {}) else { panic!("opened") };
+        assert!(matches!(error, OpenError::Schema { .. }));
+        let words = format!("schema version {version}, this program knows {SCHEMA}");
+        assert!(error.to_string().contains(&words), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn reopened_store_rejects_old_epoch() {
+    let disk = used().await;
+    let world = World::on(&disk);
+    let old = world.fence();
+    world.store.close().await;
+    let world = World::on(&Disk::with(disk.survivors(Survives::Synced)));
+    assert_eq!(world.fence().epoch, old.epoch + 1);
+    let late = world.store.submit(old, vec![notice("late")], CommitPriority::Now);
+    assert_eq!(late.committed().await, Err(JournalStopped));
+}
+
+#[tokio::test]
+async fn second_opener_gets_in_use_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = || StoreLocation::file(folder.path().join("blue.redb"));
+    let world = World::open(&Disk::new(), |options| options.place = place()).unwrap();
+    world.commit(vec![notice("kept")]).await;
+    let Err(error) = World::open(&Disk::new(), |options| options.place = place()) else { panic!("opened") };
+    assert!(matches!(error, OpenError::InUse { .. }));
+    assert!(error.to_string().contains("blue.redb is in use by another process"), "{error}");
+
+    world.store.close().await;
+    drop(world);
+    let world = World::open(&Disk::new(), |options| options.place = place()).unwrap();
+    assert_eq!(world.store.feed_bounds().borrow().tail, Position(1));
+}
+
+#[tokio::test]
+async fn missing_folder_is_named() {
+    let Err(error) = World::open(&Disk::new(), |options| options.place = StoreLocation::file("/nowhere/at/all.redb"))
+    else {
+        panic!("opened")
+    };
+    assert!(error.to_string().contains("/nowhere/at/all.redb cannot be opened"), "{error}");
+}

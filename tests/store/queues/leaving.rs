@@ -1,0 +1,119 @@
+//! What leaves an outbox, what was sent from it, and how much waits: across a restart.
+
+use actors::change::Change;
+use actors::model::{DeadLetterReason, Index, Millis, PeerRecord, SentPage};
+use actors::ports::StoreReader;
+
+use crate::disk::{Disk, Survives};
+use crate::fixtures::talk::{ours, room, said, text};
+use crate::fixtures::world::{World, green, id, moved, red, server, submitted};
+
+fn left(first: u64, last: u64, fate: DeadLetterReason, keep: u64) -> Change {
+    let (first, last, reason) = (Index(first), Index(last), "why".to_owned());
+    Change::OutboxDeadLettered { server: red(), first, last, fate, reason, keep }
+}
+
+fn sent(id: u64, first: u64, last: u64) -> Change {
+    Change::TransactionSent { server: red(), id, first: Index(first), last: Index(last) }
+}
+
+fn told(page: &SentPage) -> (Vec<String>, Option<u64>, bool) {
+    (page.pdus.iter().map(|(id, pdu, _)| format!("{id} {}", pdu.id)).collect(), page.last, page.more)
+}
+
+#[tokio::test(start_paused = true)]
+async fn missed_transactions_are_paged_whole() {
+    let world = World::new();
+    for n in 1..=6 {
+        world.commit(said(&room("c"), &ours(&format!("m{n}")), &[red()], n)).await;
+    }
+    world.commit(vec![sent(10, 1, 2), sent(20, 3, 3), sent(30, 4, 5), moved(red(), 5, 1)]).await;
+    let open = Some((40, Index(6), Index(6)));
+    let after =
+        async |after, open, items| told(&world.store.sent_after(&red(), after, open, items, 1 << 20).await.unwrap());
+    let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let (all, last, more) = after(0, open, 100).await;
+    assert_eq!(all, names(&["10 m1", "10 m2", "20 m3", "30 m4", "30 m5", "40 m6"]));
+    assert_eq!((last, more), (Some(40), false), "the one on its way counts as sent");
+    assert_eq!(after(0, open, 3).await, (names(&["10 m1", "10 m2", "20 m3"]), Some(20), true));
+    assert_eq!(
+        after(20, open, 1).await,
+        (names(&["30 m4", "30 m5"]), Some(30), true),
+        "one is given whole, however long"
+    );
+    assert_eq!(after(30, open, 1).await, (names(&["40 m6"]), Some(40), false));
+    assert_eq!(after(40, open, 1).await, (vec![], None, false));
+    assert_eq!(after(u64::MAX, None, 1).await, (vec![], None, false));
+    // It was acknowledged while the question was on its way.
+    world.commit(vec![sent(40, 6, 6)]).await;
+    assert_eq!(after(30, open, 9).await.0, names(&["40 m6"]), "and is given once");
+
+    let trimmed =
+        Change::OutboxTrimmed { server: red(), upto: Index(6), keep_items: 2, queued_before: Millis(0), rows_max: 100 };
+    world.commit(vec![trimmed]).await;
+    assert_eq!(after(0, None, 100).await.0, names(&["30 m4", "30 m5", "40 m6"]), "what is no longer kept is not given");
+}
+
+#[tokio::test(start_paused = true)]
+async fn outbox_index_is_never_reused() {
+    let disk = Disk::new();
+    let world = World::on(&disk);
+    world.commit(vec![submitted("a", &[red()], 4)]).await;
+    let whole = world.store.peer(&red()).await.unwrap().queued_bytes;
+    assert!(whole > 0);
+    let mut record = PeerRecord::new(red());
+    (record.outbound.acked, record.outbound.acked_bytes, record.outbound.highest_index_assigned) =
+        (Index(1), whole / 4, Index(4));
+    // An operator takes the newest two out.
+    world.commit(vec![left(3, 4, DeadLetterReason::Dropped, 9), Change::PeerRecordUpdated(Box::new(record))]).await;
+    world.store.close().await;
+    let disk = Disk::with(disk.survivors(Survives::Synced));
+    let world = World::on(&disk);
+    let load = world.store.peer(&red()).await.unwrap();
+    assert_eq!((load.tail, load.queued_bytes), (Index(4), whole / 2));
+    world.commit(vec![submitted("b", &[red()], 1)]).await;
+    assert_eq!(world.outbox(&red()).await.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [1, 2, 5]);
+    let letters = world.store.dead_letters(&red(), Index(1), Index(9)).await.unwrap();
+    assert_eq!(
+        letters.iter().map(|letter| (letter.index.0, letter.fate)).collect::<Vec<_>>(),
+        [(3, DeadLetterReason::Dropped), (4, DeadLetterReason::Dropped)]
+    );
+
+    // Put back, it stands behind everything, and says so.
+    world.commit(vec![Change::DeadLetterRequeued { server: red(), index: Index(3) }]).await;
+    let rows = world.store.outbox_from(&red(), Index(5), 9, 1 << 20).await.unwrap();
+    let rows: Vec<_> = rows.iter().map(|row| (row.index.0, row.again, row.submission.clone())).collect();
+    assert_eq!(rows, [(5, false, id("b")), (6, true, id("a"))]);
+    world.store.close().await;
+}
+
+/// A message that found no room for a server was named by no queue, so nobody could have it sent there after all.
+#[tokio::test(start_paused = true)]
+async fn skipped_recipient_is_queued_once() {
+    let disk = Disk::new();
+    let world = World::on(&disk);
+    let mut changes = said(&room("c"), &ours("m"), &[green()], 1);
+    if let Some(Change::Submitted(submission)) = changes.last_mut() {
+        submission.left_out = vec![red()];
+    }
+    world.commit(changes).await;
+    assert_eq!(world.outbox(&red()).await, []);
+    world.store.close().await;
+    let world = World::on(&Disk::with(disk.survivors(Survives::Synced)));
+    let record = world.store.submission(&id("m")).await.unwrap().expect("remembered");
+    assert_eq!((record.queued, record.left_out), (vec![(green(), Index(1))], vec![red()]));
+
+    let queued = |server| vec![Change::SkippedRecipientQueued { server, submission: id("m") }];
+    world.woken().await;
+    world.commit(queued(red())).await;
+    let woken: Vec<_> = world.woken().await.into_iter().map(|woken| (woken.server, woken.tail)).collect();
+    assert_eq!(woken, [(red(), Index(1))]);
+    for nothing in [red(), green(), server("blue")] {
+        world.commit(queued(nothing)).await;
+    }
+    let rows = world.store.outbox_from(&red(), Index(1), 9, 1 << 20).await.unwrap();
+    let rows: Vec<_> = rows.iter().map(|row| (row.index.0, row.again, row.item.bytes().clone())).collect();
+    assert_eq!(rows, [(1, true, text(&ours("m")))]);
+    let record = world.store.submission(&id("m")).await.unwrap().expect("remembered");
+    assert_eq!((record.queued, record.left_out), (vec![(green(), Index(1)), (red(), Index(1))], vec![]));
+}

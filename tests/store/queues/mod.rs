@@ -1,0 +1,8 @@
+//! Rows of peers and the feed: outboxes, attempts, group commit, reads and trimming.
+
+mod attempts;
+mod budget;
+mod laws;
+mod leaving;
+mod reading;
+mod trimming;

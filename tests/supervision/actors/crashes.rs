@@ -1,0 +1,171 @@
+//! Ring 1: a panic in a machine restarts its actor in place, and only it.
+
+use std::sync::Arc;
+
+use actors::model::{Ack, PeerState, Refusal, Seq, SuspendReason};
+use actors::ports::StoreReader;
+use tokio::time::Instant;
+
+use crate::disk::{Disk, Survives};
+use crate::fixtures::ports::{Observed, Prepared};
+use crate::fixtures::rig::{Rig, all_has_run, at_rest, green, life, red};
+
+fn ok(seq: u64) -> Result<Ack, Refusal> {
+    Ok(Ack::Ok(Seq(seq)))
+}
+
+/// A rig whose loads are noted; its peers take everything.
+fn observed(disk: &Disk, change: impl FnOnce(Observed) -> Observed) -> (Rig, Arc<Observed>, Arc<Prepared>) {
+    let mut archive = None;
+    let transport = Prepared::new([]);
+    let rig = Rig::start(disk, |ports| {
+        ports.archive = archive.insert(Arc::new(change(Observed::new(ports.archive.clone())))).clone();
+        ports.transport = transport.clone();
+    });
+    (rig, archive.unwrap(), transport)
+}
+
+#[tokio::test(start_paused = true)]
+async fn machine_panic_restarts_only_its_actor() {
+    life(async {
+        let rig = Rig::new();
+        assert_eq!(rig.push(&red(), 1).await, ok(1));
+        assert_eq!(rig.push(&green(), 1).await, ok(1));
+
+        rig.clock.break_once();
+        let poisoned = rig.begin_push(&red(), 2);
+        let queued = [rig.begin_push(&red(), 2), rig.begin_push(&red(), 3), rig.begin_push(&red(), 2)];
+        let beside = rig.begin_push(&green(), 2);
+        assert_eq!(beside.await.unwrap(), ok(2));
+        assert_eq!(poisoned.await.unwrap(), Err(Refusal::OutcomeUnknown));
+        for (asked, seq) in queued.into_iter().zip([2, 3, 2]) {
+            assert_eq!(asked.await.unwrap(), ok(seq), "what waited in the mailbox is answered after the reload");
+        }
+        assert_eq!(rig.fed(&red()).await, [(1, 1), (2, 2), (3, 3)], "nothing twice, nothing lost");
+        assert_eq!(rig.fed(&green()).await, [(1, 1), (2, 2)]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn restarting_actor_never_blocks_others() {
+    life(async {
+        let rig = Rig::new();
+        for _ in 0..2 {
+            assert_eq!(rig.status(&red()).await.expected_seq, Seq(1));
+            rig.clock.break_once();
+            assert_eq!(rig.push(&red(), 1).await, Err(Refusal::OutcomeUnknown));
+        }
+        let crashed = Instant::now();
+        let waits = rig.begin_push(&red(), 1);
+        assert_eq!(rig.push(&green(), 1).await, ok(1));
+        assert_eq!(crashed.elapsed().as_millis(), 0);
+        assert_eq!(waits.await.unwrap(), ok(1));
+        assert_eq!(crashed.elapsed().as_secs(), 2);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn crash_loop_ends_in_faulty() {
+    let disk = Disk::new();
+    life(async {
+        let (rig, archive, transport) = observed(&disk, |archive| archive);
+        assert_eq!(rig.push(&red(), 1).await, ok(1));
+        for _ in 0..6 {
+            // The status is told by the next life: the reload is over then.
+            assert_eq!(rig.status(&red()).await.state, PeerState::Idle);
+            rig.clock.break_once();
+            assert_eq!(rig.push(&red(), 2).await, Err(Refusal::OutcomeUnknown));
+        }
+        let status = rig.status(&red()).await;
+        assert_eq!(status.state, PeerState::Suspended(SuspendReason::Faulty));
+        assert_eq!(status.expected_seq, Seq(2), "what it is about is still known");
+        let loads = archive.loads_of(&red());
+        assert_eq!(loads, [0, 0, 2_000, 6_000, 14_000, 30_000, 30_000], "the first is no reload, the last is faulty");
+
+        assert_eq!(rig.push(&red(), 2).await, Err(Refusal::Faulty(red())));
+        assert_eq!(rig.submit("s1", &[red(), green()], 1).await, Ok(()));
+        at_rest().await;
+        let frames = transport.frames();
+        assert_eq!(frames.iter().map(|frame| &frame.to).collect::<Vec<_>>(), [&green()]);
+        assert_eq!(rig.status(&red()).await.backlog, 1, "what is for it is kept");
+        assert_eq!(rig.push(&green(), 1).await, ok(1));
+        rig.settled().await;
+    })
+    .await;
+
+    // A fault is of the process. The next one tries again.
+    life(async {
+        let transport = Prepared::new([]);
+        let rig =
+            Rig::start(&Disk::with(disk.survivors(Survives::Synced)), |ports| ports.transport = transport.clone());
+        transport.pushed(1).await;
+        assert_eq!(transport.frames()[0].to, red());
+        assert_eq!(rig.push(&red(), 2).await, ok(2));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn unreadable_peer_ends_faulty() {
+    life(async {
+        let (rig, archive, _) = observed(&Disk::new(), |archive| archive.with_unreadable(red()));
+        let waits = rig.begin_push(&red(), 1);
+        assert_eq!(rig.push(&green(), 1).await, ok(1));
+        assert_eq!(waits.await.unwrap(), Err(Refusal::Faulty(red())));
+        assert_eq!(rig.status(&red()).await.state, PeerState::Suspended(SuspendReason::Faulty));
+        at_rest().await;
+        assert_eq!(archive.loads_of(&red()), [0, 0, 2_000, 6_000, 14_000, 30_000, 30_000]);
+        rig.settled().await;
+        let load = rig.store.peer(&red()).await.unwrap();
+        assert_eq!(load.record, None, "it has not written over what it could not read");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn reload_waits_for_barrier() {
+    life(async {
+        let disk = Disk::new();
+        let (rig, archive, _) = observed(&disk, |archive| archive);
+        assert_eq!(rig.status(&red()).await.expected_seq, Seq(1));
+
+        let hold = disk.hold();
+        let first = rig.begin_push(&red(), 1);
+        hold.reached().await;
+        rig.clock.break_once();
+        let crashing = rig.begin_push(&red(), 2);
+        let repeats = [rig.begin_push(&red(), 1), rig.begin_push(&red(), 2)];
+        assert_eq!(crashing.await.unwrap(), Err(Refusal::OutcomeUnknown), "the actor has crashed");
+        all_has_run().await;
+        assert_eq!(archive.loads_of(&red()).len(), 1);
+        drop(hold);
+
+        assert_eq!(first.await.unwrap(), ok(1), "the answer was owed by the life before, and rests on its batch");
+        for (asked, seq) in repeats.into_iter().zip([1, 2]) {
+            assert_eq!(asked.await.unwrap(), ok(seq));
+        }
+        assert_eq!(archive.loads_of(&red()).len(), 2);
+        assert_eq!(rig.fed(&red()).await, [(1, 1), (2, 2)]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn crash_never_resends_acknowledged_item() {
+    life(async {
+        let (rig, archive, transport) = observed(&Disk::new(), |archive| archive);
+        rig.submit("s1", &[red()], 1).await.unwrap();
+        transport.pushed(1).await;
+        all_has_run().await;
+        assert_eq!(rig.status(&red()).await.backlog, 0, "acknowledged, and the record rides: it is on no disk yet");
+        rig.clock.break_once();
+        assert_eq!(rig.push(&red(), 1).await, Err(Refusal::OutcomeUnknown));
+        at_rest().await;
+        assert_eq!(archive.loads_of(&red()), [0, 0]);
+        assert_eq!(transport.frames().len(), 1);
+        assert_eq!(rig.status(&red()).await.backlog, 0);
+    })
+    .await;
+}

@@ -1,0 +1,169 @@
+//! A clock drives delivery: at boot, after a wait, after a failure; and only the timer that counts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actors::change::Change;
+use actors::limits::{BackoffLimits, PeerLimits};
+use actors::model::{Ack, PeerState, Seq, ServerName};
+use actors::ports::{CommitPriority, Journal, Ownership};
+use actors::testkit::{AllowAllPeers, TestClock};
+
+use crate::disk::{Disk, Survives};
+use crate::fixtures::ports::{Observed, Prepared};
+use crate::fixtures::rig::{
+    BASE, Rig, at_rest, life, limits, red, seconds, server, submission, taken, unreachable, wait,
+};
+
+fn names(count: usize) -> Vec<ServerName> {
+    (0..count).map(|n| server(&format!("peer-{n:05}.example"))).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn boot_wake_ups_are_spread() {
+    const PEERS: u32 = 100;
+    let disk = Disk::new();
+    life(async {
+        let rig = Rig::start(&disk, |_| {});
+        let fence = rig.store.claim(&red()).unwrap();
+        let queued = Change::Submitted(submission("s1", &names(PEERS as usize), 1));
+        rig.store.submit(fence, vec![queued], CommitPriority::Now).committed().await.unwrap();
+    })
+    .await;
+
+    let disk = Disk::with(disk.survivors(Survives::Synced));
+    life(async {
+        let transport = Prepared::new([]);
+        let rig = Rig::start(&disk, |ports| ports.transport = transport.clone());
+        transport.pushed(PEERS).await;
+        let steps: Vec<u64> = (0..u64::from(PEERS)).map(|n| 50 * n).collect();
+        assert_eq!(transport.times(), steps);
+        at_rest().await;
+        for name in names(PEERS as usize) {
+            assert_eq!(rig.status(&name).await.backlog, 0, "{name}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_backlogs_wake_within_two_minutes() {
+    for peers in [7_000, 10_000] {
+        life(async {
+            let mut archive = None;
+            let _rig = Rig::start(&Disk::new(), |ports| {
+                let observed = Observed::new(ports.archive.clone()).with_behind(names(peers));
+                ports.archive = archive.insert(Arc::new(observed)).clone();
+            });
+            seconds(300).await;
+            let loads = archive.unwrap().loads();
+            assert_eq!(loads.len(), peers);
+            assert!(loads[peers - 1] <= 120_000, "the last of {peers} after {} ms", loads[peers - 1]);
+            let in_a_second = peers / 120 + 2;
+            let crowded = loads.windows(in_a_second + 1).find(|window| window[in_a_second] - window[0] < 1_000);
+            assert_eq!(crowded, None, "more than {in_a_second} in a second");
+        })
+        .await;
+    }
+}
+
+/// The store is asked who has work until it answers: traffic alone may never come.
+#[tokio::test(start_paused = true)]
+async fn failed_read_of_work_is_repeated() {
+    life(async {
+        let mut archive = None;
+        let _rig = Rig::start(&Disk::new(), |ports| {
+            let observed = Observed::new(ports.archive.clone()).with_behind(names(1)).with_failures(3);
+            ports.archive = archive.insert(Arc::new(observed)).clone();
+        });
+        seconds(60).await;
+        assert_eq!(archive.unwrap().loads(), [7_000], "after pauses of 1, 2 and 4 seconds");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn requested_wait_survives_restart() {
+    let clock = Arc::new(TestClock::new(BASE));
+    let transport = Prepared::new([|_: &_| wait(600), |_: &_| wait(600)]);
+    let mut disk = Disk::new();
+
+    life(async {
+        let rig = Rig::with_clock(&disk, clock.clone(), |ports| ports.transport = transport.clone());
+        rig.submit("s1", &[red()], 1).await.unwrap();
+        transport.pushed(2).await;
+        assert_eq!(transport.times(), [0, 600_000]);
+        seconds(200).await;
+        // It asked for silence, whatever it says meanwhile.
+        assert_eq!(rig.push(&red(), 1).await, Ok(Ack::Ok(Seq(1))));
+        rig.submit("s2", &[red()], 1).await.unwrap();
+        at_rest().await;
+        assert_eq!(rig.status(&red()).await.state, PeerState::Waiting);
+    })
+    .await;
+
+    // Two more lives, the second of which ends within the wait, too.
+    for _ in 0..2 {
+        disk = Disk::with(disk.survivors(Survives::Synced));
+        life(async {
+            let rig = Rig::with_clock(&disk, clock.clone(), |ports| ports.transport = transport.clone());
+            seconds(100).await;
+            assert_eq!(rig.status(&red()).await.state, PeerState::Waiting);
+            assert_eq!(transport.times().len(), 2);
+        })
+        .await;
+    }
+    disk = Disk::with(disk.survivors(Survives::Synced));
+    life(async {
+        let rig = Rig::with_clock(&disk, clock.clone(), |ports| ports.transport = transport.clone());
+        transport.pushed(1).await;
+        assert_eq!(transport.times(), [0, 600_000, 1_200_000]);
+        at_rest().await;
+        assert_eq!(rig.status(&red()).await.backlog, 0);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn wait_elapsed_while_down_ends() {
+    let clock = Arc::new(TestClock::new(BASE));
+    let transport = Prepared::new([|_: &_| wait(600)]);
+    let disk = Disk::new();
+    life(async {
+        let rig = Rig::with_clock(&disk, clock.clone(), |ports| ports.transport = transport.clone());
+        rig.submit("s1", &[red()], 1).await.unwrap();
+        transport.pushed(1).await;
+        at_rest().await;
+    })
+    .await;
+    seconds(1_000).await;
+    let disk = Disk::with(disk.survivors(Survives::Synced));
+    life(async {
+        let _rig = Rig::with_clock(&disk, clock.clone(), |ports| ports.transport = transport.clone());
+        transport.pushed(1).await;
+        assert_eq!(transport.times(), [0, 1_001_000]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn stale_timer_is_ignored() {
+    let backoff = BackoffLimits { min: Duration::from_secs(10), ..limits().backoff };
+    let limits = Arc::new(PeerLimits { backoff, ..limits() });
+    life(async {
+        // Fails at 0 s: again at 10 s. Contact at 4 s brings that forward, and the peer asks for 600 s.
+        let transport = Prepared::new([|_: &_| unreachable(), |_: &_| wait(600), taken]);
+        let rig = Rig::start(&Disk::new(), |ports| {
+            ports.transport = transport.clone();
+            ports.roster = Arc::new(AllowAllPeers(limits));
+        });
+        rig.submit("s1", &[red()], 1).await.unwrap();
+        transport.pushed(1).await;
+        seconds(4).await;
+        assert_eq!(rig.status(&red()).await.state, PeerState::BackingOff);
+        rig.push(&red(), 1).await.unwrap();
+        transport.pushed(2).await;
+        assert_eq!(transport.times(), [0, 4_000, 604_000], "the timer for 10 s went off, or was waited for");
+    })
+    .await;
+}

@@ -1,0 +1,158 @@
+//! A peer that refuses some items for ever: they are parked, everything else arrives, and no crash changes that.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actors::change::Change;
+use actors::limits::{DialectKind, PeerLimits};
+use actors::model::{
+    Ack, BatchId, DeadLetter, DeadLetterReason, FeedItem, Index, OutboundBatch, PeerState, Position, PushFailure,
+    PushResponse, Seq,
+};
+use actors::ports::{CommitPriority, FeedPage, Journal, Ownership, StoreReader};
+use actors::testkit::{AllowAllPeers, ScriptedTransport};
+use bytes::Bytes;
+
+use crate::disk::{Disk, Survives};
+use crate::fixtures::rig::{Rig, at_rest, life, limits, red, seconds, submission};
+
+/// Of what is submitted, these are refused, by index.
+const BAD: [u64; 4] = [3, 4, 6, 9];
+
+/// A receiver that outlives the sender.
+#[derive(Clone, Default)]
+struct RejectingReceiver(Arc<Mutex<Vec<Bytes>>>);
+
+impl RejectingReceiver {
+    /// Take what is new, as one that has read the rule on numbers.
+    fn answer(&self, frame: &OutboundBatch) -> Result<PushResponse, PushFailure> {
+        let items: Vec<Bytes> = frame.items.iter().map(|item| item.bytes().clone()).collect();
+        if items.iter().any(|item| BAD.iter().any(|&n| *item == text(n))) {
+            return Err(PushFailure::Refused { status: 400, reason: "no such thing".to_owned() });
+        }
+        let mut held = self.0.lock().unwrap();
+        let ack = match frame.label {
+            BatchId::SeqRange { last, .. } => {
+                let first = usize::try_from(last.0).unwrap() - items.len();
+                if first > held.len() {
+                    Ack::Hole { expected: Seq(held.len() as u64 + 1), conflict: false }
+                } else {
+                    let known = (held.len() - first).min(items.len());
+                    assert_eq!(items[..known], held[first..first + known], "another item came under a number taken");
+                    held.extend_from_slice(&items[known..]);
+                    Ack::Ok(last)
+                }
+            }
+            BatchId::Transaction { .. } => {
+                let fresh: Vec<Bytes> = items.into_iter().filter(|item| !held.contains(item)).collect();
+                held.extend(fresh);
+                Ack::Taken
+            }
+        };
+        Ok(PushResponse { ack, window: Some(100), refused: vec![], reason: None })
+    }
+
+    fn rig(&self, disk: &Disk, speech: DialectKind) -> Rig {
+        Rig::start(disk, |ports| {
+            let fussy = self.clone();
+            ports.transport = Arc::new(ScriptedTransport::new(move |frame| {
+                let answer = fussy.answer(&frame);
+                Box::pin(async move { answer })
+            }));
+            ports.roster = Arc::new(AllowAllPeers(Arc::new(PeerLimits { speech, ..limits() })));
+        })
+    }
+}
+
+/// Item `n` of the submissions `s1` to `s3`, of four updates each.
+fn text(n: u64) -> Bytes {
+    Bytes::from(format!(r#"{{"id":"s{}.{}"}}"#, (n - 1) / 4 + 1, (n - 1) % 4))
+}
+
+/// What the messenger was told of items that were parked.
+async fn told(rig: &Rig) -> Vec<String> {
+    let page = rig.store.feed_after(Position(0), 1_000, u64::MAX).await.unwrap();
+    let FeedPage::Entries(entries) = page else { panic!("nothing is ever trimmed here") };
+    let news = entries.into_iter().map(|entry| match entry.item {
+        FeedItem::Delivery { message, server, state, reason } => {
+            format!("{message} at {server}: {state}, {}", reason.unwrap_or_default())
+        }
+        other => panic!("{other:?}"),
+    });
+    news.collect()
+}
+
+fn letter(n: u64, reason: &str) -> DeadLetter {
+    DeadLetter { index: Index(n), fate: DeadLetterReason::Parked, reason: reason.to_owned() }
+}
+
+/// Everything but the bad ones arrived once and in order; these, and no others, are parked and told of.
+async fn assert_parked(rig: &Rig, fussy: &RejectingReceiver, context: &str) {
+    let wanted: Vec<Bytes> = (1..=12).filter(|n| !BAD.contains(n)).map(text).collect();
+    assert_eq!(*fussy.0.lock().unwrap(), wanted, "{context}");
+    let status = rig.status(&red()).await;
+    assert_eq!((status.state, status.backlog, status.acked), (PeerState::Idle, 0, Index(12)), "{context}");
+    rig.settled().await;
+    let no = "refused with status 400: no such thing";
+    let parked = rig.store.dead_letters(&red(), Index(1), Index(12)).await.unwrap();
+    assert_eq!(parked, BAD.map(|n| letter(n, no)), "{context}");
+    let news = ["s1", "s1", "s2", "s3"].map(|id| format!("{id} at red.example: parked, {no}"));
+    assert_eq!(told(rig).await, news, "{context}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_items_are_dead_lettered_alone() {
+    for speech in [DialectKind::Updates, DialectKind::Transactions] {
+        let (disk, fussy) = (Disk::new(), RejectingReceiver::default());
+        let context = format!("{speech:?}");
+        life(async {
+            let rig = fussy.rig(&disk, speech);
+            for id in ["s1", "s2", "s3"] {
+                rig.submit(id, &[red()], 4).await.unwrap();
+            }
+            at_rest().await;
+            assert_parked(&rig, &fussy, &context).await;
+        })
+        .await;
+        let disk = Disk::with(disk.survivors(Survives::Synced));
+        life(async {
+            let rig = fussy.rig(&disk, speech);
+            seconds(10_000).await;
+            assert!(rig.store.peers_with_backlog(vec![]).await.unwrap().is_empty());
+            assert_parked(&rig, &fussy, &context).await;
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn crash_before_commit_repeats_dead_letters() {
+    for speech in [DialectKind::Updates, DialectKind::Transactions] {
+        for k in 1.. {
+            let (disk, fussy) = (Disk::new(), RejectingReceiver::default());
+            let context = format!("{speech:?}, sync {k} failed");
+            let failed = life(async {
+                let rig = fussy.rig(&disk, speech);
+                let all = ["s1", "s2", "s3"].map(|id| Change::Submitted(submission(id, &[red()], 4)));
+                let fence = rig.store.claim(&red()).unwrap();
+                rig.store.submit(fence, all.into(), CommitPriority::Now).committed().await.unwrap();
+                // From here on only what the peer's actor hands over is lost.
+                disk.fail_at(k);
+                at_rest().await;
+                tokio::time::timeout(Duration::ZERO, rig.store.failed()).await.is_ok()
+            })
+            .await;
+            let disk = Disk::with(disk.survivors(Survives::Synced));
+            life(async {
+                let rig = fussy.rig(&disk, speech);
+                seconds(10).await;
+                assert_parked(&rig, &fussy, &context).await;
+            })
+            .await;
+            if !failed {
+                assert!(k > 5, "{speech:?}: it has only {k} syncs");
+                break;
+            }
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The disk fails at the k-th sync, for every k: whatever was answered before it is found after it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use actors::change::Change;
+use actors::model::{Ack, BatchId, Item, OutboundBatch, Position, Refusal, Seq, ServerName};
+use actors::ports::{CommitPriority, Journal, Ownership, StoreReader};
+use bytes::Bytes;
+
+use crate::disk::{Disk, Survives};
+use crate::fixtures::ports::Prepared;
+use crate::fixtures::rig::{Rig, at_rest, green, life, pushed, red};
+
+const ROUNDS: u64 = 3;
+
+/// What was answered, and so must be found again.
+#[derive(Default)]
+struct Answered {
+    /// All numbers of red's up to here.
+    taken: u64,
+    submissions: Vec<String>,
+    feed: u64,
+    failed: bool,
+}
+
+impl Answered {
+    /// Whether it was answered. Nothing is, once something was not.
+    fn note<T: std::fmt::Debug>(&mut self, outcome: &Result<T, Refusal>) -> bool {
+        match outcome {
+            Ok(_) => assert!(!self.failed, "{outcome:?} after the journal had failed"),
+            Err(Refusal::OutcomeUnknown) => self.failed = true,
+            Err(other) => panic!("{other}"),
+        }
+        outcome.is_ok()
+    }
+}
+
+/// Pushes from two peers, repeats and holes among them; submissions, the peers' acknowledgements of them, and the messenger's
+/// of the feed.
+async fn play(rig: &Rig) -> Answered {
+    let mut answered = Answered::default();
+    for round in 1..=ROUNDS {
+        let last = 2 * round;
+        let fresh = rig.gateway.accept(&red(), pushed(last, 2)).await;
+        if answered.note(&fresh) {
+            assert_eq!(fresh, Ok(Ack::Ok(Seq(last)).into()));
+            answered.taken = last;
+        }
+        let repeat = rig.push(&red(), last).await;
+        if answered.note(&repeat) {
+            assert_eq!(repeat, Ok(Ack::Ok(Seq(last))));
+        }
+        let hole = rig.push(&red(), last + 5).await;
+        if answered.note(&hole) {
+            assert_eq!(hole, Ok(Ack::Hole { expected: Seq(last + 1), conflict: false }));
+        }
+
+        let id = format!("s{round}");
+        if answered.note(&rig.submit(&id, &[red(), green()], 2).await) {
+            answered.submissions.push(id);
+        }
+        let fence = rig.store.claim_feed().unwrap();
+        let acked = vec![Change::FeedAcked { upto: Position(answered.taken) }];
+        let acked = rig.store.submit(fence, acked, CommitPriority::Now).committed().await;
+        if answered.note(&acked.map_err(|_| Refusal::OutcomeUnknown)) {
+            answered.feed = answered.taken;
+        }
+        // The two peers acknowledge, and that rides to the disk by itself, or with the next round.
+        if round != 2 {
+            at_rest().await;
+        }
+    }
+    // Two at once, and a repeat of one of them while it is on its way.
+    let asked = [rig.begin_push(&red(), 7), rig.begin_push(&red(), 7), rig.begin_push(&green(), 1)];
+    for (asked, seq) in asked.into_iter().zip([7, 7, 1]) {
+        let outcome = asked.await.unwrap();
+        answered.failed |= outcome == Err(Refusal::OutcomeUnknown);
+        if outcome.is_ok() {
+            assert_eq!(outcome, Ok(Ack::Ok(Seq(seq))));
+            answered.taken = answered.taken.max(seq);
+        }
+    }
+    at_rest().await;
+    answered
+}
+
+/// Everything a peer was sent, by number.
+fn sent(frames: &[OutboundBatch], to: &ServerName, into: &mut BTreeMap<u64, Bytes>) {
+    for frame in frames.iter().filter(|frame| frame.to == *to) {
+        let BatchId::SeqRange { last, .. } = frame.label else { panic!("updates are numbered") };
+        let first = last.0 + 1 - frame.items.len() as u64;
+        for (number, bytes) in (first..).zip(frame.items.iter().map(Item::bytes)) {
+            let before = into.insert(number, bytes.clone());
+            assert!(before.is_none_or(|before| before == bytes), "{to} saw two updates under number {number}");
+        }
+    }
+}
+
+/// What was answered is there; then both sides repeat, and everything has happened once.
+async fn check(disk: &Disk, answered: &Answered, before: &Prepared, context: &str) {
+    let peer = Prepared::new([]);
+    let rig = Rig::start(disk, |ports| ports.transport = peer.clone());
+    let load = rig.store.peer(&red()).await.unwrap();
+    let expected = load.record.as_ref().map_or(1, |record| record.inbound.expected.0);
+    assert!(expected > answered.taken, "{context}: {} was acknowledged, {expected} is expected", answered.taken);
+    let numbers: Vec<_> = (1..expected).map(|n| (n, n)).collect();
+    assert_eq!(rig.fed(&red()).await, numbers, "{context}");
+    assert!(rig.store.feed_bounds().borrow().acked.0 >= answered.feed, "{context}");
+
+    let queued: Vec<Bytes> = rig.outbox(&red()).await;
+    assert_eq!(rig.outbox(&green()).await, queued, "{context}: one submission, two peers, one commit");
+    for id in &answered.submissions {
+        let record = rig.store.submission(&id.parse().unwrap()).await.unwrap().expect(id);
+        for (server, first) in &record.queued {
+            let updates = rig.store.outbox_from(server, *first, record.items, u64::MAX).await.unwrap();
+            let updates: Vec<_> = updates.into_iter().map(|row| row.item.bytes().clone()).collect();
+            let submitted = [format!(r#"{{"id":"{id}.0"}}"#), format!(r#"{{"id":"{id}.1"}}"#)];
+            assert_eq!(updates, submitted, "{context}: {server}");
+        }
+    }
+
+    at_rest().await;
+    for server in [red(), green()] {
+        let mut seen = BTreeMap::new();
+        sent(&before.frames(), &server, &mut seen);
+        let known = seen.len();
+        assert!(known <= queued.len(), "{context}: {server} was sent what is not on disk");
+        sent(&peer.frames(), &server, &mut seen);
+        assert!(seen.keys().copied().eq(1..=queued.len() as u64), "{context}: {server} saw {:?}", seen.keys());
+        assert!(seen.values().eq(&queued), "{context}: {server}");
+    }
+    for seq in 1..=7 {
+        assert_eq!(rig.push(&red(), seq).await, Ok(Ack::Ok(Seq(seq))), "{context}");
+    }
+    assert_eq!(rig.fed(&red()).await, (1..=7).map(|n| (n, n)).collect::<Vec<_>>(), "{context}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn acknowledgement_never_precedes_commit() {
+    for k in 1.. {
+        let disk = Disk::new();
+        let peer = Prepared::new([]);
+        let transport: Arc<Prepared> = peer.clone();
+        let answered = life(async {
+            let rig = Rig::start(&disk, |ports| ports.transport = transport);
+            disk.fail_at(k);
+            let answered = play(&rig).await;
+            if answered.failed {
+                assert!(rig.store.failed().await.to_string().contains("check the disk"));
+                assert_eq!(rig.push(&red(), 1).await, Err(Refusal::OutcomeUnknown), "not even a repeat");
+            }
+            answered
+        })
+        .await;
+        for survives in [Survives::Synced, Survives::Written] {
+            let context = format!("sync {k} failed, {survives:?}");
+            life(check(&Disk::with(disk.survivors(survives)), &answered, &peer, &context)).await;
+        }
+        if !answered.failed {
+            assert_eq!((answered.taken, answered.submissions.len()), (7, ROUNDS as usize));
+            assert!(k > 10, "the scenario has only {k} syncs");
+            return;
+        }
+    }
+}

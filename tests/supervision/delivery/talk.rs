@@ -1,0 +1,93 @@
+//! Two gateways in one process, over a wire that loses answers: each update arrives once, in order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actors::limits::PeerLimits;
+use actors::model::{PeerState, ServerName, SubmittedContent};
+use actors::ports::StoreReader;
+use actors::testkit::AllowAllPeers;
+use bytes::Bytes;
+
+use crate::disk::Disk;
+use crate::fixtures::network::{Network, Weather};
+use crate::fixtures::rig::{Rig, green, life, limits, red, submission};
+
+const UPDATES: u64 = 1_000;
+
+const WEATHER: Weather = Weather { requests_lost: 0.1, answers_lost: 0.2, delay_max: Duration::from_millis(300) };
+
+/// A gateway in the network, with a window small enough that a rewind crosses pushes.
+fn gateway(network: &Arc<Network>, name: ServerName) -> Rig {
+    let rig = Rig::start(&Disk::new(), |ports| {
+        ports.transport = network.wire(name.clone());
+        ports.roster = Arc::new(AllowAllPeers(Arc::new(PeerLimits { batch_items: 7, intake_items: 7, ..limits() })));
+    });
+    network.join(name, rig.gateway.clone());
+    rig
+}
+
+/// Submit at odd moments, one to six updates at a time; in the order submitted.
+async fn submit_all(rig: &Rig, to: ServerName, mut chance: fastrand::Rng) -> Vec<Bytes> {
+    let mut submitted = Vec::new();
+    for call in 0.. {
+        let left = UPDATES - submitted.len() as u64;
+        if left == 0 {
+            break;
+        }
+        let submission = submission(&format!("s{call}"), std::slice::from_ref(&to), chance.u64(1..=left.min(6)));
+        let SubmittedContent::Updates(updates) = &submission.what else { panic!("updates were made") };
+        submitted.extend(updates.iter().cloned());
+        rig.gateway.submit(submission).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(chance.u64(0..2_000))).await;
+    }
+    submitted
+}
+
+/// Wait until the feed holds that many updates; other events may lie between them.
+async fn arrived(rig: &Rig, from: ServerName) -> Vec<(u64, u64, Bytes)> {
+    let mut bounds = rig.store.feed_bounds();
+    bounds.wait_for(|bounds| bounds.tail.0 >= UPDATES).await.unwrap();
+    loop {
+        let updates = rig.updates(&from).await;
+        if updates.len() as u64 >= UPDATES {
+            return updates;
+        }
+        bounds.changed().await.unwrap();
+    }
+}
+
+async fn talk(seed: u64) {
+    // The actors' own dice are this thread's.
+    fastrand::seed(seed);
+    let mut chance = fastrand::Rng::with_seed(seed);
+    let network = Network::new(chance.u64(..), WEATHER);
+    let (one, two) = (gateway(&network, red()), gateway(&network, green()));
+    let (from_one, from_two) = (chance.fork(), chance.fork());
+    let both = async {
+        let submitted = tokio::join!(submit_all(&one, green(), from_one), submit_all(&two, red(), from_two));
+        (submitted, tokio::join!(arrived(&two, red()), arrived(&one, green())))
+    };
+    let a_day = Duration::from_secs(24 * 60 * 60);
+    let both = tokio::time::timeout(a_day, both).await.unwrap_or_else(|_| panic!("seed {seed}: it has come to a stop"));
+
+    let ((from_one, from_two), (at_two, at_one)) = both;
+    for (submitted, arrived) in [(from_one, at_two), (from_two, at_one)] {
+        assert!(arrived.iter().map(|(n, seq, _)| (*n, *seq)).eq((1..=UPDATES).map(|n| (n, n))), "seed {seed}");
+        assert!(arrived.into_iter().map(|(_, _, bytes)| bytes).eq(submitted), "seed {seed}");
+    }
+    // The last answers may have been lost: it is the sender that comes back, and hears that all is known.
+    tokio::time::sleep(a_day).await;
+    for (rig, to) in [(&one, green()), (&two, red())] {
+        let status = rig.status(&to).await;
+        assert_eq!((status.state, status.backlog), (PeerState::Idle, 0), "seed {seed}");
+        assert_eq!(rig.updates(&to).await.len() as u64, UPDATES, "seed {seed}: and nothing arrives twice");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lossy_wire_delivers_updates_once() {
+    for seed in [1, 2, 3] {
+        life(talk(seed)).await;
+    }
+}

@@ -1,0 +1,131 @@
+//! No answer without a ticket: whatever an answer rests on is on disk before it goes out.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use actors::model::{Ack, Refusal, Seq};
+use actors::ports::StoreReader;
+use tokio::task::{JoinHandle, spawn_local};
+
+use crate::disk::{Disk, Survives};
+use crate::fixtures::rig::{Rig, all_has_run, at_rest, green, life, red};
+
+type Order = Rc<RefCell<Vec<&'static str>>>;
+
+/// Note when an answer comes.
+fn noted<T: 'static>(
+    order: &Order,
+    name: &'static str,
+    asked: JoinHandle<Result<T, Refusal>>,
+) -> JoinHandle<Result<T, Refusal>> {
+    let order = order.clone();
+    spawn_local(async move {
+        let answer = asked.await.unwrap();
+        order.borrow_mut().push(name);
+        answer
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_wait_for_their_ticket() {
+    life(async {
+        let disk = Disk::new();
+        let rig = Rig::start(&disk, |_| {});
+        // Both are loaded: a load would wait for the disk by itself.
+        assert_eq!(rig.push(&red(), 1).await, Ok(Ack::Ok(Seq(1))));
+        rig.status(&green()).await;
+
+        let hold = disk.hold();
+        let order = Order::default();
+        let fresh = noted(&order, "fresh", rig.begin_push(&red(), 2));
+        hold.reached().await;
+        let duplicate = noted(&order, "duplicate", rig.begin_push(&red(), 2));
+        let hole = noted(&order, "hole", rig.begin_push(&red(), 9));
+        let submission = noted(&order, "submission", rig.begin_submit("s1", &[green()]));
+        // The machine has decided all three: this is answered from its memory, by the same mailbox.
+        assert_eq!(rig.status(&red()).await.expected_seq, Seq(3));
+        all_has_run().await;
+        assert!(order.borrow().is_empty(), "answered before the disk: {order:?}");
+        drop(hold);
+
+        assert_eq!(fresh.await.unwrap(), Ok(Ack::Ok(Seq(2))));
+        assert_eq!(duplicate.await.unwrap(), Ok(Ack::Ok(Seq(2))));
+        assert_eq!(hole.await.unwrap(), Ok(Ack::Hole { expected: Seq(3), conflict: false }));
+        assert_eq!(submission.await.unwrap(), Ok(()));
+        let pushes: Vec<_> = order.borrow().iter().copied().filter(|name| *name != "submission").collect();
+        assert_eq!(pushes, ["fresh", "duplicate", "hole"], "in the order of the decisions");
+    })
+    .await;
+}
+
+/// Stop where the first commit of what `ask` asks is held, and pull the plug.
+async fn power_cut(before: impl AsyncFn(&Rig), ask: impl AsyncFn(&Rig, &Order)) -> Disk {
+    life(async {
+        let disk = Disk::new();
+        let rig = Rig::start(&disk, |_| {});
+        before(&rig).await;
+        rig.settled().await;
+        at_rest().await;
+        let hold = disk.hold();
+        let order = Order::default();
+        ask(&rig, &order).await;
+        hold.reached().await;
+        all_has_run().await;
+        assert!(order.borrow().is_empty(), "answered before the disk: {order:?}");
+        Disk::with(disk.survivors(Survives::Synced))
+    })
+    .await
+}
+
+#[tokio::test(start_paused = true)]
+async fn power_cut_drops_unanswered_pushes() {
+    let disk = power_cut(
+        async |rig| {
+            assert_eq!(rig.push(&red(), 1).await, Ok(Ack::Ok(Seq(1))));
+            assert_eq!(rig.submit("s1", &[green()], 2).await, Ok(()));
+        },
+        async |rig, order| {
+            noted(order, "fresh", rig.begin_push(&red(), 2));
+            noted(order, "duplicate", rig.begin_push(&red(), 2));
+            noted(order, "older duplicate", rig.begin_push(&red(), 1));
+            noted(order, "submission", rig.begin_submit("s2", &[green()]));
+            rig.status(&red()).await;
+        },
+    )
+    .await;
+
+    life(async {
+        let rig = Rig::start(&disk, |_| {});
+        assert_eq!(rig.fed(&red()).await, [(1, 1)], "what was answered, and nothing else");
+        assert_eq!(rig.outbox(&green()).await.len(), 2);
+        for (id, there) in [("s1", true), ("s2", false)] {
+            assert_eq!(rig.store.submission(&id.parse().unwrap()).await.unwrap().is_some(), there);
+        }
+        // Nobody was told anything, so both sides repeat, and all is as if nothing had happened.
+        assert_eq!(rig.push(&red(), 2).await, Ok(Ack::Ok(Seq(2))));
+        assert_eq!(rig.push(&red(), 2).await, Ok(Ack::Ok(Seq(2))));
+        assert_eq!(rig.submit("s2", &[green()], 1).await, Ok(()));
+        assert_eq!(rig.fed(&red()).await, [(1, 1), (2, 2)]);
+        assert_eq!(rig.outbox(&green()).await.len(), 3);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn hole_waits_for_its_commit() {
+    let disk = power_cut(
+        async |rig| drop(rig.status(&red()).await),
+        async |rig, order| {
+            noted(order, "fresh", rig.begin_push(&red(), 1));
+            noted(order, "hole", rig.begin_push(&red(), 5));
+            rig.status(&red()).await;
+        },
+    )
+    .await;
+    life(async {
+        let rig = Rig::start(&disk, |_| {});
+        let hole = Ack::Hole { expected: Seq(1), conflict: false };
+        assert_eq!(rig.push(&red(), 5).await, Ok(hole), "two was never asked for: one would have been lost");
+    })
+    .await;
+}
