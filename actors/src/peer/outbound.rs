@@ -420,6 +420,9 @@ impl Outbound {
         };
         if stays {
             self.ring.push(fleeting, self.ring_limits());
+        } else {
+            // It would be over by then, and so is what it replaces.
+            self.ring.forget(fleeting.key.as_deref());
         }
         if matches!(self.state, State::Idle) {
             self.proceed(at, out);
