@@ -364,6 +364,13 @@ impl Machine {
         }
     }
 
+    /// History names it, and it is looked for no more: whoever reads goes on there.
+    pub(super) fn end_past(&mut self, missing: PduRef) {
+        if self.gaps.get(&missing).is_none() {
+            self.gaps.give_up(missing, true);
+        }
+    }
+
     /// What was fetched for its state names these, and they are not here: whoever reads goes on there. It is written beside the
     /// gaps, as an edge that nothing was delivered without.
     pub(super) fn bookmark(&mut self, behind: Vec<PduRef>) {
