@@ -51,14 +51,22 @@ enum Write {
 impl Write {
     fn apply(&self, bytes: &mut Vec<u8>) {
         match self {
-            Self::Length(length) => bytes.resize(*length, 0),
+            Self::Length(length) => resize(bytes, *length),
             Self::Bytes(at, data) => {
                 let end = at + data.len();
-                bytes.resize(bytes.len().max(end), 0);
+                if end > bytes.len() {
+                    resize(bytes, end);
+                }
                 bytes[*at..end].copy_from_slice(data);
             }
         }
     }
+}
+
+/// With zeros where it grows; all of them at once, as a debug build would write one after the other.
+fn resize(bytes: &mut Vec<u8>, length: usize) {
+    bytes.truncate(length);
+    bytes.extend_from_slice(&vec![0; length - bytes.len()]);
 }
 
 impl Disk {

@@ -55,7 +55,7 @@ pub(crate) struct Node {
     pub(crate) name: ServerName,
     pub(crate) clock: Arc<TestClock>,
     network: Arc<Network>,
-    book: Arc<Book>,
+    book: RefCell<Arc<Book>>,
     change: Change,
     lane: Lane,
     disk: RefCell<Disk>,
@@ -107,7 +107,7 @@ impl Node {
             name: server(name),
             clock: Arc::new(TestClock::new(crate::network::BASE)),
             network: network.clone(),
-            book: Arc::new(book),
+            book: RefCell::new(Arc::new(book)),
             change,
             lane,
             disk: RefCell::new(Disk::new()),
@@ -126,7 +126,7 @@ impl Node {
             name: self.name.clone(),
             clock: self.clock.clone(),
             network: self.network.clone(),
-            book: self.book.clone(),
+            book: self.book.borrow().clone(),
             change: self.change.clone(),
             lane: self.lane.clone(),
             disk: self.disk.borrow().clone(),
@@ -178,6 +178,11 @@ impl Node {
         self.end(Survives::Synced).await;
         self.disk.replace(Disk::with(backup.survivors(Survives::Written)));
         self.begin().await;
+    }
+
+    /// From its next start on it has this configuration.
+    pub(crate) fn configure(&self, book: Book) {
+        self.book.replace(Arc::new(book));
     }
 
     /// While it is ended: another disk takes the place of its own.

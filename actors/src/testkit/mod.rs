@@ -38,6 +38,16 @@ impl TestClock {
         self.breaks.store(true, Ordering::SeqCst);
     }
 
+    /// Whether the next reading panics.
+    pub fn will_break(&self) -> bool {
+        self.breaks.load(Ordering::SeqCst)
+    }
+
+    /// No reading panics that was to: the process that would have read it has ended.
+    pub fn mend(&self) {
+        self.breaks.store(false, Ordering::SeqCst);
+    }
+
     /// Set wall time forward by so much, or back, without any time passing.
     pub fn jump(&self, ms: i64) {
         self.skew_ms.fetch_add(ms, Ordering::SeqCst);
