@@ -106,6 +106,8 @@ pub(crate) struct World {
     pub(crate) ledger: Ledger,
     /// How often what was done.
     pub(crate) counts: RefCell<Counts>,
+    /// How often open ends were to be joined, for the names of what joins them.
+    pub(crate) merges: Cell<u32>,
     /// Of each submission that somebody ordered to drop.
     pub(crate) drops: RefCell<BTreeMap<String, Drops>>,
     /// The configurations in force.
@@ -161,6 +163,7 @@ impl World {
             stamps,
             ledger,
             counts: RefCell::default(),
+            merges: Cell::default(),
             drops: RefCell::default(),
             troubles: RefCell::default(),
         });

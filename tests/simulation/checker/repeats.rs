@@ -17,7 +17,7 @@ impl History {
     }
 
     /// Whether its sender was lied to about numbers before this moment, while it did not know that the receiver has it, has
-    /// numbered it anew, and said so.
+    /// numbered it anew, and said so, be it on a disk that was lost afterwards.
     fn was_lied_about(&self, said: &Update, server: Name, at: Stamp) -> bool {
         let is_lie = |exchange: &&Exchange| {
             matches!(exchange.lie, Some(Lie::Hole | Lie::Conflict))
@@ -26,7 +26,11 @@ impl History {
                 && !self.was_acknowledged(&said.token, said.origin, server, exchange.begun)
         };
         let is_notice = |event: &Event| event.at <= at && event.what == What::Notice { about: Some(server) };
-        self.way(said.origin, server).any(|exchange| is_lie(&exchange)) && self.events(said.origin).any(is_notice)
+        let is_told = |lie: Stamp| {
+            self.events(said.origin).any(is_notice)
+                || self.restores_of(said.origin).any(|restore| lie <= restore.restored)
+        };
+        self.way(said.origin, server).filter(is_lie).any(|lie| is_told(lie.begun))
     }
 
     /// Whether its sender had to ask itself, at some moment before this one, under which number the receiver has it: it was

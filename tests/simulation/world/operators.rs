@@ -166,7 +166,7 @@ impl World {
         self.trace.note(&format!("{}: the open ends of {room} are joined", member.name));
         let (world, member) = (self.clone(), member.clone());
         spawn_local(async move {
-            let number = world.history.borrow().messages.len();
+            let number = world.merges.replace(world.merges.get() + 1);
             let mut ids = vec![];
             let merged = gateway
                 .merge_heads(&context(room), |_| {

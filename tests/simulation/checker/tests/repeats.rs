@@ -75,6 +75,13 @@ fn repeat_after_numbers_lie_passes() {
     assert_eq!(faults(Lie::Hole, "blue"), NONE);
     assert_eq!(faults(Lie::Cut, "blue"), TWICE);
     assert_eq!(faults(Lie::Hole, "green"), TWICE);
+    let mut restored = again(5);
+    restored.exchanges[2].lie = Some(Lie::Hole);
+    restored.exchanges[2].begun = 3;
+    restored.restores.push(restore("red", 6, 9));
+    assert_eq!(restored.faults(), NONE, "the notice went with red's disk");
+    restored.restores[0].restored = 2;
+    assert_eq!(restored.faults(), TWICE, "it came back before the lie");
 }
 
 #[test]
