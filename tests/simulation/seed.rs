@@ -55,7 +55,9 @@ fn note_panics() {
 }
 
 fn is_played(panic: &PanicHookInfo<'_>) -> bool {
-    panic.payload_as_str().is_some_and(|words| words.ends_with(", as the test asked") || words == PLAYED_POISON)
+    let text = panic.payload().downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.payload().downcast_ref::<String>().map(String::as_str));
+    text.is_some_and(|words| words.ends_with(", as the test asked") || words == PLAYED_POISON)
 }
 
 /// Run a seed. `speaks`: every event is printed as it happens.
