@@ -3,8 +3,9 @@
 #
 #   scripts/soak.sh N [FIRST]
 #
-# Runs the seeds FIRST (0) to FIRST+N-1, with a line of progress on a terminal. Each seed that fails is printed with the command
-# that runs it again; the end of its course stands in the log named with it. The last line says `N seeds, F failed, T s`.
+# Runs the seeds FIRST (0) to FIRST+N-1, one process on each core, with a line of progress on a terminal. Each seed that fails
+# is printed with the command that runs it again; the end of its course stands in the log named with it. Then come the counts
+# of all seeds: how often each fault was played and each path was taken. The last line says `N seeds, F failed, T s`.
 # Exits 1 when a seed failed, 2 when nothing could be run.
 #
 #   SOAK_BIN   the simulation's test binary, to use instead of building it
@@ -36,7 +37,8 @@ worker() {
   local at last
   for ((at = first + $1 * chunk; at < end; at += cores * chunk)); do
     last=$((at + chunk < end ? at + chunk : end))
-    FERNPOST_SEEDS=$at..$last "$binary" --nocapture --test-threads 1 what_was_acknowledged >"$logs/$at" 2>&1 ||
+    FERNPOST_THREADS=1 FERNPOST_SEEDS=$at..$last "$binary" --nocapture --test-threads 1 seeds_keep_every_promise \
+      >"$logs/$at" 2>&1 ||
       echo "$at" >>"$logs/failed"
     echo $((last - at)) >>"$logs/done"
   done
@@ -63,6 +65,9 @@ for log in $(sort -n "$logs/failed" 2>/dev/null || true); do
   failed=$((failed + $(wc -l <<<"$commands")))
   sed "s|\$|   # $logs/$log|" <<<"$commands"
 done
+cat "$logs"/[0-9]* | awk '
+  $1 == "count" { number = $2; sub(/^count +[0-9]+ +/, ""); sum[$0] += number }
+  END { for (what in sum) printf "%10d  %s\n", sum[what], what }' | sort -k 2
 echo "$(ran) seeds, $failed failed, $((SECONDS - began)) s"
 [[ $failed -eq 0 ]] || exit 1
 rm -rf "$logs"

@@ -12,21 +12,22 @@ use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 
 use crate::change::Change;
-pub use crate::change::CommitPriority;
 use crate::limits::{ContextLimits, OverloadLimits, PEERS_RESIDENT_MAX, PeerLimits};
 use crate::model::{
     Attempt, BadPdu, ContextId, ContextRecord, FeedEntry, FeedPdu, FetchRequest, Index, Millis, OutboundBatch, Pdu,
     PduRef, Position, PullResponse, PushFailure, PushResponse, RequestDeadlines, ServerName, StateEntry, StateKey,
     SubmissionId, SubmissionRecord,
 };
+
+pub use crate::change::CommitPriority;
 pub use crate::model::{
     ContextSnapshot, CurrentState, DeadLetter, MembershipSource, OutboxRow, PduStatus, PduText, PeerSnapshot,
     QuarantinedPduRow, SentPage, ServedPdu, StagedPdu,
 };
 pub use crate::ports::retention::{OldPage, OldPdu, RetentionCursor, RetentionPins, RetentionScan, RetentionStep};
 pub use inspect::{
-    ContextRow, Direction, InspectPage, ParkedFilter, ParkedRow, QuarantineItemKind, QuarantineKey, QuarantineReason,
-    QueuedItem, StoreInspector,
+    ContextSummary, Direction, InspectPage, ParkedFilter, ParkedRow, QuarantineItemKind, QuarantineKey,
+    QuarantineReason, QueuedItem, StoreInspector,
 };
 
 /// A future that may cross threads.

@@ -21,12 +21,12 @@ const NEAR: f64 = 0.8;
 
 /// The identity of a PDU.
 #[derive(Serialize)]
-pub(super) struct PduName {
+pub(super) struct PduNameBody {
     origin: String,
     pdu_id: String,
 }
 
-impl From<PduRef> for PduName {
+impl From<PduRef> for PduNameBody {
     fn from(reference: PduRef) -> Self {
         Self { origin: reference.origin.to_string(), pdu_id: reference.id.to_string() }
     }

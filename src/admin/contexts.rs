@@ -2,11 +2,11 @@
 
 use actix_web::{HttpResponse, web};
 use actors::model::{ContextId, PduDraft, Refusal, SubmissionId};
-use actors::ports::ContextRow;
+use actors::ports::ContextSummary;
 use serde::{Deserialize, Serialize};
 
-use super::AdminApi;
-use super::answer::{OperatorCall, page};
+use crate::admin::AdminApi;
+use crate::admin::answer::{OperatorCall, page};
 use crate::http::error::ApiError;
 use crate::http::query;
 use crate::http::responses::rfc3339;
@@ -49,7 +49,7 @@ pub(super) async fn list(
     let after = asked.after.as_deref().map(known).transpose()?;
     let page = api.inspect.contexts(after, page(asked.limit)).await?;
     let us = &api.gateway.ports().us;
-    let listing = |row: ContextRow| ContextListQuery {
+    let listing = |row: ContextSummary| ContextListQuery {
         context: row.record.context.to_string(),
         participants: std::iter::once(us).chain(&row.record.participants).map(ToString::to_string).collect(),
         heads: row.heads,

@@ -5,8 +5,8 @@ use actors::model::{Index, Millis, Refusal, ServerName};
 use actors::ports::QueuedItem;
 use serde::{Deserialize, Serialize};
 
-use super::AdminApi;
-use super::answer::{PduName, page, peer};
+use crate::admin::AdminApi;
+use crate::admin::answer::{PduNameBody, page, peer};
 use crate::http::error::ApiError;
 use crate::http::query;
 use crate::http::responses::rfc3339;
@@ -45,13 +45,13 @@ pub(super) struct QueueShapeResponse {
 struct QueueShape {
     time: String,
     buckets: Vec<&'static str>,
-    peers: Vec<PeerShape>,
+    peers: Vec<PeerShapeBody>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }
 
 #[derive(Serialize)]
-struct PeerShape {
+struct PeerShapeBody {
     server: String,
     total: u64,
     counts: Vec<u64>,
@@ -75,7 +75,7 @@ pub(super) async fn shape(
         looked_at += total;
         // The peer may have acknowledged everything since.
         if total > 0 {
-            peers.push(PeerShape { server: server.to_string(), total, counts });
+            peers.push(PeerShapeBody { server: server.to_string(), total, counts });
         }
         if (looked_at >= ITEMS_A_CALL || peers.len() >= PEERS_A_CALL) && servers.peek().is_some() {
             next = Some(server.to_string());
@@ -134,7 +134,7 @@ struct QueuedItemView {
     #[serde(skip_serializing_if = "Option::is_none")]
     context: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pdu: Option<PduName>,
+    pdu: Option<PduNameBody>,
     submission: String,
     size: u64,
 }
@@ -148,7 +148,7 @@ impl From<QueuedItem> for QueuedItemView {
             queued: rfc3339(item.queued),
             kind,
             context: context.map(|context| context.to_string()),
-            pdu: reference.map(PduName::from),
+            pdu: reference.map(PduNameBody::from),
             submission: item.submission.to_string(),
             size: item.size,
         }

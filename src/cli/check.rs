@@ -12,7 +12,7 @@ use crate::terminal::format::counted;
 
 /// What was found, as JSON.
 #[derive(Serialize)]
-struct CheckReport<'a> {
+struct ConfigCheckView<'a> {
     file: &'a str,
     fine: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -38,7 +38,7 @@ impl<'a> FoundSettings<'a> {
     }
 }
 
-impl CheckReport<'_> {
+impl ConfigCheckView<'_> {
     fn print(&self) -> u8 {
         let text = serde_json::to_string(self).expect("texts and numbers always serialize");
         print_json(&text, if self.fine { FINE } else { WRONG })
@@ -53,7 +53,7 @@ pub(super) fn config(source: ConfigSource, json: bool) -> u8 {
         Err(problems) if problems.is_unread() => CommandFailure::from(&problems).tell(json),
         Err(SettingsProblems(problems)) if json => {
             let problems = problems.iter().map(FoundSettings::of).collect();
-            CheckReport { file: &file, fine: false, server: None, peers: None, problems, warnings: &[] }.print()
+            ConfigCheckView { file: &file, fine: false, server: None, peers: None, problems, warnings: &[] }.print()
         }
         Err(problems) => print(&format!("{problems}\n"), WRONG),
     }
@@ -63,8 +63,15 @@ fn fine(file: &str, settings: &Settings, json: bool) -> u8 {
     let (server, warnings) = (settings.server.name.as_str(), &settings.notes);
     let peers = settings.peers.listed().len() as u64;
     if json {
-        return CheckReport { file, fine: true, server: Some(server), peers: Some(peers), problems: vec![], warnings }
-            .print();
+        return ConfigCheckView {
+            file,
+            fine: true,
+            server: Some(server),
+            peers: Some(peers),
+            problems: vec![],
+            warnings,
+        }
+        .print();
     }
     let mut text: String = warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
     let with = match warnings.len() as u64 {

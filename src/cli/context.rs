@@ -58,25 +58,25 @@ struct ContextLine {
 }
 
 /// The identity of a PDU: (origin, id).
-type Pair = (String, String);
+type PduPairView = (String, String);
 
 #[derive(Deserialize)]
 struct ContextDetails {
     context: String,
     participants: Vec<String>,
-    heads: Vec<Pair>,
+    heads: Vec<PduPairView>,
     depth: u64,
     held: u64,
-    wanted: Vec<Pair>,
+    wanted: Vec<PduPairView>,
     gaps: Vec<MissingPdu>,
-    edge: Vec<Pair>,
+    edge: Vec<PduPairView>,
     join: Option<JoinDetails>,
 }
 
 #[derive(Deserialize)]
 struct MissingPdu {
-    missing: Pair,
-    children: Vec<Pair>,
+    missing: PduPairView,
+    children: Vec<PduPairView>,
 }
 
 #[derive(Deserialize)]
@@ -189,7 +189,7 @@ async fn show(gateway: &AdminClient, json: bool, name: &str) -> Result<u8, Comma
 }
 
 /// Formats the first PDUs and the number of further ones.
-fn named(pdus: &[Pair]) -> String {
+fn named(pdus: &[PduPairView]) -> String {
     let mut words: Vec<String> =
         pdus.iter().take(room(NAMED_MAX)).map(|(origin, id)| format!("{origin}/{id}")).collect();
     if let Some(more) = pdus.len().checked_sub(room(NAMED_MAX)).filter(|more| *more > 0) {

@@ -37,13 +37,13 @@ pub(super) enum QueueCommand {
 struct QueueShapeView {
     time: String,
     buckets: Vec<String>,
-    peers: Vec<PeerShape>,
+    peers: Vec<PeerShapeView>,
     #[serde(skip_serializing)]
     next: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct PeerShape {
+struct PeerShapeView {
     server: String,
     total: u64,
     counts: Vec<u64>,

@@ -11,9 +11,9 @@ pub(super) struct NameList(pub(super) Vec<ServerName>);
 
 impl<'de> Deserialize<'de> for NameList {
     fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
-        struct Reader;
+        struct ListVisitor;
 
-        impl<'de> Visitor<'de> for Reader {
+        impl<'de> Visitor<'de> for ListVisitor {
             type Value = NameList;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -32,7 +32,7 @@ impl<'de> Deserialize<'de> for NameList {
             }
         }
 
-        source.deserialize_seq(Reader)
+        source.deserialize_seq(ListVisitor)
     }
 }
 
@@ -47,9 +47,9 @@ pub(super) struct RawList<'a, const MAX: usize> {
 
 impl<'de, const MAX: usize> Deserialize<'de> for RawList<'de, MAX> {
     fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
-        struct Reader<const MAX: usize>;
+        struct BoundedListVisitor<const MAX: usize>;
 
-        impl<'de, const MAX: usize> Visitor<'de> for Reader<MAX> {
+        impl<'de, const MAX: usize> Visitor<'de> for BoundedListVisitor<MAX> {
             type Value = RawList<'de, MAX>;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -70,6 +70,6 @@ impl<'de, const MAX: usize> Deserialize<'de> for RawList<'de, MAX> {
             }
         }
 
-        source.deserialize_seq(Reader::<MAX>)
+        source.deserialize_seq(BoundedListVisitor::<MAX>)
     }
 }

@@ -2,6 +2,9 @@
 
 use std::io::ErrorKind;
 
+/// The result of an operation of the storage engine that returns no value.
+pub(crate) type RedbResult = Result<(), redb::Error>;
+
 /// What is said of a file on which the storage engine panics.
 pub(crate) const UNREADABLE: &str = "the engine cannot read it at all";
 

@@ -9,26 +9,17 @@ use actors::model::RequestDeadlines;
 use fastrand::Rng;
 
 use crate::history::Name;
-use crate::late::{self, Late};
 use crate::network::LinkFaults;
+use crate::plan::faults::{Faults, share};
 use crate::surroundings::{TestConfig, limits, server};
-use crate::whims::Whims;
+use crate::world::late::{self, Late};
+use crate::world::liar::Lies;
+use crate::world::whims::Whims;
+
+mod faults;
 
 const NAMES: [Name; 5] = ["red", "green", "blue", "grey", "pink"];
 const ROOMS: [&str; 3] = ["garden", "kitchen", "attic"];
-
-/// How often each fault is chosen, against all that is chosen; most seeds leave some of them out.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Faults {
-    pub(crate) cut: u32,
-    pub(crate) hold: u32,
-    pub(crate) weather: u32,
-    pub(crate) crash: u32,
-    pub(crate) disk: u32,
-    pub(crate) restore: u32,
-    pub(crate) clock: u32,
-    pub(crate) sleepy: u32,
-}
 
 /// One seed, drawn.
 pub(crate) struct Plan {
@@ -49,6 +40,12 @@ pub(crate) struct Plan {
     /// Messages said before the network heals.
     pub(crate) messages: u32,
     pub(crate) faults: Faults,
+    pub(crate) lies: Lies,
+    /// Some messages make the actors of one hearer panic: whose.
+    pub(crate) poisons: Option<Name>,
+    /// Nothing is said once all is well, and one acknowledged item is kept for each peer: an item that was acknowledged and is
+    /// not there is never sent again.
+    pub(crate) ends_quietly: bool,
     /// The time within which everybody knows everything once all is well, in seconds.
     pub(crate) bound: u64,
 }
@@ -61,19 +58,9 @@ fn seconds(chance: &mut Rng, from: &[u64]) -> Duration {
     Duration::from_secs(pick(chance, from))
 }
 
-/// A share below `max`, and often none.
-fn share(chance: &mut Rng, max: f64) -> f64 {
-    if chance.bool() { 0.0 } else { chance.f64() * max }
-}
-
-/// How often a fault is chosen, and often never.
-fn often(chance: &mut Rng, max: u32) -> u32 {
-    if chance.bool() { 0 } else { chance.u32(1..=max) }
-}
-
 impl Plan {
-    /// What seeds did not always draw comes from `more`, so that the others of them stay what they were.
-    pub(crate) fn draw(chance: &mut Rng, more: &mut Rng) -> Self {
+    /// What seeds did not always draw comes from `more`, and what came after that from `further`.
+    pub(crate) fn draw(chance: &mut Rng, more: &mut Rng, further: &mut Rng) -> Self {
         let names = NAMES[..pick(chance, &[2, 2, 3, 3, 3, 4, 5])].to_vec();
         let mut rooms = vec![(ROOMS[0], names.clone())];
         for room in &ROOMS[1..chance.usize(1..=ROOMS.len())] {
@@ -114,16 +101,7 @@ impl Plan {
             delay_max: Duration::from_millis(pick(chance, &[0, 20, 800, 5000])),
             meddled: share(chance, 0.2),
         };
-        let faults = Faults {
-            cut: often(chance, 6),
-            hold: often(chance, 6),
-            weather: often(chance, 4),
-            crash: often(chance, 4),
-            disk: often(chance, 4),
-            restore: often(chance, 4),
-            clock: often(chance, 3),
-            sleepy: often(chance, 4),
-        };
+        let faults = Faults::draw(chance, further);
         // Drawn aside, so that a seed is what it was before there was such a thing. Who has lost a disk, or comes late, is told of
         // what was said by those who still have it: there, nobody forgets.
         let keep = pick(&mut chance.clone(), &[None, None, Some(2), Some(30)]).filter(|_| faults.restore == 0);
@@ -137,22 +115,55 @@ impl Plan {
         late.retain(|_| keep.is_none());
         let stateful = more.bool();
         let whims = Some(Whims::draw(more, faults.restore > 0)).filter(|_| keep.is_none()).unwrap_or_default();
-        let books = books.into_iter().map(|(name, book)| (name, whims.apply(book))).collect();
-        Self { names, rooms, late, stateful, whims, books, plain, weather, disk_max, messages, faults, bound }
+        let mut books: BTreeMap<Name, TestConfig> =
+            books.into_iter().map(|(name, book)| (name, whims.apply(book))).collect();
+        // Expiry and lies cost items that a forgetful gateway may not give again, and whoever has lost a disk may ask for.
+        let strict = keep.is_none() && faults.restore == 0;
+        let expires = keep.is_none() && further.u8(0..6) == 0;
+        if expires {
+            books.values_mut().for_each(|book| expire(book, further));
+        }
+        let lies = if keep.is_none() { lies(further, &names) } else { Lies::default() };
+        let poisons = (keep.is_none() && further.u8(0..6) == 0).then(|| pick(further, &names));
+        let ends_quietly = strict && late.is_empty() && further.u8(0..3) == 0;
+        if ends_quietly {
+            for (_, peer) in books.values_mut().flat_map(|book| &mut book.peers) {
+                Arc::make_mut(peer).retain_items = 1;
+            }
+        }
+        Self {
+            names,
+            rooms,
+            late,
+            stateful,
+            whims,
+            books,
+            plain,
+            weather,
+            disk_max,
+            messages,
+            faults,
+            lies,
+            poisons,
+            ends_quietly,
+            bound,
+        }
+    }
+
+    /// What is special about the seed, for people.
+    pub(crate) fn words(&self) -> String {
+        let Self { names, late, whims, faults, lies, poisons, ends_quietly, books, .. } = self;
+        let ContextLimits { held_max, gap, history, .. } = &*books[names[0]].contexts;
+        format!(
+            "{names:?}, late {late:?}, {whims:?}, {faults:?}, {lies:?}, poisons {poisons:?}, ends quietly {ends_quietly}, \
+             held_max {held_max}, {gap:?}, keeps {:?}",
+            history.keep
+        )
     }
 
     /// Whether these gateways forget.
     pub(crate) fn forgets(&self) -> bool {
         self.books.values().any(|book| book.contexts.history.keep.is_some())
-    }
-
-    /// The servers a plain update can go to from this one.
-    pub(crate) fn numbered(&self, from: Name) -> Vec<Name> {
-        let speaks = |to: &&Name| {
-            let limits = self.books[from].peers.iter().find(|(name, _)| *name == server(to));
-            limits.is_some_and(|(_, limits)| limits.speech == DialectKind::Updates)
-        };
-        self.names.iter().filter(|to| **to != from).filter(speaks).copied().collect()
     }
 }
 
@@ -164,7 +175,29 @@ fn forget(book: &mut TestConfig, keep: Duration) {
     }
 }
 
-fn peer_limits(chance: &mut Rng) -> PeerLimits {
+/// What waits for a peer is kept for so long only.
+fn expire(book: &mut TestConfig, further: &mut Rng) {
+    for (_, peer) in &mut book.peers {
+        Arc::make_mut(peer).keep = seconds(further, &[15, 60, 300, 100_000]);
+    }
+}
+
+/// Who lies to whom; in most seeds nobody.
+fn lies(further: &mut Rng, names: &[Name]) -> Lies {
+    let mut lies = Lies { ways: vec![], numbers: further.bool() };
+    if further.u8(0..3) > 0 {
+        return lies;
+    }
+    for _ in 0..pick(further, &[1, 2, 4]) {
+        let (liar, other) = (pick(further, names), pick(further, names));
+        if liar != other {
+            lies.ways.push((liar, other));
+        }
+    }
+    lies
+}
+
+pub(crate) fn peer_limits(chance: &mut Rng) -> PeerLimits {
     let speech = if chance.u8(0..5) < 3 { DialectKind::Updates } else { DialectKind::Transactions };
     let backoff = BackoffLimits {
         min: Duration::from_millis(pick(chance, &[200, 1000])),

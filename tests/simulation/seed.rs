@@ -1,14 +1,19 @@
 //! One seed from its beginning to its verdict: chaos, then peace, then everybody must know everything within a bound.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook, take_hook};
 use std::rc::Rc;
+use std::sync::Once;
 
 use fastrand::Rng;
 
 use crate::checker::rooms::Compared;
+use crate::counts::Counts;
+use crate::history::disturbance::Done;
 use crate::node::{millis, seconds, world};
 use crate::trace::Trace;
 use crate::world::World;
+use crate::world::poison::PLAYED_POISON;
 
 /// How a seed is run again.
 pub(crate) fn command(seed: u64) -> String {
@@ -23,71 +28,109 @@ pub(crate) struct Outcome {
     pub(crate) faults: Vec<String>,
     /// What was compared in the end.
     pub(crate) compared: Compared,
+    /// How often what was done, and seen.
+    pub(crate) counts: Counts,
     /// The end of its course, for people.
     pub(crate) tail: String,
 }
 
+thread_local! {
+    /// What panicked in this run, wherever it was caught, and was not to.
+    static PANICS: RefCell<Vec<String>> = const { RefCell::new(vec![]) };
+}
+
+/// Panics that a run plays are caught by the gateway; printed, with a backtrace each, they would cost more than the run. All
+/// others are faults: of the gateways, or of the tasks that play their messengers.
+fn note_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let print = take_hook();
+        set_hook(Box::new(move |panic| {
+            if !is_played(panic) {
+                PANICS.with_borrow_mut(|panics| panics.push(panic.to_string()));
+                print(panic);
+            }
+        }));
+    });
+}
+
+fn is_played(panic: &PanicHookInfo<'_>) -> bool {
+    let text = panic.payload().downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.payload().downcast_ref::<String>().map(String::as_str));
+    text.is_some_and(|words| words.ends_with(", as the test asked") || words == PLAYED_POISON)
+}
+
 /// Run a seed. `speaks`: every event is printed as it happens.
 pub(crate) fn run(seed: u64, speaks: bool) -> Outcome {
+    note_panics();
+    PANICS.take();
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_all().start_paused(true).build().unwrap();
     let _inside = runtime.enter();
     let trace = Trace::new(speaks);
     let course = world(course(seed, trace.clone()));
-    let (faults, compared) = match catch_unwind(AssertUnwindSafe(|| runtime.block_on(course))) {
-        Ok(verdict) => verdict,
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().cloned();
-            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-            (vec![format!("a panic: {}", text.unwrap_or_default())], Compared::default())
-        }
-    };
-    Outcome { hash: trace.hash(), faults, compared, tail: trace.tail(80) }
+    let verdict = catch_unwind(AssertUnwindSafe(|| runtime.block_on(course)));
+    let (mut faults, compared, counts) = verdict.unwrap_or_default();
+    faults.extend(PANICS.take());
+    Outcome { hash: trace.hash(), faults, compared, counts, tail: trace.tail(80) }
 }
 
-/// What was wrong, and what was compared in the end.
-async fn course(seed: u64, trace: Trace) -> (Vec<String>, Compared) {
+/// What was wrong, what was compared in the end, and how often what was done.
+async fn course(seed: u64, trace: Trace) -> (Vec<String>, Compared, Counts) {
     let world = World::begin(seed, trace).await;
+    let (faults, compared) = verdict(&world).await;
+    let counts = world.counts.take();
+    (faults, compared, counts)
+}
+
+async fn verdict(world: &Rc<World>) -> (Vec<String>, Compared) {
     world.network.becomes(world.plan.weather);
     let (mut said, mut next) = (0, 0);
     while said < world.plan.messages {
-        step(&world, &mut said, &mut next).await;
+        step(world, &mut said, &mut next).await;
         world.let_in(said);
         world.whim();
     }
     world.heal().await;
-    if let Some(restless) = settle(&world).await {
+    if let Some(restless) = settle(world).await {
         return (vec![restless], Compared::default());
     }
-    // Whoever came back older learns what it lacks from what comes next.
-    for member in &world.members {
-        for (place, (room, _)) in world.plan.rooms.iter().enumerate().filter(|(_, (_, who))| who.contains(&member.name))
-        {
-            world.say_in(member, format!("{}-last{place}", member.name), room, None);
+    if !world.plan.ends_quietly {
+        say_last_words(world);
+        if let Some(restless) = settle(world).await {
+            return (vec![restless], Compared::default());
         }
-        let to = world.plan.numbered(member.name);
-        if !to.is_empty() {
-            world.update_to(member, format!("{}-last", member.name), to, 1);
-        }
-    }
-    if let Some(restless) = settle(&world).await {
-        return (vec![restless], Compared::default());
     }
     // What is forgotten is asked for by nobody.
     let forgets = world.plan.forgets();
     if !forgets {
         world.read_back().await;
     }
-    if let Some(restless) = settle(&world).await {
+    if let Some(restless) = settle(world).await {
         return (vec![restless], Compared::default());
     }
     let history = world.close(world.views().await);
     let mut faults = world.troubles.take();
     faults.extend(world.unsound());
     faults.extend(history.faults());
+    world.counts.borrow_mut().add_seen(&history);
     let compared = if forgets { history.states(&mut faults) } else { history.rooms(&mut faults) };
     world.trace.note(&format!("{compared:?}"));
     (faults, compared)
+}
+
+/// Whoever came back older learns what it lacks from what comes next.
+fn say_last_words(world: &Rc<World>) {
+    for member in &world.members {
+        for (place, (room, _)) in world.plan.rooms.iter().enumerate().filter(|(_, (_, who))| who.contains(&member.name))
+        {
+            world.say_in(member, format!("{}-last{place}", member.name), room, None);
+        }
+        let to = world.numbered(member.name);
+        if !to.is_empty() {
+            world.update_to(member, format!("{}-last", member.name), to, 1);
+        }
+    }
 }
 
 /// One thing happens, and a little time passes.
@@ -109,9 +152,12 @@ async fn step(world: &Rc<World>, said: &mut u32, next: &mut u32) {
         (Deed::Restore, faults.restore),
         (Deed::Clock, faults.clock),
         (Deed::Sleep, faults.sleepy),
+        (Deed::Panic, faults.panic),
+        (Deed::Configure, faults.configure),
     ];
     let deed = draw(&mut world.chance.borrow_mut(), &weights);
     *next += 1;
+    world.note_panics();
     let member = world.anyone();
     match deed {
         Deed::Say => {
@@ -139,14 +185,19 @@ async fn step(world: &Rc<World>, said: &mut u32, next: &mut u32) {
         Deed::Cut => {
             let (from, to) = world.way();
             world.trace.note(&format!("cut: {} -> {}", from.name, to.name));
+            world.count("a way is cut");
+            world.disturb(Done::Way(from.name, to.name));
             world.network.cut(&from.node.name, &to.node.name);
             if world.chance.borrow_mut().bool() {
+                world.disturb(Done::Way(to.name, from.name));
                 world.network.cut(&to.node.name, &from.node.name);
             }
         }
         Deed::Hold => {
             let (from, to) = world.way();
             world.trace.note(&format!("held: {} -> {}", from.name, to.name));
+            world.count("a way is held");
+            world.disturb(Done::Way(from.name, to.name));
             world.network.hold(&from.node.name, &to.node.name);
         }
         Deed::Mend => {
@@ -154,9 +205,12 @@ async fn step(world: &Rc<World>, said: &mut u32, next: &mut u32) {
             for (from, to) in [(&from, &to), (&to, &from)] {
                 world.network.mend(&from.node.name, &to.node.name);
                 world.network.release(&from.node.name, &to.node.name);
+                let way = Done::Way(from.name, to.name);
+                world.relieve(|done| done == way);
             }
         }
         Deed::Weather => {
+            world.count("the weather changes");
             let weather = match world.chance.borrow_mut().bool() {
                 true => crate::network::CALM,
                 false => world.plan.weather,
@@ -166,13 +220,18 @@ async fn step(world: &Rc<World>, said: &mut u32, next: &mut u32) {
         Deed::Crash => world.crash_somewhen(&member),
         Deed::Disk => world.break_disk(&member),
         Deed::Restore => world.copy_or_restore(&member),
-        Deed::Clock => {
-            let day = 24 * 3_600_000;
-            let by = [day, -day, 5000, -5000][world.chance.borrow_mut().usize(..4)];
-            world.trace.note(&format!("{}: the clock jumps by {by} ms", member.name));
-            member.node.clock.jump(by);
+        Deed::Clock => world.set_clock(&member),
+        Deed::Sleep => {
+            world.count("a messenger sleeps, or wakes");
+            member.sleeps.set(!member.sleeps.get());
         }
-        Deed::Sleep => member.sleeps.set(!member.sleeps.get()),
+        Deed::Panic => {
+            world.trace.note(&format!("{}: an actor will panic", member.name));
+            world.count("an actor is made to panic");
+            world.disturb(Done::Panic(member.name));
+            member.node.clock.break_once();
+        }
+        Deed::Configure => world.configure(&member),
     }
 }
 
@@ -193,6 +252,8 @@ enum Deed {
     Restore,
     Clock,
     Sleep,
+    Panic,
+    Configure,
 }
 
 fn draw(chance: &mut Rng, weights: &[(Deed, u32)]) -> Deed {
@@ -221,6 +282,7 @@ async fn settle(world: &Rc<World>) -> Option<String> {
             }
         }
         world.join_again().await;
+        world.release_everywhere().await;
         restless = world.is_quiet().await;
         quiet = if restless.is_none() && world.all_is_said() { quiet + 1 } else { 0 };
         // Twice in a row: something may have been on its way at the first look.

@@ -10,66 +10,83 @@ use actors::change::Change as Fact;
 use actors::model::Millis;
 use actors::ports::{Clock, CommitPriority, Journal, Ownership};
 use fastrand::Rng;
-use fernpost::store::{BlockingExecutor, verify_backend};
-use redb::TableDefinition;
-use tokio::task::{JoinHandle, spawn_local};
+use fernpost::store::BlockingExecutor;
+use tokio::task::JoinHandle;
 
-use crate::disk::{Disk, Survives};
-use crate::history::{History, Name, Restore, Stamp, View, What};
-use crate::late::Rooms;
+use crate::counts::Counts;
+use crate::history::disturbance::{Disturbance, Done};
+use crate::history::stamps::Stamps;
+use crate::history::{History, Name, Stamp};
 use crate::messenger::context;
 use crate::network::{CALM, LinkFaults, Network};
-use crate::node::{Change, Node, millis, seconds};
+use crate::node::{Change, Node, seconds};
 use crate::plan::Plan;
-use crate::read;
-use crate::surroundings::server;
+use crate::surroundings::{TestConfig, server};
 use crate::trace::Trace;
-use crate::whims::Drops;
+use crate::world::crashes::Copied;
+use crate::world::late::Rooms;
+use crate::world::ledger::Ledger;
+use crate::world::operators::Drops;
+use crate::world::poison::{Touchy, touchy};
 
-/// A copy of a disk.
-struct Copied {
-    at: Stamp,
-    bytes: Vec<u8>,
-    /// The newest position of the feed on it.
-    tail: u64,
-}
+mod closing;
+mod configure;
+mod content;
+mod crashes;
+pub(crate) mod late;
+mod ledger;
+pub(crate) mod liar;
+mod operators;
+pub(crate) mod poison;
+mod read;
+mod talk;
+mod view;
+pub(crate) mod whims;
 
 /// A gateway, and what only the driver knows about it.
 pub(crate) struct Member {
     pub(crate) name: Name,
     pub(crate) node: Rc<Node>,
     /// It is ending, ended or beginning: leave it alone.
-    busy: Cell<bool>,
+    pub(crate) busy: Cell<bool>,
     /// Its messenger does not read.
     pub(crate) sleeps: Cell<bool>,
     /// Its messenger reads, and does not say so.
     pub(crate) lags: Cell<bool>,
-    copy: RefCell<Option<Copied>>,
+    pub(crate) copy: RefCell<Option<Copied>>,
     /// Counts its processes: what one of them has not answered when it ends, it never answers.
     pub(crate) life: Cell<u64>,
-    /// Waits for the journal to stop.
-    watch: RefCell<Option<JoinHandle<()>>>,
+    /// Wait for the journal to stop, and for its feed to grow.
+    pub(crate) watches: RefCell<Vec<JoinHandle<()>>>,
+    /// When its feed was on disk up to a position.
+    pub(crate) grown: RefCell<BTreeMap<u64, Stamp>>,
+    /// When each event that its messenger has read was on disk.
+    pub(crate) heard_at: RefCell<Vec<Stamp>>,
+    /// Messages with its poison make its actors panic.
+    pub(crate) touchy: Touchy,
 }
 
 impl Member {
-    fn new(name: Name, node: Rc<Node>) -> Self {
-        let (busy, sleeps, lags, life) = (Cell::default(), Cell::default(), Cell::default(), Cell::default());
-        Self { name, node, busy, sleeps, lags, copy: RefCell::default(), life, watch: RefCell::default() }
+    fn new(name: Name, node: Rc<Node>, touchy: Touchy) -> Self {
+        Self {
+            name,
+            node,
+            busy: Cell::default(),
+            sleeps: Cell::default(),
+            lags: Cell::default(),
+            copy: RefCell::default(),
+            life: Cell::default(),
+            watches: RefCell::default(),
+            grown: RefCell::default(),
+            heard_at: RefCell::default(),
+            touchy,
+        }
     }
-}
 
-/// The same disk, marked as a backup is.
-fn as_backup(bytes: Vec<u8>, taken: Millis) -> Vec<u8> {
-    let disk = Disk::with(bytes);
-    let meta: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
-    let database = redb::Database::builder().create_with_backend(disk.clone()).expect("a store");
-    let transaction = database.begin_write().expect("a store that nobody writes to");
-    let marked =
-        transaction.open_table(meta).and_then(|mut meta| Ok(meta.insert("taken", &*taken.0.to_string()).map(drop)?));
-    marked.expect("a table of texts");
-    transaction.commit().expect("a disk that is well");
-    drop(database);
-    disk.survivors(Survives::Written)
+    /// What its wall clock says, on a clock that is not made to break.
+    pub(crate) fn now(&self) -> Millis {
+        self.node.clock.unbroken().now()
+    }
 }
 
 /// Everything of one run.
@@ -80,12 +97,21 @@ pub(crate) struct World {
     pub(crate) history: Rc<RefCell<History>>,
     pub(crate) trace: Trace,
     pub(crate) chance: RefCell<Rng>,
-    /// For what came to be drawn later.
+    /// For what came to be drawn later ...
     pub(crate) more: RefCell<Rng>,
+    /// ... and for what came after that.
+    pub(crate) further: RefCell<Rng>,
     pub(crate) rooms: Rooms,
+    pub(crate) stamps: Stamps,
+    pub(crate) ledger: Ledger,
+    /// How often what was done.
+    pub(crate) counts: RefCell<Counts>,
+    /// How often open ends were to be joined, for the names of what joins them.
+    pub(crate) merges: Cell<u32>,
     /// Of each submission that somebody ordered to drop.
     pub(crate) drops: RefCell<BTreeMap<String, Drops>>,
-    stamp: Cell<Stamp>,
+    /// The configurations in force.
+    pub(crate) books: RefCell<BTreeMap<Name, TestConfig>>,
     /// What was wrong on the way.
     pub(crate) troubles: RefCell<Vec<String>>,
 }
@@ -94,47 +120,113 @@ impl World {
     pub(crate) async fn begin(seed: u64, trace: Trace) -> Rc<Self> {
         // The actors' own dice are this thread's.
         fastrand::seed(seed);
-        let mut chance = Rng::with_seed(seed);
-        let mut more = Rng::with_seed(!seed);
-        let plan = Plan::draw(&mut chance, &mut more);
+        let (mut chance, mut more) = (Rng::with_seed(seed), Rng::with_seed(!seed));
+        let mut further = Rng::with_seed(seed.rotate_left(32) ^ 0x5eed);
+        let plan = Plan::draw(&mut chance, &mut more, &mut further);
         let network = Network::new(chance.u64(..), CALM);
         let ear = trace.clone();
         network.tell(move |what| ear.note(&what));
         for (from, to) in &plan.plain {
             network.make_plain(&server(from), &server(to));
         }
+        let stamps = Stamps::new();
+        let lying = Rng::with_seed(further.u64(..));
+        let ledger = Ledger::new(plan.names.clone(), stamps.clone(), plan.lies.clone(), lying);
+        network.watch(Arc::new(ledger.clone()));
         let dice = Arc::new(Mutex::new(Rng::with_seed(chance.u64(..))));
-        let unchanged: Change = Rc::new(|_, _| {});
         let mut members = vec![];
         for name in &plan.names {
             let (dice, max) = (dice.clone(), plan.disk_max);
             let pace = move || Duration::from_millis(dice.lock().expect("no holder panics").u64(0..=max));
+            let touchy = touchy(name, plan.poisons == Some(*name));
+            let makes_touchy: Change = Rc::new({
+                let touchy = touchy.clone();
+                move |ports, _| touchy.wrap(ports)
+            });
             let book = plan.books[name].clone();
-            let node = Node::built(&network, name, book, unchanged.clone(), BlockingExecutor::Inline(Arc::new(pace)));
-            members.push(Rc::new(Member::new(name, node)));
+            let node = Node::built(&network, name, book, makes_touchy, BlockingExecutor::Inline(Arc::new(pace)));
+            members.push(Rc::new(Member::new(name, node, touchy)));
         }
-        let (chance, more, rooms) = (RefCell::new(chance), RefCell::new(more), Rooms::new(&plan));
-        let history = Rc::new(RefCell::new(History { plain: plan.plain.clone(), ..History::default() }));
-        let (stamp, troubles, drops) = (Cell::new(0), RefCell::default(), RefCell::default());
-        let world =
-            Rc::new(Self { plan, network, members, history, trace, chance, more, rooms, drops, stamp, troubles });
+        let rooms = Rooms::new(&plan);
+        let history = Rc::new(RefCell::new(History::default()));
+        let world = Rc::new(Self {
+            books: RefCell::new(plan.books.clone()),
+            plan,
+            network,
+            members,
+            history,
+            trace,
+            chance: RefCell::new(chance),
+            more: RefCell::new(more),
+            further: RefCell::new(further),
+            rooms,
+            stamps,
+            ledger,
+            counts: RefCell::default(),
+            merges: Cell::default(),
+            drops: RefCell::default(),
+            troubles: RefCell::default(),
+        });
+        world.trace.note(&world.plan.words());
+        world.begin_poison();
         for member in &world.members {
+            world.settings_of(member);
             world.up(member).await;
             for (room, _) in &world.plan.rooms {
                 if world.rooms.inside(room).contains(&member.name) {
                     let others = world.rooms.beside(member.name, room);
                     member.node.with(room, &others).await;
-                    world.rooms.tell(member.name, room, others);
+                    world.told(member.name, room, others);
                 }
             }
         }
         world
     }
 
-    /// A moment later than every one before.
-    pub(crate) fn stamp(&self) -> Stamp {
-        self.stamp.set(self.stamp.get() + 1);
-        self.stamp.get()
+    /// So often was this done, or seen, in this run.
+    pub(crate) fn count(&self, what: &'static str) {
+        self.counts.borrow_mut().add(what, 1);
+    }
+
+    /// Something is done to somebody from now on.
+    pub(crate) fn disturb(&self, what: Done) {
+        let disturbance = Disturbance { what, from: self.stamps.next(), until: None };
+        self.history.borrow_mut().disturbances.push(disturbance);
+    }
+
+    /// And is no longer.
+    pub(crate) fn relieve(&self, is_meant: impl Fn(Done) -> bool) {
+        let now = self.stamps.next();
+        for disturbance in &mut self.history.borrow_mut().disturbances {
+            if disturbance.until.is_none() && is_meant(disturbance.what) {
+                disturbance.until = Some(now);
+            }
+        }
+    }
+
+    /// The wall clock of a gateway jumps. What it is taking in at this moment is queued by the old time or the new one.
+    pub(crate) fn set_clock(&self, member: &Member) {
+        let day = 24 * 3_600_000;
+        let by = [day, -day, 5000, -5000][self.chance.borrow_mut().usize(..4)];
+        self.trace.note(&format!("{}: the clock jumps by {by} ms", member.name));
+        self.count("a clock jumps");
+        member.node.clock.jump(by);
+        let (at, now) = (self.stamps.next(), member.now().0);
+        let mut history = self.history.borrow_mut();
+        history.jumps.push((member.name, at));
+        for said in history.messages.iter_mut().filter(|said| said.origin == member.name && said.taken.is_none()) {
+            said.wall = said.wall.min(now);
+        }
+        for said in history.updates.iter_mut().filter(|said| said.origin == member.name && said.taken.is_none()) {
+            said.wall = said.wall.min(now);
+        }
+    }
+
+    /// Those whose actors have panicked as they were to are well again.
+    pub(crate) fn note_panics(&self) {
+        for member in self.members.iter().filter(|member| !member.node.clock.will_break()) {
+            self.relieve(|done| done == Done::Panic(member.name));
+        }
     }
 
     pub(crate) fn member(&self, name: Name) -> Rc<Member> {
@@ -157,120 +249,8 @@ impl World {
         }
     }
 
-    /// It begins, and is watched: once its journal has stopped, the process ends, and is started again.
-    async fn up(self: &Rc<Self>, member: &Rc<Member>) {
-        member.node.begin().await;
-        let (world, watched, store) = (self.clone(), member.clone(), member.node.store());
-        let watch = spawn_local(async move {
-            let failure = store.failed().await;
-            world.trace.note(&format!("{}: the journal has stopped: {failure}", watched.name));
-            let (survives, pause) = world.luck();
-            // In a task of its own: this one ends with the gateway.
-            spawn_local(async move { world.crash(&watched, survives, pause, None).await });
-        });
-        member.watch.replace(Some(watch));
-    }
-
-    /// What is found on a disk after a crash, and when the next process looks.
-    fn luck(&self) -> (Survives, u64) {
-        let mut chance = self.chance.borrow_mut();
-        let torn = chance.u64(..);
-        let survives = [Survives::Synced, Survives::Written, Survives::Torn(torn)][chance.usize(..3)];
-        (survives, [0, 100, 20_000][chance.usize(..3)])
-    }
-
-    /// End it, here and now or amid what it does; start it again after a while.
-    pub(crate) fn crash_somewhen(self: &Rc<Self>, member: &Rc<Member>) {
-        let (survives, pause) = self.luck();
-        let turns = self.chance.borrow_mut().u32(0..60);
-        let (world, member) = (self.clone(), member.clone());
-        spawn_local(async move {
-            for _ in 0..turns {
-                tokio::task::yield_now().await;
-            }
-            world.crash(&member, survives, pause, None).await;
-        });
-    }
-
-    /// Its disk is to fail, or the power to go, at one of the next things written.
-    pub(crate) fn break_disk(&self, member: &Member) {
-        if member.busy.get() {
-            return;
-        }
-        let mut chance = self.chance.borrow_mut();
-        let disk = member.node.disk();
-        match chance.u8(0..3) {
-            0 => disk.fail_at(chance.u64(1..12)),
-            1 => disk.end_after(chance.u64(1..12)),
-            _ => disk.fail_write_at(chance.u64(1..80)),
-        }
-        self.trace.note(&format!("{}: the disk will fail", member.name));
-    }
-
-    /// Make a copy of its disk, or come back with the copy: as a backup that says so, or without a word.
-    pub(crate) fn copy_or_restore(self: &Rc<Self>, member: &Rc<Member>) {
-        let Some(mut copy) = member.copy.take() else {
-            if !member.busy.get() {
-                self.trace.note(&format!("{}: the disk is copied", member.name));
-                let (bytes, tail) = (member.node.disk().survivors(Survives::Synced), member.node.store_tail());
-                member.copy.replace(Some(Copied { at: self.stamp(), bytes, tail }));
-            }
-            return;
-        };
-        let (_, pause) = self.luck();
-        if self.chance.borrow_mut().bool() {
-            copy.bytes = as_backup(copy.bytes, member.node.clock.now());
-        }
-        let (world, member) = (self.clone(), member.clone());
-        spawn_local(async move { world.crash(&member, Survives::Synced, pause, Some(copy)).await });
-    }
-
-    async fn crash(self: &Rc<Self>, member: &Rc<Member>, survives: Survives, pause: u64, copy: Option<Copied>) {
-        if member.busy.replace(true) {
-            return;
-        }
-        let how = if copy.is_some() { "a copy comes back" } else { "crash" };
-        self.trace.note(&format!("{}: {how}, {survives:?}, for {pause} ms", member.name));
-        if let Some(watch) = member.watch.take() {
-            watch.abort();
-        }
-        member.life.set(member.life.get() + 1);
-        member.node.end(survives).await;
-        let older = copy.map(|copy| {
-            // One that was made meanwhile is of a course that has not been taken.
-            member.copy.take();
-            member.node.give(copy.bytes);
-            (copy.at, copy.tail)
-        });
-        millis(pause).await;
-        let older = older.map(|(copied, tail)| {
-            let restore = Restore { server: member.name, copied, restored: self.stamp() };
-            self.history.borrow_mut().restores.push(restore);
-            tail
-        });
-        self.up(member).await;
-        let tail = member.node.store_tail();
-        let mut heard = member.node.heard.borrow_mut();
-        match older {
-            // The messenger is restored with its gateway.
-            Some(tail) => heard.retain(|entry| entry.position.0 <= tail),
-            None if heard.last().is_some_and(|last| last.position.0 > tail) => {
-                let trouble = format!("{} had given its messenger what is not on its disk", member.name);
-                self.troubles.borrow_mut().push(trouble);
-            }
-            None => {}
-        }
-        drop(heard);
-        self.trace.note(&format!("{}: is back", member.name));
-        member.busy.set(false);
-        if older.is_some() {
-            self.say_again(member);
-        }
-    }
-
     /// A messenger reads, and what it has read before must stand there still.
     pub(crate) async fn read(&self, member: &Member) {
-        let before = member.node.heard.borrow().len();
         if member.busy.get() {
             return;
         }
@@ -281,25 +261,38 @@ impl World {
                 (member.node.store(), Fact::FeedTrimmed { before: Millis(u64::MAX), rows_max: 1_000 });
             drop(store.submit(store.claim_feed().expect("ours"), vec![trimmed], CommitPriority::Deferred));
         }
-        for entry in &member.node.heard.borrow()[before.min(member.node.heard.borrow().len())..] {
-            self.trace.note(&format!("{} reads {:?}", member.name, read::event(entry, &self.plan.names)));
+        self.note_heard(member);
+    }
+
+    /// Write down what its messenger has read since the last time, and when that was on disk.
+    pub(crate) fn note_heard(&self, member: &Member) {
+        let (heard, mut heard_at) = (member.node.heard.borrow(), member.heard_at.borrow_mut());
+        for entry in &heard[heard_at.len()..] {
+            let at = member.grown.borrow().range(entry.position.0..).next().map(|(_, at)| *at);
+            heard_at.push(at.unwrap_or_else(|| self.stamps.next()));
+            self.trace.note(&format!("{} reads {}", member.name, read::words(entry)));
         }
     }
 
-    /// All is well from now on: everybody is up, everybody reads, nothing is lost.
+    /// All is well from now on: everybody is up, everybody reads, nothing is lost, and nobody lies.
     pub(crate) async fn heal(self: &Rc<Self>) {
         self.network.heal();
         self.network.becomes(LinkFaults { delay_max: Duration::from_millis(20), ..CALM });
+        self.relieve(|done| matches!(done, Done::Way(..)));
+        self.ledger.be_honest();
         self.trace.note("all is well");
         for member in &self.members {
             member.sleeps.set(false);
             member.copy.take();
+            member.touchy.calm_down();
             // A disk that was still to fail is replaced with its gateway.
             while member.busy.get() {
                 seconds(1).await;
             }
-            self.crash(member, Survives::Synced, 0, None).await;
+            self.list_all(member);
+            self.restart(member).await;
         }
+        self.relieve(|done| matches!(done, Done::Poisoned(_)));
         self.relent().await;
         self.gather().await;
     }
@@ -337,38 +330,7 @@ impl World {
         let is_taken = |submission: &str| {
             history.messages.iter().any(|said| said.submission == submission && said.taken.is_some())
         };
-        history.messages.iter().all(|said| is_taken(&said.submission))
+        history.messages.iter().filter(|said| said.insists).all(|said| is_taken(&said.submission))
             && history.updates.iter().all(|said| said.taken.is_some())
-    }
-
-    /// What the rows on each disk do not keep of what they promise one another.
-    pub(crate) fn unsound(&self) -> Vec<String> {
-        let looked_at = |member: &Rc<Member>| {
-            let disk = Disk::with(member.node.disk().survivors(Survives::Synced));
-            let findings = verify_backend(disk).expect("a store that can be examined").findings;
-            findings.into_iter().map(|finding| format!("on the disk of {}: {finding}", member.name)).collect::<Vec<_>>()
-        };
-        self.members.iter().flat_map(looked_at).collect()
-    }
-
-    /// What everybody heard, for the checker.
-    pub(crate) fn close(&self, views: Vec<View>) -> History {
-        let mut history = self.history.borrow().clone();
-        let feed = |member: &Rc<Member>| {
-            let heard = member.node.heard.borrow();
-            (member.name, heard.iter().map(|entry| read::event(entry, &self.plan.names)).collect())
-        };
-        history.feeds = self.members.iter().map(feed).collect::<BTreeMap<_, _>>();
-        for what in history.feeds.values().flatten().map(|event| &event.what) {
-            if let What::Pdu { pdu, prev, .. } = what {
-                history.parents.insert(pdu.clone(), prev.clone());
-            }
-        }
-        history.late = self.plan.late.iter().map(|late| (late.name, late.room.to_owned())).collect();
-        history.views = views;
-        for view in &history.views {
-            history.parents.extend(view.parents.clone());
-        }
-        history
     }
 }

@@ -59,6 +59,48 @@ type Way = (ServerName, ServerName);
 /// Is told of everything the network carries.
 type CallObserver = Arc<dyn Fn(String) + Send + Sync>;
 
+/// Sees each exchange, by the number that the network gives it, and may put another answer in the place of the peer's.
+pub(crate) trait Tap: Send + Sync {
+    /// A gateway begins a request.
+    fn begun(&self, exchange: u64, from: &ServerName, to: &ServerName, request: &EgressRequest);
+
+    /// The request, or a copy of it, has reached its door.
+    fn arrived(&self, exchange: u64);
+
+    /// The network answers in the place of the peer, which never sees the request.
+    fn meddled(&self, exchange: u64);
+
+    /// The peer has answered; what is returned goes back to the sender.
+    fn answered(&self, exchange: u64, answer: Answer) -> Result<Answer, PushFailure>;
+
+    /// What the sender was told; a sender that no longer waits is told that the connection broke.
+    fn ended(&self, exchange: u64, outcome: &Result<Bytes, PushFailure>);
+}
+
+/// An exchange that its sender waits for; dropped before its end, it counts as broken.
+struct Watched {
+    tap: Option<Arc<dyn Tap>>,
+    exchange: u64,
+    is_over: bool,
+}
+
+impl Watched {
+    fn end(mut self, outcome: &Result<Bytes, PushFailure>) {
+        self.is_over = true;
+        if let Some(tap) = &self.tap {
+            tap.ended(self.exchange, outcome);
+        }
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if let Some(tap) = self.tap.as_ref().filter(|_| !self.is_over) {
+            tap.ended(self.exchange, &Err(PushFailure::Broken("its sender has gone".to_owned())));
+        }
+    }
+}
+
 /// Who can be reached, and how well.
 pub(crate) struct Network {
     state: Mutex<State>,
@@ -77,6 +119,8 @@ struct State {
     chance: fastrand::Rng,
     sent: Vec<Sent>,
     ear: Option<CallObserver>,
+    tap: Option<Arc<dyn Tap>>,
+    exchanges: u64,
 }
 
 /// What becomes of one request.
@@ -94,7 +138,7 @@ impl Network {
     pub(crate) fn new(seed: u64, weather: LinkFaults) -> Arc<Self> {
         let chance = fastrand::Rng::with_seed(seed);
         let (doors, down, held, plain, sent) = (HashMap::new(), HashSet::new(), HashSet::new(), HashSet::new(), vec![]);
-        let state = State { doors, down, held, plain, weather, chance, sent, ear: None };
+        let state = State { doors, down, held, plain, weather, chance, sent, ear: None, tap: None, exchanges: 0 };
         Arc::new(Self { state: Mutex::new(state), ways: Notify::new(), since: Instant::now() })
     }
 
@@ -161,6 +205,15 @@ impl Network {
         self.state().ear = Some(Arc::new(ear));
     }
 
+    /// Let this see every exchange from now on.
+    pub(crate) fn watch(&self, tap: Arc<dyn Tap>) {
+        self.state().tap = Some(tap);
+    }
+
+    fn tap(&self) -> Option<Arc<dyn Tap>> {
+        self.state().tap.clone()
+    }
+
     fn told(&self, way: &Way, what: impl FnOnce() -> String) {
         let ear = self.state().ear.clone();
         if let Some(ear) = ear {
@@ -217,13 +270,24 @@ impl Network {
         let sent = Sent { at, from: way.0.clone(), to: way.1.clone(), request: request.clone() };
         self.state().sent.push(sent);
         self.told(&way, || format!("{} {}", request.path, String::from_utf8_lossy(&request.body)));
-        let answer = self.clone().exchange(way.clone(), request, deadlines).await;
+        let exchange = {
+            let mut state = self.state();
+            state.exchanges += 1;
+            state.exchanges
+        };
+        let watched = Watched { tap: self.tap(), exchange, is_over: false };
+        if let Some(tap) = &watched.tap {
+            tap.begun(exchange, &way.0, &way.1, &request);
+        }
+        let answer = self.clone().exchange(exchange, way.clone(), request, deadlines).await;
         self.told(&way, || format!("answered {answer:?}"));
+        watched.end(&answer);
         answer
     }
 
     async fn exchange(
         self: Arc<Self>,
+        exchange: u64,
         way: Way,
         request: EgressRequest,
         deadlines: RequestDeadlines,
@@ -234,29 +298,43 @@ impl Network {
             return Err(PushFailure::Unreachable("no way there".to_owned()));
         }
         if let Some(whim) = fate.meddled {
+            if let Some(tap) = self.tap() {
+                tap.meddled(exchange);
+            }
             sleep(fate.there + fate.back).await;
             return read(meddle(whim, &request.path));
         }
         if let Some(again) = fate.again {
-            tokio::spawn(self.clone().carry(way.clone(), request.clone(), again));
+            tokio::spawn(self.clone().carry(exchange, way.clone(), request.clone(), again));
         }
         // A task of its own: what is on its way arrives, whether its sender still waits or not.
-        let carried = (!fate.lost).then(|| tokio::spawn(self.clone().carry(way.clone(), request, fate.there)));
+        let carried =
+            (!fate.lost).then(|| tokio::spawn(self.clone().carry(exchange, way.clone(), request, fate.there)));
         let answered = async {
             match carried {
                 Some(carried) if !fate.answer_lost => carried.await.expect("carrying does not panic"),
                 _ => std::future::pending().await,
             }
         };
-        let answer = timeout(deadlines.total, answered).await.map_err(|_| PushFailure::TimedOut)?;
-        let answer = answer.ok_or_else(|| PushFailure::Unreachable("the connection broke".to_owned()))?;
+        let answer = timeout(deadlines.total, answered).await.map_err(|_| PushFailure::TimedOut)??;
+        let answer = match self.tap() {
+            Some(tap) => tap.answered(exchange, answer),
+            None => Ok(answer),
+        };
         sleep(fate.back).await;
+        let answer = answer?;
         let body = read(answer)?;
         Ok(if self.state().plain.contains(&way) { without_window(body) } else { body })
     }
 
-    /// Hand a request over at the other end, when it gets there. No answer: nobody is there, or went amid it.
-    async fn carry(self: Arc<Self>, way: Way, request: EgressRequest, there: Duration) -> Option<Answer> {
+    /// Hand a request over at the other end, when it gets there.
+    async fn carry(
+        self: Arc<Self>,
+        exchange: u64,
+        way: Way,
+        request: EgressRequest,
+        there: Duration,
+    ) -> Result<Answer, PushFailure> {
         sleep(there).await;
         loop {
             let changed = self.ways.notified();
@@ -265,19 +343,29 @@ impl Network {
             }
             changed.await;
         }
-        if self.is_down(&way) {
-            return None;
+        let door = self.state().doors.get(&way.1).cloned();
+        let Some(door) = door.filter(|_| !self.is_down(&way)) else {
+            return Err(PushFailure::Unreachable("nobody is there".to_owned()));
+        };
+        if let Some(tap) = self.tap() {
+            tap.arrived(exchange);
         }
-        self.knock(way, request).await
+        let answered = call(&door, way.0, request).await;
+        answered.ok_or_else(|| PushFailure::Broken("the connection broke".to_owned()))
     }
 
     /// Straight to the door, whatever the weather: what a test sends itself.
     pub(crate) async fn knock(&self, (from, to): Way, request: EgressRequest) -> Option<Answer> {
         let door = self.state().doors.get(&to).cloned()?;
-        let (answer, answered) = oneshot::channel();
-        door.send(Call { from, request, answer }).ok()?;
-        answered.await.ok()
+        call(&door, from, request).await
     }
+}
+
+/// The answer that comes from behind a door; none: whoever was there went amid it.
+async fn call(door: &mpsc::UnboundedSender<Call>, from: ServerName, request: EgressRequest) -> Option<Answer> {
+    let (answer, answered) = oneshot::channel();
+    door.send(Call { from, request, answer }).ok()?;
+    answered.await.ok()
 }
 
 /// What a box in between may say. Never that something was taken.
@@ -298,12 +386,15 @@ fn meddle(whim: u8, path: &str) -> Answer {
     }
 }
 
-/// The same answer from a server that never heard of windows.
+/// The same answer from a server that never heard of windows. What is no answer to a push keeps its bytes.
 fn without_window(body: Bytes) -> Bytes {
     let Ok(mut answer) = serde_json::from_slice::<serde_json::Value>(&body) else { return body };
-    if let Some(answer) = answer.as_object_mut() {
-        answer.remove("window");
-        answer.remove("conflict");
+    match answer.as_object_mut().filter(|answer| answer.contains_key("receive")) {
+        Some(answer) => {
+            answer.remove("window");
+            answer.remove("conflict");
+        }
+        None => return body,
     }
     answer.to_string().into()
 }

@@ -2,16 +2,19 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
+use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::App;
-use actix_web::body::{MessageBody, to_bytes};
-use actix_web::dev::{Service, ServiceResponse};
+use actix_http::Request;
+use actix_web::body::{BoxBody, MessageBody, to_bytes};
+use actix_web::dev::{Extensions, Service, ServiceRequest, ServiceResponse};
 use actix_web::http::{Method as HttpMethod, header};
-use actix_web::middleware::from_fn;
+use actix_web::middleware::{Next, from_fn};
 use actix_web::test::{TestRequest, init_service};
+use actix_web::web::Data;
+use actix_web::{App, Error, HttpMessage};
 use actors::gateway::Gateway;
 use actors::model::{FeedEntry, Position, ServerName};
 use actors::ports::Ports;
@@ -24,7 +27,7 @@ use fernpost::http::error_middleware::error_middleware;
 use fernpost::maintenance::history_retention;
 use fernpost::store::{BlockingExecutor, Store, StoreLocation, StoreOptions};
 use fernpost::wire::pdu::reference_context::StoreReferenceContext;
-use fernpost::wire::{DialectServices, pdu, routes};
+use fernpost::wire::{DialectServices, paths, pdu};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 
@@ -55,7 +58,7 @@ pub(crate) struct Node {
     pub(crate) name: ServerName,
     pub(crate) clock: Arc<TestClock>,
     network: Arc<Network>,
-    book: Arc<TestConfig>,
+    book: RefCell<Arc<TestConfig>>,
     change: Change,
     lane: BlockingExecutor,
     disk: RefCell<Disk>,
@@ -113,7 +116,7 @@ impl Node {
             name: server(name),
             clock: Arc::new(TestClock::new(crate::network::BASE)),
             network: network.clone(),
-            book: Arc::new(book),
+            book: RefCell::new(Arc::new(book)),
             change,
             lane,
             disk: RefCell::new(Disk::new()),
@@ -132,7 +135,7 @@ impl Node {
             name: self.name.clone(),
             clock: self.clock.clone(),
             network: self.network.clone(),
-            book: self.book.clone(),
+            book: self.book.borrow().clone(),
             change: self.change.clone(),
             lane: self.lane.clone(),
             disk: self.disk.borrow().clone(),
@@ -144,11 +147,9 @@ impl Node {
                 admission: build.book,
                 body: BodyLimit::default(),
             };
-            let app = App::new().wrap(from_fn(error_middleware)).configure(|config| routes(&gate, config));
-            let app = Rc::new(init_service(app).await);
-            drop(gate);
+            let app = app().await;
             let _ = built.send((gateway, store));
-            serve(app, calls, |call| written(call).to_request()).await;
+            serve(app, gate, calls).await;
         });
         let task = Rc::new(Abort(spawn_local(set)));
         let (gateway, store) = ready.await.unwrap();
@@ -188,6 +189,11 @@ impl Node {
         self.end(Survives::Synced).await;
         self.disk.replace(Disk::with(backup.survivors(Survives::Written)));
         self.begin().await;
+    }
+
+    /// From its next start on it has this configuration.
+    pub(crate) fn configure(&self, book: TestConfig) {
+        self.book.replace(Arc::new(book));
     }
 
     /// While it is ended: another disk takes the place of its own.
@@ -265,18 +271,55 @@ impl Build {
     }
 }
 
+/// What all gateways of a thread answer by; a request brings with it what the one that it is for stands on.
+type Answering = &'static dyn Fn(Request) -> Answered;
+
+type Answered = Pin<Box<dyn Future<Output = Result<ServiceResponse<BoxBody>, Error>>>>;
+
+thread_local! {
+    /// Compiling the paths takes longer than all else that a gateway does when it starts. Never dropped: amid the end of its thread
+    /// it would reach for what the HTTP library keeps for the thread, which may have gone.
+    static APP: Cell<Option<Answering>> = const { Cell::new(None) };
+}
+
+async fn app() -> Answering {
+    if let Some(app) = APP.get() {
+        return app;
+    }
+    let app = App::new().wrap(from_fn(error_middleware)).wrap(from_fn(stand_on)).configure(paths);
+    let service = init_service(app).await;
+    let app: Answering = Box::leak(Box::new(move |request| {
+        let answered = service.call(request);
+        Box::pin(async move { Ok(answered.await?.map_into_boxed_body()) }) as Answered
+    }));
+    APP.set(Some(app));
+    app
+}
+
+/// Give a request what the gateway that it is for stands on.
+async fn stand_on(
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let ground = request.extensions().get::<Rc<Extensions>>().cloned();
+    request.add_data_container(ground.expect("each request brings it"));
+    next.call(request).await
+}
+
 /// The listener for peers.
-async fn serve<S, R, B>(app: Rc<S>, mut calls: mpsc::UnboundedReceiver<Call>, written: impl Fn(&Call) -> R)
-where
-    S: Service<R, Response = ServiceResponse<B>, Error = actix_web::Error> + 'static,
-    S::Future: 'static,
-    B: MessageBody + 'static,
-{
+async fn serve(app: Answering, gate: DialectServices, mut calls: mpsc::UnboundedReceiver<Call>) {
+    let mut ground = Extensions::new();
+    ground.insert(Data::from(gate.intake));
+    ground.insert(Data::from(gate.admission));
+    ground.insert(gate.body);
+    let ground = Rc::new(ground);
     while let Some(call) = calls.recv().await {
-        let asked = app.call(written(&call));
+        let request = written(&call).to_request();
+        request.extensions_mut().insert(ground.clone());
+        let asked = app(request);
         spawn_local(async move {
             let response = match asked.await {
-                Ok(response) => response.into_parts().1.map_into_boxed_body(),
+                Ok(response) => response.into_parts().1,
                 Err(error) => error.error_response(),
             };
             let status = response.status().as_u16();

@@ -10,8 +10,8 @@ use actix::{
 
 use crate::context::machine::{ContextEffect, ContextEvent, ContextMachine, ContextReply, ContextReplyToken};
 use crate::context::messages::{
-    Answer, ComposePdus, ContextOutcome, FetchFinished, FetchOlder, GetContextStatus, IdleTimerFired, JoinContext,
-    PdusArrived, PutOff, Read, ReadmitQuarantined, SetIntakeOpen, SetParticipants, TimerFired,
+    Answer, ComposePdus, ContextOutcome, FetchFinished, FetchOlder, GetContextStatus, HistoryReply, IdleTimerFired,
+    JoinContext, PdusArrived, PutOff, ReadmitQuarantined, SetIntakeOpen, TimerFired, UpdateParticipants,
 };
 use crate::context::metrics::ContextMetricsGuard;
 use crate::context::state_reader::StoreStateReader;
@@ -57,7 +57,7 @@ pub(crate) struct ContextActor {
     /// Reply channels, ordered by token so that they are dropped in a deterministic order.
     answers: BTreeMap<ContextReplyToken, (Answer, AdmissionPermit)>,
     /// History reads that wait, in order. Those whose caller has gone are dropped when the next one comes.
-    reads: Vec<Read>,
+    reads: Vec<HistoryReply>,
     next_token: u64,
     timer: Timer,
     idle_timer: Timer,
@@ -366,10 +366,10 @@ impl Handler<ComposePdus> for ContextActor {
     }
 }
 
-impl Handler<SetParticipants> for ContextActor {
+impl Handler<UpdateParticipants> for ContextActor {
     type Result = ();
 
-    fn handle(&mut self, set: SetParticipants, ctx: &mut Context<Self>) {
+    fn handle(&mut self, set: UpdateParticipants, ctx: &mut Context<Self>) {
         let Some(token) = self.token(set.answer, set.permit) else { return };
         self.enter(ctx, ContextEvent::Participants { token, servers: set.servers });
     }

@@ -67,7 +67,7 @@ pub(crate) struct ComposePdus {
 /// Set the participants, as the local messenger asks.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct SetParticipants {
+pub(crate) struct UpdateParticipants {
     /// Participants of the context beside us.
     pub(crate) servers: Vec<ServerName>,
     /// Channel of the outcome.
@@ -97,11 +97,11 @@ pub(crate) struct FetchOlder {
     /// How many PDUs the read lacks.
     pub(crate) limit: u32,
     /// Is told how many PDUs came.
-    pub(crate) answer: Read,
+    pub(crate) answer: HistoryReply,
 }
 
 /// Where the answer to a history read goes.
-pub(crate) type Read = oneshot::Sender<Result<u64, Refusal>>;
+pub(crate) type HistoryReply = oneshot::Sender<Result<u64, Refusal>>;
 
 /// A fetch for this context has finished.
 #[derive(Message)]

@@ -52,7 +52,7 @@ use crate::supervise::mailbox::send_unbounded;
 use machine::{ContextReply, RecipientReach};
 use messages::{
     ComposePdus, ContextOutcome, FetchFinished, FetchOlder, GetContextStatus, JoinContext, PdusArrived, PutOff,
-    ReadmitQuarantined, SetIntakeOpen, SetParticipants, StageFilled,
+    ReadmitQuarantined, SetIntakeOpen, StageFilled, UpdateParticipants,
 };
 
 pub(crate) use crate::context::ordering::heads::PARENTS_MAX;
@@ -154,7 +154,7 @@ impl ContextHandle {
     pub async fn set_participants(&self, servers: Vec<ServerName>) -> Result<(), Refusal> {
         let permit = self.doors.requests.enter()?;
         let (answer, outcome) = oneshot::channel();
-        send_unbounded(&self.address, SetParticipants { servers, answer, permit });
+        send_unbounded(&self.address, UpdateParticipants { servers, answer, permit });
         match self.reply(outcome).await? {
             ContextReply::Set(outcome) => outcome,
             ContextReply::Verdicts(_) | ContextReply::Composed(_) => Err(Refusal::OutcomeUnknown),

@@ -11,7 +11,6 @@ use tokio::time::Instant;
 
 use crate::limits::PeerLimits;
 use crate::model::{ContextId, FetchRequest, Index, PeerStatus, PushFailure, PushResponse, ServerName};
-use crate::peer::PeerShared;
 use crate::peer::effect::{PeerEffect, ReplyToken};
 use crate::peer::fetch_budget::FetchCost;
 use crate::peer::handover::Handover;
@@ -22,6 +21,7 @@ use crate::peer::messages::{
     TaskFinished, WakePeer,
 };
 use crate::peer::outbound::StepInput;
+use crate::peer::shared::PeerShared;
 use crate::peer::state_log::StateLogger;
 use crate::ports::{ArchiveError, Fence, PeerSnapshot, Ports, StoreReader};
 use crate::router::registry::{ActorRegistry, LookupPurpose};

@@ -21,27 +21,25 @@ mod messages;
 pub mod notices;
 pub mod outbound;
 pub mod rate_limit;
+pub(crate) mod shared;
 pub(crate) mod shared_stats;
 mod state_log;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Addr, Handler, Message, WeakAddr};
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 
-use crate::limits::PeerLimits;
 use crate::model::{BatchOutcome, ContextId, FetchRequest, Millis, PeerCommand, PeerStatus, Refusal, ServerName};
 use crate::peer::actor::PeerActor;
 use crate::peer::fetch_budget::FetchCost;
 use crate::peer::outbound::ephemeral_buffer::EphemeralItem;
-use crate::peer::rate_limit::TokenBucket;
-use crate::peer::shared_stats::SharedStats;
+use crate::peer::shared::{PeerShared, RateLimiter};
 use crate::ports::OutboxGrown;
-use crate::supervise::admission::{AdmissionLimit, AdmissionPermit};
+use crate::supervise::admission::AdmissionPermit;
 use crate::supervise::mailbox::send_unbounded;
 use inbound::InboundBatch;
 use messages::{
@@ -66,44 +64,6 @@ impl WeakPeer {
     pub(crate) fn revive(&self) -> Option<Arc<PeerHandle>> {
         let address = self.address.upgrade().filter(Addr::connected)?;
         Some(Arc::new(PeerHandle { address, door: self.door.clone() }))
-    }
-}
-
-/// The state that an actor shares with all its handles: its admission limits and its statistics.
-pub(crate) struct PeerShared {
-    server: ServerName,
-    intake: AdmissionLimit,
-    /// Admission limit of held requests, for a peer that treats every refusal as final. Boxed, because few peers do.
-    held: Option<Box<AdmissionLimit>>,
-    /// Rate limiter, if the configuration sets a rate. Boxed, because it seldom does.
-    pace: Option<Box<RateLimiter>>,
-    /// Statistics that the actor writes.
-    gauge: SharedStats,
-    limits: Arc<PeerLimits>,
-}
-
-impl PeerShared {
-    /// Returns the shared state of an actor that starts.
-    pub(crate) fn new(server: ServerName, limits: Arc<PeerLimits>) -> Self {
-        let intake = || AdmissionLimit::new("peers.intake_max", limits.intake_max);
-        let bucket = || Mutex::new(TokenBucket::new(limits.rate, limits.burst(), Millis(0)));
-        let pace = (limits.rate > 0).then(|| Box::new(RateLimiter { bucket: bucket(), born: Instant::now() }));
-        let held = limits.never_refuse.then(|| Box::new(intake()));
-        Self { server, intake: intake(), held, pace, gauge: SharedStats::default(), limits }
-    }
-}
-
-/// The rate limiter of inbound items.
-struct RateLimiter {
-    bucket: Mutex<TokenBucket>,
-    /// Origin of the bucket's time; monotonic, because wall time may be set.
-    born: Instant,
-}
-
-impl RateLimiter {
-    fn ask<T>(&self, ask: impl FnOnce(&mut TokenBucket, Millis) -> T) -> T {
-        let now = Millis(u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX));
-        ask(&mut self.bucket.lock().unwrap_or_else(PoisonError::into_inner), now)
     }
 }
 

@@ -415,6 +415,9 @@ impl Outbound {
         };
         if stays {
             self.ring.push(fleeting, self.ring_limits());
+        } else {
+            // It would have expired by then, and the item that it replaces is out of date.
+            self.ring.forget(fleeting.key.as_deref());
         }
         if matches!(self.state, OutboundState::Idle) {
             self.proceed(at, out);

@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 
-use super::{ArchiveError, Task};
 use crate::model::{
     ContextId, ContextRecord, DeadLetterReason, Index, Millis, ParkedCode, ParkedWhat, PduRef, Seq, ServerName,
     SubmissionId,
 };
+use crate::ports::{ArchiveError, Task};
 
 /// The direction in which an item was going.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -132,7 +132,7 @@ pub struct QueuedItem {
 
 /// A context as a row of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ContextRow {
+pub struct ContextSummary {
     /// Record of the context; it names at most a hundred heads.
     pub record: ContextRecord,
     /// Number of all its heads.
@@ -175,7 +175,7 @@ pub trait StoreInspector: Send + Sync + 'static {
         &self,
         after: Option<ContextId>,
         limit: u32,
-    ) -> Task<Result<InspectPage<ContextRow, ContextId>, ArchiveError>>;
+    ) -> Task<Result<InspectPage<ContextSummary, ContextId>, ArchiveError>>;
 
     /// Returns one quarantined item or dead letter, with its bytes.
     fn parked_row(&self, place: QuarantineKey) -> Task<Result<Option<ParkedRow>, ArchiveError>>;

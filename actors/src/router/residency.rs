@@ -14,12 +14,13 @@ use std::time::Duration;
 
 use actix::{AsyncContext, Context, Handler, Supervisor};
 
-use super::{ActorDown, ActorKey, ExitAction, Router, StoppingActor, not_owned};
 use crate::limits::PeerLimits;
 use crate::model::{Millis, Refusal, ServerName};
+use crate::peer::PeerHandle;
 use crate::peer::actor::PeerActor;
-use crate::peer::{PeerHandle, PeerShared};
+use crate::peer::shared::PeerShared;
 use crate::router::registry::{FindPeer, LookupPurpose, RESIDENT_MAX, StartPeer};
+use crate::router::{ActorDown, ActorKey, ExitAction, Router, StoppingActor, not_owned};
 use crate::supervise::mailbox::send_unbounded;
 use crate::supervise::monitor::ExitMonitor;
 use crate::supervise::task::spawn_detached;

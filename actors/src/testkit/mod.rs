@@ -39,6 +39,16 @@ impl TestClock {
         self.breaks.store(true, Ordering::SeqCst);
     }
 
+    /// Returns whether the next reading panics.
+    pub fn will_break(&self) -> bool {
+        self.breaks.load(Ordering::SeqCst)
+    }
+
+    /// Cancels a panic of the next reading: the process that would have read the clock has ended.
+    pub fn mend(&self) {
+        self.breaks.store(false, Ordering::SeqCst);
+    }
+
     /// Moves the wall time forward or back without any time passing.
     pub fn jump(&self, ms: i64) {
         self.skew_ms.fetch_add(ms, Ordering::SeqCst);

@@ -16,10 +16,10 @@ use crate::messenger::answer::unreadable_body;
 use crate::messenger::lists::NameList;
 
 /// The identity of a PDU in a list: `[origin, pdu_id]`.
-pub(crate) type Pair<'a> = [&'a str; 2];
+pub(crate) type PduPairBody<'a> = [&'a str; 2];
 
 /// Returns the identities of PDUs as this API lists them.
-pub(crate) fn pairs<'a>(references: impl IntoIterator<Item = &'a PduRef>) -> Vec<Pair<'a>> {
+pub(crate) fn pairs<'a>(references: impl IntoIterator<Item = &'a PduRef>) -> Vec<PduPairBody<'a>> {
     references.into_iter().map(|reference| [reference.origin.as_str(), reference.id.as_str()]).collect()
 }
 
@@ -33,13 +33,13 @@ struct SetParticipants<'a> {
 struct ContextStatusBody<'a> {
     context: &'a str,
     participants: Vec<&'a str>,
-    heads: Vec<Pair<'a>>,
+    heads: Vec<PduPairBody<'a>>,
     depth: u64,
     held: u64,
-    wanted: Vec<Pair<'a>>,
+    wanted: Vec<PduPairBody<'a>>,
     gaps: Vec<MissingPduBody<'a>>,
     /// Parents beyond the history edge: the history before it was never fetched, so nothing is lost there.
-    edge: Vec<Pair<'a>>,
+    edge: Vec<PduPairBody<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     join: Option<JoinBody<'a>>,
 }
@@ -61,8 +61,8 @@ struct JoinBody<'a> {
 
 #[derive(Serialize)]
 struct MissingPduBody<'a> {
-    missing: Pair<'a>,
-    children: Vec<Pair<'a>>,
+    missing: PduPairBody<'a>,
+    children: Vec<PduPairBody<'a>>,
 }
 
 /// Sets the participants, and responds after the commit.

@@ -3,7 +3,7 @@
 use std::ops::Bound;
 
 use actors::model::{ContextId, Millis};
-use actors::ports::{ContextRow, InspectPage};
+use actors::ports::{ContextSummary, InspectPage};
 use redb::{ReadTransaction, Value};
 
 use crate::store::read::{Read, WALK_MAX};
@@ -17,7 +17,7 @@ pub(super) fn page(
     read: &ReadTransaction,
     from: Option<&ContextId>,
     limit: usize,
-) -> Read<InspectPage<ContextRow, ContextId>> {
+) -> Read<InspectPage<ContextSummary, ContextId>> {
     let (heads, held, gaps) =
         (read.open_table(tables::HEADS)?, read.open_table(tables::HELD)?, read.open_table(tables::GAPS)?);
     let (timeline, pdus) = (read.open_table(tables::TIMELINE)?, read.open_table(tables::PDUS)?);
@@ -27,7 +27,7 @@ pub(super) fn page(
     for row in read.open_table(tables::CONTEXTS)?.range::<&str>((from, Bound::Unbounded))? {
         let (name, row) = row?;
         if page.len() >= limit.max(1) || walked >= WALK_MAX {
-            next = page.last().map(|row: &ContextRow| row.record.context.clone());
+            next = page.last().map(|row: &ContextSummary| row.record.context.clone());
             break;
         }
         let context = codec::context_id("contexts", name.value())?;
@@ -42,7 +42,7 @@ pub(super) fn page(
         };
         walked += 3;
         let heads = record.heads.len() as u64 + further;
-        page.push(ContextRow { record, heads, held, gaps, last });
+        page.push(ContextSummary { record, heads, held, gaps, last });
     }
     shared.counters.looked_up(walked as u64);
     Ok(InspectPage { rows: page, next })

@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use actors::model::{ContextId, Index, Millis, PduRef, ServerName};
 use actors::ports::{
-    ArchiveError, ContextRow, Direction, InspectPage, ParkedFilter, ParkedRow, QuarantineItemKind, QuarantineKey,
+    ArchiveError, ContextSummary, Direction, InspectPage, ParkedFilter, ParkedRow, QuarantineItemKind, QuarantineKey,
     QuarantineReason, QueuedItem, StoreInspector, Task,
 };
 use bytes::Bytes;
@@ -47,7 +47,7 @@ impl StoreInspector for Store {
         &self,
         after: Option<ContextId>,
         limit: u32,
-    ) -> Task<Result<InspectPage<ContextRow, ContextId>, ArchiveError>> {
+    ) -> Task<Result<InspectPage<ContextSummary, ContextId>, ArchiveError>> {
         self.page(move |shared, read| contexts::page(shared, read, after.as_ref(), limit as usize))
     }
 

@@ -6,11 +6,10 @@
 use actors::model::{ContextId, Delivery, Gap, PduRef, PduState, PendingParents, StoredPdu};
 use redb::ReadableTable;
 
-use super::apply::WriteBatch;
+use crate::store::error::RedbResult;
 use crate::store::schema::codec;
 use crate::store::schema::codec::OwnedPdu;
-
-type Write = Result<(), redb::Error>;
+use crate::store::write::apply::WriteBatch;
 
 fn key(reference: &PduRef) -> (&str, &str) {
     (reference.origin.as_str(), reference.id.as_str())
@@ -20,13 +19,13 @@ fn place<'a>(context: &'a ContextId, reference: &'a PduRef) -> (&'a str, &'a str
     (context.as_str(), reference.origin.as_str(), reference.id.as_str())
 }
 
-fn skip_inconsistent(context: &ContextId, reference: &PduRef, what: &'static str) -> Write {
+fn skip_inconsistent(context: &ContextId, reference: &PduRef, what: &'static str) -> RedbResult {
     tracing::error!(%context, %reference, "{what}; the change is left out");
     Ok(())
 }
 
 impl WriteBatch<'_> {
-    pub(crate) fn pdu_stored(&mut self, stored: &StoredPdu) -> Write {
+    pub(crate) fn pdu_stored(&mut self, stored: &StoredPdu) -> RedbResult {
         let (reference, context) = (&stored.pdu.reference, &stored.pdu.context);
         let prev = codec::refs_to_row(&stored.pdu.prev);
         let at = self.delivery_time();
@@ -53,7 +52,7 @@ impl WriteBatch<'_> {
         }
     }
 
-    pub(crate) fn pdu_delivered(&mut self, reference: &PduRef, context: &ContextId, delivery: &Delivery) -> Write {
+    pub(crate) fn pdu_delivered(&mut self, reference: &PduRef, context: &ContextId, delivery: &Delivery) -> RedbResult {
         let at = self.delivery_time();
         let pdus = self.pdus.open()?;
         self.counts.lookups += 1;
@@ -71,7 +70,7 @@ impl WriteBatch<'_> {
         self.deliver(context, reference, delivery)
     }
 
-    fn deliver(&mut self, context: &ContextId, reference: &PduRef, delivery: &Delivery) -> Write {
+    fn deliver(&mut self, context: &ContextId, reference: &PduRef, delivery: &Delivery) -> RedbResult {
         self.timeline.open()?.insert((context.as_str(), delivery.position), key(reference))?;
         self.counts.rows_written += 1;
         match &delivery.shown {
@@ -80,7 +79,7 @@ impl WriteBatch<'_> {
         }
     }
 
-    pub(crate) fn pdu_held(&mut self, reference: &PduRef, context: &ContextId, hold: &PendingParents) -> Write {
+    pub(crate) fn pdu_held(&mut self, reference: &PduRef, context: &ContextId, hold: &PendingParents) -> RedbResult {
         let held = self.held.open()?;
         self.counts.lookups += 1;
         let before = held.get(place(context, reference))?.map(|row| {
@@ -99,14 +98,14 @@ impl WriteBatch<'_> {
     }
 
     /// Overwrites the row of a gap, because a change names all children each time.
-    pub(crate) fn gap_opened(&mut self, context: &ContextId, gap: &Gap) -> Write {
+    pub(crate) fn gap_opened(&mut self, context: &ContextId, gap: &Gap) -> RedbResult {
         let children = codec::refs_to_row(&gap.children);
         self.gaps.open()?.insert(place(context, &gap.missing), (gap.edge, &children[..]))?;
         self.counts.rows_written += 1;
         Ok(())
     }
 
-    pub(crate) fn gap_closed(&mut self, context: &ContextId, missing: &PduRef) -> Write {
+    pub(crate) fn gap_closed(&mut self, context: &ContextId, missing: &PduRef) -> RedbResult {
         let gone = self.gaps.open()?.remove(place(context, missing))?;
         self.counts.rows_trimmed += u64::from(gone.is_some());
         Ok(())

@@ -5,13 +5,12 @@ use actors::model::{ContextId, Item, ServerName, SubmissionId};
 use bytes::Bytes;
 use redb::ReadableTable;
 
-use super::apply::WriteBatch;
-use super::submissions::AppendedItem;
+use crate::store::error::RedbResult;
 use crate::store::schema::codec;
 use crate::store::schema::tables::PduValue;
+use crate::store::write::apply::WriteBatch;
 use crate::store::write::non_participants::stranger_in;
-
-type Write = Result<(), redb::Error>;
+use crate::store::write::submissions::AppendedItem;
 
 /// A dead letter that was removed from its table: its item number or PDU, and its submission.
 struct RemovedDeadLetter {
@@ -22,7 +21,7 @@ struct RemovedDeadLetter {
 }
 
 impl WriteBatch<'_> {
-    pub(crate) fn quarantine_left(&mut self, server: &ServerName, number: u64) -> Write {
+    pub(crate) fn quarantine_left(&mut self, server: &ServerName, number: u64) -> RedbResult {
         // Quarantine numbers can be reused: the next is the highest row + 1, so removing the newest row before a
         // restart frees its number.
         let gone = self.quarantine.open()?.remove((server.as_str(), number))?.map(|row| stranger_in(row.value()));
@@ -35,7 +34,7 @@ impl WriteBatch<'_> {
         }
     }
 
-    pub(crate) fn dead_letter_left(&mut self, server: &ServerName, index: u64) -> Write {
+    pub(crate) fn dead_letter_left(&mut self, server: &ServerName, index: u64) -> RedbResult {
         let Some(letter) = self.take_letter(server, index)? else { return Ok(()) };
         // `number` is 0 for PDUs: they are not reference-counted and stay in `pdus`.
         if letter.number > 0 {
@@ -48,7 +47,7 @@ impl WriteBatch<'_> {
 
     /// Appends a dead letter to the end of its outbox. It gets a new index, because the sequence number that it had
     /// went to the item after it.
-    pub(crate) fn dead_letter_requeued(&mut self, server: &ServerName, index: u64) -> Write {
+    pub(crate) fn dead_letter_requeued(&mut self, server: &ServerName, index: u64) -> RedbResult {
         let Some(letter) = self.take_letter(server, index)? else { return Ok(()) };
         let Some((item, context)) = self.item_of(&letter)? else {
             tracing::error!(%server, index, "a dead letter has no content; this is a bug");
@@ -66,7 +65,7 @@ impl WriteBatch<'_> {
 
     /// Queues a PDU for a recipient whose outbox had no room. It does nothing if the PDU has been queued since, or is
     /// pruned.
-    pub(crate) fn left_out_queued(&mut self, server: &ServerName, submission: &SubmissionId) -> Write {
+    pub(crate) fn left_out_queued(&mut self, server: &ServerName, submission: &SubmissionId) -> RedbResult {
         self.counts.lookups += 1;
         self.counts.rows_read += 1;
         let record = self.submissions.open()?.get(submission.as_str())?;
@@ -120,7 +119,13 @@ impl WriteBatch<'_> {
 
     /// Records in the submission that an item has another index, or was dropped: its trace compares indexes with what
     /// the peer acknowledged. A submission that was deleted has no trace.
-    fn update_submission_place(&mut self, submission: &SubmissionId, server: &ServerName, from: u64, to: u64) -> Write {
+    fn update_submission_place(
+        &mut self,
+        submission: &SubmissionId,
+        server: &ServerName,
+        from: u64,
+        to: u64,
+    ) -> RedbResult {
         self.counts.lookups += 1;
         let submissions = self.submissions.open()?;
         let Some((accepted, digest, items, places, origin, id)) = submissions.get(submission.as_str())?.map(|row| {

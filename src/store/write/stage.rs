@@ -4,9 +4,8 @@ use actors::model::{ContextId, PduRef, ServerName};
 use bytes::Bytes;
 use redb::ReadableTable;
 
-use super::apply::WriteBatch;
-
-type Write = Result<(), redb::Error>;
+use crate::store::error::RedbResult;
+use crate::store::write::apply::WriteBatch;
 
 impl WriteBatch<'_> {
     /// Behind what this server has there. Whoever comes to a busy conversation is rare: the end is looked up each time.
@@ -16,7 +15,7 @@ impl WriteBatch<'_> {
         from: &ServerName,
         verified: &str,
         pdus: &[(PduRef, Bytes)],
-    ) -> Write {
+    ) -> RedbResult {
         let (context, from) = (context.as_str(), from.as_str());
         let (stage, ids) = (self.stage.open()?, self.stage_ids.open()?);
         let last = stage.range((context, from, 0)..=(context, from, u64::MAX))?.next_back().transpose()?;
@@ -43,7 +42,7 @@ impl WriteBatch<'_> {
         from: &ServerName,
         number: u64,
         reference: &PduRef,
-    ) -> Write {
+    ) -> RedbResult {
         let (context, from) = (context.as_str(), from.as_str());
         let key = (context, from, reference.origin.as_str(), reference.id.as_str());
         let ids = self.stage_ids.open()?;

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::terminal::exit_code::{FINE, WRONG};
 use crate::terminal::output::{remark, say};
 use crate::tools::demo::table::{ComparisonRow, print, progress};
-use crate::tools::demo::toy::{ChatLine, FeedItem, SampleMessenger};
+use crate::tools::demo::toy::{ChatLine, SampleFeedItem, SampleMessenger};
 use crate::tools::demo::{DemoCluster, NAMES, graph};
 
 /// Deadline of the whole exchange.
@@ -146,7 +146,7 @@ impl DemoSpeaker {
                     }
                 };
                 let answers = match line {
-                    Some(FeedItem::Message(line)) => {
+                    Some(SampleFeedItem::Message(line)) => {
                         heard_so_far += 1;
                         let (id, context) = (line.id.clone(), line.context.clone());
                         if news.send(FeedNews { side: at, line, own: false }).is_err() {
@@ -154,7 +154,7 @@ impl DemoSpeaker {
                         }
                         (heard_so_far.is_multiple_of(ANSWER_EVERY) && left > 0).then_some((context, Some(id)))
                     }
-                    Some(FeedItem::Text { .. } | FeedItem::News(_)) => None,
+                    Some(SampleFeedItem::Text { .. } | SampleFeedItem::News(_)) => None,
                     None if left > 0 => Some((CONTEXTS[left % 2].to_owned(), None)),
                     None => None,
                 };

@@ -11,7 +11,7 @@ use crate::terminal::exit_code::{FINE, WRONG};
 use crate::terminal::output::{remark, say};
 use crate::tools::demo::DemoCluster;
 use crate::tools::demo::table::{ComparisonRow, print, progress};
-use crate::tools::demo::toy::{FeedItem, SampleMessenger};
+use crate::tools::demo::toy::{SampleFeedItem, SampleMessenger};
 
 /// Deadline of the whole exchange.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -26,7 +26,7 @@ struct ScriptSide {
     /// Texts that the other side sends to it, in order.
     expected: Vec<String>,
     heard: Vec<(String, String)>,
-    hears: mpsc::UnboundedReceiver<FeedItem>,
+    hears: mpsc::UnboundedReceiver<SampleFeedItem>,
     listener: tokio::task::JoinHandle<()>,
 }
 
@@ -93,8 +93,8 @@ async fn hear_until(sides: &mut [ScriptSide; 2], count: usize, started: Instant)
 }
 
 impl ScriptSide {
-    fn note(&mut self, heard: FeedItem) {
-        if let FeedItem::Text { id, text, .. } = heard {
+    fn note(&mut self, heard: SampleFeedItem) {
+        if let SampleFeedItem::Text { id, text, .. } = heard {
             self.heard.push((id, text));
         }
     }

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::terminal::exit_code::FINE;
 use crate::terminal::output::say_line;
-use crate::tools::demo::toy::{ChatLine, FeedItem, SampleMessenger};
+use crate::tools::demo::toy::{ChatLine, SampleFeedItem, SampleMessenger};
 use crate::tools::demo::typed::{HELP, TypedLine, parse};
 use crate::tools::demo::{DemoCluster, NAMES, graph};
 
@@ -171,11 +171,11 @@ fn follow(toy: SampleMessenger, screen: Screen) {
     actix::spawn(async move {
         while let Some(heard) = hears.recv().await {
             let shown = match heard {
-                FeedItem::Message(line) => ShownLine::Heard(name, line),
-                FeedItem::Text { from, text, .. } => {
+                SampleFeedItem::Message(line) => ShownLine::Heard(name, line),
+                SampleFeedItem::Text { from, text, .. } => {
                     ShownLine::Text(format!("{name:<5} received  {text:?} from {from}"))
                 }
-                FeedItem::News(words) => ShownLine::Text(format!("{name:<5} is told   {words}")),
+                SampleFeedItem::News(words) => ShownLine::Text(format!("{name:<5} is told   {words}")),
             };
             if screen.send(shown).is_err() {
                 return;

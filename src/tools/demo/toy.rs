@@ -89,7 +89,7 @@ struct FeedEventJson {
 
 /// An event that a sample messenger received.
 #[derive(Debug)]
-pub(super) enum FeedItem {
+pub(super) enum SampleFeedItem {
     /// An update.
     Text {
         /// Id of the event; it is the same at every redelivery.
@@ -207,7 +207,7 @@ impl SampleMessenger {
     }
 
     /// Follows the feed for ever. Received events are acknowledged, so they are not delivered again.
-    pub(super) async fn listen(self, heard: mpsc::UnboundedSender<FeedItem>) {
+    pub(super) async fn listen(self, heard: mpsc::UnboundedSender<SampleFeedItem>) {
         let mut after = None;
         loop {
             let from = after.map(|after| format!("after={after}&")).unwrap_or_default();
@@ -236,16 +236,16 @@ impl SampleMessenger {
 }
 
 impl FeedEventJson {
-    fn heard(self) -> FeedItem {
+    fn heard(self) -> SampleFeedItem {
         match (self.from, self.update, self.context, self.content) {
-            (Some(from), Some(said), ..) => FeedItem::Text { id: self.id, from, text: said.text },
+            (Some(from), Some(said), ..) => SampleFeedItem::Text { id: self.id, from, text: said.text },
             (_, _, Some(context), Some(TextContent { body, answers })) => {
                 let prev = self.prev.into_iter().map(|(origin, id)| format!("{origin}/{id}")).collect();
-                FeedItem::Message(ChatLine { id: self.id, context, body, answers, prev })
+                SampleFeedItem::Message(ChatLine { id: self.id, context, body, answers, prev })
             }
             _ => {
                 let words = [self.server, self.state, self.reason, self.text].into_iter().flatten();
-                FeedItem::News(format!("{}: {}", self.kind, words.collect::<Vec<_>>().join(" ")))
+                SampleFeedItem::News(format!("{}: {}", self.kind, words.collect::<Vec<_>>().join(" ")))
             }
         }
     }

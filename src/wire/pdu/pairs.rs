@@ -13,9 +13,9 @@ use actors::model::{ContextId, PduRef, ServerName};
 use actors::ports::ArchiveError;
 use serde_json::value::RawValue;
 
-use super::fields::{FieldError, flaw};
-use super::{PARENTS_MAX, PduReader};
 use crate::json::reader;
+use crate::wire::pdu::fields::{FieldError, flaw};
+use crate::wire::pdu::{PARENTS_MAX, PduReader};
 
 /// The PDU that the pairs are part of.
 pub(super) struct PairContext<'a> {
@@ -25,7 +25,7 @@ pub(super) struct PairContext<'a> {
     pub(super) origin: &'a ServerName,
 }
 
-type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
+type StringPair<'a> = (Cow<'a, str>, Cow<'a, str>);
 
 /// Reads the parents, each once, in the order of their first occurrence.
 pub(super) fn read(value: Option<&RawValue>, around: &PairContext<'_>) -> Result<Vec<PduRef>, FieldError> {
@@ -36,7 +36,7 @@ pub(super) fn read(value: Option<&RawValue>, around: &PairContext<'_>) -> Result
         let words = format!("a PDU names at most {PARENTS_MAX} parents, this one names {count}");
         return Err(flaw("TOO_MANY_PARENTS", words));
     }
-    let pairs: Vec<Pair<'_>> = raw.into_iter().map(pair).collect::<Option<_>>().ok_or_else(bad)?;
+    let pairs: Vec<StringPair<'_>> = raw.into_iter().map(pair).collect::<Option<_>>().ok_or_else(bad)?;
     if pairs.is_empty() {
         return Ok(Vec::new());
     }
@@ -54,7 +54,7 @@ pub(super) fn read(value: Option<&RawValue>, around: &PairContext<'_>) -> Result
 }
 
 /// Returns the first two elements; later dialects put hashes into a third.
-fn pair(value: &RawValue) -> Option<Pair<'_>> {
+fn pair(value: &RawValue) -> Option<StringPair<'_>> {
     let (elements, _) = reader::items(value, 2)?;
     match elements[..] {
         [first, second] => Some((reader::text(first)?, reader::text(second)?)),
@@ -63,7 +63,7 @@ fn pair(value: &RawValue) -> Option<Pair<'_>> {
 }
 
 /// Returns the PDU that a pair names if it is read in this order.
-fn named((first, second): &Pair<'_>, order: PairOrder) -> Option<PduRef> {
+fn named((first, second): &StringPair<'_>, order: PairOrder) -> Option<PduRef> {
     let (origin, id) = match order {
         PairOrder::OriginFirst => (first, second),
         PairOrder::IdFirst => (second, first),
@@ -71,7 +71,7 @@ fn named((first, second): &Pair<'_>, order: PairOrder) -> Option<PduRef> {
     Some(PduRef { origin: origin.parse().ok()?, id: id.parse().ok()? })
 }
 
-fn order(pairs: &[Pair<'_>], around: &PairContext<'_>) -> PairOrder {
+fn order(pairs: &[StringPair<'_>], around: &PairContext<'_>) -> PairOrder {
     let PairContext { reader, context, origin } = around;
     if reader.in_order {
         return PairOrder::OriginFirst;
@@ -95,12 +95,12 @@ fn order(pairs: &[Pair<'_>], around: &PairContext<'_>) -> PairOrder {
 }
 
 /// Returns the majority over all pairs: a pair votes if one element is a server by this test and the other is not.
-fn by_names(pairs: &[Pair<'_>], is_server: impl Fn(&str) -> bool) -> Option<PairOrder> {
+fn by_names(pairs: &[StringPair<'_>], is_server: impl Fn(&str) -> bool) -> Option<PairOrder> {
     majority(pairs.iter().map(|(first, second)| i32::from(is_server(first)) - i32::from(is_server(second))))
 }
 
 /// Returns the majority over all pairs: a pair votes if it names a known PDU in one order and not in the other.
-fn by_known_pdus(pairs: &[Pair<'_>], around: &PairContext<'_>) -> Option<PairOrder> {
+fn by_known_pdus(pairs: &[StringPair<'_>], around: &PairContext<'_>) -> Option<PairOrder> {
     let readings: Vec<_> =
         pairs.iter().map(|pair| (named(pair, PairOrder::OriginFirst), named(pair, PairOrder::IdFirst))).collect();
     let candidates: Vec<PduRef> = readings.iter().flat_map(|(one, other)| [one, other]).flatten().cloned().collect();

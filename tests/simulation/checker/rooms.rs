@@ -59,7 +59,8 @@ impl History {
 
     /// What anybody has, everybody has, and what was taken is there.
     fn one_set(&self, room: &str, views: &[&View], compared: &mut Compared, faults: &mut Vec<String>) {
-        let all: BTreeSet<&str> = views.iter().flat_map(|view| &view.pdus).map(String::as_str).collect();
+        let all: BTreeSet<&str> = views.iter().flat_map(|view| view.pdus.keys()).map(String::as_str).collect();
+        let messages = self.messages_by_name();
         for said in self.messages.iter().filter(|said| said.room == room) {
             let Some(taken) = said.taken else { continue };
             if !all.contains(&*said.pdu) && !self.went_with_the_disk(said.origin, taken) {
@@ -69,19 +70,27 @@ impl History {
         for view in views {
             let is_for = |pdu: &&str| !self.is_for_others(pdu, view.server);
             let missing: BTreeSet<&str> =
-                all.iter().copied().filter(|pdu| !view.pdus.contains(*pdu)).filter(is_for).collect();
+                all.iter().copied().filter(|pdu| !view.pdus.contains_key(*pdu)).filter(is_for).collect();
             let told = self.feed(view.server).filter_map(|what| match what {
-                What::Gap { missing } => Some(&missing[..]),
+                What::Gap { missing, .. } => Some(&missing[..]),
                 _ => None,
             });
             let told = self.before(told.flatten().map(String::as_str), &missing);
+            let beyond_gaps = self.beyond_gaps(view.server);
             let unsaid: BTreeSet<&str> = missing.iter().copied().filter(|pdu| self.is_unsaid(pdu, views)).collect();
             let unsaid = self.before(unsaid.into_iter(), &missing);
             compared.pdus += all.len();
             for pdu in missing {
-                let is_own = pdu.split('/').next() == Some(view.server) && self.was_restored(view.server);
+                let said = messages.get(pdu).copied();
+                let is_own = said.is_some_and(|said| {
+                    let gone = |taken| self.went_with_the_disk(view.server, taken);
+                    said.origin == view.server && said.taken.is_none_or(gone)
+                });
+                let is_hearer = said.is_some_and(|said| said.hearers.contains(view.server));
+                let is_told_of = said.is_some_and(|said| self.is_told_of(said, view.server, &beyond_gaps));
                 match () {
-                    () if told.contains(pdu) => compared.told += 1,
+                    () if is_hearer && is_told_of => compared.told += 1,
+                    () if !is_hearer && told.contains(pdu) => compared.told += 1,
                     () if is_own => compared.own += 1,
                     // What answers it would name it, and is named by nobody.
                     () if unsaid.contains(pdu) && self.author_lost(pdu, views) && !view.named.contains(pdu) => {
@@ -111,7 +120,7 @@ impl History {
     /// It went with the disk of whoever said it.
     fn author_lost(&self, pdu: &str, views: &[&View]) -> bool {
         let author = pdu.split('/').next();
-        let has_it = |view: &&View| view.pdus.contains(pdu) && Some(view.server) == author;
+        let has_it = |view: &&View| view.pdus.contains_key(pdu) && Some(view.server) == author;
         self.restores.iter().any(|restore| Some(restore.server) == author) && !views.iter().any(has_it)
     }
 
@@ -121,7 +130,7 @@ impl History {
         let (mut beyond, mut seen) = (BTreeSet::new(), BTreeSet::new());
         while let Some(pdu) = ahead.pop() {
             // One that nobody has any more may stand between those that others have.
-            let is_away = missing.contains(pdu) || self.views.iter().all(|view| !view.pdus.contains(pdu));
+            let is_away = missing.contains(pdu) || self.views.iter().all(|view| !view.pdus.contains_key(pdu));
             if is_away && seen.insert(pdu) {
                 ahead.extend(self.parents.get(pdu).into_iter().flatten().map(String::as_str));
                 beyond.extend(missing.get(pdu));
@@ -130,15 +139,17 @@ impl History {
         beyond
     }
 
-    /// The history is what was told in the feed, and one's own.
+    /// The history is what was told in the feed, and one's own. What a lost disk had told its messenger may have been lost
+    /// with it; where it is there again, it was told again.
     fn is_what_was_told(&self, view: &View, faults: &mut Vec<String>) {
-        let heard = self.feed(view.server).filter_map(|what| match what {
+        let kept = self.events(view.server).filter(|event| !self.was_lost(view.server, event));
+        let heard = kept.filter_map(|event| match &event.what {
             What::Pdu { pdu, room, .. } if *room == view.room => Some(&**pdu),
             _ => None,
         });
         let own = |pdu: &&String| pdu.split('/').next() == Some(view.server);
-        let heard: BTreeSet<&str> = heard.chain(view.pdus.iter().filter(own).map(|own| &**own)).collect();
-        let shown: BTreeSet<&str> = view.pdus.iter().map(String::as_str).collect();
+        let heard: BTreeSet<&str> = heard.chain(view.pdus.keys().filter(own).map(|own| &**own)).collect();
+        let shown: BTreeSet<&str> = view.pdus.keys().map(String::as_str).collect();
         if heard != shown {
             let differ: Vec<_> = heard.symmetric_difference(&shown).collect();
             faults.push(format!("the feed and the history of {} differ in {}: {differ:?}", view.server, view.room));

@@ -321,6 +321,13 @@ impl ContextMachine {
         }
     }
 
+    /// Makes a parent of history an edge when it is no longer requested, so that a reader can continue there.
+    pub(crate) fn end_past(&mut self, missing: PduRef) {
+        if self.gaps.get(&missing).is_none() {
+            self.gaps.give_up(missing, true);
+        }
+    }
+
     /// Marks the missing parents of a PDU that was fetched for state, so that a reader can continue there. They are
     /// stored beside the gaps, as edges that nothing was delivered without.
     pub(crate) fn mark_history_edge(&mut self, behind: Vec<PduRef>) {

@@ -200,6 +200,8 @@ impl ContextMachine {
             if !want.for_state {
                 self.order.give_up(&missing);
                 self.gaps.give_up(missing, want.edge);
+            } else if want.past {
+                self.end_past(missing);
             }
         }
         self.deliver(step);
@@ -215,12 +217,15 @@ impl ContextMachine {
                 break;
             }
             for missing in roots {
-                let edge = self.wanted.remove(&missing).is_some_and(|want| want.edge);
+                let want = self.wanted.remove(&missing);
+                let (edge, past) = want.map_or((false, false), |want| (want.edge, want.past));
                 self.link_given_up(step, &missing);
                 self.lost_for_state(step, &missing);
                 if self.order.is_awaited(&missing) {
                     self.order.give_up(&missing);
                     self.gaps.give_up(missing, edge);
+                } else if past {
+                    self.end_past(missing);
                 }
             }
             self.deliver(step);

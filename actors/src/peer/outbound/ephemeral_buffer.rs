@@ -33,11 +33,16 @@ pub struct RingLimits {
 impl EphemeralBuffer {
     /// One more, the newest.
     pub fn push(&mut self, fleeting: EphemeralItem, limits: RingLimits) {
-        if fleeting.key.is_some() {
-            self.items.retain(|other| other.key != fleeting.key);
-        }
+        self.forget(fleeting.key.as_deref());
         self.items.push_back(fleeting);
         self.trim(limits);
+    }
+
+    /// Removes the item of a key that a newer item replaces which is not buffered itself.
+    pub fn forget(&mut self, key: Option<&str>) {
+        if key.is_some() {
+            self.items.retain(|other| other.key.as_deref() != key);
+        }
     }
 
     /// Items come back that were taken and did not arrive: they are older than all that is here, and give way to it.

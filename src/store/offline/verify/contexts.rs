@@ -3,15 +3,14 @@
 use actors::model::PduRef;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata};
 
-use super::VerifyFindings;
-use crate::store::schema::codec;
-use crate::store::schema::tables;
+use crate::store::error::RedbResult;
+use crate::store::offline::verify::VerifyFindings;
 use crate::store::schema::tables::{PduValue, RefValue};
+use crate::store::schema::{codec, tables};
 
-type Done = Result<(), redb::Error>;
 type Pdus = ReadOnlyTable<RefValue, PduValue>;
 
-pub(super) fn examine(read: &ReadTransaction, findings: &mut VerifyFindings) -> Done {
+pub(super) fn examine(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult {
     let pdus = read.open_table(tables::PDUS)?;
     contexts(read, findings, &pdus)?;
     let stored = stored(read, findings, &pdus)?;
@@ -22,7 +21,7 @@ pub(super) fn examine(read: &ReadTransaction, findings: &mut VerifyFindings) -> 
     others(read, findings, &pdus)
 }
 
-fn contexts(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus) -> Done {
+fn contexts(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus) -> RedbResult {
     for row in read.open_table(tables::CONTEXTS)?.iter()? {
         let (context, record) = row?;
         let named = context.value();
@@ -40,7 +39,7 @@ fn contexts(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus) 
 }
 
 /// Checks that a head is not pruned: the next PDU will name it as a parent, and its recipients may ask for it.
-fn open_end(findings: &mut VerifyFindings, pdus: &Pdus, context: &str, (origin, id): (&str, &str)) -> Done {
+fn open_end(findings: &mut VerifyFindings, pdus: &Pdus, context: &str, (origin, id): (&str, &str)) -> RedbResult {
     let is_forgotten = StoredStanding::of(pdus, context, (origin, id))? == StoredStanding::Forgotten;
     findings.unless(!is_forgotten, "contexts", || format!("{origin}/{id}, an open end of {context}, is forgotten"));
     Ok(())
@@ -73,7 +72,7 @@ fn stored(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus) ->
 
 /// Checks that each timeline row names a delivered PDU of its context. If there are as many rows as such PDUs, each PDU
 /// has one.
-fn timeline(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus, delivered: u64) -> Done {
+fn timeline(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus, delivered: u64) -> RedbResult {
     let timeline = read.open_table(tables::TIMELINE)?;
     let contexts = read.open_table(tables::CONTEXTS)?;
     let mut at: Option<(String, i64)> = None;
@@ -140,7 +139,7 @@ impl StoredStanding {
     }
 }
 
-fn waiting(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus, waiting: u64) -> Done {
+fn waiting(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus, waiting: u64) -> RedbResult {
     let held = read.open_table(tables::HELD)?;
     for row in held.iter()? {
         let (key, value) = row?;
@@ -159,7 +158,7 @@ fn waiting(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus, w
 }
 
 /// Contexts with unfinished work have names that can be read.
-fn work(read: &ReadTransaction, findings: &mut VerifyFindings) -> Done {
+fn work(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult {
     for row in read.open_table(tables::CONTEXT_WORK)?.iter()? {
         if let Err(error) = codec::context_id("context_work", row?.0.value()) {
             findings.add("context_work", error);
@@ -169,7 +168,7 @@ fn work(read: &ReadTransaction, findings: &mut VerifyFindings) -> Done {
 }
 
 /// Each staged PDU can be read and is found by its name, and each name leads to one.
-fn staged(read: &ReadTransaction, findings: &mut VerifyFindings) -> Done {
+fn staged(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult {
     let (stage, ids) = (read.open_table(tables::STAGE)?, read.open_table(tables::STAGE_IDS)?);
     for row in stage.iter()? {
         let (key, value) = row?;
@@ -189,7 +188,7 @@ fn staged(read: &ReadTransaction, findings: &mut VerifyFindings) -> Done {
 }
 
 /// Checks that the PDUs named by gaps, heads and state exist.
-fn others(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus) -> Done {
+fn others(read: &ReadTransaction, findings: &mut VerifyFindings, pdus: &Pdus) -> RedbResult {
     for row in read.open_table(tables::GAPS)?.iter()? {
         let (key, value) = row?;
         let (context, origin, id) = key.value();

@@ -5,18 +5,16 @@ use std::collections::HashMap;
 use actors::model::{CountedNoun, DeadLetterReason};
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 
-use super::VerifyFindings;
+use crate::store::error::RedbResult;
+use crate::store::offline::verify::VerifyFindings;
 use crate::store::position_jumps::PositionJumps;
-use crate::store::schema::codec;
-use crate::store::schema::tables;
 use crate::store::schema::tables::{FeedValue, OutboxValue, PduValue, RefValue};
+use crate::store::schema::{codec, tables};
 
 /// Number of items counted in one pass over the queues; it bounds the memory.
 const ITEMS_AT_ONCE: u64 = 1 << 20;
 
-type Done = Result<(), redb::Error>;
-
-pub(super) fn examine(read: &ReadTransaction, findings: &mut VerifyFindings) -> Done {
+pub(super) fn examine(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult {
     let tails = tails(read, findings)?;
     queued(read, findings, &tails)?;
     items(read, findings)?;
@@ -69,7 +67,7 @@ fn tails(read: &ReadTransaction, findings: &mut VerifyFindings) -> Result<Tails,
 
 /// Checks that the PDU of each row exists, and that no item is both queued and a dead letter. Items are checked
 /// separately.
-fn queued(read: &ReadTransaction, findings: &mut VerifyFindings, tails: &Tails) -> Done {
+fn queued(read: &ReadTransaction, findings: &mut VerifyFindings, tails: &Tails) -> RedbResult {
     let pdus = read.open_table(tables::PDUS)?;
     let outbox = read.open_table(tables::OUTBOX)?;
     for row in outbox.iter()? {
@@ -100,7 +98,7 @@ fn named(
     table: &'static str,
     (server, index): (&str, u64),
     (item, origin, id): (u64, &str, &str),
-) -> Done {
+) -> RedbResult {
     if item == 0 {
         let row = pdus.get((origin, id))?;
         findings
@@ -115,7 +113,7 @@ fn named(
 
 /// Checks that each item is referred to as often as its count says, and that each item referred to exists. Item numbers
 /// are checked one range at a time.
-fn items(read: &ReadTransaction, findings: &mut VerifyFindings) -> Done {
+fn items(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult {
     let items = read.open_table(tables::ITEMS)?;
     let mut from = 1;
     loop {
@@ -151,7 +149,7 @@ fn items(read: &ReadTransaction, findings: &mut VerifyFindings) -> Done {
     }
 }
 
-fn each_number(read: &ReadTransaction, note: &mut impl FnMut(u64)) -> Done {
+fn each_number(read: &ReadTransaction, note: &mut impl FnMut(u64)) -> RedbResult {
     for row in read.open_table(tables::OUTBOX)?.iter()? {
         note(outbox_item(row?.1.value()));
     }
@@ -166,7 +164,7 @@ fn outbox_item(row: <OutboxValue as redb::Value>::SelfType<'_>) -> u64 {
 }
 
 /// Checks that digests are whole.
-fn taken(read: &ReadTransaction, findings: &mut VerifyFindings) -> Done {
+fn taken(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult {
     for row in read.open_table(tables::INBOUND_DIGESTS)?.iter()? {
         let (key, value) = row?;
         let ((server, first), digests) = (key.value(), value.value());
@@ -177,7 +175,7 @@ fn taken(read: &ReadTransaction, findings: &mut VerifyFindings) -> Done {
 }
 
 /// Attempts and deliveries can be read, and each is of items in their order.
-fn attempts(read: &ReadTransaction, findings: &mut VerifyFindings) -> Done {
+fn attempts(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult {
     for row in read.open_table(tables::ATTEMPTS)?.iter()? {
         let (key, value) = row?;
         let ((server, number), (_, first, last, _)) = (key.value(), value.value());
@@ -199,7 +197,7 @@ fn attempts(read: &ReadTransaction, findings: &mut VerifyFindings) -> Done {
     Ok(())
 }
 
-fn submissions(read: &ReadTransaction, findings: &mut VerifyFindings, tails: &Tails) -> Done {
+fn submissions(read: &ReadTransaction, findings: &mut VerifyFindings, tails: &Tails) -> RedbResult {
     let pdus = read.open_table(tables::PDUS)?;
     for row in read.open_table(tables::SUBMISSIONS)?.iter()? {
         let (key, value) = row?;
@@ -227,7 +225,7 @@ fn submissions(read: &ReadTransaction, findings: &mut VerifyFindings, tails: &Ta
 }
 
 /// Above its start the feed has no gap but where a restore skipped positions, and every PDU it shows is there and delivered.
-fn feed(read: &ReadTransaction, findings: &mut VerifyFindings) -> Done {
+fn feed(read: &ReadTransaction, findings: &mut VerifyFindings) -> RedbResult {
     let feed = read.open_table(tables::FEED)?;
     let pdus = read.open_table(tables::PDUS)?;
     let acked = read.open_table(tables::FEED_CURSOR)?.get(tables::MESSENGER)?.map_or(0, |row| row.value());
@@ -258,7 +256,7 @@ fn shown(
     findings: &mut VerifyFindings,
     position: u64,
     row: <FeedValue as redb::Value>::SelfType<'_>,
-) -> Done {
+) -> RedbResult {
     match codec::feed_from_row(row) {
         Err(error) => findings.add("feed", format!("at {position}: {error}")),
         Ok(codec::DecodedFeedRow::Whole(_)) => {}

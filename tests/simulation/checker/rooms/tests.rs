@@ -1,12 +1,20 @@
 //! That each difference between rooms can be seen, and what may differ.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Compared;
-use crate::history::{Event, History, Message, Name, Restore, View, What};
+use crate::history::{Event, History, Message, Name, Parts, Restore, View, What};
 
 fn names(pdus: &[&str]) -> BTreeSet<String> {
     pdus.iter().map(|pdu| (*pdu).to_owned()).collect()
+}
+
+fn shown(pdus: &[&str]) -> BTreeMap<String, Parts> {
+    pdus.iter().map(|pdu| ((*pdu).to_owned(), Parts::new())).collect()
+}
+
+fn restore(copied: u64, restored: u64) -> Restore {
+    Restore { server: "red", copied, restored, tail: 0, reads_on: false }
 }
 
 /// The garden at one server, where all state is a topic and the last of it holds.
@@ -15,7 +23,11 @@ fn view(server: Name, pdus: &[&str]) -> View {
     let holds = topics.last().map(|holder| ("topic".to_owned(), holder.clone()));
     let said = holds.iter().map(|(key, _)| (key.clone(), topics.clone())).collect();
     let room = "garden".to_owned();
-    View { server, room, pdus: names(pdus), said, holds: holds.into_iter().collect(), ..View::default() }
+    View { server, room, pdus: shown(pdus), said, holds: holds.into_iter().collect(), ..View::default() }
+}
+
+fn event(position: u64, what: What) -> Event {
+    Event { position, at: position, wall: 0, what }
 }
 
 fn heard(pdus: &[&str]) -> Vec<Event> {
@@ -26,8 +38,9 @@ fn heard(pdus: &[&str]) -> Vec<Event> {
         gap: vec![],
         history: false,
         late: false,
+        parts: Parts::new(),
     };
-    (1..).zip(pdus.iter().map(what)).map(|(position, what)| Event { position, what }).collect()
+    (1..).zip(pdus.iter().map(what)).map(|(position, what)| event(position, what)).collect()
 }
 
 /// Red has said a, b, which answers it, and two topics.
@@ -42,7 +55,11 @@ fn garden(blue: &[&str]) -> History {
         room: "garden".to_owned(),
         hearers: ["blue"].into(),
         narrowed: false,
+        insists: true,
+        begun: 4,
+        wall: 0,
         taken: Some(5),
+        parts: Parts::new(),
     };
     History {
         messages: ALL.iter().map(message).collect(),
@@ -60,32 +77,32 @@ fn judge(history: &History) -> (Vec<String>, Compared) {
 }
 
 #[test]
-fn the_same_set_and_the_same_state_are_no_fault() {
+fn same_set_and_state_pass() {
     assert_eq!(judge(&garden(&ALL)), (vec![], Compared { pdus: 8, keys: 2, ..Compared::default() }));
 }
 
 #[test]
-fn what_others_have_is_missed() {
+fn pdu_others_have_is_fault() {
     let (faults, compared) = judge(&garden(&["red/a", "red/t1", "red/t2"]));
     assert_eq!(faults, ["blue ends without red/b in garden, which others have"]);
     assert_eq!((compared.pdus, compared.told), (8, 0));
 }
 
 #[test]
-fn what_nobody_has_is_missed_unless_it_went_with_a_disk() {
+fn pdu_nobody_has_is_fault() {
     let mut history = garden(&ALL[1..]);
     history.views[0] = view("red", &ALL[1..]);
     assert_eq!(judge(&history).0, ["nobody has red/a in garden any more"]);
-    history.restores.push(Restore { server: "red", copied: 3, restored: 10 });
+    history.restores.push(restore(3, 10));
     assert_eq!(judge(&history).0, Vec::<String>::new());
 }
 
 #[test]
-fn what_was_said_to_others_only_is_missed_by_them_alone() {
+fn narrowed_pdu_missing_elsewhere_passes() {
     let mut history = garden(&["red/a", "red/t1", "red/t2"]);
     history.messages[1].narrowed = true;
     assert_eq!(judge(&history).0, ["blue ends without red/b in garden, which others have"]);
-    history.dropped.insert("red/b".to_owned());
+    history.dropped.insert("red/b".to_owned(), vec![6]);
     assert_eq!(judge(&history).0, Vec::<String>::new(), "an operator took it out of the queue, and nobody names it");
     history.dropped.clear();
     history.messages[1].hearers.clear();
@@ -93,21 +110,35 @@ fn what_was_said_to_others_only_is_missed_by_them_alone() {
 }
 
 #[test]
-fn a_gap_that_was_told_and_what_only_it_leads_to_may_be_missing() {
+fn pdus_behind_told_gap_pass() {
     let mut history = garden(&["red/t1", "red/t2"]);
-    let gap = What::Gap { missing: vec!["red/b".to_owned()] };
-    history.feeds.get_mut("blue").unwrap().push(Event { position: 3, what: gap });
+    for said in &mut history.messages {
+        said.hearers.clear();
+    }
+    let gap = What::Gap { room: "garden".to_owned(), missing: vec!["red/b".to_owned()] };
+    history.feeds.get_mut("blue").unwrap().push(event(3, gap));
     assert_eq!(judge(&history), (vec![], Compared { pdus: 8, keys: 2, told: 2, ..Compared::default() }));
     history.parents.clear();
     assert_eq!(judge(&history).0, ["blue ends without red/a in garden, which others have"]);
 }
 
+/// To whom it was said it comes, or its author is told.
 #[test]
-fn what_only_its_own_lost_disk_held_is_missing_there_alone() {
+fn gap_excuses_no_hearer() {
+    let mut history = garden(&["red/a", "red/t1", "red/t2"]);
+    let gap = What::Gap { room: "garden".to_owned(), missing: vec!["red/b".to_owned()] };
+    history.feeds.get_mut("blue").unwrap().push(event(4, gap));
+    assert_eq!(judge(&history).0, ["blue ends without red/b in garden, which others have"]);
+    history.dropped.insert("red/b".to_owned(), vec![6]);
+    assert_eq!(judge(&history).0, Vec::<String>::new());
+}
+
+#[test]
+fn own_lost_pdu_missing_passes() {
     let mut history = garden(&ALL);
     history.views[0] = view("red", &["red/a", "red/t1", "red/t2"]);
     assert_eq!(judge(&history).0, ["red ends without red/b in garden, which others have"]);
-    history.restores.push(Restore { server: "red", copied: 3, restored: 10 });
+    history.restores.push(restore(3, 10));
     assert_eq!(judge(&history), (vec![], Compared { pdus: 8, keys: 2, own: 1, ..Compared::default() }));
     history.views.push(view("grey", &["red/a", "red/t1", "red/t2"]));
     history.feeds.insert("grey", heard(&["red/a", "red/t1", "red/t2"]));
@@ -115,12 +146,12 @@ fn what_only_its_own_lost_disk_held_is_missing_there_alone() {
 }
 
 #[test]
-fn what_a_lost_disk_said_to_a_reader_alone_may_stay_there() {
+fn pdu_known_as_history_only_passes() {
     let mut history = garden(&ALL);
     history.views[0] = view("red", &["red/a", "red/t1", "red/t2"]);
     history.views.push(view("grey", &["red/a", "red/t1", "red/t2"]));
     history.feeds.insert("grey", heard(&["red/a", "red/t1", "red/t2"]));
-    history.restores.push(Restore { server: "red", copied: 3, restored: 10 });
+    history.restores.push(restore(3, 10));
     for event in history.feeds.get_mut("blue").unwrap() {
         if let What::Pdu { pdu, history, .. } = &mut event.what {
             *history = pdu == "red/b";
@@ -134,7 +165,7 @@ fn what_a_lost_disk_said_to_a_reader_alone_may_stay_there() {
     }
     history.feeds.insert("grey", heard(&["red/t1", "red/t2"]));
     assert_eq!(judge(&history), (vec![], Compared { pdus: 12, keys: 3, own: 2, unsaid: 2, ..Compared::default() }));
-    history.views[0].pdus.insert("red/a".to_owned());
+    history.views[0].pdus.insert("red/a".to_owned(), Parts::new());
     assert_eq!(judge(&history).0, ["grey ends without red/a in garden, which others have"], "its author has it");
     history.views[0].pdus.remove("red/a");
     history.views[2].named.insert("red/a".to_owned());
@@ -145,7 +176,7 @@ fn what_a_lost_disk_said_to_a_reader_alone_may_stay_there() {
 }
 
 #[test]
-fn two_states_of_one_set_are_seen() {
+fn two_states_are_fault() {
     let mut history = garden(&ALL);
     history.views[1].holds.insert("topic".to_owned(), "red/t1".to_owned());
     let fault = r#"garden: blue says Some("red/t1") holds topic, red Some("red/t2"), of the same"#;
@@ -155,11 +186,30 @@ fn two_states_of_one_set_are_seen() {
 }
 
 #[test]
-fn a_history_that_is_not_what_was_told_is_seen() {
+fn history_unlike_feed_is_fault() {
     let mut history = garden(&ALL);
     history.feeds.insert("blue", heard(&ALL[1..]));
     assert_eq!(judge(&history).0, [r#"the feed and the history of blue differ in garden: ["red/a"]"#]);
     history = garden(&ALL);
     history.views[1].twice.push("red/a".to_owned());
     assert_eq!(judge(&history).0, ["the history of blue shows red/a twice"]);
+}
+
+/// A messenger that reads on heard it from a disk that was lost: there again, it was told again.
+#[test]
+fn pdu_lost_after_feed_passes() {
+    let missing = "blue ends without red/t2 in garden, which others have";
+    let differs = r#"the feed and the history of blue differ in garden: ["red/t2"]"#;
+    let lost = Restore { server: "blue", tail: 3, reads_on: true, ..restore(3, 10) };
+    let faults = |shown: &[&str], restores: &[Restore]| {
+        let mut history = garden(&ALL);
+        history.views[1] = view("blue", shown);
+        history.restores = restores.to_vec();
+        judge(&history).0
+    };
+    assert_eq!(faults(&ALL[..3], &[]), [missing, differs]);
+    assert_eq!(faults(&ALL[..3], &[lost]), [missing]);
+    assert_eq!(faults(&ALL, &[lost]), [differs], "it was not told again");
+    let kept = Restore { tail: 4, ..lost };
+    assert_eq!(faults(&ALL, &[kept]), Vec::<String>::new());
 }

@@ -220,3 +220,19 @@ fn state_of_leaver_is_history() {
     assert_eq!(delivered(&mut desk), ["deliver red/4 at 0 as history"]);
     assert!(desk.kept.is_empty(), "nothing is kept of what nobody waits for");
 }
+
+/// The room has been joined, so it is read back through what came as history. That one leaves as too many are held; of its two
+/// parents neither is forgotten.
+#[test]
+fn parents_of_released_history_are_edges() {
+    let mut desk = MachineHarness::new(ContextLimits { held_max: 0, ..ContextLimits::default() });
+    desk.join("red", 0);
+    desk.told_of_the_past(Some(vec![]));
+    desk.arrive("red", pdus("red/1"));
+    desk.arrive("red", pdus("red/9=topic<red/1^red/5"));
+    desk.until(750);
+    desk.fetched("red", "red/5", true, pdus("red/5<red/3,red/4=topic"));
+    assert!(desk.log.iter().any(|line| line.starts_with("deliver red/5") && line.ends_with(" as history")));
+    let edges: Vec<&PduRef> = desk.gaps.iter().filter(|(_, gap)| gap.edge).map(|(edge, _)| edge).collect();
+    assert_eq!(edges, [&at("red/3"), &at("red/4")]);
+}

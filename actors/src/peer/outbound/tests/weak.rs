@@ -125,3 +125,22 @@ fn weak_for_suspended_peer_is_dropped() {
         "3600s sending     push 1..=1 (1)",
     ]);
 }
+
+/// The newer one would be over when the peer is tried next: neither is sent, or the peer would show what is no longer so.
+#[test]
+fn weak_replaced_by_shorter_is_dropped() {
+    let mut bench = Bench::new(|_, _| ());
+    bench.queue(1).reply(Ack::Wait(Duration::from_secs(10)));
+    for (key, secs) in [("a", 30), ("b", 30), ("a", 4)] {
+        typing_for(&mut bench, key, secs);
+    }
+    bench.at(10).step(PeerEvent::TimerFired).load(1, 1).check(&[
+        "   0s sending     push 1..=1 (1)",
+        "   0s waiting     commit peer; arm 10s",
+        "   0s waiting     ",
+        "   0s waiting     ",
+        "   0s waiting     ",
+        "  10s sending     load 1",
+        "  10s sending     push 1..=1 (1+1 weak)",
+    ]);
+}

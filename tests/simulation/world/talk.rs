@@ -5,19 +5,20 @@ use std::rc::Rc;
 
 use actors::model::{Digest, Edu, Millis, PduDraft, PduRef, Refusal, Submission, SubmittedContent};
 use actors::peer::outbound::ephemeral_buffer::EphemeralItem;
-use actors::ports::{Clock, Journal, StoreReader};
+use actors::ports::{Journal, StoreReader};
 use bytes::Bytes;
 use tokio::task::spawn_local;
 
-use crate::history::{Message, Name, Update};
+use crate::history::{Message, Name, Update, Whisper};
 use crate::messenger::{Text, draft, named};
 use crate::node::{millis, seconds};
 use crate::plan::pick;
 use crate::surroundings::server;
+use crate::world::content::{Saying, object};
 use crate::world::{Member, World};
 
 /// How a messenger finds out what became of what it submitted.
-enum Before {
+pub(crate) enum Before {
     /// It was taken, as this PDU where it is one.
     Taken(Option<PduRef>),
     /// It was not.
@@ -26,7 +27,7 @@ enum Before {
     Unknown,
 }
 
-async fn before(member: &Member, id: &str) -> Before {
+pub(crate) async fn before(member: &Member, id: &str) -> Before {
     if member.node.alive().is_none() {
         return Before::Unknown;
     }
@@ -71,10 +72,15 @@ impl World {
     }
 
     /// Somebody says this in this room, to all or to some.
-    pub(crate) fn say_in(self: &Rc<Self>, member: &Rc<Member>, id: String, room: &'static str, to: Option<Vec<Name>>) {
+    pub(crate) fn say_in(
+        self: &Rc<Self>,
+        member: &Rc<Member>,
+        id: String,
+        room: &'static str,
+        mut to: Option<Vec<Name>>,
+    ) {
         let (world, member) = (self.clone(), member.clone());
-        // State is for everybody.
-        let mut state = self.setting().filter(|_| to.is_none());
+        let mut saying = self.saying(&member, &id, room, to.is_some());
         spawn_local(async move {
             for attempt in 0.. {
                 match before(&member, &id).await {
@@ -87,23 +93,8 @@ impl World {
                     Before::No => {}
                 }
                 let pdu = format!("{id}.{attempt}");
-                let hearers = to.clone().unwrap_or_else(|| world.rooms.told(member.name, room));
-                world.history.borrow_mut().messages.push(Message {
-                    pdu: format!("{}/{pdu}", member.name),
-                    submission: id.clone(),
-                    origin: member.name,
-                    room: room.to_owned(),
-                    hearers: hearers.into_iter().collect(),
-                    narrowed: to.is_some(),
-                    taken: None,
-                });
-                let draft = PduDraft {
-                    id: pdu.parse().unwrap(),
-                    state: state.clone(),
-                    to: to.as_ref().map(|to| to.iter().map(|name| server(name)).collect()),
-                    accepted: member.node.clock.now(),
-                    ..draft(&id)
-                };
+                let draft = world.drafted(&member, &id, &pdu, room, &saying, to.as_deref());
+                world.history.borrow_mut().messages.last_mut().expect("it was just drafted").insists = true;
                 let life = member.life.get();
                 match member.node.say_draft(room, draft).await {
                     _ if member.life.get() != life => {}
@@ -112,14 +103,69 @@ impl World {
                         return world.heard_of(&member, &id, &reference);
                     }
                     Err(Refusal::OutcomeUnknown | Refusal::Stopping | Refusal::LimitReached { .. }) => {}
+                    // Its actors have panicked too often; the next process begins anew.
+                    Err(Refusal::FaultyContext(_) | Refusal::Faulty(_)) => {}
                     // It has come to the room, and its gateway does not know of it yet, or any more.
                     Err(Refusal::UnknownContext(_) | Refusal::NotAParticipant { .. }) => {}
-                    Err(Refusal::PowerTooLow { current, .. }) => state = state.map(|(key, _)| (key, current)),
+                    // Its configuration says that one of them would pass it on.
+                    Err(Refusal::ToNotHonoured { .. }) => to = None,
+                    Err(Refusal::PowerTooLow { current, .. }) => {
+                        saying.state = saying.state.map(|(key, _)| (key, current));
+                    }
                     Err(other) => panic!("{id}: {other}"),
                 }
                 seconds(1).await;
             }
         });
+    }
+
+    /// Write down that a messenger is about to say this, and give the draft of it.
+    pub(crate) fn drafted(
+        &self,
+        member: &Member,
+        id: &str,
+        pdu: &str,
+        room: &'static str,
+        saying: &Saying,
+        to: Option<&[Name]>,
+    ) -> PduDraft {
+        let hearers = to.map_or_else(|| self.rooms.told(member.name, room), <[Name]>::to_vec);
+        let accepted = member.now();
+        self.history.borrow_mut().messages.push(Message {
+            pdu: format!("{}/{pdu}", member.name),
+            submission: id.to_owned(),
+            origin: member.name,
+            room: room.to_owned(),
+            hearers: hearers.into_iter().collect(),
+            narrowed: to.is_some(),
+            insists: false,
+            begun: self.stamps.next(),
+            wall: accepted.0,
+            taken: None,
+            parts: saying.parts(accepted.0),
+        });
+        PduDraft {
+            id: pdu.parse().unwrap(),
+            kind: saying.kind.into(),
+            content: saying.content.clone().into(),
+            state: saying.state.clone(),
+            to: to.map(|to| to.iter().map(|name| server(name)).collect()),
+            accepted,
+            extra: saying.further(),
+            ..draft(id)
+        }
+    }
+
+    /// What a message says.
+    fn saying(&self, member: &Member, id: &str, room: &'static str, narrowed: bool) -> Saying {
+        // State is for everybody.
+        let setting = self.setting().filter(|_| !narrowed);
+        let mut chance = self.further.borrow_mut();
+        let victim = self.plan.poisons.filter(|victim| *victim != member.name && chance.u8(0..8) == 0);
+        if !narrowed && (victim.is_some() || self.plan.stateful && chance.u8(0..10) == 0) {
+            return Saying::membership(id, pick(&mut chance, &self.rooms.inside(room)), victim);
+        }
+        Saying::draw(id, setting, &mut chance)
     }
 
     /// The state that a message sets, where it does, and how much it weighs.
@@ -133,7 +179,7 @@ impl World {
     }
 
     /// A messenger is told that its message is taken as this PDU.
-    fn heard_of(&self, member: &Member, id: &str, pdu: &PduRef) {
+    pub(crate) fn heard_of(&self, member: &Member, id: &str, pdu: &PduRef) {
         let stored = member.node.store().pdu(pdu).unwrap().expect("it was acknowledged");
         let prev = Text::read(&stored.bytes).prev().iter().map(named).collect();
         self.history.borrow_mut().parents.insert(named(pdu), prev);
@@ -143,7 +189,7 @@ impl World {
     /// A messenger is told that this is taken.
     fn taken(&self, id: &str, pdu: Option<&str>) {
         self.trace.note(&format!("taken: {id}"));
-        let stamp = self.stamp();
+        let stamp = self.stamps.next();
         let mut history = self.history.borrow_mut();
         for said in history.messages.iter_mut().filter(|said| pdu == Some(&*said.pdu)) {
             said.taken = Some(stamp);
@@ -155,7 +201,7 @@ impl World {
 
     /// Somebody sends plain updates to some servers.
     pub(crate) fn update(self: &Rc<Self>, member: &Rc<Member>, id: String) {
-        let mut to = self.plan.numbered(member.name);
+        let mut to = self.numbered(member.name);
         if to.is_empty() {
             return;
         }
@@ -173,16 +219,19 @@ impl World {
     pub(crate) fn update_to(self: &Rc<Self>, member: &Rc<Member>, id: String, to: Vec<Name>, count: u32) {
         let (world, member) = (self.clone(), member.clone());
         spawn_local(async move {
-            let begun = world.stamp();
-            let tokens: Vec<String> = (0..count).map(|k| format!("{id}.{k}")).collect();
-            for token in &tokens {
+            let begun = world.stamps.next();
+            let text = |k| object(&format!(r#""token":"{id}.{k}""#), &mut world.further.borrow_mut());
+            let texts: Vec<String> = (0..count).map(text).collect();
+            for (k, text) in texts.iter().enumerate() {
                 world.history.borrow_mut().updates.push(Update {
-                    token: token.clone(),
+                    token: format!("{id}.{k}"),
                     submission: id.clone(),
                     origin: member.name,
                     hearers: to.iter().copied().collect(),
                     begun,
+                    wall: member.now().0,
                     taken: None,
+                    text: text.clone(),
                 });
             }
             loop {
@@ -195,15 +244,17 @@ impl World {
                     Before::No => {}
                 }
                 let Some(gateway) = member.node.alive() else { continue };
+                let accepted = member.now();
+                for said in world.history.borrow_mut().updates.iter_mut().filter(|said| said.submission == id) {
+                    said.wall = said.wall.min(accepted.0);
+                }
                 let submission = Submission {
                     id: id.parse().unwrap(),
                     digest: Digest([7; 16]),
-                    accepted: member.node.clock.now(),
+                    accepted,
                     servers: to.iter().map(|name| server(name)).collect(),
                     left_out: vec![],
-                    what: SubmittedContent::Updates(
-                        tokens.iter().map(|token| Bytes::from(format!(r#"{{"token":"{token}"}}"#))).collect(),
-                    ),
+                    what: SubmittedContent::Updates(texts.iter().map(|text| Bytes::from(text.clone())).collect()),
                 };
                 let life = member.life.get();
                 match gateway.submit(submission).await {
@@ -213,7 +264,9 @@ impl World {
                         Refusal::OutcomeUnknown
                         | Refusal::Stopping
                         | Refusal::LimitReached { .. }
-                        | Refusal::OutboxFull { .. },
+                        | Refusal::OutboxFull { .. }
+                        | Refusal::Faulty(_)
+                        | Refusal::UnknownPeer(_),
                     ) => {}
                     Err(other) => panic!("{id}: {other}"),
                 }
@@ -225,10 +278,27 @@ impl World {
     /// Somebody says something that nobody keeps.
     pub(crate) async fn whisper(&self, from: &Member, to: Name) {
         let Some(gateway) = from.node.alive() else { return };
-        let edu = Edu { kind: "typing".to_owned(), content: Bytes::from_static(br#"{"update":"typing"}"#) };
-        let until = Millis(from.node.clock.now().0 + 5000);
+        let (ttl, key, text) = {
+            let mut chance = self.further.borrow_mut();
+            let number = self.history.borrow().whispers.len();
+            let text = object(&format!(r#""update":"typing","whisper":{number}"#), &mut chance);
+            (pick(&mut chance, &[200, 5_000, 30_000]), pick(&mut chance, &[None, Some("a"), Some("b")]), text)
+        };
+        let begun = self.stamps.next();
+        let until = self.stamps.now() + ttl;
+        let key = key.map(str::to_owned);
+        self.history.borrow_mut().whispers.push(Whisper {
+            text: text.clone(),
+            from: from.name,
+            to,
+            key: key.clone(),
+            begun,
+            until,
+        });
+        let edu = Edu { kind: "typing".to_owned(), content: text.into() };
         // It may go, or not.
-        let _ = gateway.send_ephemeral(&server(to), EphemeralItem { key: None, until, edu }).await;
+        let _ =
+            gateway.send_ephemeral(&server(to), EphemeralItem { key, until: Millis(from.now().0 + ttl), edu }).await;
         millis(0).await;
     }
 }

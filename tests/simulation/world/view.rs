@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::history::View;
 use crate::messenger::{Text, context, named};
 use crate::network::short;
+use crate::world::read;
 use crate::world::{Member, World};
 
 /// Small, so that pages have to fit together.
@@ -54,7 +55,7 @@ async fn view(member: &Rc<Member>, room: &str) -> View {
                 .map(|(origin, id)| format!("{}/{id}", short(&origin.parse().expect("a name"))));
             view.named.extend(Text::of(pdu).prev().iter().map(named).chain(replaced));
             view.parents.insert(named(&pdu.reference), Text::of(pdu).prev().iter().map(named).collect());
-            if !view.pdus.insert(named(&pdu.reference)) {
+            if view.pdus.insert(named(&pdu.reference), read::parts(&pdu.bytes)).is_some() {
                 view.twice.push(named(&pdu.reference));
             }
         }

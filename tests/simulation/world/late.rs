@@ -9,7 +9,7 @@ use actors::model::{JoinStage, Refusal};
 use fastrand::Rng;
 use tokio::task::spawn_local;
 
-use crate::history::Name;
+use crate::history::{Name, Named};
 use crate::messenger::context;
 use crate::node::{millis, seconds};
 use crate::plan::{Plan, pick};
@@ -94,7 +94,7 @@ impl Rooms {
     }
 
     /// The messenger was told that these take part now.
-    pub(crate) fn tell(&self, name: Name, room: &'static str, others: Vec<Name>) {
+    fn tell(&self, name: Name, room: &'static str, others: Vec<Name>) {
         self.told.borrow_mut().insert((name, room), others);
     }
 }
@@ -105,6 +105,13 @@ impl World {
         let is_open = |room: &&'static str| self.plan.late.iter().any(|late| late.room == *room);
         let inside = |room: &&'static str| self.rooms.inside(room).contains(&name);
         self.plan.rooms.iter().map(|(room, _)| *room).filter(is_open).filter(inside).collect()
+    }
+
+    /// A gateway has been told who takes part in a room beside it, or is known to have been told so once.
+    pub(crate) fn told(&self, server: Name, room: &'static str, others: Vec<Name>) {
+        let named = Named { at: self.stamps.next(), server, room: room.to_owned(), others: others.clone() };
+        self.history.borrow_mut().named.push(named);
+        self.rooms.tell(server, room, others);
     }
 
     /// Whoever is to come by now comes. The others name it sooner or later, and it does its part.
@@ -164,7 +171,7 @@ impl World {
                     _ if member.life.get() != life => {}
                     Ok(()) => {
                         self.trace.note(&format!("{} has named {others:?} for {room}", member.name));
-                        self.rooms.tell(member.name, room, others.clone());
+                        self.told(member.name, room, others.clone());
                         // Somebody may have come meanwhile.
                         if others == self.rooms.beside(member.name, room) {
                             return;
@@ -186,7 +193,10 @@ impl World {
                 let via = pick(&mut self.more.borrow_mut(), &self.rooms.beside(member.name, room));
                 match gateway.join(&context(room), server(via), backfill).await {
                     _ if member.life.get() != life => {}
-                    Ok(()) => return self.trace.note(&format!("{} joins {room} by {via}", member.name)),
+                    Ok(()) => {
+                        self.count("a server joins a room");
+                        return self.trace.note(&format!("{} joins {room} by {via}", member.name));
+                    }
                     Err(refusal) => insist(&refusal),
                 }
             }
@@ -201,7 +211,7 @@ impl World {
             // What an old copy surely knows of: those who were there from the beginning.
             let is_first = |name: &Name| !self.plan.late.iter().any(|late| late.name == *name && late.room == room);
             let first = self.rooms.beside(member.name, room).into_iter().filter(is_first);
-            self.rooms.tell(member.name, room, if late.is_some() { vec![] } else { first.collect() });
+            self.told(member.name, room, if late.is_some() { vec![] } else { first.collect() });
             let (world, member) = (self.clone(), member.clone());
             spawn_local(async move {
                 match late {
@@ -216,6 +226,11 @@ impl World {
     /// said.
     pub(crate) async fn gather(self: &Rc<Self>) {
         self.let_in(u32::MAX);
+        for member in &self.members {
+            while member.busy.get() {
+                seconds(1).await;
+            }
+        }
         for member in &self.members {
             for room in self.open_rooms(member.name) {
                 // Whoever has heard nothing yet says nothing yet either, or what lies before would be called missing.
@@ -269,6 +284,14 @@ impl World {
 
 /// A refusal that passes.
 fn insist(refusal: &Refusal) {
-    let passes = matches!(refusal, Refusal::OutcomeUnknown | Refusal::Stopping | Refusal::LimitReached { .. });
+    let passes = matches!(
+        refusal,
+        Refusal::OutcomeUnknown
+            | Refusal::Stopping
+            | Refusal::LimitReached { .. }
+            | Refusal::Faulty(_)
+            | Refusal::FaultyContext(_)
+            | Refusal::UnknownPeer(_)
+    );
     assert!(passes, "{refusal}");
 }

@@ -1,0 +1,49 @@
+//! The state that a peer's actor shares with its handles.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::time::Instant;
+
+use crate::limits::PeerLimits;
+use crate::model::{Millis, ServerName};
+use crate::peer::rate_limit::TokenBucket;
+use crate::peer::shared_stats::SharedStats;
+use crate::supervise::admission::AdmissionLimit;
+
+/// The state that an actor shares with all its handles: its admission limits and its statistics.
+pub(crate) struct PeerShared {
+    pub(crate) server: ServerName,
+    pub(crate) intake: AdmissionLimit,
+    /// Admission limit of held requests, for a peer that treats every refusal as final. Boxed, because few peers do.
+    pub(crate) held: Option<Box<AdmissionLimit>>,
+    /// Rate limiter, if the configuration sets a rate. Boxed, because it seldom does.
+    pub(crate) pace: Option<Box<RateLimiter>>,
+    /// Statistics that the actor writes.
+    pub(crate) gauge: SharedStats,
+    pub(crate) limits: Arc<PeerLimits>,
+}
+
+impl PeerShared {
+    /// Returns the shared state of an actor that starts.
+    pub(crate) fn new(server: ServerName, limits: Arc<PeerLimits>) -> Self {
+        let intake = || AdmissionLimit::new("peers.intake_max", limits.intake_max);
+        let bucket = || Mutex::new(TokenBucket::new(limits.rate, limits.burst(), Millis(0)));
+        let pace = (limits.rate > 0).then(|| Box::new(RateLimiter { bucket: bucket(), born: Instant::now() }));
+        let held = limits.never_refuse.then(|| Box::new(intake()));
+        Self { server, intake: intake(), held, pace, gauge: SharedStats::default(), limits }
+    }
+}
+
+/// The rate limiter of inbound items.
+pub(crate) struct RateLimiter {
+    pub(crate) bucket: Mutex<TokenBucket>,
+    /// Origin of the bucket's time; monotonic, because wall time may be set.
+    pub(crate) born: Instant,
+}
+
+impl RateLimiter {
+    pub(crate) fn ask<T>(&self, ask: impl FnOnce(&mut TokenBucket, Millis) -> T) -> T {
+        let now = Millis(u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX));
+        ask(&mut self.bucket.lock().unwrap_or_else(PoisonError::into_inner), now)
+    }
+}

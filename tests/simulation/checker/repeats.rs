@@ -1,0 +1,74 @@
+//! Which updates may come again, or after others: those whose numbers two servers had reason to be confused about, once the
+//! receiver has said so.
+
+use std::collections::BTreeSet;
+
+use crate::history::exchange::{Exchange, Outcome};
+use crate::history::{Event, History, Name, Stamp, Update, What};
+use crate::world::liar::Lie;
+
+impl History {
+    /// Whether this update may come again at this moment, or late, when the receiver has raised notices about these.
+    pub(super) fn may_repeat(&self, said: &Update, server: Name, at: Stamp, noticed: &BTreeSet<Name>) -> bool {
+        let from = said.origin;
+        let is_retried = self.retried.get(&(said.submission.clone(), server)).is_some_and(|retried| retried.orders > 0);
+        let is_told = noticed.contains(from) || self.goes_back_behind(server, from) && self.was_restored(from);
+        is_retried || (is_told && self.is_in_doubt(said, server, at)) || self.was_lied_about(said, server, at)
+    }
+
+    /// Whether its sender was lied to about numbers before this moment, while it did not know that the receiver has it, has
+    /// numbered it anew, and said so, be it on a disk that was lost afterwards.
+    fn was_lied_about(&self, said: &Update, server: Name, at: Stamp) -> bool {
+        let is_lie = |exchange: &&Exchange| {
+            matches!(exchange.lie, Some(Lie::Hole | Lie::Conflict))
+                && exchange.begun <= at
+                && exchange.ended.as_ref().is_none_or(|(ended, _)| said.begun < *ended)
+                && !self.was_acknowledged(&said.token, said.origin, server, exchange.begun)
+        };
+        let is_notice = |event: &Event| event.at <= at && event.what == What::Notice { about: Some(server) };
+        let is_told = |lie: Stamp| {
+            self.events(said.origin).any(is_notice)
+                || self.restores_of(said.origin).any(|restore| lie <= restore.restored)
+        };
+        self.way(said.origin, server).filter(is_lie).any(|lie| is_told(lie.begun))
+    }
+
+    /// Whether its sender had to ask itself, at some moment before this one, under which number the receiver has it: it was
+    /// restored to before it knew of the acknowledgement, or it gave numbers of items that had left its queue to others before it
+    /// knew.
+    fn is_in_doubt(&self, said: &Update, server: Name, at: Stamp) -> bool {
+        let from = said.origin;
+        let knew = |before: Stamp| self.was_acknowledged(&said.token, from, server, before);
+        let restored = self.restores_of(from).any(|r| r.restored <= at && said.begun < r.restored && !knew(r.copied));
+        let left = |event: &Event| match &event.what {
+            What::Delivery { server: other, state, .. } => *other == server && state != "acknowledged",
+            _ => false,
+        };
+        let renumbered = self.events(from).any(|event| event.at <= at && left(event) && !knew(event.at))
+            || self.drops_of(from).any(|dropped| dropped <= at && !knew(dropped));
+        restored || renumbered
+    }
+
+    /// When an operator took something out of the queues of this server.
+    fn drops_of(&self, from: Name) -> impl Iterator<Item = Stamp> {
+        let is_from = move |submission: &str| {
+            self.updates.iter().any(|said| said.origin == from && said.submission == *submission)
+                || self.messages.iter().any(|said| said.origin == from && said.submission == *submission)
+        };
+        let dropped = self.dropped.iter().filter(move |(submission, _)| is_from(submission));
+        dropped.flat_map(|(_, at)| at).copied()
+    }
+
+    /// Whether its sender was told, before this moment, that a server has this item.
+    pub(super) fn was_acknowledged(&self, item: &str, from: Name, to: Name, before: Stamp) -> bool {
+        let is_told = |exchange: &Exchange| matches!(exchange.ended, Some((at, Outcome::Fine)) if at < before);
+        let mut carried = self.way(from, to).filter(|exchange| exchange.items.iter().any(|other| other == item));
+        carried.any(is_told)
+    }
+
+    /// What one server sent another, in the order in which it began.
+    pub(super) fn way(&self, from: Name, to: Name) -> impl Iterator<Item = &Exchange> {
+        let is_meant = move |exchange: &&Exchange| exchange.from == from && exchange.to == to;
+        self.exchanges.iter().filter(is_meant)
+    }
+}

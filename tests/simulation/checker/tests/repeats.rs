@@ -1,0 +1,94 @@
+//! Which updates may come again.
+
+use super::*;
+use crate::history::Retried;
+use crate::world::liar::Lie;
+
+const TWICE: [&str; 2] = ["blue got u twice", "blue got u after v"];
+
+/// Blue hears u again at last, having been told that something is strange with red before this place.
+fn again(told: usize) -> History {
+    let mut what = vec![pdu("red/a", &[]), pdu("red/b", &["red/a"]), got("u", 1), got("v", 2), got("u", 3)];
+    what.insert(told, What::Notice { about: Some("red") });
+    heard(what)
+}
+
+#[test]
+fn repeat_without_cause_is_fault() {
+    assert_eq!(again(4).faults(), TWICE, "a notice alone explains nothing");
+}
+
+/// Red was restored to before it knew that blue has u.
+#[test]
+fn repeat_by_restored_sender_passes() {
+    let faults = |told, copied| History { restores: vec![restore("red", copied, 5)], ..again(told) }.faults();
+    // u was acknowledged at 4.
+    assert_eq!(faults(4, 3), NONE);
+    assert_eq!(faults(5, 3), TWICE, "it was told too late");
+    assert_eq!(faults(4, 5), TWICE, "the copy knows of the acknowledgement");
+}
+
+/// The word about a restored sender may have gone with the reader's own disk.
+#[test]
+fn repeat_notice_lost_by_restore_passes() {
+    let faults = |blue| {
+        let mut history = again(4);
+        history.feeds.insert(
+            "blue",
+            feed(history.feed("blue").filter(|what| !matches!(what, What::Notice { .. })).cloned().collect()),
+        );
+        history.restores = vec![restore("red", 3, 5), blue];
+        history.faults().into_iter().filter(|fault| fault.starts_with("blue got")).collect::<Vec<_>>()
+    };
+    assert_eq!(faults(restore("blue", 4, 40)), NONE);
+    assert_eq!(faults(restore("blue", 2, 4)), TWICE);
+}
+
+/// The number of an item that left the queue goes to the next one, and a copy of the first comes late.
+#[test]
+fn repeat_after_told_drop_passes() {
+    let faults = |told, dropped| {
+        let mut history = again(told);
+        history.dropped.insert("v".to_owned(), vec![dropped]);
+        history.faults()
+    };
+    assert_eq!(faults(4, 3), NONE);
+    assert_eq!(faults(5, 3), TWICE, "it was told too late");
+    assert_eq!(faults(4, 5), TWICE, "u had been acknowledged by then");
+    let mut history = again(4);
+    history.dropped.insert("of nobody".to_owned(), vec![3]);
+    assert_eq!(history.faults(), TWICE);
+}
+
+#[test]
+fn repeat_after_numbers_lie_passes() {
+    let faults_at = |begun, lie, about| {
+        let mut history = again(5);
+        history.exchanges[2].lie = Some(lie);
+        history.exchanges[2].begun = begun;
+        history.feeds.insert("red", feed(vec![What::Notice { about: Some(about) }]));
+        history.faults()
+    };
+    let faults = |lie, about| faults_at(3, lie, about);
+    assert_eq!(faults_at(5, Lie::Conflict, "blue"), TWICE, "it was known to be there");
+    assert_eq!(faults(Lie::Conflict, "blue"), NONE);
+    assert_eq!(faults(Lie::Hole, "blue"), NONE);
+    assert_eq!(faults(Lie::Cut, "blue"), TWICE);
+    assert_eq!(faults(Lie::Hole, "green"), TWICE);
+    let mut restored = again(5);
+    restored.exchanges[2].lie = Some(Lie::Hole);
+    restored.exchanges[2].begun = 3;
+    restored.restores.push(restore("red", 6, 9));
+    assert_eq!(restored.faults(), NONE, "the notice went with red's disk");
+    restored.restores[0].restored = 2;
+    assert_eq!(restored.faults(), TWICE, "it came back before the lie");
+}
+
+#[test]
+fn repeat_ordered_by_operator_passes() {
+    let mut history = again(5);
+    history.retried.insert(("u".to_owned(), "blue"), Retried { orders: 1, done: None });
+    assert_eq!(history.faults(), NONE);
+    history.retried.insert(("u".to_owned(), "blue"), Retried::default());
+    assert_eq!(history.faults(), TWICE);
+}

@@ -1,0 +1,52 @@
+//! Which faults a seed has, and how often each is chosen.
+
+use fastrand::Rng;
+
+/// How often each fault is chosen, against all that is chosen; most seeds leave some of them out.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Faults {
+    pub(crate) cut: u32,
+    pub(crate) hold: u32,
+    pub(crate) weather: u32,
+    pub(crate) crash: u32,
+    pub(crate) disk: u32,
+    pub(crate) restore: u32,
+    pub(crate) clock: u32,
+    pub(crate) sleepy: u32,
+    /// An actor panics at what it does next.
+    pub(crate) panic: u32,
+    /// A gateway ends, and begins again with another configuration.
+    pub(crate) configure: u32,
+}
+
+impl Faults {
+    pub(crate) fn draw(chance: &mut Rng, further: &mut Rng) -> Self {
+        Self {
+            cut: often(chance, 6),
+            hold: often(chance, 6),
+            weather: often(chance, 4),
+            crash: often(chance, 4),
+            disk: often(chance, 4),
+            restore: often(chance, 4),
+            clock: often(chance, 3),
+            sleepy: often(chance, 4),
+            panic: seldom(further, 3),
+            configure: seldom(further, 3),
+        }
+    }
+}
+
+/// A share below `max`, and often none.
+pub(crate) fn share(chance: &mut Rng, max: f64) -> f64 {
+    if chance.bool() { 0.0 } else { chance.f64() * max }
+}
+
+/// How often a fault is chosen, and often never.
+pub(crate) fn often(chance: &mut Rng, max: u32) -> u32 {
+    if chance.bool() { 0 } else { chance.u32(1..=max) }
+}
+
+/// How often a fault is chosen, and mostly never.
+fn seldom(chance: &mut Rng, max: u32) -> u32 {
+    if chance.u8(0..4) > 0 { 0 } else { chance.u32(1..=max) }
+}

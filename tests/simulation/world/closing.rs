@@ -1,0 +1,47 @@
+//! The end of a run: what everybody heard and shows, put together for the checker.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use fernpost::store::verify_backend;
+
+use crate::disk::{Disk, Survives};
+use crate::history::{History, View, What};
+use crate::world::read;
+use crate::world::{Member, World};
+
+impl World {
+    /// What the rows on each disk do not keep of what they promise one another.
+    pub(crate) fn unsound(&self) -> Vec<String> {
+        let looked_at = |member: &Rc<Member>| {
+            let disk = Disk::with(member.node.disk().survivors(Survives::Synced));
+            let findings = verify_backend(disk).expect("a store that can be examined").findings;
+            findings.into_iter().map(|finding| format!("on the disk of {}: {finding}", member.name)).collect::<Vec<_>>()
+        };
+        self.members.iter().flat_map(looked_at).collect()
+    }
+
+    /// What everybody heard, for the checker.
+    pub(crate) fn close(&self, views: Vec<View>) -> History {
+        let mut history = self.history.borrow().clone();
+        let feed = |member: &Rc<Member>| {
+            let (heard, at) = (member.node.heard.borrow(), member.heard_at.borrow());
+            assert_eq!(heard.len(), at.len(), "each event has its moment");
+            let events = heard.iter().zip(at.iter());
+            (member.name, events.map(|(entry, at)| read::event(entry, *at, &self.plan.names)).collect())
+        };
+        history.feeds = self.members.iter().map(feed).collect::<BTreeMap<_, _>>();
+        for what in history.feeds.values().flatten().map(|event| &event.what) {
+            if let What::Pdu { pdu, prev, .. } = what {
+                history.parents.insert(pdu.clone(), prev.clone());
+            }
+        }
+        history.late = self.plan.late.iter().map(|late| (late.name, late.room.to_owned())).collect();
+        history.views = views;
+        for view in &history.views {
+            history.parents.extend(view.parents.clone());
+        }
+        (history.exchanges, history.seen_in) = self.ledger.close();
+        history
+    }
+}

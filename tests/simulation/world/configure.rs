@@ -1,0 +1,161 @@
+//! Configurations that change when a gateway begins again: limits, the dialect to a peer, its habits, and who is a peer at all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actors::limits::{DialectKind, InteropQuirks, PairOrder, PeerLimits};
+
+use crate::history::{Name, Settings};
+use crate::plan::{peer_limits, pick};
+use crate::surroundings::{TestConfig, server};
+use crate::world::{Member, World};
+
+/// What a server is known to be.
+#[derive(Clone, Copy)]
+enum Profile {
+    /// A gateway like us.
+    Fernpost,
+    /// One of 2016, which is never asked for PDUs.
+    Actor,
+    /// One of 2014, which takes every refusal for good.
+    Synapse,
+}
+
+/// The limits of a peer with what this profile says of it.
+fn profiled(limits: &PeerLimits, profile: Profile) -> PeerLimits {
+    let is_synapse = matches!(profile, Profile::Synapse);
+    PeerLimits {
+        fetches: !matches!(profile, Profile::Actor),
+        habits: match is_synapse {
+            true => InteropQuirks { pairs: PairOrder::IdFirst, raw_targets: true },
+            false => InteropQuirks::default(),
+        },
+        drops_batch_on_error_status: is_synapse,
+        never_refuse: is_synapse,
+        // Less than any request takes.
+        hold_max: Duration::from_secs(1),
+        speech: match profile {
+            Profile::Synapse => DialectKind::Transactions,
+            Profile::Fernpost | Profile::Actor => DialectKind::Updates,
+        },
+        ..limits.clone()
+    }
+}
+
+impl World {
+    /// The next process reads another configuration.
+    pub(crate) fn change_book(&self, member: &Member) {
+        let mut chance = self.further.borrow_mut();
+        let others: Vec<Name> = self.plan.names.iter().copied().filter(|name| *name != member.name).collect();
+        let other = pick(&mut chance, &others);
+        let mut book = self.books.borrow()[member.name].clone();
+        let place = book.peers.iter().position(|(name, _)| *name == server(other));
+        let done = match (place, chance.u8(0..5)) {
+            (None, _) => {
+                book.peers.push((server(other), self.limits_of(member.name, other)));
+                "a peer is listed again"
+            }
+            (Some(place), 0) => {
+                book.peers.remove(place);
+                "a peer is listed no longer"
+            }
+            (Some(place), 1) => {
+                let limits = Arc::make_mut(&mut book.peers[place].1);
+                limits.speech = match limits.speech {
+                    DialectKind::Updates => DialectKind::Transactions,
+                    DialectKind::Transactions => DialectKind::Updates,
+                };
+                "a peer's dialect changes"
+            }
+            (Some(place), 2) => {
+                let limits = Arc::make_mut(&mut book.peers[place].1);
+                *limits = profiled(limits, pick(&mut chance, &[Profile::Fernpost, Profile::Actor, Profile::Synapse]));
+                "a peer's profile changes"
+            }
+            (Some(place), _) => {
+                let limits = Arc::make_mut(&mut book.peers[place].1);
+                let PeerLimits { batch_items, outbox_items, deadlines, .. } = peer_limits(&mut chance);
+                let PeerLimits { backoff, wait_max, failures_to_suspend, probe_every, .. } = peer_limits(&mut chance);
+                *limits = PeerLimits {
+                    batch_items,
+                    outbox_items,
+                    deadlines,
+                    backoff,
+                    wait_max,
+                    failures_to_suspend,
+                    probe_every,
+                    ..limits.clone()
+                };
+                "a peer's limits change"
+            }
+        };
+        drop(chance);
+        self.trace.note(&format!("{}: {done}, {other}", member.name));
+        self.count(done);
+        self.books.borrow_mut().insert(member.name, book);
+        self.settings_of(member);
+    }
+
+    /// All is well: everybody is a peer of everybody, and may be asked where somebody joins a room.
+    pub(crate) fn list_all(&self, member: &Member) {
+        let mut book = self.books.borrow()[member.name].clone();
+        for (name, limits) in &self.plan.books[member.name].peers {
+            if !book.peers.iter().any(|(listed, _)| listed == name) {
+                book.peers.push((name.clone(), limits.clone()));
+            }
+        }
+        if !self.plan.late.is_empty() {
+            book.peers.iter_mut().for_each(|(_, limits)| Arc::make_mut(limits).fetches = true);
+        }
+        self.books.borrow_mut().insert(member.name, book);
+        self.settings_of(member);
+    }
+
+    /// The servers a plain update can go to from this one.
+    pub(crate) fn numbered(&self, from: Name) -> Vec<Name> {
+        let books = self.books.borrow();
+        let speaks = |to: &&Name| {
+            let limits = books[from].peers.iter().find(|(name, _)| *name == server(to));
+            limits.is_some_and(|(_, limits)| limits.speech == DialectKind::Updates)
+        };
+        self.plan.names.iter().filter(|to| **to != from).filter(speaks).copied().collect()
+    }
+
+    fn limits_of(&self, name: Name, other: Name) -> Arc<PeerLimits> {
+        let book = &self.plan.books[name];
+        let listed = book.peers.iter().find(|(peer, _)| *peer == server(other));
+        listed.expect("everybody is a peer of everybody at first").1.clone()
+    }
+
+    /// The configuration of a gateway from now on, and what the checker is to know of it.
+    pub(crate) fn settings_of(&self, member: &Member) {
+        let book: TestConfig = self.books.borrow()[member.name].clone();
+        let limits =
+            |other: &Name| book.peers.iter().find(|(peer, _)| *peer == server(other)).map(|(_, limits)| limits);
+        let listed = || self.plan.names.iter().filter_map(|other| Some((*other, limits(other)?)));
+        let gap = book.contexts.gap;
+        let settings = Settings {
+            from: self.stamps.next(),
+            server: member.name,
+            held_max: book.contexts.held_max,
+            depth_max: gap.depth_max,
+            give_up: u64::try_from(gap.give_up.as_millis()).expect("64 bits"),
+            keep: listed()
+                .map(|(other, limits)| (other, u64::try_from(limits.keep.as_millis()).expect("64 bits")))
+                .collect(),
+            outbox: listed().map(|(other, limits)| (other, limits.outbox_items)).collect(),
+            forgets: book.contexts.history.keep.is_some(),
+            transactions: listed()
+                .filter(|(_, limits)| limits.speech == DialectKind::Transactions)
+                .map(|(other, _)| other)
+                .collect(),
+            blaming: listed()
+                .filter(|(_, limits)| limits.drops_batch_on_error_status)
+                .map(|(other, _)| other)
+                .collect(),
+            mute: listed().filter(|(_, limits)| !limits.fetches).map(|(other, _)| other).collect(),
+        };
+        self.history.borrow_mut().settings.push(settings);
+        member.node.configure(book);
+    }
+}
