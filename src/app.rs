@@ -52,9 +52,9 @@ pub enum StartError {
     /// A listener's address is not available.
     #[error("{key} = {address}: {source}; {}", bind::remedy(source))]
     Listen {
-        /// Configuration key.
+        /// Configuration key of the listener.
         key: &'static str,
-        /// Address.
+        /// Address that the listener is bound to.
         address: SocketAddr,
         /// Error of the system.
         source: std::io::Error,
@@ -84,7 +84,7 @@ pub enum StartError {
     Core,
 }
 
-/// What a gateway accepts of its data folder.
+/// State of the data folder that a gateway accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DataDir {
     /// A store with its marker, or nothing at all.

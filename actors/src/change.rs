@@ -49,23 +49,23 @@ pub enum Change {
     },
     /// An attempt to deliver came to nothing: for the trace of what it carried. Over `keep` of that peer the oldest go.
     AttemptFailed {
-        /// Whose outbox.
+        /// Peer whose outbox changes.
         server: ServerName,
-        /// What was tried, and what came of it.
+        /// The failed attempt and its reason.
         attempt: Attempt,
-        /// How many are kept for this peer.
+        /// Maximum number of attempts that are kept for this peer.
         keep: u32,
     },
     /// A peer took these items: for their trace. The newest deliveries stand in its record until a row of them is full.
     Delivered {
-        /// Whose outbox.
+        /// Peer whose outbox changes.
         server: ServerName,
         /// In the order of their times; never empty.
         spans: Vec<DeliveredSpan>,
     },
     /// Deliveries before this time are forgotten: at most `rows_max` rows from the oldest on.
     DeliveriesForgotten {
-        /// Whose outbox.
+        /// Peer whose outbox changes.
         server: ServerName,
         /// Time before which rows are removed.
         before: Millis,
@@ -167,32 +167,32 @@ pub enum Change {
     ContextRecordUpdated(Box<ContextRecord>),
     /// A conversation was too busy to take these PDUs: they wait in its stage. One that is there already is passed over.
     Staged {
-        /// Which conversation.
+        /// Context that the change belongs to.
         context: ContextId,
-        /// Who sent them.
+        /// Peer that sent the PDUs.
         from: ServerName,
-        /// How that was proved.
+        /// Method by which the sender was authenticated.
         verified: &'static str,
-        /// Which ones, in order, and each as it would be stored.
+        /// The PDUs in order, each with the text that would be stored.
         pdus: Vec<(PduRef, Bytes)>,
     },
     /// A staged PDU was taken by its conversation, or refused.
     StageLeft {
-        /// Which conversation.
+        /// Context that the change belongs to.
         context: ContextId,
         /// Peer that sent the item.
         from: ServerName,
         /// Its number among the staged ones of that server.
         number: u64,
-        /// Which one: the number may have been given again.
+        /// The PDU, because its number may have been assigned again.
         reference: PduRef,
     },
     /// A conversation has unfinished work that no other row tells of, or no longer: a join, or PDUs of servers that were let in
     /// and whose quarantine was not looked through to its end. It is started with the process while it has.
     ContextWork {
-        /// Which conversation.
+        /// Context that the change belongs to.
         context: ContextId,
-        /// It has.
+        /// True if the context has unfinished work.
         unfinished: bool,
     },
     /// A parent was given up, or one more child was delivered without it.
@@ -221,7 +221,7 @@ pub enum Change {
     },
     /// An inbound item is removed from quarantine: it was accepted later, or an operator discarded it.
     QuarantineRemoved {
-        /// Who sent it.
+        /// Peer that sent the item.
         server: ServerName,
         /// Number of the item in that peer's quarantine.
         number: u64,
@@ -263,9 +263,9 @@ pub enum Change {
     },
     /// Acknowledged feed rows that were written before `before` are removed: at most `rows_max`, oldest first.
     FeedTrimmed {
-        /// Older rows go.
+        /// Time before which rows are removed.
         before: Millis,
-        /// How many rows one commit may remove.
+        /// Maximum number of rows that one commit removes.
         rows_max: u32,
     },
     /// The texts of delivered PDUs and their timeline rows are pruned; of each PDU only its identity and depth remain.

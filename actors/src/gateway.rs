@@ -45,7 +45,7 @@ pub struct GatewayMetrics {
 pub struct Gateway {
     routes: ActorRegistry,
     ports: Ports,
-    /// When it was made.
+    /// Time at which the gateway was started.
     began: Millis,
     /// Rate-limited log of participants whose outbox is full, so that messages are not queued for them.
     full: LogThrottle,

@@ -178,7 +178,7 @@ pub struct ContextLimits {
     pub adopt_max: u64,
     /// Maximum number of held PDUs; above it the oldest is delivered as if its gap had been given up.
     pub held_max: u32,
-    /// How long a peer's actor waits for a conversation to take its PDUs before they are staged.
+    /// Time for which a peer's actor waits for a context to accept its PDUs before they are staged.
     pub arrive_timeout: Duration,
     /// Staged PDUs of one conversation and peer; beyond it the peer is told to come again.
     pub stage_max: u64,

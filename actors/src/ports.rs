@@ -170,7 +170,7 @@ pub struct FeedBounds {
 }
 
 impl FeedBounds {
-    /// How many events are not acknowledged.
+    /// Returns the number of events that are not acknowledged.
     pub const fn unread(self) -> u64 {
         self.tail.since(self.acked).saturating_sub(self.skipped)
     }

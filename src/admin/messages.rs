@@ -116,9 +116,9 @@ pub(super) async fn drop(
 /// The items of a submission for one peer.
 #[derive(Default)]
 struct FoundItems {
-    /// Whether there was no room in the outbox when the message was submitted.
+    /// True if the outbox was full when the message was submitted.
     left_out: bool,
-    /// Its dead letters.
+    /// Dead letters of the message.
     letters: Vec<DeadLetter>,
     /// Number of items that wait.
     queued: u64,

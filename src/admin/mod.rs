@@ -44,7 +44,7 @@ pub struct AdminApi {
     store: Store,
     backups: BackupJobs,
     pdu_ids: Arc<PduIdGenerator>,
-    /// How peers are reached, and what bounds them.
+    /// Links and limits of the configured peers.
     peers: Arc<PeerTable>,
 }
 

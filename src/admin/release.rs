@@ -49,7 +49,7 @@ pub(super) async fn release(
     one(&api, &operator, &path, QuarantineAction::Release).await
 }
 
-/// Deletes one item.
+/// Deletes one item from quarantine or from the dead letters.
 pub(super) async fn drop(
     api: web::Data<AdminApi>,
     operator: OperatorCall,

@@ -202,7 +202,7 @@ impl AdminClient {
         CommandFailure::Odd(format!("what answers at {} is no gateway of this version: {what}", self.base))
     }
 
-    /// Parses a response.
+    /// Parses the JSON of a response.
     pub(super) fn read<T: DeserializeOwned>(&self, text: &str) -> Result<T, CommandFailure> {
         json_error::object(text.as_bytes()).map_err(|why| self.odd(&why))
     }

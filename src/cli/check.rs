@@ -10,7 +10,7 @@ use crate::settings::{Settings, SettingsProblem, SettingsProblems};
 use crate::terminal::exit_code::{FINE, WRONG};
 use crate::terminal::format::counted;
 
-/// What was found, as JSON.
+/// The result of the check, as JSON.
 #[derive(Serialize)]
 struct ConfigCheckView<'a> {
     file: &'a str,

@@ -103,7 +103,7 @@ const SERVERS_LENGTH: usize = 60;
 /// PDUs named on a terminal; a file or another program gets them all.
 const NAMED_MAX: usize = 10;
 
-/// Runs a command.
+/// Runs a command and returns its exit code.
 pub(super) fn run(command: ContextCommand) -> u8 {
     match command {
         ContextCommand::List { after, limit, operator } => {

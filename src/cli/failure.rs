@@ -12,7 +12,7 @@ pub(crate) enum CommandFailure {
     /// The configuration cannot be used.
     #[error("{0}")]
     Settings(String),
-    /// What was asked for cannot be done as it was asked.
+    /// The command was called in a way that cannot work.
     #[error("{0}")]
     Misused(String),
     /// The gateway does not respond.
@@ -34,7 +34,7 @@ pub(crate) enum CommandFailure {
     Wrong {
         /// The code of what is wrong.
         code: &'static str,
-        /// What is wrong.
+        /// Message about the problem.
         words: String,
     },
     /// The response is not that of a gateway of this version.
@@ -45,7 +45,7 @@ pub(crate) enum CommandFailure {
     Broken {
         /// The code of what failed.
         code: &'static str,
-        /// What failed.
+        /// Message about the failure.
         words: String,
     },
 }

@@ -64,7 +64,7 @@ struct DoneLeg {
 }
 
 impl DoneLeg {
-    /// What a retry did, for people.
+    /// Describes the result of a retry, for people.
     fn retried(&self) -> Vec<String> {
         let mut said = Vec::new();
         if self.parked > 0 {
@@ -77,7 +77,7 @@ impl DoneLeg {
         said
     }
 
-    /// What a drop did, or would do.
+    /// Describes the result of a drop, or of its dry run.
     fn dropped(&self) -> Vec<String> {
         let mut said = Vec::new();
         if self.queued > 0 {
@@ -124,7 +124,7 @@ const HISTORY_MAX: usize = 20;
 /// Maximum number of characters of an attempt's result.
 const RESULT_LENGTH: usize = 50;
 
-/// Runs a command.
+/// Runs a command and returns its exit code.
 pub(super) fn run(command: MessageCommand) -> u8 {
     match command {
         MessageCommand::Trace { id, operator } => operator.run(async |gateway, json| trace(gateway, json, &id).await),

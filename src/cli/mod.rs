@@ -25,7 +25,7 @@ use crate::terminal::output::complain;
 
 pub(crate) use crate::terminal::output::{print, print_json, remark};
 
-/// What every command has in common.
+/// Text that the help of every command ends with.
 const EXITS: &str = "Exit codes: 0 fine, 1 found something wrong, 2 could not run. With --json, answers are JSON on stdout and failures \
                      are {\"error\",\"code\"} on stderr.";
 
@@ -110,7 +110,7 @@ fn key_and_value(text: &str) -> Result<(String, String), String> {
 }
 
 impl ConfigSource {
-    /// What is configured, for whoever talks to a gateway.
+    /// Returns the settings for a command that calls a gateway.
     fn load(self) -> Result<Settings, SettingsProblems> {
         Settings::load(&self.sources())
     }

@@ -122,7 +122,7 @@ impl PeerLine {
     }
 }
 
-/// Runs a command.
+/// Runs a command and returns its exit code.
 pub(super) fn run(command: PeerCommandLine) -> u8 {
     match command {
         PeerCommandLine::List { operator } => operator.run(list),
@@ -205,7 +205,7 @@ async fn run_command(
     print_peer(gateway, json, &answer)
 }
 
-/// Prints one peer.
+/// Prints the status of one peer.
 fn print_peer(gateway: &AdminClient, json: bool, answer: &str) -> Result<u8, CommandFailure> {
     if json {
         return Ok(print_json(answer));

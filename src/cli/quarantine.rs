@@ -147,7 +147,7 @@ struct QuarantinedReference {
 /// Maximum number of characters of a reason.
 const REASON_LENGTH: usize = 60;
 
-/// Runs a command.
+/// Runs a command and returns its exit code.
 pub(super) fn run(command: QuarantineCommand) -> u8 {
     match command {
         QuarantineCommand::List { filter, after, limit, operator } => {

@@ -65,7 +65,7 @@ struct QueueItemRow {
     size: u64,
 }
 
-/// Runs a command.
+/// Runs a command and returns its exit code.
 pub(super) fn run(command: QueueCommand) -> u8 {
     match command {
         QueueCommand::Shape { operator } => operator.run(shape),

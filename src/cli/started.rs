@@ -11,14 +11,14 @@ use crate::terminal::format::count;
 /// Peers whose backlog is told one by one, those with the most.
 const PEERS_TOLD: usize = 20;
 
-/// What the settings do not say of a start.
+/// Facts about a start that the settings do not contain.
 pub(super) struct StartSummary {
     /// The files of the configuration.
     pub(super) files: Vec<PathBuf>,
 }
 
 impl StartSummary {
-    /// Write the line.
+    /// Logs that the gateway has started.
     pub(super) async fn tell(self, settings: &Settings, app: &App) {
         let files: Vec<String> = self.files.iter().map(|file| absolute(file)).collect();
         let behind = app.backlog().await;
@@ -39,7 +39,7 @@ impl StartSummary {
     }
 }
 
-/// Where it is, whatever the working folder of whoever reads the log.
+/// Returns the absolute path, because a reader of the log has another working folder.
 fn absolute(path: &std::path::Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }

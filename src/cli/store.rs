@@ -59,7 +59,7 @@ pub(super) enum StoreCommand {
     },
 }
 
-/// Runs a command.
+/// Runs a command and returns its exit code.
 pub(super) fn run(command: StoreCommand) -> u8 {
     match command {
         StoreCommand::Stats { operator } => operator.run(stats),

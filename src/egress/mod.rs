@@ -40,11 +40,11 @@ pub struct EgressRequest {
 /// The methods of requests to peers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EgressMethod {
-    /// Reads something.
+    /// A GET, which reads from the peer.
     Get,
-    /// Transfers items.
+    /// A POST, which transfers items.
     Post,
-    /// Transfers items under an id.
+    /// A PUT, which transfers items under an id.
     Put,
 }
 
@@ -64,7 +64,7 @@ pub enum EgressAnswer {
 }
 
 impl EgressRequest {
-    /// Returns a GET.
+    /// Returns a GET request for a path.
     pub fn get(path: impl Into<Cow<'static, str>>, answer: EgressAnswer) -> Self {
         Self { method: EgressMethod::Get, path: path.into(), body: Bytes::new(), answer, raw: false }
     }

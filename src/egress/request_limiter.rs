@@ -38,7 +38,7 @@ pub(super) enum ShutdownPhase {
     No,
     /// Requests that transfer items.
     HandingOver,
-    /// All requests.
+    /// No request is sent any more.
     All,
 }
 

@@ -26,7 +26,7 @@ pub fn digest(bytes: &[u8]) -> Digest {
 pub(crate) struct ObjectMember<'a> {
     /// The key as it was written, with its quotes.
     pub written: &'a str,
-    /// Decoded key.
+    /// Key of the member, decoded.
     pub key: Cow<'a, str>,
     /// Text of the value.
     pub value: &'a RawValue,

@@ -1,11 +1,11 @@
 //! What serde says of a value that does not fit, in plain words.
 
-/// What a text is written in, as far as words differ.
+/// The format of a text, as far as it changes the words of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SourceFormat {
-    /// The configuration's.
+    /// The format of the configuration.
     Toml,
-    /// That of bodies.
+    /// The format of request bodies.
     Json,
 }
 

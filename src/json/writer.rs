@@ -9,7 +9,7 @@ pub(crate) struct RawObjectWriter<'a> {
 }
 
 impl<'a> RawObjectWriter<'a> {
-    /// Starts an object.
+    /// Starts a JSON object at the end of `out`.
     pub(crate) fn begin(out: &'a mut Vec<u8>) -> Self {
         out.push(b'{');
         Self { out, empty: true }
@@ -40,7 +40,7 @@ impl<'a> RawObjectWriter<'a> {
         RawObjectWriter::begin(self.out)
     }
 
-    /// Ends the object.
+    /// Writes the end of the object.
     pub(crate) fn end(self) {
         self.out.push(b'}');
     }

@@ -9,7 +9,7 @@ use actors::ports::{ArchiveError, FeedPage, Fence, Ports, StoreReader, Submissio
 use crate::maintenance::periodic;
 use crate::maintenance::periodic::{RoundError, commit};
 
-/// Interval between rounds.
+/// Interval between two passes of the job.
 const EVERY: Duration = Duration::from_secs(600);
 /// Maximum number of rows that one commit removes, so that it does not delay others noticeably.
 const PAGE: u32 = 1_000;

@@ -46,7 +46,7 @@ pub(super) async fn put(api: web::Data<MessengerApi>, body: Result<Bytes, Error>
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// The recipients.
+/// The recipients of an ephemeral item.
 #[derive(Debug, PartialEq, Eq)]
 enum EphemeralTarget {
     Servers(Vec<ServerName>),

@@ -16,7 +16,7 @@ pub(super) fn id(text: &str) -> Result<SubmissionId, ApiError> {
     text.parse().map_err(|error| ApiError::unprocessable("BAD_ID", format!("{error}")))
 }
 
-/// Locks these ids.
+/// Locks these submission ids and waits for their turn.
 pub(super) async fn turns(api: &MessengerApi, ids: Vec<SubmissionId>) -> Result<IdLockGuard, ApiError> {
     api.inflight.lock_ids(ids).await.map_err(|full| {
         ApiError::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_SUBMISSIONS", full.to_string())

@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook};
 /// The words by which the runtime announces that it aborts because a destructor panicked after another panic.
 const ABORTS: &str = "panic in a destructor during cleanup";
 
-/// What is expected of the panics in a piece of work.
+/// Expectations about the panics of a piece of work.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ExpectedPanics {
     /// They are reported as well: they may be bugs of ours.

@@ -51,7 +51,7 @@ impl CheckReport {
         self.problems.iter().any(|problem| matches!(problem.fault, ProblemKind::File(_) | ProblemKind::Unreadable(_)))
     }
 
-    /// Returns all problems.
+    /// Returns all problems that were found.
     pub(super) fn into_problems(self) -> Vec<SettingsProblem> {
         self.problems
     }
@@ -61,7 +61,7 @@ impl CheckReport {
 pub(super) struct SettingsCheck<'a> {
     pub(super) found: &'a mut CheckReport,
     pub(super) folder: &'a Path,
-    /// Whether what is named on this machine has to be usable by this process.
+    /// True if the files and folders that are named must be usable by this process.
     pub(super) to_run: bool,
 }
 

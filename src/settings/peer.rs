@@ -14,7 +14,7 @@ use crate::settings::values::address::{BadAddress, PeerAddress};
 use crate::settings::values::profile::{DialectName, PeerProfile};
 use crate::settings::values::range::AddressRange;
 
-/// A configured peer.
+/// A peer as the configuration describes it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PeerSettings {
     /// Name of the peer.
@@ -32,7 +32,7 @@ pub struct PeerSettings {
 pub struct PeerLink {
     /// Dialect of requests to the peer.
     pub dialect: DialectName,
-    /// Kind of server.
+    /// Kind of server that the peer is.
     pub profile: PeerProfile,
     /// Addresses in the order in which they are tried.
     pub addresses: Vec<PeerAddress>,

@@ -16,7 +16,7 @@ use super::resolve::PeerTables;
 use super::shared_ranges::SharedRanges;
 use crate::settings::values::pattern::NamePattern;
 
-/// All configured peers.
+/// The table of all configured peers.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PeerTable {
     by_name: HashMap<ServerName, Arc<PeerSettings>>,

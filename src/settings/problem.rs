@@ -12,7 +12,7 @@ pub enum ProblemPlace {
         /// Line, counted from 1; 0 for the whole file.
         line: usize,
     },
-    /// An environment variable.
+    /// The name of an environment variable.
     Variable(String),
     /// An override given on the command line.
     Flag,
@@ -50,7 +50,7 @@ pub enum ProblemKind {
     Unavailable {
         /// Value as written, if other values of the key are available.
         value: Option<String>,
-        /// Alternative until then.
+        /// Alternative that works in this version.
         instead: Option<&'static str>,
     },
     /// The value is invalid, with the reason.

@@ -31,7 +31,7 @@ pub(super) struct RawSettings {
 
 /// The keys that a table may have.
 pub(super) enum KnownNames {
-    /// These keys.
+    /// Only these keys are valid.
     Fixed(&'static [&'static str]),
     /// Any keys: they are names of servers or patterns.
     Any,

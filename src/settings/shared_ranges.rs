@@ -13,7 +13,7 @@ use crate::settings::check::SettingsCheck;
 use crate::settings::peer::{PeerAuth, PeerSettings};
 use crate::settings::values::profile::PeerProfile;
 
-/// Who calls from which range, listed peers and denied ones.
+/// Address ranges of listed and denied peers.
 #[derive(Default)]
 pub(super) struct SharedRanges(BTreeMap<IpNet, Vec<RangeUser>>);
 

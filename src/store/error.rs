@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 /// The result of an operation of the storage engine that returns no value.
 pub(crate) type RedbResult = Result<(), redb::Error>;
 
-/// What is said of a file on which the storage engine panics.
+/// Message about a file on which the storage engine panics.
 pub(crate) const UNREADABLE: &str = "the engine cannot read it at all";
 
 /// Error: the store cannot be opened.
@@ -48,7 +48,7 @@ pub enum OpenError {
     Damaged {
         /// Path of the store's file.
         place: String,
-        /// What redb says.
+        /// Error that redb returned.
         source: Box<redb::Error>,
     },
     /// A store was made here, and is not here.
@@ -56,9 +56,9 @@ pub enum OpenError {
         "the store {place} is missing, and {marker} says that one was made there: see that its disk is mounted, or make a backup the store with `fernpost store restore`; to begin anew without all that was in it, add --accept-data-dir to `fernpost serve` once"
     )]
     Missing {
-        /// Where it should be.
+        /// Path at which the store is missing.
         place: String,
-        /// The marker.
+        /// Path of the marker.
         marker: String,
     },
     /// The file of the store is empty.
@@ -66,7 +66,7 @@ pub enum OpenError {
         "the store {place} is an empty file, which no store ever is: see that its disk is sound, move the file away and make a backup the store with `fernpost store restore`; to begin anew without all that was in it, add --accept-data-dir to `fernpost serve` once"
     )]
     Empty {
-        /// The file.
+        /// Path of the store's file.
         place: String,
     },
     /// There is a store, and nothing says that it was made or restored here.
@@ -74,9 +74,9 @@ pub enum OpenError {
         "the store {place} was not made in its folder, {marker} is missing: `fernpost store verify` examines it; where it is a backup, use `fernpost store restore`; where it is the newest store of this server and nobody uses a copy of it, add --accept-data-dir to `fernpost serve` once"
     )]
     Unmarked {
-        /// The file.
+        /// Path of the store's file.
         place: String,
-        /// The marker.
+        /// Path of the marker.
         marker: String,
     },
     /// It cannot be read or written.
@@ -84,7 +84,7 @@ pub enum OpenError {
     Unusable {
         /// Path of the store's file.
         place: String,
-        /// Error of redb.
+        /// Error that redb returned.
         source: Box<redb::Error>,
     },
 }

@@ -17,18 +17,18 @@ use crate::store::error::OpenError;
 /// The marker's file in the folder of the store.
 pub const MARKER: &str = "fernpost.marker";
 
-/// What the first lines of a marker tell whoever finds it.
+/// First lines of a marker, which explain the file to a reader.
 const WORDS: &str = "# A store of Fernpost was made in this folder. `fernpost serve` refuses to start where one of the two is missing.\n";
 
 /// Bytes of a marker that are read.
 const BYTES_MAX: u64 = 4096;
 
-/// What a marker says.
+/// The content of a marker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StoreMarker {
     /// A store is being made and was never opened: nothing lies in it.
     making: bool,
-    /// How often a backup became the store of this folder.
+    /// Number of restores of a backup into this folder.
     restores: u64,
 }
 
@@ -60,7 +60,7 @@ impl StoreMarker {
         sync_folder_of(store)
     }
 
-    /// How often a backup became the store of this folder, before the last time.
+    /// Returns the number of restores before the last one.
     pub(crate) const fn earlier(self) -> u64 {
         self.restores.saturating_sub(1)
     }

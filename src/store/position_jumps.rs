@@ -21,7 +21,7 @@ const SPAN: u64 = 1 << 32;
 /// More positions than a gateway can give in a minute.
 const PER_MINUTE: u64 = 1 << 23;
 
-/// One skipped span.
+/// A span of positions that a restore skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct PositionJump {
     /// The newest position before it.
@@ -70,7 +70,7 @@ impl PositionJumps {
         self.0.iter().any(|jump| (jump.last..jump.next).contains(&after) && jump.next == next)
     }
 
-    /// How many positions after `after`, up to `upto`, were never given.
+    /// Returns the number of positions after `after`, up to `upto`, that were never assigned.
     pub(crate) fn skipped(&self, after: u64, upto: u64) -> u64 {
         let inside = |jump: &PositionJump| (jump.next - 1).min(upto).saturating_sub(jump.last.max(after));
         self.0.iter().map(inside).sum()

@@ -17,7 +17,7 @@ use crate::store::shared::StoreShared;
 pub struct TableStats {
     /// Name of the table, as in `tables`.
     pub name: String,
-    /// Number of rows.
+    /// Number of rows in the table.
     pub rows: u64,
     /// Bytes of the table's pages, including unused space in them.
     pub bytes: u64,

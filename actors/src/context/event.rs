@@ -39,7 +39,7 @@ pub enum ContextEvent {
         from: ServerName,
         /// PDU to validate again.
         pdu: Pdu,
-        /// As for [`ContextEvent::Arrive`].
+        /// Status of the PDU and its parents, as in [`ContextEvent::Arrive`].
         known: HashMap<PduRef, PduStatus>,
     },
     /// The local messenger submitted messages, in this order.
@@ -48,7 +48,7 @@ pub enum ContextEvent {
         token: ContextReplyToken,
         /// Messages to compose, in order.
         drafts: Vec<PduDraft>,
-        /// Whom it can reach.
+        /// Servers that the messages can reach.
         reach: RecipientReach,
     },
     /// The local messenger sets the participants.
@@ -69,7 +69,7 @@ pub enum ContextEvent {
     },
     /// A history read needs older PDUs than we hold. It is answered by the next [`ContextEffect::AnswerReads`].
     Older {
-        /// How many PDUs the read lacks.
+        /// Number of PDUs that the read lacks.
         limit: u32,
     },
     /// An answer to [`ContextEffect::Fetch`].
@@ -82,16 +82,16 @@ pub enum ContextEvent {
         pdus: Vec<Pdu>,
         /// Reason of a failure: a server that could not be reached has not said that it has none.
         failed: Option<String>,
-        /// What the archive knows, as for [`ContextEvent::Arrive`].
+        /// Status of the PDUs in the store, as in [`ContextEvent::Arrive`].
         known: HashMap<PduRef, PduStatus>,
     },
     /// [`ContextEffect::Fetch`] was not sent, because too many questions to that peer are open. It is no try, and no answer.
     PutOff {
-        /// What was to be asked for.
+        /// Request that was not sent.
         want: FetchRequest,
-        /// Who was to be asked.
+        /// Server that was not asked.
         from: ServerName,
-        /// Which limit.
+        /// The limit that was reached.
         why: String,
     },
     /// Intake of items from peers was opened or closed: while it is closed, a missing parent may be waiting at our own
@@ -104,7 +104,7 @@ pub enum ContextEvent {
     Kept {
         /// PDU with its quarantine row.
         kept: Option<QuarantinedPdu>,
-        /// What the archive knows, as for [`ContextEvent::Arrive`].
+        /// Status of the PDUs in the store, as in [`ContextEvent::Arrive`].
         known: HashMap<PduRef, PduStatus>,
         /// Position at which the next page begins, if this is the last PDU of a full page.
         next: Option<(u64, u64)>,
@@ -113,9 +113,9 @@ pub enum ContextEvent {
     StageFilled,
     /// An answer to [`ContextEffect::ReadStage`]: some of what is staged, or nothing where nothing is.
     Staged {
-        /// It.
+        /// The page that was read.
         page: StagePage,
-        /// What the archive knows, as for [`ContextEvent::Arrive`].
+        /// Status of the PDUs in the store, as in [`ContextEvent::Arrive`].
         known: HashMap<PduRef, PduStatus>,
     },
     /// All that [`ContextEffect::TakeBack`] found has been given back.

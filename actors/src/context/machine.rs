@@ -65,7 +65,7 @@ pub struct ContextMachine {
     forgotten: u64,
     /// History fetches of readers and of the join.
     pub(crate) past: HistoryFetch,
-    /// How far the stage is read.
+    /// Progress of reading the stage.
     pub(crate) stage: StageReader,
     /// Walks through quarantine that have not ended.
     take_backs: u32,

@@ -56,9 +56,9 @@ pub(crate) struct ReadmitQuarantined {
 pub(crate) struct ComposePdus {
     /// Messages to compose, in order.
     pub(crate) drafts: Vec<PduDraft>,
-    /// Whom it can reach.
+    /// Servers that the messages can reach.
     pub(crate) reach: RecipientReach,
-    /// Where the outcome goes.
+    /// Receiver of the outcome.
     pub(crate) answer: Answer,
     /// The right to be here.
     pub(crate) permit: AdmissionPermit,
@@ -94,13 +94,13 @@ pub(crate) struct JoinContext {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct FetchOlder {
-    /// How many PDUs the read lacks.
+    /// Number of PDUs that the read lacks.
     pub(crate) limit: u32,
     /// Is told how many PDUs came.
     pub(crate) answer: HistoryReply,
 }
 
-/// Where the answer to a history read goes.
+/// The receiver of the answer to a history read.
 pub(crate) type HistoryReply = oneshot::Sender<Result<u64, Refusal>>;
 
 /// A fetch for this context has finished.
@@ -119,11 +119,11 @@ pub(crate) struct FetchFinished {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct PutOff {
-    /// What was to be asked for.
+    /// Request that was not sent.
     pub(crate) want: FetchRequest,
-    /// Who was to be asked.
+    /// Server that was not asked.
     pub(crate) from: ServerName,
-    /// Which limit.
+    /// The limit that was reached.
     pub(crate) why: String,
 }
 
@@ -163,7 +163,7 @@ pub(crate) struct StageFilled;
 pub(crate) struct StageRead {
     /// In which life of the actor the page was asked for; that of an earlier one means nothing.
     pub(crate) life: u64,
-    /// What lies there, the first of it.
+    /// The first PDUs of the stage.
     pub(crate) page: Vec<StagedPdu>,
 }
 

@@ -11,7 +11,7 @@ pub struct StagePage {
     pub pdus: Vec<(StagedPdu, Result<Pdu, ParkedCode>)>,
 }
 
-/// How far the stage is read.
+/// Progress of reading the stage.
 #[derive(Debug, Default)]
 pub(crate) struct StageReader {
     /// A page is being read.

@@ -18,11 +18,11 @@ pub struct Attempt {
 /// Items of a peer's outbox that the peer took in one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeliveredSpan {
-    /// When its answer came.
+    /// Time at which the response arrived.
     pub time: Millis,
-    /// The first item.
+    /// Index of the first item.
     pub first: Index,
-    /// The last item.
+    /// Index of the last item.
     pub last: Index,
     /// The answer was a status alone, and no JSON.
     pub blind: bool,

@@ -243,7 +243,7 @@ impl fmt::Display for Ack {
 /// Our answer to a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
-    /// The answer.
+    /// The acknowledgement that is sent to the peer.
     pub ack: Ack,
     /// The numbers of its updates that are in quarantine, each with its code.
     pub parked: Vec<(Seq, &'static str)>,
@@ -255,7 +255,7 @@ impl From<Ack> for Receipt {
     }
 }
 
-/// What a peer says against an item that it took.
+/// An objection of a peer to an item that it accepted with the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ItemObjection {
     /// The place of the item in the frame.
@@ -275,7 +275,7 @@ pub struct PushResponse {
     pub window: Option<u32>,
     /// Items that it took with the others and does not deliver.
     pub refused: Vec<ItemObjection>,
-    /// Why it asks for time, in its words, where it says so.
+    /// The peer's reason for a wait, if it states one.
     pub reason: Option<String>,
 }
 
@@ -380,13 +380,13 @@ pub enum Refusal {
          skipped for good; to order it all the same add --yes (\"yes\": true)"
     )]
     NumberFarAbove {
-        /// Which peer.
+        /// Peer whose numbering is changed.
         server: ServerName,
-        /// The number.
+        /// The number that the operator requested.
         number: Seq,
-        /// How far above.
+        /// Distance to the last number in use.
         above: u64,
-        /// The limit.
+        /// Value of `renumber_max`.
         max: u64,
     },
     /// A number that no update may have.
@@ -394,7 +394,7 @@ pub enum Refusal {
     NumberOutOfRange {
         /// The number of the first.
         number: Seq,
-        /// How many there are.
+        /// Number of items that would be numbered.
         count: u64,
     },
     /// The name does not belong to a configured peer.
@@ -420,7 +420,7 @@ pub enum Refusal {
          leave {server} out, or name all participants"
     )]
     ToNotHonoured {
-        /// Which one.
+        /// Server that does not support narrowed messages.
         server: ServerName,
     },
     /// State is narrowed, so that not all who take part would have the same.

@@ -14,14 +14,14 @@ pub enum PeerCommand {
     /// Sets the number of the peer's next new strong update: the peer was restored from a backup, or cannot go back to
     /// 1.
     Expect {
-        /// The number.
+        /// The new sequence number.
         number: Seq,
         /// Also where it lies more than `renumber_max` above the number expected until now.
         yes: bool,
     },
     /// Our first item that the peer has not acknowledged carries this number from now on; ends a suspension `ahead_of_us`.
     Renumber {
-        /// The number.
+        /// The new sequence number.
         number: Seq,
         /// Also where it lies more than `renumber_max` above our newest number.
         yes: bool,

@@ -51,7 +51,7 @@ pub struct OutboundRecord {
     pub highest_index_assigned: Index,
     /// The messenger was told that the configuration no longer names the peer, and not that it does again.
     pub told_not_listed: bool,
-    /// When the peer last took what it was sent; `None`: never.
+    /// Time at which the peer last accepted a batch; `None`: never.
     pub last_success: Option<Millis>,
     /// The deliveries since the last row of them was written, oldest first: fewer than [`DELIVERED_SPANS_IN_ROW`](super::DELIVERED_SPANS_IN_ROW).
     pub delivered: Vec<DeliveredSpan>,
@@ -356,7 +356,7 @@ pub struct PeerStatus {
     pub oldest_unacknowledged: Option<Millis>,
     /// Time of the next attempt, if a timer decides it.
     pub next_attempt: Option<Millis>,
-    /// When it last took what it was sent; `None`: never.
+    /// Time at which the peer last accepted a batch; `None`: never.
     pub last_success: Option<Millis>,
     /// Number of failed attempts in a row.
     pub failures: u32,

@@ -63,7 +63,7 @@ pub struct PeerSnapshot {
     pub digests: Vec<Digest>,
     /// Newest transactions received from the peer, oldest first.
     pub seen: Vec<SeenTransaction>,
-    /// What the newest failed attempt said.
+    /// Reason of the newest failed attempt.
     pub last_error: Option<String>,
 }
 
@@ -168,11 +168,11 @@ pub struct QuarantinedPduRow {
 pub struct StagedPdu {
     /// Its number among the staged ones of its sender.
     pub number: u64,
-    /// Which one.
+    /// Identity of the PDU.
     pub reference: PduRef,
-    /// Who sent it.
+    /// Peer that sent the PDU.
     pub from: ServerName,
-    /// How that was proved.
+    /// Method by which the sender was authenticated.
     pub verified: &'static str,
     /// The PDU as it would be stored.
     pub bytes: Bytes,

@@ -53,7 +53,7 @@ pub(crate) struct PeerActor {
     resume_waiters: Vec<Report>,
     next_token: u64,
     alarm: TimerSlot,
-    /// When the peer is asked for missed transactions once more.
+    /// Timer of the next pull of missed transactions.
     ask_alarm: TimerSlot,
     /// Request in flight; it is aborted when it is replaced or dropped.
     attempt: Option<IsolatedTask>,

@@ -108,9 +108,9 @@ pub struct EffectCollector {
     /// Changes that nobody waits for: alone they ride.
     pub(crate) notes: Vec<Change>,
     pub(crate) effects: Vec<PeerEffect>,
-    /// When the step happens.
+    /// Time of the step.
     pub(crate) now: Millis,
-    /// Which notices about the peer's numbering are raised. The machine lends it to each step.
+    /// Limiter of the notices about the peer's numbering. The machine lends it to each step.
     pub(crate) numbering: HourlyNotice,
 }
 

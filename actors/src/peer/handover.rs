@@ -11,7 +11,7 @@ use crate::peer::inbound::dispatch::{DispatchError, PeerStage};
 use crate::ports::Ports;
 use crate::router::registry::ActorRegistry;
 
-/// How often a request that is held looks whether the stage has room.
+/// Interval at which a held request checks whether the stage has room.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Hands PDUs of one peer over.

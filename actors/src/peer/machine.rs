@@ -79,9 +79,9 @@ pub struct PeerMachine {
     outbound: Outbound,
     inbound: Inbound,
     budget: FetchBudget,
-    /// When a notice about its numbering was raised last.
+    /// Limiter of the notices about the peer's numbering.
     numbering: HourlyNotice,
-    /// What the timer of questions is set to.
+    /// Time that the timer of the pulls is set to.
     asks_at: Option<Millis>,
 }
 
@@ -275,7 +275,7 @@ impl PeerMachine {
         self.outbound.attempts().last_error()
     }
 
-    /// Why the peer asked for time, in its words, the last time it did.
+    /// Returns the reason that the peer stated for its last wait.
     pub fn why_it_asked(&self) -> Option<&str> {
         self.outbound.attempts().why_it_asked()
     }

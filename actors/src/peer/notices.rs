@@ -7,7 +7,7 @@ use crate::model::Millis;
 /// The shortest time between two notices.
 const BETWEEN: Duration = Duration::from_secs(60 * 60);
 
-/// When a notice was raised last, and how many were left out since.
+/// The time of the last notice, and the number of notices suppressed since.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct HourlyNotice {
     raised: Option<Millis>,

@@ -232,7 +232,7 @@ impl Outbound {
         self.failures
     }
 
-    /// What is known of attempts.
+    /// Returns the log of attempts.
     pub const fn attempts(&self) -> &AttemptLog {
         &self.attempts
     }

@@ -87,7 +87,7 @@ fn unreadable(error: &OpenError) -> CommandFailure {
     CommandFailure::Broken { code, words: error.to_string() }
 }
 
-/// Verifies a file.
+/// Verifies the file of a store or a backup.
 pub(super) fn verify(file: Option<PathBuf>, json: bool, source: ConfigSource) -> u8 {
     let file = match file.map_or_else(|| data_dir(source).map(|folder| folder.join(FILE)), Ok) {
         Ok(file) => file,

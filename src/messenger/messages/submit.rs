@@ -18,7 +18,7 @@ const AT_ONCE: usize = 64;
 pub(crate) struct SubmittedMessage {
     /// Id that the messenger gave to it.
     pub(crate) id: SubmissionId,
-    /// Decoded body.
+    /// Decoded body of the message.
     pub(crate) body: MessageBody,
 }
 

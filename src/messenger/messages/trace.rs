@@ -101,7 +101,7 @@ struct RecipientProgress {
     reason: Option<&'static str>,
     /// Items that became dead letters, with the reason.
     letters: Vec<DeadLetter>,
-    /// Whether an operator deleted one of them.
+    /// True if an operator deleted one of the items.
     dropped: bool,
 }
 

@@ -12,7 +12,7 @@ const CACHE_SMALL: u64 = 1 << 20;
 /// The store on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreSettings {
-    /// Storage engine.
+    /// Storage engine of the store.
     pub backend: StoreBackend,
     /// Maximum number of batches in one commit.
     pub group_max: usize,
@@ -30,7 +30,7 @@ pub struct StoreSettings {
     pub quick_repair: bool,
 }
 
-/// The storage engine.
+/// The storage engine that keeps the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StoreBackend {

@@ -39,7 +39,7 @@ impl PeerAddress {
         &self.host
     }
 
-    /// Returns the port.
+    /// Returns the port of the address.
     pub fn port(&self) -> u16 {
         self.port
     }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 pub enum DialectName {
     /// Pushes of numbered updates.
     Updates,
-    /// Transactions of PDUs.
+    /// Requests carry transactions of PDUs.
     Transactions,
 }
 
@@ -58,10 +58,10 @@ impl PeerProfile {
 /// The value that a profile sets for a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ProfilePreset {
-    /// A text.
+    /// A value that is a text.
     Text(&'static str),
-    /// This number.
+    /// A value that is a number.
     Number(u32),
-    /// `true`.
+    /// The boolean value `true`.
     Yes,
 }

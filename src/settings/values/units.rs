@@ -46,7 +46,7 @@ impl SizeSetting {
 struct WithUnit<T> {
     what: &'static str,
     example: &'static str,
-    /// What to write for a number without its unit.
+    /// Suggests a value for a number without its unit.
     instead: fn(&str) -> String,
     parse: fn(&str) -> Result<T, String>,
 }
@@ -132,7 +132,7 @@ impl<'de> Deserialize<'de> for SizeSetting {
     }
 }
 
-/// Why a text is no duration; most of what the parser says is for programmers.
+/// Describes why a text is not a duration, because the parser's messages are for programmers.
 fn no_duration(why: &humantime::DurationError) -> String {
     match why {
         humantime::DurationError::NumberOverflow => "it is too long".to_owned(),

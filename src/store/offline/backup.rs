@@ -28,9 +28,9 @@ const CACHE: usize = 16 << 20;
 /// Progress of a backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CopyProgress {
-    /// Rows copied.
+    /// Number of rows that are copied.
     pub rows: u64,
-    /// Rows in total.
+    /// Number of rows in total.
     pub rows_total: u64,
     /// Bytes of rows copied.
     pub bytes: u64,
@@ -43,9 +43,9 @@ pub struct FinishedBackup {
     pub taken: Millis,
     /// Newest position of the feed in the backup.
     pub tail: Position,
-    /// Number of rows.
+    /// Number of rows in the backup.
     pub rows: u64,
-    /// Bytes of rows.
+    /// Size of the rows in bytes.
     pub bytes: u64,
 }
 

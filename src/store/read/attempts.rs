@@ -70,7 +70,7 @@ fn delivered(
     Ok(found)
 }
 
-/// What the newest failed attempt at a peer said.
+/// Returns the reason of the newest failed attempt to deliver to a peer.
 pub(super) fn newest_error(shared: &StoreShared, read: &ReadTransaction, server: &str) -> Read<Option<String>> {
     let newest = read.open_table(tables::ATTEMPTS)?.range(tables::all_of(server))?.next_back().transpose()?;
     shared.counters.looked_up(u64::from(newest.is_some()));

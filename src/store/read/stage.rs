@@ -11,7 +11,7 @@ use crate::store::schema::tables::after;
 use crate::store::schema::{codec, tables};
 use crate::store::shared::StoreShared;
 
-/// How many PDUs of a server lie there, and which of these.
+/// Returns the number of staged PDUs of a server, and which of the given ones are staged.
 pub(super) fn of_server(
     shared: &StoreShared,
     read: &ReadTransaction,

@@ -24,7 +24,7 @@ use crate::store::schema::{codec, tables};
 pub(crate) struct WriterCache {
     /// Newest position of the feed.
     pub(crate) feed_tail: u64,
-    /// Newest acknowledged position.
+    /// Newest position that the messenger has acknowledged.
     pub(crate) feed_acked: u64,
     /// Positions that restores skipped.
     pub(crate) jumps: PositionJumps,

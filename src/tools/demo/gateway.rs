@@ -48,7 +48,7 @@ impl DemoGateway {
         self.peers.push((other.name, other.ports.federation, dialect));
     }
 
-    /// Returns the name.
+    /// Returns the name of the gateway.
     pub(super) const fn name(&self) -> &'static str {
         self.name
     }

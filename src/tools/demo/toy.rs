@@ -17,7 +17,7 @@ const CALL: Duration = Duration::from_secs(10);
 /// Seconds for which the gateway holds a read without new events.
 const POLL: u64 = 20;
 
-/// A sample messenger.
+/// A messenger for the demo, which speaks the messenger API.
 #[derive(Clone)]
 pub(super) struct SampleMessenger {
     name: &'static str,
@@ -90,13 +90,13 @@ struct FeedEventJson {
 /// An event that a sample messenger received.
 #[derive(Debug)]
 pub(super) enum SampleFeedItem {
-    /// An update.
+    /// A text that an update carried.
     Text {
         /// Id of the event; it is the same at every redelivery.
         id: String,
-        /// Sender.
+        /// Server that sent the text.
         from: String,
-        /// Text.
+        /// The text of the update.
         text: String,
     },
     /// A message in a context.

@@ -2,30 +2,30 @@
 
 use super::NAMES;
 
-/// What a line means.
+/// The meaning of a typed line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum TypedLine {
-    /// Nothing.
+    /// The line is empty.
     Nothing,
     /// Tell what can be typed.
     Help,
-    /// End the demo.
+    /// The demo is to end.
     Quit,
     /// Draw what was said.
     Graph,
     /// End a gateway as a power cut does.
     Down(&'static str),
-    /// Start it again.
+    /// The gateway is to start again.
     Up(&'static str),
-    /// Who speaks from now on.
+    /// The sender of the following lines.
     Speaker(&'static str),
-    /// Somebody says something.
+    /// A message and its sender.
     Say(&'static str, String),
     /// It is said to nobody: why, and what to type instead.
     Unclear(String),
 }
 
-/// What can be typed.
+/// Help of the demo: the lines that can be typed.
 pub(super) const HELP: &str = "\
 TEXT          the last speaker says it, at first red
 NAME> TEXT    red, blue or green says it, and speaks from then on
@@ -61,7 +61,7 @@ enum ChatCommand {
     Up,
 }
 
-/// What a line means that is typed while `speaker` speaks.
+/// Parses a line that is typed while `speaker` is the sender.
 pub(super) fn parse(line: &str, speaker: &'static str) -> TypedLine {
     let line = line.trim();
     if line.is_empty() {

@@ -41,7 +41,7 @@ pub(super) fn places(names: impl Iterator<Item = String>, first: SocketAddr) -> 
 
 /// All open sockets; dropping it closes them.
 pub(super) struct ServedPeers {
-    /// Actual addresses.
+    /// Addresses that the simulated peers listen on.
     pub(super) addresses: Vec<(Option<String>, SocketAddr)>,
     /// Tasks of the listeners; they end when this is dropped.
     listeners: JoinSet<()>,

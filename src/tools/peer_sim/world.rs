@@ -16,7 +16,7 @@ const NAMES_MAX: usize = super::PEERS_MAX as usize;
 /// Maximum number of different answers in the counts of a peer.
 const ANSWERS_MAX: usize = 50;
 
-/// One simulated peer.
+/// The state of one simulated peer.
 struct SimPeer {
     plan: SimPlan,
     requests: u64,
@@ -41,7 +41,7 @@ pub(super) struct SimDecision {
     pub(super) body: String,
 }
 
-/// All simulated peers.
+/// The state of all simulated peers.
 pub(super) struct SimWorld {
     plan: SimPlan,
     window: u32,

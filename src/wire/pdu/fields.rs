@@ -17,7 +17,7 @@ pub(super) struct FieldError {
     pub(super) reason: String,
 }
 
-/// Builds a reason.
+/// Builds the reason why a PDU is invalid.
 pub(super) fn flaw(code: &'static str, reason: impl Into<String>) -> FieldError {
     FieldError { code, reason: reason.into() }
 }

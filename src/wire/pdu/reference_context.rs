@@ -17,7 +17,7 @@ pub struct StoreReferenceContext {
     pub us: ServerName,
     /// Reader of stored and uncommitted PDUs.
     pub archive: Arc<dyn StoreReader>,
-    /// Configured peers.
+    /// The configured peers, by which servers are told from ids.
     pub roster: Arc<dyn PeerConfig>,
 }
 

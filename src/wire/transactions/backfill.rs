@@ -28,7 +28,7 @@ pub(super) async fn backfill(
     Ok(reply(&**intake, &caller.server, pdus))
 }
 
-/// The parsed query.
+/// The query of a backfill request, parsed.
 #[derive(Debug, PartialEq)]
 struct BackfillQuery {
     /// PDUs to start from: each pair in both of its readings, of which at most one names a PDU.

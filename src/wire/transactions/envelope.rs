@@ -34,7 +34,7 @@ pub enum BadTransaction {
     /// There are more PDUs than the limit.
     #[error("a transaction holds at most {} (peers.intake_items), this one has {count}", CountedNoun((*.max).into(), "PDU"))]
     TooLong {
-        /// Number of PDUs.
+        /// Number of PDUs in the transaction.
         count: usize,
         /// Maximum number of PDUs.
         max: u32,
@@ -50,7 +50,7 @@ pub struct TransactionEnvelope<'a> {
 }
 
 impl<'a> TransactionEnvelope<'a> {
-    /// Reads the envelope.
+    /// Reads the envelope of a transaction from its bytes.
     pub fn read(body: &'a [u8]) -> Result<Self, BadTransaction> {
         let text = std::str::from_utf8(body).map_err(|bad| BadTransaction::NotJson(json_error::utf8(&bad)))?;
         let members = reader::members(text).map_err(|error| match error.classify() {

@@ -25,7 +25,7 @@ pub const PREFIX: &str = "/matrix/federation/v1";
 /// Maximum bytes of a response that are read for the trace: verdicts on the largest batch.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
-/// The transactions dialect.
+/// The dialect of transactions, which carry PDUs.
 pub struct TransactionsDialect;
 
 impl Dialect for TransactionsDialect {

@@ -43,7 +43,7 @@ pub(super) async fn pull(
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(body))
 }
 
-/// The parsed query.
+/// The query of a pull request, parsed.
 #[derive(Debug, PartialEq)]
 struct PullQuery {
     origin: ServerName,

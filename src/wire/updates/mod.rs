@@ -16,10 +16,10 @@ use super::{Dialect, resource};
 use crate::egress::{ANSWER_BYTES_MAX, EgressAnswer, EgressRequest};
 use crate::http::error::RESTART_WAIT;
 
-/// Path of pushes.
+/// Path to which peers push updates.
 pub const UPDATES_PATH: &str = "/http/v1/updates";
 
-/// The updates dialect.
+/// The dialect of numbered updates.
 pub struct UpdatesDialect;
 
 impl Dialect for UpdatesDialect {

@@ -32,15 +32,15 @@ pub(crate) struct HistoryRequest {
     pub(crate) until: Millis,
 }
 
-/// Why a server is asked for the past.
+/// The purpose of a history request.
 pub(crate) enum FetchPurpose {
     /// A join goes on.
     Join,
-    /// History reads wait.
+    /// History reads wait for the PDUs.
     Read {
-        /// Whom to ask next, the last first, where this one has nothing.
+        /// Servers to ask next if this one has no PDUs, the last one first.
         then: Vec<ServerName>,
-        /// How many PDUs are wanted.
+        /// Number of PDUs to fetch.
         limit: u32,
     },
 }

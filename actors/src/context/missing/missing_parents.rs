@@ -36,7 +36,7 @@ pub(crate) struct MissingParent {
     pub(crate) link: bool,
     /// Only what is held for state waits for it, or nobody.
     pub(crate) for_state: bool,
-    /// What names it is history, and so is it.
+    /// True if the PDUs that name it are history; it is then history, too.
     pub(crate) old: bool,
     /// True if a history fetch has reached it and continues with its parents.
     pub(crate) past: bool,
@@ -157,7 +157,7 @@ impl MissingParents {
         }
     }
 
-    /// What names it is history.
+    /// Marks a missing PDU as history, because the PDU that names it is.
     pub(crate) fn note_old(&mut self, reference: &PduRef) {
         if let Some(want) = self.wants.get_mut(reference) {
             want.old = true;

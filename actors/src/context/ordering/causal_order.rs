@@ -87,7 +87,7 @@ impl CausalOrder {
         self.children.get(reference).into_iter().flatten().any(|child| !waits(child))
     }
 
-    /// Whether a held PDU that lies at the edge waits for this one.
+    /// Returns whether a held PDU at the history edge waits for this one.
     pub(crate) fn is_awaited_at_edge(&self, reference: &PduRef) -> bool {
         let waits = |child: &PduRef| self.get(child).is_some_and(|held| held.edge && held.missing.contains(reference));
         self.children.get(reference).into_iter().flatten().any(waits)
@@ -147,7 +147,7 @@ impl CausalOrder {
         children.filter(|child| self.get(child).is_some_and(waits)).cloned().collect()
     }
 
-    /// Whether a held PDU waits for this.
+    /// Returns whether a held PDU waits for this one.
     pub(crate) fn is_awaited(&self, parent: &PduRef) -> bool {
         let waits = |child: &PduRef| self.get(child).is_some_and(|waiting| waiting.missing.contains(parent));
         self.children.get(parent).into_iter().flatten().any(waits)

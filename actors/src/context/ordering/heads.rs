@@ -6,7 +6,7 @@ use crate::model::{Head, PduRef};
 /// Maximum number of parents of a local PDU.
 pub(crate) const PARENTS_MAX: usize = 10;
 
-/// What our next PDU names, and its two depths.
+/// The parents of our next PDU, and its two depths.
 #[derive(Debug, PartialEq)]
 pub(crate) struct NamedParents {
     /// Its parents, oldest depth first.

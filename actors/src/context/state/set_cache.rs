@@ -13,7 +13,7 @@ pub trait StateReader {
     fn set(&self, key: &StateKey) -> Vec<StateEntry>;
     /// Returns the status of a PDU.
     fn known(&self, reference: &PduRef) -> Option<PduStatus>;
-    /// Whether it lies in quarantine, as this server sent it, because its origin takes no part.
+    /// Returns whether the PDU is in quarantine, as sent by this server, because its origin is not a participant.
     fn is_kept(&self, reference: &PduRef, from: &ServerName) -> bool;
 }
 

@@ -21,12 +21,12 @@ const TRIES_MAX: u32 = 3;
 const PAGES_MAX: u32 = 100;
 
 impl Inbound {
-    /// A step begins.
+    /// Stores the inputs of the step that begins.
     pub const fn begin_step(&mut self, at: StepInput) {
         self.questions.at = at;
     }
 
-    /// When the peer is to be asked again, or a question is too old.
+    /// Returns the time at which the peer is asked again, or at which a pull expires.
     pub fn ask_at(&self) -> Option<Millis> {
         let date =
             |question: &PullQuestion| [question.again(), question.ends(self.limits.keep)].into_iter().flatten().min();

@@ -8,13 +8,13 @@ use crate::peer::outbound::StepInput;
 /// The pull that follows a restore of our store.
 #[derive(Debug, Clone)]
 pub(crate) struct CatchUpQuestions {
-    /// When the step happens.
+    /// Inputs of the current step.
     pub(crate) at: StepInput,
-    /// What a transaction named and never came. Boxed like the other: most peers have none.
+    /// Pull of transactions that were named and never arrived. Boxed like the other, because most peers have none.
     pub(crate) missed: Option<Box<PullQuestion>>,
-    /// What was sent to a disk that is lost ...
+    /// Pull of transactions that were sent before the store was restored from a backup.
     pub(crate) catch_up: Option<Box<PullQuestion>>,
-    /// ... and the restore that this belongs to.
+    /// Number of the restore that this pull belongs to.
     pub(crate) restored: u64,
 }
 
@@ -44,7 +44,7 @@ impl CatchUpQuestions {
         }
     }
 
-    /// What was sent to a lost disk is still asked for.
+    /// Returns whether the pull after a restore is open.
     pub(crate) const fn are_after_a_restore(&self) -> bool {
         self.catch_up.is_some()
     }

@@ -35,7 +35,7 @@ pub enum DispatchError {
 pub struct PeerStage {
     /// PDUs of the peer that lie there.
     pub count: u64,
-    /// How many may.
+    /// Maximum number of PDUs in the stage.
     pub max: u64,
     /// Those of the group that lie there already.
     pub staged: Vec<PduRef>,
@@ -54,7 +54,7 @@ impl PeerStage {
     }
 }
 
-/// When to come again to a full stage: it empties page by page once its conversation has time.
+/// Time after which to retry with a full stage, which is emptied page by page.
 const STAGE_WAIT: Duration = Duration::from_secs(5);
 
 /// The PDUs of a batch that belong to one context.

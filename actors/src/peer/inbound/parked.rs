@@ -75,7 +75,7 @@ pub(super) fn what(pdu: &Pdu) -> ParkedWhat {
     ParkedWhat::Pdu { origin: Some(origin.to_string()), id: Some(id.to_string()), context: Some(pdu.context.clone()) }
 }
 
-/// Why an item is there, for people.
+/// Returns the reason why an item is in quarantine, for people.
 pub(super) fn words(code: ParkedCode) -> String {
     match code {
         ParkedCode::Poison => "its conversation's actor failed on it twice".to_owned(),

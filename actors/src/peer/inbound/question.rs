@@ -7,7 +7,7 @@ use crate::limits::PeerLimits;
 use crate::model::{Millis, PushFailure};
 use crate::peer::outbound::StepInput;
 
-/// What is asked, and how it stands.
+/// A pull of transactions and its progress.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PullQuestion {
     /// After which of the peer's transactions.
@@ -106,7 +106,7 @@ impl PullQuestion {
         false
     }
 
-    /// When it is to be asked again, where a clock decides that.
+    /// Returns the time at which the pull is repeated, if a timer decides that.
     pub(super) const fn again(&self) -> Option<Millis> {
         match self.state {
             QuestionState::Later { again, .. } => Some(again),
@@ -114,7 +114,7 @@ impl PullQuestion {
         }
     }
 
-    /// When it is too old; `None`: it was never asked.
+    /// Returns the time at which the pull expires; `None`: it was never sent.
     pub(super) fn ends(&self, keep: Duration) -> Option<Millis> {
         (self.since > Millis(0)).then(|| self.since.after(keep))
     }

@@ -17,7 +17,7 @@ impl SlowContexts {
         self.0.contains(context)
     }
 
-    /// What came of giving PDUs to it.
+    /// Records the outcome of a dispatch to the context.
     pub(crate) fn note(&mut self, context: &ContextId, outcome: &Result<Vec<PduVerdict>, DispatchError>) {
         match outcome {
             Ok(_) => drop(self.0.remove(context)),

@@ -10,14 +10,14 @@ use crate::model::{
 };
 use crate::peer::outbound::outbox_window::IndexSpan;
 
-/// What is known of attempts at one peer.
+/// The log of attempts to deliver to one peer.
 #[derive(Debug, Clone)]
 pub struct AttemptLog {
     /// Failed attempts kept in the store.
     keep: u32,
     last_success: Option<Millis>,
     last_error: Option<Box<str>>,
-    /// Why the peer asked for time, the last time it did, in its words.
+    /// Reason that the peer stated for its last wait.
     asked: Option<Box<str>>,
     /// Deliveries that are not in a row of their own yet.
     delivered: Vec<DeliveredSpan>,
@@ -123,12 +123,12 @@ impl AttemptLog {
         self.asked = why.filter(|why| !why.is_empty()).map(Box::from);
     }
 
-    /// Why the peer asked for time, the last time it did.
+    /// Returns the reason that the peer stated for its last wait.
     pub fn why_it_asked(&self) -> Option<&str> {
         self.asked.as_deref()
     }
 
-    /// Whether a delivery was acknowledged by an answer that is no JSON.
+    /// Returns whether a delivery was acknowledged by a response that is not JSON.
     pub const fn has_unparsed_ack(&self) -> bool {
         self.blind
     }
@@ -138,7 +138,7 @@ impl AttemptLog {
         self.last_error.as_deref()
     }
 
-    /// When the peer last took what it was sent.
+    /// Returns the time at which the peer last accepted a batch.
     pub const fn last_success(&self) -> Option<Millis> {
         self.last_success
     }

@@ -21,10 +21,10 @@ pub struct EphemeralBuffer {
     items: VecDeque<EphemeralItem>,
 }
 
-/// How much a ring holds; beyond it the oldest goes.
+/// Limits of the buffer; beyond them the oldest item is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RingLimits {
-    /// Items.
+    /// Maximum number of items.
     pub items: u32,
     /// Bytes of them: what one request carries, as more could not go along at once.
     pub bytes: u64,

@@ -85,7 +85,7 @@ impl Outbound {
         Ok(())
     }
 
-    /// Whether a peer may have our items from `first` on numbered from `number` on.
+    /// Checks that the items from `first` on may be numbered from `number` on.
     fn check_number(&self, first: Index, number: Seq) -> Result<(), String> {
         let (server, max) = (&self.server, self.limits.renumber_max);
         let above = number.since(self.outbox.tail_number());
@@ -100,7 +100,7 @@ impl Outbound {
         Ok(())
     }
 
-    /// Whether the newest item would get a number that none may have.
+    /// Returns whether the newest item would get a number beyond the limit.
     fn is_beyond_limit(&self, first: Index, number: Seq) -> bool {
         number.0.saturating_add(self.outbox.tail().since(first)) >= Seq::LIMIT.0
     }

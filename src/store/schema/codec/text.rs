@@ -4,7 +4,7 @@ use actors::model::ServerName;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// What stands in each text that is narrowed: texts are stored in one form.
+/// Part of the text of each narrowed PDU; texts are stored in one form.
 const NARROWED: &str = ",\"to\":[";
 
 #[derive(Deserialize)]
