@@ -13,7 +13,7 @@ pub(super) struct SubmissionLocks {
     permits: Arc<Semaphore>,
     /// Ids in progress; the channel of an id closes when the work on it ends.
     turns: Mutex<HashMap<SubmissionId, watch::Receiver<()>>>,
-    /// Number of permits for waiting submissions.
+    /// Maximum number of submissions in progress or waiting.
     max: usize,
 }
 
@@ -21,7 +21,7 @@ pub(super) struct SubmissionLocks {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("messenger.submissions_max is reached ({max})")]
 pub(super) struct TooMany {
-    /// Maximum number of waiting submissions.
+    /// Maximum number of submissions in progress or waiting.
     max: usize,
 }
 
