@@ -1,0 +1,59 @@
+//! Documents: each file, folder and page that one names exists, and the README stays short.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::sources::{assert_none, files_below, root, shown};
+
+/// Maximum number of lines of the README; details are in `docs`.
+const README_LINES_MAX: usize = 150;
+
+/// Folders whose files documents name in backticks.
+const FOLDERS: &[&str] = &["src/", "actors/", "tests/", "config/", "scripts/", "benches/", "docs/"];
+
+fn documents() -> Vec<(PathBuf, String)> {
+    let pages = ["README.md", "CONTRIBUTING.md", "actors/README.md"].map(|page| root().join(page));
+    let docs =
+        files_below(&root().join("docs")).into_iter().filter(|path| path.extension().is_some_and(|ext| ext == "md"));
+    pages.into_iter().chain(docs).map(|path| (path.clone(), fs::read_to_string(&path).expect("UTF-8"))).collect()
+}
+
+/// Paths in backticks that begin with one of [`FOLDERS`]. A `*` or a space makes a text no path.
+fn named_paths(text: &str) -> impl Iterator<Item = &str> {
+    let quoted = text.split('`').skip(1).step_by(2).filter_map(|quoted| quoted.split('#').next());
+    quoted.filter(|path| FOLDERS.iter().any(|folder| path.starts_with(folder)) && !path.contains(['*', ' ', '\n']))
+}
+
+/// Targets of links to pages, without their anchors.
+fn linked_pages(text: &str) -> impl Iterator<Item = &str> {
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    targets.filter_map(|target| target.split('#').next()).filter(|page| page.ends_with(".md") && !page.contains("://"))
+}
+
+#[test]
+fn documents_name_existing_files() {
+    let mut complaints = Vec::new();
+    for (document, text) in documents() {
+        let folder = document.parent().expect("a file has a folder");
+        for path in named_paths(&text).filter(|path| !root().join(path).exists()) {
+            complaints.push(format!("{} names {path}, which does not exist", shown(&document)));
+        }
+        for page in linked_pages(&text).filter(|page| !folder.join(page).exists()) {
+            complaints.push(format!("{} links to {page}, which does not exist", shown(&document)));
+        }
+    }
+    assert_none(&complaints);
+}
+
+#[test]
+fn walks_of_a_pdu_stay_short() {
+    let page = fs::read_to_string(root().join("docs/life-of-a-pdu.md")).expect("the page");
+    let walks: Vec<usize> = page.split("\n## ").skip(1).map(|walk| named_paths(walk).count()).collect();
+    assert!(walks.len() == 3 && walks.iter().all(|files| (5..=35).contains(files)), "files of each walk: {walks:?}");
+}
+
+#[test]
+fn readme_respects_line_limit() {
+    let lines = fs::read_to_string(root().join("README.md")).expect("a README").lines().count();
+    assert!(lines <= README_LINES_MAX, "README.md has {lines} lines, {README_LINES_MAX} is the limit");
+}
