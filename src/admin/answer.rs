@@ -77,11 +77,11 @@ impl FromRequest for OperatorCall {
 
 impl OperatorCall {
     /// Logs that this was requested, and its result.
-    pub(super) fn log_action(&self, what: &'static str, to: &dyn fmt::Display, outcome: Result<(), &ApiError>) {
+    pub(super) fn log_action(&self, action: &'static str, to: &dyn fmt::Display, outcome: Result<(), &ApiError>) {
         let from = self.0.map_or_else(|| "this process".to_owned(), |address| address.to_string());
         match outcome {
-            Ok(()) => tracing::info!(from, what, %to, "an operator acts"),
-            Err(problem) => tracing::warn!(from, what, %to, %problem, "an operator's action is refused"),
+            Ok(()) => tracing::info!(from, action, %to, "admin request"),
+            Err(problem) => tracing::warn!(from, action, %to, %problem, "admin request refused"),
         }
     }
 }

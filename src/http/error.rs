@@ -64,7 +64,7 @@ impl ApiError {
     /// 400: a key that has no meaning; the keys that have one are listed.
     pub fn unknown_key(key: &str, what: &str, known: &[&str]) -> Self {
         let shown: String = key.chars().take(KEY_SHOWN).collect();
-        Self::bad_request("UNKNOWN_KEY", format!("{shown:?} is no key of {what}; its keys are {}", known.join(", ")))
+        Self::bad_request("UNKNOWN_KEY", format!("unknown key {shown:?} of {what}; expected {}", known.join(", ")))
     }
 
     /// 401: the caller is not authenticated.

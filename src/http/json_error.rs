@@ -166,7 +166,7 @@ mod tests {
                 "\"upto\": it is -1, and has to be a whole number from 0 on, without quotes (at byte 10)",
             ),
             ("{\"upto\":1,\"names\":[\"a\",7]}", "\"names[1]\": it is 7, and has to be a text in quotes (at byte 24)"),
-            ("{\"upto\":1,\"to\":2}", "\"to\" is no key of it; its keys are \"upto\" or \"names\" (at byte 14)"),
+            ("{\"upto\":1,\"to\":2}", "unknown key \"to\"; expected \"upto\" or \"names\" (at byte 14)"),
             ("{\"upto\":nul}", "the word at byte 12 is none of true, false and null"),
         ] {
             assert_eq!(object::<Body>(text.as_bytes()).expect_err(text), said, "{text}");

@@ -104,7 +104,7 @@ mod tests {
             ("before=1&limit=", "limit has to be a whole number"),
             ("limit=-1", "limit has to be a whole number"),
             ("limit=99999999999", "the number of limit is too large"),
-            ("after=1", "\"after\" is no key of it; its keys are \"before\" or \"limit\""),
+            ("after=1", "unknown key \"after\"; expected \"before\" or \"limit\""),
             ("limit=1&limit=2", "the key \"limit\" is there twice"),
         ] {
             let expected = format!("the query {query:?} cannot be read: {why}");

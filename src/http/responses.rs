@@ -29,12 +29,16 @@ impl From<ArchiveError> for ApiError {
 
 /// Returns the error for an unknown route.
 pub fn no_route() -> ApiError {
-    ApiError::not_found("NO_ROUTE", "there is no such call")
+    ApiError::not_found("NO_ROUTE", "no such endpoint")
 }
 
 /// Returns the response to a request with another method than the route has.
 pub fn wrong_method(allowed: &'static str) -> HttpResponse {
-    let refused = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "WRONG_METHOD", format!("this call is {allowed}"));
+    let refused = ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "WRONG_METHOD",
+        format!("method not allowed; use {}", allowed.replace(", ", " or ")),
+    );
     let mut response = refused.error_response();
     let allow = allowed.replace("GET", "GET, HEAD");
     let allow = header::HeaderValue::try_from(allow).expect("names of methods");

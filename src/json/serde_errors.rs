@@ -25,13 +25,12 @@ pub(crate) fn in_words(message: &str, form: SourceFormat) -> String {
     }
     if let Some((found, known)) = split("unknown field ") {
         let known = known.trim_start_matches("one of ");
-        let are = if known.matches('`').count() > 2 { "keys are" } else { "only key is" };
-        return format!("{} is no key of it; its {are} {}", quoted(found), quoted(known));
+        return format!("unknown key {}; expected {}", quoted(found), quoted(known));
     }
     if let Some(found) =
         message.strip_prefix("unknown field ").and_then(|rest| rest.strip_suffix(", there are no fields"))
     {
-        return format!("{} is no key of it; it has none", quoted(found));
+        return format!("unknown key {}; expected no keys", quoted(found));
     }
     if let Some(missing) = message.strip_prefix("missing field ") {
         return format!("the key {} is missing", quoted(missing));
@@ -120,13 +119,10 @@ mod tests {
         for (message, words) in [
             ("missing field `seq`", "the key \"seq\" is missing"),
             ("duplicate field `seq`", "the key \"seq\" is there twice"),
-            ("unknown field `x`, expected `a` or `b`", "\"x\" is no key of it; its keys are \"a\" or \"b\""),
-            (
-                "unknown field `x`, expected one of `a`, `b`, `c`",
-                "\"x\" is no key of it; its keys are \"a\", \"b\", \"c\"",
-            ),
-            ("unknown field `x`, expected `a`", "\"x\" is no key of it; its only key is \"a\""),
-            ("unknown field `x`, there are no fields", "\"x\" is no key of it; it has none"),
+            ("unknown field `x`, expected `a` or `b`", "unknown key \"x\"; expected \"a\" or \"b\""),
+            ("unknown field `x`, expected one of `a`, `b`, `c`", "unknown key \"x\"; expected \"a\", \"b\", \"c\""),
+            ("unknown field `x`, expected `a`", "unknown key \"x\"; expected \"a\""),
+            ("unknown field `x`, there are no fields", "unknown key \"x\"; expected no keys"),
             ("invalid type: map, expected a string", "it is an object, and has to be a text in quotes"),
             ("invalid type: null, expected struct Body", "it is null, and has to be an object"),
         ] {

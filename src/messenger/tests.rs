@@ -295,14 +295,14 @@ async fn call(method: Method, path: &str, body: &'static str) -> (u16, String) {
 #[actix_web::test]
 async fn unknown_route_or_method_is_json() {
     for path in ["/", "/v1", "/v1/", "/v2/events", "/v1/event", "/v1/updates/", "/v1/peers/b/c"] {
-        let expected = r#"{"error":"there is no such call","code":"NO_ROUTE"}"#;
+        let expected = r#"{"error":"no such endpoint","code":"NO_ROUTE"}"#;
         assert_eq!(call(Method::GET, path, "").await, (404, expected.into()), "{path}");
     }
-    let expected = r#"{"error":"this call is PUT","code":"WRONG_METHOD"}"#;
+    let expected = r#"{"error":"method not allowed; use PUT","code":"WRONG_METHOD"}"#;
     assert_eq!(call(Method::POST, "/v1/updates/a", "{}").await, (405, expected.into()));
-    let expected = r#"{"error":"this call is GET","code":"WRONG_METHOD"}"#;
+    let expected = r#"{"error":"method not allowed; use GET","code":"WRONG_METHOD"}"#;
     assert_eq!(call(Method::DELETE, "/v1/peers", "").await, (405, expected.into()));
-    let expected = r#"{"error":"this call is GET, PUT","code":"WRONG_METHOD"}"#;
+    let expected = r#"{"error":"method not allowed; use GET or PUT","code":"WRONG_METHOD"}"#;
     for path in ["/v1/messages/a", "/v1/contexts/c"] {
         assert_eq!(call(Method::POST, path, "{}").await, (405, expected.into()), "{path}");
     }

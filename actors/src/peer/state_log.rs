@@ -49,7 +49,7 @@ impl StateLogger {
             }
             (PeerState::Waiting, Some(next)) => {
                 let why = machine.why_it_asked().map(|why| format!(": {why}")).unwrap_or_default();
-                let reason = format!("it asked for time{why}");
+                let reason = format!("the peer asked us to wait{why}");
                 tracing::info!(peer = %server, from = was, to = is, failures, next, reason, "peer changes state");
             }
             (_, Some(next)) => {

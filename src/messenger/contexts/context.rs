@@ -100,7 +100,7 @@ pub(crate) fn known(name: &str) -> Result<ContextId, ApiError> {
 
 /// Responds to a path without a context id: this happens if a `#` in the id was not encoded.
 pub(crate) async fn nameless() -> Result<HttpResponse, ApiError> {
-    let words = "there is no such call: the name of a context is missing in the path, where a # is written %23";
+    let words = "no such endpoint: the path names no context; write # as %23";
     Err(ApiError::not_found("NO_ROUTE", words))
 }
 

@@ -39,7 +39,7 @@ struct RecipientTrace {
 impl RecipientTrace {
     /// Returns the status for a recipient that was skipped. An event gave the reason at that time.
     fn left_out() -> Self {
-        let reason = "it could not be queued when it was said; a retry of the message queues it, if the peer has not asked for it";
+        let reason = "it was not queued on submit, because the outbox was full or the server is no peer; run `fernpost message retry ID`";
         Self {
             state: DeadLetterReason::Parked.state(),
             attempts: Vec::new(),
@@ -221,7 +221,7 @@ mod tests {
             serde_json::to_string(&trace(&id, &record, vec![])).expect("plain"),
             concat!(
                 r#"{"id":"m-1","accepted":"1970-01-01T00:00:01.000Z","pdu":{"origin":"red","pdu_id":"0190a1b2"},"#,
-                r#""peers":{"green":{"state":"parked","attempts":[],"reason":"it could not be queued when it was said; "#,
+                r#""peers":{"green":{"state":"parked","attempts":[],"reason":"it was not queued on submit, because "#,
                 r#"a retry of the message queues it, if the peer has not asked for it"}}}"#
             )
         );

@@ -59,7 +59,7 @@ pub(super) async fn run(trio: &mut DemoCluster, messages: u32, draw: bool) -> an
     say!("{:>6.1} s  green comes back", started.elapsed().as_secs_f64());
     trio.gateways[2].start().await.context("green does not come back")?;
     know_until(&mut sides, &mut arrives, count, count, started).await;
-    say!("{:>6.1} s  all is said", started.elapsed().as_secs_f64());
+    say!("{:>6.1} s  all messages sent", started.elapsed().as_secs_f64());
     drop(speakers);
 
     let said: HashSet<String> = sides.iter().flat_map(|side| side.known.iter().map(|line| line.id.clone())).collect();
@@ -160,7 +160,7 @@ impl DemoSpeaker {
                 };
                 let Some((context, answers)) = answers else { continue };
                 left -= 1;
-                let body = format!("{} has {left} more to say", toy.name());
+                let body = format!("{left} more from {}", toy.name());
                 match toy.message(&context, body, answers).await {
                     Ok((_, line)) => drop(news.send(FeedNews { side: at, line, own: true })),
                     Err(error) => return remark!("{error:#}"),

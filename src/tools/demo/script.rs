@@ -48,7 +48,7 @@ pub(super) async fn run(trio: &mut DemoCluster, updates: u32) -> anyhow::Result<
     trio.gateways[1].start().await.context("blue does not come back")?;
 
     hear_until(&mut sides, count, started).await;
-    say!("{:>6.1} s  all is said", started.elapsed().as_secs_f64());
+    say!("{:>6.1} s  all messages sent", started.elapsed().as_secs_f64());
     talking.iter().for_each(tokio::task::JoinHandle::abort);
     sides.iter().for_each(|side| side.listener.abort());
     Ok(if print(&sides.each_ref().map(ScriptSide::row)) { FINE } else { WRONG })

@@ -262,7 +262,7 @@ async fn restored_updates_are_not_duplicated() {
         red.read().await;
         assert_eq!(updates(&blue, Position(0)), ["0", "1", "2", "3", "4", "5"], "{:#?}", notices(&red));
         assert!(notices(&red).iter().any(|text| text.contains("numbered from 5")), "{:#?}", notices(&red));
-        assert!(notices(&blue).iter().any(|text| text.contains("has lost its counter")), "{:#?}", notices(&blue));
+        assert!(notices(&blue).iter().any(|text| text.contains("reused number")), "{:#?}", notices(&blue));
     })
     .await;
 }

@@ -74,8 +74,11 @@ async fn limits_that_peers_meet_are_logged() {
     }
     let line = blue.process().says("a limit is reached").await;
     assert!(line.contains("peer=\"red\"") && line.contains("count=1") && line.contains("rate"), "{line}");
-    let line = red.process().says("it asked for time").await;
-    assert!(line.contains("peer=blue") && line.contains("it asked for time: peers.rate is reached (1)"), "{line}");
+    let line = red.process().says("the peer asked us to wait").await;
+    assert!(
+        line.contains("peer=blue") && line.contains("the peer asked us to wait: peers.rate is reached (1)"),
+        "{line}"
+    );
     let log = blue.process().log();
     assert_eq!(log.matches("a limit is reached").count(), 1, "one line a minute: {log}");
 }

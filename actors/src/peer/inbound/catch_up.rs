@@ -173,8 +173,8 @@ impl Inbound {
 
     fn untold(&self, failure: &PushFailure) -> String {
         format!(
-            "{} does not say what it sent after our backup ({failure}): of that, what nothing names that it sends from now on is lost \
-             here; have it said again where that matters",
+            "{} does not report what it sent after our backup ({failure}): messages it sent since our backup may be missing; resend \
+             important ones",
             self.server
         )
     }
@@ -183,11 +183,14 @@ impl Inbound {
     fn end_unanswered(&mut self, catch_up: bool, out: &mut EffectCollector) {
         let Some(question) = self.questions.of(catch_up).take() else { return };
         let (server, after, keep) = (&self.server, question.after, ShortDuration(self.limits.keep));
-        let what =
-            if catch_up { "what it sent after our backup" } else { "what it named as sent before and never came" };
+        let what = if catch_up {
+            "messages it sent since our backup"
+        } else {
+            "transactions that it named and that never arrived"
+        };
         let text = format!(
-            "{server} was asked for {what}, after its transaction {after}, for {keep} (peers.keep), and never answered: it is asked no \
-             more, and what nothing names that it sends from now on is lost here; have it said again where that matters"
+            "{server} did not answer for {keep} (peers.keep) what it sent after its transaction {after}: {what} may be missing; resend \
+             important ones"
         );
         self.tell(text, out);
         out.moved(CommitPriority::Now);

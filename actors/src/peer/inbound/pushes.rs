@@ -75,9 +75,10 @@ impl Inbound {
                 if self.announced_conflict.replace(self.expected) != Some(self.expected) {
                     let first = seq.0 + 1 - count as u64;
                     let kept_from = self.expected.0 - self.digests.len() as u64;
+                    let what = if count == 1 { "a different update" } else { "different updates" };
                     let text = format!(
-                        "{} sent other updates under {} than we hold: it has lost its counter, and is asked to \
-                         go on from {}. What we can compare begins at {kept_from}",
+                        "{} reused {} for {what}; it is asked to continue with number {}. Updates before {kept_from} \
+                         cannot be compared",
                         self.server,
                         NumberRange(Seq(first), seq),
                         self.expected
