@@ -21,7 +21,7 @@ export FERNPOST_BIN FERNPOST_KILLS=$kills
 
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
-cargo test --quiet --locked --test process kills::nothing_acknowledged_is_lost -- --nocapture >"$output" 2>&1 ||
+cargo test --quiet --locked --test process kills::acknowledged_survives_repeated_sigkill -- --nocapture >"$output" 2>&1 ||
   { tail -n 60 "$output" >&2; echo "kills: FAILED" >&2; exit 1; }
 model=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
 echo "machine: $(nproc) cores, ${model:-unknown CPU}, $(uname -sr); load average now $(cut -d' ' -f1-3 /proc/loadavg)"

@@ -222,7 +222,7 @@ mod tests {
             concat!(
                 r#"{"id":"m-1","accepted":"1970-01-01T00:00:01.000Z","pdu":{"origin":"red","pdu_id":"0190a1b2"},"#,
                 r#""peers":{"green":{"state":"parked","attempts":[],"reason":"it was not queued on submit, because "#,
-                r#"a retry of the message queues it, if the peer has not asked for it"}}}"#
+                r#"the outbox was full or the server is no peer; run `fernpost message retry ID`"}}}"#
             )
         );
     }
