@@ -99,7 +99,10 @@ fn conflict_is_announced_once() {
     let hole = |expected| Ok(Ack::Hole { expected: Seq(expected), conflict: true });
     let (answer, told) = take(&mut inbound, push(2, &["{x}"]));
     assert_eq!((answer, told.len()), (hole(3), 1));
-    assert!(told[0].contains("under number 2 than") && told[0].contains("go on from 3"), "{told:?}");
+    assert!(
+        told[0].contains("reused number 2 for a different update") && told[0].contains("with number 3"),
+        "{told:?}"
+    );
     assert_eq!(take(&mut inbound, push(2, &["{x}"])), (hole(3), vec![]), "a repeat is no other conflict");
     let _ = take(&mut inbound, push(3, &["{x}"]));
     let (answer, told) = take(&mut inbound, push(3, &["{y}"]));
