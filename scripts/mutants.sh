@@ -7,7 +7,8 @@
 # (conversations, supervision). Each mutant of the store is tried by the tests of the store. Prints a line for each survivor and
 # the share that is caught; exits 1 where that is below 95 % of those that compile, 2 where nothing could be run.
 #
-#   MUTANTS_OUT   where the logs of each mutant go (a new folder below TMPDIR)
+#   MUTANTS_OUT    where the logs of each mutant go (a new folder below TMPDIR)
+#   MUTANTS_JOBS   mutants tried at once (1)
 set -euo pipefail
 export LC_ALL=C CARGO_TERM_COLOR=never RUST_BACKTRACE=0
 cd "$(dirname "$0")/.."
@@ -19,23 +20,19 @@ cargo mutants --version >/dev/null 2>&1 || fail "cargo-mutants is not there; add
 out=${MUTANTS_OUT:-$(mktemp -d "${TMPDIR:-/tmp}/fernpost-mutants.XXXXXX")}
 mkdir -p "$out"
 
-# What decides: machines, without the shells around them, their messages and the printers of traces.
+# What decides: machines, without the actors around them, their messages, and what is only used by tests.
 machines=(
   --package fernpost-actors
-  --file 'actors/src/context/**' --file 'actors/src/peer/**' --file 'actors/src/congestion/**' --file actors/src/backoff.rs
-  --exclude '**/shell.rs' --exclude '**/messages.rs' --exclude '**/pages.rs' --exclude '**/desk.rs' --exclude '**/desk/**'
+  --file 'actors/src/context/**' --file 'actors/src/peer/**' --file 'actors/src/overload/**' --file actors/src/backoff.rs
+  --exclude '**/actor.rs' --exclude '**/messages.rs' --exclude '**/pages.rs' --exclude '**/tests/**'
 )
-store=(--package fernpost)
-for part in apply attempts claims dead_letters forget graph heads jumps lane parked queue rows stage state strangers submissions \
-  trim under_way writer; do
-  store+=(--file "src/store/$part.rs")
-done
+store=(--package fernpost --file 'src/store/write/**' --file 'src/store/pending/**' --file 'src/store/schema/codec/**')
 
 # run NAME TIMEOUT ARGS...: one call of cargo-mutants; its exit code tells of survivors, which are counted at the end.
 run() {
   local name=$1 timeout=$2 code=0
   shift 2
-  cargo mutants --colors never --no-times --caught --unviable --timeout "$timeout" --output "$out/$name" "$@" >"$out/$name.log" 2>&1 ||
+  cargo mutants --jobs "${MUTANTS_JOBS:-1}" --colors never --no-times --caught --unviable --timeout "$timeout" --output "$out/$name" "$@" >"$out/$name.log" 2>&1 ||
     code=$?
   case $code in
     0 | 2 | 3) ;;

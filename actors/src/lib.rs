@@ -33,3 +33,4 @@ pub mod router;
 pub mod supervise;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+mod word_enum;

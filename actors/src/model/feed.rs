@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::{ContextId, FeedPdu, Millis, PduRef, Position, Seq, ServerName, SubmissionId};
+use crate::word_enum::word_enum;
 
 /// A durable event for the messenger, before the store's writer assigns its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,30 +126,18 @@ pub enum ParkedWhat {
     },
 }
 
-/// The reason for which an item is in quarantine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ParkedCode {
-    /// The strong update is not a JSON object.
-    NotAnObject,
-    /// The PDU came as a strong update and was refused.
-    BadPdu,
-    /// The origin or the sender of the PDU is not a participant of its context.
-    NotAParticipant,
-    /// The context's actor crashed twice on the PDU.
-    Poison,
-    /// The actor of the PDU's context is suspended as faulty.
-    ContextFaulty,
-}
-
-impl ParkedCode {
-    /// Returns the code as messengers and operators see it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::NotAnObject => "NOT_AN_OBJECT",
-            Self::BadPdu => "BAD_PDU",
-            Self::NotAParticipant => "NOT_A_PARTICIPANT",
-            Self::Poison => "POISON",
-            Self::ContextFaulty => "CONTEXT_FAULTY",
-        }
+word_enum! {
+    /// The reason for which an item is in quarantine; the words are the codes that messengers and operators see.
+    pub enum ParkedCode {
+        /// The strong update is not a JSON object.
+        NotAnObject = "NOT_AN_OBJECT",
+        /// The PDU came as a strong update and was refused.
+        BadPdu = "BAD_PDU",
+        /// The origin or the sender of the PDU is not a participant of its context.
+        NotAParticipant = "NOT_A_PARTICIPANT",
+        /// The context's actor crashed twice on the PDU.
+        Poison = "POISON",
+        /// The actor of the PDU's context is suspended as faulty.
+        ContextFaulty = "CONTEXT_FAULTY",
     }
 }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::{ContextId, DeliveredSpan, Digest, Index, Millis, PduRef, PduVerdict, Seq, ServerName, SubmissionId};
+use crate::word_enum::word_enum;
 
 /// The durable state of one peer: one row, which the peer's actor writes whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,19 +79,20 @@ impl Default for OutboundRecord {
     }
 }
 
-/// The reason for which an item became a dead letter of a peer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeadLetterReason {
-    /// The peer refuses the item permanently.
-    Parked,
-    /// The peer could not be reached within the `keep` time of the item.
-    Expired,
-    /// An operator removed the item from the outbox.
-    Dropped,
-    /// The peer took the request and refused this item of it.
-    Refused,
-    /// The peer took it and put it into its own quarantine.
-    ParkedByPeer,
+word_enum! {
+    /// The reason for which an item became a dead letter of a peer; the words are the kinds of dead letters.
+    pub enum DeadLetterReason {
+        /// The peer refuses the item permanently.
+        Parked = "parked",
+        /// The peer could not be reached within the `keep` time of the item.
+        Expired = "expired",
+        /// An operator removed the item from the outbox.
+        Dropped = "dropped",
+        /// The peer accepted the request and refused this item of it.
+        Refused = "refused",
+        /// The peer accepted the item and put it into its own quarantine.
+        ParkedByPeer = "parked_by_peer",
+    }
 }
 
 impl DeadLetterReason {
@@ -101,15 +103,6 @@ impl DeadLetterReason {
             Self::Parked | Self::Dropped | Self::ParkedByPeer => "parked",
             Self::Expired => "expired",
             Self::Refused => "refused",
-        }
-    }
-
-    /// Returns the kind of the dead letter.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Dropped => "dropped",
-            Self::ParkedByPeer => "parked_by_peer",
-            other => other.state(),
         }
     }
 

@@ -78,8 +78,8 @@ pub(super) fn what(pdu: &Pdu) -> ParkedWhat {
 /// Returns the reason why an item is in quarantine, for people.
 pub(super) fn words(code: ParkedCode) -> String {
     match code {
-        ParkedCode::Poison => "its conversation's actor failed on it twice".to_owned(),
-        ParkedCode::ContextFaulty => "its conversation's actor has been given up; see the log".to_owned(),
-        other => other.as_str().to_lowercase(),
+        ParkedCode::Poison => "the actor of its context crashed on it twice".to_owned(),
+        ParkedCode::ContextFaulty => "the actor of its context is suspended as faulty; see the log".to_owned(),
+        ParkedCode::NotAnObject | ParkedCode::BadPdu | ParkedCode::NotAParticipant => code.as_str().to_lowercase(),
     }
 }

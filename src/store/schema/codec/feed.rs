@@ -154,15 +154,7 @@ pub(crate) fn feed_from_row(row: <FeedValue as redb::Value>::SelfType<'_>) -> Re
 }
 
 pub(crate) fn parked_code(table: &'static str, word: &str) -> Result<ParkedCode, BadRow> {
-    const CODES: [ParkedCode; 5] = [
-        ParkedCode::NotAnObject,
-        ParkedCode::BadPdu,
-        ParkedCode::NotAParticipant,
-        ParkedCode::Poison,
-        ParkedCode::ContextFaulty,
-    ];
-    let code = CODES.into_iter().find(|code| code.as_str() == word);
-    code.ok_or_else(|| BadRow::new(table, &format!("code {word}")))
+    ParkedCode::from_word(word).ok_or_else(|| BadRow::new(table, &format!("code {word}")))
 }
 
 #[cfg(test)]

@@ -50,15 +50,7 @@ pub(crate) fn readable_context(table: &'static str, text: &str) -> Option<Contex
 
 /// Parses the reason of a dead letter.
 pub(crate) fn fate(word: &str) -> Result<DeadLetterReason, BadRow> {
-    let fates = [
-        DeadLetterReason::Parked,
-        DeadLetterReason::Expired,
-        DeadLetterReason::Dropped,
-        DeadLetterReason::Refused,
-        DeadLetterReason::ParkedByPeer,
-    ];
-    let fate = fates.into_iter().find(|fate| fate.as_str() == word);
-    fate.ok_or_else(|| BadRow::new("dead_letters", &format!("kind {word}")))
+    DeadLetterReason::from_word(word).ok_or_else(|| BadRow::new("dead_letters", &format!("kind {word}")))
 }
 
 /// Returns a fixed word of the model (`&'static str`) that was read from a row. Each word is leaked once: these are the
