@@ -1,8 +1,9 @@
 //! The backup that an operator started: the running one, or the last one.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 
 /// The running backup, or the last one. Only one runs at a time, because each reads the whole store from the disk.
@@ -29,7 +30,7 @@ impl BackupJobs {
     pub(crate) fn job(&self) -> MutexGuard<'_, Option<BackupJob>> {
         // A poisoned lock is safe to use: each change is one assignment, so a panic elsewhere cannot have left it half
         // done.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     pub(crate) fn change(&self, change: impl FnOnce(&mut BackupJob)) {

@@ -1,11 +1,12 @@
 //! `GET /health/live` and `/health/ready`: liveness and readiness of the process.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::{HttpResponse, web};
 use actors::overload::OverloadMonitor;
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 
 /// The conditions that keep this process from being ready, each with its reason. Clones share one set.
@@ -34,7 +35,7 @@ impl ReadinessReport {
     fn conditions(&self) -> MutexGuard<'_, BTreeMap<&'static str, String>> {
         // A poisoned lock is safe to use: each change is one call on the map, so a panic elsewhere cannot have left it
         // half done.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actors::model::{PushFailure, RequestDeadlines, ServerName};
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use reqwest::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, RequestBuilder, Url, redirect};
 use tokio::time::{Instant, timeout_at};
@@ -266,7 +267,7 @@ fn url(address: &str, path: &str) -> Result<Url, PushFailure> {
 
 /// Locks a mutex. A poisoned lock is safe to use, because the guarded value is consistent at every moment.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 #[cfg(test)]

@@ -12,9 +12,9 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use actors::model::ServerName;
+use parking_lot::Mutex;
 use tokio::sync::{Mutex as Turnstile, Notify, Semaphore, SemaphorePermit};
 use tokio::time::{Duration, Instant, sleep_until};
 
@@ -101,7 +101,7 @@ impl RequestLimiter {
     /// Waits for a permit. All requests acquire the semaphores in the same order, so there is no deadlock.
     pub(super) async fn enter(&self, to: &ServerName, hands_over: bool) -> RequestPermit<'_> {
         let _waiting = CountedSlot::new(&self.waiting);
-        let answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner).get(to).copied();
+        let answered = self.answered.lock().get(to).copied();
         let failing = if answered == Some(false) { self.failing().await } else { None };
         let unproven = if answered == Some(true) { None } else { permit(&self.unproven).await };
         let permits = [failing, unproven, permit(&self.all).await];
@@ -159,7 +159,7 @@ impl Drop for RequestPermit<'_> {
 impl RequestPermit<'_> {
     /// Ends the request and records whether the peer responded.
     pub(super) fn ended(self, to: &ServerName, answered: bool) {
-        let mut all = self.slots.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.slots.answered.lock();
         match all.get_mut(to) {
             Some(last) => *last = answered,
             None => drop(all.insert(to.clone(), answered)),

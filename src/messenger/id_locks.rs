@@ -1,9 +1,10 @@
 //! Submissions in progress: limited in number, and one at a time per id.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use actors::model::SubmissionId;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// The submissions in progress. All workers share one instance.
@@ -81,7 +82,7 @@ impl SubmissionLocks {
     fn at_work(&self) -> MutexGuard<'_, HashMap<SubmissionId, watch::Receiver<()>>> {
         // A poisoned lock is safe to use: each change is one call on the map, so a panic elsewhere cannot have left it
         // half done.
-        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+        self.turns.lock()
     }
 }
 
@@ -129,14 +130,14 @@ mod tests {
             waiting.spawn(async move {
                 let _turn = inflight.lock_ids(ids(&["a"])).await.expect("room");
                 let now = {
-                    let mut counts = at_work.lock().expect("whole");
+                    let mut counts = at_work.lock();
                     counts.0 += 1;
                     counts.1 += 1;
                     counts.0
                 };
                 assert_eq!(now, 1, "alone");
                 tokio::task::yield_now().await;
-                at_work.lock().expect("whole").0 -= 1;
+                at_work.lock().0 -= 1;
             });
         }
         tokio::task::yield_now().await;
@@ -144,7 +145,7 @@ mod tests {
         while let Some(done) = waiting.join_next().await {
             done.expect("no panic");
         }
-        assert_eq!(*at_work.lock().expect("whole"), (0, 7));
+        assert_eq!(*at_work.lock(), (0, 7));
     }
 
     #[tokio::test(start_paused = true)]

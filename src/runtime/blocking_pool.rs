@@ -5,9 +5,9 @@
 //! pool with the reads of a thousand peers that were retried repeatedly.
 
 use std::io;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
 
@@ -41,7 +41,7 @@ impl BlockingPool {
     }
 
     fn take(&self) -> Option<Runtime> {
-        self.runtime.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.runtime.lock().take()
     }
 }
 

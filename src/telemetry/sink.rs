@@ -5,10 +5,12 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -45,8 +47,7 @@ impl LogSink {
     }
 
     fn waiting(&self) -> MutexGuard<'_, QueuedLines> {
-        // No code that can panic runs under this lock, so a poisoned one still guards a whole queue.
-        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.waiting.lock()
     }
 
     /// Adds a line to the queue. A line that finds no room is lost and counted.
@@ -70,8 +71,7 @@ impl LogSink {
     /// Wait until all lines are written or lost, for so long at most.
     pub(super) fn flush(&self, patience: Duration) {
         let busy = |waiting: &mut QueuedLines| waiting.writing || !waiting.lines.is_empty();
-        let waited = self.0.changed.wait_timeout_while(self.waiting(), patience, busy);
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        self.0.changed.wait_while_for(&mut self.waiting(), busy, patience);
     }
 
     fn next(&self) -> Vec<u8> {
@@ -84,7 +84,7 @@ impl LogSink {
                 return line;
             }
             self.0.changed.notify_all();
-            waiting = self.0.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            self.0.changed.wait(&mut waiting);
         }
     }
 
@@ -171,17 +171,17 @@ mod tests {
 
     impl Out {
         fn text(&self) -> String {
-            String::from_utf8(self.0.lock().expect("sound").text.clone()).expect("text")
+            String::from_utf8(self.0.lock().text.clone()).expect("text")
         }
 
         fn room(&self, room: Option<usize>) {
-            self.0.lock().expect("sound").room = room;
+            self.0.lock().room = room;
         }
     }
 
     impl Write for Out {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let mut told = self.0.lock().expect("sound");
+            let mut told = self.0.lock();
             let count = told.room.map_or(bytes.len(), |room| room.min(bytes.len()));
             if count == 0 {
                 return Err(io::ErrorKind::StorageFull.into());

@@ -2,8 +2,10 @@
 //! contexts would be a scan.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// The sums over all contexts. Clones share one set.
 #[derive(Debug, Clone, Default)]
@@ -31,7 +33,7 @@ impl ContextMetrics {
 
     fn ends(&self) -> MutexGuard<'_, BTreeMap<u32, u32>> {
         // A poisoned lock is safe to use: each change is complete before anything can panic.
-        self.0.ends.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.ends.lock()
     }
 }
 

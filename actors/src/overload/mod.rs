@@ -7,9 +7,10 @@
 //! ```
 
 pub mod watermarks;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -87,7 +88,7 @@ impl OverloadMonitor {
     fn note(&self, note: impl FnOnce(&mut LoadSample)) {
         // A poisoned lock is safe to use: a panic leaves at most one level out of date, and the next measurement
         // corrects it.
-        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut measured = self.measured.lock();
         note(&mut measured);
         let now = measured.levels.now();
         let is_news =
@@ -120,7 +121,7 @@ impl OverloadMonitor {
 
     /// Returns the notices for the messenger that the transition to `now` requires.
     pub(crate) fn take_transitions(&self, now: Congestion) -> Vec<String> {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.told.lock();
         let was = std::mem::replace(&mut *told, now);
         let OverloadLimits { feed_low, min_free, .. } = self.limits;
         if was.free.is_some() && now.free.is_none() {

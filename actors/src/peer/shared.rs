@@ -1,7 +1,8 @@
 //! The state that a peer's actor shares with its handles.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::limits::PeerLimits;
@@ -44,6 +45,6 @@ pub(crate) struct RateLimiter {
 impl RateLimiter {
     pub(crate) fn ask<T>(&self, ask: impl FnOnce(&mut TokenBucket, Millis) -> T) -> T {
         let now = Millis(u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX));
-        ask(&mut self.bucket.lock().unwrap_or_else(PoisonError::into_inner), now)
+        ask(&mut self.bucket.lock(), now)
     }
 }

@@ -4,10 +4,11 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actix::{Message, Recipient};
+use parking_lot::RwLock;
 
 use crate::context::ContextHandle;
 use crate::context::metrics::ContextMetrics;
@@ -91,11 +92,11 @@ impl<K, H> Default for EntryMap<K, H> {
 
 impl<K: Eq + Hash, H> EntryMap<K, H> {
     fn get(&self, key: &K) -> Option<Arc<H>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+        self.0.read().get(key).cloned()
     }
 
     fn insert(&self, key: K, handle: Arc<H>) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(key, handle);
+        self.0.write().insert(key, handle);
     }
 
     /// Returns all handles in the order of their keys, so that what follows is deterministic.
@@ -103,14 +104,14 @@ impl<K: Eq + Hash, H> EntryMap<K, H> {
     where
         K: Ord + Clone,
     {
-        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let all = self.0.read();
         let mut all: Vec<_> = all.iter().map(|(key, handle)| (key.clone(), handle.clone())).collect();
         all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         all.into_iter().map(|(_, handle)| handle).collect()
     }
 
     fn remove(&self, key: &K) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.0.write().remove(key);
     }
 
     /// Applies `what` to each handle, and returns the results with their keys.
@@ -118,18 +119,18 @@ impl<K: Eq + Hash, H> EntryMap<K, H> {
     where
         K: Clone,
     {
-        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let all = self.0.read();
         all.iter().filter_map(|(key, handle)| Some((key.clone(), what(handle)?))).collect()
     }
 
     fn len(&self) -> usize {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.0.read().len()
     }
 
     /// Removes a handle that nobody else holds and for which `is_true` holds. The map is locked meanwhile, so nobody
     /// can obtain the handle in between.
     fn remove_unheld(&self, key: &K, is_true: impl FnOnce(&H) -> bool) -> Option<Arc<H>> {
-        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.write();
         all.get(key).filter(|handle| Arc::strong_count(handle) == 1 && is_true(handle))?;
         all.remove(key)
     }

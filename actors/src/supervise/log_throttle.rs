@@ -1,8 +1,10 @@
 //! Rate-limited logging for lines that a remote server can cause: at most one a minute for each subject, with a count.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// Time after a line during which further events of its subject are only counted.
 pub const PERIOD: Duration = Duration::from_secs(60);
@@ -60,7 +62,7 @@ impl LogThrottle {
 impl ThrottleState {
     fn silent(&self) -> MutexGuard<'_, HashMap<String, SuppressedCount>> {
         // A poisoned lock is safe to use: each change is complete before anything can panic.
-        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
+        self.silent.lock()
     }
 
     async fn keep_silent(self: Arc<Self>, subject: String) {
@@ -89,7 +91,7 @@ mod tests {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let into = lines.clone();
         let say = move |subject: &str, count: u64, last: &str| {
-            into.lock().expect("sound").push(format!("{subject} {count} {last}"));
+            into.lock().push(format!("{subject} {count} {last}"));
         };
         (LogThrottle::new(say), lines)
     }
@@ -97,7 +99,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn log_throttle_counts_per_minute() {
         let (seldom, lines) = book();
-        let said = || std::mem::take(&mut *lines.lock().expect("sound"));
+        let said = || std::mem::take(&mut *lines.lock());
         for n in 0..300 {
             seldom.note("blue", 1, &n.to_string());
         }
@@ -120,9 +122,9 @@ mod tests {
         for n in 0..SUBJECTS_MAX + 5 {
             seldom.note(&n.to_string(), 1, "x");
         }
-        assert_eq!(lines.lock().expect("sound").last().map(String::as_str), Some("others 1 x"));
+        assert_eq!(lines.lock().last().map(String::as_str), Some("others 1 x"));
         tokio::time::sleep(PERIOD + Duration::from_secs(1)).await;
-        assert_eq!(lines.lock().expect("sound").last().map(String::as_str), Some("others 4 x"));
-        assert_eq!(lines.lock().expect("sound").len(), SUBJECTS_MAX + 2);
+        assert_eq!(lines.lock().last().map(String::as_str), Some("others 4 x"));
+        assert_eq!(lines.lock().len(), SUBJECTS_MAX + 2);
     }
 }

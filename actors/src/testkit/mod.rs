@@ -1,10 +1,11 @@
 //! Fixtures that the tests of both crates share: a clock that moves with tokio's, a scripted transport, and a
 //! configuration in which every server is a peer. The store is never faked: tests run the real one in memory.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use crate::limits::{ContextLimits, PeerLimits};
 use crate::model::{
@@ -80,13 +81,13 @@ impl ScriptedTransport {
 
     /// Returns all batches that were sent so far, in order.
     pub fn carried(&self) -> Vec<OutboundBatch> {
-        self.carried.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.carried.lock().clone()
     }
 }
 
 impl Transport for ScriptedTransport {
     fn push(&self, frame: OutboundBatch) -> Task<Result<PushResponse, PushFailure>> {
-        self.carried.lock().unwrap_or_else(PoisonError::into_inner).push(frame.clone());
+        self.carried.lock().push(frame.clone());
         (self.script)(frame)
     }
 

@@ -8,8 +8,8 @@ use std::fs::OpenOptions;
 use std::io;
 use std::ops::Bound;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
 
@@ -42,7 +42,7 @@ impl OverlayBackend {
     }
 
     fn over(&self) -> MutexGuard<'_, OverlayBlocks> {
-        self.over.lock().unwrap_or_else(PoisonError::into_inner)
+        self.over.lock()
     }
 
     /// Returns a block with the overlay applied.

@@ -5,11 +5,11 @@
 //! progress, and these by the admission permits.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use actors::change::Change;
 use actors::model::{ContextId, Delivery, PduRef, PduState};
 use actors::ports::PduStatus;
+use parking_lot::{Mutex, MutexGuard};
 
 /// The references that are in no row yet.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ impl PduClaims {
     pub(crate) fn lock(&self) -> LockedClaims<'_> {
         // A poisoned lock is safe to use: each change is one call on the map, so a panic elsewhere cannot have left it
         // half done.
-        LockedClaims(self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        LockedClaims(self.0.lock())
     }
 
     /// Records the PDUs of a batch. It must be called before the batch can be committed.

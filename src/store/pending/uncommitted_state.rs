@@ -5,10 +5,10 @@
 //! progress.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use actors::change::Change;
 use actors::model::{ContextId, PduRef, ServerName, StateEntry, StateKey};
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::store::write::non_participants::stranger;
 
@@ -42,7 +42,7 @@ impl UncommittedState {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Moves> {
         // A poisoned lock is safe to use: each change is one call on the map, so a panic elsewhere cannot have left it
         // half done.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Records the changes of a batch. It must be called before the batch can be committed.

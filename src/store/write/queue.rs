@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use actors::change::Change;
 use actors::ports::{CommitPriority, CommitTicket, Fence};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, oneshot};
 
 /// An entry of the queue.
@@ -86,7 +86,7 @@ impl JournalQueue {
 
     fn lock(&self) -> MutexGuard<'_, QueueInner> {
         // No code that can panic runs under this lock, so the queue behind a poisoned lock is intact.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock()
     }
 
     pub(crate) fn push(&self, work: QueueWork) -> CommitTicket {

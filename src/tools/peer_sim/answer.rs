@@ -1,8 +1,9 @@
 //! One connection of a simulated peer: turns decisions into bytes, or into silence.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
@@ -117,5 +118,5 @@ fn refusal(words: &str) -> String {
 
 /// Locks the state. No change can panic halfway.
 fn locked(world: &Mutex<SimWorld>) -> MutexGuard<'_, SimWorld> {
-    world.lock().unwrap_or_else(PoisonError::into_inner)
+    world.lock()
 }

@@ -18,11 +18,12 @@ mod world;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use actors::model::CountedNoun;
 use anyhow::{Context, ensure};
 use clap::Args;
+use parking_lot::Mutex;
 
 use self::record::SimRecorder;
 use self::script::{RandomBehaviour, SimPlan, SimScript};

@@ -1,9 +1,9 @@
 //! Values of single columns: names, numbers, fixed words, and lists of references.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
 
 use actors::model::{ContextId, DeadLetterReason, PduRef, ServerName, SubmissionId};
+use parking_lot::Mutex;
 use redb::ReadableTable;
 
 /// Error: a row that this program cannot have written.
@@ -58,7 +58,7 @@ pub(crate) fn fate(word: &str) -> Result<DeadLetterReason, BadRow> {
 pub(crate) fn interned(word: &str) -> &'static str {
     const WORDS_MAX: usize = 256;
     static WORDS: Mutex<Option<HashSet<&'static str>>> = Mutex::new(None);
-    let mut words = WORDS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut words = WORDS.lock();
     let words = words.get_or_insert_default();
     match words.get(word) {
         Some(known) => known,
