@@ -212,3 +212,10 @@ fn joined_context_has_fitting_depth() {
     desk.log.retain(|line| line.starts_with("send"));
     desk.expect(&["send us/1 prev [red/99] depth 99 replaces None to [red]"]);
 }
+
+#[test]
+fn new_context_may_reach_participants_max() {
+    let mut desk = MachineHarness::new(ContextLimits { participants_max: 1, ..ContextLimits::default() });
+    desk.arrive("red", pdus("red/1"));
+    assert_eq!(desk.log.last().map(String::as_str), Some("verdicts accepted"), "{:#?}", desk.log);
+}

@@ -222,6 +222,18 @@ fn unfinished_work_is_noted_until_done() {
     assert!(!desk.unfinished);
 }
 
+/// The last PDU of a full page of quarantine lets in another server: the walk begins anew, and the one that it replaces does not
+/// end by itself. Counted as two, the work was never done.
+#[test]
+fn replaced_quarantine_walk_ends_once() {
+    let mut desk = MachineHarness::among("red");
+    desk.take_back();
+    desk.arrive("green", pdus("green/1 green/2=@a:blue+ green/3"));
+    desk.participants("red green");
+    desk.take_back();
+    assert!(desk.kept.is_empty() && !desk.unfinished, "{:#?}", desk.log);
+}
+
 #[test]
 fn history_without_edge_asks_nobody() {
     let mut desk = MachineHarness::among("red");
