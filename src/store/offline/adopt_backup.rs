@@ -4,7 +4,8 @@
 //! What the lost disk held after the backup is unknown here and known to others, so no number may be used a second time
 //! for something else:
 //! - **Ids of updates in the feed** (`<from>#<n>`): `n` goes on from the clock, in microseconds, which no counter of one update
-//!   at a time reaches. A fixed leap would do for one restore, and give the same ids again at the second one from the same backup.
+//!   at a time reaches. A fixed leap alone would give the same ids again at a second restore from the same backup; the clock alone
+//!   would where it was set back between two restores, so a store that was restored before leaps as well.
 //!   What a peer sends again has a new id then, and the messenger may see it twice; under an old id it would miss something else.
 //! - **Numbers of updates we send**: peers hold others under them, say so, and both sides number anew. A push never holds rows
 //!   from both sides of the restore: those from before it are known to the peer under these numbers, and are not taken twice.
@@ -29,6 +30,10 @@ use crate::store::write::apply::WriterCache;
 const TAKEN: &str = "taken";
 /// Key in a store that was ever restored: the lowest start value of the counters of updates.
 const COUNTED_FROM: &str = "counted_from";
+
+/// Ids skipped at least by a store that was restored before, for this restore and for each earlier one into its folder: more than
+/// a restored store counts in years.
+const IDS_LEAP: u64 = 1 << 32;
 
 /// Marks a copy as a backup.
 pub(crate) fn mark(copy: &WriteTransaction, taken: Millis) -> Result<(), redb::Error> {
@@ -60,7 +65,11 @@ pub(crate) fn settle(
     let before = counted_from(&meta)?;
     let Some(taken) = backup_taken_at(&meta)? else { return Ok(before) };
     let now = clock.now();
-    let from = before.max(now.0.saturating_mul(1_000));
+    let from = match before {
+        0 => now.0.saturating_mul(1_000),
+        // The clock may have been set back since the restore before, so it alone could give ids of that time again.
+        before => (before + IDS_LEAP * (earlier + 1)).max(now.0.saturating_mul(1_000)),
+    };
     meta.insert(COUNTED_FROM, from.to_string().as_str())?;
     meta.remove(TAKEN)?;
     start_new_segments(opening)?;

@@ -319,3 +319,23 @@ async fn restored_store_announces_and_advances_counters() {
     let later = second.store.peer(&red()).await.unwrap().record.unwrap().inbound.taken;
     assert!(later >= first + 20 * 60 * 1_000_000, "the same ids again after a second restore: {first}, {later}");
 }
+
+/// The copy of a restored store is restored where the clock is behind the first restore: the clock alone gave the ids of the first
+/// one again, to other updates.
+#[tokio::test(start_paused = true)]
+async fn restore_with_earlier_clock_repeats_no_id() {
+    let world = World::on(&Disk::new());
+    world.commit(vec![moved(red(), 1, 3)]).await;
+    let restored = async |world: &World, minutes: u64| {
+        let copy = Disk::new();
+        world.store.backup_into(copy.clone(), |_| {}).await.unwrap();
+        let restored = World::later(&Disk::with(copy.survivors(Survives::Written)), minutes);
+        let taken = restored.store.peer(&red()).await.unwrap().record.unwrap().inbound.taken;
+        (restored, taken)
+    };
+    let (first, ids) = restored(&world, 20).await;
+    let (second, later) = restored(&first, 10).await;
+    assert!(later > ids + 1_000_000, "{later} may be among the ids counted on from {ids}");
+    let (_, latest) = restored(&second, 10).await;
+    assert!(latest > later + 1_000_000, "{latest} may be among the ids counted on from {later}");
+}
