@@ -1,5 +1,5 @@
-//! Whether a conversation in which a lot was said is slower than one in which little was: composing, taking and serving are
-//! timed in both, in turns, on real files. `cargo bench --bench history`, or `scripts/history-bench.sh`.
+//! A comparison of a conversation with a long history and one with a short history: composing, taking and serving are timed
+//! in both, in turns, on real files. `cargo bench --bench history`, or `scripts/history-bench.sh`.
 
 #![expect(clippy::expect_used, clippy::print_stdout, reason = "a bench prints, and ends where its world does")]
 
@@ -31,7 +31,7 @@ const MESSAGES: u64 = 500;
 const ROUNDS: usize = 7;
 const SERVED: u32 = 100;
 
-/// How much slower the long one may be.
+/// The factor by which the long one may be slower.
 const WORSE_MAX: f64 = 1.2;
 
 fn name(text: &str) -> ServerName {
@@ -153,7 +153,7 @@ impl World {
     }
 }
 
-/// What was said before, straight into the store.
+/// Fills the history straight into the store.
 async fn fill(store: &Store, length: u64) {
     let fence = store.claim_context(&room()).expect("ours");
     let stored = |n: u64| {

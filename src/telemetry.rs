@@ -27,13 +27,13 @@ fn quietly(filter: &str) -> String {
     if filter.contains(NOISE) { filter.to_owned() } else { format!("{filter},{NOISE}::h1=off") }
 }
 
-/// Where the lines of this process go, once it logs.
+/// The sink of this process's log lines; empty until it logs.
 static SINK: OnceLock<LogSink> = OnceLock::new();
 
-/// How long the end of a process waits for its last lines. A log that nobody reads may take them never.
+/// Maximum time that an ending process waits for its last lines, because a log that is not read may never accept them.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
-/// How long a thread that panics waits for its line: the process may be about to end.
+/// Maximum time that a panicking thread waits for its line, because the process may be about to end.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// Start logging; `default` holds where [`LOG_VARIABLE`] does not say otherwise. Called once, by the command line. Fails where the

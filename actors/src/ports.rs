@@ -296,7 +296,7 @@ pub trait StoreReader: Send + Sync + 'static {
         bytes: u64,
     ) -> Task<Result<StatePage, ArchiveError>>;
 
-    /// Whether a PDU of a server that takes no part lies in quarantine as this server sent it, at once, read-your-writes.
+    /// Returns at once whether quarantine holds a non-participant's PDU as this server sent it; sees uncommitted writes.
     fn is_quarantined(&self, context: &ContextId, reference: &PduRef, from: &ServerName) -> Result<bool, ArchiveError>;
 
     /// The PDUs of a conversation that lie in quarantine because a server took no part, and whose origin and sender are among
@@ -309,7 +309,7 @@ pub trait StoreReader: Send + Sync + 'static {
         limit: u32,
     ) -> Task<Result<Vec<QuarantinedPduRow>, ArchiveError>>;
 
-    /// How many PDUs of this server are staged for a conversation, and which of these are. From committed rows.
+    /// Returns the number of PDUs of this server that are staged for a context, and which of `references` are. Reads committed rows.
     fn stage(
         &self,
         context: &ContextId,

@@ -47,7 +47,7 @@ struct RecipientResult {
     /// Of a drop: the items that an operator took out, by this call or before, and that can be given back.
     #[serde(skip_serializing_if = "Option::is_none")]
     taken_out: Option<u64>,
-    /// Why it cannot be queued there now, where it never was; of a drop, why something of it stays.
+    /// The reason why an item that was never queued cannot be queued now; for a drop, the reason why an item stays.
     #[serde(skip_serializing_if = "Option::is_none")]
     stays: Option<String>,
 }
@@ -78,7 +78,8 @@ pub(super) async fn retry(
 
 /// Take out of the queues what still waits, which leaves a dead letter each, and delete for good what peers refused of it before.
 ///
-/// What an operator took out is never deleted here, so that a second call changes nothing. What a peer has taken is not ours to drop.
+/// Items that an operator removed before are not deleted, so that a second request changes nothing. Items that a peer accepted
+/// cannot be dropped.
 pub(super) async fn drop(
     api: web::Data<AdminApi>,
     operator: OperatorCall,

@@ -1,4 +1,4 @@
-//! What the configuration says at the doors: who may call, and which addresses a request outward may go to.
+//! Admission by configuration: the callers that are accepted, and the addresses that outbound requests may use.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -56,9 +56,9 @@ impl PeerAuthPolicy for ConfiguredAdmission {
 
 /// The peers' addresses of the settings.
 pub(super) struct ConfiguredAddresses {
-    /// Where peers are.
+    /// Addresses of the peers.
     pub(super) peers: Arc<PeerTable>,
-    /// What may be reached beside.
+    /// Private ranges that names may resolve to.
     pub(super) network: NetworkSettings,
 }
 

@@ -1,4 +1,4 @@
-//! What a command could not do: said once, on stderr, in words or with `--json` as `{"error","code"}`; and the exit code.
+//! The failure of a command: printed once on stderr, as text or with `--json` as `{"error","code"}`, and its exit code.
 //!
 //! An answer stands on stdout and a failure on stderr, in both forms, so that a script that reads the one never meets the other.
 

@@ -115,7 +115,7 @@ impl ConfigSource {
         Settings::load(&self.sources())
     }
 
-    /// What is configured, for whoever runs a gateway on it: what it names on this machine has to be usable, too.
+    /// Loads the settings for a gateway that runs here: files and folders that they name must be usable.
     fn load_to_run(self) -> Result<Settings, SettingsProblems> {
         Settings::load(&Sources { to_run: true, ..self.sources() })
     }

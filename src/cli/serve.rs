@@ -13,7 +13,7 @@ use crate::settings::Settings;
 use crate::telemetry::{self, last_words};
 use crate::terminal::exit_code::{COULD_NOT_RUN, FINE, WRONG};
 
-/// How a gateway is run.
+/// Arguments of `serve`.
 #[derive(Debug, Args)]
 pub(super) struct Serve {
     #[command(flatten)]

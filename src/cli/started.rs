@@ -1,4 +1,4 @@
-//! What the log says of a gateway that has started: which one, on what, where, and what waits for whom.
+//! The log line of a started gateway: server, version, files, listeners, and the pending items of each peer.
 
 use std::path::PathBuf;
 

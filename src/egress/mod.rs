@@ -33,7 +33,7 @@ pub struct EgressRequest {
     pub body: Bytes,
     /// Part of the response that matters.
     pub answer: EgressAnswer,
-    /// Whether the path is sent exactly as written, even if a URL would change it; possible for a GET only.
+    /// If true, the path is sent exactly as written, even if a URL would change it; possible for a GET only.
     pub raw: bool,
 }
 

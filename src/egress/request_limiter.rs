@@ -49,7 +49,7 @@ pub(super) struct RequestLimiter {
     failing: Semaphore,
     /// Earliest time of the next attempt at a peer that did not respond.
     turn: Turnstile<Instant>,
-    /// Whether a peer responded last time; absent if it was never tried. Only configured peers are requested, which
+    /// True for a peer that responded last time; absent if it was never tried. Only configured peers are requested, which
     /// bounds the map.
     answered: Mutex<HashMap<ServerName, bool>>,
     under_way: AtomicU64,
@@ -214,7 +214,7 @@ mod tests {
         assert_eq!(asked.elapsed(), Duration::ZERO, "others wait for none of this");
     }
 
-    /// What brought a large service to a standstill for an hour: some dead servers held every worker there was.
+    /// A few dead servers held every worker of a large service for an hour.
     #[tokio::test(start_paused = true)]
     async fn dead_peers_leave_permits_for_healthy() {
         let slots = RequestLimiter::new(8);

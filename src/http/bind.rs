@@ -1,8 +1,8 @@
-//! Why a listener's address cannot be had, and what to do about it.
+//! Words for a listener's address that cannot be bound, with what to do about it.
 
 use std::io::{Error, ErrorKind};
 
-/// What an operator does about an address that the system refuses.
+/// Returns the advice for an address that the system refuses.
 pub fn remedy(refused: &Error) -> &'static str {
     match refused.kind() {
         ErrorKind::AddrInUse => "another process listens there: stop that one, or choose another port",

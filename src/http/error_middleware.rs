@@ -1,4 +1,4 @@
-//! What stands around every route: a panic is a 500, an error is JSON, `OPTIONS` is answered anywhere, HEAD as GET.
+//! Middleware around every route: a panic becomes a 500, an error becomes JSON, `OPTIONS` is answered, HEAD is handled as GET.
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -10,7 +10,7 @@ use serde_json::Error;
 use crate::http::error::ApiError;
 use crate::json::serde_errors::{SourceFormat, in_words};
 
-/// What is wrong with a text, and where in it: bytes are counted from 1.
+/// Returns the error in a text and its place; bytes are counted from 1.
 pub fn words(error: &Error) -> String {
     let whole = error.to_string();
     let (line, column) = (error.line(), error.column());
@@ -29,7 +29,7 @@ pub fn words(error: &Error) -> String {
     }
 }
 
-/// What the parser says, which names the tokens it would take.
+/// Returns the parser's message, which names the tokens it expected.
 fn syntax(said: &str, at: &str, column: usize) -> String {
     match said {
         "EOF while parsing a value" if column == 0 => "it is empty".to_owned(),
@@ -59,12 +59,12 @@ fn syntax(said: &str, at: &str, column: usize) -> String {
     }
 }
 
-/// Where a text is not UTF-8.
+/// Returns the place at which a text is not UTF-8.
 pub fn utf8(error: &Utf8Error) -> String {
     format!("it is not UTF-8 at byte {}", error.valid_up_to() + 1)
 }
 
-/// What is wrong with a body that the HTTP library has read.
+/// Returns the error in a body that the HTTP library read.
 pub fn body(error: &JsonPayloadError) -> ApiError {
     let limit = match error {
         JsonPayloadError::OverflowKnownLength { limit, .. } | JsonPayloadError::Overflow { limit } => *limit,

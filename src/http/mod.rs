@@ -1,4 +1,4 @@
-//! What every listener shares: serving, limits, refusals as JSON, and who is calling. Knows no route.
+//! Parts that all listeners share: serving, limits, errors as JSON, authentication. Knows no route.
 //!
 //! A listener is [`serve`](serve::serve)d with a `configure` function that brings its routes; [`guard`](crate::http::error_middleware) stands around all of
 //! them, so that neither a panic nor an unknown path leaves without a JSON answer. What the HTTP library refuses before that is given its reason by

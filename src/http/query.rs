@@ -42,7 +42,7 @@ fn said(error: &QueryPayloadError) -> String {
     }
 }
 
-/// What is wrong with one part of a query.
+/// An error in one part of a query.
 fn in_part(part: &str, why: &str) -> String {
     let key: String = part.split('=').next().unwrap_or(part).chars().take(KEY_SHOWN).collect();
     match why {
@@ -61,7 +61,7 @@ fn in_part(part: &str, why: &str) -> String {
 pub struct QueryParams<T>(pub T);
 
 impl<T> QueryParams<T> {
-    /// What is asked for.
+    /// The parsed query.
     pub fn into_inner(self) -> T {
         self.0
     }

@@ -27,11 +27,11 @@ const REFUSAL_MAX: usize = 512;
 #[derive(Debug)]
 pub struct RefusedHeads<T> {
     io: T,
-    /// How long a head may take: named where one took longer.
+    /// Maximum time for a head; named in the answer to a slower one.
     head_timeout: Duration,
-    /// What came since the last answer, or its start.
+    /// Start of the bytes received since the last answer.
     heard: Vec<u8>,
-    /// What is left of a refusal under way, and how many bytes of the library's it stands for.
+    /// Rest of a refusal that is being written, and the number of the library's bytes that it replaces.
     refusal: Option<(Bytes, usize)>,
 }
 
@@ -65,7 +65,7 @@ impl<T> RefusedHeads<T> {
     }
 }
 
-/// How the library says that an answer has no body.
+/// The library's header of an answer without a body.
 const EMPTY: &[u8] = b"\r\ncontent-length: 0\r\n";
 
 fn find(text: &[u8], part: &[u8]) -> Option<usize> {
@@ -80,7 +80,7 @@ fn status(answer: &[u8]) -> Option<StatusCode> {
     refuses.contains(&status).then_some(status)
 }
 
-/// Where a refusal without a body begins at the end of what is written.
+/// Returns the start of a refusal without a body at the end of the written bytes.
 fn bare_refusal(written: &[u8]) -> Option<usize> {
     if !written.ends_with(b"\r\n\r\n") {
         return None;
@@ -151,7 +151,7 @@ mod tests {
     const BARE: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\ndate: x\r\n\r\n";
     const OWN: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
 
-    /// What arrives of `written` after `request` was read, over a socket that takes so many bytes at a time.
+    /// Returns what arrives of `written` after `request` was read, over a socket that accepts `at_once` bytes per write.
     async fn arrives(request: &[u8], written: &[u8], at_once: usize) -> String {
         let (mut outside, inside) = duplex(at_once.max(request.len()));
         outside.write_all(request).await.expect("room");

@@ -80,8 +80,8 @@ where
 /// A connection, on which the refusals of the HTTP library say why.
 type Stream = RefusedHeads<TcpStream>;
 
-/// What `HttpServer` of the library does with a listener, with streams of ours between the socket and the parser, for which it
-/// leaves no room itself.
+/// Serves a listener as the library's `HttpServer` does, with our own streams between socket and parser, which `HttpServer` does not
+/// allow.
 fn serve_streams<F, S>(
     listener: TcpListener,
     serving: ListenerHandle,

@@ -143,7 +143,7 @@ fn write_string(out: &mut Vec<u8>, text: &str) -> bool {
 mod tests {
     use super::{RawObject, RawValue, same_value, write_canonical};
 
-    /// Whether two texts are the same value, by both ways of telling.
+    /// Returns whether two texts are the same value, by both ways of comparing them.
     fn same(left: &str, right: &str) -> bool {
         let canonical = |text| {
             let mut out = Vec::new();

@@ -1,4 +1,4 @@
-//! What the messenger no longer needs leaves the store: acknowledged events, submissions nobody will repeat, and their deliveries.
+//! Removes from the store what the messenger no longer needs: acknowledged events, old submissions, and their deliveries.
 
 use std::time::Duration;
 

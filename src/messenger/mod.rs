@@ -50,7 +50,7 @@ pub struct MessengerApi {
     /// Permits for reads that wait.
     reads: Arc<Semaphore>,
     pdu_ids: Arc<PduIdGenerator>,
-    /// How peers are reached, and what bounds them.
+    /// Addresses and limits of the peers.
     peers: Arc<PeerTable>,
     /// True when the gateway stops: waiting reads end then, because they would delay the stop.
     stopping: watch::Receiver<bool>,

@@ -35,7 +35,7 @@ pub(crate) struct PeerStatusBody {
     configured: Option<PeerConfiguration>,
 }
 
-/// How a peer is reached, and what bounds it. Left out of lists.
+/// Addresses and limits of a peer; absent in lists.
 #[derive(Serialize)]
 struct PeerConfiguration {
     dialect: &'static str,

@@ -15,12 +15,12 @@ const ABORTS: &str = "panic in a destructor during cleanup";
 pub(crate) struct ExpectedPanics {
     /// They are reported as well: they may be bugs of ours.
     pub reported: bool,
-    /// Where the process cannot go on: its last line, and its exit code.
+    /// The last line and the exit code of a process that cannot continue.
     pub last: Option<(String, i32)>,
 }
 
 thread_local! {
-    /// What this thread expects of the work that it does.
+    /// The panics that this thread expects of its work.
     static EXPECTED: RefCell<Option<ExpectedPanics>> = const { RefCell::new(None) };
 }
 
@@ -38,7 +38,7 @@ pub(crate) fn caught_as<T>(expected: ExpectedPanics, work: impl FnOnce() -> T) -
     done.map_err(|payload| message(&*payload))
 }
 
-/// What a panic says.
+/// Returns the message of a panic.
 pub(crate) fn message(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().copied();
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));

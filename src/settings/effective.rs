@@ -122,7 +122,7 @@ mod tests {
         (*settings.peers.peer(&"blue".parse().expect("a name")).expect("listed")).clone()
     }
 
-    /// What the limits would be in a file.
+    /// Returns the limits as they would be written in a file.
     fn written(peer: &PeerSettings) -> String {
         peer.effective_limits().iter().map(|(key, value)| format!("{key} = {value}\n")).collect()
     }

@@ -38,7 +38,7 @@ pub struct PeerLink {
     pub addresses: Vec<PeerAddress>,
     /// Authentication of the peer.
     pub auth: PeerAuth,
-    /// Whether plain HTTP may leave the machine.
+    /// If true, plain HTTP may leave the machine.
     pub insecure: bool,
 }
 

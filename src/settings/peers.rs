@@ -31,7 +31,7 @@ pub struct PeerTable {
     contexts: Arc<ContextLimits>,
     overload: OverloadLimits,
     resident_max: u32,
-    /// Those of `[peers.default]`, for a server that is not listed any more.
+    /// Limits of `[peers.default]`, for a server that is no longer listed.
     unlisted: Arc<PeerLimits>,
 }
 

@@ -52,7 +52,7 @@ pub struct StoreOptions {
     pub group_rows: u64,
     /// Number of queued rows from which new requests are told to wait.
     pub queue_rows: u64,
-    /// Whether each commit saves allocator state: this costs a little per commit, and the store opens at once after a
+    /// If true, each commit saves allocator state: this costs a little per commit, and the store opens at once after a
     /// crash, however large the file is.
     pub quick_repair: bool,
     /// Executor of commits and range reads.

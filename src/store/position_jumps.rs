@@ -35,7 +35,7 @@ struct PositionJump {
 pub(crate) struct PositionJumps(Vec<PositionJump>);
 
 impl PositionJumps {
-    /// Those that a store remembers.
+    /// Reads the jumps of a store.
     pub(crate) fn read(meta: &impl ReadableTable<&'static str, &'static str>) -> Result<Self, redb::Error> {
         let Some(row) = meta.get(JUMPS)? else { return Ok(Self::default()) };
         let jump = |text: &str| {
@@ -65,7 +65,7 @@ impl PositionJumps {
         Ok(next)
     }
 
-    /// Whether `next` is the first position given after `after`, though others lie between them.
+    /// Returns whether `next` is the first position assigned after `after`, because the positions between them were skipped.
     pub(crate) fn join(&self, after: u64, next: u64) -> bool {
         self.0.iter().any(|jump| (jump.last..jump.next).contains(&after) && jump.next == next)
     }

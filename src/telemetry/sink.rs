@@ -1,4 +1,4 @@
-//! Where log lines go: a thread of its own writes them, so that a log that cannot be written, or is written slowly, holds up nobody.
+//! The sink of log lines. Its own thread writes them, so that a log that is slow or cannot be written blocks no other thread.
 //!
 //! Lines that cannot be written, or find the queue full, are lost and counted. The count stands in `/metrics`, and in the log
 //! once it can be written again.
@@ -63,7 +63,7 @@ impl LogSink {
         self.0.changed.notify_all();
     }
 
-    /// How many lines were lost.
+    /// Returns the number of lost lines.
     pub(super) fn lost(&self) -> u64 {
         self.0.lost.load(Ordering::Relaxed)
     }

@@ -92,7 +92,7 @@ pub(crate) fn format_times(number: u64) -> String {
     }
 }
 
-/// How much of something a line has room for: what goes to a file or another program is never cut.
+/// The room for a value in a line; output to a file or another program is never cut.
 pub(crate) fn room(on_a_terminal: usize) -> usize {
     if std::io::stdout().is_terminal() { on_a_terminal } else { usize::MAX }
 }

@@ -1,5 +1,5 @@
-//! What commands write: answers on stdout, remarks on stderr. Whoever reads may have gone, and the disk under it may be full: a
-//! write that fails ends no work that is under way.
+//! Output of commands: answers on stdout, remarks on stderr. A write that fails ends no work in progress, because the reader may
+//! have gone or the disk may be full.
 
 use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal, Write};

@@ -105,7 +105,7 @@ fn resource(paths: Vec<String>) -> Resource {
     web::resource(paths).default_service(web::to(unknown_method))
 }
 
-/// Who calls has to be proved on every path: which of them exist is nothing for strangers.
+/// Answers unknown paths. The caller must be authenticated here too, because strangers must not learn which paths exist.
 async fn unknown_path(_: VerifiedCaller) -> Result<HttpResponse, ApiError> {
     Err(ApiError::not_found("NOT_FOUND", "there is nothing at this path"))
 }

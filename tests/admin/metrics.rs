@@ -1,4 +1,4 @@
-//! What is counted, as Prometheus reads it.
+//! The metrics, as Prometheus reads them.
 
 use actix_web::App;
 use actix_web::http::header::CONTENT_TYPE;

@@ -1,4 +1,4 @@
-//! What was put aside, in both directions and one form.
+//! Parked items: dead letters and quarantine, in one form.
 
 use actix_web::http::Method;
 use actors::change::Change;

@@ -1,4 +1,4 @@
-//! Who may ask, and how peers stand.
+//! Access to the admin interface, and the states of peers.
 
 use actix_web::http::Method;
 

@@ -1,4 +1,4 @@
-//! What waits, by age and item by item.
+//! Pending items, by age and one by one.
 
 use serde_json::json;
 

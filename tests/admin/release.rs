@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::rig::{Rig, name};
 
-/// What a stranger said in `#room`, as its quarantine row has it.
+/// A PDU that a stranger sent in `#room`, as its quarantine row has it.
 fn said(id: &str, prev: &str) -> Change {
     let body = format!(
         r##"{{"pdu_id":"{id}","origin":"blue.example","context":"#room","ts":1,"pdu_type":"m.text","prev_pdus":[{prev}],"content":{{}}}}"##

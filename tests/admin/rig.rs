@@ -35,7 +35,7 @@ pub(crate) fn name(text: &str) -> ServerName {
 
 /// A gateway, and what its test moves.
 pub(crate) struct Rig {
-    /// What the gateway's surroundings are.
+    /// The ports of the gateway.
     pub(crate) ports: Ports,
     /// Its calls.
     pub(crate) gateway: Gateway,
@@ -190,7 +190,7 @@ impl Rig {
         self.ports.journal.submit(fence, changes, CommitPriority::Now).committed().await.expect("a sound store");
     }
 
-    /// What the messenger submits.
+    /// A submission of the messenger.
     pub(crate) fn submission(&self, id: &str, servers: &[&str], updates: &[&str]) -> Submission {
         Submission {
             id: id.parse().expect("valid"),

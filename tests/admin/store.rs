@@ -1,4 +1,4 @@
-//! How full the store is, and a backup of it that is begun by one call and watched by others.
+//! The size of the store in use, and a backup of it that one call begins and others watch.
 
 use actix_web::http::Method;
 use serde_json::json;

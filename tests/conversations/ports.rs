@@ -15,7 +15,7 @@ use actors::ports::{
 use bytes::Bytes;
 use tokio::sync::watch;
 
-/// What a conversation asks before it takes PDUs.
+/// The question that a conversation asks before it accepts PDUs.
 pub(crate) struct LookUp<'a> {
     pub(crate) arriving: &'a [PduRef],
 }
@@ -49,7 +49,7 @@ impl Watched {
         Self { loads, ..self }
     }
 
-    /// Whoever loads this conversation waits.
+    /// Every load of this conversation waits.
     pub(crate) fn with_slow(self, slow: Slow) -> Self {
         Self { slow: Some(slow), ..self }
     }

@@ -1,5 +1,6 @@
-//! What a peer that waits holds in memory, to the byte: live bytes with few such peers, and with many more, by an allocator that
-//! counts. Real settings, real actors, the real store on a file; what a page cache keeps is small and the same for both.
+//! The memory that a waiting peer holds, to the byte: live bytes with few such peers and with many more, measured by an
+//! allocator that counts. Settings, actors and the store on a file are the real ones; the page cache keeps little, and the
+//! same for both.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as the tests themselves do")]
 
@@ -51,7 +52,7 @@ fn settings(peers: usize) -> Arc<PeerTable> {
     loaded.peers.clone()
 }
 
-/// Nobody is ever there; why not is said in words of the peer's own.
+/// A transport to peers that are all unreachable; each failure names its peer.
 struct Dead;
 
 impl Transport for Dead {

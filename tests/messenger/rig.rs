@@ -29,7 +29,7 @@ pub(crate) fn name(text: &str) -> ServerName {
 
 /// A gateway, and what its test moves.
 pub(crate) struct Rig {
-    /// What the gateway's surroundings are.
+    /// The ports of the gateway.
     pub(crate) ports: Ports,
     /// Stands at one second until it is set.
     pub(crate) clock: FixedClock,
@@ -42,7 +42,7 @@ pub(crate) struct Rig {
 pub(crate) struct FixedClock(Arc<AtomicU64>);
 
 impl FixedClock {
-    /// It is now so many milliseconds since 1970.
+    /// Sets the clock to so many milliseconds since 1970.
     pub(crate) fn set(&self, now: u64) {
         self.0.store(now, Ordering::SeqCst);
     }
@@ -143,7 +143,7 @@ impl Rig {
         self.wire.pushes.acquire().await.expect("never closed").forget();
     }
 
-    /// What was pushed so far.
+    /// The pushes so far.
     pub(crate) fn frames(&self) -> Vec<OutboundBatch> {
         self.wire.frames.lock().expect("whole").clone()
     }
@@ -154,7 +154,7 @@ impl Rig {
         self.ports.journal.submit(fence, changes, urgency).committed().await.expect("a sound store");
     }
 
-    /// What lies in a peer's outbox.
+    /// The items in a peer's outbox.
     pub(crate) async fn queued(&self, server: &str) -> Vec<String> {
         self.ports.journal.barrier().committed().await.expect("a sound store");
         let rows = self.ports.archive.outbox_from(&name(server), Index(1), 100, u64::MAX).await.expect("a sound store");

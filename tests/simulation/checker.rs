@@ -69,13 +69,13 @@ impl History {
         self.restores.iter().filter(move |restore| restore.server == server)
     }
 
-    /// Whether a messenger that reads on heard this from a disk that was lost afterwards.
+    /// True if a messenger that reads on heard this event from a disk that was lost afterwards.
     fn was_lost(&self, server: Name, event: &Event) -> bool {
         let mut restores = self.restores_of(server).filter(|restore| restore.reads_on);
         restores.any(|restore| restore.tail < event.position && event.at <= restore.restored)
     }
 
-    /// What was said, by the names of PDUs.
+    /// The messages, by the names of their PDUs.
     fn messages_by_name(&self) -> HashMap<&str, &Message> {
         self.messages.iter().map(|said| (&*said.pdu, said)).collect()
     }

@@ -1,4 +1,4 @@
-//! How often each fault was played and each path was taken: a path that no seed takes is not tested.
+//! Counts of the faults that were played and of the paths that were taken: a path that no seed takes is not tested.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,7 +21,7 @@ impl Counts {
         *self.0.entry(what).or_default() += count;
     }
 
-    /// What the history of a run shows of the paths that were taken.
+    /// Adds the paths that the history of a run shows.
     pub(crate) fn add_seen(&mut self, history: &History) {
         history.exchanges.iter().for_each(|exchange| self.add_exchange(exchange));
         for what in history.feeds.values().flatten().map(|event| &event.what) {
@@ -70,12 +70,12 @@ impl Counts {
         self.add("a receiver parks a PDU", exchange.parked.len() as u64);
     }
 
-    /// What was never done or seen of all that is to be.
+    /// The expected deeds and paths that were never seen.
     pub(crate) fn missing(&self) -> Vec<&'static str> {
         EXPECTED.into_iter().filter(|what| self.of(what) == 0).collect()
     }
 
-    /// How many of this.
+    /// The count of one deed or path.
     pub(crate) fn of(&self, what: &str) -> u64 {
         self.0.get(what).copied().unwrap_or(0)
     }
@@ -98,7 +98,7 @@ impl fmt::Display for Counts {
     }
 }
 
-/// How a lie counts.
+/// The name under which a lie is counted.
 const fn told(lie: Lie) -> &'static str {
     match lie {
         Lie::Cut => "a lie: the answer is cut off",
@@ -111,7 +111,7 @@ const fn told(lie: Lie) -> &'static str {
     }
 }
 
-/// How an event of a feed counts.
+/// The names under which an event of a feed is counted.
 fn seen(what: &What) -> Vec<&'static str> {
     match what {
         What::Pdu { history, late, gap, .. } => {

@@ -1,5 +1,6 @@
-//! What happened, in plain words: who said what to whom, what each messenger read in the end, and whose disk went back in
-//! time. Knows nothing of how it came about; [`faults`](History::faults) in `checker` holds it against the promises.
+//! The record of a run: the messages and their hearers, the events that each messenger read, and the disks that were
+//! restored. The record does not depend on how the run was made; [`faults`](History::faults) in `checker` checks it against
+//! the promises.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,19 +26,19 @@ pub(crate) struct Message {
     pub(crate) submission: String,
     pub(crate) origin: Name,
     pub(crate) room: String,
-    /// Who is to hear it.
+    /// The servers that are to hear it.
     pub(crate) hearers: BTreeSet<Name>,
-    /// Nobody else is.
+    /// No server beside the hearers is to hear it.
     pub(crate) narrowed: bool,
     /// Its messenger says it again until it is told that it is taken.
     pub(crate) insists: bool,
-    /// When the messenger gave it to its gateway.
+    /// The moment at which the messenger gave it to its gateway.
     pub(crate) begun: Stamp,
-    /// What the wall clock of its gateway said then.
+    /// The wall clock of the gateway at that moment.
     pub(crate) wall: u64,
-    /// When the messenger was told that it is taken.
+    /// The moment at which the messenger was told that it is accepted.
     pub(crate) taken: Option<Stamp>,
-    /// What the messenger said of it: each hearer is told the same.
+    /// The parts that the messenger sent: each hearer gets the same.
     pub(crate) parts: Parts,
 }
 
@@ -73,9 +74,9 @@ pub(crate) struct Whisper {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Event {
     pub(crate) position: u64,
-    /// When it was on disk.
+    /// The moment at which the event was on disk.
     pub(crate) at: Stamp,
-    /// What the wall clock of the gateway said then.
+    /// The wall clock of the gateway at that moment.
     pub(crate) wall: u64,
     pub(crate) what: What,
 }
@@ -88,11 +89,11 @@ pub(crate) enum What {
         prev: Vec<String>,
         gap: Vec<String>,
         history: bool,
-        /// It was given up, and came after all.
+        /// The PDU was given up, and arrived after all.
         late: bool,
         parts: Parts,
     },
-    /// It was heard before, and has come to hold its key.
+    /// The PDU was heard before, and has now become the holder of its key.
     Again {
         pdu: String,
     },
@@ -126,7 +127,7 @@ pub(crate) enum What {
         from: Name,
         pdu: Option<String>,
         code: String,
-        /// What came.
+        /// The item as it arrived.
         text: String,
     },
     Notice {
@@ -143,9 +144,9 @@ pub(crate) enum What {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Restore {
     pub(crate) server: Name,
-    /// When the copy was made.
+    /// The moment at which the copy was made.
     pub(crate) copied: Stamp,
-    /// When its server began again.
+    /// The moment at which the restored server started.
     pub(crate) restored: Stamp,
     /// The newest position of the feed on the copy.
     pub(crate) tail: u64,
@@ -153,7 +154,7 @@ pub(crate) struct Restore {
     pub(crate) reads_on: bool,
 }
 
-/// What had left a queue of a submission is to be queued again.
+/// An order to queue the items of a submission again that had left a queue.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Retried {
     /// Orders that may have had it done.
@@ -172,7 +173,7 @@ pub(crate) struct Named {
     pub(crate) others: Vec<Name>,
 }
 
-/// What a gateway's configuration says from a moment on, as far as excuses rest on it.
+/// A gateway's configuration from one moment on, as far as the checker's excuses depend on it.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) from: Stamp,
@@ -181,7 +182,7 @@ pub(crate) struct Settings {
     pub(crate) held_max: u32,
     /// Questions in a row that lead back.
     pub(crate) depth_max: u32,
-    /// How long a parent is looked for, in milliseconds.
+    /// The time for which a parent is looked for, in milliseconds.
     pub(crate) give_up: u64,
     /// Of each peer, how long what waits for it is kept, in milliseconds. Who is not among them is no peer.
     pub(crate) keep: BTreeMap<Name, u64>,
@@ -193,26 +194,26 @@ pub(crate) struct Settings {
     pub(crate) blaming: BTreeSet<Name>,
     /// Peers that are never asked for PDUs.
     pub(crate) mute: BTreeSet<Name>,
-    /// What was said long ago is forgotten.
+    /// The gateway forgets old PDUs.
     pub(crate) forgets: bool,
 }
 
-/// What a server shows of a room in the end.
+/// A server's final view of a room.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct View {
     pub(crate) server: Name,
     pub(crate) room: String,
     /// Its history, with what each PDU says.
     pub(crate) pdus: BTreeMap<String, Parts>,
-    /// What any of it names: its parents, and the state it replaces.
+    /// The PDUs that the history names: parents, and the state that a PDU replaces.
     pub(crate) named: BTreeSet<String>,
-    /// Those that its history shows more than once.
+    /// The PDUs that the history shows more than once.
     pub(crate) twice: Vec<String>,
     /// The state PDUs among them, by their keys.
     pub(crate) said: BTreeMap<String, BTreeSet<String>>,
-    /// Which PDU holds a key.
+    /// The PDU that holds each key.
     pub(crate) holds: BTreeMap<String, String>,
-    /// What it knows to lie before all that it has.
+    /// The PDUs that the server knows to lie before all that it has.
     pub(crate) edge: BTreeSet<String>,
     pub(crate) parents: BTreeMap<String, Vec<String>>,
 }
@@ -229,7 +230,7 @@ pub(crate) struct History {
     pub(crate) dropped: BTreeMap<String, Vec<Stamp>>,
     /// Submissions of which an operator queued again what had left the queue of a server.
     pub(crate) retried: BTreeMap<(String, Name), Retried>,
-    /// Who came to which room after its beginning.
+    /// The servers that came to a room after its beginning.
     pub(crate) late: BTreeSet<(Name, String)>,
     /// Each room as each of its servers shows it in the end.
     pub(crate) views: Vec<View>,
@@ -241,21 +242,22 @@ pub(crate) struct History {
     pub(crate) forgotten: BTreeSet<(Name, String)>,
     /// The rooms of PDUs on the wire.
     pub(crate) seen_in: RoomsSeen,
-    /// What was done to whom.
+    /// All disturbances of gateways and links.
     pub(crate) disturbances: Vec<Disturbance>,
     pub(crate) named: Vec<Named>,
     pub(crate) settings: Vec<Settings>,
-    /// When whose wall clock jumped.
+    /// The servers whose wall clocks jumped, and the moments.
     pub(crate) jumps: Vec<(Name, Stamp)>,
 }
 
 impl History {
-    /// Whether something that was taken then went with the server's disk.
+    /// True if an item that was accepted at that moment was lost with the server's disk.
     pub(crate) fn went_with_the_disk(&self, server: Name, taken: Stamp) -> bool {
         self.restores.iter().any(|r| r.server == server && r.copied < taken && taken <= r.restored)
     }
 
-    /// Whether `server` came back from a copy made before `other` came back: what it was told of that is not on it.
+    /// True if `server` was restored from a copy made before `other` was restored: the copy lacks what `server` was told of
+    /// that.
     pub(crate) fn goes_back_behind(&self, server: Name, other: Name) -> bool {
         let of = |name| self.restores.iter().filter(move |restore| restore.server == name);
         of(server).any(|own| of(other).any(|its| own.copied < its.restored && its.restored <= own.restored))
@@ -271,7 +273,7 @@ impl History {
         (!self.went_with_the_disk(origin, done)).then_some(upto)
     }
 
-    /// Whether a server came to a room after its beginning.
+    /// True if a server came to a room after its beginning.
     pub(crate) fn came_late(&self, server: Name, room: &str) -> bool {
         self.late.iter().any(|(late, of)| *late == server && of == room)
     }
@@ -286,12 +288,12 @@ impl History {
         self.feeds.get(server).into_iter().flatten()
     }
 
-    /// Whether a server's messenger was told something about another server in words.
+    /// True if a server's messenger was given a notice about another server.
     pub(crate) fn has_notice(&self, server: Name, about: Name) -> bool {
         self.feed(server).any(|what| *what == What::Notice { about: Some(about) })
     }
 
-    /// What a server's configuration said at a moment.
+    /// A server's configuration at one moment.
     pub(crate) fn settings_at(&self, server: Name, at: Stamp) -> Option<&Settings> {
         self.settings.iter().rfind(|settings| settings.server == server && settings.from <= at)
     }

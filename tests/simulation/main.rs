@@ -52,7 +52,7 @@ fn given_seeds() -> Option<Range<u64>> {
     Some(first.parse().expect("a number")..last.parse().expect("a number"))
 }
 
-/// What became of all seeds.
+/// The results of all seeds.
 #[derive(Default)]
 struct Report {
     failed: Vec<u64>,
@@ -111,7 +111,7 @@ fn listed(faults: &[String]) -> String {
     faults.iter().take(20).map(|fault| format!("  {fault}\n")).collect()
 }
 
-/// What was acknowledged arrives as it was said, once and in order, or somebody is told for a cause.
+/// An acknowledged item arrives unchanged, once and in order, or a messenger is told otherwise, for a cause.
 #[test]
 fn seeds_keep_every_promise() {
     let failed = &report().failed;

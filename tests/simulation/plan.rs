@@ -1,4 +1,4 @@
-//! What a seed is: how many gateways, who is in which room, which dialects and limits, which faults and how often.
+//! The plan of a seed: the gateways, the participants of each room, the dialects and limits, the faults and their weights.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,15 +24,15 @@ const ROOMS: [&str; 3] = ["garden", "kitchen", "attic"];
 /// One seed, drawn.
 pub(crate) struct Plan {
     pub(crate) names: Vec<Name>,
-    /// Who is in each in the end.
+    /// The participants of each room in the end.
     pub(crate) rooms: Vec<(&'static str, Vec<Name>)>,
-    /// Who of them is not there at the beginning.
+    /// The participants that are absent at the beginning.
     pub(crate) late: Vec<Late>,
     /// Some state is written under several keys, and with several weights.
     pub(crate) stateful: bool,
     pub(crate) whims: Whims,
     pub(crate) books: BTreeMap<Name, TestConfig>,
-    /// Whose answers to whom look as a server of 2016 writes them.
+    /// Pairs of servers: the first answers the second as a server of 2016 does.
     pub(crate) plain: Vec<(Name, Name)>,
     pub(crate) weather: LinkFaults,
     /// The longest a commit takes.
@@ -43,8 +43,8 @@ pub(crate) struct Plan {
     pub(crate) lies: Lies,
     /// Some messages make the actors of one hearer panic: whose.
     pub(crate) poisons: Option<Name>,
-    /// Nothing is said once all is well, and one acknowledged item is kept for each peer: an item that was acknowledged and is
-    /// not there is never sent again.
+    /// No message is sent once all is well, and one acknowledged item is kept for each peer: an acknowledged item that is
+    /// missing is never sent again.
     pub(crate) ends_quietly: bool,
     /// The time within which everybody knows everything once all is well, in seconds.
     pub(crate) bound: u64,
@@ -59,7 +59,7 @@ fn seconds(chance: &mut Rng, from: &[u64]) -> Duration {
 }
 
 impl Plan {
-    /// What seeds did not always draw comes from `more`, and what came after that from `further`.
+    /// Draws a plan. Parts that were added later are drawn from `more`, and parts added after those from `further`.
     pub(crate) fn draw(chance: &mut Rng, more: &mut Rng, further: &mut Rng) -> Self {
         let names = NAMES[..pick(chance, &[2, 2, 3, 3, 3, 4, 5])].to_vec();
         let mut rooms = vec![(ROOMS[0], names.clone())];
@@ -150,7 +150,7 @@ impl Plan {
         }
     }
 
-    /// What is special about the seed, for people.
+    /// A description of the seed for people.
     pub(crate) fn words(&self) -> String {
         let Self { names, late, whims, faults, lies, poisons, ends_quietly, books, .. } = self;
         let ContextLimits { held_max, gap, history, .. } = &*books[names[0]].contexts;
@@ -161,13 +161,13 @@ impl Plan {
         )
     }
 
-    /// Whether these gateways forget.
+    /// True if these gateways forget old PDUs.
     pub(crate) fn forgets(&self) -> bool {
         self.books.values().any(|book| book.contexts.history.keep.is_some())
     }
 }
 
-/// What was said is kept for so long only, and what was sent for hardly longer than it takes.
+/// The gateway keeps PDUs for this time only, and sent items for hardly longer than sending takes.
 fn forget(book: &mut TestConfig, keep: Duration) {
     Arc::make_mut(&mut book.contexts).history.keep = Some(keep);
     for (_, peer) in &mut book.peers {
@@ -175,14 +175,14 @@ fn forget(book: &mut TestConfig, keep: Duration) {
     }
 }
 
-/// What waits for a peer is kept for so long only.
+/// The gateway keeps pending items for a limited time only.
 fn expire(book: &mut TestConfig, further: &mut Rng) {
     for (_, peer) in &mut book.peers {
         Arc::make_mut(peer).keep = seconds(further, &[15, 60, 300, 100_000]);
     }
 }
 
-/// Who lies to whom; in most seeds nobody.
+/// The peers that lie, and the servers they lie to; most seeds have none.
 fn lies(further: &mut Rng, names: &[Name]) -> Lies {
     let mut lies = Lies { ways: vec![], numbers: further.bool() };
     if further.u8(0..3) > 0 {

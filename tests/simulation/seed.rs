@@ -15,27 +15,27 @@ use crate::trace::Trace;
 use crate::world::World;
 use crate::world::poison::PLAYED_POISON;
 
-/// How a seed is run again.
+/// The command that runs a seed again.
 pub(crate) fn command(seed: u64) -> String {
     format!("FERNPOST_SEED={seed} cargo test --test simulation -- --nocapture replay")
 }
 
-/// What became of a seed.
+/// The result of a seed.
 pub(crate) struct Outcome {
     /// Over its whole course.
     pub(crate) hash: u64,
-    /// What was wrong; empty: nothing.
+    /// The faults that were found; empty if there are none.
     pub(crate) faults: Vec<String>,
-    /// What was compared in the end.
+    /// Counts of the final comparisons.
     pub(crate) compared: Compared,
-    /// How often what was done, and seen.
+    /// Number of times each deed was done and each path was seen.
     pub(crate) counts: Counts,
     /// The end of its course, for people.
     pub(crate) tail: String,
 }
 
 thread_local! {
-    /// What panicked in this run, wherever it was caught, and was not to.
+    /// Panics of this run that were not ordered, wherever they were caught.
     static PANICS: RefCell<Vec<String>> = const { RefCell::new(vec![]) };
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn run(seed: u64, speaks: bool) -> Outcome {
     Outcome { hash: trace.hash(), faults, compared, counts, tail: trace.tail(80) }
 }
 
-/// What was wrong, what was compared in the end, and how often what was done.
+/// Runs a seed: its faults, its final comparisons, and its counts.
 async fn course(seed: u64, trace: Trace) -> (Vec<String>, Compared, Counts) {
     let world = World::begin(seed, trace).await;
     let (faults, compared) = verdict(&world).await;
@@ -119,7 +119,7 @@ async fn verdict(world: &Rc<World>) -> (Vec<String>, Compared) {
     (faults, compared)
 }
 
-/// Whoever came back older learns what it lacks from what comes next.
+/// Every server sends once more, because a restored server learns what it lacks from what arrives next.
 fn say_last_words(world: &Rc<World>) {
     for member in &world.members {
         for (place, (room, _)) in world.plan.rooms.iter().enumerate().filter(|(_, (_, who))| who.contains(&member.name))

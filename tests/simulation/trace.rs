@@ -9,7 +9,7 @@ use tokio::time::Instant;
 /// Events kept for people.
 const KEPT: usize = 4000;
 
-/// What happened so far. Clones are the same one.
+/// The trace of a run so far. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Trace(Arc<Mutex<Inner>>);
 

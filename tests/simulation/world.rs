@@ -47,7 +47,7 @@ pub(crate) mod whims;
 pub(crate) struct Member {
     pub(crate) name: Name,
     pub(crate) node: Rc<Node>,
-    /// It is ending, ended or beginning: leave it alone.
+    /// The gateway is ending, has ended or is starting: the driver leaves it alone.
     pub(crate) busy: Cell<bool>,
     /// Its messenger does not read.
     pub(crate) sleeps: Cell<bool>,
@@ -58,9 +58,9 @@ pub(crate) struct Member {
     pub(crate) life: Cell<u64>,
     /// Wait for the journal to stop, and for its feed to grow.
     pub(crate) watches: RefCell<Vec<JoinHandle<()>>>,
-    /// When its feed was on disk up to a position.
+    /// The moment at which the feed was on disk up to each position.
     pub(crate) grown: RefCell<BTreeMap<u64, Stamp>>,
-    /// When each event that its messenger has read was on disk.
+    /// The moments at which the events that the messenger has read were on disk.
     pub(crate) heard_at: RefCell<Vec<Stamp>>,
     /// Messages with its poison make its actors panic.
     pub(crate) touchy: Touchy,
@@ -83,7 +83,7 @@ impl Member {
         }
     }
 
-    /// What its wall clock says, on a clock that is not made to break.
+    /// The wall clock of the gateway, read from a clock that does not panic.
     pub(crate) fn now(&self) -> Millis {
         self.node.clock.unbroken().now()
     }
@@ -104,15 +104,15 @@ pub(crate) struct World {
     pub(crate) rooms: Rooms,
     pub(crate) stamps: Stamps,
     pub(crate) ledger: Ledger,
-    /// How often what was done.
+    /// Number of times each deed was done.
     pub(crate) counts: RefCell<Counts>,
-    /// How often open ends were to be joined, for the names of what joins them.
+    /// Number of orders to merge heads, used in the names of the merging PDUs.
     pub(crate) merges: Cell<u32>,
     /// Of each submission that somebody ordered to drop.
     pub(crate) drops: RefCell<BTreeMap<String, Drops>>,
     /// The configurations in force.
     pub(crate) books: RefCell<BTreeMap<Name, TestConfig>>,
-    /// What was wrong on the way.
+    /// Faults found during the run.
     pub(crate) troubles: RefCell<Vec<String>>,
 }
 
@@ -222,7 +222,7 @@ impl World {
         }
     }
 
-    /// Those whose actors have panicked as they were to are well again.
+    /// The panic ends for each gateway whose actor has panicked as ordered.
     pub(crate) fn note_panics(&self) {
         for member in self.members.iter().filter(|member| !member.node.clock.will_break()) {
             self.relieve(|done| done == Done::Panic(member.name));
@@ -297,7 +297,7 @@ impl World {
         self.gather().await;
     }
 
-    /// Whether nobody has anything left to do.
+    /// `None` if no gateway has anything pending; otherwise the first thing that is pending.
     pub(crate) async fn is_quiet(&self) -> Option<String> {
         for member in &self.members {
             let Some(gateway) = member.node.alive() else { return Some(format!("{} is not there", member.name)) };
@@ -324,7 +324,7 @@ impl World {
         None
     }
 
-    /// Whether every messenger was told that what it said is taken.
+    /// True if every messenger was told that its messages and updates are accepted.
     pub(crate) fn all_is_said(&self) -> bool {
         let history = self.history.borrow();
         let is_taken = |submission: &str| {

@@ -6,14 +6,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use redb::StorageBackend;
 
-/// What is found on the disk afterwards.
+/// The part of the disk's content that survives a crash.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Survives {
     /// Only what was synced: the power went.
     Synced,
     /// All that was written: the process went, its page cache did not.
     Written,
-    /// What was synced, and of what was written since, the part that this seed chooses.
+    /// All that was synced, and of the writes since then the part that this seed chooses.
     Torn(u64),
 }
 
@@ -96,7 +96,7 @@ impl Disk {
         state.fail_write_at = Some(state.writes + k);
     }
 
-    /// Nothing reaches the disk after the k-th sync from now on, though it says so.
+    /// No sync after the k-th from now on reaches the disk, although each reports success.
     pub(crate) fn cut_after(&self, k: u64) {
         let mut state = self.state();
         state.cut_after = Some(state.syncs + k);
@@ -107,7 +107,7 @@ impl Disk {
         change(&mut self.state().written);
     }
 
-    /// How many syncs there were.
+    /// Number of syncs so far.
     pub(crate) fn syncs(&self) -> u64 {
         self.state().syncs
     }
@@ -124,7 +124,7 @@ impl Disk {
         Hold(self.clone())
     }
 
-    /// What the next process finds.
+    /// The bytes that the next process finds.
     pub(crate) fn survivors(&self, survives: Survives) -> Vec<u8> {
         let state = self.state();
         let mut bytes = state.synced.clone();

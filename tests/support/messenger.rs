@@ -70,7 +70,7 @@ pub(crate) fn draft(id: &str) -> PduDraft {
 }
 
 impl Node {
-    /// Who takes part beside us.
+    /// Names the participants beside this server.
     pub(crate) async fn with(&self, room: &str, servers: &[&str]) {
         let servers = servers.iter().map(|name| server(name)).collect();
         self.gateway().set_participants(&context(room), servers).await.unwrap();
@@ -184,8 +184,8 @@ impl Node {
     }
 }
 
-/// Whether it is the first event of a restored store, which goes on behind positions that the lost one may have given. A reader
-/// that was given some of these stands among them.
+/// True if the entry is the first event of a restored store. A restored store skips the positions that the lost one may have
+/// given, and a reader that was given some of these has its place among them.
 fn skips(before: Position, entry: &FeedEntry) -> bool {
     let is_told = matches!(&entry.item, FeedItem::Notice { text, server: None } if text.contains("was restored at"));
     is_told && entry.position > before && entry.position.0 >= 1 << 32

@@ -10,7 +10,7 @@ use fernpost::egress::{EgressMethod, EgressRequest};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
-/// How the wire behaves.
+/// The faults of the wire.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LinkFaults {
     /// The share of requests that never arrive.
@@ -25,7 +25,7 @@ pub(crate) struct LinkFaults {
     pub(crate) meddled: f64,
 }
 
-/// Nothing is lost, and nothing takes time.
+/// A wire without losses and delays.
 pub(crate) const CALM: LinkFaults =
     LinkFaults { requests_lost: 0.0, answers_lost: 0.0, repeated: 0.0, delay_max: Duration::ZERO, meddled: 0.0 };
 
@@ -36,7 +36,7 @@ pub(crate) struct Call {
     pub(crate) answer: oneshot::Sender<Answer>,
 }
 
-/// What a gateway answers.
+/// The answer of a gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -73,7 +73,7 @@ pub(crate) trait Tap: Send + Sync {
     /// The peer has answered; what is returned goes back to the sender.
     fn answered(&self, exchange: u64, answer: Answer) -> Result<Answer, PushFailure>;
 
-    /// What the sender was told; a sender that no longer waits is told that the connection broke.
+    /// Records what the sender was told; a sender that no longer waits is told that the connection broke.
     fn ended(&self, exchange: u64, outcome: &Result<Bytes, PushFailure>);
 }
 
@@ -101,7 +101,7 @@ impl Drop for Watched {
     }
 }
 
-/// Who can be reached, and how well.
+/// The servers that can be reached, and the faults on the way.
 pub(crate) struct Network {
     state: Mutex<State>,
     /// For those who wait for a way: it may have changed. Wakes them in the order in which they came, as a `watch` does not.
@@ -123,7 +123,7 @@ struct State {
     exchanges: u64,
 }
 
-/// What becomes of one request.
+/// The fate of one request.
 struct Fate {
     lost: bool,
     answer_lost: bool,
@@ -156,7 +156,7 @@ impl Network {
         self.change(|state| state.doors.insert(name, door));
     }
 
-    /// Nobody listens under this name.
+    /// The server of this name stops listening.
     pub(crate) fn close(&self, name: &ServerName) {
         self.change(|state| state.doors.remove(name));
     }
@@ -176,7 +176,7 @@ impl Network {
         self.change(|state| state.held.insert((from.clone(), to.clone())));
     }
 
-    /// What was held arrives.
+    /// The requests that were held arrive.
     pub(crate) fn release(&self, from: &ServerName, to: &ServerName) {
         self.change(|state| state.held.remove(&(from.clone(), to.clone())));
     }
@@ -226,7 +226,7 @@ impl Network {
         self.state().sent.clone()
     }
 
-    /// Who asked whom for PDUs so far: when, by whom, of whom, and which.
+    /// The requests for PDUs so far: the time, the asking server, the asked server and the PDU.
     pub(crate) fn asked(&self) -> Vec<(u64, String)> {
         let gets = self.sent().into_iter().filter(|sent| sent.request.method == EgressMethod::Get);
         let shown = |sent: Sent| {
@@ -368,7 +368,7 @@ async fn call(door: &mpsc::UnboundedSender<Call>, from: ServerName, request: Egr
     answered.await.ok()
 }
 
-/// What a box in between may say. Never that something was taken.
+/// The answer of a box between the servers. It never says that an item was accepted.
 fn meddle(whim: u8, path: &str) -> Answer {
     let answer = |status, retry_after: Option<u64>, body: &'static str| Answer {
         status,
@@ -399,7 +399,7 @@ fn without_window(body: Bytes) -> Bytes {
     answer.to_string().into()
 }
 
-/// What a status means to a sender.
+/// The outcome that a status means to a sender.
 fn read(answer: Answer) -> Result<Bytes, PushFailure> {
     let Answer { status, retry_after, body } = answer;
     let reason = String::from_utf8_lossy(&body).into_owned();

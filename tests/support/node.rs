@@ -225,7 +225,7 @@ impl Node {
     }
 }
 
-/// What a life is built from.
+/// The parts from which one life of a gateway is built.
 struct Build {
     name: ServerName,
     clock: Arc<TestClock>,
@@ -271,7 +271,7 @@ impl Build {
     }
 }
 
-/// What all gateways of a thread answer by; a request brings with it what the one that it is for stands on.
+/// The service that answers for all gateways of a thread; each request brings the state of its own gateway.
 type Answering = &'static dyn Fn(Request) -> Answered;
 
 type Answered = Pin<Box<dyn Future<Output = Result<ServiceResponse<BoxBody>, Error>>>>;

@@ -1,4 +1,5 @@
-//! What stands around a gateway under test: its configuration, and its client, which writes and reads what the real one does.
+//! The surroundings of a gateway under test: its configuration, and its client, which writes and reads what the real one
+//! does.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;

@@ -12,7 +12,7 @@ use crate::old::{Asked, NULL, Old, P, pdu_of};
 struct Eager {
     red: Old,
     stored: BTreeSet<String>,
-    /// What users see in each context.
+    /// The messages that users see in each context.
     shown: BTreeMap<String, Vec<String>>,
     /// The contexts of the PDUs of each transaction.
     transactions: Vec<Vec<String>>,

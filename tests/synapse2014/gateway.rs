@@ -101,7 +101,7 @@ impl Blue {
         state.iter().map(|pdu| pdu["pdu_id"].as_str().expect("an id").to_owned()).collect()
     }
 
-    /// What its messenger reads, from the beginning on, once there is so much.
+    /// The events that its messenger reads, from the beginning, once there are so many.
     pub(crate) async fn feed(&self, count: usize) -> Vec<Value> {
         let mut events: Vec<Value> = vec![];
         let all = async {

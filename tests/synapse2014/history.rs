@@ -37,7 +37,7 @@ async fn chain(red: &Old, count: u64) {
     assert_eq!(red.sends("1", &pdus).await.verdicts(), vec!["accepted"; pdus.len()]);
 }
 
-/// It writes a name as it stands and decodes nothing, so that a room may be called so.
+/// An old server writes a name as it is and decodes nothing, so that a room may have such a name.
 #[actix_web::test]
 async fn context_with_percent_sign_is_found() {
     let (blue, red) = red_alone().await;

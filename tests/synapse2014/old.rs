@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::gateway::soon;
 
-/// Where all its paths begin.
+/// The prefix of all its paths.
 pub(crate) const P: &str = "/matrix/federation/v1";
 
 pub(crate) const NULL: &[u8] = include_bytes!("golden/null.http");
@@ -19,10 +19,10 @@ pub(crate) const INTERNAL: &[u8] = include_bytes!("golden/internal.http");
 /// The server.
 pub(crate) struct Old {
     pub(crate) name: &'static str,
-    /// Where it calls from: an address of its own tells who it is.
+    /// The address from which it calls: each server is known by an address of its own.
     pub(crate) from: Ipv4Addr,
     pub(crate) address: SocketAddr,
-    /// Where blue listens, once it does.
+    /// The address at which blue listens, once it does.
     pub(crate) blue: Option<SocketAddr>,
     listener: TcpListener,
 }
@@ -149,7 +149,7 @@ impl Answer {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {:?}", self.text))
     }
 
-    /// What became of each PDU: its status, or the code of its refusal.
+    /// The verdict on each PDU: its status, or the code of its refusal.
     pub(crate) fn verdicts(&self) -> Vec<String> {
         assert_eq!(self.status, 200, "{}", self.text);
         let json = self.json();

@@ -1,4 +1,4 @@
-//! What we answer an old server that asks, and that looks for what we do not have.
+//! Our answers to an old server that asks, and that looks for PDUs that we do not have.
 
 use crate::gateway::Blue;
 use crate::old::{Old, P, pdu, pdu_of};
@@ -67,7 +67,7 @@ async fn oddity_14_served_pdu_is_displayable() {
     blue.end().await;
 }
 
-/// Whoever read a pair the wrong way round asks for it the wrong way round.
+/// A server that read a pair the wrong way round asks for it the wrong way round.
 #[actix_web::test]
 async fn oddity_22_any_target_encoding_works() {
     let (blue, red) = red_alone().await;

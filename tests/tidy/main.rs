@@ -1,4 +1,4 @@
-//! What the compiler does not check of the code's form: files, folders, imports, names and log lines.
+//! Rules on the code's form that the compiler does not check: files, folders, imports, names and log lines.
 
 mod circles;
 mod documents;

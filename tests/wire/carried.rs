@@ -111,7 +111,7 @@ fn push_encodes_updates_pdus_and_ephemeral() {
     assert!(matches!(&push.strong[1].body, StrongBody::Pdu(pdu) if text(&pdu.bytes) == PDU));
 }
 
-/// What one dialect takes must fit the other: a PDU that makes a whole push unreadable would block all behind it.
+/// A PDU that one dialect accepts must fit the other: a PDU that makes a whole push unreadable would block all behind it.
 #[test]
 fn deepest_pdu_fits_push() {
     let nested = format!("{}{}", "[".repeat(PDU_NESTING_MAX - 1), "]".repeat(PDU_NESTING_MAX - 1));

@@ -22,7 +22,7 @@ pub(crate) fn reference(origin: &str, id: &str) -> PduRef {
 pub(crate) struct Circle {
     pub(crate) held: Vec<PduRef>,
     pub(crate) participants: Vec<ServerName>,
-    /// What the store was asked, and whether it is broken.
+    /// The questions that the store was asked; a `broken` store fails them.
     pub(crate) asked: Mutex<Vec<&'static str>>,
     pub(crate) broken: bool,
     /// Of every peer.
@@ -35,7 +35,7 @@ impl Circle {
         if self.broken { Err(ArchiveError("gone".to_owned())) } else { Ok(()) }
     }
 
-    /// What becomes of a PDU that blue sent.
+    /// The result of reading a PDU that blue sent.
     pub(crate) fn read(&self, text: &str, usual: PairOrder) -> Result<Pdu, BadPdu> {
         let raw: &RawValue = serde_json::from_str(text).expect("JSON");
         PduReader { usual, ..PduReader::new(&name("blue"), self) }.read(raw)

@@ -59,11 +59,11 @@ pub(crate) struct Scripted {
     pub(crate) verdicts: Option<Result<Vec<PduVerdict>, Refusal>>,
     pub(crate) taken: Mutex<Vec<(ServerName, InboundPush)>>,
     pub(crate) transactions: Mutex<Vec<(ServerName, InboundTransaction)>>,
-    /// What is stored.
+    /// The stored PDUs.
     pub(crate) stored: Vec<(PduRef, ServedPdu)>,
     /// Transactions sent to red.
     pub(crate) sent: Vec<(u64, Vec<PduRef>)>,
-    /// Whether the store can be read.
+    /// True if the store cannot be read.
     pub(crate) broken: bool,
     /// Conversations in which red takes part.
     pub(crate) contexts: Vec<&'static str>,
@@ -89,7 +89,7 @@ impl ReferenceContext for Scripted {
     fn known(&self, _: &ContextId, _: &[PduRef]) -> Result<Vec<PduRef>, ArchiveError> {
         self.ask().map(|()| vec![])
     }
-    /// Nobody but red takes part anywhere.
+    /// Red alone takes part, in the contexts listed.
     fn takes_part(&self, context: &ContextId, server: &ServerName) -> Result<bool, ArchiveError> {
         self.ask().map(|()| self.contexts.contains(&context.as_str()) && server.as_str() == "red.example")
     }
@@ -119,7 +119,7 @@ impl FederationCore for Scripted {
         self.ask()?;
         Ok(self.stored.iter().find(|(stored, _)| stored == reference).map(|(_, pdu)| pdu.clone()))
     }
-    /// What is stored of the PDUs named, and nothing of what lies before them.
+    /// The stored ones among the PDUs named, without their ancestors.
     fn backfill<'a>(
         &'a self,
         context: &'a ContextId,
@@ -144,7 +144,7 @@ impl FederationCore for Scripted {
             Ok(stored.filter(|pdu| pdu.context == *context && pdu.delivered).collect())
         })
     }
-    /// What was scripted for red, after that transaction: so many PDUs a page, and one transaction at least.
+    /// The transactions scripted for red after that one: so many PDUs a page, and at least one transaction.
     fn sent_after<'a>(
         &'a self,
         server: &'a ServerName,

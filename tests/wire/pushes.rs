@@ -42,7 +42,7 @@ fn published_push_keeps_update_bytes() {
     assert_eq!(update.bytes.as_ptr(), body[start..].as_ptr(), "a slice of the body, no copy");
 }
 
-/// What becomes of a body, in one line.
+/// The verdict on a body, in one line.
 fn verdict(body: &[u8]) -> String {
     match decode(&Bytes::copy_from_slice(body), 3, "network") {
         Err(BadPush::NotJson(_)) => "not JSON".to_owned(),

@@ -20,7 +20,7 @@ fn read(body: &[u8], max: u32) -> Result<InboundTransaction, BadTransaction> {
     envelope.transaction("7".to_owned(), max, &PduReader::new(&origin, &circle), "network")
 }
 
-/// What became of the PDUs: their ids, or the codes of their refusals.
+/// The outcome of each PDU: its id, or the code of its refusal.
 fn outcome(transaction: &InboundTransaction) -> Vec<&str> {
     let pdus = transaction.pdus.iter();
     pdus.map(|pdu| pdu.as_ref().map_or_else(|bad| bad.code, |pdu| pdu.reference.id.as_str())).collect()
@@ -53,7 +53,7 @@ fn transaction_digest_covers_only_pdus() {
     assert_eq!(of(r#"{"origin":"red","pdus":[]}"#), digest(b"[]"));
 }
 
-/// What becomes of a body, in one line.
+/// The verdict on a body, in one line.
 fn verdict(body: &[u8]) -> String {
     match read(body, 3) {
         Err(BadTransaction::NotJson(_)) => "not JSON".to_owned(),

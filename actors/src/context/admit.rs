@@ -218,9 +218,9 @@ impl ContextMachine {
         }
     }
 
-    /// Whether its origin and its sender are heard here. One whose origin takes no part goes to quarantine, where our messenger
-    /// can see it. One whose sender takes no part, and is not its origin, is refused: kept, it would stand in the way of the
-    /// copy that its origin sends.
+    /// Checks that origin and sender are participants. A PDU whose origin is none goes to quarantine, where our messenger can see
+    /// it. A PDU whose sender is none, and not its origin, is refused, because a stored copy would block the copy that its
+    /// origin sends.
     fn check_participation(
         &mut self,
         step: &mut ContextStep<'_>,

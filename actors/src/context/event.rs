@@ -1,4 +1,4 @@
-//! What wakes a conversation's machine, and what the machine asks its shell to do: both lists are closed.
+//! Events that wake a context's machine, and effects that its actor performs. Both lists are closed.
 
 use std::collections::HashMap;
 

@@ -291,7 +291,7 @@ impl ContextMachine {
         (self.record.heads.len(), std::mem::take(&mut self.forgotten))
     }
 
-    /// Nothing is held, asked for or being read: it may leave memory.
+    /// Returns whether nothing is held, requested or being read, so that the context may leave memory.
     pub fn is_idle(&self) -> bool {
         !self.stage.is_reading() && self.order.len() == 0 && self.wanted.is_empty() && !self.has_open_history_fetch()
     }

@@ -57,7 +57,7 @@ use messages::{
 
 pub(crate) use crate::context::ordering::heads::PARENTS_MAX;
 
-/// What bounds the ways into a conversation's actor.
+/// Admission limits of a context's actor.
 #[derive(Clone)]
 pub(crate) struct Doors {
     /// PDUs and our messenger's calls.

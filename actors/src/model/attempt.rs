@@ -1,4 +1,4 @@
-//! What is remembered of attempts to deliver, for the trace of a message.
+//! Attempts to deliver, as kept for the trace of a message.
 
 use super::{Index, Millis};
 

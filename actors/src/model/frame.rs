@@ -262,7 +262,7 @@ pub struct ItemObjection {
     pub place: usize,
     /// It refuses the item, or has put it into its quarantine.
     pub fate: DeadLetterReason,
-    /// Why, in the peer's words.
+    /// The reason in the peer's words.
     pub reason: String,
 }
 

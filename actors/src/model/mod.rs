@@ -1,6 +1,6 @@
 //! The domain types that all other modules use: names, counters, batches, durable records.
 //!
-//! Nothing here knows JSON, sockets or redb, and nothing derives `Serialize`: each boundary owns its own mirror types.
+//! The types know no JSON, sockets or redb and do not derive `Serialize`: each boundary owns its own mirror types.
 
 mod attempt;
 mod context;

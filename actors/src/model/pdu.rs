@@ -31,7 +31,7 @@ pub struct Pdu {
 }
 
 impl Pdu {
-    /// Whether it may be given to this server. One that is for some servers only is nobody's parent.
+    /// Returns whether it may be given to this server. No PDU names a narrowed one as a parent.
     pub fn is_for(&self, server: &ServerName) -> bool {
         self.to.as_ref().is_none_or(|to| to.contains(server))
     }
@@ -127,7 +127,7 @@ pub struct GraphPosition {
     pub depth: u64,
     /// For a state PDU: the PDU that it replaces.
     pub prev_state: Option<PduRef>,
-    /// Where it is narrowed: the servers it is for, sorted, we among them.
+    /// Recipients of a narrowed PDU, sorted, this server included.
     pub to: Option<Vec<ServerName>>,
 }
 

@@ -131,7 +131,7 @@ pub struct ServedPdu {
 }
 
 impl ServedPdu {
-    /// Whether it may be given to this server, where that takes part in its conversation.
+    /// Returns whether it may be given to this server, if that is a participant of its context.
     pub fn is_for(&self, server: &ServerName) -> bool {
         self.delivered && self.to.as_ref().is_none_or(|to| to.contains(server))
     }

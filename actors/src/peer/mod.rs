@@ -166,7 +166,7 @@ impl PeerHandle {
         send_unbounded(&self.address, message);
     }
 
-    /// Whether the configuration names it.
+    /// Returns whether the configuration lists the peer.
     pub(crate) fn is_listed(&self) -> bool {
         self.door.limits.listed
     }

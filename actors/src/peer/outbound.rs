@@ -65,7 +65,7 @@ pub struct Outbound {
     labels: BatchNumbering,
     /// Ephemeral items to send with the next push.
     ring: EphemeralBuffer,
-    /// Those that ride on the request in flight: they go with the next one where the peer takes nothing.
+    /// Ephemeral items of the request in flight: they are sent with the next one if the peer accepts nothing.
     riding: Vec<EphemeralItem>,
     /// Number of the newest attempt within this incarnation.
     attempt: u64,

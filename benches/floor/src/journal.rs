@@ -1,4 +1,4 @@
-//! What the relay has taken and may not forget: rows on disk, written by one thread, and the same rows in memory.
+//! The rows that the relay has taken and may not forget: on disk, written by one thread, and the same rows in memory.
 
 use bytes::Bytes;
 use redb::{Database, Durability, ReadableTable, TableDefinition};
@@ -17,7 +17,7 @@ const JOBS_MAX: usize = 16_384;
 const ROWS_MAX: usize = 200_000;
 /// Removals alone that are worth a commit of their own while others keep it from falling idle.
 const FORGOTTEN_MAX: u64 = 2000;
-/// How long removals alone wait for a commit to ride on.
+/// The time for which removals alone wait for another commit to carry them.
 const RIDE: Duration = Duration::from_millis(200);
 
 enum Job {

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 const HEAD_MAX: usize = 16 << 10;
 const BODY_MAX: usize = 64 << 20;
 
-/// What a server answered.
+/// The answer of a server.
 #[derive(Debug)]
 pub struct Answer {
     /// The status code.
@@ -35,7 +35,7 @@ impl Conn {
     /// Connects to `base` (`http://host:port`); `token` is sent as a bearer token with every call.
     ///
     /// # Errors
-    /// When nobody listens there.
+    /// Fails when no server listens there.
     pub async fn open(base: &str, token: Option<&str>) -> Result<Conn> {
         let host = base.strip_prefix("http://").unwrap_or(base).trim_end_matches('/');
         let stream = TcpStream::connect(host).await?;
@@ -48,7 +48,7 @@ impl Conn {
     /// Sends one request and waits for its answer.
     ///
     /// # Errors
-    /// When the connection breaks, or the answer is not HTTP/1.1 with a sized body of at most 64 MiB.
+    /// Fails when the connection breaks, or the answer is not HTTP/1.1 with a sized body of at most 64 MiB.
     pub async fn call(&mut self, method: &str, path: &str, body: &[u8]) -> Result<Answer> {
         let head = format!("{method} {path} HTTP/1.1\r\n{}{}\r\n\r\n", self.fixed, body.len());
         // Chained, so that head and body leave in one system call and one segment without being copied together.

@@ -1,4 +1,4 @@
-//! Why the HTTP library refuses a head, found again in what was read: its own words do not reach anybody.
+//! Finds the reason for which the HTTP library refused a head, because the library's own message reaches no caller.
 
 use actix_web::http::Uri;
 use httparse::{EMPTY_HEADER, Error, Header, Request, Status};
@@ -9,10 +9,10 @@ const HEADERS_MAX: usize = 96;
 /// Characters of a line that are shown.
 const SHOWN: usize = 80;
 
-/// What can be said where nothing more is known.
+/// The message if no better reason is found.
 const NO_HTTP: &str = "it is not HTTP/1.1";
 
-/// What is wrong with the first request in these bytes that is not sound.
+/// Returns the error of the first malformed request in these bytes.
 pub(super) fn reason(mut heard: &[u8]) -> String {
     loop {
         while let [b'\r' | b'\n', rest @ ..] = heard {
@@ -34,7 +34,7 @@ pub(super) fn reason(mut heard: &[u8]) -> String {
     }
 }
 
-/// What cannot be taken apart.
+/// Returns the message for bytes that cannot be parsed.
 fn broken(heard: &[u8], error: Error) -> String {
     let mut lines = heard.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let first = lines.next().unwrap_or_default();
@@ -65,7 +65,7 @@ fn shown(line: &[u8]) -> String {
     format!("{text:?}")
 }
 
-/// How long the body is of a head that is well formed; or what makes it one that is refused.
+/// Returns the length of the body of a well-formed head, or the reason for which it is refused.
 fn body(request: &Request<'_, '_>) -> Result<usize, String> {
     let target = request.path.unwrap_or_default();
     if let Err(why) = target.parse::<Uri>() {

@@ -95,7 +95,7 @@ pub(crate) async fn answer(gateway: &Gateway, id: &str) -> Result<HttpResponse, 
 /// The facts about a peer that a trace needs.
 struct RecipientProgress {
     acked: Index,
-    /// Those that carried any of it.
+    /// Attempts that carried an item of the message.
     attempts: Vec<Attempt>,
     next: Option<String>,
     reason: Option<&'static str>,

@@ -33,7 +33,7 @@ pub(crate) struct ContextsSection {
     heads_max: u32,
     /// Type of the empty messages that join heads when an operator orders a merge.
     merge_type: String,
-    /// How long a peer's request waits for a busy context before its PDUs are staged.
+    /// Maximum time that a peer's request waits for a busy context before its PDUs are staged.
     arrive_timeout: DurationValue,
     /// PDUs of one peer staged for one busy context; beyond it the peer is told to come again.
     stage_max: u64,
@@ -98,7 +98,7 @@ pub(crate) struct GapSection {
 pub(crate) struct StateSection {
     /// Maximum length of a chain of `prev_state` links that is fetched; the next link is given up.
     chain_max: u32,
-    /// Whether state of the local messenger is refused if its power_level is below that of the state it would replace.
+    /// If true, state of the local messenger is refused if its power_level is below that of the state it would replace.
     enforce_power: bool,
 }
 

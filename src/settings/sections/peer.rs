@@ -121,7 +121,7 @@ pub(crate) struct PeerSection {
     fetch_bytes: SizeSetting,
     /// Time spent per hour on fetches for this peer.
     fetch_seconds: DurationValue,
-    /// Whether outbound items are only queued; inbound items are still accepted.
+    /// If true, outbound items are only queued; inbound items are still accepted.
     paused: bool,
     /// Number of the peer's next new strong update; each value is applied once.
     expect_seq: Option<u64>,
@@ -142,7 +142,7 @@ pub(crate) struct PeerSection {
     pub(crate) auth: Option<AuthKind>,
     /// Ranges that the peer calls from; if two peers share one, its addresses identify neither without a name.
     pub(crate) allow_from: Vec<AddressRange>,
-    /// Whether plain http:// is allowed beyond loopback.
+    /// If true, plain http:// is allowed beyond loopback.
     pub(crate) insecure: bool,
 }
 

@@ -66,7 +66,7 @@ impl ServerSection {
     }
 }
 
-/// Whether a folder can be written, or made where it is missing. Nothing of the attempt stays.
+/// Checks that a folder can be written, or created if it is missing. The check leaves no files.
 fn usable(folder: &Path) -> Result<(), String> {
     let shown = folder.display();
     let there = folder.ancestors().map(|at| if at.as_os_str().is_empty() { Path::new(".") } else { at });

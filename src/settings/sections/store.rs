@@ -26,7 +26,7 @@ pub struct StoreSettings {
     pub recent: usize,
     /// Free bytes on the disk below which nothing is accepted.
     pub min_free: u64,
-    /// Whether each commit costs a little more so that a start after a crash is quick.
+    /// If true, each commit costs a little more and a start after a crash is fast.
     pub quick_repair: bool,
 }
 
@@ -55,7 +55,7 @@ pub(crate) struct StoreSection {
     recent: SizeSetting,
     /// Free space on the disk below which nothing is accepted; 0B: no limit.
     min_free: SizeSetting,
-    /// Whether each commit costs a little more so that a start after a crash is quick.
+    /// If true, each commit costs a little more and a start after a crash is fast.
     quick_repair: bool,
 }
 

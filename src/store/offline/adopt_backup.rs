@@ -1,7 +1,7 @@
 //! Adopts a backup: the changes of its first opening, so that the store works with peers that remember more than it
 //! does.
 //!
-//! What the lost disk held after the backup is unknown here and known to others, so no number may be used a second time
+//! Data that the lost disk held after the backup is unknown here and known to others, so no number may be used a second time
 //! for something else:
 //! - **Ids of updates in the feed** (`<from>#<n>`): `n` goes on from the clock, in microseconds, which no counter of one update
 //!   at a time reaches. A fixed leap alone would give the same ids again at a second restore from the same backup; the clock alone
@@ -53,8 +53,8 @@ pub(crate) fn counted_from(meta: &impl ReadableTable<&'static str, &'static str>
     Ok(codec::number(meta, COUNTED_FROM)?.unwrap_or(0))
 }
 
-/// Make a store of a backup, in the transaction that opens it, after so many earlier ones in its folder; returns what updates
-/// are counted from.
+/// Makes a store of a backup, in the transaction that opens it. `earlier` is the number of earlier restores into its folder. Returns
+/// the lowest start value of the counters of updates.
 pub(crate) fn settle(
     opening: &WriteTransaction,
     memory: &mut WriterCache,
@@ -68,7 +68,7 @@ pub(crate) fn settle(
     let from = match before {
         0 => now.0.saturating_mul(1_000),
         // The clock may have been set back since the restore before, so it alone could give ids of that time again.
-        before => (before + IDS_LEAP * (earlier + 1)).max(now.0.saturating_mul(1_000)),
+        before => before.saturating_add(IDS_LEAP.saturating_mul(earlier + 1)).max(now.0.saturating_mul(1_000)),
     };
     meta.insert(COUNTED_FROM, from.to_string().as_str())?;
     meta.remove(TAKEN)?;

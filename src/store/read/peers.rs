@@ -207,8 +207,8 @@ pub(super) fn sent_after(
     Ok(page)
 }
 
-/// Those with something unsent, and those that are to be asked for what they sent: to a disk that was lost, or before a transaction
-/// that named it.
+/// Returns the peers with pending items, and those that must be asked for transactions that they sent to a lost disk, or that they
+/// named and that never arrived.
 pub(super) fn peers_behind(
     shared: &StoreShared,
     read: &ReadTransaction,

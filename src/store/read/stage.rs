@@ -1,4 +1,4 @@
-//! What is staged for a conversation that was too busy to take it.
+//! Reads the staged PDUs of a context that was too busy to process them.
 
 use std::ops::Bound;
 

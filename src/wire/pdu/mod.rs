@@ -61,7 +61,7 @@ pub struct PduReader<'a> {
     pub acquaintance: &'a dyn ReferenceContext,
     /// Order of the pairs in `prev_pdus` that the sender usually writes, for pairs that give no indication.
     pub usual: PairOrder,
-    /// Whether the bytes are normalized, as we store them: then each pair is an origin and an id, whatever it looks
+    /// True if the bytes are normalized, as we store them: then each pair is an origin and an id, whatever it looks
     /// like.
     pub in_order: bool,
 }

@@ -12,7 +12,7 @@ pub(super) const STATE_KEYS: [&str; 4] = ["state_key", "power_level", "prev_stat
 /// The state that a PDU sets.
 pub(super) struct StateFields {
     pub(super) slot: StateSlot,
-    /// Whether a power level was given. An absent one counts as 0 and stays absent, because the PDU was signed without
+    /// True if a power level was given. An absent one counts as 0 and stays absent, because the PDU was signed without
     /// it.
     pub(super) has_power: bool,
 }

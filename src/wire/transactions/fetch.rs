@@ -119,7 +119,7 @@ pub fn decode(
 /// PDUs read of an answer to a question for one.
 const BESIDE_MAX: u32 = 1_000;
 
-/// Whether it is this PDU, or what cannot be read as it.
+/// Returns whether this is the wanted PDU, also if it cannot be read.
 fn is_about(pdu: &Result<Pdu, BadPdu>, wanted: &PduRef) -> bool {
     match pdu {
         Ok(pdu) => pdu.reference == *wanted,

@@ -1,10 +1,10 @@
-//! What the segments of a path may mean. Servers of 2014 write them as they stand: there `%41` is no letter A.
+//! Possible meanings of path segments. Servers of 2014 do not percent-encode: in their paths `%41` is not the letter A.
 
 use actix_web::HttpRequest;
 use actors::limits::InteropQuirks;
 
-/// What the last segments of the path may be, the likeliest first; as many of them as were decoded. Of a server that decodes nothing
-/// the raw text comes first: as it wrote it, with the `#` that the listener made `%23`, and as it came.
+/// Returns the possible values of the last segments of the path, the likeliest first, one for each way of decoding. For a server that
+/// encodes nothing the raw text comes first: as it wrote it, with the `#` that the listener made `%23`, and as received.
 pub(super) fn readings<const N: usize>(
     request: &HttpRequest,
     decoded: [&str; N],

@@ -1,4 +1,5 @@
-//! Who a PDU is: the first with an identity has it, a batch is done once, and an id of a transaction may come again.
+//! The identity of a PDU: the first PDU with an identity keeps it, a batch is done once, and a transaction's id may come
+//! again.
 
 use std::rc::Rc;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What a message costs in a conversation in which a lot was said: as many rows as in one in which little was.
+//! The cost of a message in a conversation with a long history: as many rows as in one with a short history.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -76,7 +76,7 @@ fn spent(before: RowCounts, after: RowCounts) -> [u64; 3] {
     [after.rows_written - before.rows_written, after.rows_read - before.rows_read, after.lookups - before.lookups]
 }
 
-/// What loading it, saying something, taking something and serving older messages cost, one after the other.
+/// The costs of loading the conversation, sending, accepting, and serving older messages, one after the other.
 async fn costs(length: u64) -> [[u64; 3]; 4] {
     let (network, blue) = garden(length).await;
     let (store, count) = (blue.store(), || blue.store().counters());

@@ -6,7 +6,7 @@ use crate::messenger::{Text, draft, others};
 use crate::network::{CALM, Network};
 use crate::node::{Node, millis, seconds, world};
 
-/// What no reader of numbers, texts or keys may touch.
+/// Contents that no reader of numbers, texts or keys may change.
 const CONTENTS: [&str; 6] = [
     r#"{"n":1208925819614629174706176,"m":-0.0,"e":1e400,"long":0.1000000000000000055511151231257827}"#,
     r#"{"b":1,"a":2,"b":3,"":{"z":null,"y":[]}}"#,

@@ -74,7 +74,7 @@ async fn a_narrowed_message_reaches_nobody_else() {
     .await;
 }
 
-/// Whoever hears it may be another program, or one that lies: it names what is not for all, or passes it on.
+/// A hearer may be another program, or one that lies: it names a narrowed PDU, or passes it on.
 #[tokio::test(start_paused = true)]
 async fn narrowed_pdu_known_by_name_alone() {
     world(async {

@@ -1,4 +1,4 @@
-//! Who answers faster than the question travels is heard after it: the promise of causal order, seen by a messenger.
+//! An answer that travels faster than its question is heard after it: a messenger sees the promise of causal order.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -113,8 +113,8 @@ async fn new_context_edge_is_no_gap() {
     .await;
 }
 
-/// Who begins a context makes it. The servers of what its first PDU answers take part too: else nothing it answers could ever
-/// come before it.
+/// A server that begins a context creates it. The origins of the parents of its first PDU take part too: otherwise none of
+/// these parents could ever arrive before it.
 #[tokio::test(start_paused = true)]
 async fn adopted_context_delivers_foreign_parent() {
     world(async {

@@ -42,7 +42,7 @@ const BREAKS_APART: Duration = Duration::from_secs(70);
 /// what was held back by a gap comes after its own clock.
 const HEALED: u64 = 2 * 3600;
 
-/// What messengers were told is taken: who said it where, and what it answers.
+/// The messages that messengers were told are accepted: the PDU of each, and its room.
 #[derive(Default)]
 struct Taken(RefCell<Vec<(PduRef, String)>>);
 
@@ -53,7 +53,7 @@ struct Storm {
     chance: fastrand::Rng,
     said: u32,
     breaks: Arc<AtomicBool>,
-    /// When a machine was last made to die.
+    /// The moment at which a machine was last made to die.
     broken: Instant,
 }
 
@@ -101,7 +101,7 @@ impl Storm {
         self.nodes[self.chance.usize(..self.nodes.len())].clone()
     }
 
-    /// Somebody says something, mostly in answer to what it has heard last.
+    /// A messenger sends a message, mostly in answer to the last one that it heard.
     async fn say(&mut self) {
         let node = self.node();
         node.read().await;
@@ -178,7 +178,7 @@ fn graph(storm: &Storm) -> BTreeMap<String, Vec<String>> {
     pdus.map(|pdu| (named(&pdu.reference), Text::of(&pdu).prev().iter().map(named).collect())).collect()
 }
 
-/// Whether the one is the other, or lies before it.
+/// True if `one` is `other`, or an ancestor of it.
 fn is_before(graph: &BTreeMap<String, Vec<String>>, one: &str, other: &str) -> bool {
     let (mut seen, mut next) = (BTreeSet::new(), vec![other]);
     while let Some(at) = next.pop() {
@@ -217,7 +217,7 @@ fn check_answers(node: &Node, graph: &BTreeMap<String, Vec<String>>, about: &str
     }
 }
 
-/// What every messenger may rely on, held against its whole feed.
+/// Checks what every messenger may rely on against its whole feed.
 fn check(storm: &Storm, about: &str) {
     let (taken, graph) = (storm.taken.0.borrow(), graph(storm));
     for node in &storm.nodes {

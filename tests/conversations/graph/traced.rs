@@ -1,4 +1,4 @@
-//! What a sender learns of a message that its peer has taken: when that was, and that it lies in the peer's quarantine.
+//! A sender's knowledge of a message that its peer has accepted: the time, and that the message is in the peer's quarantine.
 
 use actors::model::{DeadLetterReason, Index};
 use actors::ports::{Journal, StoreReader};
@@ -61,7 +61,7 @@ async fn message_parked_by_peer_is_reported() {
     .await;
 }
 
-/// What was in memory only was gone after a restart, and of deliveries the newest five of a peer were kept.
+/// Records in memory were lost with a restart, and of deliveries the newest five of a peer were kept.
 #[tokio::test(start_paused = true)]
 async fn failures_and_deliveries_survive_a_restart() {
     world(async {

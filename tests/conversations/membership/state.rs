@@ -22,7 +22,7 @@ fn topic(origin: &str, id: &str, power: i64, prev: Option<&str>) -> String {
     )
 }
 
-/// What holds the topic.
+/// The PDU that holds the topic.
 fn held_by(node: &Node) -> Option<String> {
     let holder = node.store().state_holder(&context("garden"), &("topic".into(), String::new())).unwrap();
     holder.map(|holder| crate::messenger::named(&holder.reference))
@@ -102,7 +102,7 @@ async fn a_missing_link_holds_up_nothing() {
     .await;
 }
 
-/// It came as history, and before what it answers.
+/// The state came as history, and before its parent.
 #[tokio::test(start_paused = true)]
 async fn late_state_follows_its_parent() {
     world(async {
@@ -189,7 +189,7 @@ async fn only_local_low_power_is_refused() {
     .await;
 }
 
-/// What a server had said before it was let in lay in quarantine for ever.
+/// PDUs that a server had sent before it was admitted stayed in quarantine for ever.
 #[tokio::test(start_paused = true)]
 async fn quarantined_pdus_are_admitted_with_server() {
     world(async {

@@ -14,7 +14,7 @@ use crate::network::{CALM, Network};
 use crate::node::{Node, seconds, world};
 use crate::surroundings::server;
 
-/// How many rows lie in quarantine.
+/// Number of rows in quarantine.
 async fn kept(node: &Node) -> usize {
     let page = node.store().parked(ParkedFilter::default(), None, 100).await.unwrap();
     page.rows.len()
@@ -90,7 +90,7 @@ async fn stranger_copy_never_displaces_own() {
     .await;
 }
 
-/// Whoever the first PDU named took part, got our messages and could read the state.
+/// The servers that the first PDU named took part, got our messages and could read the state.
 #[tokio::test(start_paused = true)]
 async fn named_server_hears_and_reads_nothing() {
     world(async {

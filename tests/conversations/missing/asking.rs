@@ -1,4 +1,4 @@
-//! What is missing is asked for: of whom, in which order, and of whom never.
+//! Requests for missing PDUs: the servers that are asked, their order, and the servers that are never asked.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -52,7 +52,7 @@ pub(crate) async fn carry(network: &Network, from: &str, to: &str, transaction: 
     network.knock((server(from), server(to)), request).await.expect("it lives")
 }
 
-/// What became of each PDU of a transaction.
+/// The verdict on each PDU of a transaction.
 pub(crate) fn verdicts(answer: &Answer) -> Vec<String> {
     assert_eq!(answer.status, 200, "{:?}", answer.body);
     let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
@@ -64,7 +64,7 @@ pub(crate) fn verdicts(answer: &Answer) -> Vec<String> {
         .collect()
 }
 
-/// Who was asked for it, each once, in the order of the first time; and when the first was.
+/// The servers that were asked for the PDU, each once, in the order of the first request; and the time of the first request.
 fn asked(network: &Network) -> (u64, Vec<String>) {
     let mut order: Vec<String> = vec![];
     let asked = network.asked();

@@ -1,4 +1,4 @@
-//! Those who come late: a conversation is joined by its state and its past, and read further back where the rest lies.
+//! Late servers: a server joins a conversation by its state and its past, and reads further back where the rest lies.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ fn topic(id: &str) -> PduDraft {
     PduDraft { state: Some((String::new(), 0)), kind: "topic".into(), ..draft(id) }
 }
 
-/// What the feed holds, with a mark behind what is history.
+/// The feed's events, with history and late PDUs marked.
 fn heard(node: &Node) -> Vec<String> {
     let mark = |entry: &actors::model::FeedEntry| match &entry.item {
         FeedItem::Pdu(pdu) => {
@@ -153,7 +153,7 @@ fn heard_of(node: &Node, is_meant: impl Fn(&String) -> bool) -> Vec<String> {
     heard(node).into_iter().filter(is_meant).collect()
 }
 
-/// What a new state message replaces is fetched by itself; what lies before that is the past as well.
+/// The predecessor of a new state message is fetched by itself; the PDUs before the predecessor are history as well.
 #[tokio::test(start_paused = true)]
 async fn history_continues_behind_fetched_state() {
     world(async {

@@ -19,11 +19,11 @@ use crate::network::{CALM, Network};
 use crate::node::{Change, Node, seconds, world};
 use crate::surroundings::{TestConfig, server};
 
-/// What the peer says each time it is asked; then it has what was missed.
+/// The peer's answers, one for each request; after them the peer has what was missed.
 #[derive(Clone)]
 struct Script {
     answers: Arc<Mutex<VecDeque<PushFailure>>>,
-    /// When it was asked, in seconds.
+    /// The times at which the peer was asked, in seconds.
     asked: Arc<Mutex<Vec<u64>>>,
     since: Instant,
     /// The first answer stays for ever.

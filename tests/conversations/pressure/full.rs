@@ -41,7 +41,7 @@ async fn full_outbox_skips_only_its_peer() {
     .await;
 }
 
-/// What the messenger was told is parked can be sent after all, like all that is parked.
+/// A message that was reported as parked can be sent after all, like everything that is parked.
 #[tokio::test(start_paused = true)]
 async fn skipped_recipient_gets_retried_message() {
     world(async {

@@ -61,7 +61,7 @@ const SHAPING: &[(&str, &str)] = &[
 /// Keys that say who a peer is, and bound nothing.
 const LINK: &[&str] = &["profile", "dialect", "addresses", "auth", "allow_from", "insecure"];
 
-/// What each refusing key says when it is met.
+/// The result of meeting the limit of each refusing key.
 async fn met(key: &str) -> String {
     let tight = |peer: &mut PeerLimits| match key {
         "intake_max" => peer.intake_max = 1,
@@ -98,7 +98,7 @@ async fn met(key: &str) -> String {
     }
 }
 
-/// What blue says to a push of red.
+/// Blue's answer to a push of red.
 async fn pushed(network: &Arc<Network>, body: &str) -> String {
     let body = Bytes::from(body.to_owned());
     let request = EgressRequest::post("/http/v1/updates", body, Wanted::Needed { bytes_max: 1 << 20 });

@@ -164,7 +164,7 @@ async fn late_context_poisons_nothing() {
     .await;
 }
 
-/// What is claimed by a life that dies is free again for the next.
+/// An identity that is claimed by a life that dies is free again for the next life.
 #[tokio::test(start_paused = true)]
 async fn crash_releases_claimed_identity() {
     world(async {

@@ -106,7 +106,7 @@ async fn updates_pass_a_slow_context() {
     .await;
 }
 
-/// What was answered `held` is on disk, and is taken after a restart although nobody touches the context.
+/// A PDU that was answered `held` is on disk, and is accepted after a restart although no call touches the context.
 #[tokio::test(start_paused = true)]
 async fn what_is_staged_outlives_power_cut() {
     world(async {
@@ -194,7 +194,7 @@ async fn a_full_stage_holds_old_servers() {
     .await;
 }
 
-/// What kills the context from its stage goes to quarantine, and its neighbours are delivered.
+/// A staged PDU that kills the context goes to quarantine, and its neighbours are delivered.
 #[tokio::test(start_paused = true)]
 async fn poison_in_a_stage_costs_itself() {
     world(async {

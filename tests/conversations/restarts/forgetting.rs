@@ -26,7 +26,7 @@ fn topic(id: &str) -> PduDraft {
 }
 
 impl Node {
-    /// What was read in the feed goes.
+    /// Trims the feed up to the last event that was read.
     async fn trim(&self) {
         self.read().await;
         let store = self.store();
@@ -34,7 +34,7 @@ impl Node {
         store.submit(store.claim_feed().unwrap(), vec![trimmed], CommitPriority::Now).committed().await.unwrap();
     }
 
-    /// What it can still show of the garden, the newest first, and which parents it says are not there.
+    /// The PDUs of the garden that the node can still show, newest first, each with the parents that it reports as missing.
     async fn shows(&self) -> Vec<String> {
         let page = self.store().timeline(&context("garden"), None, 1_000, u64::MAX).await.unwrap();
         let line = |(_, pdu): &(i64, actors::model::FeedPdu)| {

@@ -86,7 +86,7 @@ async fn causal_order_survives_restart() {
     .await;
 }
 
-/// What was acknowledged to a messenger.
+/// The messages that were acknowledged to a messenger.
 #[derive(Default)]
 struct Acknowledged {
     said: Vec<String>,
@@ -174,7 +174,7 @@ async fn any_crash_keeps_acknowledged_data() {
     }
 }
 
-/// What a server said before it was let in is taken after a restart, although nobody touches the context.
+/// A PDU that a server sent before it was admitted is accepted after a restart, although no call touches the context.
 #[tokio::test(start_paused = true)]
 async fn take_back_survives_restart() {
     world(async {

@@ -22,9 +22,9 @@ type Event = (u8, u64, u64, u64, &'static str, &'static str, &'static str, &'sta
 struct Scene {
     network: Arc<Network>,
     nodes: [Rc<Node>; 3],
-    /// What each messenger ever read under an id, over all lives of its gateway.
+    /// Everything that each messenger ever read under an id, over all lives of its gateway.
     read: BTreeMap<(ServerName, String), Bytes>,
-    /// Where the life of each gateway that lives now begins in its feed.
+    /// The positions in the feeds at which the current lives of the gateways begin.
     begins: [Position; 3],
 }
 
@@ -164,7 +164,7 @@ fn check_transactions(network: &Network, about: &str) {
     }
 }
 
-/// Those in `lost` lose their disks, and begin again from backups: red's is the oldest.
+/// The gateways in `lost` lose their disks, and start again from backups: red's backup is the oldest.
 async fn lose(lost: &[usize]) {
     let about = format!("{:?} restored", lost.iter().map(|at| NAMES[*at]).collect::<Vec<_>>());
     let mut scene = Scene::begin().await;

@@ -127,7 +127,7 @@ async fn sigterm_awaits_in_flight_push() {
     assert!(tokio::time::timeout(Duration::ZERO, listener.accept()).await.is_err(), "nothing more was begun");
 }
 
-/// Whoever stops a group of processes sends two signals, and means one.
+/// A user who stops a group of processes sends two signals, and means one.
 #[tokio::test]
 async fn terms_within_a_second_are_one() {
     let (mut red, _blue) = Node::pair("backoff_min = \"10m\"");
@@ -160,7 +160,7 @@ async fn hup_does_not_end_it() {
     assert_eq!(red.process().ended().await.code(), Some(0), "{}", red.process().log());
 }
 
-/// Whoever stops it twice does not want to wait, and loses nothing that was answered.
+/// A second stop ends the process without waiting, and loses nothing that was answered.
 #[tokio::test]
 async fn second_sigterm_ends_immediately() {
     let (mut red, _blue) = Node::pair("backoff_min = \"10m\"");

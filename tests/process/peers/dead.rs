@@ -72,7 +72,7 @@ async fn all_of(sim: &Sim, healthy: &[String], round: &str, sent: usize) -> Vec<
     .await
 }
 
-/// How long each submission of a round was on its way to its peer, in milliseconds, sorted.
+/// The time from submission to arrival for each submission of a round, in milliseconds, sorted.
 async fn ways(sim: &Sim, healthy: &[String], round: &str) -> Vec<f64> {
     let mut all = vec![];
     for peer in healthy {

@@ -67,7 +67,7 @@ async fn queued(api: &Api, count: u64) {
     soon("the backlog", settles).await;
 }
 
-/// How long a start takes until it is ready.
+/// The time that a start takes until the gateway is ready.
 async fn start(node: &mut Node) -> Duration {
     let began = Instant::now();
     node.start().await;

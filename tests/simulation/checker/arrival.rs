@@ -34,7 +34,8 @@ impl History {
         }
     }
 
-    /// Whether somebody was told that this message is not there, or its author's disk is lost.
+    /// True if a messenger was told that this message is missing, or the author's disk was lost, or an operator forgot the
+    /// message.
     pub(super) fn is_told_of(&self, said: &Message, server: Name, beyond_gaps: &BTreeSet<&str>) -> bool {
         self.was_reported(&said.submission, said.origin, server)
             || said.taken.is_none_or(|taken| self.went_with_the_disk(said.origin, taken))
@@ -42,7 +43,7 @@ impl History {
             || (beyond_gaps.contains(&*said.pdu) && self.had_come(&said.pdu, server))
     }
 
-    /// Whether it had come to this server before a disk of it was lost.
+    /// True if the item had arrived at this server before a disk of the server was lost.
     fn had_come(&self, item: &str, server: Name) -> bool {
         let last = self.restores_of(server).map(|restore| restore.restored).max();
         let carried = |exchange: &crate::history::exchange::Exchange| {
@@ -106,8 +107,8 @@ impl History {
         self.was_restored(origin) && self.was_restored(server) && (is_told || is_untold)
     }
 
-    /// What a messenger was told is missing, and all that lies before it. Where a lost disk held what lies before something that
-    /// came as history, nothing names it any more.
+    /// The PDUs that a messenger was told are missing, and all their ancestors. For a restored server the parents of PDUs
+    /// that arrived as history count as missing too, because no PDU names what its lost disk held before them.
     pub(super) fn beyond_gaps(&self, server: Name) -> BTreeSet<&str> {
         let missing = self.feed(server).filter_map(|what| match what {
             What::Gap { missing, .. } => Some(&missing[..]),

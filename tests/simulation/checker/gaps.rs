@@ -27,7 +27,7 @@ impl History {
         }
     }
 
-    /// Who could have given a PDU that a server gave up, if anybody could.
+    /// The server that could have given a PDU that another server gave up; `None` if no server could.
     fn undisturbed_holder(&self, server: Name, room: &str, pdu: &str, event: &Event) -> Option<Name> {
         let settings = self.settings_at(server, event.at)?;
         if settings.forgets
@@ -56,7 +56,7 @@ impl History {
         known.others.iter().find(can_give).copied()
     }
 
-    /// Whether a server had a PDU at that time, on a disk that was not lost since it came.
+    /// True if a server had a PDU at that time, on a disk that was not lost after the PDU arrived.
     fn has(&self, holder: Name, room: &str, pdu: &str, at: Stamp) -> bool {
         let is_kept = |came: Stamp| came <= at && !self.went_with_the_disk(holder, came);
         let is_own = pdu.split('/').next() == Some(holder);
@@ -70,15 +70,15 @@ impl History {
         if is_own { own() } else { heard() }
     }
 
-    /// Whether it takes another server for one that takes part.
+    /// True if `holder` has `server` as a peer and as a participant of the room at that time.
     fn counts_in(&self, holder: Name, server: Name, room: &str, at: Stamp) -> bool {
         let named = self.named.iter().rfind(|named| named.server == holder && named.room == room && named.at <= at);
         let is_peer = self.settings_at(holder, at).is_some_and(|settings| settings.keep.contains_key(server));
         is_peer && named.is_some_and(|named| named.others.contains(&server))
     }
 
-    /// Whether nothing kept a server from asking another all that time: both ran, the way was open, what was said on it was
-    /// answered well and before the server lost its patience, and nobody had ordered otherwise.
+    /// True if nothing kept a server from asking another during that time: both ran, the link was open, every answer on it
+    /// was good and came before the server's patience ended, and no operator or configuration change interfered.
     fn was_in_peace(&self, server: Name, holder: Name, (from, until): (Stamp, Stamp), patience: u64) -> bool {
         let meets = |disturbance: &&Disturbance| match disturbance.what {
             Done::Way(a, b) | Done::Suspended(a, b) => (a, b) == (server, holder),

@@ -1,4 +1,5 @@
-//! Nothing is heard twice, nothing that was never said, nothing that was said to others, and all of it as it was said.
+//! A messenger hears no item twice, none that was never sent, and none that was sent to others only; it hears each item
+//! unchanged.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -72,7 +73,7 @@ impl History {
         }
     }
 
-    /// Whether it was said here, to this server, and taken; or is one of those that a lost disk had taken.
+    /// The message was sent in this room, to this server, and accepted; or a lost disk had accepted it.
     fn may_be_heard(&self, said: &Message, server: Name, room: &str, faults: &mut Vec<String>) {
         let Message { pdu, origin, .. } = said;
         let is_forgotten = || self.may_have_gone(said);
@@ -89,26 +90,27 @@ impl History {
         }
     }
 
-    /// Whether a disk that was lost may have been the only one of its author's that held it.
+    /// True if a lost disk may have been the only disk of the author that held the message.
     fn may_have_gone(&self, said: &Message) -> bool {
         let is_lost =
             |restore: &Restore| said.begun < restore.restored && said.taken.is_none_or(|taken| restore.copied < taken);
         self.restores_of(said.origin).any(is_lost)
     }
 
-    /// Whether a PDU is one of this server's own that went with its disk.
+    /// True if a PDU is this server's own and was lost with its disk.
     pub(super) fn is_own_and_lost(&self, server: Name, pdu: &str) -> bool {
         let said = self.messages.iter().find(|said| said.pdu == pdu && said.origin == server);
         said.is_some_and(|said| self.may_have_gone(said))
     }
 
-    /// Who comes to a room late hears what was said before; whoever it has not named yet hears of it by the others. What was
-    /// said to some only reaches nobody else.
+    /// True if a message may reach a server that is not among its hearers: a late participant hears what was sent before,
+    /// and a server that it has not named yet hears of its messages from the others. A narrowed message reaches its hearers
+    /// only.
     fn may_hear(&self, said: &Message, server: Name, room: &str) -> bool {
         !said.narrowed && (self.came_late(said.origin, room) || self.came_late(server, room))
     }
 
-    /// Whoever has a PDU has the same of it.
+    /// All servers that have a PDU have it with the same content.
     pub(super) fn same_everywhere(&self, faults: &mut Vec<String>) {
         let mut known: BTreeMap<&str, (Name, &Parts)> = BTreeMap::new();
         let mut compare = |server: Name, pdu, parts| {
@@ -130,7 +132,7 @@ impl History {
     }
 }
 
-/// What a messenger said, byte for byte, and nothing beside it.
+/// A heard PDU has the parts that its messenger sent, byte for byte, and no others.
 fn differences(server: Name, said: &Message, heard: &Parts, faults: &mut Vec<String>) {
     let pdu = &said.pdu;
     for (key, value) in &said.parts {

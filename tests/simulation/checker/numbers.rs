@@ -19,8 +19,8 @@ impl History {
         }
     }
 
-    /// What one server said after it was told that something else is taken is heard after that. A restored gateway does not
-    /// know what its lost disk had given.
+    /// An update that was submitted after another one was accepted is heard after that one. The order starts anew after a
+    /// restore, because a restored gateway does not know what its lost disk had given.
     pub(super) fn order(&self, server: Name, faults: &mut Vec<String>) {
         let said = self.updates_by_token();
         let (mut newest, mut noticed): (BTreeMap<Name, &Update>, _) = (BTreeMap::new(), BTreeSet::new());

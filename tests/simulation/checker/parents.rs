@@ -53,8 +53,8 @@ impl History {
         }
     }
 
-    /// What was said before a server came, and is no gap to it: it has it as history, or too late for news, or not at all and
-    /// says so.
+    /// A parent that was sent before a server joined is no gap to that server: the server has it as history, or accepts it
+    /// as late, or lacks it and shows it on the edge of the room.
     fn lies_before(&self, server: Name, room: &str, parent: &str) -> bool {
         let is_edge = |view: &View| view.server == server && view.room == room && view.edge.contains(parent);
         let comes_late = |what: &What| match what {

@@ -25,7 +25,7 @@ impl History {
         self.came_late(server, &said.room) || lost || self.is_cut_off(said, server, event.at) || reported()
     }
 
-    /// It lies beyond a gap that the server was told of by then, or what it rests on does.
+    /// True if the message, or one of its ancestors, lies beyond a gap that the server was told of by then.
     fn is_cut_off(&self, said: &Message, server: Name, at: Stamp) -> bool {
         let missing = self.events(server).filter(|event| event.at <= at).filter_map(|event| match &event.what {
             What::Gap { room, missing } if *room == said.room => Some(missing),

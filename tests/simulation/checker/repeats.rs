@@ -1,5 +1,5 @@
-//! Which updates may come again, or after others: those whose numbers two servers had reason to be confused about, once the
-//! receiver has said so.
+//! Updates that may be repeated or arrive out of order: two servers had reason to be in doubt about their numbers, and the
+//! receiver has raised a notice.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,8 @@ use crate::history::{Event, History, Name, Stamp, Update, What};
 use crate::world::liar::Lie;
 
 impl History {
-    /// Whether this update may come again at this moment, or late, when the receiver has raised notices about these.
+    /// True if this update may be repeated or arrive late at this moment; `noticed` has the senders about which the receiver
+    /// has raised notices.
     pub(super) fn may_repeat(&self, said: &Update, server: Name, at: Stamp, noticed: &BTreeSet<Name>) -> bool {
         let from = said.origin;
         let is_retried = self.retried.get(&(said.submission.clone(), server)).is_some_and(|retried| retried.orders > 0);
@@ -16,8 +17,8 @@ impl History {
         is_retried || (is_told && self.is_in_doubt(said, server, at)) || self.was_lied_about(said, server, at)
     }
 
-    /// Whether its sender was lied to about numbers before this moment, while it did not know that the receiver has it, has
-    /// numbered it anew, and said so, be it on a disk that was lost afterwards.
+    /// True if a lie about numbers reached the sender before this moment, while the sender did not know that the receiver
+    /// has the update, and the sender renumbered it and raised a notice, perhaps on a disk that was lost afterwards.
     fn was_lied_about(&self, said: &Update, server: Name, at: Stamp) -> bool {
         let is_lie = |exchange: &&Exchange| {
             matches!(exchange.lie, Some(Lie::Hole | Lie::Conflict))
@@ -33,9 +34,9 @@ impl History {
         self.way(said.origin, server).filter(is_lie).any(|lie| is_told(lie.begun))
     }
 
-    /// Whether its sender had to ask itself, at some moment before this one, under which number the receiver has it: it was
-    /// restored to before it knew of the acknowledgement, or it gave numbers of items that had left its queue to others before it
-    /// knew.
+    /// True if the sender could not know, at some moment before this one, under which number the receiver has the update:
+    /// the sender was restored to a copy from before the acknowledgement, or it reused numbers of items that had left its
+    /// queue before it knew of the acknowledgement.
     fn is_in_doubt(&self, said: &Update, server: Name, at: Stamp) -> bool {
         let from = said.origin;
         let knew = |before: Stamp| self.was_acknowledged(&said.token, from, server, before);
@@ -49,7 +50,7 @@ impl History {
         restored || renumbered
     }
 
-    /// When an operator took something out of the queues of this server.
+    /// The moments at which an operator dropped items from the queues of this server.
     fn drops_of(&self, from: Name) -> impl Iterator<Item = Stamp> {
         let is_from = move |submission: &str| {
             self.updates.iter().any(|said| said.origin == from && said.submission == *submission)
@@ -59,14 +60,14 @@ impl History {
         dropped.flat_map(|(_, at)| at).copied()
     }
 
-    /// Whether its sender was told, before this moment, that a server has this item.
+    /// True if the sender was told, before this moment, that a server has this item.
     pub(super) fn was_acknowledged(&self, item: &str, from: Name, to: Name, before: Stamp) -> bool {
         let is_told = |exchange: &Exchange| matches!(exchange.ended, Some((at, Outcome::Fine)) if at < before);
         let mut carried = self.way(from, to).filter(|exchange| exchange.items.iter().any(|other| other == item));
         carried.any(is_told)
     }
 
-    /// What one server sent another, in the order in which it began.
+    /// The exchanges that one server began with another, in order.
     pub(super) fn way(&self, from: Name, to: Name) -> impl Iterator<Item = &Exchange> {
         let is_meant = move |exchange: &&Exchange| exchange.from == from && exchange.to == to;
         self.exchanges.iter().filter(is_meant)

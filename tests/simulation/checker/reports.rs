@@ -1,5 +1,5 @@
-//! What a messenger is told about a single item has a cause in what was done: an item expires when its time is over, is refused by
-//! a peer that refused it, and lies in quarantine for what the run did to it.
+//! Every report to a messenger about a single item has a cause in the run: an item expires when its time is over, is refused
+//! because a peer refused it, and is in quarantine because of a fault that the run injected.
 
 use crate::history::disturbance::{Disturbance, Done};
 use crate::history::exchange::{Exchange, Outcome};
@@ -59,15 +59,15 @@ impl History {
         self.queued(message).is_some_and(|queued| queued + keep <= event.wall)
     }
 
-    /// What the wall clock said when a submission was queued first.
+    /// The wall clock at the moment when a submission was first queued.
     fn queued(&self, submission: &str) -> Option<u64> {
         let messages = self.messages.iter().filter(|said| said.submission == submission).map(|said| said.wall);
         let updates = self.updates.iter().filter(|said| said.submission == submission).map(|said| said.wall);
         messages.chain(updates).min()
     }
 
-    /// It left the queue of a peer, or found no way in, because of an operator, a limit, the configuration, an actor that
-    /// panicked, or because an answer refused it and nothing else.
+    /// An item left the queue of a peer, or was not queued, because of an operator, a limit, the configuration or an actor
+    /// that panicked, or because an answer refused this item alone.
     fn may_be_parked(&self, server: Name, to: &Name, message: &str, reason: &str, at: Stamp) -> bool {
         match reason {
             "taken out by an operator" => self.was_dropped(message, at),
@@ -108,8 +108,8 @@ impl History {
         waiting >= *most || self.was_restored(server)
     }
 
-    /// Whether an item waits for a peer. That it was acknowledged is written with the next commit: a crash before one may
-    /// have its sender forget it.
+    /// True if an item is pending for a peer. A gateway writes an acknowledgement with its next commit: a crash before that
+    /// commit may make the sender forget the acknowledgement.
     fn waits(&self, item: &str, server: Name, to: Name, at: Stamp) -> bool {
         let carried = self.way(server, to).filter(|exchange| exchange.items.iter().any(|other| other == item));
         let told = carried.filter_map(|exchange| match exchange.ended {
@@ -122,7 +122,7 @@ impl History {
         downs.any(|down| told < down && down <= at && !self.commits_between(server, told, down))
     }
 
-    /// Whether a server has certainly written something to its disk between these moments.
+    /// True if a server certainly committed something to its disk between these moments.
     fn commits_between(&self, server: Name, from: Stamp, until: Stamp) -> bool {
         let is_between = |begun: Stamp, taken: Option<Stamp>| from < begun && taken.is_some_and(|taken| taken < until);
         self.messages.iter().any(|said| said.origin == server && is_between(said.begun, said.taken))
@@ -144,7 +144,7 @@ impl History {
         alone().any(is_refused) || blames && alone().filter(|exchange| is_trouble(exchange)).count() >= TROUBLES
     }
 
-    /// Whether an item is one of a submission.
+    /// True if an item belongs to a submission.
     fn is_of(&self, item: &str, submission: &str) -> bool {
         self.messages.iter().any(|said| said.pdu == item && said.submission == submission)
             || self.updates.iter().any(|said| said.token == item && said.submission == submission)
@@ -166,7 +166,7 @@ impl History {
             || self.was_refused_alone(server, to, message, at)
     }
 
-    /// Whether a server may refuse a PDU with this code.
+    /// True if a server may refuse a PDU with this code.
     fn may_refuse(&self, server: Name, sender: Name, pdu: &str, code: &str, at: Stamp) -> bool {
         match code {
             "SENDER_NOT_A_PARTICIPANT" | "NOT_A_PARTICIPANT" => self.is_stranger(server, sender, pdu, at),
@@ -174,7 +174,7 @@ impl History {
         }
     }
 
-    /// Whether the run gave cause to put a PDU into quarantine.
+    /// True if the run gave cause to put a PDU into quarantine.
     fn may_lie_in_quarantine(&self, server: Name, from: Name, pdu: Option<&str>, code: &str, at: Stamp) -> bool {
         match (code, pdu) {
             ("NOT_A_PARTICIPANT", Some(pdu)) => self.is_stranger(server, from, pdu, at),
@@ -183,8 +183,8 @@ impl History {
         }
     }
 
-    /// Whether the origin of a PDU, or who handed it over, had not been named to this server for the room when it came; a disk
-    /// that went back may have forgotten who was named.
+    /// True if the server's messenger had not named the origin of a PDU, or the server that sent it, as participants of the
+    /// room when the PDU arrived; a restored disk may have forgotten the participants.
     fn is_stranger(&self, server: Name, from: Name, pdu: &str, at: Stamp) -> bool {
         let room = self.messages.iter().find(|said| said.pdu == pdu).map(|said| &*said.room);
         let Some(room) = room else { return true };
@@ -198,7 +198,7 @@ impl History {
         before.is_none_or(lacks) || meanwhile.into_iter().any(lacks)
     }
 
-    /// Whether an actor of this server was made to panic before this moment, in the same process.
+    /// True if an actor of this server was made to panic before this moment, in the same process.
     fn has_panicked(&self, server: Name, at: Stamp) -> bool {
         let ended = |disturbance: &Disturbance| disturbance.until.filter(|until| *until <= at);
         let is_down = |disturbance: &&Disturbance| disturbance.what == Done::Down(server);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::history::{History, Name, View, What};
 
-/// What was compared, and what was let pass because somebody was told.
+/// Counts of the comparisons, and of the differences that are excused because a messenger was told.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Compared {
     /// PDUs, once for each server that is to have them.
@@ -57,7 +57,7 @@ impl History {
         compared
     }
 
-    /// What anybody has, everybody has, and what was taken is there.
+    /// Every participant has each PDU that any of them has, and at least one has each accepted PDU.
     fn one_set(&self, room: &str, views: &[&View], compared: &mut Compared, faults: &mut Vec<String>) {
         let all: BTreeSet<&str> = views.iter().flat_map(|view| view.pdus.keys()).map(String::as_str).collect();
         let messages = self.messages_by_name();
@@ -102,7 +102,8 @@ impl History {
         }
     }
 
-    /// It was said to others only, or to this one too and did not get there, which was told: nobody names it.
+    /// True if no participant names the PDU to this server, because the PDU is narrowed: the server is no hearer of it, or
+    /// the sender was told that the PDU did not arrive there.
     fn is_for_others(&self, pdu: &str, server: Name) -> bool {
         let said = self.messages.iter().find(|said| said.pdu == pdu).filter(|said| said.narrowed);
         said.is_some_and(|said| {
@@ -111,13 +112,13 @@ impl History {
         })
     }
 
-    /// Nobody who has it heard it as news, and its author has it no more.
+    /// True if no server heard the PDU as news, and its author has lost it.
     fn is_unsaid(&self, pdu: &str, views: &[&View]) -> bool {
         let is_news = |what: &What| matches!(what, What::Pdu { pdu: heard, history: false, .. } if heard == pdu);
         self.author_lost(pdu, views) && !self.feeds.keys().any(|server| self.feed(server).any(is_news))
     }
 
-    /// It went with the disk of whoever said it.
+    /// True if the author of the PDU was restored, and has it no longer.
     fn author_lost(&self, pdu: &str, views: &[&View]) -> bool {
         let author = pdu.split('/').next();
         let has_it = |view: &&View| view.pdus.contains_key(pdu) && Some(view.server) == author;
@@ -160,7 +161,7 @@ impl History {
     }
 }
 
-/// Who has the same of a key says the same of it, whatever the order in which it came.
+/// Servers that have the same PDUs of a key agree on the holder of that key, in whatever order the PDUs arrived.
 fn one_state(room: &str, views: &[&View], compared: &mut Compared, faults: &mut Vec<String>) {
     let mut known = BTreeMap::new();
     for view in views {

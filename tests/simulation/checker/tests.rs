@@ -19,7 +19,7 @@ fn hearers(names: &[Name]) -> BTreeSet<Name> {
     names.iter().copied().collect()
 }
 
-/// What every message here says.
+/// The content and type of every message in these tests.
 fn parts() -> Parts {
     [("content".to_owned(), r#"{"text":1.50}"#.to_owned()), ("pdu_type".to_owned(), "\"m.text\"".to_owned())].into()
 }
@@ -153,7 +153,7 @@ fn heard(what: Vec<What>) -> History {
     history
 }
 
-/// What blue has heard in `whole`, and this after it.
+/// The history in which blue has heard all of `whole`, and then `more`.
 fn heard_all_and(more: Vec<What>) -> History {
     let all = whole().feed("blue").cloned().chain(more).collect();
     heard(all)

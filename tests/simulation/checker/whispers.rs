@@ -1,4 +1,4 @@
-//! What is ephemeral is sent at most once, as it was said, within its life, and not after a newer one of its key.
+//! An ephemeral item is sent at most once, unchanged, within its lifetime, and not after a newer item of its key.
 
 use std::collections::{BTreeMap, HashMap};
 

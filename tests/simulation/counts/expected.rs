@@ -1,4 +1,4 @@
-//! What the usual seeds must play and see, each at least once.
+//! The deeds and paths that the usual seeds must play and see, each at least once.
 
 /// Faults and deeds that are played, and paths that are seen.
 pub(crate) const EXPECTED: [&str; 76] = [

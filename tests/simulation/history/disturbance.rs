@@ -1,4 +1,4 @@
-//! What was done to the gateways of a run and to the ways between them, and from when to when.
+//! Disturbances of the gateways of a run and of the links between them, each with its start and end.
 
 use crate::history::{Name, Stamp};
 
@@ -17,7 +17,7 @@ pub(crate) enum Done {
     Way(Name, Name),
     /// An operator has told the first to leave the second alone.
     Suspended(Name, Name),
-    /// It does not run, or has lost what it had in memory.
+    /// The gateway does not run, or has lost its memory.
     Down(Name),
     /// One of its actors was made to panic.
     Panic(Name),
@@ -26,7 +26,7 @@ pub(crate) enum Done {
 }
 
 impl Disturbance {
-    /// Whether it lasts at any moment from `from` to `until`.
+    /// True if the disturbance lasts at any moment from `from` to `until`.
     pub(crate) fn meets(&self, from: Stamp, until: Stamp) -> bool {
         self.from <= until && self.until.is_none_or(|end| from <= end)
     }

@@ -24,25 +24,25 @@ pub(crate) struct Exchange {
     pub(crate) items: Vec<String>,
     /// The texts of the ephemeral items that ride on it.
     pub(crate) weak: Vec<String>,
-    /// When a copy of it reached its door.
+    /// The moments at which copies of the request reached the peer's door.
     pub(crate) arrived: Vec<Stamp>,
-    /// What stands in the answer that the sender read.
+    /// Items in the answer that the sender read.
     pub(crate) given: Vec<String>,
     /// PDUs that the peer itself said it refuses, and with which code; also where the sender never read it.
     pub(crate) refused: Vec<(String, String)>,
     /// PDUs that the peer itself said lie in quarantine, and with which code.
     pub(crate) parked: Vec<(String, String)>,
-    /// What the peer itself answered, whoever read it.
+    /// The peer's own answer, even if the sender never read it.
     pub(crate) answer: Option<Outcome>,
     /// The network answered for the peer.
     pub(crate) meddled: bool,
     /// The answer was replaced.
     pub(crate) lie: Option<Lie>,
-    /// What its sender was told.
+    /// The outcome that the sender was told, and the moment.
     pub(crate) ended: Option<(Stamp, Outcome)>,
 }
 
-/// What is asked of the peer.
+/// The kind of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// To take updates and PDUs, the last of them under this number.
@@ -57,7 +57,7 @@ pub(crate) enum Kind {
     Pull,
 }
 
-/// How an exchange ended.
+/// The end of an exchange.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// Status 200, and nothing that says less than "taken", or "here it is".
@@ -221,7 +221,7 @@ impl Exchange {
         }
     }
 
-    /// Whether items of a sender ride on it.
+    /// True if the request delivers items of its sender.
     pub(crate) const fn is_delivery(&self) -> bool {
         matches!(self.kind, Kind::Push { .. } | Kind::Transaction)
     }
@@ -234,7 +234,7 @@ impl Exchange {
     }
 }
 
-/// What an answer says to a push under this number.
+/// The outcome of a push with this number, read from the answer's body.
 fn outcome_of_push(pushed: u64, body: &Bytes) -> Outcome {
     let body: Body<'_> = serde_json::from_slice(body).unwrap_or_default();
     match (body.receive.as_deref(), body.seq) {

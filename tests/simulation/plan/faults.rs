@@ -1,8 +1,8 @@
-//! Which faults a seed has, and how often each is chosen.
+//! The faults of a seed, and the weight of each.
 
 use fastrand::Rng;
 
-/// How often each fault is chosen, against all that is chosen; most seeds leave some of them out.
+/// The weights of the faults among all deeds; most seeds leave some of them out.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Faults {
     pub(crate) cut: u32,
@@ -41,12 +41,12 @@ pub(crate) fn share(chance: &mut Rng, max: f64) -> f64 {
     if chance.bool() { 0.0 } else { chance.f64() * max }
 }
 
-/// How often a fault is chosen, and often never.
+/// A weight up to `max`, in half of the seeds zero.
 pub(crate) fn often(chance: &mut Rng, max: u32) -> u32 {
     if chance.bool() { 0 } else { chance.u32(1..=max) }
 }
 
-/// How often a fault is chosen, and mostly never.
+/// A weight up to `max`, in three of four seeds zero.
 fn seldom(chance: &mut Rng, max: u32) -> u32 {
     if chance.u8(0..4) > 0 { 0 } else { chance.u32(1..=max) }
 }

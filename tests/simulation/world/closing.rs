@@ -11,7 +11,7 @@ use crate::world::read;
 use crate::world::{Member, World};
 
 impl World {
-    /// What the rows on each disk do not keep of what they promise one another.
+    /// The findings of the store's verification on each disk: broken promises between rows.
     pub(crate) fn unsound(&self) -> Vec<String> {
         let looked_at = |member: &Rc<Member>| {
             let disk = Disk::with(member.node.disk().survivors(Survives::Synced));
@@ -21,7 +21,7 @@ impl World {
         self.members.iter().flat_map(looked_at).collect()
     }
 
-    /// What everybody heard, for the checker.
+    /// The complete history for the checker, with the feeds, views and exchanges added.
     pub(crate) fn close(&self, views: Vec<View>) -> History {
         let mut history = self.history.borrow().clone();
         let feed = |member: &Rc<Member>| {

@@ -10,7 +10,7 @@ use crate::plan::{peer_limits, pick};
 use crate::surroundings::{TestConfig, server};
 use crate::world::{Member, World};
 
-/// What a server is known to be.
+/// The known software of a server.
 #[derive(Clone, Copy)]
 enum Profile {
     /// A gateway like us.

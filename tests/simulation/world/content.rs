@@ -1,4 +1,4 @@
-//! What messengers say: JSON that a gateway must carry byte for byte, however strange it looks.
+//! The content that messengers send: JSON that a gateway must carry byte for byte, however odd it looks.
 
 use bytes::Bytes;
 use fastrand::Rng;
@@ -40,7 +40,7 @@ pub(crate) fn object(first: &str, chance: &mut Rng) -> String {
     }
 }
 
-/// What a message says, beside where.
+/// The content of a message, without its room.
 #[derive(Debug, Clone)]
 pub(crate) struct Saying {
     pub(crate) kind: &'static str,
@@ -67,7 +67,7 @@ impl Saying {
         Self { kind, content, state, extra }
     }
 
-    /// Somebody of this server takes part, which is known; the word makes a victim's actors panic, where there is one.
+    /// A membership: a user of this server joins. With `victim`, the content makes the actors of that server panic.
     pub(crate) fn membership(id: &str, user: Name, victim: Option<Name>) -> Self {
         let poison = victim.map(|victim| format!(",{}", poison_of(victim))).unwrap_or_default();
         Self {
@@ -78,12 +78,12 @@ impl Saying {
         }
     }
 
-    /// What a gateway says itself where it joins the open ends of a room.
+    /// The PDU that a gateway writes itself to merge the heads of a room.
     pub(crate) fn merge() -> Self {
         Self { kind: "fernpost.merge", content: "{}".to_owned(), state: None, extra: vec![] }
     }
 
-    /// What each hearer is told of it.
+    /// The parts of the message that each hearer is given.
     pub(crate) fn parts(&self, ts: u64) -> Parts {
         let text = |text: &str| Value::from(text).to_string();
         let mut parts = Parts::from([

@@ -1,4 +1,4 @@
-//! How gateways of a run end and begin again: by a crash, by a disk that fails, with an older copy of their disk, or with another
+//! Ends and restarts of gateways in a run: by a crash, by a disk that fails, with an older copy of the disk, or with another
 //! configuration.
 
 use std::rc::Rc;
@@ -25,7 +25,7 @@ pub(crate) struct Copied {
     reads_on: bool,
 }
 
-/// How it comes back.
+/// The disk and the configuration with which a gateway restarts.
 enum Next {
     /// As it was.
     Same,
@@ -50,8 +50,8 @@ fn as_backup(bytes: Vec<u8>, taken: Millis) -> Vec<u8> {
 }
 
 impl World {
-    /// It begins, and is watched: once its journal has stopped, the process ends, and is started again; and of each position of
-    /// its feed it is written down when it was on disk.
+    /// Starts a gateway and watches it: once its journal has stopped, the process crashes and restarts; and the moment at
+    /// which each position of its feed was on disk is recorded.
     pub(crate) async fn up(self: &Rc<Self>, member: &Rc<Member>) {
         member.node.clock.mend();
         self.note_panics();
@@ -78,7 +78,7 @@ impl World {
         member.watches.replace(vec![fails, grows]);
     }
 
-    /// What is found on a disk after a crash, and when the next process looks.
+    /// The part of the disk that survives a crash, and the pause before the next process starts.
     fn luck(&self) -> (Survives, u64) {
         let mut chance = self.chance.borrow_mut();
         let torn = chance.u64(..);

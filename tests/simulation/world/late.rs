@@ -1,5 +1,5 @@
-//! Those who come late: a room begins without some of its servers. Amid the chaos the others name them, and they join, or wait
-//! for what comes; what a lost disk knew of it is said again.
+//! Late servers: a room begins without some of its servers. Amid the chaos the others name them, and they join, or wait for
+//! the first PDU; after a restore a messenger repeats what the lost disk knew of its rooms.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -21,24 +21,24 @@ use crate::world::{Member, World};
 pub(crate) struct Late {
     pub(crate) name: Name,
     pub(crate) room: &'static str,
-    /// It comes once so much was said.
+    /// Number of messages after which the server comes.
     after: u32,
     how: How,
     backfill: u32,
 }
 
-/// How it comes.
+/// The way in which a late server comes to a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum How {
-    /// It joins, and names the others then.
+    /// The server joins, and then names the others.
     Joins,
     /// The other way round: what comes in between meets a conversation that its messenger has begun.
     NamesAndJoins,
-    /// It names them once something of the room has come to it by itself.
+    /// The server names the others once something of the room has arrived by itself.
     Waits,
 }
 
-/// Who comes late, and when; in half of the seeds nobody.
+/// The late servers of a seed; half of the seeds have none.
 pub(crate) fn draw(more: &mut Rng, rooms: &[(&'static str, Vec<Name>)], messages: u32) -> Vec<Late> {
     let mut late = vec![];
     if more.bool() {
@@ -59,10 +59,10 @@ pub(crate) fn draw(more: &mut Rng, rooms: &[(&'static str, Vec<Name>)], messages
     late
 }
 
-/// Who is in which room by now.
+/// The participants of each room by now.
 pub(crate) struct Rooms {
     inside: RefCell<BTreeMap<&'static str, Vec<Name>>>,
-    /// Whom a messenger has told its gateway to take part beside itself, where somebody comes late.
+    /// The participants that each messenger has named to its gateway, in rooms with late servers.
     told: RefCell<BTreeMap<(Name, &'static str), Vec<Name>>>,
     coming: RefCell<Vec<Late>>,
 }
@@ -78,17 +78,17 @@ impl Rooms {
         Self { inside: RefCell::new(inside), told: RefCell::default(), coming: RefCell::new(plan.late.clone()) }
     }
 
-    /// Who is in a room by now.
+    /// The servers in a room by now.
     pub(crate) fn inside(&self, room: &str) -> Vec<Name> {
         self.inside.borrow()[room].clone()
     }
 
-    /// Those beside one who is in a room.
+    /// The other servers in a room.
     pub(crate) fn beside(&self, name: Name, room: &str) -> Vec<Name> {
         self.inside(room).into_iter().filter(|other| *other != name).collect()
     }
 
-    /// Whom the gateway of one who is in a room surely sends to.
+    /// The servers to which a participant's gateway certainly sends.
     pub(crate) fn told(&self, name: Name, room: &'static str) -> Vec<Name> {
         self.told.borrow().get(&(name, room)).cloned().unwrap_or_default()
     }
@@ -114,7 +114,7 @@ impl World {
         self.rooms.tell(server, room, others);
     }
 
-    /// Whoever is to come by now comes. The others name it sooner or later, and it does its part.
+    /// Lets in the late servers that are due. The others name each of them sooner or later, and it does its part.
     pub(crate) fn let_in(self: &Rc<Self>, said: u32) {
         let due = |late: &Late| late.after <= said;
         let due: Vec<Late> = self.rooms.coming.borrow().iter().copied().filter(due).collect();
@@ -155,7 +155,7 @@ impl World {
         }
     }
 
-    /// Whether a gateway has heard of a room.
+    /// True if a gateway has heard of a room.
     fn knows(&self, member: &Member, room: &str) -> bool {
         member.node.alive().is_some_and(|gateway| gateway.record(&context(room)).is_ok())
     }
@@ -204,7 +204,7 @@ impl World {
         }
     }
 
-    /// It came back older: its messenger knows what it said of rooms, and says it again.
+    /// The gateway was restored: its messenger remembers the participants of its rooms, and names them again.
     pub(crate) fn say_again(self: &Rc<Self>, member: &Rc<Member>) {
         for room in self.open_rooms(member.name) {
             let late = self.plan.late.iter().find(|late| late.name == member.name && late.room == room).copied();
@@ -249,7 +249,7 @@ impl World {
         }
     }
 
-    /// Whoever was told that a join has failed joins again.
+    /// Each server whose join has failed joins again.
     pub(crate) async fn join_again(&self) {
         for late in &self.plan.late {
             let member = self.member(late.name);

@@ -1,4 +1,4 @@
-//! What crossed the wire in a run: each exchange, what became of it, and what was lied about it.
+//! The record of the wire in a run: each exchange, its outcome, and the lies told about it.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -27,7 +27,7 @@ struct Inner {
 }
 
 impl Ledger {
-    /// Nothing was carried yet.
+    /// A ledger without exchanges.
     pub(crate) fn new(names: Vec<Name>, stamps: Stamps, lies: Lies, chance: Rng) -> Self {
         let (exchanges, rooms, liar) = (vec![], RoomsSeen::new(), Liar::new(lies, chance));
         Self(Arc::new(Mutex::new(Inner { names, stamps, exchanges, rooms, liar })))
@@ -37,7 +37,7 @@ impl Ledger {
         self.0.lock().expect("no holder panics")
     }
 
-    /// Nobody lies any more.
+    /// No peer lies from now on.
     pub(crate) fn be_honest(&self) {
         self.inner().liar.rest();
     }

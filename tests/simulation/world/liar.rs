@@ -8,7 +8,7 @@ use crate::history::Name;
 use crate::history::exchange::{Exchange, Kind};
 use crate::network::Answer;
 
-/// What is said instead of the truth.
+/// A false answer in place of the true one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Lie {
     /// The connection breaks amid the answer.
@@ -19,7 +19,7 @@ pub(crate) enum Lie {
     WrongNumber,
     /// PDUs that were taken are refused.
     RefusedPdu,
-    /// Nothing of what is asked for is there.
+    /// The answer contains nothing of what was asked for.
     Nothing,
     /// `hole_detected`, with a number made up.
     Hole,
@@ -27,7 +27,7 @@ pub(crate) enum Lie {
     Conflict,
 }
 
-/// Who lies to whom, and about what.
+/// The peers that lie, the servers they lie to, and the subjects of the lies.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Lies {
     /// The liar, and who believes it; empty: nobody lies.

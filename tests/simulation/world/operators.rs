@@ -1,5 +1,5 @@
-//! What operators order: peers are left alone and taken up again, messages are dropped and sent again, open ends are joined, and
-//! what lies in quarantine is given back or forgotten.
+//! Orders of operators: suspend and resume peers, drop and retry messages, merge the heads of a room, and release or forget
+//! PDUs in quarantine.
 
 use std::rc::Rc;
 
@@ -21,7 +21,7 @@ use crate::world::read;
 use crate::world::talk::{Before, before};
 use crate::world::{Member, World};
 
-/// How often somebody ordered to drop a message, and how often it was done.
+/// Number of orders to drop a message, and number of orders that were carried out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Drops {
     ordered: u32,
@@ -144,7 +144,7 @@ impl World {
         });
     }
 
-    /// What was queued again waits from now on, by the wall clock of its gateway.
+    /// A submission that was queued again is pending from now on, by the wall clock of its gateway.
     fn queued_again(&self, submission: &str, member: &Member) {
         let (now, mut history) = (member.now().0, self.history.borrow_mut());
         for said in history.messages.iter_mut().filter(|said| said.submission == submission) {
@@ -185,7 +185,7 @@ impl World {
         });
     }
 
-    /// Whether it was taken, which is known in the end.
+    /// Asks until the gateway can tell if the submission was accepted, and records the PDU if it was.
     async fn find_out(&self, member: &Member, id: &str) {
         loop {
             match before(member, id).await {

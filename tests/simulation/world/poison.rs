@@ -12,10 +12,10 @@ use crate::history::disturbance::Done;
 use crate::world::World;
 use crate::world::content::poison_of;
 
-/// What the panic says.
+/// The text of the panic.
 pub(crate) const PLAYED_POISON: &str = "a poison, as the run asked";
 
-/// Whether a gateway panics at its poison. Clones are the same one.
+/// A switch that makes a gateway panic at its poison. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Touchy {
     poison: Arc<str>,

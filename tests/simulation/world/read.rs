@@ -23,7 +23,7 @@ pub(crate) fn name(server: &ServerName, names: &[Name]) -> Name {
 /// Keys of a PDU that are its place in a room, and nothing that was said.
 const PLACE: [&str; 5] = ["pdu_id", "origin", "context", "prev_pdus", "depth"];
 
-/// What a PDU says, key by key.
+/// The members of a PDU, by key.
 pub(crate) fn parts(bytes: &[u8]) -> Parts {
     let members: BTreeMap<String, &RawValue> = serde_json::from_slice(bytes).expect("a PDU");
     let said = members.into_iter().filter(|(key, _)| !PLACE.contains(&&**key));

@@ -1,5 +1,5 @@
-//! What messengers say: messages into rooms, plain updates to servers, and words that nobody keeps. Each insists until it is
-//! told that it is taken.
+//! The talk of messengers: messages into rooms, plain updates to servers, and ephemeral items. A messenger repeats a message
+//! or an update until it is told that it is accepted.
 
 use std::rc::Rc;
 
@@ -17,13 +17,13 @@ use crate::surroundings::server;
 use crate::world::content::{Saying, object};
 use crate::world::{Member, World};
 
-/// How a messenger finds out what became of what it submitted.
+/// The result of a messenger's question about an earlier submission.
 pub(crate) enum Before {
-    /// It was taken, as this PDU where it is one.
+    /// The submission was accepted, as this PDU if it is a message.
     Taken(Option<PduRef>),
-    /// It was not.
+    /// The submission was not accepted.
     No,
-    /// Nobody can tell now.
+    /// The result is not known now.
     Unknown,
 }
 
@@ -46,7 +46,7 @@ pub(crate) async fn before(member: &Member, id: &str) -> Before {
 }
 
 impl World {
-    /// Somebody says something in a room.
+    /// A messenger sends a message in a random room.
     pub(crate) fn say(self: &Rc<Self>, member: &Rc<Member>, id: String) {
         let (room, to) = {
             let mut chance = self.chance.borrow_mut();
@@ -71,7 +71,7 @@ impl World {
         self.say_in(member, id, room, to);
     }
 
-    /// Somebody says this in this room, to all or to some.
+    /// A messenger sends this message in this room, to all participants or to some.
     pub(crate) fn say_in(
         self: &Rc<Self>,
         member: &Rc<Member>,
@@ -156,7 +156,7 @@ impl World {
         }
     }
 
-    /// What a message says.
+    /// The content of a message: a membership or a drawn one.
     fn saying(&self, member: &Member, id: &str, room: &'static str, narrowed: bool) -> Saying {
         // State is for everybody.
         let setting = self.setting().filter(|_| !narrowed);
@@ -199,7 +199,7 @@ impl World {
         }
     }
 
-    /// Somebody sends plain updates to some servers.
+    /// A messenger sends plain updates to some servers.
     pub(crate) fn update(self: &Rc<Self>, member: &Rc<Member>, id: String) {
         let mut to = self.numbered(member.name);
         if to.is_empty() {
@@ -215,7 +215,7 @@ impl World {
         self.update_to(member, id, to, count);
     }
 
-    /// Somebody sends plain updates to these servers.
+    /// A messenger sends plain updates to these servers.
     pub(crate) fn update_to(self: &Rc<Self>, member: &Rc<Member>, id: String, to: Vec<Name>, count: u32) {
         let (world, member) = (self.clone(), member.clone());
         spawn_local(async move {
@@ -275,7 +275,7 @@ impl World {
         });
     }
 
-    /// Somebody says something that nobody keeps.
+    /// A messenger sends an ephemeral item.
     pub(crate) async fn whisper(&self, from: &Member, to: Name) {
         let Some(gateway) = from.node.alive() else { return };
         let (ttl, key, text) = {

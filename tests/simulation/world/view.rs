@@ -1,4 +1,4 @@
-//! What each gateway shows of each room in the end, asked as a messenger asks it: the history, page by page, and the state.
+//! The final view of each room at each gateway, read as a messenger reads it: the history, page by page, and the state.
 
 use std::rc::Rc;
 
@@ -14,7 +14,7 @@ use crate::world::{Member, World};
 /// Small, so that pages have to fit together.
 const PAGE: u32 = 20;
 
-/// What makes a PDU state, and what it replaces.
+/// The members that make a PDU state, and name the state that it replaces.
 #[derive(Deserialize)]
 struct Setting {
     state_key: Option<String>,
@@ -23,7 +23,7 @@ struct Setting {
 }
 
 impl World {
-    /// What everybody shows of every room.
+    /// The views of all servers of all their rooms.
     pub(crate) async fn views(&self) -> Vec<View> {
         let mut views = vec![];
         for member in &self.members {

@@ -1,5 +1,5 @@
-//! What people do to a gateway besides talking: operators who give orders (`operators`), and messengers that read and say so late,
-//! or read again what they have acknowledged.
+//! Other acts of people on a gateway: operators give orders (`operators`), and messengers acknowledge late, or read again
+//! what they have acknowledged.
 
 use std::rc::Rc;
 
@@ -14,7 +14,7 @@ use crate::plan::pick;
 use crate::surroundings::{TestConfig, server};
 use crate::world::{Member, World};
 
-/// What is drawn of it for a seed.
+/// The whims drawn for a seed.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Whims {
     /// Some messages go to some of the room only.
@@ -48,7 +48,7 @@ impl Whims {
         }
     }
 
-    /// How often a messenger reads at least, once all is well, for one time it would: what it is given ends at the high water.
+    /// Factor by which a messenger reads more often once all is well, because each read ends at the high water mark.
     pub(crate) fn haste(&self) -> u64 {
         if self.water.is_some() { 8 } else { 1 }
     }

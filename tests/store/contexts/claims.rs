@@ -12,7 +12,7 @@ use crate::disk::Disk;
 use crate::fixtures::talk::{at, came, heard, ours, room, said, theirs, waits};
 use crate::fixtures::world::World;
 
-/// What is known of one PDU, without claiming it.
+/// The status of one PDU, read without claiming it.
 fn known(store: &Store, reference: &PduRef) -> Option<PduStatus> {
     store.look_up(&room("asker"), &[], from_ref(reference)).unwrap().remove(reference)
 }

@@ -1,4 +1,4 @@
-//! What was said long ago: it goes when nothing needs its text any more, its name stays, and no clock makes it go too early.
+//! Forgetting: an old PDU is removed when no row needs its text any more, its name stays, and no clock removes it too early.
 
 use actors::change::Change;
 use actors::model::{ContextId, Head, Index, Millis, PduRef, Position};
@@ -31,7 +31,7 @@ fn known(world: &World, reference: &PduRef) -> Option<PduStatus> {
     world.store.look_up(&room("c"), &[], std::slice::from_ref(reference)).unwrap().remove(reference)
 }
 
-/// What a walk finds, page by page.
+/// The PDUs that a walk finds, page by page.
 async fn old(world: &World, before: u64, limit: u32) -> Vec<(i64, String)> {
     let (mut found, mut at) = (Vec::new(), None);
     loop {
@@ -236,7 +236,7 @@ async fn clock_rewind_never_ages_rows() {
     assert!([ours("m1"), ours("m2"), ours("m3")].iter().all(|m| pinned.named.contains(m)), "{pinned:?}");
 }
 
-/// What is no PDU has its time from the clock, and whatever stands behind it in the feed or a queue is as old at most.
+/// A row that is no PDU has its time from the clock, and the rows that follow it in the feed or a queue are at most as old.
 #[tokio::test(start_paused = true)]
 async fn future_timestamps_never_unpin_pdus() {
     let world = World::new();

@@ -1,4 +1,4 @@
-//! What servers said before they took part, as it lies in the store; and open ends beyond those of a row.
+//! PDUs that servers sent before they took part, as they are in the store; and heads beyond those of a row.
 
 use actors::change::Change;
 use actors::model::{ContextId, Head, ParkedCode, ParkedItem, ParkedWhat, PduRef, ServerName};

@@ -30,7 +30,7 @@ fn sound(bytes: &[u8], context: &str) {
     assert_eq!(verified.findings, [], "{context}");
 }
 
-/// What fails.
+/// The operation that fails.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
     /// The k-th sync.
@@ -48,7 +48,7 @@ impl Fault {
     }
 }
 
-/// Whether batches come one by one, or all at once and share groups.
+/// The order of the batches: one by one, or all at once in shared groups.
 #[derive(Debug, Clone, Copy)]
 enum Pace {
     OneByOne,

@@ -8,7 +8,7 @@ use crate::disk::{Disk, Survives};
 use crate::fixtures::scenario::{BATCHES, Scenario};
 use crate::fixtures::world::{World, green, red};
 
-/// What a disk writes at once.
+/// Number of bytes that a disk writes at once.
 const BLOCK: usize = 4096;
 
 /// Damaged copies that are read.

@@ -1,4 +1,4 @@
-//! Whose store it is, and which program may open it.
+//! The owner of a store, and the programs that may open it.
 
 use actors::model::Position;
 use actors::ports::{CommitPriority, Journal, JournalStopped, StoreReader};

@@ -8,7 +8,7 @@ use fernpost::store::{self, StoreLocation};
 use crate::disk::{Disk, Survives};
 use crate::fixtures::world::{World, notice};
 
-/// What a restore skips at least.
+/// Number of positions that a restore skips at least.
 const SPAN: u64 = 1 << 32;
 
 /// More than a gateway feeds in a minute.

@@ -323,7 +323,7 @@ async fn restored_store_announces_and_advances_counters() {
 /// The copy of a restored store is restored where the clock is behind the first restore: the clock alone gave the ids of the first
 /// one again, to other updates.
 #[tokio::test(start_paused = true)]
-async fn restore_with_earlier_clock_repeats_no_id() {
+async fn restore_with_earlier_clock_skips_ids() {
     let world = World::on(&Disk::new());
     world.commit(vec![moved(red(), 1, 3)]).await;
     let restored = async |world: &World, minutes: u64| {

@@ -110,7 +110,8 @@ async fn old_deliveries_trimmed_row_by_row() {
     assert_eq!(found(&world, &green(), 48, 49).await, said(&[(49, "acknowledged")]));
 }
 
-/// It was taken, so it stays in the outbox for a peer that goes back; as an update it is named by both rows.
+/// The peer accepted the update, so it stays in the outbox for a peer that is restored; as an update it is named by both
+/// rows.
 #[tokio::test(start_paused = true)]
 async fn update_parked_by_peer_stays_whole() {
     let disk = Disk::new();

@@ -11,7 +11,7 @@ use crate::fixtures::world::{World, moved, red, submitted, taken, update};
 
 const PUSHES: u64 = 32;
 
-/// What a peer's actor hands over when its peer has taken this push, for the trace: of many pushes one row.
+/// The trace row that a peer's actor hands over when its peer has accepted this push: one row for many pushes.
 fn delivered(push: u64, batch: u64) -> Option<Change> {
     let in_row = DELIVERED_SPANS_IN_ROW as u64;
     let span = |push: u64| {

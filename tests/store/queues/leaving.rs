@@ -1,4 +1,4 @@
-//! What leaves an outbox, what was sent from it, and how much waits: across a restart.
+//! Items that leave an outbox, records of what was sent, and counts of pending items: across a restart.
 
 use actors::change::Change;
 use actors::model::{DeadLetterReason, Index, Millis, PeerRecord, SentPage};

@@ -1,4 +1,4 @@
-//! What may go, goes; what may not, stays; and no number is ever given twice.
+//! Trimming removes the rows that may go and keeps those that may not; no number is ever given twice.
 
 use actors::change::Change;
 use actors::model::{FeedItem, Index, Millis, Position, ServerName};

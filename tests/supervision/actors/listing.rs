@@ -36,7 +36,7 @@ fn start(disk: &Disk, listed: &[ServerName], peer: &Arc<Prepared>) -> Rig {
     })
 }
 
-/// What the messenger was told of peers and of what goes to them.
+/// The feed's events about peers and about deliveries to them.
 async fn told(rig: &Rig) -> Vec<String> {
     let FeedPage::Entries(entries) = rig.store.feed_after(Position(0), 1_000, u64::MAX).await.unwrap() else {
         panic!("nothing is trimmed here")

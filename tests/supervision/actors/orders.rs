@@ -1,4 +1,4 @@
-//! What operators order, done by real actors and kept by the real store.
+//! Orders of operators, carried out by real actors and kept by the real store.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! How many peers are in memory: who leaves for another one, who stays, who is turned away, and that leaving loses nothing.
+//! The limit of peers in memory: some leave for others, some stay, some are turned away, and leaving loses nothing.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -228,7 +228,7 @@ impl Transport for OneAtATime {
     }
 }
 
-/// Whoever is turned away comes again, as a peer does.
+/// Repeats a push until it is accepted, as a peer does that is turned away.
 async fn push_until_taken(rig: &Rig, from: &ServerName, seq: u64) -> u32 {
     for turned_away in 0.. {
         match rig.push(from, seq).await {

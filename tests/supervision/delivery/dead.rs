@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::disk::Disk;
 use crate::fixtures::rig::{Rig, life, limits, seconds, server, taken};
 
-/// How long a healthy peer takes to answer.
+/// The time that a healthy peer takes to answer.
 const ANSWER: Duration = Duration::from_millis(5);
 
 /// Between two submissions.
@@ -22,10 +22,11 @@ const PACE: Duration = Duration::from_millis(10);
 const HEALTHY: usize = 10;
 const SUBMISSIONS: usize = 300;
 
-/// When each update arrived, by its bytes.
+/// The moment at which each update arrived, by the update's bytes.
 type Arrived = Arc<Mutex<HashMap<Vec<u8>, Instant>>>;
 
-/// What a peer does: the healthy answer, a third of the others refuses connections, and the rest says nothing until the deadline.
+/// The behaviour of a peer: healthy ones answer, a third of the others refuse connections, and the rest are silent until the
+/// deadline.
 async fn answer(frame: OutboundBatch, arrived: Arrived) -> Result<actors::model::PushResponse, PushFailure> {
     let name = frame.to.as_str();
     if name.starts_with("well") {
@@ -45,7 +46,7 @@ async fn answer(frame: OutboundBatch, arrived: Arrived) -> Result<actors::model:
     Err(PushFailure::TimedOut)
 }
 
-/// How long each submission was on its way to a healthy peer, beside so many dead ones; sorted.
+/// The time from submission to arrival at a healthy peer, for each submission, with `dead` dead peers; sorted.
 async fn ways(dead: usize) -> Vec<Duration> {
     let arrived = Arrived::default();
     let (ear, backoff) = (arrived.clone(), BackoffLimits { max: Duration::from_secs(8), ..limits().backoff });

@@ -17,13 +17,13 @@ use crate::disk::Disk;
 use crate::fixtures::network::{Network, Weather};
 use crate::fixtures::rig::{Rig, green, life, seconds, server};
 
-/// How long the peer is hostile, in seconds.
+/// The time for which the peer is hostile, in seconds.
 const HOSTILE: u64 = 600;
 
 /// Updates that it takes before that.
 const BEFORE: u64 = 50;
 
-/// Where it is asked more often than this, the test has failed and is to end soon.
+/// The most pushes that the peer is sent: with more of them, the test has failed and is to end soon.
 const PUSHES_MAX: u64 = 1_000;
 
 const CALM: Weather = Weather { requests_lost: 0.0, answers_lost: 0.0, delay_max: Duration::from_millis(1) };
@@ -87,7 +87,7 @@ impl Journal for Counting {
     }
 }
 
-/// What our messenger was told, but for updates of the peer and for items that it has at last.
+/// The feed's events, except updates of the peer and deliveries.
 async fn told(rig: &Rig) -> Vec<String> {
     let FeedPage::Entries(entries) = rig.store.feed_after(Position(0), 100_000, u64::MAX).await.unwrap() else {
         panic!("nothing is trimmed here")

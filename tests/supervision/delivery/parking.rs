@@ -69,7 +69,7 @@ fn text(n: u64) -> Bytes {
     Bytes::from(format!(r#"{{"id":"s{}.{}"}}"#, (n - 1) / 4 + 1, (n - 1) % 4))
 }
 
-/// What the messenger was told of items that were parked.
+/// The feed's events about parked items.
 async fn told(rig: &Rig) -> Vec<String> {
     let page = rig.store.feed_after(Position(0), 1_000, u64::MAX).await.unwrap();
     let FeedPage::Entries(entries) = page else { panic!("nothing is ever trimmed here") };

@@ -14,7 +14,7 @@ use crate::fixtures::rig::{Rig, at_rest, green, life, pushed, red};
 
 const ROUNDS: u64 = 3;
 
-/// What was answered, and so must be found again.
+/// The items and orders that were acknowledged, and so must be found again.
 #[derive(Default)]
 struct Answered {
     /// All numbers of red's up to here.
@@ -25,7 +25,7 @@ struct Answered {
 }
 
 impl Answered {
-    /// Whether it was answered. Nothing is, once something was not.
+    /// True if the call succeeded. No call succeeds after one has failed.
     fn note<T: std::fmt::Debug>(&mut self, outcome: &Result<T, Refusal>) -> bool {
         match outcome {
             Ok(_) => assert!(!self.failed, "{outcome:?} after the journal had failed"),
@@ -97,7 +97,7 @@ fn sent(frames: &[OutboundBatch], to: &ServerName, into: &mut BTreeMap<u64, Byte
     }
 }
 
-/// What was answered is there; then both sides repeat, and everything has happened once.
+/// All that was acknowledged is there; then both sides repeat, and everything has happened once.
 async fn check(disk: &Disk, answered: &Answered, before: &Prepared, context: &str) {
     let peer = Prepared::new([]);
     let rig = Rig::start(disk, |ports| ports.transport = peer.clone());

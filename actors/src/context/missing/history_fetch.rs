@@ -101,7 +101,7 @@ impl ContextMachine {
         }
     }
 
-    /// Where the past begins that we do not have, the newest first; those that may be asked for.
+    /// Returns the history edges that may be requested, the newest first.
     fn edges(&self, may_ask: impl Fn(&PduRef) -> bool) -> Vec<PduRef> {
         let mut edges: Vec<&PduRef> = self.gaps.edges().filter(|edge| may_ask(edge)).collect();
         edges.sort_by_key(|edge| std::cmp::Reverse(self.past.edge_depths.get(edge).copied().unwrap_or(0)));
@@ -303,8 +303,8 @@ impl ContextMachine {
         self.order.settle(reference);
     }
 
-    /// Where nothing was ever said here as news, what we say next follows the newest of what came. Of the PDUs of a state it is not
-    /// known how they lie among the messages; there the depth that their origins state tells, which moves no order here.
+    /// Sets the first heads of a context in which no news was delivered: the newest fetched PDUs. The order of state PDUs among the
+    /// messages is not known; their stated depth decides, which affects no delivery order.
     fn begin_heads(&mut self, step: &mut ContextStep<'_>, came: Vec<(PduRef, Option<u64>)>) {
         if self.record.next > 1 && !self.record.heads.is_empty() {
             return;

@@ -23,7 +23,7 @@ pub(crate) struct PlannedFetch {
     pub(crate) references: Vec<PduRef>,
     /// Number of fetches in a row that have led to them.
     pub(crate) generation: u32,
-    /// What lies before these is not asked for with them: state rests on them, or they lie at the edge. Each goes by itself.
+    /// If true, each is requested by itself, without its ancestors: it is needed for state, or lies at the history edge.
     pub(crate) alone: bool,
 }
 

@@ -140,7 +140,7 @@ impl CausalOrder {
         }
     }
 
-    /// Those that are held for state and wait for this.
+    /// Returns the PDUs held for state that wait for this one.
     pub(crate) fn held_for_state(&self, parent: &PduRef) -> Vec<PduRef> {
         let children = self.children.get(parent).into_iter().flatten();
         let waits = |waiting: &PendingPdu| waiting.for_state && waiting.missing.contains(parent);

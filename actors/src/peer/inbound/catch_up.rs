@@ -1,7 +1,7 @@
 //! Transactions that the peer is asked for, page by page: those that it has named and that never came, and, after our store was
 //! restored, those that it sent to the disk that is lost.
 //!
-//! What comes next shows what is missing, but a peer that has nothing new to say would never show it. The places asked from are
+//! The next transaction shows what is missing, but a peer without new items would never show it. The ids asked from are
 //! durable; that of a restore is that of the backup, and what comes meanwhile does not move it. A peer that says "not now", or
 //! nothing, is asked again with its backoff, by the next life too, until it answers or `peers.keep` has passed, which is told.
 
@@ -129,7 +129,7 @@ impl Inbound {
         }
     }
 
-    /// What it gave could not be taken in: it is asked for again.
+    /// The answer could not be processed: it is requested again.
     pub(super) fn ask_again(&mut self, asked: Pull) {
         let (now, pause) = (self.questions.at.now, self.limits.backoff.min);
         if let Some(question) = self.questions.asked(asked) {

@@ -37,17 +37,17 @@ pub struct PeerStage {
     pub count: u64,
     /// Maximum number of PDUs in the stage.
     pub max: u64,
-    /// Those of the group that lie there already.
+    /// PDUs of the group that are staged already.
     pub staged: Vec<PduRef>,
 }
 
 impl PeerStage {
-    /// Nothing of the peer lies there.
+    /// Returns whether no PDU of the peer is staged.
     pub const fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// Whether a group of so many fits in. An empty stage takes any group: a larger one could never be taken else.
+    /// Returns whether a group of `pdus` fits. An empty stage accepts any group, because a larger one could never be staged otherwise.
     pub fn has_room(&self, pdus: usize) -> bool {
         let new = pdus.saturating_sub(self.staged.len()) as u64;
         self.is_empty() || self.count.saturating_add(new) <= self.max
@@ -215,7 +215,7 @@ impl Dispatch {
         Some(next)
     }
 
-    /// What it was to be given one by one goes there, too: it takes each by itself where it has died on several.
+    /// Stages a group, with the PDUs that the context was to get one by one: it processes staged PDUs singly after a crash.
     fn stage<'a>(&mut self, group: &ContextGroup, stage: &PeerStage, reference: impl Fn(usize) -> &'a PduRef) {
         let is_of_it = |other: &ContextGroup| other.context == group.context;
         let (of_it, later): (VecDeque<ContextGroup>, VecDeque<ContextGroup>) =

@@ -1,5 +1,5 @@
-//! What of a peer's batches goes into quarantine: how it is named there, and the numbers of its updates, so that the answer to a
-//! repeat says so again.
+//! Items of a peer's batches that go to quarantine: their names there, and the numbers of their updates, so that a repeated push
+//! gets the same answer.
 
 use std::collections::VecDeque;
 
@@ -35,12 +35,12 @@ impl ParkedNumbers {
         self.0.retain(|(number, _)| *number < first);
     }
 
-    /// Those of a push, by their numbers.
+    /// Returns the parked numbers of a push.
     pub(super) fn within(&self, first: Seq, last: Seq) -> Vec<(Seq, &'static str)> {
         self.0.iter().filter(|(number, _)| first <= *number && *number <= last).copied().collect()
     }
 
-    /// Those that survive a restart.
+    /// Returns the numbers that survive a restart.
     pub(super) fn kept(&self) -> Vec<(Seq, &'static str)> {
         self.0.iter().skip(self.0.len().saturating_sub(IN_RECORD_MAX)).copied().collect()
     }

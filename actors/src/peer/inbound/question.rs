@@ -12,7 +12,7 @@ use crate::peer::outbound::StepInput;
 pub(super) struct PullQuestion {
     /// After which of the peer's transactions.
     pub(super) after: u64,
-    /// When it was asked first; 0: never, or by a version that did not note it.
+    /// Time of the first request; 0: none yet, or by a version that did not record it.
     pub(super) since: Millis,
     /// Answers in a row that say no, or nothing that can be read.
     pub(super) refusals: u32,
@@ -125,7 +125,7 @@ pub(super) const fn is_distance(failure: &PushFailure) -> bool {
     matches!(failure, PushFailure::Unreachable(_) | PushFailure::Broken(_) | PushFailure::TimedOut)
 }
 
-/// Nothing was answered that would be so the next time: distance, and an answer that says "not now".
+/// Returns whether a failure may pass by itself: the peer was unreachable, or answered that it is busy.
 pub(super) const fn is_for_now(failure: &PushFailure) -> bool {
     is_distance(failure) || matches!(failure, PushFailure::Troubled { .. })
 }

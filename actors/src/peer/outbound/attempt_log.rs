@@ -1,4 +1,4 @@
-//! What the trace of a message needs of attempts: each becomes durable, and little of it stays in memory.
+//! Attempts and deliveries for the trace of a message: each becomes durable, and little of it stays in memory.
 //!
 //! A failed attempt is a row of its own; the newest `attempts_keep` of a peer are kept. A delivery stands in the peer's record
 //! until [`DELIVERED_SPANS_IN_ROW`] of them share a row; these are kept as long as submissions are remembered.

@@ -1,4 +1,5 @@
-//! What a peer says of our numbers, and how far it is followed: holes, conflicts, numbers above ours; and an operator's word.
+//! Answers of a peer about our sequence numbers, and the limits within which we follow them: holes, conflicts, numbers above ours,
+//! and an operator's `renumber`.
 //!
 //! A hole costs the peer one short answer, and us a resend of all that is kept, or a new numbering and its commit. So only the
 //! first one is followed at once. Each further one before the acknowledged index has passed the highest one ever acknowledged

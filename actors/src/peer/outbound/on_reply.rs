@@ -15,7 +15,7 @@ use crate::peer::outbound::outbox_window::IndexSpan;
 use crate::peer::outbound::state::OutboundState;
 use crate::peer::outbound::{Outbound, PARKED_IN_A_ROW_MAX, StepInput, TRIM_EVERY};
 
-/// Whether it is certain that the peer took nothing of what it was sent, not even what is ephemeral.
+/// Returns whether the peer certainly accepted nothing of the request, not even ephemeral items.
 const fn has_taken_nothing(outcome: &Result<PushResponse, PushFailure>) -> bool {
     matches!(
         outcome,

@@ -20,7 +20,7 @@ use wire::Conn;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// How long the feed is asked to hold an empty answer back.
+/// The time for which the feed is asked to hold an empty answer back.
 const WAIT_SECONDS: u64 = 20;
 /// Before a submission that was not taken is tried again, where the server names no time.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -38,7 +38,7 @@ struct Plan {
     deadline: Duration,
     /// Tells this run's updates and ids from those of an earlier one.
     run: String,
-    /// What the stamps in the updates count from.
+    /// The start from which the stamps in the updates count.
     started: Instant,
 }
 

@@ -155,7 +155,7 @@ pub(crate) fn hold_depth(hold: &PendingParents) -> u64 {
     marked(hold.depth, hold.for_state)
 }
 
-/// Whether a row is of a PDU that was delivered, and not as history.
+/// Returns whether the PDU of a row was delivered, and not as history.
 pub(crate) const fn is_news(row: PduRow<'_>) -> bool {
     row.1 && row.2 & MARK == 0
 }

@@ -167,7 +167,7 @@ pub(crate) fn peer_to_row(record: &PeerRecord) -> Vec<u8> {
     serde_json::to_vec(&row).expect("numbers and fixed words always serialize")
 }
 
-/// Whether a peer's row may say that the peer is to be asked for transactions; where it is not, the row says so in these words.
+/// Returns false if a peer's row certainly requires no pull; true means that the row must be decoded.
 pub(crate) fn may_be_asked(row: &[u8]) -> bool {
     let says = |words: &str| row.windows(words.len()).any(|part| part == words.as_bytes());
     !(says("\"catch_up\":null") && says("\"missed\":null"))

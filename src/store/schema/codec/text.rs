@@ -1,4 +1,4 @@
-//! What the store reads in the text of a PDU, as no column says it: how deep its origin says that it lies, and whom it is for.
+//! Fields that the store reads from the text of a PDU, because no column holds them: the depth stated by its origin, and `to`.
 
 use actors::model::ServerName;
 use serde::Deserialize;

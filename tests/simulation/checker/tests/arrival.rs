@@ -1,4 +1,4 @@
-//! What is not there was told.
+//! Every missing item was reported.
 
 use super::*;
 use crate::history::Retried;
@@ -32,7 +32,7 @@ fn reported_loss_passes() {
     assert_eq!(history.faults(), NONE);
 }
 
-/// What lies in the peer's quarantine is taken from it once that has named us.
+/// A PDU in the peer's quarantine is no excuse for a loss, because the peer takes it from there once it has named us.
 #[test]
 fn quarantine_report_excuses_no_loss() {
     let mut history = lossy();
@@ -83,7 +83,7 @@ fn loss_with_authors_disk_passes() {
     assert_eq!(faults(0, 1), LOST, "it came back before they were said");
 }
 
-/// What a lost disk held, and nobody has any more, is told as a gap.
+/// A messenger is told of a gap for a PDU that only a lost disk held.
 #[test]
 fn loss_behind_told_gap_passes() {
     let history = |restored, disturbances| {

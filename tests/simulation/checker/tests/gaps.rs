@@ -93,7 +93,7 @@ fn gap_after_failed_exchange_passes() {
     assert_eq!(history.faults(), FAULT, "it was well again");
 }
 
-/// Whoever says nothing for as long as a PDU is looked for cannot be had: `gap.give_up` is ten seconds.
+/// A holder that does not answer for as long as a server looks for a PDU excuses the gap: `gap.give_up` is ten seconds.
 #[test]
 fn gap_after_late_answer_passes() {
     let faults = |took: u64| {

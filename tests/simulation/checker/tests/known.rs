@@ -1,4 +1,4 @@
-//! Nothing twice, nothing invented, nothing changed.
+//! No item is heard twice, invented or changed.
 
 use super::*;
 use crate::history::View;

@@ -38,7 +38,7 @@ fn updates_out_of_order_are_fault() {
     assert_eq!(history.faults(), ["blue got u after v"]);
 }
 
-/// What the lost disk had given comes again, whatever its messenger heard meanwhile.
+/// A restored server repeats the updates that its lost disk had given, whatever its messenger heard meanwhile.
 #[test]
 fn order_begins_anew_after_restore() {
     let faults = |copied_at| {

@@ -1,4 +1,4 @@
-//! What is news does not come as history.
+//! News does not arrive as history.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Which updates may come again.
+//! Updates that may be repeated.
 
 use super::*;
 use crate::history::Retried;

@@ -1,4 +1,4 @@
-//! What is told of an item has a cause.
+//! Every report about an item has a cause.
 
 use super::*;
 use crate::history::disturbance::{Disturbance, Done};
@@ -53,7 +53,7 @@ fn outbox_full_too_early_is_fault() {
     assert_eq!(history.faults(), why("red/b", "parked", "outbox_full"));
 }
 
-/// What is said to a server that comes late may wait for it before its messenger knows.
+/// Messages may be pending for a late server before the sender's messenger knows that the server takes part.
 #[test]
 fn outbox_holds_messages_for_late_server() {
     let faults = |late: &[(Name, String)]| {

@@ -1,4 +1,4 @@
-//! What is ephemeral goes once, as it is, in time.
+//! An ephemeral item is sent once, unchanged and in time.
 
 use super::*;
 use crate::history::Whisper;
