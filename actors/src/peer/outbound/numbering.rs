@@ -50,11 +50,11 @@ impl Outbound {
 
     /// Send next what the peer asks for, under the number it asks for. `Err`: its number is not followed.
     fn follow(&mut self, expected: Seq, conflict: bool, out: &mut EffectCollector) -> Result<(), String> {
-        let unacked = self.outbox.acked().next();
+        let first = self.first_unacknowledged();
         if conflict {
-            self.check_number(unacked, expected)?;
+            self.check_number(first, expected)?;
             self.unconfirmed.reset();
-            self.renumber(unacked, expected, "it holds other updates under our numbers", out);
+            self.renumber(first, expected, "it holds other updates under our numbers", out);
             return Ok(());
         }
         match self.outbox.locate(expected) {
@@ -78,12 +78,18 @@ impl Outbound {
                 self.renumber(next, expected, "it asks for a number that we left out", out);
             }
             HoleAt::Above => {
-                self.check_number(unacked, expected)?;
+                self.check_number(first, expected)?;
                 self.unconfirmed.reset();
-                self.renumber(unacked, expected, "it holds more than we ever numbered", out);
+                self.renumber(first, expected, "it holds more than we ever numbered", out);
             }
         }
         Ok(())
+    }
+
+    /// Returns the first item that the peer has not acknowledged. During a rewind this is the next item of the rewind, because
+    /// the peer asked for it again; a numbering from behind it would drop the rest of the rewind, and nobody would be notified.
+    fn first_unacknowledged(&self) -> Index {
+        self.outbox.acked().next().min(self.outbox.cursor())
     }
 
     /// Checks that the items from `first` on may be numbered from `number` on.
@@ -164,8 +170,8 @@ impl Outbound {
         yes: bool,
         out: &mut EffectCollector,
     ) -> Result<(), Refusal> {
-        let first = self.outbox.acked().next();
-        let count = self.outbox.backlog();
+        let first = self.first_unacknowledged();
+        let count = self.outbox.tail().next().since(first);
         if number == Seq(0) || self.is_beyond_limit(first, number) {
             return Err(Refusal::NumberOutOfRange { number, count });
         }
@@ -199,6 +205,6 @@ impl Outbound {
     /// The number of our first item that the peer has not acknowledged, or of the next one to be queued. `None`: it is written to
     /// in transactions, which number nothing.
     pub fn next_number(&self) -> Option<Seq> {
-        (self.limits.speech == DialectKind::Updates).then(|| self.outbox.number(self.outbox.acked().next()))
+        (self.limits.speech == DialectKind::Updates).then(|| self.outbox.number(self.first_unacknowledged()))
     }
 }

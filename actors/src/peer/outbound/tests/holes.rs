@@ -96,6 +96,34 @@ fn accepted_resend_is_no_progress() {
     assert_eq!(bench.machine.failures(), 2);
 }
 
+/// A restored peer asked for the items from 38 on; the conflict is about the first of them, which the peer lacks.
+#[test]
+fn conflict_amid_rewind_drops_nothing() {
+    let mut bench = behind(40);
+    conflict(bench.queue(1).hole(38).load(38, 41), 7).at(1).step(PeerEvent::TimerFired).load(38, 41).ok(9).check(&[
+        "   0s sending     push 41..=41 (1)",
+        "   0s sending     load 38",
+        "   0s sending     push 38..=40 (3)",
+        "   0s backing_off commit notice+peer; arm 1s",
+        "   1s sending     load 38",
+        "   1s sending     push 7..=9 (3) settled",
+        "   1s sending     note trim<=40+peer; push 10..=10 (1)",
+    ]);
+}
+
+#[test]
+fn operators_number_amid_rewind_drops_nothing() {
+    let mut bench = behind(40);
+    bench.queue(1).hole(38).load(38, 41).order(renumber(7, false)).load(38, 41).ok(9).check(&[
+        "   0s sending     push 41..=41 (1)",
+        "   0s sending     load 38",
+        "   0s sending     push 38..=40 (3)",
+        "   0s sending     commit notice+peer; abort; load 38; report",
+        "   0s sending     push 7..=9 (3) settled",
+        "   0s sending     note trim<=40+peer; push 10..=10 (1)",
+    ]);
+}
+
 #[test]
 fn numbers_above_ours_suspend_peer() {
     let mut bench = Bench::new(|limits, _| limits.failures_to_suspend = 3);
