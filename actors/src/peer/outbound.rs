@@ -65,7 +65,8 @@ pub struct Outbound {
     labels: BatchNumbering,
     /// Ephemeral items to send with the next push.
     ring: EphemeralBuffer,
-    /// Ephemeral items of the request in flight: they are sent with the next one if the peer accepts nothing.
+    /// Ephemeral items of the request in flight that no newer item replaces: they are sent with the next one if the peer
+    /// accepts nothing.
     riding: Vec<EphemeralItem>,
     /// Number of the newest attempt within this incarnation.
     attempt: u64,
@@ -408,6 +409,11 @@ impl Outbound {
     /// Our messenger has something ephemeral. It never wakes a peer that is being left alone, and rides on the next attempt where
     /// it is still worth sending then.
     pub fn weak(&mut self, at: StepInput, fleeting: EphemeralItem, out: &mut EffectCollector) {
+        if fleeting.key.is_some() {
+            // If the peer does not accept the older item that is in flight, it is not sent again, even if the newer one
+            // has been dropped for want of room by then.
+            self.riding.retain(|older| older.key != fleeting.key);
+        }
         let stays = match self.state {
             OutboundState::Idle | OutboundState::Loading | OutboundState::Sending { .. } => true,
             OutboundState::Waiting { until } | OutboundState::BackingOff { until, .. } => fleeting.until > until,

@@ -45,13 +45,11 @@ impl EphemeralBuffer {
         }
     }
 
-    /// Items come back that were taken and did not arrive: they are older than all that is here, and give way to it.
+    /// Items come back that were taken and did not arrive: they are older than all that is here, and are dropped first. No
+    /// newer item of their keys came meanwhile.
     pub fn put_back(&mut self, taken: Vec<EphemeralItem>, limits: RingLimits) {
         for fleeting in taken.into_iter().rev() {
-            let is_replaced = fleeting.key.is_some() && self.items.iter().any(|newer| newer.key == fleeting.key);
-            if !is_replaced {
-                self.items.push_front(fleeting);
-            }
+            self.items.push_front(fleeting);
         }
         self.trim(limits);
     }
@@ -163,9 +161,9 @@ mod tests {
             ring.push(fleeting, room_for(10));
         }
         let taken = ring.take(Millis(0), 10, 99);
-        ring.push(typing(Some("a"), 4), room_for(10));
+        ring.push(typing(Some("c"), 4), room_for(10));
         ring.put_back(taken.clone(), room_for(10));
-        assert_eq!(texts(ring.take(Millis(0), 10, 99)), ["2", "3", "4"]);
+        assert_eq!(texts(ring.take(Millis(0), 10, 99)), ["1", "2", "3", "4"]);
         ring.push(typing(None, 4), room_for(10));
         ring.put_back(taken, room_for(2));
         assert_eq!(texts(ring.take(Millis(0), 10, 99)), ["3", "4"], "the oldest goes");

@@ -4,7 +4,12 @@ use super::*;
 
 /// Something ephemeral under this key that is worth sending for so many seconds from now on.
 fn typing_for<'a>(bench: &'a mut Bench, key: &str, secs: u64) -> &'a mut Bench {
-    let edu = Edu { kind: "typing".into(), content: Bytes::from(key.to_owned()) };
+    saying(bench, key, key, secs)
+}
+
+/// The same with other words than the key.
+fn saying<'a>(bench: &'a mut Bench, key: &str, words: &str, secs: u64) -> &'a mut Bench {
+    let edu = Edu { kind: "typing".into(), content: Bytes::from(words.to_owned()) };
     let until = Millis(bench.now.0 + secs * 1000);
     bench.step(PeerEvent::Weak(EphemeralItem { key: Some(key.to_owned()), until, edu }))
 }
@@ -142,5 +147,27 @@ fn weak_replaced_by_shorter_is_dropped() {
         "   0s waiting     ",
         "  10s sending     load 1",
         "  10s sending     push 1..=1 (1+1 weak)",
+    ]);
+}
+
+/// The newer one is too long to be kept. The older one was in flight and did not arrive; it is out of date all the same.
+#[test]
+fn ephemeral_replaced_in_flight_never_returns() {
+    let mut bench = Bench::new(|limits, _| limits.batch_bytes = 4);
+    for key in ["a", "b", "c"] {
+        typing_for(&mut bench, key, 30);
+    }
+    bench.ok(0);
+    saying(&mut bench, "b", "too long", 30);
+    bench.queue(1).unreachable().at(1).step(PeerEvent::TimerFired).load(1, 1).check(&[
+        "   0s sending     push 1..=0 (0+1 weak)",
+        "   0s sending     ",
+        "   0s sending     ",
+        "   0s sending     push 1..=0 (0+2 weak)",
+        "   0s sending     ",
+        "   0s sending     ",
+        "   0s backing_off note peer; arm 1s",
+        "   1s sending     load 1",
+        "   1s sending     push 1..=1 (1+1 weak)",
     ]);
 }
