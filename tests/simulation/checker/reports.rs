@@ -8,6 +8,9 @@ use crate::history::{Event, History, Message, Name, Settings, Stamp, What};
 /// The words for what a peer has put into its own quarantine, where it may still be taken from.
 pub(super) const IN_QUARANTINE: &str = "it lies in the quarantine of";
 
+/// The reasons of reports about items that were not queued.
+const NEVER_QUEUED: [&str; 3] = ["outbox_full", "not_a_peer", "faulty"];
+
 /// Answers of trouble that are taken for a refusal, by who takes them so.
 const TROUBLES: usize = 3;
 
@@ -71,7 +74,7 @@ impl History {
     fn may_be_parked(&self, server: Name, to: &Name, message: &str, reason: &str, at: Stamp) -> bool {
         match reason {
             "taken out by an operator" => self.was_dropped(message, at),
-            "outbox_full" => self.is_full(server, to, at),
+            "outbox_full" => self.was_full(server, to, message, at),
             "not_a_peer" => self.settings_at(server, at).is_none_or(|settings| !settings.keep.contains_key(to)),
             "faulty" => self.has_panicked(server, at),
             _ if reason.contains(IN_QUARANTINE) => {
@@ -91,21 +94,48 @@ impl History {
         self.dropped.get(message).is_some_and(|dropped| dropped.iter().any(|dropped| *dropped <= at))
     }
 
+    /// No more might wait for the peer at some moment since the messenger gave the message to its gateway. There the gateway
+    /// looks for room; it reports with the commit of the message, for which the message waits where the actor of its room
+    /// begins again.
+    fn was_full(&self, server: Name, to: &Name, message: &str, at: Stamp) -> bool {
+        let taken = self.messages.iter().find(|said| said.submission == message && said.taken.is_some());
+        let given = taken.map_or(at, |said| said.begun.min(at));
+        // More waits only where more is given.
+        let messages = self.messages.iter().filter(|said| said.origin == server).map(|said| said.begun);
+        let updates = self.updates.iter().filter(|said| said.origin == server).map(|said| said.begun);
+        let meanwhile = messages.chain(updates).filter(|begun| (given..at).contains(begun));
+        meanwhile.chain([at]).any(|moment| self.is_full(server, to, moment))
+    }
+
     /// So much waits for the peer that no more may. What a restored gateway takes for waiting cannot be told from outside.
     fn is_full(&self, server: Name, to: &Name, at: Stamp) -> bool {
         let Some(most) = self.settings_at(server, at).and_then(|settings| settings.outbox.get(to)) else {
             return false;
         };
-        // Whoever comes late may have been named already, without its messenger having been told that this is done.
-        let is_for = |said: &&Message| {
-            said.hearers.contains(to) || !said.narrowed && self.late.contains(&(*to, said.room.clone()))
-        };
+        let is_for = |said: &&Message| said.hearers.contains(to) || self.was_queued_unasked(said, to);
         let messages = self.messages.iter().filter(|said| said.origin == server).filter(is_for);
         let messages = messages.filter(|said| said.begun <= at && said.taken.is_some()).map(|said| &*said.pdu);
         let updates = self.updates.iter().filter(|said| said.origin == server && said.hearers.contains(to));
         let updates = updates.filter(|said| said.begun <= at).map(|said| &*said.token);
         let waiting = messages.chain(updates).filter(|item| self.waits(item, server, to, at)).count() as u64;
         waiting >= *most || self.was_restored(server)
+    }
+
+    /// True if a gateway queued a message for a server that its messenger had not named with success: one that comes late may
+    /// have been named already, without its messenger having been told that this is done; and the gateway of one that comes
+    /// late itself lets in who brings it the first PDU of the room. That the message was queued shows in a request, or in a
+    /// report about it.
+    fn was_queued_unasked(&self, said: &Message, to: Name) -> bool {
+        let is_carried = |exchange: &Exchange| exchange.items.contains(&said.pdu);
+        let has_left = |what: &What| match what {
+            What::Delivery { message, server, reason, .. } => {
+                *message == said.submission && *server == to && !NEVER_QUEUED.contains(&&**reason)
+            }
+            _ => false,
+        };
+        !said.narrowed
+            && (self.came_late(to, &said.room) || self.came_late(said.origin, &said.room))
+            && (self.way(said.origin, to).any(is_carried) || self.feed(said.origin).any(has_left))
     }
 
     /// True if an item is pending for a peer. A gateway writes an acknowledgement with its next commit: a crash before that

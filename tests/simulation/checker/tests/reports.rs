@@ -53,26 +53,66 @@ fn outbox_full_too_early_is_fault() {
     assert_eq!(history.faults(), why("red/b", "parked", "outbox_full"));
 }
 
-/// Messages may be pending for a late server before the sender's messenger knows that the server takes part.
+/// The gateway of who takes part late, on either side, may queue messages for a server before its messenger is told that it
+/// has named that server.
 #[test]
-fn outbox_holds_messages_for_late_server() {
-    let faults = |late: &[(Name, String)]| {
+fn outbox_holds_messages_around_late_server() {
+    let around = |(server, room): (Name, &str)| {
         let mut history = told(delivery("red/b", "parked", "outbox_full"));
         history.settings[0].outbox.insert("blue", 4);
         history.exchanges.iter_mut().for_each(|exchange| exchange.ended = None);
         history.messages[0].hearers.clear();
-        history.late = late.iter().cloned().collect();
-        history.faults().into_iter().filter(|fault| fault.starts_with("red")).collect::<Vec<_>>()
+        history.late.insert((server, room.to_owned()));
+        history
     };
-    assert_eq!(faults(&[("blue", "garden".to_owned())]), NONE);
-    assert_eq!(faults(&[("blue", "kitchen".to_owned())]), why("red/b", "parked", "outbox_full"), "of another room");
+    let of_red = |history: &History| {
+        history.faults().into_iter().filter(|fault| fault.starts_with("red is")).collect::<Vec<_>>()
+    };
+    let faults = |late, change: fn(&mut History)| {
+        let mut history = around(late);
+        change(&mut history);
+        of_red(&history)
+    };
+    let fault = why("red/b", "parked", "outbox_full");
+    for name in ["red", "blue"] {
+        assert_eq!(faults((name, "garden"), |_| ()), NONE);
+        assert_eq!(faults((name, "kitchen"), |_| ()), fault, "of another room");
+        assert_eq!(faults((name, "garden"), |history| history.messages[0].narrowed = true), fault, "for others alone");
+        assert_eq!(faults((name, "garden"), |history| history.exchanges[0].items.clear()), fault, "never sent to blue");
+        let reported = |reason: &'static str| {
+            let mut history = around((name, "garden"));
+            history.exchanges[0].items.clear();
+            history.feeds.get_mut("red").unwrap()[7].what = delivery("red/a", "acknowledged", reason);
+            of_red(&history)
+        };
+        assert_eq!(reported(""), NONE, "a report shows that it was in the queue");
+        assert_eq!(reported("faulty"), fault, "a report shows that it was not");
+    }
+    assert_eq!(faults(("green", "garden"), |_| ()), fault, "neither of the two");
+}
+
+/// The gateway looks for room when the message is given to it, and its report comes with the commit.
+#[test]
+fn outbox_full_when_message_came_passes() {
+    let faults = |given: Stamp, most: u64| {
+        let mut history = told(delivery("red/c", "parked", "outbox_full"));
+        history.settings[0].outbox.insert("blue", most);
+        history.messages.push(Message { begun: given, hearers: hearers(&[]), ..message("red/c", 8) });
+        // It is for nobody else. At 5, when v is given to the gateway, b, u and v wait for blue.
+        history.exchanges[1].ended = Some((6, Outcome::Fine));
+        history.faults().into_iter().filter(|fault| fault.contains("outbox_full")).collect::<Vec<_>>()
+    };
+    let fault = why("red/c", "parked", "outbox_full");
+    assert_eq!(faults(4, 3), NONE);
+    assert_eq!(faults(4, 4), fault, "three wait at most");
+    assert_eq!(faults(7, 1), fault, "all was acknowledged when it came");
 }
 
 /// That an item was acknowledged is written with the next commit.
 #[test]
 fn acknowledgement_lost_by_crash_fills_outbox() {
     let faults = |down, said: Option<(Stamp, Stamp)>| {
-        let mut history = told(delivery("red/b", "parked", "outbox_full"));
+        let mut history = told(delivery("red/c", "parked", "outbox_full"));
         for event in history.feeds.get_mut("red").unwrap() {
             event.at = 100;
         }
@@ -85,7 +125,7 @@ fn acknowledgement_lost_by_crash_fills_outbox() {
         }
         history.faults()
     };
-    let fault = why("red/b", "parked", "outbox_full");
+    let fault = why("red/c", "parked", "outbox_full");
     assert_eq!(faults(20, None), NONE);
     assert_eq!(faults(101, None), fault, "it crashed later");
     assert_eq!(faults(20, Some((10, 15))), fault, "red has written something before it crashed");
