@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::history::exchange::Exchange;
 use crate::history::{History, Name, Update, What};
 
 impl History {
@@ -71,10 +72,27 @@ impl History {
                         && later.origin == said.origin
                         && later.hearers.contains(server)
                 });
-                if arrived && said_more && !is_taken_out && !self.has_notice(server, said.origin) {
+                if arrived
+                    && said_more
+                    && self.number_came_again(said, server)
+                    && !is_taken_out
+                    && !self.has_notice(server, said.origin)
+                {
                     faults.push(format!("{server} was not told that {} went back in time", said.origin));
                 }
             }
         }
+    }
+
+    /// True if a push with the number of this update reached the server after the sender's restore. Nobody learns of the restore
+    /// from other numbers: those of the lost disk may have gone to items of transactions, where the dialect changed.
+    fn number_came_again(&self, said: &Update, server: Name) -> bool {
+        let Some(number) = self.way(said.origin, server).find_map(|exchange| exchange.number(&said.token)) else {
+            return false;
+        };
+        let carries = |exchange: &Exchange| exchange.items.iter().any(|item| exchange.number(item) == Some(number));
+        let restored = |begun| self.restores_of(said.origin).any(|restore| restore.restored <= begun);
+        self.way(said.origin, server)
+            .any(|exchange| !exchange.arrived.is_empty() && restored(exchange.begun) && carries(exchange))
     }
 }

@@ -60,11 +60,28 @@ impl History {
         dropped.flat_map(|(_, at)| at).copied()
     }
 
-    /// True if the sender was told, before this moment, that a server has this item.
+    /// True if the sender was told, before this moment, that a server has this item, and was not told otherwise since.
     pub(super) fn was_acknowledged(&self, item: &str, from: Name, to: Name, before: Stamp) -> bool {
-        let is_told = |exchange: &Exchange| matches!(exchange.ended, Some((at, Outcome::Fine)) if at < before);
+        let is_told = |exchange: &Exchange| {
+            matches!(exchange.ended, Some((at, Outcome::Fine)) if at < before)
+                && !self.was_taken_back(exchange, item, before)
+        };
         let mut carried = self.way(from, to).filter(|exchange| exchange.items.iter().any(|other| other == item));
         carried.any(is_told)
+    }
+
+    /// True if an acknowledgement may not count any more at this moment: the receiver was restored to an older copy, it lied that
+    /// it lacks the number of this item, or the sender crashed before it had written the acknowledgement.
+    fn was_taken_back(&self, acknowledged: &Exchange, item: &str, before: Stamp) -> bool {
+        let Some((at, _)) = acknowledged.ended else { return false };
+        let number = acknowledged.number(item);
+        let is_asked_again = |lie: &Exchange| {
+            matches!(lie.ended, Some((ended, Outcome::Hole { expected, .. }))
+                if lie.lie.is_some() && at < ended && ended <= before && number.is_some_and(|number| expected <= number))
+        };
+        self.restores_of(acknowledged.to).any(|restore| restore.copied < at && restore.restored <= before)
+            || self.way(acknowledged.from, acknowledged.to).any(is_asked_again)
+            || self.may_have_forgotten(acknowledged.from, at, before)
     }
 
     /// The exchanges that one server began with another, in order.

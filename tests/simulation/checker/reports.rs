@@ -138,15 +138,19 @@ impl History {
             && (self.way(said.origin, to).any(is_carried) || self.feed(said.origin).any(has_left))
     }
 
-    /// True if an item is pending for a peer. A gateway writes an acknowledgement with its next commit: a crash before that
-    /// commit may make the sender forget the acknowledgement.
+    /// True if an item is pending for a peer.
     fn waits(&self, item: &str, server: Name, to: Name, at: Stamp) -> bool {
         let carried = self.way(server, to).filter(|exchange| exchange.items.iter().any(|other| other == item));
         let told = carried.filter_map(|exchange| match exchange.ended {
             Some((ended, Outcome::Fine)) if ended < at => Some(ended),
             _ => None,
         });
-        let Some(told) = told.min() else { return true };
+        told.min().is_none_or(|told| self.may_have_forgotten(server, told, at))
+    }
+
+    /// True if a server may have forgotten at this moment what it was told before. A gateway writes an acknowledgement with its
+    /// next commit, so a crash before that commit loses the acknowledgement.
+    pub(super) fn may_have_forgotten(&self, server: Name, told: Stamp, at: Stamp) -> bool {
         let is_down = |disturbance: &&Disturbance| disturbance.what == Done::Down(server);
         let mut downs = self.disturbances.iter().filter(is_down).map(|disturbance| disturbance.from);
         downs.any(|down| told < down && down <= at && !self.commits_between(server, told, down))

@@ -74,6 +74,8 @@ fn restored_sender_without_notice_is_fault() {
     let mut heard: Vec<What> = history.feed("blue").cloned().collect();
     heard.push(got("w", 3));
     history.feeds.insert("blue", feed(heard.clone()));
+    assert_eq!(history.faults(), NONE, "no number came again");
+    history.exchanges.push(sent(12, &["red/b", "w"], 4));
     // Both u and v went with red's disk, and are known to blue.
     let fault = "blue was not told that red went back in time";
     assert_eq!(history.faults(), [fault, fault]);

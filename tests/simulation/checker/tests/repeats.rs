@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::history::Retried;
+use crate::history::disturbance::{Disturbance, Done};
 use crate::world::liar::Lie;
 
 const TWICE: [&str; 2] = ["blue got u twice", "blue got u after v"];
@@ -82,6 +83,54 @@ fn repeat_after_numbers_lie_passes() {
     assert_eq!(restored.faults(), NONE, "the notice went with red's disk");
     restored.restores[0].restored = 2;
     assert_eq!(restored.faults(), TWICE, "it came back before the lie");
+}
+
+/// Blue acknowledged u at 4; the lie about its number comes when blue was restored.
+#[test]
+fn lie_after_receivers_restore_passes() {
+    let faults = |copied, restored| {
+        let mut history = again(5);
+        history.exchanges[2].lie = Some(Lie::Conflict);
+        history.exchanges[2].begun = 5;
+        history.feeds.insert("red", feed(vec![What::Notice { about: Some("blue") }]));
+        history.restores = vec![restore("blue", copied, restored)];
+        history.faults().into_iter().filter(|fault| fault.starts_with("blue got")).collect::<Vec<_>>()
+    };
+    assert_eq!(faults(3, 5), NONE);
+    assert_eq!(faults(4, 5), TWICE, "the copy has u");
+    assert_eq!(faults(3, 6), TWICE, "the lie came before the restore");
+}
+
+/// Blue acknowledged u as number 3 at 4, and lied at 5 that it lacks a number; then comes a lie `conflict`.
+#[test]
+fn acknowledgement_is_void_after_lied_hole() {
+    let faults = |expected, lie| {
+        let mut history = again(5);
+        let hole = Outcome::Hole { expected, conflict: false };
+        history.exchanges.push(Exchange { ended: Some((5, hole)), lie, ..sent(5, &[], 4) });
+        history.exchanges.push(Exchange { lie: Some(Lie::Conflict), ..sent(6, &[], 4) });
+        history.feeds.insert("red", feed(vec![What::Notice { about: Some("blue") }]));
+        history.faults().into_iter().filter(|fault| fault.starts_with("blue got")).collect::<Vec<_>>()
+    };
+    assert_eq!(faults(3, Some(Lie::Hole)), NONE);
+    assert_eq!(faults(4, Some(Lie::Hole)), TWICE, "it said nothing about number 3");
+    assert_eq!(faults(3, None), TWICE, "it was no lie");
+}
+
+/// Blue acknowledged u at 4; the lie about its number comes when red has crashed.
+#[test]
+fn lie_after_senders_crash_passes() {
+    let faults = |down| {
+        let mut history = again(5);
+        history.exchanges[2].lie = Some(Lie::Conflict);
+        history.exchanges[2].begun = 5;
+        history.feeds.insert("red", feed(vec![What::Notice { about: Some("blue") }]));
+        history.disturbances = vec![Disturbance { what: Done::Down("red"), from: down, until: Some(down + 1) }];
+        history.faults().into_iter().filter(|fault| fault.starts_with("blue got")).collect::<Vec<_>>()
+    };
+    assert_eq!(faults(5), NONE);
+    assert_eq!(faults(3), TWICE, "the acknowledgement came after the crash");
+    assert_eq!(faults(6), TWICE, "the lie came before the crash");
 }
 
 #[test]
