@@ -10,8 +10,9 @@ use actix::{
 
 use crate::context::machine::{ContextEffect, ContextEvent, ContextMachine, ContextReply, ContextReplyToken};
 use crate::context::messages::{
-    Answer, ComposePdus, ContextOutcome, FetchFinished, FetchOlder, GetContextStatus, HistoryReply, IdleTimerFired,
-    JoinContext, PdusArrived, PutOff, ReadmitQuarantined, SetIntakeOpen, TimerFired, UpdateParticipants,
+    Answer, ComposePdus, ContextOutcome, FetchDeclined, FetchFinished, FetchOlder, GetContextStatus, HistoryReply,
+    IdleTimerFired, JoinContext, PdusArrived, PutOff, ReadmitQuarantined, SetIntakeOpen, TimerFired,
+    UpdateParticipants,
 };
 use crate::context::metrics::ContextMetricsGuard;
 use crate::context::state_reader::StoreStateReader;
@@ -404,6 +405,14 @@ impl Handler<PutOff> for ContextActor {
 
     fn handle(&mut self, PutOff { want, from, why }: PutOff, ctx: &mut Context<Self>) {
         self.enter(ctx, ContextEvent::PutOff { want, from, why });
+    }
+}
+
+impl Handler<FetchDeclined> for ContextActor {
+    type Result = ();
+
+    fn handle(&mut self, FetchDeclined { want, from, why }: FetchDeclined, ctx: &mut Context<Self>) {
+        self.enter(ctx, ContextEvent::Declined { want, from, why });
     }
 }
 

@@ -94,6 +94,16 @@ pub enum ContextEvent {
         /// The limit that was reached.
         why: String,
     },
+    /// [`ContextEffect::Fetch`] was not sent, because nothing goes out to that peer now: it said "not now", could not be reached,
+    /// is suspended, or has caused too many fetches. It is no try, and no answer either, unless that lasts until the end.
+    Declined {
+        /// Request that was not sent.
+        want: FetchRequest,
+        /// Server that was not asked.
+        from: ServerName,
+        /// Reason, for people.
+        why: String,
+    },
     /// Intake of items from peers was opened or closed: while it is closed, a missing parent may be waiting at our own
     /// admission.
     Intake {

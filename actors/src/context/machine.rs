@@ -12,7 +12,8 @@ use crate::change::{Change, CommitPriority};
 use crate::context::bounded_map::BoundedMap;
 use crate::context::missing::gaps::Gaps;
 use crate::context::missing::history_request::HistoryFetch;
-use crate::context::missing::missing_parents::{FetchCandidates, MissingParents};
+use crate::context::missing::missing_parent::FetchCandidates;
+use crate::context::missing::missing_parents::MissingParents;
 use crate::context::ordering::causal_order::{CausalOrder, PendingPdu};
 use crate::context::ordering::heads;
 use crate::context::provenance::Provenance;
@@ -215,8 +216,8 @@ impl ContextMachine {
             }
             ContextEvent::Fetched { want, from, pdus, failed: _, known } => {
                 let walked = self.wanted.generation(want.named());
-                // A server that could not be asked counts as heard too: it is asked again in the next round, and what
-                // it may have is given up only when the time for that has passed.
+                // A server that did not answer counts as heard too: it is asked again in the next round, and what it may
+                // have is given up only when the time for that has passed.
                 for reference in want.named() {
                     self.wanted.on_response(
                         now,
@@ -232,6 +233,11 @@ impl ContextMachine {
                 want: want @ (FetchRequest::State(_) | FetchRequest::History { .. }),
                 from,
                 why,
+            }
+            | ContextEvent::Declined {
+                want: want @ (FetchRequest::State(_) | FetchRequest::History { .. }),
+                from,
+                why,
             } => {
                 self.on_history_response(&mut step, &want, &from, Err(why), &HashMap::new());
                 None
@@ -240,6 +246,11 @@ impl ContextMachine {
                 for reference in want.named() {
                     self.wanted.put_off(now, reference, &from);
                 }
+                None
+            }
+            ContextEvent::Declined { want, from, why: _ } => {
+                let circle = fetch_candidates(&self.us, &self.record, &self.limits);
+                want.named().iter().for_each(|reference| self.wanted.declined(now, reference, &from, circle));
                 None
             }
             ContextEvent::Intake { open } => {

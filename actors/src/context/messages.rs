@@ -127,6 +127,18 @@ pub(crate) struct PutOff {
     pub(crate) why: String,
 }
 
+/// A peer's actor has not asked its peer for what we miss, because nothing goes out to the peer now.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct FetchDeclined {
+    /// Request that was not sent.
+    pub(crate) want: FetchRequest,
+    /// Server that was not asked.
+    pub(crate) from: ServerName,
+    /// Reason, for people.
+    pub(crate) why: String,
+}
+
 /// Intake of items from peers was opened or closed.
 #[derive(Message)]
 #[rtype(result = "()")]

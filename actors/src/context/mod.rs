@@ -51,8 +51,8 @@ use crate::supervise::admission::AdmissionLimit;
 use crate::supervise::mailbox::send_unbounded;
 use machine::{ContextReply, RecipientReach};
 use messages::{
-    ComposePdus, ContextOutcome, FetchFinished, FetchOlder, GetContextStatus, JoinContext, PdusArrived, PutOff,
-    ReadmitQuarantined, SetIntakeOpen, StageFilled, UpdateParticipants,
+    ComposePdus, ContextOutcome, FetchDeclined, FetchFinished, FetchOlder, GetContextStatus, JoinContext, PdusArrived,
+    PutOff, ReadmitQuarantined, SetIntakeOpen, StageFilled, UpdateParticipants,
 };
 
 pub(crate) use crate::context::ordering::heads::PARENTS_MAX;
@@ -199,6 +199,10 @@ impl ContextHandle {
 
     pub(crate) fn put_off(&self, want: FetchRequest, from: ServerName, why: String) {
         send_unbounded(&self.address, PutOff { want, from, why });
+    }
+
+    pub(crate) fn declined(&self, want: FetchRequest, from: ServerName, why: String) {
+        send_unbounded(&self.address, FetchDeclined { want, from, why });
     }
 
     /// PDUs lie in its stage, on disk.

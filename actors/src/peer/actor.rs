@@ -238,7 +238,7 @@ impl PeerActor {
             PeerEffect::FetchDeclined { of, context, want } => {
                 let routes = self.routes.clone();
                 let why = format!("{of} is not asked now; see `fernpost peer show {of}` and fetch_items");
-                spawn_detached(async move { routes.fetched(&context, want, of, Err(why)).await });
+                spawn_detached(async move { routes.declined(&context, want, of, why).await });
             }
             PeerEffect::Load(from) => {
                 let Some((items, bytes)) = self.machine.as_ref().map(|machine| machine.page()) else { return };

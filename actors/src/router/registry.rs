@@ -227,6 +227,13 @@ impl ActorRegistry {
         }
     }
 
+    /// Tell a conversation that a peer was not asked, because nothing goes out to it now.
+    pub(crate) async fn declined(&self, context: &ContextId, want: FetchRequest, from: ServerName, why: String) {
+        if let Ok(handle) = self.context(context).await {
+            handle.declined(want, from, why);
+        }
+    }
+
     /// Delivers the result of a fetch to the context that asked for it.
     pub(crate) async fn fetched(
         &self,

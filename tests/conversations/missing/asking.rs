@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actors::model::{PduDraft, PeerState};
+use actors::model::{PduDraft, PeerCommand, PeerState};
 use bytes::Bytes;
 use fernpost::egress::{EgressAnswer as Wanted, EgressRequest};
 
@@ -144,6 +144,49 @@ async fn gap_fetch_skips_backing_off_peer() {
         send(&network, "green", "1", &[child]).await;
         seconds(20).await;
         assert_eq!(asked(&network).1, ["blue asks green for parent", "blue asks grey for parent"]);
+    })
+    .await;
+}
+
+/// Peers that are not asked while they are suspended lose no try by that: they are asked once they are resumed.
+#[tokio::test(start_paused = true)]
+async fn resumed_peer_is_asked_for_parent() {
+    world(async {
+        let book = TestConfig::usual("blue").with_contexts(|contexts| contexts.gap.tries_max = 2);
+        let (network, blue) = alone(book).await;
+        let peers = ["red", "green", "grey"].map(server);
+        for peer in &peers {
+            blue.gateway().order(peer, PeerCommand::Suspend).await.unwrap();
+        }
+        send(&network, "green", "1", &[pdu("green", "child", "garden", &["red/parent"])]).await;
+        seconds(5).await;
+        assert!(network.asked().is_empty(), "nothing goes out to them");
+        for peer in &peers {
+            blue.gateway().order(peer, PeerCommand::Resume).await.unwrap();
+        }
+        seconds(20).await;
+        let expected = ["blue asks green for parent", "blue asks red for parent", "blue asks grey for parent"];
+        assert_eq!(asked(&network).1, expected);
+        let times = |words: &str| network.asked().iter().filter(|(_, asked)| asked == words).count();
+        assert_eq!(expected.map(times), [2, 2, 2], "as often as `tries_max` allows");
+    })
+    .await;
+}
+
+/// A parent is given up in time where nobody may be asked until then.
+#[tokio::test(start_paused = true)]
+async fn parent_of_suspended_peers_is_lost() {
+    world(async {
+        let (network, blue) = alone(TestConfig::usual("blue")).await;
+        for peer in ["red", "green", "grey"].map(server) {
+            blue.gateway().order(&peer, PeerCommand::Suspend).await.unwrap();
+        }
+        send(&network, "green", "1", &[pdu("green", "child", "garden", &["red/parent"])]).await;
+        seconds(59).await;
+        assert!(!blue.feed().await.iter().any(|line| line.contains("child")), "it waits");
+        seconds(2).await;
+        assert!(network.asked().is_empty(), "nothing goes out to them");
+        assert_eq!(blue.feed().await.last().map(String::as_str), Some("green/child without red/parent"));
     })
     .await;
 }

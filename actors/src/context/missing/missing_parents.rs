@@ -7,91 +7,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use crate::context::missing::missing_parent::{FetchCandidates, MissingParent};
 use crate::context::missing::planned_fetch::PlannedFetch;
 use crate::limits::GapLimits;
 use crate::model::{Millis, PduRef, ServerName};
 
-/// Maximum number of servers asked for one parent: a context may have a thousand, and a parent that sixteen do not have
-/// is assumed to be lost.
-const CANDIDATES_MAX: usize = 16;
-
 /// Maximum number of parents examined per round of requests; the others follow when a response has arrived.
 const LOOKED_AT_MAX: usize = 256;
-
-/// The servers that may have missing PDUs.
-#[derive(Clone, Copy)]
-pub(crate) struct FetchCandidates<'a> {
-    /// Name of this server, which is never asked.
-    pub(crate) us: &'a ServerName,
-    /// Participants of the context.
-    pub(crate) participants: &'a [ServerName],
-    /// True if other servers are admitted, so that they may be asked too.
-    pub(crate) open: bool,
-}
-
-/// A missing PDU: one that is neither delivered nor held.
-pub(crate) struct MissingParent {
-    first: Millis,
-    /// True if no PDU waits for it, because it is only the `prev_state` of a state PDU.
-    pub(crate) link: bool,
-    /// Only what is held for state waits for it, or nobody.
-    pub(crate) for_state: bool,
-    /// True if the PDUs that name it are history; it is then history, too.
-    pub(crate) old: bool,
-    /// True if a history fetch has reached it and continues with its parents.
-    pub(crate) past: bool,
-    /// True if it precedes the first batch of a new context.
-    pub(crate) edge: bool,
-    /// Number of fetches in a row, including its own, that lead to it from a PDU that arrived by itself.
-    pub(crate) generation: u32,
-    /// True if it was fetched and quarantined, so that this is reported once.
-    pub(crate) parked: bool,
-    /// Peers that sent its children.
-    senders: Vec<ServerName>,
-    tries: Vec<FetchTries>,
-    round: u32,
-    ask_at: Option<Millis>,
-}
-
-struct FetchTries {
-    server: ServerName,
-    asked: u32,
-    heard: bool,
-}
-
-impl MissingParent {
-    fn asked(&self, server: &ServerName) -> u32 {
-        self.tries.iter().find(|tries| tries.server == *server).map_or(0, |tries| tries.asked)
-    }
-
-    fn has_heard(&self, server: &ServerName) -> bool {
-        self.tries.iter().any(|tries| tries.server == *server && tries.heard)
-    }
-
-    fn note_ask(&mut self, server: &ServerName) {
-        match self.tries.iter_mut().find(|tries| tries.server == *server) {
-            Some(tries) => tries.asked += 1,
-            None => self.tries.push(FetchTries { server: server.clone(), asked: 1, heard: false }),
-        }
-    }
-
-    /// Sender of the child, origin of the parent, then the others, each once. An origin that takes no part is not asked, as what
-    /// it gave would not be taken; at the edge of the conversation it would be.
-    fn candidates(&self, reference: &PduRef, circle: FetchCandidates<'_>) -> Vec<ServerName> {
-        let is_heard = |origin: &&ServerName| self.edge || circle.open || circle.participants.contains(origin);
-        let origin = Some(&reference.origin).filter(is_heard);
-        let mut candidates: Vec<ServerName> = vec![];
-        for server in self.senders.iter().chain(origin).chain(circle.participants) {
-            if candidates.len() == CANDIDATES_MAX {
-                break;
-            }
-            if server != circle.us && !candidates.contains(server) {
-                candidates.push(server.clone());
-            }
-        }
-        candidates
-    }
-}
 
 /// The missing PDUs of a context.
 pub(crate) struct MissingParents {
@@ -251,29 +173,12 @@ impl MissingParents {
             let ask_at = now.after(self.limits.grace);
             self.asks.insert((ask_at, reference.clone()));
             self.checks.insert((now.after(self.limits.give_up), reference.clone()));
-            let (senders, tries) = (vec![], vec![]);
-            MissingParent {
-                first: now,
-                link: true,
-                for_state: true,
-                old: false,
-                past: false,
-                edge,
-                generation,
-                parked: false,
-                senders,
-                tries,
-                round: 0,
-                ask_at: Some(ask_at),
-            }
+            MissingParent::new(now, ask_at, edge, generation)
         });
         want.edge |= edge;
         want.generation = want.generation.min(generation);
-        if let Some(sender) = sender
-            && want.senders.len() < CANDIDATES_MAX
-            && !want.senders.contains(sender)
-        {
-            want.senders.push(sender.clone());
+        if let Some(sender) = sender {
+            want.note_sender(sender);
         }
         want
     }
@@ -309,11 +214,22 @@ impl MissingParents {
         if !self.land(reference, from) {
             return;
         }
-        let tries = self.wants.get_mut(reference).map(|want| &mut want.tries);
-        if let Some(tries) = tries.and_then(|tries| tries.iter_mut().find(|tries| tries.server == *from)) {
-            tries.asked = tries.asked.saturating_sub(1);
+        if let Some(want) = self.wants.get_mut(reference) {
+            want.note_put_off(from);
         }
         self.ask_at(reference, Some(now.after(self.limits.grace)));
+    }
+
+    /// A server was not asked, because nothing goes out to it now. That is no try, and no answer: the others are asked first, and
+    /// it gets its turn again after a pause. Where nothing goes out to it at the end either, it counts as unreachable.
+    pub(crate) fn declined(&mut self, now: Millis, reference: &PduRef, from: &ServerName, circle: FetchCandidates<'_>) {
+        if !self.land(reference, from) {
+            return;
+        }
+        let Some(want) = self.wants.get_mut(reference) else { return };
+        let clock = self.intake_closed_since.unwrap_or(now);
+        want.note_declined(from, clock >= want.first.after(self.limits.give_up));
+        self.plan(now, reference, circle);
     }
 
     /// Handles a server's response for one PDU, or its failure to respond.
@@ -326,9 +242,7 @@ impl MissingParents {
     ) {
         self.land(reference, from);
         let Some(want) = self.wants.get_mut(reference) else { return };
-        if let Some(tries) = want.tries.iter_mut().find(|tries| tries.server == *from) {
-            tries.heard = true;
-        }
+        want.note_heard(from);
         if !self.flying.contains_key(reference) {
             self.plan(now, reference, circle);
         }
@@ -341,10 +255,10 @@ impl MissingParents {
             self.checks.insert((now, reference.clone()));
         }
         let mut at = Some(now);
-        if pick(want, reference, circle, &self.limits).is_none() {
-            want.round += 1;
+        if want.pick(reference, circle, &self.limits).is_none() {
+            let goes_on = want.next_round(reference, circle, &self.limits);
             let pause = self.limits.grace.saturating_mul(1 << (want.round - 1).min(16));
-            at = (want.round < self.limits.tries_max).then(|| now.after(pause));
+            at = goes_on.then(|| now.after(pause));
         }
         self.ask_at(reference, at);
     }
@@ -368,7 +282,7 @@ impl MissingParents {
             let Some(want) = self.wants.get(&reference) else { continue };
             // Not before the grace period ends, because the parent may arrive by itself.
             let is_early = now < want.first.after(self.limits.grace);
-            if !is_early && pick(want, &reference, circle, &self.limits).is_some() {
+            if !is_early && want.pick(&reference, circle, &self.limits).is_some() {
                 self.ask_at(&reference, Some(now));
             }
         }
@@ -442,7 +356,7 @@ impl MissingParents {
         let Some(want) = self.wants.get(reference) else { return };
         let picked = match self.flying.contains_key(reference) {
             true => None,
-            false => pick(want, reference, circle, &self.limits),
+            false => want.pick(reference, circle, &self.limits),
         };
         let Some(of) = picked else { return self.ask_at(reference, None) };
         let cause = want.senders.first().unwrap_or(&of).clone();
@@ -480,17 +394,6 @@ impl MissingParents {
         let check = self.checks.first().filter(|_| self.intake_closed_since.is_none());
         [ask, check, self.response_deadlines.first()].into_iter().flatten().map(|(at, _)| *at).min()
     }
-}
-
-/// Returns the server to ask in this round: the first of those that were asked least often.
-fn pick(
-    want: &MissingParent,
-    reference: &PduRef,
-    circle: FetchCandidates<'_>,
-    limits: &GapLimits,
-) -> Option<ServerName> {
-    let may = |server: &ServerName| want.asked(server) <= want.round && want.asked(server) < limits.tries_max.max(1);
-    want.candidates(reference, circle).into_iter().filter(|server| may(server)).min_by_key(|server| want.asked(server))
 }
 
 #[cfg(test)]

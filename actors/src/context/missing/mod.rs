@@ -3,5 +3,6 @@
 pub(crate) mod gaps;
 pub(crate) mod history_fetch;
 pub(crate) mod history_request;
+pub(crate) mod missing_parent;
 pub(crate) mod missing_parents;
 pub(crate) mod planned_fetch;

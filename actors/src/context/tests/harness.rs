@@ -201,6 +201,15 @@ impl MachineHarness {
         self.step(ContextEvent::PutOff { want: FetchRequest::Pdu(wanted), from, why: String::new() });
     }
 
+    /// The request for this one to that server is not sent: nothing goes out to it.
+    pub(crate) fn declined(&mut self, from: &str, wanted: &str) {
+        let (from, wanted) = (server(from), at(wanted));
+        let place = self.asked.iter().position(|asked| *asked == (from.clone(), wanted.clone()));
+        self.asked.remove(place.expect("it was asked"));
+        self.tries.entry((from.clone(), wanted.clone())).and_modify(|(tries, _)| *tries -= 1);
+        self.step(ContextEvent::Declined { want: FetchRequest::Pdu(wanted), from, why: String::new() });
+    }
+
     /// The answer to the question by `backfill` that names this one, from that server.
     pub(crate) fn brought(&mut self, from: &str, named: &str, answered: bool, pdus: Vec<Pdu>) {
         let is_meant =

@@ -83,6 +83,62 @@ fn question_put_off_is_no_try() {
     desk.expect(&["deliver red/1 at 0", "deliver red/2 at 1"]);
 }
 
+/// Nothing goes out to a peer that says "not now": that costs no try, and the peer is asked when it is over.
+#[test]
+fn declined_question_is_no_try() {
+    let gap = GapLimits { tries_max: 2, ..ContextLimits::default().gap };
+    let mut desk = MachineHarness::new(ContextLimits { gap, ..ContextLimits::default() });
+    desk.participants("red green");
+    desk.arrive("red", pdus("red/2<red/1"));
+    let mut asks = vec![];
+    while desk.now.0 < 20_000 {
+        desk.until(desk.due.expect("it goes on").0);
+        while let Some((from, wanted)) = desk.asked.first().cloned() {
+            desk.declined(from.as_str(), &wanted.to_string());
+            asks.push(format!("{} {from}", desk.now.0));
+        }
+    }
+    let expected = [750, 1500, 3000, 6000, 12_000, 24_000].map(|at| [format!("{at} red"), format!("{at} green")]);
+    assert_eq!(asks, expected.concat(), "the pauses double, and the others are asked meanwhile");
+    desk.until(48_000);
+    desk.fetched("red", "red/1", true, vec![]);
+    desk.declined("green", "red/1");
+    desk.log.clear();
+    desk.until(60_000);
+    desk.expect(&["-- 60000", "fetch red/1 from red"]);
+    desk.fetched("red", "red/1", true, vec![]);
+    desk.expect(&["fetch red/1 from green"]);
+    desk.fetched("green", "red/1", true, pdus("red/1"));
+    desk.expect(&["deliver red/1 at 0", "deliver red/2 at 1"]);
+}
+
+/// A peer that is not asked at the end either has been unreachable for all that time.
+#[test]
+fn peer_declined_until_end_is_unreachable() {
+    let mut desk = MachineHarness::among("red");
+    desk.arrive("red", pdus("red/2<red/1"));
+    let decline_all = |desk: &mut MachineHarness, until: u64| {
+        while let Some(due) = desk.due.filter(|due| due.0 <= until) {
+            desk.until(due.0);
+            desk.asked.clone().iter().for_each(|(from, wanted)| desk.declined(from.as_str(), &wanted.to_string()));
+        }
+        desk.until(until);
+    };
+    decline_all(&mut desk, 10_000);
+    // That time stands still.
+    desk.intake(false);
+    decline_all(&mut desk, 200_000);
+    desk.intake(true);
+    decline_all(&mut desk, 249_999);
+    assert!(!desk.log.iter().any(|line| line.contains("deliver")), "{:?}", desk.log);
+    desk.until(250_000);
+    assert_eq!(desk.asked, [(server("red"), at("red/1"))], "once more");
+    desk.log.clear();
+    desk.declined("red", "red/1");
+    desk.expect(&["gap [red/1] before [red/2]", "deliver red/2 at 0 without [red/1]"]);
+    assert!(desk.machine.is_idle());
+}
+
 #[test]
 fn fetched_parent_passes_closed_intake() {
     let mut desk = MachineHarness::among("red green");
