@@ -160,6 +160,15 @@ impl World {
         member.node.alive().is_some_and(|gateway| gateway.record(&context(room)).is_ok())
     }
 
+    /// True if a gateway has heard of a room. One that is down is waited for, because a last crash may come late: taken for one
+    /// that has heard nothing, it would join, and what was news to it would come as history.
+    async fn has_heard_of(&self, member: &Member, room: &str) -> bool {
+        while member.node.alive().is_none() {
+            seconds(1).await;
+        }
+        self.knows(member, room)
+    }
+
     /// A messenger insists until its gateway has taken who takes part by then.
     async fn name_all(&self, member: &Member, room: &'static str) {
         loop {
@@ -234,14 +243,14 @@ impl World {
         for member in &self.members {
             for room in self.open_rooms(member.name) {
                 // Whoever has heard nothing yet says nothing yet either, or what lies before would be called missing.
-                if self.knows(member, room) {
+                if self.has_heard_of(member, room).await {
                     self.name_all(member, room).await;
                 }
             }
         }
         for member in &self.members {
             for room in self.open_rooms(member.name) {
-                if !self.knows(member, room) {
+                if !self.has_heard_of(member, room).await {
                     self.join(member, room, 10).await;
                     self.name_all(member, room).await;
                 }
