@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::checker::reports::IN_QUARANTINE;
-use crate::history::{History, Message, Name, Update, What};
+use crate::history::exchange::Exchange;
+use crate::history::{History, Message, Name, Stamp, Update, What};
 
 impl History {
     pub(super) fn arrived(&self, server: Name, faults: &mut Vec<String>) {
@@ -46,7 +47,7 @@ impl History {
     /// True if the item had arrived at this server before a disk of the server was lost.
     fn had_come(&self, item: &str, server: Name) -> bool {
         let last = self.restores_of(server).map(|restore| restore.restored).max();
-        let carried = |exchange: &crate::history::exchange::Exchange| {
+        let carried = |exchange: &Exchange| {
             let is_in = exchange.to == server && exchange.items.iter().any(|other| other == item);
             let is_given = exchange.from == server && exchange.given.iter().any(|other| other == item);
             let arrived = exchange.arrived.iter().copied().filter(|_| is_in);
@@ -94,7 +95,31 @@ impl History {
             let last = self.settings.iter().rfind(|settings| settings.server == said.origin);
             last.is_some_and(|settings| settings.transactions.contains(server))
         };
-        self.feed(said.origin).any(is_gap) || self.numbers_are_lost(said.origin, server) || is_without_numbers()
+        self.feed(said.origin).any(is_gap)
+            || self.numbers_are_lost(said.origin, server)
+            || self.number_is_held_otherwise(said, server)
+            || is_without_numbers()
+    }
+
+    /// Both came back older: the sender gave a number of its lost disk to this update, and the server came back to a copy that
+    /// holds what the lost disk had sent under that number. Nobody can tell, and what the lost disk of the server was told is
+    /// lost with it.
+    fn number_is_held_otherwise(&self, said: &Update, server: Name) -> bool {
+        let is_held = |number: u64, copied: Stamp, begun: Stamp| {
+            self.way(said.origin, server).any(|other| {
+                other.items.iter().any(|item| *item != said.token && other.number(item) == Some(number))
+                    && other.arrived.iter().any(|arrived| *arrived < copied)
+                    && self.restores_of(said.origin).any(|its| other.begun < its.restored && its.restored <= begun)
+            })
+        };
+        let is_lost_after = |carried: &Exchange| {
+            let Some(number) = carried.number(&said.token) else { return false };
+            self.restores_of(server).any(|own| {
+                carried.arrived.iter().any(|arrived| own.copied < *arrived && *arrived < own.restored)
+                    && is_held(number, own.copied, carried.begun)
+            })
+        };
+        self.way(said.origin, server).any(is_lost_after)
     }
 
     /// Both came back older, and one of them gave or took the same numbers in two courses. That somebody came back must have been

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::history::exchange::{Exchange, Outcome};
+use crate::history::exchange::{Exchange, Kind, Outcome};
 use crate::history::{Event, History, Name, Stamp, Update, What};
 use crate::world::liar::Lie;
 
@@ -35,8 +35,8 @@ impl History {
     }
 
     /// True if the sender could not know, at some moment before this one, under which number the receiver has the update:
-    /// the sender was restored to a copy from before the acknowledgement, or it reused numbers of items that had left its
-    /// queue before it knew of the acknowledgement.
+    /// the sender was restored to a copy from before the acknowledgement, it reused numbers of items that had left its queue
+    /// before it knew of the acknowledgement, or a late copy from its lost disk moved the receiver's numbers back.
     fn is_in_doubt(&self, said: &Update, server: Name, at: Stamp) -> bool {
         let from = said.origin;
         let knew = |before: Stamp| self.was_acknowledged(&said.token, from, server, before);
@@ -47,7 +47,27 @@ impl History {
         };
         let renumbered = self.events(from).any(|event| event.at <= at && left(event) && !knew(event.at))
             || self.drops_of(from).any(|dropped| dropped <= at && !knew(dropped));
-        restored || renumbered
+        restored || renumbered || self.was_moved_back(said, server, at)
+    }
+
+    /// True if a push without ranges that the sender's lost disk had sent reached the server after the restore, under a number
+    /// at or below that of this update. The receiver cannot tell this copy from a push of the restored sender: it accepts the copy
+    /// and expects the numbers behind it again.
+    fn was_moved_back(&self, said: &Update, server: Name, at: Stamp) -> bool {
+        let numbers: Vec<u64> =
+            self.way(said.origin, server).filter_map(|exchange| exchange.number(&said.token)).collect();
+        let is_late = |exchange: &Exchange, restored: Stamp| {
+            exchange.begun < restored && exchange.arrived.iter().any(|arrived| restored <= *arrived && *arrived <= at)
+        };
+        let is_below = |exchange: &Exchange| match exchange.kind {
+            Kind::Push { seq, ranges: false } => {
+                !exchange.items.is_empty() && numbers.iter().any(|number| seq <= *number)
+            }
+            _ => false,
+        };
+        self.restores_of(said.origin).any(|restore| {
+            self.way(said.origin, server).any(|other| is_late(other, restore.restored) && is_below(other))
+        })
     }
 
     /// The moments at which an operator dropped items from the queues of this server.

@@ -151,3 +151,20 @@ fn two_courses_untold_is_fault() {
     history.exchanges.truncate(2);
     assert_eq!(history.faults(), LOST[1..], "it never came to the lost disk");
 }
+
+/// Red was restored and gave number 4 to v; blue was restored to a copy that holds what the lost disk had sent under 4.
+#[test]
+fn number_held_by_both_copies_passes() {
+    let faults = |seq, red, copied| {
+        let mut history = heard(vec![pdu("red/a", &[]), got("u", 1), pdu("red/b", &["red/a"])]);
+        history.exchanges.push(sent(3, &["lost"], seq));
+        history.restores = vec![restore("red", 0, red), restore("blue", copied, 9)];
+        history.faults().into_iter().filter(|fault| fault.starts_with("blue never")).collect::<Vec<_>>()
+    };
+    // v was sent at 6.
+    assert_eq!(faults(4, 4, 5), NONE);
+    assert_eq!(faults(3, 4, 5), LOST[1..], "another number");
+    assert_eq!(faults(4, 2, 5), LOST[1..], "red came back before it sent what was lost");
+    assert_eq!(faults(4, 4, 2), LOST[1..], "the copy is older than what was lost");
+    assert_eq!(faults(4, 4, 7), LOST[1..], "the copy holds v");
+}

@@ -133,6 +133,23 @@ fn lie_after_senders_crash_passes() {
     assert_eq!(faults(6), TWICE, "the lie came before the crash");
 }
 
+/// A copy of a push from red's lost disk reaches blue late, and blue cannot tell it from a push of the restored red.
+#[test]
+fn repeat_after_late_lost_push_passes() {
+    let faults = |seq, ranges, restored, arrived| {
+        let mut history = again(4);
+        let late = Exchange { kind: Kind::Push { seq, ranges }, arrived: vec![arrived], ..sent(1, &["lost"], seq) };
+        history.exchanges.push(late);
+        history.restores = vec![restore("red", 0, restored)];
+        history.faults().into_iter().filter(|fault| fault.starts_with("blue got")).collect::<Vec<_>>()
+    };
+    assert_eq!(faults(3, false, 2, 5), NONE);
+    assert_eq!(faults(4, false, 2, 5), TWICE, "it is above the number of u");
+    assert_eq!(faults(3, true, 2, 5), TWICE, "ranges tell the two apart");
+    assert_eq!(faults(3, false, 2, 1), TWICE, "it came before the restore");
+    assert_eq!(faults(3, false, 2, 20), TWICE, "u had been heard again by then");
+}
+
 #[test]
 fn repeat_ordered_by_operator_passes() {
     let mut history = again(5);
