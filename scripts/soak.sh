@@ -9,6 +9,7 @@
 # Exits 1 when a seed failed, 2 when nothing could be run.
 #
 #   SOAK_BIN   the simulation's test binary, to use instead of building it
+#   SOAK_STOP  seconds after which 50 seeds that have not ended are stopped; the one that runs then fails (900)
 set -euo pipefail
 export LC_ALL=C RUST_BACKTRACE=0
 cd "$(dirname "$0")/.."
@@ -37,7 +38,7 @@ worker() {
   local at last
   for ((at = first + $1 * chunk; at < end; at += cores * chunk)); do
     last=$((at + chunk < end ? at + chunk : end))
-    FERNPOST_THREADS=1 FERNPOST_SEEDS=$at..$last "$binary" --nocapture --test-threads 1 seeds_keep_every_promise \
+    FERNPOST_THREADS=1 FERNPOST_SEEDS=$at..$last timeout "${SOAK_STOP:-900}" "$binary" --nocapture --test-threads 1 seeds_keep_every_promise \
       >"$logs/$at" 2>&1 ||
       echo "$at" >>"$logs/failed"
     echo $((last - at)) >>"$logs/done"
@@ -61,7 +62,7 @@ failed=0
 for log in $(sort -n "$logs/failed" 2>/dev/null || true); do
   commands=$(sed -n 's/^again: //p' "$logs/$log")
   # One that did not come to a verdict failed too: it died, or never ended.
-  [[ -n $commands ]] || commands="(no verdict after $(grep -c '^seed [0-9]*$' "$logs/$log" || true) seeds)"
+  [[ -n $commands ]] || commands="(no verdict on seed $((log + $(grep -c '^seed [0-9]*$' "$logs/$log" || true))))"
   failed=$((failed + $(wc -l <<<"$commands")))
   sed "s|\$|   # $logs/$log|" <<<"$commands"
 done

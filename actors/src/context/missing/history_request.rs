@@ -46,8 +46,9 @@ pub(crate) enum FetchPurpose {
 }
 
 impl HistoryFetch {
-    /// Returns the time of the next action.
+    /// Returns the time of the next action. While a request is in flight this is its deadline: a retry that is due waits for the
+    /// response, and a timer set to the time of the retry would fire again and again until then.
     pub(crate) fn due(&self) -> Option<Millis> {
-        [self.asking.as_ref().map(|asking| asking.until), self.again].into_iter().flatten().min()
+        self.asking.as_ref().map(|asking| asking.until).or(self.again)
     }
 }

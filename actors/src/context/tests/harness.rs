@@ -248,6 +248,7 @@ impl MachineHarness {
             self.due = None;
             self.log.push(format!("-- {}", self.now));
             self.step(ContextEvent::Due);
+            assert!(self.due.is_none_or(|due| due > self.now), "the timer fires again and again at {}", self.now);
         }
         self.now = self.now.max(Millis(at));
     }

@@ -137,6 +137,32 @@ fn empty_join_history_asks_others() {
     desk.expect(&["deliver red/4 at 0 as history", "1 came"]);
 }
 
+/// A join whose retry is due waits for the history read in flight, and the timer does not fire until then.
+#[test]
+fn due_join_waits_for_read() {
+    let mut desk = MachineHarness::new(ContextLimits::default());
+    desk.arrive("green", pdus("red/5<red/4"));
+    while desk.due.is_some() {
+        desk.until(desk.now.0 + 1000);
+        for (from, wanted) in desk.asked.clone() {
+            desk.fetched(from.as_str(), &wanted.to_string(), true, vec![]);
+        }
+    }
+    desk.join("green", 3);
+    desk.told_of_the_past(None);
+    desk.log.clear();
+    desk.step(ContextEvent::Older { limit: 2 });
+    let retry = desk.now.0 + 1500;
+    desk.until(retry + 1000);
+    desk.told_of_the_past(Some(pdus("red/4")));
+    desk.expect(&[
+        "ask red for 2 before [red/4]",
+        "deliver red/4 at 0 as history",
+        "1 came",
+        "ask green for the state",
+    ]);
+}
+
 /// The answer to a join's question answers the history reads that came meanwhile.
 #[test]
 fn read_behind_join_answered_together() {
