@@ -60,6 +60,8 @@ pub(crate) struct Member {
     pub(crate) watches: RefCell<Vec<JoinHandle<()>>>,
     /// The moment at which the feed was on disk up to each position.
     pub(crate) grown: RefCell<BTreeMap<u64, Stamp>>,
+    /// The newest position of the feed that the present process found on its disk.
+    pub(crate) tail_found: Rc<Cell<u64>>,
     /// The moments at which the events that the messenger has read were on disk.
     pub(crate) heard_at: RefCell<Vec<Stamp>>,
     /// Messages with its poison make its actors panic.
@@ -67,8 +69,9 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    fn new(name: Name, node: Rc<Node>, touchy: Touchy) -> Self {
+    fn new(name: Name, node: Rc<Node>, touchy: Touchy, tail_found: Rc<Cell<u64>>) -> Self {
         Self {
+            tail_found,
             name,
             node,
             busy: Cell::default(),
@@ -139,13 +142,17 @@ impl World {
             let (dice, max) = (dice.clone(), plan.disk_max);
             let pace = move || Duration::from_millis(dice.lock().expect("no holder panics").u64(0..=max));
             let touchy = touchy(name, plan.poisons == Some(*name));
-            let makes_touchy: Change = Rc::new({
-                let touchy = touchy.clone();
-                move |ports, _| touchy.wrap(ports)
+            let tail_found = Rc::<Cell<u64>>::default();
+            let prepares: Change = Rc::new({
+                let (touchy, tail_found) = (touchy.clone(), tail_found.clone());
+                move |ports, _| {
+                    tail_found.set(ports.archive.feed_bounds().borrow().tail.0);
+                    touchy.wrap(ports);
+                }
             });
             let book = plan.books[name].clone();
-            let node = Node::built(&network, name, book, makes_touchy, BlockingExecutor::Inline(Arc::new(pace)));
-            members.push(Rc::new(Member::new(name, node, touchy)));
+            let node = Node::built(&network, name, book, prepares, BlockingExecutor::Inline(Arc::new(pace)));
+            members.push(Rc::new(Member::new(name, node, touchy, tail_found)));
         }
         let rooms = Rooms::new(&plan);
         let history = Rc::new(RefCell::new(History::default()));
@@ -171,7 +178,7 @@ impl World {
         world.begin_poison();
         for member in &world.members {
             world.settings_of(member);
-            world.up(member).await;
+            world.up(member, None).await;
             for (room, _) in &world.plan.rooms {
                 if world.rooms.inside(room).contains(&member.name) {
                     let others = world.rooms.beside(member.name, room);
@@ -289,8 +296,7 @@ impl World {
             while member.busy.get() {
                 seconds(1).await;
             }
-            self.list_all(member);
-            self.restart(member).await;
+            self.restart_listed(member).await;
         }
         self.relieve(|done| matches!(done, Done::Poisoned(_)));
         self.relent().await;

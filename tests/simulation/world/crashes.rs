@@ -33,6 +33,8 @@ enum Next {
     Older(Copied),
     /// With another configuration.
     Configured,
+    /// With a configuration that lists everybody.
+    Listed,
 }
 
 /// The same disk, marked as a backup is.
@@ -51,11 +53,15 @@ fn as_backup(bytes: Vec<u8>, taken: Millis) -> Vec<u8> {
 
 impl World {
     /// Starts a gateway and watches it: once its journal has stopped, the process crashes and restarts; and the moment at
-    /// which each position of its feed was on disk is recorded.
-    pub(crate) async fn up(self: &Rc<Self>, member: &Rc<Member>) {
+    /// which each position of its feed was on disk is recorded. What it finds on a disk that the process before left at a known
+    /// moment was there by then, even if nobody saw it come.
+    pub(crate) async fn up(self: &Rc<Self>, member: &Rc<Member>, left: Option<Stamp>) {
         member.node.clock.mend();
         self.note_panics();
         member.node.begin().await;
+        if let Some(left) = left {
+            member.grown.borrow_mut().entry(member.tail_found.get()).or_insert(left);
+        }
         let (world, watched, store) = (self.clone(), member.clone(), member.node.store());
         let fails = spawn_local(async move {
             let failure = store.failed().await;
@@ -100,9 +106,9 @@ impl World {
         });
     }
 
-    /// End it, and start it again at once.
-    pub(crate) async fn restart(self: &Rc<Self>, member: &Rc<Member>) {
-        self.crash(member, Survives::Synced, 0, Next::Same).await;
+    /// End it, and start it again at once; from then on everybody is its peer.
+    pub(crate) async fn restart_listed(self: &Rc<Self>, member: &Rc<Member>) {
+        self.crash(member, Survives::Synced, 0, Next::Listed).await;
     }
 
     /// End it, and start it again with another configuration.
@@ -185,7 +191,7 @@ impl World {
             return;
         }
         let how = match &next {
-            Next::Same => "crash",
+            Next::Same | Next::Listed => "crash",
             Next::Older(_) => "a copy comes back",
             Next::Configured => "the configuration changes",
         };
@@ -194,6 +200,7 @@ impl World {
             watch.abort();
         }
         member.life.set(member.life.get() + 1);
+        let ended = self.stamps.next();
         self.disturb(Done::Down(member.name));
         member.node.end(survives).await;
         self.note_heard(member);
@@ -209,6 +216,10 @@ impl World {
                 self.change_book(member);
                 None
             }
+            Next::Listed => {
+                self.list_all(member);
+                None
+            }
         };
         millis(pause).await;
         if let Some(copy) = &older {
@@ -219,7 +230,7 @@ impl World {
             self.count(if reads_on { "a restored gateway's messenger reads on" } else { "both are restored" });
             member.grown.borrow_mut().split_off(&(tail + 1));
         }
-        self.up(member).await;
+        self.up(member, older.is_none().then_some(ended)).await;
         self.relieve(|done| done == Done::Down(member.name));
         self.go_back(member, older.as_ref());
         self.trace.note(&format!("{}: is back", member.name));

@@ -149,6 +149,10 @@ fn listed_peer_called_unlisted_is_fault() {
     assert_eq!(history.faults(), why("red/b", "parked", "not_a_peer"));
     history.settings[0].keep.clear();
     assert_eq!(history.faults(), NONE);
+    history.settings.push(Settings { from: 10, ..settings("red", "blue") });
+    assert_eq!(history.faults(), NONE, "listed again after the report was on disk");
+    history.settings[2].from = 8;
+    assert_eq!(history.faults(), why("red/b", "parked", "not_a_peer"), "listed again before");
 }
 
 fn panics(name: Name, from: Stamp) -> Vec<Disturbance> {
