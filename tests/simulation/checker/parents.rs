@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::history::{History, Name, View, What};
+use crate::history::exchange::{Exchange, Outcome};
+use crate::history::{Event, History, Name, Restore, Stamp, View, What};
 
 impl History {
     pub(super) fn parents_first(&self, server: Name, faults: &mut Vec<String>) {
@@ -39,7 +40,9 @@ impl History {
                             (true, true) if !is_own => {
                                 faults.push(format!("{server} is told that {parent} is missing, which it has heard"));
                             }
-                            (false, false) => faults.push(format!("{server} heard {pdu} before its parent {parent}")),
+                            (false, false) if !self.was_edge(server, parent, event) => {
+                                faults.push(format!("{server} heard {pdu} before its parent {parent}"));
+                            }
                             _ => {}
                         }
                     }
@@ -62,5 +65,54 @@ impl History {
             _ => false,
         };
         self.came_late(server, room) && (self.feed(server).any(comes_late) || self.views.iter().any(is_edge))
+    }
+
+    /// True if a parent was the edge of a room as a disk showed it that was lost afterwards: it never came to that disk, and its
+    /// child came with the first batch of a room that was new to the server, or lies before that batch.
+    fn was_edge(&self, server: Name, parent: &str, event: &Event) -> bool {
+        let What::Pdu { pdu, room, .. } = &event.what else { return false };
+        let is_parent = |what: &What| matches!(what, What::Pdu { pdu, .. } if pdu == parent);
+        let came = || self.events(server).any(|other| is_parent(&other.what) && self.was_lost(server, other));
+        self.came_late(server, room)
+            && self.was_lost(server, event)
+            && !came()
+            && self.came_with_first_batch(server, room, pdu, event)
+    }
+
+    /// True if a room was new to a server, and this PDU came to it with the first batch of the room, or lies before that batch.
+    fn came_with_first_batch(&self, server: Name, room: &str, pdu: &str, event: &Event) -> bool {
+        let mut come: Vec<(Stamp, &Exchange)> = self.brought(server, room, event).collect();
+        come.sort_by_key(|(arrived, _)| *arrived);
+        let Some((first, _)) = come.first() else { return false };
+        // A room that the messenger knew first has gaps, and no edge.
+        let said =
+            self.messages.iter().filter(|said| said.origin == server && said.room == room && said.taken.is_some());
+        let named = self.named.iter().filter(|named| named.server == server && named.room == room);
+        let mut known = said.map(|said| said.begun).chain(named.map(|named| named.at));
+        if known.any(|at| at < *first && self.was_there(server, at, event)) {
+            return false;
+        }
+        // The first batch is the first that was taken for certain, or one before it.
+        let certain = come.iter().position(|(_, exchange)| exchange.answer == Some(Outcome::Fine));
+        let batches = &come[..certain.map_or(come.len(), |certain| certain + 1)];
+        let items = batches.iter().flat_map(|(_, exchange)| &exchange.items).map(String::as_str);
+        self.with_ancestors(items).contains(pdu)
+    }
+
+    /// The requests that brought PDUs of a room to the disk of an event, each with its first arrival there.
+    fn brought(&self, server: Name, room: &str, event: &Event) -> impl Iterator<Item = (Stamp, &Exchange)> {
+        let of_room = move |item: &String| self.seen_in.get(item).is_some_and(|seen| seen == room);
+        let to_it = self.exchanges.iter().filter(move |exchange| exchange.to == server);
+        let carry = to_it.filter(move |exchange| exchange.items.iter().any(of_room));
+        carry.filter_map(move |exchange| {
+            let mut arrived = exchange.arrived.iter().copied();
+            Some((arrived.find(|at| self.was_there(server, *at, event))?, exchange))
+        })
+    }
+
+    /// True if what a server did at that moment was done before an event, and no disk lost in between took it away.
+    fn was_there(&self, server: Name, at: Stamp, event: &Event) -> bool {
+        let is_gone = |restore: &Restore| restore.copied < at && at <= restore.restored && restore.restored <= event.at;
+        at <= event.at && !self.restores_of(server).any(is_gone)
     }
 }

@@ -1,6 +1,7 @@
 //! Questions before answers.
 
 use super::*;
+use crate::checker::RESTORED_ABOVE;
 
 #[test]
 fn child_before_parent_is_fault() {
@@ -35,4 +36,76 @@ fn unheard_state_told_again_is_fault() {
     let again = |pdu: &str| What::Again { pdu: pdu.to_owned() };
     let history = heard_all_and(vec![again("red/a"), again("green/z")]);
     assert_eq!(history.faults(), ["blue is told of green/z again, which it has not heard"]);
+}
+
+/// Blue comes late to the room: b is the first that reaches it, at 3, and nobody gives it a. The disk that had it so is lost at
+/// 20, and then both come as news.
+fn adopted_on_lost_disk() -> History {
+    let event = |position, at, what| Event { position, at, wall: 1000 * at, what };
+    let heard = vec![
+        event(1, 4, pdu("red/b", &["red/a"])),
+        event(RESTORED_ABOVE, 21, What::Notice { about: None }),
+        event(RESTORED_ABOVE + 1, 22, pdu("red/a", &[])),
+        event(RESTORED_ABOVE + 2, 23, pdu("red/b", &["red/a"])),
+    ];
+    History {
+        feeds: [("red", vec![]), ("blue", heard)].into(),
+        exchanges: vec![sent(3, &["red/b"], 1), sent(22, &["red/a"], 2), sent(23, &["red/b"], 3)],
+        named: vec![named("red", 0, &["blue"]), named("blue", 5, &["red"])],
+        late: [("blue", "garden".to_owned())].into(),
+        restores: vec![Restore { reads_on: true, ..restore("blue", 0, 20) }],
+        ..whole()
+    }
+}
+
+#[test]
+fn edge_on_lost_disk_passes() {
+    let faults = |change: fn(&mut History)| {
+        let mut history = adopted_on_lost_disk();
+        change(&mut history);
+        history.faults().into_iter().filter(|fault| fault.contains("before its parent")).collect::<Vec<_>>()
+    };
+    let fault = ["blue heard red/b before its parent red/a"];
+    assert_eq!(faults(|_| ()), NONE);
+    assert_eq!(faults(|history| history.late.clear()), fault, "blue was there from the beginning");
+    assert_eq!(faults(|history| history.restores[0].tail = 1), fault, "the copy has it so, and shows no edge");
+    assert_eq!(faults(|history| history.named[1].at = 2), fault, "its messenger knew the room before");
+    let late = |history: &mut History| {
+        let after = Event { position: 2, at: 5, wall: 5000, what: pdu("red/a", &[]) };
+        history.feeds.get_mut("blue").unwrap().insert(1, after);
+    };
+    assert_eq!(faults(late), fault, "a came to that disk as news, after b");
+    let said = |history: &mut History| {
+        history.messages.push(Message { origin: "blue", ..message("blue/x", 2) });
+    };
+    assert_eq!(faults(said), fault, "its messenger had begun the room");
+    let unsaid = |history: &mut History| {
+        history.messages.push(Message { origin: "blue", taken: None, ..message("blue/x", 2) });
+    };
+    assert_eq!(faults(unsaid), NONE, "the gateway did not take that");
+}
+
+#[test]
+fn edge_beyond_later_batch_is_fault() {
+    let faults = |mut first: Exchange, change: fn(&mut Exchange, &mut History)| {
+        let mut history = adopted_on_lost_disk();
+        history.seen_in.insert("red/c".to_owned(), "garden".to_owned());
+        change(&mut first, &mut history);
+        history.exchanges.insert(0, first);
+        history.faults().into_iter().filter(|fault| fault.contains("before its parent")).collect::<Vec<_>>()
+    };
+    let fault = ["blue heard red/b before its parent red/a"];
+    let first = || sent(2, &["red/c"], 1);
+    assert_eq!(faults(first(), |first, _| first.answer = None), NONE, "it may not have been taken");
+    assert_eq!(faults(first(), |_, _| ()), fault, "c was the first batch");
+    let kitchen = |_: &mut Exchange, history: &mut History| {
+        history.seen_in.insert("red/c".to_owned(), "kitchen".to_owned());
+    };
+    assert_eq!(faults(first(), kitchen), NONE, "of another room");
+    let answers = |_: &mut Exchange, history: &mut History| {
+        history.parents.insert("red/c".to_owned(), vec!["red/b".to_owned()]);
+    };
+    assert_eq!(faults(first(), answers), NONE, "b lies before the first batch");
+    let lost = |_: &mut Exchange, history: &mut History| history.restores.push(restore("blue", 1, 2));
+    assert_eq!(faults(first(), lost), NONE, "a disk before that one had the first batch");
 }
