@@ -247,6 +247,11 @@ impl PeerMachine {
         }
     }
 
+    /// Returns the outbound half.
+    pub const fn outbound(&self) -> &Outbound {
+        &self.outbound
+    }
+
     /// Returns the state of the outbound half.
     pub const fn state(&self) -> PeerState {
         self.outbound.state()

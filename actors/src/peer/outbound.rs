@@ -1,13 +1,17 @@
 //! The outbound half of a peer's state machine: the whole policy of delivery, without a clock, a socket or a disk.
 //!
 //! ```text
-//!             work                 ok
-//!      Idle ---------> Sending <---------+
-//!        ^                | | \          |
-//!        |  nothing left  | |  \ failed  | timer, or contact (once a period)
-//!        +----------------+ |   +----> BackingOff ---- too often ----> Suspended
-//!                   "wait"  |                                            | ^
-//!                           +--------> Waiting --- timer ---> Sending    +-+ probe
+//!   Idle                       -- work -----------------------------------> Loading, Sending
+//!   Loading                    -- rows were read, or none are left --------> Sending, Idle
+//!   Loading                    -- the read failed -------------------------> BackingOff
+//!   Sending                    -- taken, or asked for anew ----------------> Loading, Idle
+//!   Sending                    -- "wait" ----------------------------------> Waiting
+//!   Sending                    -- failed ----------------------------------> BackingOff
+//!   Loading, Sending           -- failed too often, or refused ------------> Suspended
+//!   Waiting                    -- timer, or retry -------------------------> Loading, Sending, Idle
+//!   BackingOff                 -- timer, retry, or contact (once a period)--> Loading, Idle
+//!   Suspended                  -- probe, contact (once a period), resume --> Loading, Sending, Idle
+//!   Idle, Waiting, BackingOff  -- an operator suspends, or a fault --------> Suspended
 //! ```
 //!
 //! One request is in flight at a time; a reply counts only for the current attempt. A `wait` is kept exactly and is not

@@ -477,4 +477,5 @@ mod listing;
 mod orders;
 mod parking;
 mod transactions;
+mod transition_table;
 mod weak;
