@@ -10,10 +10,6 @@ use crate::sources::{Module, assert_none, modules, root};
 /// The import graph of a crate: for each file the files that it imports.
 type ImportGraph = BTreeMap<String, BTreeSet<String>>;
 
-/// Imports that close a circle today, from and to. The list only shrinks. The registry holds handles, the address in a handle
-/// is typed by the actor, and the actors look each other up in the registry.
-const KNOWN: &[(&str, &str)] = &[("router/registry", "context"), ("router/registry", "peer")];
-
 /// Maximum number of re-exports that lead to a definition.
 const REEXPORTS_MAX: usize = 5;
 
@@ -42,9 +38,7 @@ fn graph(files: &[Module]) -> ImportGraph {
     };
     let edges = |file: &&Module| {
         let private = imports(file).into_iter().filter(|import| !import.is_public);
-        let is_counted =
-            |target: &String| *target != file.path && !KNOWN.contains(&(file.path.as_str(), target.as_str()));
-        let targets = private.filter_map(|import| defining_file(import.path)).filter(is_counted);
+        let targets = private.filter_map(|import| defining_file(import.path)).filter(|target| *target != file.path);
         (file.path.clone(), targets.collect())
     };
     files.iter().map(edges).collect()

@@ -9,15 +9,11 @@ use actix::{
 };
 
 use crate::context::machine::{ContextEffect, ContextEvent, ContextMachine, ContextReply, ContextReplyToken};
-use crate::context::messages::{
-    Answer, ComposePdus, ContextOutcome, FetchDeclined, FetchFinished, FetchOlder, GetContextStatus, HistoryReply,
-    IdleTimerFired, JoinContext, PdusArrived, PutOff, ReadmitQuarantined, SetIntakeOpen, TimerFired,
-    UpdateParticipants,
-};
+use crate::context::messages::{Answer, ContextMessage, ContextOutcome, HistoryReply, IdleTimerFired, TimerFired};
 use crate::context::metrics::ContextMetricsGuard;
 use crate::context::state_reader::StoreStateReader;
 use crate::limits::ContextLimits;
-use crate::model::{ContextId, Pdu, PduRef, Refusal};
+use crate::model::{BadPdu, ContextId, FetchRequest, Pdu, PduRef, Refusal, ServerName};
 use crate::ports::{ArchiveError, ContextSnapshot, Fence, PduStatus, Ports};
 use crate::router::registry::{ActorRegistry, LookupPurpose};
 use crate::supervise::admission::AdmissionPermit;
@@ -297,6 +293,24 @@ impl ContextActor {
             }
         }
     }
+
+    fn fetch_finished(
+        &mut self,
+        ctx: &mut Context<Self>,
+        want: FetchRequest,
+        from: ServerName,
+        pdus: Result<Vec<Result<Pdu, BadPdu>>, String>,
+    ) {
+        let (pdus, failed) = match pdus {
+            Ok(pdus) => (pdus, None),
+            Err(why) => (vec![], Some(why)),
+        };
+        let is_sound = |pdu: &Pdu| self.is_not_poison(&pdu.reference);
+        let pdus: Vec<Pdu> = pdus.into_iter().flatten().filter(is_sound).collect();
+        if let Some(known) = self.look_up(ctx, &pdus) {
+            self.enter(ctx, ContextEvent::Fetched { want, from, pdus, failed, known });
+        }
+    }
 }
 
 /// The PDUs an event brings, where it would be tried again with them. Of several that a peer hands over or that were fetched it
@@ -333,122 +347,59 @@ impl Supervised for ContextActor {
     }
 }
 
-impl Handler<PdusArrived> for ContextActor {
+impl Handler<ContextMessage> for ContextActor {
     type Result = ();
 
-    fn handle(&mut self, arrive: PdusArrived, ctx: &mut Context<Self>) {
-        let PdusArrived { from, verified, pdus, answer, permit } = arrive;
-        let Some(token) = self.token(answer, permit) else { return };
-        if let Some(known) = self.look_up(ctx, &pdus) {
-            self.enter(ctx, ContextEvent::Arrive { token, from, verified, pdus, known });
+    fn handle(&mut self, message: ContextMessage, ctx: &mut Context<Self>) {
+        match message {
+            ContextMessage::PdusArrived { from, verified, pdus, answer, permit } => {
+                let Some(token) = self.token(answer, permit) else { return };
+                if let Some(known) = self.look_up(ctx, &pdus) {
+                    self.enter(ctx, ContextEvent::Arrive { token, from, verified, pdus, known });
+                }
+            }
+            ContextMessage::Readmit { from, pdu, answer, permit } => {
+                let Some(token) = self.token(answer, permit) else { return };
+                if let Some(known) = self.look_up(ctx, std::slice::from_ref(&pdu)) {
+                    self.enter(ctx, ContextEvent::Readmit { token, from, pdu, known });
+                }
+            }
+            ContextMessage::Compose { drafts, reach, answer, permit } => {
+                let Some(token) = self.token(answer, permit) else { return };
+                self.enter(ctx, ContextEvent::Compose { token, drafts, reach });
+            }
+            ContextMessage::SetParticipants { servers, answer, permit } => {
+                let Some(token) = self.token(answer, permit) else { return };
+                self.enter(ctx, ContextEvent::Participants { token, servers });
+            }
+            ContextMessage::Join { via, backfill, answer, permit } => {
+                let Some(token) = self.token(answer, permit) else { return };
+                self.enter(ctx, ContextEvent::Join { token, via, backfill });
+            }
+            ContextMessage::FetchOlder { limit, answer } => {
+                if self.faulty {
+                    // The caller may have gone.
+                    let _ = answer.send(Err(Refusal::FaultyContext(self.context.clone())));
+                    return;
+                }
+                self.reads.retain(|read| !read.is_closed());
+                self.reads.push(answer);
+                self.enter(ctx, ContextEvent::Older { limit });
+            }
+            ContextMessage::FetchFinished { want, from, pdus } => self.fetch_finished(ctx, want, from, pdus),
+            ContextMessage::PutOff { want, from, why } => self.enter(ctx, ContextEvent::PutOff { want, from, why }),
+            ContextMessage::Declined { want, from, why } => {
+                self.enter(ctx, ContextEvent::Declined { want, from, why });
+            }
+            ContextMessage::StageFilled => self.enter(ctx, ContextEvent::StageFilled),
+            ContextMessage::SetIntakeOpen { open } => self.enter(ctx, ContextEvent::Intake { open }),
+            ContextMessage::GetStatus(reply) => {
+                if let Some(status) = self.machine.as_ref().map(ContextMachine::status) {
+                    // The caller may have disconnected.
+                    let _ = reply.send(status);
+                }
+            }
         }
-    }
-}
-
-impl Handler<ReadmitQuarantined> for ContextActor {
-    type Result = ();
-
-    fn handle(&mut self, readmit: ReadmitQuarantined, ctx: &mut Context<Self>) {
-        let ReadmitQuarantined { from, pdu, answer, permit } = readmit;
-        let Some(token) = self.token(answer, permit) else { return };
-        if let Some(known) = self.look_up(ctx, std::slice::from_ref(&pdu)) {
-            self.enter(ctx, ContextEvent::Readmit { token, from, pdu, known });
-        }
-    }
-}
-
-impl Handler<ComposePdus> for ContextActor {
-    type Result = ();
-
-    fn handle(&mut self, compose: ComposePdus, ctx: &mut Context<Self>) {
-        let ComposePdus { drafts, reach, answer, permit } = compose;
-        let Some(token) = self.token(answer, permit) else { return };
-        self.enter(ctx, ContextEvent::Compose { token, drafts, reach });
-    }
-}
-
-impl Handler<UpdateParticipants> for ContextActor {
-    type Result = ();
-
-    fn handle(&mut self, set: UpdateParticipants, ctx: &mut Context<Self>) {
-        let Some(token) = self.token(set.answer, set.permit) else { return };
-        self.enter(ctx, ContextEvent::Participants { token, servers: set.servers });
-    }
-}
-
-impl Handler<JoinContext> for ContextActor {
-    type Result = ();
-
-    fn handle(&mut self, JoinContext { via, backfill, answer, permit }: JoinContext, ctx: &mut Context<Self>) {
-        let Some(token) = self.token(answer, permit) else { return };
-        self.enter(ctx, ContextEvent::Join { token, via, backfill });
-    }
-}
-
-impl Handler<FetchOlder> for ContextActor {
-    type Result = ();
-
-    fn handle(&mut self, FetchOlder { limit, answer }: FetchOlder, ctx: &mut Context<Self>) {
-        if self.faulty {
-            // The caller may have gone.
-            let _ = answer.send(Err(Refusal::FaultyContext(self.context.clone())));
-            return;
-        }
-        self.reads.retain(|read| !read.is_closed());
-        self.reads.push(answer);
-        self.enter(ctx, ContextEvent::Older { limit });
-    }
-}
-
-impl Handler<PutOff> for ContextActor {
-    type Result = ();
-
-    fn handle(&mut self, PutOff { want, from, why }: PutOff, ctx: &mut Context<Self>) {
-        self.enter(ctx, ContextEvent::PutOff { want, from, why });
-    }
-}
-
-impl Handler<FetchDeclined> for ContextActor {
-    type Result = ();
-
-    fn handle(&mut self, FetchDeclined { want, from, why }: FetchDeclined, ctx: &mut Context<Self>) {
-        self.enter(ctx, ContextEvent::Declined { want, from, why });
-    }
-}
-
-impl Handler<FetchFinished> for ContextActor {
-    type Result = ();
-
-    fn handle(&mut self, fetched: FetchFinished, ctx: &mut Context<Self>) {
-        let FetchFinished { want, from, pdus } = fetched;
-        let (pdus, failed) = match pdus {
-            Ok(pdus) => (pdus, None),
-            Err(why) => (vec![], Some(why)),
-        };
-        let is_sound = |pdu: &Pdu| self.is_not_poison(&pdu.reference);
-        let pdus: Vec<Pdu> = pdus.into_iter().flatten().filter(is_sound).collect();
-        if let Some(known) = self.look_up(ctx, &pdus) {
-            self.enter(ctx, ContextEvent::Fetched { want, from, pdus, failed, known });
-        }
-    }
-}
-
-impl Handler<GetContextStatus> for ContextActor {
-    type Result = ();
-
-    fn handle(&mut self, GetContextStatus(reply): GetContextStatus, _: &mut Context<Self>) {
-        if let Some(status) = self.machine.as_ref().map(ContextMachine::status) {
-            // The caller may have disconnected.
-            let _ = reply.send(status);
-        }
-    }
-}
-
-impl Handler<SetIntakeOpen> for ContextActor {
-    type Result = ();
-
-    fn handle(&mut self, SetIntakeOpen { open }: SetIntakeOpen, ctx: &mut Context<Self>) {
-        self.enter(ctx, ContextEvent::Intake { open });
     }
 }
 

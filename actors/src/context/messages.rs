@@ -1,4 +1,5 @@
-//! Messages of a context's actor. Callers use [`ContextHandle`](super::ContextHandle), which sends them.
+//! Messages of a context's actor: those from outside, which are one enum, so that a handle need not know the actor; and those that
+//! the actor sends to itself.
 
 use actix::Message;
 use tokio::sync::oneshot;
@@ -20,137 +21,112 @@ pub(crate) enum ContextOutcome {
     Faulty,
 }
 
-/// Accept PDUs from a peer's actor.
+/// A message from outside the actor. [`ContextHandle`](super::ContextHandle) sends it.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct PdusArrived {
-    /// Peer that sent the PDUs.
-    pub(crate) from: ServerName,
-    /// Method by which the sender was authenticated.
-    pub(crate) verified: &'static str,
-    /// PDUs in the order of the request.
-    pub(crate) pdus: Vec<Pdu>,
-    /// Channel of the verdicts.
-    pub(crate) answer: Answer,
-    /// Admission permit of the request.
-    pub(crate) permit: AdmissionPermit,
+pub(crate) enum ContextMessage {
+    /// Accept PDUs from a peer's actor.
+    PdusArrived {
+        /// Peer that sent the PDUs.
+        from: ServerName,
+        /// Method by which the sender was authenticated.
+        verified: &'static str,
+        /// PDUs in the order of the request.
+        pdus: Vec<Pdu>,
+        /// Channel of the verdicts.
+        answer: Answer,
+        /// Admission permit of the request.
+        permit: AdmissionPermit,
+    },
+    /// Validate a quarantined PDU again, at an operator's command.
+    Readmit {
+        /// Peer that had sent the PDU.
+        from: ServerName,
+        /// PDU to validate again.
+        pdu: Pdu,
+        /// Channel of the verdict.
+        answer: Answer,
+        /// Admission permit of the request.
+        permit: AdmissionPermit,
+    },
+    /// Compose messages of the local messenger.
+    Compose {
+        /// Messages to compose, in order.
+        drafts: Vec<PduDraft>,
+        /// Servers that the messages can reach.
+        reach: RecipientReach,
+        /// Channel of the outcomes.
+        answer: Answer,
+        /// Admission permit of the request.
+        permit: AdmissionPermit,
+    },
+    /// Set the participants, as the local messenger asks.
+    SetParticipants {
+        /// Participants of the context beside us.
+        servers: Vec<ServerName>,
+        /// Channel of the outcome.
+        answer: Answer,
+        /// Admission permit of the request.
+        permit: AdmissionPermit,
+    },
+    /// Join the context, as the local messenger asks.
+    Join {
+        /// Participant to fetch the context from.
+        via: ServerName,
+        /// Number of history PDUs to fetch.
+        backfill: u32,
+        /// Channel of the outcome.
+        answer: Answer,
+        /// Admission permit of the request.
+        permit: AdmissionPermit,
+    },
+    /// A history read needs older PDUs than we hold.
+    FetchOlder {
+        /// Number of PDUs that the read lacks.
+        limit: u32,
+        /// Channel of the number of PDUs that came.
+        answer: HistoryReply,
+    },
+    /// A fetch for this context has finished.
+    FetchFinished {
+        /// Request that was sent.
+        want: FetchRequest,
+        /// Server that was asked.
+        from: ServerName,
+        /// PDUs in the response, or the reason why there was none.
+        pdus: Result<Vec<Result<Pdu, BadPdu>>, String>,
+    },
+    /// A peer's actor has not asked its peer for what we miss, because too many questions to it are open.
+    PutOff {
+        /// Request that was not sent.
+        want: FetchRequest,
+        /// Server that was not asked.
+        from: ServerName,
+        /// The limit that was reached.
+        why: String,
+    },
+    /// A peer's actor has not asked its peer for what we miss, because nothing goes out to the peer now.
+    Declined {
+        /// Request that was not sent.
+        want: FetchRequest,
+        /// Server that was not asked.
+        from: ServerName,
+        /// Reason, for people.
+        why: String,
+    },
+    /// PDUs were staged, and are on disk.
+    StageFilled,
+    /// Intake of items from peers was opened or closed.
+    SetIntakeOpen {
+        /// True if items of peers are accepted.
+        open: bool,
+    },
+    /// Return the status of the context.
+    GetStatus(oneshot::Sender<ContextStatus>),
 }
 
-/// Validate a quarantined PDU again, at an operator's command.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct ReadmitQuarantined {
-    /// Peer that had sent the PDU.
-    pub(crate) from: ServerName,
-    /// PDU to validate again.
-    pub(crate) pdu: Pdu,
-    /// Channel of the verdict.
-    pub(crate) answer: Answer,
-    /// Admission permit of the request.
-    pub(crate) permit: AdmissionPermit,
-}
-
-/// Compose messages of the local messenger.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct ComposePdus {
-    /// Messages to compose, in order.
-    pub(crate) drafts: Vec<PduDraft>,
-    /// Servers that the messages can reach.
-    pub(crate) reach: RecipientReach,
-    /// Receiver of the outcome.
-    pub(crate) answer: Answer,
-    /// The right to be here.
-    pub(crate) permit: AdmissionPermit,
-}
-
-/// Set the participants, as the local messenger asks.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct UpdateParticipants {
-    /// Participants of the context beside us.
-    pub(crate) servers: Vec<ServerName>,
-    /// Channel of the outcome.
-    pub(crate) answer: Answer,
-    /// Admission permit of the request.
-    pub(crate) permit: AdmissionPermit,
-}
-
-/// Join the context, as the local messenger asks.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct JoinContext {
-    /// Participant to fetch the context from.
-    pub(crate) via: ServerName,
-    /// Number of history PDUs to fetch.
-    pub(crate) backfill: u32,
-    /// Channel of the outcome.
-    pub(crate) answer: Answer,
-    /// Admission permit of the request.
-    pub(crate) permit: AdmissionPermit,
-}
-
-/// A history read needs older PDUs than we hold.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct FetchOlder {
-    /// Number of PDUs that the read lacks.
-    pub(crate) limit: u32,
-    /// Is told how many PDUs came.
-    pub(crate) answer: HistoryReply,
-}
-
-/// The receiver of the answer to a history read.
+/// The channel of the answer to a history read.
 pub(crate) type HistoryReply = oneshot::Sender<Result<u64, Refusal>>;
-
-/// A fetch for this context has finished.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct FetchFinished {
-    /// Request that was sent.
-    pub(crate) want: FetchRequest,
-    /// Server that was asked.
-    pub(crate) from: ServerName,
-    /// PDUs in the response, or the reason why there was none.
-    pub(crate) pdus: Result<Vec<Result<Pdu, BadPdu>>, String>,
-}
-
-/// A peer's actor has not asked its peer for what we miss, because too many questions to it are open.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct PutOff {
-    /// Request that was not sent.
-    pub(crate) want: FetchRequest,
-    /// Server that was not asked.
-    pub(crate) from: ServerName,
-    /// The limit that was reached.
-    pub(crate) why: String,
-}
-
-/// A peer's actor has not asked its peer for what we miss, because nothing goes out to the peer now.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct FetchDeclined {
-    /// Request that was not sent.
-    pub(crate) want: FetchRequest,
-    /// Server that was not asked.
-    pub(crate) from: ServerName,
-    /// Reason, for people.
-    pub(crate) why: String,
-}
-
-/// Intake of items from peers was opened or closed.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct SetIntakeOpen {
-    /// True if items of peers are accepted.
-    pub(crate) open: bool,
-}
-
-/// Return the status of the context.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct GetContextStatus(pub(crate) oneshot::Sender<ContextStatus>);
 
 /// A page of quarantined PDUs of servers that participate now was read.
 #[derive(Message)]
@@ -163,11 +139,6 @@ pub(crate) struct QuarantinePage {
     /// True if more may follow.
     pub(crate) is_full: bool,
 }
-
-/// PDUs were staged, and are on disk.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct StageFilled;
 
 /// A page of the stage.
 #[derive(Message)]

@@ -38,22 +38,18 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Addr, WeakAddr};
+use actix::{Recipient, WeakRecipient};
 use tokio::sync::oneshot;
 
-use crate::context::actor::ContextActor;
 use crate::limits::ContextLimits;
 use crate::model::{
     BadPdu, ComposedPdu, ContextId, ContextStatus, FetchRequest, Pdu, PduDraft, PduVerdict, Refusal, ServerName,
 };
 use crate::peer::inbound::dispatch::DispatchError;
 use crate::supervise::admission::AdmissionLimit;
-use crate::supervise::mailbox::send_unbounded;
+use crate::supervise::mailbox::post_to;
 use machine::{ContextReply, RecipientReach};
-use messages::{
-    ComposePdus, ContextOutcome, FetchDeclined, FetchFinished, FetchOlder, GetContextStatus, JoinContext, PdusArrived,
-    PutOff, ReadmitQuarantined, SetIntakeOpen, StageFilled, UpdateParticipants,
-};
+use messages::{ContextMessage, ContextOutcome};
 
 pub(crate) use crate::context::ordering::heads::PARENTS_MAX;
 
@@ -79,28 +75,28 @@ impl Doors {
 /// cannot be evicted.
 pub struct ContextHandle {
     context: ContextId,
-    address: Addr<ContextActor>,
+    mailbox: Recipient<ContextMessage>,
     doors: Doors,
 }
 
 /// A handle that does not keep a stopping actor alive.
 pub(crate) struct WeakContext {
     context: ContextId,
-    address: WeakAddr<ContextActor>,
+    mailbox: WeakRecipient<ContextMessage>,
     doors: Doors,
 }
 
 impl WeakContext {
     /// Returns a handle again, if the actor is still held and runs.
     pub(crate) fn revive(&self) -> Option<Arc<ContextHandle>> {
-        let address = self.address.upgrade().filter(Addr::connected)?;
-        Some(Arc::new(ContextHandle::new(self.context.clone(), address, self.doors.clone())))
+        let mailbox = self.mailbox.upgrade().filter(Recipient::connected)?;
+        Some(Arc::new(ContextHandle::new(self.context.clone(), mailbox, self.doors.clone())))
     }
 }
 
 impl ContextHandle {
-    pub(crate) fn new(context: ContextId, address: Addr<ContextActor>, doors: Doors) -> Self {
-        Self { context, address, doors }
+    pub(crate) fn new(context: ContextId, mailbox: Recipient<ContextMessage>, doors: Doors) -> Self {
+        Self { context, mailbox, doors }
     }
 
     /// Delivers inbound PDUs to the context. It answers once their batch is in the journal's queue; the caller commits
@@ -114,7 +110,7 @@ impl ContextHandle {
     ) -> Result<Vec<PduVerdict>, DispatchError> {
         let permit = self.doors.requests.enter().map_err(DispatchError::Busy)?;
         let (answer, verdicts) = oneshot::channel();
-        send_unbounded(&self.address, PdusArrived { from, verified, pdus, answer, permit });
+        post_to(&self.mailbox, ContextMessage::PdusArrived { from, verified, pdus, answer, permit });
         match tokio::time::timeout(patience, verdicts).await {
             Ok(Ok(ContextOutcome::Done(ContextReply::Verdicts(verdicts)))) => Ok(verdicts),
             Ok(Ok(ContextOutcome::Faulty)) => Err(DispatchError::Faulty),
@@ -128,7 +124,7 @@ impl ContextHandle {
     pub async fn readmit(&self, from: ServerName, pdu: Pdu) -> Result<PduVerdict, Refusal> {
         let permit = self.doors.requests.enter()?;
         let (answer, outcome) = oneshot::channel();
-        send_unbounded(&self.address, ReadmitQuarantined { from, pdu, answer, permit });
+        post_to(&self.mailbox, ContextMessage::Readmit { from, pdu, answer, permit });
         match self.reply(outcome).await? {
             ContextReply::Verdicts(mut verdicts) => verdicts.pop().ok_or(Refusal::OutcomeUnknown),
             _ => Err(Refusal::OutcomeUnknown),
@@ -143,7 +139,7 @@ impl ContextHandle {
     ) -> Result<Vec<Result<ComposedPdu, Refusal>>, Refusal> {
         let permit = self.doors.requests.enter()?;
         let (answer, outcome) = oneshot::channel();
-        send_unbounded(&self.address, ComposePdus { drafts, reach, answer, permit });
+        post_to(&self.mailbox, ContextMessage::Compose { drafts, reach, answer, permit });
         match self.reply(outcome).await? {
             ContextReply::Composed(outcomes) => Ok(outcomes),
             ContextReply::Verdicts(_) | ContextReply::Set(_) => Err(Refusal::OutcomeUnknown),
@@ -154,7 +150,7 @@ impl ContextHandle {
     pub async fn set_participants(&self, servers: Vec<ServerName>) -> Result<(), Refusal> {
         let permit = self.doors.requests.enter()?;
         let (answer, outcome) = oneshot::channel();
-        send_unbounded(&self.address, UpdateParticipants { servers, answer, permit });
+        post_to(&self.mailbox, ContextMessage::SetParticipants { servers, answer, permit });
         match self.reply(outcome).await? {
             ContextReply::Set(outcome) => outcome,
             ContextReply::Verdicts(_) | ContextReply::Composed(_) => Err(Refusal::OutcomeUnknown),
@@ -166,7 +162,7 @@ impl ContextHandle {
     pub async fn join(&self, via: ServerName, backfill: u32) -> Result<(), Refusal> {
         let permit = self.doors.requests.enter()?;
         let (answer, outcome) = oneshot::channel();
-        send_unbounded(&self.address, JoinContext { via, backfill, answer, permit });
+        post_to(&self.mailbox, ContextMessage::Join { via, backfill, answer, permit });
         match self.reply(outcome).await? {
             ContextReply::Set(outcome) => outcome,
             ContextReply::Verdicts(_) | ContextReply::Composed(_) => Err(Refusal::OutcomeUnknown),
@@ -182,46 +178,46 @@ impl ContextHandle {
     pub async fn older(&self, limit: u32) -> Result<u64, Refusal> {
         let _permit = self.doors.reads.enter()?;
         let (answer, came) = oneshot::channel();
-        send_unbounded(&self.address, FetchOlder { limit, answer });
+        post_to(&self.mailbox, ContextMessage::FetchOlder { limit, answer });
         came.await.unwrap_or(Err(Refusal::OutcomeUnknown))
     }
 
     /// Returns the status of the context.
     pub async fn status(&self) -> Result<ContextStatus, Refusal> {
         let (reply, status) = oneshot::channel();
-        send_unbounded(&self.address, GetContextStatus(reply));
+        post_to(&self.mailbox, ContextMessage::GetStatus(reply));
         status.await.map_err(|_| Refusal::OutcomeUnknown)
     }
 
     pub(crate) fn fetched(&self, want: FetchRequest, from: ServerName, pdus: Result<Vec<Result<Pdu, BadPdu>>, String>) {
-        send_unbounded(&self.address, FetchFinished { want, from, pdus });
+        post_to(&self.mailbox, ContextMessage::FetchFinished { want, from, pdus });
     }
 
     pub(crate) fn put_off(&self, want: FetchRequest, from: ServerName, why: String) {
-        send_unbounded(&self.address, PutOff { want, from, why });
+        post_to(&self.mailbox, ContextMessage::PutOff { want, from, why });
     }
 
     pub(crate) fn declined(&self, want: FetchRequest, from: ServerName, why: String) {
-        send_unbounded(&self.address, FetchDeclined { want, from, why });
+        post_to(&self.mailbox, ContextMessage::Declined { want, from, why });
     }
 
     /// PDUs lie in its stage, on disk.
     pub(crate) fn stage_filled(&self) {
-        send_unbounded(&self.address, StageFilled);
+        post_to(&self.mailbox, ContextMessage::StageFilled);
     }
 
     /// Tells the actor whether items of peers are accepted.
     pub(crate) fn tell_intake(&self, open: bool) {
-        send_unbounded(&self.address, SetIntakeOpen { open });
+        post_to(&self.mailbox, ContextMessage::SetIntakeOpen { open });
     }
 
     /// Returns a handle that does not keep the actor alive.
     pub(crate) fn downgrade(&self) -> WeakContext {
-        WeakContext { context: self.context.clone(), address: self.address.downgrade(), doors: self.doors.clone() }
+        WeakContext { context: self.context.clone(), mailbox: self.mailbox.downgrade(), doors: self.doors.clone() }
     }
 
     pub(crate) fn is_alive(&self) -> bool {
-        self.address.connected()
+        self.mailbox.connected()
     }
 
     async fn reply(&self, outcome: oneshot::Receiver<ContextOutcome>) -> Result<ContextReply, Refusal> {

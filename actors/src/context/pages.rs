@@ -4,7 +4,7 @@ use actix::{AsyncContext, Context, Handler};
 
 use crate::context::actor::ContextActor;
 use crate::context::machine::ContextEvent;
-use crate::context::messages::{QuarantinePage, StageFilled, StageRead};
+use crate::context::messages::{QuarantinePage, StageRead};
 use crate::context::provenance::QuarantinedPdu;
 use crate::context::stage_page::StagePage;
 use crate::model::{ParkedCode, Pdu, QuarantinedPduRow, ServerName, StagedPdu};
@@ -80,14 +80,6 @@ impl Handler<QuarantinePage> for ContextActor {
         if messages > 0 {
             tracing::info!(context = %self.context, messages, "what lay in quarantine is judged anew: its senders take part now");
         }
-    }
-}
-
-impl Handler<StageFilled> for ContextActor {
-    type Result = ();
-
-    fn handle(&mut self, StageFilled: StageFilled, ctx: &mut Context<Self>) {
-        self.enter(ctx, ContextEvent::StageFilled);
     }
 }
 

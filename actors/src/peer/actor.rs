@@ -16,14 +16,11 @@ use crate::peer::fetch_budget::FetchCost;
 use crate::peer::handover::Handover;
 use crate::peer::inbound::dispatch::UnknownContexts;
 use crate::peer::machine::{PeerEvent, PeerMachine};
-use crate::peer::messages::{
-    AcceptBatch, AskForPdus, FetchCompleted, FetchPdus, GetPeerStatus, Reply, Report, RunPeerCommand, SendEphemeral,
-    TaskFinished, WakePeer,
-};
+use crate::peer::messages::{PeerMessage, Reply, Report, TaskFinished};
 use crate::peer::outbound::StepInput;
 use crate::peer::shared::PeerShared;
 use crate::peer::state_log::StateLogger;
-use crate::ports::{ArchiveError, Fence, PeerSnapshot, Ports, StoreReader};
+use crate::ports::{ArchiveError, Fence, OutboxGrown, PeerSnapshot, Ports, StoreReader};
 use crate::router::registry::{ActorRegistry, LookupPurpose};
 use crate::supervise::admission::{AdmissionLimit, AdmissionPermit};
 use crate::supervise::alarm::TimerSlot;
@@ -125,6 +122,11 @@ impl PeerActor {
                 self.restart(ctx);
             }
         }
+    }
+
+    fn new_token(&mut self) -> ReplyToken {
+        self.next_token += 1;
+        ReplyToken(self.next_token)
     }
 
     fn restart(&mut self, ctx: &mut Context<Self>) {
@@ -409,81 +411,39 @@ impl Supervised for PeerActor {
     }
 }
 
-impl Handler<AcceptBatch> for PeerActor {
+impl Handler<PeerMessage> for PeerActor {
     type Result = ();
 
-    fn handle(&mut self, accept: AcceptBatch, ctx: &mut Context<Self>) {
-        self.next_token += 1;
-        let token = ReplyToken(self.next_token);
-        self.replies.insert(token, (accept.reply, accept.permit));
-        let contexts = unknown_contexts(&*self.ports.archive, accept.frame.contexts());
-        let strange = UnknownContexts { contexts, most: self.ports.roster.contexts().adopt_max };
-        self.handle_event(ctx, PeerEvent::Accept(token, accept.frame, strange));
-    }
-}
-
-impl Handler<WakePeer> for PeerActor {
-    type Result = ();
-
-    fn handle(&mut self, WakePeer(woken): WakePeer, ctx: &mut Context<Self>) {
-        self.handle_event(
-            ctx,
-            PeerEvent::Woken { tail: woken.tail, queued_bytes: woken.queued_bytes, rows: woken.rows },
-        );
-    }
-}
-
-impl Handler<SendEphemeral> for PeerActor {
-    type Result = ();
-
-    fn handle(&mut self, SendEphemeral(fleeting): SendEphemeral, ctx: &mut Context<Self>) {
-        self.handle_event(ctx, PeerEvent::Weak(fleeting));
-    }
-}
-
-impl Handler<FetchPdus> for PeerActor {
-    type Result = ();
-
-    fn handle(&mut self, FetchPdus { context, want, of }: FetchPdus, ctx: &mut Context<Self>) {
-        self.handle_event(ctx, PeerEvent::Fetch(context, want, of));
-    }
-}
-
-impl Handler<AskForPdus> for PeerActor {
-    type Result = ();
-
-    fn handle(&mut self, AskForPdus { context, want, cause }: AskForPdus, ctx: &mut Context<Self>) {
-        self.handle_event(ctx, PeerEvent::Ask(context, want, cause));
-    }
-}
-
-impl Handler<FetchCompleted> for PeerActor {
-    type Result = ();
-
-    fn handle(&mut self, FetchCompleted(spent): FetchCompleted, ctx: &mut Context<Self>) {
-        self.handle_event(ctx, PeerEvent::Spent(spent));
-    }
-}
-
-impl Handler<RunPeerCommand> for PeerActor {
-    type Result = ();
-
-    fn handle(&mut self, RunPeerCommand { order, reply }: RunPeerCommand, ctx: &mut Context<Self>) {
-        self.next_token += 1;
-        let token = ReplyToken(self.next_token);
-        self.reports.insert(token, reply);
-        self.handle_event(ctx, PeerEvent::Operator(token, order));
-    }
-}
-
-impl Handler<GetPeerStatus> for PeerActor {
-    type Result = ();
-
-    fn handle(&mut self, GetPeerStatus { reply }: GetPeerStatus, _: &mut Context<Self>) {
-        if let Some(machine) = &self.machine {
-            // The caller may have disconnected.
-            let _ = reply.send(machine.status());
-        }
+    fn handle(&mut self, message: PeerMessage, ctx: &mut Context<Self>) {
+        let event = match message {
+            PeerMessage::Accept { frame, reply, permit } => {
+                let token = self.new_token();
+                self.replies.insert(token, (reply, permit));
+                let contexts = unknown_contexts(&*self.ports.archive, frame.contexts());
+                let strange = UnknownContexts { contexts, most: self.ports.roster.contexts().adopt_max };
+                PeerEvent::Accept(token, frame, strange)
+            }
+            PeerMessage::OutboxGrown(OutboxGrown { tail, queued_bytes, rows, .. }) => {
+                PeerEvent::Woken { tail, queued_bytes, rows }
+            }
+            PeerMessage::SendEphemeral(fleeting) => PeerEvent::Weak(fleeting),
+            PeerMessage::FetchPdus { context, want, of } => PeerEvent::Fetch(context, want, of),
+            PeerMessage::AskForPdus { context, want, cause } => PeerEvent::Ask(context, want, cause),
+            PeerMessage::FetchCompleted(spent) => PeerEvent::Spent(spent),
+            PeerMessage::RunCommand { order, reply } => {
+                let token = self.new_token();
+                self.reports.insert(token, reply);
+                PeerEvent::Operator(token, order)
+            }
+            PeerMessage::GetStatus { reply } => {
+                if let Some(machine) = &self.machine {
+                    // The caller may have disconnected.
+                    let _ = reply.send(machine.status());
+                }
+                return;
+            }
+        };
+        self.handle_event(ctx, event);
     }
 }
 

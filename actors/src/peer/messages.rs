@@ -1,4 +1,5 @@
-//! Messages of a peer's actor. Callers use [`PeerHandle`](super::PeerHandle), which sends them.
+//! Messages of a peer's actor: those from outside, which are one enum, so that a handle need not know the actor; and that of the tasks
+//! that the actor starts.
 
 use actix::Message;
 use tokio::sync::oneshot;
@@ -14,73 +15,55 @@ use crate::supervise::admission::AdmissionPermit;
 /// The channel of a reply. If it is dropped without a reply, the caller learns that the outcome is unknown.
 pub(crate) type Reply = oneshot::Sender<Result<BatchOutcome, Refusal>>;
 
-/// Accept a batch of the peer.
+/// A message from outside the actor. [`PeerHandle`](super::PeerHandle) sends it.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct AcceptBatch {
-    /// Batch that the peer sent.
-    pub(crate) frame: InboundBatch,
-    /// Channel of the reply.
-    pub(crate) reply: Reply,
-    /// Admission permit of the request.
-    pub(crate) permit: AdmissionPermit,
-}
-
-/// The peer's outbox has grown. It is a hint that may be lost.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct WakePeer(pub(crate) OutboxGrown);
-
-/// Send an ephemeral item to the peer.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct SendEphemeral(pub(crate) EphemeralItem);
-
-/// A context misses parents of a PDU that this peer sent. Nobody waits for a reply: the result goes to the context.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct FetchPdus {
-    /// Context that misses the parents.
-    pub(crate) context: ContextId,
-    /// Request for the parents.
-    pub(crate) want: FetchRequest,
-    /// Server that may have them.
-    pub(crate) of: ServerName,
-}
-
-/// Ask the peer for PDUs.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct AskForPdus {
-    /// Context that gets the result.
-    pub(crate) context: ContextId,
-    /// Request to send to the server.
-    pub(crate) want: FetchRequest,
-    /// Server whose budget is charged.
-    pub(crate) cause: ServerName,
-}
-
-/// A fetch that the peer caused has finished.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct FetchCompleted(pub(crate) FetchCost);
-
-/// Return the status of the peer.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct GetPeerStatus {
-    /// Channel of the reply.
-    pub(crate) reply: oneshot::Sender<PeerStatus>,
-}
-
-/// Run an operator's command.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct RunPeerCommand {
-    /// Command to run for the peer.
-    pub(crate) order: PeerCommand,
-    /// Channel of the reply.
-    pub(crate) reply: Report,
+pub(crate) enum PeerMessage {
+    /// Accept a batch of the peer.
+    Accept {
+        /// Batch that the peer sent.
+        frame: InboundBatch,
+        /// Channel of the reply.
+        reply: Reply,
+        /// Admission permit of the request.
+        permit: AdmissionPermit,
+    },
+    /// The peer's outbox has grown. It is a hint that may be lost.
+    OutboxGrown(OutboxGrown),
+    /// Send an ephemeral item to the peer.
+    SendEphemeral(EphemeralItem),
+    /// A context misses parents of a PDU that this peer sent. Nobody waits for a reply: the result goes to the context.
+    FetchPdus {
+        /// Context that misses the parents.
+        context: ContextId,
+        /// Request for the parents.
+        want: FetchRequest,
+        /// Server that may have them.
+        of: ServerName,
+    },
+    /// Ask the peer for PDUs.
+    AskForPdus {
+        /// Context that gets the result.
+        context: ContextId,
+        /// Request to send to the server.
+        want: FetchRequest,
+        /// Server whose budget is charged.
+        cause: ServerName,
+    },
+    /// A fetch that the peer caused has finished.
+    FetchCompleted(FetchCost),
+    /// Return the status of the peer.
+    GetStatus {
+        /// Channel of the reply.
+        reply: oneshot::Sender<PeerStatus>,
+    },
+    /// Run an operator's command.
+    RunCommand {
+        /// Command to run for the peer.
+        order: PeerCommand,
+        /// Channel of the reply.
+        reply: Report,
+    },
 }
 
 /// The channel of the reply to a command.

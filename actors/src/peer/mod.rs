@@ -30,40 +30,37 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Addr, Handler, Message, WeakAddr};
+use actix::{Recipient, WeakRecipient};
 use tokio::sync::oneshot;
 
 use crate::model::{BatchOutcome, ContextId, FetchRequest, Millis, PeerCommand, PeerStatus, Refusal, ServerName};
-use crate::peer::actor::PeerActor;
 use crate::peer::fetch_budget::FetchCost;
 use crate::peer::outbound::ephemeral_buffer::EphemeralItem;
 use crate::peer::shared::{PeerShared, RateLimiter};
 use crate::ports::OutboxGrown;
 use crate::supervise::admission::AdmissionPermit;
-use crate::supervise::mailbox::send_unbounded;
+use crate::supervise::mailbox::post_to;
 use inbound::InboundBatch;
-use messages::{
-    AcceptBatch, AskForPdus, FetchCompleted, FetchPdus, GetPeerStatus, RunPeerCommand, SendEphemeral, WakePeer,
-};
+use messages::PeerMessage;
 
 /// A handle to a peer's actor. Callers fetch it per request and drop it afterwards, because a peer with a handle is not
 /// evicted.
 pub struct PeerHandle {
-    address: Addr<PeerActor>,
+    mailbox: Recipient<PeerMessage>,
     door: Arc<PeerShared>,
 }
 
 /// A handle that does not keep a stopping actor alive.
 pub(crate) struct WeakPeer {
-    address: WeakAddr<PeerActor>,
+    mailbox: WeakRecipient<PeerMessage>,
     door: Arc<PeerShared>,
 }
 
 impl WeakPeer {
     /// Returns a handle again, if the actor still runs.
     pub(crate) fn revive(&self) -> Option<Arc<PeerHandle>> {
-        let address = self.address.upgrade().filter(Addr::connected)?;
-        Some(Arc::new(PeerHandle { address, door: self.door.clone() }))
+        let mailbox = self.mailbox.upgrade().filter(Recipient::connected)?;
+        Some(Arc::new(PeerHandle { mailbox, door: self.door.clone() }))
     }
 }
 
@@ -71,8 +68,8 @@ impl WeakPeer {
 pub(crate) const RATE: &str = "peers.rate";
 
 impl PeerHandle {
-    pub(crate) fn new(address: Addr<PeerActor>, door: Arc<PeerShared>) -> Self {
-        Self { address, door }
+    pub(crate) fn new(mailbox: Recipient<PeerMessage>, door: Arc<PeerShared>) -> Self {
+        Self { mailbox, door }
     }
 
     /// Takes a permit for a batch, or returns the limit that is reached.
@@ -96,14 +93,14 @@ impl PeerHandle {
     /// Accepts a batch. It answers after the commit of everything that the answer depends on.
     pub(crate) async fn accept(&self, frame: InboundBatch, permit: AdmissionPermit) -> Result<BatchOutcome, Refusal> {
         let (reply, answer) = oneshot::channel();
-        send_unbounded(&self.address, AcceptBatch { frame, reply, permit });
+        post_to(&self.mailbox, PeerMessage::Accept { frame, reply, permit });
         answer.await.unwrap_or(Err(Refusal::OutcomeUnknown))
     }
 
     /// Returns the status of the peer.
     pub async fn status(&self) -> Result<PeerStatus, Refusal> {
         let (reply, status) = oneshot::channel();
-        send_unbounded(&self.address, GetPeerStatus { reply });
+        post_to(&self.mailbox, PeerMessage::GetStatus { reply });
         status.await.map_err(|_| Refusal::OutcomeUnknown)
     }
 
@@ -111,7 +108,7 @@ impl PeerHandle {
     /// bounded by the requests that operators may have open.
     pub async fn order(&self, order: PeerCommand) -> Result<PeerStatus, Refusal> {
         let (reply, answer) = oneshot::channel();
-        send_unbounded(&self.address, RunPeerCommand { order, reply });
+        post_to(&self.mailbox, PeerMessage::RunCommand { order, reply });
         answer.await.unwrap_or(Err(Refusal::OutcomeUnknown))
     }
 
@@ -133,37 +130,33 @@ impl PeerHandle {
     /// Sends an ephemeral item to the peer. The actor's buffer bounds how many are kept; the number under way is
     /// bounded by the requests that the messenger may have open.
     pub fn weak(&self, fleeting: EphemeralItem) {
-        self.send(SendEphemeral(fleeting));
+        self.send(PeerMessage::SendEphemeral(fleeting));
     }
 
     /// Requests missing parents of a PDU that this peer sent; `of` is the server to ask.
     pub(crate) fn fetch(&self, context: ContextId, want: FetchRequest, of: ServerName) {
-        self.send(FetchPdus { context, want, of });
+        self.send(PeerMessage::FetchPdus { context, want, of });
     }
 
     /// Asks the peer for PDUs, charged to the budget of `cause`.
     pub(crate) fn ask(&self, context: ContextId, want: FetchRequest, cause: ServerName) {
-        self.send(AskForPdus { context, want, cause });
+        self.send(PeerMessage::AskForPdus { context, want, cause });
     }
 
     /// Charges the cost of a finished fetch that the peer caused.
     pub(crate) fn charge_fetch(&self, spent: FetchCost) {
-        self.send(FetchCompleted(spent));
+        self.send(PeerMessage::FetchCompleted(spent));
     }
 
     pub(crate) fn wake(&self, woken: OutboxGrown) {
-        self.send(WakePeer(woken));
+        self.send(PeerMessage::OutboxGrown(woken));
     }
 
     /// Sends a message without waiting for a reply. The peer is marked busy first, because no handle keeps it from
     /// being evicted until the message arrives.
-    fn send<M>(&self, message: M)
-    where
-        PeerActor: Handler<M>,
-        M: Message<Result = ()> + Send + 'static,
-    {
+    fn send(&self, message: PeerMessage) {
         self.door.gauge.busy();
-        send_unbounded(&self.address, message);
+        post_to(&self.mailbox, message);
     }
 
     /// Returns whether the configuration lists the peer.
@@ -172,7 +165,7 @@ impl PeerHandle {
     }
 
     pub(crate) fn is_alive(&self) -> bool {
-        self.address.connected()
+        self.mailbox.connected()
     }
 
     /// Returns whether the peer can be evicted: it is idle, no request holds a permit, and nothing would be forgotten.
@@ -200,6 +193,6 @@ impl PeerHandle {
 
     /// Returns a handle that does not keep the actor alive.
     pub(crate) fn downgrade(&self) -> WeakPeer {
-        WeakPeer { address: self.address.downgrade(), door: self.door.clone() }
+        WeakPeer { mailbox: self.mailbox.downgrade(), door: self.door.clone() }
     }
 }

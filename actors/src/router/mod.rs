@@ -117,7 +117,7 @@ impl Router {
         let (ports, routes) = (Ports::clone(&self.ports), self.routes.clone());
         let actor = ContextActor::new(context.clone(), limits, ports, routes, fence, deaths, on_quiet, lifeline);
         let address = Supervisor::start(move |_| actor);
-        let handle = Arc::new(ContextHandle::new(context.clone(), address, doors));
+        let handle = Arc::new(ContextHandle::new(context.clone(), address.recipient(), doors));
         self.routes.publish_context(context.clone(), handle.clone());
         Ok(handle)
     }

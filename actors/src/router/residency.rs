@@ -117,7 +117,7 @@ impl Router {
         let actor =
             PeerActor::new(server.clone(), limits.clone(), ports, routes, fence, door.clone(), deaths, lifeline);
         let address = Supervisor::start(move |_| actor);
-        let handle = Arc::new(PeerHandle::new(address, door));
+        let handle = Arc::new(PeerHandle::new(address.recipient(), door));
         self.routes.publish_peer(server.clone(), handle.clone());
         Ok(handle)
     }
